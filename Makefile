@@ -1,0 +1,34 @@
+# PYTHON=python3.13 make test   picks another interpreter, with an environment of its own.
+PYTHON ?= python3
+VENV := .venv/$(shell $(PYTHON) -c 'import sys; print("%d.%d" % sys.version_info[:2])')
+BIN := $(VENV)/bin
+
+.PHONY: train test lint format clean
+
+train: $(VENV)/train  ## train a spiking network on handwritten digits
+	$(BIN)/python -m benchmarks.digits
+
+test: $(VENV)/test  ## run every test
+	$(BIN)/python -m pytest -n 2
+
+lint: $(VENV)/test
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+format: $(VENV)/test
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+clean:
+	rm -rf .venv runs dist
+
+$(VENV)/train: pyproject.toml
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --quiet --editable '.[flax,train]'
+	touch $@
+
+$(VENV)/test: pyproject.toml
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --quiet --editable '.[test]'
+	touch $@

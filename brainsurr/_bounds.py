@@ -1,0 +1,76 @@
+"""Trained parameters and the closed intervals they stay in, for the layers of every framework."""
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+Interval = tuple[float, float]
+
+
+def trained_intervals(
+    owner: str,
+    values: Mapping[str, Any],
+    learnable: str | Iterable[str],
+    bounds: Mapping[str, Interval | None] | None,
+    defaults: Mapping[str, Interval],
+) -> dict[str, Interval | None]:
+    """The interval of each parameter to be trained, or None where it is unbounded.
+
+    Args:
+      owner: the layer, for messages.
+      values: every parameter by name.
+      learnable: the names of those to be trained.
+      bounds: intervals by name that replace the defaults; None removes them all, a None entry one of them.
+      defaults: intervals by name.
+
+    Raises:
+      ValueError: an unknown name, an interval that is not one, or a value outside its interval.
+    """
+    names = (learnable,) if isinstance(learnable, str) else tuple(learnable)
+    for name in names:
+        if name not in values:
+            raise ValueError(f"{owner}: learnable={name!r} is not a parameter of it, which has {', '.join(values)}")
+    for name in bounds or ():
+        if name not in names:
+            raise ValueError(f"{owner}: bounds name {name!r}, which is not learnable; add it to learnable=")
+    intervals = {}
+    for name in names:
+        interval = None if bounds is None else {**defaults, **bounds}.get(name)
+        if interval is not None:
+            interval = _checked(f"{owner}: {name}", interval)
+            check_inside(f"{owner}: {name}", values[name], interval)
+        intervals[name] = interval
+    return intervals
+
+
+def check_inside(name: str, value, interval: Interval):
+    """A ValueError that names the interval, for a number that is known and lies outside of it."""
+    if isinstance(value, jax.core.Tracer):
+        return
+    low, high = interval
+    if not bool(jnp.all((jnp.asarray(value) >= low) & (jnp.asarray(value) <= high))):
+        raise ValueError(f"{name} = {value} is outside [{low}, {high}]; choose another value, or other bounds")
+
+
+def clip_straight_through(value: jax.Array, interval: Interval | None) -> jax.Array:
+    """The value clipped into its interval, with the derivative of the value itself.
+
+    The gradient is not cut at an edge, so that a parameter can leave it again, and no derivative rule is
+    needed. What holds the stored parameter inside is :func:`brainsurr.optim.project`.
+    """
+    if interval is None:
+        return value
+    constant = jax.lax.stop_gradient(value)
+    return jnp.clip(constant, *interval) + (value - constant)
+
+
+def _checked(name: str, interval) -> Interval:
+    try:
+        low, high = (float(edge) for edge in interval)
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"{name}: expected bounds (low, high), got {interval!r}") from error
+    if not low < high:
+        raise ValueError(f"{name}: expected bounds with low < high, got {interval!r}")
+    return low, high

@@ -1,0 +1,116 @@
+"""The spike and the one custom derivative rule of the package."""
+
+import functools
+
+import jax
+import jax.numpy as jnp
+from jax.custom_derivatives import SymbolicZero
+
+from ._arrays import as_float
+
+
+def spike(x, surrogate):
+    r"""The threshold, with the derivative of a surrogate.
+
+    Forward, the step :math:`s = 1` if :math:`x \ge 0`, else :math:`0` (the surrogate's primitive
+    :math:`g(x)` instead, when ``surrogate.origin`` is true). Its derivative is declared to be that of
+    the primitive, in every variable:
+
+    .. math:: \mathrm{d}s = g'(x)\,\mathrm{d}x
+              + \sum_{\alpha}\frac{\partial g}{\partial\alpha}(x)\,\mathrm{d}\alpha
+
+    where :math:`\alpha` runs over the parameters of the surrogate. The step itself does not depend on
+    :math:`\alpha`: the second term is a choice, the straight-through one of learnable activations.
+
+    Args:
+      x: membrane potential minus threshold, any shape, dimensionless. Integers and booleans are read as
+        the default float; float16 and bfloat16 stay as they are.
+      surrogate: a :class:`brainsurr.Surrogate`, say ``LogTailedRelu(0.1)``. Its parameters broadcast
+        into the shape of ``x``.
+
+    Returns:
+      An array of the shape and dtype of ``x``. NaN in is NaN out, in the value and in the derivative.
+
+    Raises:
+      TypeError: ``x`` is complex, not numeric, or carries a physical unit; ``surrogate`` isn't one.
+      ValueError: a parameter of the surrogate does not broadcast into the shape of ``x``.
+
+    Note:
+      The rule is a ``jax.custom_jvp``, so forward mode, reverse mode and derivatives of any order work.
+      One case doesn't, through a fault of jax before 0.12: the derivative of a *reverse-mode* gradient
+      through ``lax.scan`` comes out 0 (forward over reverse and reverse over reverse alike). There,
+      take the inner derivative in forward mode.
+
+    References:
+      Bengio, Leonard, Courville 2013, "Estimating or Propagating Gradients Through Stochastic Neurons
+      for Conditional Computation", section 4 (the straight-through estimator). Neftci, Mostafa, Zenke
+      2019, "Surrogate Gradient Learning in Spiking Neural Networks".
+
+    Example:
+      >>> import jax, brainsurr as bs
+      >>> f = bs.LogTailedRelu(alpha=0.1)
+      >>> bs.spike(jax.numpy.array([-1.0, 0.0, 2.0]), f)
+      Array([0., 1., 1.], dtype=float32)
+      >>> jax.grad(bs.spike)(2.0, f)
+      Array(0.5, dtype=float32, weak_type=True)
+    """
+    if isinstance(surrogate, type) or not hasattr(surrogate, "broadcast_into"):
+        raise TypeError(
+            "spike(x, surrogate) expected a brainsurr surrogate such as LogTailedRelu(0.1), got "
+            + (f"the class {surrogate.__name__}: call it first" if isinstance(surrogate, type) else repr(surrogate))
+        )
+    x = as_float(x)
+    parameters = jax.tree.leaves(surrogate.broadcast_into(x))
+    return _spike(_vary_with(x, parameters), surrogate)
+
+
+@jax.custom_jvp
+def _spike(x, surrogate):
+    return surrogate.surrogate_fun(x) if surrogate.origin else _step(x)
+
+
+@functools.partial(_spike.defjvp, symbolic_zeros=True)
+def _spike_jvp(primals, tangents):
+    # The primal output is `_spike` again, not the bare step: the derivative of this rule then knows that
+    # the output depends on x, and second derivatives of nonlinear losses are right. Only tangents that
+    # exist are summed: a zero that is added would be saved for the backward pass.
+    (x, surrogate), (dx, dsurrogate) = primals, tangents
+    terms = []
+    if not isinstance(dx, SymbolicZero):
+        terms.append(surrogate.surrogate_grad(x) * dx)
+    parameters, structure = jax.tree.flatten(surrogate)
+    for i, da in enumerate(jax.tree.leaves(dsurrogate, is_leaf=lambda t: isinstance(t, SymbolicZero))):
+        if isinstance(da, SymbolicZero):
+            continue
+
+        def primitive(a, i=i):
+            return structure.unflatten([*parameters[:i], a, *parameters[i + 1 :]]).surrogate_fun(x)
+
+        a = jnp.broadcast_to(jnp.asarray(parameters[i], x.dtype), x.shape)
+        slope = jax.jvp(primitive, (a,), (jnp.ones_like(a),))[1]
+        # -inf is a refractory neuron to some libraries: there dg/da may be infinite, and 0 * inf is NaN.
+        slope = jnp.where(jnp.isinf(x), jnp.zeros_like(x), slope)
+        # Widened before it is broadcast: the transpose then sums in at least float32.
+        wide = da.astype(jnp.float32) if da.dtype.itemsize < 4 else da
+        terms.append(slope * jnp.broadcast_to(wide, x.shape).astype(x.dtype))
+    return _spike(x, surrogate), functools.reduce(jnp.add, terms)
+
+
+def _step(x):
+    # By bit pattern, which costs nothing and also holds for subnormal numbers: compared as floats, a CPU
+    # flushes them to zero and would call -1e-40 a spike.
+    bits = jax.lax.bitcast_convert_type(x, jnp.dtype(f"int{8 * x.dtype.itemsize}"))
+    spikes = (bits >= 0) | (bits == jnp.iinfo(bits.dtype).min)  # the smallest integer is -0.0
+    return jnp.where(jnp.isnan(x), x, spikes.astype(x.dtype))
+
+
+def _vary_with(x, parameters):
+    """Inside ``shard_map``, make x vary over each mesh axis that a parameter varies over.
+
+    The tangent of a replicated x with a sharded alpha varies, so the primal must as well. The select never
+    takes the parameter; it gives the result the axes of both, and XLA drops it.
+    """
+    if jax.sharding.get_abstract_mesh().manual_axes:
+        for p in parameters:
+            x = jnp.where(False, jax.lax.stop_gradient(jnp.asarray(p, x.dtype)), x)
+    return x

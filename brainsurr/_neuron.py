@@ -1,0 +1,134 @@
+"""The membrane equation, once: pure functions of one time step."""
+
+from collections.abc import Callable
+
+import jax
+import jax.numpy as jnp
+
+from ._arrays import as_float, fit, is_number
+from ._bounds import check_inside
+
+RESETS = ("subtract", "zero", "none")
+BOUNDS = {"decay": (0.0, 1.0), "threshold": (0.0, float("inf"))}
+
+
+def lif_step(v, x, *, decay, threshold, spike_fn, reset="subtract", reset_grad=None):
+    r"""One step of a leaky integrate-and-fire neuron.
+
+    .. math::
+       u &= \mathrm{decay} \cdot v + x \\
+       s &= \mathrm{spike\_fn}(u - \mathrm{threshold}) \\
+       v' &= u - \mathrm{threshold}\, s \ (\text{subtract}), \quad u\,(1 - s)\ (\text{zero}), \quad u\ (\text{none})
+
+    All in the dtype of ``v``, which is dimensionless like everything here; the spikes are returned in the dtype of
+    ``x``, so bfloat16 spikes can come from a float32 membrane.
+
+    Args:
+      v: membrane potential, ``[..., features]``.
+      x: input, the same shape.
+      decay: what is left of the potential after a step, in [0, 1]; a number or ``[features]``.
+      threshold: a number or ``[features]``.
+      spike_fn: what turns ``u - threshold`` into spikes: a surrogate, or any function.
+      reset: ``"subtract"``, ``"zero"`` or ``"none"``. Under ``"zero"`` an infinite potential becomes NaN.
+      reset_grad: whether the gradient flows through the reset. None means yes, but for ``"zero"``: there each
+        step multiplies it by :math:`1 - s - u\,g'`, which explodes when g' is large far from threshold.
+
+    Returns:
+      The new potential and the spikes, each ``[..., features]``.
+
+    Raises:
+      ValueError: shapes differ, or an unknown reset.
+
+    References:
+      Neftci, Mostafa, Zenke 2019, "Surrogate Gradient Learning in Spiking Neural Networks", eq. 5, with the
+      reset by subtraction applied in the step of the spike.
+
+    Example:
+      >>> import jax.numpy as jnp, brainsurr as bs
+      >>> v, s = lif_step(jnp.array([0.5]), jnp.array([0.75]), decay=0.5, threshold=1.0, spike_fn=bs.LogTailedRelu())
+      >>> print(v, s)
+      [0.] [1.]
+    """
+    if reset not in RESETS:
+        raise ValueError(f"expected reset to be one of {', '.join(map(repr, RESETS))}, got {reset!r}")
+    u = li_step(v, x, decay=decay)
+    threshold = fit(threshold, v, "threshold")
+    s = spike_fn(u - threshold)
+    fed_back = s if (reset != "zero" if reset_grad is None else reset_grad) else jax.lax.stop_gradient(s)
+    if reset == "subtract":
+        v = u - threshold * fed_back
+    elif reset == "zero":
+        v = u * (1 - fed_back)
+    else:
+        v = u
+    return v, s.astype(x.dtype)
+
+
+def li_step(v, x, *, decay):
+    r"""One step of a leaky integrator, :math:`v' = \mathrm{decay} \cdot v + x`, in the dtype of ``v``.
+
+    Args:
+      v: potential, ``[..., features]``.
+      x: input, the same shape.
+      decay: in [0, 1]; a number or ``[features]``.
+
+    Raises:
+      ValueError: the shapes of ``v`` and ``x`` differ.
+
+    Example:
+      >>> import jax.numpy as jnp
+      >>> print(li_step(jnp.array([1.0]), jnp.array([0.25]), decay=0.5))
+      [0.75]
+    """
+    if v.shape != x.shape:
+        raise ValueError(
+            f"expected the input of one time step to have the shape of the carry, {v.shape}, got {x.shape}: "
+            "a ...Cell takes one step, [batch, features]; a layer over time takes [time, batch, features]"
+        )
+    return fit(decay, v, "decay") * v + x.astype(v.dtype)
+
+
+def integrate(v, x, *, decay):
+    """`li_step` as a step over time, which gives the potential out as well, in the dtype of ``x``."""
+    v = li_step(v, x, decay=decay)
+    return v, v.astype(x.dtype)
+
+
+def recurrent_lif_step(carry, x, *, kernel, **neuron):
+    """One step of a layer whose spikes feed back on itself: ``lif_step`` with the input ``x + s @ kernel``.
+
+    Args:
+      carry: potential and last spikes, both ``[..., features]``, both in the potential's dtype so that a carry
+        does not depend on the dtype of the input.
+      x: input, the same shape.
+      kernel: recurrent weights, ``[features, features]``.
+      **neuron: the arguments of :func:`lif_step`.
+
+    Returns:
+      The new carry and the spikes.
+    """
+    v, s = carry
+    back = jnp.dot(s.astype(x.dtype), kernel.astype(x.dtype))
+    v, s = lif_step(v, x + back, **neuron)
+    return (v, s.astype(v.dtype)), s
+
+
+def check_neuron(owner: str, features, reset="subtract", spike_fn: Callable = abs, **parameters):
+    """The checks that every layer makes when it is constructed; ``owner`` is its name."""
+    if isinstance(features, bool) or not isinstance(features, int) or features < 1:
+        raise ValueError(f"{owner}: expected features to be a positive integer, got {features!r}")
+    if reset not in RESETS:
+        raise ValueError(f"{owner}: expected reset to be one of {', '.join(map(repr, RESETS))}, got {reset!r}")
+    if not callable(spike_fn) or isinstance(spike_fn, type):
+        raise TypeError(f"{owner}: expected spike_fn to be a surrogate or a function, got {spike_fn!r}")
+    for name, value in parameters.items():
+        if not is_number(value):
+            raise TypeError(f"{owner}: expected {name} to be a number or an array, got {value!r}")
+        if jnp.shape(value) not in ((), (1,), (features,)):
+            raise ValueError(f"{owner}: expected {name} to be one number or {features}, got shape {jnp.shape(value)}")
+    check_inside(f"{owner}: decay", parameters["decay"], BOUNDS["decay"])
+
+
+def over_time(step, carry, xs):
+    """``step(carry, x) -> (carry, y)`` over the leading axis of ``xs``."""
+    return jax.lax.scan(step, carry, as_float(xs, "xs"))

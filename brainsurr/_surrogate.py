@@ -1,0 +1,276 @@
+"""`Surrogate`: the base class of every surrogate, a value that is also a function and a pytree."""
+
+import dataclasses
+import functools
+from typing import Any, ClassVar
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from ._arrays import as_float, fit, is_number
+from ._kernel import spike
+
+# A parameter is a Python number (weakly typed) or an array that broadcasts into the input.
+Parameter = Any
+
+
+@dataclasses.dataclass(eq=False, repr=False)
+class Surrogate:
+    r"""A spike whose backward pass you choose: the base class.
+
+    A surrogate is a value. Its parameters (numbers or arrays) are the leaves of a pytree and can be traced,
+    batched and differentiated; its flags (booleans, strings, functions, and attributes named in ``static=``)
+    are static. Equal surrogates are equal and hash alike, so they serve as dictionary keys, as static arguments
+    of ``jax.jit`` and as fields of a module.
+
+    To write one, subclass and give :math:`g` as ``surrogate_fun``, or :math:`g'` as ``surrogate_grad``, or both,
+    as formulas of ``self`` and ``x``. They meet ``x`` as an array and the parameters in its dtype and rank, need
+    not care for NaN, and may return anything that broadcasts into ``x``. With ``surrogate_fun`` alone the
+    gradient is its derivative. With ``surrogate_grad`` alone the surrogate trains a network, but has no
+    ``origin`` and its parameters can't be trained.
+
+    Args:
+      origin: if true, calling the surrogate returns :math:`g(x)` itself instead of the step. It can be set
+        later, ``f.origin = True``, until the surrogate has been hashed (see Note).
+
+    Attributes:
+      bounds: for each parameter by name, the closed interval in which a layer keeps it while it is trained.
+
+    Raises:
+      TypeError: a parameter is not a real number or array; an attribute is set after the surrogate was hashed.
+      NotImplementedError: it is called and neither ``surrogate_fun`` nor ``surrogate_grad`` is given.
+
+    Note:
+      ``jax.jit(f)`` keeps what it compiled under the hash of ``f``. If ``f`` could change afterwards, jit would
+      go on answering for the old one, silently; so from its first hash on (``jax.jit(f)``, a static argument, a
+      dictionary key) a surrogate refuses assignment, and ``f.replace(alpha=0.3)`` makes a changed copy.
+
+    Example:
+      >>> import jax, jax.numpy as jnp, brainsurr as bs
+      >>> class Tanh(bs.Surrogate):
+      ...     def __init__(self, alpha=1.0):
+      ...         self.alpha = alpha
+      ...
+      ...     def surrogate_fun(self, x):
+      ...         return (1 + jnp.tanh(self.alpha * x)) / 2
+      >>> f = Tanh(alpha=2.0)
+      >>> f(jnp.array([-1.0, 0.0, 1.0]))
+      Array([0., 1., 1.], dtype=float32)
+      >>> print(jax.grad(f)(0.0))
+      1.0
+      >>> f.replace(origin=True)
+      Tanh(alpha=2.0, origin=True)
+    """
+
+    # `_hashed`: attributes are frozen. `_static`: which attributes are flags, set on unflattening, since
+    # a leaf that jax or a user puts there (None, True, a sentinel) must not be mistaken for one.
+    __slots__ = ("__dict__", "__weakref__", "_hashed", "_static")
+
+    bounds: ClassVar[dict[str, tuple[float, float]]] = {}
+    _static_names: ClassVar[frozenset[str]] = frozenset({"origin"})
+
+    _: dataclasses.KW_ONLY
+    origin: bool = False
+
+    def __init_subclass__(cls, static: tuple[str, ...] = (), **kwargs):
+        super().__init_subclass__(**kwargs)
+        cls._static_names = cls._static_names.union((static,) if isinstance(static, str) else static)
+        for name in ("surrogate_fun", "surrogate_grad"):
+            if name in cls.__dict__:
+                setattr(cls, name, _elementwise(cls.__dict__[name]))
+        # In the class's own dictionary, or `@dataclass` on a user's subclass writes its own and drops the hash.
+        for name in ("__eq__", "__hash__", "__repr__"):
+            if name not in cls.__dict__:
+                setattr(cls, name, getattr(cls, name))
+        jax.tree_util.register_pytree_with_keys(cls, _flatten_with_keys, functools.partial(_unflatten, cls), _flatten)
+
+    def __post_init__(self):
+        # A field is what its default is: a number makes a parameter, a boolean a flag.
+        for field in dataclasses.fields(self):
+            value, name = getattr(self, field.name), f"{type(self).__name__}: expected {field.name} to be"
+            if isinstance(field.default, bool) and not isinstance(value, bool):
+                raise TypeError(f"{name} True or False, got {value!r}")
+            if is_number(field.default) and not _is_parameter(value):
+                raise TypeError(f"{name} a real number or array, got {value!r}")
+
+    def __call__(self, x) -> jax.Array:
+        """The spike, ``brainsurr.spike(x, self)``; the primitive where ``origin`` is true."""
+        return spike(x, self)
+
+    def surrogate_fun(self, x) -> jax.Array:
+        """The primitive :math:`g(x)`, elementwise, in the dtype of ``x``."""
+        raise NotImplementedError(
+            f"{type(self).__name__} gives no surrogate_fun, so it has no origin and no derivative with respect to "
+            "its parameters: define surrogate_fun(self, x), the primitive of its gradient"
+        )
+
+    def surrogate_grad(self, x) -> jax.Array:
+        """The gradient :math:`g'(x)`, elementwise, in the dtype of ``x``."""
+        self._check_defined()
+        x = as_float(x)
+        return jax.jvp(self.surrogate_fun, (x,), (jnp.ones_like(x),))[1]
+
+    def derivative(self, x) -> jax.Array:
+        """The same as :meth:`surrogate_grad`, under the name that sparx calls."""
+        return self.surrogate_grad(x)
+
+    def replace(self, **changes) -> "Surrogate":
+        """A copy with some parameters or flags changed, as in ``f.replace(alpha=0.3, origin=True)``."""
+        copy = object.__new__(type(self))
+        copy.__dict__.update(self.__dict__)
+        for name, value in changes.items():
+            if name not in self._items():
+                raise TypeError(
+                    f"{type(self).__name__} has no parameter or flag {name!r}, only {', '.join(self._items())}"
+                )
+            copy._set(name, value)
+        return copy
+
+    def named_parameters(self) -> tuple["Surrogate", dict[str, Any]]:
+        """This surrogate with each parameter replaced by its name, and the parameters by name.
+
+        What layers hold: the first is static, and ``jax.tree.map(values.get, template)`` puts values back.
+        """
+        paths, structure = jax.tree_util.tree_flatten_with_path(self)
+        values = {_name(path): value for path, value in paths}
+        return structure.unflatten(values), values
+
+    def broadcast_into(self, x: jax.Array) -> "Surrogate":
+        """This surrogate with its parameters in the dtype and rank of ``x``; a ValueError if one is wider than x."""
+        self._check_defined()
+
+        def fit_leaf(path, p):
+            return fit(p, x, f"{type(self).__name__}: {_name(path)}")
+
+        return jax.tree_util.tree_map_with_path(fit_leaf, self)
+
+    def _check_defined(self):
+        cls = type(self)
+        if cls.surrogate_fun is Surrogate.surrogate_fun and cls.surrogate_grad is Surrogate.surrogate_grad:
+            raise NotImplementedError(
+                f"{cls.__name__} gives neither surrogate_fun nor surrogate_grad: subclass Surrogate and define one"
+            )
+
+    def _items(self) -> dict[str, Any]:
+        return {"origin": self.origin, **vars(self)}
+
+    def _split(self) -> tuple[dict[str, Any], dict[str, Any]]:
+        """Parameters and flags, by name."""
+        items = self._items()
+        static = getattr(self, "_static", None)
+        if static is None:
+            static = self._static_names | {name for name, value in items.items() if not _is_parameter(value)}
+        return (
+            {name: value for name, value in items.items() if name not in static},
+            {name: value for name, value in items.items() if name in static},
+        )
+
+    def __setattr__(self, name, value):
+        if getattr(self, "_hashed", False):
+            raise TypeError(
+                f"can't set {name}: this {type(self).__name__} has been hashed (by jax.jit, as a static argument or as a "
+                f"key), and what was compiled for it would go stale. Make a copy: f = f.replace({name}={value!r})"
+            )
+        self._set(name, value)
+
+    def _set(self, name, value):
+        if name == "origin" and not isinstance(value, bool):
+            raise TypeError(f"expected origin to be True or False, got {value!r}")
+        fields = type(self).__dict__.get("__dataclass_fields__")
+        if fields is not None and name not in fields:
+            raise AttributeError(f"{type(self).__name__} has no parameter or flag {name!r}, only {', '.join(fields)}")
+        self.__dict__[name] = value
+        object.__setattr__(self, "_static", None)  # this value was given, so its own type tells what it is
+
+    def __getstate__(self):
+        return dict(vars(self))
+
+    def __setstate__(self, state):
+        self.__dict__.update(state)
+
+    def __eq__(self, other):
+        if type(self) is not type(other):
+            return NotImplemented
+        return self._key() == other._key()
+
+    def __hash__(self):
+        value = hash((type(self), self._key()))
+        object.__setattr__(self, "_hashed", True)
+        return value
+
+    def _key(self):
+        return tuple(sorted((name, _value_key(value)) for name, value in self._items().items()))
+
+    def __repr__(self):
+        parameters, flags = self._split()
+        shown = parameters | {name: v for name, v in flags.items() if v is not getattr(type(self), name, None)}
+        return f"{type(self).__name__}({', '.join(f'{name}={_short(value)}' for name, value in shown.items())})"
+
+
+def _elementwise(formula):
+    """Wraps a formula: x as an array, parameters in its dtype and rank, NaN kept, the result shaped like x."""
+
+    @functools.wraps(formula)
+    def wrapped(self, x):
+        x = as_float(x)
+        y = jnp.asarray(formula(self.broadcast_into(x), x)).astype(x.dtype)
+        if y.ndim > x.ndim or jnp.broadcast_shapes(y.shape, x.shape) != x.shape:
+            raise ValueError(f"{type(self).__name__}.{formula.__name__} gave shape {y.shape} for x of shape {x.shape}")
+        return jnp.where(jnp.isnan(x), x, jnp.broadcast_to(y, x.shape))
+
+    return wrapped
+
+
+def _flatten(f: Surrogate):
+    parameters, flags = f._split()
+    return tuple(parameters.values()), (tuple(parameters), tuple(flags.items()))
+
+
+def _flatten_with_keys(f: Surrogate):
+    children, structure = _flatten(f)
+    return tuple(zip(map(jax.tree_util.GetAttrKey, structure[0]), children, strict=True)), structure
+
+
+def _unflatten(cls, structure, children):
+    names, flags = structure
+    f = object.__new__(cls)  # not __init__: it may check or convert, and jax puts anything into a leaf
+    f.__dict__.update(zip(names, children, strict=True))
+    f.__dict__.update(flags)
+    object.__setattr__(f, "_static", frozenset(name for name, _ in flags))
+    return f
+
+
+def _name(path) -> str:
+    """The name of a parameter: its attribute, with an index where the attribute is a container."""
+    last = max(i for i, key in enumerate(path) if isinstance(key, jax.tree_util.GetAttrKey))
+    return "_".join([path[last].name, *(jax.tree_util.keystr((key,)).strip("[]'") for key in path[last + 1 :])])
+
+
+def _is_parameter(value) -> bool:
+    """A number, an array, a surrogate, or a container of nothing but these."""
+    leaves = jax.tree.leaves(value)
+    return bool(leaves) and all(is_number(leaf) for leaf in leaves)
+
+
+def _value_key(value):
+    """What is compared and hashed in place of a value: for an array its dtype, shape and bytes."""
+    if not _is_parameter(value):
+        return value
+    leaves, structure = jax.tree.flatten(value)
+    return structure, tuple(map(_leaf_key, leaves))
+
+
+def _leaf_key(leaf):
+    if isinstance(leaf, (int, float)):
+        return leaf
+    if isinstance(leaf, jax.core.Tracer):
+        return "traced", id(leaf)
+    leaf = np.asarray(leaf)
+    return str(leaf.dtype), leaf.shape, leaf.tobytes()
+
+
+def _short(value) -> str:
+    if isinstance(value, (np.ndarray, jax.Array)) and value.size > 4:
+        return f"{value.dtype}[{','.join(map(str, value.shape))}]"
+    return repr(value)

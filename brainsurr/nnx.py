@@ -1,0 +1,374 @@
+"""Spiking layers for Flax NNX; needs ``pip install "brainsurr[flax]"``."""
+
+from collections.abc import Callable, Iterable, Mapping
+from functools import partial
+from types import MappingProxyType
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from flax import nnx
+from flax.typing import Dtype, Initializer
+
+from ._arrays import as_float
+from ._bounds import Interval, clip_straight_through, trained_intervals
+from ._neuron import BOUNDS, check_neuron, integrate, lif_step, over_time, recurrent_lif_step
+from ._surrogate import Surrogate
+from .surrogates import LogTailedRelu
+
+__all__ = ["LI", "LIF", "LIFCell", "SpikingActivation", "SpikingSequential", "bounds"]
+
+
+class SpikingActivation(nnx.Module):
+    """A surrogate as a layer, its parameters configuration or trained.
+
+    Args:
+      surrogate: say ``LogTailedRelu(alpha=0.1)``. A parameter may be an array, one number per channel (last axis).
+      learnable: the name or names of the parameters to train, each an ``nnx.Param`` of that name that holds the
+        value itself. The others are attributes of the same name: a number, or an ``nnx.Variable`` for an array.
+      bounds: closed intervals by name, ``{"alpha": (0.0, 1.0)}``, in place of the surrogate's own; None trains
+        unbounded. The layer never uses a value outside, and passes the gradient at an edge so that it can be
+        left. Add ``brainsurr.optim.project(bounds(model))`` to the optimiser and the stored value stays inside too.
+      param_dtype: of a trained parameter that was given as a Python number.
+
+    Raises:
+      TypeError: ``surrogate`` is not a surrogate.
+      ValueError: an unknown name, or a start outside its interval.
+
+    Example:
+      >>> import brainsurr as bs, jax.numpy as jnp
+      >>> from brainsurr.nnx import SpikingActivation
+      >>> act = SpikingActivation(bs.LogTailedRelu(0.1), learnable="alpha")
+      >>> act(jnp.array([-1.0, 0.0, 2.0]))
+      Array([0., 1., 1.], dtype=float32)
+      >>> print(act.alpha[...], act.surrogate.alpha)
+      0.1 0.1
+    """
+
+    def __init__(
+        self,
+        surrogate: Surrogate,
+        *,
+        learnable: str | Iterable[str] = (),
+        bounds: Mapping[str, Interval | None] | None = MappingProxyType({}),
+        param_dtype: Dtype = jnp.float32,
+    ):
+        if not isinstance(surrogate, Surrogate):
+            raise TypeError(f"expected a surrogate such as LogTailedRelu(0.1), got {surrogate!r}")
+        self.template, values = surrogate.named_parameters()
+        _hold(self, values, learnable, bounds, surrogate.bounds, param_dtype)
+
+    @property
+    def surrogate(self) -> Surrogate:
+        """The surrogate as it is now, its trained parameters inside their bounds."""
+        return jax.tree.map(partial(_read, self), self.template)
+
+    def __call__(self, x) -> jax.Array:
+        """Spikes of ``x``, membrane potential minus threshold, in its shape and dtype."""
+        return self.surrogate(x)
+
+
+class _Leaky(nnx.Module):
+    """What a leaky layer holds before it has a threshold: its decay and the shape of its state."""
+
+    def __init__(self, features, values, *, learnable, bounds, carry_init, param_dtype):
+        self.features = features
+        self.carry_init = carry_init
+        self.param_dtype = param_dtype
+        _hold(self, values, learnable, bounds, BOUNDS, param_dtype)
+
+    def initialize_carry(
+        self,
+        input_shape: tuple[int, ...],
+        rngs: nnx.Rngs | nnx.RngStream | None = None,
+        carry_init: Initializer | None = None,
+    ):
+        """The potential before the first step, for inputs of ``input_shape = (*batch, features)``.
+
+        Zeros, or what ``carry_init`` draws, in ``param_dtype``.
+        """
+        if not input_shape or input_shape[-1] != self.features:
+            raise ValueError(
+                f"{type(self).__name__}: expected input_shape (*batch, {self.features}), got {tuple(input_shape)}"
+            )
+        init = self.carry_init if carry_init is None else carry_init
+        key = jax.random.key(0) if rngs is None else rngs.carry() if isinstance(rngs, nnx.Rngs) else rngs()
+        return init(key, tuple(input_shape), self.param_dtype)
+
+
+class _LIFBase(_Leaky):
+    """Parameters and step of a layer of LIF neurons, shared by the cell and the layer over time."""
+
+    def __init__(
+        self,
+        features: int,
+        *,
+        decay: Any = 0.9,
+        threshold: Any = 1.0,
+        reset: str = "subtract",
+        reset_grad: bool | None = None,
+        spike_fn: Callable = LogTailedRelu(alpha=0.1),
+        learnable: str | Iterable[str] = (),
+        bounds: Mapping[str, Interval | None] | None = MappingProxyType({}),
+        recurrent: bool = False,
+        recurrent_kernel_init: Initializer = nnx.initializers.orthogonal(),
+        carry_init: Initializer = nnx.initializers.zeros_init(),
+        param_dtype: Dtype = jnp.float32,
+        rngs: nnx.Rngs | None = None,
+    ):
+        owner, values = type(self).__name__, {"decay": decay, "threshold": threshold}
+        check_neuron(owner, features, reset, spike_fn, **values)
+        super().__init__(
+            features, values, learnable=learnable, bounds=bounds, carry_init=carry_init, param_dtype=param_dtype
+        )
+        self.reset = reset
+        self.reset_grad = reset_grad
+        self.spike_fn = SpikingActivation(spike_fn) if isinstance(spike_fn, Surrogate) else spike_fn
+        if recurrent and rngs is None:
+            raise ValueError(f"{owner}: recurrent=True draws weights: pass rngs=nnx.Rngs(seed)")
+        self.recurrent_kernel = (
+            nnx.Param(recurrent_kernel_init(rngs.params(), (features, features), param_dtype)) if recurrent else None
+        )
+
+    def initialize_carry(
+        self,
+        input_shape: tuple[int, ...],
+        rngs: nnx.Rngs | nnx.RngStream | None = None,
+        carry_init: Initializer | None = None,
+    ):
+        """The state before the first step, for inputs of ``input_shape = (*batch, features)``.
+
+        The potential, zeros or what ``carry_init`` draws, in ``param_dtype``; with recurrent weights a pair of it
+        and the last spikes, zeros.
+        """
+        v = super().initialize_carry(input_shape, rngs, carry_init)
+        return v if self.recurrent_kernel is None else (v, jnp.zeros_like(v))
+
+    def _step(self):
+        """The step as a pure function ``(carry, x) -> (carry, spikes)`` of the parameters as they are now."""
+        neuron = {
+            "decay": _read(self, "decay"),
+            "threshold": _read(self, "threshold"),
+            "spike_fn": self.spike_fn.surrogate if isinstance(self.spike_fn, SpikingActivation) else self.spike_fn,
+            "reset": self.reset,
+            "reset_grad": self.reset_grad,
+        }
+        if self.recurrent_kernel is None:
+            return partial(lif_step, **neuron)
+        return partial(recurrent_lif_step, kernel=self.recurrent_kernel[...], **neuron)
+
+
+class LIFCell(_LIFBase, nnx.RNNCellBase):
+    r"""One time step of leaky integrate-and-fire neurons, ``(carry, x) -> (carry, spikes)``.
+
+    .. math::
+       u = \mathrm{decay} \cdot v + x, \qquad s = \mathrm{spike\_fn}(u - \mathrm{threshold}), \qquad
+       v' = u - \mathrm{threshold}\, s
+
+    It has the contract of flax's own cells, so ``nnx.RNN(LIFCell(...))`` runs it over batch-major sequences; for
+    time-major ones use :class:`LIF`.
+
+    Args:
+      features: number of neurons, the last axis of the input.
+      decay: what is left of the potential after a step, in [0, 1]: exp(-dt / tau). A number or ``[features]``.
+      threshold: a number or ``[features]``.
+      reset: ``"subtract"`` the threshold, set to ``"zero"``, or ``"none"``.
+      reset_grad: whether the gradient flows through the reset; None: yes, but not for ``"zero"``, where it explodes.
+      spike_fn: a surrogate, a :class:`SpikingActivation`, or any function of ``u - threshold``.
+      learnable: ``"decay"``, ``"threshold"`` or both; parameters of the surrogate are trained by
+        ``spike_fn=SpikingActivation(f, learnable=...)``.
+      bounds: closed intervals for these by name, in place of [0, 1] and [0, inf]; None trains unbounded.
+      recurrent: whether the spikes of the last step come back through trained weights.
+      recurrent_kernel_init: their initialiser.
+      carry_init: initialiser of the potential.
+      param_dtype: of parameters and of the potential. The spikes have the dtype of the input.
+      rngs: needed with ``recurrent=True`` alone.
+
+    Raises:
+      TypeError: ``spike_fn`` can't be called.
+      ValueError: a bad ``features``, ``reset`` or name, or a value outside its interval.
+
+    Example:
+      >>> import jax.numpy as jnp
+      >>> from brainsurr.nnx import LIFCell
+      >>> cell = LIFCell(2, decay=0.5)
+      >>> v = cell.initialize_carry((1, 2))
+      >>> v, s = cell(v, jnp.array([[0.75, 2.0]]))
+      >>> print(s, v)
+      [[0. 1.]] [[0.75 1.  ]]
+    """
+
+    def __call__(self, carry, inputs):
+        return self._step()(carry, as_float(inputs, "inputs"))
+
+    @property
+    def num_feature_axes(self) -> int:
+        return 1
+
+
+class LIF(_LIFBase):
+    """A layer of leaky integrate-and-fire neurons over time, ``(carry, xs) -> (carry, spikes)``.
+
+    The arguments are those of :class:`LIFCell`; ``xs`` is ``[time, ..., features]``, time first, and so are the
+    spikes.
+
+    Example:
+      >>> import jax.numpy as jnp
+      >>> from brainsurr.nnx import LIF
+      >>> lif = LIF(2, decay=0.5)
+      >>> carry, spikes = lif(lif.initialize_carry((1, 2)), jnp.full((4, 1, 2), 0.75))
+      >>> print(spikes[:, 0].T)
+      [[0. 1. 0. 1.]
+       [0. 1. 0. 1.]]
+    """
+
+    def __call__(self, carry, xs):
+        return over_time(self._step(), carry, xs)
+
+
+class LI(_Leaky):
+    r"""A leaky integrator over time, the usual readout: ``(carry, xs) -> (carry, potentials)``.
+
+    .. math:: v' = \mathrm{decay} \cdot v + x
+
+    Args:
+      features: number of outputs, the last axis of the input.
+      decay: what is left of the potential after a step, in [0, 1]; a number or ``[features]``.
+      learnable: ``"decay"`` to train it.
+      bounds: ``{"decay": (low, high)}`` in place of [0, 1]; None trains unbounded.
+      carry_init: initialiser of the potential.
+      param_dtype: of parameters and of the potential. The output has the dtype of the input.
+
+    Example:
+      >>> import jax.numpy as jnp
+      >>> from brainsurr.nnx import LI
+      >>> li = LI(1, decay=0.5)
+      >>> carry, v = li(li.initialize_carry((1, 1)), jnp.ones((3, 1, 1)))
+      >>> print(v.ravel())
+      [1.   1.5  1.75]
+    """
+
+    def __init__(
+        self,
+        features: int,
+        *,
+        decay: Any = 0.9,
+        learnable: str | Iterable[str] = (),
+        bounds: Mapping[str, Interval | None] | None = MappingProxyType({}),
+        carry_init: Initializer = nnx.initializers.zeros_init(),
+        param_dtype: Dtype = jnp.float32,
+    ):
+        check_neuron("LI", features, decay=decay)
+        super().__init__(
+            features,
+            {"decay": decay},
+            learnable=learnable,
+            bounds=bounds,
+            carry_init=carry_init,
+            param_dtype=param_dtype,
+        )
+
+    def __call__(self, carry, xs):
+        return over_time(partial(integrate, decay=_read(self, "decay")), carry, xs)
+
+
+class SpikingSequential(nnx.Module):
+    """Layers in a row over time, ``(carry, xs) -> (carry, ys)`` with ``xs`` as ``[time, batch, ...]``.
+
+    A layer that has ``initialize_carry`` is called as ``layer(carry, xs)``, any other as ``layer(xs)`` on all time
+    steps at once, so a ``Linear`` is one large matrix product.
+
+    Args:
+      layers: modules and functions.
+
+    Example:
+      >>> import jax.numpy as jnp
+      >>> from flax import nnx
+      >>> from brainsurr.nnx import LI, LIF, SpikingSequential
+      >>> rngs = nnx.Rngs(0)
+      >>> net = SpikingSequential([nnx.Linear(3, 8, rngs=rngs), LIF(8), nnx.Linear(8, 2, rngs=rngs), LI(2)])
+      >>> xs = jnp.ones((10, 4, 3))
+      >>> carry, ys = net(net.initialize_carry(xs.shape[1:]), xs)
+      >>> ys.shape
+      (10, 4, 2)
+    """
+
+    def __init__(self, layers: Iterable[Callable]):
+        layers = list(layers)
+        for layer in layers:
+            if not callable(layer) or isinstance(layer, type):
+                raise TypeError(f"SpikingSequential: expected layers that can be called, got {layer!r}")
+        self.layers = nnx.List(layers)
+
+    def initialize_carry(self, input_shape: tuple[int, ...], rngs: nnx.Rngs | nnx.RngStream | None = None):
+        """The states of all layers, None for one that has none, for inputs of ``input_shape = (*batch, features)``."""
+        carries, x = [], jax.ShapeDtypeStruct((1, *input_shape), jnp.float32)
+        for layer in self.layers:
+            carry = layer.initialize_carry(x.shape[1:], rngs) if _is_stateful(layer) else None
+            # On a copy: a Dropout would leave a traced random state behind.
+            graphdef, state = nnx.split(layer)
+            x = jax.eval_shape(lambda s, c, x, g=graphdef: _apply(nnx.merge(g, s), c, x)[1], state, carry, x)
+            carries.append(carry)
+        return tuple(carries)
+
+    def __call__(self, carry, xs):
+        if len(carry) != len(self.layers):
+            raise ValueError(f"SpikingSequential: expected a carry of {len(self.layers)} entries, got {len(carry)}")
+        carries, xs = [], as_float(xs, "xs")
+        for layer, c in zip(self.layers, carry, strict=True):
+            c, xs = _apply(layer, c, xs)
+            carries.append(c)
+        return tuple(carries), xs
+
+
+def bounds(model: nnx.Module, wrt: Any = nnx.Param) -> nnx.State:
+    """The closed interval of each parameter of a model, None where it has none, for ``brainsurr.optim.project``.
+
+    Args:
+      model: any module.
+      wrt: the filter that was given to ``nnx.Optimizer``.
+
+    Example:
+      >>> import brainsurr as bs
+      >>> from brainsurr.nnx import SpikingActivation, bounds
+      >>> print(bounds(SpikingActivation(bs.LogTailedRelu(0.1), learnable="alpha")).alpha)
+      (0.0, 1.0)
+    """
+    variables = nnx.state(model, wrt)
+    return nnx.pure(
+        jax.tree.map(
+            lambda v: v.replace(v.get_metadata().get("bounds")),
+            variables,
+            is_leaf=lambda v: isinstance(v, nnx.Variable),
+        )
+    )
+
+
+def _is_stateful(layer) -> bool:
+    return hasattr(layer, "initialize_carry")
+
+
+def _apply(layer, carry, xs):
+    return layer(carry, xs) if _is_stateful(layer) else (carry, layer(xs))
+
+
+def _hold(module: nnx.Module, values, learnable, bounds, defaults, param_dtype):
+    """Set each value as an attribute of its name: trained, an array, or a plain number."""
+    intervals = trained_intervals(type(module).__name__, values, learnable, bounds, defaults)
+    for name, value in values.items():
+        if name in intervals:
+            dtype = None if isinstance(value, (jax.Array, np.ndarray)) else param_dtype
+            setattr(module, name, nnx.Param(jnp.array(value, dtype), bounds=intervals[name]))
+        elif isinstance(value, (jax.Array, np.ndarray)):
+            setattr(module, name, nnx.Variable(jnp.asarray(value)))
+        else:
+            setattr(module, name, value)
+
+
+def _read(module: nnx.Module, name: str):
+    """The value under a name as it is now, a trained one inside its bounds."""
+    value = getattr(module, name)
+    if isinstance(value, nnx.Param):
+        return clip_straight_through(value[...], value.get_metadata().get("bounds"))
+    return value[...] if isinstance(value, nnx.Variable) else value

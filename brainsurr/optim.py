@@ -1,0 +1,53 @@
+"""What a bounded parameter needs of optax; needs ``pip install "brainsurr[train]"``."""
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import optax
+
+__all__ = ["project"]
+
+
+def project(bounds: Any) -> optax.GradientTransformation:
+    r"""Keep parameters inside closed intervals: the last link of an optax chain.
+
+    The update of a bounded parameter becomes :math:`\mathrm{clip}(p + u) - p`, projected gradient descent: a
+    parameter stops at an edge, stays there as long as it is pushed outwards, and leaves it with the first step
+    inwards. The layers of brainsurr use no value outside its interval in any case; this keeps the stored value
+    inside as well, so that none has a long way back.
+
+    Args:
+      bounds: a tree like the parameters with ``(low, high)`` or None for each, such as
+        ``brainsurr.nnx.bounds(model)``.
+
+    Example:
+      >>> import jax.numpy as jnp, optax
+      >>> from brainsurr.optim import project
+      >>> tx = optax.chain(optax.sgd(1.0), project({"alpha": (0.0, 1.0), "w": None}))
+      >>> params = {"alpha": jnp.array(0.5), "w": jnp.array(0.5)}
+      >>> grads = {"alpha": jnp.array(2.0), "w": jnp.array(2.0)}
+      >>> updates, state = tx.update(grads, tx.init(params), params)
+      >>> print(optax.apply_updates(params, updates))
+      {'alpha': Array(0., dtype=float32), 'w': Array(-1.5, dtype=float32)}
+    """
+
+    def update(updates, state, params=None):
+        if params is None:
+            raise ValueError("project needs the parameters: tx.update(grads, state, params)")
+
+        def inside(interval, u, p):
+            if interval is None:
+                return u
+            edge = jnp.clip(p + u, *interval)
+            step = edge - p
+            # p + (edge - p) may round to one float beyond the edge: then aim at the float before it.
+            beyond = (p + step < interval[0]) | (p + step > interval[1])
+            return jnp.where(beyond, jnp.nextafter(edge, p) - p, step)
+
+        def is_interval(node):
+            return node is None or isinstance(node, tuple)
+
+        return jax.tree.map(inside, bounds, updates, params, is_leaf=is_interval), state
+
+    return optax.GradientTransformation(lambda params: optax.EmptyState(), update)

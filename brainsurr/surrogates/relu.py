@@ -1,0 +1,114 @@
+"""Surrogates shaped like a rectifier: the gradient does not vanish above threshold, or vanishes slowly."""
+
+import dataclasses
+from typing import ClassVar
+
+import jax.numpy as jnp
+
+from .._surrogate import Parameter, Surrogate
+from ._function import function
+
+
+@dataclasses.dataclass
+class LogTailedRelu(Surrogate):
+    r"""The log-tailed ReLU: linear to 1, logarithmic beyond.
+
+    ================================= ======================= ===================== ======================
+    \                                 :math:`x \le 0`         :math:`0 < x \le 1`   :math:`x > 1`
+    ================================= ======================= ===================== ======================
+    spike                             0, and 1 at x = 0       1                     1
+    primitive :math:`g(x)`            :math:`\alpha x`        :math:`x`             :math:`\log x`
+    gradient :math:`g'(x)`            :math:`\alpha`          1                     :math:`1 / x`
+    ================================= ======================= ===================== ======================
+
+    At 0: gradient :math:`\alpha`, primitive 0. Peak of the gradient: 1, on (0, 1] (:math:`\alpha` if that is
+    larger). Area: infinite; the tail :math:`1/x` is what keeps a gradient at neurons far above threshold. As
+    written, :math:`g` jumps from 1 to 0 at :math:`x = 1`; ``continuous=True`` has the tail :math:`1 + \log x`
+    instead. The gradient is the same.
+
+    With ``alpha=0``, the default, nothing flows through a neuron below threshold: a layer in which no neuron
+    fires gets no gradient at all and stays silent for good. ``alpha=0.1``, or any small value, lets it recover.
+
+    Args:
+      alpha: slope below threshold, dimensionless, usually in [0, 1]; a number or an array that broadcasts into x.
+      continuous: whether the tail of the primitive is :math:`1 + \log x`.
+      origin: whether calling it returns :math:`g(x)` in place of the spike.
+
+    Note:
+      :math:`\mathrm{d}/\mathrm{d}\alpha` is that of the primitive, :math:`\min(x, 0)`: see
+      :func:`brainsurr.spike`. It pushes :math:`\alpha` to one end or the other rather than to a good value, so
+      train it within bounds (the default of the layers) and from a small start.
+
+    References:
+      Cai, He, Sun, Vasconcelos 2017, "Deep Learning with Low Precision by Half-wave Gaussian Quantization"
+      (the log-tailed ReLU, :math:`q_m = 1`, with the continuous tail).
+
+    Example:
+      >>> import jax, jax.numpy as jnp, brainsurr as bs
+      >>> x = jnp.array([-1.0, 0.5, 2.0])
+      >>> f = bs.LogTailedRelu(alpha=0.1)
+      >>> f(x)
+      Array([0., 1., 1.], dtype=float32)
+      >>> jax.vmap(jax.grad(f))(x)
+      Array([0.1, 1. , 0.5], dtype=float32)
+      >>> f.origin = True
+      >>> print(f(jnp.array([-1.0, 0.5, 1.0])))
+      [-0.1  0.5  1. ]
+    """
+
+    bounds: ClassVar = {"alpha": (0.0, 1.0)}
+
+    alpha: Parameter = 0.0
+    _: dataclasses.KW_ONLY
+    continuous: bool = False
+
+    def surrogate_fun(self, x):
+        # -inf * 0 is NaN, so at alpha = 0 the x below is 0; where(alpha == 0, 0, ...) would cut alpha's gradient.
+        below = self.alpha * jnp.where((self.alpha == 0) & (x == -jnp.inf), jnp.zeros_like(x), x)
+        tail = jnp.log(jnp.where(x <= 1, jnp.ones_like(x), x)) + float(self.continuous)
+        return jnp.where(x <= 0, below, jnp.where(x <= 1, x, tail))
+
+    def surrogate_grad(self, x):
+        return jnp.where(x <= 0, self.alpha, 1 / jnp.where(x <= 1, jnp.ones_like(x), x))
+
+
+@dataclasses.dataclass
+class LeakyRelu(Surrogate):
+    r"""The leaky ReLU: one slope below threshold, another above.
+
+    .. math:: g(x) = \begin{cases} \alpha x & x < 0 \\ \beta x & x \ge 0 \end{cases}
+       \qquad g'(x) = \begin{cases} \alpha & x < 0 \\ \beta & x \ge 0 \end{cases}
+
+    At 0: gradient :math:`\beta`, primitive 0. Peak of the gradient: :math:`\max(\alpha, \beta)`. Area: infinite.
+    ``LeakyRelu(1, 1)`` is the straight-through estimator, whose gradient is 1 everywhere.
+
+    Args:
+      alpha: slope below threshold, dimensionless; a number or an array that broadcasts into x.
+      beta: slope above threshold, likewise.
+      origin: whether calling it returns :math:`g(x)` in place of the spike.
+
+    References:
+      Maas, Hannun, Ng 2013, "Rectifier Nonlinearities Improve Neural Network Acoustic Models", section 2.
+
+    Example:
+      >>> import jax, jax.numpy as jnp, brainsurr as bs
+      >>> jax.vmap(jax.grad(bs.LeakyRelu()))(jnp.array([-1.0, 0.0, 2.0]))
+      Array([0.1, 1. , 1. ], dtype=float32)
+    """
+
+    bounds: ClassVar = {"alpha": (0.0, 1.0), "beta": (0.0, 10.0)}
+
+    alpha: Parameter = 0.1
+    beta: Parameter = 1.0
+
+    def surrogate_fun(self, x):
+        below = self.alpha * jnp.where((self.alpha == 0) & (x == -jnp.inf), jnp.zeros_like(x), x)
+        above = self.beta * jnp.where((self.beta == 0) & (x == jnp.inf), jnp.zeros_like(x), x)
+        return jnp.where(x < 0, below, above)
+
+    def surrogate_grad(self, x):
+        return jnp.where(x < 0, self.alpha, self.beta)
+
+
+log_tailed_relu = function(LogTailedRelu, "log_tailed_relu")
+leaky_relu = function(LeakyRelu, "leaky_relu")
