@@ -89,8 +89,9 @@ def _spike_jvp(primals, tangents):
         a = jnp.broadcast_to(jnp.asarray(parameters[i], x.dtype), x.shape)
         slope = jax.jvp(primitive, (a,), (jnp.ones_like(a),))[1]
         # -inf is a refractory neuron to some libraries: there dg/da may be infinite, and 0 * inf is NaN.
-        slope = jnp.where(jnp.isinf(x), jnp.zeros_like(x), slope)
+        slope = jnp.where(jnp.isfinite(x), slope, jnp.where(jnp.isnan(x), x, jnp.zeros_like(x)))
         # Widened before it is broadcast: the transpose then sums in at least float32.
+        da = jnp.asarray(da)
         wide = da.astype(jnp.float32) if da.dtype.itemsize < 4 else da
         terms.append(slope * jnp.broadcast_to(wide, x.shape).astype(x.dtype))
     return _spike(x, surrogate), functools.reduce(jnp.add, terms)

@@ -1,0 +1,19 @@
+"""The strictest jax there is: what is clean here runs under any setting of a user."""
+
+import os
+
+os.environ["XLA_FLAGS"] = os.environ.get("XLA_FLAGS", "") + " --xla_force_host_platform_device_count=8"
+os.environ["MPLBACKEND"] = "Agg"
+
+import jax
+import pytest
+
+jax.config.update("jax_numpy_dtype_promotion", "strict")
+jax.config.update("jax_numpy_rank_promotion", "raise")
+
+
+@pytest.fixture
+def lenient():
+    """The default promotion rules, for code of other libraries that needs them (optax.adam, flax's Linear)."""
+    with jax.numpy_dtype_promotion("standard"), jax.numpy_rank_promotion("allow"):
+        yield

@@ -1,0 +1,461 @@
+"""The spike: its value, its derivatives of every order, its dtype, its transforms, its compiled program, its errors."""
+
+import os
+import re
+import subprocess
+import sys
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
+from jax.sharding import AxisType, NamedSharding
+from jax.sharding import PartitionSpec as P
+
+import brainsurr as bs
+
+JAX_BEFORE_0_12 = jax.version.__version_info__ < (0, 12)
+reverse_first = pytest.param(
+    jax.grad,
+    id="reverse",
+    marks=pytest.mark.xfail(JAX_BEFORE_0_12, reason="jax < 0.12: reverse mode first, custom_jvp in scan gives 0"),
+)
+HALF = [jnp.float16, jnp.bfloat16]
+FLOATS = [*HALF, jnp.float32]
+
+
+def oracle(x, alpha):
+    """Value, gradient and d/d alpha of LogTailedRelu, from its definition, in float64."""
+    with np.errstate(invalid="ignore"):  # numpy on NaN in bfloat16
+        x = np.asarray(x, np.float64)
+    tail = 1 / np.where(x > 1, x, 1.0)
+    value = np.where(np.isnan(x), np.nan, np.where(x >= 0, 1.0, 0.0))
+    grad = np.where(np.isnan(x), np.nan, np.where(x <= 0, alpha, tail))
+    return value, grad, np.where(np.isinf(x), 0.0, np.minimum(x, 0))
+
+
+def primitive(x, alpha, continuous=False):
+    x = np.asarray(x, np.float64)
+    return np.where(x <= 0, alpha * x, np.where(x <= 1, x, np.log(np.where(x > 1, x, 1.0)) + continuous))
+
+
+# --- the two examples of the original documentation -------------------------------------------------------------
+
+
+@pytest.mark.parametrize("alpha", [0.0, 0.1, 0.3])
+def test_documented_gradients(alpha):
+    xs = jnp.linspace(-2, 4, 1000)
+    np.testing.assert_allclose(jax.vmap(jax.grad(bs.LogTailedRelu(alpha)))(xs), oracle(xs, alpha)[1], rtol=1e-6)
+
+
+@pytest.mark.parametrize("alpha", [0.0, 0.1, 0.3])
+def test_documented_origin(alpha):
+    xs = jnp.linspace(-2, 4, 1000)
+    f = bs.LogTailedRelu(alpha)
+    f.origin = True
+    np.testing.assert_allclose(f(xs), primitive(xs, alpha), rtol=1e-5, atol=1e-6)
+    np.testing.assert_allclose(jax.vmap(jax.grad(f))(xs), oracle(xs, alpha)[1], rtol=1e-6)
+
+
+def test_documented_values():
+    f, x = bs.LogTailedRelu(alpha=0.1), jnp.array([-1.0, 0.0, 2.0])
+    np.testing.assert_array_equal(f(x), [0, 1, 1])
+    np.testing.assert_allclose(jax.vmap(jax.grad(f))(jnp.array([-1.0, 0.5, 2.0])), [0.1, 1, 0.5])
+
+
+def test_ties():
+    f = bs.LogTailedRelu(0.25)
+    at = jnp.array([-0.0, 0.0, 1.0, np.nextafter(np.float32(1), np.float32(2))])
+    np.testing.assert_array_equal(f(at), [1, 1, 1, 1])
+    np.testing.assert_allclose(f.surrogate_grad(at), [0.25, 0.25, 1, 1], rtol=1e-6)
+    np.testing.assert_allclose(f.surrogate_fun(at), [0, 0, 1, 0], atol=1e-6)
+    np.testing.assert_allclose(f.replace(continuous=True).surrogate_fun(at), [0, 0, 1, 1], atol=1e-6)
+
+
+# --- values, dtypes, special numbers ----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("dtype", HALF)
+def test_every_number_of_a_half_precision(dtype):
+    x = jnp.arange(2**16, dtype=jnp.uint16).view(dtype)
+    value, grad, dalpha = oracle(x, 0.25)
+    f = bs.LogTailedRelu(0.25)
+    np.testing.assert_array_equal(f(x).astype(jnp.float32), value)
+    got, pullback = jax.vjp(lambda x, a: bs.log_tailed_relu(x, a), x, jnp.full(x.shape, 0.25, jnp.float32))
+    dx, da = pullback(jnp.ones_like(x))
+    assert (got.dtype, dx.dtype, da.dtype) == (dtype, dtype, jnp.float32)
+    # Compared as floats, a CPU flushes a subnormal bfloat16 to zero: there the gradient is that of 0.
+    eps, tiny = float(jnp.finfo(dtype).eps), float(jnp.finfo(dtype).tiny)
+    normal = ~(np.abs(np.asarray(x.astype(jnp.float32), np.float64)) < float(jnp.finfo(jnp.float32).tiny))
+    np.testing.assert_allclose(dx.astype(jnp.float32)[normal], grad[normal], rtol=eps, atol=tiny)
+    np.testing.assert_array_equal(da[normal], dalpha[normal])
+
+
+@pytest.mark.parametrize("dtype", FLOATS)
+@pytest.mark.parametrize("alpha", [0.1, np.float32(0.1), np.float64(0.1), jnp.float32(0.1), jnp.full(3, 0.1)])
+def test_output_and_tangent_have_the_dtype_of_x(dtype, alpha):
+    x = jnp.linspace(-1, 2, 6).reshape(2, 3).astype(dtype)
+    y, t = jax.jvp(bs.LogTailedRelu(alpha), (x,), (jnp.ones_like(x),))
+    assert y.dtype == t.dtype == dtype
+    assert bs.LogTailedRelu(alpha, origin=True)(x).dtype == dtype
+
+
+def test_float64():
+    with jax.enable_x64(True):
+        x = jnp.linspace(-2, 4, 100, dtype=jnp.float64)
+        y, t = jax.jvp(bs.LogTailedRelu(0.1), (x,), (jnp.ones_like(x),))
+        assert y.dtype == t.dtype == jnp.float64
+        np.testing.assert_allclose(t, oracle(x, 0.1)[1], rtol=1e-15)
+
+
+def test_subnormals_are_not_zero():
+    x = np.array([-1e-40, 1e-40, -1e-45, 1e-45], np.float32)
+    np.testing.assert_array_equal(bs.LogTailedRelu()(x), [0, 1, 0, 1])
+
+
+def test_nan_shows_and_infinities_are_right():
+    x = jnp.array([jnp.nan, jnp.inf, -jnp.inf])
+    f = bs.LogTailedRelu()
+    np.testing.assert_array_equal(f(x), [np.nan, 1, 0])
+    np.testing.assert_array_equal(jax.vmap(jax.grad(f))(x), [np.nan, 0, 0])
+    np.testing.assert_array_equal(f.surrogate_fun(x), [np.nan, np.inf, 0])
+    np.testing.assert_array_equal(f.replace(alpha=0.5).surrogate_fun(x), [np.nan, np.inf, -np.inf])
+
+
+@pytest.mark.parametrize("alpha", [0.0, 0.1])
+def test_alpha_of_a_refractory_neuron(alpha):
+    x = jnp.array([-jnp.inf, -2.0])
+    assert jax.grad(lambda a: jnp.sum(bs.log_tailed_relu(x, a)))(alpha) == -2.0
+    assert jax.jvp(lambda a: bs.log_tailed_relu(x[0], a), (alpha,), (0.0,))[1] == 0.0
+
+
+@pytest.mark.parametrize("x", [3, True, np.int8(3), jnp.arange(3), np.array([True]), [1, 2], jnp.uint8(1)])
+def test_integers_become_the_default_float(x):
+    assert bs.LogTailedRelu()(x).dtype == jnp.float32
+
+
+# --- the definition of d/d alpha --------------------------------------------------------------------------------
+
+
+def test_tangent_is_that_of_the_primitive():
+    x, dx, alpha, da = -2.0, 3.0, 0.25, 5.0
+    _, t = jax.jvp(lambda x, a: bs.log_tailed_relu(x, a), (x, alpha), (dx, da))
+    np.testing.assert_allclose(t, alpha * dx + x * da)
+
+
+@settings(deadline=None, max_examples=40)
+@given(
+    shape=hnp.array_shapes(min_dims=0, max_dims=3, min_side=0, max_side=4),
+    drop=st.integers(0, 3),
+    ones=st.lists(st.booleans(), min_size=3, max_size=3),
+    seed=st.integers(0, 99),
+)
+def test_alpha_broadcasts_and_its_cotangent_has_its_shape(shape, drop, ones, seed):
+    rng = np.random.default_rng(seed)
+    alpha_shape = tuple(1 if one else n for one, n in zip(ones, shape, strict=False))[drop:]
+    x, ct = rng.normal(size=(2, *shape)).astype(np.float32)
+    alpha = rng.uniform(0, 1, alpha_shape).astype(np.float32)
+    y, pullback = jax.vjp(lambda x, a: bs.log_tailed_relu(x, a), jnp.asarray(x), jnp.asarray(alpha))
+    dx, da = pullback(jnp.asarray(ct))
+    value, grad, dalpha = oracle(x, np.broadcast_to(alpha, shape))
+    np.testing.assert_array_equal(y, value)
+    np.testing.assert_allclose(dx, grad * ct, rtol=1e-5, atol=1e-6)
+    lead = tuple(range(len(shape) - len(alpha_shape)))
+    kept = tuple(i + len(lead) for i, n in enumerate(alpha_shape) if n == 1)
+    expected = (dalpha * ct).sum(axis=lead + kept).reshape(alpha_shape)
+    assert da.shape == alpha_shape
+    np.testing.assert_allclose(da, expected, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("shape", [(3,), (3, 1), (1, 2, 2), (0,)])
+def test_wider_alpha_is_refused(shape):
+    with pytest.raises(ValueError, match=re.escape(f"alpha of shape {shape}") + r".*input of shape \(2, 2\)"):
+        bs.LogTailedRelu(jnp.zeros(shape))(jnp.zeros((2, 2)))
+
+
+@pytest.mark.parametrize("alpha_dtype", FLOATS)
+def test_cotangent_of_alpha_is_summed_in_float32(alpha_dtype):
+    x = jnp.full(4096, -1.0, jnp.bfloat16)  # summed in bfloat16 this stops growing at 256
+    da = jax.grad(lambda a: jnp.sum(bs.log_tailed_relu(x, a).astype(jnp.float32)))(jnp.asarray(0.5, alpha_dtype))
+    assert da.dtype == alpha_dtype
+    assert da == -4096
+
+
+# --- derivatives of higher order --------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("outer", [jax.jacfwd, jax.jacrev], ids=["fwd", "rev"])
+@pytest.mark.parametrize("inner", [jax.jacfwd, jax.jacrev], ids=["fwd", "rev"])
+def test_second_derivative_of_a_nonlinear_loss(outer, inner):
+    f = bs.LogTailedRelu(0.1)
+    # d2(s^2) = 2 g'^2 + 2 s g'': at 0.5, s = 1, g' = 1, g'' = 0; at 2, g' = 1/2, g'' = -1/4.
+    for x, expected in [(0.5, 2.0), (2.0, 2 * 0.25 - 2 * 0.25), (-1.0, 2 * 0.01)]:
+        np.testing.assert_allclose(outer(inner(lambda x: f(x) ** 2))(x), expected, atol=1e-6)
+    np.testing.assert_allclose(jax.hessian(lambda x: f(x) ** 2)(0.5), 2.0)
+
+
+def test_mixed_second_derivative():
+    f = lambda x, a: bs.log_tailed_relu(x, a) ** 2  # noqa: E731
+    # s = 0 below threshold, so d2/dx da = 2 (dg/da) g' + 2 s dg'/da = 2 x alpha.
+    np.testing.assert_allclose(jax.grad(jax.grad(f, 0), 1)(-2.0, 0.25), 2 * -2.0 * 0.25)
+
+
+@pytest.mark.parametrize("inner", [pytest.param(jax.jacfwd, id="forward"), reverse_first])
+@pytest.mark.parametrize("outer", [jax.jacfwd, jax.jacrev])
+def test_second_derivative_through_scan(inner, outer):
+    f = bs.LogTailedRelu(0.1)
+
+    def scanned(x):  # s(x) x, then s(c) c again: for 0 < x <= 1 it is x s(x) s(x s(x))
+        return jax.lax.scan(lambda c, _: (f(c) * c, None), x, None, length=2)[0]
+
+    def unrolled(x):
+        for _ in range(2):
+            x = f(x) * x
+        return x
+
+    # By hand, with h(c) = s(c) c, h' = g' c + s, h'' = 2 g' + c g'': at c = 0.5, h = c, h' = 1.5, h'' = 2.
+    expected = 2 * 1.5**2 + 1.5 * 2
+    np.testing.assert_allclose(outer(jax.jacfwd(unrolled))(0.5), expected)
+    np.testing.assert_allclose(outer(inner(scanned))(0.5), expected)
+
+
+# --- transforms -------------------------------------------------------------------------------------------------
+
+XS = jnp.linspace(-2, 4, 12).reshape(4, 3)
+
+
+def _scan(f):
+    return lambda x: jax.lax.scan(lambda c, x: (c, f(x)), None, x)[1]
+
+
+def _while(f):
+    return lambda x: jax.lax.while_loop(lambda c: c[0] < 1, lambda c: (c[0] + 1, f(x)), (0, jnp.zeros_like(x)))[1]
+
+
+def _cond(f):
+    return lambda x: jax.lax.cond(jnp.sum(x) > 0, f, jnp.zeros_like, x)
+
+
+TRANSFORMS = {
+    "jit": jax.jit,
+    "vmap": jax.vmap,
+    "vmap_last": lambda f: jax.vmap(f, 1, 1),
+    "scan": _scan,
+    "while": _while,
+    "cond": _cond,
+    "remat": jax.checkpoint,
+    "jit_vmap_scan": lambda f: jax.jit(jax.vmap(_scan(f))),
+}
+
+
+@pytest.mark.parametrize("transform", TRANSFORMS.values(), ids=TRANSFORMS)
+@pytest.mark.parametrize("alpha", [0.25, jnp.array([0.1, 0.25, 0.5])], ids=["scalar", "channels"])
+def test_transforms(transform, alpha):
+    if jnp.ndim(alpha) and transform in (TRANSFORMS["vmap_last"], TRANSFORMS["jit_vmap_scan"]):
+        alpha = jnp.float32(0.25)  # there the channels are what is mapped or scanned over
+    value, grad, dalpha = oracle(XS, np.broadcast_to(alpha, XS.shape))
+    run = lambda x, a: transform(lambda x: bs.log_tailed_relu(x, a))(x)  # noqa: E731
+    np.testing.assert_array_equal(run(XS, alpha), value)
+    tx = jax.jvp(lambda x: run(x, alpha), (XS,), (jnp.ones_like(XS),))[1]
+    ta = jax.jvp(lambda a: run(XS, a), (alpha,), (jnp.ones_like(alpha),))[1]
+    np.testing.assert_allclose(tx, grad, rtol=1e-6)
+    np.testing.assert_allclose(ta, dalpha, rtol=1e-6)
+    if transform is not _while:  # reverse mode of a while loop does not exist
+        gx, ga = jax.grad(lambda x, a: jnp.sum(run(x, a)), (0, 1))(XS, alpha)
+        np.testing.assert_allclose(gx, grad, rtol=1e-6)
+        axes = tuple(range(XS.ndim - jnp.ndim(alpha)))
+        np.testing.assert_allclose(ga, dalpha.sum(axis=axes), rtol=1e-5)
+
+
+def test_vmap_over_alpha_and_over_surrogates():
+    x, alphas = jnp.array([-2.0, 0.5, 3.0]), jnp.array([0.1, 0.2, 0.3])
+    by_alpha = jax.vmap(jax.grad(lambda a, x: bs.log_tailed_relu(x, a), 1), (0, None))(alphas, -2.0)
+    np.testing.assert_allclose(by_alpha, alphas)
+    batch = bs.LogTailedRelu(alphas)
+    np.testing.assert_allclose(jax.vmap(lambda f, x: jax.grad(f)(x))(batch, x), [0.1, 1, 1 / 3], rtol=1e-6)
+
+
+@pytest.mark.parametrize("jac", [jax.jacfwd, jax.jacrev])
+def test_jacobians(jac):
+    x = jnp.array([-1.0, 0.5, 4.0])
+    np.testing.assert_allclose(jac(bs.LogTailedRelu(0.1))(x), np.diag([0.1, 1.0, 0.25]))
+
+
+def test_export_with_symbolic_shapes_and_its_gradient():
+    args = jax.export.symbolic_args_specs((jnp.zeros((2, 3)), jnp.zeros(3)), ("b, c", "c"))
+    exported = jax.export.export(jax.jit(lambda x, a: bs.log_tailed_relu(x, a)))(*args)
+    a = jnp.array([0.1, 0.25, 0.5])
+    value, grad, dalpha = oracle(XS, a)
+    np.testing.assert_array_equal(exported.call(XS, a), value)
+    dx, da = jax.vjp(exported.call, XS, a)[1](jnp.ones_like(XS))
+    np.testing.assert_allclose(dx, grad, rtol=1e-6)
+    np.testing.assert_allclose(da, dalpha.sum(0), rtol=1e-6)
+
+
+# --- the compiled program ---------------------------------------------------------------------------------------
+
+DERIVATIVE_OPS = re.compile(r"\b(divide|log|exponential|power|rsqrt)\b")
+
+
+@pytest.mark.parametrize("dtype", FLOATS)
+def test_forward_pass_computes_no_derivative(dtype):
+    x = jnp.zeros(64, dtype)
+    forward = jax.jit(bs.LogTailedRelu(0.1)).lower(x).compile().as_text()
+    assert not DERIVATIVE_OPS.search(forward)
+    with_gradient = jax.jit(lambda x: jax.vjp(bs.LogTailedRelu(0.1), x)[1](x)).lower(x).compile().as_text()
+    assert DERIVATIVE_OPS.search(with_gradient)  # the pattern does find them where they are
+
+
+def residuals(f, *args):
+    """The arrays that the backward pass of f holds on to."""
+    return jax.tree.leaves(jax.jit(lambda *args: jax.vjp(f, *args)[1]).eval_shape(*args))
+
+
+@pytest.mark.parametrize("dtype", FLOATS)
+@pytest.mark.parametrize("alpha", [0.1, jnp.float32(0.1), jnp.full(3, 0.1)], ids=["number", "array", "channels"])
+def test_one_residual_in_the_dtype_of_x(dtype, alpha):
+    x = XS.astype(dtype)
+    saved = residuals(bs.LogTailedRelu(alpha), x)
+    assert [(r.shape, r.dtype) for r in saved] == [(x.shape, dtype)]
+
+
+def test_a_trained_alpha_adds_one_residual():
+    saved = residuals(lambda x, a: bs.log_tailed_relu(x, a), XS, jnp.float32(0.1))
+    assert [r.shape for r in saved if r.shape == XS.shape] == [XS.shape] * 2
+    # With x a constant only d/d alpha is saved: a zero tangent of x that was added would show here.
+    assert len([r for r in residuals(lambda a: bs.log_tailed_relu(XS, a), jnp.float32(0.1)) if r.shape == XS.shape]) == 1
+
+
+@pytest.mark.parametrize("dtype", HALF)
+def test_half_precision_graph_holds_no_float32_array(dtype):
+    f = bs.LogTailedRelu(jnp.float32(0.1))
+    jaxpr = str(jax.make_jaxpr(lambda x: jax.vjp(f, x)[1](x))(XS.astype(dtype)))
+    assert "f32[4,3]" not in jaxpr
+    assert {jnp.bfloat16: "bf16[4,3]", jnp.float16: "f16[4,3]"}[dtype] in jaxpr
+
+
+def test_a_new_alpha_never_recompiles():
+    traces = []
+
+    @jax.jit
+    def run(f, x):
+        traces.append(f)
+        return jax.grad(lambda f, x: jnp.sum(f(x)), (0, 1))(f, x)
+
+    for alpha in (0.0, 0.1, 0.5):
+        df, dx = run(bs.LogTailedRelu(alpha), XS)
+        np.testing.assert_allclose(dx, oracle(XS, alpha)[1], rtol=1e-6)
+        np.testing.assert_allclose(df.alpha, oracle(XS, alpha)[2].sum(), rtol=1e-6)
+    assert len(traces) == 1
+
+
+# --- many devices -----------------------------------------------------------------------------------------------
+
+COLLECTIVE = re.compile(r"= \S+ (all-reduce|all-gather|all-to-all|collective-permute|reduce-scatter)(?:-start)?\(")
+
+
+@pytest.fixture
+def mesh():
+    assert jax.device_count() == 8, "conftest.py asks for 8 simulated devices"
+    return jax.make_mesh((8,), ("batch",), axis_types=(AxisType.Auto,))
+
+
+def test_sharded_batch_needs_no_collective(mesh):
+    x = jax.device_put(jnp.linspace(-2, 4, 64).reshape(16, 4), NamedSharding(mesh, P("batch")))
+    gradient = jax.jit(jax.grad(lambda x, a: jnp.sum(bs.log_tailed_relu(x, a)), 0))
+    assert COLLECTIVE.findall(gradient.lower(x, 0.1).compile().as_text()) == []
+    with_alpha = jax.jit(jax.grad(lambda x, a: jnp.sum(bs.log_tailed_relu(x, a)), (0, 1)))
+    assert COLLECTIVE.findall(with_alpha.lower(x, 0.1).compile().as_text()) == ["all-reduce"]
+    dx, da = with_alpha(x, 0.1)
+    np.testing.assert_allclose(dx, oracle(x, 0.1)[1], rtol=1e-6)
+    np.testing.assert_allclose(da, oracle(x, 0.1)[2].sum(), rtol=1e-5)
+
+
+@pytest.mark.parametrize("x_spec", [P("batch"), P()], ids=["x_sharded", "x_replicated"])
+@pytest.mark.parametrize("a_spec", [P(), P("batch")], ids=["alpha_replicated", "alpha_varying"])
+def test_shard_map(mesh, x_spec, a_spec):
+    x = jnp.linspace(-2, 4, 8)
+    alpha = jnp.linspace(0.1, 0.8, 8) if a_spec != P() else jnp.full(1, 0.3)
+
+    def loss(x, alpha):
+        def body(x, a):
+            return bs.log_tailed_relu(x, a if x.shape == a.shape else a[0])
+
+        out = P("batch") if (x_spec, a_spec) != (P(), P()) else P()
+        return jnp.sum(jax.shard_map(body, mesh=mesh, in_specs=(x_spec, a_spec), out_specs=out)(x, alpha))
+
+    dx, da = jax.jit(jax.grad(loss, (0, 1)))(x, alpha)
+    if x_spec == P("batch"):  # one x and one alpha a device
+        np.testing.assert_allclose(dx, oracle(x, np.broadcast_to(alpha, 8))[1], rtol=1e-6)
+        dalpha = oracle(x, 0.0)[2]
+        np.testing.assert_allclose(da, dalpha if a_spec == P("batch") else [dalpha.sum()], rtol=1e-6)
+    elif a_spec == P("batch"):  # every device has all of x, and its own alpha
+        np.testing.assert_allclose(dx, sum(oracle(x, float(a))[1] for a in alpha), rtol=1e-5)
+        np.testing.assert_allclose(da, np.full(8, oracle(x, 0.0)[2].sum()), rtol=1e-5)
+    else:
+        np.testing.assert_allclose(dx, oracle(x, 0.3)[1], rtol=1e-6)
+
+
+def test_explicit_sharding():
+    mesh = jax.make_mesh((8,), ("batch",), axis_types=(AxisType.Explicit,))
+    with jax.set_mesh(mesh):
+        x = jax.device_put(jnp.linspace(-2, 4, 16).reshape(8, 2), P("batch"))
+        alpha = jnp.array([0.1, 0.2])
+        dx, da = jax.jit(jax.grad(lambda x, a: jnp.sum(bs.log_tailed_relu(x, a)), (0, 1)))(x, alpha)
+        np.testing.assert_allclose(dx, oracle(x, np.array([0.1, 0.2]))[1], rtol=1e-6)
+        np.testing.assert_allclose(da, oracle(x, 0.0)[2].sum(0), rtol=1e-6)
+
+
+# --- bad input --------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("x", "message"),
+    [
+        (1j, r"real array, got dtype complex64: pass its real part, x\.real"),
+        (jnp.ones(2, jnp.complex64), "got dtype complex64"),
+        ("a", "got 'a'"),
+        (np.array(["a"]), "expected x to be a real array"),
+        (None, "got None"),
+        ([None], "got list"),
+        (object(), "got object"),
+        (np.array([object()]), "expected x to be a real array"),
+    ],
+    ids=repr,
+)
+def test_bad_x(x, message):
+    with pytest.raises(TypeError, match=message):
+        bs.LogTailedRelu()(x)
+
+
+def test_a_key_is_not_a_number():
+    with pytest.raises(TypeError, match=r"got dtype key<fry>$"):
+        bs.LogTailedRelu()(jax.random.key(0))
+
+
+@pytest.mark.parametrize("surrogate", [0.1, jax.nn.relu, None, bs.LogTailedRelu])
+def test_bad_surrogate(surrogate):
+    with pytest.raises(TypeError, match=r"expected a brainsurr surrogate such as LogTailedRelu\(0\.1\)"):
+        bs.spike(jnp.ones(2), surrogate)
+
+
+def test_quantities():
+    u = pytest.importorskip("brainunit") if not os.environ.get("CI") else __import__("brainunit")
+    f = bs.LogTailedRelu(0.1)
+    with pytest.raises(TypeError, match=r"unit mV: divide by it"):
+        f(jnp.ones(2) * u.mV)
+    ratio = (jnp.array([-1.0, 2.0]) * u.mV) / (2 * u.mV)
+    np.testing.assert_array_equal(f(ratio), [0, 1])
+    np.testing.assert_array_equal(f(u.Quantity(jnp.array([-1.0, 2.0]))), [0, 1])
+    dv = jax.grad(lambda v: jnp.sum(f(u.Quantity(v))))(jnp.array([-1.0, 2.0]))
+    np.testing.assert_allclose(dv, [0.1, 0.5])
+
+
+def test_kernel_does_not_import_brainunit():
+    code = "import sys, brainsurr; assert not {'brainunit', 'saiunit', 'flax', 'optax'} & set(sys.modules)"
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
