@@ -5,6 +5,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 Interval = tuple[float, float]
 
@@ -52,6 +53,11 @@ def check_inside(name: str, value, interval: Interval):
     low, high = interval
     if not bool(jnp.all((jnp.asarray(value) >= low) & (jnp.asarray(value) <= high))):
         raise ValueError(f"{name} = {value} is outside [{low}, {high}]; choose another value, or other bounds")
+
+
+def start(value, dtype) -> jax.Array:
+    """A parameter's value before training: an array in its own dtype, a Python number in ``dtype``."""
+    return jnp.array(value, None if isinstance(value, (jax.Array, np.ndarray)) else dtype)
 
 
 def clip_straight_through(value: jax.Array, interval: Interval | None) -> jax.Array:

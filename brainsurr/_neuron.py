@@ -1,5 +1,6 @@
 """The membrane equation, once: pure functions of one time step."""
 
+import functools
 from collections.abc import Callable
 
 import jax
@@ -111,6 +112,31 @@ def recurrent_lif_step(carry, x, *, kernel, **neuron):
     back = jnp.dot(s.astype(x.dtype), kernel.astype(x.dtype))
     v, s = lif_step(v, x + back, **neuron)
     return (v, s.astype(v.dtype)), s
+
+
+def neuron_step(kernel=None, **neuron) -> Callable:
+    """The step of a LIF layer, ``(carry, x) -> (carry, spikes)``, with its arguments filled in.
+
+    Args:
+      kernel: recurrent weights, or None.
+      **neuron: the arguments of :func:`lif_step`.
+    """
+    if kernel is None:
+        return functools.partial(lif_step, **neuron)
+    return functools.partial(recurrent_lif_step, kernel=kernel, **neuron)
+
+
+def lif_carry(v, recurrent: bool):
+    """The state of a LIF layer before the first step, from its potential."""
+    return (v, jnp.zeros_like(v)) if recurrent else v
+
+
+def check_input_shape(owner: str, features: int, input_shape: tuple[int, ...]) -> tuple[int, ...]:
+    """``(*batch, features)`` as a tuple, or a ValueError."""
+    input_shape = tuple(input_shape)
+    if not input_shape or input_shape[-1] != features:
+        raise ValueError(f"{owner}: expected input_shape (*batch, {features}), got {input_shape}")
+    return input_shape
 
 
 def check_neuron(owner: str, features, reset="subtract", spike_fn: Callable = abs, **parameters):

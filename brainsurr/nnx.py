@@ -8,14 +8,18 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-from flax import nnx
-from flax.typing import Dtype, Initializer
 
 from ._arrays import as_float
-from ._bounds import Interval, clip_straight_through, trained_intervals
-from ._neuron import BOUNDS, check_neuron, integrate, lif_step, over_time, recurrent_lif_step
+from ._bounds import Interval, clip_straight_through, start, trained_intervals
+from ._extras import needs
+from ._neuron import BOUNDS, check_input_shape, check_neuron, integrate, lif_carry, neuron_step, over_time
+from ._sequential import apply_layer, apply_layers, check_layers, is_stateful
 from ._surrogate import Surrogate
 from .surrogates import LogTailedRelu
+
+with needs("flax"):
+    from flax import nnx
+    from flax.typing import Dtype, Initializer
 
 __all__ = ["LI", "LIF", "LIFCell", "SpikingActivation", "SpikingSequential", "bounds"]
 
@@ -88,13 +92,10 @@ class _Leaky(nnx.Module):
 
         Zeros, or what ``carry_init`` draws, in ``param_dtype``.
         """
-        if not input_shape or input_shape[-1] != self.features:
-            raise ValueError(
-                f"{type(self).__name__}: expected input_shape (*batch, {self.features}), got {tuple(input_shape)}"
-            )
+        shape = check_input_shape(type(self).__name__, self.features, input_shape)
         init = self.carry_init if carry_init is None else carry_init
         key = jax.random.key(0) if rngs is None else rngs.carry() if isinstance(rngs, nnx.Rngs) else rngs()
-        return init(key, tuple(input_shape), self.param_dtype)
+        return init(key, shape, self.param_dtype)
 
 
 class _LIFBase(_Leaky):
@@ -125,11 +126,12 @@ class _LIFBase(_Leaky):
         self.reset = reset
         self.reset_grad = reset_grad
         self.spike_fn = SpikingActivation(spike_fn) if isinstance(spike_fn, Surrogate) else spike_fn
-        if recurrent and rngs is None:
-            raise ValueError(f"{owner}: recurrent=True draws weights: pass rngs=nnx.Rngs(seed)")
-        self.recurrent_kernel = (
-            nnx.Param(recurrent_kernel_init(rngs.params(), (features, features), param_dtype)) if recurrent else None
-        )
+        self.recurrent_kernel = None
+        if recurrent:
+            if rngs is None:
+                raise ValueError(f"{owner}: recurrent=True draws weights: pass rngs=nnx.Rngs(seed)")
+            kernel = recurrent_kernel_init(rngs.params(), (features, features), param_dtype)
+            self.recurrent_kernel = nnx.Param(kernel)
 
     def initialize_carry(
         self,
@@ -142,21 +144,18 @@ class _LIFBase(_Leaky):
         The potential, zeros or what ``carry_init`` draws, in ``param_dtype``; with recurrent weights a pair of it
         and the last spikes, zeros.
         """
-        v = super().initialize_carry(input_shape, rngs, carry_init)
-        return v if self.recurrent_kernel is None else (v, jnp.zeros_like(v))
+        return lif_carry(super().initialize_carry(input_shape, rngs, carry_init), self.recurrent_kernel is not None)
 
     def _step(self):
         """The step as a pure function ``(carry, x) -> (carry, spikes)`` of the parameters as they are now."""
-        neuron = {
-            "decay": _read(self, "decay"),
-            "threshold": _read(self, "threshold"),
-            "spike_fn": self.spike_fn.surrogate if isinstance(self.spike_fn, SpikingActivation) else self.spike_fn,
-            "reset": self.reset,
-            "reset_grad": self.reset_grad,
-        }
-        if self.recurrent_kernel is None:
-            return partial(lif_step, **neuron)
-        return partial(recurrent_lif_step, kernel=self.recurrent_kernel[...], **neuron)
+        return neuron_step(
+            None if self.recurrent_kernel is None else self.recurrent_kernel[...],
+            decay=_read(self, "decay"),
+            threshold=_read(self, "threshold"),
+            spike_fn=self.spike_fn.surrogate if isinstance(self.spike_fn, SpikingActivation) else self.spike_fn,
+            reset=self.reset,
+            reset_grad=self.reset_grad,
+        )
 
 
 class LIFCell(_LIFBase, nnx.RNNCellBase):
@@ -295,31 +294,25 @@ class SpikingSequential(nnx.Module):
     """
 
     def __init__(self, layers: Iterable[Callable]):
-        layers = list(layers)
-        for layer in layers:
-            if not callable(layer) or isinstance(layer, type):
-                raise TypeError(f"SpikingSequential: expected layers that can be called, got {layer!r}")
-        self.layers = nnx.List(layers)
+        self.layers = nnx.List(check_layers(layers))
 
     def initialize_carry(self, input_shape: tuple[int, ...], rngs: nnx.Rngs | nnx.RngStream | None = None):
         """The states of all layers, None for one that has none, for inputs of ``input_shape = (*batch, features)``."""
-        carries, x = [], jax.ShapeDtypeStruct((1, *input_shape), jnp.float32)
-        for layer in self.layers:
-            carry = layer.initialize_carry(x.shape[1:], rngs) if _is_stateful(layer) else None
-            # On a copy: a Dropout would leave a traced random state behind.
-            graphdef, state = nnx.split(layer)
-            x = jax.eval_shape(lambda s, c, x, g=graphdef: _apply(nnx.merge(g, s), c, x)[1], state, carry, x)
-            carries.append(carry)
+        carries: list[Any] = []
+        x = jax.ShapeDtypeStruct((1, *input_shape), jnp.float32)
+        graphdef, state = nnx.split(self)  # shapes are found on a copy: a Dropout would leave a traced key behind
+        layer: Any
+        for i, layer in enumerate(self.layers):
+            carries.append(layer.initialize_carry(x.shape[1:], rngs) if is_stateful(layer) else None)
+
+            def ys(state, carry, x, i=i):
+                return apply_layer(nnx.merge(graphdef, state).layers[i], carry, x)[1]
+
+            x = jax.eval_shape(ys, state, carries[i], x)
         return tuple(carries)
 
     def __call__(self, carry, xs):
-        if len(carry) != len(self.layers):
-            raise ValueError(f"SpikingSequential: expected a carry of {len(self.layers)} entries, got {len(carry)}")
-        carries, xs = [], as_float(xs, "xs")
-        for layer, c in zip(self.layers, carry, strict=True):
-            c, xs = _apply(layer, c, xs)
-            carries.append(c)
-        return tuple(carries), xs
+        return apply_layers(self.layers, carry, xs)
 
 
 def bounds(model: nnx.Module, wrt: Any = nnx.Param) -> nnx.State:
@@ -335,22 +328,11 @@ def bounds(model: nnx.Module, wrt: Any = nnx.Param) -> nnx.State:
       >>> print(bounds(SpikingActivation(bs.LogTailedRelu(0.1), learnable="alpha")).alpha)
       (0.0, 1.0)
     """
-    variables = nnx.state(model, wrt)
-    return nnx.pure(
-        jax.tree.map(
-            lambda v: v.replace(v.get_metadata().get("bounds")),
-            variables,
-            is_leaf=lambda v: isinstance(v, nnx.Variable),
-        )
-    )
 
+    def interval(variable):
+        return variable.get_metadata().get("bounds")
 
-def _is_stateful(layer) -> bool:
-    return hasattr(layer, "initialize_carry")
-
-
-def _apply(layer, carry, xs):
-    return layer(carry, xs) if _is_stateful(layer) else (carry, layer(xs))
+    return jax.tree.map(interval, nnx.state(model, wrt), is_leaf=lambda node: isinstance(node, nnx.Variable))
 
 
 def _hold(module: nnx.Module, values, learnable, bounds, defaults, param_dtype):
@@ -358,8 +340,7 @@ def _hold(module: nnx.Module, values, learnable, bounds, defaults, param_dtype):
     intervals = trained_intervals(type(module).__name__, values, learnable, bounds, defaults)
     for name, value in values.items():
         if name in intervals:
-            dtype = None if isinstance(value, (jax.Array, np.ndarray)) else param_dtype
-            setattr(module, name, nnx.Param(jnp.array(value, dtype), bounds=intervals[name]))
+            setattr(module, name, nnx.Param(start(value, param_dtype), bounds=intervals[name]))
         elif isinstance(value, (jax.Array, np.ndarray)):
             setattr(module, name, nnx.Variable(jnp.asarray(value)))
         else:

@@ -4,7 +4,11 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-import optax
+
+from ._extras import needs
+
+with needs("train"):
+    import optax
 
 __all__ = ["project"]
 

@@ -1,0 +1,41 @@
+"""Layers in a row over time, for the frameworks in which a layer's state is passed in and returned."""
+
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from ._arrays import as_float
+
+
+def check_layers(layers: Iterable[Callable]) -> tuple[Callable, ...]:
+    """The layers as a tuple, or a TypeError for one that can't be called."""
+    layers = tuple(layers)
+    for layer in layers:
+        if not callable(layer) or isinstance(layer, type):
+            raise TypeError(f"SpikingSequential: expected layers that can be called, got {layer!r}")
+    return layers
+
+
+def is_stateful(layer: Any) -> bool:
+    """Whether it is called as ``layer(carry, xs)``; told by the layer, not by its carry, which may be anything."""
+    return hasattr(layer, "initialize_carry")
+
+
+def apply_layer(layer: Any, carry, xs):
+    """``(carry, ys)`` of one layer over a stretch of time; a stateless one sees all time steps at once."""
+    return layer(carry, xs) if is_stateful(layer) else (carry, layer(xs))
+
+
+def apply_layers(layers: Iterable[Any], carry, xs):
+    """``(carries, ys)`` of layers in a row over a stretch of time."""
+    layers = tuple(layers)
+    if not isinstance(carry, (tuple, list)) or len(carry) != len(layers):
+        got = f"{len(carry)} entries" if isinstance(carry, (tuple, list)) else type(carry).__name__
+        raise ValueError(
+            f"SpikingSequential: expected a carry of {len(layers)} entries, one for each layer, got {got}: "
+            "start from initialize_carry"
+        )
+    carries, xs = [], as_float(xs, "xs")
+    for layer, c in zip(layers, carry, strict=True):
+        c, xs = apply_layer(layer, c, xs)
+        carries.append(c)
+    return tuple(carries), xs
