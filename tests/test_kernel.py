@@ -27,10 +27,14 @@ HALF = [jnp.float16, jnp.bfloat16]
 FLOATS = [*HALF, jnp.float32]
 
 
+def widen(x):
+    with np.errstate(invalid="ignore"):  # numpy on NaN in bfloat16
+        return np.asarray(x, np.float64)
+
+
 def oracle(x, alpha):
     """Value, gradient and d/d alpha of LogTailedRelu, from its definition, in float64."""
-    with np.errstate(invalid="ignore"):  # numpy on NaN in bfloat16
-        x = np.asarray(x, np.float64)
+    x = widen(x)
     tail = 1 / np.where(x > 1, x, 1.0)
     value = np.where(np.isnan(x), np.nan, np.where(x >= 0, 1.0, 0.0))
     grad = np.where(np.isnan(x), np.nan, np.where(x <= 0, alpha, tail))
@@ -89,7 +93,7 @@ def test_every_number_of_a_half_precision(dtype):
     assert (got.dtype, dx.dtype, da.dtype) == (dtype, dtype, jnp.float32)
     # Compared as floats, a CPU flushes a subnormal bfloat16 to zero: there the gradient is that of 0.
     eps, tiny = float(jnp.finfo(dtype).eps), float(jnp.finfo(dtype).tiny)
-    normal = ~(np.abs(np.asarray(x.astype(jnp.float32), np.float64)) < float(jnp.finfo(jnp.float32).tiny))
+    normal = ~(np.abs(widen(x)) < float(jnp.finfo(jnp.float32).tiny))
     np.testing.assert_allclose(dx.astype(jnp.float32)[normal], grad[normal], rtol=eps, atol=tiny)
     np.testing.assert_array_equal(da[normal], dalpha[normal])
 
@@ -326,7 +330,9 @@ def test_a_trained_alpha_adds_one_residual():
     saved = residuals(lambda x, a: bs.log_tailed_relu(x, a), XS, jnp.float32(0.1))
     assert [r.shape for r in saved if r.shape == XS.shape] == [XS.shape] * 2
     # With x a constant only d/d alpha is saved: a zero tangent of x that was added would show here.
-    assert len([r for r in residuals(lambda a: bs.log_tailed_relu(XS, a), jnp.float32(0.1)) if r.shape == XS.shape]) == 1
+    assert (
+        len([r for r in residuals(lambda a: bs.log_tailed_relu(XS, a), jnp.float32(0.1)) if r.shape == XS.shape]) == 1
+    )
 
 
 @pytest.mark.parametrize("dtype", HALF)
@@ -457,5 +463,3 @@ def test_quantities():
 def test_kernel_does_not_import_brainunit():
     code = "import sys, brainsurr; assert not {'brainunit', 'saiunit', 'flax', 'optax'} & set(sys.modules)"
     subprocess.run([sys.executable, "-c", code], check=True)
-
-

@@ -1,0 +1,312 @@
+"""A surrogate is a value: equality, hash, pytree, pickle, `origin`, and what a user's own subclass may look like."""
+
+import copy
+import dataclasses
+import pickle
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+import brainsurr as bs
+
+X = jnp.array([-1.0, 0.5, 2.0])
+
+
+# --- equality and hash ------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda: bs.LogTailedRelu(0.1),
+        lambda: bs.LogTailedRelu(0.1, continuous=True),
+        lambda: bs.LogTailedRelu(0.1, origin=True),
+        lambda: bs.LogTailedRelu(np.float32(0.1)),
+        lambda: bs.LogTailedRelu(jnp.full(3, 0.1)),
+        lambda: bs.LeakyRelu(0.1, jnp.arange(3.0)),
+    ],
+)
+def test_equal_parameters_are_equal(make):
+    a, b = make(), make()
+    assert a == b
+    assert hash(a) == hash(b)
+    assert {a: 1}[b] == 1
+    assert a.replace(alpha=0.7) != a
+
+
+def test_what_makes_a_difference():
+    f = bs.LogTailedRelu(0.1)
+    others = [
+        bs.LogTailedRelu(0.2),
+        bs.LogTailedRelu(0.1, continuous=True),
+        bs.LogTailedRelu(0.1, origin=True),
+        bs.LogTailedRelu(np.float32(0.1)),  # strongly typed, and another number
+        bs.LogTailedRelu(jnp.array([0.1])),
+        bs.LeakyRelu(0.1),
+        0.1,
+    ]
+    assert all(f != other for other in others)
+    assert bs.LogTailedRelu(jnp.arange(3.0)) != bs.LogTailedRelu(jnp.arange(3.0).astype(jnp.bfloat16))
+    assert bs.LogTailedRelu(jnp.arange(3.0)) == bs.LogTailedRelu(np.arange(3, dtype=np.float32))
+    assert bs.LogTailedRelu(1) == bs.LogTailedRelu(1.0) == bs.LogTailedRelu(np.float64(1))
+
+
+def test_equal_surrogates_share_what_jit_compiled():
+    traces = []
+
+    def run(f, x):
+        traces.append(f)
+        return f(x)
+
+    jitted = jax.jit(run, static_argnums=0)
+    for _ in range(2):
+        np.testing.assert_array_equal(jitted(bs.LogTailedRelu(0.1), X), [0, 1, 1])
+        np.testing.assert_array_equal(jitted(bs.LogTailedRelu(jnp.full(3, 0.1)), X), [0, 1, 1])
+    assert len(traces) == 2
+
+
+def test_hash_inside_a_trace():
+    @jax.jit
+    def run(alpha, x):
+        f = bs.LogTailedRelu(alpha)
+        return jax.grad(lambda x: jnp.sum(jax.jit(f)(x)))(x)
+
+    np.testing.assert_allclose(run(0.25, X), [0.25, 1, 0.5])
+    np.testing.assert_allclose(run(0.5, X), [0.5, 1, 0.5])
+
+
+# --- origin, and assignment after the hash ----------------------------------------------------------------------
+
+
+def test_origin_switches_at_once():
+    f = bs.LogTailedRelu(0.1)
+    spikes = f(X)
+    f.origin = True
+    np.testing.assert_allclose(f(X), [-0.1, 0.5, np.log(2)], rtol=1e-6)
+    f.alpha = 0.3
+    np.testing.assert_allclose(bs.spike(X, f), [-0.3, 0.5, np.log(2)], rtol=1e-6)
+    f.origin = False
+    np.testing.assert_array_equal(f(X), spikes)
+
+
+@pytest.mark.parametrize("use", [hash, lambda f: jax.jit(f)(X), lambda f: {f: 1}, lambda f: f in {f}])
+@pytest.mark.parametrize(("name", "value"), [("origin", True), ("alpha", 0.3), ("continuous", True)])
+def test_assignment_after_the_hash_is_refused(use, name, value):
+    f = bs.LogTailedRelu(0.1)
+    use(f)
+    with pytest.raises(TypeError, match=rf"has been hashed.*f = f\.replace\({name}={value}\)"):
+        setattr(f, name, value)
+    assert f == bs.LogTailedRelu(0.1)
+    changed = f.replace(**{name: value})
+    assert getattr(changed, name) == value
+    assert getattr(f, name) != value
+    setattr(changed, name, getattr(f, name))  # the copy has not been hashed
+    assert changed == f
+
+
+@pytest.mark.parametrize("transform", [jax.grad, jax.vmap, jax.jacfwd, lambda f: lambda x: jax.vjp(f, x)])
+def test_eager_transforms_do_not_hash(transform):
+    f = bs.LogTailedRelu(0.1)
+    transform(f)(X[0] if transform is jax.grad else X)
+    f.origin = True
+
+
+def test_stale_answers_are_impossible():
+    f = bs.LogTailedRelu(0.1)
+    jitted = jax.jit(f)
+    np.testing.assert_array_equal(jitted(X), [0, 1, 1])
+    with pytest.raises(TypeError):
+        f.origin = True
+    np.testing.assert_allclose(jax.jit(f.replace(origin=True))(X), [-0.1, 0.5, np.log(2)], rtol=1e-6)
+
+
+def test_replace_names_what_there_is():
+    with pytest.raises(TypeError, match="no parameter or flag 'alhpa', only origin, alpha, continuous"):
+        bs.LogTailedRelu().replace(alhpa=1)
+    with pytest.raises(AttributeError, match="no parameter or flag 'orgin'"):
+        bs.LogTailedRelu().orgin = True
+    with pytest.raises(TypeError, match="origin to be True or False, got 1"):
+        bs.LogTailedRelu().origin = 1
+
+
+@pytest.mark.parametrize("alpha", ["0.1", None, 1j, True, [0.1, "a"], jnp.ones(2, bool), bs.LogTailedRelu])
+def test_bad_parameters(alpha):
+    with pytest.raises(TypeError, match="LogTailedRelu: expected alpha to be a real number or array"):
+        bs.LogTailedRelu(alpha)
+
+
+def test_bad_flags_and_positional_flags():
+    with pytest.raises(TypeError, match="expected continuous to be True or False, got 1"):
+        bs.LogTailedRelu(0.1, continuous=1)
+    with pytest.raises(TypeError):
+        bs.LogTailedRelu(0.1, True)
+    with pytest.raises(TypeError):
+        bs.log_tailed_relu(X, 0.1, True)
+
+
+# --- pytree, pickle, repr ---------------------------------------------------------------------------------------
+
+
+def test_leaves_are_the_parameters():
+    f = bs.LeakyRelu(0.1, jnp.ones(3), origin=True)
+    paths, _ = jax.tree_util.tree_flatten_with_path(f)
+    assert [jax.tree_util.keystr(path) for path, _ in paths] == [".alpha", ".beta"]
+    doubled = jax.tree.map(lambda p: 2 * p, f)
+    assert doubled == bs.LeakyRelu(0.2, jnp.full(3, 2.0), origin=True)
+
+
+@pytest.mark.parametrize("leaf", [None, True, "name", object()])
+def test_whatever_is_put_into_a_leaf_stays_a_leaf(leaf):
+    f = bs.LogTailedRelu(0.1)
+    masked = jax.tree.map(lambda _: leaf, f)
+    is_leaf = lambda node: node is leaf  # noqa: E731
+    assert jax.tree.structure(masked, is_leaf=is_leaf) == jax.tree.structure(f)
+    assert jax.tree.map(lambda m, p: p, masked, f, is_leaf=is_leaf) == f
+
+
+@pytest.mark.parametrize("through", [copy.copy, copy.deepcopy, lambda f: pickle.loads(pickle.dumps(f))])
+@pytest.mark.parametrize("f", [bs.LogTailedRelu(0.1, continuous=True), bs.LeakyRelu(jnp.arange(3.0), origin=True)])
+def test_copies_are_equal_and_can_be_changed(through, f):
+    hash(f)
+    again = through(f)
+    assert again == f
+    again.origin = not f.origin
+    assert again != f
+
+
+def test_functions_pickle():
+    assert pickle.loads(pickle.dumps(bs.log_tailed_relu)) is bs.log_tailed_relu
+
+
+def test_repr_hides_flags_at_their_default():
+    assert repr(bs.LogTailedRelu()) == "LogTailedRelu(alpha=0.0)"
+    f = bs.LogTailedRelu(0.1, continuous=True, origin=True)
+    assert eval(repr(f), vars(bs)) == f
+    assert repr(bs.LogTailedRelu(jnp.zeros((8, 2)))) == "LogTailedRelu(alpha=float32[8,2])"
+
+
+def test_as_a_jit_argument_and_a_scan_constant():
+    run = jax.jit(lambda f, x: jax.lax.scan(lambda c, x: (c, f(x)), None, x)[1])
+    np.testing.assert_array_equal(run(bs.LogTailedRelu(0.1), X), [0, 1, 1])
+    np.testing.assert_allclose(run(bs.LogTailedRelu(0.1, origin=True), X), [-0.1, 0.5, np.log(2)], rtol=1e-6)
+
+
+# --- what a user writes -----------------------------------------------------------------------------------------
+
+
+class PlainTanh(bs.Surrogate):
+    def __init__(self, alpha=1.0, name="tanh"):
+        self.alpha = alpha
+        self.name = name
+        self.shift = True
+
+    def surrogate_fun(self, x):
+        return (jnp.tanh(self.alpha * x) + float(self.shift)) / 2
+
+    def surrogate_grad(self, x):
+        return self.alpha / 2 / jnp.cosh(self.alpha * x) ** 2
+
+
+@dataclasses.dataclass
+class DataTanh(bs.Surrogate):
+    alpha: float = 1.0
+    name: str = "tanh"
+
+    surrogate_fun = PlainTanh.surrogate_fun
+    surrogate_grad = PlainTanh.surrogate_grad
+    shift = True
+
+
+class PrimitiveOnly(bs.Surrogate):
+    def __init__(self, alpha=1.0):
+        self.alpha = alpha
+
+    def surrogate_fun(self, x):
+        return jnp.tanh(self.alpha * x) / 2 + 0.5
+
+
+class GradientOnly(bs.Surrogate):
+    def __init__(self, alpha=1.0):
+        super().__init__()
+        self.alpha = alpha
+
+    def surrogate_grad(self, x):
+        return self.alpha / (1 + jnp.abs(x))
+
+
+class Counted(bs.Surrogate, static=("n",)):
+    def __init__(self, n=3, weights=(0.5, 0.25)):
+        self.n = n
+        self.weights = list(weights)
+
+    def surrogate_grad(self, x):
+        return sum(w * x**i for i, w in zip(range(self.n), self.weights, strict=False))
+
+
+@pytest.mark.parametrize("cls", [PlainTanh, DataTanh, PrimitiveOnly])
+def test_user_subclasses(cls):
+    f = cls(2.0)
+    expected = 1 / np.cosh(2 * np.asarray(X)) ** 2
+    np.testing.assert_array_equal(f(X), [0, 1, 1])
+    np.testing.assert_allclose(jax.jit(jax.vmap(jax.grad(f)))(X), expected, rtol=1e-3)
+    assert cls(2.0) == f == pickle.loads(pickle.dumps(f))
+    assert hash(cls(2.0)) == hash(f)
+    assert [*f.named_parameters()[1]] == ["alpha"]
+    da = jax.grad(lambda f: jnp.sum(f(X)))(f).alpha
+    np.testing.assert_allclose(da, np.sum(np.asarray(X) / 2 * expected), rtol=1e-5)
+    np.testing.assert_allclose(cls(2.0).replace(origin=True)(X), (1 + np.tanh(2 * np.asarray(X))) / 2, rtol=1e-5)
+
+
+def test_gradient_alone_trains_a_network_but_not_itself():
+    f = GradientOnly(2.0)
+    np.testing.assert_allclose(jax.vmap(jax.grad(f))(X), 2 / (1 + np.abs(X)), rtol=1e-6)
+    for use in (lambda: f.replace(origin=True)(X), lambda: jax.grad(lambda f: jnp.sum(f(X)))(f)):
+        with pytest.raises(NotImplementedError, match="GradientOnly gives no surrogate_fun"):
+            use()
+
+
+def test_counts_are_static_and_containers_are_parameters():
+    f = Counted()
+    assert [*f.named_parameters()[1].values()] == [0.5, 0.25]
+    assert hash(f) == hash(Counted()) != hash(Counted(2))
+    np.testing.assert_allclose(jax.jit(jax.grad(lambda x, f: f(x)))(2.0, f), 0.5 + 0.25 * 2.0)
+
+
+def test_a_dataclass_gets_origin_and_keeps_its_hash():
+    assert DataTanh(origin=True).origin
+    assert repr(DataTanh(2.0, "other")) == "DataTanh(alpha=2.0, name='other')"
+
+
+def test_the_base_class_itself():
+    f = bs.Surrogate()
+    with pytest.raises(NotImplementedError, match="neither surrogate_fun nor surrogate_grad"):
+        f(X)
+    with pytest.raises(NotImplementedError):
+        f.surrogate_fun(X)
+    with pytest.raises(NotImplementedError):
+        f.surrogate_grad(X)
+
+
+def test_a_formula_of_another_shape_is_refused():
+    class Wide(bs.Surrogate):
+        def surrogate_grad(self, x):
+            return jnp.zeros((2, *x.shape))
+
+    with pytest.raises(ValueError, match=r"Wide.surrogate_grad gave shape \(2, 3\) for x of shape \(3,\)"):
+        jax.grad(lambda x: jnp.sum(Wide()(x)))(X)
+
+
+def test_a_constant_formula_is_enough():
+    class Straight(bs.Surrogate):
+        def surrogate_grad(self, x):
+            return 1
+
+    np.testing.assert_array_equal(jax.vmap(jax.grad(Straight()))(X.astype(jnp.bfloat16)), [1, 1, 1])
+    assert np.isnan(jax.grad(Straight())(jnp.nan))
+
+
+def test_derivative_is_surrogate_grad():
+    f = bs.LogTailedRelu(0.1)
+    np.testing.assert_array_equal(f.derivative(X), f.surrogate_grad(X))
