@@ -50,9 +50,14 @@ def check_inside(name: str, value, interval: Interval):
     """A ValueError that names the interval, for a number that is known and lies outside of it."""
     if isinstance(value, jax.core.Tracer):
         return
-    low, high = interval
-    if not bool(jnp.all((jnp.asarray(value) >= low) & (jnp.asarray(value) <= high))):
-        raise ValueError(f"{name} = {value} is outside [{low}, {high}]; choose another value, or other bounds")
+    # By NumPy, which computes inside a trace as well, and in the value's own dtype: float32's 0.01 is not below 0.01.
+    number = np.asarray(value)
+    exact = number.dtype if number.dtype.kind not in "iu" else np.float64
+    low, high = (np.asarray(edge, exact) for edge in interval)
+    if not np.all((number >= low) & (number <= high)):
+        raise ValueError(
+            f"{name} = {value} is outside [{interval[0]}, {interval[1]}]; choose another value, or other bounds"
+        )
 
 
 def start(value, dtype) -> jax.Array:
