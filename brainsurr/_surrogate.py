@@ -68,6 +68,7 @@ class Surrogate:
     __slots__ = ("__dict__", "__weakref__", "_hashed", "_static")
 
     bounds: ClassVar[dict[str, tuple[float, float]]] = {}
+    __array_ufunc__: ClassVar[None] = None  # numpy leaves `array * surrogate` to `__rmul__`
     _static_names: ClassVar[frozenset[str]] = frozenset({"origin"})
 
     _: dataclasses.KW_ONLY
@@ -114,6 +115,17 @@ class Surrogate:
     def derivative(self, x) -> jax.Array:
         """The same as :meth:`surrogate_grad`, under the name that sparx calls."""
         return self.surrogate_grad(x)
+
+    def __mul__(self, factor) -> "Surrogate":
+        """``f * 0.5``: this surrogate with its primitive and gradient scaled; the spike stays 0 or 1."""
+        from .surrogates.scaled import Scaled  # which derives from this class
+
+        if not is_number(factor):
+            return NotImplemented
+        return Scaled(self.replace(origin=False), factor, origin=self.origin)
+
+    def __rmul__(self, factor) -> "Surrogate":
+        return self * factor
 
     def replace(self, **changes) -> "Surrogate":
         """A copy with some parameters or flags changed, as in ``f.replace(alpha=0.3, origin=True)``."""

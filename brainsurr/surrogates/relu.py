@@ -7,6 +7,7 @@ import jax.numpy as jnp
 
 from .._surrogate import Parameter, Surrogate
 from ._function import function
+from ._stable import fill
 
 
 @dataclasses.dataclass
@@ -107,7 +108,7 @@ class LeakyRelu(Surrogate):
         return jnp.where(x < 0, below, above)
 
     def surrogate_grad(self, x):
-        return jnp.where(x < 0, self.alpha, self.beta)
+        return jnp.where(x < 0, fill(self.alpha, x), self.beta)
 
 
 log_tailed_relu = function(LogTailedRelu, "log_tailed_relu")

@@ -1,4 +1,4 @@
-"""Surrogates of finite support: beyond some distance from threshold no gradient flows."""
+"""Triangles and rectangles: beyond some distance from threshold no gradient flows, or a constant leak."""
 
 import dataclasses
 from typing import ClassVar
@@ -7,6 +7,7 @@ import jax.numpy as jnp
 
 from .._surrogate import Parameter, Surrogate
 from ._function import function
+from ._stable import fill, magnitude, odd
 
 
 @dataclasses.dataclass
@@ -49,4 +50,90 @@ class ReluGrad(Surrogate):
         return self.alpha * jnp.where(jnp.abs(x) < self.width, self.width - jnp.abs(x), jnp.zeros_like(x))
 
 
+@dataclasses.dataclass
+class PiecewiseQuadratic(Surrogate):
+    r"""The triangle of area 1; its primitive is piecewise quadratic.
+
+    .. math:: g'(x) = \alpha \max(0, 1 - \alpha |x|) \qquad
+       g(x) = \tfrac12 + c\,\Bigl(1 - \frac{|c|}{2}\Bigr), \quad c = \min(\max(\alpha x, -1), 1)
+
+    At 0: gradient :math:`\alpha`, primitive 1/2. Peak of the gradient: :math:`\alpha`, at 0. Area: 1. The support
+    is :math:`|x| < 1 / \alpha`. :class:`ReluGrad` is the triangle given by its slope and half-width.
+
+    Args:
+      alpha: height, and one over the half-width, dimensionless; a number or an array that broadcasts into x.
+      origin: whether calling it returns :math:`g(x)` in place of the spike.
+
+    References:
+      Esser et al. 2016, "Convolutional networks for fast, energy-efficient neuromorphic computing" (with
+      :math:`\alpha = 1`). Wu, Deng, Li, Zhu, Shi 2018, "Spatio-Temporal Backpropagation for Training
+      High-Performance Spiking Neural Networks" (their curve h2).
+
+    Example:
+      >>> import jax, jax.numpy as jnp, brainsurr as bs
+      >>> jax.vmap(jax.grad(bs.PiecewiseQuadratic(alpha=0.5)))(jnp.array([-3.0, 0.0, 1.0]))
+      Array([0.  , 0.5 , 0.25], dtype=float32)
+    """
+
+    bounds: ClassVar = {"alpha": (0.01, 100.0)}
+
+    alpha: Parameter = 1.0
+
+    def surrogate_fun(self, x):
+        c = self._clipped(x)
+        return odd(x, c * (1 - c / 2))
+
+    def surrogate_grad(self, x):
+        return self.alpha * (1 - self._clipped(x))
+
+    def _clipped(self, x):
+        c = self.alpha * magnitude(x)
+        return jnp.where(c < 1, c, jnp.ones_like(c))
+
+
+@dataclasses.dataclass
+class PiecewiseLeakyRelu(Surrogate):
+    r"""The rectangle of area 1, and a constant leak outside.
+
+    .. math:: g(x) = \begin{cases} c\,(x + w) & x < -w \\ \tfrac12 + \frac{x}{2w} & |x| \le w \\
+       1 + c\,(x - w) & x > w \end{cases} \qquad
+       g'(x) = \begin{cases} \frac{1}{2w} & |x| \le w \\ c & |x| > w \end{cases}
+
+    At 0: gradient :math:`1 / 2w`, primitive 1/2. Peak of the gradient: :math:`1 / 2w`, on :math:`|x| \le w`
+    (:math:`c` if that is larger). Area: infinite; 1 with ``c=0``. ``PiecewiseLeakyRelu(c=0)`` is the rectangle,
+    also known as boxcar, and in some papers as *the* straight-through estimator with saturation.
+
+    Args:
+      c: the leak, the gradient outside, dimensionless; a number or an array that broadcasts into x.
+      w: half-width of the rectangle, likewise.
+      origin: whether calling it returns :math:`g(x)` in place of the spike.
+
+    References:
+      Wu, Deng, Li, Zhu, Shi 2018, "Spatio-Temporal Backpropagation for Training High-Performance Spiking Neural
+      Networks" (their curve h1, :math:`w = a_1 / 2`, no leak).
+
+    Example:
+      >>> import jax, jax.numpy as jnp, brainsurr as bs
+      >>> jax.vmap(jax.grad(bs.PiecewiseLeakyRelu()))(jnp.array([-2.0, 0.0, 1.0]))
+      Array([0.01, 0.5 , 0.5 ], dtype=float32)
+    """
+
+    bounds: ClassVar = {"c": (0.0, 1.0), "w": (0.01, 10.0)}
+
+    c: Parameter = 0.01
+    w: Parameter = 1.0
+
+    def surrogate_fun(self, x):
+        m = magnitude(x)
+        outside = m > self.w
+        # c = 0 times infinity is NaN, so there the excess is 0; where(c == 0, 0, ...) would cut the gradient of c.
+        excess = jnp.where(outside & ~((self.c == 0) & jnp.isinf(x)), m - self.w, jnp.zeros_like(x))
+        return odd(x, jnp.where(outside, fill(0.5, x), m / (2 * self.w)) + self.c * excess)
+
+    def surrogate_grad(self, x):
+        return jnp.where(magnitude(x) <= self.w, fill(1 / (2 * self.w), x), self.c)
+
+
 relu_grad = function(ReluGrad, "relu_grad")
+piecewise_quadratic = function(PiecewiseQuadratic, "piecewise_quadratic")
+piecewise_leaky_relu = function(PiecewiseLeakyRelu, "piecewise_leaky_relu")

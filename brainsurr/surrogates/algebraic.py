@@ -1,0 +1,216 @@
+"""Surrogates with power-law tails, of finite area."""
+
+import dataclasses
+from typing import ClassVar
+
+import jax.numpy as jnp
+
+from .._surrogate import Parameter, Surrogate
+from ._function import function
+from ._stable import magnitude, odd, ratio, tails
+
+
+@dataclasses.dataclass
+class SoftSign(Surrogate):
+    r"""The derivative of the soft sign (the fast sigmoid), of area 1.
+
+    .. math:: g(x) = \tfrac12 \Bigl(1 + \frac{\alpha x}{1 + \alpha |x|}\Bigr) \qquad
+       g'(x) = \frac{\alpha}{2 (1 + \alpha |x|)^2}
+
+    At 0: gradient :math:`\alpha / 2`, primitive 1/2. Peak of the gradient: :math:`\alpha / 2`, at 0. Area: 1.
+    :class:`InvSquareGrad` is the same shape with a peak of 1.
+
+    Args:
+      alpha: steepness, dimensionless; a number or an array that broadcasts into x. 1 here as in braintools, 2
+        in SpikingJelly.
+      origin: whether calling it returns :math:`g(x)` in place of the spike.
+
+    References:
+      Zenke, Ganguli 2018, "SuperSpike: Supervised Learning in Multilayer Spiking Neural Networks" (the fast
+      sigmoid).
+
+    Example:
+      >>> import jax, jax.numpy as jnp, brainsurr as bs
+      >>> jax.vmap(jax.grad(bs.SoftSign()))(jnp.array([-1.0, 0.0, 3.0]))
+      Array([0.125  , 0.5    , 0.03125], dtype=float32)
+    """
+
+    bounds: ClassVar = {"alpha": (0.01, 100.0)}
+
+    alpha: Parameter = 1.0
+
+    def surrogate_fun(self, x):
+        return tails(x, _fall(self.alpha, x) / 2)
+
+    def surrogate_grad(self, x):
+        return self.alpha / 2 * _fall(self.alpha, x) ** 2
+
+
+@dataclasses.dataclass
+class InvSquareGrad(Surrogate):
+    r"""The inverse square with a peak of 1, also known as SuperSpike and as the fast sigmoid.
+
+    .. math:: g'(x) = \frac{1}{(1 + \alpha |x|)^2} \qquad g(x) = \tfrac12 + \frac{x}{1 + \alpha |x|}
+
+    At 0: gradient 1, primitive 1/2. Peak of the gradient: 1, at 0. Area: :math:`2 / \alpha` (0.02 by default). The
+    constant of the primitive is chosen so that :math:`g(0) = 1/2` whatever the parameter. :class:`SoftSign` is the
+    same shape with an area of 1.
+
+    The default of 100 is that of braintools and of the SuperSpike tutorials; snnTorch, spyx and jaxpike default
+    to 25: ``InvSquareGrad(25)`` is their *fast sigmoid*.
+
+    Args:
+      alpha: steepness, dimensionless; a number or an array that broadcasts into x.
+      origin: whether calling it returns :math:`g(x)` in place of the spike.
+
+    References:
+      Zenke, Ganguli 2018, "SuperSpike: Supervised Learning in Multilayer Spiking Neural Networks". Zenke, Vogels
+      2021, "The Remarkable Robustness of Surrogate Gradient Learning for Instilling Complex Function in Spiking
+      Neural Networks".
+
+    Example:
+      >>> import jax, jax.numpy as jnp, brainsurr as bs
+      >>> jax.vmap(jax.grad(bs.InvSquareGrad(alpha=1.0)))(jnp.array([-1.0, 0.0, 3.0]))
+      Array([0.25  , 1.    , 0.0625], dtype=float32)
+    """
+
+    bounds: ClassVar = {"alpha": (0.01, 1000.0)}
+
+    alpha: Parameter = 100.0
+
+    def surrogate_fun(self, x):
+        q, p = ratio(magnitude(x))
+        return odd(x, q / (p + self.alpha * q))
+
+    def surrogate_grad(self, x):
+        return _fall(self.alpha, x) ** 2
+
+
+@dataclasses.dataclass
+class SparseFastSigmoid(Surrogate):
+    r"""The inverse square near threshold and nothing beyond, so that the backward pass is sparse.
+
+    .. math:: g'(x) = \begin{cases} (1 + \alpha |x|)^{-2} & |x| < w \\ 0 & |x| \ge w \end{cases}
+       \qquad g(x) = \tfrac12 + \frac{c}{1 + \alpha |c|}, \quad c = \min(\max(x, -w), w)
+
+    At 0: gradient 1, primitive 1/2. Peak of the gradient: 1, at 0. Area: :math:`2 w / (1 + \alpha w)`. It is
+    :class:`InvSquareGrad` with a cut, which the paper calls :math:`B_{th}` and snnTorch's SFS calls B (whose code
+    keeps :math:`x > B` in place of :math:`|x| < B`).
+
+    Args:
+      alpha: steepness, dimensionless; a number or an array that broadcasts into x.
+      width: half-width :math:`w` of the support, likewise.
+      origin: whether calling it returns :math:`g(x)` in place of the spike.
+
+    References:
+      Perez-Nieves, Goodman 2021, "Sparse Spiking Gradient Descent".
+
+    Example:
+      >>> import jax, jax.numpy as jnp, brainsurr as bs
+      >>> f = bs.SparseFastSigmoid(alpha=1.0, width=2.0)
+      >>> jax.vmap(jax.grad(f))(jnp.array([-1.0, 0.0, 1.0, 3.0]))
+      Array([0.25, 1.  , 0.25, 0.  ], dtype=float32)
+    """
+
+    bounds: ClassVar = {"alpha": (0.01, 1000.0), "width": (0.01, 10.0)}
+
+    alpha: Parameter = 100.0
+    width: Parameter = 1.0
+
+    def surrogate_fun(self, x):
+        m = magnitude(x)
+        c = jnp.where(m < self.width, m, self.width)
+        return odd(x, c / (1 + self.alpha * c))
+
+    def surrogate_grad(self, x):
+        inside = magnitude(x) < self.width
+        return jnp.where(inside, _fall(self.alpha, jnp.where(inside, x, jnp.zeros_like(x))) ** 2, jnp.zeros_like(x))
+
+
+@dataclasses.dataclass
+class Arctan(Surrogate):
+    r"""The derivative of the arctangent, of area 1: the Cauchy density.
+
+    .. math:: g(x) = \tfrac12 + \frac1\pi \arctan\Bigl(\frac\pi2 \alpha x\Bigr) \qquad
+       g'(x) = \frac{\alpha}{2 \bigl(1 + (\frac\pi2 \alpha x)^2\bigr)}
+
+    At 0: gradient :math:`\alpha / 2`, primitive 1/2. Peak of the gradient: :math:`\alpha / 2`, at 0. Area: 1.
+
+    Args:
+      alpha: steepness, dimensionless; a number or an array that broadcasts into x. 1 here as in braintools, 2
+        in snnTorch and SpikingJelly.
+      origin: whether calling it returns :math:`g(x)` in place of the spike.
+
+    References:
+      Fang, Yu, Chen, Masquelier, Huang, Tian 2021, "Incorporating Learnable Membrane Time Constant to Enhance
+      Learning of Spiking Neural Networks" (with :math:`\alpha = 2`).
+
+    Example:
+      >>> import jax, jax.numpy as jnp, brainsurr as bs
+      >>> [round(float(v), 3) for v in jax.vmap(jax.grad(bs.Arctan(alpha=2.0)))(jnp.array([-1.0, 0.0, 1.0]))]
+      [0.092, 1.0, 0.092]
+    """
+
+    bounds: ClassVar = {"alpha": (0.01, 100.0)}
+
+    alpha: Parameter = 1.0
+
+    def surrogate_fun(self, x):
+        # Far below threshold g is arctan(p / q) / pi, which keeps its digits where 1/2 + arctan(...) cancels.
+        q, p = ratio(jnp.pi / 2 * self.alpha * magnitude(x))
+        return tails(x, jnp.arctan2(p, q) / jnp.pi)
+
+    def surrogate_grad(self, x):
+        q, p = ratio(jnp.pi / 2 * self.alpha * magnitude(x))
+        return self.alpha / 2 * p * p / (p * p + q * q)
+
+
+@dataclasses.dataclass
+class Circ(Surrogate):
+    r"""The derivative of :math:`x / \sqrt{x^2 + \alpha^2}`, with a peak of 1.
+
+    .. math:: g'(x) = \Bigl(1 + \frac{x^2}{\alpha^2}\Bigr)^{-3/2} \qquad
+       g(x) = \tfrac12 + \frac{\alpha x}{\sqrt{x^2 + \alpha^2}}
+
+    At 0: gradient 1, primitive 1/2. Peak of the gradient: 1, at 0. Area: :math:`2 \alpha`. The constant of the
+    primitive is chosen so that :math:`g(0) = 1/2` whatever the parameter.
+
+    Args:
+      alpha: width, not steepness: the larger, the flatter; dimensionless, a number or an array that broadcasts
+        into x.
+      origin: whether calling it returns :math:`g(x)` in place of the spike.
+
+    References:
+      Pehle, Pedersen 2021, "Norse - A deep learning library for spiking neural networks" (its ``circ``; the
+      documentation there gives half of this over alpha).
+
+    Example:
+      >>> import jax, jax.numpy as jnp, brainsurr as bs
+      >>> [round(float(v), 3) for v in jax.vmap(jax.grad(bs.Circ()))(jnp.array([-1.0, 0.0, 2.0]))]
+      [0.354, 1.0, 0.089]
+    """
+
+    bounds: ClassVar = {"alpha": (0.01, 100.0)}
+
+    alpha: Parameter = 1.0
+
+    def surrogate_fun(self, x):
+        q, p = ratio(magnitude(x))
+        return odd(x, self.alpha * q / jnp.sqrt(q**2 + (self.alpha * p) ** 2))
+
+    def surrogate_grad(self, x):
+        q, p = ratio(magnitude(x))
+        return (self.alpha * p / jnp.sqrt(q**2 + (self.alpha * p) ** 2)) ** 3
+
+
+def _fall(alpha, x):
+    """1 / (1 + alpha |x|)."""
+    q, p = ratio(magnitude(x))
+    return p / (p + alpha * q)
+
+
+soft_sign = function(SoftSign, "soft_sign")
+inv_square_grad = function(InvSquareGrad, "inv_square_grad")
+sparse_fast_sigmoid = function(SparseFastSigmoid, "sparse_fast_sigmoid")
+arctan = function(Arctan, "arctan")
+circ = function(Circ, "circ")

@@ -1,0 +1,90 @@
+"""The q-PseudoSpike: power-law tails whose exponent is the parameter."""
+
+import dataclasses
+from typing import ClassVar
+
+import jax.numpy as jnp
+
+from .._surrogate import Parameter, Surrogate
+from ._function import function
+from ._stable import growth, log_linear, magnitude, odd, tails
+
+
+@dataclasses.dataclass
+class QPseudoSpike(Surrogate):
+    r"""The q-PseudoSpike in braintools' form, :math:`\alpha + 1`, whose tail is as fat as the parameter says.
+
+    .. math:: g'(x) = \Bigl(1 + \frac{2|x|}{\alpha + 1}\Bigr)^{-\alpha} \qquad
+       g(x) = \tfrac12 + \operatorname{sign}(x)\, \frac{\alpha + 1}{2} \cdot
+       \frac{\bigl(1 + \frac{2|x|}{\alpha + 1}\bigr)^{1 - \alpha} - 1}{1 - \alpha}
+
+    and at :math:`\alpha = 1` the limit, :math:`g(x) = \tfrac12 + \operatorname{sign}(x) \log(1 + |x|)`. At 0:
+    gradient 1, primitive 1/2. Peak of the gradient: 1, at 0. Area: :math:`(\alpha + 1) / (\alpha - 1)` for
+    :math:`\alpha > 1` (3 by default), infinite for :math:`\alpha \le 1`.
+
+    The paper has :math:`\alpha - 1` in place of :math:`\alpha + 1`, an area of 1, and so has SpikingJelly under
+    this name: that one is :class:`NormalizedQPseudoSpike`. This one also holds for :math:`\alpha \le 1`.
+
+    Args:
+      alpha: exponent of the tail, dimensionless, above 0; a number or an array that broadcasts into x.
+      origin: whether calling it returns :math:`g(x)` in place of the spike.
+
+    References:
+      Herranz-Celotti, Rouat 2022, "Surrogate Gradients Design" (with :math:`\alpha - 1`).
+
+    Example:
+      >>> import jax, jax.numpy as jnp, brainsurr as bs
+      >>> [round(float(v), 3) for v in jax.vmap(jax.grad(bs.QPseudoSpike(alpha=2.0)))(jnp.array([-1.5, 0.0, 1.5]))]
+      [0.25, 1.0, 0.25]
+    """
+
+    bounds: ClassVar = {"alpha": (0.1, 100.0)}
+
+    alpha: Parameter = 2.0
+
+    def surrogate_fun(self, x):
+        log = log_linear(magnitude(x), 2 / (self.alpha + 1))
+        return odd(x, (self.alpha + 1) / 2 * growth(log, 1 - self.alpha))
+
+    def surrogate_grad(self, x):
+        return jnp.exp(-self.alpha * log_linear(magnitude(x), 2 / (self.alpha + 1)))
+
+
+@dataclasses.dataclass
+class NormalizedQPseudoSpike(Surrogate):
+    r"""The q-PseudoSpike as its paper has it, :math:`\alpha - 1`: peak and area are 1 whatever the tail.
+
+    .. math:: g'(x) = \Bigl(1 + \frac{2|x|}{\alpha - 1}\Bigr)^{-\alpha} \qquad
+       g(x) = \begin{cases} \tfrac12 \bigl(1 - \frac{2x}{\alpha - 1}\bigr)^{1 - \alpha} & x < 0 \\
+       1 - \tfrac12 \bigl(1 + \frac{2x}{\alpha - 1}\bigr)^{1 - \alpha} & x \ge 0 \end{cases}
+
+    At 0: gradient 1, primitive 1/2. Peak of the gradient: 1, at 0. Area: 1. At :math:`\alpha = 2` it is
+    ``SoftSign(2)``, and for large :math:`\alpha` ``PiecewiseExp(2)``.
+
+    Args:
+      alpha: exponent of the tail, dimensionless, above 1; a number or an array that broadcasts into x.
+      origin: whether calling it returns :math:`g(x)` in place of the spike.
+
+    References:
+      Herranz-Celotti, Rouat 2022, "Surrogate Gradients Design" (the q-PseudoSpike, :math:`q = \alpha`).
+
+    Example:
+      >>> import jax, jax.numpy as jnp, brainsurr as bs
+      >>> f = bs.NormalizedQPseudoSpike(alpha=2.0)
+      >>> [round(float(v), 3) for v in jax.vmap(jax.grad(f))(jnp.array([-0.5, 0.0, 0.5]))]
+      [0.25, 1.0, 0.25]
+    """
+
+    bounds: ClassVar = {"alpha": (1.01, 100.0)}
+
+    alpha: Parameter = 2.0
+
+    def surrogate_fun(self, x):
+        return tails(x, jnp.exp((1 - self.alpha) * log_linear(magnitude(x), 2 / (self.alpha - 1))) / 2)
+
+    def surrogate_grad(self, x):
+        return jnp.exp(-self.alpha * log_linear(magnitude(x), 2 / (self.alpha - 1)))
+
+
+q_pseudo_spike = function(QPseudoSpike, "q_pseudo_spike")
+normalized_q_pseudo_spike = function(NormalizedQPseudoSpike, "normalized_q_pseudo_spike")
