@@ -126,12 +126,13 @@ class _LIFBase(_Leaky):
         self.reset = reset
         self.reset_grad = reset_grad
         self.spike_fn = SpikingActivation(spike_fn) if isinstance(spike_fn, Surrogate) else spike_fn
-        self.recurrent_kernel = None
-        if recurrent:
-            if rngs is None:
-                raise ValueError(f"{owner}: recurrent=True draws weights: pass rngs=nnx.Rngs(seed)")
-            kernel = recurrent_kernel_init(rngs.params(), (features, features), param_dtype)
-            self.recurrent_kernel = nnx.Param(kernel)
+        if recurrent and rngs is None:
+            raise ValueError(f"{owner}: recurrent=True draws weights: pass rngs=nnx.Rngs(seed)")
+        self.recurrent_kernel = (
+            nnx.Param(recurrent_kernel_init(rngs.params(), (features, features), param_dtype))
+            if recurrent and rngs is not None
+            else None
+        )
 
     def initialize_carry(
         self,
