@@ -1,0 +1,212 @@
+"""nnx = linen = brainstate = a NumPy loop: the same spikes, and the gradients of a backward pass written by hand."""
+
+import itertools
+
+import brainstate
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from flax import linen, nnx
+from hosts import HOSTS, Brainstate, Linen, Nnx, by_name
+
+import brainsurr as bs
+from brainsurr.interop import transfer
+
+T, B, F = 6, 3, 4
+
+# Everything is a small multiple of a power of two: the forward pass is exact in float32, whatever is fused, and
+# potentials that land exactly on the threshold occur. The spikes can then be compared exactly.
+rng = np.random.default_rng(0)
+X = rng.integers(-6, 15, (T, B, F)) / 8
+KERNEL = rng.integers(-4, 5, (F, F)) / 8
+ON_SPIKES, ON_V = rng.integers(-4, 5, (T, B, F)) / 4, rng.integers(-4, 5, (B, F)) / 4
+V0 = 0.25
+SCALAR = {"alpha": 0.25, "decay": 0.5, "threshold": 1.0}
+CHANNEL = {
+    "alpha": np.array([0.0, 0.125, 0.5, 1.0], np.float32),
+    "decay": np.array([0.5, 0.75, 0.25, 1.0], np.float32),
+    "threshold": np.array([1.0, 0.75, 1.25, 0.5], np.float32),
+}
+
+
+def loop(values, kernel, reset, reset_grad):
+    """Spikes and last potential, and the gradient of sum(ON_SPIKES s) + sum(ON_V v), in float64."""
+    alpha, decay, threshold = (np.asarray(values[name], np.float64) for name in ("alpha", "decay", "threshold"))
+    kernel = np.zeros((F, F)) if kernel is None else kernel
+    v, s = np.full((B, F), V0), np.zeros((B, F))
+    tape, spikes = [], []
+    for x in X:
+        u = decay * v + x + s @ kernel
+        before = v, s
+        s = (u >= threshold).astype(float)
+        v = {"subtract": u - threshold * s, "zero": u * (1 - s), "none": u}[reset]
+        tape.append((*before, u, s))
+        spikes.append(s)
+
+    feed = reset != "zero" if reset_grad is None else reset_grad
+    grads = {name: np.zeros(np.shape(values[name])) for name in values} | {"recurrent_kernel": np.zeros((F, F))}
+    gx, gv, gs_next = np.zeros_like(X), ON_V.copy(), np.zeros((B, F))
+
+    def add(name, g):
+        grads[name] = grads[name] + g.sum(0 if grads[name].ndim else None)
+
+    for t in reversed(range(T)):
+        v_before, s_before, u, s = tape[t]
+        gs = ON_SPIKES[t] + gs_next
+        gu = gv * (1 - s) if reset == "zero" else gv
+        if reset == "subtract":
+            add("threshold", -gv * s)
+            gs = gs - threshold * gv if feed else gs
+        if reset == "zero" and feed:
+            gs = gs - u * gv
+        h = u - threshold
+        slope = np.where(h <= 0, alpha, 1 / np.maximum(h, 1))  # of LogTailedRelu
+        gu = gu + gs * slope
+        add("threshold", -gs * slope)
+        add("alpha", gs * np.minimum(h, 0))
+        add("decay", gu * v_before)
+        grads["recurrent_kernel"] += s_before.T @ gu
+        gx[t], gv, gs_next = gu, decay * gu, gu @ kernel.T
+    return np.stack(spikes), v, grads, gx
+
+
+def loss(carry, ys):
+    v = carry[0] if isinstance(carry, tuple) else carry
+    return jnp.sum(ys * jnp.asarray(ON_SPIKES, ys.dtype)).astype(v.dtype) + jnp.sum(v * jnp.asarray(ON_V, v.dtype))
+
+
+def cases():
+    """A quarter of all combinations, with every triple of options in one of them."""
+    options = {
+        "reset": ("subtract", "zero", "none"),
+        "reset_grad": (None, True, False),
+        "learnable": (True, False),
+        "per_channel": (True, False),
+        "recurrent": (True, False),
+        "dtype": ("float32", "bfloat16"),
+    }
+    for index in itertools.product(*(range(len(o)) for o in options.values())):
+        if sum(index) % 4 == 0:
+            yield pytest.param(
+                *(o[i] for o, i in zip(options.values(), index, strict=True)),
+                id="-".join(f"{name}={o[i]}" for (name, o), i in zip(options.items(), index, strict=True)),
+            )
+
+
+@pytest.mark.parametrize("host", HOSTS, ids=lambda h: h.name)
+@pytest.mark.parametrize(("reset", "reset_grad", "learnable", "per_channel", "recurrent", "dtype"), list(cases()))
+def test_layer_equals_the_loop(host, reset, reset_grad, learnable, per_channel, recurrent, dtype):
+    host, values = host(), CHANNEL if per_channel else SCALAR
+    surrogate = bs.LogTailedRelu(values["alpha"])
+    lif = host.layers.LIF(
+        F,
+        decay=values["decay"],
+        threshold=values["threshold"],
+        reset=reset,
+        reset_grad=reset_grad,
+        learnable=("decay", "threshold") if learnable else (),
+        spike_fn=host.layers.SpikingActivation(surrogate, learnable="alpha") if learnable else surrogate,
+        carry_init=host.constant(V0),
+        **(host.recurrent(jnp.asarray(KERNEL, jnp.float32)) if recurrent else {}),
+    )
+    (carry, ys), grads, gx = host.grad(lif, loss, jnp.asarray(X, dtype))
+    spikes, v, expected, expected_gx = loop(values, KERNEL if recurrent else None, reset, reset_grad)
+
+    assert ys.dtype == dtype
+    np.testing.assert_array_equal(np.asarray(ys, np.float64), spikes)
+    last = carry[0] if recurrent else carry
+    assert last.dtype == jnp.float32
+    np.testing.assert_array_equal(np.asarray(last), v)
+    if recurrent:
+        np.testing.assert_array_equal(np.asarray(carry[1]), spikes[-1])
+
+    # In bfloat16 the gradient of each input, and what comes back through the recurrent weights, has 8 bits.
+    tolerance = {"float32": 2e-6, "bfloat16": 2e-2 if recurrent else 2e-6}[dtype]
+    names = {"alpha", "decay", "threshold"} if learnable else set()
+    names |= {"recurrent_kernel"} if recurrent else set()
+    grads = by_name(grads)
+    assert set(grads) == names
+    for name in names:
+        scale = np.abs(expected[name]).max()
+        np.testing.assert_allclose(np.asarray(grads[name]), expected[name], atol=tolerance * scale, err_msg=name)
+    tolerance = {"float32": 2e-6, "bfloat16": 2e-2}[dtype]
+    np.testing.assert_allclose(np.asarray(gx, np.float64), expected_gx, atol=tolerance * np.abs(expected_gx).max())
+
+
+@pytest.mark.parametrize("host", HOSTS, ids=lambda h: h.name)
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+def test_integrator_equals_the_loop(host, dtype):
+    host, decay = host(), CHANNEL["decay"].astype(np.float64)
+    li = host.layers.LI(F, decay=CHANNEL["decay"], learnable="decay", carry_init=host.constant(V0))
+    (carry, ys), grads, gx = host.grad(li, loss, jnp.asarray(X, dtype))
+    v, vs, gdecay, gv = np.full((B, F), V0), [], 0, ON_V
+    for x in X:
+        vs.append(v)
+        v = decay * v + x
+    expected = np.stack([*vs[1:], v])
+    expected_gx = np.zeros_like(X)
+    for t in reversed(range(T)):
+        gv = gv + ON_SPIKES[t]
+        gdecay, expected_gx[t], gv = gdecay + (gv * vs[t]).sum(0), gv, decay * gv
+    tolerance = {"float32": 2e-6, "bfloat16": 1e-2}[dtype]
+    assert ys.dtype == dtype
+    assert carry.dtype == jnp.float32
+    np.testing.assert_array_equal(carry, v)
+    np.testing.assert_allclose(np.asarray(ys, np.float64), expected, rtol=tolerance)
+    np.testing.assert_allclose(by_name(grads)["decay"], gdecay, atol=tolerance * np.abs(gdecay).max())
+    np.testing.assert_allclose(np.asarray(gx, np.float64), expected_gx, atol=tolerance * np.abs(expected_gx).max())
+
+
+@pytest.mark.usefixtures("lenient")  # brainstate's Linear
+def test_networks_agree_after_an_exchange_of_their_parameters():
+    """Dense, LIF, Dense, LI with the same weights: the same spikes and gradients in each framework."""
+
+    def network(host, first, second):
+        layers = host.layers
+        act = layers.SpikingActivation(bs.LogTailedRelu(CHANNEL["alpha"]), learnable="alpha")
+        lif = layers.LIF(F, learnable=("decay", "threshold"), spike_fn=act, **host.recurrent(jnp.asarray(KERNEL)))
+        return layers.SpikingSequential([first, lif, jnp.negative, second, layers.LI(2, learnable="decay")])
+
+    xs, rngs = jnp.asarray(X, jnp.float32), nnx.Rngs(0)
+    nets = {
+        Nnx(): (nnx.Linear(F, F, rngs=rngs), nnx.Linear(F, 2, rngs=rngs)),
+        Linen(): (linen.Dense(F), linen.Dense(2)),
+        Brainstate(): (brainstate.nn.Linear(F, F), brainstate.nn.Linear(F, 2)),
+    }
+    nets = {host: network(host, *dense) for host, dense in nets.items()}
+    params, results = None, []
+    for host, net in nets.items():
+        own = host.params(net, xs)
+        if params is None:
+            params = jax.tree.map(lambda p: jnp.round(p * 8) / 8 if p.ndim == 2 else p, own)
+        net = host.with_params(net, transfer(params, own))
+        (_, ys), grads, gx = host.grad(net, lambda carry, ys: jnp.mean(ys**2), xs)
+        results.append((ys, transfer(grads, params), gx))
+    assert np.abs(results[0][0]).max() > 0.1
+    for other in results[1:]:
+        for a, b in zip(jax.tree.leaves(results[0]), jax.tree.leaves(other), strict=True):
+            np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-6 * np.abs(a).max())
+
+
+@pytest.mark.parametrize("host", HOSTS, ids=lambda h: h.name)
+def test_a_cell_step_by_step_is_the_layer(host):
+    host = host()
+    config = {
+        "decay": CHANNEL["decay"],
+        "reset": "zero",
+        "spike_fn": bs.Arctan(),
+        **host.recurrent(jnp.asarray(KERNEL)),
+    }
+    xs = jnp.asarray(X, jnp.float32)
+    (_, expected), _, _ = host.grad(host.layers.LIF(F, **config), lambda carry, ys: ys.sum(), xs)
+    cell = host.layers.LIFCell(F, **config)
+    if host.name == "nnx":
+        ys = nnx.RNN(cell, time_major=True)(xs)
+    elif host.name == "linen":
+        rnn = linen.RNN(cell, time_major=True)
+        ys = rnn.apply(rnn.init(jax.random.key(0), xs) | {"params": {"cell": {"recurrent_kernel": KERNEL}}}, xs)
+    else:
+        cell.init_state(B)
+        ys = brainstate.transform.for_loop(cell, xs)
+    np.testing.assert_array_equal(ys, expected)
