@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv/$(shell $(PYTHON) -c 'import sys; print("%d.%d" % sys.version_info[:2])')
 BIN := $(VENV)/bin
 
-.PHONY: train test lint format clean
+.PHONY: train test lint format readme clean
 
 train: $(VENV)/train  ## train a spiking network on handwritten digits
 	$(BIN)/python -m benchmarks.digits
@@ -19,6 +19,9 @@ lint: $(VENV)/test
 format: $(VENV)/test
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
+
+readme: $(VENV)/test  ## write the README's numbers from benchmarks/results
+	$(BIN)/python -m benchmarks.readme
 
 clean:
 	rm -rf .venv runs dist

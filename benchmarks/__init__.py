@@ -1,0 +1,1 @@
+"""One script a claim, and what they share."""

@@ -1,0 +1,36 @@
+"""Write the generated parts of README.md from the result files: ``python -m benchmarks.readme``."""
+
+import json
+import re
+from pathlib import Path
+
+from . import digits
+
+ROOT = Path(__file__).parent.parent
+RESULTS = ROOT / "benchmarks/results"
+
+
+def parts():
+    """Each generated part by the name between its markers, ``<!-- name -->`` and ``<!-- /name -->``."""
+    result = json.loads((RESULTS / "digits/result.json").read_text())
+    versions = result["versions"]
+    where = (
+        f"{result['seconds']:.0f} s on {result['device']}; Python {result['python']}, jax {versions['jax']}, "
+        f"flax {versions['flax']}."
+    )
+    return {"digits": f"{digits.report(result).strip()}\n\n{where}"}
+
+
+def rendered(text):
+    """The text with every generated part in its place."""
+    for name, part in parts().items():
+        marked = re.compile(rf"(<!-- {name} -->\n).*?(<!-- /{name} -->)", re.DOTALL)
+        if not marked.search(text):
+            raise ValueError(f"README.md has no <!-- {name} --> ... <!-- /{name} -->")
+        text = marked.sub(lambda match, part=part: f"{match[1]}\n{part}\n\n{match[2]}", text)
+    return text
+
+
+if __name__ == "__main__":
+    readme = ROOT / "README.md"
+    readme.write_text(rendered(readme.read_text()))

@@ -1,0 +1,79 @@
+"""What every benchmark shares: where a number came from, how a table looks, where a result goes."""
+
+import importlib.metadata
+import json
+import os
+import platform
+import subprocess
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+import jax
+
+PACKAGES = ("brainsurr", "jax", "jaxlib", "flax", "brainstate", "braintools", "optax", "numpy", "scikit-learn")
+
+
+def environment() -> dict[str, Any]:
+    """Versions, device and commit: what a number needs beside it."""
+    return {
+        "python": platform.python_version(),
+        "versions": {name: version for name in PACKAGES if (version := _version(name))},
+        "device": device(),
+        "commit": _git("rev-parse", "HEAD"),
+        "uncommitted_changes": bool(_git("status", "--porcelain", "--untracked-files=no")),
+    }
+
+
+def device() -> str:
+    """The accelerator's name, or the processor's with its number of cores."""
+    first = jax.devices()[0]
+    if first.platform != "cpu":
+        return first.device_kind
+    info = Path("/proc/cpuinfo")
+    names = (
+        [line.split(":")[1].strip() for line in info.read_text().splitlines() if "model name" in line]
+        if (info.exists())
+        else []
+    )
+    return f"{names[0] if names else platform.processor() or platform.machine()}, {len(os.sched_getaffinity(0))} cores"
+
+
+def write(path: Path, result: dict[str, Any]):
+    """Write a result as JSON, all of it or nothing."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part = path.with_suffix(".part")
+    part.write_text(json.dumps(result, indent=2) + "\n")
+    part.replace(path)
+
+
+def table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    """An aligned Markdown table, its first column to the left and the others to the right."""
+    rows = [list(map(str, row)) for row in rows]
+    widths = [max(map(len, column)) for column in zip(header, *rows, strict=True)]
+
+    def line(cells):
+        first, *rest = cells
+        padded = [first.ljust(widths[0]), *(cell.rjust(width) for cell, width in zip(rest, widths[1:], strict=True))]
+        return f"| {' | '.join(padded)} |"
+
+    rule = [":" + "-" * (widths[0] - 1), *("-" * (width - 1) + ":" for width in widths[1:])]
+    return "\n".join(map(line, [header, rule, *rows]))
+
+
+def _version(name: str) -> str | None:
+    try:
+        return importlib.metadata.version(name)
+    except importlib.metadata.PackageNotFoundError:
+        return None
+
+
+def _git(*command: str) -> str | None:
+    """The answer of git about this checkout, None outside of one."""
+    try:
+        answer = subprocess.run(
+            ["git", *command], cwd=Path(__file__).parent, capture_output=True, text=True, check=True
+        )
+    except (OSError, subprocess.CalledProcessError):
+        return None
+    return answer.stdout.strip()

@@ -1,0 +1,131 @@
+"""The main job: it learns, it repeats itself, it writes what it promises, and it refuses nonsense in one line."""
+
+import json
+import os
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from benchmarks import digits, results
+
+pytestmark = pytest.mark.usefixtures("lenient")
+
+
+@pytest.fixture(scope="module")
+def out(tmp_path_factory):
+    """A short run, in its own process as a user would start it."""
+    out = tmp_path_factory.mktemp("digits")
+    command = [sys.executable, "-m", "benchmarks.digits", "--seeds", "2", "--epochs", "8", "--out", str(out)]
+    run = subprocess.run(command, capture_output=True, text=True, check=True, env=os.environ | {"XLA_FLAGS": ""})
+    (out / "stdout").write_text(run.stdout)
+    (out / "stderr").write_text(run.stderr)
+    return out
+
+
+@pytest.fixture(scope="module")
+def result(out):
+    return json.loads((out / "result.json").read_text())
+
+
+def test_learns_well_above_chance(result):
+    for name, accuracy in result["test_accuracy"].items():
+        assert accuracy["mean"] > 0.9, name
+        assert accuracy["seeds"] == [run["test_accuracy"] for run in result["runs"][name]]
+        np.testing.assert_allclose(accuracy["mean"], np.mean(accuracy["seeds"]))
+
+
+def test_result_says_where_it_came_from(result):
+    assert {"versions", "device", "commit", "python", "seconds", "epochs", "surrogate"} <= set(result)
+    assert {"jax", "flax", "optax", "scikit-learn"} <= set(result["versions"])
+    assert [run["seed"] for run in result["runs"]["LIF"]] == [0, 1]
+
+
+def test_neurons_fire_and_alpha_is_trained_in_one_network_alone(result):
+    for name in ("LIF", "LIF, trained"):
+        for run in result["runs"][name]:
+            assert all(0.01 < rate < 0.9 for rate in run["firing_rate"])
+            assert all(0 <= share < 0.5 for share in run["silent"])
+            before, after = run["parameters"]["before"], run["parameters"]["after"]
+            assert (before == after) == (name == "LIF")
+            assert all(0 <= layer["alpha"] <= 1 for layer in after)
+
+
+def test_table_and_progress(out):
+    stdout, stderr = (out / "stdout").read_text(), (out / "stderr").read_text()
+    rows = [line for line in stdout.splitlines() if line.startswith("|")]
+    assert len(rows) == 5
+    assert len({len(row) for row in rows}) == 1, "columns align"
+    assert "alpha 0.1 -> " in stdout
+    assert "48/48" in stderr
+
+
+def test_pictures(out):
+    for name in ("surrogate", "raster", "training"):
+        assert (out / f"{name}.png").read_bytes()[:8] == b"\x89PNG\r\n\x1a\n"
+
+
+def test_same_seed_same_numbers(result):
+    def train():
+        data = digits.load()
+        make = digits.partial(digits.SpikingActivation, digits.bs.LogTailedRelu(0.1))
+        tx = digits.optimiser(digits.network(digits.nnx.Rngs(0), make), 2 * (len(data.train_images) // digits.BATCH))
+        return digits.train(data, make, tx, 0, 2, lambda *_: None)[0]
+
+    assert train() == train()
+
+
+def test_split_is_stratified():
+    data = digits.load()
+    assert (data.train_images.shape, data.test_images.shape) == ((1347, 64), (450, 64))
+    assert np.bincount(data.test_labels).tolist() == [45, 46, 44, 46, 45, 46, 45, 45, 43, 45]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--surrogate", "Nothing"], "'Nothing' is not one of"),
+        (["--alpha", "3"], "alpha = 3.0 is outside [0.0, 1.0]"),
+        (["--alpha", "x"], "invalid float value: 'x'"),
+        (["--epochs", "0"], "expected a positive integer, got 0"),
+        (["--seeds", "-1"], "expected a positive integer, got -1"),
+        (["--learnable", "beta"], "learnable='beta' is not a parameter"),
+        (["--nonsense"], "unrecognized arguments"),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else "",
+)
+def test_bad_arguments_get_one_line(arguments, message, capsys):
+    with pytest.raises(SystemExit):
+        digits.parse(arguments)
+    error = capsys.readouterr().err.split("python -m benchmarks.digits: error: ")[1]
+    assert message in error
+    assert len(error.strip().splitlines()) == 1
+
+
+def test_arguments():
+    args = digits.parse(["--surrogate", "LeakyRelu", "--alpha", "0.2", "--learnable", "alpha", "beta", "--seeds", "3"])
+    assert (args.surrogate, args.learnable, args.seeds) == (digits.bs.LeakyRelu(0.2), ["alpha", "beta"], 3)
+    assert digits.parse([]).surrogate == digits.bs.LogTailedRelu(0.1)
+    assert digits.parse(["--learnable"]).learnable == []
+
+
+def test_help(capsys):
+    with pytest.raises(SystemExit):
+        digits.parse(["--help"])
+    shown = capsys.readouterr().out
+    for option in ("--seeds", "--epochs", "--alpha", "--learnable", "--surrogate", "--out"):
+        assert option in shown
+
+
+def test_table_aligns():
+    text = results.table(["a", "bb"], [["x", "1"], ["longer", "22"]])
+    assert text.splitlines() == ["| a      | bb |", "| :----- | -: |", "| x      |  1 |", "| longer | 22 |"]
+
+
+def test_write_is_whole_or_not_at_all(tmp_path):
+    path = tmp_path / "deep" / "result.json"
+    results.write(path, {"a": 1})
+    with pytest.raises(TypeError):
+        results.write(path, {"a": object()})
+    assert json.loads(path.read_text()) == {"a": 1}

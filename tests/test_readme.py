@@ -1,0 +1,56 @@
+"""What the README shows runs, prints what it says, and holds no number that was typed."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+README = Path(__file__).parent.parent / "README.md"
+
+
+def snippets():
+    return re.findall(r"```python\n(.*?)```", README.read_text(), re.DOTALL)
+
+
+@pytest.mark.parametrize("code", snippets(), ids=range(len(snippets())))
+def test_snippet(code, capsys, lenient):
+    scope = {}
+    exec(compile(code, README.name, "exec"), scope)
+    printed = capsys.readouterr().out.splitlines()
+    promised = re.findall(r"^print\(.*\)  # (.*)$", code, re.MULTILINE)
+    assert printed[: len(promised)] == promised
+    if "train_step" in scope:  # the layer is trained: an output of zero has a loss of 1, alpha started at 0.1
+        assert float(scope["loss"]) < 0.2
+        alpha = float(scope["act"].surrogate.alpha)
+        assert 0 <= alpha <= 1
+        assert alpha != pytest.approx(0.1, abs=1e-3)
+
+
+def test_fifteen_lines_to_a_trained_layer():
+    code = snippets()[0]
+    lines = code[code.index("import brainsurr as bs") : code.index("print(f\"loss")].splitlines()
+    assert len([line for line in lines if line.strip()]) == 15
+    assert any("jax.grad(f)" in line for line in lines)
+
+
+def test_numbers_are_those_of_the_result_files():
+    from benchmarks import readme
+
+    text = README.read_text()
+    assert readme.rendered(text) == text, "run `make readme`"
+    assert "test accuracy" in text
+    with pytest.raises(ValueError, match="has no <!-- digits -->"):
+        readme.rendered("")
+
+
+def test_every_local_link_exists():
+    links = re.findall(r"\]\(([^)#]+)\)", README.read_text())
+    assert links
+    for link in links:
+        assert link.startswith("https://") or (README.parent / link).exists(), link
+
+
+def test_every_make_target_exists():
+    targets = set(re.findall(r"^(\w+):", (README.parent / "Makefile").read_text(), re.MULTILINE))
+    shown = set(re.findall(r"\bmake (train|test|lint|format|readme)\b", README.read_text()))
+    assert shown == {"train", "test", "lint", "format", "readme"} <= targets
