@@ -64,7 +64,7 @@ def start(value, dtype) -> jax.Array:
     """A parameter's value before training: an array in its own dtype, a Python number in ``dtype``."""
     # The dtype is given in both cases: a weakly typed parameter would change its type, and recompile, at the first
     # step of the optimiser.
-    return jnp.array(value, value.dtype if isinstance(value, (jax.Array, np.ndarray)) else dtype)
+    return jnp.array(value, jnp.asarray(value).dtype if isinstance(value, (jax.Array, np.ndarray)) else dtype)
 
 
 def clip_straight_through(value: jax.Array, interval: Interval | None) -> jax.Array:

@@ -43,11 +43,13 @@ def project(bounds: Any) -> optax.GradientTransformation:
         def inside(interval, u, p):
             if interval is None:
                 return u
-            edge = jnp.clip(p + u, *interval)
-            step = edge - p
-            # p + (edge - p) may round to one float beyond the edge: then aim at the float before it.
+            step = jnp.clip(p + u, *interval) - p
+            # Rounded in a way that XLA keeps: it may carry bfloat16 in more bits, and check a step other than it returns.
+            step = jax.lax.reduce_precision(step, jnp.finfo(p.dtype).nexp, jnp.finfo(p.dtype).nmant)
+            # A step that was rounded up would end beyond the edge: the float before it ends inside, since rounding is
+            # monotone.
             beyond = (p + step < interval[0]) | (p + step > interval[1])
-            return jnp.where(beyond, jnp.nextafter(edge, p) - p, step)
+            return jnp.where(beyond, jnp.nextafter(step, jnp.zeros_like(step)), step)
 
         def is_interval(node):
             return node is None or isinstance(node, tuple)
