@@ -1,5 +1,6 @@
 """What a bounded parameter needs of optax; needs ``pip install "brainsurr[train]"``."""
 
+import functools
 from typing import Any
 
 import jax
@@ -40,20 +41,24 @@ def project(bounds: Any) -> optax.GradientTransformation:
         if params is None:
             raise ValueError("project needs the parameters: tx.update(grads, state, params)")
 
-        def inside(interval, u, p):
-            if interval is None:
-                return u
-            step = jnp.clip(p + u, *interval) - p
-            # Rounded in a way that XLA keeps: it may carry bfloat16 in more bits, and check a step other than it returns.
-            step = jax.lax.reduce_precision(step, jnp.finfo(p.dtype).nexp, jnp.finfo(p.dtype).nmant)
-            # A step that was rounded up would end beyond the edge: the float before it ends inside, since rounding is
-            # monotone.
-            beyond = (p + step < interval[0]) | (p + step > interval[1])
-            return jnp.where(beyond, jnp.nextafter(step, jnp.zeros_like(step)), step)
+        def project_leaf(interval, u, p):
+            # An update may itself be a tree: a Variable of nnx, all that has no bounds.
+            return u if interval is None else jax.tree.map(functools.partial(_inside, interval), u, p)
 
         def is_interval(node):
             return node is None or isinstance(node, tuple)
 
-        return jax.tree.map(inside, bounds, updates, params, is_leaf=is_interval), state
+        return jax.tree.map(project_leaf, bounds, updates, params, is_leaf=is_interval), state
 
     return optax.GradientTransformation(lambda params: optax.EmptyState(), update)
+
+
+def _inside(interval, u, p):
+    """The update that takes p to where p + u is clipped into the interval, rounding included."""
+    low, high = interval
+    step = jnp.clip(p + u, low, high) - p
+    # Rounded in a way that XLA keeps: it may carry bfloat16 in more bits, and check a step that isn't returned.
+    step = jax.lax.reduce_precision(step, jnp.finfo(p.dtype).nexp, jnp.finfo(p.dtype).nmant)
+    # A step that was rounded up would end beyond the edge. The float before it ends inside: rounding is monotone.
+    beyond = (p + step < low) | (p + step > high)
+    return jnp.where(beyond, jnp.nextafter(step, jnp.zeros_like(step)), step)

@@ -1,0 +1,158 @@
+"""Parameters are trained in the same way in each framework: names, bounds, edges, starts."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+from hosts import HOSTS, by_name, leaf_name
+
+import brainsurr as bs
+from brainsurr.optim import project
+
+BELOW, ABOVE = jnp.full((3, 2, 4), -1.0), jnp.full((3, 2, 4), 1.5)
+
+
+@pytest.fixture(params=HOSTS, ids=lambda host: host.name)
+def host(request):
+    return request.param()
+
+
+def intervals(host, layer):
+    leaves = jax.tree_util.tree_leaves_with_path(
+        host.bounds(layer, BELOW), is_leaf=lambda node: node is None or isinstance(node, tuple)
+    )
+    return {leaf_name(path): pair for path, pair in leaves}
+
+
+def test_bounds_are_the_surrogates_the_users_or_none(host):
+    act, f = host.layers.SpikingActivation, bs.LeakyRelu(0.1, 2.0)
+    assert intervals(host, act(f)) == {}
+    assert intervals(host, act(f, learnable="beta")) == {"beta": (0.0, 10.0)}
+    both = ("alpha", "beta")
+    assert intervals(host, act(f, learnable=both)) == {"alpha": (0.0, 1.0), "beta": (0.0, 10.0)}
+    user = act(f, learnable=both, bounds={"alpha": [0, 0.5], "beta": None})
+    assert intervals(host, user) == {"alpha": (0.0, 0.5), "beta": None}
+    assert intervals(host, act(f, learnable=both, bounds=None)) == {"alpha": None, "beta": None}
+
+
+def test_bounds_of_neurons(host):
+    lif, li = host.layers.LIF, host.layers.LI
+    assert intervals(host, lif(4, learnable="decay")) == {"decay": (0.0, 1.0)}
+    every = lif(
+        4,
+        learnable=("decay", "threshold"),
+        bounds={"threshold": (0.5, 2.0)},
+        spike_fn=host.layers.SpikingActivation(bs.LogTailedRelu(0.1), learnable="alpha"),
+        **host.recurrent(jnp.eye(4)),
+    )
+    expected = {"decay": (0.0, 1.0), "threshold": (0.5, 2.0), "alpha": (0.0, 1.0), "recurrent_kernel": None}
+    assert intervals(host, every) == expected
+    assert intervals(host, li(4, learnable="decay", bounds=None)) == {"decay": None}
+
+
+@pytest.mark.parametrize(
+    ("layer", "kwargs", "message"),
+    [
+        ("SpikingActivation", {"learnable": "alpha"}, r"alpha = 1.5 is outside \[0.0, 1.0\]"),
+        ("SpikingActivation", {"learnable": "alpha", "bounds": {"alpha": (0, 0.25)}}, r"outside \[0.0, 0.25\]"),
+        ("SpikingActivation", {"learnable": "beta"}, "learnable='beta' is not a parameter of it, which has alpha"),
+        ("SpikingActivation", {"bounds": {"alpha": (0, 1)}}, "bounds name 'alpha', which is not learnable"),
+        ("LIF", {"threshold": -1.0, "learnable": "threshold"}, r"threshold = -1.0 is outside \[0.0, inf\]"),
+        ("LIFCell", {"learnable": "decay", "bounds": {"decay": (0, 0.5)}}, r"decay = 0.9 is outside \[0.0, 0.5\]"),
+        ("LI", {"learnable": "threshold"}, "learnable='threshold' is not a parameter of it, which has decay"),
+        ("LI", {"decay": 1.5}, r"decay = 1.5 is outside \[0.0, 1.0\]"),
+    ],
+)
+def test_what_is_refused(host, layer, kwargs, message):
+    args = (bs.LogTailedRelu(1.5),) if layer == "SpikingActivation" else (4,)
+    with pytest.raises(ValueError, match=f"{layer}: .*{message}"):
+        getattr(host.layers, layer)(*args, **kwargs)
+
+
+@pytest.mark.parametrize("per_channel", [False, True])
+def test_an_edge_is_reached_kept_and_left(host, per_channel):
+    """Below threshold ds/dalpha = x = -1: maximising the spikes drives alpha down, minimising them up."""
+    start = jnp.full(4, 0.25) if per_channel else 0.25
+    layer = host.layers.SpikingActivation(bs.LogTailedRelu(start), learnable="alpha", bounds={"alpha": (0.0, 0.5)})
+    params = host.params(layer, BELOW)
+    tx = optax.chain(optax.sgd(0.03 if per_channel else 0.008), project(host.bounds(layer, BELOW)))
+    seen = []
+    for sign in [1] * 4 + [-1] * 6 + [1]:
+        _, grads, _ = host.grad(layer, lambda _, ys, sign=sign: sign * ys.sum(), BELOW)
+        updates, _ = tx.update(grads, tx.init(params), params)
+        params = optax.apply_updates(params, updates)
+        layer = host.with_params(layer, params)
+        alpha = np.asarray(by_name(params)["alpha"])
+        assert alpha.shape == jnp.shape(start)
+        seen.append(float(alpha.ravel()[0]))
+        assert (alpha == seen[-1]).all()
+    assert all(0 <= a <= 0.5 for a in seen)
+    assert seen[2:4] == [0.5, 0.5]  # reached and kept
+    assert seen[4] < 0.5  # left at once
+    assert seen[8:10] == [0.0, 0.0]  # 0 itself is reached
+    assert seen[10] > 0
+
+
+@pytest.mark.parametrize("stored", [-3.0, 7.0])
+def test_a_value_outside_is_never_used_and_still_has_a_gradient(host, stored):
+    """Without project the stored value may wander; the layer clips it, and passes the gradient."""
+    layer = host.layers.SpikingActivation(bs.LogTailedRelu(0.25), learnable="alpha")
+    params = jax.tree.map(lambda p: jnp.full_like(p, stored), host.params(layer, BELOW))
+    layer = host.with_params(layer, params)
+    _, grads, gx = host.grad(layer, lambda _, ys: ys.sum(), BELOW)
+    np.testing.assert_array_equal(gx, np.clip(stored, 0, 1))
+    np.testing.assert_array_equal(by_name(grads)["alpha"], BELOW.sum())
+
+
+def test_unbounded_is_used_as_it_is(host):
+    layer = host.layers.SpikingActivation(bs.LogTailedRelu(0.25), learnable="alpha", bounds=None)
+    params = jax.tree.map(lambda p: jnp.full_like(p, -3.0), host.params(layer, BELOW))
+    _, _, gx = host.grad(host.with_params(layer, params), lambda _, ys: ys.sum(), BELOW)
+    np.testing.assert_array_equal(gx, -3.0)
+
+
+def test_decay_and_threshold_train_inside_their_bounds(host):
+    layer = host.layers.LIF(4, learnable=("decay", "threshold"), bounds={"threshold": (0.5, 1.25)})
+    params = host.params(layer, ABOVE)
+    tx = optax.chain(optax.sgd(1.0), project(host.bounds(layer, ABOVE)))
+    _, grads, _ = host.grad(layer, lambda v, ys: -ys.sum(), ABOVE)
+    updates, _ = tx.update(grads, tx.init(params), params)
+    new = by_name(optax.apply_updates(params, updates))
+    assert float(new["threshold"]) == 0.5
+    assert float(new["decay"]) in (0.0, 1.0)
+
+
+@pytest.mark.parametrize("surrogate", [bs.ReluGrad(), bs.LeakyRelu(0.1, 2.0), bs.Sigmoid(), bs.Arctan()], ids=repr)
+def test_every_parameter_of_a_surrogate_can_be_trained(host, surrogate):
+    _, values = surrogate.named_parameters()
+    layer = host.layers.SpikingActivation(surrogate, learnable=tuple(values))
+    xs = jnp.linspace(-0.9, 0.9, 8).reshape(2, 4)
+    _, grads, _ = host.grad(layer, lambda _, ys: jnp.sum(ys * xs), xs)
+
+    def primitive(values):
+        f = surrogate.replace(**values, origin=True)
+        return jnp.sum(f(xs) * xs)
+
+    expected = jax.grad(primitive)(values)
+    assert by_name(grads).keys() == expected.keys()
+    for name, grad in by_name(grads).items():
+        np.testing.assert_allclose(grad, expected[name], rtol=1e-5, err_msg=name)
+
+
+def test_what_is_configuration_is_no_parameter(host):
+    f = bs.LogTailedRelu(jnp.array([0.0, 0.1, 0.2, 0.3]))
+    layer = host.layers.SpikingActivation(f)
+    assert not jax.tree.leaves(host.params(layer, BELOW))
+    _, _, gx = host.grad(layer, lambda _, ys: ys.sum(), BELOW)
+    np.testing.assert_array_equal(gx, np.broadcast_to(f.alpha, BELOW.shape))
+    assert layer.surrogate == f
+
+
+def test_a_class_is_no_surrogate(host):
+    with pytest.raises(TypeError, match=r"expected a surrogate such as LogTailedRelu\(0.1\), got"):
+        host.layers.SpikingActivation(bs.LogTailedRelu)
+    with pytest.raises(TypeError, match="LIF: expected spike_fn to be a surrogate or a function, got <class"):
+        host.layers.LIF(4, spike_fn=bs.LogTailedRelu)
+    with pytest.raises(TypeError, match="SpikingSequential: expected layers that can be called, got 3"):
+        host.layers.SpikingSequential([jax.nn.relu, 3])
