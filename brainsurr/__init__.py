@@ -2,6 +2,7 @@
 
 from ._kernel import spike
 from ._surrogate import Surrogate
+from ._unroll import unroll
 from .surrogates import (
     ERF,
     S2NN,
@@ -104,4 +105,5 @@ __all__ = [
     "spike",
     "spike_rate_escape",
     "squarewave_fourier_series",
+    "unroll",
 ]

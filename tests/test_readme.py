@@ -26,13 +26,6 @@ def test_snippet(code, capsys, lenient):
         assert alpha != pytest.approx(0.1, abs=1e-3)
 
 
-def test_fifteen_lines_to_a_trained_layer():
-    code = snippets()[0]
-    lines = code[code.index("import brainsurr as bs") : code.index("print(f\"loss")].splitlines()
-    assert len([line for line in lines if line.strip()]) == 15
-    assert any("jax.grad(f)" in line for line in lines)
-
-
 def test_numbers_are_those_of_the_result_files():
     from benchmarks import readme
 

@@ -1,0 +1,170 @@
+"""Time in blocks: layer by layer within a block, a scan from block to block."""
+
+import math
+from collections.abc import Callable
+from functools import partial
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+REMATS = ("none", "dots", "full")
+REDUCTIONS = (None, "mean", "max", "last")
+
+
+def unroll(
+    block: Callable[[Any, Any], tuple[Any, Any]],
+    carry: Any,
+    xs: Any,
+    *,
+    block_size: int | None = None,
+    remat: str = "none",
+    reduce: str | None = None,
+) -> tuple[Any, Any]:
+    r"""Run ``block`` over a long stretch of time, ``block_size`` steps at once.
+
+    The same numbers as ``block(carry, xs)``, values and gradients. Within a block the network goes layer by layer,
+    so each of its matrix products is large and its activations stay in cache; between blocks a ``lax.scan`` carries
+    the state. With :math:`b` steps a block, the backward pass of ``remat="full"`` holds :math:`T / b` carries and the
+    activations of one block: :math:`O(T / b + b)`, smallest at :math:`b = \sqrt T`.
+
+    Args:
+      block: any ``(carry, xs) -> (carry, ys)`` over time, such as a layer or network of ``brainsurr.nnx``.
+      carry: its state before the first step.
+      xs: inputs, an array ``[time, ...]`` or a tree of these.
+      block_size: steps a block; :math:`\sqrt T`, rounded, if None. The last block is shorter where it must be.
+      remat: what the backward pass keeps of a block: ``"none"`` recomputes nothing, ``"dots"`` keeps matrix products
+        and recomputes the rest, ``"full"`` keeps the carry alone. With a single block, ``block_size >= T``,
+        ``"full"`` saves nothing.
+      reduce: None for all outputs ``[time, ...]``; ``"mean"``, ``"max"`` or ``"last"`` for that over time alone, so
+        that a long run need not store them. The gradient of ``"max"`` is shared by ties, as that of ``jnp.max``.
+
+    Returns:
+      The state after the last step, with which a stream can go on, and the outputs.
+
+    Raises:
+      TypeError: ``block_size`` is not an integer.
+      ValueError: a bad ``block_size``, ``remat`` or ``reduce``; no time axis, or lengths that differ; a reduction
+        over zero steps; ``block`` does not give an output for each step.
+
+    References:
+      Chen, Xu, Zhang, Guestrin 2016, "Training Deep Nets with Sublinear Memory Cost", section 4.1.
+
+    Example:
+      >>> import jax.numpy as jnp, brainsurr as bs
+      >>> def running_sum(carry, xs):
+      ...     ys = carry + jnp.cumsum(xs)
+      ...     return ys[-1], ys
+      >>> total, ys = bs.unroll(running_sum, jnp.zeros(()), jnp.arange(5.0), block_size=2)
+      >>> print(total, ys)
+      10.0 [ 0.  1.  3.  6. 10.]
+      >>> print(bs.unroll(running_sum, jnp.zeros(()), jnp.arange(5.0), reduce="mean")[1])
+      4.0
+    """
+    return unroll_with(jax.lax.scan, jax.checkpoint, block, carry, xs, block_size, remat, reduce)
+
+
+def unroll_with(scan, checkpoint, block, carry, xs, block_size, remat, reduce):
+    """`unroll` with a host's own ``scan(f, carry, xs)`` and ``checkpoint(f, policy=, prevent_cse=)``."""
+    if remat not in REMATS:
+        raise ValueError(f"expected remat to be one of {', '.join(map(repr, REMATS))}, got {remat!r}")
+    if reduce not in REDUCTIONS:
+        raise ValueError(f"expected reduce to be one of {', '.join(map(repr, REDUCTIONS))}, got {reduce!r}")
+    xs = jax.tree.map(jnp.asarray, xs)
+    steps = _steps("xs", xs)
+    if reduce and not steps:
+        raise ValueError(f"reduce={reduce!r} over zero time steps is undefined")
+    size = _block_size(block_size, steps)
+
+    def run(carry, xs):  # a fresh function each call: jax caches by identity, and a module's weights may have changed
+        carry, ys = block(carry, xs)
+        if _steps("the outputs of block", ys) != _steps("xs", xs):
+            raise ValueError(
+                f"expected block to give an output for each of {_steps('xs', xs)} steps, got {_shapes(ys)}"
+            )
+        return carry, jax.tree.map(partial(_reduce_block, reduce), ys)
+
+    if remat != "none":
+        policy = jax.checkpoint_policies.dots_saveable if remat == "dots" else None
+        run = checkpoint(run, policy=policy, prevent_cse=False)
+
+    blocks = steps // size if size < steps else 0
+    outputs = []
+    if blocks:
+        whole = jax.tree.map(lambda x: x[: blocks * size].reshape(blocks, size, *x.shape[1:]), xs)
+        carry, ys = scan(run, carry, whole)
+        outputs.append(ys if reduce else jax.tree.map(lambda y: y.reshape(blocks * size, *y.shape[2:]), ys))
+    if blocks * size < steps or not blocks:
+        carry, ys = run(carry, jax.tree.map(lambda x: x[blocks * size :], xs))
+        outputs.append(jax.tree.map(lambda y: y[None], ys) if reduce else ys)
+    ys = outputs[0] if len(outputs) == 1 else jax.tree.map(lambda *parts: jnp.concatenate(parts), *outputs)
+
+    def is_part(node):
+        return isinstance(node, (_Sum, _Max))
+
+    return carry, jax.tree.map(partial(_reduce_blocks, reduce, steps), ys, is_leaf=is_part)
+
+
+class _Sum(NamedTuple):
+    """The sum of a block in at least float32, and an empty array of the dtype that the mean shall have."""
+
+    value: jax.Array
+    kind: jax.Array
+
+
+class _Max(NamedTuple):
+    """The maximum of a block; the sum of what attains it, through which the gradient flows; and how many do."""
+
+    value: jax.Array
+    attained: jax.Array
+    ties: jax.Array
+
+
+def _reduce_block(reduce, y):
+    if reduce == "mean":
+        wide = y.astype(jnp.float32) if y.dtype.itemsize < 4 else y
+        return _Sum(jnp.sum(wide, axis=0), jnp.zeros(0, y.dtype))
+    if reduce == "last":
+        return y[-1]
+    if reduce == "max":
+        value = jax.lax.stop_gradient(jnp.max(y, axis=0))
+        attains = y == jnp.expand_dims(value, 0)
+        return _Max(value, jnp.sum(jnp.where(attains, y, 0), axis=0), jnp.sum(attains, axis=0))
+    return y
+
+
+def _reduce_blocks(reduce, steps, parts):
+    """The reduction over time, of one per block."""
+    if reduce == "mean":
+        return (jnp.sum(parts.value, axis=0) / steps).astype(parts.kind.dtype)
+    if reduce == "last":
+        return parts[-1]
+    if reduce == "max":
+        value = jnp.max(parts.value, axis=0)
+        attains = parts.value == jnp.expand_dims(value, 0)
+        attained = jnp.sum(jnp.where(attains, parts.attained, 0), axis=0)
+        share = attained / jnp.sum(jnp.where(attains, parts.ties, 0), axis=0).astype(attained.dtype)
+        return value + (share - jax.lax.stop_gradient(share))
+    return parts
+
+
+def _block_size(block_size, steps: int) -> int:
+    if block_size is None:
+        return max(1, round(math.sqrt(steps)))
+    if isinstance(block_size, bool) or not isinstance(block_size, int):
+        raise TypeError(f"expected block_size to be an integer or None, got {block_size!r}")
+    if block_size < 1:
+        raise ValueError(f"expected block_size to be at least 1, got {block_size}")
+    return block_size
+
+
+def _steps(name: str, tree) -> int:
+    """The length of the leading, time axis that all arrays of a tree share."""
+    leaves = jax.tree.leaves(tree)
+    if not leaves or any(jnp.ndim(leaf) == 0 for leaf in leaves) or len({leaf.shape[0] for leaf in leaves}) > 1:
+        raise ValueError(f"expected {name} to be arrays [time, ...] of one length, got {_shapes(tree)}")
+    return leaves[0].shape[0]
+
+
+def _shapes(tree) -> str:
+    return ", ".join(str(jnp.shape(leaf)) for leaf in jax.tree.leaves(tree)) or "no array"

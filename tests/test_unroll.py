@@ -1,0 +1,251 @@
+"""`unroll` gives the numbers of the plain time loop, in a fraction of its memory."""
+
+from functools import partial
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from jax.sharding import AxisType, NamedSharding
+from jax.sharding import PartitionSpec as P
+
+import brainsurr as bs
+from brainsurr._neuron import lif_step, recurrent_lif_step
+
+T, BATCH, WIDTH = 7, 4, 5
+RUNS = [(size, remat) for size in (1, 3, T, T + 1, None) for remat in ("none", "dots", "full")]
+
+
+def parameters(seed=0, width=WIDTH, inputs=3, dtype=jnp.float32):
+    rng = np.random.default_rng(seed)
+    return {
+        "w": jnp.asarray(rng.normal(size=(inputs, width)), dtype),
+        "back": jnp.asarray(rng.normal(size=(width, width)) / 3, dtype),
+        "out": jnp.asarray(rng.normal(size=(width, 2)), dtype),
+        "alpha": jnp.full(width, 0.1),
+        "decay": jnp.float32(0.8),
+    }
+
+
+def network(p, carry, xs):
+    """Dense, LIF that feeds back, dense: layer by layer over a stretch of time."""
+    neuron = {"decay": p["decay"], "threshold": 1.0, "spike_fn": bs.LogTailedRelu(p["alpha"])}
+    carry, spikes = jax.lax.scan(partial(recurrent_lif_step, kernel=p["back"], **neuron), carry, xs @ p["w"])
+    return carry, spikes @ p["out"]
+
+
+def time_loop(p, carry, xs):
+    """The same, step by step in Python."""
+    neuron = {"decay": p["decay"], "threshold": 1.0, "spike_fn": bs.LogTailedRelu(p["alpha"])}
+    ys = []
+    for x in xs:
+        v, s = carry
+        v, s = lif_step(v, x @ p["w"] + s.astype(x.dtype) @ p["back"], **neuron)
+        carry = (v, s.astype(v.dtype))
+        ys.append(s @ p["out"])
+    return carry, jnp.stack(ys)
+
+
+def start(seed=1, dtype=jnp.float32, steps=T, width=WIDTH):
+    rng = np.random.default_rng(seed)
+    v = jnp.asarray(rng.normal(size=(BATCH, width)), jnp.float32)
+    return (v, jnp.zeros_like(v)), jnp.asarray(rng.normal(size=(steps, BATCH, 3)) * 2, dtype)
+
+
+def loss(run, p, carry, xs):
+    (v, s), ys = run(p, carry, xs)
+    return jnp.sum(ys**2) + jnp.sum(v * 3) + jnp.sum(s)
+
+
+@pytest.fixture(scope="module")
+def expected():
+    carry, xs = start()
+    p = parameters()
+    return time_loop(p, carry, xs), jax.grad(partial(loss, time_loop), (0, 1, 2))(p, carry, xs)
+
+
+def assert_close(actual, desired, rtol=2e-5, atol=2e-5):
+    jax.tree.map(partial(np.testing.assert_allclose, rtol=rtol, atol=atol), actual, desired)
+
+
+@pytest.mark.parametrize(("size", "remat"), RUNS)
+def test_equals_the_time_loop(expected, size, remat):
+    def run(p, carry, xs):
+        return bs.unroll(partial(network, p), carry, xs, block_size=size, remat=remat)
+
+    args = (parameters(), *start())
+    assert_close(jax.jit(run)(*args), expected[0])
+    assert_close(jax.jit(jax.grad(partial(loss, run), (0, 1, 2)))(*args), expected[1], rtol=1e-3, atol=1e-3)
+
+
+def test_eager_and_vmapped(expected):
+    run = lambda p, carry, xs: bs.unroll(partial(network, p), carry, xs, block_size=3, remat="full")  # noqa: E731
+    args = (parameters(), *start())
+    assert_close(run(*args), expected[0])
+    seeds = [(parameters(seed), *start(seed + 1)) for seed in range(3)]
+    stacked = jax.tree.map(lambda *leaves: jnp.stack(leaves), *seeds)
+    assert_close(
+        jax.vmap(run)(*stacked), jax.tree.map(lambda *leaves: jnp.stack(leaves), *[time_loop(*s) for s in seeds])
+    )
+
+
+@pytest.mark.parametrize("size", [1, 3, 10])
+def test_a_stream_goes_on(expected, size):
+    carry, xs = start()
+    run = partial(bs.unroll, partial(network, parameters()), block_size=size)
+    carry, first = run(carry, xs[:4])
+    carry, second = run(carry, xs[4:])
+    assert_close((carry, jnp.concatenate([first, second])), expected[0])
+
+
+def test_bfloat16():
+    p, (carry, xs) = parameters(dtype=jnp.bfloat16), start(dtype=jnp.bfloat16)
+    loop_carry, loop_ys = jax.jit(time_loop)(p, carry, xs)
+    blocks_carry, ys = jax.jit(lambda p, c, x: bs.unroll(partial(network, p), c, x, remat="full"))(p, carry, xs)
+    assert ys.dtype == jnp.bfloat16
+    assert [v.dtype for v in jax.tree.leaves(blocks_carry)] == [jnp.float32, jnp.float32]
+    assert_close(blocks_carry, loop_carry, atol=0.05)
+    assert_close(ys.astype(jnp.float32), loop_ys.astype(jnp.float32), rtol=0.02, atol=0.05)
+
+
+def test_sharded_batch(expected):
+    mesh = jax.make_mesh((4,), ("batch",), axis_types=(AxisType.Auto,), devices=jax.devices()[:4])
+    carry, xs = start()
+    carry = jax.device_put(carry, NamedSharding(mesh, P("batch")))
+    xs = jax.device_put(xs, NamedSharding(mesh, P(None, "batch")))
+    run = jax.jit(lambda p, c, x: bs.unroll(partial(network, p), c, x, block_size=3, remat="full"))
+    assert_close(run(parameters(), carry, xs), expected[0])
+    assert "all-" not in run.lower(parameters(), carry, xs).compile().as_text().replace("all-reduce-promotion", "")
+
+
+# --- reductions -------------------------------------------------------------------------------------------------
+
+REDUCED = {"mean": lambda y: y.mean(0), "max": lambda y: y.max(0), "last": lambda y: y[-1]}
+
+
+@pytest.mark.parametrize("size", [1, 3, T, T + 1])
+@pytest.mark.parametrize("reduce", REDUCED)
+@pytest.mark.parametrize("dtype", [jnp.float32, jnp.bfloat16])
+def test_reductions_and_their_gradients(reduce, size, dtype):
+    xs = jnp.asarray(np.random.default_rng(0).integers(0, 3, (T, 2, 6)), dtype)  # many ties, also between blocks
+    weights = jnp.arange(1.0, 13).reshape(2, 6).astype(dtype)
+    block = lambda carry, xs: (carry, {"y": 2 * xs})  # noqa: E731
+
+    def reduced(xs):
+        return bs.unroll(block, None, xs, block_size=size, reduce=reduce)[1]["y"]
+
+    plain = lambda xs: REDUCED[reduce](2 * xs)  # noqa: E731
+    assert reduced(xs).dtype == dtype
+    np.testing.assert_allclose(reduced(xs).astype(jnp.float32), plain(xs).astype(jnp.float32), rtol=1e-6)
+    got, wanted = (jax.grad(lambda xs, f=f: jnp.sum(f(xs) * weights).astype(jnp.float32))(xs) for f in (reduced, plain))
+    np.testing.assert_allclose(got.astype(jnp.float32), wanted.astype(jnp.float32), rtol=1e-2)
+
+
+def test_mean_is_summed_in_float32():
+    ys = bs.unroll(lambda c, x: (c, x), None, jnp.ones((4096, 1), jnp.bfloat16), block_size=4096, reduce="mean")[1]
+    assert ys == 1  # summed in bfloat16 it stops at 256
+
+
+@pytest.mark.parametrize("reduce", REDUCED)
+def test_nan_shows_in_a_reduction(reduce):
+    xs = jnp.ones(T).at[T - 1 if reduce == "last" else 2].set(jnp.nan)
+    assert np.isnan(bs.unroll(lambda c, x: (c, x), None, xs, block_size=3, reduce=reduce)[1])
+
+
+# --- time steps: none, one, many --------------------------------------------------------------------------------
+
+
+def test_no_time_steps():
+    carry, xs = start()
+    (v, _), ys = bs.unroll(partial(network, parameters()), carry, xs[:0], remat="full")
+    np.testing.assert_array_equal(v, carry[0])
+    assert ys.shape == (0, BATCH, 2)
+
+
+def test_trees_of_inputs_and_outputs():
+    def block(carry, xs):
+        return carry + xs["a"].sum(0), {"sum": xs["a"] + xs["b"], "a": xs["a"]}
+
+    xs = {"a": jnp.arange(8.0).reshape(4, 2), "b": jnp.ones((4, 2), jnp.int32).astype(jnp.float32)}
+    carry, ys = bs.unroll(block, jnp.zeros(2), xs, block_size=3)
+    np.testing.assert_array_equal(carry, [12, 16])
+    np.testing.assert_array_equal(ys["sum"], xs["a"] + xs["b"])
+
+
+def test_integer_inputs_stay_integers():
+    seen = []
+    bs.unroll(lambda c, x: (c, seen.append(x.dtype) or x), None, jnp.arange(4), block_size=2)
+    assert set(seen) == {jnp.dtype("int32")}
+
+
+# --- memory: deterministic, so it is a test ---------------------------------------------------------------------
+
+
+def temporaries(steps, **options):
+    """Bytes of temporary memory of a compiled training step, 64-128-10 with a batch of 16."""
+    p = {"w": jnp.ones((64, 128)), "out": jnp.ones((128, 10))}
+
+    def block(p, carry, xs):
+        neuron = {"decay": 0.9, "threshold": 1.0, "spike_fn": bs.LogTailedRelu(0.1)}
+        carry, spikes = jax.lax.scan(partial(lif_step, **neuron), carry, xs @ p["w"])
+        return carry, spikes @ p["out"]
+
+    def loss(p, carry, xs):
+        if not options:
+            return jnp.mean(block(p, carry, xs)[1].mean(0) ** 2)
+        return jnp.mean(bs.unroll(partial(block, p), carry, xs, reduce="mean", **options)[1] ** 2)
+
+    xs, carry = jnp.zeros((steps, 16, 64)), jnp.zeros((16, 128))
+    return jax.jit(jax.grad(loss)).lower(p, carry, xs).compile().memory_analysis().temp_size_in_bytes
+
+
+def test_memory_at_100_steps():
+    assert temporaries(100, remat="full") <= 0.30 * temporaries(100)
+
+
+def test_memory_grows_like_the_square_root_of_time():
+    # Ten thousand steps are a hundred times one hundred: the square root of that is 10.
+    assert temporaries(10_000, remat="full") <= 15 * temporaries(100, remat="full")
+    assert temporaries(10_000) >= 80 * temporaries(100)
+
+
+def test_a_new_alpha_does_not_recompile():
+    traces = []
+
+    @jax.jit
+    def run(p, carry, xs):
+        traces.append(p)
+        return bs.unroll(partial(network, p), carry, xs, block_size=3)
+
+    for alpha in (0.0, 0.5):
+        run(parameters() | {"alpha": jnp.full(WIDTH, alpha)}, *start())
+    assert len(traces) == 1
+
+
+# --- bad input --------------------------------------------------------------------------------------------------
+
+XS = jnp.ones((T, 2))
+
+
+@pytest.mark.parametrize(
+    ("error", "message", "call"),
+    [
+        (ValueError, "block_size to be at least 1, got 0", {"block_size": 0}),
+        (ValueError, "block_size to be at least 1, got -3", {"block_size": -3}),
+        (TypeError, "block_size to be an integer or None, got 2.0", {"block_size": 2.0}),
+        (TypeError, "block_size to be an integer or None, got True", {"block_size": True}),
+        (ValueError, "remat to be one of 'none', 'dots', 'full', got 'all'", {"remat": "all"}),
+        (ValueError, "reduce to be one of None, 'mean', 'max', 'last', got 'sum'", {"reduce": "sum"}),
+        (ValueError, r"xs to be arrays \[time, ...\] of one length, got \(\)", {"xs": jnp.float32(1)}),
+        (ValueError, r"of one length, got \(7, 2\), \(3,\)", {"xs": (XS, jnp.ones(3))}),
+        (ValueError, "got no array", {"xs": ()}),
+        (ValueError, "reduce='mean' over zero time steps", {"xs": XS[:0], "reduce": "mean"}),
+        (ValueError, r"an output for each of 3 steps, got \(2, 2\)", {"block": lambda c, x: (c, x[1:])}),
+        (ValueError, r"outputs of block to be arrays \[time, ...\]", {"block": lambda c, x: (c, x.sum())}),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+def test_bad_input(error, message, call):
+    call = {"block": lambda c, x: (c, x), "carry": None, "xs": XS, "block_size": 3} | call
+    with pytest.raises(error, match=message):
+        bs.unroll(**call)
