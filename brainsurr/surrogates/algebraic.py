@@ -157,12 +157,12 @@ class Arctan(Surrogate):
 
     def surrogate_fun(self, x):
         # Far below threshold g is arctan(p / q) / pi, which keeps its digits where 1/2 + arctan(...) cancels.
-        q, p = ratio(jnp.pi / 2 * self.alpha * magnitude(x))
-        return tails(x, jnp.arctan2(p, q) / jnp.pi)
+        q, p = ratio(self.alpha * magnitude(x))
+        return tails(x, jnp.arctan2(p, jnp.pi / 2 * q) / jnp.pi)
 
     def surrogate_grad(self, x):
-        q, p = ratio(jnp.pi / 2 * self.alpha * magnitude(x))
-        return self.alpha / 2 * p * p / (p * p + q * q)
+        q, p = ratio(self.alpha * magnitude(x))
+        return self.alpha / 2 * p**2 / (p**2 + (jnp.pi / 2 * q) ** 2)
 
 
 @dataclasses.dataclass

@@ -1,0 +1,479 @@
+"""One list of laws, over the table of surrogates in `family.py`.
+
+Values, gradients and derivatives with respect to parameters are held to the formulas in the table, which are
+NumPy in float64 and held to each other by `test_the_table_agrees_with_itself`.
+"""
+
+import copy
+import inspect
+import pickle
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from family import CASES, DEFAULTS, FAMILY, name
+
+import brainsurr as bs
+
+HALF = [jnp.float16, jnp.bfloat16]
+FLOATS = [*HALF, jnp.float32]
+# Dense where gradients bend, 0 and both neighbours of it included.
+GRID = np.unique(np.r_[np.linspace(-6, 6, 1201), np.geomspace(1e-6, 1e4, 101), -np.geomspace(1e-6, 1e4, 101), 0])
+
+# One small array for every law in float32, so that they share what jax compiles for its shape.
+X = jnp.asarray([-4.0, -2.5, -1.5, -0.7, -0.2, -0.0, 0.0, 1e-3, 0.3, 0.5, 1.6, 3.2], jnp.float32)
+
+cases = pytest.mark.parametrize("case", CASES, ids=name)
+defaults = pytest.mark.parametrize("case", DEFAULTS, ids=name)
+
+
+def away_from(points, margin=1e-2, x=GRID):
+    """Where x is farther than that from each point. (A mask: arrays of one shape share what jax compiles.)"""
+    return np.all([np.ones(x.shape, bool), *(np.abs(x - p) > margin for p in points)], axis=0)
+
+
+@np.errstate(invalid="ignore")  # a signalling NaN, and differences of infinities that are masked
+def widen(x):
+    return np.asarray(x.astype(jnp.float32), np.float64)
+
+
+def with_respect_to(case, parameter, x):
+    """d spike / d parameter, by forward mode through the kernel."""
+
+    def spike(value):
+        return case.make(**{parameter: value})(x)
+
+    value = jnp.asarray(case.parameters[parameter], x.dtype)
+    return jax.jvp(spike, (value,), (jnp.ones_like(value),))[1]
+
+
+# --- the table ---------------------------------------------------------------------------------------------------
+
+
+def test_the_table_is_complete():
+    exported = {c for c in vars(bs).values() if inspect.isclass(c) and issubclass(c, bs.Surrogate)}
+    assert exported - {bs.Surrogate} == {type(case.make()) for case in DEFAULTS}
+    functions = {bs.spike, *(entry.function for entry in FAMILY if entry.function)}
+    assert functions == {f for n, f in vars(bs).items() if n in bs.__all__ and inspect.isfunction(f)}
+    assert set(bs.__all__) <= set(vars(bs))
+
+
+@cases
+def test_the_table_agrees_with_itself(case):
+    x, h = GRID[away_from(case.known("kinks"))], 1e-5
+    difference = (case.g(x + h) - case.g(x - h)) / (2 * h)
+    np.testing.assert_allclose(case.dg(x), difference, rtol=1e-4, atol=1e-6)
+
+
+@defaults
+def test_the_first_setting_is_the_default(case):
+    if case.entry.function:
+        assert type(case.make())() == case.make()
+
+
+# --- value and gradient ------------------------------------------------------------------------------------------
+
+
+@cases
+def test_value_and_gradient_are_those_of_the_formula(case):
+    with jax.enable_x64(True):
+        f, x = case.make(), jnp.asarray(GRID)
+        np.testing.assert_allclose(f.surrogate_fun(x), case.g(GRID), rtol=1e-9, atol=1e-12)
+        np.testing.assert_allclose(f.surrogate_grad(x), case.dg(GRID), rtol=1e-9, atol=1e-12)
+        np.testing.assert_array_equal(f(x), GRID >= 0)
+        spike, slope = jax.jvp(f, (x,), (jnp.ones_like(x),))
+        np.testing.assert_array_equal(spike, GRID >= 0)
+        np.testing.assert_allclose(slope, case.dg(GRID), rtol=1e-9, atol=1e-12)
+
+
+@cases
+def test_gradient_is_the_difference_quotient_of_the_primitive(case):
+    with jax.enable_x64(True):
+        f, keep, h = case.make(), away_from(case.known("kinks")), 1e-5
+        difference = (f.surrogate_fun(jnp.asarray(GRID + h)) - f.surrogate_fun(jnp.asarray(GRID - h))) / (2 * h)
+        slope = f.surrogate_grad(jnp.asarray(GRID))
+        np.testing.assert_allclose(slope[keep], difference[keep], rtol=1e-4, atol=1e-6)
+
+
+@cases
+def test_the_primitive_can_be_differentiated_by_jax(case):
+    # At 0 as well, where |x| would give 0; only where the gradient itself jumps there is a choice.
+    with jax.enable_x64(True):
+        f, kinks = case.make(), case.known("kinks")
+        jumps = [k for k in kinks if abs(case.dg(k + 1e-9) - case.dg(k - 1e-9)) > 1e-6]
+        slope = jax.jvp(f.surrogate_fun, (jnp.asarray(GRID),), (jnp.ones_like(GRID),))[1]
+        keep = away_from(jumps, 1e-9)
+        np.testing.assert_allclose(slope[keep], case.dg(GRID)[keep], rtol=1e-7, atol=1e-10)
+
+
+@cases
+def test_second_derivative_is_that_of_the_formula(case):
+    with jax.enable_x64(True):
+        f, x, keep, h = case.make(), jnp.asarray(GRID), away_from(case.known("kinks")), 1e-5
+        second = jax.jvp(lambda x: jax.vjp(f, x)[1](jnp.ones_like(x))[0], (x,), (jnp.ones_like(x),))[1]
+        difference = (case.dg(GRID + h) - case.dg(GRID - h)) / (2 * h)
+        np.testing.assert_allclose(second[keep], difference[keep], rtol=1e-3, atol=1e-5 * max(1, case.known("peak")))
+
+
+@cases
+def test_at_zero_and_peak(case):
+    f, (primitive, gradient) = case.make(), case.known("zero")
+    zeros = X == 0  # -0.0 is one of them
+    assert zeros.sum() == 2
+    np.testing.assert_allclose(f.surrogate_fun(X)[zeros], primitive, rtol=1e-6, atol=1e-7)
+    np.testing.assert_allclose(f.surrogate_grad(X)[zeros], gradient, rtol=1e-6)
+    with jax.enable_x64(True):
+        np.testing.assert_allclose(f.surrogate_grad(jnp.asarray(GRID)).max(), case.known("peak"), rtol=1e-3)
+
+
+@cases
+def test_area(case):
+    def integral(low, high):
+        """By Gauss and Legendre, in t with x = sinh(t), piece by piece between the kinks."""
+        inner = {*case.known("kinks"), 0.0}
+        inner |= set([-3.0, -0.03, 0.03, 3.0][: 4 - len(inner)])  # five pieces each time, for the arrays' shape
+        edges = np.arcsinh([low, *sorted(np.clip(list(inner), low, high)), high])
+        node, weight = np.polynomial.legendre.leggauss(400)
+        t = (edges[1:, None] + edges[:-1, None]) / 2 + node * np.diff(edges)[:, None] / 2
+        weight = weight * np.diff(edges)[:, None] / 2 * np.cosh(t)
+        with jax.enable_x64(True):
+            return float(np.sum(weight * np.asarray(case.make().surrogate_grad(jnp.asarray(np.sinh(t))))))
+
+    area = case.known("area")
+    if np.isnan(area):
+        period = case.setting["t_period"]
+        assert abs(integral(0, period)) < 1e-6
+    elif np.isinf(area):  # every decade brings as much as the one before
+        first, second, third = (integral(-(10**k), 10**k) for k in (4, 5, 6))
+        assert third - second >= 0.999 * (second - first) > 0
+    else:
+        heavy_tail = 1e30 if case.setting.get("alpha") == 1.02 else 1e12
+        missing = case.known("limits")[1] - case.g(heavy_tail)
+        np.testing.assert_allclose(integral(-heavy_tail, heavy_tail) + 2 * missing, area, rtol=1e-5)
+
+
+# --- parameters --------------------------------------------------------------------------------------------------
+
+
+@cases
+def test_derivative_with_respect_to_each_parameter_is_that_of_the_primitive(case):
+    with jax.enable_x64(True):
+        for parameter, value in case.parameters.items():
+            h = 1e-5 if value else 1e-7
+            moved = [k for v in (value - h, value + h) for k in case.entry.kinks(**{**case.setting, parameter: v})]
+            keep = away_from([*case.known("kinks"), *moved], 1e-3) & (np.abs(GRID) < 100)
+            difference = (case.g(GRID, **{parameter: value + h}) - case.g(GRID, **{parameter: value - h})) / (2 * h)
+            slope = with_respect_to(case, parameter, jnp.asarray(GRID))
+            np.testing.assert_allclose(slope[keep], difference[keep], rtol=2e-4, atol=2e-5, err_msg=parameter)
+
+
+@cases
+def test_forward_and_reverse_mode_agree(case):
+    x, ct, dx = X, jnp.cos(7 * X), jnp.sin(5 * X)
+    f = jax.tree.map(jnp.float32, case.make())
+    df = jax.tree.map(lambda a: 0.5 * a + 1, f)
+    forward = jnp.vdot(ct, jax.jvp(lambda f, x: f(x), (f, x), (df, dx))[1])
+    back_f, back_x = jax.vjp(lambda f, x: f(x), f, x)[1](ct)
+    reverse = jnp.vdot(back_x, dx) + sum(map(jnp.vdot, jax.tree.leaves(back_f), jax.tree.leaves(df)))
+    np.testing.assert_allclose(forward, reverse, rtol=1e-4, atol=1e-5)
+
+
+@cases
+def test_bounds_hold_the_setting_and_name_the_parameters(case):
+    f = case.make()
+    assert set(f.bounds) | {"factor"} == set(case.parameters) | {"factor"}
+    for parameter, (low, high) in f.bounds.items():
+        assert low < high
+        assert low <= case.parameters[parameter] <= high
+
+
+@defaults
+def test_parameters_are_the_leaves_and_are_named(case):
+    template, values = case.make().named_parameters()
+    assert values == case.parameters
+    assert jax.tree.map(values.get, template) == case.make()
+
+
+# --- dtypes and extremes -----------------------------------------------------------------------------------------
+
+
+@defaults
+@pytest.mark.parametrize("dtype", FLOATS)
+def test_dtype_of_x_is_kept(case, dtype):
+    def everything(f, x):
+        return f(x), f.surrogate_fun(x), f.surrogate_grad(x), jax.vjp(lambda f, x: f(x), f, x)[1](x)
+
+    x, number = jnp.zeros((4, 3), dtype), case.make()
+    for f in (number, jax.tree.map(jnp.float32, number), jax.tree.map(lambda a: jnp.full(3, a), number)):
+        *values, (back_f, back_x) = jax.eval_shape(everything, f, x)
+        assert {(y.dtype, y.shape) for y in [*values, back_x]} == {(x.dtype, x.shape)}
+        for a, da in zip(jax.tree.leaves(f), jax.tree.leaves(back_f), strict=True):
+            assert (da.dtype, da.shape) == (jnp.float32, jnp.shape(a))
+
+
+@defaults
+@pytest.mark.parametrize("dtype", HALF)
+def test_half_precision_graph_holds_no_float32_array(case, dtype):
+    x = jnp.zeros((4, 3), dtype)
+
+    def everything(f, x):
+        parts = f.surrogate_fun(x), f.surrogate_grad(x), jax.jvp(f.surrogate_grad, (x,), (x,))[1]
+        return *parts, jax.vjp(f, x)[1](x)
+
+    for f in (case.make(), jax.tree.map(jnp.float32, case.make())):
+        assert "f32[4,3]" not in str(jax.make_jaxpr(everything)(f, x))
+        # and what a trained parameter adds, before its cotangent is summed in float32
+        tangents = jax.make_jaxpr(lambda f: jax.jvp(lambda f: f.surrogate_fun(x), (f,), (f,)))(f)
+        assert "f32[4,3]" not in str(tangents)
+
+
+def everything_at(case, x):
+    """The primitive, the gradient, d/d each parameter and the second derivative, at every x."""
+    f = case.make()
+    parts = {
+        "g": f.surrogate_fun(x),
+        "g'": f.surrogate_grad(x),
+        "g' of g": jax.jvp(f.surrogate_fun, (x,), (jnp.ones_like(x),))[1],
+        "g''": jax.jvp(f.surrogate_grad, (x,), (jnp.ones_like(x),))[1],
+        "g'' in reverse": jax.vjp(f.surrogate_grad, x)[1](jnp.ones_like(x))[0],
+    }
+    for p, value in case.parameters.items():
+
+        def primitive(a, p=p):
+            return case.make(**{p: a}).surrogate_fun(x)
+
+        def gradient(a, p=p):
+            return case.make(**{p: a}).surrogate_grad(x)
+
+        a = jnp.full(x.shape, value, x.dtype)
+        parts[f"dg/d{p}"] = jax.jvp(primitive, (a,), (jnp.ones_like(a),))[1]
+        parts[f"dg/d{p} in reverse"] = jax.vjp(primitive, a)[1](jnp.ones_like(a))[0]
+        parts[f"dg'/d{p}"] = jax.jvp(gradient, (a,), (jnp.ones_like(a),))[1]
+    return parts
+
+
+@cases
+@pytest.mark.parametrize("dtype", HALF)
+def test_every_finite_number_of_a_half_precision(case, dtype):
+    x, eps = jax.lax.bitcast_convert_type(jnp.arange(2**16, dtype=jnp.uint16), dtype), float(jnp.finfo(dtype).eps)
+    wide = widen(x)
+    finite = np.isfinite(wide)
+    parts = everything_at(case, x)  # op by op, not jitted: the cases share what is compiled
+    for what, y in parts.items():
+        assert y.dtype == dtype
+        bad = wide[finite & ~np.asarray(jnp.isfinite(y))]
+        assert bad.size == 0, f"{what} is not finite at {bad[:5]}"
+    g, dg = widen(parts["g"]), widen(parts["g'"])
+    assert np.isnan(g[np.isnan(wide)]).all()
+    assert np.isnan(dg[np.isnan(wide)]).all()
+    ends = [np.flatnonzero(wide == -np.inf)[0], np.flatnonzero(wide == np.inf)[0]]
+    np.testing.assert_allclose(g[ends], case.known("limits"), rtol=4 * eps, atol=4 * eps * (1 + case.known("peak")))
+    np.testing.assert_allclose(dg[ends], case.known("slopes"), rtol=4 * eps)
+    if isinstance(case.make(), bs.SquarewaveFourierSeries):
+        return  # its value depends on more digits of x / T than there are; see test_the_fourier_series_far_out
+    # A few steps of rounding, on the scale of the largest term; a large power has those of its logarithm too.
+    keep = finite & (away_from(case.known("kinks"), 8 * eps, wide) | (wide == 0))
+    terms = 1 + 2 * case.known("peak") + case.setting.get("slope", 0) * 4
+    for what, y, reference in (("g", g, case.g(wide)), ("g'", dg, case.dg(wide))):
+        error, size = np.abs(y[keep] - reference[keep]), np.abs(reference[keep])
+        bad = np.flatnonzero(keep)[~(error <= eps * (8 * terms + (12 + np.log1p(size)) * size))]
+        assert bad.size == 0, f"{what} at {wide[bad[:3]]} is {y[bad[:3]]}, not {reference[bad[:3]]}"
+
+
+@cases
+def test_extremes_of_float32(case):
+    info = np.finfo(np.float32)
+    x = np.geomspace(info.tiny, info.max, 400).astype(np.float32)
+    x = jnp.asarray(np.r_[-x, x, -info.max, info.max, -info.smallest_subnormal, info.smallest_subnormal, -0.0, 0.0])
+    for what, y in everything_at(case, x).items():
+        bad = np.asarray(x)[~np.isfinite(y)]
+        assert bad.size == 0, f"{what} is not finite at {bad[:5]}"
+
+
+@cases
+def test_infinity_and_nan(case):
+    f, x = case.make(), X.at[:3].set(jnp.asarray([-jnp.inf, jnp.inf, jnp.nan]))
+    low, high = case.known("limits")
+    scale = 1e-6 * max(1, case.known("peak"))
+    np.testing.assert_allclose(f.surrogate_fun(x)[:3], [low, high, np.nan], rtol=1e-6, atol=scale)
+    np.testing.assert_allclose(f.surrogate_grad(x)[:3], [*case.known("slopes"), np.nan], rtol=1e-6)
+    np.testing.assert_array_equal(f(x)[:3], [0, 1, np.nan])
+    for parameter in case.parameters:
+        np.testing.assert_array_equal(with_respect_to(case, parameter, x)[:3], [0, 0, np.nan])
+
+
+# --- transforms --------------------------------------------------------------------------------------------------
+
+
+@defaults
+def test_jit_scan_remat_and_vmap(case):
+    @jax.jit
+    def run(f, xs):
+        def step(carry, x):
+            y = jax.checkpoint(lambda f, x: jax.vmap(f)(x))(f, x)
+            return carry + jnp.sum(y * y), y
+
+        return jax.lax.scan(step, jnp.float32(0), xs)
+
+    xs = jnp.asarray([[-1.5, -0.25, 0.0], [0.25, 0.5, 1.5]])
+    spikes = np.asarray(xs) >= 0
+    total, ys = run(case.make(), xs)
+    assert float(total) == spikes.sum()
+    np.testing.assert_array_equal(ys, spikes)
+    slope = jax.jit(jax.grad(lambda xs: run(case.make(), xs)[0]))(xs)
+    np.testing.assert_allclose(slope, 2 * spikes * case.dg(xs), rtol=2e-5, atol=1e-7)
+
+
+@defaults
+def test_equal_values_do_not_trace_again(case):
+    traced = []
+
+    def run(f, x):
+        traced.append(f)
+        return jax.grad(f)(x)
+
+    static, argument = jax.jit(run, static_argnums=0), jax.jit(run)
+    for _ in range(3):
+        static(case.make(), 0.5)
+    assert len(traced) == 1
+    for parameter, value in case.parameters.items():
+        argument(case.make(**{parameter: value * 1.01}), 0.5)
+    assert len(traced) == 2
+
+
+@cases
+def test_vmap_over_a_batch_of_surrogates(case):
+    f = jax.tree.map(lambda a: jnp.asarray([a, a * 1.1 + 0.01]), case.make())
+    slopes = jax.vmap(lambda f: jax.jvp(f, (X,), (jnp.ones_like(X),))[1])(f)
+    second = {p: v * 1.1 + 0.01 for p, v in case.parameters.items()}
+    np.testing.assert_allclose(slopes, [case.dg(X), case.dg(X, **second)], rtol=1e-4, atol=1e-6)
+
+
+# --- as a value --------------------------------------------------------------------------------------------------
+
+
+@cases
+def test_class_and_function_are_the_same(case):
+    function = case.entry.function
+    if function is None:
+        pytest.skip("Scaled is made by f * number")
+    np.testing.assert_array_equal(function(X, **case.setting), np.asarray(X) >= 0)
+    slope = jax.jvp(lambda x: function(x, **case.setting), (X,), (jnp.ones_like(X),))[1]
+    np.testing.assert_allclose(slope, case.dg(X), rtol=2e-5, atol=1e-6)
+    np.testing.assert_allclose(function(X, **case.setting, origin=True), case.g(X), rtol=1e-5, atol=1e-6)
+    cls = type(case.make())
+    assert function.__name__ == {"ERF": "erf", "S2NN": "s2nn"}.get(cls.__name__) or (
+        function.__name__.replace("_", "") == cls.__name__.lower() and function.__name__.islower()
+    )
+    assert list(inspect.signature(function).parameters) == ["x", *inspect.signature(cls).parameters]
+
+
+@cases
+def test_as_a_value(case):
+    f = case.make()
+    for twin in (case.make(), pickle.loads(pickle.dumps(f)), copy.copy(f), copy.deepcopy(f), eval(repr(f), vars(bs))):
+        assert twin == f
+        assert hash(twin) == hash(f)
+    for parameter, value in case.parameters.items():
+        assert case.make(**{parameter: value + 0.5}) != f
+    assert f.replace(origin=True) != f
+
+
+@cases
+def test_origin(case):
+    f = case.make()
+    f.origin = True
+    value, slope = jax.jvp(f, (X,), (jnp.ones_like(X),))
+    np.testing.assert_allclose(value, case.g(X), rtol=1e-5, atol=1e-6)
+    np.testing.assert_allclose(slope, case.dg(X), rtol=2e-5, atol=1e-6)
+    assert eval(repr(f), vars(bs)) == f
+
+
+# --- one by one --------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("factor", [0.5, 2, np.float32(0.5), np.asarray([0.5, 2.0]), jnp.float32(3)])
+def test_scaled(factor):
+    f, x = bs.SlayerGrad(2.0), jnp.asarray([-1.0, 0.5])
+    for scaled in (factor * f, f * factor):
+        assert isinstance(scaled, bs.Scaled)
+        np.testing.assert_array_equal(scaled(x), [0, 1])
+        slope = jax.vjp(scaled, x)[1](jnp.ones_like(x))[0]
+        np.testing.assert_allclose(slope, np.asarray(factor) * np.exp(-2 * np.abs(x)), rtol=1e-6)
+        assert scaled.named_parameters()[1].keys() == {"alpha", "factor"}
+        assert scaled.bounds == f.bounds
+
+
+def test_scaling_twice_is_one_factor():
+    f = bs.Arctan(2.0)
+    assert 2 * (0.25 * f) * 3 == 1.5 * f
+    assert repr(0.5 * f) == "Scaled(surrogate=Arctan(alpha=2.0), factor=0.5)"
+
+
+def test_scaled_origin():
+    f = 0.5 * bs.Sigmoid(4.0, origin=True)
+    assert f == bs.Scaled(bs.Sigmoid(4.0), 0.5, origin=True)
+    assert f * 2 == bs.Scaled(bs.Sigmoid(4.0), 1.0, origin=True)
+    np.testing.assert_allclose(f(0.0), 0.25)
+    f.origin = False
+    assert f(0.0) == 1
+
+
+def test_the_factor_can_be_traced_and_trained():
+    df, dx = jax.grad(lambda f, x: f(x), (0, 1))(jnp.float32(0.5) * bs.Sigmoid(jnp.float32(4.0)), 0.0)
+    np.testing.assert_allclose([df.factor, df.surrogate.alpha, dx], [0.5, 0.0, 0.5])  # g = 1/2 at 0
+    np.testing.assert_allclose(jax.grad(lambda c: jax.grad(c * bs.Sigmoid(4.0))(0.0))(2.0), 1.0)
+
+
+@pytest.mark.parametrize("other", ["2", None, True, bs.Sigmoid(), [1.0]])
+def test_what_a_surrogate_is_not_multiplied_by(other):
+    with pytest.raises(TypeError):
+        bs.Sigmoid() * other
+    with pytest.raises(TypeError):
+        bs.Scaled(0.5, bs.Sigmoid())
+
+
+def test_scaled_surrogate_of_a_user_without_a_primitive():
+    class OnlyGradient(bs.Surrogate):
+        def surrogate_grad(self, x):
+            return jnp.exp(-(x**2))
+
+    assert jax.grad(3 * OnlyGradient())(0.0) == 3
+    with pytest.raises(NotImplementedError, match="OnlyGradient gives no surrogate_fun"):
+        (3 * OnlyGradient()).surrogate_fun(0.0)
+
+
+@pytest.mark.parametrize("dtype", FLOATS)
+def test_the_fourier_series_far_out(dtype):
+    # Exact multiples of the period, and of a quarter: there the gradient is known, however large x is.
+    f = bs.SquarewaveFourierSeries(n=2, t_period=8.0)
+    x = jnp.asarray([8.0, 1024.0, 32768.0, 32768.0 + 32.0, 4096.0 + 32.0], dtype)
+    whole = np.asarray(x, np.float64) % 8 == 0
+    np.testing.assert_array_equal(np.asarray(f.surrogate_grad(x), np.float64)[whole], 1.0)
+    np.testing.assert_allclose(np.asarray(f.surrogate_fun(-x), np.float64)[whole], 0.5, atol=1e-3)
+
+
+@pytest.mark.parametrize("n", [0, -1])
+def test_the_fourier_series_has_a_term(n):
+    with pytest.raises(ValueError, match="1 or more"):
+        bs.SquarewaveFourierSeries(n=n)
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        (bs.PiecewiseQuadratic(0.5), bs.ReluGrad(0.25, 2.0)),
+        (bs.NormalizedQPseudoSpike(2.0), bs.SoftSign(2.0)),
+        (bs.SoftSign(2.0), bs.InvSquareGrad(2.0)),
+        (bs.SparseFastSigmoid(3.0, 10.0), bs.InvSquareGrad(3.0)),
+        (bs.SpikeRateEscape(2.0, 3.0), 3 * bs.SlayerGrad(2.0)),
+        (bs.PiecewiseExp(2.0), bs.SlayerGrad(2.0)),
+        (bs.ERF(2.0), bs.GaussianGrad(8**-0.5, 1.0)),
+        (bs.MultiGaussianGrad(h=0.0, sigma=0.7), bs.GaussianGrad(0.7, 0.5)),
+        (bs.QPseudoSpike(1.0), bs.NonzeroSignLog(1.0)),
+    ],
+    ids=lambda f: type(f).__name__,
+)
+def test_what_the_docstrings_call_the_same(one, other):
+    np.testing.assert_allclose(one.surrogate_grad(X), other.surrogate_grad(X), rtol=2e-5, atol=1e-7)
