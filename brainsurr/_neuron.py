@@ -81,11 +81,7 @@ def li_step(v, x, *, decay):
       >>> print(li_step(jnp.array([1.0]), jnp.array([0.25]), decay=0.5))
       [0.75]
     """
-    if v.shape != x.shape:
-        raise ValueError(
-            f"expected the input of one time step to have the shape of the carry, {v.shape}, got {x.shape}: "
-            "a ...Cell takes one step, [batch, features]; a layer over time takes [time, batch, features]"
-        )
+    _check_step(v, x)
     return fit(decay, v, "decay") * v + x.astype(v.dtype)
 
 
@@ -108,10 +104,27 @@ def recurrent_lif_step(carry, x, *, kernel, **neuron):
     Returns:
       The new carry and the spikes.
     """
+    if not isinstance(carry, (tuple, list)) or len(carry) != 2:
+        raise ValueError(
+            f"expected the carry of a recurrent layer, its potential and its last spikes, got {_shapes(carry)}"
+        )
     v, s = carry
+    _check_step(v, x)  # here, before a broadcast hides it
     back = jnp.dot(s.astype(x.dtype), kernel.astype(x.dtype))
     v, s = lif_step(v, x + back, **neuron)
     return (v, s.astype(v.dtype)), s
+
+
+def _check_step(v, x):
+    if getattr(v, "shape", None) != x.shape:
+        raise ValueError(
+            f"expected the input of one time step to have the shape of the carry, {_shapes(v)}, got {x.shape}: "
+            "a ...Cell takes one step, [batch, features]; a layer over time takes [time, batch, features]"
+        )
+
+
+def _shapes(carry):
+    return jax.tree.map(jnp.shape, carry)
 
 
 def neuron_step(kernel=None, **neuron) -> Callable:

@@ -100,6 +100,13 @@ def test_nan_shows():
 def test_shape_mismatch_says_which_layer_takes_what():
     with pytest.raises(ValueError, match=r"carry, \(3,\), got \(5, 3\).*a \.\.\.Cell takes one step"):
         lif_step(jnp.zeros(3), jnp.zeros((5, 3)), decay=0.9, threshold=1.0, spike_fn=F)
+    recurrent = neuron_step(jnp.eye(3), decay=0.9, threshold=1.0, spike_fn=F)
+    with pytest.raises(ValueError, match=r"carry, \(5, 3\), got \(3,\)"):  # would broadcast with the last spikes
+        recurrent((jnp.zeros((5, 3)), jnp.zeros((5, 3))), jnp.zeros(3))
+    with pytest.raises(ValueError, match=r"its potential and its last spikes, got \(5, 3\)"):
+        recurrent(jnp.zeros((5, 3)), jnp.zeros((5, 3)))
+    with pytest.raises(ValueError, match=r"the shape of the carry, \(\(3,\), \(3,\)\), got \(3,\)"):
+        neuron_step(decay=0.9, threshold=1.0, spike_fn=F)((jnp.zeros(3), jnp.zeros(3)), jnp.zeros(3))
     with pytest.raises(ValueError, match="decay of shape"):
         lif_step(jnp.zeros(3), jnp.zeros(3), decay=jnp.zeros(2), threshold=1.0, spike_fn=F)
 
