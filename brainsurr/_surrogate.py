@@ -215,8 +215,10 @@ class Surrogate:
         return tuple(sorted((name, _value_key(value)) for name, value in self._items().items()))
 
     def __repr__(self):
-        parameters, flags = self._split()
-        shown = parameters | {name: v for name, v in flags.items() if v is not getattr(type(self), name, None)}
+        items, (_, flags) = self._items(), self._split()
+        switches = {name: v for name, v in flags.items() if isinstance(v, bool)}
+        shown = {name: v for name, v in items.items() if name not in switches}
+        shown |= {name: v for name, v in switches.items() if v is not getattr(type(self), name, None)}
         return f"{type(self).__name__}({', '.join(f'{name}={_short(value)}' for name, value in shown.items())})"
 
 

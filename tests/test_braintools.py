@@ -1,0 +1,315 @@
+"""Against installed braintools: the same names, the same numbers, and every listed difference.
+
+`docs/braintools.md` holds the table of differences. A row without a test of its name fails here, and so does a
+difference that is no longer there.
+"""
+
+import dataclasses
+import doctest
+import importlib
+import inspect
+import os
+import pathlib
+import re
+import warnings
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from family import CASES, name
+
+import brainsurr as bs
+
+if os.environ.get("CI") != "true":  # at home a missing braintools skips, in CI it is an error
+    pytest.importorskip("braintools", exc_type=ImportError)
+with warnings.catch_warnings():
+    warnings.simplefilter("ignore")
+    bt = importlib.import_module("braintools.surrogate")
+    import braintools
+
+pytestmark = pytest.mark.usefixtures("lenient")  # braintools' formulas are not clean under strict promotion
+
+VERSION = tuple(map(int, braintools.__version__.split(".")[:2]))
+GRADIENT_ONLY = ["ReluGrad", "GaussianGrad", "MultiGaussianGrad", "InvSquareGrad", "SlayerGrad"]
+CLASSES = sorted(n for n in bt.__all__ if n != "Surrogate" and inspect.isclass(getattr(bt, n)))
+FUNCTIONS = sorted(n for n in bt.__all__ if inspect.isfunction(getattr(bt, n)))
+DROP_IN = [c for c in CASES if type(c.make()).__name__ in CLASSES]
+
+
+def slope(f, x):
+    x = jnp.asarray(x)
+    return jax.jvp(f, (x,), (jnp.ones_like(x),))[1]
+
+
+# --- what is the same --------------------------------------------------------------------------------------------
+
+
+def test_every_name_is_here():
+    assert len(CLASSES) == len(FUNCTIONS) == 18
+    assert set(bt.__all__) <= set(bs.__all__)
+
+
+@pytest.mark.parametrize("which", [*CLASSES, *FUNCTIONS])
+def test_arguments_have_the_same_names_order_and_defaults(which):
+    theirs = list(inspect.signature(getattr(bt, which)).parameters.values())
+    ours = list(inspect.signature(getattr(bs, which)).parameters.values())
+    assert [(p.name, p.default) for p in ours[: len(theirs)]] == [(p.name, p.default) for p in theirs]
+    assert all(p.kind is p.KEYWORD_ONLY for p in ours[len(theirs) :])
+
+
+@pytest.mark.parametrize("case", DROP_IN, ids=name)
+def test_same_numbers(case):
+    ours, x = case.make(), np.unique(np.r_[np.linspace(-5, 5, 201), -0.0])
+    arguments = {k: v for k, v in case.setting.items() if k != "continuous"}
+    theirs = getattr(bt, type(ours).__name__)(**arguments)
+    exact = arguments.get("epsilon", 0) < 1e-6  # see test_epsilon_in_the_gradient
+    with jax.enable_x64(True):
+        x = jnp.asarray(x)
+        np.testing.assert_array_equal(ours(x), theirs(x))
+        if exact:
+            np.testing.assert_allclose(slope(ours, x), slope(theirs, x), rtol=2e-8, atol=1e-14)
+        if type(ours).__name__ == "LogTailedRelu":
+            ours = ours.replace(continuous=True)
+        if type(ours).__name__ not in GRADIENT_ONLY:
+            np.testing.assert_allclose(ours.surrogate_fun(x), theirs.surrogate_fun(x), rtol=1e-9, atol=1e-12)
+
+
+@pytest.mark.parametrize("which", FUNCTIONS)
+def test_functions_give_the_same(which):
+    x = jnp.asarray([-0.6, 0.0, 0.4])
+    np.testing.assert_array_equal(getattr(bs, which)(x), getattr(bt, which)(x))
+    np.testing.assert_allclose(slope(getattr(bs, which), x), slope(getattr(bt, which), x), rtol=1e-5, atol=1e-7)
+
+
+def in_init(S):
+    class Mine(S.Surrogate):
+        def __init__(self, alpha=1.0):
+            super().__init__()
+            self.alpha = alpha
+
+        def surrogate_fun(self, x):
+            return jnp.tanh(x * self.alpha) * 0.5 + 0.5
+
+        def surrogate_grad(self, x):
+            return self.alpha * 0.5 * (1 - jnp.tanh(x * self.alpha) ** 2)
+
+    return Mine
+
+
+def as_dataclass(S):
+    @dataclasses.dataclass(eq=False)
+    class Mine(S.Surrogate):
+        alpha: float = 1.0
+
+        def surrogate_fun(self, x):
+            return jnp.tanh(x * self.alpha) * 0.5 + 0.5
+
+        def surrogate_grad(self, x):
+            return self.alpha * 0.5 * (1 - jnp.tanh(x * self.alpha) ** 2)
+
+    return Mine
+
+
+@pytest.mark.parametrize("idiom", [in_init, as_dataclass])
+def test_subclasses_of_users(idiom):
+    x = jnp.asarray([-1.0, -0.3, 0.0, 0.5, 2.0])
+    ours, theirs = idiom(bs)(alpha=2.0), idiom(bt)(alpha=2.0)
+    for of in (lambda f: f(x), lambda f: slope(f, x), lambda f: jax.jit(f)(x), lambda f: jax.vmap(jax.grad(f))(x)):
+        np.testing.assert_allclose(of(ours), of(theirs), rtol=1e-6)
+    np.testing.assert_allclose(ours.surrogate_fun(x), theirs.surrogate_fun(x), rtol=1e-6)
+    assert {ours: 1}[type(ours)(alpha=2.0)] == 1
+
+
+@pytest.mark.parametrize("S", [bs, bt], ids=["brainsurr", "braintools"])
+def test_the_base_class_can_be_made_and_not_called(S):
+    f = S.Surrogate()
+    for call in (f, f.surrogate_fun, f.surrogate_grad):
+        with pytest.raises(NotImplementedError):
+            call(jnp.asarray(0.5))
+
+
+def documented_examples():
+    for which in bt.__all__:
+        text = inspect.getdoc(getattr(bt, which)) or ""
+        if ">>>" in text:
+            yield pytest.param(which, text, id=which)
+
+
+@pytest.mark.parametrize(("which", "text"), list(documented_examples()))
+@pytest.mark.filterwarnings("ignore")
+def test_documented_examples_run_with_the_import_line_changed(which, text):
+    plt = pytest.importorskip("matplotlib.pyplot")
+    text = re.sub(r"import braintools\.surrogate as", "import brainsurr as", text)
+    text = re.sub(r"import braintools$", "import brainsurr", text, flags=re.MULTILINE)
+    text = text.replace("braintools.surrogate.", "brainsurr.")
+    text = re.sub(r"^(\s*)>>>([ ]{2,})", r"\1... \2", text, flags=re.MULTILINE)  # bodies are written behind >>> there
+    scope = {}
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(plt, "show", lambda: None)
+        for example in doctest.DocTestParser().get_examples(text):
+            exec(compile(example.source, which, "exec"), scope)
+        plt.close("all")
+    assert any(getattr(v, "__name__", "") == "brainsurr" for v in scope.values())
+
+
+# --- what is not -------------------------------------------------------------------------------------------------
+
+
+def rows():
+    text = (pathlib.Path(__file__).parent.parent / "docs" / "braintools.md").read_text()
+    return [line.split("|")[1].strip() for line in text.splitlines() if line.startswith("| ")][1:]
+
+
+def test_every_difference_in_the_docs_has_a_test_and_the_reverse():
+    below = inspect.getsource(inspect.getmodule(rows)).split("def test_every_difference_in")[-1]
+    tests = re.findall(r"^def test_(\w+)", below, re.MULTILINE)
+    assert sorted(tests) == sorted(row.replace(" ", "_") for row in rows())
+
+
+def test_parameter_derivative():
+    def spike(S):
+        return jax.grad(lambda a: S.Sigmoid(a)(jnp.asarray(0.3)))(4.0)
+
+    s = 1 / (1 + np.exp(-4 * 0.3))
+    np.testing.assert_allclose(spike(bs), 0.3 * s * (1 - s), rtol=1e-6)
+    side_effect = s * (1 - s) + 4 * 0.3 * s * (1 - s) * (1 - 2 * s)
+    np.testing.assert_allclose(spike(bt), 0 if VERSION >= (0, 4) else side_effect, rtol=1e-5)
+
+
+def test_second_derivative():
+    def second(S):
+        return jax.grad(jax.grad(lambda x: S.LeakyRelu(0.1, 1.0)(x) ** 2))(0.5)
+
+    assert second(bs) == 2  # (s^2)'' = 2 g'^2 + 2 s g'' with g' = 1, g'' = 0
+    assert second(bt) == 0
+
+
+def test_origin():
+    ours, theirs = bs.Sigmoid(4.0), bt.Sigmoid(4.0)
+    ours.origin = theirs.origin = True
+    np.testing.assert_allclose(ours(jnp.asarray(0.5)), 1 / (1 + np.exp(-2)), rtol=1e-6)
+    assert theirs(jnp.asarray(0.5)) == 1
+
+
+@pytest.mark.parametrize("which", CLASSES)
+def test_nan(which):
+    nan = jnp.asarray(jnp.nan)
+    assert jnp.isnan(getattr(bs, which)()(nan))
+    assert jnp.isnan(slope(getattr(bs, which)(), nan))
+    assert getattr(bt, which)()(nan) == 0
+
+
+def test_equality():
+    a, b = jnp.ones(3), jnp.ones(3)
+    assert bs.Sigmoid(a) == bs.Sigmoid(b)
+    assert hash(bs.Sigmoid(a)) == hash(bs.Sigmoid(b))
+    if VERSION >= (0, 4):
+        assert bt.Sigmoid(a) != bt.Sigmoid(b)
+    else:
+        assert bt.Sigmoid(4.0) != bt.Sigmoid(4.0)
+
+
+def test_assignment_after_hash():
+    ours, theirs = bs.Sigmoid(4.0), bt.Sigmoid(4.0)
+    hash(ours), hash(theirs)
+    theirs.alpha = 2.0
+    with pytest.raises(TypeError, match="replace"):
+        ours.alpha = 2.0
+
+
+def test_log_tail_jumps():
+    x = jnp.asarray(np.e)
+    np.testing.assert_allclose(bt.LogTailedRelu().surrogate_fun(x), 2, rtol=1e-6)
+    np.testing.assert_allclose(bs.LogTailedRelu().surrogate_fun(x), 1, rtol=1e-6)
+    np.testing.assert_allclose(bs.LogTailedRelu(continuous=True).surrogate_fun(x), 2, rtol=1e-6)
+
+
+@pytest.mark.parametrize("which", GRADIENT_ONLY)
+def test_closed_form_primitives(which):
+    with pytest.raises(NotImplementedError):
+        getattr(bt, which)().surrogate_fun(jnp.asarray(0.0))
+    assert getattr(bs, which)().surrogate_fun(0.0) == 0.5
+
+
+def test_epsilon_in_the_gradient():
+    ours, theirs = bs.S2NN(epsilon=0.5), bt.S2NN(epsilon=0.5)
+    x = jnp.asarray(1.0)
+    assert theirs.surrogate_fun(x) == ours.surrogate_fun(x)
+    np.testing.assert_allclose([theirs.surrogate_grad(x), jax.grad(theirs.surrogate_fun)(x)], [1 / 2, 1 / 2.5])
+    np.testing.assert_allclose([ours.surrogate_grad(x), jax.grad(ours.surrogate_fun)(x)], [1 / 2.5, 1 / 2.5])
+
+
+def test_slope_at_zero():
+    assert jax.grad(bt.QPseudoSpike().surrogate_fun)(0.0) == 0
+    assert jax.grad(bs.QPseudoSpike().surrogate_fun)(0.0) == 1
+
+
+def test_alpha_minus_one():
+    x = jnp.asarray(1.0)
+    np.testing.assert_allclose(bt.QPseudoSpike(2.0).surrogate_grad(x), (1 + 2 / 3) ** -2, rtol=1e-6)
+    np.testing.assert_allclose(bs.QPseudoSpike(2.0).surrogate_grad(x), (1 + 2 / 3) ** -2, rtol=1e-6)
+    np.testing.assert_allclose(bs.NormalizedQPseudoSpike(2.0).surrogate_grad(x), (1 + 2 / 1) ** -2, rtol=1e-6)
+
+
+def test_height_of_the_rectangle():
+    documented = re.search(r"\\frac\{1\}\{w\}, & \|x\| \\leq w", inspect.getdoc(bt.PiecewiseLeakyRelu))
+    assert documented
+    for S in (bs, bt):
+        assert S.PiecewiseLeakyRelu(w=0.25).surrogate_grad(jnp.asarray(0.1)) == 2
+
+
+def test_dtype_of_the_gradient():
+    x = jnp.asarray([-2.0, 0.5], jnp.bfloat16)
+    for which in ("LeakyRelu", "PiecewiseLeakyRelu"):
+        assert getattr(bt, which)().surrogate_grad(x).dtype == jnp.float32
+        assert getattr(bs, which)().surrogate_grad(x).dtype == jnp.bfloat16
+
+
+def test_far_out_in_float16():
+    x = jnp.asarray(32768.0, jnp.float16)  # 4096 periods of 8
+    assert jnp.isnan(bt.SquarewaveFourierSeries().surrogate_grad(x))
+    assert bs.SquarewaveFourierSeries().surrogate_grad(x) == 1
+
+
+def test_overflow_of_the_primitive():
+    x = jnp.asarray([-60000.0, 60000.0], jnp.float16)
+    np.testing.assert_array_equal(bt.SoftSign().surrogate_fun(x), [0.5, 0.5])
+    np.testing.assert_allclose(bs.SoftSign().surrogate_fun(x), [0, 1], atol=1e-4)
+
+
+def test_slope_far_out():
+    assert jnp.isnan(jax.grad(bt.PiecewiseExp().surrogate_fun)(90.0))
+    np.testing.assert_allclose(jax.grad(bs.PiecewiseExp().surrogate_fun)(90.0), 0, atol=1e-30)
+
+
+def test_infinity():
+    inf = jnp.asarray(jnp.inf)
+    for make, x, limit in (
+        (lambda S: S.SoftSign(), inf, 1),
+        (lambda S: S.PiecewiseLeakyRelu(c=0.0), inf, 1),
+        (lambda S: S.LogTailedRelu(0.0), -inf, 0),
+    ):
+        assert jnp.isnan(make(bt).surrogate_fun(x))
+        assert make(bs).surrogate_fun(x) == limit
+
+
+def test_tail_of_the_sigmoid():
+    x = jnp.asarray([-20.0, 20.0])
+    np.testing.assert_allclose(bt.Sigmoid(1.0).surrogate_grad(x), [np.exp(-20), 0], rtol=1e-5)
+    np.testing.assert_allclose(bs.Sigmoid(1.0).surrogate_grad(x), [np.exp(-20), np.exp(-20)], rtol=1e-5)
+
+
+def test_repr():
+    assert repr(bt.GaussianGrad(0.3, 0.7)) == "GaussianGrad(alpha=0.7, sigma=0.3)"
+    assert repr(bs.GaussianGrad(0.3, 0.7)) == "GaussianGrad(sigma=0.3, alpha=0.7)"
+    for case in DROP_IN:
+        ours = case.make()
+        if type(ours) not in (bs.GaussianGrad, bs.LogTailedRelu):
+            assert repr(ours) == repr(getattr(bt, type(ours).__name__)(**case.setting))
+
+
+def test_internals():
+    base = importlib.import_module("braintools.surrogate._base")
+    assert hasattr(base, "heaviside_p")
+    assert not hasattr(bs, "heaviside_p")
