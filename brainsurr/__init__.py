@@ -1,5 +1,6 @@
 """Spikes whose backward pass you choose: surrogate gradients, trainable or not, for spiking networks in JAX."""
 
+from ._equivalent import equivalent, equivalents
 from ._kernel import spike
 from ._surrogate import Surrogate
 from ._unroll import unroll
@@ -83,6 +84,8 @@ __all__ = [
     "Surrogate",
     "arctan",
     "circ",
+    "equivalent",
+    "equivalents",
     "erf",
     "fake_numerical_gradient",
     "gaussian_grad",

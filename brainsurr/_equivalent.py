@@ -1,0 +1,96 @@
+"""`equivalent`: a surrogate of another library, here."""
+
+import difflib
+import inspect
+
+from ._surrogate import Surrogate
+
+
+def equivalent(library: str, name: str, **parameters) -> Surrogate:
+    """The surrogate here that has the gradient of one in another library, scale included.
+
+    What is reproduced is what the original does, also where its documentation says otherwise;
+    ``equivalents(library)`` tells what is wrong in it, and whether it spikes at x = 0, as everything here does.
+    One exception: snnTorch's ``SFS`` becomes the function of its paper, for the code cuts away the wrong side.
+
+    Args:
+      library: snntorch, spikingjelly, norse, spyx, jaxpike, sparx, slax, jaxsnn or snnax.
+      name: of the function or class there.
+      **parameters: those of the original, by their names there. What is left out has the original's default.
+
+    Returns:
+      A surrogate; a :class:`brainsurr.Scaled` one where the two differ by a factor.
+
+    Raises:
+      ValueError: the library or the name is unknown.
+      TypeError: the original has no such parameter, or no default for one that is left out.
+      NotImplementedError: there is no equivalent. The message says why, and what comes nearest.
+
+    Example:
+      >>> import brainsurr as bs
+      >>> bs.equivalent("snntorch", "fast_sigmoid", slope=10)
+      InvSquareGrad(alpha=10)
+      >>> bs.equivalent("spikingjelly", "SuperSpike", alpha=2.0)
+      Scaled(surrogate=InvSquareGrad(alpha=1.0), factor=2.0)
+      >>> bs.equivalent("norse", "heaviside")
+      Traceback (most recent call last):
+      NotImplementedError: norse.heaviside has no equivalent here: it has no gradient, and its backward pass raises. \
+A spike with a gradient of 0 is LeakyRelu(alpha=0.0, beta=0.0)
+    """
+    originals = {original.name: original for original in equivalents(library)}
+    if name not in originals:
+        raise ValueError(f"{library} has no surrogate {name!r}{_did_you_mean(name, originals)}")
+    original = originals[name]
+    try:
+        inspect.signature(original.make).bind(**parameters)
+    except TypeError as error:
+        takes = ", ".join(map(str, original.parameters.values())) or "no parameters"
+        raise TypeError(f"{library}.{name} takes {takes}: {error}") from None
+    surrogate = original.make(**parameters)
+    if original.why_none:
+        raise NotImplementedError(f"{library}.{name} has no equivalent here: {original.why_none.format(surrogate)}")
+    return surrogate
+
+
+def equivalents(library: str | None = None) -> list:
+    """What is known of the surrogates of other libraries: the rows of docs/coming-from-elsewhere.md.
+
+    Args:
+      library: as for :func:`equivalent`; None for all of them.
+
+    Returns:
+      A list with an entry for each function: ``library``, ``version`` (that was run), ``name``, ``parameters`` (with
+      their defaults), ``gradient`` (as coded there), ``at_0`` (the spike at x = 0 there), ``note`` (what is wrong in
+      it, where the two differ) and ``why_none`` (empty if there is an equivalent).
+
+    Raises:
+      ValueError: the library is unknown.
+
+    Example:
+      >>> import brainsurr as bs
+      >>> row = next(row for row in bs.equivalents("snnax") if row.name == "superspike_surrogate")
+      >>> row.at_0, row.gradient
+      (1, '1 / (1 + beta |x|)')
+      >>> row.note
+      'The square is missing. Meant, and cited, is 1 / (1 + beta |x|)^2, `InvSquareGrad(alpha=beta)`.'
+    """
+    from ._elsewhere import ORIGINALS  # on first use, so that `import brainsurr` stays small
+
+    if library is None:
+        return list(ORIGINALS)
+    rows = [original for original in ORIGINALS if original.library == library.lower()]
+    if not rows:
+        if library.lower() in ("braintools", "brainsurr"):
+            raise ValueError(
+                f"the surrogates of {library} have the same names here: brainsurr.Sigmoid, brainsurr.sigmoid"
+            )
+        known = dict.fromkeys(original.library for original in ORIGINALS)
+        raise ValueError(f"unknown library {library!r}{_did_you_mean(library, known)}")
+    return rows
+
+
+def _did_you_mean(word: str, known) -> str:
+    lower = {name.lower(): name for name in known}
+    close = [lower[match] for match in difflib.get_close_matches(word.lower(), lower, n=2)]
+    guess = f", did you mean {' or '.join(map(repr, close))}?" if close else "."
+    return f"{guess} There are: {', '.join(known)}"
