@@ -9,6 +9,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from . import _unroll
 from ._arrays import as_float
 from ._bounds import Interval, clip_straight_through, start, trained_intervals
 from ._extras import needs
@@ -21,7 +22,7 @@ with needs("flax"):
     from flax import nnx
     from flax.typing import Dtype, Initializer
 
-__all__ = ["LI", "LIF", "LIFCell", "SpikingActivation", "SpikingSequential", "bounds"]
+__all__ = ["LI", "LIF", "LIFCell", "SpikingActivation", "SpikingSequential", "bounds", "unroll"]
 
 
 class SpikingActivation(nnx.Module):
@@ -314,6 +315,52 @@ class SpikingSequential(nnx.Module):
 
     def __call__(self, carry, xs):
         return apply_layers(self.layers, carry, xs)
+
+
+def unroll(
+    net: nnx.Module,
+    carry: Any,
+    xs: Any,
+    *,
+    block_size: int | None = None,
+    remat: str = "none",
+    reduce: str | None = None,
+):
+    """Run a layer or network over a long stretch of time, block by block: :func:`brainsurr.unroll` for a module.
+
+    State that is not a parameter (batch statistics, the keys of a Dropout) goes from block to block and ends up in
+    ``net``; a Dropout draws anew for each block.
+
+    Args:
+      net: a module that is called as ``net(carry, xs)``, such as :class:`SpikingSequential`.
+      carry: its state before the first step, from ``net.initialize_carry``.
+      xs: inputs ``[time, ...]``.
+      block_size: steps a block, the square root of their number if None.
+      remat: what the backward pass keeps of a block, ``"none"`` (everything), ``"dots"`` or ``"full"`` (nothing).
+      reduce: ``"mean"``, ``"max"`` or ``"last"`` over time, in place of all outputs.
+
+    Returns:
+      The carry after the last step, and the outputs.
+
+    Example:
+      >>> import jax.numpy as jnp
+      >>> from brainsurr.nnx import LI, unroll
+      >>> li = LI(1, decay=0.5)
+      >>> carry, v = unroll(li, li.initialize_carry((1, 1)), jnp.ones((1000, 1, 1)), remat="full", reduce="last")
+      >>> print(v)
+      [[2.]]
+    """
+    graphdef, params, state = nnx.split(net, nnx.Param, ...)
+
+    def block(carry, xs):
+        carry, state = carry
+        net = nnx.merge(graphdef, params, state)
+        carry, ys = net(carry, xs)
+        return (carry, nnx.split(net, nnx.Param, ...)[2]), ys
+
+    (carry, state), ys = _unroll.unroll(block, (carry, state), xs, block_size=block_size, remat=remat, reduce=reduce)
+    nnx.update(net, state)
+    return carry, ys
 
 
 def bounds(model: nnx.Module, wrt: Any = nnx.Param) -> nnx.State:
