@@ -217,8 +217,8 @@ ORIGINALS = [
     ),
     spikingjelly(
         "MultiLevelSpikeCount",
-        "1 for 0 <= x <= max_spike_count, else 0",
-        lambda max_spike_count=3: LeakyRelu(alpha=0.0, beta=1.0),
+        "1 for 0 <= x <= max_spike_count (or inside grad_window), else 0",
+        lambda max_spike_count, grad_window=None: LeakyRelu(alpha=0.0, beta=1.0),
         why_none="it isn't binary: it rounds x to 0, 1, ... max_spike_count. The nearest spike is {}",
         at_0=0,
     ),
@@ -304,9 +304,9 @@ ORIGINALS = [
     spyx(
         "custom",
         "x",
-        lambda: LeakyRelu(alpha=1.0, beta=1.0),
-        why_none="its default backward pass is the identity function, so its gradient is x, negative below threshold. "
-        "What it was meant to be, the straight-through estimator with a gradient of 1, is {}",
+        lambda bwd=None, fwd=None: LeakyRelu(alpha=1.0, beta=1.0),
+        why_none="its backward pass by default is the identity function, so its gradient is x, negative below "
+        "threshold. What it was meant to be, the straight-through estimator with a gradient of 1, is {}",
         note="With a `bwd` of your own, subclass `Surrogate` and give that as `surrogate_grad`.",
     ),
     spyx(
