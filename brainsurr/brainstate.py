@@ -302,8 +302,10 @@ class SpikingSequential(nn.Module):
 
     Example:
       >>> import brainstate, jax.numpy as jnp
+      >>> from functools import partial
       >>> from brainsurr.brainstate import LI, LIF, SpikingSequential
-      >>> net = SpikingSequential([brainstate.nn.Linear(3, 8), LIF(8), brainstate.nn.Linear(8, 2), LI(2)])
+      >>> linear = partial(brainstate.nn.Linear, b_init=None)
+      >>> net = SpikingSequential([linear(3, 8), LIF(8), linear(8, 2), LI(2)])
       >>> net.init_state(batch_size=4)
       >>> net(jnp.ones((10, 4, 3))).shape
       (10, 4, 2)

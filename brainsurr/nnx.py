@@ -350,13 +350,15 @@ def unroll(
       >>> print(v)
       [[2.]]
     """
-    graphdef, params, state = nnx.split(net, nnx.Param, ...)
+    parts: Any = nnx.split(net, nnx.Param, ...)
+    graphdef, params, state = parts
 
     def block(carry, xs):
         carry, state = carry
         net = nnx.merge(graphdef, params, state)
         carry, ys = net(carry, xs)
-        return (carry, nnx.split(net, nnx.Param, ...)[2]), ys
+        parts: Any = nnx.split(net, nnx.Param, ...)
+        return (carry, parts[2]), ys
 
     (carry, state), ys = _unroll.unroll(block, (carry, state), xs, block_size=block_size, remat=remat, reduce=reduce)
     nnx.update(net, state)
