@@ -7,8 +7,8 @@ A row of facts a function, found by running the version named, and nothing else 
 import dataclasses
 import functools
 import inspect
-import math
 from collections.abc import Callable, Mapping
+from math import pi
 
 from ._surrogate import Surrogate
 from .surrogates import (
@@ -183,7 +183,7 @@ ORIGINALS = [
         "S2NN",
         "alpha s (1 - s) for x < 0, beta / (1 + x) from 0 on",
         lambda alpha=4.0, beta=1.0: S2NN(alpha=alpha, beta=beta),
-        note="The primitive is documented with a constant of 1, coded with 1/2.",
+        note="The primitive is documented with a constant of 1, coded with 1/2. Here 1 + x is 1 + x + 1e-8.",
     ),
     spikingjelly(
         "QPseudoSpike",
@@ -195,6 +195,7 @@ ORIGINALS = [
         "LeakyKReLU",
         "k for x >= 0, leak below",
         lambda leak=0.0, k=1.0: LeakyRelu(alpha=leak, beta=k),
+        note="leak is 0 by default, alpha 0.1 here.",
     ),
     spikingjelly(
         "FakeNumericalGradient",
@@ -285,8 +286,8 @@ ORIGINALS = [
     spyx(
         "arctan",
         "(1 / pi) / (1 + (pi k x)^2)",
-        lambda k=2: 1 / (math.pi * k) * Arctan(alpha=2 * k),
-        note="At the same parameter twice as steep as the `Arctan` of everyone else, and 1 / (pi k) as high.",
+        lambda k=2: 1 / (pi * k) * Arctan(alpha=2 * k),
+        note="At the same parameter it is half as wide as the `Arctan` of everyone else, and 1 / pi high whatever k is.",
     ),
     spyx(
         "tanh",

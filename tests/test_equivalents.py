@@ -1,6 +1,7 @@
 """Every surrogate of another library against its formula, written out here in NumPy, and the one found for it."""
 
 import inspect
+import re
 import subprocess
 import sys
 
@@ -289,3 +290,17 @@ def test_the_table_is_not_loaded_before_it_is_asked_for():
     )
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=300)
     assert run.stdout == "False\n", run.stderr
+
+
+def test_the_page_is_what_the_table_says(capsys):
+    from docs import elsewhere
+
+    text = elsewhere.PAGE.read_text()
+    assert text == elsewhere.page(), "run `make docs`"
+    for row in ROWS.values():
+        assert f"| `{row.name}(" in text
+    (code,) = re.findall(r"```python\n(.*?)```", text, re.DOTALL)
+    exec(code, {})
+    assert capsys.readouterr().out.splitlines() == re.findall(r"\)  # (.*)$", code, re.MULTILINE)
+    for link in re.findall(r"\]\(([^)#]+)[^)]*\)", text):
+        assert (elsewhere.PAGE.parent / link).exists(), link
