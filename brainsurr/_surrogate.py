@@ -181,8 +181,8 @@ class Surrogate:
     def __setattr__(self, name, value):
         if getattr(self, "_hashed", False):
             raise TypeError(
-                f"can't set {name}: this {type(self).__name__} has been hashed (by jax.jit, as a static argument or as a "
-                f"key), and what was compiled for it would go stale. Make a copy: f = f.replace({name}={value!r})"
+                f"can't set {name}: this {type(self).__name__} has been hashed (by jax.jit, as a static argument or as "
+                f"a key), and what was compiled for it would go stale. Make a copy: f = f.replace({name}={value!r})"
             )
         self._set(name, value)
 

@@ -5,6 +5,7 @@ NumPy in float64 and held to each other by `test_the_table_agrees_with_itself`.
 """
 
 import copy
+import dataclasses
 import inspect
 import pickle
 
@@ -98,7 +99,7 @@ def test_gradient_is_the_difference_quotient_of_the_primitive(case):
 
 @cases
 def test_the_primitive_can_be_differentiated_by_jax(case):
-    # At 0 as well, where |x| would give 0; only where the gradient itself jumps there is a choice.
+    # At 0 as well, where a factor of sign(x) would give 0; only where the gradient itself jumps there is a choice.
     with jax.enable_x64(True):
         f, kinks = case.make(), case.known("kinks")
         jumps = [k for k in kinks if abs(case.dg(k + 1e-9) - case.dg(k - 1e-9)) > 1e-6]
@@ -186,6 +187,15 @@ def test_bounds_hold_the_setting_and_name_the_parameters(case):
     for parameter, (low, high) in f.bounds.items():
         assert low < high
         assert low <= case.parameters[parameter] <= high
+
+
+@defaults
+@pytest.mark.parametrize("edge", [0, 1], ids=["lowest", "highest"])
+def test_finite_at_the_edges_of_the_bounds(case, edge):
+    edges = {parameter: interval[edge] for parameter, interval in case.make().bounds.items()}
+    at_edge = dataclasses.replace(case, setting={**case.setting, **edges})
+    for what, y in everything_at(at_edge, 100 * X).items():
+        assert jnp.isfinite(y).all(), what
 
 
 @defaults

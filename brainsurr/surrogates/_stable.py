@@ -1,7 +1,7 @@
 """The few forms that keep a formula finite for every finite x, in float16 as in float32, derivatives included.
 
 A textbook formula fails far out: exp overflows, inf / inf and 0 * inf are NaN, and a branch that `jnp.where`
-does not take still spoils the derivative. Each form here is exact mathematics, not an approximation.
+does not take still spoils the derivative. Each form here is the formula itself, written another way.
 """
 
 import math
@@ -12,11 +12,6 @@ import jax.numpy as jnp
 def fill(value, x):
     """A parameter in the shape and dtype of x. Two bare numbers in a `jnp.where` make a float32 array."""
     return jnp.broadcast_to(jnp.asarray(value, x.dtype), x.shape)
-
-
-def magnitude(x):
-    """|x|, with derivative +1 at 0 where that of `jnp.abs` is 0: g'(0) is then right when g is differentiated."""
-    return jnp.where(x < 0, -x, x)
 
 
 def odd(x, half):
@@ -37,12 +32,9 @@ def ratio(m):
 
 def log_linear(m, slope):
     """log(1 + slope * m) for m >= 0."""
-    q, p = ratio(m)
-    # p + slope q is 1 + slope m where m <= 1, so log1p keeps small m; beyond, log m is what was divided out.
     large = m > 1
-    near = jnp.log1p(slope * jnp.where(large, jnp.zeros_like(m), m))
-    far = jnp.log(jnp.where(large, p + slope * q, jnp.ones_like(m))) + jnp.log(jnp.where(large, m, jnp.ones_like(m)))
-    return jnp.where(large, far, near)
+    small_m, large_m = jnp.where(large, jnp.zeros_like(m), m), jnp.where(large, m, jnp.ones_like(m))
+    return jnp.where(large, jnp.log(1 / large_m + slope) + jnp.log(large_m), jnp.log1p(slope * small_m))
 
 
 def bounded(z):

@@ -7,7 +7,7 @@ import jax.numpy as jnp
 
 from .._surrogate import Parameter, Surrogate
 from ._function import function
-from ._stable import magnitude, odd, ratio, tails
+from ._stable import odd, ratio, tails
 
 
 @dataclasses.dataclass
@@ -79,7 +79,7 @@ class InvSquareGrad(Surrogate):
     alpha: Parameter = 100.0
 
     def surrogate_fun(self, x):
-        q, p = ratio(magnitude(x))
+        q, p = ratio(jnp.abs(x))
         return odd(x, q / (p + self.alpha * q))
 
     def surrogate_grad(self, x):
@@ -118,12 +118,12 @@ class SparseFastSigmoid(Surrogate):
     width: Parameter = 1.0
 
     def surrogate_fun(self, x):
-        m = magnitude(x)
+        m = jnp.abs(x)
         c = jnp.where(m < self.width, m, self.width)
         return odd(x, c / (1 + self.alpha * c))
 
     def surrogate_grad(self, x):
-        inside = magnitude(x) < self.width
+        inside = jnp.abs(x) < self.width
         return jnp.where(inside, _fall(self.alpha, jnp.where(inside, x, jnp.zeros_like(x))) ** 2, jnp.zeros_like(x))
 
 
@@ -157,11 +157,11 @@ class Arctan(Surrogate):
 
     def surrogate_fun(self, x):
         # Far below threshold g is arctan(p / q) / pi, which keeps its digits where 1/2 + arctan(...) cancels.
-        q, p = ratio(self.alpha * magnitude(x))
+        q, p = ratio(self.alpha * jnp.abs(x))
         return tails(x, jnp.arctan2(p, jnp.pi / 2 * q) / jnp.pi)
 
     def surrogate_grad(self, x):
-        q, p = ratio(self.alpha * magnitude(x))
+        q, p = ratio(self.alpha * jnp.abs(x))
         return self.alpha / 2 * p**2 / (p**2 + (jnp.pi / 2 * q) ** 2)
 
 
@@ -195,17 +195,17 @@ class Circ(Surrogate):
     alpha: Parameter = 1.0
 
     def surrogate_fun(self, x):
-        q, p = ratio(magnitude(x))
+        q, p = ratio(jnp.abs(x))
         return odd(x, self.alpha * q / jnp.sqrt(q**2 + (self.alpha * p) ** 2))
 
     def surrogate_grad(self, x):
-        q, p = ratio(magnitude(x))
+        q, p = ratio(jnp.abs(x))
         return (self.alpha * p / jnp.sqrt(q**2 + (self.alpha * p) ** 2)) ** 3
 
 
 def _fall(alpha, x):
     """1 / (1 + alpha |x|)."""
-    q, p = ratio(magnitude(x))
+    q, p = ratio(jnp.abs(x))
     return p / (p + alpha * q)
 
 

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 
 from .._surrogate import Parameter, Surrogate
 from ._function import function
-from ._stable import growth, magnitude, odd, tails
+from ._stable import growth, odd, tails
 
 
 @dataclasses.dataclass
@@ -79,10 +79,10 @@ class PiecewiseExp(Surrogate):
     alpha: Parameter = 1.0
 
     def surrogate_fun(self, x):
-        return tails(x, jnp.exp(-self.alpha * magnitude(x)) / 2)
+        return tails(x, jnp.exp(-self.alpha * jnp.abs(x)) / 2)
 
     def surrogate_grad(self, x):
-        return self.alpha / 2 * jnp.exp(-self.alpha * magnitude(x))
+        return self.alpha / 2 * jnp.exp(-self.alpha * jnp.abs(x))
 
 
 @dataclasses.dataclass
@@ -114,10 +114,10 @@ class SlayerGrad(Surrogate):
     alpha: Parameter = 1.0
 
     def surrogate_fun(self, x):
-        return odd(x, growth(magnitude(x), -self.alpha))
+        return odd(x, growth(jnp.abs(x), -self.alpha))
 
     def surrogate_grad(self, x):
-        return jnp.exp(-self.alpha * magnitude(x))
+        return jnp.exp(-self.alpha * jnp.abs(x))
 
 
 @dataclasses.dataclass
@@ -158,13 +158,13 @@ class SpikeRateEscape(Surrogate):
 
     def surrogate_fun(self, x):
         def area(y):
-            half = growth(magnitude(y), -self.beta)
+            half = growth(jnp.abs(y), -self.beta)
             return jnp.where(y < 0, -half, half)
 
         return 0.5 + self.slope * (area(x - self.mu) - area(jnp.zeros_like(x) - self.mu))
 
     def surrogate_grad(self, x):
-        return self.slope * jnp.exp(-self.beta * magnitude(x - self.mu))
+        return self.slope * jnp.exp(-self.beta * jnp.abs(x - self.mu))
 
 
 sigmoid = function(Sigmoid, "sigmoid")

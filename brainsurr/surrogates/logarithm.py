@@ -8,7 +8,7 @@ import jax.numpy as jnp
 
 from .._surrogate import Parameter, Surrogate
 from ._function import function
-from ._stable import log_linear, magnitude, odd, ratio
+from ._stable import log_linear, odd, ratio
 
 
 @dataclasses.dataclass
@@ -38,11 +38,11 @@ class NonzeroSignLog(Surrogate):
     alpha: Parameter = 1.0
 
     def surrogate_fun(self, x):
-        log = log_linear(magnitude(x), self.alpha)
+        log = log_linear(jnp.abs(x), self.alpha)
         return jnp.where(x < 0, -log, log)
 
     def surrogate_grad(self, x):
-        q, p = ratio(magnitude(x))
+        q, p = ratio(jnp.abs(x))
         return self.alpha * p / (p + self.alpha * q)
 
 
@@ -78,13 +78,13 @@ class FakeNumericalGradient(Surrogate):
     alpha: Parameter = 0.3
 
     def surrogate_fun(self, x):
-        m = magnitude(x)
+        m = jnp.abs(x)
         near = self.alpha * m <= 1
         far = 1 + jnp.log(jnp.where(near, jnp.ones_like(m), self.alpha)) + jnp.log(jnp.where(near, jnp.ones_like(m), m))
         return odd(x, jnp.where(near, self.alpha * m, far))
 
     def surrogate_grad(self, x):
-        m = magnitude(x)
+        m = jnp.abs(x)
         near = self.alpha * m <= 1
         return jnp.where(near, self.alpha, 1 / jnp.where(near, jnp.ones_like(m), m))
 

@@ -7,7 +7,7 @@ import jax.numpy as jnp
 
 from .._surrogate import Parameter, Surrogate
 from ._function import function
-from ._stable import growth, log_linear, magnitude, odd, tails
+from ._stable import growth, log_linear, odd, tails
 
 
 @dataclasses.dataclass
@@ -43,11 +43,11 @@ class QPseudoSpike(Surrogate):
     alpha: Parameter = 2.0
 
     def surrogate_fun(self, x):
-        log = log_linear(magnitude(x), 2 / (self.alpha + 1))
+        log = log_linear(jnp.abs(x), 2 / (self.alpha + 1))
         return odd(x, (self.alpha + 1) / 2 * growth(log, 1 - self.alpha))
 
     def surrogate_grad(self, x):
-        return jnp.exp(-self.alpha * log_linear(magnitude(x), 2 / (self.alpha + 1)))
+        return jnp.exp(-self.alpha * log_linear(jnp.abs(x), 2 / (self.alpha + 1)))
 
 
 @dataclasses.dataclass
@@ -80,10 +80,10 @@ class NormalizedQPseudoSpike(Surrogate):
     alpha: Parameter = 2.0
 
     def surrogate_fun(self, x):
-        return tails(x, jnp.exp((1 - self.alpha) * log_linear(magnitude(x), 2 / (self.alpha - 1))) / 2)
+        return tails(x, jnp.exp((1 - self.alpha) * log_linear(jnp.abs(x), 2 / (self.alpha - 1))) / 2)
 
     def surrogate_grad(self, x):
-        return jnp.exp(-self.alpha * log_linear(magnitude(x), 2 / (self.alpha - 1)))
+        return jnp.exp(-self.alpha * log_linear(jnp.abs(x), 2 / (self.alpha - 1)))
 
 
 q_pseudo_spike = function(QPseudoSpike, "q_pseudo_spike")

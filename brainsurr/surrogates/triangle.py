@@ -7,7 +7,7 @@ import jax.numpy as jnp
 
 from .._surrogate import Parameter, Surrogate
 from ._function import function
-from ._stable import fill, magnitude, odd
+from ._stable import fill, odd
 
 
 @dataclasses.dataclass
@@ -87,7 +87,7 @@ class PiecewiseQuadratic(Surrogate):
         return self.alpha * (1 - self._clipped(x))
 
     def _clipped(self, x):
-        c = self.alpha * magnitude(x)
+        c = self.alpha * jnp.abs(x)
         return jnp.where(c < 1, c, jnp.ones_like(c))
 
 
@@ -124,14 +124,14 @@ class PiecewiseLeakyRelu(Surrogate):
     w: Parameter = 1.0
 
     def surrogate_fun(self, x):
-        m = magnitude(x)
+        m = jnp.abs(x)
         outside = m > self.w
         # c = 0 times infinity is NaN, so there the excess is 0; where(c == 0, 0, ...) would cut the gradient of c.
         excess = jnp.where(outside & ~((self.c == 0) & jnp.isinf(x)), m - self.w, jnp.zeros_like(x))
         return odd(x, jnp.where(outside, fill(0.5, x), m / (2 * self.w)) + self.c * excess)
 
     def surrogate_grad(self, x):
-        return jnp.where(magnitude(x) <= self.w, fill(1 / (2 * self.w), x), self.c)
+        return jnp.where(jnp.abs(x) <= self.w, fill(1 / (2 * self.w), x), self.c)
 
 
 relu_grad = function(ReluGrad, "relu_grad")
