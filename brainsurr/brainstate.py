@@ -15,6 +15,7 @@ from ._extras import needs
 from ._neuron import BOUNDS, check_neuron, integrate, lif_carry, neuron_step, over_time
 from ._sequential import check_layers
 from ._surrogate import Surrogate
+from ._unroll import unroll_with
 from .surrogates import LogTailedRelu
 
 with needs("brainstate"):
@@ -22,7 +23,7 @@ with needs("brainstate"):
     from brainstate import nn
     from brainstate.typing import Filter, Size
 
-__all__ = ["LI", "LIF", "LIFCell", "SpikingActivation", "SpikingSequential", "bounds"]
+__all__ = ["LI", "LIF", "LIFCell", "SpikingActivation", "SpikingSequential", "bounds", "unroll"]
 
 
 class _Inside(nn.ClipT):
@@ -332,6 +333,41 @@ class SpikingSequential(nn.Module):
         for layer in self.layers:
             xs = layer(xs)
         return xs
+
+
+def unroll(
+    net: nn.Module,
+    xs: Any,
+    *,
+    block_size: int | None = None,
+    remat: str = "none",
+    reduce: str | None = None,
+):
+    """Run a layer or network over a long stretch of time, block by block: :func:`brainsurr.unroll` for a module.
+
+    The state of ``net`` goes from block to block and is left as it is after the last step; a Dropout draws anew for
+    each block.
+
+    Args:
+      net: a module that is called as ``net(xs)`` over time, such as :class:`SpikingSequential`, with its state made.
+      xs: inputs ``[time, ...]``.
+      block_size: steps a block, the square root of their number if None.
+      remat: what the backward pass keeps of a block, ``"none"`` (everything), ``"dots"`` or ``"full"`` (nothing).
+      reduce: ``"mean"``, ``"max"`` or ``"last"`` over time, in place of all outputs.
+
+    Returns:
+      The outputs.
+
+    Example:
+      >>> import jax.numpy as jnp
+      >>> from brainsurr.brainstate import LI, unroll
+      >>> li = LI(1, decay=0.5)
+      >>> li.init_state(batch_size=1)
+      >>> print(unroll(li, jnp.ones((1000, 1, 1)), remat="full", reduce="last"))
+      [[2.]]
+    """
+    scan, checkpoint = brainstate.transform.scan, brainstate.transform.checkpoint
+    return unroll_with(scan, checkpoint, lambda carry, xs: (carry, net(xs)), None, xs, block_size, remat, reduce)[1]
 
 
 def bounds(model: nn.Module, wrt: Filter = brainstate.ParamState) -> dict[tuple, Interval | None]:

@@ -14,15 +14,16 @@ from ._extras import needs
 from ._neuron import BOUNDS, check_input_shape, check_neuron, integrate, lif_carry, neuron_step, over_time
 from ._sequential import apply_layer, apply_layers, check_layers, is_stateful
 from ._surrogate import Surrogate
+from ._unroll import unroll_with
 from .surrogates import LogTailedRelu
 
 with needs("flax"):
     from flax import linen as nn
-    from flax.core import FrozenDict
+    from flax.core import DenyList, FrozenDict
     from flax.traverse_util import flatten_dict, unflatten_dict
     from flax.typing import Dtype, Initializer
 
-__all__ = ["LI", "LIF", "LIFCell", "SpikingActivation", "SpikingSequential", "bounds"]
+__all__ = ["LI", "LIF", "LIFCell", "SpikingActivation", "SpikingSequential", "bounds", "unroll"]
 
 
 class _Trained(nn.Module):
@@ -378,6 +379,79 @@ def _outputs(layer, key, carry, x):
         return layer(x)
     unbound = layer if layer.scope is None else layer.unbind()[0]
     return nn.init_with_output(apply_layer, unbound)(key, carry, x)[0][1]
+
+
+def unroll(
+    net: nn.Module,
+    carry: Any,
+    xs: Any,
+    *,
+    block_size: int | None = None,
+    remat: str = "none",
+    reduce: str | None = None,
+):
+    """Run a layer or network over a long stretch of time, block by block: :func:`brainsurr.unroll` for a module.
+
+    State that is not a parameter (batch statistics, say) goes from block to block and ends up in ``net``; a Dropout
+    draws anew for each block.
+
+    Args:
+      net: a bound module that is called as ``net(carry, xs)``, such as :class:`SpikingSequential`: one inside a
+        module's own method, or ``net.bind(variables)``.
+      carry: its state before the first step, from ``net.initialize_carry``.
+      xs: inputs ``[time, ...]``.
+      block_size: steps a block, the square root of their number if None.
+      remat: what the backward pass keeps of a block, ``"none"`` (everything), ``"dots"`` or ``"full"`` (nothing).
+      reduce: ``"mean"``, ``"max"`` or ``"last"`` over time, in place of all outputs.
+
+    Returns:
+      The carry after the last step, and the outputs.
+
+    Raises:
+      ValueError: ``net`` is not bound.
+
+    Example:
+      >>> import jax, jax.numpy as jnp
+      >>> from brainsurr.linen import LI, unroll
+      >>> li, xs = LI(1, decay=0.5), jnp.ones((1000, 1, 1))
+      >>> carry = li.initialize_carry(jax.random.key(0), (1, 1))
+      >>> variables = li.init(jax.random.key(0), carry, xs[:1])
+      >>> carry, v = unroll(li.bind(variables), carry, xs, remat="full", reduce="last")
+      >>> print(v)
+      [[2.]]
+    """
+    if net.scope is None:
+        raise ValueError(
+            "unroll: expected a bound module: inside a module's method, or unroll(net.bind(variables), carry, xs)"
+        )
+    if net.is_initializing():  # variables are made outside of the loop
+        net(carry, jax.tree.map(lambda x: x[:1], xs))
+    # Inside a lifted scan or remat, flax calls with another copy of the module: the last one is the one to use.
+    copies = [net]
+
+    def lifted(run):
+        def call(copy, carry, xs):
+            copies.append(copy)
+            try:
+                return run(carry, xs)
+            finally:
+                copies.pop()
+
+        return call
+
+    def scan(run, carry, xs):
+        state = DenyList("params")
+        rngs = {"params": False, state: True}
+        loop = nn.scan(lifted(run), variable_broadcast="params", variable_carry=state, split_rngs=rngs)
+        return loop(copies[-1], carry, xs)
+
+    def checkpoint(run, **options):
+        return lambda carry, xs: nn.remat(lifted(run), **options)(copies[-1], carry, xs)
+
+    def block(carry, xs):
+        return copies[-1](carry, xs)
+
+    return unroll_with(scan, checkpoint, block, carry, xs, block_size, remat, reduce)
 
 
 def bounds(module: nn.Module, *args, **kwargs) -> dict[str, Any]:

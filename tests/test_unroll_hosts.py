@@ -1,0 +1,206 @@
+"""`unroll` of each framework: the numbers of the plain network, gradients too, in a fraction of its memory."""
+
+from functools import partial
+
+import brainstate
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from flax import linen, nnx
+
+import brainsurr as bs
+import brainsurr.brainstate
+import brainsurr.linen
+import brainsurr.nnx
+
+T, BATCH = 7, 4
+# Each size and each remat; tests/test_unroll.py has the whole product.
+RUNS = [(1, "full"), (3, "none"), (3, "dots"), (3, "full"), (T, "dots"), (T + 1, "full")]
+pytestmark = pytest.mark.usefixtures("lenient")
+
+
+def hidden(layers, size, **recurrent):
+    act = layers.SpikingActivation(bs.LogTailedRelu(jnp.full(size, 0.1)), learnable="alpha")
+    return layers.LIF(size, spike_fn=act, learnable="decay", recurrent=True, **recurrent)
+
+
+class Nnx:
+    """Network, parameters and carry, with ``run(params, carry, xs, **options)``, by `unroll` if there are options."""
+
+    def __init__(self, inputs=3, hidden_size=5):
+        rngs, dense = nnx.Rngs(0), nnx.Linear
+        lif = hidden(brainsurr.nnx, hidden_size, rngs=rngs)
+        li = brainsurr.nnx.LI(2, learnable="decay")
+        first, last = dense(inputs, hidden_size, rngs=rngs), dense(hidden_size, 2, rngs=rngs)
+        net = brainsurr.nnx.SpikingSequential([first, lif, last, li])
+        self.carry = net.initialize_carry((BATCH, inputs))
+        self.graphdef, self.params = nnx.split(net)
+
+    def run(self, params, carry, xs, **options):
+        net = nnx.merge(self.graphdef, params)
+        return brainsurr.nnx.unroll(net, carry, xs, **options) if options else net(carry, xs)
+
+    def gradient(self, loss, **options):
+        """``(params, carry, xs) -> gradients`` of ``loss(carry, ys)``, compiled."""
+        run = partial(self.run, **options)
+        return jax.jit(jax.grad(lambda params, carry, xs: loss(*run(params, carry, xs)), (0, 1, 2)))
+
+
+class Linen(Nnx):
+    def __init__(self, inputs=3, hidden_size=5):
+        lif, li = hidden(brainsurr.linen, hidden_size), brainsurr.linen.LI(2, learnable="decay")
+        self.net = brainsurr.linen.SpikingSequential([linen.Dense(hidden_size), lif, linen.Dense(2), li])
+        self.carry = self.net.initialize_carry(jax.random.key(0), (BATCH, inputs))
+        self.params = self.net.init(jax.random.key(0), self.carry, jnp.zeros((1, BATCH, inputs)))["params"]
+
+    def run(self, params, carry, xs, **options):
+        net = self.net.bind({"params": params})
+        return brainsurr.linen.unroll(net, carry, xs, **options) if options else net(carry, xs)
+
+
+class Brainstate:
+    def __init__(self, inputs=3, hidden_size=5):
+        brainstate.random.seed(0)
+        self.lif, self.li = hidden(brainsurr.brainstate, hidden_size), brainsurr.brainstate.LI(2, learnable="decay")
+        first, last = brainstate.nn.Linear(inputs, hidden_size), brainstate.nn.Linear(hidden_size, 2)
+        layers = [first, self.lif, last, self.li]
+        self.net = brainsurr.brainstate.SpikingSequential(layers)
+        self.net.init_state(BATCH)
+        self.states = self.net.states(brainstate.ParamState)
+        self.params = None
+        self.carry = [self.lif.v.value, self.lif.s.value, self.li.v.value]
+
+    def run(self, params, carry, xs, **options):
+        self.lif.v.value, self.lif.s.value, self.li.v.value = carry
+        ys = brainsurr.brainstate.unroll(self.net, xs, **options) if options else self.net(xs)
+        return [self.lif.v.value, self.lif.s.value, self.li.v.value], ys
+
+    def gradient(self, loss, **options):
+        def f(carry, xs):
+            return loss(*self.run(None, carry, xs, **options))
+
+        grad = brainstate.transform.jit(brainstate.transform.grad(f, self.states, argnums=(0, 1)))
+        return lambda params, carry, xs: grad(carry, xs)
+
+
+HOSTS = [Nnx, Linen, Brainstate]
+host = pytest.mark.parametrize("host", HOSTS, ids=lambda h: h.__name__.lower())
+
+
+def loss(carry, ys):
+    return jnp.mean((ys - 1) ** 2) + sum(jnp.sum(leaf) for leaf in jax.tree.leaves(carry)) / 10
+
+
+def inputs(steps=T, features=3):
+    return jnp.asarray(np.random.default_rng(0).normal(size=(steps, BATCH, features)) * 2, jnp.float32)
+
+
+def close(actual, desired):
+    jax.tree.map(partial(np.testing.assert_allclose, rtol=1e-4, atol=1e-5), actual, desired)
+
+
+@host
+def test_equals_the_plain_network(host):
+    case, xs = host(), inputs()
+    plain = case.run(case.params, case.carry, xs)
+    plain_grads = case.gradient(loss)(case.params, case.carry, xs)
+    assert all(float(jnp.abs(leaf).max()) > 0 for leaf in jax.tree.leaves(plain_grads)), "every gradient is tried"
+    for size, remat in RUNS:
+        options = {"block_size": size, "remat": remat}
+        close(case.run(case.params, case.carry, xs, **options), plain)
+        close(case.gradient(loss, **options)(case.params, case.carry, xs), plain_grads)
+
+
+@host
+@pytest.mark.parametrize("reduce", ["mean", "max", "last"])
+def test_reductions(host, reduce):
+    case, xs = host(), inputs()
+    _, ys = case.run(case.params, case.carry, xs)
+    _, reduced = case.run(case.params, case.carry, xs, reduce=reduce)
+    np.testing.assert_allclose(reduced, {"mean": ys.mean(0), "max": ys.max(0), "last": ys[-1]}[reduce], rtol=1e-5)
+
+
+@host
+def test_a_stream_goes_on(host):
+    case, xs = host(), inputs()
+    whole = case.run(case.params, case.carry, xs)
+    carry, first = case.run(case.params, case.carry, xs[:4], block_size=2)
+    carry, second = case.run(case.params, carry, xs[4:], block_size=2)
+    close((carry, jnp.concatenate([first, second])), whole)
+
+
+@host
+def test_memory(host):
+    case = host(inputs=64, hidden_size=128)
+
+    def temporaries(steps, **options):
+        """Bytes of temporary memory of a compiled gradient."""
+        xs = inputs(steps, 64)
+
+        def mean_loss(carry, ys):
+            return loss(carry, ys if options else ys.mean(0))
+
+        if host is Brainstate:
+            gradient = case.gradient(mean_loss, **options)
+            jaxpr, _ = brainstate.transform.make_jaxpr(lambda carry, xs: gradient(None, carry, xs))(case.carry, xs)
+            arguments = [jax.ShapeDtypeStruct(a.shape, a.dtype) for a in jaxpr.in_avals]
+            lowered = jax.jit(jax.extend.core.jaxpr_as_fun(jaxpr)).lower(*arguments)
+        else:
+            lowered = case.gradient(mean_loss, **options).lower(case.params, case.carry, xs)
+        return lowered.compile().memory_analysis().temp_size_in_bytes
+
+    blocks = {"remat": "full", "reduce": "mean"}
+    assert temporaries(100, **blocks) <= 0.30 * temporaries(100)
+    assert temporaries(2500, **blocks) <= 8 * temporaries(100, **blocks)  # the square root of 25 is 5
+
+
+def test_other_state_of_nnx_rides_along():
+    rngs = nnx.Rngs(0)
+    norm, drop = nnx.BatchNorm(3, rngs=rngs), nnx.Dropout(0.5, rngs=rngs)
+    net = brainsurr.nnx.SpikingSequential([norm, drop, brainsurr.nnx.LIF(3)])
+    count = int(drop.rngs.count[...])
+
+    @nnx.jit
+    def run(net, xs):
+        return brainsurr.nnx.unroll(net, net.initialize_carry(xs.shape[1:]), xs, block_size=2, remat="full")
+
+    run(net, inputs())
+    mean = np.zeros(3)
+    for block in (inputs()[:2], inputs()[2:4], inputs()[4:6], inputs()[6:]):
+        mean = 0.99 * mean + 0.01 * np.asarray(block).mean((0, 1))
+    np.testing.assert_allclose(norm.mean[...], mean, rtol=1e-4)
+    assert int(drop.rngs.count[...]) == count + 4, "one draw a block"
+
+
+def test_other_state_of_linen_rides_along_also_where_layers_belong_to_an_outer_module():
+    class Net(linen.Module):
+        @linen.compact
+        def __call__(self, xs):
+            norm = linen.BatchNorm(use_running_average=False)
+            layers = [norm, linen.Dropout(0.5, deterministic=False), brainsurr.linen.LIF(3)]
+            net = brainsurr.linen.SpikingSequential(layers)
+            carry = net.initialize_carry(jax.random.key(0), xs.shape[1:])
+            return brainsurr.linen.unroll(net, carry, xs, block_size=2, remat="full")
+
+    rngs = {"params": jax.random.key(0), "dropout": jax.random.key(1)}
+    variables = Net().init(rngs, inputs())
+    _, state = Net().apply(variables, inputs(), rngs=rngs, mutable="batch_stats")
+    mean = np.zeros(3)
+    for block in (inputs()[:2], inputs()[2:4], inputs()[4:6], inputs()[6:]):
+        mean = 0.99 * mean + 0.01 * np.asarray(block).mean((0, 1))
+    np.testing.assert_allclose(state["batch_stats"]["BatchNorm_0"]["mean"], mean, rtol=1e-4)
+
+
+def test_linen_wants_a_bound_module():
+    with pytest.raises(ValueError, match="unroll: expected a bound module"):
+        brainsurr.linen.unroll(brainsurr.linen.LIF(3), jnp.zeros((BATCH, 3)), inputs())
+
+
+@host
+def test_bad_input_is_named(host):
+    case = host()
+    with pytest.raises(ValueError, match="block_size to be at least 1, got 0"):
+        case.run(case.params, case.carry, inputs(), block_size=0)
+    with pytest.raises(ValueError, match="remat to be one of"):
+        case.run(case.params, case.carry, inputs(), remat="some")
