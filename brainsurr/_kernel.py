@@ -84,7 +84,7 @@ def _spike_jvp(primals, tangents):
             continue
 
         def primitive(a, i=i):
-            return structure.unflatten([*parameters[:i], a, *parameters[i + 1 :]]).surrogate_fun(x)
+            return jax.tree.unflatten(structure, [*parameters[:i], a, *parameters[i + 1 :]]).surrogate_fun(x)
 
         a = jnp.broadcast_to(jnp.asarray(parameters[i], x.dtype), x.shape)
         slope = jax.jvp(primitive, (a,), (jnp.ones_like(a),))[1]

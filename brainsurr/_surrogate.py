@@ -146,7 +146,7 @@ class Surrogate:
         """
         paths, structure = jax.tree_util.tree_flatten_with_path(self)
         values = {_name(path): value for path, value in paths}
-        return structure.unflatten(values), values
+        return jax.tree.unflatten(structure, values), values
 
     def broadcast_into(self, x: jax.Array) -> "Surrogate":
         """This surrogate with its parameters in the dtype and rank of ``x``; a ValueError if one is wider than x."""

@@ -441,7 +441,7 @@ def unroll(
 
     def scan(run, carry, xs):
         state = DenyList("params")
-        rngs = {"params": False, state: True}
+        rngs: dict[Any, bool] = {"params": False, state: True}
         loop = nn.scan(lifted(run), variable_broadcast="params", variable_carry=state, split_rngs=rngs)
         return loop(copies[-1], carry, xs)
 
