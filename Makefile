@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv/$(shell $(PYTHON) -c 'import sys; print("%d.%d" % sys.version_info[:2])')
 BIN := $(VENV)/bin
 
-.PHONY: train test lint format readme clean
+.PHONY: train test lint format readme docs gallery clean
 
 train: $(VENV)/train  ## train a spiking network on handwritten digits
 	$(BIN)/python -m benchmarks.digits
@@ -22,6 +22,12 @@ format: $(VENV)/test
 
 readme: $(VENV)/test  ## write the README's numbers from benchmarks/results
 	$(BIN)/python -m benchmarks.readme
+
+docs: $(VENV)/test  ## write docs/coming-from-elsewhere.md from its table
+	$(BIN)/python -m docs.elsewhere
+
+gallery: $(VENV)/test  ## draw the whole family into docs/pictures
+	$(BIN)/python -m docs.gallery
 
 clean:
 	rm -rf .venv runs dist

@@ -287,7 +287,7 @@ ORIGINALS = [
         "arctan",
         "(1 / pi) / (1 + (pi k x)^2)",
         lambda k=2: 1 / (pi * k) * Arctan(alpha=2 * k),
-        note="At the same parameter it is half as wide as the `Arctan` of everyone else, and 1 / pi high whatever k is.",
+        note="At the same parameter half as wide as the `Arctan` of everyone else, and 1 / pi high whatever k is.",
     ),
     spyx(
         "tanh",

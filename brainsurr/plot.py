@@ -3,13 +3,15 @@
 Every function draws into the axes it is given, or into new ones, and returns them.
 """
 
-from collections.abc import Iterable
+import contextlib
+from collections.abc import Callable, Iterable
 from itertools import product
 from typing import Any
 
 import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.ticker import MaxNLocator
 
 from ._surrogate import Surrogate
 
@@ -19,15 +21,17 @@ __all__ = ["membrane", "raster", "surrogate"]
 def surrogate(
     *surrogates: Surrogate,
     xlim: tuple[float, float] = (-3.0, 3.0),
-    axes: Iterable[Axes] | None = None,
+    axes: Axes | Iterable[Axes] | None = None,
     **parameters: Iterable[Any],
 ) -> tuple[Axes, Axes]:
     """Primitives and gradients of surrogates, side by side.
 
+    Where a curve jumps, it is broken, and the jump is dotted.
+
     Args:
       *surrogates: one or several.
-      xlim: range of x, membrane potential minus threshold.
-      axes: the two axes to draw into, primitive and gradient.
+      xlim: range of x, membrane potential minus threshold, dimensionless.
+      axes: the two axes to draw into, primitive and gradient; or one for both, where the primitive is dashed.
       **parameters: values by parameter name; each surrogate is drawn for each of them (for each combination).
 
     Returns:
@@ -48,26 +52,31 @@ def surrogate(
     for f in surrogates:
         if not isinstance(f, Surrogate):
             raise TypeError(f"expected surrogates such as LogTailedRelu(0.1), got {f!r}")
-    if axes is None:
-        _, axes = plt.subplots(1, 2, figsize=(9, 3.4), layout="constrained")
-    left, right = axes
-    x = np.linspace(*xlim, 1001, dtype=np.float32)
-    for f in surrogates:
-        for values in product(*parameters.values()):
-            g = f.replace(**dict(zip(parameters, values, strict=True)))
-            label = ", ".join(f"{name} = {value:g}" for name, value in zip(parameters, values, strict=True)) or repr(g)
-            if len(surrogates) > 1 and parameters:
-                label = f"{type(g).__name__}, {label}"
-            for axis, curve in ((left, g.surrogate_fun), (right, g.surrogate_grad)):
-                try:
-                    y = curve(x)
-                except NotImplementedError:
-                    continue
-                axis.plot(x, y, label=label)
+    own = axes is None
+    if own:
+        figure, axes = plt.subplots(1, 2, figsize=(9, 3.4), layout="constrained")
+    left, right = (axes, axes) if isinstance(axes, Axes) else axes  # type: ignore[misc]
+    one = left is right
+    chosen = [
+        (f, dict(zip(parameters, values, strict=True))) for f in surrogates for values in product(*parameters.values())
+    ]
+    for i, (f, setting) in enumerate(chosen):
+        g = f.replace(**setting)
+        label = ", ".join(f"{name} = {value:g}" for name, value in setting.items()) or repr(g)
+        if len(surrogates) > 1 and setting:
+            label = f"{type(g).__name__}, {label}"
+        with contextlib.suppress(NotImplementedError):
+            color = "0.55" if one and len(chosen) == 1 else f"C{i}"
+            _draw(left, g.surrogate_fun, xlim, color, "--" if one else "-", f"{label}: primitive" if one else label)
+        _draw(right, g.surrogate_grad, xlim, f"C{i}", "-", f"{label}: gradient" if one else label)
     for axis, label in ((left, "primitive g(x)"), (right, "gradient g'(x)")):
         axis.axvline(0, color="0.8", linewidth=0.8, zorder=0)
         axis.set(xlabel="x, membrane potential minus threshold", ylabel=label, xlim=xlim)
-    right.legend(frameon=False)
+    if one:
+        left.set_ylabel("g(x), g'(x)")
+    _legend(right, own)
+    if own:
+        figure.set_figwidth(9 + 0.08 * max(len(f"{line.get_label()}") for line in right.lines))
     return left, right
 
 
@@ -79,6 +88,9 @@ def raster(spikes, *, dt: float = 1.0, unit: str = "steps", axes: Axes | None = 
       dt: length of a time step, in ``unit``.
       unit: of the time axis, say ``"ms"``.
       axes: to draw into.
+
+    Returns:
+      The axes.
 
     Raises:
       ValueError: ``spikes`` has not two axes.
@@ -94,9 +106,11 @@ def raster(spikes, *, dt: float = 1.0, unit: str = "steps", axes: Axes | None = 
         raise ValueError(f"expected spikes [time, neurons], got shape {spikes.shape}: choose one example of the batch")
     axes = axes or plt.subplots(figsize=(6, 3.4), layout="constrained")[1]
     time, neuron = np.nonzero(spikes > 0)
-    axes.scatter(time * dt, neuron, s=min(36.0, 2000 / max(spikes.shape[1], 1)), marker="|", color="C0")
+    half = 0.4 * max(1.0, spikes.shape[1] / 100)  # a stroke stays visible among many neurons
+    axes.vlines(time * dt, neuron - half, neuron + half, color="C0", linewidth=1.2)
     axes.set(xlabel=f"time ({unit})", ylabel="neuron", xlim=(-0.5 * dt, (len(spikes) - 0.5) * dt))
     axes.set_ylim(-0.5, spikes.shape[1] - 0.5)
+    axes.yaxis.set_major_locator(MaxNLocator(integer=True))
     return axes
 
 
@@ -106,12 +120,15 @@ def membrane(
     """Membrane potentials over time.
 
     Args:
-      v: ``[time]`` or ``[time, neurons]``, dimensionless.
+      v: ``[time]`` or ``[time, neurons]``, dimensionless. Up to eight neurons have a colour and a name each.
       threshold: drawn as a dashed line.
-      spikes: of the shape of ``v``; each is marked above its potential.
+      spikes: of the shape of ``v``; each is marked on its potential.
       dt: length of a time step, in ``unit``.
       unit: of the time axis, say ``"ms"``.
       axes: to draw into.
+
+    Returns:
+      The axes.
 
     Raises:
       ValueError: ``v`` has more than two axes, or ``spikes`` another shape.
@@ -127,17 +144,54 @@ def membrane(
         raise ValueError(f"expected v [time] or [time, neurons], got shape {v.shape}: choose one example of the batch")
     if spikes is not None and np.shape(spikes) != v.shape:
         raise ValueError(f"expected spikes of the shape of v, {v.shape}, got {np.shape(spikes)}")
-    axes = axes or plt.subplots(figsize=(6, 3.4), layout="constrained")[1]
+    own = axes is None
+    axes = axes or plt.subplots(figsize=(7.5, 3.4), layout="constrained")[1]
     time = np.arange(len(v)) * dt
     columns = v.reshape(len(v), -1)
+    count = columns.shape[1]
     for i, column in enumerate(columns.T):
-        (line,) = axes.plot(time, column, label=f"neuron {i}" if columns.shape[1] > 1 else "membrane potential")
+        color, alpha, label = f"C{i}", 1.0, f"neuron {i}" if count > 1 else "membrane potential"
+        if count > 8:
+            color, alpha, label = "C0", 0.5, "_" if i else f"{count} neurons"
+        axes.plot(time, column, color=color, alpha=alpha, linewidth=1.2, label=label)
         if spikes is not None:
             fired = np.asarray(spikes).reshape(columns.shape)[:, i] > 0
-            axes.scatter(time[fired], column[fired], marker="^", color=line.get_color())
+            axes.scatter(time[fired], column[fired], marker="^", s=28, color=color, zorder=3)
     if threshold is not None:
-        axes.axhline(threshold, color="0.5", linestyle="--", linewidth=0.8, label="threshold")
+        axes.axhline(threshold, color="0.3", linestyle="--", linewidth=1.0, label="threshold")
+    if spikes is not None:
+        axes.scatter([], [], marker="^", s=28, color="0.3", label="spike")
     axes.set(xlabel=f"time ({unit})", ylabel="membrane potential")
-    if len(columns.T) <= 8:
-        axes.legend(frameon=False)
+    axes.margins(x=0.02)
+    _legend(axes, own)
     return axes
+
+
+def _legend(axes: Axes, own: bool):
+    """Beside the curves in a figure of ours, where there is room for it; in a given one wherever it fits best."""
+    if own:
+        axes.legend(frameon=False, loc="upper left", bbox_to_anchor=(1.0, 1.0))
+    else:
+        axes.legend(framealpha=0.8, edgecolor="none")
+
+
+def _draw(axes: Axes, curve: Callable, xlim: tuple[float, float], color: str, style: str, label: str):
+    """Draw a curve, broken where it jumps; the jumps are found by bisection."""
+    x = np.linspace(*xlim, 1001, dtype=np.float32)
+    y = np.asarray(curve(x))
+    size = np.abs(np.diff(y))
+    visible = size > 0.01 * np.ptp(y)
+    if visible.any():
+        a, b, ya, yb = x[:-1], x[1:], y[:-1], y[1:]
+        for _ in range(20):
+            middle = (a + b) / 2
+            y_middle = np.asarray(curve(middle))
+            lower = np.abs(y_middle - ya) >= np.abs(yb - y_middle)
+            a, ya = np.where(lower, a, middle), np.where(lower, ya, y_middle)
+            b, yb = np.where(lower, middle, b), np.where(lower, y_middle, yb)
+        (jump,) = np.nonzero(visible & (np.abs(yb - ya) > 0.5 * size))
+        gap = np.full(len(jump), np.nan, np.float32)
+        x = np.insert(x, np.repeat(jump + 1, 3), np.stack([a[jump], gap, b[jump]], -1).ravel())
+        y = np.insert(y, np.repeat(jump + 1, 3), np.stack([ya[jump], gap, yb[jump]], -1).ravel())
+        axes.vlines(a[jump], ya[jump], yb[jump], color=color, linestyle=":", linewidth=0.9)
+    axes.plot(x, y, color=color, linestyle=style, label=label)

@@ -42,12 +42,66 @@ def test_a_surrogate_without_primitive():
     assert (len(left.lines), len(right.lines)) == (1, 2)  # the line at 0, and the gradient
 
 
+def test_both_curves_in_one_axes():
+    axis = plt.subplots()[1]
+    assert plot.surrogate(bs.Sigmoid(), axes=axis) == (axis, axis)
+    primitive, gradient = axis.lines[:2]
+    assert (primitive.get_linestyle(), gradient.get_linestyle()) == ("--", "-")
+    labels = [text.get_text() for text in axis.get_legend().get_texts()]
+    assert labels == ["Sigmoid(alpha=4.0): primitive", "Sigmoid(alpha=4.0): gradient"]
+    assert axis.get_ylabel() == "g(x), g'(x)"
+
+
+@pytest.mark.parametrize(
+    ("f", "primitive", "gradient"),
+    [
+        (bs.LogTailedRelu(0.1), [1], [0]),
+        (bs.LogTailedRelu(1.0, continuous=True), [], []),
+        (bs.PiecewiseLeakyRelu(), [], [-1, 1]),
+        (bs.LeakyRelu(), [], [0]),
+        (bs.InvSquareGrad(), [], []),  # steep, and no jump
+        (bs.Sigmoid(50.0), [], []),
+    ],
+    ids=repr,
+)
+def test_a_curve_is_broken_where_it_jumps_and_only_there(f, primitive, gradient):
+    for axis, curve, jumps in zip(
+        plot.surrogate(f), (f.surrogate_fun, f.surrogate_grad), (primitive, gradient), strict=True
+    ):
+        x, y = axis.lines[0].get_data()
+        gaps = np.flatnonzero(np.isnan(x))
+        np.testing.assert_allclose(x[gaps - 1], jumps, atol=1e-6)
+        np.testing.assert_allclose(x[gaps + 1], jumps, atol=1e-6)
+        drawn = ~np.isnan(x)
+        np.testing.assert_array_equal(y[drawn], curve(x[drawn]))
+        assert (np.diff(x[drawn]) >= 0).all()
+        strokes = [segment[0, 0] for collection in axis.collections for segment in collection.get_segments()]
+        np.testing.assert_allclose(strokes, jumps, atol=1e-6)
+
+
+def test_no_legend_lies_on_a_curve():
+    v = np.sin(np.arange(40))
+    for axes in (plot.surrogate(bs.MultiGaussianGrad(), bs.S2NN())[1], plot.membrane(v, threshold=0.5, spikes=v > 0.5)):
+        axes.figure.canvas.draw()
+        legend, inside = axes.get_legend().get_window_extent(), axes.get_window_extent()
+        assert legend.x0 >= inside.x1
+        assert legend.x1 <= axes.figure.bbox.x1
+        assert inside.width > axes.figure.bbox.width / 4
+
+
 def test_raster_shows_each_spike():
     spikes = np.zeros((5, 3))
     spikes[1, 2] = spikes[4, 0] = 1
     axes = plot.raster(spikes, dt=2.0, unit="ms")
-    assert axes.collections[0].get_offsets().tolist() == [[2.0, 2.0], [8.0, 0.0]]
-    assert axes.get_xlabel() == "time (ms)"
+    strokes = np.array(axes.collections[0].get_segments())
+    np.testing.assert_allclose(strokes, [[[2, 1.6], [2, 2.4]], [[8, -0.4], [8, 0.4]]])
+    assert (axes.get_xlabel(), axes.get_ylabel()) == ("time (ms)", "neuron")
+    assert axes.get_xlim() == (-1, 9)
+
+
+def test_raster_of_nothing():
+    axes = plot.raster(np.zeros((5, 3)))
+    assert len(axes.collections[0].get_segments()) == 0
 
 
 def test_membrane_shows_potential_threshold_and_spikes():
@@ -55,7 +109,20 @@ def test_membrane_shows_potential_threshold_and_spikes():
     axes = plot.membrane(v, threshold=1.0, spikes=v > 1)
     assert axes.lines[0].get_ydata().tolist() == [0.0, 1.5]
     assert axes.collections[0].get_offsets().tolist() == [[1.0, 1.5]]
-    assert [text.get_text() for text in axes.get_legend().get_texts()] == ["neuron 0", "neuron 1", "threshold"]
+    labels = [text.get_text() for text in axes.get_legend().get_texts()]
+    assert labels == ["neuron 0", "neuron 1", "threshold", "spike"]
+    assert (axes.get_xlabel(), axes.get_ylabel()) == ("time (steps)", "membrane potential")
+
+
+def test_membrane_of_many_neurons_has_one_entry_for_all():
+    axes = plot.membrane(np.zeros((3, 20)))
+    assert [text.get_text() for text in axes.get_legend().get_texts()] == ["20 neurons"]
+
+
+def test_given_axes_are_used():
+    axis = plt.subplots()[1]
+    assert plot.raster(np.eye(3), axes=axis) is axis
+    assert plot.membrane(np.zeros(3), axes=axis) is axis
 
 
 def test_bad_input():
@@ -67,3 +134,32 @@ def test_bad_input():
         plot.membrane(np.zeros((2, 3, 4)))
     with pytest.raises(ValueError, match="spikes of the shape of v"):
         plot.membrane(np.zeros(3), spikes=np.zeros(2))
+
+
+def test_the_gallery_shows_every_exported_surrogate(tmp_path):
+    from docs import gallery
+
+    exported = {
+        name
+        for name in bs.__all__
+        if isinstance(getattr(bs, name), type) and issubclass(getattr(bs, name), bs.Surrogate) and name != "Surrogate"
+    }
+    figure = gallery.gallery()
+    panels = {axis.get_title(): axis for axis in figure.axes if axis.axison}
+    assert set(panels) == exported
+    for name, f in gallery.family().items():
+        for line, curve in zip(panels[name].lines, (f.surrogate_fun, f.surrogate_grad), strict=False):
+            x, y = line.get_data()
+            np.testing.assert_array_equal(y, np.where(np.isnan(x), x, curve(x)))
+    assert [text.get_text() for text in figure.legends[0].get_texts()] == ["primitive g(x)", "gradient g'(x)"]
+
+    gallery.save(figure, tmp_path / "gallery.png")
+    for f in (bs.Circ(), 0.5 * bs.Sigmoid(), bs.LogTailedRelu(), bs.LogTailedRelu()):  # and twice the same file
+        path = tmp_path / f"{type(f).__name__}.png"
+        before = path.read_bytes() if path.exists() else None
+        gallery.save(gallery.large(f), path)
+        assert before in (None, path.read_bytes())
+        assert b"atplotlib" not in path.read_bytes()
+
+    assert (gallery.PICTURES / "gallery.png").exists()
+    assert {path.stem for path in (gallery.PICTURES / "surrogates").glob("*.png")} == exported, "run `make gallery`"
