@@ -1,0 +1,59 @@
+"""What brainsurr claims of its speed, a file a claim.
+
+Each has ``run(quick)``, which measures and returns what goes into the JSON; ``marks(result)``, what is held against a
+limit; and ``report(result)``, its table. The last two see the JSON alone.
+"""
+
+import time
+from collections.abc import Callable
+from typing import NamedTuple
+
+import jax
+
+
+class Mark(NamedTuple):
+    """A number that shall not be larger than a limit."""
+
+    what: str
+    limit: float
+    value: float
+    unit: str = ""
+
+    @property
+    def met(self):
+        return self.value <= self.limit
+
+    def __str__(self):
+        value, limit = (f"{number:.3g}{self.unit}" for number in (self.value, self.limit))
+        return f"{self.what}: mark <= {limit}: {value}, {'met' if self.met else 'NOT met'}"
+
+
+def seconds(time):
+    """A median with its quartiles, in a unit in which it can be read."""
+    unit, scale = next(
+        ((unit, scale) for unit, scale in (("s", 1), ("ms", 1e3)) if time["median"] * scale >= 1), ("us", 1e6)
+    )
+    low, high = time["quartiles"]
+    return f"{time['median'] * scale:.3g} {unit} ({low * scale:.3g}-{high * scale:.3g})"
+
+
+def megabytes(size):
+    """Bytes, to be read."""
+    return f"{size / 1e6:,.0f} MB" if size >= 1e7 else f"{size / 1e6:.1f} MB"
+
+
+class Program(NamedTuple):
+    """A compiled function with its arguments: ``call()`` waits for its result."""
+
+    call: Callable
+    costs: dict
+
+
+def compiled(function, *args):
+    """Compile it, apart from its time, and say what that took and what memory it needs beside its arguments."""
+    lowered = jax.jit(function).lower(*args)
+    start = time.perf_counter()
+    program = lowered.compile()
+    took = time.perf_counter() - start
+    temporaries = program.memory_analysis().temp_size_in_bytes
+    return Program(lambda: jax.block_until_ready(program(*args)), {"temporaries": temporaries, "compile_seconds": took})

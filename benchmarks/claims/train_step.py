@@ -1,0 +1,131 @@
+"""A train step costs what its matrix products cost: 700-256-256-20, T = 100, against the products alone."""
+
+import jax
+import jax.numpy as jnp
+import optax
+from flax import nnx
+from tqdm import tqdm
+
+import brainsurr as bs
+from brainsurr.nnx import LI, LIF, SpikingSequential
+
+from .. import measure, results
+from ..peers import task
+from . import Mark, compiled, megabytes, seconds
+
+BLOCK = 10
+FLOOR, BLOCKED_FLOOR = "matrix products alone", "matrix products alone, in blocks"
+
+
+def network(sizes):
+    """Linear and LIF layers in turns, a leaky integrator behind."""
+    layers, rngs = [], nnx.Rngs(0)
+    for w in task.weights(sizes):
+        i, o = w.shape
+        kernel_init = nnx.initializers.constant(w)
+        layers += [nnx.Linear(i, o, use_bias=False, kernel_init=kernel_init, rngs=rngs), LIF(o)]
+    return SpikingSequential([*layers[:-1], LI(sizes[-1])])
+
+
+def train_step(net, logits):
+    """A step of gradient descent on the weights of a network, ``logits(net, xs)`` of which are its output."""
+    graphdef, params = nnx.split(net)
+
+    def step(params, xs, labels):
+        def loss_fn(params):
+            ys = logits(nnx.merge(graphdef, params), xs)
+            return optax.softmax_cross_entropy_with_integer_labels(ys, labels).mean()
+
+        loss, grads = jax.value_and_grad(loss_fn)(params)
+        return jax.tree.map(lambda p, g: p - task.RATE * g, params, grads), loss
+
+    return step, params
+
+
+def products(block_size):
+    """A step of gradient descent through the products alone, at once or in blocks of time."""
+
+    def step(weights, xs, labels):
+        def loss_fn(weights):
+            def multiply(carry, ys):
+                for w in weights:
+                    ys = ys @ w
+                return carry, ys
+
+            ys = bs.unroll(multiply, (), xs, block_size=block_size)[1]
+            return jnp.mean(ys**2)
+
+        loss, grads = jax.value_and_grad(loss_fn)(weights)
+        return jax.tree.map(lambda p, g: p - task.RATE * g, weights, grads), loss
+
+    return step
+
+
+def layer_by_layer(net, xs):
+    return net(net.initialize_carry(xs.shape[1:]), xs)[1].mean(0)
+
+
+def blocks(remat, block_size=None):
+    """The mean of the output over time, in blocks."""
+
+    def logits(net, xs):
+        carry = net.initialize_carry(xs.shape[1:])
+        return bs.unroll(net, carry, xs, block_size=block_size, remat=remat, reduce="mean")[1]
+
+    return logits
+
+
+def run(quick):
+    sizes, steps, batches, rounds = (task.SIZES, task.STEPS, (256, 32), 15)
+    if quick:
+        sizes, steps, batches, rounds = (70, 32, 32, 10), 20, (8, 4), 2
+    net = network(sizes)
+    ways = {"layer by layer": layer_by_layer}
+    ways |= {f"blocks of {BLOCK}, {remat}": blocks(remat, BLOCK) for remat in ("none", "dots", "full")}
+    runs = []
+    with tqdm(total=len(batches) * (2 + len(ways)) * (1 + rounds), desc="train-step") as bar:
+        for batch in batches:
+            xs = jnp.from_dlpack(task.inputs(batch, steps, sizes[0]))
+            labels = jnp.asarray(task.labels(batch, sizes[-1]))
+            weights = [jnp.asarray(w) for w in task.weights(sizes)]
+            programs = {
+                FLOOR: compiled(products(steps), weights, xs, labels),
+                BLOCKED_FLOOR: compiled(products(BLOCK), weights, xs, labels),
+            }
+            for name, logits in ways.items():
+                step, params = train_step(net, logits)
+                programs[name] = compiled(step, params, xs, labels)
+                bar.update()
+            bar.update(2)
+            times = measure.interleaved({name: p.call for name, p in programs.items()}, rounds, each=bar.update)
+            runs += [{"batch": batch, "name": name, "time": times[name], **p.costs} for name, p in programs.items()]
+    return {"network": "-".join(map(str, sizes)), "steps": steps, "runs": runs}
+
+
+def by_name(result):
+    return {(run["batch"], run["name"]): run for run in result["runs"]}
+
+
+def marks(result):
+    runs, batch = by_name(result), result["runs"][0]["batch"]
+
+    def ratio(remat, floor):
+        name = f"blocks of {BLOCK}, {remat}"
+        return runs[batch, name]["time"]["median"] / runs[batch, floor]["time"]["median"]
+
+    return [
+        Mark(f"train step, `{remat}` / matrix products alone, batch {batch}", limit, ratio(remat, FLOOR))
+        for remat, limit in (("dots", 1.0), ("full", 1.1))
+    ]
+
+
+def report(result):
+    runs = by_name(result)
+    rows = []
+    for (batch, name), run in runs.items():
+        floors = [runs[batch, floor]["time"]["median"] for floor in (FLOOR, BLOCKED_FLOOR)]
+        ratios = [f"{run['time']['median'] / floor:.2f}" for floor in floors]
+        memory, compile = megabytes(run["temporaries"]), f"{run['compile_seconds']:.1f} s"
+        rows.append((f"{name}, batch {batch}", seconds(run["time"]), *ratios, memory, compile))
+    header = ("", "train step", "/ products", "/ products in blocks", "temporaries", "compile")
+    return results.table((f"{result['network']}, T = {result['steps']}", *header[1:]), rows)

@@ -1,0 +1,49 @@
+"""brainsurr: blocks of 10 time steps, `remat` as the mode; or layer by layer over all of them."""
+
+import jax
+import jax.numpy as jnp
+import optax
+from flax import nnx
+
+import brainsurr as bs
+from brainsurr.nnx import LI, LIF, SpikingSequential
+
+from . import task
+
+
+def build(mode, batch, steps):
+    layers, rngs = [], nnx.Rngs(0)
+    for w in task.weights():
+        i, o = w.shape
+        layers += [
+            nnx.Linear(i, o, use_bias=False, kernel_init=lambda *_, w=w: jnp.asarray(w), rngs=rngs),
+            LIF(o, decay=task.DECAY, threshold=task.THRESHOLD, spike_fn=bs.Arctan(task.ALPHA)),
+        ]
+    net = SpikingSequential([*layers[:-1], LI(o, decay=task.DECAY)])
+    graphdef, params = nnx.split(net)
+    xs, labels = jnp.from_dlpack(task.inputs(batch, steps)), jnp.asarray(task.labels(batch))
+
+    @jax.jit
+    def train_step(params, xs, labels):
+        def loss_fn(params):
+            net = nnx.merge(graphdef, params)
+            carry = net.initialize_carry(xs.shape[1:])
+            if mode == "layer by layer":
+                logits = net(carry, xs)[1].mean(0)
+            else:
+                logits = bs.unroll(net, carry, xs, block_size=10, remat=mode, reduce="mean")[1]
+            return optax.softmax_cross_entropy_with_integer_labels(logits, labels).mean()
+
+        loss, grads = jax.value_and_grad(loss_fn)(params)
+        return jax.tree.map(lambda p, g: p - task.RATE * g, params, grads), loss
+
+    def step():
+        nonlocal params
+        params, loss = jax.block_until_ready(train_step(params, xs, labels))
+        return float(loss)
+
+    return step
+
+
+if __name__ == "__main__":
+    task.main(build, ["dots", "full", "none", "layer by layer"], ["jax", "flax"])

@@ -1,0 +1,48 @@
+"""jaxpike: `unroll`, layer by layer, and `unroll_checkpointed`, the same in chunks that are recomputed."""
+
+import math
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import jaxpike
+import optax
+
+from . import task
+
+SCALE = 1 / (1 - task.DECAY)  # its neurons take (1 - decay) of their input
+
+
+def build(mode, batch, steps):
+    unroll, tau, layers = getattr(jaxpike, mode), -1 / math.log(task.DECAY), []
+    for w in task.weights():
+        dense = jaxpike.Dense(*w.shape, use_bias=False, key=jax.random.key(0))
+        layers += [
+            eqx.tree_at(lambda dense: dense.weight, dense, jnp.asarray(SCALE * w.T)),
+            jaxpike.LIF(tau, threshold=task.THRESHOLD, surrogate=jaxpike.ATan(task.ALPHA)),
+        ]
+    net = jaxpike.Sequential(*layers[:-1], jaxpike.LeakyIntegrator(tau))
+    trained = jax.tree.map(lambda leaf: eqx.is_array(leaf) and leaf.ndim == 2, net)
+    params, fixed = eqx.partition(net, trained)
+    xs, labels = jnp.from_dlpack(task.inputs(batch, steps)), jnp.asarray(task.labels(batch))
+
+    @jax.jit
+    def train_step(params, xs, labels):
+        def loss_fn(params):
+            logits = unroll(eqx.combine(params, fixed), xs)[0].mean(0)
+            return optax.softmax_cross_entropy_with_integer_labels(logits, labels).mean()
+
+        loss, grads = jax.value_and_grad(loss_fn)(params)
+        return jax.tree.map(lambda p, g: p - SCALE**2 * task.RATE * g, params, grads), loss
+
+    def step():
+        nonlocal params
+        params, loss = jax.block_until_ready(train_step(params, xs, labels))
+        return float(loss)
+
+    return step
+
+
+if __name__ == "__main__":
+    notes = ["takes (1 - decay) of its input: weights and learning rate are scaled to make up for it"]
+    task.main(build, ["unroll", "unroll_checkpointed"], ["jaxpike", "jax", "equinox"], notes)
