@@ -6,6 +6,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
+from ._arrays import is_number
 from ._extras import needs
 
 with needs("train"):
@@ -45,8 +46,8 @@ def project(bounds: Any) -> optax.GradientTransformation:
             # An update may itself be a tree: a Variable of nnx, all that has no bounds.
             return u if interval is None else jax.tree.map(functools.partial(_inside, interval), u, p)
 
-        def is_interval(node):
-            return node is None or isinstance(node, tuple)
+        def is_interval(node):  # a pair of numbers; the layers of an Equinox model may be a tuple as well
+            return node is None or (isinstance(node, tuple) and len(node) == 2 and all(map(is_number, node)))
 
         return jax.tree.map(project_leaf, bounds, updates, params, is_leaf=is_interval), state
 

@@ -68,3 +68,11 @@ def test_nothing_bounded_is_left_alone():
 def test_needs_the_parameters():
     with pytest.raises(ValueError, match=r"project needs the parameters: tx.update\(grads, state, params\)"):
         project({"a": None}).update({"a": 1.0}, optax.EmptyState())
+
+
+def test_a_network_may_be_a_tuple_of_layers():
+    """As it is in Equinox: a tuple is an interval only if it is a pair of numbers."""
+    tx = optax.chain(optax.sgd(1.0), project(({"alpha": (0.0, 1.0)}, {"w": None})))
+    params = ({"alpha": jnp.array(0.5)}, {"w": jnp.array(0.5)})
+    after, _ = step(tx, params, ({"alpha": jnp.array(2.0)}, {"w": jnp.array(2.0)}))
+    assert after == ({"alpha": 0.0}, {"w": -1.5})
