@@ -2,14 +2,18 @@
 PYTHON ?= python3
 VENV := .venv/$(shell $(PYTHON) -c 'import sys; print("%d.%d" % sys.version_info[:2])')
 BIN := $(VENV)/bin
+PEERS := $(dir $(VENV))peers-$(notdir $(VENV))
 
-.PHONY: train test lint format readme docs gallery clean
+.PHONY: train test test-peers lint format readme docs gallery clean
 
 train: $(VENV)/train  ## train a spiking network on handwritten digits
 	$(BIN)/python -m benchmarks.digits
 
 test: $(VENV)/test  ## run every test
 	$(BIN)/python -m pytest -n 2
+
+test-peers: $(PEERS)/peers  ## plug surrogates into the other libraries, each in the newest version that installs here
+	$(PEERS)/bin/python -m pytest -n 2 -m peers tests
 
 lint: $(VENV)/test
 	$(BIN)/ruff check .
@@ -40,4 +44,9 @@ $(VENV)/train: pyproject.toml
 $(VENV)/test: pyproject.toml
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/pip install --quiet --editable '.[test]'
+	touch $@
+
+$(PEERS)/peers: pyproject.toml
+	$(PYTHON) -m venv $(PEERS)
+	$(PEERS)/bin/pip install --quiet --editable '.[test,peers]'
 	touch $@

@@ -1,0 +1,80 @@
+"""What the tests of every peer share: which there are, a small task, and the formula to compare with."""
+
+import importlib
+import importlib.metadata
+import re
+import tomllib
+import warnings
+from pathlib import Path
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from packaging.requirements import Requirement
+
+ROOT = Path(__file__).parent.parent.parent
+
+
+def peers() -> dict[str, Requirement]:
+    """What the extra `peers` of pyproject.toml asks for, by distribution."""
+    extra = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]["peers"]
+    requirements = [Requirement(line) for line in extra]
+    return {r.name: r for r in requirements if r.name != "brainsurr"}
+
+
+def excluded(requirement: Requirement) -> str | None:
+    """Why a peer is not to be had on this Python, or None."""
+    if requirement.marker is None or requirement.marker.evaluate():
+        return None
+    return "needs Python " + re.sub(r'python_version\s*|"', "", str(requirement.marker))
+
+
+def version(distribution: str) -> str | None:
+    try:
+        return importlib.metadata.version(distribution)
+    except importlib.metadata.PackageNotFoundError:
+        return None
+
+
+def load(module: str, distribution: str | None = None):
+    """A module of a peer. Where the peer is not to be had the tests are skipped, and the reason is printed."""
+    requirement = peers()[distribution or module.partition(".")[0]]
+    if reason := excluded(requirement):
+        pytest.skip(f"{requirement.name} {reason}", allow_module_level=True)
+    with warnings.catch_warnings(), jax.numpy_dtype_promotion("standard"), jax.numpy_rank_promotion("allow"):
+        warnings.simplefilter("ignore")  # its own affair
+        return importlib.import_module(module)
+
+
+TIME, BATCH, FEATURES = 20, 8, 4
+
+
+def inputs():
+    """A sequence `[time, batch, features]`, between 0 and 2."""
+    return 2 * jax.random.uniform(jax.random.key(0), (TIME, BATCH, FEATURES))
+
+
+def target():
+    return jax.random.normal(jax.random.key(1), (BATCH, 2))
+
+
+def log_tailed_relu(x, alpha):
+    """The spike, with the derivative of LogTailedRelu in x and alpha, straight through by plain autodiff."""
+    g = jnp.where(x <= 0, alpha * x, jnp.where(x <= 1, x, jnp.log(jnp.where(x <= 1, 1.0, x))))
+    return (x >= 0).astype(x.dtype) + (g - jax.lax.stop_gradient(g))
+
+
+def assert_same(gradients, expected, rtol=1e-5):
+    """Equal to float tolerance, leaf by leaf, and not because there is nothing to compare."""
+    gradients, expected = jax.tree.leaves(gradients), jax.tree.leaves(expected)
+    assert len(gradients) == len(expected) > 0
+    for ours, theirs in zip(gradients, expected, strict=True):
+        assert np.abs(theirs).max() > 0
+        np.testing.assert_allclose(ours, theirs, rtol=rtol, atol=1e-6 * np.abs(theirs).max())
+
+
+def assert_learns(losses):
+    losses = [float(loss) for loss in losses]
+    assert np.isfinite(losses).all()
+    assert min(losses[-3:]) < 0.9 * losses[0], losses

@@ -1,0 +1,81 @@
+import braintools
+import jax
+import jax.numpy as jnp
+from pages import run_page
+from peer import assert_learns, assert_same, inputs, load, log_tailed_relu, target
+
+import brainsurr as bs
+from brainsurr.brainstate import SpikingActivation
+
+state = load("brainpy.state")
+brainstate, u = load("brainstate", "brainpy"), load("brainunit", "brainpy")
+
+
+class Net(brainstate.nn.Module):
+    def __init__(self, spk_fun, spk_reset="soft"):
+        super().__init__()
+        brainstate.random.seed(0)
+        self.input = brainstate.nn.Linear(4, 16)
+        volts = {"V_th": 1.0, "V_reset": 0.0, "V_rest": 0.0, "V_initializer": braintools.init.Constant(0.0)}
+        self.lif = state.LIF(16, R=1.0, tau=5 * u.ms, spk_fun=spk_fun, spk_reset=spk_reset, **volts)
+        self.output = brainstate.nn.Linear(16, 2)
+
+    def update(self, x):
+        return self.output(self.lif(5 * self.input(x)))
+
+
+def loss(net):
+    brainstate.nn.init_all_states(net, 8)
+    with brainstate.environ.context(dt=1.0 * u.ms):
+        return jnp.mean((brainstate.transform.for_loop(net, inputs()).mean(0) - target()) ** 2)
+
+
+def gradients(spk_fun, **options):
+    net = Net(spk_fun, **options)
+    return brainstate.transform.grad(lambda: loss(net), net.states(brainstate.ParamState))()
+
+
+def test_gradient_is_that_of_relu_grad():
+    for reset in ("soft", "hard"):
+        ours, theirs = (gradients(f, spk_reset=reset) for f in (bs.ReluGrad(), braintools.surrogate.ReluGrad()))
+        assert_same(ours, theirs)
+
+
+def test_gradient_is_the_formula():
+    """The neuron calls its spk_fun twice a step: with the last potential for the reset, with the new one to fire."""
+
+    class ByHand(brainstate.nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.alpha = brainstate.nn.Param(jnp.array(0.1))
+
+        def update(self, x):
+            return log_tailed_relu(x, self.alpha.value())
+
+    ours = gradients(SpikingActivation(bs.LogTailedRelu(0.1), learnable="alpha"))
+    assert_same(ours, gradients(ByHand()))
+    assert_same(gradients(bs.LogTailedRelu(0.1)), {k: v for k, v in ours.items() if "alpha" not in k})
+
+
+def test_alpha_is_trained():
+    act = SpikingActivation(bs.LogTailedRelu(0.1), learnable="alpha")
+    net = Net(act)
+    params = net.states(brainstate.ParamState)
+    optimizer = braintools.optim.Adam(3e-2)
+    optimizer.register_trainable_weights(params)
+
+    @brainstate.transform.jit
+    def step():
+        grads, value = brainstate.transform.grad(lambda: loss(net), params, return_value=True)()
+        optimizer.update(grads)
+        return value
+
+    assert_learns([step() for _ in range(15)])
+    assert 0 <= act.surrogate.alpha <= 1
+    assert abs(act.surrogate.alpha - 0.1) > 1e-3
+
+
+def test_page():
+    scope = run_page("brainpy")
+    assert scope["spikes"].shape == (20, 16)
+    assert list(jax.tree.leaves(scope["lif"].states(brainstate.ParamState).to_dict_values())) == [jnp.float32(0.02)]

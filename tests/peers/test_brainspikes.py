@@ -1,0 +1,118 @@
+import braintools
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from peer import assert_learns, assert_same, inputs, load, log_tailed_relu, target
+
+import brainsurr as bs
+from brainsurr.brainstate import SpikingActivation
+
+brainspike = load("brainspike", "brainspikes")
+
+import brainstate  # noqa: E402
+import brainunit as u  # noqa: E402
+from pages import run_page  # noqa: E402
+
+
+@pytest.fixture(autouse=True)
+def _dt():
+    """Its neurons ask for the time step as they are made."""
+    with brainstate.environ.context(dt=1.0 * u.ms):
+        yield
+
+
+class Net(brainstate.nn.Module):
+    """For one example: the neurons have no batch."""
+
+    def __init__(self, spk_fun):
+        super().__init__()
+        brainstate.random.seed(0)
+        self.input = brainstate.nn.Linear(4, 16)
+        self.neuron = brainspike.iaf_psc_delta(16, spk_fun=spk_fun)
+        self.output = brainstate.nn.Linear(16, 2)
+
+    def update(self, i, x):
+        with brainstate.environ.context(t=i * u.ms):
+            return self.output(self.neuron(2000.0 * self.input(x) * u.pA))
+
+
+def loss(net):
+    brainstate.nn.init_all_states(net)
+    ys = brainstate.transform.for_loop(net, jnp.arange(20), inputs()[:, 0])
+    return jnp.mean((ys.mean(0) - target()[0]) ** 2)
+
+
+def gradients(spk_fun):
+    net = Net(spk_fun)
+    return brainstate.transform.grad(lambda: loss(net), net.states(brainstate.ParamState))()
+
+
+def test_gradient_is_that_of_relu_grad():
+    assert_same(gradients(bs.ReluGrad()), gradients(braintools.surrogate.ReluGrad()))
+
+
+def test_gradient_is_the_formula():
+    class ByHand(brainstate.nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.alpha = brainstate.nn.Param(jnp.array(0.1))
+
+        def update(self, x):
+            x = u.get_mantissa(x)
+            return log_tailed_relu(x, self.alpha.value())
+
+    ours = gradients(SpikingActivation(bs.LogTailedRelu(0.1), learnable="alpha"))
+    assert_same(ours, gradients(ByHand()))
+    assert_same(gradients(bs.LogTailedRelu(0.1)), {k: v for k, v in ours.items() if "alpha" not in k})
+
+
+def test_alpha_is_trained():
+    act = SpikingActivation(bs.LogTailedRelu(0.1), learnable="alpha")
+    net = Net(act)
+    params = net.states(brainstate.ParamState)
+    optimizer = braintools.optim.Adam(1e-2)
+    optimizer.register_trainable_weights(params)
+
+    @brainstate.transform.jit
+    def step():
+        grads, value = brainstate.transform.grad(lambda: loss(net), params, return_value=True)()
+        optimizer.update(grads)
+        return value
+
+    assert_learns([step() for _ in range(10)])
+    assert 0 <= act.surrogate.alpha <= 1
+    assert abs(act.surrogate.alpha - 0.1) > 1e-3
+
+
+@pytest.mark.parametrize(
+    ("ours", "theirs"),
+    [
+        (bs.Sigmoid(4.0), braintools.surrogate.Sigmoid(4.0)),
+        (bs.LogTailedRelu(0.1), braintools.surrogate.LogTailedRelu(0.1)),
+    ],
+    ids=["sigmoid", "log-tailed relu"],
+)
+@pytest.mark.parametrize("spikes", ["hard", "relaxed"])
+def test_kernel_of_its_next_release(ours, theirs, spikes):
+    """Private in 0.2.0. Its relaxed mode, whose gradients can be checked by differences, asks for `surrogate_fun`."""
+    network = load("brainspike._kernel.network", "brainspikes")
+    lif = load("brainspike._kernel.models.lif", "brainspikes")
+
+    def response(surrogate):
+        net = network.Network(dt=0.1 * u.ms)
+        net.add(lif.LIF, 2, name="h", surrogate=surrogate)
+        program = net.compile().program(spikes=spikes)
+        state = program.init_state()
+
+        def emitted(drive):
+            external = {"h": {"delta": drive * u.mV}}
+            return program.step(program.read_params(), state, 0, jnp.uint32(0), external)[1][0]["spike"].sum()
+
+        return jax.value_and_grad(emitted)(1.2)
+
+    np.testing.assert_allclose(response(ours), response(theirs), rtol=1e-5)
+
+
+def test_page():
+    assert run_page("brainspikes")["spikes"].shape == (20, 16)

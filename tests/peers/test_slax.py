@@ -1,0 +1,71 @@
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+from flax import linen as nn
+from pages import run_page
+from peer import assert_learns, assert_same, inputs, load, log_tailed_relu, target
+
+import brainsurr as bs
+from brainsurr.linen import SpikingActivation, bounds
+from brainsurr.optim import project
+
+slax = load("slax")
+
+
+def network(spike_fn):
+    return nn.Sequential([nn.Dense(16), nn.RNN(slax.LIF(spike_fn=spike_fn), time_major=True), nn.Dense(2)])
+
+
+def loss(params, net):
+    return jnp.mean((net.apply({"params": params}, inputs()).mean(0) - target()) ** 2)
+
+
+def start(net):
+    return net.init(jax.random.key(3), inputs())["params"]
+
+
+def gradients(spike_fn):
+    net = network(spike_fn)
+    return jax.grad(loss)(start(net), net)
+
+
+def test_gradient_is_that_of_fast_sigmoid():
+    assert_same(gradients(bs.InvSquareGrad(25.0)), gradients(slax.fast_sigmoid(25)))
+
+
+def test_gradient_is_that_of_atan():
+    assert_same(gradients(bs.Arctan(2.0)), gradients(slax.atan(2.0)))
+
+
+def test_gradient_is_the_formula():
+    class ByHand(nn.Module):
+        @nn.compact
+        def __call__(self, x):
+            return log_tailed_relu(x, self.param("alpha", lambda key: jnp.array(0.1)))
+
+    ours = gradients(SpikingActivation(bs.LogTailedRelu(0.1), learnable="alpha"))
+    assert_same(ours, gradients(ByHand()))
+    assert_same(gradients(bs.LogTailedRelu(0.1)), {k: v for k, v in ours.items() if k != "layers_1"})
+
+
+def test_alpha_is_trained():
+    net = network(SpikingActivation(bs.LogTailedRelu(0.1), learnable="alpha"))
+    params, losses = start(net), []
+    tx = optax.chain(optax.adam(1e-2), project(bounds(net, inputs())))
+    state, step = tx.init(params), jax.jit(lambda params: jax.value_and_grad(loss)(params, net))
+    for _ in range(10):
+        value, grads = step(params)
+        updates, state = tx.update(grads, state, params)
+        params = optax.apply_updates(params, updates)
+        losses.append(value)
+    assert_learns(losses)
+    (alpha,) = jax.tree.leaves(params["layers_1"])
+    assert 0 <= alpha <= 1
+    assert abs(alpha - np.float32(0.1)) > 1e-3
+
+
+def test_page():
+    scope = run_page("slax")
+    assert scope["ys"].shape == (20, 8, 2)
+    assert [float(alpha) for alpha in jax.tree.leaves(scope["params"]["layers_1"])] == [np.float32(0.02)]
