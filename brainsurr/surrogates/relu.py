@@ -37,8 +37,8 @@ class LogTailedRelu(Surrogate):
 
     Note:
       :math:`\mathrm{d}/\mathrm{d}\alpha` is that of the primitive, :math:`\min(x, 0)`: see
-      :func:`brainsurr.spike`. It pushes :math:`\alpha` to one end or the other rather than to a good value, so
-      train it within bounds (the default of the layers) and from a small start.
+      :func:`brainsurr.spike`. It is not the way to the :math:`\alpha` that trains best, and nothing stops it: train
+      :math:`\alpha` within bounds (the default of the layers) and from a small start.
 
     References:
       Cai, He, Sun, Vasconcelos 2017, "Deep Learning with Low Precision by Half-wave Gaussian Quantization"

@@ -1,0 +1,54 @@
+"""What alpha does to a silent layer: with 0 it gets exactly no gradient and stays silent, with 0.1 it recovers."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+from flax import nnx
+
+import brainsurr as bs
+from brainsurr.nnx import LI, LIF, SpikingSequential
+
+pytestmark = pytest.mark.usefixtures("lenient")
+
+
+def train(spike_fn, steps=200):
+    """The first layer's gradient before training, and its firing rate after, from weights too small to fire."""
+    rngs = nnx.Rngs(0)
+    lif = LIF(16, spike_fn=spike_fn)
+    net = SpikingSequential([nnx.Linear(3, 16, rngs=rngs), lif, nnx.Linear(16, 1, rngs=rngs), LI(1)])
+    net.layers[0].kernel[...] *= 1e-3
+    xs = jax.random.uniform(jax.random.key(0), (20, 8, 3))
+    optimizer = nnx.Optimizer(net, optax.adam(1e-2), wrt=nnx.Param)
+
+    def loss_fn(net):
+        return jnp.mean((net(net.initialize_carry((8, 3)), xs)[1] - 1) ** 2)
+
+    @nnx.jit
+    def step(net, optimizer):
+        grads = nnx.grad(loss_fn)(net)
+        optimizer.update(net, grads)
+        return grads["layers"][0]["kernel"][...]
+
+    first = step(net, optimizer)
+    for _ in range(steps):
+        step(net, optimizer)
+    _, spikes = lif(lif.initialize_carry((8, 16)), net.layers[0](xs))
+    return np.asarray(first), float(spikes.mean())
+
+
+def test_alpha_zero_gets_exactly_no_gradient_and_stays_silent():
+    gradient, rate = train(bs.LogTailedRelu())
+    np.testing.assert_array_equal(gradient, 0)
+    assert rate == 0
+
+
+def test_a_small_alpha_recovers():
+    gradient, rate = train(bs.LogTailedRelu(0.1))
+    assert np.abs(gradient).max() > 0
+    assert rate > 0.01
+
+
+def test_the_layers_recover_by_default():
+    assert LIF(1).spike_fn.surrogate == bs.LogTailedRelu(alpha=0.1)
