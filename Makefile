@@ -13,7 +13,7 @@ test: $(VENV)/test  ## run every test
 	$(BIN)/python -m pytest -n 2
 
 test-peers: $(PEERS)/peers  ## plug surrogates into the other libraries, each in the newest version that installs here
-	$(PEERS)/bin/python -m pytest -n 2 -m peers tests
+	$(PEERS)/bin/python -m pytest -n 2 -m peers tests/peers tests/test_equivalents_peers.py
 
 lint: $(VENV)/test
 	$(BIN)/ruff check .

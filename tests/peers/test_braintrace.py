@@ -130,7 +130,7 @@ def test_alpha_is_trained():
         optimizer.update(grads)
         return jnp.mean(losses)
 
-    assert_learns([step() for _ in range(15)])
+    assert_learns([step() for _ in range(15)], to=0.95 if OLD else 0.9)
     assert 0 <= act.surrogate.alpha <= 1
     assert abs(act.surrogate.alpha - 0.1) > 1e-3
 
