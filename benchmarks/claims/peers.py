@@ -93,7 +93,8 @@ def run(quick):
             pythons[name] = sys.executable if quick else environment(name, peer)
         except RuntimeError as error:
             missing[name] = str(error)
-    turns = [(batch, name, mode) for batch in batches for name in pythons for mode in PEERS[name].modes]
+    modes = {name: PEERS[name].modes[: 2 if quick else None] for name in pythons}
+    turns = [(batch, name, mode) for batch in batches for name in pythons for mode in modes[name]]
     with tqdm(total=rounds * len(turns), desc="peers") as bar:
         for _ in range(rounds):
             for batch, name, mode in turns:
@@ -115,7 +116,7 @@ def run(quick):
 def _merged(several):
     """Rounds of one peer as one: all its times, the median of what each process has once."""
     first, *_ = several
-    once = ("first_step", "peak_memory", "memory_after_import")
+    once = ("first_step", "peak_memory", "memory_after_import", "memory_before_training")
     return {
         "time": measure.summary([second for answer in several for second in answer["seconds"]]),
         **{key: statistics.median(answer[key] for answer in several) for key in once},
@@ -146,19 +147,19 @@ def marks(result):
 def report(result):
     rows = []
     for run in result["runs"]:
-        beyond = run["peak_memory"] - run["memory_after_import"]
+        package, version = next(iter(run["versions"].items()))
+        name = run["name"] if run["name"] in (OURS, FLOOR) else f"{package} {version}"
         rows.append(
             (
-                f"{run['name']} {run['versions'].get(run['name'], '')}".strip()
-                + f", {run['mode']}, batch {run['batch']}",
+                f"{name}, {run['mode']}, batch {run['batch']}",
                 seconds(run["time"]),
                 megabytes(run["peak_memory"]),
-                megabytes(beyond),
+                megabytes(run["memory_before_training"]),
                 f"{run['first_step']:.1f} s",
                 " ".join(f"{run['losses'][i]:.4f}" for i in (0, 2)),
             )
         )
-    header = ("train step", "peak memory", "beyond import", "first step", "loss of steps 1, 3")
+    header = ("train step", "peak memory", "before training", "first step", "loss of steps 1, 3")
     text = results.table((result["network"], *header), rows)
     notes = {f"{run['name']}: {note}" for run in result["runs"] for note in run["notes"]}
     notes |= {f"{name}: not measured, {why}" for name, why in result["missing"].items()}

@@ -6,7 +6,7 @@ import optax
 from flax import nnx
 
 import brainsurr as bs
-from brainsurr.nnx import LI, LIF, SpikingSequential
+from brainsurr.nnx import LI, LIF, SpikingSequential, unroll
 
 from . import task
 
@@ -31,7 +31,7 @@ def build(mode, batch, steps):
             if mode == "layer by layer":
                 logits = net(carry, xs)[1].mean(0)
             else:
-                logits = bs.unroll(net, carry, xs, block_size=10, remat=mode, reduce="mean")[1]
+                logits = unroll(net, carry, xs, block_size=10, remat=mode, reduce="mean")[1]
             return optax.softmax_cross_entropy_with_integer_labels(logits, labels).mean()
 
         loss, grads = jax.value_and_grad(loss_fn)(params)

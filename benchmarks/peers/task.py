@@ -67,6 +67,7 @@ def main(build, modes, packages, notes=()):
     args = parser.parse_args()
     imported = measure.peak_memory()
     step = build(args.mode, args.batch, args.steps)
+    built = measure.peak_memory()
     seconds, losses = [], []
     while len(seconds) < 2 or (len(seconds) < 2 + args.rounds and sum(seconds[1:]) < args.patience):
         start = time.perf_counter()
@@ -77,6 +78,7 @@ def main(build, modes, packages, notes=()):
         "seconds": seconds[2:] or seconds[1:],
         "peak_memory": measure.peak_memory(),
         "memory_after_import": imported,
+        "memory_before_training": built,
         "losses": losses,
         "notes": list(notes),
         "python": platform.python_version(),

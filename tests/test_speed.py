@@ -1,0 +1,142 @@
+"""The benchmarks of speed run, say where their numbers came from, and show nothing but what is in their files."""
+
+import json
+import os
+import subprocess
+import sys
+
+import pytest
+
+from benchmarks import claims, measure, speed
+
+pytestmark = pytest.mark.usefixtures("lenient")
+
+
+@pytest.fixture(scope="module")
+def out(tmp_path_factory):
+    """Every claim, quickly, as a user would start it."""
+    out = tmp_path_factory.mktemp("speed")
+    command = [sys.executable, "-m", "benchmarks.speed", "--quick", "--out", str(out)]
+    run = subprocess.run(command, capture_output=True, text=True, check=True, env=os.environ | {"XLA_FLAGS": ""})
+    (out / "stdout").write_text(run.stdout)
+    return out
+
+
+@pytest.fixture(params=speed.CLAIMS)
+def claim(request, out):
+    return request.param, json.loads((out / f"{request.param}.json").read_text())
+
+
+def test_result_says_where_it_came_from(claim):
+    name, result = claim
+    assert {"versions", "device", "commit", "python", "quick"} <= set(result)
+    assert (result["claim"], result["quick"]) == (name, True)
+
+
+def times(result):
+    return result["times"].values() if "times" in result else [run["time"] for run in result["runs"]]
+
+
+def test_times_have_a_spread(claim):
+    assert times(claim[1])
+    for time in times(claim[1]):
+        low, high = time["quartiles"]
+        assert 0 < low <= time["median"] <= high
+        assert time["rounds"] >= 2
+
+
+def test_tables_and_marks_are_those_of_the_file(claim, out):
+    name, result = claim
+    stdout = (out / "stdout").read_text()
+    assert speed.show(name, result) in stdout
+    rows = [line for line in speed.show(name, result).splitlines() if line.startswith("|")]
+    assert len({len(row) for row in rows}) == 1, "columns align"
+    for mark in speed.CLAIMS[name].marks(result):
+        assert mark.value > 0
+        assert f"mark <= {mark.limit:.3g}{mark.unit}: " in stdout
+        assert str(mark).endswith(", met" if mark.value <= mark.limit else ", NOT met")
+
+
+def test_every_claim_has_a_mark_but_peers_without_peers(claim):
+    name, result = claim
+    assert bool(speed.CLAIMS[name].marks(result)) == (name != "peers")
+
+
+def test_shown_again_from_the_files(out, capsys):
+    shown = (out / "stdout").read_text()
+    speed.main(["--show", "--out", str(out)])
+    assert capsys.readouterr().out == shown
+
+
+def test_another_number_in_the_file_is_another_in_the_tables(out):
+    result = json.loads((out / "train-step.json").read_text())
+    before = speed.show("train-step", result)
+    result["runs"][0]["time"]["median"] *= 1000
+    assert speed.show("train-step", result) != before
+    assert speed.CLAIMS["train-step"].marks(result)[0].met
+
+
+def test_pictures(out):
+    for name in ("long", "activation"):
+        assert (out / f"{name}.png").read_bytes()[:8] == b"\x89PNG\r\n\x1a\n"
+
+
+def test_readme_part_has_every_mark(out):
+    part = speed.part(out)
+    for name, module in speed.CLAIMS.items():
+        for mark in module.marks(json.loads((out / f"{name}.json").read_text())):
+            assert f"| {mark.what} " in part
+
+
+def test_long_runs_need_less_memory_in_blocks(out):
+    runs = json.loads((out / "long.json").read_text())["runs"]
+    memory = {run["name"]: run["temporaries"] for run in runs if run["steps"] == 64}
+    assert memory["blocks of sqrt(T), full"] < 0.5 * memory["scan over steps"] < memory["layer by layer"]
+
+
+def test_brainsurr_trains_the_same_in_both_modes(out):
+    runs = json.loads((out / "peers.json").read_text())["runs"]
+    losses = [run["losses"] for run in runs if run["name"] == "brainsurr"]
+    assert len(losses) == 2
+    for several in losses:
+        assert several == pytest.approx(losses[0], rel=1e-4)
+        assert several[-1] < several[0]
+
+
+def test_marks():
+    mark = claims.Mark("a / b", 1.1, 0.934)
+    assert str(mark) == "a / b: mark <= 1.1: 0.934, met"
+    assert str(mark._replace(value=1.2)) == "a / b: mark <= 1.1: 1.2, NOT met"
+    assert str(claims.Mark("import", 60, 38.25, " ms")) == "import: mark <= 60 ms: 38.2 ms, met"
+
+
+def test_units():
+    assert claims.seconds(measure.summary([0.5, 0.25, 0.75])) == "500 ms (375-625)"
+    assert claims.seconds(measure.summary([2e-5])) == "20 us (20-20)"
+    assert [claims.megabytes(size) for size in (1_234_567, 2_345_678_900)] == ["1.2 MB", "2,346 MB"]
+
+
+def test_functions_take_turns():
+    called = []
+    times = measure.interleaved({name: lambda name=name: called.append(name) for name in "ab"}, rounds=2, calls=3)
+    assert "".join(called) == "ab" + 2 * "aaabbb"
+    assert {name: time["rounds"] for name, time in times.items()} == {"a": 2, "b": 2}
+
+
+def test_a_peer_that_cannot_be_installed_is_named():
+    nowhere = speed.peers.Peer(("nothing",), ("0.1",), ("loop",))
+    with pytest.raises(RuntimeError, match=r"needs python0\.1, which is not here"):
+        speed.peers.environment("nowhere", nowhere)
+    result = {"network": "1-1", "missing": {"nowhere": "needs python0.1, which is not here"}, "runs": []}
+    assert "- nowhere: not measured, needs python0.1, which is not here" in speed.peers.report(result)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"), [(["speed"], "'speed' is not one of train-step, long"), (["--nonsense"], "unrecognized")]
+)
+def test_bad_arguments_get_one_line(arguments, message, capsys):
+    with pytest.raises(SystemExit):
+        speed.parse(arguments)
+    error = capsys.readouterr().err.split("python -m benchmarks.speed: error: ")[1]
+    assert message in error
+    assert len(error.strip().splitlines()) == 1
