@@ -4,7 +4,7 @@ VENV := .venv/$(shell $(PYTHON) -c 'import sys; print("%d.%d" % sys.version_info
 BIN := $(VENV)/bin
 PEERS := $(dir $(VENV))peers-$(notdir $(VENV))
 
-.PHONY: train test test-peers lint format readme docs gallery clean
+.PHONY: train test test-peers bench lint format readme docs gallery clean
 
 train: $(VENV)/train  ## train a spiking network on handwritten digits
 	$(BIN)/python -m benchmarks.digits
@@ -14,6 +14,10 @@ test: $(VENV)/test  ## run every test
 
 test-peers: $(PEERS)/peers  ## plug surrogates into the other libraries, each in the newest version that installs here
 	$(PEERS)/bin/python -m pytest -n 2 -m peers tests/peers tests/test_equivalents_peers.py
+
+bench: $(VENV)/test  ## measure every claim about speed, the peers' included, and write the README's numbers
+	$(BIN)/python -m benchmarks.speed --out benchmarks/results/speed
+	$(BIN)/python -m benchmarks.readme
 
 lint: $(VENV)/test
 	$(BIN)/ruff check .
