@@ -19,6 +19,15 @@ bench: $(VENV)/test  ## measure every claim about speed, the peers' included, an
 	$(BIN)/python -m benchmarks.speed --out benchmarks/results/speed
 	$(BIN)/python -m benchmarks.readme
 
+test-floor: .venv/floor/floor  ## run every test on the oldest versions that pyproject.toml allows
+	.venv/floor/bin/python -m pytest -n 2 -W ignore::DeprecationWarning  # of old libraries about their newer neighbours
+
+.venv/floor/floor: pyproject.toml tests/floor.py
+	$(PYTHON) -m venv .venv/floor
+	$(PYTHON) tests/floor.py > .venv/floor/constraints.txt
+	.venv/floor/bin/pip install --quiet --editable '.[test]' --constraint .venv/floor/constraints.txt
+	touch $@
+
 lint: $(VENV)/test
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .

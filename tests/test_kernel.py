@@ -436,7 +436,7 @@ def test_explicit_sharding():
         (object(), "got object"),
         (np.array([object()]), "expected x to be a real array"),
     ],
-    ids=repr,
+    ids=lambda value: value if isinstance(value, str) else type(value).__name__,
 )
 def test_bad_x(x, message):
     with pytest.raises(TypeError, match=message):
