@@ -4,7 +4,7 @@ import json
 import re
 from pathlib import Path
 
-from . import digits
+from . import digits, speed
 
 ROOT = Path(__file__).parent.parent
 RESULTS = ROOT / "benchmarks/results"
@@ -18,7 +18,10 @@ def parts():
         f"{result['seconds']:.0f} s on {result['device']}; Python {result['python']}, jax {versions['jax']}, "
         f"flax {versions['flax']}."
     )
-    return {"digits": f"{digits.report(result).strip()}\n\n{where}"}
+    found = {"digits": f"{digits.report(result).strip()}\n\n{where}"}
+    if all((RESULTS / f"speed/{claim}.json").exists() for claim in speed.CLAIMS):  # written by `make bench`
+        found["speed"] = speed.part(RESULTS / "speed")
+    return found
 
 
 def rendered(text):

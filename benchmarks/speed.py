@@ -49,17 +49,19 @@ def main(argv=None):
 
 
 def part(folder):
-    """The README's part: every mark, then the tables that show them; from the JSON alone."""
+    """The README's part: every mark, then the tables at the first batch and the picture; from the JSON alone."""
     found = {name: json.loads((folder / f"{name}.json").read_text()) for name in CLAIMS}
     marks = [mark for name, result in found.items() for mark in CLAIMS[name].marks(result)]
     rows = [(m.what, f"{m.limit:.3g}{m.unit}", f"{m.value:.3g}{m.unit}", "yes" if m.met else "**no**") for m in marks]
     texts = [results.table(("what", "at most", "measured", "met"), rows)]
     for name in ("train-step", "peers", "long"):
-        texts.append(f"{CLAIMS[name].__doc__.splitlines()[0]}\n\n{CLAIMS[name].report(found[name])}")
-    first = found["train-step"]
-    versions = first["versions"]
-    where = f"{first['device']}; Python {first['python']}, jax {versions['jax']}, flax {versions['flax']}"
-    texts.append(f"Medians, quartiles in brackets, on {where}.")
+        result = found[name]
+        runs = [run for run in result["runs"] if run.get("batch") == result["runs"][0].get("batch")]
+        texts.append(f"{CLAIMS[name].__doc__.splitlines()[0]}\n\n{CLAIMS[name].report({**result, 'runs': runs})}")
+    versions = found["train-step"]["versions"]
+    where = f"{found['train-step']['device']}; Python {found['train-step']['python']}, jax {versions['jax']}"
+    texts.append(f"Medians, with quartiles in brackets, on {where}, flax {versions['flax']}.")
+    texts.append("![memory and time over T](benchmarks/results/speed/long.png)")
     return "\n\n".join(texts)
 
 

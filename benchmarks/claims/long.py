@@ -41,7 +41,7 @@ def run(quick):
     labels = jnp.asarray(task.labels(BATCH, SIZES[-1]))
     with tqdm(total=len(lengths) * len(ways) * (1 + rounds), desc="long") as bar:
         for steps in lengths:
-            xs, programs = jnp.from_dlpack(task.inputs(BATCH, steps, SIZES[0])), {}
+            xs, programs = jax.device_put(task.inputs(BATCH, steps, SIZES[0])), {}
             for name, logits in ways.items():
                 step, params = train_step(net, logits)
                 programs[name] = compiled(step, params, xs, labels)

@@ -85,7 +85,7 @@ def run(quick):
     runs = []
     with tqdm(total=len(batches) * (2 + len(ways)) * (1 + rounds), desc="train-step") as bar:
         for batch in batches:
-            xs = jnp.from_dlpack(task.inputs(batch, steps, sizes[0]))
+            xs = jax.device_put(task.inputs(batch, steps, sizes[0]))
             labels = jnp.asarray(task.labels(batch, sizes[-1]))
             weights = [jnp.asarray(w) for w in task.weights(sizes)]
             programs = {

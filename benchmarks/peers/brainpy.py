@@ -39,7 +39,7 @@ def build(mode, batch, steps):
     brainstate.environ.set(dt=1.0)
     net, loop = Net(task.weights()), getattr(brainstate.transform, mode)
     params = net.states(brainstate.ParamState)
-    xs, labels = jnp.from_dlpack(task.inputs(batch, steps)), jnp.asarray(task.labels(batch))
+    xs, labels = jax.device_put(task.inputs(batch, steps)), jnp.asarray(task.labels(batch))
 
     @brainstate.transform.jit
     def train_step(xs, labels):

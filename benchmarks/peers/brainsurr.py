@@ -21,7 +21,7 @@ def build(mode, batch, steps):
         ]
     net = SpikingSequential([*layers[:-1], LI(o, decay=task.DECAY)])
     graphdef, params = nnx.split(net)
-    xs, labels = jnp.from_dlpack(task.inputs(batch, steps)), jnp.asarray(task.labels(batch))
+    xs, labels = jax.device_put(task.inputs(batch, steps)), jnp.asarray(task.labels(batch))
 
     @jax.jit
     def train_step(params, xs, labels):

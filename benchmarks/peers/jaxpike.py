@@ -24,7 +24,7 @@ def build(mode, batch, steps):
     net = jaxpike.Sequential(*layers[:-1], jaxpike.LeakyIntegrator(tau))
     trained = jax.tree.map(lambda leaf: eqx.is_array(leaf) and leaf.ndim == 2, net)
     params, fixed = eqx.partition(net, trained)
-    xs, labels = jnp.from_dlpack(task.inputs(batch, steps)), jnp.asarray(task.labels(batch))
+    xs, labels = jax.device_put(task.inputs(batch, steps)), jnp.asarray(task.labels(batch))
 
     @jax.jit
     def train_step(params, xs, labels):

@@ -7,7 +7,7 @@ from . import task
 
 
 def build(mode, batch, steps):
-    params, xs = [jnp.asarray(w) for w in task.weights()], jnp.from_dlpack(task.inputs(batch, steps))
+    params, xs = [jnp.asarray(w) for w in task.weights()], jax.device_put(task.inputs(batch, steps))
 
     @jax.jit
     def train_step(params, xs):

@@ -27,7 +27,7 @@ def build(mode, batch, steps):
             return sparx.nn.LI(**clock)(xs)
 
     net = Net()
-    xs, labels = jnp.from_dlpack(task.inputs(batch, steps)), jnp.asarray(task.labels(batch))
+    xs, labels = jax.device_put(task.inputs(batch, steps)), jnp.asarray(task.labels(batch))
     params = net.init(jax.random.key(0), xs[:1])
 
     @jax.jit

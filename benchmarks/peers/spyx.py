@@ -20,7 +20,7 @@ def build(mode, batch, steps):
         ]
     net = spyx.nn.Sequential(*layers[:-1], spyx.nn.LI((o,), beta=task.DECAY, rngs=rngs))
     graphdef, params, decays = nnx.split(net, lambda path, _: path[-1] == "kernel", ...)
-    xs, labels = jnp.from_dlpack(task.inputs(batch, steps)), jnp.asarray(task.labels(batch))
+    xs, labels = jax.device_put(task.inputs(batch, steps)), jnp.asarray(task.labels(batch))
 
     @jax.jit
     def train_step(params, xs, labels):

@@ -31,7 +31,7 @@ def weights(sizes=SIZES):
 def inputs(batch, steps, features=SIZES[0]):
     """Spikes ``[time, batch, features]`` of which 5 % are 1.
 
-    Aligned as XLA wants its arrays, so that ``jnp.from_dlpack``, like ``torch.from_numpy``, makes no copy, and made a
+    Aligned as XLA wants its arrays, so that ``jax.device_put``, like ``torch.from_numpy``, makes no copy, and made a
     step at a time: neither may be what a process needs most memory for.
     """
     size = 4 * steps * batch * features
