@@ -10,7 +10,7 @@ import brainsurr as bs
 from brainsurr.optim import project
 
 jaxpike = load("jaxpike")
-eqx = pytest.importorskip("equinox")
+eqx = load("equinox", "jaxpike")
 
 
 def network(surrogate):
