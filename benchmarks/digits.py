@@ -2,122 +2,37 @@
 
 ``python -m benchmarks.digits`` trains on scikit-learn's 1,797 images of 8 x 8 pixels and writes the result and
 three pictures to ``runs/digits``. Of its two spiking networks the second trains ``--learnable`` parameters of the
-surrogate with the weights. All see the same noisy, shifted images over 8 time steps, in the same order.
+surrogate with the weights. All see the same noisy, shifted images over 8 time steps, in the same order, and every
+``--framework`` starts from the same weights. The network and its loop are in ``digits_nnx.py`` and its siblings.
 """
 
 import argparse
+import importlib
 import time
-from functools import partial
 from pathlib import Path
-from types import SimpleNamespace
 
 import jax
-import jax.numpy as jnp
-import matplotlib
+import matplotlib.pyplot as plt
 import numpy as np
-import optax
-from flax import nnx
-from sklearn.datasets import load_digits
-from sklearn.model_selection import train_test_split
 from tqdm import tqdm
 
 import brainsurr as bs
 from brainsurr import plot
-from brainsurr.nnx import LI, LIF, SpikingActivation, SpikingSequential, bounds
-from brainsurr.optim import project
+from brainsurr.nnx import SpikingActivation
 
+from . import digits_task as task
 from . import results
 
-WIDTH, STEPS, BATCH = 256, 8, 128
-DROPOUT, NOISE, SHIFTED = 0.3, 0.1, 0.25
 
-
-def load():
-    """Training and test images in [0, 1], 75 % and 25 % of each digit, and their labels."""
-    images, labels = load_digits(return_X_y=True)
-    split = train_test_split(images / 16, labels, test_size=0.25, stratify=labels, random_state=0)
-    names = ("train_images", "test_images", "train_labels", "test_labels")
-    return SimpleNamespace(**{name: jnp.asarray(part) for name, part in zip(names, split, strict=True)})
-
-
-def network(rngs, spike_fn=None):
-    """64-256-256-10: LIF layers with ``spike_fn()`` as their threshold function, or ReLU without one."""
-
-    def neurons():
-        return jax.nn.relu if spike_fn is None else LIF(WIDTH, decay=0.9, spike_fn=spike_fn())
-
-    def hidden(features):
-        return [nnx.Linear(features, WIDTH, rngs=rngs), neurons(), nnx.Dropout(DROPOUT, rngs=rngs)]
-
-    readout = [nnx.Linear(WIDTH, 10, rngs=rngs)]
-    return SpikingSequential([*hidden(64), *hidden(WIDTH), *readout, *([LI(10, decay=0.9)] if spike_fn else [])])
-
-
-def logits(net, xs):
-    """The output averaged over time, for inputs ``[time, batch, 64]``."""
-    _, ys = net(net.initialize_carry(xs.shape[1:]), xs)
-    return ys.mean(0)
-
-
-def augment(key, images):
-    """A quarter of the images moved by a pixel, shown for 8 steps with noise: ``[time, batch, 64]``."""
-    keys = jax.random.split(key, 3)
-    moved = jax.random.bernoulli(keys[0], SHIFTED, (len(images), 1))
-    corner = jnp.where(moved, jax.random.randint(keys[1], (len(images), 2), 0, 3), 1)
-    padded = jnp.pad(images.reshape(-1, 8, 8), ((0, 0), (1, 1), (1, 1)))
-    images = jax.vmap(lambda image, at: jax.lax.dynamic_slice(image, at, (8, 8)))(padded, corner).reshape(-1, 64)
-    return images + NOISE * jax.random.normal(keys[2], (STEPS, *images.shape))
-
-
-@nnx.jit
-def train_epoch(net, optimizer, images, labels, keys):
-    """One pass over ``[batches, batch, ...]``; the mean loss."""
-
-    @nnx.scan(in_axes=(nnx.Carry, 0, 0, 0), out_axes=(nnx.Carry, 0))
-    def step(carry, images, labels, key):
-        net, optimizer = carry
-        xs = augment(key, images)
-
-        def loss_fn(net):
-            return optax.softmax_cross_entropy_with_integer_labels(logits(net, xs), labels).mean()
-
-        loss, grads = nnx.value_and_grad(loss_fn)(net)
-        optimizer.update(net, grads)
-        return (net, optimizer), loss
-
-    return step((net, optimizer), images, labels, keys)[1].mean()
-
-
-@nnx.jit
-def evaluate(net, images, labels):
-    """Accuracy without noise, and the spikes ``[time, batch, neurons]`` of each LIF layer."""
-    xs, spikes = jnp.broadcast_to(images, (STEPS, *images.shape)), []
-    for layer, carry in zip(net.layers, net.initialize_carry(images.shape), strict=True):
-        xs = layer(xs) if carry is None else layer(carry, xs)[1]
-        if isinstance(layer, LIF):
-            spikes.append(xs)
-    return (xs.mean(0).argmax(-1) == labels).mean(), spikes
-
-
-def optimiser(net, steps):
-    """AdamW on a cosine schedule; trained parameters of the surrogate stay inside their bounds."""
-    schedule = optax.cosine_decay_schedule(3e-3, steps)
-    return optax.chain(optax.adamw(schedule, weight_decay=1e-2), project(bounds(net)))
-
-
-def train(data, spike_fn, tx, seed, epochs, on_epoch):
-    """Train one network from one seed; what came of it, and its spikes for the first test image."""
-    net = network(nnx.Rngs(seed), spike_fn)
-    optimizer = nnx.Optimizer(net, tx, wrt=nnx.Param)
-    before, batches = parameters(net), len(data.train_images) // BATCH
+def train(data, network, seed, epochs, on_epoch=lambda loss, accuracy: None):
+    """Train one network; what came of it, and its spikes for the first test image."""
+    before, batches = parameters(network), len(data.train_images) // task.BATCH
     losses, accuracies, order = [], [], np.random.default_rng(seed)
     for epoch in range(epochs):
-        rows = order.permutation(len(data.train_images))[: batches * BATCH].reshape(batches, BATCH)
+        rows = order.permutation(len(data.train_images))[: batches * task.BATCH].reshape(batches, task.BATCH)
         keys = jax.random.split(jax.random.fold_in(jax.random.key(seed), epoch), batches)
-        net.train()
-        losses.append(float(train_epoch(net, optimizer, data.train_images[rows], data.train_labels[rows], keys)))
-        net.eval()
-        accuracy, spikes = evaluate(net, data.test_images, data.test_labels)
+        losses.append(float(network.train_epoch(data.train_images[rows], data.train_labels[rows], keys)))
+        accuracy, spikes = network.evaluate(data.test_images, data.test_labels)
         accuracies.append(float(accuracy))
         on_epoch(losses[-1], accuracies[-1])
     return {
@@ -125,41 +40,41 @@ def train(data, spike_fn, tx, seed, epochs, on_epoch):
         "test_accuracy": accuracies[-1],
         "firing_rate": [float(s.mean()) for s in spikes],
         "silent": [float((s.sum((0, 1)) == 0).mean()) for s in spikes],
-        "parameters": {"before": before, "after": parameters(net)},
+        "parameters": {"before": before, "after": parameters(network)},
         "curve": {"loss": losses, "test_accuracy": accuracies},
     }, [np.asarray(s[:, 0]) for s in spikes]
 
 
-def parameters(net):
+def parameters(network):
     """The parameters of the surrogate of each LIF layer, as they are now."""
-    surrogates = [layer.spike_fn.surrogate for layer in net.layers if isinstance(layer, LIF)]
-    return [{name: float(value) for name, value in f.named_parameters()[1].items()} for f in surrogates]
+    return [{name: float(value) for name, value in f.named_parameters()[1].items()} for f in network.surrogates()]
 
 
 def main(argv=None):
     """Train every network from every seed, print the table, write the result and the pictures."""
     args = parse(argv)
-    data, start = load(), time.perf_counter()
-    networks = {"LIF": partial(SpikingActivation, args.surrogate)}
+    data, start = task.load(), time.perf_counter()
+    make = importlib.import_module(f".digits_{args.framework}", __package__).Network
+    networks = {"LIF": (args.surrogate, ())}
     if args.learnable:
-        networks["LIF, trained"] = partial(SpikingActivation, args.surrogate, learnable=args.learnable)
-    networks["ReLU"] = None
+        networks["LIF, trained"] = (args.surrogate, tuple(args.learnable))
+    networks["ReLU"] = (None, ())
     runs, spikes = {name: [] for name in networks}, {}
+    steps = args.epochs * (len(data.train_images) // task.BATCH)
     with tqdm(total=len(networks) * args.seeds * args.epochs, unit="epoch", desc="training") as bar:
-        for name, spike_fn in networks.items():
-            # One optimiser for all seeds: jit knows it by identity, and compiles once.
-            tx = optimiser(network(nnx.Rngs(0), spike_fn), args.epochs * (len(data.train_images) // BATCH))
+        for name, threshold in networks.items():
             for seed in range(args.seeds):
 
                 def on_epoch(loss, accuracy, name=name, seed=seed):
                     bar.set_postfix_str(f"{name}, seed {seed}, loss {loss:.3f}, test {accuracy:.3f}", refresh=False)
                     bar.update()
 
-                run, last = train(data, spike_fn, tx, seed, args.epochs, on_epoch)
+                run, last = train(data, make(*threshold, seed, steps), seed, args.epochs, on_epoch)
                 runs[name].append(run)
                 spikes.setdefault(name, last)
     result = {
         "task": "scikit-learn digits, 75/25 stratified split, random_state 0",
+        "framework": args.framework,
         "surrogate": repr(args.surrogate),
         "epochs": args.epochs,
         "test_accuracy": {name: summary([run["test_accuracy"] for run in several]) for name, several in runs.items()},
@@ -208,7 +123,6 @@ def report(result):
 
 def draw(out, surrogate, runs, spikes, digit):
     """The three pictures."""
-    plt = matplotlib.pyplot
     left, _ = plot.surrogate(surrogate, xlim=(-2, 4))
     left.figure.suptitle(f"{surrogate}: the step's stand-in, and the gradient that is used")
     left.figure.savefig(out / "surrogate.png", dpi=150)
@@ -244,6 +158,9 @@ def parse(argv):
     parser.add_argument("--alpha", type=float, metavar="A", help="its alpha (default: 0.1 for LogTailedRelu)")
     parser.add_argument(
         "--learnable", nargs="*", default=["alpha"], metavar="NAME", help="parameters trained in a second network"
+    )
+    parser.add_argument(
+        "--framework", choices=("nnx", "linen", "brainstate"), default="nnx", help="of layers and loop (default: nnx)"
     )
     parser.add_argument("--out", type=Path, default=Path("runs/digits"), metavar="DIR", help="(default: runs/digits)")
     args = parser.parse_args(argv)

@@ -8,7 +8,9 @@ import sys
 import numpy as np
 import pytest
 
-from benchmarks import digits, results
+import brainsurr as bs
+from benchmarks import digits, digits_brainstate, digits_linen, digits_nnx, results
+from benchmarks import digits_task as task
 
 pytestmark = pytest.mark.usefixtures("lenient")
 
@@ -66,20 +68,35 @@ def test_pictures(out):
         assert (out / f"{name}.png").read_bytes()[:8] == b"\x89PNG\r\n\x1a\n"
 
 
-def test_same_seed_same_numbers(result):
+def test_same_seed_same_numbers():
     def train():
-        data = digits.load()
-        make = digits.partial(digits.SpikingActivation, digits.bs.LogTailedRelu(0.1))
-        tx = digits.optimiser(digits.network(digits.nnx.Rngs(0), make), 2 * (len(data.train_images) // digits.BATCH))
-        return digits.train(data, make, tx, 0, 2, lambda *_: None)[0]
+        return digits.train(task.load(), digits_nnx.Network(bs.LogTailedRelu(0.1), (), 0, 20), 0, 2)[0]
 
     assert train() == train()
 
 
 def test_split_is_stratified():
-    data = digits.load()
+    data = task.load()
     assert (data.train_images.shape, data.test_images.shape) == ((1347, 64), (450, 64))
     assert np.bincount(data.test_labels).tolist() == [45, 46, 44, 46, 45, 46, 45, 45, 43, 45]
+
+
+@pytest.mark.parametrize("surrogate", [bs.LogTailedRelu(0.1), None], ids=["LIF", "ReLU"])
+def test_frameworks_train_alike_from_the_same_weights(surrogate, monkeypatch):
+    # Without Dropout, whose masks are each host's own, the frameworks do the same: one network, one order, one noise.
+    monkeypatch.setattr(task, "DROPOUT", 0.0)
+    digits_linen.build.cache_clear()
+    hosts, learnable = (digits_nnx, digits_linen, digits_brainstate), ("alpha",) if surrogate else ()
+    runs = [digits.train(task.load(), host.Network(surrogate, learnable, 0, 20), 0, 2) for host in hosts]
+    digits_linen.build.cache_clear()
+    (reference, spikes), *others = runs
+    for run, other_spikes in others:
+        np.testing.assert_allclose(run["curve"]["loss"], reference["curve"]["loss"], rtol=2e-3)
+        np.testing.assert_allclose(run["test_accuracy"], reference["test_accuracy"], atol=0.01)
+        for mine, theirs in zip(run["parameters"]["after"], reference["parameters"]["after"], strict=True):
+            np.testing.assert_allclose(mine["alpha"], theirs["alpha"], rtol=1e-2)
+        for mine, theirs in zip(other_spikes, spikes, strict=True):
+            assert (mine != theirs).mean() < 0.02
 
 
 @pytest.mark.parametrize(
@@ -91,6 +108,7 @@ def test_split_is_stratified():
         (["--epochs", "0"], "expected a positive integer, got 0"),
         (["--seeds", "-1"], "expected a positive integer, got -1"),
         (["--learnable", "beta"], "learnable='beta' is not a parameter"),
+        (["--framework", "torch"], "invalid choice: 'torch'"),
         (["--nonsense"], "unrecognized arguments"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
@@ -105,8 +123,8 @@ def test_bad_arguments_get_one_line(arguments, message, capsys):
 
 def test_arguments():
     args = digits.parse(["--surrogate", "LeakyRelu", "--alpha", "0.2", "--learnable", "alpha", "beta", "--seeds", "3"])
-    assert (args.surrogate, args.learnable, args.seeds) == (digits.bs.LeakyRelu(0.2), ["alpha", "beta"], 3)
-    assert digits.parse([]).surrogate == digits.bs.LogTailedRelu(0.1)
+    assert (args.surrogate, args.learnable, args.seeds) == (bs.LeakyRelu(0.2), ["alpha", "beta"], 3)
+    assert digits.parse([]).surrogate == bs.LogTailedRelu(0.1)
     assert digits.parse(["--learnable"]).learnable == []
 
 
@@ -114,7 +132,7 @@ def test_help(capsys):
     with pytest.raises(SystemExit):
         digits.parse(["--help"])
     shown = capsys.readouterr().out
-    for option in ("--seeds", "--epochs", "--alpha", "--learnable", "--surrogate", "--out"):
+    for option in ("--seeds", "--epochs", "--alpha", "--learnable", "--surrogate", "--framework", "--out"):
         assert option in shown
 
 

@@ -1,0 +1,90 @@
+"""The digits network in brainstate, from the weights of `digits_nnx`, and its training loop."""
+
+import brainstate
+import jax
+import jax.numpy as jnp
+import optax
+from brainstate import nn
+from flax import nnx
+
+from brainsurr.brainstate import LI, LIF, SpikingActivation, SpikingSequential, bounds
+from brainsurr.interop import transfer
+
+from . import digits_nnx
+from . import digits_task as task
+
+
+def build(surrogate=None, learnable=()):
+    """64-256-256-10: LIF layers whose threshold function is the surrogate, or ReLU without one."""
+
+    def hidden(features):
+        neurons = jax.nn.relu
+        if surrogate is not None:
+            act = SpikingActivation(surrogate, learnable=learnable)
+            neurons = LIF(task.WIDTH, decay=task.DECAY, spike_fn=act)
+        return [nn.Linear(features, task.WIDTH), neurons, nn.Dropout(1 - task.DROPOUT)]  # it takes what is kept
+
+    readout = [nn.Linear(task.WIDTH, 10)]
+    if surrogate is not None:
+        readout.append(LI(10, decay=task.DECAY))
+    return SpikingSequential([*hidden(64), *hidden(task.WIDTH), *readout])
+
+
+class Network:
+    """A network and its optimiser, as `benchmarks.digits` trains them."""
+
+    def __init__(self, surrogate, learnable, seed, steps):
+        brainstate.random.seed(seed)  # of Dropout
+        self.net = build(surrogate, learnable)
+        self.net.init_state(task.BATCH)
+        self.weights = self.net.states(brainstate.ParamState)
+        source = nnx.state(digits_nnx.build(seed, surrogate, learnable), nnx.Param)
+        self.weights.assign_dict_values(transfer(source, self.weights.to_dict_values()))
+        self.tx = task.optimiser(bounds(self.net), steps)
+        self.opt_state = brainstate.ShortTermState(self.tx.init(self.weights.to_dict_values()))
+        self._train_epoch = brainstate.transform.jit(self._loop)
+        self._evaluate = brainstate.transform.jit(self._outputs)
+
+    def _loop(self, images, labels, keys):
+        """One pass over ``[batches, batch, ...]``; the mean loss."""
+
+        def step(images, labels, key):
+            xs = task.augment(key, images)
+
+            def loss_fn():
+                self.net.reset_state(task.BATCH)
+                return task.cross_entropy(self.net(xs), labels)
+
+            grads, loss = brainstate.transform.grad(loss_fn, self.weights, return_value=True)()
+            values = self.weights.to_dict_values()
+            updates, self.opt_state.value = self.tx.update(grads, self.opt_state.value, values)
+            self.weights.assign_dict_values(optax.apply_updates(values, updates))
+            return loss
+
+        return brainstate.transform.for_loop(step, images, labels, keys).mean()
+
+    def _outputs(self, images):
+        """Outputs and spikes of one batch without noise."""
+        self.net.reset_state(task.BATCH)
+        xs, spikes = task.still(images), []
+        for layer in self.net.layers:
+            xs = layer(xs)
+            if isinstance(layer, LIF):
+                spikes.append(xs)
+        return xs, spikes
+
+    def train_epoch(self, images, labels, keys):
+        with brainstate.environ.context(fit=True):
+            return self._train_epoch(images, labels, keys)
+
+    def evaluate(self, images, labels):
+        # The state has the batch size of training, so the images come in batches of it, the last one filled up.
+        count = len(images)
+        padded = jnp.pad(images, ((0, -count % task.BATCH), (0, 0))).reshape(-1, task.BATCH, 64)
+        with brainstate.environ.context(fit=False):
+            batches = [self._evaluate(batch) for batch in padded]
+        ys, spikes = jax.tree.map(lambda *parts: jnp.concatenate(parts, axis=1)[:, :count], *batches)
+        return task.accuracy(ys, labels), spikes
+
+    def surrogates(self):
+        return [layer.spike_fn.surrogate for layer in self.net.layers if isinstance(layer, LIF)]

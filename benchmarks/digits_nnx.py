@@ -1,0 +1,83 @@
+"""The digits network in Flax NNX, and its training loop."""
+
+from functools import cache
+
+import jax
+from flax import nnx
+
+from brainsurr.nnx import LI, LIF, SpikingActivation, SpikingSequential, bounds
+
+from . import digits_task as task
+
+
+def build(seed, surrogate=None, learnable=()):
+    """64-256-256-10: LIF layers whose threshold function is the surrogate, or ReLU without one."""
+    rngs = nnx.Rngs(seed)
+
+    def hidden(features):
+        neurons = jax.nn.relu
+        if surrogate is not None:
+            act = SpikingActivation(surrogate, learnable=learnable)
+            neurons = LIF(task.WIDTH, decay=task.DECAY, spike_fn=act)
+        return [nnx.Linear(features, task.WIDTH, rngs=rngs), neurons, nnx.Dropout(task.DROPOUT, rngs=rngs)]
+
+    readout = [nnx.Linear(task.WIDTH, 10, rngs=rngs)]
+    if surrogate is not None:
+        readout.append(LI(10, decay=task.DECAY))
+    return SpikingSequential([*hidden(64), *hidden(task.WIDTH), *readout])
+
+
+@cache
+def optimiser(surrogate, learnable, steps):
+    """One for all seeds: jit knows it by identity, and compiles once."""
+    return task.optimiser(bounds(build(0, surrogate, learnable)), steps)
+
+
+@nnx.jit
+def train_epoch(net, optimizer, images, labels, keys):
+    """One pass over ``[batches, batch, ...]``; the mean loss."""
+
+    @nnx.scan(in_axes=(nnx.Carry, 0, 0, 0), out_axes=(nnx.Carry, 0))
+    def step(carry, images, labels, key):
+        net, optimizer = carry
+        xs = task.augment(key, images)
+
+        def loss_fn(net):
+            _, ys = net(net.initialize_carry(images.shape), xs)
+            return task.cross_entropy(ys, labels)
+
+        loss, grads = nnx.value_and_grad(loss_fn)(net)
+        optimizer.update(net, grads)
+        return (net, optimizer), loss
+
+    return step((net, optimizer), images, labels, keys)[1].mean()
+
+
+@nnx.jit
+def evaluate(net, images, labels):
+    """Accuracy without noise, and the spikes ``[time, batch, neurons]`` of each LIF layer."""
+    xs, spikes = task.still(images), []
+    for layer, carry in zip(net.layers, net.initialize_carry(images.shape), strict=True):
+        xs = layer(xs) if carry is None else layer(carry, xs)[1]
+        if isinstance(layer, LIF):
+            spikes.append(xs)
+    return task.accuracy(xs, labels), spikes
+
+
+class Network:
+    """A network and its optimiser, as `benchmarks.digits` trains them."""
+
+    def __init__(self, surrogate, learnable, seed, steps):
+        self.net = build(seed, surrogate, learnable)
+        self.optimizer = nnx.Optimizer(self.net, optimiser(surrogate, learnable, steps), wrt=nnx.Param)
+
+    def train_epoch(self, images, labels, keys):
+        self.net.train()
+        return train_epoch(self.net, self.optimizer, images, labels, keys)
+
+    def evaluate(self, images, labels):
+        self.net.eval()
+        return evaluate(self.net, images, labels)
+
+    def surrogates(self):
+        return [layer.spike_fn.surrogate for layer in self.net.layers if isinstance(layer, LIF)]

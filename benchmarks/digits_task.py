@@ -1,0 +1,53 @@
+"""Handwritten digits as a task: the images, how they are shown, the sizes, and the optimiser, for every framework."""
+
+from types import SimpleNamespace
+
+import jax
+import jax.numpy as jnp
+import optax
+from sklearn.datasets import load_digits
+from sklearn.model_selection import train_test_split
+
+from brainsurr.optim import project
+
+WIDTH, STEPS, BATCH = 256, 8, 128
+DECAY, DROPOUT, NOISE, SHIFTED = 0.9, 0.3, 0.1, 0.25
+
+
+def load():
+    """Training and test images in [0, 1], 75 % and 25 % of each digit, and their labels."""
+    images, labels = load_digits(return_X_y=True)
+    split = train_test_split(images / 16, labels, test_size=0.25, stratify=labels, random_state=0)
+    names = ("train_images", "test_images", "train_labels", "test_labels")
+    return SimpleNamespace(**{name: jnp.asarray(part) for name, part in zip(names, split, strict=True)})
+
+
+def augment(key, images):
+    """A quarter of the images moved by a pixel, shown for 8 steps with noise: ``[time, batch, 64]``."""
+    keys = jax.random.split(key, 3)
+    moved = jax.random.bernoulli(keys[0], SHIFTED, (len(images), 1))
+    corner = jnp.where(moved, jax.random.randint(keys[1], (len(images), 2), 0, 3), 1)
+    padded = jnp.pad(images.reshape(-1, 8, 8), ((0, 0), (1, 1), (1, 1)))
+    images = jax.vmap(lambda image, at: jax.lax.dynamic_slice(image, at, (8, 8)))(padded, corner).reshape(-1, 64)
+    return images + NOISE * jax.random.normal(keys[2], (STEPS, *images.shape))
+
+
+def still(images):
+    """The images without noise, for 8 steps."""
+    return jnp.broadcast_to(images, (STEPS, *images.shape))
+
+
+def cross_entropy(ys, labels):
+    """The loss of outputs ``[time, batch, 10]``: that of their average over time."""
+    return optax.softmax_cross_entropy_with_integer_labels(ys.mean(0), labels).mean()
+
+
+def accuracy(ys, labels):
+    """The share of right answers of outputs ``[time, batch, 10]``."""
+    return (ys.mean(0).argmax(-1) == labels).mean()
+
+
+def optimiser(bounds, steps):
+    """AdamW on a cosine schedule; trained parameters of the surrogate stay inside their bounds."""
+    schedule = optax.cosine_decay_schedule(3e-3, steps)
+    return optax.chain(optax.adamw(schedule, weight_decay=1e-2), project(bounds))
