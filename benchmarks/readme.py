@@ -12,16 +12,24 @@ RESULTS = ROOT / "benchmarks/results"
 
 def parts():
     """Each generated part by the name between its markers, ``<!-- name -->`` and ``<!-- /name -->``."""
-    result = json.loads((RESULTS / "digits/result.json").read_text())
-    versions = result["versions"]
-    where = (
-        f"{result['seconds']:.0f} s on {result['device']}; Python {result['python']}, jax {versions['jax']}, "
-        f"flax {versions['flax']}."
-    )
-    found = {"digits": f"{digits.report(result).strip()}\n\n{where}"}
+    found = {"digits": digits_part()}
     if all((RESULTS / f"speed/{claim}.json").exists() for claim in speed.CLAIMS):  # written by `make bench`
         found["speed"] = speed.part(RESULTS / "speed")
     return found
+
+
+def digits_part():
+    """The table of `make train`, and the accuracies of the other frameworks."""
+    result, *others = (json.loads(path.read_text()) for path in sorted(RESULTS.glob("digits*/result.json")))
+    versions = result["versions"]
+    lines = [
+        f"{result['seconds']:.0f} s on {result['device']}; Python {result['python']}, jax {versions['jax']}, "
+        f"flax {versions['flax']}. From the same weights, data order and noise, but Dropout masks of their own:"
+    ]
+    for other in others:
+        accuracies = (f"{name} {a['mean']:.4f} ± {a['sd']:.4f}" for name, a in other["test_accuracy"].items())
+        lines.append(f"- `--framework {other['framework']}`: {'; '.join(accuracies)} ({other['seconds']:.0f} s)")
+    return f"{digits.report(result).strip()}\n\n{lines[0]}\n\n" + "\n".join(lines[1:])
 
 
 def rendered(text):
