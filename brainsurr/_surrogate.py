@@ -146,6 +146,9 @@ class Surrogate:
         """
         paths, structure = jax.tree_util.tree_flatten_with_path(self)
         values = {_name(path): value for path, value in paths}
+        if len(values) < len(paths):
+            names = ", ".join(_name(path) for path, _ in paths)
+            raise ValueError(f"{type(self).__name__}: a layer holds parameters by name, and two share one of {names}")
         return jax.tree.unflatten(structure, values), values
 
     def broadcast_into(self, x: jax.Array) -> "Surrogate":
@@ -192,6 +195,9 @@ class Surrogate:
         fields = type(self).__dict__.get("__dataclass_fields__")
         if fields is not None and name not in fields:
             raise AttributeError(f"{type(self).__name__} has no parameter or flag {name!r}, only {', '.join(fields)}")
+        if isinstance(value, np.ndarray):  # a value does not change with the array it was made from, nor in place
+            value = value.copy()
+            value.flags.writeable = False
         self.__dict__[name] = value
         object.__setattr__(self, "_static", None)  # this value was given, so its own type tells what it is
 

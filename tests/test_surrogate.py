@@ -122,6 +122,29 @@ def test_stale_answers_are_impossible():
     np.testing.assert_allclose(jax.jit(f.replace(origin=True))(X), [-0.1, 0.5, np.log(2)], rtol=1e-6)
 
 
+def test_a_numpy_array_is_taken_as_a_value():
+    alpha = np.full(3, 0.1)
+    f = bs.LogTailedRelu(alpha)
+    alpha[0] = 0.9
+    np.testing.assert_array_equal(f.alpha, 0.1)
+    with pytest.raises(ValueError, match="read-only"):
+        f.alpha[0] = 0.9
+
+
+def test_two_parameters_of_one_name_are_refused_by_a_layer():
+    class Sum(bs.Surrogate):
+        def __init__(self, *terms):
+            self.first, self.second = terms
+
+        def surrogate_grad(self, x):
+            return self.first.surrogate_grad(x) + self.second.surrogate_grad(x)
+
+    f = Sum(bs.LogTailedRelu(0.1), bs.LogTailedRelu(0.2))
+    np.testing.assert_allclose(jax.grad(f)(-1.0), 0.3, rtol=1e-6)
+    with pytest.raises(ValueError, match="two share one of alpha, alpha"):
+        f.named_parameters()
+
+
 def test_replace_names_what_there_is():
     with pytest.raises(TypeError, match="no parameter or flag 'alhpa', only origin, alpha, continuous"):
         bs.LogTailedRelu().replace(alhpa=1)
