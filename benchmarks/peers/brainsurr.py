@@ -1,4 +1,4 @@
-"""brainsurr: blocks of 10 time steps, `remat` as the mode; or layer by layer over all of them."""
+"""brainsurr: blocks of about a thousand rows, `remat` as the mode; or layer by layer over all time steps."""
 
 import jax
 import jax.numpy as jnp
@@ -31,7 +31,7 @@ def build(mode, batch, steps):
             if mode == "layer by layer":
                 logits = net(carry, xs)[1].mean(0)
             else:
-                logits = unroll(net, carry, xs, block_size=10, remat=mode, reduce="mean")[1]
+                logits = unroll(net, carry, xs, block_size=5 if batch >= 128 else 20, remat=mode, reduce="mean")[1]
             return optax.softmax_cross_entropy_with_integer_labels(logits, labels).mean()
 
         loss, grads = jax.value_and_grad(loss_fn)(params)
