@@ -4,54 +4,48 @@ from ._equivalent import equivalent, equivalents
 from ._kernel import spike
 from ._surrogate import Surrogate
 from ._unroll import unroll
-from .surrogates import (
-    ERF,
-    S2NN,
+from .surrogates.algebraic import (
     Arctan,
     Circ,
-    FakeNumericalGradient,
-    GaussianGrad,
     InvSquareGrad,
-    LeakyRelu,
-    LogTailedRelu,
-    MultiGaussianGrad,
-    NonzeroSignLog,
-    NormalizedQPseudoSpike,
-    PiecewiseExp,
-    PiecewiseLeakyRelu,
-    PiecewiseQuadratic,
-    QPseudoSpike,
-    ReluGrad,
-    Scaled,
-    Sigmoid,
-    SlayerGrad,
     SoftSign,
     SparseFastSigmoid,
-    SpikeRateEscape,
-    SquarewaveFourierSeries,
     arctan,
     circ,
-    erf,
-    fake_numerical_gradient,
-    gaussian_grad,
     inv_square_grad,
-    leaky_relu,
-    log_tailed_relu,
-    multi_gaussian_grad,
-    nonzero_sign_log,
-    normalized_q_pseudo_spike,
-    piecewise_exp,
-    piecewise_leaky_relu,
-    piecewise_quadratic,
-    q_pseudo_spike,
-    relu_grad,
-    s2nn,
-    sigmoid,
-    slayer_grad,
     soft_sign,
     sparse_fast_sigmoid,
+)
+from .surrogates.exponential import (
+    PiecewiseExp,
+    Sigmoid,
+    SlayerGrad,
+    SpikeRateEscape,
+    piecewise_exp,
+    sigmoid,
+    slayer_grad,
     spike_rate_escape,
-    squarewave_fourier_series,
+)
+from .surrogates.fourier import SquarewaveFourierSeries, squarewave_fourier_series
+from .surrogates.gaussian import ERF, GaussianGrad, MultiGaussianGrad, erf, gaussian_grad, multi_gaussian_grad
+from .surrogates.logarithm import (
+    S2NN,
+    FakeNumericalGradient,
+    NonzeroSignLog,
+    fake_numerical_gradient,
+    nonzero_sign_log,
+    s2nn,
+)
+from .surrogates.pseudo_spike import NormalizedQPseudoSpike, QPseudoSpike, normalized_q_pseudo_spike, q_pseudo_spike
+from .surrogates.relu import LeakyRelu, LogTailedRelu, leaky_relu, log_tailed_relu
+from .surrogates.scaled import Scaled
+from .surrogates.triangle import (
+    PiecewiseLeakyRelu,
+    PiecewiseQuadratic,
+    ReluGrad,
+    piecewise_leaky_relu,
+    piecewise_quadratic,
+    relu_grad,
 )
 
 __version__ = "0.1.0"

@@ -10,8 +10,7 @@ import inspect
 from collections.abc import Callable, Mapping
 from math import pi
 
-from ._surrogate import Surrogate
-from .surrogates import (
+from . import (
     ERF,
     S2NN,
     Arctan,
@@ -34,6 +33,7 @@ from .surrogates import (
     SpikeRateEscape,
     SquarewaveFourierSeries,
 )
+from ._surrogate import Surrogate
 
 
 @dataclasses.dataclass(frozen=True)

@@ -32,7 +32,9 @@ def unroll(
       block: any ``(carry, xs) -> (carry, ys)`` over time, such as a layer or network of ``brainsurr.nnx``.
       carry: its state before the first step.
       xs: inputs, an array ``[time, ...]`` or a tree of these.
-      block_size: steps a block; :math:`\sqrt T`, rounded, if None. The last block is shorter where it must be.
+      block_size: steps a block. If None, the divisor of :math:`T` next to :math:`\sqrt T`, or :math:`\sqrt T` itself,
+        rounded, where none lies within a factor of 2. The last block is shorter where it must be; a block size that
+        divides :math:`T` spares a copy of the inputs, and compiling the block twice.
       remat: what the backward pass keeps of a block: ``"none"`` recomputes nothing, ``"dots"`` keeps matrix products
         and recomputes the rest, ``"full"`` keeps the carry alone. With a single block, ``block_size >= T``,
         ``"full"`` saves nothing.
@@ -150,7 +152,9 @@ def _reduce_blocks(reduce, steps, parts):
 
 def _block_size(block_size, steps: int) -> int:
     if block_size is None:
-        return max(1, round(math.sqrt(steps)))
+        root = math.sqrt(steps)
+        divisors = [d for d in range(math.ceil(root / 2), int(2 * root) + 1) if d and steps % d == 0]
+        return min(divisors, key=lambda d: max(d * d / steps, steps / (d * d))) if divisors else max(1, round(root))
     if isinstance(block_size, bool) or not isinstance(block_size, int):
         raise TypeError(f"expected block_size to be an integer or None, got {block_size!r}")
     if block_size < 1:

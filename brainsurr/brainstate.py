@@ -16,7 +16,7 @@ from ._neuron import BOUNDS, check_neuron, integrate, lif_carry, neuron_step, ov
 from ._sequential import check_layers
 from ._surrogate import Surrogate
 from ._unroll import unroll_with
-from .surrogates import LogTailedRelu
+from .surrogates.relu import LogTailedRelu
 
 with needs("brainstate"):
     import brainstate
@@ -351,7 +351,7 @@ def unroll(
     Args:
       net: a module that is called as ``net(xs)`` over time, such as :class:`SpikingSequential`, with its state made.
       xs: inputs ``[time, ...]``.
-      block_size: steps a block, the square root of their number if None.
+      block_size: steps a block; about the square root of their number if None.
       remat: what the backward pass keeps of a block, ``"none"`` (everything), ``"dots"`` or ``"full"`` (nothing).
       reduce: ``"mean"``, ``"max"`` or ``"last"`` over time, in place of all outputs.
 

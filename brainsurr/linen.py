@@ -15,7 +15,7 @@ from ._neuron import BOUNDS, check_input_shape, check_neuron, integrate, lif_car
 from ._sequential import apply_layer, apply_layers, check_layers, is_stateful
 from ._surrogate import Surrogate
 from ._unroll import unroll_with
-from .surrogates import LogTailedRelu
+from .surrogates.relu import LogTailedRelu
 
 with needs("flax"):
     from flax import linen as nn
@@ -400,7 +400,7 @@ def unroll(
         module's own method, or ``net.bind(variables)``.
       carry: its state before the first step, from ``net.initialize_carry``.
       xs: inputs ``[time, ...]``.
-      block_size: steps a block, the square root of their number if None.
+      block_size: steps a block; about the square root of their number if None.
       remat: what the backward pass keeps of a block, ``"none"`` (everything), ``"dots"`` or ``"full"`` (nothing).
       reduce: ``"mean"``, ``"max"`` or ``"last"`` over time, in place of all outputs.
 

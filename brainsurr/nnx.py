@@ -16,7 +16,7 @@ from ._extras import needs
 from ._neuron import BOUNDS, check_input_shape, check_neuron, integrate, lif_carry, neuron_step, over_time
 from ._sequential import apply_layer, apply_layers, check_layers, is_stateful
 from ._surrogate import Surrogate
-from .surrogates import LogTailedRelu
+from .surrogates.relu import LogTailedRelu
 
 with needs("flax"):
     from flax import nnx
@@ -335,7 +335,7 @@ def unroll(
       net: a module that is called as ``net(carry, xs)``, such as :class:`SpikingSequential`.
       carry: its state before the first step, from ``net.initialize_carry``.
       xs: inputs ``[time, ...]``.
-      block_size: steps a block, the square root of their number if None.
+      block_size: steps a block; about the square root of their number if None.
       remat: what the backward pass keeps of a block, ``"none"`` (everything), ``"dots"`` or ``"full"`` (nothing).
       reduce: ``"mean"``, ``"max"`` or ``"last"`` over time, in place of all outputs.
 

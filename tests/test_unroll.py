@@ -162,6 +162,16 @@ def test_no_time_steps():
     assert ys.shape == (0, BATCH, 2)
 
 
+@pytest.mark.parametrize(
+    ("steps", "size"), [(1, 1), (2, 1), (7, 3), (100, 10), (1000, 25), (997, 32), (10_000, 100), (96, 8), (30, 5)]
+)
+def test_default_block_size_divides_the_steps_where_it_can(steps, size):
+    lengths = []
+    bs.unroll(lambda c, x: (c, lengths.append(len(x)) or x), None, jnp.zeros(steps))
+    assert lengths[0] == size
+    assert len(lengths) == (1 if steps % size == 0 else 2), "a block that divides is compiled once"
+
+
 def test_trees_of_inputs_and_outputs():
     def block(carry, xs):
         return carry + xs["a"].sum(0), {"sum": xs["a"] + xs["b"], "a": xs["a"]}
