@@ -48,21 +48,29 @@ def main(argv=None):
         print(f"\n{show(name, result)}\n\n{where}; {path}")
 
 
+def load(folder):
+    """What was measured, by claim."""
+    return {name: json.loads((folder / f"{name}.json").read_text()) for name in CLAIMS}
+
+
 def part(folder):
-    """The README's part: every mark, then the tables at the first batch and the picture; from the JSON alone."""
-    found = {name: json.loads((folder / f"{name}.json").read_text()) for name in CLAIMS}
+    """The README's part: every mark, and where it was measured; from the JSON alone."""
+    found = load(folder)
     marks = [mark for name, result in found.items() for mark in CLAIMS[name].marks(result)]
     rows = [(m.what, f"{m.limit:.3g}{m.unit}", f"{m.value:.3g}{m.unit}", "yes" if m.met else "**no**") for m in marks]
-    texts = [results.table(("what", "at most", "measured", "met"), rows)]
-    for name in ("train-step", "peers", "long"):
-        result = found[name]
-        runs = [run for run in result["runs"] if run.get("batch") == result["runs"][0].get("batch")]
-        texts.append(f"{CLAIMS[name].__doc__.splitlines()[0]}\n\n{CLAIMS[name].report({**result, 'runs': runs})}")
-    versions = found["train-step"]["versions"]
-    where = f"{found['train-step']['device']}; Python {found['train-step']['python']}, jax {versions['jax']}"
-    texts.append(f"Medians, with quartiles in brackets, on {where}, flax {versions['flax']}.")
-    texts.append("![memory and time over T](benchmarks/results/speed/long.png)")
-    return "\n\n".join(texts)
+    run = found["train-step"]
+    where = f"{run['device']}; Python {run['python']}, jax {run['versions']['jax']}, flax {run['versions']['flax']}"
+    return f"{results.table(('what', 'at most', 'measured', 'met'), rows)}\n\nOn {where}."
+
+
+def page(folder):
+    """docs/performance.md: every mark and every table; from the JSON alone."""
+    texts = ["# Performance", "Written by `make bench`. Times are medians, with quartiles in brackets.", part(folder)]
+    for name, result in load(folder).items():
+        heading = CLAIMS[name].__doc__.splitlines()[0]
+        texts.append(f"## {name}\n\n{heading}\n\n{CLAIMS[name].report(result)}")
+    texts += [f"![{name}](../benchmarks/results/speed/{name}.png)" for name in ("long", "activation")]
+    return "\n\n".join(texts) + "\n"
 
 
 def parse(argv):

@@ -1,4 +1,4 @@
-"""The activation costs what any elementwise pass costs: against jax.nn.relu, and braintools' function of the name."""
+"""The activation against a plain elementwise pass, jax.nn.relu, and against braintools' function of the name."""
 
 import os
 

@@ -1,4 +1,4 @@
-"""`import brainsurr` adds next to nothing to `import jax`."""
+"""What `import brainsurr` adds to `import jax`."""
 
 import json
 import subprocess

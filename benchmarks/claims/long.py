@@ -1,4 +1,4 @@
-"""Memory grows like the square root of the number of time steps: 64-128-128-10, batch 16."""
+"""Memory and time over the number of time steps: 64-128-128-10, batch 16."""
 
 import jax
 import jax.numpy as jnp

@@ -1,4 +1,4 @@
-"""A train step costs what its matrix products cost: 700-256-256-20, T = 100, against the products alone."""
+"""A train step against its matrix products alone: 700-256-256-20, T = 100."""
 
 import jax
 import jax.numpy as jnp

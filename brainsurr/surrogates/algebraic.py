@@ -64,9 +64,9 @@ class InvSquareGrad(Surrogate):
       origin: whether calling it returns :math:`g(x)` in place of the spike.
 
     References:
-      Zenke, Ganguli 2018, "SuperSpike: Supervised Learning in Multilayer Spiking Neural Networks". Zenke, Vogels
-      2021, "The Remarkable Robustness of Surrogate Gradient Learning for Instilling Complex Function in Spiking
-      Neural Networks".
+      Zenke, Ganguli 2018, "SuperSpike: Supervised Learning in Multilayer Spiking Neural Networks", section 3.3.2.
+      Zenke, Vogels 2021, "The Remarkable Robustness of Surrogate Gradient Learning for Instilling Complex Function in
+      Spiking Neural Networks".
 
     Example:
       >>> import jax, jax.numpy as jnp, brainsurr as bs
