@@ -8,12 +8,15 @@ from collections.abc import Callable, Iterable
 from itertools import product
 from typing import Any
 
-import matplotlib.pyplot as plt
 import numpy as np
-from matplotlib.axes import Axes
-from matplotlib.ticker import MaxNLocator
 
+from ._extras import needs
 from ._surrogate import Surrogate
+
+with needs("plot"):
+    import matplotlib.pyplot as plt
+    from matplotlib.axes import Axes
+    from matplotlib.ticker import MaxNLocator
 
 __all__ = ["membrane", "raster", "surrogate"]
 
