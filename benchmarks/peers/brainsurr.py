@@ -2,13 +2,13 @@
 
 import jax
 import jax.numpy as jnp
-import optax
 from flax import nnx
 
 import brainsurr as bs
 from brainsurr.nnx import LI, LIF, SpikingSequential, unroll
 
 from . import task
+from .descent import descent
 
 
 def build(mode, batch, steps):
@@ -21,28 +21,16 @@ def build(mode, batch, steps):
         ]
     net = SpikingSequential([*layers[:-1], LI(o, decay=task.DECAY)])
     graphdef, params = nnx.split(net)
-    xs, labels = jax.device_put(task.inputs(batch, steps)), jnp.asarray(task.labels(batch))
+    xs = jax.device_put(task.inputs(batch, steps))
 
-    @jax.jit
-    def train_step(params, xs, labels):
-        def loss_fn(params):
-            net = nnx.merge(graphdef, params)
-            carry = net.initialize_carry(xs.shape[1:])
-            if mode == "layer by layer":
-                logits = net(carry, xs)[1].mean(0)
-            else:
-                logits = unroll(net, carry, xs, block_size=5 if batch >= 128 else 20, remat=mode, reduce="mean")[1]
-            return optax.softmax_cross_entropy_with_integer_labels(logits, labels).mean()
+    def logits(params, xs):
+        net = nnx.merge(graphdef, params)
+        carry = net.initialize_carry(xs.shape[1:])
+        if mode == "layer by layer":
+            return net(carry, xs)[1].mean(0)
+        return unroll(net, carry, xs, block_size=5 if batch >= 128 else 20, remat=mode, reduce="mean")[1]
 
-        loss, grads = jax.value_and_grad(loss_fn)(params)
-        return jax.tree.map(lambda p, g: p - task.RATE * g, params, grads), loss
-
-    def step():
-        nonlocal params
-        params, loss = jax.block_until_ready(train_step(params, xs, labels))
-        return float(loss)
-
-    return step
+    return descent(logits, params, xs, batch)
 
 
 if __name__ == "__main__":

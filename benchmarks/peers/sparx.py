@@ -5,10 +5,10 @@ import math
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
-import optax
 import sparx
 
 from . import task
+from .descent import descent
 
 MODES = {"unroll=1": 1, "unroll=8": 8}
 
@@ -27,24 +27,10 @@ def build(mode, batch, steps):
             return sparx.nn.LI(**clock)(xs)
 
     net = Net()
-    xs, labels = jax.device_put(task.inputs(batch, steps)), jnp.asarray(task.labels(batch))
+    xs = jax.device_put(task.inputs(batch, steps))
     params = net.init(jax.random.key(0), xs[:1])
 
-    @jax.jit
-    def train_step(params, xs, labels):
-        def loss_fn(params):
-            logits = net.apply(params, xs).mean(0)
-            return optax.softmax_cross_entropy_with_integer_labels(logits, labels).mean()
-
-        loss, grads = jax.value_and_grad(loss_fn)(params)
-        return jax.tree.map(lambda p, g: p - task.RATE * g, params, grads), loss
-
-    def step():
-        nonlocal params
-        params, loss = jax.block_until_ready(train_step(params, xs, labels))
-        return float(loss)
-
-    return step
+    return descent(lambda params, xs: net.apply(params, xs).mean(0), params, xs, batch)
 
 
 if __name__ == "__main__":

@@ -2,11 +2,11 @@
 
 import jax
 import jax.numpy as jnp
-import optax
 import spyx
 from flax import nnx
 
 from . import task
+from .descent import descent
 
 
 def build(mode, batch, steps):
@@ -20,23 +20,12 @@ def build(mode, batch, steps):
         ]
     net = spyx.nn.Sequential(*layers[:-1], spyx.nn.LI((o,), beta=task.DECAY, rngs=rngs))
     graphdef, params, decays = nnx.split(net, lambda path, _: path[-1] == "kernel", ...)
-    xs, labels = jax.device_put(task.inputs(batch, steps)), jnp.asarray(task.labels(batch))
+    xs = jax.device_put(task.inputs(batch, steps))
 
-    @jax.jit
-    def train_step(params, xs, labels):
-        def loss_fn(params):
-            logits = spyx.nn.run(nnx.merge(graphdef, params, decays), xs)[0].mean(0)
-            return optax.softmax_cross_entropy_with_integer_labels(logits, labels).mean()
+    def logits(params, xs):
+        return spyx.nn.run(nnx.merge(graphdef, params, decays), xs)[0].mean(0)
 
-        loss, grads = jax.value_and_grad(loss_fn)(params)
-        return jax.tree.map(lambda p, g: p - task.RATE * g, params, grads), loss
-
-    def step():
-        nonlocal params
-        params, loss = jax.block_until_ready(train_step(params, xs, labels))
-        return float(loss)
-
-    return step
+    return descent(logits, params, xs, batch)
 
 
 if __name__ == "__main__":

@@ -1,0 +1,27 @@
+"""The train step of a JAX peer whose network is a pure function of a tree of parameters: plain gradient descent."""
+
+import jax
+import jax.numpy as jnp
+import optax
+
+from . import task
+
+
+def descent(logits, params, xs, batch):
+    """``step()``, which trains once and returns the loss, for ``logits(params, xs)`` of ``[batch, classes]``."""
+    labels = jnp.asarray(task.labels(batch))
+
+    @jax.jit
+    def train_step(params, xs, labels):
+        def loss_fn(params):
+            return optax.softmax_cross_entropy_with_integer_labels(logits(params, xs), labels).mean()
+
+        loss, grads = jax.value_and_grad(loss_fn)(params)
+        return jax.tree.map(lambda p, g: p - task.RATE * g, params, grads), loss
+
+    def step():
+        nonlocal params
+        params, loss = jax.block_until_ready(train_step(params, xs, labels))
+        return float(loss)
+
+    return step
