@@ -1,0 +1,96 @@
+"""A study: many configurations, one result file that fills up as they finish and is gone on with after a stop."""
+
+import argparse
+import json
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+from tqdm import tqdm
+
+from . import results
+
+RESULTS = Path(__file__).parent / "results"
+
+
+class Study:
+    """The result file of a study: what was set, what came out of each configuration, and where.
+
+    Args:
+      name: of the study, also of its module.
+      settings: everything that the numbers depend on beside a configuration. A file that was begun with other
+        settings, versions or another device is refused, not mixed.
+      out: the folder of ``result.json``.
+      total: number of configurations, for the progress bar.
+
+    Raises:
+      ValueError: the folder holds a result of other settings.
+    """
+
+    def __init__(self, name: str, settings: Mapping[str, Any], out: Path, total: int):
+        self.path = out / "result.json"
+        self.result = {"study": name, "settings": plain(settings), **results.environment(), "runs": {}}
+        if self.path.exists():
+            before = json.loads(self.path.read_text())
+            for field in ("study", "settings", "python", "versions", "device"):
+                if before.get(field) != self.result[field]:
+                    raise ValueError(
+                        f"{self.path} was begun with {field} {before.get(field)}, now it is {self.result[field]}: "
+                        "give another folder by --out, or remove the file to start anew"
+                    )
+            self.result = before
+        self.bar = tqdm(total=total, desc=name, unit="configuration")
+
+    def run(self, key: str, configuration: Callable[[], Mapping[str, Any]]) -> dict[str, Any]:
+        """What ``configuration()`` gives and how long it took; what the file already holds is not run again."""
+        runs = self.result["runs"]
+        self.bar.set_postfix_str(key, refresh=True)
+        if key not in runs:
+            wall, cpu = time.perf_counter(), time.process_time()
+            outcome = plain(jax.device_get(configuration()))
+            seconds = {"seconds": time.perf_counter() - wall, "cpu_seconds": time.process_time() - cpu}
+            runs[key] = outcome | plain(seconds)
+            self.result["uncommitted_changes"] |= results.environment()["uncommitted_changes"]
+            results.write(self.path, self.result)
+        self.bar.update()
+        return runs[key]
+
+    def finish(self) -> dict[str, Any]:
+        """The whole result."""
+        self.bar.close()
+        return self.result
+
+
+def plain(tree: Any) -> Any:
+    """The same with lists in place of arrays, and six digits of what is less exact, as JSON gives it back."""
+
+    def leaf(value):
+        if isinstance(value, (np.ndarray, np.generic)):
+            return jax.tree.map(leaf, value.tolist())
+        return float(f"{value:.6g}") if isinstance(value, float) else value
+
+    return json.loads(json.dumps(jax.tree.map(leaf, dict(tree))))
+
+
+def arguments(name: str, doc: str, seeds: int, argv=None, extend=lambda parser: None) -> argparse.Namespace:
+    """What every study can be told: ``--quick``, ``--seeds`` and ``--out``."""
+    parser = argparse.ArgumentParser(prog=f"python -m benchmarks.{name}", description=doc.splitlines()[0])
+    parser.add_argument("--quick", action="store_true", help="a few small configurations, to see that it runs")
+    parser.add_argument("--seeds", type=positive, metavar="N", help=f"runs a configuration (default: {seeds})")
+    parser.add_argument("--out", type=Path, metavar="DIR", help=f"(default: runs/{name})")
+    extend(parser)
+    args = parser.parse_args(argv)
+    args.seeds = args.seeds or (2 if args.quick else seeds)
+    args.out = args.out or Path("runs") / name
+    return args
+
+
+def positive(text: str) -> int:
+    """A positive integer."""
+    number = int(text)
+    if number < 1:
+        raise argparse.ArgumentTypeError(f"expected a positive integer, got {text}")
+    return number
