@@ -12,7 +12,6 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 from flax import nnx
-from sklearn.model_selection import train_test_split
 
 from brainsurr.nnx import LI, LIF
 
@@ -21,7 +20,7 @@ from .family import members
 from .fit import accuracy, dense, fit, over_runs
 from .study import Study, arguments
 
-WIDTH, DECAY, STEPS, BATCH, RATE, EPOCHS = 64, 0.9, 8, 128, 3e-3, 25
+WIDTH, DECAY, STEPS, BATCH, RATE, EPOCHS = 64, 0.9, 8, 128, 3e-3, 20
 DEPTHS, CHOSEN_AT, GAINS = (2, 4, 8, 12, 16), 12, (1.4, 2.0, 2.8)
 
 
@@ -77,14 +76,7 @@ def gradient_norms(net, images, labels):
 
 def runs(surrogates, gains, seeds, depth, epochs=EPOCHS):
     """What came of each surrogate, gain and seed: ``[surrogates, gains, seeds]``, and a last axis of layers."""
-    data = digits_task.load()
-    train = train_test_split(
-        *map(np.asarray, (data.train_images, data.train_labels)),
-        test_size=0.2,
-        stratify=data.train_labels,
-        random_state=0,
-    )
-    xs, validation_xs, ys, validation_ys = map(jnp.asarray, train)
+    (xs, ys), validation, test = digits_task.load_validated()
 
     def run(surrogate, gain, seed):
         keys = jax.random.split(jax.random.key(seed))
@@ -92,11 +84,11 @@ def runs(surrogates, gains, seeds, depth, epochs=EPOCHS):
         before = {"gradient": gradient_norms(net, xs[:BATCH], ys[:BATCH]), "rates": net(show(xs[:BATCH]))[1]}
         net, losses = fit(net, logits, keys[1], xs, ys, epochs=epochs, batch=BATCH, optimizer=optax.adam(RATE))
         return {
-            "validation": accuracy(net, logits, validation_xs, validation_ys),
-            "test": accuracy(net, logits, data.test_images, data.test_labels),
+            "validation": accuracy(net, logits, *validation),
+            "test": accuracy(net, logits, *test),
             "loss": losses[-1],
             "before": before,
-            "rates": net(show(data.test_images))[1],
+            "rates": net(show(test[0]))[1],
         }
 
     outcome = over_runs(run, surrogates, jnp.asarray(gains), jnp.asarray(seeds))

@@ -4,6 +4,7 @@ from types import SimpleNamespace
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 import optax
 from sklearn.datasets import load_digits
 from sklearn.model_selection import train_test_split
@@ -20,6 +21,19 @@ def load():
     split = train_test_split(images / 16, labels, test_size=0.25, stratify=labels, random_state=0)
     names = ("train_images", "test_images", "train_labels", "test_labels")
     return SimpleNamespace(**{name: jnp.asarray(part) for name, part in zip(names, split, strict=True)})
+
+
+def load_validated():
+    """Three pairs of images and labels: training, a fifth of the training images for validation, test."""
+    data = load()
+    parts = train_test_split(
+        *map(np.asarray, (data.train_images, data.train_labels)),
+        test_size=0.2,
+        stratify=data.train_labels,
+        random_state=0,
+    )
+    train_images, validation_images, train_labels, validation_labels = map(jnp.asarray, parts)
+    return (train_images, train_labels), (validation_images, validation_labels), (data.test_images, data.test_labels)
 
 
 def augment(key, images):

@@ -22,7 +22,7 @@ from .study import Study, arguments
 
 CLASSES, UNITS, STEPS, SMOOTHNESS = 10, 20, 50, 3.0
 TRAIN, HELD_OUT = 200, 50  # examples a class; validation and test are of one size
-HIDDEN, DECAY, BATCH, RATE = 128, 0.9, 125, 5e-3
+HIDDEN, DECAY, BATCH, RATE = 64, 0.9, 125, 5e-3
 SCALES, MIDDLE = (0.03, 0.1, 0.5, 3.0, 15.0), 3.0
 
 
@@ -46,7 +46,7 @@ def sample(seed, train=TRAIN):
 
 
 def network(key, surrogate, scale):
-    """20-128-10; the weights before the hidden layer are ``scale / sqrt(20)`` times a normal number."""
+    """20-64-10; the weights before the hidden layer are ``scale / sqrt(20)`` times a normal number."""
     rngs = nnx.Rngs(key)
     hidden = [dense(UNITS, HIDDEN, rngs, scale), LIF(HIDDEN, decay=DECAY, spike_fn=surrogate)]
     return SpikingSequential([*hidden, dense(HIDDEN, CLASSES, rngs), LI(CLASSES, decay=DECAY)])
