@@ -17,7 +17,7 @@ from brainsurr.nnx import LI, LIF
 
 from . import digits_task
 from .family import members
-from .fit import accuracy, dense, fit, over_runs
+from .fit import accuracy, cross_entropy, dense, fit, over_runs
 from .study import Study, arguments
 
 WIDTH, DECAY, STEPS, BATCH, RATE, EPOCHS = 64, 0.9, 8, 128, 3e-3, 20
@@ -67,7 +67,7 @@ def gradient_norms(net, images, labels):
     """The norm of the loss's gradient by the weights of each hidden layer."""
 
     def loss_fn(net):
-        return optax.softmax_cross_entropy_with_integer_labels(logits(net, images, None), labels).mean()
+        return cross_entropy(logits(net, images, None), labels)
 
     grads = nnx.grad(loss_fn)(net)
     first = jnp.linalg.norm(grads["first"]["kernel"][...])
@@ -91,7 +91,7 @@ def runs(surrogates, gains, seeds, depth, epochs=EPOCHS):
             "rates": net(show(test[0]))[1],
         }
 
-    outcome = over_runs(run, surrogates, jnp.asarray(gains), jnp.asarray(seeds))
+    outcome = over_runs(run, surrogates, gains, seeds)
     return {"surrogates": list(map(repr, surrogates)), **outcome}
 
 

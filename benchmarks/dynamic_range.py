@@ -34,10 +34,14 @@ def network(key, surrogate):
     return SpikingSequential([*layers, dense(WIDTH, 10, rngs), LI(10, decay=DECAY)])
 
 
+def show(images):
+    """The same images for 8 steps."""
+    return jnp.broadcast_to(images, (STEPS, *images.shape))
+
+
 def logits(net, images, key):
-    """The readout's potential, averaged over 8 steps of the same images."""
-    xs = jnp.broadcast_to(images, (STEPS, *images.shape))
-    return net(net.initialize_carry(images.shape), xs)[1].mean(0)
+    """The readout's potential, averaged over time."""
+    return net(net.initialize_carry(images.shape), show(images))[1].mean(0)
 
 
 def amplify(key, images, spread):
@@ -62,7 +66,7 @@ def runs(surrogates, spreads, seeds, epochs):
             "loss": losses[-1],
         }
 
-    outcome = over_runs(run, surrogates, jnp.asarray(spreads, float), jnp.asarray(seeds))
+    outcome = over_runs(run, surrogates, list(map(jnp.asarray, spreads)), seeds)
     return {"surrogates": list(map(repr, surrogates)), **outcome}
 
 

@@ -20,6 +20,7 @@ def fit(
     epochs: int,
     batch: int,
     optimizer: optax.GradientTransformation,
+    adapt: Callable | None = None,
 ):
     """Train a network by cross entropy; batches in another order each epoch, the rest that fills none left out.
 
@@ -32,6 +33,7 @@ def fit(
       epochs: passes over the examples.
       batch: examples a step.
       optimizer: from optax.
+      adapt: called as ``adapt(net, inputs, labels)`` before each step, to change state that is not trained.
 
     Returns:
       The trained network and the mean loss of each epoch.
@@ -42,11 +44,15 @@ def fit(
     def step(carry, now):
         params, rest, state = carry
         rows, key = now
+        if adapt is not None:
+            net = nnx.merge(graphdef, params, rest, copy=True)
+            adapt(net, inputs[rows], labels[rows])
+            rest = nnx.split(net, nnx.Param, ...)[2]
 
         def loss_fn(params):
-            net = nnx.merge(graphdef, params, rest)
-            losses = optax.softmax_cross_entropy_with_integer_labels(logits(net, inputs[rows], key), labels[rows])
-            return losses.mean(), nnx.split(net, nnx.Param, ...)[2]
+            net = nnx.merge(graphdef, params, rest, copy=True)  # a Dropout moves its key on, at this level of tracing
+            loss = cross_entropy(logits(net, inputs[rows], key), labels[rows])
+            return loss, nnx.split(net, nnx.Param, ...)[2]
 
         (loss, rest), grads = jax.value_and_grad(loss_fn, has_aux=True)(params)
         updates, state = optimizer.update(grads, state, params)
@@ -60,6 +66,11 @@ def fit(
     start = (params, rest, optimizer.init(params))
     (params, rest, _), losses = jax.lax.scan(epoch, start, jax.random.split(key, epochs))
     return nnx.merge(graphdef, params, rest), losses
+
+
+def cross_entropy(logits, labels):
+    """The mean over examples."""
+    return optax.softmax_cross_entropy_with_integer_labels(logits, labels).mean()
 
 
 def accuracy(net, logits, inputs, labels):
@@ -76,6 +87,11 @@ def dense(features_in: int, features_out: int, rngs: nnx.Rngs, gain=1.0) -> nnx.
     return nnx.Linear(features_in, features_out, kernel_init=init, rngs=rngs)
 
 
+def neurons(net: SpikingSequential) -> list[LIF]:
+    """The LIF layers of a network."""
+    return [layer for layer in net.layers if isinstance(layer, LIF)]
+
+
 def last_layers(net: SpikingSequential, xs: jax.Array):
     """The output of a network over time, and the spikes ``[time, batch, features]`` of each of its LIF layers."""
     spikes = []
@@ -86,19 +102,16 @@ def last_layers(net: SpikingSequential, xs: jax.Array):
     return xs, spikes
 
 
-def over_runs(run: Callable, surrogates, *settings):
-    """``run(surrogate, *setting)`` for every combination, as one program: ``[surrogates, *settings]`` of each result.
+def over_runs(run: Callable, *axes):
+    """``run`` for every combination of one element of each axis, as one program: ``[*axes]`` of each result.
 
-    The surrogates are of one class: their parameters are the leaves of a tree, so they are stacked. On a CPU the runs
-    go one after another, which is faster there than side by side; on an accelerator they go side by side.
+    An axis is an array or a list of trees that differ in their numbers alone, such as surrogates of one class. On a
+    CPU the runs go one after another, which is faster there than side by side; on an accelerator, side by side.
     """
-    stacked = jax.tree.map(lambda *several: jnp.stack(several), *surrogates)
-    sizes = (len(surrogates), *map(len, settings))
-    grid = [index.ravel() for index in jnp.meshgrid(*map(jnp.arange, sizes), indexing="ij")]
-    chosen = (
-        jax.tree.map(lambda leaf: leaf[grid[0]], stacked),
-        *(s[i] for s, i in zip(settings, grid[1:], strict=True)),
-    )
-    side_by_side = None if jax.devices()[0].platform == "cpu" else len(grid[0])
-    results = jax.jit(lambda chosen: jax.lax.map(lambda one: run(*one), chosen, batch_size=side_by_side))(chosen)
-    return jax.tree.map(lambda result: result.reshape(*sizes, *result.shape[1:]), results)
+    stacked = [jax.tree.map(lambda *leaves: jnp.stack([jnp.asarray(leaf) for leaf in leaves]), *axis) for axis in axes]
+    sizes = list(map(len, axes))
+    indices = [index.ravel() for index in jnp.meshgrid(*map(jnp.arange, sizes), indexing="ij")]
+    grid = tuple(jax.tree.map(lambda leaf, i=i: leaf[i], axis) for axis, i in zip(stacked, indices, strict=True))
+    lanes = None if jax.devices()[0].platform == "cpu" else len(indices[0])
+    outcome = jax.jit(lambda grid: jax.lax.map(lambda one: run(*one), grid, batch_size=lanes))(grid)
+    return jax.tree.map(lambda leaf: leaf.reshape(*sizes, *leaf.shape[1:]), outcome)

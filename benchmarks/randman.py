@@ -80,7 +80,7 @@ def runs(surrogates, scales, seeds, epochs, train=TRAIN):
             "rate": spikes.mean(),
         }
 
-    outcome = over_runs(run, surrogates, jnp.asarray(scales), jnp.arange(len(seeds)))
+    outcome = over_runs(run, surrogates, scales, range(len(seeds)))
     return {"surrogates": list(map(repr, surrogates)), **outcome}
 
 

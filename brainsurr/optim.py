@@ -1,4 +1,4 @@
-"""What a bounded parameter needs of optax; needs ``pip install "brainsurr[train]"``."""
+"""What the parameters of a surrogate need of optax: bounds and schedules; needs ``pip install "brainsurr[train]"``."""
 
 import functools
 from typing import Any
@@ -12,7 +12,7 @@ from ._extras import needs
 with needs("train"):
     import optax
 
-__all__ = ["project"]
+__all__ = ["follow", "project"]
 
 
 def project(bounds: Any) -> optax.GradientTransformation:
@@ -52,6 +52,38 @@ def project(bounds: Any) -> optax.GradientTransformation:
         return jax.tree.map(project_leaf, bounds, updates, params, is_leaf=is_interval), state
 
     return optax.GradientTransformation(lambda params: optax.EmptyState(), update)
+
+
+def follow(schedule: optax.Schedule) -> optax.GradientTransformation:
+    r"""Parameters that follow a schedule in place of their gradient.
+
+    After step :math:`n = 1, 2, \dots` a parameter is :math:`\mathrm{schedule}(n)`, as exactly as its dtype lets one
+    addition reach it. Give it to the parameters of a surrogate by ``optax.partition``.
+
+    Args:
+      schedule: from the number of steps taken to a value, such as ``optax.linear_schedule(0.1, 0.0, 1000)``.
+
+    Example:
+      >>> import jax.numpy as jnp, optax
+      >>> from brainsurr.optim import follow
+      >>> params = {"alpha": jnp.array(0.5), "w": jnp.array(0.5)}
+      >>> rules = {"alpha": follow(optax.linear_schedule(0.5, 0.0, 4)), "w": optax.sgd(1.0)}
+      >>> tx = optax.partition(rules, {"alpha": "alpha", "w": "w"})
+      >>> grads = {"alpha": jnp.array(2.0), "w": jnp.array(2.0)}
+      >>> updates, state = tx.update(grads, tx.init(params), params)
+      >>> print(optax.apply_updates(params, updates))
+      {'alpha': Array(0.375, dtype=float32), 'w': Array(-1.5, dtype=float32)}
+    """
+
+    def update(updates, state, params=None):
+        if params is None:
+            raise ValueError("follow needs the parameters: tx.update(grads, state, params)")
+        count = optax.safe_increment(state.count)
+        value = schedule(count)
+        updates = jax.tree.map(lambda p: jnp.asarray(value).astype(p.dtype) - p, params)
+        return updates, optax.ScaleByScheduleState(count)
+
+    return optax.GradientTransformation(lambda params: optax.ScaleByScheduleState(jnp.zeros([], jnp.int32)), update)
 
 
 def _inside(interval, u, p):

@@ -1,0 +1,109 @@
+"""Learning alpha: fixed, scheduled and learned alphas of LogTailedRelu from several starts, on three tasks.
+
+The mark: an alpha learned from 0.1 ends within half a point of the best fixed alpha. Rules are in `alpha_rules`.
+"""
+
+from collections.abc import Callable
+from functools import partial
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+import brainsurr as bs
+
+from . import digits_task, dynamic_range, randman
+from .alpha_rules import BOUNDS, DECAY, INNER, RULES, optimizer
+from .fit import accuracy, fit, neurons, over_runs
+from .study import Study, arguments
+
+FIXED, STARTS = (0.0, 0.01, 0.02, 0.05, 0.1, 0.2, 0.3, 0.5), (0.01, 0.1, 0.5)
+REDUCTIONS = {"mean": jnp.mean, "min": jnp.min, "max": jnp.max}
+
+
+class Task(NamedTuple):
+    """What a network is trained on: data of a seed, the network, how its inputs are shown, and how it is trained."""
+
+    data: Callable
+    network: Callable
+    show: Callable
+    logits: Callable
+    epochs: int
+    batch: int
+    rate: float
+
+
+def tasks():
+    """By name; Randman's first weights are ``randman.MIDDLE`` times as large as usual."""
+    return {
+        "randman": Task(
+            data=randman.sample,
+            network=partial(randman.network, scale=randman.MIDDLE),
+            show=randman.show,
+            logits=randman.logits,
+            epochs=20,
+            batch=randman.BATCH,
+            rate=randman.RATE,
+        ),
+        "digits": Task(
+            data=lambda seed: digits_task.load_validated(),
+            network=dynamic_range.network,
+            show=dynamic_range.show,
+            logits=dynamic_range.logits,
+            epochs=20,
+            batch=dynamic_range.BATCH,
+            rate=dynamic_range.RATE,
+        ),
+    }
+
+
+def runs(task, rule, starts, seeds):
+    """Accuracies and the alphas in the end: ``[starts, seeds]``."""
+    data = jax.tree.map(lambda *several: jnp.stack(list(map(jnp.asarray, several))), *map(task.data, seeds))
+    steps = task.epochs * (data[0][1].shape[1] // task.batch)
+
+    def run(start, index):
+        (xs, ys), validation, test = jax.tree.map(lambda several: several[index], data)
+        keys = jax.random.split(jax.random.key(jnp.asarray(seeds)[index]))
+        net = task.network(keys[0], bs.LogTailedRelu())
+        for layer in neurons(net):
+            layer.spike_fn = rule.spike_fn(start, layer.features)
+        tx = optimizer(net, rule, start, task.rate, steps)
+        adapt = rule.adapt and partial(rule.adapt, start=start, task=task, rate=task.rate)
+        net, losses = fit(
+            net, task.logits, keys[1], xs, ys, epochs=task.epochs, batch=task.batch, optimizer=tx, adapt=adapt
+        )
+        alphas = [jnp.asarray(layer.spike_fn.surrogate.alpha) for layer in neurons(net)]
+        return {
+            "validation": accuracy(net, task.logits, *validation),
+            "test": accuracy(net, task.logits, *test),
+            "loss": losses[-1],
+            "alpha": {name: jnp.stack([reduce(a) for a in alphas]) for name, reduce in REDUCTIONS.items()},
+        }
+
+    outcome = over_runs(run, starts, range(len(seeds)))
+    how = f"adam {task.rate}, {task.epochs} epochs, batch {task.batch}"
+    return {"starts": starts, "optimiser": how, **outcome}
+
+
+def main(argv=None):
+    """Every rule from every start on every task."""
+    args = arguments("learn_alpha", __doc__, 10, argv)
+    rules, several = RULES, tasks()
+    if args.quick:
+        rules = {name: RULES[name] for name in ("fixed", "3 steps, then 0", "learned, projected", "hypergradient")}
+        several = {"digits": several["digits"]._replace(epochs=2)}
+    settings = {
+        "alpha_rules": {"bounds": BOUNDS, "decay": DECAY, "inner_step": INNER},
+        "seeds": list(range(args.seeds)),
+    }
+    study = Study("learn_alpha", settings, args.out, total=len(rules) * len(several))
+    for name, task in several.items():
+        for rule_name, rule in rules.items():
+            starts = FIXED if rule_name == "fixed" else STARTS
+            study.run(f"{name}, {rule_name}", partial(runs, task, rule, starts, settings["seeds"]))
+    study.finish()
+
+
+if __name__ == "__main__":
+    main()
