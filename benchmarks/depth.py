@@ -100,7 +100,7 @@ def main(argv=None):
     args = arguments("depth", __doc__, 10, argv)
     family, depths, chosen_at, gains, epochs = members(args.quick), DEPTHS, CHOSEN_AT, GAINS, EPOCHS
     if args.quick:
-        depths, chosen_at, gains, epochs = (2, 4), 4, (2.0,), 5
+        depths, chosen_at, gains, epochs = (3,), 3, (2.0,), 5
     choosing = [1000, 1001][: args.seeds]
     settings = {
         "task": "scikit-learn digits, 75/25 stratified split, a fifth of the training examples for validation",

@@ -85,7 +85,7 @@ def runs(surrogates, scales, seeds, epochs, train=TRAIN):
 
 
 def main(argv=None):
-    """Train every surrogate over its grid, then the best of each from more seeds."""
+    """Train every surrogate over its grid, then the best of each, and every LogTailedRelu, from more seeds."""
     args = arguments("randman", __doc__, 10, argv)
     family, epochs, train, scales = members(args.quick), 20, TRAIN, SCALES
     if args.quick:
@@ -101,12 +101,14 @@ def main(argv=None):
         "choosing_seeds": choosing,
         "seeds": list(range(args.seeds)),
     }
-    study = Study("randman", settings, args.out, total=2 * len(family))
+    study = Study("randman", settings, args.out, total=2 * len(family) + 1)
     for name, surrogates in family.items():
         grid = study.run(f"{name}, grid", partial(runs, surrogates, scales, choosing, epochs, train))
         best = int(np.mean(grid["validation"], axis=-1)[:, scales.index(MIDDLE)].argmax())
         chosen = surrogates[best : best + 1]
         study.run(f"{name}, best", partial(runs, chosen, scales, settings["seeds"], epochs, train))
+    every = family["LogTailedRelu"]
+    study.run("LogTailedRelu, every alpha", partial(runs, every, scales, settings["seeds"], epochs, train))
     study.finish()
 
 

@@ -4,7 +4,7 @@ import numpy as np
 import optax
 import pytest
 
-from brainsurr.optim import project
+from brainsurr.optim import follow, project
 
 BOUNDS = {"alpha": (0.01, 0.3), "decay": (0.0, 1.0), "w": None}
 
@@ -76,3 +76,34 @@ def test_a_network_may_be_a_tuple_of_layers():
     params = ({"alpha": jnp.array(0.5)}, {"w": jnp.array(0.5)})
     after, _ = step(tx, params, ({"alpha": jnp.array(2.0)}, {"w": jnp.array(2.0)}))
     assert after == ({"alpha": 0.0}, {"w": -1.5})
+
+
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+def test_follow_is_where_the_schedule_is(dtype, lenient):
+    """Whatever the gradient says, and within a rounding of the parameter's own dtype."""
+    tx = follow(optax.linear_schedule(0.25, 0.0, 4))
+    params, state = {"alpha": jnp.array([0.25, 0.9], dtype)}, None
+    for expected in (0.1875, 0.125, 0.0625, 0.0, 0.0):
+        params, state = step(tx, params, {"alpha": jnp.array([jnp.nan, 100.0], dtype)}, state)
+        assert params["alpha"].dtype == dtype
+        np.testing.assert_allclose(np.asarray(params["alpha"], np.float32), expected, atol=2e-3)
+
+
+def test_follow_does_not_recompile_and_asks_for_the_parameters(lenient):
+    traces = []
+
+    @jax.jit
+    def update(grads, state, params):
+        traces.append(None)
+        return tx.update(grads, state, params)
+
+    tx = follow(lambda count: 1.0 / count)
+    params = jnp.array(0.3, jnp.float32)
+    state = tx.init(params)
+    for _ in range(3):
+        updates, state = update(jnp.array(1.0), state, params)
+        params = optax.apply_updates(params, updates)
+    assert len(traces) == 1
+    np.testing.assert_allclose(params, 1 / 3, rtol=1e-6)
+    with pytest.raises(ValueError, match="needs the parameters"):
+        tx.update(params, state)

@@ -1,0 +1,93 @@
+"""Learning alpha: what each rule reaches from each start, beside the best fixed alpha."""
+
+import matplotlib.pyplot as plt
+import numpy as np
+
+from .. import results
+from . import Claim, spread
+
+MARK = 0.005
+
+
+def tables(result):
+    """A table a task: fixed alphas in a line, then a row a rule."""
+    texts = []
+    for task in _tasks(result):
+        fixed, others = _split(result, task)
+        best = _best(fixed)
+        line = ", ".join(f"{a:g}: {spread(t)}" for a, t in zip(fixed["starts"], fixed["test"], strict=True))
+        header = ["rule", *(f"from {start:g}" for start in next(iter(others.values()))["starts"]), "alpha from 0.1"]
+        rows = []
+        for name, run in others.items():
+            cells = [spread(test) + (" +" if np.mean(test) >= best - MARK else "") for test in run["test"]]
+            at = run["starts"].index(0.1)
+            rows.append([name, *cells, ", ".join(f"{a:.3f}" for a in np.mean(run["alpha"]["mean"][at], axis=0))])
+        texts.append(f"**{task}**. Fixed alpha {line}.\n\n{results.table(header, rows)}")
+    return "\n\n".join(texts)
+
+
+def draw(result, folder):
+    """Every rule from every start against the fixed alphas, a panel a task."""
+    several = _tasks(result)
+    figure, axes = plt.subplots(
+        1, len(several), figsize=(4.6 * len(several) + 2, 4.4), layout="constrained", squeeze=False, sharey=True
+    )
+    for axis, task in zip(axes[0], several, strict=True):
+        fixed, others = _split(result, task)
+        for y, run in enumerate(others.values()):
+            for i, (start, test) in enumerate(zip(run["starts"], run["test"], strict=True)):
+                label = f"from {start:g}" if not y else None
+                axis.plot(test, np.full(len(test), y + 0.22 * (i - 1)), ".", color=f"C{i}", alpha=0.25)
+                axis.plot(np.mean(test), y + 0.22 * (i - 1), "|", markersize=11, color=f"C{i}", label=label)
+        axis.axvline(_best(fixed), color="0.3", linewidth=1)
+        axis.axvspan(_best(fixed) - MARK, _best(fixed), color="0.85")
+        axis.set(title=task, xlabel="test accuracy")
+        axis.set_yticks(range(len(others)), list(others))
+    axes[0, 0].invert_yaxis()
+    axes[0, 0].legend(frameon=False, fontsize=8, title="dots: seeds; bars: means;\nline: best fixed alpha")
+    figure.savefig(folder / "learn-alpha.png", dpi=100)
+    plt.close("all")
+
+
+def claims(result):
+    """The mark, and what the trial found."""
+    for task in _tasks(result):
+        fixed, others = _split(result, task)
+        best = _best(fixed)
+        learned = {n: r for n, r in others.items() if n.startswith(("learned", "per channel", "hypergradient"))}
+        ends = {name: np.mean(run["test"][run["starts"].index(0.1)]) for name, run in learned.items()}
+        first = max(ends, key=ends.get)
+        yield Claim(
+            f"{task}: an alpha learned from 0.1 ends within half a point of the best fixed alpha",
+            bool(ends[first] >= best - MARK),
+            f"{first} {ends[first]:.3f}, best fixed {best:.3f}; straight-through with projection "
+            f"{ends.get('learned, projected', np.nan):.3f}",
+        )
+        worst = {name: np.mean(run["test"], axis=-1).min() for name, run in learned.items()}
+        safest = max(worst, key=worst.get)
+        yield Claim(
+            f"{task}: no rule that learns alpha is within half a point of the best fixed alpha from every start",
+            bool(worst[safest] < best - MARK),
+            f"the safest, {safest}, has at least {worst[safest]:.3f}",
+        )
+        if "only silent channels" in others:
+            means = np.mean(others["only silent channels"]["test"], axis=-1)
+            yield Claim(
+                f"{task}: alpha on silent channels alone is within half a point of the best fixed alpha from any start",
+                bool(means.min() >= best - MARK),
+                ", ".join(f"{m:.3f}" for m in means),
+            )
+
+
+def _tasks(result):
+    return list(dict.fromkeys(key.split(", ")[0] for key in result["runs"]))
+
+
+def _split(result, task):
+    runs = {key.removeprefix(f"{task}, "): run for key, run in result["runs"].items() if key.startswith(f"{task}, ")}
+    return runs.pop("fixed"), runs
+
+
+def _best(fixed):
+    """The test accuracy of the fixed alpha that is best by validation."""
+    return float(np.mean(fixed["test"], axis=-1)[np.mean(fixed["validation"], axis=-1).argmax()])

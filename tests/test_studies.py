@@ -1,0 +1,132 @@
+"""Each study runs, quickly; what is dead is at chance, what is known to learn learns, and a stopped one goes on."""
+
+import importlib
+import json
+import os
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+import brainsurr as bs
+from benchmarks import randman
+from benchmarks.family import GRID, members
+from benchmarks.reports import CHANCE
+
+STUDIES = ("randman", "depth", "dynamic_range", "learn_alpha")
+
+
+def run(name, out):
+    """A quick run in a process of its own, as a user starts it."""
+    command = [sys.executable, "-m", f"benchmarks.{name}", "--quick", "--out", str(out)]
+    subprocess.run(command, check=True, capture_output=True, text=True, env=os.environ | {"XLA_FLAGS": ""})
+    return json.loads((out / "result.json").read_text())
+
+
+@pytest.fixture(scope="module", params=STUDIES)
+def study(request, tmp_path_factory):
+    out = tmp_path_factory.mktemp(request.param)
+    return request.param, out, run(request.param, out)
+
+
+def test_a_study(study):
+    """One test a study: with several workers, a fixture is made by each that runs a test of it."""
+    name, out, result = study
+    assert {"study", "settings", "python", "versions", "device", "commit", "uncommitted_changes"} <= set(result)
+    assert result["study"] == name
+    assert len(result["settings"]["seeds"]) == 2
+    for outcome in result["runs"].values():
+        assert {"test", "validation", "loss", "seconds", "cpu_seconds"} <= set(outcome)
+        test = np.array(outcome["test"])
+        assert test.shape == np.shape(outcome["validation"])
+        assert test.shape[-1] == 2
+        assert ((test >= 0) & (test <= 1)).all()
+    globals()[f"check_{name}"](result["runs"])
+    report = importlib.import_module(f"benchmarks.reports.{name}")
+    report.draw(result, out)
+    assert list(out.glob("*.png"))
+    assert "±" in report.tables(result)
+
+    # Gone on with after its last configuration was lost: the same numbers.
+    *kept, last = result["runs"]
+    (out / "result.json").write_text(json.dumps(result | {"runs": {key: result["runs"][key] for key in kept}}))
+    again = run(name, out)["runs"][last]
+    assert {k: v for k, v in again.items() if "seconds" not in k} == {
+        k: v for k, v in result["runs"][last].items() if "seconds" not in k
+    }
+
+
+def check_randman(runs):
+    """At a tenth of the usual weights LogTailedRelu(0) is dead; SuperSpike learns at the usual ones."""
+    dead = runs["LogTailedRelu, grid"]
+    assert dead["surrogates"][0] == "LogTailedRelu(alpha=0.0)"
+    assert np.max(np.array(dead["test"])[0, 0]) <= CHANCE
+    assert np.max(np.array(dead["rate"])[0, 0]) == 0
+    assert np.min(np.array(runs["InvSquareGrad, best"]["test"])[0, 1]) > 0.5
+
+
+def check_depth(runs):
+    for run in runs.values():
+        assert np.shape(run["before"]["gradient"])[-1] == np.shape(run["rates"])[-1] == 3
+        assert (np.array(run["before"]["gradient"]) >= 0).all()
+    assert np.mean(runs["InvSquareGrad, 3 layers"]["test"]) > 0.5
+
+
+def check_dynamic_range(runs):
+    """Without a spread digits are easy, and what is chosen is one of the grid."""
+    assert np.mean(np.array(runs["LogTailedRelu, best"]["test"])[0, 0]) > 0.8
+    assert runs["LogTailedRelu, best"]["surrogates"][0] in runs["LogTailedRelu, grid"]["surrogates"]
+
+
+def check_learn_alpha(runs):
+    """A fixed alpha stays, a scheduled one ends where its schedule does, a learned one moves and stays inside."""
+    fixed = runs["digits, fixed"]
+    alphas = np.array(fixed["alpha"]["mean"])
+    np.testing.assert_allclose(
+        alphas, np.broadcast_to(np.array(fixed["starts"])[:, None, None], alphas.shape), rtol=1e-5
+    )
+    assert np.max(runs["digits, 3 steps, then 0"]["alpha"]["max"]) == 0
+    learned = runs["digits, learned, projected"]
+    assert np.min(learned["alpha"]["min"]) >= 0
+    assert np.max(learned["alpha"]["max"]) <= 1
+    moved = np.array(learned["alpha"]["mean"]) - np.array(learned["starts"])[:, None, None]
+    assert np.abs(moved).max() > 1e-3
+    assert np.abs(np.array(runs["digits, hypergradient"]["alpha"]["mean"])[1] - 0.1).max() > 1e-3
+    assert np.mean(fixed["test"]) > 0.5
+
+
+def test_the_family_is_whole():
+    exported = {name for name in bs.__all__ if isinstance(getattr(bs, name), type)} - {"Surrogate", "Scaled"}
+    assert set(GRID) == exported
+    for name, surrogates in members().items():
+        assert len({repr(f) for f in surrogates}) == len(GRID[name][1]), name
+        defaults = getattr(bs, name)()
+        others = set(defaults.named_parameters()[1]) - {GRID[name][0]}
+        assert all(getattr(f, other) == getattr(defaults, other) for f in surrogates for other in others)
+
+
+def test_randman_is_the_published_manifold():
+    """A sum of sines with weights that fall as a power; one example, by a loop, before it is scaled to the duration."""
+    (times, classes), validation, test = randman.sample(3, train=40)
+    assert times.shape == (400, 20)
+    assert np.bincount(classes).tolist() == [40] * 10
+    assert validation[0].shape == test[0].shape == (500, 20)
+    everything = np.concatenate([part[0].reshape(10, -1, 20) for part in (randman.sample(3, train=40))], axis=1)
+    assert everything.min((0, 1)).max() == 0, "each unit's earliest spike of a class is at the first step"
+    assert everything.max() == randman.STEPS - 1
+
+    rng = np.random.default_rng(3)
+    theta, phi, psi = rng.uniform(size=(3, 10, 1, 20, 10))
+    x = rng.uniform(size=(10, 140, 1, 1))
+
+    def value(c, example, unit):
+        total = 0.0
+        for i in range(10):
+            phase = i * x[c, example, 0, 0] * phi[c, 0, unit, i] + psi[c, 0, unit, i]
+            total += theta[c, 0, unit, i] / (i + 1) ** 3 * np.sin(2 * np.pi * phase)
+        return total
+
+    values = [value(4, example, 7) for example in range(140)]
+    scaled = (values[5] - min(values)) / (max(values) - min(values))
+    assert times[4 * 40 + 5, 7] == int(scaled * 50)
