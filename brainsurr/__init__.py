@@ -1,5 +1,6 @@
 """Spikes whose backward pass you choose: surrogate gradients, trainable or not, for spiking networks in JAX."""
 
+from ._diagnose import Diagnosis, LayerReport, diagnose
 from ._equivalent import equivalent, equivalents
 from ._kernel import spike
 from ._surrogate import Surrogate
@@ -55,9 +56,11 @@ __all__ = [
     "S2NN",
     "Arctan",
     "Circ",
+    "Diagnosis",
     "FakeNumericalGradient",
     "GaussianGrad",
     "InvSquareGrad",
+    "LayerReport",
     "LeakyRelu",
     "LogTailedRelu",
     "MultiGaussianGrad",
@@ -78,6 +81,7 @@ __all__ = [
     "Surrogate",
     "arctan",
     "circ",
+    "diagnose",
     "equivalent",
     "equivalents",
     "erf",

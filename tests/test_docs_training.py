@@ -51,3 +51,11 @@ def test_each_group_has_its_own_rate():
     np.testing.assert_allclose(np.abs(alpha - 0.02), 2e-3, rtol=0.1)
     scope = run(COMMON.replace("optax.adam(1e-3)", "optax.set_to_zero()"), LINEN)
     assert scope["params"]["layers_1"]["spike_fn"]["alpha"] == np.float32(0.02)
+
+
+def test_a_schedule_is_followed():
+    schedule = "follow(optax.linear_schedule(0.1, 0.0, 4))"
+    imported = COMMON.replace("import project", "import follow, project")
+    scope = run(imported.replace("optax.adam(1e-3)", schedule), LINEN)
+    alpha = scope["params"]["layers_1"]["spike_fn"]["alpha"]
+    np.testing.assert_allclose(alpha, 0.05, rtol=1e-5)  # two of four steps

@@ -1,4 +1,7 @@
-"""What alpha does to a silent layer: with 0 it gets exactly no gradient and stays silent, with 0.1 it recovers."""
+"""What alpha does to a silent layer: with 0 it gets exactly no gradient and stays silent, with 0.1 it recovers.
+
+And `diagnose` says so before it is trained.
+"""
 
 import jax
 import jax.numpy as jnp
@@ -8,13 +11,13 @@ import pytest
 from flax import nnx
 
 import brainsurr as bs
-from brainsurr.nnx import LI, LIF, SpikingSequential
+from brainsurr.nnx import LI, LIF, SpikingSequential, diagnose
 
 pytestmark = pytest.mark.usefixtures("lenient")
 
 
 def train(spike_fn, steps=200):
-    """The first layer's gradient before training, and its firing rate after, from weights too small to fire."""
+    """The first layer's gradient before training, and what is said of it before and after, from too small weights."""
     rngs = nnx.Rngs(0)
     lif = LIF(16, spike_fn=spike_fn)
     net = SpikingSequential([nnx.Linear(3, 16, rngs=rngs), lif, nnx.Linear(16, 1, rngs=rngs), LI(1)])
@@ -31,23 +34,29 @@ def train(spike_fn, steps=200):
         optimizer.update(net, grads)
         return grads["layers"][0]["kernel"][...]
 
+    before = diagnose(net, loss_fn)["layers.1"]
     first = step(net, optimizer)
     for _ in range(steps):
         step(net, optimizer)
+    after = diagnose(net, loss_fn)["layers.1"]
     _, spikes = lif(lif.initialize_carry((8, 16)), net.layers[0](xs))
-    return np.asarray(first), float(spikes.mean())
+    assert after.rate == pytest.approx(float(spikes.mean()))
+    return np.asarray(first), before, after
 
 
 def test_alpha_zero_gets_exactly_no_gradient_and_stays_silent():
-    gradient, rate = train(bs.LogTailedRelu())
+    gradient, before, after = train(bs.LogTailedRelu())
+    assert (before.status, before.rate, before.silent, before.dead, before.grad_norm) == ("dead", 0, 1, 1, 0)
     np.testing.assert_array_equal(gradient, 0)
-    assert rate == 0
+    assert (after.status, after.rate) == ("dead", 0)
 
 
 def test_a_small_alpha_recovers():
-    gradient, rate = train(bs.LogTailedRelu(0.1))
+    gradient, before, after = train(bs.LogTailedRelu(0.1))
+    assert (before.status, before.rate, before.silent, before.dead, before.passing) == ("recoverable", 0, 1, 0, 1)
     assert np.abs(gradient).max() > 0
-    assert rate > 0.01
+    assert after.status == "fine"
+    assert after.rate > 0.01
 
 
 def test_the_layers_recover_by_default():

@@ -1,0 +1,178 @@
+"""Which layers are silent, and can a gradient reach them: measured in one pass forward and one back."""
+
+import dataclasses
+import math
+import textwrap
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+import jax
+import numpy as np
+
+from ._arrays import as_float
+from ._verdict import LayerReport, judge, sentences
+from ._watch import Totals, features, trials, watched, zeros
+
+# A jitted loss that was compiled before must be traced anew, or the watched functions are not in it.
+_pass = jax.make_user_context()
+
+
+@dataclasses.dataclass(frozen=True)
+class Diagnosis(Mapping[str, LayerReport]):
+    """The state of every spiking layer of a network, by name; ``print`` it.
+
+    A mapping from the name of a layer to its numbers. ``json.dumps(dataclasses.asdict(report))`` writes all of it.
+
+    Attributes:
+      loss: the loss.
+      layers: the numbers by name, in the order in which the layers were called. See :class:`LayerReport`.
+      sentences: what is wrong, and what to change.
+    """
+
+    loss: float
+    layers: dict[str, LayerReport]
+    sentences: tuple[str, ...]
+
+    def __getitem__(self, name: str) -> LayerReport:
+        return self.layers[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.layers)
+
+    def __len__(self) -> int:
+        return len(self.layers)
+
+    def __str__(self) -> str:
+        shares = ("rate", "silent", "dead", "passing", "reached")
+        rows = [["layer", *shares, "grad norm", "status"]]
+        for name, layer in self.layers.items():
+            cells = [f"{getattr(layer, share):.1%}" for share in shares]
+            rows.append([name, *cells, f"{layer.grad_norm:.3g}", layer.status])
+        widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+        lines = []
+        for first, *middle, last in rows:
+            cells = [cell.rjust(width) for cell, width in zip(middle, widths[1:-1], strict=True)]
+            lines.append("  ".join([first.ljust(widths[0]), *cells, last]))
+        return "\n".join([*lines, "", *(textwrap.fill(s, 100, subsequent_indent="  ") for s in self.sentences)])
+
+
+def diagnose(spike_fns: Mapping[str, Callable], loss_fn: Callable[[dict[str, Callable]], Any]) -> Diagnosis:
+    r"""Which layers are silent, whether a gradient can reach them, and what to change.
+
+    For networks of plain functions; ``brainsurr.nnx``, ``brainsurr.linen`` and ``brainsurr.brainstate`` have a
+    ``diagnose`` that finds the layers of a module. The loss is computed once as it is, and once more with its
+    gradient. jit, scan, vmap, remat and any dtype are fine.
+
+    Args:
+      spike_fns: the spike function of each layer by a name of your choice: a surrogate, or any function that is
+        elementwise and has a derivative.
+      loss_fn: what is trained, ``loss_fn(spike_fns) -> scalar``, a function of the batch you have in mind. It is called
+        with watched functions of the same value and derivative, and must use these.
+
+    Returns:
+      A :class:`Diagnosis`: print it, or read ``report["name"].rate``.
+
+    Raises:
+      TypeError: the arguments are in the wrong order, or the loss is not a scalar.
+      ValueError: no spike function was used, no spike has to do with the loss, or one function serves layers of
+        different widths.
+
+    Example:
+      >>> import jax, jax.numpy as jnp, brainsurr as bs
+      >>> f = bs.LogTailedRelu()
+      >>> def loss_fn(spike_fns):
+      ...     first = spike_fns["first"](jnp.array([[-0.5, 0.5], [-2.0, 3.0]]))
+      ...     return jnp.sum(spike_fns["second"](first - 2))
+      >>> print(bs.diagnose({"first": f, "second": f}, loss_fn))
+      layer    rate  silent    dead  passing  reached  grad norm  status
+      first   50.0%   50.0%   50.0%    50.0%     0.0%          0  cut off
+      second   0.0%  100.0%  100.0%     0.0%     0.0%          0  dead
+      <BLANKLINE>
+      first fires and is cut off: no gradient gets through second, which is dead; mend that first.
+      first: 50.0% of its neurons are dead, they never fire and pass no gradient. Raise alpha of its
+        LogTailedRelu from 0 to 0.1, and a gradient passes at 100.0% of its membrane values.
+      second is dead: no neuron ever fires, and where none fires no gradient passes (its membrane is 1.5
+        below threshold on average), so training can't change it. Scale up its weights or lower its
+        threshold; or raise alpha of its LogTailedRelu from 0 to 0.1, and a gradient passes at 100.0% of
+        its membrane values.
+    """
+    if not isinstance(spike_fns, Mapping):
+        raise TypeError(f"expected spike functions by name, diagnose({{'hidden': f}}, loss_fn), got {spike_fns!r}")
+    return examine(lambda watch: loss_fn({name: watch(name, f) for name, f in spike_fns.items()}))
+
+
+def _run(f, x):
+    return jax.jit(jax.value_and_grad(f))(x)
+
+
+def examine(loss: Callable[[Callable], Any], shapes: Callable = jax.eval_shape, run: Callable = _run) -> Diagnosis:
+    """The diagnosis of ``loss(watch)``, which puts ``watch(name, spike_fn)`` in the place of each spike function.
+
+    Args:
+      loss: called twice; gives a scalar.
+      shapes: traces a function of no argument; the host's own.
+      run: ``run(f, x)`` gives the value of ``f(x)`` and its gradient, compiled; the host's own.
+    """
+    widths: dict[str, int] = {}
+    changes: dict[str, list[str]] = {}
+
+    def note(name, spike_fn):
+        changes[name] = [trial.change for trial in trials(spike_fn)]
+
+        def call(x):
+            x = as_float(x)
+            if widths.setdefault(name, features(x)) != features(x):
+                raise ValueError(
+                    f"{name} is used by layers of {widths[name]} and {features(x)} neurons: give each one of its own"
+                )
+            return spike_fn(x)
+
+        return call
+
+    def measured(totals):
+        return loss(lambda name, spike_fn: watched(spike_fn, totals[name]) if name in totals else spike_fn)
+
+    with _pass(object()):
+        shapes(lambda: loss(note))
+    if not widths:
+        raise ValueError(
+            "no spiking layer was used. diagnose sees the LIF, LIFCell and SpikingActivation layers of brainsurr, and "
+            "the functions it is given by name; loss_fn must use what it is called with, and must not come out of a "
+            "cache: pass it undecorated"
+        )
+    start = {name: zeros(width, len(changes[name])) for name, width in widths.items()}
+    with _pass(object()):
+        value, totals = run(measured, start)
+    layers = judge({name: _report(totals[name], changes[name]) for name in widths})
+    if all(layer.status == "unused" for layer in layers.values()):
+        raise ValueError(
+            f"the loss does not depend on the spikes of {', '.join(layers)} in any way that can be differentiated: "
+            "look for a stop_gradient, or a loss_fn that comes out of a cache; pass it undecorated"
+        )
+    idle = [f"{name} was not called." for name in changes if name not in widths]
+    return Diagnosis(float(value), layers, (*sentences(layers), *idle))
+
+
+def layer_name(path: tuple, layer: Any) -> str:
+    """``layers.0``; the class of a layer that is the whole network."""
+    return ".".join(map(str, path)) or type(layer).__name__
+
+
+def _report(totals: Totals, changes: list[str]) -> LayerReport:
+    per_neuron = Totals(*(np.asarray(total, np.float64) for total in totals))
+    t = Totals(*(float(total.sum()) for total in per_neuron))
+    count, never = t.quiet + t.fired + t.nan, per_neuron.fired == 0
+    if not count:  # the tap was never run
+        return LayerReport()
+    return LayerReport(
+        rate=t.fired / count,
+        silent=float(never.mean()),
+        dead=float((never & (per_neuron.passing == 0)).mean()),
+        passing=t.passing / count,
+        arriving=t.arriving / count,
+        reached=t.reached / count,
+        grad_norm=math.sqrt(t.squares),
+        membrane=t.membrane / t.finite if t.finite else math.nan,
+        nan=t.nan / count,
+        trials={c: float(n.sum()) / count for c, n in zip(changes, per_neuron.trials, strict=True)},
+    )

@@ -1,0 +1,457 @@
+"""Which layers are silent and can a gradient reach them: numbers against loops, verdicts against training."""
+
+import dataclasses
+import json
+import math
+import pathlib
+import re
+
+import brainstate
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from flax import linen, nnx
+from hosts import HOSTS
+
+import brainsurr as bs
+import brainsurr.brainstate
+import brainsurr.linen
+import brainsurr.nnx
+from brainsurr.interop import transfer
+
+pytestmark = pytest.mark.usefixtures("lenient")  # brainstate's Linear
+
+T, B, F = 12, 3, 4
+
+# Small multiples of a power of two, so that the forward pass and the counts are exact. The last two neurons never fire.
+rng = np.random.default_rng(0)
+X = rng.integers(-6, 15, (T, B, F)) / 8
+X[..., -2:] = -1
+WEIGHT = rng.integers(-4, 5, (T, B, F)) / 4
+ALPHA = np.array([0.0, 0.125, 0.5, 0.0], np.float32)
+
+
+def by_loop(decay=0.5, threshold=1.0):
+    """The numbers for one layer of LIF neurons under the loss sum(WEIGHT * spikes), reset by subtraction."""
+    v, xs, spikes = np.zeros((B, F)), [], []
+    for x in X:
+        u = decay * v + x
+        xs.append(u - threshold)
+        spikes.append((xs[-1] >= 0).astype(float))
+        v = u - threshold * spikes[-1]
+    x, s = np.array(xs), np.array(spikes)
+    slope = np.where(x <= 0, ALPHA, 1 / np.maximum(x, 1))  # of LogTailedRelu
+    arriving, dx, gv = np.zeros_like(x), np.zeros_like(x), np.zeros((B, F))
+    for t in reversed(range(T)):
+        arriving[t] = WEIGHT[t] - threshold * gv
+        dx[t] = arriving[t] * slope[t]
+        gv = decay * (gv + dx[t])
+    never = s.sum((0, 1)) == 0
+    return {
+        "rate": s.mean(),
+        "silent": never.mean(),
+        "dead": (never & ((slope != 0).sum((0, 1)) == 0)).mean(),
+        "passing": (slope != 0).mean(),
+        "arriving": (arriving != 0).mean(),
+        "reached": (dx != 0).mean(),
+        "grad_norm": math.sqrt((dx**2).sum()),
+        "membrane": x.mean(),
+        "nan": 0.0,
+        "status": "fine",
+    }
+
+
+def diagnose(host, layer, loss, xs, unroll=None):
+    """The diagnosis of loss(ys), the same question to each framework."""
+    run = host.layers.unroll
+    if host.name == "nnx":
+
+        def loss_fn(net):
+            carry = net.initialize_carry(xs.shape[1:])
+            return loss((run(net, carry, xs, **unroll) if unroll else net(carry, xs))[1])
+
+        return host.layers.diagnose(layer, loss_fn)
+    if host.name == "linen":
+        carry = layer.initialize_carry(host.key, xs.shape[1:])
+        variables = {"params": host.params(layer, xs)}
+
+        def loss_fn(variables):
+            if unroll:
+                return loss(run(layer.bind(variables), carry, xs, **unroll)[1])
+            return loss(layer.apply(variables, carry, xs)[1])
+
+        return host.layers.diagnose(variables, loss_fn)
+    brainstate.nn.init_all_states(layer, xs.shape[1])
+    return host.layers.diagnose(layer, lambda: loss(run(layer, xs, **unroll) if unroll else layer(xs)))
+
+
+@pytest.mark.parametrize("host", HOSTS, ids=lambda h: h.name)
+@pytest.mark.parametrize(
+    ("dtype", "learnable", "unroll"),
+    [("float32", (), None), ("bfloat16", "alpha", {"block_size": 5, "remat": "full"})],
+    ids=["whole", "blocks"],
+)
+def test_numbers_are_those_of_a_loop(host, dtype, learnable, unroll):
+    host = host()
+    act = host.layers.SpikingActivation(bs.LogTailedRelu(ALPHA), learnable=learnable)
+    lif = host.layers.LIF(F, decay=0.5, spike_fn=act)
+    weight = jnp.asarray(WEIGHT, dtype)
+    report = diagnose(host, lif, lambda ys: jnp.sum(ys * weight), jnp.asarray(X, dtype), unroll)
+    numbers, expected = dataclasses.asdict(report["LIF"]), by_loop()
+    passing = {change.split(" (")[0]: share for change, share in numbers.pop("trials").items()}
+    assert passing == {"raise alpha of its LogTailedRelu": 1, "lower alpha of its LogTailedRelu": 1}
+    assert (expected["dead"], expected["silent"]) == (0.25, 0.5)  # the case says something
+    assert 0 < expected["reached"] < expected["passing"] < 1
+    assert numbers.pop("status") == expected.pop("status")
+    assert numbers == pytest.approx(expected, rel=1e-6)
+    assert json.loads(json.dumps(dataclasses.asdict(report)))["layers"]["LIF"]["rate"] == numbers["rate"]
+
+
+def two_layers(spike_fns, xs, nudge=(0.0, 0.0)):
+    """A recurrent layer below another, by hand, with something added to the argument of each spike function."""
+    weights = jnp.linspace(-1, 2, F * F).reshape(F, F)
+    first, second = spike_fns.values()
+
+    def step(carry, x):
+        (v, s, w), (x, first_nudge, second_nudge) = carry, x
+        v = 0.5 * v + x + s @ weights * 0.25
+        s = first(v - 1 + first_nudge)
+        w = 0.75 * w + s @ weights
+        return (v - s, s, w), second(w - 1 + second_nudge)
+
+    xs = xs, *(jnp.broadcast_to(n, X.shape) for n in nudge)
+    return jnp.sum(jax.lax.scan(step, (jnp.zeros((B, F)),) * 3, xs)[1] * jnp.asarray(WEIGHT, jnp.float32))
+
+
+def test_gradient_norm_is_that_of_a_perturbation():
+    spike_fns = {"first": bs.Sigmoid(2.0), "second": bs.ReluGrad()}
+    xs = jnp.asarray(X, jnp.float32)
+    nudges = jax.grad(lambda nudge: two_layers(spike_fns, xs, nudge))((jnp.zeros(X.shape), jnp.zeros(X.shape)))
+    report = bs.diagnose(spike_fns, lambda spike_fns: two_layers(spike_fns, xs))
+    assert list(report) == ["first", "second"]
+    assert len(report) == 2
+    for layer, nudge in zip(report.values(), nudges, strict=True):
+        assert layer.grad_norm == pytest.approx(float(jnp.linalg.norm(nudge)), rel=1e-5)
+        assert layer.reached == pytest.approx(float(jnp.mean(nudge != 0)))
+    assert report.loss == pytest.approx(float(two_layers(spike_fns, xs)))
+
+
+def test_it_sees_through_jit_vmap_and_a_cache():
+    """One example at a time, compiled, and compiled before: the numbers are the same."""
+    f, x = bs.LogTailedRelu(), jnp.asarray(X, jnp.float32)
+
+    def loss_fn(spike_fns):
+        return jnp.sum(jax.jit(jax.vmap(jax.vmap(lambda x: spike_fns["layer"](x) * 2)))(x))
+
+    expected = bs.diagnose({"layer": f}, lambda spike_fns: jnp.sum(spike_fns["layer"](x) * 2))
+    assert bs.diagnose({"layer": f}, loss_fn) == expected
+    assert expected["layer"].rate == np.mean(X >= 0)
+    report = bs.diagnose({"layer": f}, lambda spike_fns: jnp.sum(jax.vmap(spike_fns["layer"], in_axes=-1)(x)))
+    assert report["layer"].rate == np.mean(X >= 0)
+
+    net, x = bs.nnx.LIF(F, spike_fn=f), jnp.asarray(X, jnp.float32)
+    jitted = nnx.jit(lambda net: jnp.sum(net(jnp.zeros((B, F)), x)[1]))
+    jitted(net)
+    report = bs.nnx.diagnose(net, jitted)
+    assert report == bs.nnx.diagnose(net, lambda net: jnp.sum(net(jnp.zeros((B, F)), x)[1]))
+
+    net = bs.linen.LIF(F, spike_fn=f)
+    jitted = jax.jit(lambda variables: jnp.sum(net.apply(variables, jnp.zeros((B, F)), x)[1]))
+    jitted({})
+    assert bs.linen.diagnose({}, jitted) == report
+
+
+@pytest.mark.parametrize(
+    ("surrogate", "advice"),
+    [
+        (bs.ReluGrad(), "raise width of its ReluGrad from 1 to 2"),
+        (bs.LeakyRelu(0.0), "raise alpha of its LeakyRelu from 0 to 0.1"),
+        (bs.GaussianGrad(sigma=0.05), "raise sigma of its GaussianGrad from 0.05 to 0.5"),
+        (
+            0.5 * bs.LogTailedRelu(np.zeros(4, np.float32)),
+            "raise alpha of its Scaled (times 2; 0.1 where it is 0), and",
+        ),
+        (lambda x: bs.log_tailed_relu(x), "give it a surrogate that reaches that far"),
+    ],
+    ids=repr,
+)
+def test_the_advice_opens_the_surrogate(surrogate, advice):
+    x = jnp.full((5, 4), -1.5)
+    report = bs.diagnose({"layer": surrogate}, lambda fns: jnp.sum(fns["layer"](x)))
+    assert report["layer"].status == "dead"
+    assert advice in report.sentences[0]
+
+
+def chain(surrogates, gains, biases):
+    """A loss of layers in a row, each `spike(gain * x + bias)`, whose statuses can be told by hand."""
+
+    def loss_fn(spike_fns):
+        x = jnp.linspace(0.25, 1, 8 * 4).reshape(8, 4)
+        for f, gain, bias in zip(spike_fns.values(), gains, biases, strict=True):
+            x = f(gain * x + bias)
+        return jnp.sum(x)
+
+    return bs.diagnose({f"layer {i}": f for i, f in enumerate(surrogates, 1)}, loss_fn)
+
+
+def statuses(report):
+    return [layer.status for layer in report.values()]
+
+
+def test_a_dead_layer_in_the_middle_is_the_culprit():
+    leaky, not_leaky = bs.LogTailedRelu(0.1), bs.LogTailedRelu()
+    report = chain([leaky, not_leaky, leaky], [1, 1, 1], [0, -2, -0.5])
+    assert statuses(report) == ["cut off", "dead", "recoverable"]
+    assert "no gradient gets through layer 2, which is dead" in report.sentences[0]
+    assert "Scale up its weights" in report.sentences[1]
+    assert "Mend layer 2, which sends it no spike" in report.sentences[2]
+    # A silent layer that would let a gradient through is not dead either, if it is another that stops it.
+    report = chain([leaky, not_leaky], [1, 1], [-2, -2])
+    assert statuses(report) == ["cut off", "dead"]
+    assert "layer 1 is silent" in report.sentences[0]
+    assert "layer 2, which is dead" in report.sentences[0]
+
+
+def test_saturated_blocked_and_vanishing():
+    leaky = bs.LogTailedRelu(0.1)
+    report = chain([leaky, leaky], [1, 1], [0, -0.5])
+    assert statuses(report) == ["saturated", "saturated"]
+    report = chain([leaky, bs.ReluGrad(width=0.5)], [0.1, 4], [-0.05, -0.75])  # the second is -0.75 or 3.25 away
+    assert statuses(report) == ["cut off", "blocked"]
+    assert "layer 2, which is blocked" in report.sentences[0]
+    report = chain([1e-6 * leaky, leaky], [1, 1], [-0.5, -0.5])
+    assert statuses(report) == ["vanishing", "fine"]
+    assert "norm" in report.sentences[0]
+    assert "at layer 2" in report.sentences[0]
+    report = chain([leaky, leaky], [1, 1], [-0.5, -0.5])
+    assert report.sentences == ("Every layer fires, and a gradient reaches it.",)
+
+
+def test_dead_neurons_of_a_layer_that_fires():
+    x = jnp.array([[1.0, -1.0, -1.0, 1.0], [2.0, -2.0, 1.0, 1.0]])
+    report = bs.diagnose({"layer": bs.ReluGrad()}, lambda fns: jnp.sum(fns["layer"](x * 1.25)))
+    assert report["layer"].dead == 0.25
+    assert report["layer"].silent == 0.25
+
+
+def test_nan_in_a_membrane_and_in_a_gradient():
+    leaky = bs.LogTailedRelu(0.1)
+    report = chain([leaky] * 3, [1, jnp.nan, 1], [-0.5, 0, 0])
+    assert statuses(report) == ["not finite"] * 3
+    assert report.sentences[0].startswith("layer 2 is the first layer with NaN in its membrane (100.0%")
+    report = chain([leaky, jnp.inf * leaky, leaky], [1, 1, 1], [-0.5, -0.5, 0])
+    assert statuses(report) == ["not finite", "not finite", "saturated"]
+    assert report.sentences[0].startswith("layer 2 is the last layer whose gradient")
+
+
+def test_a_step_without_a_surrogate_is_named():
+    """Its layers before are still counted, though no gradient is sent to them at all."""
+    report = chain([bs.Arctan(), lambda x: jnp.heaviside(x, 1.0)], [1, 1], [-0.5, -0.5])
+    assert statuses(report) == ["cut off", "blocked"]
+    assert report["layer 1"].rate == pytest.approx(np.mean(np.linspace(0.25, 1, 32) >= 0.5))
+
+
+def test_unused_and_uncalled_layers_are_named():
+    f, x = bs.Arctan(), jnp.linspace(-1, 1, 8)
+
+    def loss_fn(spike_fns):
+        return jnp.sum(spike_fns["a"](x)) + jnp.sum(jax.lax.stop_gradient(spike_fns["b"](x)))
+
+    report = bs.diagnose({"a": f, "b": f, "c": f}, loss_fn)
+    assert statuses(report) == ["fine", "unused"]
+    assert report.sentences[0].startswith("b: the loss does not depend on its spikes")
+    assert report.sentences[1] == "c was not called."
+
+
+def test_the_frameworks_give_one_report():
+    params, reports = None, []
+    rngs, xs = nnx.Rngs(0), jnp.asarray(X, jnp.float32)
+    dense = {
+        "nnx": lambda n: nnx.Linear(F, n, rngs=rngs),
+        "linen": linen.Dense,
+        "brainstate": lambda n: brainstate.nn.Linear(F, n),
+    }
+    for host in HOSTS:
+        host = host()
+        layers, linear = host.layers, dense[host.name]
+        act, other = (layers.SpikingActivation(bs.ReluGrad(), learnable="alpha") for _ in range(2))
+        kernel = host.recurrent(jnp.asarray(WEIGHT[:4, 0], jnp.float32))
+        net = layers.SpikingSequential(
+            [linear(F), layers.LIF(F, spike_fn=act, **kernel), linear(F), layers.LIF(F), other, linear(2), layers.LI(2)]
+        )
+        own = host.params(net, xs)
+        params = own if params is None else params
+        reports.append(diagnose(host.with_params(net, transfer(params, own)) and host, net, jnp.mean, xs))
+    assert [list(report) for report in reports] == [
+        ["layers.1", "layers.3", "layers.4"],
+        ["layers_1", "layers_3", "layers_4"],
+        ["layers.1", "layers.3", "layers.4"],
+    ]
+    for other in reports[1:]:
+        for a, b in zip(reports[0].values(), other.values(), strict=True):
+            a, b = dataclasses.asdict(a), dataclasses.asdict(b)
+            for key, value in a.items():
+                assert value == (b[key] if key == "status" else pytest.approx(b[key], rel=1e-5)), key
+
+
+def test_a_trained_alpha_of_a_dead_layer_is_named():
+    for host in HOSTS:
+        host = host()
+        lif = host.layers.LIF(F, spike_fn=host.layers.SpikingActivation(bs.LogTailedRelu(), learnable="alpha"))
+        report = diagnose(host, lif, jnp.sum, jnp.zeros((T, B, F)))
+        assert statuses(report) == ["dead"]
+        assert "raise alpha of its LogTailedRelu (times 2; 0.1 where it is 0)" in report.sentences[0]
+
+
+# Modules of a user's own: cells step by step, activations outside of a neuron, in setup and compact, shared ones.
+
+
+class NnxNet(nnx.Module):
+    def __init__(self, act):
+        self.act, self.drop = act, nnx.Dropout(0.5, rngs=nnx.Rngs(3))
+        self.block = nnx.Dict(lif=brainsurr.nnx.LIF(F, spike_fn=lambda x: bs.arctan(x)))
+        self.cell = brainsurr.nnx.LIFCell(F, spike_fn=bs.LogTailedRelu(0.1))
+        self.shared = brainsurr.nnx.LIF(F, spike_fn=self.cell.spike_fn)
+
+    def __call__(self, xs):
+        xs = self.act(xs)
+        xs = self.block.lif(jnp.zeros((B, F)), self.drop(xs))[1]
+        xs = nnx.RNN(self.cell, time_major=True)(xs)
+        return self.shared(jnp.zeros((B, F)), xs)[1]
+
+
+class LinenBlock(linen.Module):
+    act: linen.Module
+
+    @linen.compact
+    def __call__(self, xs):
+        xs = brainsurr.linen.LIF(F, spike_fn=lambda x: bs.arctan(x), name="lif")(jnp.zeros((B, F)), self.act(xs))[1]
+        return linen.RNN(brainsurr.linen.LIFCell(F, spike_fn=bs.LogTailedRelu(0.1)), time_major=True)(xs)
+
+
+class LinenNet(linen.Module):
+    def setup(self):
+        self.act = brainsurr.linen.SpikingActivation(bs.Arctan(), learnable="alpha")
+        self.block = LinenBlock(self.act)
+
+    def __call__(self, xs):
+        return self.block(xs)
+
+
+class BrainstateNet(brainstate.nn.Module):
+    """As a neuron of another library has it: a state of its own, and a `spk_fun`."""
+
+    def __init__(self, act):
+        super().__init__()
+        self.spk_fun, self.drop = act, brainstate.nn.Dropout(0.5)
+        self.cell = brainsurr.brainstate.LIFCell(F, spike_fn=bs.LogTailedRelu(0.1))
+
+    def init_state(self, batch_size=None, **kwargs):
+        self.v = brainstate.HiddenState(jnp.zeros((batch_size, F)))
+
+    def update(self, x):
+        self.v.value = 0.5 * self.v.value + x
+        return self.cell(self.drop(self.spk_fun(self.v.value)))
+
+
+def test_a_module_of_ones_own_in_nnx():
+    act, x = brainsurr.nnx.SpikingActivation(bs.Arctan(), learnable="alpha"), jnp.asarray(X, jnp.float32)
+    net = NnxNet(act)
+
+    def snapshot():
+        values = jax.tree.map(np.asarray, jax.tree.leaves(nnx.state(net, nnx.Not(nnx.RngKey))))
+        return values, nnx.graphdef(net), [id(node) for _, node in nnx.iter_graph(net) if isinstance(node, nnx.Module)]
+
+    before = snapshot()
+    report = brainsurr.nnx.diagnose(net, lambda net: jnp.mean(net(x)))
+    assert list(report) == ["act", "block.lif", "cell", "shared"]
+    assert report["act"].rate == np.mean(X >= 0)
+    assert brainsurr.nnx.diagnose(net, lambda net: jnp.mean(net(x))) == report
+    after = snapshot()
+    assert len(before[0]) == 2  # alpha, and how often the Dropout drew a key
+    np.testing.assert_equal(before[0], after[0])
+    assert before[1:] == after[1:]
+
+
+def test_a_module_of_ones_own_in_linen():
+    net, x = LinenNet(), jnp.asarray(X, jnp.float32)
+    variables = net.init(jax.random.key(0), x)
+    report = brainsurr.linen.diagnose(variables, lambda variables: jnp.mean(net.apply(variables, x)))
+    assert list(report) == ["act", "block.lif", "block.LIFCell_0"]
+    assert report["act"].rate == np.mean(X >= 0)
+
+
+def test_a_module_of_ones_own_in_brainstate():
+    net = BrainstateNet(brainsurr.brainstate.SpikingActivation(bs.Arctan(), learnable="alpha"))
+    brainstate.nn.init_all_states(net, B)
+    x = jnp.asarray(X, jnp.float32)
+
+    def loss_fn():
+        return jnp.mean(brainstate.transform.for_loop(net, x))
+
+    def from_the_start():
+        brainstate.nn.init_all_states(net, B)
+        return loss_fn()
+
+    def snapshot():
+        states = {path: np.asarray(state.value) for path, state in net.states().items()}
+        key = jax.random.key_data(brainstate.random.DEFAULT.value)
+        return states, np.asarray(key), {path: dict(vars(node)) for path, node in net.nodes().items()}
+
+    with brainstate.environ.context(fit=True):
+        before = snapshot()
+        report = brainsurr.brainstate.diagnose(net, loss_fn)
+        again = brainsurr.brainstate.diagnose(net, from_the_start)
+    after = snapshot()
+    assert list(report) == ["spk_fun", "cell"]
+    assert again == report
+    assert before[0].keys() == after[0].keys()
+    for key, value in before[0].items():
+        np.testing.assert_array_equal(value, after[0][key])
+    np.testing.assert_array_equal(before[1], after[1])
+    assert before[2] == after[2]
+
+
+def test_errors_say_what_to_do():
+    f, x = bs.Arctan(), jnp.ones((B, F))
+    with pytest.raises(TypeError, match=r"expected spike functions by name, diagnose\(\{'hidden': f\}, loss_fn\)"):
+        bs.diagnose(lambda spike_fns: 0.0, {"layer": f})
+    with pytest.raises(ValueError, match=r"no spiking layer was used.*loss_fn must use what it is called with"):
+        bs.diagnose({"layer": f}, lambda spike_fns: jnp.sum(f(x)))
+    with pytest.raises(ValueError, match="layer is used by layers of 4 and 3 neurons"):
+        bs.diagnose({"layer": f}, lambda fns: jnp.sum(fns["layer"](x)) + jnp.sum(fns["layer"](x.T)))
+    with pytest.raises(ValueError, match=r"the loss does not depend on the spikes of layer .*stop_gradient"):
+        bs.diagnose({"layer": f}, lambda fns: jnp.sum(jax.lax.stop_gradient(fns["layer"](x))))
+    with pytest.raises(TypeError, match="scalar"):
+        bs.diagnose({"layer": f}, lambda fns: fns["layer"](x))
+    linear = nnx.Linear(4, 4, rngs=nnx.Rngs(0))
+    with pytest.raises(ValueError, match="no spiking layer was used"):
+        bs.nnx.diagnose(linear, lambda net: jnp.sum(net(x)))
+    with pytest.raises(ValueError, match="no spiking layer was used"):
+        bs.linen.diagnose({}, lambda variables: jnp.sum(linen.relu(x)))
+    with pytest.raises(ValueError, match="no spiking layer was used"):
+        bs.brainstate.diagnose(brainstate.nn.ReLU(), lambda: jnp.sum(x))
+
+
+def test_a_failing_loss_leaves_a_brainstate_network_as_it_was():
+    net = bs.brainstate.LIF(F)
+    net.init_state(B)
+
+    def loss_fn():
+        net(jnp.ones((T, B, F)))
+        raise RuntimeError("no")
+
+    with pytest.raises(RuntimeError, match="no"):
+        bs.brainstate.diagnose(net, loss_fn)
+    np.testing.assert_array_equal(net.v.value, np.zeros((B, F)))
+    assert "_step" not in vars(net)
+
+
+def test_what_the_page_shows_runs():
+    page = (pathlib.Path(__file__).parent.parent / "docs" / "silent-layers.md").read_text()
+    scope: dict = {}
+    for block in re.findall(r"```python\n(.*?)```", page, re.DOTALL):
+        exec(compile(block, "docs/silent-layers.md", "exec"), scope)
+    shown = re.findall(r"```text\n(.*?)```", page, re.DOTALL)
+    assert shown == [f"{scope[name]}\n" for name in ("report", "again")]

@@ -1,0 +1,80 @@
+"""The page of evidence says what the result files say, and what docstrings recommend is borne out by them."""
+
+import json
+import statistics
+
+import pytest
+
+from benchmarks import evidence
+from benchmarks.family import GRID
+
+PAGE = evidence.ROOT / "docs/evidence.md"
+
+
+@pytest.fixture(scope="module")
+def several():
+    return evidence.load()
+
+
+def test_page_is_that_of_the_result_files(several):
+    assert PAGE.read_text() == evidence.page(several), "run `make evidence`"
+
+
+def test_pictures_are_there():
+    text = PAGE.read_text()
+    pictures = list(evidence.PICTURES.glob("*.png"))
+    assert pictures
+    assert all(f"(pictures/evidence/{picture.name})" in text for picture in pictures)
+
+
+@pytest.mark.parametrize("name", evidence.STUDIES)
+def test_every_result_file_carries_every_field(name):
+    result = json.loads((evidence.RESULTS / name / "result.json").read_text())
+    assert {"study", "settings", "python", "versions", "device", "commit", "uncommitted_changes", "runs"} <= set(result)
+    assert result["study"] == name
+    assert {"jax", "flax", "optax", "numpy"} <= set(result["versions"])
+    for run in result["runs"].values():
+        assert {"seconds", "cpu_seconds", "test"} <= set(run)
+
+
+@pytest.mark.parametrize("name", ["randman", "depth", "dynamic_range"])
+def test_the_whole_family_took_part_with_ten_seeds(several, name):
+    result = several[name]
+    assert len(result["settings"]["seeds"]) >= 10
+    assert not set(result["settings"]["seeds"]) & set(result["settings"]["choosing_seeds"])
+    assert {key.partition(",")[0] for key in result["runs"]} == set(GRID)
+    for key, run in result["runs"].items():
+        if "grid" in key:
+            assert len(run["surrogates"]) == len(GRID[key.partition(",")[0]][1])
+
+
+def test_a_number_of_the_page_by_hand(several):
+    """Mean and standard deviation of ten accuracies, by the standard library, stand in the row of their surrogate."""
+    result = several["randman"]
+    for name in ("InvSquareGrad", "LogTailedRelu", "SquarewaveFourierSeries"):
+        run = result["runs"][f"{name}, best"]
+        row = next(line for line in PAGE.read_text().splitlines() if line.startswith(f"| `{run['surrogates'][0]}`"))
+        for accuracies, cell in zip(run["test"][0], row.split("|")[2:], strict=False):
+            assert cell.strip() == f"{statistics.mean(accuracies):.3f} ± {statistics.stdev(accuracies):.3f}"
+
+
+def test_what_was_chosen_is_the_best_by_validation(several):
+    for name in GRID:
+        grid, best = (several["randman"]["runs"][f"{name}, {what}"] for what in ("grid", "best"))
+        middle = several["randman"]["settings"]["scales"].index(several["randman"]["settings"]["chosen_at"])
+        means = [statistics.mean(seeds[middle]) for seeds in grid["validation"]]
+        chosen = grid["surrogates"].index(best["surrogates"][0])
+        assert means[chosen] == pytest.approx(max(means))
+
+
+def test_a_claim_can_fail(several):
+    """Each claim is computed: with the accuracies turned round, claims that held do not."""
+
+    def turned(tree):
+        return [turned(branch) for branch in tree] if isinstance(tree, list) else 1 - tree
+
+    for name in ("randman", "depth", "dynamic_range"):
+        runs = {key: run | {"test": turned(run["test"])} for key, run in several[name]["runs"].items()}
+        before = [claim.holds for claim in evidence.report(name).claims(several[name])]
+        after = [claim.holds for claim in evidence.report(name).claims(several[name] | {"runs": runs})]
+        assert before != after, name
