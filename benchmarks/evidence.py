@@ -137,10 +137,7 @@ def section(name, result):
         title.partition(":")[2].strip().capitalize(),
         *(" ".join(paragraph.split()) for paragraph in about),
         f"{'; '.join(settings)}; {len(result['settings']['seeds'])} seeds.",
-        *(
-            f"![{name}](pictures/evidence/{path.name})"
-            for path in sorted(PICTURES.glob(f"{name.replace('_', '-')}*.png"))
-        ),
+        *(f"![{name}](pictures/evidence/{path.name})" for path in pictures),
         report(name).tables(result),
         f"`{command(name)}`: {seconds / 60:.0f} minutes, {cpu / 60:.0f} of them spent computing, on {result['device']} "
         f"beside other work; Python {result['python']}, jax {result['versions']['jax']}.",

@@ -102,10 +102,11 @@ def last_layers(net: SpikingSequential, xs: jax.Array):
     return xs, spikes
 
 
-def over_runs(run: Callable, *axes):
+def over_runs(run: Callable, *axes, data=()):
     """``run`` for every combination of one element of each axis, as one program: ``[*axes]`` of each result.
 
-    An axis is an array or a list of trees that differ in their numbers alone, such as surrogates of one class. On a
+    An axis is an array or a list of trees that differ in their numbers alone, such as surrogates of one class. What
+    every run sees alike and is too large to be a constant of the program is ``data``, more arguments of ``run``. On a
     CPU the runs go one after another, which is faster there than side by side; on an accelerator, side by side.
     """
     stacked = [jax.tree.map(lambda *leaves: jnp.stack([jnp.asarray(leaf) for leaf in leaves]), *axis) for axis in axes]
@@ -113,5 +114,6 @@ def over_runs(run: Callable, *axes):
     indices = [index.ravel() for index in jnp.meshgrid(*map(jnp.arange, sizes), indexing="ij")]
     grid = tuple(jax.tree.map(lambda leaf, i=i: leaf[i], axis) for axis, i in zip(stacked, indices, strict=True))
     lanes = None if jax.devices()[0].platform == "cpu" else len(indices[0])
-    outcome = jax.jit(lambda grid: jax.lax.map(lambda one: run(*one), grid, batch_size=lanes))(grid)
+    every = jax.jit(lambda grid, data: jax.lax.map(lambda one: run(*one, *data), grid, batch_size=lanes))
+    outcome = every(grid, data)
     return jax.tree.map(lambda leaf: leaf.reshape(*sizes, *leaf.shape[1:]), outcome)

@@ -5,15 +5,18 @@ The mark: an alpha learned from 0.1 ends within half a point of the best fixed a
 
 from collections.abc import Callable
 from functools import partial
+from pathlib import Path
 from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 import brainsurr as bs
 
 from . import digits_task, dynamic_range, randman
 from .alpha_rules import BOUNDS, DECAY, INNER, RULES, optimizer
+from .contest import RATE, standardised
 from .fit import accuracy, fit, neurons, over_runs
 from .study import Study, arguments
 
@@ -31,11 +34,12 @@ class Task(NamedTuple):
     epochs: int
     batch: int
     rate: float
+    seeds: int | None = None  # at most
 
 
-def tasks():
-    """By name; Randman's first weights are ``randman.MIDDLE`` times as large as usual."""
-    return {
+def tasks(recordings=None):
+    """By name; Randman's first weights are ``randman.MIDDLE`` times as large as usual. Speech needs its recordings."""
+    several = {
         "randman": Task(
             data=randman.sample,
             network=partial(randman.network, scale=randman.MIDDLE),
@@ -55,6 +59,26 @@ def tasks():
             rate=dynamic_range.RATE,
         ),
     }
+    return several | ({"speech": speech_task(recordings)} if recordings else {})
+
+
+def speech_task(recordings):
+    """The network of `benchmarks.speech`; short runs, and few, as each takes seconds."""
+    from . import sequences, speech  # needs the library that computes its features
+
+    features, digit, _, take = speech.load(recordings)
+    split, recipe = speech.by_take(take), speech.RECIPE
+    features = standardised(features, split["train"])
+    return Task(
+        data=lambda seed: [(features[rows], digit[rows].astype(np.int32)) for rows in split.values()],
+        network=lambda key, surrogate: sequences.lif(key, features.shape[1:], recipe, surrogate),
+        show=sequences.show,
+        logits=sequences.logits(recipe),
+        epochs=10,
+        batch=recipe.batch,
+        rate=RATE,
+        seeds=3,
+    )
 
 
 def runs(task, rule, starts, seeds):
@@ -62,7 +86,7 @@ def runs(task, rule, starts, seeds):
     data = jax.tree.map(lambda *several: jnp.stack(list(map(jnp.asarray, several))), *map(task.data, seeds))
     steps = task.epochs * (data[0][1].shape[1] // task.batch)
 
-    def run(start, index):
+    def run(start, index, data):
         (xs, ys), validation, test = jax.tree.map(lambda several: several[index], data)
         keys = jax.random.split(jax.random.key(jnp.asarray(seeds)[index]))
         net = task.network(keys[0], bs.LogTailedRelu())
@@ -81,15 +105,19 @@ def runs(task, rule, starts, seeds):
             "alpha": {name: jnp.stack([reduce(a) for a in alphas]) for name, reduce in REDUCTIONS.items()},
         }
 
-    outcome = over_runs(run, starts, range(len(seeds)))
+    outcome = over_runs(run, starts, range(len(seeds)), data=(data,))
     how = f"adam {task.rate}, {task.epochs} epochs, batch {task.batch}"
     return {"starts": starts, "optimiser": how, **outcome}
 
 
 def main(argv=None):
     """Every rule from every start on every task."""
-    args = arguments("learn_alpha", __doc__, 10, argv)
-    rules, several = RULES, tasks()
+
+    def extend(parser):
+        parser.add_argument("--speech", type=Path, metavar="FILE", help="free_spoken_digits.npz, for the third task")
+
+    args = arguments("learn_alpha", __doc__, 10, argv, extend)
+    rules, several = RULES, tasks(args.speech)
     if args.quick:
         rules = {name: RULES[name] for name in ("fixed", "3 steps, then 0", "learned, projected", "hypergradient")}
         several = {"digits": several["digits"]._replace(epochs=2)}
@@ -101,7 +129,7 @@ def main(argv=None):
     for name, task in several.items():
         for rule_name, rule in rules.items():
             starts = FIXED if rule_name == "fixed" else STARTS
-            study.run(f"{name}, {rule_name}", partial(runs, task, rule, starts, settings["seeds"]))
+            study.run(f"{name}, {rule_name}", partial(runs, task, rule, starts, settings["seeds"][: task.seeds]))
     study.finish()
 
 
