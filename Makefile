@@ -4,7 +4,7 @@ VENV := .venv/$(shell $(PYTHON) -c 'import sys; print("%d.%d" % sys.version_info
 BIN := $(VENV)/bin
 PEERS := $(dir $(VENV))peers-$(notdir $(VENV))
 
-.PHONY: train test test-peers bench lint format readme docs gallery clean
+.PHONY: train test test-peers bench lint format readme docs gallery notebooks clean
 
 train: $(VENV)/train  ## train a spiking network on handwritten digits
 	$(BIN)/python -m benchmarks.digits
@@ -40,14 +40,19 @@ format: $(VENV)/test
 readme: $(VENV)/test  ## write the README's numbers from benchmarks/results
 	$(BIN)/python -m benchmarks.readme
 
-docs: $(VENV)/test  ## write docs/coming-from-elsewhere.md from its table
+docs: $(VENV)/docs  ## build the documentation into site/; a bad link or a public name on no page is an error
 	$(BIN)/python -m docs.elsewhere
+	$(BIN)/python -m docs.reference
+	$(BIN)/sphinx-build --quiet --fresh-env --nitpicky --fail-on-warning --keep-going -c docs . site
+
+notebooks: $(VENV)/test  ## run the notebooks in place and keep what they show
+	$(BIN)/python -m notebooks.run
 
 gallery: $(VENV)/test  ## draw the whole family into docs/pictures
 	$(BIN)/python -m docs.gallery
 
 clean:
-	rm -rf .venv runs dist
+	rm -rf .venv runs dist site docs/surrogates
 
 $(VENV)/train: pyproject.toml
 	$(PYTHON) -m venv $(VENV)
@@ -57,6 +62,11 @@ $(VENV)/train: pyproject.toml
 $(VENV)/test: pyproject.toml
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/pip install --quiet --editable '.[test]'
+	touch $@
+
+$(VENV)/docs: pyproject.toml
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --quiet --editable '.[docs]'
 	touch $@
 
 $(PEERS)/peers: pyproject.toml

@@ -33,7 +33,7 @@ Two things to look at before old results are compared with new ones:
 - **x = 0.** Every surrogate here spikes there, `x >= 0`. snnTorch, norse, spyx and jaxpike don't, and jaxsnn gives 0.5.
   It matters where potentials land on the threshold exactly, as with integer weights and inputs.
 - **The derivative in a parameter.** Here a parameter of a surrogate can be trained; in all nine but jaxpike it has no
-  gradient. What the derivative means is said in the [README](../README.md#the-function).
+  gradient. What the derivative means: [design notes](design-notes.md#what-dd-alpha-means).
 
 From braintools nothing needs translating: the names are the same, see [braintools.md](braintools.md).
 """

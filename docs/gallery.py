@@ -63,13 +63,19 @@ def small(axis, name, f):
 
 
 def large(f):
-    """A picture of one, over three values of its first parameter."""
+    """A picture of one, over three values of its first parameter; small enough that a phone shows its numbers."""
+    figure, axes = plt.subplots(1, 2, figsize=(5.6, 2.6), layout="constrained")
     if isinstance(f, bs.Scaled):
-        return plot.surrogate(bs.Sigmoid(), f)[0].figure
-    name, default = next(iter(f.named_parameters()[1].items()))
-    values = VALUES.get(type(f), [default / 2, default, default * 2])
-    figure = plot.surrogate(f, **{name: values})[0].figure
-    figure.suptitle(type(f).__name__, fontsize=11)
+        plot.surrogate(bs.Sigmoid(), f, axes=axes)
+    else:
+        name, default = next(iter(f.named_parameters()[1].items()))
+        plot.surrogate(f, axes=axes, **{name: VALUES.get(type(f), [default / 2, default, default * 2])})
+    lines, labels = axes[1].get_legend_handles_labels()
+    figure.legend(lines, labels, loc="outside upper center", ncols=len(lines), frameon=False)
+    axes[1].get_legend().remove()
+    for axis in axes:
+        axis.set_xlabel("")
+    figure.supxlabel("x, membrane potential minus threshold", fontsize=9)
     return figure
 
 
@@ -84,7 +90,7 @@ def main(folder: Path):
 
 def save(figure, path):
     """Without the version of matplotlib in it, so that the same picture is the same file."""
-    figure.savefig(path, dpi=160 if path.stem == "gallery" else 80, metadata={"Software": None})
+    figure.savefig(path, dpi=160, metadata={"Software": None})
     plt.close(figure)
 
 

@@ -1,5 +1,9 @@
-"""The pages of docs/hosts: those of Flax and brainstate run here, the others in `make test-peers`."""
+"""The pages: their links, and that their code is run. `make docs` builds them, and checks the rest.
 
+Of docs/hosts, the pages of Flax and brainstate run here, the others in `make test-peers`.
+"""
+
+import inspect
 import re
 import tomllib
 from pathlib import Path
@@ -7,6 +11,9 @@ from pathlib import Path
 import jax
 import pytest
 from pages import HOSTS, run_page
+
+import brainsurr as bs
+from docs import gallery, reference
 
 ROOT = Path(__file__).parent.parent
 pytestmark = pytest.mark.usefixtures("lenient")  # brainstate's Linear
@@ -30,7 +37,59 @@ def test_the_tables_name_every_page_and_every_peer():
     assert {path.stem.removeprefix("test_") for path in (ROOT / "tests" / "peers").glob("test_*.py")} == peers
 
 
-def test_every_local_link_of_a_page_exists():
-    for page in HOSTS.glob("*.md"):
-        for link in re.findall(r"\]\(([\w./-]+)\)", page.read_text()):
-            assert (page.parent / link).exists(), f"{page.name}: {link}"
+def pages():
+    """What is written or generated and committed; docs/surrogates is neither, and `make docs` checks it."""
+    committed = [page for page in (ROOT / "docs").rglob("*.md") if page.parent.name != "surrogates"]
+    return sorted([*committed, ROOT / "CHANGELOG.md", ROOT / "README.md"])
+
+
+def anchors(page):
+    """Those of the headings, as MyST and code hosts make them."""
+    titles = re.findall(r"^#+ (.*)$", page.read_text(), re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", title.lower()).replace(" ", "-") for title in titles}
+
+
+@pytest.mark.parametrize("page", pages(), ids=lambda page: str(page.relative_to(ROOT)))
+def test_every_local_link_exists(page):
+    prose = re.sub(r"```.*?```|`[^`\n]*`", "", page.read_text(), flags=re.DOTALL)
+    for link in re.findall(r"\]\((?!https?:)([^)\s]*)\)", prose):
+        path, _, anchor = link.partition("#")
+        target = page.parent / path if path else page
+        assert target.exists(), link
+        assert not anchor or anchor in anchors(target), link
+
+
+def test_every_page_with_code_is_run_by_a_test():
+    elsewhere = {"README.md", "docs/coming-from-elsewhere.md", "docs/silent-layers.md", "docs/training-parameters.md"}
+    shown = {str(page.relative_to(ROOT)) for page in pages() if "```python" in page.read_text()}
+    assert shown == elsewhere | {"docs/braintools.md"} | {f"docs/hosts/{p.name}" for p in HOSTS.glob("[!R]*.md")}
+    (code,) = re.findall(r"```python\n(.*?)```", (ROOT / "docs/braintools.md").read_text(), re.DOTALL)
+    exec(code, scope := {})
+    assert scope["surrogate"].LogTailedRelu(0.1)(0.0) == 1
+
+
+def test_every_test_that_the_design_notes_name_exists():
+    text = (ROOT / "docs/design-notes.md").read_text()
+    sections = text.split("\n## ")[1:]
+    for section in sections:
+        named = re.findall(r"`(tests/\w+\.py)::(\w+)`", section)
+        assert named, section
+        for file, test in named:
+            assert f"\ndef {test}(" in (ROOT / file).read_text(), test
+
+
+def test_every_surrogate_has_a_page_and_every_function_a_class():
+    surrogates = [f for f in vars(bs).values() if isinstance(f, type) and issubclass(f, bs.Surrogate)]
+    pages = {name: reference.page(name, f) for name, f in gallery.family().items()}
+    assert set(pages) == {cls.__name__ for cls in surrogates} - {"Surrogate"}
+    shown = re.findall(r"autofunction:: (\w+)", "".join(pages.values()))
+    others = {"diagnose", "equivalent", "equivalents", "spike", "unroll"}
+    assert sorted(shown) == sorted({name for name in bs.__all__ if inspect.isfunction(getattr(bs, name))} - others)
+    assert "`alpha` in [0, 1]" in pages["LogTailedRelu"]
+    for text in pages.values():
+        (picture,) = re.findall(r"\{image\} (.*)", text)
+        assert (reference.FOLDER / picture).resolve().exists()
+
+
+def test_the_version_to_cite_is_that_of_the_package():
+    assert f"\nversion: {bs.__version__}\n" in (ROOT / "CITATION.cff").read_text()

@@ -1,0 +1,58 @@
+"""Write docs/surrogates, a page for each surrogate: ``python -m docs.reference``."""
+
+import inspect
+from pathlib import Path
+
+import brainsurr as bs
+
+from .gallery import family
+
+FOLDER = Path(__file__).parent / "surrogates"
+
+PAGE = """\
+# {name}
+
+```{{image}} ../pictures/surrogates/{name}.png
+:alt: {name}, primitive and gradient
+:width: 600px
+```
+
+{bounds}
+
+```{{eval-rst}}
+.. currentmodule:: brainsurr
+.. autoclass:: {name}
+{function}
+```
+"""
+
+
+def page(name: str, f: bs.Surrogate) -> str:
+    """The page of one: its picture, where its parameters are kept, its class and its function."""
+    intervals = type(f).bounds if isinstance(type(f).bounds, dict) else {}  # Scaled has those of what it scales
+    bounds = [f"`{parameter}` in [{low:g}, {high:g}]" for parameter, (low, high) in intervals.items()]
+    function = functions().get(name)
+    return PAGE.format(
+        name=name,
+        bounds=f"A layer that trains it keeps {', '.join(bounds)}, unless it is told otherwise." if bounds else "",
+        function=f".. autofunction:: {function}" if function else "",
+    )
+
+
+def functions() -> dict[str, str]:
+    """The name of the function of each class: its letters, in lower case."""
+    lower = {name.replace("_", ""): name for name in bs.__all__ if inspect.isfunction(getattr(bs, name))}
+    return {cls: lower[cls.lower()] for cls in family() if cls.lower() in lower}
+
+
+def main():
+    """All pages, and none of a surrogate that is gone."""
+    FOLDER.mkdir(exist_ok=True)
+    for old in FOLDER.glob("*.md"):
+        old.unlink()
+    for name, f in family().items():
+        (FOLDER / f"{name}.md").write_text(page(name, f))
+
+
+if __name__ == "__main__":
+    main()
