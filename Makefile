@@ -4,7 +4,8 @@ VENV := .venv/$(shell $(PYTHON) -c 'import sys; print("%d.%d" % sys.version_info
 BIN := $(VENV)/bin
 PEERS := $(dir $(VENV))peers-$(notdir $(VENV))
 
-.PHONY: train test test-peers bench lint format readme docs gallery notebooks clean
+
+.PHONY: train test test-peers bench evidence lint format readme docs gallery notebooks clean
 
 train: $(VENV)/train  ## train a spiking network on handwritten digits
 	$(BIN)/python -m benchmarks.digits
@@ -17,6 +18,10 @@ test-peers: $(PEERS)/peers  ## plug surrogates into the other libraries, each in
 
 bench: $(VENV)/test  ## measure every claim about speed, the peers' included, and write the README's numbers
 	$(BIN)/python -m benchmarks.speed --out benchmarks/results/speed
+	$(BIN)/python -m benchmarks.readme
+
+evidence: $(VENV)/test  ## write docs/evidence.md, its pictures and the README's table from benchmarks/results
+	$(BIN)/python -m benchmarks.evidence
 	$(BIN)/python -m benchmarks.readme
 
 test-floor: .venv/floor/floor  ## run every test on the oldest versions that pyproject.toml allows

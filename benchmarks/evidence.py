@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from . import results
+from . import digits, results
 from .reports import spread
 
 ROOT = Path(__file__).parent.parent
@@ -145,6 +145,24 @@ def section(name, result):
     return "\n\n".join(line for line in lines if line)
 
 
+def digits_section():
+    """The table of `make train`, a picture, and the accuracies of the other frameworks."""
+    result, *others = (json.loads(path.read_text()) for path in sorted(RESULTS.glob("digits*/result.json")))
+    versions = result["versions"]
+    lines = [
+        "## Digits",
+        "What `make train` prints. It shows that the layers learn; it is too easy a task to tell surrogates apart.",
+        digits.report(result).strip(),
+        "![training curves](../benchmarks/results/digits/training.png)",
+        f"{result['seconds']:.0f} s on {result['device']}; Python {result['python']}, jax {versions['jax']}, flax "
+        f"{versions['flax']}. From the same weights, data order and noise, but Dropout masks of their own:",
+    ]
+    for other in others:
+        accuracies = (f"{name} {a['mean']:.4f} ± {a['sd']:.4f}" for name, a in other["test_accuracy"].items())
+        lines.append(f"- `--framework {other['framework']}`: {'; '.join(accuracies)} ({other['seconds']:.0f} s)")
+    return "\n\n".join(lines)
+
+
 def command(name):
     """How a study is run in full."""
     return f"python -m benchmarks.{name} --out benchmarks/results/{name}"
@@ -153,7 +171,7 @@ def command(name):
 def page(several):
     """docs/evidence.md."""
     parts = [HEAD, "## What to choose", advice(several), standings_table(several), CLAIMS, claims_table(several)]
-    return "\n\n".join([*parts, *(section(name, result) for name, result in several.items())]) + "\n"
+    return "\n\n".join([*parts, *(section(name, result) for name, result in several.items()), digits_section()]) + "\n"
 
 
 def _range(behind, pick):

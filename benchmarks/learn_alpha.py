@@ -77,7 +77,7 @@ def speech_task(recordings):
         epochs=10,
         batch=recipe.batch,
         rate=RATE,
-        seeds=3,
+        seeds=2,
     )
 
 

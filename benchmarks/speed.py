@@ -63,9 +63,22 @@ def part(folder):
     return f"{results.table(('what', 'at most', 'measured', 'met'), rows)}\n\nOn {where}."
 
 
+WHY_NOT = """Where a mark is not met: `full` repeats the forward products, which the products alone do once. `dots`
+repeats none, but the neurons between the products take their time, and on a CPU XLA copies each `[time, batch]`
+gradient before the product of a weight; the same products on flat inputs are the second row of the table. A process
+that has imported jax and flax, before it trains, already holds what the column *before training* says, which leaves
+little of two thirds of the smallest peak. In bfloat16 a CPU widens and rounds each number, and 1 / x costs more of that
+than a maximum."""
+
+
 def page(folder):
     """docs/performance.md: every mark and every table; from the JSON alone."""
-    texts = ["# Performance", "Written by `make bench`. Times are medians, with quartiles in brackets.", part(folder)]
+    texts = [
+        "# Performance",
+        "Written by `make bench`. Times are medians, with quartiles in brackets.",
+        part(folder),
+        WHY_NOT,
+    ]
     for name, result in load(folder).items():
         heading = CLAIMS[name].__doc__.splitlines()[0]
         texts.append(f"## {name}\n\n{heading}\n\n{CLAIMS[name].report(result)}")
