@@ -78,3 +78,44 @@ def test_a_claim_can_fail(several):
         before = [claim.holds for claim in evidence.report(name).claims(several[name])]
         after = [claim.holds for claim in evidence.report(name).claims(several[name] | {"runs": runs})]
         assert before != after, name
+
+
+def by_alpha(run, pick):
+    """Mean accuracies of LogTailedRelu by alpha, of what ``pick`` takes of a surrogate's results."""
+    names = run.get("surrogates") or run["points"]
+    return {float(evidence.alpha(f)): statistics.mean(pick(test)) for f, test in zip(names, run["test"], strict=True)}
+
+
+def alphas_by_study(several):
+    """In networks of one or two hidden layers, and in deep ones at the best gain of each alpha."""
+    middle = several["randman"]["settings"]["scales"].index(several["randman"]["settings"]["chosen_at"])
+    every = {
+        name: several[name]["runs"]["LogTailedRelu, every alpha"]
+        for name in evidence.STUDIES
+        if name in ("randman", "dynamic_range", "speech", "vowels")
+    }
+    shallow = {"randman": by_alpha(every.pop("randman"), lambda test: test[middle])}
+    shallow |= {name: by_alpha(run, lambda test: test[0]) for name, run in every.items()}
+    deep = by_alpha(several["depth"]["runs"]["LogTailedRelu, grid"], lambda test: [max(map(statistics.mean, test))])
+    return shallow, deep
+
+
+def test_the_docstring_recommends_what_was_measured(several):
+    """`LogTailedRelu`: 0.01 for shallow networks, 0.1 for deep ones, more for none; and who is better in depth."""
+    shallow, deep = alphas_by_study(several)
+    for name, means in shallow.items():
+        assert means[0.01] >= means[0.0] - 0.015, name
+        assert max(means[alpha] for alpha in means if alpha > 0.1) <= max(
+            means[alpha] for alpha in means if alpha <= 0.1
+        ), name
+    assert deep[0.1] > max(deep[0.0], deep[0.01]) + 0.05
+    assert deep[0.3] <= deep[0.1]
+    dead = several["randman"]["runs"]["LogTailedRelu, every alpha"]
+    assert min(map(min, dead["test"][dead["surrogates"].index("LogTailedRelu(alpha=0.01)")])) > 0.15
+    at = several["depth"]["settings"]["chosen_at"]
+    means = {name: statistics.mean(several["depth"]["runs"][f"{name}, {at} layers"]["test"][0][0]) for name in GRID}
+    assert min(means[name] for name in ("PiecewiseExp", "GaussianGrad", "Arctan")) > means["LogTailedRelu"] + 0.05
+    assert means["LogTailedRelu"] > means["LeakyRelu"] + 0.2
+    vowels = several["vowels"]["runs"]
+    mean = {name: statistics.mean(vowels[f"{name}, best"]["test"][0][0]) for name in ("LogTailedRelu", "LeakyRelu")}
+    assert mean["LogTailedRelu"] > mean["LeakyRelu"] + 0.2

@@ -61,9 +61,10 @@ def claims(result):
         contest.alphas(result),
     )
     unseen = {name: float(np.mean(run["test"])) for name, run in finished(result, "unseen speakers").items()}
-    spiking = max((name for name in unseen if name in GRID), key=unseen.get)
-    yield Claim(
-        f"Spoken digits: for unseen speakers too a LIF network is within {100 * BEHIND:g} points of a GRU",
-        unseen[spiking] >= unseen["GRU"] - BEHIND,
-        ", ".join(f"{name} {accuracy:.3f}" for name, accuracy in unseen.items()),
-    )
+    if "GRU" in unseen:
+        spiking = max(unseen[name] for name in unseen if name in GRID)
+        yield Claim(
+            f"Spoken digits: for unseen speakers too a LIF network is within {100 * BEHIND:g} points of a GRU",
+            spiking >= unseen["GRU"] - BEHIND,
+            ", ".join(f"{name} {accuracy:.3f}" for name, accuracy in unseen.items()),
+        )
