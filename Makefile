@@ -14,7 +14,7 @@ test: $(VENV)/test  ## run every test
 	$(BIN)/python -m pytest -n 2
 
 test-peers: $(PEERS)/peers  ## plug surrogates into the other libraries, each in the newest version that installs here
-	$(PEERS)/bin/python -m pytest -n 2 -m peers tests/peers tests/test_equivalents_peers.py tests/test_studies_data.py
+	$(PEERS)/bin/python -m pytest -n 2 -m peers tests/peers tests/test_equivalents_peers.py tests/test_studies_data.py tests/test_events.py
 
 bench: $(VENV)/test  ## measure every claim about speed, the peers' included, and write the README's numbers
 	$(BIN)/python -m benchmarks.speed --out benchmarks/results/speed

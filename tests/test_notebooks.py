@@ -1,0 +1,85 @@
+"""The notebooks run from top to bottom without a warning, and what is kept of them is fit to be read."""
+
+import re
+from itertools import pairwise
+
+import nbformat
+import pytest
+
+from notebooks.run import FOLDER, execute, strip
+
+PATHS = sorted(FOLDER.glob("*.ipynb"))
+notebooks = pytest.mark.parametrize("path", PATHS, ids=lambda path: path.stem)
+
+
+def read(path):
+    return nbformat.read(path, as_version=4)
+
+
+def shows_a_picture(cell):
+    return any("image/png" in output.get("data", {}) for output in cell.get("outputs", ()))
+
+
+def texts(notebook):
+    """The sources and all text output of the cells."""
+    for cell in notebook.cells:
+        yield cell.source
+        for output in cell.get("outputs", ()):
+            yield output.get("text", "")
+            yield from (value for kind, value in output.get("data", {}).items() if kind.startswith("text/"))
+
+
+def test_there_are_seven_in_reading_order():
+    assert [path.stem for path in PATHS] == [
+        "1-first-spike",
+        "2-train-a-network",
+        "3-a-brainstate-neuron",
+        "4-learning-alpha",
+        "5-which-surrogate",
+        "6-long-sequences",
+        "7-your-own-surrogate",
+    ]
+    for path, following in pairwise(PATHS):
+        assert f"]({following.name})" in read(path).cells[-1].source, f"{path.name} does not lead to {following.name}"
+
+
+@notebooks
+@pytest.mark.filterwarnings("default")  # of Jupyter's own sockets and event loop; the kernel's reach the notebook
+def test_runs_without_a_warning(path):
+    kept, ran = read(path), strip(execute(path))
+    for cell in ran.cells:
+        for output in cell.get("outputs", ()):
+            assert output.get("name") != "stderr", output.text
+    # What each cell shows is kept. Not its numbers: they depend on the machine and on the version of jax.
+    for before, after in zip(kept.cells, ran.cells, strict=True):
+        kinds = [sorted(output.get("data", ["text"])) for output in after.get("outputs", ())]
+        assert [sorted(output.get("data", ["text"])) for output in before.get("outputs", ())] == kinds, after.source
+
+
+@notebooks
+def test_kept_is_what_running_keeps(path):
+    """Pictures are there; counts, times, progress bars and the machine are not."""
+    notebook = read(path)
+    assert notebook == strip(read(path)), "run `make notebooks`"
+    assert nbformat.validate(notebook) is None
+    for text in texts(notebook):
+        assert not re.search(r"(?<![\w.])/(home|root|tmp|usr|work|opt|Users)/|[A-Z]:\\", text), text
+    assert path.stat().st_size < 400_000
+
+
+@notebooks
+def test_reads_well(path):
+    cells = read(path).cells
+    assert any(map(shows_a_picture, cells[:3])), "no picture in the first three cells, prose included"
+    for before, cell in pairwise(cells):
+        if shows_a_picture(cell):
+            assert before.cell_type == "markdown", f"no prose before the picture of\n{cell.source}"
+    exercises = cells[-1].source.partition("## Exercises")[2]
+    assert len(re.findall(r"^\d\. ", exercises, re.MULTILINE)) in (2, 3)
+
+
+@notebooks
+def test_every_link_to_a_file_exists(path):
+    for cell in read(path).cells:
+        for link in re.findall(r"\]\(([^)#]+)\)", cell.source) if cell.cell_type == "markdown" else ():
+            assert link.startswith("https://") or (FOLDER / link).exists(), link
