@@ -7,6 +7,8 @@ from .. import results
 from . import Claim, spread
 
 MARK = 0.005
+DECAYED = "learned, projected, decayed"
+SHOWN = (DECAYED, "learned, projected", "hypergradient")
 
 
 def tables(result):
@@ -56,12 +58,11 @@ def claims(result):
         best = _best(fixed)
         learned = {n: r for n, r in others.items() if n.startswith(("learned", "per channel", "hypergradient"))}
         ends = {name: np.mean(run["test"][run["starts"].index(0.1)]) for name, run in learned.items()}
-        first = max(ends, key=ends.get)
+        numbers = ", ".join(f"{name} {ends[name]:.3f}" for name in SHOWN if name in ends)
         yield Claim(
-            f"{task}: an alpha learned from 0.1 ends within half a point of the best fixed alpha",
-            bool(ends[first] >= best - MARK),
-            f"{first} {ends[first]:.3f}, best fixed {best:.3f}; straight-through with projection "
-            f"{ends.get('learned, projected', np.nan):.3f}",
+            f"{task}: an alpha learned from 0.1 with a decay towards 0 ends within half a point of the best fixed one",
+            bool(ends.get(DECAYED, 0) >= best - MARK),
+            f"{numbers}; best fixed {best:.3f}",
         )
         worst = {name: np.mean(run["test"], axis=-1).min() for name, run in learned.items()}
         safest = max(worst, key=worst.get)
@@ -89,5 +90,5 @@ def _split(result, task):
 
 
 def _best(fixed):
-    """The test accuracy of the fixed alpha that is best by validation."""
-    return float(np.mean(fixed["test"], axis=-1)[np.mean(fixed["validation"], axis=-1).argmax()])
+    """The best test accuracy of a fixed alpha: the hardest to reach, since it was chosen by the test itself."""
+    return float(np.mean(fixed["test"], axis=-1).max())
