@@ -41,7 +41,7 @@ def main(argv=None):
     series, labels, split, source = load()
     entrants, recipe, short = grids(args.quick), RECIPE, SHORT
     if args.quick:
-        recipe, short = RECIPE._replace(hidden=32, epochs=10), 5
+        recipe, short = RECIPE._replace(hidden=32, batch=16, epochs=10), 5
     settings = {
         "task": f"Japanese vowels: {len(labels)} series, {recipe.classes} speakers",
         "split": {part: len(rows) for part, rows in split.items()},

@@ -108,6 +108,7 @@ def test_the_docstring_recommends_what_was_measured(several):
         assert max(means[alpha] for alpha in means if alpha > 0.1) <= max(
             means[alpha] for alpha in means if alpha <= 0.1
         ), name
+    assert shallow["speech"][0.1] < shallow["speech"][0.01] - 0.1
     assert deep[0.1] > max(deep[0.0], deep[0.01]) + 0.05
     assert deep[0.3] <= deep[0.1]
     dead = several["randman"]["runs"]["LogTailedRelu, every alpha"]

@@ -5,7 +5,9 @@ import numpy as np
 
 from .. import results
 from ..family import GRID
-from . import colour, finished, spread
+from . import Claim, colour, finished, spread
+
+SMALL = 0.03  # alphas up to here
 
 
 def family(result, suffix="best"):
@@ -32,10 +34,38 @@ def table(result):
     return results.table(["entrant", "rate or C chosen", "weights", "test accuracy", "firing rate"], rows)
 
 
+def alpha(point):
+    """The alpha of a point of LogTailedRelu."""
+    return point.partition("alpha=")[2].rstrip(")")
+
+
 def alphas(result):
     """LogTailedRelu's every alpha, in a sentence."""
     run = result["runs"]["LogTailedRelu, every alpha"]
     return ", ".join(f"`{p}` {spread(test)}" for p, test in zip(run["points"], run["test"], strict=True))
+
+
+def recurrence(setting, result):
+    """What a recurrent network, its gradient through every step, asks of LogTailedRelu: a small alpha and its tail."""
+    run = result["runs"]["LogTailedRelu, every alpha"]
+    values = [float(alpha(point)) for point in run["points"]]
+    small, large = (
+        [np.mean(test) for value, test in zip(values, run["test"], strict=True) if (value <= SMALL) == is_small]
+        for is_small in (True, False)
+    )
+    yield Claim(
+        f"{setting}: in a recurrent network LogTailedRelu with an alpha above {SMALL:g} loses 5 points or more",
+        bool(min(small) - max(large) >= 0.05),
+        alphas(result),
+    )
+    runs = finished(result, "best")
+    if "LeakyRelu" in runs:
+        with_tail, without = (runs[name] for name in ("LogTailedRelu", "LeakyRelu"))
+        yield Claim(
+            f"{setting}: without its tail, as LeakyRelu, LogTailedRelu loses 10 points or more in a recurrent network",
+            bool(np.mean(with_tail["test"]) - np.mean(without["test"]) >= 0.1),
+            ", ".join(f"{run['points'][0]} {spread(run['test'])}" for run in (with_tail, without)),
+        )
 
 
 def standing(setting, result):
@@ -56,7 +86,7 @@ def draw(result, path):
     axes[0].set_yticks(range(len(order)), order, fontsize=8)
     axes[0].set(xlabel="test accuracy", title="dots: seeds; bars: means; black: no spikes")
     run = result["runs"]["LogTailedRelu, every alpha"]
-    at = [point.partition("alpha=")[2].rstrip(")") for point in run["points"]]
+    at = list(map(alpha, run["points"]))
     for place, test in enumerate(run["test"]):
         axes[1].plot(np.full(np.size(test), place), np.ravel(test), ".", color="C3", alpha=0.4)
     axes[1].plot([np.mean(test) for test in run["test"]], color="C3")

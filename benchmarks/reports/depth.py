@@ -32,7 +32,7 @@ def draw(result, folder):
         axes[1].plot(layers, np.maximum(norms, 1e-12), **colour(name))
         axes[2].plot(layers, np.mean(np.array(runs[-1]["rates"])[0, 0], axis=0), **colour(name))
     axes[0].set(xlabel="hidden layers", ylabel="test accuracy", xticks=depths, ylim=(0, 1.02))
-    axes[0].legend(frameon=False, title="mean of the seeds")
+    axes[0].legend(frameon=False, title="mean of the seeds", loc="lower left")
     axes[1].set(xlabel="layer", ylabel="norm of the gradient before training", yscale="log")
     axes[1].set_title(f"{depths[-1]} layers, median of the seeds", fontsize=9)
     axes[2].set(xlabel="layer", ylabel="firing rate after training", ylim=(0, None))

@@ -31,6 +31,9 @@ def draw(result, folder):
         axis.plot(scales, test.mean(-1), marker=".", **colour(name))
         if "label" in colour(name):
             axis.fill_between(scales, test.min(-1), test.max(-1), color=colour(name)["color"], alpha=0.12)
+    for f, run in _alphas(result).items():
+        if "alpha=0.01" in f:
+            axis.plot(scales, np.mean(run["test"][0], axis=-1), "--", color="C3", label=f)
     axis.set(xscale="log", xlabel="scale of the first weights", ylabel="test accuracy", ylim=(0, 1.02))
     axis.legend(frameon=False, title="mean and range of the seeds; grey: the others")
     figure.savefig(folder / "randman-scale.png", dpi=110)

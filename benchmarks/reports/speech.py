@@ -32,7 +32,7 @@ def standing(result):
 
 
 def claims(result):
-    """The marks, and what the trial said."""
+    """The marks, what the trial said, and what recurrence asks for."""
     runs = finished(result, "best")
     tests = {name: float(np.mean(run["test"])) for name, run in runs.items()}
     best = contest.winner(result)
@@ -55,11 +55,7 @@ def claims(result):
         bool(supers - means[0] >= 0.01),
         f"{runs['InvSquareGrad']['points'][0]} {supers:.3f}, {ours['points'][0]} {means[0]:.3f}",
     )
-    yield Claim(
-        "Spoken digits: the larger alpha, the worse a recurrent network of LogTailedRelu",
-        bool((np.diff(means) < 0).all()),
-        contest.alphas(result),
-    )
+    yield from contest.recurrence("Spoken digits", result)
     unseen = {name: float(np.mean(run["test"])) for name, run in finished(result, "unseen speakers").items()}
     if "GRU" in unseen:
         spiking = max(unseen[name] for name in unseen if name in GRID)

@@ -21,7 +21,7 @@ def standing(result):
 
 
 def claims(result):
-    """What the trial said."""
+    """What the trial said, and what recurrence asks for."""
     runs = finished(result, "best")
     tests = {name: float(np.mean(run["test"])) for name, run in runs.items()}
     best = contest.winner(result)
@@ -36,3 +36,4 @@ def claims(result):
         tests["logistic regression"] >= max(tests[best], tests["GRU"]),
         f"{tests['logistic regression']:.3f}",
     )
+    yield from contest.recurrence("Japanese vowels", result)

@@ -30,8 +30,9 @@ class LogTailedRelu(Surrogate):
     With ``alpha=0``, the default, nothing flows through a neuron below threshold: a layer in which no neuron
     fires gets no gradient at all and stays silent for good. Any small alpha lets it recover.
 
-    Which alpha? In the studies of the documentation's page *Evidence*, ``alpha=0.01`` trains shallow networks about
-    as well as 0 does, and none of them stays silent; networks of many layers want 0.1; more is nowhere better.
+    Which alpha? In the studies of the documentation's page *Evidence*, ``alpha=0.01`` trains shallow and recurrent
+    networks about as well as 0 does, and none of them stays silent; 0.1 is better in feedforward networks of many
+    layers and can ruin a recurrent one; more is nowhere better.
 
     Args:
       alpha: slope below threshold, dimensionless, usually in [0, 1]; a number or an array that broadcasts into x.

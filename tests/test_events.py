@@ -1,0 +1,131 @@
+"""SHD and N-MNIST on files of their formats that the test writes; what reads them, tonic, needs ``pytest -m peers``."""
+
+import json
+
+import numpy as np
+import pytest
+from contests import check, needs
+
+from benchmarks import events, nmnist, shd
+
+pytestmark = pytest.mark.usefixtures("lenient")
+
+
+def test_counts_are_those_of_a_loop():
+    rng = np.random.default_rng(0)
+    kind = events.Kind("none", ("", ""), lambda some: some["x"] // 2, units=5, window=100, steps=4)
+    made = np.zeros(300, [("t", int), ("x", int)])
+    made["t"], made["x"] = rng.integers(0, 600, 300), rng.integers(0, 10, 300)
+    expected = np.zeros((4, 5), int)
+    for t, x in made:
+        if t < 400:
+            expected[t // 100, x // 2] += 1
+    counts = events.counts(made, kind)
+    np.testing.assert_array_equal(counts, expected)
+    assert counts.dtype == np.uint8
+    many = np.zeros(300, made.dtype)
+    assert events.counts(many, kind)[0, 0] == 255
+
+
+def test_every_pixel_and_channel_has_its_unit():
+    pixels = np.stack(np.meshgrid(range(34), range(34), range(2), indexing="ij"), -1).reshape(-1, 3)
+    made = np.zeros(len(pixels), [("x", int), ("y", int), ("p", int)])
+    made["x"], made["y"], made["p"] = pixels.T
+    assert np.bincount(nmnist.KIND.place(made)).tolist() == [4] * nmnist.KIND.units
+    channels = np.zeros(700, [("x", int)])
+    channels["x"] = np.arange(700)
+    assert np.bincount(shd.KIND.place(channels)).tolist() == [5] * shd.KIND.units
+
+
+def make_shd(folder, rng, classes=4, each=20):
+    """Files in the format of the Heidelberg digits; a class fires in its own band of channels."""
+    h5py = needs("h5py")
+    (folder / "SHD").mkdir()
+    times, units, labels = [], [], []
+    for part in ("train", "test"):
+        labels = np.repeat(np.arange(classes), each)
+        times = [np.sort(rng.uniform(0, 1, 200)).astype(np.float16) for _ in labels]
+        units = [(rng.integers(0, 100, 200) + 150 * label).astype(np.uint16) for label in labels]
+        with h5py.File(folder / "SHD" / f"shd_{part}.h5", "w") as file:
+            for name, several, kind in (("times", times, np.float16), ("units", units, np.uint16)):
+                made = file.create_dataset(f"spikes/{name}", (len(labels),), h5py.vlen_dtype(kind))
+                for i, one in enumerate(several):
+                    made[i] = one
+            file["labels"] = labels.astype(np.uint16)
+            file["extra/speaker"] = np.zeros(len(labels), np.uint16)
+            file["extra/keys"] = np.array([b"zero", b"one"])
+    return times, units, labels
+
+
+def make_nmnist(folder, rng, classes=4, each=10):
+    """Files in the format of N-MNIST, 40 bits an event; a class is bright in its own rows."""
+    examples = []
+    for part in ("Train", "Test"):
+        for label in range(classes):
+            where = folder / "NMNIST" / part / str(label)
+            where.mkdir(parents=True)
+            for i in range(each):
+                x, y = rng.integers(0, 34, 150), rng.integers(0, 8, 150) + 8 * label
+                p, t = rng.integers(0, 2, 150), np.sort(rng.integers(0, 300_000, 150))
+                high = p << 7 | t >> 16
+                (where / f"{i:05}.bin").write_bytes(
+                    np.stack([x, y, high, t >> 8 & 255, t & 255], 1).astype(np.uint8).tobytes()
+                )
+                examples.append((x, y, p, t, label))
+    return examples
+
+
+@pytest.mark.peers
+@pytest.mark.filterwarnings("ignore")
+def test_shd_reads_what_was_written_and_learns(tmp_path):
+    needs("tonic")
+    times, units, labels = make_shd(tmp_path, np.random.default_rng(0))
+    inputs, classes, split = events.load(shd.KIND, tmp_path)
+    assert (inputs.shape, inputs.dtype) == ((160, 120, 140), np.uint8)
+    assert classes[split["test"]].tolist() == labels.tolist()
+    assert (len(split["train"]), len(split["validation"])) == (72, 8)
+    last = np.zeros((120, 140), int)
+    for t, unit in zip(times[-1].astype(float), units[-1], strict=True):
+        last[int(int(t * 1e6) // 10_000), unit // 5] += 1
+    np.testing.assert_array_equal(inputs[-1], last)
+    assert len(events.load(shd.KIND, tmp_path, examples=60)[1]) == 120
+
+    shd.main([str(tmp_path), "--quick", "--out", str(tmp_path / "out")])
+    result = json.loads((tmp_path / "out/result.json").read_text())
+    check(result, "shd", chance=0.25)
+
+
+@pytest.mark.peers
+@pytest.mark.filterwarnings("ignore")
+def test_nmnist_reads_what_was_written_and_learns(tmp_path):
+    needs("tonic")
+    examples = make_nmnist(tmp_path, np.random.default_rng(0))
+    inputs, classes, _ = events.load(nmnist.KIND, tmp_path)
+    assert inputs.shape == (80, 20, 2 * 17 * 17)
+    x, y, p, t, label = examples[-1]
+    last = np.zeros((20, 2, 17, 17), int)
+    for i in range(150):
+        if t[i] < 320_000:
+            last[t[i] // 16_000, p[i], y[i] // 2, x[i] // 2] += 1
+    np.testing.assert_array_equal(inputs[-1].reshape(20, 2, 17, 17), last)
+    assert classes[-1] == label
+
+    nmnist.main([str(tmp_path), "--quick", "--out", str(tmp_path / "out")])
+    check(json.loads((tmp_path / "out/result.json").read_text()), "nmnist", chance=0.25)
+
+
+@pytest.mark.peers
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("main", [shd.main, nmnist.main], ids=["shd", "nmnist"])
+def test_nothing_is_fetched_unasked(main, tmp_path, monkeypatch):
+    tonic = needs("tonic")
+
+    def fetched(self):
+        raise AssertionError("fetched")
+
+    for source in (tonic.datasets.SHD, tonic.datasets.NMNIST):
+        monkeypatch.setattr(source, "download", fetched)
+    with pytest.raises(SystemExit, match="--download lets tonic fetch the data set"):
+        main([str(tmp_path), "--quick"])
+    with pytest.raises(AssertionError, match="fetched"):
+        main([str(tmp_path), "--quick", "--download"])

@@ -1,0 +1,87 @@
+"""Networks over sequences, and the noise they are trained on."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+import brainsurr as bs
+from benchmarks import contest, sequences
+
+pytestmark = pytest.mark.usefixtures("lenient")
+
+RECIPE = sequences.Recipe(hidden=8, classes=2, epochs=4, batch=8)
+
+
+def test_networks_have_the_size_that_they_say():
+    """Counted by hand: 3 features, 8 hidden, 2 classes, 5 steps."""
+    task = contest.Task(np.zeros((16, 5, 3), np.float32), np.zeros(16, np.int32), RECIPE, short=1)
+    split = {"train": np.arange(8), "test": np.arange(8, 16)}
+    gru = 3 * (3 * 8 + 8 * 8 + 8)  # two gates and the candidate
+    expected = {
+        "LogTailedRelu": (3 * 8 + 8) + 8 * 8 + (8 * 2 + 2),
+        "GRU": gru + (8 * 2 + 2),
+        "MLP": (15 * 16 + 16) + (16 * 16 + 16) + (16 * 2 + 2),
+    }
+    for name, size in expected.items():
+        point = contest.Point(bs.LogTailedRelu() if name == "LogTailedRelu" else None)
+        outcome = contest.run(task, name, [point], [split], [0], epochs=1)
+        assert outcome["weights"] == size, name
+        assert outcome["test"].shape == (1, 1, 1)
+
+
+def test_stretched_is_linear_interpolation():
+    series = np.array([[0.0, 10.0], [1.0, 10.0], [4.0, 10.0]])
+    expected = np.array([[0, 10], [0.5, 10], [1, 10], [2.5, 10], [4, 10]], np.float32)
+    np.testing.assert_array_equal(sequences.stretched(series, 5), expected)
+
+
+def test_without_noise_nothing_changes():
+    inputs = jnp.arange(24.0).reshape(2, 4, 3)
+    np.testing.assert_array_equal(sequences.augment(jax.random.key(0), inputs, RECIPE), inputs)
+
+
+def test_shifted_examples_are_those_of_a_slice():
+    inputs = np.random.default_rng(0).normal(size=(64, 10, 1)).astype(np.float32)
+    shifted = np.asarray(sequences.augment(jax.random.key(0), jnp.asarray(inputs), RECIPE._replace(shift=2)))
+    found = []
+    for before, after in zip(inputs, shifted, strict=True):
+        padded = np.concatenate([before[:1]] * 2 + [before] + [before[-1:]] * 2)
+        found.append([k for k in range(5) if np.array_equal(padded[k : k + 10], after)])
+    assert all(len(places) == 1 for places in found)
+    assert {places[0] for places in found} == {0, 1, 2, 3, 4}
+
+
+def test_a_mask_blanks_one_stretch_of_time_and_one_of_features():
+    masked = sequences.augment(jax.random.key(1), jnp.ones((256, 9, 7)), RECIPE._replace(mask=3))
+    lengths = []
+    for example in np.asarray(masked):
+        time, features = (example == 0).all(1), (example == 0).all(0)
+        np.testing.assert_array_equal(example == 0, time[:, None] | features[None, :])
+        for blank in (time, features):
+            lengths.append(blank.sum())
+            assert np.abs(np.diff(blank.astype(int))).sum() <= 2
+    assert set(lengths) == {0, 1, 2, 3}
+
+
+def test_noise_has_its_deviation():
+    noisy = sequences.augment(jax.random.key(0), jnp.zeros((100, 20, 10)), RECIPE._replace(noise=0.3))
+    np.testing.assert_allclose(float(noisy.std()), 0.3, rtol=0.02)
+
+
+def test_the_longest_mask_reaches_the_end_and_not_beyond():
+    last = sequences.blanked(jnp.array([0.99]), jnp.array([0.99]), 9, 3)
+    assert last.tolist() == [False] * 6 + [True] * 3
+    assert not sequences.blanked(jnp.array([0.2]), jnp.array([0.5]), 9, 3).any()
+
+
+@pytest.mark.parametrize("noise", [{"dropout": 0.5}, {"noise": 0.3, "dropout": 0.0}], ids=str)
+def test_evaluation_is_without_noise_and_dropout(noise):
+    recipe = RECIPE._replace(**noise)
+    net = sequences.lif(jax.random.key(0), (5, 3), recipe, bs.LogTailedRelu(0.1))
+    inputs, logits = jnp.ones((4, 5, 3)), sequences.logits(recipe)
+    once, again = (logits(net, inputs, jax.random.key(key)) for key in (0, 1))
+    assert np.abs(once - again).max() > 0
+    still = logits(net, inputs, None)
+    np.testing.assert_array_equal(still, logits(net, inputs, None))
+    np.testing.assert_allclose(still, sequences.logits_and_rates(net, inputs)[0], rtol=1e-6)
