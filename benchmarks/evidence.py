@@ -99,8 +99,8 @@ def advice(several):
         + (f" ({', '.join(near)})" if near else "")
         + f"; behind by more in {', '.join(f'{s} ({g:.1f} points)' for s, g in far.items())}.",
         f"- **Its alpha**, as validation chose it: {alphas}. At the smallest weights {dead[0]} of {runs} networks with "
-        f"alpha 0 learnt nothing, with {alpha(every['surrogates'][1])} {dead[1]} of {runs}. In the recurrent network for "
-        f"spoken digits: {report('speech').contest.alphas(several['speech'])}.",
+        f"alpha 0 learnt nothing, with {alpha(every['surrogates'][1])} {dead[1]} of {runs}. In the recurrent network "
+        f"for spoken digits: {report('speech').contest.alphas(several['speech'])}.",
         *learned(several["learn_alpha"]),
     ]
     return "\n".join(lines)
