@@ -174,7 +174,7 @@ def test_it_sees_through_jit_vmap_and_a_cache():
         ),
         (lambda x: bs.log_tailed_relu(x), "give it a surrogate that reaches that far"),
     ],
-    ids=repr,
+    ids=["ReluGrad", "LeakyRelu", "GaussianGrad", "scaled, an array", "a function"],
 )
 def test_the_advice_opens_the_surrogate(surrogate, advice):
     x = jnp.full((5, 4), -1.5)
