@@ -3,9 +3,9 @@ PYTHON ?= python3
 VENV := .venv/$(shell $(PYTHON) -c 'import sys; print("%d.%d" % sys.version_info[:2])')
 BIN := $(VENV)/bin
 PEERS := $(dir $(VENV))peers-$(notdir $(VENV))
+DATA := $(dir $(VENV))data-$(notdir $(VENV))
 
-
-.PHONY: train test test-peers bench evidence lint format readme docs gallery notebooks clean
+.PHONY: train test test-peers test-data bench evidence lint format readme docs gallery notebooks clean
 
 train: $(VENV)/train  ## train a spiking network on handwritten digits
 	$(BIN)/python -m benchmarks.digits
@@ -15,6 +15,9 @@ test: $(VENV)/test  ## run every test
 
 test-peers: $(PEERS)/peers  ## plug surrogates into the other libraries, each in the newest version that installs here
 	$(PEERS)/bin/python -m pytest -n 2 -m peers tests/peers tests/test_equivalents_peers.py tests/test_studies_data.py tests/test_events.py
+
+test-data: $(DATA)/data  ## read Japanese vowels, SHD and N-MNIST: by libraries that bring many others, in an environment apart
+	$(DATA)/bin/python -m pytest -m peers tests/test_events.py tests/test_studies_data.py
 
 bench: $(VENV)/test  ## measure every claim about speed, the peers' included, and write the README's numbers
 	$(BIN)/python -m benchmarks.speed --out benchmarks/results/speed
@@ -72,6 +75,11 @@ $(VENV)/test: pyproject.toml
 $(VENV)/docs: pyproject.toml
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/pip install --quiet --editable '.[docs]'
+	touch $@
+
+$(DATA)/data: pyproject.toml
+	$(PYTHON) -m venv $(DATA)
+	$(DATA)/bin/pip install --quiet --editable '.[test,vowels,events]'
 	touch $@
 
 $(PEERS)/peers: pyproject.toml
