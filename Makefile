@@ -14,7 +14,7 @@ test: $(VENV)/test  ## run every test
 	$(BIN)/python -m pytest -n 2
 
 test-peers: $(PEERS)/peers  ## plug surrogates into the other libraries, each in the newest version that installs here
-	$(PEERS)/bin/python -m pytest -n 2 -m peers tests/peers tests/test_equivalents_peers.py tests/test_studies_data.py tests/test_events.py
+	$(PEERS)/bin/python -m pytest -n 2 -m peers tests/peers tests/test_equivalents_peers.py
 
 test-data: $(DATA)/data  ## read Japanese vowels, SHD and N-MNIST: by libraries that bring many others, in an environment apart
 	$(DATA)/bin/python -m pytest -m peers tests/test_events.py tests/test_studies_data.py

@@ -1,4 +1,4 @@
-"""SHD and N-MNIST on files of their formats that the test writes; what reads them, tonic, needs ``pytest -m peers``."""
+"""SHD and N-MNIST on files of their formats that the test writes; what reads them, tonic, needs `make test-data`."""
 
 import json
 

@@ -1,6 +1,6 @@
 """The studies on data from outside: what they read, how they split it, and quick runs on data that the test makes.
 
-What needs a library that the test extra leaves out runs under ``pytest -m peers``.
+What needs a library that the test extra leaves out runs in `make test-data`.
 """
 
 import json
@@ -196,7 +196,7 @@ def test_standardised_by_the_training_examples_alone():
 
 
 def test_vowels_runs_on_series_of_that_shape(monkeypatch, tmp_path):
-    """Nine speakers, each a level of its own; the loader of the data itself is tested beside the peers."""
+    """Nine speakers, each a level of its own; the loader of the data itself is tested by `make test-data`."""
     rng, labels = np.random.default_rng(0), np.arange(180) % 9
     series = (rng.normal(0, 0.5, (180, 25, 12)) + np.eye(9, 12)[labels][:, None]).astype(np.float32)
     split = {"train": np.arange(108), "test": np.arange(108, 180)}
