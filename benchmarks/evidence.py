@@ -137,9 +137,9 @@ def section(name, result):
     pictures = sorted(PICTURES.glob(f"{name.replace('_', '-')}*.png"))
     lines = [
         f"## {title.partition(':')[0]}",
-        title.partition(":")[2].strip().capitalize(),
+        first_upper(title.partition(":")[2].strip()),
         *(" ".join(paragraph.split()) for paragraph in about),
-        f"{'; '.join(settings)}; {len(result['settings']['seeds'])} seeds.",
+        "; ".join([*settings, f"{len(result['settings']['seeds'])} seeds where nothing else is said."]),
         *(f"![{name}](pictures/evidence/{path.name})" for path in pictures),
         report(name).tables(result),
         f"`{command(name)}`: {seconds / 60:.0f} minutes, {cpu / 60:.0f} of them spent computing, on {result['device']} "
@@ -168,7 +168,13 @@ def digits_section():
 
 def command(name):
     """How a study is run in full."""
-    return f"python -m benchmarks.{name} --out benchmarks/results/{name}"
+    recordings = {"speech": " free_spoken_digits.npz", "learn_alpha": " --speech free_spoken_digits.npz"}
+    return f"python -m benchmarks.{name}{recordings.get(name, '')} --out benchmarks/results/{name}"
+
+
+def first_upper(text):
+    """The text as a sentence begins."""
+    return text[0].upper() + text[1:]
 
 
 def page(several):

@@ -24,8 +24,9 @@ def tables(result):
             cells = [spread(test) + (" +" if np.mean(test) >= best - MARK else "") for test in run["test"]]
             at = run["starts"].index(0.1)
             rows.append([name, *cells, ", ".join(f"{a:.3f}" for a in np.mean(run["alpha"]["mean"][at], axis=0))])
-        texts.append(f"**{task}**. Fixed alpha {line}.\n\n{results.table(header, rows)}")
-    return "\n\n".join(texts)
+        how = f"**{task}** ({np.shape(fixed['test'])[1]} seeds; {fixed['optimiser']})"
+        texts.append(f"{how}. Fixed alpha {line}.\n\n{results.table(header, rows)}")
+    return "\n\n".join(["A + is within half a point of the best fixed alpha.", *texts])
 
 
 def draw(result, folder):
