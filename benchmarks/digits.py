@@ -150,7 +150,7 @@ def draw(out, surrogate, runs, spikes, digit):
 def parse(argv):
     """The arguments, or an error of one line."""
     exported = {name: getattr(bs, name) for name in bs.__all__ if name not in ("Surrogate", "Scaled")}
-    classes = {name: c for name, c in exported.items() if isinstance(c, type)}
+    classes = {name: c for name, c in exported.items() if isinstance(c, type) and issubclass(c, bs.Surrogate)}
     parser = argparse.ArgumentParser(prog="python -m benchmarks.digits", description=__doc__.splitlines()[0])
     parser.add_argument("--seeds", type=positive, default=5, metavar="N", help="networks of each kind (default: 5)")
     parser.add_argument("--epochs", type=positive, default=40, metavar="N", help="passes over the data (default: 40)")

@@ -36,11 +36,11 @@ def test_a_study(study):
     assert {"study", "settings", "python", "versions", "device", "commit", "uncommitted_changes"} <= set(result)
     assert result["study"] == name
     assert len(result["settings"]["seeds"]) == 2
-    for outcome in result["runs"].values():
+    for key, outcome in result["runs"].items():
         assert {"test", "validation", "loss", "seconds", "cpu_seconds"} <= set(outcome)
         test = np.array(outcome["test"])
         assert test.shape == np.shape(outcome["validation"])
-        assert test.shape[-1] == 2
+        assert test.shape[-1] == len(result["settings"]["choosing_seeds" if key.endswith("grid") else "seeds"])
         assert ((test >= 0) & (test <= 1)).all()
     globals()[f"check_{name}"](result["runs"])
     report = importlib.import_module(f"benchmarks.reports.{name}")
@@ -63,7 +63,7 @@ def check_randman(runs):
     assert dead["surrogates"][0] == "LogTailedRelu(alpha=0.0)"
     assert np.max(np.array(dead["test"])[0, 0]) <= CHANCE
     assert np.max(np.array(dead["rate"])[0, 0]) == 0
-    assert np.min(np.array(runs["InvSquareGrad, best"]["test"])[0, 1]) > 0.5
+    assert np.min(np.array(runs["InvSquareGrad, best"]["test"])[0, 1]) > 0.3
 
 
 def check_depth(runs):
@@ -97,8 +97,9 @@ def check_learn_alpha(runs):
 
 
 def test_the_family_is_whole():
-    exported = {name for name in bs.__all__ if isinstance(getattr(bs, name), type)} - {"Surrogate", "Scaled"}
-    assert set(GRID) == exported
+    classes = {name: getattr(bs, name) for name in bs.__all__ if isinstance(getattr(bs, name), type)}
+    surrogates = {name for name, exported in classes.items() if issubclass(exported, bs.Surrogate)}
+    assert set(GRID) == surrogates - {"Surrogate", "Scaled"}
     for name, surrogates in members().items():
         assert len({repr(f) for f in surrogates}) == len(GRID[name][1]), name
         defaults = getattr(bs, name)()
