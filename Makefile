@@ -60,7 +60,7 @@ gallery: $(VENV)/test  ## draw the whole family into docs/pictures
 	$(BIN)/python -m docs.gallery
 
 clean:
-	rm -rf .venv runs dist site docs/surrogates
+	rm -rf .venv runs dist site docs/surrogates jupyter_execute
 
 $(VENV)/train: pyproject.toml
 	$(PYTHON) -m venv $(VENV)
