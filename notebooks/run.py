@@ -3,6 +3,7 @@
 import os
 import re
 import sys
+import tempfile
 import time
 from pathlib import Path
 
@@ -37,10 +38,11 @@ def execute(path: Path) -> nbformat.NotebookNode:
     notebook = nbformat.read(path, as_version=4)
     notebook.metadata = {}
     folder = {"metadata": {"path": str(FOLDER.parent)}}
-    client = NotebookClient(
-        notebook, kernel_manager_class=_ThisPython, timeout=600, coalesce_streams=True, resources=folder
-    )
-    return client.execute(env={k: v for k, v in os.environ.items() if k not in ("MPLBACKEND", "XLA_FLAGS")})
+    environment = {k: v for k, v in os.environ.items() if k not in ("MPLBACKEND", "XLA_FLAGS")}
+    with tempfile.TemporaryDirectory() as sockets:  # of this kernel alone: two that start at once must not share names
+        manager = _ThisPython(ip=f"{sockets}/kernel")
+        client = NotebookClient(notebook, km=manager, timeout=600, coalesce_streams=True, resources=folder)
+        return client.execute(env=environment)
 
 
 def strip(notebook: nbformat.NotebookNode) -> nbformat.NotebookNode:
