@@ -62,27 +62,13 @@ gallery: $(VENV)/test  ## draw the whole family into docs/pictures
 clean:
 	rm -rf .venv runs dist site docs/surrogates jupyter_execute
 
-$(VENV)/train: pyproject.toml
-	$(PYTHON) -m venv $(VENV)
-	$(BIN)/pip install --quiet --editable '.[flax,train]'
-	touch $@
+$(VENV)/train: EXTRAS := flax,train
+$(VENV)/test: EXTRAS := test
+$(VENV)/docs: EXTRAS := docs
+$(DATA)/data: EXTRAS := test,vowels,events
+$(PEERS)/peers: EXTRAS := test,peers
 
-$(VENV)/test: pyproject.toml
-	$(PYTHON) -m venv $(VENV)
-	$(BIN)/pip install --quiet --editable '.[test]'
-	touch $@
-
-$(VENV)/docs: pyproject.toml
-	$(PYTHON) -m venv $(VENV)
-	$(BIN)/pip install --quiet --editable '.[docs]'
-	touch $@
-
-$(DATA)/data: pyproject.toml
-	$(PYTHON) -m venv $(DATA)
-	$(DATA)/bin/pip install --quiet --editable '.[test,vowels,events]'
-	touch $@
-
-$(PEERS)/peers: pyproject.toml
-	$(PYTHON) -m venv $(PEERS)
-	$(PEERS)/bin/pip install --quiet --editable '.[test,peers]'
+$(VENV)/train $(VENV)/test $(VENV)/docs $(DATA)/data $(PEERS)/peers: pyproject.toml
+	$(PYTHON) -m venv $(@D)
+	$(@D)/bin/pip install --quiet --editable '.[$(EXTRAS)]'
 	touch $@

@@ -125,6 +125,17 @@ def standardised(inputs, train):
     return (inputs - chosen.mean((0, 1))) / (chosen.std((0, 1)) + 1e-6)
 
 
+def settings(task: Task, split: Rows, seeds: int) -> dict[str, Any]:
+    """What every contest writes of how it was held."""
+    return {
+        "split": {part: len(rows) for part, rows in split.items()},
+        "recipe": task.recipe._asdict(),
+        "short_epochs": task.short,
+        "choosing_seeds": [1000],
+        "seeds": list(range(seeds)),
+    }
+
+
 def contest(study: Study, task: Task, grids: Grids, held_out: list[Rows], split: Rows, choosing, seeds):
     """Choose every entrant's point on ``held_out`` splits, train it on ``split`` and test it; the points by name.
 

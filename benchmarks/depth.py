@@ -15,12 +15,12 @@ from flax import nnx
 
 from brainsurr.nnx import LI, LIF
 
-from . import digits_task
+from .digits_task import STEPS, load_validated, still
 from .family import members
 from .fit import accuracy, cross_entropy, dense, fit, over_runs
 from .study import Study, arguments
 
-WIDTH, DECAY, STEPS, BATCH, RATE, EPOCHS = 64, 0.9, 8, 128, 3e-3, 20
+WIDTH, DECAY, BATCH, RATE, EPOCHS = 64, 0.9, 128, 3e-3, 20
 DEPTHS, CHOSEN_AT, GAINS = (2, 4, 8, 12, 16), 12, (1.4, 2.0, 2.8)
 
 
@@ -54,13 +54,8 @@ class Deep(nnx.Module):
         return self.lif(self.lif.initialize_carry(xs.shape[1:]), xs)[1]
 
 
-def show(images):
-    """The same images for 8 steps."""
-    return jnp.broadcast_to(images, (STEPS, *images.shape))
-
-
 def logits(net, images, key):
-    return net(show(images))[0].mean(0)
+    return net(still(images))[0].mean(0)
 
 
 def gradient_norms(net, images, labels):
@@ -76,23 +71,32 @@ def gradient_norms(net, images, labels):
 
 def runs(surrogates, gains, seeds, depth, epochs=EPOCHS):
     """What came of each surrogate, gain and seed: ``[surrogates, gains, seeds]``, and a last axis of layers."""
-    (xs, ys), validation, test = digits_task.load_validated()
+    (xs, ys), validation, test = load_validated()
 
     def run(surrogate, gain, seed):
         keys = jax.random.split(jax.random.key(seed))
         net = Deep(keys[0], surrogate, gain, depth)
-        before = {"gradient": gradient_norms(net, xs[:BATCH], ys[:BATCH]), "rates": net(show(xs[:BATCH]))[1]}
+        before = {
+            "gradient": gradient_norms(net, xs[:BATCH], ys[:BATCH]),
+            "rates": net(still(xs[:BATCH]))[1],
+        }
         net, losses = fit(net, logits, keys[1], xs, ys, epochs=epochs, batch=BATCH, optimizer=optax.adam(RATE))
         return {
             "validation": accuracy(net, logits, *validation),
             "test": accuracy(net, logits, *test),
             "loss": losses[-1],
             "before": before,
-            "rates": net(show(test[0]))[1],
+            "rates": net(still(test[0]))[1],
         }
 
     outcome = over_runs(run, surrogates, gains, seeds)
     return {"surrogates": list(map(repr, surrogates)), **outcome}
+
+
+def choice(grid):
+    """Which surrogate and which gain of a grid validation prefers."""
+    validation = np.mean(grid["validation"], axis=-1)
+    return np.unravel_index(validation.argmax(), validation.shape)
 
 
 def main(argv=None):
@@ -115,8 +119,7 @@ def main(argv=None):
     study = Study("depth", settings, args.out, total=(1 + len(depths)) * len(family))
     for name, surrogates in family.items():
         grid = study.run(f"{name}, grid", partial(runs, surrogates, gains, choosing, chosen_at, epochs))
-        validation = np.mean(grid["validation"], axis=-1)
-        best, gain = np.unravel_index(validation.argmax(), validation.shape)
+        best, gain = choice(grid)
         for depth in depths:
             chosen = surrogates[best : best + 1], gains[gain : gain + 1]
             study.run(f"{name}, {depth} layers", partial(runs, *chosen, settings["seeds"], depth, epochs))

@@ -22,6 +22,7 @@ from brainsurr.nnx import SpikingActivation
 
 from . import digits_task as task
 from . import results
+from .study import positive
 
 
 def train(data, network, seed, epochs, on_epoch=lambda loss, accuracy: None):
@@ -175,14 +176,6 @@ def parse(argv):
     except (TypeError, ValueError) as error:
         parser.error(str(error))
     return args
-
-
-def positive(text):
-    """A positive integer."""
-    number = int(text)
-    if number < 1:
-        raise argparse.ArgumentTypeError(f"expected a positive integer, got {text}")
-    return number
 
 
 if __name__ == "__main__":

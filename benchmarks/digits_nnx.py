@@ -8,6 +8,7 @@ from flax import nnx
 from brainsurr.nnx import LI, LIF, SpikingActivation, SpikingSequential, bounds
 
 from . import digits_task as task
+from .fit import last_layers, neurons
 
 
 def build(seed, surrogate=None, learnable=()):
@@ -56,12 +57,8 @@ def train_epoch(net, optimizer, images, labels, keys):
 @nnx.jit
 def evaluate(net, images, labels):
     """Accuracy without noise, and the spikes ``[time, batch, neurons]`` of each LIF layer."""
-    xs, spikes = task.still(images), []
-    for layer, carry in zip(net.layers, net.initialize_carry(images.shape), strict=True):
-        xs = layer(xs) if carry is None else layer(carry, xs)[1]
-        if isinstance(layer, LIF):
-            spikes.append(xs)
-    return task.accuracy(xs, labels), spikes
+    ys, spikes = last_layers(net, task.still(images))
+    return task.accuracy(ys, labels), spikes
 
 
 class Network:
@@ -80,4 +77,4 @@ class Network:
         return evaluate(self.net, images, labels)
 
     def surrogates(self):
-        return [layer.spike_fn.surrogate for layer in self.net.layers if isinstance(layer, LIF)]
+        return [layer.spike_fn.surrogate for layer in neurons(self.net)]

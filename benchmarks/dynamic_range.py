@@ -16,12 +16,12 @@ from flax import nnx
 
 from brainsurr.nnx import LI, LIF, SpikingSequential
 
-from . import digits_task
+from .digits_task import STEPS, load_validated, still
 from .family import members
-from .fit import accuracy, dense, fit, over_runs
+from .fit import accuracy, averaged, dense, fit, over_runs
 from .study import Study, arguments
 
-WIDTH, DECAY, STEPS, BATCH, RATE, EPOCHS = 128, 0.9, 8, 128, 3e-3, 20
+WIDTH, DECAY, BATCH, RATE, EPOCHS = 128, 0.9, 128, 3e-3, 20
 SPREADS = ((0, 0), (2, 0), (3, 0), (0, 2), (0, 3))  # decades between examples, between channels
 CHOSEN_AT = ((2, 0), (0, 2))
 
@@ -35,14 +35,9 @@ def network(key, surrogate):
     return SpikingSequential([*layers, dense(WIDTH, 10, rngs), LI(10, decay=DECAY)])
 
 
-def show(images):
-    """The same images for 8 steps."""
-    return jnp.broadcast_to(images, (STEPS, *images.shape))
-
-
 def logits(net, images, key):
     """The readout's potential, averaged over time."""
-    return net(net.initialize_carry(images.shape), show(images))[1].mean(0)
+    return averaged(net, still(images))
 
 
 def amplify(key, images, spread):
@@ -54,7 +49,7 @@ def amplify(key, images, spread):
 
 def runs(surrogates, spreads, seeds, epochs):
     """Accuracies of each surrogate, spread and seed: ``[surrogates, spreads, seeds]``."""
-    data = digits_task.load_validated()
+    data = load_validated()
 
     def run(surrogate, spread, seed):
         keys = jax.random.split(jax.random.key(seed), 3)

@@ -9,7 +9,7 @@ import numpy as np
 from sklearn.model_selection import train_test_split
 from tqdm import tqdm
 
-from .contest import Task, contest, grids
+from .contest import Task, contest, grids, settings
 from .sequences import Recipe
 from .study import Study, arguments
 
@@ -104,16 +104,12 @@ def main(name: str, doc: str, kind: Kind, recipe: Recipe, short: int, lif: Calla
     entrants = grids(args.quick)._replace(strengths=())
     if args.quick:
         recipe, short = recipe._replace(hidden=32, batch=32, epochs=10), 5
-    settings = {
-        "task": f"{kind.source}: {len(labels)} examples, {recipe.classes} classes",
-        "split": {part: len(rows) for part, rows in split.items()},
-        "features": f"events of {kind.units} units in {kind.steps} windows of {kind.window / 1000:g} ms",
-        "recipe": recipe._asdict(),
-        "short_epochs": short,
-        "choosing_seeds": [1000],
-        "seeds": list(range(args.seeds)),
-    }
-    study = Study(name, settings, args.out, total=entrants.size())
     task = Task(inputs, labels, recipe, short, lif=lif, standardise=False)
-    contest(study, task, entrants, [split], split, settings["choosing_seeds"], settings["seeds"])
+    about = {
+        "task": f"{kind.source}: {len(labels)} examples, {recipe.classes} classes",
+        **settings(task, split, args.seeds),
+        "features": f"events of {kind.units} units in {kind.steps} windows of {kind.window / 1000:g} ms",
+    }
+    study = Study(name, about, args.out, total=entrants.size())
+    contest(study, task, entrants, [split], split, about["choosing_seeds"], about["seeds"])
     study.finish()

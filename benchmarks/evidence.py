@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from . import digits, results
-from .reports import CHANCE, spread
+from .reports import CHANCE, alpha, spread
 
 ROOT = Path(__file__).parent.parent
 RESULTS = ROOT / "benchmarks/results"
@@ -62,11 +62,6 @@ def standings_table(several):
         place = f"{order.index('LogTailedRelu') + 1} of {len(order)}"
         rows.append([setting, spread(ours[1]), alpha(ours[0]), f"`{best[0]}`", spread(best[1]), place])
     return results.table(header, rows)
-
-
-def alpha(surrogate):
-    """The alpha in the repr of a surrogate."""
-    return surrogate.partition("alpha=")[2].rstrip(")").split(",")[0]
 
 
 def gaps(several):

@@ -68,6 +68,11 @@ def fit(
     return nnx.merge(graphdef, params, rest), losses
 
 
+def averaged(net, xs):
+    """The output of a network over ``[time, batch, features]``, averaged over time."""
+    return net(net.initialize_carry(xs.shape[1:]), xs)[1].mean(0)
+
+
 def cross_entropy(logits, labels):
     """The mean over examples."""
     return optax.softmax_cross_entropy_with_integer_labels(logits, labels).mean()

@@ -14,7 +14,7 @@ import numpy as np
 
 import brainsurr as bs
 
-from . import digits_task, dynamic_range, randman
+from . import digits_task, dynamic_range, randman, sequences, speech
 from .alpha_rules import BOUNDS, DECAY, INNER, RULES, optimizer
 from .contest import RATE, standardised
 from .fit import accuracy, fit, neurons, over_runs
@@ -52,7 +52,7 @@ def tasks(recordings=None):
         "digits": Task(
             data=lambda seed: digits_task.load_validated(),
             network=dynamic_range.network,
-            show=dynamic_range.show,
+            show=digits_task.still,
             logits=dynamic_range.logits,
             epochs=20,
             batch=dynamic_range.BATCH,
@@ -64,8 +64,6 @@ def tasks(recordings=None):
 
 def speech_task(recordings):
     """The network of `benchmarks.speech`; short runs, and few, as each takes seconds."""
-    from . import sequences, speech  # needs the library that computes its features
-
     features, digit, _, take = speech.load(recordings)
     split, recipe = speech.by_take(take), speech.RECIPE
     features = standardised(features, split["train"])

@@ -17,7 +17,7 @@ from flax import nnx
 from brainsurr.nnx import LI, LIF, SpikingSequential
 
 from .family import members
-from .fit import accuracy, dense, fit, last_layers, over_runs
+from .fit import accuracy, averaged, dense, fit, last_layers, over_runs
 from .study import Study, arguments
 
 CLASSES, UNITS, STEPS, SMOOTHNESS = 10, 20, 50, 3.0
@@ -59,8 +59,7 @@ def show(times):
 
 def logits(net, times, key):
     """The readout's potential, averaged over time."""
-    xs = show(times)
-    return net(net.initialize_carry(xs.shape[1:]), xs)[1].mean(0)
+    return averaged(net, show(times))
 
 
 def runs(surrogates, scales, seeds, epochs, train=TRAIN):

@@ -1,12 +1,9 @@
 """Write the generated parts of README.md, and docs/performance.md, from the result files."""
 
 import re
-from pathlib import Path
 
 from . import evidence, speed
-
-ROOT = Path(__file__).parent.parent
-RESULTS = ROOT / "benchmarks/results"
+from .evidence import RESULTS, ROOT
 
 
 def parts():

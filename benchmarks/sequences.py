@@ -13,7 +13,7 @@ from flax import nnx
 
 from brainsurr.nnx import LI, LIF, SpikingSequential
 
-from .fit import dense, last_layers, neurons
+from .fit import averaged, dense, last_layers, neurons
 
 FAST, SLOW, READOUT = 0.5, 0.95, 0.9  # decays of the first and the last hidden neuron, and of the outputs
 
@@ -96,13 +96,12 @@ def show(inputs):
 def logits(recipe):
     """The function ``(net, inputs, key)`` that `fit` trains; without a key there is no noise and no dropout."""
 
-    def averaged(net, inputs, key):
+    def readout(net, inputs, key):
         if key is None:
             net.eval()
-        xs = show(inputs if key is None else augment(key, inputs, recipe))
-        return net(net.initialize_carry(xs.shape[1:]), xs)[1].mean(0)
+        return averaged(net, show(inputs if key is None else augment(key, inputs, recipe)))
 
-    return averaged
+    return readout
 
 
 def logits_and_rates(net, inputs):
@@ -110,7 +109,7 @@ def logits_and_rates(net, inputs):
     net.eval()
     xs = show(inputs)
     if not neurons(net):
-        return net(net.initialize_carry(xs.shape[1:]), xs)[1].mean(0), jnp.zeros(0)
+        return averaged(net, xs), jnp.zeros(0)
     ys, spikes = last_layers(net, xs)
     return ys.mean(0), jnp.stack([layer.mean() for layer in spikes])
 

@@ -11,11 +11,12 @@ from pathlib import Path
 
 import numpy as np
 
-from .contest import LOGISTIC, OTHERS, Task, contest, grids, run
+from .contest import LOGISTIC, OTHERS, Task, contest, grids, run, settings
 from .sequences import Recipe, stretched
+from .spoken_digits import RATE
 from .study import Study, arguments
 
-RATE, BANDS, FRAMES = 8000, 32, 32
+BANDS, FRAMES = 32, 32
 SILENCE = 8.0  # the logarithm of a band's power that counts as none, for samples of 16 bits
 TEST, VALIDATION = 5, 10  # the first takes
 RECIPE = Recipe(hidden=128, classes=10, epochs=20, batch=128, noise=0.2, shift=2, mask=4)
@@ -76,19 +77,15 @@ def main(argv=None):
     if args.quick:
         recipe, short = RECIPE._replace(hidden=32, batch=32, epochs=10), 5
     task, split, speakers = Task(features, digit, recipe, short), by_take(take), by_speaker(speaker, take)
-    settings = {
+    about = {
         "task": f"spoken digits: {len(digit)} recordings, {len(speakers)} speakers",
-        "split": {part: len(rows) for part, rows in split.items()},
+        **settings(task, split, args.seeds),
         "speakers": np.unique(speaker).tolist(),
         "features": f"log-mel, {BANDS} bands, {FRAMES} frames",
         "features_by": f"kaldi-native-fbank {importlib.metadata.version('kaldi-native-fbank')}",
-        "recipe": recipe._asdict(),
-        "short_epochs": short,
-        "choosing_seeds": [1000],
-        "seeds": list(range(args.seeds)),
     }
-    study = Study("speech", settings, args.out, total=entrants.size() + (1 if args.quick else 5))
-    best = contest(study, task, entrants, [split], split, settings["choosing_seeds"], settings["seeds"])
+    study = Study("speech", about, args.out, total=entrants.size() + (1 if args.quick else 5))
+    best = contest(study, task, entrants, [split], split, about["choosing_seeds"], about["seeds"])
 
     def validation(name):
         return np.mean(study.result["runs"][f"{name}, best"]["validation"])
@@ -96,7 +93,7 @@ def main(argv=None):
     rival = max(set(entrants.family) - {"LogTailedRelu"}, key=validation)
     again = ["LogTailedRelu"] if args.quick else ["LogTailedRelu", rival, *OTHERS, LOGISTIC]
     for name in again:
-        trial = partial(run, task, name, [best[name]], speakers, settings["choosing_seeds"], recipe.epochs)
+        trial = partial(run, task, name, [best[name]], speakers, about["choosing_seeds"], recipe.epochs)
         study.run(f"{name}, unseen speakers", trial)
     study.finish()
 

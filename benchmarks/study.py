@@ -13,8 +13,6 @@ from tqdm import tqdm
 
 from . import results
 
-RESULTS = Path(__file__).parent / "results"
-
 
 class Study:
     """The result file of a study: what was set, what came out of each configuration, and where.
@@ -58,10 +56,9 @@ class Study:
         self.bar.update()
         return runs[key]
 
-    def finish(self) -> dict[str, Any]:
-        """The whole result."""
+    def finish(self):
+        """Leave the progress bar as it is."""
         self.bar.close()
-        return self.result
 
 
 def plain(tree: Any) -> Any:

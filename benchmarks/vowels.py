@@ -8,7 +8,7 @@ grid point is chosen by cross-validation on the training series.
 import numpy as np
 from sklearn.model_selection import StratifiedKFold
 
-from .contest import Task, contest, grids
+from .contest import Task, contest, grids, settings
 from .sequences import Recipe, stretched
 from .study import Study, arguments
 
@@ -42,19 +42,15 @@ def main(argv=None):
     entrants, recipe, short = grids(args.quick), RECIPE, SHORT
     if args.quick:
         recipe, short = RECIPE._replace(hidden=32, batch=16, epochs=10), 5
-    settings = {
+    task = Task(series, labels, recipe, short)
+    about = {
         "task": f"Japanese vowels: {len(labels)} series, {recipe.classes} speakers",
-        "split": {part: len(rows) for part, rows in split.items()},
+        **settings(task, split, args.seeds),
         "features": f"{series.shape[-1]} cepstral coefficients, {STEPS} steps; {source}",
-        "recipe": recipe._asdict(),
-        "short_epochs": short,
         "choosing": f"{FOLDS}-fold cross-validation",
-        "choosing_seeds": [1000],
-        "seeds": list(range(args.seeds)),
     }
-    study = Study("vowels", settings, args.out, total=entrants.size())
-    task, held_out = Task(series, labels, recipe, short), folds(labels, split)
-    contest(study, task, entrants, held_out, split, settings["choosing_seeds"], settings["seeds"])
+    study = Study("vowels", about, args.out, total=entrants.size())
+    contest(study, task, entrants, folds(labels, split), split, about["choosing_seeds"], about["seeds"])
     study.finish()
 
 

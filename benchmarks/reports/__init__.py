@@ -32,6 +32,16 @@ def finished(result, suffix):
     return {key.removesuffix(ending): run for key, run in result["runs"].items() if key.endswith(ending)}
 
 
+def accuracies(runs, setting=0):
+    """For each surrogate, as it was chosen, its accuracies by seed in one of the settings that its run went through."""
+    return {name: ((run.get("surrogates") or run["points"])[0], run["test"][0][setting]) for name, run in runs.items()}
+
+
+def alpha(surrogate):
+    """The alpha in the repr of a surrogate."""
+    return surrogate.partition("alpha=")[2].rstrip(")").split(",")[0]
+
+
 def colour(name):
     """How a surrogate is drawn: a few in colour, the others in grey behind them."""
     if name in FOCUS:

@@ -5,7 +5,7 @@ import numpy as np
 
 from .. import results
 from ..family import GRID
-from . import Claim, colour, finished, spread
+from . import Claim, accuracies, alpha, colour, finished, spread
 
 SMALL = 0.03  # alphas up to here
 
@@ -32,11 +32,6 @@ def table(result):
         rate = f"{np.mean(run['rate']):.2f}" if "rate" in run else "-"
         rows.append([*entrant, run.get("weights", "-"), spread(run["test"]), rate])
     return results.table(["entrant", "rate or C chosen", "weights", "test accuracy", "firing rate"], rows)
-
-
-def alpha(point):
-    """The alpha of a point of LogTailedRelu."""
-    return point.partition("alpha=")[2].rstrip(")")
 
 
 def alphas(result):
@@ -70,7 +65,7 @@ def recurrence(setting, result):
 
 def standing(setting, result):
     """Accuracies by surrogate, for the tables over all studies."""
-    yield setting, {name: (run["points"][0], run["test"][0][0]) for name, run in family(result).items()}
+    yield setting, accuracies(family(result))
 
 
 def draw(result, path):

@@ -4,7 +4,8 @@ import matplotlib.pyplot as plt
 import numpy as np
 
 from .. import results
-from . import Claim, colour, finished, spread
+from ..depth import choice
+from . import Claim, accuracies, colour, finished, spread
 
 
 def tables(result):
@@ -15,8 +16,9 @@ def tables(result):
     header = ["surrogate", "gain", *(f"{depth} layers" for depth in depths)]
     rows = []
     for name in sorted(runs[at], key=lambda name: -np.mean(runs[at][name]["test"])):
-        accuracies = [spread(runs[depth][name]["test"]) for depth in depths]
-        rows.append([f"`{runs[at][name]['surrogates'][0]}`", f"{_gain(result, grids[name]):g}", *accuracies])
+        gain = result["settings"]["gains"][choice(grids[name])[1]]
+        tests = (spread(runs[depth][name]["test"]) for depth in depths)
+        rows.append([f"`{runs[at][name]['surrogates'][0]}`", f"{gain:g}", *tests])
     return results.table(header, rows)
 
 
@@ -46,13 +48,7 @@ def draw(result, folder):
 def standing(result):
     """Accuracies by surrogate in a shallow network and in a deep one."""
     for depth in (result["settings"]["depths"][0], result["settings"]["chosen_at"]):
-        yield (
-            f"digits, {depth} hidden layers",
-            {
-                name: (run["surrogates"][0], run["test"][0][0])
-                for name, run in finished(result, f"{depth} layers").items()
-            },
-        )
+        yield f"digits, {depth} hidden layers", accuracies(finished(result, f"{depth} layers"))
 
 
 def claims(result):
@@ -78,8 +74,3 @@ def claims(result):
         bool(validation[0] < validation.max() - 0.1),
         "; ".join(f"{f}: {v:.3f}" for f, v in zip(grid["surrogates"], validation, strict=True)) + " at the best gain",
     )
-
-
-def _gain(result, grid):
-    validation = np.mean(grid["validation"], axis=-1)
-    return result["settings"]["gains"][int(np.unravel_index(validation.argmax(), validation.shape)[1])]

@@ -4,7 +4,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 
 from .. import results
-from . import Claim, colour, finished, spread
+from . import Claim, accuracies, colour, finished, spread
 
 
 def tables(result):
@@ -37,10 +37,8 @@ def standing(result):
     """Accuracies by surrogate at the widest spreads."""
     for i, decades in enumerate(result["settings"]["spreads"]):
         if sum(decades) == max(map(sum, result["settings"]["spreads"])):
-            yield (
-                f"digits, {sum(decades)} decades between {_name(decades).split()[0]}",
-                {name: (run["surrogates"][0], run["test"][0][i]) for name, run in finished(result, "best").items()},
-            )
+            setting = f"digits, {sum(decades)} decades between {_name(decades).split()[0]}"
+            yield setting, accuracies(finished(result, "best"), i)
 
 
 def claims(result):

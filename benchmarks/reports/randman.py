@@ -4,7 +4,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 
 from .. import results
-from . import CHANCE, Claim, colour, finished, spread
+from . import CHANCE, Claim, accuracies, colour, finished, spread
 
 
 def tables(result):
@@ -60,11 +60,7 @@ def standing(result):
     """Accuracies by surrogate, at the scale where each was chosen and at the smallest."""
     scales = result["settings"]["scales"]
     for scale in (result["settings"]["chosen_at"], scales[0]):
-        i = scales.index(scale)
-        yield (
-            f"Randman, weights x {scale:g}",
-            {name: (run["surrogates"][0], run["test"][0][i]) for name, run in finished(result, "best").items()},
-        )
+        yield f"Randman, weights x {scale:g}", accuracies(finished(result, "best"), scales.index(scale))
 
 
 def claims(result):
