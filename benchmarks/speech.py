@@ -71,7 +71,7 @@ def main(argv=None):
     def extend(parser):
         parser.add_argument("data", type=Path, help="the file of recordings, free_spoken_digits.npz")
 
-    args = arguments("speech", __doc__, 5, argv, extend)
+    args = arguments("speech", __doc__, 10, argv, extend)
     features, digit, speaker, take = load(args.data)
     entrants, recipe, short = grids(args.quick), RECIPE, SHORT
     if args.quick:

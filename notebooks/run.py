@@ -42,7 +42,7 @@ def execute(path: Path) -> nbformat.NotebookNode:
     with tempfile.TemporaryDirectory() as sockets:  # of this kernel alone: two that start at once must not share names
         manager = _ThisPython(ip=f"{sockets}/kernel")
         client = NotebookClient(notebook, km=manager, timeout=600, coalesce_streams=True, resources=folder)
-        return client.execute(env=environment)
+        return client.execute(env=environment, cleanup_kc=True)  # or its sockets are left to be found open later
 
 
 def strip(notebook: nbformat.NotebookNode) -> nbformat.NotebookNode:
