@@ -150,7 +150,7 @@ class _LIFBase(_Leaky):
         threshold: Any = 1.0,
         reset: str = "subtract",
         reset_grad: bool | None = None,
-        spike_fn: Callable = LogTailedRelu(alpha=0.1),
+        spike_fn: Callable = LogTailedRelu(alpha=0.01),
         learnable: str | Iterable[str] = (),
         bounds: Mapping[str, Interval | None] | None = MappingProxyType({}),
         recurrent: bool = False,

@@ -187,7 +187,7 @@ class _LIFBase(_Leaky):
     threshold: Any = 1.0
     reset: str = "subtract"
     reset_grad: bool | None = None
-    spike_fn: Callable = LogTailedRelu(alpha=0.1)
+    spike_fn: Callable = LogTailedRelu(alpha=0.01)
     recurrent: bool = False
     recurrent_kernel_init: Initializer = nn.initializers.orthogonal()
 

@@ -1,4 +1,4 @@
-"""What alpha does to a silent layer: with 0 it gets exactly no gradient and stays silent, with 0.1 it recovers.
+"""What alpha does to a silent layer: with 0 it gets exactly no gradient and stays silent, with a small alpha it recovers.
 
 And `diagnose` says so before it is trained.
 """
@@ -11,6 +11,8 @@ import pytest
 from flax import nnx
 
 import brainsurr as bs
+import brainsurr.brainstate
+import brainsurr.linen
 from brainsurr.nnx import LI, LIF, SpikingSequential, diagnose
 
 pytestmark = pytest.mark.usefixtures("lenient")
@@ -51,13 +53,16 @@ def test_alpha_zero_gets_exactly_no_gradient_and_stays_silent():
     assert (after.status, after.rate) == ("dead", 0)
 
 
-def test_a_small_alpha_recovers():
-    gradient, before, after = train(bs.LogTailedRelu(0.1))
+@pytest.mark.parametrize("alpha", [0.01, 0.1])
+def test_a_small_alpha_recovers(alpha):
+    gradient, before, after = train(bs.LogTailedRelu(alpha))
     assert (before.status, before.rate, before.silent, before.dead, before.passing) == ("recoverable", 0, 1, 0, 1)
     assert np.abs(gradient).max() > 0
     assert after.status == "fine"
     assert after.rate > 0.01
 
 
-def test_the_layers_recover_by_default():
-    assert LIF(1).spike_fn.surrogate == bs.LogTailedRelu(alpha=0.1)
+@pytest.mark.parametrize("layers", [brainsurr.nnx, brainsurr.linen, brainsurr.brainstate])
+def test_the_layers_recover_by_default(layers):
+    for layer in (layers.LIF(1), layers.LIFCell(1)):
+        assert getattr(layer.spike_fn, "surrogate", layer.spike_fn) == bs.LogTailedRelu(alpha=0.01)
