@@ -48,6 +48,14 @@ def test_the_whole_family_took_part_with_ten_seeds(several, name):
             assert len(run["surrogates"]) == len(GRID[key.partition(",")[0]][1])
 
 
+def test_ten_seeds_on_real_data_too(several):
+    best = [
+        run["test"][0] for name in ("speech", "vowels") for run in (several[name]["runs"][f"{f}, best"] for f in GRID)
+    ]
+    learned = [run["test"] for run in several["learn_alpha"]["runs"].values()]
+    assert {len(seeds) for settings in (*best, *learned) for seeds in settings} == {10}
+
+
 def test_a_number_of_the_page_by_hand(several):
     """Mean and standard deviation of ten accuracies, by the standard library, stand in the row of their surrogate."""
     result = several["randman"]
