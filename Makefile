@@ -4,14 +4,40 @@ VENV := .venv/$(shell $(PYTHON) -c 'import sys; print("%d.%d" % sys.version_info
 BIN := $(VENV)/bin
 PEERS := $(dir $(VENV))peers-$(notdir $(VENV))
 DATA := $(dir $(VENV))data-$(notdir $(VENV))
+FLOOR := $(dir $(VENV))floor-$(notdir $(VENV))
+WHEEL := $(dir $(VENV))wheel-$(notdir $(VENV))
+BUILD := $(dir $(VENV))build-$(notdir $(VENV))
 
-.PHONY: train test test-peers test-data bench evidence lint format readme docs gallery notebooks clean
+.PHONY: train test test-wheel test-package test-floor test-peers test-data
+.PHONY: dist bench evidence lint format readme docs gallery notebooks clean
 
 train: $(VENV)/train  ## train a spiking network on handwritten digits
 	$(BIN)/python -m benchmarks.digits
 
 test: $(VENV)/test  ## run every test
 	$(BIN)/python -m pytest -n 2
+
+test-wheel: dist  ## run every test on the wheel, from the sdist, in a fresh environment that has no checkout
+	$(PYTHON) -m venv --clear $(WHEEL)
+	$(WHEEL)/bin/pip install --quiet "$$(echo dist/*.whl)[test]"
+	mkdir $(WHEEL)/sdist
+	tar -xzf dist/*.tar.gz --strip-components 1 -C $(WHEEL)/sdist
+	rm -r $(WHEEL)/sdist/brainsurr
+	cd $(WHEEL)/sdist && ../bin/python -m pytest -n 2 ./tests --pyargs brainsurr
+
+test-package: dist  ## look into the sdist and the wheel, and install the wheel alone and with each extra
+	$(BUILD)/bin/python -m build --wheel --outdir dist/checkout
+	$(BUILD)/bin/python tests/package.py dist dist/checkout
+	$(BUILD)/bin/python tests/extras.py dist/*.whl
+
+dist: $(BUILD)/build  ## build the sdist, and from it the wheel
+	rm -rf dist
+	$(BUILD)/bin/python -m build
+
+$(BUILD)/build:
+	$(PYTHON) -m venv $(@D)
+	$(@D)/bin/pip install --quiet 'build>=1.2'
+	touch $@
 
 test-peers: $(PEERS)/peers  ## plug surrogates into the other libraries, each in the newest version that installs here
 	$(PEERS)/bin/python -m pytest -n 2 -m peers tests/peers tests/test_equivalents_peers.py
@@ -27,13 +53,13 @@ evidence: $(VENV)/test  ## write docs/evidence.md, its pictures and the README's
 	$(BIN)/python -m benchmarks.evidence
 	$(BIN)/python -m benchmarks.readme
 
-test-floor: .venv/floor/floor  ## run every test on the oldest versions that pyproject.toml allows
-	.venv/floor/bin/python -m pytest -n 2 -W ignore::DeprecationWarning  # of old libraries about their newer neighbours
+test-floor: $(FLOOR)/floor  ## run every test on the oldest versions that pyproject.toml allows
+	$(FLOOR)/bin/python -m pytest -n 2 -W ignore::DeprecationWarning  # of old libraries about their newer neighbours
 
-.venv/floor/floor: pyproject.toml tests/floor.py
-	$(PYTHON) -m venv .venv/floor
-	$(PYTHON) tests/floor.py > .venv/floor/constraints.txt
-	.venv/floor/bin/pip install --quiet --editable '.[test]' --constraint .venv/floor/constraints.txt
+$(FLOOR)/floor: pyproject.toml tests/floor.py
+	$(PYTHON) -m venv $(@D)
+	$(PYTHON) tests/floor.py > $(@D)/constraints.txt
+	$(@D)/bin/pip install --quiet --editable '.[test]' --constraint $(@D)/constraints.txt
 	touch $@
 
 lint: $(VENV)/test

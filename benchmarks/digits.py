@@ -4,10 +4,15 @@
 three pictures to ``runs/digits``. Of its two spiking networks the second trains ``--learnable`` parameters of the
 surrogate with the weights. All see the same noisy, shifted images over 8 time steps, in the same order, and every
 ``--framework`` starts from the same weights. The network and its loop are in ``digits_nnx.py`` and its siblings.
+
+Checkpoints are kept in ``checkpoints`` beside the result until it is written. A run that was stopped, by whatever,
+goes on with ``--resume`` to the bits it would have come to; SIGTERM and Ctrl-C save before they stop it.
 """
 
 import argparse
 import importlib
+import sys
+import tempfile
 import time
 from pathlib import Path
 
@@ -22,20 +27,36 @@ from brainsurr.nnx import SpikingActivation
 
 from . import digits_task as task
 from . import results
+from .checkpoints import CheckpointError, Checkpoints, digest, interruptions
 from .study import positive
 
 
-def train(data, network, seed, epochs, on_epoch=lambda loss, accuracy: None):
-    """Train one network; what came of it, and its spikes for the first test image."""
+def train(data, network, seed, epochs, on_epoch=lambda loss, accuracy: None, checkpoints=None, every=1, stop=()):
+    """Train one network; what came of it, and its spikes for the first test image.
+
+    With ``checkpoints`` it goes on from the newest, and saves after ``every`` so many epochs, after the last, and
+    when something is in ``stop``, which also ends it.
+    """
     before, batches = parameters(network), len(data.train_images) // task.BATCH
     losses, accuracies, order = [], [], np.random.default_rng(seed)
-    for epoch in range(epochs):
+    if saved := checkpoints and checkpoints.restore(network.state()):
+        _, state, progress = saved
+        network.load(state)
+        losses, accuracies, order.bit_generator.state = (progress[name] for name in ("losses", "accuracies", "order"))
+        for loss, accuracy in zip(losses, accuracies, strict=True):
+            on_epoch(loss, accuracy)
+    for epoch in range(len(losses), epochs):
         rows = order.permutation(len(data.train_images))[: batches * task.BATCH].reshape(batches, task.BATCH)
         keys = jax.random.split(jax.random.fold_in(jax.random.key(seed), epoch), batches)
         losses.append(float(network.train_epoch(data.train_images[rows], data.train_labels[rows], keys)))
-        accuracy, spikes = network.evaluate(data.test_images, data.test_labels)
-        accuracies.append(float(accuracy))
+        accuracies.append(float(network.evaluate(data.test_images, data.test_labels)[0]))
         on_epoch(losses[-1], accuracies[-1])
+        if checkpoints and (stop or (epoch + 1) % every == 0 or epoch + 1 == epochs):
+            progress = {"losses": losses, "accuracies": accuracies, "order": order.bit_generator.state}
+            checkpoints.save(epoch + 1, network.state(), progress)
+        if stop:
+            break
+    spikes = network.evaluate(data.test_images, data.test_labels)[1]
     return {
         "seed": seed,
         "test_accuracy": accuracies[-1],
@@ -43,6 +64,7 @@ def train(data, network, seed, epochs, on_epoch=lambda loss, accuracy: None):
         "silent": [float((s.sum((0, 1)) == 0).mean()) for s in spikes],
         "parameters": {"before": before, "after": parameters(network)},
         "curve": {"loss": losses, "test_accuracy": accuracies},
+        "sha256_of_state": digest(network.state()),
     }, [np.asarray(s[:, 0]) for s in spikes]
 
 
@@ -54,30 +76,14 @@ def parameters(network):
 def main(argv=None):
     """Train every network from every seed, print the table, write the result and the pictures."""
     args = parse(argv)
-    data, start = task.load(), time.perf_counter()
-    make = importlib.import_module(f".digits_{args.framework}", __package__).Network
-    networks = {"LIF": (args.surrogate, ())}
-    if args.learnable:
-        networks["LIF, trained"] = (args.surrogate, tuple(args.learnable))
-    networks["ReLU"] = (None, ())
-    runs, spikes = {name: [] for name in networks}, {}
-    steps = args.epochs * (len(data.train_images) // task.BATCH)
-    with tqdm(total=len(networks) * args.seeds * args.epochs, unit="epoch", desc="training") as bar:
-        for name, threshold in networks.items():
-            for seed in range(args.seeds):
-
-                def on_epoch(loss, accuracy, name=name, seed=seed):
-                    bar.set_postfix_str(f"{name}, seed {seed}, loss {loss:.3f}, test {accuracy:.3f}", refresh=False)
-                    bar.update()
-
-                run, last = train(data, make(*threshold, seed, steps), seed, args.epochs, on_epoch)
-                runs[name].append(run)
-                spikes.setdefault(name, last)
+    data, start, folder = task.load(), time.perf_counter(), args.out / "checkpoints"
+    try:
+        runs, spikes = train_all(args, data, folder)
+    except CheckpointError as error:
+        sys.exit(f"python -m benchmarks.digits: error: {error}")
     result = {
         "task": "scikit-learn digits, 75/25 stratified split, random_state 0",
-        "framework": args.framework,
-        "surrogate": repr(args.surrogate),
-        "epochs": args.epochs,
+        **settings(args),
         "test_accuracy": {name: summary([run["test_accuracy"] for run in several]) for name, several in runs.items()},
         "runs": runs,
         "seconds": time.perf_counter() - start,
@@ -85,8 +91,61 @@ def main(argv=None):
     }
     results.write(args.out / "result.json", result)
     draw(args.out, args.surrogate, runs, spikes["LIF"], int(data.test_labels[0]))
+    with tempfile.TemporaryDirectory(dir=args.out) as done:  # at once: what is half removed would look damaged
+        folder.rename(Path(done) / folder.name)
     print(report(result))
     print(f"\n{result['seconds']:.0f} s on {result['device']}; see {args.out} for result.json and the pictures")
+
+
+def settings(args):
+    """What every number depends on beside versions and device."""
+    return {"framework": args.framework, "surrogate": repr(args.surrogate), "epochs": args.epochs, "dtype": args.dtype}
+
+
+def train_all(args, data, folder):
+    """Each network from each seed: what came of them, and the spikes of the first seed's."""
+    make = importlib.import_module(f".digits_{args.framework}", __package__).Network
+    networks = {"LIF": (args.surrogate, ())}
+    if args.learnable:
+        networks["LIF, trained"] = (args.surrogate, tuple(args.learnable))
+    networks["ReLU"] = (None, ())
+    runs, spikes = {name: [] for name in networks}, {}
+    if not args.resume and any(path.is_file() for path in folder.rglob("*")):
+        raise CheckpointError(
+            f"{args.out} holds an unfinished run: --resume goes on with it, --out takes another; or remove {folder}"
+        )
+    places = {(name, seed): f"{name.replace(', ', '-')}-{seed}" for name in networks for seed in range(args.seeds)}
+    if strangers := sorted({path.name for path in folder.glob("*")} - set(places.values())):
+        raise CheckpointError(
+            f"{folder} holds {', '.join(strangers)}, no part of this run: give another folder by --out"
+        )
+    steps = args.epochs * (len(data.train_images) // task.BATCH)
+    here = {name: value for name, value in results.environment().items() if name in ("python", "versions", "device")}
+    about = {"program": "benchmarks.digits", **settings(args), "learnable": args.learnable, **here}
+    with (
+        interruptions() as caught,
+        tqdm(total=len(networks) * args.seeds * args.epochs, unit="epoch", desc="training") as bar,
+    ):
+        for name, threshold in networks.items():
+            for seed in range(args.seeds):
+
+                def on_epoch(loss, accuracy, name=name, seed=seed):
+                    bar.set_postfix_str(f"{name}, seed {seed}, loss {loss:.3f}, test {accuracy:.3f}", refresh=False)
+                    bar.update()
+
+                network = make(*threshold, seed, steps, args.dtype)
+                what = about | {"network": name, "seed": seed}
+                with Checkpoints(folder / places[name, seed], what) as checkpoints:
+                    run, last = train(
+                        data, network, seed, args.epochs, on_epoch, checkpoints, args.save_every, stop=caught
+                    )
+                if caught:
+                    bar.close()
+                    print(f"{caught[0].name}: saved in {folder}; --resume goes on from there", file=sys.stderr)
+                    sys.exit(128 + caught[0])
+                runs[name].append(run)
+                spikes.setdefault(name, last)
+    return runs, spikes
 
 
 def summary(values):
@@ -163,7 +222,14 @@ def parse(argv):
     parser.add_argument(
         "--framework", choices=("nnx", "linen", "brainstate"), default="nnx", help="of layers and loop (default: nnx)"
     )
+    parser.add_argument(
+        "--dtype", choices=("float32", "bfloat16"), default="float32", help="of activations (default: float32)"
+    )
     parser.add_argument("--out", type=Path, default=Path("runs/digits"), metavar="DIR", help="(default: runs/digits)")
+    parser.add_argument(
+        "--save-every", type=positive, default=10, metavar="EPOCHS", help="between checkpoints (default: 10)"
+    )
+    parser.add_argument("--resume", action="store_true", help="go on from the checkpoints in DIR, where there are any")
     args = parser.parse_args(argv)
     if args.surrogate not in classes:
         parser.error(f"--surrogate: {args.surrogate!r} is not one of {', '.join(sorted(classes))}")

@@ -14,17 +14,29 @@ from . import digits_nnx
 from . import digits_task as task
 
 
-def build(surrogate=None, learnable=()):
-    """64-256-256-10: LIF layers whose threshold function is the surrogate, or ReLU without one."""
+class Linear(nn.Linear):
+    """brainstate's, computed in ``dtype``; its own gives what parameters and input promote to."""
+
+    def __init__(self, features_in, features_out, dtype):
+        super().__init__(features_in, features_out)
+        self.dtype = dtype
+
+    def update(self, x):
+        weight, bias = (self.weight.value[name].astype(self.dtype) for name in ("weight", "bias"))
+        return x.astype(self.dtype) @ weight + bias
+
+
+def build(surrogate=None, learnable=(), dtype=jnp.float32):
+    """The network of `digits_nnx`."""
 
     def hidden(features):
         neurons = jax.nn.relu
         if surrogate is not None:
             act = SpikingActivation(surrogate, learnable=learnable)
             neurons = LIF(task.WIDTH, decay=task.DECAY, spike_fn=act)
-        return [nn.Linear(features, task.WIDTH), neurons, nn.Dropout(1 - task.DROPOUT)]  # it takes what is kept
+        return [Linear(features, task.WIDTH, dtype), neurons, nn.Dropout(1 - task.DROPOUT)]  # it takes what is kept
 
-    readout = [nn.Linear(task.WIDTH, 10)]
+    readout = [Linear(task.WIDTH, 10, dtype)]
     if surrogate is not None:
         readout.append(LI(10, decay=task.DECAY))
     return SpikingSequential([*hidden(64), *hidden(task.WIDTH), *readout])
@@ -33,9 +45,9 @@ def build(surrogate=None, learnable=()):
 class Network:
     """A network and its optimiser, as `benchmarks.digits` trains them."""
 
-    def __init__(self, surrogate, learnable, seed, steps):
+    def __init__(self, surrogate, learnable, seed, steps, dtype=jnp.float32):
         brainstate.random.seed(seed)  # of Dropout
-        self.net = build(surrogate, learnable)
+        self.net = build(surrogate, learnable, dtype)
         self.net.init_state(task.BATCH)
         self.weights = self.net.states(brainstate.ParamState)
         source = nnx.state(digits_nnx.build(seed, surrogate, learnable), nnx.Param)
@@ -88,3 +100,11 @@ class Network:
 
     def surrogates(self):
         return [layer.spike_fn.surrogate for layer in self.net.layers if isinstance(layer, LIF)]
+
+    def state(self):
+        """Parameters, the optimiser's state and the random state of brainstate, which Dropout draws from."""
+        return self.weights.to_dict_values(), self.opt_state.value, brainstate.random.DEFAULT.value
+
+    def load(self, state):
+        weights, self.opt_state.value, brainstate.random.DEFAULT.value = state
+        self.weights.assign_dict_values(weights)

@@ -18,17 +18,19 @@ KEY = jax.random.key(0)  # of zeros and of shapes: no number depends on it
 
 
 @cache
-def build(surrogate=None, learnable=(), train=False):
-    """64-256-256-10: LIF layers whose threshold function is the surrogate, or ReLU without one."""
+def build(surrogate=None, learnable=(), train=False, dtype=jnp.float32):
+    """The network of `digits_nnx`."""
 
     def hidden():
         neurons = jax.nn.relu
         if surrogate is not None:
             act = SpikingActivation(surrogate, learnable=learnable)
             neurons = LIF(task.WIDTH, decay=task.DECAY, spike_fn=act)
-        return [nn.Dense(task.WIDTH), neurons, nn.Dropout(task.DROPOUT, deterministic=not train)]
+        return [nn.Dense(task.WIDTH, dtype=dtype), neurons, nn.Dropout(task.DROPOUT, deterministic=not train)]
 
-    readout = [nn.Dense(10)] if surrogate is None else [nn.Dense(10), LI(10, decay=task.DECAY)]
+    readout = [nn.Dense(10, dtype=dtype)]
+    if surrogate is not None:
+        readout.append(LI(10, decay=task.DECAY))
     return SpikingSequential([*hidden(), *hidden(), *readout])
 
 
@@ -79,8 +81,8 @@ def evaluate(net, params, images, labels):
 class Network:
     """A network and its optimiser, as `benchmarks.digits` trains them."""
 
-    def __init__(self, surrogate, learnable, seed, steps):
-        self.train_net, self.net = (build(surrogate, learnable, train) for train in (True, False))
+    def __init__(self, surrogate, learnable, seed, steps, dtype=jnp.float32):
+        self.train_net, self.net = (build(surrogate, learnable, train, dtype) for train in (True, False))
         self.tx = optimiser(surrogate, learnable, steps)
         shapes = self.net.init(KEY, *arguments(self.net, jnp.zeros((1, 1, 64))))["params"]
         self.params = transfer(nnx.state(digits_nnx.build(seed, surrogate, learnable), nnx.Param), shapes)
@@ -98,3 +100,10 @@ class Network:
     def surrogates(self):
         layers = self.net.bind({"params": self.params}).layers
         return [layer.spike_fn.surrogate for layer in layers if isinstance(layer, LIF)]
+
+    def state(self):
+        """Parameters and the optimiser's state; the keys of Dropout come from those of the data."""
+        return self.params, self.opt_state
+
+    def load(self, state):
+        self.params, self.opt_state = state

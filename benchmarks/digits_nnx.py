@@ -3,6 +3,7 @@
 from functools import cache
 
 import jax
+import jax.numpy as jnp
 from flax import nnx
 
 from brainsurr.nnx import LI, LIF, SpikingActivation, SpikingSequential, bounds
@@ -11,8 +12,11 @@ from . import digits_task as task
 from .fit import last_layers, neurons
 
 
-def build(seed, surrogate=None, learnable=()):
-    """64-256-256-10: LIF layers whose threshold function is the surrogate, or ReLU without one."""
+def build(seed, surrogate=None, learnable=(), dtype=jnp.float32):
+    """64-256-256-10: LIF layers whose threshold function is the surrogate, or ReLU without one.
+
+    The layers compute and hand on in ``dtype``; parameters and membranes are float32.
+    """
     rngs = nnx.Rngs(seed)
 
     def hidden(features):
@@ -20,9 +24,9 @@ def build(seed, surrogate=None, learnable=()):
         if surrogate is not None:
             act = SpikingActivation(surrogate, learnable=learnable)
             neurons = LIF(task.WIDTH, decay=task.DECAY, spike_fn=act)
-        return [nnx.Linear(features, task.WIDTH, rngs=rngs), neurons, nnx.Dropout(task.DROPOUT, rngs=rngs)]
+        return [nnx.Linear(features, task.WIDTH, dtype=dtype, rngs=rngs), neurons, nnx.Dropout(task.DROPOUT, rngs=rngs)]
 
-    readout = [nnx.Linear(task.WIDTH, 10, rngs=rngs)]
+    readout = [nnx.Linear(task.WIDTH, 10, dtype=dtype, rngs=rngs)]
     if surrogate is not None:
         readout.append(LI(10, decay=task.DECAY))
     return SpikingSequential([*hidden(64), *hidden(task.WIDTH), *readout])
@@ -64,8 +68,8 @@ def evaluate(net, images, labels):
 class Network:
     """A network and its optimiser, as `benchmarks.digits` trains them."""
 
-    def __init__(self, surrogate, learnable, seed, steps):
-        self.net = build(seed, surrogate, learnable)
+    def __init__(self, surrogate, learnable, seed, steps, dtype=jnp.float32):
+        self.net = build(seed, surrogate, learnable, dtype)
         self.optimizer = nnx.Optimizer(self.net, optimiser(surrogate, learnable, steps), wrt=nnx.Param)
 
     def train_epoch(self, images, labels, keys):
@@ -78,3 +82,10 @@ class Network:
 
     def surrogates(self):
         return [layer.spike_fn.surrogate for layer in neurons(self.net)]
+
+    def state(self):
+        """Parameters, the optimiser's state and Dropout's random state."""
+        return nnx.state((self.net, self.optimizer))
+
+    def load(self, state):
+        nnx.update((self.net, self.optimizer), state)

@@ -52,13 +52,17 @@ def still(images):
 
 
 def cross_entropy(ys, labels):
-    """The loss of outputs ``[time, batch, 10]``: that of their average over time."""
-    return optax.softmax_cross_entropy_with_integer_labels(ys.mean(0), labels).mean()
+    """The loss of outputs ``[time, batch, 10]``, that of their average over time, in float32 whatever their dtype."""
+    return optax.softmax_cross_entropy_with_integer_labels(_averaged(ys), labels).mean()
 
 
 def accuracy(ys, labels):
     """The share of right answers of outputs ``[time, batch, 10]``."""
-    return (ys.mean(0).argmax(-1) == labels).mean()
+    return (_averaged(ys).argmax(-1) == labels).mean()
+
+
+def _averaged(ys):
+    return ys.astype(jnp.float32).mean(0)
 
 
 def optimiser(bounds, steps):

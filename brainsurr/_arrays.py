@@ -16,18 +16,23 @@ def as_float(x: Any, name: str = "x") -> jax.Array:
                 f"as in (v - threshold) / mV, or pass {name}.mantissa"
             )
         x = x.to_decimal()
-    if x is None or isinstance(x, (str, bytes)):
-        raise TypeError(f"expected {name} to be a real array, got {x!r}")
-    try:
-        x = jnp.asarray(x)
-    except (TypeError, ValueError) as error:
-        raise TypeError(f"expected {name} to be a real array, got {type(x).__name__}") from error
+    x = as_array(x, name)
     if jnp.issubdtype(x.dtype, jnp.floating):
         return x
     if jnp.issubdtype(x.dtype, jnp.integer) or x.dtype == jnp.bool_:
         return x.astype(jnp.result_type(float))
     hint = f": pass its real part, {name}.real" if jnp.issubdtype(x.dtype, jnp.complexfloating) else ""
     raise TypeError(f"expected {name} to be a real array, got dtype {x.dtype}{hint}")
+
+
+def as_array(x: Any, name: str) -> jax.Array:
+    """An array of any dtype, or a TypeError that says what came."""
+    if x is None or isinstance(x, (str, bytes)):
+        raise TypeError(f"expected {name} to be a real array, got {x!r}")
+    try:
+        return jnp.asarray(x)
+    except (TypeError, ValueError) as error:
+        raise TypeError(f"expected {name} to be a real array, got {type(x).__name__}") from error
 
 
 def fit(parameter, x: jax.Array, name: str):

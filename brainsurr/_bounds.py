@@ -7,6 +7,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from ._checks import check_dtype
+
 Interval = tuple[float, float]
 
 
@@ -16,6 +18,7 @@ def trained_intervals(
     learnable: str | Iterable[str],
     bounds: Mapping[str, Interval | None] | None,
     defaults: Mapping[str, Interval],
+    param_dtype: Any = jnp.float32,
 ) -> dict[str, Interval | None]:
     """The interval of each parameter to be trained, or None where it is unbounded.
 
@@ -25,14 +28,19 @@ def trained_intervals(
       learnable: the names of those to be trained.
       bounds: intervals by name that replace the defaults; None removes them all, a None entry one of them.
       defaults: intervals by name.
+      param_dtype: of a parameter that was given as a Python number.
 
     Raises:
+      TypeError: ``learnable`` or ``bounds`` is of another type, or ``param_dtype`` not a floating dtype.
       ValueError: an unknown name, an interval that is not one, or a value outside its interval.
     """
-    names = (learnable,) if isinstance(learnable, str) else tuple(learnable)
+    check_dtype(f"{owner}: param_dtype", param_dtype)
+    names = names_of(owner, learnable)
     for name in names:
         if name not in values:
             raise ValueError(f"{owner}: learnable={name!r} is not a parameter of it, which has {', '.join(values)}")
+    if not isinstance(bounds, Mapping | None):
+        raise TypeError(f"{owner}: expected bounds to be intervals by name, {{'alpha': (0.0, 1.0)}}, got {bounds!r}")
     for name in bounds or ():
         if name not in names:
             raise ValueError(f"{owner}: bounds name {name!r}, which is not learnable; add it to learnable=")
@@ -44,6 +52,17 @@ def trained_intervals(
             check_inside(f"{owner}: {name}", values[name], interval)
         intervals[name] = interval
     return intervals
+
+
+def names_of(owner: str, learnable) -> tuple[str, ...]:
+    """The names of what is to be trained as a tuple, or a TypeError."""
+    try:
+        names = (learnable,) if isinstance(learnable, str) else tuple(learnable)
+    except TypeError:  # not to be iterated over
+        names = (None,)
+    if not all(isinstance(name, str) for name in names):
+        raise TypeError(f"{owner}: expected learnable to be a name or several, got {learnable!r}")
+    return names
 
 
 def check_inside(name: str, value, interval: Interval):

@@ -10,6 +10,7 @@ import jax
 import numpy as np
 
 from ._arrays import as_float
+from ._checks import check_function
 from ._verdict import LayerReport, judge, sentences
 from ._watch import Totals, features, trials, watched, zeros
 
@@ -98,21 +99,27 @@ def diagnose(spike_fns: Mapping[str, Callable], loss_fn: Callable[[dict[str, Cal
     """
     if not isinstance(spike_fns, Mapping):
         raise TypeError(f"expected spike functions by name, diagnose({{'hidden': f}}, loss_fn), got {spike_fns!r}")
-    return examine(lambda watch: loss_fn({name: watch(name, f) for name, f in spike_fns.items()}))
+    for name, f in spike_fns.items():
+        check_function(f"spike_fns[{name!r}]", f, "a surrogate or a function")
+    return examine(loss_fn, lambda watch: loss_fn({name: watch(name, f) for name, f in spike_fns.items()}))
 
 
 def _run(f, x):
     return jax.jit(jax.value_and_grad(f))(x)
 
 
-def examine(loss: Callable[[Callable], Any], shapes: Callable = jax.eval_shape, run: Callable = _run) -> Diagnosis:
+def examine(
+    loss_fn: Callable, loss: Callable[[Callable], Any], shapes: Callable = jax.eval_shape, run: Callable = _run
+) -> Diagnosis:
     """The diagnosis of ``loss(watch)``, which puts ``watch(name, spike_fn)`` in the place of each spike function.
 
     Args:
+      loss_fn: what the user calls the loss, which ``loss`` calls.
       loss: called twice; gives a scalar.
       shapes: traces a function of no argument; the host's own.
       run: ``run(f, x)`` gives the value of ``f(x)`` and its gradient, compiled; the host's own.
     """
+    check_function("loss_fn", loss_fn)
     widths: dict[str, int] = {}
     changes: dict[str, list[str]] = {}
 
@@ -129,11 +136,17 @@ def examine(loss: Callable[[Callable], Any], shapes: Callable = jax.eval_shape, 
 
         return call
 
+    def scalar(watch):
+        value = as_float(loss(watch), "what loss_fn returns")
+        if value.ndim:
+            raise TypeError(f"expected loss_fn to return a scalar, got shape {value.shape}")
+        return value
+
     def measured(totals):
-        return loss(lambda name, spike_fn: watched(spike_fn, totals[name]) if name in totals else spike_fn)
+        return scalar(lambda name, spike_fn: watched(spike_fn, totals[name]) if name in totals else spike_fn)
 
     with _pass(object()):
-        shapes(lambda: loss(note))
+        shapes(lambda: scalar(note))
     if not widths:
         raise ValueError(
             "no spiking layer was used. diagnose sees the LIF, LIFCell and SpikingActivation layers of brainsurr, and "

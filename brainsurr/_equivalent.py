@@ -3,6 +3,7 @@
 import difflib
 import inspect
 
+from ._checks import check_kind
 from ._surrogate import Surrogate
 
 
@@ -23,7 +24,7 @@ def equivalent(library: str, name: str, **parameters) -> Surrogate:
 
     Raises:
       ValueError: the library or the name is unknown.
-      TypeError: the original has no such parameter, or no default for one that is left out.
+      TypeError: the original has no such parameter, or no default for one that is left out; an argument is no string.
       NotImplementedError: there is no equivalent. The message says why, and what comes nearest.
 
     Example:
@@ -37,6 +38,8 @@ def equivalent(library: str, name: str, **parameters) -> Surrogate:
       NotImplementedError: norse.heaviside has no equivalent here: it has no gradient, and its backward pass raises. \
 A spike with a gradient of 0 is LeakyRelu(alpha=0.0, beta=0.0)
     """
+    for what, value in (("library", library), ("name", name)):
+        check_kind(what, value, str)
     originals = {original.name: original for original in equivalents(library)}
     if name not in originals:
         raise ValueError(f"{library} has no surrogate {name!r}{_did_you_mean(name, originals)}")
@@ -78,6 +81,7 @@ def equivalents(library: str | None = None) -> list:
 
     if library is None:
         return list(ORIGINALS)
+    check_kind("library", library, str)
     rows = [original for original in ORIGINALS if original.library == library.lower()]
     if not rows:
         if library.lower() in ("braintools", "brainsurr"):

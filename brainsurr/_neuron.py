@@ -1,13 +1,15 @@
 """The membrane equation, once: pure functions of one time step."""
 
-import functools
 from collections.abc import Callable
+from functools import partial
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from ._arrays import as_float, fit, is_number
 from ._bounds import check_inside
+from ._checks import check_flag, check_function, check_word
 
 RESETS = ("subtract", "zero", "none")
 BOUNDS = {"decay": (0.0, 1.0), "threshold": (0.0, float("inf"))}
@@ -38,6 +40,7 @@ def lif_step(v, x, *, decay, threshold, spike_fn, reset="subtract", reset_grad=N
       The new potential and the spikes, each ``[..., features]``.
 
     Raises:
+      TypeError: ``v``, or what ``spike_fn`` returns, is not a real array.
       ValueError: shapes differ, or an unknown reset.
 
     References:
@@ -50,11 +53,12 @@ def lif_step(v, x, *, decay, threshold, spike_fn, reset="subtract", reset_grad=N
       >>> print(v, s)
       [0.] [1.]
     """
-    if reset not in RESETS:
-        raise ValueError(f"expected reset to be one of {', '.join(map(repr, RESETS))}, got {reset!r}")
+    check_word("reset", reset, RESETS)
     u = li_step(v, x, decay=decay)
-    threshold = fit(threshold, v, "threshold")
-    s = spike_fn(u - threshold)
+    threshold = fit(threshold, u, "threshold")
+    s = as_float(spike_fn(u - threshold), "what spike_fn returns").astype(u.dtype)
+    if s.shape != u.shape:
+        raise ValueError(f"expected spike_fn to return an array of the shape of its argument, {u.shape}, got {s.shape}")
     fed_back = s if (reset != "zero" if reset_grad is None else reset_grad) else jax.lax.stop_gradient(s)
     if reset == "subtract":
         v = u - threshold * fed_back
@@ -74,14 +78,17 @@ def li_step(v, x, *, decay):
       decay: in [0, 1]; a number or ``[features]``.
 
     Raises:
+      TypeError: ``v`` is not a real array.
       ValueError: the shapes of ``v`` and ``x`` differ.
 
     Example:
       >>> import jax.numpy as jnp
+    import numpy as np
       >>> print(li_step(jnp.array([1.0]), jnp.array([0.25]), decay=0.5))
       [0.75]
     """
     _check_step(v, x)
+    v = as_float(v, "carry")
     return fit(decay, v, "decay") * v + x.astype(v.dtype)
 
 
@@ -95,8 +102,8 @@ def recurrent_lif_step(carry, x, *, kernel, **neuron):
     """One step of a layer whose spikes feed back on itself: ``lif_step`` with the input ``x + s @ kernel``.
 
     Args:
-      carry: potential and last spikes, both ``[..., features]``, both in the potential's dtype so that a carry
-        does not depend on the dtype of the input.
+      carry: potential and last spikes, both ``[..., features]``, each of which keeps its dtype, so that a carry does
+        not depend on the dtype of the input.
       x: input, the same shape.
       kernel: recurrent weights, ``[features, features]``.
       **neuron: the arguments of :func:`lif_step`.
@@ -108,11 +115,13 @@ def recurrent_lif_step(carry, x, *, kernel, **neuron):
         raise ValueError(
             f"expected the carry of a recurrent layer, its potential and its last spikes, got {_shapes(carry)}"
         )
-    v, s = carry
+    v, last = carry
     _check_step(v, x)  # here, before a broadcast hides it
-    back = jnp.dot(s.astype(x.dtype), kernel.astype(x.dtype))
+    _check_step(last, x)
+    last = as_float(last, "carry")
+    back = jnp.dot(last.astype(x.dtype), kernel.astype(x.dtype))
     v, s = lif_step(v, x + back, **neuron)
-    return (v, s.astype(v.dtype)), s
+    return (v, s.astype(last.dtype)), s
 
 
 def _check_step(v, x):
@@ -124,7 +133,7 @@ def _check_step(v, x):
 
 
 def _shapes(carry):
-    return jax.tree.map(jnp.shape, carry)
+    return jax.tree.map(lambda leaf: getattr(leaf, "shape", type(leaf).__name__), carry)
 
 
 def neuron_step(kernel=None, **neuron) -> Callable:
@@ -135,8 +144,8 @@ def neuron_step(kernel=None, **neuron) -> Callable:
       **neuron: the arguments of :func:`lif_step`.
     """
     if kernel is None:
-        return functools.partial(lif_step, **neuron)
-    return functools.partial(recurrent_lif_step, kernel=kernel, **neuron)
+        return partial(lif_step, **neuron)
+    return partial(recurrent_lif_step, kernel=kernel, **neuron)
 
 
 def lif_carry(v, recurrent: bool):
@@ -144,22 +153,54 @@ def lif_carry(v, recurrent: bool):
     return (v, jnp.zeros_like(v)) if recurrent else v
 
 
-def check_input_shape(owner: str, features: int, input_shape: tuple[int, ...]) -> tuple[int, ...]:
-    """``(*batch, features)`` as a tuple, or a ValueError."""
-    input_shape = tuple(input_shape)
-    if not input_shape or input_shape[-1] != features:
-        raise ValueError(f"{owner}: expected input_shape (*batch, {features}), got {input_shape}")
-    return input_shape
+def check_input_shape(owner: str, features: int | None, input_shape: tuple[int, ...]) -> tuple[int, ...]:
+    """``(*batch, features)`` as a tuple, or a ValueError; of any number of features if it is None."""
+    try:
+        shape = tuple(input_shape)
+        fits = all(map(is_size, shape)) and features in (None, shape[-1])
+    except (TypeError, IndexError):
+        fits = False
+    if not fits:
+        raise ValueError(f"{owner}: expected input_shape (*batch, {features or 'features'}), got {input_shape!r}")
+    return shape
 
 
-def check_neuron(owner: str, features, reset="subtract", spike_fn: Callable = abs, **parameters):
+def is_size(n) -> bool:
+    """Whether it can be the length of an axis: an integer from 0 on, or a symbolic one of ``jax.export``."""
+    if isinstance(n, int | np.integer):
+        return not isinstance(n, bool) and bool(n >= 0)
+    from jax import export  # which `import jax` leaves out
+
+    return export.is_symbolic_dim(n)
+
+
+def drawn(name: str, value, shape: tuple[int, ...]):
+    """What an initialiser gave, or a ValueError if it is not an array of the shape that it was asked for."""
+    if getattr(value, "shape", None) != shape:
+        raise ValueError(f"expected {name} to give an array of shape {shape}, got {_shapes(value)}")
+    return value
+
+
+def check_neuron(
+    owner: str,
+    features,
+    reset="subtract",
+    spike_fn: Callable = abs,
+    reset_grad=None,
+    recurrent=False,
+    carry_init: Callable = abs,
+    recurrent_kernel_init: Callable = abs,
+    **parameters,
+):
     """The checks that every layer makes when it is constructed; ``owner`` is its name."""
     if isinstance(features, bool) or not isinstance(features, int) or features < 1:
         raise ValueError(f"{owner}: expected features to be a positive integer, got {features!r}")
-    if reset not in RESETS:
-        raise ValueError(f"{owner}: expected reset to be one of {', '.join(map(repr, RESETS))}, got {reset!r}")
-    if not callable(spike_fn) or isinstance(spike_fn, type):
-        raise TypeError(f"{owner}: expected spike_fn to be a surrogate or a function, got {spike_fn!r}")
+    check_word(f"{owner}: reset", reset, RESETS)
+    check_function(f"{owner}: spike_fn", spike_fn, "a surrogate or a function")
+    check_flag(f"{owner}: reset_grad", reset_grad, optional=True)
+    check_flag(f"{owner}: recurrent", recurrent)
+    check_function(f"{owner}: carry_init", carry_init, "an initialiser")
+    check_function(f"{owner}: recurrent_kernel_init", recurrent_kernel_init, "an initialiser")
     for name, value in parameters.items():
         if not is_number(value):
             raise TypeError(f"{owner}: expected {name} to be a number or an array, got {value!r}")
@@ -170,4 +211,7 @@ def check_neuron(owner: str, features, reset="subtract", spike_fn: Callable = ab
 
 def over_time(step, carry, xs):
     """``step(carry, x) -> (carry, y)`` over the leading axis of ``xs``."""
-    return jax.lax.scan(step, carry, as_float(xs, "xs"))
+    xs = as_float(xs, "xs")
+    if not xs.ndim:
+        raise ValueError("expected xs to be an array [time, ..., features], got a single number")
+    return jax.lax.scan(step, jax.tree.map(partial(as_float, name="carry"), carry), xs)

@@ -8,16 +8,26 @@ from ._arrays import as_float
 
 def check_layers(layers: Iterable[Callable]) -> tuple[Callable, ...]:
     """The layers as a tuple, or a TypeError for one that can't be called."""
-    layers = tuple(layers)
-    for layer in layers:
+    try:
+        several = tuple(layers)
+    except TypeError as error:
+        raise TypeError(f"SpikingSequential: expected layers to be several, got {layers!r}") from error
+    for layer in several:
         if not callable(layer) or isinstance(layer, type):
             raise TypeError(f"SpikingSequential: expected layers that can be called, got {layer!r}")
-    return layers
+    return several
 
 
 def is_stateful(layer: Any) -> bool:
     """Whether it is called as ``layer(carry, xs)``; told by the layer, not by its carry, which may be anything."""
     return hasattr(layer, "initialize_carry")
+
+
+def step_shape(x) -> tuple[int, ...]:
+    """The shape of one time step of what goes into a layer with a state."""
+    if not hasattr(x, "shape"):
+        raise TypeError(f"SpikingSequential: expected layers to give an array to the next, got {type(x).__name__}")
+    return x.shape[1:]
 
 
 def apply_layer(layer: Any, carry, xs):

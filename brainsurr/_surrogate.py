@@ -9,6 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from ._arrays import as_float, fit, is_number
+from ._checks import check_flag
 from ._kernel import spike
 
 # A parameter is a Python number (weakly typed) or an array that broadcasts into the input.
@@ -70,6 +71,7 @@ class Surrogate:
     bounds: ClassVar[dict[str, tuple[float, float]]] = {}
     __array_ufunc__: ClassVar[None] = None  # numpy leaves `array * surrogate` to `__rmul__`
     _static_names: ClassVar[frozenset[str]] = frozenset({"origin"})
+    _above: ClassVar[dict[str, float]] = {}  # what a parameter must be above for the formula to make sense
 
     _: dataclasses.KW_ONLY
     origin: bool = False
@@ -85,15 +87,6 @@ class Surrogate:
             if name not in cls.__dict__:
                 setattr(cls, name, getattr(cls, name))
         jax.tree_util.register_pytree_with_keys(cls, _flatten_with_keys, functools.partial(_unflatten, cls), _flatten)
-
-    def __post_init__(self):
-        # A field is what its default is: a number makes a parameter, a boolean a flag.
-        for field in dataclasses.fields(self):
-            value, name = getattr(self, field.name), f"{type(self).__name__}: expected {field.name} to be"
-            if isinstance(field.default, bool) and not isinstance(value, bool):
-                raise TypeError(f"{name} True or False, got {value!r}")
-            if is_number(field.default) and not _is_parameter(value):
-                raise TypeError(f"{name} a real number or array, got {value!r}")
 
     def __call__(self, x) -> jax.Array:
         """The spike, ``brainsurr.spike(x, self)``; the primitive where ``origin`` is true."""
@@ -189,12 +182,27 @@ class Surrogate:
             )
         self._set(name, value)
 
+    def _check(self, name, value):
+        """A field is what its default is: a number makes a parameter, a boolean a flag, a static integer a count."""
+        field = type(self).__dataclass_fields__.get(name)
+        default = None if field is None else field.default
+        what = f"{type(self).__name__}: expected {name} to be"
+        if isinstance(default, bool):
+            check_flag(f"{type(self).__name__}: {name}", value)
+        elif isinstance(default, int) and name in self._static_names:
+            if isinstance(value, bool) or not isinstance(value, int):
+                raise TypeError(f"{what} an integer, got {value!r}")
+        elif is_number(default) and not is_number(value):
+            raise TypeError(f"{what} a real number or array, got {value!r}")
+        low = self._above.get(name)
+        if low is not None and not isinstance(value, jax.core.Tracer) and not np.all(np.asarray(value) > low):
+            raise ValueError(f"{what} above {low:g}, got {value!r}")
+
     def _set(self, name, value):
-        if name == "origin" and not isinstance(value, bool):
-            raise TypeError(f"expected origin to be True or False, got {value!r}")
         fields = type(self).__dict__.get("__dataclass_fields__")
         if fields is not None and name not in fields:
             raise AttributeError(f"{type(self).__name__} has no parameter or flag {name!r}, only {', '.join(fields)}")
+        self._check(name, value)
         if isinstance(value, np.ndarray):  # a value does not change with the array it was made from, nor in place
             value = value.copy()
             value.flags.writeable = False
@@ -226,6 +234,12 @@ class Surrogate:
         shown = {name: v for name, v in items.items() if name not in switches}
         shown |= {name: v for name, v in switches.items() if v is not getattr(type(self), name, None)}
         return f"{type(self).__name__}({', '.join(f'{name}={_short(value)}' for name, value in shown.items())})"
+
+
+def check_surrogate(name: str, value):
+    """A TypeError unless the value is a surrogate."""
+    if not isinstance(value, Surrogate):
+        raise TypeError(f"expected a surrogate such as LogTailedRelu(0.1), got {value!r} for {name}")
 
 
 def _elementwise(formula):

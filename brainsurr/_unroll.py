@@ -8,6 +8,9 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
+from ._arrays import as_array
+from ._checks import check_function, check_word
+
 REMATS = ("none", "dots", "full")
 REDUCTIONS = (None, "mean", "max", "last")
 
@@ -68,18 +71,20 @@ def unroll(
 
 def unroll_with(scan, checkpoint, block, carry, xs, block_size, remat, reduce):
     """`unroll` with a host's own ``scan(f, carry, xs)`` and ``checkpoint(f, policy=, prevent_cse=)``."""
-    if remat not in REMATS:
-        raise ValueError(f"expected remat to be one of {', '.join(map(repr, REMATS))}, got {remat!r}")
-    if reduce not in REDUCTIONS:
-        raise ValueError(f"expected reduce to be one of {', '.join(map(repr, REDUCTIONS))}, got {reduce!r}")
-    xs = jax.tree.map(jnp.asarray, xs)
+    check_word("remat", remat, REMATS)
+    check_word("reduce", reduce, REDUCTIONS)
+    check_function("block", block)
+    carry, xs = (jax.tree.map(partial(as_array, name=name), tree) for name, tree in (("carry", carry), ("xs", xs)))
     steps = _steps("xs", xs)
     if reduce and not steps:
         raise ValueError(f"reduce={reduce!r} over zero time steps is undefined")
     size = _block_size(block_size, steps)
 
     def run(carry, xs):  # a fresh function each call: jax caches by identity, and a module's weights may have changed
-        carry, ys = block(carry, xs)
+        answer = block(carry, xs)
+        if not isinstance(answer, (tuple, list)) or len(answer) != 2:
+            raise TypeError(f"expected block to return a carry and outputs, got {type(answer).__name__}")
+        carry, ys = answer
         if _steps("the outputs of block", ys) != _steps("xs", xs):
             raise ValueError(
                 f"expected block to give an output for each of {_steps('xs', xs)} steps, got {_shapes(ys)}"
@@ -94,7 +99,7 @@ def unroll_with(scan, checkpoint, block, carry, xs, block_size, remat, reduce):
     outputs = []
     if blocks:
         whole = jax.tree.map(lambda x: x[: blocks * size].reshape(blocks, size, *x.shape[1:]), xs)
-        carry, ys = scan(run, carry, whole)
+        carry, ys = scan(partial(_stable, run), carry, whole)
         outputs.append(ys if reduce else jax.tree.map(lambda y: y.reshape(blocks * size, *y.shape[2:]), ys))
     if blocks * size < steps or not blocks:
         carry, ys = run(carry, jax.tree.map(lambda x: x[blocks * size :], xs))
@@ -105,6 +110,21 @@ def unroll_with(scan, checkpoint, block, carry, xs, block_size, remat, reduce):
         return isinstance(node, (_Sum, _Max))
 
     return carry, jax.tree.map(partial(_reduce_blocks, reduce, steps), ys, is_leaf=is_part)
+
+
+def _stable(run, carry, xs):
+    """``run(carry, xs)``, or a TypeError if what it gives can't be the carry of the next block."""
+    after, ys = run(carry, xs)
+    after = jax.tree.map(partial(as_array, name="the carry that block returns"), after)
+    before, now = jax.tree.leaves(carry), jax.tree.leaves(after)
+    structures: list[Any] = [jax.tree.structure(carry), jax.tree.structure(after)]
+    same = structures[0] == structures[1] and all(
+        a.shape == b.shape and (a.dtype == b.dtype or a.weak_type) for a, b in zip(before, now, strict=True)
+    )
+    if not same:
+        kinds = (", ".join(f"{leaf.dtype}{list(leaf.shape)}" for leaf in leaves) for leaves in (before, now))
+        raise TypeError("expected block to return a carry like the one it is given, {}, got {}".format(*kinds))
+    return after, ys
 
 
 class _Sum(NamedTuple):

@@ -11,11 +11,12 @@ import numpy as np
 
 from ._arrays import as_float
 from ._bounds import Interval, clip_straight_through, start, trained_intervals
+from ._checks import check_function, check_kind
 from ._diagnose import Diagnosis, examine, layer_name
 from ._extras import needs
-from ._neuron import BOUNDS, check_neuron, integrate, lif_carry, neuron_step, over_time
+from ._neuron import BOUNDS, check_neuron, drawn, integrate, is_size, lif_carry, neuron_step, over_time
 from ._sequential import check_layers
-from ._surrogate import Surrogate
+from ._surrogate import Surrogate, check_surrogate
 from ._unroll import unroll_with
 from .surrogates.relu import LogTailedRelu
 
@@ -75,8 +76,7 @@ class SpikingActivation(nn.ElementWiseBlock):
         param_dtype: Any = None,
     ):
         super().__init__()
-        if not isinstance(surrogate, Surrogate):
-            raise TypeError(f"expected a surrogate such as LogTailedRelu(0.1), got {surrogate!r}")
+        check_surrogate("surrogate", surrogate)
         self.template, values = surrogate.named_parameters()
         _hold(self, values, learnable, bounds, surrogate.bounds, param_dtype)
 
@@ -116,8 +116,12 @@ class _Leaky(nn.Module):
 
     def _initial(self, batch_size):
         batch = () if batch_size is None else _size(batch_size)
-        v = jnp.asarray(nn.init.param(self.carry_init, (*batch, *_size(self.in_size))), self.param_dtype)
-        return lif_carry(v, self.recurrent)
+        if not all(map(is_size, batch)):
+            owner = type(self).__name__
+            raise ValueError(f"{owner}: expected batch_size to be an integer or several, got {batch_size!r}")
+        shape = (*batch, *_size(self.in_size))
+        v = drawn("carry_init", self.carry_init(shape), shape)
+        return lif_carry(jnp.asarray(v, self.param_dtype), self.recurrent)
 
     def _check_state(self):
         if not hasattr(self, "v"):
@@ -160,7 +164,9 @@ class _LIFBase(_Leaky):
     ):
         owner, values = type(self).__name__, {"decay": decay, "threshold": threshold}
         size = _size(features)
-        check_neuron(owner, size[-1], reset, spike_fn, **values)
+        check_neuron(
+            owner, size[-1], reset, spike_fn, reset_grad, recurrent, carry_init, recurrent_kernel_init, **values
+        )
         super().__init__(
             size, values, learnable=learnable, bounds=bounds, carry_init=carry_init, param_dtype=param_dtype
         )
@@ -169,7 +175,8 @@ class _LIFBase(_Leaky):
         self.spike_fn = SpikingActivation(spike_fn) if isinstance(spike_fn, Surrogate) else spike_fn
         self.recurrent = recurrent
         if recurrent:
-            kernel = nn.init.param(recurrent_kernel_init, (size[-1], size[-1]))
+            shape = (size[-1], size[-1])
+            kernel = drawn("recurrent_kernel_init", recurrent_kernel_init(shape), shape)
             self.recurrent_kernel = _param(jnp.asarray(kernel, self.param_dtype))
 
     def _step(self):
@@ -284,7 +291,7 @@ class LI(_Leaky):
         param_dtype: Any = None,
     ):
         size = _size(features)
-        check_neuron("LI", size[-1], decay=decay)
+        check_neuron("LI", size[-1], carry_init=carry_init, decay=decay)
         super().__init__(
             size, {"decay": decay}, learnable=learnable, bounds=bounds, carry_init=carry_init, param_dtype=param_dtype
         )
@@ -367,6 +374,7 @@ def unroll(
       >>> print(unroll(li, jnp.ones((1000, 1, 1)), remat="full", reduce="last"))
       [[2.]]
     """
+    check_function("net", net, "a module, or a function of xs")
     scan, checkpoint = brainstate.transform.scan, brainstate.transform.checkpoint
     return unroll_with(scan, checkpoint, lambda carry, xs: (carry, net(xs)), None, xs, block_size, remat, reduce)[1]
 
@@ -387,6 +395,7 @@ def bounds(model: nn.Module, wrt: Filter = brainstate.ParamState) -> dict[tuple,
       >>> bounds(SpikingActivation(bs.LogTailedRelu(0.1), learnable="alpha"))
       {('alpha', 'val'): (0.0, 1.0)}
     """
+    check_kind("model", model, nn.Module)
     params: Any = model.nodes(nn.Param)
     found = {(*path, "val"): param.t.interval for path, param in params.items() if isinstance(param.t, _Inside)}
     trained: Any = model.states(wrt)
@@ -416,6 +425,7 @@ def diagnose(net: nn.Module, loss_fn: Callable[[], Any]) -> Diagnosis:
       >>> diagnose(net, lambda: jnp.sum(net(jnp.full((10, 4, 2), 0.01))))["layers.0"].status
       'dead'
     """
+    check_kind("net", net, nn.Module)
 
     def loss(watch):
         nodes: Any = net.nodes()
@@ -451,7 +461,7 @@ def diagnose(net: nn.Module, loss_fn: Callable[[], Any]) -> Diagnosis:
         gradient, value = transform.jit(transform.grad(f, return_value=True))(x)
         return value, gradient
 
-    return examine(loss, lambda f: transform.make_jaxpr(f)(), run)
+    return examine(loss_fn, loss, lambda f: transform.make_jaxpr(f)(), run)
 
 
 def _size(features) -> tuple[int, ...]:
@@ -467,10 +477,10 @@ def _param(value, interval: Interval | None = None) -> nn.Param:
 
 def _hold(module: nn.Module, values, learnable, bounds, defaults, param_dtype):
     """Set each value as an attribute of its name: trained, an array, or a plain number."""
-    intervals = trained_intervals(type(module).__name__, values, learnable, bounds, defaults)
+    dtype = brainstate.environ.dftype() if param_dtype is None else param_dtype
+    intervals = trained_intervals(type(module).__name__, values, learnable, bounds, defaults, dtype)
     for name, value in values.items():
         if name in intervals:
-            dtype = brainstate.environ.dftype() if param_dtype is None else param_dtype
             setattr(module, name, _param(start(value, dtype), intervals[name]))
         elif isinstance(value, (jax.Array, np.ndarray)):
             setattr(module, name, brainstate.LongTermState(jnp.asarray(value)))

@@ -8,6 +8,8 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
+from ._arrays import as_array
+from ._checks import check_word
 from ._extras import needs
 
 __all__ = ["register_layers", "transfer"]
@@ -29,6 +31,7 @@ def transfer(source: Any, target: Any) -> Any:
       ``model.states(brainstate.ParamState).assign_dict_values(tree)``.
 
     Raises:
+      TypeError: a parameter is not an array, or a floating one meets one that is not.
       ValueError: a parameter is in one tree alone, or its shape differs.
 
     Example:
@@ -47,11 +50,16 @@ def transfer(source: Any, target: Any) -> Any:
         )
 
     def value(path, like):
-        new = jnp.asarray(given[_name(path)], like.dtype)
+        new = as_array(given[_name(path)], f"{_name(path)} in the source")
+        if not hasattr(like, "dtype"):
+            raise TypeError(f"expected {_name(path)} in the target to be an array, got {type(like).__name__}")
+        floating = [jnp.issubdtype(dtype, jnp.floating) for dtype in (new.dtype, like.dtype)]
+        if new.dtype != like.dtype and not all(floating):
+            raise TypeError(f"{_name(path)}: dtype {new.dtype} in the source, {like.dtype} in the target")
         # brainstate keeps the bias of a convolution as (1, 1, channels), flax as (channels,).
         if [n for n in new.shape if n > 1] != [n for n in like.shape if n > 1]:
             raise ValueError(f"{_name(path)}: shape {new.shape} in the source, {like.shape} in the target")
-        return new.reshape(like.shape)
+        return new.astype(like.dtype).reshape(like.shape)
 
     return jax.tree_util.tree_map_with_path(value, target)
 
@@ -85,8 +93,7 @@ def register_layers(framework: str) -> None:
       >>> print(type(act).__module__, act.alpha[...])
       brainsurr.nnx 0.25
     """
-    if framework not in _CONVERSIONS:
-        raise ValueError(f"expected framework to be 'nnx' or 'linen', got {framework!r}")
+    check_word("framework", framework, tuple(_CONVERSIONS))
     # Here, and not at the top: these load frameworks, and this module is also used for one of them alone.
     with needs("all"):
         from brainstate import interop

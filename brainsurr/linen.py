@@ -9,12 +9,22 @@ import jax.numpy as jnp
 import numpy as np
 
 from ._arrays import as_float
-from ._bounds import Interval, clip_straight_through, start, trained_intervals
+from ._bounds import Interval, clip_straight_through, names_of, start, trained_intervals
+from ._checks import check_kind
 from ._diagnose import Diagnosis, examine, layer_name
 from ._extras import needs
-from ._neuron import BOUNDS, check_input_shape, check_neuron, integrate, lif_carry, neuron_step, over_time
-from ._sequential import apply_layer, apply_layers, check_layers, is_stateful
-from ._surrogate import Surrogate
+from ._neuron import (
+    BOUNDS,
+    check_input_shape,
+    check_neuron,
+    drawn,
+    integrate,
+    lif_carry,
+    neuron_step,
+    over_time,
+)
+from ._sequential import apply_layer, apply_layers, check_layers, is_stateful, step_shape
+from ._surrogate import Surrogate, check_surrogate
 from ._unroll import unroll_with
 from .surrogates.relu import LogTailedRelu
 
@@ -32,8 +42,7 @@ class _Trained(nn.Module):
 
     def __post_init__(self):
         # Before flax takes over, since a field must be hashable; from then on fields can't be set.
-        learnable = (self.learnable,) if isinstance(self.learnable, str) else tuple(self.learnable)
-        object.__setattr__(self, "learnable", learnable)
+        object.__setattr__(self, "learnable", names_of(type(self).__name__, self.learnable))
         self._intervals()
         if self.bounds is not None:
             frozen = {name: None if pair is None else tuple(pair) for name, pair in self.bounds.items()}
@@ -50,7 +59,7 @@ class _Trained(nn.Module):
     @nn.nowrap
     def _intervals(self) -> dict[str, Interval | None]:
         values, defaults = self._values()
-        return trained_intervals(type(self).__name__, values, self.learnable, self.bounds, defaults)
+        return trained_intervals(type(self).__name__, values, self.learnable, self.bounds, defaults, self.param_dtype)
 
     @nn.nowrap
     def _values(self) -> tuple[dict[str, Any], Mapping[str, Interval]]:
@@ -93,8 +102,7 @@ class SpikingActivation(_Trained):
     param_dtype: Dtype = jnp.float32
 
     def __post_init__(self):
-        if not isinstance(self.surrogate_init, Surrogate):
-            raise TypeError(f"expected a surrogate such as LogTailedRelu(0.1), got {self.surrogate_init!r}")
+        check_surrogate("surrogate_init", self.surrogate_init)
         super().__post_init__()
 
     @property
@@ -170,11 +178,11 @@ class _Leaky(_Trained):
         Zeros, or what ``carry_init`` draws, in ``param_dtype``.
         """
         shape = check_input_shape(type(self).__name__, self.features, input_shape)
-        return self.carry_init(rng, shape, self.param_dtype)
+        return drawn("carry_init", self.carry_init(rng, shape, self.param_dtype), shape)
 
     @nn.nowrap
     def _check(self):
-        check_neuron(type(self).__name__, self.features, **self._values()[0])
+        check_neuron(type(self).__name__, self.features, carry_init=self.carry_init, **self._values()[0])
 
     @nn.nowrap
     def _values(self):
@@ -198,8 +206,10 @@ class _LIFBase(_Leaky):
     def setup(self):
         super().setup()
         shape = (self.features, self.features)
-        init = self.recurrent_kernel_init
-        self._kernel = self.param("recurrent_kernel", init, shape, self.param_dtype) if self.recurrent else None
+        self._kernel = None
+        if self.recurrent:
+            kernel = self.param("recurrent_kernel", self.recurrent_kernel_init, shape, self.param_dtype)
+            self._kernel = drawn("recurrent_kernel_init", kernel, shape)
 
     @nn.nowrap
     def initialize_carry(self, rng: jax.Array, input_shape: tuple[int, ...]):
@@ -212,7 +222,17 @@ class _LIFBase(_Leaky):
 
     @nn.nowrap
     def _check(self):
-        check_neuron(type(self).__name__, self.features, self.reset, self.spike_fn, **self._values()[0])
+        check_neuron(
+            type(self).__name__,
+            self.features,
+            self.reset,
+            self.spike_fn,
+            self.reset_grad,
+            self.recurrent,
+            self.carry_init,
+            self.recurrent_kernel_init,
+            **self._values()[0],
+        )
 
     @nn.nowrap
     def _values(self):
@@ -362,11 +382,11 @@ class SpikingSequential(nn.Module):
     def initialize_carry(self, rng: jax.Array, input_shape: tuple[int, ...]):
         """The states of all layers, None for one that has none, for inputs of ``input_shape = (*batch, features)``."""
         carries: list[Any] = []
-        x = jax.ShapeDtypeStruct((1, *input_shape), jnp.float32)
+        x = jax.ShapeDtypeStruct((1, *check_input_shape("SpikingSequential", None, input_shape)), jnp.float32)
         layer: Any
         for i, layer in enumerate(self.layers):
             key = jax.random.fold_in(rng, i)
-            carries.append(layer.initialize_carry(key, x.shape[1:]) if is_stateful(layer) else None)
+            carries.append(layer.initialize_carry(key, step_shape(x)) if is_stateful(layer) else None)
             x = jax.eval_shape(partial(_outputs, layer), key, carries[i], x)
         return tuple(carries)
 
@@ -421,6 +441,7 @@ def unroll(
       >>> print(v)
       [[2.]]
     """
+    check_kind("net", net, nn.Module)
     if net.scope is None:
         raise ValueError(
             "unroll: expected a bound module: inside a module's method, or unroll(net.bind(variables), carry, xs)"
@@ -474,6 +495,7 @@ def bounds(module: nn.Module, *args, **kwargs) -> dict[str, Any]:
       >>> bounds(SpikingActivation(bs.LogTailedRelu(0.1), learnable="alpha"), 0.0)
       {'alpha': (0.0, 1.0)}
     """
+    check_kind("module", module, nn.Module)
     found: dict[tuple[str, ...], Interval | None] = {}
 
     def note(method, args, kwargs, context):
@@ -528,4 +550,4 @@ def diagnose(variables: Any, loss_fn: Callable[[Any], Any]) -> Diagnosis:
         with nn.intercept_methods(see):
             return loss_fn(variables)
 
-    return examine(loss)
+    return examine(loss_fn, loss)

@@ -12,11 +12,21 @@ import numpy as np
 from . import _unroll
 from ._arrays import as_float
 from ._bounds import Interval, clip_straight_through, start, trained_intervals
+from ._checks import check_kind
 from ._diagnose import Diagnosis, examine, layer_name
 from ._extras import needs
-from ._neuron import BOUNDS, check_input_shape, check_neuron, integrate, lif_carry, neuron_step, over_time
-from ._sequential import apply_layer, apply_layers, check_layers, is_stateful
-from ._surrogate import Surrogate
+from ._neuron import (
+    BOUNDS,
+    check_input_shape,
+    check_neuron,
+    drawn,
+    integrate,
+    lif_carry,
+    neuron_step,
+    over_time,
+)
+from ._sequential import apply_layer, apply_layers, check_layers, is_stateful, step_shape
+from ._surrogate import Surrogate, check_surrogate
 from .surrogates.relu import LogTailedRelu
 
 with needs("flax"):
@@ -60,8 +70,7 @@ class SpikingActivation(nnx.Module):
         bounds: Mapping[str, Interval | None] | None = MappingProxyType({}),
         param_dtype: Dtype = jnp.float32,
     ):
-        if not isinstance(surrogate, Surrogate):
-            raise TypeError(f"expected a surrogate such as LogTailedRelu(0.1), got {surrogate!r}")
+        check_surrogate("surrogate", surrogate)
         self.template, values = surrogate.named_parameters()
         _hold(self, values, learnable, bounds, surrogate.bounds, param_dtype)
 
@@ -96,8 +105,9 @@ class _Leaky(nnx.Module):
         """
         shape = check_input_shape(type(self).__name__, self.features, input_shape)
         init = self.carry_init if carry_init is None else carry_init
+        _check_rngs(type(self).__name__, rngs, nnx.RngStream)
         key = jax.random.key(0) if rngs is None else rngs.carry() if isinstance(rngs, nnx.Rngs) else rngs()
-        return init(key, shape, self.param_dtype)
+        return drawn("carry_init", init(key, shape, self.param_dtype), shape)
 
 
 class _LIFBase(_Leaky):
@@ -121,20 +131,24 @@ class _LIFBase(_Leaky):
         rngs: nnx.Rngs | None = None,
     ):
         owner, values = type(self).__name__, {"decay": decay, "threshold": threshold}
-        check_neuron(owner, features, reset, spike_fn, **values)
+        check_neuron(
+            owner, features, reset, spike_fn, reset_grad, recurrent, carry_init, recurrent_kernel_init, **values
+        )
         super().__init__(
             features, values, learnable=learnable, bounds=bounds, carry_init=carry_init, param_dtype=param_dtype
         )
         self.reset = reset
         self.reset_grad = reset_grad
         self.spike_fn = SpikingActivation(spike_fn) if isinstance(spike_fn, Surrogate) else spike_fn
+        _check_rngs(owner, rngs)
         if recurrent and rngs is None:
             raise ValueError(f"{owner}: recurrent=True draws weights: pass rngs=nnx.Rngs(seed)")
-        self.recurrent_kernel = (
-            nnx.Param(recurrent_kernel_init(rngs.params(), (features, features), param_dtype))
-            if recurrent and rngs is not None
-            else None
-        )
+        kernel = None
+        if recurrent and rngs is not None:
+            shape = (features, features)
+            weights = recurrent_kernel_init(rngs.params(), shape, param_dtype)
+            kernel = nnx.Param(drawn("recurrent_kernel_init", weights, shape))
+        self.recurrent_kernel = kernel
 
     def initialize_carry(
         self,
@@ -261,7 +275,7 @@ class LI(_Leaky):
         carry_init: Initializer = nnx.initializers.zeros_init(),
         param_dtype: Dtype = jnp.float32,
     ):
-        check_neuron("LI", features, decay=decay)
+        check_neuron("LI", features, carry_init=carry_init, decay=decay)
         super().__init__(
             features,
             {"decay": decay},
@@ -302,11 +316,11 @@ class SpikingSequential(nnx.Module):
     def initialize_carry(self, input_shape: tuple[int, ...], rngs: nnx.Rngs | nnx.RngStream | None = None):
         """The states of all layers, None for one that has none, for inputs of ``input_shape = (*batch, features)``."""
         carries: list[Any] = []
-        x = jax.ShapeDtypeStruct((1, *input_shape), jnp.float32)
+        x = jax.ShapeDtypeStruct((1, *check_input_shape("SpikingSequential", None, input_shape)), jnp.float32)
         graphdef, state = nnx.split(self)  # shapes are found on a copy: a Dropout would leave a traced key behind
         layer: Any
         for i, layer in enumerate(self.layers):
-            carries.append(layer.initialize_carry(x.shape[1:], rngs) if is_stateful(layer) else None)
+            carries.append(layer.initialize_carry(step_shape(x), rngs) if is_stateful(layer) else None)
 
             def ys(state, carry, x, i=i):
                 return apply_layer(nnx.merge(graphdef, state).layers[i], carry, x)[1]
@@ -351,6 +365,7 @@ def unroll(
       >>> print(v)
       [[2.]]
     """
+    check_kind("net", net, nnx.Module)
     parts: Any = nnx.split(net, nnx.Param, ...)
     graphdef, params, state = parts
 
@@ -379,6 +394,7 @@ def bounds(model: nnx.Module, wrt: Any = nnx.Param) -> nnx.State:
       >>> print(bounds(SpikingActivation(bs.LogTailedRelu(0.1), learnable="alpha")).alpha)
       (0.0, 1.0)
     """
+    check_kind("model", model, nnx.Module)
 
     def interval(variable):
         return variable.get_metadata().get("bounds")
@@ -415,6 +431,7 @@ def diagnose(net: nnx.Module, loss_fn: Callable[[Any], Any]) -> Diagnosis:
         threshold; or raise alpha of its LogTailedRelu from 0 to 0.1, and a gradient passes at 100.0% of
         its membrane values.
     """
+    check_kind("net", net, nnx.Module)
 
     def loss(watch):
         copy = nnx.clone(net)  # here, so that its variables belong to the trace that may write them
@@ -429,7 +446,7 @@ def diagnose(net: nnx.Module, loss_fn: Callable[[Any], Any]) -> Diagnosis:
                 act.template = jax.tree_util.Partial(lambda f, x, see=see: see(f)(x), act.template)  # type: ignore[assignment]
         return loss_fn(copy)
 
-    return examine(loss)
+    return examine(loss_fn, loss)
 
 
 class _Watched(SpikingActivation):
@@ -444,9 +461,14 @@ class _Watched(SpikingActivation):
         return self.watch(spike_fn.surrogate if isinstance(spike_fn, SpikingActivation) else spike_fn)
 
 
+def _check_rngs(owner: str, rngs, *others: type):
+    if not isinstance(rngs, (nnx.Rngs, *others)) and rngs is not None:
+        raise TypeError(f"{owner}: expected rngs to be nnx.Rngs(seed), got {rngs!r}")
+
+
 def _hold(module: nnx.Module, values, learnable, bounds, defaults, param_dtype):
     """Set each value as an attribute of its name: trained, an array, or a plain number."""
-    intervals = trained_intervals(type(module).__name__, values, learnable, bounds, defaults)
+    intervals = trained_intervals(type(module).__name__, values, learnable, bounds, defaults, param_dtype)
     for name, value in values.items():
         if name in intervals:
             setattr(module, name, nnx.Param(start(value, param_dtype), bounds=intervals[name]))

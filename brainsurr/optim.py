@@ -5,8 +5,10 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
-from ._arrays import is_number
+from ._arrays import as_float, fit, is_number
+from ._checks import check_function
 from ._extras import needs
 
 with needs("train"):
@@ -27,6 +29,10 @@ def project(bounds: Any) -> optax.GradientTransformation:
       bounds: a tree like the parameters with ``(low, high)`` or None for each, such as
         ``brainsurr.nnx.bounds(model)``.
 
+    Raises:
+      TypeError: something in ``bounds`` that is neither a pair of numbers nor None.
+      ValueError: an interval whose lower edge is not below the upper; in an update, bounds of another structure.
+
     Example:
       >>> import jax.numpy as jnp, optax
       >>> from brainsurr.optim import project
@@ -38,6 +44,15 @@ def project(bounds: Any) -> optax.GradientTransformation:
       {'alpha': Array(0., dtype=float32), 'w': Array(-1.5, dtype=float32)}
     """
 
+    def is_interval(node):  # a pair of numbers; the layers of an Equinox model may be a tuple as well
+        return node is None or (isinstance(node, tuple) and len(node) == 2 and all(map(is_number, node)))
+
+    for interval in jax.tree.leaves(bounds, is_leaf=is_interval):
+        if not is_interval(interval):
+            raise TypeError(f"project: expected bounds to be a tree of (low, high) or None, got {interval!r}")
+        if interval is not None and not np.all(np.less(*interval)):
+            raise ValueError(f"project: expected bounds with low < high, got {interval!r}")
+
     def update(updates, state, params=None):
         if params is None:
             raise ValueError("project needs the parameters: tx.update(grads, state, params)")
@@ -46,10 +61,10 @@ def project(bounds: Any) -> optax.GradientTransformation:
             # An update may itself be a tree: a Variable of nnx, all that has no bounds.
             return u if interval is None else jax.tree.map(functools.partial(_inside, interval), u, p)
 
-        def is_interval(node):  # a pair of numbers; the layers of an Equinox model may be a tuple as well
-            return node is None or (isinstance(node, tuple) and len(node) == 2 and all(map(is_number, node)))
-
-        return jax.tree.map(project_leaf, bounds, updates, params, is_leaf=is_interval), state
+        try:
+            return jax.tree.map(project_leaf, bounds, updates, params, is_leaf=is_interval), state
+        except ValueError as error:  # jax says where the trees part, but not whose they are
+            raise ValueError(f"project: expected bounds to be a tree like the parameters: {error}") from error
 
     return optax.GradientTransformation(lambda params: optax.EmptyState(), update)
 
@@ -63,6 +78,9 @@ def follow(schedule: optax.Schedule) -> optax.GradientTransformation:
     Args:
       schedule: from the number of steps taken to a value, such as ``optax.linear_schedule(0.1, 0.0, 1000)``.
 
+    Raises:
+      TypeError: ``schedule`` is not a function, or what it returns is not a number.
+
     Example:
       >>> import jax.numpy as jnp, optax
       >>> from brainsurr.optim import follow
@@ -74,13 +92,14 @@ def follow(schedule: optax.Schedule) -> optax.GradientTransformation:
       >>> print(optax.apply_updates(params, updates))
       {'alpha': Array(0.375, dtype=float32), 'w': Array(-1.5, dtype=float32)}
     """
+    check_function("schedule", schedule)
 
     def update(updates, state, params=None):
         if params is None:
             raise ValueError("follow needs the parameters: tx.update(grads, state, params)")
         count = optax.safe_increment(state.count)
-        value = schedule(count)
-        updates = jax.tree.map(lambda p: jnp.asarray(value).astype(p.dtype) - p, params)
+        value = as_float(schedule(count), "what schedule returns")
+        updates = jax.tree.map(lambda p: fit(value, p, "what schedule returns,") - p, params)
         return updates, optax.ScaleByScheduleState(count)
 
     return optax.GradientTransformation(lambda params: optax.ScaleByScheduleState(jnp.zeros([], jnp.int32)), update)

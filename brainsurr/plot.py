@@ -10,6 +10,8 @@ from typing import Any
 
 import numpy as np
 
+from ._arrays import as_float, is_number
+from ._checks import check_kind
 from ._extras import needs
 from ._surrogate import Surrogate
 
@@ -41,7 +43,8 @@ def surrogate(
       The two axes. A surrogate that has no primitive is drawn in the second alone.
 
     Raises:
-      TypeError: something that isn't a surrogate.
+      TypeError: something that isn't a surrogate; ``axes`` or the values of a parameter are of another type.
+      ValueError: ``xlim`` is not a range.
 
     Example:
       The two pictures of LogTailedRelu in one call:
@@ -52,13 +55,17 @@ def surrogate(
       >>> [axis.get_ylabel() for axis in axes]
       ['primitive g(x)', "gradient g'(x)"]
     """
-    for f in surrogates:
+    for f in surrogates or (None,):
         if not isinstance(f, Surrogate):
             raise TypeError(f"expected surrogates such as LogTailedRelu(0.1), got {f!r}")
+    for name, values in parameters.items():
+        parameters[name] = _several(name, values)
+    if len(edges := _several("xlim", xlim)) != 2 or not -np.inf < edges[0] < edges[1] < np.inf:
+        raise ValueError(f"expected xlim to be (low, high) with low < high, got {xlim!r}")
     own = axes is None
     if own:
         figure, axes = plt.subplots(1, 2, figsize=(9, 3.4), layout="constrained")
-    left, right = (axes, axes) if isinstance(axes, Axes) else axes  # type: ignore[misc]
+    left, right = _two_axes(axes)
     one = left is right
     chosen = [
         (f, dict(zip(parameters, values, strict=True))) for f in surrogates for values in product(*parameters.values())
@@ -96,7 +103,8 @@ def raster(spikes, *, dt: float = 1.0, unit: str = "steps", axes: Axes | None = 
       The axes.
 
     Raises:
-      ValueError: ``spikes`` has not two axes.
+      TypeError: an argument is of another type.
+      ValueError: ``spikes`` has not two axes, or ``dt`` is not a time.
 
     Example:
       >>> import numpy as np
@@ -104,15 +112,16 @@ def raster(spikes, *, dt: float = 1.0, unit: str = "steps", axes: Axes | None = 
       >>> plot.raster(np.eye(5)).get_xlabel()
       'time (steps)'
     """
-    spikes = np.asarray(spikes)
+    spikes = _real("spikes", spikes)
+    _check_drawing(dt, unit, axes)
     if spikes.ndim != 2:
         raise ValueError(f"expected spikes [time, neurons], got shape {spikes.shape}: choose one example of the batch")
     axes = axes or plt.subplots(figsize=(6, 3.4), layout="constrained")[1]
     time, neuron = np.nonzero(spikes > 0)
     half = 0.4 * max(1.0, spikes.shape[1] / 100)  # a stroke stays visible among many neurons
     axes.vlines(time * dt, neuron - half, neuron + half, color="C0", linewidth=1.2)
-    axes.set(xlabel=f"time ({unit})", ylabel="neuron", xlim=(-0.5 * dt, (len(spikes) - 0.5) * dt))
-    axes.set_ylim(-0.5, spikes.shape[1] - 0.5)
+    axes.set(xlabel=f"time ({unit})", ylabel="neuron", xlim=(-0.5 * dt, (max(1, len(spikes)) - 0.5) * dt))
+    axes.set_ylim(-0.5, max(1, spikes.shape[1]) - 0.5)
     axes.yaxis.set_major_locator(MaxNLocator(integer=True))
     return axes
 
@@ -134,7 +143,8 @@ def membrane(
       The axes.
 
     Raises:
-      ValueError: ``v`` has more than two axes, or ``spikes`` another shape.
+      TypeError: an argument is of another type.
+      ValueError: ``v`` has more than two axes, ``spikes`` another shape, or ``dt`` is not a time.
 
     Example:
       >>> import numpy as np
@@ -142,15 +152,19 @@ def membrane(
       >>> plot.membrane(np.linspace(0, 1, 5), threshold=1.0).get_ylabel()
       'membrane potential'
     """
-    v = np.asarray(v)
+    v = _real("v", v)
+    _check_drawing(dt, unit, axes)
+    if threshold is not None and not (is_number(threshold) and np.ndim(threshold) == 0):
+        raise TypeError(f"expected threshold to be a number, got {threshold!r}")
     if v.ndim not in (1, 2):
         raise ValueError(f"expected v [time] or [time, neurons], got shape {v.shape}: choose one example of the batch")
-    if spikes is not None and np.shape(spikes) != v.shape:
-        raise ValueError(f"expected spikes of the shape of v, {v.shape}, got {np.shape(spikes)}")
+    spikes = None if spikes is None else _real("spikes", spikes)
+    if spikes is not None and spikes.shape != v.shape:
+        raise ValueError(f"expected spikes of the shape of v, {v.shape}, got {spikes.shape}")
     own = axes is None
     axes = axes or plt.subplots(figsize=(7.5, 3.4), layout="constrained")[1]
     time = np.arange(len(v)) * dt
-    columns = v.reshape(len(v), -1)
+    columns = v if v.ndim == 2 else v[:, None]
     count = columns.shape[1]
     for i, column in enumerate(columns.T):
         color, alpha, label = f"C{i}", 1.0, f"neuron {i}" if count > 1 else "membrane potential"
@@ -158,7 +172,7 @@ def membrane(
             color, alpha, label = "C0", 0.5, "_" if i else f"{count} neurons"
         axes.plot(time, column, color=color, alpha=alpha, linewidth=1.2, label=label)
         if spikes is not None:
-            fired = np.asarray(spikes).reshape(columns.shape)[:, i] > 0
+            fired = spikes.reshape(columns.shape)[:, i] > 0
             axes.scatter(time[fired], column[fired], marker="^", s=28, color=color, zorder=3)
     if threshold is not None:
         axes.axhline(threshold, color="0.3", linestyle="--", linewidth=1.0, label="threshold")
@@ -172,10 +186,47 @@ def membrane(
 
 def _legend(axes: Axes, own: bool):
     """Beside the curves in a figure of ours, where there is room for it; in a given one wherever it fits best."""
+    if not axes.get_legend_handles_labels()[0]:  # nothing was drawn
+        return
     if own:
         axes.legend(frameon=False, loc="upper left", bbox_to_anchor=(1.0, 1.0))
     else:
         axes.legend(framealpha=0.8, edgecolor="none")
+
+
+def _real(name: str, x) -> np.ndarray:
+    return np.asarray(as_float(x, name), np.float64)
+
+
+def _several(name: str, values) -> list:
+    """Numbers or flags as a list."""
+    try:
+        several = [] if isinstance(values, (str, bytes)) else list(values)
+    except TypeError:
+        several = []
+    if not several or not all(isinstance(v, bool) or (is_number(v) and np.ndim(v) == 0) for v in several):
+        raise TypeError(f"expected {name} to be several numbers, as in {name}=[0.0, 0.1], got {values!r}")
+    return several
+
+
+def _two_axes(axes) -> tuple[Axes, Axes]:
+    try:
+        several = [axes, axes] if isinstance(axes, Axes) else list(axes)
+    except TypeError:
+        several = []
+    if len(several) != 2 or not all(isinstance(axis, Axes) for axis in several):
+        raise TypeError(f"expected axes to be the Axes of a figure, one or two, got {axes!r}")
+    return several[0], several[1]
+
+
+def _check_drawing(dt, unit, axes):
+    if not is_number(dt) or np.ndim(dt):
+        raise TypeError(f"expected dt to be a number, got {dt!r}")
+    if not 0 < dt < np.inf:
+        raise ValueError(f"expected dt to be a time above 0, got {dt!r}")
+    check_kind("unit", unit, str)
+    if axes is not None:
+        check_kind("axes", axes, Axes)
 
 
 def _draw(axes: Axes, curve: Callable, xlim: tuple[float, float], color: str, style: str, label: str):

@@ -1,14 +1,25 @@
-"""The lower bounds of pyproject.toml as pip constraints, for `make test-floor`."""
+"""The lower bounds of all that the extra `test` installs, as pip constraints, for `make test-floor`."""
 
 import re
 import tomllib
+from collections.abc import Iterator
 from pathlib import Path
 
-project = tomllib.loads((Path(__file__).parent.parent / "pyproject.toml").read_text())["project"]
-extras = project["optional-dependencies"]
-for requirement in [
-    *project["dependencies"],
-    *(r for name in ("flax", "brainstate", "plot", "train") for r in extras[name]),
-]:
-    if bound := re.fullmatch(r"([\w-]+)>=([\w.]+)", requirement):
-        print("==".join(bound.groups()))
+PROJECT = tomllib.loads((Path(__file__).parent.parent / "pyproject.toml").read_text())["project"]
+
+
+def bounds(requirements: list[str]) -> Iterator[str]:
+    """The constraints that hold requirements, and those of the extras among them, at their lower bounds."""
+    for requirement in requirements:
+        if own := re.fullmatch(r"brainsurr\[([\w,]+)\]", requirement):
+            for extra in own[1].split(","):
+                yield from bounds(PROJECT["optional-dependencies"][extra])
+        elif bound := re.fullmatch(r"([\w-]+)>=([\w.]+)", requirement):
+            yield f"{bound[1]}=={bound[2]}"
+        else:
+            raise SystemExit(f"expected name>=version, which can be tested, in pyproject.toml; got {requirement!r}")
+
+
+if __name__ == "__main__":
+    wanted = [*PROJECT["dependencies"], *PROJECT["optional-dependencies"]["test"]]
+    print(*sorted(set(bounds(wanted))), sep="\n")

@@ -61,6 +61,11 @@ def test_table_and_progress(out):
     assert len({len(row) for row in rows}) == 1, "columns align"
     assert "alpha 0.1 -> " in stdout
     assert "48/48" in stderr
+    assert all(line.startswith("training: ") for line in stderr.strip().splitlines()), "nothing but the bar"
+
+
+def test_checkpoints_are_gone_in_the_end(out):
+    assert {path.name for path in out.iterdir() if path.is_dir()} == set()
 
 
 def test_pictures(out):
@@ -109,6 +114,8 @@ def test_frameworks_train_alike_from_the_same_weights(surrogate, monkeypatch):
         (["--seeds", "-1"], "expected a positive integer, got -1"),
         (["--learnable", "beta"], "learnable='beta' is not a parameter"),
         (["--framework", "torch"], "invalid choice: 'torch'"),
+        (["--dtype", "float16"], "invalid choice: 'float16'"),
+        (["--save-every", "0"], "expected a positive integer, got 0"),
         (["--nonsense"], "unrecognized arguments"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
@@ -132,8 +139,9 @@ def test_help(capsys):
     with pytest.raises(SystemExit):
         digits.parse(["--help"])
     shown = capsys.readouterr().out
-    for option in ("--seeds", "--epochs", "--alpha", "--learnable", "--surrogate", "--framework", "--out"):
-        assert option in shown
+    for option in ("seeds", "epochs", "alpha", "learnable", "surrogate", "framework", "dtype", "out", "save-every"):
+        assert f"--{option} " in shown
+    assert "--resume" in shown
 
 
 def test_table_aligns():

@@ -103,5 +103,5 @@ def test_brainstate_interop_in_a_sequential():
 
 
 def test_unknown_framework():
-    with pytest.raises(ValueError, match="expected framework to be 'nnx' or 'linen', got 'equinox'"):
+    with pytest.raises(ValueError, match="expected framework to be one of 'nnx', 'linen', got 'equinox'"):
         register_layers("equinox")

@@ -465,7 +465,7 @@ def test_the_fourier_series_far_out(dtype):
 
 @pytest.mark.parametrize("n", [0, -1])
 def test_the_fourier_series_has_a_term(n):
-    with pytest.raises(ValueError, match="1 or more"):
+    with pytest.raises(ValueError, match="expected n to be above 0"):
         bs.SquarewaveFourierSeries(n=n)
 
 

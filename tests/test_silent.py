@@ -1,4 +1,4 @@
-"""What alpha does to a silent layer: with 0 it gets exactly no gradient and stays silent, with a small alpha it recovers.
+"""What alpha does to a silent layer: with 0 it gets exactly no gradient and stays silent, a small one recovers.
 
 And `diagnose` says so before it is trained.
 """

@@ -176,7 +176,7 @@ class Circ(Surrogate):
     primitive is chosen so that :math:`g(0) = 1/2` whatever the parameter.
 
     Args:
-      alpha: width, not steepness: the larger, the flatter; dimensionless, a number or an array that broadcasts
+      alpha: width, above 0, not steepness: the larger, the flatter; dimensionless, a number or an array that broadcasts
         into x.
       origin: whether calling it returns :math:`g(x)` in place of the spike.
 
@@ -191,6 +191,7 @@ class Circ(Surrogate):
     """
 
     bounds: ClassVar = {"alpha": (0.01, 100.0)}
+    _above: ClassVar = {"alpha": 0.0}
 
     alpha: Parameter = 1.0
 

@@ -22,11 +22,11 @@ class SquarewaveFourierSeries(Surrogate, static=("n",)):
 
     Args:
       n: number of terms, an integer from 1 on; a flag, not a parameter. (SpikingJelly's ``n`` counts one more.)
-      t_period: period :math:`T`, dimensionless; a number or an array that broadcasts into x.
+      t_period: period :math:`T`, above 0, dimensionless; a number or an array that broadcasts into x.
       origin: whether calling it returns :math:`g(x)` in place of the spike.
 
     Raises:
-      ValueError: n is below 1.
+      ValueError: n is below 1, or t_period not above 0.
 
     References:
       Fang, Chen, Ding, et al. 2023, "SpikingJelly: An open-source machine learning infrastructure platform for
@@ -39,14 +39,10 @@ class SquarewaveFourierSeries(Surrogate, static=("n",)):
     """
 
     bounds: ClassVar = {"t_period": (1.0, 100.0)}
+    _above: ClassVar = {"n": 0, "t_period": 0.0}
 
     n: int = 2
     t_period: Parameter = 8.0
-
-    def __post_init__(self):
-        super().__post_init__()
-        if self.n < 1:
-            raise ValueError(f"SquarewaveFourierSeries: expected n, the number of terms, to be 1 or more, got {self.n}")
 
     def surrogate_fun(self, x):
         phase = self._phase(x)

@@ -60,7 +60,7 @@ class GaussianGrad(Surrogate):
     :math:`g(0) = 1/2` whatever the parameters.
 
     Args:
-      sigma: standard deviation, dimensionless; a number or an array that broadcasts into x.
+      sigma: standard deviation, above 0, dimensionless; a number or an array that broadcasts into x.
       alpha: area, likewise.
       origin: whether calling it returns :math:`g(x)` in place of the spike.
 
@@ -76,6 +76,7 @@ class GaussianGrad(Surrogate):
     """
 
     bounds: ClassVar = {"sigma": (0.01, 10.0), "alpha": (0.0, 10.0)}
+    _above: ClassVar = {"sigma": 0.0}
 
     sigma: Parameter = 0.5
     alpha: Parameter = 0.5
@@ -105,8 +106,8 @@ class MultiGaussianGrad(Surrogate):
 
     Args:
       h: weight of the two wide Gaussians, dimensionless; a number or an array that broadcasts into x.
-      s: how many times wider they are, likewise.
-      sigma: standard deviation of the narrow one, and distance of the wide ones from threshold, likewise.
+      s: how many times wider they are, above 0, likewise.
+      sigma: standard deviation of the narrow one, and distance of the wide ones from threshold; above 0, likewise.
       scale: factor :math:`\gamma` on the whole, likewise.
       origin: whether calling it returns :math:`g(x)` in place of the spike.
 
@@ -121,6 +122,7 @@ class MultiGaussianGrad(Surrogate):
     """
 
     bounds: ClassVar = {"h": (0.0, 1.0), "s": (1.0, 100.0), "sigma": (0.01, 10.0), "scale": (0.0, 10.0)}
+    _above: ClassVar = {"s": 0.0, "sigma": 0.0}
 
     h: Parameter = 0.15
     s: Parameter = 6.0

@@ -104,7 +104,7 @@ class S2NN(Surrogate):
     Args:
       alpha: steepness below threshold, dimensionless; a number or an array that broadcasts into x.
       beta: height above threshold, likewise.
-      epsilon: added to the argument of the logarithm, likewise. The formula needs none (:math:`1 + x \ge 1`);
+      epsilon: added to the argument of the logarithm, above -1, likewise. The formula needs none (:math:`1 + x \ge 1`);
         other libraries have it, and here the gradient has it too.
       origin: whether calling it returns :math:`g(x)` in place of the spike.
 
@@ -119,6 +119,7 @@ class S2NN(Surrogate):
     """
 
     bounds: ClassVar = {"alpha": (0.01, 100.0), "beta": (0.0, 10.0), "epsilon": (0.0, 1.0)}
+    _above: ClassVar = {"epsilon": -1.0}
 
     alpha: Parameter = 4.0
     beta: Parameter = 1.0

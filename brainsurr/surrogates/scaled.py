@@ -2,7 +2,7 @@
 
 import dataclasses
 
-from .._surrogate import Parameter, Surrogate
+from .._surrogate import Parameter, Surrogate, check_surrogate
 
 
 @dataclasses.dataclass
@@ -36,12 +36,10 @@ class Scaled(Surrogate):
     surrogate: Surrogate
     factor: Parameter = 1.0
 
-    def __post_init__(self):
-        super().__post_init__()
-        if not isinstance(self.surrogate, Surrogate):
-            raise TypeError(
-                f"Scaled: expected surrogate to be a surrogate such as Sigmoid(4.0), got {self.surrogate!r}"
-            )
+    def _check(self, name, value):
+        if name == "surrogate":
+            check_surrogate(name, value)
+        super()._check(name, value)
 
     @property
     def bounds(self):  # type: ignore[override]

@@ -105,7 +105,7 @@ class PiecewiseLeakyRelu(Surrogate):
 
     Args:
       c: the leak, the gradient outside, dimensionless; a number or an array that broadcasts into x.
-      w: half-width of the rectangle, likewise.
+      w: half-width of the rectangle, above 0, likewise.
       origin: whether calling it returns :math:`g(x)` in place of the spike.
 
     References:
@@ -119,6 +119,7 @@ class PiecewiseLeakyRelu(Surrogate):
     """
 
     bounds: ClassVar = {"c": (0.0, 1.0), "w": (0.01, 10.0)}
+    _above: ClassVar = {"w": 0.0}
 
     c: Parameter = 0.01
     w: Parameter = 1.0

@@ -1,0 +1,217 @@
+"""Checkpoints of a training run: written by orbax beside the training, exact when read back, refused when damaged."""
+
+import hashlib
+import json
+import logging
+import signal
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+import orbax.checkpoint as ocp
+
+logging.getLogger("absl").setLevel(
+    logging.CRITICAL
+)  # orbax logs what is raised here, and each old folder that it meets
+
+UNFINISHED = ".orbax-checkpoint-tmp"  # what orbax calls a folder until all of it is written
+
+
+class CheckpointError(ValueError):
+    """A checkpoint that the run cannot go on from: it is damaged, or another run's."""
+
+
+class Checkpoints:
+    """The newest checkpoints of one run, in a folder of their own.
+
+    orbax writes in the background under another name and renames the folder when all is there, so a process that is
+    killed leaves whole checkpoints, and at most one that is seen to be unfinished. The SHA-256 of what was saved is
+    saved with it, because not every flipped bit makes orbax fail.
+
+    Args:
+      folder: of this run alone; made by the first `save`.
+      about: what the run is, as JSON. Checkpoints that say anything else are refused.
+      keep: how many are kept; `save` deletes older ones.
+
+    Example:
+      >>> import tempfile, jax.numpy as jnp
+      >>> folder = tempfile.TemporaryDirectory()
+      >>> with Checkpoints(Path(folder.name) / "run", {"seed": 0}) as checkpoints:
+      ...     checkpoints.save(10, {"w": jnp.ones(2)}, {"losses": [0.5]})
+      >>> Checkpoints(Path(folder.name) / "run", {"seed": 0}).restore({"w": jnp.zeros(2)})
+      (10, {'w': Array([1., 1.], dtype=float32)}, {'losses': [0.5]})
+      >>> folder.cleanup()
+    """
+
+    def __init__(self, folder: Path, about: Mapping[str, Any], keep: int = 2):
+        self.folder, self.about, self.keep = folder.resolve(), _plain(about), keep
+
+    @cached_property
+    def _manager(self) -> ocp.CheckpointManager:
+        return ocp.CheckpointManager(self.folder, options=ocp.CheckpointManagerOptions(max_to_keep=self.keep))
+
+    def save(self, step: int, arrays: Any, progress: Mapping[str, Any]) -> None:
+        """Copy a state now and write it in the background; the write before it is waited for.
+
+        Args:
+          step: later than that of the newest checkpoint.
+          arrays: a pytree of arrays, PRNG keys included, none of them empty.
+          progress: what else it takes to go on, as JSON.
+
+        Raises:
+          ValueError: the folder holds this step or a later one.
+        """
+        arrays = _named(arrays)
+        run = {"about": self.about, "progress": _plain(progress), "arrays": digest(arrays)}
+        run["sha256"] = _sha256_of_json(run)
+        items = ocp.args.Composite(run=ocp.args.JsonSave(run), arrays=ocp.args.PyTreeSave(arrays))
+        if not self._manager.save(step, args=items):
+            raise ValueError(
+                f"expected a step after {self._manager.latest_step()}, the newest in {self.folder}: {step}"
+            )
+
+    def restore(self, template: Any) -> tuple[int, Any, Any] | None:
+        """The newest checkpoint, checked; nothing is changed on the disk.
+
+        Args:
+          template: a pytree like the one that was saved; the arrays go where its arrays are.
+
+        Returns:
+          Its step, arrays and progress, or None if there is none yet.
+
+        Raises:
+          CheckpointError: it is damaged, another run's, or none of this class. The message names the folder.
+        """
+        if (step := self.latest()) is None:
+            return None
+        path = self.folder / str(step)
+        run = self._read(path, run=ocp.args.JsonRestore())
+        if not isinstance(run, dict) or run.pop("sha256", None) != _sha256_of_json(run):
+            raise _damaged(path, "what it says of its run is not what was saved")
+        if run["about"] != self.about:
+            raise CheckpointError(f"{path} is of another run: {_differences(run['about'], self.about)}")
+        values: dict[str, np.ndarray] = {}
+        # One by one: where one of many fails, orbax 0.12 leaves reads behind that end in tracebacks of their own.
+        for name, leaf in _named(template).items():
+            one = {"item": {name: leaf}, "restore_args": {name: ocp.RestoreArgs(restore_type=np.ndarray)}}
+            values |= self._read(path, arrays=ocp.args.PyTreeRestore(**one, partial_restore=True))
+        if run["arrays"] != digest(values):
+            raise _damaged(path, "its arrays are not what was saved")
+        leaves = [_placed(values[name], leaf) for name, leaf in _leaves(template)]
+        return step, jax.tree.unflatten(jax.tree.structure(template), leaves), run["progress"]
+
+    def latest(self) -> int | None:
+        """The step of the newest checkpoint, or None.
+
+        Raises:
+          CheckpointError: the folder holds something else.
+        """
+        if self.folder.exists() and not self.folder.is_dir():
+            raise CheckpointError(f"expected a folder of checkpoints, {self.folder} is a file: move it elsewhere")
+        found = list(self.folder.iterdir()) if self.folder.exists() else []
+        if strangers := sorted(p.name for p in found if not (p.name.isdigit() or p.name.endswith(UNFINISHED))):
+            raise CheckpointError(
+                f"expected checkpoints of this run alone in {self.folder}, it holds {', '.join(strangers)}: "
+                "move them elsewhere, or give another folder"
+            )
+        return max((int(p.name) for p in found if p.name.isdigit()), default=None)
+
+    def _read(self, path: Path, **item: Any) -> Any:
+        """One item of a checkpoint. What a damaged file makes orbax raise may be anything."""
+        try:
+            return next(iter(self._manager.restore(int(path.name), args=ocp.args.Composite(**item)).values()))
+        except Exception as error:
+            first = next(iter(str(error).splitlines()), "")
+            raise _damaged(path, f"{type(error).__name__}: {first[:200]}") from error
+
+    def close(self) -> None:
+        """Wait until what was saved is on the disk."""
+        if "_manager" in self.__dict__:
+            self._manager.close()
+
+    def __enter__(self) -> "Checkpoints":
+        return self
+
+    def __exit__(self, *_: Any) -> None:
+        self.close()
+
+
+def digest(tree: Any) -> str:
+    """The SHA-256 of the arrays of a pytree: their names, dtypes, shapes and bits.
+
+    Example:
+      >>> digest({"w": np.zeros(2, np.float32)}) == digest({"w": np.array([0.0, -0.0], np.float32)})
+      False
+    """
+    sha256 = hashlib.sha256()
+    for name, value in sorted(_named(tree).items()):
+        sha256.update(f"{name} {value.dtype} {value.shape} ".encode() + value.tobytes())
+    return sha256.hexdigest()
+
+
+@contextmanager
+def interruptions() -> Iterator[list[signal.Signals]]:
+    """The SIGTERM and SIGINT that came so far, in place of their effect; a loop looks at them when it can stop.
+
+    Example:
+      >>> with interruptions() as caught:
+      ...     signal.raise_signal(signal.SIGTERM)
+      ...     caught
+      [<Signals.SIGTERM: 15>]
+    """
+    caught: list[signal.Signals] = []
+
+    def handler(number, frame):
+        caught.append(signal.Signals(number))
+
+    before = {number: signal.signal(number, handler) for number in (signal.SIGTERM, signal.SIGINT)}
+    try:
+        yield caught
+    finally:
+        for number, previous in before.items():
+            signal.signal(number, previous)
+
+
+def _leaves(tree: Any) -> list[tuple[str, Any]]:
+    leaves = jax.tree_util.tree_leaves_with_path(tree)
+    return [(jax.tree_util.keystr(path, simple=True, separator="/"), leaf) for path, leaf in leaves]
+
+
+def _named(tree: Any) -> dict[str, np.ndarray]:
+    """The arrays of a pytree by their path, on the host; of a PRNG key its numbers."""
+    return {name: np.asarray(jax.random.key_data(leaf) if _is_key(leaf) else leaf) for name, leaf in _leaves(tree)}
+
+
+def _placed(value: np.ndarray, like: Any) -> Any:
+    if _is_key(like):
+        return jax.random.wrap_key_data(value, impl=jax.random.key_impl(like))
+    return jax.device_put(value, like.sharding) if isinstance(like, jax.Array) else value
+
+
+def _is_key(leaf: Any) -> bool:
+    return isinstance(leaf, jax.Array) and jax.dtypes.issubdtype(leaf.dtype, jax.dtypes.prng_key)
+
+
+def _plain(tree: Any) -> Any:
+    return json.loads(json.dumps(tree))
+
+
+def _sha256_of_json(tree: Any) -> str:
+    return hashlib.sha256(json.dumps(tree, sort_keys=True).encode()).hexdigest()
+
+
+def _damaged(path: Path, what: str) -> CheckpointError:
+    return CheckpointError(
+        f"{path} is damaged, or no checkpoint of {__name__}: {what}. Nothing was changed; move it elsewhere to go on "
+        "from the checkpoint before it, or from the start if there is none"
+    )
+
+
+def _differences(theirs: Any, mine: Mapping[str, Any]) -> str:
+    names = sorted(name for name in theirs.keys() | mine.keys() if theirs.get(name) != mine.get(name))
+    pairs = "; ".join(f"{name} was {theirs.get(name)!r}, now it is {mine.get(name)!r}" for name in names)
+    return f"{pairs}. Go on with the same, or give another folder"

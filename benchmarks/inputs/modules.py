@@ -1,0 +1,166 @@
+"""Calls of what is made of layers: a surrogate as one, several in a row, over long time, and what is found in them."""
+
+from functools import partial
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from . import Argument, Call, Shaped, as_floats, choice, count, filled, floats, good, one_of, wrong_type
+from .hosts import HOSTS, KEY, Brainstate, Linen
+from .layers import WORDS, F, floating, intervals, lif, loop, over_time, run
+from .surrogates import SURROGATE, spikes
+
+
+def calls():
+    """Five calls for each framework."""
+    for host in HOSTS:
+        yield from (activation(host), sequential(host), unrolled(host), found_bounds(host), diagnosed(host))
+
+
+def activation(host):
+    """A surrogate as a layer."""
+    surrogate = "surrogate_init" if host is Linen else "surrogate"
+    names = one_of("unknown name", "gamma", [None], ("alpha", "gamma"), 3, refused=True)
+    arguments = {
+        surrogate: SURROGATE,
+        "learnable": Argument(good((), "alpha", ["alpha"]), wrong_type() + names),
+        "bounds": intervals("alpha"),
+        "param_dtype": floating(host),
+        "x": floats(),
+    }
+
+    def call(x, **made):
+        layer = host.layers.SpikingActivation(**made)
+        return layer.init_with_output(KEY, x)[0] if host is Linen else layer(x)
+
+    # "alpha" is a name, and so is what the wrong list and dictionary hold.
+    arguments["learnable"] = Argument(arguments["learnable"].good, wrong_type("text", "list", "dictionary") + names)
+    return Call(f"{host.layers.__name__}.SpikingActivation", arguments, call, spikes, WORDS)
+
+
+def sequential(host):
+    """A network that halves its input and integrates it."""
+
+    def half(x):
+        return 0.5 * x
+
+    def layers(_):
+        return [half, host.layers.LI(3, decay=0.5)]
+
+    odd = [
+        *one_of("not layers", 3, [None], [host.layers.LI], half, {"a": 1.0}, refused=True),
+        *one_of("another answer", Shaped(lambda _: [lambda x: None, host.layers.LI(3)]), refused=True),
+        *one_of("another answer", Shaped(lambda _: [lambda x: x[..., :1], host.layers.LI(3)]), refused=True),
+    ]
+    io = over_time(host, "LI", False)
+    arguments = io | {"layers": Argument(good(Shaped(layers)), wrong_type() + odd)}
+    arguments["batch"] = Argument(good((2,), (1,)), one_of("zero batch", (0,)))
+    if "carry" in arguments:
+        entries = one_of("wrong structure", (None,), (None, None, None), 3, {"a": None}, refused=True)
+        arguments["carry"] = Argument(good(None), wrong_type("None") + entries)
+
+    def judge(answer, given):
+        xs = as_floats(given["xs"])
+        given = given | {"xs": (np.float32(0.5) * xs).astype(xs.dtype), "carry": None, "decay": 0.5}
+        given |= {"param_dtype": jnp.float32, "carry_init": host.constant(0.0)}
+        if host is Brainstate:
+            return lif(host, "LI", (None, answer[1]), given)
+        return lif(host, "LI", (answer[0][1], answer[1]), given)
+
+    call = partial(run, host, host.layers.SpikingSequential)
+    return Call(f"{host.layers.__name__}.SpikingSequential", arguments, call, judge, WORDS | {"layers": LAYER})
+
+
+LAYER = ("layer", "input_shape", "input", "inputs", "xs", "x", "carry", "steps")
+
+
+def unrolled(host):
+    """`unroll` of a leaky integrator."""
+    wrong = wrong_type("function") if host is Brainstate else wrong_type()
+    net = Argument(good(Shaped(lambda _: host.layers.LI(3, decay=0.5))), wrong)
+    arguments = over_time(host, "LI", False) | blocks() | {"net": net}
+    size = "batch_size" if host is Brainstate else "input_shape"
+    arguments[size] = Argument(arguments[size].good, arguments[size].good)  # here only to make the state by
+
+    def call(net, xs, input_shape=None, batch_size=None, carry=None, **how):
+        if not isinstance(net, host.layers.LI):
+            return host.layers.unroll(net, *(() if host is Brainstate else (carry,)), xs, **how)
+        if host is Brainstate:
+            net.init_state(batch_size)
+            return host.layers.unroll(net, xs, **how), net.v.value
+        if carry is None:
+            carry = net.initialize_carry(*((KEY,) if host is Linen else ()), input_shape)
+        return host.layers.unroll(net.bind({}) if host is Linen else net, carry, xs, **how)
+
+    def judge(answer, given):
+        given = given | {"decay": 0.5, "param_dtype": jnp.float32, "carry_init": host.constant(0.0)}
+        carry, ys = reversed(answer) if host is Brainstate else answer
+        return lif(host, "LI", (carry, ys), given) if given["reduce"] is None else None
+
+    return Call(f"{host.layers.__name__}.unroll", arguments, call, judge, WORDS | {"time": ("time", "xs", "steps")})
+
+
+def blocks() -> dict[str, Argument]:
+    """How time is cut."""
+    size = count(1, 3)
+    remat, reduce = choice("none", "dots", "full"), choice("mean", "max", "last")
+    return {
+        "block_size": Argument(size.good + good(None), [g for g in size.bad if g.value is not None]),
+        "remat": Argument(remat.good, remat.bad + one_of("wrong type", None, refused=True)),
+        "reduce": Argument(reduce.good + good(None, None), reduce.bad),
+    }
+
+
+def found_bounds(host):
+    """The intervals of a model."""
+
+    def act(_):
+        return host.layers.SpikingActivation(F, learnable="alpha")
+
+    def judge(answer, given):
+        found = jax.tree.leaves(answer, is_leaf=lambda node: isinstance(node, tuple))
+        return None if found == [(0.0, 1.0)] else f"found {answer}"
+
+    arguments = {"module" if host is Linen else "model": Argument(good(Shaped(act)), wrong_type())}
+    call = (lambda module: host.layers.bounds(module, 0.0)) if host is Linen else host.layers.bounds
+    return Call(f"{host.layers.__name__}.bounds", arguments, call, judge)
+
+
+def diagnosed(host):
+    """What is wrong with a layer, told by a loss."""
+    xs = jnp.asarray(filled((4, 2, 3)))
+
+    def net(_=None):
+        layer = host.layers.LIF(3, decay=0.5, spike_fn=F)
+        if host is Brainstate:
+            layer.init_state(2)
+        return layer
+
+    def loss(net):
+        return jnp.sum(net(net.initialize_carry((2, 3)), xs)[1])
+
+    odd = [lambda *_: None, lambda *_: "a", lambda *_: jnp.ones(2), lambda *_: 1j, lambda *_: jnp.int32(1)]
+    losses = wrong_type("function", "class") + one_of("another answer", *odd, refused=True)
+
+    def call(net, loss_fn):
+        if loss_fn is loss and host is Brainstate:
+            return host.layers.diagnose(net, lambda: jnp.sum(net(xs)))
+        if loss_fn is loss and host is Linen:
+            layer = host.layers.LIF(3, decay=0.5, spike_fn=F)
+            carry = layer.initialize_carry(KEY, (2, 3))
+            return host.layers.diagnose(net, lambda variables: jnp.sum(layer.apply(variables, carry, xs)[1]))
+        return host.layers.diagnose(net, loss_fn)
+
+    def judge(answer, given):
+        expected = loop(np.asarray(xs), np.zeros((2, 3)), {"decay": 0.5, "threshold": 1.0, "reset": "subtract"})[
+            1
+        ].sum()
+        return None if answer.loss == expected else f"the loss is {answer.loss}, expected {expected}"
+
+    name = "variables" if host is Linen else "net"
+    nets = Argument(good({}), good({})) if host is Linen else Argument(good(Shaped(net)), wrong_type())
+    renamed = (lambda loss_fn, variables: call(variables, loss_fn)) if host is Linen else call
+    return Call(
+        f"{host.layers.__name__}.diagnose", {name: nets, "loss_fn": Argument(good(loss), losses)}, renamed, judge
+    )

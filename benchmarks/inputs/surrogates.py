@@ -1,0 +1,94 @@
+"""Calls of the surrogates: each class, each function, and what all of them can do."""
+
+import inspect
+
+import numpy as np
+
+import brainsurr as bs
+
+from . import Argument, Call, as_floats, count, differs, flag, floats, good, number, one_of, wrong_type
+
+ODD = {
+    "NaN": float("nan"),
+    "infinite": float("inf"),
+    "zero": 0.0,
+    "negative": -2.0,
+    "huge or tiny": 1e30,
+}
+SURROGATE = Argument(
+    good(bs.LogTailedRelu(0.25), bs.Sigmoid(2.0)), wrong_type() + one_of("class", bs.Sigmoid, refused=True)
+)
+
+
+def calls():
+    """A call for each public name that has to do with surrogates."""
+    for name in bs.__all__:
+        value = getattr(bs, name)
+        if inspect.isclass(value) and issubclass(value, bs.Surrogate) and value not in (bs.Surrogate, bs.Scaled):
+            arguments = {"x": floats(), **parameters(value, value.bounds)}
+            yield Call(f"brainsurr.{name}", arguments, lambda x, cls=value, **made: answers(cls(**made), x), judge)
+        elif hasattr(value, "__signature__"):  # what `surrogates._function.function` makes
+            arguments = {"x": floats(), **parameters(value, {})}
+            del arguments["origin"]
+            yield Call(f"brainsurr.{name}", arguments, value, spikes)
+    yield Call("brainsurr.spike", {"x": floats(), "surrogate": SURROGATE}, bs.spike, spikes)
+    changes = {"alpha": number(0.25, outside=ODD), "origin": flag(), "continuous": flag()}
+    yield Call("brainsurr.Surrogate", {"x": floats(), **changes}, changed, judge)
+    made = {"surrogate": SURROGATE, "factor": number(0.5, 2.0, outside=ODD), "origin": flag()}
+    yield Call("brainsurr.Scaled", {"x": floats(), **made}, lambda x, **made: answers(bs.Scaled(**made), x), judge)
+
+
+def parameters(make, bounds) -> dict[str, Argument]:
+    """What a class or a function takes besides x: a boolean default makes a flag, an integer one a count."""
+    found = {}
+    for name, parameter in inspect.signature(make).parameters.items():
+        default = parameter.default
+        if isinstance(default, bool):
+            found[name] = flag()
+        elif isinstance(default, int):
+            found[name] = count(default, 1)
+        elif name != "x":
+            found[name] = number(default, bounds.get(name, (default,))[0], outside=ODD)
+    return found
+
+
+def changed(x, **changes):
+    """A surrogate that is given its parameters afterwards, by `replace` and by assignment."""
+    f = bs.LogTailedRelu()
+    for name, value in changes.items():
+        setattr(f, name, value)
+    assert bs.LogTailedRelu().replace(**changes) == f
+    return answers(f, x)
+
+
+def answers(f, x):
+    """What a surrogate says about x: its value, gradient and primitive."""
+    return f(x), f.surrogate_grad(x), f.derivative(x), f.surrogate_fun(x)
+
+
+def judge(answer, given):
+    """Whether the answers are right: see `spikes`; gradient and primitive are NaN only where x or a parameter is."""
+    value, gradient, derivative, primitive = answer
+    x = as_floats(given["x"])
+    wide = x.astype(np.float64)
+    wrong = spikes(value, given) if not given.get("origin") else differs("g(x)", value, primitive, x.dtype)
+    if wrong:
+        return wrong
+    made = [np.asarray(p, np.float64) for name, p in given.items() if name != "x" and bs._arrays.is_number(p)]
+    for what, y in (("g'(x)", gradient), ("derivative", derivative), ("g(x)", primitive)):
+        if y.shape != x.shape or y.dtype != x.dtype:
+            return f"{what} is {y.dtype}{list(y.shape)}, expected {x.dtype}{list(x.shape)}"
+        y = np.asarray(y).astype(np.float64)
+        if not np.isnan(y[np.isnan(wide)]).all():
+            return f"{what} hides NaN: {y} for x {wide}"
+        ordinary = np.abs(wide) <= 3 if x.dtype == np.float32 else np.zeros(wide.shape, bool)
+        if all(np.isfinite(p).all() for p in made) and what != "g(x)" and np.isnan(y[ordinary]).any():
+            return f"{what} is NaN: {y} for x {wide}"
+    return None
+
+
+def spikes(answer, given):
+    """Whether spikes are right: 1 from 0 on, NaN for NaN, in the dtype of x."""
+    x = as_floats(given["x"])
+    wide = x.astype(np.float64)
+    return differs("the spike", answer, np.where(np.isnan(wide), wide, wide >= 0), x.dtype)

@@ -1,0 +1,76 @@
+"""Bad input: what every public call was fed, and how it took it."""
+
+from collections import Counter
+
+from .. import results
+
+COLUMNS = ("examples", "right", "clear", "failed")
+
+
+def section(result):
+    """The law, the counts by group of names and by kind of bad input, and every public name."""
+    calls, settings = result["calls"], result["settings"]
+    total = {column: sum(call[column] for call in calls.values()) for column in COLUMNS}
+    failures = [f"- `{name}`: {failure['what']}" for name, call in calls.items() for failure in call["failures"]]
+    shown = "\n".join(failures) + "\n\n" if failures else ""
+    return f"""## Bad input
+
+`python -m benchmarks.bad_input --examples {settings["examples"]} --seed {settings["seed"]}` makes {len(calls)}
+calls, at least one for each public name, with none, one or two of the arguments spoilt: up to {settings["examples"]}
+different examples of each, drawn by hypothesis {settings["hypothesis"]}. Either the answer is right, as a judge in
+NumPy sees it (shape, dtype, spikes 0 and 1, NaN where NaN went in and nowhere else), or brainsurr itself raises a
+`TypeError`, a `ValueError` or a `NotImplementedError` that names a spoilt argument and says what was expected. Anything
+else has failed: an error from inside of jax or a framework, a warning, a cast that nobody asked for, an answer where
+none can be right.
+
+Of {total["examples"]:,} examples {total["right"]:,} were answered rightly, {total["clear"]:,} were refused in clear
+words, and {total["failed"]:,} failed.
+
+{shown}By group of names:
+
+{by_group(calls)}
+
+By kind of bad input; an example in which two arguments are spoilt counts for both:
+
+{by_kind(calls)}
+
+By call:
+
+{results.table(["call", *COLUMNS], [[f"`{name}`", *counts(call)] for name, call in calls.items()])}
+"""
+
+
+def counts(call):
+    """The numbers of a row."""
+    return [f"{call[column]:,}" for column in COLUMNS]
+
+
+def by_group(calls):
+    """A row for each module, with the surrogates apart."""
+    groups: dict[str, Counter] = {}
+    for name, call in calls.items():
+        groups.setdefault(group(name), Counter()).update({"calls": 1, **{column: call[column] for column in COLUMNS}})
+    rows = [[name, sums["calls"], *counts(sums)] for name, sums in groups.items()]
+    return results.table(["group", "calls", *COLUMNS], rows)
+
+
+def group(name):
+    """The module of a name; of `brainsurr` itself, what kind of name it is."""
+    module, _, last = name.rpartition(".")
+    if module != "brainsurr":
+        return f"`{module}`"
+    if last in ("unroll", "diagnose", "equivalent", "equivalents"):
+        return f"`{name}`"
+    return "surrogates, classes" if last[0].isupper() else "surrogates, functions"
+
+
+def by_kind(calls):
+    """A row for each kind of bad input."""
+    kinds: dict[str, Counter] = {}
+    for call in calls.values():
+        for kind, verdicts in call["kinds"].items():
+            kinds.setdefault(kind, Counter()).update(verdicts)
+    rows = [
+        [kind, *counts({**dict.fromkeys(COLUMNS, 0), **sums, "examples": sums.total()})] for kind, sums in kinds.items()
+    ]
+    return results.table(["kind", *COLUMNS], sorted(rows))

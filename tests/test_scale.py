@@ -1,0 +1,204 @@
+"""Many devices and processes train as one does, send what their layout needs, and say what is wrong with a command."""
+
+import copy
+import importlib
+import json
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from jax.sharding import NamedSharding
+from jax.sharding import PartitionSpec as P
+
+from benchmarks import launch, mesh, scale
+from benchmarks.collectives import Collective, collectives
+from benchmarks.networks import nnx
+from benchmarks.reports import scale as report
+
+pytestmark = pytest.mark.usefixtures("lenient")  # optax.adam
+ROOT = Path(__file__).parent.parent
+# Weights, biases and alphas of 32-64-64-10: of all units, and of half the hidden ones.
+PARAMETERS = (32 * 64 + 64 + 64) + (64 * 64 + 64 + 64) + (64 * 10 + 10)
+HALF = (32 * 32 + 32 + 32) + (64 * 32 + 32 + 32) + (32 * 10 + 10)
+ROWS = 4 * 32  # time steps of a block x examples
+
+
+@pytest.fixture(scope="module")
+def quick(tmp_path_factory):
+    """The result of the command that CI runs: two devices in one process, and in two."""
+    out = tmp_path_factory.mktemp("scale")
+    command = [sys.executable, "-m", "benchmarks.scale", "--quick", "--out", str(out)]
+    run = subprocess.run(command, capture_output=True, text=True, check=True, cwd=ROOT, env=os.environ)
+    return json.loads((out / "result.json").read_text()) | {"stdout": run.stdout}
+
+
+def test_many_devices_and_processes_train_as_one_device(quick):
+    ran = [(run["layout"], run["processes"], run["devices"]) for run in quick["runs"]]
+    assert ran == [("batch", 1, 2), ("hidden", 1, 2), ("batch", 2, 2), ("hidden", 2, 2)]
+    for run in quick["runs"]:
+        for part in ("losses", "gradients", "parameters"):
+            assert 0 <= run["difference"][part]["relative"] < 1e-5
+        np.testing.assert_allclose(run["losses"], quick["runs"][0]["losses"], rtol=1e-5)
+        assert np.shape(run["losses"]) == (3, 5)
+        assert len(set(np.ravel(run["losses"]))) == 15, "it trains, on other examples each time"
+
+
+def test_they_send_what_the_layout_needs(quick):
+    for run in quick["runs"]:
+        sent = sorted(Collective(**collective) for collective in run["collectives"])
+        if run["layout"] == "batch":
+            assert sent == [("all-reduce", PARAMETERS + 1, 0, 1)]
+            assert run["parameters_per_device"] == PARAMETERS
+        else:
+            there_and_back = 2 * [("all-gather", ROWS * 64, 1, 3)]
+            assert sent == [*there_and_back, ("all-reduce", ROWS * 10, 1, 3), ("all-reduce", ROWS * 64, 1, 3)]
+            assert run["parameters_per_device"] == HALF
+
+
+def test_a_process_makes_its_own_examples_alone(quick):
+    assert [run["examples_made"] for run in quick["runs"]] == [32, 32, 16, 32]
+
+
+def test_report_is_that_of_the_result(quick):
+    quick = copy.deepcopy(quick)
+
+    def said():
+        return " ".join(report.section(quick).split())
+
+    assert report.section(quick) in quick["stdout"]
+    assert "in another order were allowed" in said()
+    assert "In 4 of 4 runs it is what the layout needs" in said()
+    for run in quick["runs"]:
+        run["collectives"] = [{**c, "elements": c["elements"] + 1} for c in run["collectives"]]
+    assert "In 0 of 4 runs it is what the layout needs" in said()
+    quick["runs"][0]["difference"]["gradients"]["relative"] = 0.5
+    assert "is 5.0e-01: NOT within the 1e-05" in said()
+
+
+def trained(shape, groups, monkeypatch):
+    monkeypatch.setattr(mesh, "SEEDS", (0,))
+    monkeypatch.setattr(mesh, "TRAIN_STEPS", 2)
+    outcomes, text, costs = mesh.train(nnx.build, mesh.make(shape, jax.devices()[:4]), groups)
+    return outcomes[0], collectives(text), costs
+
+
+def test_one_gradient_of_the_whole_batch_sends_in_every_time_step(monkeypatch):
+    """What the groups are for: alpha's gradients, of two layers of 64, are summed in each of 12 steps."""
+    _, sent, _ = trained((4, 1), 1, monkeypatch)
+    assert [c for c in sent if c.loops == 2] == 2 * [("all-reduce", 64, 2, 12)]
+    assert [c for c in sent if c.loops == 1] == [("all-reduce", PARAMETERS - 128, 1, 3)]
+
+
+def test_a_wrong_layout_is_seen(monkeypatch):
+    """Parameters that lie whole on every device train the same: only what is sent and held tells."""
+    monkeypatch.setattr(mesh, "sharding", lambda mesh, x: NamedSharding(mesh, P()))
+    _, sent, costs = trained((1, 4), 1, monkeypatch)
+    run = {"mesh": (1, 4), "collectives": [c._asdict() for c in sent], **costs}
+    assert costs["parameters_per_device"] == PARAMETERS
+    assert report.sent(run) != report.expected(run, scale.SETTINGS)
+
+
+def test_examples_do_not_depend_on_who_makes_them():
+    whole, labels, made = mesh.load(mesh.make((1, 1), jax.devices()[:1]), seed=1, step=2)
+    parts, same, _ = mesh.load(mesh.make((4, 2), jax.devices()), seed=1, step=2)
+    assert made == len(labels) == 32
+    np.testing.assert_array_equal(parts, whole)
+    np.testing.assert_array_equal(same, labels)
+    assert parts.addressable_shards[0].data.shape == (12, 8, 32)
+    assert len(np.unique(whole, axis=1)[0]) == 32, "no example is another"
+
+
+def test_one_spike_more_or_less_would_be_seen():
+    """Spikes could flip where a membrane is within rounding of the threshold: that is no difference of rounding."""
+    network = nnx.build(0)
+    xs, labels, _ = mesh.load(mesh.make((1, 1), jax.devices()[:1]), 0, 0)
+    gradient = jax.jit(jax.grad(network.loss))
+    before = gradient(network.params, xs, labels)
+    for at in ((0, 3, 5), (6, 17, 20), (11, 31, 31)):
+        after = gradient(network.params, xs.at[at].set(1 - xs[at]), labels)
+        changed = scale.differences([{"gradients": after}], [{"gradients": before}], "gradients")
+        assert changed["relative"] > 100 * scale.SETTINGS["tolerance"]
+
+
+def test_frameworks_have_the_same_loss():
+    xs, labels, _ = mesh.load(mesh.make((1, 1), jax.devices()[:1]), 0, 0)
+    losses, sizes = [], []
+    for framework in scale.FRAMEWORKS:
+        network = importlib.import_module(f"benchmarks.networks.{framework}").build(0)
+        losses.append(float(jax.jit(network.loss)(network.params, xs, labels)))
+        sizes.append(sum(leaf.size for leaf in jax.tree.leaves(network.params)))
+    np.testing.assert_allclose(losses, losses[0], rtol=1e-6)
+    assert sizes == 3 * [PARAMETERS]
+
+
+def test_collectives_are_counted_with_their_loops():
+    where = mesh.make((8, 1), jax.devices())
+    x = jax.device_put(jnp.ones((8, 5)), NamedSharding(where, P("batch")))
+
+    def f(x):
+        total, _ = jax.lax.scan(lambda c, i: (c + jnp.sum(x * c, 0), None), jnp.zeros(5), jnp.arange(7.0))
+        return total, x @ jnp.ones(5)
+
+    out = NamedSharding(where, P())
+    found = collectives(jax.jit(f, out_shardings=out).lower(x).compile().as_text())
+    assert sorted(found) == [("all-gather", 8, 0, 1), ("all-reduce", 5, 1, 7)]
+
+    def until(x):
+        return jax.lax.while_loop(lambda c: jnp.sum(c) < 100, lambda c: c + jnp.sum(x * c, 0), jnp.ones(5))
+
+    with pytest.raises(ValueError, match="expected a loop of known length around a collective"):
+        collectives(jax.jit(until).lower(x).compile().as_text())
+
+
+def test_processes_end_together():
+    with pytest.raises(RuntimeError, match=r"python -m benchmarks.scale --nonsense ended with 2:\n(.|\n)*unrecognized"):
+        launch.together("benchmarks.scale", [["--nonsense"]], PYTHONPATH=str(ROOT))
+    with pytest.raises(RuntimeError, match="python -m nowhere_at_all  ended with 1"):
+        launch.together("nowhere_at_all", [[]])
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--devices", "3"], "divides 32 examples and 64 hidden units, got 3"),
+        (["--devices", "9"], "--devices: expected at most the 8 there are, got 9"),
+        (["--devices", "0"], "expected a positive integer, got 0"),
+        (["--coordinator", "localhost:1"], "--coordinator, --num-processes and --process-id go together"),
+        (["--process-id", "0"], "--coordinator, --num-processes and --process-id go together"),
+        (["--coordinator=h:1", "--num-processes=2", "--process-id=2"], "--process-id: expected 0 to 1, got 2"),
+        (["--coordinator=h:1", "--num-processes=2", "--process-id=-1"], "--process-id: expected 0 to 1, got -1"),
+        (["--coordinator=h", "--num-processes=2", "--process-id=1"], "--coordinator: expected HOST:PORT, got 'h'"),
+        (["--coordinator=h:1", "--num-processes=2", "--process-id=1", "--distributed"], "--distributed without them"),
+    ],
+)
+def test_bad_arguments_get_one_line(arguments, message, capsys, monkeypatch):
+    monkeypatch.setenv("XLA_FLAGS", os.environ["XLA_FLAGS"])  # back to what it is now, afterwards
+    with pytest.raises(SystemExit):
+        scale.main(arguments)
+    error = capsys.readouterr().err.split("python -m benchmarks.scale: error: ")[1]
+    assert message in error
+    assert len(error.strip().splitlines()) == 1
+
+
+def page(shape):
+    """What docs/many-devices.md shows, run on a mesh of another shape."""
+    blocks = re.findall(r"```python\n(.*?)```", (ROOT / "docs/many-devices.md").read_text(), re.DOTALL)
+    code = "\n".join(blocks).replace("shape = (4, 2)", f"shape = {shape}")
+    assert f"shape = {shape}" in code
+    scope: dict = {}
+    exec(compile(code, "docs/many-devices.md", "exec"), scope)
+    return scope
+
+
+def test_page_trains_on_eight_devices_as_on_one():
+    eight = page((4, 2))
+    assert eight["params"]["layers"][1]["spike_fn"]["alpha"][...].addressable_data(0).shape == (32,)
+    assert eight["xs"].addressable_data(0).shape == (20, 4, 32)
+    assert eight["losses"][-1] < eight["losses"][0]
+    np.testing.assert_allclose(eight["losses"], page((1, 1))["losses"], rtol=1e-5)
