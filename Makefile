@@ -1,5 +1,7 @@
 # PYTHON=python3.13 make test   picks another interpreter, with an environment of its own.
 PYTHON ?= python3
+# TESTED=wheel make test        runs the tests on the built wheel, as CI does, and not on the checkout.
+TESTED ?= checkout
 VENV := .venv/$(shell $(PYTHON) -c 'import sys; print("%d.%d" % sys.version_info[:2])')
 BIN := $(VENV)/bin
 PEERS := $(dir $(VENV))peers-$(notdir $(VENV))
@@ -8,16 +10,18 @@ FLOOR := $(dir $(VENV))floor-$(notdir $(VENV))
 WHEEL := $(dir $(VENV))wheel-$(notdir $(VENV))
 BUILD := $(dir $(VENV))build-$(notdir $(VENV))
 
-.PHONY: train test test-wheel test-package test-floor test-peers test-data
-.PHONY: dist bench evidence lint format readme docs gallery notebooks clean
+.PHONY: train test test-checkout test-wheel test-package test-floor test-peers test-data
+.PHONY: dist bench evidence soak lint format readme docs gallery notebooks clean
 
 train: $(VENV)/train  ## train a spiking network on handwritten digits
 	$(BIN)/python -m benchmarks.digits
 
-test: $(VENV)/test  ## run every test
+test: test-$(TESTED)  ## run every test
+
+test-checkout: $(VENV)/test
 	$(BIN)/python -m pytest -n 2
 
-test-wheel: dist  ## run every test on the wheel, from the sdist, in a fresh environment that has no checkout
+test-wheel: dist  # from the sdist, in a fresh environment that has no checkout
 	$(PYTHON) -m venv --clear $(WHEEL)
 	$(WHEEL)/bin/pip install --quiet "$$(echo dist/*.whl)[test]"
 	mkdir $(WHEEL)/sdist
@@ -49,9 +53,13 @@ bench: $(VENV)/test  ## measure every claim about speed, the peers' included, an
 	$(BIN)/python -m benchmarks.speed --out benchmarks/results/speed
 	$(BIN)/python -m benchmarks.readme
 
-evidence: $(VENV)/test  ## write docs/evidence.md, its pictures and the README's table from benchmarks/results
+evidence: $(VENV)/test  ## write docs/evidence.md and docs/withstands.md from benchmarks/results
 	$(BIN)/python -m benchmarks.evidence
+	$(BIN)/python -m benchmarks.withstands
 	$(BIN)/python -m benchmarks.readme
+
+soak: $(VENV)/test  ## train, save, resume and change everything for half an hour, and see what is left behind
+	$(BIN)/python -m benchmarks.soak
 
 test-floor: $(FLOOR)/floor  ## run every test on the oldest versions that pyproject.toml allows
 	$(FLOOR)/bin/python -m pytest -n 2 -W ignore::DeprecationWarning  # of old libraries about their newer neighbours

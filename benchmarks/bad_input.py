@@ -10,6 +10,7 @@ import argparse
 import importlib.metadata
 import re
 import sys
+import time
 import traceback
 import warnings
 from collections import Counter
@@ -188,13 +189,14 @@ def main(argv=None):
     jax.config.update("jax_numpy_dtype_promotion", "strict")
     jax.config.update("jax_numpy_rank_promotion", "raise")
     chosen = {name: call for name, call in CALLS.items() if args.only in name}
-    calls = {}
+    calls, start = {}, time.perf_counter()
     bar = tqdm(chosen.items(), desc="bad_input", unit="call")
     for name, call in bar:
         bar.set_postfix_str(name)
         calls[name] = fuzz(call, singles(call), args.examples, args.seed)
     settings = {"examples": args.examples, "seed": args.seed, "hypothesis": importlib.metadata.version("hypothesis")}
-    results.write(args.out / "result.json", {"settings": settings, **results.environment(), "calls": calls})
+    about = {"settings": settings, "seconds": time.perf_counter() - start, **results.environment()}
+    results.write(args.out / "result.json", about | {"calls": calls})
     failures = [(name, failure) for name, tally in calls.items() for failure in tally["failures"]]
     for name, failure in failures:
         print(f"{name}: {failure['what']}\n    {failure['arguments']}")

@@ -3,7 +3,8 @@
 ``python -m benchmarks.soak --minutes 30`` goes round and round: a framework, then a shape of the batch; some steps of
 training, a checkpoint, a new `Checkpoints` that reads it back as a resumed process would, the same bits or an error;
 then training goes on from what was read, with new alphas. After the first tour of all frameworks and shapes nothing
-may be compiled again, and nothing may be left on the device, in memory, on the disk, or open.
+may be compiled again, and nothing may be left on the device, in memory, on the disk, or open. ``--no-checkpoints``
+trains alone, for comparison.
 """
 
 import argparse
@@ -36,13 +37,13 @@ MEASURES = ("resident", "arrays", "on_device", "on_disk", "files", "threads", "p
 
 
 class Model:
-    """The network of a framework in training, and the folder of its checkpoints."""
+    """The network of a framework in training."""
 
-    def __init__(self, framework, folder):
+    def __init__(self, framework):
         network = importlib.import_module(f".networks.{framework}", __package__).build(SEED)
         self.tx = optax.chain(optax.adamw(RATE), project(network.bounds))
         self.state = network.params, self.tx.init(network.params)
-        self.folder, self.about, self.steps = folder / framework, {"framework": framework}, 0
+        self.about, self.steps = {"framework": framework}, 0
 
         @jax.jit
         def train_step(state, xs, labels):
@@ -62,12 +63,12 @@ class Model:
             raise FloatingPointError(f"expected a finite loss, got {loss} after {self.steps} steps of {self.about}")
         return float(loss)
 
-    def save_and_resume(self):
+    def save_and_resume(self, folder):
         """Write a checkpoint, and go on from what another reader finds."""
-        saved = digest(self.state)
-        with Checkpoints(self.folder, self.about) as checkpoints:
+        saved, folder = digest(self.state), folder / self.about["framework"]
+        with Checkpoints(folder, self.about) as checkpoints:
             checkpoints.save(self.steps, self.state, {})
-        with Checkpoints(self.folder, self.about) as checkpoints:
+        with Checkpoints(folder, self.about) as checkpoints:
             step, self.state, _ = checkpoints.restore(jax.tree.map(jnp.zeros_like, self.state))
         if (step, digest(self.state)) != (self.steps, saved):
             raise RuntimeError(f"{self.about}: saved step {self.steps}, and step {step} came back with other bits")
@@ -94,12 +95,24 @@ def batch(rng, steps, size):
     return spikes.astype(np.float32), rng.integers(networks.CLASSES, size=size).astype(np.int32)
 
 
-def soak(shapes, minutes, tours, folder):
-    """Go round for so many minutes, and at least so many tours; what was measured after each round, by name."""
+def size(folder):
+    """Bytes in the files of a folder."""
+    return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
+
+
+def soak(shapes, minutes, tours, folder=None):
+    """Go round for so many minutes, and at least so many tours; what was measured after each round, by name.
+
+    Args:
+      shapes: of the batches, (time steps, examples).
+      minutes: how long, at least.
+      tours: how often each framework meets each shape, at least.
+      folder: of the checkpoints; without one none is written.
+    """
     rng, process, compiled = np.random.default_rng(SEED), psutil.Process(), Counter()
     tour = list(itertools.product(shapes, FRAMEWORKS))
     jax.monitoring.register_event_duration_secs_listener(lambda event, *_, **__: compiled.update([event]))
-    models = {name: Model(name, folder) for name in FRAMEWORKS}
+    models = {name: Model(name) for name in FRAMEWORKS}
     measured = {name: [] for name in ("seconds", "loss", *MEASURES)}
     start = time.perf_counter()
     bar = tqdm(total=round(60 * minutes), unit="s", desc="soak", bar_format="{l_bar}{bar}| {n:.0f}/{total} s{postfix}")
@@ -109,7 +122,8 @@ def soak(shapes, minutes, tours, folder):
             break
         model, data = models[name], batch(rng, *shape)
         model.train(*data)
-        model.save_and_resume()
+        if folder:
+            model.save_and_resume(folder)
         model.new_alphas(rng)
         loss = model.train(*data)
         jax.block_until_ready(answer(bs.LogTailedRelu(rng.random(dtype=np.float32)), jnp.linspace(-2, 2, 9)))
@@ -120,7 +134,7 @@ def soak(shapes, minutes, tours, folder):
             "resident": process.memory_info().rss / 2**20,
             "arrays": len(sizes),
             "on_device": sum(sizes) / 2**20,
-            "on_disk": sum(path.stat().st_size for path in folder.rglob("*") if path.is_file()) / 2**20,
+            "on_disk": size(folder) / 2**20 if folder else 0.0,
             "files": process.num_fds(),
             "threads": process.num_threads(),
             "programs": compiled[COMPILED],
@@ -137,11 +151,12 @@ def main(argv=None):
     """Soak, and write what was measured."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.soak", description=__doc__.splitlines()[0])
     parser.add_argument("--minutes", type=float, default=30, metavar="M", help="(default: 30)")
+    parser.add_argument("--no-checkpoints", action="store_false", dest="checkpoints", help="train alone")
     parser.add_argument("--out", type=Path, default=Path("runs/soak"), metavar="DIR", help="(default: runs/soak)")
     args = parser.parse_args(argv)
     start = time.perf_counter()
     with tempfile.TemporaryDirectory() as folder:
-        measured = soak(SHAPES, args.minutes, 2, Path(folder))
+        measured = soak(SHAPES, args.minutes, 2, Path(folder) if args.checkpoints else None)
     result = {
         "settings": {
             "minutes": args.minutes,

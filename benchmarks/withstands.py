@@ -5,7 +5,7 @@ import json
 
 from .evidence import RESULTS, ROOT
 
-TRIALS = ("scale", "kills", "precision", "bad_input", "soak")
+TRIALS = ("scale", "kills", "precision", "bad_input", "soak", "soak-without-checkpoints")
 
 HEAD = """# What it withstands
 
@@ -26,7 +26,7 @@ def page(several):
 
 def section(name, result):
     """What was tried, what came out, and where, in Markdown."""
-    report = importlib.import_module(f".reports.{name}", __package__)
+    report = importlib.import_module(f".reports.{name.partition('-')[0]}", __package__)
     versions = ", ".join(f"{package} {version}" for package, version in result["versions"].items() if package in SAID)
     where = f"`{report.COMMAND}`: {result['seconds'] / 60:.0f} minutes on {result['device']}; Python {result['python']}"
     return f"{report.section(result).strip()}\n\n{where}, {versions}."

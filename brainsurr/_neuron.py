@@ -83,7 +83,6 @@ def li_step(v, x, *, decay):
 
     Example:
       >>> import jax.numpy as jnp
-    import numpy as np
       >>> print(li_step(jnp.array([1.0]), jnp.array([0.25]), decay=0.5))
       [0.75]
     """

@@ -42,7 +42,8 @@ def unroll(
         and recomputes the rest, ``"full"`` keeps the carry alone. With a single block, ``block_size >= T``,
         ``"full"`` saves nothing.
       reduce: None for all outputs ``[time, ...]``; ``"mean"``, ``"max"`` or ``"last"`` for that over time alone, so
-        that a long run need not store them. The gradient of ``"max"`` is shared by ties, as that of ``jnp.max``.
+        that a long run need not store them. The gradient of ``"max"`` is shared by ties, as that of ``jnp.max``; the
+        mean of integers is a float.
 
     Returns:
       The state after the last step, with which a stream can go on, and the outputs.
@@ -143,11 +144,15 @@ class _Max(NamedTuple):
 
 
 def _reduce_block(reduce, y):
+    inexact = jnp.issubdtype(y.dtype, jnp.inexact)
     if reduce == "mean":
+        y = y if inexact else y.astype(jnp.result_type(float))
         wide = y.astype(jnp.float32) if y.dtype.itemsize < 4 else y
         return _Sum(jnp.sum(wide, axis=0), jnp.zeros(0, y.dtype))
     if reduce == "last":
         return y[-1]
+    if reduce == "max" and not inexact:  # which has no gradient to share
+        return jnp.max(y, axis=0)
     if reduce == "max":
         value = jax.lax.stop_gradient(jnp.max(y, axis=0))
         attains = y == jnp.expand_dims(value, 0)
@@ -161,6 +166,8 @@ def _reduce_blocks(reduce, steps, parts):
         return (jnp.sum(parts.value, axis=0) / steps).astype(parts.kind.dtype)
     if reduce == "last":
         return parts[-1]
+    if reduce == "max" and not isinstance(parts, _Max):
+        return jnp.max(parts, axis=0)
     if reduce == "max":
         value = jnp.max(parts.value, axis=0)
         attains = parts.value == jnp.expand_dims(value, 0)

@@ -104,3 +104,13 @@ def test_a_failure_is_written_and_shown(tmp_path, monkeypatch, capsys):
     assert bad_input.main(["--examples", "20", "--out", str(tmp_path)])
     assert "call: accepted size (text)" in capsys.readouterr().out
     assert "- `call`: accepted size (text)" in section(json.loads((tmp_path / "result.json").read_text()))
+
+
+@pytest.mark.parametrize("dtype", ["int8", "int32", "bool"])
+@pytest.mark.parametrize("size", [1, 2, 5])
+def test_reductions_of_what_has_no_gradient(dtype, size):
+    xs = np.array([[0, 1], [1, 1], [0, 0], [1, 1], [1, 1]]).astype(dtype)
+    for reduce, expected in (("mean", [0.6, 0.8]), ("max", xs.max(0)), ("last", xs[-1])):
+        answer = bs.unroll(lambda c, x: (c, x), None, xs, block_size=size, reduce=reduce)[1]
+        assert answer.dtype == ("float32" if reduce == "mean" else dtype)
+        np.testing.assert_allclose(np.asarray(answer, np.float64), expected, rtol=1e-6)

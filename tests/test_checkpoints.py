@@ -1,5 +1,6 @@
 """A run that was stopped comes to the same bits, and a checkpoint that it cannot go on from is refused as it lies."""
 
+import doctest
 import json
 import shutil
 import signal
@@ -15,9 +16,10 @@ import orbax.checkpoint as ocp
 import pytest
 
 import brainsurr as bs
-from benchmarks import digits, digits_brainstate, digits_linen, digits_nnx, kills
+from benchmarks import checkpoints, digits, digits_brainstate, digits_linen, digits_nnx, kills
 from benchmarks import digits_task as task
 from benchmarks.checkpoints import UNFINISHED, CheckpointError, Checkpoints, digest, interruptions
+from benchmarks.reports import kills as report
 
 pytestmark = pytest.mark.usefixtures("lenient")
 ABOUT = {"program": "test", "seed": 0}
@@ -48,9 +50,9 @@ def on_disk(folder):
 @pytest.fixture
 def folder(tmp_path):
     """Checkpoints of steps 1 and 2."""
-    with Checkpoints(tmp_path / "run", ABOUT) as checkpoints:
+    with Checkpoints(tmp_path / "run", ABOUT) as kept:
         for step in (1, 2):
-            checkpoints.save(step, state(step), {"losses": [0.1 * step], "order": {"state": 2**100}})
+            kept.save(step, state(step), {"losses": [0.1 * step], "order": {"state": 2**100}})
     return tmp_path / "run"
 
 
@@ -67,8 +69,8 @@ def test_gives_back_what_was_saved(folder):
 
 def test_what_changes_after_save_is_not_saved(tmp_path):
     array = np.ones(300_000, np.float32)
-    with Checkpoints(tmp_path, ABOUT) as checkpoints:
-        checkpoints.save(1, {"w": array}, {})
+    with Checkpoints(tmp_path, ABOUT) as kept:
+        kept.save(1, {"w": array}, {})
         array[:] = 2
     assert (Checkpoints(tmp_path, ABOUT).restore({"w": array})[1]["w"] == 1).all()
 
@@ -76,30 +78,30 @@ def test_what_changes_after_save_is_not_saved(tmp_path):
 def test_arrays_go_where_those_of_the_template_are(tmp_path):
     mesh = jax.make_mesh((4,), ("x",))
     sharded = jax.device_put(jnp.arange(8.0), jax.NamedSharding(mesh, jax.P("x")))
-    with Checkpoints(tmp_path, ABOUT) as checkpoints:
-        checkpoints.save(1, {"w": sharded}, {})
+    with Checkpoints(tmp_path, ABOUT) as kept:
+        kept.save(1, {"w": sharded}, {})
     restored = Checkpoints(tmp_path, ABOUT).restore({"w": sharded})[1]["w"]
     assert restored.sharding == sharded.sharding
     assert restored.tolist() == list(range(8))
 
 
 def test_keeps_the_newest(folder):
-    with Checkpoints(folder, ABOUT, keep=2) as checkpoints:
-        checkpoints.save(7, state(7), {})
+    with Checkpoints(folder, ABOUT, keep=2) as kept:
+        kept.save(7, state(7), {})
     assert {p.name for p in folder.iterdir()} == {"2", "7"}
 
 
 def test_nothing_is_written_before_the_first_save(tmp_path):
-    with Checkpoints(tmp_path / "run", ABOUT) as checkpoints:
-        assert checkpoints.restore(state(0)) is None
+    with Checkpoints(tmp_path / "run", ABOUT) as kept:
+        assert kept.restore(state(0)) is None
     assert not (tmp_path / "run").exists()
 
 
 @pytest.mark.parametrize("step", [1, 2])
 def test_an_old_step_is_refused(folder, step):
     before = on_disk(folder)
-    with Checkpoints(folder, ABOUT) as checkpoints, pytest.raises(ValueError, match="expected a step after 2"):
-        checkpoints.save(step, state(5), {})
+    with Checkpoints(folder, ABOUT) as kept, pytest.raises(ValueError, match="expected a step after 2"):
+        kept.save(step, state(5), {})
     assert on_disk(folder) == before
 
 
@@ -108,8 +110,8 @@ def test_what_a_write_or_a_removal_left_is_passed_over(folder):
     shutil.rmtree(folder / f"3{UNFINISHED}" / "arrays" / "d")
     shutil.rmtree(folder / "1" / "arrays")
     assert restore(folder)[0] == 2
-    with Checkpoints(folder, ABOUT) as checkpoints:
-        checkpoints.save(3, state(3), {})
+    with Checkpoints(folder, ABOUT) as kept:
+        kept.save(3, state(3), {})
     assert {p.name for p in folder.iterdir()} == {"2", "3"}
     assert bits(restore(folder)[1]) == bits(state(3))
 
@@ -246,13 +248,13 @@ def test_signals_are_caught_and_handlers_put_back():
 @pytest.mark.parametrize("host", [digits_nnx, digits_linen, digits_brainstate], ids=["nnx", "linen", "brainstate"])
 def test_every_framework_goes_on_exactly(host, tmp_path):
     data, make = task.load(), lambda: host.Network(bs.LogTailedRelu(0.1), ("alpha",), 0, 30)
-    with Checkpoints(tmp_path, ABOUT) as checkpoints:
-        through = digits.train(data, make(), 0, 3, checkpoints=checkpoints, every=2)
+    with Checkpoints(tmp_path, ABOUT) as kept:
+        through = digits.train(data, make(), 0, 3, checkpoints=kept, every=2)
     assert {p.name for p in tmp_path.iterdir()} == {"2", "3"}
     shutil.rmtree(tmp_path / "3")
     seen = []
-    with Checkpoints(tmp_path, ABOUT) as checkpoints:
-        resumed = digits.train(data, make(), 0, 3, lambda *epoch: seen.append(epoch), checkpoints)
+    with Checkpoints(tmp_path, ABOUT) as kept:
+        resumed = digits.train(data, make(), 0, 3, lambda *epoch: seen.append(epoch), kept)
     assert resumed[0] == through[0]
     assert all((a == b).all() for a, b in zip(resumed[1], through[1], strict=True))
     assert seen == list(zip(*resumed[0]["curve"].values(), strict=True))
@@ -271,8 +273,8 @@ def test_stopped_in_any_epoch_it_saves_that_epoch(tmp_path):
         if len(epochs) == 2:
             stop.append(signal.SIGTERM)
 
-    with Checkpoints(tmp_path, ABOUT) as checkpoints:
-        digits.train(data, network, 0, 5, on_epoch, checkpoints, every=10, stop=stop)
+    with Checkpoints(tmp_path, ABOUT) as kept:
+        digits.train(data, network, 0, 5, on_epoch, kept, every=10, stop=stop)
     step, _, progress = Checkpoints(tmp_path, ABOUT).restore(network.state())
     assert (step, progress["losses"], progress["accuracies"]) == (2, [0.5, 0.5], [0.25, 0.25])
 
@@ -335,3 +337,22 @@ def test_killed_then_terminated_it_ends_as_if_undisturbed(tmp_path):
     digits.main([*RUN, "--out", str(tmp_path / "undisturbed")])
     assert outcome(out) == outcome(tmp_path / "undisturbed")
     assert [path for path in out.iterdir() if path.is_dir()] == []
+
+
+def test_examples():
+    assert doctest.testmod(checkpoints).failed == 0
+
+
+def test_what_the_page_says_of_kills_is_counted():
+    one = {"kills": 2, "in_write": 1, "before_first_checkpoint": 1, "resumptions": 1}
+    ends = {"runs_killed": 1, "runs_killed_identical": 1, "undisturbed_identical": True}
+    good = one | ends | {"terminated": {"exit_status": 143, "identical": True}}
+    result = {"settings": {"epochs": 3, "networks": ["LIF"]}, "frameworks": {"a": good, "b": good}}
+    assert report.total(result) == {name: 2 * good[name] for name in report.COUNTS}
+    assert "is the same in all of them" in report.section(result)
+    for bad in (
+        {"runs_killed_identical": 0},
+        {"undisturbed_identical": False},
+        {"terminated": {"exit_status": 143, "identical": False}},
+    ):
+        assert "is NOT the same" in report.section(result | {"frameworks": {"a": good, "b": good | bad}})

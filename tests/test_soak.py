@@ -38,6 +38,10 @@ def test_the_report_counts_what_was_measured(measured):
     text = report.section({"settings": settings, "measured": measured})
     assert f"{2 * TOUR} rounds" in text
     assert f"{measured['programs'][TOUR - 1]} programs" in text
+    assert "checkpoints read back" in text
+    assert "checkpoints read back" not in report.section(
+        {"settings": settings, "measured": measured | {"on_disk": [0.0] * len(measured["on_disk"])}}
+    )
     grown = measured | {"programs": [*measured["programs"][:-1], measured["programs"][-1] + 7]}
     assert "and 0 after\nthem" in text
     assert "and 7 after\nthem" in report.section({"settings": settings, "measured": grown})

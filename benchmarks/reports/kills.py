@@ -47,7 +47,7 @@ through. {counts["kills"]} kills in {counts["runs_killed"]} runs; {counts["in_wr
 SIGTERM, sent when the first checkpoint is there, makes it save and exit with status {status}.
 
 What comes out, every accuracy, every loss, and the SHA-256 of each network's parameters, optimiser's state and random
-states, {verdict} and in two runs that nothing disturbed.
+states, {verdict} and in two runs of each framework that nothing disturbed.
 
 {table(result)}"""
 

@@ -4,7 +4,7 @@ import numpy as np
 
 from .. import results
 
-COMMAND = "make soak"
+COMMAND = "python -m benchmarks.soak"
 NAMES = {
     "resident": "memory of the process, MB",
     "on_device": "jax's arrays, MB",
@@ -38,10 +38,10 @@ def tour_length(result):
 
 
 def growth(result):
-    """Memory of the process in MB an hour: the slope of a straight line through the second half of the time."""
-    seconds, resident = (np.array(result["measured"][name]) for name in ("seconds", "resident"))
-    late = slice(len(seconds) // 2, None)
-    return 3600 * np.polyfit(seconds[late], resident[late], 1)[0]
+    """Memory of the process in KB a round: the slope of a straight line through the second half of the time."""
+    resident = np.array(result["measured"]["resident"])
+    late = np.arange(len(resident) // 2, len(resident))
+    return 1024 * np.polyfit(late, resident[late], 1)[0]
 
 
 def section(result):
@@ -50,14 +50,16 @@ def section(result):
     rounds, programs = len(measured["seconds"]), measured["programs"]
     shapes = ", ".join(f"{steps} x {size}" for steps, size in settings["shapes"])
     later, first = programs[-1] - programs[tour - 1], programs[tour - 1]
-    return f"""## Half an hour of everything
+    saved = max(measured["on_disk"]) > 0
+    read = f" and {rounds:,} checkpoints read back" if saved else ""
+    resumed = "is saved, is read back by a reader that knows nothing and must find the same bits, "
+    return f"""## {"Everything, again and again" if saved else "The same without checkpoints"}
 
 In turns, the network of each framework ({", ".join(settings["frameworks"])}) meets a batch of another shape (time steps
-x examples: {shapes}), trains, is saved, is read back by a reader that knows nothing and must find the same bits, gets
-new alphas at random, and trains on.
+x examples: {shapes}), trains, {resumed if saved else ""}gets new alphas at random, and trains on.
 
-{rounds} rounds, so {rounds * settings["steps_a_round"]:,} training steps and {rounds} checkpoints read back.
+{rounds:,} rounds, so {rounds * settings["steps_a_round"]:,} training steps{read}.
 {first} programs were compiled in the first {tour} rounds, which see every shape in every framework, and {later} after
-them. In the second half of the time the memory of the process went by {growth(result):+.1f} MB an hour.
+them. In the second half of the time the memory of the process went by {growth(result):+.1f} KB a round.
 
 {table(result)}"""
