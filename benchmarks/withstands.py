@@ -5,7 +5,16 @@ import json
 
 from .evidence import RESULTS, ROOT
 
-TRIALS = ("scale", "kills", "precision", "bad_input", "soak", "soak-without-checkpoints")
+PICTURES = ROOT / "docs/pictures/withstands"
+SAID = ("jax", "flax", "brainstate", "optax")
+TRIALS = {  # the folder of each result, and the command that wrote it
+    "scale": "scale",
+    "kills": "kills",
+    "precision": "precision",
+    "bad_input": "bad_input",
+    "soak": "soak",
+    "soak-without-checkpoints": "soak --no-checkpoints --minutes 6",
+}
 
 HEAD = """# What it withstands
 
@@ -19,6 +28,11 @@ def load(folder=RESULTS):
     return {name: json.loads((folder / name / "result.json").read_text()) for name in TRIALS}
 
 
+def report(name):
+    """The module that knows how to show a trial."""
+    return importlib.import_module(f".reports.{TRIALS[name].split()[0]}", __package__)
+
+
 def page(several):
     """docs/withstands.md."""
     return "\n\n".join([HEAD, *(section(name, result) for name, result in several.items())]) + "\n"
@@ -26,14 +40,21 @@ def page(several):
 
 def section(name, result):
     """What was tried, what came out, and where, in Markdown."""
-    report = importlib.import_module(f".reports.{name.partition('-')[0]}", __package__)
     versions = ", ".join(f"{package} {version}" for package, version in result["versions"].items() if package in SAID)
-    where = f"`{report.COMMAND}`: {result['seconds'] / 60:.0f} minutes on {result['device']}; Python {result['python']}"
-    return f"{report.section(result).strip()}\n\n{where}, {versions}."
+    command = f"python -m benchmarks.{TRIALS[name]} --out benchmarks/results/{name}"
+    where = f"{result['seconds'] / 60:.0f} minutes on {result['device']}; Python {result['python']}, {versions}"
+    return f"{report(name).section(result).strip()}\n\n`{command}`: {where}."
 
 
-SAID = ("jax", "flax", "brainstate", "optax")
+def main():
+    """Write the page and the pictures."""
+    PICTURES.mkdir(parents=True, exist_ok=True)
+    several = load()
+    for name, result in several.items():
+        if hasattr(report(name), "draw"):
+            report(name).draw(result, PICTURES)
+    (ROOT / "docs/withstands.md").write_text(page(several))
 
 
 if __name__ == "__main__":
-    (ROOT / "docs/withstands.md").write_text(page(load()))
+    main()

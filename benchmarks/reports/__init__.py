@@ -1,7 +1,7 @@
 """What the page of evidence shows of each study: tables, pictures and claims, all from its result file.
 
 Each module has ``tables(result)``, Markdown; ``draw(result, folder)``, pictures; and ``claims(result)``, sentences
-with whether they hold and the numbers that say so.
+with whether they hold and the numbers that say so. Those for docs/withstands.md have ``section(result)``, all of it.
 """
 
 from typing import NamedTuple

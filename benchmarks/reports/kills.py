@@ -2,7 +2,6 @@
 
 from .. import results
 
-COMMAND = "python -m benchmarks.kills"
 COUNTS = ("kills", "in_write", "before_first_checkpoint", "resumptions", "runs_killed", "runs_killed_identical")
 
 

@@ -6,8 +6,6 @@ import numpy as np
 from .. import results
 from . import spread
 
-COMMAND = "python -m benchmarks.precision"
-
 
 def within(run, reference):
     """Whether the mean of the seeds lies between the least and the greatest of the reference's, and where.

@@ -6,7 +6,6 @@ import numpy as np
 
 from .. import results
 
-COMMAND = "python -m benchmarks.scale"
 PLACES = ("once", "by block", "by time step")  # by the number of loops around a collective
 
 

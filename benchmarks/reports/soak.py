@@ -4,7 +4,6 @@ import numpy as np
 
 from .. import results
 
-COMMAND = "python -m benchmarks.soak"
 NAMES = {
     "resident": "memory of the process, MB",
     "on_device": "jax's arrays, MB",
