@@ -142,7 +142,7 @@ def soak(shapes, minutes, tours, folder=None):
         for key, value in now.items():
             measured[key].append(round(value, 4))
         bar.set_postfix_str(f"round {round_ + 1}, {now['resident']:.0f} MB, {now['programs']} programs", refresh=False)
-        bar.update(now["seconds"] - bar.n)
+        bar.update(min(now["seconds"], bar.total) - bar.n)
     bar.close()
     return measured
 

@@ -1,5 +1,6 @@
 """What an argument must be that is not an array: a word, a flag, a function, a dtype. One wording for each."""
 
+import warnings
 from collections.abc import Sequence
 from typing import Any
 
@@ -37,10 +38,12 @@ def check_kind(name: str, value: Any, kind: type):
 def check_dtype(name: str, value: Any):
     """A TypeError unless the value is a floating dtype."""
     try:
-        # None is float64 to NumPy, and an array has a dtype without being one.
-        floating = not isinstance(value, jax.Array | np.ndarray | None) and jnp.issubdtype(
-            jnp.dtype(value), jnp.floating
-        )
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", DeprecationWarning)  # of names for what is no floating dtype anyway
+            # None is float64 to NumPy, and an array has a dtype without being one.
+            floating = not isinstance(value, jax.Array | np.ndarray | None) and jnp.issubdtype(
+                jnp.dtype(value), jnp.floating
+            )
     except (TypeError, ValueError):
         floating = False
     if not floating:
