@@ -50,7 +50,7 @@ def section(result):
     later, first = programs[-1] - programs[tour - 1], programs[tour - 1]
     saved = max(measured["on_disk"]) > 0
     read = f" and {rounds:,} checkpoints read back" if saved else ""
-    beside = " What of that is due to saving and reading back shows in the next section."
+    beside = "What of that is due to saving and reading back shows in the next section."
     resumed = "is saved, is read back by a reader that knows nothing and must find the same bits, "
     return f"""## {"Everything, again and again" if saved else "The same without checkpoints"}
 
@@ -59,6 +59,7 @@ x examples: {shapes}), trains, {resumed if saved else ""}gets new alphas at rand
 
 {rounds:,} rounds, so {rounds * settings["steps_a_round"]:,} training steps{read}.
 {first} programs were compiled in the first {tour} rounds, which see every shape in every framework, and {later} after
-them. In the second half of the time the memory of the process went by {growth(result):+.1f} KB a round.{beside if saved else ""}
+them. In the second half of the time the memory of the process went by {growth(result):+.1f} KB a round.
+{beside if saved else ""}
 
 {table(result)}"""
