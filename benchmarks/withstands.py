@@ -3,6 +3,7 @@
 import importlib
 import json
 
+from . import results
 from .evidence import RESULTS, ROOT
 
 PICTURES = ROOT / "docs/pictures/withstands"
@@ -35,7 +36,8 @@ def report(name):
 
 def page(several):
     """docs/withstands.md."""
-    return "\n\n".join([HEAD, *(section(name, result) for name, result in several.items())]) + "\n"
+    summary = results.table(("", "tried", "came out"), [report(name).line(result) for name, result in several.items()])
+    return "\n\n".join([HEAD, summary, *(section(name, result) for name, result in several.items())]) + "\n"
 
 
 def section(name, result):

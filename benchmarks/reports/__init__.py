@@ -1,7 +1,8 @@
 """What the page of evidence shows of each study: tables, pictures and claims, all from its result file.
 
 Each module has ``tables(result)``, Markdown; ``draw(result, folder)``, pictures; and ``claims(result)``, sentences
-with whether they hold and the numbers that say so. Those for docs/withstands.md have ``section(result)``, all of it.
+with whether they hold and the numbers that say so. Those for docs/withstands.md have
+``section(result)``, all of it, and ``line(result)``, a row of its summary.
 """
 
 from typing import NamedTuple

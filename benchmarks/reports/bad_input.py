@@ -7,6 +7,13 @@ from .. import results
 COLUMNS = ("examples", "right", "clear", "failed")
 
 
+def line(result):
+    """What was tried and what came of it, for the summary."""
+    total = {column: sum(call[column] for call in result["calls"].values()) for column in COLUMNS}
+    outcome = f"{total['right']:,} right answers, {total['clear']:,} clear errors, {total['failed']:,} neither"
+    return "bad input", f"{total['examples']:,} examples of {len(result['calls'])} calls", outcome
+
+
 def section(result):
     """The law, the counts by group of names and by kind of bad input, and every public name."""
     calls, settings = result["calls"], result["settings"]

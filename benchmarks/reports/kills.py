@@ -32,6 +32,14 @@ def identical(result):
     )
 
 
+def line(result):
+    """What was tried and what came of it, for the summary."""
+    counts = total(result)
+    tried = f"{counts['kills']} times `kill -9`, {counts['in_write']} of them in the middle of a write"
+    outcome = f"{counts['runs_killed_identical']} of {counts['runs_killed']} runs ended with the same bits"
+    return "being killed", tried, outcome
+
+
 def section(result):
     """What was killed, and what became of it."""
     settings, counts = result["settings"], total(result)

@@ -45,11 +45,17 @@ def underflow(result):
     return results.table(("trained with scale", *(f"no gradient in {column}" for column in columns)), rows)
 
 
+def beside_float32(result):
+    """By name, the runs in bfloat16 and those of the same framework in float32."""
+    runs = result["runs"]
+    names = (name for name in runs if name.endswith("bfloat16"))
+    return {name: (runs[name], runs[name.replace("bfloat16", "float32")]) for name in names}
+
+
 def verdict(result):
     """In how many frameworks bfloat16 is within noise, and by how much it is not in the others."""
-    runs, epochs = result["runs"], result["settings"]["epochs"]
-    names = [name for name in runs if name.endswith("bfloat16")]
-    pairs = {name: (runs[name], runs[name.replace("bfloat16", "float32")]) for name in names}
+    pairs, epochs = beside_float32(result), result["settings"]["epochs"]
+    names = list(pairs)
     loss, accuracy = zip(*(within(*pair) for pair in pairs.values()), strict=True)
     text = f"By that, bfloat16's loss is within noise in {loss.count(epochs)} of {len(names)} frameworks, "
     text += f"its accuracy in {accuracy.count(True)} of {len(names)}."
@@ -57,6 +63,14 @@ def verdict(result):
         half, whole = ([curve[-1] for curve in run["test_accuracy"]] for run in pairs[name])
         text += f" {name}: {np.mean(half):.4f}, where float32's seeds have {min(whole):.4f} to {max(whole):.4f}."
     return text
+
+
+def line(result):
+    """What was tried and what came of it, for the summary."""
+    pairs = beside_float32(result)
+    loss, accuracy = zip(*(within(*pair) for pair in pairs.values()), strict=True)
+    same = f"loss {loss.count(result['settings']['epochs'])} of {len(pairs)}, accuracy {accuracy.count(True)}"
+    return "half precision", f"bfloat16 in {len(pairs)} frameworks, float16 in one", f"within float32's noise: {same}"
 
 
 def section(result):

@@ -72,6 +72,17 @@ def table(result):
     return results.table((*header, "loss", "gradients", "parameters", *kinds, "as reckoned"), rows)
 
 
+def line(result):
+    """What was tried and what came of it, for the summary."""
+    runs = result["runs"]
+    devices, processes = (max(run[what] for run in runs) for what in ("devices", "processes"))
+    worst = max(max(differences([run])) for run in runs)
+    met = [sent(run) == expected(run, result["settings"]) for run in runs if run["layout"] != UNGROUPED]
+    tried = f"{len(runs)} runs on up to {devices} devices, in up to {processes} processes"
+    outcome = f"at most {worst:.1e} from one device; {sum(met)} of {len(met)} runs send only what they must"
+    return "devices and processes", tried, outcome
+
+
 def section(result):
     """What was run, what differs, and what is sent."""
     settings, runs = result["settings"], result["runs"]

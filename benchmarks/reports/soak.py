@@ -42,6 +42,16 @@ def growth(result):
     return 1024 * np.polyfit(late, resident[late], 1)[0]
 
 
+def line(result):
+    """What was tried and what came of it, for the summary."""
+    measured, tour = result["measured"], tour_length(result)
+    saved = max(measured["on_disk"]) > 0
+    later = measured["programs"][-1] - measured["programs"][tour - 1]
+    outcome = f"{later} programs compiled after the first {tour}; {growth(result):+.1f} KB of memory a round"
+    tried = f"{len(measured['seconds']):,} rounds of training with new shapes and alphas"
+    return f"a long run, {'with' if saved else 'without'} checkpoints", tried, outcome
+
+
 def section(result):
     """What was done, how often, and what it left."""
     settings, measured, tour = result["settings"], result["measured"], tour_length(result)
