@@ -1,1 +1,3 @@
 """One script a claim, and what they share."""
+
+FRAMEWORKS = ("nnx", "linen", "brainstate")

@@ -27,9 +27,9 @@ import brainsurr
 
 from . import results
 from .inputs import Call, Given, Shaped, Tracer, layers, modules, pictures, surrogates, tools
+from .reports import bad_input as report
 from .study import positive
 
-RESULTS = Path(__file__).parent / "results" / "bad_input"
 # How a message says what was expected.
 EXPECTS = re.compile(
     r"expected|outside \[|does not broadcast|not a parameter of|not learnable|in the (source|target)|undefined"
@@ -200,8 +200,7 @@ def main(argv=None):
     failures = [(name, failure) for name, tally in calls.items() for failure in tally["failures"]]
     for name, failure in failures:
         print(f"{name}: {failure['what']}\n    {failure['arguments']}")
-    total = {what: sum(tally[what] for tally in calls.values()) for what in ("examples", "right", "clear", "failed")}
-    print(", ".join(f"{number} {what}" for what, number in total.items()))
+    print(", ".join(f"{number} {what}" for what, number in report.total(calls).items()))
     return bool(failures)
 
 

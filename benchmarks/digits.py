@@ -25,8 +25,8 @@ import brainsurr as bs
 from brainsurr import plot
 from brainsurr.nnx import SpikingActivation
 
+from . import FRAMEWORKS, results
 from . import digits_task as task
-from . import results
 from .checkpoints import CheckpointError, Checkpoints, digest, interruptions
 from .study import positive
 
@@ -219,9 +219,7 @@ def parse(argv):
     parser.add_argument(
         "--learnable", nargs="*", default=["alpha"], metavar="NAME", help="parameters trained in a second network"
     )
-    parser.add_argument(
-        "--framework", choices=("nnx", "linen", "brainstate"), default="nnx", help="of layers and loop (default: nnx)"
-    )
+    parser.add_argument("--framework", choices=FRAMEWORKS, default="nnx", help="of layers and loop (default: nnx)")
     parser.add_argument(
         "--dtype", choices=("float32", "bfloat16"), default="float32", help="of activations (default: float32)"
     )

@@ -116,7 +116,7 @@ def learned(result):
 def claims_table(several):
     """Every claim of every study, whether it holds, and the numbers."""
     rows = [
-        [claim.text, "yes" if claim.holds else "**no**", claim.numbers]
+        [claim.text, results.yes(claim.holds), claim.numbers]
         for name, result in several.items()
         for claim in report(name).claims(result)
     ]

@@ -19,11 +19,10 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from . import results
+from . import FRAMEWORKS, results
 from .checkpoints import UNFINISHED
 from .study import positive
 
-FRAMEWORKS = ("nnx", "linen", "brainstate")
 EPOCHS = 3
 APART = ("seconds", "commit", "uncommitted_changes")  # what two runs that came to the same may say differently
 LOOK = 0.001  # seconds between two looks at a process

@@ -3,7 +3,6 @@
 The axes of a mesh are ``batch`` and ``hidden``: its shape, ``(n, 1)``, ``(1, n)`` or between, is the layout.
 """
 
-import time
 from functools import partial
 
 import jax
@@ -81,8 +80,8 @@ def train_step(loss, tx, groups):
 
 
 def train(build, mesh, groups):
-    """What a few steps from each seed come to, the text of the compiled step, and what it cost."""
-    step, outcomes, seconds = None, [], []
+    """What a few steps from each seed come to, the text of the compiled step, and what a process and a device have."""
+    step, outcomes = None, []
     for seed in SEEDS:
         network = build(seed)
         tx = optax.chain(optax.adam(RATE), project(network.bounds))
@@ -90,23 +89,19 @@ def train(build, mesh, groups):
         losses, gradients = [], None
         for i in range(TRAIN_STEPS):
             xs, labels, made = load(mesh, seed, i)
-            begin = time.perf_counter()
             if step is None:
                 placed = jax.tree.map(lambda x: x.sharding, (params, opt_state))
                 out = (*placed, NamedSharding(mesh, P()), placed[0])
                 jitted = jax.jit(train_step(network.loss, tx, groups), out_shardings=out)
                 step = jitted.lower(params, opt_state, xs, labels).compile()
-            params, opt_state, loss, grads = jax.block_until_ready(step(params, opt_state, xs, labels))
-            seconds.append(time.perf_counter() - begin)
+            params, opt_state, loss, grads = step(params, opt_state, xs, labels)
             losses.append(float(loss))
             gradients = grads if gradients is None else gradients
         outcomes.append(
             {"losses": losses, "gradients": jax.tree.map(fetch, gradients), "parameters": jax.tree.map(fetch, params)}
         )
-    costs = {
+    shares = {
         "examples_made": made,
         "parameters_per_device": sum(leaf.addressable_data(0).size for leaf in jax.tree.leaves(params)),
-        "first_step_seconds": seconds[0],
-        "step_seconds": float(np.median(seconds[1:])),
     }
-    return outcomes, step.as_text(), costs
+    return outcomes, step.as_text(), shares

@@ -20,12 +20,12 @@ from flax import nnx
 
 import brainsurr as bs
 
-from . import digits, digits_nnx, results
+from . import FRAMEWORKS, digits, digits_nnx, results
 from . import digits_task as task
 from .study import Study, arguments
 
 SURROGATE, LEARNABLE = bs.LogTailedRelu(0.1), ("alpha",)
-FRAMEWORKS, DTYPES = ("nnx", "linen", "brainstate"), ("float32", "bfloat16")
+DTYPES = ("float32", "bfloat16")
 SCALE, PATIENCE = 2.0**15, 50
 STEPPED = (nnx.Param, nnx.optimizer.OptState)  # what a training step changes, beside random states
 

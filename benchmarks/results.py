@@ -63,6 +63,11 @@ def table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     return "\n".join(map(line, [header, rule, *rows]))
 
 
+def yes(held: bool) -> str:
+    """The cell of a table that says whether something held; what did not stands out."""
+    return "yes" if held else "**no**"
+
+
 def _version(name: str) -> str | None:
     try:
         return importlib.metadata.version(name)

@@ -21,12 +21,11 @@ import jax
 import numpy as np
 from tqdm import tqdm
 
-from . import launch, mesh, networks, results
+from . import FRAMEWORKS, launch, mesh, networks, results
 from .collectives import collectives
 from .reports import scale as report
 from .study import positive
 
-FRAMEWORKS = ("nnx", "linen", "brainstate")
 DEVICES = (1, 2, 4, 8)  # of one process
 # Of n devices: the shape of the mesh, (batch, hidden), and how many groups of examples have a gradient of their own.
 LAYOUTS = {
@@ -68,7 +67,7 @@ def run(devices, quick):
         if framework not in one and jax.process_index() == 0:
             one[framework], _, _ = mesh.train(build, mesh.make((1, 1), jax.local_devices()[:1]), 1)
         shape, groups = LAYOUTS[layout](len(devices))
-        outcomes, text, costs = mesh.train(build, mesh.make(shape, devices), groups)
+        outcomes, text, shares = mesh.train(build, mesh.make(shape, devices), groups)
         if jax.process_index() == 0:
             what = {
                 "framework": framework,
@@ -80,7 +79,9 @@ def run(devices, quick):
             sent = [collective._asdict() for collective in collectives(text)]
             difference = {part: differences(outcomes, one[framework], part) for part in outcomes[0]}
             losses = [outcome["losses"] for outcome in outcomes]
-            runs.append(what | {"mesh": shape, "losses": losses, "difference": difference, "collectives": sent} | costs)
+            runs.append(
+                what | {"mesh": shape, "losses": losses, "difference": difference, "collectives": sent} | shares
+            )
             print(f"finished {framework}, {layout}", flush=True)
     return runs
 

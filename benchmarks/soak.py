@@ -25,11 +25,10 @@ from tqdm import tqdm
 import brainsurr as bs
 from brainsurr.optim import project
 
-from . import networks, results
+from . import FRAMEWORKS, networks, results
 from .checkpoints import Checkpoints, digest
 from .reports import soak as report
 
-FRAMEWORKS = ("nnx", "linen", "brainstate")
 SHAPES = ((12, 32), (12, 7), (48, 32), (5, 1), (200, 4), (12, 128))  # time steps, batch
 TRAIN_STEPS, RATE, SEED = 10, 3e-3, 0
 COMPILED = "/jax/core/compile/backend_compile_duration"  # the event of jax.monitoring

@@ -57,7 +57,7 @@ def part(folder):
     """The README's part: every mark, and where it was measured; from the JSON alone."""
     found = load(folder)
     marks = [mark for name, result in found.items() for mark in CLAIMS[name].marks(result)]
-    rows = [(m.what, f"{m.limit:.3g}{m.unit}", f"{m.value:.3g}{m.unit}", "yes" if m.met else "**no**") for m in marks]
+    rows = [(m.what, f"{m.limit:.3g}{m.unit}", f"{m.value:.3g}{m.unit}", results.yes(m.met)) for m in marks]
     run = found["train-step"]
     where = f"{run['device']}; Python {run['python']}, jax {run['versions']['jax']}, flax {run['versions']['flax']}"
     return f"{results.table(('what', 'at most', 'measured', 'met'), rows)}\n\nOn {where}."

@@ -10,6 +10,7 @@ from family import FAMILY
 
 import brainsurr as bs
 from benchmarks import bad_input
+from benchmarks.evidence import RESULTS
 from benchmarks.inputs import Argument, Call, good, one_of
 from benchmarks.reports.bad_input import section
 
@@ -91,7 +92,7 @@ def test_a_parameter_out_of_the_ordinary_is_refused_or_obeys_the_formula(entry, 
 
 
 def test_the_result_is_whole_and_shown():
-    result = json.loads((bad_input.RESULTS / "result.json").read_text())
+    result = json.loads((RESULTS / "bad_input/result.json").read_text())
     assert set(result["calls"]) == set(bad_input.CALLS), "run `python -m benchmarks.bad_input`"
     assert all(not call["failed"] and not call["failures"] for call in result["calls"].values())
     text = section(result)

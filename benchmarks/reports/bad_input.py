@@ -9,15 +9,15 @@ COLUMNS = ("examples", "right", "clear", "failed")
 
 def line(result):
     """What was tried and what came of it, for the summary."""
-    total = {column: sum(call[column] for call in result["calls"].values()) for column in COLUMNS}
-    outcome = f"{total['right']:,} right answers, {total['clear']:,} clear errors, {total['failed']:,} neither"
-    return "bad input", f"{total['examples']:,} examples of {len(result['calls'])} calls", outcome
+    sums = total(result["calls"])
+    outcome = f"{sums['right']:,} right answers, {sums['clear']:,} clear errors, {sums['failed']:,} neither"
+    return "bad input", f"{sums['examples']:,} examples of {len(result['calls'])} calls", outcome
 
 
 def section(result):
     """The law, the counts by group of names and by kind of bad input, and every public name."""
     calls, settings = result["calls"], result["settings"]
-    total = {column: sum(call[column] for call in calls.values()) for column in COLUMNS}
+    sums = total(calls)
     failures = [f"- `{name}`: {failure['what']}" for name, call in calls.items() for failure in call["failures"]]
     shown = "\n".join(failures) + "\n\n" if failures else ""
     return f"""## Bad input
@@ -30,8 +30,8 @@ and 1, NaN where NaN went in and nowhere else), or brainsurr itself raises a `Ty
 inside of jax or a framework, a warning, a cast that nobody asked for, an answer where none can be right. Integers,
 booleans and lists in the place of floats are read as floats.
 
-Of {total["examples"]:,} examples {total["right"]:,} were answered rightly, {total["clear"]:,} were refused in clear
-words, and {total["failed"]:,} failed.
+Of {sums["examples"]:,} examples {sums["right"]:,} were answered rightly, {sums["clear"]:,} were refused in clear
+words, and {sums["failed"]:,} failed.
 
 {shown}By group of names:
 
@@ -45,6 +45,11 @@ By call:
 
 {results.table(["call", *COLUMNS], [[f"`{name}`", *counts(call)] for name, call in calls.items()])}
 """
+
+
+def total(calls):
+    """Each count over all calls."""
+    return {column: sum(call[column] for call in calls.values()) for column in COLUMNS}
 
 
 def counts(call):

@@ -8,10 +8,10 @@ COUNTS = ("kills", "in_write", "before_first_checkpoint", "resumptions", "runs_k
 def table(result):
     """A row a framework, and one of all."""
     rows = [
-        [name, *map(run.get, COUNTS), _yes(run["terminated"]["identical"])]
+        [name, *map(run.get, COUNTS), results.yes(run["terminated"]["identical"])]
         for name, run in result["frameworks"].items()
     ]
-    every = _yes(all(run["terminated"]["identical"] for run in result["frameworks"].values()))
+    every = results.yes(all(run["terminated"]["identical"] for run in result["frameworks"].values()))
     rows.append(["all", *total(result).values(), every])
     header = ("", "kills", "in the middle of a write", "before the first checkpoint", "went on from a checkpoint")
     return results.table((*header, "runs", "of them identical", "identical after SIGTERM"), rows)
@@ -57,7 +57,3 @@ What comes out, every accuracy, every loss, and the SHA-256 of each network's pa
 states, {verdict} and in two runs of each framework that nothing disturbed.
 
 {table(result)}"""
-
-
-def _yes(value):
-    return "yes" if value else "**no**"

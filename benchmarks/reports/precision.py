@@ -27,10 +27,10 @@ def table(result):
         framework, dtype, *scaling = name.split(", ")
         reference = result["runs"][f"{framework}, float32"]
         epochs, accuracy = within(run, reference)
-        noise = ("", "") if run is reference else (f"{epochs} of {result['settings']['epochs']}", _yes(accuracy))
+        noise = ("", "") if run is reference else (f"{epochs} of {result['settings']['epochs']}", results.yes(accuracy))
         label = f"{framework}, {dtype}" + (f", scale: {scaling[0]}" if scaling else "")
         ends = (spread([curve[-1] for curve in run[what]]) for what in ("loss", "test_accuracy"))
-        rows.append((label, *ends, *noise, _yes(run["finite"]), ", ".join(run["dtypes_of_state"])))
+        rows.append((label, *ends, *noise, results.yes(run["finite"]), ", ".join(run["dtypes_of_state"])))
     header = ("", "loss, last epoch", "test accuracy", "epochs within noise", "accuracy within noise", "all finite")
     return results.table((*header, "parameters"), rows)
 
@@ -120,7 +120,3 @@ def draw(result, folder):
     axes[1, frameworks.index("nnx")].legend(frameon=False, title="mean and range of the seeds")
     figure.savefig(folder / "precision.png", dpi=110)
     plt.close("all")
-
-
-def _yes(value):
-    return "yes" if value else "**no**"

@@ -72,14 +72,21 @@ def table(result):
     return results.table((*header, "loss", "gradients", "parameters", *kinds, "as reckoned"), rows)
 
 
+def as_expected(result):
+    """In how many runs what is sent is what the layout asks for, and how many have such a layout."""
+    runs = [run for run in result["runs"] if run["layout"] != UNGROUPED]
+    return sum(sent(run) == expected(run, result["settings"]) for run in runs), len(runs)
+
+
 def line(result):
     """What was tried and what came of it, for the summary."""
     runs = result["runs"]
     devices, processes = (max(run[what] for run in runs) for what in ("devices", "processes"))
-    worst = max(max(differences([run])) for run in runs)
-    met = [sent(run) == expected(run, result["settings"]) for run in runs if run["layout"] != UNGROUPED]
+    met, by_layout = as_expected(result)
     tried = f"{len(runs)} runs on up to {devices} devices, in up to {processes} processes"
-    outcome = f"at most {worst:.1e} from one device; {sum(met)} of {len(met)} runs send only what they must"
+    outcome = (
+        f"at most {max(differences(runs)):.1e} from one device; {met} of {by_layout} runs send only what they must"
+    )
     return "devices and processes", tried, outcome
 
 
@@ -87,10 +94,9 @@ def section(result):
     """What was run, what differs, and what is sent."""
     settings, runs = result["settings"], result["runs"]
     frameworks = ", ".join(dict.fromkeys(run["framework"] for run in runs))
-    worst = max(max(differences([run])) for run in runs)
+    worst = max(differences(runs))
     verdict = "within" if worst <= settings["tolerance"] else "NOT within"
-    by_layout = [run for run in runs if run["layout"] != UNGROUPED]
-    met = sum(sent(run) == expected(run, settings) for run in by_layout)
+    met, by_layout = as_expected(result)
     return f"""## Many devices, many processes
 
 {settings["network"]} LIF network with one trained alpha per neuron, {settings["surrogate"]} at first, over
@@ -106,7 +112,7 @@ more or less is far beyond that, as a test shows.
 {_between(runs)}
 
 What a device receives in one training step, in elements, is counted in the compiled program, times the lengths of the
-loops around. In {met} of {len(by_layout)} runs it is what the layout needs and nothing else. With examples apart: the
+loops around. In {met} of {by_layout} runs it is what the layout needs and nothing else. With examples apart: the
 gradient and the loss, once. With hidden units apart, each alpha with its neuron: activations, a block of time at once,
 namely the spikes of the first layer, there and back, and the sums in front of the readout; no weight and no alpha.
 {_trap([run for run in runs if run["layout"] == UNGROUPED])}
