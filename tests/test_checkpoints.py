@@ -107,7 +107,7 @@ def test_an_old_step_is_refused(folder, step):
 
 def test_what_a_write_or_a_removal_left_is_passed_over(folder):
     shutil.copytree(folder / "2", folder / f"3{UNFINISHED}")
-    shutil.rmtree(folder / f"3{UNFINISHED}" / "arrays" / "d")
+    shutil.rmtree(folder / f"3{UNFINISHED}" / "arrays" / "w")
     shutil.rmtree(folder / "1" / "arrays")
     assert restore(folder)[0] == 2
     with Checkpoints(folder, ABOUT) as kept:
