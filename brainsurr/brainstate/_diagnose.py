@@ -1,0 +1,75 @@
+"""Which layers of a brainstate network are silent."""
+
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+import brainstate
+from brainstate import nn
+
+from .._checks import check_kind
+from .._diagnose import Diagnosis, examine, layer_name
+from ._activation import SpikingActivation
+from ._neurons import LIFBase
+
+
+def diagnose(net: nn.Module, loss_fn: Callable[[], Any]) -> Diagnosis:
+    """Which layers are silent, whether a gradient can reach them, and what to change: :func:`brainsurr.diagnose`.
+
+    Every :class:`LIF` and :class:`LIFCell` of ``net`` is looked at, and every :class:`SpikingActivation` outside of
+    these, such as the ``spk_fun`` of another library's neuron, each under its path.
+
+    Args:
+      net: any module. Its states, and the default random state, are put back to what they were.
+      loss_fn: what is trained, ``loss_fn() -> scalar`` through ``net``, a function of the batch you have in mind.
+
+    Raises:
+      ValueError: no spiking layer was used, or no spike has to do with the loss.
+
+    Example:
+      >>> import brainstate, brainsurr as bs, jax.numpy as jnp
+      >>> from functools import partial
+      >>> from brainsurr.brainstate import LI, LIF, SpikingSequential, diagnose
+      >>> linear = partial(brainstate.nn.Linear, b_init=None)
+      >>> net = SpikingSequential([LIF(2, spike_fn=bs.LogTailedRelu()), linear(2, 1), LI(1)])
+      >>> net.init_state(batch_size=4)
+      >>> diagnose(net, lambda: jnp.sum(net(jnp.full((10, 4, 2), 0.01))))["layers.0"].status
+      'dead'
+    """
+    check_kind("net", net, nn.Module)
+
+    def loss(watch):
+        nodes: Any = net.nodes()
+        states: Any = net.states()
+        neurons = {path: node for path, node in nodes.items() if isinstance(node, LIFBase)}
+        parts: list[Any] = [neuron.nodes() for neuron in neurons.values()]
+        inner = {id(node) for part in parts for node in part.values()}
+        attributes = [(node, dict(vars(node))) for node in nodes.values()]
+        values = [(state, state.value) for state in (*states.values(), brainstate.random.DEFAULT)]
+
+        def step(neuron, see):
+            step = type(neuron)._step(neuron)
+            return partial(step, spike_fn=see(step.keywords["spike_fn"]))
+
+        try:
+            for path, neuron in neurons.items():
+                vars(neuron)["_step"] = partial(step, neuron, partial(watch, layer_name(path, neuron)))
+            for path, act in nodes.items():
+                if isinstance(act, SpikingActivation) and id(act) not in inner:
+                    see = partial(watch, layer_name(path, act))
+                    vars(act)["update"] = lambda x, act=act, see=see: see(act.surrogate)(x)
+            return loss_fn()
+        finally:
+            for node, kept in attributes:
+                vars(node).clear()
+                vars(node).update(kept)
+            for state, value in values:
+                state.value = value
+
+    transform = brainstate.transform
+
+    def run(f, x):
+        gradient, value = transform.jit(transform.grad(f, return_value=True))(x)
+        return value, gradient
+
+    return examine(loss_fn, loss, lambda f: transform.make_jaxpr(f)(), run)

@@ -1,0 +1,72 @@
+"""A surrogate as a layer of Flax Linen."""
+
+from collections.abc import Iterable, Mapping
+
+import jax
+import jax.numpy as jnp
+from flax import linen as nn
+from flax.core import FrozenDict
+from flax.typing import Dtype
+
+from .._bounds import Interval
+from .._surrogate import Surrogate, check_surrogate
+from ._parameters import Trained
+
+
+class SpikingActivation(Trained):
+    """A surrogate as a layer, its parameters configuration or trained.
+
+    Attributes:
+      surrogate_init: the surrogate before training, say ``LogTailedRelu(alpha=0.1)``. A parameter may be an array,
+        one number per channel (last axis).
+      learnable: the name or names of the parameters to train, each a parameter of that name in the collection
+        "params" that holds the value itself.
+      bounds: closed intervals by name, ``{"alpha": (0.0, 1.0)}``, in place of the surrogate's own; None trains
+        unbounded. The layer never uses a value outside, and passes the gradient at an edge so that it can be
+        left. Add ``brainsurr.optim.project(bounds(model, x))`` to the optimiser and the stored value stays inside too.
+      param_dtype: of a trained parameter that was given as a Python number.
+
+    Raises:
+      TypeError: ``surrogate_init`` is not a surrogate.
+      ValueError: an unknown name, or a start outside its interval.
+
+    Example:
+      >>> import brainsurr as bs, jax, jax.numpy as jnp
+      >>> from brainsurr.linen import SpikingActivation
+      >>> act = SpikingActivation(bs.LogTailedRelu(0.1), learnable="alpha")
+      >>> x = jnp.array([-1.0, 0.0, 2.0])
+      >>> variables = act.init(jax.random.key(0), x)
+      >>> act.apply(variables, x)
+      Array([0., 1., 1.], dtype=float32)
+      >>> print(variables["params"]["alpha"], act.bind(variables).surrogate.alpha)
+      0.1 0.1
+    """
+
+    surrogate_init: Surrogate
+    learnable: str | Iterable[str] = ()
+    bounds: Mapping[str, Interval | None] | None = FrozenDict()
+    param_dtype: Dtype = jnp.float32
+
+    def __post_init__(self):
+        check_surrogate("surrogate_init", self.surrogate_init)
+        super().__post_init__()
+
+    @property
+    def surrogate(self) -> Surrogate:
+        """The surrogate as it is now, its trained parameters inside their bounds."""
+        if not self.learnable:
+            return self.surrogate_init
+        if self.scope is None:
+            raise ValueError(
+                "SpikingActivation: a trained surrogate has no value in an unbound module: "
+                "use act.bind(variables).surrogate, or act.surrogate_init for the one before training"
+            )
+        return jax.tree.map(self._now.get, self.surrogate_init.named_parameters()[0])
+
+    def __call__(self, x) -> jax.Array:
+        """Spikes of ``x``, membrane potential minus threshold, in its shape and dtype."""
+        return self.surrogate(x)
+
+    @nn.nowrap
+    def _values(self):
+        return self.surrogate_init.named_parameters()[1], self.surrogate_init.bounds

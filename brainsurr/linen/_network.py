@@ -1,0 +1,141 @@
+"""Layers of Flax Linen in a row, and over a long stretch of time."""
+
+from collections.abc import Callable, Iterable
+from functools import partial
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from flax import linen as nn
+from flax.core import DenyList
+
+from .._checks import check_kind
+from .._neuron import check_input_shape
+from .._sequential import apply_layer, apply_layers, check_layers, is_stateful, step_shape
+from .._unroll import unroll_with
+
+
+class SpikingSequential(nn.Module):
+    """Layers in a row over time, ``(carry, xs) -> (carry, ys)`` with ``xs`` as ``[time, batch, ...]``.
+
+    A layer that has ``initialize_carry`` is called as ``layer(carry, xs)``, any other as ``layer(xs)`` on all time
+    steps at once, so a ``Dense`` is one large matrix product.
+
+    Attributes:
+      layers: modules and functions.
+
+    Example:
+      >>> import jax, jax.numpy as jnp
+      >>> from flax import linen as nn
+      >>> from brainsurr.linen import LI, LIF, SpikingSequential
+      >>> net, key = SpikingSequential([nn.Dense(8), LIF(8), nn.Dense(2), LI(2)]), jax.random.key(0)
+      >>> xs = jnp.ones((10, 4, 3))
+      >>> carry = net.initialize_carry(key, xs.shape[1:])
+      >>> variables = net.init(key, carry, xs)
+      >>> carry, ys = net.apply(variables, carry, xs)
+      >>> ys.shape
+      (10, 4, 2)
+    """
+
+    layers: Iterable[Callable]
+
+    def __post_init__(self):
+        object.__setattr__(self, "layers", check_layers(self.layers))
+        super().__post_init__()
+
+    @nn.nowrap
+    def initialize_carry(self, rng: jax.Array, input_shape: tuple[int, ...]):
+        """The states of all layers, None for one that has none, for inputs of ``input_shape = (*batch, features)``."""
+        carries: list[Any] = []
+        x = jax.ShapeDtypeStruct((1, *check_input_shape("SpikingSequential", None, input_shape)), jnp.float32)
+        layer: Any
+        for i, layer in enumerate(self.layers):
+            key = jax.random.fold_in(rng, i)
+            carries.append(layer.initialize_carry(key, step_shape(x)) if is_stateful(layer) else None)
+            x = jax.eval_shape(partial(_outputs, layer), key, carries[i], x)
+        return tuple(carries)
+
+    def __call__(self, carry, xs):
+        return apply_layers(self.layers, carry, xs)
+
+
+def _outputs(layer, key, carry, x):
+    """What a layer that need not be initialised yet returns, for its shape."""
+    if not isinstance(layer, nn.Module):
+        return layer(x)
+    unbound = layer if layer.scope is None else layer.unbind()[0]
+    return nn.init_with_output(apply_layer, unbound)(key, carry, x)[0][1]
+
+
+def unroll(
+    net: nn.Module,
+    carry: Any,
+    xs: Any,
+    *,
+    block_size: int | None = None,
+    remat: str = "none",
+    reduce: str | None = None,
+):
+    """Run a layer or network over a long stretch of time, block by block: :func:`brainsurr.unroll` for a module.
+
+    State that is not a parameter (batch statistics, say) goes from block to block and ends up in ``net``; a Dropout
+    draws anew for each block.
+
+    Args:
+      net: a bound module that is called as ``net(carry, xs)``, such as :class:`SpikingSequential`: one inside a
+        module's own method, or ``net.bind(variables)``.
+      carry: its state before the first step, from ``net.initialize_carry``.
+      xs: inputs ``[time, ...]``.
+      block_size: steps a block; about the square root of their number if None.
+      remat: what the backward pass keeps of a block, ``"none"`` (everything), ``"dots"`` or ``"full"`` (nothing).
+      reduce: ``"mean"``, ``"max"`` or ``"last"`` over time, in place of all outputs.
+
+    Returns:
+      The carry after the last step, and the outputs.
+
+    Raises:
+      ValueError: ``net`` is not bound.
+
+    Example:
+      >>> import jax, jax.numpy as jnp
+      >>> from brainsurr.linen import LI, unroll
+      >>> li, xs = LI(1, decay=0.5), jnp.ones((1000, 1, 1))
+      >>> carry = li.initialize_carry(jax.random.key(0), (1, 1))
+      >>> variables = li.init(jax.random.key(0), carry, xs[:1])
+      >>> carry, v = unroll(li.bind(variables), carry, xs, remat="full", reduce="last")
+      >>> print(v)
+      [[2.]]
+    """
+    check_kind("net", net, nn.Module)
+    if net.scope is None:
+        raise ValueError(
+            "unroll: expected a bound module: inside a module's method, or unroll(net.bind(variables), carry, xs)"
+        )
+    if net.is_initializing():  # variables are made outside of the loop
+        net(carry, jax.tree.map(lambda x: x[:1], xs))
+    # Inside a lifted scan or remat, flax calls with another copy of the module: the last one is the one to use.
+    copies = [net]
+
+    def lifted(run):
+        def call(copy, carry, xs):
+            copies.append(copy)
+            try:
+                return run(carry, xs)
+            finally:
+                copies.pop()
+
+        return call
+
+    def scan(run, carry, xs):
+        state = DenyList("params")
+        rngs: dict[Any, bool] = {"params": False, state: True}
+        loop = nn.scan(lifted(run), variable_broadcast="params", variable_carry=state, split_rngs=rngs)
+        return loop(copies[-1], carry, xs)
+
+    def checkpoint(run, **options):
+        return lambda carry, xs: nn.remat(lifted(run), **options)(copies[-1], carry, xs)
+
+    def block(carry, xs):
+        return copies[-1](carry, xs)
+
+    return unroll_with(scan, checkpoint, block, carry, xs, block_size, remat, reduce)

@@ -1,0 +1,107 @@
+"""How a layer of Flax Linen holds what it may train, and inside which interval."""
+
+from collections.abc import Mapping
+from functools import partial
+from typing import Any
+
+import jax
+import numpy as np
+from flax import linen as nn
+from flax.core import FrozenDict
+from flax.traverse_util import flatten_dict, unflatten_dict
+
+from .._bounds import Interval, clip_straight_through, names_of, start, trained_intervals
+from .._checks import check_kind
+
+
+class Trained(nn.Module):
+    """What every layer with trainable values has: which are trained, and inside which interval."""
+
+    def __post_init__(self):
+        # Before flax takes over, since a field must be hashable; from then on fields can't be set.
+        object.__setattr__(self, "learnable", names_of(type(self).__name__, self.learnable))
+        self._intervals()
+        if self.bounds is not None:
+            frozen = {name: None if pair is None else tuple(pair) for name, pair in self.bounds.items()}
+            object.__setattr__(self, "bounds", FrozenDict(frozen))
+        super().__post_init__()
+
+    def setup(self):
+        now, _ = self._values()
+        for name, interval in self._intervals().items():
+            stored = self.param(name, lambda key, value=now[name]: start(value, self.param_dtype))
+            now[name] = clip_straight_through(stored, interval)
+        self._now = now  # every value as it is now, a trained one inside its bounds
+
+    @nn.nowrap
+    def _intervals(self) -> dict[str, Interval | None]:
+        values, defaults = self._values()
+        return trained_intervals(type(self).__name__, values, self.learnable, self.bounds, defaults, self.param_dtype)
+
+    @nn.nowrap
+    def _values(self) -> tuple[dict[str, Any], Mapping[str, Interval]]:
+        """The values before training and their default intervals, by name."""
+        raise NotImplementedError
+
+
+def bounds(module: nn.Module, *args, **kwargs) -> dict[str, Any]:
+    """The closed interval of each parameter, None where it has none, for ``brainsurr.optim.project``.
+
+    Modules made inside compact methods are seen too. Nothing is computed: shapes alone are followed.
+
+    Args:
+      module: any module.
+      *args: what it is called with, as in ``module.init(key, *args)``.
+      **kwargs: likewise.
+
+    Returns:
+      A tree like ``module.init(key, *args, **kwargs)["params"]``.
+
+    Example:
+      >>> import brainsurr as bs
+      >>> from brainsurr.linen import SpikingActivation, bounds
+      >>> bounds(SpikingActivation(bs.LogTailedRelu(0.1), learnable="alpha"), 0.0)
+      {'alpha': (0.0, 1.0)}
+    """
+    check_kind("module", module, nn.Module)
+    found: dict[tuple[str, ...], Interval | None] = {}
+
+    def note(method, args, kwargs, context):
+        layer = context.module
+        if context.method_name == "setup" and isinstance(layer, Trained) and layer.is_initializing():
+            found.update({(*layer.path, name): interval for name, interval in layer._intervals().items()})
+        return method(*args, **kwargs)
+
+    with nn.intercept_methods(note):
+        variables = jax.eval_shape(partial(module.init, **kwargs), jax.random.key(0), *args)
+    return unflatten_dict({path: found.get(path) for path in flatten_dict(variables.get("params", {}))})
+
+
+class _FrozenArray:
+    """An array that compares and hashes by value, so that a module with it among its fields can be hashed."""
+
+    def __init__(self, value):
+        self.value = value
+
+    def _key(self):
+        if isinstance(self.value, jax.core.Tracer):
+            return id(self.value)
+        value = np.asarray(self.value)
+        return value.dtype.name, value.shape, value.tobytes()
+
+    def __eq__(self, other):
+        return self._key() == other._key() if isinstance(other, _FrozenArray) else NotImplemented
+
+    def __hash__(self):
+        return hash(self._key())
+
+    def __repr__(self):
+        return repr(self.value)
+
+
+def freeze(value):
+    return _FrozenArray(value) if isinstance(value, (jax.Array, np.ndarray)) else value
+
+
+def thaw(value):
+    return value.value if isinstance(value, _FrozenArray) else value

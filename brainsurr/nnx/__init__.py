@@ -1,0 +1,12 @@
+"""Spiking layers for Flax NNX; needs ``pip install "brainsurr[flax]"``."""
+
+from .._extras import needs
+
+with needs("flax"):
+    from ._activation import SpikingActivation
+    from ._diagnose import diagnose
+    from ._network import SpikingSequential, unroll
+    from ._neurons import LI, LIF, LIFCell
+    from ._parameters import bounds
+
+__all__ = ["LI", "LIF", "LIFCell", "SpikingActivation", "SpikingSequential", "bounds", "diagnose", "unroll"]

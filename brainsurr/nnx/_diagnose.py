@@ -1,0 +1,72 @@
+"""Which layers of a Flax NNX network are silent."""
+
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+import jax
+from flax import nnx
+
+from .._checks import check_kind
+from .._diagnose import Diagnosis, examine, layer_name
+from ._activation import SpikingActivation
+from ._neurons import LIFBase
+
+
+def diagnose(net: nnx.Module, loss_fn: Callable[[Any], Any]) -> Diagnosis:
+    """Which layers are silent, whether a gradient can reach them, and what to change: :func:`brainsurr.diagnose`.
+
+    Every :class:`LIF` and :class:`LIFCell` of ``net`` is looked at, and every :class:`SpikingActivation` outside of
+    these, each under its path.
+
+    Args:
+      net: any module. It is not changed: ``loss_fn`` gets copies, which draw the same Dropout masks.
+      loss_fn: what is trained, ``loss_fn(net) -> scalar``, a function of the batch you have in mind. It must use the
+        network that it is called with.
+
+    Raises:
+      ValueError: no spiking layer was used, or no spike has to do with the loss.
+
+    Example:
+      >>> import brainsurr as bs, jax.numpy as jnp
+      >>> from flax import nnx
+      >>> from brainsurr.nnx import LI, LIF, SpikingSequential, diagnose
+      >>> net = SpikingSequential([LIF(2, spike_fn=bs.LogTailedRelu()), nnx.Linear(2, 1, rngs=nnx.Rngs(0)), LI(1)])
+      >>> xs = jnp.full((10, 4, 2), 0.01)
+      >>> print(diagnose(net, lambda net: jnp.sum(net(net.initialize_carry((4, 2)), xs)[1])))
+      layer     rate  silent    dead  passing  reached  grad norm  status
+      layers.0  0.0%  100.0%  100.0%     0.0%     0.0%          0  dead
+      <BLANKLINE>
+      layers.0 is dead: no neuron ever fires, and where none fires no gradient passes (its membrane is
+        0.959 below threshold on average), so training can't change it. Scale up its weights or lower its
+        threshold; or raise alpha of its LogTailedRelu from 0 to 0.1, and a gradient passes at 100.0% of
+        its membrane values.
+    """
+    check_kind("net", net, nnx.Module)
+
+    def loss(watch):
+        copy = nnx.clone(net)  # here, so that its variables belong to the trace that may write them
+        nodes = list(nnx.iter_graph(copy))
+        neurons = {path: node for path, node in nodes if isinstance(node, LIFBase)}
+        inner = {id(node) for neuron in neurons.values() for _, node in nnx.iter_graph(neuron)}
+        for path, neuron in neurons.items():
+            neuron.spike_fn = nnx.data(_Watched(neuron.spike_fn, partial(watch, layer_name(path, neuron))))
+        for path, act in nodes:
+            if isinstance(act, SpikingActivation) and id(act) not in inner:
+                see = partial(watch, layer_name(path, act))
+                act.template = jax.tree_util.Partial(lambda f, x, see=see: see(f)(x), act.template)  # type: ignore[assignment]
+        return loss_fn(copy)
+
+    return examine(loss_fn, loss)
+
+
+class _Watched(SpikingActivation):
+    """The spike function of a neuron that is diagnosed: what it holds stays part of the network."""
+
+    def __init__(self, spike_fn, watch):
+        self.spike_fn, self.watch = spike_fn, watch
+
+    @property
+    def surrogate(self):
+        spike_fn = self.spike_fn
+        return self.watch(spike_fn.surrogate if isinstance(spike_fn, SpikingActivation) else spike_fn)

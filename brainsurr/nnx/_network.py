@@ -1,0 +1,105 @@
+"""Layers of Flax NNX in a row, and over a long stretch of time."""
+
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from flax import nnx
+
+from .. import _unroll
+from .._checks import check_kind
+from .._neuron import check_input_shape
+from .._sequential import apply_layer, apply_layers, check_layers, is_stateful, step_shape
+
+
+class SpikingSequential(nnx.Module):
+    """Layers in a row over time, ``(carry, xs) -> (carry, ys)`` with ``xs`` as ``[time, batch, ...]``.
+
+    A layer that has ``initialize_carry`` is called as ``layer(carry, xs)``, any other as ``layer(xs)`` on all time
+    steps at once, so a ``Linear`` is one large matrix product.
+
+    Args:
+      layers: modules and functions.
+
+    Example:
+      >>> import jax.numpy as jnp
+      >>> from flax import nnx
+      >>> from brainsurr.nnx import LI, LIF, SpikingSequential
+      >>> rngs = nnx.Rngs(0)
+      >>> net = SpikingSequential([nnx.Linear(3, 8, rngs=rngs), LIF(8), nnx.Linear(8, 2, rngs=rngs), LI(2)])
+      >>> xs = jnp.ones((10, 4, 3))
+      >>> carry, ys = net(net.initialize_carry(xs.shape[1:]), xs)
+      >>> ys.shape
+      (10, 4, 2)
+    """
+
+    def __init__(self, layers: Iterable[Callable]):
+        self.layers = nnx.List(check_layers(layers))
+
+    def initialize_carry(self, input_shape: tuple[int, ...], rngs: nnx.Rngs | nnx.RngStream | None = None):
+        """The states of all layers, None for one that has none, for inputs of ``input_shape = (*batch, features)``."""
+        carries: list[Any] = []
+        x = jax.ShapeDtypeStruct((1, *check_input_shape("SpikingSequential", None, input_shape)), jnp.float32)
+        graphdef, state = nnx.split(self)  # shapes are found on a copy: a Dropout would leave a traced key behind
+        layer: Any
+        for i, layer in enumerate(self.layers):
+            carries.append(layer.initialize_carry(step_shape(x), rngs) if is_stateful(layer) else None)
+
+            def ys(state, carry, x, i=i):
+                return apply_layer(nnx.merge(graphdef, state).layers[i], carry, x)[1]
+
+            x = jax.eval_shape(ys, state, carries[i], x)
+        return tuple(carries)
+
+    def __call__(self, carry, xs):
+        return apply_layers(self.layers, carry, xs)
+
+
+def unroll(
+    net: nnx.Module,
+    carry: Any,
+    xs: Any,
+    *,
+    block_size: int | None = None,
+    remat: str = "none",
+    reduce: str | None = None,
+):
+    """Run a layer or network over a long stretch of time, block by block: :func:`brainsurr.unroll` for a module.
+
+    State that is not a parameter (batch statistics, the keys of a Dropout) goes from block to block and ends up in
+    ``net``; a Dropout draws anew for each block.
+
+    Args:
+      net: a module that is called as ``net(carry, xs)``, such as :class:`SpikingSequential`.
+      carry: its state before the first step, from ``net.initialize_carry``.
+      xs: inputs ``[time, ...]``.
+      block_size: steps a block; about the square root of their number if None.
+      remat: what the backward pass keeps of a block, ``"none"`` (everything), ``"dots"`` or ``"full"`` (nothing).
+      reduce: ``"mean"``, ``"max"`` or ``"last"`` over time, in place of all outputs.
+
+    Returns:
+      The carry after the last step, and the outputs.
+
+    Example:
+      >>> import jax.numpy as jnp
+      >>> from brainsurr.nnx import LI, unroll
+      >>> li = LI(1, decay=0.5)
+      >>> carry, v = unroll(li, li.initialize_carry((1, 1)), jnp.ones((1000, 1, 1)), remat="full", reduce="last")
+      >>> print(v)
+      [[2.]]
+    """
+    check_kind("net", net, nnx.Module)
+    parts: Any = nnx.split(net, nnx.Param, ...)
+    graphdef, params, state = parts
+
+    def block(carry, xs):
+        carry, state = carry
+        net = nnx.merge(graphdef, params, state)
+        carry, ys = net(carry, xs)
+        parts: Any = nnx.split(net, nnx.Param, ...)
+        return (carry, parts[2]), ys
+
+    (carry, state), ys = _unroll.unroll(block, (carry, state), xs, block_size=block_size, remat=remat, reduce=reduce)
+    nnx.update(net, state)
+    return carry, ys

@@ -1,0 +1,52 @@
+"""How a layer of Flax NNX holds what it may train, and inside which interval."""
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from flax import nnx
+
+from .._bounds import clip_straight_through, start, trained_intervals
+from .._checks import check_kind
+
+
+def hold(module: nnx.Module, values, learnable, bounds, defaults, param_dtype):
+    """Set each value as an attribute of its name: trained, an array, or a plain number."""
+    intervals = trained_intervals(type(module).__name__, values, learnable, bounds, defaults, param_dtype)
+    for name, value in values.items():
+        if name in intervals:
+            setattr(module, name, nnx.Param(start(value, param_dtype), bounds=intervals[name]))
+        elif isinstance(value, (jax.Array, np.ndarray)):
+            setattr(module, name, nnx.Variable(jnp.asarray(value)))
+        else:
+            setattr(module, name, value)
+
+
+def read(module: nnx.Module, name: str):
+    """The value under a name as it is now, a trained one inside its bounds."""
+    value = getattr(module, name)
+    if isinstance(value, nnx.Param):
+        return clip_straight_through(value[...], value.get_metadata().get("bounds"))
+    return value[...] if isinstance(value, nnx.Variable) else value
+
+
+def bounds(model: nnx.Module, wrt: Any = nnx.Param) -> nnx.State:
+    """The closed interval of each parameter of a model, None where it has none, for ``brainsurr.optim.project``.
+
+    Args:
+      model: any module.
+      wrt: the filter that was given to ``nnx.Optimizer``.
+
+    Example:
+      >>> import brainsurr as bs
+      >>> from brainsurr.nnx import SpikingActivation, bounds
+      >>> print(bounds(SpikingActivation(bs.LogTailedRelu(0.1), learnable="alpha")).alpha)
+      (0.0, 1.0)
+    """
+    check_kind("model", model, nnx.Module)
+
+    def interval(variable):
+        return variable.get_metadata().get("bounds")
+
+    return jax.tree.map(interval, nnx.state(model, wrt), is_leaf=lambda node: isinstance(node, nnx.Variable))
