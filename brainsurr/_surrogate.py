@@ -11,6 +11,7 @@ import numpy as np
 from ._arrays import as_float, fit, is_number
 from ._checks import check_flag
 from ._kernel import spike
+from ._leaves import flatten, flatten_with_keys, is_parameter, leaf_name, short, unflatten, value_key
 
 # A parameter is a Python number (weakly typed) or an array that broadcasts into the input.
 Parameter = Any
@@ -86,7 +87,7 @@ class Surrogate:
         for name in ("__eq__", "__hash__", "__repr__"):
             if name not in cls.__dict__:
                 setattr(cls, name, getattr(cls, name))
-        jax.tree_util.register_pytree_with_keys(cls, _flatten_with_keys, functools.partial(_unflatten, cls), _flatten)
+        jax.tree_util.register_pytree_with_keys(cls, flatten_with_keys, functools.partial(unflatten, cls), flatten)
 
     def __call__(self, x) -> jax.Array:
         """The spike, ``brainsurr.spike(x, self)``; the primitive where ``origin`` is true."""
@@ -138,9 +139,9 @@ class Surrogate:
         What layers hold: the first is static, and ``jax.tree.map(values.get, template)`` puts values back.
         """
         paths, structure = jax.tree_util.tree_flatten_with_path(self)
-        values = {_name(path): value for path, value in paths}
+        values = {leaf_name(path): value for path, value in paths}
         if len(values) < len(paths):
-            names = ", ".join(_name(path) for path, _ in paths)
+            names = ", ".join(leaf_name(path) for path, _ in paths)
             raise ValueError(f"{type(self).__name__}: a layer holds parameters by name, and two share one of {names}")
         return jax.tree.unflatten(structure, values), values
 
@@ -149,7 +150,7 @@ class Surrogate:
         self._check_defined()
 
         def fit_leaf(path, p):
-            return fit(p, x, f"{type(self).__name__}: {_name(path)}")
+            return fit(p, x, f"{type(self).__name__}: {leaf_name(path)}")
 
         return jax.tree_util.tree_map_with_path(fit_leaf, self)
 
@@ -168,7 +169,7 @@ class Surrogate:
         items = self._items()
         static = getattr(self, "_static", None)
         if static is None:
-            static = self._static_names | {name for name, value in items.items() if not _is_parameter(value)}
+            static = self._static_names | {name for name, value in items.items() if not is_parameter(value)}
         return (
             {name: value for name, value in items.items() if name not in static},
             {name: value for name, value in items.items() if name in static},
@@ -226,14 +227,14 @@ class Surrogate:
         return value
 
     def _key(self):
-        return tuple(sorted((name, _value_key(value)) for name, value in self._items().items()))
+        return tuple(sorted((name, value_key(value)) for name, value in self._items().items()))
 
     def __repr__(self):
         items, (_, flags) = self._items(), self._split()
         switches = {name: v for name, v in flags.items() if isinstance(v, bool)}
         shown = {name: v for name, v in items.items() if name not in switches}
         shown |= {name: v for name, v in switches.items() if v is not getattr(type(self), name, None)}
-        return f"{type(self).__name__}({', '.join(f'{name}={_short(value)}' for name, value in shown.items())})"
+        return f"{type(self).__name__}({', '.join(f'{name}={short(value)}' for name, value in shown.items())})"
 
 
 def check_surrogate(name: str, value):
@@ -254,57 +255,3 @@ def _elementwise(formula):
         return jnp.where(jnp.isnan(x), x, jnp.broadcast_to(y, x.shape))
 
     return wrapped
-
-
-def _flatten(f: Surrogate):
-    parameters, flags = f._split()
-    return tuple(parameters.values()), (tuple(parameters), tuple(flags.items()))
-
-
-def _flatten_with_keys(f: Surrogate):
-    children, structure = _flatten(f)
-    return tuple(zip(map(jax.tree_util.GetAttrKey, structure[0]), children, strict=True)), structure
-
-
-def _unflatten(cls, structure, children):
-    names, flags = structure
-    f = object.__new__(cls)  # not __init__: it may check or convert, and jax puts anything into a leaf
-    f.__dict__.update(zip(names, children, strict=True))
-    f.__dict__.update(flags)
-    object.__setattr__(f, "_static", frozenset(name for name, _ in flags))
-    return f
-
-
-def _name(path) -> str:
-    """The name of a parameter: its attribute, with an index where the attribute is a container."""
-    last = max(i for i, key in enumerate(path) if isinstance(key, jax.tree_util.GetAttrKey))
-    return "_".join([path[last].name, *(jax.tree_util.keystr((key,)).strip("[]'") for key in path[last + 1 :])])
-
-
-def _is_parameter(value) -> bool:
-    """A number, an array, a surrogate, or a container of nothing but these."""
-    leaves = jax.tree.leaves(value)
-    return bool(leaves) and all(is_number(leaf) for leaf in leaves)
-
-
-def _value_key(value):
-    """What is compared and hashed in place of a value: for an array its dtype, shape and bytes."""
-    if not _is_parameter(value):
-        return value
-    leaves, structure = jax.tree.flatten(value)
-    return structure, tuple(map(_leaf_key, leaves))
-
-
-def _leaf_key(leaf):
-    if isinstance(leaf, (int, float)):
-        return leaf
-    if isinstance(leaf, jax.core.Tracer):
-        return "traced", id(leaf)
-    leaf = np.asarray(leaf)
-    return str(leaf.dtype), leaf.shape, leaf.tobytes()
-
-
-def _short(value) -> str:
-    if isinstance(value, (np.ndarray, jax.Array)) and value.size > 4:
-        return f"{value.dtype}[{','.join(map(str, value.shape))}]"
-    return repr(value)

@@ -1,0 +1,64 @@
+"""A surrogate as a pytree and as a value: what a leaf is, what it is called, how two are compared."""
+
+import jax
+import numpy as np
+
+from ._arrays import is_number
+
+
+def flatten(f):
+    """The parameters of a surrogate, and what stays static: their names, and the flags."""
+    parameters, flags = f._split()
+    return tuple(parameters.values()), (tuple(parameters), tuple(flags.items()))
+
+
+def flatten_with_keys(f):
+    """The same, each parameter with its name."""
+    children, structure = flatten(f)
+    return tuple(zip(map(jax.tree_util.GetAttrKey, structure[0]), children, strict=True)), structure
+
+
+def unflatten(cls, structure, children):
+    """A surrogate of a class from what `flatten` gave, or from what jax puts there."""
+    names, flags = structure
+    f = object.__new__(cls)  # not __init__: it may check or convert, and jax puts anything into a leaf
+    f.__dict__.update(zip(names, children, strict=True))
+    f.__dict__.update(flags)
+    object.__setattr__(f, "_static", frozenset(name for name, _ in flags))
+    return f
+
+
+def leaf_name(path) -> str:
+    """The name of a parameter: its attribute, with an index where the attribute is a container."""
+    last = max(i for i, key in enumerate(path) if isinstance(key, jax.tree_util.GetAttrKey))
+    return "_".join([path[last].name, *(jax.tree_util.keystr((key,)).strip("[]'") for key in path[last + 1 :])])
+
+
+def is_parameter(value) -> bool:
+    """A number, an array, a surrogate, or a container of nothing but these."""
+    leaves = jax.tree.leaves(value)
+    return bool(leaves) and all(is_number(leaf) for leaf in leaves)
+
+
+def value_key(value):
+    """What is compared and hashed in place of a value: for an array its dtype, shape and bytes."""
+    if not is_parameter(value):
+        return value
+    leaves, structure = jax.tree.flatten(value)
+    return structure, tuple(map(_leaf_key, leaves))
+
+
+def _leaf_key(leaf):
+    if isinstance(leaf, (int, float)):
+        return leaf
+    if isinstance(leaf, jax.core.Tracer):
+        return "traced", id(leaf)
+    leaf = np.asarray(leaf)
+    return str(leaf.dtype), leaf.shape, leaf.tobytes()
+
+
+def short(value) -> str:
+    """What `repr` shows of a value: of a long array its dtype and shape."""
+    if isinstance(value, (np.ndarray, jax.Array)) and value.size > 4:
+        return f"{value.dtype}[{','.join(map(str, value.shape))}]"
+    return repr(value)
