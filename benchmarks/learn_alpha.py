@@ -37,11 +37,11 @@ class Task(NamedTuple):
 
 
 def tasks(recordings=None):
-    """By name; Randman's first weights are ``randman.MIDDLE`` times as large as usual. Speech needs its recordings."""
+    """By name; Randman's first weights are ``randman.CHOSEN_AT`` times the usual. Speech needs its recordings."""
     several = {
         "randman": Task(
             data=randman.sample,
-            network=partial(randman.network, scale=randman.MIDDLE),
+            network=partial(randman.network, scale=randman.CHOSEN_AT),
             show=randman.show,
             logits=randman.logits,
             epochs=20,

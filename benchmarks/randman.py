@@ -3,7 +3,7 @@
 The task of Zenke & Vogels 2021, "The Remarkable Robustness of Surrogate Gradient Learning for Instilling Complex
 Function in Spiking Neural Networks": each class is a smooth random curve in the space of 20 spike times, one spike a
 unit, and rates tell nothing. Each seed has its own curves, weights and order. A surrogate's parameter is chosen by the
-accuracy on validation examples at the middle scale; what is reported is the accuracy on the test examples.
+accuracy on validation examples at scale 3; what is reported is the accuracy on the test examples.
 """
 
 from functools import partial
@@ -23,7 +23,7 @@ from .study import Study, arguments
 CLASSES, UNITS, STEPS, SMOOTHNESS = 10, 20, 50, 3.0
 TRAIN, HELD_OUT = 200, 50  # examples a class; validation and test are of one size
 HIDDEN, DECAY, BATCH, RATE = 64, 0.9, 125, 5e-3
-SCALES, MIDDLE = (0.03, 0.1, 0.5, 3.0, 15.0), 3.0
+SCALES, CHOSEN_AT = (0.03, 0.1, 0.5, 3.0, 15.0), 3.0
 
 
 def sample(seed, train=TRAIN):
@@ -88,7 +88,7 @@ def main(argv=None):
     args = arguments("randman", __doc__, 10, argv)
     family, epochs, train, scales = members(args.quick), 20, TRAIN, SCALES
     if args.quick:
-        epochs, train, scales = 6, 100, (0.1, MIDDLE)
+        epochs, train, scales = 6, 100, (0.1, CHOSEN_AT)
     choosing = [1000, 1001][: args.seeds]
     settings = {
         "task": f"Randman: {CLASSES} classes, {UNITS} units, {STEPS} steps, smoothness {SMOOTHNESS:g}, dimension 1",
@@ -96,14 +96,14 @@ def main(argv=None):
         "network": f"{UNITS}-{HIDDEN}-{CLASSES}, decay {DECAY}, readout averaged over time",
         "optimiser": f"adam {RATE}, {epochs} epochs, batch {BATCH}",
         "scales": scales,
-        "chosen_at": MIDDLE,
+        "chosen_at": CHOSEN_AT,
         "choosing_seeds": choosing,
         "seeds": list(range(args.seeds)),
     }
     study = Study("randman", settings, args.out, total=2 * len(family) + 1)
     for name, surrogates in family.items():
         grid = study.run(f"{name}, grid", partial(runs, surrogates, scales, choosing, epochs, train))
-        best = int(np.mean(grid["validation"], axis=-1)[:, scales.index(MIDDLE)].argmax())
+        best = int(np.mean(grid["validation"], axis=-1)[:, scales.index(CHOSEN_AT)].argmax())
         chosen = surrogates[best : best + 1]
         study.run(f"{name}, best", partial(runs, chosen, scales, settings["seeds"], epochs, train))
     every = family["LogTailedRelu"]

@@ -8,7 +8,7 @@ from .evidence import RESULTS, ROOT
 
 def parts():
     """Each generated part by the name between its markers, ``<!-- name -->`` and ``<!-- /name -->``."""
-    return {"speed": speed.part(RESULTS / "speed"), "evidence": evidence.standings_table(evidence.load())}
+    return {"speed": speed.part(RESULTS / "speed"), "evidence": evidence.readme(evidence.load())}
 
 
 def rendered(text):

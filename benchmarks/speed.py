@@ -65,10 +65,10 @@ def part(folder):
 
 WHY_NOT = """Where a mark is not met: `full` repeats the forward products, which the products alone do once. `dots`
 repeats none, but the neurons between the products take their time, and on a CPU XLA copies each `[time, batch]`
-gradient before the product of a weight; the same products on flat inputs are the second row of the table. A process
-that has imported jax and flax, before it trains, already holds what the column *before training* says, which leaves
-little of two thirds of the smallest peak. In bfloat16 a CPU widens and rounds each number, and 1 / x costs more of that
-than a maximum."""
+gradient before the product of a weight; the same products on flat inputs are the second row of the table *train-step*.
+A process that has imported jax and flax, before it trains, already holds what the column *before training* says, which
+leaves little of two thirds of the smallest peak. In bfloat16 a CPU widens and rounds each number, and 1 / x costs more
+of that than a maximum."""
 
 
 def page(folder):

@@ -128,3 +128,16 @@ def test_the_docstring_recommends_what_was_measured(several):
     vowels = several["vowels"]["runs"]
     mean = {name: statistics.mean(vowels[f"{name}, best"]["test"][0][0]) for name in ("LogTailedRelu", "LeakyRelu")}
     assert mean["LogTailedRelu"] > mean["LeakyRelu"] + 0.2
+
+
+def test_the_readme_counts_what_the_tables_show(several):
+    """In how many settings LogTailedRelu is first or near, recomputed; and a surrogate that is best would be named."""
+    means = [{name: statistics.mean(v[1]) for name, v in values.items()} for _, values in evidence.standings(several)]
+    behind = {name: [max(at.values()) - at[name] for at in means] for name in GRID}
+    text = " ".join(evidence.readme(several).split("\n\n")[0].split())
+    best, near = (sum(gap <= limit for gap in behind["LogTailedRelu"]) for limit in (0, 0.01))
+    assert f"is the best in {best} of {len(means)} settings, and within a point of the best in {near}." in text
+    order = sorted(GRID, key=lambda name: max(behind[name]))
+    assert f"take `{order[0]}`, `{order[1]}` or `{order[2]}`" in text
+    assert f"never more than {100 * max(behind[order[2]]):.1f} points behind" in text
+    assert evidence.standings_table(several) in evidence.readme(several)

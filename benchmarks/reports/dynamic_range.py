@@ -35,9 +35,10 @@ def draw(result, folder):
 
 def standing(result):
     """Accuracies by surrogate at the widest spreads."""
+    at = sum(result["settings"]["chosen_at"][0])
     for i, decades in enumerate(result["settings"]["spreads"]):
         if sum(decades) == max(map(sum, result["settings"]["spreads"])):
-            setting = f"digits, {sum(decades)} decades between {_name(decades).split()[0]}"
+            setting = f"digits, {sum(decades)} decades between {_name(decades).split()[0]}, chosen at {at}"
             yield setting, accuracies(finished(result, "best"), i)
 
 

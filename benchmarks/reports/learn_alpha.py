@@ -1,5 +1,7 @@
 """Learning alpha: what each rule reaches from each start, beside the best fixed alpha."""
 
+from typing import NamedTuple
+
 import matplotlib.pyplot as plt
 import numpy as np
 
@@ -7,8 +9,29 @@ from .. import results
 from . import Claim, spread
 
 MARK = 0.005
-DECAYED = "learned, projected, decayed"
-SHOWN = (DECAYED, "learned, projected", "hypergradient")
+START = 0.1
+DECAYED, PLAIN = "learned, projected, decayed", "learned, projected"
+SHOWN = (DECAYED, PLAIN, "hypergradient")
+
+
+class End(NamedTuple):
+    """What became of an alpha that was learned from START on one task.
+
+    Args:
+      task: its name.
+      as_good: whether, with a decay towards 0, the network is within half a point of the best fixed alpha.
+      as_good_without_decay: likewise.
+      better: whether either is better than the best fixed alpha by more than half a point.
+      alpha: where it ends with the decay, averaged over seeds and layers.
+      numbers: accuracies, for a table.
+    """
+
+    task: str
+    as_good: bool
+    as_good_without_decay: bool
+    better: bool
+    alpha: float
+    numbers: str
 
 
 def tables(result):
@@ -18,11 +41,15 @@ def tables(result):
         fixed, others = _split(result, task)
         best = _best(fixed)
         line = ", ".join(f"{a:g}: {spread(t)}" for a, t in zip(fixed["starts"], fixed["test"], strict=True))
-        header = ["rule", *(f"from {start:g}" for start in next(iter(others.values()))["starts"]), "alpha from 0.1"]
+        header = [
+            "rule",
+            *(f"from {start:g}" for start in next(iter(others.values()))["starts"]),
+            f"alpha from {START}",
+        ]
         rows = []
         for name, run in others.items():
             cells = [spread(test) + (" +" if np.mean(test) >= best - MARK else "") for test in run["test"]]
-            at = run["starts"].index(0.1)
+            at = run["starts"].index(START)
             rows.append([name, *cells, ", ".join(f"{a:.3f}" for a in np.mean(run["alpha"]["mean"][at], axis=0))])
         how = f"**{task}** ({np.shape(fixed['test'])[1]} seeds; {fixed['optimiser']})"
         texts.append(f"{how}. Fixed alpha {line}.\n\n{results.table(header, rows)}")
@@ -52,18 +79,35 @@ def draw(result, folder):
     plt.close("all")
 
 
-def claims(result):
-    """The mark, and what the trial found."""
+def ends(result):
+    """What became of the learned alphas, an End a task."""
     for task in _tasks(result):
         fixed, others = _split(result, task)
         best = _best(fixed)
+        test = {name: np.mean(others[name]["test"][others[name]["starts"].index(START)]) for name in SHOWN}
+        decayed = others[DECAYED]
+        yield End(
+            task,
+            as_good=bool(test[DECAYED] >= best - MARK),
+            as_good_without_decay=bool(test[PLAIN] >= best - MARK),
+            better=bool(max(test[DECAYED], test[PLAIN]) > best + MARK),
+            alpha=float(np.mean(decayed["alpha"]["mean"][decayed["starts"].index(START)])),
+            numbers=", ".join(f"{name} {test[name]:.3f}" for name in SHOWN)
+            + f"; best fixed {best:.3f}, alpha {fixed['starts'][int(np.mean(fixed['test'], axis=-1).argmax())]:g}",
+        )
+
+
+def claims(result):
+    """The mark, and what the trial found."""
+    for task, end in zip(_tasks(result), ends(result), strict=True):
+        fixed, others = _split(result, task)
+        best = _best(fixed)
         learned = {n: r for n, r in others.items() if n.startswith(("learned", "per channel", "hypergradient"))}
-        ends = {name: np.mean(run["test"][run["starts"].index(0.1)]) for name, run in learned.items()}
-        numbers = ", ".join(f"{name} {ends[name]:.3f}" for name in SHOWN if name in ends)
         yield Claim(
-            f"{task}: an alpha learned from 0.1 with a decay towards 0 ends within half a point of the best fixed one",
-            bool(ends.get(DECAYED, 0) >= best - MARK),
-            f"{numbers}; best fixed {best:.3f}",
+            f"{task}: an alpha learned from {START} with a decay towards 0 ends within half a point of the best fixed "
+            "one",
+            end.as_good,
+            end.numbers,
         )
         worst = {name: np.mean(run["test"], axis=-1).min() for name, run in learned.items()}
         safest = max(worst, key=worst.get)

@@ -69,7 +69,10 @@ def line(result):
     """What was tried and what came of it, for the summary."""
     pairs = beside_float32(result)
     loss, accuracy = zip(*(within(*pair) for pair in pairs.values()), strict=True)
-    same = f"loss {loss.count(result['settings']['epochs'])} of {len(pairs)}, accuracy {accuracy.count(True)}"
+    same = (
+        f"loss in {loss.count(result['settings']['epochs'])} of {len(pairs)} frameworks, accuracy in "
+        f"{accuracy.count(True)} (bfloat16)"
+    )
     return "half precision", f"bfloat16 in {len(pairs)} frameworks, float16 in one", f"within float32's noise: {same}"
 
 

@@ -58,9 +58,9 @@ def draw(result, folder):
 
 def standing(result):
     """Accuracies by surrogate, at the scale where each was chosen and at the smallest."""
-    scales = result["settings"]["scales"]
-    for scale in (result["settings"]["chosen_at"], scales[0]):
-        yield f"Randman, weights x {scale:g}", accuracies(finished(result, "best"), scales.index(scale))
+    scales, at = result["settings"]["scales"], result["settings"]["chosen_at"]
+    for scale, note in ((at, ""), (scales[0], f", chosen at x {at:g}")):
+        yield f"Randman, weights x {scale:g}{note}", accuracies(finished(result, "best"), scales.index(scale))
 
 
 def claims(result):

@@ -69,7 +69,7 @@ x examples: {shapes}), trains, {resumed if saved else ""}gets new alphas at rand
 
 {rounds:,} rounds, so {rounds * settings["steps_a_round"]:,} training steps{read}.
 {first} programs were compiled in the first {tour} rounds, which see every shape in every framework, and {later} after
-them. In the second half of the time the memory of the process went by {growth(result):+.1f} KB a round.
+them. In the second half of the time the memory of the process grew by {growth(result):.1f} KB a round.
 {beside if saved else ""}
 
 {table(result)}"""
