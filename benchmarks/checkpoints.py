@@ -7,6 +7,7 @@ import signal
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from functools import cached_property
+from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
@@ -30,11 +31,12 @@ class Checkpoints:
 
     orbax writes in the background under another name and renames the folder when all is there, so a process that is
     killed leaves whole checkpoints, and at most one that is seen to be unfinished. The SHA-256 of what was saved is
-    saved with it, because not every flipped bit makes orbax fail.
+    saved with it, because not every flipped bit makes orbax fail. The files of the arrays are numbered, since a name
+    may be none that a disk takes.
 
     Args:
       folder: of this run alone; made by the first `save`.
-      about: what the run is, as JSON. Checkpoints that say anything else are refused.
+      about: what the run is, as JSON. A checkpoint that says anything else is refused, and none is written beside it.
       keep: how many are kept; `save` deletes older ones.
 
     Example:
@@ -49,6 +51,7 @@ class Checkpoints:
 
     def __init__(self, folder: Path, about: Mapping[str, Any], keep: int = 2):
         self.folder, self.about, self.keep = folder.resolve(), _plain(about), keep
+        self._is_ours = False  # whether what the folder held has been looked at
 
     @cached_property
     def _manager(self) -> ocp.CheckpointManager:
@@ -62,16 +65,30 @@ class Checkpoints:
 
         Args:
           step: later than that of the newest checkpoint.
-          arrays: a pytree of arrays, PRNG keys included, none of them empty.
+          arrays: a pytree of arrays, PRNG keys included, at least one and none of them empty.
           progress: what else it takes to go on, as JSON.
 
         Raises:
-          ValueError: the folder holds this step or a later one.
+          ValueError: the folder holds this step or a later one; there is no array, an empty one, or a name twice.
+          CheckpointError: the folder holds another run's checkpoints, or a damaged one.
         """
-        arrays = _named(arrays)
-        run = {"about": self.about, "progress": _plain(progress), "arrays": digest(arrays)}
+        values = _named(arrays)
+        if not values or (empty := [name for name, value in values.items() if not value.size]):
+            raise ValueError(
+                f"expected arrays to save, got {', '.join(empty) + ' without elements' if values else arrays}"
+            )
+        if not self._is_ours and (newest := self.latest()) is not None:
+            self._run(self.folder / str(newest))
+        self._is_ours = True
+        run = {
+            "about": self.about,
+            "progress": _plain(progress),
+            "leaves": _described(arrays),
+            "arrays": digest(values),
+        }
         run["sha256"] = _sha256_of_json(run)
-        items = ocp.args.Composite(run=ocp.args.JsonSave(run), arrays=ocp.args.PyTreeSave(arrays))
+        files = {str(place): value for place, value in enumerate(values.values())}
+        items = ocp.args.Composite(run=ocp.args.JsonSave(run), arrays=ocp.args.PyTreeSave(files))
         if not self._manager.save(step, args=items):
             raise ValueError(
                 f"expected a step after {self._manager.latest_step()}, the newest in {self.folder}: {step}"
@@ -81,7 +98,7 @@ class Checkpoints:
         """The newest checkpoint, checked; nothing is changed on the disk.
 
         Args:
-          template: a pytree like the one that was saved; the arrays go where its arrays are.
+          template: a pytree of the names, shapes and dtypes that were saved; the arrays go where its arrays are.
 
         Returns:
           Its step, arrays and progress, or None if there is none yet.
@@ -91,17 +108,16 @@ class Checkpoints:
         """
         if (step := self.latest()) is None:
             return None
-        path = self.folder / str(step)
-        run = self._read(path, run=ocp.args.JsonRestore())
-        if not isinstance(run, dict) or run.pop("sha256", None) != _sha256_of_json(run):
-            raise _damaged(path, "what it says of its run is not what was saved")
-        if run["about"] != self.about:
-            raise CheckpointError(f"{path} is of another run: {_differences(run['about'], self.about)}")
+        path, wanted = self.folder / str(step), _described(template)
+        run = self._run(path)
+        if run["leaves"] != wanted:
+            raise _another(path, run["leaves"], wanted)
         values: dict[str, np.ndarray] = {}
         # One by one: where one of many fails, orbax 0.12 leaves reads behind that end in tracebacks of their own.
-        for name, leaf in _named(template).items():
-            one = {"item": {name: leaf}, "restore_args": {name: ocp.RestoreArgs(restore_type=np.ndarray)}}
-            values |= self._read(path, arrays=ocp.args.PyTreeRestore(**one, partial_restore=True))
+        for place, name in enumerate(wanted):
+            file = str(place)
+            one = {"item": {file: 0}, "restore_args": {file: ocp.RestoreArgs(restore_type=np.ndarray)}}
+            values[name] = self._read(path, arrays=ocp.args.PyTreeRestore(**one, partial_restore=True))[file]
         if run["arrays"] != digest(values):
             raise _damaged(path, "its arrays are not what was saved")
         leaves = [_placed(values[name], leaf) for name, leaf in _leaves(template)]
@@ -116,12 +132,22 @@ class Checkpoints:
         if self.folder.exists() and not self.folder.is_dir():
             raise CheckpointError(f"expected a folder of checkpoints, {self.folder} is a file: move it elsewhere")
         found = list(self.folder.iterdir()) if self.folder.exists() else []
-        if strangers := sorted(p.name for p in found if not (p.name.isdigit() or p.name.endswith(UNFINISHED))):
+        if strangers := sorted(p.name for p in found if not (p.name.isdecimal() or p.name.endswith(UNFINISHED))):
             raise CheckpointError(
                 f"expected checkpoints of this run alone in {self.folder}, it holds {', '.join(strangers)}: "
                 "move them elsewhere, or give another folder"
             )
-        return max((int(p.name) for p in found if p.name.isdigit()), default=None)
+        return max((int(p.name) for p in found if p.name.isdecimal()), default=None)
+
+    def _run(self, path: Path) -> dict[str, Any]:
+        """What a checkpoint says of its run, which must be this one."""
+        run = self._read(path, run=ocp.args.JsonRestore())
+        if not isinstance(run, dict) or run.pop("sha256", None) != _sha256_of_json(run):
+            raise _damaged(path, "what it says of its run is not what was saved")
+        if run["about"] != self.about:
+            raise _another(path, run["about"], self.about)
+        self._is_ours = True
+        return run
 
     def _read(self, path: Path, **item: Any) -> Any:
         """One item of a checkpoint. What a damaged file makes orbax raise may be anything."""
@@ -151,7 +177,7 @@ def digest(tree: Any) -> str:
       False
     """
     sha256 = hashlib.sha256()
-    for name, value in sorted(_named(tree).items()):
+    for name, value in _named(tree).items():
         sha256.update(f"{name} {value.dtype} {value.shape} ".encode() + value.tobytes())
     return sha256.hexdigest()
 
@@ -180,13 +206,24 @@ def interruptions() -> Iterator[list[signal.Signals]]:
 
 
 def _leaves(tree: Any) -> list[tuple[str, Any]]:
+    """The leaves of a pytree with their paths as names, which must tell them apart."""
     leaves = jax.tree_util.tree_leaves_with_path(tree)
-    return [(jax.tree_util.keystr(path, simple=True, separator="/"), leaf) for path, leaf in leaves]
+    named = [(jax.tree_util.keystr(path, simple=True, separator="/"), leaf) for path, leaf in leaves]
+    if len(dict(named)) < len(named):
+        raise ValueError(f"expected arrays of different names, got {', '.join(name for name, _ in named)}")
+    return named
+
+
+def _described(tree: Any) -> dict[str, str]:
+    """The dtype and shape of each leaf by its name."""
+    leaves = ((name, leaf if hasattr(leaf, "dtype") else np.asarray(leaf)) for name, leaf in _leaves(tree))
+    return {name: f"{leaf.dtype}{list(leaf.shape)}" for name, leaf in sorted(leaves, key=itemgetter(0))}
 
 
 def _named(tree: Any) -> dict[str, np.ndarray]:
-    """The arrays of a pytree by their path, on the host; of a PRNG key its numbers."""
-    return {name: np.asarray(jax.random.key_data(leaf) if _is_key(leaf) else leaf) for name, leaf in _leaves(tree)}
+    """The arrays of a pytree by their path, in its order, on the host; of a PRNG key its numbers."""
+    leaves = sorted(_leaves(tree), key=itemgetter(0))
+    return {name: np.asarray(jax.random.key_data(leaf) if _is_key(leaf) else leaf) for name, leaf in leaves}
 
 
 def _placed(value: np.ndarray, like: Any) -> Any:
@@ -214,7 +251,7 @@ def _damaged(path: Path, what: str) -> CheckpointError:
     )
 
 
-def _differences(theirs: Any, mine: Mapping[str, Any]) -> str:
+def _another(path: Path, theirs: Any, mine: Mapping[str, Any]) -> CheckpointError:
     names = sorted(name for name in theirs.keys() | mine.keys() if theirs.get(name) != mine.get(name))
     pairs = "; ".join(f"{name} was {theirs.get(name)!r}, now it is {mine.get(name)!r}" for name in names)
-    return f"{pairs}. Go on with the same, or give another folder"
+    return CheckpointError(f"{path} is of another run: {pairs}. Go on with the same, or give another folder")

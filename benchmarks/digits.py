@@ -51,10 +51,11 @@ def train(data, network, seed, epochs, on_epoch=lambda loss, accuracy: None, che
         losses.append(float(network.train_epoch(data.train_images[rows], data.train_labels[rows], keys)))
         accuracies.append(float(network.evaluate(data.test_images, data.test_labels)[0]))
         on_epoch(losses[-1], accuracies[-1])
-        if checkpoints and (stop or (epoch + 1) % every == 0 or epoch + 1 == epochs):
+        stopping = bool(stop)  # looked at once: a signal may come at any time
+        if checkpoints and (stopping or (epoch + 1) % every == 0 or epoch + 1 == epochs):
             progress = {"losses": losses, "accuracies": accuracies, "order": order.bit_generator.state}
             checkpoints.save(epoch + 1, network.state(), progress)
-        if stop:
+        if stopping:
             break
     spikes = network.evaluate(data.test_images, data.test_labels)[1]
     return {

@@ -12,7 +12,18 @@ from typing import Any
 
 import jax
 
-PACKAGES = ("brainsurr", "jax", "jaxlib", "flax", "brainstate", "braintools", "optax", "numpy", "scikit-learn")
+PACKAGES = (
+    "brainsurr",
+    "jax",
+    "jaxlib",
+    "flax",
+    "brainstate",
+    "braintools",
+    "optax",
+    "orbax-checkpoint",
+    "numpy",
+    "scikit-learn",
+)
 
 
 def environment() -> dict[str, Any]:

@@ -7,7 +7,7 @@ from . import results
 from .evidence import RESULTS, ROOT
 
 PICTURES = ROOT / "docs/pictures/withstands"
-SAID = ("jax", "flax", "brainstate", "optax")
+SAID = ("jax", "flax", "brainstate", "optax", "orbax-checkpoint")
 TRIALS = {  # the folder of each result, and the command that wrote it
     "scale": "scale",
     "kills": "kills",

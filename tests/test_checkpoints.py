@@ -27,7 +27,7 @@ RUN = ["--seeds", "1", "--epochs", "3", "--save-every", "1", "--learnable"]
 
 
 def state(value):
-    """Arrays of several dtypes, small ones and one that orbax does not keep in its index."""
+    """Arrays of several dtypes, small ones and a large one."""
     rng = np.random.default_rng(value)
     return {
         "w": jnp.asarray(rng.normal(size=(200, 300)), jnp.float32),
@@ -85,6 +85,62 @@ def test_arrays_go_where_those_of_the_template_are(tmp_path):
     assert restored.tolist() == list(range(8))
 
 
+def test_names_that_no_disk_takes(tmp_path):
+    outside = tmp_path / "outside"
+    tree = {str(outside): 1, "a": 2, "a/0": 3, "_METADATA": 4, "A": 5, "x" * 300: 6, "": 7, "../b": 8, "a/.zarray": 9}
+    tree = {name: jnp.full(2, value) for name, value in tree.items()}
+    with Checkpoints(tmp_path / "run", ABOUT) as kept:
+        kept.save(1, tree, {})
+    assert [path.name for path in tmp_path.iterdir()] == ["run"]
+    restored = Checkpoints(tmp_path / "run", ABOUT).restore(jax.tree.map(jnp.zeros_like, tree))[1]
+    assert {name: int(value[0]) for name, value in restored.items()} == {n: int(v[0]) for n, v in tree.items()}
+
+
+@pytest.mark.parametrize(
+    ("tree", "message"),
+    [
+        ({}, "expected arrays to save, got {}"),
+        ({"w": np.ones(2), "none": np.ones((0, 3))}, "got none without elements"),
+        ({"a": {"b": np.ones(1)}, "a/b": np.ones(1)}, "expected arrays of different names, got a/b, a/b"),
+    ],
+)
+def test_what_can_not_be_saved_is_refused_and_nothing_written(tmp_path, tree, message):
+    with Checkpoints(tmp_path / "run", ABOUT) as kept, pytest.raises(ValueError, match=message):
+        kept.save(1, tree, {})
+    assert not (tmp_path / "run").exists()
+
+
+def test_files_are_not_those_that_leak_memory(folder):
+    # tensorstore's OCDBT keeps some memory of each save; see `Checkpoints._manager`.
+    assert list(folder.rglob("arrays/*/.zarray"))
+    assert not list(folder.rglob("*.ocdbt"))
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"w": jnp.zeros((200, 301))}, "w was 'float32[200, 300]', now it is 'float32[200, 301]'"),
+        ({"w": jnp.zeros((200, 300), jnp.bfloat16)}, "w was 'float32[200, 300]', now it is 'bfloat16[200, 300]'"),
+        ({"half": []}, "half/0 was 'bfloat16[3]', now it is None"),
+        ({"more": jnp.zeros(())}, "more was None, now it is 'float32[]'"),
+        ({"key": jax.random.key(0, impl="rbg")}, "key was 'key<fry>[]', now it is 'key<rbg>[]'"),
+    ],
+)
+def test_a_template_of_another_network_is_refused_with_what_differs(folder, change, message):
+    before = on_disk(folder)
+    with pytest.raises(CheckpointError) as error:
+        Checkpoints(folder, ABOUT).restore(state(0) | change)
+    assert f"2 is of another run: {message}. Go on" in str(error.value)
+    assert on_disk(folder) == before
+
+
+def test_nothing_is_saved_beside_another_run(folder):
+    before = on_disk(folder)
+    with Checkpoints(folder, ABOUT | {"seed": 1}) as kept, pytest.raises(CheckpointError, match="seed was 0, now it"):
+        kept.save(5, state(5), {})
+    assert on_disk(folder) == before
+
+
 def test_keeps_the_newest(folder):
     with Checkpoints(folder, ABOUT, keep=2) as kept:
         kept.save(7, state(7), {})
@@ -107,7 +163,7 @@ def test_an_old_step_is_refused(folder, step):
 
 def test_what_a_write_or_a_removal_left_is_passed_over(folder):
     shutil.copytree(folder / "2", folder / f"3{UNFINISHED}")
-    shutil.rmtree(folder / f"3{UNFINISHED}" / "arrays" / "w")
+    shutil.rmtree(folder / f"3{UNFINISHED}" / "arrays" / "0")
     shutil.rmtree(folder / "1" / "arrays")
     assert restore(folder)[0] == 2
     with Checkpoints(folder, ABOUT) as kept:
@@ -260,13 +316,24 @@ def test_every_framework_goes_on_exactly(host, tmp_path):
     assert seen == list(zip(*resumed[0]["curve"].values(), strict=True))
 
 
-def test_stopped_in_any_epoch_it_saves_that_epoch(tmp_path):
+class OnSecondLook(list):
+    """A signal that comes between the first look and the second."""
+
+    looks = 0
+
+    def __bool__(self):
+        self.looks += 1
+        return self.looks > 1
+
+
+@pytest.mark.parametrize("stop", [[], OnSecondLook()])
+def test_stopped_in_any_epoch_it_saves_that_epoch(tmp_path, stop):
     images, labels = np.zeros((task.BATCH, 64)), np.zeros(task.BATCH, int)
     data = SimpleNamespace(train_images=images, train_labels=labels, test_images=images, test_labels=labels)
     network = SimpleNamespace(
         train_epoch=lambda *_: 0.5, evaluate=lambda *_: (0.25, []), surrogates=list, state=lambda: {"w": np.ones(2)}
     )
-    stop, epochs = [], []
+    epochs = []
 
     def on_epoch(loss, accuracy):
         epochs.append(loss)

@@ -27,6 +27,8 @@ def test_leaves_nothing_behind(measured):
     for name in ("arrays", "on_device", "files"):
         first, second = measured[name][TOUR - 1], measured[name][-1]
         assert second <= first, name
+    assert measured["threads"][-1] <= measured["threads"][TOUR - 1] + TOUR // 2  # a pool may grow, but not each round
+    assert measured["on_disk"][-1] <= 1.25 * measured["on_disk"][TOUR - 1]  # an optimiser's first zeros compress well
 
 
 def test_learns_nothing_from_noise_but_stays_finite(measured):
