@@ -80,10 +80,11 @@ def check_inside(name: str, value, interval: Interval):
 
 
 def start(value, dtype) -> jax.Array:
-    """A parameter's value before training: an array in its own dtype, a Python number in ``dtype``."""
+    """A parameter's value before training: a floating array in its own dtype, any other number in ``dtype``."""
     # The dtype is given in both cases: a weakly typed parameter would change its type, and recompile, at the first
     # step of the optimiser.
-    return jnp.array(value, jnp.asarray(value).dtype if isinstance(value, (jax.Array, np.ndarray)) else dtype)
+    own = isinstance(value, (jax.Array, np.ndarray)) and jnp.issubdtype(value.dtype, jnp.floating)
+    return jnp.array(value, jnp.asarray(value).dtype if own else dtype)
 
 
 def clip_straight_through(value: jax.Array, interval: Interval | None) -> jax.Array:

@@ -13,5 +13,7 @@ def needs(extra: str) -> Iterator[None]:
     try:
         yield
     except ModuleNotFoundError as error:
+        if (error.name or "").partition(".")[0] == __package__:  # ours, which no extra brings
+            raise
         message = f'{error}; install it with: pip install "brainsurr[{extra}]"'
         raise ModuleNotFoundError(message, name=error.name, path=error.path) from error

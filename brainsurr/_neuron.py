@@ -1,6 +1,6 @@
 """The membrane equation, once: pure functions of one time step."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from functools import partial
 
 import jax
@@ -8,8 +8,9 @@ import jax.numpy as jnp
 import numpy as np
 
 from ._arrays import as_float, fit, is_number
-from ._bounds import check_inside
+from ._bounds import check_inside, names_of
 from ._checks import check_flag, check_function, check_word
+from ._surrogate import Surrogate
 
 RESETS = ("subtract", "zero", "none")
 BOUNDS = {"decay": (0.0, 1.0), "threshold": (0.0, float("inf"))}
@@ -180,6 +181,11 @@ def drawn(name: str, value, shape: tuple[int, ...]):
     return value
 
 
+def drawing_dtype(dtype):
+    """What weights of a dtype are drawn in, before they are cast: jax has no orthogonal matrix of half precision."""
+    return jnp.float32 if jnp.dtype(dtype).itemsize < 4 else dtype
+
+
 def check_neuron(
     owner: str,
     features,
@@ -189,10 +195,11 @@ def check_neuron(
     recurrent=False,
     carry_init: Callable = abs,
     recurrent_kernel_init: Callable = abs,
+    learnable: str | Iterable[str] = (),
     **parameters,
 ):
     """The checks that every layer makes when it is constructed; ``owner`` is its name."""
-    if isinstance(features, bool) or not isinstance(features, int) or features < 1:
+    if isinstance(features, bool) or not isinstance(features, int | np.integer) or features < 1:
         raise ValueError(f"{owner}: expected features to be a positive integer, got {features!r}")
     check_word(f"{owner}: reset", reset, RESETS)
     check_function(f"{owner}: spike_fn", spike_fn, "a surrogate or a function")
@@ -205,12 +212,39 @@ def check_neuron(
             raise TypeError(f"{owner}: expected {name} to be a number or an array, got {value!r}")
         if jnp.shape(value) not in ((), (1,), (features,)):
             raise ValueError(f"{owner}: expected {name} to be one number or {features}, got shape {jnp.shape(value)}")
-    check_inside(f"{owner}: decay", parameters["decay"], BOUNDS["decay"])
+        if (
+            name == "threshold"
+            and not isinstance(value, jax.core.Tracer)
+            and not np.all(np.isfinite(np.asarray(value)))
+        ):
+            raise ValueError(f"{owner}: expected threshold to be finite, got {value!r}: a layer that never fires is LI")
+    if "decay" not in names_of(owner, learnable):  # or else it has bounds of its own, checked where it is made
+        check_inside(f"{owner}: decay", parameters["decay"], BOUNDS["decay"])
 
 
-def over_time(step, carry, xs):
-    """``step(carry, x) -> (carry, y)`` over the leading axis of ``xs``."""
+def over_time(step, carry, xs, scan=jax.lax.scan):
+    """``step(carry, x) -> (carry, y)`` over the leading axis of ``xs``.
+
+    Args:
+      step: a partial of a step, its arguments by name.
+      carry: before the first step.
+      xs: ``[time, ...]``.
+      scan: the host's own, for a ``spike_fn`` that may read or write the host's state.
+    """
     xs = as_float(xs, "xs")
     if not xs.ndim:
         raise ValueError("expected xs to be an array [time, ..., features], got a single number")
-    return jax.lax.scan(step, jax.tree.map(partial(as_float, name="carry"), carry), xs)
+    carry = jax.tree.map(partial(as_float, name="carry"), carry)
+    if not isinstance(step.keywords.get("spike_fn"), Surrogate | None):
+        return scan(step, carry, xs)
+    # Outside of jit, a scan with a new function compiles anew each time, and what it compiled is kept.
+    leaves, structure = jax.tree.flatten(step.keywords)
+    arrays = [leaf if isinstance(leaf, jax.Array | np.ndarray) else None for leaf in leaves]
+    others = tuple(leaf if array is None else None for leaf, array in zip(leaves, arrays, strict=True))
+    return _scan(step.func, structure, others, arrays, carry, xs)
+
+
+@partial(jax.jit, static_argnums=(0, 1, 2), inline=True)
+def _scan(step, structure, others, arrays, carry, xs):
+    leaves = [other if array is None else array for array, other in zip(arrays, others, strict=True)]
+    return jax.lax.scan(partial(step, **jax.tree.unflatten(structure, leaves)), carry, xs)

@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from ._arrays import as_array
 from ._checks import check_function, check_word
@@ -42,8 +43,8 @@ def unroll(
         and recomputes the rest, ``"full"`` keeps the carry alone. With a single block, ``block_size >= T``,
         ``"full"`` saves nothing.
       reduce: None for all outputs ``[time, ...]``; ``"mean"``, ``"max"`` or ``"last"`` for that over time alone, so
-        that a long run need not store them. The gradient of ``"max"`` is shared by ties, as that of ``jnp.max``; the
-        mean of integers is a float.
+        that a long run need not store them. The gradient of ``"max"`` is shared by ties, as that of ``jnp.max``, and
+        0 where it is infinite; the mean of integers is a float.
 
     Returns:
       The state after the last step, with which a stream can go on, and the outputs.
@@ -52,6 +53,9 @@ def unroll(
       TypeError: ``block_size`` is not an integer.
       ValueError: a bad ``block_size``, ``remat`` or ``reduce``; no time axis, or lengths that differ; a reduction
         over zero steps; ``block`` does not give an output for each step.
+
+    Note:
+      Call it inside of ``jax.jit``. Outside, each call compiles anew, as it does of ``lax.scan`` with a new function.
 
     References:
       Chen, Xu, Zhang, Guestrin 2016, "Training Deep Nets with Sublinear Memory Cost", section 4.1.
@@ -136,10 +140,10 @@ class _Sum(NamedTuple):
 
 
 class _Max(NamedTuple):
-    """The maximum of a block; the sum of what attains it, through which the gradient flows; and how many do."""
+    """The maximum of a block; a zero with the gradient of all that attains it; and how many do."""
 
     value: jax.Array
-    attained: jax.Array
+    zero: jax.Array
     ties: jax.Array
 
 
@@ -156,7 +160,9 @@ def _reduce_block(reduce, y):
     if reduce == "max":
         value = jax.lax.stop_gradient(jnp.max(y, axis=0))
         attains = y == jnp.expand_dims(value, 0)
-        return _Max(value, jnp.sum(jnp.where(attains, y, 0), axis=0), jnp.sum(attains, axis=0))
+        # Not their sum, which may overflow; and no gradient where inf - inf would be NaN.
+        zero = jnp.where(attains & jnp.isfinite(y), y - jax.lax.stop_gradient(y), 0)
+        return _Max(value, jnp.sum(zero, axis=0), jnp.sum(attains, axis=0))
     return y
 
 
@@ -171,9 +177,9 @@ def _reduce_blocks(reduce, steps, parts):
     if reduce == "max":
         value = jnp.max(parts.value, axis=0)
         attains = parts.value == jnp.expand_dims(value, 0)
-        attained = jnp.sum(jnp.where(attains, parts.attained, 0), axis=0)
-        share = attained / jnp.sum(jnp.where(attains, parts.ties, 0), axis=0).astype(attained.dtype)
-        return value + (share - jax.lax.stop_gradient(share))
+        zero = jnp.sum(jnp.where(attains, parts.zero, 0), axis=0)
+        # A count is past float16's largest number before it is past its own; an infinite one would still give 0.
+        return value + zero / jnp.sum(jnp.where(attains, parts.ties, 0), axis=0).astype(zero.dtype)
     return parts
 
 
@@ -182,11 +188,11 @@ def _block_size(block_size, steps: int) -> int:
         root = math.sqrt(steps)
         divisors = [d for d in range(math.ceil(root / 2), int(2 * root) + 1) if d and steps % d == 0]
         return min(divisors, key=lambda d: max(d * d / steps, steps / (d * d))) if divisors else max(1, round(root))
-    if isinstance(block_size, bool) or not isinstance(block_size, int):
+    if isinstance(block_size, bool) or not isinstance(block_size, int | np.integer):
         raise TypeError(f"expected block_size to be an integer or None, got {block_size!r}")
     if block_size < 1:
         raise ValueError(f"expected block_size to be at least 1, got {block_size}")
-    return block_size
+    return int(block_size)
 
 
 def _steps(name: str, tree) -> int:

@@ -2,6 +2,7 @@
 
 import importlib
 import re
+from itertools import dropwhile
 from types import SimpleNamespace
 from typing import Any
 
@@ -56,12 +57,16 @@ def transfer(source: Any, target: Any) -> Any:
         floating = [jnp.issubdtype(dtype, jnp.floating) for dtype in (new.dtype, like.dtype)]
         if new.dtype != like.dtype and not all(floating):
             raise TypeError(f"{_name(path)}: dtype {new.dtype} in the source, {like.dtype} in the target")
-        # brainstate keeps the bias of a convolution as (1, 1, channels), flax as (channels,).
-        if [n for n in new.shape if n > 1] != [n for n in like.shape if n > 1]:
+        if _ending(new.shape) != _ending(like.shape):
             raise ValueError(f"{_name(path)}: shape {new.shape} in the source, {like.shape} in the target")
         return new.astype(like.dtype).reshape(like.shape)
 
     return jax.tree_util.tree_map_with_path(value, target)
+
+
+def _ending(shape) -> tuple[int, ...]:
+    """A shape without leading ones: brainstate keeps the bias of a convolution as (1, 1, channels)."""
+    return tuple(dropwhile(lambda n: n == 1, shape))
 
 
 def _name(path) -> str:

@@ -71,6 +71,12 @@ print(json.dumps(messages))
         assert message.endswith(f'install it with: pip install "brainsurr[{extra}]"')
 
 
+def test_a_module_of_ours_that_is_missing_is_not_blamed_on_the_framework():
+    with pytest.raises(ModuleNotFoundError) as error, needs("flax"):
+        import brainsurr._no_such_module  # noqa: F401
+    assert str(error.value) == "No module named 'brainsurr._no_such_module'"
+
+
 def test_a_framework_that_is_there_and_broken_shows_its_own_error():
     with pytest.raises(ImportError, match=r"^cannot import name") as error, needs("flax"):
         from jax import no_such_name  # noqa: F401

@@ -62,6 +62,9 @@ def test_what_does_not_fit_is_named():
         transfer(tree, {("layers", 1, "decay", "val"): jnp.zeros(())})
     with pytest.raises(ValueError, match=r"layers.1.spike_fn.alpha: shape \(\) in the source, \(4,\) in the target"):
         transfer(tree, {("layers", 1, "spike_fn", "alpha", "val"): jnp.zeros(4)})
+    for shape, other in (((1, 8), (8, 1)), ((3, 1, 8), (3, 8, 1)), ((3, 3, 1, 8), (3, 3, 8, 1))):
+        with pytest.raises(ValueError, match=r"a: shape \(.*\) in the source, \(.*\) in the target"):
+            transfer({"a": jnp.zeros(shape)}, {"a": jnp.zeros(other)})
 
 
 @pytest.mark.parametrize("f", [bs.LogTailedRelu(0.125), F, bs.LeakyRelu(0.25, 2.0)], ids=["scalar", "channels", "two"])

@@ -259,3 +259,28 @@ def test_bad_input(error, message, call):
     call = {"block": lambda c, x: (c, x), "carry": None, "xs": XS, "block_size": 3} | call
     with pytest.raises(error, match=message):
         bs.unroll(**call)
+
+
+@pytest.mark.parametrize(
+    ("ys", "dtype"),
+    [
+        ([1.0, np.inf, 2.0, 3.0], "float32"),
+        ([-np.inf] * 4, "float32"),
+        ([2e38] * 4, "float32"),
+        ([6e4] * 4, "float16"),
+        ([100.0] * 3000, "float16"),
+        ([0.0, 1.0] * 40_000, "bfloat16"),
+    ],
+    ids=["infinite", "minus infinity", "large", "large float16", "a plateau", "many ties"],
+)
+@pytest.mark.parametrize("block_size", [2, 100_000])
+def test_a_maximum_does_not_overflow(ys, dtype, block_size):
+    ys = jnp.asarray(ys, dtype)
+    largest = bs.unroll(lambda c, x: (c, x), jnp.zeros(()), ys, block_size=block_size, reduce="max")[1]
+    np.testing.assert_array_equal(largest, jnp.max(ys))
+
+
+def test_a_numpy_integer_is_a_block_size():
+    xs = jnp.arange(5.0)
+    ys = bs.unroll(lambda c, x: (c, x + c), jnp.ones(()), xs, block_size=np.int64(2))[1]
+    np.testing.assert_array_equal(ys, xs + 1)

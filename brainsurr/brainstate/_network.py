@@ -15,7 +15,8 @@ from .._unroll import unroll_with
 class SpikingSequential(nn.Module):
     """Layers in a row over time, ``ys = net(xs)`` with ``xs`` as ``[time, batch, ...]``.
 
-    Each layer sees all time steps at once, so a ``Linear`` is one large matrix product.
+    Each layer sees all time steps at once, so a ``Linear`` is one large matrix product. Inputs are read as real
+    numbers: an ``Embedding`` comes before the network, not in it.
 
     Args:
       layers: modules and functions.

@@ -32,7 +32,10 @@ class Leaky(nn.Module):
         hold(self, values, learnable, bounds, BOUNDS, self.param_dtype)
 
     def init_state(self, batch_size: int | tuple[int, ...] | None = None, **kwargs):
-        """Make the state before the first step: zeros, or what ``carry_init`` draws, in ``param_dtype``."""
+        """Make the state before the first step: zeros, or what ``carry_init`` draws, in ``param_dtype``.
+
+        Once: what was compiled goes on with the state that it knows, which `reset_state` sets back.
+        """
         carry = self._initial(batch_size)
         self.v = brainstate.HiddenState(carry[0] if self.recurrent else carry)
         if self.recurrent:
@@ -92,9 +95,18 @@ class LIFBase(Leaky):
         param_dtype: Any = None,
     ):
         owner, values = type(self).__name__, {"decay": decay, "threshold": threshold}
-        size = _size(features)
+        size = _layer_size(type(self).__name__, features)
         check_neuron(
-            owner, size[-1], reset, spike_fn, reset_grad, recurrent, carry_init, recurrent_kernel_init, **values
+            owner,
+            size[-1],
+            reset,
+            spike_fn,
+            reset_grad,
+            recurrent,
+            carry_init,
+            recurrent_kernel_init,
+            learnable,
+            **values,
         )
         super().__init__(
             size, values, learnable=learnable, bounds=bounds, carry_init=carry_init, param_dtype=param_dtype
@@ -105,7 +117,8 @@ class LIFBase(Leaky):
         self.recurrent = recurrent
         if recurrent:
             shape = (size[-1], size[-1])
-            kernel = drawn("recurrent_kernel_init", recurrent_kernel_init(shape), shape)
+            with brainstate.environ.context(precision=max(32, brainstate.environ.get_precision())):  # see drawing_dtype
+                kernel = drawn("recurrent_kernel_init", recurrent_kernel_init(shape), shape)
             self.recurrent_kernel = make_param(jnp.asarray(kernel, self.param_dtype))
 
     def _step(self):
@@ -136,7 +149,7 @@ class LIFCell(LIFBase):
       threshold: a number or ``[features]``.
       reset: ``"subtract"`` the threshold, set to ``"zero"``, or ``"none"``.
       reset_grad: whether the gradient flows through the reset; None: yes, but not for ``"zero"``, where it explodes.
-      spike_fn: a surrogate, a :class:`SpikingActivation`, or any function of ``u - threshold``.
+      spike_fn: a surrogate, a :class:`SpikingActivation`, or any function or module of ``u - threshold``.
       learnable: ``"decay"``, ``"threshold"`` or both; parameters of the surrogate are trained by
         ``spike_fn=SpikingActivation(f, learnable=...)``.
       bounds: closed intervals for these by name, in place of [0, 1] and [0, inf]; None trains unbounded.
@@ -182,7 +195,7 @@ class LIF(LIFBase):
     """
 
     def update(self, xs):
-        self._carry, spikes = over_time(self._step(), self._carry, xs)
+        self._carry, spikes = over_time(self._step(), self._carry, xs, brainstate.transform.scan)
         return spikes
 
 
@@ -219,8 +232,8 @@ class LI(Leaky):
         carry_init: Callable = nn.init.ZeroInit(),
         param_dtype: Any = None,
     ):
-        size = _size(features)
-        check_neuron("LI", size[-1], carry_init=carry_init, decay=decay)
+        size = _layer_size(type(self).__name__, features)
+        check_neuron("LI", size[-1], carry_init=carry_init, learnable=learnable, decay=decay)
         super().__init__(
             size, {"decay": decay}, learnable=learnable, bounds=bounds, carry_init=carry_init, param_dtype=param_dtype
         )
@@ -228,6 +241,13 @@ class LI(Leaky):
     def update(self, xs):
         self._carry, potentials = over_time(partial(integrate, decay=read(self, "decay")), self._carry, xs)
         return potentials
+
+
+def _layer_size(owner: str, features) -> tuple[int, ...]:
+    size = _size(features)
+    if not all(map(is_size, size[:-1])):  # the last is looked at with the rest
+        raise ValueError(f"{owner}: expected features to be an integer or several, got {features!r}")
+    return size
 
 
 def _size(features) -> tuple[int, ...]:

@@ -42,9 +42,8 @@ def diagnose(variables: Any, loss_fn: Callable[[Any], Any]) -> Diagnosis:
             layer, name = context.module, context.method_name
             if layer.scope is not None and not layer.is_initializing():
                 path = layer_name(layer.path, layer)
-                if isinstance(layer, LIFBase) and name == "_step":
-                    step = method(*args, **kwargs)
-                    return partial(step, spike_fn=watch(path, step.keywords["spike_fn"]))
+                if isinstance(layer, LIFBase) and name == "__call__":
+                    object.__setattr__(layer, "_watch", partial(watch, path))
                 if isinstance(layer, SpikingActivation) and name == "__call__":
                     return watch(path, layer.surrogate)(*args, **kwargs)
             return method(*args, **kwargs)

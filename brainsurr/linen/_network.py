@@ -19,7 +19,8 @@ class SpikingSequential(nn.Module):
     """Layers in a row over time, ``(carry, xs) -> (carry, ys)`` with ``xs`` as ``[time, batch, ...]``.
 
     A layer that has ``initialize_carry`` is called as ``layer(carry, xs)``, any other as ``layer(xs)`` on all time
-    steps at once, so a ``Dense`` is one large matrix product.
+    steps at once, so a ``Dense`` is one large matrix product. Inputs are read as real numbers: an ``Embed`` comes
+    before the network, not in it.
 
     Attributes:
       layers: modules and functions.
@@ -79,7 +80,8 @@ def unroll(
     """Run a layer or network over a long stretch of time, block by block: :func:`brainsurr.unroll` for a module.
 
     State that is not a parameter (batch statistics, say) goes from block to block and ends up in ``net``; a Dropout
-    draws anew for each block.
+    draws anew for each block. What is sown into "intermediates" comes out stacked, an entry a block; another
+    collection must be there before.
 
     Args:
       net: a bound module that is called as ``net(carry, xs)``, such as :class:`SpikingSequential`: one inside a
@@ -127,9 +129,12 @@ def unroll(
         return call
 
     def scan(run, carry, xs):
-        state = DenyList("params")
-        rngs: dict[Any, bool] = {"params": False, state: True}
-        loop = nn.scan(lifted(run), variable_broadcast="params", variable_carry=state, split_rngs=rngs)
+        rngs: dict[Any, bool] = {"params": False, DenyList("params"): True}
+        state = DenyList(("params", "intermediates"))
+        sown: dict[Any, Any] = {"intermediates": 0}
+        loop = nn.scan(
+            lifted(run), variable_axes=sown, variable_broadcast="params", variable_carry=state, split_rngs=rngs
+        )
         return loop(copies[-1], carry, xs)
 
     def checkpoint(run, **options):

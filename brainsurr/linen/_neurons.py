@@ -12,7 +12,17 @@ from flax.typing import Dtype, Initializer
 
 from .._arrays import as_float
 from .._bounds import Interval
-from .._neuron import BOUNDS, check_input_shape, check_neuron, drawn, integrate, lif_carry, neuron_step, over_time
+from .._neuron import (
+    BOUNDS,
+    check_input_shape,
+    check_neuron,
+    drawing_dtype,
+    drawn,
+    integrate,
+    lif_carry,
+    neuron_step,
+    over_time,
+)
 from ..surrogates.relu import LogTailedRelu
 from ._activation import SpikingActivation
 from ._parameters import Trained, freeze, thaw
@@ -44,7 +54,13 @@ class Leaky(Trained):
 
     @nn.nowrap
     def _check(self):
-        check_neuron(type(self).__name__, self.features, carry_init=self.carry_init, **self._values()[0])
+        check_neuron(
+            type(self).__name__,
+            self.features,
+            carry_init=self.carry_init,
+            learnable=self.learnable,
+            **self._values()[0],
+        )
 
     @nn.nowrap
     def _values(self):
@@ -60,6 +76,7 @@ class LIFBase(Leaky):
     spike_fn: Callable = LogTailedRelu(alpha=0.01)
     recurrent: bool = False
     recurrent_kernel_init: Initializer = nn.initializers.orthogonal()
+    _watch = staticmethod(lambda spike_fn: spike_fn)  # `diagnose` puts another in its place
 
     def __post_init__(self):
         object.__setattr__(self, "threshold", freeze(self.threshold))
@@ -70,8 +87,12 @@ class LIFBase(Leaky):
         shape = (self.features, self.features)
         self._kernel = None
         if self.recurrent:
-            kernel = self.param("recurrent_kernel", self.recurrent_kernel_init, shape, self.param_dtype)
-            self._kernel = drawn("recurrent_kernel_init", kernel, shape)
+
+            def init(key):
+                weights = self.recurrent_kernel_init(key, shape, drawing_dtype(self.param_dtype))
+                return drawn("recurrent_kernel_init", weights, shape).astype(self.param_dtype)
+
+            self._kernel = self.param("recurrent_kernel", init)
 
     @nn.nowrap
     def initialize_carry(self, rng: jax.Array, input_shape: tuple[int, ...]):
@@ -93,6 +114,7 @@ class LIFBase(Leaky):
             self.recurrent,
             self.carry_init,
             self.recurrent_kernel_init,
+            self.learnable,
             **self._values()[0],
         )
 
@@ -100,6 +122,7 @@ class LIFBase(Leaky):
     def _values(self):
         return {"decay": thaw(self.decay), "threshold": thaw(self.threshold)}, BOUNDS
 
+    @nn.nowrap  # it returns a function, which is nothing for `nn.tabulate`
     def _step(self, x):
         """The step as a pure function ``(carry, x) -> (carry, spikes)`` of the parameters as they are now."""
         spike_fn = self.spike_fn
@@ -111,7 +134,7 @@ class LIFBase(Leaky):
                 spike_fn(x)
             module, variables = spike_fn.unbind()
             spike_fn = partial(module.apply, variables)
-        neuron = {"spike_fn": spike_fn, "reset": self.reset, "reset_grad": self.reset_grad}
+        neuron = {"spike_fn": self._watch(spike_fn), "reset": self.reset, "reset_grad": self.reset_grad}
         return neuron_step(self._kernel, **self._now, **neuron)
 
 
@@ -131,7 +154,8 @@ class LIFCell(LIFBase, nn.RNNCellBase):
       threshold: a number or ``[features]``.
       reset: ``"subtract"`` the threshold, set to ``"zero"``, or ``"none"``.
       reset_grad: whether the gradient flows through the reset; None: yes, but not for ``"zero"``, where it explodes.
-      spike_fn: a surrogate, a :class:`SpikingActivation`, or any function or module of ``u - threshold``.
+      spike_fn: a surrogate, a :class:`SpikingActivation`, or any function or module of ``u - threshold`` that has no
+        state and draws no random numbers.
       learnable: ``"decay"``, ``"threshold"`` or both; parameters of the surrogate are trained by
         ``spike_fn=SpikingActivation(f, learnable=...)``.
       bounds: closed intervals for these by name, in place of [0, 1] and [0, inf]; None trains unbounded.

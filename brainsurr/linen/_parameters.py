@@ -1,7 +1,6 @@
 """How a layer of Flax Linen holds what it may train, and inside which interval."""
 
 from collections.abc import Mapping
-from functools import partial
 from typing import Any
 
 import jax
@@ -72,8 +71,16 @@ def bounds(module: nn.Module, *args, **kwargs) -> dict[str, Any]:
             found.update({(*layer.path, name): interval for name, interval in layer._intervals().items()})
         return method(*args, **kwargs)
 
+    leaves, structure = jax.tree.flatten((args, kwargs))
+    arrays = [leaf if hasattr(leaf, "shape") else None for leaf in leaves]  # a flag or a count is not traced
+
+    def init(arrays):
+        now = [leaf if array is None else array for array, leaf in zip(arrays, leaves, strict=True)]
+        args, kwargs = jax.tree.unflatten(structure, now)
+        return module.init(jax.random.key(0), *args, **kwargs)
+
     with nn.intercept_methods(note):
-        variables = jax.eval_shape(partial(module.init, **kwargs), jax.random.key(0), *args)
+        variables = jax.eval_shape(init, arrays)
     return unflatten_dict({path: found.get(path) for path in flatten_dict(variables.get("params", {}))})
 
 

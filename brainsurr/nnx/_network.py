@@ -17,7 +17,8 @@ class SpikingSequential(nnx.Module):
     """Layers in a row over time, ``(carry, xs) -> (carry, ys)`` with ``xs`` as ``[time, batch, ...]``.
 
     A layer that has ``initialize_carry`` is called as ``layer(carry, xs)``, any other as ``layer(xs)`` on all time
-    steps at once, so a ``Linear`` is one large matrix product.
+    steps at once, so a ``Linear`` is one large matrix product. Inputs are read as real numbers: an ``Embed`` comes
+    before the network, not in it.
 
     Args:
       layers: modules and functions.
@@ -68,7 +69,7 @@ def unroll(
     """Run a layer or network over a long stretch of time, block by block: :func:`brainsurr.unroll` for a module.
 
     State that is not a parameter (batch statistics, the keys of a Dropout) goes from block to block and ends up in
-    ``net``; a Dropout draws anew for each block.
+    ``net``; a Dropout draws anew for each block. Variables must be there before, so nothing can be sown inside.
 
     Args:
       net: a module that is called as ``net(carry, xs)``, such as :class:`SpikingSequential`.
@@ -98,6 +99,9 @@ def unroll(
         net = nnx.merge(graphdef, params, state)
         carry, ys = net(carry, xs)
         parts: Any = nnx.split(net, nnx.Param, ...)
+        before, after = (dict(nnx.to_flat_state(part)) for part in (state, parts[2]))
+        if new := [".".join(map(str, path)) for path in after if path not in before]:
+            raise ValueError(f"unroll: expected net to keep the variables that it has, it made {', '.join(new)}")
         return (carry, parts[2]), ys
 
     (carry, state), ys = _unroll.unroll(block, (carry, state), xs, block_size=block_size, remat=remat, reduce=reduce)

@@ -12,7 +12,17 @@ from flax.typing import Dtype, Initializer
 
 from .._arrays import as_float
 from .._bounds import Interval
-from .._neuron import BOUNDS, check_input_shape, check_neuron, drawn, integrate, lif_carry, neuron_step, over_time
+from .._neuron import (
+    BOUNDS,
+    check_input_shape,
+    check_neuron,
+    drawing_dtype,
+    drawn,
+    integrate,
+    lif_carry,
+    neuron_step,
+    over_time,
+)
 from .._surrogate import Surrogate
 from ..surrogates.relu import LogTailedRelu
 from ._activation import SpikingActivation
@@ -67,7 +77,16 @@ class LIFBase(Leaky):
     ):
         owner, values = type(self).__name__, {"decay": decay, "threshold": threshold}
         check_neuron(
-            owner, features, reset, spike_fn, reset_grad, recurrent, carry_init, recurrent_kernel_init, **values
+            owner,
+            features,
+            reset,
+            spike_fn,
+            reset_grad,
+            recurrent,
+            carry_init,
+            recurrent_kernel_init,
+            learnable,
+            **values,
         )
         super().__init__(
             features, values, learnable=learnable, bounds=bounds, carry_init=carry_init, param_dtype=param_dtype
@@ -81,8 +100,8 @@ class LIFBase(Leaky):
         kernel = None
         if recurrent and rngs is not None:
             shape = (features, features)
-            weights = recurrent_kernel_init(rngs.params(), shape, param_dtype)
-            kernel = nnx.Param(drawn("recurrent_kernel_init", weights, shape))
+            weights = recurrent_kernel_init(rngs.params(), shape, drawing_dtype(param_dtype))
+            kernel = nnx.Param(drawn("recurrent_kernel_init", weights, shape).astype(param_dtype))
         self.recurrent_kernel = kernel
 
     def initialize_carry(
@@ -126,7 +145,8 @@ class LIFCell(LIFBase, nnx.RNNCellBase):
       threshold: a number or ``[features]``.
       reset: ``"subtract"`` the threshold, set to ``"zero"``, or ``"none"``.
       reset_grad: whether the gradient flows through the reset; None: yes, but not for ``"zero"``, where it explodes.
-      spike_fn: a surrogate, a :class:`SpikingActivation`, or any function of ``u - threshold``.
+      spike_fn: a surrogate, a :class:`SpikingActivation`, or any function of ``u - threshold`` that has no state and
+        draws no random numbers.
       learnable: ``"decay"``, ``"threshold"`` or both; parameters of the surrogate are trained by
         ``spike_fn=SpikingActivation(f, learnable=...)``.
       bounds: closed intervals for these by name, in place of [0, 1] and [0, inf]; None trains unbounded.
@@ -210,7 +230,7 @@ class LI(Leaky):
         carry_init: Initializer = nnx.initializers.zeros_init(),
         param_dtype: Dtype = jnp.float32,
     ):
-        check_neuron("LI", features, carry_init=carry_init, decay=decay)
+        check_neuron("LI", features, carry_init=carry_init, learnable=learnable, decay=decay)
         super().__init__(
             features,
             {"decay": decay},

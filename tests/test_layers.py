@@ -1,0 +1,208 @@
+"""What the layers of the three frameworks owe their users alike, beside their numbers."""
+
+import warnings
+
+import brainstate
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from flax import linen, nnx
+from hosts import HOSTS, Brainstate, Nnx, by_name
+
+import brainsurr as bs
+from brainsurr.brainstate import LIF as BrainstateLIF
+from brainsurr.brainstate import unroll as brainstate_unroll
+from brainsurr.linen import LIF as LinenLIF
+from brainsurr.linen import bounds as linen_bounds
+from brainsurr.linen import unroll as linen_unroll
+from brainsurr.nnx import LIF as NnxLIF
+from brainsurr.nnx import unroll as nnx_unroll
+
+pytestmark = pytest.mark.usefixtures("lenient")  # brainstate's Orthogonal
+XS = jnp.asarray(np.random.default_rng(0).normal(1, 1, (5, 2, 3)), jnp.float32)
+KEY = jax.random.key(0)
+every_host = pytest.mark.parametrize("host", HOSTS, ids=lambda host: host.name)
+
+
+def called(host, layer):
+    """What calls a layer outside of jit, from its first state."""
+    if host is Brainstate:
+        layer.init_state(2)
+        return lambda: layer(XS)
+    if host is Nnx:
+        carry = layer.initialize_carry((2, 3))
+        return lambda: layer(carry, XS)[1]
+    carry = layer.initialize_carry(KEY, (2, 3))
+    variables = layer.init(KEY, carry, XS)
+    return lambda: layer.apply(variables, carry, XS)[1]
+
+
+@every_host
+@pytest.mark.parametrize("name", ["LIF", "LI", "recurrent"])
+def test_outside_of_jit_a_layer_compiles_once(host, name):
+    layers = host.layers
+    if name == "LI":
+        layer = layers.LI(3, decay=jnp.full(3, 0.5))
+    else:
+        act = layers.SpikingActivation(bs.LogTailedRelu(jnp.full(3, 0.25)), learnable="alpha")
+        options = host().recurrent(jnp.eye(3)) if name == "recurrent" else {}
+        layer = layers.LIF(3, spike_fn=act, learnable="decay", reset="zero", **options)
+    call, programs = called(host, layer), []
+    call()
+    count = lambda event, *_, **__: programs.append(event) if "backend_compile" in event else None  # noqa: E731
+    jax.monitoring.register_event_duration_secs_listener(count)
+    first, second = call(), call()
+    assert not programs
+    assert first.shape == second.shape == XS.shape
+
+
+def test_a_function_that_changes_is_not_remembered():
+    scale = 1.0
+    layer = NnxLIF(3, spike_fn=lambda x: scale * bs.log_tailed_relu(x))
+    carry = layer.initialize_carry((2, 3))
+    before, scale = layer(carry, XS)[1], 0.0
+    assert before.any()
+    assert not layer(carry, XS)[1].any()
+
+
+@every_host
+def test_the_numbers_are_those_of_jit(host):
+    layer = host.layers.LIF(3, spike_fn=bs.Arctan(2.0), decay=0.7, threshold=np.float32(0.9))
+    (_, ys), _, _ = host().grad(layer, lambda carry, ys: ys.sum(), XS)
+    np.testing.assert_array_equal(
+        called(host, host.layers.LIF(3, spike_fn=bs.Arctan(2.0), decay=0.7, threshold=0.9))(), ys
+    )
+
+
+@every_host
+@pytest.mark.parametrize("threshold", [float("inf"), float("nan"), np.array([1.0, np.inf, 1.0])])
+def test_a_threshold_that_is_never_met_is_refused(host, threshold):
+    with pytest.raises(
+        ValueError, match=r"LIF: expected threshold to be finite, got .*: a layer that never fires is LI"
+    ):
+        host.layers.LIF(3, threshold=threshold)
+
+
+@every_host
+def test_bounds_take_the_place_of_the_interval_of_the_decay(host):
+    layer = host.layers.LIF(3, decay=-0.5, learnable="decay", bounds={"decay": (-1.0, 1.0)})
+    assert by_name(host().params(layer, XS))["decay"] == -0.5
+    free = host.layers.LI(3, decay=1.5, learnable="decay", bounds=None)
+    assert by_name(host().params(free, XS))["decay"] == 1.5
+    for options in ({}, {"learnable": "decay"}, {"learnable": "threshold", "bounds": None}):
+        with pytest.raises(ValueError, match=r"decay = 1.5 is outside \[0.0, 1.0\]"):
+            host.layers.LIF(3, decay=1.5, **options)
+
+
+@every_host
+def test_integers_make_floating_parameters(host):
+    layers = host.layers
+    for layer, name in (
+        (layers.LIF(3, threshold=jnp.arange(1, 4), learnable="threshold"), "threshold"),
+        (layers.LI(3, decay=np.ones(3, np.int32), learnable="decay"), "decay"),
+        (layers.SpikingActivation(bs.Arctan(np.full(3, 2)), learnable="alpha"), "alpha"),
+    ):
+        assert by_name(host().params(layer, XS))[name].dtype == jnp.float32
+
+
+@every_host
+@pytest.mark.parametrize("dtype", [jnp.bfloat16, jnp.float16, jnp.float32])
+def test_recurrent_weights_of_any_dtype_are_orthogonal(host, dtype):
+    options = {"rngs": nnx.Rngs(0)} if host is Nnx else {}
+    layer = host.layers.LIF(3, recurrent=True, param_dtype=dtype, **options)
+    kernel = by_name(host().params(layer, XS))["recurrent_kernel"]
+    assert kernel.dtype == dtype
+    wide = np.asarray(kernel, np.float32)
+    np.testing.assert_allclose(wide @ wide.T, np.eye(3), atol=0.02)
+
+
+def test_recurrent_weights_under_a_precision_of_16():
+    with brainstate.environ.context(precision=16):
+        assert BrainstateLIF(3, recurrent=True).recurrent_kernel.value().dtype == jnp.float16
+
+
+@every_host
+def test_numpy_integers_count(host):
+    layer = host.layers.LIF(np.prod((1, 3)))
+    np.testing.assert_array_equal(called(host, layer)(), called(host, host.layers.LIF(3))())
+
+
+@pytest.mark.parametrize("size", [(2, -1, 3), (2.0, 3), ("a", 3)])
+def test_every_axis_of_a_size_is_looked_at(size):
+    with pytest.raises(ValueError, match="LIF: expected features to be an integer or several, got"):
+        BrainstateLIF(size)
+
+
+@pytest.mark.parametrize("unrolled", [False, True])
+def test_brainstates_own_random_numbers_can_be_drawn_by_a_spike_function(unrolled):
+    f = bs.Arctan(2.0)
+    layer = BrainstateLIF(3, spike_fn=lambda x: f(x + brainstate.random.normal(size=x.shape)))
+    run = (lambda: brainstate_unroll(layer, XS, block_size=2, remat="full")) if unrolled else (lambda: layer(XS))
+    layer.init_state(2)
+    answers = []
+    for seed in (0, 0, 1):
+        brainstate.random.seed(seed)
+        layer.reset_state(2)
+        answers.append(np.asarray(run()))
+    assert (answers[0] == answers[1]).all()
+    assert (answers[0] != answers[2]).any()
+    assert np.isfinite(brainstate.random.normal(size=2)).all(), "the random state is no tracer"
+
+
+class Sown(linen.Module):
+    """A network that notes its firing rate."""
+
+    @linen.compact
+    def __call__(self, carry, xs):
+        carry, spikes = LinenLIF(3)(carry, xs)
+        self.sow("intermediates", "rate", spikes.mean())
+        return carry, spikes
+
+
+@pytest.mark.parametrize("remat", ["none", "full"])
+def test_what_linen_sows_comes_out_by_block(remat):
+    class Unrolled(linen.Module):
+        def setup(self):
+            self.net = Sown()
+
+        def __call__(self, carry, xs):
+            return linen_unroll(self.net, carry, xs, block_size=2, remat=remat)
+
+    (_, spikes), noted = Unrolled().apply({}, jnp.zeros((2, 3)), XS, mutable=["intermediates"])
+    whole, rest = noted["intermediates"]["net"]["rate"]
+    np.testing.assert_allclose(whole, spikes[:4].reshape(2, 2, 2, 3).mean((1, 2, 3)), rtol=1e-6)
+    np.testing.assert_allclose(rest, spikes[4:].mean(), rtol=1e-6)
+
+
+def test_what_nnx_makes_inside_of_unroll_is_named():
+    class Noting(nnx.Module):
+        def __init__(self):
+            self.lif = NnxLIF(3)
+
+        def __call__(self, carry, xs):
+            carry, spikes = self.lif(carry, xs)
+            self.rate = nnx.Intermediate(spikes.mean())
+            return carry, spikes
+
+    with pytest.raises(ValueError, match="unroll: expected net to keep the variables that it has, it made rate"):
+        nnx_unroll(Noting(), jnp.zeros((2, 3)), XS, block_size=2)
+
+
+def test_linen_bounds_take_what_init_takes():
+    class Net(linen.Module):
+        @linen.compact
+        def __call__(self, xs, train, steps):
+            xs = linen.BatchNorm(use_running_average=not train)(xs)
+            return LinenLIF(3, learnable="decay")(jnp.zeros((2, 3)), xs[: list(range(9))[steps]])[1]
+
+    for args in ((XS, False, 4), (jax.ShapeDtypeStruct(XS.shape, XS.dtype), True, 4)):
+        assert linen_bounds(Net(), *args)["LIF_0"] == {"decay": (0.0, 1.0)}
+
+
+def test_linen_tabulates_without_a_warning():
+    layer = LinenLIF(3, learnable="decay")
+    with warnings.catch_warnings(record=True) as caught:  # as an error, flax would swallow it
+        warnings.simplefilter("always")
+        assert "decay" in layer.tabulate(KEY, jnp.zeros((2, 3)), XS)
+    assert not [str(warning.message) for warning in caught if "partial" in str(warning.message)]
