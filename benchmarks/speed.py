@@ -68,7 +68,8 @@ repeats none, but the neurons between the products take their time, and on a CPU
 gradient before the product of a weight; the same products on flat inputs are the second row of the table *train-step*.
 A process that has imported jax and flax, before it trains, already holds what the column *before training* says, which
 leaves little of two thirds of the smallest peak. In bfloat16 a CPU widens and rounds each number, and 1 / x costs more
-of that than a maximum."""
+of that than a maximum; small arrays of bfloat16 fare worse than those of the mark, the forward pass included: see the
+table *activation*. At batch 32 another library is the fastest: see the table *peers*."""
 
 
 def page(folder):
