@@ -17,6 +17,8 @@ from . import results
 class Study:
     """The result file of a study: what was set, what came out of each configuration, and where.
 
+    A file that is gone on with keeps the commit that it was begun at; a run of another one has its own beside it.
+
     Args:
       name: of the study, also of its module.
       settings: everything that the numbers depend on beside a configuration. A file that was begun with other
@@ -30,7 +32,9 @@ class Study:
 
     def __init__(self, name: str, settings: Mapping[str, Any], out: Path, total: int):
         self.path = out / "result.json"
-        self.result = {"study": name, "settings": plain(settings), **results.environment(), "runs": {}}
+        here = results.environment()
+        self.commit = here["commit"]  # of the code that is loaded: HEAD may move while it runs
+        self.result = {"study": name, "settings": plain(settings), **here, "runs": {}}
         if self.path.exists():
             before = json.loads(self.path.read_text())
             for field in ("study", "settings", "python", "versions", "device"):
@@ -51,6 +55,8 @@ class Study:
             outcome = plain(jax.device_get(configuration()))
             seconds = {"seconds": time.perf_counter() - wall, "cpu_seconds": time.process_time() - cpu}
             runs[key] = outcome | plain(seconds)
+            if self.commit != self.result["commit"]:
+                runs[key]["commit"] = self.commit
             self.result["uncommitted_changes"] |= results.environment()["uncommitted_changes"]
             results.write(self.path, self.result)
         self.bar.update()

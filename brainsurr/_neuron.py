@@ -212,14 +212,12 @@ def check_neuron(
             raise TypeError(f"{owner}: expected {name} to be a number or an array, got {value!r}")
         if jnp.shape(value) not in ((), (1,), (features,)):
             raise ValueError(f"{owner}: expected {name} to be one number or {features}, got shape {jnp.shape(value)}")
-        if (
-            name == "threshold"
-            and not isinstance(value, jax.core.Tracer)
-            and not np.all(np.isfinite(np.asarray(value)))
-        ):
-            raise ValueError(f"{owner}: expected threshold to be finite, got {value!r}: a layer that never fires is LI")
     if "decay" not in names_of(owner, learnable):  # or else it has bounds of its own, checked where it is made
         check_inside(f"{owner}: decay", parameters["decay"], BOUNDS["decay"])
+    for name, value in parameters.items():
+        if not isinstance(value, jax.core.Tracer) and not np.all(np.isfinite(np.asarray(value))):
+            hint = ": a layer that never fires is LI" if name == "threshold" else ""
+            raise ValueError(f"{owner}: expected {name} to be finite, got {value!r}{hint}")
 
 
 def over_time(step, carry, xs, scan=jax.lax.scan):

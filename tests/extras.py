@@ -4,7 +4,6 @@ python tests/extras.py dist/brainsurr-0.1.0-py3-none-any.whl    # as `make test-
 """
 
 import json
-import re
 import subprocess
 import sys
 import tempfile
@@ -12,8 +11,10 @@ import time
 import venv
 import zipfile
 from concurrent.futures import ThreadPoolExecutor
-from email.parser import HeaderParser
 from pathlib import Path
+
+from packaging.metadata import Metadata  # of `build`, which made the wheel
+from packaging.utils import canonicalize_name
 
 OURS = {"docs", "peers", "test"}  # the extras of this repository's own commands, which install them
 NAMES = {"nnx": "flax", "linen": "flax", "brainstate": "brainstate", "plot": "plot", "optim": "train"}  # in its refusal
@@ -32,22 +33,18 @@ FOLLOW = {  # what other extras ask for and comes along with this one, because a
 BOTH = "brainsurr.interop.register_layers"  # its example goes from brainstate to Flax
 
 
-def canonical(name: str) -> str:
-    """The name of a distribution, in the one of its spellings that compares."""
-    return re.sub(r"[-_.]+", "-", name).lower()
-
-
 def requirements(wheel: Path) -> dict[str, set[str]]:
     """What the wheel's metadata asks for, by extra; the extra "" is what it always asks for."""
     with zipfile.ZipFile(wheel) as archive:
         (name,) = (name for name in archive.namelist() if name.endswith(".dist-info/METADATA"))
-        metadata = HeaderParser().parsestr(archive.read(name).decode())
-    asked = {extra: set() for extra in ["", *metadata.get_all("Provides-Extra")] if extra not in OURS}
-    for line in metadata.get_all("Requires-Dist"):
-        extra = (re.findall(r"extra == '([\w-]+)'", line) or [""])[0]
-        if extra in asked:
-            asked[extra].add(canonical(re.match(r"[\w.-]+", line)[0]))
-    return asked
+        metadata = Metadata.from_email(archive.read(name))
+
+    def names(extra: str) -> set[str]:
+        asked = (one for one in metadata.requires_dist if one.marker is None or one.marker.evaluate({"extra": extra}))
+        return {canonicalize_name(one.name) for one in asked}
+
+    always = names("")
+    return {"": always} | {extra: names(extra) - always for extra in metadata.provides_extra if extra not in OURS}
 
 
 def install(wheel: Path, extra: str) -> dict:
@@ -62,7 +59,7 @@ def install(wheel: Path, extra: str) -> dict:
         alone = [python, "-I", Path(__file__).with_name("alone.py")]
         found = json.loads(subprocess.run(alone, cwd=folder, check=True, stdout=subprocess.PIPE).stdout)
     for key in ("installed", "loaded"):
-        found[key] = set(map(canonical, found[key]))
+        found[key] = set(map(canonicalize_name, found[key]))
     return found | {"seconds": time.perf_counter() - start}
 
 

@@ -4,6 +4,7 @@ python tests/package.py dist dist/checkout    # two folders: the sdist with the 
 """
 
 import hashlib
+import subprocess
 import sys
 import tarfile
 import zipfile
@@ -26,6 +27,12 @@ def inside(archive: Path) -> dict[str, bytes]:
     with tarfile.open(archive) as sdist:
         members = [member for member in sdist if member.isfile()]
         return {member.name.partition("/")[2]: sdist.extractfile(member).read() for member in members}
+
+
+def tracked() -> dict[str, bytes]:
+    """The files of the checkout that belong in the sdist: those that git knows, or one left out would go unseen."""
+    names = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    return {name: (ROOT / name).read_bytes() for name in names.split("\0") if name.partition("/")[0] in SDIST}
 
 
 def differences(what: str, ours: dict[str, bytes], theirs: dict[str, bytes]) -> list[str]:
@@ -53,8 +60,7 @@ def main(built: Path, direct: Path) -> None:
     if (names := {name.partition("/")[0] for name in source}) != SDIST:
         says.append(f"expected {sorted(SDIST)} in the sdist, got {sorted(names)}")
     copies = {name: text for name, text in source.items() if name != "PKG-INFO"}
-    there = {name: (ROOT / name).read_bytes() for name in copies if (ROOT / name).is_file()}
-    says += differences("the sdist and the checkout", there | package, copies)
+    says += differences("the sdist and the checkout", tracked() | package, copies)
 
     if says:
         raise SystemExit("\n".join(says))

@@ -2,6 +2,7 @@
 
 import inspect
 import json
+import re
 
 import jax
 import numpy as np
@@ -11,7 +12,7 @@ from family import FAMILY
 import brainsurr as bs
 from benchmarks import bad_input
 from benchmarks.evidence import RESULTS
-from benchmarks.inputs import Argument, Call, good, one_of
+from benchmarks.inputs import Argument, Call, Given, good, one_of
 from benchmarks.reports.bad_input import section
 
 EXAMPLES = 10
@@ -19,11 +20,12 @@ EXAMPLES = 10
 
 @pytest.mark.parametrize("name", bad_input.CALLS)
 def test_no_input_gets_past_the_door_unexplained(name):
-    """Whatever must be refused, by itself, which is quick; and a few mixtures of good and bad."""
+    """Whatever is good or must be refused, by itself, which is quick; and a few mixtures of good and bad."""
     call = bad_input.CALLS[name]
     fine, *bad = bad_input.singles(call)
     refused = [given for given in bad if any(g.refused for g in given.values())]
-    tally = bad_input.fuzz(call, [fine, *refused], EXAMPLES, seed=0)
+    fines = [fine | {key: good} for key, argument in call.arguments.items() for good in argument.good]
+    tally = bad_input.fuzz(call, [*fines, *refused], EXAMPLES, seed=0)
     assert not tally["failures"]
     assert tally["right"]
     assert tally["clear"] >= len(refused)
@@ -68,6 +70,66 @@ def test_what_the_fuzz_sees(run, judge, what):
     whats = [failure["what"] for failure in tally["failures"]]
     assert any(what in each for each in whats) if what else not whats
     assert tally["examples"] == tally["right"] + tally["clear"] + tally["failed"]
+
+
+def judged(name, spoil, **chosen):
+    """What the judge of a call says of an answer that was right and is then spoilt."""
+    call = bad_input.CALLS[name]
+    given = {key: argument.good[0] for key, argument in call.arguments.items()}
+    values = bad_input.values_of(given | {key: Given("good", value) for key, value in chosen.items()})
+    answer = call.run(**values)
+    assert call.judge(answer, values) is None
+    return call.judge(spoil(answer), values)
+
+
+@pytest.mark.parametrize("name", [name for name, call in bad_input.CALLS.items() if "origin" in call.arguments])
+@pytest.mark.parametrize("origin", [False, True])
+def test_a_primitive_of_nan_is_seen(name, origin):
+    def spoil(answer):
+        value, gradient, derivative, primitive = answer
+        nan = jax.numpy.full_like(primitive, np.nan)
+        return nan if origin else value, gradient, derivative, nan
+
+    assert judged(name, spoil, origin=origin).startswith("g(x) is NaN")
+
+
+@pytest.mark.parametrize("name", [name for name, call in bad_input.CALLS.items() if "reduce" in call.arguments])
+@pytest.mark.parametrize("reduce", [None, "mean", "max", "last"])
+def test_a_wrong_output_of_unroll_is_seen(name, reduce):
+    ys = 0 if "brainstate" in name else 1
+
+    def spoilt(change):
+        return lambda answer: tuple(change(part) if i == ys else part for i, part in enumerate(answer))
+
+    for change in (lambda y: y.at[..., -1].add(1), lambda y: y[None], lambda y: y.astype("float16"), lambda y: None):
+        assert judged(name, spoilt(change), reduce=reduce)
+
+
+STATEFUL = [name for name in bad_input.CALLS if re.search(r"\.(LIF|LIFCell|LI|SpikingSequential)\b", name)]
+
+
+@pytest.mark.parametrize("name", [name for name in STATEFUL if name != "brainsurr.brainstate.SpikingSequential"])
+def test_a_missing_state_is_seen(name):
+    """But for brainstate's SpikingSequential, which has none of its own."""
+    network = "Sequential" in name
+    assert "state" in judged(name, lambda answer: ((None, None) if network else None, answer[1]))
+    if "recurrent" in name:
+        assert "state" in judged(name, lambda answer: (answer[0][:1], answer[1]))
+
+
+@pytest.mark.parametrize("name", STATEFUL)
+def test_a_wrong_output_of_a_layer_is_seen(name):
+    assert "output" in judged(name, lambda answer: (answer[0], answer[1].at[..., -1].add(1)))
+
+
+def test_a_decay_out_of_its_bounds_is_seen():
+    call = bad_input.CALLS["brainsurr.nnx.LI"]
+    values = bad_input.values_of({name: argument.good[0] for name, argument in call.arguments.items()})
+    values |= {"decay": 1.5, "learnable": "decay", "bounds": None}
+    answer = call.run(**values)
+    assert call.judge(answer, values) is None
+    for bounded in ({"bounds": {}}, {"learnable": ()}):
+        assert "a decay outside [0, 1]" in call.judge(answer, values | bounded)
 
 
 PARAMETERS = [(e, name) for e in FAMILY for name in e.settings[0] if name not in e.static and e.function]

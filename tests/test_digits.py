@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -149,9 +150,15 @@ def test_table_aligns():
     assert text.splitlines() == ["| a      | bb |", "| :----- | -: |", "| x      |  1 |", "| longer | 22 |"]
 
 
-def test_write_is_whole_or_not_at_all(tmp_path):
-    path = tmp_path / "deep" / "result.json"
+def test_write_is_whole_or_not_at_all(tmp_path, monkeypatch):
+    path, whole = tmp_path / "deep" / "result.json", Path.write_text
+
+    def half(self, text):
+        whole(self, text[: len(text) // 2])
+        raise OSError("No space left on device")
+
     results.write(path, {"a": 1})
-    with pytest.raises(TypeError):
-        results.write(path, {"a": object()})
+    monkeypatch.setattr(Path, "write_text", half)
+    with pytest.raises(OSError, match="No space"):
+        results.write(path, {"a": 2})
     assert json.loads(path.read_text()) == {"a": 1}

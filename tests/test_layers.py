@@ -85,6 +85,13 @@ def test_a_threshold_that_is_never_met_is_refused(host, threshold):
 
 
 @every_host
+@pytest.mark.parametrize("decay", [float("inf"), np.array([0.5, np.nan, 0.5])])
+def test_an_unbounded_decay_is_a_number_all_the_same(host, decay):
+    with pytest.raises(ValueError, match="LI: expected decay to be finite, got"):
+        host.layers.LI(3, decay=decay, learnable="decay", bounds=None)
+
+
+@every_host
 def test_bounds_take_the_place_of_the_interval_of_the_decay(host):
     layer = host.layers.LIF(3, decay=-0.5, learnable="decay", bounds={"decay": (-1.0, 1.0)})
     assert by_name(host().params(layer, XS))["decay"] == -0.5

@@ -79,6 +79,20 @@ def test_report_is_that_of_the_result(quick):
     assert "In 0 of 4 runs it is what the layout needs" in said()
     quick["runs"][0]["difference"]["gradients"]["relative"] = 0.5
     assert "is 5.0e-01: NOT within the 1e-05" in said()
+    quick["runs"][1]["difference"]["parameters"]["relative"] = np.nan
+    assert "is nan: NOT within the 1e-05" in said()
+    assert "at most nan from one device" in report.line(quick)[2]
+
+
+def test_nan_is_no_agreement():
+    """Wherever it is: in a later array, a later framework."""
+    ones, spoilt = np.ones(2), np.array([1.0, np.nan])
+    reference = [{"gradients": [ones, ones]}] * 3
+    for leaves in ([spoilt, ones], [ones, spoilt]):
+        outcomes = [reference[0], {"gradients": leaves}, reference[0]]
+        assert np.isnan(scale.differences(outcomes, reference, "gradients")["relative"])
+    runs = [{"devices": 1, "losses": [losses]} for losses in (ones, ones, spoilt, ones)]
+    assert np.isnan(report.agreement(runs))
 
 
 def trained(shape, groups, monkeypatch):

@@ -5,6 +5,7 @@ import json
 import jax.numpy as jnp
 import pytest
 
+from benchmarks import results
 from benchmarks.study import Study, arguments
 
 SETTINGS = {"epochs": 3, "scales": (0.1, 1.0)}
@@ -47,6 +48,29 @@ def test_a_finished_study_is_left_as_it_is(tmp_path):
     given = begin(tmp_path).run("one", lambda: pytest.fail("ran again"))
     assert (tmp_path / "result.json").read_bytes() == before
     assert given["test"] == [0.0, 0.1, 0.2]
+
+
+def test_a_run_of_another_commit_says_so(tmp_path, monkeypatch):
+    here = results.environment()
+
+    def at(commit):
+        monkeypatch.setattr(results, "environment", lambda: here | {"commit": commit})
+
+    at("first")
+    begin(tmp_path).run("one", lambda: outcome(0, []))
+    at("second")
+    study = begin(tmp_path)
+    at("third")  # somebody commits while it runs
+    study.run("two", lambda: outcome(1, []))
+    at("first")
+    begin(tmp_path).run("three", lambda: outcome(2, []))
+    result = json.loads((tmp_path / "result.json").read_text())
+    assert result["commit"] == "first"
+    assert {key: run.get("commit") for key, run in result["runs"].items()} == {
+        "one": None,
+        "two": "second",
+        "three": None,
+    }
 
 
 def test_what_a_run_gives_is_what_the_file_gives(tmp_path):

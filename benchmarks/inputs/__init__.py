@@ -117,13 +117,13 @@ def count(*values: int, spare: tuple = ()) -> Argument:
     return Argument(good(*values), wrong_type() + odd + tracer(2) + one_of("numpy integer", np.int64(values[0])))
 
 
-def number(*values, outside=(), refused=False, channels: int = 3) -> Argument:
+def number(*values, outside=(), refused=(), channels: int = 3) -> Argument:
     """A real number, or one per channel.
 
     Args:
       *values: good ones.
       outside: numbers that are outside of what it should be, by kind.
-      refused: whether those must be refused.
+      refused: more of these, that must be refused.
       channels: how many channels there are.
     """
     shaped = [np.full(channels, values[0], np.float32), jnp.full(channels, values[-1], jnp.float32)]
@@ -134,8 +134,9 @@ def number(*values, outside=(), refused=False, channels: int = 3) -> Argument:
         + one_of("another dtype", np.full(channels, values[0], "f8"), jnp.full(channels, values[0], jnp.bfloat16))
         + one_of("empty array", np.zeros(0, np.float32), np.zeros((0, channels), np.float32), refused=True)
     )
-    for kind, number in dict(outside).items():
-        other += one_of(kind, number, np.full(channels, number, np.float32), refused=refused)
+    for numbers, must in ((outside, False), (refused, True)):
+        for kind, number in dict(numbers).items():
+            other += one_of(kind, number, np.full(channels, number, np.float32), refused=must)
     return Argument(good(*values, *shaped), wrong_type() + other)
 
 
@@ -195,3 +196,18 @@ def differs(what: str, got, expected, dtype) -> str | None:
         first = np.argwhere(~same)[0].tolist()
         return f"{what}{first} is {wide[tuple(first)]}, expected {expected[tuple(first)]}"
     return None
+
+
+def differs_reduced(got, ys, reduce: str | None) -> str | None:
+    """In words how an output differs from that of every step, ``ys``, reduced over time, or None."""
+    if reduce == "mean":
+        dtype = jnp.float32 if ys.dtype.kind in "iub" else ys.dtype
+        with np.errstate(all="ignore"):  # overflow included: the sum is one of float32
+            mean = np.mean(ys.astype(np.float32), axis=0).astype(dtype).astype(np.float32)
+        if not isinstance(got, jax.Array) or (got.shape, got.dtype) != (mean.shape, dtype):
+            return differs("the mean", got, mean, dtype)
+        off = ~np.isclose(np.asarray(got, np.float32), mean, rtol=0.01, equal_nan=True)
+        return f"the mean is {got}, expected {mean}" if off.any() else None
+    with np.errstate(invalid="ignore"):
+        ys = {None: lambda: ys, "max": lambda: np.max(ys, axis=0), "last": lambda: ys[-1]}[reduce]()
+    return differs("the output", got, ys, ys.dtype)

@@ -16,6 +16,7 @@ from . import (
     choice,
     count,
     differs,
+    differs_reduced,
     filled,
     flag,
     floats,
@@ -28,6 +29,7 @@ from . import (
 from .hosts import HOSTS, KEY, Brainstate, Nnx
 
 F = bs.LogTailedRelu(0.25)
+INFINITE = {"NaN": float("nan"), "infinite": float("inf")}
 
 
 def calls():
@@ -121,11 +123,12 @@ def carry(recurrent) -> Argument:
 
 def leaky(host) -> dict[str, Argument]:
     """The arguments of every layer with a state."""
-    outside = {"NaN": float("nan"), "infinite": float("inf"), "negative": -0.5, "too large": 1.5}
     names = one_of("unknown name", "gamma", ["gamma"], [None], ("decay", "gamma"), 3, refused=True)
+    sizes = one_of("wrong size", (-1, 3), (2.0, 3), (True, 3), ("a", 3), (2, 0), (), refused=True)
+    features = count(3)
     return {
-        "features": count(3),
-        "decay": number(0.5, 1.0, 0.0, outside=outside, refused=True),
+        "features": Argument(features.good + good(np.int64(3)), features.bad + (sizes if host is Brainstate else [])),
+        "decay": number(0.5, 1.0, 0.0, outside={"negative": -0.5, "too large": 1.5}, refused=INFINITE),
         "learnable": Argument(good((), "decay", ["decay"]), wrong_type() + names),
         "bounds": intervals("decay"),
         "carry_init": initialiser(host.constant(0.0), host.constant(0.5)),
@@ -157,11 +160,10 @@ def initialiser(*values) -> Argument:
 
 def neuron(host) -> dict[str, Argument]:
     """The arguments of a LIF layer."""
-    outside = {"NaN": float("nan"), "infinite": float("inf"), "negative": -0.5, "zero": 0.0}
     functions = one_of("another answer", lambda x: None, lambda x: "a", lambda x: jnp.zeros(7), refused=True)
     reset = choice("subtract", "zero", "none")
     return leaky(host) | {
-        "threshold": number(1.0, 0.5, outside=outside),
+        "threshold": number(1.0, 0.5, outside={"negative": -0.5, "zero": 0.0}, refused=INFINITE),
         "reset": Argument(reset.good, reset.bad + one_of("wrong type", None, refused=True)),
         "reset_grad": Argument(good(None, True, False), [g for g in flag().bad if g.value is not None]),
         "spike_fn": Argument(
@@ -177,8 +179,11 @@ def feedback(host, recurrent) -> dict[str, Argument]:
     return {"recurrent": Argument(good(recurrent), flag().bad), **kernel}
 
 
-def lif(host, layer, answer, given):
-    """Whether spikes and state are those of a loop over time in NumPy."""
+def lif(host, layer, answer, given, stateless=False):
+    """Whether spikes, reduced if so given, and state are those of a loop over time in NumPy."""
+    unbounded = given.get("learnable") and given["bounds"] is None
+    if not unbounded and not np.all((np.asarray(given["decay"]) >= 0) & (np.asarray(given["decay"]) <= 1)):
+        return f"accepted a decay outside [0, 1]: {given['decay']}"
     xs = as_floats(given["xs"])
     wide = xs.astype(np.float32) if layer != "LIFCell" else xs.astype(np.float32)[None]
     state, ys = answer
@@ -192,11 +197,14 @@ def lif(host, layer, answer, given):
         return None  # sums in these are rounded in another order
     after, expected = loop(wide, *(v.astype(np.float32) for v in before), given)
     expected = (expected[0] if layer == "LIFCell" else expected).astype(xs.dtype)
-    state = () if state is None else state if given.get("recurrent") else (state,)
-    wrong = [
-        differs(f"state {i}", got, want, np.float32) for i, (got, want) in enumerate(zip(state, after, strict=False))
-    ]
-    return differs("the output", ys, expected, xs.dtype) or next(filter(None, wrong), None)
+    wrong = differs_reduced(ys, expected, given.get("reduce"))
+    if wrong or stateless:
+        return wrong
+    state = state if given.get("recurrent") else (state,)
+    if not isinstance(state, tuple) or len(state) != len(after):
+        return f"the state is {state}, expected {len(after)} arrays"
+    wrongs = (differs(f"state {i}", *pair, np.float32) for i, pair in enumerate(zip(state, after, strict=True)))
+    return next(filter(None, wrongs), None)
 
 
 def loop(xs, v, *last_and_given):

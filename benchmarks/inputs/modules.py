@@ -65,7 +65,7 @@ def sequential(host):
         given = given | {"xs": (np.float32(0.5) * xs).astype(xs.dtype), "carry": None, "decay": 0.5}
         given |= {"param_dtype": jnp.float32, "carry_init": host.constant(0.0)}
         if host is Brainstate:
-            return lif(host, "LI", (None, answer[1]), given)
+            return lif(host, "LI", answer, given, stateless=True)  # its layers have their state each for itself
         return lif(host, "LI", (answer[0][1], answer[1]), given)
 
     call = partial(run, host, host.layers.SpikingSequential)
@@ -96,14 +96,14 @@ def unrolled(host):
     def judge(answer, given):
         given = given | {"decay": 0.5, "param_dtype": jnp.float32, "carry_init": host.constant(0.0)}
         carry, ys = reversed(answer) if host is Brainstate else answer
-        return lif(host, "LI", (carry, ys), given) if given["reduce"] is None else None
+        return lif(host, "LI", (carry, ys), given)
 
     return Call(f"{host.layers.__name__}.unroll", arguments, call, judge, WORDS | {"time": ("time", "xs", "steps")})
 
 
 def blocks() -> dict[str, Argument]:
     """How time is cut."""
-    size = count(1, 3)
+    size = count(1, 3, np.int64(2))
     remat, reduce = choice("none", "dots", "full"), choice("mean", "max", "last")
     return {
         "block_size": Argument(size.good + good(None), [g for g in size.bad if g.value is not None]),

@@ -37,7 +37,7 @@ def calls():
 
     yield Call("brainsurr.plot.surrogate", arguments, surrogate, curves)
     times = {"NaN": math.nan, "infinite": math.inf, "zero": 0.0, "negative": -1.0}
-    dt = [g for g in number(1.0, outside=times, refused=True).bad if g.refused]
+    dt = [g for g in number(1.0, refused=times).bad if g.refused]
     shared = {
         "time": Argument(good(4, 1), one_of("zero time steps", 0)),
         "batch": Argument(good(()), good(())),

@@ -1,6 +1,7 @@
 """Calls of the surrogates: each class, each function, and what all of them can do."""
 
 import inspect
+from functools import partial
 
 import numpy as np
 
@@ -15,6 +16,9 @@ ODD = {
     "negative": -2.0,
     "huge or tiny": 1e30,
 }
+UNDEFINED = {  # where the primitive is the logarithm of a negative number
+    bs.NonzeroSignLog: lambda x, alpha, **_: np.asarray(alpha, np.float64) * np.abs(x) < -1
+}
 SURROGATE = Argument(
     good(bs.LogTailedRelu(0.25), bs.Sigmoid(2.0)), wrong_type() + one_of("class", bs.Sigmoid, refused=True)
 )
@@ -25,8 +29,8 @@ def calls():
     for name in bs.__all__:
         value = getattr(bs, name)
         if inspect.isclass(value) and issubclass(value, bs.Surrogate) and value not in (bs.Surrogate, bs.Scaled):
-            arguments = {"x": floats(), **parameters(value, value.bounds)}
-            yield Call(f"brainsurr.{name}", arguments, lambda x, cls=value, **made: answers(cls(**made), x), judge)
+            arguments, right = {"x": floats(), **parameters(value, value.bounds)}, partial(judge, cls=value)
+            yield Call(f"brainsurr.{name}", arguments, lambda x, cls=value, **made: answers(cls(**made), x), right)
         elif hasattr(value, "__signature__"):  # what `surrogates._function.function` makes
             arguments = {"x": floats(), **parameters(value, {})}
             del arguments["origin"]
@@ -66,8 +70,11 @@ def answers(f, x):
     return f(x), f.surrogate_grad(x), f.derivative(x), f.surrogate_fun(x)
 
 
-def judge(answer, given):
-    """Whether the answers are right: see `spikes`; gradient and primitive are NaN only where x or a parameter is."""
+def judge(answer, given, cls=None):
+    """Whether the answers are right: see `spikes`; gradient and primitive are NaN only where x or a parameter is.
+
+    But for the primitive where the formula of the class ``cls`` is undefined.
+    """
     value, gradient, derivative, primitive = answer
     x = as_floats(given["x"])
     wide = x.astype(np.float64)
@@ -82,7 +89,9 @@ def judge(answer, given):
         if not np.isnan(y[np.isnan(wide)]).all():
             return f"{what} hides NaN: {y} for x {wide}"
         ordinary = np.abs(wide) <= 3 if x.dtype == np.float32 else np.zeros(wide.shape, bool)
-        if all(np.isfinite(p).all() for p in made) and what != "g(x)" and np.isnan(y[ordinary]).any():
+        if what == "g(x)" and cls in UNDEFINED:
+            ordinary = ordinary & ~UNDEFINED[cls](**given | {"x": wide})
+        if all(np.isfinite(p).all() for p in made) and np.isnan(y[ordinary]).any():
             return f"{what} is NaN: {y} for x {wide}"
     return None
 

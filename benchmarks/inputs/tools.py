@@ -9,7 +9,20 @@ import brainsurr as bs
 import brainsurr.interop
 import brainsurr.optim
 
-from . import Argument, Call, as_floats, differs, filled, floats, good, number, one_of, spoilt, wrong_type
+from . import (
+    Argument,
+    Call,
+    as_floats,
+    differs,
+    differs_reduced,
+    filled,
+    floats,
+    good,
+    number,
+    one_of,
+    spoilt,
+    wrong_type,
+)
 from .modules import blocks
 
 
@@ -48,16 +61,7 @@ def unroll():
         xs = np.asarray(given["xs"]) if np.asarray(given["xs"]).dtype.kind in "iub" else xs
         everything = np.concatenate([np.asarray(given["carry"])[None].astype(xs.dtype), xs])
         wrong = differs("the carry", answer[0], everything[-1].astype(np.float32), np.float32)
-        ys = everything[:-1]
-        if wrong or given["reduce"] == "mean":
-            dtype = jnp.float32 if ys.dtype.kind in "iub" else ys.dtype
-            with np.errstate(all="ignore"):  # overflow included: the sum is one of float32
-                mean = np.mean(ys.astype(np.float32), axis=0).astype(dtype).astype(np.float32)
-            off = ~np.isclose(np.asarray(answer[1], np.float32), mean, rtol=0.01, equal_nan=True)
-            return wrong or (f"the mean is {answer[1]}" if answer[1].dtype != dtype or off.any() else None)
-        with np.errstate(invalid="ignore"):
-            ys = {None: lambda: ys, "max": lambda: np.max(ys, axis=0), "last": lambda: ys[-1]}[given["reduce"]]()
-        return differs("the output", answer[1], ys, ys.dtype)
+        return wrong or differs_reduced(answer[1], everything[:-1], given["reduce"])
 
     return Call("brainsurr.unroll", arguments, bs.unroll, judge, {"xs": ("outputs",), "time": ("xs", "time")})
 

@@ -41,12 +41,14 @@ def expected(run, settings):
 def agreement(runs):
     """The largest relative difference between the frameworks' losses, each on one device."""
     first, *others = [np.asarray(run["losses"]) for run in runs if run["devices"] == 1]
-    return max(float(np.abs(losses / first - 1).max()) for losses in others)
+    return np.max([np.abs(losses / first - 1).max() for losses in others])
 
 
 def differences(runs):
-    """For losses, gradients and parameters, the largest relative difference of several runs."""
-    return [max(run["difference"][part]["relative"] for run in runs) for part in ("losses", "gradients", "parameters")]
+    """For losses, gradients and parameters, the largest relative difference of several runs, NaN if one has NaN."""
+    # Not Python's max, which drops a NaN that is not first.
+    parts = "losses", "gradients", "parameters"
+    return [np.max([run["difference"][part]["relative"] for run in runs]) for part in parts]
 
 
 def grouped(runs):
@@ -85,7 +87,7 @@ def line(result):
     met, by_layout = as_expected(result)
     tried = f"{len(runs)} runs on up to {devices} devices, in up to {processes} processes"
     outcome = (
-        f"at most {max(differences(runs)):.1e} from one device; {met} of {by_layout} runs send only what they must"
+        f"at most {np.max(differences(runs)):.1e} from one device; {met} of {by_layout} runs send only what they must"
     )
     return "devices and processes", tried, outcome
 
@@ -94,7 +96,7 @@ def section(result):
     """What was run, what differs, and what is sent."""
     settings, runs = result["settings"], result["runs"]
     frameworks = ", ".join(dict.fromkeys(run["framework"] for run in runs))
-    worst = max(differences(runs))
+    worst = np.max(differences(runs))
     verdict = "within" if worst <= settings["tolerance"] else "NOT within"
     met, by_layout = as_expected(result)
     return f"""## Many devices, many processes

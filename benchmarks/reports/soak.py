@@ -36,7 +36,7 @@ def tour_length(result):
 
 
 def growth(result):
-    """Memory of the process in KB a round: the slope of a straight line through the second half of the time."""
+    """Memory of the process in KB a round: the slope of a straight line through the second half of the rounds."""
     resident = np.array(result["measured"]["resident"])
     late = np.arange(len(resident) // 2, len(resident))
     return 1024 * np.polyfit(late, resident[late], 1)[0]
@@ -69,7 +69,7 @@ x examples: {shapes}), trains, {resumed if saved else ""}gets new alphas at rand
 
 {rounds:,} rounds, so {rounds * settings["steps_a_round"]:,} training steps{read}.
 {first} programs were compiled in the first {tour} rounds, which see every shape in every framework, and {later} after
-them. In the second half of the time the memory of the process grew by {growth(result):.1f} KB a round.
+them. In the second half of the rounds the memory of the process grew by {growth(result):.1f} KB a round.
 {beside if saved else ""}
 
 {table(result)}"""
