@@ -1,5 +1,6 @@
 """What half an hour of `benchmarks.soak` left behind: memory, programs, files, threads."""
 
+import matplotlib.pyplot as plt
 import numpy as np
 
 from .. import results
@@ -42,10 +43,33 @@ def growth(result):
     return 1024 * np.polyfit(late, resident[late], 1)[0]
 
 
+def picture(result):
+    """The name of its picture, one for either kind."""
+    return f"soak{'' if saves(result) else '-without-checkpoints'}.png"
+
+
+def saves(result):
+    """Whether it wrote checkpoints."""
+    return max(result["measured"]["on_disk"]) > 0
+
+
+def draw(result, folder):
+    """Memory of the process and the programs compiled, over time."""
+    measured = result["measured"]
+    minutes = np.array(measured["seconds"]) / 60
+    figure, axes = plt.subplots(1, 2, figsize=(9, 2.8), layout="constrained")
+    axes[0].plot(minutes, measured["resident"])
+    axes[0].set(xlabel="minutes", ylabel=NAMES["resident"], ylim=(0, None))
+    axes[1].plot(minutes, measured["programs"])
+    axes[1].set(xlabel="minutes", ylabel="programs compiled", ylim=(0, None))
+    figure.savefig(folder / picture(result), dpi=110)
+    plt.close("all")
+
+
 def line(result):
     """What was tried and what came of it, for the summary."""
     measured, tour = result["measured"], tour_length(result)
-    saved = max(measured["on_disk"]) > 0
+    saved = saves(result)
     later = measured["programs"][-1] - measured["programs"][tour - 1]
     outcome = f"{later} programs compiled after the first {tour}; {growth(result):+.1f} KB of memory a round"
     tried = f"{len(measured['seconds']):,} rounds of training with new shapes and alphas"
@@ -58,7 +82,7 @@ def section(result):
     rounds, programs = len(measured["seconds"]), measured["programs"]
     shapes = ", ".join(f"{steps} x {size}" for steps, size in settings["shapes"])
     later, first = programs[-1] - programs[tour - 1], programs[tour - 1]
-    saved = max(measured["on_disk"]) > 0
+    saved = saves(result)
     read = f" and {rounds:,} checkpoints read back" if saved else ""
     beside = "What of that is due to saving and reading back shows in the next section."
     resumed = "is saved, is read back by a reader that knows nothing and must find the same bits, "
@@ -71,5 +95,7 @@ x examples: {shapes}), trains, {resumed if saved else ""}gets new alphas at rand
 {first} programs were compiled in the first {tour} rounds, which see every shape in every framework, and {later} after
 them. In the second half of the rounds the memory of the process grew by {growth(result):.1f} KB a round.
 {beside if saved else ""}
+
+![Memory of the process and programs compiled, over time](pictures/withstands/{picture(result)})
 
 {table(result)}"""
