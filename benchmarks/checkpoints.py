@@ -73,10 +73,10 @@ class Checkpoints:
           CheckpointError: the folder holds another run's checkpoints, or a damaged one.
         """
         values = _named(arrays)
-        if not values or (empty := [name for name, value in values.items() if not value.size]):
-            raise ValueError(
-                f"expected arrays to save, got {', '.join(empty) + ' without elements' if values else arrays}"
-            )
+        if not values:
+            raise ValueError(f"expected arrays to save, got {arrays}")
+        if empty := [name for name, value in values.items() if not value.size]:
+            raise ValueError(f"expected arrays to save, got {', '.join(empty)} without elements")
         if not self._is_ours and (newest := self.latest()) is not None:
             self._run(self.folder / str(newest))
         self._is_ours = True

@@ -114,8 +114,8 @@ def learned(result):
     for end in report("learn_alpha").ends(result):
         verdict = "is as good as" if end.as_good else "falls short of"
         yield (
-            f"- **Train alpha?** On {end.task} an alpha learned from 0.1 with a decay towards 0 {verdict} the best "
-            f"fixed one, to half a point, and ends at {end.alpha:.3f}: {end.numbers}."
+            f"- **Train alpha?** On {end.task} an alpha learned from {end.start} with a decay towards 0 {verdict} the "
+            f"best fixed one, to half a point, and ends at {end.alpha:.3f}: {end.numbers}."
         )
 
 
@@ -129,8 +129,8 @@ def readme(several):
         f"LogTailedRelu is the best in {sum(gap == 0 for gap in ours)} of {len(ours)} settings, and within a point of "
         f"the best in {sum(gap <= 1 for gap in ours)}. If in doubt, take {names} or `{order[2]}`, with a parameter "
         f"chosen for the task: never more than {max(behind[order[2]].values()):.1f} points behind the best here. Begin "
-        "with a fixed alpha: one that was trained from 0.1 was as good as the best fixed one, to half a point, in "
-        f"{sum(end.as_good for end in ends)} of {len(ends)} tasks with a decay towards 0, and in "
+        f"with a fixed alpha: one that was trained from {ends[0].start} was as good as the best fixed one, to half a "
+        f"point, in {sum(end.as_good for end in ends)} of {len(ends)} tasks with a decay towards 0, and in "
         f"{sum(end.as_good_without_decay for end in ends)} without; better in {sum(end.better for end in ends)}."
     )
     return f"{textwrap.fill(text, 120)}\n\n{standings_table(several)}"

@@ -53,6 +53,21 @@ def fit(parameter, x: jax.Array, name: str):
     return parameter.astype(x.dtype).reshape((1,) * rank + parameter.shape)
 
 
+def partition(tree) -> tuple[list, tuple]:
+    """What of a tree has a shape and can be traced, None in the place of all else; and the rest, for `combine`."""
+    leaves, structure = jax.tree.flatten(tree)
+    arrays = [leaf if hasattr(leaf, "shape") else None for leaf in leaves]
+    others = tuple(leaf if array is None else None for leaf, array in zip(leaves, arrays, strict=True))
+    return arrays, (structure, others)
+
+
+def combine(arrays, rest):
+    """The tree that `partition` took apart, or one with other arrays."""
+    structure, others = rest
+    leaves = [other if array is None else array for array, other in zip(arrays, others, strict=True)]
+    return jax.tree.unflatten(structure, leaves)
+
+
 def is_number(value) -> bool:
     """A Python number or an array of real numbers; a boolean is neither."""
     if isinstance(value, (bool, np.bool_)):

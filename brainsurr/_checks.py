@@ -50,6 +50,11 @@ def check_dtype(name: str, value: Any):
         raise TypeError(f"{_expected(name)} a floating dtype such as jnp.float32, got {value!r}")
 
 
+def is_integer(value: Any) -> bool:
+    """An integer of Python or NumPy; a boolean is none."""
+    return isinstance(value, int | np.integer) and not isinstance(value, bool)
+
+
 def _expected(name: str) -> str:
     """``LIF: expected reset to be``, of ``LIF: reset`` or of ``reset`` alone."""
     *owner, argument = name.rpartition(": ")

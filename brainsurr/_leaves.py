@@ -45,10 +45,11 @@ def value_key(value):
     if not is_parameter(value):
         return value
     leaves, structure = jax.tree.flatten(value)
-    return structure, tuple(map(_leaf_key, leaves))
+    return structure, tuple(map(leaf_key, leaves))
 
 
-def _leaf_key(leaf):
+def leaf_key(leaf):
+    """The same for one leaf."""
     if isinstance(leaf, (int, float)):
         return leaf
     if isinstance(leaf, jax.core.Tracer):

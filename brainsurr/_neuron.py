@@ -7,9 +7,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from ._arrays import as_float, fit, is_number
+from ._arrays import as_float, combine, fit, is_number, partition
 from ._bounds import check_inside, names_of
-from ._checks import check_flag, check_function, check_word
+from ._checks import check_flag, check_function, check_word, is_integer
 from ._surrogate import Surrogate
 
 RESETS = ("subtract", "zero", "none")
@@ -168,7 +168,7 @@ def check_input_shape(owner: str, features: int | None, input_shape: tuple[int, 
 def is_size(n) -> bool:
     """Whether it can be the length of an axis: an integer from 0 on, or a symbolic one of ``jax.export``."""
     if isinstance(n, int | np.integer):
-        return not isinstance(n, bool) and bool(n >= 0)
+        return is_integer(n) and bool(n >= 0)
     from jax import export  # which `import jax` leaves out
 
     return export.is_symbolic_dim(n)
@@ -199,7 +199,7 @@ def check_neuron(
     **parameters,
 ):
     """The checks that every layer makes when it is constructed; ``owner`` is its name."""
-    if isinstance(features, bool) or not isinstance(features, int | np.integer) or features < 1:
+    if not is_integer(features) or features < 1:
         raise ValueError(f"{owner}: expected features to be a positive integer, got {features!r}")
     check_word(f"{owner}: reset", reset, RESETS)
     check_function(f"{owner}: spike_fn", spike_fn, "a surrogate or a function")
@@ -236,13 +236,10 @@ def over_time(step, carry, xs, scan=jax.lax.scan):
     if not isinstance(step.keywords.get("spike_fn"), Surrogate | None):
         return scan(step, carry, xs)
     # Outside of jit, a scan with a new function compiles anew each time, and what it compiled is kept.
-    leaves, structure = jax.tree.flatten(step.keywords)
-    arrays = [leaf if isinstance(leaf, jax.Array | np.ndarray) else None for leaf in leaves]
-    others = tuple(leaf if array is None else None for leaf, array in zip(leaves, arrays, strict=True))
-    return _scan(step.func, structure, others, arrays, carry, xs)
+    arrays, rest = partition(step.keywords)
+    return _scan(step.func, rest, arrays, carry, xs)
 
 
-@partial(jax.jit, static_argnums=(0, 1, 2), inline=True)
-def _scan(step, structure, others, arrays, carry, xs):
-    leaves = [other if array is None else array for array, other in zip(arrays, others, strict=True)]
-    return jax.lax.scan(partial(step, **jax.tree.unflatten(structure, leaves)), carry, xs)
+@partial(jax.jit, static_argnums=(0, 1), inline=True)
+def _scan(step, rest, arrays, carry, xs):
+    return jax.lax.scan(partial(step, **combine(arrays, rest)), carry, xs)

@@ -7,10 +7,9 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 
 from ._arrays import as_array
-from ._checks import check_function, check_word
+from ._checks import check_function, check_word, is_integer
 
 REMATS = ("none", "dots", "full")
 REDUCTIONS = (None, "mean", "max", "last")
@@ -188,7 +187,7 @@ def _block_size(block_size, steps: int) -> int:
         root = math.sqrt(steps)
         divisors = [d for d in range(math.ceil(root / 2), int(2 * root) + 1) if d and steps % d == 0]
         return min(divisors, key=lambda d: max(d * d / steps, steps / (d * d))) if divisors else max(1, round(root))
-    if isinstance(block_size, bool) or not isinstance(block_size, int | np.integer):
+    if not is_integer(block_size):
         raise TypeError(f"expected block_size to be an integer or None, got {block_size!r}")
     if block_size < 1:
         raise ValueError(f"expected block_size to be at least 1, got {block_size}")

@@ -15,10 +15,11 @@ SHOWN = (DECAYED, PLAIN, "hypergradient")
 
 
 class End(NamedTuple):
-    """What became of an alpha that was learned from START on one task.
+    """What became of an alpha that was learned on one task.
 
     Args:
       task: its name.
+      start: where alpha began.
       as_good: whether, with a decay towards 0, the network is within half a point of the best fixed alpha.
       as_good_without_decay: likewise.
       better: whether either is better than the best fixed alpha by more than half a point.
@@ -27,6 +28,7 @@ class End(NamedTuple):
     """
 
     task: str
+    start: float
     as_good: bool
     as_good_without_decay: bool
     better: bool
@@ -49,8 +51,8 @@ def tables(result):
         rows = []
         for name, run in others.items():
             cells = [spread(test) + (" +" if np.mean(test) >= best - MARK else "") for test in run["test"]]
-            at = run["starts"].index(START)
-            rows.append([name, *cells, ", ".join(f"{a:.3f}" for a in np.mean(run["alpha"]["mean"][at], axis=0))])
+            alphas = np.mean(run["alpha"]["mean"][_from_start(run)], axis=0)
+            rows.append([name, *cells, ", ".join(f"{a:.3f}" for a in alphas)])
         how = f"**{task}** ({np.shape(fixed['test'])[1]} seeds; {fixed['optimiser']})"
         texts.append(f"{how}. Fixed alpha {line}.\n\n{results.table(header, rows)}")
     return "\n\n".join(["A + is within half a point of the best fixed alpha.", *texts])
@@ -84,14 +86,15 @@ def ends(result):
     for task in _tasks(result):
         fixed, others = _split(result, task)
         best = _best(fixed)
-        test = {name: np.mean(others[name]["test"][others[name]["starts"].index(START)]) for name in SHOWN}
+        test = {name: np.mean(others[name]["test"][_from_start(others[name])]) for name in SHOWN}
         decayed = others[DECAYED]
         yield End(
             task,
+            START,
             as_good=bool(test[DECAYED] >= best - MARK),
             as_good_without_decay=bool(test[PLAIN] >= best - MARK),
             better=bool(max(test[DECAYED], test[PLAIN]) > best + MARK),
-            alpha=float(np.mean(decayed["alpha"]["mean"][decayed["starts"].index(START)])),
+            alpha=float(np.mean(decayed["alpha"]["mean"][_from_start(decayed)])),
             numbers=", ".join(f"{name} {test[name]:.3f}" for name in SHOWN)
             + f"; best fixed {best:.3f}, alpha {fixed['starts'][int(np.mean(fixed['test'], axis=-1).argmax())]:g}",
         )
@@ -99,8 +102,8 @@ def ends(result):
 
 def claims(result):
     """The mark, and what the trial found."""
-    for task, end in zip(_tasks(result), ends(result), strict=True):
-        fixed, others = _split(result, task)
+    for end in ends(result):
+        task, (fixed, others) = end.task, _split(result, end.task)
         best = _best(fixed)
         learned = {n: r for n, r in others.items() if n.startswith(("learned", "per channel", "hypergradient"))}
         yield Claim(
@@ -132,6 +135,11 @@ def _tasks(result):
 def _split(result, task):
     runs = {key.removeprefix(f"{task}, "): run for key, run in result["runs"].items() if key.startswith(f"{task}, ")}
     return runs.pop("fixed"), runs
+
+
+def _from_start(run):
+    """The place of START among where the alphas of a run began."""
+    return run["starts"].index(START)
 
 
 def _best(fixed):

@@ -95,7 +95,7 @@ class LIFBase(Leaky):
         param_dtype: Any = None,
     ):
         owner, values = type(self).__name__, {"decay": decay, "threshold": threshold}
-        size = _layer_size(type(self).__name__, features)
+        size = _layer_size(owner, features)
         check_neuron(
             owner,
             size[-1],
@@ -244,6 +244,7 @@ class LI(Leaky):
 
 
 def _layer_size(owner: str, features) -> tuple[int, ...]:
+    """The size of a layer, or a ValueError."""
     size = _size(features)
     if not all(map(is_size, size[:-1])):  # the last is looked at with the rest
         raise ValueError(f"{owner}: expected features to be an integer or several, got {features!r}")

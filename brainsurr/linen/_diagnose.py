@@ -39,12 +39,12 @@ def diagnose(variables: Any, loss_fn: Callable[[Any], Any]) -> Diagnosis:
 
     def loss(watch):
         def see(method, args, kwargs, context):
-            layer, name = context.module, context.method_name
-            if layer.scope is not None and not layer.is_initializing():
+            layer = context.module
+            if context.method_name == "__call__" and layer.scope is not None and not layer.is_initializing():
                 path = layer_name(layer.path, layer)
-                if isinstance(layer, LIFBase) and name == "__call__":
+                if isinstance(layer, LIFBase):
                     object.__setattr__(layer, "_watch", partial(watch, path))
-                if isinstance(layer, SpikingActivation) and name == "__call__":
+                if isinstance(layer, SpikingActivation):
                     return watch(path, layer.surrogate)(*args, **kwargs)
             return method(*args, **kwargs)
 

@@ -9,8 +9,10 @@ from flax import linen as nn
 from flax.core import FrozenDict
 from flax.traverse_util import flatten_dict, unflatten_dict
 
+from .._arrays import combine, partition
 from .._bounds import Interval, clip_straight_through, names_of, start, trained_intervals
 from .._checks import check_kind
+from .._leaves import leaf_key
 
 
 class Trained(nn.Module):
@@ -71,12 +73,10 @@ def bounds(module: nn.Module, *args, **kwargs) -> dict[str, Any]:
             found.update({(*layer.path, name): interval for name, interval in layer._intervals().items()})
         return method(*args, **kwargs)
 
-    leaves, structure = jax.tree.flatten((args, kwargs))
-    arrays = [leaf if hasattr(leaf, "shape") else None for leaf in leaves]  # a flag or a count is not traced
+    arrays, rest = partition((args, kwargs))  # a flag or a count is not traced
 
     def init(arrays):
-        now = [leaf if array is None else array for array, leaf in zip(arrays, leaves, strict=True)]
-        args, kwargs = jax.tree.unflatten(structure, now)
+        args, kwargs = combine(arrays, rest)
         return module.init(jax.random.key(0), *args, **kwargs)
 
     with nn.intercept_methods(note):
@@ -90,17 +90,11 @@ class _FrozenArray:
     def __init__(self, value):
         self.value = value
 
-    def _key(self):
-        if isinstance(self.value, jax.core.Tracer):
-            return id(self.value)
-        value = np.asarray(self.value)
-        return value.dtype.name, value.shape, value.tobytes()
-
     def __eq__(self, other):
-        return self._key() == other._key() if isinstance(other, _FrozenArray) else NotImplemented
+        return leaf_key(self.value) == leaf_key(other.value) if isinstance(other, _FrozenArray) else NotImplemented
 
     def __hash__(self):
-        return hash(self._key())
+        return hash(leaf_key(self.value))
 
     def __repr__(self):
         return repr(self.value)
