@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 from jax.custom_derivatives import SymbolicZero
 
-from ._arrays import as_float
+from ._arrays import as_float, fit
 
 
 def spike(x, surrogate):
@@ -86,7 +86,7 @@ def _spike_jvp(primals, tangents):
         def primitive(a, i=i):
             return jax.tree.unflatten(structure, [*parameters[:i], a, *parameters[i + 1 :]]).surrogate_fun(x)
 
-        a = jnp.broadcast_to(jnp.asarray(parameters[i], x.dtype), x.shape)
+        a = fit(jnp.asarray(parameters[i], x.dtype), x, "a parameter") + jnp.zeros_like(x)  # with x's sharding too
         slope = jax.jvp(primitive, (a,), (jnp.ones_like(a),))[1]
         # -inf is a refractory neuron to some libraries: there dg/da may be infinite, and 0 * inf is NaN.
         slope = jnp.where(jnp.isfinite(x), slope, jnp.where(jnp.isnan(x), x, jnp.zeros_like(x)))

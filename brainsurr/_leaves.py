@@ -40,6 +40,27 @@ def is_parameter(value) -> bool:
     return bool(leaves) and all(is_number(leaf) for leaf in leaves)
 
 
+def frozen(value):
+    """A value that does not change with the arrays and containers it was made from, nor, but for a dict, in place."""
+    if isinstance(value, np.ndarray):
+        value = value.copy()
+        value.flags.writeable = False
+    elif isinstance(value, list) or type(value) is tuple:
+        value = tuple(map(frozen, value))
+    elif type(value) is dict:
+        value = {key: frozen(entry) for key, entry in value.items()}
+    return value
+
+
+def is_hashable(value) -> bool:
+    """Whether it can be a flag."""
+    try:
+        hash(value)
+    except TypeError:
+        return False
+    return True
+
+
 def value_key(value):
     """What is compared and hashed in place of a value: for an array its dtype, shape and bytes."""
     if not is_parameter(value):

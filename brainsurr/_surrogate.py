@@ -11,7 +11,17 @@ import numpy as np
 from ._arrays import as_float, fit, is_number
 from ._checks import check_flag
 from ._kernel import spike
-from ._leaves import flatten, flatten_with_keys, is_parameter, leaf_name, short, unflatten, value_key
+from ._leaves import (
+    flatten,
+    flatten_with_keys,
+    frozen,
+    is_hashable,
+    is_parameter,
+    leaf_name,
+    short,
+    unflatten,
+    value_key,
+)
 
 # A parameter is a Python number (weakly typed) or an array that broadcasts into the input.
 Parameter = Any
@@ -23,14 +33,14 @@ class Surrogate:
 
     A surrogate is a value. Its parameters (numbers or arrays) are the leaves of a pytree and can be traced,
     batched and differentiated; its flags (booleans, strings, functions, and attributes named in ``static=``)
-    are static. Equal surrogates are equal and hash alike, so they serve as dictionary keys, as static arguments
-    of ``jax.jit`` and as fields of a module.
+    are static, and hashable. Equal surrogates are equal and hash alike, so they serve as dictionary keys, as static
+    arguments of ``jax.jit`` and as fields of a module.
 
     To write one, subclass and give :math:`g` as ``surrogate_fun``, or :math:`g'` as ``surrogate_grad``, or both,
     as formulas of ``self`` and ``x``. They meet ``x`` as an array and the parameters in its dtype and rank, need
     not care for NaN, and may return anything that broadcasts into ``x``. With ``surrogate_fun`` alone the
     gradient is its derivative. With ``surrogate_grad`` alone the surrogate trains a network, but has no
-    ``origin`` and its parameters can't be trained.
+    ``origin`` and its parameters can't be trained. So it is too where the parent gives both.
 
     Args:
       origin: if true, calling the surrogate returns :math:`g(x)` itself instead of the step. It can be set
@@ -40,13 +50,15 @@ class Surrogate:
       bounds: for each parameter by name, the closed interval in which a layer keeps it while it is trained.
 
     Raises:
-      TypeError: a parameter is not a real number or array; an attribute is set after the surrogate was hashed.
+      TypeError: a parameter is not a real number or array, or a flag can't be hashed; an attribute is set after the
+        surrogate was hashed.
       NotImplementedError: it is called and neither ``surrogate_fun`` nor ``surrogate_grad`` is given.
 
     Note:
       ``jax.jit(f)`` keeps what it compiled under the hash of ``f``. If ``f`` could change afterwards, jit would
       go on answering for the old one, silently; so from its first hash on (``jax.jit(f)``, a static argument, a
-      dictionary key) a surrogate refuses assignment, and ``f.replace(alpha=0.3)`` makes a changed copy.
+      dictionary key) a surrogate refuses assignment, as do those inside of it, and ``f.replace(alpha=0.3)`` makes a
+      changed copy. It keeps copies of the arrays and containers that it is given, and of a list a tuple.
 
     Example:
       >>> import jax, jax.numpy as jnp, brainsurr as bs
@@ -65,8 +77,8 @@ class Surrogate:
       Tanh(alpha=2.0, origin=True)
     """
 
-    # `_hashed`: attributes are frozen. `_static`: which attributes are flags, set on unflattening, since
-    # a leaf that jax or a user puts there (None, True, a sentinel) must not be mistaken for one.
+    # `_hashed`: attributes are frozen. `_static`: which attributes are flags, told by what was first assigned, since
+    # a leaf that jax or a user puts there later (None, True, a name) must not be mistaken for one.
     __slots__ = ("__dict__", "__weakref__", "_hashed", "_static")
 
     bounds: ClassVar[dict[str, tuple[float, float]]] = {}
@@ -80,8 +92,10 @@ class Surrogate:
     def __init_subclass__(cls, static: tuple[str, ...] = (), **kwargs):
         super().__init_subclass__(**kwargs)
         cls._static_names = cls._static_names.union((static,) if isinstance(static, str) else static)
-        for name in ("surrogate_fun", "surrogate_grad"):
+        for name, other in (("surrogate_fun", "surrogate_grad"), ("surrogate_grad", "surrogate_fun")):
             if name in cls.__dict__:
+                if other not in cls.__dict__:  # the parent's belongs to another function
+                    setattr(cls, other, getattr(Surrogate, other))
                 setattr(cls, name, _elementwise(cls.__dict__[name]))
         # In the class's own dictionary, or `@dataclass` on a user's subclass writes its own and drops the hash.
         for name in ("__eq__", "__hash__", "__repr__"):
@@ -124,7 +138,7 @@ class Surrogate:
     def replace(self, **changes) -> "Surrogate":
         """A copy with some parameters or flags changed, as in ``f.replace(alpha=0.3, origin=True)``."""
         copy = object.__new__(type(self))
-        copy.__dict__.update(self.__dict__)
+        copy.__setstate__(self.__getstate__())
         for name, value in changes.items():
             if name not in self._items():
                 raise TypeError(
@@ -166,10 +180,7 @@ class Surrogate:
 
     def _split(self) -> tuple[dict[str, Any], dict[str, Any]]:
         """Parameters and flags, by name."""
-        items = self._items()
-        static = getattr(self, "_static", None)
-        if static is None:
-            static = self._static_names | {name for name, value in items.items() if not is_parameter(value)}
+        items, static = self._items(), getattr(self, "_static", self._static_names)
         return (
             {name: value for name, value in items.items() if name not in static},
             {name: value for name, value in items.items() if name in static},
@@ -204,17 +215,24 @@ class Surrogate:
         if fields is not None and name not in fields:
             raise AttributeError(f"{type(self).__name__} has no parameter or flag {name!r}, only {', '.join(fields)}")
         self._check(name, value)
-        if isinstance(value, np.ndarray):  # a value does not change with the array it was made from, nor in place
-            value = value.copy()
-            value.flags.writeable = False
+        is_flag = name in self._static_names or not is_parameter(value)
+        value = frozen(value)
+        if is_flag and not is_hashable(value):
+            raise TypeError(
+                f"{type(self).__name__}: expected {name}, which is static, to compare by value, got "
+                f"{type(value).__name__}: make it a tuple"
+            )
+        static = getattr(self, "_static", self._static_names)
+        object.__setattr__(self, "_static", static | {name} if is_flag else static - {name})
         self.__dict__[name] = value
-        object.__setattr__(self, "_static", None)  # this value was given, so its own type tells what it is
 
     def __getstate__(self):
-        return dict(vars(self))
+        return dict(vars(self)), getattr(self, "_static", self._static_names)
 
     def __setstate__(self, state):
-        self.__dict__.update(state)
+        attributes, static = state
+        self.__dict__.update(attributes)
+        object.__setattr__(self, "_static", static)
 
     def __eq__(self, other):
         if type(self) is not type(other):
@@ -224,6 +242,9 @@ class Surrogate:
     def __hash__(self):
         value = hash((type(self), self._key()))
         object.__setattr__(self, "_hashed", True)
+        for inner in jax.tree.leaves(vars(self), is_leaf=lambda node: isinstance(node, Surrogate)):
+            if isinstance(inner, Surrogate):
+                hash(inner)  # and so can't change either
         return value
 
     def _key(self):

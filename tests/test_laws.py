@@ -15,6 +15,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from family import CASES, DEFAULTS, FAMILY, name
+from jax.sharding import AxisType, PartitionSpec
 
 import brainsurr as bs
 
@@ -486,3 +487,17 @@ def test_the_fourier_series_has_a_term(n):
 )
 def test_what_the_docstrings_call_the_same(one, other):
     np.testing.assert_allclose(one.surrogate_grad(X), other.surrogate_grad(X), rtol=2e-5, atol=1e-7)
+
+
+@defaults
+def test_gradients_under_explicit_sharding(case):
+    fixed = case.make()
+    trained = [jax.tree.map(lambda p, shape=shape: jnp.full(shape, p, jnp.float32), fixed) for shape in ((), (2,))]
+    fs = [f.replace(origin=origin) for f in (fixed, *trained) for origin in (False, True)]
+    gradients = jax.jit(jax.grad(lambda fs, x: sum(jnp.sum(f(x)) for f in fs), (0, 1)))
+    x = jnp.linspace(-2, 4, 16).reshape(8, 2)
+    expected = gradients(fs, x)
+    with jax.set_mesh(jax.make_mesh((8,), ("batch",), axis_types=(AxisType.Explicit,))):
+        sharded = gradients(fs, jax.device_put(x, PartitionSpec("batch")))
+    for a, b in zip(jax.tree.leaves(sharded), jax.tree.leaves(expected), strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-5)

@@ -1,4 +1,5 @@
 import copy
+import pickle
 
 import jax
 import jax.numpy as jnp
@@ -103,8 +104,8 @@ def test_split_and_merge_deepcopy_and_clone():
     graphdef, state = nnx.split(net)
     hash(graphdef)
     assert graphdef == nnx.split(network())[0]
-    for other in (nnx.merge(graphdef, state), copy.deepcopy(net), nnx.clone(net)):
-        assert_same(loss(other), loss(net), rtol=0)
+    for other in (nnx.merge(graphdef, state), copy.deepcopy(net), nnx.clone(net), pickle.loads(pickle.dumps(net))):
+        assert_same(nnx.grad(loss)(other), nnx.grad(loss)(net), rtol=0)
     other = copy.deepcopy(net)
     other.layers[1].spike_fn.alpha[...] = jnp.float32(0.9)
     assert net.layers[1].spike_fn.alpha[...] == np.float32(0.1)

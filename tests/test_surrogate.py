@@ -122,6 +122,58 @@ def test_stale_answers_are_impossible():
     np.testing.assert_allclose(jax.jit(f.replace(origin=True))(X), [-0.1, 0.5, np.log(2)], rtol=1e-6)
 
 
+class Sum(bs.Surrogate):
+    def __init__(self, parts, weights):
+        self.parts = parts
+        self.weights = weights
+
+    def surrogate_grad(self, x):
+        return sum(weight * f.surrogate_grad(x) for weight, f in zip(self.weights, self.parts, strict=True))
+
+
+def test_what_is_inside_is_as_fixed_as_the_whole():
+    scaled = 2 * bs.LogTailedRelu(0.1)
+    summed = Sum([bs.LogTailedRelu(0.1), bs.Sigmoid()], [1.0, 0.5])
+    for f, inner in ((scaled, scaled.surrogate), (summed, summed.parts[0])):
+        inner.alpha = 0.2
+        np.testing.assert_allclose(jax.jit(f.surrogate_grad)(X), f.surrogate_grad(X), rtol=1e-6)
+        hash(f)
+        with pytest.raises(TypeError, match="this LogTailedRelu has been hashed"):
+            inner.alpha = 0.5
+
+
+def test_a_container_is_taken_as_a_value():
+    parts, weights, table = [bs.LogTailedRelu(0.1), bs.Sigmoid()], [1.0, 0.5], {"a": np.zeros(2)}
+    f = Sum(parts, weights)
+    weights[0] = 9.0
+    parts.clear()
+    assert f == Sum((bs.LogTailedRelu(0.1), bs.Sigmoid()), (1.0, 0.5))
+    with pytest.raises(TypeError, match="does not support item assignment"):
+        f.weights[0] = 9.0
+    f = Sum([], table)
+    table["a"][0] = 9.0
+    table["b"] = 9.0
+    assert f == Sum((), {"a": np.zeros(2)})
+
+
+class Table(bs.Surrogate, static="table"):
+    def __init__(self, table):
+        self.table = table
+
+    def surrogate_grad(self, x):
+        return jnp.interp(x, jnp.linspace(-1, 1, len(self.table)), jnp.asarray(self.table))
+
+
+@pytest.mark.parametrize("table", [np.zeros(3), jnp.zeros(3), {"a": 0.0}, {0.0}])
+def test_what_is_static_compares_by_value(table):
+    with pytest.raises(TypeError, match=r"Table: expected table, which is static, to compare by value.*a tuple"):
+        Table(table)
+    run = jax.jit(lambda f, x: jax.vmap(jax.grad(f))(x))
+    for same in ([0.0, 1.0, 0.0], (0.0, 1.0, 0.0)):
+        np.testing.assert_allclose(run(Table(same), X), [0, 0.5, 0])
+    assert run._cache_size() == 1
+
+
 def test_a_numpy_array_is_taken_as_a_value():
     alpha = np.full(3, 0.1)
     f = bs.LogTailedRelu(alpha)
@@ -197,6 +249,14 @@ def test_copies_are_equal_and_can_be_changed(through, f):
     assert again == f
     again.origin = not f.origin
     assert again != f
+
+
+@pytest.mark.parametrize(
+    "through", [copy.copy, copy.deepcopy, lambda f: pickle.loads(pickle.dumps(f)), bs.Surrogate.replace]
+)
+def test_a_template_is_copied_as_one(through):
+    template, values = bs.LeakyRelu(0.1, origin=True).named_parameters()
+    assert jax.tree.map(values.get, through(template)) == bs.LeakyRelu(0.1, origin=True)
 
 
 def test_functions_pickle():
@@ -288,6 +348,28 @@ def test_gradient_alone_trains_a_network_but_not_itself():
     for use in (lambda: f.replace(origin=True)(X), lambda: jax.grad(lambda f: jnp.sum(f(X)))(f)):
         with pytest.raises(NotImplementedError, match="GradientOnly gives no surrogate_fun"):
             use()
+
+
+def test_a_subclass_that_gives_one_formula_anew_does_not_keep_the_other():
+    class Atan(bs.Sigmoid):
+        def surrogate_fun(self, x):
+            return jnp.arctan(self.alpha * x)
+
+    class Halved(bs.Sigmoid):
+        def surrogate_grad(self, x):
+            return 0.5 * super().surrogate_grad(x)
+
+    class Renamed(bs.Sigmoid):
+        pass
+
+    x = np.asarray(X)
+    for origin in (False, True):
+        slope = jax.vmap(jax.grad(Atan(2.0, origin=origin)))(X)
+        np.testing.assert_allclose(slope, 2 / (1 + 4 * x**2), rtol=1e-6)
+    np.testing.assert_allclose(jax.vmap(jax.grad(Halved()))(X), 0.5 * bs.Sigmoid().surrogate_grad(X))
+    with pytest.raises(NotImplementedError, match="Halved gives no surrogate_fun"):
+        Halved(origin=True)(X)
+    np.testing.assert_array_equal(Renamed(origin=True)(X), bs.Sigmoid(origin=True)(X))
 
 
 def test_counts_are_static_and_containers_are_parameters():

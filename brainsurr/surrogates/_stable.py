@@ -10,8 +10,8 @@ import jax.numpy as jnp
 
 
 def fill(value, x):
-    """A parameter in the shape and dtype of x. Two bare numbers in a `jnp.where` make a float32 array."""
-    return jnp.broadcast_to(jnp.asarray(value, x.dtype), x.shape)
+    """A parameter in the shape, dtype and sharding of x. Two bare numbers in a `jnp.where` make a float32 array."""
+    return jnp.asarray(value, x.dtype) + jnp.zeros_like(x)
 
 
 def odd(x, half):
