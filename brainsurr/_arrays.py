@@ -53,10 +53,10 @@ def fit(parameter, x: jax.Array, name: str):
     return parameter.astype(x.dtype).reshape((1,) * rank + parameter.shape)
 
 
-def partition(tree) -> tuple[list, tuple]:
-    """What of a tree has a shape and can be traced, None in the place of all else; and the rest, for `combine`."""
+def partition(tree, is_traced) -> tuple[list, tuple]:
+    """What of a tree is to be traced, None in the place of all else; and the rest, for `combine`."""
     leaves, structure = jax.tree.flatten(tree)
-    arrays = [leaf if hasattr(leaf, "shape") else None for leaf in leaves]
+    arrays = [leaf if is_traced(leaf) else None for leaf in leaves]
     others = tuple(leaf if array is None else None for leaf, array in zip(leaves, arrays, strict=True))
     return arrays, (structure, others)
 
@@ -66,6 +66,11 @@ def combine(arrays, rest):
     structure, others = rest
     leaves = [other if array is None else array for array, other in zip(arrays, others, strict=True)]
     return jax.tree.unflatten(structure, leaves)
+
+
+def shapes(tree):
+    """The tree with the shape of each array in its place, to compare and to show."""
+    return jax.tree.map(lambda leaf: getattr(leaf, "shape", type(leaf).__name__), tree)
 
 
 def is_number(value) -> bool:

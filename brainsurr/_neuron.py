@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from ._arrays import as_float, combine, fit, is_number, partition
+from ._arrays import as_float, combine, fit, is_number, partition, shapes
 from ._bounds import check_inside, names_of
 from ._checks import check_flag, check_function, check_word, is_integer
 from ._surrogate import Surrogate
@@ -113,7 +113,7 @@ def recurrent_lif_step(carry, x, *, kernel, **neuron):
     """
     if not isinstance(carry, (tuple, list)) or len(carry) != 2:
         raise ValueError(
-            f"expected the carry of a recurrent layer, its potential and its last spikes, got {_shapes(carry)}"
+            f"expected the carry of a recurrent layer, its potential and its last spikes, got {shapes(carry)}"
         )
     v, last = carry
     _check_step(v, x)  # here, before a broadcast hides it
@@ -127,13 +127,9 @@ def recurrent_lif_step(carry, x, *, kernel, **neuron):
 def _check_step(v, x):
     if getattr(v, "shape", None) != x.shape:
         raise ValueError(
-            f"expected the input of one time step to have the shape of the carry, {_shapes(v)}, got {x.shape}: "
+            f"expected the input of one time step to have the shape of the carry, {shapes(v)}, got {x.shape}: "
             "a ...Cell takes one step, [batch, features]; a layer over time takes [time, batch, features]"
         )
-
-
-def _shapes(carry):
-    return jax.tree.map(lambda leaf: getattr(leaf, "shape", type(leaf).__name__), carry)
 
 
 def neuron_step(kernel=None, **neuron) -> Callable:
@@ -177,7 +173,7 @@ def is_size(n) -> bool:
 def drawn(name: str, value, shape: tuple[int, ...]):
     """What an initialiser gave, or a ValueError if it is not an array of the shape that it was asked for."""
     if getattr(value, "shape", None) != shape:
-        raise ValueError(f"expected {name} to give an array of shape {shape}, got {_shapes(value)}")
+        raise ValueError(f"expected {name} to give an array of shape {shape}, got {shapes(value)}")
     return value
 
 
@@ -235,8 +231,9 @@ def over_time(step, carry, xs, scan=jax.lax.scan):
     carry = jax.tree.map(partial(as_float, name="carry"), carry)
     if not isinstance(step.keywords.get("spike_fn"), Surrogate | None):
         return scan(step, carry, xs)
-    # Outside of jit, a scan with a new function compiles anew each time, and what it compiled is kept.
-    arrays, rest = partition(step.keywords)
+    # Outside of jit, a scan with a new function compiles anew each time, and what it compiled is kept. Numbers are
+    # traced, weakly typed as they are: one with a new value is not a new function.
+    arrays, rest = partition(step.keywords, is_number)
     return _scan(step.func, rest, arrays, carry, xs)
 
 

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from ._arrays import as_float
+from ._arrays import as_float, shapes
 
 
 def check_layers(layers: Iterable[Callable]) -> tuple[Callable, ...]:
@@ -32,7 +32,20 @@ def step_shape(x) -> tuple[int, ...]:
 
 def apply_layer(layer: Any, carry, xs):
     """``(carry, ys)`` of one layer over a stretch of time; a stateless one sees all time steps at once."""
-    return layer(carry, xs) if is_stateful(layer) else (carry, layer(xs))
+    if not is_stateful(layer):
+        return carry, layer(xs)
+    after, ys = layer(carry, xs)
+    check_state(layer, shapes(carry), shapes(after))
+    return after, ys
+
+
+def check_state(layer: Any, before, after):
+    """A ValueError if the shapes of a layer's state change, as those of a cell do, to which time looks like a batch."""
+    if before != after:
+        raise ValueError(
+            f"SpikingSequential: expected {type(layer).__name__} to keep the shape of its state, {before}, "
+            f"got {after}: a ...Cell takes one step, a layer here [time, batch, features]"
+        )
 
 
 def apply_layers(layers: Iterable[Any], carry, xs):

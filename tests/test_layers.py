@@ -57,6 +57,74 @@ def test_outside_of_jit_a_layer_compiles_once(host, name):
     assert first.shape == second.shape == XS.shape
 
 
+@every_host
+def test_outside_of_jit_a_new_number_compiles_nothing(host):
+    layers, programs = host.layers, []
+    first, second = (layers.LIF(3, spike_fn=bs.LogTailedRelu(p), decay=p, threshold=p) for p in (0.25, 0.5))
+    called(host, first)()
+    count = lambda event, *_, **__: programs.append(event) if "backend_compile" in event else None  # noqa: E731
+    jax.monitoring.register_event_duration_secs_listener(count)
+    called(host, second)()
+    assert not programs
+
+
+class Summing(brainstate.nn.Module):
+    """A neuron of brainstate that takes one step, and adds without a look at shapes."""
+
+    def init_state(self, batch_size=None, **_):
+        self.v = brainstate.HiddenState(jnp.zeros((batch_size, 3)))
+
+    def update(self, x):
+        self.v.value += x
+        return self.v.value
+
+
+@every_host
+def test_a_cell_is_no_layer_over_time(host):
+    if host is Brainstate:
+        net = host.layers.SpikingSequential([Summing()])
+        net.init_state(2)
+        run, name = lambda: net(XS), "Summing"
+    elif host is Nnx:
+        net = host.layers.SpikingSequential([nnx.GRUCell(3, 3, rngs=nnx.Rngs(0))])
+        run, name = lambda: net.initialize_carry((2, 3)), "GRUCell"
+    else:
+        net = host.layers.SpikingSequential([linen.GRUCell(3)])
+        run, name = lambda: net.initialize_carry(KEY, (2, 3)), "GRUCell"
+    with pytest.raises(ValueError, match=rf"expected {name} to keep the shape of its state.*takes one step"):
+        run()
+
+
+def test_a_cell_of_flax_over_time():
+    expected = nnx.RNN(nnx.SimpleCell(3, 4, rngs=nnx.Rngs(0)), time_major=True)(XS)
+    rnn = nnx.RNN(nnx.SimpleCell(3, 4, rngs=nnx.Rngs(0)), time_major=True)
+    net = bs.nnx.SpikingSequential([rnn, bs.nnx.LI(4, decay=0.0)])
+    np.testing.assert_allclose(net(net.initialize_carry((2, 3)), XS)[1], expected, rtol=1e-6)
+    rnn = linen.RNN(linen.SimpleCell(4), time_major=True)
+    net = bs.linen.SpikingSequential([rnn, bs.linen.LI(4, decay=0.0)])
+    carry = net.initialize_carry(KEY, (2, 3))
+    (_, ys), variables = net.init_with_output(KEY, carry, XS)
+    np.testing.assert_allclose(ys, rnn.apply({"params": variables["params"]["layers_0"]}, XS), rtol=1e-6)
+
+
+def test_recurrent_weights_can_be_partitioned():
+    with jax.set_mesh(jax.make_mesh((2,), ("m",), axis_types=(jax.sharding.AxisType.Auto,))):
+        init = nnx.with_partitioning(nnx.initializers.orthogonal(), (None, "m"))
+        kernel = NnxLIF(4, recurrent=True, recurrent_kernel_init=init, rngs=nnx.Rngs(0)).recurrent_kernel.get_value()
+    assert kernel.sharding.spec == jax.sharding.PartitionSpec(None, "m")
+    plain = NnxLIF(4, recurrent=True, rngs=nnx.Rngs(0)).recurrent_kernel.get_value()
+    np.testing.assert_array_equal(kernel, plain)
+
+    init = linen.with_partitioning(linen.initializers.orthogonal(), (None, "m"))
+    layers = [LinenLIF(3, recurrent=True, param_dtype=jnp.bfloat16, **o) for o in ({}, {"recurrent_kernel_init": init})]
+    carry = layers[0].initialize_carry(KEY, (2, 3))
+    plain, boxed = (layer.init(KEY, carry, XS) for layer in layers)
+    spec = linen.get_partition_spec(boxed)["params"]["recurrent_kernel"]
+    assert spec == jax.sharding.PartitionSpec(None, "m")
+    jax.tree.map(np.testing.assert_array_equal, linen.unbox(boxed), plain)
+    np.testing.assert_array_equal(layers[1].apply(boxed, carry, XS)[1], layers[0].apply(plain, carry, XS)[1])
+
+
 def test_a_function_that_changes_is_not_remembered():
     scale = 1.0
     layer = NnxLIF(3, spike_fn=lambda x: scale * bs.log_tailed_relu(x))

@@ -85,6 +85,7 @@ def test_modules_are_values():
     assert hash(make()) == hash(make())
     assert make() != make(0.6)
     assert make().clone() == make()
+    np.testing.assert_allclose(-1 / jnp.log(make().threshold * make().decay), np.full(4, 1 / np.log(2)), rtol=1e-6)
     assert hash(network()) == hash(network())
     assert hash(copy.deepcopy(make())) == hash(make())
     traces = []

@@ -111,6 +111,15 @@ def test_split_and_merge_deepcopy_and_clone():
     assert net.layers[1].spike_fn.alpha[...] == np.float32(0.1)
 
 
+def test_layers_draw_their_own_potentials():
+    normal = nnx.initializers.normal()
+    net = SpikingSequential([LIF(F, carry_init=normal), LIF(F, carry_init=normal)])
+    for rngs in ((), (nnx.Rngs(1),)):
+        first, second = net.initialize_carry((B, F), *rngs)
+        assert np.all(first != second)
+    np.testing.assert_array_equal(net.initialize_carry((B, F))[0], net.initialize_carry((B, F))[0])
+
+
 def test_remat_gives_the_same_gradient():
     net = network()
     assert_same(nnx.jit(nnx.grad(nnx.remat(loss)))(net), nnx.jit(nnx.grad(loss))(net))

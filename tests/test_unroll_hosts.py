@@ -173,6 +173,18 @@ def test_other_state_of_nnx_rides_along():
     assert int(drop.rngs.count[...]) == count + 4, "one draw a block"
 
 
+def test_what_nnx_only_reads_is_not_written():
+    spike_fn = bs.LogTailedRelu(jnp.full(3, 0.25))
+    drop = nnx.Dropout(0.5, deterministic=True, rngs=nnx.Rngs(0))
+    net = brainsurr.nnx.SpikingSequential([brainsurr.nnx.LIF(3, decay=jnp.full(3, 0.5), spike_fn=spike_fn), drop])
+    carry = net.initialize_carry((BATCH, 3))  # its variables are not those of the traces below
+    for transform in (jax.jit, lambda f: jax.jit(jax.grad(lambda xs: jnp.sum(f(xs))))):
+        expected = transform(lambda xs: net(carry, xs)[1])(inputs())
+        for remat in ("none", "full"):
+            run = transform(lambda xs, remat=remat: brainsurr.nnx.unroll(net, carry, xs, block_size=2, remat=remat)[1])
+            np.testing.assert_allclose(run(inputs()), expected, rtol=1e-6)
+
+
 def test_other_state_of_linen_rides_along_also_where_layers_belong_to_an_outer_module():
     class Net(linen.Module):
         @linen.compact

@@ -6,9 +6,9 @@ from typing import Any
 import brainstate
 from brainstate import nn
 
-from .._arrays import as_float
+from .._arrays import as_float, shapes
 from .._checks import check_function
-from .._sequential import check_layers
+from .._sequential import check_layers, check_state
 from .._unroll import unroll_with
 
 
@@ -51,7 +51,10 @@ class SpikingSequential(nn.Module):
     def update(self, xs):
         xs = as_float(xs, "xs")
         for layer in self.layers:
+            states: Any = layer.states() if isinstance(layer, nn.Module) else {}
+            before = [shapes(state.value) for state in states.values()]
             xs = layer(xs)
+            check_state(layer, before, [shapes(state.value) for state in states.values()])
         return xs
 
 

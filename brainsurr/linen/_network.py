@@ -20,7 +20,8 @@ class SpikingSequential(nn.Module):
 
     A layer that has ``initialize_carry`` is called as ``layer(carry, xs)``, any other as ``layer(xs)`` on all time
     steps at once, so a ``Dense`` is one large matrix product. Inputs are read as real numbers: an ``Embed`` comes
-    before the network, not in it.
+    before the network, not in it. A cell of flax goes in as ``nn.RNN(cell, time_major=True)``, which starts from
+    its first state at each call.
 
     Attributes:
       layers: modules and functions.

@@ -25,7 +25,7 @@ from .._neuron import (
 )
 from ..surrogates.relu import LogTailedRelu
 from ._activation import SpikingActivation
-from ._parameters import Trained, freeze, thaw
+from ._parameters import Trained
 
 
 class Leaky(Trained):
@@ -39,7 +39,6 @@ class Leaky(Trained):
     param_dtype: Dtype = jnp.float32
 
     def __post_init__(self):
-        object.__setattr__(self, "decay", freeze(self.decay))
         self._check()
         super().__post_init__()
 
@@ -64,7 +63,7 @@ class Leaky(Trained):
 
     @nn.nowrap
     def _values(self):
-        return {"decay": thaw(self.decay)}, BOUNDS
+        return {"decay": self.decay}, BOUNDS
 
 
 class LIFBase(Leaky):
@@ -78,10 +77,6 @@ class LIFBase(Leaky):
     recurrent_kernel_init: Initializer = nn.initializers.orthogonal()
     _watch = staticmethod(lambda spike_fn: spike_fn)  # `diagnose` puts another in its place
 
-    def __post_init__(self):
-        object.__setattr__(self, "threshold", freeze(self.threshold))
-        super().__post_init__()
-
     def setup(self):
         super().setup()
         shape = (self.features, self.features)
@@ -90,7 +85,8 @@ class LIFBase(Leaky):
 
             def init(key):
                 weights = self.recurrent_kernel_init(key, shape, drawing_dtype(self.param_dtype))
-                return drawn("recurrent_kernel_init", weights, shape).astype(self.param_dtype)
+                drawn("recurrent_kernel_init", nn.unbox(weights), shape)
+                return jax.tree.map(lambda array: array.astype(self.param_dtype), weights)
 
             self._kernel = self.param("recurrent_kernel", init)
 
@@ -120,7 +116,7 @@ class LIFBase(Leaky):
 
     @nn.nowrap
     def _values(self):
-        return {"decay": thaw(self.decay), "threshold": thaw(self.threshold)}, BOUNDS
+        return {"decay": self.decay, "threshold": self.threshold}, BOUNDS
 
     @nn.nowrap  # it returns a function, which is nothing for `nn.tabulate`
     def _step(self, x):

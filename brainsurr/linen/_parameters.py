@@ -1,5 +1,6 @@
 """How a layer of Flax Linen holds what it may train, and inside which interval."""
 
+import dataclasses
 from collections.abc import Mapping
 from typing import Any
 
@@ -16,7 +17,27 @@ from .._leaves import leaf_key
 
 
 class Trained(nn.Module):
-    """What every layer with trainable values has: which are trained, and inside which interval."""
+    """What every layer with trainable values has: which are trained, and inside which interval.
+
+    Arrays among its fields compare and hash by value, as a module must.
+    """
+
+    def __init_subclass__(cls, **kwargs):
+        for name in ("__eq__", "__hash__"):  # in the class's own dictionary, or flax writes those of a dataclass
+            if name not in cls.__dict__:
+                setattr(cls, name, getattr(cls, name))
+        super().__init_subclass__(**kwargs)
+
+    def __eq__(self, other):
+        return self._key() == other._key() if type(self) is type(other) else NotImplemented
+
+    def __hash__(self):
+        return hash((type(self), self._key()))
+
+    @nn.nowrap
+    def _key(self):
+        values = (getattr(self, field.name) for field in dataclasses.fields(self) if field.compare)
+        return tuple(leaf_key(v) if isinstance(v, (jax.Array, np.ndarray)) else v for v in values)
 
     def __post_init__(self):
         # Before flax takes over, since a field must be hashable; from then on fields can't be set.
@@ -73,7 +94,7 @@ def bounds(module: nn.Module, *args, **kwargs) -> dict[str, Any]:
             found.update({(*layer.path, name): interval for name, interval in layer._intervals().items()})
         return method(*args, **kwargs)
 
-    arrays, rest = partition((args, kwargs))  # a flag or a count is not traced
+    arrays, rest = partition((args, kwargs), lambda leaf: hasattr(leaf, "shape"))  # not a flag, nor a count
 
     def init(arrays):
         args, kwargs = combine(arrays, rest)
@@ -82,27 +103,3 @@ def bounds(module: nn.Module, *args, **kwargs) -> dict[str, Any]:
     with nn.intercept_methods(note):
         variables = jax.eval_shape(init, arrays)
     return unflatten_dict({path: found.get(path) for path in flatten_dict(variables.get("params", {}))})
-
-
-class _FrozenArray:
-    """An array that compares and hashes by value, so that a module with it among its fields can be hashed."""
-
-    def __init__(self, value):
-        self.value = value
-
-    def __eq__(self, other):
-        return leaf_key(self.value) == leaf_key(other.value) if isinstance(other, _FrozenArray) else NotImplemented
-
-    def __hash__(self):
-        return hash(leaf_key(self.value))
-
-    def __repr__(self):
-        return repr(self.value)
-
-
-def freeze(value):
-    return _FrozenArray(value) if isinstance(value, (jax.Array, np.ndarray)) else value
-
-
-def thaw(value):
-    return value.value if isinstance(value, _FrozenArray) else value

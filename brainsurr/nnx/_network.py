@@ -1,5 +1,6 @@
 """Layers of Flax NNX in a row, and over a long stretch of time."""
 
+import operator
 from collections.abc import Callable, Iterable
 from typing import Any
 
@@ -18,7 +19,8 @@ class SpikingSequential(nnx.Module):
 
     A layer that has ``initialize_carry`` is called as ``layer(carry, xs)``, any other as ``layer(xs)`` on all time
     steps at once, so a ``Linear`` is one large matrix product. Inputs are read as real numbers: an ``Embed`` comes
-    before the network, not in it.
+    before the network, not in it. A cell of flax goes in as ``nnx.RNN(cell, time_major=True)``, which starts from
+    its first state at each call.
 
     Args:
       layers: modules and functions.
@@ -39,8 +41,12 @@ class SpikingSequential(nnx.Module):
         self.layers = nnx.List(check_layers(layers))
 
     def initialize_carry(self, input_shape: tuple[int, ...], rngs: nnx.Rngs | nnx.RngStream | None = None):
-        """The states of all layers, None for one that has none, for inputs of ``input_shape = (*batch, features)``."""
+        """The states of all layers, None for one that has none, for inputs of ``input_shape = (*batch, features)``.
+
+        What ``carry_init`` draws is drawn anew for each layer, without ``rngs`` from seed 0.
+        """
         carries: list[Any] = []
+        rngs = nnx.Rngs(0) if rngs is None else rngs
         x = jax.ShapeDtypeStruct((1, *check_input_shape("SpikingSequential", None, input_shape)), jnp.float32)
         graphdef, state = nnx.split(self)  # shapes are found on a copy: a Dropout would leave a traced key behind
         layer: Any
@@ -93,17 +99,31 @@ def unroll(
     check_kind("net", net, nnx.Module)
     parts: Any = nnx.split(net, nnx.Param, ...)
     graphdef, params, state = parts
+    written: set[Any] = set()  # what is only read stays as it is: it may belong to another trace than this one
 
     def block(carry, xs):
         carry, state = carry
+        before = _values(state)  # now: the network shares its variables
         net = nnx.merge(graphdef, params, state)
         carry, ys = net(carry, xs)
         parts: Any = nnx.split(net, nnx.Param, ...)
-        before, after = (dict(nnx.to_flat_state(part)) for part in (state, parts[2]))
+        after = _values(parts[2])
         if new := [".".join(map(str, path)) for path in after if path not in before]:
             raise ValueError(f"unroll: expected net to keep the variables that it has, it made {', '.join(new)}")
+        written.update(path for path, values in after.items() if not _same(values, before[path]))
         return (carry, parts[2]), ys
 
     (carry, state), ys = _unroll.unroll(block, (carry, state), xs, block_size=block_size, remat=remat, reduce=reduce)
-    nnx.update(net, state)
+    if written:
+        nnx.update(net, nnx.from_flat_state([entry for entry in nnx.to_flat_state(state) if entry[0] in written]))
     return carry, ys
+
+
+def _values(state) -> dict[tuple[Any, ...], list[Any]]:
+    """The arrays that each variable of a state holds, by path."""
+    return {path: jax.tree.leaves(variable) for path, variable in nnx.to_flat_state(state)}
+
+
+def _same(left: list[Any], right: list[Any]) -> bool:
+    """Whether these are the very same arrays."""
+    return len(left) == len(right) and all(map(operator.is_, left, right))

@@ -101,7 +101,8 @@ class LIFBase(Leaky):
         if recurrent and rngs is not None:
             shape = (features, features)
             weights = recurrent_kernel_init(rngs.params(), shape, drawing_dtype(param_dtype))
-            kernel = nnx.Param(drawn("recurrent_kernel_init", weights, shape).astype(param_dtype))
+            kernel = nnx.Param(weights)  # which takes in the metadata of nnx.with_partitioning
+            kernel.set_value(drawn("recurrent_kernel_init", kernel.get_value(), shape).astype(param_dtype))
         self.recurrent_kernel = kernel
 
     def initialize_carry(
