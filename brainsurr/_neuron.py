@@ -10,6 +10,7 @@ import numpy as np
 from ._arrays import as_float, combine, fit, is_number, partition, shapes
 from ._bounds import check_inside, names_of
 from ._checks import check_flag, check_function, check_word, is_integer
+from ._scan import scan
 from ._surrogate import Surrogate
 
 RESETS = ("subtract", "zero", "none")
@@ -216,21 +217,21 @@ def check_neuron(
             raise ValueError(f"{owner}: expected {name} to be finite, got {value!r}{hint}")
 
 
-def over_time(step, carry, xs, scan=jax.lax.scan):
+def over_time(step, carry, xs, host_scan=jax.lax.scan):
     """``step(carry, x) -> (carry, y)`` over the leading axis of ``xs``.
 
     Args:
       step: a partial of a step, its arguments by name.
       carry: before the first step.
       xs: ``[time, ...]``.
-      scan: the host's own, for a ``spike_fn`` that may read or write the host's state.
+      host_scan: the host's own, for a ``spike_fn`` that may read or write the host's state.
     """
     xs = as_float(xs, "xs")
     if not xs.ndim:
         raise ValueError("expected xs to be an array [time, ..., features], got a single number")
     carry = jax.tree.map(partial(as_float, name="carry"), carry)
     if not isinstance(step.keywords.get("spike_fn"), Surrogate | None):
-        return scan(step, carry, xs)
+        return host_scan(step, carry, xs)
     # Outside of jit, a scan with a new function compiles anew each time, and what it compiled is kept. Numbers are
     # traced, weakly typed as they are: one with a new value is not a new function.
     arrays, rest = partition(step.keywords, is_number)
@@ -239,4 +240,4 @@ def over_time(step, carry, xs, scan=jax.lax.scan):
 
 @partial(jax.jit, static_argnums=(0, 1), inline=True)
 def _scan(step, rest, arrays, carry, xs):
-    return jax.lax.scan(partial(step, **combine(arrays, rest)), carry, xs)
+    return scan(partial(step, **combine(arrays, rest)), carry, xs)

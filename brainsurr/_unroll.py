@@ -10,6 +10,7 @@ import jax.numpy as jnp
 
 from ._arrays import as_array
 from ._checks import check_function, check_word, is_integer
+from ._scan import scan
 
 REMATS = ("none", "dots", "full")
 REDUCTIONS = (None, "mean", "max", "last")
@@ -70,7 +71,7 @@ def unroll(
       >>> print(bs.unroll(running_sum, jnp.zeros(()), jnp.arange(5.0), reduce="mean")[1])
       4.0
     """
-    return unroll_with(jax.lax.scan, jax.checkpoint, block, carry, xs, block_size, remat, reduce)
+    return unroll_with(scan, jax.checkpoint, block, carry, xs, block_size, remat, reduce)
 
 
 def unroll_with(scan, checkpoint, block, carry, xs, block_size, remat, reduce):

@@ -8,6 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from flax import linen, nnx
+from jax.sharding import AxisType, PartitionSpec
 
 import brainsurr as bs
 import brainsurr.brainstate
@@ -207,6 +208,51 @@ def test_other_state_of_linen_rides_along_also_where_layers_belong_to_an_outer_m
 def test_linen_wants_a_bound_module():
     with pytest.raises(ValueError, match="unroll: expected a bound module"):
         brainsurr.linen.unroll(brainsurr.linen.LIF(3), jnp.zeros((BATCH, 3)), inputs())
+
+
+@pytest.mark.parametrize(
+    ("host", "options"),
+    [
+        *((host, {}) for host in HOSTS),
+        (Nnx, {"block_size": 2}),
+        (Nnx, {"block_size": 2, "remat": "full"}),
+    ],
+)
+def test_a_carry_that_knows_of_no_mesh_under_explicit_axes(host, options):
+    case = host()
+    run = case.run
+    case.run = lambda params, carry, *xs, **o: run(params, jax.tree.map(lambda c: jnp.zeros(c.shape), carry), *xs, **o)
+    expected = case.gradient(loss)(case.params, case.carry, inputs())
+    with jax.set_mesh(jax.make_mesh((BATCH,), ("batch",), axis_types=(AxisType.Explicit,))):
+        xs = jax.device_put(inputs(), PartitionSpec(None, "batch"))
+        close(case.gradient(loss, **options)(case.params, case.carry, xs), expected)
+
+
+@host
+def test_a_carry_that_lies_where_the_inputs_lie_under_explicit_axes(host):
+    case = host()
+    expected = case.gradient(loss)(case.params, case.carry, inputs())
+    with jax.set_mesh(jax.make_mesh((BATCH,), ("batch",), axis_types=(AxisType.Explicit,))):
+        xs = jax.device_put(inputs(), PartitionSpec(None, "batch"))
+        carry = jax.device_put(case.carry, PartitionSpec("batch"))
+        close(case.gradient(loss, block_size=2, remat="full")(case.params, carry, xs), expected)
+
+
+@pytest.mark.parametrize("options", [{}, {"block_size": 2}, {"block_size": 2, "remat": "full"}], ids=str)
+def test_a_carry_that_knows_of_no_mesh_in_shard_map(options):
+    case, mesh = Nnx(), jax.make_mesh((BATCH,), ("batch",), axis_types=(AxisType.Auto,))
+
+    @partial(
+        jax.shard_map, mesh=mesh, in_specs=(PartitionSpec(), PartitionSpec(None, "batch")), out_specs=PartitionSpec()
+    )
+    def mean(params, xs):
+        net = nnx.merge(case.graphdef, params)
+        carry = net.initialize_carry(xs.shape[1:])
+        ys = (brainsurr.nnx.unroll(net, carry, xs, **options) if options else net(carry, xs))[1]
+        return jax.lax.pmean(jnp.mean((ys - 1) ** 2), "batch")
+
+    expected = jax.grad(lambda params: jnp.mean((case.run(params, case.carry, inputs())[1] - 1) ** 2))(case.params)
+    close(jax.jit(jax.grad(mean))(case.params, inputs()), expected)
 
 
 @host

@@ -1,0 +1,21 @@
+"""`lax.scan` for a state that was made without a thought of devices."""
+
+import jax
+import jax.numpy as jnp
+
+
+def scan(step, carry, xs):
+    """``jax.lax.scan`` of a pure step whose carry may be zeros that know of no mesh.
+
+    Where types tell how an array is sharded (explicit axes) or over what it varies (``shard_map``), a carry must have
+    from the start what a step gives it.
+    """
+    mesh = jax.sharding.get_abstract_mesh()
+    if (mesh.explicit_axes or mesh.manual_axes) and jax.tree.leaves(xs)[0].shape[0]:
+        after, _ = step(carry, jax.tree.map(lambda x: x[0], xs))  # for its types alone: compiled, it is dropped
+        carry = jax.tree.map(_typed, carry, after)
+    return jax.lax.scan(step, carry, xs)
+
+
+def _typed(before, after):
+    return before if jax.typeof(before) == jax.typeof(after) else before + jnp.zeros_like(after)
