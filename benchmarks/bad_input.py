@@ -125,7 +125,13 @@ def fuzz(call: Call, alone: Iterable[Mapping[str, Given]], number: int, seed: in
     kinds: dict[str, Counter[str]] = {}
     failures: dict[str, str] = {}
 
+    tried = set()  # hypothesis draws some again
+
     def one(given):
+        example = frozenset((name, id(g)) for name, g in given.items())
+        if example in tried:
+            return
+        tried.add(example)
         what = outcome(call, given)
         verdict = what if what in ("right", "clear") else "failed"
         tally[verdict] += 1
@@ -184,7 +190,7 @@ def main(argv=None):
     )
     parser.add_argument("--seed", type=int, default=0, metavar="S", help="of hypothesis (default: %(default)s)")
     parser.add_argument("--only", default="", metavar="TEXT", help="calls whose name contains this")
-    parser.add_argument("--out", type=Path, default=Path("runs/bad_input"), metavar="DIR")
+    parser.add_argument("--out", type=results.folder, default=Path("runs/bad_input"), metavar="DIR")
     args = parser.parse_args(argv)
     jax.config.update("jax_numpy_dtype_promotion", "strict")
     jax.config.update("jax_numpy_rank_promotion", "raise")

@@ -1,9 +1,12 @@
 """Checkpoints of a training run: written by orbax beside the training, exact when read back, refused when damaged."""
 
+import fcntl
 import hashlib
 import json
 import logging
+import os
 import signal
+import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from functools import cached_property
@@ -20,10 +23,11 @@ logging.getLogger("absl").setLevel(
 )  # orbax logs what is raised here, and each old folder that it meets
 
 UNFINISHED = ".orbax-checkpoint-tmp"  # what orbax calls a folder until all of it is written
+FORMAT = 1  # of what is written beside the arrays
 
 
 class CheckpointError(ValueError):
-    """A checkpoint that the run cannot go on from: it is damaged, or another run's."""
+    """A checkpoint that the run cannot go on from, damaged or another run's, or a folder that takes none."""
 
 
 class Checkpoints:
@@ -70,7 +74,8 @@ class Checkpoints:
 
         Raises:
           ValueError: the folder holds this step or a later one; there is no array, an empty one, or a name twice.
-          CheckpointError: the folder holds another run's checkpoints, or a damaged one.
+          CheckpointError: the folder holds another run's checkpoints, or a damaged one; or nothing can be written
+            there, which may show at the next `save` or at `close`.
         """
         values = _named(arrays)
         if not values:
@@ -80,7 +85,11 @@ class Checkpoints:
         if not self._is_ours and (newest := self.latest()) is not None:
             self._run(self.folder / str(newest))
         self._is_ours = True
+        with self._writing():  # where it can't, orbax 0.12 would wait for twenty minutes
+            self.folder.mkdir(parents=True, exist_ok=True)
+            tempfile.TemporaryFile(dir=self.folder).close()
         run = {
+            "format": FORMAT,
             "about": self.about,
             "progress": _plain(progress),
             "leaves": _described(arrays),
@@ -89,7 +98,9 @@ class Checkpoints:
         run["sha256"] = _sha256_of_json(run)
         files = {str(place): value for place, value in enumerate(values.values())}
         items = ocp.args.Composite(run=ocp.args.JsonSave(run), arrays=ocp.args.PyTreeSave(files))
-        if not self._manager.save(step, args=items):
+        with self._writing():
+            saved = self._manager.save(step, args=items)
+        if not saved:
             raise ValueError(
                 f"expected a step after {self._manager.latest_step()}, the newest in {self.folder}: {step}"
             )
@@ -144,6 +155,11 @@ class Checkpoints:
         run = self._read(path, run=ocp.args.JsonRestore())
         if not isinstance(run, dict) or run.pop("sha256", None) != _sha256_of_json(run):
             raise _damaged(path, "what it says of its run is not what was saved")
+        if run.get("format") != FORMAT:
+            raise CheckpointError(
+                f"{path} has format {run.get('format')}, expected {FORMAT}: it is of another version of {__name__}. "
+                "Go on with that one, or give another folder"
+            )
         if run["about"] != self.about:
             raise _another(path, run["about"], self.about)
         self._is_ours = True
@@ -157,10 +173,22 @@ class Checkpoints:
             first = next(iter(str(error).splitlines()), "")
             raise _damaged(path, f"{type(error).__name__}: {first[:200]}") from error
 
+    @contextmanager
+    def _writing(self) -> Iterator[None]:
+        """What goes wrong on the way to the disk, as an error that names the folder."""
+        try:
+            yield
+        except Exception as error:
+            first = next(iter(str(error).splitlines()), "")
+            raise CheckpointError(
+                f"no checkpoint could be written into {self.folder}: {type(error).__name__}: {first[:200]}"
+            ) from error
+
     def close(self) -> None:
         """Wait until what was saved is on the disk."""
         if "_manager" in self.__dict__:
-            self._manager.close()
+            with self._writing():
+                self._manager.close()
 
     def __enter__(self) -> "Checkpoints":
         return self
@@ -180,6 +208,28 @@ def digest(tree: Any) -> str:
     for name, value in _named(tree).items():
         sha256.update(f"{name} {value.dtype} {value.shape} ".encode() + value.tobytes())
     return sha256.hexdigest()
+
+
+@contextmanager
+def alone(folder: Path) -> Iterator[None]:
+    """A folder for this process alone, until it ends; a `CheckpointError` if another process has it.
+
+    Example:
+      >>> with alone(Path()), alone(Path()):  # as if by two processes
+      ...     pass
+      Traceback (most recent call last):
+      benchmarks.checkpoints.CheckpointError: another process is at work in .: wait for it, or give another folder
+    """
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)  # the system gives it back when the process ends
+        except BlockingIOError:
+            message = f"another process is at work in {folder}: wait for it, or give another folder"
+            raise CheckpointError(message) from None
+        yield
+    finally:
+        os.close(handle)
 
 
 @contextmanager
@@ -236,6 +286,13 @@ def _is_key(leaf: Any) -> bool:
     return isinstance(leaf, jax.Array) and jax.dtypes.issubdtype(leaf.dtype, jax.dtypes.prng_key)
 
 
+def _flat(tree: Any, prefix: str = "") -> dict[str, Any]:
+    """What a tree of JSON objects says, by the way to it, ``"versions.numpy"``."""
+    if not isinstance(tree, dict):
+        return {prefix: tree}
+    return {k: v for name, inner in tree.items() for k, v in _flat(inner, f"{prefix}.{name}".lstrip(".")).items()}
+
+
 def _plain(tree: Any) -> Any:
     return json.loads(json.dumps(tree))
 
@@ -252,6 +309,7 @@ def _damaged(path: Path, what: str) -> CheckpointError:
 
 
 def _another(path: Path, theirs: Any, mine: Mapping[str, Any]) -> CheckpointError:
+    theirs, mine = _flat(theirs), _flat(mine)
     names = sorted(name for name in theirs.keys() | mine.keys() if theirs.get(name) != mine.get(name))
     pairs = "; ".join(f"{name} was {theirs.get(name)!r}, now it is {mine.get(name)!r}" for name in names)
     return CheckpointError(f"{path} is of another run: {pairs}. Go on with the same, or give another folder")

@@ -11,6 +11,7 @@ goes on with ``--resume`` to the bits it would have come to; SIGTERM and Ctrl-C 
 
 import argparse
 import importlib
+import json
 import sys
 import tempfile
 import time
@@ -27,8 +28,17 @@ from brainsurr.nnx import SpikingActivation
 
 from . import FRAMEWORKS, results
 from . import digits_task as task
-from .checkpoints import CheckpointError, Checkpoints, digest, interruptions
+from .checkpoints import CheckpointError, Checkpoints, alone, digest, interruptions
 from .study import positive
+
+# Of jax, what decides about bits beside versions and device.
+CONFIG = (
+    "jax_enable_x64",
+    "jax_default_matmul_precision",
+    "jax_default_prng_impl",
+    "jax_threefry_partitionable",
+    "jax_numpy_dtype_promotion",
+)
 
 
 def train(data, network, seed, epochs, on_epoch=lambda loss, accuracy: None, checkpoints=None, every=1, stop=()):
@@ -77,17 +87,44 @@ def parameters(network):
 def main(argv=None):
     """Train every network from every seed, print the table, write the result and the pictures."""
     args = parse(argv)
-    data, start, folder = task.load(), time.perf_counter(), args.out / "checkpoints"
     try:
-        runs, spikes = train_all(args, data, folder)
+        with alone(args.out):
+            if not finished(args):
+                run(args)
     except CheckpointError as error:
         sys.exit(f"python -m benchmarks.digits: error: {error}")
+
+
+def finished(args) -> bool:
+    """Whether ``--resume`` finds a result in the place of checkpoints; then there is nothing to go on with."""
+    path = args.out / "result.json"
+    if not args.resume or (args.out / "checkpoints").exists() or not path.exists():
+        return False
+    result = json.loads(path.read_text())
+    mine = settings(args) | {"networks": list(thresholds(args)), "seeds": args.seeds}
+    theirs = {name: result.get(name) for name in settings(args)} | {
+        "networks": list(result["runs"]),
+        "seeds": len(next(iter(result["runs"].values()))),
+    }
+    if theirs != mine:
+        raise CheckpointError(
+            f"{path} is the result of another run, {theirs}, not of {mine}: --out takes another folder"
+        )
+    print(f"{report(result)}\n\n{path} is finished: nothing to resume")
+    return True
+
+
+def run(args):
+    """Train, and write what came of it."""
+    data, start, folder = task.load(), time.perf_counter(), args.out / "checkpoints"
+    runs, spikes = train_all(args, data, folder)
     result = {
         "task": "scikit-learn digits, 75/25 stratified split, random_state 0",
         **settings(args),
         "test_accuracy": {name: summary([run["test_accuracy"] for run in several]) for name, several in runs.items()},
         "runs": runs,
         "seconds": time.perf_counter() - start,
+        "resumed": args.resume,  # then the seconds are those of the last process
         **results.environment(),
     }
     results.write(args.out / "result.json", result)
@@ -103,13 +140,16 @@ def settings(args):
     return {"framework": args.framework, "surrogate": repr(args.surrogate), "epochs": args.epochs, "dtype": args.dtype}
 
 
+def thresholds(args):
+    """The networks by name: the surrogate of each, None for a ReLU, and which of its parameters are trained."""
+    trained = {"LIF, trained": (args.surrogate, tuple(args.learnable))} if args.learnable else {}
+    return {"LIF": (args.surrogate, ()), **trained, "ReLU": (None, ())}
+
+
 def train_all(args, data, folder):
     """Each network from each seed: what came of them, and the spikes of the first seed's."""
     make = importlib.import_module(f".digits_{args.framework}", __package__).Network
-    networks = {"LIF": (args.surrogate, ())}
-    if args.learnable:
-        networks["LIF, trained"] = (args.surrogate, tuple(args.learnable))
-    networks["ReLU"] = (None, ())
+    networks = thresholds(args)
     runs, spikes = {name: [] for name in networks}, {}
     if not args.resume and any(path.is_file() for path in folder.rglob("*")):
         raise CheckpointError(
@@ -122,7 +162,8 @@ def train_all(args, data, folder):
         )
     steps = args.epochs * (len(data.train_images) // task.BATCH)
     here = {name: value for name, value in results.environment().items() if name in ("python", "versions", "device")}
-    about = {"program": "benchmarks.digits", **settings(args), "learnable": args.learnable, **here}
+    config = {name: str(getattr(jax.config, name)) for name in CONFIG}
+    about = {"program": "benchmarks.digits", **settings(args), "learnable": args.learnable, "jax": config, **here}
     with (
         interruptions() as caught,
         tqdm(total=len(networks) * args.seeds * args.epochs, unit="epoch", desc="training") as bar,
@@ -224,7 +265,9 @@ def parse(argv):
     parser.add_argument(
         "--dtype", choices=("float32", "bfloat16"), default="float32", help="of activations (default: float32)"
     )
-    parser.add_argument("--out", type=Path, default=Path("runs/digits"), metavar="DIR", help="(default: runs/digits)")
+    parser.add_argument(
+        "--out", type=results.folder, default=Path("runs/digits"), metavar="DIR", help="(default: runs/digits)"
+    )
     parser.add_argument(
         "--save-every", type=positive, default=10, metavar="EPOCHS", help="between checkpoints (default: 10)"
     )

@@ -24,7 +24,12 @@ from .checkpoints import UNFINISHED
 from .study import positive
 
 EPOCHS = 3
-APART = ("seconds", "commit", "uncommitted_changes")  # what two runs that came to the same may say differently
+APART = (
+    "seconds",
+    "resumed",
+    "commit",
+    "uncommitted_changes",
+)  # what two runs that came to the same may say differently
 LOOK = 0.001  # seconds between two looks at a process
 SAVED = signal.SIGTERM + 128
 
@@ -153,11 +158,18 @@ def framework(name, kills, rng, folder, on_kill):
     }
 
 
+def settings(kills):
+    """What the numbers depend on beside versions and device."""
+    return {"epochs": EPOCHS, "kills": kills}
+
+
 def main(argv=None):
     """Kill the training in every framework and write what came of it."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.kills", description=__doc__.splitlines()[0])
     parser.add_argument("--kills", type=positive, default=14, metavar="N", help="for each framework (default: 14)")
-    parser.add_argument("--out", type=Path, default=Path("runs/kills"), metavar="DIR", help="(default: runs/kills)")
+    parser.add_argument(
+        "--out", type=results.folder, default=Path("runs/kills"), metavar="DIR", help="(default: runs/kills)"
+    )
     args = parser.parse_args(argv)
     start, rng = time.perf_counter(), random.Random(0)
     with (
@@ -169,7 +181,7 @@ def main(argv=None):
             networks, frameworks[name] = framework(name, args.kills, rng, Path(folder), bar.update)
     result = {
         "study": "kills",
-        "settings": {"epochs": EPOCHS, "networks": networks, "kills": args.kills},
+        "settings": settings(args.kills) | {"networks": networks},
         "frameworks": frameworks,
         "seconds": time.perf_counter() - start,
         **results.environment(),

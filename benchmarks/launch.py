@@ -1,7 +1,8 @@
-"""The processes of one run, on this machine: started together, and stopped together when one of them fails."""
+"""The processes of one run, on this machine: started together, and stopped together when one fails or this ends."""
 
 import contextlib
 import os
+import signal
 import socket
 import subprocess
 import sys
@@ -28,6 +29,7 @@ def together(module: str, arguments: Sequence[Sequence[str]], on_line: Callable[
       True
     """
     with contextlib.ExitStack() as stack:
+        stack.enter_context(_terminated())
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
         logs = [folder / f"{i}.log" for i in range(len(arguments))]
         processes = []
@@ -52,6 +54,27 @@ def together(module: str, arguments: Sequence[Sequence[str]], on_line: Callable[
             if None not in codes:
                 return
             time.sleep(0.1)
+
+
+@contextlib.contextmanager
+def _terminated():
+    """SIGTERM as an exception, so that what was started is stopped with this process."""
+    before = signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def is_free(port: int) -> bool:
+    """Whether nothing on this machine listens on a port."""
+    with socket.socket() as trial:
+        trial.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # one that has just been left will do
+        try:
+            trial.bind(("", port))
+        except OSError:
+            return False
+    return True
 
 
 def free_port() -> int:

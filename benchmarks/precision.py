@@ -26,6 +26,7 @@ from .study import Study, arguments
 
 SURROGATE, LEARNABLE = bs.LogTailedRelu(0.1), ("alpha",)
 DTYPES = ("float32", "bfloat16")
+EPOCHS, SEEDS = 20, 5
 SCALE, PATIENCE = 2.0**15, 50
 STEPPED = (nnx.Param, nnx.optimizer.OptState)  # what a training step changes, beside random states
 
@@ -114,20 +115,24 @@ def outcome(networks, data, epochs):
     }
 
 
-def main(argv=None):
-    """Train everything and write the result."""
-    args = arguments("precision", __doc__, 5, argv)
-    epochs, data = 2 if args.quick else 20, task.load()
-    steps = epochs * (len(data.train_images) // task.BATCH)
-    settings = {
+def settings(epochs, seeds):
+    """What the numbers depend on beside versions and device."""
+    return {
         "surrogate": repr(SURROGATE),
         "learnable": LEARNABLE,
         "epochs": epochs,
-        "seeds": args.seeds,
+        "seeds": seeds,
         "scale": SCALE,
         "patience": PATIENCE,
     }
-    study = Study("precision", settings, args.out, total=len(FRAMEWORKS) * len(DTYPES) + 2)
+
+
+def main(argv=None):
+    """Train everything and write the result."""
+    args = arguments("precision", __doc__, SEEDS, argv)
+    epochs, data = 2 if args.quick else EPOCHS, task.load()
+    steps = epochs * (len(data.train_images) // task.BATCH)
+    study = Study("precision", settings(epochs, args.seeds), args.out, total=len(FRAMEWORKS) * len(DTYPES) + 2)
     for framework in FRAMEWORKS:
         make = importlib.import_module(f".digits_{framework}", __package__).Network
         for dtype in DTYPES:

@@ -1,11 +1,13 @@
 """What every benchmark shares: where a number came from, how a table looks, where a result goes."""
 
+import argparse
 import importlib.metadata
 import json
 import os
 import platform
 import re
 import subprocess
+import tempfile
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
@@ -33,7 +35,7 @@ def environment() -> dict[str, Any]:
         "versions": {name: version for name in PACKAGES if (version := _version(name))},
         "device": device(),
         "commit": _git("rev-parse", "HEAD"),
-        "uncommitted_changes": bool(_git("status", "--porcelain", "--untracked-files=no")),
+        "uncommitted_changes": bool(_git("status", "--porcelain", "--", ":/*.py", ":/pyproject.toml")),
     }
 
 
@@ -49,6 +51,17 @@ def device() -> str:
         else []
     )
     return f"{names[0] if names else platform.processor() or platform.machine()}, {len(os.sched_getaffinity(0))} cores"
+
+
+def folder(text: str) -> Path:
+    """The folder that ``--out`` names, made and tried before the work and not after it."""
+    path = Path(text)
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+        tempfile.TemporaryFile(dir=path).close()
+    except OSError as error:
+        raise argparse.ArgumentTypeError(f"expected a folder to write into, got {text}: {error.strerror}") from error
+    return path
 
 
 def write(path: Path, result: dict[str, Any]):

@@ -100,7 +100,7 @@ def everything(quick):
     """The result of each number of devices and of processes, each in processes of its own."""
     query = "import jax; print(jax.default_backend(), jax.device_count())"
     found = subprocess.run([sys.executable, "-c", query], capture_output=True, text=True, check=True).stdout.split()
-    alone = (2,) if quick else [n for n in DEVICES if found[0] == "cpu" or n <= int(found[1])]
+    alone = [n for n in ((2,) if quick else DEVICES) if found[0] == "cpu" or n <= int(found[1])]
     groups = [(1, n) for n in alone] + ([(2, 1)] if quick else [(2, 2), (4, 1)])
     total = sum(len(plan(processes, processes * devices, quick)) for processes, devices in groups)
     collected = []
@@ -126,13 +126,23 @@ def start(args, parser):
         flags = os.environ.get("XLA_FLAGS", "")
         os.environ["XLA_FLAGS"] = f"{flags} --xla_force_host_platform_device_count={args.devices}"
     if args.coordinator:
-        jax.distributed.initialize(args.coordinator, args.num_processes, args.process_id)
+        if args.process_id == 0 and not launch.is_free(port := int(args.coordinator.rpartition(":")[2])):
+            parser.error(f"--coordinator: port {port} of this machine is taken")
+        print(f"waiting for {args.num_processes} processes at {args.coordinator}, {args.wait} s at most", flush=True)
+        jax.distributed.initialize(
+            args.coordinator, args.num_processes, args.process_id, initialization_timeout=args.wait
+        )
     elif args.distributed:
         try:
             jax.distributed.initialize()
         except ValueError as error:
             parser.error(f"--distributed: jax finds no cluster around this process ({error})")
     devices = jax.devices() if jax.process_count() > 1 else jax.devices()[: args.devices]
+    if jax.device_count() != jax.local_device_count() * jax.process_count():
+        parser.error(
+            f"expected as many devices in each of {jax.process_count()} processes, got {jax.local_device_count()} "
+            f"in this one and {jax.device_count()} in all"
+        )
     if args.devices and len(devices) != args.devices * jax.process_count():
         parser.error(f"--devices: expected at most the {jax.local_device_count()} there are, got {args.devices}")
     if mesh.BATCH % len(devices) or networks.WIDTH % len(devices):
@@ -167,16 +177,25 @@ def parse(argv):
     parser.add_argument("--coordinator", metavar="HOST:PORT", help="where process 0 of a run of many listens")
     parser.add_argument("--num-processes", type=positive, metavar="N", help="how many processes the run has")
     parser.add_argument("--process-id", type=int, metavar="I", help="which of them this is, from 0")
+    parser.add_argument(
+        "--wait",
+        type=positive,
+        default=300,
+        metavar="S",
+        help="for the other processes, then jax aborts (default: 300)",
+    )
     parser.add_argument("--distributed", action="store_true", help="one of a run of many, that jax finds by itself")
-    parser.add_argument("--out", type=Path, default=Path("runs/scale"), metavar="DIR", help="(default: runs/scale)")
+    parser.add_argument(
+        "--out", type=results.folder, default=Path("runs/scale"), metavar="DIR", help="(default: runs/scale)"
+    )
     args = parser.parse_args(argv)
     many = args.coordinator, args.num_processes, args.process_id
     if any(value is not None for value in many) and (None in many or args.distributed):
         parser.error("--coordinator, --num-processes and --process-id go together, and --distributed without them")
     if args.coordinator is not None:
         host, _, port = args.coordinator.rpartition(":")
-        if not host or not port.isdecimal():
-            parser.error(f"--coordinator: expected HOST:PORT, got {args.coordinator!r}")
+        if not host or not port.isdecimal() or not 1 <= int(port) <= 65535:
+            parser.error(f"--coordinator: expected HOST:PORT with a port from 1 to 65535, got {args.coordinator!r}")
         if args.process_id not in range(args.num_processes):
             parser.error(f"--process-id: expected 0 to {args.num_processes - 1}, got {args.process_id}")
     return args, parser

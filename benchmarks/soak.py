@@ -146,24 +146,31 @@ def soak(shapes, minutes, tours, folder=None):
     return measured
 
 
+def settings(minutes):
+    """What the numbers depend on beside versions and device."""
+    return {
+        "minutes": minutes,
+        "seed": SEED,
+        "frameworks": FRAMEWORKS,
+        "shapes": SHAPES,
+        "steps_a_round": 2 * TRAIN_STEPS,
+    }
+
+
 def main(argv=None):
     """Soak, and write what was measured."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.soak", description=__doc__.splitlines()[0])
     parser.add_argument("--minutes", type=float, default=30, metavar="M", help="(default: 30)")
     parser.add_argument("--no-checkpoints", action="store_false", dest="checkpoints", help="train alone")
-    parser.add_argument("--out", type=Path, default=Path("runs/soak"), metavar="DIR", help="(default: runs/soak)")
+    parser.add_argument(
+        "--out", type=results.folder, default=Path("runs/soak"), metavar="DIR", help="(default: runs/soak)"
+    )
     args = parser.parse_args(argv)
     start = time.perf_counter()
     with tempfile.TemporaryDirectory() as folder:
         measured = soak(SHAPES, args.minutes, 2, Path(folder) if args.checkpoints else None)
     result = {
-        "settings": {
-            "minutes": args.minutes,
-            "seed": SEED,
-            "frameworks": list(FRAMEWORKS),
-            "shapes": [list(shape) for shape in SHAPES],
-            "steps_a_round": 2 * TRAIN_STEPS,
-        },
+        "settings": settings(args.minutes),
         "measured": measured,
         "seconds": time.perf_counter() - start,
         **results.environment(),

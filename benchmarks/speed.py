@@ -93,7 +93,9 @@ def parse(argv):
     parser.add_argument("claims", nargs="*", metavar="CLAIM", help=", ".join(CLAIMS))
     parser.add_argument("--quick", action="store_true", help="small sizes, no peers: does it run at all?")
     parser.add_argument("--show", action="store_true", help="print and draw what was measured before")
-    parser.add_argument("--out", type=Path, default=Path("runs/speed"), metavar="DIR", help="(default: runs/speed)")
+    parser.add_argument(
+        "--out", type=results.folder, default=Path("runs/speed"), metavar="DIR", help="(default: runs/speed)"
+    )
     args = parser.parse_args(argv)
     for name in args.claims:
         if name not in CLAIMS:

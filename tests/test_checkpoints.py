@@ -1,11 +1,13 @@
 """A run that was stopped comes to the same bits, and a checkpoint that it cannot go on from is refused as it lies."""
 
 import doctest
+import errno
 import json
 import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from types import SimpleNamespace
 
@@ -280,6 +282,70 @@ def test_another_run_is_refused_with_what_differs(folder):
     assert on_disk(folder) == before
 
 
+def test_of_what_is_nested_the_difference_alone_is_said(tmp_path):
+    about = {"versions": {"numpy": "2.0", "jax": "0.9"}}
+    with Checkpoints(tmp_path, about) as kept:
+        kept.save(1, state(1), {})
+    about["versions"]["numpy"] = "2.1"
+    with pytest.raises(CheckpointError, match=r"run: versions\.numpy was '2\.0', now it is '2\.1'\. Go on"):
+        restore(tmp_path, about)
+
+
+def test_another_format_is_refused_as_it_lies(folder, monkeypatch):
+    before = on_disk(folder)
+    monkeypatch.setattr(checkpoints, "FORMAT", 2)
+    with pytest.raises(CheckpointError, match="2 has format 1, expected 2: it is of another version of"):
+        restore(folder)
+    assert on_disk(folder) == before
+
+
+def test_where_nothing_can_be_written_it_says_so_at_once(folder, tmp_path, monkeypatch):
+    (tmp_path / "file").write_text("x")
+    with pytest.raises(CheckpointError, match=r"written into .*file/run: NotADirectoryError"):
+        Checkpoints(tmp_path / "file" / "run", ABOUT).save(1, state(1), {})
+
+    def read_only(**_):
+        raise OSError(errno.EROFS, "Read-only file system")
+
+    monkeypatch.setattr(tempfile, "TemporaryFile", read_only)
+    before = on_disk(folder)
+    kept = Checkpoints(folder, ABOUT)
+    assert kept.restore(state(0))[0] == 2, "it can be read"
+    with pytest.raises(CheckpointError, match=r"no checkpoint could be written into .*run: OSError: .*Read-only file"):
+        kept.save(3, state(3), {})
+    assert on_disk(folder) == before
+
+
+@pytest.mark.parametrize("method", ["save", "close"])
+def test_a_failed_write_names_the_folder(tmp_path, monkeypatch, method):
+    def full(*_, **__):
+        raise ValueError("RESOURCE_EXHAUSTED: No space left on device\nand more")
+
+    kept = Checkpoints(tmp_path, ABOUT)
+    kept.save(1, state(1), {})
+    kept._manager.wait_until_finished()
+    with monkeypatch.context() as patch:
+        patch.setattr(kept._manager, method, full)
+        with pytest.raises(CheckpointError, match=r"into .*: ValueError: RESOURCE_EXHAUSTED: No space left on device$"):
+            kept.save(2, state(2), {}) if method == "save" else kept.close()
+    kept.close()
+    assert restore(tmp_path)[0] == 1
+
+
+def test_a_folder_is_for_one_process(tmp_path):
+    code = "import sys, benchmarks.checkpoints as c\nwith c.alone(sys.argv[1]): print(1, flush=True); input()"
+    process = subprocess.Popen(
+        [sys.executable, "-c", code, tmp_path], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    )
+    assert process.stdout.readline() == "1\n"
+    with pytest.raises(SystemExit, match=f"error: another process is at work in {tmp_path}: wait for it"):
+        digits.main([*RUN, "--out", str(tmp_path)])
+    process.kill()
+    process.communicate()
+    with checkpoints.alone(tmp_path):
+        assert list(tmp_path.iterdir()) == []
+
+
 def test_digest_sees_name_dtype_shape_and_every_bit():
     tree = {"a": np.zeros((2, 3), np.float32)}
     changed = [
@@ -377,7 +443,7 @@ def test_a_folder_with_anything_else_is_refused_as_it_lies(tmp_path):
         assert on_disk(tmp_path) == before
 
 
-def test_killed_then_terminated_it_ends_as_if_undisturbed(tmp_path):
+def test_killed_then_terminated_it_ends_as_if_undisturbed(tmp_path, capsys):
     out = tmp_path / "disturbed"
     process = start(out)
     process.kill()
@@ -389,6 +455,8 @@ def test_killed_then_terminated_it_ends_as_if_undisturbed(tmp_path):
         digits.main([*RUN, "--out", str(out)])
     with pytest.raises(SystemExit, match=r"another run: surrogate was 'LogTailedRelu\(alpha=0.1\)', now it is 'LogT"):
         digits.main([*RUN, "--alpha", "0.2", "--out", str(out), "--resume"])
+    with jax.default_matmul_precision("highest"), pytest.raises(SystemExit, match=r"matmul_precision was 'None', now"):
+        digits.main([*RUN, "--out", str(out), "--resume"])
     assert on_disk(out) == before
 
     process = start(out)
@@ -404,6 +472,15 @@ def test_killed_then_terminated_it_ends_as_if_undisturbed(tmp_path):
     digits.main([*RUN, "--out", str(tmp_path / "undisturbed")])
     assert outcome(out) == outcome(tmp_path / "undisturbed")
     assert [path for path in out.iterdir() if path.is_dir()] == []
+
+    before = on_disk(out)
+    capsys.readouterr()
+    digits.main([*RUN, "--out", str(out), "--resume"])
+    assert "result.json is finished: nothing to resume" in capsys.readouterr().out
+    for other in (["--alpha", "0.2"], ["--seeds", "2"], ["--learnable", "alpha"]):
+        with pytest.raises(SystemExit, match=r"is the result of another run, .*: --out takes another folder"):
+            digits.main([*RUN, *other, "--out", str(out), "--resume"])
+    assert on_disk(out) == before
 
 
 def test_examples():

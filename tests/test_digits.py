@@ -118,6 +118,7 @@ def test_frameworks_train_alike_from_the_same_weights(surrogate, monkeypatch):
         (["--dtype", "float16"], "invalid choice: 'float16'"),
         (["--save-every", "0"], "expected a positive integer, got 0"),
         (["--nonsense"], "unrecognized arguments"),
+        (["--out", __file__], "--out: expected a folder to write into, got"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
 )

@@ -5,8 +5,10 @@ import importlib
 import json
 import os
 import re
+import socket
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import jax
@@ -187,7 +189,9 @@ def test_processes_end_together():
         (["--process-id", "0"], "--coordinator, --num-processes and --process-id go together"),
         (["--coordinator=h:1", "--num-processes=2", "--process-id=2"], "--process-id: expected 0 to 1, got 2"),
         (["--coordinator=h:1", "--num-processes=2", "--process-id=-1"], "--process-id: expected 0 to 1, got -1"),
-        (["--coordinator=h", "--num-processes=2", "--process-id=1"], "--coordinator: expected HOST:PORT, got 'h'"),
+        (["--coordinator=h", "--num-processes=2", "--process-id=1"], "from 1 to 65535, got 'h'"),
+        (["--coordinator=h:0", "--num-processes=2", "--process-id=1"], "from 1 to 65535, got 'h:0'"),
+        (["--coordinator=h:99999", "--num-processes=2", "--process-id=1"], "from 1 to 65535, got 'h:99999'"),
         (["--coordinator=h:1", "--num-processes=2", "--process-id=1", "--distributed"], "--distributed without them"),
     ],
 )
@@ -198,6 +202,43 @@ def test_bad_arguments_get_one_line(arguments, message, capsys, monkeypatch):
     error = capsys.readouterr().err.split("python -m benchmarks.scale: error: ")[1]
     assert message in error
     assert len(error.strip().splitlines()) == 1
+
+
+def test_a_port_that_is_taken_is_said(capsys):
+    with socket.socket() as listening:
+        listening.bind(("", 0))
+        listening.listen()
+        port = listening.getsockname()[1]
+        assert not launch.is_free(port)
+        with pytest.raises(SystemExit):
+            scale.main([f"--coordinator=localhost:{port}", "--num-processes=2", "--process-id=0"])
+    assert f"error: --coordinator: port {port} of this machine is taken" in capsys.readouterr().err
+    assert launch.is_free(port)
+
+
+def test_processes_with_different_numbers_of_devices_are_refused(capsys):
+    common = ["--quick", f"--coordinator=localhost:{launch.free_port()}", "--num-processes=2"]
+    arguments = [[*common, f"--process-id={i}", f"--devices={i + 1}"] for i in range(2)]
+    message = r"expected as many devices in each of 2 processes, got \d in this one and 3 in all"
+    with pytest.raises(RuntimeError, match=message):
+        launch.together("benchmarks.scale", arguments, PYTHONPATH=str(ROOT), JAX_PLATFORMS="cpu", XLA_FLAGS="")
+    assert f"waiting for 2 processes at {common[1].partition('=')[2]}, 300 s at most" in capsys.readouterr().out
+
+
+def test_processes_end_with_the_one_that_started_them(tmp_path):
+    child = "import os, pathlib, sys, time; pathlib.Path(sys.argv[1]).write_text(str(os.getpid())); time.sleep(60)"
+    (tmp_path / "child.py").write_text(child)
+    code = f"from benchmarks import launch; launch.together('child', [[{str(tmp_path / 'pid')!r}]])"
+    environment = os.environ | {"PYTHONPATH": f"{ROOT}{os.pathsep}{tmp_path}"}
+    process = subprocess.Popen([sys.executable, "-c", code], env=environment)
+    end = time.monotonic() + 60
+    while not (tmp_path / "pid").exists() or not (tmp_path / "pid").read_text():
+        assert time.monotonic() < end
+        time.sleep(0.01)
+    process.terminate()
+    assert process.wait() == 143
+    with pytest.raises(ProcessLookupError):
+        os.kill(int((tmp_path / "pid").read_text()), 0)
 
 
 def page(shape):

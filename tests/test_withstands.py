@@ -2,7 +2,8 @@
 
 import pytest
 
-from benchmarks import withstands
+from benchmarks import kills, precision, scale, soak, withstands
+from benchmarks.study import plain
 
 
 @pytest.fixture(scope="module")
@@ -19,3 +20,17 @@ def test_every_result_file_carries_every_field(several, name):
     fields = {"settings", "seconds", "python", "versions", "device", "commit", "uncommitted_changes"}
     assert fields <= set(several[name])
     assert {"jax", "jaxlib", "flax", "optax", "numpy"} <= set(several[name]["versions"])
+
+
+@pytest.mark.parametrize(
+    ("name", "settings"),
+    [
+        ("scale", scale.SETTINGS),
+        ("kills", kills.settings(14)),
+        ("precision", precision.settings(precision.EPOCHS, precision.SEEDS)),
+        ("soak", soak.settings(30)),
+        ("soak-without-checkpoints", soak.settings(6)),
+    ],
+)
+def test_what_was_measured_is_what_the_code_would_measure(several, name, settings):
+    assert plain(settings) == {field: several[name]["settings"][field] for field in settings}

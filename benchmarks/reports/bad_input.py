@@ -22,13 +22,13 @@ def section(result):
     shown = "\n".join(failures) + "\n\n" if failures else ""
     return f"""## Bad input
 
-{len(calls)} calls, at least one for each public name. Every bad value of every argument is tried by itself; then
-hypothesis {settings["hypothesis"]} draws, from seed {settings["seed"]}, up to {settings["examples"]} mixtures of each
-call with one or two arguments spoilt. Either the answer is right, as a judge in NumPy sees it (shape, dtype, spikes 0
-and 1, NaN where NaN went in and nowhere else), or brainsurr itself raises a `TypeError`, a `ValueError` or a
-`NotImplementedError` that names a spoilt argument and says what was expected. Anything else has failed: an error from
-inside of jax or a framework, a warning, a cast that nobody asked for, an answer where none can be right. Integers,
-booleans and lists in the place of floats are read as floats.
+{len(calls)} calls, at least one for each public name but the two records that `diagnose` gives out. Every bad value of
+every argument is tried by itself; then hypothesis {settings["hypothesis"]} draws, from seed {settings["seed"]}, up to
+{settings["examples"]} mixtures of each call with one or two arguments spoilt. No example counts twice. Either the
+answer is right, as a judge in NumPy sees it (shape, dtype, spikes 0 and 1, NaN where NaN went in and nowhere else), or
+brainsurr itself raises a `TypeError`, a `ValueError` or a `NotImplementedError` that names a spoilt argument and says
+what was expected. Anything else has failed: an error from inside of jax or a framework, a warning, a cast that nobody
+asked for, an answer where none can be right. Integers, booleans and lists in the place of floats are read as floats.
 
 Of {sums["examples"]:,} examples {sums["right"]:,} were answered rightly, {sums["clear"]:,} were refused in clear
 words, and {sums["failed"]:,} failed.

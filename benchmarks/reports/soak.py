@@ -71,7 +71,8 @@ def line(result):
     measured, tour = result["measured"], tour_length(result)
     saved = saves(result)
     later = measured["programs"][-1] - measured["programs"][tour - 1]
-    outcome = f"{later} programs compiled after the first {tour}; {growth(result):+.1f} KB of memory a round"
+    grown = f"{growth(result):+.1f} KB of memory a round in the second half"
+    outcome = f"{later} programs compiled after the first {tour}; {grown}"
     tried = f"{len(measured['seconds']):,} rounds of training with new shapes and alphas"
     return f"a long run, {'with' if saved else 'without'} checkpoints", tried, outcome
 
