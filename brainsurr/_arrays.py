@@ -68,11 +68,6 @@ def combine(arrays, rest):
     return jax.tree.unflatten(structure, leaves)
 
 
-def shapes(tree):
-    """The tree with the shape of each array in its place, to compare and to show."""
-    return jax.tree.map(lambda leaf: getattr(leaf, "shape", type(leaf).__name__), tree)
-
-
 def is_number(value) -> bool:
     """A Python number or an array of real numbers; a boolean is neither."""
     if isinstance(value, (bool, np.bool_)):

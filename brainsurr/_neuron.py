@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from ._arrays import as_float, combine, fit, is_number, partition, shapes
+from ._arrays import as_float, combine, fit, is_number, partition
 from ._bounds import check_inside, names_of
 from ._checks import check_flag, check_function, check_word, is_integer
 from ._scan import scan
@@ -114,7 +114,7 @@ def recurrent_lif_step(carry, x, *, kernel, **neuron):
     """
     if not isinstance(carry, (tuple, list)) or len(carry) != 2:
         raise ValueError(
-            f"expected the carry of a recurrent layer, its potential and its last spikes, got {shapes(carry)}"
+            f"expected the carry of a recurrent layer, its potential and its last spikes, got {_shapes(carry)}"
         )
     v, last = carry
     _check_step(v, x)  # here, before a broadcast hides it
@@ -128,9 +128,13 @@ def recurrent_lif_step(carry, x, *, kernel, **neuron):
 def _check_step(v, x):
     if getattr(v, "shape", None) != x.shape:
         raise ValueError(
-            f"expected the input of one time step to have the shape of the carry, {shapes(v)}, got {x.shape}: "
+            f"expected the input of one time step to have the shape of the carry, {_shapes(v)}, got {x.shape}: "
             "a ...Cell takes one step, [batch, features]; a layer over time takes [time, batch, features]"
         )
+
+
+def _shapes(carry):
+    return jax.tree.map(lambda leaf: getattr(leaf, "shape", type(leaf).__name__), carry)
 
 
 def neuron_step(kernel=None, **neuron) -> Callable:
@@ -174,7 +178,7 @@ def is_size(n) -> bool:
 def drawn(name: str, value, shape: tuple[int, ...]):
     """What an initialiser gave, or a ValueError if it is not an array of the shape that it was asked for."""
     if getattr(value, "shape", None) != shape:
-        raise ValueError(f"expected {name} to give an array of shape {shape}, got {shapes(value)}")
+        raise ValueError(f"expected {name} to give an array of shape {shape}, got {_shapes(value)}")
     return value
 
 

@@ -3,7 +3,10 @@
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from ._arrays import as_float, shapes
+import jax
+import jax.numpy as jnp
+
+from ._arrays import as_float
 
 
 def check_layers(layers: Iterable[Callable]) -> tuple[Callable, ...]:
@@ -35,16 +38,17 @@ def apply_layer(layer: Any, carry, xs):
     if not is_stateful(layer):
         return carry, layer(xs)
     after, ys = layer(carry, xs)
-    check_state(layer, shapes(carry), shapes(after))
+    check_state(layer, carry, after)
     return after, ys
 
 
 def check_state(layer: Any, before, after):
     """A ValueError if the shapes of a layer's state change, as those of a cell do, to which time looks like a batch."""
-    if before != after:
+    was, now = ([jnp.shape(leaf) for leaf in jax.tree.leaves(state)] for state in (before, after))
+    if was != now:
         raise ValueError(
-            f"SpikingSequential: expected {type(layer).__name__} to keep the shape of its state, {before}, "
-            f"got {after}: a ...Cell takes one step, a layer here [time, batch, features]"
+            f"SpikingSequential: expected {type(layer).__name__} to keep the shape of its state, {was}, got {now}: "
+            "a ...Cell takes one step, a layer here [time, batch, features]"
         )
 
 

@@ -3,6 +3,7 @@
 import warnings
 
 import brainstate
+import brainunit
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -72,11 +73,11 @@ class Summing(brainstate.nn.Module):
     """A neuron of brainstate that takes one step, and adds without a look at shapes."""
 
     def init_state(self, batch_size=None, **_):
-        self.v = brainstate.HiddenState(jnp.zeros((batch_size, 3)))
+        self.v = brainstate.HiddenState(jnp.zeros((batch_size, 3)) * brainunit.mV)
 
     def update(self, x):
-        self.v.value += x
-        return self.v.value
+        self.v.value = self.v.value + x * brainunit.mV
+        return self.v.value / brainunit.mV
 
 
 @every_host

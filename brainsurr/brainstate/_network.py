@@ -6,7 +6,7 @@ from typing import Any
 import brainstate
 from brainstate import nn
 
-from .._arrays import as_float, shapes
+from .._arrays import as_float
 from .._checks import check_function
 from .._sequential import check_layers, check_state
 from .._unroll import unroll_with
@@ -52,9 +52,9 @@ class SpikingSequential(nn.Module):
         xs = as_float(xs, "xs")
         for layer in self.layers:
             states: Any = layer.states() if isinstance(layer, nn.Module) else {}
-            before = [shapes(state.value) for state in states.values()]
+            before = [state.value for state in states.values()]
             xs = layer(xs)
-            check_state(layer, before, [shapes(state.value) for state in states.values()])
+            check_state(layer, before, [state.value for state in states.values()])
         return xs
 
 
