@@ -190,7 +190,7 @@ def main(argv=None):
     )
     parser.add_argument("--seed", type=int, default=0, metavar="S", help="of hypothesis (default: %(default)s)")
     parser.add_argument("--only", default="", metavar="TEXT", help="calls whose name contains this")
-    parser.add_argument("--out", type=results.folder, default=Path("runs/bad_input"), metavar="DIR")
+    results.add_out(parser, "bad_input")
     args = parser.parse_args(argv)
     jax.config.update("jax_numpy_dtype_promotion", "strict")
     jax.config.update("jax_numpy_rank_promotion", "raise")

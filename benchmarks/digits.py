@@ -265,9 +265,7 @@ def parse(argv):
     parser.add_argument(
         "--dtype", choices=("float32", "bfloat16"), default="float32", help="of activations (default: float32)"
     )
-    parser.add_argument(
-        "--out", type=results.folder, default=Path("runs/digits"), metavar="DIR", help="(default: runs/digits)"
-    )
+    results.add_out(parser, "digits")
     parser.add_argument(
         "--save-every", type=positive, default=10, metavar="EPOCHS", help="between checkpoints (default: 10)"
     )

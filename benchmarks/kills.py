@@ -167,9 +167,7 @@ def main(argv=None):
     """Kill the training in every framework and write what came of it."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.kills", description=__doc__.splitlines()[0])
     parser.add_argument("--kills", type=positive, default=14, metavar="N", help="for each framework (default: 14)")
-    parser.add_argument(
-        "--out", type=results.folder, default=Path("runs/kills"), metavar="DIR", help="(default: runs/kills)"
-    )
+    results.add_out(parser, "kills")
     args = parser.parse_args(argv)
     start, rng = time.perf_counter(), random.Random(0)
     with (

@@ -53,8 +53,13 @@ def device() -> str:
     return f"{names[0] if names else platform.processor() or platform.machine()}, {len(os.sched_getaffinity(0))} cores"
 
 
-def folder(text: str) -> Path:
-    """The folder that ``--out`` names, made and tried before the work and not after it."""
+def add_out(parser: argparse.ArgumentParser, name: str):
+    """The option that says where the result goes, for all programs alike: ``--out``, by default ``runs/NAME``."""
+    parser.add_argument("--out", type=_folder, default=f"runs/{name}", metavar="DIR", help="(default: %(default)s)")
+
+
+def _folder(text: str) -> Path:
+    """A folder, made and tried before the work and not after it."""
     path = Path(text)
     try:
         path.mkdir(parents=True, exist_ok=True)

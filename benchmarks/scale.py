@@ -185,9 +185,7 @@ def parse(argv):
         help="for the other processes, then jax aborts (default: 300)",
     )
     parser.add_argument("--distributed", action="store_true", help="one of a run of many, that jax finds by itself")
-    parser.add_argument(
-        "--out", type=results.folder, default=Path("runs/scale"), metavar="DIR", help="(default: runs/scale)"
-    )
+    results.add_out(parser, "scale")
     args = parser.parse_args(argv)
     many = args.coordinator, args.num_processes, args.process_id
     if any(value is not None for value in many) and (None in many or args.distributed):

@@ -162,9 +162,7 @@ def main(argv=None):
     parser = argparse.ArgumentParser(prog="python -m benchmarks.soak", description=__doc__.splitlines()[0])
     parser.add_argument("--minutes", type=float, default=30, metavar="M", help="(default: 30)")
     parser.add_argument("--no-checkpoints", action="store_false", dest="checkpoints", help="train alone")
-    parser.add_argument(
-        "--out", type=results.folder, default=Path("runs/soak"), metavar="DIR", help="(default: runs/soak)"
-    )
+    results.add_out(parser, "soak")
     args = parser.parse_args(argv)
     start = time.perf_counter()
     with tempfile.TemporaryDirectory() as folder:

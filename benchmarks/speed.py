@@ -7,7 +7,6 @@ numbers are held against. ``--show`` prints and draws again what is there alread
 import argparse
 import json
 import os
-from pathlib import Path
 
 os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")  # on a GPU: leave the peers' processes their share
 
@@ -93,9 +92,7 @@ def parse(argv):
     parser.add_argument("claims", nargs="*", metavar="CLAIM", help=", ".join(CLAIMS))
     parser.add_argument("--quick", action="store_true", help="small sizes, no peers: does it run at all?")
     parser.add_argument("--show", action="store_true", help="print and draw what was measured before")
-    parser.add_argument(
-        "--out", type=results.folder, default=Path("runs/speed"), metavar="DIR", help="(default: runs/speed)"
-    )
+    results.add_out(parser, "speed")
     args = parser.parse_args(argv)
     for name in args.claims:
         if name not in CLAIMS:

@@ -83,11 +83,10 @@ def arguments(name: str, doc: str, seeds: int, argv=None, extend=lambda parser: 
     parser = argparse.ArgumentParser(prog=f"python -m benchmarks.{name}", description=doc.splitlines()[0])
     parser.add_argument("--quick", action="store_true", help="a few small configurations, to see that it runs")
     parser.add_argument("--seeds", type=positive, metavar="N", help=f"runs a configuration (default: {seeds})")
-    parser.add_argument("--out", type=results.folder, metavar="DIR", help=f"(default: runs/{name})")
+    results.add_out(parser, name)
     extend(parser)
     args = parser.parse_args(argv)
     args.seeds = args.seeds or (2 if args.quick else seeds)
-    args.out = args.out or Path("runs") / name
     return args
 
 

@@ -130,10 +130,13 @@ def test_bad_arguments_get_one_line(arguments, message, capsys):
     assert len(error.strip().splitlines()) == 1
 
 
-def test_arguments():
+def test_arguments(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
     args = digits.parse(["--surrogate", "LeakyRelu", "--alpha", "0.2", "--learnable", "alpha", "beta", "--seeds", "3"])
     assert (args.surrogate, args.learnable, args.seeds) == (bs.LeakyRelu(0.2), ["alpha", "beta"], 3)
     assert digits.parse([]).surrogate == bs.LogTailedRelu(0.1)
+    assert list(digits.parse([]).out.iterdir()) == []
+    assert digits.parse([]).out == Path("runs/digits")
     assert digits.parse(["--learnable"]).learnable == []
 
 
