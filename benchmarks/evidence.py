@@ -160,8 +160,8 @@ def section(name, result):
         "; ".join([*settings, f"{len(result['settings']['seeds'])} seeds where nothing else is said."]),
         *(f"![{name}](pictures/evidence/{path.name})" for path in pictures),
         report(name).tables(result),
-        f"`{command(name)}`: {seconds / 60:.0f} minutes, {cpu / 60:.0f} of processor time, on {result['device']} beside "
-        f"other work; Python {result['python']}, jax {result['versions']['jax']}.",
+        f"`{command(name)}`: {seconds / 60:.0f} minutes, {cpu / 60:.0f} of processor time, on {result['device']} "
+        f"beside other work; Python {result['python']}, jax {result['versions']['jax']}.",
     ]
     return "\n\n".join(line for line in lines if line)
 
