@@ -192,6 +192,7 @@ def main(argv=None):
     parser.add_argument("--only", default="", metavar="TEXT", help="calls whose name contains this")
     results.add_out(parser, "bad_input")
     args = parser.parse_args(argv)
+    results.try_out(parser, args.out)
     jax.config.update("jax_numpy_dtype_promotion", "strict")
     jax.config.update("jax_numpy_rank_promotion", "raise")
     chosen = {name: call for name, call in CALLS.items() if args.only in name}

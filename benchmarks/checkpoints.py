@@ -232,6 +232,19 @@ def alone(folder: Path) -> Iterator[None]:
         os.close(handle)
 
 
+def differences(theirs: Any, mine: Any) -> str:
+    """In what two trees of JSON differ.
+
+    Example:
+      >>> differences({"seed": 0, "versions": {"numpy": "2.0"}}, {"seed": 0, "versions": {"numpy": "2.1"}, "epochs": 3})
+      "epochs was not there, now it is 3; versions.numpy was '2.0', now it is '2.1'"
+    """
+    before, now = ({name: repr(value) for name, value in _flat(tree).items()} for tree in (theirs, mine))
+    names = sorted({name for name, _ in before.items() ^ now.items()})
+    absent = "not there"
+    return "; ".join(f"{name} was {before.get(name, absent)}, now it is {now.get(name, absent)}" for name in names)
+
+
 @contextmanager
 def interruptions() -> Iterator[list[signal.Signals]]:
     """The SIGTERM and SIGINT that came so far, in place of their effect; a loop looks at them when it can stop.
@@ -288,7 +301,7 @@ def _is_key(leaf: Any) -> bool:
 
 def _flat(tree: Any, prefix: str = "") -> dict[str, Any]:
     """What a tree of JSON objects says, by the way to it, ``"versions.numpy"``."""
-    if not isinstance(tree, dict):
+    if not isinstance(tree, dict) or not tree:
         return {prefix: tree}
     return {k: v for name, inner in tree.items() for k, v in _flat(inner, f"{prefix}.{name}".lstrip(".")).items()}
 
@@ -309,7 +322,5 @@ def _damaged(path: Path, what: str) -> CheckpointError:
 
 
 def _another(path: Path, theirs: Any, mine: Mapping[str, Any]) -> CheckpointError:
-    theirs, mine = _flat(theirs), _flat(mine)
-    names = sorted(name for name in theirs.keys() | mine.keys() if theirs.get(name) != mine.get(name))
-    pairs = "; ".join(f"{name} was {theirs.get(name)!r}, now it is {mine.get(name)!r}" for name in names)
-    return CheckpointError(f"{path} is of another run: {pairs}. Go on with the same, or give another folder")
+    what = differences(theirs, mine)
+    return CheckpointError(f"{path} is of another run: {what}. Go on with the same, or give another folder")

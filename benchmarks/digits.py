@@ -28,7 +28,7 @@ from brainsurr.nnx import SpikingActivation
 
 from . import FRAMEWORKS, results
 from . import digits_task as task
-from .checkpoints import CheckpointError, Checkpoints, alone, digest, interruptions
+from .checkpoints import CheckpointError, Checkpoints, alone, differences, digest, interruptions
 from .study import positive
 
 # Of jax, what decides about bits beside versions and device.
@@ -100,15 +100,15 @@ def finished(args) -> bool:
     path = args.out / "result.json"
     if not args.resume or (args.out / "checkpoints").exists() or not path.exists():
         return False
-    result = json.loads(path.read_text())
-    mine = settings(args) | {"networks": list(thresholds(args)), "seeds": args.seeds}
-    theirs = {name: result.get(name) for name in settings(args)} | {
-        "networks": list(result["runs"]),
-        "seeds": len(next(iter(result["runs"].values()))),
-    }
+    try:
+        result = json.loads(path.read_text())
+        theirs = result["about"] | {"seeds": len(result["runs"]["LIF"])}
+    except (ValueError, KeyError, TypeError) as error:
+        raise CheckpointError(f"{path} is no result of this program: --out takes another folder") from error
+    mine = about(args) | {"seeds": args.seeds}
     if theirs != mine:
         raise CheckpointError(
-            f"{path} is the result of another run, {theirs}, not of {mine}: --out takes another folder"
+            f"{path} is the result of another run: {differences(theirs, mine)}. --out takes another folder"
         )
     print(f"{report(result)}\n\n{path} is finished: nothing to resume")
     return True
@@ -117,6 +117,7 @@ def finished(args) -> bool:
 def run(args):
     """Train, and write what came of it."""
     data, start, folder = task.load(), time.perf_counter(), args.out / "checkpoints"
+    resumed = any(path.is_file() for path in folder.rglob("*"))
     runs, spikes = train_all(args, data, folder)
     result = {
         "task": "scikit-learn digits, 75/25 stratified split, random_state 0",
@@ -124,7 +125,8 @@ def run(args):
         "test_accuracy": {name: summary([run["test_accuracy"] for run in several]) for name, several in runs.items()},
         "runs": runs,
         "seconds": time.perf_counter() - start,
-        "resumed": args.resume,  # then the seconds are those of the last process
+        "resumed": resumed,  # then the seconds are those of the last process
+        "about": about(args),
         **results.environment(),
     }
     results.write(args.out / "result.json", result)
@@ -138,6 +140,13 @@ def run(args):
 def settings(args):
     """What every number depends on beside versions and device."""
     return {"framework": args.framework, "surrogate": repr(args.surrogate), "epochs": args.epochs, "dtype": args.dtype}
+
+
+def about(args):
+    """What must be the same for a run to be gone on with, to the bit."""
+    here = {name: value for name, value in results.environment().items() if name in ("python", "versions", "device")}
+    config = {name: str(getattr(jax.config, name)) for name in CONFIG}
+    return {"program": "benchmarks.digits", **settings(args), "learnable": args.learnable, "jax": config, **here}
 
 
 def thresholds(args):
@@ -161,9 +170,7 @@ def train_all(args, data, folder):
             f"{folder} holds {', '.join(strangers)}, no part of this run: give another folder by --out"
         )
     steps = args.epochs * (len(data.train_images) // task.BATCH)
-    here = {name: value for name, value in results.environment().items() if name in ("python", "versions", "device")}
-    config = {name: str(getattr(jax.config, name)) for name in CONFIG}
-    about = {"program": "benchmarks.digits", **settings(args), "learnable": args.learnable, "jax": config, **here}
+    of_all = about(args)
     with (
         interruptions() as caught,
         tqdm(total=len(networks) * args.seeds * args.epochs, unit="epoch", desc="training") as bar,
@@ -176,7 +183,7 @@ def train_all(args, data, folder):
                     bar.update()
 
                 network = make(*threshold, seed, steps, args.dtype)
-                what = about | {"network": name, "seed": seed}
+                what = of_all | {"network": name, "seed": seed}
                 with Checkpoints(folder / places[name, seed], what) as checkpoints:
                     run, last = train(
                         data, network, seed, args.epochs, on_epoch, checkpoints, args.save_every, stop=caught
@@ -281,6 +288,7 @@ def parse(argv):
         SpikingActivation(args.surrogate, learnable=args.learnable)
     except (TypeError, ValueError) as error:
         parser.error(str(error))
+    results.try_out(parser, args.out)
     return args
 
 

@@ -169,6 +169,7 @@ def main(argv=None):
     parser.add_argument("--kills", type=positive, default=14, metavar="N", help="for each framework (default: 14)")
     results.add_out(parser, "kills")
     args = parser.parse_args(argv)
+    results.try_out(parser, args.out)
     start, rng = time.perf_counter(), random.Random(0)
     with (
         tempfile.TemporaryDirectory() as folder,

@@ -1,12 +1,14 @@
 """The processes of one run, on this machine: started together, and stopped together when one fails or this ends."""
 
 import contextlib
+import errno
 import os
 import signal
 import socket
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -59,6 +61,9 @@ def together(module: str, arguments: Sequence[Sequence[str]], on_line: Callable[
 @contextlib.contextmanager
 def _terminated():
     """SIGTERM as an exception, so that what was started is stopped with this process."""
+    if threading.current_thread() is not threading.main_thread():  # to which alone signals come
+        yield
+        return
     before = signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))
     try:
         yield
@@ -72,8 +77,8 @@ def is_free(port: int) -> bool:
         trial.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # one that has just been left will do
         try:
             trial.bind(("", port))
-        except OSError:
-            return False
+        except OSError as error:
+            return error.errno != errno.EADDRINUSE
     return True
 
 

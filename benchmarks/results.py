@@ -28,6 +28,9 @@ PACKAGES = (
 )
 
 
+CODE = (":/brainsurr", ":/benchmarks/*.py", ":/pyproject.toml", ":/Makefile")  # what a result is a result of
+
+
 def environment() -> dict[str, Any]:
     """Versions, device and commit: what a number needs beside it."""
     return {
@@ -35,7 +38,7 @@ def environment() -> dict[str, Any]:
         "versions": {name: version for name in PACKAGES if (version := _version(name))},
         "device": device(),
         "commit": _git("rev-parse", "HEAD"),
-        "uncommitted_changes": bool(_git("status", "--porcelain", "--", ":/*.py", ":/pyproject.toml")),
+        "uncommitted_changes": bool(_git("status", "--porcelain", "--", *CODE)),
     }
 
 
@@ -55,18 +58,16 @@ def device() -> str:
 
 def add_out(parser: argparse.ArgumentParser, name: str):
     """The option that says where the result goes, for all programs alike: ``--out``, by default ``runs/NAME``."""
-    parser.add_argument("--out", type=_folder, default=f"runs/{name}", metavar="DIR", help="(default: %(default)s)")
+    parser.add_argument("--out", type=Path, default=Path("runs", name), metavar="DIR", help="(default: %(default)s)")
 
 
-def _folder(text: str) -> Path:
-    """A folder, made and tried before the work and not after it."""
-    path = Path(text)
+def try_out(parser: argparse.ArgumentParser, out: Path):
+    """Make the folder of the result, or end with an error of one line: before the work and not after it."""
     try:
-        path.mkdir(parents=True, exist_ok=True)
-        tempfile.TemporaryFile(dir=path).close()
+        out.mkdir(parents=True, exist_ok=True)
+        tempfile.TemporaryFile(dir=out).close()
     except OSError as error:
-        raise argparse.ArgumentTypeError(f"expected a folder to write into, got {text}: {error.strerror}") from error
-    return path
+        parser.error(f"--out: expected a folder to write into, got {out}: {error.strerror}")
 
 
 def write(path: Path, result: dict[str, Any]):

@@ -196,6 +196,8 @@ def parse(argv):
             parser.error(f"--coordinator: expected HOST:PORT with a port from 1 to 65535, got {args.coordinator!r}")
         if args.process_id not in range(args.num_processes):
             parser.error(f"--process-id: expected 0 to {args.num_processes - 1}, got {args.process_id}")
+    if not args.process_id and not args.distributed:  # the others write nothing
+        results.try_out(parser, args.out)
     return args, parser
 
 

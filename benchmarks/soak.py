@@ -164,6 +164,7 @@ def main(argv=None):
     parser.add_argument("--no-checkpoints", action="store_false", dest="checkpoints", help="train alone")
     results.add_out(parser, "soak")
     args = parser.parse_args(argv)
+    results.try_out(parser, args.out)
     start = time.perf_counter()
     with tempfile.TemporaryDirectory() as folder:
         measured = soak(SHAPES, args.minutes, 2, Path(folder) if args.checkpoints else None)

@@ -97,6 +97,8 @@ def parse(argv):
     for name in args.claims:
         if name not in CLAIMS:
             parser.error(f"{name!r} is not one of {', '.join(CLAIMS)}")
+    if not args.show:
+        results.try_out(parser, args.out)
     return args
 
 

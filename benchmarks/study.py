@@ -86,6 +86,7 @@ def arguments(name: str, doc: str, seeds: int, argv=None, extend=lambda parser: 
     results.add_out(parser, name)
     extend(parser)
     args = parser.parse_args(argv)
+    results.try_out(parser, args.out)
     args.seeds = args.seeds or (2 if args.quick else seeds)
     return args
 

@@ -38,7 +38,14 @@ def trained_intervals(
     names = names_of(owner, learnable)
     for name in names:
         if name not in values:
-            raise ValueError(f"{owner}: learnable={name!r} is not a parameter of it, which has {', '.join(values)}")
+            hint = (
+                f"; one of its surrogate: spike_fn=SpikingActivation(f, learnable={name!r})"
+                if "threshold" in values
+                else ""
+            )
+            raise ValueError(
+                f"{owner}: learnable={name!r} is not a parameter of it, which has {', '.join(values)}{hint}"
+            )
     if not isinstance(bounds, Mapping | None):
         raise TypeError(f"{owner}: expected bounds to be intervals by name, {{'alpha': (0.0, 1.0)}}, got {bounds!r}")
     for name in bounds or ():

@@ -98,7 +98,10 @@ def diagnose(spike_fns: Mapping[str, Callable], loss_fn: Callable[[dict[str, Cal
         its membrane values.
     """
     if not isinstance(spike_fns, Mapping):
-        raise TypeError(f"expected spike functions by name, diagnose({{'hidden': f}}, loss_fn), got {spike_fns!r}")
+        raise TypeError(
+            f"expected spike functions by name, diagnose({{'hidden': f}}, loss_fn), got {type(spike_fns).__name__}: "
+            "for a module there is diagnose of brainsurr.nnx, brainsurr.linen and brainsurr.brainstate"
+        )
     for name, f in spike_fns.items():
         check_function(f"spike_fns[{name!r}]", f, "a surrogate or a function")
     return examine(loss_fn, lambda watch: loss_fn({name: watch(name, f) for name, f in spike_fns.items()}))

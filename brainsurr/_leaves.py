@@ -37,7 +37,7 @@ def leaf_name(path) -> str:
 def is_parameter(value) -> bool:
     """A number, an array, a surrogate, or a container of nothing but these."""
     leaves = jax.tree.leaves(value)
-    return bool(leaves) and all(is_number(leaf) for leaf in leaves)
+    return (bool(leaves) or isinstance(value, list | tuple | dict)) and all(map(is_number, leaves))
 
 
 def frozen(value):
@@ -52,13 +52,12 @@ def frozen(value):
     return value
 
 
-def is_hashable(value) -> bool:
-    """Whether it can be a flag."""
-    try:
-        hash(value)
-    except TypeError:
-        return False
-    return True
+def unhashable(value) -> str:
+    """The type of what in a value can't be hashed, such as an array; empty if all can. Hashes nothing itself."""
+    if isinstance(value, tuple):
+        return next(filter(None, map(unhashable, value)), "")
+    can = type(value).__hash__ is not None and not isinstance(value, jax.Array)
+    return "" if can else type(value).__name__
 
 
 def value_key(value):

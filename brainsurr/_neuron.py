@@ -127,9 +127,13 @@ def recurrent_lif_step(carry, x, *, kernel, **neuron):
 
 def _check_step(v, x):
     if getattr(v, "shape", None) != x.shape:
+        hint = (
+            "a LIFCell takes one step, [batch, features]; a layer over time takes [time, batch, features]"
+            if len(getattr(v, "shape", x.shape)) != x.ndim
+            else "make the state for this batch, by initialize_carry (brainstate: init_state)"
+        )
         raise ValueError(
-            f"expected the input of one time step to have the shape of the carry, {_shapes(v)}, got {x.shape}: "
-            "a ...Cell takes one step, [batch, features]; a layer over time takes [time, batch, features]"
+            f"expected the input of one time step to have the shape of the carry, {_shapes(v)}, got {x.shape}: {hint}"
         )
 
 

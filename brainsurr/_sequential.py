@@ -38,14 +38,14 @@ def apply_layer(layer: Any, carry, xs):
     if not is_stateful(layer):
         return carry, layer(xs)
     after, ys = layer(carry, xs)
-    check_state(layer, carry, after)
+    check_state(layer, jnp.shape(xs)[:1], carry, after)
     return after, ys
 
 
-def check_state(layer: Any, before, after):
-    """A ValueError if the shapes of a layer's state change, as those of a cell do, to which time looks like a batch."""
+def check_state(layer: Any, time: tuple[int, ...], before, after):
+    """A ValueError if time shows up in a layer's state, as in that of a cell, to which it looks like a batch."""
     was, now = ([jnp.shape(leaf) for leaf in jax.tree.leaves(state)] for state in (before, after))
-    if was != now:
+    if time and any(shape == (*time, *earlier) for earlier, shape in zip(was, now, strict=False)):
         raise ValueError(
             f"SpikingSequential: expected {type(layer).__name__} to keep the shape of its state, {was}, got {now}: "
             "a ...Cell takes one step, a layer here [time, batch, features]"

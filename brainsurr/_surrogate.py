@@ -15,11 +15,11 @@ from ._leaves import (
     flatten,
     flatten_with_keys,
     frozen,
-    is_hashable,
     is_parameter,
     leaf_name,
     short,
     unflatten,
+    unhashable,
     value_key,
 )
 
@@ -94,7 +94,7 @@ class Surrogate:
         cls._static_names = cls._static_names.union((static,) if isinstance(static, str) else static)
         for name, other in (("surrogate_fun", "surrogate_grad"), ("surrogate_grad", "surrogate_fun")):
             if name in cls.__dict__:
-                if other not in cls.__dict__:  # the parent's belongs to another function
+                if other not in cls.__dict__ and _has_partner(cls, other, name):  # which this formula replaces
                     setattr(cls, other, getattr(Surrogate, other))
                 setattr(cls, name, _elementwise(cls.__dict__[name]))
         # In the class's own dictionary, or `@dataclass` on a user's subclass writes its own and drops the hash.
@@ -217,10 +217,10 @@ class Surrogate:
         self._check(name, value)
         is_flag = name in self._static_names or not is_parameter(value)
         value = frozen(value)
-        if is_flag and not is_hashable(value):
+        if is_flag and (kind := unhashable(value)):
             raise TypeError(
-                f"{type(self).__name__}: expected {name}, which is static, to compare by value, got "
-                f"{type(value).__name__}: make it a tuple"
+                f"{type(self).__name__}: expected {name}, which is static, to compare by value, got {kind}: "
+                "give numbers, words or tuples of these"
             )
         static = getattr(self, "_static", self._static_names)
         object.__setattr__(self, "_static", static | {name} if is_flag else static - {name})
@@ -262,6 +262,12 @@ def check_surrogate(name: str, value):
     """A TypeError unless the value is a surrogate."""
     if not isinstance(value, Surrogate):
         raise TypeError(f"expected a surrogate such as LogTailedRelu(0.1), got {value!r} for {name}")
+
+
+def _has_partner(cls, inherited: str, given: str) -> bool:
+    """Whether the class that an inherited formula comes from is a surrogate that has the given one as well."""
+    source = next(base for base in cls.__mro__[1:] if inherited in base.__dict__)
+    return issubclass(source, Surrogate) and getattr(source, given) is not getattr(Surrogate, given)
 
 
 def _elementwise(formula):

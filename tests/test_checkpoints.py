@@ -123,8 +123,8 @@ def test_files_are_not_those_that_leak_memory(folder):
     [
         ({"w": jnp.zeros((200, 301))}, "w was 'float32[200, 300]', now it is 'float32[200, 301]'"),
         ({"w": jnp.zeros((200, 300), jnp.bfloat16)}, "w was 'float32[200, 300]', now it is 'bfloat16[200, 300]'"),
-        ({"half": []}, "half/0 was 'bfloat16[3]', now it is None"),
-        ({"more": jnp.zeros(())}, "more was None, now it is 'float32[]'"),
+        ({"half": []}, "half/0 was 'bfloat16[3]', now it is not there"),
+        ({"more": jnp.zeros(())}, "more was not there, now it is 'float32[]'"),
         ({"key": jax.random.key(0, impl="rbg")}, "key was 'key<fry>[]', now it is 'key<rbg>[]'"),
     ],
 )
@@ -278,7 +278,7 @@ def test_another_run_is_refused_with_what_differs(folder):
     before = on_disk(folder)
     with pytest.raises(CheckpointError) as error:
         restore(folder, ABOUT | {"seed": 1, "epochs": 3})
-    assert "2 is of another run: epochs was None, now it is 3; seed was 0, now it is 1" in str(error.value)
+    assert "2 is of another run: epochs was not there, now it is 3; seed was 0, now it is 1" in str(error.value)
     assert on_disk(folder) == before
 
 
@@ -477,10 +477,25 @@ def test_killed_then_terminated_it_ends_as_if_undisturbed(tmp_path, capsys):
     capsys.readouterr()
     digits.main([*RUN, "--out", str(out), "--resume"])
     assert "result.json is finished: nothing to resume" in capsys.readouterr().out
-    for other in (["--alpha", "0.2"], ["--seeds", "2"], ["--learnable", "alpha"]):
-        with pytest.raises(SystemExit, match=r"is the result of another run, .*: --out takes another folder"):
+    for name, other in {
+        "surrogate": ["--alpha", "0.2"],
+        "seeds": ["--seeds", "2"],
+        "learnable": ["--learnable", "alpha"],
+        "jax.jax_default_matmul_precision": [],
+    }.items():
+        precision = None if other else "highest"
+        with (
+            jax.default_matmul_precision(precision),
+            pytest.raises(SystemExit, match=rf"is the result of another run: {name} was [^;]*\. --out takes another"),
+        ):
             digits.main([*RUN, *other, "--out", str(out), "--resume"])
     assert on_disk(out) == before
+    assert json.loads(before["result.json"])["resumed"]
+    assert not json.loads((tmp_path / "undisturbed" / "result.json").read_text())["resumed"]
+    for text in ("{", "{}", "[]"):
+        (out / "result.json").write_text(text)
+        with pytest.raises(SystemExit, match="is no result of this program"):
+            digits.main([*RUN, "--out", str(out), "--resume"])
 
 
 def test_examples():

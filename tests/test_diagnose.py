@@ -417,6 +417,8 @@ def test_errors_say_what_to_do():
     f, x = bs.Arctan(), jnp.ones((B, F))
     with pytest.raises(TypeError, match=r"expected spike functions by name, diagnose\(\{'hidden': f\}, loss_fn\)"):
         bs.diagnose(lambda spike_fns: 0.0, {"layer": f})
+    with pytest.raises(TypeError, match=r"got LIF: for a module there is diagnose of brainsurr.nnx, brainsurr.linen"):
+        bs.diagnose(bs.nnx.LIF(3), lambda net: 0.0)
     with pytest.raises(ValueError, match=r"no spiking layer was used.*loss_fn must use what it is called with"):
         bs.diagnose({"layer": f}, lambda spike_fns: jnp.sum(f(x)))
     with pytest.raises(ValueError, match="layer is used by layers of 4 and 3 neurons"):

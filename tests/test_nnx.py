@@ -250,7 +250,7 @@ def test_shapes_are_followed_through_convolution_dropout_and_functions():
 def test_a_step_is_not_a_sequence():
     cell, lif = LIFCell(F), LIF(F)
     carry = cell.initialize_carry((B, F))
-    with pytest.raises(ValueError, match=r"a \.\.\.Cell takes one step"):
+    with pytest.raises(ValueError, match="a LIFCell takes one step"):
         cell(carry, XS)
     with pytest.raises(ValueError, match=r"a layer over time takes \[time, batch, features\]"):
         lif(carry, XS[0])

@@ -1,6 +1,7 @@
 """Many devices and processes train as one does, send what their layout needs, and say what is wrong with a command."""
 
 import copy
+import errno
 import importlib
 import json
 import os
@@ -8,6 +9,7 @@ import re
 import socket
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -214,6 +216,22 @@ def test_a_port_that_is_taken_is_said(capsys):
             scale.main([f"--coordinator=localhost:{port}", "--num-processes=2", "--process-id=0"])
     assert f"error: --coordinator: port {port} of this machine is taken" in capsys.readouterr().err
     assert launch.is_free(port)
+
+
+def test_a_port_that_is_forbidden_is_not_taken(monkeypatch):
+    def forbidden(*_):
+        raise PermissionError(errno.EACCES, "Permission denied")
+
+    monkeypatch.setattr(socket.socket, "bind", forbidden)
+    assert launch.is_free(80)
+
+
+def test_together_runs_in_any_thread():
+    lines = []
+    thread = threading.Thread(target=launch.together, args=("platform", [["--terse"]], lines.append))
+    thread.start()
+    thread.join()
+    assert len(lines) == 1
 
 
 def test_processes_with_different_numbers_of_devices_are_refused(capsys):

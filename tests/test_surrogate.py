@@ -164,14 +164,38 @@ class Table(bs.Surrogate, static="table"):
         return jnp.interp(x, jnp.linspace(-1, 1, len(self.table)), jnp.asarray(self.table))
 
 
-@pytest.mark.parametrize("table", [np.zeros(3), jnp.zeros(3), {"a": 0.0}, {0.0}])
-def test_what_is_static_compares_by_value(table):
-    with pytest.raises(TypeError, match=r"Table: expected table, which is static, to compare by value.*a tuple"):
+@pytest.mark.parametrize(
+    ("table", "kind"),
+    [
+        (np.zeros(3), "ndarray"),
+        (jnp.zeros(3), "ArrayImpl"),
+        ([np.zeros(3)], "ndarray"),
+        ({"a": 0.0}, "dict"),
+        ({0.0}, "set"),
+    ],
+)
+def test_what_is_static_compares_by_value(table, kind):
+    with pytest.raises(
+        TypeError, match=rf"Table: expected table, which is static, to compare by value, got {kind}: giv"
+    ):
         Table(table)
     run = jax.jit(lambda f, x: jax.vmap(jax.grad(f))(x))
     for same in ([0.0, 1.0, 0.0], (0.0, 1.0, 0.0)):
         np.testing.assert_allclose(run(Table(same), X), [0, 0.5, 0])
     assert run._cache_size() == 1
+
+
+def test_nothing_is_hashed_on_the_way_in():
+    inner = bs.LogTailedRelu(0.1)
+    for outer in (Table(inner), Sum([inner], [1.0]), 2 * inner):
+        inner.alpha = 0.2
+        assert outer is not inner
+
+
+def test_an_empty_container_is_no_flag():
+    f = Sum([], {})
+    assert jax.tree.leaves(f) == []
+    assert hash(f) == hash(Sum((), {}))
 
 
 def test_a_numpy_array_is_taken_as_a_value():
@@ -362,6 +386,22 @@ def test_a_subclass_that_gives_one_formula_anew_does_not_keep_the_other():
     class Renamed(bs.Sigmoid):
         pass
 
+    class Closed(PrimitiveOnly):  # its parent has no gradient of its own
+        def surrogate_grad(self, x):
+            return self.alpha / jnp.cosh(self.alpha * x) ** 2 + 0 * self.surrogate_fun(x)
+
+    class Sevens:
+        def surrogate_grad(self, x):
+            return jnp.full_like(x, 7.0)
+
+    class Mixed(Sevens, bs.Surrogate):
+        def surrogate_fun(self, x):
+            return x
+
+    class Anew(Closed):
+        def surrogate_fun(self, x):
+            return x
+
     x = np.asarray(X)
     for origin in (False, True):
         slope = jax.vmap(jax.grad(Atan(2.0, origin=origin)))(X)
@@ -370,6 +410,10 @@ def test_a_subclass_that_gives_one_formula_anew_does_not_keep_the_other():
     with pytest.raises(NotImplementedError, match="Halved gives no surrogate_fun"):
         Halved(origin=True)(X)
     np.testing.assert_array_equal(Renamed(origin=True)(X), bs.Sigmoid(origin=True)(X))
+    np.testing.assert_allclose(jax.vmap(jax.grad(Closed(2.0)))(X), 2 / np.cosh(2 * x) ** 2, rtol=1e-5)
+    np.testing.assert_allclose(Closed(2.0).replace(origin=True)(X), PrimitiveOnly(2.0).surrogate_fun(X))
+    np.testing.assert_array_equal(jax.vmap(jax.grad(Mixed()))(X), 7)
+    np.testing.assert_array_equal(jax.vmap(jax.grad(Anew(2.0)))(X), 1)
 
 
 def test_counts_are_static_and_containers_are_parameters():

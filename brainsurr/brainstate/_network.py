@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 import brainstate
+import jax.numpy as jnp
 from brainstate import nn
 
 from .._arrays import as_float
@@ -51,10 +52,10 @@ class SpikingSequential(nn.Module):
     def update(self, xs):
         xs = as_float(xs, "xs")
         for layer in self.layers:
-            states: Any = layer.states() if isinstance(layer, nn.Module) else {}
-            before = [state.value for state in states.values()]
+            states: Any = layer.states(brainstate.HiddenState) if isinstance(layer, nn.Module) else {}
+            before, time = [state.value for state in states.values()], jnp.shape(xs)[:1]
             xs = layer(xs)
-            check_state(layer, before, [state.value for state in states.values()])
+            check_state(layer, time, before, [state.value for state in states.values()])
         return xs
 
 

@@ -13,7 +13,7 @@ from flax.traverse_util import flatten_dict, unflatten_dict
 from .._arrays import combine, partition
 from .._bounds import Interval, clip_straight_through, names_of, start, trained_intervals
 from .._checks import check_kind
-from .._leaves import leaf_key
+from .._leaves import frozen, leaf_key
 
 
 class Trained(nn.Module):
@@ -42,10 +42,14 @@ class Trained(nn.Module):
     def __post_init__(self):
         # Before flax takes over, since a field must be hashable; from then on fields can't be set.
         object.__setattr__(self, "learnable", names_of(type(self).__name__, self.learnable))
+        for field in dataclasses.fields(self):  # of NumPy, since `nn.jit` walks through one of jax element by element
+            value = getattr(self, field.name, None)
+            if isinstance(value, jax.Array | np.ndarray) and not isinstance(value, jax.core.Tracer):
+                object.__setattr__(self, field.name, frozen(np.asarray(value)))
         self._intervals()
         if self.bounds is not None:
-            frozen = {name: None if pair is None else tuple(pair) for name, pair in self.bounds.items()}
-            object.__setattr__(self, "bounds", FrozenDict(frozen))
+            intervals = {name: None if pair is None else tuple(pair) for name, pair in self.bounds.items()}
+            object.__setattr__(self, "bounds", FrozenDict(intervals))
         super().__post_init__()
 
     def setup(self):
