@@ -3,12 +3,13 @@
 import pathlib
 import re
 
+import jax
 import numpy as np
 import pytest
 
 PAGE = (pathlib.Path(__file__).parent.parent / "docs" / "training-parameters.md").read_text()
 BLOCKS = re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL)
-COMMON, NNX, NNX_FILTER, LINEN, BRAINSTATE, BRAINSTATE_FILTER = BLOCKS
+COMMON, NNX, NNX_MODULE, NNX_FILTER, LINEN, LINEN_MODULE, BRAINSTATE, BRAINSTATE_FILTER = BLOCKS
 
 
 def run(*blocks):
@@ -36,6 +37,23 @@ def test_linen():
     scope = run(COMMON, LINEN)
     assert scope["after"] < scope["before"]
     assert scope["params"]["layers_1"]["spike_fn"]["alpha"] != np.float32(0.02)
+
+
+def test_a_module_of_your_own_trains_alpha_decay_and_threshold():
+    scope = run(COMMON, NNX, NNX_MODULE)
+    nnx = scope["nnx"]
+    assert scope["logits"].shape == (4, 2)
+    grads = nnx.grad(lambda net: (net(scope["xs"]) ** 2).sum())(scope["Classifier"](nnx.Rngs(0)))["hidden"]["layers"][1]
+    assert {path[0] for path, _ in nnx.to_flat_state(grads)} == {"decay", "threshold", "recurrent_kernel", "spike_fn"}
+    assert all(np.abs(leaf).max() > 0 for leaf in jax.tree.leaves(grads))
+    scope = run(COMMON, LINEN, LINEN_MODULE)
+    assert scope["logits"].shape == (4, 2)
+    net, params = scope["Classifier"](), scope["variables"]["params"]
+    grads = jax.grad(lambda params: (net.apply({"params": params}, scope["xs"]) ** 2).sum())(params)
+    trained = {"decay", "threshold", "recurrent_kernel", "alpha"}
+    names = {path[-1].key: leaf for path, leaf in jax.tree_util.tree_leaves_with_path(grads)}
+    assert trained < set(names)
+    assert all(np.abs(names[name]).max() > 0 for name in trained)
 
 
 def test_brainstate():
