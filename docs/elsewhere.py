@@ -35,10 +35,10 @@ Three things to look at before old results are compared with new ones:
 - **The derivative in a parameter.** Here a parameter of a surrogate can be trained; in all nine but jaxpike it has no
   gradient. What the derivative means: [design notes](design-notes.md#what-dd-alpha-means).
 - **The neuron around it.** The layers here reset in the step of the spike. `snntorch.Leaky(beta)` subtracts the
-  threshold one step later and undecayed, for which there is no equal here. With `reset_mechanism="zero"` it has the spikes of
-  `LIF(n, decay=beta, reset="zero")`; with `reset_delay=False` those of `LIF(n, decay=beta)`, as long as no potential is
-  above threshold still after its reset. `learn_beta` and `learn_threshold` are `learnable=("decay", "threshold")`, and
-  `mem` is the carry.
+  threshold one step later and undecayed, for which there is no equal here. With `reset_mechanism="zero"` it has the
+  spikes of `LIF(n, decay=beta, reset="zero")`; with `reset_delay=False` those of `LIF(n, decay=beta)`, as long as
+  no potential is above threshold still after its reset. `learn_beta` and `learn_threshold` are `learnable=("decay",
+  "threshold")`, and `mem` is the carry.
 
 From braintools nothing needs translating: the names are the same, see [braintools.md](braintools.md).
 """
