@@ -4,7 +4,6 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 
 from ._arrays import as_float
 
@@ -38,13 +37,14 @@ def apply_layer(layer: Any, carry, xs):
     if not is_stateful(layer):
         return carry, layer(xs)
     after, ys = layer(carry, xs)
-    check_state(layer, jnp.shape(xs)[:1], carry, after)
+    check_state(layer, xs, carry, after)
     return after, ys
 
 
-def check_state(layer: Any, time: tuple[int, ...], before, after):
-    """A ValueError if time shows up in a layer's state, as in that of a cell, to which it looks like a batch."""
-    was, now = ([jnp.shape(leaf) for leaf in jax.tree.leaves(state)] for state in (before, after))
+def check_state(layer: Any, xs, before, after):
+    """A ValueError if the time of ``xs`` shows in a layer's state, as in a cell's, to which it looks like a batch."""
+    was, now = ([getattr(leaf, "shape", ()) for leaf in jax.tree.leaves(state)] for state in (before, after))
+    time = getattr(xs, "shape", ())[:1]
     if time and any(shape == (*time, *earlier) for earlier, shape in zip(was, now, strict=False)):
         raise ValueError(
             f"SpikingSequential: expected {type(layer).__name__} to keep the shape of its state, {was}, got {now}: "

@@ -4,7 +4,6 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 import brainstate
-import jax.numpy as jnp
 from brainstate import nn
 
 from .._arrays import as_float
@@ -53,9 +52,9 @@ class SpikingSequential(nn.Module):
         xs = as_float(xs, "xs")
         for layer in self.layers:
             states: Any = layer.states(brainstate.HiddenState) if isinstance(layer, nn.Module) else {}
-            before, time = [state.value for state in states.values()], jnp.shape(xs)[:1]
-            xs = layer(xs)
-            check_state(layer, time, before, [state.value for state in states.values()])
+            before, ys = [state.value for state in states.values()], layer(xs)
+            check_state(layer, xs, before, [state.value for state in states.values()])
+            xs = ys
         return xs
 
 

@@ -10,10 +10,10 @@ from flax import linen as nn
 from flax.core import FrozenDict
 from flax.traverse_util import flatten_dict, unflatten_dict
 
-from .._arrays import combine, partition
+from .._arrays import combine, is_number, partition
 from .._bounds import Interval, clip_straight_through, names_of, start, trained_intervals
 from .._checks import check_kind
-from .._leaves import frozen, leaf_key
+from .._leaves import leaf_key
 
 
 class Trained(nn.Module):
@@ -44,8 +44,8 @@ class Trained(nn.Module):
         object.__setattr__(self, "learnable", names_of(type(self).__name__, self.learnable))
         for field in dataclasses.fields(self):  # of NumPy, since `nn.jit` walks through one of jax element by element
             value = getattr(self, field.name, None)
-            if isinstance(value, jax.Array | np.ndarray) and not isinstance(value, jax.core.Tracer):
-                object.__setattr__(self, field.name, frozen(np.asarray(value)))
+            if isinstance(value, jax.Array) and is_number(value) and not isinstance(value, jax.core.Tracer):
+                object.__setattr__(self, field.name, np.asarray(value))
         self._intervals()
         if self.bounds is not None:
             intervals = {name: None if pair is None else tuple(pair) for name, pair in self.bounds.items()}
