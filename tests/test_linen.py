@@ -85,11 +85,12 @@ def test_modules_are_values():
     assert hash(make()) == hash(make())
     assert make() != make(0.6)
     assert make().clone() == make()
-    jitted = nn.jit(LIF)(4, decay=jnp.full(4, 0.5), threshold=np.ones(4))
-    np.testing.assert_array_equal(
-        jitted.init_with_output(KEY, jnp.zeros((B, 4)), jnp.ones((T, B, 4)))[0][1],
-        LIF(4, decay=0.5).init_with_output(KEY, jnp.zeros((B, 4)), jnp.ones((T, B, 4)))[0][1],
-    )
+    arguments, f = (KEY, jnp.zeros((B, 4)), jnp.ones((T, B, 4))), bs.LogTailedRelu(jnp.full(4, 0.1))
+    expected = LIF(4, decay=0.5).init_with_output(*arguments)[0][1]
+    for spike_fn in (f, SpikingActivation(f, learnable="alpha"), bs.LogTailedRelu(jnp.float32(0.1))):
+        for threshold in (np.ones(4), jnp.float32(1)):
+            jitted = nn.jit(LIF)(4, decay=jnp.full(4, 0.5), threshold=threshold, spike_fn=spike_fn)
+            np.testing.assert_array_equal(jitted.init_with_output(*arguments)[0][1], expected)
     np.testing.assert_allclose(-1 / jnp.log(make().threshold * make().decay), np.full(4, 1 / np.log(2)), rtol=1e-6)
     assert hash(network()) == hash(network())
     assert hash(copy.deepcopy(make())) == hash(make())

@@ -14,6 +14,7 @@ from .._arrays import combine, is_number, partition
 from .._bounds import Interval, clip_straight_through, names_of, start, trained_intervals
 from .._checks import check_kind
 from .._leaves import leaf_key
+from .._surrogate import Surrogate
 
 
 class Trained(nn.Module):
@@ -42,10 +43,9 @@ class Trained(nn.Module):
     def __post_init__(self):
         # Before flax takes over, since a field must be hashable; from then on fields can't be set.
         object.__setattr__(self, "learnable", names_of(type(self).__name__, self.learnable))
-        for field in dataclasses.fields(self):  # of NumPy, since `nn.jit` walks through one of jax element by element
-            value = getattr(self, field.name, None)
-            if isinstance(value, jax.Array) and is_number(value) and not isinstance(value, jax.core.Tracer):
-                object.__setattr__(self, field.name, np.asarray(value))
+        for field in dataclasses.fields(self):
+            if isinstance(value := getattr(self, field.name, None), jax.Array | Surrogate):
+                object.__setattr__(self, field.name, jax.tree.map(_as_numpy, value))
         self._intervals()
         if self.bounds is not None:
             intervals = {name: None if pair is None else tuple(pair) for name, pair in self.bounds.items()}
@@ -68,6 +68,12 @@ class Trained(nn.Module):
     def _values(self) -> tuple[dict[str, Any], Mapping[str, Interval]]:
         """The values before training and their default intervals, by name."""
         raise NotImplementedError
+
+
+def _as_numpy(value):
+    """An array of jax as one of NumPy, in which `nn.jit` finds numbers where it would find no end in the other."""
+    is_known = isinstance(value, jax.Array) and is_number(value) and not isinstance(value, jax.core.Tracer)
+    return np.asarray(value)[()] if is_known else value
 
 
 def bounds(module: nn.Module, *args, **kwargs) -> dict[str, Any]:
