@@ -7,6 +7,8 @@ from .. import results
 from ..depth import choice
 from . import Claim, accuracies, colour, finished, spread
 
+FLOOR = 1e-12  # of the gradients that are drawn, on an axis that has no 0
+
 
 def tables(result):
     """A row a surrogate, at the parameter and the gain that were best at one depth, sorted by accuracy there."""
@@ -25,18 +27,20 @@ def tables(result):
 def draw(result, folder):
     """Accuracy over depth; and, in the deepest network, the gradient before training and the rates after, per layer."""
     depths = result["settings"]["depths"]
-    figure, axes = plt.subplots(1, 3, figsize=(12, 3.6), layout="constrained")
+    figure, axes = plt.subplots(1, 3, figsize=(12, 4.0), layout="constrained")
     for name in finished(result, f"{depths[0]} layers"):
         runs = [finished(result, f"{depth} layers")[name] for depth in depths]
         axes[0].plot(depths, [np.mean(run["test"]) for run in runs], marker=".", **colour(name))
         layers = range(1, depths[-1] + 1)
         norms = np.median(np.array(runs[-1]["before"]["gradient"])[0, 0], axis=0)
-        axes[1].plot(layers, np.maximum(norms, 1e-12), **colour(name))
+        axes[1].plot(layers, np.maximum(norms, FLOOR), **colour(name))
         axes[2].plot(layers, np.mean(np.array(runs[-1]["rates"])[0, 0], axis=0), **colour(name))
     axes[0].set(xlabel="hidden layers", ylabel="test accuracy", xticks=depths, ylim=(0, 1.02))
-    axes[0].legend(frameon=False, title="mean of the seeds", loc="lower left")
+    axes[0].set_title("mean of the seeds", fontsize=9)
+    named = axes[0].get_legend_handles_labels()
+    figure.legend(*named, frameon=False, title="grey: the others", ncols=len(named[0]), loc="outside lower center")
     axes[1].set(xlabel="layer", ylabel="norm of the gradient before training", yscale="log")
-    axes[1].set_title(f"{depths[-1]} layers, median of the seeds", fontsize=9)
+    axes[1].set_title(f"{depths[-1]} layers, median of the seeds; 0 is drawn at {FLOOR:g}", fontsize=9)
     axes[2].set(xlabel="layer", ylabel="firing rate after training", ylim=(0, None))
     axes[2].set_title(f"{depths[-1]} layers, mean of the seeds", fontsize=9)
     for axis in axes[1:]:

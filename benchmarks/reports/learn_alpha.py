@@ -76,7 +76,11 @@ def draw(result, folder):
         axis.set(title=task, xlabel="test accuracy")
         axis.set_yticks(range(len(others)), list(others))
     axes[0, 0].invert_yaxis()
-    axes[0, 0].legend(frameon=False, fontsize=8, title="dots: seeds; bars: means;\nline: best fixed alpha")
+    axes[0, 0].legend(
+        frameon=False,
+        fontsize=8,
+        title=f"dots: seeds; bars: means;\nline: best fixed alpha;\ngrey: {100 * MARK:g} points below",
+    )
     figure.savefig(folder / "learn-alpha.png", dpi=100)
     plt.close("all")
 

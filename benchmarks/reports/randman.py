@@ -25,7 +25,7 @@ def tables(result):
 def draw(result, folder):
     """Accuracy over the scale, all surrogates at their best; and over parameter and scale, a panel a surrogate."""
     scales = result["settings"]["scales"]
-    figure, axis = plt.subplots(figsize=(6, 3.8), layout="constrained")
+    figure, axis = plt.subplots(figsize=(8.4, 3.8), layout="constrained")
     for name, run in finished(result, "best").items():
         test = np.array(run["test"])[0]
         axis.plot(scales, test.mean(-1), marker=".", **colour(name))
@@ -35,7 +35,7 @@ def draw(result, folder):
         if "alpha=0.01" in f:
             axis.plot(scales, np.mean(run["test"][0], axis=-1), "--", color="C3", label=f)
     axis.set(xscale="log", xlabel="scale of the first weights", ylabel="test accuracy", ylim=(0, 1.02))
-    axis.legend(frameon=False, title="mean and range of the seeds; grey: the others")
+    figure.legend(frameon=False, title="mean and range of the seeds\n(grey: the others)", loc="outside right center")
     figure.savefig(folder / "randman-scale.png", dpi=110)
 
     grids = finished(result, "grid")
