@@ -6,7 +6,6 @@ import json
 import logging
 import os
 import signal
-import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from functools import cached_property
@@ -17,6 +16,8 @@ from typing import Any
 import jax
 import numpy as np
 import orbax.checkpoint as ocp
+
+from .results import make_writable
 
 logging.getLogger("absl").setLevel(
     logging.CRITICAL
@@ -86,8 +87,7 @@ class Checkpoints:
             self._run(self.folder / str(newest))
         self._is_ours = True
         with self._writing():  # where it can't, orbax 0.12 would wait for twenty minutes
-            self.folder.mkdir(parents=True, exist_ok=True)
-            tempfile.TemporaryFile(dir=self.folder).close()
+            make_writable(self.folder)
         run = {
             "format": FORMAT,
             "about": self.about,
@@ -170,8 +170,7 @@ class Checkpoints:
         try:
             return next(iter(self._manager.restore(int(path.name), args=ocp.args.Composite(**item)).values()))
         except Exception as error:
-            first = next(iter(str(error).splitlines()), "")
-            raise _damaged(path, f"{type(error).__name__}: {first[:200]}") from error
+            raise _damaged(path, _one_line(error)) from error
 
     @contextmanager
     def _writing(self) -> Iterator[None]:
@@ -179,10 +178,7 @@ class Checkpoints:
         try:
             yield
         except Exception as error:
-            first = next(iter(str(error).splitlines()), "")
-            raise CheckpointError(
-                f"no checkpoint could be written into {self.folder}: {type(error).__name__}: {first[:200]}"
-            ) from error
+            raise CheckpointError(f"no checkpoint could be written into {self.folder}: {_one_line(error)}") from error
 
     def close(self) -> None:
         """Wait until what was saved is on the disk."""
@@ -312,6 +308,11 @@ def _plain(tree: Any) -> Any:
 
 def _sha256_of_json(tree: Any) -> str:
     return hashlib.sha256(json.dumps(tree, sort_keys=True).encode()).hexdigest()
+
+
+def _one_line(error: Exception) -> str:
+    first = next(iter(str(error).splitlines()), "")
+    return f"{type(error).__name__}: {first[:200]}"
 
 
 def _damaged(path: Path, what: str) -> CheckpointError:

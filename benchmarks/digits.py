@@ -117,7 +117,7 @@ def finished(args) -> bool:
 def run(args):
     """Train, and write what came of it."""
     data, start, folder = task.load(), time.perf_counter(), args.out / "checkpoints"
-    resumed = any(path.is_file() for path in folder.rglob("*"))
+    resumed = begun(folder)
     runs, spikes = train_all(args, data, folder)
     result = {
         "task": "scikit-learn digits, 75/25 stratified split, random_state 0",
@@ -135,6 +135,11 @@ def run(args):
         folder.rename(Path(done) / folder.name)
     print(report(result))
     print(f"\n{result['seconds']:.0f} s on {result['device']}; see {args.out} for result.json and the pictures")
+
+
+def begun(folder):
+    """Whether a folder of checkpoints holds anything, be it half written."""
+    return any(path.is_file() for path in folder.rglob("*"))
 
 
 def settings(args):
@@ -160,7 +165,7 @@ def train_all(args, data, folder):
     make = importlib.import_module(f".digits_{args.framework}", __package__).Network
     networks = thresholds(args)
     runs, spikes = {name: [] for name in networks}, {}
-    if not args.resume and any(path.is_file() for path in folder.rglob("*")):
+    if not args.resume and begun(folder):
         raise CheckpointError(
             f"{args.out} holds an unfinished run: --resume goes on with it, --out takes another; or remove {folder}"
         )

@@ -64,10 +64,15 @@ def add_out(parser: argparse.ArgumentParser, name: str):
 def try_out(parser: argparse.ArgumentParser, out: Path):
     """Make the folder of the result, or end with an error of one line: before the work and not after it."""
     try:
-        out.mkdir(parents=True, exist_ok=True)
-        tempfile.TemporaryFile(dir=out).close()
+        make_writable(out)
     except OSError as error:
         parser.error(f"--out: expected a folder to write into, got {out}: {error.strerror}")
+
+
+def make_writable(folder: Path):
+    """Make a folder, or an OSError if nothing can be written into it."""
+    folder.mkdir(parents=True, exist_ok=True)
+    tempfile.TemporaryFile(dir=folder).close()
 
 
 def write(path: Path, result: dict[str, Any]):

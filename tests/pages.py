@@ -1,4 +1,4 @@
-"""The pages of docs/hosts: what they show is run."""
+"""The pages of docs: what they show is run."""
 
 import re
 from pathlib import Path
@@ -7,9 +7,13 @@ HOSTS = Path(__file__).parent.parent / "docs" / "hosts"
 
 
 def run_page(host: str) -> dict:
+    """`run` of the page of a host."""
+    return run(HOSTS / f"{host}.md")
+
+
+def run(page: Path) -> dict:
     """Run every python block of a page, in order and in one scope, and give the names it leaves behind."""
     scope: dict = {}
-    page = HOSTS / f"{host}.md"
     blocks = re.findall(r"```python\n(.*?)```", page.read_text(), re.DOTALL)
     assert blocks, f"{page} shows no python"
     for block in blocks:

@@ -1,20 +1,15 @@
 """What docs/saving.md shows runs, and does what it says."""
 
-import pathlib
-import re
-
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from pages import HOSTS, run
 
-PAGE = (pathlib.Path(__file__).parent.parent / "docs" / "saving.md").read_text()
 pytestmark = pytest.mark.usefixtures("lenient")  # optax.adam, flax's Linear
 
 
 def test_page():
-    scope: dict = {}
-    for block in re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL):
-        exec(compile(block, "docs/saving.md", "exec"), scope)
+    scope = run(HOSTS.parent / "saving.md")
     for one, other in (scope["nnx_losses"], scope["linen_losses"]):
         np.testing.assert_array_equal(one, other)
     anew = scope["make"]()

@@ -39,6 +39,14 @@ def called(host, layer):
     return lambda: layer.apply(variables, carry, XS)[1]
 
 
+def compiled_from_now_on() -> list[str]:
+    """A list that grows with each program that jax compiles."""
+    programs: list[str] = []
+    count = lambda event, *_, **__: programs.append(event) if "backend_compile" in event else None  # noqa: E731
+    jax.monitoring.register_event_duration_secs_listener(count)
+    return programs
+
+
 @every_host
 @pytest.mark.parametrize("name", ["LIF", "LI", "recurrent"])
 def test_outside_of_jit_a_layer_compiles_once(host, name):
@@ -49,10 +57,9 @@ def test_outside_of_jit_a_layer_compiles_once(host, name):
         act = layers.SpikingActivation(bs.LogTailedRelu(jnp.full(3, 0.25)), learnable="alpha")
         options = host().recurrent(jnp.eye(3)) if name == "recurrent" else {}
         layer = layers.LIF(3, spike_fn=act, learnable="decay", reset="zero", **options)
-    call, programs = called(host, layer), []
+    call = called(host, layer)
     call()
-    count = lambda event, *_, **__: programs.append(event) if "backend_compile" in event else None  # noqa: E731
-    jax.monitoring.register_event_duration_secs_listener(count)
+    programs = compiled_from_now_on()
     first, second = call(), call()
     assert not programs
     assert first.shape == second.shape == XS.shape
@@ -61,11 +68,10 @@ def test_outside_of_jit_a_layer_compiles_once(host, name):
 @every_host
 def test_outside_of_jit_a_new_number_compiles_nothing(host):
     jax.clear_caches()  # of the other hosts, which share it
-    layers, programs = host.layers, []
+    layers = host.layers
     first, second = (layers.LIF(3, spike_fn=bs.LogTailedRelu(p), decay=p, threshold=p) for p in (0.25, 0.5))
     called(host, first)()
-    count = lambda event, *_, **__: programs.append(event) if "backend_compile" in event else None  # noqa: E731
-    jax.monitoring.register_event_duration_secs_listener(count)
+    programs = compiled_from_now_on()
     called(host, second)()
     assert not programs
 
