@@ -6,6 +6,7 @@ from typing import Any
 import jax
 
 from ._arrays import as_float
+from ._time_steps import check_time_steps_alone
 
 
 def check_layers(layers: Iterable[Callable]) -> tuple[Callable, ...]:
@@ -52,8 +53,15 @@ def check_state(layer: Any, xs, before, after):
         )
 
 
-def apply_layers(layers: Iterable[Any], carry, xs):
-    """``(carries, ys)`` of layers in a row over a stretch of time."""
+def apply_layers(layers: Iterable[Any], carry, xs, as_function: Callable[[Any], Callable | None]):
+    """``(carries, ys)`` of layers in a row over a stretch of time.
+
+    Args:
+      layers: modules and functions.
+      carry: their states, one for each.
+      xs: ``[time, ...]``.
+      as_function: of the host, see :func:`check_time_steps_alone`.
+    """
     layers = tuple(layers)
     if not isinstance(carry, (tuple, list)) or len(carry) != len(layers):
         got = f"{len(carry)} entries" if isinstance(carry, (tuple, list)) else type(carry).__name__
@@ -62,7 +70,9 @@ def apply_layers(layers: Iterable[Any], carry, xs):
             "start from initialize_carry"
         )
     carries, xs = [], as_float(xs, "xs")
-    for layer, c in zip(layers, carry, strict=True):
+    for i, (layer, c) in enumerate(zip(layers, carry, strict=True)):
+        if not is_stateful(layer):
+            check_time_steps_alone(i, layer, as_function, xs)
         c, xs = apply_layer(layer, c, xs)
         carries.append(c)
     return tuple(carries), xs

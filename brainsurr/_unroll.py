@@ -11,6 +11,7 @@ import jax.numpy as jnp
 from ._arrays import as_array
 from ._checks import check_function, check_word, is_integer
 from ._scan import scan
+from ._time_steps import trying_stateless_layers
 
 REMATS = ("none", "dots", "full")
 REDUCTIONS = (None, "mean", "max", "last")
@@ -33,7 +34,9 @@ def unroll(
     activations of one block: :math:`O(T / b + b)`, smallest at :math:`b = \sqrt T`.
 
     Args:
-      block: any ``(carry, xs) -> (carry, ys)`` over time, such as a layer or network of ``brainsurr.nnx``.
+      block: any ``(carry, xs) -> (carry, ys)`` over time, such as a layer or network of ``brainsurr.nnx``. It knows of
+        earlier steps by its carry alone, and of later ones nothing: what it computes across the time axis it computes
+        within a block.
       carry: its state before the first step.
       xs: inputs, an array ``[time, ...]`` or a tree of these.
       block_size: steps a block. If None, the divisor of :math:`T` next to :math:`\sqrt T`, or :math:`\sqrt T` itself,
@@ -43,8 +46,8 @@ def unroll(
         and recomputes the rest, ``"full"`` keeps the carry alone. With a single block, ``block_size >= T``,
         ``"full"`` saves nothing.
       reduce: None for all outputs ``[time, ...]``; ``"mean"``, ``"max"`` or ``"last"`` for that over time alone, so
-        that a long run need not store them. The gradient of ``"max"`` is shared by ties, as that of ``jnp.max``, and
-        0 where it is infinite; the mean of integers is a float.
+        that a long run need not store them. The gradient of ``"max"`` is that of ``jnp.max``: shared by ties, NaN
+        where the maximum is; but 0 where it is infinite. The mean of integers is a float.
 
     Returns:
       The state after the last step, with which a stream can go on, and the outputs.
@@ -104,7 +107,8 @@ def unroll_with(scan, checkpoint, block, carry, xs, block_size, remat, reduce):
     outputs = []
     if blocks:
         whole = jax.tree.map(lambda x: x[: blocks * size].reshape(blocks, size, *x.shape[1:]), xs)
-        carry, ys = scan(partial(_stable, run), carry, whole)
+        with trying_stateless_layers(min(steps, max(2 * size, 32))):
+            carry, ys = scan(partial(_stable, run), carry, whole)
         outputs.append(ys if reduce else jax.tree.map(lambda y: y.reshape(blocks * size, *y.shape[2:]), ys))
     if blocks * size < steps or not blocks:
         carry, ys = run(carry, jax.tree.map(lambda x: x[blocks * size :], xs))
@@ -140,11 +144,12 @@ class _Sum(NamedTuple):
 
 
 class _Max(NamedTuple):
-    """The maximum of a block; a zero with the gradient of all that attains it; and how many do."""
+    """The maximum of a block; a zero with the gradient of all that attain it; their number; one of all there is."""
 
     value: jax.Array
     zero: jax.Array
     ties: jax.Array
+    every: jax.Array
 
 
 def _reduce_block(reduce, y):
@@ -161,8 +166,9 @@ def _reduce_block(reduce, y):
         value = jax.lax.stop_gradient(jnp.max(y, axis=0))
         attains = y == jnp.expand_dims(value, 0)
         # Not their sum, which may overflow; and no gradient where inf - inf would be NaN.
-        zero = jnp.where(attains & jnp.isfinite(y), y - jax.lax.stop_gradient(y), 0)
-        return _Max(value, jnp.sum(zero, axis=0), jnp.sum(attains, axis=0))
+        zero = y - jax.lax.stop_gradient(y)
+        shared = jnp.sum(jnp.where(attains & jnp.isfinite(y), zero, 0), axis=0)
+        return _Max(value, shared, jnp.sum(attains, axis=0), jnp.sum(zero, axis=0))
     return y
 
 
@@ -179,7 +185,10 @@ def _reduce_blocks(reduce, steps, parts):
         attains = parts.value == jnp.expand_dims(value, 0)
         zero = jnp.sum(jnp.where(attains, parts.zero, 0), axis=0)
         # A count is past float16's largest number before it is past its own; an infinite one would still give 0.
-        return value + zero / jnp.sum(jnp.where(attains, parts.ties, 0), axis=0).astype(zero.dtype)
+        shared = zero / jnp.sum(jnp.where(attains, parts.ties, 0), axis=0).astype(zero.dtype)
+        # No entry attains NaN, so all get its gradient, NaN. Elsewhere the factor is 0: inf would make NaN of 0.
+        is_nan = jnp.isnan(value)
+        return value + jnp.where(is_nan, jnp.where(is_nan, value, 0) * jnp.sum(parts.every, axis=0), shared)
     return parts
 
 

@@ -146,6 +146,20 @@ def test_mean_is_summed_in_float32():
     assert bs.unroll(lambda c, x: (c, x), None, ones, block_size=70_000, reduce="mean")[1] == 1
 
 
+@pytest.mark.parametrize("size", [1, 2, 3, 7])
+@pytest.mark.parametrize("xs", [[1.0, -1.0, 2.0], [-1.0, 5.0, 5.0, 1.0], [2.0, 5.0, 5.0, 1.0], [1.0, np.inf, np.inf]])
+def test_the_gradient_of_a_maximum_is_that_of_jax(xs, size):
+    """NaN everywhere where the maximum is NaN, shared by ties, 0 at infinity."""
+
+    def largest(xs):
+        return bs.unroll(lambda c, x: (c, jnp.log(x)), None, xs, block_size=size, reduce="max")[1]
+
+    xs = jnp.array(xs)
+    wanted = jax.grad(lambda xs: jnp.max(jnp.log(xs)))(xs)
+    np.testing.assert_allclose(jax.grad(largest)(xs), wanted, rtol=1e-6)
+    assert np.isnan(wanted).all() == bool((xs < 0).any())
+
+
 @pytest.mark.parametrize("reduce", REDUCED)
 def test_nan_shows_in_a_reduction(reduce):
     xs = jnp.ones(T).at[T - 1 if reduce == "last" else 2].set(jnp.nan)

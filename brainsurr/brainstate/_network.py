@@ -9,14 +9,17 @@ from brainstate import nn
 from .._arrays import as_float
 from .._checks import check_function
 from .._sequential import check_layers, check_state
+from .._time_steps import check_time_steps_alone
 from .._unroll import unroll_with
 
 
 class SpikingSequential(nn.Module):
     """Layers in a row over time, ``ys = net(xs)`` with ``xs`` as ``[time, batch, ...]``.
 
-    Each layer sees all time steps at once, so a ``Linear`` is one large matrix product. Inputs are read as real
-    numbers: an ``Embedding`` comes before the network, not in it.
+    Each layer sees all time steps at once, so a ``Linear`` is one large matrix product. A layer without a state must
+    treat each time step alone, and all alike; one that needs earlier steps keeps a state, such as a ``HiddenState``.
+    `unroll` refuses a layer that breaks this, if it can try it. Inputs are read as real numbers: an ``Embedding``
+    comes before the network, not in it.
 
     Args:
       layers: modules and functions.
@@ -50,12 +53,27 @@ class SpikingSequential(nn.Module):
 
     def update(self, xs):
         xs = as_float(xs, "xs")
-        for layer in self.layers:
+        for i, layer in enumerate(self.layers):
+            check_time_steps_alone(i, layer, _as_function, xs)
             states: Any = layer.states(brainstate.HiddenState) if isinstance(layer, nn.Module) else {}
             before, ys = [state.value for state in states.values()], layer(xs)
             check_state(layer, xs, before, [state.value for state in states.values()])
             xs = ys
         return xs
+
+
+def _as_function(layer) -> Callable:
+    """Return a layer as a function that leaves all states as they are, and has no output if one is not a parameter."""
+
+    def call(xs):
+        with brainstate.StateTraceStack() as trace:
+            try:
+                ys = layer(xs)
+            finally:
+                trace.recovery_original_values()
+        return ys if all(isinstance(state, brainstate.ParamState) for state in trace.states) else None
+
+    return call
 
 
 def unroll(
@@ -80,6 +98,9 @@ def unroll(
 
     Returns:
       The outputs.
+
+    Raises:
+      ValueError: a layer of a :class:`SpikingSequential` has no state and mixes time steps.
 
     Example:
       >>> import jax.numpy as jnp

@@ -19,9 +19,10 @@ class SpikingSequential(nn.Module):
     """Layers in a row over time, ``(carry, xs) -> (carry, ys)`` with ``xs`` as ``[time, batch, ...]``.
 
     A layer that has ``initialize_carry`` is called as ``layer(carry, xs)``, any other as ``layer(xs)`` on all time
-    steps at once, so a ``Dense`` is one large matrix product. Inputs are read as real numbers: an ``Embed`` comes
-    before the network, not in it. A cell of flax goes in as ``nn.RNN(cell, time_major=True)``, which starts from
-    its first state at each call.
+    steps at once, so a ``Dense`` is one large matrix product. A layer without a state must treat each time step alone,
+    and all alike; one that needs earlier steps keeps a state. `unroll` refuses a layer that breaks this, if it
+    can try it. Inputs are read as real numbers: an ``Embed`` comes before the network, not in it. A cell of flax goes
+    in as ``nn.RNN(cell, time_major=True)``, which starts from its first state at each call.
 
     Attributes:
       layers: modules and functions.
@@ -58,7 +59,17 @@ class SpikingSequential(nn.Module):
         return tuple(carries)
 
     def __call__(self, carry, xs):
-        return apply_layers(self.layers, carry, xs)
+        return apply_layers(self.layers, carry, xs, _as_function)
+
+
+def _as_function(layer) -> Callable | None:
+    """Return a layer as a function of its variables as they are; None if it has a state, such as batch statistics."""
+    if not isinstance(layer, nn.Module):
+        return layer
+    if layer.is_initializing():
+        return None
+    module, variables = layer.unbind()
+    return None if set(variables) - {"params"} else partial(module.apply, variables)
 
 
 def _outputs(layer, key, carry, x):
@@ -97,7 +108,7 @@ def unroll(
       The carry after the last step, and the outputs.
 
     Raises:
-      ValueError: ``net`` is not bound.
+      ValueError: ``net`` is not bound; a layer of a :class:`SpikingSequential` has no state and mixes time steps.
 
     Example:
       >>> import jax, jax.numpy as jnp

@@ -18,9 +18,10 @@ class SpikingSequential(nnx.Module):
     """Layers in a row over time, ``(carry, xs) -> (carry, ys)`` with ``xs`` as ``[time, batch, ...]``.
 
     A layer that has ``initialize_carry`` is called as ``layer(carry, xs)``, any other as ``layer(xs)`` on all time
-    steps at once, so a ``Linear`` is one large matrix product. Inputs are read as real numbers: an ``Embed`` comes
-    before the network, not in it. A cell of flax goes in as ``nnx.RNN(cell, time_major=True)``, which starts from
-    its first state at each call.
+    steps at once, so a ``Linear`` is one large matrix product. A layer without a state must treat each time step alone,
+    and all alike; one that needs earlier steps keeps a state. `unroll` refuses a layer that breaks this, if it
+    can try it. Inputs are read as real numbers: an ``Embed`` comes before the network, not in it. A cell of flax goes
+    in as ``nnx.RNN(cell, time_major=True)``, which starts from its first state at each call.
 
     Args:
       layers: modules and functions.
@@ -60,7 +61,16 @@ class SpikingSequential(nnx.Module):
         return tuple(carries)
 
     def __call__(self, carry, xs):
-        return apply_layers(self.layers, carry, xs)
+        return apply_layers(self.layers, carry, xs, _as_function)
+
+
+def _as_function(layer) -> Callable | None:
+    """Return a layer as a function that counts no random key; None if it has a state, such as batch statistics."""
+    if not isinstance(layer, nnx.Module):
+        return layer
+    if nnx.state(layer, nnx.Not(nnx.Any(nnx.Param, nnx.RngState))):
+        return None
+    return lambda xs: nnx.clone(layer)(xs)  # cloned in the trace in which it counts
 
 
 def unroll(
@@ -87,6 +97,9 @@ def unroll(
 
     Returns:
       The carry after the last step, and the outputs.
+
+    Raises:
+      ValueError: a layer of a :class:`SpikingSequential` has no state and mixes time steps.
 
     Example:
       >>> import jax.numpy as jnp

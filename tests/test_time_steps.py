@@ -1,0 +1,218 @@
+"""Within `unroll`, a layer without a state may not mix time steps; and which layers the guard does not see."""
+
+import brainstate
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from flax import linen, nnx
+
+from brainsurr import brainstate as bst
+from brainsurr import linen as bl
+from brainsurr import nnx as bn
+
+T, B, F = 24, 3, 4
+XS = jnp.asarray(np.random.default_rng(0).normal(1, 1, (T, B, F)), jnp.float32)
+
+pytestmark = pytest.mark.usefixtures("lenient")  # the Linear of brainstate, the layers of flax
+
+
+def run_nnx(layer, jit, **options):
+    net = bn.SpikingSequential([nnx.Linear(F, F, rngs=nnx.Rngs(0)), bn.LIF(F), layer, bn.LI(F)])
+    carry = net.initialize_carry((B, F))
+
+    def run(net):
+        return (bn.unroll(net, carry, XS, **options) if options else net(carry, XS))[1]
+
+    return (nnx.jit(run) if jit else run)(net)
+
+
+def run_linen(layer, jit, **options):
+    net = bl.SpikingSequential([linen.Dense(F), bl.LIF(F), layer, bl.LI(F)])
+    carry = net.initialize_carry(jax.random.key(0), (B, F))
+    variables = net.init(jax.random.key(0), carry, XS)
+
+    def run(variables):
+        bound = net.bind(variables, rngs={"dropout": jax.random.key(1)}, mutable=["batch_stats"])
+        return (bl.unroll(bound, carry, XS, **options) if options else bound(carry, XS))[1]
+
+    return (jax.jit(run) if jit else run)(variables)
+
+
+def run_brainstate(layer, jit, **options):
+    brainstate.random.seed(0)
+    net = bst.SpikingSequential([brainstate.nn.Linear(F, F), bst.LIF(F), layer, bst.LI(F)])
+    net.init_state(B)
+
+    def run():
+        with brainstate.environ.context(fit=True):
+            return bst.unroll(net, XS, **options) if options else net(XS)
+
+    return (brainstate.transform.jit(run) if jit else run)()
+
+
+HOSTS = {"nnx": run_nnx, "linen": run_linen, "brainstate": run_brainstate}
+hosts = pytest.mark.parametrize("run", HOSTS.values(), ids=HOSTS)
+
+
+def delay(xs):
+    return jnp.concatenate([jnp.zeros_like(xs[:3]), xs[:-3]])
+
+
+def centre(xs):
+    return xs - xs.mean(0)
+
+
+def backwards(xs):
+    return xs[::-1]
+
+
+def place_in_time(xs):
+    return xs + jnp.arange(len(xs), dtype=xs.dtype)[:, None, None]
+
+
+@hosts
+@pytest.mark.parametrize("jit", [False, True])
+@pytest.mark.parametrize("layer", [delay, centre, backwards, place_in_time])
+def test_a_layer_that_looks_across_time_is_refused_by_unroll(run, layer, jit):
+    assert run(layer, jit).shape == XS.shape  # without it, such a layer is a layer like any other
+    with pytest.raises(ValueError, match=rf"layers\[2\], {layer.__name__}, has no state, but its output"):
+        run(layer, jit, block_size=5)
+
+
+@hosts
+def test_a_delay_longer_than_a_block_is_seen(run):
+    with pytest.raises(ValueError, match="delay, has no state"):
+        run(delay, True, block_size=1)
+
+
+@hosts
+def test_with_a_single_block_nothing_is_cut(run):
+    np.testing.assert_array_equal(run(centre, True, block_size=T), run(centre, True))
+
+
+def scale(xs):
+    return jnp.tanh(xs * jnp.arange(F))
+
+
+def of_one_batch_size(xs):
+    return jnp.flip(xs.reshape(-1, B, 2, 2), -1).reshape(-1, B, F)
+
+
+@hosts
+@pytest.mark.parametrize("layer", [jax.nn.relu, scale, of_one_batch_size])
+def test_a_layer_that_treats_each_time_step_alone_passes(run, layer):
+    run(layer, True, block_size=5)
+
+
+MODULES = {
+    run_nnx: [
+        nnx.LayerNorm(F, rngs=nnx.Rngs(0)),
+        nnx.Dropout(0.5, rngs=nnx.Rngs(0)),
+        nnx.Sequential(nnx.Linear(F, 8, rngs=nnx.Rngs(0)), jax.nn.relu, nnx.Linear(8, F, rngs=nnx.Rngs(0))),
+        nnx.BatchNorm(F, rngs=nnx.Rngs(0)),
+    ],
+    run_linen: [
+        linen.LayerNorm(),
+        linen.Dropout(0.5, deterministic=False),
+        linen.Sequential([linen.Dense(8), jax.nn.relu, linen.Dense(F)]),
+        linen.BatchNorm(use_running_average=False),
+    ],
+    run_brainstate: [
+        brainstate.nn.LayerNorm(F),
+        brainstate.nn.Dropout(0.5),
+        brainstate.nn.Sequential(brainstate.nn.Linear(F, 8), jax.nn.relu, brainstate.nn.Linear(8, F)),
+        brainstate.nn.BatchNorm1d((B, F)),
+    ],
+}
+
+
+@pytest.mark.parametrize(("run", "layer"), [(run, layer) for run, layers in MODULES.items() for layer in layers])
+def test_modules_of_the_hosts_pass(run, layer):
+    """BatchNorm, the last of each, mixes time steps: it keeps statistics, which are a state, and is let be."""
+    run(layer, True, block_size=5)
+
+
+class Mixer(nnx.Module):
+    def __init__(self, rngs):
+        self.linear = nnx.Linear(F, F, rngs=rngs)
+
+    def __call__(self, xs):
+        return centre(self.linear(xs))
+
+
+class Mixing(linen.Module):
+    @linen.compact
+    def __call__(self, xs):
+        return centre(linen.Dense(F)(xs))
+
+
+class MixingModule(brainstate.nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.linear = brainstate.nn.Linear(F, F)
+
+    def update(self, xs):
+        return centre(self.linear(xs))
+
+
+@pytest.mark.parametrize(
+    ("run", "layer"),
+    [(run_nnx, lambda: Mixer(nnx.Rngs(0))), (run_linen, Mixing), (run_brainstate, MixingModule)],
+    ids=HOSTS,
+)
+@pytest.mark.parametrize("jit", [False, True])
+def test_a_module_with_parameters_that_mixes_time_steps_is_refused(run, layer, jit):
+    with pytest.raises(ValueError, match=r"Mix.*, has no state"):
+        run(layer(), jit, block_size=5)
+
+
+def test_inside_of_a_network_of_ones_own_and_under_a_gradient():
+    class Net(nnx.Module):
+        def __init__(self):
+            self.inner = bn.SpikingSequential([bn.LIF(F), centre])
+
+        def __call__(self, carry, xs):
+            return self.inner(carry, xs)
+
+    net = Net()
+    carry = net.inner.initialize_carry((B, F))
+    with pytest.raises(ValueError, match=r"layers\[1\], centre, has no state"):
+        jax.grad(lambda xs: bn.unroll(net, carry, xs, block_size=4, remat="full")[1].sum())(XS)
+
+
+@pytest.mark.parametrize("dtype", [jnp.bfloat16, jnp.float16])
+def test_in_half_precision(dtype):
+    net = bn.SpikingSequential([centre, bn.LIF(F)])
+    with pytest.raises(ValueError, match="centre, has no state"):
+        bn.unroll(net, net.initialize_carry((B, F)), XS.astype(dtype), block_size=4)
+
+
+def test_what_the_guard_does_not_see():
+    """Side effects are not caused twice, and what fails on other inputs than its own goes unchecked."""
+    printed = []
+
+    def prints(xs):
+        jax.debug.callback(lambda: printed.append(1))
+        return centre(xs)
+
+    def of_few_steps(xs):
+        if len(xs) > 4:
+            raise NotImplementedError
+        return centre(xs)
+
+    def random(xs):
+        return centre(xs) + jax.random.normal(key, xs.shape)
+
+    @jax.jit
+    def run(k):
+        nonlocal key
+        key = k
+        for layer in (prints, of_few_steps, random):
+            net = bn.SpikingSequential([layer, bn.LIF(F)])
+            bn.unroll(net, net.initialize_carry((B, F)), XS, block_size=4)
+
+    key = None
+    run(jax.random.key(0))
+    jax.effects_barrier()
+    assert len(printed) == T // 4
