@@ -1,10 +1,14 @@
-"""The public door: what becomes an array, and how a parameter meets one."""
+"""Input conversion, and broadcasting of parameters."""
 
+import sys
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+
+_INT32_MAX = 2**31 - 1
+_NO_ZERO_OR_SIGN = ("float8_e8m0fnu", "float4_e2m1fn")  # nor, of the second, an integer dtype of its size
 
 
 def as_float(x: Any, name: str = "x") -> jax.Array:
@@ -16,7 +20,12 @@ def as_float(x: Any, name: str = "x") -> jax.Array:
                 f"as in (v - threshold) / mV, or pass {name}.mantissa"
             )
         x = x.to_decimal()
-    x = as_array(x, name)
+    x = as_array(as_parameter(x), name)
+    if x.dtype.name in _NO_ZERO_OR_SIGN:
+        raise TypeError(
+            f"expected {name} in a dtype that can hold 0, 1 and -1 in 8 bits or more, got {x.dtype}: "
+            f"cast it, {name}.astype(jnp.bfloat16)"
+        )
     if jnp.issubdtype(x.dtype, jnp.floating):
         return x
     if jnp.issubdtype(x.dtype, jnp.integer) or x.dtype == jnp.bool_:
@@ -29,14 +38,45 @@ def as_array(x: Any, name: str) -> jax.Array:
     """An array of any dtype, or a TypeError that says what came."""
     if x is None or isinstance(x, (str, bytes)):
         raise TypeError(f"expected {name} to be a real array, got {x!r}")
+    x = variable_value(x)
     try:
         return jnp.asarray(x)
     except (TypeError, ValueError) as error:
         raise TypeError(f"expected {name} to be a real array, got {type(x).__name__}") from error
 
 
+def variable_value(x: Any) -> Any:
+    """Return the array that a framework's variable holds: an nnx.Variable, a State or Param of brainstate."""
+    if isinstance(x, (jax.Array, np.ndarray, int, float)):
+        return x
+    if hasattr(x, "__jax_array__"):
+        return x.__jax_array__()
+    brainstate = sys.modules.get("brainstate")  # its variables have no such method; loaded if there is one of them
+    if brainstate is not None and isinstance(x, brainstate.State):
+        return x.value
+    if brainstate is not None and isinstance(x, brainstate.nn.Param):
+        return x.value()
+    return x
+
+
+def as_parameter(value: Any) -> Any:
+    """Return the array of a framework's variable, and integers beyond int32 as floats; all else unchanged."""
+    value = variable_value(value)
+    # jax reads integers as int32: a Python integer beyond is an OverflowError there, one of NumPy wraps around.
+    if isinstance(value, int) and abs(value) > _INT32_MAX:
+        try:
+            return float(value)
+        except OverflowError as error:
+            bits = value.bit_length()
+            raise ValueError(f"expected a number that a float can hold, got an integer of {bits} bits") from error
+    if isinstance(value, (np.integer, np.ndarray)) and value.dtype.kind in "iu":
+        return value.astype(np.float64) if np.any(np.abs(value.astype(np.float64)) > _INT32_MAX) else value
+    return value
+
+
 def fit(parameter, x: jax.Array, name: str):
-    """The parameter in the dtype and rank of x. A Python number is weakly typed and stays as it is."""
+    """Cast a parameter to x's dtype and left-pad its shape to x's rank. Python scalars are returned unchanged."""
+    parameter = as_parameter(parameter)
     if not isinstance(parameter, (jax.Array, np.ndarray, np.generic)):
         return parameter
     parameter = jnp.asarray(parameter)
@@ -51,6 +91,21 @@ def fit(parameter, x: jax.Array, name: str):
         )
     rank = x.ndim - parameter.ndim if parameter.ndim else 0
     return parameter.astype(x.dtype).reshape((1,) * rank + parameter.shape)
+
+
+def is_negative(x: jax.Array) -> jax.Array:
+    """Return x < 0, also for subnormal numbers, which a CPU takes for 0 when it compares them as floats."""
+    bits = _bits(x)
+    return (bits < 0) & (bits != jnp.iinfo(bits.dtype).min)  # the smallest integer is -0.0
+
+
+def is_positive(x: jax.Array) -> jax.Array:
+    """Return x > 0, also for subnormal numbers."""
+    return _bits(x) > 0
+
+
+def _bits(x):
+    return jax.lax.bitcast_convert_type(x, jnp.dtype(f"int{8 * x.dtype.itemsize}"))
 
 
 def partition(tree, is_traced) -> tuple[list, tuple]:

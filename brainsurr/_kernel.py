@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 from jax.custom_derivatives import SymbolicZero
 
-from ._arrays import as_float, fit
+from ._arrays import as_float, fit, is_negative
 
 
 def spike(x, surrogate):
@@ -83,12 +83,15 @@ def _spike_jvp(primals, tangents):
         if isinstance(da, SymbolicZero):
             continue
 
-        def primitive(a, i=i):
-            return jax.tree.unflatten(structure, [*parameters[:i], a, *parameters[i + 1 :]]).surrogate_fun(x)
+        # -inf is a refractory neuron to some libraries: there dg/da may be infinite, and 0 * inf is NaN. So dg/da is
+        # taken at 0 instead and dropped, which leaves `jax_debug_nans` nothing to find.
+        finite = jnp.where(jnp.isfinite(x), x, jnp.zeros_like(x))
+
+        def primitive(a, i=i, finite=finite):
+            return jax.tree.unflatten(structure, [*parameters[:i], a, *parameters[i + 1 :]]).surrogate_fun(finite)
 
         a = fit(jnp.asarray(parameters[i], x.dtype), x, "a parameter") + jnp.zeros_like(x)  # with x's sharding too
         slope = jax.jvp(primitive, (a,), (jnp.ones_like(a),))[1]
-        # -inf is a refractory neuron to some libraries: there dg/da may be infinite, and 0 * inf is NaN.
         slope = jnp.where(jnp.isfinite(x), slope, jnp.where(jnp.isnan(x), x, jnp.zeros_like(x)))
         # Widened before it is broadcast: the transpose then sums in at least float32.
         da = jnp.asarray(da)
@@ -98,11 +101,7 @@ def _spike_jvp(primals, tangents):
 
 
 def _step(x):
-    # By bit pattern, which costs nothing and also holds for subnormal numbers: compared as floats, a CPU
-    # flushes them to zero and would call -1e-40 a spike.
-    bits = jax.lax.bitcast_convert_type(x, jnp.dtype(f"int{8 * x.dtype.itemsize}"))
-    spikes = (bits >= 0) | (bits == jnp.iinfo(bits.dtype).min)  # the smallest integer is -0.0
-    return jnp.where(jnp.isnan(x), x, spikes.astype(x.dtype))
+    return jnp.where(jnp.isnan(x), x, (~is_negative(x)).astype(x.dtype))
 
 
 def _vary_with(x, parameters):

@@ -79,7 +79,9 @@ def leaf_key(leaf):
 
 
 def short(value) -> str:
-    """What `repr` shows of a value: of a long array its dtype and shape."""
-    if isinstance(value, (np.ndarray, jax.Array)) and value.size > 4:
-        return f"{value.dtype}[{','.join(map(str, value.shape))}]"
+    """Return what `repr` shows of a value: of an array that is long or was donated, its dtype and shape."""
+    is_array = isinstance(value, (np.ndarray, jax.Array))
+    deleted = isinstance(value, jax.Array) and not isinstance(value, jax.core.Tracer) and value.is_deleted()
+    if is_array and (value.size > 4 or deleted):
+        return f"{value.dtype}[{','.join(map(str, value.shape))}]" + deleted * " (deleted)"
     return repr(value)

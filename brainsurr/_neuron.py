@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from ._arrays import as_float, combine, fit, is_number, partition
+from ._arrays import as_float, as_parameter, combine, fit, is_number, partition
 from ._bounds import check_inside, names_of
 from ._checks import check_flag, check_function, check_word, is_integer
 from ._scan import scan
@@ -243,7 +243,7 @@ def over_time(step, carry, xs, host_scan=jax.lax.scan):
     # Outside of jit, a scan with a new function compiles anew each time, and what it compiled is kept. Numbers are
     # traced, weakly typed as they are: one with a new value is not a new function.
     arrays, rest = partition(step.keywords, is_number)
-    return _scan(step.func, rest, arrays, carry, xs)
+    return _scan(step.func, rest, list(map(as_parameter, arrays)), carry, xs)
 
 
 @partial(jax.jit, static_argnums=(0, 1), inline=True)

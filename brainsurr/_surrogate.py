@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from ._arrays import as_float, fit, is_number
+from ._arrays import as_float, as_parameter, fit, is_number
 from ._checks import check_flag
 from ._kernel import spike
 from ._leaves import (
@@ -128,6 +128,7 @@ class Surrogate:
         """``f * 0.5``: this surrogate with its primitive and gradient scaled; the spike stays 0 or 1."""
         from .surrogates.scaled import Scaled  # which derives from this class
 
+        factor = as_parameter(factor)
         if not is_number(factor):
             return NotImplemented
         return Scaled(self.replace(origin=False), factor, origin=self.origin)
@@ -214,6 +215,7 @@ class Surrogate:
         fields = type(self).__dict__.get("__dataclass_fields__")
         if fields is not None and name not in fields:
             raise AttributeError(f"{type(self).__name__} has no parameter or flag {name!r}, only {', '.join(fields)}")
+        value = as_parameter(value) if name not in self._static_names else value
         self._check(name, value)
         is_flag = name in self._static_names or not is_parameter(value)
         value = frozen(value)
@@ -231,7 +233,7 @@ class Surrogate:
 
     def __setstate__(self, state):
         attributes, static = state
-        self.__dict__.update(attributes)
+        self.__dict__.update({name: frozen(value) for name, value in attributes.items()})
         object.__setattr__(self, "_static", static)
 
     def __eq__(self, other):
@@ -240,6 +242,8 @@ class Surrogate:
         return self._key() == other._key()
 
     def __hash__(self):
+        if not getattr(self, "_hashed", False):  # `jax.tree.map` may have put in arrays that can be written in place
+            self.__dict__.update({name: frozen(value) for name, value in vars(self).items()})
         value = hash((type(self), self._key()))
         object.__setattr__(self, "_hashed", True)
         for inner in jax.tree.leaves(vars(self), is_leaf=lambda node: isinstance(node, Surrogate)):

@@ -9,6 +9,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from family import FAMILY
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
@@ -91,11 +92,10 @@ def test_every_number_of_a_half_precision(dtype):
     got, pullback = jax.vjp(lambda x, a: bs.log_tailed_relu(x, a), x, jnp.full(x.shape, 0.25, jnp.float32))
     dx, da = pullback(jnp.ones_like(x))
     assert (got.dtype, dx.dtype, da.dtype) == (dtype, dtype, jnp.float32)
-    # Compared as floats, a CPU flushes a subnormal bfloat16 to zero: there the gradient is that of 0.
     eps, tiny = float(jnp.finfo(dtype).eps), float(jnp.finfo(dtype).tiny)
-    normal = ~(np.abs(widen(x)) < float(jnp.finfo(jnp.float32).tiny))
-    np.testing.assert_allclose(dx.astype(jnp.float32)[normal], grad[normal], rtol=eps, atol=tiny)
-    np.testing.assert_array_equal(da[normal], dalpha[normal])
+    np.testing.assert_allclose(dx.astype(jnp.float32), grad, rtol=eps, atol=tiny)
+    # min(x, 0) of a subnormal bfloat16 may be flushed to 0.
+    np.testing.assert_allclose(da, dalpha, rtol=0, atol=float(jnp.finfo(jnp.float32).tiny))
 
 
 @pytest.mark.parametrize("dtype", FLOATS)
@@ -115,9 +115,33 @@ def test_float64():
         np.testing.assert_allclose(t, oracle(x, 0.1)[1], rtol=1e-15)
 
 
-def test_subnormals_are_not_zero():
+@pytest.mark.parametrize(
+    "f", [bs.LogTailedRelu(0.25), bs.LeakyRelu(0.25), bs.S2NN(1.0)], ids=lambda f: type(f).__name__
+)
+def test_subnormals_are_not_zero(f):
     x = np.array([-1e-40, 1e-40, -1e-45, 1e-45], np.float32)
-    np.testing.assert_array_equal(bs.LogTailedRelu()(x), [0, 1, 0, 1])
+    y, grad = jax.jvp(f, (x,), (np.ones_like(x),))
+    np.testing.assert_array_equal(y, [0, 1, 0, 1])
+    np.testing.assert_array_equal(grad, [0.25, 1, 0.25, 1])
+
+
+@pytest.mark.parametrize("dtype", ["e4m3", "e4m3fn", "e4m3fnuz", "e4m3b11fnuz", "e5m2", "e5m2fnuz", "e3m4"])
+def test_every_number_of_eight_bits(dtype):
+    dtype = jnp.dtype(getattr(jnp, f"float8_{dtype}"))
+    x = jnp.arange(2**8, dtype=jnp.uint8).view(dtype)
+    value, grad, _ = oracle(x, 0.25)
+    got, dx = jax.jvp(bs.LogTailedRelu(0.25), (x,), (jnp.ones_like(x),))
+    assert got.dtype == dx.dtype == dtype
+    np.testing.assert_array_equal(widen(got), value)
+    info = jnp.finfo(dtype)
+    np.testing.assert_allclose(widen(dx), grad, rtol=float(info.eps), atol=float(info.smallest_subnormal))
+
+
+@pytest.mark.parametrize("dtype", ["float8_e8m0fnu", "float4_e2m1fn"])
+def test_dtypes_without_a_zero_or_of_four_bits_are_refused(dtype):
+    x = jnp.ones(2, getattr(jnp, dtype))
+    with pytest.raises(TypeError, match=rf"got {dtype}: cast it, x\.astype\(jnp\.bfloat16\)"):
+        bs.LogTailedRelu()(x)
 
 
 def test_nan_shows_and_infinities_are_right():
@@ -134,6 +158,16 @@ def test_alpha_of_a_refractory_neuron(alpha):
     x = jnp.array([-jnp.inf, -2.0])
     assert jax.grad(lambda a: jnp.sum(bs.log_tailed_relu(x, a)))(alpha) == -2.0
     assert jax.jvp(lambda a: bs.log_tailed_relu(x[0], a), (alpha,), (0.0,))[1] == 0.0
+
+
+@pytest.mark.parametrize("compiled", [False, True])
+@pytest.mark.parametrize("entry", FAMILY, ids=lambda entry: entry.make.__name__)
+def test_infinities_leave_nothing_for_debug_nans(entry, compiled):
+    f, x = entry.make(**entry.settings[0]), jnp.array([-jnp.inf, jnp.inf, -1.0, 2.0])
+    grad = jax.grad(lambda f, x: jnp.sum(f(x)), argnums=(0, 1))
+    with jax.debug_nans(True):
+        df, dx = (jax.jit(grad) if compiled else grad)(jax.tree.map(jnp.float32, f), x)
+    assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves((df, dx)))
 
 
 @pytest.mark.parametrize("x", [3, True, np.int8(3), jnp.arange(3), np.array([True]), [1, 2], jnp.uint8(1)])

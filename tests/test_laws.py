@@ -489,6 +489,53 @@ def test_what_the_docstrings_call_the_same(one, other):
     np.testing.assert_allclose(one.surrogate_grad(X), other.surrogate_grad(X), rtol=2e-5, atol=1e-7)
 
 
+@pytest.mark.parametrize(
+    ("dtype", "alphas"),
+    [
+        (jnp.float32, [1 + 2.0**-20, 1.001, 1.5, 3.0, 1e4, 1e8, 1e12]),
+        (jnp.bfloat16, [1 + 2.0**-6, 1.5, 3.0, 1e4, 1e8]),
+        (jnp.float16, [1 + 2.0**-9, 1.5, 3.0, 1e3, 3e4]),
+    ],
+    ids=lambda value: getattr(value, "__name__", ""),
+)
+@pytest.mark.parametrize(("cls", "shift"), [(bs.QPseudoSpike, 1), (bs.NormalizedQPseudoSpike, -1)])
+def test_pseudo_spikes_far_out_and_just_above_one(cls, shift, dtype, alphas):
+    """From a tail that hardly falls to an exponential: gradient and d/dalpha keep the digits of the dtype."""
+    x = jnp.array([0.0, 2.0**-10, 0.125, 1.0, 3.0, 10.0], dtype)
+    eps = float(jnp.finfo(dtype).eps)
+    for alpha in alphas:
+        alpha = jnp.asarray(alpha, dtype)
+        a, m = float(alpha), widen(x)
+        log = np.log1p(2 * m / (a + shift))
+        gradient = np.exp(-a * log)
+        # The derivative of the primitive on the positive side in alpha, by hand; h is what the tail falls from.
+        fall, slope = np.exp((1 - a) * log), 2 * m / (a + shift) / (a + shift + 2 * m)
+        if shift == 1:
+            d_alpha = 0.5 * (1 - fall) / (a - 1) + (a + 1) / 2 * (fall - 1) / (a - 1) ** 2
+            d_alpha -= (a + 1) / 2 * fall * (-log + (a - 1) * slope) / (a - 1)
+        else:
+            d_alpha = fall / 2 * (log - (a - 1) * slope)
+        got = widen(jax.jit(lambda a, x: cls(a).surrogate_grad(x))(alpha, x))
+        # A rounding of the exponent, which is at most -log(gradient), is one of the gradient times that.
+        np.testing.assert_allclose(got, gradient, rtol=0, atol=4 * eps)
+        d_got = jax.jit(jax.jvp, static_argnums=0)(lambda a: cls(a)(x), (alpha,), (jnp.ones_like(alpha),))[1]
+        if shift == -1:  # the other is a difference of large numbers near alpha = 1, for which `growth` has a series
+            np.testing.assert_allclose(widen(d_got), d_alpha, rtol=0, atol=8 * eps * max(1, np.abs(d_alpha).max()))
+        assert np.isfinite(widen(d_got)).all()
+
+
+def test_an_alpha_that_rounds_to_one_is_the_next_number():
+    x, one = jnp.array([-1.0, 0.0, 0.5]), np.float32(1)
+    near, above = bs.NormalizedQPseudoSpike(1.00000001), bs.NormalizedQPseudoSpike(np.nextafter(one, 2 * one))
+    np.testing.assert_array_equal(near.surrogate_grad(x), above.surrogate_grad(x))
+    np.testing.assert_array_equal(with_respect_to_alpha(near, x), with_respect_to_alpha(above, x))
+    assert np.isfinite(with_respect_to_alpha(near, x)).all()
+
+
+def with_respect_to_alpha(f, x):
+    return jax.jvp(lambda f: f(x), (f,), (jax.tree.map(jnp.ones_like, f),))[1]
+
+
 @defaults
 def test_gradients_under_explicit_sharding(case):
     fixed = case.make()

@@ -207,6 +207,40 @@ def test_a_numpy_array_is_taken_as_a_value():
         f.alpha[0] = 0.9
 
 
+@pytest.mark.parametrize("through", [copy.copy, copy.deepcopy, lambda f: pickle.loads(pickle.dumps(f))])
+def test_the_arrays_of_a_copy_are_read_only_too(through):
+    f = through(bs.LogTailedRelu(np.full(3, 0.1), origin=True))
+    with pytest.raises(ValueError, match="read-only"):
+        f.alpha[0] = 0.9
+
+
+def test_arrays_that_tree_map_puts_in_are_fixed_by_the_hash():
+    f = jax.tree.map(np.array, bs.LogTailedRelu(np.full(3, 0.1, np.float32), origin=True))
+    given = f.alpha
+    run = jax.jit(f)
+    run(X)
+    given[0] = 0.9
+    np.testing.assert_array_equal(f.alpha, np.float32(0.1))
+    with pytest.raises(ValueError, match="read-only"):
+        f.alpha[0] = 0.9
+
+
+@pytest.mark.parametrize(
+    "alpha", [3_000_000_000, -3_000_000_000, np.int64(3_000_000_000), np.array([2, 3_000_000_000])]
+)
+def test_integers_beyond_int32_are_parameters(alpha):
+    x = jnp.full(2, 2.0**-31)  # alpha x is near 1 and exact in no shorter way
+    expected = 1 / (1 + np.asarray(alpha, np.float64) * 2.0**-31) ** 2
+    for f in (bs.InvSquareGrad(alpha), bs.InvSquareGrad().replace(alpha=alpha)):
+        for grad in (jax.grad(lambda x, f: jnp.sum(f(x))), jax.jit(jax.grad(lambda x, f: jnp.sum(f(x))))):
+            np.testing.assert_allclose(grad(x, f), np.broadcast_to(expected, 2), rtol=1e-5)
+
+
+def test_an_integer_beyond_every_float_is_refused():
+    with pytest.raises(ValueError, match="a number that a float can hold, got an integer of 1329 bits"):
+        bs.InvSquareGrad(10**400)
+
+
 def test_two_parameters_of_one_name_are_refused_by_a_layer():
     class Sum(bs.Surrogate):
         def __init__(self, *terms):
@@ -292,6 +326,13 @@ def test_repr_hides_flags_at_their_default():
     f = bs.LogTailedRelu(0.1, continuous=True, origin=True)
     assert eval(repr(f), vars(bs)) == f
     assert repr(bs.LogTailedRelu(jnp.zeros((8, 2)))) == "LogTailedRelu(alpha=float32[8,2])"
+
+
+@pytest.mark.parametrize("size", [2, 8])
+def test_repr_of_a_surrogate_whose_array_was_donated(size):
+    f = bs.LogTailedRelu(jnp.zeros(size))
+    f.alpha.delete()
+    assert repr(f) == f"LogTailedRelu(alpha=float32[{size}] (deleted))"
 
 
 def test_as_a_jit_argument_and_a_scan_constant():

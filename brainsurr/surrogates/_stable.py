@@ -31,8 +31,8 @@ def ratio(m):
 
 
 def log_linear(m, slope):
-    """log(1 + slope * m) for m >= 0."""
-    large = m > 1
+    """log(1 + slope * m) for m >= 0, with the digits of a small slope too."""
+    large = (m > 1) & (slope * m > 1)
     small_m, large_m = jnp.where(large, jnp.zeros_like(m), m), jnp.where(large, m, jnp.ones_like(m))
     return jnp.where(large, jnp.log(1 / large_m + slope) + jnp.log(large_m), jnp.log1p(slope * small_m))
 

@@ -6,6 +6,7 @@ from typing import ClassVar
 import jax
 import jax.numpy as jnp
 
+from .._arrays import is_negative
 from .._surrogate import Parameter, Surrogate
 from ._function import function
 from ._stable import log_linear, odd, ratio
@@ -127,15 +128,18 @@ class S2NN(Surrogate):
 
     def surrogate_fun(self, x):
         below, above = self._sides(x)
-        return jnp.where(x < 0, jax.nn.sigmoid(self.alpha * below), 0.5 + self.beta * jnp.log1p(above + self.epsilon))
+        return jnp.where(
+            is_negative(x), jax.nn.sigmoid(self.alpha * below), 0.5 + self.beta * jnp.log1p(above + self.epsilon)
+        )
 
     def surrogate_grad(self, x):
         below, above = self._sides(x)
         sigmoid = jax.nn.sigmoid(self.alpha * below) * jax.nn.sigmoid(-self.alpha * below)
-        return jnp.where(x < 0, self.alpha * sigmoid, self.beta / (1 + above + self.epsilon))
+        return jnp.where(is_negative(x), self.alpha * sigmoid, self.beta / (1 + above + self.epsilon))
 
     def _sides(self, x):
-        return jnp.where(x < 0, x, jnp.zeros_like(x)), jnp.where(x < 0, jnp.zeros_like(x), x)
+        negative, zero = is_negative(x), jnp.zeros_like(x)
+        return jnp.where(negative, x, zero), jnp.where(negative, zero, x)
 
 
 nonzero_sign_log = function(NonzeroSignLog, "nonzero_sign_log")

@@ -3,11 +3,12 @@
 import dataclasses
 from typing import ClassVar
 
+import jax
 import jax.numpy as jnp
 
 from .._surrogate import Parameter, Surrogate
 from ._function import function
-from ._stable import growth, log_linear, odd, tails
+from ._stable import fill, growth, log_linear, odd, tails
 
 
 @dataclasses.dataclass
@@ -63,7 +64,8 @@ class NormalizedQPseudoSpike(Surrogate):
     ``SoftSign(2)``, and for large :math:`\alpha` ``PiecewiseExp(2)``.
 
     Args:
-      alpha: exponent of the tail, dimensionless, above 1; a number or an array that broadcasts into x.
+      alpha: exponent of the tail, dimensionless, above 1; a number or an array that broadcasts into x. One that rounds
+        to 1 in the dtype of x is read as the next number above.
       origin: whether calling it returns :math:`g(x)` in place of the spike.
 
     References:
@@ -82,10 +84,25 @@ class NormalizedQPseudoSpike(Surrogate):
     alpha: Parameter = 2.0
 
     def surrogate_fun(self, x):
-        return tails(x, jnp.exp((1 - self.alpha) * log_linear(jnp.abs(x), 2 / (self.alpha - 1))) / 2)
+        excess = self._excess(x)
+        return tails(x, jnp.exp(-excess * _log_of_excess(jnp.abs(x), excess)) / 2)
 
     def surrogate_grad(self, x):
-        return jnp.exp(-self.alpha * log_linear(jnp.abs(x), 2 / (self.alpha - 1)))
+        excess = self._excess(x)
+        return jnp.exp(-(1 + excess) * _log_of_excess(jnp.abs(x), excess))
+
+    def _excess(self, x):
+        """Return alpha - 1; an alpha that rounds to 1 in x's dtype is read as the next number above."""
+        excess = fill(self.alpha, x) - 1
+        return excess + jax.lax.stop_gradient(jnp.maximum(jnp.finfo(x.dtype).eps - excess, 0))
+
+
+def _log_of_excess(m, excess):
+    """log(1 + 2 m / excess) for m >= 0; for a small excess in a form whose derivative does not overflow."""
+    small = excess < 1
+    half = jnp.where(small, excess, jnp.ones_like(excess)) / 2
+    slope = 2 / jnp.where(small, jnp.ones_like(excess), excess)
+    return jnp.where(small, jnp.log(half + m) - jnp.log(half), log_linear(m, slope))
 
 
 q_pseudo_spike = function(QPseudoSpike, "q_pseudo_spike")

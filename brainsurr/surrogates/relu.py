@@ -5,6 +5,7 @@ from typing import ClassVar
 
 import jax.numpy as jnp
 
+from .._arrays import is_negative, is_positive
 from .._surrogate import Parameter, Surrogate
 from ._function import function
 from ._stable import fill
@@ -75,10 +76,10 @@ class LogTailedRelu(Surrogate):
         # -inf * 0 is NaN, so at alpha = 0 the x below is 0; where(alpha == 0, 0, ...) would cut alpha's gradient.
         below = self.alpha * jnp.where((self.alpha == 0) & (x == -jnp.inf), jnp.zeros_like(x), x)
         tail = jnp.log(jnp.where(x <= 1, jnp.ones_like(x), x)) + float(self.continuous)
-        return jnp.where(x <= 0, below, jnp.where(x <= 1, x, tail))
+        return jnp.where(is_positive(x), jnp.where(x <= 1, x, tail), below)
 
     def surrogate_grad(self, x):
-        return jnp.where(x <= 0, self.alpha, 1 / jnp.where(x <= 1, jnp.ones_like(x), x))
+        return jnp.where(is_positive(x), 1 / jnp.where(x <= 1, jnp.ones_like(x), x), self.alpha)
 
 
 @dataclasses.dataclass
@@ -113,10 +114,10 @@ class LeakyRelu(Surrogate):
     def surrogate_fun(self, x):
         below = self.alpha * jnp.where((self.alpha == 0) & (x == -jnp.inf), jnp.zeros_like(x), x)
         above = self.beta * jnp.where((self.beta == 0) & (x == jnp.inf), jnp.zeros_like(x), x)
-        return jnp.where(x < 0, below, above)
+        return jnp.where(is_negative(x), below, above)
 
     def surrogate_grad(self, x):
-        return jnp.where(x < 0, fill(self.alpha, x), self.beta)
+        return jnp.where(is_negative(x), fill(self.alpha, x), self.beta)
 
 
 log_tailed_relu = function(LogTailedRelu, "log_tailed_relu")
