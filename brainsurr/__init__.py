@@ -1,5 +1,8 @@
 """Spikes whose backward pass you choose: surrogate gradients, trainable or not, for spiking networks in JAX."""
 
+from importlib import import_module
+from typing import TYPE_CHECKING
+
 from ._diagnose import Diagnosis, LayerReport, diagnose
 from ._equivalent import equivalent, equivalents
 from ._kernel import spike
@@ -48,6 +51,14 @@ from .surrogates.triangle import (
     piecewise_quadratic,
     relu_grad,
 )
+
+if TYPE_CHECKING:
+    from . import brainstate as brainstate
+    from . import interop as interop
+    from . import linen as linen
+    from . import nnx as nnx
+    from . import optim as optim
+    from . import plot as plot
 
 __version__ = "0.1.0"
 
@@ -108,3 +119,21 @@ __all__ = [
     "squarewave_fourier_series",
     "unroll",
 ]
+
+_OPTIONAL = ("brainstate", "interop", "linen", "nnx", "optim", "plot")
+
+
+def __dir__():
+    return sorted({*globals(), *_OPTIONAL})
+
+
+if not TYPE_CHECKING:  # to which every name would be there
+
+    def __getattr__(name):
+        """The modules that need more than jax, imported when they are first used."""
+        if name not in _OPTIONAL:
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        try:
+            return import_module(f".{name}", __name__)
+        except ModuleNotFoundError as error:  # as an AttributeError: hasattr, inspect and help go on
+            raise AttributeError(f"{__name__}.{name} can't be loaded: {error}") from error

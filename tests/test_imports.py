@@ -6,6 +6,7 @@ import sys
 
 import pytest
 
+import brainsurr
 from brainsurr._extras import needs
 
 FRAMEWORKS = [
@@ -49,6 +50,64 @@ def test_brainsurr_alone_loads_no_framework():
 )
 def test_a_framework_module_loads_no_other(module, others):
     assert not set(others) & set(loaded(module))
+
+
+MODULES = {"brainstate", "interop", "linen", "nnx", "optim", "plot"}
+
+
+def test_a_module_is_loaded_when_it_is_first_used():
+    code = """
+import importlib, json, sys, types
+import brainsurr as bs
+exec("from brainsurr import *")
+listed, before = dir(bs), sorted(sys.modules)
+names = ["brainstate", "interop", "linen", "nnx", "optim", "plot"]
+loaded = {name: isinstance(getattr(bs, name), types.ModuleType) for name in names}
+same = all(vars(bs)[name] is importlib.import_module("brainsurr." + name) for name in names)
+print(json.dumps([listed, before, loaded, same]))
+"""
+    listed, before, loaded, same = python(code)
+    assert set(listed) >= MODULES | {"spike", "Arctan", "__version__"}
+    assert not set(FRAMEWORKS) & set(before)
+    assert loaded == dict.fromkeys(MODULES, True)
+    assert same
+
+
+def test_a_module_used_as_an_attribute_loads_no_other():
+    assert not {"brainstate", "brainsurr.linen", "brainsurr.brainstate"} & set(loaded("brainsurr; brainsurr.nnx"))
+    assert not {"flax", "brainsurr.linen", "brainsurr.nnx"} & set(loaded("brainsurr; brainsurr.brainstate"))
+
+
+def test_a_module_whose_framework_is_missing_is_no_attribute_and_says_why():
+    """An AttributeError, so that `hasattr`, `getattr` with a default, `inspect.getmembers` and `help` go on."""
+    code = """
+import inspect, json, pydoc, sys
+for package in ("flax", "brainstate", "optax", "matplotlib"):
+    sys.modules[package] = None
+import brainsurr as bs
+messages = {}
+for name in ("nnx", "linen", "brainstate", "optim", "plot"):
+    try:
+        getattr(bs, name)
+    except AttributeError as error:
+        messages[name] = str(error)
+there = [hasattr(bs, name) for name in ("nnx", "interop")]
+inspect.getmembers(bs), pydoc.render_doc(bs)
+print(json.dumps([messages, there]))
+"""
+    messages, there = python(code)
+    extras = {"nnx": "flax", "linen": "flax", "brainstate": "brainstate", "optim": "train", "plot": "plot"}
+    assert messages.keys() == extras.keys()
+    for name, extra in extras.items():
+        assert messages[name].startswith(f"brainsurr.{name} can't be loaded: ")
+        assert messages[name].endswith(f'install it with: pip install "brainsurr[{extra}]"')
+    assert there == [False, True]
+
+
+def test_what_brainsurr_does_not_have_is_said_as_by_any_module():
+    with pytest.raises(AttributeError, match=r"^module 'brainsurr' has no attribute 'Arctn'$") as error:
+        brainsurr.Arctn  # noqa: B018
+    assert (error.value.name, error.value.obj) == ("Arctn", brainsurr)  # and so Python asks: did you mean Arctan?
 
 
 def test_a_missing_framework_names_the_line_that_installs_it():
