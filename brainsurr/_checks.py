@@ -24,8 +24,18 @@ def check_flag(name: str, value: Any, optional: bool = False):
 
 def check_function(name: str, value: Any, what: str = "a function"):
     """A TypeError unless the value can be called; a class can, but was most likely to be called before."""
-    if not callable(value) or isinstance(value, type):
-        raise TypeError(f"{_expected(name)} {what}, got {value!r}")
+    if not is_function(value):
+        raise TypeError(f"{_expected(name)} {what}, got {value!r}{hint_to_call(value)}")
+
+
+def is_function(value: Any) -> bool:
+    """Whether the value can be called and is not a class."""
+    return callable(value) and not isinstance(value, type)
+
+
+def hint_to_call(value: Any) -> str:
+    """What to add to an error about a value if it is a class."""
+    return f": call it, {value.__name__}()" if isinstance(value, type) else ""
 
 
 def check_kind(name: str, value: Any, kind: type):

@@ -7,6 +7,7 @@ import jax
 
 from ._arrays import as_float
 from ._time_steps import check_time_steps_alone
+from ._checks import hint_to_call, is_function
 
 
 def check_layers(layers: Iterable[Callable]) -> tuple[Callable, ...]:
@@ -14,10 +15,12 @@ def check_layers(layers: Iterable[Callable]) -> tuple[Callable, ...]:
     try:
         several = tuple(layers)
     except TypeError as error:
-        raise TypeError(f"SpikingSequential: expected layers to be several, got {layers!r}") from error
+        expected = "SpikingSequential: expected layers to be a list, SpikingSequential([a, b])"
+        raise TypeError(f"{expected}, got {layers!r}") from error
     for layer in several:
-        if not callable(layer) or isinstance(layer, type):
-            raise TypeError(f"SpikingSequential: expected layers that can be called, got {layer!r}")
+        if not is_function(layer):
+            hint = hint_to_call(layer)
+            raise TypeError(f"SpikingSequential: expected layers that can be called, got {layer!r}{hint}")
     return several
 
 

@@ -8,12 +8,13 @@ from typing import Any
 import jax
 from brainstate import nn
 
+from .._arguments import ChecksArguments
 from .._bounds import Interval
 from .._surrogate import Surrogate, check_surrogate
 from ._parameters import hold, read
 
 
-class SpikingActivation(nn.ElementWiseBlock):
+class SpikingActivation(ChecksArguments, nn.ElementWiseBlock):
     """A surrogate as a layer, its parameters configuration or trained.
 
     It is called with any shape, alone, among layers, or as the ``spk_fun=`` of a neuron.

@@ -6,6 +6,7 @@ from typing import Any
 import brainstate
 from brainstate import nn
 
+from .._arguments import ChecksArguments
 from .._arrays import as_float
 from .._checks import check_function
 from .._sequential import check_layers, check_state
@@ -13,7 +14,7 @@ from .._time_steps import check_time_steps_alone
 from .._unroll import unroll_with
 
 
-class SpikingSequential(nn.Module):
+class SpikingSequential(ChecksArguments, nn.Module):
     """Layers in a row over time, ``ys = net(xs)`` with ``xs`` as ``[time, batch, ...]``.
 
     Each layer sees all time steps at once, so a ``Linear`` is one large matrix product. A layer without a state must

@@ -10,6 +10,7 @@ import jax.numpy as jnp
 from brainstate import nn
 from brainstate.typing import Size
 
+from .._arguments import ChecksArguments
 from .._arrays import as_float
 from .._bounds import Interval
 from .._neuron import BOUNDS, check_neuron, drawn, integrate, is_size, lif_carry, neuron_step, over_time
@@ -19,7 +20,7 @@ from ._activation import SpikingActivation
 from ._parameters import hold, make_param, read
 
 
-class Leaky(nn.Module):
+class Leaky(ChecksArguments, nn.Module):
     """What a leaky layer holds before it has a threshold: its decay and its potential."""
 
     recurrent = False

@@ -9,13 +9,14 @@ import jax.numpy as jnp
 from flax import linen as nn
 from flax.core import DenyList
 
+from .._arguments import ChecksArguments
 from .._checks import check_kind
 from .._neuron import check_input_shape
 from .._sequential import apply_layer, apply_layers, check_layers, is_stateful, step_shape
 from .._unroll import unroll_with
 
 
-class SpikingSequential(nn.Module):
+class SpikingSequential(ChecksArguments, nn.Module):
     """Layers in a row over time, ``(carry, xs) -> (carry, ys)`` with ``xs`` as ``[time, batch, ...]``.
 
     A layer that has ``initialize_carry`` is called as ``layer(carry, xs)``, any other as ``layer(xs)`` on all time

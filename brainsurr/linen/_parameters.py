@@ -10,6 +10,7 @@ from flax import linen as nn
 from flax.core import FrozenDict
 from flax.traverse_util import flatten_dict, unflatten_dict
 
+from .._arguments import ChecksArguments
 from .._arrays import combine, is_number, partition
 from .._bounds import Interval, clip_straight_through, names_of, start, trained_intervals
 from .._checks import check_kind
@@ -17,7 +18,7 @@ from .._leaves import leaf_key
 from .._surrogate import Surrogate
 
 
-class Trained(nn.Module):
+class Trained(ChecksArguments, nn.Module):
     """What every layer with trainable values has: which are trained, and inside which interval.
 
     Arrays among its fields compare and hash by value, as a module must.

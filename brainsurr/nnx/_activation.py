@@ -9,12 +9,13 @@ import jax.numpy as jnp
 from flax import nnx
 from flax.typing import Dtype
 
+from .._arguments import ChecksArguments
 from .._bounds import Interval
 from .._surrogate import Surrogate, check_surrogate
 from ._parameters import hold, read
 
 
-class SpikingActivation(nnx.Module):
+class SpikingActivation(ChecksArguments, nnx.Module):
     """A surrogate as a layer, its parameters configuration or trained.
 
     Args:

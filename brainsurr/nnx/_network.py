@@ -9,12 +9,13 @@ import jax.numpy as jnp
 from flax import nnx
 
 from .. import _unroll
+from .._arguments import ChecksArguments
 from .._checks import check_kind
 from .._neuron import check_input_shape
 from .._sequential import apply_layer, apply_layers, check_layers, is_stateful, step_shape
 
 
-class SpikingSequential(nnx.Module):
+class SpikingSequential(ChecksArguments, nnx.Module):
     """Layers in a row over time, ``(carry, xs) -> (carry, ys)`` with ``xs`` as ``[time, batch, ...]``.
 
     A layer that has ``initialize_carry`` is called as ``layer(carry, xs)``, any other as ``layer(xs)`` on all time

@@ -10,6 +10,7 @@ import jax.numpy as jnp
 from flax import nnx
 from flax.typing import Dtype, Initializer
 
+from .._arguments import ChecksArguments
 from .._arrays import as_float
 from .._bounds import Interval
 from .._neuron import (
@@ -29,7 +30,7 @@ from ._activation import SpikingActivation
 from ._parameters import hold, read
 
 
-class Leaky(nnx.Module):
+class Leaky(ChecksArguments, nnx.Module):
     """What a leaky layer holds before it has a threshold: its decay and the shape of its state."""
 
     def __init__(self, features, values, *, learnable, bounds, carry_init, param_dtype):

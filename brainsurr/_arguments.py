@@ -1,0 +1,100 @@
+"""Answers to arguments that a layer does not have: the names that other libraries have for its own."""
+
+import functools
+import inspect
+from typing import Any
+
+_SURROGATE = (
+    "activation act_fun method spike_fn spike_func spike_grad spk_fun surrogate surrogate_fn surrogate_function "
+    "surrogate_grad_fn surrogate_init"
+)
+
+# An argument here; arguments elsewhere; the answer to these of a layer that has the argument.
+ELSEWHERE = (
+    (
+        "features",
+        "size in_size out_size hidden_size hidden_shape layer_shape shape num_neurons n_neurons units out_features",
+        "it is features here, the length of the last axis",
+    ),
+    ("decay", "alpha beta decay_constants", "it is decay here, what is left of the potential after a step"),
+    (
+        "decay",
+        "tau tau_m tau_mem tau_membrane dt",
+        "give decay=exp(-dt / tau), or 1 - 1 / tau for the tau of SpikingJelly; the input is not scaled here",
+    ),
+    ("decay", "tau_inv tau_mem_inv", "give decay=1 - dt * tau_mem_inv; the input is not scaled here"),
+    ("decay", "voltage_decay", "give decay=1 - voltage_decay"),
+    ("decay", "decay_input R", "the input is not scaled here: scale the weights before the layer"),
+    ("threshold", "thr thresh v_th vth V_th v_thr v_threshold spike_threshold", "it is threshold here"),
+    *((name, _SURROGATE, f"it is {name} here") for name in ("spike_fn", "surrogate", "surrogate_init")),
+    ("spike_fn", "alpha k sigma slope", "give that of a surrogate to it: spike_fn=LogTailedRelu(alpha=...)"),
+    *(
+        (name, "alpha beta k sigma slope", "give it to the surrogate: SpikingActivation(LogTailedRelu(alpha=...))")
+        for name in ("surrogate", "surrogate_init")
+    ),
+    ("reset", "reset_mechanism", 'it is reset here, with the same words: "subtract", "zero" or "none"'),
+    ("reset", "hard_reset", 'give reset="zero" for True, reset="subtract" for False'),
+    ("reset", "subtraction_reset", 'give reset="subtract" for True, reset="zero" for False'),
+    ("reset", "spk_reset", 'give reset="zero" for "hard", reset="subtract" for "soft"'),
+    ("reset", "v_reset V_reset", 'give reset="zero" for 0, the one potential to reset to, reset="subtract" for None'),
+    ("reset", "reset_delay", "the reset is in the step of the spike here, as with reset_delay=False"),
+    ("reset_grad", "detach_reset stop_reset_grad", "give reset_grad=False for True, reset_grad=True for False"),
+    ("learnable", "learn_beta train_tau trainable_tau", 'give learnable="decay"'),
+    ("threshold", "learn_threshold", 'give learnable="threshold"'),
+    (
+        "features",
+        "init_hidden",
+        "initialize_carry makes the state, which is passed in and returned (brainstate: init_state makes and keeps it)",
+    ),
+    (
+        "threshold",
+        "output",
+        "the potential is in the state that is returned with the spikes (brainstate: in v.value); the readout is LI",
+    ),
+    ("features", "step_mode", "LIF and LI run over time, LIFCell takes one step"),
+)
+
+
+class ChecksArguments:
+    """The first base class of a layer: its constructor answers arguments that it does not have."""
+
+    def __init_subclass__(cls, **kwargs):
+        super().__init_subclass__(**kwargs)
+        if "__init__" in vars(cls):  # its own, or the one that flax.linen has just written
+            cls.__init__ = _checked(cls.__init__)  # type: ignore[method-assign]
+
+
+def _checked(init):
+    signature = _signature(init)
+
+    @functools.wraps(init)
+    def __init__(self, *args, **kwargs):
+        try:
+            signature.bind(self, *args, **kwargs)
+        except TypeError as error:
+            answer = _answer(type(self).__name__, list(signature.parameters)[1:], args, kwargs)
+            raise TypeError(answer or f"{type(self).__name__}: {error}") from None
+        init(self, *args, **kwargs)
+
+    return __init__
+
+
+def _signature(init) -> inspect.Signature:
+    """The signature of a constructor, in which linen's ``parent`` and ``name`` go by name alone, as flax asks for."""
+    signature = inspect.signature(init)
+    parameters = list(signature.parameters.values())
+    if [parameter.name for parameter in parameters[-2:]] == ["parent", "name"]:
+        parameters[-2:] = [parameter.replace(kind=parameter.KEYWORD_ONLY) for parameter in parameters[-2:]]
+    return signature.replace(parameters=parameters)
+
+
+def _answer(owner: str, names: list[str], args: tuple[Any, ...], kwargs: dict[str, Any]) -> str:
+    """Say what to write in place of arguments that are not among the names; nothing if all of them are."""
+    if len(args) > 1 and names[:1] == ["layers"]:
+        return f"{owner}: expected layers to be a list, {owner}([a, b])"
+
+    def here(name):
+        answers = [answer for ours, others, answer in ELSEWHERE if ours in names and name in others.split()]
+        return ", or ".join(answers) or f"it has {', '.join(names)}"
+
+    return "\n".join(f"{owner} has no argument {name}: {here(name)}" for name in kwargs if name not in names)

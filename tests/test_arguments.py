@@ -1,0 +1,238 @@
+"""Arguments by the names that other libraries have for them, and other calls of a newcomer: what the answer says."""
+
+import copy
+import inspect
+import math
+import pickle
+import re
+
+import jax
+import jax.numpy as jnp
+import jaxpike
+import numpy as np
+import pytest
+from flax import linen
+from hosts import HOSTS
+
+import brainsurr as bs
+from brainsurr._arguments import ELSEWHERE
+
+every_host = pytest.mark.parametrize("host", [host() for host in HOSTS], ids=[host.name for host in HOSTS])
+LAYERS = ("LIF", "LIFCell", "LI")
+
+
+def refusal(make, *args, **kwargs) -> str:
+    with pytest.raises(TypeError) as error:
+        make(*args, **kwargs)
+    return str(error.value)
+
+
+# Names from elsewhere ------------------------------------------------------------------------------------------
+
+
+@every_host
+@pytest.mark.parametrize("layer", LAYERS)
+@pytest.mark.parametrize(
+    ("name", "value", "says"),
+    [
+        ("beta", 0.9, "it is decay here"),
+        ("alpha", 0.9, "it is decay here"),
+        ("tau", 20.0, "give decay=exp(-dt / tau)"),
+        ("tau_mem", 20.0, "give decay=exp(-dt / tau)"),
+        ("tau_mem_inv", 100.0, "give decay=1 - dt * tau_mem_inv"),
+        ("learn_beta", True, 'give learnable="decay"'),
+        ("init_hidden", True, "initialize_carry makes the state, which is passed in and returned"),
+    ],
+)
+def test_of_any_layer(host, layer, name, value, says):
+    message = refusal(getattr(host.layers, layer), 4, **{name: value})
+    assert message.startswith(f"{layer} has no argument {name}: {says}")
+
+
+@every_host
+@pytest.mark.parametrize("layer", ["LIF", "LIFCell"])
+@pytest.mark.parametrize(
+    ("name", "value", "says"),
+    [
+        *((name, 1.0, "it is threshold here") for name in ("thr", "v_th", "V_th", "v_threshold")),
+        *(
+            (name, bs.Arctan(), "it is spike_fn here")
+            for name in ("activation", "surrogate", "spike_grad", "surrogate_function", "spk_fun")
+        ),
+        ("slope", 25.0, "give that of a surrogate to it: spike_fn="),
+        ("reset_mechanism", "zero", 'it is reset here, with the same words: "subtract", "zero" or "none"'),
+        ("hard_reset", True, 'give reset="zero" for True, reset="subtract" for False'),
+        ("v_reset", 0.0, 'give reset="zero" for 0, the one potential to reset to, reset="subtract" for None'),
+        ("spk_reset", "soft", 'give reset="zero" for "hard", reset="subtract" for "soft"'),
+        ("detach_reset", True, "give reset_grad=False for True"),
+        ("output", True, "the potential is in the state"),
+    ],
+)
+def test_of_a_layer_that_fires(host, layer, name, value, says):
+    message = refusal(getattr(host.layers, layer), 4, **{name: value})
+    assert message.startswith(f"{layer} has no argument {name}: {says}")
+
+
+@every_host
+@pytest.mark.parametrize("layer", LAYERS)
+@pytest.mark.parametrize("name", ["size", "in_size", "hidden_shape", "layer_shape", "num_neurons"])
+def test_features(host, layer, name):
+    message = refusal(getattr(host.layers, layer), **{name: 4})
+    assert message == f"{layer} has no argument {name}: it is features here, the length of the last axis"
+
+
+@every_host
+def test_an_alpha_is_of_the_potential_or_of_the_surrogate(host):
+    message = refusal(host.layers.LIF, 4, alpha=0.9)
+    assert "it is decay here" in message
+    assert "spike_fn=LogTailedRelu(alpha=...)" in message
+    assert "LogTailedRelu" not in refusal(host.layers.LI, 4, alpha=0.9)  # which has no surrogate
+
+
+@every_host
+def test_of_an_activation(host):
+    activation, ours = host.layers.SpikingActivation, "surrogate_init" if host.name == "linen" else "surrogate"
+    for name in ("alpha", "slope", "beta"):
+        message = refusal(activation, bs.LogTailedRelu(), **{name: 0.1})
+        answer = "give it to the surrogate: SpikingActivation(LogTailedRelu(alpha=...))"
+        assert message == f"SpikingActivation has no argument {name}: {answer}"
+    for name in {"surrogate", "surrogate_init", "spike_fn", "activation"} - {ours}:
+        message = refusal(activation, **{name: bs.LogTailedRelu()})
+        assert message == f"SpikingActivation has no argument {name}: it is {ours} here"
+
+
+@every_host
+def test_every_unknown_name_is_answered(host):
+    """As in SpikingJelly's LIFNode(tau=2.0, v_threshold=1.0, v_reset=0.0)."""
+    lines = refusal(host.layers.LIF, 4, tau=2.0, threshold=1.0, v_threshold=1.0, v_reset=0.0).splitlines()
+    assert [line.partition(":")[0].split()[-1] for line in lines] == ["tau", "v_threshold", "v_reset"]
+
+
+@every_host
+@pytest.mark.parametrize("layer", [*LAYERS, "SpikingActivation", "SpikingSequential"])
+def test_a_name_that_nobody_has(host, layer):
+    make = getattr(host.layers, layer)
+    first = {"SpikingActivation": bs.Arctan(), "SpikingSequential": []}.get(layer, 4)
+    takes = list(inspect.signature(make.__init__).parameters)[1:]
+    assert refusal(make, first, wibble=1) == f"{layer} has no argument wibble: it has {', '.join(takes)}"
+
+
+@every_host
+def test_what_a_layer_does_not_have_is_not_promised(host):
+    for layer in LAYERS:
+        takes = list(inspect.signature(getattr(host.layers, layer).__init__).parameters)[1:]
+        for ours, others, answer in ELSEWHERE:
+            for name in others.split():
+                if name not in takes:
+                    assert (answer in refusal(getattr(host.layers, layer), **{name: 1})) == (ours in takes)
+
+
+@every_host
+def test_the_number_of_arguments_is_counted_for_the_public_class(host):
+    assert refusal(host.layers.LIF) == "LIF: missing a required argument: 'features'"
+    if host.name != "linen":  # there they are the fields of a dataclass
+        assert refusal(host.layers.LIF, 4, 0.9) == "LIF: too many positional arguments"
+
+
+def test_the_formulas_for_decay():
+    """Of the messages themselves, against the step of each library with its own scale of the input."""
+    message = refusal(bs.nnx.LI, 4, tau=5.0)
+    exponential, of_steps = re.search(r"decay=(exp\(.*?\)), or (1 - .*?) for the tau of SpikingJelly", message).groups()
+    (inverse,) = re.search(r"decay=(1 - .*?);", refusal(bs.nnx.LI, 4, tau_mem_inv=5.0)).groups()
+    xs = np.random.default_rng(0).normal(size=(20, 1, 4)).astype(np.float32)
+
+    def ours(formula, scale, **values):
+        li = bs.nnx.LI(4, decay=eval(formula, {"exp": math.exp}, values))
+        return li(jnp.zeros((1, 4)), scale(li.decay) * xs)[1]
+
+    def steps(step):
+        v, vs = np.zeros((1, 4), np.float32), []
+        for x in xs:
+            v = step(v, x)
+            vs.append(v)
+        return np.stack(vs)
+
+    theirs = jaxpike.LeakyIntegrator(5.0, dt=1.0)
+    state = theirs.init_state((1, 4))
+    _, expected = jax.lax.scan(lambda state, x: theirs(state, x), state, jnp.asarray(xs))
+    np.testing.assert_allclose(ours(exponential, lambda decay: 1 - decay, dt=1.0, tau=5.0), expected, atol=1e-5)
+    expected = steps(lambda v, x: v + (x - v) / 5.0)  # LIFNode with decay_input=True
+    np.testing.assert_allclose(ours(of_steps, lambda decay: 1 - decay, tau=5.0), expected, atol=1e-5)
+    expected = steps(lambda v, x: v + 1e-3 * 100.0 * (x - v))  # norse's lif_box
+    np.testing.assert_allclose(ours(inverse, lambda decay: 1 - decay, dt=1e-3, tau_mem_inv=100.0), expected, atol=1e-5)
+
+
+# What wraps the constructors leaves them as they are -----------------------------------------------------------
+
+
+@every_host
+def test_a_constructor_shows_its_own_signature(host):
+    for layer in ("LIF", "LIFCell"):
+        parameters = inspect.signature(getattr(host.layers, layer).__init__).parameters
+        assert list(parameters)[:3] == ["self", "features", "decay"]
+        assert parameters["threshold"].default == 1.0
+    assert list(inspect.signature(host.layers.SpikingActivation.__init__).parameters)[1:3] == [
+        "surrogate_init" if host.name == "linen" else "surrogate",
+        "learnable",
+    ]
+
+
+@every_host
+def test_a_layer_is_copied_and_pickled(host):
+    lif, li, act = host.layers.LIF(4, decay=0.5), host.layers.LI(4), host.layers.SpikingActivation(bs.Arctan(2.0))
+    assert copy.deepcopy(lif).decay == 0.5
+    for layer in (act,) if host.name == "brainstate" else (act, li):  # brainstate's initialisers can't be pickled
+        twin = pickle.loads(pickle.dumps(layer))
+        assert type(twin) is type(layer)
+    assert pickle.loads(pickle.dumps(act)).surrogate == bs.Arctan(2.0)
+
+
+@every_host
+def test_a_subclass_with_a_constructor_of_its_own_passes_arguments_on(host):
+    if host.name == "linen":
+
+        class Own(host.layers.LIF):
+            more: int = 1
+
+    else:
+
+        class Own(host.layers.LIF):
+            def __init__(self, features, more=1, **kwargs):
+                super().__init__(features, **kwargs)
+                self.more = more
+
+    own = Own(4, more=2, decay=0.5)
+    assert (own.more, own.decay) == (2, 0.5)
+    assert refusal(Own, 4, tau=20.0).startswith("Own has no argument tau: give decay=")
+
+
+def test_linen_clones_and_lifts():
+    lif = bs.linen.LIF(4, decay=0.5)
+    assert lif.clone(decay=0.25).decay == 0.25
+    assert refusal(lif.clone, tau=20.0).startswith("LIF has no argument tau: give decay=")
+    lifted = linen.vmap(bs.linen.LIF, variable_axes={"params": 0}, split_rngs={"params": True}, in_axes=0)
+    carry, xs = jnp.zeros((3, 2, 4)), jnp.ones((3, 5, 2, 4))
+    (_, spikes), variables = lifted(4, learnable="decay").init_with_output(jax.random.key(0), carry, xs)
+    assert (spikes.shape, variables["params"]["decay"].shape) == ((3, 5, 2, 4), (3,))
+    assert "has no argument tau: give decay=" in refusal(lifted, 4, tau=20.0)
+
+
+# Calls ---------------------------------------------------------------------------------------------------------
+
+
+@every_host
+@pytest.mark.parametrize("layer", ["LIF", "LIFCell"])
+def test_a_surrogate_that_was_not_called(host, layer):
+    message = refusal(getattr(host.layers, layer), 4, spike_fn=bs.Arctan)
+    assert message.startswith(f"{layer}: expected spike_fn to be a surrogate or a function, got <class")
+    assert message.endswith(": call it, Arctan()")
+    assert "call it" not in refusal(getattr(host.layers, layer), 4, spike_fn=3)
+    assert refusal(host.layers.SpikingSequential, [bs.Arctan]).endswith(": call it, Arctan()")
+
+
+@every_host
+def test_layers_that_are_not_in_a_list(host):
+    first, second = host.layers.LIF(4), host.layers.LI(4)
+    for several in ((first,), (first, second), (first, second, first, second)):
+        message = refusal(host.layers.SpikingSequential, *several)
+        assert message.startswith("SpikingSequential: expected layers to be a list, SpikingSequential([a, b])")
