@@ -126,15 +126,18 @@ def recurrent_lif_step(carry, x, *, kernel, **neuron):
 
 
 def _check_step(v, x):
-    if getattr(v, "shape", None) != x.shape:
-        hint = (
-            "a LIFCell takes one step, [batch, features]; a layer over time takes [time, batch, features]"
-            if len(getattr(v, "shape", x.shape)) != x.ndim
-            else "make the state for this batch, by initialize_carry (brainstate: init_state)"
-        )
-        raise ValueError(
-            f"expected the input of one time step to have the shape of the carry, {_shapes(v)}, got {x.shape}: {hint}"
-        )
+    if getattr(v, "shape", None) == x.shape:
+        return
+    more = len(getattr(v, "shape", x.shape)) - x.ndim
+    if more < 0:
+        hint = "a LIFCell takes one step, [batch, features]; a layer over time takes [time, batch, features]"
+    elif more > 0:
+        hint = "make the state without the time axis, by initialize_carry(xs.shape[1:])"
+    else:
+        hint = "make the state for this batch, by initialize_carry (brainstate: init_state)"
+    raise ValueError(
+        f"expected the input of one time step to have the shape of the carry, {_shapes(v)}, got {x.shape}: {hint}"
+    )
 
 
 def _shapes(carry):
@@ -225,10 +228,11 @@ def check_neuron(
             raise ValueError(f"{owner}: expected {name} to be finite, got {value!r}{hint}")
 
 
-def over_time(step, carry, xs, host_scan=jax.lax.scan):
+def over_time(owner, step, carry, xs, host_scan=jax.lax.scan):
     """``step(carry, x) -> (carry, y)`` over the leading axis of ``xs``.
 
     Args:
+      owner: the name of the layer.
       step: a partial of a step, its arguments by name.
       carry: before the first step.
       xs: ``[time, ...]``.
@@ -238,6 +242,13 @@ def over_time(step, carry, xs, host_scan=jax.lax.scan):
     if not xs.ndim:
         raise ValueError("expected xs to be an array [time, ..., features], got a single number")
     carry = jax.tree.map(partial(as_float, name="carry"), carry)
+    for part in jax.tree.leaves(carry):
+        if part.shape != xs.shape[1:]:
+            raise ValueError(
+                f"{owner}: expected one time step of xs to have the shape of the carry, {part.shape}, got "
+                f"{xs.shape[1:]}: a layer over time takes [time, batch, features], and a carry without the time axis, "
+                "from initialize_carry(xs.shape[1:]) (brainstate: init_state(batch_size))"
+            )
     if not isinstance(step.keywords.get("spike_fn"), Surrogate | None):
         return host_scan(step, carry, xs)
     # Outside of jit, a scan with a new function compiles anew each time, and what it compiled is kept. Numbers are

@@ -6,6 +6,7 @@ import math
 import pickle
 import re
 
+import brainstate
 import jax
 import jax.numpy as jnp
 import jaxpike
@@ -19,6 +20,7 @@ from brainsurr._arguments import ELSEWHERE
 
 every_host = pytest.mark.parametrize("host", [host() for host in HOSTS], ids=[host.name for host in HOSTS])
 LAYERS = ("LIF", "LIFCell", "LI")
+KEY = jax.random.key(0)
 
 
 def refusal(make, *args, **kwargs) -> str:
@@ -212,7 +214,7 @@ def test_linen_clones_and_lifts():
     assert refusal(lif.clone, tau=20.0).startswith("LIF has no argument tau: give decay=")
     lifted = linen.vmap(bs.linen.LIF, variable_axes={"params": 0}, split_rngs={"params": True}, in_axes=0)
     carry, xs = jnp.zeros((3, 2, 4)), jnp.ones((3, 5, 2, 4))
-    (_, spikes), variables = lifted(4, learnable="decay").init_with_output(jax.random.key(0), carry, xs)
+    (_, spikes), variables = lifted(4, learnable="decay").init_with_output(KEY, carry, xs)
     assert (spikes.shape, variables["params"]["decay"].shape) == ((3, 5, 2, 4), (3,))
     assert "has no argument tau: give decay=" in refusal(lifted, 4, tau=20.0)
 
@@ -236,3 +238,42 @@ def test_layers_that_are_not_in_a_list(host):
     for several in ((first,), (first, second), (first, second, first, second)):
         message = refusal(host.layers.SpikingSequential, *several)
         assert message.startswith("SpikingSequential: expected layers to be a list, SpikingSequential([a, b])")
+
+
+def started(host, net, batch, features):
+    """What runs a network over time, or `unroll` in its place, from the state that is made for such a batch."""
+    if host.name == "brainstate":
+        brainstate.nn.init_all_states(net, batch)
+        return lambda xs, run=lambda net, xs: net(xs): run(net, xs)
+    shape = (*batch, features)
+    carry = net.initialize_carry(*([KEY, shape] if host.name == "linen" else [shape]))
+    net = net.bind({}) if host.name == "linen" else net
+    return lambda xs, run=lambda net, carry, xs: net(carry, xs): run(net, carry, xs)
+
+
+@every_host
+@pytest.mark.parametrize("layer", ["LIF", "LI"])
+def test_a_carry_with_a_time_axis(host, layer):
+    xs, make = jnp.ones((5, 2, 4)), getattr(host.layers, layer)
+    instead = r"without the time axis, from initialize_carry\(xs.shape\[1:\]\)"
+    for net in (make(4), host.layers.SpikingSequential([make(4)])):
+        run = started(host, net, (5, 2), 4)
+        for options in ({}, {"run": host.layers.unroll}):
+            with pytest.raises(ValueError, match=rf"^{layer}: .*got \(2, 4\): .*{instead}") as error:
+                run(xs, **options)
+            assert "LIFCell" not in str(error.value)
+
+
+@every_host
+def test_a_carry_for_another_batch_and_a_single_step(host):
+    """A single step can't be told from a sequence without a batch, so its shape is said."""
+    for batch, xs in ((3, jnp.ones((5, 2, 4))), (2, jnp.ones((2, 4)))):
+        run = started(host, host.layers.LIF(4), (batch,), 4)
+        with pytest.raises(ValueError, match=r"^LIF: .*a layer over time takes \[time, batch, features\]"):
+            run(xs)
+
+
+def test_a_carry_with_a_time_axis_in_a_cell():
+    cell, xs = bs.nnx.LIFCell(4), jnp.ones((5, 2, 4))
+    with pytest.raises(ValueError, match=r"without the time axis, by initialize_carry\(xs.shape\[1:\]\)"):
+        jax.lax.scan(cell, cell.initialize_carry(xs.shape), xs)

@@ -49,7 +49,7 @@ def test_gradient_through_the_reset(reset, reset_grad, expected):
 def test_reset_to_zero_explodes_unless_detached():
     def last(x, reset_grad):
         neuron = {"decay": 1.0, "threshold": 1.0, "spike_fn": bs.LogTailedRelu(0.9), "reset": "zero"}
-        return over_time(neuron_step(reset_grad=reset_grad, **neuron), jnp.array(-4.0), x)[0]
+        return over_time("LIF", neuron_step(reset_grad=reset_grad, **neuron), jnp.array(-4.0), x)[0]
 
     x = jnp.full(20, 0.01)
     assert np.abs(jax.grad(last)(x, True)).max() > 1e6
@@ -58,7 +58,7 @@ def test_reset_to_zero_explodes_unless_detached():
 
 def test_a_decay_of_one_is_an_integrate_and_fire_neuron():
     check_neuron("LIF", 2, decay=1)
-    v, _ = over_time(neuron_step(decay=1.0, threshold=1.0, spike_fn=F), jnp.zeros(2), jnp.full((3, 2), 0.25))
+    v, _ = over_time("LIF", neuron_step(decay=1.0, threshold=1.0, spike_fn=F), jnp.zeros(2), jnp.full((3, 2), 0.25))
     np.testing.assert_array_equal(v, 0.75)
 
 

@@ -196,7 +196,7 @@ class LIF(LIFBase):
     """
 
     def update(self, xs):
-        self._carry, spikes = over_time(self._step(), self._carry, xs, brainstate.transform.scan)
+        self._carry, spikes = over_time(type(self).__name__, self._step(), self._carry, xs, brainstate.transform.scan)
         return spikes
 
 
@@ -240,7 +240,9 @@ class LI(Leaky):
         )
 
     def update(self, xs):
-        self._carry, potentials = over_time(partial(integrate, decay=read(self, "decay")), self._carry, xs)
+        self._carry, potentials = over_time(
+            type(self).__name__, partial(integrate, decay=read(self, "decay")), self._carry, xs
+        )
         return potentials
 
 

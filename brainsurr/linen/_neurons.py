@@ -202,7 +202,7 @@ class LIF(LIFBase):
 
     def __call__(self, carry, xs):
         xs = as_float(xs, "xs")
-        return over_time(self._step(xs), carry, xs)
+        return over_time(type(self).__name__, self._step(xs), carry, xs)
 
 
 class LI(Leaky):
@@ -229,4 +229,4 @@ class LI(Leaky):
     """
 
     def __call__(self, carry, xs):
-        return over_time(partial(integrate, **self._now), carry, xs)
+        return over_time(type(self).__name__, partial(integrate, **self._now), carry, xs)

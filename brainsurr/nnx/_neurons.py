@@ -197,7 +197,7 @@ class LIF(LIFBase):
     """
 
     def __call__(self, carry, xs):
-        return over_time(self._step(), carry, xs)
+        return over_time(type(self).__name__, self._step(), carry, xs)
 
 
 class LI(Leaky):
@@ -243,7 +243,7 @@ class LI(Leaky):
         )
 
     def __call__(self, carry, xs):
-        return over_time(partial(integrate, decay=read(self, "decay")), carry, xs)
+        return over_time(type(self).__name__, partial(integrate, decay=read(self, "decay")), carry, xs)
 
 
 def _check_rngs(owner: str, rngs, *others: type):
