@@ -114,3 +114,11 @@ def _checked(name: str, interval) -> Interval:
     if not low < high:
         raise ValueError(f"{name}: expected bounds with low < high, got {interval!r}")
     return low, high
+
+
+def not_trained(owner: str, name: str) -> ValueError:
+    """The error about a parameter, of a checkpoint say, for a value that the layer does not train."""
+    return ValueError(
+        f"{owner}: {name} is fixed here and a parameter in what is given: make the layer with learnable={name!r}, or "
+        f"leave {name} out of it"
+    )

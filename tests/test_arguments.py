@@ -11,12 +11,14 @@ import jax
 import jax.numpy as jnp
 import jaxpike
 import numpy as np
+import orbax.checkpoint as ocp
 import pytest
-from flax import linen
-from hosts import HOSTS
+from flax import linen, nnx
+from hosts import HOSTS, Brainstate, Linen, Nnx
 
 import brainsurr as bs
 from brainsurr._arguments import ELSEWHERE
+from brainsurr.interop import transfer
 
 every_host = pytest.mark.parametrize("host", [host() for host in HOSTS], ids=[host.name for host in HOSTS])
 LAYERS = ("LIF", "LIFCell", "LI")
@@ -277,3 +279,88 @@ def test_a_carry_with_a_time_axis_in_a_cell():
     cell, xs = bs.nnx.LIFCell(4), jnp.ones((5, 2, 4))
     with pytest.raises(ValueError, match=r"without the time axis, by initialize_carry\(xs.shape\[1:\]\)"):
         jax.lax.scan(cell, cell.initialize_carry(xs.shape), xs)
+
+
+# Checkpoints ---------------------------------------------------------------------------------------------------
+
+
+def spiking(host, **trained):
+    """A network whose alpha, decay and threshold are trained or fixed."""
+    act = host.layers.SpikingActivation(bs.LogTailedRelu(0.1), learnable=trained.pop("act", ()))
+    lif = host.layers.LIF(4, spike_fn=act, **trained)
+    return host.layers.SpikingSequential([lif, host.layers.LI(4)])
+
+
+XS = jnp.ones((5, 2, 4))
+BOTH = {"act": "alpha", "learnable": ("decay", "threshold")}
+SETTINGS = [("alpha", {"learnable": BOTH["learnable"]}), ("decay", BOTH | {"learnable": "threshold"})]
+SETTINGS += [("threshold", BOTH | {"learnable": "decay"})]
+
+
+@pytest.mark.parametrize(("name", "fixed"), SETTINGS)
+def test_a_trained_parameter_for_a_fixed_one(name, fixed):
+    """And what is said where flax itself says nothing, or speaks of static attributes."""
+    says = rf"{name} is fixed here and a parameter in what is given: make the layer with learnable='{name}', or leave"
+    nets = [spiking(Nnx(), **setting) for setting in (BOTH, fixed)]
+    pure = nnx.to_pure_dict(nnx.state(nets[0]))
+    for state in (nnx.state(nets[0]), nnx.state(nets[0], nnx.Param), pure):
+        with pytest.raises(ValueError, match=says):
+            nnx.update(nets[1], state)
+    net, host = spiking(Linen(), **BOTH), Linen()
+    params = host.params(net, XS)
+    owner = "SpikingActivation layers_0/spike_fn" if name == "alpha" else "LIF layers_0"
+    with pytest.raises(ValueError, match=f"^{owner}: {says}"):
+        host.with_params(spiking(host, **fixed), params).apply({"params": params}, *host._args(net, XS))
+    net.apply({"params": params}, *host._args(net, XS))
+
+
+@pytest.mark.parametrize(("name", "fixed"), SETTINGS)
+def test_a_fixed_parameter_for_a_trained_one(name, fixed):
+    host = Linen()
+    net = spiking(host, **BOTH)
+    params = host.params(spiking(host, **fixed), XS)
+    says = f"{name} is trained here and not among the parameters given: .* without learnable='{name}'"
+    with pytest.raises(ValueError, match=says):
+        net.apply({"params": params}, *host._args(net, XS))
+    with pytest.raises(ValueError, match="decay is trained here"):  # nor is anything else
+        net.apply({}, *host._args(net, XS))
+
+
+def test_a_fixed_number_may_be_set():
+    lif = bs.nnx.LIF(4, decay=0.5)
+    lif.decay = 0.25
+    np.testing.assert_array_equal(lif(jnp.ones((2, 4)), XS[:1])[0], np.full((2, 4), 0.25))  # 1.25 less a threshold of 1
+
+
+def test_what_the_page_says_of_what_is_not_compared():
+    """docs/saving.md: nothing is said by nnx.update of what is missing, nor by brainstate of what is too much."""
+    trained, fixed = (spiking(Nnx(), **setting) for setting in (BOTH, {}))
+    nnx.update(trained, nnx.state(fixed))
+    assert trained.layers[0].spike_fn.alpha[...] == np.float32(0.1)
+    channels = bs.nnx.SpikingActivation(bs.LogTailedRelu(jnp.full(4, 0.1)))
+    nnx.update(channels, nnx.state(bs.nnx.SpikingActivation(bs.LogTailedRelu(jnp.full(4, 0.3)), learnable="alpha")))
+    np.testing.assert_array_equal(channels.surrogate.alpha, np.full(4, 0.3, np.float32))
+    settings = BOTH, {"learnable": BOTH["learnable"]}
+    trained, fixed = (spiking(Brainstate(), **setting).states(brainstate.ParamState) for setting in settings)
+    fixed.assign_dict_values(trained.to_dict_values())
+    with pytest.raises(KeyError, match=r"Invalid key: .*'alpha', 'val'"):
+        trained.assign_dict_values(fixed.to_dict_values())
+
+
+@pytest.mark.parametrize("host", [Nnx, Linen])
+def test_orbax_names_what_differs(host, tmp_path):
+    trees = [host().params(spiking(host(), **setting), XS) for setting in (BOTH, {"act": "alpha"})]
+    for i, (saved, wanted) in enumerate((trees, reversed(trees))):
+        with ocp.StandardCheckpointer() as checkpointer:
+            checkpointer.save(tmp_path / str(i), saved)
+        with ocp.StandardCheckpointer() as checkpointer, pytest.raises(ValueError, match="decay"):
+            checkpointer.restore(tmp_path / str(i), wanted)
+
+
+@every_host
+def test_transfer_compares_in_both_directions(host):
+    trees = [type(host)().params(spiking(host, **setting), XS) for setting in (BOTH, {"learnable": BOTH["learnable"]})]
+    with pytest.raises(ValueError, match=r"\['layers.0.spike_fn.alpha'\] only in the source"):
+        transfer(*trees)
+    with pytest.raises(ValueError, match=r"\['layers.0.spike_fn.alpha'\] only in the target"):
+        transfer(*reversed(trees))

@@ -8,8 +8,13 @@ from pages import HOSTS, run
 pytestmark = pytest.mark.usefixtures("lenient")  # optax.adam, flax's Linear
 
 
-def test_page():
+def test_page(capsys):
     scope = run(HOSTS.parent / "saving.md")
+    differ = "the parameters differ: ['layers.0.spike_fn.alpha'] only in the source, [] only in the target"
+    assert f"print(error)  # {differ}\n" in (HOSTS.parent / "saving.md").read_text()
+    assert differ in capsys.readouterr().out.splitlines()
+    neuron = scope["fixed"].layers[0]
+    assert (neuron.spike_fn.alpha, neuron.decay[...]) == (0.25, np.float32(0.9))
     for one, other in (scope["nnx_losses"], scope["linen_losses"]):
         np.testing.assert_array_equal(one, other)
     anew = scope["make"]()

@@ -54,14 +54,14 @@ class SpikingActivation(Trained):
     @property
     def surrogate(self) -> Surrogate:
         """The surrogate as it is now, its trained parameters inside their bounds."""
-        if not self.learnable:
-            return self.surrogate_init
-        if self.scope is None:
+        if self.scope is not None:
+            return jax.tree.map(self._now.get, self.surrogate_init.named_parameters()[0])
+        if self.learnable:
             raise ValueError(
                 "SpikingActivation: a trained surrogate has no value in an unbound module: "
                 "use act.bind(variables).surrogate, or act.surrogate_init for the one before training"
             )
-        return jax.tree.map(self._now.get, self.surrogate_init.named_parameters()[0])
+        return self.surrogate_init
 
     def __call__(self, x) -> jax.Array:
         """Spikes of ``x``, membrane potential minus threshold, in its shape and dtype."""

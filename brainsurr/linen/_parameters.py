@@ -8,11 +8,12 @@ import jax
 import numpy as np
 from flax import linen as nn
 from flax.core import FrozenDict
+from flax.errors import ScopeCollectionNotFound, ScopeParamNotFoundError
 from flax.traverse_util import flatten_dict, unflatten_dict
 
 from .._arguments import ChecksArguments
 from .._arrays import combine, is_number, partition
-from .._bounds import Interval, clip_straight_through, names_of, start, trained_intervals
+from .._bounds import Interval, clip_straight_through, names_of, not_trained, start, trained_intervals
 from .._checks import check_kind
 from .._leaves import leaf_key
 from .._surrogate import Surrogate
@@ -54,9 +55,19 @@ class Trained(ChecksArguments, nn.Module):
         super().__post_init__()
 
     def setup(self):
-        now, _ = self._values()
-        for name, interval in self._intervals().items():
-            stored = self.param(name, lambda key, value=now[name]: start(value, self.param_dtype))
+        (now, _), intervals = self._values(), self._intervals()
+        owner = " ".join([type(self).__name__, "/".join(self.path)]).strip()
+        for name in now:
+            if name not in intervals and self.has_variable("params", name):  # which flax would ignore
+                raise not_trained(owner, name)
+        for name, interval in intervals.items():
+            try:
+                stored = self.param(name, lambda key, value=now[name]: start(value, self.param_dtype))
+            except (ScopeParamNotFoundError, ScopeCollectionNotFound) as error:
+                raise ValueError(
+                    f"{owner}: {name} is trained here and not among the parameters given: add it to them, or make the "
+                    f"layer without learnable={name!r}"
+                ) from error
             now[name] = clip_straight_through(stored, interval)
         self._now = now  # every value as it is now, a trained one inside its bounds
 

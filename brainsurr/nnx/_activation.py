@@ -6,16 +6,14 @@ from types import MappingProxyType
 
 import jax
 import jax.numpy as jnp
-from flax import nnx
 from flax.typing import Dtype
 
-from .._arguments import ChecksArguments
 from .._bounds import Interval
 from .._surrogate import Surrogate, check_surrogate
-from ._parameters import hold, read
+from ._parameters import Trained, hold, read
 
 
-class SpikingActivation(ChecksArguments, nnx.Module):
+class SpikingActivation(Trained):
     """A surrogate as a layer, its parameters configuration or trained.
 
     Args:

@@ -10,7 +10,6 @@ import jax.numpy as jnp
 from flax import nnx
 from flax.typing import Dtype, Initializer
 
-from .._arguments import ChecksArguments
 from .._arrays import as_float
 from .._bounds import Interval
 from .._neuron import (
@@ -27,10 +26,10 @@ from .._neuron import (
 from .._surrogate import Surrogate
 from ..surrogates.relu import LogTailedRelu
 from ._activation import SpikingActivation
-from ._parameters import hold, read
+from ._parameters import Trained, hold, read
 
 
-class Leaky(ChecksArguments, nnx.Module):
+class Leaky(Trained):
     """What a leaky layer holds before it has a threshold: its decay and the shape of its state."""
 
     def __init__(self, features, values, *, learnable, bounds, carry_init, param_dtype):

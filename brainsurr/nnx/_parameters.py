@@ -7,8 +7,21 @@ import jax.numpy as jnp
 import numpy as np
 from flax import nnx
 
-from .._bounds import clip_straight_through, start, trained_intervals
+from .._arguments import ChecksArguments
+from .._bounds import clip_straight_through, not_trained, start, trained_intervals
 from .._checks import check_kind
+
+
+class Trained(ChecksArguments, nnx.Module):
+    """What every layer with trainable values has: a number that is fixed refuses to become a parameter.
+
+    That is what ``nnx.update`` tries with the state of a layer that trains it.
+    """
+
+    def __setattr__(self, name, value):
+        if isinstance(value, nnx.Variable | jax.Array) and isinstance(vars(self).get(name), int | float | np.generic):
+            raise not_trained(type(self).__name__, name)
+        super().__setattr__(name, value)
 
 
 def hold(module: nnx.Module, values, learnable, bounds, defaults, param_dtype):
