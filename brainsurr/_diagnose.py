@@ -153,8 +153,9 @@ def examine(
     if not widths:
         raise ValueError(
             "no spiking layer was used. diagnose sees the LIF, LIFCell and SpikingActivation layers of brainsurr, and "
-            "the functions it is given by name; loss_fn must use what it is called with, and must not come out of a "
-            "cache: pass it undecorated"
+            "the functions it is given by name; a bare surrogate in a neuron of your own it does not: wrap it in "
+            "SpikingActivation. loss_fn must use what it is called with, and must not come out of a cache: pass it "
+            "undecorated"
         )
     start = {name: zeros(width, len(changes[name])) for name, width in widths.items()}
     with _pass(object()):

@@ -364,3 +364,11 @@ def test_transfer_compares_in_both_directions(host):
         transfer(*trees)
     with pytest.raises(ValueError, match=r"\['layers.0.spike_fn.alpha'\] only in the target"):
         transfer(*reversed(trees))
+
+
+@every_host
+def test_a_trained_alpha_is_formatted_as_the_surrogates(host):
+    act = host.layers.SpikingActivation(bs.LogTailedRelu(0.125), learnable="alpha")
+    if host.name == "linen":
+        act = act.bind({"params": host.params(act, XS)})
+    assert f"{act.surrogate.alpha:.2f}" == "0.12"

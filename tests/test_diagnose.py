@@ -5,6 +5,7 @@ import json
 import math
 import pathlib
 import re
+from collections.abc import Callable
 
 import brainstate
 import jax
@@ -434,6 +435,48 @@ def test_errors_say_what_to_do():
         bs.linen.diagnose({}, lambda variables: jnp.sum(linen.relu(x)))
     with pytest.raises(ValueError, match="no spiking layer was used"):
         bs.brainstate.diagnose(brainstate.nn.ReLU(), lambda: jnp.sum(x))
+
+
+class NnxNeuron(nnx.Module):
+    def __init__(self, f):
+        self.f = f
+
+    def __call__(self, x):
+        return self.f(x - 1)
+
+
+class LinenNeuron(linen.Module):
+    f: Callable
+
+    def __call__(self, x):
+        return self.f(x - 1)
+
+
+class BrainstateNeuron(brainstate.nn.Module):
+    def __init__(self, f):
+        super().__init__()
+        self.f = f
+
+    def update(self, x):
+        return self.f(x - 1)
+
+
+@pytest.mark.parametrize(
+    ("layers", "neuron", "run"),
+    [
+        (bs.nnx, NnxNeuron, lambda net, x: (net, lambda net: jnp.sum(net(x)))),
+        (bs.linen, LinenNeuron, lambda net, x: ({}, lambda variables: jnp.sum(net.apply(variables, x)))),
+        (bs.brainstate, BrainstateNeuron, lambda net, x: (net, lambda: jnp.sum(net(x)))),
+    ],
+    ids=["nnx", "linen", "brainstate"],
+)
+def test_a_neuron_of_ones_own(layers, neuron, run):
+    """Half of its values are above threshold; a bare surrogate in it is not seen."""
+    x = jnp.array([[0.5, 1.5], [0.5, 1.5]])
+    with pytest.raises(ValueError, match="a bare surrogate in a neuron of your own it does not: wrap it in Spiking"):
+        layers.diagnose(*run(neuron(bs.Arctan()), x))
+    (report,) = layers.diagnose(*run(neuron(layers.SpikingActivation(bs.Arctan())), x)).values()
+    assert report.rate == 0.5
 
 
 def test_a_failing_loss_leaves_a_brainstate_network_as_it_was():

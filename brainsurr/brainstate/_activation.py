@@ -38,8 +38,8 @@ class SpikingActivation(ChecksArguments, nn.ElementWiseBlock):
       >>> act = SpikingActivation(bs.LogTailedRelu(0.1), learnable="alpha")
       >>> act(jnp.array([-1.0, 0.0, 2.0]))
       Array([0., 1., 1.], dtype=float32)
-      >>> print(act.alpha.value(), act.surrogate.alpha)
-      0.1 0.1
+      >>> print(act.alpha.value(), f"{act.surrogate.alpha:.3f}")
+      0.1 0.100
     """
 
     def __init__(

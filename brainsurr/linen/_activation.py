@@ -38,8 +38,8 @@ class SpikingActivation(Trained):
       >>> variables = act.init(jax.random.key(0), x)
       >>> act.apply(variables, x)
       Array([0., 1., 1.], dtype=float32)
-      >>> print(variables["params"]["alpha"], act.bind(variables).surrogate.alpha)
-      0.1 0.1
+      >>> print(variables["params"]["alpha"], f"{act.bind(variables).surrogate.alpha:.3f}")
+      0.1 0.100
     """
 
     surrogate_init: Surrogate
