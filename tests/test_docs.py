@@ -92,5 +92,14 @@ def test_every_surrogate_has_a_page_and_every_function_a_class():
         assert (reference.FOLDER / picture).resolve().exists()
 
 
+@pytest.mark.parametrize("layers", [bs.nnx, bs.linen, bs.brainstate], ids=["nnx", "linen", "brainstate"])
+def test_every_layer_over_time_says_that_time_comes_first(layers):
+    for name in ("LIF", "LI", "SpikingSequential", "unroll"):
+        assert "time first" in getattr(layers, name).__doc__.splitlines()[0], name
+    for name in ("LIF", "SpikingSequential"):
+        shown = " ".join(getattr(layers, name).__doc__.split())
+        assert "Batch-first data would run along the wrong axis: ``xs = jnp.swapaxes(xs, 0, 1)`` turns it" in shown
+
+
 def test_the_version_to_cite_is_that_of_the_package():
     assert f"\nversion: {bs.__version__}\n" in (ROOT / "CITATION.cff").read_text()

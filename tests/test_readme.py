@@ -3,7 +3,11 @@
 import re
 from pathlib import Path
 
+import jax.numpy as jnp
+import numpy as np
 import pytest
+
+from brainsurr import nnx
 
 README = Path(__file__).parent.parent / "README.md"
 
@@ -24,6 +28,19 @@ def test_snippets(capsys, lenient):
     alpha = float(scope["act"].surrogate.alpha)
     assert 0 <= alpha <= 1
     assert alpha != pytest.approx(0.1, abs=1e-3)
+
+
+def test_batch_first_data_is_turned_around_by_the_line_that_is_shown(lenient):
+    assert "Time comes first: `xs` is `[time, batch, features]`." in README.read_text()
+    (line,) = re.findall(r"`(xs = [^`]*)` turns it around", README.read_text())
+    lif = nnx.LIF(3, decay=0.5)
+    batch_first = jnp.asarray(np.random.default_rng(0).uniform(0, 2, (4, 5, 3)), jnp.float32)
+    exec(line, scope := {"jnp": jnp, "xs": batch_first})
+    _, spikes = lif(lif.initialize_carry((4, 3)), scope["xs"])
+    for example, one in zip(batch_first, jnp.swapaxes(spikes, 0, 1), strict=True):
+        np.testing.assert_array_equal(lif(lif.initialize_carry((3,)), example)[1], one)
+    with pytest.raises(AssertionError):
+        np.testing.assert_array_equal(lif(lif.initialize_carry((5, 3)), batch_first)[1], jnp.swapaxes(spikes, 0, 1))
 
 
 def test_numbers_are_those_of_the_result_files():

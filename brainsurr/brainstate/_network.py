@@ -15,12 +15,14 @@ from .._unroll import unroll_with
 
 
 class SpikingSequential(ChecksArguments, nn.Module):
-    """Layers in a row over time, ``ys = net(xs)`` with ``xs`` as ``[time, batch, ...]``.
+    """Layers in a row over time, time first: ``ys = net(xs)`` with ``xs`` as ``[time, batch, ...]``.
 
-    Each layer sees all time steps at once, so a ``Linear`` is one large matrix product. A layer without a state must
-    treat each time step alone, and all alike; one that needs earlier steps keeps a state, such as a ``HiddenState``.
-    `unroll` refuses a layer that breaks this, if it can try it. Inputs are read as real numbers: an ``Embedding``
-    comes before the network, not in it.
+    Each layer sees all time steps at once, so a ``Linear`` is one large matrix product. Batch-first data would run along
+    the wrong axis: ``xs = jnp.swapaxes(xs, 0, 1)`` turns it around.
+
+    A layer without a state must treat each time step alone, and all alike; one that needs earlier steps keeps a state,
+    such as a ``HiddenState``. `unroll` refuses a layer that breaks this, if it can try it. Inputs are read as real
+    numbers: an ``Embedding`` comes before the network, not in it.
 
     Args:
       layers: modules and functions.
@@ -85,7 +87,7 @@ def unroll(
     remat: str = "none",
     reduce: str | None = None,
 ):
-    """Run a layer or network over a long stretch of time, block by block: :func:`brainsurr.unroll` for a module.
+    """Run a network over a long stretch of time, time first, block by block: :func:`brainsurr.unroll` for a module.
 
     The state of ``net`` goes from block to block and is left as it is after the last step; a Dropout draws anew for
     each block.

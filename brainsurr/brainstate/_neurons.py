@@ -180,10 +180,11 @@ class LIFCell(LIFBase):
 
 
 class LIF(LIFBase):
-    """A layer of leaky integrate-and-fire neurons over time, ``spikes = lif(xs)``.
+    """A layer of leaky integrate-and-fire neurons over time, time first: ``spikes = lif(xs)``.
 
-    The arguments are those of :class:`LIFCell`; ``xs`` is ``[time, ..., features]``, time first, and so are the
-    spikes. The state goes on from where the last call left it.
+    The arguments are those of :class:`LIFCell`; ``xs`` is ``[time, ..., features]``, and so are the spikes.
+    Batch-first data would run along the wrong axis: ``xs = jnp.swapaxes(xs, 0, 1)`` turns it around.
+    The state goes on from where the last call left it.
 
     Example:
       >>> import jax.numpy as jnp
@@ -201,7 +202,7 @@ class LIF(LIFBase):
 
 
 class LI(Leaky):
-    r"""A leaky integrator over time, the usual readout: ``potentials = li(xs)``.
+    r"""A leaky integrator over time, time first, the usual readout: ``potentials = li(xs)``.
 
     .. math:: v' = \mathrm{decay} \cdot v + x
 

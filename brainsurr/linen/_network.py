@@ -17,13 +17,16 @@ from .._unroll import unroll_with
 
 
 class SpikingSequential(ChecksArguments, nn.Module):
-    """Layers in a row over time, ``(carry, xs) -> (carry, ys)`` with ``xs`` as ``[time, batch, ...]``.
+    """Layers in a row over time, time first: ``(carry, xs) -> (carry, ys)`` with ``xs`` as ``[time, batch, ...]``.
 
     A layer that has ``initialize_carry`` is called as ``layer(carry, xs)``, any other as ``layer(xs)`` on all time
-    steps at once, so a ``Dense`` is one large matrix product. A layer without a state must treat each time step alone,
-    and all alike; one that needs earlier steps keeps a state. `unroll` refuses a layer that breaks this, if it
-    can try it. Inputs are read as real numbers: an ``Embed`` comes before the network, not in it. A cell of flax goes
-    in as ``nn.RNN(cell, time_major=True)``, which starts from its first state at each call.
+    steps at once, so a ``Dense`` is one large matrix product. Batch-first data would run along the wrong axis:
+    ``xs = jnp.swapaxes(xs, 0, 1)`` turns it around.
+
+    A layer without a state must treat each time step alone, and all alike; one that needs earlier steps keeps a state.
+    `unroll` refuses a layer that breaks this, if it can try it. Inputs are read as real numbers: an ``Embed`` comes
+    before the network, not in it. A cell of flax goes in as ``nn.RNN(cell, time_major=True)``, which starts from its
+    first state at each call.
 
     Attributes:
       layers: modules and functions.
@@ -90,7 +93,7 @@ def unroll(
     remat: str = "none",
     reduce: str | None = None,
 ):
-    """Run a layer or network over a long stretch of time, block by block: :func:`brainsurr.unroll` for a module.
+    """Run a network over a long stretch of time, time first, block by block: :func:`brainsurr.unroll` for a module.
 
     State that is not a parameter (batch statistics, say) goes from block to block and ends up in ``net``; a Dropout
     draws anew for each block. What is sown into "intermediates" comes out stacked, an entry a block; another

@@ -184,10 +184,10 @@ class LIFCell(LIFBase, nn.RNNCellBase):
 
 
 class LIF(LIFBase):
-    """A layer of leaky integrate-and-fire neurons over time, ``(carry, xs) -> (carry, spikes)``.
+    """A layer of leaky integrate-and-fire neurons over time, time first: ``(carry, xs) -> (carry, spikes)``.
 
-    The attributes are those of :class:`LIFCell`; ``xs`` is ``[time, ..., features]``, time first, and so are the
-    spikes.
+    The attributes are those of :class:`LIFCell`; ``xs`` is ``[time, ..., features]``, and so are the spikes.
+    Batch-first data would run along the wrong axis: ``xs = jnp.swapaxes(xs, 0, 1)`` turns it around.
 
     Example:
       >>> import jax, jax.numpy as jnp
@@ -206,7 +206,7 @@ class LIF(LIFBase):
 
 
 class LI(Leaky):
-    r"""A leaky integrator over time, the usual readout: ``(carry, xs) -> (carry, potentials)``.
+    r"""A leaky integrator over time, time first, the usual readout: ``(carry, xs) -> (carry, potentials)``.
 
     .. math:: v' = \mathrm{decay} \cdot v + x
 

@@ -16,13 +16,16 @@ from .._sequential import apply_layer, apply_layers, check_layers, is_stateful, 
 
 
 class SpikingSequential(ChecksArguments, nnx.Module):
-    """Layers in a row over time, ``(carry, xs) -> (carry, ys)`` with ``xs`` as ``[time, batch, ...]``.
+    """Layers in a row over time, time first: ``(carry, xs) -> (carry, ys)`` with ``xs`` as ``[time, batch, ...]``.
 
     A layer that has ``initialize_carry`` is called as ``layer(carry, xs)``, any other as ``layer(xs)`` on all time
-    steps at once, so a ``Linear`` is one large matrix product. A layer without a state must treat each time step alone,
-    and all alike; one that needs earlier steps keeps a state. `unroll` refuses a layer that breaks this, if it
-    can try it. Inputs are read as real numbers: an ``Embed`` comes before the network, not in it. A cell of flax goes
-    in as ``nnx.RNN(cell, time_major=True)``, which starts from its first state at each call.
+    steps at once, so a ``Linear`` is one large matrix product. Batch-first data would run along the wrong axis:
+    ``xs = jnp.swapaxes(xs, 0, 1)`` turns it around.
+
+    A layer without a state must treat each time step alone, and all alike; one that needs earlier steps keeps a state.
+    `unroll` refuses a layer that breaks this, if it can try it. Inputs are read as real numbers: an ``Embed`` comes
+    before the network, not in it. A cell of flax goes in as ``nnx.RNN(cell, time_major=True)``, which starts from its
+    first state at each call.
 
     Args:
       layers: modules and functions.
@@ -83,7 +86,7 @@ def unroll(
     remat: str = "none",
     reduce: str | None = None,
 ):
-    """Run a layer or network over a long stretch of time, block by block: :func:`brainsurr.unroll` for a module.
+    """Run a network over a long stretch of time, time first, block by block: :func:`brainsurr.unroll` for a module.
 
     State that is not a parameter (batch statistics, the keys of a Dropout) goes from block to block and ends up in
     ``net``; a Dropout draws anew for each block. Variables must be there before, so nothing can be sown inside.

@@ -180,10 +180,10 @@ class LIFCell(LIFBase, nnx.RNNCellBase):
 
 
 class LIF(LIFBase):
-    """A layer of leaky integrate-and-fire neurons over time, ``(carry, xs) -> (carry, spikes)``.
+    """A layer of leaky integrate-and-fire neurons over time, time first: ``(carry, xs) -> (carry, spikes)``.
 
-    The arguments are those of :class:`LIFCell`; ``xs`` is ``[time, ..., features]``, time first, and so are the
-    spikes.
+    The arguments are those of :class:`LIFCell`; ``xs`` is ``[time, ..., features]``, and so are the spikes.
+    Batch-first data would run along the wrong axis: ``xs = jnp.swapaxes(xs, 0, 1)`` turns it around.
 
     Example:
       >>> import jax.numpy as jnp
@@ -200,7 +200,7 @@ class LIF(LIFBase):
 
 
 class LI(Leaky):
-    r"""A leaky integrator over time, the usual readout: ``(carry, xs) -> (carry, potentials)``.
+    r"""A leaky integrator over time, time first, the usual readout: ``(carry, xs) -> (carry, potentials)``.
 
     .. math:: v' = \mathrm{decay} \cdot v + x
 
