@@ -17,8 +17,8 @@ from .._unroll import unroll_with
 class SpikingSequential(ChecksArguments, nn.Module):
     """Layers in a row over time, time first: ``ys = net(xs)`` with ``xs`` as ``[time, batch, ...]``.
 
-    Each layer sees all time steps at once, so a ``Linear`` is one large matrix product. Batch-first data would run along
-    the wrong axis: ``xs = jnp.swapaxes(xs, 0, 1)`` turns it around.
+    Each layer sees all time steps at once, so a ``Linear`` is one large matrix product. Batch-first data would run
+    along the wrong axis: ``xs = jnp.swapaxes(xs, 0, 1)`` turns it around.
 
     A layer without a state must treat each time step alone, and all alike; one that needs earlier steps keeps a state,
     such as a ``HiddenState``. `unroll` refuses a layer that breaks this, if it can try it. Inputs are read as real
