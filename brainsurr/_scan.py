@@ -1,15 +1,15 @@
-"""`lax.scan` for a state that was made without a thought of devices."""
+"""`lax.scan` that gives the initial carry the sharding type that a step returns."""
 
 import jax
 import jax.numpy as jnp
 
 
 def scan(step, carry, xs):
-    """``jax.lax.scan`` of a pure step whose carry may be zeros that know of no mesh.
+    """Scan a pure step over time, like ``jax.lax.scan``, from a carry that may lack the sharding type of the inputs.
 
-    Where types tell how an array is sharded (explicit axes) or over what it varies (``shard_map``), a carry must have
-    from the start what a step gives it. So there the step is called once more, for its types; what it computes is
-    dropped when compiled, what it prints is not.
+    Under explicit mesh axes and in ``shard_map``, types say how an array is sharded or over which axes it varies, and
+    ``lax.scan`` requires the initial carry to have the type that a step returns. So the step is called once more, for
+    its types. XLA removes the extra call; its side effects (debug prints) still happen.
     """
     mesh = jax.sharding.get_abstract_mesh()
     if (mesh.explicit_axes or mesh.manual_axes) and all(map(_has_first, jax.tree.leaves(xs))):
@@ -19,7 +19,7 @@ def scan(step, carry, xs):
 
 
 def _has_first(x):
-    """Whether there is a first step, on every device; if not, `lax.scan` has a word for it."""
+    """Return whether the time axis is non-empty and unsharded. Otherwise `lax.scan` raises its own error."""
     return len(x) > 0 and tuple(jax.typeof(x).sharding.spec)[:1] in ((), (None,))
 
 

@@ -40,7 +40,8 @@ class Surrogate:
     as formulas of ``self`` and ``x``. They meet ``x`` as an array and the parameters in its dtype and rank, need
     not care for NaN, and may return anything that broadcasts into ``x``. With ``surrogate_fun`` alone the
     gradient is its derivative. With ``surrogate_grad`` alone the surrogate trains a network, but has no
-    ``origin`` and its parameters can't be trained. So it is too where the parent gives both.
+    ``origin`` and its parameters can't be trained. Overriding one formula of a parent that defines both discards the
+    other.
 
     Args:
       origin: if true, calling the surrogate returns :math:`g(x)` itself instead of the step. It can be set
@@ -77,8 +78,8 @@ class Surrogate:
       Tanh(alpha=2.0, origin=True)
     """
 
-    # `_hashed`: attributes are frozen. `_static`: which attributes are flags, told by what was first assigned, since
-    # a leaf that jax or a user puts there later (None, True, a name) must not be mistaken for one.
+    # `_hashed`: attributes are frozen. `_static`: which attributes are flags. A field's kind is fixed by the first
+    # value assigned: jax may later put None, a boolean or a string into a parameter leaf.
     __slots__ = ("__dict__", "__weakref__", "_hashed", "_static")
 
     bounds: ClassVar[dict[str, tuple[float, float]]] = {}

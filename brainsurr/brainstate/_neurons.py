@@ -35,7 +35,7 @@ class Leaky(ChecksArguments, nn.Module):
     def init_state(self, batch_size: int | tuple[int, ...] | None = None, **kwargs):
         """Make the state before the first step: zeros, or what ``carry_init`` draws, in ``param_dtype``.
 
-        Once: what was compiled goes on with the state that it knows, which `reset_state` sets back.
+        Call this once. Compiled functions keep a reference to this state; use `reset_state` to restart it.
         """
         carry = self._initial(batch_size)
         self.v = brainstate.HiddenState(carry[0] if self.recurrent else carry)

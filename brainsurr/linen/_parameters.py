@@ -83,7 +83,7 @@ class Trained(ChecksArguments, nn.Module):
 
 
 def _as_numpy(value):
-    """An array of jax as one of NumPy, in which `nn.jit` finds numbers where it would find no end in the other."""
+    """Convert to NumPy: `nn.jit` iterates over a jax array in a field, and fails at the 0-d arrays inside."""
     is_known = isinstance(value, jax.Array) and is_number(value) and not isinstance(value, jax.core.Tracer)
     return np.asarray(value)[()] if is_known else value
 
