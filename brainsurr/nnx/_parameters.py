@@ -19,7 +19,7 @@ class Trained(ChecksArguments, nnx.Module):
     """
 
     def __setattr__(self, name, value):
-        if isinstance(value, nnx.Variable | jax.Array) and isinstance(vars(self).get(name), int | float | np.generic):
+        if isinstance(value, (nnx.Variable, jax.Array)) and isinstance(vars(self).get(name), (int, float, np.generic)):
             raise not_trained(type(self).__name__, name)
         super().__setattr__(name, value)
 
