@@ -61,14 +61,14 @@ def trained_intervals(
     return intervals
 
 
-def names_of(owner: str, learnable) -> tuple[str, ...]:
-    """The names of what is to be trained as a tuple, or a TypeError."""
+def names_of(owner: str, value, argument: str = "learnable") -> tuple[str, ...]:
+    """A name or several as a tuple, or a TypeError."""
     try:
-        names = (learnable,) if isinstance(learnable, str) else tuple(learnable)
+        names = (value,) if isinstance(value, str) else tuple(value)
     except TypeError:  # not to be iterated over
         names = (None,)
     if not all(isinstance(name, str) for name in names):
-        raise TypeError(f"{owner}: expected learnable to be a name or several, got {learnable!r}")
+        raise TypeError(f"{owner}: expected {argument} to be a name or several, got {value!r}")
     return names
 
 

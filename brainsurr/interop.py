@@ -2,6 +2,7 @@
 
 import importlib
 import re
+from collections.abc import Iterable
 from itertools import dropwhile
 from types import SimpleNamespace
 from typing import Any
@@ -10,22 +11,32 @@ import jax
 import jax.numpy as jnp
 
 from ._arrays import as_array
+from ._bounds import names_of
 from ._checks import check_word
 from ._extras import needs
 
 __all__ = ["register_layers", "transfer"]
 
 
-def transfer(source: Any, target: Any) -> Any:
+def transfer(source: Any, target: Any, *, transposed: str | Iterable[str] | None = None) -> Any:
     """The parameters of one network in the parameter tree of the same network in another framework.
 
     The layers of :mod:`brainsurr.nnx`, :mod:`brainsurr.linen` and :mod:`brainsurr.brainstate` name their parameters
-    alike; so do, up to what is translated here, the dense and convolutional layers of their hosts.
+    alike; so do, up to what is translated here, the dense and convolutional layers of their hosts. A parameter that
+    has another name in the other framework, as in embeddings, normalisations and recurrent cells, is refused.
+
+    The kernel of a transposed convolution is another array in brainstate: that of flax with its axes in space
+    reversed, and in and out exchanged. Parameters don't tell which kind of convolution they belong to, so
+    ``transposed`` has to.
 
     Args:
       source: a tree of parameters: ``nnx.state(model, nnx.Param)``, ``variables["params"]`` or
         ``model.states(brainstate.ParamState).to_dict_values()``.
       target: another one, which gives the structure, shapes and dtypes.
+      transposed: the name or names of the kernels of every ``ConvTranspose`` of flax, such as ``"layers.0.kernel"``,
+        but for those with ``transpose_kernel=True``, which has the layout of brainstate; ``()`` if there are none. If
+        None, a kernel that could be of either kind, with as many channels in as out, is refused between flax and
+        brainstate. It changes nothing between NNX and Linen.
 
     Returns:
       A tree like ``target``, for ``nnx.update(model, tree)``, ``module.apply({"params": tree}, ...)`` or
@@ -33,7 +44,8 @@ def transfer(source: Any, target: Any) -> Any:
 
     Raises:
       TypeError: a parameter is not an array, or a floating one meets one that is not.
-      ValueError: a parameter is in one tree alone, or its shape differs.
+      ValueError: a parameter is in one tree alone, or its shape differs; two of a tree have one name; a kernel may be
+        that of a transposed convolution, or ``transposed`` names something else.
 
     Example:
       >>> import jax.numpy as jnp
@@ -42,43 +54,82 @@ def transfer(source: Any, target: Any) -> Any:
       >>> print(transfer(flax, {("layers", 0, "weight"): {"weight": jnp.zeros((1, 1)), "bias": jnp.ones(1)}}))
       {('layers', 0, 'weight'): {'bias': Array([0.], dtype=float32), 'weight': Array([[1.]], dtype=float32)}}
     """
-    given = {_name(path): value for path, value in jax.tree_util.tree_leaves_with_path(source)}
-    wanted = {_name(path) for path, _ in jax.tree_util.tree_leaves_with_path(target)}
-    if given.keys() != wanted:
+    given, wanted = _by_name(source, "source"), _by_name(target, "target")
+    if given.keys() != wanted.keys():
         raise ValueError(
-            f"the parameters differ: {sorted(given.keys() - wanted)} only in the source, "
-            f"{sorted(wanted - given.keys())} only in the target"
+            f"the parameters differ: {sorted(given.keys() - wanted.keys())} only in the source, "
+            f"{sorted(wanted.keys() - given.keys())} only in the target"
         )
+    kernels = None if transposed is None else names_of("transfer", transposed, "transposed")
+    known = [name for name, (_, new) in given.items() if name.endswith("kernel") and getattr(new, "ndim", 0) > 2]
+    for name in kernels or ():
+        if name not in known:
+            raise ValueError(f"transfer: expected transposed to name kernels of convolutions, of {known}, got {name!r}")
 
     def value(path, like):
-        new = as_array(given[_name(path)], f"{_name(path)} in the source")
+        name = _name(path)
+        origin, new = given[name]
+        new = as_array(new, f"{name} in the source")
         if not hasattr(like, "dtype"):
-            raise TypeError(f"expected {_name(path)} in the target to be an array, got {type(like).__name__}")
+            raise TypeError(f"expected {name} in the target to be an array, got {type(like).__name__}")
         floating = [jnp.issubdtype(dtype, jnp.floating) for dtype in (new.dtype, like.dtype)]
         if new.dtype != like.dtype and not all(floating):
-            raise TypeError(f"{_name(path)}: dtype {new.dtype} in the source, {like.dtype} in the target")
-        if _ending(new.shape) != _ending(like.shape):
-            raise ValueError(f"{_name(path)}: shape {new.shape} in the source, {like.shape} in the target")
-        return new.astype(like.dtype).reshape(like.shape)
+            raise TypeError(f"{name}: dtype {new.dtype} in the source, {like.dtype} in the target")
+        moved, hint = new, ""
+        if new.ndim > 2 and _is_brainstates(origin) != _is_brainstates(path):  # a convolution
+            other = jnp.flip(new, range(new.ndim - 2)).swapaxes(-1, -2)
+            if kernels is None and new.shape == other.shape:
+                raise ValueError(
+                    f"transfer: {name}, of shape {new.shape}, may be the kernel of a convolution or of a transposed "
+                    "one, which differ between flax and brainstate: name those of flax's ConvTranspose (but for "
+                    f"transpose_kernel=True) in transposed=({name!r},), or give transposed=() if there are none"
+                )
+            if name in (kernels or ()):
+                moved = other
+            elif other.shape == like.shape:
+                hint = f"; is it that of a transposed convolution? Then give transposed=({name!r},)"
+        if _ending(name, moved.shape) != _ending(name, like.shape):
+            raise ValueError(f"{name}: shape {new.shape} in the source, {like.shape} in the target{hint}")
+        return moved.astype(like.dtype).reshape(like.shape)
 
     return jax.tree_util.tree_map_with_path(value, target)
 
 
-def _ending(shape) -> tuple[int, ...]:
-    """A shape without leading ones: brainstate keeps the bias of a convolution as (1, 1, channels)."""
-    return tuple(dropwhile(lambda n: n == 1, shape))
+def _by_name(tree, side: str) -> dict[str, tuple[Any, Any]]:
+    """Path and value of each parameter by its name, which must be the name of one alone."""
+    found: dict[str, tuple[Any, Any]] = {}
+    for path, value in jax.tree_util.tree_leaves_with_path(tree):
+        name = _name(path)
+        if name in found:
+            both = " and ".join(jax.tree_util.keystr(p) for p in (found[name][0], path))
+            raise ValueError(f"transfer: {both} in the {side} are both called {name} here: rename one of them")
+        found[name] = path, value
+    return found
+
+
+def _ending(name: str, shape) -> tuple[int, ...]:
+    """A shape; that of a bias without leading ones: brainstate keeps the bias of a convolution as (1, 1, channels)."""
+    return tuple(dropwhile(lambda n: n == 1, shape)) if name.endswith("bias") else tuple(shape)
 
 
 def _name(path) -> str:
     """``layers.0.spike_fn.alpha``, whatever the framework calls it."""
+    name = re.sub(r"(^|\.)layers_(\d+)", r"\1layers.\2", _dotted(path))  # linen numbers the modules of a list
+    name = re.sub(r"\.(val|value)$", "", name)  # brainstate's Param, flax's Variable
+    return re.sub(r"(^|\.)weight\.(weight|bias)$", lambda m: m[1] + ("bias" if m[2] == "bias" else "kernel"), name)
+
+
+def _is_brainstates(path) -> bool:
+    """Whether this is where brainstate keeps a kernel."""
+    return re.search(r"(^|\.)weight\.weight$", _dotted(path)) is not None
+
+
+def _dotted(path) -> str:
     keys: list[str] = []
     for entry in path:
         key = getattr(entry, "key", getattr(entry, "name", getattr(entry, "idx", None)))
         keys += map(str, key if isinstance(key, tuple) else (key,))  # brainstate has whole paths as keys
-    name = ".".join(keys)
-    name = re.sub(r"(^|\.)layers_(\d+)", r"\1layers.\2", name)  # linen numbers the modules of a list
-    name = re.sub(r"\.(val|value)$", "", name)  # brainstate's Param, flax's Variable
-    return re.sub(r"(^|\.)weight\.(weight|bias)$", lambda m: m[1] + ("bias" if m[2] == "bias" else "kernel"), name)
+    return ".".join(keys)
 
 
 def register_layers(framework: str) -> None:

@@ -67,6 +67,135 @@ def test_what_does_not_fit_is_named():
             transfer({"a": jnp.zeros(shape)}, {"a": jnp.zeros(other)})
 
 
+CONVOLUTIONS = {
+    "1d": ({"shape": (7,), "sizes": (3, 3), "kernel": (4,)}, {}),
+    "2d": ({"shape": (6, 5), "sizes": (3, 3), "kernel": (3, 2)}, {}),
+    "3d": ({"shape": (4, 3, 5), "sizes": (2, 2), "kernel": (2, 3, 1)}, {}),
+    "other width": ({"shape": (6, 5), "sizes": (2, 3), "kernel": (3, 2)}, {}),
+    "strides": ({"shape": (6, 5), "sizes": (3, 3), "kernel": (2, 4)}, {"strides": (2, 3)}),
+    "dilation": ({"shape": (6, 5), "sizes": (3, 3), "kernel": (3, 2)}, {"dilation": (2, 1)}),
+    "valid": ({"shape": (6, 5), "sizes": (3, 3), "kernel": (3, 2)}, {"padding": "VALID", "strides": (2, 1)}),
+    "padding": ({"shape": (6, 5), "sizes": (3, 3), "kernel": (3, 2)}, {"padding": ((1, 2), (0, 3))}),
+    "groups": ({"shape": (6, 5), "sizes": (4, 2), "kernel": (3, 2)}, {"groups": 2}),  # the kernel looks like 2 to 2
+    "depthwise": ({"shape": (6, 5), "sizes": (3, 3), "kernel": (3, 2)}, {"groups": 3}),
+}
+
+
+def convolution(host, kind, shape, sizes, kernel, *, groups=1, strides=1, dilation=1, padding="SAME", transpose=None):
+    """The parameters of a convolution in a list of layers, drawn anew, and its outputs as a function of them."""
+    xs = jax.random.normal(jax.random.key(1), (2, *shape, sizes[0]))
+    options = {"strides": strides, "padding": padding, "kernel_dilation": dilation}
+    options |= {"feature_group_count": groups} if kind == "Conv" else {"transpose_kernel": bool(transpose)}
+    if host == "brainstate":
+        layer = getattr(brainstate.nn, f"{kind}{len(shape)}d")(
+            *((*shape, sizes[0]), sizes[1], kernel),
+            **{"stride": strides, "padding": padding, "rhs_dilation": dilation, "groups": groups},
+            b_init=brainstate.nn.init.Normal(),
+        )
+        net = brainstate.nn.Module()
+        net.layers = [layer]
+        states = net.states(brainstate.ParamState)
+
+        def run(params):
+            states.assign_dict_values(params)
+            return layer(xs)
+
+        return states.to_dict_values(), run
+    if host == "nnx":
+        net = nnx.Module()
+        net.layers = nnx.List([getattr(nnx, kind)(*sizes, kernel, rngs=nnx.Rngs(0), **options)])
+
+        def run(params):
+            nnx.update(net, params)
+            return net.layers[0](xs)
+
+        return jax.tree.map(lambda p: p + 0.125, nnx.state(net, nnx.Param)), run
+    net = linen.Sequential([getattr(linen, kind)(sizes[1], kernel, **options)])
+    params = jax.tree.map(lambda p: p - 0.125, net.init(jax.random.key(2), xs)["params"])
+    return params, lambda params: net.apply({"params": params}, xs)
+
+
+@pytest.mark.usefixtures("lenient")
+@pytest.mark.parametrize(
+    ("kind", "case", "transpose"),
+    [("Conv", case, None) for case in CONVOLUTIONS]
+    + [("ConvTranspose", c, t) for c in CONVOLUTIONS for t in (False, True) if "groups" not in CONVOLUTIONS[c][1]],
+)
+def test_a_convolution_gives_the_same_outputs_elsewhere(kind, case, transpose):
+    layer, options = CONVOLUTIONS[case]
+    nets = {
+        host: convolution(host, kind, **layer, **options, transpose=transpose)
+        for host in ("nnx", "linen", "brainstate")
+    }
+    transposed = "layers.0.kernel" if transpose is False else ()
+    for source, (params, run) in nets.items():
+        ys = run(params)
+        for target, (like, run_there) in nets.items():
+            moved = transfer(params, like, transposed=transposed)
+            np.testing.assert_allclose(run_there(moved), ys, rtol=1e-5, atol=1e-5, err_msg=f"{source} to {target}")
+            back = transfer(moved, params, transposed=transposed)
+            jax.tree.map(np.testing.assert_array_equal, back, params)
+
+
+@pytest.mark.parametrize("shape", [(3, 2, 2), (3, 3, 4, 4), (1, 2, 3, 3, 3)])
+def test_a_kernel_that_may_be_transposed_is_refused_unless_it_is_said(shape):
+    flax, host = {"layers_0": {"kernel": jnp.ones(shape)}}, {("layers", 0, "weight"): {"weight": jnp.zeros(shape)}}
+    for pair in ((flax, host), (host, flax)):
+        with pytest.raises(ValueError, match=r"0.kernel, of shape .* transposed=\('layers.0.kernel',\), or give t"):
+            transfer(*pair)
+        assert jax.tree.leaves(transfer(*pair, transposed=()))[0].shape == shape
+    for tree in (flax, host):
+        jax.tree.map(np.testing.assert_array_equal, transfer(tree, tree), tree)
+
+
+def test_what_is_transposed_is_named_as_it_is_here():
+    flax = {"layers_0": {"kernel": jnp.ones((3, 2, 4))}, "layers_1": {"kernel": jnp.ones((2, 2))}}
+    host = {("layers", i, "weight"): {"weight": jnp.ones(shape)} for i, shape in enumerate([(3, 4, 2), (2, 2)])}
+    with pytest.raises(ValueError, match=r"\(3, 2, 4\) in the source, .*; is it .*transposed=\('layers.0.kernel',\)"):
+        transfer(flax, host)
+    for name in ("layers_0.kernel", "layers.0", "layers.1.kernel"):
+        with pytest.raises(ValueError, match=rf"convolutions, of \['layers.0.kernel'\], got '{name}'"):
+            transfer(flax, host, transposed=name)
+    host["layers", 0, "weight"]["weight"] = jnp.ones((3, 2, 4))
+    with pytest.raises(ValueError, match=r"0.kernel: shape \(3, 2, 4\) in the source, \(3, 2, 4\) in the target"):
+        transfer(flax, host, transposed=["layers.0.kernel"])
+    with pytest.raises(TypeError, match="transfer: expected transposed to be a name or several, got True"):
+        transfer(flax, host, transposed=True)
+
+
+def test_two_parameters_of_one_name_are_refused():
+    twice, once = {"layers": {"0": {"a": 1.0}}, "layers_0": {"a": 2.0}}, {"layers_0": {"a": jnp.zeros(())}}
+    both = r"\['layers'\]\['0'\]\['a'\] and \['layers_0'\]\['a'\] in the {} are both called layers.0.a"
+    with pytest.raises(ValueError, match=both.format("source")):
+        transfer(twice, once)
+    with pytest.raises(ValueError, match=both.format("target")):
+        transfer(once, twice)
+
+
+RNGS, THERE = nnx.Rngs(0), brainstate.nn
+NAMED_OTHERWISE = {
+    "Embed": (lambda: nnx.Embed(3, 3, rngs=RNGS), lambda: THERE.Embedding(3, 3)),
+    "LayerNorm": (lambda: nnx.LayerNorm(3, rngs=RNGS), lambda: THERE.LayerNorm((3,))),
+    "BatchNorm": (lambda: nnx.BatchNorm(3, rngs=RNGS), lambda: THERE.BatchNorm0d((3,))),
+    "GroupNorm": (lambda: nnx.GroupNorm(4, 2, rngs=RNGS), lambda: THERE.GroupNorm((4,), num_groups=2)),
+    "RMSNorm": (lambda: nnx.RMSNorm(3, rngs=RNGS), lambda: THERE.RMSNorm((3,))),
+    "PReLU": (lambda: nnx.PReLU(), lambda: THERE.PReLU()),
+    "SimpleCell": (lambda: nnx.SimpleCell(3, 3, rngs=RNGS), lambda: THERE.ValinaRNNCell(3, 3)),
+    "GRUCell": (lambda: nnx.GRUCell(3, 3, rngs=RNGS), lambda: THERE.GRUCell(3, 3)),
+    "LSTMCell": (lambda: nnx.LSTMCell(3, 3, rngs=RNGS), lambda: THERE.LSTMCell(3, 3)),
+}
+
+
+@pytest.mark.usefixtures("lenient")
+@pytest.mark.parametrize("layer", NAMED_OTHERWISE)
+def test_a_layer_whose_parameters_have_other_names_is_refused(layer):
+    flax, host = (make() for make in NAMED_OTHERWISE[layer])
+    trees = nnx.state(flax, nnx.Param), host.states(brainstate.ParamState).to_dict_values()
+    for source, target in (trees, trees[::-1]):
+        with pytest.raises(ValueError, match=r"parameters differ: \[.*'.*\] only in the source, \[.*'.*\] only in"):
+            transfer(source, target)
+
+
 @pytest.mark.parametrize("f", [bs.LogTailedRelu(0.125), F, bs.LeakyRelu(0.25, 2.0)], ids=["scalar", "channels", "two"])
 @pytest.mark.parametrize(
     "options", [{}, {"learnable": "alpha", "bounds": {"alpha": (0.0, 0.5)}}, {"learnable": "alpha", "bounds": None}]

@@ -195,7 +195,12 @@ def transfers():
         return differs("the kernel", answer["layers_0"]["kernel"], np.asarray(kernel).astype(dtype), dtype)
 
     nothing = one_of("empty tree", None, {}, [], refused=True)
-    arguments = {"source": Argument(good(tree), bad + nothing), "target": Argument(good(tree), bad)}
+    names = wrong_type("None") + one_of("unknown name", "layers.0.kernel", "kernel", ("bias",), refused=True)
+    arguments = {
+        "source": Argument(good(tree), bad + nothing),
+        "target": Argument(good(tree), bad),
+        "transposed": Argument(good(None, ()), names),
+    }
     words = {"source": ("target",), "target": ("source",)}
     yield Call("brainsurr.interop.transfer", arguments, bs.interop.transfer, right, words)
     odd = one_of("unknown word", "equinox", "", "NNX", 3, np.zeros(2), refused=True)
