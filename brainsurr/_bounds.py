@@ -72,14 +72,24 @@ def names_of(owner: str, value, argument: str = "learnable") -> tuple[str, ...]:
     return names
 
 
+def edges(interval, dtype) -> tuple[np.ndarray, np.ndarray]:
+    """The edges of an interval, rounded to a dtype: float32's 0.01 is not below 0.01. A finite one stays finite."""
+    largest = float(jnp.finfo(dtype).max)
+
+    def edge(value):
+        value = np.asarray(value, np.float64)
+        return np.where(np.isinf(value), value, np.clip(value, -largest, largest)).astype(dtype)
+
+    low, high = map(edge, interval)
+    return low, high
+
+
 def check_inside(name: str, value, interval: Interval):
     """A ValueError that names the interval, for a number that is known and lies outside of it."""
     if isinstance(value, jax.core.Tracer):
         return
-    # By NumPy, which computes inside a trace as well, and in the value's own dtype: float32's 0.01 is not below 0.01.
-    number = np.asarray(value)
-    exact = number.dtype if number.dtype.kind not in "iu" else np.float64
-    low, high = (np.asarray(edge, exact) for edge in interval)
+    number = np.asarray(value)  # by NumPy, which computes inside a trace as well
+    low, high = edges(interval, number.dtype if jnp.issubdtype(number.dtype, jnp.floating) else np.float64)
     if not np.all((number >= low) & (number <= high)):
         raise ValueError(
             f"{name} = {value} is outside [{interval[0]}, {interval[1]}]; choose another value, or other bounds"

@@ -8,6 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from ._arrays import as_float, fit, is_number
+from ._bounds import edges
 from ._checks import check_function
 from ._extras import needs
 
@@ -23,7 +24,8 @@ def project(bounds: Any) -> optax.GradientTransformation:
     The update of a bounded parameter becomes :math:`\mathrm{clip}(p + u) - p`, projected gradient descent: a
     parameter stops at an edge, stays there as long as it is pushed outwards, and leaves it with the first step
     inwards. The layers of brainsurr use no value outside its interval in any case; this keeps the stored value
-    inside as well, so that none has a long way back.
+    inside as well, so that none has a long way back. It does so for parameters and updates of any floating dtypes: the
+    edges are rounded to the dtype of the parameter, and no rounding of the sum leads out.
 
     Args:
       bounds: a tree like the parameters with ``(low, high)`` or None for each, such as
@@ -106,11 +108,34 @@ def follow(schedule: optax.Schedule) -> optax.GradientTransformation:
 
 
 def _inside(interval, u, p):
-    """The update that takes p to where p + u is clipped into the interval, rounding included."""
-    low, high = interval
+    """The update that takes p to where p + u is clipped into the interval, whatever is rounded on the way.
+
+    Its dtype is that of p + u, in which optax adds before it rounds to the dtype of p. Rounding is monotone, so a sum
+    that lies between edges of that dtype is stored between them as well.
+    """
+    stored, dtype = jnp.asarray(p).dtype, jnp.result_type(p, u)
+    wide = _computed(dtype)
+    low, high = _reachable((edge.astype(wide) for edge in edges(interval, stored)), stored)
+    p, u = jnp.asarray(p, wide), jnp.asarray(u, wide)
     step = jnp.clip(p + u, low, high) - p
-    # Rounded in a way that XLA keeps: it may carry bfloat16 in more bits, and check a step that isn't returned.
-    step = jax.lax.reduce_precision(step, jnp.finfo(p.dtype).nexp, jnp.finfo(p.dtype).nmant)
-    # A step that was rounded up would end beyond the edge. The float before it ends inside: rounding is monotone.
-    beyond = (p + step < low) | (p + step > high)
-    return jnp.where(beyond, jnp.nextafter(step, jnp.zeros_like(step)), step)
+    # Rounded as it will be, in a way that XLA keeps; with the exponents of `wide`, or subnormals would be flushed to 0.
+    step = jax.lax.reduce_precision(step, jnp.finfo(wide).nexp, jnp.finfo(dtype).nmant)
+    most = float(jnp.finfo(dtype).max)
+    new, step = p + step, jnp.clip(step, -most, most).astype(dtype)
+    # A step that was rounded may end beyond an edge. Then its neighbour on the other side ends inside. (A subnormal
+    # float16 is rounded now, after the check: to a multiple of what p and the edges are multiples of.)
+    step = jnp.where(new < low, jnp.nextafter(step, jnp.full_like(step, most)), step)
+    return jnp.where(new > high, jnp.nextafter(step, jnp.full_like(step, -most)), step)
+
+
+def _computed(dtype):
+    """What XLA computes in: float32 for what is narrower, and it may carry these bits from one operation on."""
+    return jnp.dtype(jnp.float32) if jnp.finfo(dtype).bits < 32 else dtype
+
+
+def _reachable(interval, stored):
+    """Edges that an addition can reach: finite, and none that is 0 to a CPU, which knows no subnormal float32."""
+    low, high = map(np.nan_to_num, interval)
+    least = low.dtype.type(jnp.finfo(_computed(stored)).smallest_normal)
+    low = np.where((low > 0) & (low < least), least, low)
+    return low, np.where((high < 0) & (high > -least), -least, high)

@@ -61,6 +61,13 @@ def test_an_edge_rounded_to_the_dtype_is_inside(dtype):
     check_inside("width", jnp.asarray(0.01, dtype), (0.01, 10.0))
 
 
+def test_an_edge_beyond_the_dtype_is_its_largest_number():
+    check_inside("width", jnp.asarray(65504.0, "float16"), (0.01, 1e6))
+    check_inside("width", jnp.asarray(jnp.inf, "float16"), (0.01, jnp.inf))
+    with pytest.raises(ValueError, match=r"inf is outside \[0.01, 1000000.0\]"):
+        check_inside("width", jnp.asarray(jnp.inf, "float16"), (0.01, 1e6))
+
+
 def test_known_values_are_checked_inside_a_trace_and_traced_ones_are_not():
     @jax.jit
     def f(x):

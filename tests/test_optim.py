@@ -47,6 +47,104 @@ def test_never_outside_not_by_a_rounding(dtype, interval):
     np.testing.assert_allclose(np.float64(new)[inside], np.float64(unclipped)[inside], atol=rounding)
 
 
+HALVES, EXACT = ("bfloat16", "float16"), ("float32", "float64")
+INTERVALS = [(0.01, 100.0), (0.0, 1.0), (-0.1, 1 / 3), (2e-7, 3e-5), (-6e4, 1e6), (0.0, np.inf), (1e-40, 1.0)]
+
+
+def inside(interval, dtype):
+    """Every number of a narrow dtype in an interval, many of a wide one; and what the edges are there."""
+    rng, bits = np.random.default_rng(0), {"bfloat16": 16, "float16": 16, "float32": 32, "float64": 64}[dtype]
+    pattern = np.arange(2**16) if bits == 16 else rng.integers(0, 2**bits, 2**15, f"uint{bits}")
+    numbers = pattern.astype(f"uint{bits}").view(jnp.dtype(dtype))
+    if bits > 16:  # random bits are seldom near 1
+        numbers = np.concatenate([numbers, rng.uniform(-2, 2, 2**15).astype(dtype)])
+    with np.errstate(invalid="ignore"):  # ml_dtypes warns of NaN
+        numbers = numbers[np.isfinite(numbers)]
+    most = float(jnp.finfo(dtype).max)
+    low, high = (np.asarray(edge if np.isinf(edge) else np.clip(edge, -most, most), dtype) for edge in interval)
+    return np.resize(numbers[(numbers >= low) & (numbers <= high)], 2**16), low, high  # of one shape: compiled once
+
+
+def pushes(shape, dtype, seed):
+    """Updates of every size, and the ones that were wrong."""
+    rng = np.random.default_rng(seed)
+    u = rng.normal(size=shape) * 10.0 ** rng.choice([rng.uniform(-3, 3, shape), rng.uniform(-46, 39, shape)])
+    known = [0.0, -0.0, np.inf, -np.inf, 0.25, -0.25, 100.0, -100.0, 1e-45, -1e-45, 1e-7, -1e-7]
+    u[: len(known)] = known[: len(u)]
+    with np.errstate(over="ignore"):
+        return rng.permutation(u).astype(jnp.dtype(dtype))
+
+
+@pytest.mark.parametrize("theirs", HALVES + EXACT)
+@pytest.mark.parametrize("own", HALVES + EXACT)
+def test_what_is_stored_is_inside_whatever_the_dtypes(own, theirs, lenient):
+    """As check_inside reads it, by NumPy; compiled in one program, which may keep more bits, in two, and not at all."""
+    found = {interval: inside(interval, own) for interval in INTERVALS}
+    values = {interval: numbers for interval, (numbers, _, _) in found.items()}
+    tx = project({interval: interval for interval in INTERVALS})
+
+    def update(p, u):
+        return tx.update(u, tx.init(p), p)[0]
+
+    def apply(p, u):
+        return optax.apply_updates(p, update(p, u))
+
+    with jax.enable_x64(True):
+        whole, first, second = map(jax.jit, (apply, update, optax.apply_updates))
+        for seed in range(4):
+            u = {interval: pushes(numbers.shape, theirs, seed) for interval, numbers in values.items()}
+            p, u = jax.tree.map(jnp.asarray, (values, u))
+            for new in (whole(p, u), second(p, first(p, u)), *([] if seed else [apply(p, u)])):
+                for interval, (numbers, low, high) in found.items():
+                    assert new[interval].dtype == own
+                    stored = np.asarray(new[interval])
+                    wrong = ~((stored >= low) & (stored <= high))
+                    assert not wrong.any(), (interval, numbers[wrong][0], u[interval][wrong][0], stored[wrong][0])
+        for side, push in ((1, -np.inf), (2, np.inf)):
+            new = p
+            for _ in range(8):  # the first steps may be too short by a rounding
+                new = whole(new, jax.tree.map(lambda p, push=push: jnp.full_like(p, push, dtype=theirs), new))
+            for interval, ends in found.items():
+                if np.isfinite(ends[side]) and interval != (1e-40, 1.0):
+                    np.testing.assert_array_equal(new[interval], np.full(len(ends[0]), ends[side]))
+
+
+@pytest.mark.parametrize("theirs", HALVES + EXACT)
+@pytest.mark.parametrize("own", HALVES + EXACT)
+def test_inside_it_is_the_sum_and_no_more_than_rounded(own, theirs, lenient):
+    """Rounded as stored, and as the update."""
+    interval = (-4.0, 4.0)
+    rng = np.random.default_rng(1)
+    p, u = rng.uniform(-2, 2, 20_000).astype(jnp.dtype(own)), rng.uniform(-1.9, 1.9, 20_000).astype(jnp.dtype(theirs))
+    with jax.enable_x64(True):
+        tx = project(interval)
+        updates = tx.update(u, tx.init(p), p)[0]
+        assert updates.dtype == jnp.result_type(p, u)
+        new = optax.apply_updates(p, updates)
+    expected = p.astype(np.float64) + u.astype(np.float64)
+    error = np.abs(np.asarray(new, np.float64) - expected)
+    # Two roundings of numbers below 4 in the dtype of the update, and one in that of the parameter.
+    assert (error <= 2 * (2 * float(jnp.finfo(updates.dtype).eps) + float(jnp.finfo(own).eps))).all()
+
+
+def test_half_precision_with_a_moment_in_float32(lenient):
+    """As optax.adam(mu_dtype=float32) updates it: these were stored as 0.00977 and stayed at 2e-6."""
+    for value, bounds, update, dtype, stored in (
+        (0.0747, (0.01, 100.0), -0.25, "bfloat16", 0.01),
+        (2e-6, (0.0, 1.0), -100.0, "float16", 0.0),
+    ):
+        p, tx = jnp.asarray(value, dtype), project(bounds)
+        new = optax.apply_updates(p, tx.update(jnp.float32(update), tx.init(p), p)[0])
+        assert new.dtype == dtype
+        np.testing.assert_array_equal(new, np.asarray(stored, dtype))
+    tx = optax.chain(optax.adam(0.1, mu_dtype=jnp.float32), project((0.01, 100.0)))
+    params, state = jnp.asarray(0.0747, jnp.bfloat16), None
+    for _ in range(4):
+        params, state = step(tx, params, jnp.ones_like(params), state)
+        assert params.dtype == jnp.bfloat16
+    np.testing.assert_array_equal(params, np.asarray(0.01, jnp.bfloat16))
+
+
 @pytest.mark.usefixtures("lenient")
 def test_adam_pushed_out_for_long_has_no_long_way_back():
     """The stored value never left, so once adam's own momentum has turned it leaves the edge."""
