@@ -9,7 +9,7 @@ _SURROGATE = (
     "surrogate_grad_fn surrogate_init"
 )
 
-# An argument here; arguments elsewhere; the answer to these of a layer that has the argument.
+# An argument here; arguments elsewhere; what a layer that has the first answers to one of the others.
 ELSEWHERE = (
     (
         "features",
@@ -27,7 +27,7 @@ ELSEWHERE = (
     ("decay", "decay_input R", "the input is not scaled here: scale the weights before the layer"),
     ("threshold", "thr thresh v_th vth V_th v_thr v_threshold spike_threshold", "it is threshold here"),
     *((name, _SURROGATE, f"it is {name} here") for name in ("spike_fn", "surrogate", "surrogate_init")),
-    ("spike_fn", "alpha k sigma slope", "give that of a surrogate to it: spike_fn=LogTailedRelu(alpha=...)"),
+    ("spike_fn", "alpha k sigma slope", "a parameter of the surrogate goes into it: spike_fn=LogTailedRelu(alpha=...)"),
     *(
         (name, "alpha beta k sigma slope", "give it to the surrogate: SpikingActivation(LogTailedRelu(alpha=...))")
         for name in ("surrogate", "surrogate_init")

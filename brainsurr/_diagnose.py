@@ -153,7 +153,7 @@ def examine(
     if not widths:
         raise ValueError(
             "no spiking layer was used. diagnose sees the LIF, LIFCell and SpikingActivation layers of brainsurr, and "
-            "the functions it is given by name; a bare surrogate in a neuron of your own it does not: wrap it in "
+            "the functions it is given by name. It doesn't see a bare surrogate in a neuron of your own: wrap it in "
             "SpikingActivation. loss_fn must use what it is called with, and must not come out of a cache: pass it "
             "undecorated"
         )

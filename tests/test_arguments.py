@@ -63,7 +63,7 @@ def test_of_any_layer(host, layer, name, value, says):
             (name, bs.Arctan(), "it is spike_fn here")
             for name in ("activation", "surrogate", "spike_grad", "surrogate_function", "spk_fun")
         ),
-        ("slope", 25.0, "give that of a surrogate to it: spike_fn="),
+        ("slope", 25.0, "a parameter of the surrogate goes into it: spike_fn="),
         ("reset_mechanism", "zero", 'it is reset here, with the same words: "subtract", "zero" or "none"'),
         ("hard_reset", True, 'give reset="zero" for True, reset="subtract" for False'),
         ("v_reset", 0.0, 'give reset="zero" for 0, the one potential to reset to, reset="subtract" for None'),
