@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from ._arrays import as_float, as_parameter, fit, is_number
-from ._checks import check_flag
+from ._checks import check_flag, hint_to_call
 from ._kernel import spike
 from ._leaves import (
     flatten,
@@ -266,7 +266,8 @@ class Surrogate:
 def check_surrogate(name: str, value):
     """A TypeError unless the value is a surrogate."""
     if not isinstance(value, Surrogate):
-        raise TypeError(f"expected a surrogate such as LogTailedRelu(0.1), got {value!r} for {name}")
+        hint = hint_to_call(value)
+        raise TypeError(f"expected a surrogate such as LogTailedRelu(0.1), got {value!r} for {name}{hint}")
 
 
 def _has_partner(cls, inherited: str, given: str) -> bool:

@@ -26,7 +26,7 @@ def unroll(
     remat: str = "none",
     reduce: str | None = None,
 ) -> tuple[Any, Any]:
-    r"""Run ``block`` over a long stretch of time, ``block_size`` steps at once.
+    r"""Run ``block`` over a long stretch of time, time first, ``block_size`` steps at once.
 
     The same numbers as ``block(carry, xs)``, values and gradients. Within a block the network goes layer by layer,
     so each of its matrix products is large and its activations stay in cache; between blocks a ``lax.scan`` carries

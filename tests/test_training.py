@@ -157,3 +157,9 @@ def test_a_class_is_no_surrogate(host):
         host.layers.LIF(4, spike_fn=bs.LogTailedRelu)
     with pytest.raises(TypeError, match="SpikingSequential: expected layers that can be called, got 3"):
         host.layers.SpikingSequential([jax.nn.relu, 3])
+
+
+@pytest.mark.parametrize("host", HOSTS, ids=lambda h: h.name)
+def test_a_surrogates_class_is_no_surrogate(host):
+    with pytest.raises(TypeError, match=r"got <class .*Arctan'> for surrogate\w*: call it, Arctan\(\)"):
+        host().layers.SpikingActivation(bs.Arctan)
