@@ -4,6 +4,7 @@ import dataclasses
 import math
 import textwrap
 from collections.abc import Callable, Iterator, Mapping
+from functools import partial
 from typing import Any
 
 import jax
@@ -12,7 +13,7 @@ import numpy as np
 from ._arrays import as_float
 from ._checks import check_function
 from ._verdict import LayerReport, judge, sentences
-from ._watch import Totals, features, trials, watched, zeros
+from ._watch import Totals, features, marked, trials, watched, zeros
 
 # A jitted loss that was compiled before must be traced anew, or the watched functions are not in it.
 _pass = jax.make_user_context()
@@ -75,8 +76,8 @@ def diagnose(spike_fns: Mapping[str, Callable], loss_fn: Callable[[dict[str, Cal
 
     Raises:
       TypeError: the arguments are in the wrong order, or the loss is not a scalar.
-      ValueError: no spike function was used, no spike has to do with the loss, or one function serves layers of
-        different widths.
+      ValueError: no spike function was used, no value reached one, no spike has to do with the loss, or one function
+        serves layers of different widths.
 
     Example:
       >>> import jax, jax.numpy as jnp, brainsurr as bs
@@ -118,7 +119,7 @@ def examine(
 
     Args:
       loss_fn: what the user calls the loss, which ``loss`` calls.
-      loss: called twice; gives a scalar.
+      loss: called twice, or three times where nothing was measured; gives a scalar.
       shapes: traces a function of no argument; the host's own.
       run: ``run(f, x)`` gives the value of ``f(x)`` and its gradient, compiled; the host's own.
     """
@@ -160,14 +161,32 @@ def examine(
     start = {name: zeros(width, len(changes[name])) for name, width in widths.items()}
     with _pass(object()):
         value, totals = run(measured, start)
-    layers = judge({name: _report(totals[name], changes[name]) for name in widths})
-    if all(layer.status == "unused" for layer in layers.values()):
-        raise ValueError(
-            f"the loss does not depend on the spikes of {', '.join(layers)} in any way that can be differentiated: "
-            "look for a stop_gradient, or a loss_fn that comes out of a cache; pass it undecorated"
-        )
+    reports = {name: _report(totals[name], changes[name]) for name in widths}
+    if unmeasured := [name for name, report in reports.items() if report.status == "not run"]:
+        ran: set[str] = set()
+        # By callbacks, which see the way forward. Where something was measured a value came, and none are needed.
+        with _pass(object()):
+            run(lambda _: scalar(lambda name, f: marked(f, partial(ran.add, name))), np.zeros((), np.float32))
+        jax.effects_barrier()
+        reports |= {name: LayerReport(status="unused") for name in unmeasured if name in ran}
+        if len(unmeasured) == len(reports):
+            raise ValueError(_nothing_measured(reports))
+    layers = judge(reports)
     idle = [f"{name} was not called." for name in changes if name not in widths]
     return Diagnosis(float(value), layers, (*sentences(layers), *idle))
+
+
+def _nothing_measured(reports: dict[str, LayerReport]) -> str:
+    unused = [name for name, report in reports.items() if report.status == "unused"]
+    if unused:
+        return (
+            f"the loss does not depend on the spikes of {', '.join(unused)} in any way that can be differentiated: "
+            "look for a stop_gradient, or a loss_fn that comes out of a cache; pass it undecorated"
+        )
+    return (
+        f"no value reached {', '.join(reports)}: expected a batch and a time axis that are not empty, and a branch "
+        "that is taken; give loss_fn data that gets there"
+    )
 
 
 def layer_name(path: tuple, layer: Any) -> str:
@@ -179,8 +198,8 @@ def _report(totals: Totals, changes: list[str]) -> LayerReport:
     per_neuron = Totals(*(np.asarray(total, np.float64) for total in totals))
     t = Totals(*(float(total.sum()) for total in per_neuron))
     count, never = t.quiet + t.fired + t.nan, per_neuron.fired == 0
-    if not count:  # the tap was never run
-        return LayerReport()
+    if not count:  # the tap was never run on the way back
+        return LayerReport(status="not run")
     return LayerReport(
         rate=t.fired / count,
         silent=float(never.mean()),

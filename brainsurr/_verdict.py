@@ -26,7 +26,8 @@ class LayerReport:
       trials: what ``passing`` would be with one parameter of the surrogate changed, by the change in words.
       status: ``"fine"``, ``"recoverable"`` (silent, and a gradient reaches it), ``"dead"`` (silent, and none can),
         ``"cut off"`` (none comes from above), ``"blocked"`` (fires, and lets none through), ``"saturated"``,
-        ``"vanishing"``, ``"not finite"``, ``"unused"`` (nothing was measured; all numbers are NaN).
+        ``"vanishing"``, ``"not finite"``; and where nothing was measured and all numbers are NaN, ``"unused"`` (no
+        gradient can come) or ``"not run"`` (no value came).
     """
 
     rate: float = math.nan
@@ -57,7 +58,7 @@ def judge(layers: dict[str, LayerReport]) -> dict[str, LayerReport]:
 
 def _status(layer: LayerReport) -> str:
     if math.isnan(layer.rate):
-        return "unused"
+        return layer.status  # which is not told by numbers
     if layer.nan or not math.isfinite(layer.grad_norm):
         return "not finite"
     if layer.silent >= NEARLY_ALL:
@@ -122,6 +123,11 @@ def _sentence(name, layer, layers, before, after) -> str | None:
             return (
                 f"{name}: the loss does not depend on its spikes in any way that can be differentiated, so nothing was "
                 "measured. Look for a stop_gradient, or an output that is not used."
+            )
+        case "not run":
+            return (
+                f"{name}: no value reached it, so nothing was measured. Its batch or its time axis is empty, or it is "
+                "in a branch that was not taken."
             )
     return None
 

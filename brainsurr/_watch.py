@@ -81,6 +81,18 @@ def watched(spike_fn: Callable, totals: Totals) -> Callable:
     return call
 
 
+def marked(spike_fn: Callable, mark: Callable[[], None]) -> Callable:
+    """The same ``spike_fn``, which calls ``mark`` wherever a value reaches it, whether or not a gradient comes back."""
+
+    def call(x):
+        x = as_float(x)
+        if x.size:
+            jax.debug.callback(mark)
+        return spike_fn(x)
+
+    return call
+
+
 @jax.custom_vjp
 def _tap(x, s, slope, trials, totals):
     return s

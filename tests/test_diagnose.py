@@ -265,6 +265,82 @@ def test_unused_and_uncalled_layers_are_named():
     assert report.sentences[1] == "c was not called."
 
 
+NO_VALUE = "no value reached {}: expected a batch and a time axis that are not empty, and a branch that is taken"
+
+
+@pytest.mark.parametrize("shape", [(T, 0, F), (0, B, F)], ids=["batch", "time"])
+@pytest.mark.parametrize("host", HOSTS, ids=lambda h: h.name)
+def test_an_empty_batch_and_no_time_are_not_blamed_on_a_stop_gradient(host, shape):
+    host, xs = host(), jnp.zeros(shape)
+    with pytest.raises(ValueError, match=NO_VALUE.format("LIF")):
+        diagnose(host, host.layers.LIF(F), jnp.sum, xs)
+    with pytest.raises(ValueError, match=NO_VALUE.format(r"layers[._]0, layers[._]1")):
+        diagnose(host, host.layers.SpikingSequential([host.layers.LIF(F), host.layers.LIF(F)]), jnp.sum, xs)
+
+
+def branches(host, taken):
+    """A loss of two layers, of which one is in a branch, and the diagnosis of it."""
+    x = jnp.asarray(X, jnp.float32)
+    acts = [host.layers.SpikingActivation(bs.Arctan()) for _ in range(2)]
+    if host.name == "nnx":
+        net = nnx.Dict(a=acts[0], b=acts[1])
+        return host.layers.diagnose(
+            net, lambda net: jnp.sum(net.a(x)) + jnp.sum(jax.lax.cond(taken, net.b, lambda x: x, x))
+        )
+    if host.name == "linen":
+
+        class Net(linen.Module):
+            def setup(self):
+                self.a, self.b = acts
+
+            def __call__(self, x):
+                return self.a(x) + linen.cond(taken, lambda net, x: net.b(x), lambda net, x: x, self, x)
+
+        return host.layers.diagnose({}, lambda variables: jnp.sum(Net().apply(variables, x)))
+    net = brainstate.nn.Module()
+    net.a, net.b = acts
+    cond = brainstate.transform.cond
+    return host.layers.diagnose(net, lambda: jnp.sum(net.a(x)) + jnp.sum(cond(taken, net.b, lambda x: x, x)))
+
+
+@pytest.mark.parametrize("host", HOSTS, ids=lambda h: h.name)
+def test_a_branch_that_is_not_taken_is_told_from_one_without_a_gradient(host):
+    host = host()
+    report = branches(host, jnp.array(False))
+    assert report["a"].status == "fine"
+    assert report["b"].status == "not run"
+    assert math.isnan(report["b"].rate)
+    assert report.sentences[0].startswith("b: no value reached it, so nothing was measured.")
+    assert "stop_gradient" not in str(report)
+    assert statuses(branches(host, jnp.array(True))) == ["fine", "fine"]
+
+
+def test_what_ran_is_seen_in_scan_vmap_remat_jit_and_while():
+    """Under a stop_gradient, so that nothing is measured and only the way forward can tell."""
+    f, x = bs.Arctan(), jnp.asarray(X, jnp.float32)
+    ways = {
+        "scan": lambda f, x: jax.lax.scan(lambda c, x: (c, f(x)), 0.0, x)[1],
+        "vmap": jax.vmap,
+        "remat": jax.checkpoint,
+        "jit": jax.jit,
+        "while": lambda f, x: jax.lax.while_loop(lambda c: c[0] < len(x), lambda c: (c[0] + 1, f(c[1])), (0, x))[1],
+    }
+    for name, way in ways.items():
+        run = way if name in ("scan", "while") else lambda f, x, way=way: way(f)(x)
+
+        def loss_fn(fns, steps, run=run):
+            return jnp.sum(fns["seen"](x)) + jnp.sum(jax.lax.stop_gradient(run(fns["a"], x[:steps])))
+
+        report = bs.diagnose({"seen": f, "a": f}, lambda fns, loss_fn=loss_fn: loss_fn(fns, T))
+        assert statuses(report) == ["fine", "unused"], name
+        if name != "vmap":  # which takes no axis of length 0
+            report = bs.diagnose({"seen": f, "a": f}, lambda fns, loss_fn=loss_fn: loss_fn(fns, 0))
+            assert statuses(report) == ["fine", "not run"], name
+    both = {"a": f, "b": f}
+    with pytest.raises(ValueError, match="depend on the spikes of a in any way"):  # b is not to blame
+        bs.diagnose(both, lambda fns: jnp.sum(jax.lax.stop_gradient(fns["a"](x))) + jnp.sum(fns["b"](x[:0])))
+
+
 def test_the_frameworks_give_one_report():
     params, reports = None, []
     rngs, xs = nnx.Rngs(0), jnp.asarray(X, jnp.float32)

@@ -24,7 +24,7 @@ def diagnose(net: nn.Module, loss_fn: Callable[[], Any]) -> Diagnosis:
       loss_fn: what is trained, ``loss_fn() -> scalar`` through ``net``, a function of the batch you have in mind.
 
     Raises:
-      ValueError: no spiking layer was used, or no spike has to do with the loss.
+      ValueError: no spiking layer was used, no value reached one, or no spike has to do with the loss.
 
     Example:
       >>> import brainstate, brainsurr as bs, jax.numpy as jnp

@@ -23,7 +23,7 @@ def diagnose(variables: Any, loss_fn: Callable[[Any], Any]) -> Diagnosis:
         have in mind.
 
     Raises:
-      ValueError: no spiking layer was used, or no spike has to do with the loss.
+      ValueError: no spiking layer was used, no value reached one, or no spike has to do with the loss.
 
     Example:
       >>> import brainsurr as bs, jax, jax.numpy as jnp

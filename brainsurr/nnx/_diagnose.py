@@ -25,7 +25,7 @@ def diagnose(net: nnx.Module, loss_fn: Callable[[Any], Any]) -> Diagnosis:
         network that it is called with.
 
     Raises:
-      ValueError: no spiking layer was used, or no spike has to do with the loss.
+      ValueError: no spiking layer was used, no value reached one, or no spike has to do with the loss.
 
     Example:
       >>> import brainsurr as bs, jax.numpy as jnp
