@@ -31,8 +31,8 @@ test-wheel: dist  # from the sdist, in a fresh environment that has no checkout
 
 test-package: dist  ## look into the sdist and the wheel, and install the wheel alone and with each extra
 	$(BUILD)/bin/python -m build --wheel --outdir dist/checkout
-	$(BUILD)/bin/python tests/package.py dist dist/checkout
-	$(BUILD)/bin/python tests/extras.py dist/*.whl
+	$(BUILD)/bin/python tools/package.py dist dist/checkout
+	$(BUILD)/bin/python tools/extras.py dist/*.whl
 
 dist: $(BUILD)/build  ## build the sdist, and from it the wheel
 	rm -rf dist
@@ -51,22 +51,22 @@ test-data: $(DATA)/data  ## read Japanese vowels, SHD and N-MNIST: by libraries 
 
 bench: $(VENV)/test  ## measure every claim about speed, the peers' included, and write the README's numbers
 	$(BIN)/python -m benchmarks.speed --out benchmarks/results/speed
-	$(BIN)/python -m benchmarks.readme
+	$(BIN)/python -m benchmarks.pages.readme
 
 evidence: $(VENV)/test  ## write docs/evidence.md and docs/withstands.md from benchmarks/results
-	$(BIN)/python -m benchmarks.evidence
-	$(BIN)/python -m benchmarks.withstands
-	$(BIN)/python -m benchmarks.readme
+	$(BIN)/python -m benchmarks.pages.evidence
+	$(BIN)/python -m benchmarks.pages.withstands
+	$(BIN)/python -m benchmarks.pages.readme
 
 soak: $(VENV)/test  ## train, save, resume and change everything for half an hour, and see what is left behind
-	$(BIN)/python -m benchmarks.soak
+	$(BIN)/python -m benchmarks.robustness.soak
 
 test-floor: $(FLOOR)/floor  ## run every test on the oldest versions that pyproject.toml allows
 	$(FLOOR)/bin/python -m pytest -n 2 -W ignore::DeprecationWarning  # of old libraries about their newer neighbours
 
-$(FLOOR)/floor: pyproject.toml tests/floor.py
+$(FLOOR)/floor: pyproject.toml tools/floor.py
 	$(PYTHON) -m venv $(@D)
-	$(PYTHON) tests/floor.py > $(@D)/constraints.txt
+	$(PYTHON) tools/floor.py > $(@D)/constraints.txt
 	$(@D)/bin/pip install --quiet --editable '.[test]' --constraint $(@D)/constraints.txt
 	touch $@
 
@@ -80,7 +80,7 @@ format: $(VENV)/test
 	$(BIN)/ruff format .
 
 readme: $(VENV)/test  ## write the README's numbers from benchmarks/results
-	$(BIN)/python -m benchmarks.readme
+	$(BIN)/python -m benchmarks.pages.readme
 
 docs: $(VENV)/docs  ## build the documentation into site/; a bad link or a public name on no page is an error
 	$(BIN)/python -m docs.elsewhere

@@ -1,3 +1,1 @@
 """One script a claim, and what they share."""
-
-FRAMEWORKS = ("nnx", "linen", "brainstate")

@@ -10,10 +10,10 @@ import pytest
 from family import FAMILY
 
 import brainsurr as bs
-from benchmarks import bad_input
-from benchmarks.evidence import RESULTS
-from benchmarks.inputs import Argument, Call, Given, good, one_of
-from benchmarks.reports.bad_input import section
+from benchmarks.bad_input import fuzzing as bad_input
+from benchmarks.bad_input.register import Argument, Call, Given, good, one_of
+from benchmarks.bad_input.report import section
+from benchmarks.pages.evidence import RESULTS
 
 EXAMPLES = 10
 

@@ -18,10 +18,15 @@ import orbax.checkpoint as ocp
 import pytest
 
 import brainsurr as bs
-from benchmarks import checkpoints, digits, digits_brainstate, digits_linen, digits_nnx, kills
-from benchmarks import digits_task as task
-from benchmarks.checkpoints import UNFINISHED, CheckpointError, Checkpoints, digest, interruptions
-from benchmarks.reports import kills as report
+from benchmarks.digits import __main__ as digits
+from benchmarks.digits import brainstate as digits_brainstate
+from benchmarks.digits import linen as digits_linen
+from benchmarks.digits import nnx as digits_nnx
+from benchmarks.digits import task
+from benchmarks.lib import checkpoints
+from benchmarks.lib.checkpoints import UNFINISHED, CheckpointError, Checkpoints, digest, interruptions
+from benchmarks.robustness import kills
+from benchmarks.robustness.reports import kills as report
 
 pytestmark = pytest.mark.usefixtures("lenient")
 ABOUT = {"program": "test", "seed": 0}
@@ -333,7 +338,7 @@ def test_a_failed_write_names_the_folder(tmp_path, monkeypatch, method):
 
 
 def test_a_folder_is_for_one_process(tmp_path):
-    code = "import sys, benchmarks.checkpoints as c\nwith c.alone(sys.argv[1]): print(1, flush=True); input()"
+    code = "import sys, benchmarks.lib.checkpoints as c\nwith c.alone(sys.argv[1]): print(1, flush=True); input()"
     process = subprocess.Popen(
         [sys.executable, "-c", code, tmp_path], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
     )

@@ -10,8 +10,12 @@ import numpy as np
 import pytest
 
 import brainsurr as bs
-from benchmarks import digits, digits_brainstate, digits_linen, digits_nnx, results
-from benchmarks import digits_task as task
+from benchmarks.digits import __main__ as digits
+from benchmarks.digits import brainstate as digits_brainstate
+from benchmarks.digits import linen as digits_linen
+from benchmarks.digits import nnx as digits_nnx
+from benchmarks.digits import task
+from benchmarks.lib import results
 
 pytestmark = pytest.mark.usefixtures("lenient")
 

@@ -4,9 +4,9 @@ import json
 
 import numpy as np
 import pytest
-from contests import check, needs
+from comparisons import check, needs
 
-from benchmarks import events, nmnist, shd
+from benchmarks.studies import events, nmnist, shd
 
 pytestmark = pytest.mark.usefixtures("lenient")
 

@@ -5,8 +5,8 @@ import statistics
 
 import pytest
 
-from benchmarks import evidence
-from benchmarks.family import GRID
+from benchmarks.pages import evidence
+from benchmarks.studies.grid import GRID
 
 PAGE = evidence.ROOT / "docs/evidence.md"
 

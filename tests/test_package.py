@@ -13,11 +13,10 @@ import tarfile
 import zipfile
 from pathlib import Path
 
-import extras
-import package
 import pytest
 
 import brainsurr
+from tools import extras, package
 
 
 def test_what_is_tested_is_what_is_installed():
@@ -41,7 +40,7 @@ def test_what_is_tested_is_what_is_installed():
 @pytest.mark.skipif(shutil.which("git") is None, reason="a checkout needs git")
 def test_what_an_sdist_lacks_or_has_too_much_is_seen(tmp_path, monkeypatch):
     root, built, direct = (tmp_path / name for name in ("checkout", "built", "direct"))
-    folders = {"benchmarks", "brainsurr", "docs", "notebooks", "tests"}
+    folders = {"benchmarks", "brainsurr", "docs", "notebooks", "tests", "tools"}
     names = [*(package.SDIST - folders), *(f"{folder}/a.py" for folder in folders), "tests/deep/b.txt"]
     for folder in (built, direct, root / "tests/deep", *(root / folder for folder in folders)):
         folder.mkdir(parents=True, exist_ok=True)

@@ -8,9 +8,12 @@ import pytest
 from flax import nnx
 
 import brainsurr as bs
-from benchmarks import digits_brainstate, digits_linen, digits_nnx, precision
-from benchmarks import digits_task as task
-from benchmarks.reports import precision as report
+from benchmarks.digits import brainstate as digits_brainstate
+from benchmarks.digits import linen as digits_linen
+from benchmarks.digits import nnx as digits_nnx
+from benchmarks.digits import task
+from benchmarks.robustness import precision
+from benchmarks.robustness.reports import precision as report
 
 pytestmark = pytest.mark.usefixtures("lenient")
 HOSTS = pytest.mark.parametrize(

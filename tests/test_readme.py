@@ -44,7 +44,7 @@ def test_batch_first_data_is_turned_around_by_the_line_that_is_shown(lenient):
 
 
 def test_numbers_are_those_of_the_result_files():
-    from benchmarks import readme
+    from benchmarks.pages import readme
 
     text = README.read_text()
     assert readme.rendered(text) == text, "run `make readme`"

@@ -20,10 +20,11 @@ import pytest
 from jax.sharding import NamedSharding
 from jax.sharding import PartitionSpec as P
 
-from benchmarks import launch, mesh, scale
-from benchmarks.collectives import Collective, collectives
-from benchmarks.networks import nnx
-from benchmarks.reports import scale as report
+from benchmarks.lib import processes as launch
+from benchmarks.robustness import mesh, scale
+from benchmarks.robustness.collectives import Collective, collectives
+from benchmarks.robustness.networks import nnx
+from benchmarks.robustness.reports import scale as report
 
 pytestmark = pytest.mark.usefixtures("lenient")  # optax.adam
 ROOT = Path(__file__).parent.parent
@@ -37,7 +38,7 @@ ROWS = 4 * 32  # time steps of a block x examples
 def quick(tmp_path_factory):
     """The result of the command that CI runs: two devices in one process, and in two."""
     out = tmp_path_factory.mktemp("scale")
-    command = [sys.executable, "-m", "benchmarks.scale", "--quick", "--out", str(out)]
+    command = [sys.executable, "-m", "benchmarks.robustness.scale", "--quick", "--out", str(out)]
     run = subprocess.run(command, capture_output=True, text=True, check=True, cwd=ROOT, env=os.environ)
     return json.loads((out / "result.json").read_text()) | {"stdout": run.stdout}
 
@@ -148,7 +149,7 @@ def test_frameworks_have_the_same_loss():
     xs, labels, _ = mesh.load(mesh.make((1, 1), jax.devices()[:1]), 0, 0)
     losses, sizes = [], []
     for framework in scale.FRAMEWORKS:
-        network = importlib.import_module(f"benchmarks.networks.{framework}").build(0)
+        network = importlib.import_module(f"benchmarks.robustness.networks.{framework}").build(0)
         losses.append(float(jax.jit(network.loss)(network.params, xs, labels)))
         sizes.append(sum(leaf.size for leaf in jax.tree.leaves(network.params)))
     np.testing.assert_allclose(losses, losses[0], rtol=1e-6)
@@ -175,8 +176,8 @@ def test_collectives_are_counted_with_their_loops():
 
 
 def test_processes_end_together():
-    with pytest.raises(RuntimeError, match=r"python -m benchmarks.scale --nonsense ended with 2:\n(.|\n)*unrecognized"):
-        launch.together("benchmarks.scale", [["--nonsense"]], PYTHONPATH=str(ROOT))
+    with pytest.raises(RuntimeError, match=r"robustness.scale --nonsense ended with 2:\n(.|\n)*unrecognized"):
+        launch.together("benchmarks.robustness.scale", [["--nonsense"]], PYTHONPATH=str(ROOT))
     with pytest.raises(RuntimeError, match="python -m nowhere_at_all  ended with 1"):
         launch.together("nowhere_at_all", [[]])
 
@@ -239,14 +240,16 @@ def test_processes_with_different_numbers_of_devices_are_refused(capsys):
     arguments = [[*common, f"--process-id={i}", f"--devices={i + 1}"] for i in range(2)]
     message = r"expected as many devices in each of 2 processes, got \d in this one and 3 in all"
     with pytest.raises(RuntimeError, match=message):
-        launch.together("benchmarks.scale", arguments, PYTHONPATH=str(ROOT), JAX_PLATFORMS="cpu", XLA_FLAGS="")
+        launch.together(
+            "benchmarks.robustness.scale", arguments, PYTHONPATH=str(ROOT), JAX_PLATFORMS="cpu", XLA_FLAGS=""
+        )
     assert f"waiting for 2 processes at {common[1].partition('=')[2]}, 300 s at most" in capsys.readouterr().out
 
 
 def test_processes_end_with_the_one_that_started_them(tmp_path):
     child = "import os, pathlib, sys, time; pathlib.Path(sys.argv[1]).write_text(str(os.getpid())); time.sleep(60)"
     (tmp_path / "child.py").write_text(child)
-    code = f"from benchmarks import launch; launch.together('child', [[{str(tmp_path / 'pid')!r}]])"
+    code = f"from benchmarks.lib import processes; processes.together('child', [[{str(tmp_path / 'pid')!r}]])"
     environment = os.environ | {"PYTHONPATH": f"{ROOT}{os.pathsep}{tmp_path}"}
     process = subprocess.Popen([sys.executable, "-c", code], env=environment)
     end = time.monotonic() + 60

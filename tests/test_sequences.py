@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 import brainsurr as bs
-from benchmarks import contest, sequences
+from benchmarks.studies import comparison as contest
+from benchmarks.studies import sequences
 
 pytestmark = pytest.mark.usefixtures("lenient")
 

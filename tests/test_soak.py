@@ -5,8 +5,8 @@ import threading
 import jax
 import pytest
 
-from benchmarks import soak
-from benchmarks.reports import soak as report
+from benchmarks.robustness import soak
+from benchmarks.robustness.reports import soak as report
 
 SHAPES = ((3, 4), (2, 8))
 TOUR = len(SHAPES) * len(soak.FRAMEWORKS)

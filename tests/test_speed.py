@@ -7,7 +7,9 @@ import sys
 
 import pytest
 
-from benchmarks import claims, measure, speed
+from benchmarks.lib import timing as measure
+from benchmarks.speed import __main__ as speed
+from benchmarks.speed import claims
 
 pytestmark = pytest.mark.usefixtures("lenient")
 

@@ -10,16 +10,16 @@ import numpy as np
 import pytest
 
 import brainsurr as bs
-from benchmarks import randman
-from benchmarks.family import GRID, members
-from benchmarks.reports import CHANCE
+from benchmarks.lib.report import CHANCE
+from benchmarks.studies import randman
+from benchmarks.studies.grid import GRID, members
 
 STUDIES = ("randman", "depth", "dynamic_range", "learn_alpha")
 
 
 def run(name, out):
     """A quick run in a process of its own, as a user starts it."""
-    command = [sys.executable, "-m", f"benchmarks.{name}", "--quick", "--out", str(out)]
+    command = [sys.executable, "-m", f"benchmarks.studies.{name}", "--quick", "--out", str(out)]
     subprocess.run(command, check=True, capture_output=True, text=True, env=os.environ | {"XLA_FLAGS": ""})
     return json.loads((out / "result.json").read_text())
 
@@ -43,7 +43,7 @@ def test_a_study(study):
         assert test.shape[-1] == len(result["settings"]["choosing_seeds" if key.endswith("grid") else "seeds"])
         assert ((test >= 0) & (test <= 1)).all()
     globals()[f"check_{name}"](result["runs"])
-    report = importlib.import_module(f"benchmarks.reports.{name}")
+    report = importlib.import_module(f"benchmarks.studies.reports.{name}")
     report.draw(result, out)
     assert list(out.glob("*.png"))
     assert "±" in report.tables(result)

@@ -11,12 +11,14 @@ import wave
 
 import numpy as np
 import pytest
-from contests import check, needs
+from comparisons import check, needs
 
 import brainsurr as bs
-from benchmarks import contest, speech, spoken_digits, study, vowels
-from benchmarks.reports import speech as speech_report
-from benchmarks.reports import vowels as vowels_report
+from benchmarks.lib import study
+from benchmarks.studies import comparison as contest
+from benchmarks.studies import speech, spoken_digits, vowels
+from benchmarks.studies.reports import speech as speech_report
+from benchmarks.studies.reports import vowels as vowels_report
 
 if os.environ.get("CI") != "true":  # at home a missing library skips, in CI it is an error
     pytest.importorskip("kaldi_native_fbank")
@@ -134,7 +136,7 @@ def test_speech_learns_writes_all_and_goes_on(spoken, tmp_path):
     """A quick run in a process of its own; compiled without optimisation, which is most of its time."""
 
     def run():
-        command = [sys.executable, "-m", "benchmarks.speech", str(spoken), "--quick", "--out", str(tmp_path)]
+        command = [sys.executable, "-m", "benchmarks.studies.speech", str(spoken), "--quick", "--out", str(tmp_path)]
         environment = os.environ | {"XLA_FLAGS": "--xla_backend_optimization_level=0"}
         subprocess.run(command, check=True, capture_output=True, text=True, env=environment)
         return json.loads((tmp_path / "result.json").read_text())

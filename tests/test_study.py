@@ -5,8 +5,8 @@ import json
 import jax.numpy as jnp
 import pytest
 
-from benchmarks import results
-from benchmarks.study import Study, arguments
+from benchmarks.lib import results
+from benchmarks.lib.study import Study, arguments
 
 SETTINGS = {"epochs": 3, "scales": (0.1, 1.0)}
 

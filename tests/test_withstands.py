@@ -2,8 +2,9 @@
 
 import pytest
 
-from benchmarks import kills, precision, scale, soak, withstands
-from benchmarks.study import plain
+from benchmarks.lib.study import plain
+from benchmarks.pages import withstands
+from benchmarks.robustness import kills, precision, scale, soak
 
 
 @pytest.fixture(scope="module")

@@ -1,0 +1,1 @@
+"""What every public call answers to bad input."""

@@ -1,0 +1,210 @@
+"""Bad input: every public call is fed what it should not be fed, and must answer rightly or refuse in clear words.
+
+Each bad value of each argument is tried by itself, and then hypothesis spoils one or two of them. What comes back is
+right if the judge of the call, which computes in NumPy, says so. An error is clear if brainsurr itself raises it (not
+jax, flax or Python inside of it), as a TypeError, a ValueError or a NotImplementedError, and its message names a spoilt
+argument and says what was expected.
+"""
+
+import argparse
+import importlib.metadata
+import re
+import time
+import traceback
+import warnings
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import hypothesis
+import jax
+from hypothesis import strategies as st
+from tqdm import tqdm
+
+import brainsurr
+
+from ..lib import results
+from ..lib.study import positive
+from . import report
+from .register import Call, Given, Shaped, Tracer, layers, modules, pictures, surrogates, tools
+
+# How a message says what was expected.
+EXPECTS = re.compile(
+    r"expected|outside \[|does not broadcast|not a parameter of|not learnable|in the (source|target)|undefined"
+    r"|There are: |have the same names|must use what it is called with"
+)
+PACKAGE = str(Path(brainsurr.__file__).parent)
+CLEAR = (TypeError, ValueError, NotImplementedError)
+MODULES = ("", ".nnx", ".linen", ".brainstate", ".optim", ".interop", ".plot")
+RECORDS = ("brainsurr.Diagnosis", "brainsurr.LayerReport")  # what `diagnose` gives out; nobody calls these
+CALLS: dict[str, Call] = {
+    call.name: call for register in (surrogates, layers, modules, tools, pictures) for call in register.calls()
+}
+
+
+def singles(call: Call) -> Iterator[dict[str, Given]]:
+    """Every bad value by itself, with good ones around it; and nothing but good ones, first."""
+    fine = {name: a.good[0] for name, a in call.arguments.items()}
+    yield fine
+    for name, argument in call.arguments.items():
+        yield from (fine | {name: bad} for bad in argument.bad)
+
+
+@st.composite
+def mixtures(draw, call: Call) -> dict[str, Given]:
+    """Good values, in the place of none, one or two of which there are bad ones."""
+    names = sorted(call.arguments)
+    spoilt = draw(st.none() | st.sampled_from(names)), draw(st.sampled_from(names))
+    return {name: draw(st.sampled_from(a.bad if name in spoilt else a.good)) for name, a in call.arguments.items()}
+
+
+def values_of(given: Mapping[str, Given]) -> dict[str, Any]:
+    """What the call is made with."""
+    shape = (given["time"].value, *given["batch"].value, 3) if "time" in given else (2, 3)
+    return {
+        name: g.value.make(shape) if isinstance(g.value, Shaped) else g.value
+        for name, g in given.items()
+        if name not in ("time", "batch")
+    }
+
+
+def outcome(call: Call, given: Mapping[str, Given]) -> str:
+    """``"right"``, ``"clear"``, or what is wrong with the answer or the error of a call."""
+    values = values_of(given)
+    traced = {name: value.like for name, value in values.items() if isinstance(value, Tracer)}
+    spoilt = [name for name, g in given.items() if g.kind != "good"]
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")
+            answer = within_a_trace(call.run, values, traced) if traced else call.run(**values)
+    except Exception as error:
+        return unclear(error, call, spoilt) or "clear"
+    refused = [f"{name} ({given[name].kind})" for name in spoilt if given[name].refused]
+    if refused:
+        return f"accepted {', '.join(refused)}"
+    return call.judge(answer, values) or "right"
+
+
+def within_a_trace(run, values, traced):
+    """The answer of a call some of whose arguments are tracers."""
+    answers: list[Any] = []
+    jax.eval_shape(lambda traced: answers.append(run(**values | traced)), traced)
+    return answers[0]
+
+
+def unclear(error: Exception, call: Call, spoilt: list[str]) -> str | None:
+    """What is not clear about an error, or None."""
+    said = f"{type(error).__name__}: {error}"
+    if not spoilt:
+        return f"refused good input: {said}"
+    where = traceback.extract_tb(error.__traceback__)[-1]
+    if not where.filename.startswith(PACKAGE):
+        return f"raised in {Path(where.filename).name}, {where.name}: {said}"
+    if not isinstance(error, CLEAR):
+        return f"not one of {', '.join(kind.__name__ for kind in CLEAR)}: {said}"
+    words = [word for name in spoilt for word in (name, *call.words.get(name, ()))]
+    if not any(re.search(rf"\b{word}\b", str(error)) for word in words):
+        return f"names none of {', '.join(words)}: {said}"
+    if not EXPECTS.search(str(error)):
+        return f"does not say what was expected: {said}"
+    return None
+
+
+def fuzz(call: Call, alone: Iterable[Mapping[str, Given]], number: int, seed: int) -> dict[str, Any]:
+    """How a call took some examples: counts of right answers and clear errors, of each kind, and failures.
+
+    Args:
+      call: the call.
+      alone: examples, such as `singles` of it.
+      number: how many `mixtures` of it hypothesis draws besides.
+      seed: of hypothesis.
+    """
+    tally: Counter[str] = Counter()
+    kinds: dict[str, Counter[str]] = {}
+    failures: dict[str, str] = {}
+
+    tried = set()  # hypothesis draws some again
+
+    def one(given):
+        example = frozenset((name, id(g)) for name, g in given.items())
+        if example in tried:
+            return
+        tried.add(example)
+        what = outcome(call, given)
+        verdict = what if what in ("right", "clear") else "failed"
+        tally[verdict] += 1
+        for kind in {g.kind for g in given.values()} - {"good"}:
+            kinds.setdefault(kind, Counter())[verdict] += 1
+        if verdict == "failed":
+            values = {name: g.value for name, g in given.items()} | values_of(given)
+            shown = {name: values[name] for name, g in given.items() if g.kind != "good"}
+            failures.setdefault(one_line(what), one_line(f"{shown}"))
+
+    @hypothesis.seed(seed)
+    @hypothesis.settings(
+        max_examples=number,
+        database=None,
+        deadline=None,
+        phases=[hypothesis.Phase.generate],
+        suppress_health_check=list(hypothesis.HealthCheck),
+    )
+    @hypothesis.given(mixtures(call))
+    def several(given):
+        one(given)
+
+    filtering = jax.config.jax_traceback_filtering
+    jax.config.update("jax_traceback_filtering", "off")  # or the frames in which jax raises would not be seen
+    try:
+        for given in alone:
+            one(given)
+        if number:
+            several()
+    finally:
+        jax.config.update("jax_traceback_filtering", filtering)
+    return {
+        "examples": tally.total(),
+        **{verdict: tally[verdict] for verdict in ("right", "clear", "failed")},
+        "kinds": {kind: dict(kinds[kind]) for kind in sorted(kinds)},
+        "failures": [{"what": what, "arguments": shown} for what, shown in failures.items()],
+    }
+
+
+def one_line(text: str) -> str:
+    """The beginning of a text, without its line breaks."""
+    return " ".join(text.split())[:300]
+
+
+def public_names() -> list[str]:
+    """Every name in the ``__all__`` of every public module."""
+    modules = [importlib.import_module(f"brainsurr{module}") for module in MODULES]
+    return [f"{module.__name__}.{name}" for module in modules for name in module.__all__]
+
+
+def main(argv=None):
+    """Feed every public call and write the tally."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.bad_input", description=__doc__.splitlines()[0])
+    parser.add_argument(
+        "--examples", type=positive, default=100, metavar="N", help="mixtures a call (default: %(default)s)"
+    )
+    parser.add_argument("--seed", type=int, default=0, metavar="S", help="of hypothesis (default: %(default)s)")
+    parser.add_argument("--only", default="", metavar="TEXT", help="calls whose name contains this")
+    results.add_out(parser, "bad_input")
+    args = parser.parse_args(argv)
+    results.try_out(parser, args.out)
+    jax.config.update("jax_numpy_dtype_promotion", "strict")
+    jax.config.update("jax_numpy_rank_promotion", "raise")
+    chosen = {name: call for name, call in CALLS.items() if args.only in name}
+    calls, start = {}, time.perf_counter()
+    bar = tqdm(chosen.items(), desc="bad_input", unit="call")
+    for name, call in bar:
+        bar.set_postfix_str(name)
+        calls[name] = fuzz(call, singles(call), args.examples, args.seed)
+    settings = {"examples": args.examples, "seed": args.seed, "hypothesis": importlib.metadata.version("hypothesis")}
+    about = {"settings": settings, "seconds": time.perf_counter() - start, **results.environment()}
+    results.write(args.out / "result.json", about | {"calls": calls})
+    failures = [(name, failure) for name, tally in calls.items() for failure in tally["failures"]]
+    for name, failure in failures:
+        print(f"{name}: {failure['what']}\n    {failure['arguments']}")
+    print(", ".join(f"{number} {what}" for what, number in report.total(calls).items()))
+    return bool(failures)

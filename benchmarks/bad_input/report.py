@@ -1,0 +1,88 @@
+"""Bad input: what every public call was fed, and how it took it."""
+
+from collections import Counter
+
+from ..lib import results
+
+COLUMNS = ("examples", "right", "clear", "failed")
+
+
+def line(result):
+    """What was tried and what came of it, for the summary."""
+    sums = total(result["calls"])
+    outcome = f"{sums['right']:,} right answers, {sums['clear']:,} clear errors, {sums['failed']:,} neither"
+    return "bad input", f"{sums['examples']:,} examples of {len(result['calls'])} calls", outcome
+
+
+def section(result):
+    """The law, the counts by group of names and by kind of bad input, and every public name."""
+    calls, settings = result["calls"], result["settings"]
+    sums = total(calls)
+    failures = [f"- `{name}`: {failure['what']}" for name, call in calls.items() for failure in call["failures"]]
+    shown = "\n".join(failures) + "\n\n" if failures else ""
+    return f"""## Bad input
+
+{len(calls)} calls, at least one for each public name but the two records that `diagnose` gives out. Every bad value of
+every argument is tried by itself; then hypothesis {settings["hypothesis"]} draws, from seed {settings["seed"]}, up to
+{settings["examples"]} mixtures of each call with one or two arguments spoilt. No example counts twice. Either the
+answer is right, as a judge in NumPy sees it (shape, dtype, spikes 0 and 1, NaN where NaN went in and nowhere else), or
+brainsurr itself raises a `TypeError`, a `ValueError` or a `NotImplementedError` that names a spoilt argument and says
+what was expected. Anything else has failed: an error from inside of jax or a framework, a warning, a cast that nobody
+asked for, an answer where none can be right. Integers, booleans and lists in the place of floats are read as floats.
+
+Of {sums["examples"]:,} examples {sums["right"]:,} were answered rightly, {sums["clear"]:,} were refused in clear
+words, and {sums["failed"]:,} failed.
+
+{shown}By group of names:
+
+{by_group(calls)}
+
+By kind of bad input; an example in which two arguments are spoilt counts for both:
+
+{by_kind(calls)}
+
+By call:
+
+{results.table(["call", *COLUMNS], [[f"`{name}`", *counts(call)] for name, call in calls.items()])}
+"""
+
+
+def total(calls):
+    """Each count over all calls."""
+    return {column: sum(call[column] for call in calls.values()) for column in COLUMNS}
+
+
+def counts(call):
+    """The numbers of a row."""
+    return [f"{call[column]:,}" for column in COLUMNS]
+
+
+def by_group(calls):
+    """A row for each module, with the surrogates apart."""
+    groups: dict[str, Counter] = {}
+    for name, call in calls.items():
+        groups.setdefault(group(name), Counter()).update({"calls": 1, **{column: call[column] for column in COLUMNS}})
+    rows = [[name, sums["calls"], *counts(sums)] for name, sums in groups.items()]
+    return results.table(["group", "calls", *COLUMNS], rows)
+
+
+def group(name):
+    """The module of a name; of `brainsurr` itself, what kind of name it is."""
+    module, _, last = name.rpartition(".")
+    if module != "brainsurr":
+        return f"`{module}`"
+    if last in ("unroll", "diagnose", "equivalent", "equivalents"):
+        return f"`{name}`"
+    return "surrogates, classes" if last[0].isupper() else "surrogates, functions"
+
+
+def by_kind(calls):
+    """A row for each kind of bad input."""
+    kinds: dict[str, Counter] = {}
+    for call in calls.values():
+        for kind, verdicts in call["kinds"].items():
+            kinds.setdefault(kind, Counter()).update(verdicts)
+    rows = [
+        [kind, *counts({**dict.fromkeys(COLUMNS, 0), **sums, "examples": sums.total()})] for kind, sums in kinds.items()
+    ]
+    return results.table(["kind", *COLUMNS], sorted(rows))

@@ -1,0 +1,110 @@
+"""The digits network in brainstate, from the weights of `digits_nnx`, and its training loop."""
+
+import brainstate
+import jax
+import jax.numpy as jnp
+import optax
+from brainstate import nn
+from flax import nnx
+
+from brainsurr.brainstate import LI, LIF, SpikingActivation, SpikingSequential, bounds
+from brainsurr.interop import transfer
+
+from . import nnx as digits_nnx
+from . import task
+
+
+class Linear(nn.Linear):
+    """brainstate's, computed in ``dtype``; its own gives what parameters and input promote to."""
+
+    def __init__(self, features_in, features_out, dtype):
+        super().__init__(features_in, features_out)
+        self.dtype = dtype
+
+    def update(self, x):
+        weight, bias = (self.weight.value[name].astype(self.dtype) for name in ("weight", "bias"))
+        return x.astype(self.dtype) @ weight + bias
+
+
+def build(surrogate=None, learnable=(), dtype=jnp.float32):
+    """The network of `digits_nnx`."""
+
+    def hidden(features):
+        neurons = jax.nn.relu
+        if surrogate is not None:
+            act = SpikingActivation(surrogate, learnable=learnable)
+            neurons = LIF(task.WIDTH, decay=task.DECAY, spike_fn=act)
+        return [Linear(features, task.WIDTH, dtype), neurons, nn.Dropout(1 - task.DROPOUT)]  # it takes what is kept
+
+    readout = [Linear(task.WIDTH, 10, dtype)]
+    if surrogate is not None:
+        readout.append(LI(10, decay=task.DECAY))
+    return SpikingSequential([*hidden(64), *hidden(task.WIDTH), *readout])
+
+
+class Network:
+    """A network and its optimiser, as `benchmarks.digits` trains them."""
+
+    def __init__(self, surrogate, learnable, seed, steps, dtype=jnp.float32):
+        brainstate.random.seed(seed)  # of Dropout
+        self.net = build(surrogate, learnable, dtype)
+        self.net.init_state(task.BATCH)
+        self.weights = self.net.states(brainstate.ParamState)
+        source = nnx.state(digits_nnx.build(seed, surrogate, learnable), nnx.Param)
+        self.weights.assign_dict_values(transfer(source, self.weights.to_dict_values()))
+        self.tx = task.optimiser(bounds(self.net), steps)
+        self.opt_state = brainstate.ShortTermState(self.tx.init(self.weights.to_dict_values()))
+        self._train_epoch = brainstate.transform.jit(self._loop)
+        self._evaluate = brainstate.transform.jit(self._outputs)
+
+    def _loop(self, images, labels, keys):
+        """One pass over ``[batches, batch, ...]``; the mean loss."""
+
+        def step(images, labels, key):
+            xs = task.augment(key, images)
+
+            def loss_fn():
+                self.net.reset_state(task.BATCH)
+                return task.cross_entropy(self.net(xs), labels)
+
+            grads, loss = brainstate.transform.grad(loss_fn, self.weights, return_value=True)()
+            values = self.weights.to_dict_values()
+            updates, self.opt_state.value = self.tx.update(grads, self.opt_state.value, values)
+            self.weights.assign_dict_values(optax.apply_updates(values, updates))
+            return loss
+
+        return brainstate.transform.for_loop(step, images, labels, keys).mean()
+
+    def _outputs(self, images):
+        """Outputs and spikes of one batch without noise."""
+        self.net.reset_state(task.BATCH)
+        xs, spikes = task.still(images), []
+        for layer in self.net.layers:
+            xs = layer(xs)
+            if isinstance(layer, LIF):
+                spikes.append(xs)
+        return xs, spikes
+
+    def train_epoch(self, images, labels, keys):
+        with brainstate.environ.context(fit=True):
+            return self._train_epoch(images, labels, keys)
+
+    def evaluate(self, images, labels):
+        # The state has the batch size of training, so the images come in batches of it, the last one filled up.
+        count = len(images)
+        padded = jnp.pad(images, ((0, -count % task.BATCH), (0, 0))).reshape(-1, task.BATCH, 64)
+        with brainstate.environ.context(fit=False):
+            batches = [self._evaluate(batch) for batch in padded]
+        ys, spikes = jax.tree.map(lambda *parts: jnp.concatenate(parts, axis=1)[:, :count], *batches)
+        return task.accuracy(ys, labels), spikes
+
+    def surrogates(self):
+        return [layer.spike_fn.surrogate for layer in self.net.layers if isinstance(layer, LIF)]
+
+    def state(self):
+        """Parameters, the optimiser's state and the random state of brainstate, which Dropout draws from."""
+        return self.weights.to_dict_values(), self.opt_state.value, brainstate.random.DEFAULT.value
+
+    def load(self, state):
+        weights, self.opt_state.value, brainstate.random.DEFAULT.value = state
+        self.weights.assign_dict_values(weights)

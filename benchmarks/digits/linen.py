@@ -1,0 +1,109 @@
+"""The digits network in Flax Linen, from the weights of `digits_nnx`, and its training loop."""
+
+from functools import cache, partial
+
+import jax
+import jax.numpy as jnp
+import optax
+from flax import linen as nn
+from flax import nnx
+
+from brainsurr.interop import transfer
+from brainsurr.linen import LI, LIF, SpikingActivation, SpikingSequential, bounds
+
+from . import nnx as digits_nnx
+from . import task
+
+KEY = jax.random.key(0)  # of zeros and of shapes: no number depends on it
+
+
+@cache
+def build(surrogate=None, learnable=(), train=False, dtype=jnp.float32):
+    """The network of `digits_nnx`."""
+
+    def hidden():
+        neurons = jax.nn.relu
+        if surrogate is not None:
+            act = SpikingActivation(surrogate, learnable=learnable)
+            neurons = LIF(task.WIDTH, decay=task.DECAY, spike_fn=act)
+        return [nn.Dense(task.WIDTH, dtype=dtype), neurons, nn.Dropout(task.DROPOUT, deterministic=not train)]
+
+    readout = [nn.Dense(10, dtype=dtype)]
+    if surrogate is not None:
+        readout.append(LI(10, decay=task.DECAY))
+    return SpikingSequential([*hidden(), *hidden(), *readout])
+
+
+def arguments(net, xs):
+    return net.initialize_carry(KEY, xs.shape[1:]), xs
+
+
+@cache
+def optimiser(surrogate, learnable, steps):
+    """One for all seeds: jit knows it by identity, and compiles once."""
+    net = build(surrogate, learnable)
+    return task.optimiser(bounds(net, *arguments(net, jnp.zeros((1, 1, 64)))), steps)
+
+
+@partial(jax.jit, static_argnames=("net", "tx"))
+def train_epoch(net, tx, params, opt_state, images, labels, keys):
+    """One pass over ``[batches, batch, ...]``; parameters, optimiser's state, and the mean loss."""
+
+    def step(carry, batch):
+        params, opt_state = carry
+        images, labels, key = batch
+        xs = task.augment(key, images)
+
+        def loss_fn(params):
+            _, ys = net.apply({"params": params}, *arguments(net, xs), rngs={"dropout": jax.random.fold_in(key, 1)})
+            return task.cross_entropy(ys, labels)
+
+        loss, grads = jax.value_and_grad(loss_fn)(params)
+        updates, opt_state = tx.update(grads, opt_state, params)
+        return (optax.apply_updates(params, updates), opt_state), loss
+
+    (params, opt_state), losses = jax.lax.scan(step, (params, opt_state), (images, labels, keys))
+    return params, opt_state, losses.mean()
+
+
+@partial(jax.jit, static_argnames="net")
+def evaluate(net, params, images, labels):
+    """Accuracy without noise, and the spikes ``[time, batch, neurons]`` of each LIF layer."""
+    xs, spikes = task.still(images), []
+    carries, _ = arguments(net, xs)
+    for layer, carry in zip(net.bind({"params": params}).layers, carries, strict=True):
+        xs = layer(xs) if carry is None else layer(carry, xs)[1]
+        if isinstance(layer, LIF):
+            spikes.append(xs)
+    return task.accuracy(xs, labels), spikes
+
+
+class Network:
+    """A network and its optimiser, as `benchmarks.digits` trains them."""
+
+    def __init__(self, surrogate, learnable, seed, steps, dtype=jnp.float32):
+        self.train_net, self.net = (build(surrogate, learnable, train, dtype) for train in (True, False))
+        self.tx = optimiser(surrogate, learnable, steps)
+        shapes = self.net.init(KEY, *arguments(self.net, jnp.zeros((1, 1, 64))))["params"]
+        self.params = transfer(nnx.state(digits_nnx.build(seed, surrogate, learnable), nnx.Param), shapes)
+        self.opt_state = self.tx.init(self.params)
+
+    def train_epoch(self, images, labels, keys):
+        self.params, self.opt_state, loss = train_epoch(
+            self.train_net, self.tx, self.params, self.opt_state, images, labels, keys
+        )
+        return loss
+
+    def evaluate(self, images, labels):
+        return evaluate(self.net, self.params, images, labels)
+
+    def surrogates(self):
+        layers = self.net.bind({"params": self.params}).layers
+        return [layer.spike_fn.surrogate for layer in layers if isinstance(layer, LIF)]
+
+    def state(self):
+        """Parameters and the optimiser's state; the keys of Dropout come from those of the data."""
+        return self.params, self.opt_state
+
+    def load(self, state):
+        self.params, self.opt_state = state

@@ -1,0 +1,91 @@
+"""The digits network in Flax NNX, and its training loop."""
+
+from functools import cache
+
+import jax
+import jax.numpy as jnp
+from flax import nnx
+
+from brainsurr.nnx import LI, LIF, SpikingActivation, SpikingSequential, bounds
+
+from ..lib.training import last_layers, neurons
+from . import task
+
+
+def build(seed, surrogate=None, learnable=(), dtype=jnp.float32):
+    """64-256-256-10: LIF layers whose threshold function is the surrogate, or ReLU without one.
+
+    The layers compute and hand on in ``dtype``; parameters and membranes are float32.
+    """
+    rngs = nnx.Rngs(seed)
+
+    def hidden(features):
+        neurons = jax.nn.relu
+        if surrogate is not None:
+            act = SpikingActivation(surrogate, learnable=learnable)
+            neurons = LIF(task.WIDTH, decay=task.DECAY, spike_fn=act)
+        return [nnx.Linear(features, task.WIDTH, dtype=dtype, rngs=rngs), neurons, nnx.Dropout(task.DROPOUT, rngs=rngs)]
+
+    readout = [nnx.Linear(task.WIDTH, 10, dtype=dtype, rngs=rngs)]
+    if surrogate is not None:
+        readout.append(LI(10, decay=task.DECAY))
+    return SpikingSequential([*hidden(64), *hidden(task.WIDTH), *readout])
+
+
+@cache
+def optimiser(surrogate, learnable, steps):
+    """One for all seeds: jit knows it by identity, and compiles once."""
+    return task.optimiser(bounds(build(0, surrogate, learnable)), steps)
+
+
+@nnx.jit
+def train_epoch(net, optimizer, images, labels, keys):
+    """One pass over ``[batches, batch, ...]``; the mean loss."""
+
+    @nnx.scan(in_axes=(nnx.Carry, 0, 0, 0), out_axes=(nnx.Carry, 0))
+    def step(carry, images, labels, key):
+        net, optimizer = carry
+        xs = task.augment(key, images)
+
+        def loss_fn(net):
+            _, ys = net(net.initialize_carry(images.shape), xs)
+            return task.cross_entropy(ys, labels)
+
+        loss, grads = nnx.value_and_grad(loss_fn)(net)
+        optimizer.update(net, grads)
+        return (net, optimizer), loss
+
+    return step((net, optimizer), images, labels, keys)[1].mean()
+
+
+@nnx.jit
+def evaluate(net, images, labels):
+    """Accuracy without noise, and the spikes ``[time, batch, neurons]`` of each LIF layer."""
+    ys, spikes = last_layers(net, task.still(images))
+    return task.accuracy(ys, labels), spikes
+
+
+class Network:
+    """A network and its optimiser, as `benchmarks.digits` trains them."""
+
+    def __init__(self, surrogate, learnable, seed, steps, dtype=jnp.float32):
+        self.net = build(seed, surrogate, learnable, dtype)
+        self.optimizer = nnx.Optimizer(self.net, optimiser(surrogate, learnable, steps), wrt=nnx.Param)
+
+    def train_epoch(self, images, labels, keys):
+        self.net.train()
+        return train_epoch(self.net, self.optimizer, images, labels, keys)
+
+    def evaluate(self, images, labels):
+        self.net.eval()
+        return evaluate(self.net, images, labels)
+
+    def surrogates(self):
+        return [layer.spike_fn.surrogate for layer in neurons(self.net)]
+
+    def state(self):
+        """Parameters, the optimiser's state and Dropout's random state."""
+        return nnx.state((self.net, self.optimizer))
+
+    def load(self, state):
+        nnx.update((self.net, self.optimizer), state)

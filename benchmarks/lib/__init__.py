@@ -1,0 +1,3 @@
+"""What all the others use."""
+
+FRAMEWORKS = ("nnx", "linen", "brainstate")

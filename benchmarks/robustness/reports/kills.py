@@ -1,0 +1,59 @@
+"""Kills survived: how often the training was killed, where that hit it, and whether it came to the same bits."""
+
+from ...lib import results
+
+COUNTS = ("kills", "in_write", "before_first_checkpoint", "resumptions", "runs_killed", "runs_killed_identical")
+
+
+def table(result):
+    """A row a framework, and one of all."""
+    rows = [
+        [name, *map(run.get, COUNTS), results.yes(run["terminated"]["identical"])]
+        for name, run in result["frameworks"].items()
+    ]
+    every = results.yes(all(run["terminated"]["identical"] for run in result["frameworks"].values()))
+    rows.append(["all", *total(result).values(), every])
+    header = ("", "kills", "in the middle of a write", "before the first checkpoint", "went on from a checkpoint")
+    return results.table((*header, "runs", "of them identical", "identical after SIGTERM"), rows)
+
+
+def total(result):
+    """The counts over all frameworks."""
+    return {name: sum(run[name] for run in result["frameworks"].values()) for name in COUNTS}
+
+
+def identical(result):
+    """Whether every run came to the same, the two undisturbed ones as well."""
+    return all(
+        run["undisturbed_identical"]
+        and run["terminated"]["identical"]
+        and run["runs_killed"] == run["runs_killed_identical"]
+        for run in result["frameworks"].values()
+    )
+
+
+def line(result):
+    """What was tried and what came of it, for the summary."""
+    counts = total(result)
+    tried = f"{counts['kills']} times `kill -9`, {counts['in_write']} of them in the middle of a write"
+    outcome = f"{counts['runs_killed_identical']} of {counts['runs_killed']} runs ended with the same bits"
+    return "being killed", tried, outcome
+
+
+def section(result):
+    """What was killed, and what became of it."""
+    settings, counts = result["settings"], total(result)
+    status = ", ".join(sorted({str(run["terminated"]["exit_status"]) for run in result["frameworks"].values()}))
+    verdict = "is the same in all of them" if identical(result) else "is NOT the same in all of them"
+    return f"""## Killed, and resumed
+
+`python -m benchmarks.digits` trains {len(settings["networks"])} networks ({"; ".join(settings["networks"])}) for
+{settings["epochs"]} epochs each, and saves after every epoch. `kill -9` hits it at times drawn at random and, by turns,
+as soon as orbax's temporary folder is seen; it is started again with `--resume`, to be killed again, until it is
+through. {counts["kills"]} kills in {counts["runs_killed"]} runs; {counts["in_write"]} left a checkpoint half written.
+SIGTERM, sent when the first checkpoint is there, makes it save and exit with status {status}.
+
+What comes out, every accuracy, every loss, and the SHA-256 of each network's parameters, optimiser's state and random
+states, {verdict} and in two runs of each framework that nothing disturbed.
+
+{table(result)}"""

@@ -1,0 +1,125 @@
+"""Low precision: bfloat16 beside float32 in every framework, and float16 with and without loss scaling."""
+
+import matplotlib.pyplot as plt
+import numpy as np
+
+from ...lib import results
+from ...lib.report import spread
+
+
+def within(run, reference):
+    """Whether the mean of the seeds lies between the least and the greatest of the reference's, and where.
+
+    Returns:
+      The number of epochs in which the training loss does, and whether the test accuracy after the last one does.
+    """
+    loss, losses = np.mean(run["loss"], axis=0), np.array(reference["loss"])
+    inside = (losses.min(0) <= loss) & (loss <= losses.max(0))
+    accuracies = np.array(reference["test_accuracy"])[:, -1]
+    accuracy = np.mean([curve[-1] for curve in run["test_accuracy"]])
+    return int(inside.sum()), bool(accuracies.min() <= accuracy <= accuracies.max())
+
+
+def table(result):
+    """A row a framework and dtype."""
+    rows = []
+    for name, run in result["runs"].items():
+        framework, dtype, *scaling = name.split(", ")
+        reference = result["runs"][f"{framework}, float32"]
+        epochs, accuracy = within(run, reference)
+        noise = ("", "") if run is reference else (f"{epochs} of {result['settings']['epochs']}", results.yes(accuracy))
+        label = f"{framework}, {dtype}" + (f", scale: {scaling[0]}" if scaling else "")
+        ends = (spread([curve[-1] for curve in run[what]]) for what in ("loss", "test_accuracy"))
+        rows.append((label, *ends, *noise, results.yes(run["finite"]), ", ".join(run["dtypes_of_state"])))
+    header = ("", "loss, last epoch", "test accuracy", "epochs within noise", "accuracy within noise", "all finite")
+    return results.table((*header, "parameters"), rows)
+
+
+def underflow(result):
+    """A row a trained network: which share of its weights gets no gradient at all."""
+    columns = ("float32", "float16", "float16, scaled")
+    rows = []
+    for name, run in result["runs"].items():
+        if "no_gradient" in run:
+            rows.append((name.split(", ")[-1], *(f"{run['no_gradient'][column]:.4%}" for column in columns)))
+    return results.table(("trained with scale", *(f"no gradient in {column}" for column in columns)), rows)
+
+
+def beside_float32(result):
+    """By name, the runs in bfloat16 and those of the same framework in float32."""
+    runs = result["runs"]
+    names = (name for name in runs if name.endswith("bfloat16"))
+    return {name: (runs[name], runs[name.replace("bfloat16", "float32")]) for name in names}
+
+
+def verdict(result):
+    """In how many frameworks bfloat16 is within noise, and by how much it is not in the others."""
+    pairs, epochs = beside_float32(result), result["settings"]["epochs"]
+    names = list(pairs)
+    loss, accuracy = zip(*(within(*pair) for pair in pairs.values()), strict=True)
+    text = f"By that, bfloat16's loss is within noise in {loss.count(epochs)} of {len(names)} frameworks, "
+    text += f"its accuracy in {accuracy.count(True)} of {len(names)}."
+    for name in (name for name, inside in zip(names, accuracy, strict=True) if not inside):
+        half, whole = ([curve[-1] for curve in run["test_accuracy"]] for run in pairs[name])
+        text += f" {name}: {np.mean(half):.4f}, where float32's seeds have {min(whole):.4f} to {max(whole):.4f}."
+    return text
+
+
+def line(result):
+    """What was tried and what came of it, for the summary."""
+    pairs = beside_float32(result)
+    loss, accuracy = zip(*(within(*pair) for pair in pairs.values()), strict=True)
+    same = (
+        f"loss in {loss.count(result['settings']['epochs'])} of {len(pairs)} frameworks, accuracy in "
+        f"{accuracy.count(True)} (bfloat16)"
+    )
+    return "half precision", f"bfloat16 in {len(pairs)} frameworks, float16 in one", f"within float32's noise: {same}"
+
+
+def section(result):
+    """What was trained, by which measure it is the same, and what float16 asks for."""
+    settings, runs = result["settings"], result["runs"]
+    finite = "Every loss and parameter is finite."
+    if not all(run["finite"] for run in runs.values()):
+        finite = "NOT every loss and parameter is finite."
+    scaled = runs["nnx, float16, dynamic"]
+    return f"""## Half precision
+
+The LIF network of `benchmarks.digits` with a trained alpha, {settings["surrogate"]} at first, {settings["epochs"]}
+epochs, {settings["seeds"]} seeds, from the same weights on the same data. Layers compute and hand on in bfloat16 or
+float16; parameters, alpha, membranes and the loss stay float32. Within noise was defined beforehand: in every epoch the
+mean loss of the seeds lies between the least and the greatest of float32's, and so does the mean test accuracy in the
+end. {verdict(result)} {finite}
+
+![Training loss and test accuracy in float32 and half precision](pictures/withstands/precision.png)
+
+{table(result)}
+
+float16, in Flax NNX, with and without dynamic loss scaling from {settings["scale"]:g}: the scale ends at
+{", ".join(f"{scale:g}" for scale in scaled["scale"])} in the seeds, with {sum(scaled["left_out"])} steps left out. What
+small gradients lose on their way back shows in the share of weights without any, on one batch, here with a scale of
+{settings["scale"]:g}. A weight into a silent neuron, or from a black pixel, has none in float32 either.
+
+{underflow(result)}"""
+
+
+def draw(result, folder):
+    """The loss and the accuracy of every dtype, a column a framework."""
+    frameworks = list(dict.fromkeys(name.split(", ")[0] for name in result["runs"]))
+    figure, axes = plt.subplots(2, len(frameworks), figsize=(10, 5), layout="constrained", sharex=True, sharey="row")
+    for name, run in result["runs"].items():
+        framework, label = name.split(", ", 1)
+        for axis, what in zip(axes[:, frameworks.index(framework)], ("loss", "test_accuracy"), strict=True):
+            values = np.array(run[what])
+            epochs = np.arange(1, values.shape[1] + 1)
+            axis.plot(epochs, values.mean(0), label=label.replace("float16, ", "float16, scale: "))
+            axis.fill_between(epochs, values.min(0), values.max(0), alpha=0.15)
+    for axis, framework in zip(axes[0], frameworks, strict=True):
+        axis.set(title=framework, yscale="log")
+    for axis in axes[1]:
+        axis.set(xlabel="epoch")
+    axes[0, 0].set_ylabel("training loss")
+    axes[1, 0].set_ylabel("test accuracy")
+    axes[1, frameworks.index("nnx")].legend(frameon=False, title="mean and range of the seeds")
+    figure.savefig(folder / "precision.png", dpi=110)
+    plt.close("all")

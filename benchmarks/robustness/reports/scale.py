@@ -1,0 +1,143 @@
+"""Many devices and many processes: the difference from one device, and what devices send each other."""
+
+from collections import Counter
+
+import numpy as np
+
+from ...lib import results
+
+PLACES = ("once", "by block", "by time step")  # by the number of loops around a collective
+
+
+UNGROUPED = "batch, one gradient"
+
+
+def sent(run):
+    """Elements that a device receives in a training step, by kind of collective and number of loops around it."""
+    total = Counter()
+    for c in run["collectives"]:
+        total[c["kind"], c["loops"]] += c["elements"] * c["times"]
+    return dict(total)
+
+
+def expected(run, settings):
+    """The same by reckoning, from the layout alone.
+
+    Groups of examples need the gradient of what a device holds, and the loss, once. Hidden units need, of a whole
+    block of time at once, the spikes of the first layer in the second, there and on the way back for the gradient of
+    its weights; the sums in front of the readout; and the gradient of those spikes. No parameter, and no alpha.
+    """
+    over_batch, over_hidden = run["mesh"]
+    moved = {}
+    if over_hidden > 1:
+        rows = settings["time_steps"] * settings["examples"] // over_batch
+        moved["all-gather", 1] = 2 * rows * settings["width"]
+        moved["all-reduce", 1] = rows * (settings["width"] + settings["classes"])
+    if over_batch > 1:
+        moved["all-reduce", 0] = run["parameters_per_device"] + 1
+    return moved
+
+
+def agreement(runs):
+    """The largest relative difference between the frameworks' losses, each on one device."""
+    first, *others = [np.asarray(run["losses"]) for run in runs if run["devices"] == 1]
+    return np.max([np.abs(losses / first - 1).max() for losses in others])
+
+
+def differences(runs):
+    """For losses, gradients and parameters, the largest relative difference of several runs, NaN if one has NaN."""
+    # Not Python's max, which drops a NaN that is not first.
+    parts = "losses", "gradients", "parameters"
+    return [np.max([run["difference"][part]["relative"] for run in runs]) for part in parts]
+
+
+def grouped(runs):
+    """The runs of all frameworks by layout, processes and devices a process, layout by layout."""
+    layouts = list(dict.fromkeys(run["layout"] for run in runs))
+    groups = {}
+    for run in sorted(runs, key=lambda run: layouts.index(run["layout"])):
+        groups.setdefault((run["layout"], run["processes"], run["devices"] // run["processes"]), []).append(run)
+    return groups
+
+
+def table(result):
+    """A row a layout on so many processes and devices: the largest differences, what one has, and what is sent."""
+    settings, rows = result["settings"], []
+    kinds = sorted({kind for run in result["runs"] for kind, _ in sent(run)}, reverse=True)
+    for (layout, processes, devices), runs in grouped(result["runs"]).items():
+        has = runs[0]["examples_made"], f"{runs[0]['parameters_per_device']:,}"
+        met = sum(sent(run) == expected(run, settings) for run in runs)
+        moved = ("; ".join(sorted({_moved(sent(run), kind) for run in runs})) for kind in kinds)
+        numbers = (f"{difference:.1e}" for difference in differences(runs))
+        rows.append((layout, processes, processes * devices, *has, *numbers, *moved, f"{met} of {len(runs)}"))
+    header = ("layout", "processes", "devices", "examples a process", "parameters a device")
+    return results.table((*header, "loss", "gradients", "parameters", *kinds, "as reckoned"), rows)
+
+
+def as_expected(result):
+    """In how many runs what is sent is what the layout asks for, and how many have such a layout."""
+    runs = [run for run in result["runs"] if run["layout"] != UNGROUPED]
+    return sum(sent(run) == expected(run, result["settings"]) for run in runs), len(runs)
+
+
+def line(result):
+    """What was tried and what came of it, for the summary."""
+    runs = result["runs"]
+    devices, processes = (max(run[what] for run in runs) for what in ("devices", "processes"))
+    met, by_layout = as_expected(result)
+    tried = f"{len(runs)} runs on up to {devices} devices, in up to {processes} processes"
+    outcome = (
+        f"at most {np.max(differences(runs)):.1e} from one device; {met} of {by_layout} runs send only what they must"
+    )
+    return "devices and processes", tried, outcome
+
+
+def section(result):
+    """What was run, what differs, and what is sent."""
+    settings, runs = result["settings"], result["runs"]
+    frameworks = ", ".join(dict.fromkeys(run["framework"] for run in runs))
+    worst = np.max(differences(runs))
+    verdict = "within" if worst <= settings["tolerance"] else "NOT within"
+    met, by_layout = as_expected(result)
+    return f"""## Many devices, many processes
+
+{settings["network"]} LIF network with one trained alpha per neuron, {settings["surrogate"]} at first, over
+{settings["time_steps"]} time steps in blocks of {settings["block_size"]} by `unroll`, in {frameworks}, from the same
+weights. Each run trains {settings["train_steps"]} steps ({settings["optimiser"]}) from each of {len(settings["seeds"])}
+seeds, on a new batch of {settings["examples"]} examples each time; a process makes no examples but those its devices
+need. Every loss, the gradients of the first step and the parameters after the last are compared with one device.
+Devices are {"simulated on one CPU" if all(run["simulated"] for run in runs) else "real where there is one process"}.
+
+The largest difference of all, relative to the largest number in its array, is {worst:.1e}: {verdict} the
+{settings["tolerance"]:g} that float32 sums in another order were allowed beforehand. A single input spike
+more or less is far beyond that, as a test shows.
+{_between(runs)}
+
+What a device receives in one training step, in elements, is counted in the compiled program, times the lengths of the
+loops around. In {met} of {by_layout} runs it is what the layout needs and nothing else. With examples apart: the
+gradient and the loss, once. With hidden units apart, each alpha with its neuron: activations, a block of time at once,
+namely the spikes of the first layer, there and back, and the sums in front of the readout; no weight and no alpha.
+{_trap([run for run in runs if run["layout"] == UNGROUPED])}
+
+{table(result)}"""
+
+
+def _between(runs):
+    if not any(run["devices"] == 1 for run in runs):
+        return ""
+    return f"Between the frameworks, on one device, losses differ by {agreement(runs):.1e}."
+
+
+def _trap(runs):
+    """What one gradient of the whole batch costs, if that was run."""
+    if not runs:
+        return ""
+    times = {c["times"] for run in runs for c in run["collectives"] if c["loops"] == 2}
+    return (
+        f"`{UNGROUPED}` is the same without groups: the sums over devices are then inside the loops over time, "
+        f"that of each layer's alpha {max(times, default=0)} times in a training step."
+    )
+
+
+def _moved(total, kind):
+    return ", ".join(f"{total[kind, i]:,} {place}" for i, place in enumerate(PLACES) if (kind, i) in total) or "-"

@@ -1,0 +1,207 @@
+"""One LIF network on many devices and in many processes: what differs from one device, and what is sent.
+
+``python -m benchmarks.scale`` runs all of it on this machine, each number of devices or processes apart, and writes
+``runs/scale/result.json``. Where there are no accelerators, devices are simulated on the CPU. ``--devices N`` is one
+run, in this process. ``--coordinator HOST:PORT --num-processes N --process-id I`` is one process of a run of many, as
+what runs on a cluster starts it; with ``--distributed`` jax asks the cluster for these three.
+"""
+
+import argparse
+import importlib
+import itertools
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import jax
+import numpy as np
+from tqdm import tqdm
+
+from ..lib import FRAMEWORKS, results
+from ..lib import processes as launch
+from ..lib.study import positive
+from . import mesh, networks
+from .collectives import collectives
+from .reports import scale as report
+
+DEVICES = (1, 2, 4, 8)  # of one process
+# Of n devices: the shape of the mesh, (batch, hidden), and how many groups of examples have a gradient of their own.
+LAYOUTS = {
+    "batch": lambda n: ((n, 1), n),
+    "hidden": lambda n: ((1, n), 1),
+    "both": lambda n: ((n // 2, 2), n // 2),
+    "batch, one gradient": lambda n: ((n, 1), 1),
+}
+SETTINGS = {
+    "network": f"{networks.FEATURES}-{networks.WIDTH}-{networks.WIDTH}-{networks.CLASSES}",
+    "width": networks.WIDTH,
+    "classes": networks.CLASSES,
+    "time_steps": networks.STEPS,
+    "block_size": networks.BLOCK,
+    "surrogate": f"LogTailedRelu({networks.ALPHA})",
+    "examples": mesh.BATCH,
+    "seeds": mesh.SEEDS,
+    "train_steps": mesh.TRAIN_STEPS,
+    "optimiser": f"adam {mesh.RATE:g}, alpha kept in its bounds",
+    "tolerance": 1e-5,  # of a number relative to the largest of its array; set before the first run
+}
+
+
+def plan(processes, devices, quick):
+    """Each framework with each layout that so many devices in all have."""
+    layouts = ["batch", "hidden"][:devices]
+    if not quick and devices > 2:
+        layouts.append("both")
+    if not quick and devices > 1 and processes == 1:
+        layouts.append("batch, one gradient")
+    return list(itertools.product(FRAMEWORKS[:1] if quick else FRAMEWORKS, layouts))
+
+
+def run(devices, quick):
+    """Every framework and layout on these devices, held against one device of the first process."""
+    one, runs = {}, []
+    for framework, layout in plan(jax.process_count(), len(devices), quick):
+        build = importlib.import_module(f".networks.{framework}", __package__).build
+        if framework not in one and jax.process_index() == 0:
+            one[framework], _, _ = mesh.train(build, mesh.make((1, 1), jax.local_devices()[:1]), 1)
+        shape, groups = LAYOUTS[layout](len(devices))
+        outcomes, text, shares = mesh.train(build, mesh.make(shape, devices), groups)
+        if jax.process_index() == 0:
+            what = {
+                "framework": framework,
+                "layout": layout,
+                "devices": len(devices),
+                "processes": jax.process_count(),
+                "simulated": devices[0].platform == "cpu",
+            }
+            sent = [collective._asdict() for collective in collectives(text)]
+            difference = {part: differences(outcomes, one[framework], part) for part in outcomes[0]}
+            losses = [outcome["losses"] for outcome in outcomes]
+            runs.append(
+                what | {"mesh": shape, "losses": losses, "difference": difference, "collectives": sent} | shares
+            )
+            print(f"finished {framework}, {layout}", flush=True)
+    return runs
+
+
+def differences(outcomes, reference, part):
+    """The largest difference of any seed, relative to the largest number of its array; NaN if there is one."""
+    pairs = [
+        (np.asarray(x, float), np.asarray(y, float))
+        for ours, theirs in zip(outcomes, reference, strict=True)
+        for x, y in zip(jax.tree.leaves(ours[part]), jax.tree.leaves(theirs[part]), strict=True)
+    ]
+    return {"relative": np.max([np.abs(x - y).max() / np.abs(y).max() for x, y in pairs])}
+
+
+def everything(quick):
+    """The result of each number of devices and of processes, each in processes of its own."""
+    query = "import jax; print(jax.default_backend(), jax.device_count())"
+    found = subprocess.run([sys.executable, "-c", query], capture_output=True, text=True, check=True).stdout.split()
+    alone = [n for n in ((2,) if quick else DEVICES) if found[0] == "cpu" or n <= int(found[1])]
+    groups = [(1, n) for n in alone] + ([(2, 1)] if quick else [(2, 2), (4, 1)])
+    total = sum(len(plan(processes, processes * devices, quick)) for processes, devices in groups)
+    collected = []
+    with tqdm(total=total, desc="scale", unit="configuration") as bar, tempfile.TemporaryDirectory() as out:
+        for processes, devices in groups:
+            bar.set_postfix_str(f"{processes} x {devices} devices")
+            common = [f"--devices={devices}", f"--out={out}", *(["--quick"] if quick else [])]
+            arguments, environment = [common], {}
+            if processes > 1:
+                address = f"--coordinator=localhost:{launch.free_port()}"
+                ids = (f"--process-id={i}" for i in range(processes))
+                arguments = [[*common, address, f"--num-processes={processes}", i] for i in ids]
+                environment = {"JAX_PLATFORMS": "cpu"}  # processes on one machine can't share an accelerator
+            advance = lambda line: bar.update(line.startswith("finished "))  # noqa: E731
+            launch.together("benchmarks.robustness.scale", arguments, advance, **environment)
+            collected.append(json.loads((Path(out) / "result.json").read_text()))
+    return collected[0] | {"runs": [run for result in collected for run in result["runs"]]}
+
+
+def start(args, parser):
+    """The devices of a run: all there are, or so many of this process; on a CPU they are simulated."""
+    if args.devices:
+        flags = os.environ.get("XLA_FLAGS", "")
+        os.environ["XLA_FLAGS"] = f"{flags} --xla_force_host_platform_device_count={args.devices}"
+    if args.coordinator:
+        if args.process_id == 0 and not launch.is_free(port := int(args.coordinator.rpartition(":")[2])):
+            parser.error(f"--coordinator: port {port} of this machine is taken")
+        print(f"waiting for {args.num_processes} processes at {args.coordinator}, {args.wait} s at most", flush=True)
+        jax.distributed.initialize(
+            args.coordinator, args.num_processes, args.process_id, initialization_timeout=args.wait
+        )
+    elif args.distributed:
+        try:
+            jax.distributed.initialize()
+        except ValueError as error:
+            parser.error(f"--distributed: jax finds no cluster around this process ({error})")
+    devices = jax.devices() if jax.process_count() > 1 else jax.devices()[: args.devices]
+    if jax.device_count() != jax.local_device_count() * jax.process_count():
+        parser.error(
+            f"expected as many devices in each of {jax.process_count()} processes, got {jax.local_device_count()} "
+            f"in this one and {jax.device_count()} in all"
+        )
+    if args.devices and len(devices) != args.devices * jax.process_count():
+        parser.error(f"--devices: expected at most the {jax.local_device_count()} there are, got {args.devices}")
+    if mesh.BATCH % len(devices) or networks.WIDTH % len(devices):
+        parser.error(
+            f"expected a number of devices that divides {mesh.BATCH} examples and {networks.WIDTH} hidden units, "
+            f"got {len(devices)}: {jax.process_count()} processes of {jax.local_device_count()}"
+        )
+    return devices
+
+
+def main(argv=None):
+    """Run, write the result, and show it."""
+    args, parser = parse(argv)
+    begin = time.perf_counter()
+    if args.devices or args.coordinator or args.distributed:
+        runs = run(start(args, parser), args.quick)
+        result = {"study": "scale", "settings": SETTINGS, **results.environment(), "runs": runs}
+    else:
+        result = everything(args.quick)
+    if jax.distributed.is_initialized() and jax.process_index():
+        return
+    result["seconds"] = time.perf_counter() - begin
+    results.write(args.out / "result.json", result)
+    print(report.section(json.loads((args.out / "result.json").read_text())))
+
+
+def parse(argv):
+    """The arguments, or an error of one line."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.scale", description=__doc__.splitlines()[0])
+    parser.add_argument("--quick", action="store_true", help="one framework, 2 devices and 2 processes")
+    parser.add_argument("--devices", type=positive, metavar="N", help="one run on N devices of each of its processes")
+    parser.add_argument("--coordinator", metavar="HOST:PORT", help="where process 0 of a run of many listens")
+    parser.add_argument("--num-processes", type=positive, metavar="N", help="how many processes the run has")
+    parser.add_argument("--process-id", type=int, metavar="I", help="which of them this is, from 0")
+    parser.add_argument(
+        "--wait",
+        type=positive,
+        default=300,
+        metavar="S",
+        help="for the other processes, then jax aborts (default: 300)",
+    )
+    parser.add_argument("--distributed", action="store_true", help="one of a run of many, that jax finds by itself")
+    results.add_out(parser, "scale")
+    args = parser.parse_args(argv)
+    many = args.coordinator, args.num_processes, args.process_id
+    if any(value is not None for value in many) and (None in many or args.distributed):
+        parser.error("--coordinator, --num-processes and --process-id go together, and --distributed without them")
+    if args.coordinator is not None:
+        host, _, port = args.coordinator.rpartition(":")
+        if not host or not port.isdecimal() or not 1 <= int(port) <= 65535:
+            parser.error(f"--coordinator: expected HOST:PORT with a port from 1 to 65535, got {args.coordinator!r}")
+        if args.process_id not in range(args.num_processes):
+            parser.error(f"--process-id: expected 0 to {args.num_processes - 1}, got {args.process_id}")
+    if not args.process_id and not args.distributed:  # the others write nothing
+        results.try_out(parser, args.out)
+    return args, parser
+
+
+if __name__ == "__main__":
+    main()

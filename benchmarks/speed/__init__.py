@@ -1,0 +1,1 @@
+"""What brainsurr claims of its speed."""

@@ -1,0 +1,101 @@
+"""The activation against a plain elementwise pass, jax.nn.relu, and against braintools' function of the name."""
+
+import os
+
+import braintools
+import jax
+import jax.numpy as jnp
+import numpy as np
+from tqdm import tqdm
+
+import brainsurr as bs
+
+from ...lib import results
+from ...lib import timing as measure
+from . import Mark, compiled, seconds
+
+FUNCTIONS = {
+    "jax.nn.relu": jax.nn.relu,
+    "brainsurr": bs.LogTailedRelu(0.1),
+    "braintools": braintools.surrogate.LogTailedRelu(0.1),
+}
+RELU, OURS, _ = FUNCTIONS
+PASSES = ("forward", "with gradient")
+
+
+def with_gradient(f):
+    """The value and its cotangent sent back, as within a network."""
+
+    def both(x, cotangent):
+        y, back = jax.vjp(f, x)
+        return y, back(cotangent)[0]
+
+    return both
+
+
+def run(quick):
+    sizes, rounds = ([10**4, 10**5], 3) if quick else ([10**n for n in range(4, 9)], 21)
+    available = os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    sizes = [size for size in sizes if 6 * 4 * size < available]
+    draw, runs = np.random.default_rng(0), []
+    with tqdm(total=2 * len(sizes) * len(PASSES) * len(FUNCTIONS) * rounds, desc="activation") as bar:
+        for size in sizes:
+            for dtype in ("float32", "bfloat16"):
+                x, cotangent = (jnp.asarray(draw.standard_normal(size, np.float32), dtype) for _ in range(2))
+                for name in PASSES:
+                    passes = {
+                        f: compiled(with_gradient(function), x, cotangent).call
+                        if name == "with gradient"
+                        else compiled(function, x).call
+                        for f, function in FUNCTIONS.items()
+                    }
+                    calls = max(1, 10**6 // size) if not quick else 1
+                    times = measure.interleaved(passes, rounds, calls, bar.update)
+                    run = {"size": size, "dtype": dtype, "pass": name}
+                    runs += [{**run, "name": f, "time": time} for f, time in times.items()]
+    return {"surrogate": repr(FUNCTIONS[OURS]), "runs": runs}
+
+
+def ratios(result):
+    """Time over that of relu, by ``(size, dtype, pass, name)``."""
+    times = {(run["size"], run["dtype"], run["pass"], run["name"]): run["time"]["median"] for run in result["runs"]}
+    return {key: time / times[*key[:-1], RELU] for key, time in times.items()}
+
+
+def marks(result):
+    ratio = ratios(result)
+    size = min((size for size, *_ in ratio), key=lambda size: abs(size - 10**7))
+    return [
+        Mark(
+            f"activation with gradient / relu, {size:.0e} elements, {dtype}",
+            1.1,
+            ratio[size, dtype, "with gradient", OURS],
+        )
+        for dtype in ("float32", "bfloat16")
+    ]
+
+
+def report(result):
+    ratio, rows = ratios(result), []
+    for run in result["runs"]:
+        key = (run["size"], run["dtype"], run["pass"], run["name"])
+        rows.append((f"{run['size']:.0e} {run['dtype']}, {run['pass']}: {run['name']}", seconds(run["time"])))
+        rows[-1] += (f"{ratio[key]:.2f}",)
+    return results.table((result["surrogate"], "time", "/ relu"), rows)
+
+
+def draw(result, plt):
+    """Time over that of relu, over the number of elements."""
+    ratio = ratios(result)
+    figure, axes = plt.subplots(1, 2, figsize=(9, 3.4), layout="constrained", sharey=True)
+    for axis, name in zip(axes, PASSES, strict=True):
+        for dtype, line in (("float32", "o-"), ("bfloat16", "s--")):
+            for f, colour in ((OURS, "C0"), ("braintools", "C1")):
+                sizes = sorted({size for size, *_ in ratio})
+                values = [ratio[size, dtype, name, f] for size in sizes]
+                axis.plot(sizes, values, line, color=colour, label=f"{f}, {dtype}")
+        axis.axhline(1, color="grey", linewidth=0.8)
+        axis.set(xlabel="elements", xscale="log", title=name)
+    axes[0].set(ylabel="time / jax.nn.relu")
+    axes[0].legend(frameon=False)
+    return figure

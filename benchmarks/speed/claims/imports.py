@@ -1,0 +1,41 @@
+"""What `import brainsurr` adds to `import jax`."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+from tqdm import tqdm
+
+from ...lib import results
+from ...lib import timing as measure
+from . import Mark, seconds
+
+ROOT = Path(__file__).parents[3]
+CODE = """
+import json, time
+start = time.perf_counter()
+import jax
+between = time.perf_counter()
+import brainsurr
+print(json.dumps({"import jax": between - start, "import brainsurr after it": time.perf_counter() - between}))
+"""
+
+
+def run(quick):
+    rounds, times = 2 if quick else 15, {}
+    for i in tqdm(range(1 + rounds), desc="import"):
+        answer = subprocess.run([sys.executable, "-c", CODE], cwd=ROOT, capture_output=True, text=True, check=True)
+        if i:  # the first one reads the files into memory and writes their bytecode
+            for name, second in json.loads(answer.stdout).items():
+                times.setdefault(name, []).append(second)
+    return {"times": {name: measure.summary(several) for name, several in times.items()}}
+
+
+def marks(result):
+    ours = result["times"]["import brainsurr after it"]["median"]
+    return [Mark("`import brainsurr` beyond `import jax`", 60, 1e3 * ours, " ms")]
+
+
+def report(result):
+    return results.table(("fresh process", "time"), [(name, seconds(time)) for name, time in result["times"].items()])

@@ -1,0 +1,85 @@
+"""Memory and time over the number of time steps: 64-128-128-10, batch 16."""
+
+import jax
+import jax.numpy as jnp
+from tqdm import tqdm
+
+from brainsurr.nnx import LIF, LIFCell
+
+from ...lib import results
+from ...lib import timing as measure
+from ..peers import task
+from . import Mark, compiled, megabytes, seconds
+from .train_step import blocks, layer_by_layer, network, train_step
+
+SIZES, BATCH = (64, 128, 128, 10), 16
+BLOCKS, STEPS, LAYERS = "blocks of sqrt(T), full", "scan over steps", "layer by layer"
+
+
+def scan_over_steps(net, xs):
+    """The loop of most libraries: one time step of the whole network after the other."""
+    decay = net.layers[-1].decay
+    cells = [LIFCell(layer.features) if isinstance(layer, LIF) else layer for layer in net.layers[:-1]]
+
+    def step(carry, x):
+        after = []
+        for cell, v in zip(cells, carry, strict=False):
+            if v is None:
+                x = cell(x)
+            else:
+                v, x = cell(v, x)
+            after.append(v)
+        potential = decay * carry[-1] + x
+        return (*after, potential), potential
+
+    return jax.lax.scan(step, net.initialize_carry(xs.shape[1:]), xs)[1].mean(0)
+
+
+def run(quick):
+    lengths, rounds = ((16, 64), 2) if quick else ((100, 1000, 10_000), 9)
+    net, runs = network(SIZES), []
+    ways = {BLOCKS: blocks("full"), STEPS: scan_over_steps, LAYERS: layer_by_layer}
+    labels = jnp.asarray(task.labels(BATCH, SIZES[-1]))
+    with tqdm(total=len(lengths) * len(ways) * (1 + rounds), desc="long") as bar:
+        for steps in lengths:
+            xs, programs = jax.device_put(task.inputs(BATCH, steps, SIZES[0])), {}
+            for name, logits in ways.items():
+                step, params = train_step(net, logits)
+                programs[name] = compiled(step, params, xs, labels)
+                bar.update()
+            times = measure.interleaved({name: p.call for name, p in programs.items()}, rounds, each=bar.update)
+            runs += [{"steps": steps, "name": name, "time": times[name], **p.costs} for name, p in programs.items()]
+    return {"network": "-".join(map(str, SIZES)), "batch": BATCH, "lengths": list(lengths), "runs": runs}
+
+
+def marks(result):
+    runs = {(run["steps"], run["name"]): run for run in result["runs"]}
+    first, *_, last = result["lengths"]
+    ours, scan = runs[last, BLOCKS], runs[last, STEPS]
+    growth = ours["temporaries"] / runs[first, BLOCKS]["temporaries"]
+    return [
+        Mark(f"temporaries / scan over steps, T = {last:,}", 1 / 20, ours["temporaries"] / scan["temporaries"]),
+        Mark(f"time / scan over steps, T = {last:,}", 0.6, ours["time"]["median"] / scan["time"]["median"]),
+        Mark(f"temporaries at T = {last:,} / at T = {first:,}", 15, growth),
+    ]
+
+
+def report(result):
+    rows = [
+        (f"T = {run['steps']:,}, {run['name']}", seconds(run["time"]), megabytes(run["temporaries"]))
+        for run in result["runs"]
+    ]
+    return results.table((f"{result['network']}, batch {result['batch']}", "train step", "temporaries"), rows)
+
+
+def draw(result, plt):
+    """Memory and time over T."""
+    figure, axes = plt.subplots(1, 2, figsize=(9, 3.4), layout="constrained")
+    for name in (BLOCKS, STEPS, LAYERS):
+        runs = [run for run in result["runs"] if run["name"] == name]
+        axes[0].plot(result["lengths"], [run["temporaries"] / 1e6 for run in runs], "o-", label=name)
+        axes[1].plot(result["lengths"], [run["time"]["median"] for run in runs], "o-", label=name)
+    for axis, label in zip(axes, ("temporaries of a train step (MB)", "seconds of a train step"), strict=True):
+        axis.set(xlabel="time steps", ylabel=label, xscale="log", yscale="log")
+    axes[0].legend(frameon=False)
+    return figure

@@ -1,0 +1,145 @@
+"""A train step against its matrix products alone: 700-256-256-20, T = 100."""
+
+import jax
+import jax.numpy as jnp
+import optax
+from flax import nnx
+from tqdm import tqdm
+
+import brainsurr as bs
+from brainsurr.nnx import LI, LIF, SpikingSequential, unroll
+
+from ...lib import results
+from ...lib import timing as measure
+from ..peers import task
+from . import Mark, compiled, megabytes, seconds
+
+BLOCKS = {256: (5, 10), 32: (20, 10), 8: (5, 10)}  # steps a block, by batch; the marks are for the first
+FLOOR = "matrix products alone"
+
+
+def network(sizes):
+    """Linear and LIF layers in turns, a leaky integrator behind."""
+    layers, rngs = [], nnx.Rngs(0)
+    for w in task.weights(sizes):
+        i, o = w.shape
+        kernel_init = nnx.initializers.constant(w)
+        layers += [nnx.Linear(i, o, use_bias=False, kernel_init=kernel_init, rngs=rngs), LIF(o)]
+    return SpikingSequential([*layers[:-1], LI(sizes[-1])])
+
+
+def train_step(net, logits):
+    """A step of gradient descent on the weights of a network, ``logits(net, xs)`` of which are its output."""
+    graphdef, params = nnx.split(net)
+
+    def step(params, xs, labels):
+        def loss_fn(params):
+            ys = logits(nnx.merge(graphdef, params), xs)
+            return optax.softmax_cross_entropy_with_integer_labels(ys, labels).mean()
+
+        loss, grads = jax.value_and_grad(loss_fn)(params)
+        return jax.tree.map(lambda p, g: p - task.RATE * g, params, grads), loss
+
+    return step, params
+
+
+def products(block_size, flat=False):
+    """A step of gradient descent through the products alone, in blocks of time; flat: of ``[time x batch, ...]``."""
+
+    def step(weights, xs, labels):
+        def loss_fn(weights):
+            def multiply(carry, xs):
+                ys = xs.reshape(-1, xs.shape[-1]) if flat else xs
+                for w in weights:
+                    ys = ys @ w
+                return carry, ys.reshape(*xs.shape[:-1], -1)
+
+            return jnp.mean(bs.unroll(multiply, (), xs, block_size=block_size)[1] ** 2)
+
+        loss, grads = jax.value_and_grad(loss_fn)(weights)
+        return jax.tree.map(lambda p, g: p - task.RATE * g, weights, grads), loss
+
+    return step
+
+
+def layer_by_layer(net, xs):
+    return net(net.initialize_carry(xs.shape[1:]), xs)[1].mean(0)
+
+
+def blocks(remat, block_size=None):
+    """The mean of the output over time, in blocks."""
+
+    def logits(net, xs):
+        carry = net.initialize_carry(xs.shape[1:])
+        return unroll(net, carry, xs, block_size=block_size, remat=remat, reduce="mean")[1]
+
+    return logits
+
+
+def run(quick):
+    sizes, steps, batches, rounds = task.SIZES, task.STEPS, (256, 32), 15
+    if quick:
+        sizes, steps, batches, rounds = (70, 32, 32, 10), 20, (8,), 2
+    net, runs = network(sizes), []
+    with tqdm(total=len(batches) * 10 * (1 + rounds), desc="train-step") as bar:
+        for batch in batches:
+            xs = jax.device_put(task.inputs(batch, steps, sizes[0]))
+            labels = jnp.asarray(task.labels(batch, sizes[-1]))
+            weights = [jnp.asarray(w) for w in task.weights(sizes)]
+            programs = {
+                FLOOR: compiled(products(steps), weights, xs, labels),
+                f"{FLOOR}, flat": compiled(products(steps, flat=True), weights, xs, labels),
+                f"{FLOOR}, blocks of {BLOCKS[batch][0]}": compiled(products(BLOCKS[batch][0]), weights, xs, labels),
+            }
+            bar.update(len(programs))
+            ways = {"layer by layer": layer_by_layer}
+            for size in BLOCKS[batch]:
+                ways |= {_name(size, remat): blocks(remat, size) for remat in ("none", "dots", "full")}
+            for name, logits in ways.items():
+                step, params = train_step(net, logits)
+                programs[name] = compiled(step, params, xs, labels)
+                bar.update()
+            times = measure.interleaved({name: p.call for name, p in programs.items()}, rounds, each=bar.update)
+            runs += [{"batch": batch, "name": name, "time": times[name], **p.costs} for name, p in programs.items()]
+    shapes = [w.shape for w in task.weights(sizes)]
+    forward = [i * o for i, o in shapes]
+    once = 2 * sum(forward) + sum(forward[1:])  # no gradient of the input
+    # `full` computes all forward products but the last again, for the derivative of the spikes and of the weights.
+    multiplications = {"full": (once + sum(forward[:-1])) / once}
+    return {"network": "-".join(map(str, sizes)), "steps": steps, "multiplications": multiplications, "runs": runs}
+
+
+def _name(size, remat):
+    return f"blocks of {size}, {remat}"
+
+
+def _times(result):
+    return {(run["batch"], run["name"]): run["time"]["median"] for run in result["runs"]}
+
+
+def marks(result):
+    times, batch = _times(result), result["runs"][0]["batch"]
+    size = BLOCKS[batch][0]
+    return [
+        Mark(
+            f"train step, blocks of {size}, `{remat}` / matrix products alone, batch {batch}",
+            limit,
+            times[batch, _name(size, remat)] / times[batch, FLOOR],
+        )
+        for remat, limit in (("dots", 1.0), ("full", 1.1))
+    ]
+
+
+def report(result):
+    times, rows = _times(result), []
+    for run in result["runs"]:
+        batch, time = run["batch"], run["time"]["median"]
+        fastest = min(time for (b, name), time in times.items() if b == batch and name.startswith(FLOOR))
+        ratios = [f"{time / floor:.2f}" for floor in (times[batch, FLOOR], fastest)]
+        costs = megabytes(run["temporaries"]), f"{run['compile_seconds']:.1f} s"
+        rows.append((f"{run['name']}, batch {batch}", seconds(run["time"]), *ratios, *costs))
+    network = f"{result['network']}, T = {result['steps']}"
+    header = (network, "train step", "/ products", "/ fastest products", "temporaries", "compile")
+    more = result["multiplications"]["full"]
+    why = f"`full` computes forward products twice: {more:.2f} times as many multiplications as the products alone."
+    return f"{results.table(header, rows)}\n\n{why}"

@@ -1,0 +1,87 @@
+"""What every peer trains: inputs, labels, starting weights, and the one line of JSON that it prints.
+
+Three matrix products without biases, two layers of LIF neurons between them and a leaky integrator behind; decay 0.9,
+threshold 1, reset by subtraction in the step of the spike, the arctan surrogate with alpha = 2; cross-entropy of the
+output's mean over time; plain gradient descent. All start from the same weights, so that the losses tell whether they
+train the same thing.
+"""
+
+import argparse
+import importlib.metadata
+import itertools
+import json
+import platform
+import time
+
+import numpy as np
+
+from ...lib import timing as measure
+
+SIZES = (700, 256, 256, 20)
+STEPS, DECAY, THRESHOLD, ALPHA = 100, 0.9, 1.0, 2.0
+RATE = 0.02
+
+
+def weights(sizes=SIZES):
+    """The three matrices ``[inputs, outputs]``, scaled so that neurons fire."""
+    rng = np.random.default_rng(0)
+    return [rng.normal(0, 1.5 / i**0.5, (i, o)).astype(np.float32) for i, o in itertools.pairwise(sizes)]
+
+
+def inputs(batch, steps, features=SIZES[0]):
+    """Spikes ``[time, batch, features]`` of which 5 % are 1.
+
+    Aligned as XLA wants its arrays, so that ``jax.device_put``, like ``torch.from_numpy``, makes no copy, and made a
+    step at a time: neither may be what a process needs most memory for.
+    """
+    size = 4 * steps * batch * features
+    memory = np.empty(size + 64, np.uint8)
+    start = -memory.ctypes.data % 64
+    xs = memory[start : start + size].view(np.float32).reshape(steps, batch, features)
+    rng = np.random.default_rng(1)
+    for x in xs:
+        x[:] = rng.random(x.shape, np.float32) < 0.05
+    return xs
+
+
+def labels(batch, classes=SIZES[-1]):
+    """A class for each example."""
+    return np.random.default_rng(2).integers(0, classes, batch, np.int32)
+
+
+def main(build, modes, packages, notes=()):
+    """Run one peer: its first step, one more, and then those that are timed.
+
+    Args:
+      build: ``(mode, batch, steps) -> step``; each ``step()`` trains once and returns the loss as a float.
+      modes: the ways to run it that its own documentation gives.
+      packages: whose versions to state.
+      notes: how it differs from the task.
+    """
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--mode", choices=modes, default=modes[0])
+    parser.add_argument("--batch", type=int, default=256)
+    parser.add_argument("--steps", type=int, default=STEPS, help="time steps")
+    parser.add_argument("--rounds", type=int, default=5, help="train steps that are timed")
+    parser.add_argument("--patience", type=float, default=15, help="no more of them after so many seconds")
+    args = parser.parse_args()
+    imported = measure.peak_memory()
+    step = build(args.mode, args.batch, args.steps)
+    built = measure.peak_memory()
+    seconds, losses = [], []
+    while len(seconds) < 2 or (len(seconds) < 2 + args.rounds and sum(seconds[1:]) < args.patience):
+        start = time.perf_counter()
+        losses.append(step())
+        seconds.append(time.perf_counter() - start)
+    result = {
+        "first_step": seconds[0],
+        "seconds": seconds[2:] or seconds[1:],
+        "peak_memory": measure.peak_memory(),
+        "memory_after_import": imported,
+        "memory_before_training": built,
+        "losses": losses,
+        "notes": list(notes),
+        "python": platform.python_version(),
+        "versions": {name: importlib.metadata.version(name) for name in packages},
+    }
+    print(json.dumps(result))

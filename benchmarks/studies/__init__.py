@@ -1,0 +1,1 @@
+"""Which surrogate, and which alpha."""

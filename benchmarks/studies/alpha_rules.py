@@ -1,0 +1,162 @@
+"""The ways to come by alpha that `benchmarks.learn_alpha` compares.
+
+A rule gives a LIF layer its threshold function, LogTailedRelu with an alpha that begins at ``start``, and says what
+becomes of that alpha.
+"""
+
+from collections.abc import Callable
+from functools import partial
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import optax
+from flax import nnx
+
+import brainsurr as bs
+from brainsurr.nnx import SpikingActivation, bounds
+from brainsurr.optim import follow, project
+
+from ..lib.training import cross_entropy, last_layers, neurons
+
+BOUNDS = (0.0, 1.0)  # the default of LogTailedRelu
+DECAY = 50.0  # of the decayed rules: Adam's step is about 1 at most, so alpha can't stay above 1 / 50
+INNER = 0.2  # length of the unrolled step of the hypergradient
+
+
+class Rule(NamedTuple):
+    """How alpha comes about.
+
+    Args:
+      spike_fn: ``(start, features)`` to the threshold function of a layer.
+      optimizer: ``(start, rate, steps)`` to what optax does with the parameters of that function.
+      adapt: ``(net, inputs, labels, start, task, rate)``, what else is done to the network before each step.
+    """
+
+    spike_fn: Callable
+    optimizer: Callable | None = None
+    adapt: Callable | None = None
+
+
+class Mapped(nnx.Module):
+    """A surrogate whose alpha is the logistic function of a free parameter: never 0, never 1."""
+
+    def __init__(self, start, shape=()):
+        self.alpha_logit = nnx.Param(jnp.full(shape, jax.scipy.special.logit(start)))
+
+    @property
+    def surrogate(self):
+        return bs.LogTailedRelu(jax.nn.sigmoid(self.alpha_logit[...]))
+
+    def __call__(self, x):
+        return self.surrogate(x)
+
+
+class Alpha(nnx.Variable):
+    """An alpha that is not trained by the loss's gradient."""
+
+
+class OnlyBackward(nnx.Module):
+    """A surrogate whose alpha acts through g' alone: the spike has no tangent by it, as the hypergradient asks."""
+
+    def __init__(self, start):
+        self.alpha = Alpha(jnp.asarray(start))
+
+    @property
+    def surrogate(self):
+        return bs.LogTailedRelu(self.alpha[...])
+
+    def __call__(self, x):
+        return _step(x, self.alpha[...])
+
+
+@jax.custom_jvp
+def _step(x, alpha):
+    return bs.log_tailed_relu(x, jax.lax.stop_gradient(alpha))
+
+
+@_step.defjvp
+def _step_rule(primals, tangents):
+    x, alpha = primals
+    return _step(x, alpha), bs.LogTailedRelu(alpha).surrogate_grad(x) * tangents[0]
+
+
+def hypergradient(net, inputs, labels, start, task, rate):
+    """Alpha takes a step down the loss of half a batch after an unrolled, normalised step on the other half."""
+    graphdef, params, alphas, rest = nnx.split(net, nnx.Param, Alpha, ...)
+    halves = [(inputs[i::2], labels[i::2]) for i in range(2)]
+
+    def loss_fn(params, alphas, half):
+        return cross_entropy(task.logits(nnx.merge(graphdef, params, alphas, rest), half[0], None), half[1])
+
+    def after_a_step(shift):
+        moved = jax.tree.map(lambda alpha: alpha + shift, alphas)
+        grads = jax.grad(loss_fn)(params, moved, halves[0])
+        length = optax.global_norm(grads) + 1e-12
+        stepped = jax.tree.map(lambda p, g: p - INNER * g / length, params, grads)
+        return loss_fn(stepped, alphas, halves[1])
+
+    _, slope = jax.jvp(after_a_step, (0.0,), (1.0,))  # forward over reverse: right in scan on every jax
+    nnx.update(net, jax.tree.map(lambda alpha: jnp.clip(alpha - rate * jnp.sign(slope), *BOUNDS), alphas))
+
+
+def only_silent(net, inputs, labels, start, task, rate):
+    """Alpha is ``start`` for the channels that fire for no example of the batch, and 0 for the others."""
+    for layer, spikes in zip(neurons(net), last_layers(net, task.show(inputs))[1], strict=True):
+        layer.spike_fn.alpha[...] = jnp.where(spikes.sum((0, 1)) == 0, start, 0.0)
+
+
+def trained(start, features, per_channel=False, **how):
+    """An activation that trains one alpha, or one a channel."""
+    shape = (features,) if per_channel else ()
+    return SpikingActivation(bs.LogTailedRelu(jnp.full(shape, start)), learnable="alpha", **how)
+
+
+def adam(start, rate, steps, decay=0.0):
+    """Adam, and a decay towards 0 where asked for."""
+    return optax.adamw(rate, weight_decay=decay)
+
+
+def linear(start, rate, steps):
+    """From the start to 0 over the first half of training."""
+    return follow(optax.linear_schedule(start, 0.0, steps // 2))
+
+
+def three_steps(start, rate, steps):
+    """The start for three steps, then 0."""
+    return follow(lambda count: jnp.where(count < 3, start, 0.0))
+
+
+RULES = {
+    "fixed": Rule(lambda start, features: SpikingActivation(bs.LogTailedRelu(start))),
+    "linear to 0": Rule(trained, linear),
+    "3 steps, then 0": Rule(trained, three_steps),
+    "only silent channels": Rule(
+        lambda start, features: SpikingActivation(bs.LogTailedRelu(jnp.full(features, start))), adapt=only_silent
+    ),
+    "learned, projected": Rule(trained, adam),
+    "learned, sigmoid map": Rule(lambda start, features: Mapped(start), adam),
+    "learned, unbounded": Rule(partial(trained, bounds=None), adam),
+    "learned, projected, decayed": Rule(trained, partial(adam, decay=DECAY)),
+    "per channel, projected": Rule(partial(trained, per_channel=True), adam),
+    "per channel, sigmoid map": Rule(lambda start, features: Mapped(start, (features,)), adam),
+    "per channel, unbounded": Rule(partial(trained, per_channel=True, bounds=None), adam),
+    "per channel, projected, decayed": Rule(partial(trained, per_channel=True), partial(adam, decay=DECAY)),
+    "hypergradient": Rule(lambda start, features: OnlyBackward(start), adapt=hypergradient),
+}
+
+
+def optimizer(net, rule, start, rate, steps):
+    """Adam for the weights, the rule's own for alpha, and bounds where the network has some."""
+
+    def label(path, _):
+        return "alpha" if "alpha" in jax.tree_util.keystr(path) else "weights"
+
+    def labels(params):
+        return jax.tree_util.tree_map_with_path(label, params, is_leaf=lambda node: isinstance(node, nnx.Variable))
+
+    rules = {
+        "weights": optax.adam(rate),
+        "alpha": rule.optimizer(start, rate, steps) if rule.optimizer else optax.set_to_zero(),
+    }
+    return optax.chain(optax.partition(rules, labels), project(bounds(net)))

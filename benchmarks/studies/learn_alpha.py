@@ -1,0 +1,134 @@
+"""Learning alpha: fixed, scheduled and learned alphas of LogTailedRelu from several starts, on three tasks.
+
+The mark: an alpha learned from 0.1 ends within half a point of the best fixed alpha. Rules are in `alpha_rules`.
+"""
+
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+import brainsurr as bs
+
+from ..digits import task as digits_task
+from ..lib.study import Study, arguments
+from ..lib.training import accuracy, fit, neurons, over_runs
+from . import dynamic_range, randman, sequences, speech
+from .alpha_rules import BOUNDS, DECAY, INNER, RULES, optimizer
+from .comparison import RATE, standardised
+
+FIXED, STARTS = (0.0, 0.01, 0.02, 0.05, 0.1, 0.2, 0.3, 0.5), (0.01, 0.1, 0.5)
+REDUCTIONS = {"mean": jnp.mean, "min": jnp.min, "max": jnp.max}
+
+
+class Task(NamedTuple):
+    """What a network is trained on: data of a seed, the network, how its inputs are shown, and how it is trained."""
+
+    data: Callable
+    network: Callable
+    show: Callable
+    logits: Callable
+    epochs: int
+    batch: int
+    rate: float
+
+
+def tasks(recordings=None):
+    """By name; Randman's first weights are ``randman.CHOSEN_AT`` times the usual. Speech needs its recordings."""
+    several = {
+        "randman": Task(
+            data=randman.sample,
+            network=partial(randman.network, scale=randman.CHOSEN_AT),
+            show=randman.show,
+            logits=randman.logits,
+            epochs=20,
+            batch=randman.BATCH,
+            rate=randman.RATE,
+        ),
+        "digits": Task(
+            data=lambda seed: digits_task.load_validated(),
+            network=dynamic_range.network,
+            show=digits_task.still,
+            logits=dynamic_range.logits,
+            epochs=20,
+            batch=dynamic_range.BATCH,
+            rate=dynamic_range.RATE,
+        ),
+    }
+    return several | ({"speech": speech_task(recordings)} if recordings else {})
+
+
+def speech_task(recordings):
+    """The network of `benchmarks.speech` in runs half as long."""
+    features, digit, _, take = speech.load(recordings)
+    split, recipe = speech.by_take(take), speech.RECIPE
+    features = standardised(features, split["train"])
+    return Task(
+        data=lambda seed: [(features[rows], digit[rows].astype(np.int32)) for rows in split.values()],
+        network=lambda key, surrogate: sequences.lif(key, features.shape[1:], recipe, surrogate),
+        show=sequences.show,
+        logits=sequences.logits(recipe),
+        epochs=10,
+        batch=recipe.batch,
+        rate=RATE,
+    )
+
+
+def runs(task, rule, starts, seeds):
+    """Accuracies and the alphas in the end: ``[starts, seeds]``."""
+    data = jax.tree.map(lambda *several: jnp.stack(list(map(jnp.asarray, several))), *map(task.data, seeds))
+    steps = task.epochs * (data[0][1].shape[1] // task.batch)
+
+    def run(start, index, data):
+        (xs, ys), validation, test = jax.tree.map(lambda several: several[index], data)
+        keys = jax.random.split(jax.random.key(jnp.asarray(seeds)[index]))
+        net = task.network(keys[0], bs.LogTailedRelu())
+        for layer in neurons(net):
+            layer.spike_fn = rule.spike_fn(start, layer.features)
+        tx = optimizer(net, rule, start, task.rate, steps)
+        adapt = rule.adapt and partial(rule.adapt, start=start, task=task, rate=task.rate)
+        net, losses = fit(
+            net, task.logits, keys[1], xs, ys, epochs=task.epochs, batch=task.batch, optimizer=tx, adapt=adapt
+        )
+        alphas = [jnp.asarray(layer.spike_fn.surrogate.alpha) for layer in neurons(net)]
+        return {
+            "validation": accuracy(net, task.logits, *validation),
+            "test": accuracy(net, task.logits, *test),
+            "loss": losses[-1],
+            "alpha": {name: jnp.stack([reduce(a) for a in alphas]) for name, reduce in REDUCTIONS.items()},
+        }
+
+    outcome = over_runs(run, starts, range(len(seeds)), data=(data,))
+    how = f"adam {task.rate}, {task.epochs} epochs, batch {task.batch}"
+    return {"starts": starts, "optimiser": how, **outcome}
+
+
+def main(argv=None):
+    """Every rule from every start on every task."""
+
+    def extend(parser):
+        parser.add_argument("--speech", type=Path, metavar="FILE", help="free_spoken_digits.npz, for the third task")
+
+    args = arguments("learn_alpha", __doc__, 10, argv, extend)
+    rules, several = RULES, tasks(args.speech)
+    if args.quick:
+        rules = {name: RULES[name] for name in ("fixed", "3 steps, then 0", "learned, projected", "hypergradient")}
+        several = {"digits": several["digits"]._replace(epochs=2)}
+    settings = {
+        "alpha_rules": {"bounds": BOUNDS, "decay": DECAY, "inner_step": INNER},
+        "seeds": list(range(args.seeds)),
+    }
+    study = Study("learn_alpha", settings, args.out, total=len(rules) * len(several))
+    for name, task in several.items():
+        for rule_name, rule in rules.items():
+            starts = FIXED if rule_name == "fixed" else STARTS
+            study.run(f"{name}, {rule_name}", partial(runs, task, rule, starts, settings["seeds"]))
+    study.finish()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,67 @@
+"""Spoken digits: what recurrent LIF networks reach beside a GRU, on known speakers and on unseen ones."""
+
+import numpy as np
+
+from ...lib import results
+from ...lib.report import Claim, finished
+from ..grid import GRID
+from . import comparison as contest
+
+MARK, BEHIND = 0.975, 0.015
+
+
+def tables(result):
+    """Every entrant on the data set's own split, then some of them on each speaker, trained on the others."""
+    speakers = result["settings"]["speakers"]
+    rows = []
+    for name, run in finished(result, "unseen speakers").items():
+        accuracies = np.mean(run["test"], axis=-1)[0]
+        entrant = f"LIF, `{run['points'][0]}`" if name in GRID else name
+        rows.append([entrant, f"{accuracies.mean():.3f}", *(f"{accuracy:.3f}" for accuracy in accuracies)])
+    unseen = results.table(["trained on the other speakers, tested on", "mean", *speakers], rows)
+    return f"{contest.table(result)}\n\nEvery alpha: {contest.alphas(result)}.\n\n{unseen}"
+
+
+def draw(result, folder):
+    """Every entrant, and LogTailedRelu over alpha."""
+    contest.draw(result, folder / "speech.png")
+
+
+def standing(result):
+    """Accuracies by surrogate."""
+    return contest.standing("spoken digits, recurrent", result)
+
+
+def claims(result):
+    """The marks, what the trial said, and what recurrence asks for."""
+    runs = finished(result, "best")
+    tests = {name: float(np.mean(run["test"])) for name, run in runs.items()}
+    best = contest.winner(result)
+    yield Claim(
+        f"Spoken digits: the LIF network that validation prefers is right on {MARK:.1%} of the test takes or more",
+        tests[best] >= MARK,
+        f"{runs[best]['points'][0]} {tests[best]:.3f}",
+    )
+    yield Claim(
+        f"Spoken digits: it is within {100 * BEHIND:g} points of a GRU",
+        tests[best] >= tests["GRU"] - BEHIND,
+        f"{tests[best]:.3f}, GRU {tests['GRU']:.3f} with {runs['GRU']['weights'] / runs[best]['weights']:.1f} times "
+        "the weights",
+    )
+    ours = result["runs"]["LogTailedRelu, every alpha"]
+    means = np.mean(ours["test"], axis=(1, 2))
+    supers = tests["InvSquareGrad"]
+    yield Claim(
+        "Spoken digits: SuperSpike is a point or more ahead of LogTailedRelu(0)",
+        bool(supers - means[0] >= 0.01),
+        f"{runs['InvSquareGrad']['points'][0]} {supers:.3f}, {ours['points'][0]} {means[0]:.3f}",
+    )
+    yield from contest.recurrence("Spoken digits", result)
+    unseen = {name: float(np.mean(run["test"])) for name, run in finished(result, "unseen speakers").items()}
+    if "GRU" in unseen:
+        spiking = max(unseen[name] for name in unseen if name in GRID)
+        yield Claim(
+            f"Spoken digits: for unseen speakers too a LIF network is within {100 * BEHIND:g} points of a GRU",
+            spiking >= unseen["GRU"] - BEHIND,
+            ", ".join(f"{name} {accuracy:.3f}" for name, accuracy in unseen.items()),
+        )

@@ -1,0 +1,142 @@
+"""Networks that classify sequences ``[examples, time, features]``, spiking and not, and the noise they are trained on.
+
+Each is a ``SpikingSequential`` over time whose output is averaged over it, so all go through the same ``logits``.
+"""
+
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+from flax import nnx
+
+from brainsurr.nnx import LI, LIF, SpikingSequential
+
+from ..lib.training import averaged, dense, last_layers, neurons
+
+FAST, SLOW, READOUT = 0.5, 0.95, 0.9  # decays of the first and the last hidden neuron, and of the outputs
+
+
+class Recipe(NamedTuple):
+    """Sizes and training that all networks of a study share; each may have a learning rate of its own.
+
+    ``shift`` and ``mask`` are in steps and features at most, ``noise`` in standard deviations of a feature.
+    """
+
+    hidden: int
+    classes: int
+    epochs: int
+    batch: int
+    dropout: float = 0.3
+    weight_decay: float = 1e-2
+    noise: float = 0.0
+    shift: int = 0
+    mask: int = 0
+
+
+class GRU(nnx.Module):
+    """Flax's gated recurrent unit over time, ``(carry, xs) -> (carry, ys)``."""
+
+    def __init__(self, features: int, hidden: int, rngs: nnx.Rngs):
+        self.cell = nnx.GRUCell(features, hidden, rngs=rngs)
+
+    def initialize_carry(self, input_shape, rngs=None):
+        return jnp.zeros((*input_shape[:-1], self.cell.hidden_features))
+
+    def __call__(self, carry, xs):
+        return jax.lax.scan(self.cell, carry, xs)
+
+
+class AtOnce(SpikingSequential):
+    """Layers without state that see all time steps as one."""
+
+    def initialize_carry(self, input_shape, rngs=None):
+        return (None,) * len(self.layers)
+
+    def __call__(self, carry, xs):
+        return super().__call__(carry, jnp.swapaxes(xs, 0, 1).reshape(1, xs.shape[1], -1))
+
+
+def lif(key, shape, recipe, surrogate, recurrent=True):
+    """A layer of LIF neurons with decays from fast to slow, and leaky integrators as outputs."""
+    rngs, hidden = nnx.Rngs(key), recipe.hidden
+    neurons = LIF(hidden, decay=jnp.linspace(FAST, SLOW, hidden), spike_fn=surrogate, recurrent=recurrent, rngs=rngs)
+    layers = [dense(shape[-1], hidden, rngs), neurons, nnx.Dropout(recipe.dropout, rngs=rngs)]
+    return SpikingSequential([*layers, dense(hidden, recipe.classes, rngs), LI(recipe.classes, decay=READOUT)])
+
+
+def gru(key, shape, recipe, surrogate=None):
+    """A layer of as many gated recurrent units."""
+    rngs, hidden = nnx.Rngs(key), recipe.hidden
+    layers = [GRU(shape[-1], hidden, rngs), nnx.Dropout(recipe.dropout, rngs=rngs)]
+    return SpikingSequential([*layers, dense(hidden, recipe.classes, rngs)])
+
+
+def mlp(key, shape, recipe, surrogate=None):
+    """Two ReLU layers, twice as wide, that see all time steps at once."""
+    rngs, hidden = nnx.Rngs(key), 2 * recipe.hidden
+    layers = []
+    for features in (shape[0] * shape[1], hidden):
+        layers += [dense(features, hidden, rngs, jnp.sqrt(2.0)), jax.nn.relu, nnx.Dropout(recipe.dropout, rngs=rngs)]
+    return AtOnce([*layers, dense(hidden, recipe.classes, rngs)])
+
+
+def stretched(series, steps):
+    """``[time, features]`` as ``steps`` steps, by linear interpolation."""
+    at, time = np.linspace(0, len(series) - 1, steps), np.arange(len(series))
+    return np.stack([np.interp(at, time, feature) for feature in series.T], axis=1).astype(np.float32)
+
+
+def show(inputs):
+    """``[batch, time, features]`` as the layers take it: time first, in floating point."""
+    return jnp.swapaxes(inputs, 0, 1).astype(jnp.float32)
+
+
+def logits(recipe):
+    """The function ``(net, inputs, key)`` that `fit` trains; without a key there is no noise and no dropout."""
+
+    def readout(net, inputs, key):
+        if key is None:
+            net.eval()
+        return averaged(net, show(inputs if key is None else augment(key, inputs, recipe)))
+
+    return readout
+
+
+def logits_and_rates(net, inputs):
+    """The logits without noise, and how often the neurons of each LIF layer fire."""
+    net.eval()
+    xs = show(inputs)
+    if not neurons(net):
+        return averaged(net, xs), jnp.zeros(0)
+    ys, spikes = last_layers(net, xs)
+    return ys.mean(0), jnp.stack([layer.mean() for layer in spikes])
+
+
+def augment(key, inputs, recipe):
+    """Each example shifted in time, a stretch of time and one of features blanked, and noise on top."""
+    if not (recipe.noise or recipe.shift or recipe.mask):
+        return inputs
+    examples, steps, features = inputs.shape
+    keys = jax.random.split(key)
+    shift, *stretches = jax.random.uniform(keys[0], (5, examples, 1))
+    at = jnp.arange(steps) + jnp.round((2 * shift - 1) * recipe.shift).astype(int)
+    inputs = jnp.take_along_axis(inputs, jnp.clip(at, 0, steps - 1)[:, :, None], axis=1)
+    silent = blanked(*stretches[:2], steps, recipe.mask)
+    deaf = blanked(*stretches[2:], features, recipe.mask)
+    heard = jnp.where(silent[:, :, None] | deaf[:, None, :], 0.0, inputs.astype(jnp.float32))
+    return heard + recipe.noise * jax.random.normal(keys[1], inputs.shape)
+
+
+def blanked(length, start, size, longest):
+    """Whether a place ``[size]`` is in a stretch of 0 to ``longest``; its length and start are uniform in [0, 1)."""
+    length = jnp.floor(length * (longest + 1))
+    place, start = jnp.arange(size), jnp.floor(start * (size - longest + 1))
+    return (place >= start) & (place < start + length)
+
+
+def optimizer(recipe, rate, steps):
+    """AdamW on a cosine schedule, large gradients cut."""
+    schedule = optax.cosine_decay_schedule(rate, steps)
+    return optax.chain(optax.clip_by_global_norm(1.0), optax.adamw(schedule, weight_decay=recipe.weight_decay))

@@ -1,0 +1,1 @@
+"""Programs of the repository itself: what `make test-package` and `make test-floor` run."""

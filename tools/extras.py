@@ -1,0 +1,124 @@
+"""The wheel alone and with each extra, in fresh environments: what comes, what imports, what is refused. A table.
+
+python tools/extras.py dist/brainsurr-0.1.0-py3-none-any.whl    # as `make test-package` does
+"""
+
+import json
+import subprocess
+import sys
+import tempfile
+import time
+import venv
+import zipfile
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+from packaging.metadata import Metadata  # of `build`, which made the wheel
+from packaging.utils import canonicalize_name
+
+OURS = {"docs", "peers", "test"}  # the extras of this repository's own commands, which install them
+NAMES = {"nnx": "flax", "linen": "flax", "brainstate": "brainstate", "plot": "plot", "optim": "train"}  # in its refusal
+IMPORTS = {  # the modules that import with an extra; with those not named here none does
+    "flax": {"nnx", "linen", "optim"},  # Flax brings optax
+    "brainstate": {"brainstate"},
+    "plot": {"plot"},
+    "train": {"plot", "optim"},
+    "all": set(NAMES),
+}
+FOLLOW = {  # what other extras ask for and comes along with this one, because a library of this one needs it
+    "flax": {"optax", "orbax-checkpoint"},
+    "vowels": {"scikit-learn"},
+    "events": {"scikit-learn", "tqdm"},
+}
+BOTH = "brainsurr.interop.register_layers"  # its example goes from brainstate to Flax
+
+
+def requirements(wheel: Path) -> dict[str, set[str]]:
+    """What the wheel's metadata asks for, by extra; the extra "" is what it always asks for."""
+    with zipfile.ZipFile(wheel) as archive:
+        (name,) = (name for name in archive.namelist() if name.endswith(".dist-info/METADATA"))
+        metadata = Metadata.from_email(archive.read(name))
+
+    def names(extra: str) -> set[str]:
+        asked = (one for one in metadata.requires_dist if one.marker is None or one.marker.evaluate({"extra": extra}))
+        return {canonicalize_name(one.name) for one in asked}
+
+    always = names("")
+    return {"": always} | {extra: names(extra) - always for extra in metadata.provides_extra if extra not in OURS}
+
+
+def install(wheel: Path, extra: str) -> dict:
+    """What `tools/alone.py` says in a fresh environment that holds the wheel with one extra."""
+    start = time.perf_counter()
+    with tempfile.TemporaryDirectory() as folder:
+        venv.create(folder, with_pip=False)
+        python = Path(folder) / "bin" / "python"
+        pip = [sys.executable, "-m", "pip", "--quiet", "--python", python]
+        subprocess.run([*pip, "install", f"{wheel}[{extra}]" if extra else wheel], check=True)
+        subprocess.run([*pip, "check"], check=True)
+        alone = [python, "-I", Path(__file__).with_name("alone.py")]
+        found = json.loads(subprocess.run(alone, cwd=folder, check=True, stdout=subprocess.PIPE).stdout)
+    for key in ("installed", "loaded"):
+        found[key] = set(map(canonicalize_name, found[key]))
+    return found | {"seconds": time.perf_counter() - start}
+
+
+def wrong(extra: str, found: dict, asked: set[str], optional: set[str]) -> list[str]:
+    """What is not as it should be in the environment of an extra."""
+    there = optional & found["installed"]
+    says = [f"{name} is asked for and not installed" for name in asked - found["installed"]]
+    says += [f"{name} comes along, and nothing here says why" for name in there - asked - FOLLOW.get(extra, set())]
+    says += [f"import brainsurr loads {name}" for name in optional & found["loaded"]]
+    for module, named in NAMES.items():
+        message = found["refused"].get(f"brainsurr.{module}")
+        if module in IMPORTS.get(extra, ()):
+            says += [f"brainsurr.{module} does not import: {message}"] if message else []
+        elif message is None:
+            says.append(f"brainsurr.{module} imports, and this extra should not bring what it needs")
+        elif f'pip install "brainsurr[{named}]"' not in message:
+            says.append(f"brainsurr.{module} is refused, and does not name the extra {named}: {message}")
+    core = found["refused"].keys() - {f"brainsurr.{module}" for module in NAMES}
+    says += [f"{module} is refused: {found['refused'][module]}" for module in core]
+    both = IMPORTS.get(extra, set()) >= {"nnx", "brainstate"}
+    says += [f"an example fails: {report}" for test, report in found["failed"].items() if both or test != BOTH]
+    return [f"{extra or 'alone'}: {line}" for line in says]
+
+
+def row(extra: str, found: dict, asked: set[str], optional: set[str], before: set[str]) -> tuple[str, ...]:
+    """A line of the table: `before` is what was there without the extra."""
+    came = found["installed"] - before
+    follow = came & optional - asked
+
+    def modules(kind: str) -> str:
+        return " ".join(module for module in NAMES if f"brainsurr.{module}" in found[kind]) or "-"
+
+    return (
+        extra or "(none)",
+        " ".join(sorted(asked)),
+        " ".join(sorted(follow)) or "-",
+        str(len(came - asked - follow)),
+        modules("imported"),
+        modules("refused"),
+        f"{found['seconds']:.0f}",
+    )
+
+
+def main(wheel: Path) -> None:
+    """Print the table, and exit with what is wrong."""
+    asked = requirements(wheel)
+    optional = set().union(*(names for extra, names in asked.items() if extra))
+    with ThreadPoolExecutor(2) as pool:
+        founds = dict(zip(asked, pool.map(lambda extra: install(wheel, extra), asked), strict=True))
+    alone = founds[""]["installed"]
+    rows = [("extra", "asks for", "comes along", "others", "imports", "refuses", "seconds")]
+    for extra, found in founds.items():
+        rows.append(row(extra, found, asked[extra], optional, alone if extra else {"brainsurr"}))
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    for cells in rows:
+        print("  ".join(cell.ljust(width) for cell, width in zip(cells, widths, strict=True)).rstrip())
+    if says := [line for extra, found in founds.items() for line in wrong(extra, found, asked[extra], optional)]:
+        raise SystemExit("\n".join(says))
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]).resolve())
