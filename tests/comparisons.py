@@ -1,4 +1,4 @@
-"""What every contest writes, and how a library is asked for that the test extra leaves out."""
+"""What every comparison writes, and how a library is asked for that the test extra leaves out."""
 
 import os
 

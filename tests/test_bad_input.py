@@ -10,6 +10,7 @@ import pytest
 from family import FAMILY
 
 import brainsurr as bs
+from benchmarks.bad_input import __main__ as command
 from benchmarks.bad_input import fuzzing as bad_input
 from benchmarks.bad_input.register import Argument, Call, Given, good, one_of
 from benchmarks.bad_input.report import section
@@ -163,8 +164,8 @@ def test_the_result_is_whole_and_shown():
 
 
 def test_a_failure_is_written_and_shown(tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr(bad_input, "CALLS", {"call": call(lambda size: size)})
-    assert bad_input.main(["--examples", "20", "--out", str(tmp_path)])
+    monkeypatch.setattr(command, "CALLS", {"call": call(lambda size: size)})
+    assert command.main(["--examples", "20", "--out", str(tmp_path)])
     assert "call: accepted size (text)" in capsys.readouterr().out
     assert "- `call`: accepted size (text)" in section(json.loads((tmp_path / "result.json").read_text()))
 

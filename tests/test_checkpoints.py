@@ -22,9 +22,9 @@ from benchmarks.digits import __main__ as digits
 from benchmarks.digits import brainstate as digits_brainstate
 from benchmarks.digits import linen as digits_linen
 from benchmarks.digits import nnx as digits_nnx
-from benchmarks.digits import task
+from benchmarks.digits import task, training
 from benchmarks.lib import checkpoints
-from benchmarks.lib.checkpoints import UNFINISHED, CheckpointError, Checkpoints, digest, interruptions
+from benchmarks.lib.checkpoints import UNFINISHED, CheckpointError, Checkpoints, catch_signals, digest
 from benchmarks.robustness import kills
 from benchmarks.robustness.reports import kills as report
 
@@ -338,7 +338,10 @@ def test_a_failed_write_names_the_folder(tmp_path, monkeypatch, method):
 
 
 def test_a_folder_is_for_one_process(tmp_path):
-    code = "import sys, benchmarks.lib.checkpoints as c\nwith c.alone(sys.argv[1]): print(1, flush=True); input()"
+    code = (
+        "import sys, benchmarks.lib.checkpoints as c\n"
+        "with c.exclusive_folder(sys.argv[1]): print(1, flush=True); input()"
+    )
     process = subprocess.Popen(
         [sys.executable, "-c", code, tmp_path], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
     )
@@ -347,7 +350,7 @@ def test_a_folder_is_for_one_process(tmp_path):
         digits.main([*RUN, "--out", str(tmp_path)])
     process.kill()
     process.communicate()
-    with checkpoints.alone(tmp_path):
+    with checkpoints.exclusive_folder(tmp_path):
         assert list(tmp_path.iterdir()) == []
 
 
@@ -365,7 +368,7 @@ def test_digest_sees_name_dtype_shape_and_every_bit():
 
 def test_signals_are_caught_and_handlers_put_back():
     before = signal.getsignal(signal.SIGTERM), signal.getsignal(signal.SIGINT)
-    with interruptions() as caught:
+    with catch_signals() as caught:
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.raise_signal(number)
     assert caught == [signal.SIGTERM, signal.SIGINT]
@@ -376,12 +379,12 @@ def test_signals_are_caught_and_handlers_put_back():
 def test_every_framework_goes_on_exactly(host, tmp_path):
     data, make = task.load(), lambda: host.Network(bs.LogTailedRelu(0.1), ("alpha",), 0, 30)
     with Checkpoints(tmp_path, ABOUT) as kept:
-        through = digits.train(data, make(), 0, 3, checkpoints=kept, every=2)
+        through = training.train(data, make(), 0, 3, checkpoints=kept, every=2)
     assert {p.name for p in tmp_path.iterdir()} == {"2", "3"}
     shutil.rmtree(tmp_path / "3")
     seen = []
     with Checkpoints(tmp_path, ABOUT) as kept:
-        resumed = digits.train(data, make(), 0, 3, lambda *epoch: seen.append(epoch), kept)
+        resumed = training.train(data, make(), 0, 3, lambda *epoch: seen.append(epoch), kept)
     assert resumed[0] == through[0]
     assert all((a == b).all() for a, b in zip(resumed[1], through[1], strict=True))
     assert seen == list(zip(*resumed[0]["curve"].values(), strict=True))
@@ -412,7 +415,7 @@ def test_stopped_in_any_epoch_it_saves_that_epoch(tmp_path, stop):
             stop.append(signal.SIGTERM)
 
     with Checkpoints(tmp_path, ABOUT) as kept:
-        digits.train(data, network, 0, 5, on_epoch, kept, every=10, stop=stop)
+        training.train(data, network, 0, 5, on_epoch, kept, every=10, stop=stop)
     step, _, progress = Checkpoints(tmp_path, ABOUT).restore(network.state())
     assert (step, progress["losses"], progress["accuracies"]) == (2, [0.5, 0.5], [0.25, 0.25])
 

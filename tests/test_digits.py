@@ -14,7 +14,7 @@ from benchmarks.digits import __main__ as digits
 from benchmarks.digits import brainstate as digits_brainstate
 from benchmarks.digits import linen as digits_linen
 from benchmarks.digits import nnx as digits_nnx
-from benchmarks.digits import task
+from benchmarks.digits import task, training
 from benchmarks.lib import results
 
 pytestmark = pytest.mark.usefixtures("lenient")
@@ -80,7 +80,7 @@ def test_pictures(out):
 
 def test_same_seed_same_numbers():
     def train():
-        return digits.train(task.load(), digits_nnx.Network(bs.LogTailedRelu(0.1), (), 0, 20), 0, 2)[0]
+        return training.train(task.load(), digits_nnx.Network(bs.LogTailedRelu(0.1), (), 0, 20), 0, 2)[0]
 
     assert train() == train()
 
@@ -97,7 +97,7 @@ def test_frameworks_train_alike_from_the_same_weights(surrogate, monkeypatch):
     monkeypatch.setattr(task, "DROPOUT", 0.0)
     digits_linen.build.cache_clear()
     hosts, learnable = (digits_nnx, digits_linen, digits_brainstate), ("alpha",) if surrogate else ()
-    runs = [digits.train(task.load(), host.Network(surrogate, learnable, 0, 20), 0, 2) for host in hosts]
+    runs = [training.train(task.load(), host.Network(surrogate, learnable, 0, 20), 0, 2) for host in hosts]
     digits_linen.build.cache_clear()
     (reference, spikes), *others = runs
     for run, other_spikes in others:

@@ -6,14 +6,18 @@ import numpy as np
 import pytest
 from comparisons import check, needs
 
-from benchmarks.studies import events, nmnist, shd
+from benchmarks.studies import events
+from benchmarks.studies.sequences import Recipe, lif
 
 pytestmark = pytest.mark.usefixtures("lenient")
+SHD, NMNIST = events.DATA_SETS["shd"], events.DATA_SETS["nmnist"]
 
 
 def test_counts_are_those_of_a_loop():
     rng = np.random.default_rng(0)
-    kind = events.Kind("none", ("", ""), lambda some: some["x"] // 2, units=5, window=100, steps=4)
+    recipe = Recipe(hidden=1, classes=2, epochs=1, batch=1)
+    how = {"recipe": recipe, "short": 1, "lif": lif}
+    kind = events.DataSet("none", ("", ""), lambda some: some["x"] // 2, units=5, window=100, steps=4, **how)
     made = np.zeros(300, [("t", int), ("x", int)])
     made["t"], made["x"] = rng.integers(0, 600, 300), rng.integers(0, 10, 300)
     expected = np.zeros((4, 5), int)
@@ -31,10 +35,10 @@ def test_every_pixel_and_channel_has_its_unit():
     pixels = np.stack(np.meshgrid(range(34), range(34), range(2), indexing="ij"), -1).reshape(-1, 3)
     made = np.zeros(len(pixels), [("x", int), ("y", int), ("p", int)])
     made["x"], made["y"], made["p"] = pixels.T
-    assert np.bincount(nmnist.KIND.place(made)).tolist() == [4] * nmnist.KIND.units
+    assert np.bincount(NMNIST.place(made)).tolist() == [4] * NMNIST.units
     channels = np.zeros(700, [("x", int)])
     channels["x"] = np.arange(700)
-    assert np.bincount(shd.KIND.place(channels)).tolist() == [5] * shd.KIND.units
+    assert np.bincount(SHD.place(channels)).tolist() == [5] * SHD.units
 
 
 def make_shd(folder, rng, classes=4, each=20):
@@ -80,7 +84,7 @@ def make_nmnist(folder, rng, classes=4, each=10):
 def test_shd_reads_what_was_written_and_learns(tmp_path):
     needs("tonic")
     times, units, labels = make_shd(tmp_path, np.random.default_rng(0))
-    inputs, classes, split = events.load(shd.KIND, tmp_path)
+    inputs, classes, split = events.load(SHD, tmp_path)
     assert (inputs.shape, inputs.dtype) == ((160, 120, 140), np.uint8)
     assert classes[split["test"]].tolist() == labels.tolist()
     assert (len(split["train"]), len(split["validation"])) == (72, 8)
@@ -88,9 +92,9 @@ def test_shd_reads_what_was_written_and_learns(tmp_path):
     for t, unit in zip(times[-1].astype(float), units[-1], strict=True):
         last[int(int(t * 1e6) // 10_000), unit // 5] += 1
     np.testing.assert_array_equal(inputs[-1], last)
-    assert len(events.load(shd.KIND, tmp_path, examples=60)[1]) == 120
+    assert len(events.load(SHD, tmp_path, examples=60)[1]) == 120
 
-    shd.main([str(tmp_path), "--quick", "--out", str(tmp_path / "out")])
+    events.main(["shd", str(tmp_path), "--quick", "--out", str(tmp_path / "out")])
     result = json.loads((tmp_path / "out/result.json").read_text())
     check(result, "shd", chance=0.25)
 
@@ -100,7 +104,7 @@ def test_shd_reads_what_was_written_and_learns(tmp_path):
 def test_nmnist_reads_what_was_written_and_learns(tmp_path):
     needs("tonic")
     examples = make_nmnist(tmp_path, np.random.default_rng(0))
-    inputs, classes, _ = events.load(nmnist.KIND, tmp_path)
+    inputs, classes, _ = events.load(NMNIST, tmp_path)
     assert inputs.shape == (80, 20, 2 * 17 * 17)
     x, y, p, t, label = examples[-1]
     last = np.zeros((20, 2, 17, 17), int)
@@ -110,14 +114,14 @@ def test_nmnist_reads_what_was_written_and_learns(tmp_path):
     np.testing.assert_array_equal(inputs[-1].reshape(20, 2, 17, 17), last)
     assert classes[-1] == label
 
-    nmnist.main([str(tmp_path), "--quick", "--out", str(tmp_path / "out")])
+    events.main(["nmnist", str(tmp_path), "--quick", "--out", str(tmp_path / "out")])
     check(json.loads((tmp_path / "out/result.json").read_text()), "nmnist", chance=0.25)
 
 
 @pytest.mark.peers
 @pytest.mark.filterwarnings("ignore")
-@pytest.mark.parametrize("main", [shd.main, nmnist.main], ids=["shd", "nmnist"])
-def test_nothing_is_fetched_unasked(main, tmp_path, monkeypatch):
+@pytest.mark.parametrize("name", events.DATA_SETS)
+def test_nothing_is_fetched_unasked(name, tmp_path, monkeypatch):
     tonic = needs("tonic")
 
     def fetched(self):
@@ -126,6 +130,6 @@ def test_nothing_is_fetched_unasked(main, tmp_path, monkeypatch):
     for source in (tonic.datasets.SHD, tonic.datasets.NMNIST):
         monkeypatch.setattr(source, "download", fetched)
     with pytest.raises(SystemExit, match="--download lets tonic fetch the data set"):
-        main([str(tmp_path), "--quick"])
+        events.main([name, str(tmp_path), "--quick"])
     with pytest.raises(AssertionError, match="fetched"):
-        main([str(tmp_path), "--quick", "--download"])
+        events.main([name, str(tmp_path), "--quick", "--download"])

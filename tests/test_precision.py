@@ -104,7 +104,7 @@ def test_loss_scaling_by_a_power_of_two_changes_no_bit_of_float32(data):
 
 
 def test_a_step_with_a_gradient_that_is_not_finite_is_left_out(data):
-    network = precision.Scaled(0, 20, scale=2.0**100, patience=3)  # beyond float16
+    network = precision.LossScaledNetwork(0, 20, scale=2.0**100, patience=3)  # beyond float16
     before = [np.asarray(leaf) for leaf in floats(network.state())]
     network.train_epoch(*batches(data, 2))
     assert (int(network.left_out), float(network.scale)) == (2, 2.0**98)

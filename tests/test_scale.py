@@ -20,7 +20,7 @@ import pytest
 from jax.sharding import NamedSharding
 from jax.sharding import PartitionSpec as P
 
-from benchmarks.lib import processes as launch
+from benchmarks.lib import processes
 from benchmarks.robustness import mesh, scale
 from benchmarks.robustness.collectives import Collective, collectives
 from benchmarks.robustness.networks import nnx
@@ -177,9 +177,9 @@ def test_collectives_are_counted_with_their_loops():
 
 def test_processes_end_together():
     with pytest.raises(RuntimeError, match=r"robustness.scale --nonsense ended with 2:\n(.|\n)*unrecognized"):
-        launch.together("benchmarks.robustness.scale", [["--nonsense"]], PYTHONPATH=str(ROOT))
+        processes.together("benchmarks.robustness.scale", [["--nonsense"]], PYTHONPATH=str(ROOT))
     with pytest.raises(RuntimeError, match="python -m nowhere_at_all  ended with 1"):
-        launch.together("nowhere_at_all", [[]])
+        processes.together("nowhere_at_all", [[]])
 
 
 @pytest.mark.parametrize(
@@ -202,7 +202,7 @@ def test_bad_arguments_get_one_line(arguments, message, capsys, monkeypatch):
     monkeypatch.setenv("XLA_FLAGS", os.environ["XLA_FLAGS"])  # back to what it is now, afterwards
     with pytest.raises(SystemExit):
         scale.main(arguments)
-    error = capsys.readouterr().err.split("python -m benchmarks.scale: error: ")[1]
+    error = capsys.readouterr().err.split("python -m benchmarks.robustness.scale: error: ")[1]
     assert message in error
     assert len(error.strip().splitlines()) == 1
 
@@ -212,11 +212,11 @@ def test_a_port_that_is_taken_is_said(capsys):
         listening.bind(("", 0))
         listening.listen()
         port = listening.getsockname()[1]
-        assert not launch.is_free(port)
+        assert not processes.is_free(port)
         with pytest.raises(SystemExit):
             scale.main([f"--coordinator=localhost:{port}", "--num-processes=2", "--process-id=0"])
     assert f"error: --coordinator: port {port} of this machine is taken" in capsys.readouterr().err
-    assert launch.is_free(port)
+    assert processes.is_free(port)
 
 
 def test_a_port_that_is_forbidden_is_not_taken(monkeypatch):
@@ -224,23 +224,23 @@ def test_a_port_that_is_forbidden_is_not_taken(monkeypatch):
         raise PermissionError(errno.EACCES, "Permission denied")
 
     monkeypatch.setattr(socket.socket, "bind", forbidden)
-    assert launch.is_free(80)
+    assert processes.is_free(80)
 
 
 def test_together_runs_in_any_thread():
     lines = []
-    thread = threading.Thread(target=launch.together, args=("platform", [["--terse"]], lines.append))
+    thread = threading.Thread(target=processes.together, args=("platform", [["--terse"]], lines.append))
     thread.start()
     thread.join()
     assert len(lines) == 1
 
 
 def test_processes_with_different_numbers_of_devices_are_refused(capsys):
-    common = ["--quick", f"--coordinator=localhost:{launch.free_port()}", "--num-processes=2"]
+    common = ["--quick", f"--coordinator=localhost:{processes.free_port()}", "--num-processes=2"]
     arguments = [[*common, f"--process-id={i}", f"--devices={i + 1}"] for i in range(2)]
     message = r"expected as many devices in each of 2 processes, got \d in this one and 3 in all"
     with pytest.raises(RuntimeError, match=message):
-        launch.together(
+        processes.together(
             "benchmarks.robustness.scale", arguments, PYTHONPATH=str(ROOT), JAX_PLATFORMS="cpu", XLA_FLAGS=""
         )
     assert f"waiting for 2 processes at {common[1].partition('=')[2]}, 300 s at most" in capsys.readouterr().out

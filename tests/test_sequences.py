@@ -6,8 +6,7 @@ import numpy as np
 import pytest
 
 import brainsurr as bs
-from benchmarks.studies import comparison as contest
-from benchmarks.studies import sequences
+from benchmarks.studies import comparison, sequences
 
 pytestmark = pytest.mark.usefixtures("lenient")
 
@@ -16,7 +15,7 @@ RECIPE = sequences.Recipe(hidden=8, classes=2, epochs=4, batch=8)
 
 def test_networks_have_the_size_that_they_say():
     """Counted by hand: 3 features, 8 hidden, 2 classes, 5 steps."""
-    task = contest.Task(np.zeros((16, 5, 3), np.float32), np.zeros(16, np.int32), RECIPE, short=1)
+    task = comparison.Task(np.zeros((16, 5, 3), np.float32), np.zeros(16, np.int32), RECIPE, short=1)
     split = {"train": np.arange(8), "test": np.arange(8, 16)}
     gru = 3 * (3 * 8 + 8 * 8 + 8)  # two gates and the candidate
     expected = {
@@ -25,8 +24,8 @@ def test_networks_have_the_size_that_they_say():
         "MLP": (15 * 16 + 16) + (16 * 16 + 16) + (16 * 2 + 2),
     }
     for name, size in expected.items():
-        point = contest.Point(bs.LogTailedRelu() if name == "LogTailedRelu" else None)
-        outcome = contest.run(task, name, [point], [split], [0], epochs=1)
+        point = comparison.Point(bs.LogTailedRelu() if name == "LogTailedRelu" else None)
+        outcome = comparison.try_points(task, name, [point], [split], [0], epochs=1)
         assert outcome["weights"] == size, name
         assert outcome["test"].shape == (1, 1, 1)
 

@@ -7,9 +7,10 @@ import sys
 
 import pytest
 
-from benchmarks.lib import timing as measure
-from benchmarks.speed import __main__ as speed
+from benchmarks.lib import timing
+from benchmarks.speed import __main__ as command
 from benchmarks.speed import claims
+from benchmarks.speed import report as speed
 
 pytestmark = pytest.mark.usefixtures("lenient")
 
@@ -66,7 +67,7 @@ def test_every_claim_has_a_mark_but_peers_without_peers(claim):
 
 def test_shown_again_from_the_files(out, capsys):
     shown = (out / "stdout").read_text()
-    speed.main(["--show", "--out", str(out)])
+    command.main(["--show", "--out", str(out)])
     assert capsys.readouterr().out == shown
 
 
@@ -113,14 +114,14 @@ def test_marks():
 
 
 def test_units():
-    assert claims.seconds(measure.summary([0.5, 0.25, 0.75])) == "500 ms (375-625)"
-    assert claims.seconds(measure.summary([2e-5])) == "20 us (20-20)"
+    assert claims.seconds(timing.summary([0.5, 0.25, 0.75])) == "500 ms (375-625)"
+    assert claims.seconds(timing.summary([2e-5])) == "20 us (20-20)"
     assert [claims.megabytes(size) for size in (1_234_567, 2_345_678_900)] == ["1.2 MB", "2,346 MB"]
 
 
 def test_functions_take_turns():
     called = []
-    times = measure.interleaved({name: lambda name=name: called.append(name) for name in "ab"}, rounds=2, calls=3)
+    times = timing.interleaved({name: lambda name=name: called.append(name) for name in "ab"}, rounds=2, calls=3)
     assert "".join(called) == "ab" + 2 * "aaabbb"
     assert {name: time["rounds"] for name, time in times.items()} == {"a": 2, "b": 2}
 
@@ -138,7 +139,7 @@ def test_a_peer_that_cannot_be_installed_is_named():
 )
 def test_bad_arguments_get_one_line(arguments, message, capsys):
     with pytest.raises(SystemExit):
-        speed.parse(arguments)
+        command.parse(arguments)
     error = capsys.readouterr().err.split("python -m benchmarks.speed: error: ")[1]
     assert message in error
     assert len(error.strip().splitlines()) == 1

@@ -15,8 +15,7 @@ from comparisons import check, needs
 
 import brainsurr as bs
 from benchmarks.lib import study
-from benchmarks.studies import comparison as contest
-from benchmarks.studies import speech, spoken_digits, vowels
+from benchmarks.studies import comparison, speech, spoken_digits, vowels
 from benchmarks.studies.reports import speech as speech_report
 from benchmarks.studies.reports import vowels as vowels_report
 
@@ -161,7 +160,7 @@ def test_speech_learns_writes_all_and_goes_on(spoken, tmp_path):
     }
 
 
-# The contest
+# The comparison
 
 
 def test_a_point_is_chosen_by_validation_never_by_test(monkeypatch, tmp_path):
@@ -173,25 +172,25 @@ def test_a_point_is_chosen_by_validation_never_by_test(monkeypatch, tmp_path):
         place = {"points": list(map(str, points))}
         return place | {k: [[[v] * len(seeds)] * len(splits) for v in values] for k, values in accuracies.items()}
 
-    monkeypatch.setattr(contest, "run", run)
-    made = study.Study("contest", {}, tmp_path, total=1)
-    task = contest.Task(np.zeros((4, 2, 1)), np.zeros(4), speech.RECIPE, short=1)
-    best = contest.contest(made, task, contest.Grids({"LogTailedRelu": points}), [{}], {}, [0], [1, 2])
+    monkeypatch.setattr(comparison, "try_points", run)
+    made = study.Study("comparison", {}, tmp_path, total=1)
+    task = comparison.Task(np.zeros((4, 2, 1)), np.zeros(4), speech.RECIPE, short=1)
+    best = comparison.compare(made, task, comparison.Grids({"LogTailedRelu": points}), [{}], {}, [0], [1, 2])
     assert best["LogTailedRelu"].surrogate == bs.LogTailedRelu(0.1)
     assert made.result["runs"]["LogTailedRelu, best"]["points"] == ["LogTailedRelu(alpha=0.1)"]
-    assert best["GRU"].rate == contest.Grids({}).rates[1]
-    assert len(made.result["runs"]) == contest.Grids({"LogTailedRelu": points}).size() == 9
+    assert best["GRU"].rate == comparison.Grids({}).rates[1]
+    assert len(made.result["runs"]) == comparison.Grids({"LogTailedRelu": points}).size() == 9
 
 
 def test_standardised_by_the_training_examples_alone():
     rng = np.random.default_rng(0)
     inputs = rng.normal(3, 2, (20, 5, 4))
     train = np.arange(12)
-    xs = contest.standardised(inputs, train)
+    xs = comparison.standardised(inputs, train)
     np.testing.assert_allclose(xs[train].mean((0, 1)), 0, atol=1e-6)
     np.testing.assert_allclose(xs[train].std((0, 1)), 1, atol=1e-5)
     other = np.concatenate([inputs[:12], 1e3 * inputs[12:]])
-    np.testing.assert_array_equal(contest.standardised(other, train)[train], xs[train])
+    np.testing.assert_array_equal(comparison.standardised(other, train)[train], xs[train])
 
 
 # Japanese vowels

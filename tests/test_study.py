@@ -35,17 +35,17 @@ def test_a_stopped_study_goes_on_to_the_same_file(tmp_path):
             if seed in stops:
                 study = begin(out)  # as a new process would
                 for before in range(seed):
-                    study.run(f"seed {before}", lambda: pytest.fail("ran again"))
-            study.run(f"seed {seed}", lambda seed=seed: outcome(seed, ran))
+                    study.record(f"seed {before}", lambda: pytest.fail("ran again"))
+            study.record(f"seed {seed}", lambda seed=seed: outcome(seed, ran))
         study.finish()
     assert ran == [0, 1, 2, 0, 1, 2]
     assert without_seconds(tmp_path / "whole/result.json") == without_seconds(tmp_path / "stopped/result.json")
 
 
 def test_a_finished_study_is_left_as_it_is(tmp_path):
-    begin(tmp_path).run("one", lambda: outcome(0, []))
+    begin(tmp_path).record("one", lambda: outcome(0, []))
     before = (tmp_path / "result.json").read_bytes()
-    given = begin(tmp_path).run("one", lambda: pytest.fail("ran again"))
+    given = begin(tmp_path).record("one", lambda: pytest.fail("ran again"))
     assert (tmp_path / "result.json").read_bytes() == before
     assert given["test"] == [0.0, 0.1, 0.2]
 
@@ -57,13 +57,13 @@ def test_a_run_of_another_commit_says_so(tmp_path, monkeypatch):
         monkeypatch.setattr(results, "environment", lambda: here | {"commit": commit})
 
     at("first")
-    begin(tmp_path).run("one", lambda: outcome(0, []))
+    begin(tmp_path).record("one", lambda: outcome(0, []))
     at("second")
     study = begin(tmp_path)
     at("third")  # somebody commits while it runs
-    study.run("two", lambda: outcome(1, []))
+    study.record("two", lambda: outcome(1, []))
     at("first")
-    begin(tmp_path).run("three", lambda: outcome(2, []))
+    begin(tmp_path).record("three", lambda: outcome(2, []))
     result = json.loads((tmp_path / "result.json").read_text())
     assert result["commit"] == "first"
     assert {key: run.get("commit") for key, run in result["runs"].items()} == {
@@ -75,8 +75,8 @@ def test_a_run_of_another_commit_says_so(tmp_path, monkeypatch):
 
 def test_what_a_run_gives_is_what_the_file_gives(tmp_path):
     """Whether it has just run or was read: lists and numbers, so that a choice made of it is the same."""
-    first = begin(tmp_path).run("one", lambda: outcome(1, []))
-    assert begin(tmp_path).run("one", lambda: None) == first
+    first = begin(tmp_path).record("one", lambda: outcome(1, []))
+    assert begin(tmp_path).record("one", lambda: None) == first
     assert isinstance(first["test"], list)
     assert first["seconds"] >= 0
     assert first["cpu_seconds"] >= 0
@@ -84,7 +84,7 @@ def test_what_a_run_gives_is_what_the_file_gives(tmp_path):
 
 @pytest.mark.parametrize("field", ["settings", "versions", "device", "python"])
 def test_another_setting_is_refused(tmp_path, field):
-    begin(tmp_path).run("one", lambda: outcome(0, []))
+    begin(tmp_path).record("one", lambda: outcome(0, []))
     path = tmp_path / "result.json"
     path.write_text(json.dumps(json.loads(path.read_text()) | {field: "another"}))
     before = path.read_bytes()
@@ -95,9 +95,9 @@ def test_another_setting_is_refused(tmp_path, field):
 
 def test_a_failure_leaves_the_file_whole(tmp_path):
     study = begin(tmp_path)
-    study.run("one", lambda: outcome(0, []))
+    study.record("one", lambda: outcome(0, []))
     with pytest.raises(ZeroDivisionError):
-        study.run("two", lambda: 1 / 0)
+        study.record("two", lambda: 1 / 0)
     assert list(json.loads((tmp_path / "result.json").read_text())["runs"]) == ["one"]
 
 

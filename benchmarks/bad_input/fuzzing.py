@@ -1,4 +1,4 @@
-"""Bad input: every public call is fed what it should not be fed, and must answer rightly or refuse in clear words.
+"""Feed a call what it should not be fed, and judge what comes back.
 
 Each bad value of each argument is tried by itself, and then hypothesis spoils one or two of them. What comes back is
 right if the judge of the call, which computes in NumPy, says so. An error is clear if brainsurr itself raises it (not
@@ -6,10 +6,8 @@ jax, flax or Python inside of it), as a TypeError, a ValueError or a NotImplemen
 argument and says what was expected.
 """
 
-import argparse
-import importlib.metadata
+import importlib
 import re
-import time
 import traceback
 import warnings
 from collections import Counter
@@ -20,13 +18,9 @@ from typing import Any
 import hypothesis
 import jax
 from hypothesis import strategies as st
-from tqdm import tqdm
 
 import brainsurr
 
-from ..lib import results
-from ..lib.study import positive
-from . import report
 from .register import Call, Given, Shaped, Tracer, layers, modules, pictures, surrogates, tools
 
 # How a message says what was expected.
@@ -179,32 +173,3 @@ def public_names() -> list[str]:
     """Every name in the ``__all__`` of every public module."""
     modules = [importlib.import_module(f"brainsurr{module}") for module in MODULES]
     return [f"{module.__name__}.{name}" for module in modules for name in module.__all__]
-
-
-def main(argv=None):
-    """Feed every public call and write the tally."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.bad_input", description=__doc__.splitlines()[0])
-    parser.add_argument(
-        "--examples", type=positive, default=100, metavar="N", help="mixtures a call (default: %(default)s)"
-    )
-    parser.add_argument("--seed", type=int, default=0, metavar="S", help="of hypothesis (default: %(default)s)")
-    parser.add_argument("--only", default="", metavar="TEXT", help="calls whose name contains this")
-    results.add_out(parser, "bad_input")
-    args = parser.parse_args(argv)
-    results.try_out(parser, args.out)
-    jax.config.update("jax_numpy_dtype_promotion", "strict")
-    jax.config.update("jax_numpy_rank_promotion", "raise")
-    chosen = {name: call for name, call in CALLS.items() if args.only in name}
-    calls, start = {}, time.perf_counter()
-    bar = tqdm(chosen.items(), desc="bad_input", unit="call")
-    for name, call in bar:
-        bar.set_postfix_str(name)
-        calls[name] = fuzz(call, singles(call), args.examples, args.seed)
-    settings = {"examples": args.examples, "seed": args.seed, "hypothesis": importlib.metadata.version("hypothesis")}
-    about = {"settings": settings, "seconds": time.perf_counter() - start, **results.environment()}
-    results.write(args.out / "result.json", about | {"calls": calls})
-    failures = [(name, failure) for name, tally in calls.items() for failure in tally["failures"]]
-    for name, failure in failures:
-        print(f"{name}: {failure['what']}\n    {failure['arguments']}")
-    print(", ".join(f"{number} {what}" for what, number in report.total(calls).items()))
-    return bool(failures)

@@ -1,4 +1,4 @@
-"""Bad input: what every public call was fed, and how it took it."""
+"""What every public call was fed, and how it took it, from the result file alone."""
 
 from collections import Counter
 

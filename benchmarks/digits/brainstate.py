@@ -1,4 +1,4 @@
-"""The digits network in brainstate, from the weights of `digits_nnx`, and its training loop."""
+"""The digits network in brainstate, from the weights of that in NNX, and its training loop."""
 
 import brainstate
 import jax
@@ -27,7 +27,7 @@ class Linear(nn.Linear):
 
 
 def build(surrogate=None, learnable=(), dtype=jnp.float32):
-    """The network of `digits_nnx`."""
+    """The network of `benchmarks.digits.nnx`."""
 
     def hidden(features):
         neurons = jax.nn.relu

@@ -1,4 +1,4 @@
-"""The digits network in Flax Linen, from the weights of `digits_nnx`, and its training loop."""
+"""The digits network in Flax Linen, from the weights of that in NNX, and its training loop."""
 
 from functools import cache, partial
 
@@ -19,7 +19,7 @@ KEY = jax.random.key(0)  # of zeros and of shapes: no number depends on it
 
 @cache
 def build(surrogate=None, learnable=(), train=False, dtype=jnp.float32):
-    """The network of `digits_nnx`."""
+    """The network of `benchmarks.digits.nnx`."""
 
     def hidden():
         neurons = jax.nn.relu

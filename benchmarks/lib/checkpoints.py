@@ -207,11 +207,11 @@ def digest(tree: Any) -> str:
 
 
 @contextmanager
-def alone(folder: Path) -> Iterator[None]:
+def exclusive_folder(folder: Path) -> Iterator[None]:
     """A folder for this process alone, until it ends; a `CheckpointError` if another process has it.
 
     Example:
-      >>> with alone(Path()), alone(Path()):  # as if by two processes
+      >>> with exclusive_folder(Path()), exclusive_folder(Path()):  # as if by two processes
       ...     pass
       Traceback (most recent call last):
       benchmarks.lib.checkpoints.CheckpointError: another process is at work in .: wait for it, or give another folder
@@ -242,11 +242,11 @@ def differences(theirs: Any, mine: Any) -> str:
 
 
 @contextmanager
-def interruptions() -> Iterator[list[signal.Signals]]:
+def catch_signals() -> Iterator[list[signal.Signals]]:
     """The SIGTERM and SIGINT that came so far, in place of their effect; a loop looks at them when it can stop.
 
     Example:
-      >>> with interruptions() as caught:
+      >>> with catch_signals() as caught:
       ...     signal.raise_signal(signal.SIGTERM)
       ...     caught
       [<Signals.SIGTERM: 15>]

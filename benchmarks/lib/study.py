@@ -46,8 +46,8 @@ class Study:
             self.result = before
         self.bar = tqdm(total=total, desc=name, unit="configuration")
 
-    def run(self, key: str, configuration: Callable[[], Mapping[str, Any]]) -> dict[str, Any]:
-        """What ``configuration()`` gives and how long it took; what the file already holds is not run again."""
+    def record(self, key: str, configuration: Callable[[], Mapping[str, Any]]) -> dict[str, Any]:
+        """Run a configuration and write what came of it, unless the file already holds it."""
         runs = self.result["runs"]
         self.bar.set_postfix_str(key, refresh=True)
         if key not in runs:
@@ -78,12 +78,12 @@ def plain(tree: Any) -> Any:
     return json.loads(json.dumps(jax.tree.map(leaf, dict(tree))))
 
 
-def arguments(name: str, doc: str, seeds: int, argv=None, extend=lambda parser: None) -> argparse.Namespace:
-    """What every study can be told: ``--quick``, ``--seeds`` and ``--out``."""
-    parser = argparse.ArgumentParser(prog=f"python -m benchmarks.{name}", description=doc.splitlines()[0])
+def arguments(module: str, doc: str, seeds: int, argv=None, extend=lambda parser: None) -> argparse.Namespace:
+    """Parse what every study can be told: ``--quick``, ``--seeds`` and ``--out``; ``module`` is below `benchmarks`."""
+    parser = argparse.ArgumentParser(prog=f"python -m benchmarks.{module}", description=doc.splitlines()[0])
     parser.add_argument("--quick", action="store_true", help="a few small configurations, to see that it runs")
     parser.add_argument("--seeds", type=positive, metavar="N", help=f"runs a configuration (default: {seeds})")
-    results.add_out(parser, name)
+    results.add_out(parser, module.rpartition(".")[2])
     extend(parser)
     args = parser.parse_args(argv)
     results.try_out(parser, args.out)

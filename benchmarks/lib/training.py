@@ -10,7 +10,7 @@ from flax import nnx
 from brainsurr.nnx import LIF, SpikingSequential
 
 
-def fit(
+def train_network(
     net: nnx.Module,
     logits: Callable,
     key: jax.Array,

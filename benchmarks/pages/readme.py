@@ -2,7 +2,7 @@
 
 import re
 
-from ..speed import __main__ as speed
+from ..speed import report as speed
 from . import evidence
 from .evidence import RESULTS, ROOT
 

@@ -1,25 +1,29 @@
 """Write docs/withstands.md, what the package withstands, from the result files."""
 
-import importlib
 import json
 
+from ..bad_input import report as bad_input
 from ..lib import results
+from ..robustness.reports import kills, precision, scale, soak
 from .evidence import RESULTS, ROOT
 
 PICTURES = ROOT / "docs/pictures/withstands"
 SAID = ("jax", "flax", "brainstate", "optax", "orbax-checkpoint")
 TRIALS = {  # the folder of each result, and the command that wrote it
-    "scale": "scale",
-    "kills": "kills",
-    "precision": "precision",
+    "scale": "robustness.scale",
+    "kills": "robustness.kills",
+    "precision": "robustness.precision",
     "bad_input": "bad_input",
-    "soak": "soak",
-    "soak-without-checkpoints": "soak --no-checkpoints --minutes 6",
+    "soak": "robustness.soak",
+    "soak-without-checkpoints": "robustness.soak --no-checkpoints --minutes 6",
 }
-
 REPORTS = {
-    name: "benchmarks.bad_input.report" if name == "bad_input" else f"benchmarks.robustness.reports.{trial.split()[0]}"
-    for name, trial in TRIALS.items()
+    "scale": scale,
+    "kills": kills,
+    "precision": precision,
+    "bad_input": bad_input,
+    "soak": soak,
+    "soak-without-checkpoints": soak,
 }
 
 HEAD = """# What it withstands
@@ -34,14 +38,9 @@ def load(folder=RESULTS):
     return {name: json.loads((folder / name / "result.json").read_text()) for name in TRIALS}
 
 
-def report(name):
-    """The module that knows how to show a trial."""
-    return importlib.import_module(REPORTS[name])
-
-
 def page(several):
     """docs/withstands.md."""
-    summary = results.table(("", "tried", "came out"), [report(name).line(result) for name, result in several.items()])
+    summary = results.table(("", "tried", "came out"), [REPORTS[name].line(result) for name, result in several.items()])
     return "\n\n".join([HEAD, summary, *(section(name, result) for name, result in several.items())]) + "\n"
 
 
@@ -50,7 +49,7 @@ def section(name, result):
     versions = ", ".join(f"{package} {version}" for package, version in result["versions"].items() if package in SAID)
     command = f"python -m benchmarks.{TRIALS[name]} --out benchmarks/results/{name}"
     where = f"{result['seconds'] / 60:.0f} minutes on {result['device']}; Python {result['python']}, {versions}"
-    return f"{report(name).section(result).strip()}\n\n`{command}`: {where}."
+    return f"{REPORTS[name].section(result).strip()}\n\n`{command}`: {where}."
 
 
 def main():
@@ -58,8 +57,8 @@ def main():
     PICTURES.mkdir(parents=True, exist_ok=True)
     several = load()
     for name, result in several.items():
-        if hasattr(report(name), "draw"):
-            report(name).draw(result, PICTURES)
+        if hasattr(REPORTS[name], "draw"):
+            REPORTS[name].draw(result, PICTURES)
     (ROOT / "docs/withstands.md").write_text(page(several))
 
 

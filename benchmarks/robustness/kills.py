@@ -1,9 +1,10 @@
 """Kills: the training of `benchmarks.digits` is killed again and again, goes on, and must come to the same bits.
 
-``python -m benchmarks.kills`` runs it undisturbed, twice; then with ``kill -9``, at times drawn at random and in the
-middle of a write by turns, each followed by ``--resume`` until the run is through; then with SIGTERM. What comes out
-must equal what came out undisturbed: accuracies, curves, and the SHA-256 of the parameters, the optimiser's state and
-the random states of each network. Compiled programs are cached between processes, to leave mostly training to hit.
+``python -m benchmarks.robustness.kills`` runs it undisturbed, twice; then with ``kill -9``, at times drawn at random
+and in the middle of a write by turns, each followed by ``--resume`` until the run is through; then with SIGTERM. What
+comes out must equal what came out undisturbed: accuracies, curves, and the SHA-256 of the parameters, the optimiser's
+state and the random states of each network. Compiled programs are cached between processes, to leave mostly training to
+hit.
 """
 
 import argparse
@@ -34,7 +35,7 @@ LOOK = 0.001  # seconds between two looks at a process
 SAVED = signal.SIGTERM + 128
 
 
-class Run:
+class TrainingRun:
     """A training run in a folder, by as many processes as it takes."""
 
     def __init__(self, framework, folder, cache):
@@ -126,7 +127,7 @@ def framework(name, kills, rng, folder, on_kill):
     """
 
     def new():
-        runs.append(Run(name, folder / f"{name}-{len(runs)}", folder / f"{name}-cache"))
+        runs.append(TrainingRun(name, folder / f"{name}-{len(runs)}", folder / f"{name}-cache"))
         return runs[-1]
 
     runs, hit, identical = [], [], []
@@ -165,7 +166,7 @@ def settings(kills):
 
 def main(argv=None):
     """Kill the training in every framework and write what came of it."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.kills", description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.robustness.kills", description=__doc__.splitlines()[0])
     parser.add_argument("--kills", type=positive, default=14, metavar="N", help="for each framework (default: 14)")
     results.add_out(parser, "kills")
     args = parser.parse_args(argv)

@@ -1,10 +1,10 @@
 """Half precision: the digits networks with bfloat16 activations beside float32, and float16 with loss scaling.
 
-``python -m benchmarks.precision`` trains the LIF network of `benchmarks.digits` with a trained alpha, in every
-framework, from the same weights on the same data. Parameters, alpha, membranes, gradients of parameters and the loss
-are float32; what the layers compute and hand on is in the other dtype. Said before it was measured: bfloat16 is within
-noise of float32 if in every epoch the mean loss of its seeds lies between the least and the greatest loss of float32's
-seeds, and the mean of the test accuracies after training likewise.
+``python -m benchmarks.robustness.precision`` trains the LIF network of `benchmarks.digits` with a trained alpha, in
+every framework, from the same weights on the same data. Parameters, alpha, membranes, gradients of parameters and the
+loss are float32; what the layers compute and hand on is in the other dtype. Said before it was measured: bfloat16 is
+within noise of float32 if in every epoch the mean loss of its seeds lies between the least and the greatest loss of
+float32's seeds, and the mean of the test accuracies after training likewise.
 
 float16 holds nothing below 6e-8, so small gradients become 0 on their way back. Against that the loss is multiplied
 and the gradients are divided by a scale: halved, with the step left out, when a gradient is not finite, and doubled
@@ -20,9 +20,9 @@ from flax import nnx
 
 import brainsurr as bs
 
-from ..digits import __main__ as digits
 from ..digits import nnx as digits_nnx
 from ..digits import task
+from ..digits.training import train
 from ..lib import FRAMEWORKS, results
 from ..lib.study import Study, arguments
 
@@ -33,8 +33,8 @@ SCALE, PATIENCE = 2.0**15, 50
 STEPPED = (nnx.Param, nnx.optimizer.OptState)  # what a training step changes, beside random states
 
 
-class Scaled(digits_nnx.Network):
-    """The network of `digits_nnx` in float16; with ``patience`` None the scale stays what it is."""
+class LossScaledNetwork(digits_nnx.Network):
+    """The network of `benchmarks.digits.nnx` in float16; with ``patience`` None the scale stays what it is."""
 
     def __init__(self, seed, steps, scale, patience=None):
         super().__init__(SURROGATE, LEARNABLE, seed, steps, jnp.float16)
@@ -106,7 +106,7 @@ def outcome(networks, data, epochs):
     """Curves of several seeds, what the parameters are held in, and whether everything was finite."""
     curves, leaves = [], []
     for seed, network in enumerate(networks):
-        curves.append(digits.train(data, network, seed, epochs)[0]["curve"])
+        curves.append(train(data, network, seed, epochs)[0]["curve"])
         leaves += [leaf for leaf in jax.tree.leaves(network.state()) if jnp.issubdtype(leaf.dtype, jnp.floating)]
     numbers = [*map(np.asarray, leaves), *(np.asarray(curve["loss"]) for curve in curves)]
     return {
@@ -131,7 +131,7 @@ def settings(epochs, seeds):
 
 def main(argv=None):
     """Train everything and write the result."""
-    args = arguments("precision", __doc__, SEEDS, argv)
+    args = arguments("robustness.precision", __doc__, SEEDS, argv)
     epochs, data = 2 if args.quick else EPOCHS, task.load()
     steps = epochs * (len(data.train_images) // task.BATCH)
     study = Study("precision", settings(epochs, args.seeds), args.out, total=len(FRAMEWORKS) * len(DTYPES) + 2)
@@ -143,11 +143,11 @@ def main(argv=None):
                 networks = (make(SURROGATE, LEARNABLE, seed, steps, dtype) for seed in range(args.seeds))
                 return outcome(networks, data, epochs)
 
-            study.run(f"{framework}, {dtype}", plain)
+            study.record(f"{framework}, {dtype}", plain)
     for name, scale, patience in (("none", 1.0, None), ("dynamic", SCALE, PATIENCE)):
 
         def scaled(scale=scale, patience=patience):
-            networks = [Scaled(seed, steps, scale, patience) for seed in range(args.seeds)]
+            networks = [LossScaledNetwork(seed, steps, scale, patience) for seed in range(args.seeds)]
             result = outcome(networks, data, epochs)
             return result | {
                 "scale": [network.scale for network in networks],
@@ -155,7 +155,7 @@ def main(argv=None):
                 "no_gradient": underflow(data, nnx.state(networks[0].net, nnx.Param), SCALE),
             }
 
-        study.run(f"nnx, float16, {name}", scaled)
+        study.record(f"nnx, float16, {name}", scaled)
     study.finish()
     study.result["seconds"] = sum(run["seconds"] for run in study.result["runs"].values())
     results.write(study.path, study.result)

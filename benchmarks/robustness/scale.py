@@ -1,9 +1,9 @@
 """One LIF network on many devices and in many processes: what differs from one device, and what is sent.
 
-``python -m benchmarks.scale`` runs all of it on this machine, each number of devices or processes apart, and writes
-``runs/scale/result.json``. Where there are no accelerators, devices are simulated on the CPU. ``--devices N`` is one
-run, in this process. ``--coordinator HOST:PORT --num-processes N --process-id I`` is one process of a run of many, as
-what runs on a cluster starts it; with ``--distributed`` jax asks the cluster for these three.
+``python -m benchmarks.robustness.scale`` runs all of it on this machine, each number of devices or processes apart, and
+writes ``runs/scale/result.json``. Where there are no accelerators, devices are simulated on the CPU. ``--devices N`` is
+one run, in this process. ``--coordinator HOST:PORT --num-processes N --process-id I`` is one process of a run of many,
+as what runs on a cluster starts it; with ``--distributed`` jax asks the cluster for these three.
 """
 
 import argparse
@@ -21,8 +21,7 @@ import jax
 import numpy as np
 from tqdm import tqdm
 
-from ..lib import FRAMEWORKS, results
-from ..lib import processes as launch
+from ..lib import FRAMEWORKS, processes, results
 from ..lib.study import positive
 from . import mesh, networks
 from .collectives import collectives
@@ -61,7 +60,7 @@ def plan(processes, devices, quick):
     return list(itertools.product(FRAMEWORKS[:1] if quick else FRAMEWORKS, layouts))
 
 
-def run(devices, quick):
+def run_layouts(devices, quick):
     """Every framework and layout on these devices, held against one device of the first process."""
     one, runs = {}, []
     for framework, layout in plan(jax.process_count(), len(devices), quick):
@@ -104,20 +103,20 @@ def everything(quick):
     found = subprocess.run([sys.executable, "-c", query], capture_output=True, text=True, check=True).stdout.split()
     alone = [n for n in ((2,) if quick else DEVICES) if found[0] == "cpu" or n <= int(found[1])]
     groups = [(1, n) for n in alone] + ([(2, 1)] if quick else [(2, 2), (4, 1)])
-    total = sum(len(plan(processes, processes * devices, quick)) for processes, devices in groups)
+    total = sum(len(plan(number, number * devices, quick)) for number, devices in groups)
     collected = []
     with tqdm(total=total, desc="scale", unit="configuration") as bar, tempfile.TemporaryDirectory() as out:
-        for processes, devices in groups:
-            bar.set_postfix_str(f"{processes} x {devices} devices")
+        for number, devices in groups:
+            bar.set_postfix_str(f"{number} x {devices} devices")
             common = [f"--devices={devices}", f"--out={out}", *(["--quick"] if quick else [])]
             arguments, environment = [common], {}
-            if processes > 1:
-                address = f"--coordinator=localhost:{launch.free_port()}"
-                ids = (f"--process-id={i}" for i in range(processes))
-                arguments = [[*common, address, f"--num-processes={processes}", i] for i in ids]
+            if number > 1:
+                address = f"--coordinator=localhost:{processes.free_port()}"
+                ids = (f"--process-id={i}" for i in range(number))
+                arguments = [[*common, address, f"--num-processes={number}", i] for i in ids]
                 environment = {"JAX_PLATFORMS": "cpu"}  # processes on one machine can't share an accelerator
             advance = lambda line: bar.update(line.startswith("finished "))  # noqa: E731
-            launch.together("benchmarks.robustness.scale", arguments, advance, **environment)
+            processes.together("benchmarks.robustness.scale", arguments, advance, **environment)
             collected.append(json.loads((Path(out) / "result.json").read_text()))
     return collected[0] | {"runs": [run for result in collected for run in result["runs"]]}
 
@@ -128,7 +127,7 @@ def start(args, parser):
         flags = os.environ.get("XLA_FLAGS", "")
         os.environ["XLA_FLAGS"] = f"{flags} --xla_force_host_platform_device_count={args.devices}"
     if args.coordinator:
-        if args.process_id == 0 and not launch.is_free(port := int(args.coordinator.rpartition(":")[2])):
+        if args.process_id == 0 and not processes.is_free(port := int(args.coordinator.rpartition(":")[2])):
             parser.error(f"--coordinator: port {port} of this machine is taken")
         print(f"waiting for {args.num_processes} processes at {args.coordinator}, {args.wait} s at most", flush=True)
         jax.distributed.initialize(
@@ -160,7 +159,7 @@ def main(argv=None):
     args, parser = parse(argv)
     begin = time.perf_counter()
     if args.devices or args.coordinator or args.distributed:
-        runs = run(start(args, parser), args.quick)
+        runs = run_layouts(start(args, parser), args.quick)
         result = {"study": "scale", "settings": SETTINGS, **results.environment(), "runs": runs}
     else:
         result = everything(args.quick)
@@ -173,7 +172,7 @@ def main(argv=None):
 
 def parse(argv):
     """The arguments, or an error of one line."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.scale", description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.robustness.scale", description=__doc__.splitlines()[0])
     parser.add_argument("--quick", action="store_true", help="one framework, 2 devices and 2 processes")
     parser.add_argument("--devices", type=positive, metavar="N", help="one run on N devices of each of its processes")
     parser.add_argument("--coordinator", metavar="HOST:PORT", help="where process 0 of a run of many listens")

@@ -1,10 +1,10 @@
 """Soak: training, saving, resuming, new alphas and new shapes for half an hour. Does memory grow, is jit kept busy?
 
-``python -m benchmarks.soak --minutes 30`` goes round and round: a framework, then a shape of the batch; some steps of
-training, a checkpoint, a new `Checkpoints` that reads it back as a resumed process would, the same bits or an error;
-then training goes on from what was read, with new alphas. After the first tour of all frameworks and shapes nothing
-may be compiled again, and nothing may be left on the device, in memory, on the disk, or open. ``--no-checkpoints``
-trains alone, for comparison.
+``python -m benchmarks.robustness.soak --minutes 30`` goes round and round: a framework, then a shape of the batch; some
+steps of training, a checkpoint, a new `Checkpoints` that reads it back as a resumed process would, the same bits or an
+error; then training goes on from what was read, with new alphas. After the first tour of all frameworks and shapes
+nothing may be compiled again, and nothing may be left on the device, in memory, on the disk, or open.
+``--no-checkpoints`` trains alone, for comparison.
 """
 
 import argparse
@@ -160,7 +160,7 @@ def settings(minutes):
 
 def main(argv=None):
     """Soak, and write what was measured."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.soak", description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.robustness.soak", description=__doc__.splitlines()[0])
     parser.add_argument("--minutes", type=float, default=30, metavar="M", help="(default: 30)")
     parser.add_argument("--no-checkpoints", action="store_false", dest="checkpoints", help="train alone")
     results.add_out(parser, "soak")

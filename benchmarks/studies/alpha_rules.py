@@ -1,4 +1,4 @@
-"""The ways to come by alpha that `benchmarks.learn_alpha` compares.
+"""The ways to come by alpha that `learn_alpha` compares.
 
 A rule gives a LIF layer its threshold function, LogTailedRelu with an alpha that begins at ``start``, and says what
 becomes of that alpha.

@@ -18,7 +18,7 @@ from sklearn.linear_model import LogisticRegression
 import brainsurr as bs
 
 from ..lib.study import Study
-from ..lib.training import fit, over_runs
+from ..lib.training import over_runs, train_network
 from . import sequences
 from .grid import members
 
@@ -68,7 +68,7 @@ class Grids(NamedTuple):
         return spiking | others | regressions
 
     def size(self) -> int:
-        """How many configurations a contest has."""
+        """How many configurations a comparison has."""
         return sum(1 + (len(points) > 1) for points in self.points().values()) + 1
 
 
@@ -81,13 +81,17 @@ def grids(quick: bool = False) -> Grids:
     return Grids(few, rates=(RATE,), strengths=(1e-2,))
 
 
-def run(task: Task, name: str, points: list[Point], splits: list[Rows], seeds, epochs: int) -> dict[str, Any]:
+def try_points(task: Task, name: str, points: list[Point], splits: list[Rows], seeds, epochs: int) -> dict[str, Any]:
     """Accuracy on every part of each split but ``train``: ``[points, splits, seeds]``."""
-    outcome = logistic(task, points, splits) if name == LOGISTIC else train(task, name, points, splits, seeds, epochs)
+    outcome = (
+        logistic_points(task, points, splits)
+        if name == LOGISTIC
+        else train_points(task, name, points, splits, seeds, epochs)
+    )
     return {"points": list(map(str, points)), **outcome}
 
 
-def train(task: Task, name: str, points: list[Point], splits: list[Rows], seeds, epochs: int):
+def train_points(task: Task, name: str, points: list[Point], splits: list[Rows], seeds, epochs: int):
     """Networks; with their accuracies how many weights they have, the last loss and the firing rate of each layer."""
     recipe = task.recipe._replace(epochs=epochs)
     make, logits = OTHERS.get(name, task.lif), sequences.logits(recipe)
@@ -101,7 +105,7 @@ def train(task: Task, name: str, points: list[Point], splits: list[Rows], seeds,
         train = rows.pop("train")
         batch = min(recipe.batch, len(train))
         optimizer = sequences.optimizer(recipe, point.rate, epochs * (len(train) // batch))
-        net, losses = fit(
+        net, losses = train_network(
             net, logits, keys[1], xs[train], labels[train], epochs=epochs, batch=batch, optimizer=optimizer
         )
         held_out = jnp.concatenate(list(rows.values()))
@@ -126,7 +130,7 @@ def standardised(inputs, train):
 
 
 def settings(task: Task, split: Rows, seeds: int) -> dict[str, Any]:
-    """What every contest writes of how it was held."""
+    """What every comparison writes of how it was made."""
     return {
         "split": {part: len(rows) for part, rows in split.items()},
         "recipe": task.recipe._asdict(),
@@ -136,7 +140,7 @@ def settings(task: Task, split: Rows, seeds: int) -> dict[str, Any]:
     }
 
 
-def contest(study: Study, task: Task, grids: Grids, held_out: list[Rows], split: Rows, choosing, seeds):
+def compare(study: Study, task: Task, grids: Grids, held_out: list[Rows], split: Rows, choosing, seeds):
     """Choose every entrant's point on ``held_out`` splits, train it on ``split`` and test it; the points by name.
 
     LogTailedRelu is tested at every alpha as well.
@@ -144,16 +148,20 @@ def contest(study: Study, task: Task, grids: Grids, held_out: list[Rows], split:
     best, epochs = {}, task.recipe.epochs
     for name, points in grids.points().items():
         if len(points) > 1:
-            grid = study.run(f"{name}, grid", partial(run, task, name, points, held_out, choosing, task.short))
+            grid = study.record(
+                f"{name}, grid", partial(try_points, task, name, points, held_out, choosing, task.short)
+            )
             points = [points[int(np.mean(grid["validation"], axis=(1, 2)).argmax())]]
-        study.run(f"{name}, best", partial(run, task, name, points, [split], seeds, epochs))
+        study.record(f"{name}, best", partial(try_points, task, name, points, [split], seeds, epochs))
         best[name] = points[0]
     alphas = grids.points()["LogTailedRelu"]
-    study.run("LogTailedRelu, every alpha", partial(run, task, "LogTailedRelu", alphas, [split], seeds, epochs))
+    study.record(
+        "LogTailedRelu, every alpha", partial(try_points, task, "LogTailedRelu", alphas, [split], seeds, epochs)
+    )
     return best
 
 
-def logistic(task: Task, points: list[Point], splits: list[Rows]):
+def logistic_points(task: Task, points: list[Point], splits: list[Rows]):
     """Logistic regression of all time steps at once; it has no seed."""
 
     def scores(point, rows):

@@ -17,7 +17,7 @@ from brainsurr.nnx import LI, LIF
 
 from ..digits.task import STEPS, load_validated, still
 from ..lib.study import Study, arguments
-from ..lib.training import accuracy, cross_entropy, dense, fit, over_runs
+from ..lib.training import accuracy, cross_entropy, dense, over_runs, train_network
 from .grid import members
 
 WIDTH, DECAY, BATCH, RATE, EPOCHS = 64, 0.9, 128, 3e-3, 20
@@ -80,7 +80,9 @@ def runs(surrogates, gains, seeds, depth, epochs=EPOCHS):
             "gradient": gradient_norms(net, xs[:BATCH], ys[:BATCH]),
             "rates": net(still(xs[:BATCH]))[1],
         }
-        net, losses = fit(net, logits, keys[1], xs, ys, epochs=epochs, batch=BATCH, optimizer=optax.adam(RATE))
+        net, losses = train_network(
+            net, logits, keys[1], xs, ys, epochs=epochs, batch=BATCH, optimizer=optax.adam(RATE)
+        )
         return {
             "validation": accuracy(net, logits, *validation),
             "test": accuracy(net, logits, *test),
@@ -101,7 +103,7 @@ def choice(grid):
 
 def main(argv=None):
     """Choose parameter and gain of every surrogate at one depth, then train it at every depth."""
-    args = arguments("depth", __doc__, 10, argv)
+    args = arguments("studies.depth", __doc__, 10, argv)
     family, depths, chosen_at, gains, epochs = members(args.quick), DEPTHS, CHOSEN_AT, GAINS, EPOCHS
     if args.quick:
         depths, chosen_at, gains, epochs = (3,), 3, (2.0,), 5
@@ -118,11 +120,11 @@ def main(argv=None):
     }
     study = Study("depth", settings, args.out, total=(1 + len(depths)) * len(family))
     for name, surrogates in family.items():
-        grid = study.run(f"{name}, grid", partial(runs, surrogates, gains, choosing, chosen_at, epochs))
+        grid = study.record(f"{name}, grid", partial(runs, surrogates, gains, choosing, chosen_at, epochs))
         best, gain = choice(grid)
         for depth in depths:
             chosen = surrogates[best : best + 1], gains[gain : gain + 1]
-            study.run(f"{name}, {depth} layers", partial(runs, *chosen, settings["seeds"], depth, epochs))
+            study.record(f"{name}, {depth} layers", partial(runs, *chosen, settings["seeds"], depth, epochs))
     study.finish()
 
 

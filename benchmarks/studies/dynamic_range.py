@@ -18,7 +18,7 @@ from brainsurr.nnx import LI, LIF, SpikingSequential
 
 from ..digits.task import STEPS, load_validated, still
 from ..lib.study import Study, arguments
-from ..lib.training import accuracy, averaged, dense, fit, over_runs
+from ..lib.training import accuracy, averaged, dense, over_runs, train_network
 from .grid import members
 
 WIDTH, DECAY, BATCH, RATE, EPOCHS = 128, 0.9, 128, 3e-3, 20
@@ -55,7 +55,9 @@ def runs(surrogates, spreads, seeds, epochs):
         keys = jax.random.split(jax.random.key(seed), 3)
         (xs, ys), validation, test = ((amplify(keys[2], xs, spread), ys) for xs, ys in data)
         net = network(keys[0], surrogate)
-        net, losses = fit(net, logits, keys[1], xs, ys, epochs=epochs, batch=BATCH, optimizer=optax.adam(RATE))
+        net, losses = train_network(
+            net, logits, keys[1], xs, ys, epochs=epochs, batch=BATCH, optimizer=optax.adam(RATE)
+        )
         return {
             "validation": accuracy(net, logits, *validation),
             "test": accuracy(net, logits, *test),
@@ -68,7 +70,7 @@ def runs(surrogates, spreads, seeds, epochs):
 
 def main(argv=None):
     """Choose the parameter of every surrogate, then train it from more seeds."""
-    args = arguments("dynamic_range", __doc__, 10, argv)
+    args = arguments("studies.dynamic_range", __doc__, 10, argv)
     family, spreads, chosen_at, epochs = members(args.quick), SPREADS, CHOSEN_AT, EPOCHS
     if args.quick:
         spreads, chosen_at, epochs = ((0, 0), (2, 0)), ((2, 0),), 5
@@ -83,12 +85,12 @@ def main(argv=None):
     }
     study = Study("dynamic_range", settings, args.out, total=2 * len(family) + 2)
     for name, surrogates in family.items():
-        grid = study.run(f"{name}, grid", partial(runs, surrogates, chosen_at, [1000], epochs))
+        grid = study.record(f"{name}, grid", partial(runs, surrogates, chosen_at, [1000], epochs))
         best = int(np.mean(grid["validation"], axis=(1, 2)).argmax())
         chosen = surrogates[best : best + 1]
-        study.run(f"{name}, best", partial(runs, chosen, spreads, settings["seeds"], epochs))
+        study.record(f"{name}, best", partial(runs, chosen, spreads, settings["seeds"], epochs))
     for name in ("LogTailedRelu", "LeakyRelu"):
-        study.run(f"{name}, every alpha", partial(runs, family[name], spreads, settings["seeds"], epochs))
+        study.record(f"{name}, every alpha", partial(runs, family[name], spreads, settings["seeds"], epochs))
     study.finish()
 
 

@@ -1,7 +1,20 @@
-"""Data sets of events, read by tonic from a folder that the user has: what `benchmarks.shd` and `.nmnist` share."""
+"""Data sets of events: LIF networks of the whole family beside a GRU and an MLP, on each data set's own split.
+
+``python -m benchmarks.studies.events shd FOLDER``, or ``nmnist``, with the data set in FOLDER as tonic lays it out;
+with ``--download`` tonic fetches it.
+
+shd: Spiking Heidelberg Digits, ``FOLDER/SHD/shd_train.h5`` and ``shd_test.h5`` (Cramer, Stradmann, Schemmel and Zenke
+2020, "The Heidelberg spiking data sets for the systematic evaluation of spiking neural networks"). 20 classes; 700
+channels, five to a unit; recurrent networks.
+
+nmnist: N-MNIST, digits seen by a moving event camera, ``FOLDER/NMNIST/Train/0/00002.bin`` and so on (Orchard, Jayawant,
+Cohen and Thakor 2015, "Converting static image datasets to spiking neuromorphic datasets using saccades"). 34 x 34
+pixels of two polarities, four pixels to a unit.
+"""
 
 import argparse
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
@@ -10,17 +23,21 @@ from sklearn.model_selection import train_test_split
 from tqdm import tqdm
 
 from ..lib.study import Study, arguments
-from .comparison import Task, contest, grids, settings
+from . import sequences
+from .comparison import Task, compare, grids, settings
 from .sequences import Recipe
 
 HELD_OUT = 0.1  # of the training examples, for validation
+GROUP = 5  # of SHD, channels a unit
+SIDE = 17  # of N-MNIST, units a row: 2 x 2 pixels each
 
 
-class Kind(NamedTuple):
-    """A data set: its class in tonic, its files, and how an event becomes a count.
+class DataSet(NamedTuple):
+    """A data set: its class in tonic, its files, how an event becomes a count, and how networks are trained on it.
 
     ``files`` has a pattern for the training and the test part, in a folder of the class's name. ``place`` is the number
-    of each event's unit out of ``units``; ``window`` is in microseconds.
+    of each event's unit out of ``units``; ``window`` is in microseconds; ``short`` is how many epochs choose a grid
+    point; ``lif`` makes the spiking network.
     """
 
     source: str
@@ -29,9 +46,38 @@ class Kind(NamedTuple):
     units: int
     window: int
     steps: int
+    recipe: Recipe
+    short: int
+    lif: Callable
 
 
-def opened(kind: Kind, folder: Path, train: bool, download: bool):
+DATA_SETS = {
+    "shd": DataSet(
+        "SHD",
+        files=("shd_train.h5", "shd_test.h5"),
+        place=lambda events: events["x"] // GROUP,
+        units=700 // GROUP,
+        window=10_000,
+        steps=120,
+        recipe=Recipe(hidden=256, classes=20, epochs=30, batch=128, shift=4),
+        short=6,
+        lif=sequences.lif,
+    ),
+    "nmnist": DataSet(
+        "NMNIST",
+        files=("Train/*/*.bin", "Test/*/*.bin"),
+        place=lambda events: (events["p"] * SIDE + events["y"] // 2) * SIDE + events["x"] // 2,
+        units=2 * SIDE * SIDE,
+        window=16_000,
+        steps=20,
+        recipe=Recipe(hidden=256, classes=10, epochs=10, batch=128),
+        short=2,
+        lif=partial(sequences.lif, recurrent=False),
+    ),
+}
+
+
+def opened(kind: DataSet, folder: Path, train: bool, download: bool):
     """The training or the test part; tonic fetches it only if asked to.
 
     Raises:
@@ -54,7 +100,7 @@ def opened(kind: Kind, folder: Path, train: bool, download: bool):
     return Present(str(folder), train=train)
 
 
-def counts(events, kind: Kind) -> np.ndarray:
+def counts(events, kind: DataSet) -> np.ndarray:
     """How many events each unit has in each window: ``[steps, units]``, 255 at most; later events are left out."""
     step = events["t"] // kind.window
     inside = step < kind.steps
@@ -63,7 +109,7 @@ def counts(events, kind: Kind) -> np.ndarray:
     return np.minimum(number, 255).astype(np.uint8).reshape(kind.steps, kind.units)
 
 
-def load(kind: Kind, folder: Path, download: bool = False, examples: int | None = None):
+def load(kind: DataSet, folder: Path, download: bool = False, examples: int | None = None):
     """Counts ``[examples, steps, units]`` and labels of both parts, and which examples are which.
 
     Args:
@@ -88,28 +134,34 @@ def load(kind: Kind, folder: Path, download: bool = False, examples: int | None 
     return np.concatenate(inputs), np.concatenate(labels), split
 
 
-def main(name: str, doc: str, kind: Kind, recipe: Recipe, short: int, lif: Callable, argv=None):
-    """The whole family, a GRU and an MLP on the data set's own split."""
+def main(argv=None):
+    """Train and test every entrant."""
 
     def extend(parser: argparse.ArgumentParser):
-        parser.add_argument("data", type=Path, help=f"the folder that holds {kind.source}/")
+        parser.add_argument("name", choices=DATA_SETS, help="the data set")
+        parser.add_argument("data", type=Path, help="the folder that holds SHD/ or NMNIST/")
         parser.add_argument("--download", action="store_true", help="let tonic fetch the data set into it")
         parser.add_argument("--examples", type=int, metavar="N", help="of each part at most (default: all)")
 
-    args = arguments(name, doc, 5, argv, extend)
+    args = arguments("studies.events", __doc__, 5, argv, extend)
+    kind = DATA_SETS[args.name]
     try:
         inputs, labels, split = load(kind, args.data, args.download, args.examples)
     except ValueError as error:
-        raise SystemExit(f"python -m benchmarks.{name}: error: {error}") from None
-    entrants = grids(args.quick)._replace(strengths=())
+        raise SystemExit(f"python -m benchmarks.studies.events: error: {error}") from None
+    entrants, recipe, short = grids(args.quick)._replace(strengths=()), kind.recipe, kind.short
     if args.quick:
         recipe, short = recipe._replace(hidden=32, batch=32, epochs=10), 5
-    task = Task(inputs, labels, recipe, short, lif=lif, standardise=False)
+    task = Task(inputs, labels, recipe, short, lif=kind.lif, standardise=False)
     about = {
         "task": f"{kind.source}: {len(labels)} examples, {recipe.classes} classes",
         **settings(task, split, args.seeds),
         "features": f"events of {kind.units} units in {kind.steps} windows of {kind.window / 1000:g} ms",
     }
-    study = Study(name, about, args.out, total=entrants.size())
-    contest(study, task, entrants, [split], split, about["choosing_seeds"], about["seeds"])
+    study = Study(args.name, about, args.out, total=entrants.size())
+    compare(study, task, entrants, [split], split, about["choosing_seeds"], about["seeds"])
     study.finish()
+
+
+if __name__ == "__main__":
+    main()

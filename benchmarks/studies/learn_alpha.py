@@ -16,7 +16,7 @@ import brainsurr as bs
 
 from ..digits import task as digits_task
 from ..lib.study import Study, arguments
-from ..lib.training import accuracy, fit, neurons, over_runs
+from ..lib.training import accuracy, neurons, over_runs, train_network
 from . import dynamic_range, randman, sequences, speech
 from .alpha_rules import BOUNDS, DECAY, INNER, RULES, optimizer
 from .comparison import RATE, standardised
@@ -63,7 +63,7 @@ def tasks(recordings=None):
 
 
 def speech_task(recordings):
-    """The network of `benchmarks.speech` in runs half as long."""
+    """The network of `speech` in runs half as long."""
     features, digit, _, take = speech.load(recordings)
     split, recipe = speech.by_take(take), speech.RECIPE
     features = standardised(features, split["train"])
@@ -91,7 +91,7 @@ def runs(task, rule, starts, seeds):
             layer.spike_fn = rule.spike_fn(start, layer.features)
         tx = optimizer(net, rule, start, task.rate, steps)
         adapt = rule.adapt and partial(rule.adapt, start=start, task=task, rate=task.rate)
-        net, losses = fit(
+        net, losses = train_network(
             net, task.logits, keys[1], xs, ys, epochs=task.epochs, batch=task.batch, optimizer=tx, adapt=adapt
         )
         alphas = [jnp.asarray(layer.spike_fn.surrogate.alpha) for layer in neurons(net)]
@@ -113,7 +113,7 @@ def main(argv=None):
     def extend(parser):
         parser.add_argument("--speech", type=Path, metavar="FILE", help="free_spoken_digits.npz, for the third task")
 
-    args = arguments("learn_alpha", __doc__, 10, argv, extend)
+    args = arguments("studies.learn_alpha", __doc__, 10, argv, extend)
     rules, several = RULES, tasks(args.speech)
     if args.quick:
         rules = {name: RULES[name] for name in ("fixed", "3 steps, then 0", "learned, projected", "hypergradient")}
@@ -126,7 +126,7 @@ def main(argv=None):
     for name, task in several.items():
         for rule_name, rule in rules.items():
             starts = FIXED if rule_name == "fixed" else STARTS
-            study.run(f"{name}, {rule_name}", partial(runs, task, rule, starts, settings["seeds"]))
+            study.record(f"{name}, {rule_name}", partial(runs, task, rule, starts, settings["seeds"]))
     study.finish()
 
 

@@ -17,7 +17,7 @@ from flax import nnx
 from brainsurr.nnx import LI, LIF, SpikingSequential
 
 from ..lib.study import Study, arguments
-from ..lib.training import accuracy, averaged, dense, fit, last_layers, over_runs
+from ..lib.training import accuracy, averaged, dense, last_layers, over_runs, train_network
 from .grid import members
 
 CLASSES, UNITS, STEPS, SMOOTHNESS = 10, 20, 50, 3.0
@@ -70,7 +70,9 @@ def runs(surrogates, scales, seeds, epochs, train=TRAIN):
         (xs, ys), validation, test = jax.tree.map(lambda several: several[seed], data)
         keys = jax.random.split(jax.random.key(jnp.asarray(seeds)[seed]))
         net = network(keys[0], surrogate, scale)
-        net, losses = fit(net, logits, keys[1], xs, ys, epochs=epochs, batch=BATCH, optimizer=optax.adam(RATE))
+        net, losses = train_network(
+            net, logits, keys[1], xs, ys, epochs=epochs, batch=BATCH, optimizer=optax.adam(RATE)
+        )
         _, [spikes] = last_layers(net, show(test[0]))
         return {
             "validation": accuracy(net, logits, *validation),
@@ -85,7 +87,7 @@ def runs(surrogates, scales, seeds, epochs, train=TRAIN):
 
 def main(argv=None):
     """Train every surrogate over its grid, then the best of each, and every LogTailedRelu, from more seeds."""
-    args = arguments("randman", __doc__, 10, argv)
+    args = arguments("studies.randman", __doc__, 10, argv)
     family, epochs, train, scales = members(args.quick), 20, TRAIN, SCALES
     if args.quick:
         epochs, train, scales = 6, 100, (0.1, CHOSEN_AT)
@@ -102,12 +104,12 @@ def main(argv=None):
     }
     study = Study("randman", settings, args.out, total=2 * len(family) + 1)
     for name, surrogates in family.items():
-        grid = study.run(f"{name}, grid", partial(runs, surrogates, scales, choosing, epochs, train))
+        grid = study.record(f"{name}, grid", partial(runs, surrogates, scales, choosing, epochs, train))
         best = int(np.mean(grid["validation"], axis=-1)[:, scales.index(CHOSEN_AT)].argmax())
         chosen = surrogates[best : best + 1]
-        study.run(f"{name}, best", partial(runs, chosen, scales, settings["seeds"], epochs, train))
+        study.record(f"{name}, best", partial(runs, chosen, scales, settings["seeds"], epochs, train))
     every = family["LogTailedRelu"]
-    study.run("LogTailedRelu, every alpha", partial(runs, every, scales, settings["seeds"], epochs, train))
+    study.record("LogTailedRelu, every alpha", partial(runs, every, scales, settings["seeds"], epochs, train))
     study.finish()
 
 

@@ -94,7 +94,7 @@ def show(inputs):
 
 
 def logits(recipe):
-    """The function ``(net, inputs, key)`` that `fit` trains; without a key there is no noise and no dropout."""
+    """The function ``(net, inputs, key)`` for `train_network`; without a key there is no noise and no dropout."""
 
     def readout(net, inputs, key):
         if key is None:

@@ -1,8 +1,9 @@
 """Spoken digits: recurrent LIF networks of the whole family beside a GRU, an MLP and logistic regression.
 
-``python -m benchmarks.speech free_spoken_digits.npz``; `benchmarks.spoken_digits` builds that file. Test takes are 0
-to 4 of every speaker and digit, the data set's own split; 5 to 9 are for validation, the rest for training. A second
-split holds out a whole speaker at a time. Everyone sees the same log-mel features, shifted, masked and with noise.
+``python -m benchmarks.studies.speech free_spoken_digits.npz``; `benchmarks.studies.spoken_digits` builds that file.
+Test takes are 0 to 4 of every speaker and digit, the data set's own split; 5 to 9 are for validation, the rest for
+training. A second split holds out a whole speaker at a time. Everyone sees the same log-mel features, shifted, masked
+and with noise.
 """
 
 import importlib.metadata
@@ -12,7 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from ..lib.study import Study, arguments
-from .comparison import LOGISTIC, OTHERS, Task, contest, grids, run, settings
+from .comparison import LOGISTIC, OTHERS, Task, compare, grids, settings, try_points
 from .sequences import Recipe, stretched
 from .spoken_digits import RATE
 
@@ -71,7 +72,7 @@ def main(argv=None):
     def extend(parser):
         parser.add_argument("data", type=Path, help="the file of recordings, free_spoken_digits.npz")
 
-    args = arguments("speech", __doc__, 10, argv, extend)
+    args = arguments("studies.speech", __doc__, 10, argv, extend)
     features, digit, speaker, take = load(args.data)
     entrants, recipe, short = grids(args.quick), RECIPE, SHORT
     if args.quick:
@@ -85,7 +86,7 @@ def main(argv=None):
         "features_by": f"kaldi-native-fbank {importlib.metadata.version('kaldi-native-fbank')}",
     }
     study = Study("speech", about, args.out, total=entrants.size() + (1 if args.quick else 5))
-    best = contest(study, task, entrants, [split], split, about["choosing_seeds"], about["seeds"])
+    best = compare(study, task, entrants, [split], split, about["choosing_seeds"], about["seeds"])
 
     def validation(name):
         return np.mean(study.result["runs"][f"{name}, best"]["validation"])
@@ -93,8 +94,8 @@ def main(argv=None):
     rival = max(set(entrants.family) - {"LogTailedRelu"}, key=validation)
     again = ["LogTailedRelu"] if args.quick else ["LogTailedRelu", rival, *OTHERS, LOGISTIC]
     for name in again:
-        trial = partial(run, task, name, [best[name]], speakers, about["choosing_seeds"], recipe.epochs)
-        study.run(f"{name}, unseen speakers", trial)
+        trial = partial(try_points, task, name, [best[name]], speakers, about["choosing_seeds"], recipe.epochs)
+        study.record(f"{name}, unseen speakers", trial)
     study.finish()
 
 

@@ -1,7 +1,8 @@
-"""The one file of spoken digits that `benchmarks.speech` reads, built from the public recordings.
+"""The one file of spoken digits that `speech` reads, built from the public recordings.
 
-``git clone https://github.com/Jakobovski/free-spoken-digit-dataset``, then ``python -m benchmarks.spoken_digits
-free-spoken-digit-dataset/recordings``. A recording is called ``{digit}_{speaker}_{take}.wav``, 8 kHz, mono, 16 bits.
+``git clone https://github.com/Jakobovski/free-spoken-digit-dataset``, then
+``python -m benchmarks.studies.spoken_digits free-spoken-digit-dataset/recordings``. A recording is called
+``{digit}_{speaker}_{take}.wav``, 8 kHz, mono, 16 bits.
 """
 
 import argparse
@@ -60,7 +61,9 @@ def read(path: Path) -> np.ndarray:
 
 
 def main(argv=None):
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.spoken_digits", description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks.studies.spoken_digits", description=__doc__.splitlines()[0]
+    )
     parser.add_argument("recordings", type=Path, help="the folder of WAV files")
     parser.add_argument("--out", type=Path, default=Path("free_spoken_digits.npz"), metavar="FILE")
     args = parser.parse_args(argv)

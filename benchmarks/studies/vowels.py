@@ -9,7 +9,7 @@ import numpy as np
 from sklearn.model_selection import StratifiedKFold
 
 from ..lib.study import Study, arguments
-from .comparison import Task, contest, grids, settings
+from .comparison import Task, compare, grids, settings
 from .sequences import Recipe, stretched
 
 STEPS, FOLDS = 25, 3
@@ -37,7 +37,7 @@ def folds(labels, split):
 
 def main(argv=None):
     """Every entrant on the data set's split."""
-    args = arguments("vowels", __doc__, 10, argv)
+    args = arguments("studies.vowels", __doc__, 10, argv)
     series, labels, split, source = load()
     entrants, recipe, short = grids(args.quick), RECIPE, SHORT
     if args.quick:
@@ -50,7 +50,7 @@ def main(argv=None):
         "choosing": f"{FOLDS}-fold cross-validation",
     }
     study = Study("vowels", about, args.out, total=entrants.size())
-    contest(study, task, entrants, folds(labels, split), split, about["choosing_seeds"], about["seeds"])
+    compare(study, task, entrants, folds(labels, split), split, about["choosing_seeds"], about["seeds"])
     study.finish()
 
 

@@ -41,11 +41,13 @@ def calls():
                 arguments = neuron(host) | over_time(host, layer, recurrent) | feedback(host, recurrent)
                 if host is not Nnx:
                     del arguments["rngs"]
-                call = partial(run, host, getattr(host.layers, layer))
+                call = partial(make_and_call, host, getattr(host.layers, layer))
                 suffix = " (recurrent)" if recurrent else ""
                 yield Call(f"{name}.{layer}{suffix}", arguments, call, partial(lif, host, layer), WORDS)
         arguments = leaky(host) | over_time(host, "LI", False)
-        yield Call(f"{name}.LI", arguments, partial(run, host, host.layers.LI), partial(lif, host, "LI"), WORDS)
+        yield Call(
+            f"{name}.LI", arguments, partial(make_and_call, host, host.layers.LI), partial(lif, host, "LI"), WORDS
+        )
 
 
 WORDS = {
@@ -60,7 +62,7 @@ WORDS = {
 }
 
 
-def run(host, layer, xs, input_shape=None, batch_size=None, carry=None, **made):
+def make_and_call(host, layer, xs, input_shape=None, batch_size=None, carry=None, **made):
     """Make a layer and call it."""
     given = (batch_size, xs) if host is Brainstate else (input_shape, carry, xs)
     return host.run(layer(**made), *given)

@@ -8,7 +8,7 @@ import numpy as np
 
 from . import Argument, Call, Shaped, as_floats, choice, count, filled, floats, good, one_of, wrong_type
 from .hosts import HOSTS, KEY, Brainstate, Linen
-from .layers import WORDS, F, floating, intervals, lif, loop, over_time, run
+from .layers import WORDS, F, floating, intervals, lif, loop, make_and_call, over_time
 from .surrogates import SURROGATE, spikes
 
 
@@ -68,7 +68,7 @@ def sequential(host):
             return lif(host, "LI", answer, given, stateless=True)  # its layers have their state each for itself
         return lif(host, "LI", (answer[0][1], answer[1]), given)
 
-    call = partial(run, host, host.layers.SpikingSequential)
+    call = partial(make_and_call, host, host.layers.SpikingSequential)
     return Call(f"{host.layers.__name__}.SpikingSequential", arguments, call, judge, WORDS | {"layers": LAYER})
 
 

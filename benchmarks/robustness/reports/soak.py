@@ -1,4 +1,4 @@
-"""What half an hour of `benchmarks.soak` left behind: memory, programs, files, threads."""
+"""What half an hour of `soak` left behind: memory, programs, files, threads."""
 
 import matplotlib.pyplot as plt
 import numpy as np

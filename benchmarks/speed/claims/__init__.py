@@ -1,7 +1,7 @@
 """What brainsurr claims of its speed, a file a claim.
 
-Each has ``run(quick)``, which measures and returns what goes into the JSON; ``marks(result)``, what is held against a
-limit; and ``report(result)``, its table. The last two see the JSON alone.
+Each has ``measure(quick)``, which returns what goes into the JSON; ``marks(result)``, what is held against a limit; and
+``report(result)``, its table. The last two see the JSON alone.
 """
 
 import time

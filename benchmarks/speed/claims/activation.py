@@ -10,8 +10,7 @@ from tqdm import tqdm
 
 import brainsurr as bs
 
-from ...lib import results
-from ...lib import timing as measure
+from ...lib import results, timing
 from . import Mark, compiled, seconds
 
 FUNCTIONS = {
@@ -33,7 +32,7 @@ def with_gradient(f):
     return both
 
 
-def run(quick):
+def measure(quick):
     sizes, rounds = ([10**4, 10**5], 3) if quick else ([10**n for n in range(4, 9)], 21)
     available = os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
     sizes = [size for size in sizes if 6 * 4 * size < available]
@@ -50,7 +49,7 @@ def run(quick):
                         for f, function in FUNCTIONS.items()
                     }
                     calls = max(1, 10**6 // size) if not quick else 1
-                    times = measure.interleaved(passes, rounds, calls, bar.update)
+                    times = timing.interleaved(passes, rounds, calls, bar.update)
                     run = {"size": size, "dtype": dtype, "pass": name}
                     runs += [{**run, "name": f, "time": time} for f, time in times.items()]
     return {"surrogate": repr(FUNCTIONS[OURS]), "runs": runs}

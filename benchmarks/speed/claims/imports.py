@@ -7,8 +7,7 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from ...lib import results
-from ...lib import timing as measure
+from ...lib import results, timing
 from . import Mark, seconds
 
 ROOT = Path(__file__).parents[3]
@@ -22,14 +21,14 @@ print(json.dumps({"import jax": between - start, "import brainsurr after it": ti
 """
 
 
-def run(quick):
+def measure(quick):
     rounds, times = 2 if quick else 15, {}
     for i in tqdm(range(1 + rounds), desc="import"):
         answer = subprocess.run([sys.executable, "-c", CODE], cwd=ROOT, capture_output=True, text=True, check=True)
         if i:  # the first one reads the files into memory and writes their bytecode
             for name, second in json.loads(answer.stdout).items():
                 times.setdefault(name, []).append(second)
-    return {"times": {name: measure.summary(several) for name, several in times.items()}}
+    return {"times": {name: timing.summary(several) for name, several in times.items()}}
 
 
 def marks(result):

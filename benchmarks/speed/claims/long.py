@@ -6,8 +6,7 @@ from tqdm import tqdm
 
 from brainsurr.nnx import LIF, LIFCell
 
-from ...lib import results
-from ...lib import timing as measure
+from ...lib import results, timing
 from ..peers import task
 from . import Mark, compiled, megabytes, seconds
 from .train_step import blocks, layer_by_layer, network, train_step
@@ -35,7 +34,7 @@ def scan_over_steps(net, xs):
     return jax.lax.scan(step, net.initialize_carry(xs.shape[1:]), xs)[1].mean(0)
 
 
-def run(quick):
+def measure(quick):
     lengths, rounds = ((16, 64), 2) if quick else ((100, 1000, 10_000), 9)
     net, runs = network(SIZES), []
     ways = {BLOCKS: blocks("full"), STEPS: scan_over_steps, LAYERS: layer_by_layer}
@@ -47,7 +46,7 @@ def run(quick):
                 step, params = train_step(net, logits)
                 programs[name] = compiled(step, params, xs, labels)
                 bar.update()
-            times = measure.interleaved({name: p.call for name, p in programs.items()}, rounds, each=bar.update)
+            times = timing.interleaved({name: p.call for name, p in programs.items()}, rounds, each=bar.update)
             runs += [{"steps": steps, "name": name, "time": times[name], **p.costs} for name, p in programs.items()]
     return {"network": "-".join(map(str, SIZES)), "batch": BATCH, "lengths": list(lengths), "runs": runs}
 

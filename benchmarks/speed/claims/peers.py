@@ -16,8 +16,7 @@ from typing import NamedTuple
 
 from tqdm import tqdm
 
-from ...lib import results
-from ...lib import timing as measure
+from ...lib import results, timing
 from ..peers import task
 from . import Mark, megabytes, seconds
 
@@ -85,7 +84,7 @@ def train(python, name, mode, *options):
     return json.loads(answer.stdout)
 
 
-def run(quick):
+def measure(quick):
     rounds, batches, options = (1, (8,), ("--steps", 20, "--rounds", 2)) if quick else (3, (256, 32), ())
     pythons, missing, answers = {}, {}, defaultdict(list)
     chosen = {name: PEERS[name] for name in (FLOOR, OURS)} if quick else PEERS
@@ -119,7 +118,7 @@ def _merged(several):
     first, *_ = several
     once = ("first_step", "peak_memory", "memory_after_import", "memory_before_training")
     return {
-        "time": measure.summary([second for answer in several for second in answer["seconds"]]),
+        "time": timing.summary([second for answer in several for second in answer["seconds"]]),
         **{key: statistics.median(answer[key] for answer in several) for key in once},
         **{key: first[key] for key in ("losses", "notes", "python", "versions")},
     }

@@ -9,8 +9,7 @@ from tqdm import tqdm
 import brainsurr as bs
 from brainsurr.nnx import LI, LIF, SpikingSequential, unroll
 
-from ...lib import results
-from ...lib import timing as measure
+from ...lib import results, timing
 from ..peers import task
 from . import Mark, compiled, megabytes, seconds
 
@@ -76,7 +75,7 @@ def blocks(remat, block_size=None):
     return logits
 
 
-def run(quick):
+def measure(quick):
     sizes, steps, batches, rounds = task.SIZES, task.STEPS, (256, 32), 15
     if quick:
         sizes, steps, batches, rounds = (70, 32, 32, 10), 20, (8,), 2
@@ -99,7 +98,7 @@ def run(quick):
                 step, params = train_step(net, logits)
                 programs[name] = compiled(step, params, xs, labels)
                 bar.update()
-            times = measure.interleaved({name: p.call for name, p in programs.items()}, rounds, each=bar.update)
+            times = timing.interleaved({name: p.call for name, p in programs.items()}, rounds, each=bar.update)
             runs += [{"batch": batch, "name": name, "time": times[name], **p.costs} for name, p in programs.items()]
     shapes = [w.shape for w in task.weights(sizes)]
     forward = [i * o for i, o in shapes]

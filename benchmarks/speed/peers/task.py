@@ -15,7 +15,7 @@ import time
 
 import numpy as np
 
-from ...lib import timing as measure
+from ...lib import timing
 
 SIZES = (700, 256, 256, 20)
 STEPS, DECAY, THRESHOLD, ALPHA = 100, 0.9, 1.0, 2.0
@@ -65,9 +65,9 @@ def main(build, modes, packages, notes=()):
     parser.add_argument("--rounds", type=int, default=5, help="train steps that are timed")
     parser.add_argument("--patience", type=float, default=15, help="no more of them after so many seconds")
     args = parser.parse_args()
-    imported = measure.peak_memory()
+    imported = timing.peak_memory()
     step = build(args.mode, args.batch, args.steps)
-    built = measure.peak_memory()
+    built = timing.peak_memory()
     seconds, losses = [], []
     while len(seconds) < 2 or (len(seconds) < 2 + args.rounds and sum(seconds[1:]) < args.patience):
         start = time.perf_counter()
@@ -76,7 +76,7 @@ def main(build, modes, packages, notes=()):
     result = {
         "first_step": seconds[0],
         "seconds": seconds[2:] or seconds[1:],
-        "peak_memory": measure.peak_memory(),
+        "peak_memory": timing.peak_memory(),
         "memory_after_import": imported,
         "memory_before_training": built,
         "losses": losses,

@@ -1,4 +1,4 @@
-"""A contest of surrogates and other networks on one data set: what the reports of speech and vowels share."""
+"""Surrogates and other networks compared on one data set: what the reports of speech and vowels share."""
 
 import matplotlib.pyplot as plt
 import numpy as np

@@ -5,7 +5,7 @@ import numpy as np
 from ...lib import results
 from ...lib.report import Claim, finished
 from ..grid import GRID
-from . import comparison as contest
+from . import comparison
 
 MARK, BEHIND = 0.975, 0.015
 
@@ -19,24 +19,24 @@ def tables(result):
         entrant = f"LIF, `{run['points'][0]}`" if name in GRID else name
         rows.append([entrant, f"{accuracies.mean():.3f}", *(f"{accuracy:.3f}" for accuracy in accuracies)])
     unseen = results.table(["trained on the other speakers, tested on", "mean", *speakers], rows)
-    return f"{contest.table(result)}\n\nEvery alpha: {contest.alphas(result)}.\n\n{unseen}"
+    return f"{comparison.table(result)}\n\nEvery alpha: {comparison.alphas(result)}.\n\n{unseen}"
 
 
 def draw(result, folder):
     """Every entrant, and LogTailedRelu over alpha."""
-    contest.draw(result, folder / "speech.png")
+    comparison.draw(result, folder / "speech.png")
 
 
 def standing(result):
     """Accuracies by surrogate."""
-    return contest.standing("spoken digits, recurrent", result)
+    return comparison.standing("spoken digits, recurrent", result)
 
 
 def claims(result):
     """The marks, what the trial said, and what recurrence asks for."""
     runs = finished(result, "best")
     tests = {name: float(np.mean(run["test"])) for name, run in runs.items()}
-    best = contest.winner(result)
+    best = comparison.winner(result)
     yield Claim(
         f"Spoken digits: the LIF network that validation prefers is right on {MARK:.1%} of the test takes or more",
         tests[best] >= MARK,
@@ -56,7 +56,7 @@ def claims(result):
         bool(supers - means[0] >= 0.01),
         f"{runs['InvSquareGrad']['points'][0]} {supers:.3f}, {ours['points'][0]} {means[0]:.3f}",
     )
-    yield from contest.recurrence("Spoken digits", result)
+    yield from comparison.recurrence("Spoken digits", result)
     unseen = {name: float(np.mean(run["test"])) for name, run in finished(result, "unseen speakers").items()}
     if "GRU" in unseen:
         spiking = max(unseen[name] for name in unseen if name in GRID)

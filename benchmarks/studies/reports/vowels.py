@@ -3,29 +3,29 @@
 import numpy as np
 
 from ...lib.report import Claim, finished
-from . import comparison as contest
+from . import comparison
 
 
 def tables(result):
     """Every entrant on the data set's own split."""
-    return f"{contest.table(result)}\n\nEvery alpha: {contest.alphas(result)}."
+    return f"{comparison.table(result)}\n\nEvery alpha: {comparison.alphas(result)}."
 
 
 def draw(result, folder):
     """Every entrant, and LogTailedRelu over alpha."""
-    contest.draw(result, folder / "vowels.png")
+    comparison.draw(result, folder / "vowels.png")
 
 
 def standing(result):
     """Accuracies by surrogate."""
-    return contest.standing("Japanese vowels, recurrent", result)
+    return comparison.standing("Japanese vowels, recurrent", result)
 
 
 def claims(result):
     """What the trial said, and what recurrence asks for."""
     runs = finished(result, "best")
     tests = {name: float(np.mean(run["test"])) for name, run in runs.items()}
-    best = contest.winner(result)
+    best = comparison.winner(result)
     numbers = ", ".join(f"{name} {tests[name]:.3f}" for name in ("GRU", "MLP", "logistic regression"))
     yield Claim(
         "Japanese vowels: the LIF network that validation prefers is at least as good as a GRU",
@@ -37,4 +37,4 @@ def claims(result):
         tests["logistic regression"] >= max(tests[best], tests["GRU"]),
         f"{tests['logistic regression']:.3f}",
     )
-    yield from contest.recurrence("Japanese vowels", result)
+    yield from comparison.recurrence("Japanese vowels", result)

@@ -1,0 +1,62 @@
+"""What came of the training: the table, and three pictures."""
+
+import matplotlib.pyplot as plt
+import numpy as np
+
+from brainsurr import plot
+
+from ..lib import results
+
+
+def table(result):
+    """The table: a row a network, means over the seeds."""
+
+    def mean(runs, key, form):
+        layers = np.mean([run[key] for run in runs], axis=0)
+        return ", ".join(form.format(v) for v in layers) if len(runs[0][key]) else "-"
+
+    def alpha(runs):
+        pairs = [(run["parameters"]["before"], run["parameters"]["after"]) for run in runs]
+        if not pairs[0][0]:
+            return "-"
+        texts = []
+        for name, start in pairs[0][0][0].items():
+            ends = [np.mean([after[i][name] for _, after in pairs]) for i in range(len(pairs[0][0]))]
+            texts.append(f"{name} {start:g} -> {', '.join(f'{end:.3g}' for end in ends)}")
+        return "; ".join(texts)
+
+    header = ("network", "test accuracy", "firing rate per layer", "silent neurons", "surrogate, before -> after")
+    rows = []
+    for name, runs in result["runs"].items():
+        accuracy = result["test_accuracy"][name]
+        spread = f"{accuracy['mean']:.4f} ± {accuracy['sd']:.4f}"
+        rows.append((name, spread, mean(runs, "firing_rate", "{:.3f}"), mean(runs, "silent", "{:.1%}"), alpha(runs)))
+    return f"\n{result['surrogate']}, mean over {len(next(iter(result['runs'].values())))} seeds\n\n" + results.table(
+        header, rows
+    )
+
+
+def draw(out, surrogate, runs, spikes, digit):
+    """The three pictures."""
+    left, _ = plot.surrogate(surrogate, xlim=(-2, 4))
+    left.figure.suptitle(f"{surrogate}: the step's stand-in, and the gradient that is used")
+    left.figure.savefig(out / "surrogate.png", dpi=150)
+
+    figure, axes = plt.subplots(1, len(spikes), figsize=(4.5 * len(spikes), 3.4), layout="constrained", sharey=True)
+    for i, (axis, layer) in enumerate(zip(axes, spikes, strict=True), 1):
+        plot.raster(layer, axes=axis).set_title(f"hidden layer {i}: {layer.mean():.0%} fire per step")
+    figure.suptitle(f"spikes while one test image, a {digit}, is shown")
+    figure.savefig(out / "raster.png", dpi=150)
+
+    figure, axes = plt.subplots(1, 2, figsize=(9, 3.4), layout="constrained")
+    for name, several in runs.items():
+        for axis, curve in zip(axes, ("loss", "test_accuracy"), strict=True):
+            values = np.array([run["curve"][curve] for run in several])
+            epochs = np.arange(1, values.shape[1] + 1)
+            axis.plot(epochs, values.mean(0), label=name)
+            axis.fill_between(epochs, values.min(0), values.max(0), alpha=0.2)
+    axes[0].set(xlabel="epoch", ylabel="training loss", yscale="log")
+    axes[1].set(xlabel="epoch", ylabel="test accuracy", ylim=(0.9, 1.0))
+    axes[1].legend(frameon=False, title="mean and range of the seeds")
+    figure.savefig(out / "training.png", dpi=150)
+    plt.close("all")
