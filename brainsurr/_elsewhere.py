@@ -10,7 +10,8 @@ import inspect
 from collections.abc import Callable, Mapping
 from math import pi
 
-from . import (
+from ._surrogate import Surrogate
+from .surrogates import (
     ERF,
     S2NN,
     Arctan,
@@ -33,7 +34,6 @@ from . import (
     SpikeRateEscape,
     SquarewaveFourierSeries,
 )
-from ._surrogate import Surrogate
 
 
 @dataclasses.dataclass(frozen=True)

@@ -12,7 +12,7 @@ from brainsurr import plot
 
 PICTURES = Path(__file__).parent / "pictures"
 STYLE = {"font.size": 9, "axes.spines.top": False, "axes.spines.right": False, "lines.linewidth": 1.6}
-GROUPS = ("relu", "triangle", "gaussian", "exponential", "pseudo_spike", "algebraic", "logarithm", "fourier", "scaled")
+GROUPS = ("relu", "triangle", "gaussian", "exponential", "pseudo_spike", "algebraic", "logarithm", "fourier")
 COLUMNS = 3
 # Values of its first parameter that each is drawn at by itself, where half, once and twice the default say little.
 VALUES = {
@@ -30,7 +30,8 @@ def family() -> dict[str, bs.Surrogate]:
     """Every surrogate that brainsurr exports, by name, at its defaults; grouped by the shape of its gradient."""
     classes = [cls for name in bs.__all__ if inspect.isclass(cls := getattr(bs, name))]
     classes = [cls for cls in classes if issubclass(cls, bs.Surrogate) and cls is not bs.Surrogate]
-    classes.sort(key=lambda cls: (GROUPS.index(cls.__module__.rpartition(".")[2]), inspect.getsourcelines(cls)[1]))
+    groups = [*(f"brainsurr.surrogates.{group}" for group in GROUPS), bs.Scaled.__module__]
+    classes.sort(key=lambda cls: (groups.index(cls.__module__), inspect.getsourcelines(cls)[1]))
     return {cls.__name__: 0.5 * bs.Sigmoid() if cls is bs.Scaled else cls() for cls in classes}
 
 

@@ -1,0 +1,111 @@
+"""Imports run one way: in the library without a circle, in the laboratory from a floor to those below it."""
+
+import ast
+from graphlib import CycleError, TopologicalSorter
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+# What each folder of benchmarks may import, as its `__init__` says.
+MAY_IMPORT = {
+    "lib": set(),
+    "digits": {"lib"},
+    "bad_input": {"lib"},
+    "speed": {"lib"},
+    "robustness": {"lib", "digits"},
+    "studies": {"lib", "digits"},
+    "pages": {"lib", "digits", "bad_input", "speed", "robustness", "studies"},
+}
+
+
+def module_name(path: Path) -> str:
+    parts = path.relative_to(ROOT).with_suffix("").parts
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+
+
+def modules(package: str) -> dict[str, Path]:
+    """The files of a package, by module."""
+    return {module_name(path): path for path in sorted((ROOT / package).rglob("*.py"))}
+
+
+def imported(path: Path, known) -> set[str]:
+    """The modules among ``known`` that a file names in its imports, those within functions included."""
+    package = module_name(path).split(".") if path.name == "__init__.py" else module_name(path).split(".")[:-1]
+    found = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            base = package[: len(package) - node.level + 1] if node.level else []
+            source = ".".join([*base, *(node.module or "").split(".")]).rstrip(".")
+            # `from package import name` takes the module of that name where there is one, else what the package has.
+            names = {f"{source}.{alias.name}" for alias in node.names}
+            found |= {name if name in known else source for name in names}
+    return {name for name in found if name in known}
+
+
+def folder(module: str) -> str:
+    """The folder of benchmarks that a module is in; "" for benchmarks itself."""
+    return [*module.split("."), ""][1]
+
+
+@pytest.mark.parametrize("package", ["brainsurr", "benchmarks"])
+def test_no_module_imports_itself_by_way_of_others(package):
+    known = modules(package)
+    try:
+        TopologicalSorter({name: imported(path, known) for name, path in known.items()}).prepare()
+    except CycleError as error:
+        pytest.fail(f"expected imports without a circle, got {' <- '.join(error.args[1])}")
+
+
+def test_the_library_knows_nothing_of_the_laboratory():
+    known = modules("brainsurr") | modules("benchmarks")
+    for name, path in modules("brainsurr").items():
+        assert not {other for other in imported(path, known) if other.startswith("benchmarks")}, name
+
+
+def test_a_framework_is_imported_by_its_own_folder_alone():
+    known = modules("brainsurr")
+    for host in ("nnx", "linen", "brainstate"):
+        mine = f"brainsurr.{host}"
+        for name, path in known.items():
+            if not name.startswith(mine) and name != "brainsurr.interop":
+                assert not {other for other in imported(path, known) if other.startswith(mine)}, name
+
+
+def test_every_folder_of_benchmarks_has_its_place():
+    folders = {path.parent.name for path in (ROOT / "benchmarks").glob("*/__init__.py")}
+    assert folders == set(MAY_IMPORT)
+    assert not [path.name for path in (ROOT / "benchmarks").glob("*.py") if path.name != "__init__.py"]
+    for name in folders:
+        text = ast.get_docstring(ast.parse((ROOT / "benchmarks" / name / "__init__.py").read_text()))
+        assert "import" in text, f"expected the folder {name} to say what it may import"
+
+
+def test_benchmarks_import_downwards_alone():
+    known = modules("benchmarks")
+    for name, path in known.items():
+        others = {folder(other) for other in imported(path, known)} - {folder(name)}
+        assert others <= MAY_IMPORT.get(folder(name), set()), f"{name} imports {sorted(others)}"
+        assert not (folder(name) == "" and others), name
+
+
+def test_what_is_walked_is_what_is_written(tmp_path, monkeypatch):
+    """A circle by way of a lazy import, and an import upwards, are seen."""
+    monkeypatch.setitem(globals(), "ROOT", tmp_path)
+    files = {
+        "__init__": "from .a import f",
+        "a": "from . import b",
+        "b": "def g():\n    from .deep.c import h",
+        "deep/__init__": "",
+        "deep/c": "from ..a import f\nimport numpy",
+    }
+    for name, text in files.items():
+        (tmp_path / f"p/{name}.py").parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / f"p/{name}.py").write_text(text)
+    known = modules("p")
+    arrows = {name: imported(path, known) for name, path in known.items()}
+    assert arrows == {"p": {"p.a"}, "p.a": {"p.b"}, "p.b": {"p.deep.c"}, "p.deep": set(), "p.deep.c": {"p.a"}}
+    with pytest.raises(CycleError):
+        TopologicalSorter(arrows).prepare()
