@@ -1,14 +1,16 @@
 """The page of evidence says what the result files say, and what docstrings recommend is borne out by them."""
 
 import json
+import re
 import statistics
 
 import pytest
 
+from benchmarks.lib.report import took_part
 from benchmarks.pages import evidence
-from benchmarks.studies.grid import GRID
 
 PAGE = evidence.ROOT / "docs/evidence.md"
+STUDIES_OF_THE_FAMILY = ("randman", "depth", "dynamic_range", "speech", "vowels")
 
 
 @pytest.fixture(scope="module")
@@ -38,19 +40,59 @@ def test_every_result_file_carries_every_field(name):
 
 
 @pytest.mark.parametrize("name", ["randman", "depth", "dynamic_range"])
-def test_the_whole_family_took_part_with_ten_seeds(several, name):
+def test_every_surrogate_was_chosen_and_tested_with_ten_seeds(several, name):
     result = several[name]
     assert len(result["settings"]["seeds"]) >= 10
     assert not set(result["settings"]["seeds"]) & set(result["settings"]["choosing_seeds"])
-    assert {key.partition(",")[0] for key in result["runs"]} == set(GRID)
+    names = took_part(result)
+    assert {"LogTailedRelu", "LeakyRelu", "InvSquareGrad", "Sigmoid", "Arctan"} <= set(names)
     for key, run in result["runs"].items():
-        if "grid" in key:
-            assert len(run["surrogates"]) == len(GRID[key.partition(",")[0]][1])
+        surrogate, _, what = key.partition(", ")
+        assert all(text.startswith(f"{surrogate}(") for text in run["surrogates"])
+        grid = result["runs"][f"{surrogate}, grid"]["surrogates"]
+        assert len(set(grid)) >= 4
+        assert run["surrogates"] == grid if what in ("grid", "every alpha") else run["surrogates"][0] in grid
+
+
+def with_newcomer(result):
+    """A result beside a family that has one more."""
+    return sorted({*took_part(result), "Cube"})
+
+
+def test_who_did_not_take_part_is_named(several, monkeypatch):
+    everyone = with_newcomer(several["randman"])
+    before = evidence.page(several)
+    assert "Did not take part" not in before
+    monkeypatch.setattr(evidence, "GRID", dict.fromkeys(everyone))
+    page = evidence.page(several)
+    assert page.count("Did not take part: `Cube`.") == len(STUDIES_OF_THE_FAMILY)
+    assert "(but for those that a study names as absent)" in page
+    section = evidence.section("learn_alpha", several["learn_alpha"])
+    assert "Did not take part" not in section
+
+
+def test_a_newcomer_on_another_machine_is_compared_where_it_took_part(several):
+    """Added to one study alone: it stands in that table, with its own machine, and is not called the steadiest."""
+    result = several["randman"]
+    runs = {
+        key.replace("Arctan", "Cube"): run | {"environment": evidence.environment_of(result) | {"device": "a new one"}}
+        for key, run in result["runs"].items()
+        if key.startswith("Arctan, ")
+    }
+    more = several | {"randman": result | {"runs": result["runs"] | runs}}
+    section = evidence.section("randman", more["randman"])
+    assert re.search(r"AMD EPYC.*\. Cube: \d+ minutes, \d+ of processor time, on a new one beside", section)
+    assert "Cube" not in evidence.steadiest(evidence.gaps(more))
+    assert set(evidence.gaps(more)["Cube"]) < set(evidence.gaps(more)["Arctan"])
+    assert "of 24 " in evidence.standings_table(more)
+    assert evidence.page(more)
 
 
 def test_ten_seeds_on_real_data_too(several):
     best = [
-        run["test"][0] for name in ("speech", "vowels") for run in (several[name]["runs"][f"{f}, best"] for f in GRID)
+        several[name]["runs"][f"{surrogate}, best"]["test"][0]
+        for name in ("speech", "vowels")
+        for surrogate in took_part(several[name])
     ]
     learned = [run["test"] for run in several["learn_alpha"]["runs"].values()]
     assert {len(seeds) for settings in (*best, *learned) for seeds in settings} == {10}
@@ -67,7 +109,7 @@ def test_a_number_of_the_page_by_hand(several):
 
 
 def test_what_was_chosen_is_the_best_by_validation(several):
-    for name in GRID:
+    for name in took_part(several["randman"]):
         grid, best = (several["randman"]["runs"][f"{name}, {what}"] for what in ("grid", "best"))
         middle = several["randman"]["settings"]["scales"].index(several["randman"]["settings"]["chosen_at"])
         means = [statistics.mean(seeds[middle]) for seeds in grid["validation"]]
@@ -122,7 +164,10 @@ def test_the_docstring_recommends_what_was_measured(several):
     dead = several["randman"]["runs"]["LogTailedRelu, every alpha"]
     assert min(map(min, dead["test"][dead["surrogates"].index("LogTailedRelu(alpha=0.01)")])) > 0.15
     at = several["depth"]["settings"]["chosen_at"]
-    means = {name: statistics.mean(several["depth"]["runs"][f"{name}, {at} layers"]["test"][0][0]) for name in GRID}
+    means = {
+        name: statistics.mean(several["depth"]["runs"][f"{name}, {at} layers"]["test"][0][0])
+        for name in took_part(several["depth"])
+    }
     assert min(means[name] for name in ("PiecewiseExp", "GaussianGrad", "Arctan")) > means["LogTailedRelu"] + 0.05
     assert means["LogTailedRelu"] > means["LeakyRelu"] + 0.2
     vowels = several["vowels"]["runs"]
@@ -133,11 +178,11 @@ def test_the_docstring_recommends_what_was_measured(several):
 def test_the_readme_counts_what_the_tables_show(several):
     """In how many settings LogTailedRelu is first or near, recomputed; and a surrogate that is best would be named."""
     means = [{name: statistics.mean(v[1]) for name, v in values.items()} for _, values in evidence.standings(several)]
-    behind = {name: [max(at.values()) - at[name] for at in means] for name in GRID}
+    behind = {name: [max(at.values()) - at[name] for at in means] for name in means[0]}
     text = " ".join(evidence.readme(several).split("\n\n")[0].split())
     best, near = (sum(gap <= limit for gap in behind["LogTailedRelu"]) for limit in (0, 0.01))
     assert f"is the best in {best} of {len(means)} settings, and within a point of the best in {near}." in text
-    order = sorted(GRID, key=lambda name: max(behind[name]))
+    order = sorted(behind, key=lambda name: max(behind[name]))
     assert f"take `{order[0]}`, `{order[1]}` or `{order[2]}`" in text
     assert f"never more than {100 * max(behind[order[2]]):.1f} points behind" in text
     assert evidence.standings_table(several) in evidence.readme(several)

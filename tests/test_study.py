@@ -6,7 +6,7 @@ import jax.numpy as jnp
 import pytest
 
 from benchmarks.lib import results
-from benchmarks.lib.study import Study, arguments
+from benchmarks.lib.study import Study, arguments, environment_of
 
 SETTINGS = {"epochs": 3, "scales": (0.1, 1.0)}
 
@@ -66,11 +66,12 @@ def test_a_run_of_another_commit_says_so(tmp_path, monkeypatch):
     begin(tmp_path).record("three", lambda: outcome(2, []))
     result = json.loads((tmp_path / "result.json").read_text())
     assert result["commit"] == "first"
-    assert {key: run.get("commit") for key, run in result["runs"].items()} == {
-        "one": None,
+    assert {key: environment_of(result, key)["commit"] for key in result["runs"]} == {
+        "one": "first",
         "two": "second",
-        "three": None,
+        "three": "first",
     }
+    assert {key for key, run in result["runs"].items() if "environment" in run} == {"two"}
 
 
 def test_what_a_run_gives_is_what_the_file_gives(tmp_path):
@@ -82,7 +83,34 @@ def test_what_a_run_gives_is_what_the_file_gives(tmp_path):
     assert first["cpu_seconds"] >= 0
 
 
-@pytest.mark.parametrize("field", ["settings", "versions", "device", "python"])
+@pytest.mark.parametrize("field", ["versions", "device", "python"])
+def test_a_study_is_extended_elsewhere(tmp_path, field):
+    """What was there stays as it is; each new configuration carries the environment that it ran in."""
+    begin(tmp_path).record("one", lambda: outcome(0, []))
+    path = tmp_path / "result.json"
+    older = {"jax": "0.1"} if field == "versions" else "another"
+    before = json.loads(path.read_text()) | {field: older}
+    path.write_text(json.dumps(before))
+    study = begin(tmp_path)
+    assert study.record("one", lambda: pytest.fail("ran again")) == before["runs"]["one"]
+    study.record("two", lambda: outcome(1, []))
+    result = json.loads(path.read_text())
+    assert result | {"runs": None} == before | {"runs": None}
+    assert result["runs"]["one"] == before["runs"]["one"]
+    assert environment_of(result, "one")[field] == environment_of(result)[field] == older
+    assert environment_of(result, "two") == results.environment()
+
+
+def test_a_configuration_of_other_values_is_refused(tmp_path):
+    begin(tmp_path).record("one", lambda: outcome(0, []), surrogates=["A()"])
+    before = (tmp_path / "result.json").read_bytes()
+    begin(tmp_path).record("one", lambda: pytest.fail("ran again"), surrogates=["A()"])
+    with pytest.raises(ValueError, match=r"holds 'one' with surrogates \['A\(\)'\], now it is \['B\(\)'\].*--out"):
+        begin(tmp_path).record("one", lambda: outcome(0, []), surrogates=["B()"])
+    assert (tmp_path / "result.json").read_bytes() == before
+
+
+@pytest.mark.parametrize("field", ["settings", "study"])
 def test_another_setting_is_refused(tmp_path, field):
     begin(tmp_path).record("one", lambda: outcome(0, []))
     path = tmp_path / "result.json"

@@ -170,6 +170,7 @@ def one_line(text: str) -> str:
 
 
 def public_names() -> list[str]:
-    """Every name in the ``__all__`` of every public module."""
+    """What can be called: the names in the ``__all__`` of every public module, but for records."""
     modules = [importlib.import_module(f"brainsurr{module}") for module in MODULES]
-    return [f"{module.__name__}.{name}" for module in modules for name in module.__all__]
+    names = [f"{module.__name__}.{name}" for module in modules for name in module.__all__]
+    return [name for name in names if name not in RECORDS]

@@ -14,12 +14,20 @@ def line(result):
     return "bad input", f"{sums['examples']:,} examples of {len(result['calls'])} calls", outcome
 
 
-def section(result):
-    """The law, the counts by group of names and by kind of bad input, and every public name."""
+def section(result, names=()):
+    """The law, the counts by group of names and by kind of bad input, and every call.
+
+    Args:
+      result: of the run.
+      names: what is public today; what of it was not called is said.
+    """
     calls, settings = result["calls"], result["settings"]
     sums = total(calls)
     failures = [f"- `{name}`: {failure['what']}" for name, call in calls.items() for failure in call["failures"]]
     shown = "\n".join(failures) + "\n\n" if failures else ""
+    called = {name.partition(" ")[0] for name in calls}
+    absent = ", ".join(f"`{name}`" for name in names if name not in called)
+    shown += f"Not called: {absent}.\n\n" if absent else ""
     return f"""## Bad input
 
 {len(calls)} calls, at least one for each public name but the two records that `diagnose` gives out. Every bad value of

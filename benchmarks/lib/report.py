@@ -33,6 +33,17 @@ def finished(result, suffix):
     return {key.removesuffix(ending): run for key, run in result["runs"].items() if key.endswith(ending)}
 
 
+def spiking(runs):
+    """Those that have spikes, and so a firing rate."""
+    return {name: run for name, run in runs.items() if "rate" in run}
+
+
+def took_part(result):
+    """The surrogates that a result has, in its order; none where it is not about the family."""
+    keys = (key for key, run in result["runs"].items() if "surrogates" in run or ("points" in run and "rate" in run))
+    return list(dict.fromkeys(key.partition(", ")[0] for key in keys))
+
+
 def accuracies(runs, setting=0):
     """For each surrogate, as it was chosen, its accuracies by seed in one of the settings that its run went through."""
     return {name: ((run.get("surrogates") or run["points"])[0], run["test"][0][setting]) for name, run in runs.items()}

@@ -29,6 +29,7 @@ PACKAGES = (
 
 
 CODE = (":/brainsurr", ":/benchmarks/*.py", ":/pyproject.toml", ":/Makefile")  # what a result is a result of
+ENVIRONMENT = ("python", "versions", "device", "commit", "uncommitted_changes")  # the fields of `environment`
 
 
 def environment() -> dict[str, Any]:

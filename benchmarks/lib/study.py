@@ -17,54 +17,74 @@ from . import results
 class Study:
     """The result file of a study: what was set, what came out of each configuration, and where.
 
-    A file that is gone on with keeps the commit that it was begun at; a run of another one has its own beside it.
+    A file can be extended on another machine, with other versions or by other code: a configuration that ran in
+    another environment than the file was begun in carries its own, see `environment_of`.
 
     Args:
-      name: of the study, also of its module.
-      settings: everything that the numbers depend on beside a configuration. A file that was begun with other
-        settings, versions or another device is refused, not mixed.
+      name: of the study.
+      settings: everything that the numbers depend on beside a configuration and its environment.
       out: the folder of ``result.json``.
       total: number of configurations, for the progress bar.
 
     Raises:
-      ValueError: the folder holds a result of other settings.
+      ValueError: the folder holds a result of another study, or of other settings.
     """
 
     def __init__(self, name: str, settings: Mapping[str, Any], out: Path, total: int):
         self.path = out / "result.json"
-        here = results.environment()
-        self.commit = here["commit"]  # of the code that is loaded: HEAD may move while it runs
-        self.result = {"study": name, "settings": plain(settings), **here, "runs": {}}
+        self.environment = results.environment()  # of the code that is loaded: HEAD may move while it runs
+        self.result = {"study": name, "settings": plain(settings), **self.environment, "runs": {}}
         if self.path.exists():
             before = json.loads(self.path.read_text())
-            for field in ("study", "settings", "python", "versions", "device"):
-                if before.get(field) != self.result[field]:
-                    raise ValueError(
-                        f"{self.path} was begun with {field} {before.get(field)}, now it is {self.result[field]}: "
-                        "give another folder by --out, or remove the file to start anew"
-                    )
+            for field in ("study", "settings"):
+                self._check_same(f"was begun with {field}", before.get(field), self.result[field], "the file")
             self.result = before
         self.bar = tqdm(total=total, desc=name, unit="configuration")
 
-    def record(self, key: str, configuration: Callable[[], Mapping[str, Any]]) -> dict[str, Any]:
-        """Run a configuration and write what came of it, unless the file already holds it."""
+    def record(self, key: str, configuration: Callable[[], Mapping[str, Any]], **tried: Any) -> dict[str, Any]:
+        """Run a configuration and write what came of it, unless the file already holds it.
+
+        Args:
+          key: its name in the file.
+          configuration: gives what came of it.
+          **tried: fields of its outcome that are known before, such as the surrogates of a grid.
+
+        Raises:
+          ValueError: the file holds an outcome with other values in these fields.
+        """
         runs = self.result["runs"]
         self.bar.set_postfix_str(key, refresh=True)
+        for field, value in plain(tried).items():
+            if key in runs:
+                self._check_same(f"holds {key!r} with {field}", runs[key].get(field), value, "that entry")
         if key not in runs:
             wall, cpu = time.perf_counter(), time.process_time()
             outcome = plain(jax.device_get(configuration()))
             seconds = {"seconds": time.perf_counter() - wall, "cpu_seconds": time.process_time() - cpu}
             runs[key] = outcome | plain(seconds)
-            if self.commit != self.result["commit"]:
-                runs[key]["commit"] = self.commit
-            self.result["uncommitted_changes"] |= results.environment()["uncommitted_changes"]
+            here = self.environment | {"uncommitted_changes": results.environment()["uncommitted_changes"]}
+            if here != environment_of(self.result):
+                runs[key]["environment"] = here
             results.write(self.path, self.result)
         self.bar.update()
         return runs[key]
 
+    def _check_same(self, what: str, before: Any, now: Any, stale: str):
+        if before != now:
+            raise ValueError(
+                f"{self.path} {what} {before}, now it is {now}: give another folder by --out, or remove {stale} to "
+                "start anew"
+            )
+
     def finish(self):
         """Leave the progress bar as it is."""
         self.bar.close()
+
+
+def environment_of(result: Mapping[str, Any], key: str | None = None) -> dict[str, Any]:
+    """Where a configuration ran, or where the file was begun: Python, versions, device and commit."""
+    begun = {field: result[field] for field in results.ENVIRONMENT if field in result}
+    return begun if key is None else result["runs"][key].get("environment", begun)
 
 
 def plain(tree: Any) -> Any:

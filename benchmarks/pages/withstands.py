@@ -3,6 +3,7 @@
 import json
 
 from ..bad_input import report as bad_input
+from ..bad_input.fuzzing import public_names
 from ..lib import results
 from ..robustness.reports import kills, precision, scale, soak
 from .evidence import RESULTS, ROOT
@@ -49,7 +50,8 @@ def section(name, result):
     versions = ", ".join(f"{package} {version}" for package, version in result["versions"].items() if package in SAID)
     command = f"python -m benchmarks.{TRIALS[name]} --out benchmarks/results/{name}"
     where = f"{result['seconds'] / 60:.0f} minutes on {result['device']}; Python {result['python']}, {versions}"
-    return f"{REPORTS[name].section(result).strip()}\n\n`{command}`: {where}."
+    about = (result, public_names()) if name == "bad_input" else (result,)
+    return f"{REPORTS[name].section(*about).strip()}\n\n`{command}`: {where}."
 
 
 def main():

@@ -148,17 +148,18 @@ def compare(study: Study, task: Task, grids: Grids, held_out: list[Rows], split:
     best, epochs = {}, task.recipe.epochs
     for name, points in grids.points().items():
         if len(points) > 1:
-            grid = study.record(
-                f"{name}, grid", partial(try_points, task, name, points, held_out, choosing, task.short)
-            )
+            grid = record(study, f"{name}, grid", task, name, points, held_out, choosing, task.short)
             points = [points[int(np.mean(grid["validation"], axis=(1, 2)).argmax())]]
-        study.record(f"{name}, best", partial(try_points, task, name, points, [split], seeds, epochs))
+        record(study, f"{name}, best", task, name, points, [split], seeds, epochs)
         best[name] = points[0]
     alphas = grids.points()["LogTailedRelu"]
-    study.record(
-        "LogTailedRelu, every alpha", partial(try_points, task, "LogTailedRelu", alphas, [split], seeds, epochs)
-    )
+    record(study, "LogTailedRelu, every alpha", task, "LogTailedRelu", alphas, [split], seeds, epochs)
     return best
+
+
+def record(study: Study, key: str, task: Task, name: str, points: list[Point], *how) -> dict[str, Any]:
+    """`try_points` as an entry of the study's file."""
+    return study.record(key, partial(try_points, task, name, points, *how), points=list(map(str, points)))
 
 
 def logistic_points(task: Task, points: list[Point], splits: list[Rows]):

@@ -18,7 +18,7 @@ from brainsurr.nnx import LI, LIF
 from ..digits.task import STEPS, load_validated, still
 from ..lib.study import Study, arguments
 from ..lib.training import accuracy, cross_entropy, dense, over_runs, train_network
-from .grid import members
+from .grid import described, members
 
 WIDTH, DECAY, BATCH, RATE, EPOCHS = 64, 0.9, 128, 3e-3, 20
 DEPTHS, CHOSEN_AT, GAINS = (2, 4, 8, 12, 16), 12, (1.4, 2.0, 2.8)
@@ -92,7 +92,7 @@ def runs(surrogates, gains, seeds, depth, epochs=EPOCHS):
         }
 
     outcome = over_runs(run, surrogates, gains, seeds)
-    return {"surrogates": list(map(repr, surrogates)), **outcome}
+    return {"surrogates": described(surrogates), **outcome}
 
 
 def choice(grid):
@@ -120,11 +120,13 @@ def main(argv=None):
     }
     study = Study("depth", settings, args.out, total=(1 + len(depths)) * len(family))
     for name, surrogates in family.items():
-        grid = study.record(f"{name}, grid", partial(runs, surrogates, gains, choosing, chosen_at, epochs))
+        trial = partial(runs, surrogates, gains, choosing, chosen_at, epochs)
+        grid = study.record(f"{name}, grid", trial, surrogates=described(surrogates))
         best, gain = choice(grid)
         for depth in depths:
-            chosen = surrogates[best : best + 1], gains[gain : gain + 1]
-            study.record(f"{name}, {depth} layers", partial(runs, *chosen, settings["seeds"], depth, epochs))
+            chosen = surrogates[best : best + 1]
+            trial = partial(runs, chosen, gains[gain : gain + 1], settings["seeds"], depth, epochs)
+            study.record(f"{name}, {depth} layers", trial, surrogates=described(chosen))
     study.finish()
 
 

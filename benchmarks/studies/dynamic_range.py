@@ -19,7 +19,7 @@ from brainsurr.nnx import LI, LIF, SpikingSequential
 from ..digits.task import STEPS, load_validated, still
 from ..lib.study import Study, arguments
 from ..lib.training import accuracy, averaged, dense, over_runs, train_network
-from .grid import members
+from .grid import described, members
 
 WIDTH, DECAY, BATCH, RATE, EPOCHS = 128, 0.9, 128, 3e-3, 20
 SPREADS = ((0, 0), (2, 0), (3, 0), (0, 2), (0, 3))  # decades between examples, between channels
@@ -65,7 +65,7 @@ def runs(surrogates, spreads, seeds, epochs):
         }
 
     outcome = over_runs(run, surrogates, list(map(jnp.asarray, spreads)), seeds)
-    return {"surrogates": list(map(repr, surrogates)), **outcome}
+    return {"surrogates": described(surrogates), **outcome}
 
 
 def main(argv=None):
@@ -85,12 +85,15 @@ def main(argv=None):
     }
     study = Study("dynamic_range", settings, args.out, total=2 * len(family) + 2)
     for name, surrogates in family.items():
-        grid = study.record(f"{name}, grid", partial(runs, surrogates, chosen_at, [1000], epochs))
+        trial = partial(runs, surrogates, chosen_at, [1000], epochs)
+        grid = study.record(f"{name}, grid", trial, surrogates=described(surrogates))
         best = int(np.mean(grid["validation"], axis=(1, 2)).argmax())
         chosen = surrogates[best : best + 1]
-        study.record(f"{name}, best", partial(runs, chosen, spreads, settings["seeds"], epochs))
+        trial = partial(runs, chosen, spreads, settings["seeds"], epochs)
+        study.record(f"{name}, best", trial, surrogates=described(chosen))
     for name in ("LogTailedRelu", "LeakyRelu"):
-        study.record(f"{name}, every alpha", partial(runs, family[name], spreads, settings["seeds"], epochs))
+        trial = partial(runs, family[name], spreads, settings["seeds"], epochs)
+        study.record(f"{name}, every alpha", trial, surrogates=described(family[name]))
     study.finish()
 
 

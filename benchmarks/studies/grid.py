@@ -1,5 +1,7 @@
 """The family, each surrogate at a few values of the parameter that sets its width: the grid of every study."""
 
+from collections.abc import Iterable
+
 import brainsurr as bs
 
 STEEPNESS = (0.5, 2.0, 8.0, 32.0)
@@ -30,6 +32,11 @@ GRID = {
     "SpikeRateEscape": ("beta", STEEPNESS),
     "SquarewaveFourierSeries": ("t_period", (2.0, 4.0, 8.0, 16.0)),
 }
+
+
+def described(surrogates: Iterable[bs.Surrogate]) -> list[str]:
+    """What a result file calls them."""
+    return list(map(repr, surrogates))
 
 
 def members(quick: bool = False) -> dict[str, list[bs.Surrogate]]:

@@ -126,7 +126,7 @@ def main(argv=None):
     for name, task in several.items():
         for rule_name, rule in rules.items():
             starts = FIXED if rule_name == "fixed" else STARTS
-            study.record(f"{name}, {rule_name}", partial(runs, task, rule, starts, settings["seeds"]))
+            study.record(f"{name}, {rule_name}", partial(runs, task, rule, starts, settings["seeds"]), starts=starts)
     study.finish()
 
 

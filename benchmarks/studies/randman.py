@@ -18,7 +18,7 @@ from brainsurr.nnx import LI, LIF, SpikingSequential
 
 from ..lib.study import Study, arguments
 from ..lib.training import accuracy, averaged, dense, last_layers, over_runs, train_network
-from .grid import members
+from .grid import described, members
 
 CLASSES, UNITS, STEPS, SMOOTHNESS = 10, 20, 50, 3.0
 TRAIN, HELD_OUT = 200, 50  # examples a class; validation and test are of one size
@@ -82,7 +82,7 @@ def runs(surrogates, scales, seeds, epochs, train=TRAIN):
         }
 
     outcome = over_runs(run, surrogates, scales, range(len(seeds)))
-    return {"surrogates": list(map(repr, surrogates)), **outcome}
+    return {"surrogates": described(surrogates), **outcome}
 
 
 def main(argv=None):
@@ -104,12 +104,15 @@ def main(argv=None):
     }
     study = Study("randman", settings, args.out, total=2 * len(family) + 1)
     for name, surrogates in family.items():
-        grid = study.record(f"{name}, grid", partial(runs, surrogates, scales, choosing, epochs, train))
+        trial = partial(runs, surrogates, scales, choosing, epochs, train)
+        grid = study.record(f"{name}, grid", trial, surrogates=described(surrogates))
         best = int(np.mean(grid["validation"], axis=-1)[:, scales.index(CHOSEN_AT)].argmax())
         chosen = surrogates[best : best + 1]
-        study.record(f"{name}, best", partial(runs, chosen, scales, settings["seeds"], epochs, train))
+        trial = partial(runs, chosen, scales, settings["seeds"], epochs, train)
+        study.record(f"{name}, best", trial, surrogates=described(chosen))
     every = family["LogTailedRelu"]
-    study.record("LogTailedRelu, every alpha", partial(runs, every, scales, settings["seeds"], epochs, train))
+    trial = partial(runs, every, scales, settings["seeds"], epochs, train)
+    study.record("LogTailedRelu, every alpha", trial, surrogates=described(every))
     study.finish()
 
 

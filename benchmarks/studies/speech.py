@@ -7,13 +7,12 @@ and with noise.
 """
 
 import importlib.metadata
-from functools import partial
 from pathlib import Path
 
 import numpy as np
 
 from ..lib.study import Study, arguments
-from .comparison import LOGISTIC, OTHERS, Task, compare, grids, settings, try_points
+from .comparison import LOGISTIC, OTHERS, Task, compare, grids, record, settings
 from .sequences import Recipe, stretched
 from .spoken_digits import RATE
 
@@ -94,8 +93,8 @@ def main(argv=None):
     rival = max(set(entrants.family) - {"LogTailedRelu"}, key=validation)
     again = ["LogTailedRelu"] if args.quick else ["LogTailedRelu", rival, *OTHERS, LOGISTIC]
     for name in again:
-        trial = partial(try_points, task, name, [best[name]], speakers, about["choosing_seeds"], recipe.epochs)
-        study.record(f"{name}, unseen speakers", trial)
+        how = [best[name]], speakers, about["choosing_seeds"], recipe.epochs
+        record(study, f"{name}, unseen speakers", task, name, *how)
     study.finish()
 
 

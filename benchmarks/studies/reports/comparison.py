@@ -4,21 +4,20 @@ import matplotlib.pyplot as plt
 import numpy as np
 
 from ...lib import results
-from ...lib.report import Claim, accuracies, alpha, colour, finished, spread
-from ..grid import GRID
+from ...lib.report import Claim, accuracies, alpha, colour, finished, spiking, spread
 
 SMALL = 0.03  # alphas up to here
 
 
-def family(result, suffix="best"):
+def surrogates(result, suffix="best"):
     """The runs of the surrogates alone."""
-    return {name: run for name, run in finished(result, suffix).items() if name in GRID}
+    return spiking(finished(result, suffix))
 
 
 def winner(result):
     """The surrogate that validation prefers; where validation was spent on the grid, by that."""
-    stage = "best" if "validation" in next(iter(family(result).values())) else "grid"
-    runs = family(result, stage)
+    stage = "best" if "validation" in next(iter(surrogates(result).values())) else "grid"
+    runs = surrogates(result, stage)
     return max(runs, key=lambda name: np.mean(runs[name]["validation"], axis=(1, 2)).max())
 
 
@@ -28,7 +27,7 @@ def table(result):
     rows = []
     for name in sorted(runs, key=lambda name: -np.mean(runs[name]["test"])):
         run = runs[name]
-        entrant = [f"LIF, `{run['points'][0]}`", "-"] if name in GRID else [name, run["points"][0]]
+        entrant = [f"LIF, `{run['points'][0]}`", "-"] if "rate" in run else [name, run["points"][0]]
         rate = f"{np.mean(run['rate']):.2f}" if "rate" in run else "-"
         rows.append([*entrant, run.get("weights", "-"), spread(run["test"]), rate])
     return results.table(["entrant", "rate or C chosen", "weights", "test accuracy", "firing rate"], rows)
@@ -65,7 +64,7 @@ def recurrence(setting, result):
 
 def standing(setting, result):
     """Accuracies by surrogate, for the tables over all studies."""
-    yield setting, accuracies(family(result))
+    yield setting, accuracies(surrogates(result))
 
 
 def draw(result, path):
@@ -75,7 +74,7 @@ def draw(result, path):
     figure, axes = plt.subplots(1, 2, figsize=(11, 0.24 * len(order) + 1), layout="constrained", width_ratios=(2, 1))
     for y, name in enumerate(order):
         test = np.ravel(runs[name]["test"])
-        style = colour(name)["color"] if name in GRID else "k"
+        style = colour(name)["color"] if "rate" in runs[name] else "k"
         axes[0].plot(test, np.full(len(test), y), ".", color=style, alpha=0.4)
         axes[0].plot(test.mean(), y, "|", color=style, markersize=11)
     axes[0].set_yticks(range(len(order)), order, fontsize=8)
