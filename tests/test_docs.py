@@ -40,7 +40,7 @@ def test_the_tables_name_every_page_and_every_peer():
 def pages():
     """What is written or generated and committed; docs/surrogates is neither, and `make docs` checks it."""
     committed = [page for page in (ROOT / "docs").rglob("*.md") if page.parent.name != "surrogates"]
-    return sorted([*committed, ROOT / "CHANGELOG.md", ROOT / "README.md"])
+    return sorted([*committed, *(ROOT / name for name in ("CHANGELOG.md", "CONTRIBUTING.md", "README.md"))])
 
 
 def anchors(page):
@@ -61,7 +61,7 @@ def test_every_local_link_exists(page):
 
 def test_every_page_with_code_is_run_by_a_test():
     guides = ("coming-from-elsewhere", "many-devices", "saving", "silent-layers", "training-parameters")
-    elsewhere = {"README.md", *(f"docs/{name}.md" for name in guides)}
+    elsewhere = {"CONTRIBUTING.md", "README.md", *(f"docs/{name}.md" for name in guides)}
     shown = {str(page.relative_to(ROOT)) for page in pages() if "```python" in page.read_text()}
     assert shown == elsewhere | {"docs/braintools.md"} | {f"docs/hosts/{p.name}" for p in HOSTS.glob("[!R]*.md")}
     (code,) = re.findall(r"```python\n(.*?)```", (ROOT / "docs/braintools.md").read_text(), re.DOTALL)

@@ -13,7 +13,7 @@ from pathlib import Path
 ROOT = Path(__file__).parent.parent
 SDIST = {
     *("benchmarks", "brainsurr", "docs", "notebooks", "tests", "tools"),
-    *("CHANGELOG.md", "CITATION.cff", "LICENSE", "Makefile", "README.md", "pyproject.toml"),
+    *("CHANGELOG.md", "CITATION.cff", "CONTRIBUTING.md", "LICENSE", "Makefile", "README.md", "pyproject.toml"),
     *(".gitignore", "PKG-INFO"),  # hatchling's
 }
 ABOUT = {"METADATA", "RECORD", "WHEEL", "licenses/LICENSE"}

@@ -1,0 +1,76 @@
+"""CONTRIBUTING.md, followed word for word in a copy of the tree: a surrogate is added, and nothing has to run again."""
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import brainsurr
+
+ROOT = Path(__file__).parent.parent
+TEXT = (ROOT / "CONTRIBUTING.md").read_text().partition("## Add a surrogate")[2].partition("\n## ")[0]
+# The tests that ask something of every surrogate, of the pages or of the results; of those with a case for each
+# surrogate, the cases of this one.
+ASKED = (
+    "arabola or the_table or every_surrogate or family or gallery or public or numbers or result or exists "
+    "or evidence or withstands or structure"
+)
+
+
+@pytest.fixture(scope="module")
+def tree(tmp_path_factory):
+    """A copy of what is needed, with the package as it is tested."""
+    tree = tmp_path_factory.mktemp("tree")
+    for name in ("benchmarks", "docs", "notebooks", "tests", "tools"):
+        shutil.copytree(ROOT / name, tree / name, ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copytree(Path(brainsurr.__file__).parent, tree / "brainsurr", ignore=shutil.ignore_patterns("__pycache__"))
+    for name in ("CHANGELOG.md", "CITATION.cff", "CONTRIBUTING.md", "Makefile", "README.md", "pyproject.toml"):
+        shutil.copy(ROOT / name, tree)
+    return tree
+
+
+def add(tree):
+    """Write each block of Python where the sentence before it says."""
+    steps = re.findall(r"In `([^`\n]+)`, (?:at the end|below `([^`\n]+)`):\n\n```python\n(.*?)```", TEXT, re.DOTALL)
+    assert len(steps) == TEXT.count("```python")
+    for path, anchor, block in steps:
+        text = (tree / path).read_text()
+        if anchor:
+            assert text.count(f"\n{anchor}\n") == 1, (path, anchor)
+            text = text.replace(f"\n{anchor}\n", f"\n{anchor}\n{block}")
+        else:
+            text = f"{text}\n\n{block}"
+        (tree / path).write_text(text)
+
+
+@pytest.mark.skipif(shutil.which("make") is None, reason="the text gives commands of make")
+def test_a_surrogate_is_added_as_the_text_says(tree):
+    add(tree)
+    (commands,) = re.findall(r"```bash\n(.*?)```", TEXT, re.DOTALL)
+    write, check = (line.split()[1:] for line in commands.splitlines())
+    assert check == ["test", "lint"]
+    environment = tree / "environment"  # stands for the one that make would install
+    environment.mkdir()
+    (environment / "test").touch()
+    options = [f"VENV={environment}", f"BIN={Path(sys.executable).parent}"]
+    variables = os.environ | {"PYTHONPATH": str(tree), "XLA_FLAGS": ""}
+
+    def run(*command):
+        done = subprocess.run(command, cwd=tree, env=variables, capture_output=True, text=True)
+        assert not done.returncode, done.stdout + done.stderr
+
+    run("make", *options, *write)
+    run("make", *options, "lint")
+    for name in ("randman", "vowels"):
+        assert f"Did not take part: `Parabola`.\n\n![{name}]" in (tree / "docs/evidence.md").read_text()
+    assert "Not called: `brainsurr.Parabola`, `brainsurr.parabola`." in (tree / "docs/withstands.md").read_text()
+    assert (tree / "README.md").read_text() == (ROOT / "README.md").read_text()
+    for path in (ROOT / "benchmarks/results").glob("*/result.json"):
+        assert (tree / path.relative_to(ROOT)).read_bytes() == path.read_bytes()
+    files = ("laws", "bad_input", "docs", "evidence", "plot", "readme", "structure", "studies", "withstands")
+    tests = [f"tests/test_{name}.py" for name in files]
+    run(sys.executable, "-m", "pytest", "-q", "-k", ASKED, *tests, "brainsurr/surrogates/triangle.py")
