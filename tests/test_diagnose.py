@@ -13,13 +13,13 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from flax import linen, nnx
-from hosts import HOSTS
 
 import brainsurr as bs
 import brainsurr.brainstate
 import brainsurr.linen
 import brainsurr.nnx
 from brainsurr.interop import transfer
+from tools.hosts import HOSTS
 
 pytestmark = pytest.mark.usefixtures("lenient")  # brainstate's Linear
 

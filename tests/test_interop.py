@@ -4,13 +4,13 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from flax import linen, nnx
-from hosts import Brainstate, Linen, Nnx, by_name
 
 import brainsurr as bs
 import brainsurr.brainstate
 import brainsurr.linen
 import brainsurr.nnx
 from brainsurr.interop import register_layers, transfer
+from tools.hosts import Brainstate, Linen, Nnx, by_name
 
 XS = jnp.linspace(-2, 2, 24).reshape(2, 3, 4)
 F = bs.LogTailedRelu(jnp.array([0.0, 0.125, 0.25, 0.5]), continuous=True)

@@ -9,7 +9,6 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from flax import linen, nnx
-from hosts import HOSTS, Brainstate, Nnx, by_name
 
 import brainsurr as bs
 from brainsurr.brainstate import LIF as BrainstateLIF
@@ -19,6 +18,7 @@ from brainsurr.linen import bounds as linen_bounds
 from brainsurr.linen import unroll as linen_unroll
 from brainsurr.nnx import LIF as NnxLIF
 from brainsurr.nnx import unroll as nnx_unroll
+from tools.hosts import HOSTS, Brainstate, Nnx, by_name
 
 pytestmark = pytest.mark.usefixtures("lenient")  # brainstate's Orthogonal
 XS = jnp.asarray(np.random.default_rng(0).normal(1, 1, (5, 2, 3)), jnp.float32)

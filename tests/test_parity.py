@@ -8,10 +8,10 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from flax import linen, nnx
-from hosts import HOSTS, Brainstate, Linen, Nnx, by_name
 
 import brainsurr as bs
 from brainsurr.interop import transfer
+from tools.hosts import HOSTS, Brainstate, Linen, Nnx, by_name
 
 T, B, F = 6, 3, 4
 

@@ -5,10 +5,10 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
-from hosts import HOSTS, by_name, leaf_name
 
 import brainsurr as bs
 from brainsurr.optim import project
+from tools.hosts import HOSTS, by_name, leaf_name
 
 BELOW, ABOVE = jnp.full((3, 2, 4), -1.0), jnp.full((3, 2, 4), 1.5)
 
