@@ -2,7 +2,6 @@
 
 import copy
 import errno
-import importlib
 import json
 import os
 import re
@@ -21,9 +20,8 @@ from jax.sharding import NamedSharding
 from jax.sharding import PartitionSpec as P
 
 from benchmarks.lib import processes
-from benchmarks.robustness import mesh, scale
+from benchmarks.robustness import mesh, networks, scale
 from benchmarks.robustness.collectives import Collective, collectives
-from benchmarks.robustness.networks import nnx
 from benchmarks.robustness.reports import scale as report
 
 pytestmark = pytest.mark.usefixtures("lenient")  # optax.adam
@@ -103,7 +101,9 @@ def test_nan_is_no_agreement():
 def trained(shape, groups, monkeypatch):
     monkeypatch.setattr(mesh, "SEEDS", (0,))
     monkeypatch.setattr(mesh, "TRAIN_STEPS", 2)
-    outcomes, text, costs = mesh.train(nnx.build, mesh.make(shape, jax.devices()[:4]), groups)
+    outcomes, text, costs = mesh.train(
+        lambda seed: networks.build("nnx", seed), mesh.make(shape, jax.devices()[:4]), groups
+    )
     return outcomes[0], collectives(text), costs
 
 
@@ -135,7 +135,7 @@ def test_examples_do_not_depend_on_who_makes_them():
 
 def test_one_spike_more_or_less_would_be_seen():
     """Spikes could flip where a membrane is within rounding of the threshold: that is no difference of rounding."""
-    network = nnx.build(0)
+    network = networks.build("nnx", 0)
     xs, labels, _ = mesh.load(mesh.make((1, 1), jax.devices()[:1]), 0, 0)
     gradient = jax.jit(jax.grad(network.loss))
     before = gradient(network.params, xs, labels)
@@ -149,7 +149,7 @@ def test_frameworks_have_the_same_loss():
     xs, labels, _ = mesh.load(mesh.make((1, 1), jax.devices()[:1]), 0, 0)
     losses, sizes = [], []
     for framework in scale.FRAMEWORKS:
-        network = importlib.import_module(f"benchmarks.robustness.networks.{framework}").build(0)
+        network = networks.build(framework, 0)
         losses.append(float(jax.jit(network.loss)(network.params, xs, labels)))
         sizes.append(sum(leaf.size for leaf in jax.tree.leaves(network.params)))
     np.testing.assert_allclose(losses, losses[0], rtol=1e-6)

@@ -14,6 +14,7 @@ import brainsurr as bs
 import brainsurr.brainstate
 import brainsurr.linen
 import brainsurr.nnx
+from tools.hosts import HOSTS, Brainstate, Nnx
 
 T, BATCH = 7, 4
 # Each size and each remat; tests/test_unroll.py has the whole product.
@@ -21,26 +22,19 @@ RUNS = [(1, "full"), (3, "none"), (3, "dots"), (3, "full"), (T, "dots"), (T + 1,
 pytestmark = pytest.mark.usefixtures("lenient")
 
 
-def hidden(layers, size, **recurrent):
-    act = layers.SpikingActivation(bs.LogTailedRelu(jnp.full(size, 0.1)), learnable="alpha")
-    return layers.LIF(size, spike_fn=act, learnable="decay", recurrent=True, **recurrent)
-
-
-class Nnx:
+class Case:
     """Network, parameters and carry, with ``run(params, carry, xs, **options)``, by `unroll` if there are options."""
 
-    def __init__(self, inputs=3, hidden_size=5):
-        rngs, dense = nnx.Rngs(0), nnx.Linear
-        lif = hidden(brainsurr.nnx, hidden_size, rngs=rngs)
-        li = brainsurr.nnx.LI(2, learnable="decay")
-        first, last = dense(inputs, hidden_size, rngs=rngs), dense(hidden_size, 2, rngs=rngs)
-        net = brainsurr.nnx.SpikingSequential([first, lif, last, li])
-        self.carry = net.initialize_carry((BATCH, inputs))
-        self.graphdef, self.params = nnx.split(net)
-
-    def run(self, params, carry, xs, **options):
-        net = nnx.merge(self.graphdef, params)
-        return brainsurr.nnx.unroll(net, carry, xs, **options) if options else net(carry, xs)
+    def __init__(self, host, inputs=3, hidden_size=5):
+        brainstate.random.seed(0)
+        layers, rngs = host.layers, nnx.Rngs(0)
+        act = layers.SpikingActivation(bs.LogTailedRelu(jnp.full(hidden_size, 0.1)), learnable="alpha")
+        feedback = {"recurrent": True, **({"rngs": rngs} if host is Nnx else {})}
+        lif = layers.LIF(hidden_size, spike_fn=act, learnable="decay", **feedback)
+        first, last = host.dense(inputs, hidden_size, rngs), host.dense(hidden_size, 2, rngs)
+        self.net = layers.SpikingSequential([first, lif, last, layers.LI(2, learnable="decay")])
+        self.params, self.start, self.run, _ = host.pure(self.net, (BATCH, inputs))
+        self.carry = self.start((BATCH, inputs))
 
     def gradient(self, loss, **options):
         """``(params, carry, xs) -> gradients`` of ``loss(carry, ys)``, compiled."""
@@ -48,45 +42,7 @@ class Nnx:
         return jax.jit(jax.grad(lambda params, carry, xs: loss(*run(params, carry, xs)), (0, 1, 2)))
 
 
-class Linen(Nnx):
-    def __init__(self, inputs=3, hidden_size=5):
-        lif, li = hidden(brainsurr.linen, hidden_size), brainsurr.linen.LI(2, learnable="decay")
-        self.net = brainsurr.linen.SpikingSequential([linen.Dense(hidden_size), lif, linen.Dense(2), li])
-        self.carry = self.net.initialize_carry(jax.random.key(0), (BATCH, inputs))
-        self.params = self.net.init(jax.random.key(0), self.carry, jnp.zeros((1, BATCH, inputs)))["params"]
-
-    def run(self, params, carry, xs, **options):
-        net = self.net.bind({"params": params})
-        return brainsurr.linen.unroll(net, carry, xs, **options) if options else net(carry, xs)
-
-
-class Brainstate:
-    def __init__(self, inputs=3, hidden_size=5):
-        brainstate.random.seed(0)
-        self.lif, self.li = hidden(brainsurr.brainstate, hidden_size), brainsurr.brainstate.LI(2, learnable="decay")
-        first, last = brainstate.nn.Linear(inputs, hidden_size), brainstate.nn.Linear(hidden_size, 2)
-        layers = [first, self.lif, last, self.li]
-        self.net = brainsurr.brainstate.SpikingSequential(layers)
-        self.net.init_state(BATCH)
-        self.states = self.net.states(brainstate.ParamState)
-        self.params = None
-        self.carry = [self.lif.v.value, self.lif.s.value, self.li.v.value]
-
-    def run(self, params, carry, xs, **options):
-        self.lif.v.value, self.lif.s.value, self.li.v.value = carry
-        ys = brainsurr.brainstate.unroll(self.net, xs, **options) if options else self.net(xs)
-        return [self.lif.v.value, self.lif.s.value, self.li.v.value], ys
-
-    def gradient(self, loss, **options):
-        def f(carry, xs):
-            return loss(*self.run(None, carry, xs, **options))
-
-        grad = brainstate.transform.jit(brainstate.transform.grad(f, self.states, argnums=(0, 1)))
-        return lambda params, carry, xs: grad(carry, xs)
-
-
-HOSTS = [Nnx, Linen, Brainstate]
-host = pytest.mark.parametrize("host", HOSTS, ids=lambda h: h.__name__.lower())
+host = pytest.mark.parametrize("host", HOSTS, ids=lambda h: h.name)
 
 
 def loss(carry, ys):
@@ -103,7 +59,7 @@ def close(actual, desired):
 
 @host
 def test_equals_the_plain_network(host):
-    case, xs = host(), inputs()
+    case, xs = Case(host), inputs()
     plain = case.run(case.params, case.carry, xs)
     plain_grads = case.gradient(loss)(case.params, case.carry, xs)
     assert all(float(jnp.abs(leaf).max()) > 0 for leaf in jax.tree.leaves(plain_grads)), "every gradient is tried"
@@ -113,10 +69,29 @@ def test_equals_the_plain_network(host):
         close(case.gradient(loss, **options)(case.params, case.carry, xs), plain_grads)
 
 
+@pytest.mark.parametrize(("size", "remat"), RUNS)
+def test_brainstate_by_its_own_transformations(size, remat):
+    """The module with its states in it, differentiated by brainstate: the gradients of the function of parameters."""
+    case, xs, options = Case(Brainstate), inputs(), {"block_size": size, "remat": remat}
+    expected = case.gradient(loss)(case.params, case.carry, xs)
+    case.net.init_state(BATCH)
+    states, hidden = (case.net.states(kind) for kind in (brainstate.ParamState, brainstate.HiddenState))
+
+    def f(carry, xs):
+        for state, value in zip(hidden.values(), carry, strict=True):
+            state.value = value
+        ys = brainsurr.brainstate.unroll(case.net, xs, **options)
+        return loss([state.value for state in hidden.values()], ys)
+
+    grad = brainstate.transform.jit(brainstate.transform.grad(f, states, argnums=(0, 1)))
+    grads, (by_carry, by_xs) = grad(case.carry, xs)
+    close((grads, by_carry, by_xs), expected)
+
+
 @host
 @pytest.mark.parametrize("reduce", ["mean", "max", "last"])
 def test_reductions(host, reduce):
-    case, xs = host(), inputs()
+    case, xs = Case(host), inputs()
     _, ys = case.run(case.params, case.carry, xs)
     _, reduced = case.run(case.params, case.carry, xs, reduce=reduce)
     np.testing.assert_allclose(reduced, {"mean": ys.mean(0), "max": ys.max(0), "last": ys[-1]}[reduce], rtol=1e-5)
@@ -124,7 +99,7 @@ def test_reductions(host, reduce):
 
 @host
 def test_a_stream_goes_on(host):
-    case, xs = host(), inputs()
+    case, xs = Case(host), inputs()
     whole = case.run(case.params, case.carry, xs)
     carry, first = case.run(case.params, case.carry, xs[:4], block_size=2)
     carry, second = case.run(case.params, carry, xs[4:], block_size=2)
@@ -133,7 +108,7 @@ def test_a_stream_goes_on(host):
 
 @host
 def test_memory(host):
-    case = host(inputs=64, hidden_size=128)
+    case = Case(host, inputs=64, hidden_size=128)
 
     def temporaries(steps, **options):
         """Bytes of temporary memory of a compiled gradient."""
@@ -142,13 +117,7 @@ def test_memory(host):
         def mean_loss(carry, ys):
             return loss(carry, ys if options else ys.mean(0))
 
-        if host is Brainstate:
-            gradient = case.gradient(mean_loss, **options)
-            jaxpr, _ = brainstate.transform.make_jaxpr(lambda carry, xs: gradient(None, carry, xs))(case.carry, xs)
-            arguments = [jax.ShapeDtypeStruct(a.shape, a.dtype) for a in jaxpr.in_avals]
-            lowered = jax.jit(jax.extend.core.jaxpr_as_fun(jaxpr)).lower(*arguments)
-        else:
-            lowered = case.gradient(mean_loss, **options).lower(case.params, case.carry, xs)
+        lowered = case.gradient(mean_loss, **options).lower(case.params, case.carry, xs)
         return lowered.compile().memory_analysis().temp_size_in_bytes
 
     blocks = {"remat": "full", "reduce": "mean"}
@@ -225,7 +194,7 @@ explicit_axes = pytest.mark.xfail(
     ],
 )
 def test_a_carry_that_knows_of_no_mesh_under_explicit_axes(host, options):
-    case = host()
+    case = Case(host)
     run = case.run
     case.run = lambda params, carry, *xs, **o: run(params, jax.tree.map(lambda c: jnp.zeros(c.shape), carry), *xs, **o)
     expected = case.gradient(loss)(case.params, case.carry, inputs())
@@ -237,7 +206,7 @@ def test_a_carry_that_knows_of_no_mesh_under_explicit_axes(host, options):
 @explicit_axes
 @host
 def test_a_carry_that_lies_where_the_inputs_lie_under_explicit_axes(host):
-    case = host()
+    case = Case(host)
     expected = case.gradient(loss)(case.params, case.carry, inputs())
     with jax.set_mesh(jax.make_mesh((BATCH,), ("batch",), axis_types=(AxisType.Explicit,))):
         xs = jax.device_put(inputs(), PartitionSpec(None, "batch"))
@@ -247,15 +216,13 @@ def test_a_carry_that_lies_where_the_inputs_lie_under_explicit_axes(host):
 
 @pytest.mark.parametrize("options", [{}, {"block_size": 2}, {"block_size": 2, "remat": "full"}], ids=str)
 def test_a_carry_that_knows_of_no_mesh_in_shard_map(options):
-    case, mesh = Nnx(), jax.make_mesh((BATCH,), ("batch",), axis_types=(AxisType.Auto,))
+    case, mesh = Case(Nnx), jax.make_mesh((BATCH,), ("batch",), axis_types=(AxisType.Auto,))
 
     @partial(
         jax.shard_map, mesh=mesh, in_specs=(PartitionSpec(), PartitionSpec(None, "batch")), out_specs=PartitionSpec()
     )
     def mean(params, xs):
-        net = nnx.merge(case.graphdef, params)
-        carry = net.initialize_carry(xs.shape[1:])
-        ys = (brainsurr.nnx.unroll(net, carry, xs, **options) if options else net(carry, xs))[1]
+        ys = case.run(params, case.start(xs.shape[1:]), xs, **options)[1]
         return jax.lax.pmean(jnp.mean((ys - 1) ** 2), "batch")
 
     expected = jax.grad(lambda params: jnp.mean((case.run(params, case.carry, inputs())[1] - 1) ** 2))(case.params)
@@ -264,7 +231,7 @@ def test_a_carry_that_knows_of_no_mesh_in_shard_map(options):
 
 @host
 def test_bad_input_is_named(host):
-    case = host()
+    case = Case(host)
     with pytest.raises(ValueError, match="block_size to be at least 1, got 0"):
         case.run(case.params, case.carry, inputs(), block_size=0)
     with pytest.raises(ValueError, match="remat to be one of"):

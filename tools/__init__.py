@@ -1,1 +1,1 @@
-"""Programs of the repository itself: what `make test-package` and `make test-floor` run."""
+"""`hosts`, which tests and benchmarks share; and the programs behind `make test-package` and `make test-floor`."""

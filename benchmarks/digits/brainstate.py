@@ -1,5 +1,7 @@
 """The digits network in brainstate, from the weights of that in NNX, and its training loop."""
 
+from functools import partial
+
 import brainstate
 import jax
 import jax.numpy as jnp
@@ -7,7 +9,7 @@ import optax
 from brainstate import nn
 from flax import nnx
 
-from brainsurr.brainstate import LI, LIF, SpikingActivation, SpikingSequential, bounds
+from brainsurr import brainstate as layers
 from brainsurr.interop import transfer
 
 from . import nnx as digits_nnx
@@ -27,19 +29,9 @@ class Linear(nn.Linear):
 
 
 def build(surrogate=None, learnable=(), dtype=jnp.float32):
-    """The network of `benchmarks.digits.nnx`."""
-
-    def hidden(features):
-        neurons = jax.nn.relu
-        if surrogate is not None:
-            act = SpikingActivation(surrogate, learnable=learnable)
-            neurons = LIF(task.WIDTH, decay=task.DECAY, spike_fn=act)
-        return [Linear(features, task.WIDTH, dtype), neurons, nn.Dropout(1 - task.DROPOUT)]  # it takes what is kept
-
-    readout = [Linear(task.WIDTH, 10, dtype)]
-    if surrogate is not None:
-        readout.append(LI(10, decay=task.DECAY))
-    return SpikingSequential([*hidden(64), *hidden(task.WIDTH), *readout])
+    """The network of `task`."""
+    dropout = partial(nn.Dropout, 1 - task.DROPOUT)  # it takes what is kept
+    return task.network(layers, partial(Linear, dtype=dtype), dropout, surrogate, learnable)
 
 
 class Network:
@@ -52,7 +44,7 @@ class Network:
         self.weights = self.net.states(brainstate.ParamState)
         source = nnx.state(digits_nnx.build(seed, surrogate, learnable), nnx.Param)
         self.weights.assign_dict_values(transfer(source, self.weights.to_dict_values()))
-        self.tx = task.optimiser(bounds(self.net), steps)
+        self.tx = task.optimiser(layers.bounds(self.net), steps)
         self.opt_state = brainstate.ShortTermState(self.tx.init(self.weights.to_dict_values()))
         self._train_epoch = brainstate.transform.jit(self._loop)
         self._evaluate = brainstate.transform.jit(self._outputs)
@@ -81,7 +73,7 @@ class Network:
         xs, spikes = task.still(images), []
         for layer in self.net.layers:
             xs = layer(xs)
-            if isinstance(layer, LIF):
+            if isinstance(layer, layers.LIF):
                 spikes.append(xs)
         return xs, spikes
 
@@ -99,7 +91,7 @@ class Network:
         return task.accuracy(ys, labels), spikes
 
     def surrogates(self):
-        return [layer.spike_fn.surrogate for layer in self.net.layers if isinstance(layer, LIF)]
+        return [layer.spike_fn.surrogate for layer in self.net.layers if isinstance(layer, layers.LIF)]
 
     def state(self):
         """Parameters, the optimiser's state and the random state of brainstate, which Dropout draws from."""

@@ -8,8 +8,8 @@ import optax
 from flax import linen as nn
 from flax import nnx
 
+from brainsurr import linen as layers
 from brainsurr.interop import transfer
-from brainsurr.linen import LI, LIF, SpikingActivation, SpikingSequential, bounds
 
 from . import nnx as digits_nnx
 from . import task
@@ -19,19 +19,9 @@ KEY = jax.random.key(0)  # of zeros and of shapes: no number depends on it
 
 @cache
 def build(surrogate=None, learnable=(), train=False, dtype=jnp.float32):
-    """The network of `benchmarks.digits.nnx`."""
-
-    def hidden():
-        neurons = jax.nn.relu
-        if surrogate is not None:
-            act = SpikingActivation(surrogate, learnable=learnable)
-            neurons = LIF(task.WIDTH, decay=task.DECAY, spike_fn=act)
-        return [nn.Dense(task.WIDTH, dtype=dtype), neurons, nn.Dropout(task.DROPOUT, deterministic=not train)]
-
-    readout = [nn.Dense(10, dtype=dtype)]
-    if surrogate is not None:
-        readout.append(LI(10, decay=task.DECAY))
-    return SpikingSequential([*hidden(), *hidden(), *readout])
+    """The network of `task`."""
+    dropout = partial(nn.Dropout, task.DROPOUT, deterministic=not train)
+    return task.network(layers, lambda inputs, outputs: nn.Dense(outputs, dtype=dtype), dropout, surrogate, learnable)
 
 
 def arguments(net, xs):
@@ -42,7 +32,7 @@ def arguments(net, xs):
 def optimiser(surrogate, learnable, steps):
     """One for all seeds: jit knows it by identity, and compiles once."""
     net = build(surrogate, learnable)
-    return task.optimiser(bounds(net, *arguments(net, jnp.zeros((1, 1, 64)))), steps)
+    return task.optimiser(layers.bounds(net, *arguments(net, jnp.zeros((1, 1, 64)))), steps)
 
 
 @partial(jax.jit, static_argnames=("net", "tx"))
@@ -73,7 +63,7 @@ def evaluate(net, params, images, labels):
     carries, _ = arguments(net, xs)
     for layer, carry in zip(net.bind({"params": params}).layers, carries, strict=True):
         xs = layer(xs) if carry is None else layer(carry, xs)[1]
-        if isinstance(layer, LIF):
+        if isinstance(layer, layers.LIF):
             spikes.append(xs)
     return task.accuracy(xs, labels), spikes
 
@@ -98,8 +88,8 @@ class Network:
         return evaluate(self.net, self.params, images, labels)
 
     def surrogates(self):
-        layers = self.net.bind({"params": self.params}).layers
-        return [layer.spike_fn.surrogate for layer in layers if isinstance(layer, LIF)]
+        net = self.net.bind({"params": self.params})
+        return [layer.spike_fn.surrogate for layer in net.layers if isinstance(layer, layers.LIF)]
 
     def state(self):
         """Parameters and the optimiser's state; the keys of Dropout come from those of the data."""

@@ -1,41 +1,27 @@
 """The digits network in Flax NNX, and its training loop."""
 
-from functools import cache
+from functools import cache, partial
 
-import jax
 import jax.numpy as jnp
 from flax import nnx
 
-from brainsurr.nnx import LI, LIF, SpikingActivation, SpikingSequential, bounds
+from brainsurr import nnx as layers
 
 from ..lib.training import last_layers, neurons
 from . import task
 
 
 def build(seed, surrogate=None, learnable=(), dtype=jnp.float32):
-    """64-256-256-10: LIF layers whose threshold function is the surrogate, or ReLU without one.
-
-    The layers compute and hand on in ``dtype``; parameters and membranes are float32.
-    """
+    """The network of `task`: layers compute and hand on in ``dtype``, parameters and membranes are float32."""
     rngs = nnx.Rngs(seed)
-
-    def hidden(features):
-        neurons = jax.nn.relu
-        if surrogate is not None:
-            act = SpikingActivation(surrogate, learnable=learnable)
-            neurons = LIF(task.WIDTH, decay=task.DECAY, spike_fn=act)
-        return [nnx.Linear(features, task.WIDTH, dtype=dtype, rngs=rngs), neurons, nnx.Dropout(task.DROPOUT, rngs=rngs)]
-
-    readout = [nnx.Linear(task.WIDTH, 10, dtype=dtype, rngs=rngs)]
-    if surrogate is not None:
-        readout.append(LI(10, decay=task.DECAY))
-    return SpikingSequential([*hidden(64), *hidden(task.WIDTH), *readout])
+    linear, dropout = partial(nnx.Linear, dtype=dtype, rngs=rngs), partial(nnx.Dropout, task.DROPOUT, rngs=rngs)
+    return task.network(layers, linear, dropout, surrogate, learnable)
 
 
 @cache
 def optimiser(surrogate, learnable, steps):
     """One for all seeds: jit knows it by identity, and compiles once."""
-    return task.optimiser(bounds(build(0, surrogate, learnable)), steps)
+    return task.optimiser(layers.bounds(build(0, surrogate, learnable)), steps)
 
 
 @nnx.jit

@@ -15,6 +15,28 @@ WIDTH, STEPS, BATCH = 256, 8, 128
 DECAY, DROPOUT, NOISE, SHIFTED = 0.9, 0.3, 0.1, 0.25
 
 
+def network(layers, linear, dropout, surrogate, learnable):
+    """64-256-256-10: LIF layers whose threshold function is the surrogate, or ReLU without one.
+
+    Args:
+      layers: those of brainsurr for a framework.
+      linear: ``(inputs, outputs)`` to a linear layer of the framework.
+      dropout: ``()`` to a layer that leaves out a share of `DROPOUT`.
+      surrogate: of the LIF layers, or None.
+      learnable: which of its parameters are trained.
+    """
+
+    def hidden(features):
+        neurons = jax.nn.relu
+        if surrogate is not None:
+            act = layers.SpikingActivation(surrogate, learnable=learnable)
+            neurons = layers.LIF(WIDTH, decay=DECAY, spike_fn=act)
+        return [linear(features, WIDTH), neurons, dropout()]
+
+    readout = [linear(WIDTH, 10)] + ([layers.LI(10, decay=DECAY)] if surrogate is not None else [])
+    return layers.SpikingSequential([*hidden(64), *hidden(WIDTH), *readout])
+
+
 def load():
     """Training and test images in [0, 1], 75 % and 25 % of each digit, and their labels."""
     images, labels = load_digits(return_X_y=True)

@@ -7,7 +7,6 @@ as what runs on a cluster starts it; with ``--distributed`` jax asks the cluster
 """
 
 import argparse
-import importlib
 import itertools
 import json
 import os
@@ -15,6 +14,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from functools import partial
 from pathlib import Path
 
 import jax
@@ -64,7 +64,7 @@ def run_layouts(devices, quick):
     """Every framework and layout on these devices, held against one device of the first process."""
     one, runs = {}, []
     for framework, layout in plan(jax.process_count(), len(devices), quick):
-        build = importlib.import_module(f".networks.{framework}", __package__).build
+        build = partial(networks.build, framework)
         if framework not in one and jax.process_index() == 0:
             one[framework], _, _ = mesh.train(build, mesh.make((1, 1), jax.local_devices()[:1]), 1)
         shape, groups = LAYOUTS[layout](len(devices))

@@ -8,7 +8,6 @@ nothing may be compiled again, and nothing may be left on the device, in memory,
 """
 
 import argparse
-import importlib
 import itertools
 import tempfile
 import time
@@ -40,7 +39,7 @@ class Model:
     """The network of a framework in training."""
 
     def __init__(self, framework):
-        network = importlib.import_module(f".networks.{framework}", __package__).build(SEED)
+        network = networks.build(framework, SEED)
         self.tx = optax.chain(optax.adamw(RATE), project(network.bounds))
         self.state = network.params, self.tx.init(network.params)
         self.about, self.steps = {"framework": framework}, 0

@@ -7,6 +7,7 @@ import numpy as np
 from flax import nnx as nnx_
 
 import brainsurr as bs
+from tools.hosts import HOSTS, Brainstate, Linen, Nnx
 
 from . import (
     Argument,
@@ -26,7 +27,6 @@ from . import (
     spoilt,
     wrong_type,
 )
-from .hosts import HOSTS, KEY, Brainstate, Nnx
 
 F = bs.LogTailedRelu(0.25)
 INFINITE = {"NaN": float("nan"), "infinite": float("inf")}
@@ -65,7 +65,7 @@ WORDS = {
 def make_and_call(host, layer, xs, input_shape=None, batch_size=None, carry=None, **made):
     """Make a layer and call it."""
     given = (batch_size, xs) if host is Brainstate else (input_shape, carry, xs)
-    return host.run(layer(**made), *given)
+    return host.call(layer(**made), *given)
 
 
 def over_time(host, layer, recurrent) -> dict[str, Argument]:
@@ -191,7 +191,7 @@ def lif(host, layer, answer, given, stateless=False):
     state, ys = answer
     start = given.get("carry")
     if start is None:
-        value = given["carry_init"]((1,)) if host is Brainstate else given["carry_init"](KEY, (1,))
+        value = given["carry_init"]((1,)) if host is Brainstate else given["carry_init"](Linen.key, (1,))
         start = np.full(wide.shape[1:], value, jnp.dtype(given["param_dtype"] or jnp.float32))
         start = (start, np.zeros_like(start)) if given.get("recurrent") else start
     before = tuple(map(np.asarray, start)) if given.get("recurrent") else (np.asarray(start),)

@@ -1,15 +1,19 @@
 """One small LIF network as a pure function of its parameters, in each framework, from the same weights.
 
-Each module has ``build(seed)``, a :class:`Network`. What is pure can be placed on any mesh of devices by jax alone.
+What is pure can be placed on any mesh of devices by jax alone.
 """
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any, NamedTuple
 
 import jax.numpy as jnp
 import optax
+from flax import nnx
 
 import brainsurr as bs
+from brainsurr.interop import transfer
+from tools.hosts import HOSTS, Nnx
 
 FEATURES, WIDTH, CLASSES = 32, 64, 10
 STEPS, BLOCK = 12, 4  # time steps, and how many of them `unroll` takes at once
@@ -30,8 +34,9 @@ class Network(NamedTuple):
     bounds: Any
 
 
-def layers(framework, dense):
-    """The layers of a framework of brainsurr, an alpha a neuron, and its host's ``dense(inputs, outputs)`` between."""
+def layers(host, seed):
+    """The layers of a host, an alpha a neuron, with linear ones between."""
+    framework, dense = host.layers, partial(host.dense, rngs=nnx.Rngs(seed))
 
     def hidden(features):
         act = framework.SpikingActivation(bs.LogTailedRelu(jnp.full(WIDTH, ALPHA)), learnable="alpha")
@@ -41,6 +46,16 @@ def layers(framework, dense):
     return framework.SpikingSequential([*hidden(FEATURES), *hidden(WIDTH), *readout])
 
 
-def cross_entropy(ys, labels):
-    """The mean loss of outputs ``[batch, classes]``."""
-    return optax.softmax_cross_entropy_with_integer_labels(ys, labels).mean()
+def build(framework, seed) -> Network:
+    """The network of a framework, from the weights that NNX draws for a seed."""
+    (host,) = (host for host in HOSTS if host.name == framework)
+    net = host.pure(layers(host, seed), (1, FEATURES))
+    params = net.params
+    if host is not Nnx:
+        params = transfer(Nnx.pure(layers(Nnx, seed), (1, FEATURES)).params, params)
+
+    def loss(params, xs, labels):
+        _, ys = net.run(params, net.start(xs.shape[1:]), xs, block_size=BLOCK, reduce="mean")
+        return optax.softmax_cross_entropy_with_integer_labels(ys, labels).mean()
+
+    return Network(params, loss, net.bounds)
