@@ -74,7 +74,7 @@ def diagnose(host, layer, loss, xs, unroll=None):
 
         return host.layers.diagnose(layer, loss_fn)
     if host.name == "linen":
-        carry = layer.initialize_carry(host.key, xs.shape[1:])
+        carry = layer.initialize_carry(host.key(), xs.shape[1:])
         variables = {"params": host.params(layer, xs)}
 
         def loss_fn(variables):

@@ -114,7 +114,11 @@ class Linen:
     layers = brainsurr.linen
     constant = staticmethod(linen.initializers.constant)
     dtypes = Nnx.dtypes
-    key = jax.random.key(0)  # of zeros and of shapes: no number depends on it
+
+    @staticmethod
+    def key():
+        """Of zeros and of shapes: no number depends on it. Not made on import, which would start jax's devices."""
+        return jax.random.key(0)
 
     def __init__(self):
         self.now = None
@@ -132,31 +136,31 @@ class Linen:
     @classmethod
     def call(cls, layer, input_shape, carry, xs):
         """The carry and the outputs of a layer, from its own first carry if None is given."""
-        start = layer.initialize_carry(cls.key, input_shape)
-        return layer.init_with_output(cls.key, start if carry is None else carry, xs)[0]
+        start = layer.initialize_carry(cls.key(), input_shape)
+        return layer.init_with_output(cls.key(), start if carry is None else carry, xs)[0]
 
     @classmethod
     def pure(cls, net, input_shape) -> Pure:
         """A network as a function of its parameters."""
 
         def start(input_shape):
-            return net.initialize_carry(cls.key, input_shape)
+            return net.initialize_carry(cls.key(), input_shape)
 
         def run(params, carry, xs, **options):
             bound = net.bind({"params": params})
             return brainsurr.linen.unroll(bound, carry, xs, **options) if options else bound(carry, xs)
 
         example = start(input_shape), jnp.zeros((1, *input_shape))
-        return Pure(net.init(cls.key, *example)["params"], start, run, brainsurr.linen.bounds(net, *example))
+        return Pure(net.init(cls.key(), *example)["params"], start, run, brainsurr.linen.bounds(net, *example))
 
     def _args(self, layer, xs):
         if not hasattr(layer, "initialize_carry"):
             return (xs,)
-        return layer.initialize_carry(self.key, xs.shape[1:]), xs
+        return layer.initialize_carry(self.key(), xs.shape[1:]), xs
 
     def params(self, layer, xs):
         """The parameters of a layer."""
-        return layer.init(self.key, *self._args(layer, xs)).get("params", {}) if self.now is None else self.now
+        return layer.init(self.key(), *self._args(layer, xs)).get("params", {}) if self.now is None else self.now
 
     def bounds(self, layer, xs):
         """The intervals of its bounded parameters."""

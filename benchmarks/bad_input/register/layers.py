@@ -191,7 +191,7 @@ def lif(host, layer, answer, given, stateless=False):
     state, ys = answer
     start = given.get("carry")
     if start is None:
-        value = given["carry_init"]((1,)) if host is Brainstate else given["carry_init"](Linen.key, (1,))
+        value = given["carry_init"]((1,)) if host is Brainstate else given["carry_init"](Linen.key(), (1,))
         start = np.full(wide.shape[1:], value, jnp.dtype(given["param_dtype"] or jnp.float32))
         start = (start, np.zeros_like(start)) if given.get("recurrent") else start
     before = tuple(map(np.asarray, start)) if given.get("recurrent") else (np.asarray(start),)

@@ -33,7 +33,7 @@ def activation(host):
 
     def call(x, **made):
         layer = host.layers.SpikingActivation(**made)
-        return layer.init_with_output(Linen.key, x)[0] if host is Linen else layer(x)
+        return layer.init_with_output(Linen.key(), x)[0] if host is Linen else layer(x)
 
     # "alpha" is a name, and so is what the wrong list and dictionary hold.
     arguments["learnable"] = Argument(arguments["learnable"].good, wrong_type("text", "list", "dictionary") + names)
@@ -91,7 +91,7 @@ def unrolled(host):
             net.init_state(batch_size)
             return host.layers.unroll(net, xs, **how), net.v.value
         if carry is None:
-            carry = net.initialize_carry(*((Linen.key,) if host is Linen else ()), input_shape)
+            carry = net.initialize_carry(*((Linen.key(),) if host is Linen else ()), input_shape)
         return host.layers.unroll(net.bind({}) if host is Linen else net, carry, xs, **how)
 
     def judge(answer, given):
@@ -149,7 +149,7 @@ def diagnosed(host):
             return host.layers.diagnose(net, lambda: jnp.sum(net(xs)))
         if loss_fn is loss and host is Linen:
             layer = host.layers.LIF(3, decay=0.5, spike_fn=F)
-            carry = layer.initialize_carry(Linen.key, (2, 3))
+            carry = layer.initialize_carry(Linen.key(), (2, 3))
             return host.layers.diagnose(net, lambda variables: jnp.sum(layer.apply(variables, carry, xs)[1]))
         return host.layers.diagnose(net, loss_fn)
 
