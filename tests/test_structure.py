@@ -60,9 +60,11 @@ def test_no_module_imports_itself_by_way_of_others(package):
 
 
 def test_the_library_knows_nothing_of_the_laboratory():
-    known = modules("brainsurr") | modules("benchmarks")
-    for name, path in modules("brainsurr").items():
-        assert not {other for other in imported(path, known) if other.startswith("benchmarks")}, name
+    """Nor do the tools, which the tests of the library use."""
+    known = modules("brainsurr") | modules("benchmarks") | modules("tools")
+    for above, package in (("benchmarks", "brainsurr"), ("tools", "brainsurr"), ("benchmarks", "tools")):
+        for name, path in modules(package).items():
+            assert not {other for other in imported(path, known) if other.startswith(above)}, name
 
 
 def test_a_framework_is_imported_by_its_own_folder_alone():
