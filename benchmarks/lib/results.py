@@ -28,7 +28,8 @@ PACKAGES = (
 )
 
 
-CODE = (":/brainsurr", ":/benchmarks/*.py", ":/pyproject.toml", ":/Makefile")  # what a result is a result of
+# What a result is a result of.
+CODE = (":/brainsurr", ":/benchmarks/*.py", ":/tools/hosts.py", ":/pyproject.toml", ":/Makefile")
 ENVIRONMENT = ("python", "versions", "device", "commit", "uncommitted_changes")  # the fields of `environment`
 
 
