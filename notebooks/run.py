@@ -23,11 +23,12 @@ class _ThisPython(AsyncKernelManager):
     transport = "ipc"
 
 
-def execute(path: Path) -> nbformat.NotebookNode:
+def execute(path: Path, **variables: str) -> nbformat.NotebookNode:
     """Run a notebook from top to bottom in a kernel of its own, with jax and matplotlib as a reader has them.
 
     Args:
       path: of the notebook, which is read and not written.
+      **variables: of the kernel's environment, beside those of this process.
 
     Returns:
       The notebook with its new outputs.
@@ -38,7 +39,7 @@ def execute(path: Path) -> nbformat.NotebookNode:
     notebook = nbformat.read(path, as_version=4)
     notebook.metadata = {}
     folder = {"metadata": {"path": str(FOLDER.parent)}}
-    environment = {k: v for k, v in os.environ.items() if k not in ("MPLBACKEND", "XLA_FLAGS")}
+    environment = {k: v for k, v in os.environ.items() if k not in ("MPLBACKEND", "XLA_FLAGS")} | variables
     with tempfile.TemporaryDirectory() as sockets:  # of this kernel alone: two that start at once must not share names
         manager = _ThisPython(ip=f"{sockets}/kernel")
         client = NotebookClient(notebook, km=manager, timeout=600, coalesce_streams=True, resources=folder)

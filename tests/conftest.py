@@ -1,10 +1,6 @@
 """The strictest jax there is: what is clean here runs under any setting of a user."""
 
-import os
-
-os.environ["XLA_FLAGS"] = os.environ.get("XLA_FLAGS", "") + " --xla_force_host_platform_device_count=8"
-os.environ["MPLBACKEND"] = "Agg"
-
+import before_jax
 import jax
 import pytest
 
@@ -17,3 +13,9 @@ def lenient():
     """The default promotion rules, for code of other libraries that needs them (optax.adam, flax's Linear)."""
     with jax.numpy_dtype_promotion("standard"), jax.numpy_rank_promotion("allow"):
         yield
+
+
+@pytest.fixture(scope="session")
+def environment():
+    """For the processes that tests start."""
+    return before_jax.of_a_user()

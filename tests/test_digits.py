@@ -1,7 +1,6 @@
 """The main job: it learns, it repeats itself, it writes what it promises, and it refuses nonsense in one line."""
 
 import json
-import os
 import subprocess
 import sys
 from pathlib import Path
@@ -21,11 +20,11 @@ pytestmark = pytest.mark.usefixtures("lenient")
 
 
 @pytest.fixture(scope="module")
-def out(tmp_path_factory):
+def out(tmp_path_factory, environment):
     """A short run, in its own process as a user would start it."""
     out = tmp_path_factory.mktemp("digits")
     command = [sys.executable, "-m", "benchmarks.digits", "--seeds", "2", "--epochs", "8", "--out", str(out)]
-    run = subprocess.run(command, capture_output=True, text=True, check=True, env=os.environ | {"XLA_FLAGS": ""})
+    run = subprocess.run(command, capture_output=True, text=True, check=True, env=environment)
     (out / "stdout").write_text(run.stdout)
     (out / "stderr").write_text(run.stderr)
     return out

@@ -45,8 +45,8 @@ def test_there_are_seven_in_reading_order():
 
 
 @notebooks
-def test_runs_without_a_warning(path):
-    kept, ran = read(path), strip(execute(path))
+def test_runs_without_a_warning(path, environment):
+    kept, ran = read(path), strip(execute(path, XLA_FLAGS=environment["XLA_FLAGS"]))
     gc.collect()  # a socket left open is warned of here, and not in some later test
     for cell in ran.cells:
         for output in cell.get("outputs", ()):

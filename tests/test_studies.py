@@ -2,7 +2,6 @@
 
 import importlib
 import json
-import os
 import subprocess
 import sys
 
@@ -17,20 +16,20 @@ from benchmarks.studies.grid import GRID, members
 STUDIES = ("randman", "depth", "dynamic_range", "learn_alpha")
 
 
-def run(name, out):
+def run(name, out, environment):
     """A quick run in a process of its own, as a user starts it."""
     command = [sys.executable, "-m", f"benchmarks.studies.{name}", "--quick", "--out", str(out)]
-    subprocess.run(command, check=True, capture_output=True, text=True, env=os.environ | {"XLA_FLAGS": ""})
+    subprocess.run(command, check=True, capture_output=True, text=True, env=environment)
     return json.loads((out / "result.json").read_text())
 
 
 @pytest.fixture(scope="module", params=STUDIES)
-def study(request, tmp_path_factory):
+def study(request, tmp_path_factory, environment):
     out = tmp_path_factory.mktemp(request.param)
-    return request.param, out, run(request.param, out)
+    return request.param, out, run(request.param, out, environment)
 
 
-def test_a_study(study):
+def test_a_study(study, environment):
     """One test a study: with several workers, a fixture is made by each that runs a test of it."""
     name, out, result = study
     assert {"study", "settings", "python", "versions", "device", "commit", "uncommitted_changes"} <= set(result)
@@ -51,7 +50,7 @@ def test_a_study(study):
     # Gone on with after its last configuration was lost: the same numbers.
     *kept, last = result["runs"]
     (out / "result.json").write_text(json.dumps(result | {"runs": {key: result["runs"][key] for key in kept}}))
-    again = run(name, out)["runs"][last]
+    again = run(name, out, environment)["runs"][last]
     assert {k: v for k, v in again.items() if "seconds" not in k} == {
         k: v for k, v in result["runs"][last].items() if "seconds" not in k
     }
@@ -83,9 +82,8 @@ def check_learn_alpha(runs):
     """A fixed alpha stays, a scheduled one ends where its schedule does, a learned one moves and stays inside."""
     fixed = runs["digits, fixed"]
     alphas = np.array(fixed["alpha"]["mean"])
-    np.testing.assert_allclose(
-        alphas, np.broadcast_to(np.array(fixed["starts"])[:, None, None], alphas.shape), rtol=1e-5
-    )
+    expected = np.broadcast_to(np.array(fixed["starts"])[:, None, None], alphas.shape)
+    np.testing.assert_allclose(alphas, expected, rtol=256 * np.finfo(np.float32).eps)  # means over 256 neurons at most
     assert np.max(runs["digits, 3 steps, then 0"]["alpha"]["max"]) == 0
     learned = runs["digits, learned, projected"]
     assert np.min(learned["alpha"]["min"]) >= 0
