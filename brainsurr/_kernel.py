@@ -41,6 +41,10 @@ def spike(x, surrogate):
       through ``lax.scan`` comes out 0 (forward over reverse and reverse over reverse alike). There,
       take the inner derivative in forward mode.
 
+      On an x86 processor without AVX (before 2011) jaxlib can't compile float16, whatever the function: it raises
+      ``JaxRuntimeError: INTERNAL: Failed to materialize symbols`` and logs ``Symbols not found: [ __truncsfhf2 ]``.
+      bfloat16 works there.
+
     References:
       Bengio, Leonard, Courville 2013, "Estimating or Propagating Gradients Through Stochastic Neurons
       for Conditional Computation", section 4 (the straight-through estimator). Neftci, Mostafa, Zenke

@@ -1,5 +1,6 @@
 """Every public call answers rightly or refuses in clear words; and the fuzz that says so sees what does not."""
 
+import dataclasses
 import inspect
 import json
 import re
@@ -7,22 +8,38 @@ import re
 import jax
 import numpy as np
 import pytest
+from close import assert_close
+from dtypes import why_no_float16
 from family import FAMILY
 
 import brainsurr as bs
 from benchmarks.bad_input import __main__ as command
 from benchmarks.bad_input import fuzzing as bad_input
-from benchmarks.bad_input.register import Argument, Call, Given, good, one_of
+from benchmarks.bad_input.register import Argument, Call, Given, Shaped, good, one_of
 from benchmarks.bad_input.report import section
 from benchmarks.pages.evidence import RESULTS
 
 EXAMPLES = 10
 
 
+def compilable(call):
+    """The call without values in float16, where jax can't compile it."""
+
+    def is_float16(given):
+        value = given.value.make((2, 2, 3)) if isinstance(given.value, Shaped) else given.value
+        return getattr(value, "dtype", None) == np.float16
+
+    def left(argument):
+        return Argument(argument.good, [given for given in argument.bad if not is_float16(given)])
+
+    arguments = {name: left(argument) for name, argument in call.arguments.items()}
+    return dataclasses.replace(call, arguments=arguments) if why_no_float16() else call
+
+
 @pytest.mark.parametrize("name", bad_input.CALLS)
 def test_no_input_gets_past_the_door_unexplained(name):
     """Whatever is good or must be refused, by itself, which is quick; and a few mixtures of good and bad."""
-    call = bad_input.CALLS[name]
+    call = compilable(bad_input.CALLS[name])
     fine, *bad = bad_input.singles(call)
     refused = [given for given in bad if any(g.refused for g in given.values())]
     fines = [fine | {key: good} for key, argument in call.arguments.items() for good in argument.good]
@@ -102,7 +119,7 @@ def test_a_wrong_output_of_unroll_is_seen(name, reduce):
     def spoilt(change):
         return lambda answer: tuple(change(part) if i == ys else part for i, part in enumerate(answer))
 
-    for change in (lambda y: y.at[..., -1].add(1), lambda y: y[None], lambda y: y.astype("float16"), lambda y: None):
+    for change in (lambda y: y.at[..., -1].add(1), lambda y: y[None], lambda y: y.astype("bfloat16"), lambda y: None):
         assert judged(name, spoilt(change), reduce=reduce)
 
 
@@ -151,7 +168,7 @@ def test_a_parameter_out_of_the_ordinary_is_refused_or_obeys_the_formula(entry, 
             with np.errstate(all="ignore"):
                 expected = np.broadcast_to(entry.dg(x.astype(np.float64), **setting), x.shape)
             slope = np.asarray(entry.make(**setting).surrogate_grad(x))
-            np.testing.assert_allclose(slope, expected, rtol=1e-4, atol=1e-30 + 1e-6 * np.abs(expected).max())
+            assert_close(slope, expected, 32)
 
 
 def test_the_result_is_whole_and_shown():
@@ -179,4 +196,4 @@ def test_reductions_of_what_has_no_gradient(dtype, size):
     for reduce, expected in (("mean", [0.6, 0.8]), ("max", xs.max(0)), ("last", xs[-1])):
         answer = bs.unroll(lambda c, x: (c, x), None, xs, block_size=size, reduce=reduce)[1]
         assert answer.dtype == ("float32" if reduce == "mean" else dtype)
-        np.testing.assert_allclose(np.asarray(answer, np.float64), expected, rtol=1e-6)
+        assert_close(np.asarray(answer, np.float32), expected, 2, each=True)  # sums of integers are exact

@@ -2,6 +2,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from dtypes import FLOATS
 
 from brainsurr._bounds import check_inside, clip_straight_through, start, trained_intervals
 
@@ -56,7 +57,7 @@ def test_outside(value):
         check_inside("alpha", value, (0.0, 1.0))
 
 
-@pytest.mark.parametrize("dtype", ["float32", "bfloat16", "float16"])
+@pytest.mark.parametrize("dtype", FLOATS)
 def test_an_edge_rounded_to_the_dtype_is_inside(dtype):
     check_inside("width", jnp.asarray(0.01, dtype), (0.01, 10.0))
 

@@ -17,6 +17,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from close import assert_close
+from dtypes import needs_float16
 from family import CASES, name
 
 import brainsurr as bs
@@ -68,18 +70,19 @@ def test_same_numbers(case):
         x = jnp.asarray(x)
         np.testing.assert_array_equal(ours(x), theirs(x))
         if exact:
+            # Far above what float64 rounds, and the epsilon that S2NN has here.
             np.testing.assert_allclose(slope(ours, x), slope(theirs, x), rtol=2e-8, atol=1e-14)
         if type(ours).__name__ == "LogTailedRelu":
             ours = ours.replace(continuous=True)
         if type(ours).__name__ not in GRADIENT_ONLY:
-            np.testing.assert_allclose(ours.surrogate_fun(x), theirs.surrogate_fun(x), rtol=1e-9, atol=1e-12)
+            assert_close(ours.surrogate_fun(x), theirs.surrogate_fun(x), 64)
 
 
 @pytest.mark.parametrize("which", FUNCTIONS)
 def test_functions_give_the_same(which):
     x = jnp.asarray([-0.6, 0.0, 0.4])
     np.testing.assert_array_equal(getattr(bs, which)(x), getattr(bt, which)(x))
-    np.testing.assert_allclose(slope(getattr(bs, which), x), slope(getattr(bt, which), x), rtol=1e-5, atol=1e-7)
+    assert_close(slope(getattr(bs, which), x), slope(getattr(bt, which), x), 64)
 
 
 def in_init(S):
@@ -116,8 +119,8 @@ def test_subclasses_of_users(idiom):
     x = jnp.asarray([-1.0, -0.3, 0.0, 0.5, 2.0])
     ours, theirs = idiom(bs)(alpha=2.0), idiom(bt)(alpha=2.0)
     for of in (lambda f: f(x), lambda f: slope(f, x), lambda f: jax.jit(f)(x), lambda f: jax.vmap(jax.grad(f))(x)):
-        np.testing.assert_allclose(of(ours), of(theirs), rtol=1e-6)
-    np.testing.assert_allclose(ours.surrogate_fun(x), theirs.surrogate_fun(x), rtol=1e-6)
+        assert_close(of(ours), of(theirs), 16)
+    assert_close(ours.surrogate_fun(x), theirs.surrogate_fun(x), 16)
     assert {ours: 1}[type(ours)(alpha=2.0)] == 1
 
 
@@ -172,9 +175,9 @@ def test_parameter_derivative():
         return jax.grad(lambda a: S.Sigmoid(a)(jnp.asarray(0.3)))(4.0)
 
     s = 1 / (1 + np.exp(-4 * 0.3))
-    np.testing.assert_allclose(spike(bs), 0.3 * s * (1 - s), rtol=1e-6)
+    assert_close(spike(bs), 0.3 * s * (1 - s), 32)
     side_effect = s * (1 - s) + 4 * 0.3 * s * (1 - s) * (1 - 2 * s)
-    np.testing.assert_allclose(spike(bt), 0 if VERSION >= (0, 4) else side_effect, rtol=1e-5)
+    assert_close(spike(bt), 0 if VERSION >= (0, 4) else side_effect, 64)
 
 
 def test_second_derivative():
@@ -188,7 +191,7 @@ def test_second_derivative():
 def test_origin():
     ours, theirs = bs.Sigmoid(4.0), bt.Sigmoid(4.0)
     ours.origin = theirs.origin = True
-    np.testing.assert_allclose(ours(jnp.asarray(0.5)), 1 / (1 + np.exp(-2)), rtol=1e-6)
+    assert_close(ours(jnp.asarray(0.5)), 1 / (1 + np.exp(-2)), 8)
     assert theirs(jnp.asarray(0.5)) == 1
 
 
@@ -220,9 +223,9 @@ def test_assignment_after_hash():
 
 def test_log_tail_jumps():
     x = jnp.asarray(np.e)
-    np.testing.assert_allclose(bt.LogTailedRelu().surrogate_fun(x), 2, rtol=1e-6)
-    np.testing.assert_allclose(bs.LogTailedRelu().surrogate_fun(x), 1, rtol=1e-6)
-    np.testing.assert_allclose(bs.LogTailedRelu(continuous=True).surrogate_fun(x), 2, rtol=1e-6)
+    assert_close(bt.LogTailedRelu().surrogate_fun(x), 2, 8)
+    assert_close(bs.LogTailedRelu().surrogate_fun(x), 1, 8)
+    assert_close(bs.LogTailedRelu(continuous=True).surrogate_fun(x), 2, 8)
 
 
 @pytest.mark.parametrize("which", GRADIENT_ONLY)
@@ -235,9 +238,9 @@ def test_closed_form_primitives(which):
 def test_epsilon_in_the_gradient():
     ours, theirs = bs.S2NN(epsilon=0.5), bt.S2NN(epsilon=0.5)
     x = jnp.asarray(1.0)
-    assert theirs.surrogate_fun(x) == ours.surrogate_fun(x)
-    np.testing.assert_allclose([theirs.surrogate_grad(x), jax.grad(theirs.surrogate_fun)(x)], [1 / 2, 1 / 2.5])
-    np.testing.assert_allclose([ours.surrogate_grad(x), jax.grad(ours.surrogate_fun)(x)], [1 / 2.5, 1 / 2.5])
+    assert_close(theirs.surrogate_fun(x), ours.surrogate_fun(x), 16)
+    assert_close([theirs.surrogate_grad(x), jax.grad(theirs.surrogate_fun)(x)], [1 / 2, 1 / 2.5], 8)
+    assert_close([ours.surrogate_grad(x), jax.grad(ours.surrogate_fun)(x)], [1 / 2.5, 1 / 2.5], 8)
 
 
 def test_slope_at_zero():
@@ -247,9 +250,9 @@ def test_slope_at_zero():
 
 def test_alpha_minus_one():
     x = jnp.asarray(1.0)
-    np.testing.assert_allclose(bt.QPseudoSpike(2.0).surrogate_grad(x), (1 + 2 / 3) ** -2, rtol=1e-6)
-    np.testing.assert_allclose(bs.QPseudoSpike(2.0).surrogate_grad(x), (1 + 2 / 3) ** -2, rtol=1e-6)
-    np.testing.assert_allclose(bs.NormalizedQPseudoSpike(2.0).surrogate_grad(x), (1 + 2 / 1) ** -2, rtol=1e-6)
+    assert_close(bt.QPseudoSpike(2.0).surrogate_grad(x), (1 + 2 / 3) ** -2, 16)
+    assert_close(bs.QPseudoSpike(2.0).surrogate_grad(x), (1 + 2 / 3) ** -2, 16)
+    assert_close(bs.NormalizedQPseudoSpike(2.0).surrogate_grad(x), (1 + 2 / 1) ** -2, 16)
 
 
 def test_height_of_the_rectangle():
@@ -266,21 +269,23 @@ def test_dtype_of_the_gradient():
         assert getattr(bs, which)().surrogate_grad(x).dtype == jnp.bfloat16
 
 
+@needs_float16
 def test_far_out_in_float16():
     x = jnp.asarray(32768.0, jnp.float16)  # 4096 periods of 8
     assert jnp.isnan(bt.SquarewaveFourierSeries().surrogate_grad(x))
     assert bs.SquarewaveFourierSeries().surrogate_grad(x) == 1
 
 
+@needs_float16
 def test_overflow_of_the_primitive():
     x = jnp.asarray([-60000.0, 60000.0], jnp.float16)
     np.testing.assert_array_equal(bt.SoftSign().surrogate_fun(x), [0.5, 0.5])
-    np.testing.assert_allclose(bs.SoftSign().surrogate_fun(x), [0, 1], atol=1e-4)
+    assert_close(bs.SoftSign().surrogate_fun(x), [0, 1], 1)
 
 
 def test_slope_far_out():
     assert jnp.isnan(jax.grad(bt.PiecewiseExp().surrogate_fun)(90.0))
-    np.testing.assert_allclose(jax.grad(bs.PiecewiseExp().surrogate_fun)(90.0), 0, atol=1e-30)
+    np.testing.assert_allclose(jax.grad(bs.PiecewiseExp().surrogate_fun)(90.0), 0, atol=1e-30)  # exp(-90)
 
 
 def test_infinity():
@@ -296,8 +301,8 @@ def test_infinity():
 
 def test_tail_of_the_sigmoid():
     x = jnp.asarray([-20.0, 20.0])
-    np.testing.assert_allclose(bt.Sigmoid(1.0).surrogate_grad(x), [np.exp(-20), 0], rtol=1e-5)
-    np.testing.assert_allclose(bs.Sigmoid(1.0).surrogate_grad(x), [np.exp(-20), np.exp(-20)], rtol=1e-5)
+    assert_close(bt.Sigmoid(1.0).surrogate_grad(x), [np.exp(-20), 0], 64, each=True)
+    assert_close(bs.Sigmoid(1.0).surrogate_grad(x), [np.exp(-20), np.exp(-20)], 64, each=True)
 
 
 def test_repr():

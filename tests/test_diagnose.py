@@ -12,6 +12,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from close import assert_close, bound
 from flax import linen, nnx
 
 import brainsurr as bs
@@ -105,20 +106,21 @@ def test_numbers_are_those_of_a_loop(host, dtype, learnable, unroll):
     assert (expected["dead"], expected["silent"]) == (0.25, 0.5)  # the case says something
     assert 0 < expected["reached"] < expected["passing"] < 1
     assert numbers.pop("status") == expected.pop("status")
-    assert numbers == pytest.approx(expected, rel=1e-6)
+    assert numbers.keys() == expected.keys()
+    assert_close(numbers, expected, X.size, each=True, dtype=jnp.float32)  # sums over all values
     assert json.loads(json.dumps(dataclasses.asdict(report)))["layers"]["LIF"]["rate"] == numbers["rate"]
 
 
 def two_layers(spike_fns, xs, nudge=(0.0, 0.0)):
     """A recurrent layer below another, by hand, with something added to the argument of each spike function."""
-    weights = jnp.linspace(-1, 2, F * F).reshape(F, F)
+    weights = (jnp.arange(F * F) / 4 - 1).reshape(F, F)  # and decays, so that no potential is rounded
     first, second = spike_fns.values()
 
     def step(carry, x):
         (v, s, w), (x, first_nudge, second_nudge) = carry, x
         v = 0.5 * v + x + s @ weights * 0.25
         s = first(v - 1 + first_nudge)
-        w = 0.75 * w + s @ weights
+        w = 0.5 * w + s @ weights
         return (v - s, s, w), second(w - 1 + second_nudge)
 
     xs = xs, *(jnp.broadcast_to(n, X.shape) for n in nudge)
@@ -133,9 +135,20 @@ def test_gradient_norm_is_that_of_a_perturbation():
     assert list(report) == ["first", "second"]
     assert len(report) == 2
     for layer, nudge in zip(report.values(), nudges, strict=True):
-        assert layer.grad_norm == pytest.approx(float(jnp.linalg.norm(nudge)), rel=1e-5)
-        assert layer.reached == pytest.approx(float(jnp.mean(nudge != 0)))
-    assert report.loss == pytest.approx(float(two_layers(spike_fns, xs)))
+        smallest = np.abs(nudge)[nudge != 0].min()
+        assert smallest > bound(T * (F + 8), np.abs(nudge).max()), "no zero is one by rounding"
+        assert_close(layer.grad_norm, np.linalg.norm(nudge), T * (F + 8) + X.size, dtype=jnp.float32)
+        assert_close(layer.reached, np.mean(nudge != 0), 2, dtype=jnp.float32)
+    assert report.loss == two_layers(spike_fns, xs)
+
+
+def assert_same(report, other):
+    """Two reports of one network: the same counts and words, and sums of all values but for rounding."""
+    assert [layer.status for layer in report.values()] == [layer.status for layer in other.values()]
+    for one, two in zip(report.values(), other.values(), strict=True):
+        one, two = ({k: v for k, v in dataclasses.asdict(layer).items() if k != "status"} for layer in (one, two))
+        assert one["trials"].keys() == two["trials"].keys()
+        assert_close(one, two, X.size, each=True, dtype=jnp.float32)
 
 
 def test_it_sees_through_jit_vmap_and_a_cache():
@@ -146,21 +159,21 @@ def test_it_sees_through_jit_vmap_and_a_cache():
         return jnp.sum(jax.jit(jax.vmap(jax.vmap(lambda x: spike_fns["layer"](x) * 2)))(x))
 
     expected = bs.diagnose({"layer": f}, lambda spike_fns: jnp.sum(spike_fns["layer"](x) * 2))
-    assert bs.diagnose({"layer": f}, loss_fn) == expected
+    assert_same(bs.diagnose({"layer": f}, loss_fn), expected)
     assert expected["layer"].rate == np.mean(X >= 0)
     report = bs.diagnose({"layer": f}, lambda spike_fns: jnp.sum(jax.vmap(spike_fns["layer"], in_axes=-1)(x)))
     assert report["layer"].rate == np.mean(X >= 0)
 
-    net, x = bs.nnx.LIF(F, spike_fn=f), jnp.asarray(X, jnp.float32)
+    net, x = bs.nnx.LIF(F, decay=0.5, spike_fn=f), jnp.asarray(X, jnp.float32)
     jitted = nnx.jit(lambda net: jnp.sum(net(jnp.zeros((B, F)), x)[1]))
     jitted(net)
     report = bs.nnx.diagnose(net, jitted)
-    assert report == bs.nnx.diagnose(net, lambda net: jnp.sum(net(jnp.zeros((B, F)), x)[1]))
+    assert_same(report, bs.nnx.diagnose(net, lambda net: jnp.sum(net(jnp.zeros((B, F)), x)[1])))
 
-    net = bs.linen.LIF(F, spike_fn=f)
+    net = bs.linen.LIF(F, decay=0.5, spike_fn=f)
     jitted = jax.jit(lambda variables: jnp.sum(net.apply(variables, jnp.zeros((B, F)), x)[1]))
     jitted({})
-    assert bs.linen.diagnose({}, jitted) == report
+    assert_same(bs.linen.diagnose({}, jitted), report)
 
 
 @pytest.mark.parametrize(
@@ -250,7 +263,7 @@ def test_a_step_without_a_surrogate_is_named():
     """Its layers before are still counted, though no gradient is sent to them at all."""
     report = chain([bs.Arctan(), lambda x: jnp.heaviside(x, 1.0)], [1, 1], [-0.5, -0.5])
     assert statuses(report) == ["cut off", "blocked"]
-    assert report["layer 1"].rate == pytest.approx(np.mean(np.linspace(0.25, 1, 32) >= 0.5))
+    assert_close(report["layer 1"].rate, np.mean(np.linspace(0.25, 1, 32) >= 0.5), 2, dtype=jnp.float32)
 
 
 def test_unused_and_uncalled_layers_are_named():
@@ -353,12 +366,12 @@ def test_the_frameworks_give_one_report():
         host = host()
         layers, linear = host.layers, dense[host.name]
         act, other = (layers.SpikingActivation(bs.ReluGrad(), learnable="alpha") for _ in range(2))
-        kernel = host.recurrent(jnp.asarray(WEIGHT[:4, 0], jnp.float32))
-        net = layers.SpikingSequential(
-            [linear(F), layers.LIF(F, spike_fn=act, **kernel), linear(F), layers.LIF(F), other, linear(2), layers.LI(2)]
-        )
+        first = layers.LIF(F, decay=0.5, spike_fn=act, **host.recurrent(jnp.asarray(WEIGHT[:4, 0], jnp.float32)))
+        second = layers.LIF(F, decay=0.5)
+        net = layers.SpikingSequential([linear(F), first, linear(F), second, other, linear(2), layers.LI(2)])
         own = host.params(net, xs)
-        params = own if params is None else params
+        if params is None:  # no potential is rounded; what comes back from the readout is, so that nothing cancels
+            params = jax.tree.map(lambda p: jnp.round(8 * p) / 8 if p.shape == (F, F) else p, own)
         reports.append(diagnose(host.with_params(net, transfer(params, own)) and host, net, jnp.mean, xs))
     assert [list(report) for report in reports] == [
         ["layers.1", "layers.3", "layers.4"],
@@ -366,10 +379,7 @@ def test_the_frameworks_give_one_report():
         ["layers.1", "layers.3", "layers.4"],
     ]
     for other in reports[1:]:
-        for a, b in zip(reports[0].values(), other.values(), strict=True):
-            a, b = dataclasses.asdict(a), dataclasses.asdict(b)
-            for key, value in a.items():
-                assert value == (b[key] if key == "status" else pytest.approx(b[key], rel=1e-5)), key
+        assert_same(other, reports[0])
 
 
 def test_a_trained_alpha_of_a_dead_layer_is_named():

@@ -6,6 +6,7 @@ import re
 import jax
 import numpy as np
 import pytest
+from close import assert_close
 
 PAGE = (pathlib.Path(__file__).parent.parent / "docs" / "training-parameters.md").read_text()
 BLOCKS = re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL)
@@ -76,4 +77,4 @@ def test_a_schedule_is_followed():
     imported = COMMON.replace("import project", "import follow, project")
     scope = run(imported.replace("optax.adam(1e-3)", schedule), LINEN)
     alpha = scope["params"]["layers_1"]["spike_fn"]["alpha"]
-    np.testing.assert_allclose(alpha, 0.05, rtol=1e-5)  # two of four steps
+    assert_close(alpha, 0.05, 4, scale=0.1)  # two of four steps, from 0.1

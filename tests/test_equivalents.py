@@ -9,6 +9,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from close import assert_close, bound
 
 import brainsurr as bs
 from brainsurr import nnx
@@ -176,7 +177,8 @@ def test_the_gradient_is_that_of_the_original(key):
             f = bs.equivalent(library, name, **setting)
             ours = np.asarray(f.surrogate_grad(jnp.asarray(X)))
         theirs = np.broadcast_to(formula(X, **setting), X.shape)
-        differs = ~np.isclose(ours, theirs, rtol=1e-7 if name == "S2NN" else 1e-12, atol=1e-13)
+        allowed = bound(64, np.abs(theirs).max(), np.float64) + (1e-8 if name == "S2NN" else 0)  # our epsilon
+        differs = ~(np.abs(ours - theirs) <= allowed)
         assert np.unique(X[differs]).tolist() == (TIES[key][i] if key in TIES else [])
 
 
@@ -193,7 +195,7 @@ def test_it_is_a_surrogate_that_trains(key):
     f = bs.equivalent(library, name, **settings(key)[0])
     assert isinstance(f, bs.Surrogate)
     assert f(jnp.array([-1.0, 0.0, 1.0])).tolist() == [0, 1, 1]
-    np.testing.assert_array_equal(jax.grad(f)(0.3), f.surrogate_grad(0.3))
+    assert_close(jax.grad(f)(0.3), f.surrogate_grad(0.3), 32)
 
 
 @pytest.mark.parametrize("key", NONE)
@@ -252,12 +254,12 @@ def test_whether_the_original_spikes_at_0():
 def test_parameters_may_be_arrays_and_traced():
     slope = jnp.array([1.0, 25.0])
     f = bs.equivalent("spyx", "tanh", k=slope)
-    np.testing.assert_allclose(f.surrogate_grad(jnp.full(2, 0.1)), 1 - np.tanh(0.1 * slope) ** 2, rtol=1e-5)
+    assert_close(f.surrogate_grad(jnp.full(2, 0.1)), 1 - np.tanh(0.1 * np.asarray(slope, float)) ** 2, 32)
 
     def gradient(slope):
         return bs.equivalent("snntorch", "fast_sigmoid", slope=slope).surrogate_grad(1.0)
 
-    np.testing.assert_allclose(jax.jit(gradient)(3.0), 1 / 16, rtol=1e-6)
+    assert_close(jax.jit(gradient)(3.0), 1 / 16, 8)
 
 
 def test_a_library_is_found_in_any_case():
@@ -308,11 +310,16 @@ def test_the_page_is_what_the_table_says(capsys):
 
 
 def snntorch_leaky(xs, beta, *, zero=False, delay=True):
-    """Spikes of snntorch.Leaky, as its code has it: the reset looks at the potential that the last step left behind."""
+    """Spikes of snntorch.Leaky, as its code has it: the reset looks at the potential that the last step left behind.
+
+    No potential is so near to the threshold that rounding could carry it across: what a step of three operations rounds
+    decays as the potential does.
+    """
     v, spikes = np.zeros_like(xs[0]), []
     for x in xs:
         reset = v > 1
         v = beta * v * (1 - reset) + x if zero else beta * v + x - reset
+        assert np.abs(v - 1).min() > bound(3 / (1 - beta), 4)
         spikes.append(v > 1)
         if not delay:
             v = v - (spikes[-1] ^ reset) * np.where(reset, -1, 1)
@@ -320,11 +327,11 @@ def snntorch_leaky(xs, beta, *, zero=False, delay=True):
 
 
 def test_what_the_page_says_of_the_neuron_of_snntorch():
-    xs = np.random.default_rng(0).uniform(0, 0.4, (200, 8)).astype(np.float32)
+    xs = np.random.default_rng(0).uniform(0, 0.4, (200, 8)).astype(np.float32).astype(float)
 
     def ours(xs, **options):
         lif = nnx.LIF(8, decay=0.9, **options)
-        return np.asarray(lif(lif.initialize_carry((8,)), jnp.asarray(xs))[1]) == 1
+        return np.asarray(lif(lif.initialize_carry((8,)), jnp.asarray(xs, jnp.float32))[1]) == 1
 
     assert ours(xs).any(0).all()
     np.testing.assert_array_equal(ours(xs, reset="zero"), snntorch_leaky(xs, 0.9, zero=True))

@@ -6,6 +6,7 @@ import numpy as np
 import optax
 import orbax.checkpoint as ocp
 import pytest
+from close import assert_close
 from flax import linen as nn
 
 import brainsurr as bs
@@ -13,19 +14,28 @@ from brainsurr.linen import LI, LIF, LIFCell, SpikingActivation, SpikingSequenti
 from brainsurr.optim import project
 
 T, B, F = 5, 3, 4
-XS = jnp.asarray(np.random.default_rng(0).normal(1, 1, (T, B, F)), jnp.float32)
+# Inputs, weights and decays are small multiples of a power of two: no sum of the forward pass is rounded, in any order,
+# and spikes and potentials are equal. What a gradient is made of is rounded: in each step a sum over 8 neurons and as
+# many products, and then a sum over time, batch and outputs.
+XS = jnp.asarray(np.random.default_rng(0).integers(-8, 25, (T, B, F)) / 8, jnp.float32)
+GRADIENT = T * (8 + 8) + T * B * 2
 KEY = jax.random.key(0)
+
+
+def coarse(variables):
+    """With weights that are multiples of 1 / 8."""
+    return jax.tree.map(lambda p: jnp.round(8 * p) / 8 if p.ndim else p, variables)
 
 
 def network(alpha=0.1):
     act = SpikingActivation(bs.LogTailedRelu(alpha), learnable="alpha")
-    lif = LIF(8, spike_fn=act, learnable=("decay", "threshold"), recurrent=True)
-    return SpikingSequential([nn.Dense(8), lif, nn.Dense(2), LI(2)])
+    lif = LIF(8, decay=0.75, spike_fn=act, learnable=("decay", "threshold"), recurrent=True)
+    return SpikingSequential([nn.Dense(8), lif, nn.Dense(2), LI(2, decay=0.75)])
 
 
 NET = network()
 CARRY = NET.initialize_carry(KEY, (B, F))
-PARAMS = NET.init(KEY, CARRY, XS)["params"]
+PARAMS = coarse(NET.init(KEY, CARRY, XS)["params"])
 
 
 def loss(params, xs=XS):
@@ -33,9 +43,9 @@ def loss(params, xs=XS):
     return jnp.mean(ys**2)
 
 
-def assert_same(a, b, **tolerance):
+def assert_equal(a, b):
     for left, right in zip(jax.tree.leaves(a), jax.tree.leaves(b), strict=True):
-        np.testing.assert_allclose(left, right, **({"rtol": 1e-5, "atol": 1e-7} | tolerance))
+        np.testing.assert_array_equal(left, right)
 
 
 def run(layer, xs, key=KEY):
@@ -91,7 +101,7 @@ def test_modules_are_values():
         for threshold in (np.ones(4), jnp.float32(1)):
             jitted = nn.jit(LIF)(4, decay=jnp.full(4, 0.5), threshold=threshold, spike_fn=spike_fn)
             np.testing.assert_array_equal(jitted.init_with_output(*arguments)[0][1], expected)
-    np.testing.assert_allclose(-1 / jnp.log(make().threshold * make().decay), np.full(4, 1 / np.log(2)), rtol=1e-6)
+    assert_close(-1 / jnp.log(make().threshold * make().decay), np.full(4, 1 / np.log(2)), 8)
     assert hash(network()) == hash(network())
     assert hash(copy.deepcopy(make())) == hash(make())
     traces = []
@@ -128,21 +138,21 @@ def test_as_activation_fn_of_flaxs_own_cells(cell):
 
 def test_jit_grad_remat_vmap():
     value, grads = jax.jit(jax.value_and_grad(loss))(PARAMS)
-    assert_same(value, loss(PARAMS))
-    assert_same(jax.jit(jax.grad(jax.checkpoint(loss)))(PARAMS), grads)
+    assert_close(value, loss(PARAMS), T * B * 2)
+    assert_close(jax.jit(jax.grad(jax.checkpoint(loss)))(PARAMS), grads, GRADIENT)
     batch = jnp.stack([XS, 2 * XS])
     losses = jax.jit(jax.vmap(loss, (None, 0)))(PARAMS, batch)
-    assert_same(losses, jnp.stack([value, loss(PARAMS, batch[1])]))
+    assert_close(losses, jnp.stack([value, loss(PARAMS, batch[1])]), T * B * 2)
     assert all(np.abs(g).max() > 0 for g in jax.tree.leaves(grads))
 
 
 def test_vmap_over_seeds():
     keys = jax.random.split(KEY, 3)
-    params = jax.jit(jax.vmap(lambda key: NET.init(key, CARRY, XS)["params"]))(keys)
+    params = jax.jit(jax.vmap(lambda key: coarse(NET.init(key, CARRY, XS)["params"])))(keys)
     assert params["layers_1"]["spike_fn"]["alpha"].shape == (3,)
     losses = jax.jit(jax.vmap(loss))(params)
     assert len(np.unique(losses)) == 3
-    np.testing.assert_allclose(losses[1], loss(NET.init(keys[1], CARRY, XS)["params"]), rtol=1e-5)
+    assert_close(losses[1], loss(coarse(NET.init(keys[1], CARRY, XS)["params"])), T * B * 2)
 
 
 def test_flaxs_own_remat_and_vmap():
@@ -153,7 +163,7 @@ def test_flaxs_own_remat_and_vmap():
 
         @nn.compact
         def __call__(self, carry, xs):
-            return self.lif(F, learnable="decay", spike_fn=f, name="lif")(carry, xs)[1]
+            return self.lif(F, decay=0.75, learnable="decay", spike_fn=f, name="lif")(carry, xs)[1]
 
     plain, remat = Net(LIF), Net(nn.remat(LIF))
     params = plain.init(KEY, jnp.zeros((B, F)), XS)
@@ -161,7 +171,7 @@ def test_flaxs_own_remat_and_vmap():
     def grads(net):
         return jax.grad(lambda params: net.apply(params, jnp.zeros((B, F)), XS).sum())(params)
 
-    assert_same(grads(plain), grads(remat))
+    assert_close(grads(plain), grads(remat), GRADIENT)
     ensemble = nn.vmap(LIF, variable_axes={"params": 0}, split_rngs={"params": True}, in_axes=(0, None), axis_size=3)
     variables = ensemble(F, learnable="decay").init(KEY, jnp.zeros((3, B, F)), XS)
     assert variables["params"]["decay"].shape == (3,)
@@ -191,8 +201,8 @@ def test_orbax_restores_a_learned_alpha(tmp_path):
     with ocp.StandardCheckpointer() as checkpointer:
         restored = checkpointer.restore(tmp_path / "net", PARAMS)
     assert restored["layers_1"]["spike_fn"]["alpha"] == np.float32(0.1) + np.float32(0.125)
-    assert_same(restored, params, rtol=0)
-    assert_same(loss(restored), loss(params), rtol=0)
+    assert_equal(restored, params)
+    assert_close(loss(restored), loss(params), T * B * 2)
 
 
 # Modules inside modules -----------------------------------------------------------------------------------------
@@ -244,13 +254,13 @@ def test_bounds_see_a_shared_activation_once():
 
 def test_any_module_can_be_the_spike_fn():
     """PReLU has a parameter of its own, made and used inside the scan over time."""
-    lif = LIF(F, spike_fn=nn.PReLU(), reset="none")
+    lif = LIF(F, decay=0.75, spike_fn=nn.PReLU(), reset="none")
     carry = jnp.zeros((B, F))
     variables = lif.init(KEY, carry, XS)
     assert variables == {"params": {"spike_fn": {"negative_slope": np.float32(0.01)}}}
     v, spikes = lif.apply(variables, carry, XS)
-    expected = LIF(F, spike_fn=lambda x: jnp.where(x >= 0, x, 0.01 * x), reset="none").apply({}, carry, XS)
-    assert_same((v, spikes), expected)
+    leaky = LIF(F, decay=0.75, spike_fn=lambda x: jnp.where(x >= 0, x, 0.01 * x), reset="none")
+    assert_close((v, spikes), leaky.apply({}, carry, XS), 2)
     grad = jax.grad(lambda variables: lif.apply(variables, carry, XS)[1].sum())(variables)
     assert grad["params"]["spike_fn"]["negative_slope"] != 0
     assert bounds(lif, carry, XS) == {"spike_fn": {"negative_slope": None}}
@@ -273,7 +283,7 @@ def test_a_stream_goes_on_where_it_stopped():
     carry, ys = NET.apply({"params": PARAMS}, CARRY, XS)
     middle, first = NET.apply({"params": PARAMS}, CARRY, XS[:2])
     last, second = NET.apply({"params": PARAMS}, middle, XS[2:])
-    assert_same((last, jnp.concatenate([first, second])), (carry, ys))
+    assert_equal((last, jnp.concatenate([first, second])), (carry, ys))
 
 
 def test_carry_init_draws():

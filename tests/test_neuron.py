@@ -1,7 +1,10 @@
+from functools import partial
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from dtypes import FLOATS
 
 import brainsurr as bs
 from brainsurr._neuron import (
@@ -56,13 +59,27 @@ def test_reset_to_zero_explodes_unless_detached():
     assert np.abs(jax.grad(last)(x, None)).max() == 1
 
 
+def test_at_the_threshold_a_fused_multiply_add_decides():
+    """0.9 * 0.75 + 0.325 is 1 if it is rounded once, and the float before 1 if the product is rounded as well."""
+    decay, v, x = np.float32([0.9, 0.75, 0.325])
+    twice, once = decay * v + x, np.float32(np.float64(decay) * np.float64(v) + np.float64(x))
+    assert (twice, once) == (np.nextafter(np.float32(1), np.float32(0)), 1)
+    step = partial(lif_step, decay=0.9, threshold=1.0, spike_fn=F, reset="none")
+    for run in (step, jax.jit(step)):
+        u, s = run(jnp.full(1, v), jnp.full(1, x))
+        assert (u, s) in [(twice, 0), (once, 1)]
+    exactly = partial(step, decay=0.5)  # small multiples of a power of two: nothing is rounded
+    for run in (exactly, jax.jit(exactly)):
+        assert run(jnp.full(1, 0.75), jnp.full(1, 0.625)) == (1, 1)
+
+
 def test_a_decay_of_one_is_an_integrate_and_fire_neuron():
     check_neuron("LIF", 2, decay=1)
     v, _ = over_time("LIF", neuron_step(decay=1.0, threshold=1.0, spike_fn=F), jnp.zeros(2), jnp.full((3, 2), 0.25))
     np.testing.assert_array_equal(v, 0.75)
 
 
-@pytest.mark.parametrize("dtype", ["float16", "bfloat16", "float32"])
+@pytest.mark.parametrize("dtype", FLOATS)
 def test_spikes_follow_the_input_and_the_state_itself(dtype):
     step = neuron_step(decay=0.9, threshold=1.0, spike_fn=F)
     v, s = step(jnp.zeros(3), jnp.ones(3, dtype))

@@ -5,6 +5,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from close import assert_close
+from dtypes import needs_float16
 from flax import nnx
 
 import brainsurr as bs
@@ -90,7 +92,7 @@ def test_loss_of_half_precision_outputs_is_computed_in_float32():
     expected = np.mean(np.log(np.exp(logits).sum(-1)) - logits[np.arange(16), labels])
     loss = task.cross_entropy(ys, jnp.asarray(labels))
     assert loss.dtype == jnp.float32
-    np.testing.assert_allclose(loss, expected, rtol=1e-6)
+    assert_close(loss, expected, 8 + 10 + 16, scale=np.abs(logits).max())  # sums over time, classes and examples
 
 
 def test_loss_scaling_by_a_power_of_two_changes_no_bit_of_float32(data):
@@ -103,6 +105,7 @@ def test_loss_scaling_by_a_power_of_two_changes_no_bit_of_float32(data):
     assert all((a == b).all() for a, b in zip(*map(jax.tree.leaves, (plain, scaled)), strict=True))
 
 
+@needs_float16
 def test_a_step_with_a_gradient_that_is_not_finite_is_left_out(data):
     network = precision.LossScaledNetwork(0, 20, scale=2.0**100, patience=3)  # beyond float16
     before = [np.asarray(leaf) for leaf in floats(network.state())]
@@ -117,6 +120,7 @@ def test_a_step_with_a_gradient_that_is_not_finite_is_left_out(data):
     assert all((a != b).any() for a, b in zip(before, floats(network.state()), strict=True) if a.size > 1)
 
 
+@needs_float16
 def test_underflow_is_seen_where_there_is_some(data):
     params = nnx.state(digits_nnx.build(0, precision.SURROGATE, precision.LEARNABLE), nnx.Param)
     share = precision.underflow(data, params, 2.0**-16)

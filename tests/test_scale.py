@@ -16,6 +16,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from close import assert_close, bound, distances
 from jax.sharding import NamedSharding
 from jax.sharding import PartitionSpec as P
 
@@ -30,6 +31,10 @@ ROOT = Path(__file__).parent.parent
 PARAMETERS = (32 * 64 + 64 + 64) + (64 * 64 + 64 + 64) + (64 * 10 + 10)
 HALF = (32 * 32 + 32 + 32) + (64 * 32 + 32 + 32) + (32 * 10 + 10)
 ROWS = 4 * 32  # time steps of a block x examples
+# From the second step on weights have been rounded differently, and a potential within rounding of its threshold may
+# fire in one layout alone. One input spike turned round changed no loss by more than 6e-3 and no parameter by more than
+# 0.15 of the largest of its array, in the four later steps, at three places.
+FLIPPED = {"losses": 0.02, "parameters": 0.3}
 
 
 @pytest.fixture(scope="module")
@@ -45,9 +50,12 @@ def test_many_devices_and_processes_train_as_one_device(quick):
     ran = [(run["layout"], run["processes"], run["devices"]) for run in quick["runs"]]
     assert ran == [("batch", 1, 2), ("hidden", 1, 2), ("batch", 2, 2), ("hidden", 2, 2)]
     for run in quick["runs"]:
-        for part in ("losses", "gradients", "parameters"):
-            assert 0 <= run["difference"][part]["relative"] < 1e-5
-        np.testing.assert_allclose(run["losses"], quick["runs"][0]["losses"], rtol=1e-5)
+        assert 0 <= run["difference"]["gradients"]["relative"] < 1e-5, "of the first step"
+        for part, limit in FLIPPED.items():
+            assert 0 <= run["difference"][part]["relative"] < limit
+        losses, expected = np.array(run["losses"]), np.array(quick["runs"][0]["losses"])
+        assert_close(losses[:, 0], expected[:, 0], 32 + 64 + 10, dtype=np.float32)
+        np.testing.assert_allclose(losses, expected, rtol=FLIPPED["losses"])
         assert np.shape(run["losses"]) == (3, 5)
         assert len(set(np.ravel(run["losses"]))) == 15, "it trains, on other examples each time"
 
@@ -133,6 +141,17 @@ def test_examples_do_not_depend_on_who_makes_them():
     assert len(np.unique(whole, axis=1)[0]) == 32, "no example is another"
 
 
+def test_no_spike_of_the_first_step_is_a_matter_of_rounding():
+    """Of sums of 32 and of 64 terms of both signs, whose roundings add up like the square root of their number."""
+    for seed in mesh.SEEDS:
+        network = networks.build("nnx", seed)
+        xs, labels, _ = mesh.load(mesh.make((1, 1), jax.devices()[:1]), seed, 0)
+        with distances() as seen:
+            jax.jit(network.loss)(network.params, xs, labels)
+        assert len(seen) == 12 * 32 * 2 * 64
+        assert min(seen) > bound(64**0.5, 1)
+
+
 def test_one_spike_more_or_less_would_be_seen():
     """Spikes could flip where a membrane is within rounding of the threshold: that is no difference of rounding."""
     network = networks.build("nnx", 0)
@@ -152,7 +171,7 @@ def test_frameworks_have_the_same_loss():
         network = networks.build(framework, 0)
         losses.append(float(jax.jit(network.loss)(network.params, xs, labels)))
         sizes.append(sum(leaf.size for leaf in jax.tree.leaves(network.params)))
-    np.testing.assert_allclose(losses, losses[0], rtol=1e-6)
+    assert_close(losses, [losses[0]] * 3, 32 + 64 + 10, dtype=np.float32)
     assert sizes == 3 * [PARAMETERS]
 
 
@@ -235,14 +254,13 @@ def test_together_runs_in_any_thread():
     assert len(lines) == 1
 
 
-def test_processes_with_different_numbers_of_devices_are_refused(capsys):
+def test_processes_with_different_numbers_of_devices_are_refused(capsys, environment):
     common = ["--quick", f"--coordinator=localhost:{processes.free_port()}", "--num-processes=2"]
     arguments = [[*common, f"--process-id={i}", f"--devices={i + 1}"] for i in range(2)]
     message = r"expected as many devices in each of 2 processes, got \d in this one and 3 in all"
+    variables = {"PYTHONPATH": str(ROOT), "JAX_PLATFORMS": "cpu", "XLA_FLAGS": environment["XLA_FLAGS"]}
     with pytest.raises(RuntimeError, match=message):
-        processes.together(
-            "benchmarks.robustness.scale", arguments, PYTHONPATH=str(ROOT), JAX_PLATFORMS="cpu", XLA_FLAGS=""
-        )
+        processes.together("benchmarks.robustness.scale", arguments, **variables)
     assert f"waiting for 2 processes at {common[1].partition('=')[2]}, 300 s at most" in capsys.readouterr().out
 
 
@@ -277,4 +295,6 @@ def test_page_trains_on_eight_devices_as_on_one():
     assert eight["params"]["layers"][1]["spike_fn"]["alpha"][...].addressable_data(0).shape == (32,)
     assert eight["xs"].addressable_data(0).shape == (20, 4, 32)
     assert eight["losses"][-1] < eight["losses"][0]
-    np.testing.assert_allclose(eight["losses"], page((1, 1))["losses"], rtol=1e-5)
+    one = page((1, 1))["losses"]
+    assert_close(eight["losses"][0], one[0], 32 + 64 + 10, dtype=np.float32)
+    np.testing.assert_allclose(eight["losses"], one, rtol=FLIPPED["losses"])

@@ -8,6 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
+from close import bound, distances
 from flax import nnx
 
 import brainsurr as bs
@@ -41,8 +42,12 @@ def train(spike_fn, steps=200):
     for _ in range(steps):
         step(net, optimizer)
     after = diagnose(net, loss_fn)["layers.1"]
-    _, spikes = lif(lif.initialize_carry((8, 16)), net.layers[0](xs))
-    assert after.rate == pytest.approx(float(spikes.mean()))
+    with distances() as seen:
+        _, spikes = lif(lif.initialize_carry((8, 16)), net.layers[0](xs))
+    # A potential within rounding of the threshold may fire in one program alone, and change the steps that follow it.
+    near = np.array(seen) < bound(20 * (3 + 2), 4)
+    assert near.mean() < 0.01
+    assert after.rate == pytest.approx(float(spikes.mean()), abs=1e-6 + 20 * near.mean())
     return np.asarray(first), before, after
 
 

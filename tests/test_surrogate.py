@@ -8,10 +8,13 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from close import assert_close
 
 import brainsurr as bs
 
 X = jnp.array([-1.0, 0.5, 2.0])
+# The operations of one of the formulas below, a hyperbolic function or a logarithm counted as four.
+FORMULA = 8
 
 
 # --- equality and hash ------------------------------------------------------------------------------------------
@@ -73,8 +76,8 @@ def test_hash_inside_a_trace():
         f = bs.LogTailedRelu(alpha)
         return jax.grad(lambda x: jnp.sum(jax.jit(f)(x)))(x)
 
-    np.testing.assert_allclose(run(0.25, X), [0.25, 1, 0.5])
-    np.testing.assert_allclose(run(0.5, X), [0.5, 1, 0.5])
+    np.testing.assert_array_equal(run(0.25, X), [0.25, 1, 0.5])  # exact, as all of these is
+    np.testing.assert_array_equal(run(0.5, X), [0.5, 1, 0.5])
 
 
 # --- origin, and assignment after the hash ----------------------------------------------------------------------
@@ -84,9 +87,9 @@ def test_origin_switches_at_once():
     f = bs.LogTailedRelu(0.1)
     spikes = f(X)
     f.origin = True
-    np.testing.assert_allclose(f(X), [-0.1, 0.5, np.log(2)], rtol=1e-6)
+    assert_close(f(X), [-0.1, 0.5, np.log(2)], FORMULA)
     f.alpha = 0.3
-    np.testing.assert_allclose(bs.spike(X, f), [-0.3, 0.5, np.log(2)], rtol=1e-6)
+    assert_close(bs.spike(X, f), [-0.3, 0.5, np.log(2)], FORMULA)
     f.origin = False
     np.testing.assert_array_equal(f(X), spikes)
 
@@ -119,7 +122,7 @@ def test_stale_answers_are_impossible():
     np.testing.assert_array_equal(jitted(X), [0, 1, 1])
     with pytest.raises(TypeError):
         f.origin = True
-    np.testing.assert_allclose(jax.jit(f.replace(origin=True))(X), [-0.1, 0.5, np.log(2)], rtol=1e-6)
+    assert_close(jax.jit(f.replace(origin=True))(X), [-0.1, 0.5, np.log(2)], FORMULA)
 
 
 class Sum(bs.Surrogate):
@@ -136,7 +139,7 @@ def test_what_is_inside_is_as_fixed_as_the_whole():
     summed = Sum([bs.LogTailedRelu(0.1), bs.Sigmoid()], [1.0, 0.5])
     for f, inner in ((scaled, scaled.surrogate), (summed, summed.parts[0])):
         inner.alpha = 0.2
-        np.testing.assert_allclose(jax.jit(f.surrogate_grad)(X), f.surrogate_grad(X), rtol=1e-6)
+        assert_close(jax.jit(f.surrogate_grad)(X), f.surrogate_grad(X), 4 * FORMULA)
         hash(f)
         with pytest.raises(TypeError, match="this LogTailedRelu has been hashed"):
             inner.alpha = 0.5
@@ -181,7 +184,7 @@ def test_what_is_static_compares_by_value(table, kind):
         Table(table)
     run = jax.jit(lambda f, x: jax.vmap(jax.grad(f))(x))
     for same in ([0.0, 1.0, 0.0], (0.0, 1.0, 0.0)):
-        np.testing.assert_allclose(run(Table(same), X), [0, 0.5, 0])
+        assert_close(run(Table(same), X), [0, 0.5, 0], FORMULA)
     assert run._cache_size() == 1
 
 
@@ -250,7 +253,7 @@ def test_two_parameters_of_one_name_are_refused_by_a_layer():
             return self.first.surrogate_grad(x) + self.second.surrogate_grad(x)
 
     f = Sum(bs.LogTailedRelu(0.1), bs.LogTailedRelu(0.2))
-    np.testing.assert_allclose(jax.grad(f)(-1.0), 0.3, rtol=1e-6)
+    assert_close(jax.grad(f)(-1.0), 0.3, FORMULA)
     with pytest.raises(ValueError, match="two share one of alpha, alpha"):
         f.named_parameters()
 
@@ -338,7 +341,7 @@ def test_repr_of_a_surrogate_whose_array_was_donated(size):
 def test_as_a_jit_argument_and_a_scan_constant():
     run = jax.jit(lambda f, x: jax.lax.scan(lambda c, x: (c, f(x)), None, x)[1])
     np.testing.assert_array_equal(run(bs.LogTailedRelu(0.1), X), [0, 1, 1])
-    np.testing.assert_allclose(run(bs.LogTailedRelu(0.1, origin=True), X), [-0.1, 0.5, np.log(2)], rtol=1e-6)
+    assert_close(run(bs.LogTailedRelu(0.1, origin=True), X), [-0.1, 0.5, np.log(2)], FORMULA)
 
 
 # --- what a user writes -----------------------------------------------------------------------------------------
@@ -398,18 +401,18 @@ def test_user_subclasses(cls):
     f = cls(2.0)
     expected = 1 / np.cosh(2 * np.asarray(X)) ** 2
     np.testing.assert_array_equal(f(X), [0, 1, 1])
-    np.testing.assert_allclose(jax.jit(jax.vmap(jax.grad(f)))(X), expected, rtol=1e-3)
+    assert_close(jax.jit(jax.vmap(jax.grad(f)))(X), expected, 4 * FORMULA, scale=1)  # by jax it is 1 - tanh^2
     assert cls(2.0) == f == pickle.loads(pickle.dumps(f))
     assert hash(cls(2.0)) == hash(f)
     assert [*f.named_parameters()[1]] == ["alpha"]
     da = jax.grad(lambda f: jnp.sum(f(X)))(f).alpha
-    np.testing.assert_allclose(da, np.sum(np.asarray(X) / 2 * expected), rtol=1e-5)
-    np.testing.assert_allclose(cls(2.0).replace(origin=True)(X), (1 + np.tanh(2 * np.asarray(X))) / 2, rtol=1e-5)
+    assert_close(da, np.sum(np.asarray(X) / 2 * expected), 4 * FORMULA, scale=1)
+    assert_close(cls(2.0).replace(origin=True)(X), (1 + np.tanh(2 * np.asarray(X))) / 2, FORMULA)
 
 
 def test_gradient_alone_trains_a_network_but_not_itself():
     f = GradientOnly(2.0)
-    np.testing.assert_allclose(jax.vmap(jax.grad(f))(X), 2 / (1 + np.abs(X)), rtol=1e-6)
+    assert_close(jax.vmap(jax.grad(f))(X), 2 / (1 + np.abs(X)), FORMULA)
     for use in (lambda: f.replace(origin=True)(X), lambda: jax.grad(lambda f: jnp.sum(f(X)))(f)):
         with pytest.raises(NotImplementedError, match="GradientOnly gives no surrogate_fun"):
             use()
@@ -446,13 +449,13 @@ def test_a_subclass_that_gives_one_formula_anew_does_not_keep_the_other():
     x = np.asarray(X)
     for origin in (False, True):
         slope = jax.vmap(jax.grad(Atan(2.0, origin=origin)))(X)
-        np.testing.assert_allclose(slope, 2 / (1 + 4 * x**2), rtol=1e-6)
-    np.testing.assert_allclose(jax.vmap(jax.grad(Halved()))(X), 0.5 * bs.Sigmoid().surrogate_grad(X))
+        assert_close(slope, 2 / (1 + 4 * x**2), FORMULA)
+    assert_close(jax.vmap(jax.grad(Halved()))(X), 0.5 * bs.Sigmoid().surrogate_grad(X), 4 * FORMULA)
     with pytest.raises(NotImplementedError, match="Halved gives no surrogate_fun"):
         Halved(origin=True)(X)
-    np.testing.assert_array_equal(Renamed(origin=True)(X), bs.Sigmoid(origin=True)(X))
-    np.testing.assert_allclose(jax.vmap(jax.grad(Closed(2.0)))(X), 2 / np.cosh(2 * x) ** 2, rtol=1e-5)
-    np.testing.assert_allclose(Closed(2.0).replace(origin=True)(X), PrimitiveOnly(2.0).surrogate_fun(X))
+    assert_close(Renamed(origin=True)(X), bs.Sigmoid(origin=True)(X), 4 * FORMULA)
+    assert_close(jax.vmap(jax.grad(Closed(2.0)))(X), 2 / np.cosh(2 * x) ** 2, 4 * FORMULA)
+    assert_close(Closed(2.0).replace(origin=True)(X), PrimitiveOnly(2.0).surrogate_fun(X), FORMULA)
     np.testing.assert_array_equal(jax.vmap(jax.grad(Mixed()))(X), 7)
     np.testing.assert_array_equal(jax.vmap(jax.grad(Anew(2.0)))(X), 1)
 
@@ -461,7 +464,7 @@ def test_counts_are_static_and_containers_are_parameters():
     f = Counted()
     assert [*f.named_parameters()[1].values()] == [0.5, 0.25]
     assert hash(f) == hash(Counted()) != hash(Counted(2))
-    np.testing.assert_allclose(jax.jit(jax.grad(lambda x, f: f(x)))(2.0, f), 0.5 + 0.25 * 2.0)
+    assert jax.jit(jax.grad(lambda x, f: f(x)))(2.0, f) == 0.5 + 0.25 * 2.0  # exact, fused or not
 
 
 def test_a_dataclass_gets_origin_and_keeps_its_hash():
@@ -499,4 +502,4 @@ def test_a_constant_formula_is_enough():
 
 def test_derivative_is_surrogate_grad():
     f = bs.LogTailedRelu(0.1)
-    np.testing.assert_array_equal(f.derivative(X), f.surrogate_grad(X))
+    assert_close(f.derivative(X), f.surrogate_grad(X), 4)

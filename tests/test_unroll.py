@@ -6,24 +6,30 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from close import assert_close
+from dtypes import needs_float16
 from jax.sharding import AxisType, NamedSharding
 from jax.sharding import PartitionSpec as P
 
 import brainsurr as bs
 from brainsurr._neuron import lif_step, recurrent_lif_step
 
+# Parameters and inputs are small multiples of a power of two: no sum of the forward pass is rounded, in any order, in
+# bfloat16 neither, and spikes and potentials are equal. What a gradient is made of is rounded: in each step a sum over
+# neurons and as many products, and then a sum over time and batch.
 T, BATCH, WIDTH = 7, 4, 5
+GRADIENT = T * (WIDTH + 8) + T * BATCH
 RUNS = [(size, remat) for size in (1, 3, T, T + 1, None) for remat in ("none", "dots", "full")]
 
 
 def parameters(seed=0, width=WIDTH, inputs=3, dtype=jnp.float32):
     rng = np.random.default_rng(seed)
     return {
-        "w": jnp.asarray(rng.normal(size=(inputs, width)), dtype),
-        "back": jnp.asarray(rng.normal(size=(width, width)) / 3, dtype),
-        "out": jnp.asarray(rng.normal(size=(width, 2)), dtype),
+        "w": jnp.asarray(rng.integers(-4, 5, (inputs, width)) / 4, dtype),
+        "back": jnp.asarray(rng.integers(-4, 5, (width, width)) / 8, dtype),
+        "out": jnp.asarray(rng.integers(-4, 5, (width, 2)) / 4, dtype),
         "alpha": jnp.full(width, 0.1),
-        "decay": jnp.float32(0.8),
+        "decay": jnp.float32(0.75),
     }
 
 
@@ -48,8 +54,8 @@ def time_loop(p, carry, xs):
 
 def start(seed=1, dtype=jnp.float32, steps=T, width=WIDTH):
     rng = np.random.default_rng(seed)
-    v = jnp.asarray(rng.normal(size=(BATCH, width)), jnp.float32)
-    return (v, jnp.zeros_like(v)), jnp.asarray(rng.normal(size=(steps, BATCH, 3)) * 2, dtype)
+    v = jnp.asarray(rng.integers(-8, 9, (BATCH, width)) / 8, jnp.float32)
+    return (v, jnp.zeros_like(v)), jnp.asarray(rng.integers(-4, 5, (steps, BATCH, 3)) / 2, dtype)
 
 
 def loss(run, p, carry, xs):
@@ -64,8 +70,8 @@ def expected():
     return time_loop(p, carry, xs), jax.grad(partial(loss, time_loop), (0, 1, 2))(p, carry, xs)
 
 
-def assert_close(actual, desired, rtol=2e-5, atol=2e-5):
-    jax.tree.map(partial(np.testing.assert_allclose, rtol=rtol, atol=atol), actual, desired)
+def assert_equal(actual, desired):
+    jax.tree.map(np.testing.assert_array_equal, actual, desired)
 
 
 @pytest.mark.parametrize(("size", "remat"), RUNS)
@@ -74,17 +80,17 @@ def test_equals_the_time_loop(expected, size, remat):
         return bs.unroll(partial(network, p), carry, xs, block_size=size, remat=remat)
 
     args = (parameters(), *start())
-    assert_close(jax.jit(run)(*args), expected[0])
-    assert_close(jax.jit(jax.grad(partial(loss, run), (0, 1, 2)))(*args), expected[1], rtol=1e-3, atol=1e-3)
+    assert_equal(jax.jit(run)(*args), expected[0])
+    assert_close(jax.jit(jax.grad(partial(loss, run), (0, 1, 2)))(*args), expected[1], GRADIENT)
 
 
 def test_eager_and_vmapped(expected):
     run = lambda p, carry, xs: bs.unroll(partial(network, p), carry, xs, block_size=3, remat="full")  # noqa: E731
     args = (parameters(), *start())
-    assert_close(run(*args), expected[0])
+    assert_equal(run(*args), expected[0])
     seeds = [(parameters(seed), *start(seed + 1)) for seed in range(3)]
     stacked = jax.tree.map(lambda *leaves: jnp.stack(leaves), *seeds)
-    assert_close(
+    assert_equal(
         jax.vmap(run)(*stacked), jax.tree.map(lambda *leaves: jnp.stack(leaves), *[time_loop(*s) for s in seeds])
     )
 
@@ -95,7 +101,7 @@ def test_a_stream_goes_on(expected, size):
     run = partial(bs.unroll, partial(network, parameters()), block_size=size)
     carry, first = run(carry, xs[:4])
     carry, second = run(carry, xs[4:])
-    assert_close((carry, jnp.concatenate([first, second])), expected[0])
+    assert_equal((carry, jnp.concatenate([first, second])), expected[0])
 
 
 def test_bfloat16():
@@ -104,8 +110,7 @@ def test_bfloat16():
     blocks_carry, ys = jax.jit(lambda p, c, x: bs.unroll(partial(network, p), c, x, remat="full"))(p, carry, xs)
     assert ys.dtype == jnp.bfloat16
     assert [v.dtype for v in jax.tree.leaves(blocks_carry)] == [jnp.float32, jnp.float32]
-    assert_close(blocks_carry, loop_carry, atol=0.05)
-    assert_close(ys.astype(jnp.float32), loop_ys.astype(jnp.float32), rtol=0.02, atol=0.05)
+    assert_equal((blocks_carry, ys), (loop_carry, loop_ys))
 
 
 def test_sharded_batch(expected):
@@ -114,7 +119,7 @@ def test_sharded_batch(expected):
     carry = jax.device_put(carry, NamedSharding(mesh, P("batch")))
     xs = jax.device_put(xs, NamedSharding(mesh, P(None, "batch")))
     run = jax.jit(lambda p, c, x: bs.unroll(partial(network, p), c, x, block_size=3, remat="full"))
-    assert_close(run(parameters(), carry, xs), expected[0])
+    assert_equal(run(parameters(), carry, xs), expected[0])
     assert "all-" not in run.lower(parameters(), carry, xs).compile().as_text().replace("all-reduce-promotion", "")
 
 
@@ -136,11 +141,12 @@ def test_reductions_and_their_gradients(reduce, size, dtype):
 
     plain = lambda xs: REDUCED[reduce](2 * xs)  # noqa: E731
     assert reduced(xs).dtype == dtype
-    np.testing.assert_allclose(reduced(xs).astype(jnp.float32), plain(xs).astype(jnp.float32), rtol=1e-6)
+    assert_close(reduced(xs), plain(xs), 2, each=True)  # the sums are exact
     got, wanted = (jax.grad(lambda xs, f=f: jnp.sum(f(xs) * weights).astype(jnp.float32))(xs) for f in (reduced, plain))
-    np.testing.assert_allclose(got.astype(jnp.float32), wanted.astype(jnp.float32), rtol=1e-2)
+    assert_close(got, wanted, 4, each=True)
 
 
+@needs_float16
 def test_mean_is_summed_in_float32():
     ones = jnp.ones((70_000, 1), jnp.float16)  # a float16 ends at 65,504: summed in it, this is inf
     assert bs.unroll(lambda c, x: (c, x), None, ones, block_size=70_000, reduce="mean")[1] == 1
@@ -281,8 +287,8 @@ def test_bad_input(error, message, call):
         ([1.0, np.inf, 2.0, 3.0], "float32"),
         ([-np.inf] * 4, "float32"),
         ([2e38] * 4, "float32"),
-        ([6e4] * 4, "float16"),
-        ([100.0] * 3000, "float16"),
+        pytest.param([6e4] * 4, "float16", marks=needs_float16),
+        pytest.param([100.0] * 3000, "float16", marks=needs_float16),
         ([0.0, 1.0] * 40_000, "bfloat16"),
     ],
     ids=["infinite", "minus infinity", "large", "large float16", "a plateau", "many ties"],

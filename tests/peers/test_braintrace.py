@@ -4,7 +4,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from pages import run_page
-from peer import assert_learns, assert_same, inputs, load, target, version
+from peer import EVERY_STEP, assert_learns, assert_same, inputs, load, target, version
 
 import brainsurr as bs
 from brainsurr.brainstate import LIFCell, SpikingActivation
@@ -88,13 +88,13 @@ def test_gradient_is_that_of_relu_grad():
 def test_gradient_is_that_of_backpropagation():
     """One layer without feedback: online learning is exact there."""
     neuron = theirs(bs.LogTailedRelu(0.1))
-    assert_same(weights(online(neuron)), weights(through_time(neuron)), rtol=1e-4)
+    assert_same(weights(online(neuron)), weights(through_time(neuron)), operations=EVERY_STEP)
 
 
 @whole_gradient
 def test_our_layer():
     neuron = ours(bs.LogTailedRelu(0.1))
-    assert_same(online(neuron), through_time(neuron), rtol=1e-4)
+    assert_same(online(neuron), through_time(neuron), operations=EVERY_STEP)
 
 
 @whole_gradient
@@ -102,7 +102,7 @@ def test_our_layer():
 @pytest.mark.parametrize("layer", [theirs, ours])
 def test_alpha_has_the_gradient_of_backpropagation(start, layer):
     neuron = layer(Online(bs.LogTailedRelu(start), learnable="alpha"))
-    assert_same(alpha(online(neuron)), alpha(through_time(neuron)), rtol=1e-4)
+    assert_same(alpha(online(neuron)), alpha(through_time(neuron)), operations=EVERY_STEP)
 
 
 def test_without_element_wise_alpha_has_another():
