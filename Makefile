@@ -2,32 +2,47 @@
 PYTHON ?= python3
 # TESTED=wheel make test        runs the tests on the built wheel, as CI does, and not on the checkout.
 TESTED ?= checkout
+# WORKERS=2 make test           takes so many processes, and not one for each core, eight at most.
+WORKERS ?= logical --maxprocesses 8
 VENV := .venv/$(shell $(PYTHON) -c 'import sys; print("%d.%d" % sys.version_info[:2])')
 BIN := $(VENV)/bin
 PEERS := $(dir $(VENV))peers-$(notdir $(VENV))
 DATA := $(dir $(VENV))data-$(notdir $(VENV))
 FLOOR := $(dir $(VENV))floor-$(notdir $(VENV))
 WHEEL := $(dir $(VENV))wheel-$(notdir $(VENV))
+PYTEST := -m pytest -n $(WORKERS) --dist worksteal
+TESTED_IN := $(if $(filter wheel,$(TESTED)),$(WHEEL)/sdist,.)
+TESTED_BY := $(if $(filter wheel,$(TESTED)),../bin/python,$(BIN)/python)
+PACKAGE := $(if $(filter wheel,$(TESTED)),--pyargs) brainsurr
 BUILD := $(dir $(VENV))build-$(notdir $(VENV))
 
-.PHONY: train test test-checkout test-wheel test-package test-floor test-peers test-data
+.PHONY: train test test-older tested-checkout tested-wheel test-package test-floor test-peers test-data
 .PHONY: dist bench evidence soak lint format readme docs gallery notebooks clean
 
 train: $(VENV)/train  ## train a spiking network on handwritten digits
 	$(BIN)/python -m benchmarks.digits
 
-test: test-$(TESTED)  ## run every test
+test: tested-$(TESTED)  ## run every test
+	cd $(TESTED_IN) && $(TESTED_BY) $(PYTEST) ./tests $(PACKAGE)
 
-test-checkout: $(VENV)/test
-	$(BIN)/python -m pytest -n 2
+# AVX, of 2011, has no fused multiply-add, and shorter vectors than any set after it. What compares numbers in more than
+# one dtype or program does it by tests/close.py and tests/dtypes.py.
+test-older: tested-$(TESTED)  ## run the tests of numbers under an older instruction set than the machine's own
+ifeq ($(shell uname -m),x86_64)
+	cd $(TESTED_IN) && XLA_FLAGS="$$XLA_FLAGS --xla_cpu_max_isa=AVX" \
+	    $(TESTED_BY) $(PYTEST) $$(grep -lE '^from (close|dtypes) import' ./tests/test_*.py) $(PACKAGE)
+else
+	@echo "test-older: jax has no older instruction set for $(shell uname -m)"
+endif
 
-test-wheel: dist  # from the sdist, in a fresh environment that has no checkout
+tested-checkout: $(VENV)/test
+
+tested-wheel: dist  # from the sdist, in a fresh environment that has no checkout
 	$(PYTHON) -m venv --clear $(WHEEL)
 	$(WHEEL)/bin/pip install --quiet "$$(echo dist/*.whl)[test]"
 	mkdir $(WHEEL)/sdist
 	tar -xzf dist/*.tar.gz --strip-components 1 -C $(WHEEL)/sdist
 	rm -r $(WHEEL)/sdist/brainsurr
-	cd $(WHEEL)/sdist && ../bin/python -m pytest -n 2 ./tests --pyargs brainsurr
 
 test-package: dist  ## look into the sdist and the wheel, and install the wheel alone and with each extra
 	$(BUILD)/bin/python -m build --wheel --outdir dist/checkout
@@ -44,7 +59,7 @@ $(BUILD)/build:
 	touch $@
 
 test-peers: $(PEERS)/peers  ## plug surrogates into the other libraries, each in the newest version that installs here
-	$(PEERS)/bin/python -m pytest -n 2 -m peers tests/peers tests/test_equivalents_peers.py
+	$(PEERS)/bin/python $(PYTEST) -m peers tests/peers tests/test_equivalents_peers.py
 
 test-data: $(DATA)/data  ## read Japanese vowels, SHD and N-MNIST: by libraries that bring many others, in an environment apart
 	$(DATA)/bin/python -m pytest -m peers tests/test_events.py tests/test_studies_data.py
@@ -62,7 +77,7 @@ soak: $(VENV)/test  ## train, save, resume and change everything for half an hou
 	$(BIN)/python -m benchmarks.robustness.soak
 
 test-floor: $(FLOOR)/floor  ## run every test on the oldest versions that pyproject.toml allows
-	$(FLOOR)/bin/python -m pytest -n 2 -W ignore::DeprecationWarning  # of old libraries about their newer neighbours
+	$(FLOOR)/bin/python $(PYTEST) -W ignore::DeprecationWarning  # of old libraries about their newer neighbours
 
 $(FLOOR)/floor: pyproject.toml tools/floor.py
 	$(PYTHON) -m venv $(@D)
@@ -94,7 +109,7 @@ gallery: $(VENV)/test  ## draw the whole family into docs/pictures
 	$(BIN)/python -m docs.gallery
 
 clean:
-	rm -rf .venv runs dist site docs/surrogates jupyter_execute
+	rm -rf .venv .pytest_cache runs dist site docs/surrogates jupyter_execute
 
 $(VENV)/train: EXTRAS := flax,train
 $(VENV)/test: EXTRAS := test
