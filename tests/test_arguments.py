@@ -14,7 +14,7 @@ import numpy as np
 import orbax.checkpoint as ocp
 import pytest
 from flax import linen, nnx
-from hosts import HOSTS, Brainstate, Linen, Nnx
+from tools.hosts import HOSTS, Brainstate, Linen, Nnx
 
 import brainsurr as bs
 from brainsurr._arguments import ELSEWHERE

@@ -5,6 +5,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from dtypes import HALF
 from flax import linen, nnx
 
 from brainsurr import brainstate as bst
@@ -181,7 +182,7 @@ def test_inside_of_a_network_of_ones_own_and_under_a_gradient():
         jax.grad(lambda xs: bn.unroll(net, carry, xs, block_size=4, remat="full")[1].sum())(XS)
 
 
-@pytest.mark.parametrize("dtype", [jnp.bfloat16, jnp.float16])
+@pytest.mark.parametrize("dtype", HALF)
 def test_in_half_precision(dtype):
     net = bn.SpikingSequential([centre, bn.LIF(F)])
     with pytest.raises(ValueError, match="centre, has no state"):
