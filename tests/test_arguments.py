@@ -14,11 +14,11 @@ import numpy as np
 import orbax.checkpoint as ocp
 import pytest
 from flax import linen, nnx
-from tools.hosts import HOSTS, Brainstate, Linen, Nnx
 
 import brainsurr as bs
 from brainsurr._arguments import ELSEWHERE
 from brainsurr.interop import transfer
+from tools.hosts import HOSTS, Brainstate, Linen, Nnx
 
 every_host = pytest.mark.parametrize("host", [host() for host in HOSTS], ids=[host.name for host in HOSTS])
 LAYERS = ("LIF", "LIFCell", "LI")
