@@ -22,6 +22,7 @@ from ._leaves import (
     unhashable,
     value_key,
 )
+from ._serialization import register, register_with_flax
 
 # A parameter is a Python number (weakly typed) or an array that broadcasts into the input.
 Parameter = Any
@@ -103,6 +104,7 @@ class Surrogate:
             if name not in cls.__dict__:
                 setattr(cls, name, getattr(cls, name))
         jax.tree_util.register_pytree_with_keys(cls, flatten_with_keys, functools.partial(unflatten, cls), flatten)
+        register(cls)
 
     def __call__(self, x) -> jax.Array:
         """The spike, ``brainsurr.spike(x, self)``; the primitive where ``origin`` is true."""
@@ -211,6 +213,7 @@ class Surrogate:
             raise ValueError(f"{what} above {low:g}, got {value!r}")
 
     def _set(self, name, value):
+        register_with_flax()  # which may have been loaded since the class was made
         fields = type(self).__dict__.get("__dataclass_fields__")
         if fields is not None and name not in fields:
             raise AttributeError(f"{type(self).__name__} has no parameter or flag {name!r}, only {', '.join(fields)}")

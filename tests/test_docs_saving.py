@@ -22,3 +22,6 @@ def test_page(capsys):
     act = scope["again"][0].layers[1].spike_fn
     assert float(act.alpha[...]) != np.float32(0.02)
     assert (scope["spikes"].dtype, scope["v"].dtype) == (jnp.bfloat16, jnp.float32)
+    restored = scope["serialization"].from_bytes(scope["blank"], scope["written"])["f"]
+    np.testing.assert_array_equal(restored.alpha, np.float32([0.1, 0.2]))
+    np.testing.assert_array_equal(scope["exported_spikes"], [0.0, 1.0])

@@ -1,0 +1,90 @@
+"""A surrogate in what ``jax.export`` and ``flax.serialization`` write: two registries, by class and not by base."""
+
+import collections
+import json
+import sys
+import threading
+
+from jax import export
+
+from ._leaves import flatten, frozen, unflatten
+
+_names: collections.Counter[str] = collections.Counter()  # how many classes there have been of each name
+_unknown_to_flax: list[type] = []
+_lock = threading.Lock()
+
+
+def register(cls: type):
+    """Tell both about a new class of surrogates; flax as soon as it is loaded."""
+    name = f"{cls.__module__}.{cls.__qualname__}"
+    _names[name] += 1
+    # Defined again, as in a notebook: jax takes a name once, and for good. Who reads must have defined it as often.
+    if _names[name] > 1:
+        name = f"{name}#{_names[name]}"
+    export.register_pytree_node_serialization(
+        cls, serialized_name=name, serialize_auxdata=_write, deserialize_auxdata=_read
+    )
+    _unknown_to_flax.append(cls)
+    register_with_flax()
+
+
+def register_with_flax():
+    """Tell flax about the classes it does not know, if it is loaded. It may be at any time, and calls nobody."""
+    if not _unknown_to_flax or sys.modules.get("flax.serialization") is None:
+        return
+    from flax import serialization
+
+    with _lock:
+        while _unknown_to_flax:
+            cls = _unknown_to_flax.pop()
+            if not serialization.is_serializable(cls):  # by a user, in another way
+                serialization.register_serialization_state(cls, _to_state, _from_state)
+
+
+def _write(structure) -> bytes:
+    """Names and flags as JSON, which reads back as it was written, but for tuples, which become lists."""
+    names, flags = structure
+    for name, flag in flags:
+        if odd := _odd(flag):
+            raise TypeError(
+                f"jax.export: expected the flag {name} of a surrogate to be a boolean, a number, a word, None or a "
+                f"tuple of these, got {odd}, which can't be written: make the surrogate inside of the exported function"
+            )
+    return json.dumps([names, flags]).encode()
+
+
+def _odd(flag) -> str:
+    """The type of what in a flag can't be written by value; empty if all can."""
+    if type(flag) is tuple:
+        return next(filter(None, map(_odd, flag)), "")
+    return "" if type(flag) in (bool, int, float, str, type(None)) else type(flag).__name__
+
+
+def _read(written: bytes):
+    names, flags = _tuples(json.loads(written))
+    return names, flags
+
+
+def _tuples(value):
+    return tuple(map(_tuples, value)) if isinstance(value, list) else value
+
+
+def _to_state(f) -> dict:
+    """The parameters of a surrogate by name; its class and flags are those of what is restored into."""
+    from flax.serialization import to_state_dict
+
+    children, (names, _) = flatten(f)
+    return dict(zip(names, map(to_state_dict, children), strict=True))
+
+
+def _from_state(f, state: dict):
+    from flax.serialization import current_path, from_state_dict
+
+    children, structure = flatten(f)
+    names = structure[0]
+    if not isinstance(state, dict) or state.keys() != set(names):
+        what = f"{type(f).__name__}: expected a state with the parameters {sorted(names)}"
+        got = sorted(state) if isinstance(state, dict) else type(state).__name__
+        raise ValueError(f"{what}, got {got} at path {current_path()}")
+    restored = [from_state_dict(child, state[name], name) for name, child in zip(names, children, strict=True)]
+    return unflatten(type(f), structure, map(frozen, restored))
