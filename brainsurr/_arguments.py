@@ -1,5 +1,6 @@
 """Answers to arguments that a layer does not have: the names that other libraries have for its own."""
 
+import difflib
 import functools
 import inspect
 from typing import Any
@@ -95,6 +96,7 @@ def _answer(owner: str, names: list[str], args: tuple[Any, ...], kwargs: dict[st
 
     def here(name):
         answers = [answer for ours, others, answer in ELSEWHERE if ours in names and name in others.split()]
-        return ", or ".join(answers) or f"it has {', '.join(names)}"
+        near = "".join(f"did you mean {other}? " for other in difflib.get_close_matches(name, names, 1))
+        return ", or ".join(answers) or f"{near}it has {', '.join(names)}"
 
     return "\n".join(f"{owner} has no argument {name}: {here(name)}" for name in kwargs if name not in names)

@@ -35,7 +35,7 @@ def is_function(value: Any) -> bool:
 
 def hint_to_call(value: Any) -> str:
     """What to add to an error about a value if it is a class."""
-    return f": call it, {value.__name__}()" if isinstance(value, type) else ""
+    return f": call it, {value.__name__}(...)" if isinstance(value, type) else ""
 
 
 def check_kind(name: str, value: Any, kind: type):

@@ -24,7 +24,8 @@ def spike(x, surrogate):
 
     Args:
       x: membrane potential minus threshold, any shape, dimensionless. Integers and booleans are read as
-        the default float; float16 and bfloat16 stay as they are.
+        the default float; float16 and bfloat16 stay as they are. So do eight-bit floats with a sign and a zero, whose
+        range most gradients leave: compute these in bfloat16.
       surrogate: a :class:`brainsurr.Surrogate`, say ``LogTailedRelu(0.1)``. Its parameters broadcast
         into the shape of ``x``.
 

@@ -246,8 +246,8 @@ def over_time(owner, step, carry, xs, host_scan=jax.lax.scan):
         if part.shape != xs.shape[1:]:
             raise ValueError(
                 f"{owner}: expected one time step of xs to have the shape of the carry, {part.shape}, got "
-                f"{xs.shape[1:]}: a layer over time takes [time, batch, features], and a carry without the time axis, "
-                "from initialize_carry(xs.shape[1:]) (brainstate: init_state(batch_size))"
+                f"{xs.shape[1:]}: a layer over time takes [time, batch, features], and a carry "
+                "without the time axis, from initialize_carry(xs.shape[1:]) (brainstate: init_state(batch_size))"
             )
     if not isinstance(step.keywords.get("spike_fn"), Surrogate | None):
         return host_scan(step, carry, xs)

@@ -46,8 +46,8 @@ def unroll(
         and recomputes the rest, ``"full"`` keeps the carry alone. With a single block, ``block_size >= T``,
         ``"full"`` saves nothing.
       reduce: None for all outputs ``[time, ...]``; ``"mean"``, ``"max"`` or ``"last"`` for that over time alone, so
-        that a long run need not store them. The gradient of ``"max"`` is that of ``jnp.max``: shared by ties, NaN
-        where the maximum is; but 0 where it is infinite. The mean of integers is a float.
+        that a long run need not store them. The gradient of ``"max"`` is shared by ties, NaN where the maximum is,
+        and 0 where it is infinite. The mean of integers is a float.
 
     Returns:
       The state after the last step, with which a stream can go on, and the outputs.

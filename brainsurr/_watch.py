@@ -108,7 +108,8 @@ def _tap_backward(residuals, ds):
     dx = (ds * slope.astype(ds.dtype)).astype(x.dtype)
 
     def total(values):
-        return jnp.sum(values.reshape(-1, features(x)).astype(jnp.result_type(float)), axis=0)
+        values = jnp.atleast_1d(values.astype(jnp.result_type(float)))
+        return jnp.sum(values, axis=tuple(range(values.ndim - 1)))
 
     # Everything is counted from values, nothing from shapes: under vmap a count from shapes would be that of one lane.
     measured = Totals(

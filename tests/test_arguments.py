@@ -229,9 +229,9 @@ def test_linen_clones_and_lifts():
 def test_a_surrogate_that_was_not_called(host, layer):
     message = refusal(getattr(host.layers, layer), 4, spike_fn=bs.Arctan)
     assert message.startswith(f"{layer}: expected spike_fn to be a surrogate or a function, got <class")
-    assert message.endswith(": call it, Arctan()")
+    assert message.endswith(": call it, Arctan(...)")
     assert "call it" not in refusal(getattr(host.layers, layer), 4, spike_fn=3)
-    assert refusal(host.layers.SpikingSequential, [bs.Arctan]).endswith(": call it, Arctan()")
+    assert refusal(host.layers.SpikingSequential, [bs.Arctan]).endswith(": call it, Arctan(...)")
 
 
 @every_host
@@ -372,3 +372,24 @@ def test_a_trained_alpha_is_formatted_as_the_surrogates(host):
     if host.name == "linen":
         act = act.bind({"params": host.params(act, XS)})
     assert f"{act.surrogate.alpha:.2f}" == "0.12"
+
+
+def test_a_typo_is_told_what_it_is_near():
+    assert "no argument treshold: did you mean threshold? it has" in refusal(bs.nnx.LIF, 4, treshold=1.0)
+
+
+def test_a_subclass_has_attributes_and_parameters_of_its_own():
+    class Counting(bs.nnx.LIF):
+        def __init__(self):
+            super().__init__(2)
+            self.gain = 1.0
+            self.gain = nnx.data(jnp.ones(2))
+
+    class Scaling(bs.linen.LIF):
+        @linen.compact
+        def __call__(self, carry, xs):
+            return super().__call__(carry, xs / self.param("threshold", linen.initializers.ones, (1, 1, 2)))
+
+    assert Counting().gain.shape == (2,)
+    net, carry, xs = Scaling(2), jnp.zeros((1, 2)), jnp.ones((3, 1, 2))
+    net.apply(net.init(jax.random.key(0), carry, xs), carry, xs)

@@ -1,4 +1,4 @@
-"""Which brainsurr the other tests test: the checkout's in `make test`, the built wheel's in `make test-wheel`.
+"""Which brainsurr the other tests test: the checkout's in `make test`, the built wheel's in `TESTED=wheel make test`.
 
 And that `make test-package` sees what is wrong with an sdist, and reads what a wheel asks for.
 """

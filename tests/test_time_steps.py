@@ -72,9 +72,17 @@ def place_in_time(xs):
     return xs + jnp.arange(len(xs), dtype=xs.dtype)[:, None, None]
 
 
+def hold(xs):
+    return jnp.repeat(xs[::4], 4, axis=0)[: len(xs)]
+
+
+def centre_a_little(xs):
+    return xs - 1e-4 * xs.mean()
+
+
 @hosts
 @pytest.mark.parametrize("jit", [False, True])
-@pytest.mark.parametrize("layer", [delay, centre, backwards, place_in_time])
+@pytest.mark.parametrize("layer", [delay, centre, backwards, place_in_time, hold, centre_a_little])
 def test_a_layer_that_looks_across_time_is_refused_by_unroll(run, layer, jit):
     assert run(layer, jit).shape == XS.shape  # without it, such a layer is a layer like any other
     with pytest.raises(ValueError, match=rf"layers\[2\], {layer.__name__}, has no state, but its output"):
@@ -100,8 +108,16 @@ def of_one_batch_size(xs):
     return jnp.flip(xs.reshape(-1, B, 2, 2), -1).reshape(-1, B, F)
 
 
+def in_groups_of_channels(xs):
+    return jax.nn.softmax(xs.reshape(-1, B, F), axis=1).reshape(xs.shape)
+
+
+def gather(xs):
+    return jnp.take(xs, jnp.array([2, 0, 1]), axis=1)
+
+
 @hosts
-@pytest.mark.parametrize("layer", [jax.nn.relu, scale, of_one_batch_size])
+@pytest.mark.parametrize("layer", [jax.nn.relu, scale, of_one_batch_size, in_groups_of_channels, gather, jnp.log])
 def test_a_layer_that_treats_each_time_step_alone_passes(run, layer):
     run(layer, True, block_size=5)
 
@@ -166,6 +182,26 @@ class MixingModule(brainstate.nn.Module):
 def test_a_module_with_parameters_that_mixes_time_steps_is_refused(run, layer, jit):
     with pytest.raises(ValueError, match=r"Mix.*, has no state"):
         run(layer(), jit, block_size=5)
+
+
+def test_layers_of_other_ranks_and_structures_pass():
+    """Two axes, whose second is no batch; a dictionary from layer to layer; parameters that are divided by."""
+
+    class Scaled(nnx.Module):
+        def __init__(self):
+            self.variance, self.count = nnx.Param(jnp.array(0.5)), nnx.Param(jnp.array(4))
+
+        def __call__(self, xs):
+            return xs / jnp.sqrt(self.variance[...]) / self.count[...].astype(xs.dtype)
+
+    by_groups = lambda xs: jax.nn.softmax(xs.reshape(-1, 2, 2), axis=1).reshape(xs.shape)  # noqa: E731
+    layers = [by_groups, Scaled(), lambda xs: {"x": xs}, lambda tree: tree["x"], bn.LIF(F)]
+
+    @nnx.jit
+    def run(net, xs):
+        return bn.unroll(net, (None, None, None, None, jnp.zeros(F)), xs, block_size=4)[1]
+
+    assert run(bn.SpikingSequential(layers), XS[:, 0]).shape == (T, F)
 
 
 def test_inside_of_a_network_of_ones_own_and_under_a_gradient():

@@ -162,5 +162,5 @@ def test_a_class_is_no_surrogate(host):
 
 @pytest.mark.parametrize("host", HOSTS, ids=lambda h: h.name)
 def test_a_surrogates_class_is_no_surrogate(host):
-    with pytest.raises(TypeError, match=r"got <class .*Arctan'> for surrogate\w*: call it, Arctan\(\)"):
+    with pytest.raises(TypeError, match=r"got <class .*Arctan'> for surrogate\w*: call it, Arctan\(...\)"):
         host().layers.SpikingActivation(bs.Arctan)

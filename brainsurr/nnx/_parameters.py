@@ -18,15 +18,19 @@ class Trained(ChecksArguments, nnx.Module):
     That is what ``nnx.update`` tries with the state of a layer that trains it.
     """
 
+    _fixed: tuple[str, ...] = ()  # the names of the values that are not trained
+
     def __setattr__(self, name, value):
-        if isinstance(value, (nnx.Variable, jax.Array)) and isinstance(vars(self).get(name), (int, float, np.generic)):
+        fixed = name in self._fixed and isinstance(vars(self).get(name), (int, float, np.generic))
+        if fixed and isinstance(value, (nnx.Variable, jax.Array)):
             raise not_trained(type(self).__name__, name)
         super().__setattr__(name, value)
 
 
-def hold(module: nnx.Module, values, learnable, bounds, defaults, param_dtype):
+def hold(module: Trained, values, learnable, bounds, defaults, param_dtype):
     """Set each value as an attribute of its name: trained, an array, or a plain number."""
     intervals = trained_intervals(type(module).__name__, values, learnable, bounds, defaults, param_dtype)
+    module._fixed = tuple(name for name in values if name not in intervals)
     for name, value in values.items():
         if name in intervals:
             setattr(module, name, nnx.Param(start(value, param_dtype), bounds=intervals[name]))
