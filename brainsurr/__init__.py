@@ -4,11 +4,11 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 from . import surrogates
-from ._diagnose import Diagnosis, LayerReport, diagnose
+from ._diagnosis import Diagnosis, LayerReport, diagnose
 from ._equivalent import equivalent, equivalents
 from ._kernel import spike
 from ._surrogate import Scaled, Surrogate
-from ._unroll import unroll
+from ._time.unroll import unroll
 from .surrogates import *  # noqa: F403
 
 if TYPE_CHECKING:

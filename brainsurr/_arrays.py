@@ -74,7 +74,7 @@ def as_parameter(value: Any) -> Any:
     return value
 
 
-def fit(parameter, x: jax.Array, name: str):
+def match_dtype_and_rank(parameter, x: jax.Array, name: str):
     """Cast a parameter to x's dtype and left-pad its shape to x's rank. Python scalars are returned unchanged."""
     parameter = as_parameter(parameter)
     if not isinstance(parameter, (jax.Array, np.ndarray, np.generic)):

@@ -96,7 +96,7 @@ def check_inside(name: str, value, interval: Interval):
         )
 
 
-def start(value, dtype) -> jax.Array:
+def initial_value(value, dtype) -> jax.Array:
     """A parameter's value before training: a floating array in its own dtype, any other number in ``dtype``."""
     # The dtype is given in both cases: a weakly typed parameter would change its type, and recompile, at the first
     # step of the optimiser.

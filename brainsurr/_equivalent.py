@@ -77,7 +77,7 @@ def equivalents(library: str | None = None) -> list:
       >>> row.note
       'The square is missing. Meant, and cited, is 1 / (1 + beta |x|)^2, `InvSquareGrad(alpha=beta)`.'
     """
-    from ._elsewhere import ORIGINALS  # on first use, so that `import brainsurr` stays small
+    from ._other_libraries import ORIGINALS  # on first use, so that `import brainsurr` stays small
 
     if library is None:
         return list(ORIGINALS)

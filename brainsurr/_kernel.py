@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 from jax.custom_derivatives import SymbolicZero
 
-from ._arrays import as_float, fit, is_negative
+from ._arrays import as_float, is_negative, match_dtype_and_rank
 
 
 def spike(x, surrogate):
@@ -95,7 +95,8 @@ def _spike_jvp(primals, tangents):
         def primitive(a, i=i, finite=finite):
             return jax.tree.unflatten(structure, [*parameters[:i], a, *parameters[i + 1 :]]).surrogate_fun(finite)
 
-        a = fit(jnp.asarray(parameters[i], x.dtype), x, "a parameter") + jnp.zeros_like(x)  # with x's sharding too
+        a = match_dtype_and_rank(jnp.asarray(parameters[i], x.dtype), x, "a parameter")
+        a = a + jnp.zeros_like(x)  # with x's shape and sharding
         slope = jax.jvp(primitive, (a,), (jnp.ones_like(a),))[1]
         slope = jnp.where(jnp.isfinite(x), slope, jnp.where(jnp.isnan(x), x, jnp.zeros_like(x)))
         # Widened before it is broadcast: the transpose then sums in at least float32.

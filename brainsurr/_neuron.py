@@ -7,11 +7,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from ._arrays import as_float, as_parameter, combine, fit, is_number, partition
+from ._arrays import as_float, is_number, match_dtype_and_rank
 from ._bounds import check_inside, names_of
 from ._checks import check_flag, check_function, check_word, is_integer
-from ._scan import scan
-from ._surrogate import Surrogate
 
 RESETS = ("subtract", "zero", "none")
 BOUNDS = {"decay": (0.0, 1.0), "threshold": (0.0, float("inf"))}
@@ -57,7 +55,7 @@ def lif_step(v, x, *, decay, threshold, spike_fn, reset="subtract", reset_grad=N
     """
     check_word("reset", reset, RESETS)
     u = li_step(v, x, decay=decay)
-    threshold = fit(threshold, u, "threshold")
+    threshold = match_dtype_and_rank(threshold, u, "threshold")
     s = as_float(spike_fn(u - threshold), "what spike_fn returns").astype(u.dtype)
     if s.shape != u.shape:
         raise ValueError(f"expected spike_fn to return an array of the shape of its argument, {u.shape}, got {s.shape}")
@@ -90,10 +88,10 @@ def li_step(v, x, *, decay):
     """
     _check_step(v, x)
     v = as_float(v, "carry")
-    return fit(decay, v, "decay") * v + x.astype(v.dtype)
+    return match_dtype_and_rank(decay, v, "decay") * v + x.astype(v.dtype)
 
 
-def integrate(v, x, *, decay):
+def li_step_with_output(v, x, *, decay):
     """`li_step` as a step over time, which gives the potential out as well, in the dtype of ``x``."""
     v = li_step(v, x, decay=decay)
     return v, v.astype(x.dtype)
@@ -182,7 +180,7 @@ def is_size(n) -> bool:
     return export.is_symbolic_dim(n)
 
 
-def drawn(name: str, value, shape: tuple[int, ...]):
+def check_drawn_shape(name: str, value, shape: tuple[int, ...]):
     """What an initialiser gave, or a ValueError if it is not an array of the shape that it was asked for."""
     if getattr(value, "shape", None) != shape:
         raise ValueError(f"expected {name} to give an array of shape {shape}, got {_shapes(value)}")
@@ -190,7 +188,7 @@ def drawn(name: str, value, shape: tuple[int, ...]):
 
 
 def drawing_dtype(dtype):
-    """What weights of a dtype are drawn in, before they are cast: jax has no orthogonal matrix of half precision."""
+    """The dtype to draw weights in before they are cast: jax has no orthogonal matrix in half precision."""
     return jnp.float32 if jnp.dtype(dtype).itemsize < 4 else dtype
 
 
@@ -226,37 +224,3 @@ def check_neuron(
         if not isinstance(value, jax.core.Tracer) and not np.all(np.isfinite(np.asarray(value))):
             hint = ": a layer that never fires is LI" if name == "threshold" else ""
             raise ValueError(f"{owner}: expected {name} to be finite, got {value!r}{hint}")
-
-
-def over_time(owner, step, carry, xs, host_scan=jax.lax.scan):
-    """``step(carry, x) -> (carry, y)`` over the leading axis of ``xs``.
-
-    Args:
-      owner: the name of the layer.
-      step: a partial of a step, its arguments by name.
-      carry: before the first step.
-      xs: ``[time, ...]``.
-      host_scan: the host's own, for a ``spike_fn`` that may read or write the host's state.
-    """
-    xs = as_float(xs, "xs")
-    if not xs.ndim:
-        raise ValueError("expected xs to be an array [time, ..., features], got a single number")
-    carry = jax.tree.map(partial(as_float, name="carry"), carry)
-    for part in jax.tree.leaves(carry):
-        if part.shape != xs.shape[1:]:
-            raise ValueError(
-                f"{owner}: expected one time step of xs to have the shape of the carry, {part.shape}, got "
-                f"{xs.shape[1:]}: a layer over time takes [time, batch, features], and a carry "
-                "without the time axis, from initialize_carry(xs.shape[1:]) (brainstate: init_state(batch_size))"
-            )
-    if not isinstance(step.keywords.get("spike_fn"), Surrogate | None):
-        return host_scan(step, carry, xs)
-    # Outside of jit, a scan with a new function compiles anew each time, and what it compiled is kept. Numbers are
-    # traced, weakly typed as they are: one with a new value is not a new function.
-    arrays, rest = partition(step.keywords, is_number)
-    return _scan(step.func, rest, list(map(as_parameter, arrays)), carry, xs)
-
-
-@partial(jax.jit, static_argnums=(0, 1), inline=True)
-def _scan(step, rest, arrays, carry, xs):
-    return scan(partial(step, **combine(arrays, rest)), carry, xs)

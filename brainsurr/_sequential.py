@@ -7,7 +7,7 @@ import jax
 
 from ._arrays import as_float
 from ._checks import hint_to_call, is_function
-from ._time_steps import check_time_steps_alone
+from ._time.guard import check_time_steps_alone
 
 
 def check_layers(layers: Iterable[Callable]) -> tuple[Callable, ...]:

@@ -7,7 +7,7 @@ import threading
 
 from jax import export
 
-from ._leaves import flatten, frozen, unflatten
+from ._pytree import flatten, frozen, unflatten
 
 _names: collections.Counter[str] = collections.Counter()  # how many classes there have been of each name
 _unknown_to_flax: list[type] = []

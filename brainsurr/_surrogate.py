@@ -8,10 +8,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from ._arrays import as_float, as_parameter, fit, is_number
+from ._arrays import as_float, as_parameter, is_number, match_dtype_and_rank
 from ._checks import check_flag, hint_to_call
 from ._kernel import spike
-from ._leaves import (
+from ._pytree import (
     flatten,
     flatten_with_keys,
     frozen,
@@ -86,7 +86,7 @@ class Surrogate:
     bounds: ClassVar[dict[str, tuple[float, float]]] = {}
     __array_ufunc__: ClassVar[None] = None  # numpy leaves `array * surrogate` to `__rmul__`
     _static_names: ClassVar[frozenset[str]] = frozenset({"origin"})
-    _above: ClassVar[dict[str, float]] = {}  # what a parameter must be above for the formula to make sense
+    _lower_limits: ClassVar[dict[str, float]] = {}  # what a parameter must be above for the formula to make sense
 
     _: dataclasses.KW_ONLY
     origin: bool = False
@@ -165,10 +165,10 @@ class Surrogate:
         """This surrogate with its parameters in the dtype and rank of ``x``; a ValueError if one is wider than x."""
         self._check_defined()
 
-        def fit_leaf(path, p):
-            return fit(p, x, f"{type(self).__name__}: {leaf_name(path)}")
+        def match(path, p):
+            return match_dtype_and_rank(p, x, f"{type(self).__name__}: {leaf_name(path)}")
 
-        return jax.tree_util.tree_map_with_path(fit_leaf, self)
+        return jax.tree_util.tree_map_with_path(match, self)
 
     def _check_defined(self):
         cls = type(self)
@@ -208,7 +208,7 @@ class Surrogate:
                 raise TypeError(f"{what} an integer, got {value!r}")
         elif is_number(default) and not is_number(value):
             raise TypeError(f"{what} a real number or array, got {value!r}")
-        low = self._above.get(name)
+        low = self._lower_limits.get(name)
         if low is not None and not isinstance(value, jax.core.Tracer) and not np.all(np.asarray(value) > low):
             raise ValueError(f"{what} above {low:g}, got {value!r}")
 

@@ -13,7 +13,7 @@ import jax.numpy as jnp
 from ._arrays import as_array
 from ._bounds import names_of
 from ._checks import check_word
-from ._extras import needs
+from ._optional import needs
 
 __all__ = ["register_layers", "transfer"]
 

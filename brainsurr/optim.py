@@ -7,10 +7,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from ._arrays import as_float, fit, is_number
+from ._arrays import as_float, is_number, match_dtype_and_rank
 from ._bounds import edges
 from ._checks import check_function
-from ._extras import needs
+from ._optional import needs
 
 with needs("train"):
     import optax
@@ -101,7 +101,7 @@ def follow(schedule: optax.Schedule) -> optax.GradientTransformation:
             raise ValueError("follow needs the parameters: tx.update(grads, state, params)")
         count = optax.safe_increment(state.count)
         value = as_float(schedule(count), "what schedule returns")
-        updates = jax.tree.map(lambda p: fit(value, p, "what schedule returns,") - p, params)
+        updates = jax.tree.map(lambda p: match_dtype_and_rank(value, p, "what schedule returns,") - p, params)
         return updates, optax.ScaleByScheduleState(count)
 
     return optax.GradientTransformation(lambda params: optax.ScaleByScheduleState(jnp.zeros([], jnp.int32)), update)

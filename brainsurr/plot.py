@@ -12,7 +12,7 @@ import numpy as np
 
 from ._arrays import as_float, is_number
 from ._checks import check_kind
-from ._extras import needs
+from ._optional import needs
 from ._surrogate import Surrogate
 
 with needs("plot"):

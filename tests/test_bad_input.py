@@ -156,7 +156,7 @@ PARAMETERS = [(e, name) for e in FAMILY for name in e.settings[0] if name not in
 @pytest.mark.parametrize(("entry", "name"), PARAMETERS, ids=lambda p: getattr(getattr(p, "make", p), "__name__", p))
 def test_a_parameter_out_of_the_ordinary_is_refused_or_obeys_the_formula(entry, name):
     x = np.array([-2.0, -0.75, -0.25, 0.25, 0.75, 2.0], np.float32)
-    above = entry.make(**entry.settings[0])._above.get(name, -np.inf)
+    above = entry.make(**entry.settings[0])._lower_limits.get(name, -np.inf)
     # A negative steepness: the table has |alpha x| for it, the class alpha |x|. They are the same from 0 on.
     least = 0 if entry.make is bs.SoftSign else -np.inf
     for value in (-1.75, -0.625, 0.0, 0.375, 1e3):

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from dtypes import FLOATS
 
-from brainsurr._bounds import check_inside, clip_straight_through, start, trained_intervals
+from brainsurr._bounds import check_inside, clip_straight_through, initial_value, trained_intervals
 
 VALUES, DEFAULTS = {"alpha": 0.1, "beta": 2.0, "gamma": 5.0}, {"alpha": (0.0, 1.0), "beta": (0.5, 10.0)}
 
@@ -82,11 +82,11 @@ def test_known_values_are_checked_inside_a_trace_and_traced_ones_are_not():
 
 
 def test_start():
-    assert start(0.1, jnp.bfloat16).dtype == jnp.bfloat16
-    assert start(np.array([0.1]), jnp.bfloat16).dtype == jnp.result_type(float)
-    assert start(jnp.full(2, 0.1, jnp.float16), jnp.float32).dtype == jnp.float16
-    assert not start(jnp.full(2, 0.1), jnp.float32).weak_type
-    assert not start(0.1, jnp.float32).weak_type
+    assert initial_value(0.1, jnp.bfloat16).dtype == jnp.bfloat16
+    assert initial_value(np.array([0.1]), jnp.bfloat16).dtype == jnp.result_type(float)
+    assert initial_value(jnp.full(2, 0.1, jnp.float16), jnp.float32).dtype == jnp.float16
+    assert not initial_value(jnp.full(2, 0.1), jnp.float32).weak_type
+    assert not initial_value(0.1, jnp.float32).weak_type
 
 
 @pytest.mark.parametrize("dtype", ["float32", "bfloat16"])

@@ -7,7 +7,7 @@ import sys
 import pytest
 
 import brainsurr
-from brainsurr._extras import needs
+from brainsurr._optional import needs
 
 FRAMEWORKS = [
     "flax",

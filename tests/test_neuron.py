@@ -10,13 +10,13 @@ import brainsurr as bs
 from brainsurr._neuron import (
     check_input_shape,
     check_neuron,
-    integrate,
+    li_step_with_output,
     lif_carry,
     lif_step,
     neuron_step,
-    over_time,
     recurrent_lif_step,
 )
+from brainsurr._time.scan import scan_over_time
 
 F = bs.LogTailedRelu(0.1)
 
@@ -52,7 +52,7 @@ def test_gradient_through_the_reset(reset, reset_grad, expected):
 def test_reset_to_zero_explodes_unless_detached():
     def last(x, reset_grad):
         neuron = {"decay": 1.0, "threshold": 1.0, "spike_fn": bs.LogTailedRelu(0.9), "reset": "zero"}
-        return over_time("LIF", neuron_step(reset_grad=reset_grad, **neuron), jnp.array(-4.0), x)[0]
+        return scan_over_time("LIF", neuron_step(reset_grad=reset_grad, **neuron), jnp.array(-4.0), x)[0]
 
     x = jnp.full(20, 0.01)
     assert np.abs(jax.grad(last)(x, True)).max() > 1e6
@@ -75,7 +75,9 @@ def test_at_the_threshold_a_fused_multiply_add_decides():
 
 def test_a_decay_of_one_is_an_integrate_and_fire_neuron():
     check_neuron("LIF", 2, decay=1)
-    v, _ = over_time("LIF", neuron_step(decay=1.0, threshold=1.0, spike_fn=F), jnp.zeros(2), jnp.full((3, 2), 0.25))
+    v, _ = scan_over_time(
+        "LIF", neuron_step(decay=1.0, threshold=1.0, spike_fn=F), jnp.zeros(2), jnp.full((3, 2), 0.25)
+    )
     np.testing.assert_array_equal(v, 0.75)
 
 
@@ -87,7 +89,7 @@ def test_spikes_follow_the_input_and_the_state_itself(dtype):
     step = neuron_step(jnp.eye(3), decay=0.9, threshold=1.0, spike_fn=F)
     (v, last), s = step(lif_carry(jnp.zeros(3), True), jnp.ones(3, dtype))
     assert (v.dtype, last.dtype, s.dtype) == (jnp.float32, jnp.float32, dtype)
-    v, y = integrate(jnp.zeros(3), jnp.ones(3, dtype), decay=0.9)
+    v, y = li_step_with_output(jnp.zeros(3), jnp.ones(3, dtype), decay=0.9)
     assert (v.dtype, y.dtype) == (jnp.float32, dtype)
 
 

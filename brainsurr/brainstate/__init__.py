@@ -1,6 +1,6 @@
 """Spiking layers for brainstate; needs ``pip install "brainsurr[brainstate]"``."""
 
-from .._extras import needs
+from .._optional import needs
 
 with needs("brainstate"):
     from ._activation import SpikingActivation

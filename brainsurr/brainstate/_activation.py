@@ -11,7 +11,7 @@ from brainstate import nn
 from .._arguments import ChecksArguments
 from .._bounds import Interval
 from .._surrogate import Surrogate, check_surrogate
-from ._parameters import hold, read
+from ._parameters import parameter_value, set_parameters
 
 
 class SpikingActivation(ChecksArguments, nn.ElementWiseBlock):
@@ -53,12 +53,12 @@ class SpikingActivation(ChecksArguments, nn.ElementWiseBlock):
         super().__init__()
         check_surrogate("surrogate", surrogate)
         self.template, values = surrogate.named_parameters()
-        hold(self, values, learnable, bounds, surrogate.bounds, param_dtype)
+        set_parameters(self, values, learnable, bounds, surrogate.bounds, param_dtype)
 
     @property
     def surrogate(self) -> Surrogate:
         """The surrogate as it is now, its trained parameters inside their bounds."""
-        return jax.tree.map(partial(read, self), self.template)
+        return jax.tree.map(partial(parameter_value, self), self.template)
 
     def update(self, x) -> jax.Array:
         """Spikes of ``x``, membrane potential minus threshold, in its shape and dtype."""

@@ -10,8 +10,8 @@ from .._arguments import ChecksArguments
 from .._arrays import as_float
 from .._checks import check_function
 from .._sequential import check_layers, check_state
-from .._time_steps import check_time_steps_alone
-from .._unroll import unroll_with
+from .._time.guard import check_time_steps_alone
+from .._time.unroll import unroll_with
 
 
 class SpikingSequential(ChecksArguments, nn.Module):

@@ -1,4 +1,4 @@
-"""Leaky integrate-and-fire neurons and the leaky integrator, for brainstate."""
+"""LeakyBase integrate-and-fire neurons and the leaky integrator, for brainstate."""
 
 from collections.abc import Callable, Iterable, Mapping
 from functools import partial
@@ -13,14 +13,15 @@ from brainstate.typing import Size
 from .._arguments import ChecksArguments
 from .._arrays import as_float
 from .._bounds import Interval
-from .._neuron import BOUNDS, check_neuron, drawn, integrate, is_size, lif_carry, neuron_step, over_time
+from .._neuron import BOUNDS, check_drawn_shape, check_neuron, is_size, li_step_with_output, lif_carry, neuron_step
 from .._surrogate import Surrogate
+from .._time.scan import scan_over_time
 from ..surrogates.relu import LogTailedRelu
 from ._activation import SpikingActivation
-from ._parameters import hold, make_param, read
+from ._parameters import make_param, parameter_value, set_parameters
 
 
-class Leaky(ChecksArguments, nn.Module):
+class LeakyBase(ChecksArguments, nn.Module):
     """What a leaky layer holds before it has a threshold: its decay and its potential."""
 
     recurrent = False
@@ -30,7 +31,7 @@ class Leaky(ChecksArguments, nn.Module):
         self.in_size = self.out_size = size
         self.carry_init = carry_init
         self.param_dtype = brainstate.environ.dftype() if param_dtype is None else param_dtype
-        hold(self, values, learnable, bounds, BOUNDS, self.param_dtype)
+        set_parameters(self, values, learnable, bounds, BOUNDS, self.param_dtype)
 
     def init_state(self, batch_size: int | tuple[int, ...] | None = None, **kwargs):
         """Make the state before the first step: zeros, or what ``carry_init`` draws, in ``param_dtype``.
@@ -53,7 +54,7 @@ class Leaky(ChecksArguments, nn.Module):
             owner = type(self).__name__
             raise ValueError(f"{owner}: expected batch_size to be an integer or several, got {batch_size!r}")
         shape = (*batch, *_size(self.in_size))
-        v = drawn("carry_init", self.carry_init(shape), shape)
+        v = check_drawn_shape("carry_init", self.carry_init(shape), shape)
         return lif_carry(jnp.asarray(v, self.param_dtype), self.recurrent)
 
     def _check_state(self):
@@ -76,7 +77,7 @@ class Leaky(ChecksArguments, nn.Module):
             self.v.value = carry
 
 
-class LIFBase(Leaky):
+class LIFBase(LeakyBase):
     """Parameters and step of a layer of LIF neurons, shared by the cell and the layer over time."""
 
     def __init__(
@@ -119,15 +120,15 @@ class LIFBase(Leaky):
         if recurrent:
             shape = (size[-1], size[-1])
             with brainstate.environ.context(precision=max(32, brainstate.environ.get_precision())):  # see drawing_dtype
-                kernel = drawn("recurrent_kernel_init", recurrent_kernel_init(shape), shape)
+                kernel = check_drawn_shape("recurrent_kernel_init", recurrent_kernel_init(shape), shape)
             self.recurrent_kernel = make_param(jnp.asarray(kernel, self.param_dtype))
 
     def _step(self):
         """The step as a pure function ``(carry, x) -> (carry, spikes)`` of the parameters as they are now."""
         return neuron_step(
             self.recurrent_kernel.value() if self.recurrent else None,
-            decay=read(self, "decay"),
-            threshold=read(self, "threshold"),
+            decay=parameter_value(self, "decay"),
+            threshold=parameter_value(self, "threshold"),
             spike_fn=self.spike_fn.surrogate if isinstance(self.spike_fn, SpikingActivation) else self.spike_fn,
             reset=self.reset,
             reset_grad=self.reset_grad,
@@ -197,11 +198,13 @@ class LIF(LIFBase):
     """
 
     def update(self, xs):
-        self._carry, spikes = over_time(type(self).__name__, self._step(), self._carry, xs, brainstate.transform.scan)
+        self._carry, spikes = scan_over_time(
+            type(self).__name__, self._step(), self._carry, xs, brainstate.transform.scan
+        )
         return spikes
 
 
-class LI(Leaky):
+class LI(LeakyBase):
     r"""A leaky integrator over time, time first, the usual readout: ``potentials = li(xs)``.
 
     .. math:: v' = \mathrm{decay} \cdot v + x
@@ -241,8 +244,8 @@ class LI(Leaky):
         )
 
     def update(self, xs):
-        self._carry, potentials = over_time(
-            type(self).__name__, partial(integrate, decay=read(self, "decay")), self._carry, xs
+        self._carry, potentials = scan_over_time(
+            type(self).__name__, partial(li_step_with_output, decay=parameter_value(self, "decay")), self._carry, xs
         )
         return potentials
 

@@ -9,7 +9,7 @@ import numpy as np
 from brainstate import nn
 from brainstate.typing import Filter
 
-from .._bounds import Interval, clip_straight_through, start, trained_intervals
+from .._bounds import Interval, clip_straight_through, initial_value, trained_intervals
 from .._checks import check_kind
 
 
@@ -30,20 +30,20 @@ def make_param(value, interval: Interval | None = None) -> nn.Param:
     return param
 
 
-def hold(module: nn.Module, values, learnable, bounds, defaults, param_dtype):
+def set_parameters(module: nn.Module, values, learnable, bounds, defaults, param_dtype):
     """Set each value as an attribute of its name: trained, an array, or a plain number."""
     dtype = brainstate.environ.dftype() if param_dtype is None else param_dtype
     intervals = trained_intervals(type(module).__name__, values, learnable, bounds, defaults, dtype)
     for name, value in values.items():
         if name in intervals:
-            setattr(module, name, make_param(start(value, dtype), intervals[name]))
+            setattr(module, name, make_param(initial_value(value, dtype), intervals[name]))
         elif isinstance(value, (jax.Array, np.ndarray)):
             setattr(module, name, brainstate.LongTermState(jnp.asarray(value)))
         else:
             setattr(module, name, value)
 
 
-def read(module: nn.Module, name: str):
+def parameter_value(module: nn.Module, name: str):
     """The value under a name as it is now, a trained one inside its bounds."""
     value = getattr(module, name)
     if isinstance(value, nn.Param):

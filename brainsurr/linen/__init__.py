@@ -1,6 +1,6 @@
 """Spiking layers for Flax Linen; needs ``pip install "brainsurr[flax]"``."""
 
-from .._extras import needs
+from .._optional import needs
 
 with needs("flax"):
     from ._activation import SpikingActivation

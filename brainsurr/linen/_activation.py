@@ -10,10 +10,10 @@ from flax.typing import Dtype
 
 from .._bounds import Interval
 from .._surrogate import Surrogate, check_surrogate
-from ._parameters import Trained
+from ._parameters import ParameterModule
 
 
-class SpikingActivation(Trained):
+class SpikingActivation(ParameterModule):
     """A surrogate as a layer, its parameters configuration or trained.
 
     Attributes:

@@ -6,7 +6,7 @@ from typing import Any
 
 from flax import linen as nn
 
-from .._diagnose import Diagnosis, examine, layer_name
+from .._diagnosis import Diagnosis, examine, layer_name
 from ._activation import SpikingActivation
 from ._neurons import LIFBase
 

@@ -13,7 +13,7 @@ from .._arguments import ChecksArguments
 from .._checks import check_kind
 from .._neuron import check_input_shape
 from .._sequential import apply_layer, apply_layers, check_layers, is_stateful, step_shape
-from .._unroll import unroll_with
+from .._time.unroll import unroll_with
 
 
 class SpikingSequential(ChecksArguments, nn.Module):

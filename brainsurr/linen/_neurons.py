@@ -1,4 +1,4 @@
-"""Leaky integrate-and-fire neurons and the leaky integrator, for Flax Linen."""
+"""LeakyBase integrate-and-fire neurons and the leaky integrator, for Flax Linen."""
 
 from collections.abc import Callable, Iterable, Mapping
 from functools import partial
@@ -14,21 +14,21 @@ from .._arrays import as_float
 from .._bounds import Interval
 from .._neuron import (
     BOUNDS,
+    check_drawn_shape,
     check_input_shape,
     check_neuron,
     drawing_dtype,
-    drawn,
-    integrate,
+    li_step_with_output,
     lif_carry,
     neuron_step,
-    over_time,
 )
+from .._time.scan import scan_over_time
 from ..surrogates.relu import LogTailedRelu
 from ._activation import SpikingActivation
-from ._parameters import Trained
+from ._parameters import ParameterModule
 
 
-class Leaky(Trained):
+class LeakyBase(ParameterModule):
     """What a leaky layer holds before it has a threshold: its decay and the shape of its state."""
 
     features: int
@@ -49,7 +49,7 @@ class Leaky(Trained):
         Zeros, or what ``carry_init`` draws, in ``param_dtype``.
         """
         shape = check_input_shape(type(self).__name__, self.features, input_shape)
-        return drawn("carry_init", self.carry_init(rng, shape, self.param_dtype), shape)
+        return check_drawn_shape("carry_init", self.carry_init(rng, shape, self.param_dtype), shape)
 
     @nn.nowrap
     def _check(self):
@@ -66,7 +66,7 @@ class Leaky(Trained):
         return {"decay": self.decay}, BOUNDS
 
 
-class LIFBase(Leaky):
+class LIFBase(LeakyBase):
     """Parameters and step of a layer of LIF neurons, shared by the cell and the layer over time."""
 
     threshold: Any = 1.0
@@ -85,7 +85,7 @@ class LIFBase(Leaky):
 
             def init(key):
                 weights = self.recurrent_kernel_init(key, shape, drawing_dtype(self.param_dtype))
-                drawn("recurrent_kernel_init", nn.unbox(weights), shape)
+                check_drawn_shape("recurrent_kernel_init", nn.unbox(weights), shape)
                 return jax.tree.map(lambda array: array.astype(self.param_dtype), weights)
 
             self._kernel = self.param("recurrent_kernel", init)
@@ -202,10 +202,10 @@ class LIF(LIFBase):
 
     def __call__(self, carry, xs):
         xs = as_float(xs, "xs")
-        return over_time(type(self).__name__, self._step(xs), carry, xs)
+        return scan_over_time(type(self).__name__, self._step(xs), carry, xs)
 
 
-class LI(Leaky):
+class LI(LeakyBase):
     r"""A leaky integrator over time, time first, the usual readout: ``(carry, xs) -> (carry, potentials)``.
 
     .. math:: v' = \mathrm{decay} \cdot v + x
@@ -229,4 +229,4 @@ class LI(Leaky):
     """
 
     def __call__(self, carry, xs):
-        return over_time(type(self).__name__, partial(integrate, **self._now), carry, xs)
+        return scan_over_time(type(self).__name__, partial(li_step_with_output, **self._now), carry, xs)

@@ -13,13 +13,13 @@ from flax.traverse_util import flatten_dict, unflatten_dict
 
 from .._arguments import ChecksArguments
 from .._arrays import combine, is_number, partition
-from .._bounds import Interval, clip_straight_through, names_of, not_trained, start, trained_intervals
+from .._bounds import Interval, clip_straight_through, initial_value, names_of, not_trained, trained_intervals
 from .._checks import check_kind
-from .._leaves import leaf_key
+from .._pytree import leaf_key
 from .._surrogate import Surrogate
 
 
-class Trained(ChecksArguments, nn.Module):
+class ParameterModule(ChecksArguments, nn.Module):
     """What every layer with trainable values has: which are trained, and inside which interval.
 
     Arrays among its fields compare and hash by value, as a module must.
@@ -63,7 +63,7 @@ class Trained(ChecksArguments, nn.Module):
                 raise not_trained(owner, name)
         for name, interval in intervals.items():
             try:
-                stored = self.param(name, lambda key, value=now[name]: start(value, self.param_dtype))
+                stored = self.param(name, lambda key, value=now[name]: initial_value(value, self.param_dtype))
             except (ScopeParamNotFoundError, ScopeCollectionNotFound) as error:
                 raise ValueError(
                     f"{owner}: {name} is trained here and not among the parameters given: add it to them, or make the "
@@ -113,7 +113,7 @@ def bounds(module: nn.Module, *args, **kwargs) -> dict[str, Any]:
 
     def note(method, args, kwargs, context):
         layer = context.module
-        if context.method_name == "setup" and isinstance(layer, Trained) and layer.is_initializing():
+        if context.method_name == "setup" and isinstance(layer, ParameterModule) and layer.is_initializing():
             found.update({(*layer.path, name): interval for name, interval in layer._intervals().items()})
         return method(*args, **kwargs)
 

@@ -10,10 +10,10 @@ from flax.typing import Dtype
 
 from .._bounds import Interval
 from .._surrogate import Surrogate, check_surrogate
-from ._parameters import Trained, hold, read
+from ._parameters import ParameterModule, parameter_value, set_parameters
 
 
-class SpikingActivation(Trained):
+class SpikingActivation(ParameterModule):
     """A surrogate as a layer, its parameters configuration or trained.
 
     Args:
@@ -49,12 +49,12 @@ class SpikingActivation(Trained):
     ):
         check_surrogate("surrogate", surrogate)
         self.template, values = surrogate.named_parameters()
-        hold(self, values, learnable, bounds, surrogate.bounds, param_dtype)
+        set_parameters(self, values, learnable, bounds, surrogate.bounds, param_dtype)
 
     @property
     def surrogate(self) -> Surrogate:
         """The surrogate as it is now, its trained parameters inside their bounds."""
-        return jax.tree.map(partial(read, self), self.template)
+        return jax.tree.map(partial(parameter_value, self), self.template)
 
     def __call__(self, x) -> jax.Array:
         """Spikes of ``x``, membrane potential minus threshold, in its shape and dtype."""

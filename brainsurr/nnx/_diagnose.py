@@ -8,7 +8,7 @@ import jax
 from flax import nnx
 
 from .._checks import check_kind
-from .._diagnose import Diagnosis, examine, layer_name
+from .._diagnosis import Diagnosis, examine, layer_name
 from ._activation import SpikingActivation
 from ._neurons import LIFBase
 

@@ -8,11 +8,11 @@ import jax
 import jax.numpy as jnp
 from flax import nnx
 
-from .. import _unroll
 from .._arguments import ChecksArguments
 from .._checks import check_kind
 from .._neuron import check_input_shape
 from .._sequential import apply_layer, apply_layers, check_layers, is_stateful, step_shape
+from .._time.unroll import unroll as unroll_blocks
 
 
 class SpikingSequential(ChecksArguments, nnx.Module):
@@ -48,7 +48,7 @@ class SpikingSequential(ChecksArguments, nnx.Module):
     def initialize_carry(self, input_shape: tuple[int, ...], rngs: nnx.Rngs | nnx.RngStream | None = None):
         """The states of all layers, None for one that has none, for inputs of ``input_shape = (*batch, features)``.
 
-        What ``carry_init`` draws is drawn anew for each layer, without ``rngs`` from seed 0.
+        What ``carry_init`` draws is check_drawn_shape anew for each layer, without ``rngs`` from seed 0.
         """
         carries: list[Any] = []
         rngs = nnx.Rngs(0) if rngs is None else rngs
@@ -130,7 +130,7 @@ def unroll(
         written.update(path for path, values in after.items() if not _same(values, before[path]))
         return (carry, parts[2]), ys
 
-    (carry, state), ys = _unroll.unroll(block, (carry, state), xs, block_size=block_size, remat=remat, reduce=reduce)
+    (carry, state), ys = unroll_blocks(block, (carry, state), xs, block_size=block_size, remat=remat, reduce=reduce)
     if written:
         nnx.update(net, nnx.from_flat_state([entry for entry in nnx.to_flat_state(state) if entry[0] in written]))
     return carry, ys

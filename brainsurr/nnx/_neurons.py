@@ -1,4 +1,4 @@
-"""Leaky integrate-and-fire neurons and the leaky integrator, for Flax NNX."""
+"""LeakyBase integrate-and-fire neurons and the leaky integrator, for Flax NNX."""
 
 from collections.abc import Callable, Iterable, Mapping
 from functools import partial
@@ -14,29 +14,29 @@ from .._arrays import as_float
 from .._bounds import Interval
 from .._neuron import (
     BOUNDS,
+    check_drawn_shape,
     check_input_shape,
     check_neuron,
     drawing_dtype,
-    drawn,
-    integrate,
+    li_step_with_output,
     lif_carry,
     neuron_step,
-    over_time,
 )
 from .._surrogate import Surrogate
+from .._time.scan import scan_over_time
 from ..surrogates.relu import LogTailedRelu
 from ._activation import SpikingActivation
-from ._parameters import Trained, hold, read
+from ._parameters import ParameterModule, parameter_value, set_parameters
 
 
-class Leaky(Trained):
+class LeakyBase(ParameterModule):
     """What a leaky layer holds before it has a threshold: its decay and the shape of its state."""
 
     def __init__(self, features, values, *, learnable, bounds, carry_init, param_dtype):
         self.features = features
         self.carry_init = carry_init
         self.param_dtype = param_dtype
-        hold(self, values, learnable, bounds, BOUNDS, param_dtype)
+        set_parameters(self, values, learnable, bounds, BOUNDS, param_dtype)
 
     def initialize_carry(
         self,
@@ -52,10 +52,10 @@ class Leaky(Trained):
         init = self.carry_init if carry_init is None else carry_init
         _check_rngs(type(self).__name__, rngs, nnx.RngStream)
         key = jax.random.key(0) if rngs is None else rngs.carry() if isinstance(rngs, nnx.Rngs) else rngs()
-        return drawn("carry_init", init(key, shape, self.param_dtype), shape)
+        return check_drawn_shape("carry_init", init(key, shape, self.param_dtype), shape)
 
 
-class LIFBase(Leaky):
+class LIFBase(LeakyBase):
     """Parameters and step of a layer of LIF neurons, shared by the cell and the layer over time."""
 
     def __init__(
@@ -102,7 +102,7 @@ class LIFBase(Leaky):
             shape = (features, features)
             weights = recurrent_kernel_init(rngs.params(), shape, drawing_dtype(param_dtype))
             kernel = nnx.Param(weights)  # which takes in the metadata of nnx.with_partitioning
-            kernel.set_value(drawn("recurrent_kernel_init", kernel.get_value(), shape).astype(param_dtype))
+            kernel.set_value(check_drawn_shape("recurrent_kernel_init", kernel.get_value(), shape).astype(param_dtype))
         self.recurrent_kernel = kernel
 
     def initialize_carry(
@@ -122,8 +122,8 @@ class LIFBase(Leaky):
         """The step as a pure function ``(carry, x) -> (carry, spikes)`` of the parameters as they are now."""
         return neuron_step(
             None if self.recurrent_kernel is None else self.recurrent_kernel[...],
-            decay=read(self, "decay"),
-            threshold=read(self, "threshold"),
+            decay=parameter_value(self, "decay"),
+            threshold=parameter_value(self, "threshold"),
             spike_fn=self.spike_fn.surrogate if isinstance(self.spike_fn, SpikingActivation) else self.spike_fn,
             reset=self.reset,
             reset_grad=self.reset_grad,
@@ -196,10 +196,10 @@ class LIF(LIFBase):
     """
 
     def __call__(self, carry, xs):
-        return over_time(type(self).__name__, self._step(), carry, xs)
+        return scan_over_time(type(self).__name__, self._step(), carry, xs)
 
 
-class LI(Leaky):
+class LI(LeakyBase):
     r"""A leaky integrator over time, time first, the usual readout: ``(carry, xs) -> (carry, potentials)``.
 
     .. math:: v' = \mathrm{decay} \cdot v + x
@@ -242,7 +242,9 @@ class LI(Leaky):
         )
 
     def __call__(self, carry, xs):
-        return over_time(type(self).__name__, partial(integrate, decay=read(self, "decay")), carry, xs)
+        return scan_over_time(
+            type(self).__name__, partial(li_step_with_output, decay=parameter_value(self, "decay")), carry, xs
+        )
 
 
 def _check_rngs(owner: str, rngs, *others: type):

@@ -8,11 +8,11 @@ import numpy as np
 from flax import nnx
 
 from .._arguments import ChecksArguments
-from .._bounds import clip_straight_through, not_trained, start, trained_intervals
+from .._bounds import clip_straight_through, initial_value, not_trained, trained_intervals
 from .._checks import check_kind
 
 
-class Trained(ChecksArguments, nnx.Module):
+class ParameterModule(ChecksArguments, nnx.Module):
     """What every layer with trainable values has: a number that is fixed refuses to become a parameter.
 
     That is what ``nnx.update`` tries with the state of a layer that trains it.
@@ -27,20 +27,20 @@ class Trained(ChecksArguments, nnx.Module):
         super().__setattr__(name, value)
 
 
-def hold(module: Trained, values, learnable, bounds, defaults, param_dtype):
+def set_parameters(module: ParameterModule, values, learnable, bounds, defaults, param_dtype):
     """Set each value as an attribute of its name: trained, an array, or a plain number."""
     intervals = trained_intervals(type(module).__name__, values, learnable, bounds, defaults, param_dtype)
     module._fixed = tuple(name for name in values if name not in intervals)
     for name, value in values.items():
         if name in intervals:
-            setattr(module, name, nnx.Param(start(value, param_dtype), bounds=intervals[name]))
+            setattr(module, name, nnx.Param(initial_value(value, param_dtype), bounds=intervals[name]))
         elif isinstance(value, (jax.Array, np.ndarray)):
             setattr(module, name, nnx.Variable(jnp.asarray(value)))
         else:
             setattr(module, name, value)
 
 
-def read(module: nnx.Module, name: str):
+def parameter_value(module: nnx.Module, name: str):
     """The value under a name as it is now, a trained one inside its bounds."""
     value = getattr(module, name)
     if isinstance(value, nnx.Param):

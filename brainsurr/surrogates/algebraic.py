@@ -191,7 +191,7 @@ class Circ(Surrogate):
     """
 
     bounds: ClassVar = {"alpha": (0.01, 100.0)}
-    _above: ClassVar = {"alpha": 0.0}
+    _lower_limits: ClassVar = {"alpha": 0.0}
 
     alpha: Parameter = 1.0
 

@@ -39,7 +39,7 @@ class SquarewaveFourierSeries(Surrogate, static=("n",)):
     """
 
     bounds: ClassVar = {"t_period": (1.0, 100.0)}
-    _above: ClassVar = {"n": 0, "t_period": 0.0}
+    _lower_limits: ClassVar = {"n": 0, "t_period": 0.0}
 
     n: int = 2
     t_period: Parameter = 8.0

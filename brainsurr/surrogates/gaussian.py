@@ -76,7 +76,7 @@ class GaussianGrad(Surrogate):
     """
 
     bounds: ClassVar = {"sigma": (0.01, 10.0), "alpha": (0.0, 10.0)}
-    _above: ClassVar = {"sigma": 0.0}
+    _lower_limits: ClassVar = {"sigma": 0.0}
 
     sigma: Parameter = 0.5
     alpha: Parameter = 0.5
@@ -122,7 +122,7 @@ class MultiGaussianGrad(Surrogate):
     """
 
     bounds: ClassVar = {"h": (0.0, 1.0), "s": (1.0, 100.0), "sigma": (0.01, 10.0), "scale": (0.0, 10.0)}
-    _above: ClassVar = {"s": 0.0, "sigma": 0.0}
+    _lower_limits: ClassVar = {"s": 0.0, "sigma": 0.0}
 
     h: Parameter = 0.15
     s: Parameter = 6.0

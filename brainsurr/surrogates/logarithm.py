@@ -120,7 +120,7 @@ class S2NN(Surrogate):
     """
 
     bounds: ClassVar = {"alpha": (0.01, 100.0), "beta": (0.0, 10.0), "epsilon": (0.0, 1.0)}
-    _above: ClassVar = {"epsilon": -1.0}
+    _lower_limits: ClassVar = {"epsilon": -1.0}
 
     alpha: Parameter = 4.0
     beta: Parameter = 1.0

@@ -40,7 +40,7 @@ class QPseudoSpike(Surrogate):
     """
 
     bounds: ClassVar = {"alpha": (0.1, 100.0)}
-    _above: ClassVar = {"alpha": 0.0}
+    _lower_limits: ClassVar = {"alpha": 0.0}
 
     alpha: Parameter = 2.0
 
@@ -79,7 +79,7 @@ class NormalizedQPseudoSpike(Surrogate):
     """
 
     bounds: ClassVar = {"alpha": (1.01, 100.0)}
-    _above: ClassVar = {"alpha": 1.0}
+    _lower_limits: ClassVar = {"alpha": 1.0}
 
     alpha: Parameter = 2.0
 

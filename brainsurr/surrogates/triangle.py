@@ -119,7 +119,7 @@ class PiecewiseLeakyRelu(Surrogate):
     """
 
     bounds: ClassVar = {"c": (0.0, 1.0), "w": (0.01, 10.0)}
-    _above: ClassVar = {"w": 0.0}
+    _lower_limits: ClassVar = {"w": 0.0}
 
     c: Parameter = 0.01
     w: Parameter = 1.0

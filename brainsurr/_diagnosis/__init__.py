@@ -10,10 +10,10 @@ from typing import Any
 import jax
 import numpy as np
 
-from ._arrays import as_float
-from ._checks import check_function
-from ._verdict import LayerReport, judge, sentences
-from ._watch import Totals, features, marked, trials, watched, zeros
+from .._arrays import as_float
+from .._checks import check_function
+from .probe import Totals, features, marked, trials, watched, zeros
+from .report import LayerReport, judge, sentences
 
 # A jitted loss that was compiled before must be traced anew, or the watched functions are not in it.
 _pass = jax.make_user_context()
@@ -197,11 +197,11 @@ def layer_name(path: tuple, layer: Any) -> str:
 def _report(totals: Totals, changes: list[str]) -> LayerReport:
     per_neuron = Totals(*(np.asarray(total, np.float64) for total in totals))
     t = Totals(*(float(total.sum()) for total in per_neuron))
-    count, never = t.quiet + t.fired + t.nan, per_neuron.fired == 0
+    count, never = t.n_silent + t.n_spikes + t.nan, per_neuron.n_spikes == 0
     if not count:  # the tap was never run on the way back
         return LayerReport(status="not run")
     return LayerReport(
-        rate=t.fired / count,
+        rate=t.n_spikes / count,
         silent=float(never.mean()),
         dead=float((never & (per_neuron.passing == 0)).mean()),
         passing=t.passing / count,

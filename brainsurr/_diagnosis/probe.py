@@ -7,15 +7,15 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from ._arrays import as_float
-from ._surrogate import Surrogate
+from .._arrays import as_float
+from .._surrogate import Surrogate
 
 
 class Totals(NamedTuple):
     """Sums over every call of a spike function, for each entry of the last axis, in the default float."""
 
-    quiet: Any  # values with spike 0
-    fired: Any  # with another spike
+    n_silent: Any  # values with spike 0
+    n_spikes: Any  # with another spike
     nan: Any  # with NaN
     finite: Any  # finite membrane values,
     membrane: Any  # and their sum
@@ -113,8 +113,8 @@ def _tap_backward(residuals, ds):
 
     # Everything is counted from values, nothing from shapes: under vmap a count from shapes would be that of one lane.
     measured = Totals(
-        quiet=total(s == 0),
-        fired=total((s != 0) & ~jnp.isnan(s)),
+        n_silent=total(s == 0),
+        n_spikes=total((s != 0) & ~jnp.isnan(s)),
         nan=total(jnp.isnan(s)),
         finite=total(jnp.isfinite(x)),
         membrane=total(jnp.where(jnp.isfinite(x), x, jnp.zeros_like(x))),

@@ -8,10 +8,10 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
-from ._arrays import as_array
-from ._checks import check_function, check_word, is_integer
-from ._scan import scan
-from ._time_steps import trying_stateless_layers
+from .._arrays import as_array
+from .._checks import check_function, check_word, is_integer
+from .guard import trying_stateless_layers
+from .scan import scan
 
 REMATS = ("none", "dots", "full")
 REDUCTIONS = (None, "mean", "max", "last")
@@ -108,7 +108,7 @@ def unroll_with(scan, checkpoint, block, carry, xs, block_size, remat, reduce):
     if blocks:
         whole = jax.tree.map(lambda x: x[: blocks * size].reshape(blocks, size, *x.shape[1:]), xs)
         with trying_stateless_layers(min(steps, max(2 * size, 32))):
-            carry, ys = scan(partial(_stable, run), carry, whole)
+            carry, ys = scan(partial(_run_and_check_carry, run), carry, whole)
         outputs.append(ys if reduce else jax.tree.map(lambda y: y.reshape(blocks * size, *y.shape[2:]), ys))
     if blocks * size < steps or not blocks:
         carry, ys = run(carry, jax.tree.map(lambda x: x[blocks * size :], xs))
@@ -121,7 +121,7 @@ def unroll_with(scan, checkpoint, block, carry, xs, block_size, remat, reduce):
     return carry, jax.tree.map(partial(_reduce_blocks, reduce, steps), ys, is_leaf=is_part)
 
 
-def _stable(run, carry, xs):
+def _run_and_check_carry(run, carry, xs):
     """``run(carry, xs)``, or a TypeError if what it gives can't be the carry of the next block."""
     after, ys = run(carry, xs)
     after = jax.tree.map(partial(as_array, name="the carry that block returns"), after)

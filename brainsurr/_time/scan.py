@@ -1,0 +1,66 @@
+"""One time step after the other: `lax.scan` for layers, and for carries without the sharding type of the inputs."""
+
+from functools import partial
+
+import jax
+import jax.numpy as jnp
+
+from .._arrays import as_float, as_parameter, combine, is_number, partition
+from .._surrogate import Surrogate
+
+
+def scan(step, carry, xs):
+    """Scan a pure step over time, like ``jax.lax.scan``, from a carry that may lack the sharding type of the inputs.
+
+    Under explicit mesh axes and in ``shard_map``, types say how an array is sharded or over which axes it varies, and
+    ``lax.scan`` requires the initial carry to have the type that a step returns. So the step is called once more, for
+    its types. XLA removes the extra call; its side effects (debug prints) still happen.
+    """
+    mesh = jax.sharding.get_abstract_mesh()
+    if (mesh.explicit_axes or mesh.manual_axes) and all(map(_has_first, jax.tree.leaves(xs))):
+        after, _ = step(carry, jax.tree.map(lambda x: x[0], xs))
+        carry = jax.tree.map(_typed, carry, after)
+    return jax.lax.scan(step, carry, xs)
+
+
+def _has_first(x):
+    """Return whether the time axis is non-empty and unsharded. Otherwise `lax.scan` raises its own error."""
+    return len(x) > 0 and tuple(jax.typeof(x).sharding.spec)[:1] in ((), (None,))
+
+
+def _typed(before, after):
+    return before if jax.typeof(before) == jax.typeof(after) else before + jnp.zeros_like(after)
+
+
+def scan_over_time(owner, step, carry, xs, host_scan=jax.lax.scan):
+    """``step(carry, x) -> (carry, y)`` over the leading axis of ``xs``.
+
+    Args:
+      owner: the name of the layer.
+      step: a partial of a step, its arguments by name.
+      carry: before the first step.
+      xs: ``[time, ...]``.
+      host_scan: the host's own, for a ``spike_fn`` that may read or write the host's state.
+    """
+    xs = as_float(xs, "xs")
+    if not xs.ndim:
+        raise ValueError("expected xs to be an array [time, ..., features], got a single number")
+    carry = jax.tree.map(partial(as_float, name="carry"), carry)
+    for part in jax.tree.leaves(carry):
+        if part.shape != xs.shape[1:]:
+            raise ValueError(
+                f"{owner}: expected one time step of xs to have the shape of the carry, {part.shape}, got "
+                f"{xs.shape[1:]}: a layer over time takes [time, batch, features], and a carry "
+                "without the time axis, from initialize_carry(xs.shape[1:]) (brainstate: init_state(batch_size))"
+            )
+    if not isinstance(step.keywords.get("spike_fn"), Surrogate | None):
+        return host_scan(step, carry, xs)
+    # Outside of jit, a scan with a new function compiles anew each time, and what it compiled is kept. Numbers are
+    # traced, weakly typed as they are: one with a new value is not a new function.
+    arrays, rest = partition(step.keywords, is_number)
+    return _compiled_scan(step.func, rest, list(map(as_parameter, arrays)), carry, xs)
+
+
+@partial(jax.jit, static_argnums=(0, 1), inline=True)
+def _compiled_scan(step, rest, arrays, carry, xs):
+    return scan(partial(step, **combine(arrays, rest)), carry, xs)
