@@ -4,6 +4,7 @@ import functools
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax.custom_derivatives import SymbolicZero
 
 from ._arrays import as_float, is_negative, match_dtype_and_rank
@@ -107,7 +108,17 @@ def _spike_jvp(primals, tangents):
 
 
 def _step(x):
-    return jnp.where(jnp.isnan(x), x, (~is_negative(x)).astype(x.dtype))
+    if x.dtype.itemsize == 1:  # where each kind of eight bits has its NaN elsewhere
+        return jnp.where(jnp.isnan(x), x, (~is_negative(x)).astype(x.dtype))
+    # Compared and selected as integers. A CPU takes subnormal floats for 0; for half precision it may also widen each
+    # float of a comparison or a select to float32 and round it back. In this order the largest that fires is -0.0. And
+    # multiplied, not selected: an array of ones XLA would make ahead of a loop over time, and read at each step.
+    unsigned = jnp.dtype(f"uint{8 * x.dtype.itemsize}")
+    one, infinity, negative_zero = np.array([1, np.inf, -0.0], x.dtype).view(unsigned)
+    bits = jax.lax.bitcast_convert_type(x, unsigned)
+    spikes = (bits <= negative_zero).astype(unsigned) * one
+    is_nan = bits & ~negative_zero > infinity
+    return jax.lax.bitcast_convert_type(jnp.where(is_nan, bits, spikes), x.dtype)
 
 
 def _vary_with(x, parameters):

@@ -19,6 +19,7 @@ from jax.sharding import AxisType, NamedSharding
 from jax.sharding import PartitionSpec as P
 
 import brainsurr as bs
+from brainsurr.nnx import LIF
 
 JAX_BEFORE_0_12 = jax.version.__version_info__ < (0, 12)
 reverse_first = pytest.param(
@@ -99,6 +100,17 @@ def test_every_number_of_a_half_precision(dtype):
     np.testing.assert_allclose(dx.astype(jnp.float32), grad, rtol=eps, atol=tiny)  # rounded once
     # min(x, 0) of a subnormal bfloat16 may be flushed to 0.
     np.testing.assert_allclose(da, dalpha, rtol=0, atol=float(jnp.finfo(jnp.float32).tiny))
+
+
+@pytest.mark.parametrize("dtype", FLOATS)
+@pytest.mark.parametrize("compiled", [False, True])
+def test_a_nan_keeps_its_bits(dtype, compiled):
+    size = 8 * jnp.dtype(dtype).itemsize
+    infinity = int(np.array(np.inf, dtype).view(f"uint{size}"))
+    sign, last = 2 ** (size - 1), 2 ** (size - 1) - 1
+    bits = np.array([m | s for s in (0, sign) for m in (infinity + 1, (infinity + last) // 2, last)], f"uint{size}")
+    f = jax.jit(bs.LogTailedRelu(0.1)) if compiled else bs.LogTailedRelu(0.1)
+    np.testing.assert_array_equal(np.asarray(f(jnp.asarray(bits).view(dtype))).view(bits.dtype), bits)
 
 
 @pytest.mark.parametrize("dtype", FLOATS)
@@ -356,6 +368,28 @@ def test_forward_pass_computes_no_derivative(dtype):
     assert not DERIVATIVE_OPS.search(forward)
     with_gradient = jax.jit(lambda x: jax.vjp(bs.LogTailedRelu(0.1), x)[1](x)).lower(x).compile().as_text()
     assert DERIVATIVE_OPS.search(with_gradient)  # the pattern does find them where they are
+
+
+@pytest.mark.parametrize("dtype", HALF)
+def test_half_precision_forward_pass_is_of_integers(dtype):
+    """A CPU that has no arithmetic in half precision converts each float of a comparison, a select or a maximum."""
+    text = jax.jit(bs.LogTailedRelu(0.1)).lower(jnp.zeros(64, dtype)).compile().as_text()
+    found = re.findall(r"= (\w+)\[64\]\S* (convert|select|maximum)\(", text)
+    assert found == [("u16", "select"), ("u16", "select")]
+
+
+def test_a_loop_over_time_carries_no_array_of_one_number():
+    """XLA makes it ahead of the loop, which reads it at each step."""
+    layer, xs = LIF(3), jnp.ones((50, 8, 3))
+
+    def gradient(xs):
+        ys, pullback = jax.vjp(lambda xs: layer(layer.initialize_carry(xs.shape[1:]), xs)[1], xs)
+        return pullback(ys)
+
+    text = jax.jit(gradient).lower(xs).compile().as_text()
+    loops = [line.partition(" while(")[0] for line in text.splitlines() if " while(" in line]
+    carries = [re.findall(r"\w+\[8,3\]", loop) for loop in loops]
+    assert carries == [["f32[8,3]"], ["f32[8,3]"]]  # the potential, and its gradient
 
 
 def residuals(f, *args):

@@ -79,7 +79,8 @@ class LogTailedRelu(Surrogate):
         return jnp.where(is_positive(x), jnp.where(x <= 1, x, tail), below)
 
     def surrogate_grad(self, x):
-        return jnp.where(is_positive(x), 1 / jnp.where(x <= 1, jnp.ones_like(x), x), self.alpha)
+        slope = 1 / jnp.where(x <= 1, jnp.ones_like(x), x)  # 1 below 0; XLA would keep an array of alphas for a loop
+        return jnp.where(is_positive(x), slope, self.alpha * slope)
 
 
 @dataclasses.dataclass
