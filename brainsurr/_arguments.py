@@ -77,16 +77,17 @@ def _checked(init):
             raise TypeError(answer or f"{type(self).__name__}: {error}") from None
         init(self, *args, **kwargs)
 
+    __init__.__signature__ = signature  # type: ignore[attr-defined]
     return __init__
 
 
 def _signature(init) -> inspect.Signature:
-    """The signature of a constructor, in which linen's ``parent`` and ``name`` go by name alone, as flax asks for."""
+    """Return the signature of a constructor, with linen's ``parent`` and ``name`` last and by name alone."""
     signature = inspect.signature(init)
-    parameters = list(signature.parameters.values())
-    if [parameter.name for parameter in parameters[-2:]] == ["parent", "name"]:
-        parameters[-2:] = [parameter.replace(kind=parameter.KEYWORD_ONLY) for parameter in parameters[-2:]]
-    return signature.replace(parameters=parameters)
+    parameters = dict(signature.parameters)
+    linen = [parameters.pop(name) for name in ("parent", "name") if name in parameters]
+    by_name = [parameter.replace(kind=parameter.KEYWORD_ONLY) for parameter in linen]
+    return signature.replace(parameters=[*parameters.values(), *by_name])
 
 
 def _answer(owner: str, names: list[str], args: tuple[Any, ...], kwargs: dict[str, Any]) -> str:

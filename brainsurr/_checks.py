@@ -1,4 +1,4 @@
-"""What an argument must be that is not an array: a word, a flag, a function, a dtype. One wording for each."""
+"""Checks of arguments that are not arrays: words, flags, functions, dtypes, shapes. One wording for each."""
 
 import warnings
 from collections.abc import Sequence
@@ -63,6 +63,44 @@ def check_dtype(name: str, value: Any):
 def is_integer(value: Any) -> bool:
     """An integer of Python or NumPy; a boolean is none."""
     return isinstance(value, int | np.integer) and not isinstance(value, bool)
+
+
+def check_input_shape(owner: str, features: int | None, input_shape: tuple[int, ...]) -> tuple[int, ...]:
+    """Return ``(*batch, features)`` as a tuple, or raise a ValueError; of any number of features if that is None."""
+    try:
+        shape = tuple(input_shape)
+        fits = all(map(is_size, shape)) and features in (None, shape[-1])
+    except (TypeError, IndexError):
+        fits = False
+    if not fits:
+        raise ValueError(f"{owner}: expected input_shape (*batch, {features or 'features'}), got {input_shape!r}")
+    return shape
+
+
+def is_size(n) -> bool:
+    """Return whether it can be the length of an axis: an integer from 0 on, or a symbolic one of ``jax.export``."""
+    if isinstance(n, int | np.integer):
+        return is_integer(n) and bool(n >= 0)
+    from jax import export  # which `import jax` leaves out
+
+    return export.is_symbolic_dim(n)
+
+
+def check_drawn_shape(name: str, value, shape: tuple[int, ...]):
+    """Return what an initialiser gave, or raise a ValueError if it is not an array of the shape it was asked for."""
+    if getattr(value, "shape", None) != shape:
+        raise ValueError(f"expected {name} to give an array of shape {shape}, got {shapes(value)}")
+    return value
+
+
+def drawing_dtype(dtype):
+    """Return the dtype to draw weights in before they are cast: jax has no orthogonal matrix in half precision."""
+    return jnp.float32 if jnp.dtype(dtype).itemsize < 4 else dtype
+
+
+def shapes(tree: Any) -> Any:
+    """Return the shape of each array in a tree, for a message."""
+    return jax.tree.map(lambda leaf: getattr(leaf, "shape", type(leaf).__name__), tree)
 
 
 def _expected(name: str) -> str:

@@ -1,18 +1,15 @@
 """The membrane equation, once: pure functions of one time step."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from functools import partial
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 
-from ._arrays import as_float, is_number, match_dtype_and_rank
-from ._bounds import check_inside, names_of
-from ._checks import check_flag, check_function, check_word, is_integer
+from ._arrays import as_float, match_dtype_and_rank
+from ._checks import check_word, shapes
 
 RESETS = ("subtract", "zero", "none")
-BOUNDS = {"decay": (0.0, 1.0), "threshold": (0.0, float("inf"))}
 
 
 def lif_step(v, x, *, decay, threshold, spike_fn, reset="subtract", reset_grad=None):
@@ -112,7 +109,7 @@ def recurrent_lif_step(carry, x, *, kernel, **neuron):
     """
     if not isinstance(carry, (tuple, list)) or len(carry) != 2:
         raise ValueError(
-            f"expected the carry of a recurrent layer, its potential and its last spikes, got {_shapes(carry)}"
+            f"expected the carry of a recurrent layer, its potential and its last spikes, got {shapes(carry)}"
         )
     v, last = carry
     _check_step(v, x)  # here, before a broadcast hides it
@@ -134,12 +131,8 @@ def _check_step(v, x):
     else:
         hint = "make the state for this batch, by initialize_carry (brainstate: init_state)"
     raise ValueError(
-        f"expected the input of one time step to have the shape of the carry, {_shapes(v)}, got {x.shape}: {hint}"
+        f"expected the input of one time step to have the shape of the carry, {shapes(v)}, got {x.shape}: {hint}"
     )
-
-
-def _shapes(carry):
-    return jax.tree.map(lambda leaf: getattr(leaf, "shape", type(leaf).__name__), carry)
 
 
 def neuron_step(kernel=None, **neuron) -> Callable:
@@ -157,70 +150,3 @@ def neuron_step(kernel=None, **neuron) -> Callable:
 def lif_carry(v, recurrent: bool):
     """The state of a LIF layer before the first step, from its potential."""
     return (v, jnp.zeros_like(v)) if recurrent else v
-
-
-def check_input_shape(owner: str, features: int | None, input_shape: tuple[int, ...]) -> tuple[int, ...]:
-    """``(*batch, features)`` as a tuple, or a ValueError; of any number of features if it is None."""
-    try:
-        shape = tuple(input_shape)
-        fits = all(map(is_size, shape)) and features in (None, shape[-1])
-    except (TypeError, IndexError):
-        fits = False
-    if not fits:
-        raise ValueError(f"{owner}: expected input_shape (*batch, {features or 'features'}), got {input_shape!r}")
-    return shape
-
-
-def is_size(n) -> bool:
-    """Whether it can be the length of an axis: an integer from 0 on, or a symbolic one of ``jax.export``."""
-    if isinstance(n, int | np.integer):
-        return is_integer(n) and bool(n >= 0)
-    from jax import export  # which `import jax` leaves out
-
-    return export.is_symbolic_dim(n)
-
-
-def check_drawn_shape(name: str, value, shape: tuple[int, ...]):
-    """What an initialiser gave, or a ValueError if it is not an array of the shape that it was asked for."""
-    if getattr(value, "shape", None) != shape:
-        raise ValueError(f"expected {name} to give an array of shape {shape}, got {_shapes(value)}")
-    return value
-
-
-def drawing_dtype(dtype):
-    """The dtype to draw weights in before they are cast: jax has no orthogonal matrix in half precision."""
-    return jnp.float32 if jnp.dtype(dtype).itemsize < 4 else dtype
-
-
-def check_neuron(
-    owner: str,
-    features,
-    reset="subtract",
-    spike_fn: Callable = abs,
-    reset_grad=None,
-    recurrent=False,
-    carry_init: Callable = abs,
-    recurrent_kernel_init: Callable = abs,
-    learnable: str | Iterable[str] = (),
-    **parameters,
-):
-    """The checks that every layer makes when it is constructed; ``owner`` is its name."""
-    if not is_integer(features) or features < 1:
-        raise ValueError(f"{owner}: expected features to be a positive integer, got {features!r}")
-    check_word(f"{owner}: reset", reset, RESETS)
-    check_function(f"{owner}: spike_fn", spike_fn, "a surrogate or a function")
-    check_flag(f"{owner}: reset_grad", reset_grad, optional=True)
-    check_flag(f"{owner}: recurrent", recurrent)
-    check_function(f"{owner}: carry_init", carry_init, "an initialiser")
-    check_function(f"{owner}: recurrent_kernel_init", recurrent_kernel_init, "an initialiser")
-    for name, value in parameters.items():
-        if not is_number(value):
-            raise TypeError(f"{owner}: expected {name} to be a number or an array, got {value!r}")
-        if jnp.shape(value) not in ((), (1,), (features,)):
-            raise ValueError(f"{owner}: expected {name} to be one number or {features}, got shape {jnp.shape(value)}")
-    if "decay" not in names_of(owner, learnable):  # or else it has bounds of its own, checked where it is made
-        check_inside(f"{owner}: decay", parameters["decay"], BOUNDS["decay"])
-    for name, value in parameters.items():
-        if not isinstance(value, jax.core.Tracer) and not np.all(np.isfinite(np.asarray(value))):
-            hint = ": a layer that never fires is LI" if name == "threshold" else ""
-            raise ValueError(f"{owner}: expected {name} to be finite, got {value!r}{hint}")

@@ -182,6 +182,29 @@ def test_a_constructor_shows_its_own_signature(host):
 
 
 @every_host
+def test_every_argument_of_a_layer_is_in_its_docstring(host):
+    for layer in ("LIF", "LIFCell", "LI"):
+        cls = getattr(host.layers, layer)
+        described = re.findall(r"^  (\w+): ", cls.__doc__, re.MULTILINE)
+        own = [name for name in inspect.signature(cls).parameters if name not in ("parent", "name")]
+        assert [name for name in described if name in own] == own
+
+
+def test_the_frameworks_have_the_same_arguments_with_the_same_defaults():
+    differ = {"rngs", "parent", "name", "bounds", "features"}  # `bounds` is {} under two names
+    own = {"carry_init", "recurrent_kernel_init", "param_dtype"}  # of brainstate
+    for layer in ("LIF", "LIFCell", "LI"):
+        nnx, linen, brainstate = (
+            {p.name: p.default for p in inspect.signature(getattr(host.layers, layer)).parameters.values()}
+            for host in HOSTS
+        )
+        assert nnx.keys() - differ == linen.keys() - differ == brainstate.keys() - differ
+        assert [nnx[name] for name in nnx if name not in differ] == [linen[name] for name in nnx if name not in differ]
+        shared = nnx.keys() - differ - own
+        assert {name: nnx[name] for name in shared} == {name: brainstate[name] for name in shared}
+
+
+@every_host
 def test_a_layer_is_copied_and_pickled(host):
     lif, li, act = host.layers.LIF(4, decay=0.5), host.layers.LI(4), host.layers.SpikingActivation(bs.Arctan(2.0))
     assert copy.deepcopy(lif).decay == 0.5

@@ -586,3 +586,43 @@ def test_what_the_page_shows_runs():
         exec(compile(block, "docs/silent-layers.md", "exec"), scope)
     shown = re.findall(r"```text\n(.*?)```", page, re.DOTALL)
     assert shown == [f"{scope[name]}\n" for name in ("report", "again")]
+
+
+class NnxSpike(nnx.Module):
+    def __init__(self):
+        self.act = brainsurr.nnx.SpikingActivation(bs.Arctan())
+
+    def __call__(self, x):
+        return self.act(x)
+
+
+class LinenSpike(linen.Module):
+    @linen.compact
+    def __call__(self, x):
+        return brainsurr.linen.SpikingActivation(bs.Arctan())(x)
+
+
+class BrainstateSpike(brainstate.nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.act = brainsurr.brainstate.SpikingActivation(bs.Arctan())
+
+    def update(self, x):
+        return self.act(x)
+
+
+@pytest.mark.parametrize("spike", [NnxSpike, LinenSpike, BrainstateSpike])
+def test_an_activation_in_the_spike_function_of_a_neuron_is_part_of_the_neuron(spike):
+    x = jnp.asarray(X, jnp.float32)
+    if spike is NnxSpike:
+        net = brainsurr.nnx.LIF(F, spike_fn=spike())
+        report = brainsurr.nnx.diagnose(net, lambda net: jnp.mean(net(jnp.zeros((B, F)), x)[1]))
+    elif spike is LinenSpike:
+        net = brainsurr.linen.LIF(F, spike_fn=spike())
+        variables = net.init(jax.random.key(0), jnp.zeros((B, F)), x)
+        report = brainsurr.linen.diagnose(variables, lambda v: jnp.mean(net.apply(v, jnp.zeros((B, F)), x)[1]))
+    else:
+        net = brainsurr.brainstate.LIF(F, spike_fn=spike())
+        net.init_state(B)
+        report = brainsurr.brainstate.diagnose(net, lambda: jnp.mean(net(x)))
+    assert list(report) == ["LIF"]

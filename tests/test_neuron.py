@@ -7,9 +7,9 @@ import pytest
 from dtypes import FLOATS
 
 import brainsurr as bs
+from brainsurr._checks import check_input_shape
+from brainsurr._layers import LIFArguments
 from brainsurr._neuron import (
-    check_input_shape,
-    check_neuron,
     li_step_with_output,
     lif_carry,
     lif_step,
@@ -74,7 +74,7 @@ def test_at_the_threshold_a_fused_multiply_add_decides():
 
 
 def test_a_decay_of_one_is_an_integrate_and_fire_neuron():
-    check_neuron("LIF", 2, decay=1)
+    LIFArguments(2, decay=1)._check("LIF")
     v, _ = scan_over_time(
         "LIF", neuron_step(decay=1.0, threshold=1.0, spike_fn=F), jnp.zeros(2), jnp.full((3, 2), 0.25)
     )
@@ -153,9 +153,9 @@ def test_shape_mismatch_says_which_layer_takes_what():
 )
 def test_bad_configuration(kwargs, error, message):
     good = {"features": 4, "reset": "zero", "spike_fn": F, "decay": 0.9, "threshold": 1.0}
-    check_neuron("LIF", **good)
+    LIFArguments(**good)._check("LIF")
     with pytest.raises(error, match="LIF: .*" + message):
-        check_neuron("LIF", **good | kwargs)
+        LIFArguments(**good | kwargs)._check("LIF")
 
 
 def test_unknown_reset_in_a_step():

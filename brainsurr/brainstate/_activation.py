@@ -10,6 +10,7 @@ from brainstate import nn
 
 from .._arguments import ChecksArguments
 from .._bounds import Interval
+from .._diagnosis.watching import seen
 from .._surrogate import Surrogate, check_surrogate
 from ._parameters import parameter_value, set_parameters
 
@@ -62,4 +63,4 @@ class SpikingActivation(ChecksArguments, nn.ElementWiseBlock):
 
     def update(self, x) -> jax.Array:
         """Spikes of ``x``, membrane potential minus threshold, in its shape and dtype."""
-        return self.surrogate(x)
+        return seen(self, self.surrogate)(x)

@@ -1,7 +1,6 @@
 """Which layers of a brainstate network are silent."""
 
 from collections.abc import Callable
-from functools import partial
 from typing import Any
 
 import brainstate
@@ -9,8 +8,7 @@ from brainstate import nn
 
 from .._checks import check_kind
 from .._diagnosis import Diagnosis, examine, layer_name
-from ._activation import SpikingActivation
-from ._neurons import LIFBase
+from .._diagnosis.watching import watching
 
 
 def diagnose(net: nn.Module, loss_fn: Callable[[], Any]) -> Diagnosis:
@@ -41,24 +39,16 @@ def diagnose(net: nn.Module, loss_fn: Callable[[], Any]) -> Diagnosis:
     def loss(watch):
         nodes: Any = net.nodes()
         states: Any = net.states()
-        neurons = {path: node for path, node in nodes.items() if isinstance(node, LIFBase)}
-        parts: list[Any] = [neuron.nodes() for neuron in neurons.values()]
-        inner = {id(node) for part in parts for node in part.values()}
+        names = {id(node): layer_name(path, node) for path, node in nodes.items()}
         attributes = [(node, dict(vars(node))) for node in nodes.values()]
         values = [(state, state.value) for state in (*states.values(), brainstate.random.DEFAULT)]
 
-        def step(neuron, see):
-            step = type(neuron)._step(neuron)
-            return partial(step, spike_fn=see(step.keywords["spike_fn"]))
+        def see(layer, spike_fn):
+            return watch(names[id(layer)], spike_fn) if id(layer) in names else spike_fn
 
         try:
-            for path, neuron in neurons.items():
-                vars(neuron)["_step"] = partial(step, neuron, partial(watch, layer_name(path, neuron)))
-            for path, act in nodes.items():
-                if isinstance(act, SpikingActivation) and id(act) not in inner:
-                    see = partial(watch, layer_name(path, act))
-                    vars(act)["update"] = lambda x, act=act, see=see: see(act.surrogate)(x)
-            return loss_fn()
+            with watching(see):
+                return loss_fn()
         finally:
             for node, kept in attributes:
                 vars(node).clear()

@@ -9,6 +9,7 @@ from flax.core import FrozenDict
 from flax.typing import Dtype
 
 from .._bounds import Interval
+from .._diagnosis.watching import seen
 from .._surrogate import Surrogate, check_surrogate
 from ._parameters import ParameterModule
 
@@ -65,8 +66,8 @@ class SpikingActivation(ParameterModule):
 
     def __call__(self, x) -> jax.Array:
         """Spikes of ``x``, membrane potential minus threshold, in its shape and dtype."""
-        return self.surrogate(x)
+        return seen(self, self.surrogate)(x)
 
     @nn.nowrap
-    def _values(self):
+    def _parameters_and_bounds(self):
         return self.surrogate_init.named_parameters()[1], self.surrogate_init.bounds

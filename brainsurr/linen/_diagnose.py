@@ -1,14 +1,10 @@
 """Which layers of a Flax Linen network are silent."""
 
 from collections.abc import Callable
-from functools import partial
 from typing import Any
 
-from flax import linen as nn
-
 from .._diagnosis import Diagnosis, examine, layer_name
-from ._activation import SpikingActivation
-from ._neurons import LIFBase
+from .._diagnosis.watching import watching
 
 
 def diagnose(variables: Any, loss_fn: Callable[[Any], Any]) -> Diagnosis:
@@ -38,17 +34,11 @@ def diagnose(variables: Any, loss_fn: Callable[[Any], Any]) -> Diagnosis:
     """
 
     def loss(watch):
-        def see(method, args, kwargs, context):
-            layer = context.module
-            if context.method_name == "__call__" and layer.scope is not None and not layer.is_initializing():
-                path = layer_name(layer.path, layer)
-                if isinstance(layer, LIFBase):
-                    object.__setattr__(layer, "_watch", partial(watch, path))
-                if isinstance(layer, SpikingActivation):
-                    return watch(path, layer.surrogate)(*args, **kwargs)
-            return method(*args, **kwargs)
+        def see(layer, spike_fn):
+            runs = layer.scope is not None and not layer.is_initializing()
+            return watch(layer_name(layer.path, layer), spike_fn) if runs else spike_fn
 
-        with nn.intercept_methods(see):
+        with watching(see):
             return loss_fn(variables)
 
     return examine(loss_fn, loss)

@@ -10,8 +10,7 @@ from flax import linen as nn
 from flax.core import DenyList
 
 from .._arguments import ChecksArguments
-from .._checks import check_kind
-from .._neuron import check_input_shape
+from .._checks import check_input_shape, check_kind
 from .._sequential import apply_layer, apply_layers, check_layers, is_stateful, step_shape
 from .._time.unroll import unroll_with
 

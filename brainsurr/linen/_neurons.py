@@ -1,45 +1,24 @@
-"""LeakyBase integrate-and-fire neurons and the leaky integrator, for Flax Linen."""
+"""Leaky integrate-and-fire neurons and the leaky integrator, for Flax Linen."""
 
-from collections.abc import Callable, Iterable, Mapping
 from functools import partial
-from typing import Any
 
 import jax
-import jax.numpy as jnp
 from flax import linen as nn
-from flax.core import FrozenDict
-from flax.typing import Dtype, Initializer
 
 from .._arrays import as_float
-from .._bounds import Interval
-from .._neuron import (
-    BOUNDS,
-    check_drawn_shape,
-    check_input_shape,
-    check_neuron,
-    drawing_dtype,
-    li_step_with_output,
-    lif_carry,
-    neuron_step,
-)
+from .._checks import check_drawn_shape, check_input_shape, drawing_dtype
+from .._layers import LeakyArguments, LeakyLayer, LIFArguments, LIFLayer, documented
+from .._neuron import lif_carry
 from .._time.scan import scan_over_time
-from ..surrogates.relu import LogTailedRelu
 from ._activation import SpikingActivation
 from ._parameters import ParameterModule
 
 
-class LeakyBase(ParameterModule):
-    """What a leaky layer holds before it has a threshold: its decay and the shape of its state."""
-
-    features: int
-    decay: Any = 0.9
-    learnable: str | Iterable[str] = ()
-    bounds: Mapping[str, Interval | None] | None = FrozenDict()
-    carry_init: Initializer = nn.initializers.zeros_init()
-    param_dtype: Dtype = jnp.float32
+class LeakyBase(LeakyArguments, ParameterModule, LeakyLayer):
+    """The parameters of a leaky layer, and the shape of its state."""
 
     def __post_init__(self):
-        self._check()
+        self._check(type(self).__name__)
         super().__post_init__()
 
     @nn.nowrap
@@ -52,30 +31,16 @@ class LeakyBase(ParameterModule):
         return check_drawn_shape("carry_init", self.carry_init(rng, shape, self.param_dtype), shape)
 
     @nn.nowrap
-    def _check(self):
-        check_neuron(
-            type(self).__name__,
-            self.features,
-            carry_init=self.carry_init,
-            learnable=self.learnable,
-            **self._values()[0],
-        )
+    def _parameters_and_bounds(self):
+        return self._parameters(), self.PARAMETERS
 
     @nn.nowrap
-    def _values(self):
-        return {"decay": self.decay}, BOUNDS
+    def _value(self, name: str):
+        return self._now[name]
 
 
-class LIFBase(LeakyBase):
-    """Parameters and step of a layer of LIF neurons, shared by the cell and the layer over time."""
-
-    threshold: Any = 1.0
-    reset: str = "subtract"
-    reset_grad: bool | None = None
-    spike_fn: Callable = LogTailedRelu(alpha=0.01)
-    recurrent: bool = False
-    recurrent_kernel_init: Initializer = nn.initializers.orthogonal()
-    _watch = staticmethod(lambda spike_fn: spike_fn)  # `diagnose` puts another in its place
+class LIFBase(LIFArguments, LIFLayer, LeakyBase):
+    """The parameters of a layer of LIF neurons, shared by the cell and the layer over time."""
 
     def setup(self):
         super().setup()
@@ -100,40 +65,27 @@ class LIFBase(LeakyBase):
         return lif_carry(super().initialize_carry(rng, input_shape), self.recurrent)
 
     @nn.nowrap
-    def _check(self):
-        check_neuron(
-            type(self).__name__,
-            self.features,
-            self.reset,
-            self.spike_fn,
-            self.reset_grad,
-            self.recurrent,
-            self.carry_init,
-            self.recurrent_kernel_init,
-            self.learnable,
-            **self._values()[0],
-        )
+    def _recurrent_weights(self):
+        return self._kernel
 
     @nn.nowrap
-    def _values(self):
-        return {"decay": self.decay, "threshold": self.threshold}, BOUNDS
+    def _spike_function(self):
+        if isinstance(self.spike_fn, SpikingActivation):
+            return self.spike_fn.surrogate
+        if isinstance(self.spike_fn, nn.Module):  # which can't be called inside lax.scan; a function of variables can
+            module, variables = self.spike_fn.unbind()
+            return partial(module.apply, variables)
+        return self.spike_fn
 
-    @nn.nowrap  # it returns a function, which is nothing for `nn.tabulate`
-    def _step(self, x):
-        """The step as a pure function ``(carry, x) -> (carry, spikes)`` of the parameters as they are now."""
-        spike_fn = self.spike_fn
-        if isinstance(spike_fn, SpikingActivation):
-            spike_fn = spike_fn.surrogate
-        elif isinstance(spike_fn, nn.Module):
-            # A module can't be called inside lax.scan. As a function of its variables it can.
-            if self.is_initializing():
-                spike_fn(x)
-            module, variables = spike_fn.unbind()
-            spike_fn = partial(module.apply, variables)
-        neuron = {"spike_fn": self._watch(spike_fn), "reset": self.reset, "reset_grad": self.reset_grad}
-        return neuron_step(self._kernel, **self._now, **neuron)
+    @nn.nowrap
+    def _make_variables(self, x):
+        """Make the variables of a spike function that is a module, outside of the scan."""
+        is_other = isinstance(self.spike_fn, nn.Module) and not isinstance(self.spike_fn, SpikingActivation)
+        if is_other and self.is_initializing():
+            self.spike_fn(x)
 
 
+@documented(LIFArguments)
 class LIFCell(LIFBase, nn.RNNCellBase):
     r"""One time step of leaky integrate-and-fire neurons, ``(carry, x) -> (carry, spikes)``.
 
@@ -145,20 +97,7 @@ class LIFCell(LIFBase, nn.RNNCellBase):
     time-major ones use :class:`LIF`.
 
     Attributes:
-      features: number of neurons, the last axis of the input.
-      decay: what is left of the potential after a step, in [0, 1]: exp(-dt / tau). A number or ``[features]``.
-      threshold: a number or ``[features]``.
-      reset: ``"subtract"`` the threshold, set to ``"zero"``, or ``"none"``.
-      reset_grad: whether the gradient flows through the reset; None: yes, but not for ``"zero"``, where it explodes.
-      spike_fn: a surrogate, a :class:`SpikingActivation`, or any function or module of ``u - threshold`` that has no
-        state and draws no random numbers.
-      learnable: ``"decay"``, ``"threshold"`` or both; parameters of the surrogate are trained by
-        ``spike_fn=SpikingActivation(f, learnable=...)``.
-      bounds: closed intervals for these by name, in place of [0, 1] and [0, inf]; None trains unbounded.
-      recurrent: whether the spikes of the last step come back through trained weights.
-      recurrent_kernel_init: their initialiser.
-      carry_init: initialiser of the potential.
-      param_dtype: of parameters and of the potential. The spikes have the dtype of the input.
+      {arguments}
 
     Raises:
       TypeError: ``spike_fn`` can't be called.
@@ -176,18 +115,23 @@ class LIFCell(LIFBase, nn.RNNCellBase):
 
     def __call__(self, carry, inputs):
         inputs = as_float(inputs, "inputs")
-        return self._step(inputs)(carry, inputs)
+        self._make_variables(inputs)
+        return self._step()(carry, inputs)
 
     @property
     def num_feature_axes(self) -> int:
         return 1
 
 
+@documented(LIFArguments)
 class LIF(LIFBase):
     """A layer of leaky integrate-and-fire neurons over time, time first: ``(carry, xs) -> (carry, spikes)``.
 
-    The attributes are those of :class:`LIFCell`; ``xs`` is ``[time, ..., features]``, and so are the spikes.
-    Batch-first data would run along the wrong axis: ``xs = jnp.swapaxes(xs, 0, 1)`` turns it around.
+    ``xs`` is ``[time, ..., features]``, and so are the spikes. Batch-first data would run along the wrong axis:
+    ``xs = jnp.swapaxes(xs, 0, 1)`` turns it around. One step is that of :class:`LIFCell`.
+
+    Attributes:
+      {arguments}
 
     Example:
       >>> import jax, jax.numpy as jnp
@@ -202,21 +146,18 @@ class LIF(LIFBase):
 
     def __call__(self, carry, xs):
         xs = as_float(xs, "xs")
-        return scan_over_time(type(self).__name__, self._step(xs), carry, xs)
+        self._make_variables(xs)
+        return scan_over_time(type(self).__name__, self._step(), carry, xs)
 
 
+@documented(LeakyArguments)
 class LI(LeakyBase):
     r"""A leaky integrator over time, time first, the usual readout: ``(carry, xs) -> (carry, potentials)``.
 
     .. math:: v' = \mathrm{decay} \cdot v + x
 
     Attributes:
-      features: number of outputs, the last axis of the input.
-      decay: what is left of the potential after a step, in [0, 1]; a number or ``[features]``.
-      learnable: ``"decay"`` to train it.
-      bounds: ``{"decay": (low, high)}`` in place of [0, 1]; None trains unbounded.
-      carry_init: initialiser of the potential.
-      param_dtype: of parameters and of the potential. The output has the dtype of the input.
+      {arguments}
 
     Example:
       >>> import jax, jax.numpy as jnp
@@ -229,4 +170,4 @@ class LI(LeakyBase):
     """
 
     def __call__(self, carry, xs):
-        return scan_over_time(type(self).__name__, partial(li_step_with_output, **self._now), carry, xs)
+        return scan_over_time(type(self).__name__, self._step(), carry, xs)

@@ -55,7 +55,7 @@ class ParameterModule(ChecksArguments, nn.Module):
         super().__post_init__()
 
     def setup(self):
-        (now, _), intervals = self._values(), self._intervals()
+        (now, _), intervals = self._parameters_and_bounds(), self._intervals()
         owner = " ".join([type(self).__name__, "/".join(self.path)]).strip()
         ours = type(self).__module__.startswith(__package__)  # a subclass may have a parameter of this name itself
         for name in now:
@@ -74,12 +74,12 @@ class ParameterModule(ChecksArguments, nn.Module):
 
     @nn.nowrap
     def _intervals(self) -> dict[str, Interval | None]:
-        values, defaults = self._values()
+        values, defaults = self._parameters_and_bounds()
         return trained_intervals(type(self).__name__, values, self.learnable, self.bounds, defaults, self.param_dtype)
 
     @nn.nowrap
-    def _values(self) -> tuple[dict[str, Any], Mapping[str, Interval]]:
-        """The values before training and their default intervals, by name."""
+    def _parameters_and_bounds(self) -> tuple[dict[str, Any], Mapping[str, Interval]]:
+        """Return the values before training and their default intervals, by name."""
         raise NotImplementedError
 
 

@@ -9,6 +9,7 @@ import jax.numpy as jnp
 from flax.typing import Dtype
 
 from .._bounds import Interval
+from .._diagnosis.watching import seen
 from .._surrogate import Surrogate, check_surrogate
 from ._parameters import ParameterModule, parameter_value, set_parameters
 
@@ -58,4 +59,4 @@ class SpikingActivation(ParameterModule):
 
     def __call__(self, x) -> jax.Array:
         """Spikes of ``x``, membrane potential minus threshold, in its shape and dtype."""
-        return self.surrogate(x)
+        return seen(self, self.surrogate)(x)

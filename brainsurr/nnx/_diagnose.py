@@ -1,14 +1,13 @@
 """Which layers of a Flax NNX network are silent."""
 
 from collections.abc import Callable
-from functools import partial
 from typing import Any
 
-import jax
 from flax import nnx
 
 from .._checks import check_kind
 from .._diagnosis import Diagnosis, examine, layer_name
+from .._diagnosis.watching import watching
 from ._activation import SpikingActivation
 from ._neurons import LIFBase
 
@@ -46,27 +45,14 @@ def diagnose(net: nnx.Module, loss_fn: Callable[[Any], Any]) -> Diagnosis:
 
     def loss(watch):
         copy = nnx.clone(net)  # here, so that its variables belong to the trace that may write them
-        nodes = list(nnx.iter_graph(copy))
-        neurons = {path: node for path, node in nodes if isinstance(node, LIFBase)}
-        inner = {id(node) for neuron in neurons.values() for _, node in nnx.iter_graph(neuron)}
-        for path, neuron in neurons.items():
-            neuron.spike_fn = nnx.data(_Watched(neuron.spike_fn, partial(watch, layer_name(path, neuron))))
-        for path, act in nodes:
-            if isinstance(act, SpikingActivation) and id(act) not in inner:
-                see = partial(watch, layer_name(path, act))
-                act.template = jax.tree_util.Partial(lambda f, x, see=see: see(f)(x), act.template)  # type: ignore[assignment]
-        return loss_fn(copy)
+        for path, node in nnx.iter_graph(copy):
+            if isinstance(node, LIFBase | SpikingActivation):
+                node._path = layer_name(path, node)  # which a copy of the node, in a transform of flax, has as well
+
+        def see(layer, spike_fn):
+            return watch(layer._path, spike_fn) if hasattr(layer, "_path") else spike_fn
+
+        with watching(see):
+            return loss_fn(copy)
 
     return examine(loss_fn, loss)
-
-
-class _Watched(SpikingActivation):
-    """The spike function of a neuron that is diagnosed: what it holds stays part of the network."""
-
-    def __init__(self, spike_fn, watch):
-        self.spike_fn, self.watch = spike_fn, watch
-
-    @property
-    def surrogate(self):
-        spike_fn = self.spike_fn
-        return self.watch(spike_fn.surrogate if isinstance(spike_fn, SpikingActivation) else spike_fn)

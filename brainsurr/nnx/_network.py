@@ -9,8 +9,7 @@ import jax.numpy as jnp
 from flax import nnx
 
 from .._arguments import ChecksArguments
-from .._checks import check_kind
-from .._neuron import check_input_shape
+from .._checks import check_input_shape, check_kind
 from .._sequential import apply_layer, apply_layers, check_layers, is_stateful, step_shape
 from .._time.unroll import unroll as unroll_blocks
 

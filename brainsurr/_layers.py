@@ -1,0 +1,200 @@
+"""The layers of neurons, said once for the three frameworks: their arguments, the checks, and their step.
+
+A framework's own layer makes the parameters and the state, and reads them.
+"""
+
+import dataclasses
+import inspect
+import re
+from collections.abc import Callable, Iterable, Mapping
+from functools import partial
+from typing import Any, ClassVar, Concatenate, ParamSpec, TypeVar
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from ._arrays import is_number
+from ._bounds import Interval, check_inside, names_of
+from ._checks import check_flag, check_function, check_word, is_integer
+from ._diagnosis.watching import seen
+from ._neuron import RESETS, li_step_with_output, neuron_step
+from .surrogates.relu import LogTailedRelu
+
+P = ParamSpec("P")
+A = TypeVar("A", bound="LeakyArguments")
+Layer = TypeVar("Layer")
+
+
+@dataclasses.dataclass(kw_only=True, eq=False)
+class LeakyArguments:
+    """The arguments of a leaky layer.
+
+    Attributes:
+      features: number of neurons, the last axis of the input.
+      decay: what is left of the potential after a step, in [0, 1]: exp(-dt / tau). A number or ``[features]``.
+      learnable: the name or names of the parameters to train, such as ``"decay"``.
+      bounds: closed intervals for these by name, in place of [0, 1] for ``decay``; None trains unbounded.
+      carry_init: initialiser of the potential.
+      param_dtype: of parameters and of the potential. The output has the dtype of the input.
+    """
+
+    PARAMETERS: ClassVar[dict[str, Interval]] = {"decay": (0.0, 1.0)}
+
+    features: int = dataclasses.field(kw_only=False)
+    decay: Any = 0.9
+    learnable: str | Iterable[str] = ()
+    bounds: Mapping[str, Interval | None] | None = dataclasses.field(default_factory=dict)
+    carry_init: Callable = jax.nn.initializers.zeros
+    param_dtype: Any = jnp.float32
+
+    def _parameters(self) -> dict[str, Any]:
+        """Return what may be trained, by name."""
+        return {name: getattr(self, name) for name in self.PARAMETERS}
+
+    def _check(self, owner: str):
+        """Raise an error that names the layer, ``owner``, if an argument is not what it must be."""
+        if not is_integer(self.features) or self.features < 1:
+            raise ValueError(f"{owner}: expected features to be a positive integer, got {self.features!r}")
+        check_function(f"{owner}: carry_init", self.carry_init, "an initialiser")
+        trained = names_of(owner, self.learnable)
+        for name, value in self._parameters().items():
+            self._check_parameter(f"{owner}: expected {name} to be", value)
+            if name == "decay" and name not in trained:  # a trained one has bounds of its own
+                check_inside(f"{owner}: decay", value, self.PARAMETERS["decay"])
+            if not isinstance(value, jax.core.Tracer) and not np.all(np.isfinite(np.asarray(value))):
+                hint = ": a layer that never fires is LI" if name == "threshold" else ""
+                raise ValueError(f"{owner}: expected {name} to be finite, got {value!r}{hint}")
+
+    def _check_parameter(self, expected: str, value):
+        if not is_number(value):
+            raise TypeError(f"{expected} a number or an array, got {value!r}")
+        if jnp.shape(value) not in ((), (1,), (self.features,)):
+            raise ValueError(f"{expected} one number or {self.features}, got shape {jnp.shape(value)}")
+
+
+@dataclasses.dataclass(kw_only=True, eq=False)
+class LIFArguments(LeakyArguments):
+    """The arguments of a layer of LIF neurons.
+
+    Attributes:
+      learnable: ``"decay"``, ``"threshold"`` or both; parameters of the surrogate are trained by
+        ``spike_fn=SpikingActivation(f, learnable=...)``.
+      bounds: closed intervals for these by name, in place of [0, 1] and [0, inf]; None trains unbounded.
+      param_dtype: of parameters and of the potential. The spikes have the dtype of the input.
+      threshold: a number or ``[features]``.
+      reset: ``"subtract"`` the threshold, set to ``"zero"``, or ``"none"``.
+      reset_grad: whether the gradient flows through the reset; None: yes, but not for ``"zero"``, where it explodes.
+      spike_fn: a surrogate, a :class:`SpikingActivation`, or any function or module of ``u - threshold`` that has no
+        state and draws no random numbers.
+      recurrent: whether the spikes of the last step come back through trained weights.
+      recurrent_kernel_init: their initialiser.
+    """
+
+    PARAMETERS: ClassVar[dict[str, Interval]] = LeakyArguments.PARAMETERS | {"threshold": (0.0, float("inf"))}
+
+    threshold: Any = 1.0
+    reset: str = "subtract"
+    reset_grad: bool | None = None
+    spike_fn: Callable = LogTailedRelu(alpha=0.01)
+    recurrent: bool = False
+    recurrent_kernel_init: Callable = jax.nn.initializers.orthogonal()
+
+    def _check(self, owner: str):
+        super()._check(owner)
+        check_word(f"{owner}: reset", self.reset, RESETS)
+        check_function(f"{owner}: spike_fn", self.spike_fn, "a surrogate or a function")
+        check_flag(f"{owner}: reset_grad", self.reset_grad, optional=True)
+        check_flag(f"{owner}: recurrent", self.recurrent)
+        check_function(f"{owner}: recurrent_kernel_init", self.recurrent_kernel_init, "an initialiser")
+
+
+def takes(
+    arguments: Callable[P, A],
+) -> Callable[[Callable[[Layer, A], None]], Callable[Concatenate[Layer, P], None]]:
+    """Make ``__init__(self, arguments)`` take the fields of a dataclass of arguments one by one, and check them."""
+
+    def decorate(init):
+        def __init__(self, *args: P.args, **kwargs: P.kwargs) -> None:
+            given = arguments(*args, **kwargs)
+            given._check(type(self).__name__)
+            init(self, given)
+
+        own = inspect.Parameter("self", inspect.Parameter.POSITIONAL_OR_KEYWORD)
+        __init__.__signature__ = inspect.Signature([own, *_signature(arguments)])  # type: ignore[attr-defined]
+        return __init__
+
+    return decorate
+
+
+def _signature(arguments) -> Iterable[inspect.Parameter]:
+    """Yield the parameters of a dataclass, with ``{}`` where its signature shows ``<factory>``."""
+    fields = {field.name: field for field in dataclasses.fields(arguments)}
+    for parameter in inspect.signature(arguments).parameters.values():
+        factory = fields[parameter.name].default_factory
+        yield parameter if factory is dataclasses.MISSING else parameter.replace(default=factory())
+
+
+def documented(arguments: type) -> Callable[[type[Layer]], type[Layer]]:
+    """Complete a layer's docstring and signature.
+
+    ``{arguments}`` becomes what the docstrings of ``arguments`` and of its parents say of each field.
+    """
+
+    def decorate(layer):
+        if not dataclasses.is_dataclass(layer):  # which says its own
+            layer.__signature__ = inspect.Signature(list(_signature(arguments)))
+        if layer.__doc__ is None:  # under `python -OO`
+            return layer
+        known: dict[str, str] = {}
+        for cls in reversed(arguments.__mro__):
+            doc = inspect.cleandoc(vars(cls).get("__doc__") or "").partition("Attributes:\n")[2]
+            entries = re.split(r"\n(?=  \w)", doc.rstrip())
+            known |= {entry.partition(":")[0].strip(): entry for entry in entries if entry}
+        shown = "\n".join(known[field.name] for field in dataclasses.fields(arguments))
+        layer.__doc__ = inspect.cleandoc(layer.__doc__).replace("  {arguments}", shown)
+        return layer
+
+    return decorate
+
+
+class LeakyLayer:
+    """A layer whose parameters are those of `LeakyArguments`; the framework's own class reads them."""
+
+    PARAMETERS = LeakyArguments.PARAMETERS
+
+    def _value(self, name: str):
+        """Return a parameter as it is now, a trained one inside its bounds."""
+        raise NotImplementedError
+
+    def _step(self) -> Callable:
+        """Return the step ``(carry, x) -> (carry, output)``, a pure function of the parameters as they are now."""
+        return partial(li_step_with_output, **self._values_now())
+
+    def _values_now(self) -> dict[str, Any]:
+        return {name: self._value(name) for name in self.PARAMETERS}
+
+
+class LIFLayer(LeakyLayer):
+    """A layer whose parameters are those of `LIFArguments`."""
+
+    PARAMETERS = LIFArguments.PARAMETERS
+    reset: str
+    reset_grad: bool | None
+
+    def _recurrent_weights(self):
+        """Return the weights ``[features, features]`` as they are now, or None."""
+        raise NotImplementedError
+
+    def _spike_function(self) -> Callable:
+        """Return the surrogate as it is now, or the function that the layer was given."""
+        raise NotImplementedError
+
+    def _step(self) -> Callable:
+        return neuron_step(
+            self._recurrent_weights(),
+            **self._values_now(),
+            spike_fn=seen(self, self._spike_function()),
+            reset=self.reset,
+            reset_grad=self.reset_grad,
+        )
