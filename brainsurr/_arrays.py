@@ -1,6 +1,7 @@
 """Input conversion, and broadcasting of parameters."""
 
 import sys
+from collections.abc import Callable
 from typing import Any
 
 import jax
@@ -11,8 +12,22 @@ _INT32_MAX = 2**31 - 1
 _NO_ZERO_OR_SIGN = ("float8_e8m0fnu", "float4_e2m1fn")  # nor, of the second, an integer dtype of its size
 
 
+def variable_value(x: Any) -> Any:
+    """Return the array that a framework's variable holds: an nnx.Variable, a State or Param of brainstate."""
+    if isinstance(x, (jax.Array, np.ndarray, int, float)):
+        return x
+    if hasattr(x, "__jax_array__"):
+        return x.__jax_array__()
+    brainstate = sys.modules.get("brainstate")  # whose variables have no such method
+    if brainstate is not None and isinstance(x, brainstate.State):
+        return x.value
+    if brainstate is not None and isinstance(x, brainstate.nn.Param):
+        return x.value()
+    return x
+
+
 def as_float(x: Any, name: str = "x") -> jax.Array:
-    """An array of a real floating dtype, or a TypeError that says what came and what to pass."""
+    """Convert to an array of a real floating dtype; a TypeError says what came and what to pass."""
     if hasattr(x, "mantissa") and hasattr(x, "unit"):  # a brainunit Quantity, without importing brainunit
         if not x.is_unitless:
             raise TypeError(
@@ -20,7 +35,7 @@ def as_float(x: Any, name: str = "x") -> jax.Array:
                 f"as in (v - threshold) / mV, or pass {name}.mantissa"
             )
         x = x.to_decimal()
-    x = as_array(as_parameter(x), name)
+    x = as_array(x, name, as_parameter)
     if x.dtype.name in _NO_ZERO_OR_SIGN:
         raise TypeError(
             f"expected {name} in a dtype that can hold 0, 1 and -1 in 8 bits or more, got {x.dtype}: "
@@ -34,35 +49,21 @@ def as_float(x: Any, name: str = "x") -> jax.Array:
     raise TypeError(f"expected {name} to be a real array, got dtype {x.dtype}{hint}")
 
 
-def as_array(x: Any, name: str) -> jax.Array:
-    """An array of any dtype, or a TypeError that says what came."""
+def as_array(x: Any, name: str, unwrap: Callable = variable_value) -> jax.Array:
+    """Convert to an array of any dtype; a TypeError says what came."""
     if x is None or isinstance(x, (str, bytes)):
         raise TypeError(f"expected {name} to be a real array, got {x!r}")
-    x = variable_value(x)
+    x = unwrap(x)
     try:
         return jnp.asarray(x)
     except (TypeError, ValueError) as error:
         raise TypeError(f"expected {name} to be a real array, got {type(x).__name__}") from error
 
 
-def variable_value(x: Any) -> Any:
-    """Return the array that a framework's variable holds: an nnx.Variable, a State or Param of brainstate."""
-    if isinstance(x, (jax.Array, np.ndarray, int, float)):
-        return x
-    if hasattr(x, "__jax_array__"):
-        return x.__jax_array__()
-    brainstate = sys.modules.get("brainstate")  # its variables have no such method; loaded if there is one of them
-    if brainstate is not None and isinstance(x, brainstate.State):
-        return x.value
-    if brainstate is not None and isinstance(x, brainstate.nn.Param):
-        return x.value()
-    return x
-
-
 def as_parameter(value: Any) -> Any:
     """Return the array of a framework's variable, and integers beyond int32 as floats; all else unchanged."""
     value = variable_value(value)
-    # jax reads integers as int32: a Python integer beyond is an OverflowError there, one of NumPy wraps around.
+    # jax reads integers as int32: a larger one raises an OverflowError if it is Python's, and wraps around if NumPy's.
     if isinstance(value, int) and abs(value) > _INT32_MAX:
         try:
             return float(value)
@@ -109,7 +110,7 @@ def _bits(x):
 
 
 def partition(tree, is_traced) -> tuple[list, tuple]:
-    """What of a tree is to be traced, None in the place of all else; and the rest, for `combine`."""
+    """Split a tree into the leaves to trace, with None for the others, and what `combine` needs to put it together."""
     leaves, structure = jax.tree.flatten(tree)
     arrays = [leaf if is_traced(leaf) else None for leaf in leaves]
     others = tuple(leaf if array is None else None for leaf, array in zip(leaves, arrays, strict=True))
@@ -117,14 +118,14 @@ def partition(tree, is_traced) -> tuple[list, tuple]:
 
 
 def combine(arrays, rest):
-    """The tree that `partition` took apart, or one with other arrays."""
+    """Put a tree together that `partition` took apart, with the same arrays or others."""
     structure, others = rest
     leaves = [other if array is None else array for array, other in zip(arrays, others, strict=True)]
     return jax.tree.unflatten(structure, leaves)
 
 
 def is_number(value) -> bool:
-    """A Python number or an array of real numbers; a boolean is neither."""
+    """Return whether a value is a Python number or an array of real numbers; a boolean is neither."""
     if isinstance(value, (bool, np.bool_)):
         return False
     if isinstance(value, (int, float)):

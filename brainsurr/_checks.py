@@ -38,6 +38,13 @@ def hint_to_call(value: Any) -> str:
     return f": call it, {value.__name__}(...)" if isinstance(value, type) else ""
 
 
+def check_surrogate(name: str, value: Any):
+    """Raise a TypeError unless the value is a surrogate."""
+    if isinstance(value, type) or not hasattr(value, "broadcast_into"):  # of a class that is defined further up
+        hint = hint_to_call(value)
+        raise TypeError(f"expected a surrogate such as LogTailedRelu(0.1), got {value!r} for {name}{hint}")
+
+
 def check_kind(name: str, value: Any, kind: type):
     """A TypeError unless the value is an instance of a class."""
     if not isinstance(value, kind):

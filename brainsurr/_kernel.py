@@ -8,6 +8,7 @@ import numpy as np
 from jax.custom_derivatives import SymbolicZero
 
 from ._arrays import as_float, is_negative, match_dtype_and_rank
+from ._checks import check_surrogate
 
 
 def spike(x, surrogate):
@@ -60,11 +61,7 @@ def spike(x, surrogate):
       >>> jax.grad(bs.spike)(2.0, f)
       Array(0.5, dtype=float32, weak_type=True)
     """
-    if isinstance(surrogate, type) or not hasattr(surrogate, "broadcast_into"):
-        raise TypeError(
-            "spike(x, surrogate) expected a brainsurr surrogate such as LogTailedRelu(0.1), got "
-            + (f"the class {surrogate.__name__}: call it first" if isinstance(surrogate, type) else repr(surrogate))
-        )
+    check_surrogate("surrogate", surrogate)
     x = as_float(x)
     parameters = jax.tree.leaves(surrogate.broadcast_into(x))
     return _spike(_vary_with(x, parameters), surrogate)
@@ -77,9 +74,9 @@ def _spike(x, surrogate):
 
 @functools.partial(_spike.defjvp, symbolic_zeros=True)
 def _spike_jvp(primals, tangents):
-    # The primal output is `_spike` again, not the bare step: the derivative of this rule then knows that
-    # the output depends on x, and second derivatives of nonlinear losses are right. Only tangents that
-    # exist are summed: a zero that is added would be saved for the backward pass.
+    # The primal output is `_spike` again and not the bare step, so that second derivatives of nonlinear losses
+    # include the dependence of the output on x. Symbolic zeros are skipped: adding one would save it for the
+    # backward pass.
     (x, surrogate), (dx, dsurrogate) = primals, tangents
     terms = []
     if not isinstance(dx, SymbolicZero):
@@ -89,8 +86,8 @@ def _spike_jvp(primals, tangents):
         if isinstance(da, SymbolicZero):
             continue
 
-        # -inf is a refractory neuron to some libraries: there dg/da may be infinite, and 0 * inf is NaN. So dg/da is
-        # taken at 0 instead and dropped, which leaves `jax_debug_nans` nothing to find.
+        # Some libraries set refractory neurons to -inf. There dg/da may be infinite, and 0 * inf is NaN; so it is
+        # computed at 0 instead and not used, and `jax_debug_nans` finds nothing.
         finite = jnp.where(jnp.isfinite(x), x, jnp.zeros_like(x))
 
         def primitive(a, i=i, finite=finite):
@@ -124,8 +121,8 @@ def _step(x):
 def _vary_with(x, parameters):
     """Inside ``shard_map``, make x vary over each mesh axis that a parameter varies over.
 
-    The tangent of a replicated x with a sharded alpha varies, so the primal must as well. The select never
-    takes the parameter; it gives the result the axes of both, and XLA drops it.
+    The tangent of a replicated x with a sharded alpha varies, so the primal must as well. The select always takes x,
+    with the axes of both, and XLA removes it.
     """
     if jax.sharding.get_abstract_mesh().manual_axes:
         for p in parameters:

@@ -1,4 +1,4 @@
-"""A surrogate as a pytree and as a value: what a leaf is, what it is called, how two are compared."""
+"""A surrogate as a pytree and as a value: its leaves, their names, and how two surrogates are compared."""
 
 import jax
 import numpy as np
@@ -6,42 +6,53 @@ import numpy as np
 from ._arrays import is_number
 
 
+def flag_names(f) -> frozenset[str]:
+    """Return which attributes of a surrogate are flags; the others are parameters."""
+    return getattr(f, "_flags", frozenset({"origin"}))  # which is a class attribute until it is assigned
+
+
 def flatten(f):
-    """The parameters of a surrogate, and what stays static: their names, and the flags."""
-    parameters, flags = f._split()
-    return tuple(parameters.values()), (tuple(parameters), tuple(flags.items()))
+    """Return the parameters of a surrogate, and what is static: their names, and the flags with theirs."""
+    items, flags = f._items(), flag_names(f)
+    names = tuple(name for name in items if name not in flags)
+    return tuple(map(items.get, names)), (names, tuple((name, items[name]) for name in items if name in flags))
 
 
 def flatten_with_keys(f):
-    """The same, each parameter with its name."""
-    children, structure = flatten(f)
-    return tuple(zip(map(jax.tree_util.GetAttrKey, structure[0]), children, strict=True)), structure
+    """Flatten, each parameter with its name."""
+    parameters, structure = flatten(f)
+    return tuple(zip(map(jax.tree_util.GetAttrKey, structure[0]), parameters, strict=True)), structure
 
 
-def unflatten(cls, structure, children):
-    """A surrogate of a class from what `flatten` gave, or from what jax puts there."""
+def unflatten(cls, structure, parameters):
+    """Make a surrogate from what `flatten` gave, or with whatever jax puts in the place of parameters."""
     names, flags = structure
-    f = object.__new__(cls)  # not __init__: it may check or convert, and jax puts anything into a leaf
-    f.__dict__.update(zip(names, children, strict=True))
+    f = object.__new__(cls)  # without `__init__` and its checks
+    f.__dict__.update(zip(names, parameters, strict=True))
     f.__dict__.update(flags)
-    object.__setattr__(f, "_static", frozenset(name for name, _ in flags))
+    object.__setattr__(f, "_flags", frozenset(name for name, _ in flags))
     return f
 
 
+def rebuild(cls, structure, parameters):
+    """Make a surrogate from what `flatten` gave, with copies of its arrays."""
+    return unflatten(cls, structure, map(frozen, parameters))
+
+
 def leaf_name(path) -> str:
-    """The name of a parameter: its attribute, with an index where the attribute is a container."""
+    """Name a parameter after its attribute, with an index where the attribute is a container."""
     last = max(i for i, key in enumerate(path) if isinstance(key, jax.tree_util.GetAttrKey))
     return "_".join([path[last].name, *(jax.tree_util.keystr((key,)).strip("[]'") for key in path[last + 1 :])])
 
 
 def is_parameter(value) -> bool:
-    """A number, an array, a surrogate, or a container of nothing but these."""
+    """Return whether a value is a number, an array, a surrogate, or a container of nothing but these."""
     leaves = jax.tree.leaves(value)
     return (bool(leaves) or isinstance(value, list | tuple | dict)) and all(map(is_number, leaves))
 
 
 def frozen(value):
-    """A value that does not change with the arrays and containers it was made from, nor, but for a dict, in place."""
+    """Copy arrays and containers. Copied arrays are read-only and lists become tuples; a dict can still be changed."""
     if isinstance(value, np.ndarray):
         value = value.copy()
         value.flags.writeable = False
@@ -53,7 +64,7 @@ def frozen(value):
 
 
 def unhashable(value) -> str:
-    """The type of what in a value can't be hashed, such as an array; empty if all can. Hashes nothing itself."""
+    """Name the type in a value that has no hash, such as an array; empty if there is none. Nothing is hashed."""
     if isinstance(value, tuple):
         return next(filter(None, map(unhashable, value)), "")
     can = type(value).__hash__ is not None and not isinstance(value, jax.Array)
@@ -61,7 +72,7 @@ def unhashable(value) -> str:
 
 
 def value_key(value):
-    """What is compared and hashed in place of a value: for an array its dtype, shape and bytes."""
+    """Return what to compare and hash in place of a value: for an array its dtype, shape and bytes."""
     if not is_parameter(value):
         return value
     leaves, structure = jax.tree.flatten(value)
@@ -69,7 +80,7 @@ def value_key(value):
 
 
 def leaf_key(leaf):
-    """The same for one leaf."""
+    """Return what to compare and hash in place of one leaf."""
     if isinstance(leaf, (int, float)):
         return leaf
     if isinstance(leaf, jax.core.Tracer):

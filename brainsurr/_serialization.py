@@ -1,4 +1,4 @@
-"""A surrogate in what ``jax.export`` and ``flax.serialization`` write: two registries, by class and not by base."""
+"""Registration of each class of surrogates with ``jax.export`` and ``flax.serialization``."""
 
 import collections
 import json
@@ -7,18 +7,19 @@ import threading
 
 from jax import export
 
-from ._pytree import flatten, frozen, unflatten
+from ._pytree import flatten, rebuild
 
-_names: collections.Counter[str] = collections.Counter()  # how many classes there have been of each name
+_names: collections.Counter[str] = collections.Counter()  # how many classes of each name were registered
 _unknown_to_flax: list[type] = []
 _lock = threading.Lock()
 
 
 def register(cls: type):
-    """Tell both about a new class of surrogates; flax as soon as it is loaded."""
+    """Register a new class with jax now, and with flax as soon as it is loaded."""
     name = f"{cls.__module__}.{cls.__qualname__}"
     _names[name] += 1
-    # Defined again, as in a notebook: jax takes a name once, and for good. Who reads must have defined it as often.
+    # jax refuses a second class of the same name (a notebook cell that is run twice), so number them. A program that
+    # reads must have defined its class as often as the one that wrote.
     if _names[name] > 1:
         name = f"{name}#{_names[name]}"
     export.register_pytree_node_serialization(
@@ -29,7 +30,7 @@ def register(cls: type):
 
 
 def register_with_flax():
-    """Tell flax about the classes it does not know, if it is loaded. It may be at any time, and calls nobody."""
+    """Register with flax, if it is loaded, the classes that are not. There is no way to hear of its import."""
     if not _unknown_to_flax or sys.modules.get("flax.serialization") is None:
         return
     from flax import serialization
@@ -37,12 +38,12 @@ def register_with_flax():
     with _lock:
         while _unknown_to_flax:
             cls = _unknown_to_flax.pop()
-            if not serialization.is_serializable(cls):  # by a user, in another way
+            if not serialization.is_serializable(cls):  # a user may have registered it
                 serialization.register_serialization_state(cls, _to_state, _from_state)
 
 
 def _write(structure) -> bytes:
-    """Names and flags as JSON, which reads back as it was written, but for tuples, which become lists."""
+    """Write names and flags as JSON. It turns tuples into lists, which `_read` undoes."""
     names, flags = structure
     for name, flag in flags:
         if odd := _odd(flag):
@@ -54,7 +55,7 @@ def _write(structure) -> bytes:
 
 
 def _odd(flag) -> str:
-    """The type of what in a flag can't be written by value; empty if all can."""
+    """Name the type in a flag that JSON can't write; empty if there is none."""
     if type(flag) is tuple:
         return next(filter(None, map(_odd, flag)), "")
     return "" if type(flag) in (bool, int, float, str, type(None)) else type(flag).__name__
@@ -70,7 +71,7 @@ def _tuples(value):
 
 
 def _to_state(f) -> dict:
-    """The parameters of a surrogate by name; its class and flags are those of what is restored into."""
+    """Return the parameters by name. Class and flags are taken from the surrogate that is restored into."""
     from flax.serialization import to_state_dict
 
     children, (names, _) = flatten(f)
@@ -87,4 +88,4 @@ def _from_state(f, state: dict):
         got = sorted(state) if isinstance(state, dict) else type(state).__name__
         raise ValueError(f"{what}, got {got} at path {current_path()}")
     restored = [from_state_dict(child, state[name], name) for name, child in zip(names, children, strict=True)]
-    return unflatten(type(f), structure, map(frozen, restored))
+    return rebuild(type(f), structure, restored)

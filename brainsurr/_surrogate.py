@@ -1,5 +1,6 @@
 """`Surrogate`, the base class: a value, a function and a pytree; and `Scaled`, a surrogate times a number."""
 
+import copy
 import dataclasses
 import functools
 from typing import Any, ClassVar
@@ -9,14 +10,16 @@ import jax.numpy as jnp
 import numpy as np
 
 from ._arrays import as_float, as_parameter, is_number, match_dtype_and_rank
-from ._checks import check_flag, hint_to_call
+from ._checks import check_flag, check_surrogate
 from ._kernel import spike
 from ._pytree import (
+    flag_names,
     flatten,
     flatten_with_keys,
     frozen,
     is_parameter,
     leaf_name,
+    rebuild,
     short,
     unflatten,
     unhashable,
@@ -32,14 +35,15 @@ Parameter = Any
 class Surrogate:
     r"""A spike whose backward pass you choose: the base class.
 
-    A surrogate is a value. Its parameters (numbers or arrays) are the leaves of a pytree and can be traced,
-    batched and differentiated; its flags (booleans, strings, functions, and attributes named in ``static=``)
-    are static, and hashable. Equal surrogates are equal and hash alike, so they serve as dictionary keys, as static
-    arguments of ``jax.jit`` and as fields of a module.
+    A surrogate is a value. Numbers, arrays, other surrogates, and containers of nothing but these are its parameters:
+    the leaves of a pytree, which can be traced, batched and differentiated. All other attributes (booleans, strings,
+    functions) are flags, static and hashable, as are those named in ``static=`` whatever they are. Equal surrogates
+    are equal and hash alike, so they serve as dictionary keys, as static arguments of ``jax.jit`` and as fields of a
+    module.
 
     To write one, subclass and give :math:`g` as ``surrogate_fun``, or :math:`g'` as ``surrogate_grad``, or both,
-    as formulas of ``self`` and ``x``. They meet ``x`` as an array and the parameters in its dtype and rank, need
-    not care for NaN, and may return anything that broadcasts into ``x``. With ``surrogate_fun`` alone the
+    as formulas of ``self`` and ``x``. They get ``x`` as an array and the parameters in its dtype and rank, need
+    not handle NaN, and may return anything that broadcasts into ``x``. With ``surrogate_fun`` alone the
     gradient is its derivative. With ``surrogate_grad`` alone the surrogate trains a network, but has no
     ``origin`` and its parameters can't be trained. Overriding one formula of a parent that defines both discards the
     other.
@@ -79,27 +83,27 @@ class Surrogate:
       Tanh(alpha=2.0, origin=True)
     """
 
-    # `_hashed`: attributes are frozen. `_static`: which attributes are flags. A field's kind is fixed by the first
-    # value assigned: jax may later put None, a boolean or a string into a parameter leaf.
-    __slots__ = ("__dict__", "__weakref__", "_hashed", "_static")
+    # `_hashed`: attributes can't be set any more. `_flags`: the names of the flags, which `__setattr__` decides and all
+    # else keeps: jax may put None, a boolean or a string where a parameter was.
+    __slots__ = ("__dict__", "__weakref__", "_flags", "_hashed")
 
     bounds: ClassVar[dict[str, tuple[float, float]]] = {}
     __array_ufunc__: ClassVar[None] = None  # numpy leaves `array * surrogate` to `__rmul__`
-    _static_names: ClassVar[frozenset[str]] = frozenset({"origin"})
-    _lower_limits: ClassVar[dict[str, float]] = {}  # what a parameter must be above for the formula to make sense
+    _always_static: ClassVar[frozenset[str]] = frozenset()  # as named in `static=`
+    _lower_limits: ClassVar[dict[str, float]] = {}  # by name, what a parameter must be above
 
     _: dataclasses.KW_ONLY
     origin: bool = False
 
     def __init_subclass__(cls, static: tuple[str, ...] = (), **kwargs):
         super().__init_subclass__(**kwargs)
-        cls._static_names = cls._static_names.union((static,) if isinstance(static, str) else static)
+        cls._always_static = cls._always_static.union((static,) if isinstance(static, str) else static)
         for name, other in (("surrogate_fun", "surrogate_grad"), ("surrogate_grad", "surrogate_fun")):
             if name in cls.__dict__:
                 if other not in cls.__dict__ and _has_partner(cls, other, name):  # which this formula replaces
                     setattr(cls, other, getattr(Surrogate, other))
                 setattr(cls, name, _elementwise(cls.__dict__[name]))
-        # In the class's own dictionary, or `@dataclass` on a user's subclass writes its own and drops the hash.
+        # In the dictionary of the class itself: there `@dataclass` leaves them alone, else it would drop the hash.
         for name in ("__eq__", "__hash__", "__repr__"):
             if name not in cls.__dict__:
                 setattr(cls, name, getattr(cls, name))
@@ -107,28 +111,28 @@ class Surrogate:
         register(cls)
 
     def __call__(self, x) -> jax.Array:
-        """The spike, ``brainsurr.spike(x, self)``; the primitive where ``origin`` is true."""
+        """Return the spike, ``brainsurr.spike(x, self)``; the primitive where ``origin`` is true."""
         return spike(x, self)
 
     def surrogate_fun(self, x) -> jax.Array:
-        """The primitive :math:`g(x)`, elementwise, in the dtype of ``x``."""
+        """Compute the primitive :math:`g(x)`, elementwise, in the dtype of ``x``."""
         raise NotImplementedError(
             f"{type(self).__name__} gives no surrogate_fun, so it has no origin and no derivative with respect to "
             "its parameters: define surrogate_fun(self, x), the primitive of its gradient"
         )
 
     def surrogate_grad(self, x) -> jax.Array:
-        """The gradient :math:`g'(x)`, elementwise, in the dtype of ``x``."""
+        """Compute the gradient :math:`g'(x)`, elementwise, in the dtype of ``x``."""
         self._check_defined()
         x = as_float(x)
         return jax.jvp(self.surrogate_fun, (x,), (jnp.ones_like(x),))[1]
 
     def derivative(self, x) -> jax.Array:
-        """The same as :meth:`surrogate_grad`, under the name that sparx calls."""
+        """Compute :meth:`surrogate_grad`, under the name that sparx calls."""
         return self.surrogate_grad(x)
 
     def __mul__(self, factor) -> "Surrogate":
-        """``f * 0.5``: this surrogate with its primitive and gradient scaled; the spike stays 0 or 1."""
+        """Scale primitive and gradient, as in ``f * 0.5``; the spike stays 0 or 1."""
         factor = as_parameter(factor)
         if not is_number(factor):
             return NotImplemented
@@ -138,21 +142,18 @@ class Surrogate:
         return self * factor
 
     def replace(self, **changes) -> "Surrogate":
-        """A copy with some parameters or flags changed, as in ``f.replace(alpha=0.3, origin=True)``."""
-        copy = object.__new__(type(self))
-        copy.__setstate__(self.__getstate__())
+        """Copy, with some parameters or flags changed, as in ``f.replace(alpha=0.3, origin=True)``."""
+        changed, names = copy.copy(self), self._items()
         for name, value in changes.items():
-            if name not in self._items():
-                raise TypeError(
-                    f"{type(self).__name__} has no parameter or flag {name!r}, only {', '.join(self._items())}"
-                )
-            copy._set(name, value)
-        return copy
+            if name not in names:
+                raise TypeError(f"{type(self).__name__} has no parameter or flag {name!r}, only {', '.join(names)}")
+            setattr(changed, name, value)
+        return changed
 
     def named_parameters(self) -> tuple["Surrogate", dict[str, Any]]:
-        """This surrogate with each parameter replaced by its name, and the parameters by name.
+        """Return this surrogate with each parameter replaced by its name, and the parameters by name.
 
-        What layers hold: the first is static, and ``jax.tree.map(values.get, template)`` puts values back.
+        Layers hold the two apart: the first is static, and ``jax.tree.map(values.get, template)`` puts values back.
         """
         paths, structure = jax.tree_util.tree_flatten_with_path(self)
         values = {leaf_name(path): value for path, value in paths}
@@ -162,7 +163,7 @@ class Surrogate:
         return jax.tree.unflatten(structure, values), values
 
     def broadcast_into(self, x: jax.Array) -> "Surrogate":
-        """This surrogate with its parameters in the dtype and rank of ``x``; a ValueError if one is wider than x."""
+        """Cast the parameters to the dtype and rank of ``x``; a ValueError if one does not broadcast into it."""
         self._check_defined()
 
         def match(path, p):
@@ -180,30 +181,38 @@ class Surrogate:
     def _items(self) -> dict[str, Any]:
         return {"origin": self.origin, **vars(self)}
 
-    def _split(self) -> tuple[dict[str, Any], dict[str, Any]]:
-        """Parameters and flags, by name."""
-        items, static = self._items(), getattr(self, "_static", self._static_names)
-        return (
-            {name: value for name, value in items.items() if name not in static},
-            {name: value for name, value in items.items() if name in static},
-        )
-
     def __setattr__(self, name, value):
+        cls = type(self)
         if getattr(self, "_hashed", False):
             raise TypeError(
-                f"can't set {name}: this {type(self).__name__} has been hashed (by jax.jit, as a static argument or as "
+                f"can't set {name}: this {cls.__name__} has been hashed (by jax.jit, as a static argument or as "
                 f"a key), and what was compiled for it would go stale. Make a copy: f = f.replace({name}={value!r})"
             )
-        self._set(name, value)
+        register_with_flax()  # which may have been loaded since the class was made
+        fields = cls.__dict__.get("__dataclass_fields__")
+        if fields is not None and name not in fields:
+            raise AttributeError(f"{cls.__name__} has no parameter or flag {name!r}, only {', '.join(fields)}")
+        static = name in cls._always_static
+        value = value if static else as_parameter(value)
+        self._check(name, value)
+        static, value = static or not is_parameter(value), frozen(value)
+        if static and (kind := unhashable(value)):
+            raise TypeError(
+                f"{cls.__name__}: expected {name}, which is static, to compare by value, got {kind}: "
+                "give numbers, words or tuples of these"
+            )
+        flags = flag_names(self)
+        object.__setattr__(self, "_flags", flags | {name} if static else flags - {name})
+        self.__dict__[name] = value
 
     def _check(self, name, value):
-        """A field is what its default is: a number makes a parameter, a boolean a flag, a static integer a count."""
+        """Raise an error unless the value is of the type of the field's default, and above its limit."""
         field = type(self).__dataclass_fields__.get(name)
         default = None if field is None else field.default
         what = f"{type(self).__name__}: expected {name} to be"
         if isinstance(default, bool):
             check_flag(f"{type(self).__name__}: {name}", value)
-        elif isinstance(default, int) and name in self._static_names:
+        elif isinstance(default, int) and name in self._always_static:
             if isinstance(value, bool) or not isinstance(value, int):
                 raise TypeError(f"{what} an integer, got {value!r}")
         elif is_number(default) and not is_number(value):
@@ -212,31 +221,9 @@ class Surrogate:
         if low is not None and not isinstance(value, jax.core.Tracer) and not np.all(np.asarray(value) > low):
             raise ValueError(f"{what} above {low:g}, got {value!r}")
 
-    def _set(self, name, value):
-        register_with_flax()  # which may have been loaded since the class was made
-        fields = type(self).__dict__.get("__dataclass_fields__")
-        if fields is not None and name not in fields:
-            raise AttributeError(f"{type(self).__name__} has no parameter or flag {name!r}, only {', '.join(fields)}")
-        value = as_parameter(value) if name not in self._static_names else value
-        self._check(name, value)
-        is_flag = name in self._static_names or not is_parameter(value)
-        value = frozen(value)
-        if is_flag and (kind := unhashable(value)):
-            raise TypeError(
-                f"{type(self).__name__}: expected {name}, which is static, to compare by value, got {kind}: "
-                "give numbers, words or tuples of these"
-            )
-        static = getattr(self, "_static", self._static_names)
-        object.__setattr__(self, "_static", static | {name} if is_flag else static - {name})
-        self.__dict__[name] = value
-
-    def __getstate__(self):
-        return dict(vars(self)), getattr(self, "_static", self._static_names)
-
-    def __setstate__(self, state):
-        attributes, static = state
-        self.__dict__.update({name: frozen(value) for name, value in attributes.items()})
-        object.__setattr__(self, "_static", static)
+    def __reduce__(self):  # for copy and pickle
+        parameters, structure = flatten(self)
+        return rebuild, (type(self), structure, parameters)
 
     def __eq__(self, other):
         if type(self) is not type(other):
@@ -257,28 +244,21 @@ class Surrogate:
         return tuple(sorted((name, value_key(value)) for name, value in self._items().items()))
 
     def __repr__(self):
-        items, (_, flags) = self._items(), self._split()
-        switches = {name: v for name, v in flags.items() if isinstance(v, bool)}
+        items = self._items()
+        switches = {name: v for name, v in items.items() if isinstance(v, bool)}
         shown = {name: v for name, v in items.items() if name not in switches}
         shown |= {name: v for name, v in switches.items() if v is not getattr(type(self), name, None)}
         return f"{type(self).__name__}({', '.join(f'{name}={short(value)}' for name, value in shown.items())})"
 
 
-def check_surrogate(name: str, value):
-    """A TypeError unless the value is a surrogate."""
-    if not isinstance(value, Surrogate):
-        hint = hint_to_call(value)
-        raise TypeError(f"expected a surrogate such as LogTailedRelu(0.1), got {value!r} for {name}{hint}")
-
-
 def _has_partner(cls, inherited: str, given: str) -> bool:
-    """Whether the class that an inherited formula comes from is a surrogate that has the given one as well."""
+    """Return whether the inherited formula comes from a surrogate class that has the given one as well."""
     source = next(base for base in cls.__mro__[1:] if inherited in base.__dict__)
     return issubclass(source, Surrogate) and getattr(source, given) is not getattr(Surrogate, given)
 
 
 def _elementwise(formula):
-    """Wraps a formula: x as an array, parameters in its dtype and rank, NaN kept, the result shaped like x."""
+    """Wrap a formula: x is an array, parameters are in its dtype and rank, NaN is kept, the result has x's shape."""
 
     @functools.wraps(formula)
     def wrapped(self, x):

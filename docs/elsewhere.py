@@ -171,7 +171,7 @@ def _defaults(rows):
 
 def _plain(f):
     """The surrogate with its numbers as floats: 25 and 25.0 are one default."""
-    return repr(f.replace(**{k: float(v) for k, v in vars(f).items() if type(v) is int and k not in f._static_names}))
+    return repr(f.replace(**{k: float(v) for k, v in vars(f).items() if type(v) is int and k not in f._always_static}))
 
 
 def _required(row):

@@ -523,7 +523,7 @@ def test_a_key_is_not_a_number():
 
 @pytest.mark.parametrize("surrogate", [0.1, jax.nn.relu, None, bs.LogTailedRelu])
 def test_bad_surrogate(surrogate):
-    with pytest.raises(TypeError, match=r"expected a brainsurr surrogate such as LogTailedRelu\(0\.1\)"):
+    with pytest.raises(TypeError, match=r"expected a surrogate such as LogTailedRelu\(0\.1\)"):
         bs.spike(jnp.ones(2), surrogate)
 
 

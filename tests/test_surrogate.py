@@ -467,6 +467,24 @@ def test_counts_are_static_and_containers_are_parameters():
     assert jax.jit(jax.grad(lambda x, f: f(x)))(2.0, f) == 0.5 + 0.25 * 2.0  # exact, fused or not
 
 
+class Optional(bs.Surrogate):
+    def __init__(self, alpha=1.0, beta=None):
+        self.alpha, self.beta = alpha, beta
+
+    def surrogate_grad(self, x):
+        return self.alpha if self.beta is None else self.beta
+
+
+@pytest.mark.parametrize("first", [None, 0.5])
+def test_each_assignment_decides_for_its_attribute(first):
+    """Not the first instance of a class, nor what an attribute was before."""
+    f, other = Optional(beta=first), Optional(beta=0.5 if first is None else None)
+    for _ in range(2):
+        assert jax.tree.leaves(f) == ([1.0] if first is None else [1.0, 0.5])
+        assert jax.tree.leaves(other) == ([1.0, 0.5] if first is None else [1.0])
+        f, other = other.replace(beta=f.beta), f.replace(beta=other.beta)
+
+
 def test_a_dataclass_gets_origin_and_keeps_its_hash():
     assert DataTanh(origin=True).origin
     assert repr(DataTanh(2.0, "other")) == "DataTanh(alpha=2.0, name='other')"
