@@ -11,6 +11,18 @@ def needs(library):
     return __import__(library) if os.environ.get("CI") == "true" else pytest.importorskip(library)
 
 
+def check_picture(result, figure):
+    """Each entrant has its bar, at the mean of its seeds."""
+    axis = figure.axes[0]
+    names = [label.get_text() for label in axis.get_yticklabels()]
+    bars = [line.get_xdata()[0] for line in axis.lines if line.get_marker() == "|"]
+    assert dict(zip(names, bars, strict=True)) == {
+        key.removesuffix(", best"): np.mean(run["test"])
+        for key, run in result["runs"].items()
+        if key.endswith(", best")
+    }
+
+
 def check(result, name, chance):
     """Every field of a quick run, and that what can learn has learnt."""
     assert result["study"] == name

@@ -15,6 +15,21 @@ def lenient():
         yield
 
 
+@pytest.fixture
+def saved(monkeypatch):
+    """The figures that a test saves, by the name of the file."""
+    from matplotlib.figure import Figure
+
+    figures, save = {}, Figure.savefig
+
+    def savefig(figure, path, **how):
+        figures[path.name] = figure
+        save(figure, path, **how)
+
+    monkeypatch.setattr(Figure, "savefig", savefig)
+    return figures
+
+
 @pytest.fixture(scope="session")
 def environment():
     """For the processes that tests start."""

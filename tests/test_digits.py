@@ -13,7 +13,7 @@ from benchmarks.digits import __main__ as digits
 from benchmarks.digits import brainstate as digits_brainstate
 from benchmarks.digits import linen as digits_linen
 from benchmarks.digits import nnx as digits_nnx
-from benchmarks.digits import task, training
+from benchmarks.digits import report, task, training
 from benchmarks.lib import results
 
 pytestmark = pytest.mark.usefixtures("lenient")
@@ -72,9 +72,23 @@ def test_checkpoints_are_gone_in_the_end(out):
     assert {path.name for path in out.iterdir() if path.is_dir()} == set()
 
 
-def test_pictures(out):
-    for name in ("surrogate", "raster", "training"):
-        assert (out / f"{name}.png").read_bytes()[:8] == b"\x89PNG\r\n\x1a\n"
+def test_pictures_are_written(out):
+    assert {path.stem for path in out.glob("*.png")} == {"surrogate", "raster", "training"}
+
+
+def test_pictures_show_the_numbers(tmp_path, saved):
+    curves = {"loss": ([4.0, 1.0], [2.0, 1.0]), "test_accuracy": ([0.91, 0.95], [0.93, 0.97])}
+    runs = {"LIF": [{"curve": {name: curve[seed] for name, curve in curves.items()}} for seed in (0, 1)]}
+    spikes = [np.eye(5, 3), np.zeros((5, 2))]
+    report.draw(tmp_path, bs.LogTailedRelu(0.1), runs, spikes, digit=7)
+    assert {path.name for path in tmp_path.iterdir()} == set(saved) == {"surrogate.png", "raster.png", "training.png"}
+    for axis, expected in zip(saved["training.png"].axes, ([3, 1], [0.92, 0.96]), strict=True):
+        assert axis.lines[0].get_label() == "LIF"
+        np.testing.assert_allclose(axis.lines[0].get_ydata(), expected)
+    assert [len(axis.collections[0].get_segments()) for axis in saved["raster.png"].axes] == [3, 0]
+    assert "a 7" in saved["raster.png"].get_suptitle()
+    x, y = saved["surrogate.png"].axes[1].lines[0].get_data()
+    assert set(y[x < 0]) == {np.float32(0.1)}
 
 
 def test_same_seed_same_numbers():

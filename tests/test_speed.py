@@ -78,9 +78,24 @@ def test_another_number_in_the_file_is_another_in_the_tables(out):
     assert speed.CLAIMS["train-step"].marks(result)[0].met
 
 
-def test_pictures(out):
-    for name in ("long", "activation"):
-        assert (out / f"{name}.png").read_bytes()[:8] == b"\x89PNG\r\n\x1a\n"
+def test_pictures_show_the_numbers(out, tmp_path, saved):
+    results = {name: json.loads((out / f"{name}.json").read_text()) for name in ("long", "activation")}
+    for name, result in results.items():
+        assert (out / f"{name}.png").exists()
+        speed.draw(name, result, tmp_path)
+    memory, time = saved["long.png"].axes
+    for axis, number in ((memory, lambda run: run["temporaries"] / 1e6), (time, lambda run: run["time"]["median"])):
+        assert len(axis.lines) == 3
+        for line in axis.lines:
+            runs = [run for run in results["long"]["runs"] if run["name"] == line.get_label()]
+            assert list(line.get_ydata()) == [number(run) for run in runs]
+    forward = {line.get_label(): line.get_ydata() for line in saved["activation.png"].axes[0].lines[:4]}
+    ratio = claims.activation.ratios(results["activation"])
+    assert list(forward["brainsurr, bfloat16"]) == [
+        value
+        for (_, dtype, passes, name), value in ratio.items()
+        if (dtype, passes, name) == ("bfloat16", "forward", "brainsurr")
+    ]
 
 
 def test_readme_part_has_every_mark(out):

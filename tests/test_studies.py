@@ -29,7 +29,7 @@ def study(request, tmp_path_factory, environment):
     return request.param, out, run(request.param, out, environment)
 
 
-def test_a_study(study, environment):
+def test_a_study(study, environment, saved):
     """One test a study: with several workers, a fixture is made by each that runs a test of it."""
     name, out, result = study
     assert {"study", "settings", "python", "versions", "device", "commit", "uncommitted_changes"} <= set(result)
@@ -44,7 +44,8 @@ def test_a_study(study, environment):
     globals()[f"check_{name}"](result["runs"])
     report = importlib.import_module(f"benchmarks.studies.reports.{name}")
     report.draw(result, out)
-    assert list(out.glob("*.png"))
+    assert set(saved) == {path.name for path in out.glob("*.png")}
+    globals()[f"drawn_{name}"](result, saved)
     assert "±" in report.tables(result)
 
     # Gone on with after its last configuration was lost: the same numbers.
@@ -56,8 +57,19 @@ def test_a_study(study, environment):
     }
 
 
+def check_choice(runs, suffix, setting=slice(None)):
+    """What goes on to more seeds is what validation likes best of the grid, in the setting where it chooses."""
+    chosen = {key.removesuffix(f", {suffix}"): run for key, run in runs.items() if key.endswith(f", {suffix}")}
+    assert chosen
+    for name, run in chosen.items():
+        grid = runs[f"{name}, grid"]
+        means = [np.mean(np.array(values)[setting]) for values in grid["validation"]]
+        assert run["surrogates"] == [grid["surrogates"][int(np.argmax(means))]], name
+
+
 def check_randman(runs):
     """At a tenth of the usual weights LogTailedRelu(0) is dead; SuperSpike learns at the usual ones."""
+    check_choice(runs, "best", setting=1)
     dead = runs["LogTailedRelu, grid"]
     assert dead["surrogates"][0] == "LogTailedRelu(alpha=0.0)"
     assert np.max(np.array(dead["test"])[0, 0]) <= CHANCE
@@ -65,17 +77,49 @@ def check_randman(runs):
     assert np.min(np.array(runs["InvSquareGrad, best"]["test"])[0, 1]) > 0.3
 
 
+def curve(axis, label):
+    """The heights of the line of that name."""
+    (line,) = (line for line in axis.lines if line.get_label() == label)
+    return line.get_ydata()
+
+
+def drawn_randman(result, saved):
+    best = result["runs"]["InvSquareGrad, best"]["test"][0]
+    np.testing.assert_array_equal(curve(saved["randman-scale.png"].axes[0], "InvSquareGrad"), np.mean(best, axis=-1))
+    panels = {axis.get_title(): axis.images[0].get_array() for axis in saved["randman-grid.png"].axes if axis.images}
+    assert set(panels) == {key.removesuffix(", grid") for key in result["runs"] if key.endswith(", grid")}
+    grid = result["runs"]["LogTailedRelu, grid"]["test"]
+    np.testing.assert_array_equal(panels["LogTailedRelu"], np.mean(grid, axis=-1))
+
+
 def check_depth(runs):
+    check_choice(runs, "3 layers")
     for run in runs.values():
         assert np.shape(run["before"]["gradient"])[-1] == np.shape(run["rates"])[-1] == 3
         assert (np.array(run["before"]["gradient"]) >= 0).all()
     assert np.mean(runs["InvSquareGrad, 3 layers"]["test"]) > 0.5
 
 
+def drawn_depth(result, saved):
+    accuracies, gradients, rates = saved["depth.png"].axes
+    depths = result["settings"]["depths"]
+    means = [np.mean(result["runs"][f"InvSquareGrad, {depth} layers"]["test"]) for depth in depths]
+    np.testing.assert_array_equal(curve(accuracies, "InvSquareGrad"), means)
+    for axis in (gradients, rates):
+        assert len(curve(axis, "InvSquareGrad")) == depths[-1]
+
+
 def check_dynamic_range(runs):
-    """Without a spread digits are easy, and what is chosen is one of the grid."""
+    """Without a spread digits are easy."""
+    check_choice(runs, "best")
     assert np.mean(np.array(runs["LogTailedRelu, best"]["test"])[0, 0]) > 0.8
-    assert runs["LogTailedRelu, best"]["surrogates"][0] in runs["LogTailedRelu, grid"]["surrogates"]
+
+
+def drawn_dynamic_range(result, saved):
+    examples = saved["dynamic-range.png"].axes[0]
+    between = [i for i, (_, channels) in enumerate(result["settings"]["spreads"]) if not channels]
+    means = np.mean(result["runs"]["LogTailedRelu, best"]["test"][0], axis=-1)[between]
+    np.testing.assert_array_equal(curve(examples, "LogTailedRelu"), means)
 
 
 def check_learn_alpha(runs):
@@ -92,6 +136,15 @@ def check_learn_alpha(runs):
     assert np.abs(moved).max() > 1e-3
     assert np.abs(np.array(runs["digits, hypergradient"]["alpha"]["mean"])[1] - 0.1).max() > 1e-3
     assert np.mean(fixed["test"]) > 0.5
+
+
+def drawn_learn_alpha(result, saved):
+    axis = saved["learn-alpha.png"].axes[0]
+    rules = [key.removeprefix("digits, ") for key in result["runs"] if key.startswith("digits, ")]
+    assert [label.get_text() for label in axis.get_yticklabels()] == [rule for rule in rules if rule != "fixed"]
+    means = [np.mean(test) for test in result["runs"][f"digits, {rules[1]}"]["test"]]
+    bars = [line.get_xdata()[0] for line in axis.lines if line.get_marker() == "|"]
+    assert bars[: len(means)] == means
 
 
 def test_the_family_is_whole():

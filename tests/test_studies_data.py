@@ -11,7 +11,7 @@ import wave
 
 import numpy as np
 import pytest
-from comparisons import check, needs
+from comparisons import check, check_picture, needs
 
 import brainsurr as bs
 from benchmarks.lib import study
@@ -131,7 +131,7 @@ def test_a_file_of_another_rate_is_refused(tmp_path):
         speech.load(tmp_path / "other.npz")
 
 
-def test_speech_learns_writes_all_and_goes_on(spoken, tmp_path, environment):
+def test_speech_learns_writes_all_and_goes_on(spoken, tmp_path, environment, saved):
     """A quick run in a process of its own; compiled without optimisation, which is most of its time."""
 
     def run():
@@ -148,7 +148,7 @@ def test_speech_learns_writes_all_and_goes_on(spoken, tmp_path, environment):
     unseen = result["runs"]["LogTailedRelu, unseen speakers"]
     assert np.shape(unseen["test"]) == (1, 2, 1)
     speech_report.draw(result, tmp_path)
-    assert (tmp_path / "speech.png").read_bytes()[:8] == b"\x89PNG\r\n\x1a\n"
+    check_picture(result, saved["speech.png"])
     assert "| LIF, `InvSquareGrad(" in speech_report.tables(result)
     assert len(list(speech_report.claims(result))) >= 4
 
@@ -197,7 +197,7 @@ def test_standardised_by_the_training_examples_alone():
 # Japanese vowels
 
 
-def test_vowels_runs_on_series_of_that_shape(monkeypatch, tmp_path):
+def test_vowels_runs_on_series_of_that_shape(monkeypatch, tmp_path, saved):
     """Nine speakers, each a level of its own; the loader of the data itself is tested by `make test-data`."""
     rng, labels = np.random.default_rng(0), np.arange(180) % 9
     series = (rng.normal(0, 0.5, (180, 25, 12)) + np.eye(9, 12)[labels][:, None]).astype(np.float32)
@@ -209,7 +209,7 @@ def test_vowels_runs_on_series_of_that_shape(monkeypatch, tmp_path):
     assert np.shape(result["runs"]["LogTailedRelu, grid"]["validation"]) == (2, 3, 1)
     assert "validation" not in result["runs"]["LogTailedRelu, best"]
     vowels_report.draw(result, tmp_path)
-    assert (tmp_path / "vowels.png").exists()
+    check_picture(result, saved["vowels.png"])
     assert "±" in vowels_report.tables(result)
     assert len(list(vowels_report.claims(result))) == 3  # without LeakyRelu, none about it
 
