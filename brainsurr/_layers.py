@@ -18,7 +18,7 @@ from ._arrays import is_number
 from ._bounds import Interval, check_inside, names_of
 from ._checks import check_flag, check_function, check_word, is_integer
 from ._diagnosis.watching import seen
-from ._neuron import RESETS, li_step_with_output, neuron_step
+from ._neuron import ADAPTS, RESETS, li_step_with_output, lif_carry, neuron_step
 from .surrogates.relu import LogTailedRelu
 
 P = ParamSpec("P")
@@ -33,6 +33,7 @@ class LeakyArguments:
     Attributes:
       features: number of neurons, the last axis of the input.
       decay: what is left of the potential after a step, in [0, 1]: exp(-dt / tau). A number or ``[features]``.
+      decay_input: whether the input is multiplied by 1 - decay, so that the potential tends to a constant input.
       learnable: the name or names of the parameters to train, such as ``"decay"``.
       bounds: closed intervals for these by name, in place of [0, 1] for ``decay``; None trains unbounded.
       carry_init: initialiser of the potential.
@@ -43,6 +44,7 @@ class LeakyArguments:
 
     features: int = dataclasses.field(kw_only=False)
     decay: Any = 0.9
+    decay_input: bool = False
     learnable: str | Iterable[str] = ()
     bounds: Mapping[str, Interval | None] | None = dataclasses.field(default_factory=dict)
     carry_init: Callable = jax.nn.initializers.zeros
@@ -57,11 +59,12 @@ class LeakyArguments:
         if not is_integer(self.features) or self.features < 1:
             raise ValueError(f"{owner}: expected features to be a positive integer, got {self.features!r}")
         check_function(f"{owner}: carry_init", self.carry_init, "an initialiser")
+        check_flag(f"{owner}: decay_input", self.decay_input)
         trained = names_of(owner, self.learnable)
         for name, value in self._parameters().items():
             self._check_parameter(f"{owner}: expected {name} to be", value)
-            if name == "decay" and name not in trained:  # a trained one has bounds of its own
-                check_inside(f"{owner}: decay", value, self.PARAMETERS["decay"])
+            if name in ("decay", "adaptation_decay") and name not in trained:  # a trained one has bounds of its own
+                check_inside(f"{owner}: {name}", value, self.PARAMETERS[name])
             if not isinstance(value, jax.core.Tracer) and not np.all(np.isfinite(np.asarray(value))):
                 hint = ": a layer that never fires is LI" if name == "threshold" else ""
                 raise ValueError(f"{owner}: expected {name} to be finite, got {value!r}{hint}")
@@ -84,6 +87,7 @@ class LIFArguments(LeakyArguments):
       param_dtype: of parameters and of the potential. The spikes have the dtype of the input.
       threshold: a number or ``[features]``.
       reset: ``"subtract"`` the threshold, set to ``"zero"``, or ``"none"``.
+      reset_delay: whether a spike resets the potential one step later, and the state holds it as it was before.
       reset_grad: whether the gradient flows through the reset; None: yes, but not for ``"zero"``, where it explodes.
       spike_fn: a surrogate, a :class:`SpikingActivation`, or any function or module of ``u - threshold`` that has no
         state and draws no random numbers.
@@ -95,6 +99,7 @@ class LIFArguments(LeakyArguments):
 
     threshold: Any = 1.0
     reset: str = "subtract"
+    reset_delay: bool = False
     reset_grad: bool | None = None
     spike_fn: Callable = LogTailedRelu(alpha=0.01)
     recurrent: bool = False
@@ -104,9 +109,42 @@ class LIFArguments(LeakyArguments):
         super()._check(owner)
         check_word(f"{owner}: reset", self.reset, RESETS)
         check_function(f"{owner}: spike_fn", self.spike_fn, "a surrogate or a function")
+        check_flag(f"{owner}: reset_delay", self.reset_delay)
         check_flag(f"{owner}: reset_grad", self.reset_grad, optional=True)
         check_flag(f"{owner}: recurrent", self.recurrent)
         check_function(f"{owner}: recurrent_kernel_init", self.recurrent_kernel_init, "an initialiser")
+
+
+@dataclasses.dataclass(kw_only=True, eq=False)
+class ALIFArguments(LIFArguments):
+    """The arguments of a layer of LIF neurons that adapt.
+
+    Attributes:
+      learnable: the name or names of the parameters to train: ``"decay"``, ``"threshold"``, ``"adaptation_decay"``,
+        ``"spike_adaptation"``, ``"voltage_adaptation"``; parameters of the surrogate are trained by
+        ``spike_fn=SpikingActivation(f, learnable=...)``.
+      bounds: closed intervals for these by name, in place of [0, 1] for the decays and [0, inf] for the others but
+        ``voltage_adaptation``, which is free; None trains unbounded.
+      adapts: ``"threshold"``, to which the adaptation is added, or ``"input"``, from which it is subtracted.
+      adaptation_decay: what is left of the adaptation after a step, in [0, 1]. A number or ``[features]``.
+      spike_adaptation: what a spike adds to the adaptation, times 1 - adaptation_decay.
+      voltage_adaptation: what the potential adds to it, times the same.
+    """
+
+    PARAMETERS: ClassVar[dict[str, Interval]] = LIFArguments.PARAMETERS | {
+        "adaptation_decay": (0.0, 1.0),
+        "spike_adaptation": (0.0, float("inf")),
+        "voltage_adaptation": (-float("inf"), float("inf")),
+    }
+
+    adapts: str = "threshold"
+    adaptation_decay: Any = 0.98
+    spike_adaptation: Any = 1.8
+    voltage_adaptation: Any = 0.0
+
+    def _check(self, owner: str):
+        super()._check(owner)
+        check_word(f"{owner}: adapts", self.adapts, ADAPTS)
 
 
 def takes(
@@ -159,28 +197,48 @@ def documented(arguments: type) -> Callable[[type[Layer]], type[Layer]]:
 
 
 class LeakyLayer:
-    """A layer whose parameters are those of `LeakyArguments`; the framework's own class reads them."""
+    """A layer with the arguments of `LeakyArguments`; the framework's own class holds its parameters."""
 
     PARAMETERS = LeakyArguments.PARAMETERS
+    decay_input: bool
+
+    def _set_flags(self, arguments: LeakyArguments):
+        """Keep what is neither a parameter nor needed only to make one."""
+        self.decay_input = arguments.decay_input
 
     def _value(self, name: str):
         """Return a parameter as it is now, a trained one inside its bounds."""
         raise NotImplementedError
 
-    def _step(self) -> Callable:
-        """Return the step ``(carry, x) -> (carry, output)``, a pure function of the parameters as they are now."""
-        return partial(li_step_with_output, **self._values_now())
-
     def _values_now(self) -> dict[str, Any]:
         return {name: self._value(name) for name in self.PARAMETERS}
 
+    def _first_carry(self, v):
+        """Return the state before the first step, from its potential."""
+        return v
+
+    def _state_names(self) -> list[str]:
+        """Return a name for each array of the state."""
+        return ["v"]
+
+    def _step(self) -> Callable:
+        """Return the step ``(carry, x) -> (carry, output)``, a pure function of the parameters as they are now."""
+        return partial(li_step_with_output, **self._values_now(), decay_input=self.decay_input)
+
 
 class LIFLayer(LeakyLayer):
-    """A layer whose parameters are those of `LIFArguments`."""
+    """A layer with the arguments of `LIFArguments`."""
 
     PARAMETERS = LIFArguments.PARAMETERS
     reset: str
+    reset_delay: bool
     reset_grad: bool | None
+    recurrent: bool
+
+    def _set_flags(self, arguments):
+        super()._set_flags(arguments)
+        self.reset, self.reset_delay, self.reset_grad = arguments.reset, arguments.reset_delay, arguments.reset_grad
+        self.recurrent = arguments.recurrent
 
     def _recurrent_weights(self):
         """Return the weights ``[features, features]`` as they are now, or None."""
@@ -190,11 +248,35 @@ class LIFLayer(LeakyLayer):
         """Return the surrogate as it is now, or the function that the layer was given."""
         raise NotImplementedError
 
+    def _first_carry(self, v):
+        return lif_carry(v, self.recurrent or self.reset_delay)
+
+    def _state_names(self):
+        return ["v", "s"] if self.recurrent or self.reset_delay else ["v"]
+
+    def _step_arguments(self) -> dict[str, Any]:
+        flags = {name: getattr(self, name) for name in ("decay_input", "reset", "reset_delay", "reset_grad")}
+        return flags | self._values_now() | {"spike_fn": seen(self, self._spike_function())}
+
     def _step(self) -> Callable:
-        return neuron_step(
-            self._recurrent_weights(),
-            **self._values_now(),
-            spike_fn=seen(self, self._spike_function()),
-            reset=self.reset,
-            reset_grad=self.reset_grad,
-        )
+        return neuron_step(self._recurrent_weights(), **self._step_arguments())
+
+
+class ALIFLayer(LIFLayer):
+    """A layer with the arguments of `ALIFArguments`."""
+
+    PARAMETERS = ALIFArguments.PARAMETERS
+    adapts: str
+
+    def _set_flags(self, arguments):
+        super()._set_flags(arguments)
+        self.adapts = arguments.adapts
+
+    def _first_carry(self, v):
+        return lif_carry(v, self.recurrent or self.reset_delay, adapts=True)
+
+    def _state_names(self):
+        return [*super()._state_names(), "a"]
+
+    def _step_arguments(self) -> dict[str, Any]:
+        return super()._step_arguments() | {"adapts": self.adapts}

@@ -10,9 +10,12 @@ from ._arrays import as_float, match_dtype_and_rank
 from ._checks import check_word, shapes
 
 RESETS = ("subtract", "zero", "none")
+ADAPTS = ("threshold", "input")
 
 
-def lif_step(v, x, *, decay, threshold, spike_fn, reset="subtract", reset_grad=None):
+def lif_step(
+    v, x, last=None, *, decay, threshold, spike_fn, reset="subtract", reset_grad=None, decay_input=False, shift=None
+):
     r"""One step of a leaky integrate-and-fire neuron.
 
     .. math::
@@ -20,18 +23,27 @@ def lif_step(v, x, *, decay, threshold, spike_fn, reset="subtract", reset_grad=N
        s &= \mathrm{spike\_fn}(u - \mathrm{threshold}) \\
        v' &= u - \mathrm{threshold}\, s \ (\text{subtract}), \quad u\,(1 - s)\ (\text{zero}), \quad u\ (\text{none})
 
+    With the spikes of the last step, :math:`s_0`, these reset the potential in the place of :math:`s`, one step late:
+
+    .. math::
+       v' = u - \mathrm{threshold}\, s_0 \ (\text{subtract}), \quad u\,(1 - s_0)\ (\text{zero}), \qquad
+       s = \mathrm{spike\_fn}(v' - \mathrm{threshold})
+
     All in the dtype of ``v``, which is dimensionless like everything here; the spikes are returned in the dtype of
     ``x``, so bfloat16 spikes can come from a float32 membrane.
 
     Args:
       v: membrane potential, ``[..., features]``.
       x: input, the same shape.
+      last: the spikes of the last step for a delayed reset, or None.
       decay: what is left of the potential after a step, in [0, 1]; a number or ``[features]``.
       threshold: a number or ``[features]``.
       spike_fn: what turns ``u - threshold`` into spikes: a surrogate, or any function.
       reset: ``"subtract"``, ``"zero"`` or ``"none"``. Under ``"zero"`` an infinite potential becomes NaN.
       reset_grad: whether the gradient flows through the reset. None means yes, but for ``"zero"``: there each
         step multiplies it by :math:`1 - s - u\,g'`, which explodes when g' is large far from threshold.
+      decay_input: whether the input is multiplied by 1 - decay.
+      shift: what adaptation adds to the threshold, ``[..., features]``, or None.
 
     Returns:
       The new potential and the spikes, each ``[..., features]``.
@@ -51,28 +63,43 @@ def lif_step(v, x, *, decay, threshold, spike_fn, reset="subtract", reset_grad=N
       [0.] [1.]
     """
     check_word("reset", reset, RESETS)
-    u = li_step(v, x, decay=decay)
+    u = li_step(v, x, decay=decay, decay_input=decay_input)
     threshold = match_dtype_and_rank(threshold, u, "threshold")
-    s = as_float(spike_fn(u - threshold), "what spike_fn returns").astype(u.dtype)
-    if s.shape != u.shape:
-        raise ValueError(f"expected spike_fn to return an array of the shape of its argument, {u.shape}, got {s.shape}")
-    fed_back = s if (reset != "zero" if reset_grad is None else reset_grad) else jax.lax.stop_gradient(s)
-    if reset == "subtract":
-        v = u - threshold * fed_back
-    elif reset == "zero":
-        v = u * (1 - fed_back)
+    if shift is not None:
+        threshold = threshold + as_float(shift, "shift").astype(u.dtype)
+
+    def spikes(u):
+        s = as_float(spike_fn(u - threshold), "what spike_fn returns").astype(u.dtype)
+        if s.shape != u.shape:
+            raise ValueError(
+                f"expected spike_fn to return an array of the shape of its argument, {u.shape}, got {s.shape}"
+            )
+        return s
+
+    def after(s):
+        s = s if (reset != "zero" if reset_grad is None else reset_grad) else jax.lax.stop_gradient(s)
+        if reset == "none":
+            return u
+        return u - threshold * s if reset == "subtract" else u * (1 - s)
+
+    if last is None:
+        s = spikes(u)
+        v = after(s)
     else:
-        v = u
+        v = after(as_float(last, "carry").astype(u.dtype))
+        s = spikes(v)
     return v, s.astype(x.dtype)
 
 
-def li_step(v, x, *, decay):
+def li_step(v, x, *, decay, decay_input=False):
     r"""One step of a leaky integrator, :math:`v' = \mathrm{decay} \cdot v + x`, in the dtype of ``v``.
 
     Args:
       v: potential, ``[..., features]``.
       x: input, the same shape.
       decay: in [0, 1]; a number or ``[features]``.
+      decay_input: whether the input is multiplied by 1 - decay, so that a constant input is what the potential
+        tends to.
 
     Raises:
       TypeError: ``v`` is not a real array.
@@ -85,39 +112,88 @@ def li_step(v, x, *, decay):
     """
     _check_step(v, x)
     v = as_float(v, "carry")
-    return match_dtype_and_rank(decay, v, "decay") * v + x.astype(v.dtype)
+    decay, x = match_dtype_and_rank(decay, v, "decay"), x.astype(v.dtype)
+    return decay * v + (1 - decay) * x if decay_input else decay * v + x
 
 
-def li_step_with_output(v, x, *, decay):
+def li_step_with_output(v, x, **leak):
     """`li_step` as a step over time, which gives the potential out as well, in the dtype of ``x``."""
-    v = li_step(v, x, decay=decay)
+    v = li_step(v, x, **leak)
     return v, v.astype(x.dtype)
 
 
-def recurrent_lif_step(carry, x, *, kernel, **neuron):
-    """One step of a layer whose spikes feed back on itself: ``lif_step`` with the input ``x + s @ kernel``.
+def lif_step_with_spikes(carry, x, *, kernel=None, reset_delay=False, **neuron):
+    """One step of a layer whose last spikes act on it: as the input ``s @ kernel``, as a delayed reset, or both.
 
     Args:
       carry: potential and last spikes, both ``[..., features]``, each of which keeps its dtype, so that a carry does
         not depend on the dtype of the input.
       x: input, the same shape.
-      kernel: recurrent weights, ``[features, features]``.
+      kernel: recurrent weights, ``[features, features]``, or None.
+      reset_delay: whether a spike resets the potential one step later.
       **neuron: the arguments of :func:`lif_step`.
 
     Returns:
       The new carry and the spikes.
     """
-    if not isinstance(carry, (tuple, list)) or len(carry) != 2:
-        raise ValueError(
-            f"expected the carry of a recurrent layer, its potential and its last spikes, got {shapes(carry)}"
-        )
-    v, last = carry
+    v, last = _pair(carry, "its potential and its last spikes")
     _check_step(v, x)  # here, before a broadcast hides it
     _check_step(last, x)
     last = as_float(last, "carry")
-    back = jnp.dot(last.astype(x.dtype), kernel.astype(x.dtype))
-    v, s = lif_step(v, x + back, **neuron)
+    if kernel is not None:
+        x = x + jnp.dot(last.astype(x.dtype), kernel.astype(x.dtype))
+    v, s = lif_step(v, x, last if reset_delay else None, **neuron)
     return (v, s.astype(last.dtype)), s
+
+
+def adaptive_step(carry, x, *, step, adapts, adaptation_decay, spike_adaptation, voltage_adaptation, **neuron):
+    r"""One step of a neuron that adapts: the more it has fired, the higher its threshold or the less its input.
+
+    .. math::
+       v', s &= \mathrm{step}(v, x) \ \text{with threshold} + a\ (\text{threshold}) \text{ or } x - a\ (\text{input}) \\
+       a' &= \rho\, a + (1 - \rho)\,(b\, s + c\, v')
+
+    with :math:`\rho` the ``adaptation_decay``, :math:`b` the ``spike_adaptation``, :math:`c` the
+    ``voltage_adaptation``. The adaptation follows the new potential, which keeps the pair of equations stable.
+
+    Args:
+      carry: the carry of ``step`` and the adaptation, ``[..., features]``.
+      x: input, the same shape.
+      step: :func:`lif_step` or :func:`lif_step_with_spikes`.
+      adapts: ``"threshold"`` or ``"input"``.
+      adaptation_decay: in [0, 1]; a number or ``[features]``, as are the other two.
+      spike_adaptation: what a spike adds.
+      voltage_adaptation: what the potential adds.
+      **neuron: the arguments of ``step``.
+
+    Returns:
+      The new carry and the spikes.
+
+    References:
+      Bellec, Salaj, Subramoney, Legenstein, Maass 2018, "Long short-term memory and learning-to-learn in networks of
+      spiking neurons" (threshold). Bittar, Garner 2022, "A surrogate gradient spiking baseline for speech command
+      recognition" (input), in the symplectic form of Baronig, Ferrand, Sabathiel, Legenstein 2024, "Advancing
+      spatio-temporal processing in spiking neural networks through adaptation".
+    """
+    check_word("adapts", adapts, ADAPTS)
+    inner, a = _pair(carry, "that of its neuron and its adaptation")
+    _check_step(a, x)
+    a = as_float(a, "carry")
+    if adapts == "input":
+        inner, s = step(inner, x - a.astype(x.dtype), **neuron)
+    else:
+        inner, s = step(inner, x, shift=a, **neuron)
+    v = inner[0] if isinstance(inner, tuple) else inner
+    rho = match_dtype_and_rank(adaptation_decay, a, "adaptation_decay")
+    b = match_dtype_and_rank(spike_adaptation, a, "spike_adaptation")
+    c = match_dtype_and_rank(voltage_adaptation, a, "voltage_adaptation")
+    return (inner, rho * a + (1 - rho) * (b * s.astype(a.dtype) + c * v.astype(a.dtype))), s
+
+
+def _pair(carry, of):
+    if not isinstance(carry, (tuple, list)) or len(carry) != 2:
+        raise ValueError(f"expected the carry of this layer to be a pair, {of}, got {shapes(carry)}")
+    return carry
 
 
 def _check_step(v, x):
@@ -135,18 +211,21 @@ def _check_step(v, x):
     )
 
 
-def neuron_step(kernel=None, **neuron) -> Callable:
-    """The step of a LIF layer, ``(carry, x) -> (carry, spikes)``, with its arguments filled in.
+def neuron_step(kernel=None, *, reset_delay=False, **neuron) -> Callable:
+    """Return the step of a LIF layer, ``(carry, x) -> (carry, spikes)``, with its arguments filled in.
 
     Args:
       kernel: recurrent weights, or None.
-      **neuron: the arguments of :func:`lif_step`.
+      reset_delay: whether a spike resets the potential one step later.
+      **neuron: the other arguments of :func:`lif_step`; for a neuron that adapts those of :func:`adaptive_step` too.
     """
-    if kernel is None:
-        return partial(lif_step, **neuron)
-    return partial(recurrent_lif_step, kernel=kernel, **neuron)
+    step: Callable = lif_step
+    if kernel is not None or reset_delay:
+        step, neuron = lif_step_with_spikes, neuron | {"kernel": kernel, "reset_delay": reset_delay}
+    return partial(adaptive_step, step=step, **neuron) if "adapts" in neuron else partial(step, **neuron)
 
 
-def lif_carry(v, recurrent: bool):
-    """The state of a LIF layer before the first step, from its potential."""
-    return (v, jnp.zeros_like(v)) if recurrent else v
+def lif_carry(v, keeps_spikes: bool, adapts: bool = False):
+    """Return the state of a LIF layer before the first step, from its potential."""
+    carry = (v, jnp.zeros_like(v)) if keeps_spikes else v
+    return (carry, jnp.zeros_like(v)) if adapts else carry

@@ -13,8 +13,8 @@ from brainsurr._neuron import (
     li_step_with_output,
     lif_carry,
     lif_step,
+    lif_step_with_spikes,
     neuron_step,
-    recurrent_lif_step,
 )
 from brainsurr._time.scan import scan_over_time
 
@@ -96,7 +96,7 @@ def test_spikes_follow_the_input_and_the_state_itself(dtype):
 def test_recurrent_step_adds_the_last_spikes():
     kernel = jnp.array([[0.0, 0.5], [0.25, 0.0]])
     carry = jnp.zeros(2), jnp.array([1.0, 0.0])
-    (v, s), spikes = recurrent_lif_step(
+    (v, s), spikes = lif_step_with_spikes(
         carry, jnp.array([0.25, 0.5]), kernel=kernel, decay=0.5, threshold=1.0, spike_fn=F
     )
     np.testing.assert_array_equal(spikes, [0, 1])

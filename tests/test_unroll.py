@@ -12,7 +12,7 @@ from jax.sharding import AxisType, NamedSharding
 from jax.sharding import PartitionSpec as P
 
 import brainsurr as bs
-from brainsurr._neuron import lif_step, recurrent_lif_step
+from brainsurr._neuron import lif_step, lif_step_with_spikes
 
 # Parameters and inputs are small multiples of a power of two: no sum of the forward pass is rounded, in any order, in
 # bfloat16 neither, and spikes and potentials are equal. What a gradient is made of is rounded: in each step a sum over
@@ -36,7 +36,7 @@ def parameters(seed=0, width=WIDTH, inputs=3, dtype=jnp.float32):
 def network(p, carry, xs):
     """Dense, LIF that feeds back, dense: layer by layer over a stretch of time."""
     neuron = {"decay": p["decay"], "threshold": 1.0, "spike_fn": bs.LogTailedRelu(p["alpha"])}
-    carry, spikes = jax.lax.scan(partial(recurrent_lif_step, kernel=p["back"], **neuron), carry, xs @ p["w"])
+    carry, spikes = jax.lax.scan(partial(lif_step_with_spikes, kernel=p["back"], **neuron), carry, xs @ p["w"])
     return carry, spikes @ p["out"]
 
 

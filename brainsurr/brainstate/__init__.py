@@ -6,7 +6,18 @@ with needs("brainstate"):
     from ._activation import SpikingActivation
     from ._diagnose import diagnose
     from ._network import SpikingSequential, unroll
-    from ._neurons import LI, LIF, LIFCell
+    from ._neurons import ALIF, LI, LIF, ALIFCell, LIFCell
     from ._parameters import bounds
 
-__all__ = ["LI", "LIF", "LIFCell", "SpikingActivation", "SpikingSequential", "bounds", "diagnose", "unroll"]
+__all__ = [
+    "ALIF",
+    "LI",
+    "LIF",
+    "ALIFCell",
+    "LIFCell",
+    "SpikingActivation",
+    "SpikingSequential",
+    "bounds",
+    "diagnose",
+    "unroll",
+]

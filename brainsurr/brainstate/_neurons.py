@@ -5,14 +5,14 @@ from collections.abc import Callable
 from typing import Any
 
 import brainstate
+import jax
 import jax.numpy as jnp
 from brainstate import nn
 
 from .._arguments import ChecksArguments
 from .._arrays import as_float
 from .._checks import check_drawn_shape, is_size
-from .._layers import LeakyArguments, LeakyLayer, LIFArguments, LIFLayer, documented, takes
-from .._neuron import lif_carry
+from .._layers import ALIFArguments, ALIFLayer, LeakyArguments, LeakyLayer, LIFArguments, LIFLayer, documented, takes
 from .._surrogate import Surrogate
 from .._time.scan import scan_over_time
 from ._activation import SpikingActivation
@@ -53,12 +53,16 @@ class Arguments(LIArguments, LIFArguments):
     recurrent_kernel_init: Callable = nn.init.Orthogonal()
 
 
+@dataclasses.dataclass(kw_only=True, eq=False)
+class AdaptiveArguments(Arguments, ALIFArguments):
+    """Those of every framework, with the initialisers of this one."""
+
+
 class LeakyBase(ChecksArguments, nn.Module, LeakyLayer):
     """The parameters of a leaky layer, and its potential."""
 
-    recurrent = False
-
     def _set(self, arguments: LIArguments):
+        self._set_flags(arguments)
         self.in_size = self.out_size = arguments.size
         self.carry_init = arguments.carry_init
         dtype = arguments.param_dtype
@@ -69,14 +73,13 @@ class LeakyBase(ChecksArguments, nn.Module, LeakyLayer):
     _value = parameter_value
 
     def init_state(self, batch_size: int | tuple[int, ...] | None = None, **kwargs):
-        """Make the state before the first step: zeros, or what ``carry_init`` draws, in ``param_dtype``.
+        """Make the state before the first step: the potential, zeros or what ``carry_init`` draws, in ``param_dtype``.
 
-        Call this once. Compiled functions keep a reference to this state; use `reset_state` to restart it.
+        It is the state ``v``. The last spikes, ``s``, and the adaptation, ``a``, are zeros, where a layer has them.
+        Call this once. Compiled functions keep a reference to these states; use `reset_state` to restart them.
         """
-        carry = self._initial(batch_size)
-        self.v = brainstate.HiddenState(carry[0] if self.recurrent else carry)
-        if self.recurrent:
-            self.s = brainstate.HiddenState(carry[1])
+        for name, value in zip(self._state_names(), jax.tree.leaves(self._initial(batch_size)), strict=True):
+            setattr(self, name, brainstate.HiddenState(value))
 
     def reset_state(self, batch_size: int | tuple[int, ...] | None = None, **kwargs):
         """Set the state back to what it is before the first step."""
@@ -90,7 +93,7 @@ class LeakyBase(ChecksArguments, nn.Module, LeakyLayer):
             raise ValueError(f"{owner}: expected batch_size to be an integer or several, got {batch_size!r}")
         shape = (*batch, *_size(self.in_size))
         v = check_drawn_shape("carry_init", self.carry_init(shape), shape)
-        return lif_carry(jnp.asarray(v, self.param_dtype), self.recurrent)
+        return self._first_carry(jnp.asarray(v, self.param_dtype))
 
     def _check_state(self):
         if not hasattr(self, "v"):
@@ -102,14 +105,13 @@ class LeakyBase(ChecksArguments, nn.Module, LeakyLayer):
     @property
     def _carry(self):
         self._check_state()
-        return (self.v.value, self.s.value) if self.recurrent else self.v.value
+        values = [getattr(self, name).value for name in self._state_names()]
+        return jax.tree.unflatten(jax.tree.structure(self._first_carry(0.0)), values)
 
     @_carry.setter
     def _carry(self, carry):
-        if self.recurrent:
-            self.v.value, self.s.value = carry
-        else:
-            self.v.value = carry
+        for name, value in zip(self._state_names(), jax.tree.leaves(carry), strict=True):
+            getattr(self, name).value = value
 
 
 class LIFBase(LIFLayer, LeakyBase):
@@ -117,13 +119,13 @@ class LIFBase(LIFLayer, LeakyBase):
 
     @takes(Arguments)
     def __init__(self, arguments):
-        super().__init__()
+        nn.Module.__init__(self)
         self._set(arguments)
-        self.reset = arguments.reset
-        self.reset_grad = arguments.reset_grad
+
+    def _set(self, arguments):
+        super()._set(arguments)
         spike_fn = arguments.spike_fn
         self.spike_fn = SpikingActivation(spike_fn) if isinstance(spike_fn, Surrogate) else spike_fn
-        self.recurrent = arguments.recurrent
         if self.recurrent:
             shape = (arguments.features, arguments.features)
             with brainstate.environ.context(precision=max(32, brainstate.environ.get_precision())):  # see drawing_dtype
@@ -197,6 +199,67 @@ class LIF(LIFBase):
         return spikes
 
 
+@documented(AdaptiveArguments)
+class ALIFCell(ALIFLayer, LIFCell):
+    r"""One time step of LIF neurons that adapt, ``spikes = cell(x)``.
+
+    The more a neuron has fired, the higher its threshold or the smaller its input: with the adaptation :math:`a`,
+    :math:`\rho` the ``adaptation_decay``, :math:`b` the ``spike_adaptation`` and :math:`c` the ``voltage_adaptation``,
+
+    .. math::
+       u &= \mathrm{decay} \cdot v + x - a\,[\text{input}], \qquad
+       s = \mathrm{spike\_fn}(u - \mathrm{threshold} - a\,[\text{threshold}]) \\
+       v' &= u - (\mathrm{threshold} + a\,[\text{threshold}])\, s, \qquad a' = \rho\, a + (1 - \rho)(b\, s + c\, v')
+
+    Args:
+      {arguments}
+
+    References:
+      Bellec, Salaj, Subramoney, Legenstein, Maass 2018, "Long short-term memory and learning-to-learn in networks of
+      spiking neurons" (the threshold adapts). Bittar, Garner 2022, "A surrogate gradient spiking baseline for speech
+      command recognition" (``adapts="input", decay_input=True, reset="zero"``), in the stable form of Baronig, Ferrand,
+      Sabathiel, Legenstein 2024, "Advancing spatio-temporal processing in spiking neural networks through adaptation".
+
+    Example:
+      >>> import jax.numpy as jnp
+      >>> from brainsurr.brainstate import ALIFCell
+      >>> cell = ALIFCell(1, decay=0.5, adaptation_decay=0.5, spike_adaptation=2.0)
+      >>> cell.init_state(batch_size=1)
+      >>> s = cell(jnp.array([[1.5]]))
+      >>> print(s, cell.v.value, cell.a.value)
+      [[1.]] [[0.5]] [[1.]]
+    """
+
+    @takes(AdaptiveArguments)
+    def __init__(self, arguments):
+        nn.Module.__init__(self)
+        self._set(arguments)
+
+
+@documented(AdaptiveArguments)
+class ALIF(ALIFLayer, LIF):
+    """A layer of LIF neurons that adapt, over time, time first: ``spikes = alif(xs)``.
+
+    ``xs`` is ``[time, ..., features]``, and so are the spikes. One step is that of :class:`ALIFCell`.
+
+    Args:
+      {arguments}
+
+    Example:
+      >>> import jax.numpy as jnp
+      >>> from brainsurr.brainstate import ALIF
+      >>> alif = ALIF(1, decay=0.5, adaptation_decay=0.5, spike_adaptation=2.0)
+      >>> alif.init_state(batch_size=1)
+      >>> print(alif(jnp.full((8, 1, 1), 1.5)).ravel())
+      [1. 0. 1. 0. 1. 0. 1. 0.]
+    """
+
+    @takes(AdaptiveArguments)
+    def __init__(self, arguments):
+        nn.Module.__init__(self)
+        self._set(arguments)
+
+
 @documented(LIArguments)
 class LI(LeakyBase):
     r"""A leaky integrator over time, time first, the usual readout: ``potentials = li(xs)``.
@@ -217,7 +280,7 @@ class LI(LeakyBase):
 
     @takes(LIArguments)
     def __init__(self, arguments):
-        super().__init__()
+        nn.Module.__init__(self)
         self._set(arguments)
 
     def update(self, xs):

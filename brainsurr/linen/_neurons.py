@@ -7,8 +7,7 @@ from flax import linen as nn
 
 from .._arrays import as_float
 from .._checks import check_drawn_shape, check_input_shape, drawing_dtype
-from .._layers import LeakyArguments, LeakyLayer, LIFArguments, LIFLayer, documented
-from .._neuron import lif_carry
+from .._layers import ALIFArguments, ALIFLayer, LeakyArguments, LeakyLayer, LIFArguments, LIFLayer, documented
 from .._time.scan import scan_over_time
 from ._activation import SpikingActivation
 from ._parameters import ParameterModule
@@ -23,12 +22,15 @@ class LeakyBase(LeakyArguments, ParameterModule, LeakyLayer):
 
     @nn.nowrap
     def initialize_carry(self, rng: jax.Array, input_shape: tuple[int, ...]):
-        """The potential before the first step, for inputs of ``input_shape = (*batch, features)``.
+        """Return the state before the first step, for inputs of ``input_shape = (*batch, features)``.
 
-        Zeros, or what ``carry_init`` draws, in ``param_dtype``.
+        The potential, zeros or what ``carry_init`` draws, in ``param_dtype``. With recurrent weights or a delayed reset
+        it is a pair of the potential and the last spikes, zeros; of a neuron that adapts a pair of all this and the
+        adaptation, zeros.
         """
         shape = check_input_shape(type(self).__name__, self.features, input_shape)
-        return check_drawn_shape("carry_init", self.carry_init(rng, shape, self.param_dtype), shape)
+        v = check_drawn_shape("carry_init", self.carry_init(rng, shape, self.param_dtype), shape)
+        return self._first_carry(v)
 
     @nn.nowrap
     def _parameters_and_bounds(self):
@@ -54,15 +56,6 @@ class LIFBase(LIFArguments, LIFLayer, LeakyBase):
                 return jax.tree.map(lambda array: array.astype(self.param_dtype), weights)
 
             self._kernel = self.param("recurrent_kernel", init)
-
-    @nn.nowrap
-    def initialize_carry(self, rng: jax.Array, input_shape: tuple[int, ...]):
-        """The state before the first step, for inputs of ``input_shape = (*batch, features)``.
-
-        The potential, zeros or what ``carry_init`` draws, in ``param_dtype``; with recurrent weights a pair of it
-        and the last spikes, zeros.
-        """
-        return lif_carry(super().initialize_carry(rng, input_shape), self.recurrent)
 
     @nn.nowrap
     def _recurrent_weights(self):
@@ -148,6 +141,57 @@ class LIF(LIFBase):
         xs = as_float(xs, "xs")
         self._make_variables(xs)
         return scan_over_time(type(self).__name__, self._step(), carry, xs)
+
+
+@documented(ALIFArguments)
+class ALIFCell(ALIFArguments, ALIFLayer, LIFCell):
+    r"""One time step of LIF neurons that adapt, ``(carry, x) -> (carry, spikes)``.
+
+    The more a neuron has fired, the higher its threshold or the smaller its input: with the adaptation :math:`a`,
+    :math:`\rho` the ``adaptation_decay``, :math:`b` the ``spike_adaptation`` and :math:`c` the ``voltage_adaptation``,
+
+    .. math::
+       u &= \mathrm{decay} \cdot v + x - a\,[\text{input}], \qquad
+       s = \mathrm{spike\_fn}(u - \mathrm{threshold} - a\,[\text{threshold}]) \\
+       v' &= u - (\mathrm{threshold} + a\,[\text{threshold}])\, s, \qquad a' = \rho\, a + (1 - \rho)(b\, s + c\, v')
+
+    Attributes:
+      {arguments}
+
+    References:
+      Bellec, Salaj, Subramoney, Legenstein, Maass 2018, "Long short-term memory and learning-to-learn in networks of
+      spiking neurons" (the threshold adapts). Bittar, Garner 2022, "A surrogate gradient spiking baseline for speech
+      command recognition" (``adapts="input", decay_input=True, reset="zero"``), in the stable form of Baronig, Ferrand,
+      Sabathiel, Legenstein 2024, "Advancing spatio-temporal processing in spiking neural networks through adaptation".
+
+    Example:
+      >>> import jax, jax.numpy as jnp
+      >>> from brainsurr.linen import ALIFCell
+      >>> cell, x = ALIFCell(1, decay=0.5, adaptation_decay=0.5, spike_adaptation=2.0), jnp.array([[1.5]])
+      >>> carry = cell.initialize_carry(jax.random.key(0), x.shape)
+      >>> (v, a), s = cell.apply({}, carry, x)
+      >>> print(s, v, a)
+      [[1.]] [[0.5]] [[1.]]
+    """
+
+
+@documented(ALIFArguments)
+class ALIF(ALIFArguments, ALIFLayer, LIF):
+    """A layer of LIF neurons that adapt, over time, time first: ``(carry, xs) -> (carry, spikes)``.
+
+    ``xs`` is ``[time, ..., features]``, and so are the spikes. One step is that of :class:`ALIFCell`.
+
+    Attributes:
+      {arguments}
+
+    Example:
+      >>> import jax, jax.numpy as jnp
+      >>> from brainsurr.linen import ALIF
+      >>> alif, xs = ALIF(1, decay=0.5, adaptation_decay=0.5, spike_adaptation=2.0), jnp.full((8, 1, 1), 1.5)
+      >>> carry, spikes = alif.apply({}, alif.initialize_carry(jax.random.key(0), (1, 1)), xs)
+      >>> print(spikes.ravel())
+      [1. 0. 1. 0. 1. 0. 1. 0.]
+    """
 
 
 @documented(LeakyArguments)

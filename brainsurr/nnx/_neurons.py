@@ -8,8 +8,7 @@ from flax.typing import Initializer
 
 from .._arrays import as_float
 from .._checks import check_drawn_shape, check_input_shape, drawing_dtype
-from .._layers import LeakyArguments, LeakyLayer, LIFArguments, LIFLayer, documented, takes
-from .._neuron import lif_carry
+from .._layers import ALIFArguments, ALIFLayer, LeakyArguments, LeakyLayer, LIFArguments, LIFLayer, documented, takes
 from .._surrogate import Surrogate
 from .._time.scan import scan_over_time
 from ._activation import SpikingActivation
@@ -33,10 +32,16 @@ class Arguments(LIFArguments):
             raise ValueError(f"{owner}: recurrent=True draws weights: pass rngs=nnx.Rngs(seed)")
 
 
+@dataclasses.dataclass(kw_only=True, eq=False)
+class AdaptiveArguments(Arguments, ALIFArguments):
+    """Those of every framework, and the keys of this one."""
+
+
 class LeakyBase(ParameterModule, LeakyLayer):
     """The parameters of a leaky layer, and the shape of its state."""
 
     def _set(self, arguments: LeakyArguments):
+        self._set_flags(arguments)
         self.features = arguments.features
         self.carry_init = arguments.carry_init
         self.param_dtype = arguments.param_dtype
@@ -51,15 +56,17 @@ class LeakyBase(ParameterModule, LeakyLayer):
         rngs: nnx.Rngs | nnx.RngStream | None = None,
         carry_init: Initializer | None = None,
     ):
-        """The potential before the first step, for inputs of ``input_shape = (*batch, features)``.
+        """Return the state before the first step, for inputs of ``input_shape = (*batch, features)``.
 
-        Zeros, or what ``carry_init`` draws, in ``param_dtype``.
+        The potential, zeros or what ``carry_init`` draws, in ``param_dtype``. With recurrent weights or a delayed reset
+        it is a pair of the potential and the last spikes, zeros; of a neuron that adapts a pair of all this and the
+        adaptation, zeros.
         """
         shape = check_input_shape(type(self).__name__, self.features, input_shape)
         init = self.carry_init if carry_init is None else carry_init
         _check_rngs(type(self).__name__, rngs, nnx.RngStream)
         key = jax.random.key(0) if rngs is None else rngs.carry() if isinstance(rngs, nnx.Rngs) else rngs()
-        return check_drawn_shape("carry_init", init(key, shape, self.param_dtype), shape)
+        return self._first_carry(check_drawn_shape("carry_init", init(key, shape, self.param_dtype), shape))
 
 
 class LIFBase(LIFLayer, LeakyBase):
@@ -68,8 +75,9 @@ class LIFBase(LIFLayer, LeakyBase):
     @takes(Arguments)
     def __init__(self, arguments):
         self._set(arguments)
-        self.reset = arguments.reset
-        self.reset_grad = arguments.reset_grad
+
+    def _set(self, arguments):
+        super()._set(arguments)
         spike_fn = arguments.spike_fn
         self.spike_fn = SpikingActivation(spike_fn) if isinstance(spike_fn, Surrogate) else spike_fn
         kernel = None
@@ -80,19 +88,6 @@ class LIFBase(LIFLayer, LeakyBase):
             weights = check_drawn_shape("recurrent_kernel_init", kernel.get_value(), shape)
             kernel.set_value(weights.astype(self.param_dtype))
         self.recurrent_kernel = kernel
-
-    def initialize_carry(
-        self,
-        input_shape: tuple[int, ...],
-        rngs: nnx.Rngs | nnx.RngStream | None = None,
-        carry_init: Initializer | None = None,
-    ):
-        """The state before the first step, for inputs of ``input_shape = (*batch, features)``.
-
-        The potential, zeros or what ``carry_init`` draws, in ``param_dtype``; with recurrent weights a pair of it
-        and the last spikes, zeros.
-        """
-        return lif_carry(super().initialize_carry(input_shape, rngs, carry_init), self.recurrent_kernel is not None)
 
     def _recurrent_weights(self):
         return None if self.recurrent_kernel is None else self.recurrent_kernel[...]
@@ -159,6 +154,64 @@ class LIF(LIFBase):
 
     def __call__(self, carry, xs):
         return scan_over_time(type(self).__name__, self._step(), carry, xs)
+
+
+@documented(AdaptiveArguments)
+class ALIFCell(ALIFLayer, LIFCell):
+    r"""One time step of LIF neurons that adapt, ``(carry, x) -> (carry, spikes)``.
+
+    The more a neuron has fired, the higher its threshold or the smaller its input: with the adaptation :math:`a`,
+    :math:`\rho` the ``adaptation_decay``, :math:`b` the ``spike_adaptation`` and :math:`c` the ``voltage_adaptation``,
+
+    .. math::
+       u &= \mathrm{decay} \cdot v + x - a\,[\text{input}], \qquad
+       s = \mathrm{spike\_fn}(u - \mathrm{threshold} - a\,[\text{threshold}]) \\
+       v' &= u - (\mathrm{threshold} + a\,[\text{threshold}])\, s, \qquad a' = \rho\, a + (1 - \rho)(b\, s + c\, v')
+
+    Args:
+      {arguments}
+
+    References:
+      Bellec, Salaj, Subramoney, Legenstein, Maass 2018, "Long short-term memory and learning-to-learn in networks of
+      spiking neurons" (the threshold adapts). Bittar, Garner 2022, "A surrogate gradient spiking baseline for speech
+      command recognition" (``adapts="input", decay_input=True, reset="zero"``), in the stable form of Baronig, Ferrand,
+      Sabathiel, Legenstein 2024, "Advancing spatio-temporal processing in spiking neural networks through adaptation".
+
+    Example:
+      >>> import jax.numpy as jnp
+      >>> from brainsurr.nnx import ALIFCell
+      >>> cell = ALIFCell(1, decay=0.5, adaptation_decay=0.5, spike_adaptation=2.0)
+      >>> (v, a), s = cell(cell.initialize_carry((1, 1)), jnp.array([[1.5]]))
+      >>> print(s, v, a)
+      [[1.]] [[0.5]] [[1.]]
+    """
+
+    @takes(AdaptiveArguments)
+    def __init__(self, arguments):
+        self._set(arguments)
+
+
+@documented(AdaptiveArguments)
+class ALIF(ALIFLayer, LIF):
+    """A layer of LIF neurons that adapt, over time, time first: ``(carry, xs) -> (carry, spikes)``.
+
+    ``xs`` is ``[time, ..., features]``, and so are the spikes. One step is that of :class:`ALIFCell`.
+
+    Args:
+      {arguments}
+
+    Example:
+      >>> import jax.numpy as jnp
+      >>> from brainsurr.nnx import ALIF
+      >>> alif = ALIF(1, decay=0.5, adaptation_decay=0.5, spike_adaptation=2.0)
+      >>> carry, spikes = alif(alif.initialize_carry((1, 1)), jnp.full((8, 1, 1), 1.5))
+      >>> print(spikes.ravel())
+      [1. 0. 1. 0. 1. 0. 1. 0.]
+    """
+
+    @takes(AdaptiveArguments)
+    def __init__(self, arguments):
+        self._set(arguments)
 
 
 @documented(LeakyArguments)
