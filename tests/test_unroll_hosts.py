@@ -182,6 +182,101 @@ def test_other_state_of_linen_rides_along_also_where_layers_belong_to_an_outer_m
     assert_close(state["batch_stats"]["BatchNorm_0"]["mean"], mean, 4 * (2 * BATCH + 3), scale=scale)
 
 
+class Noisy(linen.Module):
+    """A network that keeps statistics, counts its calls, draws random numbers, notes its input and has parameters."""
+
+    @linen.compact
+    def __call__(self, carry, xs):
+        calls = self.variable("counters", "calls", jnp.zeros, ())
+        if not self.is_initializing():
+            calls.value += 1
+        self.sow("intermediates", "input", xs.sum())
+        keep = linen.Dropout(0.5, deterministic=False)(jnp.ones_like(xs))
+        self.sow("intermediates", "keep", keep[0])
+        return brainsurr.linen.LIF(3, decay=0.5, learnable="decay")(carry, xs * keep)
+
+
+class Inside(linen.Module):
+    """`unroll` within a method of a module."""
+
+    remat: str = "none"
+
+    def setup(self):
+        self.net = Noisy()
+
+    def __call__(self, carry, xs):
+        return brainsurr.linen.unroll(self.net, carry, xs, block_size=2, remat=self.remat)
+
+
+BLOCKS = [slice(0, 2), slice(2, 4), slice(4, 6), slice(6, T)]
+
+
+def check_noted(counters, noted):
+    """Four blocks, of which the last is shorter: each counts, notes its own input and draws its own mask."""
+    assert counters["calls"] == 4
+    # A block in the scan is an entry of the first array; the shorter one comes after the scan.
+    by_block, rest = noted["input"]
+    assert_close([*by_block, rest], [inputs()[block].sum() for block in BLOCKS], 2 * BATCH * 3)
+    masks = np.stack([*noted["keep"][0], noted["keep"][1]])
+    assert masks.shape == (4, BATCH, 3)
+    assert len({mask.tobytes() for mask in masks}) == 4, "a mask for each block"
+
+
+@pytest.mark.parametrize("remat", ["none", "dots", "full"])
+def test_linen_collections_inside_a_method(remat):
+    carry, rngs = jnp.zeros((BATCH, 3)), {"params": jax.random.key(0), "dropout": jax.random.key(1)}
+    net = Inside(remat)
+    variables = net.init(rngs, carry, inputs())
+    assert list(variables["params"]["net"]["LIF_0"]) == ["decay"], "made by init"
+
+    def loss(params, xs):
+        given = {"params": params, "counters": variables["counters"]}
+        (_, ys), state = net.apply(given, carry, xs, rngs=rngs, mutable=["counters", "intermediates"])
+        return jnp.sum(ys), state
+
+    gradients, state = jax.jit(jax.grad(loss, has_aux=True))(variables["params"], inputs())
+    assert float(jnp.abs(gradients["net"]["LIF_0"]["decay"]).sum()) > 0
+    check_noted(state["counters"]["net"], state["intermediates"]["net"])
+
+
+@pytest.mark.parametrize("remat", ["none", "full"])
+def test_linen_collections_of_a_bound_module(remat):
+    carry, rngs = jnp.zeros((BATCH, 3)), {"params": jax.random.key(0), "dropout": jax.random.key(1)}
+    variables = Noisy().init(rngs, carry, inputs())
+
+    @jax.jit
+    def run(variables, xs):
+        net = Noisy().bind(variables, rngs=rngs, mutable=["counters", "intermediates"])
+        brainsurr.linen.unroll(net, carry, xs, block_size=2, remat=remat)
+        return net.variables
+
+    given = {name: variables[name] for name in ("params", "counters")}
+    state = run(given, inputs())
+    check_noted(state["counters"], state["intermediates"])
+
+
+def test_linen_inside_of_a_remat_of_flax():
+    carry, rngs = jnp.zeros((BATCH, 3)), {"params": jax.random.key(0), "dropout": jax.random.key(1)}
+    variables = Inside().init(rngs, carry, inputs())
+    given = {name: variables[name] for name in ("params", "counters")}
+    answers = []
+    for module in (Inside("full"), linen.remat(Inside)("full")):
+
+        @jax.jit
+        def run(params, module=module):
+            def loss(params):
+                (_, ys), state = module.apply(
+                    given | {"params": params}, carry, inputs(), rngs=rngs, mutable="counters"
+                )
+                return jnp.sum(ys), state
+
+            return jax.grad(loss, has_aux=True)(params)
+
+        answers.append(run(given["params"]))
+    assert_close(answers[1][0], answers[0][0], GRADIENT)
+    assert answers[1][1]["counters"]["net"]["calls"] == 4
+
+
 def test_linen_wants_a_bound_module():
     with pytest.raises(ValueError, match="unroll: expected a bound module"):
         brainsurr.linen.unroll(brainsurr.linen.LIF(3), jnp.zeros((BATCH, 3)), inputs())
