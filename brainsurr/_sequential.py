@@ -1,4 +1,4 @@
-"""Layers in a row over time, for the frameworks in which a layer's state is passed in and returned."""
+"""Layers in a row over time."""
 
 from collections.abc import Callable, Iterable
 from typing import Any
@@ -11,59 +11,61 @@ from ._time.guard import check_time_steps_alone
 
 
 def check_layers(layers: Iterable[Callable]) -> tuple[Callable, ...]:
-    """The layers as a tuple, or a TypeError for one that can't be called."""
+    """Return the layers as a tuple, or raise a TypeError if one can't be called."""
     try:
-        several = tuple(layers)
+        layers = tuple(layers)
     except TypeError as error:
         expected = "SpikingSequential: expected layers to be a list, SpikingSequential([a, b])"
         raise TypeError(f"{expected}, got {layers!r}") from error
-    for layer in several:
+    for layer in layers:
         if not is_function(layer):
             hint = hint_to_call(layer)
             raise TypeError(f"SpikingSequential: expected layers that can be called, got {layer!r}{hint}")
-    return several
+    return layers
 
 
 def is_stateful(layer: Any) -> bool:
-    """Whether it is called as ``layer(carry, xs)``; told by the layer, not by its carry, which may be anything."""
+    """Return whether a layer is called as ``layer(carry, xs)``. Its carry may be anything, so it can't tell."""
     return hasattr(layer, "initialize_carry")
 
 
 def step_shape(x) -> tuple[int, ...]:
-    """The shape of one time step of what goes into a layer with a state."""
+    """Return the shape of one time step of the input of a layer with a state."""
     if not hasattr(x, "shape"):
         raise TypeError(f"SpikingSequential: expected layers to give an array to the next, got {type(x).__name__}")
     return x.shape[1:]
 
 
-def apply_layer(layer: Any, carry, xs):
-    """``(carry, ys)`` of one layer over a stretch of time; a stateless one sees all time steps at once."""
-    if not is_stateful(layer):
-        return carry, layer(xs)
-    after, ys = layer(carry, xs)
-    check_state(layer, xs, carry, after)
+def call_layer(layer: Any, carry, xs):
+    """Call a layer on a stretch of time; return its carry and outputs. A layer without a state leaves its carry."""
+    return layer(carry, xs) if is_stateful(layer) else (carry, layer(xs))
+
+
+def apply_layer(layer: Any, carry, xs, call: Callable = call_layer):
+    """Call a layer, and raise a ValueError if its state takes on the time axis of ``xs``.
+
+    A cell does that: to a cell, which takes one step, time looks like a batch.
+    """
+    after, ys = call(layer, carry, xs)
+    shapes_before, shapes_after = ([getattr(a, "shape", ()) for a in jax.tree.leaves(c)] for c in (carry, after))
+    time = getattr(xs, "shape", ())[:1]
+    if time and any(new == (*time, *old) for old, new in zip(shapes_before, shapes_after, strict=False)):
+        raise ValueError(
+            f"SpikingSequential: expected {type(layer).__name__} to keep the shape of its state, {shapes_before}, got "
+            f"{shapes_after}: a ...Cell takes one step, a layer here [time, batch, features]"
+        )
     return after, ys
 
 
-def check_state(layer: Any, xs, before, after):
-    """A ValueError if the time of ``xs`` shows in a layer's state, as in a cell's, to which it looks like a batch."""
-    was, now = ([getattr(leaf, "shape", ()) for leaf in jax.tree.leaves(state)] for state in (before, after))
-    time = getattr(xs, "shape", ())[:1]
-    if time and any(shape == (*time, *earlier) for earlier, shape in zip(was, now, strict=False)):
-        raise ValueError(
-            f"SpikingSequential: expected {type(layer).__name__} to keep the shape of its state, {was}, got {now}: "
-            "a ...Cell takes one step, a layer here [time, batch, features]"
-        )
-
-
-def apply_layers(layers: Iterable[Any], carry, xs, as_function: Callable[[Any], Callable | None]):
-    """``(carries, ys)`` of layers in a row over a stretch of time.
+def apply_layers(layers: Iterable[Any], carry, xs, as_function: Callable, call: Callable = call_layer):
+    """Call layers in a row on a stretch of time; return their carries and the outputs of the last.
 
     Args:
       layers: modules and functions.
       carry: their states, one for each.
-      xs: ``[time, ...]``.
-      as_function: of the host, see :func:`check_time_steps_alone`.
+      xs: inputs ``[time, ...]``.
+      as_function: of the framework, see :func:`check_time_steps_alone`.
+      call: ``call(layer, carry, xs) -> (carry, ys)`` of the framework.
     """
     layers = tuple(layers)
     if not isinstance(carry, (tuple, list)) or len(carry) != len(layers):
@@ -73,9 +75,8 @@ def apply_layers(layers: Iterable[Any], carry, xs, as_function: Callable[[Any], 
             "start from initialize_carry"
         )
     carries, xs = [], as_float(xs, "xs")
-    for i, (layer, c) in enumerate(zip(layers, carry, strict=True)):
-        if not is_stateful(layer):
-            check_time_steps_alone(i, layer, as_function, xs)
-        c, xs = apply_layer(layer, c, xs)
-        carries.append(c)
+    for index, (layer, before) in enumerate(zip(layers, carry, strict=True)):
+        check_time_steps_alone(index, layer, as_function, xs)
+        after, xs = apply_layer(layer, before, xs, call)
+        carries.append(after)
     return tuple(carries), xs

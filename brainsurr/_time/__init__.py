@@ -1,1 +1,1 @@
-"""Time: one scan, networks in blocks of time, and the guard that a layer without a state mixes no time steps."""
+"""Time: the scan of a layer, networks in blocks of time steps, and the check of layers without a state."""

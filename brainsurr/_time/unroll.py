@@ -1,5 +1,6 @@
-"""Time in blocks: layer by layer within a block, a scan from block to block."""
+"""Networks in blocks of time steps: layer by layer within a block, a scan from block to block."""
 
+import dataclasses
 import math
 from collections.abc import Callable
 from functools import partial
@@ -11,10 +12,10 @@ import jax.numpy as jnp
 from .._arrays import as_array
 from .._checks import check_function, check_word, is_integer
 from .guard import trying_stateless_layers
+from .reductions import REDUCTIONS
 from .scan import scan
 
 REMATS = ("none", "dots", "full")
-REDUCTIONS = (None, "mean", "max", "last")
 
 
 def unroll(
@@ -26,39 +27,38 @@ def unroll(
     remat: str = "none",
     reduce: str | None = None,
 ) -> tuple[Any, Any]:
-    r"""Run ``block`` over a long stretch of time, time first, ``block_size`` steps at once.
+    r"""Run ``block`` over a long sequence, time first, in blocks of ``block_size`` time steps.
 
-    The same numbers as ``block(carry, xs)``, values and gradients. Within a block the network goes layer by layer,
-    so each of its matrix products is large and its activations stay in cache; between blocks a ``lax.scan`` carries
-    the state. With :math:`b` steps a block, the backward pass of ``remat="full"`` holds :math:`T / b` carries and the
-    activations of one block: :math:`O(T / b + b)`, smallest at :math:`b = \sqrt T`.
+    Values and gradients are those of ``block(carry, xs)``. Within a block the network runs layer by layer, so each
+    matrix product is large and activations stay in cache; from block to block a ``lax.scan`` carries the state. With
+    blocks of :math:`b` steps, the backward pass of ``remat="full"`` stores :math:`T / b` carries and the activations
+    of one block: :math:`O(T / b + b)`, smallest at :math:`b = \sqrt T`.
 
     Args:
-      block: any ``(carry, xs) -> (carry, ys)`` over time, such as a layer or network of ``brainsurr.nnx``. It knows of
-        earlier steps by its carry alone, and of later ones nothing: what it computes across the time axis it computes
-        within a block.
-      carry: its state before the first step.
+      block: any function ``(carry, xs) -> (carry, ys)`` over time, such as a layer or network of ``brainsurr.nnx``.
+        Only its carry may depend on earlier blocks, and nothing on later ones: a sum over the time axis, say, is a sum
+        over one block.
+      carry: the state before the first step.
       xs: inputs, an array ``[time, ...]`` or a tree of these.
-      block_size: steps a block. If None, the divisor of :math:`T` next to :math:`\sqrt T`, or :math:`\sqrt T` itself,
-        rounded, where none lies within a factor of 2. The last block is shorter where it must be; a block size that
-        divides :math:`T` spares a copy of the inputs, and compiling the block twice.
-      remat: what the backward pass keeps of a block: ``"none"`` recomputes nothing, ``"dots"`` keeps matrix products
-        and recomputes the rest, ``"full"`` keeps the carry alone. With a single block, ``block_size >= T``,
-        ``"full"`` saves nothing.
-      reduce: None for all outputs ``[time, ...]``; ``"mean"``, ``"max"`` or ``"last"`` for that over time alone, so
-        that a long run need not store them. The gradient of ``"max"`` is shared by ties, NaN where the maximum is,
-        and 0 where it is infinite. The mean of integers is a float.
+      block_size: time steps per block. If None, the divisor of :math:`T` closest to :math:`\sqrt T`, or
+        :math:`\sqrt T` rounded if no divisor is within a factor of 2. The last block may be shorter; a block size that
+        divides :math:`T` avoids a copy of the inputs and compiling the block twice.
+      remat: how much of a block the backward pass recomputes: ``"none"`` nothing, ``"dots"`` all but matrix products,
+        ``"full"`` everything, from the carry. With a single block, ``block_size >= T``, ``"full"`` saves no memory.
+      reduce: None returns all outputs ``[time, ...]``; ``"mean"``, ``"max"`` or ``"last"`` returns their reduction over
+        time without storing them. The gradient of ``"max"`` is shared by ties, NaN where the maximum is NaN, and 0
+        where it is infinite. The mean of integers is a float.
 
     Returns:
-      The state after the last step, with which a stream can go on, and the outputs.
+      The state after the last step, from which a stream can go on, and the outputs.
 
     Raises:
       TypeError: ``block_size`` is not an integer.
       ValueError: a bad ``block_size``, ``remat`` or ``reduce``; no time axis, or lengths that differ; a reduction
-        over zero steps; ``block`` does not give an output for each step.
+        over zero steps; ``block`` does not return an output for each step.
 
     Note:
-      Call it inside of ``jax.jit``. Outside, each call compiles anew, as it does of ``lax.scan`` with a new function.
+      Call it inside ``jax.jit``. Outside, each call compiles again, like ``lax.scan`` with a new function.
 
     References:
       Chen, Xu, Zhang, Guestrin 2016, "Training Deep Nets with Sublinear Memory Cost", section 4.1.
@@ -74,122 +74,106 @@ def unroll(
       >>> print(bs.unroll(running_sum, jnp.zeros(()), jnp.arange(5.0), reduce="mean")[1])
       4.0
     """
-    return unroll_with(scan, jax.checkpoint, block, carry, xs, block_size, remat, reduce)
+    return unroll_blocks(JAX, block, carry, xs, block_size, remat, reduce)
 
 
-def unroll_with(scan, checkpoint, block, carry, xs, block_size, remat, reduce):
-    """`unroll` with a host's own ``scan(f, carry, xs)`` and ``checkpoint(f, policy=, prevent_cse=)``."""
+class Transforms(NamedTuple):
+    """The scan and the checkpoint of a framework. Both take functions of a block, a carry and inputs.
+
+    The block is an argument of its own because flax linen calls such a function with a copy of the module.
+
+    Attributes:
+      scan: ``scan(f, block, carry, xs) -> (carry, ys)`` with ``f(block, carry, x) -> (carry, y)``.
+      checkpoint: ``checkpoint(f, policy=, prevent_cse=)`` returns a function of the arguments of ``f``.
+    """
+
+    scan: Callable
+    checkpoint: Callable
+
+
+def transforms_of(scan: Callable, checkpoint: Callable) -> Transforms:
+    """Return the transforms of a framework whose ``scan`` and ``checkpoint`` take functions of arrays alone."""
+
+    def checkpoint_with_block(f, **options):
+        return lambda block, carry, xs: checkpoint(partial(f, block), **options)(carry, xs)
+
+    return Transforms(lambda f, block, carry, xs: scan(partial(f, block), carry, xs), checkpoint_with_block)
+
+
+JAX = transforms_of(scan, jax.checkpoint)
+
+
+@jax.tree_util.register_dataclass
+@dataclasses.dataclass(frozen=True)
+class _Part:
+    """What a reduction keeps of one output of a block, and the dtype of that output."""
+
+    kept: Any
+    dtype: Any = dataclasses.field(metadata={"static": True})
+
+
+def unroll_blocks(transforms: Transforms, block, carry, xs, block_size, remat, reduce):
+    """Run `unroll` with the transforms of a framework."""
     check_word("remat", remat, REMATS)
-    check_word("reduce", reduce, REDUCTIONS)
+    check_word("reduce", reduce, tuple(REDUCTIONS))
     check_function("block", block)
     carry, xs = (jax.tree.map(partial(as_array, name=name), tree) for name, tree in (("carry", carry), ("xs", xs)))
     steps = _steps("xs", xs)
     if reduce and not steps:
         raise ValueError(f"reduce={reduce!r} over zero time steps is undefined")
-    size = _block_size(block_size, steps)
+    size, reduction = _block_size(block_size, steps), REDUCTIONS[reduce]
 
-    def run(carry, xs):  # a fresh function each call: jax caches by identity, and a module's weights may have changed
-        answer = block(carry, xs)
-        if not isinstance(answer, (tuple, list)) or len(answer) != 2:
-            raise TypeError(f"expected block to return a carry and outputs, got {type(answer).__name__}")
-        carry, ys = answer
+    # A new function at each call: jax caches by identity, and the weights of a module may have changed.
+    def run(block, carry, xs):
+        returned = block(carry, xs)
+        if not isinstance(returned, (tuple, list)) or len(returned) != 2:
+            raise TypeError(f"expected block to return a carry and outputs, got {type(returned).__name__}")
+        carry, ys = returned
         if _steps("the outputs of block", ys) != _steps("xs", xs):
             raise ValueError(
                 f"expected block to give an output for each of {_steps('xs', xs)} steps, got {_shapes(ys)}"
             )
-        return carry, jax.tree.map(partial(_reduce_block, reduce), ys)
+        return carry, jax.tree.map(lambda y: _Part(reduction.block(y), y.dtype), ys)
 
     if remat != "none":
         policy = jax.checkpoint_policies.dots_saveable if remat == "dots" else None
-        run = checkpoint(run, policy=policy, prevent_cse=False)
+        run = transforms.checkpoint(run, policy=policy, prevent_cse=False)
+
+    def run_in_scan(block, carry, xs):
+        after, parts = run(block, carry, xs)
+        return _check_carry(carry, after), parts
 
     blocks = steps // size if size < steps else 0
-    outputs = []
+    parts = []  # of the blocks of equal length, and of the rest
     if blocks:
         whole = jax.tree.map(lambda x: x[: blocks * size].reshape(blocks, size, *x.shape[1:]), xs)
         with trying_stateless_layers(min(steps, max(2 * size, 32))):
-            carry, ys = scan(partial(_run_and_check_carry, run), carry, whole)
-        outputs.append(ys if reduce else jax.tree.map(lambda y: y.reshape(blocks * size, *y.shape[2:]), ys))
+            carry, stacked = transforms.scan(run_in_scan, block, carry, whole)
+        parts.append(stacked)
     if blocks * size < steps or not blocks:
-        carry, ys = run(carry, jax.tree.map(lambda x: x[blocks * size :], xs))
-        outputs.append(jax.tree.map(lambda y: y[None], ys) if reduce else ys)
-    ys = outputs[0] if len(outputs) == 1 else jax.tree.map(lambda *parts: jnp.concatenate(parts), *outputs)
+        carry, rest = run(block, carry, jax.tree.map(lambda x: x[blocks * size :], xs))
+        parts.append(jax.tree.map(lambda kept: kept[None], rest))
 
-    def is_part(node):
-        return isinstance(node, (_Sum, _Max))
+    def combine(*parts):
+        return reduction.combine([part.kept for part in parts], steps, parts[0].dtype)
 
-    return carry, jax.tree.map(partial(_reduce_blocks, reduce, steps), ys, is_leaf=is_part)
+    return carry, jax.tree.map(combine, *parts, is_leaf=lambda node: isinstance(node, _Part))
 
 
-def _run_and_check_carry(run, carry, xs):
-    """``run(carry, xs)``, or a TypeError if what it gives can't be the carry of the next block."""
-    after, ys = run(carry, xs)
+def _check_carry(before, after):
+    """Return the carry after a block, or raise a TypeError if the next block can't start from it."""
     after = jax.tree.map(partial(as_array, name="the carry that block returns"), after)
-    before, now = jax.tree.leaves(carry), jax.tree.leaves(after)
-    structures: list[Any] = [jax.tree.structure(carry), jax.tree.structure(after)]
-    same = structures[0] == structures[1] and all(
-        a.shape == b.shape and (a.dtype == b.dtype or a.weak_type) for a, b in zip(before, now, strict=True)
-    )
-    if not same:
-        kinds = (", ".join(f"{leaf.dtype}{list(leaf.shape)}" for leaf in leaves) for leaves in (before, now))
-        raise TypeError("expected block to return a carry like the one it is given, {}, got {}".format(*kinds))
-    return after, ys
+    same_structure = jax.tree.structure(before) == jax.tree.structure(after)  # type: ignore[operator]
+    if not same_structure or not jax.tree.all(jax.tree.map(_continues, before, after)):
+        given, returned = (
+            ", ".join(f"{leaf.dtype}{list(leaf.shape)}" for leaf in jax.tree.leaves(carry)) for carry in (before, after)
+        )
+        raise TypeError(f"expected block to return a carry like the one it is given, {given}, got {returned}")
+    return after
 
 
-class _Sum(NamedTuple):
-    """The sum of a block in at least float32, and an empty array of the dtype that the mean shall have."""
-
-    value: jax.Array
-    kind: jax.Array
-
-
-class _Max(NamedTuple):
-    """The maximum of a block; a zero with the gradient of all that attain it; their number; one of all there is."""
-
-    value: jax.Array
-    zero: jax.Array
-    ties: jax.Array
-    every: jax.Array
-
-
-def _reduce_block(reduce, y):
-    inexact = jnp.issubdtype(y.dtype, jnp.inexact)
-    if reduce == "mean":
-        y = y if inexact else y.astype(jnp.result_type(float))
-        wide = y.astype(jnp.float32) if y.dtype.itemsize < 4 else y
-        return _Sum(jnp.sum(wide, axis=0), jnp.zeros(0, y.dtype))
-    if reduce == "last":
-        return y[-1]
-    if reduce == "max" and not inexact:  # which has no gradient to share
-        return jnp.max(y, axis=0)
-    if reduce == "max":
-        value = jax.lax.stop_gradient(jnp.max(y, axis=0))
-        attains = y == jnp.expand_dims(value, 0)
-        # Not their sum, which may overflow; and no gradient where inf - inf would be NaN.
-        zero = y - jax.lax.stop_gradient(y)
-        shared = jnp.sum(jnp.where(attains & jnp.isfinite(y), zero, 0), axis=0)
-        return _Max(value, shared, jnp.sum(attains, axis=0), jnp.sum(zero, axis=0))
-    return y
-
-
-def _reduce_blocks(reduce, steps, parts):
-    """The reduction over time, of one per block."""
-    if reduce == "mean":
-        return (jnp.sum(parts.value, axis=0) / steps).astype(parts.kind.dtype)
-    if reduce == "last":
-        return parts[-1]
-    if reduce == "max" and not isinstance(parts, _Max):
-        return jnp.max(parts, axis=0)
-    if reduce == "max":
-        value = jnp.max(parts.value, axis=0)
-        attains = parts.value == jnp.expand_dims(value, 0)
-        zero = jnp.sum(jnp.where(attains, parts.zero, 0), axis=0)
-        # A count is past float16's largest number before it is past its own; an infinite one would still give 0.
-        shared = zero / jnp.sum(jnp.where(attains, parts.ties, 0), axis=0).astype(zero.dtype)
-        # No entry attains NaN, so all get its gradient, NaN. Elsewhere the factor is 0: inf would make NaN of 0.
-        is_nan = jnp.isnan(value)
-        return value + jnp.where(is_nan, jnp.where(is_nan, value, 0) * jnp.sum(parts.every, axis=0), shared)
-    return parts
+def _continues(before, after) -> bool:
+    return after.shape == before.shape and (after.dtype == before.dtype or after.weak_type)
 
 
 def _block_size(block_size, steps: int) -> int:
@@ -205,7 +189,7 @@ def _block_size(block_size, steps: int) -> int:
 
 
 def _steps(name: str, tree) -> int:
-    """The length of the leading, time axis that all arrays of a tree share."""
+    """Return the length of the time axis, the leading one, of all arrays of a tree."""
     leaves = jax.tree.leaves(tree)
     if not leaves or any(jnp.ndim(leaf) == 0 for leaf in leaves) or len({leaf.shape[0] for leaf in leaves}) > 1:
         raise ValueError(f"expected {name} to be arrays [time, ...] of one length, got {_shapes(tree)}")

@@ -1,4 +1,4 @@
-"""Layers of brainstate in a row, and over a long stretch of time."""
+"""Networks of brainstate layers, and long sequences in blocks of time."""
 
 from collections.abc import Callable, Iterable
 from typing import Any
@@ -7,11 +7,9 @@ import brainstate
 from brainstate import nn
 
 from .._arguments import ChecksArguments
-from .._arrays import as_float
 from .._checks import check_function
-from .._sequential import check_layers, check_state
-from .._time.guard import check_time_steps_alone
-from .._time.unroll import unroll_with
+from .._sequential import apply_layers, check_layers
+from .._time.unroll import transforms_of, unroll_blocks
 
 
 class SpikingSequential(ChecksArguments, nn.Module):
@@ -20,9 +18,9 @@ class SpikingSequential(ChecksArguments, nn.Module):
     Each layer sees all time steps at once, so a ``Linear`` is one large matrix product. Batch-first data would run
     along the wrong axis: ``xs = jnp.swapaxes(xs, 0, 1)`` turns it around.
 
-    A layer without a state must treat each time step alone, and all alike; one that needs earlier steps keeps a state,
-    such as a ``HiddenState``. `unroll` refuses a layer that breaks this, if it can try it. Inputs are read as real
-    numbers: an ``Embedding`` comes before the network, not in it.
+    A layer without a state must process each time step separately, and all in the same way; one that needs earlier
+    steps keeps a state, such as a ``HiddenState``. `unroll` raises an error for a layer that doesn't, if it can run it
+    separately. Inputs become real numbers, so put an ``Embedding`` before the network.
 
     Args:
       layers: modules and functions.
@@ -49,20 +47,25 @@ class SpikingSequential(ChecksArguments, nn.Module):
                 nn.init_all_states(layer, batch_size)
 
     def reset_state(self, batch_size: int | None = None, **kwargs):
-        """Set the states of all layers back to what they are before the first step."""
+        """Reset the states of all layers to those before the first step."""
         for layer in self.layers:
             if isinstance(layer, nn.Module):
                 nn.reset_all_states(layer, batch_size)
 
     def update(self, xs):
-        xs = as_float(xs, "xs")
-        for i, layer in enumerate(self.layers):
-            check_time_steps_alone(i, layer, _as_function, xs)
-            states: Any = layer.states(brainstate.HiddenState) if isinstance(layer, nn.Module) else {}
-            before, ys = [state.value for state in states.values()], layer(xs)
-            check_state(layer, xs, before, [state.value for state in states.values()])
-            xs = ys
-        return xs
+        states = [_hidden_values(layer) for layer in self.layers]
+        return apply_layers(self.layers, states, xs, _as_function, _call_layer)[1]
+
+
+def _hidden_values(layer) -> list[Any]:
+    states: Any = layer.states(brainstate.HiddenState) if isinstance(layer, nn.Module) else {}
+    return [state.value for state in states.values()]
+
+
+def _call_layer(layer, carry, xs):
+    """Call a layer, which holds its state: return the values of the state after the call as its carry."""
+    ys = layer(xs)
+    return _hidden_values(layer), ys
 
 
 def _as_function(layer) -> Callable:
@@ -87,17 +90,18 @@ def unroll(
     remat: str = "none",
     reduce: str | None = None,
 ):
-    """Run a network over a long stretch of time, time first, block by block: :func:`brainsurr.unroll` for a module.
+    """Run a network over a long sequence, time first, in blocks of time: :func:`brainsurr.unroll` for a module.
 
-    The state of ``net`` goes from block to block and is left as it is after the last step; a Dropout draws anew for
-    each block.
+    The state of ``net`` is passed from block to block and stays as it is after the last step; a Dropout draws a new
+    mask for each block.
 
     Args:
       net: a module that is called as ``net(xs)`` over time, such as :class:`SpikingSequential`, with its state made.
       xs: inputs ``[time, ...]``.
-      block_size: steps a block; about the square root of their number if None.
-      remat: what the backward pass keeps of a block, ``"none"`` (everything), ``"dots"`` or ``"full"`` (nothing).
-      reduce: ``"mean"``, ``"max"`` or ``"last"`` over time, in place of all outputs.
+      block_size: time steps per block; about the square root of their number if None.
+      remat: how much of a block the backward pass recomputes: ``"none"``, all but matrix products (``"dots"``), or
+        everything (``"full"``).
+      reduce: return the ``"mean"``, ``"max"`` or ``"last"`` over time in place of all outputs.
 
     Returns:
       The outputs.
@@ -114,5 +118,5 @@ def unroll(
       [[2.]]
     """
     check_function("net", net, "a module, or a function of xs")
-    scan, checkpoint = brainstate.transform.scan, brainstate.transform.checkpoint
-    return unroll_with(scan, checkpoint, lambda carry, xs: (carry, net(xs)), None, xs, block_size, remat, reduce)[1]
+    transforms = transforms_of(brainstate.transform.scan, brainstate.transform.checkpoint)
+    return unroll_blocks(transforms, lambda carry, xs: (carry, net(xs)), None, xs, block_size, remat, reduce)[1]

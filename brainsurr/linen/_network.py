@@ -1,4 +1,4 @@
-"""Layers of Flax Linen in a row, and over a long stretch of time."""
+"""Networks of Flax Linen layers, and long sequences in blocks of time."""
 
 from collections.abc import Callable, Iterable
 from functools import partial
@@ -12,7 +12,7 @@ from flax.core import DenyList
 from .._arguments import ChecksArguments
 from .._checks import check_input_shape, check_kind
 from .._sequential import apply_layer, apply_layers, check_layers, is_stateful, step_shape
-from .._time.unroll import unroll_with
+from .._time.unroll import Transforms, unroll_blocks
 
 
 class SpikingSequential(ChecksArguments, nn.Module):
@@ -22,10 +22,10 @@ class SpikingSequential(ChecksArguments, nn.Module):
     steps at once, so a ``Dense`` is one large matrix product. Batch-first data would run along the wrong axis:
     ``xs = jnp.swapaxes(xs, 0, 1)`` turns it around.
 
-    A layer without a state must treat each time step alone, and all alike; one that needs earlier steps keeps a state.
-    `unroll` refuses a layer that breaks this, if it can try it. Inputs are read as real numbers: an ``Embed`` comes
-    before the network, not in it. A cell of flax goes in as ``nn.RNN(cell, time_major=True)``, which starts from its
-    first state at each call.
+    A layer without a state must process each time step separately, and all in the same way; one that needs earlier
+    steps keeps a state. `unroll` raises an error for a layer that doesn't, if it can run it separately. Inputs become
+    real numbers, so put an ``Embed`` before the network. Add a cell of flax as ``nn.RNN(cell, time_major=True)``,
+    which starts from its initial state at each call.
 
     Attributes:
       layers: modules and functions.
@@ -51,7 +51,10 @@ class SpikingSequential(ChecksArguments, nn.Module):
 
     @nn.nowrap
     def initialize_carry(self, rng: jax.Array, input_shape: tuple[int, ...]):
-        """The states of all layers, None for one that has none, for inputs of ``input_shape = (*batch, features)``."""
+        """Return the initial states of all layers, for inputs of ``input_shape = (*batch, features)``.
+
+        A layer without a state has None.
+        """
         carries: list[Any] = []
         x = jax.ShapeDtypeStruct((1, *check_input_shape("SpikingSequential", None, input_shape)), jnp.float32)
         layer: Any
@@ -66,7 +69,9 @@ class SpikingSequential(ChecksArguments, nn.Module):
 
 
 def _as_function(layer) -> Callable | None:
-    """Return a layer as a function of its variables as they are; None if it has a state, such as batch statistics."""
+    """Return a layer as a function that leaves the layer as it is; None if it has a state, or no variables yet."""
+    if is_stateful(layer):
+        return None
     if not isinstance(layer, nn.Module):
         return layer
     if layer.is_initializing():
@@ -76,7 +81,7 @@ def _as_function(layer) -> Callable | None:
 
 
 def _outputs(layer, key, carry, x):
-    """What a layer that need not be initialised yet returns, for its shape."""
+    """Return the outputs of a layer that need not be initialised, for their shape."""
     if not isinstance(layer, nn.Module):
         return layer(x)
     unbound = layer if layer.scope is None else layer.unbind()[0]
@@ -92,20 +97,21 @@ def unroll(
     remat: str = "none",
     reduce: str | None = None,
 ):
-    """Run a network over a long stretch of time, time first, block by block: :func:`brainsurr.unroll` for a module.
+    """Run a network over a long sequence, time first, in blocks of time: :func:`brainsurr.unroll` for a module.
 
-    State that is not a parameter (batch statistics, say) goes from block to block and ends up in ``net``; a Dropout
-    draws anew for each block. What is sown into "intermediates" comes out stacked, an entry a block; another
-    collection must be there before.
+    State that is not a parameter (batch statistics, say) is passed from block to block and written back to ``net``; a
+    Dropout draws a new mask for each block. Values sown into "intermediates" are stacked, one entry per block. Other
+    collections must exist before the call.
 
     Args:
-      net: a bound module that is called as ``net(carry, xs)``, such as :class:`SpikingSequential`: one inside a
-        module's own method, or ``net.bind(variables)``.
+      net: a bound module that is called as ``net(carry, xs)``, such as :class:`SpikingSequential`: a submodule inside
+        a method of a module, or ``net.bind(variables)``.
       carry: its state before the first step, from ``net.initialize_carry``.
       xs: inputs ``[time, ...]``.
-      block_size: steps a block; about the square root of their number if None.
-      remat: what the backward pass keeps of a block, ``"none"`` (everything), ``"dots"`` or ``"full"`` (nothing).
-      reduce: ``"mean"``, ``"max"`` or ``"last"`` over time, in place of all outputs.
+      block_size: time steps per block; about the square root of their number if None.
+      remat: how much of a block the backward pass recomputes: ``"none"``, all but matrix products (``"dots"``), or
+        everything (``"full"``).
+      reduce: return the ``"mean"``, ``"max"`` or ``"last"`` over time in place of all outputs.
 
     Returns:
       The carry after the last step, and the outputs.
@@ -128,34 +134,18 @@ def unroll(
         raise ValueError(
             "unroll: expected a bound module: inside a module's method, or unroll(net.bind(variables), carry, xs)"
         )
-    if net.is_initializing():  # variables are made outside of the loop
+    if net.is_initializing():  # create the variables outside of the scan
         net(carry, jax.tree.map(lambda x: x[:1], xs))
-    # Inside a lifted scan or remat, flax calls with another copy of the module: the last one is the one to use.
-    copies = [net]
+    return unroll_blocks(Transforms(_scan, nn.remat), net, carry, xs, block_size, remat, reduce)
 
-    def lifted(run):
-        def call(copy, carry, xs):
-            copies.append(copy)
-            try:
-                return run(carry, xs)
-            finally:
-                copies.pop()
 
-        return call
-
-    def scan(run, carry, xs):
-        rngs: dict[Any, bool] = {"params": False, DenyList("params"): True}
-        state = DenyList(("params", "intermediates"))
-        sown: dict[Any, Any] = {"intermediates": 0}
-        loop = nn.scan(
-            lifted(run), variable_axes=sown, variable_broadcast="params", variable_carry=state, split_rngs=rngs
-        )
-        return loop(copies[-1], carry, xs)
-
-    def checkpoint(run, **options):
-        return lambda carry, xs: nn.remat(lifted(run), **options)(copies[-1], carry, xs)
-
-    def block(carry, xs):
-        return copies[-1](carry, xs)
-
-    return unroll_with(scan, checkpoint, block, carry, xs, block_size, remat, reduce)
+def _scan(f, net, carry, xs):
+    """Scan ``f(net, carry, x) -> (carry, y)``: share parameters, stack sown values, carry all other collections."""
+    loop = nn.scan(
+        f,
+        variable_axes={"intermediates": 0},
+        variable_broadcast="params",
+        variable_carry=DenyList(("params", "intermediates")),
+        split_rngs={"params": False, DenyList("params"): True},
+    )
+    return loop(net, carry, xs)

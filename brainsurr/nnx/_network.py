@@ -1,4 +1,4 @@
-"""Layers of Flax NNX in a row, and over a long stretch of time."""
+"""Networks of Flax NNX layers, and long sequences in blocks of time."""
 
 import operator
 from collections.abc import Callable, Iterable
@@ -11,7 +11,7 @@ from flax import nnx
 from .._arguments import ChecksArguments
 from .._checks import check_input_shape, check_kind
 from .._sequential import apply_layer, apply_layers, check_layers, is_stateful, step_shape
-from .._time.unroll import unroll as unroll_blocks
+from .._time.unroll import JAX, unroll_blocks
 
 
 class SpikingSequential(ChecksArguments, nnx.Module):
@@ -21,10 +21,10 @@ class SpikingSequential(ChecksArguments, nnx.Module):
     steps at once, so a ``Linear`` is one large matrix product. Batch-first data would run along the wrong axis:
     ``xs = jnp.swapaxes(xs, 0, 1)`` turns it around.
 
-    A layer without a state must treat each time step alone, and all alike; one that needs earlier steps keeps a state.
-    `unroll` refuses a layer that breaks this, if it can try it. Inputs are read as real numbers: an ``Embed`` comes
-    before the network, not in it. A cell of flax goes in as ``nnx.RNN(cell, time_major=True)``, which starts from its
-    first state at each call.
+    A layer without a state must process each time step separately, and all in the same way; one that needs earlier
+    steps keeps a state. `unroll` raises an error for a layer that doesn't, if it can run it separately. Inputs become
+    real numbers, so put an ``Embed`` before the network. Add a cell of flax as ``nnx.RNN(cell, time_major=True)``,
+    which starts from its initial state at each call.
 
     Args:
       layers: modules and functions.
@@ -45,14 +45,14 @@ class SpikingSequential(ChecksArguments, nnx.Module):
         self.layers = nnx.List(check_layers(layers))
 
     def initialize_carry(self, input_shape: tuple[int, ...], rngs: nnx.Rngs | nnx.RngStream | None = None):
-        """The states of all layers, None for one that has none, for inputs of ``input_shape = (*batch, features)``.
+        """Return the initial states of all layers, for inputs of ``input_shape = (*batch, features)``.
 
-        What ``carry_init`` draws is check_drawn_shape anew for each layer, without ``rngs`` from seed 0.
+        A layer without a state has None. ``carry_init`` draws anew for each layer, from seed 0 without ``rngs``.
         """
         carries: list[Any] = []
         rngs = nnx.Rngs(0) if rngs is None else rngs
         x = jax.ShapeDtypeStruct((1, *check_input_shape("SpikingSequential", None, input_shape)), jnp.float32)
-        graphdef, state = nnx.split(self)  # shapes are found on a copy: a Dropout would leave a traced key behind
+        graphdef, state = nnx.split(self)  # trace a copy: a Dropout would keep a traced key
         layer: Any
         for i, layer in enumerate(self.layers):
             carries.append(layer.initialize_carry(step_shape(x), rngs) if is_stateful(layer) else None)
@@ -68,12 +68,14 @@ class SpikingSequential(ChecksArguments, nnx.Module):
 
 
 def _as_function(layer) -> Callable | None:
-    """Return a layer as a function that counts no random key; None if it has a state, such as batch statistics."""
+    """Return a layer as a function that leaves the layer as it is; None if it has a state."""
+    if is_stateful(layer):
+        return None
     if not isinstance(layer, nnx.Module):
         return layer
     if nnx.state(layer, nnx.Not(nnx.Any(nnx.Param, nnx.RngState))):
         return None
-    return lambda xs: nnx.clone(layer)(xs)  # cloned in the trace in which it counts
+    return lambda xs: nnx.clone(layer)(xs)  # a clone made in the trace that writes to its counters
 
 
 def unroll(
@@ -85,18 +87,19 @@ def unroll(
     remat: str = "none",
     reduce: str | None = None,
 ):
-    """Run a network over a long stretch of time, time first, block by block: :func:`brainsurr.unroll` for a module.
+    """Run a network over a long sequence, time first, in blocks of time: :func:`brainsurr.unroll` for a module.
 
-    State that is not a parameter (batch statistics, the keys of a Dropout) goes from block to block and ends up in
-    ``net``; a Dropout draws anew for each block. Variables must be there before, so nothing can be sown inside.
+    State that is not a parameter (batch statistics, the keys of a Dropout) is passed from block to block and written
+    back to ``net``; a Dropout draws a new mask for each block. ``net`` can't create variables, so it can't ``sow``.
 
     Args:
       net: a module that is called as ``net(carry, xs)``, such as :class:`SpikingSequential`.
       carry: its state before the first step, from ``net.initialize_carry``.
       xs: inputs ``[time, ...]``.
-      block_size: steps a block; about the square root of their number if None.
-      remat: what the backward pass keeps of a block, ``"none"`` (everything), ``"dots"`` or ``"full"`` (nothing).
-      reduce: ``"mean"``, ``"max"`` or ``"last"`` over time, in place of all outputs.
+      block_size: time steps per block; about the square root of their number if None.
+      remat: how much of a block the backward pass recomputes: ``"none"``, all but matrix products (``"dots"``), or
+        everything (``"full"``).
+      reduce: return the ``"mean"``, ``"max"`` or ``"last"`` over time in place of all outputs.
 
     Returns:
       The carry after the last step, and the outputs.
@@ -115,11 +118,11 @@ def unroll(
     check_kind("net", net, nnx.Module)
     parts: Any = nnx.split(net, nnx.Param, ...)
     graphdef, params, state = parts
-    written: set[Any] = set()  # what is only read stays as it is: it may belong to another trace than this one
+    written: set[Any] = set()  # write only these back: a variable that is only read may belong to another trace
 
     def block(carry, xs):
         carry, state = carry
-        before = _values(state)  # now: the network shares its variables
+        before = _values(state)  # before the call, which changes the variables in place
         net = nnx.merge(graphdef, params, state)
         carry, ys = net(carry, xs)
         parts: Any = nnx.split(net, nnx.Param, ...)
@@ -129,17 +132,17 @@ def unroll(
         written.update(path for path, values in after.items() if not _same(values, before[path]))
         return (carry, parts[2]), ys
 
-    (carry, state), ys = unroll_blocks(block, (carry, state), xs, block_size=block_size, remat=remat, reduce=reduce)
+    (carry, state), ys = unroll_blocks(JAX, block, (carry, state), xs, block_size, remat, reduce)
     if written:
         nnx.update(net, nnx.from_flat_state([entry for entry in nnx.to_flat_state(state) if entry[0] in written]))
     return carry, ys
 
 
 def _values(state) -> dict[tuple[Any, ...], list[Any]]:
-    """The arrays that each variable of a state holds, by path."""
+    """Return the arrays of each variable of a state, by path."""
     return {path: jax.tree.leaves(variable) for path, variable in nnx.to_flat_state(state)}
 
 
 def _same(left: list[Any], right: list[Any]) -> bool:
-    """Whether these are the very same arrays."""
+    """Return whether these are the same objects."""
     return len(left) == len(right) and all(map(operator.is_, left, right))
