@@ -100,6 +100,34 @@ def check_drawn_shape(name: str, value, shape: tuple[int, ...]):
     return value
 
 
+def check_step_shape(carry, shape: tuple[int, ...], layer: str = ""):
+    """Raise a ValueError unless one time step of the input has the shape of the carry.
+
+    Args:
+      carry: an array of the carry.
+      shape: of one time step of the input.
+      layer: the name of a layer over time; "" in a step, whose input may have a time axis by mistake.
+    """
+    expected = getattr(carry, "shape", None)
+    if expected == shape:
+        return
+    brainstate = "(brainstate: init_state(batch_size))"
+    missing_axes = len(shape) - len(shape if expected is None else expected)
+    if layer:  # a single step can't be told from a sequence without a batch, so say all of it
+        hint = "a layer over time takes [time, batch, features], and a carry without the time axis, "
+        hint += f"from initialize_carry(xs.shape[1:]) {brainstate}"
+    elif missing_axes > 0:
+        hint = "a LIFCell takes one step, [batch, features]; a layer over time takes [time, batch, features]"
+    elif missing_axes < 0:
+        hint = f"use a carry without the time axis, from initialize_carry(xs.shape[1:]) {brainstate}"
+    else:
+        hint = f"use a carry for this batch, from initialize_carry(x.shape) {brainstate}"
+    raise ValueError(
+        f"{layer}{': ' if layer else ''}expected one time step of the input to have the shape of the carry, "
+        f"{shapes(carry)}, got {shape}: {hint}"
+    )
+
+
 def drawing_dtype(dtype):
     """Return the dtype to draw weights in before they are cast: jax has no orthogonal matrix in half precision."""
     return jnp.float32 if jnp.dtype(dtype).itemsize < 4 else dtype

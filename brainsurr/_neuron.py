@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 
 from ._arrays import as_float, match_dtype_and_rank
-from ._checks import check_word, shapes
+from ._checks import check_step_shape, check_word, shapes
 
 RESETS = ("subtract", "zero", "none")
 ADAPTS = ("threshold", "input")
@@ -110,7 +110,7 @@ def li_step(v, x, *, decay, decay_input=False):
       >>> print(li_step(jnp.array([1.0]), jnp.array([0.25]), decay=0.5))
       [0.75]
     """
-    _check_step(v, x)
+    check_step_shape(v, x.shape)
     v = as_float(v, "carry")
     decay, x = match_dtype_and_rank(decay, v, "decay"), x.astype(v.dtype)
     return decay * v + (1 - decay) * x if decay_input else decay * v + x
@@ -137,8 +137,8 @@ def lif_step_with_spikes(carry, x, *, kernel=None, reset_delay=False, **neuron):
       The new carry and the spikes.
     """
     v, last = _pair(carry, "its potential and its last spikes")
-    _check_step(v, x)  # here, before a broadcast hides it
-    _check_step(last, x)
+    for part in (v, last):
+        check_step_shape(part, x.shape)  # before the recurrent input broadcasts them
     last = as_float(last, "carry")
     if kernel is not None:
         x = x + jnp.dot(last.astype(x.dtype), kernel.astype(x.dtype))
@@ -177,7 +177,7 @@ def adaptive_step(carry, x, *, step, adapts, adaptation_decay, spike_adaptation,
     """
     check_word("adapts", adapts, ADAPTS)
     inner, a = _pair(carry, "that of its neuron and its adaptation")
-    _check_step(a, x)
+    check_step_shape(a, x.shape)
     a = as_float(a, "carry")
     if adapts == "input":
         inner, s = step(inner, x - a.astype(x.dtype), **neuron)
@@ -194,21 +194,6 @@ def _pair(carry, of):
     if not isinstance(carry, (tuple, list)) or len(carry) != 2:
         raise ValueError(f"expected the carry of this layer to be a pair, {of}, got {shapes(carry)}")
     return carry
-
-
-def _check_step(v, x):
-    if getattr(v, "shape", None) == x.shape:
-        return
-    more = len(getattr(v, "shape", x.shape)) - x.ndim
-    if more < 0:
-        hint = "a LIFCell takes one step, [batch, features]; a layer over time takes [time, batch, features]"
-    elif more > 0:
-        hint = "make the state without the time axis, by initialize_carry(xs.shape[1:])"
-    else:
-        hint = "make the state for this batch, by initialize_carry (brainstate: init_state)"
-    raise ValueError(
-        f"expected the input of one time step to have the shape of the carry, {shapes(v)}, got {x.shape}: {hint}"
-    )
 
 
 def neuron_step(kernel=None, *, reset_delay=False, **neuron) -> Callable:

@@ -300,7 +300,7 @@ def test_a_carry_for_another_batch_and_a_single_step(host):
 
 def test_a_carry_with_a_time_axis_in_a_cell():
     cell, xs = bs.nnx.LIFCell(4), jnp.ones((5, 2, 4))
-    with pytest.raises(ValueError, match=r"without the time axis, by initialize_carry\(xs.shape\[1:\]\)"):
+    with pytest.raises(ValueError, match=r"without the time axis, from initialize_carry\(xs.shape\[1:\]\)"):
         jax.lax.scan(cell, cell.initialize_carry(xs.shape), xs)
 
 

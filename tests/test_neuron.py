@@ -120,7 +120,7 @@ def test_shape_mismatch_says_which_layer_takes_what():
     with pytest.raises(ValueError, match=r"carry, \(3,\), got \(5, 3\).*a LIFCell takes one step"):
         lif_step(jnp.zeros(3), jnp.zeros((5, 3)), decay=0.9, threshold=1.0, spike_fn=F)
     for carry in (None, jnp.zeros((4, 3))):  # none yet, and one of another batch
-        with pytest.raises(ValueError, match=r"got \(5, 3\): make the state for this batch, by initialize_carry"):
+        with pytest.raises(ValueError, match=r"got \(5, 3\): use a carry for this batch, from initialize_carry"):
             lif_step(carry, jnp.zeros((5, 3)), decay=0.9, threshold=1.0, spike_fn=F)
     recurrent = neuron_step(jnp.eye(3), decay=0.9, threshold=1.0, spike_fn=F)
     with pytest.raises(ValueError, match=r"carry, \(5, 3\), got \(3,\)"):  # would broadcast with the last spikes

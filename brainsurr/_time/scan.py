@@ -1,4 +1,4 @@
-"""One time step after the other: `lax.scan` for layers, and for carries without the sharding type of the inputs."""
+"""Scans over time: of a layer, and from a carry without the sharding type of the inputs."""
 
 from functools import partial
 
@@ -6,6 +6,7 @@ import jax
 import jax.numpy as jnp
 
 from .._arrays import as_float, as_parameter, combine, is_number, partition
+from .._checks import check_step_shape
 from .._surrogate import Surrogate
 
 
@@ -33,30 +34,25 @@ def _typed(before, after):
 
 
 def scan_over_time(owner, step, carry, xs, host_scan=jax.lax.scan):
-    """``step(carry, x) -> (carry, y)`` over the leading axis of ``xs``.
+    """Run the step of a layer, ``step(carry, x) -> (carry, y)``, over the leading axis of ``xs``.
 
     Args:
       owner: the name of the layer.
-      step: a partial of a step, its arguments by name.
-      carry: before the first step.
-      xs: ``[time, ...]``.
-      host_scan: the host's own, for a ``spike_fn`` that may read or write the host's state.
+      step: a partial of a function, with all arguments but these two by name.
+      carry: the state before the first step.
+      xs: inputs ``[time, ..., features]``.
+      host_scan: the scan of the framework, used where ``spike_fn`` may read or write the framework's state.
     """
     xs = as_float(xs, "xs")
     if not xs.ndim:
         raise ValueError("expected xs to be an array [time, ..., features], got a single number")
     carry = jax.tree.map(partial(as_float, name="carry"), carry)
     for part in jax.tree.leaves(carry):
-        if part.shape != xs.shape[1:]:
-            raise ValueError(
-                f"{owner}: expected one time step of xs to have the shape of the carry, {part.shape}, got "
-                f"{xs.shape[1:]}: a layer over time takes [time, batch, features], and a carry "
-                "without the time axis, from initialize_carry(xs.shape[1:]) (brainstate: init_state(batch_size))"
-            )
+        check_step_shape(part, xs.shape[1:], owner)
     if not isinstance(step.keywords.get("spike_fn"), Surrogate | None):
         return host_scan(step, carry, xs)
-    # Outside of jit, a scan with a new function compiles anew each time, and what it compiled is kept. Numbers are
-    # traced, weakly typed as they are: one with a new value is not a new function.
+    # Outside of jit, a scan compiles for each new function and keeps the program. So all numbers are arguments of one
+    # function: a new value neither compiles again nor fills the cache.
     arrays, rest = partition(step.keywords, is_number)
     return _compiled_scan(step.func, rest, list(map(as_parameter, arrays)), carry, xs)
 
