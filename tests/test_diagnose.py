@@ -219,7 +219,7 @@ def test_a_dead_layer_in_the_middle_is_the_culprit():
     assert statuses(report) == ["cut off", "dead", "recoverable"]
     assert "no gradient gets through layer 2, which is dead" in report.sentences[0]
     assert "Scale up its weights" in report.sentences[1]
-    assert "Mend layer 2, which sends it no spike" in report.sentences[2]
+    assert "Fix layer 2, which sends it no spike" in report.sentences[2]
     # A silent layer that would let a gradient through is not dead either, if it is another that stops it.
     report = chain([leaky, not_leaky], [1, 1], [-2, -2])
     assert statuses(report) == ["cut off", "dead"]

@@ -1,4 +1,4 @@
-"""Which layers are silent, and can a gradient reach them: measured in one pass forward and one back."""
+"""`diagnose`: measure in one forward and backward pass which layers are silent, and where gradients reach."""
 
 import dataclasses
 import math
@@ -15,20 +15,21 @@ from .._checks import check_function
 from .probe import Totals, features, marked, trials, watched, zeros
 from .report import LayerReport, judge, sentences
 
-# A jitted loss that was compiled before must be traced anew, or the watched functions are not in it.
+# A part of jax's cache keys: a jitted loss that was compiled before is traced again, with the watched functions in it.
 _pass = jax.make_user_context()
 
 
 @dataclasses.dataclass(frozen=True)
 class Diagnosis(Mapping[str, LayerReport]):
-    """The state of every spiking layer of a network, by name; ``print`` it.
+    """Measurements of every spiking layer of a network; ``print`` shows them as a table.
 
-    A mapping from the name of a layer to its numbers. ``json.dumps(dataclasses.asdict(report))`` writes all of it.
+    A mapping from the name of a layer to its :class:`LayerReport`. ``json.dumps(dataclasses.asdict(report))`` saves
+    everything.
 
     Attributes:
-      loss: the loss.
-      layers: the numbers by name, in the order in which the layers were called. See :class:`LayerReport`.
-      sentences: what is wrong, and what to change.
+      loss: the value of the loss.
+      layers: the reports by name, in the order in which the layers were called.
+      sentences: the problems, and how to solve them.
     """
 
     loss: float
@@ -59,25 +60,25 @@ class Diagnosis(Mapping[str, LayerReport]):
 
 
 def diagnose(spike_fns: Mapping[str, Callable], loss_fn: Callable[[dict[str, Callable]], Any]) -> Diagnosis:
-    r"""Which layers are silent, whether a gradient can reach them, and what to change.
+    r"""Find out which layers are silent, whether a gradient can reach them, and what to change.
 
-    For networks of plain functions; ``brainsurr.nnx``, ``brainsurr.linen`` and ``brainsurr.brainstate`` have a
-    ``diagnose`` that finds the layers of a module. The loss is computed once as it is, and once more with its
-    gradient. jit, scan, vmap, remat and any dtype are fine.
+    This is for networks of plain functions; the ``diagnose`` of ``brainsurr.nnx``, ``brainsurr.linen`` and
+    ``brainsurr.brainstate`` finds the layers of a module. The loss is traced once without and computed once with its
+    gradient. It may use jit, scan, vmap, remat and any dtype.
 
     Args:
-      spike_fns: the spike function of each layer by a name of your choice: a surrogate, or any function that is
-        elementwise and has a derivative.
-      loss_fn: what is trained, ``loss_fn(spike_fns) -> scalar``, a function of the batch you have in mind. It is called
-        with watched functions of the same value and derivative, and must use these.
+      spike_fns: the spike function of each layer by a name of your choice: a surrogate, or any elementwise function
+        with a derivative.
+      loss_fn: the training loss on one batch, ``loss_fn(spike_fns) -> scalar``. It is called with functions of the same
+        values and derivatives that also measure, and must use these.
 
     Returns:
       A :class:`Diagnosis`: print it, or read ``report["name"].rate``.
 
     Raises:
       TypeError: the arguments are in the wrong order, or the loss is not a scalar.
-      ValueError: no spike function was used, no value reached one, no spike has to do with the loss, or one function
-        serves layers of different widths.
+      ValueError: no spike function was used, no value reached one, the loss does not depend on any spike, or layers of
+        different widths share a function.
 
     Example:
       >>> import jax, jax.numpy as jnp, brainsurr as bs
@@ -90,7 +91,7 @@ def diagnose(spike_fns: Mapping[str, Callable], loss_fn: Callable[[dict[str, Cal
       first   50.0%   50.0%   50.0%    50.0%     0.0%          0  cut off
       second   0.0%  100.0%  100.0%     0.0%     0.0%          0  dead
       <BLANKLINE>
-      first fires and is cut off: no gradient gets through second, which is dead; mend that first.
+      first fires and is cut off: no gradient gets through second, which is dead; fix that first.
       first: 50.0% of its neurons are dead, they never fire and pass no gradient. Raise alpha of its
         LogTailedRelu from 0 to 0.1, and a gradient passes at 100.0% of its membrane values.
       second is dead: no neuron ever fires, and where none fires no gradient passes (its membrane is 1.5
@@ -115,13 +116,13 @@ def _run(f, x):
 def examine(
     loss_fn: Callable, loss: Callable[[Callable], Any], shapes: Callable = jax.eval_shape, run: Callable = _run
 ) -> Diagnosis:
-    """The diagnosis of ``loss(watch)``, which puts ``watch(name, spike_fn)`` in the place of each spike function.
+    """Diagnose ``loss(watch)``, which uses ``watch(name, spike_fn)`` in place of each spike function.
 
     Args:
-      loss_fn: what the user calls the loss, which ``loss`` calls.
-      loss: called twice, or three times where nothing was measured; gives a scalar.
-      shapes: traces a function of no argument; the host's own.
-      run: ``run(f, x)`` gives the value of ``f(x)`` and its gradient, compiled; the host's own.
+      loss_fn: the user's argument, which ``loss`` calls.
+      loss: returns a scalar. It is called twice, or three times if some layer was not measured.
+      shapes: of the framework: trace a function without arguments.
+      run: of the framework: ``run(f, x)`` compiles and returns the value of ``f(x)`` and its gradient.
     """
     check_function("loss_fn", loss_fn)
     widths: dict[str, int] = {}
@@ -164,7 +165,7 @@ def examine(
     reports = {name: _report(totals[name], changes[name]) for name in widths}
     if unmeasured := [name for name, report in reports.items() if report.status == "not run"]:
         ran: set[str] = set()
-        # By callbacks, which see the way forward. Where something was measured a value came, and none are needed.
+        # Callbacks see the forward pass of a layer that has no backward pass. A measured layer needs none.
         with _pass(object()):
             run(lambda _: scalar(lambda name, f: marked(f, partial(ran.add, name))), np.zeros((), np.float32))
         jax.effects_barrier()
@@ -185,30 +186,30 @@ def _nothing_measured(reports: dict[str, LayerReport]) -> str:
         )
     return (
         f"no value reached {', '.join(reports)}: expected a batch and a time axis that are not empty, and a branch "
-        "that is taken; give loss_fn data that gets there"
+        "that is taken; give loss_fn data that reaches it"
     )
 
 
 def layer_name(path: tuple, layer: Any) -> str:
-    """``layers.0``; the class of a layer that is the whole network."""
+    """Return the path of a layer, such as ``layers.0``; for a layer that is the whole network, its class."""
     return ".".join(map(str, path)) or type(layer).__name__
 
 
 def _report(totals: Totals, changes: list[str]) -> LayerReport:
     per_neuron = Totals(*(np.asarray(total, np.float64) for total in totals))
     t = Totals(*(float(total.sum()) for total in per_neuron))
-    count, never = t.n_silent + t.n_spikes + t.nan, per_neuron.n_spikes == 0
-    if not count:  # the tap was never run on the way back
+    count, never_fires = t.n_silent + t.n_spikes + t.n_nan, per_neuron.n_spikes == 0
+    if not count:  # no backward pass of this layer
         return LayerReport(status="not run")
     return LayerReport(
         rate=t.n_spikes / count,
-        silent=float(never.mean()),
-        dead=float((never & (per_neuron.passing == 0)).mean()),
-        passing=t.passing / count,
-        arriving=t.arriving / count,
-        reached=t.reached / count,
-        grad_norm=math.sqrt(t.squares),
-        membrane=t.membrane / t.finite if t.finite else math.nan,
-        nan=t.nan / count,
-        trials={c: float(n.sum()) / count for c, n in zip(changes, per_neuron.trials, strict=True)},
+        silent=float(never_fires.mean()),
+        dead=float((never_fires & (per_neuron.n_slopes == 0)).mean()),
+        passing=t.n_slopes / count,
+        arriving=t.n_cotangents / count,
+        reached=t.n_gradients / count,
+        grad_norm=math.sqrt(t.sum_squares),
+        membrane=t.sum_membrane / t.n_finite if t.n_finite else math.nan,
+        nan=t.n_nan / count,
+        trials={c: float(n.sum()) / count for c, n in zip(changes, per_neuron.n_trial_slopes, strict=True)},
     )

@@ -1,4 +1,4 @@
-"""What a spike function does in a training step, summed up on the way back and brought out as a cotangent."""
+"""Measure a spike function in a training step: sums over its calls, returned as the gradient of zeros."""
 
 from collections.abc import Callable
 from typing import Any, NamedTuple
@@ -12,77 +12,83 @@ from .._surrogate import Surrogate
 
 
 class Totals(NamedTuple):
-    """Sums over every call of a spike function, for each entry of the last axis, in the default float."""
+    """Sums over all calls of a spike function, for each neuron (entry of the last axis), in the default float.
 
-    n_silent: Any  # values with spike 0
-    n_spikes: Any  # with another spike
-    nan: Any  # with NaN
-    finite: Any  # finite membrane values,
-    membrane: Any  # and their sum
-    passing: Any  # values at which the surrogate's gradient is not 0
-    arriving: Any  # spikes that get a gradient
-    reached: Any  # membrane values that get one
-    squares: Any  # the square of that gradient
-    trials: Any  # [trials, neurons]: as `passing`, for each of the `trials` of the surrogate
+    A value is one membrane value and its spike, at one step of one example. Counts start with ``n_``.
+    """
+
+    n_silent: Any  # values whose spike is 0
+    n_spikes: Any  # values whose spike is neither 0 nor NaN
+    n_nan: Any  # values whose spike is NaN
+    n_finite: Any  # values with a finite membrane
+    sum_membrane: Any  # the sum of the finite membrane values
+    n_slopes: Any  # values at which the surrogate's gradient is not 0
+    n_cotangents: Any  # values whose spike gets a gradient of the loss other than 0
+    n_gradients: Any  # values whose membrane gets one
+    sum_squares: Any  # the sum of the squares of the membrane's gradients
+    n_trial_slopes: Any  # [trials, neurons]: `n_slopes` of the surrogate of each trial
 
 
 class Trial(NamedTuple):
-    """A surrogate with one parameter changed, and the change in words."""
+    """A surrogate with one parameter changed, and a description of the change."""
 
     change: str
     surrogate: Surrogate
 
 
 def trials(spike_fn: Callable) -> list[Trial]:
-    """What could be changed about a surrogate so that it passes more gradient: measured, not guessed from its name."""
-    found: list[Trial] = []
+    """Return variants of a surrogate, each with one parameter changed, some of which may pass more gradient.
+
+    Which do is measured; a parameter's name doesn't tell. A function that is no surrogate has none.
+    """
+    variants: list[Trial] = []
     if not isinstance(spike_fn, Surrogate):
-        return found
+        return variants
     template, values = spike_fn.named_parameters()
     for name, value in values.items():
         low, high = spike_fn.bounds.get(name, (-jnp.inf, jnp.inf))
         known = isinstance(value, (int, float))
-        xp = np if known else jnp  # what NumPy computes is known inside a trace as well, and can be told in words
+        xp = np if known else jnp  # NumPy's results have values within a trace as well, which go into the text
         for factor in (2,) if known and value == 0 else (2, 0.5, 10, 0.1):
             new = xp.clip(xp.where(value == 0, 0.1, factor * value), low, high)
             change = f"{'raise' if factor > 1 else 'lower'} {name} of its {type(spike_fn).__name__}"
             change += f" from {value:.3g} to {new:.3g}" if known else f" (times {factor}; 0.1 where it is 0)"
-            found.append(Trial(change, jax.tree.map({**values, name: float(new) if known else new}.get, template)))
-    return found
+            variants.append(Trial(change, jax.tree.map({**values, name: float(new) if known else new}.get, template)))
+    return variants
 
 
 def features(x: jax.Array) -> int:
-    """How many neurons a membrane has: the length of its last axis."""
+    """Return the number of neurons of a membrane: the length of its last axis."""
     return x.shape[-1] if x.ndim else 1
 
 
 def zeros(neurons: int, trials: int) -> Totals:
-    """What to differentiate with respect to: the gradient of the loss in these zeros is the totals."""
-    shapes = dict.fromkeys(Totals._fields, (neurons,)) | {"trials": (trials, neurons)}
+    """Return zeros to differentiate with respect to: the gradient of the loss in them are the measured totals."""
+    shapes = dict.fromkeys(Totals._fields, (neurons,)) | {"n_trial_slopes": (trials, neurons)}
     return Totals(**{name: jnp.zeros(shape, float) for name, shape in shapes.items()})
 
 
 def watched(spike_fn: Callable, totals: Totals) -> Callable:
-    """The elementwise ``spike_fn`` with its value and derivative, but for ``totals``, whose cotangent is measured.
+    """Return the elementwise ``spike_fn``, same value and derivative, with measurements as the gradient of ``totals``.
 
-    A cotangent is summed wherever what it belongs to is used: over the steps of a scan, the blocks of a remat, the
-    lanes of a vmap. So the totals arrive whole, without a callback and whatever transforms the loss is made of.
+    jax adds up the gradient over all uses of an argument: the steps of a scan, the blocks of a remat, the lanes of a
+    vmap. So the totals are complete under any transform in the loss, without callbacks.
     """
 
     def call(x):
         x = as_float(x)
-        # The slope by itself, before the tap: a rule with `spike_fn` inside would close over a trained alpha, which
-        # inside of a scan is a tracer that is gone when the rule runs.
+        # Compute the slope here, not in the backward rule of `_tap`: the rule would close over a trained alpha, which
+        # within a scan is a tracer that is no longer valid when the rule runs.
         s, pull = jax.vjp(spike_fn, jax.lax.stop_gradient(x))
         (slope,) = pull(jnp.ones_like(s))
-        passing = [trial.surrogate.surrogate_grad(jax.lax.stop_gradient(x)) != 0 for trial in trials(spike_fn)]
-        return _tap(x, s, slope, passing, totals)
+        trial_slopes = [trial.surrogate.surrogate_grad(jax.lax.stop_gradient(x)) != 0 for trial in trials(spike_fn)]
+        return _tap(x, s, slope, trial_slopes, totals)
 
     return call
 
 
 def marked(spike_fn: Callable, mark: Callable[[], None]) -> Callable:
-    """The same ``spike_fn``, which calls ``mark`` wherever a value reaches it, whether or not a gradient comes back."""
+    """Return ``spike_fn`` with a callback: call ``mark`` at each run on a value, with or without a gradient."""
 
     def call(x):
         x = as_float(x)
@@ -94,35 +100,35 @@ def marked(spike_fn: Callable, mark: Callable[[], None]) -> Callable:
 
 
 @jax.custom_vjp
-def _tap(x, s, slope, trials, totals):
+def _tap(x, s, slope, trial_slopes, totals):
     return s
 
 
-def _tap_forward(x, s, slope, trials, totals):
-    return s, (x, s, slope, trials)
+def _tap_forward(x, s, slope, trial_slopes, totals):
+    return s, (x, s, slope, trial_slopes)
 
 
 def _tap_backward(residuals, ds):
-    x, s, slope, trials = residuals
-    # Always an array, if one of zeros: the taps of the layers before then run as well, and are counted.
+    x, s, slope, trial_slopes = residuals
+    # Return an array even if it is all zeros, so that the backward rules of earlier layers run and are measured too.
     dx = (ds * slope.astype(ds.dtype)).astype(x.dtype)
 
     def total(values):
         values = jnp.atleast_1d(values.astype(jnp.result_type(float)))
         return jnp.sum(values, axis=tuple(range(values.ndim - 1)))
 
-    # Everything is counted from values, nothing from shapes: under vmap a count from shapes would be that of one lane.
+    # Count values, never use shapes: under vmap a shape is that of one lane.
     measured = Totals(
         n_silent=total(s == 0),
         n_spikes=total((s != 0) & ~jnp.isnan(s)),
-        nan=total(jnp.isnan(s)),
-        finite=total(jnp.isfinite(x)),
-        membrane=total(jnp.where(jnp.isfinite(x), x, jnp.zeros_like(x))),
-        passing=total(slope != 0),
-        arriving=total(ds != 0),
-        reached=total(dx != 0),
-        squares=total(jnp.square(dx.astype(jnp.result_type(float)))),
-        trials=jnp.stack([total(trial) for trial in trials]) if trials else jnp.zeros((0, features(x))),
+        n_nan=total(jnp.isnan(s)),
+        n_finite=total(jnp.isfinite(x)),
+        sum_membrane=total(jnp.where(jnp.isfinite(x), x, jnp.zeros_like(x))),
+        n_slopes=total(slope != 0),
+        n_cotangents=total(ds != 0),
+        n_gradients=total(dx != 0),
+        sum_squares=total(jnp.square(dx.astype(jnp.result_type(float)))),
+        n_trial_slopes=jnp.stack([*map(total, trial_slopes)]) if trial_slopes else jnp.zeros((0, features(x))),
     )
     return dx, None, None, None, measured
 

@@ -1,4 +1,4 @@
-"""What the numbers of a layer mean, in a word and a sentence, and what to change."""
+"""Turn the measurements of a layer into a status and a sentence that says what to change."""
 
 import dataclasses
 import math
@@ -10,7 +10,7 @@ VANISHING = 1e-4  # gradient norm, relative to that of a later layer
 
 @dataclasses.dataclass(frozen=True)
 class LayerReport:
-    r"""What was measured at the spikes of a layer, over all steps and examples; a neuron is an entry of the last axis.
+    r"""Measurements of one layer over all steps and examples. A neuron is an entry of the last axis.
 
     Attributes:
       rate: share of values that are a spike.
@@ -23,11 +23,11 @@ class LayerReport:
         potential minus threshold.
       membrane: mean of :math:`x`, where it is finite.
       nan: share of spikes that are NaN.
-      trials: what ``passing`` would be with one parameter of the surrogate changed, by the change in words.
-      status: ``"fine"``, ``"recoverable"`` (silent, and a gradient reaches it), ``"dead"`` (silent, and none can),
-        ``"cut off"`` (none comes from above), ``"blocked"`` (fires, and lets none through), ``"saturated"``,
-        ``"vanishing"``, ``"not finite"``; and where nothing was measured and all numbers are NaN, ``"unused"`` (no
-        gradient can come) or ``"not run"`` (no value came).
+      trials: the value of ``passing`` if one parameter of the surrogate were changed, by a description of the change.
+      status: ``"fine"``, ``"recoverable"`` (silent, but a gradient reaches it), ``"dead"`` (silent, and no gradient can
+        reach it), ``"cut off"`` (no gradient of the loss arrives), ``"blocked"`` (fires, but passes no gradient),
+        ``"saturated"``, ``"vanishing"`` or ``"not finite"``. If nothing was measured, all numbers are NaN and the
+        status is ``"unused"`` (the loss does not depend on its spikes) or ``"not run"`` (it got no values).
     """
 
     rate: float = math.nan
@@ -44,7 +44,7 @@ class LayerReport:
 
 
 def judge(layers: dict[str, LayerReport]) -> dict[str, LayerReport]:
-    """The same reports with their status; the layers are in the order in which they are called."""
+    """Return the reports with their status. The layers are in the order in which they are called."""
     judged: dict[str, LayerReport] = {}
     largest = 0.0
     for name, layer in reversed(layers.items()):
@@ -58,7 +58,7 @@ def judge(layers: dict[str, LayerReport]) -> dict[str, LayerReport]:
 
 def _status(layer: LayerReport) -> str:
     if math.isnan(layer.rate):
-        return layer.status  # which is not told by numbers
+        return layer.status  # set before, since nothing was measured
     if layer.nan or not math.isfinite(layer.grad_norm):
         return "not finite"
     if layer.silent >= NEARLY_ALL:
@@ -69,22 +69,24 @@ def _status(layer: LayerReport) -> str:
 
 
 def sentences(layers: dict[str, LayerReport]) -> tuple[str, ...]:
-    """What is wrong with each layer that is not fine, who is to blame, and what to change."""
-    said, names = _not_finite(layers), list(layers)
+    """Describe the problem of each layer that is not fine, its cause, and what to change."""
+    texts, names = _not_finite(layers), list(layers)
     for i, (name, layer) in enumerate(layers.items()):
         sentence = _sentence(name, layer, layers, names[:i], names[i + 1 :])
-        said += [sentence] if sentence else []
+        texts += [sentence] if sentence else []
         if layer.status != "dead" and layer.dead >= WORTH_SAYING:
-            said.append(
+            texts.append(
                 f"{name}: {layer.dead:.1%} of its neurons are dead, they never fire and pass no gradient. "
-                f"{_capital(_open(layer))}."
+                f"{_capitalise(_suggest(layer))}."
             )
-    return tuple(said) or ("Every layer fires, and a gradient reaches it.",)
+    return tuple(texts) or ("Every layer fires, and a gradient reaches it.",)
 
 
 def _sentence(name, layer, layers, before, after) -> str | None:
-    mute = [other for other in before if layers[other].rate == 0]
-    wake = f"mend {mute[-1]}, which sends it no spike" if mute else "scale up its weights or lower its threshold"
+    silent_before = [other for other in before if layers[other].rate == 0]
+    remedy = "scale up its weights or lower its threshold"
+    if silent_before:
+        remedy = f"fix {silent_before[-1]}, which sends it no spike"
     fires = "no neuron ever fires" if layer.rate == 0 else f"{layer.silent:.1%} of its neurons never fire"
     side = "below" if layer.membrane < 0 else "above"
     level = f"its membrane is {abs(layer.membrane):.3g} {side} threshold on average"
@@ -92,25 +94,25 @@ def _sentence(name, layer, layers, before, after) -> str | None:
         case "dead":
             return (
                 f"{name} is dead: {fires}, and where none fires no gradient passes ({level}), so training can't change "
-                f"it. {_capital(wake)}; or {_open(layer)}."
+                f"it. {_capitalise(remedy)}; or {_suggest(layer)}."
             )
         case "recoverable":
             return (
                 f"{name} is silent but recoverable: {fires}, but a gradient reaches {layer.reached:.1%} of its "
-                f"membrane values ({level}). {_capital(wake) if mute else f'Train it, or {wake}'}."
+                f"membrane values ({level}). {_capitalise(remedy) if silent_before else f'Train it, or {remedy}'}."
             )
         case "cut off":
             how = "fires" if layer.silent < NEARLY_ALL else f"is silent ({fires}; {level})"
-            return f"{name} {how} and is cut off: {_culprit(layer, layers, after)}."
+            return f"{name} {how} and is cut off: {_explain_cut_off(layer, layers, after)}."
         case "blocked":
             return (
                 f"{name} fires but lets no gradient through: that of its surrogate is 0 at every membrane value. "
-                f"{_capital(_open(layer))}; or change its weights or threshold so that its membrane comes nearer."
+                f"{_capitalise(_suggest(layer))}; or change its weights or threshold so that its membrane comes nearer."
             )
         case "saturated":
             return (
-                f"{name} is saturated: it fires at {layer.rate:.1%} of all steps ({level}), and says next to nothing. "
-                "Scale down its weights or raise its threshold."
+                f"{name} is saturated: it fires at {layer.rate:.1%} of all steps ({level}), so its spikes carry "
+                "little information. Scale down its weights or raise its threshold."
             )
         case "vanishing":
             most = max(after, key=lambda other: layers[other].grad_norm)
@@ -132,12 +134,12 @@ def _sentence(name, layer, layers, before, after) -> str | None:
     return None
 
 
-def _culprit(layer, layers, after) -> str:
+def _explain_cut_off(layer, layers, after) -> str:
     if layer.arriving:
-        return f"a gradient arrives, but only at neurons that let none through; {_open(layer)}"
+        return f"a gradient arrives, but only at neurons that let none through; {_suggest(layer)}"
     for other in after:
         if layers[other].arriving and not layers[other].reached:
-            return f"no gradient gets through {other}, which is {layers[other].status}; mend that first"
+            return f"no gradient gets through {other}, which is {layers[other].status}; fix that first"
     return (
         "no gradient of the loss arrives at its spikes, though no later layer stops it; look for weights of 0, a "
         "stop_gradient, or a step without a surrogate after it"
@@ -145,7 +147,7 @@ def _culprit(layer, layers, after) -> str:
 
 
 def _not_finite(layers) -> list[str]:
-    """Where NaN comes from: the first layer on the way up, or the first on the way down."""
+    """Name the layer where NaN comes from: the first of the forward pass, or the first of the backward pass."""
     poisoned = [name for name, layer in layers.items() if layer.nan > 0]
     if poisoned:
         return [
@@ -161,13 +163,13 @@ def _not_finite(layers) -> list[str]:
     return []
 
 
-def _open(layer: LayerReport) -> str:
-    """The first change of the surrogate that opens half of what it has closed, as measured."""
+def _suggest(layer: LayerReport) -> str:
+    """Suggest the first measured change of the surrogate that passes a gradient at half the values that pass none."""
     for change, passing in layer.trials.items():
         if passing - layer.passing >= (1 - layer.passing) / 2:
             return f"{change}, and a gradient passes at {passing:.1%} of its membrane values"
     return "give it a surrogate that reaches that far, such as LogTailedRelu(0.1)"
 
 
-def _capital(sentence: str) -> str:
+def _capitalise(sentence: str) -> str:
     return sentence[0].upper() + sentence[1:]
