@@ -36,7 +36,14 @@ def compilable(call):
     return dataclasses.replace(call, arguments=arguments) if why_no_float16() else call
 
 
-@pytest.mark.parametrize("name", bad_input.CALLS)
+def quick_first(name):
+    """Slow: what has the code of its class, and pictures."""
+    public = name.partition(" ")[0].removeprefix("brainsurr.")
+    functions = {entry.function.__name__ for entry in FAMILY[1:] if entry.function}
+    return pytest.param(name, marks=pytest.mark.slow if public in functions or "plot" in public else ())
+
+
+@pytest.mark.parametrize("name", map(quick_first, bad_input.CALLS))
 def test_no_input_gets_past_the_door_unexplained(name):
     """Whatever is good or must be refused, by itself, which is quick; and a few mixtures of good and bad."""
     call = compilable(bad_input.CALLS[name])

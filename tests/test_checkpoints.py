@@ -28,7 +28,7 @@ from benchmarks.lib.checkpoints import UNFINISHED, CheckpointError, Checkpoints,
 from benchmarks.robustness import kills
 from benchmarks.robustness.reports import kills as report
 
-pytestmark = pytest.mark.usefixtures("lenient")
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("lenient")]
 ABOUT = {"program": "test", "seed": 0}
 RUN = ["--seeds", "1", "--epochs", "3", "--save-every", "1", "--learnable"]
 

@@ -11,6 +11,8 @@ import pytest
 
 import brainsurr
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).parent.parent
 TEXT = (ROOT / "CONTRIBUTING.md").read_text().partition("## Add a surrogate")[2].partition("\n## ")[0]
 # The tests that ask something of every surrogate, of the pages or of the results; of those with a case for each

@@ -16,7 +16,7 @@ from benchmarks.digits import nnx as digits_nnx
 from benchmarks.digits import report, task, training
 from benchmarks.lib import results
 
-pytestmark = pytest.mark.usefixtures("lenient")
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("lenient")]
 
 
 @pytest.fixture(scope="module")

@@ -81,6 +81,9 @@ CONVOLUTIONS = {
 }
 
 
+FIRST = ("1d", "groups")  # the others are slow to compile
+
+
 def convolution(host, kind, shape, sizes, kernel, *, groups=1, strides=1, dilation=1, padding="SAME", transpose=None):
     """The parameters of a convolution in a list of layers, drawn anew, and its outputs as a function of them."""
     xs = jax.random.normal(jax.random.key(1), (2, *shape, sizes[0]))
@@ -118,8 +121,13 @@ def convolution(host, kind, shape, sizes, kernel, *, groups=1, strides=1, dilati
 @pytest.mark.usefixtures("lenient")
 @pytest.mark.parametrize(
     ("kind", "case", "transpose"),
-    [("Conv", case, None) for case in CONVOLUTIONS]
-    + [("ConvTranspose", c, t) for c in CONVOLUTIONS for t in (False, True) if "groups" not in CONVOLUTIONS[c][1]],
+    [pytest.param("Conv", case, None, marks=() if case in FIRST else pytest.mark.slow) for case in CONVOLUTIONS]
+    + [
+        pytest.param("ConvTranspose", case, transpose, marks=() if case in FIRST else pytest.mark.slow)
+        for case in CONVOLUTIONS
+        for transpose in (False, True)
+        if "groups" not in CONVOLUTIONS[case][1]
+    ],
 )
 def test_a_convolution_gives_the_same_outputs_elsewhere(kind, case, transpose):
     layer, options = CONVOLUTIONS[case]

@@ -212,8 +212,13 @@ def test_alpha_broadcasts_and_its_cotangent_has_its_shape(shape, drop, ones, see
     alpha_shape = tuple(1 if one else n for one, n in zip(ones, shape, strict=False))[drop:]
     x, ct = rng.normal(size=(2, *shape)).astype(np.float32)
     alpha = rng.uniform(0, 1, alpha_shape).astype(np.float32)
-    y, pullback = jax.vjp(lambda x, a: bs.log_tailed_relu(x, a), jnp.asarray(x), jnp.asarray(alpha))
-    dx, da = pullback(jnp.asarray(ct))
+
+    @jax.jit  # one program for each shape
+    def run(x, alpha, ct):
+        y, pullback = jax.vjp(lambda x, a: bs.log_tailed_relu(x, a), x, alpha)
+        return y, *pullback(ct)
+
+    y, dx, da = run(x, alpha, ct)
     value, grad, dalpha = oracle(x, np.broadcast_to(alpha, shape))
     np.testing.assert_array_equal(y, value)
     assert_close(dx, grad * ct, 3, each=True)
@@ -318,14 +323,22 @@ def test_transforms(transform, alpha):
     if jnp.ndim(alpha) and transform in (TRANSFORMS["vmap_last"], TRANSFORMS["jit_vmap_scan"]):
         alpha = jnp.float32(0.25)  # there the channels are what is mapped or scanned over
     value, grad, dalpha = oracle(XS, np.broadcast_to(alpha, XS.shape))
-    run = lambda x, a: transform(lambda x: bs.log_tailed_relu(x, a))(x)  # noqa: E731
-    np.testing.assert_array_equal(run(XS, alpha), value)
-    tx = jax.jvp(lambda x: run(x, alpha), (XS,), (jnp.ones_like(XS),))[1]
-    ta = jax.jvp(lambda a: run(XS, a), (alpha,), (jnp.ones_like(alpha),))[1]
+
+    def run(x, a):
+        return transform(lambda x: bs.log_tailed_relu(x, a))(x)
+
+    @jax.jit
+    def tangents(x, a):
+        return *jax.jvp(lambda x: run(x, a), (x,), (jnp.ones_like(x),)), jax.jvp(
+            lambda a: run(x, a), (a,), (jnp.ones_like(a),)
+        )[1]
+
+    spikes, tx, ta = tangents(XS, alpha)
+    np.testing.assert_array_equal(spikes, value)
     assert_close(tx, grad, 2, each=True)
     assert_close(ta, dalpha, 2, each=True)
     if transform is not _while:  # reverse mode of a while loop does not exist
-        gx, ga = jax.grad(lambda x, a: jnp.sum(run(x, a)), (0, 1))(XS, alpha)
+        gx, ga = jax.jit(jax.grad(lambda x, a: jnp.sum(run(x, a)), (0, 1)))(XS, alpha)
         assert_close(gx, grad, 2, each=True)
         axes = tuple(range(XS.ndim - jnp.ndim(alpha)))
         assert_close(ga, dalpha.sum(axis=axes), XS.size, each=True)  # a sum of one sign

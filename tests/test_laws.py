@@ -4,6 +4,7 @@ Values, gradients and derivatives with respect to parameters are held to the for
 NumPy in float64 and held to each other by `test_the_table_agrees_with_itself`.
 """
 
+import contextlib
 import copy
 import dataclasses
 import functools
@@ -26,11 +27,19 @@ FORMULA = 32
 # Dense where gradients bend, 0 and both neighbours of it included.
 GRID = np.unique(np.r_[np.linspace(-6, 6, 1201), np.geomspace(1e-6, 1e4, 101), -np.geomspace(1e-6, 1e4, 101), 0])
 
-# One small array for every law in float32, so that they share what jax compiles for its shape.
+# One small array for the laws in float32, and one for those of extremes, so that they share what jax compiles.
+INFO = np.finfo(np.float32)
+MAGNITUDES = np.r_[np.geomspace(INFO.tiny, INFO.max, 400), INFO.max, INFO.smallest_subnormal, 0.0].astype(np.float32)
+EXTREMES = jnp.asarray(np.r_[-MAGNITUDES, MAGNITUDES])
+NODES, WEIGHTS = np.polynomial.legendre.leggauss(400)
 X = jnp.asarray([-4.0, -2.5, -1.5, -0.7, -0.2, -0.0, 0.0, 1e-3, 0.3, 0.5, 1.6, 3.2], jnp.float32)
 
 cases = pytest.mark.parametrize("case", CASES, ids=name)
 defaults = pytest.mark.parametrize("case", DEFAULTS, ids=name)
+# For the laws that cost most: where a setting is not the default, in `make test-all` alone.
+costly_cases = pytest.mark.parametrize(
+    "case", [pytest.param(case, marks=() if case in DEFAULTS else pytest.mark.slow) for case in CASES], ids=name
+)
 
 
 def away_from(points, margin=1e-2, x=GRID):
@@ -145,9 +154,8 @@ def test_area(case):
         inner = {*case.known("kinks"), 0.0}
         inner |= set([-3.0, -0.03, 0.03, 3.0][: 4 - len(inner)])  # five pieces each time, for the arrays' shape
         edges = np.arcsinh([low, *sorted(np.clip(list(inner), low, high)), high])
-        node, weight = np.polynomial.legendre.leggauss(400)
-        t = (edges[1:, None] + edges[:-1, None]) / 2 + node * np.diff(edges)[:, None] / 2
-        weight = weight * np.diff(edges)[:, None] / 2 * np.cosh(t)
+        t = (edges[1:, None] + edges[:-1, None]) / 2 + NODES * np.diff(edges)[:, None] / 2
+        weight = WEIGHTS * np.diff(edges)[:, None] / 2 * np.cosh(t)
         with jax.enable_x64(True):
             return float(np.sum(weight * np.asarray(case.make().surrogate_grad(jnp.asarray(np.sinh(t))))))
 
@@ -205,7 +213,7 @@ def test_bounds_hold_the_setting_and_name_the_parameters(case):
 def test_finite_at_the_edges_of_the_bounds(case, edge):
     edges = {parameter: interval[edge] for parameter, interval in case.make().bounds.items()}
     at_edge = dataclasses.replace(case, setting={**case.setting, **edges})
-    for what, y in everything_at(at_edge, 100 * X).items():
+    for what, y in everything_at(at_edge, jnp.resize(100 * X, EXTREMES.shape)).items():
         assert jnp.isfinite(y).all(), what
 
 
@@ -274,7 +282,7 @@ def everything_at(case, x):
     return parts
 
 
-@cases
+@costly_cases
 @pytest.mark.parametrize("dtype", HALF)
 def test_every_finite_number_of_a_half_precision(case, dtype):
     x, eps = jax.lax.bitcast_convert_type(jnp.arange(2**16, dtype=jnp.uint16), dtype), float(jnp.finfo(dtype).eps)
@@ -303,13 +311,10 @@ def test_every_finite_number_of_a_half_precision(case, dtype):
         assert bad.size == 0, f"{what} at {wide[bad[:3]]} is {y[bad[:3]]}, not {reference[bad[:3]]}"
 
 
-@cases
+@costly_cases
 def test_extremes_of_float32(case):
-    info = np.finfo(np.float32)
-    x = np.geomspace(info.tiny, info.max, 400).astype(np.float32)
-    x = jnp.asarray(np.r_[-x, x, -info.max, info.max, -info.smallest_subnormal, info.smallest_subnormal, -0.0, 0.0])
-    for what, y in everything_at(case, x).items():
-        bad = np.asarray(x)[~np.isfinite(y)]
+    for what, y in everything_at(case, EXTREMES).items():
+        bad = np.asarray(EXTREMES)[~np.isfinite(y)]
         assert bad.size == 0, f"{what} is not finite at {bad[:5]}"
 
 
@@ -546,14 +551,42 @@ def with_respect_to_alpha(f, x):
     return jax.jvp(lambda f: f(x), (f,), (jax.tree.map(jnp.ones_like, f),))[1]
 
 
-@defaults
-def test_gradients_under_explicit_sharding(case):
+def fixed_and_trained(case):
+    """With parameters that are numbers, arrays, and arrays along the channels; as a spike and as its primitive."""
     fixed = case.make()
     trained = [jax.tree.map(lambda p, shape=shape: jnp.full(shape, p, jnp.float32), fixed) for shape in ((), (2,))]
-    fs = [f.replace(origin=origin) for f in (fixed, *trained) for origin in (False, True)]
-    gradients = jax.jit(jax.grad(lambda fs, x: sum(jnp.sum(f(x)) for f in fs), (0, 1)))
-    x = jnp.linspace(-2, 4, 16).reshape(8, 2)
-    expected = gradients(fs, x)
+    return [f.replace(origin=origin) for f in (fixed, *trained) for origin in (False, True)]
+
+
+GRADIENTS = jax.jit(jax.grad(lambda fs, x: sum(jnp.sum(f(x)) for f in fs), (0, 1)))
+BATCH_OF_8 = jnp.linspace(-2, 4, 16).reshape(8, 2)
+
+
+@contextlib.contextmanager
+def explicit_axes():
+    """A mesh in which jax refuses, as it traces, whatever does not tell where it lies; and x on it."""
     with jax.set_mesh(jax.make_mesh((8,), ("batch",), axis_types=(AxisType.Explicit,))):
-        sharded = gradients(fs, jax.device_put(x, PartitionSpec("batch")))
-    assert_close(sharded, expected, FORMULA + x.size, scale=largest(expected))
+        yield jax.device_put(BATCH_OF_8, PartitionSpec("batch"))
+
+
+@defaults
+def test_gradients_lie_where_they_should_under_explicit_axes(case):
+    with explicit_axes() as x:
+        df, dx = jax.eval_shape(GRADIENTS, fixed_and_trained(case), x)
+    assert dx.sharding.spec == PartitionSpec("batch", None)
+    assert all(da.sharding.is_fully_replicated for da in jax.tree.leaves(df))
+
+
+@pytest.mark.parametrize(
+    "case",
+    [
+        pytest.param(c, marks=() if c.entry.make in (bs.LogTailedRelu, bs.LeakyRelu) else pytest.mark.slow)
+        for c in DEFAULTS
+    ],
+    ids=name,
+)
+def test_gradients_under_explicit_axes_are_those_without(case):
+    fs = fixed_and_trained(case)
+    expected = GRADIENTS(fs, BATCH_OF_8)
+    with explicit_axes() as x:
+        assert_close(GRADIENTS(fs, x), expected, FORMULA + x.size, scale=largest(expected))

@@ -9,6 +9,8 @@ import pytest
 
 from notebooks.run import FOLDER, execute, strip
 
+pytestmark = pytest.mark.slow
+
 PATHS = sorted(FOLDER.glob("*.ipynb"))
 notebooks = pytest.mark.parametrize("path", PATHS, ids=lambda path: path.stem)
 

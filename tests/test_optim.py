@@ -1,3 +1,5 @@
+import itertools
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -49,6 +51,14 @@ def test_never_outside_not_by_a_rounding(dtype, interval):
 
 
 DTYPES = ["bfloat16", pytest.param("float16", marks=needs_float16), "float32", "float64"]
+MIXTURES = [
+    pytest.param(
+        own,
+        theirs,
+        marks=[needs_float16] * ("float16" in (own, theirs)) + [pytest.mark.slow] * (theirs not in (own, "float32")),
+    )
+    for own, theirs in itertools.product(("bfloat16", "float16", "float32", "float64"), repeat=2)
+]
 INTERVALS = [(0.01, 100.0), (0.0, 1.0), (-0.1, 1 / 3), (2e-7, 3e-5), (-6e4, 1e6), (0.0, np.inf), (1e-40, 1.0)]
 
 
@@ -76,8 +86,7 @@ def pushes(shape, dtype, seed):
         return rng.permutation(u).astype(jnp.dtype(dtype))
 
 
-@pytest.mark.parametrize("theirs", DTYPES)
-@pytest.mark.parametrize("own", DTYPES)
+@pytest.mark.parametrize(("own", "theirs"), MIXTURES)
 def test_what_is_stored_is_inside_whatever_the_dtypes(own, theirs, lenient):
     """As check_inside reads it, by NumPy; compiled in one program, which may keep more bits, in two, and not at all."""
     found = {interval: inside(interval, own) for interval in INTERVALS}

@@ -79,7 +79,7 @@ def loss(carry, ys):
 
 
 def cases():
-    """A quarter of all combinations, with every triple of options in one of them."""
+    """A quarter of all combinations, with every triple of options in one of them; every pair, in those not slow."""
     options = {
         "reset": ("subtract", "zero", "none"),
         "reset_grad": (None, True, False),
@@ -88,10 +88,15 @@ def cases():
         "recurrent": (True, False),
         "dtype": ("float32", "bfloat16"),
     }
+    tried = set()
     for index in itertools.product(*(range(len(o)) for o in options.values())):
         if sum(index) % 4 == 0:
+            pairs = set(itertools.combinations(enumerate(index), 2))
+            marks = () if pairs - tried else pytest.mark.slow
+            tried |= pairs
             yield pytest.param(
                 *(o[i] for o, i in zip(options.values(), index, strict=True)),
+                marks=marks,
                 id="-".join(f"{name}={o[i]}" for (name, o), i in zip(options.items(), index, strict=True)),
             )
 

@@ -25,7 +25,7 @@ from benchmarks.robustness import mesh, networks, scale
 from benchmarks.robustness.collectives import Collective, collectives
 from benchmarks.robustness.reports import scale as report
 
-pytestmark = pytest.mark.usefixtures("lenient")  # optax.adam
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("lenient")]  # optax.adam
 ROOT = Path(__file__).parent.parent
 # Weights, biases and alphas of 32-64-64-10: of all units, and of half the hidden ones.
 PARAMETERS = (32 * 64 + 64 + 64) + (64 * 64 + 64 + 64) + (64 * 10 + 10)

@@ -9,7 +9,7 @@ from close import assert_close, bound, distances
 import brainsurr as bs
 from benchmarks.studies import comparison, sequences
 
-pytestmark = pytest.mark.usefixtures("lenient")
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("lenient")]
 
 RECIPE = sequences.Recipe(hidden=8, classes=2, epochs=4, batch=8)
 

@@ -8,6 +8,8 @@ import pytest
 from benchmarks.robustness import soak
 from benchmarks.robustness.reports import soak as report
 
+pytestmark = pytest.mark.slow
+
 SHAPES = ((3, 4), (2, 8))
 TOUR = len(SHAPES) * len(soak.FRAMEWORKS)
 

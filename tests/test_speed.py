@@ -11,7 +11,7 @@ from benchmarks.speed import __main__ as command
 from benchmarks.speed import claims
 from benchmarks.speed import report as speed
 
-pytestmark = pytest.mark.usefixtures("lenient")
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("lenient")]
 
 
 @pytest.fixture(scope="module")

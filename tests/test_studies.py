@@ -13,6 +13,8 @@ from benchmarks.lib.report import CHANCE
 from benchmarks.studies import randman
 from benchmarks.studies.grid import GRID, members
 
+pytestmark = pytest.mark.slow
+
 STUDIES = ("randman", "depth", "dynamic_range", "learn_alpha")
 
 

@@ -131,6 +131,7 @@ def test_a_file_of_another_rate_is_refused(tmp_path):
         speech.load(tmp_path / "other.npz")
 
 
+@pytest.mark.slow
 def test_speech_learns_writes_all_and_goes_on(spoken, tmp_path, environment, saved):
     """A quick run in a process of its own; compiled without optimisation, which is most of its time."""
 
@@ -197,6 +198,7 @@ def test_standardised_by_the_training_examples_alone():
 # Japanese vowels
 
 
+@pytest.mark.slow
 def test_vowels_runs_on_series_of_that_shape(monkeypatch, tmp_path, saved):
     """Nine speakers, each a level of its own; the loader of the data itself is tested by `make test-data`."""
     rng, labels = np.random.default_rng(0), np.arange(180) % 9

@@ -67,7 +67,7 @@ def loss(run, p, carry, xs):
 def expected():
     carry, xs = start()
     p = parameters()
-    return time_loop(p, carry, xs), jax.grad(partial(loss, time_loop), (0, 1, 2))(p, carry, xs)
+    return jax.jit(time_loop)(p, carry, xs), jax.jit(jax.grad(partial(loss, time_loop), (0, 1, 2)))(p, carry, xs)
 
 
 def assert_equal(actual, desired):
@@ -139,10 +139,17 @@ def test_reductions_and_their_gradients(reduce, size, dtype):
     def reduced(xs):
         return bs.unroll(block, None, xs, block_size=size, reduce=reduce)[1]["y"]
 
-    plain = lambda xs: REDUCED[reduce](2 * xs)  # noqa: E731
-    assert reduced(xs).dtype == dtype
-    assert_close(reduced(xs), plain(xs), 2, each=True)  # the sums are exact
-    got, wanted = (jax.grad(lambda xs, f=f: jnp.sum(f(xs) * weights).astype(jnp.float32))(xs) for f in (reduced, plain))
+    def value_and_gradient(f):
+        def loss_and_value(xs):
+            y = f(xs)
+            return jnp.sum(y * weights).astype(jnp.float32), y
+
+        gradient, y = jax.jit(jax.grad(loss_and_value, has_aux=True))(xs)
+        return y, gradient
+
+    (y, got), (plain, wanted) = map(value_and_gradient, (reduced, lambda xs: REDUCED[reduce](2 * xs)))
+    assert y.dtype == dtype
+    assert_close(y, plain, 2, each=True)  # the sums are exact
     assert_close(got, wanted, 4, each=True)
 
 

@@ -23,7 +23,9 @@ from tools.hosts import HOSTS, Brainstate, Nnx
 T, BATCH = 7, 4
 GRADIENT = T * (5 + 8) + T * BATCH * 2
 # Each size and each remat; tests/test_unroll.py has the whole product.
-RUNS = [(1, "full"), (3, "none"), (3, "dots"), (3, "full"), (T, "dots"), (T + 1, "full")]
+RUNS = [(3, "full"), (T, "dots"), (1, "full"), (3, "none"), (3, "dots"), (T + 1, "full")]
+slow = pytest.mark.slow
+runs = pytest.mark.parametrize(("size", "remat"), [*RUNS[:2], *(pytest.param(*run, marks=slow) for run in RUNS[2:])])
 pytestmark = pytest.mark.usefixtures("lenient")
 
 
@@ -41,6 +43,16 @@ class Case:
         params, self.start, self.run, _ = host.pure(self.net, (BATCH, inputs))
         self.params = jax.tree.map(lambda p: jnp.round(8 * p) / 8 if p.ndim == 2 else p, params)
         self.carry = self.start((BATCH, inputs))
+
+    def value_and_gradient(self, loss, **options):
+        """``(params, carry, xs) -> (carry, ys), gradients``, compiled."""
+        run = partial(self.run, **options)
+
+        def loss_and_value(params, carry, xs):
+            value = run(params, carry, xs)
+            return loss(*value), value
+
+        return jax.jit(lambda *args: jax.grad(loss_and_value, (0, 1, 2), has_aux=True)(*args)[::-1])
 
     def gradient(self, loss, **options):
         """``(params, carry, xs) -> gradients`` of ``loss(carry, ys)``, compiled."""
@@ -64,18 +76,19 @@ def equal(actual, desired):
 
 
 @host
-def test_equals_the_plain_network(host):
+@pytest.mark.parametrize("several", [RUNS[:2], pytest.param(RUNS[2:], marks=slow)], ids=["two sizes", "other sizes"])
+def test_equals_the_plain_network(host, several):
     case, xs = Case(host), inputs()
-    plain = case.run(case.params, case.carry, xs)
-    plain_grads = case.gradient(loss)(case.params, case.carry, xs)
+    plain, plain_grads = case.value_and_gradient(loss)(case.params, case.carry, xs)
     assert all(float(jnp.abs(leaf).max()) > 0 for leaf in jax.tree.leaves(plain_grads)), "every gradient is tried"
-    for size, remat in RUNS:
-        options = {"block_size": size, "remat": remat}
-        equal(case.run(case.params, case.carry, xs, **options), plain)
-        assert_close(case.gradient(loss, **options)(case.params, case.carry, xs), plain_grads, GRADIENT)
+    for size, remat in several:
+        run = case.value_and_gradient(loss, block_size=size, remat=remat)
+        value, grads = run(case.params, case.carry, xs)
+        equal(value, plain)
+        assert_close(grads, plain_grads, GRADIENT)
 
 
-@pytest.mark.parametrize(("size", "remat"), RUNS)
+@runs
 def test_brainstate_by_its_own_transformations(size, remat):
     """The module with its states in it, differentiated by brainstate: the gradients of the function of parameters."""
     case, xs, options = Case(Brainstate), inputs(), {"block_size": size, "remat": remat}
@@ -113,7 +126,7 @@ def test_a_stream_goes_on(host):
     equal((carry, jnp.concatenate([first, second])), whole)
 
 
-@host
+@pytest.mark.parametrize("host", [HOSTS[0], *(pytest.param(h, marks=slow) for h in HOSTS[1:])], ids=lambda h: h.name)
 def test_memory(host):
     case = Case(host, inputs=64, hidden_size=128)
 
@@ -292,7 +305,7 @@ explicit_axes = pytest.mark.xfail(
     ("host", "options"),
     [
         *((host, {}) for host in HOSTS),
-        (Nnx, {"block_size": 2}),
+        pytest.param(Nnx, {"block_size": 2}, marks=slow),
         (Nnx, {"block_size": 2, "remat": "full"}),
     ],
 )
@@ -317,7 +330,9 @@ def test_a_carry_that_lies_where_the_inputs_lie_under_explicit_axes(host):
         assert_close(case.gradient(loss, block_size=2, remat="full")(case.params, carry, xs), expected, GRADIENT)
 
 
-@pytest.mark.parametrize("options", [{}, {"block_size": 2}, {"block_size": 2, "remat": "full"}], ids=str)
+@pytest.mark.parametrize(
+    "options", [{}, pytest.param({"block_size": 2}, marks=slow), {"block_size": 2, "remat": "full"}], ids=str
+)
 def test_a_carry_that_knows_of_no_mesh_in_shard_map(options):
     case, mesh = Case(Nnx), jax.make_mesh((BATCH,), ("batch",), axis_types=(AxisType.Auto,))
 
@@ -328,7 +343,8 @@ def test_a_carry_that_knows_of_no_mesh_in_shard_map(options):
         ys = case.run(params, case.start(xs.shape[1:]), xs, **options)[1]
         return jax.lax.pmean(jnp.mean((ys - 1) ** 2), "batch")
 
-    expected = jax.grad(lambda params: jnp.mean((case.run(params, case.carry, inputs())[1] - 1) ** 2))(case.params)
+    plain = jax.jit(jax.grad(lambda params: jnp.mean((case.run(params, case.carry, inputs())[1] - 1) ** 2)))
+    expected = plain(case.params)
     assert_close(jax.jit(jax.grad(mean))(case.params, inputs()), expected, GRADIENT)
 
 
