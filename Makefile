@@ -11,26 +11,30 @@ DATA := $(dir $(VENV))data-$(notdir $(VENV))
 FLOOR := $(dir $(VENV))floor-$(notdir $(VENV))
 WHEEL := $(dir $(VENV))wheel-$(notdir $(VENV))
 PYTEST := -m pytest -n $(WORKERS) --dist worksteal
+NUMBERS := laws kernel neuron parity unroll optim bounds
 TESTED_IN := $(if $(filter wheel,$(TESTED)),$(WHEEL)/sdist,.)
 TESTED_BY := $(if $(filter wheel,$(TESTED)),../bin/python,$(BIN)/python)
+LINT := $(if $(filter wheel,$(TESTED)),$(WHEEL)/bin,$(BIN))
 PACKAGE := $(if $(filter wheel,$(TESTED)),--pyargs) brainsurr
 BUILD := $(dir $(VENV))build-$(notdir $(VENV))
 
-.PHONY: train test test-older tested-checkout tested-wheel test-package test-floor test-peers test-data
+.PHONY: train test test-all test-older tested-checkout tested-wheel test-package test-floor test-peers test-data
 .PHONY: dist bench evidence soak lint format readme docs gallery notebooks clean
 
 train: $(VENV)/train  ## train a spiking network on handwritten digits
 	$(BIN)/python -m benchmarks.digits
 
-test: tested-$(TESTED)  ## run every test
-	cd $(TESTED_IN) && $(TESTED_BY) $(PYTEST) ./tests $(PACKAGE)
+test: tested-$(TESTED)  ## test the package, its laws and what its docs show: about four minutes on two cores
+	cd $(TESTED_IN) && $(TESTED_BY) $(PYTEST) -m "not slow and not peers" ./tests $(PACKAGE)
 
-# AVX, of 2011, has no fused multiply-add, and shorter vectors than any set after it. What compares numbers in more than
-# one dtype or program does it by tests/close.py and tests/dtypes.py.
-test-older: tested-$(TESTED)  ## run the tests of numbers under an older instruction set than the machine's own
+test-all: test  ## and then what trains, starts processes, or runs notebooks and studies
+	cd $(TESTED_IN) && $(TESTED_BY) $(PYTEST) -m "slow and not peers" ./tests
+
+# AVX, of 2011, has no fused multiply-add, and shorter vectors than any set after it.
+test-older: tested-$(TESTED)  ## test the numbers under an older instruction set than the machine's own
 ifeq ($(shell uname -m),x86_64)
 	cd $(TESTED_IN) && XLA_FLAGS="$$XLA_FLAGS --xla_cpu_max_isa=AVX" \
-	    $(TESTED_BY) $(PYTEST) $$(grep -lE '^from (close|dtypes) import' ./tests/test_*.py) $(PACKAGE)
+	    $(TESTED_BY) $(PYTEST) -m "not slow and not peers" $(NUMBERS:%=./tests/test_%.py)
 else
 	@echo "test-older: jax has no older instruction set for $(shell uname -m)"
 endif
@@ -85,10 +89,10 @@ $(FLOOR)/floor: pyproject.toml tools/floor.py
 	$(@D)/bin/pip install --quiet --editable '.[test]' --constraint $(@D)/constraints.txt
 	touch $@
 
-lint: $(VENV)/test
-	$(BIN)/ruff check .
-	$(BIN)/ruff format --check .
-	$(BIN)/mypy
+lint: tested-$(TESTED)  ## check style, layout and types; .pre-commit-config.yaml runs the same
+	$(LINT)/ruff check .
+	$(LINT)/ruff format --check .
+	$(LINT)/mypy
 
 format: $(VENV)/test
 	$(BIN)/ruff check --fix .

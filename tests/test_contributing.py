@@ -58,7 +58,7 @@ def test_a_surrogate_is_added_as_the_text_says(tree):
     environment = tree / "environment"  # stands for the one that make would install
     environment.mkdir()
     (environment / "test").touch()
-    options = [f"VENV={environment}", f"BIN={Path(sys.executable).parent}"]
+    options = ["TESTED=checkout", f"VENV={environment}", f"BIN={Path(sys.executable).parent}"]
     variables = os.environ | {"PYTHONPATH": str(tree), "XLA_FLAGS": ""}
 
     def run(*command):
@@ -75,4 +75,5 @@ def test_a_surrogate_is_added_as_the_text_says(tree):
         assert (tree / path.relative_to(ROOT)).read_bytes() == path.read_bytes()
     files = ("laws", "bad_input", "docs", "evidence", "plot", "readme", "structure", "studies", "withstands")
     tests = [f"tests/test_{name}.py" for name in files]
-    run(sys.executable, "-m", "pytest", "-q", "-k", ASKED, *tests, "brainsurr/surrogates/triangle.py")
+    chosen = ["-m", "not slow and not peers", "-k", ASKED]  # of what `make test` runs
+    run(sys.executable, "-m", "pytest", "-q", *chosen, *tests, "brainsurr/surrogates/triangle.py")

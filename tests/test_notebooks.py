@@ -9,8 +9,6 @@ import pytest
 
 from notebooks.run import FOLDER, execute, strip
 
-pytestmark = pytest.mark.slow
-
 PATHS = sorted(FOLDER.glob("*.ipynb"))
 notebooks = pytest.mark.parametrize("path", PATHS, ids=lambda path: path.stem)
 
@@ -46,6 +44,7 @@ def test_there_are_seven_in_reading_order():
         assert f"]({following.name})" in read(path).cells[-1].source, f"{path.name} does not lead to {following.name}"
 
 
+@pytest.mark.slow
 @notebooks
 def test_runs_without_a_warning(path, environment):
     kept, ran = read(path), strip(execute(path, XLA_FLAGS=environment["XLA_FLAGS"]))

@@ -1,6 +1,7 @@
 """Imports run one way: in the library without a circle, in the laboratory from a floor to those below it."""
 
 import ast
+import re
 from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
@@ -100,6 +101,13 @@ def test_benchmarks_import_downwards_alone():
         others = {folder(other) for other in imported(path, known)} - {folder(name)}
         assert others <= MAY_IMPORT.get(folder(name), set()), f"{name} imports {sorted(others)}"
         assert not (folder(name) == "" and others), name
+
+
+def test_a_commit_runs_what_make_lint_runs():
+    recipe = (ROOT / "Makefile").read_text().partition("\nlint:")[2].partition("\n\n")[0]
+    entries = re.findall(r"^\s+entry: (.*)$", (ROOT / ".pre-commit-config.yaml").read_text(), re.MULTILINE)
+    assert entries == re.findall(r"^\t\$\(LINT\)/(.*)$", recipe, re.MULTILINE)
+    assert len(entries) == 3
 
 
 def test_what_is_walked_is_what_is_written(tmp_path, monkeypatch):

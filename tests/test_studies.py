@@ -1,4 +1,7 @@
-"""Each study runs, quickly; what is dead is at chance, what is known to learn learns, and a stopped one goes on."""
+"""Each study runs, quickly: what is dead is at chance, and what is known to learn learns.
+
+That a stopped one goes on is in test_study.py, and in test_studies_data.py for a whole study.
+"""
 
 import importlib
 import json
@@ -12,8 +15,6 @@ import brainsurr as bs
 from benchmarks.lib.report import CHANCE
 from benchmarks.studies import randman
 from benchmarks.studies.grid import GRID, members
-
-pytestmark = pytest.mark.slow
 
 STUDIES = ("randman", "depth", "dynamic_range", "learn_alpha")
 
@@ -31,7 +32,8 @@ def study(request, tmp_path_factory, environment):
     return request.param, out, run(request.param, out, environment)
 
 
-def test_a_study(study, environment, saved):
+@pytest.mark.slow
+def test_a_study(study, saved):
     """One test a study: with several workers, a fixture is made by each that runs a test of it."""
     name, out, result = study
     assert {"study", "settings", "python", "versions", "device", "commit", "uncommitted_changes"} <= set(result)
@@ -49,14 +51,6 @@ def test_a_study(study, environment, saved):
     assert set(saved) == {path.name for path in out.glob("*.png")}
     globals()[f"drawn_{name}"](result, saved)
     assert "±" in report.tables(result)
-
-    # Gone on with after its last configuration was lost: the same numbers.
-    *kept, last = result["runs"]
-    (out / "result.json").write_text(json.dumps(result | {"runs": {key: result["runs"][key] for key in kept}}))
-    again = run(name, out, environment)["runs"][last]
-    assert {k: v for k, v in again.items() if "seconds" not in k} == {
-        k: v for k, v in result["runs"][last].items() if "seconds" not in k
-    }
 
 
 def check_choice(runs, suffix, setting=slice(None)):

@@ -14,7 +14,7 @@ ROOT = Path(__file__).parent.parent
 SDIST = {
     *("benchmarks", "brainsurr", "docs", "notebooks", "tests", "tools"),
     *("CHANGELOG.md", "CITATION.cff", "CONTRIBUTING.md", "LICENSE", "Makefile", "README.md", "pyproject.toml"),
-    *(".gitignore", "PKG-INFO"),  # hatchling's
+    *(".gitignore", ".pre-commit-config.yaml", "PKG-INFO"),  # hatchling's
 }
 ABOUT = {"METADATA", "RECORD", "WHEEL", "licenses/LICENSE"}
 
