@@ -1,4 +1,4 @@
-"""The digits network in brainstate, from the weights of that in NNX, and its training loop."""
+"""The digits network in brainstate, with the initial weights of the one in NNX, and its training loop."""
 
 from functools import partial
 
@@ -17,7 +17,7 @@ from . import task
 
 
 class Linear(nn.Linear):
-    """brainstate's, computed in ``dtype``; its own gives what parameters and input promote to."""
+    """brainstate's linear layer, computed in ``dtype``; its own returns the promoted dtype of parameters and input."""
 
     def __init__(self, features_in, features_out, dtype):
         super().__init__(features_in, features_out)
@@ -29,13 +29,13 @@ class Linear(nn.Linear):
 
 
 def build(surrogate=None, learnable=(), dtype=jnp.float32):
-    """The network of `task`."""
-    dropout = partial(nn.Dropout, 1 - task.DROPOUT)  # it takes what is kept
+    """Make the network of `task`."""
+    dropout = partial(nn.Dropout, 1 - task.DROPOUT)  # the share that is kept
     return task.network(layers, partial(Linear, dtype=dtype), dropout, surrogate, learnable)
 
 
 class Network:
-    """A network and its optimiser, as `benchmarks.digits` trains them."""
+    """A network and its optimiser, with the methods that `training` calls."""
 
     def __init__(self, surrogate, learnable, seed, steps, dtype=jnp.float32):
         brainstate.random.seed(seed)  # of Dropout
@@ -50,7 +50,7 @@ class Network:
         self._evaluate = brainstate.transform.jit(self._outputs)
 
     def _loop(self, images, labels, keys):
-        """One pass over ``[batches, batch, ...]``; the mean loss."""
+        """Train on ``[batches, batch, ...]`` once and return the mean loss."""
 
         def step(images, labels, key):
             xs = task.augment(key, images)
@@ -68,7 +68,7 @@ class Network:
         return brainstate.transform.for_loop(step, images, labels, keys).mean()
 
     def _outputs(self, images):
-        """Outputs and spikes of one batch without noise."""
+        """Return outputs and spikes of one batch without noise."""
         self.net.reset_state(task.BATCH)
         xs, spikes = task.still(images), []
         for layer in self.net.layers:
@@ -82,7 +82,7 @@ class Network:
             return self._train_epoch(images, labels, keys)
 
     def evaluate(self, images, labels):
-        # The state has the batch size of training, so the images come in batches of it, the last one filled up.
+        # The state has the batch size of training: split the images into such batches and pad the last.
         count = len(images)
         padded = jnp.pad(images, ((0, -count % task.BATCH), (0, 0))).reshape(-1, task.BATCH, 64)
         with brainstate.environ.context(fit=False):
@@ -94,7 +94,7 @@ class Network:
         return [layer.spike_fn.surrogate for layer in self.net.layers if isinstance(layer, layers.LIF)]
 
     def state(self):
-        """Parameters, the optimiser's state and the random state of brainstate, which Dropout draws from."""
+        """Return the parameters, the optimiser's state and brainstate's random state, which Dropout uses."""
         return self.weights.to_dict_values(), self.opt_state.value, brainstate.random.DEFAULT.value
 
     def load(self, state):

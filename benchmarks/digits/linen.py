@@ -1,4 +1,4 @@
-"""The digits network in Flax Linen, from the weights of that in NNX, and its training loop."""
+"""The digits network in Flax Linen, with the initial weights of the one in NNX, and its training loop."""
 
 from functools import cache, partial
 
@@ -14,12 +14,12 @@ from brainsurr.interop import transfer
 from . import nnx as digits_nnx
 from . import task
 
-KEY = jax.random.key(0)  # of zeros and of shapes: no number depends on it
+KEY = jax.random.key(0)  # only for zeros and shapes: no number depends on it
 
 
 @cache
 def build(surrogate=None, learnable=(), train=False, dtype=jnp.float32):
-    """The network of `task`."""
+    """Make the network of `task`."""
     dropout = partial(nn.Dropout, task.DROPOUT, deterministic=not train)
     return task.network(layers, lambda inputs, outputs: nn.Dense(outputs, dtype=dtype), dropout, surrogate, learnable)
 
@@ -30,14 +30,14 @@ def arguments(net, xs):
 
 @cache
 def optimiser(surrogate, learnable, steps):
-    """One for all seeds: jit knows it by identity, and compiles once."""
+    """Make one optimiser for all seeds: jit compares it by identity, so it compiles once."""
     net = build(surrogate, learnable)
     return task.optimiser(layers.bounds(net, *arguments(net, jnp.zeros((1, 1, 64)))), steps)
 
 
 @partial(jax.jit, static_argnames=("net", "tx"))
 def train_epoch(net, tx, params, opt_state, images, labels, keys):
-    """One pass over ``[batches, batch, ...]``; parameters, optimiser's state, and the mean loss."""
+    """Train on ``[batches, batch, ...]`` once; return parameters, the optimiser's state and the mean loss."""
 
     def step(carry, batch):
         params, opt_state = carry
@@ -58,7 +58,7 @@ def train_epoch(net, tx, params, opt_state, images, labels, keys):
 
 @partial(jax.jit, static_argnames="net")
 def evaluate(net, params, images, labels):
-    """Accuracy without noise, and the spikes ``[time, batch, neurons]`` of each LIF layer."""
+    """Return the accuracy without noise, and the spikes ``[time, batch, neurons]`` of each LIF layer."""
     xs, spikes = task.still(images), []
     carries, _ = arguments(net, xs)
     for layer, carry in zip(net.bind({"params": params}).layers, carries, strict=True):
@@ -69,7 +69,7 @@ def evaluate(net, params, images, labels):
 
 
 class Network:
-    """A network and its optimiser, as `benchmarks.digits` trains them."""
+    """A network and its optimiser, with the methods that `training` calls."""
 
     def __init__(self, surrogate, learnable, seed, steps, dtype=jnp.float32):
         self.train_net, self.net = (build(surrogate, learnable, train, dtype) for train in (True, False))
@@ -92,7 +92,7 @@ class Network:
         return [layer.spike_fn.surrogate for layer in net.layers if isinstance(layer, layers.LIF)]
 
     def state(self):
-        """Parameters and the optimiser's state; the keys of Dropout come from those of the data."""
+        """Return the parameters and the optimiser's state; the keys of Dropout come from those of the data."""
         return self.params, self.opt_state
 
     def load(self, state):

@@ -12,7 +12,7 @@ from . import task
 
 
 def build(seed, surrogate=None, learnable=(), dtype=jnp.float32):
-    """The network of `task`: layers compute and hand on in ``dtype``, parameters and membranes are float32."""
+    """Make the network of `task`: layers compute and return ``dtype``, parameters and membranes are float32."""
     rngs = nnx.Rngs(seed)
     linear, dropout = partial(nnx.Linear, dtype=dtype, rngs=rngs), partial(nnx.Dropout, task.DROPOUT, rngs=rngs)
     return task.network(layers, linear, dropout, surrogate, learnable)
@@ -20,13 +20,13 @@ def build(seed, surrogate=None, learnable=(), dtype=jnp.float32):
 
 @cache
 def optimiser(surrogate, learnable, steps):
-    """One for all seeds: jit knows it by identity, and compiles once."""
+    """Make one optimiser for all seeds: jit compares it by identity, so it compiles once."""
     return task.optimiser(layers.bounds(build(0, surrogate, learnable)), steps)
 
 
 @nnx.jit
 def train_epoch(net, optimizer, images, labels, keys):
-    """One pass over ``[batches, batch, ...]``; the mean loss."""
+    """Train on ``[batches, batch, ...]`` once and return the mean loss."""
 
     @nnx.scan(in_axes=(nnx.Carry, 0, 0, 0), out_axes=(nnx.Carry, 0))
     def step(carry, images, labels, key):
@@ -46,13 +46,13 @@ def train_epoch(net, optimizer, images, labels, keys):
 
 @nnx.jit
 def evaluate(net, images, labels):
-    """Accuracy without noise, and the spikes ``[time, batch, neurons]`` of each LIF layer."""
+    """Return the accuracy without noise, and the spikes ``[time, batch, neurons]`` of each LIF layer."""
     ys, spikes = last_layers(net, task.still(images))
     return task.accuracy(ys, labels), spikes
 
 
 class Network:
-    """A network and its optimiser, as `benchmarks.digits` trains them."""
+    """A network and its optimiser, with the methods that `training` calls."""
 
     def __init__(self, surrogate, learnable, seed, steps, dtype=jnp.float32):
         self.net = build(seed, surrogate, learnable, dtype)
@@ -70,7 +70,7 @@ class Network:
         return [layer.spike_fn.surrogate for layer in neurons(self.net)]
 
     def state(self):
-        """Parameters, the optimiser's state and Dropout's random state."""
+        """Return the parameters, the optimiser's state and Dropout's random state."""
         return nnx.state((self.net, self.optimizer))
 
     def load(self, state):

@@ -1,4 +1,4 @@
-"""What came of the training: the table, and three pictures."""
+"""The table of a result, and three pictures."""
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -6,10 +6,17 @@ import numpy as np
 from brainsurr import plot
 
 from ..lib import results
+from ..lib.report import plot_seeds
+
+
+def summary(runs):
+    """Return the test accuracy of each seed, their mean and their standard deviation."""
+    values = [run["test_accuracy"] for run in runs]
+    return {"mean": float(np.mean(values)), "sd": float(np.std(values, ddof=min(1, len(values) - 1))), "seeds": values}
 
 
 def table(result):
-    """The table: a row a network, means over the seeds."""
+    """Make the table: one row per network, means over the seeds."""
 
     def mean(runs, key, form):
         layers = np.mean([run[key] for run in runs], axis=0)
@@ -37,7 +44,15 @@ def table(result):
 
 
 def draw(out, surrogate, runs, spikes, digit):
-    """The three pictures."""
+    """Draw the three pictures into a folder.
+
+    Args:
+      out: the folder.
+      surrogate: before training.
+      runs: for each network the outcomes of its seeds.
+      spikes: ``[time, neurons]`` of each hidden layer for one test image.
+      digit: in that image.
+    """
     left, _ = plot.surrogate(surrogate, xlim=(-2, 4))
     left.figure.suptitle(f"{surrogate}: the step's stand-in, and the gradient that is used")
     left.figure.savefig(out / "surrogate.png", dpi=150)
@@ -49,12 +64,9 @@ def draw(out, surrogate, runs, spikes, digit):
     figure.savefig(out / "raster.png", dpi=150)
 
     figure, axes = plt.subplots(1, 2, figsize=(9, 3.4), layout="constrained")
-    for name, several in runs.items():
+    for name, of_seeds in runs.items():
         for axis, curve in zip(axes, ("loss", "test_accuracy"), strict=True):
-            values = np.array([run["curve"][curve] for run in several])
-            epochs = np.arange(1, values.shape[1] + 1)
-            axis.plot(epochs, values.mean(0), label=name)
-            axis.fill_between(epochs, values.min(0), values.max(0), alpha=0.2)
+            plot_seeds(axis, [run["curve"][curve] for run in of_seeds], label=name, alpha=0.2)
     axes[0].set(xlabel="epoch", ylabel="training loss", yscale="log")
     axes[1].set(xlabel="epoch", ylabel="test accuracy", ylim=(0.9, 1.0))
     axes[1].legend(frameon=False, title="mean and range of the seeds")

@@ -1,4 +1,4 @@
-"""Handwritten digits as a task: the images, how they are shown, the sizes, and the optimiser, for every framework."""
+"""Handwritten digits as a task for every framework: images, noise, network, sizes, loss and optimiser."""
 
 from types import SimpleNamespace
 
@@ -16,14 +16,14 @@ DECAY, DROPOUT, NOISE, SHIFTED = 0.9, 0.3, 0.1, 0.25
 
 
 def network(layers, linear, dropout, surrogate, learnable):
-    """64-256-256-10: LIF layers whose threshold function is the surrogate, or ReLU without one.
+    """Make a network 64-256-256-10 of LIF layers with a surrogate, or of ReLU layers without one.
 
     Args:
-      layers: those of brainsurr for a framework.
-      linear: ``(inputs, outputs)`` to a linear layer of the framework.
-      dropout: ``()`` to a layer that leaves out a share of `DROPOUT`.
+      layers: the module of a framework, such as `brainsurr.nnx`.
+      linear: ``linear(inputs, outputs)`` makes a linear layer of the framework.
+      dropout: ``dropout()`` makes a layer that drops a share of `DROPOUT`.
       surrogate: of the LIF layers, or None.
-      learnable: which of its parameters are trained.
+      learnable: the names of its parameters that are trained.
     """
 
     def hidden(features):
@@ -38,7 +38,7 @@ def network(layers, linear, dropout, surrogate, learnable):
 
 
 def load():
-    """Training and test images in [0, 1], 75 % and 25 % of each digit, and their labels."""
+    """Load training and test images in [0, 1], 75 % and 25 % of each digit, and their labels."""
     images, labels = load_digits(return_X_y=True)
     split = train_test_split(images / 16, labels, test_size=0.25, stratify=labels, random_state=0)
     names = ("train_images", "test_images", "train_labels", "test_labels")
@@ -46,7 +46,7 @@ def load():
 
 
 def load_validated():
-    """Three pairs of images and labels: training, a fifth of the training images for validation, test."""
+    """Load images and labels for training, for validation, a fifth of the training images, and for the test."""
     data = load()
     parts = train_test_split(
         *map(np.asarray, (data.train_images, data.train_labels)),
@@ -59,7 +59,7 @@ def load_validated():
 
 
 def augment(key, images):
-    """A quarter of the images moved by a pixel, shown for 8 steps with noise: ``[time, batch, 64]``."""
+    """Move a quarter of the images by a pixel, and show all for 8 steps with noise: ``[time, batch, 64]``."""
     keys = jax.random.split(key, 3)
     moved = jax.random.bernoulli(keys[0], SHIFTED, (len(images), 1))
     corner = jnp.where(moved, jax.random.randint(keys[1], (len(images), 2), 0, 3), 1)
@@ -69,17 +69,17 @@ def augment(key, images):
 
 
 def still(images):
-    """The images without noise, for 8 steps."""
+    """Show the images without noise for 8 steps."""
     return jnp.broadcast_to(images, (STEPS, *images.shape))
 
 
 def cross_entropy(ys, labels):
-    """The loss of outputs ``[time, batch, 10]``, that of their average over time, in float32 whatever their dtype."""
+    """Return the loss of outputs ``[time, batch, 10]`` of any dtype, averaged over time in float32."""
     return optax.softmax_cross_entropy_with_integer_labels(_averaged(ys), labels).mean()
 
 
 def accuracy(ys, labels):
-    """The share of right answers of outputs ``[time, batch, 10]``."""
+    """Return the share of right answers of outputs ``[time, batch, 10]``."""
     return (_averaged(ys).argmax(-1) == labels).mean()
 
 
@@ -88,6 +88,6 @@ def _averaged(ys):
 
 
 def optimiser(bounds, steps):
-    """AdamW on a cosine schedule; trained parameters of the surrogate stay inside their bounds."""
+    """Make AdamW on a cosine schedule; trained parameters of the surrogate stay inside their bounds."""
     schedule = optax.cosine_decay_schedule(3e-3, steps)
     return optax.chain(optax.adamw(schedule, weight_decay=1e-2), project(bounds))

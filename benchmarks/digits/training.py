@@ -1,129 +1,139 @@
-"""Train each network from each seed, with checkpoints, and stop where a signal says so."""
+"""Train one network with checkpoints, and all networks of a job until a signal stops them."""
 
 import importlib
-import sys
+import signal
+from functools import partial
+from pathlib import Path
 
 import jax
 import numpy as np
 from tqdm import tqdm
 
-from ..lib import results
-from ..lib.checkpoints import CheckpointError, Checkpoints, catch_signals, digest
+from ..lib.checkpoints import Checkpoints, catch_signals, digest
 from . import task
+from .job import Job, place
 
-# Of jax, what decides about bits beside versions and device.
-CONFIG = (
-    "jax_enable_x64",
-    "jax_default_matmul_precision",
-    "jax_default_prng_impl",
-    "jax_threefry_partitionable",
-    "jax_numpy_dtype_promotion",
-)
+
+class StoppedBySignal(Exception):
+    """A signal stopped the training, after the last finished epoch was saved."""
+
+    def __init__(self, number: signal.Signals):
+        super().__init__(number)
+        self.number = number
+
+
+class Progress:
+    """The curves of a training so far, and the generator that orders the images of each epoch."""
+
+    def __init__(self, seed):
+        self.losses, self.accuracies, self.order = [], [], np.random.default_rng(seed)
+
+    def as_json(self):
+        """Return everything that a checkpoint holds beside the arrays of the network."""
+        return {"losses": self.losses, "accuracies": self.accuracies, "order": self.order.bit_generator.state}
+
+    def restore(self, saved):
+        """Continue from what `as_json` returned."""
+        self.losses, self.accuracies, self.order.bit_generator.state = (
+            saved[name] for name in ("losses", "accuracies", "order")
+        )
+
+
+def train_all(job: Job, data, folder: Path, save_every: int):
+    """Train each network of a job from each seed; continue from the checkpoints in a folder.
+
+    Args:
+      job: networks, seeds and settings.
+      data: of `task.load`.
+      folder: of the checkpoints, one folder for each network.
+      save_every: epochs between checkpoints.
+
+    Returns:
+      For each network the outcomes of `train`, a list over seeds; and its spikes with the first seed.
+
+    Raises:
+      StoppedBySignal: after SIGTERM or SIGINT.
+    """
+    make = importlib.import_module(f".{job.framework}", __package__).Network
+    networks, identity = job.networks(), job.identity()
+    trainings, steps = list(job.trainings()), job.epochs * (len(data.train_images) // task.BATCH)
+    outcomes, spikes = {}, {}
+    with (
+        catch_signals() as caught,
+        tqdm(total=len(trainings) * job.epochs, unit="epoch", desc="training") as bar,
+    ):
+        for name, seed in trainings:
+            network = make(*networks[name], seed, steps, job.dtype)
+            on_epoch = partial(_advance, bar, f"{name}, seed {seed}")
+            with Checkpoints(folder / place(name, seed), identity | {"network": name, "seed": seed}) as checkpoints:
+                outcome, of_first_image = train(
+                    data, network, seed, job.epochs, on_epoch, checkpoints, save_every, stop=caught
+                )
+            if caught:
+                raise StoppedBySignal(caught[0])
+            outcomes.setdefault(name, []).append(outcome)
+            spikes.setdefault(name, of_first_image)
+    return outcomes, spikes
+
+
+def _advance(bar, what, loss, accuracy):
+    """Show one more epoch in the progress bar."""
+    bar.set_postfix_str(f"{what}, loss {loss:.3f}, test {accuracy:.3f}", refresh=False)
+    bar.update()
 
 
 def train(data, network, seed, epochs, on_epoch=lambda loss, accuracy: None, checkpoints=None, every=1, stop=()):
-    """Train one network; what came of it, and its spikes for the first test image.
+    """Train one network.
 
-    With ``checkpoints`` it goes on from the newest, and saves after ``every`` so many epochs, after the last, and
-    when something is in ``stop``, which also ends it.
+    Args:
+      data: of `task.load`.
+      network: a ``Network`` of one of the frameworks.
+      seed: of the order of the images and of their noise.
+      epochs: passes over the training images, those of a restored checkpoint included.
+      on_epoch: called with the loss and the test accuracy of each epoch, also of those before a restored checkpoint.
+      checkpoints: training continues from the newest; without them nothing is read or saved.
+      every: epochs between checkpoints; the last epoch is always saved.
+      stop: a list to which something is added, at any time, to end the training after the current epoch, saved.
+
+    Returns:
+      The outcome as JSON, and the spikes ``[time, neurons]`` of each LIF layer for the first test image.
     """
-    before, batches = parameters(network), len(data.train_images) // task.BATCH
-    losses, accuracies, order = [], [], np.random.default_rng(seed)
+    before, progress = parameters(network), Progress(seed)
     if saved := checkpoints and checkpoints.restore(network.state()):
-        _, state, progress = saved
-        network.load(state)
-        losses, accuracies, order.bit_generator.state = (progress[name] for name in ("losses", "accuracies", "order"))
-        for loss, accuracy in zip(losses, accuracies, strict=True):
+        network.load(saved[1])
+        progress.restore(saved[2])
+        for loss, accuracy in zip(progress.losses, progress.accuracies, strict=True):
             on_epoch(loss, accuracy)
-    for epoch in range(len(losses), epochs):
-        rows = order.permutation(len(data.train_images))[: batches * task.BATCH].reshape(batches, task.BATCH)
-        keys = jax.random.split(jax.random.fold_in(jax.random.key(seed), epoch), batches)
-        losses.append(float(network.train_epoch(data.train_images[rows], data.train_labels[rows], keys)))
-        accuracies.append(float(network.evaluate(data.test_images, data.test_labels)[0]))
-        on_epoch(losses[-1], accuracies[-1])
-        stopping = bool(stop)  # looked at once: a signal may come at any time
+    for epoch in range(len(progress.losses), epochs):
+        images, labels, keys = batches(data, progress.order, seed, epoch)
+        progress.losses.append(float(network.train_epoch(images, labels, keys)))
+        progress.accuracies.append(float(network.evaluate(data.test_images, data.test_labels)[0]))
+        on_epoch(progress.losses[-1], progress.accuracies[-1])
+        stopping = bool(stop)  # read once: a signal may come between two reads
         if checkpoints and (stopping or (epoch + 1) % every == 0 or epoch + 1 == epochs):
-            progress = {"losses": losses, "accuracies": accuracies, "order": order.bit_generator.state}
-            checkpoints.save(epoch + 1, network.state(), progress)
+            checkpoints.save(epoch + 1, network.state(), progress.as_json())
         if stopping:
             break
     spikes = network.evaluate(data.test_images, data.test_labels)[1]
     return {
         "seed": seed,
-        "test_accuracy": accuracies[-1],
+        "test_accuracy": progress.accuracies[-1],
         "firing_rate": [float(s.mean()) for s in spikes],
         "silent": [float((s.sum((0, 1)) == 0).mean()) for s in spikes],
         "parameters": {"before": before, "after": parameters(network)},
-        "curve": {"loss": losses, "test_accuracy": accuracies},
+        "curve": {"loss": progress.losses, "test_accuracy": progress.accuracies},
         "sha256_of_state": digest(network.state()),
     }, [np.asarray(s[:, 0]) for s in spikes]
 
 
+def batches(data, order, seed, epoch):
+    """Draw the order of an epoch: images and labels ``[batches, batch, ...]``, and a key for each batch."""
+    number = len(data.train_images) // task.BATCH
+    rows = order.permutation(len(data.train_images))[: number * task.BATCH].reshape(number, task.BATCH)
+    keys = jax.random.split(jax.random.fold_in(jax.random.key(seed), epoch), number)
+    return data.train_images[rows], data.train_labels[rows], keys
+
+
 def parameters(network):
-    """The parameters of the surrogate of each LIF layer, as they are now."""
+    """Read the parameters of the surrogate of each LIF layer."""
     return [{name: float(value) for name, value in f.named_parameters()[1].items()} for f in network.surrogates()]
-
-
-def settings(args):
-    """What every number depends on beside versions and device."""
-    return {"framework": args.framework, "surrogate": repr(args.surrogate), "epochs": args.epochs, "dtype": args.dtype}
-
-
-def about(args):
-    """What must be the same for a run to be gone on with, to the bit."""
-    here = {name: value for name, value in results.environment().items() if name in ("python", "versions", "device")}
-    config = {name: str(getattr(jax.config, name)) for name in CONFIG}
-    return {"program": "benchmarks.digits", **settings(args), "learnable": args.learnable, "jax": config, **here}
-
-
-def thresholds(args):
-    """The networks by name: the surrogate of each, None for a ReLU, and which of its parameters are trained."""
-    trained = {"LIF, trained": (args.surrogate, tuple(args.learnable))} if args.learnable else {}
-    return {"LIF": (args.surrogate, ()), **trained, "ReLU": (None, ())}
-
-
-def has_checkpoints(folder):
-    """Whether a folder of checkpoints holds anything, be it half written."""
-    return any(path.is_file() for path in folder.rglob("*"))
-
-
-def train_all(args, data, folder):
-    """Each network from each seed: what came of them, and the spikes of the first seed's."""
-    make = importlib.import_module(f".{args.framework}", __package__).Network
-    networks = thresholds(args)
-    runs, spikes = {name: [] for name in networks}, {}
-    if not args.resume and has_checkpoints(folder):
-        raise CheckpointError(
-            f"{args.out} holds an unfinished run: --resume goes on with it, --out takes another; or remove {folder}"
-        )
-    places = {(name, seed): f"{name.replace(', ', '-')}-{seed}" for name in networks for seed in range(args.seeds)}
-    if strangers := sorted({path.name for path in folder.glob("*")} - set(places.values())):
-        raise CheckpointError(
-            f"{folder} holds {', '.join(strangers)}, no part of this run: give another folder by --out"
-        )
-    steps = args.epochs * (len(data.train_images) // task.BATCH)
-    of_all = about(args)
-    with (
-        catch_signals() as caught,
-        tqdm(total=len(networks) * args.seeds * args.epochs, unit="epoch", desc="training") as bar,
-    ):
-        for name, threshold in networks.items():
-            for seed in range(args.seeds):
-
-                def on_epoch(loss, accuracy, name=name, seed=seed):
-                    bar.set_postfix_str(f"{name}, seed {seed}, loss {loss:.3f}, test {accuracy:.3f}", refresh=False)
-                    bar.update()
-
-                network = make(*threshold, seed, steps, args.dtype)
-                what = of_all | {"network": name, "seed": seed}
-                with Checkpoints(folder / places[name, seed], what) as checkpoints:
-                    run, last = train(
-                        data, network, seed, args.epochs, on_epoch, checkpoints, args.save_every, stop=caught
-                    )
-                if caught:
-                    bar.close()
-                    print(f"{caught[0].name}: saved in {folder}; --resume goes on from there", file=sys.stderr)
-                    sys.exit(128 + caught[0])
-                runs[name].append(run)
-                spikes.setdefault(name, last)
-    return runs, spikes

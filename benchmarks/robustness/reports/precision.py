@@ -1,14 +1,14 @@
-"""Low precision: bfloat16 beside float32 in every framework, and float16 with and without loss scaling."""
+"""Low precision: bfloat16 and float32 in every framework, and float16 with and without loss scaling."""
 
 import matplotlib.pyplot as plt
 import numpy as np
 
 from ...lib import results
-from ...lib.report import spread
+from ...lib.report import plot_seeds, spread
 
 
 def within(run, reference):
-    """Whether the mean of the seeds lies between the least and the greatest of the reference's, and where.
+    """Check whether the mean of the seeds lies between the least and the greatest of the reference.
 
     Returns:
       The number of epochs in which the training loss does, and whether the test accuracy after the last one does.
@@ -21,7 +21,7 @@ def within(run, reference):
 
 
 def table(result):
-    """A row a framework and dtype."""
+    """Make a table with a row per framework and dtype."""
     rows = []
     for name, run in result["runs"].items():
         framework, dtype, *scaling = name.split(", ")
@@ -36,7 +36,7 @@ def table(result):
 
 
 def underflow(result):
-    """A row a trained network: which share of its weights gets no gradient at all."""
+    """Make a table with a row per trained network: the share of its weights without any gradient."""
     columns = ("float32", "float16", "float16, scaled")
     rows = []
     for name, run in result["runs"].items():
@@ -46,14 +46,14 @@ def underflow(result):
 
 
 def beside_float32(result):
-    """By name, the runs in bfloat16 and those of the same framework in float32."""
+    """Pair the runs in bfloat16, by name, with those of the same framework in float32."""
     runs = result["runs"]
     names = (name for name in runs if name.endswith("bfloat16"))
     return {name: (runs[name], runs[name.replace("bfloat16", "float32")]) for name in names}
 
 
 def verdict(result):
-    """In how many frameworks bfloat16 is within noise, and by how much it is not in the others."""
+    """Say in how many frameworks bfloat16 is within noise, and how far it is from it in the others."""
     pairs, epochs = beside_float32(result), result["settings"]["epochs"]
     names = list(pairs)
     loss, accuracy = zip(*(within(*pair) for pair in pairs.values()), strict=True)
@@ -66,7 +66,7 @@ def verdict(result):
 
 
 def line(result):
-    """What was tried and what came of it, for the summary."""
+    """Make the row of the summary."""
     pairs = beside_float32(result)
     loss, accuracy = zip(*(within(*pair) for pair in pairs.values()), strict=True)
     same = (
@@ -77,7 +77,7 @@ def line(result):
 
 
 def section(result):
-    """What was trained, by which measure it is the same, and what float16 asks for."""
+    """Write the section of the page."""
     settings, runs = result["settings"], result["runs"]
     finite = "Every loss and parameter is finite."
     if not all(run["finite"] for run in runs.values()):
@@ -104,16 +104,13 @@ small gradients lose on their way back shows in the share of weights without any
 
 
 def draw(result, folder):
-    """The loss and the accuracy of every dtype, a column a framework."""
+    """Draw the loss and the accuracy of every dtype, in one column per framework."""
     frameworks = list(dict.fromkeys(name.split(", ")[0] for name in result["runs"]))
     figure, axes = plt.subplots(2, len(frameworks), figsize=(10, 5), layout="constrained", sharex=True, sharey="row")
     for name, run in result["runs"].items():
         framework, label = name.split(", ", 1)
         for axis, what in zip(axes[:, frameworks.index(framework)], ("loss", "test_accuracy"), strict=True):
-            values = np.array(run[what])
-            epochs = np.arange(1, values.shape[1] + 1)
-            axis.plot(epochs, values.mean(0), label=label.replace("float16, ", "float16, scale: "))
-            axis.fill_between(epochs, values.min(0), values.max(0), alpha=0.15)
+            plot_seeds(axis, run[what], label=label.replace("float16, ", "float16, scale: "), alpha=0.15)
     for axis, framework in zip(axes[0], frameworks, strict=True):
         axis.set(title=framework, yscale="log")
     for axis in axes[1]:
