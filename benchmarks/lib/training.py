@@ -1,4 +1,4 @@
-"""One training run as a pure function, so that many seeds and settings of it go through one compiled program."""
+"""Training as a pure function, so that one compiled program trains with many seeds and settings."""
 
 from collections.abc import Callable
 
@@ -22,16 +22,16 @@ def train_network(
     optimizer: optax.GradientTransformation,
     adapt: Callable | None = None,
 ):
-    """Train a network by cross entropy; batches in another order each epoch, the rest that fills none left out.
+    """Train a network by cross entropy, with new batches each epoch; examples that do not fill a batch are left out.
 
     Args:
-      net: any module; its ``nnx.Param`` are trained, its other state goes from step to step.
+      net: any module; its ``nnx.Param`` are trained, its other state is carried from step to step.
       logits: ``(net, inputs, key)`` to ``[batch, classes]``; the key is None in evaluation.
-      key: of the order, and of what ``logits`` draws.
+      key: of the order of the examples, and of the keys that ``logits`` gets.
       inputs: ``[examples, ...]``.
       labels: ``[examples]``.
       epochs: passes over the examples.
-      batch: examples a step.
+      batch: examples per step.
       optimizer: from optax.
       adapt: called as ``adapt(net, inputs, labels)`` before each step, to change state that is not trained.
 
@@ -50,7 +50,7 @@ def train_network(
             rest = nnx.split(net, nnx.Param, ...)[2]
 
         def loss_fn(params):
-            net = nnx.merge(graphdef, params, rest, copy=True)  # a Dropout moves its key on, at this level of tracing
+            net = nnx.merge(graphdef, params, rest, copy=True)  # a copy: Dropout updates its key, inside this trace
             loss = cross_entropy(logits(net, inputs[rows], key), labels[rows])
             return loss, nnx.split(net, nnx.Param, ...)[2]
 
@@ -68,23 +68,45 @@ def train_network(
     return nnx.merge(graphdef, params, rest), losses
 
 
+def train_and_test(net, logits, key, parts, **how):
+    """Train a network and measure it.
+
+    Args:
+      net: see `train_network`, as for ``logits``, ``key`` and ``how``.
+      logits: see there.
+      key: see there.
+      parts: inputs and labels for training, for validation and for the test.
+      **how: epochs, batch, optimizer and so on.
+
+    Returns:
+      The trained network; its accuracies for validation and test, and the loss of the last epoch.
+    """
+    (inputs, labels), validation, test = parts
+    net, losses = train_network(net, logits, key, inputs, labels, **how)
+    return net, {
+        "validation": accuracy(net, logits, *validation),
+        "test": accuracy(net, logits, *test),
+        "loss": losses[-1],
+    }
+
+
 def averaged(net, xs):
-    """The output of a network over ``[time, batch, features]``, averaged over time."""
+    """Return the output of a network over ``[time, batch, features]``, averaged over time."""
     return net(net.initialize_carry(xs.shape[1:]), xs)[1].mean(0)
 
 
 def cross_entropy(logits, labels):
-    """The mean over examples."""
+    """Return the mean over examples."""
     return optax.softmax_cross_entropy_with_integer_labels(logits, labels).mean()
 
 
 def accuracy(net, logits, inputs, labels):
-    """The share of right answers."""
+    """Return the share of right answers."""
     return (logits(net, inputs, None).argmax(-1) == labels).mean()
 
 
 def dense(features_in: int, features_out: int, rngs: nnx.Rngs, gain=1.0) -> nnx.Linear:
-    """A linear layer with weights of standard deviation ``gain / sqrt(features_in)``; the gain may be traced."""
+    """Make a linear layer with weights of standard deviation ``gain / sqrt(features_in)``; the gain may be traced."""
 
     def init(key, shape, dtype, **_):
         return gain / jnp.sqrt(features_in) * jax.random.normal(key, shape, dtype)
@@ -93,12 +115,12 @@ def dense(features_in: int, features_out: int, rngs: nnx.Rngs, gain=1.0) -> nnx.
 
 
 def neurons(net: SpikingSequential) -> list[LIF]:
-    """The LIF layers of a network."""
+    """Return the LIF layers of a network."""
     return [layer for layer in net.layers if isinstance(layer, LIF)]
 
 
 def last_layers(net: SpikingSequential, xs: jax.Array):
-    """The output of a network over time, and the spikes ``[time, batch, features]`` of each of its LIF layers."""
+    """Return the output of a network over time, and the spikes ``[time, batch, features]`` of each LIF layer."""
     spikes = []
     for layer, carry in zip(net.layers, net.initialize_carry(xs.shape[1:]), strict=True):
         xs = layer(xs) if carry is None else layer(carry, xs)[1]
@@ -107,18 +129,24 @@ def last_layers(net: SpikingSequential, xs: jax.Array):
     return xs, spikes
 
 
-def over_runs(run: Callable, *axes, data=()):
-    """``run`` for every combination of one element of each axis, as one program: ``[*axes]`` of each result.
+def map_grid(function: Callable, *axes, data=()):
+    """Call a function for every combination of one element of each axis, in one compiled program.
 
-    An axis is an array or a list of trees that differ in their numbers alone, such as surrogates of one class. What
-    every run sees alike and is too large to be a constant of the program is ``data``, more arguments of ``run``. On a
-    CPU the runs go one after another, which is faster there than side by side; on an accelerator, side by side.
+    On a CPU the calls run one after another, which is faster there than batching them; elsewhere they are batched.
+
+    Args:
+      function: of one element of each axis, then of ``data``; it returns a tree of arrays.
+      *axes: each an array, or a list of trees that differ in their numbers alone, such as surrogates of one class.
+      data: arguments that all calls share and that are too large to be constants of the program.
+
+    Returns:
+      The tree of the results, with the axes first: ``[*axes, ...]``.
     """
     stacked = [jax.tree.map(lambda *leaves: jnp.stack([jnp.asarray(leaf) for leaf in leaves]), *axis) for axis in axes]
     sizes = list(map(len, axes))
     indices = [index.ravel() for index in jnp.meshgrid(*map(jnp.arange, sizes), indexing="ij")]
     grid = tuple(jax.tree.map(lambda leaf, i=i: leaf[i], axis) for axis, i in zip(stacked, indices, strict=True))
-    lanes = None if jax.devices()[0].platform == "cpu" else len(indices[0])
-    every = jax.jit(lambda grid, data: jax.lax.map(lambda one: run(*one, *data), grid, batch_size=lanes))
+    batch_size = None if jax.devices()[0].platform == "cpu" else len(indices[0])
+    every = jax.jit(lambda grid, data: jax.lax.map(lambda one: function(*one, *data), grid, batch_size=batch_size))
     outcome = every(grid, data)
     return jax.tree.map(lambda leaf: leaf.reshape(*sizes, *leaf.shape[1:]), outcome)

@@ -1,7 +1,7 @@
-"""The ways to come by alpha that `learn_alpha` compares.
+"""The rules for alpha that `learn_alpha` compares.
 
-A rule gives a LIF layer its threshold function, LogTailedRelu with an alpha that begins at ``start``, and says what
-becomes of that alpha.
+A rule makes the threshold function of a LIF layer, LogTailedRelu with an alpha that begins at ``start``, and changes
+that alpha during training.
 """
 
 from collections.abc import Callable
@@ -20,17 +20,17 @@ from brainsurr.optim import follow, project
 from ..lib.training import cross_entropy, last_layers, neurons
 
 BOUNDS = (0.0, 1.0)  # the default of LogTailedRelu
-DECAY = 50.0  # of the decayed rules: Adam's step is about 1 at most, so alpha can't stay above 1 / 50
+DECAY = 50.0  # of the decayed rules: Adam's step is at most about 1, so alpha can't stay above 1 / 50
 INNER = 0.2  # length of the unrolled step of the hypergradient
 
 
 class Rule(NamedTuple):
-    """How alpha comes about.
+    """A rule for alpha.
 
     Args:
-      spike_fn: ``(start, features)`` to the threshold function of a layer.
-      optimizer: ``(start, rate, steps)`` to what optax does with the parameters of that function.
-      adapt: ``(net, inputs, labels, start, task, rate)``, what else is done to the network before each step.
+      spike_fn: ``spike_fn(start, features)`` makes the threshold function of a layer.
+      optimizer: ``optimizer(start, rate, steps)`` makes the optimiser of its parameters; None trains none.
+      adapt: ``adapt(net, inputs, labels, start, task, rate)`` changes the network before each step.
     """
 
     spike_fn: Callable
@@ -57,7 +57,7 @@ class Alpha(nnx.Variable):
 
 
 class OnlyBackward(nnx.Module):
-    """A surrogate whose alpha acts through g' alone: the spike has no tangent by it, as the hypergradient asks."""
+    """A surrogate whose alpha changes g' alone: the spike has no derivative in alpha, as the hypergradient needs."""
 
     def __init__(self, start):
         self.alpha = Alpha(jnp.asarray(start))
@@ -82,7 +82,7 @@ def _step_rule(primals, tangents):
 
 
 def hypergradient(net, inputs, labels, start, task, rate):
-    """Alpha takes a step down the loss of half a batch after an unrolled, normalised step on the other half."""
+    """Step alpha down the loss of half a batch, after an unrolled, normalised step of the weights on the other half."""
     graphdef, params, alphas, rest = nnx.split(net, nnx.Param, Alpha, ...)
     halves = [(inputs[i::2], labels[i::2]) for i in range(2)]
 
@@ -101,29 +101,29 @@ def hypergradient(net, inputs, labels, start, task, rate):
 
 
 def only_silent(net, inputs, labels, start, task, rate):
-    """Alpha is ``start`` for the channels that fire for no example of the batch, and 0 for the others."""
+    """Set alpha to ``start`` for the channels that fire for no example of the batch, and to 0 for the others."""
     for layer, spikes in zip(neurons(net), last_layers(net, task.show(inputs))[1], strict=True):
         layer.spike_fn.alpha[...] = jnp.where(spikes.sum((0, 1)) == 0, start, 0.0)
 
 
 def trained(start, features, per_channel=False, **how):
-    """An activation that trains one alpha, or one a channel."""
+    """Make an activation that trains one alpha, or one per channel."""
     shape = (features,) if per_channel else ()
     return SpikingActivation(bs.LogTailedRelu(jnp.full(shape, start)), learnable="alpha", **how)
 
 
 def adam(start, rate, steps, decay=0.0):
-    """Adam, and a decay towards 0 where asked for."""
+    """Make Adam, with a decay towards 0 if given."""
     return optax.adamw(rate, weight_decay=decay)
 
 
 def linear(start, rate, steps):
-    """From the start to 0 over the first half of training."""
+    """Schedule alpha from the start to 0 over the first half of training."""
     return follow(optax.linear_schedule(start, 0.0, steps // 2))
 
 
 def three_steps(start, rate, steps):
-    """The start for three steps, then 0."""
+    """Schedule alpha at the start for three steps, then at 0."""
     return follow(lambda count: jnp.where(count < 3, start, 0.0))
 
 
@@ -147,7 +147,7 @@ RULES = {
 
 
 def optimizer(net, rule, start, rate, steps):
-    """Adam for the weights, the rule's own for alpha, and bounds where the network has some."""
+    """Combine Adam for the weights, the rule's optimiser for alpha, and the bounds of the network."""
 
     def label(path, _):
         return "alpha" if "alpha" in jax.tree_util.keystr(path) else "weights"

@@ -1,4 +1,4 @@
-"""The surrogates against each other and against networks that don't spike, on one data set.
+"""Compare the surrogates with each other and with networks that don't spike, on one data set.
 
 Every entrant has a grid: a surrogate's parameter, the learning rate of a network that does not spike, the penalty of
 logistic regression. The best point is chosen by short runs on validation examples; then it is trained in full, from
@@ -18,7 +18,7 @@ from sklearn.linear_model import LogisticRegression
 import brainsurr as bs
 
 from ..lib.study import Study
-from ..lib.training import over_runs, train_network
+from ..lib.training import map_grid, train_network
 from . import sequences
 from .grid import members
 
@@ -26,13 +26,19 @@ RATE = 6e-3
 OTHERS = {"GRU": sequences.gru, "MLP": sequences.mlp}
 LOGISTIC = "logistic regression"
 
-Rows = Mapping[str, Any]  # numbers of examples, by what they are for: train, and validation, test
+Rows = Mapping[str, Any]  # the indices of examples for "train", "validation" and "test"
 
 
 class Task(NamedTuple):
-    """Examples ``[examples, time, features]``, their labels, and how to train.
+    """A data set, and how networks are trained on it.
 
-    ``short`` is how many epochs choose a grid point; ``lif`` makes the spiking network.
+    Attributes:
+      inputs: ``[examples, time, features]``.
+      labels: ``[examples]``.
+      recipe: of the training in full.
+      short: how many epochs choose a grid point.
+      lif: makes the spiking network.
+      standardise: whether features are scaled to mean 0 and deviation 1.
     """
 
     inputs: np.ndarray
@@ -54,26 +60,26 @@ class Point(NamedTuple):
 
 
 class Grids(NamedTuple):
-    """The surrogates, the learning rates of networks without, and the strengths of logistic regression."""
+    """The surrogates, the learning rates of networks that don't spike, and the penalties of logistic regression."""
 
-    family: dict[str, list[bs.Surrogate]]
+    surrogates: dict[str, list[bs.Surrogate]]
     rates: tuple[float, ...] = (2e-3, 6e-3, 1.8e-2)
     strengths: tuple[float, ...] = (1e-3, 1e-2, 1e-1)
 
     def points(self) -> dict[str, list[Point]]:
-        """The grid of each entrant."""
-        spiking = {name: list(map(Point, surrogates)) for name, surrogates in self.family.items()}
+        """Return the grid of each entrant."""
+        spiking = {name: list(map(Point, surrogates)) for name, surrogates in self.surrogates.items()}
         others = {name: [Point(None, rate) for rate in self.rates] for name in OTHERS}
         regressions = {LOGISTIC: [Point(None, strength) for strength in self.strengths]} if self.strengths else {}
         return spiking | others | regressions
 
     def size(self) -> int:
-        """How many configurations a comparison has."""
+        """Return how many configurations a comparison has."""
         return sum(1 + (len(points) > 1) for points in self.points().values()) + 1
 
 
 def grids(quick: bool = False) -> Grids:
-    """All of the family, or for ``quick`` two alphas of LogTailedRelu and one SuperSpike."""
+    """Return all grids, or for ``quick`` two alphas of LogTailedRelu and one SuperSpike."""
     if not quick:
         return Grids(members())
     few = members(quick=True)
@@ -82,7 +88,7 @@ def grids(quick: bool = False) -> Grids:
 
 
 def try_points(task: Task, name: str, points: list[Point], splits: list[Rows], seeds, epochs: int) -> dict[str, Any]:
-    """Accuracy on every part of each split but ``train``: ``[points, splits, seeds]``."""
+    """Train at each point, and test on every part of each split but ``train``: ``[points, splits, seeds]``."""
     outcome = (
         logistic_points(task, points, splits)
         if name == LOGISTIC
@@ -92,12 +98,12 @@ def try_points(task: Task, name: str, points: list[Point], splits: list[Rows], s
 
 
 def train_points(task: Task, name: str, points: list[Point], splits: list[Rows], seeds, epochs: int):
-    """Networks; with their accuracies how many weights they have, the last loss and the firing rate of each layer."""
+    """Train networks: accuracies, the number of weights, the last loss and the firing rate of each layer."""
     recipe = task.recipe._replace(epochs=epochs)
     make, logits = OTHERS.get(name, task.lif), sequences.logits(recipe)
     shape = task.inputs.shape[1:]
 
-    def one(point, rows, seed, inputs, labels):
+    def train_one(point, rows, seed, inputs, labels):
         keys = jax.random.split(jax.random.key(seed))
         net = make(keys[0], shape, recipe, point.surrogate)
         xs = standardised(inputs, rows["train"]) if task.standardise else inputs
@@ -120,17 +126,17 @@ def train_points(task: Task, name: str, points: list[Point], splits: list[Rows],
 
     size = sum(leaf.size for leaf in jax.tree.leaves(jax.eval_shape(weights, jax.random.key(0))))
     data = (jnp.asarray(task.inputs), jnp.asarray(task.labels, jnp.int32))
-    return {"weights": size, **over_runs(one, points, splits, jnp.asarray(seeds), data=data)}
+    return {"weights": size, **map_grid(train_one, points, splits, jnp.asarray(seeds), data=data)}
 
 
 def standardised(inputs, train):
-    """Each feature with mean 0 and deviation 1 over time and the training examples."""
+    """Scale each feature to mean 0 and deviation 1 over time and the training examples."""
     chosen = inputs[train]
     return (inputs - chosen.mean((0, 1))) / (chosen.std((0, 1)) + 1e-6)
 
 
 def settings(task: Task, split: Rows, seeds: int) -> dict[str, Any]:
-    """What every comparison writes of how it was made."""
+    """Return the settings that every comparison writes."""
     return {
         "split": {part: len(rows) for part, rows in split.items()},
         "recipe": task.recipe._asdict(),
@@ -141,7 +147,7 @@ def settings(task: Task, split: Rows, seeds: int) -> dict[str, Any]:
 
 
 def compare(study: Study, task: Task, grids: Grids, held_out: list[Rows], split: Rows, choosing, seeds):
-    """Choose every entrant's point on ``held_out`` splits, train it on ``split`` and test it; the points by name.
+    """Choose every entrant's point on ``held_out`` splits, train it on ``split`` and test it; return the points.
 
     LogTailedRelu is tested at every alpha as well.
     """
@@ -158,12 +164,12 @@ def compare(study: Study, task: Task, grids: Grids, held_out: list[Rows], split:
 
 
 def record(study: Study, key: str, task: Task, name: str, points: list[Point], *how) -> dict[str, Any]:
-    """`try_points` as an entry of the study's file."""
+    """Record `try_points` as an entry of the study's file."""
     return study.record(key, partial(try_points, task, name, points, *how), points=list(map(str, points)))
 
 
 def logistic_points(task: Task, points: list[Point], splits: list[Rows]):
-    """Logistic regression of all time steps at once; it has no seed."""
+    """Fit logistic regression to all time steps at once; it has no seed."""
 
     def scores(point, rows):
         xs = np.asarray(standardised(task.inputs, rows["train"]) if task.standardise else task.inputs)

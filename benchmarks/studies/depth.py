@@ -5,8 +5,6 @@ validation set held out of the training examples. LogTailedRelu stands beside Le
 logarithmic tail.
 """
 
-from functools import partial
-
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -17,15 +15,15 @@ from brainsurr.nnx import LI, LIF
 
 from ..digits.task import STEPS, load_validated, still
 from ..lib.study import Study, arguments
-from ..lib.training import accuracy, cross_entropy, dense, over_runs, train_network
-from .grid import described, members
+from ..lib.training import cross_entropy, dense, map_grid, train_and_test
+from .grid import members, record
 
 WIDTH, DECAY, BATCH, RATE, EPOCHS = 64, 0.9, 128, 3e-3, 20
 DEPTHS, CHOSEN_AT, GAINS = (2, 4, 8, 12, 16), 12, (1.4, 2.0, 2.8)
 
 
 class Deep(nnx.Module):
-    """``depth`` hidden layers of LIF neurons, the first from the pixels, the others from each other."""
+    """A network of ``depth`` hidden layers of LIF neurons; all but the first are computed by one scan."""
 
     def __init__(self, key, surrogate, gain, depth):
         rngs = nnx.Rngs(key)
@@ -38,7 +36,7 @@ class Deep(nnx.Module):
         self.li = LI(10, decay=DECAY)
 
     def __call__(self, xs):
-        """The readout's potential over time, and the firing rate of each hidden layer."""
+        """Return the readout's potential over time, and the firing rate of each hidden layer."""
 
         def layer(spikes, weights):
             kernel, bias = weights
@@ -59,7 +57,7 @@ def logits(net, images, key):
 
 
 def gradient_norms(net, images, labels):
-    """The norm of the loss's gradient by the weights of each hidden layer."""
+    """Return the norm of the loss's gradient with respect to the weights of each hidden layer."""
 
     def loss_fn(net):
         return cross_entropy(logits(net, images, None), labels)
@@ -69,34 +67,28 @@ def gradient_norms(net, images, labels):
     return jnp.append(first, jnp.linalg.norm(grads["kernels"][...], axis=(1, 2)))
 
 
-def runs(surrogates, gains, seeds, depth, epochs=EPOCHS):
-    """What came of each surrogate, gain and seed: ``[surrogates, gains, seeds]``, and a last axis of layers."""
-    (xs, ys), validation, test = load_validated()
+def train_grid(surrogates, gains, seeds, depth, epochs=EPOCHS):
+    """Train each surrogate, gain and seed: measures ``[surrogates, gains, seeds]``, some with a last axis of layers."""
+    parts = load_validated()
+    (xs, ys), _, (test_xs, _) = parts
 
-    def run(surrogate, gain, seed):
+    def train_one(surrogate, gain, seed):
         keys = jax.random.split(jax.random.key(seed))
         net = Deep(keys[0], surrogate, gain, depth)
         before = {
             "gradient": gradient_norms(net, xs[:BATCH], ys[:BATCH]),
             "rates": net(still(xs[:BATCH]))[1],
         }
-        net, losses = train_network(
-            net, logits, keys[1], xs, ys, epochs=epochs, batch=BATCH, optimizer=optax.adam(RATE)
+        net, measured = train_and_test(
+            net, logits, keys[1], parts, epochs=epochs, batch=BATCH, optimizer=optax.adam(RATE)
         )
-        return {
-            "validation": accuracy(net, logits, *validation),
-            "test": accuracy(net, logits, *test),
-            "loss": losses[-1],
-            "before": before,
-            "rates": net(still(test[0]))[1],
-        }
+        return measured | {"before": before, "rates": net(still(test_xs))[1]}
 
-    outcome = over_runs(run, surrogates, gains, seeds)
-    return {"surrogates": described(surrogates), **outcome}
+    return map_grid(train_one, surrogates, gains, seeds)
 
 
 def choice(grid):
-    """Which surrogate and which gain of a grid validation prefers."""
+    """Return the indices of the surrogate and of the gain with the best validation accuracy of a grid."""
     validation = np.mean(grid["validation"], axis=-1)
     return np.unravel_index(validation.argmax(), validation.shape)
 
@@ -107,7 +99,7 @@ def main(argv=None):
     family, depths, chosen_at, gains, epochs = members(args.quick), DEPTHS, CHOSEN_AT, GAINS, EPOCHS
     if args.quick:
         depths, chosen_at, gains, epochs = (3,), 3, (2.0,), 5
-    choosing = [1000, 1001][: args.seeds]
+    choosing, seeds = [1000, 1001][: args.seeds], list(range(args.seeds))
     settings = {
         "task": "scikit-learn digits, 75/25 stratified split, a fifth of the training examples for validation",
         "network": f"64, hidden layers of {WIDTH}, 10; {STEPS} steps, decay {DECAY}, readout averaged over time",
@@ -116,17 +108,15 @@ def main(argv=None):
         "gains": gains,
         "chosen_at": chosen_at,
         "choosing_seeds": choosing,
-        "seeds": list(range(args.seeds)),
+        "seeds": seeds,
     }
     study = Study("depth", settings, args.out, total=(1 + len(depths)) * len(family))
     for name, surrogates in family.items():
-        trial = partial(runs, surrogates, gains, choosing, chosen_at, epochs)
-        grid = study.record(f"{name}, grid", trial, surrogates=described(surrogates))
+        grid = record(study, f"{name}, grid", train_grid, surrogates, gains, choosing, chosen_at, epochs)
         best, gain = choice(grid)
         for depth in depths:
-            chosen = surrogates[best : best + 1]
-            trial = partial(runs, chosen, gains[gain : gain + 1], settings["seeds"], depth, epochs)
-            study.record(f"{name}, {depth} layers", trial, surrogates=described(chosen))
+            setting = [gains[gain]], seeds, depth, epochs
+            record(study, f"{name}, {depth} layers", train_grid, [surrogates[best]], *setting)
     study.finish()
 
 

@@ -6,8 +6,6 @@ in [0, 1]. A surrogate's parameter is chosen by the validation accuracy, average
 LogTailedRelu and LeakyRelu every alpha is run from all seeds as well.
 """
 
-from functools import partial
-
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -18,8 +16,8 @@ from brainsurr.nnx import LI, LIF, SpikingSequential
 
 from ..digits.task import STEPS, load_validated, still
 from ..lib.study import Study, arguments
-from ..lib.training import accuracy, averaged, dense, over_runs, train_network
-from .grid import described, members
+from ..lib.training import averaged, dense, map_grid, train_and_test
+from .grid import members, record
 
 WIDTH, DECAY, BATCH, RATE, EPOCHS = 128, 0.9, 128, 3e-3, 20
 SPREADS = ((0, 0), (2, 0), (3, 0), (0, 2), (0, 3))  # decades between examples, between channels
@@ -27,7 +25,7 @@ CHOSEN_AT = ((2, 0), (0, 2))
 
 
 def network(key, surrogate):
-    """64-128-128-10."""
+    """Make a network 64-128-128-10."""
     rngs = nnx.Rngs(key)
     layers = []
     for features in (64, WIDTH):
@@ -36,36 +34,28 @@ def network(key, surrogate):
 
 
 def logits(net, images, key):
-    """The readout's potential, averaged over time."""
+    """Return the readout's potential, averaged over time."""
     return averaged(net, still(images))
 
 
 def amplify(key, images, spread):
-    """Each example, and each channel, times its own power of ten; what of a channel does not depend on the examples."""
+    """Multiply each example, and each channel, by its own power of ten; channels have the same one in all parts."""
     between_examples = jax.random.uniform(jax.random.fold_in(key, len(images)), (len(images), 1))
     between_channels = jax.random.uniform(key, (1, images.shape[1]))
     return images * 10 ** (spread[0] * between_examples + spread[1] * between_channels)
 
 
-def runs(surrogates, spreads, seeds, epochs):
-    """Accuracies of each surrogate, spread and seed: ``[surrogates, spreads, seeds]``."""
+def train_grid(surrogates, spreads, seeds, epochs):
+    """Train each surrogate, spread and seed: accuracies ``[surrogates, spreads, seeds]``."""
     data = load_validated()
 
-    def run(surrogate, spread, seed):
+    def train_one(surrogate, spread, seed):
         keys = jax.random.split(jax.random.key(seed), 3)
-        (xs, ys), validation, test = ((amplify(keys[2], xs, spread), ys) for xs, ys in data)
-        net = network(keys[0], surrogate)
-        net, losses = train_network(
-            net, logits, keys[1], xs, ys, epochs=epochs, batch=BATCH, optimizer=optax.adam(RATE)
-        )
-        return {
-            "validation": accuracy(net, logits, *validation),
-            "test": accuracy(net, logits, *test),
-            "loss": losses[-1],
-        }
+        parts = [(amplify(keys[2], xs, spread), ys) for xs, ys in data]
+        net, how = network(keys[0], surrogate), {"epochs": epochs, "batch": BATCH, "optimizer": optax.adam(RATE)}
+        return train_and_test(net, logits, keys[1], parts, **how)[1]
 
-    outcome = over_runs(run, surrogates, list(map(jnp.asarray, spreads)), seeds)
-    return {"surrogates": described(surrogates), **outcome}
+    return map_grid(train_one, surrogates, list(map(jnp.asarray, spreads)), seeds)
 
 
 def main(argv=None):
@@ -74,26 +64,23 @@ def main(argv=None):
     family, spreads, chosen_at, epochs = members(args.quick), SPREADS, CHOSEN_AT, EPOCHS
     if args.quick:
         spreads, chosen_at, epochs = ((0, 0), (2, 0)), ((2, 0),), 5
+    choosing, seeds = [1000], list(range(args.seeds))
     settings = {
         "task": "scikit-learn digits, 75/25 stratified split, a fifth of the training examples for validation",
         "network": f"64-{WIDTH}-{WIDTH}-10, {STEPS} steps, decay {DECAY}, readout averaged over time",
         "optimiser": f"adam {RATE}, {epochs} epochs, batch {BATCH}",
         "spreads": spreads,
         "chosen_at": chosen_at,
-        "choosing_seeds": [1000],
-        "seeds": list(range(args.seeds)),
+        "choosing_seeds": choosing,
+        "seeds": seeds,
     }
     study = Study("dynamic_range", settings, args.out, total=2 * len(family) + 2)
     for name, surrogates in family.items():
-        trial = partial(runs, surrogates, chosen_at, [1000], epochs)
-        grid = study.record(f"{name}, grid", trial, surrogates=described(surrogates))
+        grid = record(study, f"{name}, grid", train_grid, surrogates, chosen_at, choosing, epochs)
         best = int(np.mean(grid["validation"], axis=(1, 2)).argmax())
-        chosen = surrogates[best : best + 1]
-        trial = partial(runs, chosen, spreads, settings["seeds"], epochs)
-        study.record(f"{name}, best", trial, surrogates=described(chosen))
+        record(study, f"{name}, best", train_grid, [surrogates[best]], spreads, seeds, epochs)
     for name in ("LogTailedRelu", "LeakyRelu"):
-        trial = partial(runs, family[name], spreads, settings["seeds"], epochs)
-        study.record(f"{name}, every alpha", trial, surrogates=described(family[name]))
+        record(study, f"{name}, every alpha", train_grid, family[name], spreads, seeds, epochs)
     study.finish()
 
 

@@ -1,4 +1,4 @@
-"""Data sets of events: LIF networks of the whole family beside a GRU and an MLP, on each data set's own split.
+"""Data sets of events: LIF networks with each surrogate, a GRU and an MLP, on each data set's own split.
 
 ``python -m benchmarks.studies.events shd FOLDER``, or ``nmnist``, with the data set in FOLDER as tonic lays it out;
 with ``--download`` tonic fetches it.
@@ -33,11 +33,18 @@ SIDE = 17  # of N-MNIST, units a row: 2 x 2 pixels each
 
 
 class DataSet(NamedTuple):
-    """A data set: its class in tonic, its files, how an event becomes a count, and how networks are trained on it.
+    """A data set, and how networks are trained on it.
 
-    ``files`` has a pattern for the training and the test part, in a folder of the class's name. ``place`` is the number
-    of each event's unit out of ``units``; ``window`` is in microseconds; ``short`` is how many epochs choose a grid
-    point; ``lif`` makes the spiking network.
+    Attributes:
+      source: its class in tonic, and the name of its folder.
+      files: patterns for the files of the training and of the test part.
+      place: ``place(events)`` is the index of each event's unit.
+      units: how many there are.
+      window: in which events are counted, in microseconds.
+      steps: how many windows there are.
+      recipe: of the training in full.
+      short: how many epochs choose a grid point.
+      lif: makes the spiking network.
     """
 
     source: str
@@ -78,12 +85,12 @@ DATA_SETS = {
 
 
 def opened(kind: DataSet, folder: Path, train: bool, download: bool):
-    """The training or the test part; tonic fetches it only if asked to.
+    """Open the training or the test part; tonic downloads it only with ``download``.
 
     Raises:
       ValueError: the folder does not hold it.
     """
-    import tonic  # here, so that --help needs no more than the studies on other data
+    import tonic  # here, so that --help works without it
 
     source = getattr(tonic.datasets, kind.source)
     if download:
@@ -94,14 +101,14 @@ def opened(kind: DataSet, folder: Path, train: bool, download: bool):
 
     class Present(source):
         def _check_exists(self):
-            return True  # else tonic fetches whatever lacks its archive
+            return True  # or tonic downloads every data set whose archive is missing
 
-    Present.__name__ = kind.source  # by which tonic finds the folder
+    Present.__name__ = kind.source  # tonic's name of the folder
     return Present(str(folder), train=train)
 
 
 def counts(events, kind: DataSet) -> np.ndarray:
-    """How many events each unit has in each window: ``[steps, units]``, 255 at most; later events are left out."""
+    """Count the events ``[steps, units]`` of each unit in each window, up to 255; drop events after the last."""
     step = events["t"] // kind.window
     inside = step < kind.steps
     where = step[inside] * kind.units + kind.place(events)[inside]
@@ -110,12 +117,12 @@ def counts(events, kind: DataSet) -> np.ndarray:
 
 
 def load(kind: DataSet, folder: Path, download: bool = False, examples: int | None = None):
-    """Counts ``[examples, steps, units]`` and labels of both parts, and which examples are which.
+    """Load counts ``[examples, steps, units]`` and labels of both parts, and the split into parts.
 
     Args:
       kind: the data set.
-      folder: the one above that of tonic's class.
-      download: whether tonic may fetch what is not there.
+      folder: which contains the folder of tonic's class.
+      download: whether tonic may download a missing data set.
       examples: of each part, drawn at random; all if None.
     """
     inputs, labels = [], []

@@ -1,8 +1,11 @@
-"""The family, each surrogate at a few values of the parameter that sets its width: the grid of every study."""
+"""The grid of every study: each surrogate of the family at a few values of the parameter that sets its width."""
 
-from collections.abc import Iterable
+from collections.abc import Callable
+from typing import Any
 
 import brainsurr as bs
+
+from ..lib.study import Study
 
 STEEPNESS = (0.5, 2.0, 8.0, 32.0)
 LEAK = (0.0, 0.01, 0.03, 0.1, 0.3)
@@ -34,13 +37,8 @@ GRID = {
 }
 
 
-def described(surrogates: Iterable[bs.Surrogate]) -> list[str]:
-    """What a result file calls them."""
-    return list(map(repr, surrogates))
-
-
 def members(quick: bool = False) -> dict[str, list[bs.Surrogate]]:
-    """The surrogates of each class over its grid; the first and the last of three classes for ``quick``."""
+    """Make the surrogates of each class over its grid; for ``quick`` the first and the last of three classes."""
     names = ("InvSquareGrad", "LeakyRelu", "LogTailedRelu") if quick else GRID
     return {name: list(_over(name))[:: len(GRID[name][1]) - 1 if quick else 1] for name in names}
 
@@ -48,3 +46,9 @@ def members(quick: bool = False) -> dict[str, list[bs.Surrogate]]:
 def _over(name):
     parameter, values = GRID[name]
     return (getattr(bs, name)(**{parameter: value}) for value in values)
+
+
+def record(study: Study, key: str, train: Callable, surrogates: list[bs.Surrogate], *setting) -> dict[str, Any]:
+    """Record ``train(surrogates, *setting)`` under a key of the study's file, together with the surrogates."""
+    names = list(map(repr, surrogates))
+    return study.record(key, lambda: {"surrogates": names, **train(surrogates, *setting)}, surrogates=names)

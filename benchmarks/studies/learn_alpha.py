@@ -16,7 +16,7 @@ import brainsurr as bs
 
 from ..digits import task as digits_task
 from ..lib.study import Study, arguments
-from ..lib.training import accuracy, neurons, over_runs, train_network
+from ..lib.training import map_grid, neurons, train_and_test
 from . import dynamic_range, randman, sequences, speech
 from .alpha_rules import BOUNDS, DECAY, INNER, RULES, optimizer
 from .comparison import RATE, standardised
@@ -26,7 +26,7 @@ REDUCTIONS = {"mean": jnp.mean, "min": jnp.min, "max": jnp.max}
 
 
 class Task(NamedTuple):
-    """What a network is trained on: data of a seed, the network, how its inputs are shown, and how it is trained."""
+    """A task: the data of a seed, the network, how its inputs are shown, and how it is trained."""
 
     data: Callable
     network: Callable
@@ -38,8 +38,8 @@ class Task(NamedTuple):
 
 
 def tasks(recordings=None):
-    """By name; Randman's first weights are ``randman.CHOSEN_AT`` times the usual. Speech needs its recordings."""
-    several = {
+    """Return the tasks by name; speech needs its recordings. Randman's weights have the scale ``CHOSEN_AT``."""
+    always = {
         "randman": Task(
             data=randman.sample,
             network=partial(randman.network, scale=randman.CHOSEN_AT),
@@ -59,11 +59,11 @@ def tasks(recordings=None):
             rate=dynamic_range.RATE,
         ),
     }
-    return several | ({"speech": speech_task(recordings)} if recordings else {})
+    return always | ({"speech": speech_task(recordings)} if recordings else {})
 
 
 def speech_task(recordings):
-    """The network of `speech` in runs half as long."""
+    """Make the task of `speech`, trained for half as many epochs."""
     features, digit, _, take = speech.load(recordings)
     split, recipe = speech.by_take(take), speech.RECIPE
     features = standardised(features, split["train"])
@@ -78,55 +78,51 @@ def speech_task(recordings):
     )
 
 
-def runs(task, rule, starts, seeds):
-    """Accuracies and the alphas in the end: ``[starts, seeds]``."""
-    data = jax.tree.map(lambda *several: jnp.stack(list(map(jnp.asarray, several))), *map(task.data, seeds))
+def train_rule(task, rule, starts, seeds):
+    """Train with one rule from each start and seed: accuracies and the final alphas ``[starts, seeds]``."""
+    data = jax.tree.map(lambda *of_seeds: jnp.stack(list(map(jnp.asarray, of_seeds))), *map(task.data, seeds))
     steps = task.epochs * (data[0][1].shape[1] // task.batch)
 
-    def run(start, index, data):
-        (xs, ys), validation, test = jax.tree.map(lambda several: several[index], data)
+    def train_one(start, index, data):
+        parts = jax.tree.map(lambda of_seeds: of_seeds[index], data)
         keys = jax.random.split(jax.random.key(jnp.asarray(seeds)[index]))
         net = task.network(keys[0], bs.LogTailedRelu())
         for layer in neurons(net):
             layer.spike_fn = rule.spike_fn(start, layer.features)
         tx = optimizer(net, rule, start, task.rate, steps)
         adapt = rule.adapt and partial(rule.adapt, start=start, task=task, rate=task.rate)
-        net, losses = train_network(
-            net, task.logits, keys[1], xs, ys, epochs=task.epochs, batch=task.batch, optimizer=tx, adapt=adapt
+        net, measured = train_and_test(
+            net, task.logits, keys[1], parts, epochs=task.epochs, batch=task.batch, optimizer=tx, adapt=adapt
         )
         alphas = [jnp.asarray(layer.spike_fn.surrogate.alpha) for layer in neurons(net)]
-        return {
-            "validation": accuracy(net, task.logits, *validation),
-            "test": accuracy(net, task.logits, *test),
-            "loss": losses[-1],
-            "alpha": {name: jnp.stack([reduce(a) for a in alphas]) for name, reduce in REDUCTIONS.items()},
-        }
+        return measured | {"alpha": {n: jnp.stack([reduce(a) for a in alphas]) for n, reduce in REDUCTIONS.items()}}
 
-    outcome = over_runs(run, starts, range(len(seeds)), data=(data,))
+    outcome = map_grid(train_one, starts, range(len(seeds)), data=(data,))
     how = f"adam {task.rate}, {task.epochs} epochs, batch {task.batch}"
     return {"starts": starts, "optimiser": how, **outcome}
 
 
 def main(argv=None):
-    """Every rule from every start on every task."""
+    """Train with every rule from every start on every task."""
 
     def extend(parser):
         parser.add_argument("--speech", type=Path, metavar="FILE", help="free_spoken_digits.npz, for the third task")
 
     args = arguments("studies.learn_alpha", __doc__, 10, argv, extend)
-    rules, several = RULES, tasks(args.speech)
+    rules, by_name = RULES, tasks(args.speech)
     if args.quick:
         rules = {name: RULES[name] for name in ("fixed", "3 steps, then 0", "learned, projected", "hypergradient")}
-        several = {"digits": several["digits"]._replace(epochs=2)}
+        by_name = {"digits": by_name["digits"]._replace(epochs=2)}
     settings = {
         "alpha_rules": {"bounds": BOUNDS, "decay": DECAY, "inner_step": INNER},
         "seeds": list(range(args.seeds)),
     }
-    study = Study("learn_alpha", settings, args.out, total=len(rules) * len(several))
-    for name, task in several.items():
+    study = Study("learn_alpha", settings, args.out, total=len(rules) * len(by_name))
+    for name, task in by_name.items():
         for rule_name, rule in rules.items():
             starts = FIXED if rule_name == "fixed" else STARTS
-            study.record(f"{name}, {rule_name}", partial(runs, task, rule, starts, settings["seeds"]), starts=starts)
+            train = partial(train_rule, task, rule, starts, settings["seeds"])
+            study.record(f"{name}, {rule_name}", train, starts=starts)
     study.finish()
 
 

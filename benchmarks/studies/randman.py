@@ -6,8 +6,6 @@ unit, and rates tell nothing. Each seed has its own curves, weights and order. A
 accuracy on validation examples at scale 3; what is reported is the accuracy on the test examples.
 """
 
-from functools import partial
-
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -17,23 +15,23 @@ from flax import nnx
 from brainsurr.nnx import LI, LIF, SpikingSequential
 
 from ..lib.study import Study, arguments
-from ..lib.training import accuracy, averaged, dense, last_layers, over_runs, train_network
-from .grid import described, members
+from ..lib.training import averaged, dense, last_layers, map_grid, train_and_test
+from .grid import members, record
 
 CLASSES, UNITS, STEPS, SMOOTHNESS = 10, 20, 50, 3.0
-TRAIN, HELD_OUT = 200, 50  # examples a class; validation and test are of one size
+TRAIN, HELD_OUT = 200, 50  # examples per class, for training, and for each of validation and test
 HIDDEN, DECAY, BATCH, RATE = 64, 0.9, 125, 5e-3
 SCALES, CHOSEN_AT = (0.03, 0.1, 0.5, 3.0, 15.0), 3.0
 
 
 def sample(seed, train=TRAIN):
-    r"""Spike times ``[examples, units]`` and classes: training, validation and test examples.
+    r"""Draw spike times ``[examples, units]`` and classes, for training, validation and test.
 
     On a manifold of one dimension a unit's time is :math:`\sum_i \theta_i (i + 1)^{-\alpha} \sin(2 \pi (i x
     \phi_i + \psi_i))` with uniform parameters and x, scaled to the duration over all examples of the class.
     """
     rng = np.random.default_rng(seed)
-    i = np.arange(int(np.ceil(1e-3 ** (-1 / SMOOTHNESS))))  # up to the frequency whose weight is 1e-3
+    i = np.arange(int(np.ceil(1e-3 ** (-1 / SMOOTHNESS))))  # up to the frequency with weight 1e-3
     theta, phi, psi = rng.uniform(size=(3, CLASSES, 1, UNITS, len(i)))
     x = rng.uniform(size=(CLASSES, train + 2 * HELD_OUT, 1, 1))
     waves = theta * (i + 1.0) ** -SMOOTHNESS * np.sin(2 * np.pi * (i * x * phi + psi))
@@ -46,43 +44,37 @@ def sample(seed, train=TRAIN):
 
 
 def network(key, surrogate, scale):
-    """20-64-10; the weights before the hidden layer are ``scale / sqrt(20)`` times a normal number."""
+    """Make a network 20-64-10; its first weights are normal with standard deviation ``scale / sqrt(20)``."""
     rngs = nnx.Rngs(key)
     hidden = [dense(UNITS, HIDDEN, rngs, scale), LIF(HIDDEN, decay=DECAY, spike_fn=surrogate)]
     return SpikingSequential([*hidden, dense(HIDDEN, CLASSES, rngs), LI(CLASSES, decay=DECAY)])
 
 
 def show(times):
-    """The spikes ``[time, examples, units]`` of spike times ``[examples, units]``."""
+    """Convert spike times ``[examples, units]`` to spikes ``[time, examples, units]``."""
     return (times == jnp.arange(STEPS)[:, None, None]).astype(jnp.float32)
 
 
 def logits(net, times, key):
-    """The readout's potential, averaged over time."""
+    """Return the readout's potential, averaged over time."""
     return averaged(net, show(times))
 
 
-def runs(surrogates, scales, seeds, epochs, train=TRAIN):
-    """Accuracies and firing rates of each surrogate, scale and seed: ``[surrogates, scales, seeds]``."""
-    data = jax.tree.map(lambda *several: jnp.stack(several), *[sample(seed, train) for seed in seeds])
+def train_grid(surrogates, scales, seeds, epochs, train=TRAIN):
+    """Train each surrogate, scale and seed: accuracies and firing rates ``[surrogates, scales, seeds]``."""
+    data = jax.tree.map(lambda *of_seeds: jnp.stack(of_seeds), *[sample(seed, train) for seed in seeds])
 
-    def run(surrogate, scale, seed):
-        (xs, ys), validation, test = jax.tree.map(lambda several: several[seed], data)
-        keys = jax.random.split(jax.random.key(jnp.asarray(seeds)[seed]))
+    def train_one(surrogate, scale, index):
+        parts = jax.tree.map(lambda of_seeds: of_seeds[index], data)
+        keys = jax.random.split(jax.random.key(jnp.asarray(seeds)[index]))
         net = network(keys[0], surrogate, scale)
-        net, losses = train_network(
-            net, logits, keys[1], xs, ys, epochs=epochs, batch=BATCH, optimizer=optax.adam(RATE)
+        net, measured = train_and_test(
+            net, logits, keys[1], parts, epochs=epochs, batch=BATCH, optimizer=optax.adam(RATE)
         )
-        _, [spikes] = last_layers(net, show(test[0]))
-        return {
-            "validation": accuracy(net, logits, *validation),
-            "test": accuracy(net, logits, *test),
-            "loss": losses[-1],
-            "rate": spikes.mean(),
-        }
+        _, [spikes] = last_layers(net, show(parts[2][0]))
+        return measured | {"rate": spikes.mean()}
 
-    outcome = over_runs(run, surrogates, scales, range(len(seeds)))
-    return {"surrogates": described(surrogates), **outcome}
+    return map_grid(train_one, surrogates, scales, range(len(seeds)))
 
 
 def main(argv=None):
@@ -91,7 +83,7 @@ def main(argv=None):
     family, epochs, train, scales = members(args.quick), 20, TRAIN, SCALES
     if args.quick:
         epochs, train, scales = 6, 100, (0.1, CHOSEN_AT)
-    choosing = [1000, 1001][: args.seeds]
+    choosing, seeds = [1000, 1001][: args.seeds], list(range(args.seeds))
     settings = {
         "task": f"Randman: {CLASSES} classes, {UNITS} units, {STEPS} steps, smoothness {SMOOTHNESS:g}, dimension 1",
         "train_examples": train * CLASSES,
@@ -100,19 +92,15 @@ def main(argv=None):
         "scales": scales,
         "chosen_at": CHOSEN_AT,
         "choosing_seeds": choosing,
-        "seeds": list(range(args.seeds)),
+        "seeds": seeds,
     }
     study = Study("randman", settings, args.out, total=2 * len(family) + 1)
     for name, surrogates in family.items():
-        trial = partial(runs, surrogates, scales, choosing, epochs, train)
-        grid = study.record(f"{name}, grid", trial, surrogates=described(surrogates))
+        grid = record(study, f"{name}, grid", train_grid, surrogates, scales, choosing, epochs, train)
         best = int(np.mean(grid["validation"], axis=-1)[:, scales.index(CHOSEN_AT)].argmax())
-        chosen = surrogates[best : best + 1]
-        trial = partial(runs, chosen, scales, settings["seeds"], epochs, train)
-        study.record(f"{name}, best", trial, surrogates=described(chosen))
-    every = family["LogTailedRelu"]
-    trial = partial(runs, every, scales, settings["seeds"], epochs, train)
-    study.record("LogTailedRelu, every alpha", trial, surrogates=described(every))
+        record(study, f"{name}, best", train_grid, [surrogates[best]], scales, seeds, epochs, train)
+    alphas = family["LogTailedRelu"]
+    record(study, "LogTailedRelu, every alpha", train_grid, alphas, scales, seeds, epochs, train)
     study.finish()
 
 

@@ -1,6 +1,6 @@
-"""Networks that classify sequences ``[examples, time, features]``, spiking and not, and the noise they are trained on.
+"""Networks that classify sequences ``[examples, time, features]``, spiking or not, and the noise of their training.
 
-Each is a ``SpikingSequential`` over time whose output is averaged over it, so all go through the same ``logits``.
+Each is a ``SpikingSequential`` over time whose output is averaged over time, so all share one ``logits``.
 """
 
 from typing import NamedTuple
@@ -19,7 +19,7 @@ FAST, SLOW, READOUT = 0.5, 0.95, 0.9  # decays of the first and the last hidden 
 
 
 class Recipe(NamedTuple):
-    """Sizes and training that all networks of a study share; each may have a learning rate of its own.
+    """The sizes and the training that all networks of a study share, apart from the learning rate.
 
     ``shift`` and ``mask`` are in steps and features at most, ``noise`` in standard deviations of a feature.
     """
@@ -49,7 +49,7 @@ class GRU(nnx.Module):
 
 
 class AtOnce(SpikingSequential):
-    """Layers without state that see all time steps as one."""
+    """Layers without state that get all time steps as one input."""
 
     def initialize_carry(self, input_shape, rngs=None):
         return (None,) * len(self.layers)
@@ -59,7 +59,7 @@ class AtOnce(SpikingSequential):
 
 
 def lif(key, shape, recipe, surrogate, recurrent=True):
-    """A layer of LIF neurons with decays from fast to slow, and leaky integrators as outputs."""
+    """Make a layer of LIF neurons with decays from fast to slow, and leaky integrators as outputs."""
     rngs, hidden = nnx.Rngs(key), recipe.hidden
     neurons = LIF(hidden, decay=jnp.linspace(FAST, SLOW, hidden), spike_fn=surrogate, recurrent=recurrent, rngs=rngs)
     layers = [dense(shape[-1], hidden, rngs), neurons, nnx.Dropout(recipe.dropout, rngs=rngs)]
@@ -67,14 +67,14 @@ def lif(key, shape, recipe, surrogate, recurrent=True):
 
 
 def gru(key, shape, recipe, surrogate=None):
-    """A layer of as many gated recurrent units."""
+    """Make a layer of as many gated recurrent units."""
     rngs, hidden = nnx.Rngs(key), recipe.hidden
     layers = [GRU(shape[-1], hidden, rngs), nnx.Dropout(recipe.dropout, rngs=rngs)]
     return SpikingSequential([*layers, dense(hidden, recipe.classes, rngs)])
 
 
 def mlp(key, shape, recipe, surrogate=None):
-    """Two ReLU layers, twice as wide, that see all time steps at once."""
+    """Make two ReLU layers, twice as wide, that get all time steps at once."""
     rngs, hidden = nnx.Rngs(key), 2 * recipe.hidden
     layers = []
     for features in (shape[0] * shape[1], hidden):
@@ -83,18 +83,18 @@ def mlp(key, shape, recipe, surrogate=None):
 
 
 def stretched(series, steps):
-    """``[time, features]`` as ``steps`` steps, by linear interpolation."""
+    """Stretch ``[time, features]`` to ``steps`` steps by linear interpolation."""
     at, time = np.linspace(0, len(series) - 1, steps), np.arange(len(series))
     return np.stack([np.interp(at, time, feature) for feature in series.T], axis=1).astype(np.float32)
 
 
 def show(inputs):
-    """``[batch, time, features]`` as the layers take it: time first, in floating point."""
+    """Convert ``[batch, time, features]`` to the layers' format: time first, in floating point."""
     return jnp.swapaxes(inputs, 0, 1).astype(jnp.float32)
 
 
 def logits(recipe):
-    """The function ``(net, inputs, key)`` for `train_network`; without a key there is no noise and no dropout."""
+    """Make the function ``(net, inputs, key)`` for `train_network`; without a key, no noise and no dropout."""
 
     def readout(net, inputs, key):
         if key is None:
@@ -105,7 +105,7 @@ def logits(recipe):
 
 
 def logits_and_rates(net, inputs):
-    """The logits without noise, and how often the neurons of each LIF layer fire."""
+    """Return the logits without noise, and the firing rate of each LIF layer."""
     net.eval()
     xs = show(inputs)
     if not neurons(net):
@@ -115,7 +115,7 @@ def logits_and_rates(net, inputs):
 
 
 def augment(key, inputs, recipe):
-    """Each example shifted in time, a stretch of time and one of features blanked, and noise on top."""
+    """Shift each example in time, blank a stretch of time and one of features, and add noise."""
     if not (recipe.noise or recipe.shift or recipe.mask):
         return inputs
     examples, steps, features = inputs.shape
@@ -123,20 +123,20 @@ def augment(key, inputs, recipe):
     shift, *stretches = jax.random.uniform(keys[0], (5, examples, 1))
     at = jnp.arange(steps) + jnp.round((2 * shift - 1) * recipe.shift).astype(int)
     inputs = jnp.take_along_axis(inputs, jnp.clip(at, 0, steps - 1)[:, :, None], axis=1)
-    silent = blanked(*stretches[:2], steps, recipe.mask)
-    deaf = blanked(*stretches[2:], features, recipe.mask)
-    heard = jnp.where(silent[:, :, None] | deaf[:, None, :], 0.0, inputs.astype(jnp.float32))
-    return heard + recipe.noise * jax.random.normal(keys[1], inputs.shape)
+    steps_blanked = blanked(*stretches[:2], steps, recipe.mask)
+    features_blanked = blanked(*stretches[2:], features, recipe.mask)
+    blank = steps_blanked[:, :, None] | features_blanked[:, None, :]
+    return jnp.where(blank, 0.0, inputs.astype(jnp.float32)) + recipe.noise * jax.random.normal(keys[1], inputs.shape)
 
 
 def blanked(length, start, size, longest):
-    """Whether a place ``[size]`` is in a stretch of 0 to ``longest``; its length and start are uniform in [0, 1)."""
+    """Mark a stretch of 0 to ``longest`` places among ``size``; ``length`` and ``start`` are in [0, 1)."""
     length = jnp.floor(length * (longest + 1))
     place, start = jnp.arange(size), jnp.floor(start * (size - longest + 1))
     return (place >= start) & (place < start + length)
 
 
 def optimizer(recipe, rate, steps):
-    """AdamW on a cosine schedule, large gradients cut."""
+    """Make AdamW on a cosine schedule, with large gradients clipped."""
     schedule = optax.cosine_decay_schedule(rate, steps)
     return optax.chain(optax.clip_by_global_norm(1.0), optax.adamw(schedule, weight_decay=recipe.weight_decay))

@@ -17,14 +17,14 @@ from .sequences import Recipe, stretched
 from .spoken_digits import RATE
 
 BANDS, FRAMES = 32, 32
-SILENCE = 8.0  # the logarithm of a band's power that counts as none, for samples of 16 bits
-TEST, VALIDATION = 5, 10  # the first takes
+SILENCE = 8.0  # lower logarithms of a band's power are set to this, for samples of 16 bits
+TEST, VALIDATION = 5, 10  # takes below 5, and below 10
 RECIPE = Recipe(hidden=128, classes=10, epochs=20, batch=128, noise=0.2, shift=2, mask=4)
 SHORT = 5  # epochs to choose a grid point
 
 
 def load(path):
-    """Features ``[recordings, FRAMES, BANDS]``, digits, speakers and takes."""
+    """Load features ``[recordings, FRAMES, BANDS]``, digits, speakers and takes."""
     with np.load(path, allow_pickle=False) as file:
         if int(file["rate"]) != RATE:
             raise ValueError(f"{Path(path).name}: expected recordings at {RATE} Hz, got {int(file['rate'])}")
@@ -34,8 +34,8 @@ def load(path):
 
 
 def log_mel(samples, bands=BANDS, frames=FRAMES):
-    """Logarithms of the power in mel bands, loudness taken out, its duration stretched to ``frames``."""
-    import kaldi_native_fbank  # here, because the page of evidence wants this file's words without it
+    """Return the log power in mel bands, with its mean subtracted and its duration stretched to ``frames``."""
+    import kaldi_native_fbank  # here: the page of evidence imports this file for its docstring alone
 
     options = kaldi_native_fbank.FbankOptions()
     options.frame_opts.samp_freq = RATE
@@ -50,14 +50,14 @@ def log_mel(samples, bands=BANDS, frames=FRAMES):
 
 
 def by_take(take):
-    """The data set's own split, with takes for validation."""
+    """Split by take as the data set does, with some training takes for validation."""
     test, validation = take < TEST, (take >= TEST) & (take < VALIDATION)
     parts = {"train": take >= VALIDATION, "validation": validation, "test": test}
     return {part: np.flatnonzero(chosen) for part, chosen in parts.items()}
 
 
 def by_speaker(speaker, take):
-    """A split a speaker: all recordings of one are the test, the others' training takes the training."""
+    """Make one split per speaker: test on all of one speaker, train on the training takes of the others."""
     splits = []
     for name in np.unique(speaker):
         mine, train = speaker == name, take >= VALIDATION
@@ -66,7 +66,7 @@ def by_speaker(speaker, take):
 
 
 def main(argv=None):
-    """Every entrant on the data set's split; then some of them on unseen speakers."""
+    """Train every entrant on the data set's split; then some of them for unseen speakers."""
 
     def extend(parser):
         parser.add_argument("data", type=Path, help="the file of recordings, free_spoken_digits.npz")
@@ -90,7 +90,7 @@ def main(argv=None):
     def validation(name):
         return np.mean(study.result["runs"][f"{name}, best"]["validation"])
 
-    rival = max(set(entrants.family) - {"LogTailedRelu"}, key=validation)
+    rival = max(set(entrants.surrogates) - {"LogTailedRelu"}, key=validation)
     again = ["LogTailedRelu"] if args.quick else ["LogTailedRelu", rival, *OTHERS, LOGISTIC]
     for name in again:
         how = [best[name]], speakers, about["choosing_seeds"], recipe.epochs

@@ -1,4 +1,4 @@
-"""The one file of spoken digits that `speech` reads, built from the public recordings.
+"""Build the file of spoken digits that `speech` reads from the public recordings.
 
 ``git clone https://github.com/Jakobovski/free-spoken-digit-dataset``, then
 ``python -m benchmarks.studies.spoken_digits free-spoken-digit-dataset/recordings``. A recording is called
@@ -15,10 +15,10 @@ RATE = 8000
 
 
 def build(folder: Path) -> dict[str, np.ndarray]:
-    """The arrays of the file, recordings in the order of their names.
+    """Build the arrays of the file, with the recordings sorted by name.
 
     Args:
-      folder: with the WAV files.
+      folder: of the WAV files.
 
     Returns:
       ``samples`` (all recordings one after another), their ``lengths``, and ``digit``, ``speaker`` and ``take`` of
@@ -30,7 +30,7 @@ def build(folder: Path) -> dict[str, np.ndarray]:
     paths = sorted(Path(folder).glob("*.wav"), key=lambda path: path.name)
     if not paths:
         raise ValueError(f"expected {folder} to hold recordings such as 7_jackson_32.wav, found no WAV file there")
-    digits, speakers, takes = zip(*map(name, paths), strict=True)
+    digits, speakers, takes = zip(*map(parse_name, paths), strict=True)
     recordings = list(map(read, paths))
     return {
         "samples": np.concatenate(recordings),
@@ -42,8 +42,8 @@ def build(folder: Path) -> dict[str, np.ndarray]:
     }
 
 
-def name(path: Path) -> tuple[int, str, int]:
-    """Digit, speaker and take."""
+def parse_name(path: Path) -> tuple[int, str, int]:
+    """Read digit, speaker and take from the name of a file."""
     try:
         digit, speaker, take = path.stem.split("_")
         return int(digit), speaker, int(take)
@@ -52,7 +52,7 @@ def name(path: Path) -> tuple[int, str, int]:
 
 
 def read(path: Path) -> np.ndarray:
-    """The samples of a recording."""
+    """Read the samples of a recording."""
     with wave.open(str(path)) as file:
         kind = (file.getframerate(), file.getnchannels(), 8 * file.getsampwidth())
         if kind != (RATE, 1, 16):

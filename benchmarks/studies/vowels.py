@@ -18,8 +18,8 @@ SHORT = 15  # epochs to choose a grid point
 
 
 def load():
-    """Series ``[640, STEPS, 12]``, speakers, the data set's split, and what it was read by."""
-    import aeon.datasets  # here, because the page of evidence wants this file's words without it
+    """Load series ``[640, STEPS, 12]``, speakers, the data set's split, and the version of aeon."""
+    import aeon.datasets  # here: the page of evidence imports this file for its docstring alone
 
     (xs, ys), (test_xs, test_ys) = (aeon.datasets.load_japanese_vowels(split=part) for part in ("train", "test"))
     series = np.stack([stretched(x.T, STEPS) for x in (*xs, *test_xs)])
@@ -29,14 +29,14 @@ def load():
 
 
 def folds(labels, split):
-    """The training series in three parts, each once for validation."""
+    """Split the training series into three parts, each once for validation."""
     train = split["train"]
     parts = StratifiedKFold(FOLDS, shuffle=True, random_state=0).split(train, labels[train])
     return [{"train": train[rest], "validation": train[chosen], "test": split["test"]} for rest, chosen in parts]
 
 
 def main(argv=None):
-    """Every entrant on the data set's split."""
+    """Train every entrant on the data set's split."""
     args = arguments("studies.vowels", __doc__, 10, argv)
     series, labels, split, source = load()
     entrants, recipe, short = grids(args.quick), RECIPE, SHORT

@@ -1,6 +1,6 @@
-"""What docs/evidence.md shows of each study, from its result file alone.
+"""The reports of the studies in docs/evidence.md, each made from a result file alone.
 
-Each module has ``tables(result)``, Markdown; ``draw(result, folder)``, pictures; ``claims(result)``, sentences with
-whether they hold and the numbers that say so; and ``standing(result)``, accuracies by surrogate, where all took part.
-May import from `lib`, and from `studies` how a choice was made.
+Each module has ``tables(result)``, which returns Markdown; ``draw(result, folder)``, which writes pictures;
+``claims(result)``, which yields each `Claim`; and, where all surrogates took part, ``standing(result)``, which yields
+accuracies by surrogate. May import from `lib`, and from `studies` the function that made a choice.
 """

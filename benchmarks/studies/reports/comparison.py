@@ -1,4 +1,4 @@
-"""Surrogates and other networks compared on one data set: what the reports of speech and vowels share."""
+"""Surrogates and other networks compared on one data set: the common part of the reports of speech and vowels."""
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -6,23 +6,28 @@ import numpy as np
 from ...lib import results
 from ...lib.report import Claim, accuracies, alpha, colour, finished, spiking, spread
 
-SMALL = 0.03  # alphas up to here
+SMALL = 0.03  # the largest alpha that counts as small
 
 
 def surrogates(result, suffix="best"):
-    """The runs of the surrogates alone."""
+    """Return the runs of the surrogates, without the other networks."""
     return spiking(finished(result, suffix))
 
 
 def winner(result):
-    """The surrogate that validation prefers; where validation was spent on the grid, by that."""
+    """Return the surrogate with the best validation accuracy: of the final training, or else of the grid."""
     stage = "best" if "validation" in next(iter(surrogates(result).values())) else "grid"
     runs = surrogates(result, stage)
     return max(runs, key=lambda name: np.mean(runs[name]["validation"], axis=(1, 2)).max())
 
 
-def table(result):
-    """A row an entrant, at the point of its grid that validation chose, sorted by accuracy."""
+def means(runs):
+    """Return the mean test accuracy of each run by name."""
+    return {name: float(np.mean(run["test"])) for name, run in runs.items()}
+
+
+def tables(result):
+    """Make a table with a row per entrant, sorted by accuracy, and a line with every alpha of LogTailedRelu."""
     runs = finished(result, "best")
     rows = []
     for name in sorted(runs, key=lambda name: -np.mean(runs[name]["test"])):
@@ -30,17 +35,18 @@ def table(result):
         entrant = [f"LIF, `{run['points'][0]}`", "-"] if "rate" in run else [name, run["points"][0]]
         rate = f"{np.mean(run['rate']):.2f}" if "rate" in run else "-"
         rows.append([*entrant, run.get("weights", "-"), spread(run["test"]), rate])
-    return results.table(["entrant", "rate or C chosen", "weights", "test accuracy", "firing rate"], rows)
+    header = ["entrant", "rate or C chosen", "weights", "test accuracy", "firing rate"]
+    return f"{results.table(header, rows)}\n\nEvery alpha: {alphas(result)}."
 
 
 def alphas(result):
-    """LogTailedRelu's every alpha, in a sentence."""
+    """List the accuracy of LogTailedRelu with every alpha."""
     run = result["runs"]["LogTailedRelu, every alpha"]
     return ", ".join(f"`{p}` {spread(test)}" for p, test in zip(run["points"], run["test"], strict=True))
 
 
 def recurrence(setting, result):
-    """What a recurrent network, its gradient through every step, asks of LogTailedRelu: a small alpha and its tail."""
+    """Make the claims about LogTailedRelu in a recurrent network: it needs a small alpha and its tail."""
     run = result["runs"]["LogTailedRelu, every alpha"]
     values = [float(alpha(point)) for point in run["points"]]
     small, large = (
@@ -63,12 +69,12 @@ def recurrence(setting, result):
 
 
 def standing(setting, result):
-    """Accuracies by surrogate, for the tables over all studies."""
+    """Yield the accuracies by surrogate, for the tables over all studies."""
     yield setting, accuracies(surrogates(result))
 
 
 def draw(result, path):
-    """Every entrant's accuracy, a dot a seed; and LogTailedRelu's over alpha."""
+    """Draw every entrant's accuracy, one dot per seed; and LogTailedRelu's over alpha."""
     runs = finished(result, "best")
     order = sorted(runs, key=lambda name: np.mean(runs[name]["test"]))
     figure, axes = plt.subplots(1, 2, figsize=(11, 0.24 * len(order) + 1), layout="constrained", width_ratios=(2, 1))

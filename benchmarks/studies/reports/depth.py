@@ -1,4 +1,4 @@
-"""Depth: how many hidden layers each surrogate can train, and what its gradient does on the way down."""
+"""Depth: how many hidden layers each surrogate can train, and its gradients per layer."""
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -7,11 +7,11 @@ from ...lib import results
 from ...lib.report import Claim, accuracies, colour, finished, spread
 from ..depth import choice
 
-FLOOR = 1e-12  # of the gradients that are drawn, on an axis that has no 0
+FLOOR = 1e-12  # smaller gradients are drawn here: a logarithmic axis has no 0
 
 
 def tables(result):
-    """A row a surrogate, at the parameter and the gain that were best at one depth, sorted by accuracy there."""
+    """Make a table with a row per surrogate, sorted by accuracy at the depth where its parameter was chosen."""
     depths, at = result["settings"]["depths"], result["settings"]["chosen_at"]
     runs = {depth: finished(result, f"{depth} layers") for depth in depths}
     grids = finished(result, "grid")
@@ -25,7 +25,7 @@ def tables(result):
 
 
 def draw(result, folder):
-    """Accuracy over depth; and, in the deepest network, the gradient before training and the rates after, per layer."""
+    """Draw accuracy over depth; and, per layer of the deepest network, initial gradients and final firing rates."""
     depths = result["settings"]["depths"]
     figure, axes = plt.subplots(1, 3, figsize=(12, 4.0), layout="constrained")
     for name in finished(result, f"{depths[0]} layers"):
@@ -50,14 +50,14 @@ def draw(result, folder):
 
 
 def standing(result):
-    """Accuracies by surrogate in a shallow network and in a deep one."""
+    """Yield the accuracies by surrogate in a shallow network and in a deep one."""
     at = result["settings"]["chosen_at"]
     for depth, note in ((result["settings"]["depths"][0], f", chosen at {at}"), (at, "")):
         yield f"digits, {depth} hidden layers{note}", accuracies(finished(result, f"{depth} layers"))
 
 
 def claims(result):
-    """What the trial said of depth."""
+    """Make the claims about depth."""
     at = result["settings"]["chosen_at"]
     deep = {name: np.mean(run["test"]) for name, run in finished(result, f"{at} layers").items()}
     tail, none = deep["LogTailedRelu"], deep["LeakyRelu"]

@@ -8,7 +8,7 @@ from ...lib.report import Claim, accuracies, colour, finished, spread
 
 
 def tables(result):
-    """A row a surrogate at its best parameter, sorted by the mean over all spreads."""
+    """Make a table with a row per surrogate at its best parameter, sorted by the mean over all spreads."""
     best = finished(result, "best")
     names = list(map(_name, result["settings"]["spreads"]))
     order = sorted(best, key=lambda name: -np.mean(best[name]["test"]))
@@ -18,15 +18,15 @@ def tables(result):
 
 
 def draw(result, folder):
-    """Accuracy over the spread between examples, and between channels."""
+    """Draw accuracy over the spread between examples, and between channels."""
     spreads = np.array(result["settings"]["spreads"])
     figure, axes = plt.subplots(1, 2, figsize=(9, 3.6), layout="constrained", sharey=True)
-    for i, (axis, what) in enumerate(zip(axes, ("examples", "channels"), strict=True)):
+    for i, (axis, kind) in enumerate(zip(axes, ("examples", "channels"), strict=True)):
         chosen = spreads[:, 1 - i] == 0
         for name, run in finished(result, "best").items():
             test = np.array(run["test"])[0, chosen]
             axis.plot(spreads[chosen, i], test.mean(-1), marker=".", **colour(name))
-        axis.set(xlabel=f"decades between {what}", xticks=spreads[chosen, i])
+        axis.set(xlabel=f"decades between {kind}", xticks=spreads[chosen, i])
     axes[0].set_ylabel("test accuracy")
     axes[0].legend(frameon=False, title="mean of the seeds; grey: the others")
     figure.savefig(folder / "dynamic-range.png", dpi=110)
@@ -34,7 +34,7 @@ def draw(result, folder):
 
 
 def standing(result):
-    """Accuracies by surrogate at the widest spreads."""
+    """Yield the accuracies by surrogate at the widest spreads."""
     at = sum(result["settings"]["chosen_at"][0])
     for i, decades in enumerate(result["settings"]["spreads"]):
         if sum(decades) == max(map(sum, result["settings"]["spreads"])):
@@ -43,7 +43,7 @@ def standing(result):
 
 
 def claims(result):
-    """What the tail is for."""
+    """Make the claims about the logarithmic tail."""
     spreads = result["settings"]["spreads"]
     wide = [i for i, (a, b) in enumerate(spreads) if a + b == max(map(sum, spreads)) - 1]
     tail, none = (_of(result, name, wide) for name in ("LogTailedRelu", "LeakyRelu"))

@@ -1,4 +1,4 @@
-"""Learning alpha: what each rule reaches from each start, beside the best fixed alpha."""
+"""Learning alpha: the accuracy of each rule from each start, compared with the best fixed alpha."""
 
 from typing import NamedTuple
 
@@ -15,7 +15,7 @@ SHOWN = (DECAYED, PLAIN, "hypergradient")
 
 
 class End(NamedTuple):
-    """What became of an alpha that was learned on one task.
+    """The outcome of learning alpha on one task.
 
     Args:
       task: its name.
@@ -37,7 +37,7 @@ class End(NamedTuple):
 
 
 def tables(result):
-    """A table a task: fixed alphas in a line, then a row a rule."""
+    """Make a table per task: a line of fixed alphas, then a row per rule."""
     texts = []
     for task in _tasks(result):
         fixed, others = _split(result, task)
@@ -59,12 +59,12 @@ def tables(result):
 
 
 def draw(result, folder):
-    """Every rule from every start against the fixed alphas, a panel a task."""
-    several = _tasks(result)
+    """Draw every rule from every start, and the best fixed alpha, in one panel per task."""
+    tasks = _tasks(result)
     figure, axes = plt.subplots(
-        1, len(several), figsize=(4.6 * len(several) + 2, 4.4), layout="constrained", squeeze=False, sharey=True
+        1, len(tasks), figsize=(4.6 * len(tasks) + 2, 4.4), layout="constrained", squeeze=False, sharey=True
     )
-    for axis, task in zip(axes[0], several, strict=True):
+    for axis, task in zip(axes[0], tasks, strict=True):
         fixed, others = _split(result, task)
         for y, run in enumerate(others.values()):
             for i, (start, test) in enumerate(zip(run["starts"], run["test"], strict=True)):
@@ -86,7 +86,7 @@ def draw(result, folder):
 
 
 def ends(result):
-    """What became of the learned alphas, an End a task."""
+    """Yield the outcome of learning alpha on each task."""
     for task in _tasks(result):
         fixed, others = _split(result, task)
         best = _best(fixed)
@@ -105,7 +105,7 @@ def ends(result):
 
 
 def claims(result):
-    """The mark, and what the trial found."""
+    """Make the claims: the mark, and the findings of the trial."""
     for end in ends(result):
         task, (fixed, others) = end.task, _split(result, end.task)
         best = _best(fixed)
@@ -142,10 +142,10 @@ def _split(result, task):
 
 
 def _from_start(run):
-    """The place of START among where the alphas of a run began."""
+    """Return the index of START among the starts of a run."""
     return run["starts"].index(START)
 
 
 def _best(fixed):
-    """The best test accuracy of a fixed alpha: the hardest to reach, since it was chosen by the test itself."""
+    """Return the best test accuracy of a fixed alpha, the hardest mark: the test itself has chosen it."""
     return float(np.mean(fixed["test"], axis=-1).max())

@@ -8,7 +8,7 @@ from ...lib.report import CHANCE, Claim, accuracies, colour, finished, spread
 
 
 def tables(result):
-    """A row a surrogate at its best parameter, and one each alpha of LogTailedRelu, sorted by the mean over scales."""
+    """Make a table with a row per surrogate, and one per alpha of LogTailedRelu, sorted by the mean over scales."""
     scales = result["settings"]["scales"]
     best = finished(result, "best") | _alphas(result)
     order = sorted(best, key=lambda name: -np.mean(best[name]["test"]))
@@ -23,7 +23,7 @@ def tables(result):
 
 
 def draw(result, folder):
-    """Accuracy over the scale, all surrogates at their best; and over parameter and scale, a panel a surrogate."""
+    """Draw accuracy over the scale for all surrogates; and over parameter and scale, in one panel per surrogate."""
     scales = result["settings"]["scales"]
     figure, axis = plt.subplots(figsize=(8.4, 3.8), layout="constrained")
     for name, run in finished(result, "best").items():
@@ -57,14 +57,14 @@ def draw(result, folder):
 
 
 def standing(result):
-    """Accuracies by surrogate, at the scale where each was chosen and at the smallest."""
+    """Yield the accuracies by surrogate, at the scale where each was chosen and at the smallest."""
     scales, at = result["settings"]["scales"], result["settings"]["chosen_at"]
     for scale, note in ((at, ""), (scales[0], f", chosen at x {at:g}")):
         yield f"Randman, weights x {scale:g}{note}", accuracies(finished(result, "best"), scales.index(scale))
 
 
 def claims(result):
-    """The published reading, and what the trial said of dead networks."""
+    """Make the claims: the published ones, and those about dead networks."""
     scales = result["settings"]["scales"]
     best, grids = finished(result, "best"), finished(result, "grid")
 
@@ -101,14 +101,14 @@ def claims(result):
 
 
 def _alphas(result):
-    """Every LogTailedRelu but the best, which has its row already, as a run each."""
+    """Return a run for each LogTailedRelu but the best, which has its own run."""
     run, best = result["runs"]["LogTailedRelu, every alpha"], result["runs"]["LogTailedRelu, best"]
     pairs = zip(run["surrogates"], run["test"], strict=True)
     return {f: {"surrogates": [f], "test": [test]} for f, test in pairs if f not in best["surrogates"]}
 
 
 def _changed(values, i):
-    """The part of a surrogate's arguments that differs along its grid."""
+    """Return the part of a surrogate's arguments that differs along its grid."""
     parts = [set(text.split(", ")) for text in values]
     return next(iter(parts[i] - set.intersection(*parts)), values[i])
 

@@ -1,31 +1,25 @@
 """Japanese vowels: recurrent LIF networks on 270 short series, beside a GRU, an MLP and logistic regression."""
 
-import numpy as np
-
 from ...lib.report import Claim, finished
 from . import comparison
 
-
-def tables(result):
-    """Every entrant on the data set's own split."""
-    return f"{comparison.table(result)}\n\nEvery alpha: {comparison.alphas(result)}."
+tables = comparison.tables
 
 
 def draw(result, folder):
-    """Every entrant, and LogTailedRelu over alpha."""
+    """Draw every entrant, and LogTailedRelu over alpha."""
     comparison.draw(result, folder / "vowels.png")
 
 
 def standing(result):
-    """Accuracies by surrogate."""
+    """Yield the accuracies by surrogate."""
     return comparison.standing("Japanese vowels, recurrent", result)
 
 
 def claims(result):
-    """What the trial said, and what recurrence asks for."""
-    runs = finished(result, "best")
-    tests = {name: float(np.mean(run["test"])) for name, run in runs.items()}
-    best = comparison.winner(result)
+    """Make the claims: the findings of the trial, and those about recurrence."""
+    runs, best = finished(result, "best"), comparison.winner(result)
+    tests = comparison.means(runs)
     numbers = ", ".join(f"{name} {tests[name]:.3f}" for name in ("GRU", "MLP", "logistic regression"))
     yield Claim(
         "Japanese vowels: the LIF network that validation prefers is at least as good as a GRU",
