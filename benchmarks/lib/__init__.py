@@ -1,7 +1,7 @@
-"""What all programs share: result files, studies, training, checkpoints, processes, timing, parts of reports.
+"""Modules that all programs share: result files, studies, training, checkpoints, processes, timing, parts of reports.
 
-It imports nothing from the rest of `benchmarks`. Modules that run in another library's environment, such as `timing`,
-need the standard library alone.
+They import nothing from the rest of `benchmarks`. `timing`, which also runs in the environments of other libraries,
+needs the standard library alone.
 """
 
 FRAMEWORKS = ("nnx", "linen", "brainstate")

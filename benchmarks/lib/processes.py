@@ -1,4 +1,4 @@
-"""The processes of one run, on this machine: started together, and stopped together when one fails or this ends."""
+"""Processes of one run on this machine: start them together, and stop all when one fails or this process ends."""
 
 import contextlib
 import errno
@@ -18,7 +18,7 @@ def together(module: str, arguments: Sequence[Sequence[str]], on_line: Callable[
     """Run ``python -m module`` once for each list of arguments, all at the same time.
 
     Args:
-      module: to run.
+      module: the name of the module.
       arguments: a list for each process.
       on_line: called with each line that the first process prints.
       **environment: variables that differ from those of this process.
@@ -31,7 +31,7 @@ def together(module: str, arguments: Sequence[Sequence[str]], on_line: Callable[
       True
     """
     with contextlib.ExitStack() as stack:
-        stack.enter_context(_terminated())
+        stack.enter_context(_exit_on_sigterm())
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
         logs = [folder / f"{i}.log" for i in range(len(arguments))]
         processes = []
@@ -40,7 +40,7 @@ def together(module: str, arguments: Sequence[Sequence[str]], on_line: Callable[
             command = [sys.executable, "-m", module, *own]
             process = subprocess.Popen(command, stdout=file, stderr=file, env=os.environ | environment)
             stack.callback(process.wait)
-            stack.callback(process.kill)  # before it is waited for; of no effect on one that has ended
+            stack.callback(process.kill)  # runs before the wait; without effect on a process that has ended
             processes.append(process)
         shown = 0
         while True:
@@ -59,9 +59,9 @@ def together(module: str, arguments: Sequence[Sequence[str]], on_line: Callable[
 
 
 @contextlib.contextmanager
-def _terminated():
-    """SIGTERM as an exception, so that what was started is stopped with this process."""
-    if threading.current_thread() is not threading.main_thread():  # to which alone signals come
+def _exit_on_sigterm():
+    """Turn SIGTERM into an exception, so that the started processes are stopped too."""
+    if threading.current_thread() is not threading.main_thread():  # only the main thread can handle signals
         yield
         return
     before = signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))
@@ -72,9 +72,9 @@ def _terminated():
 
 
 def is_free(port: int) -> bool:
-    """Whether nothing on this machine listens on a port."""
+    """Return whether nothing on this machine listens on a port."""
     with socket.socket() as trial:
-        trial.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # one that has just been left will do
+        trial.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # a port that was just closed is free
         try:
             trial.bind(("", port))
         except OSError as error:
@@ -83,7 +83,7 @@ def is_free(port: int) -> bool:
 
 
 def free_port() -> int:
-    """A port of this machine that nothing listens on."""
+    """Find a port of this machine that nothing listens on."""
     with socket.socket() as taken:
         taken.bind(("localhost", 0))
         return taken.getsockname()[1]

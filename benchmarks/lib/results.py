@@ -1,4 +1,4 @@
-"""What every benchmark shares: where a number came from, how a table looks, where a result goes."""
+"""Result files: the environment of a number, the folder of a result, and tables."""
 
 import argparse
 import importlib.metadata
@@ -27,14 +27,13 @@ PACKAGES = (
     "scikit-learn",
 )
 
-
-# What a result is a result of.
+# The files that a result depends on.
 CODE = (":/brainsurr", ":/benchmarks/*.py", ":/tools/hosts.py", ":/pyproject.toml", ":/Makefile")
 ENVIRONMENT = ("python", "versions", "device", "commit", "uncommitted_changes")  # the fields of `environment`
 
 
 def environment() -> dict[str, Any]:
-    """Versions, device and commit: what a number needs beside it."""
+    """Return the versions, device and commit that are written with every number."""
     return {
         "python": platform.python_version(),
         "versions": {name: version for name in PACKAGES if (version := _version(name))},
@@ -45,7 +44,7 @@ def environment() -> dict[str, Any]:
 
 
 def device() -> str:
-    """The accelerator's name, or the processor's with its number of cores."""
+    """Return the accelerator's name, or the processor's with its number of cores."""
     first = jax.devices()[0]
     if first.platform != "cpu":
         return first.device_kind
@@ -59,12 +58,12 @@ def device() -> str:
 
 
 def add_out(parser: argparse.ArgumentParser, name: str):
-    """The option that says where the result goes, for all programs alike: ``--out``, by default ``runs/NAME``."""
+    """Add the option ``--out``, the folder of the result, by default ``runs/NAME``."""
     parser.add_argument("--out", type=Path, default=Path("runs", name), metavar="DIR", help="(default: %(default)s)")
 
 
 def try_out(parser: argparse.ArgumentParser, out: Path):
-    """Make the folder of the result, or end with an error of one line: before the work and not after it."""
+    """Make the folder of the result, or exit with an error of one line before any work is done."""
     try:
         make_writable(out)
     except OSError as error:
@@ -72,13 +71,13 @@ def try_out(parser: argparse.ArgumentParser, out: Path):
 
 
 def make_writable(folder: Path):
-    """Make a folder, or an OSError if nothing can be written into it."""
+    """Make a folder, or raise an OSError if nothing can be written into it."""
     folder.mkdir(parents=True, exist_ok=True)
     tempfile.TemporaryFile(dir=folder).close()
 
 
 def write(path: Path, result: dict[str, Any]):
-    """Write a result as JSON, all of it or nothing, a list of numbers in one line."""
+    """Write a result as JSON, completely or not at all, with each list of numbers on one line."""
     path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_suffix(".part")
     text = json.dumps(result, indent=2)
@@ -87,7 +86,7 @@ def write(path: Path, result: dict[str, Any]):
 
 
 def table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    """An aligned Markdown table, its first column to the left and the others to the right."""
+    """Make an aligned Markdown table, the first column to the left and the others to the right."""
     rows = [list(map(str, row)) for row in rows]
     widths = [max(map(len, column)) for column in zip(header, *rows, strict=True)]
 
@@ -101,7 +100,7 @@ def table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
 
 
 def yes(held: bool) -> str:
-    """The cell of a table that says whether something held; what did not stands out."""
+    """Return a cell of a table that says whether something held, in bold if not."""
     return "yes" if held else "**no**"
 
 
@@ -113,7 +112,7 @@ def _version(name: str) -> str | None:
 
 
 def _git(*command: str) -> str | None:
-    """The answer of git about this checkout, None outside of one."""
+    """Return the output of git for this checkout, None outside of one."""
     try:
         answer = subprocess.run(
             ["git", *command], cwd=Path(__file__).parent, capture_output=True, text=True, check=True

@@ -1,4 +1,4 @@
-"""A study: many configurations, one result file that fills up as they finish and is gone on with after a stop."""
+"""A study: many configurations, and one result file that each adds to when it finishes; a stopped study continues."""
 
 import argparse
 import json
@@ -15,14 +15,14 @@ from . import results
 
 
 class Study:
-    """The result file of a study: what was set, what came out of each configuration, and where.
+    """The result file of a study: its settings, and the outcome and the environment of each configuration.
 
     A file can be extended on another machine, with other versions or by other code: a configuration that ran in
-    another environment than the file was begun in carries its own, see `environment_of`.
+    another environment than the first one carries its own, see `environment_of`.
 
     Args:
       name: of the study.
-      settings: everything that the numbers depend on beside a configuration and its environment.
+      settings: everything that the numbers depend on apart from a configuration and its environment.
       out: the folder of ``result.json``.
       total: number of configurations, for the progress bar.
 
@@ -32,8 +32,8 @@ class Study:
 
     def __init__(self, name: str, settings: Mapping[str, Any], out: Path, total: int):
         self.path = out / "result.json"
-        self.environment = results.environment()  # of the code that is loaded: HEAD may move while it runs
-        self.result = {"study": name, "settings": plain(settings), **self.environment, "runs": {}}
+        self.environment = results.environment()  # now: HEAD may move while the loaded code runs
+        self.result = {"study": name, "settings": as_json(settings), **self.environment, "runs": {}}
         if self.path.exists():
             before = json.loads(self.path.read_text())
             for field in ("study", "settings"):
@@ -42,26 +42,26 @@ class Study:
         self.bar = tqdm(total=total, desc=name, unit="configuration")
 
     def record(self, key: str, configuration: Callable[[], Mapping[str, Any]], **tried: Any) -> dict[str, Any]:
-        """Run a configuration and write what came of it, unless the file already holds it.
+        """Run a configuration and write its outcome, unless the file already holds it.
 
         Args:
           key: its name in the file.
-          configuration: gives what came of it.
-          **tried: fields of its outcome that are known before, such as the surrogates of a grid.
+          configuration: called to run it; it returns the outcome.
+          **tried: fields of the outcome that are known before, such as the surrogates of a grid.
 
         Raises:
           ValueError: the file holds an outcome with other values in these fields.
         """
         runs = self.result["runs"]
         self.bar.set_postfix_str(key, refresh=True)
-        for field, value in plain(tried).items():
+        for field, value in as_json(tried).items():
             if key in runs:
                 self._check_same(f"holds {key!r} with {field}", runs[key].get(field), value, "that entry")
         if key not in runs:
             wall, cpu = time.perf_counter(), time.process_time()
-            outcome = plain(jax.device_get(configuration()))
+            outcome = as_json(jax.device_get(configuration()))
             seconds = {"seconds": time.perf_counter() - wall, "cpu_seconds": time.process_time() - cpu}
-            runs[key] = outcome | plain(seconds)
+            runs[key] = outcome | as_json(seconds)
             here = self.environment | {"uncommitted_changes": results.environment()["uncommitted_changes"]}
             if here != environment_of(self.result):
                 runs[key]["environment"] = here
@@ -77,18 +77,18 @@ class Study:
             )
 
     def finish(self):
-        """Leave the progress bar as it is."""
+        """Close the progress bar."""
         self.bar.close()
 
 
 def environment_of(result: Mapping[str, Any], key: str | None = None) -> dict[str, Any]:
-    """Where a configuration ran, or where the file was begun: Python, versions, device and commit."""
-    begun = {field: result[field] for field in results.ENVIRONMENT if field in result}
-    return begun if key is None else result["runs"][key].get("environment", begun)
+    """Return Python, versions, device and commit of a configuration, or without a key of the first one."""
+    first = {field: result[field] for field in results.ENVIRONMENT if field in result}
+    return first if key is None else result["runs"][key].get("environment", first)
 
 
-def plain(tree: Any) -> Any:
-    """The same with lists in place of arrays, and six digits of what is less exact, as JSON gives it back."""
+def as_json(tree: Any) -> Any:
+    """Return a tree as JSON gives it back, with lists in place of arrays and floats rounded to six digits."""
 
     def leaf(value):
         if isinstance(value, (np.ndarray, np.generic)):
@@ -99,7 +99,15 @@ def plain(tree: Any) -> Any:
 
 
 def arguments(module: str, doc: str, seeds: int, argv=None, extend=lambda parser: None) -> argparse.Namespace:
-    """Parse what every study can be told: ``--quick``, ``--seeds`` and ``--out``; ``module`` is below `benchmarks`."""
+    """Parse the arguments of a study, ``--quick``, ``--seeds``, ``--out`` and those that ``extend`` adds.
+
+    Args:
+      module: its name below `benchmarks`.
+      doc: its docstring, for ``--help``.
+      seeds: the default.
+      argv: None for those of this process.
+      extend: called with the parser.
+    """
     parser = argparse.ArgumentParser(prog=f"python -m benchmarks.{module}", description=doc.splitlines()[0])
     parser.add_argument("--quick", action="store_true", help="a few small configurations, to see that it runs")
     parser.add_argument("--seeds", type=positive, metavar="N", help=f"runs a configuration (default: {seeds})")
@@ -112,7 +120,7 @@ def arguments(module: str, doc: str, seeds: int, argv=None, extend=lambda parser
 
 
 def positive(text: str) -> int:
-    """A positive integer."""
+    """Convert to a positive integer."""
     number = int(text)
     if number < 1:
         raise argparse.ArgumentTypeError(f"expected a positive integer, got {text}")

@@ -1,6 +1,6 @@
-"""How a time is taken: functions in turns, so that whatever else the machine does falls on all of them alike.
+"""Timing: functions are timed in turns, so that other load on the machine affects all of them alike.
 
-Needs the standard library alone: the peers' processes, in environments of their own, use it too.
+Needs the standard library alone: the peers' processes use it too, in environments of their own.
 """
 
 import gc
@@ -13,12 +13,12 @@ from pathlib import Path
 
 
 def interleaved(functions, rounds, calls=1, each=lambda: None):
-    """Seconds of a call of each function, timed in turns; every one must wait for its own result.
+    """Measure the seconds of a call of each function, in turns; each must wait for its own result.
 
     Args:
       functions: functions without arguments, by name; each is called once before, to warm up.
       rounds: how often each is timed.
-      calls: how many calls are timed together, for functions that are shorter than the clock is good.
+      calls: how many calls are timed together, for functions that are too short for the clock.
       each: called after each turn of a function, to show progress.
 
     Returns:
@@ -39,18 +39,18 @@ def interleaved(functions, rounds, calls=1, each=lambda: None):
                 each()
     finally:
         gc.enable()
-    return {name: summary(several) for name, several in seconds.items()}
+    return {name: summary(of_rounds) for name, of_rounds in seconds.items()}
 
 
 def summary(seconds):
-    """The median and the quartiles, and from how many."""
+    """Return the median, the quartiles and the number of rounds."""
     low, median, high = statistics.quantiles(seconds, method="inclusive") if len(seconds) > 1 else 3 * seconds
     return {"median": median, "quartiles": [low, high], "rounds": len(seconds)}
 
 
 def peak_memory():
-    """The most memory that this process has held so far, in bytes."""
+    """Return the most memory that this process has held so far, in bytes."""
     status = Path("/proc/self/status")
-    if status.exists():  # what getrusage says on Linux begins with the memory of the process that started this one
+    if status.exists():  # on Linux, getrusage starts from the peak of the parent process
         return 1024 * int(re.search(r"VmHWM:\s*(\d+)", status.read_text())[1])
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)

@@ -1,4 +1,4 @@
-"""What devices send each other in a run of a compiled program: read from its text."""
+"""Find the data that devices send each other, in the text of a compiled program."""
 
 import math
 import re
@@ -16,7 +16,7 @@ class Collective(NamedTuple):
     Attributes:
       kind: of ``KINDS``.
       elements: of its result, all arrays of a combined one together.
-      loops: how many loops are around it.
+      loops: how many loops contain it.
       times: how often one run of the program executes it: the product of their lengths.
     """
 
@@ -27,7 +27,7 @@ class Collective(NamedTuple):
 
 
 def collectives(text: str) -> list[Collective]:
-    """Those that a program executes, by its text, ``jax.jit(f).lower(...).compile().as_text()``.
+    """List the collectives in the text of a program, ``jax.jit(f).lower(...).compile().as_text()``.
 
     Raises:
       ValueError: a loop around a collective whose length the compiler does not know.
@@ -48,19 +48,19 @@ def collectives(text: str) -> list[Collective]:
             computations[name].append(line)
 
     def walk(computation, loops):
-        found = []
+        executed = []
         for line in computations[computation]:
             instruction = _INSTRUCTION.match(line)
             shape, op = instruction.groups() if instruction else ("", "")
-            kind = op.removesuffix("-done")  # an asynchronous one has its result here, not where it starts
+            kind = op.removesuffix("-done")  # an asynchronous one returns its result here, not where it starts
             if kind in KINDS:
-                found.append(Collective(kind, _elements(shape), loops, 1))
+                executed.append(Collective(kind, _elements(shape), loops, 1))
                 continue
             called = [name.lstrip("%") for names in _CALLED.findall(line) for name in names.split(", ")]
             inner = [c for name in called if name in computations for c in walk(name, loops + (op == "while"))]
             times = _length(line) if inner and op == "while" else 1
-            found += [c._replace(times=c.times * times) for c in inner]
-        return found
+            executed += [c._replace(times=c.times * times) for c in inner]
+        return executed
 
     return walk(entry, 0)
 
@@ -70,7 +70,7 @@ def _elements(shape):
 
 
 def _length(line):
-    """How often a loop runs."""
+    """Read how often a loop runs."""
     count = re.search(r'"known_trip_count":\{"n":"(\d+)"', line)
     if not count:
         raise ValueError(f"expected a loop of known length around a collective, got {line.strip()[:80]} ...")

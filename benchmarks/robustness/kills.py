@@ -1,10 +1,9 @@
-"""Kills: the training of `benchmarks.digits` is killed again and again, goes on, and must come to the same bits.
+"""Kills: kill the training of `benchmarks.digits` again and again, resume it, and expect the same bits.
 
-``python -m benchmarks.robustness.kills`` runs it undisturbed, twice; then with ``kill -9``, at times drawn at random
-and in the middle of a write by turns, each followed by ``--resume`` until the run is through; then with SIGTERM. What
-comes out must equal what came out undisturbed: accuracies, curves, and the SHA-256 of the parameters, the optimiser's
-state and the random states of each network. Compiled programs are cached between processes, to leave mostly training to
-hit.
+``python -m benchmarks.robustness.kills`` runs it undisturbed, twice; then with ``kill -9``, by turns at random times
+and in the middle of a write, each followed by ``--resume`` until the run is finished; then with SIGTERM. The result
+must equal that of the undisturbed run: accuracies, curves, and the SHA-256 of the parameters, the optimiser's state and
+the random states of each network. Compiled programs are cached between processes, so most kills hit the training.
 """
 
 import argparse
@@ -25,18 +24,13 @@ from ..lib.checkpoints import UNFINISHED
 from ..lib.study import positive
 
 EPOCHS = 3
-APART = (
-    "seconds",
-    "resumed",
-    "commit",
-    "uncommitted_changes",
-)  # what two runs that came to the same may say differently
+APART = ("seconds", "resumed", "commit", "uncommitted_changes")  # fields that may differ between equal results
 LOOK = 0.001  # seconds between two looks at a process
 SAVED = signal.SIGTERM + 128
 
 
 class TrainingRun:
-    """A training run in a folder, by as many processes as it takes."""
+    """A training run in a folder, by as many processes as it needs."""
 
     def __init__(self, framework, folder, cache):
         self.out, self.checkpoints, self.log = folder / "out", folder / "out/checkpoints", folder / "log"
@@ -47,53 +41,53 @@ class TrainingRun:
         self.environment = os.environ | always | {"JAX_COMPILATION_CACHE_DIR": str(cache), "MPLBACKEND": "Agg"}
 
     def start(self):
-        """A process that begins the run, or goes on with it."""
+        """Start a process that begins or continues the run."""
         with self.log.open("wb") as log:
             return subprocess.Popen(self.command, env=self.environment, stdout=log, stderr=log)
 
-    def whole(self):
-        """The checkpoints that are there."""
+    def complete_checkpoints(self):
+        """List the checkpoints that are completely written."""
         return [path for path in self.checkpoints.glob("*/*") if path.name.isdigit()]
 
-    def writes(self):
-        """The checkpoints that are being written or were when a process ended, each told from all others."""
-        found = set()
+    def unfinished_checkpoints(self):
+        """Identify the checkpoints that are being written, or were when a process ended."""
+        unfinished = set()
         for path in self.checkpoints.glob(f"*/*{UNFINISHED}"):
             try:
-                found.add((path, path.stat().st_ino))
-            except FileNotFoundError:  # it is whole by now
+                unfinished.add((path, path.stat().st_ino))
+            except FileNotFoundError:  # it is complete by now
                 continue
-        return found
+        return unfinished
 
     def result(self):
-        """What came out."""
+        """Read the result, without the fields that may differ."""
         result = json.loads((self.out / "result.json").read_text())
         return {name: value for name, value in result.items() if name not in APART}
 
-    def through(self):
-        """Whether there is nothing left to do: the checkpoints are removed last."""
+    def is_finished(self):
+        """Return whether the run is finished: the checkpoints are removed last."""
         return (self.out / "result.json").exists() and not self.checkpoints.exists()
 
-    def undisturbed(self):
-        """Run to the end, and how long that took."""
+    def run_to_end(self):
+        """Run to the end undisturbed; return the seconds."""
         start = time.perf_counter()
-        self.ended(self.start(), 0)
+        self.wait(self.start(), 0)
         return time.perf_counter() - start
 
-    def ended(self, process, status):
-        """Wait for a process that should end with this exit status."""
+    def wait(self, process, status):
+        """Wait for a process that must end with this exit status."""
         if process.wait() != status:
             log = self.log.read_text()
             raise RuntimeError(f"expected exit status {status}, got {process.returncode} from {self.command}:\n{log}")
 
-    def killed(self, rng, longest, in_write):
-        """Start a process and kill it; what was hit, or None where it ended before."""
-        before, process, start = self.writes(), self.start(), time.perf_counter()
+    def start_and_kill(self, rng, longest, in_write):
+        """Start a process and kill it; return the state it was killed in, or None if the run finished before."""
+        before, process, start = self.unfinished_checkpoints(), self.start(), time.perf_counter()
         if in_write:
             seen, count = set(before), len(before) + rng.randint(1, EPOCHS)
             while process.poll() is None and len(seen) < count:
                 time.sleep(LOOK)
-                seen |= self.writes()
+                seen |= self.unfinished_checkpoints()
             time.sleep(rng.uniform(0, 0.04))
         else:
             end = start + rng.uniform(0, longest)
@@ -101,58 +95,66 @@ class TrainingRun:
                 time.sleep(LOOK)
         process.kill()
         if process.wait() != -signal.SIGKILL:
-            self.ended(process, 0)
-        if self.through():
+            self.wait(process, 0)
+        if self.is_finished():
             return None
         return {
-            "in_write": bool(self.writes() - before),
-            "checkpoints": len(self.whole()),
+            "in_write": bool(self.unfinished_checkpoints() - before),
+            "checkpoints": len(self.complete_checkpoints()),
         }
 
-    def terminated(self):
-        """Start a process and send it SIGTERM as soon as a checkpoint is there; it must save and say so."""
+    def start_and_terminate(self):
+        """Start a process and send it SIGTERM when the first checkpoint is complete; it must save and say so."""
         process = self.start()
-        while process.poll() is None and not self.whole():
+        while process.poll() is None and not self.complete_checkpoints():
             time.sleep(LOOK)
         process.terminate()
-        self.ended(process, SAVED)
+        self.wait(process, SAVED)
         if "SIGTERM: saved in" not in self.log.read_text():
             raise RuntimeError(f"expected a message about SIGTERM, got:\n{self.log.read_text()}")
 
 
-def framework(name, kills, rng, folder, on_kill):
-    """Kill the runs of one framework this often, as many runs as it takes; then one by SIGTERM.
+def kill_runs(name, kills, rng, folder, on_kill):
+    """Kill runs of one framework, as many as needed for so many kills; then end one by SIGTERM.
 
-    Returns the names of the networks that were trained, and what came of it.
+    Args:
+      name: of the framework.
+      kills: how often.
+      rng: of the times.
+      folder: for the runs.
+      on_kill: called after each kill.
+
+    Returns:
+      The names of the trained networks, and the counts of what happened.
     """
 
-    def new():
+    def new_run():
         runs.append(TrainingRun(name, folder / f"{name}-{len(runs)}", folder / f"{name}-cache"))
         return runs[-1]
 
-    runs, hit, identical = [], [], []
-    first, second = new(), new()
-    first.undisturbed()
-    longest = second.undisturbed()
+    runs, hits, identical = [], [], []
+    first, second = new_run(), new_run()
+    first.run_to_end()
+    longest = second.run_to_end()
     reference = first.result()
-    while len(hit) < kills:
-        run, before = new(), len(hit)
-        while len(hit) < kills and (what := run.killed(rng, longest, in_write=len(hit) % 2 == 1)):
-            hit.append(what)
+    while len(hits) < kills:
+        run, before = new_run(), len(hits)
+        while len(hits) < kills and (hit := run.start_and_kill(rng, longest, in_write=len(hits) % 2 == 1)):
+            hits.append(hit)
             on_kill()
-        if not run.through():
-            run.undisturbed()
-        if len(hit) > before:
+        if not run.is_finished():
+            run.run_to_end()
+        if len(hits) > before:
             identical.append(run.result() == reference)
-    last = new()
-    last.terminated()
-    last.undisturbed()
+    last = new_run()
+    last.start_and_terminate()
+    last.run_to_end()
     return list(reference["runs"]), {
         "undisturbed_identical": second.result() == reference,
-        "kills": len(hit),
-        "in_write": sum(kill["in_write"] for kill in hit),
-        "before_first_checkpoint": sum(not kill["checkpoints"] for kill in hit),
-        "resumptions": sum(bool(kill["checkpoints"]) for kill in hit),
+        "kills": len(hits),
+        "in_write": sum(hit["in_write"] for hit in hits),
+        "before_first_checkpoint": sum(not hit["checkpoints"] for hit in hits),
+        "resumptions": sum(bool(hit["checkpoints"]) for hit in hits),
         "runs_killed": len(identical),
         "runs_killed_identical": sum(identical),
         "terminated": {"exit_status": SAVED, "identical": last.result() == reference},
@@ -160,12 +162,12 @@ def framework(name, kills, rng, folder, on_kill):
 
 
 def settings(kills):
-    """What the numbers depend on beside versions and device."""
+    """Return the settings that the numbers depend on, apart from versions and device."""
     return {"epochs": EPOCHS, "kills": kills}
 
 
 def main(argv=None):
-    """Kill the training in every framework and write what came of it."""
+    """Kill the training in every framework and write the result."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.robustness.kills", description=__doc__.splitlines()[0])
     parser.add_argument("--kills", type=positive, default=14, metavar="N", help="for each framework (default: 14)")
     results.add_out(parser, "kills")
@@ -178,7 +180,7 @@ def main(argv=None):
     ):
         frameworks = {}
         for name in FRAMEWORKS:
-            networks, frameworks[name] = framework(name, args.kills, rng, Path(folder), bar.update)
+            networks, frameworks[name] = kill_runs(name, args.kills, rng, Path(folder), bar.update)
     result = {
         "study": "kills",
         "settings": settings(args.kills) | {"networks": networks},

@@ -1,4 +1,4 @@
-"""Training on a mesh of devices by jax alone: what lies where, who makes which examples, and one step for any mesh.
+"""Train on a mesh of devices by jax alone: placement of arrays, examples per process, and one step for any mesh.
 
 The axes of a mesh are ``batch`` and ``hidden``: its shape, ``(n, 1)``, ``(1, n)`` or between, is the layout.
 """
@@ -20,30 +20,30 @@ BATCH, SEEDS, TRAIN_STEPS, RATE = 32, (0, 1, 2), 5, 3e-3
 
 
 def make(shape, devices):
-    """A mesh of so many devices for examples and for hidden units."""
+    """Make a mesh, with a shape (devices for examples, devices for hidden units)."""
     return jax.make_mesh(shape, ("batch", "hidden"), axis_types=(AxisType.Auto,) * 2, devices=devices)
 
 
 def sharding(mesh, x):
-    """Along the hidden units, the last axis of that length; an array without them is whole on every device."""
+    """Shard an array along the hidden units, the last axis of that length; without one, copy it to every device."""
     axes = [axis for axis, length in enumerate(x.shape) if length == networks.WIDTH]
     return NamedSharding(mesh, P(*("hidden" if axis == axes[-1] else None for axis in range(x.ndim)) if axes else ()))
 
 
 def place(mesh, tree):
-    """A tree of parameters, or the state of their optimiser, on the devices of a mesh."""
+    """Place a tree of parameters, or the state of their optimiser, on the devices of a mesh."""
     return jax.device_put(jax.device_get(tree), jax.tree.map(partial(sharding, mesh), tree))
 
 
 def fetch(x):
-    """The whole of an array on every process."""
+    """Copy the whole of an array to every process."""
     if x.is_fully_addressable or x.is_fully_replicated:
         return np.asarray(x)
     return multihost_utils.process_allgather(x, tiled=True)
 
 
 def example(seed, step, i):
-    """Input spikes ``[time, features]`` and label of one example: the class is in how often each channel fires."""
+    """Make input spikes ``[time, features]`` and the label of one example; a class has a firing rate per channel."""
     rng = np.random.default_rng([seed, step, i])
     label = rng.integers(networks.CLASSES)
     rates = np.random.default_rng(label).random(networks.FEATURES)
@@ -51,7 +51,7 @@ def example(seed, step, i):
 
 
 def load(mesh, seed, step):
-    """A batch ``[time, batch, features]``, its labels, and how many of its examples this process made: its own."""
+    """Load a batch ``[time, batch, features]``, its labels, and how many of its examples this process made."""
     of_xs, of_labels = NamedSharding(mesh, P(None, "batch")), NamedSharding(mesh, P("batch"))
     mine = [index[0].indices(BATCH) for index in of_labels.addressable_devices_indices_map((BATCH,)).values()]
     rows = range(min(start for start, _, _ in mine), max(stop for _, stop, _ in mine))
@@ -62,9 +62,9 @@ def load(mesh, seed, step):
 
 
 def train_step(loss, tx, groups):
-    """A step of plain optax, with a gradient for each of ``groups`` of examples, and their mean.
+    """Make a step of plain optax that averages the gradients of ``groups`` of examples.
 
-    With a group a device, all that a group sums is on one device, and the mean is the one sum over devices. The
+    With one group per device, each group is summed on one device, and the mean is the only sum over devices. The
     gradient of the whole batch at once is the same, but then a scan over time whose body uses a parameter sums the
     gradient of that parameter over devices in each of its steps.
     """
@@ -80,7 +80,11 @@ def train_step(loss, tx, groups):
 
 
 def train(build, mesh, groups):
-    """What a few steps from each seed come to, the text of the compiled step, and what a process and a device have."""
+    """Train a few steps from each seed.
+
+    Returns:
+      The outcomes of the seeds, the text of the compiled step, and the shares of a process and of a device.
+    """
     step, outcomes = None, []
     for seed in SEEDS:
         network = build(seed)
@@ -88,7 +92,7 @@ def train(build, mesh, groups):
         params, opt_state = place(mesh, network.params), place(mesh, tx.init(network.params))
         losses, gradients = [], None
         for i in range(TRAIN_STEPS):
-            xs, labels, made = load(mesh, seed, i)
+            xs, labels, examples_made = load(mesh, seed, i)
             if step is None:
                 placed = jax.tree.map(lambda x: x.sharding, (params, opt_state))
                 out = (*placed, NamedSharding(mesh, P()), placed[0])
@@ -101,7 +105,7 @@ def train(build, mesh, groups):
             {"losses": losses, "gradients": jax.tree.map(fetch, gradients), "parameters": jax.tree.map(fetch, params)}
         )
     shares = {
-        "examples_made": made,
+        "examples_made": examples_made,
         "parameters_per_device": sum(leaf.addressable_data(0).size for leaf in jax.tree.leaves(params)),
     }
     return outcomes, step.as_text(), shares

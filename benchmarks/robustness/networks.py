@@ -1,6 +1,6 @@
 """One small LIF network as a pure function of its parameters, in each framework, from the same weights.
 
-What is pure can be placed on any mesh of devices by jax alone.
+jax alone can place a pure function on any mesh of devices.
 """
 
 from collections.abc import Callable
@@ -21,7 +21,7 @@ DECAY, ALPHA = 0.9, 0.1
 
 
 class Network(NamedTuple):
-    """What training needs of a network.
+    """A network, ready for training.
 
     Attributes:
       params: the tree of its parameters.
@@ -35,7 +35,7 @@ class Network(NamedTuple):
 
 
 def layers(host, seed):
-    """The layers of a host, an alpha a neuron, with linear ones between."""
+    """Make the layers of a framework, with one alpha per neuron and linear layers between."""
     framework, dense = host.layers, partial(host.dense, rngs=nnx.Rngs(seed))
 
     def hidden(features):
@@ -47,7 +47,7 @@ def layers(host, seed):
 
 
 def build(framework, seed) -> Network:
-    """The network of a framework, from the weights that NNX draws for a seed."""
+    """Build the network of a framework, with the weights that NNX draws for a seed."""
     (host,) = (host for host in HOSTS if host.name == framework)
     net = host.pure(layers(host, seed), (1, FEATURES))
     params = net.params

@@ -1,14 +1,14 @@
-"""Half precision: the digits networks with bfloat16 activations beside float32, and float16 with loss scaling.
+"""Half precision: the digits networks with bfloat16 and float32 activations, and float16 with loss scaling.
 
 ``python -m benchmarks.robustness.precision`` trains the LIF network of `benchmarks.digits` with a trained alpha, in
 every framework, from the same weights on the same data. Parameters, alpha, membranes, gradients of parameters and the
-loss are float32; what the layers compute and hand on is in the other dtype. Said before it was measured: bfloat16 is
-within noise of float32 if in every epoch the mean loss of its seeds lies between the least and the greatest loss of
-float32's seeds, and the mean of the test accuracies after training likewise.
+loss are float32; the layers compute and return the other dtype. Defined before measuring: bfloat16 is within noise of
+float32 if in every epoch the mean loss of its seeds lies between the least and the greatest loss of float32's seeds,
+and the mean of the test accuracies after training likewise.
 
-float16 holds nothing below 6e-8, so small gradients become 0 on their way back. Against that the loss is multiplied
-and the gradients are divided by a scale: halved, with the step left out, when a gradient is not finite, and doubled
-after ``PATIENCE`` steps that were (Micikevicius et al. 2018, "Mixed Precision Training").
+float16 has no numbers below 6e-8, so small gradients become 0 in the backward pass. Therefore the loss is multiplied,
+and the gradients are divided, by a scale. The scale is halved, and the step left out, when a gradient is not finite; it
+is doubled after ``PATIENCE`` finite steps (Micikevicius et al. 2018, "Mixed Precision Training").
 """
 
 import importlib
@@ -30,11 +30,11 @@ SURROGATE, LEARNABLE = bs.LogTailedRelu(0.1), ("alpha",)
 DTYPES = ("float32", "bfloat16")
 EPOCHS, SEEDS = 20, 5
 SCALE, PATIENCE = 2.0**15, 50
-STEPPED = (nnx.Param, nnx.optimizer.OptState)  # what a training step changes, beside random states
+STEPPED = (nnx.Param, nnx.optimizer.OptState)  # the state that a training step changes, apart from random states
 
 
 class LossScaledNetwork(digits_nnx.Network):
-    """The network of `benchmarks.digits.nnx` in float16; with ``patience`` None the scale stays what it is."""
+    """The network of `benchmarks.digits.nnx` in float16; with ``patience`` None the scale is constant."""
 
     def __init__(self, seed, steps, scale, patience=None):
         super().__init__(SURROGATE, LEARNABLE, seed, steps, jnp.float16)
@@ -52,14 +52,14 @@ class LossScaledNetwork(digits_nnx.Network):
 
 @nnx.jit(static_argnames="patience")
 def train_epoch(net, optimizer, scaling, images, labels, keys, patience):
-    """One pass over ``[batches, batch, ...]``; the mean loss, and the scale with its counts."""
+    """Train on ``[batches, batch, ...]`` once; return the mean loss, and the scale with its counts."""
 
     @nnx.scan(in_axes=(nnx.Carry, 0, 0, 0), out_axes=(nnx.Carry, 0))
     def step(carry, images, labels, key):
         net, optimizer, (scale, good, left_out) = carry
         loss, grads = scaled_gradients(net, task.augment(key, images), labels, scale)
         finite = jnp.stack([jnp.isfinite(g).all() for g in jax.tree.leaves(grads)]).all()
-        before = jax.tree.leaves(nnx.state((net, optimizer), STEPPED))  # as arrays; as variables they would move along
+        before = jax.tree.leaves(nnx.state((net, optimizer), STEPPED))  # arrays: the update would change variables
         optimizer.update(net, grads)
         after, structure = jax.tree.flatten(nnx.state((net, optimizer), STEPPED))
         kept = [jnp.where(finite, new, old) for new, old in zip(after, before, strict=True)]
@@ -75,7 +75,7 @@ def train_epoch(net, optimizer, scaling, images, labels, keys, patience):
 
 
 def scaled_gradients(net, xs, labels, scale):
-    """The loss, and its gradients by way of ``scale`` times it."""
+    """Return the loss and its gradients, computed from ``scale`` times the loss."""
 
     def loss_fn(net):
         _, ys = net(net.initialize_carry(xs.shape[1:]), xs)
@@ -87,9 +87,9 @@ def scaled_gradients(net, xs, labels, scale):
 
 
 def underflow(data, params, scale):
-    """The share of weights without gradient on one batch: in float32, in float16, and in float16 with a scale.
+    """Return the share of weights without gradient on one batch: in float32, in float16, and in float16 with a scale.
 
-    A weight into a neuron that is silent, or from a pixel that is black, has none in float32 either.
+    A weight into a silent neuron, or from a black pixel, has none in float32 either.
     """
     shares = []
     xs, labels = task.still(data.train_images[: task.BATCH]), data.train_labels[: task.BATCH]
@@ -103,7 +103,7 @@ def underflow(data, params, scale):
 
 
 def outcome(networks, data, epochs):
-    """Curves of several seeds, what the parameters are held in, and whether everything was finite."""
+    """Train networks, one per seed; return their curves, the dtypes of their state and whether all was finite."""
     curves, leaves = [], []
     for seed, network in enumerate(networks):
         curves.append(train(data, network, seed, epochs)[0]["curve"])
@@ -118,7 +118,7 @@ def outcome(networks, data, epochs):
 
 
 def settings(epochs, seeds):
-    """What the numbers depend on beside versions and device."""
+    """Return the settings that the numbers depend on, apart from versions and device."""
     return {
         "surrogate": repr(SURROGATE),
         "learnable": LEARNABLE,

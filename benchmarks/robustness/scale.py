@@ -1,9 +1,9 @@
-"""One LIF network on many devices and in many processes: what differs from one device, and what is sent.
+"""One LIF network on many devices and in many processes: the difference from one device, and the data sent.
 
-``python -m benchmarks.robustness.scale`` runs all of it on this machine, each number of devices or processes apart, and
-writes ``runs/scale/result.json``. Where there are no accelerators, devices are simulated on the CPU. ``--devices N`` is
-one run, in this process. ``--coordinator HOST:PORT --num-processes N --process-id I`` is one process of a run of many,
-as what runs on a cluster starts it; with ``--distributed`` jax asks the cluster for these three.
+``python -m benchmarks.robustness.scale`` runs each number of devices and of processes on this machine and writes
+``runs/scale/result.json``. Without accelerators, devices are simulated on the CPU. ``--devices N`` is one run, in this
+process. ``--coordinator HOST:PORT --num-processes N --process-id I`` is one process of a run of many, as a cluster
+starts it; with ``--distributed`` jax asks the cluster for these three.
 """
 
 import argparse
@@ -27,8 +27,8 @@ from . import mesh, networks
 from .collectives import collectives
 from .reports import scale as report
 
-DEVICES = (1, 2, 4, 8)  # of one process
-# Of n devices: the shape of the mesh, (batch, hidden), and how many groups of examples have a gradient of their own.
+DEVICES = (1, 2, 4, 8)  # in one process
+# For n devices: the shape of the mesh, (batch, hidden), and how many groups of examples have their own gradient.
 LAYOUTS = {
     "batch": lambda n: ((n, 1), n),
     "hidden": lambda n: ((1, n), 1),
@@ -51,7 +51,7 @@ SETTINGS = {
 
 
 def plan(processes, devices, quick):
-    """Each framework with each layout that so many devices in all have."""
+    """List each framework with each layout that is possible on so many devices in all."""
     layouts = ["batch", "hidden"][:devices]
     if not quick and devices > 2:
         layouts.append("both")
@@ -61,7 +61,7 @@ def plan(processes, devices, quick):
 
 
 def run_layouts(devices, quick):
-    """Every framework and layout on these devices, held against one device of the first process."""
+    """Run every framework and layout on these devices, and compare with one device of the first process."""
     one, runs = {}, []
     for framework, layout in plan(jax.process_count(), len(devices), quick):
         build = partial(networks.build, framework)
@@ -70,7 +70,7 @@ def run_layouts(devices, quick):
         shape, groups = LAYOUTS[layout](len(devices))
         outcomes, text, shares = mesh.train(build, mesh.make(shape, devices), groups)
         if jax.process_index() == 0:
-            what = {
+            setting = {
                 "framework": framework,
                 "layout": layout,
                 "devices": len(devices),
@@ -81,14 +81,14 @@ def run_layouts(devices, quick):
             difference = {part: differences(outcomes, one[framework], part) for part in outcomes[0]}
             losses = [outcome["losses"] for outcome in outcomes]
             runs.append(
-                what | {"mesh": shape, "losses": losses, "difference": difference, "collectives": sent} | shares
+                setting | {"mesh": shape, "losses": losses, "difference": difference, "collectives": sent} | shares
             )
             print(f"finished {framework}, {layout}", flush=True)
     return runs
 
 
 def differences(outcomes, reference, part):
-    """The largest difference of any seed, relative to the largest number of its array; NaN if there is one."""
+    """Return the largest difference of any seed, relative to the largest number of its array; NaN if there is one."""
     pairs = [
         (np.asarray(x, float), np.asarray(y, float))
         for ours, theirs in zip(outcomes, reference, strict=True)
@@ -98,11 +98,11 @@ def differences(outcomes, reference, part):
 
 
 def everything(quick):
-    """The result of each number of devices and of processes, each in processes of its own."""
-    query = "import jax; print(jax.default_backend(), jax.device_count())"
-    found = subprocess.run([sys.executable, "-c", query], capture_output=True, text=True, check=True).stdout.split()
-    alone = [n for n in ((2,) if quick else DEVICES) if found[0] == "cpu" or n <= int(found[1])]
-    groups = [(1, n) for n in alone] + ([(2, 1)] if quick else [(2, 2), (4, 1)])
+    """Run each number of devices and of processes, each in new processes, and join the results."""
+    query = [sys.executable, "-c", "import jax; print(jax.default_backend(), jax.device_count())"]
+    backend, count = subprocess.run(query, capture_output=True, text=True, check=True).stdout.split()
+    one_process = [n for n in ((2,) if quick else DEVICES) if backend == "cpu" or n <= int(count)]
+    groups = [(1, n) for n in one_process] + ([(2, 1)] if quick else [(2, 2), (4, 1)])
     total = sum(len(plan(number, number * devices, quick)) for number, devices in groups)
     collected = []
     with tqdm(total=total, desc="scale", unit="configuration") as bar, tempfile.TemporaryDirectory() as out:
@@ -122,7 +122,7 @@ def everything(quick):
 
 
 def start(args, parser):
-    """The devices of a run: all there are, or so many of this process; on a CPU they are simulated."""
+    """Start jax and return the devices of a run: all, or so many of this process, simulated on a CPU."""
     if args.devices:
         flags = os.environ.get("XLA_FLAGS", "")
         os.environ["XLA_FLAGS"] = f"{flags} --xla_force_host_platform_device_count={args.devices}"
@@ -155,7 +155,7 @@ def start(args, parser):
 
 
 def main(argv=None):
-    """Run, write the result, and show it."""
+    """Run, write the result, and print it."""
     args, parser = parse(argv)
     begin = time.perf_counter()
     if args.devices or args.coordinator or args.distributed:
@@ -171,7 +171,7 @@ def main(argv=None):
 
 
 def parse(argv):
-    """The arguments, or an error of one line."""
+    """Parse the arguments, or exit with an error of one line."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.robustness.scale", description=__doc__.splitlines()[0])
     parser.add_argument("--quick", action="store_true", help="one framework, 2 devices and 2 processes")
     parser.add_argument("--devices", type=positive, metavar="N", help="one run on N devices of each of its processes")

@@ -1,10 +1,10 @@
-"""Soak: training, saving, resuming, new alphas and new shapes for half an hour. Does memory grow, is jit kept busy?
+"""Soak: train, save, resume, and change alphas and shapes for half an hour. Does memory grow, does jit recompile?
 
-``python -m benchmarks.robustness.soak --minutes 30`` goes round and round: a framework, then a shape of the batch; some
-steps of training, a checkpoint, a new `Checkpoints` that reads it back as a resumed process would, the same bits or an
-error; then training goes on from what was read, with new alphas. After the first tour of all frameworks and shapes
-nothing may be compiled again, and nothing may be left on the device, in memory, on the disk, or open.
-``--no-checkpoints`` trains alone, for comparison.
+``python -m benchmarks.robustness.soak --minutes 30`` repeats rounds. Each takes the next framework and shape of the
+batch, trains some steps, saves, reads the checkpoint back with a new `Checkpoints` as a resumed process would, expects
+the same bits, and trains on from them with new alphas. After the first tour of all frameworks and shapes nothing may be
+compiled again, and nothing may accumulate on the device, in memory, on the disk, or in open files.
+``--no-checkpoints`` trains without saving, for comparison.
 """
 
 import argparse
@@ -36,7 +36,7 @@ MEASURES = ("resident", "arrays", "on_device", "on_disk", "files", "threads", "p
 
 
 class Model:
-    """The network of a framework in training."""
+    """A network of one framework, and its training."""
 
     def __init__(self, framework):
         network = networks.build(framework, SEED)
@@ -54,7 +54,7 @@ class Model:
         self.train_step = train_step
 
     def train(self, xs, labels):
-        """Some steps; the last loss."""
+        """Train some steps and return the last loss."""
         for _ in range(TRAIN_STEPS):
             self.state, loss = self.train_step(self.state, xs, labels)
         self.steps += TRAIN_STEPS
@@ -63,7 +63,7 @@ class Model:
         return float(loss)
 
     def save_and_resume(self, folder):
-        """Write a checkpoint, and go on from what another reader finds."""
+        """Write a checkpoint, and continue from it as another process would."""
         saved, folder = digest(self.state), folder / self.about["framework"]
         with Checkpoints(folder, self.about) as checkpoints:
             checkpoints.save(self.steps, self.state, {})
@@ -73,7 +73,7 @@ class Model:
             raise RuntimeError(f"{self.about}: saved step {self.steps}, and step {step} came back with other bits")
 
     def new_alphas(self, rng):
-        """Other alphas in the place of the trained ones, one per neuron."""
+        """Replace the trained alphas, one per neuron, by random ones."""
 
         def leaf(path, value):
             return jnp.asarray(rng.uniform(0, 0.3, value.shape), value.dtype) if "alpha" in str(path) else value
@@ -84,29 +84,29 @@ class Model:
 
 @jax.jit
 def answer(surrogate, x):
-    """Spikes and gradient of a surrogate that is an argument: a new alpha is a new number, not a new program."""
+    """Compute spikes and gradient of a surrogate that is an argument: a new alpha must not compile a new program."""
     return jax.value_and_grad(lambda x: surrogate(x).sum())(x)
 
 
 def batch(rng, steps, size):
-    """Random spikes ``[time, batch, features]`` and labels."""
+    """Draw random spikes ``[time, batch, features]`` and labels."""
     spikes = rng.random((steps, size, networks.FEATURES)) < 0.3
     return spikes.astype(np.float32), rng.integers(networks.CLASSES, size=size).astype(np.int32)
 
 
 def size(folder):
-    """Bytes in the files of a folder."""
+    """Sum the bytes in the files of a folder."""
     return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
 
 
 def soak(shapes, minutes, tours, folder=None):
-    """Go round for so many minutes, and at least so many tours; what was measured after each round, by name.
+    """Repeat rounds for so many minutes, and at least so many tours; return the measures after each round, by name.
 
     Args:
       shapes: of the batches, (time steps, examples).
       minutes: how long, at least.
-      tours: how often each framework meets each shape, at least.
-      folder: of the checkpoints; without one none is written.
+      tours: how often each framework trains on each shape, at least.
+      folder: of the checkpoints; None writes none.
     """
     rng, process, compiled = np.random.default_rng(SEED), psutil.Process(), Counter()
     tour = list(itertools.product(shapes, FRAMEWORKS))
@@ -126,7 +126,7 @@ def soak(shapes, minutes, tours, folder=None):
         model.new_alphas(rng)
         loss = model.train(*data)
         jax.block_until_ready(answer(bs.LogTailedRelu(rng.random(dtype=np.float32)), jnp.linspace(-2, 2, 9)))
-        sizes = [array.nbytes for array in jax.live_arrays()]  # and not the arrays, which would live on in here
+        sizes = [array.nbytes for array in jax.live_arrays()]  # not the arrays: this list would keep them alive
         now = {
             "seconds": time.perf_counter() - start,
             "loss": loss,
@@ -147,7 +147,7 @@ def soak(shapes, minutes, tours, folder=None):
 
 
 def settings(minutes):
-    """What the numbers depend on beside versions and device."""
+    """Return the settings that the numbers depend on, apart from versions and device."""
     return {
         "minutes": minutes,
         "seed": SEED,
@@ -158,7 +158,7 @@ def settings(minutes):
 
 
 def main(argv=None):
-    """Soak, and write what was measured."""
+    """Soak, and write the measures."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.robustness.soak", description=__doc__.splitlines()[0])
     parser.add_argument("--minutes", type=float, default=30, metavar="M", help="(default: 30)")
     parser.add_argument("--no-checkpoints", action="store_false", dest="checkpoints", help="train alone")

@@ -1,5 +1,5 @@
-"""What docs/withstands.md shows of each trial, from its result file alone.
+"""The reports of the trials in docs/withstands.md, each made from a result file alone.
 
-Each module has ``section(result)``, its part of the page; ``line(result)``, its row in the summary; and ``draw(result,
-folder)`` where there is a picture. May import from `lib`.
+Each module has ``section(result)``, which returns its part of the page; ``line(result)``, which returns its row in the
+summary; and, for a picture, ``draw(result, folder)``. May import from `lib`.
 """

@@ -1,4 +1,4 @@
-"""Kills survived: how often the training was killed, where that hit it, and whether it came to the same bits."""
+"""Kills: how often the training was killed, in which state, and whether the results have the same bits."""
 
 from ...lib import results
 
@@ -6,7 +6,7 @@ COUNTS = ("kills", "in_write", "before_first_checkpoint", "resumptions", "runs_k
 
 
 def table(result):
-    """A row a framework, and one of all."""
+    """Make a table with a row per framework, and one for all."""
     rows = [
         [name, *map(run.get, COUNTS), results.yes(run["terminated"]["identical"])]
         for name, run in result["frameworks"].items()
@@ -18,12 +18,12 @@ def table(result):
 
 
 def total(result):
-    """The counts over all frameworks."""
+    """Sum the counts over all frameworks."""
     return {name: sum(run[name] for run in result["frameworks"].values()) for name in COUNTS}
 
 
 def identical(result):
-    """Whether every run came to the same, the two undisturbed ones as well."""
+    """Return whether every run has the same result, also the two undisturbed ones."""
     return all(
         run["undisturbed_identical"]
         and run["terminated"]["identical"]
@@ -33,7 +33,7 @@ def identical(result):
 
 
 def line(result):
-    """What was tried and what came of it, for the summary."""
+    """Make the row of the summary."""
     counts = total(result)
     tried = f"{counts['kills']} times `kill -9`, {counts['in_write']} of them in the middle of a write"
     outcome = f"{counts['runs_killed_identical']} of {counts['runs_killed']} runs ended with the same bits"
@@ -41,7 +41,7 @@ def line(result):
 
 
 def section(result):
-    """What was killed, and what became of it."""
+    """Write the section of the page."""
     settings, counts = result["settings"], total(result)
     status = ", ".join(sorted({str(run["terminated"]["exit_status"]) for run in result["frameworks"].values()}))
     verdict = "is the same in all of them" if identical(result) else "is NOT the same in all of them"

@@ -1,4 +1,4 @@
-"""Many devices and many processes: the difference from one device, and what devices send each other."""
+"""Many devices and many processes: the difference from one device, and the data that devices send each other."""
 
 from collections import Counter
 
@@ -7,13 +7,11 @@ import numpy as np
 from ...lib import results
 
 PLACES = ("once", "by block", "by time step")  # by the number of loops around a collective
-
-
 UNGROUPED = "batch, one gradient"
 
 
 def sent(run):
-    """Elements that a device receives in a training step, by kind of collective and number of loops around it."""
+    """Count the elements that a device receives in a training step, by kind of collective and loops around it."""
     total = Counter()
     for c in run["collectives"]:
         total[c["kind"], c["loops"]] += c["elements"] * c["times"]
@@ -21,11 +19,12 @@ def sent(run):
 
 
 def expected(run, settings):
-    """The same by reckoning, from the layout alone.
+    """Compute the expected result of `sent` from the layout alone.
 
-    Groups of examples need the gradient of what a device holds, and the loss, once. Hidden units need, of a whole
-    block of time at once, the spikes of the first layer in the second, there and on the way back for the gradient of
-    its weights; the sums in front of the readout; and the gradient of those spikes. No parameter, and no alpha.
+    Groups of examples must exchange the gradient of a device's parameters, and the loss, once. Devices with a part of
+    the hidden units must exchange, for a whole block of time at once: the spikes of the first layer, in the forward
+    pass and in the backward pass for the gradient of the second layer's weights; the sums before the readout; and the
+    gradient of those spikes. They exchange no parameter, and no alpha.
     """
     over_batch, over_hidden = run["mesh"]
     moved = {}
@@ -39,20 +38,20 @@ def expected(run, settings):
 
 
 def agreement(runs):
-    """The largest relative difference between the frameworks' losses, each on one device."""
+    """Return the largest relative difference between the frameworks' losses, each on one device."""
     first, *others = [np.asarray(run["losses"]) for run in runs if run["devices"] == 1]
     return np.max([np.abs(losses / first - 1).max() for losses in others])
 
 
 def differences(runs):
-    """For losses, gradients and parameters, the largest relative difference of several runs, NaN if one has NaN."""
+    """Return the largest relative difference of the runs in losses, gradients and parameters; NaN if one has NaN."""
     # Not Python's max, which drops a NaN that is not first.
     parts = "losses", "gradients", "parameters"
     return [np.max([run["difference"][part]["relative"] for run in runs]) for part in parts]
 
 
 def grouped(runs):
-    """The runs of all frameworks by layout, processes and devices a process, layout by layout."""
+    """Group the runs of all frameworks by layout, processes and devices per process, layout by layout."""
     layouts = list(dict.fromkeys(run["layout"] for run in runs))
     groups = {}
     for run in sorted(runs, key=lambda run: layouts.index(run["layout"])):
@@ -61,7 +60,7 @@ def grouped(runs):
 
 
 def table(result):
-    """A row a layout on so many processes and devices: the largest differences, what one has, and what is sent."""
+    """Make a table with a row per layout, processes and devices: shares, the largest differences, and data sent."""
     settings, rows = result["settings"], []
     kinds = sorted({kind for run in result["runs"] for kind, _ in sent(run)}, reverse=True)
     for (layout, processes, devices), runs in grouped(result["runs"]).items():
@@ -75,13 +74,13 @@ def table(result):
 
 
 def as_expected(result):
-    """In how many runs what is sent is what the layout asks for, and how many have such a layout."""
+    """Count the runs that send exactly what their layout needs, and the runs with such a layout."""
     runs = [run for run in result["runs"] if run["layout"] != UNGROUPED]
     return sum(sent(run) == expected(run, result["settings"]) for run in runs), len(runs)
 
 
 def line(result):
-    """What was tried and what came of it, for the summary."""
+    """Make the row of the summary."""
     runs = result["runs"]
     devices, processes = (max(run[what] for run in runs) for what in ("devices", "processes"))
     met, by_layout = as_expected(result)
@@ -93,7 +92,7 @@ def line(result):
 
 
 def section(result):
-    """What was run, what differs, and what is sent."""
+    """Write the section of the page."""
     settings, runs = result["settings"], result["runs"]
     frameworks = ", ".join(dict.fromkeys(run["framework"] for run in runs))
     worst = np.max(differences(runs))
@@ -117,7 +116,7 @@ What a device receives in one training step, in elements, is counted in the comp
 loops around. In {met} of {by_layout} runs it is what the layout needs and nothing else. With examples apart: the
 gradient and the loss, once. With hidden units apart, each alpha with its neuron: activations, a block of time at once,
 namely the spikes of the first layer, there and back, and the sums in front of the readout; no weight and no alpha.
-{_trap([run for run in runs if run["layout"] == UNGROUPED])}
+{_one_gradient([run for run in runs if run["layout"] == UNGROUPED])}
 
 {table(result)}"""
 
@@ -128,8 +127,8 @@ def _between(runs):
     return f"Between the frameworks, on one device, losses differ by {agreement(runs):.1e}."
 
 
-def _trap(runs):
-    """What one gradient of the whole batch costs, if that was run."""
+def _one_gradient(runs):
+    """Describe the cost of one gradient of the whole batch, if that was run."""
     if not runs:
         return ""
     times = {c["times"] for run in runs for c in run["collectives"] if c["loops"] == 2}

@@ -1,4 +1,4 @@
-"""What half an hour of `soak` left behind: memory, programs, files, threads."""
+"""Memory, programs, files and threads over half an hour of `soak`."""
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -13,13 +13,11 @@ NAMES = {
     "files": "open files",
     "threads": "threads",
 }
-
-
 WHOLE = ("arrays", "files", "threads")
 
 
 def table(result):
-    """A row a measure: the median of the last tour at some times, and the most it ever was."""
+    """Make a table with a row per measure: the median of the last tour at some times, and the maximum."""
     measured, tour = result["measured"], tour_length(result)
     rounds = len(measured["seconds"])
     at = {"first tour": tour, "a quarter": rounds // 4, "half": rounds // 2, "the end": rounds}
@@ -32,29 +30,29 @@ def table(result):
 
 
 def tour_length(result):
-    """How many rounds it takes to go through every framework with every shape."""
+    """Return how many rounds it takes to go through every framework with every shape."""
     return len(result["settings"]["frameworks"]) * len(result["settings"]["shapes"])
 
 
 def growth(result):
-    """Memory of the process in KB a round: the slope of a straight line through the second half of the rounds."""
+    """Fit a straight line to the memory of the second half of the rounds; return its slope in KB per round."""
     resident = np.array(result["measured"]["resident"])
     late = np.arange(len(resident) // 2, len(resident))
     return 1024 * np.polyfit(late, resident[late], 1)[0]
 
 
 def picture(result):
-    """The name of its picture, one for either kind."""
+    """Return the name of the picture, one for either kind."""
     return f"soak{'' if saves(result) else '-without-checkpoints'}.png"
 
 
 def saves(result):
-    """Whether it wrote checkpoints."""
+    """Return whether it wrote checkpoints."""
     return max(result["measured"]["on_disk"]) > 0
 
 
 def draw(result, folder):
-    """Memory of the process and the programs compiled, over time."""
+    """Draw the memory of the process and the number of compiled programs over time."""
     measured = result["measured"]
     minutes = np.array(measured["seconds"]) / 60
     figure, axes = plt.subplots(1, 2, figsize=(9, 2.8), layout="constrained")
@@ -67,7 +65,7 @@ def draw(result, folder):
 
 
 def line(result):
-    """What was tried and what came of it, for the summary."""
+    """Make the row of the summary."""
     measured, tour = result["measured"], tour_length(result)
     saved = saves(result)
     later = measured["programs"][-1] - measured["programs"][tour - 1]
@@ -78,7 +76,7 @@ def line(result):
 
 
 def section(result):
-    """What was done, how often, and what it left."""
+    """Write the section of the page."""
     settings, measured, tour = result["settings"], result["measured"], tour_length(result)
     rounds, programs = len(measured["seconds"]), measured["programs"]
     shapes = ", ".join(f"{steps} x {size}" for steps, size in settings["shapes"])
