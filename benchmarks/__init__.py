@@ -1,10 +1,12 @@
-"""The laboratory of brainsurr: it measures the library, and no part of the library needs it.
+"""Measurements of brainsurr; no part of the library needs them.
 
-Seven folders on four floors; each imports from those below it alone, as its own first paragraph says:
+Seven folders; each imports only from folders further down this list, as the first paragraph of its `__init__` says:
 
-- `pages` puts README and docs together; `studies` compares surrogates; `robustness` tries what the package withstands.
-- `digits` trains on handwritten digits; `speed` measures; `bad_input` feeds every public call bad values.
-- `lib` is what all of these share; where all frameworks are asked the same, `tools.hosts` tells them apart.
+- `pages` assembles README and docs.
+- `studies` compares surrogates; `robustness` tries many devices, kills, half precision and long runs.
+- `digits` trains on handwritten digits; `speed` measures time and memory; `bad_input` calls every public name with bad
+  values.
+- `lib` is shared by all; `tools.hosts` gives the frameworks one interface.
 
 Committed results are in ``benchmarks/results``.
 """

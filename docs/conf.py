@@ -1,9 +1,9 @@
 """Sphinx: the site of ``make docs``.
 
-Sphinx, the book theme and MyST-NB are what jax, flax and optax build their pages with, so readers know their way about;
-and they read what is here as it is: docstrings in Google style with REST formulas, Markdown, notebooks with the outputs
-they were committed with. The sources are the whole repository, so that a link from a page to a notebook, or back, is
-the same on the site and where the code is hosted. Nothing is fetched, neither by the build nor by a reader's browser.
+Sphinx, the book theme and MyST-NB also build the pages of jax, flax and optax, so readers know the layout; and they
+accept the sources unchanged: docstrings in Google style with REST formulas, Markdown, notebooks with their committed
+outputs. The source folder is the whole repository, so that a link between a page and a notebook is the same on the site
+and where the code is hosted. Nothing is downloaded, neither by the build nor by a reader's browser.
 """
 
 import importlib
@@ -29,9 +29,9 @@ extensions = ["myst_nb", "sphinx.ext.autodoc", "sphinx.ext.napoleon", "sphinx.ex
 
 root_doc = "docs/index"
 include_patterns = ["docs/**", "notebooks/*.ipynb", "CHANGELOG.md"]
-exclude_patterns = [".*", "benchmarks", "runs", "site", "tests", "**/__pycache__"]  # or they are walked through
+exclude_patterns = [".*", "benchmarks", "runs", "site", "tests", "**/__pycache__"]  # or Sphinx searches them too
 
-autodoc_typehints = "none"  # shapes, dtypes and units are in the text
+autodoc_typehints = "none"  # the text gives shapes, dtypes and units
 autodoc_member_order = "bysource"
 autodoc_inherit_docstrings = False
 autodoc_preserve_defaults = True
@@ -44,7 +44,7 @@ myst_enable_extensions = ["dollarmath"]
 myst_heading_anchors = 3
 nb_execution_mode = "off"  # pytest runs the notebooks
 nb_merge_streams = True
-suppress_warnings = ["myst-nb.lexer"]  # notebooks are without metadata; code is read as Python all the same
+suppress_warnings = ["myst-nb.lexer"]  # notebooks have no metadata; their code is highlighted as Python anyway
 copybutton_exclude = ".gp, .go"
 
 toc_object_entries_show_parents = "hide"
@@ -63,9 +63,9 @@ warn = logging.getLogger(__name__).warning
 
 
 def mathml(self, node):
-    """A formula as MathML, which browsers set by themselves: no script from elsewhere."""
+    """Write a formula as MathML, which browsers draw without a script."""
     block = node.tagname == "math_block"
-    # What TeX knows and the converter doesn't: 12 as two arguments, dots, and a size for either bracket.
+    # TeX that the converter does not accept: digits as arguments without braces, \dots, and sizes without a side.
     tex = re.sub(r"(\\[dt]?frac)(\d)(\d)", r"\1{\2}{\3}", node.astext())
     tex = re.sub(r"\\dots\b", r"\\ldots", tex)
     tex = re.sub(r"\\([Bb]igg?)(?![a-z])", r"\\\1l", tex)
@@ -80,13 +80,13 @@ def mathml(self, node):
 
 
 def is_foreign(app, what, name, member, skip, options):
-    """Whether to leave out a member: what a layer has from its framework is documented there."""
+    """Return whether to leave out a member: those of the framework are documented there."""
     function = inspect.unwrap(getattr(member, "fget", member))
     return skip or not getattr(function, "__module__", "brainsurr").startswith("brainsurr")
 
 
 def plain_signature(app, what, name, obj, options, signature, returns):
-    """Defaults as one would write them, and without what flax adds to each Linen module."""
+    """Write defaults as in code, and leave out the arguments that flax adds to each Linen module."""
     if signature is None:
         return None
     if signature == "(*args, **kwargs)":  # that of the metaclass
@@ -99,7 +99,7 @@ def plain_signature(app, what, name, obj, options, signature, returns):
 
 
 def check_public_names(app, env):
-    """Every name in the ``__all__`` of a public module is on a page, or the build fails."""
+    """Warn, and so fail the build, if a name in the ``__all__`` of a public module is on no page."""
     modules = [brainsurr] + [
         importlib.import_module(f"brainsurr.{module.name}")
         for module in pkgutil.iter_modules(brainsurr.__path__)
@@ -112,7 +112,7 @@ def check_public_names(app, env):
 
 
 def setup(app):
-    """What Sphinx calls."""
+    """Register all of this with Sphinx."""
     app.add_html_math_renderer("mathml", (mathml, None), (mathml, None))
     app.connect("autodoc-skip-member", is_foreign)
     app.connect("autodoc-process-signature", plain_signature)

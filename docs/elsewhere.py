@@ -1,4 +1,4 @@
-"""Write docs/coming-from-elsewhere.md from the tables of what other libraries have: ``python -m docs.elsewhere``."""
+"""Write docs/coming-from-elsewhere.md from the tables of other libraries: ``python -m docs.elsewhere``."""
 
 import ast
 import inspect
@@ -44,7 +44,7 @@ Three things to look at before old results are compared with new ones:
 From braintools nothing needs translating: the names are the same, see [braintools.md](braintools.md).
 """
 
-# Names, what to know about them, and who uses them: rows of the table, and formulas and surrogates here.
+# Each name with a remark, the libraries that use it (rows of the table), and the formulas and surrogates here.
 NAMES = [
     (
         "SuperSpike",
@@ -122,12 +122,12 @@ LIBRARIES = {
     "snnax": ("snnax", "Version 0.0.1 as published can't be imported; its surrogates were run by themselves."),
 }
 
-# Classes that stand for several shapes: there a default says nothing.
+# Classes with several shapes: their defaults are not compared.
 SHAPES = (bs.LeakyRelu, bs.PiecewiseLeakyRelu, bs.ReluGrad)
 
 
 def page() -> str:
-    """The text of the page."""
+    """Write the text of the page."""
     rows = {f"{row.library}.{row.name}": row for row in bs.equivalents()}
     parts = [INTRO, "## Arguments of a neuron\n", "As `LIF`, `LIFCell` and `LI` say when they are given one of them.\n"]
     parts.append(_table(["elsewhere", "here"], _arguments()))
@@ -147,7 +147,7 @@ def page() -> str:
 
 
 def _arguments():
-    """For each group of arguments of neurons elsewhere, the answer here."""
+    """Return a row for each group of arguments of neurons elsewhere, with the answer here."""
     neuron = [row for row in ELSEWHERE if not row[0].startswith("surrogate")]
     return [[", ".join(_code(name) for name in others.split() if name != ours), text] for ours, others, text in neuron]
 
@@ -158,19 +158,20 @@ def _name_line(row):
 
 
 def _defaults(rows):
-    """For each class here: its default, and the surrogates of other libraries that are it at other values."""
-    found: dict = {}
+    """Yield each class with its default, and the surrogates of other libraries that equal it at other values."""
+    by_class: dict = {}
     for row in rows:
         f = _at_defaults(row)
         if not row.why_none and not isinstance(f, (bs.Scaled, *SHAPES)) and _required(row) == {} and f != type(f)():
-            found.setdefault(type(f), {}).setdefault(_plain(f), []).append(f"{LIBRARIES[row.library][0]} `{row.name}`")
-    for cls in sorted(found, key=lambda cls: cls.__name__):
-        others = "; ".join(f"{_code(value)} in {', '.join(names)}" for value, names in found[cls].items())
+            others = by_class.setdefault(type(f), {}).setdefault(_plain(f), [])
+            others.append(f"{LIBRARIES[row.library][0]} `{row.name}`")
+    for cls in sorted(by_class, key=lambda cls: cls.__name__):
+        others = "; ".join(f"{_code(value)} in {', '.join(names)}" for value, names in by_class[cls].items())
         yield [_code(cls()), others]
 
 
 def _plain(f):
-    """The surrogate with its numbers as floats: 25 and 25.0 are one default."""
+    """Return the repr of a surrogate with its numbers as floats: 25 and 25.0 are one default."""
     return repr(f.replace(**{k: float(v) for k, v in vars(f).items() if type(v) is int and k not in f._always_static}))
 
 
@@ -183,7 +184,7 @@ def _at_defaults(row):
 
 
 def _numbers(f):
-    """Gradient at 0 and area; the primitive of every surrogate has its limits."""
+    """Return the gradient at 0 and the area, the difference of the primitive's limits."""
     area = float(f.surrogate_fun(float("inf")) - f.surrogate_fun(float("-inf")))
     return f"{float(f.surrogate_grad(0.0)):.3g}", "-" if area != area else f"{area:.3g}"
 
@@ -202,7 +203,7 @@ def _equivalent(row):
 
 
 def _bodies():
-    """The expression of each lambda of the table, as text, by its line."""
+    """Return the expression of each lambda of the table as text, by line."""
     tree = ast.parse(inspect.getsource(_other_libraries))
     return {node.lineno: ast.unparse(node.body) for node in ast.walk(tree) if isinstance(node, ast.Lambda)}
 

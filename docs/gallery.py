@@ -1,4 +1,4 @@
-"""Draw the whole family into docs/pictures: ``python -m docs.gallery [folder]``."""
+"""Draw every surrogate into docs/pictures: ``python -m docs.gallery [folder]``."""
 
 import inspect
 import sys
@@ -14,7 +14,7 @@ PICTURES = Path(__file__).parent / "pictures"
 STYLE = {"font.size": 9, "axes.spines.top": False, "axes.spines.right": False, "lines.linewidth": 1.6}
 GROUPS = ("relu", "triangle", "gaussian", "exponential", "pseudo_spike", "algebraic", "logarithm", "fourier")
 COLUMNS = 3
-# Values of its first parameter that each is drawn at by itself, where half, once and twice the default say little.
+# Values of the first parameter in the pictures of one surrogate, where half, once and twice the default look alike.
 VALUES = {
     bs.LogTailedRelu: [0.0, 0.1, 0.3],
     bs.LeakyRelu: [0.0, 0.1, 0.3],
@@ -26,8 +26,8 @@ VALUES = {
 }
 
 
-def family() -> dict[str, bs.Surrogate]:
-    """Every surrogate that brainsurr exports, by name, at its defaults; grouped by the shape of its gradient."""
+def exported_surrogates() -> dict[str, bs.Surrogate]:
+    """Make every surrogate that brainsurr exports with its defaults, by name, grouped by the shape of its gradient."""
     classes = [cls for name in bs.__all__ if inspect.isclass(cls := getattr(bs, name))]
     classes = [cls for cls in classes if issubclass(cls, bs.Surrogate) and cls is not bs.Surrogate]
     groups = [*(f"brainsurr.surrogates.{group}" for group in GROUPS), bs.Scaled.__module__]
@@ -36,8 +36,8 @@ def family() -> dict[str, bs.Surrogate]:
 
 
 def gallery():
-    """All of them in one picture, small and to one scale."""
-    members = family()
+    """Draw all of them in one picture, small and to one scale."""
+    members = exported_surrogates()
     rows = -(-len(members) // COLUMNS)
     figure, grid = plt.subplots(rows, COLUMNS, figsize=(6.4, 0.7 + 1.2 * rows), layout="constrained", squeeze=False)
     for axis, (name, f) in zip(grid.flat, members.items(), strict=False):
@@ -52,7 +52,7 @@ def gallery():
 
 
 def small(axis, name, f):
-    """A panel of the gallery. Those that are too high for the common scale have their own."""
+    """Draw a panel of the gallery; one that is too high for the common scale has its own."""
     plot.surrogate(f, axes=axis, xlim=(-4, 4))
     axis.get_legend().remove()
     axis.set_title(name, fontsize=9, pad=13)
@@ -64,7 +64,7 @@ def small(axis, name, f):
 
 
 def large(f):
-    """A picture of one, over three values of its first parameter; small enough that a phone shows its numbers."""
+    """Draw a picture of one at three values of its first parameter, small enough to be read on a phone."""
     figure, axes = plt.subplots(1, 2, figsize=(5.6, 2.6), layout="constrained")
     if isinstance(f, bs.Scaled):
         plot.surrogate(bs.Sigmoid(), f, axes=axes)
@@ -81,16 +81,16 @@ def large(f):
 
 
 def main(folder: Path):
-    """The gallery, and a picture of each."""
+    """Draw the gallery, and a picture of each surrogate."""
     (folder / "surrogates").mkdir(parents=True, exist_ok=True)
     with plt.rc_context(STYLE):
         save(gallery(), folder / "gallery.png")
-        for name, f in family().items():
+        for name, f in exported_surrogates().items():
             save(large(f), folder / "surrogates" / f"{name}.png")
 
 
 def save(figure, path):
-    """Without the version of matplotlib in it, so that the same picture is the same file."""
+    """Save and close a figure, without matplotlib's version, so that equal pictures are equal files."""
     figure.savefig(path, dpi=160, metadata={"Software": None})
     plt.close(figure)
 

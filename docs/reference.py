@@ -5,7 +5,7 @@ from pathlib import Path
 
 import brainsurr as bs
 
-from .gallery import family
+from .gallery import exported_surrogates
 
 FOLDER = Path(__file__).parent / "surrogates"
 
@@ -28,8 +28,8 @@ PAGE = """\
 
 
 def page(name: str, f: bs.Surrogate) -> str:
-    """The page of one: its picture, where its parameters are kept, its class and its function."""
-    intervals = type(f).bounds if isinstance(type(f).bounds, dict) else {}  # Scaled has those of what it scales
+    """Write the page of a surrogate: its picture, the bounds of its parameters, its class and its function."""
+    intervals = type(f).bounds if isinstance(type(f).bounds, dict) else {}  # Scaled has those of its surrogate
     bounds = [f"`{parameter}` in [{low:g}, {high:g}]" for parameter, (low, high) in intervals.items()]
     function = functions().get(name)
     return PAGE.format(
@@ -40,17 +40,17 @@ def page(name: str, f: bs.Surrogate) -> str:
 
 
 def functions() -> dict[str, str]:
-    """The name of the function of each class: its letters, in lower case."""
+    """Return the name of the function of each class that has one: the class's letters in lower case."""
     lower = {name.replace("_", ""): name for name in bs.__all__ if inspect.isfunction(getattr(bs, name))}
-    return {cls: lower[cls.lower()] for cls in family() if cls.lower() in lower}
+    return {cls: lower[cls.lower()] for cls in exported_surrogates() if cls.lower() in lower}
 
 
 def main():
-    """All pages, and none of a surrogate that is gone."""
+    """Write all pages, and remove those of former surrogates."""
     FOLDER.mkdir(exist_ok=True)
     for old in FOLDER.glob("*.md"):
         old.unlink()
-    for name, f in family().items():
+    for name, f in exported_surrogates().items():
         (FOLDER / f"{name}.md").write_text(page(name, f))
 
 

@@ -1,4 +1,4 @@
-"""The notebooks, executed: ``make notebooks`` runs them in place and keeps of each what a reader sees."""
+"""Execute the notebooks: ``make notebooks`` runs them in place and keeps only the parts that a reader sees."""
 
 import os
 import re
@@ -17,18 +17,18 @@ FOLDER = Path(__file__).parent
 
 
 class _ThisPython(AsyncKernelManager):
-    """Kernels in the interpreter that runs this, whatever is registered on the machine, and over no network."""
+    """A manager of kernels that run in this interpreter, ignoring registered kernels, without a network."""
 
     kernel_spec = KernelSpec(**get_kernel_dict())
     transport = "ipc"
 
 
 def execute(path: Path, **variables: str) -> nbformat.NotebookNode:
-    """Run a notebook from top to bottom in a kernel of its own, with jax and matplotlib as a reader has them.
+    """Run a notebook from top to bottom in a kernel of its own, with the reader's settings of jax and matplotlib.
 
     Args:
-      path: of the notebook, which is read and not written.
-      **variables: of the kernel's environment, beside those of this process.
+      path: of the notebook; the file is not changed.
+      **variables: added to the kernel's environment, which is that of this process.
 
     Returns:
       The notebook with its new outputs.
@@ -40,14 +40,14 @@ def execute(path: Path, **variables: str) -> nbformat.NotebookNode:
     notebook.metadata = {}
     folder = {"metadata": {"path": str(FOLDER.parent)}}
     environment = {k: v for k, v in os.environ.items() if k not in ("MPLBACKEND", "XLA_FLAGS")} | variables
-    with tempfile.TemporaryDirectory() as sockets:  # of this kernel alone: two that start at once must not share names
+    with tempfile.TemporaryDirectory() as sockets:  # one folder per kernel, or kernels share sockets
         manager = _ThisPython(ip=f"{sockets}/kernel")
         client = NotebookClient(notebook, km=manager, timeout=600, coalesce_streams=True, resources=folder)
-        return client.execute(env=environment, cleanup_kc=True)  # or its sockets are left to be found open later
+        return client.execute(env=environment, cleanup_kc=True)  # or its sockets stay open
 
 
 def strip(notebook: nbformat.NotebookNode) -> nbformat.NotebookNode:
-    """Reduce a notebook to its cells and what they show: no counts, times, progress bars or machine."""
+    """Reduce a notebook to its cells and their output, without counts, times, progress bars or machine."""
     notebook.metadata = {
         "kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"},
         "language_info": {"name": "python"},

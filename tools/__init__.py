@@ -1,1 +1,1 @@
-"""`hosts`, which tests and benchmarks share; and the programs behind `make test-package` and `make test-floor`."""
+"""`hosts`, which tests and benchmarks share, and the programs of `make test-package` and `make test-floor`."""

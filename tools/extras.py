@@ -1,4 +1,4 @@
-"""The wheel alone and with each extra, in fresh environments: what comes, what imports, what is refused. A table.
+"""Install the wheel alone and with each extra in fresh environments, and check installed packages and imports.
 
 python tools/extras.py dist/brainsurr-0.1.0-py3-none-any.whl    # as `make test-package` does
 """
@@ -16,16 +16,17 @@ from pathlib import Path
 from packaging.metadata import Metadata  # of `build`, which made the wheel
 from packaging.utils import canonicalize_name
 
-OURS = {"docs", "peers", "test"}  # the extras of this repository's own commands, which install them
-NAMES = {"nnx": "flax", "linen": "flax", "brainstate": "brainstate", "plot": "plot", "optim": "train"}  # in its refusal
-IMPORTS = {  # the modules that import with an extra; with those not named here none does
+OURS = {"docs", "peers", "test"}  # the extras that only the commands of this repository install
+# The extra that the ImportError of each module names.
+NAMES = {"nnx": "flax", "linen": "flax", "brainstate": "brainstate", "plot": "plot", "optim": "train"}
+IMPORTS = {  # the modules that import with an extra; with other extras none does
     "flax": {"nnx", "linen", "optim"},  # Flax brings optax
     "brainstate": {"brainstate"},
     "plot": {"plot"},
     "train": {"plot", "optim"},
     "all": set(NAMES),
 }
-FOLLOW = {  # what other extras ask for and comes along with this one, because a library of this one needs it
+FOLLOW = {  # requirements of other extras that a library of this extra requires too
     "flax": {"optax", "orbax-checkpoint"},
     "vowels": {"scikit-learn"},
     "events": {"scikit-learn", "tqdm"},
@@ -34,7 +35,7 @@ BOTH = "brainsurr.interop.register_layers"  # its example goes from brainstate t
 
 
 def requirements(wheel: Path) -> dict[str, set[str]]:
-    """What the wheel's metadata asks for, by extra; the extra "" is what it always asks for."""
+    """Read the requirements of the wheel by extra; those of the extra "" are always installed."""
     with zipfile.ZipFile(wheel) as archive:
         (name,) = (name for name in archive.namelist() if name.endswith(".dist-info/METADATA"))
         metadata = Metadata.from_email(archive.read(name))
@@ -48,7 +49,7 @@ def requirements(wheel: Path) -> dict[str, set[str]]:
 
 
 def install(wheel: Path, extra: str) -> dict:
-    """What `tools/alone.py` says in a fresh environment that holds the wheel with one extra."""
+    """Run `tools/inspect_environment.py` in a fresh environment that holds the wheel with one extra."""
     start = time.perf_counter()
     with tempfile.TemporaryDirectory() as folder:
         venv.create(folder, with_pip=False)
@@ -56,41 +57,41 @@ def install(wheel: Path, extra: str) -> dict:
         pip = [sys.executable, "-m", "pip", "--quiet", "--python", python]
         subprocess.run([*pip, "install", f"{wheel}[{extra}]" if extra else wheel], check=True)
         subprocess.run([*pip, "check"], check=True)
-        alone = [python, "-I", Path(__file__).with_name("alone.py")]
-        found = json.loads(subprocess.run(alone, cwd=folder, check=True, stdout=subprocess.PIPE).stdout)
+        inspect = [python, "-I", Path(__file__).with_name("inspect_environment.py")]
+        report = json.loads(subprocess.run(inspect, cwd=folder, check=True, stdout=subprocess.PIPE).stdout)
     for key in ("installed", "loaded"):
-        found[key] = set(map(canonicalize_name, found[key]))
-    return found | {"seconds": time.perf_counter() - start}
+        report[key] = set(map(canonicalize_name, report[key]))
+    return report | {"seconds": time.perf_counter() - start}
 
 
-def wrong(extra: str, found: dict, asked: set[str], optional: set[str]) -> list[str]:
-    """What is not as it should be in the environment of an extra."""
-    there = optional & found["installed"]
-    says = [f"{name} is asked for and not installed" for name in asked - found["installed"]]
+def problems(extra: str, report: dict, asked: set[str], optional: set[str]) -> list[str]:
+    """List the problems in the environment of an extra."""
+    there = optional & report["installed"]
+    says = [f"{name} is asked for and not installed" for name in asked - report["installed"]]
     says += [f"{name} comes along, and nothing here says why" for name in there - asked - FOLLOW.get(extra, set())]
-    says += [f"import brainsurr loads {name}" for name in optional & found["loaded"]]
+    says += [f"import brainsurr loads {name}" for name in optional & report["loaded"]]
     for module, named in NAMES.items():
-        message = found["refused"].get(f"brainsurr.{module}")
+        message = report["refused"].get(f"brainsurr.{module}")
         if module in IMPORTS.get(extra, ()):
             says += [f"brainsurr.{module} does not import: {message}"] if message else []
         elif message is None:
             says.append(f"brainsurr.{module} imports, and this extra should not bring what it needs")
         elif f'pip install "brainsurr[{named}]"' not in message:
             says.append(f"brainsurr.{module} is refused, and does not name the extra {named}: {message}")
-    core = found["refused"].keys() - {f"brainsurr.{module}" for module in NAMES}
-    says += [f"{module} is refused: {found['refused'][module]}" for module in core]
+    core = report["refused"].keys() - {f"brainsurr.{module}" for module in NAMES}
+    says += [f"{module} is refused: {report['refused'][module]}" for module in core]
     both = IMPORTS.get(extra, set()) >= {"nnx", "brainstate"}
-    says += [f"an example fails: {report}" for test, report in found["failed"].items() if both or test != BOTH]
+    says += [f"an example fails: {output}" for test, output in report["failed"].items() if both or test != BOTH]
     return [f"{extra or 'alone'}: {line}" for line in says]
 
 
-def row(extra: str, found: dict, asked: set[str], optional: set[str], before: set[str]) -> tuple[str, ...]:
-    """A line of the table: `before` is what was there without the extra."""
-    came = found["installed"] - before
+def row(extra: str, report: dict, asked: set[str], optional: set[str], before: set[str]) -> tuple[str, ...]:
+    """Make a row of the table; ``before`` are the packages installed without the extra."""
+    came = report["installed"] - before
     follow = came & optional - asked
 
     def modules(kind: str) -> str:
-        return " ".join(module for module in NAMES if f"brainsurr.{module}" in found[kind]) or "-"
+        return " ".join(module for module in NAMES if f"brainsurr.{module}" in report[kind]) or "-"
 
     return (
         extra or "(none)",
@@ -99,24 +100,24 @@ def row(extra: str, found: dict, asked: set[str], optional: set[str], before: se
         str(len(came - asked - follow)),
         modules("imported"),
         modules("refused"),
-        f"{found['seconds']:.0f}",
+        f"{report['seconds']:.0f}",
     )
 
 
 def main(wheel: Path) -> None:
-    """Print the table, and exit with what is wrong."""
+    """Print the table, and exit with the problems, if any."""
     asked = requirements(wheel)
     optional = set().union(*(names for extra, names in asked.items() if extra))
     with ThreadPoolExecutor(2) as pool:
-        founds = dict(zip(asked, pool.map(lambda extra: install(wheel, extra), asked), strict=True))
-    alone = founds[""]["installed"]
+        reports = dict(zip(asked, pool.map(lambda extra: install(wheel, extra), asked), strict=True))
+    without_extra = reports[""]["installed"]
     rows = [("extra", "asks for", "comes along", "others", "imports", "refuses", "seconds")]
-    for extra, found in founds.items():
-        rows.append(row(extra, found, asked[extra], optional, alone if extra else {"brainsurr"}))
+    for extra, report in reports.items():
+        rows.append(row(extra, report, asked[extra], optional, without_extra if extra else {"brainsurr"}))
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     for cells in rows:
         print("  ".join(cell.ljust(width) for cell, width in zip(cells, widths, strict=True)).rstrip())
-    if says := [line for extra, found in founds.items() for line in wrong(extra, found, asked[extra], optional)]:
+    if says := [line for extra, report in reports.items() for line in problems(extra, report, asked[extra], optional)]:
         raise SystemExit("\n".join(says))
 
 

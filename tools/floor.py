@@ -1,4 +1,4 @@
-"""The lower bounds of all that the extra `test` installs, as pip constraints, for `make test-floor`."""
+"""Print the lower bounds of all requirements of the extra `test` as pip constraints, for `make test-floor`."""
 
 import re
 import tomllib
@@ -9,7 +9,7 @@ PROJECT = tomllib.loads((Path(__file__).parent.parent / "pyproject.toml").read_t
 
 
 def bounds(requirements: list[str]) -> Iterator[str]:
-    """The constraints that hold requirements, and those of the extras among them, at their lower bounds."""
+    """Yield the constraints that pin requirements to their lower bounds, including those of extras among them."""
     for requirement in requirements:
         if own := re.fullmatch(r"brainsurr\[([\w,]+)\]", requirement):
             for extra in own[1].split(","):

@@ -1,4 +1,4 @@
-"""The three frameworks behind one interface, for the tests and the benchmarks that ask the same of each."""
+"""One interface to the three frameworks, for tests and benchmarks that do the same in each."""
 
 from collections.abc import Callable
 from typing import Any, NamedTuple
@@ -16,12 +16,12 @@ import brainsurr.nnx
 
 
 class Pure(NamedTuple):
-    """A network as a function of its parameters, which jax alone can place, differentiate and compile.
+    """A network as a pure function of its parameters, for jax to place, differentiate and compile.
 
     Attributes:
       params: the tree of its parameters.
-      start: ``(input_shape) -> carry``.
-      run: ``(params, carry, xs, **options) -> (carry, ys)``, by `unroll` if there are options.
+      start: ``start(input_shape)`` returns the first carry.
+      run: ``run(params, carry, xs, **options)`` returns ``(carry, ys)``; with options it uses `unroll`.
       bounds: for ``brainsurr.optim.project``.
     """
 
@@ -32,14 +32,14 @@ class Pure(NamedTuple):
 
 
 def leaf_name(path) -> str:
-    """The name of a parameter: the last key that is neither `val` nor `value`."""
+    """Return the name of a parameter: the last key that is neither `val` nor `value`."""
     keys = [getattr(k, "key", getattr(k, "name", getattr(k, "idx", None))) for k in path]
     flat = [str(key) for k in keys for key in (k if isinstance(k, tuple) else (k,))]
     return [key for key in flat if key not in ("val", "value")][-1]
 
 
 def by_name(tree) -> dict:
-    """The leaves of a tree of parameters by their names."""
+    """Return the leaves of a tree of parameters by name."""
     return {leaf_name(path): value for path, value in jax.tree_util.tree_leaves_with_path(tree)}
 
 
@@ -53,23 +53,23 @@ class Nnx:
 
     @staticmethod
     def dense(inputs, outputs, rngs):
-        """A linear layer."""
+        """Make a linear layer."""
         return nnx.Linear(inputs, outputs, rngs=rngs)
 
     @staticmethod
     def recurrent(kernel, rngs=None):
-        """The options of a LIF layer that feeds back on itself."""
+        """Return the options of a recurrent LIF layer."""
         return {"recurrent": True, "recurrent_kernel_init": lambda *_: kernel, "rngs": rngs or nnx.Rngs(0)}
 
     @staticmethod
     def call(layer, input_shape, carry, xs):
-        """The carry and the outputs of a layer, from its own first carry if None is given."""
+        """Return the carry and the outputs of a layer, from its own first carry if None is given."""
         start = layer.initialize_carry(input_shape)
         return layer(start if carry is None else carry, xs)
 
     @staticmethod
     def pure(net, input_shape) -> Pure:
-        """A network as a function of its parameters."""
+        """Make a pure function of a network."""
         graphdef, params, rest = nnx.split(net, nnx.Param, ...)
 
         def run(params, carry, xs, **options):
@@ -79,20 +79,20 @@ class Nnx:
         return Pure(params, net.initialize_carry, run, brainsurr.nnx.bounds(net))
 
     def params(self, layer, xs):
-        """The parameters of a layer."""
+        """Return the parameters of a layer."""
         return nnx.state(layer, nnx.Param)
 
     def bounds(self, layer, xs):
-        """The intervals of its bounded parameters."""
+        """Return the intervals of its bounded parameters."""
         return self.layers.bounds(layer)
 
     def with_params(self, layer, params):
-        """A layer with other parameters."""
+        """Return a layer with other parameters."""
         nnx.update(layer, params)
         return layer
 
     def grad(self, layer, loss, xs):
-        """``(carry, ys)``, and the gradients of ``loss(carry, ys)`` by parameter and by xs, as the host takes them."""
+        """Return ``(carry, ys)``, and the framework's gradients of ``loss(carry, ys)`` in its parameters and in xs."""
         graphdef, params, rest = nnx.split(layer, nnx.Param, ...)
 
         def f(params, xs):
@@ -117,7 +117,7 @@ class Linen:
 
     @staticmethod
     def key():
-        """Of zeros and of shapes: no number depends on it. Not made on import, which would start jax's devices."""
+        """Make a key that no number depends on. Not a constant: on import it would start jax's devices."""
         return jax.random.key(0)
 
     def __init__(self):
@@ -125,23 +125,23 @@ class Linen:
 
     @staticmethod
     def dense(inputs, outputs, rngs=None):
-        """A linear layer."""
+        """Make a linear layer."""
         return linen.Dense(outputs)
 
     @staticmethod
     def recurrent(kernel, rngs=None):
-        """The options of a LIF layer that feeds back on itself."""
+        """Return the options of a recurrent LIF layer."""
         return {"recurrent": True, "recurrent_kernel_init": lambda *_: kernel}
 
     @classmethod
     def call(cls, layer, input_shape, carry, xs):
-        """The carry and the outputs of a layer, from its own first carry if None is given."""
+        """Return the carry and the outputs of a layer, from its own first carry if None is given."""
         start = layer.initialize_carry(cls.key(), input_shape)
         return layer.init_with_output(cls.key(), start if carry is None else carry, xs)[0]
 
     @classmethod
     def pure(cls, net, input_shape) -> Pure:
-        """A network as a function of its parameters."""
+        """Make a pure function of a network."""
 
         def start(input_shape):
             return net.initialize_carry(cls.key(), input_shape)
@@ -159,20 +159,20 @@ class Linen:
         return layer.initialize_carry(self.key(), xs.shape[1:]), xs
 
     def params(self, layer, xs):
-        """The parameters of a layer."""
+        """Return the parameters of a layer."""
         return layer.init(self.key(), *self._args(layer, xs)).get("params", {}) if self.now is None else self.now
 
     def bounds(self, layer, xs):
-        """The intervals of its bounded parameters."""
+        """Return the intervals of its bounded parameters."""
         return self.layers.bounds(layer, *self._args(layer, xs))
 
     def with_params(self, layer, params):
-        """A layer with other parameters."""
+        """Return a layer with other parameters."""
         self.now = params
         return layer
 
     def grad(self, layer, loss, xs):
-        """``(carry, ys)``, and the gradients of ``loss(carry, ys)`` by parameter and by xs, as the host takes them."""
+        """Return ``(carry, ys)``, and the framework's gradients of ``loss(carry, ys)`` in its parameters and in xs."""
 
         def f(params, xs):
             out = layer.apply({"params": params}, *self._args(layer, xs))
@@ -193,17 +193,17 @@ class Brainstate:
 
     @staticmethod
     def dense(inputs, outputs, rngs=None):
-        """A linear layer."""
+        """Make a linear layer."""
         return brainstate.nn.Linear(inputs, outputs)
 
     @staticmethod
     def recurrent(kernel, rngs=None):
-        """The options of a LIF layer that feeds back on itself."""
+        """Return the options of a recurrent LIF layer."""
         return {"recurrent": True, "recurrent_kernel_init": lambda *_: kernel}
 
     @staticmethod
     def call(layer, batch_size, xs):
-        """The carry and the outputs of a layer, from its own first carry."""
+        """Return the carry and the outputs of a layer, from its own first carry."""
         layer.init_state(batch_size)
         ys = layer(xs)
         v = layer.v.value if hasattr(layer, "v") else None
@@ -211,11 +211,11 @@ class Brainstate:
 
     @staticmethod
     def pure(net, input_shape) -> Pure:
-        """A network as a function of its parameters; its carry is a list of the values of its states."""
+        """Make a pure function of a network; its carry is a list of the values of its states."""
         graphdef, states = graph.treefy_split(net)
 
         def fresh(params, batch_size):
-            # A new network each time: a state can't be written by a transformation of jax that it is older than.
+            # A new network each time: inside a jax transformation, only states made there can be written.
             net = graph.treefy_merge(graphdef, states)
             net.states(brainstate.ParamState).assign_dict_values(params)
             net.init_state(batch_size)
@@ -235,20 +235,20 @@ class Brainstate:
         return Pure(params, start, run, brainsurr.brainstate.bounds(net))
 
     def params(self, layer, xs):
-        """The parameters of a layer."""
+        """Return the parameters of a layer."""
         return layer.states(brainstate.ParamState).to_dict_values()
 
     def bounds(self, layer, xs):
-        """The intervals of its bounded parameters."""
+        """Return the intervals of its bounded parameters."""
         return self.layers.bounds(layer)
 
     def with_params(self, layer, params):
-        """A layer with other parameters."""
+        """Return a layer with other parameters."""
         layer.states(brainstate.ParamState).assign_dict_values(params)
         return layer
 
     def grad(self, layer, loss, xs):
-        """``(carry, ys)``, and the gradients of ``loss(carry, ys)`` by parameter and by xs, as the host takes them."""
+        """Return ``(carry, ys)``, and the framework's gradients of ``loss(carry, ys)`` in its parameters and in xs."""
         brainstate.nn.init_all_states(layer, xs.shape[1])
 
         def f(xs):

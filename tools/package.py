@@ -1,4 +1,4 @@
-"""What is in the sdist and in the wheel, and that the checkout and the sdist give one wheel. For `make test-package`.
+"""Check the files in the sdist and the wheel, and that checkout and sdist build one wheel. For `make test-package`.
 
 python tools/package.py dist dist/checkout    # two folders: the sdist with the wheel built from it; the checkout's own
 """
@@ -20,7 +20,7 @@ ABOUT = {"METADATA", "RECORD", "WHEEL", "licenses/LICENSE"}
 
 
 def inside(archive: Path) -> dict[str, bytes]:
-    """The files of a wheel, or of an sdist below its one folder."""
+    """Read the files of a wheel, or those of an sdist without its top folder."""
     if archive.suffix == ".whl":
         with zipfile.ZipFile(archive) as wheel:
             return {name: wheel.read(name) for name in wheel.namelist()}
@@ -30,19 +30,19 @@ def inside(archive: Path) -> dict[str, bytes]:
 
 
 def tracked() -> dict[str, bytes]:
-    """The files of the checkout that belong in the sdist: those that git knows, or one left out would go unseen."""
+    """Read the files of the checkout that belong in the sdist: all that git tracks, so that none can be left out."""
     names = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
     return {name: (ROOT / name).read_bytes() for name in names.split("\0") if name.partition("/")[0] in SDIST}
 
 
 def differences(what: str, ours: dict[str, bytes], theirs: dict[str, bytes]) -> list[str]:
-    """A line for each name that only one of two has, or whose contents differ."""
+    """Return a line for each name that only one of two has, or whose contents differ."""
     names = sorted(ours.keys() | theirs.keys())
     return [f"{what} differ in {name}" for name in names if ours.get(name) != theirs.get(name)]
 
 
 def main(built: Path, direct: Path) -> None:
-    """Say what was compared, and exit with what is wrong."""
+    """Compare, print a summary, and exit with the problems, if any."""
     (sdist,), (wheel,), (twin,) = built.glob("*.tar.gz"), built.glob("*.whl"), direct.glob("*.whl")
     source, files = inside(sdist), inside(wheel)
     about = "-".join(wheel.name.split("-")[:2]) + ".dist-info/"

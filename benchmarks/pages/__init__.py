@@ -1,5 +1,5 @@
 """README.md and docs, put together from committed results: `readme`, `evidence`, `withstands`.
 
-A report lies beside what it reports, so nothing is computed here but what several results are needed for. May import
-from all the others.
+A report is in the folder of its program, so this folder only computes numbers that need several results. May import
+from all other folders.
 """

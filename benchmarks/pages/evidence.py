@@ -35,24 +35,24 @@ What the literature and an earlier, smaller trial of this package said, and what
 
 
 def load(folder=RESULTS):
-    """The result of each study by name."""
+    """Load the result of each study by name."""
     return {name: json.loads((folder / name / "result.json").read_text()) for name in STUDIES}
 
 
 def report(name):
-    """The module that knows how to show a study."""
+    """Import the report of a study."""
     return importlib.import_module(f"..studies.reports.{name}", __package__)
 
 
-def standings(several):
-    """For each setting, each surrogate with its accuracies by seed."""
-    for name, result in several.items():
+def standings(studies):
+    """Yield each setting, and its surrogates with their accuracies by seed."""
+    for name, result in studies.items():
         if hasattr(report(name), "standing"):
             yield from report(name).standing(result)
 
 
-def standings_table(several):
-    """Where LogTailedRelu stands in each setting: a row a setting, the README's table."""
+def standings_table(studies):
+    """Make the README's table: the rank of LogTailedRelu, with one row per setting."""
     header = [
         "test accuracy, mean ± sd of the seeds",
         "LogTailedRelu",
@@ -62,7 +62,7 @@ def standings_table(several):
         "accuracy of the best",
     ]
     rows = []
-    for setting, values in standings(several):
+    for setting, values in standings(studies):
         order = sorted(values, key=lambda name: -np.mean(values[name][1]))
         ours, best = values["LogTailedRelu"], values[order[0]]
         place = f"{order.index('LogTailedRelu') + 1} of {len(order)}"
@@ -70,24 +70,24 @@ def standings_table(several):
     return results.table(header, rows)
 
 
-def gaps(several):
-    """How far each surrogate is behind the best, in points, by setting."""
+def gaps(studies):
+    """Compute how far each surrogate is behind the best, in points, by setting."""
     behind = {}
-    for setting, values in standings(several):
+    for setting, values in standings(studies):
         top = max(np.mean(values[name][1]) for name in values)
         for name in values:
             behind.setdefault(name, {})[setting] = 100 * (top - np.mean(values[name][1]))
     return behind
 
 
-def advice(several):
-    """What to choose, with the numbers that say so."""
-    behind = gaps(several)
+def advice(studies):
+    """Write the advice, with the numbers that support it."""
+    behind = gaps(studies)
     ours, order = behind["LogTailedRelu"], steadiest(behind)
     near = [setting for setting, gap in ours.items() if gap <= 1]
     far = {setting: gap for setting, gap in ours.items() if gap > 1}
-    alphas = ", ".join(f"{alpha(values['LogTailedRelu'][0])} ({setting})" for setting, values in standings(several))
-    every = several["randman"]["runs"]["LogTailedRelu, every alpha"]
+    alphas = ", ".join(f"{alpha(values['LogTailedRelu'][0])} ({setting})" for setting, values in standings(studies))
+    every = studies["randman"]["runs"]["LogTailedRelu, every alpha"]
     dead = [int(np.sum(np.array(tests)[0] <= CHANCE)) for tests in every["test"]]
     runs = len(every["test"][0][0])
     lines = [
@@ -101,14 +101,14 @@ def advice(several):
         + f"; behind by more in {', '.join(f'{s} ({g:.1f} points)' for s, g in far.items())}.",
         f"- **Its alpha**, as validation chose it: {alphas}. At the smallest weights {dead[0]} of {runs} networks with "
         f"alpha 0 learnt nothing, with {alpha(every['surrogates'][1])} {dead[1]} of {runs}. In the recurrent network "
-        f"for spoken digits: {report('speech').comparison.alphas(several['speech'])}.",
-        *learned(several["learn_alpha"]),
+        f"for spoken digits: {report('speech').comparison.alphas(studies['speech'])}.",
+        *learned(studies["learn_alpha"]),
     ]
     return "\n".join(lines)
 
 
 def steadiest(behind):
-    """The surrogates that took part in every setting, those first that are never far behind the best."""
+    """Sort the surrogates that took part in every setting by their largest distance to the best."""
     settings = max(map(len, behind.values()))
     return sorted(
         (name for name in behind if len(behind[name]) == settings), key=lambda name: max(behind[name].values())
@@ -116,7 +116,7 @@ def steadiest(behind):
 
 
 def learned(result):
-    """Whether to train alpha."""
+    """Write, for each task, whether to train alpha."""
     for end in report("learn_alpha").ends(result):
         verdict = "is as good as" if end.as_good else "falls short of"
         yield (
@@ -125,11 +125,11 @@ def learned(result):
         )
 
 
-def readme(several):
-    """The README's part: what to choose, in short, and where LogTailedRelu stands."""
-    behind = gaps(several)
+def readme(studies):
+    """Write the README's part: the advice in short, and the rank of LogTailedRelu."""
+    behind = gaps(studies)
     order, ours = steadiest(behind), behind["LogTailedRelu"].values()
-    ends = list(report("learn_alpha").ends(several["learn_alpha"]))
+    ends = list(report("learn_alpha").ends(studies["learn_alpha"]))
     names = ", ".join(f"`{name}`" for name in order[:2])
     text = (
         f"LogTailedRelu is the best in {sum(gap == 0 for gap in ours)} of {len(ours)} settings, and within a point of "
@@ -139,21 +139,21 @@ def readme(several):
         f"point, in {sum(end.as_good for end in ends)} of {len(ends)} tasks with a decay towards 0, and in "
         f"{sum(end.as_good_without_decay for end in ends)} without; better in {sum(end.better for end in ends)}."
     )
-    return f"{textwrap.fill(text, 120)}\n\n{standings_table(several)}"
+    return f"{textwrap.fill(text, 120)}\n\n{standings_table(studies)}"
 
 
-def claims_table(several):
-    """Every claim of every study, whether it holds, and the numbers."""
+def claims_table(studies):
+    """Make a table of every claim of every study, whether it holds, and the numbers."""
     rows = [
         [claim.text, results.yes(claim.holds), claim.numbers]
-        for name, result in several.items()
+        for name, result in studies.items()
         for claim in report(name).claims(result)
     ]
     return results.table(["claim", "holds", "measured"], rows)
 
 
 def section(name, result):
-    """What one study did and what came out, in Markdown."""
+    """Write the section of a study in Markdown."""
     study = importlib.import_module(f"..studies.{name}", __package__)
     title, *about = study.__doc__.strip().split("\n\n")
     settings = [value for value in result["settings"].values() if isinstance(value, str)]
@@ -172,12 +172,12 @@ def section(name, result):
 
 
 def absent(result):
-    """The surrogates of today's family that a study of the family does not have."""
+    """List the surrogates of the current family that a study of the family does not have."""
     return [name for name in GRID if name not in took_part(result)] if took_part(result) else []
 
 
 def provenance(result):
-    """How long a study took, and where: apart for each machine and version that its configurations ran on."""
+    """Write how long a study took, and where, for each machine and version that its configurations ran on."""
     places = {}
     for key, run in result["runs"].items():
         here = environment_of(result, key)
@@ -192,7 +192,7 @@ def provenance(result):
 
 
 def digits_section():
-    """The table of `make train`, a picture, and the accuracies of the other frameworks."""
+    """Write the table of `make train`, a picture, and the accuracies of the other frameworks."""
     result, *others = (json.loads(path.read_text()) for path in sorted(RESULTS.glob("digits*/result.json")))
     versions = result["versions"]
     lines = [
@@ -210,44 +210,44 @@ def digits_section():
 
 
 def command(name):
-    """How a study is run in full."""
+    """Return the command that runs a study in full."""
     recordings = {"speech": " free_spoken_digits.npz", "learn_alpha": " --speech free_spoken_digits.npz"}
     return f"python -m benchmarks.studies.{name}{recordings.get(name, '')} --out benchmarks/results/{name}"
 
 
 def first_upper(text):
-    """The text as a sentence begins."""
+    """Return a text with its first letter in upper case."""
     return text[0].upper() + text[1:]
 
 
-def page(several):
-    """docs/evidence.md."""
-    but = "(but for those that a study names as absent) " if any(map(absent, several.values())) else ""
+def page(studies):
+    """Write the text of docs/evidence.md."""
+    but = "(but for those that a study names as absent) " if any(map(absent, studies.values())) else ""
     parts = [
         HEAD.format(but=but),
         "## What to choose",
-        advice(several),
-        standings_table(several),
+        advice(studies),
+        standings_table(studies),
         CLAIMS,
-        claims_table(several),
+        claims_table(studies),
     ]
-    return "\n\n".join([*parts, *(section(name, result) for name, result in several.items()), digits_section()]) + "\n"
+    return "\n\n".join([*parts, *(section(name, result) for name, result in studies.items()), digits_section()]) + "\n"
 
 
 def _range(behind, pick):
-    """The smallest and the largest distance to the best, over the settings, of the median or the worst surrogate."""
+    """Return the range over the settings of a distance to the best, that of the median or the worst surrogate."""
     settings = behind["LogTailedRelu"]
     distances = [pick([gaps[setting] for gaps in behind.values() if setting in gaps]) for setting in settings]
     return f"{min(distances):.1f} to {max(distances):.1f}"
 
 
 def main():
-    """Write the page and the pictures."""
+    """Write the page and the pictures into docs."""
     PICTURES.mkdir(parents=True, exist_ok=True)
-    several = load()
-    for name, result in several.items():
+    studies = load()
+    for name, result in studies.items():
         report(name).draw(result, PICTURES)
-    (ROOT / "docs/evidence.md").write_text(page(several))
+    (ROOT / "docs/evidence.md").write_text(page(studies))
 
 
 if __name__ == "__main__":

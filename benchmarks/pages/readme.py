@@ -8,12 +8,12 @@ from .evidence import RESULTS, ROOT
 
 
 def parts():
-    """Each generated part by the name between its markers, ``<!-- name -->`` and ``<!-- /name -->``."""
+    """Generate each part, by the name in its markers, ``<!-- name -->`` and ``<!-- /name -->``."""
     return {"speed": speed.part(RESULTS / "speed"), "evidence": evidence.readme(evidence.load())}
 
 
 def rendered(text):
-    """The text with every generated part in its place."""
+    """Replace every generated part of a text."""
     for name, part in parts().items():
         marked = re.compile(rf"(<!-- {name} -->\n).*?(<!-- /{name} -->)", re.DOTALL)
         if not marked.search(text):

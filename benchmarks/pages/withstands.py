@@ -1,4 +1,4 @@
-"""Write docs/withstands.md, what the package withstands, from the result files."""
+"""Write docs/withstands.md, the trials of robustness, from the result files."""
 
 import json
 
@@ -9,7 +9,7 @@ from ..robustness.reports import kills, precision, scale, soak
 from .evidence import RESULTS, ROOT
 
 PICTURES = ROOT / "docs/pictures/withstands"
-SAID = ("jax", "flax", "brainstate", "optax", "orbax-checkpoint")
+SHOWN = ("jax", "flax", "brainstate", "optax", "orbax-checkpoint")
 TRIALS = {  # the folder of each result, and the command that wrote it
     "scale": "robustness.scale",
     "kills": "robustness.kills",
@@ -35,19 +35,19 @@ own: [many devices](many-devices.md), and [saving, going on, and half precision]
 
 
 def load(folder=RESULTS):
-    """The result of each trial by name."""
+    """Load the result of each trial by name."""
     return {name: json.loads((folder / name / "result.json").read_text()) for name in TRIALS}
 
 
-def page(several):
-    """docs/withstands.md."""
-    summary = results.table(("", "tried", "came out"), [REPORTS[name].line(result) for name, result in several.items()])
-    return "\n\n".join([HEAD, summary, *(section(name, result) for name, result in several.items())]) + "\n"
+def page(trials):
+    """Write the text of docs/withstands.md."""
+    summary = results.table(("", "tried", "came out"), [REPORTS[name].line(result) for name, result in trials.items()])
+    return "\n\n".join([HEAD, summary, *(section(name, result) for name, result in trials.items())]) + "\n"
 
 
 def section(name, result):
-    """What was tried, what came out, and where, in Markdown."""
-    versions = ", ".join(f"{package} {version}" for package, version in result["versions"].items() if package in SAID)
+    """Write the section of a trial in Markdown, with its command and machine."""
+    versions = ", ".join(f"{package} {version}" for package, version in result["versions"].items() if package in SHOWN)
     command = f"python -m benchmarks.{TRIALS[name]} --out benchmarks/results/{name}"
     where = f"{result['seconds'] / 60:.0f} minutes on {result['device']}; Python {result['python']}, {versions}"
     about = (result, public_names()) if name == "bad_input" else (result,)
@@ -55,13 +55,13 @@ def section(name, result):
 
 
 def main():
-    """Write the page and the pictures."""
+    """Write the page and the pictures into docs."""
     PICTURES.mkdir(parents=True, exist_ok=True)
-    several = load()
-    for name, result in several.items():
+    trials = load()
+    for name, result in trials.items():
         if hasattr(REPORTS[name], "draw"):
             REPORTS[name].draw(result, PICTURES)
-    (ROOT / "docs/withstands.md").write_text(page(several))
+    (ROOT / "docs/withstands.md").write_text(page(trials))
 
 
 if __name__ == "__main__":

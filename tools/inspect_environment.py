@@ -1,6 +1,7 @@
-"""Run by tools/extras.py with the interpreter of each environment: what is there, loads, imports and works, as JSON.
+"""Print as JSON what an environment has installed, and which modules of brainsurr import and have working examples.
 
-Here nothing but brainsurr and what it brings can be imported: no pytest, and no module beside this one.
+`tools/extras.py` runs this with the interpreter of each environment, where only the standard library, brainsurr and its
+requirements can be imported: neither pytest nor another module of this folder.
 """
 
 import contextlib
@@ -14,23 +15,23 @@ import sys
 
 
 def examples(module) -> dict[str, str]:
-    """The reports of the module's examples that fail, by the name of what they are an example of."""
+    """Run the examples of a module; return the reports of those that fail, by the name of the documented object."""
     failed = {}
     for test in doctest.DocTestFinder().find(module):
-        runner, report = doctest.DocTestRunner(), io.StringIO()
+        runner, output = doctest.DocTestRunner(), io.StringIO()
         with contextlib.redirect_stdout(io.StringIO()):
-            runner.run(test, out=report.write)
+            runner.run(test, out=output.write)
         if runner.failures:
-            failed[test.name] = report.getvalue()
+            failed[test.name] = output.getvalue()
     return failed
 
 
 def main() -> None:
-    """Look around, before anything but brainsurr is imported and then after."""
+    """Import brainsurr, list the loaded modules, then import its submodules and run their examples."""
     brainsurr = importlib.import_module("brainsurr")
     loaded = {name.partition(".")[0] for name in sys.modules}
     owners = importlib.metadata.packages_distributions()
-    found = {
+    report = {
         "installed": [distribution.name for distribution in importlib.metadata.distributions()],
         "loaded": [owner for name in loaded for owner in owners.get(name, [])],
         "imported": [],
@@ -42,11 +43,11 @@ def main() -> None:
         try:
             module = importlib.import_module(name)
         except ModuleNotFoundError as error:
-            found["refused"][name] = str(error)
+            report["refused"][name] = str(error)
         else:
-            found["imported"].append(name)
-            found["failed"] |= examples(module)
-    print(json.dumps(found))
+            report["imported"].append(name)
+            report["failed"] |= examples(module)
+    print(json.dumps(report))
 
 
 if __name__ == "__main__":
