@@ -182,16 +182,6 @@ def test_an_infinite_maximum_has_no_gradient(xs, size):
     np.testing.assert_array_equal(gradient, np.zeros(4))
 
 
-@pytest.mark.parametrize("size", [2, 3, 7])
-@pytest.mark.parametrize("dtype", [jnp.int32, jnp.bool_])
-def test_reductions_of_integers_and_booleans(dtype, size):
-    xs = jnp.array([3, 0, 4, 1, 0]).astype(dtype)
-    for reduce, wanted in {"mean": np.asarray(xs).mean(), "max": np.asarray(xs).max(), "last": xs[-1]}.items():
-        reduced = bs.unroll(lambda c, x: (c, x), None, xs, block_size=size, reduce=reduce)[1]
-        assert reduced.dtype == (jnp.float32 if reduce == "mean" else dtype)
-        assert_close(reduced.astype(jnp.float32), np.float32(wanted), 1)
-
-
 @pytest.mark.parametrize("reduce", REDUCED)
 def test_nan_shows_in_a_reduction(reduce):
     xs = jnp.ones(T).at[T - 1 if reduce == "last" else 2].set(jnp.nan)
