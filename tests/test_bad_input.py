@@ -43,7 +43,7 @@ def quick_first(name):
     return pytest.param(name, marks=pytest.mark.slow if public in functions or "plot" in public else ())
 
 
-@pytest.mark.parametrize("name", map(quick_first, bad_input.CALLS))
+@pytest.mark.parametrize("name", [quick_first(name) for name in bad_input.CALLS])
 def test_no_input_gets_past_the_door_unexplained(name):
     """Whatever is good or must be refused, by itself, which is quick; and a few mixtures of good and bad."""
     call = compilable(bad_input.CALLS[name])

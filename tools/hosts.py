@@ -206,8 +206,10 @@ class Brainstate:
         """Return the carry and the outputs of a layer, from its own first carry."""
         layer.init_state(batch_size)
         ys = layer(xs)
-        v = layer.v.value if hasattr(layer, "v") else None
-        return ((v, layer.s.value) if hasattr(layer, "s") else v), ys
+        carry = layer.v.value if hasattr(layer, "v") else None
+        for name in ("s", "a"):  # the last spikes, and the adaptation: pairs as in the other frameworks
+            carry = (carry, getattr(layer, name).value) if hasattr(layer, name) else carry
+        return carry, ys
 
     @staticmethod
     def pure(net, input_shape) -> Pure:

@@ -36,9 +36,12 @@ def calls():
     """A call for each layer that has a state, two for one that can be recurrent."""
     for host in HOSTS:
         name = host.layers.__name__
-        for layer in ("LIF", "LIFCell"):
-            for recurrent in (False, True):
-                arguments = neuron(host) | over_time(host, layer, recurrent) | feedback(host, recurrent)
+        for layer in ("LIF", "LIFCell", "ALIF", "ALIFCell"):
+            adapts = layer in ("ALIF", "ALIFCell")
+            for recurrent in (False, True)[: 1 if adapts else 2]:
+                arguments = neuron(host) | over_time(host, layer, recurrent or adapts) | feedback(host, recurrent)
+                if adapts:
+                    arguments |= adaptation(host)
                 if host is not Nnx:
                     del arguments["rngs"]
                 call = partial(make_and_call, host, getattr(host.layers, layer))
@@ -68,14 +71,15 @@ def make_and_call(host, layer, xs, input_shape=None, batch_size=None, carry=None
     return host.call(layer(**made), *given)
 
 
-def over_time(host, layer, recurrent) -> dict[str, Argument]:
+def over_time(host, layer, two_states) -> dict[str, Argument]:
     """The state and the input of a layer."""
+    is_cell = layer.endswith("Cell")
 
     def state(shape):
         return shape[1:]
 
     def taken(shape):
-        return shape if layer != "LIFCell" else shape[1:]
+        return shape[1:] if is_cell else shape
 
     xs = floats(taken)
     others = [
@@ -91,7 +95,7 @@ def over_time(host, layer, recurrent) -> dict[str, Argument]:
         "batch": Argument(good((2,), (), (1, 2)), one_of("zero batch", (0,), (2, 0))),
         "xs": Argument(xs.good, bad),
     }
-    if layer == "LIFCell":
+    if is_cell:
         arguments["time"] = Argument(good(1), good(1))
     if host is Brainstate:
         sizes = one_of("wrong size", -1, 2.0, True, (2.0,), ("a",), 7, refused=True)
@@ -99,14 +103,14 @@ def over_time(host, layer, recurrent) -> dict[str, Argument]:
     shapes = [(), (4,), (2, 4), ("a", 3), (-1, 3), (2.0, 3), (None, 3), 3]
     bad = wrong_type() + one_of("wrong size", *shapes, refused=True) + one_of("wrong size", (5, 3))
     shaped = Argument(good(Shaped(state)), bad)
-    return arguments | {"input_shape": shaped, "carry": carry(recurrent)}
+    return arguments | {"input_shape": shaped, "carry": carry(two_states)}
 
 
-def carry(recurrent) -> Argument:
-    """The state of a layer, with the last spikes if it is recurrent."""
+def carry(two_states) -> Argument:
+    """The state of a layer, with the last spikes if it is recurrent, with the adaptation if it adapts."""
 
     def potential(make):
-        return Shaped(lambda s: (make(s[1:]), np.zeros(s[1:], np.float32)) if recurrent else make(s[1:]))
+        return Shaped(lambda s: (make(s[1:]), np.zeros(s[1:], np.float32)) if two_states else make(s[1:]))
 
     fine = good(None, *(potential(lambda s, i=i: jnp.asarray(filled(s, start=i))) for i in range(3)))
     bad = [
@@ -118,7 +122,7 @@ def carry(recurrent) -> Argument:
         *one_of("complex", potential(lambda s: filled(s, np.complex64)), refused=True),
         *one_of("wrong shape", *(potential(lambda s, d=d: filled((*s[:-1], d))) for d in (1, 4)), refused=True),
         *one_of("wrong shape", potential(lambda s: filled((7, *s))), Shaped(lambda s: filled(())), refused=True),
-        *one_of("wrong structure", Shaped(lambda s: (filled(s[1:]),) * (3 if recurrent else 2)), (), refused=True),
+        *one_of("wrong structure", Shaped(lambda s: (filled(s[1:]),) * (3 if two_states else 2)), (), refused=True),
     ]
     return Argument(fine, bad)
 
@@ -131,6 +135,7 @@ def leaky(host) -> dict[str, Argument]:
     return {
         "features": Argument(features.good + good(np.int64(3)), features.bad + (sizes if host is Brainstate else [])),
         "decay": number(0.5, 1.0, 0.0, outside={"negative": -0.5, "too large": 1.5}, refused=INFINITE),
+        "decay_input": flag(),
         "learnable": Argument(good((), "decay", ["decay"]), wrong_type() + names),
         "bounds": intervals("decay"),
         "carry_init": initialiser(host.constant(0.0), host.constant(0.5)),
@@ -167,11 +172,23 @@ def neuron(host) -> dict[str, Argument]:
     return leaky(host) | {
         "threshold": number(1.0, 0.5, outside={"negative": -0.5, "zero": 0.0}, refused=INFINITE),
         "reset": Argument(reset.good, reset.bad + one_of("wrong type", None, refused=True)),
+        "reset_delay": Argument(good(False), flag().bad),
         "reset_grad": Argument(good(None, True, False), [g for g in flag().bad if g.value is not None]),
         "spike_fn": Argument(
             good(F, Shaped(lambda _: host.layers.SpikingActivation(F))), wrong_type("function") + functions
         ),
         "rngs": Argument(good(Shaped(lambda _: nnx_.Rngs(0))), wrong_type("None")),
+    }
+
+
+def adaptation(host) -> dict[str, Argument]:
+    """The arguments of a layer that adapts, and whose last spikes do not act on it."""
+    return {
+        "recurrent_kernel_init": Argument(good(host.constant(0.25)), wrong_type("function", "class")),
+        "adapts": choice("threshold", "input"),
+        "adaptation_decay": number(0.5, 1.0, 0.0, outside={"negative": -0.5, "too large": 1.5}, refused=INFINITE),
+        "spike_adaptation": number(0.5, 0.0, outside={"negative": -0.5}, refused=INFINITE),
+        "voltage_adaptation": number(0.0, 0.25, outside={"negative": -0.25}, refused=INFINITE),
     }
 
 
@@ -187,22 +204,23 @@ def lif(host, layer, answer, given, stateless=False):
     if not unbounded and not np.all((np.asarray(given["decay"]) >= 0) & (np.asarray(given["decay"]) <= 1)):
         return f"accepted a decay outside [0, 1]: {given['decay']}"
     xs = as_floats(given["xs"])
-    wide = xs.astype(np.float32) if layer != "LIFCell" else xs.astype(np.float32)[None]
+    is_cell, two_states = layer.endswith("Cell"), given.get("recurrent") or "adapts" in given
+    wide = xs.astype(np.float32)[None] if is_cell else xs.astype(np.float32)
     state, ys = answer
     start = given.get("carry")
     if start is None:
         value = given["carry_init"]((1,)) if host is Brainstate else given["carry_init"](Linen.key(), (1,))
         start = np.full(wide.shape[1:], value, jnp.dtype(given["param_dtype"] or jnp.float32))
-        start = (start, np.zeros_like(start)) if given.get("recurrent") else start
-    before = tuple(map(np.asarray, start)) if given.get("recurrent") else (np.asarray(start),)
+        start = (start, np.zeros_like(start)) if two_states else start
+    before = tuple(map(np.asarray, start)) if two_states else (np.asarray(start),)
     if before[0].dtype in (np.float16, jnp.bfloat16):
         return None  # sums in these are rounded in another order
     after, expected = loop(wide, *(v.astype(np.float32) for v in before), given)
-    expected = (expected[0] if layer == "LIFCell" else expected).astype(xs.dtype)
+    expected = (expected[0] if is_cell else expected).astype(xs.dtype)
     wrong = differs_reduced(ys, expected, given.get("reduce"))
     if wrong or stateless:
         return wrong
-    state = state if given.get("recurrent") else (state,)
+    state = state if two_states else (state,)
     if not isinstance(state, tuple) or len(state) != len(after):
         return f"the state is {state}, expected {len(after)} arrays"
     wrongs = (differs(f"state {i}", *pair, np.float32) for i, pair in enumerate(zip(state, after, strict=True)))
@@ -213,16 +231,29 @@ def loop(xs, v, *last_and_given):
     """The state after the last step and the outputs, of a layer that has a threshold if one is given."""
     *last, given = last_and_given
     decay, ys = np.asarray(given["decay"], np.float32), np.zeros_like(xs)
+    adapts, scale = given.get("adapts"), 1 - decay if given.get("decay_input") else np.float32(1)
     with np.errstate(all="ignore"):
         for i, x in enumerate(xs):
-            u = decay * v + (x + last[0] @ np.full((3, 3), 0.25, np.float32) if last else x)
-            v, ys[i] = fire(u, given) if "threshold" in given else (u, u)
-            last = [ys[i]] if last else []
+            if adapts == "input":
+                x = x - last[0]
+            elif last and not adapts:
+                x = x + last[0] @ np.full((3, 3), 0.25, np.float32)
+            u = decay * v + scale * x
+            shift = last[0] if adapts == "threshold" else np.float32(0)
+            v, ys[i] = fire(u, shift, given) if "threshold" in given else (u, u)
+            if adapts:
+                rho, b, c = (np.asarray(given[name], np.float32) for name in ADAPTATION)
+                last = [rho * last[0] + (1 - rho) * (b * ys[i] + c * v)]
+            elif last:
+                last = [ys[i]]
     return (v, *last), ys
 
 
-def fire(u, given):
+ADAPTATION = ("adaptation_decay", "spike_adaptation", "voltage_adaptation")
+
+
+def fire(u, shift, given):
     """Potential and spikes after the threshold."""
-    threshold = np.asarray(given["threshold"], np.float32)
+    threshold = np.asarray(given["threshold"], np.float32) + shift
     s = np.where(np.isnan(u - threshold), np.nan, u - threshold >= 0).astype(np.float32)
     return {"subtract": u - threshold * s, "zero": u * (1 - s), "none": u}[given["reset"]], s
