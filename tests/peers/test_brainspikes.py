@@ -1,8 +1,6 @@
 import braintools
-import jax
 import jax.numpy as jnp
 import pytest
-from close import assert_close
 from peer import assert_learns, assert_same, inputs, load, log_tailed_relu, target
 
 import brainsurr as bs
@@ -83,35 +81,6 @@ def test_alpha_is_trained():
     assert_learns([step() for _ in range(10)])
     assert 0 <= act.surrogate.alpha <= 1
     assert abs(act.surrogate.alpha - 0.1) > 1e-3
-
-
-@pytest.mark.parametrize(
-    ("ours", "theirs"),
-    [
-        (bs.Sigmoid(4.0), braintools.surrogate.Sigmoid(4.0)),
-        (bs.LogTailedRelu(0.1), braintools.surrogate.LogTailedRelu(0.1)),
-    ],
-    ids=["sigmoid", "log-tailed relu"],
-)
-@pytest.mark.parametrize("spikes", ["hard", "relaxed"])
-def test_kernel_of_its_next_release(ours, theirs, spikes):
-    """Private in 0.2.0. Its relaxed mode, whose gradients can be checked by differences, asks for `surrogate_fun`."""
-    network = load("brainspike._kernel.network", "brainspikes")
-    lif = load("brainspike._kernel.models.lif", "brainspikes")
-
-    def response(surrogate):
-        net = network.Network(dt=0.1 * u.ms)
-        net.add(lif.LIF, 2, name="h", surrogate=surrogate)
-        program = net.compile().program(spikes=spikes)
-        state = program.init_state()
-
-        def emitted(drive):
-            external = {"h": {"delta": drive * u.mV}}
-            return program.step(program.read_params(), state, 0, jnp.uint32(0), external)[1][0]["spike"].sum()
-
-        return jax.value_and_grad(emitted)(1.2)
-
-    assert_close(response(ours), response(theirs), 64)
 
 
 def test_page():
