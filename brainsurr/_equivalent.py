@@ -20,7 +20,7 @@ def equivalent(library: str, name: str, **parameters) -> Surrogate:
       **parameters: those of the original, by their names there. What is left out has the original's default.
 
     Returns:
-      A surrogate; a :class:`brainsurr.Scaled` one where the two differ by a factor.
+      A surrogate; a :class:`brainsurr.Scaled` one where the two differ in height.
 
     Raises:
       ValueError: the library or the name is unknown.
@@ -32,7 +32,7 @@ def equivalent(library: str, name: str, **parameters) -> Surrogate:
       >>> bs.equivalent("snntorch", "fast_sigmoid", slope=10)
       InvSquareGrad(alpha=10)
       >>> bs.equivalent("spikingjelly", "SuperSpike", alpha=2.0)
-      Scaled(surrogate=InvSquareGrad(alpha=1.0), factor=2.0)
+      Scaled(surrogate=InvSquareGrad(alpha=1.0), height=2.0, width=1.0)
       >>> bs.equivalent("norse", "heaviside")
       Traceback (most recent call last):
       NotImplementedError: norse.heaviside has no equivalent here: it has no gradient, and its backward pass raises. \

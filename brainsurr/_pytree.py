@@ -39,10 +39,17 @@ def rebuild(cls, structure, parameters):
     return unflatten(cls, structure, map(frozen, parameters))
 
 
-def leaf_name(path) -> str:
-    """Name a parameter after its attribute, with an index where the attribute is a container."""
-    last = max(i for i, key in enumerate(path) if isinstance(key, jax.tree_util.GetAttrKey))
-    return "_".join([path[last].name, *(jax.tree_util.keystr((key,)).strip("[]'") for key in path[last + 1 :])])
+def leaf_names(paths) -> list[str]:
+    """Name each parameter after its attribute, with an index where that is a container; two alike by their paths."""
+    names = []
+    for path in paths:
+        last = max(i for i, key in enumerate(path) if isinstance(key, jax.tree_util.GetAttrKey))
+        names.append(_join(path[last:]))
+    return [_join(path) if names.count(name) > 1 else name for path, name in zip(paths, names, strict=True)]
+
+
+def _join(path) -> str:
+    return "_".join(jax.tree_util.keystr((key,)).strip("[]'.") for key in path)
 
 
 def is_parameter(value) -> bool:

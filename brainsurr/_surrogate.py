@@ -1,4 +1,4 @@
-"""`Surrogate`, the base class: a value, a function and a pytree; and `Scaled`, a surrogate times a number."""
+"""`Surrogate`, the base class: a value, a function and a pytree; and `Scaled`, one made higher or wider."""
 
 import copy
 import dataclasses
@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from ._arrays import as_float, as_parameter, is_number, match_dtype_and_rank
+from ._arrays import as_float, as_parameter, is_negative, is_number, is_positive, match_dtype_and_rank
 from ._checks import check_flag, check_surrogate
 from ._kernel import spike
 from ._pytree import (
@@ -18,7 +18,7 @@ from ._pytree import (
     flatten_with_keys,
     frozen,
     is_parameter,
-    leaf_name,
+    leaf_names,
     rebuild,
     short,
     unflatten,
@@ -132,14 +132,19 @@ class Surrogate:
         return self.surrogate_grad(x)
 
     def __mul__(self, factor) -> "Surrogate":
-        """Scale primitive and gradient, as in ``f * 0.5``; the spike stays 0 or 1."""
-        factor = as_parameter(factor)
-        if not is_number(factor):
-            return NotImplemented
-        return Scaled(self.replace(origin=False), factor, origin=self.origin)
+        """Scale the height, as in ``f * 0.5``."""
+        return self.scaled(height=factor) if is_number(as_parameter(factor)) else NotImplemented
 
     def __rmul__(self, factor) -> "Surrogate":
         return self * factor
+
+    def scaled(self, *, height=1.0, width=1.0) -> "Scaled":
+        r"""Make the gradient ``height`` times as high and ``width`` times as wide: :math:`h\, g'(x / w)`.
+
+        The result is a :class:`Scaled`, with ``height`` and ``width`` among its parameters. What is scaled twice is one
+        of both heights, and both widths, multiplied.
+        """
+        return Scaled(self.replace(origin=False), height, width, origin=self.origin)
 
     def replace(self, **changes) -> "Surrogate":
         """Copy, with some parameters or flags changed, as in ``f.replace(alpha=0.3, origin=True)``."""
@@ -154,22 +159,21 @@ class Surrogate:
         """Return this surrogate with each parameter replaced by its name, and the parameters by name.
 
         Layers hold the two apart: the first is static, and ``jax.tree.map(values.get, template)`` puts values back.
+        A parameter of a surrogate inside has its own name, ``alpha``, or its path where two share one, ``first_alpha``.
         """
-        paths, structure = jax.tree_util.tree_flatten_with_path(self)
-        values = {leaf_name(path): value for path, value in paths}
-        if len(values) < len(paths):
-            names = ", ".join(leaf_name(path) for path, _ in paths)
-            raise ValueError(f"{type(self).__name__}: a layer holds parameters by name, and two share one of {names}")
-        return jax.tree.unflatten(structure, values), values
+        leaves, structure = jax.tree_util.tree_flatten_with_path(self)
+        paths, values = zip(*leaves, strict=True) if leaves else ((), ())
+        names = leaf_names(paths)
+        return jax.tree.unflatten(structure, names), dict(zip(names, values, strict=True))
 
     def broadcast_into(self, x: jax.Array) -> "Surrogate":
         """Cast the parameters to the dtype and rank of ``x``; a ValueError if one does not broadcast into it."""
         self._check_defined()
 
-        def match(path, p):
-            return match_dtype_and_rank(p, x, f"{type(self).__name__}: {leaf_name(path)}")
-
-        return jax.tree_util.tree_map_with_path(match, self)
+        template, values = self.named_parameters()
+        owner = type(self).__name__
+        matched = {name: match_dtype_and_rank(value, x, f"{owner}: {name}") for name, value in values.items()}
+        return jax.tree.map(matched.get, template)
 
     def _check_defined(self):
         cls = type(self)
@@ -179,7 +183,9 @@ class Surrogate:
             )
 
     def _items(self) -> dict[str, Any]:
-        return {"origin": self.origin, **vars(self)}
+        """Return all attributes by name, those of a dataclass in the order of its fields."""
+        items = {"origin": self.origin, **vars(self)}
+        return {name: items[name] for name in (*type(self).__dataclass_fields__, *items) if name in items}
 
     def __setattr__(self, name, value):
         cls = type(self)
@@ -273,34 +279,45 @@ def _elementwise(formula):
 
 @dataclasses.dataclass
 class Scaled(Surrogate):
-    r"""A surrogate with its primitive and its gradient multiplied by a factor.
+    r"""A surrogate made higher or lower, wider or narrower.
 
-    .. math:: g(x) = c\, g_0(x) \qquad g'(x) = c\, g_0'(x)
+    .. math:: g(x) = h\, w\; g_0\Bigl(\frac{x}{w}\Bigr) \qquad g'(x) = h\; g_0'\Bigl(\frac{x}{w}\Bigr)
 
-    The spike itself stays 0 or 1. ``0.5 * f`` and ``f * 0.5`` make one. At 0, peak and area: those of the inner
-    surrogate times :math:`c`. Other libraries' functions often differ from the ones here by a factor only.
+    ``0.5 * f`` and ``f * 0.5`` make one of height 0.5, ``f.scaled(width=0.25)`` one of width 0.25. At 0 and at the
+    peak: the gradient of the inner surrogate times :math:`h`. Area: that of the inner surrogate times :math:`h w`. The
+    spike itself stays 0 or 1. Other libraries' functions often differ from the ones here by a height only.
 
     Args:
       surrogate: the inner surrogate. Its own ``origin`` is not looked at.
-      factor: :math:`c`, dimensionless; a number or an array that broadcasts into x.
+      height: :math:`h`, dimensionless; a number or an array that broadcasts into x.
+      width: :math:`w`, likewise, above 0.
       origin: whether calling it returns :math:`g(x)` in place of the spike.
 
     Attributes:
-      bounds: those of the inner surrogate; the factor has none.
+      bounds: [0, 100] for the height, so that no gradient changes its sign, and [0.01, 100] for the width, which at 0
+        would divide by it; and those of the inner surrogate. Where it has a ``width`` or ``height`` itself, that is
+        called ``surrogate_width`` or ``surrogate_height``, here and in a layer.
+
+    Note:
+      The derivative in the width has :math:`x / w^2` in it. Where that might overflow it is 0: in float16 beyond
+      :math:`|x| = 64 \min(1, w^2)`, so train the width in another dtype; in these, beyond :math:`10^{35}` of the same.
 
     Example:
       >>> import jax, brainsurr as bs
       >>> f = 0.5 * bs.Sigmoid(alpha=4.0)
       >>> f
-      Scaled(surrogate=Sigmoid(alpha=4.0), factor=0.5)
+      Scaled(surrogate=Sigmoid(alpha=4.0), height=0.5, width=1.0)
       >>> print(f(0.0), jax.grad(f)(0.0))
       1.0 0.5
-      >>> 2 * f
-      Scaled(surrogate=Sigmoid(alpha=4.0), factor=1.0)
+      >>> f.scaled(height=2.0, width=3.0)
+      Scaled(surrogate=Sigmoid(alpha=4.0), height=1.0, width=3.0)
     """
 
+    _lower_limits: ClassVar[dict[str, float]] = {"width": 0.0}
+
     surrogate: Surrogate
-    factor: Parameter = 1.0
+    height: Parameter = 1.0
+    width: Parameter = 1.0
 
     def _check(self, name, value):
         if name == "surrogate":
@@ -309,14 +326,29 @@ class Scaled(Surrogate):
 
     @property
     def bounds(self):  # type: ignore[override]
-        """The intervals of the inner surrogate, by name."""
-        return self.surrogate.bounds
+        """The intervals by name, those of the inner surrogate too."""
+        own = {"height": (0.0, 100.0), "width": (0.01, 100.0)}
+        inner = self.surrogate.bounds.items()
+        return own | {f"surrogate_{name}" if name in own else name: interval for name, interval in inner}
 
-    def __mul__(self, factor):
-        return Surrogate.__mul__(self.surrogate.replace(origin=self.origin), self.factor * factor)
+    def scaled(self, *, height=1.0, width=1.0):
+        height, width = self.height * as_parameter(height), self.width * as_parameter(width)
+        return Scaled(self.surrogate, height, width, origin=self.origin)
 
     def surrogate_fun(self, x):
-        return self.factor * self.surrogate.surrogate_fun(x)
+        return self.height * self.width * self.surrogate.surrogate_fun(_quotient(x, self.width))
 
     def surrogate_grad(self, x):
-        return self.factor * self.surrogate.surrogate_grad(x)
+        return self.height * self.surrogate.surrogate_grad(_quotient(x, self.width))
+
+
+def _quotient(x, width):
+    """Return x / width, finite wherever x is and of its sign, with a derivative where that is finite too."""
+    if isinstance(width, int | float) and width == 1:
+        return x
+    largest, quotient = float(jnp.finfo(x.dtype).max), x / width
+    lost = (quotient == 0) & (is_negative(x) | is_positive(x))  # and a surrogate may jump at 0
+    # The derivative in the width is x / width^2 times what the formula multiplies it by, such as a steepness.
+    near = (jnp.abs(x) <= largest / 1024 * jnp.minimum(1.0, width * width)) & ~lost
+    far = jnp.where(lost | jnp.isinf(x), x, jnp.clip(quotient, -largest, largest))
+    return jnp.where(near, quotient, jax.lax.stop_gradient(far))

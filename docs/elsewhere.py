@@ -26,7 +26,7 @@ import brainsurr as bs
 
 f = bs.equivalent("snntorch", "fast_sigmoid", slope=25)
 print(f)  # InvSquareGrad(alpha=25)
-print(bs.equivalent("spyx", "tanh", k=2))  # Scaled(surrogate=Sigmoid(alpha=4), factor=1.0)
+print(bs.equivalent("spyx", "tanh", k=2))  # Scaled(surrogate=Sigmoid(alpha=4), height=1.0, width=1.0)
 ```
 
 Three things to look at before old results are compared with new ones:

@@ -29,7 +29,7 @@ PAGE = """\
 
 def page(name: str, f: bs.Surrogate) -> str:
     """Write the page of a surrogate: its picture, the bounds of its parameters, its class and its function."""
-    intervals = type(f).bounds if isinstance(type(f).bounds, dict) else {}  # Scaled has those of its surrogate
+    intervals = type(f).bounds if isinstance(type(f).bounds, dict) else {}  # those of Scaled depend on what it scales
     bounds = [f"`{parameter}` in [{low:g}, {high:g}]" for parameter, (low, high) in intervals.items()]
     function = functions().get(name)
     return PAGE.format(

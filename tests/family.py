@@ -410,15 +410,17 @@ FAMILY = [
         limits=lambda alpha: (0.5 - alpha, 0.5 + alpha),
     ),
     Entry(
-        lambda alpha, factor: bs.Scaled(bs.Sigmoid(alpha), factor),
+        lambda alpha, height, width: bs.Scaled(bs.Sigmoid(alpha), height, width),
         None,
-        [{"alpha": 4.0, "factor": 1.0}, {"alpha": 2.0, "factor": 0.5}],
-        g=lambda x, alpha, factor: factor * logistic(alpha * x),
-        dg=lambda x, alpha, factor: factor * alpha / (2 + np.exp(alpha * x) + np.exp(-alpha * x)),
-        zero=lambda alpha, factor: (factor / 2, factor * alpha / 4),
-        peak=lambda alpha, factor: factor * alpha / 4,
-        area=lambda alpha, factor: factor,
-        limits=lambda alpha, factor: (0, factor),
+        [{"alpha": 4.0, "height": 1.0, "width": 1.0}, {"alpha": 2.0, "height": 0.5, "width": 3.0}],
+        g=lambda x, alpha, height, width: height * width * logistic(alpha * x / width),
+        dg=lambda x, alpha, height, width: (
+            height * alpha / (2 + np.exp(alpha * x / width) + np.exp(-alpha * x / width))
+        ),
+        zero=lambda alpha, height, width: (height * width / 2, height * alpha / 4),
+        peak=lambda alpha, height, width: height * alpha / 4,
+        area=lambda alpha, height, width: height * width,
+        limits=lambda alpha, height, width: (0, height * width),
     ),
 ]
 
@@ -426,8 +428,48 @@ CASES = [Case(entry, setting) for entry in FAMILY for setting in entry.settings]
 DEFAULTS = [Case(entry, entry.settings[0]) for entry in FAMILY]
 
 
+def scaled(entry: Entry, height: float, width: float) -> Case:
+    """An entry at its first setting, scaled; a parameter of its own that is called width is `surrogate_width` then."""
+    names = {name: f"surrogate_{name}" if name == "width" else name for name in entry.settings[0]}
+
+    def inner(setting):
+        return {name: setting[new] for name, new in names.items()}
+
+    def stretched(known, *scales):
+        """What is known of the entry, times height to one power and width to another."""
+
+        def of(height, width, **setting):
+            return np.multiply(known(**inner(setting)), height ** scales[0] * width ** scales[1])
+
+        return of
+
+    made = dataclasses.replace(
+        entry,
+        make=lambda height, width, **setting: entry.make(**inner(setting)).scaled(height=height, width=width),
+        function=None,
+        settings=[{new: entry.settings[0][name] for name, new in names.items()} | {"height": height, "width": width}],
+        g=lambda x, height, width, **setting: height * width * entry.g(x / width, **inner(setting)),
+        dg=lambda x, height, width, **setting: height * entry.dg(x / width, **inner(setting)),
+        zero=lambda height, width, **setting: np.multiply(entry.zero(**inner(setting)), [height * width, height]),
+        peak=stretched(entry.peak, 1, 0),
+        area=stretched(entry.area, 1, 1),
+        limits=stretched(entry.limits, 1, 1),
+        slopes=stretched(entry.slopes, 1, 0),
+        kinks=lambda height, width, **setting: [width * kink for kink in entry.kinks(**inner(setting))],
+    )
+    return Case(made, made.settings[0])
+
+
+# Every member once, half of them wider and half narrower.
+SCALED = [
+    scaled(entry, 0.5, 2.0**-5 if i % 2 else 4.0) for i, entry in enumerate(entry for entry in FAMILY if entry.function)
+]
+
+
 def name(value):
     """A readable test id."""
     if isinstance(value, Case):
-        return f"{type(value.make()).__name__}({', '.join(f'{k}={v}' for k, v in value.setting.items())})"
+        made = value.make()
+        scaled = f"{type(made.surrogate).__name__}-" if isinstance(made, bs.Scaled) else ""
+        return f"{scaled}{type(made).__name__}({', '.join(f'{k}={v}' for k, v in value.setting.items())})"
     return None

@@ -17,7 +17,7 @@ import numpy as np
 import pytest
 from close import assert_close, bound, largest
 from dtypes import FLOATS, HALF, needs_float16
-from family import CASES, DEFAULTS, FAMILY, name
+from family import CASES, DEFAULTS, FAMILY, SCALED, name
 from jax.sharding import AxisType, PartitionSpec
 
 import brainsurr as bs
@@ -40,6 +40,8 @@ defaults = pytest.mark.parametrize("case", DEFAULTS, ids=name)
 costly_cases = pytest.mark.parametrize(
     "case", [pytest.param(case, marks=() if case in DEFAULTS else pytest.mark.slow) for case in CASES], ids=name
 )
+cases_and_scaled = pytest.mark.parametrize("case", CASES + SCALED, ids=name)
+defaults_and_scaled = pytest.mark.parametrize("case", DEFAULTS + SCALED, ids=name)
 
 
 def away_from(points, margin=1e-2, x=GRID):
@@ -95,7 +97,7 @@ def test_the_first_setting_is_the_default(case):
 # --- value and gradient ------------------------------------------------------------------------------------------
 
 
-@cases
+@cases_and_scaled
 def test_value_and_gradient_are_those_of_the_formula(case):
     with jax.enable_x64(True):
         f, x = case.make(), jnp.asarray(GRID)
@@ -136,7 +138,7 @@ def test_second_derivative_is_that_of_the_formula(case):
         np.testing.assert_allclose(second[keep], difference[keep], rtol=1e-3, atol=1e-5 * max(1, case.known("peak")))
 
 
-@cases
+@cases_and_scaled
 def test_at_zero_and_peak(case):
     f, (primitive, gradient) = case.make(), case.known("zero")
     zeros = X == 0  # -0.0 is one of them
@@ -175,7 +177,7 @@ def test_area(case):
 # --- parameters --------------------------------------------------------------------------------------------------
 
 
-@cases
+@cases_and_scaled
 def test_derivative_with_respect_to_each_parameter_is_that_of_the_primitive(case):
     with jax.enable_x64(True):
         for parameter, value in case.parameters.items():
@@ -199,10 +201,10 @@ def test_forward_and_reverse_mode_agree(case):
     assert_close(jnp.vdot(ct, slopes), reverse, FORMULA + x.size, scale=terms)
 
 
-@cases
+@cases_and_scaled
 def test_bounds_hold_the_setting_and_name_the_parameters(case):
     f = case.make()
-    assert set(f.bounds) | {"factor"} == set(case.parameters) | {"factor"}
+    assert set(f.bounds) == set(case.parameters)
     for parameter, (low, high) in f.bounds.items():
         assert low < high
         assert low <= case.parameters[parameter] <= high
@@ -217,7 +219,7 @@ def test_finite_at_the_edges_of_the_bounds(case, edge):
         assert jnp.isfinite(y).all(), what
 
 
-@defaults
+@defaults_and_scaled
 def test_parameters_are_the_leaves_and_are_named(case):
     template, values = case.make().named_parameters()
     assert values == case.parameters
@@ -241,7 +243,7 @@ def test_dtype_of_x_is_kept(case, dtype):
             assert (da.dtype, da.shape) == (jnp.float32, jnp.shape(a))
 
 
-@defaults
+@pytest.mark.parametrize("case", DEFAULTS + SCALED[::4], ids=name)
 @pytest.mark.parametrize("dtype", HALF)
 def test_half_precision_graph_holds_no_float32_array(case, dtype):
     x = jnp.zeros((4, 3), dtype)
@@ -299,16 +301,34 @@ def test_every_finite_number_of_a_half_precision(case, dtype):
     ends = [np.flatnonzero(wide == -np.inf)[0], np.flatnonzero(wide == np.inf)[0]]
     assert_close(g[ends], case.known("limits"), 4, each=True, scale=1 + case.known("peak"), dtype=dtype)
     assert_close(dg[ends], case.known("slopes"), 4, each=True, dtype=dtype)
-    if isinstance(case.make(), bs.SquarewaveFourierSeries):
+    if "t_period" in case.setting:
         return  # its value depends on more digits of x / T than there are; see test_the_fourier_series_far_out
     # A few steps of rounding, on the scale of the largest term; a large power has those of its logarithm too.
     keep = finite & (away_from(case.known("kinks"), 8 * eps, wide) | (wide == 0))
+    keep &= np.abs(wide) <= float(jnp.finfo(dtype).max) * min(1, case.setting.get("width", 1))  # or x / width overflows
     terms = 1 + 2 * case.known("peak") + case.setting.get("slope", 0) * 4
     for what, y, reference in (("g", g, case.g(wide)), ("g'", dg, case.dg(wide))):
         error, size = np.abs(y[keep] - reference[keep]), np.abs(reference[keep])
         allowed = bound(8, terms, dtype) + bound(12 + np.log1p(size), size, dtype)
         bad = np.flatnonzero(keep)[~(error <= allowed)]
         assert bad.size == 0, f"{what} at {wide[bad[:3]]} is {y[bad[:3]]}, not {reference[bad[:3]]}"
+
+
+# A narrow one in float16, whose range x / width leaves, and a wide one in bfloat16, which has the range of float32.
+@pytest.mark.parametrize(
+    ("case", "dtype"),
+    [
+        pytest.param(
+            case,
+            jnp.float16 if case.setting["width"] < 1 else jnp.bfloat16,
+            marks=([needs_float16] if case.setting["width"] < 1 else []) + ([pytest.mark.slow] if i % 13 else []),
+        )
+        for i, case in enumerate(SCALED)
+    ],
+    ids=name,
+)
+def test_every_finite_number_scaled(case, dtype):
+    test_every_finite_number_of_a_half_precision(case, dtype)
 
 
 @costly_cases
@@ -318,7 +338,7 @@ def test_extremes_of_float32(case):
         assert bad.size == 0, f"{what} is not finite at {bad[:5]}"
 
 
-@cases
+@cases_and_scaled
 def test_infinity_and_nan(case):
     f, x = case.make(), X.at[:3].set(jnp.asarray([-jnp.inf, jnp.inf, jnp.nan]))
     low, high = case.known("limits")
@@ -394,7 +414,7 @@ def test_class_and_function_are_the_same(case):
     assert list(inspect.signature(function).parameters) == ["x", *inspect.signature(cls).parameters]
 
 
-@cases
+@cases_and_scaled
 def test_as_a_value(case):
     f = case.make()
     for twin in (case.make(), pickle.loads(pickle.dumps(f)), copy.copy(f), copy.deepcopy(f), eval(repr(f), vars(bs))):
@@ -420,35 +440,79 @@ def test_origin(case):
 
 @pytest.mark.parametrize("factor", [0.5, 2, np.float32(0.5), np.asarray([0.5, 2.0]), jnp.float32(3)])
 def test_scaled(factor):
-    f, x = bs.SlayerGrad(2.0), jnp.asarray([-1.0, 0.5])
-    for scaled in (factor * f, f * factor):
+    f, x, number = bs.SlayerGrad(2.0), jnp.asarray([-1.0, 0.5]), np.asarray(factor)
+    high, wide = (factor * f, f * factor, f.scaled(height=factor)), f.scaled(width=factor)
+    for scaled, height, width in [*((f, number, 1) for f in high), (wide, 1, number)]:
         assert isinstance(scaled, bs.Scaled)
         np.testing.assert_array_equal(scaled(x), [0, 1])
         slope = jax.vjp(scaled, x)[1](jnp.ones_like(x))[0]
-        assert_close(slope, np.asarray(factor) * np.exp(-2 * np.abs(x)), 8, each=True)
-        assert scaled.named_parameters()[1].keys() == {"alpha", "factor"}
-        assert scaled.bounds == f.bounds
+        assert_close(slope, height * np.exp(-2 * np.abs(x) / width), 8, each=True)
+        assert scaled.named_parameters()[1].keys() == {"alpha", "height", "width"}
 
 
-def test_scaling_twice_is_one_factor():
-    f = bs.Arctan(2.0)
+def test_scaling_twice_is_scaling_once():
+    f, heights, widths = bs.Arctan(2.0), np.float32([0.5, 2.0]), jnp.asarray([4.0, 0.25])
     assert 2 * (0.25 * f) * 3 == 1.5 * f
-    assert repr(0.5 * f) == "Scaled(surrogate=Arctan(alpha=2.0), factor=0.5)"
+    assert 0.5 * f.scaled(width=2) == (0.5 * f).scaled(width=2.0) == bs.Scaled(f, 0.5, 2.0)
+    assert f.scaled(height=3.0, width=2.0).scaled(height=0.5, width=4.0) == bs.Scaled(f, 1.5, 8.0)
+    assert heights * (2 * f.scaled(width=widths)).scaled(width=0.5) == bs.Scaled(f, 2 * heights, 0.5 * widths)
+    assert repr(0.5 * f) == "Scaled(surrogate=Arctan(alpha=2.0), height=0.5, width=1.0)"
 
 
 def test_scaled_origin():
     f = 0.5 * bs.Sigmoid(4.0, origin=True)
     assert f == bs.Scaled(bs.Sigmoid(4.0), 0.5, origin=True)
-    assert f * 2 == bs.Scaled(bs.Sigmoid(4.0), 1.0, origin=True)
+    assert f.scaled(height=2, width=3) == bs.Scaled(bs.Sigmoid(4.0), 1.0, 3.0, origin=True)
     assert_close(f(0.0), 0.25, 8)
     f.origin = False
     assert f(0.0) == 1
 
 
-def test_the_factor_can_be_traced_and_trained():
-    df, dx = jax.grad(lambda f, x: f(x), (0, 1))(jnp.float32(0.5) * bs.Sigmoid(jnp.float32(4.0)), 0.0)
-    assert_close([df.factor, df.surrogate.alpha, dx], [0.5, 0.0, 0.5], 8)  # g = 1/2 at 0
-    assert_close(jax.grad(lambda c: jax.grad(c * bs.Sigmoid(4.0))(0.0))(2.0), 1.0, 8)
+def test_height_and_width_can_be_traced_and_trained():
+    f = bs.Sigmoid(jnp.float32(4.0)).scaled(height=jnp.float32(0.5), width=jnp.float32(2.0))
+    df, dx = jax.grad(lambda f, x: f(x), (0, 1))(f, 0.0)
+    assert_close([df.height, df.width, df.surrogate.alpha, dx], [1.0, 0.25, 0.0, 0.5], 8)  # g = 1/2 at 0
+    assert_close(jax.grad(lambda h: jax.grad(h * bs.Sigmoid(4.0))(0.0))(2.0), 1.0, 8)
+
+
+@pytest.mark.parametrize("alpha", [0.1, 0.0])
+@pytest.mark.parametrize("width", [0.25, 1.0, jnp.array([0.5, 2.0, 8.0])])
+def test_a_scaled_log_tailed_relu_has_its_knee_at_the_width(alpha, width):
+    """As its docstring says: alpha, then 1 up to the width w, then w / x."""
+    f, x = bs.LogTailedRelu(alpha).scaled(width=width), jnp.array([[-2.0] * 3, [0.1] * 3, [1.0] * 3, [10.0] * 3])
+    w, x64 = np.asarray(width, np.float64), np.asarray(x, np.float64)
+    assert_close(f.surrogate_grad(x), np.where(x64 <= 0, alpha, np.minimum(1, w / x64)), 8)
+    primitive = np.where(x64 <= 0, alpha * x64, np.where(x64 <= w, x64, w * np.log(np.maximum(x64 / w, 1))))
+    assert_close(f.surrogate_fun(x), primitive, 8 * FORMULA)
+
+
+@pytest.mark.parametrize("width", [0.0, -1.0, np.array([1.0, 0.0])])
+def test_a_width_is_above_0(width):
+    with pytest.raises(ValueError, match="Scaled: expected width to be above 0, got"):
+        bs.Sigmoid().scaled(width=width)
+
+
+def test_a_new_width_compiles_nothing_and_adds_one_residual():
+    run = jax.jit(lambda f, x: jax.vjp(f, x)[1](jnp.ones_like(x))[0])
+    for width in (0.5, 2.0):
+        assert_close(run(bs.SlayerGrad().scaled(width=width), X), np.exp(-np.abs(np.asarray(X)) / width), FORMULA)
+    assert run._cache_size() == 1
+    x = X[:, None] + jnp.zeros((1, 3), jnp.float32)
+
+    def residuals(f, *args):
+        return [r.shape for r in jax.tree.leaves(jax.vjp(f, *args)[1]) if r.shape == x.shape]
+
+    assert len(residuals(lambda x: bs.SlayerGrad().scaled(width=2.0)(x), x)) == 1
+    assert len(residuals(lambda x, w: bs.SlayerGrad().scaled(width=w)(x), x, jnp.float32(2.0))) == 2
+
+
+@pytest.mark.parametrize("f", [bs.LogTailedRelu(0.25), bs.LeakyRelu(0.25)])
+@pytest.mark.parametrize("width", [0.5, 8.0])
+def test_a_scaled_gradient_takes_the_side_that_the_spike_takes(f, width):
+    """Where x / width is 0 though x is not, as for subnormal numbers."""
+    tiny = jnp.asarray(np.float32([1e-45, 1e-39, 2e-38]))
+    np.testing.assert_array_equal(f.scaled(width=width).surrogate_grad(tiny), 1)
+    np.testing.assert_array_equal(f.scaled(width=width).surrogate_grad(-tiny), 0.25)
 
 
 @pytest.mark.parametrize("other", ["2", None, True, bs.Sigmoid(), [1.0]])

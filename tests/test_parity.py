@@ -35,6 +35,7 @@ CHANNEL = {
 def loop(values, kernel, reset, reset_grad):
     """Spikes and last potential, and the gradient of sum(ON_SPIKES s) + sum(ON_V v), in float64."""
     alpha, decay, threshold = (np.asarray(values[name], np.float64) for name in ("alpha", "decay", "threshold"))
+    width = np.asarray(values.get("width", 1.0), np.float64)  # of LogTailedRelu, whose primitive is continuous
     kernel = np.zeros((F, F)) if kernel is None else kernel
     v, s = np.full((B, F), V0), np.zeros((B, F))
     tape, spikes = [], []
@@ -63,8 +64,10 @@ def loop(values, kernel, reset, reset_grad):
         if reset == "zero" and feed:
             gs = gs - u * gv
         h = u - threshold
-        slope = np.where(h <= 0, alpha, 1 / np.maximum(h, 1))  # of LogTailedRelu
+        slope = np.where(h <= 0, alpha, width / np.maximum(h, width))  # of LogTailedRelu
         gu = gu + gs * slope
+        if "width" in values:
+            add("width", gs * np.log(np.maximum(h, width) / width))  # below, the primitive does not depend on it
         add("threshold", -gs * slope)
         add("alpha", gs * np.minimum(h, 0))
         add("decay", gu * v_before)
@@ -137,6 +140,31 @@ def test_layer_equals_the_loop(host, reset, reset_grad, learnable, per_channel, 
     for name in names:
         assert_close(grads[name], expected[name], **(half if dtype == "bfloat16" and recurrent else whole))
     assert_close(gx, expected_gx, **(half if dtype == "bfloat16" else whole))
+
+
+@pytest.mark.parametrize("host", HOSTS, ids=lambda h: h.name)
+@pytest.mark.parametrize("per_channel", [True, False])
+def test_a_trained_width_equals_the_loop(host, per_channel):
+    host, values = host(), CHANNEL if per_channel else SCALAR
+    values = values | {"width": np.array([0.25, 0.5, 1.0, 0.125], np.float32) if per_channel else 0.25}
+    surrogate = bs.LogTailedRelu(values["alpha"], continuous=True).scaled(width=values["width"])
+    lif = host.layers.LIF(
+        F,
+        decay=values["decay"],
+        threshold=values["threshold"],
+        learnable=("decay", "threshold"),
+        spike_fn=host.layers.SpikingActivation(surrogate, learnable=("alpha", "width")),
+        carry_init=host.constant(V0),
+    )
+    (_, ys), grads, gx = host.grad(lif, loss, jnp.asarray(X, jnp.float32))
+    spikes, _, expected, expected_gx = loop(values, None, "subtract", None)
+    del expected["recurrent_kernel"]
+    np.testing.assert_array_equal(ys, spikes)
+    assert (np.abs(expected["width"]) > 0.1).any()  # the case says something
+    assert by_name(grads).keys() == expected.keys()
+    for name, grad in by_name(grads).items():
+        assert_close(grad, expected[name], GRADIENT)
+    assert_close(gx, expected_gx, GRADIENT)
 
 
 @pytest.mark.parametrize("host", HOSTS, ids=lambda h: h.name)

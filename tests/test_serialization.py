@@ -71,7 +71,7 @@ def test_flax_gives_back_what_it_was_given(f):
 
 def test_the_state_is_that_of_the_parameters_by_name():
     f = Plain(0.5, 1.5, inner=2 * bs.Arctan(3.0))
-    state = {"alphas": {"0": 0.5, "1": 1.5}, "inner": {"surrogate": {"alpha": 3.0}, "factor": 2}}
+    state = {"alphas": {"0": 0.5, "1": 1.5}, "inner": {"surrogate": {"alpha": 3.0}, "height": 2, "width": 1.0}}
     assert serialization.to_state_dict({"f": f}) == {"f": state}
     kept = np.array([0.1, 0.2], np.float32)
     restored = serialization.from_state_dict(bs.LogTailedRelu(0.5, continuous=True), {"alpha": kept})
@@ -132,7 +132,8 @@ from flax import serialization
 class After(Own):
     pass
 tree["after"] = After(3.0)
-state = {{"f": {{"alpha": 0.25}}, "own": {{"surrogate": {{"alpha": 0.5}}, "factor": 2}}, "after": {{"alpha": 3.0}}}}
+own = {{"surrogate": {{"alpha": 0.5}}, "height": 2, "width": 1.0}}
+state = {{"f": {{"alpha": 0.25}}, "own": own, "after": {{"alpha": 3.0}}}}
 assert serialization.to_state_dict(tree) == state
 """)
 

@@ -250,7 +250,7 @@ def test_an_integer_beyond_every_float_is_refused():
         bs.InvSquareGrad(10**400)
 
 
-def test_two_parameters_of_one_name_are_refused_by_a_layer():
+def test_two_parameters_of_one_name_are_called_by_their_paths():
     class Sum(bs.Surrogate):
         def __init__(self, *terms):
             self.first, self.second = terms
@@ -260,8 +260,15 @@ def test_two_parameters_of_one_name_are_refused_by_a_layer():
 
     f = Sum(bs.LogTailedRelu(0.1), bs.LogTailedRelu(0.2))
     assert_close(jax.grad(f)(-1.0), 0.3, FORMULA)
-    with pytest.raises(ValueError, match="two share one of alpha, alpha"):
-        f.named_parameters()
+    template, values = f.named_parameters()
+    assert values == {"first_alpha": 0.1, "second_alpha": 0.2}
+    assert jax.tree.map(values.get, template) == f
+    assert [*Sum(bs.LogTailedRelu(), bs.SlayerGrad().scaled(width=2)).named_parameters()[1]] == [
+        "first_alpha",
+        "second_surrogate_alpha",
+        "height",
+        "width",
+    ]
 
 
 def test_replace_names_what_there_is():
@@ -489,6 +496,11 @@ def test_each_assignment_decides_for_its_attribute(first):
         assert jax.tree.leaves(f) == ([1.0] if first is None else [1.0, 0.5])
         assert jax.tree.leaves(other) == ([1.0, 0.5] if first is None else [1.0])
         f, other = other.replace(beta=f.beta), f.replace(beta=other.beta)
+
+
+@pytest.mark.parametrize("through", [copy.copy, bs.Surrogate.replace, lambda f: jax.tree.map(lambda p: p, f)])
+def test_attributes_keep_their_order(through):
+    assert repr(through(bs.SquarewaveFourierSeries(3))) == "SquarewaveFourierSeries(n=3, t_period=8.0)"
 
 
 def test_a_dataclass_gets_origin_and_keeps_its_hash():

@@ -8,7 +8,7 @@ import pytest
 from close import assert_close
 
 import brainsurr as bs
-from brainsurr.optim import project
+from brainsurr.optim import follow, project
 from tools.hosts import HOSTS, by_name, leaf_name
 
 BELOW, ABOVE = jnp.full((3, 2, 4), -1.0), jnp.full((3, 2, 4), 1.5)
@@ -105,6 +105,37 @@ def test_a_value_outside_is_never_used_and_still_has_a_gradient(host, stored):
     _, grads, gx = host.grad(layer, lambda _, ys: ys.sum(), BELOW)
     np.testing.assert_array_equal(gx, np.clip(stored, 0, 1))
     np.testing.assert_array_equal(by_name(grads)["alpha"], BELOW.sum())
+
+
+@pytest.mark.parametrize("start", [0.25, jnp.full(4, 0.25)], ids=["number", "per channel"])
+def test_height_and_width_have_bounds_and_follow_a_schedule(host, start):
+    surrogate = bs.LogTailedRelu(0.5).scaled(height=start, width=start)
+    layer = host.layers.SpikingActivation(surrogate, learnable=("height", "width"))
+    assert intervals(host, layer) == {"height": (0.0, 100.0), "width": (0.01, 100.0)}
+    params = host.params(layer, ABOVE)
+    tx = optax.chain(follow(lambda n: 0.75 - n.astype(float)), project(host.bounds(layer, ABOVE)))
+    updates, _ = tx.update(jax.tree.map(jnp.ones_like, params), tx.init(params), params)
+    params = optax.apply_updates(params, updates)
+    assert {name: np.shape(p) for name, p in by_name(params).items()} == dict.fromkeys(
+        ("height", "width"), np.shape(start)
+    )
+    np.testing.assert_array_equal(by_name(params)["height"], 0.0)  # where -0.25 is projected to
+    assert_close(by_name(params)["width"], 0.01, 4, scale=0.25)
+    assert np.all(by_name(params)["width"] >= np.float32(0.01))
+    halved = follow(lambda n: 0.5 * n.astype(float))
+    updates, _ = halved.update(params, halved.init(params), params)
+    _, _, gx = host.grad(host.with_params(layer, optax.apply_updates(params, updates)), lambda _, ys: ys.sum(), ABOVE)
+    np.testing.assert_array_equal(gx, np.full(ABOVE.shape, np.float32(0.5 * 0.5 / 1.5)))
+
+
+def test_a_width_of_its_own_has_a_longer_name(host):
+    surrogate = bs.ReluGrad(0.5, 2.0).scaled(width=4.0)
+    layer = host.layers.SpikingActivation(surrogate, learnable=("surrogate_width", "width"))
+    assert intervals(host, layer) == {"surrogate_width": (0.01, 10.0), "width": (0.01, 100.0)}
+    params = by_name(host.params(layer, BELOW))
+    assert {name: float(value) for name, value in params.items()} == {"surrogate_width": 2.0, "width": 4.0}
+    _, _, gx = host.grad(layer, lambda _, ys: ys.sum(), BELOW)
+    np.testing.assert_array_equal(gx, 0.5 * (2 - 1 / 4))
 
 
 def test_unbounded_is_used_as_it_is(host):

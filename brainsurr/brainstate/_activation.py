@@ -10,8 +10,9 @@ from brainstate import nn
 
 from .._arguments import ChecksArguments
 from .._bounds import Interval
+from .._checks import check_surrogate
 from .._diagnosis.watching import seen
-from .._surrogate import Surrogate, check_surrogate
+from .._surrogate import Surrogate
 from ._parameters import parameter_value, set_parameters
 
 

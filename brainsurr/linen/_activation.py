@@ -9,8 +9,9 @@ from flax.core import FrozenDict
 from flax.typing import Dtype
 
 from .._bounds import Interval
+from .._checks import check_surrogate
 from .._diagnosis.watching import seen
-from .._surrogate import Surrogate, check_surrogate
+from .._surrogate import Surrogate
 from ._parameters import ParameterModule
 
 

@@ -35,6 +35,15 @@ class LogTailedRelu(Surrogate):
     networks about as well as 0 does, and none of them stays silent; 0.1 is better in feedforward networks of many
     layers and can ruin a recurrent one; more is nowhere better.
 
+    The knee lies at 1. ``f.scaled(width=w)`` (:meth:`Surrogate.scaled`) puts it at any other w, where it suits the
+    membrane potential better:
+
+    .. math:: g'\Bigl(\frac{x}{w}\Bigr) = \begin{cases} \alpha & x \le 0 \\ 1 & 0 < x \le w \\
+       w / x & x > w \end{cases}
+
+    To train w, take ``continuous=True``: its derivative is that of the primitive, in which a jump at x = w would be
+    left out.
+
     Args:
       alpha: slope below threshold, dimensionless, usually in [0, 1]; a number or an array that broadcasts into x.
       continuous: whether the tail of the primitive is :math:`1 + \log x`.
@@ -61,6 +70,8 @@ class LogTailedRelu(Surrogate):
       Array([0., 1., 1.], dtype=float32)
       >>> jax.vmap(jax.grad(f))(x)
       Array([0.1, 1. , 0.5], dtype=float32)
+      >>> jax.vmap(jax.grad(f.scaled(width=0.25)))(x)
+      Array([0.1  , 0.5  , 0.125], dtype=float32)
       >>> f.origin = True
       >>> print(f(jnp.array([-1.0, 0.5, 1.0])))
       [-0.1  0.5  1. ]

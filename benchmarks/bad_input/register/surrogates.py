@@ -38,7 +38,8 @@ def calls():
     yield Call("brainsurr.spike", {"x": floats(), "surrogate": SURROGATE}, bs.spike, spikes)
     changes = {"alpha": number(0.25, outside=ODD), "origin": flag(), "continuous": flag()}
     yield Call("brainsurr.Surrogate", {"x": floats(), **changes}, changed, judge)
-    made = {"surrogate": SURROGATE, "factor": number(0.5, 2.0, outside=ODD), "origin": flag()}
+    sizes = {"height": number(0.5, 2.0, outside=ODD), "width": number(0.5, 2.0, outside=ODD)}
+    made = {"surrogate": SURROGATE, **sizes, "origin": flag()}
     yield Call("brainsurr.Scaled", {"x": floats(), **made}, lambda x, **made: answers(bs.Scaled(**made), x), judge)
 
 
