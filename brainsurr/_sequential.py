@@ -57,7 +57,29 @@ def apply_layer(layer: Any, carry, xs, call: Callable = call_layer):
     return after, ys
 
 
-def apply_layers(layers: Iterable[Any], carry, xs, as_function: Callable, call: Callable = call_layer):
+def call_on_rows(layer: Callable, xs):
+    """Call a product over the last axis on ``[time * batch, features]``.
+
+    XLA on a CPU copies ``[time, batch, features]`` into another order for the gradient of the weights, and not this.
+    """
+    ys = layer(xs.reshape(-1, xs.shape[-1]))
+    return ys.reshape(*xs.shape[:-1], ys.shape[-1])
+
+
+def is_on_one_device() -> bool:
+    """Return whether time and batch can become one axis without moving data from one device to another."""
+    mesh = jax.sharding.get_abstract_mesh()
+    return jax.device_count() == 1 and not mesh.explicit_axes and not mesh.manual_axes
+
+
+def apply_layers(
+    layers: Iterable[Any],
+    carry,
+    xs,
+    as_function: Callable,
+    call: Callable = call_layer,
+    products: tuple[type, ...] = (),
+):
     """Call layers in a row on a stretch of time; return their carries and the outputs of the last.
 
     Args:
@@ -66,6 +88,7 @@ def apply_layers(layers: Iterable[Any], carry, xs, as_function: Callable, call: 
       xs: inputs ``[time, ...]``.
       as_function: of the framework, see :func:`check_time_steps_alone`.
       call: ``call(layer, carry, xs) -> (carry, ys)`` of the framework.
+      products: modules of the framework that are a product over the last axis. A subclass may be something else.
     """
     layers = tuple(layers)
     if not isinstance(carry, (tuple, list)) or len(carry) != len(layers):
@@ -77,6 +100,9 @@ def apply_layers(layers: Iterable[Any], carry, xs, as_function: Callable, call: 
     carries, xs = [], as_float(xs, "xs")
     for index, (layer, before) in enumerate(zip(layers, carry, strict=True)):
         check_time_steps_alone(index, layer, as_function, xs)
-        after, xs = apply_layer(layer, before, xs, call)
+        if type(layer) in products and getattr(xs, "ndim", 0) > 2 and is_on_one_device():
+            after, xs = before, call_on_rows(layer, xs)
+        else:
+            after, xs = apply_layer(layer, before, xs, call)
         carries.append(after)
     return tuple(carries), xs

@@ -54,7 +54,7 @@ class SpikingSequential(ChecksArguments, nn.Module):
 
     def update(self, xs):
         states = [_hidden_values(layer) for layer in self.layers]
-        return apply_layers(self.layers, states, xs, _as_function, _call_layer)[1]
+        return apply_layers(self.layers, states, xs, _as_function, _call_layer, products=(nn.Linear,))[1]
 
 
 def _hidden_values(layer) -> list[Any]:

@@ -65,7 +65,9 @@ class SpikingSequential(ChecksArguments, nn.Module):
         return tuple(carries)
 
     def __call__(self, carry, xs):
-        return apply_layers(self.layers, carry, xs, _as_function)
+        # What a Dense returns may be wanted as an intermediate, as [time, batch, features].
+        products = () if self.is_mutable_collection("intermediates") else (nn.Dense,)
+        return apply_layers(self.layers, carry, xs, _as_function, products=products)
 
 
 def _as_function(layer) -> Callable | None:

@@ -64,7 +64,7 @@ class SpikingSequential(ChecksArguments, nnx.Module):
         return tuple(carries)
 
     def __call__(self, carry, xs):
-        return apply_layers(self.layers, carry, xs, _as_function)
+        return apply_layers(self.layers, carry, xs, _as_function, products=(nnx.Linear,))
 
 
 def _as_function(layer) -> Callable | None:

@@ -1,0 +1,161 @@
+"""Layers in a row: a product over the last axis gets one row for each example of each time step, on one device."""
+
+import re
+from functools import partial
+from itertools import pairwise
+from typing import ClassVar
+
+import brainstate
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from close import assert_close
+from flax import linen, nnx
+from jax.sharding import AxisType, PartitionSpec
+
+import brainsurr.brainstate
+import brainsurr.linen
+import brainsurr.nnx
+from tools.hosts import HOSTS, Linen
+
+T, BATCH, SIZES = 12, 4, (6, 5, 3)
+pytestmark = pytest.mark.usefixtures("lenient")
+host = pytest.mark.parametrize("host", HOSTS, ids=lambda h: h.name)
+WAYS = pytest.mark.parametrize(
+    "options", [{}, *({"block_size": 3, "remat": remat} for remat in ("dots", "full"))], ids=str
+)
+
+
+@pytest.fixture
+def one_device(monkeypatch):
+    """As for a user: conftest asks for eight."""
+    monkeypatch.setattr(jax, "device_count", lambda: 1)
+
+
+def network(host):
+    brainstate.random.seed(0)
+    layers, rngs = host.layers, nnx.Rngs(0)
+    rows = [host.dense(i, o, rngs) for i, o in pairwise(SIZES)]
+    return layers.SpikingSequential([rows[0], layers.LIF(SIZES[1], decay=0.5), rows[1], layers.LI(SIZES[2])])
+
+
+def inputs():
+    return jnp.asarray(np.random.default_rng(0).integers(0, 2, (T, BATCH, SIZES[0])), jnp.float32)
+
+
+def gradient(host, options):
+    """``(params, xs) -> (loss, gradients)`` of a new network, and its parameters: no sum of its products is rounded."""
+    params, start, run, _ = host.pure(network(host), (BATCH, SIZES[0]))
+    params = jax.tree.map(lambda p: jnp.round(4 * p) / 4, params)
+    carry = start((BATCH, SIZES[0]))
+    step = jax.jit(jax.value_and_grad(lambda params, xs: jnp.mean(run(params, carry, xs, **options)[1] ** 2), (0, 1)))
+    return step, params
+
+
+def transposed(text):
+    """The arrays ``[..., batch, features]`` that a compiled program copies into another order."""
+    return [shape for shape in re.findall(r"= \w+\[([\d,]+)\]\S* transpose\(", text) if shape.count(",") >= 2]
+
+
+@host
+@WAYS
+def test_no_array_over_time_is_put_into_another_order_for_a_product(host, options, one_device, monkeypatch):
+    step, params = gradient(host, options)
+    rows = step.lower(params, inputs()).compile()
+    assert transposed(rows.as_text()) == []
+    monkeypatch.setattr(jax, "device_count", lambda: 8)
+    step, params = gradient(host, options)
+    axes = step.lower(params, inputs()).compile()
+    assert len(transposed(axes.as_text())) == 2  # once for the weights of each product
+    assert_close(rows(params, inputs()), axes(params, inputs()), T * BATCH * sum(SIZES))
+
+
+class Watched:
+    """What a product over the last axis was called with."""
+
+    seen: ClassVar[list[int]] = []
+
+    def note(self, xs):
+        Watched.seen.append(xs.ndim)
+
+
+class WatchedNnx(nnx.Linear, Watched):
+    def __call__(self, xs):
+        self.note(xs)
+        return super().__call__(xs)
+
+
+class WatchedLinen(linen.Dense, Watched):
+    @linen.compact
+    def __call__(self, xs):
+        self.note(xs)
+        return super().__call__(xs)
+
+
+class WatchedBrainstate(brainstate.nn.Linear, Watched):
+    def update(self, xs):
+        self.note(xs)
+        return super().update(xs)
+
+
+WATCHED = (
+    lambda: WatchedNnx(6, 5, rngs=nnx.Rngs(0)),
+    lambda: WatchedLinen(5),
+    lambda: WatchedBrainstate(6, 5),
+)
+
+
+@pytest.mark.parametrize(("host", "layer"), list(zip(HOSTS, WATCHED, strict=True)), ids=[host.name for host in HOSTS])
+def test_a_subclass_sees_time_and_batch(host, layer, one_device):
+    params, start, run, _ = host.pure(host.layers.SpikingSequential([layer()]), (BATCH, 6))
+    Watched.seen.clear()
+    ys = run(params, start((BATCH, 6)), inputs())[1]
+    assert ys.shape == (T, BATCH, 5)
+    assert set(Watched.seen) == {3}
+
+
+def ranks(step, *args):
+    """How many axes what goes into each product of a function has, from its trace."""
+    jaxpr = jax.make_jaxpr(step)(*args)
+    return [e.invars[0].aval.ndim for e in jaxpr.jaxpr.eqns if e.primitive.name == "dot_general"]
+
+
+def test_meshes_keep_their_axes(one_device):
+    """Where an axis is explicit or manual, time and batch may be cut in two ways, even over one device."""
+    layer = nnx.Linear(6, 5, use_bias=False, rngs=nnx.Rngs(0))
+    net = brainsurr.nnx.SpikingSequential([layer])
+    run = partial(net, (None,))
+    assert ranks(run, inputs()) == [2]
+    explicit = jax.make_mesh((1,), ("batch",), (AxisType.Explicit,), devices=jax.devices()[:1])
+    with jax.set_mesh(explicit):
+        assert ranks(run, inputs()) == [3]
+    manual = jax.make_mesh((1,), ("batch",), (AxisType.Auto,), devices=jax.devices()[:1])
+    spec = PartitionSpec(None, "batch")
+    seen = []
+
+    def inside(xs):
+        seen.extend(ranks(run, xs))
+        return xs
+
+    jax.shard_map(inside, mesh=manual, in_specs=spec, out_specs=spec)(inputs())
+    assert seen == [3]
+
+
+def test_several_devices_keep_the_axes():
+    assert jax.device_count() == 8
+    net = brainsurr.nnx.SpikingSequential([nnx.Linear(6, 5, use_bias=False, rngs=nnx.Rngs(0))])
+    assert ranks(partial(net, (None,)), inputs()) == [3]
+
+
+def test_an_intermediate_of_linen_keeps_its_axes(one_device):
+    net, xs = network(Linen), inputs()
+    carry = net.initialize_carry(jax.random.key(0), xs.shape[1:])
+    variables = net.init(jax.random.key(0), carry, xs)
+    seen = net.apply(variables, carry, xs, capture_intermediates=True)[1]["intermediates"]
+    assert seen["layers_0"]["__call__"][0].shape == (T, BATCH, SIZES[1])
+
+
+def test_nothing_in_a_batch(one_device):
+    net = brainsurr.nnx.SpikingSequential([nnx.Linear(6, 5, rngs=nnx.Rngs(0))])
+    assert net((None,), jnp.zeros((T, 0, 6)))[1].shape == (T, 0, 5)
