@@ -208,6 +208,33 @@ def test_default_block_size_divides_the_steps_where_it_can(steps, size):
     assert len(lengths) == (1 if steps % size == 0 else 2), "a block that divides is compiled once"
 
 
+@pytest.mark.parametrize(
+    ("shapes", "size"),
+    [
+        ([(100, 32, 3)], 10),  # 32 time steps would have 1024 examples: no more than the square root
+        ([(100, 128, 3)], 10),  # 8, to which 10 is nearer than 5
+        ([(100, 256, 3)], 5),
+        ([(100, 10_000, 3)], 5),
+        ([(100, 8, 32, 3)], 5),  # 8 pictures of 32 rows
+        ([(10_000, 16, 3)], 80),
+        ([(100, 4), (100, 256, 3)], 5),
+        ([(4, 10_000, 3)], 1),
+    ],
+)
+def test_default_block_size_is_smaller_for_large_batches(shapes, size):
+    lengths = []
+    xs = [jnp.zeros(shape, jnp.int8) for shape in shapes]
+    bs.unroll(lambda c, xs: (c, lengths.append(len(xs[0])) or xs), None, xs)
+    assert lengths == [size]
+
+
+def test_default_block_size_of_a_batch_of_any_size():
+    lengths = []
+    run = jax.jit(lambda xs: bs.unroll(lambda c, x: (c, lengths.append(len(x)) or x), None, xs)[1])
+    jax.export.export(run)(jax.ShapeDtypeStruct(jax.export.symbolic_shape("(100, batch, 3)"), jnp.float32))
+    assert lengths == [10]
+
+
 def test_trees_of_inputs_and_outputs():
     def block(carry, xs):
         return carry + xs["a"].sum(0), {"sum": xs["a"] + xs["b"], "a": xs["a"]}

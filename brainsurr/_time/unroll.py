@@ -16,6 +16,7 @@ from .reductions import REDUCTIONS
 from .scan import scan
 
 REMATS = ("none", "dots", "full")
+_ROWS = 1024  # of the matrix products of a block: beyond, a larger block fills caches and makes products no faster
 
 
 def unroll(
@@ -40,9 +41,10 @@ def unroll(
         over one block.
       carry: the state before the first step.
       xs: inputs, an array ``[time, ...]`` or a tree of these.
-      block_size: time steps per block. If None, the divisor of :math:`T` closest to :math:`\sqrt T`, or
-        :math:`\sqrt T` rounded if no divisor is within a factor of 2. The last block may be shorter; a block size that
-        divides :math:`T` avoids a copy of the inputs and compiling the block twice.
+      block_size: time steps per block. If None, as many as have 1024 examples ``[time, *batch, features]`` together,
+        from :math:`\sqrt T / 2` to :math:`\sqrt T`: the divisor of :math:`T` closest to that, or that rounded if no
+        divisor is within a factor of 2. The last block may be shorter; a block size that divides :math:`T` avoids a
+        copy of the inputs and compiling the block twice.
       remat: how much of a block the backward pass recomputes: ``"none"`` nothing, ``"dots"`` all but matrix products,
         ``"full"`` everything, from the carry. With a single block, ``block_size >= T``, ``"full"`` saves no memory.
       reduce: None returns all outputs ``[time, ...]``; ``"mean"``, ``"max"`` or ``"last"`` returns their reduction over
@@ -121,7 +123,7 @@ def unroll_blocks(transforms: Transforms, block, carry, xs, block_size, remat, r
     steps = _steps("xs", xs)
     if reduce and not steps:
         raise ValueError(f"reduce={reduce!r} over zero time steps is undefined")
-    size, reduction = _block_size(block_size, steps), REDUCTIONS[reduce]
+    size, reduction = _block_size(block_size, xs, steps), REDUCTIONS[reduce]
 
     # A new function at each call: jax caches by identity, and the weights of a module may have changed.
     def run(block, carry, xs):
@@ -176,16 +178,23 @@ def _continues(before, after) -> bool:
     return after.shape == before.shape and (after.dtype == before.dtype or after.weak_type)
 
 
-def _block_size(block_size, steps: int) -> int:
+def _block_size(block_size, xs, steps: int) -> int:
     if block_size is None:
-        root = math.sqrt(steps)
-        divisors = [d for d in range(math.ceil(root / 2), int(2 * root) + 1) if d and steps % d == 0]
-        return min(divisors, key=lambda d: max(d * d / steps, steps / (d * d))) if divisors else max(1, round(root))
+        square = min(max((_ROWS / _examples(xs)) ** 2, steps / 4), steps)
+        target = math.sqrt(square)
+        divisors = [d for d in range(math.ceil(target / 2), int(2 * target) + 1) if d and steps % d == 0]
+        return min(divisors, key=lambda d: max(d * d / square, square / (d * d))) if divisors else max(1, round(target))
     if not is_integer(block_size):
         raise TypeError(f"expected block_size to be an integer or None, got {block_size!r}")
     if block_size < 1:
         raise ValueError(f"expected block_size to be at least 1, got {block_size}")
     return int(block_size)
+
+
+def _examples(xs) -> int:
+    """Return how many examples a time step of ``[time, *batch, features]`` has, at least 1; 1 for a symbolic batch."""
+    batches = [leaf.shape[1:-1] for leaf in jax.tree.leaves(xs)]
+    return max([1, *(math.prod(batch) for batch in batches if all(map(is_integer, batch)))])
 
 
 def _steps(name: str, tree) -> int:
