@@ -57,13 +57,18 @@ def apply_layer(layer: Any, carry, xs, call: Callable = call_layer):
     return after, ys
 
 
-def call_on_rows(layer: Callable, xs):
+def call_on_rows(product: Callable, xs):
     """Call a product over the last axis on ``[time * batch, features]``.
 
     XLA on a CPU copies ``[time, batch, features]`` into another order for the gradient of the weights, and not this.
+    The checkpoint lets the backward pass keep ``xs`` as it is, integers too, not a second array of rows of floats.
     """
-    ys = layer(xs.reshape(-1, xs.shape[-1]))
-    return ys.reshape(*xs.shape[:-1], ys.shape[-1])
+
+    def on_rows(xs):
+        ys = product(as_float(xs, "xs").reshape(-1, xs.shape[-1]))
+        return ys.reshape(*xs.shape[:-1], ys.shape[-1])
+
+    return jax.checkpoint(on_rows, prevent_cse=False)(xs)
 
 
 def is_on_one_device() -> bool:
@@ -78,7 +83,7 @@ def apply_layers(
     xs,
     as_function: Callable,
     call: Callable = call_layer,
-    products: tuple[type, ...] = (),
+    as_product: Callable[[Any], Callable | None] = lambda layer: None,
 ):
     """Call layers in a row on a stretch of time; return their carries and the outputs of the last.
 
@@ -88,7 +93,8 @@ def apply_layers(
       xs: inputs ``[time, ...]``.
       as_function: of the framework, see :func:`check_time_steps_alone`.
       call: ``call(layer, carry, xs) -> (carry, ys)`` of the framework.
-      products: modules of the framework that are a product over the last axis. A subclass may be something else.
+      as_product: ``as_product(layer)`` of the framework returns a function of ``[..., features]`` for its own module of
+        a product over the last axis, and None for any other layer, a subclass too, which may be something else.
     """
     layers = tuple(layers)
     if not isinstance(carry, (tuple, list)) or len(carry) != len(layers):
@@ -97,11 +103,12 @@ def apply_layers(
             f"SpikingSequential: expected a carry of {len(layers)} entries, one for each layer, got {got}: "
             "start from initialize_carry"
         )
-    carries, xs = [], as_float(xs, "xs")
+    carries, given, xs = [], xs, as_float(xs, "xs")
     for index, (layer, before) in enumerate(zip(layers, carry, strict=True)):
         check_time_steps_alone(index, layer, as_function, xs)
-        if type(layer) in products and getattr(xs, "ndim", 0) > 2 and is_on_one_device():
-            after, xs = before, call_on_rows(layer, xs)
+        product = as_product(layer) if getattr(xs, "ndim", 0) > 2 and is_on_one_device() else None
+        if product:
+            after, xs = before, call_on_rows(product, given if index == 0 and isinstance(given, jax.Array) else xs)
         else:
             after, xs = apply_layer(layer, before, xs, call)
         carries.append(after)

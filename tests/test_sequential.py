@@ -17,7 +17,7 @@ from jax.sharding import AxisType, PartitionSpec
 import brainsurr.brainstate
 import brainsurr.linen
 import brainsurr.nnx
-from tools.hosts import HOSTS, Linen
+from tools.hosts import HOSTS, Brainstate, Linen
 
 T, BATCH, SIZES = 12, 4, (6, 5, 3)
 pytestmark = pytest.mark.usefixtures("lenient")
@@ -71,6 +71,26 @@ def test_no_array_over_time_is_put_into_another_order_for_a_product(host, option
     assert_close(rows(params, inputs()), axes(params, inputs()), T * BATCH * sum(SIZES))
 
 
+@host
+@pytest.mark.parametrize("dtype", ["uint8", "bool"])
+@pytest.mark.parametrize("remat", ["none", "dots", "full"])
+def test_spikes_in_bytes_are_floats_for_a_block_at_a_time(host, dtype, remat, one_device):
+    xs = jnp.asarray(np.random.default_rng(1).integers(0, 2, (256, BATCH, 64)), dtype)
+    layers, rngs = host.layers, nnx.Rngs(0)
+    net = layers.SpikingSequential([host.dense(64, 2, rngs), layers.LIF(2), layers.LI(2)])
+    params, start, run, _ = host.pure(net, xs.shape[1:])
+    carry = start(xs.shape[1:])
+
+    @jax.jit
+    @jax.value_and_grad
+    def step(params, xs):
+        return jnp.mean(run(params, carry, xs, block_size=16, remat=remat, reduce="mean")[1] ** 2)
+
+    compiled = step.lower(params, xs).compile()
+    assert compiled.memory_analysis().temp_size_in_bytes < 4 * xs.size / 2  # of all as float32; a block is a sixteenth
+    assert_close(compiled(params, xs), step(params, xs.astype(jnp.float32)), 256 * BATCH * 64)
+
+
 class Watched:
     """What a product over the last axis was called with."""
 
@@ -116,9 +136,16 @@ def test_a_subclass_sees_time_and_batch(host, layer, one_device):
 
 
 def ranks(step, *args):
-    """How many axes what goes into each product of a function has, from its trace."""
-    jaxpr = jax.make_jaxpr(step)(*args)
-    return [e.invars[0].aval.ndim for e in jaxpr.jaxpr.eqns if e.primitive.name == "dot_general"]
+    """How many axes what goes into each product of a function has, from its trace, checkpoints too."""
+
+    def walk(jaxpr):
+        for equation in jaxpr.eqns:
+            if equation.primitive.name == "dot_general":
+                yield equation.invars[0].aval.ndim
+            if "jaxpr" in equation.params:
+                yield from walk(getattr(equation.params["jaxpr"], "jaxpr", equation.params["jaxpr"]))
+
+    return list(walk(jax.make_jaxpr(step)(*args).jaxpr))
 
 
 def test_meshes_keep_their_axes(one_device):
@@ -159,3 +186,20 @@ def test_an_intermediate_of_linen_keeps_its_axes(one_device):
 def test_nothing_in_a_batch(one_device):
     net = brainsurr.nnx.SpikingSequential([nnx.Linear(6, 5, rngs=nnx.Rngs(0))])
     assert net((None,), jnp.zeros((T, 0, 6)))[1].shape == (T, 0, 5)
+
+
+@host
+@pytest.mark.parametrize("dtype", ["uint8", "bool"])
+@pytest.mark.parametrize("name", ["LIF", "LI", "LIFCell"])
+def test_a_layer_takes_spikes_in_bytes(host, dtype, name):
+    layer = getattr(host.layers, name)(3, decay=0.5)
+    xs = np.random.default_rng(2).integers(0, 2, (4, 5, 3))
+    given = [jnp.asarray(xs if name != "LIFCell" else xs[0], kind) for kind in (dtype, jnp.float32)]
+    shape = xs.shape[1:]
+    outputs = []
+    for x in given:
+        if host is Brainstate:
+            brainstate.nn.init_all_states(layer, batch_size=5)
+        outputs.append(layer(x) if host is Brainstate else host.call(layer, shape, None, x)[1])
+    assert outputs[0].dtype == jnp.float32
+    np.testing.assert_array_equal(*outputs)

@@ -40,7 +40,8 @@ def unroll(
         Only its carry may depend on earlier blocks, and nothing on later ones: a sum over the time axis, say, is a sum
         over one block.
       carry: the state before the first step.
-      xs: inputs, an array ``[time, ...]`` or a tree of these.
+      xs: inputs, an array ``[time, ...]`` or a tree of these. Spikes can be uint8 or bool, a quarter of the memory of
+        float32: the layers here make floats of them, of one block at a time.
       block_size: time steps per block. If None, as many as have 1024 examples ``[time, *batch, features]`` together,
         from :math:`\sqrt T / 2` to :math:`\sqrt T`: the divisor of :math:`T` closest to that, or that rounded if no
         divisor is within a factor of 2. The last block may be shorter; a block size that divides :math:`T` avoids a

@@ -20,7 +20,8 @@ class SpikingSequential(ChecksArguments, nn.Module):
 
     A layer without a state must process each time step separately, and all in the same way; one that needs earlier
     steps keeps a state, such as a ``HiddenState``. `unroll` raises an error for a layer that doesn't, if it can run it
-    separately. Inputs become real numbers, so put an ``Embedding`` before the network.
+    separately. Inputs become real numbers, so put an ``Embedding`` before the network; spikes can be uint8 or bool,
+    which `unroll` keeps, but for one block at a time.
 
     Args:
       layers: modules and functions.
@@ -54,7 +55,7 @@ class SpikingSequential(ChecksArguments, nn.Module):
 
     def update(self, xs):
         states = [_hidden_values(layer) for layer in self.layers]
-        return apply_layers(self.layers, states, xs, _as_function, _call_layer, products=(nn.Linear,))[1]
+        return apply_layers(self.layers, states, xs, _as_function, _call_layer, _as_product)[1]
 
 
 def _hidden_values(layer) -> list[Any]:
@@ -80,6 +81,11 @@ def _as_function(layer) -> Callable:
         return ys if all(isinstance(state, brainstate.ParamState) for state in trace.states) else None
 
     return call
+
+
+def _as_product(layer) -> Callable | None:
+    """Return a product over the last axis; None for any other layer."""
+    return layer if type(layer) is nn.Linear else None
 
 
 def unroll(

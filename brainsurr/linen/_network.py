@@ -24,8 +24,9 @@ class SpikingSequential(ChecksArguments, nn.Module):
 
     A layer without a state must process each time step separately, and all in the same way; one that needs earlier
     steps keeps a state. `unroll` raises an error for a layer that doesn't, if it can run it separately. Inputs become
-    real numbers, so put an ``Embed`` before the network. Add a cell of flax as ``nn.RNN(cell, time_major=True)``,
-    which starts from its initial state at each call.
+    real numbers, so put an ``Embed`` before the network; spikes can be uint8 or bool, which `unroll` keeps, but for one
+    block at a time. Add a cell of flax as ``nn.RNN(cell, time_major=True)``, which starts from its initial state at
+    each call.
 
     Attributes:
       layers: modules and functions.
@@ -65,9 +66,7 @@ class SpikingSequential(ChecksArguments, nn.Module):
         return tuple(carries)
 
     def __call__(self, carry, xs):
-        # What a Dense returns may be wanted as an intermediate, as [time, batch, features].
-        products = () if self.is_mutable_collection("intermediates") else (nn.Dense,)
-        return apply_layers(self.layers, carry, xs, _as_function, products=products)
+        return apply_layers(self.layers, carry, xs, _as_function, as_product=_as_product)
 
 
 def _as_function(layer) -> Callable | None:
@@ -80,6 +79,17 @@ def _as_function(layer) -> Callable | None:
         return None
     module, variables = layer.unbind()
     return None if set(variables) - {"params"} else partial(module.apply, variables)
+
+
+def _as_product(layer) -> Callable | None:
+    """Return a product over the last axis as a function of its variables; None for any other layer.
+
+    And None for one whose output may be wanted as an intermediate ``[time, batch, features]``.
+    """
+    if type(layer) is not nn.Dense or layer.is_initializing() or layer.is_mutable_collection("intermediates"):
+        return None
+    module, variables = layer.unbind()
+    return partial(module.apply, variables)
 
 
 def _outputs(layer, key, carry, x):

@@ -23,8 +23,9 @@ class SpikingSequential(ChecksArguments, nnx.Module):
 
     A layer without a state must process each time step separately, and all in the same way; one that needs earlier
     steps keeps a state. `unroll` raises an error for a layer that doesn't, if it can run it separately. Inputs become
-    real numbers, so put an ``Embed`` before the network. Add a cell of flax as ``nnx.RNN(cell, time_major=True)``,
-    which starts from its initial state at each call.
+    real numbers, so put an ``Embed`` before the network; spikes can be uint8 or bool, which `unroll` keeps, but for one
+    block at a time. Add a cell of flax as ``nnx.RNN(cell, time_major=True)``, which starts from its initial state at
+    each call.
 
     Args:
       layers: modules and functions.
@@ -64,7 +65,7 @@ class SpikingSequential(ChecksArguments, nnx.Module):
         return tuple(carries)
 
     def __call__(self, carry, xs):
-        return apply_layers(self.layers, carry, xs, _as_function, products=(nnx.Linear,))
+        return apply_layers(self.layers, carry, xs, _as_function, as_product=_as_product)
 
 
 def _as_function(layer) -> Callable | None:
@@ -76,6 +77,11 @@ def _as_function(layer) -> Callable | None:
     if nnx.state(layer, nnx.Not(nnx.Any(nnx.Param, nnx.RngState))):
         return None
     return lambda xs: nnx.clone(layer)(xs)  # a clone made in the trace that writes to its counters
+
+
+def _as_product(layer) -> Callable | None:
+    """Return a product over the last axis; None for any other layer."""
+    return layer if type(layer) is nnx.Linear else None
 
 
 def unroll(
