@@ -48,7 +48,7 @@ def test_numbers_are_those_of_the_result_files():
 
     text = README.read_text()
     assert readme.rendered(text) == text, "run `make readme`"
-    page = (README.parent / "docs/performance.md").read_text()
+    page = (README.parent / "docs/speed.md").read_text()
     assert readme.speed.page(readme.RESULTS / "speed") == page, "run `make readme`"
     assert "test accuracy" in text
     with pytest.raises(ValueError, match="has no <!-- speed -->"):

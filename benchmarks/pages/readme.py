@@ -1,4 +1,4 @@
-"""Write the generated parts of README.md, and docs/performance.md, from the result files."""
+"""Write the generated parts of README.md, and docs/speed.md, from the result files."""
 
 import re
 
@@ -25,4 +25,4 @@ def rendered(text):
 if __name__ == "__main__":
     readme = ROOT / "README.md"
     readme.write_text(rendered(readme.read_text()))
-    (ROOT / "docs/performance.md").write_text(speed.page(RESULTS / "speed"))
+    (ROOT / "docs/speed.md").write_text(speed.page(RESULTS / "speed"))

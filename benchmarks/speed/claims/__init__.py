@@ -12,20 +12,33 @@ import jax
 
 
 class Mark(NamedTuple):
-    """A number that shall not be larger than a limit."""
+    """A number that shall not be larger than a limit; None where the result has no such number.
+
+    Attributes:
+      why: what keeps it from being met, where it isn't.
+    """
 
     what: str
     limit: float
-    value: float
+    value: float | None
     unit: str = ""
+    why: str = ""
 
     @property
     def met(self):
-        return self.value <= self.limit
+        return None if self.value is None else self.value <= self.limit
+
+    def shown(self, number):
+        return "not measured" if number is None else f"{number:.3g}{self.unit}"
 
     def __str__(self):
-        value, limit = (f"{number:.3g}{self.unit}" for number in (self.value, self.limit))
-        return f"{self.what}: mark <= {limit}: {value}, {'met' if self.met else 'NOT met'}"
+        verdict = "" if self.met is None else ", met" if self.met else ", NOT met"
+        return f"{self.what}: mark <= {self.shown(self.limit)}: {self.shown(self.value)}{verdict}"
+
+
+def ratio(one, other):
+    """One number over another, None where one of them is missing."""
+    return None if one is None or other is None else one / other
 
 
 def seconds(time):

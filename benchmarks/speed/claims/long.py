@@ -1,4 +1,4 @@
-"""Memory and time over the number of time steps: 64-128-128-10, batch 16."""
+"""Memory and time over the number of time steps, up to 100,000 in blocks: 64-128-128-10, batch 16."""
 
 import jax
 import jax.numpy as jnp
@@ -8,11 +8,11 @@ from brainsurr.nnx import LIF, LIFCell
 
 from ...lib import results, timing
 from ..peers import task
-from . import Mark, compiled, megabytes, seconds
-from .train_step import blocks, layer_by_layer, network, train_step
+from . import Mark, compiled, megabytes, ratio, seconds
+from .train_step import LAYERS, blocks, layer_by_layer, network, train_step
 
-SIZES, BATCH = (64, 128, 128, 10), 16
-BLOCKS, STEPS, LAYERS = "blocks of sqrt(T), full", "scan over steps", "layer by layer"
+SIZES, BATCH = task.LONG, task.LONG_BATCH
+BLOCKS, STEPS = "blocks of sqrt(T), full", "scan over steps"
 
 
 def scan_over_steps(net, xs):
@@ -35,12 +35,13 @@ def scan_over_steps(net, xs):
 
 
 def measure(quick):
-    lengths, rounds = ((16, 64), 2) if quick else ((100, 1000, 10_000), 9)
+    lengths, longest, rounds = ((16, 64), 256, 2) if quick else ((100, 1000, 10_000), 100_000, 9)
     net, runs = network(SIZES), []
-    ways = {BLOCKS: blocks("full"), STEPS: scan_over_steps, LAYERS: layer_by_layer}
+    every = {BLOCKS: blocks("full"), STEPS: scan_over_steps, LAYERS: layer_by_layer}
     labels = jnp.asarray(task.labels(BATCH, SIZES[-1]))
-    with tqdm(total=len(lengths) * len(ways) * (1 + rounds), desc="long") as bar:
-        for steps in lengths:
+    with tqdm(total=(len(lengths) * len(every) + 1) * (1 + rounds), desc="long") as bar:
+        for steps in (*lengths, longest):
+            ways = every if steps in lengths else {BLOCKS: every[BLOCKS]}  # the others would need gigabytes
             xs, programs = jax.device_put(task.inputs(BATCH, steps, SIZES[0])), {}
             for name, logits in ways.items():
                 step, params = train_step(net, logits)
@@ -48,7 +49,8 @@ def measure(quick):
                 bar.update()
             times = timing.interleaved({name: p.call for name, p in programs.items()}, rounds, each=bar.update)
             runs += [{"steps": steps, "name": name, "time": times[name], **p.costs} for name, p in programs.items()]
-    return {"network": "-".join(map(str, SIZES)), "batch": BATCH, "lengths": list(lengths), "runs": runs}
+    found = {"network": "-".join(map(str, SIZES)), "batch": BATCH, "lengths": list(lengths), "longest": longest}
+    return {**found, "runs": runs}
 
 
 def marks(result):
@@ -56,19 +58,36 @@ def marks(result):
     first, *_, last = result["lengths"]
     ours, scan = runs[last, BLOCKS], runs[last, STEPS]
     growth = ours["temporaries"] / runs[first, BLOCKS]["temporaries"]
+    longest = runs.get((result.get("longest"), BLOCKS))
+    per_step = longest and longest["time"]["median"] / longest["steps"]
+    length = result.get("longest", 100_000)
+    why = "what a step takes does not grow with their number, but the inputs no longer fit the caches"
     return [
         Mark(f"temporaries / scan over steps, T = {last:,}", 1 / 20, ours["temporaries"] / scan["temporaries"]),
         Mark(f"time / scan over steps, T = {last:,}", 0.6, ours["time"]["median"] / scan["time"]["median"]),
         Mark(f"temporaries at T = {last:,} / at T = {first:,}", 15, growth),
+        Mark(
+            f"time of a time step at T = {length:,} / at T = {last:,}",
+            1.2,
+            ratio(per_step, ours["time"]["median"] / last),
+            why=why,
+        ),
     ]
 
 
 def report(result):
     rows = [
-        (f"T = {run['steps']:,}, {run['name']}", seconds(run["time"]), megabytes(run["temporaries"]))
+        (
+            f"T = {run['steps']:,}, {run['name']}",
+            seconds(run["time"]),
+            f"{1e6 * run['time']['median'] / run['steps']:.3g} us",
+            megabytes(run["temporaries"]),
+        )
         for run in result["runs"]
     ]
-    return results.table((f"{result['network']}, batch {result['batch']}", "train step", "temporaries"), rows)
+    return results.table(
+        (f"{result['network']}, batch {result['batch']}", "train step", "a time step", "temporaries"), rows
+    )
 
 
 def draw(result, plt):
@@ -76,8 +95,9 @@ def draw(result, plt):
     figure, axes = plt.subplots(1, 2, figsize=(9, 3.4), layout="constrained")
     for name in (BLOCKS, STEPS, LAYERS):
         runs = [run for run in result["runs"] if run["name"] == name]
-        axes[0].plot(result["lengths"], [run["temporaries"] / 1e6 for run in runs], "o-", label=name)
-        axes[1].plot(result["lengths"], [run["time"]["median"] for run in runs], "o-", label=name)
+        steps = [run["steps"] for run in runs]
+        axes[0].plot(steps, [run["temporaries"] / 1e6 for run in runs], "o-", label=name)
+        axes[1].plot(steps, [run["time"]["median"] for run in runs], "o-", label=name)
     for axis, label in zip(axes, ("temporaries of a train step (MB)", "seconds of a train step"), strict=True):
         axis.set(xlabel="time steps", ylabel=label, xscale="log", yscale="log")
     axes[0].legend(frameon=False)

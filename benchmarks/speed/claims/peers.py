@@ -1,7 +1,8 @@
 """The same network and train step in brainsurr and in its peers, each in an environment and a process of its own.
 
 Processes run in turns, a round after the other. They run on the CPU, where the peak memory of a process means
-something, and take a peer's newest release.
+something, and take a peer's newest release. What data and training add to a process is its peak less what it holds when
+its imports are done. Each library gets the spikes in the form that it reads: brainsurr uint8, the others float32.
 """
 
 import json
@@ -18,7 +19,7 @@ from tqdm import tqdm
 
 from ...lib import results, timing
 from ..peers import task
-from . import Mark, megabytes, seconds
+from . import Mark, megabytes, ratio, seconds
 
 ROOT = Path(__file__).parents[3]
 
@@ -45,6 +46,7 @@ PEERS = {
     "norse": Peer(("norse", "torch"), TORCH, ("layer by layer",)),
 }
 OURS, FLOOR = "brainsurr", "products"
+LONG = 10_000  # time steps of a run with the network of `long`, once and not in each round
 
 
 def environment(name, peer):
@@ -85,7 +87,10 @@ def train(python, name, mode, *options):
 
 
 def measure(quick):
-    rounds, batches, options = (1, (8,), ("--steps", 20, "--rounds", 2)) if quick else (3, (256, 32), ())
+    rounds, batches, options, long = (
+        (1, (8,), ("--steps", 20, "--rounds", 2), 50) if quick else (3, (256, 32), (), LONG)
+    )
+    short = task.STEPS if not quick else 20
     pythons, missing, answers = {}, {}, defaultdict(list)
     chosen = {name: PEERS[name] for name in (FLOOR, OURS)} if quick else PEERS
     for name, peer in tqdm(chosen.items(), desc="peers, environments"):
@@ -94,23 +99,24 @@ def measure(quick):
         except RuntimeError as error:
             missing[name] = str(error)
     modes = {name: PEERS[name].modes[: 2 if quick else None] for name in pythons}
-    turns = [(batch, name, mode) for batch in batches for name in pythons for mode in modes[name]]
-    with tqdm(total=rounds * len(turns), desc="peers") as bar:
-        for _ in range(rounds):
-            for batch, name, mode in turns:
-                bar.set_postfix_str(f"{name}, {mode}, batch {batch}")
-                if name not in missing:
-                    try:
-                        answers[batch, name, mode].append(train(pythons[name], name, mode, "--batch", batch, *options))
-                    except RuntimeError as error:
-                        missing[name] = str(error)
-                bar.update()
+    ways = [(name, mode) for name in pythons for mode in modes[name]]
+    turns = [(batch, short, *way) for batch in batches for way in ways]
+    turns = rounds * turns + [(task.LONG_BATCH, long, *way) for way in ways]
+    for batch, steps, name, mode in (bar := tqdm(turns, desc="peers")):
+        bar.set_postfix_str(f"{name}, {mode}, batch {batch}, T = {steps}")
+        if name not in missing:
+            told = ("--batch", batch, *options, "--steps", steps, *(["--long"] if steps == long else []))
+            try:
+                answers[batch, steps, name, mode].append(train(pythons[name], name, mode, *told))
+            except RuntimeError as error:
+                missing[name] = str(error)
     runs = [
-        {"batch": batch, "name": name, "mode": mode, **_merged(several)}
-        for (batch, name, mode), several in answers.items()
+        {"batch": batch, "steps": steps, "name": name, "mode": mode, **_merged(several)}
+        for (batch, steps, name, mode), several in answers.items()
         if name not in missing
     ]
-    return {"network": "-".join(map(str, task.SIZES)), "missing": missing, "runs": runs}
+    networks = ["-".join(map(str, sizes)) for sizes in (task.SIZES, task.LONG)]
+    return {"network": networks[0], "long_network": networks[1], "long": long, "missing": missing, "runs": runs}
 
 
 def _merged(several):
@@ -124,43 +130,104 @@ def _merged(several):
     }
 
 
-def _peers(result, batch, package):
-    runs = [run for run in result["runs"] if run["batch"] == batch and package in run["versions"]]
-    return [run for run in runs if run["name"] not in (OURS, FLOOR)]
+def added(run):
+    """What data and training add to a process, in bytes."""
+    return run["peak_memory"] - run["memory_after_import"]
+
+
+def _is_long(result, run):
+    return "steps" in run and run["steps"] == result.get("long")
+
+
+def best(result, batch, *, long=False, key=lambda run: run["time"]["median"]):
+    """The best mode of each library by name: the fastest, or the smallest in something else."""
+    found = {}
+    for run in result["runs"]:
+        if _is_long(result, run) == long and (long or run["batch"] == batch) and run["name"] != FLOOR:
+            found[run["name"]] = min(found.get(run["name"], run), run, key=key)
+    return found
 
 
 def marks(result):
-    batch = result["runs"][0]["batch"]
-    ours = [run for run in result["runs"] if run["batch"] == batch and run["name"] == OURS]
+    batches = list(dict.fromkeys(run["batch"] for run in result["runs"] if not _is_long(result, run)))
     found = []
-    if peers := _peers(result, batch, "jax"):
-        fastest, mine = (min(runs, key=lambda run: run["time"]["median"]) for runs in (peers, ours))
-        what = f"train step, `{mine['mode']}` / fastest JAX peer ({fastest['name']}, {fastest['mode']}), batch {batch}"
-        found.append(Mark(what, 1.0, mine["time"]["median"] / fastest["time"]["median"]))
-    if peers := peers + _peers(result, batch, "torch"):
-        smallest, mine = (min(runs, key=lambda run: run["peak_memory"]) for runs in (peers, ours))
-        what = f"peak memory of the process, `{mine['mode']}` / smallest peer ({smallest['name']}, {smallest['mode']})"
-        found.append(Mark(f"{what}, batch {batch}", 2 / 3, mine["peak_memory"] / smallest["peak_memory"]))
+    for batch in batches:
+        modes = best(result, batch)
+        of_jax = {name: run for name, run in modes.items() if name != OURS and "jax" in run["versions"]}
+        if of_jax:
+            name, fastest = min(of_jax.items(), key=lambda item: item[1]["time"]["median"])
+            what = f"train step, `{modes[OURS]['mode']}` / fastest JAX peer ({name}, {fastest['mode']}), batch {batch}"
+            times = (run["time"]["median"] for run in (modes[OURS], fastest))
+            found.append(
+                Mark(
+                    what,
+                    0.95,
+                    ratio(*times),
+                    why="the products alone, the first row of the table *peers*, take most of both",
+                )
+            )
+    modes = best(result, batches[0], key=added)
+    peers = {name: run for name, run in modes.items() if name != OURS}
+    if peers:
+        name, smallest = min(peers.items(), key=lambda item: added(item[1]))
+        what = (
+            f"memory that data and training add, `{modes[OURS]['mode']}` / smallest peer ({name}, {smallest['mode']})"
+        )
+        why = "what is left beside the inputs and the temporaries is what it takes to compile, in every library"
+        found.append(Mark(f"{what}, batch {batches[0]}", 2 / 3, ratio(added(modes[OURS]), added(smallest)), why=why))
     return found
+
+
+def chooser(result):
+    """The README's table: the best mode of each library, a line each."""
+    batch = result["runs"][0]["batch"]
+    fast, small = best(result, batch), best(result, batch, key=added)
+    long, rows = best(result, None, long=True), []
+    for name in sorted(fast, key=lambda name: fast[name]["time"]["median"]):
+        last = long.get(name)
+        rows.append(
+            (
+                _shown(fast[name]),
+                f"{1e3 * fast[name]['time']['median']:.0f} ms",
+                megabytes(added(small[name])),
+                f"{last['time']['median']:.3g} s" if last else "not measured",
+                megabytes(min(added(run) for run in result["runs"] if _is_long(result, run) and run["name"] == name))
+                if last
+                else "not measured",
+            )
+        )
+    header = (
+        "library",
+        f"train step, T = {task.STEPS}",
+        "memory it adds",
+        f"train step, T = {LONG:,}",
+        "memory it adds",
+    )
+    return results.table(header, rows)
+
+
+def _shown(run):
+    package, version = next(iter(run["versions"].items()))
+    return run["name"] if run["name"] in (OURS, FLOOR) else f"{package} {version}"
 
 
 def report(result):
     rows = []
     for run in result["runs"]:
-        package, version = next(iter(run["versions"].items()))
-        name = run["name"] if run["name"] in (OURS, FLOOR) else f"{package} {version}"
+        steps = f", T = {run['steps']:,}" if _is_long(result, run) else ""
         rows.append(
             (
-                f"{name}, {run['mode']}, batch {run['batch']}",
+                f"{_shown(run)}, {run['mode']}, batch {run['batch']}{steps}",
                 seconds(run["time"]),
                 megabytes(run["peak_memory"]),
-                megabytes(run["memory_before_training"]),
+                megabytes(added(run)),
                 f"{run['first_step']:.1f} s",
                 " ".join(f"{run['losses'][i]:.4f}" for i in (0, 2)),
             )
         )
-    header = ("train step", "peak memory", "before training", "first step", "loss of steps 1, 3")
-    text = results.table((result["network"], *header), rows)
+    header = ("train step", "peak memory", "data and training add", "first step", "loss of steps 1, 3")
+    networks = result["network"] + (f"; T = {result['long']:,}: {result['long_network']}" if "long" in result else "")
+    text = results.table((networks, *header), rows)
     notes = {f"{run['name']}: {note}" for run in result["runs"] for note in run["notes"]}
     notes |= {f"{name}: not measured, {why}" for name, why in result["missing"].items()}
     return "\n".join([text, *([""] if notes else []), *(f"- {note}" for note in sorted(notes))])

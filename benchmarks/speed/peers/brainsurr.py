@@ -1,7 +1,8 @@
-"""brainsurr: blocks of about a thousand rows, `remat` as the mode; or layer by layer over all time steps."""
+"""brainsurr: `unroll` with the `remat` of the mode, or layer by layer over all time steps; spikes as uint8."""
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from flax import nnx
 
 import brainsurr as bs
@@ -21,14 +22,14 @@ def build(mode, batch, steps):
         ]
     net = SpikingSequential([*layers[:-1], LI(o, decay=task.DECAY)])
     graphdef, params = nnx.split(net)
-    xs = jax.device_put(task.inputs(batch, steps))
+    xs = jax.device_put(task.inputs(batch, steps, dtype=np.uint8))
 
     def logits(params, xs):
         net = nnx.merge(graphdef, params)
         carry = net.initialize_carry(xs.shape[1:])
         if mode == "layer by layer":
             return net(carry, xs)[1].mean(0)
-        return unroll(net, carry, xs, block_size=5 if batch >= 128 else 20, remat=mode, reduce="mean")[1]
+        return unroll(net, carry, xs, remat=mode, reduce="mean")[1]
 
     return descent(logits, params, xs, batch)
 

@@ -18,35 +18,37 @@ import numpy as np
 from ...lib import timing
 
 SIZES = (700, 256, 256, 20)
+LONG, LONG_BATCH = (64, 128, 128, 10), 16  # of the runs over many time steps
 STEPS, DECAY, THRESHOLD, ALPHA = 100, 0.9, 1.0, 2.0
 RATE = 0.02
 
 
-def weights(sizes=SIZES):
-    """The three matrices ``[inputs, outputs]``, scaled so that neurons fire."""
+def weights(sizes=None):
+    """The three matrices ``[inputs, outputs]``, scaled so that neurons fire; of this process's network if None."""
     rng = np.random.default_rng(0)
-    return [rng.normal(0, 1.5 / i**0.5, (i, o)).astype(np.float32) for i, o in itertools.pairwise(sizes)]
+    return [rng.normal(0, 1.5 / i**0.5, (i, o)).astype(np.float32) for i, o in itertools.pairwise(sizes or SIZES)]
 
 
-def inputs(batch, steps, features=SIZES[0]):
+def inputs(batch, steps, features=None, dtype=np.float32):
     """Spikes ``[time, batch, features]`` of which 5 % are 1.
 
     Aligned as XLA wants its arrays, so that ``jax.device_put``, like ``torch.from_numpy``, makes no copy, and made a
     step at a time: neither may be what a process needs most memory for.
     """
-    size = 4 * steps * batch * features
+    features = features or SIZES[0]
+    size = np.dtype(dtype).itemsize * steps * batch * features
     memory = np.empty(size + 64, np.uint8)
     start = -memory.ctypes.data % 64
-    xs = memory[start : start + size].view(np.float32).reshape(steps, batch, features)
+    xs = memory[start : start + size].view(dtype).reshape(steps, batch, features)
     rng = np.random.default_rng(1)
     for x in xs:
         x[:] = rng.random(x.shape, np.float32) < 0.05
     return xs
 
 
-def labels(batch, classes=SIZES[-1]):
+def labels(batch, classes=None):
     """A class for each example."""
-    return np.random.default_rng(2).integers(0, classes, batch, np.int32)
+    return np.random.default_rng(2).integers(0, classes or SIZES[-1], batch, np.int32)
 
 
 def main(build, modes, packages, notes=()):
@@ -62,9 +64,13 @@ def main(build, modes, packages, notes=()):
     parser.add_argument("--mode", choices=modes, default=modes[0])
     parser.add_argument("--batch", type=int, default=256)
     parser.add_argument("--steps", type=int, default=STEPS, help="time steps")
+    parser.add_argument("--long", action="store_true", help="the network of the runs over many time steps")
     parser.add_argument("--rounds", type=int, default=5, help="train steps that are timed")
     parser.add_argument("--patience", type=float, default=15, help="no more of them after so many seconds")
     args = parser.parse_args()
+    if args.long:
+        global SIZES
+        SIZES = LONG
     imported = timing.peak_memory()
     step = build(args.mode, args.batch, args.steps)
     built = timing.peak_memory()

@@ -1,0 +1,62 @@
+"""A LIF layer over time against what it takes to move its inputs and outputs: 256 neurons, T = 100."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from brainsurr.nnx import LIF
+
+from ...lib import results, timing
+from . import Mark, compiled, seconds
+
+MOVE = "an array read and written"
+# How many arrays must be read or written, at the least: the inputs and the spikes; with gradient also the slopes, which
+# the forward pass writes and the backward pass reads, the cotangents, and the gradients.
+ARRAYS = {"forward": 2, "with gradient": 6}
+
+
+def measure(quick):
+    steps, batch, neurons, rounds = (10, 8, 16, 2) if quick else (100, 1024, 256, 15)
+    layer = LIF(neurons)
+    rng, shape = np.random.default_rng(0), (steps, batch, neurons)
+    xs, cotangents = (jnp.asarray(rng.standard_normal(shape, np.float32)) for _ in range(2))
+    carry = layer.initialize_carry(shape[1:])
+
+    def spikes(xs):
+        return layer(carry, xs)[1]
+
+    def gradient(xs, cotangents):
+        ys, pullback = jax.vjp(spikes, xs)
+        return ys, pullback(cotangents)[0]
+
+    programs = {
+        MOVE: compiled(lambda xs: xs + 1, xs),
+        "forward": compiled(spikes, xs),
+        "with gradient": compiled(gradient, xs, cotangents),
+    }
+    times = timing.interleaved({name: program.call for name, program in programs.items()}, rounds)
+    runs = [{"name": name, "time": time} for name, time in times.items()]
+    return {"shape": list(shape), "platform": jax.devices()[0].platform, "runs": runs}
+
+
+def ratios(result):
+    """The time of the layer over that of moving its arrays, by pass."""
+    times = {run["name"]: run["time"]["median"] for run in result["runs"]}
+    return {name: times[name] / (times[MOVE] * arrays / 2) for name, arrays in ARRAYS.items()}
+
+
+def marks(result):
+    """None on a CPU, which runs the loop on one thread and fills what it writes with zeros before."""
+    if result["platform"] == "cpu":
+        return []
+    why = "a kernel for each time step, which also reads and writes the potential"
+    return [Mark(f"LIF over time, {name} / moving its arrays", 1.3, r, why=why) for name, r in ratios(result).items()]
+
+
+def report(result):
+    over = ratios(result)
+    rows = [
+        (run["name"], seconds(run["time"]), f"{over[run['name']]:.2f}" if run["name"] in over else "")
+        for run in result["runs"]
+    ]
+    return results.table((" x ".join(map(str, result["shape"])), "time", "/ moving its arrays"), rows)

@@ -1,0 +1,53 @@
+"""Streaming: one time step of a jitted network of three layers, called from Python: 64-128-128-10, one example."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from flax import nnx
+
+from ...lib import results, timing
+from ..peers import task
+from . import Mark, seconds
+from .train_step import network
+
+BARE = "a jitted addition"
+
+
+def measure(quick):
+    rounds, calls = (2, 5) if quick else (21, 1000)
+    net = network(task.LONG)
+    graphdef, params = nnx.split(net)
+
+    @jax.jit
+    def step(params, carry, x):
+        carry, ys = nnx.merge(graphdef, params)(carry, x[None])
+        return carry, ys[0]
+
+    add = jax.jit(jnp.add)
+    xs = list(jnp.asarray(np.random.default_rng(0).random((16, 1, task.LONG[0])) < 0.05, jnp.float32))
+    carry, turn = net.initialize_carry((1, task.LONG[0])), 0
+
+    def live():
+        nonlocal carry, turn
+        carry, y = step(params, carry, xs[turn % len(xs)])
+        turn += 1
+        return jax.block_until_ready(y)
+
+    functions = {"a time step": live, BARE: lambda: jax.block_until_ready(add(xs[0], xs[1]))}
+    times = timing.interleaved(functions, rounds, calls)
+    found = {"network": "-".join(map(str, task.LONG)), "compiled": step._cache_size()}
+    return {**found, "runs": [{"name": name, "time": time} for name, time in times.items()]}
+
+
+def marks(result):
+    time = result["runs"][0]["time"]["median"]
+    why = "the network, or Python's call of a jitted function"
+    return [
+        Mark("one time step of three layers, live", 50, 1e6 * time, " us", why),
+        Mark("programs that a stream compiles", 1, result["compiled"]),
+    ]
+
+
+def report(result):
+    rows = [(run["name"], seconds(run["time"])) for run in result["runs"]]
+    return results.table((f"{result['network']}, one example", "a call"), rows)
