@@ -63,7 +63,7 @@ $(BUILD)/build:
 	touch $@
 
 test-peers: $(PEERS)/peers  ## plug surrogates into the other libraries, each in the newest version that installs here
-	$(PEERS)/bin/python $(PYTEST) -m peers tests/peers tests/test_equivalents_peers.py
+	$(PEERS)/bin/python $(PYTEST) -m peers tests/peers tests/test_equivalents_peers.py tests/test_ports_peers.py
 
 test-data: $(DATA)/data  ## read Japanese vowels, SHD and N-MNIST: by libraries that bring many others, in an environment apart
 	$(DATA)/bin/python -m pytest -m peers tests/test_events.py tests/test_studies_data.py

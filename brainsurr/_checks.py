@@ -52,19 +52,21 @@ def check_kind(name: str, value: Any, kind: type):
         raise TypeError(f"{_expected(name)} a {owner}{kind.__name__}, got {value!r}")
 
 
-def check_dtype(name: str, value: Any):
-    """A TypeError unless the value is a floating dtype."""
+def check_dtype(name: str, value: Any, any_real: bool = False):
+    """A TypeError unless the value is a floating dtype; of ``any_real`` numbers, integers and booleans are too."""
+    kinds = (jnp.floating, jnp.integer, jnp.bool_) if any_real else (jnp.floating,)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", DeprecationWarning)  # of names for what is no floating dtype anyway
             # None is float64 to NumPy, and an array has a dtype without being one.
-            floating = not isinstance(value, jax.Array | np.ndarray | None) and jnp.issubdtype(
-                jnp.dtype(value), jnp.floating
+            fits = not isinstance(value, jax.Array | np.ndarray | None) and any(
+                jnp.issubdtype(jnp.dtype(value), kind) for kind in kinds
             )
     except (TypeError, ValueError):
-        floating = False
-    if not floating:
-        raise TypeError(f"{_expected(name)} a floating dtype such as jnp.float32, got {value!r}")
+        fits = False
+    if not fits:
+        what = "a dtype of real numbers" if any_real else "a floating dtype"
+        raise TypeError(f"{_expected(name)} {what} such as jnp.float32, got {value!r}")
 
 
 def is_integer(value: Any) -> bool:

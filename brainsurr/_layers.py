@@ -8,7 +8,7 @@ import inspect
 import re
 from collections.abc import Callable, Iterable, Mapping
 from functools import partial
-from typing import Any, ClassVar, Concatenate, ParamSpec, TypeVar
+from typing import Any, ClassVar, Concatenate, ParamSpec, Protocol, TypeVar
 
 import jax
 import jax.numpy as jnp
@@ -22,8 +22,15 @@ from ._neuron import ADAPTS, RESETS, li_step_with_output, lif_carry, neuron_step
 from .surrogates.relu import LogTailedRelu
 
 P = ParamSpec("P")
-A = TypeVar("A", bound="LeakyArguments")
+A = TypeVar("A", bound="Arguments")
 Layer = TypeVar("Layer")
+
+
+class Arguments(Protocol):
+    """A dataclass of arguments that checks itself."""
+
+    def _check(self, owner: str):
+        """Raise an error that names the layer, ``owner``, if an argument is not what it must be."""
 
 
 @dataclasses.dataclass(kw_only=True, eq=False)
@@ -55,7 +62,6 @@ class LeakyArguments:
         return {name: getattr(self, name) for name in self.PARAMETERS}
 
     def _check(self, owner: str):
-        """Raise an error that names the layer, ``owner``, if an argument is not what it must be."""
         if not is_integer(self.features) or self.features < 1:
             raise ValueError(f"{owner}: expected features to be a positive integer, got {self.features!r}")
         check_function(f"{owner}: carry_init", self.carry_init, "an initialiser")

@@ -14,7 +14,18 @@ ADAPTS = ("threshold", "input")
 
 
 def lif_step(
-    v, x, last=None, *, decay, threshold, spike_fn, reset="subtract", reset_grad=None, decay_input=False, shift=None
+    v,
+    x,
+    last=None,
+    *,
+    decay,
+    threshold,
+    spike_fn,
+    reset="subtract",
+    reset_grad=None,
+    decay_input=False,
+    raised=None,
+    inhibited=None,
 ):
     r"""One step of a leaky integrate-and-fire neuron.
 
@@ -43,7 +54,8 @@ def lif_step(
       reset_grad: whether the gradient flows through the reset. None means yes, but for ``"zero"``: there each
         step multiplies it by :math:`1 - s - u\,g'`, which explodes when g' is large far from threshold.
       decay_input: whether the input is multiplied by 1 - decay.
-      shift: what adaptation adds to the threshold, ``[..., features]``, or None.
+      raised: what adaptation adds to the threshold, ``[..., features]``, or None.
+      inhibited: what it takes from the input, the same.
 
     Returns:
       The new potential and the spikes, each ``[..., features]``.
@@ -63,10 +75,13 @@ def lif_step(
       [0.] [1.]
     """
     check_word("reset", reset, RESETS)
-    u = li_step(v, x, decay=decay, decay_input=decay_input)
+    _check_step(v, x)
+    v = as_float(v, "carry")
+    drive = x if inhibited is None else x.astype(v.dtype) - inhibited.astype(v.dtype)
+    u = li_step(v, drive, decay=decay, decay_input=decay_input)
     threshold = match_dtype_and_rank(threshold, u, "threshold")
-    if shift is not None:
-        threshold = threshold + as_float(shift, "shift").astype(u.dtype)
+    if raised is not None:
+        threshold = threshold + raised.astype(u.dtype)
 
     def spikes(u):
         s = as_float(spike_fn(u - threshold), "what spike_fn returns").astype(u.dtype)
@@ -179,14 +194,12 @@ def adaptive_step(carry, x, *, step, adapts, adaptation_decay, spike_adaptation,
     inner, a = _pair(carry, "that of its neuron and its adaptation")
     check_step_shape(a, x.shape)
     a = as_float(a, "carry")
-    if adapts == "input":
-        inner, s = step(inner, x - a.astype(x.dtype), **neuron)
-    else:
-        inner, s = step(inner, x, shift=a, **neuron)
+    inner, s = step(inner, x, **{"raised" if adapts == "threshold" else "inhibited": a}, **neuron)
     v = inner[0] if isinstance(inner, tuple) else inner
     rho = match_dtype_and_rank(adaptation_decay, a, "adaptation_decay")
     b = match_dtype_and_rank(spike_adaptation, a, "spike_adaptation")
     c = match_dtype_and_rank(voltage_adaptation, a, "voltage_adaptation")
+    v = jnp.where((c == 0) & jnp.isinf(v), jnp.zeros_like(v), v)  # 0 times infinity: a neuron that may not fire
     return (inner, rho * a + (1 - rho) * (b * s.astype(a.dtype) + c * v.astype(a.dtype))), s
 
 

@@ -43,7 +43,8 @@ def refusal(make, *args, **kwargs) -> str:
         ("alpha", 0.9, "it is decay here"),
         ("tau", 20.0, "give decay=exp(-dt / tau)"),
         ("tau_mem", 20.0, "give decay=exp(-dt / tau)"),
-        ("tau_mem_inv", 100.0, "give decay=1 - dt * tau_mem_inv"),
+        ("tau_mem_inv", 100.0, "give decay=1 - dt * tau_mem_inv and decay_input=True"),
+        ("tau_syn_inv", 100.0, "a synaptic current is LI before LIF"),
         ("learn_beta", True, 'give learnable="decay"'),
         ("init_hidden", True, "initialize_carry makes the state, which is passed in and returned"),
     ],
@@ -139,15 +140,15 @@ def test_the_number_of_arguments_is_counted_for_the_public_class(host):
 
 
 def test_the_formulas_for_decay():
-    """Of the messages themselves, against the step of each library with its own scale of the input."""
+    """Of the messages themselves, against the step of each library, which scales its input."""
     message = refusal(bs.nnx.LI, 4, tau=5.0)
     exponential, of_steps = re.search(r"decay=(exp\(.*?\)), or (1 - .*?) for the tau of SpikingJelly", message).groups()
-    (inverse,) = re.search(r"decay=(1 - .*?);", refusal(bs.nnx.LI, 4, tau_mem_inv=5.0)).groups()
+    (inverse,) = re.search(r"decay=(1 - .*?) and decay_input=True", refusal(bs.nnx.LI, 4, tau_mem_inv=5.0)).groups()
     xs = np.random.default_rng(0).normal(size=(20, 1, 4)).astype(np.float32)
 
-    def ours(formula, scale, **values):
-        li = bs.nnx.LI(4, decay=eval(formula, {"exp": math.exp}, values))
-        return li(jnp.zeros((1, 4)), scale(li.decay) * xs)[1]
+    def ours(formula, **values):
+        li = bs.nnx.LI(4, decay=eval(formula, {"exp": math.exp}, values), decay_input=True)
+        return li(jnp.zeros((1, 4)), xs)[1]
 
     def steps(step):
         v, vs = np.zeros((1, 4), np.float32), []
@@ -159,11 +160,11 @@ def test_the_formulas_for_decay():
     theirs = jaxpike.LeakyIntegrator(5.0, dt=1.0)
     state = theirs.init_state((1, 4))
     _, expected = jax.lax.scan(lambda state, x: theirs(state, x), state, jnp.asarray(xs))
-    np.testing.assert_allclose(ours(exponential, lambda decay: 1 - decay, dt=1.0, tau=5.0), expected, atol=1e-5)
+    np.testing.assert_allclose(ours(exponential, dt=1.0, tau=5.0), expected, atol=1e-5)
     expected = steps(lambda v, x: v + (x - v) / 5.0)  # LIFNode with decay_input=True
-    np.testing.assert_allclose(ours(of_steps, lambda decay: 1 - decay, tau=5.0), expected, atol=1e-5)
+    np.testing.assert_allclose(ours(of_steps, tau=5.0), expected, atol=1e-5)
     expected = steps(lambda v, x: v + 1e-3 * 100.0 * (x - v))  # norse's lif_box
-    np.testing.assert_allclose(ours(inverse, lambda decay: 1 - decay, dt=1e-3, tau_mem_inv=100.0), expected, atol=1e-5)
+    np.testing.assert_allclose(ours(inverse, dt=1e-3, tau_mem_inv=100.0), expected, atol=1e-5)
 
 
 # What wraps the constructors leaves them as they are -----------------------------------------------------------
@@ -183,7 +184,7 @@ def test_a_constructor_shows_its_own_signature(host):
 
 @every_host
 def test_every_argument_of_a_layer_is_in_its_docstring(host):
-    for layer in ("LIF", "LIFCell", "LI"):
+    for layer in (*LAYERS, "ALIF", "ALIFCell", "Delay"):
         cls = getattr(host.layers, layer)
         described = re.findall(r"^  (\w+): ", cls.__doc__, re.MULTILINE)
         own = [name for name in inspect.signature(cls).parameters if name not in ("parent", "name")]
@@ -193,7 +194,7 @@ def test_every_argument_of_a_layer_is_in_its_docstring(host):
 def test_the_frameworks_have_the_same_arguments_with_the_same_defaults():
     differ = {"rngs", "parent", "name", "bounds", "features"}  # `bounds` is {} under two names
     own = {"carry_init", "recurrent_kernel_init", "param_dtype"}  # of brainstate
-    for layer in ("LIF", "LIFCell", "LI"):
+    for layer in (*LAYERS, "ALIF", "ALIFCell", "Delay"):
         nnx, linen, brainstate = (
             {p.name: p.default for p in inspect.signature(getattr(host.layers, layer)).parameters.values()}
             for host in HOSTS

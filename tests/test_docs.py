@@ -94,7 +94,7 @@ def test_every_surrogate_has_a_page_and_every_function_a_class():
 
 @pytest.mark.parametrize("layers", [bs.nnx, bs.linen, bs.brainstate], ids=["nnx", "linen", "brainstate"])
 def test_every_layer_over_time_says_that_time_comes_first(layers):
-    for name in ("LIF", "LI", "SpikingSequential", "unroll"):
+    for name in ("LIF", "LI", "ALIF", "Delay", "SpikingSequential", "unroll"):
         assert "time first" in getattr(layers, name).__doc__.splitlines()[0], name
     for name in ("LIF", "SpikingSequential"):
         shown = " ".join(getattr(layers, name).__doc__.split())

@@ -206,10 +206,15 @@ class Brainstate:
         """Return the carry and the outputs of a layer, from its own first carry."""
         layer.init_state(batch_size)
         ys = layer(xs)
-        carry = layer.v.value if hasattr(layer, "v") else None
-        for name in ("s", "a"):  # the last spikes, and the adaptation: pairs as in the other frameworks
-            carry = (carry, getattr(layer, name).value) if hasattr(layer, name) else carry
-        return carry, ys
+        return Brainstate._carry(layer), ys
+
+    @staticmethod
+    def _carry(layer):
+        """Return the state of a layer as the other hosts hold it."""
+        state = {path[-1]: state.value for path, state in layer.states(brainstate.HiddenState).items()}
+        carry = state.get("v", state.get("past"))
+        carry = (carry, state["s"]) if "s" in state else carry
+        return (carry, state["a"]) if "a" in state else carry
 
     @staticmethod
     def pure(net, input_shape) -> Pure:
@@ -255,8 +260,7 @@ class Brainstate:
 
         def f(xs):
             ys = layer(xs)
-            carry = {path[-1]: state.value for path, state in layer.states(brainstate.HiddenState).items()}
-            carry = (carry["v"], carry["s"]) if "s" in carry else carry.get("v")
+            carry = self._carry(layer)
             return loss(carry, ys), (carry, ys)
 
         states = layer.states(brainstate.ParamState)

@@ -9,14 +9,14 @@ import jax
 import jax.numpy as jnp
 from brainstate import nn
 
-from .._arguments import ChecksArguments
 from .._arrays import as_float
-from .._checks import check_drawn_shape, is_size
+from .._checks import check_drawn_shape
 from .._layers import ALIFArguments, ALIFLayer, LeakyArguments, LeakyLayer, LIFArguments, LIFLayer, documented, takes
 from .._surrogate import Surrogate
 from .._time.scan import scan_over_time
 from ._activation import SpikingActivation
 from ._parameters import make_param, parameter_value, set_parameters
+from ._state import StatefulLayer, size_of
 
 
 @dataclasses.dataclass(kw_only=True, eq=False)
@@ -34,9 +34,7 @@ class LIArguments(LeakyArguments):
     param_dtype: Any = None
 
     def _check(self, owner: str):
-        self.size = _size(self.features)
-        if not all(map(is_size, self.size[:-1])):  # the last is checked with the rest
-            raise ValueError(f"{owner}: expected features to be an integer or several, got {self.features!r}")
+        self.size = size_of(owner, self.features)
         self.features = self.size[-1]
         super()._check(owner)
 
@@ -58,7 +56,7 @@ class AdaptiveArguments(Arguments, ALIFArguments):
     """Those of every framework, with the initialisers of this one."""
 
 
-class LeakyBase(ChecksArguments, nn.Module, LeakyLayer):
+class LeakyBase(LeakyLayer, StatefulLayer):
     """The parameters of a leaky layer, and its potential."""
 
     def _set(self, arguments: LIArguments):
@@ -78,40 +76,14 @@ class LeakyBase(ChecksArguments, nn.Module, LeakyLayer):
         It is the state ``v``. The last spikes, ``s``, and the adaptation, ``a``, are zeros, where a layer has them.
         Call this once. Compiled functions keep a reference to these states; use `reset_state` to restart them.
         """
-        for name, value in zip(self._state_names(), jax.tree.leaves(self._initial(batch_size)), strict=True):
-            setattr(self, name, brainstate.HiddenState(value))
+        super().init_state(batch_size)
 
-    def reset_state(self, batch_size: int | tuple[int, ...] | None = None, **kwargs):
-        """Set the state back to what it is before the first step."""
-        self._check_state()
-        self._carry = self._initial(batch_size)
-
-    def _initial(self, batch_size):
-        batch = () if batch_size is None else _size(batch_size)
-        if not all(map(is_size, batch)):
-            owner = type(self).__name__
-            raise ValueError(f"{owner}: expected batch_size to be an integer or several, got {batch_size!r}")
-        shape = (*batch, *_size(self.in_size))
+    def _start(self, shape):
         v = check_drawn_shape("carry_init", self.carry_init(shape), shape)
         return self._first_carry(jnp.asarray(v, self.param_dtype))
 
-    def _check_state(self):
-        if not hasattr(self, "v"):
-            raise ValueError(
-                f"{type(self).__name__} has no state yet: call init_state(batch_size) of it or of the network, "
-                "or brainstate.nn.init_all_states(network, batch_size)"
-            )
-
-    @property
-    def _carry(self):
-        self._check_state()
-        values = [getattr(self, name).value for name in self._state_names()]
-        return jax.tree.unflatten(jax.tree.structure(self._first_carry(0.0)), values)
-
-    @_carry.setter
-    def _carry(self, carry):
-        for name, value in zip(self._state_names(), jax.tree.leaves(carry), strict=True):
-            getattr(self, name).value = value
+    def _structure(self):
+        return jax.tree.structure(self._first_carry(0.0))
 
 
 class LIFBase(LIFLayer, LeakyBase):
@@ -286,8 +258,3 @@ class LI(LeakyBase):
     def update(self, xs):
         self._carry, potentials = scan_over_time(type(self).__name__, self._step(), self._carry, xs)
         return potentials
-
-
-def _size(features) -> tuple[int, ...]:
-    """Return a size as a tuple; of a layer, its features last."""
-    return tuple(features) if isinstance(features, (tuple, list)) and features else (features,)

@@ -4,6 +4,7 @@ from .._optional import needs
 
 with needs("flax"):
     from ._activation import SpikingActivation
+    from ._delay import Delay
     from ._diagnose import diagnose
     from ._network import SpikingSequential, unroll
     from ._neurons import ALIF, LI, LIF, ALIFCell, LIFCell
@@ -14,6 +15,7 @@ __all__ = [
     "LI",
     "LIF",
     "ALIFCell",
+    "Delay",
     "LIFCell",
     "SpikingActivation",
     "SpikingSequential",

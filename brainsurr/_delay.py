@@ -1,0 +1,102 @@
+"""A delay by whole time steps, once: its arguments, their checks, and the function over a stretch of time."""
+
+import dataclasses
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from ._arrays import as_array
+from ._checks import check_dtype, is_integer
+
+
+@dataclasses.dataclass(kw_only=True, eq=False)
+class DelayArguments:
+    """The arguments of a delay.
+
+    Attributes:
+      features: number of channels, the last axis of the input.
+      steps: by how many time steps, an integer from 0 on; or ``features`` of them, one for each channel.
+      state_dtype: of what the state holds, the last ``steps`` inputs. It must hold every number of the input: float32
+        holds those of half precision, bool and integers of 16 bits. The output has the dtype of the input.
+    """
+
+    features: int = dataclasses.field(kw_only=False)
+    steps: Any = dataclasses.field(default=1, kw_only=False)
+    state_dtype: Any = jnp.float32
+
+    def _check(self, owner: str):
+        """Raise an error that names the layer, ``owner``; keep ``steps`` as an integer or a tuple of them."""
+        if not is_integer(self.features) or self.features < 1:
+            raise ValueError(f"{owner}: expected features to be a positive integer, got {self.features!r}")
+        object.__setattr__(self, "steps", _whole(owner, self.steps, self.features))
+        check_dtype(f"{owner}: state_dtype", self.state_dtype, any_real=True)
+
+
+def _whole(owner: str, steps, features: int) -> int | tuple[int, ...]:
+    several = steps.tolist() if isinstance(steps, np.ndarray | jax.Array) else steps
+    several = list(several) if isinstance(several, tuple | list) else several
+    each = several if isinstance(several, list) else [several]
+    if not all(is_integer(n) and n >= 0 for n in each):
+        raise ValueError(f"{owner}: expected steps to be an integer from 0 on, or {features} of them, got {steps!r}")
+    if isinstance(several, list) and len(several) != features:
+        raise ValueError(f"{owner}: expected steps to be one integer or {features}, got {len(several)}")
+    return tuple(map(int, several)) if isinstance(several, list) else int(several)
+
+
+class DelayLayer:
+    """A layer with the arguments of `DelayArguments`; the framework's own class holds its state."""
+
+    steps: int | tuple[int, ...]
+    state_dtype: Any
+
+    def _first_carry(self, shape: tuple[int, ...]):
+        """Return the state before the first step, of inputs of ``shape`` at each step; None if there is no delay."""
+        *batch, features = shape
+        return jnp.zeros((*batch, longest(self.steps), features), self.state_dtype) if longest(self.steps) else None
+
+
+def longest(steps: int | tuple[int, ...]) -> int:
+    """Return the longest delay."""
+    return max(steps) if isinstance(steps, tuple) else steps
+
+
+def delay(owner: str, steps: int | tuple[int, ...], past, xs):
+    r"""Delay a stretch of time, :math:`y_t = x_{t - \mathrm{steps}}`.
+
+    Args:
+      owner: the name of the layer.
+      steps: an integer, or one for each entry of the last axis.
+      past: the last inputs before, ``[..., longest, features]``, the oldest first; None if there is no delay.
+      xs: ``[time, ..., features]``.
+
+    Returns:
+      The last inputs now, and the delayed ones, in the dtype of ``xs``.
+    """
+    xs = as_array(xs, "xs")
+    if not longest(steps):
+        return past, xs
+    past = as_array(past, "carry")
+    expected = (*xs.shape[1:-1], longest(steps), *xs.shape[-1:])
+    if xs.ndim < 2 or past.shape != expected:
+        raise ValueError(
+            f"{owner}: expected the carry of inputs of shape {xs.shape[1:]} at each step to have the shape {expected}, "
+            f"got {past.shape}: make it by initialize_carry(xs.shape[1:]) (brainstate: init_state(batch_size))"
+        )
+    if not np.can_cast(xs.dtype, past.dtype):
+        raise ValueError(
+            f"{owner}: expected a state that holds every number of the input, of dtype {xs.dtype}, got {past.dtype}: "
+            f"give state_dtype=jnp.{xs.dtype}"
+        )
+    before = jnp.moveaxis(past, -2, 0).astype(xs.dtype)
+    mesh = jax.sharding.get_abstract_mesh()
+    if (mesh.explicit_axes or mesh.manual_axes) and len(xs):  # zeros know of no mesh; the inputs may
+        before = before + jnp.zeros_like(xs[:1])
+    both = jnp.concatenate([before, xs])
+    ys = both[: len(xs)]
+    if isinstance(steps, tuple):
+        start = longest(steps) - np.asarray(steps)
+        index = np.arange(len(xs))[:, None] + start
+        ys = jnp.take_along_axis(both, index.reshape(len(xs), *(1,) * (xs.ndim - 2), -1), axis=0)
+    return jnp.moveaxis(both[len(xs) :], 0, -2).astype(past.dtype), ys

@@ -1,0 +1,46 @@
+"""A delay by whole time steps, for Flax NNX."""
+
+from flax import nnx
+
+from .._arguments import ChecksArguments
+from .._checks import check_input_shape
+from .._delay import DelayArguments, DelayLayer, delay
+from .._layers import documented, takes
+
+
+@documented(DelayArguments)
+class Delay(DelayLayer, ChecksArguments, nnx.Module):
+    r"""A delay by whole time steps, time first: ``(carry, xs) -> (carry, ys)``.
+
+    .. math:: y_t = x_{t - \mathrm{steps}}
+
+    ``xs`` is ``[time, ..., features]``, of any dtype; before the first input come zeros. Nothing of it is trained.
+
+    Args:
+      {arguments}
+
+    Example:
+      >>> import jax.numpy as jnp
+      >>> from brainsurr.nnx import Delay
+      >>> delay = Delay(2, [0, 1])
+      >>> xs = jnp.array([[[1, 1]], [[2, 2]], [[3, 3]]], jnp.uint8)
+      >>> carry, ys = delay(delay.initialize_carry((1, 2)), xs)
+      >>> print(ys[:, 0].T)
+      [[1 2 3]
+       [0 1 2]]
+    """
+
+    @takes(DelayArguments)
+    def __init__(self, arguments):
+        self.features, self.steps, self.state_dtype = arguments.features, arguments.steps, arguments.state_dtype
+
+    def initialize_carry(self, input_shape: tuple[int, ...], rngs=None):
+        """Return the last ``steps`` inputs before the first step, zeros: ``[*batch, steps, features]``.
+
+        For inputs of ``input_shape = (*batch, features)``. With several ``steps`` as many as the longest; without a
+        delay None.
+        """
+        return self._first_carry(check_input_shape(type(self).__name__, self.features, input_shape))
+
+    def __call__(self, carry, xs):
+        return delay(type(self).__name__, self.steps, carry, xs)

@@ -1,0 +1,219 @@
+"""Neurons that adapt, and resets one step late, beyond their numbers, which are those of a loop in test_parity.py."""
+
+import brainstate
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from flax import linen, nnx
+from jax.sharding import AxisType, PartitionSpec
+from test_diagnose import diagnose
+
+import brainsurr as bs
+from brainsurr.interop import transfer
+from brainsurr.optim import project
+from tools.hosts import HOSTS, Brainstate, Nnx, by_name
+
+pytestmark = pytest.mark.usefixtures("lenient")  # brainstate's Linear and Orthogonal
+T, B, F = 9, 2, 3
+# Multiples of 1 / 8, as are weights: with decays of 1 / 2 no potential is rounded, in any order.
+X = jnp.asarray(np.random.default_rng(0).integers(-4, 17, (T, B, F)) / 8, jnp.float32)
+KERNEL = jnp.asarray(np.random.default_rng(1).integers(-4, 5, (F, F)) / 8, jnp.float32)
+NEURON = {"decay": 0.5, "adaptation_decay": 0.5, "spike_adaptation": 0.5, "voltage_adaptation": 0.5}
+TRAINED = ("decay", "threshold", "adaptation_decay", "spike_adaptation", "voltage_adaptation")
+every_host = pytest.mark.parametrize("host", HOSTS, ids=lambda host: host.name)
+adapts = pytest.mark.parametrize("adapts", ["threshold", "input"])
+equal = np.testing.assert_array_equal
+
+
+def all_at_once(host, **more):
+    """Adaptation, recurrent weights and a delayed reset in one layer."""
+    return host.layers.ALIF(F, reset_delay=True, **NEURON, **host().recurrent(KERNEL), **more)
+
+
+@every_host
+@adapts
+def test_in_blocks_and_in_a_stream(host, adapts):
+    pure = host.pure(all_at_once(host, adapts=adapts, learnable=TRAINED), (B, F))
+    carry = pure.start((B, F))
+    assert len(jax.tree.leaves(carry)) == 3
+    whole = pure.run(pure.params, carry, X)
+    assert 0.1 < whole[1].mean() < 0.9
+    jax.tree.map(equal, pure.run(pure.params, carry, X, block_size=2, remat="full"), whole)
+    middle, one = pure.run(pure.params, carry, X[:4])
+    after, other = pure.run(pure.params, middle, X[4:])
+    jax.tree.map(equal, (after, jnp.concatenate([one, other])), whole)
+
+
+@every_host
+@adapts
+def test_a_cell_step_by_step_is_the_layer(host, adapts):
+    config = {"adapts": adapts, "reset_delay": True} | NEURON | host().recurrent(KERNEL)
+    layer, cell = host.layers.ALIF(F, **config), host.layers.ALIFCell(F, **config)
+    if host is Brainstate:
+        _, expected = host.call(layer, B, X)
+        cell.init_state(B)
+        equal(brainstate.transform.for_loop(cell, X), expected)
+        return
+    _, expected = host.call(layer, (B, F), None, X)
+    if host is Nnx:
+        equal(nnx.RNN(cell, time_major=True)(X), expected)
+    else:
+        rnn = linen.RNN(cell, time_major=True)
+        equal(rnn.apply(rnn.init(jax.random.key(0), X), X), expected)
+
+
+@every_host
+@pytest.mark.parametrize("reset_delay", [False, True])
+def test_diagnose_counts_each_spike_once(host, reset_delay):
+    layer = host.layers.ALIF(F, reset_delay=reset_delay, **NEURON)
+    _, ys = host.call(layer, B, X) if host is Brainstate else host.call(layer, (B, F), None, X)
+    report = diagnose(host(), layer, jnp.sum, X)["ALIF"]
+    assert report.rate == pytest.approx(float(ys.mean()), rel=1e-6)
+    assert report.status == "fine"
+
+
+def test_parameters_go_from_one_framework_to_another():
+    results, params = [], None
+    for host in (make() for make in HOSTS):
+        layer = all_at_once(type(host), learnable=TRAINED)
+        own = host.params(layer, X)
+        params = jax.tree.map(lambda p: p * 0.5, own) if params is None else params
+        layer = host.with_params(layer, transfer(params, own))
+        (_, ys), grads, _ = host.grad(layer, lambda _, ys: ys.sum(), X)
+        assert set(by_name(grads)) == {*TRAINED, "recurrent_kernel"}
+        results.append(ys)
+    assert 0.1 < results[0].mean() < 0.9
+    equal(results[1], results[0])
+    equal(results[2], results[0])
+
+
+@every_host
+def test_what_is_trained_stays_inside_its_bounds(host):
+    host = host()
+    layer = host.layers.ALIF(F, learnable=TRAINED, bounds={"voltage_adaptation": (-1.0, 1.0)})
+    expected = {"decay": (0, 1), "threshold": (0, np.inf), "adaptation_decay": (0, 1)}
+    expected |= {"spike_adaptation": (0, np.inf), "voltage_adaptation": (-1, 1)}
+    params = host.params(layer, X)
+    chain = project(host.bounds(layer, X))
+    for push in (-100.0, 100.0):
+        updates, _ = chain.update(jax.tree.map(lambda p, push=push: jnp.full_like(p, push), params), None, params)
+        moved = by_name(jax.tree.map(jnp.add, params, updates))
+        for name, (low, high) in expected.items():
+            assert low <= moved[name] <= high, name
+            assert moved[name] == (max(low, push) if push < 0 else min(high, moved[name]))
+    free = host.layers.ALIF(F, learnable="voltage_adaptation")
+    updates, _ = project(host.bounds(free, X)).update(
+        jax.tree.map(lambda p: jnp.full_like(p, -3.0), host.params(free, X)), None, host.params(free, X)
+    )
+    assert by_name(updates)["voltage_adaptation"] == -3.0
+
+
+@adapts
+@pytest.mark.parametrize("reset_delay", [False, True])
+def test_a_neuron_that_may_not_fire_and_a_broken_one(adapts, reset_delay):
+    """-inf stays -inf and has a gradient of 0; NaN shows in the neuron that has it, and in no other."""
+    layer = Nnx.layers.ALIF(F, adapts=adapts, reset_delay=reset_delay, learnable="spike_adaptation")
+    graphdef, params = nnx.split(layer, nnx.Param)
+    xs = X.at[2, :, 0].set(-jnp.inf)
+
+    def run(params, xs):
+        carry, ys = nnx.merge(graphdef, params)(layer.initialize_carry((B, F)), xs)
+        return ys.sum(), (carry, ys)
+
+    (grads, gx), (carry, ys) = jax.grad(run, (0, 1), has_aux=True)(params, xs)
+    v, a = carry[0][0] if reset_delay else carry[0], carry[1]
+    assert np.isfinite(a).all()
+    assert np.isneginf(v[:, 0]).all()
+    assert not ys[2:, :, 0].any()
+    assert np.isfinite(gx).all()
+    assert np.isfinite(jax.tree.leaves(grads)[0])
+    _, (carry, ys) = run(params, X.at[2, :, 0].set(jnp.nan))
+    assert np.isnan(ys[2:, :, 0]).all()
+    assert np.isfinite(ys[..., 1:]).all()
+    assert all(np.isnan(leaf[:, 0]).all() for leaf in jax.tree.leaves(carry))
+
+
+@adapts
+def test_over_examples_one_by_one_and_on_a_mesh(adapts):
+    layer = all_at_once(Nnx, adapts=adapts)
+    carry = layer.initialize_carry((B, F))
+    whole = layer(carry, X)
+    jax.tree.map(equal, jax.vmap(layer, (0, 1), (0, 1))(carry, X), whole)
+    with jax.set_mesh(jax.make_mesh((1,), ("data",), axis_types=(AxisType.Explicit,))):
+        xs = jax.reshard(X, PartitionSpec(None, "data"))
+        on_mesh = jax.jit(lambda xs: layer(layer.initialize_carry((B, F)), xs))(xs)
+        jax.tree.map(lambda a, b: equal(np.asarray(a), b), on_mesh, jax.tree.map(np.asarray, whole))
+
+
+@pytest.mark.parametrize("dtype", [jnp.bfloat16, jnp.float32])
+def test_the_state_has_its_own_dtype(dtype):
+    layer = all_at_once(Nnx, param_dtype=dtype)
+    for xs in (X, X.astype(jnp.bfloat16)):
+        carry, ys = layer(layer.initialize_carry((B, F)), xs)
+        assert ys.dtype == xs.dtype
+        assert [leaf.dtype for leaf in jax.tree.leaves(carry)] == [dtype] * 3
+
+
+def test_the_states_of_brainstate_by_name():
+    names = {False: ["v", "a"], True: ["v", "s", "a"]}
+    for delayed, expected in names.items():
+        layer = Brainstate.layers.ALIF(F, reset_delay=delayed)
+        layer.init_state(B)
+        assert [path[-1] for path in layer.states(brainstate.HiddenState)] == sorted(expected)
+        layer(X)
+        assert layer.a.value.any()
+        saved = {path: state.value for path, state in layer.states(brainstate.HiddenState).items()}
+        following = layer(X)
+        twin = Brainstate.layers.ALIF(F, reset_delay=delayed)
+        twin.init_state(B)
+        twin.states(brainstate.HiddenState).assign_dict_values(saved)
+        equal(twin(X), following)
+        layer.reset_state(B)
+        assert not any(state.value.any() for state in layer.states(brainstate.HiddenState).values())
+
+
+def test_a_carry_of_another_layer():
+    adaptive, plain = all_at_once(Nnx), Nnx.layers.ALIF(F)
+    with pytest.raises(ValueError, match=r"a pair, that of its neuron and its adaptation, got \(2, 3\)"):
+        plain(jnp.zeros((B, F)), X)
+    with pytest.raises(ValueError, match="a pair, its potential and its last spikes, got"):
+        adaptive(plain.initialize_carry((B, F)), X)
+    with pytest.raises(ValueError, match="ALIF: expected one time step of xs to have the shape of the carry"):
+        plain(plain.initialize_carry((B + 1, F)), X)
+    with pytest.raises(ValueError, match="a pair, its potential and its last spikes, got"):
+        Nnx.layers.LIF(F, reset_delay=True)(jnp.zeros((B, F)), X)
+
+
+@every_host
+@pytest.mark.parametrize(
+    ("wrong", "error", "message"),
+    [
+        ({"adapts": "voltage"}, ValueError, "expected adapts to be one of 'threshold', 'input', got 'voltage'"),
+        ({"adapts": None}, ValueError, "expected adapts to be one of"),
+        ({"reset_delay": 1}, TypeError, "expected reset_delay to be True or False, got 1"),
+        ({"reset_delay": None}, TypeError, "expected reset_delay to be True or False, got None"),
+        ({"decay_input": "yes"}, TypeError, "expected decay_input to be True or False, got 'yes'"),
+        ({"adaptation_decay": 1.5}, ValueError, r"adaptation_decay = 1.5 is outside \[0.0, 1.0\]"),
+        ({"adaptation_decay": np.ones(2)}, ValueError, "adaptation_decay to be one number or 3"),
+        ({"spike_adaptation": "1"}, TypeError, "spike_adaptation to be a number or an array, got '1'"),
+        ({"spike_adaptation": -1.0, "learnable": "spike_adaptation"}, ValueError, "spike_adaptation = -1.0 is outside"),
+        ({"voltage_adaptation": np.inf}, ValueError, "expected voltage_adaptation to be finite"),
+        ({"learnable": "adaptation"}, ValueError, "is not a parameter of it, which has decay, threshold, adaptation_d"),
+        ({"tau_a": 200.0}, TypeError, "it is adaptation_decay here"),
+    ],
+)
+def test_wrong_arguments(host, wrong, error, message):
+    for layer in (host.layers.ALIF, host.layers.ALIFCell):
+        with pytest.raises(error, match=f"^{layer.__name__}.*{message}"):
+            layer(F, **wrong)
+
+
+def test_the_more_it_fires_the_less():
+    """Bellec et al. 2018: with the same input, intervals between spikes grow to a steady value."""
+    for words in ("threshold", "input"):
+        layer = Nnx.layers.ALIF(1, adapts=words, adaptation_decay=0.95, spike_fn=bs.Arctan())
+        _, ys = layer(layer.initialize_carry((1, 1)), jnp.full((200, 1, 1), 0.5))
+        gaps = np.diff(np.flatnonzero(ys.ravel()))
+        assert gaps[0] < gaps[-1]
+        assert len(set(gaps[-3:])) <= 2

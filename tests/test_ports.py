@@ -1,0 +1,105 @@
+"""Neurons of other libraries: the row of `docs/ports.py` has the same spikes, each step, as what the library documents.
+
+jaxpike and brainpy.state are installed and asked themselves, gradients included; the others in test_ports_peers.py.
+"""
+
+import brainpy
+import brainstate
+import brainunit as u
+import jax
+import jax.numpy as jnp
+import jaxpike
+import numpy as np
+import ports
+import pytest
+from close import assert_close
+from ports import KEYS, VALUES, WEIGHT, T
+
+import brainsurr as bs
+import brainsurr.nnx
+from docs.ports import LIBRARIES, NO_PORTS, PORTS
+
+F = bs.Arctan(2.0)
+
+
+@pytest.mark.parametrize("key", KEYS)
+def test_spikes_are_those_of_the_documented_loop(key):
+    xs = ports.inputs(key)
+    ys, _ = ports.run(ports.ours(key), xs)
+    expected, near, scale = ports.loop(key, xs)
+    if key in ("spyx.LI((n,), beta)", "jaxpike.LeakyIntegrator(tau, dt=dt)"):
+        assert_close(ys, expected, 10 * T)
+        return
+    ports.far_enough(near, scale)
+    assert 0.05 < expected.mean() < 0.9
+    np.testing.assert_array_equal(ys, expected)
+
+
+def test_where_a_potential_stays_above_threshold_snntorch_has_no_port():
+    """Undelayed, the threshold is taken off before the spike is decided: 2.5 fires, leaves 1.5, and is silent there."""
+    key = "snntorch.Leaky(beta, reset_delay=False)"
+    xs = np.zeros_like(ports.X)
+    xs[0] = 2.5
+    ys, _ = ports.run(ports.ours(key), xs)
+    expected, near, scale = ports.loop(key, xs)
+    ports.far_enough(near, scale)
+    np.testing.assert_array_equal(ys[:2, 0, 0], [1, 1])
+    np.testing.assert_array_equal(expected[:2, 0, 0], [1, 0])
+
+
+def jaxpikes(key):
+    make = {name: getattr(jaxpike, name) for name in ("LIF", "ALIF", "LeakyIntegrator")}
+    make |= {name: lambda *a, cls=make[name], **k: cls(*a, surrogate=F, **k) for name in ("LIF", "ALIF")}
+    neuron = eval(ports.row(key).original, make | VALUES["jaxpike"])
+
+    def run(xs):
+        return jax.lax.scan(lambda state, x: neuron(state, x), neuron.init_state(xs.shape[1:]), xs)[1]
+
+    return run
+
+
+def brainpys(key):
+    values = VALUES["brainpy"]
+    names = {name: values[name] * u.ms for name in ("tau", "tau_a")} | {"beta": values["beta"] * u.mV, "n": ports.N}
+    make = {n: lambda *a, cls=getattr(brainpy.state, n), **k: cls(*a, spk_fun=F, **k) for n in ("LIF", "ALIF")}
+    neuron = eval(ports.row(key).original, make | names)
+
+    def run(xs):
+        neuron.init_state(xs.shape[1])
+        with brainstate.environ.context(dt=values["dt"] * u.ms):
+            return brainstate.transform.for_loop(lambda x: neuron(x * u.mA), xs)
+
+    return run
+
+
+@pytest.mark.usefixtures("lenient")
+@pytest.mark.filterwarnings("ignore")  # their own affair
+@pytest.mark.parametrize("key", [key for key in KEYS if key.startswith(("jaxpike", "brainpy"))])
+def test_spikes_and_gradient_are_those_of_the_library(key):
+    xs = ports.inputs(key)
+    theirs = (jaxpikes if key.startswith("jaxpike") else brainpys)(key)
+    expected, pull = jax.vjp(theirs, jnp.asarray(xs))
+    gradient = pull(jnp.asarray(WEIGHT))[0]
+    if "Integrator" in key:
+        ys, gx = ports.run(ports.ours(key), xs)
+        assert_close((ys, gx), (expected, gradient), 10 * T)
+        return
+    ys, gx = ports.run(ports.ours(key, spike_fn=F), xs)
+    np.testing.assert_array_equal(ys, expected)
+    if "hard" in key:  # as the remark says
+        assert np.abs(gx - gradient).max() > 0.01 * np.abs(gradient).max()
+    else:
+        assert np.abs(gradient).max() > 0.1
+        assert_close(gx, gradient, 10 * T)
+
+
+def test_the_table_is_about_libraries_that_have_a_title():
+    assert {port.library for port in PORTS} == set(LIBRARIES) == set(VALUES)
+    assert {library for library, _, _ in NO_PORTS} <= set(LIBRARIES)
+    assert len(set(KEYS)) == len(KEYS)
+
+
+@pytest.mark.parametrize("layers", [brainsurr.linen, brainsurr.brainstate], ids=["linen", "brainstate"])
+def test_a_row_reads_the_same_in_every_framework(layers):
+    for key in KEYS:
+        assert ports.ours(key, layers).layers
