@@ -75,7 +75,7 @@ def lif_step(
       [0.] [1.]
     """
     check_word("reset", reset, RESETS)
-    _check_step(v, x)
+    check_step_shape(v, x.shape)
     v = as_float(v, "carry")
     drive = x if inhibited is None else x.astype(v.dtype) - inhibited.astype(v.dtype)
     u = li_step(v, drive, decay=decay, decay_input=decay_input)
