@@ -139,6 +139,7 @@ def documented_examples():
             yield pytest.param(which, text, id=which)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("which", "text"), list(documented_examples()))
 @pytest.mark.filterwarnings("ignore")
 def test_documented_examples_run_with_the_import_line_changed(which, text):

@@ -169,7 +169,7 @@ def test_the_gradient_of_a_maximum_is_that_of_jax(xs, size):
 
     xs = jnp.array(xs)
     wanted = jax.grad(lambda xs: jnp.max(jnp.log(xs)))(xs)
-    np.testing.assert_allclose(jax.grad(largest)(xs), wanted, rtol=1e-6)
+    np.testing.assert_allclose(jax.jit(jax.grad(largest))(xs), wanted, rtol=1e-6)
     assert np.isnan(wanted).all() == bool((xs < 0).any())
 
 
@@ -177,7 +177,7 @@ def test_the_gradient_of_a_maximum_is_that_of_jax(xs, size):
 @pytest.mark.parametrize("xs", [[1.0, np.inf, np.inf, 2.0], [-np.inf] * 4])
 def test_an_infinite_maximum_has_no_gradient(xs, size):
     largest = lambda xs: bs.unroll(lambda c, x: (c, x), None, xs, block_size=size, reduce="max")[1]  # noqa: E731
-    value, gradient = jax.value_and_grad(largest)(jnp.array(xs))
+    value, gradient = jax.jit(jax.value_and_grad(largest))(jnp.array(xs))
     assert value == max(xs)
     np.testing.assert_array_equal(gradient, np.zeros(4))
 
@@ -339,8 +339,12 @@ def test_bad_input(error, message, call):
 @pytest.mark.parametrize("block_size", [2, 100_000])
 def test_a_maximum_does_not_overflow(ys, dtype, block_size):
     ys = jnp.asarray(ys, dtype)
-    largest = bs.unroll(lambda c, x: (c, x), jnp.zeros(()), ys, block_size=block_size, reduce="max")[1]
-    np.testing.assert_array_equal(largest, jnp.max(ys))
+
+    @jax.jit
+    def largest(ys):
+        return bs.unroll(lambda c, x: (c, x), jnp.zeros(()), ys, block_size=block_size, reduce="max")[1]
+
+    np.testing.assert_array_equal(largest(ys), jnp.max(ys))
 
 
 def test_a_numpy_integer_is_a_block_size():
