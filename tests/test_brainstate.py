@@ -182,6 +182,7 @@ def test_vmap_over_a_batch_with_states_of_its_own():
     np.testing.assert_array_equal(ys, net(XS))
 
 
+@pytest.mark.slow
 def test_vmap_over_seeds():
     net, keys = ready(), jax.random.split(jax.random.key(0), 3)
 
@@ -272,6 +273,7 @@ def test_without_a_batch_and_with_a_whole_size():
     assert lif.v.value.shape == (B, 2, 2, 3, F)
 
 
+@pytest.mark.slow
 def test_shapes_through_convolution_dropout_and_functions():
     net = SpikingSequential(
         [

@@ -69,7 +69,8 @@ def test_a_surrogate_is_added_as_the_text_says(tree):
     run("make", *options, "lint")
     for name in ("randman", "vowels"):
         assert f"Did not take part: `Parabola`.\n\n![{name}]" in (tree / "docs/evidence.md").read_text()
-    assert "Not called: `brainsurr.Parabola`, `brainsurr.parabola`." in (tree / "docs/withstands.md").read_text()
+    not_called = (tree / "docs/withstands.md").read_text().partition("Not called: ")[2].partition("`.")[0]
+    assert {"`brainsurr.Parabola", "`brainsurr.parabola"} <= {name.rstrip("`") for name in not_called.split(", ")}
     assert (tree / "README.md").read_text() == (ROOT / "README.md").read_text()
     for path in (ROOT / "benchmarks/results").glob("*/result.json"):
         assert (tree / path.relative_to(ROOT)).read_bytes() == path.read_bytes()

@@ -124,6 +124,7 @@ def test_in_sequential_and_in_flaxs_own_cells():
     assert bounds(model, XS)["layers_0"] == {"kernel": None, "bias": None}
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("lenient")
 @pytest.mark.parametrize("cell", [nn.GRUCell, nn.SimpleCell, nn.OptimizedLSTMCell])
 def test_as_activation_fn_of_flaxs_own_cells(cell):
@@ -146,6 +147,7 @@ def test_jit_grad_remat_vmap():
     assert all(np.abs(g).max() > 0 for g in jax.tree.leaves(grads))
 
 
+@pytest.mark.slow
 def test_vmap_over_seeds():
     keys = jax.random.split(KEY, 3)
     params = jax.jit(jax.vmap(lambda key: coarse(NET.init(key, CARRY, XS)["params"])))(keys)
@@ -295,6 +297,7 @@ def test_carry_init_draws():
     assert (first[0] != second[0]).any()
 
 
+@pytest.mark.slow
 def test_shapes_are_followed_through_convolution_dropout_and_functions():
     net = SpikingSequential(
         [

@@ -78,6 +78,7 @@ def test_in_sequential_and_under_a_name():
     assert nnx.grad(lambda m: m(XS).sum())(model).layers[1].alpha.shape == ()
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("lenient")
 @pytest.mark.parametrize("cell", [nnx.GRUCell, nnx.LSTMCell, nnx.SimpleCell])
 def test_as_activation_fn_of_flaxs_own_cells(cell):
@@ -137,6 +138,7 @@ def test_remat_gives_the_same_gradient():
     assert_close(nnx.jit(nnx.grad(nnx.remat(loss)))(net), nnx.jit(nnx.grad(loss))(net), GRADIENT)
 
 
+@pytest.mark.slow
 def test_vmap_over_a_batch_and_over_seeds():
     net = network()
     xs = jnp.stack([XS, 2 * XS])

@@ -16,7 +16,7 @@ import brainsurr.brainstate
 import brainsurr.linen
 from brainsurr.nnx import LI, LIF, SpikingSequential, diagnose
 
-pytestmark = pytest.mark.usefixtures("lenient")
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("lenient")]
 
 
 def train(spike_fn, steps=200):
