@@ -30,7 +30,8 @@ def tree(tmp_path_factory):
     for name in ("benchmarks", "docs", "notebooks", "tests", "tools"):
         shutil.copytree(ROOT / name, tree / name, ignore=shutil.ignore_patterns("__pycache__"))
     shutil.copytree(Path(brainsurr.__file__).parent, tree / "brainsurr", ignore=shutil.ignore_patterns("__pycache__"))
-    for name in ("CHANGELOG.md", "CITATION.cff", "CONTRIBUTING.md", "Makefile", "README.md", "pyproject.toml"):
+    files = ("CHANGELOG.md", "CITATION.cff", "CONTRIBUTING.md", "Makefile", "README.md", "pyproject.toml")
+    for name in (*files, ".pre-commit-config.yaml"):
         shutil.copy(ROOT / name, tree)
     return tree
 
