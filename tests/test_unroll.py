@@ -188,6 +188,62 @@ def test_nan_shows_in_a_reduction(reduce):
     assert np.isnan(bs.unroll(lambda c, x: (c, x), None, xs, block_size=3, reduce=reduce)[1])
 
 
+def several(carry, xs):
+    return carry + xs.sum(0), (xs, {"twice": 2 * xs, "square": xs**2})
+
+
+@pytest.mark.parametrize("remat", ["none", "dots", "full"])
+@pytest.mark.parametrize("size", [1, 3, T, T + 1])
+def test_a_reduction_for_each_output(size, remat):
+    xs = start()[1][:, 0]
+    run = jax.jit(
+        lambda xs, reduce: bs.unroll(several, jnp.zeros(3), xs, block_size=size, remat=remat, reduce=reduce),
+        static_argnames="reduce",
+    )
+    words = (None, "mean"), (None, "last")
+    for reduce in words:
+        ys, rest = run(xs, reduce)[1]
+        assert_equal(ys, xs)
+        if reduce[1] == "mean":
+            assert_close(rest, {"twice": 2 * xs.mean(0), "square": (xs**2).mean(0)}, T)
+        else:
+            assert_equal(rest, {"twice": 2 * xs[-1], "square": xs[-1] ** 2})
+
+    def loss(xs):
+        reduce = ("last", {"twice": "max", "square": "mean"})
+        last, rest = bs.unroll(several, jnp.zeros(3), xs, block_size=size, remat=remat, reduce=reduce)[1]
+        return jnp.sum(last) + jnp.sum(rest["twice"]) + jnp.sum(rest["square"])
+
+    plain = lambda xs: jnp.sum(xs[-1]) + jnp.sum((2 * xs).max(0)) + jnp.sum((xs**2).mean(0))  # noqa: E731
+    assert_close(jax.grad(loss)(xs), jax.grad(plain)(xs), 4 * T)
+
+
+@pytest.mark.parametrize(
+    ("message", "reduce"),
+    [
+        (
+            r"words such as \('mean', \{'square': 'mean', 'twice': 'mean'\}\), got \('mean', 'mean', 'last'\)",
+            ("mean", "mean", "last"),
+        ),
+        (r"words such as .*, got \('mean', \{'twice': 'mean'\}\)", ("mean", {"twice": "mean"})),
+        (r"words such as .*, got \['mean', 'mean'\]", ["mean", "mean"]),
+        ("reduce to be one of None, 'mean', 'max', 'last', got 'sum'", ("mean", {"twice": "sum", "square": None})),
+        ("reduce to be one of None, 'mean', 'max', 'last', got 3", (3, None)),
+    ],
+    ids=["too many", "a key is missing", "a list", "an unknown word", "a number"],
+)
+def test_words_that_do_not_fit_the_outputs(message, reduce):
+    with pytest.raises(ValueError, match=message):
+        bs.unroll(several, jnp.zeros(3), start()[1][:, 0], reduce=reduce)
+
+
+def test_no_time_steps_of_several_outputs():
+    xs = start()[1][:0, 0]
+    with pytest.raises(ValueError, match="over zero time steps"):
+        bs.unroll(several, jnp.zeros(3), xs, reduce=(None, "mean"))
+    assert bs.unroll(several, jnp.zeros(3), xs, reduce=(None, None))[1][0].shape == (0, 3)
+
+
 # --- time steps: none, one, many --------------------------------------------------------------------------------
 
 

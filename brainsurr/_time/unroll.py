@@ -12,7 +12,7 @@ import jax.numpy as jnp
 from .._arrays import as_array
 from .._checks import check_function, check_word, is_integer
 from .guard import trying_stateless_layers
-from .reductions import REDUCTIONS
+from .reductions import REDUCTIONS, Reduction
 from .scan import scan
 
 REMATS = ("none", "dots", "full")
@@ -26,7 +26,7 @@ def unroll(
     *,
     block_size: int | None = None,
     remat: str = "none",
-    reduce: str | None = None,
+    reduce: Any = None,
 ) -> tuple[Any, Any]:
     r"""Run ``block`` over a long sequence, time first, in blocks of ``block_size`` time steps.
 
@@ -50,7 +50,8 @@ def unroll(
         ``"full"`` everything, from the carry. With a single block, ``block_size >= T``, ``"full"`` saves no memory.
       reduce: None returns all outputs ``[time, ...]``; ``"mean"``, ``"max"`` or ``"last"`` returns their reduction over
         time without storing them. The gradient of ``"max"`` is shared by ties, NaN where the maximum is NaN, and 0
-        where it is infinite. The mean of integers is a float.
+        where it is infinite. The mean of integers is a float. Where the outputs are a tree, a tree of these words has
+        one for each, or for all outputs at its place: ``reduce=("last", "mean")`` for ``ys, spikes``.
 
     Returns:
       The state after the last step, from which a stream can go on, and the outputs.
@@ -109,22 +110,25 @@ JAX = transforms_of(scan, jax.checkpoint)
 @jax.tree_util.register_dataclass
 @dataclasses.dataclass(frozen=True)
 class _Part:
-    """What a reduction keeps of one output of a block, and the dtype of that output."""
+    """What a reduction keeps of one output of a block, the reduction, and the dtype of that output."""
 
     kept: Any
+    reduction: Reduction = dataclasses.field(metadata={"static": True})
     dtype: Any = dataclasses.field(metadata={"static": True})
 
 
 def unroll_blocks(transforms: Transforms, block, carry, xs, block_size, remat, reduce):
     """Run `unroll` with the transforms of a framework."""
     check_word("remat", remat, REMATS)
-    check_word("reduce", reduce, tuple(REDUCTIONS))
+    words = jax.tree.leaves(reduce, is_leaf=_is_word)
+    for word in words:
+        check_word("reduce", word, tuple(REDUCTIONS))
     check_function("block", block)
     carry, xs = (jax.tree.map(partial(as_array, name=name), tree) for name, tree in (("carry", carry), ("xs", xs)))
     steps = _steps("xs", xs)
-    if reduce and not steps:
+    if any(words) and not steps:
         raise ValueError(f"reduce={reduce!r} over zero time steps is undefined")
-    size, reduction = _block_size(block_size, xs, steps), REDUCTIONS[reduce]
+    size = _block_size(block_size, xs, steps)
 
     # A new function at each call: jax caches by identity, and the weights of a module may have changed.
     def run(block, carry, xs):
@@ -136,7 +140,7 @@ def unroll_blocks(transforms: Transforms, block, carry, xs, block_size, remat, r
             raise ValueError(
                 f"expected block to give an output for each of {_steps('xs', xs)} steps, got {_shapes(ys)}"
             )
-        return carry, jax.tree.map(lambda y: _Part(reduction.block(y), y.dtype), ys)
+        return carry, _reduced(reduce, ys)
 
     if remat != "none":
         policy = jax.checkpoint_policies.dots_saveable if remat == "dots" else None
@@ -158,9 +162,30 @@ def unroll_blocks(transforms: Transforms, block, carry, xs, block_size, remat, r
         parts.append(jax.tree.map(lambda kept: kept[None], rest))
 
     def combine(*parts):
-        return reduction.combine([part.kept for part in parts], steps, parts[0].dtype)
+        return parts[0].reduction.combine([part.kept for part in parts], steps, parts[0].dtype)
 
     return carry, jax.tree.map(combine, *parts, is_leaf=lambda node: isinstance(node, _Part))
+
+
+def _is_word(node) -> bool:
+    return node is None or isinstance(node, str)
+
+
+def _reduced(reduce, ys):
+    """Return a `_Part` for each output of a block. A word of ``reduce`` is for all outputs at its place."""
+
+    def part(word, y):
+        reduction = REDUCTIONS[word]
+        return _Part(reduction.block(y), reduction, y.dtype)
+
+    places: Any
+    words, places = jax.tree.flatten(reduce, is_leaf=_is_word)
+    try:
+        outputs = places.flatten_up_to(ys)
+    except ValueError as error:
+        shown = jax.tree.map(lambda y: "mean", ys)
+        raise ValueError(f"expected reduce to be a word, or words such as {shown}, got {reduce!r}") from error
+    return places.unflatten(jax.tree.map(partial(part, word), y) for word, y in zip(words, outputs, strict=True))
 
 
 def _check_carry(before, after):
