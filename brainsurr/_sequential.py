@@ -1,4 +1,4 @@
-"""Layers in a row over time."""
+"""Layers in a row over time, and what their layers of neurons give beside the output."""
 
 from collections.abc import Callable, Iterable
 from typing import Any
@@ -7,6 +7,8 @@ import jax
 
 from ._arrays import as_float
 from ._checks import hint_to_call, is_function
+from ._layers import LIFLayer
+from ._surrogate import Surrogate
 from ._time.guard import check_time_steps_alone
 
 
@@ -42,9 +44,10 @@ def call_layer(layer: Any, carry, xs):
 
 
 def apply_layer(layer: Any, carry, xs, call: Callable = call_layer):
-    """Call a layer, and raise a ValueError if its state takes on the time axis of ``xs``.
+    """Call a layer; return its carry, its outputs, and the spikes that it returns beside them, or None.
 
-    A cell does that: to a cell, which takes one step, time looks like a batch.
+    Raise a ValueError if its state takes on the time axis of ``xs``. A cell does that: to a cell, which takes one step,
+    time looks like a batch.
     """
     after, ys = call(layer, carry, xs)
     shapes_before, shapes_after = ([getattr(a, "shape", ()) for a in jax.tree.leaves(c)] for c in (carry, after))
@@ -54,7 +57,14 @@ def apply_layer(layer: Any, carry, xs, call: Callable = call_layer):
             f"SpikingSequential: expected {type(layer).__name__} to keep the shape of its state, {shapes_before}, got "
             f"{shapes_after}: a ...Cell takes one step, a layer here [time, batch, features]"
         )
-    return after, ys
+    if getattr(layer, "return_spikes", False) is not True:
+        return after, ys, None
+    if not isinstance(ys, tuple) or len(ys) != 2:
+        raise TypeError(
+            f"SpikingSequential: expected {type(layer).__name__}, whose return_spikes is True, to return a pair "
+            f"(ys, spikes) as its outputs, got {type(ys).__name__}"
+        )
+    return after, *ys
 
 
 def call_on_rows(product: Callable, xs):
@@ -84,8 +94,12 @@ def apply_layers(
     as_function: Callable,
     call: Callable = call_layer,
     as_product: Callable[[Any], Callable | None] = lambda layer: None,
+    spiking: tuple[type, ...] | None = None,
 ):
     """Call layers in a row on a stretch of time; return their carries and the outputs of the last.
+
+    With ``spiking``, the outputs are a pair of these and the spikes of the layers that fire, by index: LIF layers,
+    surrogates, ``spiking`` modules of the framework, and layers that return their spikes beside their outputs.
 
     Args:
       layers: modules and functions.
@@ -95,6 +109,7 @@ def apply_layers(
       call: ``call(layer, carry, xs) -> (carry, ys)`` of the framework.
       as_product: ``as_product(layer)`` of the framework returns a function of ``[..., features]`` for its own module of
         a product over the last axis, and None for any other layer, a subclass too, which may be something else.
+      spiking: modules of the framework whose outputs are spikes, beside LIF layers; None returns no spikes.
     """
     layers = tuple(layers)
     if not isinstance(carry, (tuple, list)) or len(carry) != len(layers):
@@ -103,13 +118,18 @@ def apply_layers(
             f"SpikingSequential: expected a carry of {len(layers)} entries, one for each layer, got {got}: "
             "start from initialize_carry"
         )
-    carries, given, xs = [], xs, as_float(xs, "xs")
+    carries, spikes, given, xs = [], {}, xs, as_float(xs, "xs")
     for index, (layer, before) in enumerate(zip(layers, carry, strict=True)):
         check_time_steps_alone(index, layer, as_function, xs)
         product = as_product(layer) if getattr(xs, "ndim", 0) > 2 and is_on_one_device() else None
         if product:
-            after, xs = before, call_on_rows(product, given if index == 0 and isinstance(given, jax.Array) else xs)
+            rows = given if index == 0 and isinstance(given, jax.Array) else xs
+            after, xs, inside = before, call_on_rows(product, rows), None
         else:
-            after, xs = apply_layer(layer, before, xs, call)
+            after, xs, inside = apply_layer(layer, before, xs, call)
         carries.append(after)
-    return tuple(carries), xs
+        if inside is not None:
+            spikes[index] = inside
+        elif isinstance(layer, (LIFLayer, Surrogate, *(spiking or ()))):
+            spikes[index] = xs
+    return tuple(carries), xs if spiking is None else (xs, spikes)

@@ -7,9 +7,10 @@ import brainstate
 from brainstate import nn
 
 from .._arguments import ChecksArguments
-from .._checks import check_function
+from .._checks import check_flag, check_function
 from .._sequential import apply_layers, check_layers
 from .._time.unroll import transforms_of, unroll_blocks
+from ._activation import SpikingActivation
 
 
 class SpikingSequential(ChecksArguments, nn.Module):
@@ -25,6 +26,9 @@ class SpikingSequential(ChecksArguments, nn.Module):
 
     Args:
       layers: modules and functions.
+      return_spikes: whether the outputs are a pair, ``ys, spikes``: a dictionary of what each layer that fires returns,
+        by its index in ``layers``. Layers that fire are LIF layers, a :class:`SpikingActivation`, a surrogate, and any
+        whose own ``return_spikes`` is True and which returns such a pair. Elsewhere, that one's spikes are dropped.
 
     Example:
       >>> import brainstate, jax.numpy as jnp
@@ -37,9 +41,11 @@ class SpikingSequential(ChecksArguments, nn.Module):
       (10, 4, 2)
     """
 
-    def __init__(self, layers: Iterable[Callable]):
+    def __init__(self, layers: Iterable[Callable], *, return_spikes: bool = False):
         super().__init__()
+        check_flag("SpikingSequential: return_spikes", return_spikes)
         self.layers = list(check_layers(layers))
+        self.return_spikes = return_spikes
 
     def init_state(self, batch_size: int | None = None, **kwargs):
         """Make the states of all layers."""
@@ -55,7 +61,8 @@ class SpikingSequential(ChecksArguments, nn.Module):
 
     def update(self, xs):
         states = [_hidden_values(layer) for layer in self.layers]
-        return apply_layers(self.layers, states, xs, _as_function, _call_layer, _as_product)[1]
+        spiking = (SpikingActivation,) if self.return_spikes else None
+        return apply_layers(self.layers, states, xs, _as_function, _call_layer, _as_product, spiking)[1]
 
 
 def _hidden_values(layer) -> list[Any]:
@@ -94,7 +101,7 @@ def unroll(
     *,
     block_size: int | None = None,
     remat: str = "none",
-    reduce: str | None = None,
+    reduce: Any = None,
 ):
     """Run a network over a long sequence, time first, in blocks of time: :func:`brainsurr.unroll` for a module.
 
@@ -107,7 +114,8 @@ def unroll(
       block_size: time steps per block; if None, from half the square root of their number up to it.
       remat: how much of a block the backward pass recomputes: ``"none"``, all but matrix products (``"dots"``), or
         everything (``"full"``).
-      reduce: return the ``"mean"``, ``"max"`` or ``"last"`` over time in place of all outputs.
+      reduce: return the ``"mean"``, ``"max"`` or ``"last"`` over time in place of all outputs; or one for each of
+        several outputs, ``("last", "mean")`` for ``ys, spikes``.
 
     Returns:
       The outputs.

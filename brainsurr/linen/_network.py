@@ -1,5 +1,6 @@
 """Networks of Flax Linen layers, and long sequences in blocks of time."""
 
+import dataclasses
 from collections.abc import Callable, Iterable
 from functools import partial
 from typing import Any
@@ -10,9 +11,10 @@ from flax import linen as nn
 from flax.core import DenyList
 
 from .._arguments import ChecksArguments
-from .._checks import check_input_shape, check_kind
+from .._checks import check_flag, check_input_shape, check_kind
 from .._sequential import apply_layer, apply_layers, check_layers, is_stateful, step_shape
 from .._time.unroll import Transforms, unroll_blocks
+from ._activation import SpikingActivation
 
 
 class SpikingSequential(ChecksArguments, nn.Module):
@@ -30,6 +32,9 @@ class SpikingSequential(ChecksArguments, nn.Module):
 
     Attributes:
       layers: modules and functions.
+      return_spikes: whether the outputs are a pair, ``ys, spikes``: a dictionary of what each layer that fires returns,
+        by its index in ``layers``. Layers that fire are LIF layers, a :class:`SpikingActivation`, a surrogate, and any
+        whose own ``return_spikes`` is True and which returns such a pair. Elsewhere, that one's spikes are dropped.
 
     Example:
       >>> import jax, jax.numpy as jnp
@@ -45,8 +50,10 @@ class SpikingSequential(ChecksArguments, nn.Module):
     """
 
     layers: Iterable[Callable]
+    return_spikes: bool = dataclasses.field(default=False, kw_only=True)
 
     def __post_init__(self):
+        check_flag("SpikingSequential: return_spikes", self.return_spikes)
         object.__setattr__(self, "layers", check_layers(self.layers))
         super().__post_init__()
 
@@ -66,7 +73,8 @@ class SpikingSequential(ChecksArguments, nn.Module):
         return tuple(carries)
 
     def __call__(self, carry, xs):
-        return apply_layers(self.layers, carry, xs, _as_function, as_product=_as_product)
+        spiking = (SpikingActivation,) if self.return_spikes else None
+        return apply_layers(self.layers, carry, xs, _as_function, as_product=_as_product, spiking=spiking)
 
 
 def _as_function(layer) -> Callable | None:
@@ -107,7 +115,7 @@ def unroll(
     *,
     block_size: int | None = None,
     remat: str = "none",
-    reduce: str | None = None,
+    reduce: Any = None,
 ):
     """Run a network over a long sequence, time first, in blocks of time: :func:`brainsurr.unroll` for a module.
 
@@ -123,7 +131,8 @@ def unroll(
       block_size: time steps per block; if None, from half the square root of their number up to it.
       remat: how much of a block the backward pass recomputes: ``"none"``, all but matrix products (``"dots"``), or
         everything (``"full"``).
-      reduce: return the ``"mean"``, ``"max"`` or ``"last"`` over time in place of all outputs.
+      reduce: return the ``"mean"``, ``"max"`` or ``"last"`` over time in place of all outputs; or one for each of
+        several outputs, ``("last", "mean")`` for ``ys, spikes``.
 
     Returns:
       The carry after the last step, and the outputs.

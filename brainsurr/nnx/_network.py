@@ -9,9 +9,10 @@ import jax.numpy as jnp
 from flax import nnx
 
 from .._arguments import ChecksArguments
-from .._checks import check_input_shape, check_kind
+from .._checks import check_flag, check_input_shape, check_kind
 from .._sequential import apply_layer, apply_layers, check_layers, is_stateful, step_shape
 from .._time.unroll import JAX, unroll_blocks
+from ._activation import SpikingActivation
 
 
 class SpikingSequential(ChecksArguments, nnx.Module):
@@ -29,6 +30,9 @@ class SpikingSequential(ChecksArguments, nnx.Module):
 
     Args:
       layers: modules and functions.
+      return_spikes: whether the outputs are a pair, ``ys, spikes``: a dictionary of what each layer that fires returns,
+        by its index in ``layers``. Layers that fire are LIF layers, a :class:`SpikingActivation`, a surrogate, and any
+        whose own ``return_spikes`` is True and which returns such a pair. Elsewhere, that one's spikes are dropped.
 
     Example:
       >>> import jax.numpy as jnp
@@ -42,8 +46,10 @@ class SpikingSequential(ChecksArguments, nnx.Module):
       (10, 4, 2)
     """
 
-    def __init__(self, layers: Iterable[Callable]):
+    def __init__(self, layers: Iterable[Callable], *, return_spikes: bool = False):
+        check_flag("SpikingSequential: return_spikes", return_spikes)
         self.layers = nnx.List(check_layers(layers))
+        self.return_spikes = return_spikes
 
     def initialize_carry(self, input_shape: tuple[int, ...], rngs: nnx.Rngs | nnx.RngStream | None = None):
         """Return the initial states of all layers, for inputs of ``input_shape = (*batch, features)``.
@@ -65,7 +71,8 @@ class SpikingSequential(ChecksArguments, nnx.Module):
         return tuple(carries)
 
     def __call__(self, carry, xs):
-        return apply_layers(self.layers, carry, xs, _as_function, as_product=_as_product)
+        spiking = (SpikingActivation,) if self.return_spikes else None
+        return apply_layers(self.layers, carry, xs, _as_function, as_product=_as_product, spiking=spiking)
 
 
 def _as_function(layer) -> Callable | None:
@@ -91,12 +98,13 @@ def unroll(
     *,
     block_size: int | None = None,
     remat: str = "none",
-    reduce: str | None = None,
+    reduce: Any = None,
 ):
     """Run a network over a long sequence, time first, in blocks of time: :func:`brainsurr.unroll` for a module.
 
     State that is not a parameter (batch statistics, the keys of a Dropout) is passed from block to block and written
-    back to ``net``; a Dropout draws a new mask for each block. ``net`` can't create variables, so it can't ``sow``.
+    back to ``net``; a Dropout draws a new mask for each block. ``net`` can't create variables, so it can't ``sow``: a
+    network with ``return_spikes=True`` returns the spikes of its layers.
 
     Args:
       net: a module that is called as ``net(carry, xs)``, such as :class:`SpikingSequential`.
@@ -105,7 +113,8 @@ def unroll(
       block_size: time steps per block; if None, from half the square root of their number up to it.
       remat: how much of a block the backward pass recomputes: ``"none"``, all but matrix products (``"dots"``), or
         everything (``"full"``).
-      reduce: return the ``"mean"``, ``"max"`` or ``"last"`` over time in place of all outputs.
+      reduce: return the ``"mean"``, ``"max"`` or ``"last"`` over time in place of all outputs; or one for each of
+        several outputs, ``("last", "mean")`` for ``ys, spikes``.
 
     Returns:
       The carry after the last step, and the outputs.

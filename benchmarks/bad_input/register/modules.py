@@ -8,7 +8,7 @@ import numpy as np
 
 from tools.hosts import HOSTS, Brainstate, Linen
 
-from . import Argument, Call, Shaped, as_floats, choice, count, filled, floats, good, one_of, wrong_type
+from . import Argument, Call, Shaped, as_floats, choice, count, filled, flag, floats, good, one_of, wrong_type
 from .layers import WORDS, F, floating, intervals, lif, loop, make_and_call, over_time
 from .surrogates import SURROGATE, spikes
 
@@ -55,7 +55,7 @@ def sequential(host):
         *one_of("another answer", Shaped(lambda _: [lambda x: x[..., :1], host.layers.LI(3)]), refused=True),
     ]
     io = over_time(host, "LI", False)
-    arguments = io | {"layers": Argument(good(Shaped(layers)), wrong_type() + odd)}
+    arguments = io | {"layers": Argument(good(Shaped(layers)), wrong_type() + odd), "return_spikes": flag()}
     arguments["batch"] = Argument(good((2,), (1,)), one_of("zero batch", (0,)))
     if "carry" in arguments:
         entries = one_of("wrong structure", (None,), (None, None, None), 3, {"a": None}, refused=True)
@@ -65,9 +65,14 @@ def sequential(host):
         xs = as_floats(given["xs"])
         given = given | {"xs": (np.float32(0.5) * xs).astype(xs.dtype), "carry": None, "decay": 0.5}
         given |= {"param_dtype": jnp.float32, "carry_init": host.constant(0.0)}
+        carry, ys = answer
+        if given["return_spikes"]:
+            ys, fired = ys
+            if fired:
+                return f"spikes of layers that do not fire: {fired}"
         if host is Brainstate:
-            return lif(host, "LI", answer, given, stateless=True)  # its layers have their state each for itself
-        return lif(host, "LI", (answer[0][1], answer[1]), given)
+            return lif(host, "LI", (carry, ys), given, stateless=True)  # its layers have their state each for itself
+        return lif(host, "LI", (carry[1], ys), given)
 
     call = partial(make_and_call, host, host.layers.SpikingSequential)
     return Call(f"{host.layers.__name__}.SpikingSequential", arguments, call, judge, WORDS | {"layers": LAYER})
