@@ -70,12 +70,8 @@ class Network:
     def _outputs(self, images):
         """Return outputs and spikes of one batch without noise."""
         self.net.reset_state(task.BATCH)
-        xs, spikes = task.still(images), []
-        for layer in self.net.layers:
-            xs = layer(xs)
-            if isinstance(layer, layers.LIF):
-                spikes.append(xs)
-        return xs, spikes
+        ys, spikes = layers.SpikingSequential(self.net.layers, return_spikes=True)(task.still(images))
+        return ys, list(spikes.values())
 
     def train_epoch(self, images, labels, keys):
         with brainstate.environ.context(fit=True):

@@ -59,13 +59,9 @@ def train_epoch(net, tx, params, opt_state, images, labels, keys):
 @partial(jax.jit, static_argnames="net")
 def evaluate(net, params, images, labels):
     """Return the accuracy without noise, and the spikes ``[time, batch, neurons]`` of each LIF layer."""
-    xs, spikes = task.still(images), []
-    carries, _ = arguments(net, xs)
-    for layer, carry in zip(net.bind({"params": params}).layers, carries, strict=True):
-        xs = layer(xs) if carry is None else layer(carry, xs)[1]
-        if isinstance(layer, layers.LIF):
-            spikes.append(xs)
-    return task.accuracy(xs, labels), spikes
+    net = net.clone(return_spikes=True)
+    ys, spikes = net.apply({"params": params}, *arguments(net, task.still(images)))[1]
+    return task.accuracy(ys, labels), list(spikes.values())
 
 
 class Network:

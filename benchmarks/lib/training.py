@@ -120,13 +120,9 @@ def neurons(net: SpikingSequential) -> list[LIF]:
 
 
 def last_layers(net: SpikingSequential, xs: jax.Array):
-    """Return the output of a network over time, and the spikes ``[time, batch, features]`` of each LIF layer."""
-    spikes = []
-    for layer, carry in zip(net.layers, net.initialize_carry(xs.shape[1:]), strict=True):
-        xs = layer(xs) if carry is None else layer(carry, xs)[1]
-        if isinstance(layer, LIF):
-            spikes.append(xs)
-    return xs, spikes
+    """Return the output of a network over time, and the spikes ``[time, batch, features]`` of each of its LIF layers."""
+    ys, spikes = SpikingSequential(net.layers, return_spikes=True)(net.initialize_carry(xs.shape[1:]), xs)[1]
+    return ys, list(spikes.values())
 
 
 def map_grid(function: Callable, *axes, data=()):
