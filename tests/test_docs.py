@@ -60,7 +60,7 @@ def test_every_local_link_exists(page):
 
 
 def test_every_page_with_code_is_run_by_a_test():
-    guides = ("coming-from-elsewhere", "many-devices", "saving", "silent-layers", "training-parameters")
+    guides = ("coming-from-elsewhere", "many-devices", "rate-penalty", "saving", "silent-layers", "training-parameters")
     elsewhere = {"CONTRIBUTING.md", "README.md", *(f"docs/{name}.md" for name in guides)}
     shown = {str(page.relative_to(ROOT)) for page in pages() if "```python" in page.read_text()}
     assert shown == elsewhere | {"docs/braintools.md"} | {f"docs/hosts/{p.name}" for p in HOSTS.glob("[!R]*.md")}
