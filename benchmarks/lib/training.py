@@ -120,7 +120,7 @@ def neurons(net: SpikingSequential) -> list[LIF]:
 
 
 def last_layers(net: SpikingSequential, xs: jax.Array):
-    """Return the output of a network over time, and the spikes ``[time, batch, features]`` of each of its LIF layers."""
+    """Return the output of a network over time, and the spikes ``[time, batch, features]`` of each LIF layer."""
     ys, spikes = SpikingSequential(net.layers, return_spikes=True)(net.initialize_carry(xs.shape[1:]), xs)[1]
     return ys, list(spikes.values())
 
