@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 
 from . import surrogates
 from ._diagnosis import Diagnosis, LayerReport, diagnose
+from ._diagnosis.calibration import Calibration, LayerWidth, calibrate
 from ._equivalent import equivalent, equivalents
 from ._kernel import spike
 from ._surrogate import Scaled, Surrogate
@@ -22,10 +23,13 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 __all__ = [
+    "Calibration",
     "Diagnosis",
     "LayerReport",
+    "LayerWidth",
     "Scaled",
     "Surrogate",
+    "calibrate",
     "diagnose",
     "equivalent",
     "equivalents",

@@ -102,7 +102,9 @@ def test_numbers_are_those_of_a_loop(host, dtype, learnable, unroll):
     report = diagnose(host, lif, lambda ys: jnp.sum(ys * weight), jnp.asarray(X, dtype), unroll)
     numbers, expected = dataclasses.asdict(report["LIF"]), by_loop()
     passing = {change.split(" (")[0]: share for change, share in numbers.pop("trials").items()}
-    assert passing == {"raise alpha of its LogTailedRelu": 1, "lower alpha of its LogTailedRelu": 1}
+    assert passing.pop("raise alpha of its LogTailedRelu") == passing.pop("lower alpha of its LogTailedRelu") == 1
+    widened = [f"widen its LogTailedRelu by .scaled(width={width})" for width in (2, 10)]
+    assert_close(passing, dict.fromkeys(widened, expected["passing"]), 2, each=True, dtype=jnp.float32)
     assert (expected["dead"], expected["silent"]) == (0.25, 0.5)  # the case says something
     assert 0 < expected["reached"] < expected["passing"] < 1
     assert numbers.pop("status") == expected.pop("status")
@@ -176,6 +178,13 @@ def test_it_sees_through_jit_vmap_and_a_cache():
     assert_same(bs.linen.diagnose({}, jitted), report)
 
 
+class Triangle(bs.Surrogate):
+    """Without a parameter."""
+
+    def surrogate_grad(self, x):
+        return jnp.maximum(1 - jnp.abs(x), 0)
+
+
 @pytest.mark.parametrize(
     ("surrogate", "advice"),
     [
@@ -186,9 +195,11 @@ def test_it_sees_through_jit_vmap_and_a_cache():
             0.5 * bs.LogTailedRelu(np.zeros(4, np.float32)),
             "raise alpha of its Scaled (times 2; 0.1 where it is 0), and",
         ),
+        (Triangle(), "widen its Triangle by .scaled(width=2), and a gradient passes at 100.0%"),
+        (Triangle().scaled(width=0.25), "raise width of its Scaled from 0.25 to 2.5, and"),
         (lambda x: bs.log_tailed_relu(x), "give it a surrogate that reaches that far"),
     ],
-    ids=["ReluGrad", "LeakyRelu", "GaussianGrad", "scaled, an array", "a function"],
+    ids=["ReluGrad", "LeakyRelu", "GaussianGrad", "scaled, an array", "no parameter", "a width", "a function"],
 )
 def test_the_advice_opens_the_surrogate(surrogate, advice):
     x = jnp.full((5, 4), -1.5)

@@ -10,7 +10,7 @@ from close import assert_close
 
 PAGE = (pathlib.Path(__file__).parent.parent / "docs" / "training-parameters.md").read_text()
 BLOCKS = re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL)
-COMMON, NNX, NNX_MODULE, NNX_FILTER, LINEN, LINEN_MODULE, BRAINSTATE, BRAINSTATE_FILTER = BLOCKS
+COMMON, NNX, NNX_MODULE, NNX_FILTER, LINEN, LINEN_MODULE, BRAINSTATE, BRAINSTATE_FILTER, WIDTH = BLOCKS
 
 
 def run(*blocks):
@@ -62,6 +62,19 @@ def test_brainstate():
     assert scope["act"].alpha.value() != np.float32(0.02)
     assert list(scope["params"]) == [("layers", 0, "weight"), ("layers", 2, "weight")]
     assert list(scope["bounds"](scope["net"], scope["weights"]).values()) == [None, None]
+
+
+def test_a_width_for_each_neuron_is_fitted_to_it():
+    scope = run(COMMON, WIDTH)
+    xs, lif, (linear, *_) = scope["xs"], scope["net"].layers[1], scope["net"].layers
+    u, potentials = np.zeros((4, 8)), []
+    for x in np.asarray(linear(xs), np.float64):
+        u = 0.9 * u + x
+        potentials.append(u - 1)
+        u = u - (u >= 1)
+    expected = 0.5 * np.sqrt(np.mean(np.square(potentials), (0, 1)))
+    assert_close(lif.spike_fn.width[...], expected, 10 * 8 + xs.size, scale=1)
+    assert "layers.1" in str(scope["report"])
 
 
 def test_each_group_has_its_own_rate():

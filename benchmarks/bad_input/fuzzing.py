@@ -31,7 +31,8 @@ EXPECTS = re.compile(
 PACKAGE = str(Path(brainsurr.__file__).parent)
 CLEAR = (TypeError, ValueError, NotImplementedError)
 MODULES = ("", ".nnx", ".linen", ".brainstate", ".optim", ".interop", ".plot")
-RECORDS = ("brainsurr.Diagnosis", "brainsurr.LayerReport")  # what `diagnose` gives out; nobody calls these
+# What `diagnose` and `calibrate` give out; nobody calls these.
+RECORDS = tuple(f"brainsurr.{name}" for name in ("Calibration", "Diagnosis", "LayerReport", "LayerWidth"))
 CALLS: dict[str, Call] = {
     call.name: call for register in (surrogates, layers, modules, tools, pictures) for call in register.calls()
 }

@@ -30,7 +30,7 @@ def section(result, names=()):
     shown += f"Not called: {absent}.\n\n" if absent else ""
     return f"""## Bad input
 
-{len(calls)} calls, at least one for each public name but the two records that `diagnose` gives out. Every bad value of
+{len(calls)} calls, at least one for each public name but what `diagnose` and `calibrate` give out. Every bad value of
 every argument is tried by itself; then hypothesis {settings["hypothesis"]} draws, from seed {settings["seed"]}, up to
 {settings["examples"]} mixtures of each call with one or two arguments spoilt. No example counts twice. Either the
 answer is right, as a judge in NumPy sees it (shape, dtype, spikes 0 and 1, NaN where NaN went in and nowhere else), or
@@ -79,7 +79,7 @@ def group(name):
     module, _, last = name.rpartition(".")
     if module != "brainsurr":
         return f"`{module}`"
-    if last in ("unroll", "diagnose", "equivalent", "equivalents"):
+    if last in ("unroll", "calibrate", "diagnose", "equivalent", "equivalents"):
         return f"`{name}`"
     return "surrogates, classes" if last[0].isupper() else "surrogates, functions"
 

@@ -12,11 +12,8 @@ import numpy as np
 
 from .._arrays import as_float
 from .._checks import check_function
-from .probe import Totals, features, marked, trials, watched, zeros
+from .probe import Totals, fresh_trace, gradient, marked, measure, trials
 from .report import LayerReport, judge, sentences
-
-# A part of jax's cache keys: a jitted loss that was compiled before is traced again, with the watched functions in it.
-_pass = jax.make_user_context()
 
 
 @dataclasses.dataclass(frozen=True)
@@ -109,12 +106,8 @@ def diagnose(spike_fns: Mapping[str, Callable], loss_fn: Callable[[dict[str, Cal
     return examine(loss_fn, lambda watch: loss_fn({name: watch(name, f) for name, f in spike_fns.items()}))
 
 
-def _run(f, x):
-    return jax.jit(jax.value_and_grad(f))(x)
-
-
 def examine(
-    loss_fn: Callable, loss: Callable[[Callable], Any], shapes: Callable = jax.eval_shape, run: Callable = _run
+    loss_fn: Callable, loss: Callable[[Callable], Any], shapes: Callable = jax.eval_shape, run: Callable = gradient
 ) -> Diagnosis:
     """Diagnose ``loss(watch)``, which uses ``watch(name, spike_fn)`` in place of each spike function.
 
@@ -125,21 +118,6 @@ def examine(
       run: of the framework: ``run(f, x)`` compiles and returns the value of ``f(x)`` and its gradient.
     """
     check_function("loss_fn", loss_fn)
-    widths: dict[str, int] = {}
-    changes: dict[str, list[str]] = {}
-
-    def note(name, spike_fn):
-        changes[name] = [trial.change for trial in trials(spike_fn)]
-
-        def call(x):
-            x = as_float(x)
-            if widths.setdefault(name, features(x)) != features(x):
-                raise ValueError(
-                    f"{name} is used by layers of {widths[name]} and {features(x)} neurons: give each one of its own"
-                )
-            return spike_fn(x)
-
-        return call
 
     def scalar(watch):
         value = as_float(loss(watch), "what loss_fn returns")
@@ -147,34 +125,20 @@ def examine(
             raise TypeError(f"expected loss_fn to return a scalar, got shape {value.shape}")
         return value
 
-    def measured(totals):
-        return scalar(lambda name, spike_fn: watched(spike_fn, totals[name]) if name in totals else spike_fn)
-
-    with _pass(object()):
-        shapes(lambda: scalar(note))
-    if not widths:
-        raise ValueError(
-            "no spiking layer was used. diagnose sees the LIF, LIFCell and SpikingActivation layers of brainsurr, and "
-            "the functions it is given by name. It doesn't see a bare surrogate in a neuron of your own: wrap it in "
-            "SpikingActivation. loss_fn must use what it is called with, and must not come out of a cache: pass it "
-            "undecorated"
-        )
-    start = {name: zeros(width, len(changes[name])) for name, width in widths.items()}
-    with _pass(object()):
-        value, totals = run(measured, start)
-    reports = {name: _report(totals[name], changes[name]) for name in widths}
+    value, totals, changes = measure(scalar, shapes, run, trials, "diagnose", "loss_fn")
+    reports = {name: _report(totals[name], changes[name]) for name in totals}
     if unmeasured := [name for name, report in reports.items() if report.status == "not run"]:
         ran: set[str] = set()
         # Callbacks see the forward pass of a layer that has no backward pass. A measured layer needs none.
-        with _pass(object()):
+        with fresh_trace():
             run(lambda _: scalar(lambda name, f: marked(f, partial(ran.add, name))), np.zeros((), np.float32))
         jax.effects_barrier()
         reports |= {name: LayerReport(status="unused") for name in unmeasured if name in ran}
         if len(unmeasured) == len(reports):
             raise ValueError(_nothing_measured(reports))
     layers = judge(reports)
-    idle = [f"{name} was not called." for name in changes if name not in widths]
-    return Diagnosis(float(value), layers, (*sentences(layers), *idle))
+    idle = [f"{name} was not called." for name in changes if name not in totals]
+    return Diagnosis(value, layers, (*sentences(layers), *idle))
 
 
 def _nothing_measured(reports: dict[str, LayerReport]) -> str:
@@ -195,8 +159,7 @@ def layer_name(path: tuple, layer: Any) -> str:
     return ".".join(map(str, path)) or type(layer).__name__
 
 
-def _report(totals: Totals, changes: list[str]) -> LayerReport:
-    per_neuron = Totals(*(np.asarray(total, np.float64) for total in totals))
+def _report(per_neuron: Totals, changes: list[str]) -> LayerReport:
     t = Totals(*(float(total.sum()) for total in per_neuron))
     count, never_fires = t.n_silent + t.n_spikes + t.n_nan, per_neuron.n_spikes == 0
     if not count:  # no backward pass of this layer

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from .._arrays import as_float
-from .._surrogate import Surrogate
+from .._surrogate import Scaled, Surrogate
 
 
 class Totals(NamedTuple):
@@ -22,6 +22,7 @@ class Totals(NamedTuple):
     n_nan: Any  # values whose spike is NaN
     n_finite: Any  # values with a finite membrane
     sum_membrane: Any  # the sum of the finite membrane values
+    sum_membrane_squares: Any  # and that of their squares
     n_slopes: Any  # values at which the surrogate's gradient is not 0
     n_cotangents: Any  # values whose spike gets a gradient of the loss other than 0
     n_gradients: Any  # values whose membrane gets one
@@ -54,7 +55,19 @@ def trials(spike_fn: Callable) -> list[Trial]:
             change = f"{'raise' if factor > 1 else 'lower'} {name} of its {type(spike_fn).__name__}"
             change += f" from {value:.3g} to {new:.3g}" if known else f" (times {factor}; 0.1 where it is 0)"
             variants.append(Trial(change, jax.tree.map({**values, name: float(new) if known else new}.get, template)))
+    if not isinstance(spike_fn, Scaled):
+        change = f"widen its {type(spike_fn).__name__} by .scaled(width={{}})"
+        variants += [Trial(change.format(width), spike_fn.scaled(width=width)) for width in (2, 10)]
     return variants
+
+
+# A part of jax's cache keys.
+_pass = jax.make_user_context()
+
+
+def fresh_trace():
+    """Return a context in which jitted functions are traced again, with the watched functions in them."""
+    return _pass(object())
 
 
 def features(x: jax.Array) -> int:
@@ -68,7 +81,68 @@ def zeros(neurons: int, trials: int) -> Totals:
     return Totals(**{name: jnp.zeros(shape, float) for name, shape in shapes.items()})
 
 
-def watched(spike_fn: Callable, totals: Totals) -> Callable:
+def gradient(f: Callable, x: Any) -> tuple[Any, Any]:
+    """Compile, and return the value of ``f(x)`` and its gradient."""
+    return jax.jit(jax.value_and_grad(f))(x)
+
+
+def measure(
+    loss: Callable[[Callable], Any],
+    shapes: Callable,
+    run: Callable,
+    variants: Callable[[Callable], list[Trial]],
+    caller: str,
+    argument: str,
+) -> tuple[float, dict[str, Totals], dict[str, list[str]]]:
+    """Run ``loss(watch)`` forward and back, with ``watch(name, spike_fn)`` in place of each spike function.
+
+    Args:
+      loss: returns a scalar. It is called twice.
+      shapes: of the framework: trace a function without arguments.
+      run: of the framework, see :func:`gradient`.
+      variants: the surrogates that are to be tried in the place of a spike function.
+      caller: what the user called, for messages.
+      argument: and the name of what the user gave, which ``loss`` calls.
+
+    Returns:
+      The loss, the totals in float64 of each layer that was called, and the changes that were tried in each.
+    """
+    widths: dict[str, int] = {}
+    changes: dict[str, list[str]] = {}
+
+    def note(name, spike_fn):
+        changes[name] = [trial.change for trial in variants(spike_fn)]
+
+        def call(x):
+            x = as_float(x)
+            if widths.setdefault(name, features(x)) != features(x):
+                raise ValueError(
+                    f"{name} is used by layers of {widths[name]} and {features(x)} neurons: give each one of its own"
+                )
+            return spike_fn(x)
+
+        return call
+
+    def measured(totals):
+        return loss(lambda name, f: watched(f, totals[name], variants(f)) if name in totals else f)
+
+    with fresh_trace():
+        shapes(lambda: loss(note))
+    if not widths:
+        raise ValueError(
+            f"no spiking layer was used. {caller} sees the LIF, LIFCell and SpikingActivation layers of brainsurr, and "
+            "the functions it is given by name. It doesn't see a bare surrogate in a neuron of your own: wrap it in "
+            f"SpikingActivation. {argument} must use what it is called with, and must not come out of a cache: pass it "
+            "undecorated"
+        )
+    start = {name: zeros(width, len(changes[name])) for name, width in widths.items()}
+    with fresh_trace():
+        value, totals = run(measured, start)
+    wide = {name: Totals(*(np.asarray(total, np.float64) for total in totals[name])) for name in widths}
+    return float(value), wide, changes
+
+
+def watched(spike_fn: Callable, totals: Totals, variants: list[Trial]) -> Callable:
     """Return the elementwise ``spike_fn``, same value and derivative, with measurements as the gradient of ``totals``.
 
     jax adds up the gradient over all uses of an argument: the steps of a scan, the blocks of a remat, the lanes of a
@@ -81,7 +155,7 @@ def watched(spike_fn: Callable, totals: Totals) -> Callable:
         # within a scan is a tracer that is no longer valid when the rule runs.
         s, pull = jax.vjp(spike_fn, jax.lax.stop_gradient(x))
         (slope,) = pull(jnp.ones_like(s))
-        trial_slopes = [trial.surrogate.surrogate_grad(jax.lax.stop_gradient(x)) != 0 for trial in trials(spike_fn)]
+        trial_slopes = [trial.surrogate.surrogate_grad(jax.lax.stop_gradient(x)) != 0 for trial in variants]
         return _tap(x, s, slope, trial_slopes, totals)
 
     return call
@@ -117,13 +191,15 @@ def _tap_backward(residuals, ds):
         values = jnp.atleast_1d(values.astype(jnp.result_type(float)))
         return jnp.sum(values, axis=tuple(range(values.ndim - 1)))
 
+    finite = jnp.where(jnp.isfinite(x), x, jnp.zeros_like(x))
     # Count values, never use shapes: under vmap a shape is that of one lane.
     measured = Totals(
         n_silent=total(s == 0),
         n_spikes=total((s != 0) & ~jnp.isnan(s)),
         n_nan=total(jnp.isnan(s)),
         n_finite=total(jnp.isfinite(x)),
-        sum_membrane=total(jnp.where(jnp.isfinite(x), x, jnp.zeros_like(x))),
+        sum_membrane=total(finite),
+        sum_membrane_squares=total(jnp.square(finite.astype(jnp.result_type(float)))),
         n_slopes=total(slope != 0),
         n_cotangents=total(ds != 0),
         n_gradients=total(dx != 0),

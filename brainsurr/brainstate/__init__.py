@@ -5,7 +5,7 @@ from .._optional import needs
 with needs("brainstate"):
     from ._activation import SpikingActivation
     from ._delay import Delay
-    from ._diagnose import diagnose
+    from ._diagnose import calibrate, diagnose
     from ._network import SpikingSequential, unroll
     from ._neurons import ALIF, LI, LIF, ALIFCell, LIFCell
     from ._parameters import bounds
@@ -20,6 +20,7 @@ __all__ = [
     "SpikingActivation",
     "SpikingSequential",
     "bounds",
+    "calibrate",
     "diagnose",
     "unroll",
 ]

@@ -1,6 +1,7 @@
 """Which layers of a brainstate network are silent."""
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import brainstate
@@ -8,7 +9,12 @@ from brainstate import nn
 
 from .._checks import check_kind
 from .._diagnosis import Diagnosis, examine, layer_name
+from .._diagnosis.calibration import Calibration, Slot, fit_widths
 from .._diagnosis.watching import watching
+from .._surrogate import Scaled
+from ._activation import SpikingActivation
+from ._neurons import LIFBase
+from ._parameters import interval_of
 
 
 def diagnose(net: nn.Module, loss_fn: Callable[[], Any]) -> Diagnosis:
@@ -35,31 +41,80 @@ def diagnose(net: nn.Module, loss_fn: Callable[[], Any]) -> Diagnosis:
       'dead'
     """
     check_kind("net", net, nn.Module)
+    return examine(loss_fn, partial(_watched, net, loss_fn), _shapes, _gradient)
 
-    def loss(watch):
-        nodes: Any = net.nodes()
-        states: Any = net.states()
-        names = {id(node): layer_name(path, node) for path, node in nodes.items()}
-        attributes = [(node, dict(vars(node))) for node in nodes.values()]
-        values = [(state, state.value) for state in (*states.values(), brainstate.random.DEFAULT)]
 
-        def see(layer, spike_fn):
-            return watch(names[id(layer)], spike_fn) if id(layer) in names else spike_fn
+def calibrate(net: nn.Module, forward: Callable[[], Any], *, k: float = 1.0) -> Calibration:
+    """Set the width of each spiking layer to k times the root mean square of its membrane: :func:`brainsurr.calibrate`.
 
-        try:
-            with watching(see):
-                return loss_fn()
-        finally:
-            for node, kept in attributes:
-                vars(node).clear()
-                vars(node).update(kept)
-            for state, value in values:
-                state.value = value
+    A width can be set where it is trained, ``SpikingActivation(f.scaled(), learnable="width")``, or an array,
+    ``f.scaled(width=jnp.ones(()))``; with an entry for each neuron it is set for each neuron. No new value recompiles
+    anything. The report says which layers have no such width.
 
-    transform = brainstate.transform
+    Args:
+      net: any module. Its widths are set in place; its other states, and the default random state, are put back to
+        what they were.
+      forward: ``forward()`` runs ``net`` on a batch, and returns its output.
+      k: above 0.
 
-    def run(f, x):
-        gradient, value = transform.jit(transform.grad(f, return_value=True))(x)
-        return value, gradient
+    Raises:
+      TypeError: ``k`` is not a number.
+      ValueError: no spiking layer was measured, or ``k`` is not above 0.
 
-    return examine(loss_fn, loss, lambda f: transform.make_jaxpr(f)(), run)
+    Example:
+      >>> import brainsurr as bs, jax.numpy as jnp
+      >>> from brainsurr.brainstate import LIF, SpikingActivation, SpikingSequential, calibrate
+      >>> act = SpikingActivation(bs.LogTailedRelu(0.1).scaled(), learnable="width")
+      >>> net = SpikingSequential([LIF(3, spike_fn=act)])
+      >>> net.init_state(batch_size=4)
+      >>> report = calibrate(net, lambda: net(jnp.full((10, 4, 3), 0.05)))
+      >>> print(f"{report['layers.0'].width:.3f} {act.width.value():.3f}")
+      0.798 0.798
+    """
+    check_kind("net", net, nn.Module)
+    nodes: Any = net.nodes()
+    layers = {layer_name(path, node): node for path, node in nodes.items()}
+    acts: dict[str, Any] = {name: node.spike_fn if isinstance(node, LIFBase) else node for name, node in layers.items()}
+    states: dict[str, brainstate.State] = {}
+    slots: dict[str, Slot] = {}
+    for name, act in acts.items():
+        if isinstance(act, SpikingActivation) and isinstance(act.template, Scaled):
+            width = vars(act)["width"]
+            state = width.val if isinstance(width, nn.Param) else width
+            if isinstance(state, brainstate.State):
+                states[name] = state
+                slots[name] = Slot(state.value, interval_of(width))
+    report, widths = fit_widths(forward, partial(_watched, net, forward), slots, k, _shapes, _gradient)
+    for name, width in widths.items():
+        states[name].value = width
+    return report
+
+
+def _shapes(f):
+    return brainstate.transform.make_jaxpr(f)()
+
+
+def _gradient(f, x):
+    gradient, value = brainstate.transform.jit(brainstate.transform.grad(f, return_value=True))(x)
+    return value, gradient
+
+
+def _watched(net, run, watch):
+    nodes: Any = net.nodes()
+    states: Any = net.states()
+    names = {id(node): layer_name(path, node) for path, node in nodes.items()}
+    attributes = [(node, dict(vars(node))) for node in nodes.values()]
+    values = [(state, state.value) for state in (*states.values(), brainstate.random.DEFAULT)]
+
+    def see(layer, spike_fn):
+        return watch(names[id(layer)], spike_fn) if id(layer) in names else spike_fn
+
+    try:
+        with watching(see):
+            return run()
+    finally:
+        for node, kept in attributes:
+            vars(node).clear()
+            vars(node).update(kept)
+        for state, value in values:
+            state.value = value

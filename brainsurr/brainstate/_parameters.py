@@ -51,6 +51,12 @@ def parameter_value(module: nn.Module, name: str):
     return value.value if isinstance(value, brainstate.State) else value
 
 
+def interval_of(parameter) -> Interval | None:
+    """Return the interval that a parameter stays in, None if there is none or it is not trained."""
+    transform = getattr(parameter, "t", None)
+    return transform.interval if isinstance(transform, Inside) else None
+
+
 def bounds(model: nn.Module, wrt: Filter = brainstate.ParamState) -> dict[tuple, Interval | None]:
     """The closed interval of each parameter of a model, None where it has none, for ``brainsurr.optim.project``.
 
@@ -69,6 +75,6 @@ def bounds(model: nn.Module, wrt: Filter = brainstate.ParamState) -> dict[tuple,
     """
     check_kind("model", model, nn.Module)
     params: Any = model.nodes(nn.Param)
-    found = {(*path, "val"): param.t.interval for path, param in params.items() if isinstance(param.t, Inside)}
+    found = {(*path, "val"): interval_of(param) for path, param in params.items()}
     trained: Any = model.states(wrt)
     return {path: found.get(path) for path in trained}

@@ -1,10 +1,17 @@
 """Which layers of a Flax Linen network are silent."""
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
+import jax
+
 from .._diagnosis import Diagnosis, examine, layer_name
+from .._diagnosis.calibration import Calibration, Slot, fit_widths
 from .._diagnosis.watching import watching
+from .._surrogate import Scaled
+from ._activation import SpikingActivation
+from ._neurons import LIFBase
 
 
 def diagnose(variables: Any, loss_fn: Callable[[Any], Any]) -> Diagnosis:
@@ -32,13 +39,65 @@ def diagnose(variables: Any, loss_fn: Callable[[Any], Any]) -> Diagnosis:
       >>> diagnose(variables, lambda variables: jnp.sum(net.apply(variables, carry, xs)[1]))["layers_0"].status
       'dead'
     """
+    return examine(loss_fn, partial(_watched, variables, loss_fn))
 
-    def loss(watch):
-        def see(layer, spike_fn):
-            runs = layer.scope is not None and not layer.is_initializing()
-            return watch(layer_name(layer.path, layer), spike_fn) if runs else spike_fn
 
-        with watching(see):
-            return loss_fn(variables)
+def calibrate(variables: Any, forward: Callable[[Any], Any], *, k: float = 1.0) -> tuple[Any, Calibration]:
+    """Set the width of each spiking layer to k times the root mean square of its membrane: :func:`brainsurr.calibrate`.
 
-    return examine(loss_fn, loss)
+    A width can be set where it is trained, ``SpikingActivation(f.scaled(), learnable="width")``; with an entry for each
+    neuron it is set for each neuron. No new value recompiles anything. The report says which layers have no such width.
+
+    Args:
+      variables: what ``forward`` takes, such as ``net.init(...)`` or its ``"params"``. They are not changed.
+      forward: ``forward(variables)`` runs the network on a batch through ``net.apply``, and returns its output.
+      k: above 0.
+
+    Returns:
+      The variables with new widths, and the report.
+
+    Raises:
+      TypeError: ``k`` is not a number.
+      ValueError: no spiking layer was measured, or ``k`` is not above 0.
+
+    Example:
+      >>> import brainsurr as bs, jax, jax.numpy as jnp
+      >>> from brainsurr.linen import LIF, SpikingActivation, SpikingSequential, calibrate
+      >>> act = SpikingActivation(bs.LogTailedRelu(0.1).scaled(), learnable="width")
+      >>> net, key, xs = SpikingSequential([LIF(3, spike_fn=act)]), jax.random.key(0), jnp.full((10, 4, 3), 0.05)
+      >>> carry = net.initialize_carry(key, (4, 3))
+      >>> variables, report = calibrate(net.init(key, carry, xs), lambda variables: net.apply(variables, carry, xs))
+      >>> print(f"{report['layers_0'].width:.3f} {variables['params']['layers_0']['spike_fn']['width']:.3f}")
+      0.798 0.798
+    """
+    values = {_keys(path): value for path, value in jax.tree_util.tree_leaves_with_path(variables)}
+    slots: dict[str, Slot] = {}
+    places: dict[str, tuple] = {}
+
+    def note(name, layer):
+        act = layer.spike_fn if isinstance(layer, LIFBase) else layer
+        if isinstance(act, SpikingActivation) and isinstance(act.surrogate_init, Scaled):
+            intervals, path = act._intervals(), (*act.path, "width")
+            place = path if path in values else ("params", *path)
+            if "width" in intervals and place in values:
+                slots[name], places[name] = Slot(values[place], intervals["width"]), place
+
+    report, widths = fit_widths(forward, lambda watch: _watched(variables, forward, watch, note), slots, k)
+    new = {places[name]: width for name, width in widths.items()}
+    return jax.tree_util.tree_map_with_path(lambda path, value: new.get(_keys(path), value), variables), report
+
+
+def _watched(variables, run, watch, note=lambda name, layer: None):
+    def see(layer, spike_fn):
+        if layer.scope is None or layer.is_initializing():
+            return spike_fn
+        name = layer_name(layer.path, layer)
+        note(name, layer)
+        return watch(name, spike_fn)
+
+    with watching(see):
+        return run(variables)
+
+
+def _keys(path) -> tuple:
+    return tuple(getattr(key, "key", None) for key in path)

@@ -1,13 +1,16 @@
 """Which layers of a Flax NNX network are silent."""
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from flax import nnx
 
 from .._checks import check_kind
 from .._diagnosis import Diagnosis, examine, layer_name
+from .._diagnosis.calibration import Calibration, Slot, fit_widths
 from .._diagnosis.watching import watching
+from .._surrogate import Scaled
 from ._activation import SpikingActivation
 from ._neurons import LIFBase
 
@@ -42,17 +45,58 @@ def diagnose(net: nnx.Module, loss_fn: Callable[[Any], Any]) -> Diagnosis:
         its membrane values.
     """
     check_kind("net", net, nnx.Module)
+    return examine(loss_fn, partial(_watched, net, loss_fn))
 
-    def loss(watch):
-        copy = nnx.clone(net)  # here, so that its variables belong to the trace that may write them
-        for path, node in nnx.iter_graph(copy):
-            if isinstance(node, LIFBase | SpikingActivation):
-                node._path = layer_name(path, node)  # which a copy of the node, in a transform of flax, has as well
 
-        def see(layer, spike_fn):
-            return watch(layer._path, spike_fn) if hasattr(layer, "_path") else spike_fn
+def calibrate(net: nnx.Module, forward: Callable[[Any], Any], *, k: float = 1.0) -> Calibration:
+    """Set the width of each spiking layer to k times the root mean square of its membrane: :func:`brainsurr.calibrate`.
 
-        with watching(see):
-            return loss_fn(copy)
+    A width can be set where it is trained, ``SpikingActivation(f.scaled(), learnable="width")``, or an array,
+    ``f.scaled(width=jnp.ones(()))``; with an entry for each neuron it is set for each neuron. No new value recompiles
+    anything. The report says which layers have no such width.
 
-    return examine(loss_fn, loss)
+    Args:
+      net: any module. Its widths are set in place, and nothing else is changed: ``forward`` gets a copy.
+      forward: ``forward(net)`` runs the network that it is called with on a batch, and returns its output.
+      k: above 0.
+
+    Raises:
+      TypeError: ``k`` is not a number.
+      ValueError: no spiking layer was measured, or ``k`` is not above 0.
+
+    Example:
+      >>> import brainsurr as bs, jax.numpy as jnp
+      >>> from brainsurr.nnx import LIF, SpikingActivation, SpikingSequential, calibrate
+      >>> act = SpikingActivation(bs.LogTailedRelu(0.1).scaled(), learnable="width")
+      >>> net, xs = SpikingSequential([LIF(3, spike_fn=act)]), jnp.full((10, 4, 3), 0.05)
+      >>> report = calibrate(net, lambda net: net(net.initialize_carry((4, 3)), xs))
+      >>> print(f"{report['layers.0'].width:.3f} {act.width[...]:.3f}")
+      0.798 0.798
+    """
+    check_kind("net", net, nnx.Module)
+    layers = {layer_name(path, node): node for path, node in nnx.iter_graph(net)}
+    acts: dict[str, Any] = {name: node.spike_fn if isinstance(node, LIFBase) else node for name, node in layers.items()}
+    scaled = [n for n, act in acts.items() if isinstance(act, SpikingActivation) and isinstance(act.template, Scaled)]
+    variables = {name: vars(acts[name])["width"] for name in scaled}
+    slots = {
+        name: Slot(variable[...], variable.get_metadata().get("bounds"))
+        for name, variable in variables.items()
+        if isinstance(variable, nnx.Variable)
+    }
+    report, widths = fit_widths(forward, partial(_watched, net, forward), slots, k)
+    for name, width in widths.items():
+        variables[name].set_value(width)
+    return report
+
+
+def _watched(net, run, watch):
+    copy = nnx.clone(net)  # here, so that its variables belong to the trace that may write them
+    for path, node in nnx.iter_graph(copy):
+        if isinstance(node, LIFBase | SpikingActivation):
+            node._path = layer_name(path, node)  # which a copy of the node, in a transform of flax, has as well
+
+    def see(layer, spike_fn):
+        return watch(layer._path, spike_fn) if hasattr(layer, "_path") else spike_fn
+
+    with watching(see):
+        return run(copy)

@@ -12,11 +12,20 @@ from . import Argument, Call, Shaped, as_floats, choice, count, filled, flag, fl
 from .layers import WORDS, F, floating, intervals, lif, loop, make_and_call, over_time
 from .surrogates import SURROGATE, spikes
 
+NOT_ABOVE_0 = (0, -1.0, float("nan"), float("inf"))
+K = Argument(
+    good(1.0, 0.5, 2),
+    wrong_type("array")
+    + one_of("not above 0", *NOT_ABOVE_0, refused=True)
+    + one_of("not a number", True, 1j, np.ones(2), refused=True),
+)
+
 
 def calls():
-    """Five calls for each framework."""
+    """Six calls for each framework."""
     for host in HOSTS:
         yield from (activation(host), sequential(host), unrolled(host), found_bounds(host), diagnosed(host))
+        yield calibrated(host)
 
 
 def activation(host):
@@ -131,6 +140,53 @@ def found_bounds(host):
     arguments = {"module" if host is Linen else "model": Argument(good(Shaped(act)), wrong_type())}
     call = (lambda module: host.layers.bounds(module, 0.0)) if host is Linen else host.layers.bounds
     return Call(f"{host.layers.__name__}.bounds", arguments, call, judge)
+
+
+def calibrated(host):
+    """A width that is fitted to a layer."""
+    xs = jnp.asarray(filled((4, 2, 3)))
+
+    def layer():
+        act = host.layers.SpikingActivation(F.scaled(), learnable="width")
+        return host.layers.LIF(3, decay=0.5, spike_fn=act)
+
+    def net(_=None):
+        made = layer()
+        if host is Brainstate:
+            made.init_state(2)
+        return made
+
+    def forward(net):
+        return net(net.initialize_carry((2, 3)), xs)
+
+    def call(net, forward_, k):
+        if forward_ is forward and host is Brainstate:
+            return host.layers.calibrate(net, lambda: net(xs), k=k)
+        if forward_ is forward and host is Linen:
+            carry = layer().initialize_carry(Linen.key(), (2, 3))
+            return host.layers.calibrate(net, lambda variables: layer().apply(variables, carry, xs), k=k)[1]
+        answer = host.layers.calibrate(net, forward_, k=k)
+        return answer[1] if host is Linen else answer
+
+    def judge(answer, given):
+        v, squares = np.zeros((2, 3)), []
+        for x in np.asarray(xs, np.float64):
+            u = 0.5 * v + x
+            squares.append((u - 1) ** 2)
+            v = u - (u >= 1)
+        expected, width = given["k"] * np.sqrt(np.mean(squares)), answer["LIF"].width
+        return None if np.isclose(width, expected, rtol=1e-6) else f"the width is {width}, expected {expected}"
+
+    name, bad = "variables" if host is Linen else "net", wrong_type("function", "class")
+    params = {"params": {"spike_fn": {"width": jnp.ones(())}}}
+    nets = Argument(good(params), good(params)) if host is Linen else Argument(good(Shaped(net)), wrong_type())
+    forwards = Argument(good(forward), bad + one_of("another answer", lambda *_: None, lambda *_: 1.0, refused=True))
+    renamed = (
+        (lambda forward, variables, k: call(variables, forward, k))
+        if host is Linen
+        else (lambda forward, net, k: call(net, forward, k))
+    )
+    return Call(f"{host.layers.__name__}.calibrate", {name: nets, "forward": forwards, "k": K}, renamed, judge)
 
 
 def diagnosed(host):

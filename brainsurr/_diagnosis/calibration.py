@@ -1,0 +1,265 @@
+"""The width of each spiking layer, fitted to what its membrane does on one batch."""
+
+import dataclasses
+import math
+import textwrap
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from .._arrays import is_number
+from .._bounds import Interval
+from .._checks import check_function
+from .._surrogate import Scaled, Surrogate
+from .probe import gradient, measure
+
+
+@dataclasses.dataclass(frozen=True)
+class LayerWidth:
+    """What was measured at a layer, and the width that it got.
+
+    Attributes:
+      rate: share of values that are a spike.
+      rms: root mean square of potential minus threshold, over all steps, examples and neurons, where it is finite.
+      before: the width as it was: a number, or a list with one for each neuron; None where there is none to set.
+      width: the width as it is now, likewise.
+    """
+
+    rate: float
+    rms: float
+    before: float | list | None
+    width: float | list | None
+
+
+@dataclasses.dataclass(frozen=True)
+class Calibration(Mapping[str, LayerWidth]):
+    """The width of every spiking layer of a network, by name; ``print`` it.
+
+    A mapping from the name of a layer to its numbers. ``json.dumps(dataclasses.asdict(report))`` writes all of it.
+
+    Attributes:
+      k: the width is k times the root mean square.
+      layers: the numbers by name, in the order in which the layers were called. See :class:`LayerWidth`.
+      sentences: which layers have no width to set, are silent, or would have had a width outside its interval.
+    """
+
+    k: float
+    layers: dict[str, LayerWidth]
+    sentences: tuple[str, ...]
+
+    def __getitem__(self, name: str) -> LayerWidth:
+        return self.layers[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.layers)
+
+    def __len__(self) -> int:
+        return len(self.layers)
+
+    def __str__(self) -> str:
+        rows = [["layer", "rate", "rms", "before", "width"]]
+        for name, layer in self.layers.items():
+            rows.append([name, f"{layer.rate:.1%}", f"{layer.rms:.3g}", _short(layer.before), _short(layer.width)])
+        widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+        lines = [
+            "  ".join([first.ljust(widths[0]), *(cell.rjust(w) for cell, w in zip(cells, widths[1:], strict=True))])
+            for first, *cells in rows
+        ]
+        said = [textwrap.fill(sentence, 100, subsequent_indent="  ") for sentence in self.sentences]
+        return "\n".join([*lines, "", *said] if said else lines)
+
+
+class Slot(NamedTuple):
+    """A width that can be set: its value, which gives the shape, and the interval that it stays in."""
+
+    value: Any
+    interval: Interval | None
+
+
+def calibrate(
+    spike_fns: Mapping[str, Callable], forward: Callable[[dict[str, Callable]], Any], *, k: float = 1.0
+) -> tuple[dict[str, Callable], Calibration]:
+    r"""Set the width of each surrogate to k times the root mean square of its membrane on one batch.
+
+    .. math:: w = k\, \sqrt{\mathrm{mean}\, (v - \mathrm{threshold})^2}
+
+    For networks of plain functions; ``brainsurr.nnx``, ``brainsurr.linen`` and ``brainsurr.brainstate`` have a
+    ``calibrate`` that finds the layers of a module. Use it before training, or now and then during it, where potentials
+    are far larger or smaller than the width of a surrogate. It makes a network less sensitive to the scale of its
+    weights. It is no better than a width that fits already, and the best ``k`` differs from shape to shape: see the
+    documentation's page on training parameters. A layer that depends on the spikes of another sees them as they are
+    now, and a width changes none, so all layers are measured in one pass.
+
+    Args:
+      spike_fns: the surrogate of each layer by a name of your choice. What is no surrogate is measured and not changed.
+      forward: ``forward(spike_fns)`` runs the network on a batch and returns its output, or anything that depends on
+        the spikes of every layer and can be differentiated. It must use the functions it is called with.
+      k: above 0.
+
+    Returns:
+      The functions by name, each surrogate ``f`` as ``f.scaled(width=...)``, and a report to print. A width that is
+      there already is set in its place; one that has an entry for each neuron is set to a number for each neuron. The
+      types stay, so what was compiled with the functions as an argument is not compiled again.
+
+    Raises:
+      TypeError: ``spike_fns`` is not a mapping of functions, or ``k`` not a number.
+      ValueError: no spike function was used, none was measured, one function serves layers of different widths, or
+        ``k`` is not above 0.
+
+    Example:
+      >>> import jax.numpy as jnp, brainsurr as bs
+      >>> x = jnp.array([[-3.0, 4.0], [0.5, -0.5]])
+      >>> f = {"hidden": bs.Arctan(2.0), "out": bs.LogTailedRelu(0.1).scaled(width=jnp.ones(2))}
+      >>> spike_fns, report = bs.calibrate(f, lambda f: f["out"](0.25 * f["hidden"](x) - 0.5), k=0.5)
+      >>> print(report)
+      layer    rate    rms  before  width
+      hidden  50.0%   2.52       1   1.26
+      out      0.0%  0.395       1  0.198
+      <BLANKLINE>
+      out is silent: no neuron fires, so its width fits the distance to threshold. Calibrate again when it
+        fires.
+      >>> spike_fns["hidden"].width == report["hidden"].width
+      True
+    """
+    if not isinstance(spike_fns, Mapping):
+        raise TypeError(
+            f"expected surrogates by name, calibrate({{'hidden': f}}, forward), got {type(spike_fns).__name__}: "
+            "for a module there is calibrate of brainsurr.nnx, brainsurr.linen and brainsurr.brainstate"
+        )
+    for name, f in spike_fns.items():
+        check_function(f"spike_fns[{name!r}]", f, "a surrogate or a function")
+    scaled: dict[str, Any] = {
+        name: f if isinstance(f, Scaled) or not isinstance(f, Surrogate) else f.scaled()
+        for name, f in spike_fns.items()
+    }
+    slots = {name: Slot(f.width, None) for name, f in scaled.items() if isinstance(f, Scaled)}
+    report, widths = fit_widths(
+        forward, lambda watch: forward({name: watch(name, f) for name, f in scaled.items()}), slots, k
+    )
+    report = dataclasses.replace(
+        report,
+        sentences=(*report.sentences, *(f"{name} was not called." for name in spike_fns if name not in report)),
+    )
+    return {name: f.replace(width=widths[name]) if name in widths else f for name, f in scaled.items()}, report
+
+
+def fit_widths(
+    forward: Callable,
+    outputs: Callable[[Callable], Any],
+    slots: Mapping[str, Slot],
+    k: float,
+    shapes: Callable = jax.eval_shape,
+    run: Callable = gradient,
+) -> tuple[Calibration, dict[str, Any]]:
+    """Measure each layer, and return the report and the new value of each slot that gets one.
+
+    Args:
+      forward: the user's argument, which ``outputs`` calls.
+      outputs: ``outputs(watch)`` runs the network with ``watch(name, spike_fn)`` in place of each spike function.
+      slots: the widths that can be set, by the name of the layer. They are read after the network has run.
+      k: the width is k times the root mean square.
+      shapes: of the framework, see :func:`.probe.measure`.
+      run: likewise.
+    """
+    check_function("forward", forward)
+    if not is_number(k) or np.ndim(k):
+        raise TypeError(f"calibrate: expected k to be a number, got {k!r}")
+    if not 0 < k < math.inf:
+        raise ValueError(f"calibrate: expected k to be above 0 and finite, got {k!r}")
+    why_not: dict[str, str] = {}
+
+    def total(watch):
+        def see(name, spike_fn):
+            why_not[name] = _why_not(name, spike_fn)
+            return watch(name, spike_fn)
+
+        leaves = [leaf for leaf in jax.tree.leaves(outputs(see)) if isinstance(leaf, jax.Array)]
+        floats = [leaf.astype(float) for leaf in leaves if jnp.issubdtype(leaf.dtype, jnp.floating)]
+        return sum(map(jnp.sum, floats), jnp.zeros((), float))
+
+    _, totals, _ = measure(total, shapes, run, lambda spike_fn: [], "calibrate", "forward")
+    counts = {name: (each.n_spikes + each.n_silent + each.n_nan).sum() for name, each in totals.items()}
+    if not any(counts.values()):
+        raise ValueError(
+            f"calibrate: nothing was measured at {', '.join(totals)}: give forward data that gets there, and let it "
+            "return what depends on the spikes and can be differentiated, such as the output of the network"
+        )
+    layers: dict[str, LayerWidth] = {}
+    new: dict[str, Any] = {}
+    said: list[str] = []
+    for name, each in totals.items():
+        finite, squares = each.n_finite, each.sum_membrane_squares
+        with np.errstate(invalid="ignore"):  # 0 / 0 where no value came
+            rate = float(each.n_spikes.sum() / counts[name])
+            rms = float(np.sqrt(squares.sum() / finite.sum()))
+        slot = slots.get(name)
+        if slot is None:
+            said.append(why_not[name])
+        elif not 0 < rms < math.inf:
+            said.append(f"{name} keeps its width, for there is nothing to fit it to: {_nothing(rms)}.")
+        else:
+            new[name], clipped = _fitted(slot, k, rms, squares, finite)
+            said += [f"{name}: {clipped}"] if clipped else []
+            if rate == 0:
+                said.append(
+                    f"{name} is silent: no neuron fires, so its width fits the distance to threshold. Calibrate again "
+                    "when it fires."
+                )
+        before = None if slot is None else _plain(slot.value)
+        layers[name] = LayerWidth(rate, rms, before, _plain(new[name]) if name in new else before)
+    return Calibration(float(k), layers, tuple(said)), new
+
+
+def _fitted(slot: Slot, k: float, rms: float, squares, finite) -> tuple[Any, str]:
+    """Return the new value of a slot, of the type, shape and dtype of the old one; and a word if it was clipped."""
+    shape = np.shape(slot.value)
+    fitted: Any = k * rms
+    if shape and shape[-1] == len(finite) > 1:
+        with np.errstate(invalid="ignore"):
+            each = np.sqrt(squares / finite)
+        fitted = k * np.where((each > 0) & np.isfinite(each), each, rms)
+    width, clipped = np.asarray(np.broadcast_to(fitted, shape), np.float64), ""
+    if slot.interval is not None:
+        inside = np.clip(width, *slot.interval)
+        if not np.array_equal(inside, width):
+            low, high = slot.interval
+            clipped = f"a width of {_short(_plain(width))} would fit, and is kept in [{low:g}, {high:g}]."
+        width = inside
+    if isinstance(slot.value, int | float):
+        return float(width), clipped
+    return jnp.asarray(width, jnp.asarray(slot.value).dtype), clipped
+
+
+def _nothing(rms: float) -> str:
+    if rms == 0:
+        return "its membrane is at threshold throughout"
+    return "its membrane is too large to be squared" if rms > 0 else "no finite value was measured"
+
+
+def _why_not(name: str, spike_fn) -> str:
+    if not isinstance(spike_fn, Surrogate):
+        return f"{name} has no width: its spike function is no surrogate."
+    f = type(spike_fn).__name__
+    if isinstance(spike_fn, Scaled):
+        return (
+            f"{name} has a width that is a fixed number: give it as an array, f.scaled(width=jnp.ones(())), or train "
+            "it, SpikingActivation(f.scaled(), learnable='width')."
+        )
+    return (
+        f"{name} has no width to set: give its {f} one, SpikingActivation(f.scaled(width=jnp.ones(()))), or "
+        "SpikingActivation(f.scaled(), learnable='width')."
+    )
+
+
+def _plain(value) -> float | list:
+    return np.asarray(value, np.float64).tolist()
+
+
+def _short(width: float | list | None) -> str:
+    if width is None:
+        return "-"
+    low, high = np.min(width), np.max(width)
+    return f"{low:.3g}" if low == high else f"{low:.3g} - {high:.3g}"
