@@ -152,3 +152,77 @@ NO_PORTS = [
     ("brainpy", 'ALIF, spk_reset="soft"', "it subtracts the threshold without its adaptation"),
     ("jaxpike", "Izhikevich", "its potential follows a quadratic equation"),
 ]
+
+ABOUT_NETWORKS = """\
+`xs` is `[time, batch, 16]` in all four. A weight of torch is `[out, in]`, and of flax `[in, out]`. The state comes from
+`initialize_carry`, and time is the first axis of an array in the place of a loop.
+"""
+
+# For a library the same network there and here, each a function `run(xs)`.
+NETWORKS = {
+    "snntorch": (
+        """\
+import snntorch
+import torch
+
+fc1, fc2 = torch.nn.Linear(16, 32), torch.nn.Linear(32, 4)
+lif1, lif2 = snntorch.Leaky(beta=0.9), snntorch.Leaky(beta=0.9, learn_beta=True)
+
+
+def run(xs):
+    mem1, mem2, spikes = lif1.reset_mem(), lif2.reset_mem(), []
+    for x in xs:
+        spk1, mem1 = lif1(fc1(x), mem1)
+        spk2, mem2 = lif2(fc2(spk1), mem2)
+        spikes.append(spk2)
+    return torch.stack(spikes)
+""",
+        """\
+import brainsurr as bs
+from brainsurr.nnx import LIF, SpikingSequential
+from flax import nnx
+
+rngs = nnx.Rngs(0)
+leaky = {"decay": 0.9, "reset_delay": True, "reset_grad": False, "spike_fn": bs.equivalent("snntorch", "atan")}
+fc1, fc2 = nnx.Linear(16, 32, rngs=rngs), nnx.Linear(32, 4, rngs=rngs)
+net = SpikingSequential([fc1, LIF(32, **leaky), fc2, LIF(4, **leaky, learnable="decay")])
+
+
+def run(xs):
+    carry, spikes = net(net.initialize_carry(xs.shape[1:]), xs)
+    return spikes
+""",
+    ),
+    "spyx": (
+        """\
+import spyx
+from flax import nnx
+
+rngs = nnx.Rngs(0)
+fc1, fc2 = nnx.Linear(16, 32, rngs=rngs), nnx.Linear(32, 4, rngs=rngs)
+lif = spyx.nn.LIF((32,), beta=0.9, activation=spyx.axn.superspike(25), rngs=rngs)
+net = spyx.nn.Sequential(fc1, lif, fc2, spyx.nn.LI((4,), beta=0.8, rngs=rngs))
+
+
+def run(xs):
+    potentials, state = spyx.nn.run(net, xs)
+    return potentials
+""",
+        """\
+import brainsurr as bs
+from brainsurr.nnx import LI, LIF, Delay, SpikingSequential
+from flax import nnx
+
+rngs = nnx.Rngs(0)
+fc1, fc2 = nnx.Linear(16, 32, rngs=rngs), nnx.Linear(32, 4, rngs=rngs)
+superspike = bs.equivalent("spyx", "superspike", k=25)
+lif = LIF(32, decay=0.9, reset_delay=True, learnable="decay", spike_fn=superspike)
+net = SpikingSequential([fc1, lif, Delay(32, 1), fc2, LI(4, decay=0.8, learnable="decay")])
+
+
+def run(xs):
+    carry, potentials = net(net.initialize_carry(xs.shape[1:]), xs)
+    return potentials
+""",
+    ),
+}

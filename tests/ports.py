@@ -43,7 +43,12 @@ def inputs(key):
 
 def ours(key, layers=brainsurr.nnx, **more):
     """The layers of a row, as it says them, in a network of a framework; more goes to each layer that fires."""
-    port, names = row(key), {name: getattr(layers, name) for name in ("LI", "Delay")}
+    return network(row(key), layers, **more)
+
+
+def network(port, layers=brainsurr.nnx, **more):
+    """The same for a row that need not be in the table."""
+    names = {name: getattr(layers, name) for name in ("LI", "Delay")}
     names |= {name: lambda *a, make=getattr(layers, name), **k: make(*a, **k | more) for name in ("LIF", "ALIF")}
     net = eval(port.here, names | {"exp": math.exp, "n": N} | VALUES[port.library])
     return layers.SpikingSequential(net if isinstance(net, list) else [net])

@@ -12,7 +12,6 @@ import pytest
 from close import assert_close, bound
 
 import brainsurr as bs
-from brainsurr import nnx
 
 X = np.concatenate([np.linspace(-4, 4, 161), [-1e-3, 1e-3, -20.0, 20.0]])  # every knot at the settings below is in it
 COS, EXP, TANH, ABS, WHERE, PI = np.cos, np.exp, np.tanh, np.abs, np.where, np.pi
@@ -300,39 +299,8 @@ def test_the_page_is_what_the_table_says(capsys):
     assert text == elsewhere.page(), "run `make docs`"
     for row in ROWS.values():
         assert f"| `{row.name}(" in text
-    (code,) = re.findall(r"```python\n(.*?)```", text, re.DOTALL)
+    (code,) = re.findall(r"```python\n(import brainsurr as bs\n\nf =.*?)```", text, re.DOTALL)
     exec(code, {})
     assert capsys.readouterr().out.splitlines() == re.findall(r"\)  # (.*)$", code, re.MULTILINE)
     for link in re.findall(r"\]\(([^)#]+)[^)]*\)", text):
         assert (elsewhere.PAGE.parent / link).exists(), link
-
-
-def snntorch_leaky(xs, beta, *, zero=False, delay=True):
-    """Spikes of snntorch.Leaky, as its code has it: the reset looks at the potential that the last step left behind.
-
-    No potential is so near to the threshold that rounding could carry it across: what a step of three operations rounds
-    decays as the potential does.
-    """
-    v, spikes = np.zeros_like(xs[0]), []
-    for x in xs:
-        reset = v > 1
-        v = beta * v * (1 - reset) + x if zero else beta * v + x - reset
-        assert np.abs(v - 1).min() > bound(3 / (1 - beta), 4)
-        spikes.append(v > 1)
-        if not delay:
-            v = v - (spikes[-1] ^ reset) * np.where(reset, -1, 1)
-    return np.array(spikes)
-
-
-def test_what_the_page_says_of_the_neuron_of_snntorch():
-    xs = np.random.default_rng(0).uniform(0, 0.4, (200, 8)).astype(np.float32).astype(float)
-
-    def ours(xs, **options):
-        lif = nnx.LIF(8, decay=0.9, **options)
-        return np.asarray(lif(lif.initialize_carry((8,)), jnp.asarray(xs, jnp.float32))[1]) == 1
-
-    assert ours(xs).any(0).all()
-    np.testing.assert_array_equal(ours(xs, reset="zero"), snntorch_leaky(xs, 0.9, zero=True))
-    np.testing.assert_array_equal(ours(xs), snntorch_leaky(xs, 0.9, delay=False))
-    assert (ours(xs) != snntorch_leaky(xs, 0.9)).any(0).all(), "later and undecayed"
-    assert (ours(10 * xs) != snntorch_leaky(10 * xs, 0.9, delay=False)).any(), "above threshold still after the reset"

@@ -17,7 +17,7 @@ from ports import KEYS, VALUES, WEIGHT, T
 
 import brainsurr as bs
 import brainsurr.nnx
-from docs.ports import LIBRARIES, NO_PORTS, PORTS
+from docs.ports import LIBRARIES, NETWORKS, NO_PORTS, PORTS
 
 F = bs.Arctan(2.0)
 
@@ -91,6 +91,14 @@ def test_spikes_and_gradient_are_those_of_the_library(key):
     else:
         assert np.abs(gradient).max() > 0.1
         assert_close(gx, gradient, 10 * T)
+
+
+@pytest.mark.usefixtures("lenient")  # flax's Linear
+@pytest.mark.parametrize("library", NETWORKS)
+def test_a_network_here_is_run(library):
+    exec(NETWORKS[library][1], scope := {})
+    ys = scope["run"](jnp.ones((T, 2, 16)))
+    assert (ys.shape, ys.dtype) == ((T, 2, 4), jnp.float32)
 
 
 def test_the_table_is_about_libraries_that_have_a_title():

@@ -4,20 +4,22 @@ They don't all fit into one environment. A library that is missing is skipped, a
 """
 
 import importlib.metadata
+import re
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import ports
 import pytest
-from close import assert_close
+from close import assert_close, bound, distances
 from flax import nnx
 from ports import KEYS, VALUES, WEIGHT, N, T
 
 import brainsurr as bs
-from docs.ports import LIBRARIES
+from docs.ports import LIBRARIES, NETWORKS, PORTS, Port
 
 pytestmark = [pytest.mark.peers, pytest.mark.filterwarnings("ignore"), pytest.mark.usefixtures("lenient")]
+NORSE_LIF = "norse.LIFCell(LIFParameters(tau_syn_inv, tau_mem_inv), dt)"
 PEERS = ("snntorch", "spikingjelly", "norse", "spyx")
 
 
@@ -61,11 +63,17 @@ def norse(original, xs):
     library = pytest.importorskip("norse.torch")
     torch = pytest.importorskip("torch")
     values = {name: torch.as_tensor(value) for name, value in VALUES["norse"].items() if name != "dt"}
-    names = ("tau_syn_inv, tau_mem_inv", "tau_mem_inv")
-    for name in names:  # a tuple of many: by name
-        original = original.replace(f"({name})", "(" + ", ".join(f"{n}={n}" for n in name.split(", ")) + ")")
-    make = {name: getattr(library, name) for name in ("LIFBoxCell", "LIFCell", "LIFBoxParameters", "LIFParameters")}
-    neuron = eval(original.replace(", dt)", ", dt=dt)"), make | values | {"dt": VALUES["norse"]["dt"]})
+    by_name = ", ".join(f"{name}={name}" for name in re.findall(r"tau_\w+", original))  # they are fields of a tuple
+    original = re.sub(r"tau_\w+(, tau_\w+)?", by_name, original, count=1).replace(", dt)", ", dt=dt)")
+    names = ("LIFBoxCell", "LIFCell", "LIFBoxParameters", "LIFParameters", "LIF")
+    make = {name: getattr(library, name) for name in names}
+    make["reset_subtract"] = pytest.importorskip("norse.torch.functional.reset").reset_subtract
+    neuron = eval(original, make | values | {"dt": VALUES["norse"]["dt"]})
+    if original.startswith("LIF("):  # over time
+        inputs = torch.tensor(xs, requires_grad=True)
+        ys, _ = neuron(inputs)
+        (ys * torch.tensor(WEIGHT)).sum().backward()
+        return ys.detach().numpy(), inputs.grad.numpy()
     return by_torch(lambda state, x: neuron(x, state), xs)
 
 
@@ -112,6 +120,45 @@ def test_spikes_and_gradient_are_those_of_the_library(key):
     assert_close(gx, gradient, 10 * T)
 
 
+# What the remarks say.
+VARIANTS = [
+    Port(
+        "snntorch",
+        'Leaky(beta, reset_mechanism="zero", reset_delay=False)',
+        'LIF(n, decay=beta, reset="zero", reset_grad=True)',
+    ),
+    Port(
+        "spikingjelly",
+        "LIFNode(tau, detach_reset=True)",
+        'LIF(n, decay=1 - 1 / tau, decay_input=True, reset="zero", reset_grad=False)',
+    ),
+    Port(
+        "spikingjelly",
+        "LIFNode(tau, v_reset=-0.5, v_threshold=0.5)",
+        'LIF(n, decay=1 - 1 / tau, decay_input=True, threshold=1.0, reset="zero", reset_grad=True)',
+    ),
+    Port(
+        "norse",
+        "LIFBoxCell(LIFBoxParameters(tau_mem_inv, reset_method=reset_subtract), dt)",
+        "LIF(n, decay=1 - dt * tau_mem_inv, decay_input=True)",
+    ),
+    Port("norse", "LIF(LIFParameters(tau_syn_inv, tau_mem_inv), dt)", PORTS[KEYS.index(NORSE_LIF)].here),
+]
+
+
+@pytest.mark.parametrize("port", VARIANTS, ids=lambda port: f"{port.library}.{port.original}")
+def test_what_the_remarks_say(port):
+    xs = np.float32(2 if port.library == "norse" and "LIF(" in port.original else 6) * ports.X
+    xs = xs / 6 if port.library == "snntorch" else xs
+    expected, gradient = globals()[port.library](port.original, xs)
+    with distances() as near:
+        ys, gx = ports.run(ports.network(port, spike_fn=SURROGATES[port.library]), xs)
+    assert min(near) > bound(10 * T, 6)
+    assert 0.05 < expected.mean() < 0.9
+    np.testing.assert_array_equal(ys, expected)
+    assert_close(gx, gradient, 10 * T)
+
+
 @pytest.mark.parametrize("key", [key for key in KEYS if key.startswith(PEERS)])
 def test_the_documented_loop_is_the_library(key):
     """So what the tests of every run compare with is no reading of a document alone."""
@@ -123,6 +170,31 @@ def test_the_documented_loop_is_the_library(key):
         assert_close(np.asarray(ys), expected, 10 * T)
     else:
         np.testing.assert_array_equal(ys, expected)
+
+
+@pytest.mark.parametrize("library", NETWORKS)
+def test_a_network_gives_the_same_on_both_sides(library):
+    pytest.importorskip(library)
+    there, here = ({}, {})
+    exec(NETWORKS[library][0], there)
+    exec(NETWORKS[library][1], here)
+    xs = np.random.default_rng(0).normal(size=(T, 3, 16)).astype(np.float32)
+    if library == "snntorch":
+        for name in ("fc1", "fc2"):
+            here[name].kernel[...] = jnp.asarray(there[name].weight.detach().numpy().T)
+            here[name].bias[...] = jnp.asarray(there[name].bias.detach().numpy())
+        expected = there["run"](pytest.importorskip("torch").tensor(xs)).detach().numpy()
+    else:  # the same seed gives the same weights
+        expected = there["run"](jnp.asarray(xs))
+    with distances() as near:
+        ys = here["run"](jnp.asarray(xs))
+    assert min(near) > bound(20, 4)
+    if library == "snntorch":
+        assert 0.02 < expected.mean() < 0.9
+        np.testing.assert_array_equal(ys, expected)
+    else:
+        assert np.abs(expected).max() > 0.1
+        assert_close(ys, expected, 10 * T)
 
 
 @pytest.mark.parametrize("library", PEERS)
