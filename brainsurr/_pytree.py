@@ -5,17 +5,19 @@ import numpy as np
 
 from ._arrays import is_number
 
+_AT_FIRST = frozenset({"origin"})  # a class attribute until it is assigned
+
 
 def flag_names(f) -> frozenset[str]:
     """Return which attributes of a surrogate are flags; the others are parameters."""
-    return getattr(f, "_flags", frozenset({"origin"}))  # which is a class attribute until it is assigned
+    return getattr(f, "_flags", _AT_FIRST)
 
 
 def flatten(f):
     """Return the parameters of a surrogate, and what is static: their names, and the flags with theirs."""
     items, flags = f._items(), flag_names(f)
-    names = tuple(name for name in items if name not in flags)
-    return tuple(map(items.get, names)), (names, tuple((name, items[name]) for name in items if name in flags))
+    parameters = {name: value for name, value in items.items() if name not in flags}
+    return tuple(parameters.values()), (tuple(parameters), tuple([item for item in items.items() if item[0] in flags]))
 
 
 def flatten_with_keys(f):

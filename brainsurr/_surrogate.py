@@ -183,9 +183,7 @@ class Surrogate:
             )
 
     def _items(self) -> dict[str, Any]:
-        """Return all attributes by name, those of a dataclass in the order of its fields."""
-        items = {"origin": self.origin, **vars(self)}
-        return {name: items[name] for name in (*type(self).__dataclass_fields__, *items) if name in items}
+        return {"origin": self.origin, **vars(self)}
 
     def __setattr__(self, name, value):
         cls = type(self)
@@ -251,6 +249,8 @@ class Surrogate:
 
     def __repr__(self):
         items = self._items()
+        fields = (name for name in type(self).__dataclass_fields__ if name in items)  # in this order, flags among them
+        items = {name: items[name] for name in (*fields, *items)}
         switches = {name: v for name, v in items.items() if isinstance(v, bool)}
         shown = {name: v for name, v in items.items() if name not in switches}
         shown |= {name: v for name, v in switches.items() if v is not getattr(type(self), name, None)}
