@@ -73,7 +73,14 @@ def test_no_array_over_time_is_put_into_another_order_for_a_product(host, option
 
 @host
 @pytest.mark.parametrize(
-    ("dtype", "remat"), [("uint8", "none"), ("uint8", "dots"), ("uint8", "full"), ("bool", "none")]
+    ("dtype", "remat"),
+    [
+        ("uint8", "full"),
+        *(
+            pytest.param(*way, marks=pytest.mark.slow)
+            for way in [("uint8", "none"), ("uint8", "dots"), ("bool", "none")]
+        ),
+    ],
 )
 def test_spikes_in_bytes_are_floats_for_a_block_at_a_time(host, dtype, remat, one_device):
     xs = jnp.asarray(np.random.default_rng(1).integers(0, 2, (256, BATCH, 64)), dtype)
