@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from ._arrays import as_array
-from ._checks import check_dtype, is_integer
+from ._checks import check_dtype, is_integer, shapes
 
 
 @dataclasses.dataclass(kw_only=True, eq=False)
@@ -35,7 +35,8 @@ class DelayArguments:
 
 
 def _whole(owner: str, steps, features: int) -> int | tuple[int, ...]:
-    several = steps.tolist() if isinstance(steps, np.ndarray | jax.Array) else steps
+    concrete = isinstance(steps, np.ndarray | jax.Array) and not isinstance(steps, jax.core.Tracer)
+    several = steps.tolist() if concrete and jnp.issubdtype(steps.dtype, jnp.integer) else steps
     several = list(several) if isinstance(several, tuple | list) else several
     each = several if isinstance(several, list) else [several]
     if not all(is_integer(n) and n >= 0 for n in each):
@@ -74,19 +75,19 @@ def delay(owner: str, steps: int | tuple[int, ...], past, xs):
     Returns:
       The last inputs now, and the delayed ones, in the dtype of ``xs``.
     """
-    xs = as_array(xs, "xs")
+    xs = _real(xs, "xs")
     if not longest(steps):
         return past, xs
-    past = as_array(past, "carry")
     expected = (*xs.shape[1:-1], longest(steps), *xs.shape[-1:])
-    if xs.ndim < 2 or past.shape != expected:
+    if xs.ndim < 2 or getattr(past, "shape", None) != expected:
         raise ValueError(
             f"{owner}: expected the carry of inputs of shape {xs.shape[1:]} at each step to have the shape {expected}, "
-            f"got {past.shape}: make it by initialize_carry(xs.shape[1:]) (brainstate: init_state(batch_size))"
+            f"got {shapes(past)}: make it by initialize_carry(xs.shape[1:]) (brainstate: init_state(batch_size))"
         )
+    past = _real(past, "carry")
     if not np.can_cast(xs.dtype, past.dtype):
         raise ValueError(
-            f"{owner}: expected a state that holds every number of the input, of dtype {xs.dtype}, got {past.dtype}: "
+            f"{owner}: expected a carry that holds every number of an input of dtype {xs.dtype}, got {past.dtype}: "
             f"give state_dtype=jnp.{xs.dtype}"
         )
     before = jnp.moveaxis(past, -2, 0).astype(xs.dtype)
@@ -98,5 +99,12 @@ def delay(owner: str, steps: int | tuple[int, ...], past, xs):
     if isinstance(steps, tuple):
         start = longest(steps) - np.asarray(steps)
         index = np.arange(len(xs))[:, None] + start
-        ys = jnp.take_along_axis(both, index.reshape(len(xs), *(1,) * (xs.ndim - 2), -1), axis=0)
+        ys = jnp.take_along_axis(both, index.reshape(len(xs), *(1,) * (xs.ndim - 2), len(start)), axis=0)
     return jnp.moveaxis(both[len(xs) :], 0, -2).astype(past.dtype), ys
+
+
+def _real(x, name: str) -> jax.Array:
+    x = as_array(x, name)
+    if not any(jnp.issubdtype(x.dtype, kind) for kind in (jnp.floating, jnp.integer, jnp.bool_)):
+        raise TypeError(f"expected {name} to be a real array, got dtype {x.dtype}")
+    return x

@@ -109,9 +109,10 @@ def test_over_examples_one_by_one_and_no_time_at_all():
     carry = layer.initialize_carry((B, F))
     after, ys = jax.vmap(layer, (0, 1), (0, 1))(carry, jnp.asarray(X))
     jax.tree.map(np.testing.assert_array_equal, (after, ys), layer(carry, jnp.asarray(X)))
-    after, ys = layer(carry, jnp.zeros((0, B, F)))
-    assert ys.shape == (0, B, F)
-    np.testing.assert_array_equal(after, carry)
+    for one in (layer, Nnx.layers.Delay(F, [0, 1, 2])):
+        after, ys = one(carry, jnp.zeros((0, B, F)))
+        assert ys.shape == (0, B, F)
+        np.testing.assert_array_equal(after, carry)
 
 
 def test_on_a_mesh_the_state_takes_the_type_of_the_input():
@@ -156,7 +157,13 @@ def test_wrong_arguments(host, wrong, error, message):
 
 def test_a_carry_of_other_inputs():
     layer = Nnx.layers.Delay(F, 2)
-    for carry in (None, jnp.zeros((T, B, 2, F)), jnp.zeros((B, 1, F)), jnp.zeros((5, 2, F))):
+    for carry in (
+        None,
+        jnp.zeros((T, B, 2, F)),
+        jnp.zeros((B, 1, F)),
+        jnp.zeros((5, 2, F)),
+        jnp.zeros((B, 2, F), "c8"),
+    ):
         with pytest.raises((ValueError, TypeError), match="carry"):
             layer(carry, jnp.asarray(X))
     with pytest.raises(ValueError, match=r"Delay: expected input_shape \(\*batch, 3\), got \(2, 4\)"):

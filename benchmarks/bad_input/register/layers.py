@@ -2,6 +2,7 @@
 
 from functools import partial
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 from flax import nnx as nnx_
@@ -25,6 +26,7 @@ from . import (
     number,
     one_of,
     spoilt,
+    tracer,
     wrong_type,
 )
 
@@ -36,21 +38,24 @@ def calls():
     """A call for each layer that has a state, two for one that can be recurrent."""
     for host in HOSTS:
         name = host.layers.__name__
-        for layer in ("LIF", "LIFCell", "ALIF", "ALIFCell"):
-            adapts = layer in ("ALIF", "ALIFCell")
-            for recurrent in (False, True)[: 1 if adapts else 2]:
-                arguments = neuron(host) | over_time(host, layer, recurrent or adapts) | feedback(host, recurrent)
-                if adapts:
-                    arguments |= adaptation(host)
-                if host is not Nnx:
-                    del arguments["rngs"]
-                call = partial(make_and_call, host, getattr(host.layers, layer))
-                suffix = " (recurrent)" if recurrent else ""
-                yield Call(f"{name}.{layer}{suffix}", arguments, call, partial(lif, host, layer), WORDS)
+        kinds = [(layer, recurrent) for layer in ("LIF", "LIFCell") for recurrent in (False, True)]
+        for layer, recurrent in [*kinds, ("ALIF", False), ("ALIF", True), ("ALIFCell", True)]:
+            arguments = neuron(host) | over_time(host, layer, recurrent) | feedback(host, recurrent)
+            arguments |= adaptation() if layer in ADAPTIVE else {}
+            if host is not Nnx:
+                del arguments["rngs"]
+            call = partial(make_and_call, host, getattr(host.layers, layer))
+            suffix = " (recurrent)" if recurrent else ""
+            yield Call(f"{name}.{layer}{suffix}", arguments, call, partial(lif, host, layer), WORDS)
         arguments = leaky(host) | over_time(host, "LI", False)
         yield Call(
             f"{name}.LI", arguments, partial(make_and_call, host, host.layers.LI), partial(lif, host, "LI"), WORDS
         )
+        arguments = delay(host) | over_time(host, "Delay", False)
+        yield Call(f"{name}.Delay", arguments, partial(make_and_call, host, host.layers.Delay), delayed, WORDS)
+
+
+ADAPTIVE, CELLS = ("ALIF", "ALIFCell"), ("LIFCell", "ALIFCell")
 
 
 WORDS = {
@@ -71,15 +76,14 @@ def make_and_call(host, layer, xs, input_shape=None, batch_size=None, carry=None
     return host.call(layer(**made), *given)
 
 
-def over_time(host, layer, two_states) -> dict[str, Argument]:
+def over_time(host, layer, recurrent) -> dict[str, Argument]:
     """The state and the input of a layer."""
-    is_cell = layer.endswith("Cell")
 
     def state(shape):
         return shape[1:]
 
     def taken(shape):
-        return shape[1:] if is_cell else shape
+        return shape if layer not in CELLS else shape[1:]
 
     xs = floats(taken)
     others = [
@@ -95,7 +99,7 @@ def over_time(host, layer, two_states) -> dict[str, Argument]:
         "batch": Argument(good((2,), (), (1, 2)), one_of("zero batch", (0,), (2, 0))),
         "xs": Argument(xs.good, bad),
     }
-    if is_cell:
+    if layer in CELLS:
         arguments["time"] = Argument(good(1), good(1))
     if host is Brainstate:
         sizes = one_of("wrong size", -1, 2.0, True, (2.0,), ("a",), 7, refused=True)
@@ -103,14 +107,22 @@ def over_time(host, layer, two_states) -> dict[str, Argument]:
     shapes = [(), (4,), (2, 4), ("a", 3), (-1, 3), (2.0, 3), (None, 3), 3]
     bad = wrong_type() + one_of("wrong size", *shapes, refused=True) + one_of("wrong size", (5, 3))
     shaped = Argument(good(Shaped(state)), bad)
-    return arguments | {"input_shape": shaped, "carry": carry(two_states)}
+    return arguments | {"input_shape": shaped, "carry": carry(layer, recurrent)}
 
 
-def carry(two_states) -> Argument:
-    """The state of a layer, with the last spikes if it is recurrent, with the adaptation if it adapts."""
+def carry(layer, recurrent) -> Argument:
+    """The state of a layer, with the last spikes if it is recurrent, and the adaptation of one that adapts."""
+
+    def whole(v, shape):
+        v = (v, np.zeros(shape, np.float32)) if recurrent else v
+        return (v, np.zeros(shape, np.float32)) if layer in ADAPTIVE else v
 
     def potential(make):
-        return Shaped(lambda s: (make(s[1:]), np.zeros(s[1:], np.float32)) if two_states else make(s[1:]))
+        def made(s):
+            shape = (*s[1:-1], 2, s[-1]) if layer == "Delay" else s[1:]
+            return whole(make(shape), shape)
+
+        return Shaped(made)
 
     fine = good(None, *(potential(lambda s, i=i: jnp.asarray(filled(s, start=i))) for i in range(3)))
     bad = [
@@ -122,7 +134,12 @@ def carry(two_states) -> Argument:
         *one_of("complex", potential(lambda s: filled(s, np.complex64)), refused=True),
         *one_of("wrong shape", *(potential(lambda s, d=d: filled((*s[:-1], d))) for d in (1, 4)), refused=True),
         *one_of("wrong shape", potential(lambda s: filled((7, *s))), Shaped(lambda s: filled(())), refused=True),
-        *one_of("wrong structure", Shaped(lambda s: (filled(s[1:]),) * (3 if two_states else 2)), (), refused=True),
+        *one_of(
+            "wrong structure",
+            Shaped(lambda s: (filled(s[1:]),) * (3 if recurrent or layer in ADAPTIVE else 2)),
+            (),
+            refused=True,
+        ),
     ]
     return Argument(fine, bad)
 
@@ -140,6 +157,52 @@ def leaky(host) -> dict[str, Argument]:
         "bounds": intervals("decay"),
         "carry_init": initialiser(host.constant(0.0), host.constant(0.5)),
         "param_dtype": floating(host),
+    }
+
+
+def delay(host) -> dict[str, Argument]:
+    """The arguments of a delay, of two steps at most."""
+    odd = one_of("wrong steps", -1, 1.0, True, [1, 2], [1, 2, -1], np.ones(3), [[1, 2, 3]], float("nan"), refused=True)
+    dtype = floating(host)
+    fine = good(2, [2, 0, 1], (0, 2, 1), np.array([1, 1, 2]), jnp.array([2, 2, 2]))
+    return {
+        "features": leaky(host)["features"],
+        "steps": Argument(fine, wrong_type() + odd + tracer(2) + one_of("numpy integer", np.int64(2))),
+        "state_dtype": Argument(
+            good(jnp.float32, "float32"),
+            wrong_type("class")
+            + one_of("not a real dtype", jnp.complex64, np.str_, 3, refused=True)
+            + [given for given in dtype.bad if given.kind == "another dtype"]
+            + one_of("another dtype", jnp.int8, bool),
+        ),
+    }
+
+
+def delayed(answer, given):
+    """Whether each output is the input of some steps before, or what the state held of it, and so is the state."""
+    past, ys = answer
+    xs = np.asarray(jnp.asarray(given["xs"]))
+    start = given.get("carry")
+    before = np.zeros((2, *xs.shape[1:]), xs.dtype)
+    if start is not None:
+        before = np.moveaxis(np.asarray(jnp.asarray(start)), -2, 0).astype(xs.dtype)
+    both, steps = np.concatenate([before, xs]), np.broadcast_to(given["steps"], 3)
+    expected = np.stack([both[2 - d : len(both) - d, ..., c] for c, d in enumerate(steps)], -1)
+    wrong = differs("the output", ys, expected, xs.dtype)
+    held = np.moveaxis(both[len(xs) :], 0, -2)
+    return wrong or differs(
+        "the state", past, held, past.dtype if start is not None else jnp.dtype(given["state_dtype"])
+    )
+
+
+def adaptation() -> dict[str, Argument]:
+    """The arguments of a neuron that adapts."""
+    words = choice("threshold", "input")
+    return {
+        "adapts": Argument(words.good, words.bad + one_of("wrong type", None, refused=True)),
+        "adaptation_decay": number(0.5, 1.0, 0.0, outside={"negative": -0.5, "too large": 1.5}, refused=INFINITE),
+        "spike_adaptation": number(0.5, 1.0, outside={"negative": -0.5}, refused=INFINITE),
+        "voltage_adaptation": number(0.0, 0.5, outside={"negative": -0.5}, refused=INFINITE),
     }
 
 
@@ -172,7 +235,6 @@ def neuron(host) -> dict[str, Argument]:
     return leaky(host) | {
         "threshold": number(1.0, 0.5, outside={"negative": -0.5, "zero": 0.0}, refused=INFINITE),
         "reset": Argument(reset.good, reset.bad + one_of("wrong type", None, refused=True)),
-        "reset_delay": Argument(good(False), flag().bad),
         "reset_grad": Argument(good(None, True, False), [g for g in flag().bad if g.value is not None]),
         "spike_fn": Argument(
             good(F, Shaped(lambda _: host.layers.SpikingActivation(F))), wrong_type("function") + functions
@@ -181,79 +243,76 @@ def neuron(host) -> dict[str, Argument]:
     }
 
 
-def adaptation(host) -> dict[str, Argument]:
-    """The arguments of a layer that adapts, and whose last spikes do not act on it."""
-    return {
-        "recurrent_kernel_init": Argument(good(host.constant(0.25)), wrong_type("function", "class")),
-        "adapts": choice("threshold", "input"),
-        "adaptation_decay": number(0.5, 1.0, 0.0, outside={"negative": -0.5, "too large": 1.5}, refused=INFINITE),
-        "spike_adaptation": number(0.5, 0.0, outside={"negative": -0.5}, refused=INFINITE),
-        "voltage_adaptation": number(0.0, 0.25, outside={"negative": -0.25}, refused=INFINITE),
-    }
-
-
 def feedback(host, recurrent) -> dict[str, Argument]:
     """The arguments of a layer that feeds back on itself."""
     kernel = {"recurrent_kernel_init": initialiser(host.constant(0.25))} if recurrent else {}
-    return {"recurrent": Argument(good(recurrent), flag().bad), **kernel}
+    late = flag().good if recurrent else good(False)  # without recurrent weights it has another state
+    flags = {"recurrent": Argument(good(recurrent), flag().bad), "reset_delay": Argument(late, flag().bad)}
+    return flags | kernel
 
 
 def lif(host, layer, answer, given, stateless=False):
     """Whether spikes, reduced if so given, and state are those of a loop over time in NumPy."""
     unbounded = given.get("learnable") and given["bounds"] is None
-    if not unbounded and not np.all((np.asarray(given["decay"]) >= 0) & (np.asarray(given["decay"]) <= 1)):
-        return f"accepted a decay outside [0, 1]: {given['decay']}"
+    for name in {"decay", "adaptation_decay"} & given.keys():
+        value = np.asarray(given[name])
+        if not (unbounded and name == "decay") and not np.all((value >= 0) & (value <= 1)):
+            return f"accepted {name} outside [0, 1]: {given[name]}"
     xs = as_floats(given["xs"])
-    is_cell, two_states = layer.endswith("Cell"), given.get("recurrent") or "adapts" in given
-    wide = xs.astype(np.float32)[None] if is_cell else xs.astype(np.float32)
+    wide = xs.astype(np.float32) if layer not in CELLS else xs.astype(np.float32)[None]
     state, ys = answer
     start = given.get("carry")
     if start is None:
         value = given["carry_init"]((1,)) if host is Brainstate else given["carry_init"](Linen.key(), (1,))
         start = np.full(wide.shape[1:], value, jnp.dtype(given["param_dtype"] or jnp.float32))
-        start = (start, np.zeros_like(start)) if two_states else start
-    before = tuple(map(np.asarray, start)) if two_states else (np.asarray(start),)
+        start = [start, *(np.zeros_like(start) for kept in (given.get("recurrent"), layer in ADAPTIVE) if kept)]
+    before = [np.asarray(array) for array in jax.tree.leaves(start)]
     if before[0].dtype in (np.float16, jnp.bfloat16):
         return None  # sums in these are rounded in another order
-    after, expected = loop(wide, *(v.astype(np.float32) for v in before), given)
-    expected = (expected[0] if is_cell else expected).astype(xs.dtype)
+    after, expected = loop(wide, [v.astype(np.float32) for v in before], given)
+    expected = (expected[0] if layer in CELLS else expected).astype(xs.dtype)
     wrong = differs_reduced(ys, expected, given.get("reduce"))
     if wrong or stateless:
         return wrong
-    state = state if two_states else (state,)
-    if not isinstance(state, tuple) or len(state) != len(after):
+    state = jax.tree.leaves(state)
+    if len(state) != len(after):
         return f"the state is {state}, expected {len(after)} arrays"
     wrongs = (differs(f"state {i}", *pair, np.float32) for i, pair in enumerate(zip(state, after, strict=True)))
     return next(filter(None, wrongs), None)
 
 
-def loop(xs, v, *last_and_given):
+def loop(xs, state, given):
     """The state after the last step and the outputs, of a layer that has a threshold if one is given."""
-    *last, given = last_and_given
-    decay, ys = np.asarray(given["decay"], np.float32), np.zeros_like(xs)
-    adapts, scale = given.get("adapts"), 1 - decay if given.get("decay_input") else np.float32(1)
+
+    def value(name):
+        return np.asarray(given[name], np.float32)
+
+    v, *others = state
+    last, a = np.zeros_like(v), np.zeros_like(v)
+    if "adapts" in given:
+        *others, a = others
+    recurrent, decay, ys = bool(others), value("decay"), np.zeros_like(xs)
+    last = others[0] if recurrent else last
     with np.errstate(all="ignore"):
         for i, x in enumerate(xs):
-            if adapts == "input":
-                x = x - last[0]
-            elif last and not adapts:
-                x = x + last[0] @ np.full((3, 3), 0.25, np.float32)
-            u = decay * v + scale * x
-            shift = last[0] if adapts == "threshold" else np.float32(0)
-            v, ys[i] = fire(u, shift, given) if "threshold" in given else (u, u)
-            if adapts:
-                rho, b, c = (np.asarray(given[name], np.float32) for name in ADAPTATION)
-                last = [rho * last[0] + (1 - rho) * (b * ys[i] + c * v)]
-            elif last:
-                last = [ys[i]]
-    return (v, *last), ys
+            x = x + last @ np.full((3, 3), 0.25, np.float32) if recurrent else x
+            x = x - a if given.get("adapts") == "input" else x
+            u = decay * v + ((1 - decay) * x if given.get("decay_input") else x)
+            if "threshold" not in given:
+                v = ys[i] = u
+                continue
+            limit = value("threshold") + a if given.get("adapts") == "threshold" else value("threshold")
+            late = given.get("reset_delay")
+            r = last if late else fires(u - limit)
+            v = {"subtract": u - limit * r, "zero": u * (1 - r), "none": u}[given["reset"]]
+            last = ys[i] = fires(v - limit) if late else r
+            if "adapts" in given:
+                rho, c = value("adaptation_decay"), value("voltage_adaptation")
+                seen = np.where((c == 0) & np.isinf(v), np.float32(0), v)
+                a = rho * a + (1 - rho) * (value("spike_adaptation") * last + c * seen)
+    return [v, *([last] if recurrent else []), *([a] if "adapts" in given else [])], ys
 
 
-ADAPTATION = ("adaptation_decay", "spike_adaptation", "voltage_adaptation")
-
-
-def fire(u, shift, given):
-    """Potential and spikes after the threshold."""
-    threshold = np.asarray(given["threshold"], np.float32) + shift
-    s = np.where(np.isnan(u - threshold), np.nan, u - threshold >= 0).astype(np.float32)
-    return {"subtract": u - threshold * s, "zero": u * (1 - s), "none": u}[given["reset"]], s
+def fires(x):
+    """Spikes, of potential minus threshold."""
+    return np.where(np.isnan(x), np.nan, x >= 0).astype(np.float32)

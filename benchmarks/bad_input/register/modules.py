@@ -215,7 +215,7 @@ def diagnosed(host):
         return host.layers.diagnose(net, loss_fn)
 
     def judge(answer, given):
-        expected = loop(np.asarray(xs), np.zeros((2, 3)), {"decay": 0.5, "threshold": 1.0, "reset": "subtract"})[
+        expected = loop(np.asarray(xs), [np.zeros((2, 3))], {"decay": 0.5, "threshold": 1.0, "reset": "subtract"})[
             1
         ].sum()
         return None if answer.loss == expected else f"the loss is {answer.loss}, expected {expected}"
