@@ -179,7 +179,7 @@ def test_a_carry_of_another_layer():
         plain(jnp.zeros((B, F)), X)
     with pytest.raises(ValueError, match="a pair, its potential and its last spikes, got"):
         adaptive(plain.initialize_carry((B, F)), X)
-    with pytest.raises(ValueError, match="ALIF: expected one time step of xs to have the shape of the carry"):
+    with pytest.raises(ValueError, match="ALIF: expected one time step of the input to have the shape of the carry"):
         plain(plain.initialize_carry((B + 1, F)), X)
     with pytest.raises(ValueError, match="a pair, its potential and its last spikes, got"):
         Nnx.layers.LIF(F, reset_delay=True)(jnp.zeros((B, F)), X)
