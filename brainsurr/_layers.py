@@ -93,7 +93,8 @@ class LIFArguments(LeakyArguments):
       param_dtype: of parameters and of the potential. The spikes have the dtype of the input.
       threshold: a number or ``[features]``.
       reset: ``"subtract"`` the threshold, set to ``"zero"``, or ``"none"``.
-      reset_delay: whether a spike resets the potential one step later, and the state holds it as it was before.
+      reset_delay: whether a spike resets the potential one step later, and the state holds it as it was before. What is
+        subtracted does not decay then, and ``"zero"`` loses the input of that step.
       reset_grad: whether the gradient flows through the reset; None: yes, but not for ``"zero"``, where it explodes.
       spike_fn: a surrogate, a :class:`SpikingActivation`, or any function or module of ``u - threshold`` that has no
         state and draws no random numbers.
