@@ -172,10 +172,15 @@ def test_the_documented_loop_is_the_library(key):
         np.testing.assert_array_equal(ys, expected)
 
 
+SEED = 0  # of weights with which no potential is near enough to its threshold for rounding to decide
+
+
 @pytest.mark.parametrize("library", NETWORKS)
 def test_a_network_gives_the_same_on_both_sides(library):
     pytest.importorskip(library)
-    there, here = ({}, {})
+    if library == "snntorch":
+        pytest.importorskip("torch").manual_seed(SEED)
+    there, here = {}, {}
     exec(NETWORKS[library][0], there)
     exec(NETWORKS[library][1], here)
     xs = np.random.default_rng(0).normal(size=(T, 3, 16)).astype(np.float32)
