@@ -8,6 +8,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from ._smooth import widened
+
 _INT32_MAX = 2**31 - 1
 _NO_ZERO_OR_SIGN = ("float8_e8m0fnu", "float4_e2m1fn")  # nor, of the second, an integer dtype of its size
 
@@ -55,7 +57,7 @@ def as_array(x: Any, name: str, unwrap: Callable = variable_value) -> jax.Array:
         raise TypeError(f"expected {name} to be a real array, got {x!r}")
     x = unwrap(x)
     try:
-        return jnp.asarray(x)
+        return widened(jnp.asarray(x))
     except (TypeError, ValueError) as error:
         raise TypeError(f"expected {name} to be a real array, got {type(x).__name__}") from error
 

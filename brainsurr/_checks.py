@@ -45,6 +45,45 @@ def check_surrogate(name: str, value: Any):
         raise TypeError(f"expected a surrogate such as LogTailedRelu(0.1), got {value!r} for {name}{hint}")
 
 
+def check_distribution(name: str, surrogate: Any):
+    """Raise a ValueError unless the primitive of a surrogate rises from 0 to 1, and so is a probability."""
+    if not surrogate.is_distribution:
+        raise ValueError(
+            f"{_expected(name)} one whose primitive rises from 0 to 1, the probability of a random spike, such as "
+            f"Sigmoid(4.0), got {surrogate!r}: of the surrogates here ERF, Arctan, NormalizedQPseudoSpike, "
+            "PiecewiseExp, PiecewiseQuadratic, Sigmoid and SoftSign have one, and .scaled(height=1 / w, width=w) of "
+            "these; one of your own says so by is_distribution = True in its class"
+        )
+
+
+def check_random(owner: str, random: Any, surrogate: Any, fixed: Sequence[str]):
+    """Raise an error unless the spikes of a layer can be drawn, or are not to be.
+
+    Args:
+      owner: the name of the layer.
+      random: whether they are.
+      surrogate: of the layer.
+      fixed: the names of the parameters that it does not train. A trained height or width would not stay a probability.
+    """
+    check_flag(f"{owner}: random", random)
+    if random:
+        check_distribution(f"{owner}: the surrogate of random spikes", surrogate)
+        for name in ("height", "width") if hasattr(surrogate, "surrogate") else ():  # of one that is scaled
+            if name not in fixed or not isinstance(getattr(surrogate, name), int | float | np.generic):
+                raise ValueError(
+                    f"{owner}: expected the {name} to be a number that is not trained, since with random=True height "
+                    "times width must stay 1: train the steepness of the surrogate that is scaled"
+                )
+
+
+def check_key(name: str, value: Any):
+    """Raise a TypeError unless the value is one random key of jax, of either kind."""
+    is_array = isinstance(value, jax.Array)
+    typed = is_array and jnp.issubdtype(value.dtype, jax.dtypes.prng_key) and not value.ndim
+    if not typed and not (is_array and value.dtype == jnp.uint32 and value.ndim == 1):
+        raise TypeError(f"{_expected(name)} one key, such as jax.random.key(0), got {value!r}")
+
+
 def check_kind(name: str, value: Any, kind: type):
     """A TypeError unless the value is an instance of a class."""
     if not isinstance(value, kind):

@@ -9,6 +9,7 @@ import numpy as np
 
 from ._arrays import as_array
 from ._checks import check_dtype, is_integer, shapes
+from ._smooth import widened
 
 
 @dataclasses.dataclass(kw_only=True, eq=False)
@@ -55,7 +56,8 @@ class DelayLayer:
     def _first_carry(self, shape: tuple[int, ...]):
         """Return the state before the first step, of inputs of ``shape`` at each step; None if there is no delay."""
         *batch, features = shape
-        return jnp.zeros((*batch, longest(self.steps), features), self.state_dtype) if longest(self.steps) else None
+        state = jnp.zeros((*batch, longest(self.steps), features), self.state_dtype)
+        return widened(state) if longest(self.steps) else None
 
 
 def longest(steps: int | tuple[int, ...]) -> int:

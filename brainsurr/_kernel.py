@@ -1,4 +1,4 @@
-"""The spike and the one custom derivative rule of the package."""
+"""The spike, thresholded or drawn, and the one custom derivative rule of the package."""
 
 import functools
 
@@ -8,10 +8,11 @@ import numpy as np
 from jax.custom_derivatives import SymbolicZero
 
 from ._arrays import as_float, is_negative, match_dtype_and_rank
-from ._checks import check_surrogate
+from ._checks import check_distribution, check_key, check_surrogate
+from ._smooth import is_smooth
 
 
-def spike(x, surrogate):
+def spike(x, surrogate, *, key=None):
     r"""The threshold, with the derivative of a surrogate.
 
     Forward, the step :math:`s = 1` if :math:`x \ge 0`, else :math:`0` (the surrogate's primitive
@@ -24,19 +25,27 @@ def spike(x, surrogate):
     where :math:`\alpha` runs over the parameters of the surrogate. The step itself does not depend on
     :math:`\alpha`: the second term is a choice, the straight-through one of learnable activations.
 
+    With a ``key`` the spike is random, :math:`s = 1` with probability :math:`g(x)`, for surrogates whose primitive
+    rises from 0 to 1. Then nothing about the derivative is a choice: the mean of :math:`s` is :math:`g`, so it is the
+    derivative of the mean, in every variable. That holds for what is linear in the spikes; see the documentation's
+    page on gradients for what comes after a second layer.
+
     Args:
       x: membrane potential minus threshold, any shape, dimensionless. Integers and booleans are read as
         the default float; float16 and bfloat16 stay as they are. So do eight-bit floats with a sign and a zero, whose
         range most gradients leave: compute these in bfloat16.
       surrogate: a :class:`brainsurr.Surrogate`, say ``LogTailedRelu(0.1)``. Its parameters broadcast
         into the shape of ``x``.
+      key: draws the spikes, each entry its own: ``jax.random.key(0)``. The same key draws the same spikes. None, the
+        step, draws nothing; nor does it where ``surrogate.origin`` is true, which is the mean already.
 
     Returns:
       An array of the shape and dtype of ``x``. NaN in is NaN out, in the value and in the derivative.
 
     Raises:
-      TypeError: ``x`` is complex, not numeric, or carries a physical unit; ``surrogate`` isn't one.
-      ValueError: a parameter of the surrogate does not broadcast into the shape of ``x``.
+      TypeError: ``x`` is complex, not numeric, or carries a physical unit; ``surrogate`` isn't one; ``key`` isn't one.
+      ValueError: a parameter of the surrogate does not broadcast into the shape of ``x``; there is a key, and the
+        primitive does not rise from 0 to 1 (``surrogate.is_distribution`` is false).
 
     Note:
       The rule is a ``jax.custom_jvp``, so forward mode, reverse mode and derivatives of any order work.
@@ -51,7 +60,8 @@ def spike(x, surrogate):
     References:
       Bengio, Leonard, Courville 2013, "Estimating or Propagating Gradients Through Stochastic Neurons
       for Conditional Computation", section 4 (the straight-through estimator). Neftci, Mostafa, Zenke
-      2019, "Surrogate Gradient Learning in Spiking Neural Networks".
+      2019, "Surrogate Gradient Learning in Spiking Neural Networks". Gygax, Zenke 2025, "Elucidating the Theoretical
+      Underpinnings of Surrogate Gradient Learning in Spiking Neural Networks" (random spikes).
 
     Example:
       >>> import jax, brainsurr as bs
@@ -60,16 +70,28 @@ def spike(x, surrogate):
       Array([0., 1., 1.], dtype=float32)
       >>> jax.grad(bs.spike)(2.0, f)
       Array(0.5, dtype=float32, weak_type=True)
+
+      >>> f, x = bs.Sigmoid(alpha=4.0), jax.numpy.full(10_000, -0.25)
+      >>> print(f"{bs.spike(x, f, key=jax.random.key(0)).mean():.2f} {f.surrogate_fun(-0.25):.2f}")
+      0.27 0.27
     """
     check_surrogate("surrogate", surrogate)
     x = as_float(x)
     parameters = jax.tree.leaves(surrogate.broadcast_into(x))
-    return _spike(_vary_with(x, parameters), surrogate)
+    if key is not None:
+        check_key("key", key)
+        check_distribution("surrogate", surrogate)
+    if is_smooth():
+        surrogate = surrogate.replace(origin=True)
+    x = _vary_with(x, parameters)
+    return _spike(x, surrogate, None if key is None or surrogate.origin else _uniform(key, x))
 
 
 @jax.custom_jvp
-def _spike(x, surrogate):
-    return surrogate.surrogate_fun(x) if surrogate.origin else _step(x)
+def _spike(x, surrogate, uniform):
+    if surrogate.origin:
+        return surrogate.surrogate_fun(x)
+    return _step(x) if uniform is None else _drawn(x, surrogate, uniform)
 
 
 @functools.partial(_spike.defjvp, symbolic_zeros=True)
@@ -77,7 +99,7 @@ def _spike_jvp(primals, tangents):
     # The primal output is `_spike` again and not the bare step, so that second derivatives of nonlinear losses
     # include the dependence of the output on x. Symbolic zeros are skipped: adding one would save it for the
     # backward pass.
-    (x, surrogate), (dx, dsurrogate) = primals, tangents
+    (x, surrogate, uniform), (dx, dsurrogate, _) = primals, tangents
     terms = []
     if not isinstance(dx, SymbolicZero):
         terms.append(surrogate.surrogate_grad(x) * dx)
@@ -101,7 +123,7 @@ def _spike_jvp(primals, tangents):
         da = jnp.asarray(da)
         wide = da.astype(jnp.float32) if da.dtype.itemsize < 4 else da
         terms.append(slope * jnp.broadcast_to(wide, x.shape).astype(x.dtype))
-    return _spike(x, surrogate), functools.reduce(jnp.add, terms)
+    return _spike(x, surrogate, uniform), functools.reduce(jnp.add, terms)
 
 
 def _step(x):
@@ -116,6 +138,23 @@ def _step(x):
     spikes = (bits <= negative_zero).astype(unsigned) * one
     is_nan = bits & ~negative_zero > infinity
     return jax.lax.bitcast_convert_type(jnp.where(is_nan, bits, spikes), x.dtype)
+
+
+def _drawn(x, surrogate, uniform):
+    probability = surrogate.surrogate_fun(x.astype(uniform.dtype))
+    return jnp.where(jnp.isnan(x), x, (uniform < probability).astype(x.dtype))
+
+
+def _uniform(key, x):
+    """Draw numbers strictly between 0 and 1, in float32 for all narrower ones, whose few digits would be a bias.
+
+    jax draws multiples of eps from 0 on. In the middle between two of them, a probability is rounded to the nearest of
+    these, not up: 0 stays 0, where a tail of 1e-12 would fire in one of 8 million draws.
+    """
+    wide = jnp.promote_types(x.dtype, jnp.float32)
+    mesh = jax.sharding.get_abstract_mesh()
+    sharding = {"out_sharding": jax.typeof(x).sharding} if mesh.explicit_axes else {}
+    return jax.random.uniform(key, x.shape, wide, **sharding) + float(jnp.finfo(wide).eps) / 2
 
 
 def _vary_with(x, parameters):

@@ -19,6 +19,7 @@ from ._bounds import Interval, check_inside, names_of
 from ._checks import check_flag, check_function, check_word, is_integer
 from ._diagnosis.watching import seen
 from ._neuron import ADAPTS, RESETS, li_step_with_output, lif_carry, neuron_step
+from ._smooth import widened
 from .surrogates.relu import LogTailedRelu
 
 P = ParamSpec("P")
@@ -222,7 +223,7 @@ class LeakyLayer:
 
     def _first_carry(self, v):
         """Return the state before the first step, from its potential."""
-        return v
+        return widened(v)
 
     def _state_names(self) -> list[str]:
         """Return a name for each array of the state."""
@@ -253,6 +254,10 @@ class LIFLayer(LeakyLayer):
 
     def _spike_function(self) -> Callable:
         """Return the surrogate as it is now, or the function that the layer was given."""
+        raise NotImplementedError
+
+    def _draw(self) -> dict[str, Any]:
+        """Return ``{"key": key}``, a new key, for a layer whose spikes are drawn; else nothing."""
         raise NotImplementedError
 
     def _first_carry(self, v):

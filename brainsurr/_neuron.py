@@ -3,11 +3,11 @@
 from collections.abc import Callable
 from functools import partial
 
-import jax
 import jax.numpy as jnp
 
 from ._arrays import as_float, match_dtype_and_rank
 from ._checks import check_step_shape, check_word, shapes
+from ._smooth import detached_reset, widened
 
 RESETS = ("subtract", "zero", "none")
 ADAPTS = ("threshold", "input")
@@ -26,6 +26,7 @@ def lif_step(
     decay_input=False,
     raised=None,
     inhibited=None,
+    key=None,
 ):
     r"""One step of a leaky integrate-and-fire neuron.
 
@@ -56,6 +57,7 @@ def lif_step(
       decay_input: whether the input is multiplied by 1 - decay.
       raised: what adaptation adds to the threshold, ``[..., features]``, or None.
       inhibited: what it takes from the input, the same.
+      key: draws the spikes of a surrogate, or None.
 
     Returns:
       The new potential and the spikes, each ``[..., features]``.
@@ -84,7 +86,8 @@ def lif_step(
         threshold = threshold + raised.astype(u.dtype)
 
     def spikes(u):
-        s = as_float(spike_fn(u - threshold), "what spike_fn returns").astype(u.dtype)
+        x = u - threshold
+        s = as_float(spike_fn(x) if key is None else spike_fn(x, key=key), "what spike_fn returns").astype(u.dtype)
         if s.shape != u.shape:
             raise ValueError(
                 f"expected spike_fn to return an array of the shape of its argument, {u.shape}, got {s.shape}"
@@ -92,7 +95,7 @@ def lif_step(
         return s
 
     def after(s):
-        s = s if (reset != "zero" if reset_grad is None else reset_grad) else jax.lax.stop_gradient(s)
+        s = s if (reset != "zero" if reset_grad is None else reset_grad) else detached_reset(s)
         if reset == "none":
             return u
         return u - threshold * s if reset == "subtract" else u * (1 - s)
@@ -225,5 +228,6 @@ def neuron_step(kernel=None, *, reset_delay=False, **neuron) -> Callable:
 
 def lif_carry(v, keeps_spikes: bool, adapts: bool = False):
     """Return the state of a LIF layer before the first step, from its potential."""
+    v = widened(v)
     carry = (v, jnp.zeros_like(v)) if keeps_spikes else v
     return (carry, jnp.zeros_like(v)) if adapts else carry

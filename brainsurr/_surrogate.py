@@ -54,6 +54,9 @@ class Surrogate:
 
     Attributes:
       bounds: for each parameter by name, the closed interval in which a layer keeps it while it is trained.
+      is_distribution: whether :math:`g` rises from 0 to 1 for any parameters inside the bounds, so that it can be the
+        probability of a random spike. A class of your own says so, ``is_distribution = True``; one that overrides a
+        formula says so again.
 
     Raises:
       TypeError: a parameter is not a real number or array, or a flag can't be hashed; an attribute is set after the
@@ -88,6 +91,7 @@ class Surrogate:
     __slots__ = ("__dict__", "__weakref__", "_flags", "_hashed")
 
     bounds: ClassVar[dict[str, tuple[float, float]]] = {}
+    is_distribution: ClassVar[bool] = False
     __array_ufunc__: ClassVar[None] = None  # numpy leaves `array * surrogate` to `__rmul__`
     _always_static: ClassVar[frozenset[str]] = frozenset()  # as named in `static=`
     _lower_limits: ClassVar[dict[str, float]] = {}  # by name, what a parameter must be above
@@ -103,6 +107,8 @@ class Surrogate:
                 if other not in cls.__dict__ and _has_partner(cls, other, name):  # which this formula replaces
                     setattr(cls, other, getattr(Surrogate, other))
                 setattr(cls, name, _elementwise(cls.__dict__[name]))
+                if "is_distribution" not in cls.__dict__:  # which was said of the parent's formula
+                    cls.is_distribution = False
         # In the dictionary of the class itself: there `@dataclass` leaves them alone, else it would drop the hash.
         for name in ("__eq__", "__hash__", "__repr__"):
             if name not in cls.__dict__:
@@ -110,9 +116,9 @@ class Surrogate:
         jax.tree_util.register_pytree_with_keys(cls, flatten_with_keys, functools.partial(unflatten, cls), flatten)
         register(cls)
 
-    def __call__(self, x) -> jax.Array:
-        """Return the spike, ``brainsurr.spike(x, self)``; the primitive where ``origin`` is true."""
-        return spike(x, self)
+    def __call__(self, x, *, key=None) -> jax.Array:
+        """Return the spike, ``brainsurr.spike(x, self, key=key)``; the primitive where ``origin`` is true."""
+        return spike(x, self, key=key)
 
     def surrogate_fun(self, x) -> jax.Array:
         """Compute the primitive :math:`g(x)`, elementwise, in the dtype of ``x``."""
@@ -330,6 +336,16 @@ class Scaled(Surrogate):
         own = {"height": (0.0, 100.0), "width": (0.01, 100.0)}
         inner = self.surrogate.bounds.items()
         return own | {f"surrogate_{name}" if name in own else name: interval for name, interval in inner}
+
+    @property
+    def is_distribution(self):  # type: ignore[override]
+        """Whether height times width is 1, and the primitive of the inner surrogate rises from 0 to 1.
+
+        A traced number is taken at its word: there is no telling what it is.
+        """
+        height, width = self.height, self.width
+        traced = any(isinstance(value, jax.core.Tracer) for value in (height, width))
+        return self.surrogate.is_distribution and (traced or bool(np.allclose(np.multiply(height, width), 1)))
 
     def scaled(self, *, height=1.0, width=1.0):
         height, width = self.height * as_parameter(height), self.width * as_parameter(width)

@@ -1,6 +1,7 @@
 """Measure a spike function in a training step: sums over its calls, returned as the gradient of zeros."""
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any, NamedTuple
 
 import jax
@@ -113,13 +114,13 @@ def measure(
     def note(name, spike_fn):
         changes[name] = [trial.change for trial in variants(spike_fn)]
 
-        def call(x):
+        def call(x, **key):
             x = as_float(x)
             if widths.setdefault(name, features(x)) != features(x):
                 raise ValueError(
                     f"{name} is used by layers of {widths[name]} and {features(x)} neurons: give each one of its own"
                 )
-            return spike_fn(x)
+            return spike_fn(x, **key)
 
         return call
 
@@ -149,11 +150,11 @@ def watched(spike_fn: Callable, totals: Totals, variants: list[Trial]) -> Callab
     vmap. So the totals are complete under any transform in the loss, without callbacks.
     """
 
-    def call(x):
+    def call(x, **key):
         x = as_float(x)
         # Compute the slope here, not in the backward rule of `_tap`: the rule would close over a trained alpha, which
         # within a scan is a tracer that is no longer valid when the rule runs.
-        s, pull = jax.vjp(spike_fn, jax.lax.stop_gradient(x))
+        s, pull = jax.vjp(partial(spike_fn, **key), jax.lax.stop_gradient(x))
         (slope,) = pull(jnp.ones_like(s))
         trial_slopes = [trial.surrogate.surrogate_grad(jax.lax.stop_gradient(x)) != 0 for trial in variants]
         return _tap(x, s, slope, trial_slopes, totals)
@@ -164,11 +165,11 @@ def watched(spike_fn: Callable, totals: Totals, variants: list[Trial]) -> Callab
 def marked(spike_fn: Callable, mark: Callable[[], None]) -> Callable:
     """Return ``spike_fn`` with a callback: call ``mark`` at each run on a value, with or without a gradient."""
 
-    def call(x):
+    def call(x, **key):
         x = as_float(x)
         if x.size:
             jax.debug.callback(mark)
-        return spike_fn(x)
+        return spike_fn(x, **key)
 
     return call
 

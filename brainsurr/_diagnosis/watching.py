@@ -28,8 +28,8 @@ def seen(layer: Any, spike_fn: Callable) -> Callable:
         return spike_fn
     watched = watch(layer, spike_fn)
 
-    def call(x):
+    def call(x, **key):
         with watching(None):
-            return watched(x)
+            return watched(x, **key)
 
     return spike_fn if watched is spike_fn else call

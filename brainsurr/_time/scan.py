@@ -33,7 +33,7 @@ def _typed(before, after):
     return before if jax.typeof(before) == jax.typeof(after) else before + jnp.zeros_like(after)
 
 
-def scan_over_time(owner, step, carry, xs, host_scan=jax.lax.scan):
+def scan_over_time(owner, step, carry, xs, host_scan=jax.lax.scan, key=None):
     """Run the step of a layer, ``step(carry, x) -> (carry, y)``, over the leading axis of ``xs``.
 
     Args:
@@ -42,6 +42,7 @@ def scan_over_time(owner, step, carry, xs, host_scan=jax.lax.scan):
       carry: the state before the first step.
       xs: inputs ``[time, ..., features]``.
       host_scan: the scan of the framework, used where ``spike_fn`` may read or write the framework's state.
+      key: draws a key for each step, ``step(carry, x, key=key)``; or None.
     """
     xs = as_float(xs, "xs")
     if not xs.ndim:
@@ -49,8 +50,10 @@ def scan_over_time(owner, step, carry, xs, host_scan=jax.lax.scan):
     carry = jax.tree.map(partial(as_float, name="carry"), carry)
     for part in jax.tree.leaves(carry):
         check_step_shape(part, xs.shape[1:], owner)
+    # The keys of all steps are an input of the scan: it carries none, and a step that is computed again draws the same.
+    xs = xs, {} if key is None else {"key": jax.random.split(key, len(xs))}
     if not isinstance(step.keywords.get("spike_fn"), Surrogate | None):
-        return host_scan(step, carry, xs)
+        return host_scan(partial(_with_key, step), carry, xs)
     # Outside of jit, a scan compiles for each new function and keeps the program. So all numbers are arguments of one
     # function: a new value neither compiles again nor fills the cache.
     arrays, rest = partition(step.keywords, is_number)
@@ -59,4 +62,9 @@ def scan_over_time(owner, step, carry, xs, host_scan=jax.lax.scan):
 
 @partial(jax.jit, static_argnums=(0, 1), inline=True)
 def _compiled_scan(step, rest, arrays, carry, xs):
-    return scan(partial(step, **combine(arrays, rest)), carry, xs)
+    return scan(partial(_with_key, partial(step, **combine(arrays, rest))), carry, xs)
+
+
+def _with_key(step, carry, x):
+    x, key = x
+    return step(carry, x, **key)

@@ -5,12 +5,13 @@ from functools import partial
 from types import MappingProxyType
 from typing import Any
 
+import brainstate
 import jax
 from brainstate import nn
 
 from .._arguments import ChecksArguments
 from .._bounds import Interval
-from .._checks import check_surrogate
+from .._checks import check_random, check_surrogate
 from .._diagnosis.watching import seen
 from .._surrogate import Surrogate
 from ._parameters import parameter_value, set_parameters
@@ -29,10 +30,13 @@ class SpikingActivation(ChecksArguments, nn.ElementWiseBlock):
         unbounded. The layer never uses a value outside, and passes the gradient at an edge so that it can be
         left. Add ``brainsurr.optim.project(bounds(model))`` to the optimiser and the stored value stays inside too.
       param_dtype: of a trained parameter that was given as a Python number; ``brainstate.environ.dftype()`` if None.
+      random: whether a spike is drawn, with probability :math:`g(x)`, as by ``brainsurr.spike(x, f, key=key)``; here
+        and in a layer that has this as its ``spike_fn``. It takes its key from ``brainstate.random``, and is the
+        threshold in evaluation, as ``brainstate.nn.Dropout`` is off: where ``brainstate.environ`` has ``fit=False``.
 
     Raises:
       TypeError: ``surrogate`` is not a surrogate.
-      ValueError: an unknown name, or a start outside its interval.
+      ValueError: an unknown name, or a start outside its interval; ``random``, and the primitive is no probability.
 
     Example:
       >>> import brainsurr as bs, jax.numpy as jnp
@@ -51,11 +55,15 @@ class SpikingActivation(ChecksArguments, nn.ElementWiseBlock):
         learnable: str | Iterable[str] = (),
         bounds: Mapping[str, Interval | None] | None = MappingProxyType({}),
         param_dtype: Any = None,
+        random: bool = False,
     ):
         super().__init__()
         check_surrogate("surrogate", surrogate)
         self.template, values = surrogate.named_parameters()
         set_parameters(self, values, learnable, bounds, surrogate.bounds, param_dtype)
+        fixed = tuple(name for name in values if not isinstance(getattr(self, name), nn.Param))
+        check_random("SpikingActivation", random, surrogate, fixed)
+        self.random = random
 
     @property
     def surrogate(self) -> Surrogate:
@@ -64,4 +72,9 @@ class SpikingActivation(ChecksArguments, nn.ElementWiseBlock):
 
     def update(self, x) -> jax.Array:
         """Spikes of ``x``, membrane potential minus threshold, in its shape and dtype."""
-        return seen(self, self.surrogate)(x)
+        return seen(self, self.surrogate)(x, **self._draw())
+
+    def _draw(self) -> dict[str, Any]:
+        if not self.random or not brainstate.environ.get("fit", desc="Whether this is a fitting process. Bool."):
+            return {}
+        return {"key": brainstate.random.split_key()}

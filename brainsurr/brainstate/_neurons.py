@@ -110,6 +110,9 @@ class LIFBase(LIFLayer, LeakyBase):
     def _spike_function(self):
         return self.spike_fn.surrogate if isinstance(self.spike_fn, SpikingActivation) else self.spike_fn
 
+    def _draw(self):
+        return self.spike_fn._draw() if isinstance(self.spike_fn, SpikingActivation) else {}
+
 
 @documented(Arguments)
 class LIFCell(LIFBase):
@@ -140,7 +143,7 @@ class LIFCell(LIFBase):
     """
 
     def update(self, x):
-        self._carry, s = self._step()(self._carry, as_float(x, "x"))
+        self._carry, s = self._step()(self._carry, as_float(x, "x"), **self._draw())
         return s
 
 
@@ -167,7 +170,7 @@ class LIF(LIFBase):
 
     def update(self, xs):
         scan = brainstate.transform.scan  # a spike function may read or write states
-        self._carry, spikes = scan_over_time(type(self).__name__, self._step(), self._carry, xs, scan)
+        self._carry, spikes = scan_over_time(type(self).__name__, self._step(), self._carry, xs, scan, **self._draw())
         return spikes
 
 

@@ -9,7 +9,7 @@ from flax.core import FrozenDict
 from flax.typing import Dtype
 
 from .._bounds import Interval
-from .._checks import check_surrogate
+from .._checks import check_flag, check_random, check_surrogate
 from .._diagnosis.watching import seen
 from .._surrogate import Surrogate
 from ._parameters import ParameterModule
@@ -27,10 +27,14 @@ class SpikingActivation(ParameterModule):
         unbounded. The layer never uses a value outside, and passes the gradient at an edge so that it can be
         left. Add ``brainsurr.optim.project(bounds(model, x))`` to the optimiser and the stored value stays inside too.
       param_dtype: of a trained parameter that was given as a Python number.
+      random: whether a spike is drawn, with probability :math:`g(x)`, as by ``brainsurr.spike(x, f, key=key)``; here
+        and in a layer that has this as its ``spike_fn``. It takes its key from the collection "spikes", as
+        ``nn.Dropout`` does from "dropout": ``net.apply(variables, ..., rngs={"spikes": key})``.
+      deterministic: if true it is the threshold all the same, as ``nn.Dropout`` is off: give it in evaluation.
 
     Raises:
       TypeError: ``surrogate_init`` is not a surrogate.
-      ValueError: an unknown name, or a start outside its interval.
+      ValueError: an unknown name, or a start outside its interval; ``random``, and the primitive is no probability.
 
     Example:
       >>> import brainsurr as bs, jax, jax.numpy as jnp
@@ -48,10 +52,15 @@ class SpikingActivation(ParameterModule):
     learnable: str | Iterable[str] = ()
     bounds: Mapping[str, Interval | None] | None = FrozenDict()
     param_dtype: Dtype = jnp.float32
+    random: bool = False
+    deterministic: bool = False
 
     def __post_init__(self):
         check_surrogate("surrogate_init", self.surrogate_init)
+        check_flag("SpikingActivation: deterministic", self.deterministic)
         super().__post_init__()
+        fixed = self.surrogate_init.named_parameters()[1].keys() - self._intervals().keys()
+        check_random("SpikingActivation", self.random, self.surrogate_init, tuple(fixed))
 
     @property
     def surrogate(self) -> Surrogate:
@@ -67,7 +76,11 @@ class SpikingActivation(ParameterModule):
 
     def __call__(self, x) -> jax.Array:
         """Spikes of ``x``, membrane potential minus threshold, in its shape and dtype."""
-        return seen(self, self.surrogate)(x)
+        return seen(self, self.surrogate)(x, **self._draw())
+
+    @nn.nowrap
+    def _draw(self):
+        return {"key": self.make_rng("spikes")} if self.random and not self.deterministic else {}
 
     @nn.nowrap
     def _parameters_and_bounds(self):

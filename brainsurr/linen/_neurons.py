@@ -71,6 +71,10 @@ class LIFBase(LIFArguments, LIFLayer, LeakyBase):
         return self.spike_fn
 
     @nn.nowrap
+    def _draw(self):
+        return self.spike_fn._draw() if isinstance(self.spike_fn, SpikingActivation) else {}
+
+    @nn.nowrap
     def _make_variables(self, x):
         """Make the variables of a spike function that is a module, outside of the scan."""
         is_other = isinstance(self.spike_fn, nn.Module) and not isinstance(self.spike_fn, SpikingActivation)
@@ -109,7 +113,7 @@ class LIFCell(LIFBase, nn.RNNCellBase):
     def __call__(self, carry, inputs):
         inputs = as_float(inputs, "inputs")
         self._make_variables(inputs)
-        return self._step()(carry, inputs)
+        return self._step()(carry, inputs, **self._draw())
 
     @property
     def num_feature_axes(self) -> int:
@@ -140,7 +144,7 @@ class LIF(LIFBase):
     def __call__(self, carry, xs):
         xs = as_float(xs, "xs")
         self._make_variables(xs)
-        return scan_over_time(type(self).__name__, self._step(), carry, xs)
+        return scan_over_time(type(self).__name__, self._step(), carry, xs, **self._draw())
 
 
 @documented(ALIFArguments)

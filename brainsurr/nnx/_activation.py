@@ -6,13 +6,14 @@ from types import MappingProxyType
 
 import jax
 import jax.numpy as jnp
+from flax import nnx
 from flax.typing import Dtype
 
 from .._bounds import Interval
-from .._checks import check_surrogate
+from .._checks import check_random, check_surrogate
 from .._diagnosis.watching import seen
 from .._surrogate import Surrogate
-from ._parameters import ParameterModule, parameter_value, set_parameters
+from ._parameters import ParameterModule, check_rngs, parameter_value, set_parameters
 
 
 class SpikingActivation(ParameterModule):
@@ -26,10 +27,14 @@ class SpikingActivation(ParameterModule):
         unbounded. The layer never uses a value outside, and passes the gradient at an edge so that it can be
         left. Add ``brainsurr.optim.project(bounds(model))`` to the optimiser and the stored value stays inside too.
       param_dtype: of a trained parameter that was given as a Python number.
+      random: whether a spike is drawn, with probability :math:`g(x)`, as by ``brainsurr.spike(x, f, key=key)``; here
+        and in a layer that has this as its ``spike_fn``. In evaluation it is the threshold: the attribute
+        ``deterministic`` is as that of ``nnx.Dropout``, set by ``model.eval()`` and ``model.train()``, or ``nnx.view``.
+      rngs: needed with ``random=True`` alone, whose stream "spikes" is kept as ``nnx.Dropout`` keeps its own.
 
     Raises:
       TypeError: ``surrogate`` is not a surrogate.
-      ValueError: an unknown name, or a start outside its interval.
+      ValueError: an unknown name, or a start outside its interval; ``random``, and the primitive is no probability.
 
     Example:
       >>> import brainsurr as bs, jax.numpy as jnp
@@ -48,10 +53,19 @@ class SpikingActivation(ParameterModule):
         learnable: str | Iterable[str] = (),
         bounds: Mapping[str, Interval | None] | None = MappingProxyType({}),
         param_dtype: Dtype = jnp.float32,
+        random: bool = False,
+        rngs: nnx.Rngs | nnx.RngStream | None = None,
     ):
         check_surrogate("surrogate", surrogate)
         self.template, values = surrogate.named_parameters()
         set_parameters(self, values, learnable, bounds, surrogate.bounds, param_dtype)
+        check_random("SpikingActivation", random, surrogate, self._fixed)
+        check_rngs("SpikingActivation", rngs, nnx.RngStream)
+        self.random, self.deterministic = random, False
+        if random:
+            if rngs is None:
+                raise ValueError("SpikingActivation: random=True draws spikes: pass rngs=nnx.Rngs(seed)")
+            self.rngs = (rngs["spikes"] if isinstance(rngs, nnx.Rngs) else rngs).fork()
 
     @property
     def surrogate(self) -> Surrogate:
@@ -60,4 +74,16 @@ class SpikingActivation(ParameterModule):
 
     def __call__(self, x) -> jax.Array:
         """Spikes of ``x``, membrane potential minus threshold, in its shape and dtype."""
-        return seen(self, self.surrogate)(x)
+        return seen(self, self.surrogate)(x, **self._draw())
+
+    def set_view(self, deterministic: bool | None = None):
+        """Set the mode, for ``nnx.view``.
+
+        Args:
+          deterministic: if True, no spike is drawn.
+        """
+        if deterministic is not None:
+            self.deterministic = deterministic
+
+    def _draw(self) -> dict[str, jax.Array]:
+        return {"key": self.rngs()} if self.random and not self.deterministic else {}

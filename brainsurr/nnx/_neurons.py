@@ -12,7 +12,7 @@ from .._layers import ALIFArguments, ALIFLayer, LeakyArguments, LeakyLayer, LIFA
 from .._surrogate import Surrogate
 from .._time.scan import scan_over_time
 from ._activation import SpikingActivation
-from ._parameters import ParameterModule, parameter_value, set_parameters
+from ._parameters import ParameterModule, check_rngs, parameter_value, set_parameters
 
 
 @dataclasses.dataclass(kw_only=True, eq=False)
@@ -27,7 +27,7 @@ class Arguments(LIFArguments):
 
     def _check(self, owner: str):
         super()._check(owner)
-        _check_rngs(owner, self.rngs)
+        check_rngs(owner, self.rngs)
         if self.recurrent and self.rngs is None:
             raise ValueError(f"{owner}: recurrent=True draws weights: pass rngs=nnx.Rngs(seed)")
 
@@ -64,7 +64,7 @@ class LeakyBase(ParameterModule, LeakyLayer):
         """
         shape = check_input_shape(type(self).__name__, self.features, input_shape)
         init = self.carry_init if carry_init is None else carry_init
-        _check_rngs(type(self).__name__, rngs, nnx.RngStream)
+        check_rngs(type(self).__name__, rngs, nnx.RngStream)
         key = jax.random.key(0) if rngs is None else rngs.carry() if isinstance(rngs, nnx.Rngs) else rngs()
         return self._first_carry(check_drawn_shape("carry_init", init(key, shape, self.param_dtype), shape))
 
@@ -94,6 +94,9 @@ class LIFBase(LIFLayer, LeakyBase):
 
     def _spike_function(self):
         return self.spike_fn.surrogate if isinstance(self.spike_fn, SpikingActivation) else self.spike_fn
+
+    def _draw(self):
+        return self.spike_fn._draw() if isinstance(self.spike_fn, SpikingActivation) else {}
 
 
 @documented(Arguments)
@@ -125,7 +128,7 @@ class LIFCell(LIFBase, nnx.RNNCellBase):
     """
 
     def __call__(self, carry, inputs):
-        return self._step()(carry, as_float(inputs, "inputs"))
+        return self._step()(carry, as_float(inputs, "inputs"), **self._draw())
 
     @property
     def num_feature_axes(self) -> int:
@@ -153,7 +156,7 @@ class LIF(LIFBase):
     """
 
     def __call__(self, carry, xs):
-        return scan_over_time(type(self).__name__, self._step(), carry, xs)
+        return scan_over_time(type(self).__name__, self._step(), carry, xs, **self._draw())
 
 
 @documented(AdaptiveArguments)
@@ -238,8 +241,3 @@ class LI(LeakyBase):
 
     def __call__(self, carry, xs):
         return scan_over_time(type(self).__name__, self._step(), carry, xs)
-
-
-def _check_rngs(owner: str, rngs, *others: type):
-    if not isinstance(rngs, (nnx.Rngs, *others)) and rngs is not None:
-        raise TypeError(f"{owner}: expected rngs to be nnx.Rngs(seed), got {rngs!r}")

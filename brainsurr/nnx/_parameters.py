@@ -48,6 +48,12 @@ def parameter_value(module: nnx.Module, name: str):
     return value[...] if isinstance(value, nnx.Variable) else value
 
 
+def check_rngs(owner: str, rngs, *others: type):
+    """Raise a TypeError unless the value is None or has keys: an ``nnx.Rngs``, or of one of the other types."""
+    if not isinstance(rngs, (nnx.Rngs, *others)) and rngs is not None:
+        raise TypeError(f"{owner}: expected rngs to be nnx.Rngs(seed), got {rngs!r}")
+
+
 def bounds(model: nnx.Module, wrt: Any = nnx.Param) -> nnx.State:
     """The closed interval of each parameter of a model, None where it has none, for ``brainsurr.optim.project``.
 

@@ -35,6 +35,7 @@ class SoftSign(Surrogate):
       Array([0.125  , 0.5    , 0.03125], dtype=float32)
     """
 
+    is_distribution: ClassVar = True
     bounds: ClassVar = {"alpha": (0.01, 100.0)}
 
     alpha: Parameter = 1.0
@@ -151,6 +152,7 @@ class Arctan(Surrogate):
       [0.092, 1.0, 0.092]
     """
 
+    is_distribution: ClassVar = True
     bounds: ClassVar = {"alpha": (0.01, 100.0)}
 
     alpha: Parameter = 1.0

@@ -38,6 +38,7 @@ class Sigmoid(Surrogate):
       [0.071, 1.0, 0.071]
     """
 
+    is_distribution: ClassVar = True
     bounds: ClassVar = {"alpha": (0.01, 100.0)}
 
     alpha: Parameter = 4.0
@@ -74,6 +75,7 @@ class PiecewiseExp(Surrogate):
       [0.184, 0.5, 0.184]
     """
 
+    is_distribution: ClassVar = True
     bounds: ClassVar = {"alpha": (0.01, 100.0)}
 
     alpha: Parameter = 1.0

@@ -37,6 +37,7 @@ class ERF(Surrogate):
       [0.208, 0.564, 0.208]
     """
 
+    is_distribution: ClassVar = True
     bounds: ClassVar = {"alpha": (0.01, 100.0)}
 
     alpha: Parameter = 1.0

@@ -78,6 +78,7 @@ class NormalizedQPseudoSpike(Surrogate):
       [0.25, 1.0, 0.25]
     """
 
+    is_distribution: ClassVar = True
     bounds: ClassVar = {"alpha": (1.01, 100.0)}
     _lower_limits: ClassVar = {"alpha": 1.0}
 

@@ -75,6 +75,7 @@ class PiecewiseQuadratic(Surrogate):
       Array([0.  , 0.5 , 0.25], dtype=float32)
     """
 
+    is_distribution: ClassVar = True
     bounds: ClassVar = {"alpha": (0.01, 100.0)}
 
     alpha: Parameter = 1.0
