@@ -7,6 +7,8 @@ from . import surrogates
 from ._diagnosis import Diagnosis, LayerReport, diagnose
 from ._diagnosis.calibration import Calibration, LayerWidth, calibrate
 from ._equivalent import equivalent, equivalents
+from ._gradients import check_gradients
+from ._gradients.report import GradientReport, ParameterGradient
 from ._kernel import spike
 from ._surrogate import Scaled, Surrogate
 from ._time.unroll import unroll
@@ -25,11 +27,14 @@ __version__ = "0.1.0"
 __all__ = [
     "Calibration",
     "Diagnosis",
+    "GradientReport",
     "LayerReport",
     "LayerWidth",
+    "ParameterGradient",
     "Scaled",
     "Surrogate",
     "calibrate",
+    "check_gradients",
     "diagnose",
     "equivalent",
     "equivalents",

@@ -151,7 +151,7 @@ def _uniform(key, x):
     jax draws multiples of eps from 0 on. In the middle between two of them, a probability is rounded to the nearest of
     these, not up: 0 stays 0, where a tail of 1e-12 would fire in one of 8 million draws.
     """
-    wide = jnp.promote_types(x.dtype, jnp.float32)
+    wide = jnp.float32 if x.dtype.itemsize < 4 else x.dtype
     mesh = jax.sharding.get_abstract_mesh()
     sharding = {"out_sharding": jax.typeof(x).sharding} if mesh.explicit_axes else {}
     return jax.random.uniform(key, x.shape, wide, **sharding) + float(jnp.finfo(wide).eps) / 2

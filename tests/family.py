@@ -37,6 +37,12 @@ class Entry:
     kinks: Callable = lambda **_: [0.0]  # where the gradient jumps or has a corner
     static: tuple[str, ...] = ()
 
+    @property
+    def is_distribution(self) -> bool:
+        """Whether the primitive rises from 0 to 1 in all settings, and so is the probability of a random spike."""
+        x = np.linspace(-8, 8, 1601)
+        return all(self.limits(**s) == (0, 1) and np.all(self.dg(x, **s) > -1e-12) for s in self.settings)
+
 
 @dataclasses.dataclass
 class Case:

@@ -6,6 +6,7 @@ with needs("flax"):
     from ._activation import SpikingActivation
     from ._delay import Delay
     from ._diagnose import calibrate, diagnose
+    from ._gradients import check_gradients
     from ._network import SpikingSequential, unroll
     from ._neurons import ALIF, LI, LIF, ALIFCell, LIFCell
     from ._parameters import bounds
@@ -21,6 +22,7 @@ __all__ = [
     "SpikingSequential",
     "bounds",
     "calibrate",
+    "check_gradients",
     "diagnose",
     "unroll",
 ]

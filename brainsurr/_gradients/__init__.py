@@ -1,0 +1,191 @@
+"""`check_gradients`: hold what differentiation gives against differences of the smooth network, in float64."""
+
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from .._arrays import as_float
+from .._checks import check_function
+from .._diagnosis.probe import fresh_trace
+from .._smooth import Smooth, smooth
+from .differences import STEPS, along, directions
+from .program import narrowing_casts, stopped_gradients
+from .report import GradientReport, judge, sentences
+
+
+def check_gradients(params: Any, loss_fn: Callable[[Any], Any]) -> GradientReport:
+    r"""Check the gradients of a network, with its spikes replaced by their primitives.
+
+    The primitive is smooth, and its derivative is the surrogate gradient. So the slope of the loss in a direction of
+    parameter space can be measured by finite differences, and must be what reverse and forward mode give:
+
+    .. math:: \frac{L(\theta + h d) - L(\theta - h d)}{2 h} \approx \nabla L \cdot d = \partial_d L
+
+    for each parameter :math:`\theta`, with one random direction :math:`d`. All this is in float64. It finds a wrong
+    derivative rule, a detached branch, a cast that loses digits, and a parameter or an input at a knot of a function.
+    It can't see whether a surrogate is a good one: that the threshold is differentiated as if it were its primitive is
+    taken as given.
+
+    This is for networks of plain functions; there is also a ``check_gradients`` of ``brainsurr.nnx``,
+    ``brainsurr.linen`` and ``brainsurr.brainstate``. Arrays that ``loss_fn`` closes over keep their dtype until they
+    come to brainsurr or meet a parameter.
+
+    Args:
+      params: a tree of parameters, such as ``{"w": w, "spike": f}`` with a surrogate in it. Those of a floating dtype
+        are checked, each array by itself.
+      loss_fn: the training loss on one batch, ``loss_fn(params) -> scalar``, with spikes of surrogates. It may use jit,
+        scan, vmap and remat. A small batch will do; the loss is computed 20 times for each parameter.
+
+    Returns:
+      A :class:`GradientReport`: print it, or ``assert report.fine, report``.
+
+    Raises:
+      TypeError: the loss is not a scalar.
+      ValueError: no parameter is of a floating dtype, or the loss is not finite.
+      NotImplementedError: a surrogate has no primitive.
+
+    Example:
+      >>> import jax.numpy as jnp, brainsurr as bs
+      >>> f, x = bs.Arctan(2.0), jnp.array([1.0, -2.0, 0.5])
+      >>> def loss_fn(params):
+      ...     return jnp.sum(f(jnp.dot(x, params["first"])) * params["second"])
+      >>> params = {"first": jnp.full((3, 2), 0.5), "second": jnp.array([1.0, -1.0])}
+      >>> report = bs.check_gradients(params, loss_fn)
+      >>> report.fine, report["first"].status
+      (True, 'fine')
+    """
+    leaves, structure = jax.tree_util.tree_flatten_with_path(params)
+    names = [jax.tree_util.keystr(path, simple=True, separator=".") or "params" for path, _ in leaves]
+    values = dict(zip(names, (leaf for _, leaf in leaves), strict=True))
+    return examine_gradients(
+        loss_fn,
+        {name: value for name, value in values.items() if is_floating(value)},
+        lambda new: loss_fn(jax.tree.unflatten(structure, (values | new).values())),
+    )
+
+
+def is_floating(value: Any) -> bool:
+    """Return whether a value is a number or an array of a floating dtype."""
+    return isinstance(value, float) or jnp.issubdtype(getattr(value, "dtype", bool), jnp.floating)
+
+
+def examine_gradients(
+    loss_fn: Callable, values: Mapping[str, Any], loss: Callable[[dict[str, Any]], Any]
+) -> GradientReport:
+    """Check the gradients of ``loss(values)``, a pure function.
+
+    Args:
+      loss_fn: the user's argument, which ``loss`` calls.
+      values: the parameters by name.
+      loss: computes the loss with other values in their place, in float64.
+    """
+    check_function("loss_fn", loss_fn)
+    if not values:
+        raise ValueError("expected parameters of a floating dtype, got none")
+
+    def scalar(values):
+        value = as_float(loss(values), "what loss_fn returns")
+        if value.ndim:
+            raise TypeError(f"expected loss_fn to return a scalar, got shape {value.shape}")
+        return value.astype(jnp.float64)
+
+    with jax.enable_x64(True), jax.numpy_dtype_promotion("standard"), jax.numpy_rank_promotion("allow"):
+        values = {name: jnp.asarray(np.asarray(value), jnp.float64) for name, value in values.items()}
+        how = Smooth()
+        with smooth(how), fresh_trace():
+            program = _traced(scalar, values)
+            measured = _measured(scalar, values)
+            found = _derived(scalar, values)
+        attached = None
+        if how.met_reset:
+            with smooth(Smooth(attached=True)), fresh_trace():
+                attached = _derived(scalar, values)
+        casts, stops = narrowing_casts(program), stopped_gradients(program)
+
+    eps = max((float(jnp.finfo(cast.dtype).eps) for cast in casts), default=0.0)
+    reports = {
+        name: judge(
+            measured[name],
+            {mode: slopes[name] for mode, slopes in found.items()},
+            {} if attached is None else {mode: slopes[name] for mode, slopes in attached.items()},
+            measured.loss,
+            eps,
+        )
+        for name in values
+    }
+    return GradientReport(measured.loss, reports, sentences(reports, casts, stops))
+
+
+def _traced(scalar, values):
+    try:
+        return jax.make_jaxpr(scalar)(values)
+    except TypeError as error:
+        if "carry" in str(error):
+            error.add_note(
+                "check_gradients computes in float64: if a loop starts from an array of float32 that was made outside, "
+                "make it inside of loss_fn, in the dtype of a parameter"
+            )
+        raise
+
+
+class Measured(dict):
+    """The values of the loss along the direction of each parameter, and ``loss`` itself."""
+
+    loss: float
+
+
+def _measured(scalar, values) -> Measured:
+    @jax.jit
+    def line(values, direction):
+        def at(step):
+            return scalar(jax.tree.map(lambda value, d: value + step * d, values, direction))
+
+        return jax.lax.map(at, jnp.asarray(STEPS))
+
+    measured = Measured()
+    for name, direction in _each(values):
+        losses = np.asarray(line(values, direction))
+        measured.loss = float(losses[0])
+        if not np.isfinite(measured.loss):
+            raise ValueError(
+                f"expected a finite loss, got {measured.loss}: the smooth network has another than that of spikes; "
+                "diagnose finds the layer that is not finite"
+            )
+        measured[name] = along(losses)
+    return measured
+
+
+def _derived(scalar, values) -> dict[str, dict[str, tuple[float, float] | None]]:
+    """Return the slope of each parameter, and the size of its terms, in reverse and in forward mode.
+
+    Where a mode is not defined, None.
+    """
+    # The loss itself was computed before: what is raised here is raised by the mode.
+    try:
+        gradients = jax.jit(jax.grad(scalar))(values)
+    except (TypeError, ValueError, NotImplementedError):
+        gradients = None
+    reverse: dict[str, Any] = {}
+    forward: dict[str, Any] = {}
+    forward_mode = jax.jit(lambda direction: jax.jvp(scalar, (values,), (direction,))[1])
+    for name, direction in _each(values):
+        if gradients is None:
+            reverse[name] = None
+        else:
+            terms = np.asarray(gradients[name] * direction[name])
+            reverse[name] = float(terms.sum()), float(np.abs(terms).sum())
+        try:
+            slope = float(forward_mode(direction))
+            forward[name] = slope, abs(slope)
+        except (TypeError, ValueError, NotImplementedError):
+            forward[name] = None
+    return {"reverse": reverse, "forward": forward}
+
+
+def _each(values) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Yield the name of each parameter, and a direction that changes this one alone."""
+    for name, direction in directions(values).items():
+        yield name, {other: direction if other == name else jnp.zeros_like(values[other]) for other in values}

@@ -1,0 +1,176 @@
+"""What `check_gradients` says: a row for each parameter, and sentences on those where the numbers part."""
+
+import dataclasses
+import textwrap
+from collections.abc import Iterator, Mapping
+
+from .differences import Slope, rounding
+from .program import Cast
+
+# A five-point difference in float64 is good to about ten digits; a steep surrogate leaves fewer.
+_RELATIVE = 1e-6
+_NEXT_TO_NOTHING = 1e-9
+
+
+@dataclasses.dataclass(frozen=True)
+class ParameterGradient:
+    """The slope of the loss in one random direction of a parameter, as it is measured and as it is derived.
+
+    Attributes:
+      measured: by finite differences.
+      reverse: by reverse mode, None if that is not defined.
+      forward: by forward mode, likewise.
+      differ: by how much the worse of the two differs from what is measured, relative to the larger.
+      status: ``"fine"``; ``"no slope"``, all of them are 0; ``"reset"``, all that differs is a reset that is detached;
+        ``"rounded"``, digits are lost on the way; ``"knot"``, the slopes to both sides differ; ``"not finite"``;
+        ``"differs"``.
+    """
+
+    measured: float
+    reverse: float | None
+    forward: float | None
+    differ: float
+    status: str
+
+
+@dataclasses.dataclass(frozen=True)
+class GradientReport(Mapping[str, ParameterGradient]):
+    """The gradients of a network, held against finite differences; ``print`` shows them as a table.
+
+    A mapping from the name of a parameter to its :class:`ParameterGradient`.
+
+    Attributes:
+      loss: that of the smooth network.
+      parameters: the numbers by name.
+      sentences: where the numbers part, and what it may be.
+    """
+
+    loss: float
+    parameters: dict[str, ParameterGradient]
+    sentences: tuple[str, ...]
+
+    @property
+    def fine(self) -> bool:
+        """Whether every parameter is ``"fine"``, or has no slope."""
+        return all(parameter.status in ("fine", "no slope") for parameter in self.parameters.values())
+
+    def __getitem__(self, name: str) -> ParameterGradient:
+        return self.parameters[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.parameters)
+
+    def __len__(self) -> int:
+        return len(self.parameters)
+
+    def __str__(self) -> str:
+        rows = [["parameter", "measured", "reverse", "forward", "differ", "status"]]
+        for name, parameter in self.parameters.items():
+            slopes = (parameter.measured, parameter.reverse, parameter.forward)
+            shown = ["-" if slope is None else f"{slope:.6g}" for slope in slopes]
+            rows.append([name, *shown, f"{parameter.differ:.0e}", parameter.status])
+        widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+        lines = []
+        for first, *middle, last in rows:
+            cells = [cell.rjust(width) for cell, width in zip(middle, widths[1:-1], strict=True)]
+            lines.append("  ".join([first.ljust(widths[0]), *cells, last]))
+        said = [textwrap.fill(sentence, 100, subsequent_indent="  ") for sentence in self.sentences]
+        return "\n".join([*lines, "", *said] if said else lines)
+
+
+def judge(measured: Slope, found: Mapping, attached: Mapping, loss: float, eps: float) -> ParameterGradient:
+    """Compare what is measured with what reverse and forward mode give.
+
+    Args:
+      measured: what finite differences say.
+      found: the slope and the size of its terms by mode, None if a mode is not defined.
+      attached: the same with each reset differentiated; empty if none is detached.
+      loss: of the network.
+      eps: of the dtype with the fewest digits that something is cast to; 0 if nothing is.
+    """
+    slopes = {mode: None if pair is None else pair[0] for mode, pair in found.items()}
+    differ, agree = _compared(measured, found, loss)
+    if not all(abs(slope) < float("inf") for slope in slopes.values() if slope is not None):
+        status = "not finite"
+    elif agree:
+        nothing = not measured.slope and not any(slopes.values())
+        status = "no slope" if nothing else "fine"
+    elif attached and _compared(measured, attached, loss)[1]:
+        status = "reset"
+    elif differ * _largest(measured, found) <= rounding(eps, abs(loss) + _size(measured, found)):
+        status = "rounded"
+    else:
+        status = "knot" if measured.knot > _RELATIVE * _size(measured, found) else "differs"
+    return ParameterGradient(measured.slope, slopes["reverse"], slopes["forward"], differ, status)
+
+
+def _size(measured: Slope, found: Mapping) -> float:
+    return max([abs(measured.slope), *(pair[1] for pair in found.values() if pair is not None)])
+
+
+def _compared(measured: Slope, found: Mapping, loss: float) -> tuple[float, bool]:
+    """Return the relative difference of the worse mode, and whether it is one that differences can't tell from 0.
+
+    They can't tell anything where they are off by more than a little of the slope, unless that is next to nothing
+    beside the loss.
+    """
+    given = [pair[0] for pair in found.values() if pair is not None]
+    size = _size(measured, found)
+    difference = max((abs(slope - measured.slope) for slope in given), default=0.0)
+    sure = measured.error <= max(100 * _RELATIVE * size, _NEXT_TO_NOTHING * abs(loss)) or difference == size == 0
+    agree = bool(given) and difference <= _RELATIVE * size + measured.error and sure
+    largest = _largest(measured, found)
+    return (difference / largest if largest else 0.0), agree
+
+
+def _largest(measured: Slope, found: Mapping) -> float:
+    return max([abs(measured.slope), *(abs(pair[0]) for pair in found.values() if pair is not None)])
+
+
+def sentences(reports: Mapping[str, ParameterGradient], casts: list[Cast], stops: list[str]) -> tuple[str, ...]:
+    """Say where the numbers part."""
+    by_status: dict[str, list[str]] = {}
+    for name, report in reports.items():
+        by_status.setdefault(report.status, []).append(name)
+    said = []
+    if names := by_status.get("reset"):
+        said.append(
+            f"{_listed(names)}: a reset is detached, as it is by default for reset='zero', and nothing else differs. "
+            "reset_grad=True differentiates it."
+        )
+    if names := by_status.get("rounded"):
+        where = _listed([str(cast) for cast in casts if cast.where])
+        said.append(
+            f"{_listed(names)}: digits are lost by a cast{f', {where}' if where else ''}, so differences can't tell "
+            "whether the gradient is right. Compute in the dtype of the parameters, and check again."
+        )
+    if names := by_status.get("knot"):
+        said.append(
+            f"{_listed(names)}: the slopes to both sides differ, so there is no gradient to compare with: a potential "
+            "or an input is at a knot of its function, or a parameter at an edge of its interval. Give other values."
+        )
+    if names := by_status.get("not finite"):
+        said.append(f"{_listed(names)}: the gradient is not finite, and the loss is.")
+    if names := by_status.get("differs"):
+        said.append(f"{_listed(names)}: {_reason([reports[name] for name in names], stops)}")
+    for mode in ("reverse", "forward"):
+        if any(getattr(report, mode) is None for report in reports.values()):
+            said.append(f"{mode.capitalize()} mode is not defined for this loss: it raises an error.")
+    return tuple(said)
+
+
+def _reason(reports: list[ParameterGradient], stops: list[str]) -> str:
+    both = [(r.reverse, r.forward) for r in reports if r.reverse is not None and r.forward is not None]
+    if any(abs(reverse - forward) > _RELATIVE * max(abs(reverse), abs(forward)) for reverse, forward in both):
+        return "reverse and forward mode differ: a custom derivative rule is wrong in one of them."
+    if stops:
+        return f"part of the loss is detached: stop_gradient in {_listed(stops)}."
+    return (
+        "the gradient is not that of the loss: a derivative rule is wrong (a surrogate_grad that is not the derivative "
+        "of its surrogate_fun, a custom_jvp or custom_vjp), or a branch is detached."
+    )
+
+
+def _listed(names: list[str]) -> str:
+    shown = names if len(names) <= 4 else [*names[:3], f"{len(names) - 3} more"]
+    return " and ".join(filter(None, [", ".join(shown[:-1]), *shown[-1:]]))

@@ -1,0 +1,432 @@
+"""`check_gradients` passes what is right, and finds what is wrong: each fault is put into a network and named."""
+
+import inspect
+from functools import partial
+
+import brainstate
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from family import DEFAULTS, name
+from flax import linen, nnx
+
+import brainsurr as bs
+from brainsurr._gradients.differences import STEPS, along
+from tools.hosts import HOSTS, Brainstate, Linen, Nnx
+
+every_host = pytest.mark.parametrize("host", HOSTS, ids=lambda host: host.name)
+KEY = jax.random.key(0)
+XS = jnp.asarray(np.random.default_rng(0).uniform(0, 1, (6, 2, 3)), jnp.float32)
+PARAMS = {"a": jnp.asarray(np.random.default_rng(1).normal(size=(3, 2)), jnp.float32), "b": jnp.array([1.0, -2.0])}
+X = jnp.array([1.0, -2.0, 0.5])
+F = bs.Arctan(2.0)
+pytestmark = pytest.mark.usefixtures("lenient")  # the linear layers of the hosts
+
+
+def line_of(text):
+    """The number of the first line of this file that has a text."""
+    return inspect.getsource(inspect.getmodule(line_of)).split("\n").index(text) + 1
+
+
+def statuses(report):
+    return {name: parameter.status for name, parameter in report.items()}
+
+
+def checked(host, layers, xs=XS, run=None, loss=lambda ys: jnp.mean(ys**2)):
+    """The report of a network of one host, and the network."""
+    snn = host.layers
+    net = snn.SpikingSequential(layers)
+    run = run or (lambda net, *args: net(*args))
+    if host.name == "brainstate":
+        net.init_state(xs.shape[1])
+        return snn.check_gradients(net, lambda: loss(run(net, xs))), net
+    if host.name == "nnx":
+        return snn.check_gradients(net, lambda net: loss(run(net, net.initialize_carry(xs.shape[1:]), xs)[1])), net
+    carry = net.initialize_carry(KEY, xs.shape[1:])  # in float32, outside
+    variables = net.init(KEY, carry, xs)
+    return snn.check_gradients(variables, lambda v: loss(run(net.bind(v), carry, xs)[1])), net
+
+
+def layers_of(host, neuron="LIF", f=F, **options):
+    snn, rngs = host.layers, nnx.Rngs(0)
+    act = snn.SpikingActivation(f, learnable="alpha")
+    lif = getattr(snn, neuron)(4, spike_fn=act, learnable=("decay", "threshold"), **options)
+    return [host.dense(3, 4, rngs), lif, host.dense(4, 2, rngs), snn.LI(2, learnable="decay")]
+
+
+# What is right ---------------------------------------------------------------------------------------------------
+
+
+HOST_OPTIONS = [
+    *((host, {}) for host in HOSTS),
+    (Nnx, {"reset_delay": True}),
+    (Linen, {"reset": "zero", "reset_grad": True, "decay_input": True}),
+    (Brainstate, {"neuron": "ALIF"}),
+]
+
+
+@pytest.mark.parametrize(("host", "options"), HOST_OPTIONS, ids=str)
+def test_a_network_is_fine(host, options):
+    report, _ = checked(host, layers_of(host, **options))
+    assert report.fine, report
+    assert len(report) == 8
+    for parameter in report.values():
+        assert abs(parameter.measured) > 1e-6
+        assert parameter.differ < 1e-8
+    assert not report.sentences
+
+
+@every_host
+def test_recurrent_with_a_delay_in_blocks(host):
+    rngs = {"rngs": nnx.Rngs(0)} if host.name == "nnx" else {}
+    layers = layers_of(host, recurrent=True, **rngs)
+    report, _ = checked(
+        host,
+        [*layers[:2], host.layers.Delay(4), *layers[2:]],
+        run=partial(host.layers.unroll, block_size=2, remat="full"),
+    )
+    assert report.fine, report
+    assert any("recurrent_kernel" in parameter for parameter in report)
+
+
+def test_every_surrogate_is_the_derivative_of_its_primitive_in_each_parameter():
+    made = {name(case): case.make(**{key: jnp.float32(v) for key, v in case.parameters.items()}) for case in DEFAULTS}
+    x = jnp.asarray([-1.83, -0.61, -0.17, 0.29, 0.74, 1.57])
+
+    def loss(params):
+        return sum(jnp.sum(f(params["x"][key]) * jnp.arange(1.0, 7.0)) for key, f in params["f"].items())
+
+    report = bs.check_gradients({"f": made, "x": dict.fromkeys(made, x)}, loss)
+    assert report.fine, report
+    assert len(report) == sum(1 + len(case.parameters) for case in DEFAULTS)
+
+
+@pytest.mark.parametrize("x64", [False, True])
+def test_transforms_and_what_was_compiled_before(x64):
+    with jax.enable_x64(x64):
+        check_what_was_compiled_before()
+
+
+def check_what_was_compiled_before():
+    @jax.jit
+    def loss(params):
+        def step(v, x):
+            v = 0.9 * v + x @ params["a"]
+            s = F(v - 0.3)
+            return v - s, s
+
+        xs = jnp.stack([X, -X, 2 * X])
+        _, ys = jax.vmap(lambda gain: jax.lax.scan(jax.checkpoint(step), gain * params["b"], xs))(jnp.arange(1.0, 3.0))
+        return jnp.sum(ys * params["b"])
+
+    before = loss(PARAMS)
+    report = bs.check_gradients(PARAMS, loss)
+    assert report.fine, report
+    assert loss(PARAMS) == before
+    assert set(np.unique(F(jnp.linspace(-1, 1, 9)))) == {0, 1}
+    assert jax.config.jax_enable_x64 == (jnp.zeros(1).dtype == jnp.float64)
+
+
+def test_a_loop_that_starts_from_float32_is_told_so():
+    v = jnp.zeros(2)
+
+    def loss(params):
+        return jnp.sum(jax.lax.scan(lambda v, x: (v + x @ params["a"], None), v, X[None])[0])
+
+    with pytest.raises(TypeError, match="carry") as error:
+        bs.check_gradients(PARAMS, loss)
+    assert "make it inside of loss_fn" in error.value.__notes__[0]
+
+
+def test_what_is_no_parameter_of_nnx_is_in_float64_too():
+    class Rounds(nnx.Module):
+        def __init__(self):
+            self.w, self.mean = nnx.Param(jnp.array([0.3, 0.7])), nnx.BatchStat(jnp.float32(0.1))
+
+        def __call__(self, x):
+            return F((x * self.w[...]).astype(self.mean[...].dtype) - self.mean[...])
+
+    report = bs.nnx.check_gradients(Rounds(), lambda net: jnp.sum(net(jnp.array([0.5, 0.6]))))
+    assert report.fine, report
+    assert list(report) == ["w"]
+
+
+@every_host
+def test_cells_in_the_loops_of_the_host(host):
+    act = host.layers.SpikingActivation(F, learnable="alpha")
+    cell = host.layers.LIFCell(3, spike_fn=act, learnable="threshold")
+    if host.name == "nnx":
+        rnn = nnx.RNN(cell, time_major=True)
+        report = bs.nnx.check_gradients(rnn, lambda rnn: jnp.mean(rnn(XS) ** 2))
+    elif host.name == "linen":
+        rnn = linen.RNN(cell, time_major=True)
+        report = bs.linen.check_gradients(rnn.init(KEY, XS), lambda v: jnp.mean(rnn.apply(v, XS) ** 2))
+    else:
+        cell.init_state(2)
+        report = bs.brainstate.check_gradients(cell, lambda: jnp.mean(brainstate.transform.for_loop(cell, XS) ** 2))
+    assert report.fine, report
+    assert len(report) == 2
+
+
+@every_host
+def test_random_spikes_are_checked_by_their_mean(host):
+    rngs = {"rngs": nnx.Rngs(1)} if host.name == "nnx" else {}
+    act = host.layers.SpikingActivation(F, random=True, learnable="alpha", **rngs)
+    layers = [host.dense(3, 4, nnx.Rngs(0)), host.layers.LIF(4, spike_fn=act), host.layers.LI(4)]
+    if host.name == "linen":
+        net, loss = host.layers.SpikingSequential(layers), lambda ys: jnp.mean(ys**2)
+        carry = net.initialize_carry(KEY, (2, 3))
+        variables = net.init(KEY, carry, XS)
+        report = bs.linen.check_gradients(variables, lambda v: loss(net.apply(v, carry, XS, rngs={"spikes": KEY})[1]))
+    else:
+        with brainstate.environ.context(fit=True):
+            report, _ = checked(host, layers)
+    assert report.fine, report
+
+
+def test_a_dropout_of_nnx_keeps_its_mask_and_the_network_is_left_as_it_is():
+    rngs = nnx.Rngs(0)
+    layers = [nnx.Linear(3, 4, rngs=rngs), bs.nnx.LIF(4, spike_fn=F), nnx.Dropout(0.5, rngs=rngs), bs.nnx.LI(4)]
+    net = bs.nnx.SpikingSequential(layers)
+    before = jax.tree.map(np.asarray, nnx.state(net, nnx.Any(nnx.Param, nnx.RngCount)))
+    report = bs.nnx.check_gradients(net, lambda net: jnp.mean(net(net.initialize_carry((2, 3)), XS)[1] ** 2))
+    assert report.fine, report
+    after = nnx.state(net, nnx.Any(nnx.Param, nnx.RngCount))
+    assert all(leaf.dtype in (jnp.float32, jnp.uint32) for leaf in jax.tree.leaves(after))
+    jax.tree.map(np.testing.assert_array_equal, before, after)
+
+
+def test_brainstate_gets_its_states_back():
+    net = bs.brainstate.SpikingSequential([brainstate.nn.Linear(3, 4), bs.brainstate.LIF(4)])
+    net.init_state(2)
+    net(XS)
+    before = {path: jax.tree.map(np.asarray, state.value) for path, state in net.states().items()}
+    bs.brainstate.check_gradients(net, lambda: jnp.mean(net(XS) ** 2))
+    for path, state in net.states().items():
+        jax.tree.map(np.testing.assert_array_equal, state.value, before[path])
+        assert {leaf.dtype for leaf in jax.tree.leaves(state.value)} == {jnp.dtype("float32")}
+
+
+# What is wrong ---------------------------------------------------------------------------------------------------
+
+
+class Steeper(bs.Surrogate):
+    """Its gradient lacks the factor of the inner derivative."""
+
+    def __init__(self, alpha=3.0):
+        self.alpha = alpha
+
+    def surrogate_fun(self, x):
+        return jax.nn.sigmoid(self.alpha * x)
+
+    def surrogate_grad(self, x):
+        return jax.nn.sigmoid(self.alpha * x) * jax.nn.sigmoid(-self.alpha * x)
+
+
+@every_host
+def test_a_wrong_gradient_of_a_surrogate(host):
+    report, _ = checked(host, layers_of(host, f=Steeper()))
+    for parameter, status in statuses(report).items():
+        if "2" in parameter or "3" in parameter:  # behind the surrogate
+            assert status == "fine", report
+        elif not parameter.endswith("alpha"):  # in which the primitive itself is differentiated
+            assert status == "differs", report
+    assert not report.fine
+    assert "a surrogate_grad that is not the derivative of its surrogate_fun" in report.sentences[0]
+
+
+def slightly_wrong(factor):
+    @jax.custom_jvp
+    def square(x):
+        return x**2
+
+    @square.defjvp
+    def _(primals, tangents):
+        return square(*primals), factor * 2 * primals[0] * tangents[0]
+
+    return square
+
+
+@pytest.mark.parametrize(("factor", "status"), [(1.0, "fine"), (1.0001, "differs"), (0.0, "differs")])
+def test_a_custom_jvp(factor, status):
+    report = bs.check_gradients(PARAMS, lambda p: jnp.sum(slightly_wrong(factor)(F(X @ p["a"])) * p["b"]))
+    assert statuses(report) == {"a": status, "b": "fine"}
+
+
+def test_a_custom_vjp_has_no_forward_mode():
+    @jax.custom_vjp
+    def square(x):
+        return x**2
+
+    square.defvjp(lambda x: (x**2, x), lambda x, ct: (ct * x,))
+    report = bs.check_gradients(PARAMS, lambda p: jnp.sum(square(X @ p["a"])))
+    assert statuses(report) == {"a": "differs", "b": "no slope"}
+    assert report["a"].forward is None
+    assert report["a"].differ == pytest.approx(0.5)
+    assert "custom_vjp" in report.sentences[0]
+    assert report.sentences[1].startswith("Forward mode is not defined")
+
+
+def test_a_loop_without_reverse_mode():
+    def loss(p):
+        return jax.lax.while_loop(lambda c: c[0] < 3, lambda c: (c[0] + 1, jnp.sin(c[1])), (0, jnp.sum(F(X @ p["a"]))))[
+            1
+        ]
+
+    report = bs.check_gradients(PARAMS, loss)
+    assert report["a"].reverse is None
+    assert report["a"].status == "fine"
+
+
+def test_a_rule_that_is_wrong_in_one_mode():
+    def twice(x):
+        return jax.custom_derivatives.linear_call(lambda _, x: 2 * x, lambda _, ct: 3 * ct, (), x)
+
+    report = bs.check_gradients(PARAMS, lambda p: jnp.sum(twice(F(X @ p["a"]))))
+    assert report["a"].status == "differs"
+    assert "reverse and forward mode differ" in report.sentences[0]
+
+
+def test_a_detached_branch_is_named_by_its_line():
+    def loss(p):
+        y = F(X @ p["a"])
+        z = jax.lax.stop_gradient(y * y)
+        return jnp.sum((y + z) * p["b"])
+
+    report = bs.check_gradients(PARAMS, loss)
+    assert statuses(report) == {"a": "differs", "b": "fine"}
+    line = line_of("        z = jax.lax.stop_gradient(y * y)")
+    assert report.sentences == (f"a: part of the loss is detached: stop_gradient in test_gradients.py:{line}.",)
+
+
+@pytest.mark.parametrize(("host", "options"), [*((host, {}) for host in HOSTS), (Nnx, {"reset_delay": True})], ids=str)
+def test_a_detached_reset_is_named(host, options):
+    report, _ = checked(host, layers_of(host, reset="zero", **options))
+    found = statuses(report)
+    assert set(found.values()) == {"fine", "reset"}
+    assert found[next(name for name in found if name.endswith("threshold"))] == "reset"
+    assert not report.fine
+    assert "a reset is detached, as it is by default for reset='zero', and nothing else differs" in report.sentences[0]
+
+
+def test_a_detached_reset_hides_no_wrong_rule():
+    report, _ = checked(Nnx, layers_of(Nnx, f=Steeper(), reset="zero"))
+    assert "differs" in statuses(report).values()
+
+
+@pytest.mark.parametrize("dtype", [jnp.float32, jnp.bfloat16])
+def test_a_cast_that_loses_digits_is_named_by_its_line(dtype):
+    def loss(p):
+        y = F(X @ p["a"])
+        y = y.astype(dtype)
+        return jnp.sum(y * p["b"])
+
+    report = bs.check_gradients(PARAMS, loss)
+    assert statuses(report)["a"] == "rounded"
+    line = line_of("        y = y.astype(dtype)")
+    assert f"test_gradients.py:{line} ({jnp.dtype(dtype)})" in report.sentences[0]
+    assert bs.check_gradients(PARAMS, lambda p: jnp.sum(F(X @ p["a"]) * p["b"])).fine
+
+
+def test_a_cast_to_float32_hides_no_wrong_rule():
+    report = bs.check_gradients(PARAMS, lambda p: jnp.sum(slightly_wrong(1.1)(F(X @ p["a"])).astype(jnp.float32)))
+    assert statuses(report)["a"] == "differs"
+
+
+@pytest.mark.parametrize("f", [jax.nn.relu, bs.LeakyRelu(0.1), bs.PiecewiseLeakyRelu(w=1.0)])
+def test_a_knot_that_is_hit(f):
+    at = -1.0 if isinstance(f, bs.PiecewiseLeakyRelu) else 0.0
+    report = bs.check_gradients({"x": jnp.array([at, 0.4])}, lambda p: jnp.sum(f(p["x"] + 0 * p["x"])))
+    assert statuses(report) == {"x": "knot"}
+    assert "the slopes to both sides differ" in report.sentences[0]
+
+
+def test_a_parameter_at_an_edge_of_its_interval():
+    act = bs.nnx.SpikingActivation(bs.LogTailedRelu(0.0), learnable="alpha")
+    report = bs.nnx.check_gradients(act, lambda act: jnp.sum(act(jnp.array([-1.0, 0.5]))))
+    assert statuses(report) == {"alpha": "knot"}
+    assert bs.nnx.check_gradients(
+        bs.nnx.SpikingActivation(bs.LogTailedRelu(0.1), learnable="alpha"),
+        lambda act: jnp.sum(act(jnp.array([-1.0, 0.5]))),
+    ).fine
+
+
+def test_a_gradient_that_is_not_finite():
+    report = bs.check_gradients(
+        {"x": jnp.array([0.0, 1.0])}, lambda p: jnp.sum(jnp.where(p["x"] > 0.5, jnp.sqrt(p["x"]), 0.0))
+    )
+    assert statuses(report) == {"x": "not finite"}
+
+
+def test_it_does_not_see_what_it_says_it_does_not():
+    """That a spike is differentiated as if it were its primitive; a function that is no surrogate is no primitive."""
+    poor = bs.Sigmoid(0.01)  # nearly no gradient
+    assert bs.check_gradients(PARAMS, lambda p: jnp.sum(poor(X @ p["a"]))).fine
+
+    @jax.custom_jvp
+    def own(x):
+        return (x >= 0).astype(x.dtype)
+
+    own.defjvp(lambda primals, tangents: (own(*primals), tangents[0] / (1 + primals[0] ** 2)))
+    assert bs.check_gradients(PARAMS, lambda p: jnp.sum(own(X @ p["a"])))["a"].status == "differs"
+
+
+# What is no question ---------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("params", "loss", "error", "says"),
+    [
+        ({}, lambda p: 0.0, ValueError, "expected parameters of a floating dtype, got none"),
+        ({"n": jnp.arange(3)}, lambda p: 0.0, ValueError, "expected parameters of a floating dtype, got none"),
+        (PARAMS, lambda p: F(X @ p["a"]), TypeError, r"expected loss_fn to return a scalar, got shape \(2,\)"),
+        (PARAMS, lambda p: jnp.log(-jnp.abs(jnp.sum(p["a"]))), ValueError, "expected a finite loss, got nan"),
+        (PARAMS, 3, TypeError, "expected loss_fn to be a function, got 3"),
+        (PARAMS, lambda p: None, TypeError, "expected what loss_fn returns to be a real array, got None"),
+    ],
+)
+def test_errors(params, loss, error, says):
+    with pytest.raises(error, match=says):
+        bs.check_gradients(params, loss)
+
+
+def test_a_surrogate_without_a_primitive():
+    class GradientAlone(bs.Surrogate):
+        def surrogate_grad(self, x):
+            return 1 / (1 + x**2)
+
+    with pytest.raises(NotImplementedError, match="gives no surrogate_fun, so it has no origin"):
+        bs.check_gradients(PARAMS, lambda p: jnp.sum(GradientAlone()(X @ p["a"])))
+
+
+@pytest.mark.parametrize("host", [bs.nnx, bs.brainstate])
+def test_what_is_no_module(host):
+    with pytest.raises(TypeError, match="expected net to be a"):
+        host.check_gradients(3, lambda net: 0.0)
+
+
+# The differences themselves --------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("f", "slope", "tolerance"),
+    [
+        (np.sin, 1.0, 1e-10),
+        (lambda h: np.exp(30 * h), 30.0, 1e-7),
+        (lambda h: np.tanh(100 * h) + h, 101.0, 1e-5),
+        (lambda h: 1e6 + h, 1.0, 1e-4),
+        (lambda h: 3.0 + 0 * h, 0.0, 1e-12),
+    ],
+)
+def test_a_slope_is_as_exact_as_it_says(f, slope, tolerance):
+    measured = along(f(STEPS))
+    assert abs(measured.slope - slope) <= measured.error + 1e-12
+    assert measured.error < tolerance
+    assert not measured.knot
+
+
+@pytest.mark.parametrize("f", [np.abs, lambda h: np.maximum(h, 0) + h**2, lambda h: (h > 0) + h])
+def test_a_knot_is_where_the_two_sides_differ(f):
+    assert along(f(STEPS)).knot >= 0.9
+    assert not along(f(STEPS + 0.03)).knot

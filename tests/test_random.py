@@ -1,0 +1,405 @@
+"""Random spikes: their probability is the primitive, so that the surrogate gradient is that of their mean."""
+
+import brainstate
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from close import assert_close, bound
+from dtypes import FLOATS
+from family import FAMILY
+from flax import linen, nnx
+from flax.errors import InvalidRngError
+from jax.sharding import AxisType, NamedSharding, PartitionSpec
+
+import brainsurr as bs
+from brainsurr import _kernel
+from tools.hosts import HOSTS
+
+KEY = jax.random.key(0)
+DRAWS = 2**16
+Z = 4.0  # standard errors, of seeds that do not change
+every_host = pytest.mark.parametrize("host", HOSTS, ids=lambda host: host.name)
+PROBABILITIES = [entry for entry in FAMILY if entry.function and entry.is_distribution]
+probabilities = pytest.mark.parametrize("entry", PROBABILITIES, ids=lambda entry: entry.make.__name__)
+F = bs.Sigmoid(4.0)
+
+
+def z_of(samples, expected):
+    """By how many of its standard errors the mean of samples over the first axis is off."""
+    samples = np.asarray(samples, np.float64)
+    error = samples.std(0, ddof=1) / np.sqrt(len(samples))
+    return np.abs(samples.mean(0) - expected) / np.maximum(error, 1e-12)
+
+
+# Which surrogates ------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("entry", [e for e in FAMILY if e.function], ids=lambda entry: entry.make.__name__)
+def test_those_qualify_whose_primitive_rises_from_0_to_1(entry):
+    f = entry.make(**entry.settings[0])
+    assert f.is_distribution == entry.is_distribution
+    if not entry.is_distribution:
+        for refused in (lambda: bs.spike(0.0, f, key=KEY), lambda: bs.nnx.SpikingActivation(f, random=True)):
+            with pytest.raises(ValueError, match=rf"rises from 0 to 1, .* got {type(f).__name__}\("):
+                refused()
+
+
+def test_the_seven():
+    names = {"ERF", "Arctan", "NormalizedQPseudoSpike", "PiecewiseExp", "PiecewiseQuadratic", "Sigmoid", "SoftSign"}
+    assert {entry.make.__name__ for entry in PROBABILITIES} == names
+
+
+def test_a_scaled_one_is_a_probability_where_height_times_width_is_1():
+    for width in (0.5, 3.0, np.array([0.25, 2.0])):
+        assert F.scaled(height=1 / width, width=width).is_distribution
+        assert not F.scaled(width=width).is_distribution  # its primitive ends at the width
+    assert not (0.5 * F).is_distribution
+    assert not bs.LogTailedRelu().scaled(height=2.0, width=0.5).is_distribution
+    s = bs.spike(jnp.full(DRAWS, 0.25), F.scaled(height=0.5, width=2.0), key=KEY)
+    assert z_of(s, 1 / (1 + np.exp(-0.5))) < Z
+
+
+def test_a_class_of_ones_own_says_so_and_a_changed_formula_says_it_again():
+    class Own(bs.Surrogate):
+        is_distribution = True
+
+        def surrogate_fun(self, x):
+            return jnp.clip(x + 0.5, 0.0, 1.0)
+
+    class Changed(bs.Sigmoid):
+        def surrogate_fun(self, x):
+            return 2 * super().surrogate_fun(x)
+
+    class Renamed(bs.Sigmoid):
+        pass
+
+    assert z_of(bs.spike(jnp.full(DRAWS, 0.25), Own(), key=KEY), 0.75) < Z
+    assert (Own().is_distribution, Changed().is_distribution, Renamed().is_distribution) == (True, False, True)
+
+
+# The kernel ------------------------------------------------------------------------------------------------------
+
+
+@probabilities
+def test_a_spike_has_the_probability_of_the_primitive(entry):
+    x = np.array([-3.0, -1.0, -0.3, 0.0, 0.2, 0.7, 2.0])
+    for setting in entry.settings:
+        s = bs.spike(jnp.tile(jnp.asarray(x, jnp.float32), (DRAWS, 1)), entry.make(**setting), key=KEY)
+        assert set(np.unique(s)) <= {0, 1}
+        g = entry.g(x, **setting)
+        error = np.sqrt(g * (1 - g) / DRAWS)
+        assert np.all(np.abs(np.asarray(s, np.float64).mean(0) - g) <= Z * error + bound(8, 1))
+
+
+@probabilities
+def test_its_derivatives_are_those_of_the_mean(entry):
+    """In x and in the parameter, in reverse and forward mode, against differences of the formula in float64."""
+    x, alpha, h = np.array([-1.7, -0.3, 0.2, 0.7]), entry.settings[0]["alpha"], 1e-6
+
+    def spikes(x, alpha):
+        return bs.spike(x, entry.make(alpha), key=KEY)
+
+    dx = (entry.g(x + h, alpha) - entry.g(x - h, alpha)) / (2 * h)
+    da = (entry.g(x, alpha + h) - entry.g(x, alpha - h)) / (2 * h)
+    args = jnp.asarray(x, jnp.float32), jnp.full(4, alpha, jnp.float32)
+    ones = (jnp.ones(4), jnp.zeros(4)), (jnp.zeros(4), jnp.ones(4))
+    reverse = jax.grad(lambda *args: spikes(*args).sum(), (0, 1))(*args)
+    forward = [jax.jvp(spikes, args, one)[1] for one in ones]
+    for got in (reverse, forward):
+        assert_close(got, (dx, da), 32, scale=max(1, np.abs(dx).max(), np.abs(da).max()))
+
+
+def test_the_mean_of_a_network_has_the_derivative_of_the_surrogate():
+    """Differences of the mean over draws, with the same numbers drawn on both sides, within 4 standard errors."""
+    rng = np.random.default_rng(0)
+    w, d, x, out = 0.2 * rng.normal(size=(4, 5)), rng.normal(size=(4, 5)), rng.normal(size=4), rng.normal(size=5)
+    h, draws = 0.02, 2**19
+
+    @jax.jit
+    def outputs(w, keys):
+        return jax.vmap(lambda key: bs.spike(x @ w, F, key=key) @ out)(keys)
+
+    with jax.numpy_dtype_promotion("standard"):
+        w, d, x, out = (jnp.asarray(a, jnp.float32) for a in (w, d, x, out))
+        keys = jax.random.split(KEY, draws)
+        quotients = (outputs(w + h * d, keys) - outputs(w - h * d, keys)) / (2 * h)
+        gradient = jax.grad(lambda w: outputs(w, keys[:1]).sum())(w)
+    slope, error = float((gradient * d).sum()), float(quotients.std()) / np.sqrt(draws)
+    assert error < 0.02 * abs(slope)  # the case says something
+    assert abs(float(quotients.mean()) - slope) <= Z * error
+
+
+def test_behind_a_second_layer_it_is_no_longer_exact():
+    """All four patterns of two neurons, weighted: what docs/gradients.md says of what comes after."""
+
+    def g(u):
+        return 1 / (1 + np.exp(-4 * u))
+
+    def mean(w):
+        p, q = g(w), g(0.3)
+        return sum((p if a else 1 - p) * (q if b else 1 - q) * g(1.5 * a - b + 0.2) for a in (0, 1) for b in (0, 1))
+
+    p, q, h = g(0.1), g(0.3), 1e-5
+    slopes = {(a, b): 4 * g(v) * (1 - g(v)) * 1.5 for a in (0, 1) for b in (0, 1) for v in [1.5 * a - b + 0.2]}
+    surrogate = (
+        4 * p * (1 - p) * sum((p if a else 1 - p) * (q if b else 1 - q) * slope for (a, b), slope in slopes.items())
+    )
+    exact = (mean(0.1 + h) - mean(0.1 - h)) / (2 * h)
+    assert 0.2 < abs(surrogate - exact) / exact < 5
+    assert np.sign(surrogate) == np.sign(exact)
+
+
+def test_a_probability_of_0_never_fires_and_one_of_1_always():
+    f, x = bs.PiecewiseQuadratic(1.0), jnp.repeat(jnp.array([-1.0, 1.0, -jnp.inf, jnp.inf]), DRAWS)
+    np.testing.assert_array_equal(bs.spike(x, f, key=KEY), np.repeat([0, 1, 0, 1], DRAWS))
+
+
+@pytest.mark.parametrize("drawn", [0.0, 1 - 2.0**-23])
+def test_the_tails_are_rounded_to_the_nearest_number_that_is_drawn(drawn, monkeypatch):
+    monkeypatch.setattr(_kernel.jax.random, "uniform", lambda key, shape, dtype: jnp.full(shape, drawn, dtype))
+    x = jnp.array([-7.0, -3.9, 3.9, 7.0])  # probabilities of 7e-13 and 1.7e-7, of which one is drawn
+    np.testing.assert_array_equal(bs.spike(x, F, key=KEY), [0, drawn == 0, drawn == 0, 1])
+
+
+@pytest.mark.parametrize("dtype", FLOATS)
+def test_dtype_nan_and_half_precision_are_no_bias(dtype):
+    """A probability of 2^-10 would be 0 or 2^-8 among the numbers between 0 and 1 of bfloat16."""
+    x = jnp.asarray([np.nan, -np.inf, np.inf, 0.25], dtype)
+    s, t = jax.jvp(lambda x: bs.spike(x, F, key=KEY), (x,), (jnp.ones_like(x),))
+    assert s.dtype == t.dtype == dtype
+    np.testing.assert_array_equal(np.isnan(np.asarray(s, np.float32)), [True, False, False, False])
+    np.testing.assert_array_equal(np.asarray(s, np.float32)[1:3], [0, 1])
+    assert np.isnan(np.asarray(t, np.float32)[0])
+    at = float(jnp.asarray(-1.75, dtype))
+    assert z_of(bs.spike(jnp.full(2**18, at, dtype), F, key=KEY).astype(jnp.float32), 1 / (1 + np.exp(-4 * at))) < Z
+
+
+def test_float64_and_a_key_of_the_old_kind():
+    with jax.enable_x64(True):
+        assert bs.spike(jnp.zeros(3, jnp.float64), F, key=KEY).dtype == jnp.float64
+    old, x = jax.random.PRNGKey(0), jnp.linspace(-1, 1, 64)
+    np.testing.assert_array_equal(bs.spike(x, F, key=old), F(x, key=jax.random.wrap_key_data(old)))
+
+
+def test_the_same_key_draws_the_same_and_origin_nothing():
+    x = jnp.linspace(-1, 1, 64)
+    first, second = bs.spike(x, F, key=KEY), F(x, key=KEY)
+    np.testing.assert_array_equal(first, second)
+    assert np.any(first != F(x, key=jax.random.key(1)))
+    np.testing.assert_array_equal(F.replace(origin=True)(x, key=KEY), F.replace(origin=True)(x))
+    assert np.any(jax.vmap(lambda key: F(x, key=key))(jax.random.split(KEY))[0] != first)
+
+
+@pytest.mark.parametrize("key", [0, np.zeros(2, np.uint32), jax.random.split(KEY), jnp.zeros(2), "a", nnx.Rngs(0)])
+def test_what_is_no_key_is_refused(key):
+    with pytest.raises(TypeError, match=r"expected key to be one key, such as jax.random.key\(0\), got"):
+        bs.spike(0.0, F, key=key)
+
+
+def test_under_explicit_mesh_axes():
+    mesh = jax.make_mesh((1,), ("data",), axis_types=(AxisType.Explicit,))
+    with jax.set_mesh(mesh):
+        x = jax.device_put(jnp.linspace(-1, 1, 64), NamedSharding(mesh, PartitionSpec("data")))
+        s = jax.jit(lambda x: bs.spike(x, F, key=KEY))(x)
+    assert jax.typeof(s).sharding.spec == PartitionSpec("data")
+    np.testing.assert_array_equal(s, bs.spike(jnp.linspace(-1, 1, 64), F, key=KEY))
+
+
+# The layers ------------------------------------------------------------------------------------------------------
+
+
+class Drawing:
+    """A network of one host whose spikes are drawn: what a user writes, in one interface."""
+
+    def __init__(self, host, make, xs, seed=0):
+        """Make it by ``make(activation, dense)``."""
+        self.host, self.xs, self.seed = host.name, xs, seed
+        layers, rngs = host.layers, nnx.Rngs(seed)
+        self.unroll = layers.unroll
+
+        def activation(f=F, **more):
+            return layers.SpikingActivation(f, random=True, **more, **({"rngs": rngs} if host.name == "nnx" else {}))
+
+        net = layers.SpikingSequential(make(layers, activation))
+        self.net = net
+        if host.name == "nnx":
+            self.carry = net.initialize_carry(xs.shape[1:])
+        elif host.name == "linen":
+            self.carry = net.initialize_carry(KEY, xs.shape[1:])
+            self.variables = net.init(KEY, self.carry, xs)
+        else:
+            brainstate.random.seed(seed)
+            net.init_state(xs.shape[1])
+
+    def __call__(self, training=True, **options):
+        """The outputs over time, in blocks with options; each call draws anew, but for linen."""
+        if self.host == "nnx":
+            self.net.train() if training else self.net.eval()
+            return (
+                self.unroll(self.net, self.carry, self.xs, **options) if options else self.net(self.carry, self.xs)
+            )[1]
+        if self.host == "linen":
+            net = self.net if training else evaluating(self.net)
+            bound = net.bind(self.variables, rngs={"spikes": jax.random.key(self.seed)} if training else {})
+            return (self.unroll(bound, self.carry, self.xs, **options) if options else bound(self.carry, self.xs))[1]
+        self.net.reset_state(self.xs.shape[1])
+        with brainstate.environ.context(fit=training):
+            return self.unroll(self.net, self.xs, **options) if options else self.net(self.xs)
+
+    def gradient(self, **options):
+        """Of the mean square of the outputs, in blocks, in all parameters."""
+        if self.host == "brainstate":
+            f = brainstate.transform.grad(
+                lambda: jnp.mean(self(**options) ** 2), self.net.states(brainstate.ParamState)
+            )
+            return jax.tree.leaves(brainstate.transform.jit(f)())
+
+        def loss(net):
+            return jnp.mean(self.unroll(net, self.carry, self.xs, **options)[1] ** 2)
+
+        if self.host == "nnx":
+            return jax.tree.leaves(nnx.jit(nnx.grad(loss))(self.net))
+        rngs = {"spikes": jax.random.key(self.seed)}
+        return jax.tree.leaves(jax.jit(jax.grad(lambda v: loss(self.net.bind(v, rngs=rngs))))(self.variables))
+
+
+def evaluating(net):
+    """The same linen network with ``deterministic=True``."""
+
+    def off(layer):
+        if isinstance(layer, bs.linen.SpikingActivation):
+            return layer.clone(deterministic=True)
+        act = getattr(layer, "spike_fn", None)
+        return layer.clone(spike_fn=off(act)) if isinstance(act, linen.Module) else layer
+
+    return net.clone(layers=tuple(map(off, net.layers)))
+
+
+def neuron(layers, activation):
+    return [layers.LIF(3, decay=0.0, reset="none", spike_fn=activation())]
+
+
+XS = jnp.full((40, 50, 3), 1.1)  # 6000 values at 0.1 above threshold
+P = 1 / (1 + np.exp(-0.4))
+
+
+@every_host
+@pytest.mark.parametrize("options", [{}, {"block_size": 4}, {"block_size": 8, "remat": "full"}], ids=str)
+def test_each_value_at_each_step_is_drawn_by_itself(host, options):
+    ys = np.asarray(Drawing(host, neuron, XS)(**options))
+    assert set(np.unique(ys)) == {0, 1}
+    assert z_of(ys.ravel(), P) < Z
+    for lag in (1, 4, 8):  # from step to step, and from block to block
+        assert z_of(((ys[lag:] - P) * (ys[:-lag] - P)).ravel(), 0) < Z
+    assert z_of(((ys[:, 1:] - P) * (ys[:, :-1] - P)).ravel(), 0) < Z
+    assert z_of(((ys[..., 1:] - P) * (ys[..., :-1] - P)).ravel(), 0) < Z
+
+
+@every_host
+def test_a_seed_tells_the_spikes_and_a_call_draws_anew(host):
+    first, again, other = (Drawing(host, neuron, XS, seed)() for seed in (0, 0, 1))
+    np.testing.assert_array_equal(first, again)
+    assert np.any(first != other)
+    drawing = Drawing(host, neuron, XS)
+    assert np.any(drawing() != drawing()) != (host.name == "linen")  # there it is the key that is given
+
+
+@every_host
+def test_two_layers_draw_apart(host):
+    def make(layers, activation):
+        return [lambda xs: xs - 1, activation(), lambda s: 0.2 * s - 0.1, activation()]
+
+    def firsts(layers, activation):
+        return [lambda xs: xs - 1, activation()]
+
+    ys, xs = np.asarray(Drawing(host, make, XS)()), np.asarray(Drawing(host, firsts, XS)())
+    p = 1 / (1 + np.exp(-0.4 * (2 * xs - 1)))
+    assert z_of(((ys - p) * (xs - P)).ravel(), 0) < Z
+
+
+@every_host
+@pytest.mark.parametrize("layer", ["LIF", "ALIF", "SpikingActivation"])
+def test_in_evaluation_it_is_the_threshold(host, layer):
+    def make(layers, activation):
+        return [activation()] if layer == "SpikingActivation" else [getattr(layers, layer)(3, spike_fn=activation())]
+
+    xs = jnp.asarray(np.random.default_rng(0).integers(-4, 12, (20, 2, 3)) / 8, jnp.float32)
+    drawing = Drawing(host, make, xs)
+    plain = bs.nnx.SpikingActivation(F) if layer == "SpikingActivation" else getattr(bs.nnx, layer)(3, spike_fn=F)
+    expected = plain(xs) if layer == "SpikingActivation" else plain(plain.initialize_carry((2, 3)), xs)[1]
+    np.testing.assert_array_equal(drawing(training=False), expected)
+    np.testing.assert_array_equal(drawing(training=False, block_size=5), expected)
+    assert np.any(drawing() != expected)  # and on again
+
+
+def test_a_view_of_nnx_is_in_evaluation():
+    act, x = bs.nnx.SpikingActivation(F, random=True, rngs=nnx.Rngs(0)), jnp.linspace(-1, 1, 64)
+    np.testing.assert_array_equal(nnx.view(act, deterministic=True)(x), F(x))
+    assert np.any(act(x) != F(x))
+
+
+def test_brainstate_and_linen_ask_for_what_dropout_asks_for():
+    x = jnp.zeros(3)
+    with pytest.raises(KeyError, match="fit"):
+        bs.brainstate.SpikingActivation(F, random=True)(x)
+    with pytest.raises(KeyError, match="fit"):
+        brainstate.nn.Dropout(0.5)(x)
+    for module in (bs.linen.SpikingActivation(F, random=True), linen.Dropout(0.5, deterministic=False)):
+        with pytest.raises(InvalidRngError, match="needs PRNG for"):
+            module.apply({}, x)
+    with pytest.raises(ValueError, match=r"random=True draws spikes: pass rngs=nnx.Rngs\(seed\)"):
+        bs.nnx.SpikingActivation(F, random=True)
+
+
+@every_host
+@pytest.mark.parametrize("options", [{"learnable": "width"}, {"learnable": ("alpha", "height")}])
+def test_a_trained_height_or_width_is_refused(host, options):
+    make = host.layers.SpikingActivation
+    with pytest.raises(ValueError, match="to be a number that is not trained, since with random=True height times"):
+        make(F.scaled(), random=True, **options)
+    make(F.scaled(), **options)
+
+
+@every_host
+def test_recomputed_blocks_draw_the_same_spikes(host):
+    """The gradient is that of the spikes that were drawn: in the loss each weighs by its potential."""
+    xs = jnp.asarray(np.random.default_rng(0).uniform(0, 2, (12, 3, 4)), jnp.float32)
+
+    def make(layers, activation):
+        act = activation(learnable="alpha")
+        return [layers.LIF(4, spike_fn=act, learnable=("decay", "threshold")), layers.LI(4)]
+
+    first, second = (Drawing(host, make, xs).gradient(block_size=4, remat=remat) for remat in ("none", "full"))
+    size = max(np.abs(leaf).max() for leaf in first)
+    assert size > 1e-3
+    assert_close(second, first, 12 * 16, scale=size)
+
+
+@every_host
+def test_the_mean_of_a_network_is_that_of_the_smooth_one(host):
+    """Of neurons that nothing resets, read by a sum: 4096 equal examples are as many draws."""
+    steps = np.random.default_rng(0).uniform(0, 1, (6, 1, 3))
+
+    def make(origin):
+        def layers_of(layers, activation):
+            act = activation(F.replace(origin=origin))
+            return [layers.LIF(3, decay=0.8, reset="none", spike_fn=act), layers.LI(3)]
+
+        return layers_of
+
+    xs = jnp.broadcast_to(jnp.asarray(steps, jnp.float32), (6, 4096, 3))
+    drawn, mean = (Drawing(host, make(origin), xs)()[-1] for origin in (False, True))
+    assert np.max(z_of(drawn, mean[0])) < Z
+    assert np.min(drawn.std(0)) > 0.1
+
+
+def test_diagnose_draws_anew_at_each_step():
+    lif = bs.nnx.LIF(3, decay=0.0, reset="none", spike_fn=bs.nnx.SpikingActivation(F, random=True, rngs=nnx.Rngs(0)))
+
+    def loss_fn(lif):
+        return lif(lif.initialize_carry((1, 3)), jnp.full((200, 1, 3), 1.1))[1].mean()
+
+    report = bs.nnx.diagnose(lif, loss_fn)["LIF"]
+    assert abs(report.rate - P) < Z * np.sqrt(P * (1 - P) / 600)
+    assert report.silent == 0
