@@ -78,7 +78,10 @@ slax = functools.partial(Original, library="slax", version="0.0.1", at_0=1)
 jaxsnn = functools.partial(Original, library="jaxsnn", version="0.3.0", at_0=0.5)
 snnax = functools.partial(Original, library="snnax", version="0.0.1", at_0=1)
 
-NEEDS_A_KEY = "its spike is drawn at random, which needs a key. "
+NEEDS_A_KEY = (
+    "its spike is drawn at random, which needs a key: `brainsurr.spike(x, f, key=key)` draws one, with the probability "
+    "that is the primitive of `f`. "
+)
 
 ORIGINALS = [
     snntorch(
@@ -271,7 +274,8 @@ ORIGINALS = [
         "1 - tanh(k x)^2",
         lambda k: 2 / k * Sigmoid(alpha=2 * k),
         why_none=NEEDS_A_KEY + "Its gradient is that of {}",
-        note="k has no default. `threshold` doesn't know it by name.",
+        note="k has no default. `threshold` doesn't know it by name. The same spikes are drawn with "
+        "`f = Sigmoid(alpha=2 * k)`, whose gradient is that of their mean, k / 2 times the one there.",
         at_0="random",
     ),
     norse(
@@ -316,6 +320,7 @@ ORIGINALS = [
         lambda k=10, threshold=1.0, max_prob=0.8: max_prob * Sigmoid(alpha=k),
         why_none=NEEDS_A_KEY + "Its gradient is the probability itself and not a slope; the slope, at the threshold, "
         "is that of {}",
+        note="With max_prob = 1 the same spikes are drawn with `f = Sigmoid(alpha=k)`.",
         at_0="random",
     ),
     spyx(

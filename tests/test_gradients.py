@@ -120,10 +120,11 @@ def check_what_was_compiled_before():
         _, ys = jax.vmap(lambda gain: jax.lax.scan(jax.checkpoint(step), gain * params["b"], xs))(jnp.arange(1.0, 3.0))
         return jnp.sum(ys * params["b"])
 
-    before = loss(PARAMS)
-    report = bs.check_gradients(PARAMS, loss)
+    params = jax.tree.map(lambda value: value.astype(float), PARAMS)  # of float64 the trace would be the one before
+    before = loss(params)
+    report = bs.check_gradients(params, loss)
     assert report.fine, report
-    assert loss(PARAMS) == before
+    assert loss(params) == before
     assert set(np.unique(F(jnp.linspace(-1, 1, 9)))) == {0, 1}
     assert jax.config.jax_enable_x64 == (jnp.zeros(1).dtype == jnp.float64)
 
@@ -136,7 +137,7 @@ def test_a_loop_that_starts_from_float32_is_told_so():
 
     with pytest.raises(TypeError, match="carry") as error:
         bs.check_gradients(PARAMS, loss)
-    assert "make it inside of loss_fn" in error.value.__notes__[0]
+    assert any("make it inside of loss_fn" in note for note in error.value.__notes__)
 
 
 def test_what_is_no_parameter_of_nnx_is_in_float64_too():
@@ -381,7 +382,7 @@ def test_it_does_not_see_what_it_says_it_does_not():
         ({}, lambda p: 0.0, ValueError, "expected parameters of a floating dtype, got none"),
         ({"n": jnp.arange(3)}, lambda p: 0.0, ValueError, "expected parameters of a floating dtype, got none"),
         (PARAMS, lambda p: F(X @ p["a"]), TypeError, r"expected loss_fn to return a scalar, got shape \(2,\)"),
-        (PARAMS, lambda p: jnp.log(-jnp.abs(jnp.sum(p["a"]))), ValueError, "expected a finite loss, got nan"),
+        (PARAMS, lambda p: jnp.log(-jnp.abs(jnp.sum(p["a"]))), ValueError, "expected loss_fn to return a finite loss, got nan"),
         (PARAMS, 3, TypeError, "expected loss_fn to be a function, got 3"),
         (PARAMS, lambda p: None, TypeError, "expected what loss_fn returns to be a real array, got None"),
     ],

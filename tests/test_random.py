@@ -348,7 +348,7 @@ def test_brainstate_and_linen_ask_for_what_dropout_asks_for():
     for module in (bs.linen.SpikingActivation(F, random=True), linen.Dropout(0.5, deterministic=False)):
         with pytest.raises(InvalidRngError, match="needs PRNG for"):
             module.apply({}, x)
-    with pytest.raises(ValueError, match=r"random=True draws spikes: pass rngs=nnx.Rngs\(seed\)"):
+    with pytest.raises(ValueError, match=r"random=True draws spikes: expected rngs=nnx.Rngs\(seed\)"):
         bs.nnx.SpikingActivation(F, random=True)
 
 

@@ -32,7 +32,10 @@ PACKAGE = str(Path(brainsurr.__file__).parent)
 CLEAR = (TypeError, ValueError, NotImplementedError)
 MODULES = ("", ".nnx", ".linen", ".brainstate", ".optim", ".interop", ".plot")
 # What `diagnose` and `calibrate` give out; nobody calls these.
-RECORDS = tuple(f"brainsurr.{name}" for name in ("Calibration", "Diagnosis", "LayerReport", "LayerWidth"))
+RECORDS = {
+    f"brainsurr.{name}"
+    for name in ("Calibration", "Diagnosis", "GradientReport", "LayerReport", "LayerWidth", "ParameterGradient")
+}
 CALLS: dict[str, Call] = {
     call.name: call for register in (surrogates, layers, modules, tools, pictures) for call in register.calls()
 }

@@ -64,7 +64,7 @@ class SpikingActivation(ParameterModule):
         self.random, self.deterministic = random, False
         if random:
             if rngs is None:
-                raise ValueError("SpikingActivation: random=True draws spikes: pass rngs=nnx.Rngs(seed)")
+                raise ValueError("SpikingActivation: random=True draws spikes: expected rngs=nnx.Rngs(seed), got None")
             self.rngs = (rngs["spikes"] if isinstance(rngs, nnx.Rngs) else rngs).fork()
 
     @property

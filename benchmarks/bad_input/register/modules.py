@@ -2,15 +2,18 @@
 
 from functools import partial
 
+import brainstate
 import jax
 import jax.numpy as jnp
 import numpy as np
+from flax import nnx
 
-from tools.hosts import HOSTS, Brainstate, Linen
+import brainsurr as bs
+from tools.hosts import HOSTS, Brainstate, Linen, Nnx
 
 from . import Argument, Call, Shaped, as_floats, choice, count, filled, flag, floats, good, one_of, wrong_type
 from .layers import WORDS, F, floating, intervals, lif, loop, make_and_call, over_time
-from .surrogates import SURROGATE, spikes
+from .surrogates import PROBABILITY, SURROGATE, drawn, spikes
 
 NOT_ABOVE_0 = (0, -1.0, float("nan"), float("inf"))
 K = Argument(
@@ -22,10 +25,10 @@ K = Argument(
 
 
 def calls():
-    """Six calls for each framework."""
+    """The calls for each framework."""
     for host in HOSTS:
         yield from (activation(host), sequential(host), unrolled(host), found_bounds(host), diagnosed(host))
-        yield calibrated(host)
+        yield from (calibrated(host), checked(host), random_activation(host))
 
 
 def activation(host):
@@ -47,6 +50,30 @@ def activation(host):
     # "alpha" is a name, and so is what the wrong list and dictionary hold.
     arguments["learnable"] = Argument(arguments["learnable"].good, wrong_type("text", "list", "dictionary") + names)
     return Call(f"{host.layers.__name__}.SpikingActivation", arguments, call, spikes, WORDS)
+
+
+def random_activation(host):
+    """A surrogate as a layer whose spikes are drawn."""
+    arguments = {
+        "surrogate_init" if host is Linen else "surrogate": PROBABILITY,
+        "random": Argument(good(True), flag().bad),
+        "x": floats(),
+    }
+    if host is Nnx:
+        no_keys = one_of("no keys", 0, jax.random.key(0), refused=True)
+        arguments["rngs"] = Argument(good(Shaped(lambda _: nnx.Rngs(0))), wrong_type() + no_keys)
+    if host is Linen:
+        arguments["deterministic"] = flag()
+
+    def call(x, **made):
+        layer = host.layers.SpikingActivation(**made)
+        with brainstate.environ.context(fit=True):
+            return layer.init_with_output(Linen.key(), x)[0] if host is Linen else layer(x)
+
+    def judge(answer, given):
+        return spikes(answer, given) if given.get("deterministic") else drawn(answer, given)
+
+    return Call(f"{host.layers.__name__}.SpikingActivation (random)", arguments, call, judge, WORDS)
 
 
 def sequential(host):
@@ -226,3 +253,41 @@ def diagnosed(host):
     return Call(
         f"{host.layers.__name__}.diagnose", {name: nets, "loss_fn": Argument(good(loss), losses)}, renamed, judge
     )
+
+
+def checked(host):
+    """The gradient of a scale."""
+    xs = jnp.asarray(filled((4, 2, 3)))
+
+    def net(_=None):
+        return host.layers.SpikingActivation(bs.Sigmoid(2.0), learnable="alpha")
+
+    def loss(*args):
+        raise AssertionError("stands for a loss of the host")
+
+    odd = [lambda *_: None, lambda *_: "a", lambda *_: jnp.ones(2), lambda *_: 1j, lambda *_: jnp.nan]
+    losses = wrong_type("function", "class") + one_of("another answer", *odd, refused=True)
+
+    def call(net, loss_fn):
+        losses = {
+            Brainstate: lambda: jnp.sum(net(xs)),
+            Linen: lambda variables: jnp.sum(made.apply(variables, xs)),
+        }
+        made = host.layers.SpikingActivation(bs.Sigmoid(2.0), learnable="alpha")
+        return host.layers.check_gradients(
+            net, losses.get(host, lambda net: jnp.sum(net(xs))) if loss_fn is loss else loss_fn
+        )
+
+    def judge(answer, given):
+        expected = np.sum(1 / (1 + np.exp(-2 * np.asarray(xs, np.float64))))
+        if not answer.fine or len(answer) != 1:
+            return f"the report is {answer}"
+        return None if np.isclose(answer.loss, expected, rtol=1e-12) else f"the loss is {answer.loss}, not {expected}"
+
+    name = "variables" if host is Linen else "net"
+    made = Argument(good({"params": {"alpha": np.float32(2.0)}}), one_of("no parameters", {}, {"n": 1}, refused=True))
+    nets = made if host is Linen else Argument(good(Shaped(net)), wrong_type())
+    renamed = (lambda loss_fn, variables: call(variables, loss_fn)) if host is Linen else call
+    arguments = {name: nets, "loss_fn": Argument(good(loss), losses)}
+    words = {name: ("parameters",)}
+    return Call(f"{host.layers.__name__}.check_gradients", arguments, renamed, judge, words)

@@ -3,6 +3,7 @@
 import inspect
 from functools import partial
 
+import jax
 import numpy as np
 
 import brainsurr as bs
@@ -22,6 +23,15 @@ UNDEFINED = {  # where the primitive is the logarithm of a negative number
 SURROGATE = Argument(
     good(bs.LogTailedRelu(0.25), bs.Sigmoid(2.0)), wrong_type() + one_of("class", bs.Sigmoid, refused=True)
 )
+PROBABILITY = Argument(
+    good(bs.Sigmoid(2.0), bs.Arctan().scaled(height=0.5, width=2.0)),
+    wrong_type() + one_of("no probability", bs.LogTailedRelu(0.25), 0.5 * bs.Sigmoid(), refused=True),
+)
+KEY = Argument(
+    good(jax.random.key(0), jax.random.PRNGKey(0), None),
+    wrong_type("PRNG key", "None")
+    + one_of("no single key", jax.random.split(jax.random.key(0)), 0, np.zeros(2, np.uint32), refused=True),
+)
 
 
 def calls():
@@ -36,6 +46,7 @@ def calls():
             del arguments["origin"]
             yield Call(f"brainsurr.{name}", arguments, value, spikes)
     yield Call("brainsurr.spike", {"x": floats(), "surrogate": SURROGATE}, bs.spike, spikes)
+    yield Call("brainsurr.spike (random)", {"x": floats(), "surrogate": PROBABILITY, "key": KEY}, bs.spike, drawn)
     changes = {"alpha": number(0.25, outside=ODD), "origin": flag(), "continuous": flag()}
     yield Call("brainsurr.Surrogate", {"x": floats(), **changes}, changed, judge)
     sizes = {"height": number(0.5, 2.0, outside=ODD), "width": number(0.5, 2.0, outside=ODD)}
@@ -103,3 +114,13 @@ def spikes(answer, given):
     x = as_floats(given["x"])
     wide = x.astype(np.float64)
     return differs("the spike", answer, np.where(np.isnan(wide), wide, wide >= 0), x.dtype)
+
+
+def drawn(answer, given):
+    """Whether random spikes are right: 0 or 1, NaN for NaN, in the dtype of x; those of the threshold without a key."""
+    x = as_floats(given["x"])
+    wide, got = x.astype(np.float64), np.asarray(answer).astype(np.float64)
+    if "key" in given and given["key"] is None:
+        return spikes(answer, given)
+    right = np.where(np.isnan(wide), wide, np.where(np.isinf(wide), wide > 0, got == 1))
+    return differs("the spike", answer, right, x.dtype)

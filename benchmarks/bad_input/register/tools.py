@@ -31,6 +31,7 @@ def calls():
     yield unroll()
     yield diagnose()
     yield calibrate()
+    yield check_gradients()
     yield from equivalents()
     yield from optimisers()
     yield from transfers()
@@ -123,6 +124,31 @@ def calibrate():
         return None if np.allclose(widths, expected, rtol=1e-6) else f"the widths are {widths}, expected {expected}"
 
     return Call("brainsurr.calibrate", arguments, bs.calibrate, judge, {"spike_fns": ("surrogates",)})
+
+
+def check_gradients():
+    """`check_gradients` of one weight."""
+    f, x = bs.Sigmoid(2.0), jnp.array([-0.5, 0.25])
+
+    def loss(params):
+        return jnp.sum(f(x * params["w"]))
+
+    odd = [lambda p: None, lambda p: "a", lambda p: f(x), lambda p: 1j, lambda p: jnp.inf]
+    arguments = {
+        "params": Argument(
+            good({"w": jnp.float32(2.0)}, {"w": np.ones(2)}),
+            one_of("no parameters", {}, None, [], {"w": 1}, "a", refused=True),
+        ),
+        "loss_fn": Argument(good(loss), wrong_type("function") + one_of("another answer", *odd, refused=True)),
+    }
+
+    def judge(answer, given):
+        w = np.asarray(given["params"]["w"], np.float64)
+        expected = np.sum(1 / (1 + np.exp(-2 * np.asarray(x, np.float64) * w)))
+        right = answer.fine and np.isclose(answer.loss, expected, rtol=1e-12)
+        return None if right else f"the report is {answer} with the loss {answer.loss}, expected {expected}"
+
+    return Call("brainsurr.check_gradients", arguments, bs.check_gradients, judge, {"params": ("parameters",)})
 
 
 def loss_of_two(spike_fns):
