@@ -60,7 +60,7 @@ def test_every_local_link_exists(page):
 
 
 def test_every_page_with_code_is_run_by_a_test():
-    guides = ("many-devices", "neurons", "rate-penalty", "saving", "silent-layers", "training-parameters")
+    guides = ("gradients", "many-devices", "neurons", "rate-penalty", "saving", "silent-layers", "training-parameters")
     elsewhere = {"CONTRIBUTING.md", "README.md", "docs/coming-from-elsewhere.md"}
     elsewhere |= {f"docs/{name}.md" for name in guides}
     shown = {str(page.relative_to(ROOT)) for page in pages() if "```python" in page.read_text()}
@@ -85,7 +85,7 @@ def test_every_surrogate_has_a_page_and_every_function_a_class():
     pages = {name: reference.page(name, f) for name, f in gallery.exported_surrogates().items()}
     assert set(pages) == {cls.__name__ for cls in surrogates} - {"Surrogate"}
     shown = re.findall(r"autofunction:: (\w+)", "".join(pages.values()))
-    others = {"calibrate", "diagnose", "equivalent", "equivalents", "spike", "unroll"}
+    others = {"calibrate", "check_gradients", "diagnose", "equivalent", "equivalents", "spike", "unroll"}
     assert sorted(shown) == sorted({name for name in bs.__all__ if inspect.isfunction(getattr(bs, name))} - others)
     assert "`alpha` in [0, 1]" in pages["LogTailedRelu"]
     for text in pages.values():
