@@ -1,9 +1,12 @@
 """The strictest jax there is: what is clean here runs under any setting of a user."""
 
+import gc
+
 import before_jax
 import jax
 import pytest
 
+gc.set_threshold(200_000)  # a tenth of the time goes into looking at what jax has traced and keeps
 jax.config.update("jax_numpy_dtype_promotion", "strict")
 jax.config.update("jax_numpy_rank_promotion", "raise")
 

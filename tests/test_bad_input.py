@@ -37,10 +37,11 @@ def compilable(call):
 
 
 def quick_first(name):
-    """Slow: what has the code of its class, and pictures."""
+    """Slow: what has the code of its class or of another framework, and pictures."""
     public = name.partition(" ")[0].removeprefix("brainsurr.")
     functions = {entry.function.__name__ for entry in FAMILY[1:] if entry.function}
-    return pytest.param(name, marks=pytest.mark.slow if public in functions or "plot" in public else ())
+    is_slow = public in functions or public.split(".")[0] in ("plot", "linen", "brainstate")
+    return pytest.param(name, marks=pytest.mark.slow if is_slow else ())
 
 
 @pytest.mark.parametrize("name", [quick_first(name) for name in bad_input.CALLS])
@@ -154,7 +155,7 @@ def test_a_decay_out_of_its_bounds_is_seen():
     answer = call.run(**values)
     assert call.judge(answer, values) is None
     for bounded in ({"bounds": {}}, {"learnable": ()}):
-        assert "a decay outside [0, 1]" in call.judge(answer, values | bounded)
+        assert "decay outside [0, 1]" in call.judge(answer, values | bounded)
 
 
 PARAMETERS = [(e, name) for e in FAMILY for name in e.settings[0] if name not in e.static and e.function]

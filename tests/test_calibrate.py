@@ -82,6 +82,7 @@ def test_widths_are_those_of_a_loop(host, k, per_channel):
     assert json.loads(json.dumps(dataclasses.asdict(report)))["layers"]["LIF"]["rms"] == layer.rms
 
 
+@pytest.mark.slow
 def test_a_width_that_is_not_trained(host):
     """An array is set where a framework keeps it outside of the program; what is a part of the program is named."""
     for width in (jnp.ones(()), jnp.ones(F)):

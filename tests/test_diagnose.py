@@ -292,6 +292,7 @@ def test_unused_and_uncalled_layers_are_named():
 NO_VALUE = "no value reached {}: expected a batch and a time axis that are not empty, and a branch that is taken"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("shape", [(T, 0, F), (0, B, F)], ids=["batch", "time"])
 @pytest.mark.parametrize("host", HOSTS, ids=lambda h: h.name)
 def test_an_empty_batch_and_no_time_are_not_blamed_on_a_stop_gradient(host, shape):
@@ -327,6 +328,7 @@ def branches(host, taken):
     return host.layers.diagnose(net, lambda: jnp.sum(net.a(x)) + jnp.sum(cond(taken, net.b, lambda x: x, x)))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("host", HOSTS, ids=lambda h: h.name)
 def test_a_branch_that_is_not_taken_is_told_from_one_without_a_gradient(host):
     host = host()
@@ -339,6 +341,7 @@ def test_a_branch_that_is_not_taken_is_told_from_one_without_a_gradient(host):
     assert statuses(branches(host, jnp.array(True))) == ["fine", "fine"]
 
 
+@pytest.mark.slow
 def test_what_ran_is_seen_in_scan_vmap_remat_jit_and_while():
     """Under a stop_gradient, so that nothing is measured and only the way forward can tell."""
     f, x = bs.Arctan(), jnp.asarray(X, jnp.float32)

@@ -100,6 +100,7 @@ def test_delays():
     assert spikes.any()
 
 
+@pytest.mark.slow
 def test_convolution():
     scope = run(CONVOLUTION)
     net, images = scope["conv_net"], scope["images"]
@@ -133,6 +134,7 @@ def test_recurrent_weights_mix_channels_at_a_pixel(host):
     np.testing.assert_array_equal(v, expected)
 
 
+@pytest.mark.slow
 def test_convolution_in_the_other_frameworks():
     images = jax.random.uniform(jax.random.key(1), (6, 2, 8, 8, 1))
     net = bs.linen.SpikingSequential([linen.Conv(4, (3, 3)), bs.linen.LIF(4), lambda xs: linen.max_pool(xs, (2, 2))])

@@ -29,6 +29,7 @@ def numbers(text):
     return np.array([re.findall(r"\d\.\d+", line) for line in text.splitlines()], float)
 
 
+@pytest.mark.slow
 def test_nnx_fires_less_and_is_as_accurate():
     with contextlib.redirect_stdout(io.StringIO()) as out:
         scope = run(COMMON, NNX, OTHERS)

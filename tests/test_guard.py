@@ -144,6 +144,7 @@ MODULES = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("run", "layer"), [(run, layer) for run, layers in MODULES.items() for layer in layers])
 def test_modules_of_the_hosts_pass(run, layer):
     """BatchNorm, the last of each, mixes time steps: it keeps statistics, which are a state, and is let be."""

@@ -9,6 +9,8 @@ import pytest
 import brainsurr
 from brainsurr._optional import needs
 
+pytestmark = pytest.mark.slow  # processes
+
 FRAMEWORKS = [
     "flax",
     "brainstate",

@@ -177,7 +177,13 @@ def test_alpha_of_a_refractory_neuron(alpha):
 
 
 @pytest.mark.parametrize("compiled", [False, True])
-@pytest.mark.parametrize("entry", FAMILY, ids=lambda entry: entry.make.__name__)
+@pytest.mark.parametrize(
+    "entry",
+    [
+        pytest.param(entry, marks=pytest.mark.slow if i % 4 else (), id=entry.make.__name__)
+        for i, entry in enumerate(FAMILY)
+    ],
+)
 def test_infinities_leave_nothing_for_debug_nans(entry, compiled):
     f, x = entry.make(**entry.settings[0]), jnp.array([-jnp.inf, jnp.inf, -1.0, 2.0])
     grad = jax.grad(lambda f, x: jnp.sum(f(x)), argnums=(0, 1))

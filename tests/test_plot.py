@@ -137,6 +137,7 @@ def test_bad_input():
         plot.membrane(np.zeros(3), spikes=np.zeros(2))
 
 
+@pytest.mark.slow
 def test_the_gallery_shows_every_exported_surrogate(tmp_path):
     from docs import gallery
 

@@ -26,6 +26,9 @@ RUNS = [None, (1, "full"), (3, "none"), (3, "dots"), (3, "full"), (T, "dots"), (
 SURROGATE = bs.LogTailedRelu(0.125)
 pytestmark = pytest.mark.usefixtures("lenient")
 host = pytest.mark.parametrize("host", HOSTS, ids=lambda h: h.name)
+host_first = pytest.mark.parametrize(
+    "host", [pytest.param(h, marks=pytest.mark.slow if i else (), id=h.name) for i, h in enumerate(HOSTS)]
+)
 
 
 def inputs(steps=T, features=SIZES[0]):
@@ -78,7 +81,7 @@ def equal(actual, desired):
     jax.tree.map(np.testing.assert_array_equal, actual, desired)
 
 
-@host
+@host_first
 def test_spikes_and_a_rate_penalty_are_those_of_a_loop(host):
     (params, carry, run), xs = network(host), inputs()
     weights = kernels(params)
@@ -104,6 +107,7 @@ def test_spikes_and_a_rate_penalty_are_those_of_a_loop(host):
         assert_close(kernels(gradient), by_loop, GRADIENT)
 
 
+@pytest.mark.slow
 @host
 def test_a_reduction_for_the_output_and_another_for_the_spikes(host):
     (params, carry, run), xs = network(host), inputs()
@@ -132,6 +136,7 @@ def test_who_does_not_ask_gets_the_output_alone(host):
     equal(run(params, carry, xs, block_size=3), (asked[0], asked[1][0]))
 
 
+@pytest.mark.slow
 @host
 def test_memory_is_that_of_unroll(host):
     def temporaries(steps, by_rate, **options):
@@ -247,6 +252,7 @@ def test_under_a_checkpoint_of_the_host():
     assert spikes[0].shape == xs.shape
 
 
+@pytest.mark.slow
 @pytest.mark.xfail(
     jax.__version_info__ < (0, 10), reason="jax 0.8: a Linear's gradient under explicit axes is ambiguous to jax itself"
 )

@@ -235,6 +235,7 @@ def check_noted(counters, noted):
     assert len({mask.tobytes() for mask in masks}) == 4, "a mask for each block"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("remat", ["none", "dots", "full"])
 def test_linen_collections_inside_a_method(remat):
     carry, rngs = jnp.zeros((BATCH, 3)), {"params": jax.random.key(0), "dropout": jax.random.key(1)}
@@ -300,6 +301,7 @@ explicit_axes = pytest.mark.xfail(
 )
 
 
+@pytest.mark.slow
 @explicit_axes
 @pytest.mark.parametrize(
     ("host", "options"),
@@ -319,6 +321,7 @@ def test_a_carry_that_knows_of_no_mesh_under_explicit_axes(host, options):
         assert_close(case.gradient(loss, **options)(case.params, case.carry, xs), expected, GRADIENT)
 
 
+@pytest.mark.slow
 @explicit_axes
 @host
 def test_a_carry_that_lies_where_the_inputs_lie_under_explicit_axes(host):
@@ -330,6 +333,7 @@ def test_a_carry_that_lies_where_the_inputs_lie_under_explicit_axes(host):
         assert_close(case.gradient(loss, block_size=2, remat="full")(case.params, carry, xs), expected, GRADIENT)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "options", [{}, pytest.param({"block_size": 2}, marks=slow), {"block_size": 2, "remat": "full"}], ids=str
 )
