@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from . import brainstate as brainstate
     from . import interop as interop
     from . import linen as linen
+    from . import nir as nir
     from . import nnx as nnx
     from . import optim as optim
     from . import plot as plot
@@ -43,7 +44,7 @@ __all__ = [
     *surrogates.__all__,
 ]
 
-_OPTIONAL = ("brainstate", "interop", "linen", "nnx", "optim", "plot")
+_OPTIONAL = ("brainstate", "interop", "linen", "nir", "nnx", "optim", "plot")
 
 
 def __dir__():

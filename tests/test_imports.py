@@ -22,6 +22,8 @@ FRAMEWORKS = [
     "equinox",
     "tqdm",
     "sklearn",
+    "nir",
+    "h5py",
 ]
 
 
@@ -47,6 +49,7 @@ def test_brainsurr_alone_loads_no_framework():
         ("brainsurr.nnx", ["brainstate", "brainsurr.linen", "brainsurr.brainstate"]),
         ("brainsurr.linen", ["brainstate", "brainsurr.nnx", "brainsurr.brainstate"]),
         ("brainsurr.brainstate", ["flax", "brainsurr.nnx", "brainsurr.linen"]),
+        ("brainsurr.nir", ["flax", "brainstate", "brainsurr.nnx", "brainsurr.linen", "brainsurr.brainstate"]),
         ("brainsurr.interop", ["flax", "brainstate", "brainsurr.nnx", "brainsurr.linen", "brainsurr.brainstate"]),
     ],
 )
@@ -54,7 +57,7 @@ def test_a_framework_module_loads_no_other(module, others):
     assert not set(others) & set(loaded(module))
 
 
-MODULES = {"brainstate", "interop", "linen", "nnx", "optim", "plot"}
+MODULES = {"brainstate", "interop", "linen", "nir", "nnx", "optim", "plot"}
 
 
 def test_a_module_is_loaded_when_it_is_first_used():
@@ -63,7 +66,7 @@ import importlib, json, sys, types
 import brainsurr as bs
 exec("from brainsurr import *")
 listed, before = dir(bs), sorted(sys.modules)
-names = ["brainstate", "interop", "linen", "nnx", "optim", "plot"]
+names = ["brainstate", "interop", "linen", "nir", "nnx", "optim", "plot"]
 loaded = {name: isinstance(getattr(bs, name), types.ModuleType) for name in names}
 same = all(vars(bs)[name] is importlib.import_module("brainsurr." + name) for name in names)
 print(json.dumps([listed, before, loaded, same]))
@@ -84,11 +87,11 @@ def test_a_module_whose_framework_is_missing_is_no_attribute_and_says_why():
     """An AttributeError, so that `hasattr`, `getattr` with a default, `inspect.getmembers` and `help` go on."""
     code = """
 import inspect, json, pydoc, sys
-for package in ("flax", "brainstate", "optax", "matplotlib"):
+for package in ("flax", "brainstate", "optax", "matplotlib", "nir"):
     sys.modules[package] = None
 import brainsurr as bs
 messages = {}
-for name in ("nnx", "linen", "brainstate", "optim", "plot"):
+for name in ("nnx", "linen", "brainstate", "optim", "plot", "nir"):
     try:
         getattr(bs, name)
     except AttributeError as error:
@@ -98,7 +101,14 @@ inspect.getmembers(bs), pydoc.render_doc(bs)
 print(json.dumps([messages, there]))
 """
     messages, there = python(code)
-    extras = {"nnx": "flax", "linen": "flax", "brainstate": "brainstate", "optim": "train", "plot": "plot"}
+    extras = {
+        "nnx": "flax",
+        "linen": "flax",
+        "brainstate": "brainstate",
+        "optim": "train",
+        "plot": "plot",
+        "nir": "nir",
+    }
     assert messages.keys() == extras.keys()
     for name, extra in extras.items():
         assert messages[name].startswith(f"brainsurr.{name} can't be loaded: ")
@@ -116,7 +126,8 @@ def test_a_missing_framework_names_the_line_that_installs_it():
     code = """
 import importlib, json, sys
 messages = {}
-for package, module in [("flax", "nnx"), ("flax", "linen"), ("brainstate", "brainstate"), ("optax", "optim")]:
+of = {"nnx": "flax", "linen": "flax", "brainstate": "brainstate", "optim": "optax", "nir": "nir"}
+for module, package in of.items():
     sys.modules[package] = None
     try:
         importlib.import_module("brainsurr." + module)
@@ -125,7 +136,8 @@ for package, module in [("flax", "nnx"), ("flax", "linen"), ("brainstate", "brai
 print(json.dumps(messages))
 """
     messages = python(code)
-    for module, extra in {"nnx": "flax", "linen": "flax", "brainstate": "brainstate", "optim": "train"}.items():
+    extras = {"nnx": "flax", "linen": "flax", "brainstate": "brainstate", "optim": "train", "nir": "nir"}
+    for module, extra in extras.items():
         kind, name, message = messages[module]
         assert kind == "ModuleNotFoundError"
         assert name.partition(".")[0] == ("optax" if extra == "train" else extra)

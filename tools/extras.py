@@ -18,10 +18,19 @@ from packaging.utils import canonicalize_name
 
 OURS = {"docs", "peers", "test"}  # the extras that only the commands of this repository install
 # The extra that the ImportError of each module names.
-NAMES = {"nnx": "flax", "linen": "flax", "brainstate": "brainstate", "plot": "plot", "optim": "train"}
+NAMES = {
+    "nnx": "flax",
+    "linen": "flax",
+    "brainstate": "brainstate",
+    "plot": "plot",
+    "optim": "train",
+    "nir": "nir",
+    "_nir": "nir",
+}
 IMPORTS = {  # the modules that import with an extra; with other extras none does
     "flax": {"nnx", "linen", "optim"},  # Flax brings optax
     "brainstate": {"brainstate"},
+    "nir": {"nir", "_nir"},
     "plot": {"plot"},
     "train": {"plot", "optim"},
     "all": set(NAMES),
@@ -31,7 +40,11 @@ FOLLOW = {  # requirements of other extras that a library of this extra requires
     "vowels": {"scikit-learn"},
     "events": {"scikit-learn", "tqdm"},
 }
-BOTH = "brainsurr.interop.register_layers"  # its example goes from brainstate to Flax
+NEED = {  # what the example of a function needs besides its module
+    "brainsurr.interop.register_layers": {"nnx", "brainstate"},
+    "brainsurr.nir.to_nir": {"nnx"},
+    "brainsurr.nir.from_nir": {"nnx"},
+}
 
 
 def requirements(wheel: Path) -> dict[str, set[str]]:
@@ -80,8 +93,9 @@ def problems(extra: str, report: dict, asked: set[str], optional: set[str]) -> l
             says.append(f"brainsurr.{module} is refused, and does not name the extra {named}: {message}")
     core = report["refused"].keys() - {f"brainsurr.{module}" for module in NAMES}
     says += [f"{module} is refused: {report['refused'][module]}" for module in core]
-    both = IMPORTS.get(extra, set()) >= {"nnx", "brainstate"}
-    says += [f"an example fails: {output}" for test, output in report["failed"].items() if both or test != BOTH]
+    there = IMPORTS.get(extra, set())
+    failed = {test: output for test, output in report["failed"].items() if NEED.get(test, set()) <= there}
+    says += [f"an example fails: {output}" for output in failed.values()]
     return [f"{extra or 'alone'}: {line}" for line in says]
 
 

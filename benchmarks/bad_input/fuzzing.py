@@ -21,7 +21,7 @@ from hypothesis import strategies as st
 
 import brainsurr
 
-from .register import Call, Given, Shaped, Tracer, layers, modules, pictures, surrogates, tools
+from .register import Call, Given, Shaped, Tracer, files, layers, modules, pictures, surrogates, tools
 
 # How a message says what was expected.
 EXPECTS = re.compile(
@@ -30,14 +30,14 @@ EXPECTS = re.compile(
 )
 PACKAGE = str(Path(brainsurr.__file__).parent)
 CLEAR = (TypeError, ValueError, NotImplementedError)
-MODULES = ("", ".nnx", ".linen", ".brainstate", ".optim", ".interop", ".plot")
+MODULES = ("", ".nnx", ".linen", ".brainstate", ".optim", ".interop", ".nir", ".plot")
 # What `diagnose` and `calibrate` give out; nobody calls these.
 RECORDS = {
     f"brainsurr.{name}"
     for name in ("Calibration", "Diagnosis", "GradientReport", "LayerReport", "LayerWidth", "ParameterGradient")
 }
 CALLS: dict[str, Call] = {
-    call.name: call for register in (surrogates, layers, modules, tools, pictures) for call in register.calls()
+    call.name: call for register in (surrogates, layers, modules, tools, pictures, files) for call in register.calls()
 }
 
 

@@ -1,0 +1,43 @@
+"""A graph of NIR into layers as plain arrays."""
+
+from typing import Any
+
+import nir
+import numpy as np
+
+from .._plain import Shape
+from . import reading_neurons, reading_weights
+from .graphs import row_of
+from .reader import Reader
+from .writer import channels_last
+
+READERS = reading_weights.READERS | reading_neurons.READERS
+
+
+def read(graph: Any, **how) -> list[tuple[Any, Shape]]:
+    """Return the layers of a graph, each with the shape of its input, channels last."""
+    start, row = row_of(graph)
+    shape = start.input_type.get("input") if isinstance(start.input_type, dict) else None
+    sizes = np.asarray(shape).reshape(-1).tolist() if shape is not None else []
+    if not sizes or not all(isinstance(n, int) and n > 0 for n in sizes):
+        raise ValueError(f"from_nir: expected an Input with a shape of positive integers, got {shape!r}")
+    reader = Reader(channels_last(tuple(sizes)), **how)
+    skip = False
+    for index, link in enumerate(row):
+        after = row[index + 1] if index + 1 < len(row) else None
+        if skip:
+            skip = False
+        elif isinstance(link.node, nir.LI | nir.I) and after is not None and isinstance(after.node, nir.Threshold):
+            reading_neurons.read_without_reset(link, after, reader)
+            skip = True
+        else:
+            reads = READERS.get(type(link.node))
+            if reads is None:
+                known = ", ".join(sorted(kind.__name__ for kind in READERS))
+                raise ValueError(
+                    f"from_nir: expected the node {link.name!r} to be one of {known}, got {type(link.node).__name__}"
+                )
+            reads(f"from_nir: node {link.name!r}", link, reader)
+    if reader.order is not None:
+        raise ValueError("from_nir: expected a Flatten of several axes to come before a Linear or Affine, got the end")
+    return reader.read

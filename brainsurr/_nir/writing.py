@@ -1,0 +1,39 @@
+"""Layers as plain arrays into a graph of NIR."""
+
+import itertools
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from .._plain import LeakyIntegrator, Neurons, Shape, Step, function
+from . import writing_neurons, writing_weights
+from .writer import Writer
+
+WRITERS: dict[type, Callable[..., None]] = writing_weights.WRITERS | writing_neurons.WRITERS
+NAMES = {Neurons: "lif", LeakyIntegrator: "li", Step: "threshold"}  # of nodes; others are called as their class
+
+
+def write(layers: Iterable[tuple[str, Any]], writer: Writer):
+    """Write layers, each with what an error calls it; what no framework knows is told by the shape that comes to it."""
+    pairs = list(layers)
+    several, skip = [*itertools.pairwise(pairs), (pairs[-1], ("", None))] if pairs else [], False
+    for index, ((owner, layer), (_, after)) in enumerate(several):
+        if skip:
+            skip = False
+        elif type(layer) is LeakyIntegrator and writing_neurons.is_synaptic(after):
+            writing_neurons.write_synaptic(owner, f"cubalif_{index}", layer, after, writer)
+            skip = True
+        else:
+            layer = layer if type(layer) in WRITERS else _known(owner, layer, writer.shape)
+            name = NAMES.get(type(layer), type(layer).__name__.lower())
+            WRITERS[type(layer)](owner, f"{name}_{index}", layer, writer)
+
+
+def _known(owner, layer, shape: Shape) -> Any:
+    found = None if layer is None else function(layer, shape)
+    if found is None:
+        raise ValueError(
+            f"{owner}: expected a layer that NIR has and that can be told: a linear layer, a convolution over one axis "
+            "or two, LIF, LI, Delay, a surrogate, a reshape of all axes but time and batch, or "
+            "functools.partial(nnx.avg_pool, window_shape=(2, 2), strides=(2, 2))"
+        )
+    return found

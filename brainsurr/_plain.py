@@ -1,0 +1,161 @@
+"""Layers as plain arrays, the same for the three frameworks: channels last, kernels ``[..., in, out]``."""
+
+import dataclasses
+import functools
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from ._checks import is_function
+from ._surrogate import Surrogate
+
+Shape = tuple[int, ...]
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Affine:
+    """A product over the last axis."""
+
+    kernel: Any
+    bias: Any = None
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Conv:
+    """A convolution; ``padding`` is ``"SAME"``, ``"VALID"`` or a pair for each axis in space."""
+
+    kernel: Any
+    bias: Any = None
+    strides: Any = 1
+    padding: Any = "VALID"
+    dilation: Any = 1
+    groups: int = 1
+
+
+@dataclasses.dataclass(frozen=True)
+class Pool:
+    """The sum or the average over windows of ``[..., height, width, channels]``; a layer of a network as it is."""
+
+    window: Shape
+    strides: Shape
+    padding: Shape = (0, 0)
+    average: bool = True
+
+    def __call__(self, xs):
+        front = (1,) * (xs.ndim - 3)
+        pads = [(0, 0)] * len(front) + [(p, p) for p in self.padding] + [(0, 0)]
+        zero = np.zeros((), xs.dtype)
+        sums = jax.lax.reduce_window(xs, zero, jax.lax.add, (*front, *self.window, 1), (*front, *self.strides, 1), pads)
+        return sums / np.prod(self.window).astype(xs.dtype) if self.average else sums
+
+
+@dataclasses.dataclass(frozen=True)
+class Flatten:
+    """The last ``axes`` axes as one; a layer of a network as it is."""
+
+    axes: int
+
+    def __call__(self, xs):
+        return xs.reshape(*xs.shape[: xs.ndim - self.axes], -1)
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Delay:
+    """A delay by whole time steps, one number or one for each channel."""
+
+    steps: Any
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class LeakyIntegrator:
+    """`LI`: what its step takes, and the dtype of its potential."""
+
+    decay: Any
+    decay_input: bool = False
+    param_dtype: Any = "float32"
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Neurons(LeakyIntegrator):
+    """`LIF`: what its step takes. ``spike_fn`` None stands for the default of the layers."""
+
+    threshold: Any = 1.0
+    reset: str = "zero"
+    reset_delay: bool = False
+    reset_grad: bool | None = None
+    spike_fn: Any = None
+    kernel: Any = None
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Step:
+    """A surrogate by itself."""
+
+    surrogate: Any = None
+
+
+def leaky(layer) -> LeakyIntegrator:
+    """Read an `LI` of any framework."""
+    return LeakyIntegrator(**layer._values_now(), decay_input=layer.decay_input, param_dtype=layer.param_dtype)
+
+
+def neurons(layer) -> Neurons:
+    """Read a `LIF` of any framework."""
+    flags = {name: getattr(layer, name) for name in ("decay_input", "reset", "reset_delay", "reset_grad")}
+    spike_fn, kernel = layer._spike_function(), layer._recurrent_weights()
+    return Neurons(**layer._values_now(), **flags, spike_fn=spike_fn, kernel=kernel, param_dtype=layer.param_dtype)
+
+
+def arguments(layer: LeakyIntegrator) -> dict[str, Any]:
+    """Return the arguments of the `LI` or `LIF` of any framework but for its size and its recurrent weights."""
+    values = {field.name: getattr(layer, field.name) for field in dataclasses.fields(layer)}
+    values["recurrent"] = values.pop("kernel", None) is not None
+    if not values["recurrent"]:
+        del values["recurrent"]
+    if values.get("spike_fn", "") is None:
+        del values["spike_fn"]
+    return values
+
+
+def function(layer: Any, shape: Shape) -> Any:
+    """Read a layer that no framework knows: a surrogate, an average pool of flax, a reshape. None if it is none.
+
+    A reshape can't be told by its name, so it is called: on two steps and three samples of different numbers it must
+    give them back in a row.
+    """
+    if isinstance(layer, Pool | Flatten):
+        return layer
+    if isinstance(layer, Surrogate):
+        return Step(layer)
+    if isinstance(layer, functools.partial) and _is_of_flax(layer.func, "avg_pool"):
+        return _flax_pool(layer)
+    if not is_function(layer):
+        return None
+    xs = jnp.linspace(-1e3, 1e3, 6 * int(np.prod(shape))).reshape(2, 3, *shape)
+    try:
+        ys = layer(xs)
+    except Exception:  # of a function of the user's, on inputs of ours
+        return None
+    same = getattr(ys, "shape", None) == (2, 3, int(np.prod(shape))) and bool(jnp.all(ys.ravel() == xs.ravel()))
+    return Flatten(len(shape)) if same else None
+
+
+def _is_of_flax(function, name: str) -> bool:
+    return getattr(function, "__name__", "") == name and getattr(function, "__module__", "").startswith("flax.")
+
+
+def _flax_pool(layer: functools.partial) -> Pool | None:
+    """Read ``functools.partial(nnx.avg_pool, window_shape=..., strides=..., padding=...)``."""
+    given = dict(zip(("window_shape", "strides", "padding", "count_include_pad"), layer.args, strict=False))
+    given |= layer.keywords
+    window = given.get("window_shape")
+    padding, strides = given.get("padding", "VALID"), given.get("strides") or (1, 1)
+    if window is None or len(window) != 2 or not given.get("count_include_pad", True):
+        return None
+    if isinstance(padding, str):
+        return Pool(tuple(window), tuple(strides)) if padding == "VALID" else None
+    if any(low != high for low, high in padding):
+        return None
+    return Pool(tuple(window), tuple(strides), tuple(low for low, _ in padding))

@@ -1,0 +1,92 @@
+"""Layers of brainstate as plain arrays, and back."""
+
+from collections.abc import Iterable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from brainstate import nn
+
+from .. import _plain as plain
+from ._activation import SpikingActivation
+from ._delay import Delay
+from ._network import SpikingSequential
+from ._neurons import LI, LIF
+
+
+class OverTime(nn.Module):
+    """A module that takes one axis in front, such as a ``Conv2d``, on ``[time, batch, ...]``."""
+
+    def __init__(self, module: nn.Module):
+        super().__init__()
+        self.module = module
+
+    def update(self, xs):
+        return jax.vmap(self.module)(xs)
+
+
+def read(layer: Any) -> Any:
+    """Return a layer as plain arrays, a function as it is, and None for a module that is none brainstate's or ours."""
+    kind = type(layer)
+    if kind is nn.Linear and layer.w_mask is None:
+        return plain.Affine(layer.weight.value["weight"], layer.weight.value.get("bias"))
+    inner = layer.module if kind is OverTime else _mapped(layer)
+    if type(inner) in (nn.Conv1d, nn.Conv2d):
+        return _convolution(inner)
+    if kind is nn.Flatten:
+        return layer.update
+    if kind is LIF:
+        return plain.neurons(layer)
+    if kind is LI:
+        return plain.leaky(layer)
+    if kind is Delay:
+        return plain.Delay(layer.steps)
+    if kind is SpikingActivation:
+        return plain.Step(layer.surrogate)
+    return None if isinstance(layer, nn.Module) else layer
+
+
+def _mapped(layer: Any) -> Any:
+    """Return the module of ``jax.vmap(module.update)``."""
+    return getattr(getattr(layer, "__wrapped__", None), "__self__", None)
+
+
+def _convolution(conv):
+    if conv.channel_first or conv.w_mask is not None or set(conv.lhs_dilation) != {1}:
+        return None
+    bias = conv.weight.value.get("bias")
+    bias = None if bias is None else bias.reshape(-1)
+    return plain.Conv(conv.weight.value["weight"], bias, conv.stride, conv.padding, conv.rhs_dilation, conv.groups)
+
+
+def build(layers: Iterable[tuple[Any, plain.Shape]]) -> SpikingSequential:
+    """Return a network of layers, each with the shape of its input."""
+    return SpikingSequential([_layer(layer, shape) for layer, shape in layers])
+
+
+def _layer(layer: Any, shape: plain.Shape) -> Any:
+    if isinstance(layer, plain.Affine | plain.Conv):
+        weights = {"weight": jnp.asarray(layer.kernel)}
+        zero = None if layer.bias is None else nn.init.ZeroInit()
+        *window, _, out = layer.kernel.shape
+        if isinstance(layer, plain.Affine):
+            made: Any = nn.Linear(shape, (out,), w_init=nn.init.ZeroInit(), b_init=zero)
+        else:
+            kind: Any = nn.Conv1d if len(window) == 1 else nn.Conv2d
+            how: dict[str, Any] = {"stride": layer.strides, "padding": layer.padding, "rhs_dilation": layer.dilation}
+            more: dict[str, Any] = {"groups": layer.groups, "w_init": nn.init.ZeroInit(), "b_init": zero}
+            made = kind(shape, out, tuple(window), **how, **more)
+        if layer.bias is not None:
+            weights["bias"] = jnp.asarray(layer.bias).reshape(made.weight.value["bias"].shape)
+        made.weight.value = weights
+        return made if isinstance(layer, plain.Affine) else OverTime(made)
+    if isinstance(layer, plain.Neurons):
+        lif = LIF(shape, **plain.arguments(layer))
+        if layer.kernel is not None:
+            lif.recurrent_kernel.val.value = jnp.asarray(layer.kernel, lif.param_dtype)
+        return lif
+    if isinstance(layer, plain.LeakyIntegrator):
+        return LI(shape, **plain.arguments(layer))
+    if isinstance(layer, plain.Delay):
+        return Delay(shape, layer.steps)
+    return SpikingActivation(layer.surrogate) if isinstance(layer, plain.Step) else layer

@@ -1,0 +1,74 @@
+"""Layers of Flax Linen as plain arrays, and back."""
+
+from collections.abc import Iterable
+from typing import Any
+
+import jax.numpy as jnp
+from flax import linen as nn
+
+from .. import _plain as plain
+from ._activation import SpikingActivation
+from ._delay import Delay
+from ._network import SpikingSequential
+from ._neurons import LI, LIF
+
+
+def read(layer: Any) -> Any:
+    """Return a layer as plain arrays, a function as it is, and None for a module that is none Flax Linen's or ours."""
+    kind = type(layer)
+    if isinstance(layer, nn.Module) and layer.scope is None:
+        raise ValueError("to_nir: expected a bound module, net.bind(variables), got one without its variables")
+    if kind is nn.Dense or (kind is nn.Conv and layer.mask is None and layer.input_dilation in (None, 1)):
+        params = nn.unbox(layer.unbind()[1]["params"])
+        kernel, bias = params["kernel"], params.get("bias")
+        if kind is nn.Dense:
+            return plain.Affine(kernel, bias)
+        return plain.Conv(kernel, bias, layer.strides, layer.padding, layer.kernel_dilation, layer.feature_group_count)
+    if kind is LIF:
+        return plain.neurons(layer)
+    if kind is LI:
+        return plain.leaky(layer)
+    if kind is Delay:
+        return plain.Delay(layer.steps)
+    if kind is SpikingActivation:
+        return plain.Step(layer.surrogate)
+    return None if isinstance(layer, nn.Module) else layer
+
+
+def build(layers: Iterable[tuple[Any, plain.Shape]]) -> tuple[SpikingSequential, dict[str, Any]]:
+    """Return a network of layers, each with the shape of its input, and its variables."""
+    made: list[Any] = []
+    params: dict[str, Any] = {}
+    for index, (layer, shape) in enumerate(layers):
+        made.append(_layer(layer, shape))
+        if own := _params(layer):
+            params[f"layers_{index}"] = own
+    return SpikingSequential(made), {"params": params}
+
+
+def _params(layer: Any) -> dict[str, Any]:
+    if isinstance(layer, plain.Affine | plain.Conv):
+        found: dict[str, Any] = {"kernel": layer.kernel, "bias": layer.bias}
+    elif isinstance(layer, plain.Neurons):
+        found = {"recurrent_kernel": layer.kernel}
+    else:
+        found = {}
+    return {name: jnp.asarray(value) for name, value in found.items() if value is not None}
+
+
+def _layer(layer: Any, shape: plain.Shape) -> Any:
+    if isinstance(layer, plain.Affine | plain.Conv):
+        bias, dtype = layer.bias is not None, jnp.asarray(layer.kernel[:0]).dtype
+        *window, _, out = layer.kernel.shape
+        if isinstance(layer, plain.Affine):
+            return nn.Dense(out, use_bias=bias, param_dtype=dtype)
+        how: dict[str, Any] = {"strides": layer.strides, "padding": layer.padding, "kernel_dilation": layer.dilation}
+        more: dict[str, Any] = {"feature_group_count": layer.groups, "use_bias": bias, "param_dtype": dtype}
+        return nn.Conv(out, tuple(window), **how, **more)
+    if isinstance(layer, plain.Neurons):
+        return LIF(shape[-1], **plain.arguments(layer))
+    if isinstance(layer, plain.LeakyIntegrator):
+        return LI(shape[-1], **plain.arguments(layer))
+    if isinstance(layer, plain.Delay):
+        return Delay(shape[-1], layer.steps)
+    return SpikingActivation(layer.surrogate) if isinstance(layer, plain.Step) else layer

@@ -1,0 +1,76 @@
+"""Layers of Flax NNX as plain arrays, and back."""
+
+from collections.abc import Iterable
+from typing import Any
+
+import jax.numpy as jnp
+from flax import nnx
+
+from .. import _plain as plain
+from ._activation import SpikingActivation
+from ._delay import Delay
+from ._network import SpikingSequential
+from ._neurons import LI, LIF
+
+
+def read(layer: Any) -> Any:
+    """Return a layer as plain arrays, a function as it is, and None for a module that is none Flax NNX's or ours."""
+    kind = type(layer)
+    if kind is nnx.Linear:
+        return plain.Affine(layer.kernel[...], _value(layer.bias))
+    if kind is nnx.Conv and layer.mask is None and layer.input_dilation in (None, 1):
+        how = layer.strides, layer.padding, layer.kernel_dilation, layer.feature_group_count
+        return plain.Conv(layer.kernel[...], _value(layer.bias), *how)
+    if kind is LIF:
+        return plain.neurons(layer)
+    if kind is LI:
+        return plain.leaky(layer)
+    if kind is Delay:
+        return plain.Delay(layer.steps)
+    if kind is SpikingActivation:
+        return plain.Step(layer.surrogate)
+    return None if isinstance(layer, nnx.Module) else layer
+
+
+def _value(variable):
+    return None if variable is None else variable[...]
+
+
+def build(layers: Iterable[tuple[Any, plain.Shape]]) -> SpikingSequential:
+    """Return a network of layers, each with the shape of its input."""
+    return SpikingSequential([_layer(layer, shape) for layer, shape in layers])
+
+
+def _layer(layer: Any, shape: plain.Shape) -> Any:
+    if isinstance(layer, plain.Affine | plain.Conv):
+        *window, channels, out = layer.kernel.shape
+        dtype, bias, rngs = jnp.asarray(layer.kernel[:0]).dtype, layer.bias is not None, nnx.Rngs(0)
+        if isinstance(layer, plain.Affine):
+            made: Any = nnx.Linear(channels, out, use_bias=bias, param_dtype=dtype, rngs=rngs)
+        else:
+            how: dict[str, Any] = {
+                "strides": layer.strides,
+                "padding": layer.padding,
+                "kernel_dilation": layer.dilation,
+            }
+            more: dict[str, Any] = {
+                "use_bias": bias,
+                "feature_group_count": layer.groups,
+                "param_dtype": dtype,
+                "rngs": rngs,
+            }
+            made = nnx.Conv(channels * layer.groups, out, tuple(window), **how, **more)
+        made.kernel[...] = jnp.asarray(layer.kernel)
+        if bias:
+            made.bias[...] = jnp.asarray(layer.bias)
+        return made
+    if isinstance(layer, plain.Neurons):
+        lif: Any = LIF(shape[-1], **plain.arguments(layer), rngs=nnx.Rngs(0))
+        if layer.kernel is not None:
+            lif.recurrent_kernel[...] = jnp.asarray(layer.kernel, lif.param_dtype)
+        return lif
+    if isinstance(layer, plain.LeakyIntegrator):
+        return LI(shape[-1], **plain.arguments(layer))
+    if isinstance(layer, plain.Delay):
+        return Delay(shape[-1], layer.steps)
+    return SpikingActivation(layer.surrogate) if isinstance(layer, plain.Step) else layer
