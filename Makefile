@@ -63,7 +63,7 @@ $(BUILD)/build:
 	touch $@
 
 test-peers: $(PEERS)/peers  ## plug surrogates into the other libraries, each in the newest version that installs here
-	$(PEERS)/bin/python $(PYTEST) -m peers tests/peers tests/test_equivalents_peers.py tests/test_ports_peers.py
+	$(PEERS)/bin/python $(PYTEST) -m peers tests/peers tests/test_equivalents_peers.py tests/test_ports_peers.py tests/test_nir_peers.py
 
 test-data: $(DATA)/data  ## read Japanese vowels, SHD and N-MNIST: by libraries that bring many others, in an environment apart
 	$(DATA)/bin/python -m pytest -m peers tests/test_events.py tests/test_studies_data.py
@@ -72,9 +72,10 @@ bench: $(VENV)/test  ## measure every claim about speed, the peers' included, an
 	$(BIN)/python -m benchmarks.speed --out benchmarks/results/speed
 	$(BIN)/python -m benchmarks.pages.readme
 
-evidence: $(VENV)/test  ## write docs/evidence.md and docs/withstands.md from benchmarks/results
+evidence: $(VENV)/test  ## write docs/evidence.md, docs/withstands.md and the tables of docs/nir.md from benchmarks/results
 	$(BIN)/python -m benchmarks.pages.evidence
 	$(BIN)/python -m benchmarks.pages.withstands
+	$(BIN)/python -m benchmarks.pages.nir
 	$(BIN)/python -m benchmarks.pages.readme
 
 soak: $(VENV)/test  ## train, save, resume and change everything for half an hour, and see what is left behind

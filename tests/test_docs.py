@@ -60,7 +60,8 @@ def test_every_local_link_exists(page):
 
 
 def test_every_page_with_code_is_run_by_a_test():
-    guides = ("gradients", "many-devices", "neurons", "rate-penalty", "saving", "silent-layers", "training-parameters")
+    guides = ("gradients", "many-devices", "neurons", "nir", "rate-penalty", "saving", "silent-layers")
+    guides += ("training-parameters",)
     elsewhere = {"CONTRIBUTING.md", "README.md", "docs/coming-from-elsewhere.md"}
     elsewhere |= {f"docs/{name}.md" for name in guides}
     shown = {str(page.relative_to(ROOT)) for page in pages() if "```python" in page.read_text()}

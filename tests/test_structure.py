@@ -13,10 +13,11 @@ MAY_IMPORT = {
     "lib": set(),
     "digits": {"lib"},
     "bad_input": {"lib"},
+    "nir": {"lib"},
     "speed": {"lib"},
     "robustness": {"lib", "digits"},
     "studies": {"lib", "digits"},
-    "pages": {"lib", "digits", "bad_input", "speed", "robustness", "studies"},
+    "pages": {"lib", "digits", "bad_input", "nir", "speed", "robustness", "studies"},
 }
 
 

@@ -49,9 +49,10 @@ class Writer:
                 "the order that NIR has, got it at the end of the network"
             )
         if self.lost and not lossy:
-            raise ValueError(f"to_nir: {self.lost[0]}. With lossy=True it is named in the metadata alone")
+            raise ValueError(f"{self.lost[0]}. With lossy=True that is said in the metadata alone, if at all")
         if self.lost:
-            warnings.warn(f"to_nir: not said to other readers: {'; '.join(self.lost)}", UserWarning, stacklevel=4)
+            lost = [words.removeprefix("to_nir: ") for words in self.lost]
+            warnings.warn(f"to_nir: not said to other readers: {'; '.join(lost)}", UserWarning, stacklevel=4)
         self.add("output", nir.Output(output_type={"output": np.array(channels_first(self.shape))}))
         return nir.NIRGraph(nodes=self.nodes, edges=self.edges)
 

@@ -1,0 +1,154 @@
+"""Files of NIR read and written by snnTorch, norse, spyx and jaxpike, each as it documents it.
+
+``READERS[library](path, xs)`` returns what comes out of the file there. ``WRITERS`` makes a network there, writes it
+and returns what came out of it. ``xs`` is float32, [time, batch, features], images with channels first. A library that
+can't raises its own error.
+"""
+
+import contextlib
+import io
+import logging
+
+import numpy as np
+
+T, B, N, H, OUT = 50, 4, 8, 32, 5
+SNNTORCH_DT, NORSE_DT = 1e-4, 1e-3  # the first is in its code, the second its default
+
+
+@contextlib.contextmanager
+def quietly():
+    """Hold back what the libraries print and log."""
+    logging.disable(logging.WARNING)
+    try:
+        with contextlib.redirect_stdout(io.StringIO()):
+            yield
+    finally:
+        logging.disable(logging.NOTSET)
+
+
+def over_time(net, xs, *, per_sample: bool = False):
+    """Step a module of torch, which returns its output alone or with a state; with hidden states it takes none."""
+    import torch
+
+    def run(xs):
+        state, ys = None, []
+        for x in torch.tensor(xs):
+            y = net(x) if state is None else net(x, state)
+            y, state = y if isinstance(y, tuple) else (y, None)
+            ys.append(y.detach().numpy())
+        return np.stack(ys)
+
+    return np.stack([run(xs[:, i]) for i in range(xs.shape[1])], 1) if per_sample else run(xs)
+
+
+def snntorch_reads(path, xs):
+    """snnTorch; of an image one sample at a time, for its flatten takes the batch with it."""
+    import nir
+    import snntorch.import_nir
+
+    def make():
+        return snntorch.import_nir.import_from_nir(nir.read(path))
+
+    if xs.ndim == 3:
+        return over_time(make(), xs)
+    return np.concatenate([over_time(make(), xs[:, i : i + 1], per_sample=True) for i in range(xs.shape[1])], 1)
+
+
+def norse_reads(path, xs):
+    """norse; of an image one sample at a time, for the same reason."""
+    import nir
+    import norse.torch
+
+    return over_time(norse.torch.from_nir(nir.read(path), dt=NORSE_DT), xs, per_sample=xs.ndim > 3)
+
+
+def spyx_reads(path, xs):
+    """spyx, with the step of its files, 1."""
+    import nir
+    import spyx.nir
+
+    return np.asarray(spyx.nir.from_nir(nir.read(path), xs, dt=1)[1])
+
+
+def jaxpike_reads(path, xs):
+    """jaxpike, with the step of its files, 1 ms."""
+    import jax
+    from jaxpike import nir as jaxpike_nir
+
+    net = jaxpike_nir.load(path)
+    return np.asarray(jax.lax.scan(lambda state, x: net(state, x), net.init_state(xs.shape[1:]), xs)[1])
+
+
+def snntorch_writes(path, xs, *, synaptic: bool = False, recurrent: bool = False, **reset):
+    """Two layers of Leaky, RLeaky or Synaptic, whose parameters are one for each neuron, as its exporter needs them."""
+    import nir
+    import snntorch
+    import snntorch.export_nir
+    import snntorch.utils
+    import torch
+
+    torch.manual_seed(0)
+
+    def neurons(n):
+        beta, threshold = torch.full((n,), 0.9), torch.full((n,), 0.7)
+        if synaptic:
+            alpha = torch.full((n,), 0.75)
+            return snntorch.Synaptic(alpha=alpha, beta=beta, threshold=threshold, init_hidden=True, **reset)
+        if recurrent:
+            linear = {"all_to_all": True, "linear_features": n}
+            return snntorch.RLeaky(beta=beta, threshold=threshold, init_hidden=True, **linear, **reset)
+        return snntorch.Leaky(beta=beta, threshold=threshold, init_hidden=True, **reset)
+
+    net = torch.nn.Sequential(torch.nn.Linear(N, H), neurons(H), torch.nn.Linear(H, OUT), neurons(OUT))
+    nir.write(path, snntorch.export_nir.export_to_nir(net, torch.tensor(xs[0, 0])))
+    snntorch.utils.reset(net)
+    return over_time(net, xs)
+
+
+def norse_writes(path, xs):
+    """Two layers of LIFBoxCell."""
+    import nir
+    import norse.torch
+    import torch
+
+    torch.manual_seed(0)
+
+    def neurons(n):
+        rate, threshold, rest = torch.full((n,), 100.0), torch.full((n,), 0.07), torch.zeros(n)
+        return norse.torch.LIFBoxCell(norse.torch.LIFBoxParameters(tau_mem_inv=rate, v_th=threshold, v_leak=rest))
+
+    net = norse.torch.SequentialState(torch.nn.Linear(N, H), neurons(H), torch.nn.Linear(H, OUT), neurons(OUT))
+    nir.write(path, norse.torch.to_nir(net, torch.tensor(xs[0, 0])))
+    return over_time(net, xs)
+
+
+def spyx_writes(path, xs):
+    """Two layers of LIF."""
+    import jax
+    import nir
+    import spyx
+    import spyx.nir
+    from flax import nnx
+
+    rngs = nnx.Rngs(0)
+    lif = [spyx.nn.LIF((n,), beta=0.9, threshold=0.7, rngs=rngs) for n in (H, OUT)]
+    net = spyx.nn.Sequential(nnx.Linear(N, H, rngs=rngs), lif[0], nnx.Linear(H, OUT, rngs=rngs), lif[1])
+    nir.write(path, spyx.nir.to_nir(net, {"input": np.array([N])}, {"output": np.array([OUT])}, dt=1))
+    return np.asarray(jax.jit(lambda xs: spyx.nn.run(net, xs)[0])(xs))
+
+
+def jaxpike_writes(path, xs):
+    """Two layers of LIF that reset to zero."""
+    import jax
+    import jaxpike
+    from jaxpike import nir as jaxpike_nir
+
+    first, second = jax.random.split(jax.random.key(0))
+    lif = [jaxpike.LIF(tau=9.5, threshold=0.07, reset="zero") for _ in range(2)]
+    net = jaxpike.Sequential(jaxpike.Dense(N, H, key=first), lif[0], jaxpike.Dense(H, OUT, key=second), lif[1])
+    jaxpike_nir.save(net, path, (1, N))
+    return jaxpike_reads(path, xs)
+
+
+READERS = {"snntorch": snntorch_reads, "norse": norse_reads, "spyx": spyx_reads, "jaxpike": jaxpike_reads}
+WRITERS = {"snntorch": snntorch_writes, "norse": norse_writes, "spyx": spyx_writes, "jaxpike": jaxpike_writes}

@@ -1,0 +1,159 @@
+"""The networks that go by a file from one library to another, and the ways they go."""
+
+import functools
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any, NamedTuple
+
+import numpy as np
+from flax import nnx
+
+from brainsurr.nir import from_nir, to_nir
+from brainsurr.nnx import LI, LIF, Delay, SpikingSequential
+
+from . import peers
+from .peers import OUT, B, H, N, T
+
+SIDE = 8  # of an image, of 2 channels
+LATE = {"reset": "subtract", "reset_delay": True}  # the default of snnTorch; spyx, whose spikes come a step later still
+EXPONENTIAL = {"dt": 1e-3, "method": "exp"}
+
+
+class Trial(NamedTuple):
+    """A file, who reads it, and what the arguments of brainsurr say.
+
+    Attributes:
+      network: what goes.
+      writer: who writes it.
+      reader: who reads it.
+      how: the arguments of `to_nir` or `from_nir`; where brainsurr is both, of both.
+      options: of `snntorch_writes`.
+    """
+
+    network: str
+    writer: str
+    reader: str
+    how: Mapping[str, Any] = MappingProxyType({})
+    options: Mapping[str, Any] = MappingProxyType({})
+
+
+def two_layers(middle: Callable, **how) -> SpikingSequential:
+    """Two layers of neurons of which ``middle`` makes the first, after linear ones."""
+    rngs = nnx.Rngs(0)
+    layers = [nnx.Linear(N, H, rngs=rngs), *middle(rngs), nnx.Linear(H, OUT, rngs=rngs)]
+    return SpikingSequential([*layers, LIF(OUT, decay=0.9, threshold=0.7, **how)])
+
+
+def late(net: SpikingSequential) -> SpikingSequential:
+    """Return a network whose neurons give their spikes one step later, as those of spyx."""
+    pairs = [[layer, Delay(layer.features, 1)] if isinstance(layer, LIF) else [layer] for layer in net.layers]
+    return SpikingSequential([layer for pair in pairs for layer in pair])
+
+
+def lif(**how) -> Callable:
+    """Return what makes a layer of neurons with these arguments."""
+    return lambda rngs: [LIF(H, decay=0.9, threshold=0.7, rngs=rngs, **how)]
+
+
+def convolutional(*, pool: bool) -> SpikingSequential:
+    """A convolution of images, with or without a pool."""
+    rngs, side = nnx.Rngs(0), SIDE // 2 if pool else SIDE
+    first = [nnx.Conv(2, 4, (3, 3), rngs=rngs), LIF(4, decay=0.9, threshold=0.7, reset="zero")]
+    middle = [functools.partial(nnx.avg_pool, window_shape=(2, 2), strides=(2, 2))] if pool else []
+    last = [nnx.Linear(4 * side**2, OUT, rngs=rngs), LIF(OUT, decay=0.9, threshold=0.7, reset="zero")]
+    return SpikingSequential([*first, *middle, _flatten, *last])
+
+
+def _flatten(xs):
+    return xs.reshape(*xs.shape[:2], -1)
+
+
+OURS: dict[str, Callable[[], SpikingSequential]] = {
+    "reset to zero": lambda: two_layers(lif(reset="zero"), reset="zero"),
+    "one decay for each neuron": lambda: two_layers(
+        lambda rngs: [LIF(H, decay=np.linspace(0.5, 0.95, H, dtype=np.float32), reset="zero")], reset="zero"
+    ),
+    "synapses": lambda: two_layers(lambda rngs: [LI(H, decay=0.75), *lif(reset="zero")(rngs)], reset="zero"),
+    "recurrent": lambda: two_layers(lif(reset="zero", recurrent=True), reset="zero"),
+    "convolution": lambda: convolutional(pool=False),
+    "convolution, average pool": lambda: convolutional(pool=True),
+    "reset by subtraction": lambda: two_layers(lif(), reset="subtract"),
+    "reset by subtraction, late": lambda: two_layers(lif(reset_delay=True), reset_delay=True),
+    "reset by subtraction and spikes, late": lambda: late(two_layers(lif(reset_delay=True), reset_delay=True)),
+}
+SNNTORCH, NORSE = {"dt": peers.SNNTORCH_DT}, {"dt": peers.NORSE_DT}
+RECURRENT = {"recurrent": True, "reset_mechanism": "zero", "reset_delay": False}
+TRIALS = [
+    *(
+        Trial(network, "brainsurr", "brainsurr", {**NORSE, **({"lossy": True} if "subtraction" in network else {})})
+        for network in OURS
+    ),
+    Trial("reset to zero", "brainsurr", "snntorch", SNNTORCH),
+    Trial("reset to zero", "brainsurr", "norse", NORSE),
+    Trial("reset to zero", "brainsurr", "jaxpike", EXPONENTIAL),
+    Trial("reset to zero", "brainsurr", "spyx", {"dt": 1.0}),
+    Trial("one decay for each neuron", "brainsurr", "snntorch", {**SNNTORCH, "r": "tau/dt"}),
+    Trial("one decay for each neuron", "brainsurr", "norse", NORSE),
+    Trial("synapses", "brainsurr", "snntorch", {**SNNTORCH, "r": "tau/dt"}),
+    Trial("synapses", "brainsurr", "norse", NORSE),
+    Trial("recurrent", "brainsurr", "snntorch", {**SNNTORCH, "r": "tau/dt"}),
+    Trial("recurrent", "brainsurr", "norse", NORSE),
+    Trial("convolution", "brainsurr", "snntorch", SNNTORCH),
+    Trial("convolution", "brainsurr", "norse", NORSE),
+    Trial("convolution, average pool", "brainsurr", "snntorch", SNNTORCH),
+    Trial("convolution, average pool", "brainsurr", "norse", NORSE),
+    Trial("reset by subtraction", "brainsurr", "snntorch", {**SNNTORCH, "lossy": True}),
+    Trial("reset by subtraction", "brainsurr", "norse", {**NORSE, "lossy": True}),
+    Trial("reset by subtraction and spikes, late", "brainsurr", "spyx", {"dt": 1.0, "r": "tau/dt", "lossy": True}),
+    Trial("Leaky, zero, at once", "snntorch", "brainsurr", SNNTORCH, {"reset_mechanism": "zero", "reset_delay": False}),
+    Trial("Leaky", "snntorch", "brainsurr", {**SNNTORCH, **LATE}),
+    Trial("Leaky, zero, at once", "snntorch", "snntorch", {}, {"reset_mechanism": "zero", "reset_delay": False}),
+    Trial("Leaky", "snntorch", "snntorch"),
+    Trial("Synaptic", "snntorch", "brainsurr", {**SNNTORCH, **LATE}, {"synaptic": True}),
+    Trial("Synaptic", "snntorch", "snntorch", {}, {"synaptic": True}),
+    Trial("RLeaky, zero, at once", "snntorch", "brainsurr", SNNTORCH, RECURRENT),
+    Trial("RLeaky, zero, at once", "snntorch", "snntorch", {}, RECURRENT),
+    Trial("LIFBoxCell", "norse", "brainsurr", {"dt": peers.NORSE_DT**2}),  # it writes its time constants times dt
+    Trial("LIFBoxCell", "norse", "norse"),
+    Trial("LIF", "spyx", "brainsurr", {"dt": 1.0, "r": "tau/dt", **LATE}),
+    Trial("LIF", "spyx", "spyx"),
+    Trial("LIF", "spyx", "snntorch"),
+    Trial("LIF, zero", "jaxpike", "brainsurr", EXPONENTIAL),
+    Trial("LIF, zero", "jaxpike", "jaxpike"),
+]
+
+
+def inputs(network: str) -> np.ndarray:
+    """Return what goes in, channels last."""
+    size = (SIDE, SIDE, 2) if network.startswith("convolution") else (N,)
+    return np.random.default_rng(2).normal(0.3, 1.0, (T, B, *size)).astype(np.float32)
+
+
+def run(net: SpikingSequential, xs) -> np.ndarray:
+    """Return what comes out of a network of ours."""
+    return np.asarray(net(net.initialize_carry(xs.shape[1:]), xs)[1])
+
+
+def outputs(trial: Trial, folder: Path) -> tuple[np.ndarray, np.ndarray]:
+    """Return what comes out of the network where it was written, and of the file where it is read."""
+    import nir
+
+    path, xs = folder / "net.nir", inputs(trial.network)
+    how, read_by = dict(trial.how), {}
+    if trial.writer == "brainsurr":
+        net = OURS[trial.network]()
+        expected = run(net, xs)
+        nir.write(path, to_nir(net, xs.shape[2:], **how))
+        read_by = {"dt": how["dt"], "method": how.get("method", "euler")}
+    else:
+        with peers.quietly():
+            expected = peers.WRITERS[trial.writer](path, xs, **trial.options)
+        read_by = how
+    if trial.reader == "brainsurr":
+        read = from_nir(path, "nnx", **read_by)
+        found = run(late(read) if trial.writer == "spyx" else read, xs)
+    else:
+        with peers.quietly():
+            found = peers.READERS[trial.reader](path, np.moveaxis(xs, -1, 2) if xs.ndim > 3 else xs)
+    return expected, np.asarray(found)
