@@ -43,7 +43,7 @@ def to_nir(
     here one at it.
 
     Surrogates, dtypes of potentials and what else has no effect on the spikes go into the metadata, for `from_nir`.
-    What is trained is not said.
+    What is trained is not said, and random spikes are written as they are in evaluation.
 
     Args:
       net: a ``SpikingSequential``; that of Flax Linen with its variables, ``net.bind(variables)``.

@@ -473,3 +473,13 @@ def test_nothing_warns():
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         to_nir(bs.nnx.SpikingSequential([bs.nnx.LIF(2, reset="zero")]), (2,), dt=1.0, lossy=True)
+
+
+def test_random_spikes_are_written_as_in_evaluation():
+    act = bs.nnx.SpikingActivation(bs.Sigmoid(alpha=4.0), random=True, rngs=nnx.Rngs(0))
+    net = bs.nnx.SpikingSequential([bs.nnx.LIF(4, decay=0.8, reset="zero", spike_fn=act), act])
+    back, xs = from_nir(to_nir(net, (4,), dt=1.0), "nnx", dt=1.0), inputs((4,))
+    drawn = run(net, xs)
+    net.eval()
+    np.testing.assert_array_equal(run(back, xs), run(net, xs))
+    assert np.any(run(net, xs) != drawn)
