@@ -97,8 +97,8 @@ class LIFArguments(LeakyArguments):
       reset_delay: whether a spike resets the potential one step later, and the state holds it as it was before. What is
         subtracted does not decay then, and ``"zero"`` loses the input of that step.
       reset_grad: whether the gradient flows through the reset; None: yes, but not for ``"zero"``, where it explodes.
-      spike_fn: a surrogate, a :class:`SpikingActivation`, or any function or module of ``u - threshold`` that has no
-        state and draws no random numbers.
+      spike_fn: a surrogate, a :class:`SpikingActivation`, random or not, or any other function or module of
+        ``u - threshold`` that has no state and draws no random numbers.
       recurrent: whether the spikes of the last step come back through trained weights.
       recurrent_kernel_init: their initialiser.
     """

@@ -136,7 +136,8 @@ def register_layers(framework: str) -> None:
     """Teach ``brainstate.interop`` to convert ``SpikingActivation`` to and from ``"nnx"`` or ``"linen"``.
 
     Afterwards ``brainstate.interop.from_nnx``, ``to_nnx``, ``from_linen`` and ``to_linen`` convert it as they do their
-    own layers, alone or in a ``Sequential``: the surrogate as it is now, what is trained, and its bounds.
+    own layers, alone or in a ``Sequential``: the surrogate as it is now, what is trained, and its bounds. One that
+    draws its spikes is in evaluation in flax, as a Dropout is there.
 
     Needs both frameworks, which are loaded here and not with this module.
 
@@ -171,16 +172,19 @@ def register_layers(framework: str) -> None:
 
 def _from_brainstate(act, module) -> dict[str, Any]:
     intervals = {path[0]: interval for path, interval in module.bounds(act).items()}
-    return {"surrogate": act.surrogate, "learnable": tuple(intervals), "bounds": intervals}
+    return {"surrogate": act.surrogate, "learnable": tuple(intervals), "bounds": intervals, "random": act.random}
 
 
 def _from_nnx(act, module) -> dict[str, Any]:
     intervals = dict(module.bounds(act))
-    return {"surrogate": act.surrogate, "learnable": tuple(intervals), "bounds": intervals}
+    return {"surrogate": act.surrogate, "learnable": tuple(intervals), "bounds": intervals, "random": act.random}
 
 
 def _to_nnx(config, module):
-    return module.SpikingActivation(**config)
+    rngs = importlib.import_module("flax.nnx").Rngs(0) if config["random"] else None
+    act = module.SpikingActivation(**config, rngs=rngs)
+    act.deterministic = config["random"]
+    return act
 
 
 # To brainstate.interop a linen layer is anything with `module` and `variables`.
@@ -188,14 +192,20 @@ def _to_nnx(config, module):
 
 def _from_linen(node, module) -> dict[str, Any]:
     act = node.module
-    return {"surrogate": act.bind(node.variables).surrogate, "learnable": act.learnable, "bounds": act.bounds}
+    return {
+        "surrogate": act.bind(node.variables).surrogate,
+        "learnable": act.learnable,
+        "bounds": act.bounds,
+        "random": act.random,
+    }
 
 
 def _to_linen(config, module):
     surrogate = config.pop("surrogate")
     _, values = surrogate.named_parameters()
     params = {name: jnp.asarray(values[name]) for name in config["learnable"]}
-    return SimpleNamespace(module=module.SpikingActivation(surrogate, **config), variables={"params": params})
+    act = module.SpikingActivation(surrogate, **config, deterministic=config["random"])
+    return SimpleNamespace(module=act, variables={"params": params})
 
 
 _CONVERSIONS = {"nnx": (_from_nnx, _to_nnx), "linen": (_from_linen, _to_linen)}

@@ -77,7 +77,7 @@ def test_a_network_is_fine(host, options):
     assert not report.sentences
 
 
-@every_host
+@pytest.mark.parametrize("host", [Nnx, *(pytest.param(h, marks=pytest.mark.slow) for h in (Linen, Brainstate))])
 def test_recurrent_with_a_delay_in_blocks(host):
     rngs = {"rngs": nnx.Rngs(0)} if host.name == "nnx" else {}
     layers = layers_of(host, recurrent=True, **rngs)
@@ -90,6 +90,7 @@ def test_recurrent_with_a_delay_in_blocks(host):
     assert any("recurrent_kernel" in parameter for parameter in report)
 
 
+@pytest.mark.slow  # as the laws of test_laws.py have it
 def test_every_surrogate_is_the_derivative_of_its_primitive_in_each_parameter():
     made = {name(case): case.make(**{key: jnp.float32(v) for key, v in case.parameters.items()}) for case in DEFAULTS}
     x = jnp.asarray([-1.83, -0.61, -0.17, 0.29, 0.74, 1.57])
@@ -225,7 +226,7 @@ class Steeper(bs.Surrogate):
         return jax.nn.sigmoid(self.alpha * x) * jax.nn.sigmoid(-self.alpha * x)
 
 
-@every_host
+@pytest.mark.parametrize("host", [Nnx, *(pytest.param(h, marks=pytest.mark.slow) for h in (Linen, Brainstate))])
 def test_a_wrong_gradient_of_a_surrogate(host):
     report, _ = checked(host, layers_of(host, f=Steeper()))
     for parameter, status in statuses(report).items():
@@ -301,7 +302,11 @@ def test_a_detached_branch_is_named_by_its_line():
     assert report.sentences == (f"a: part of the loss is detached: stop_gradient in test_gradients.py:{line}.",)
 
 
-@pytest.mark.parametrize(("host", "options"), [*((host, {}) for host in HOSTS), (Nnx, {"reset_delay": True})], ids=str)
+@pytest.mark.parametrize(
+    ("host", "options"),
+    [*((host, {}) for host in HOSTS), pytest.param(Nnx, {"reset_delay": True}, marks=pytest.mark.slow)],
+    ids=str,
+)
 def test_a_detached_reset_is_named(host, options):
     report, _ = checked(host, layers_of(host, reset="zero", **options))
     found = statuses(report)

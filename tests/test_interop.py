@@ -226,6 +226,23 @@ def test_brainstate_interop_keeps_an_activation(framework, f, options):
     assert type(back) is brainsurr.brainstate.SpikingActivation
 
 
+@pytest.mark.parametrize("framework", ["nnx", "linen"])
+def test_brainstate_interop_keeps_random_spikes(framework):
+    """In evaluation in flax, as brainstate makes a Dropout there."""
+    register_layers(framework)
+    act = brainsurr.brainstate.SpikingActivation(bs.Sigmoid(2.0), random=True, learnable="alpha")
+    if framework == "nnx":
+        theirs = brainstate.interop.to_nnx(act)
+        ys, back = theirs(XS), brainstate.interop.from_nnx(theirs)
+    else:
+        theirs, variables = brainstate.interop.to_linen(act)
+        ys, back = theirs.apply(variables, XS), brainstate.interop.from_linen(theirs, variables)
+    assert theirs.random
+    assert theirs.deterministic
+    assert back.random
+    np.testing.assert_array_equal(ys, bs.Sigmoid(2.0)(XS))
+
+
 @pytest.mark.usefixtures("lenient")
 def test_brainstate_interop_in_a_sequential():
     for framework in ("nnx", "linen"):
