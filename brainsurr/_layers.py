@@ -36,7 +36,9 @@ class Arguments(Protocol):
 
 @dataclasses.dataclass(kw_only=True, eq=False)
 class LeakyArguments:
-    """The arguments of a leaky layer.
+    r"""The arguments of a leaky layer.
+
+    .. math:: v' = \mathrm{decay} \cdot v + x
 
     Attributes:
       features: number of neurons, the last axis of the input.
@@ -85,7 +87,11 @@ class LeakyArguments:
 
 @dataclasses.dataclass(kw_only=True, eq=False)
 class LIFArguments(LeakyArguments):
-    """The arguments of a layer of LIF neurons.
+    r"""The arguments of a layer of LIF neurons.
+
+    .. math::
+       u = \mathrm{decay} \cdot v + x, \qquad s = \mathrm{spike\_fn}(u - \mathrm{threshold}), \qquad
+       v' = u - \mathrm{threshold}\, s
 
     Attributes:
       learnable: ``"decay"``, ``"threshold"`` or both; parameters of the surrogate are trained by
@@ -125,7 +131,15 @@ class LIFArguments(LeakyArguments):
 
 @dataclasses.dataclass(kw_only=True, eq=False)
 class ALIFArguments(LIFArguments):
-    """The arguments of a layer of LIF neurons that adapt.
+    r"""The arguments of a layer of LIF neurons that adapt.
+
+    The more a neuron has fired, the higher its threshold or the smaller its input: with the adaptation :math:`a`,
+    :math:`\rho` the ``adaptation_decay``, :math:`b` the ``spike_adaptation`` and :math:`c` the ``voltage_adaptation``,
+
+    .. math::
+       u &= \mathrm{decay} \cdot v + x - a\,[\text{input}], \qquad
+       s = \mathrm{spike\_fn}(u - \mathrm{threshold} - a\,[\text{threshold}]) \\
+       v' &= u - (\mathrm{threshold} + a\,[\text{threshold}])\, s, \qquad a' = \rho\, a + (1 - \rho)(b\, s + c\, v')
 
     Attributes:
       learnable: the name or names of the parameters to train: ``"decay"``, ``"threshold"``, ``"adaptation_decay"``,
@@ -137,6 +151,12 @@ class ALIFArguments(LIFArguments):
       adaptation_decay: what is left of the adaptation after a step, in [0, 1]. A number or ``[features]``.
       spike_adaptation: what a spike adds to the adaptation, times 1 - adaptation_decay.
       voltage_adaptation: what the potential adds to it, times the same.
+
+    References:
+      Bellec, Salaj, Subramoney, Legenstein, Maass 2018, "Long short-term memory and learning-to-learn in networks of
+      spiking neurons" (the threshold adapts). Bittar, Garner 2022, "A surrogate gradient spiking baseline for speech
+      command recognition" (``adapts="input", decay_input=True, reset="zero"``), in the stable form of Baronig, Ferrand,
+      Sabathiel, Legenstein 2024, "Advancing spatio-temporal processing in spiking neural networks through adaptation".
     """
 
     PARAMETERS: ClassVar[dict[str, Interval]] = LIFArguments.PARAMETERS | {
@@ -182,9 +202,10 @@ def _signature(arguments) -> Iterable[inspect.Parameter]:
 
 
 def documented(arguments: type) -> Callable[[type[Layer]], type[Layer]]:
-    """Complete a layer's docstring and signature.
+    """Complete a layer's docstring and signature by those of its arguments.
 
-    ``{arguments}`` becomes what the docstrings of ``arguments`` and of its parents say of each field.
+    In the docstring, ``{equation}`` and ``{references}`` become those of ``arguments``, or of its nearest parent that
+    has them, and ``{arguments}`` what these classes say of each field.
     """
 
     def decorate(layer):
@@ -192,13 +213,19 @@ def documented(arguments: type) -> Callable[[type[Layer]], type[Layer]]:
             layer.__signature__ = inspect.Signature(list(_signature(arguments)))
         if layer.__doc__ is None:  # under `python -OO`
             return layer
-        known: dict[str, str] = {}
-        for cls in reversed(arguments.__mro__):
-            doc = inspect.cleandoc(vars(cls).get("__doc__") or "").partition("Attributes:\n")[2]
-            entries = re.split(r"\n(?=  \w)", doc.rstrip())
-            known |= {entry.partition(":")[0].strip(): entry for entry in entries if entry}
-        shown = "\n".join(known[field.name] for field in dataclasses.fields(arguments))
-        layer.__doc__ = inspect.cleandoc(layer.__doc__).replace("  {arguments}", shown)
+        equation, references = "", ""
+        fields: dict[str, str] = {}
+        for cls in filter(dataclasses.is_dataclass, reversed(arguments.__mro__)):
+            doc = inspect.cleandoc(vars(cls).get("__doc__") or "")
+            text, _, attributes = doc.partition("Attributes:\n")
+            attributes, _, sources = attributes.partition("References:\n")
+            equation = text.partition("\n\n")[2].rstrip() or equation
+            references = sources.rstrip() or references
+            entries = re.split(r"\n(?=  \w)", attributes.rstrip())
+            fields |= {entry.partition(":")[0].strip(): entry for entry in entries if entry}
+        shown = "\n".join(fields[field.name] for field in dataclasses.fields(arguments))
+        doc = inspect.cleandoc(layer.__doc__).replace("  {arguments}", shown)
+        layer.__doc__ = doc.replace("{equation}", equation).replace("  {references}", references)
         return layer
 
     return decorate

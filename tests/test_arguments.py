@@ -186,6 +186,8 @@ def test_a_constructor_shows_its_own_signature(host):
 def test_every_argument_of_a_layer_is_in_its_docstring(host):
     for layer in (*LAYERS, "ALIF", "ALIFCell", "Delay"):
         cls = getattr(host.layers, layer)
+        assert not re.search(r"\{(arguments|equation|references)\}", cls.__doc__)
+        assert ".. math::" in cls.__doc__ or layer in ("LIF", "ALIF")
         described = re.findall(r"^  (\w+): ", cls.__doc__, re.MULTILINE)
         own = [name for name in inspect.signature(cls).parameters if name not in ("parent", "name")]
         assert [name for name in described if name in own] == own

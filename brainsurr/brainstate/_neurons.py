@@ -116,11 +116,9 @@ class LIFBase(LIFLayer, LeakyBase):
 
 @documented(Arguments)
 class LIFCell(LIFBase):
-    r"""One time step of leaky integrate-and-fire neurons, ``spikes = cell(x)``.
+    """One time step of leaky integrate-and-fire neurons, ``spikes = cell(x)``.
 
-    .. math::
-       u = \mathrm{decay} \cdot v + x, \qquad s = \mathrm{spike\_fn}(u - \mathrm{threshold}), \qquad
-       v' = u - \mathrm{threshold}\, s
+    {equation}
 
     The potential is the state ``v``, made by ``init_state(batch_size)``. ``brainstate.transform.for_loop(cell, xs)``
     and ``checkpointed_for_loop`` run it over time, as does :class:`LIF`.
@@ -176,24 +174,15 @@ class LIF(LIFBase):
 
 @documented(AdaptiveArguments)
 class ALIFCell(ALIFLayer, LIFCell):
-    r"""One time step of LIF neurons that adapt, ``spikes = cell(x)``.
+    """One time step of LIF neurons that adapt, ``spikes = cell(x)``.
 
-    The more a neuron has fired, the higher its threshold or the smaller its input: with the adaptation :math:`a`,
-    :math:`\rho` the ``adaptation_decay``, :math:`b` the ``spike_adaptation`` and :math:`c` the ``voltage_adaptation``,
-
-    .. math::
-       u &= \mathrm{decay} \cdot v + x - a\,[\text{input}], \qquad
-       s = \mathrm{spike\_fn}(u - \mathrm{threshold} - a\,[\text{threshold}]) \\
-       v' &= u - (\mathrm{threshold} + a\,[\text{threshold}])\, s, \qquad a' = \rho\, a + (1 - \rho)(b\, s + c\, v')
+    {equation}
 
     Args:
       {arguments}
 
     References:
-      Bellec, Salaj, Subramoney, Legenstein, Maass 2018, "Long short-term memory and learning-to-learn in networks of
-      spiking neurons" (the threshold adapts). Bittar, Garner 2022, "A surrogate gradient spiking baseline for speech
-      command recognition" (``adapts="input", decay_input=True, reset="zero"``), in the stable form of Baronig, Ferrand,
-      Sabathiel, Legenstein 2024, "Advancing spatio-temporal processing in spiking neural networks through adaptation".
+      {references}
 
     Example:
       >>> import jax.numpy as jnp
@@ -237,9 +226,9 @@ class ALIF(ALIFLayer, LIF):
 
 @documented(LIArguments)
 class LI(LeakyBase):
-    r"""A leaky integrator over time, time first, the usual readout: ``potentials = li(xs)``.
+    """A leaky integrator over time, time first, the usual readout: ``potentials = li(xs)``.
 
-    .. math:: v' = \mathrm{decay} \cdot v + x
+    {equation}
 
     Args:
       {arguments}

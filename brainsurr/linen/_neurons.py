@@ -84,11 +84,9 @@ class LIFBase(LIFArguments, LIFLayer, LeakyBase):
 
 @documented(LIFArguments)
 class LIFCell(LIFBase, nn.RNNCellBase):
-    r"""One time step of leaky integrate-and-fire neurons, ``(carry, x) -> (carry, spikes)``.
+    """One time step of leaky integrate-and-fire neurons, ``(carry, x) -> (carry, spikes)``.
 
-    .. math::
-       u = \mathrm{decay} \cdot v + x, \qquad s = \mathrm{spike\_fn}(u - \mathrm{threshold}), \qquad
-       v' = u - \mathrm{threshold}\, s
+    {equation}
 
     It has the contract of flax's own cells, so ``nn.RNN(LIFCell(...))`` runs it over batch-major sequences; for
     time-major ones use :class:`LIF`.
@@ -149,24 +147,15 @@ class LIF(LIFBase):
 
 @documented(ALIFArguments)
 class ALIFCell(ALIFArguments, ALIFLayer, LIFCell):
-    r"""One time step of LIF neurons that adapt, ``(carry, x) -> (carry, spikes)``.
+    """One time step of LIF neurons that adapt, ``(carry, x) -> (carry, spikes)``.
 
-    The more a neuron has fired, the higher its threshold or the smaller its input: with the adaptation :math:`a`,
-    :math:`\rho` the ``adaptation_decay``, :math:`b` the ``spike_adaptation`` and :math:`c` the ``voltage_adaptation``,
-
-    .. math::
-       u &= \mathrm{decay} \cdot v + x - a\,[\text{input}], \qquad
-       s = \mathrm{spike\_fn}(u - \mathrm{threshold} - a\,[\text{threshold}]) \\
-       v' &= u - (\mathrm{threshold} + a\,[\text{threshold}])\, s, \qquad a' = \rho\, a + (1 - \rho)(b\, s + c\, v')
+    {equation}
 
     Attributes:
       {arguments}
 
     References:
-      Bellec, Salaj, Subramoney, Legenstein, Maass 2018, "Long short-term memory and learning-to-learn in networks of
-      spiking neurons" (the threshold adapts). Bittar, Garner 2022, "A surrogate gradient spiking baseline for speech
-      command recognition" (``adapts="input", decay_input=True, reset="zero"``), in the stable form of Baronig, Ferrand,
-      Sabathiel, Legenstein 2024, "Advancing spatio-temporal processing in spiking neural networks through adaptation".
+      {references}
 
     Example:
       >>> import jax, jax.numpy as jnp
@@ -200,9 +189,9 @@ class ALIF(ALIFArguments, ALIFLayer, LIF):
 
 @documented(LeakyArguments)
 class LI(LeakyBase):
-    r"""A leaky integrator over time, time first, the usual readout: ``(carry, xs) -> (carry, potentials)``.
+    """A leaky integrator over time, time first, the usual readout: ``(carry, xs) -> (carry, potentials)``.
 
-    .. math:: v' = \mathrm{decay} \cdot v + x
+    {equation}
 
     Attributes:
       {arguments}
