@@ -238,6 +238,7 @@ def test_a_dead_layer_in_the_middle_is_the_culprit():
     assert "layer 2, which is dead" in report.sentences[0]
 
 
+@pytest.mark.slow
 def test_saturated_blocked_and_vanishing():
     leaky = bs.LogTailedRelu(0.1)
     report = chain([leaky, leaky], [1, 1], [0, -0.5])

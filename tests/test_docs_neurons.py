@@ -112,6 +112,7 @@ def test_convolution():
     same(lambda: net(two, images[:4])[1][:, :1], lambda: net(one, images[:4, :1])[1])
 
 
+@pytest.mark.slow
 def test_group_norm_mixes_examples_unless_told():
     xs = jax.random.normal(jax.random.key(0), (3, 2, 4, 4, 8))
     for options, mixes in (({}, True), ({"reduction_axes": (-3, -2, -1)}, False)):

@@ -50,6 +50,7 @@ def test_nnx_fires_less_and_is_as_accurate():
         assert_close(report[f"layers.{index}"].rate, rate, scope["xs"].shape[0] + 64 * 32, dtype=jnp.float32)
 
 
+@pytest.mark.slow
 def test_linen_and_brainstate():
     scope = run(COMMON, LINEN, BRAINSTATE)
     for gradients in (scope["by_linen"], scope["by_brainstate"]):

@@ -77,6 +77,7 @@ def test_a_network_is_fine(host, options):
     assert not report.sentences
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("host", [Nnx, *(pytest.param(h, marks=pytest.mark.slow) for h in (Linen, Brainstate))])
 def test_recurrent_with_a_delay_in_blocks(host):
     rngs = {"rngs": nnx.Rngs(0)} if host.name == "nnx" else {}

@@ -207,7 +207,7 @@ def network(request):
 
 
 @pytest.mark.parametrize("r", ["1", "tau/dt"])
-@pytest.mark.parametrize("method", ["euler", "exp"])
+@pytest.mark.parametrize("method", ["euler", pytest.param("exp", marks=pytest.mark.slow)])
 def test_a_graph_means_the_network(network, method, r):
     """By NIR's own equations: with NumPy in float64, channels first."""
     size, layers = network
@@ -223,7 +223,7 @@ def test_a_graph_means_the_network(network, method, r):
     assert np.abs(ys).max() > 0.5
 
 
-@pytest.mark.parametrize("host", HOSTS)
+@pytest.mark.parametrize("host", [HOSTS[0], *(pytest.param(host, marks=pytest.mark.slow) for host in HOSTS[1:])])
 def test_ours_to_a_file_to_ours(network, host, tmp_path):
     size, layers = network
     make = MAKE[host]()

@@ -360,6 +360,7 @@ def test_a_trained_height_or_width_is_refused(host, options):
     make(F.scaled(), **options)
 
 
+@pytest.mark.slow
 @every_host
 def test_recomputed_blocks_draw_the_same_spikes(host):
     """The gradient is that of the spikes that were drawn: in the loss each weighs by its potential."""
