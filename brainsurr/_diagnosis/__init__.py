@@ -2,8 +2,7 @@
 
 import dataclasses
 import math
-import textwrap
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any
 
@@ -12,12 +11,13 @@ import numpy as np
 
 from .._arrays import as_float
 from .._checks import check_function
+from .._report import Report, as_text
 from .probe import Totals, fresh_trace, gradient, marked, measure, trials
 from .report import LayerReport, judge, sentences
 
 
 @dataclasses.dataclass(frozen=True)
-class Diagnosis(Mapping[str, LayerReport]):
+class Diagnosis(Report[LayerReport]):
     """Measurements of every spiking layer of a network; ``print`` shows them as a table.
 
     A mapping from the name of a layer to its :class:`LayerReport`. ``json.dumps(dataclasses.asdict(report))`` saves
@@ -33,14 +33,9 @@ class Diagnosis(Mapping[str, LayerReport]):
     layers: dict[str, LayerReport]
     sentences: tuple[str, ...]
 
-    def __getitem__(self, name: str) -> LayerReport:
-        return self.layers[name]
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self.layers)
-
-    def __len__(self) -> int:
-        return len(self.layers)
+    @property
+    def _measured(self):
+        return self.layers
 
     def __str__(self) -> str:
         shares = ("rate", "silent", "dead", "passing", "reached")
@@ -48,12 +43,7 @@ class Diagnosis(Mapping[str, LayerReport]):
         for name, layer in self.layers.items():
             cells = [f"{getattr(layer, share):.1%}" for share in shares]
             rows.append([name, *cells, f"{layer.grad_norm:.3g}", layer.status])
-        widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-        lines = []
-        for first, *middle, last in rows:
-            cells = [cell.rjust(width) for cell, width in zip(middle, widths[1:-1], strict=True)]
-            lines.append("  ".join([first.ljust(widths[0]), *cells, last]))
-        return "\n".join([*lines, "", *(textwrap.fill(s, 100, subsequent_indent="  ") for s in self.sentences)])
+        return as_text(rows, self.sentences, words_last=True)
 
 
 def diagnose(spike_fns: Mapping[str, Callable], loss_fn: Callable[[dict[str, Callable]], Any]) -> Diagnosis:

@@ -2,8 +2,7 @@
 
 import dataclasses
 import math
-import textwrap
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, NamedTuple
 
 import jax
@@ -13,6 +12,7 @@ import numpy as np
 from .._arrays import is_number
 from .._bounds import Interval
 from .._checks import check_function
+from .._report import Report, as_text
 from .._surrogate import Scaled, Surrogate
 from .probe import gradient, measure
 
@@ -35,7 +35,7 @@ class LayerWidth:
 
 
 @dataclasses.dataclass(frozen=True)
-class Calibration(Mapping[str, LayerWidth]):
+class Calibration(Report[LayerWidth]):
     """The width of every spiking layer of a network, by name; ``print`` it.
 
     A mapping from the name of a layer to its numbers. ``json.dumps(dataclasses.asdict(report))`` writes all of it.
@@ -50,26 +50,15 @@ class Calibration(Mapping[str, LayerWidth]):
     layers: dict[str, LayerWidth]
     sentences: tuple[str, ...]
 
-    def __getitem__(self, name: str) -> LayerWidth:
-        return self.layers[name]
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self.layers)
-
-    def __len__(self) -> int:
-        return len(self.layers)
+    @property
+    def _measured(self):
+        return self.layers
 
     def __str__(self) -> str:
         rows = [["layer", "rate", "rms", "before", "width"]]
         for name, layer in self.layers.items():
             rows.append([name, f"{layer.rate:.1%}", f"{layer.rms:.3g}", _short(layer.before), _short(layer.width)])
-        widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-        lines = [
-            "  ".join([first.ljust(widths[0]), *(cell.rjust(w) for cell, w in zip(cells, widths[1:], strict=True))])
-            for first, *cells in rows
-        ]
-        said = [textwrap.fill(sentence, 100, subsequent_indent="  ") for sentence in self.sentences]
-        return "\n".join([*lines, "", *said] if said else lines)
+        return as_text(rows, self.sentences)
 
 
 class Slot(NamedTuple):
@@ -77,6 +66,18 @@ class Slot(NamedTuple):
 
     value: Any
     interval: Interval | None
+
+
+def scaled_activations(layers: Iterable[tuple[str, Any]], neuron: Any, activation: Any) -> dict[str, Any]:
+    """Return the activations whose surrogate has a width, by the name of their layer, which may be a neuron.
+
+    Args:
+      layers: with their names.
+      neuron: the framework's class of layers that hold their activation.
+      activation: the framework's class of activations that hold their surrogate.
+    """
+    acts = ((name, layer.spike_fn if isinstance(layer, neuron) else layer) for name, layer in layers)
+    return {name: act for name, act in acts if isinstance(act, activation) and isinstance(act.template, Scaled)}
 
 
 def calibrate(

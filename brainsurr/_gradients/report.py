@@ -1,9 +1,9 @@
 """What `check_gradients` says: a row for each parameter, and sentences on those where the numbers part."""
 
 import dataclasses
-import textwrap
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 
+from .._report import Report, as_text
 from .differences import Slope, rounding
 from .program import Cast
 
@@ -34,7 +34,7 @@ class ParameterGradient:
 
 
 @dataclasses.dataclass(frozen=True)
-class GradientReport(Mapping[str, ParameterGradient]):
+class GradientReport(Report[ParameterGradient]):
     """The gradients of a network, held against finite differences; ``print`` shows them as a table.
 
     A mapping from the name of a parameter to its :class:`ParameterGradient`.
@@ -54,14 +54,9 @@ class GradientReport(Mapping[str, ParameterGradient]):
         """Whether every parameter is ``"fine"``, or has no slope."""
         return all(parameter.status in ("fine", "no slope") for parameter in self.parameters.values())
 
-    def __getitem__(self, name: str) -> ParameterGradient:
-        return self.parameters[name]
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self.parameters)
-
-    def __len__(self) -> int:
-        return len(self.parameters)
+    @property
+    def _measured(self):
+        return self.parameters
 
     def __str__(self) -> str:
         rows = [["parameter", "measured", "reverse", "forward", "differ", "status"]]
@@ -69,13 +64,7 @@ class GradientReport(Mapping[str, ParameterGradient]):
             slopes = (parameter.measured, parameter.reverse, parameter.forward)
             shown = ["-" if slope is None else f"{slope:.6g}" for slope in slopes]
             rows.append([name, *shown, f"{parameter.differ:.0e}", parameter.status])
-        widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-        lines = []
-        for first, *middle, last in rows:
-            cells = [cell.rjust(width) for cell, width in zip(middle, widths[1:-1], strict=True)]
-            lines.append("  ".join([first.ljust(widths[0]), *cells, last]))
-        said = [textwrap.fill(sentence, 100, subsequent_indent="  ") for sentence in self.sentences]
-        return "\n".join([*lines, "", *said] if said else lines)
+        return as_text(rows, self.sentences, words_last=True)
 
 
 def judge(measured: Slope, found: Mapping, attached: Mapping, loss: float, eps: float) -> ParameterGradient:

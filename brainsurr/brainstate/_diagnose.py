@@ -9,9 +9,8 @@ from brainstate import nn
 
 from .._checks import check_kind
 from .._diagnosis import Diagnosis, examine, layer_name
-from .._diagnosis.calibration import Calibration, Slot, fit_widths
+from .._diagnosis.calibration import Calibration, Slot, fit_widths, scaled_activations
 from .._diagnosis.watching import watching
-from .._surrogate import Scaled
 from ._activation import SpikingActivation
 from ._neurons import LIFBase
 from ._parameters import interval_of
@@ -73,17 +72,15 @@ def calibrate(net: nn.Module, forward: Callable[[], Any], *, k: float = 1.0) -> 
     """
     check_kind("net", net, nn.Module)
     nodes: Any = net.nodes()
-    layers = {layer_name(path, node): node for path, node in nodes.items()}
-    acts: dict[str, Any] = {name: node.spike_fn if isinstance(node, LIFBase) else node for name, node in layers.items()}
+    layers = ((layer_name(path, node), node) for path, node in nodes.items())
     states: dict[str, brainstate.State] = {}
     slots: dict[str, Slot] = {}
-    for name, act in acts.items():
-        if isinstance(act, SpikingActivation) and isinstance(act.template, Scaled):
-            width = vars(act)["width"]
-            state = width.val if isinstance(width, nn.Param) else width
-            if isinstance(state, brainstate.State):
-                states[name] = state
-                slots[name] = Slot(state.value, interval_of(width))
+    for name, act in scaled_activations(layers, LIFBase, SpikingActivation).items():
+        width = vars(act)["width"]
+        state = width.val if isinstance(width, nn.Param) else width
+        if isinstance(state, brainstate.State):
+            states[name] = state
+            slots[name] = Slot(state.value, interval_of(width))
     report, widths = fit_widths(forward, partial(_watched, net, forward), slots, k, _shapes, _gradient)
     for name, width in widths.items():
         states[name].value = width

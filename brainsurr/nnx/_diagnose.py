@@ -8,9 +8,8 @@ from flax import nnx
 
 from .._checks import check_kind
 from .._diagnosis import Diagnosis, examine, layer_name
-from .._diagnosis.calibration import Calibration, Slot, fit_widths
+from .._diagnosis.calibration import Calibration, Slot, fit_widths, scaled_activations
 from .._diagnosis.watching import watching
-from .._surrogate import Scaled
 from ._activation import SpikingActivation
 from ._neurons import LIFBase
 
@@ -74,10 +73,9 @@ def calibrate(net: nnx.Module, forward: Callable[[Any], Any], *, k: float = 1.0)
       0.798 0.798
     """
     check_kind("net", net, nnx.Module)
-    layers = {layer_name(path, node): node for path, node in nnx.iter_graph(net)}
-    acts: dict[str, Any] = {name: node.spike_fn if isinstance(node, LIFBase) else node for name, node in layers.items()}
-    scaled = [n for n, act in acts.items() if isinstance(act, SpikingActivation) and isinstance(act.template, Scaled)]
-    variables = {name: vars(acts[name])["width"] for name in scaled}
+    layers = ((layer_name(path, node), node) for path, node in nnx.iter_graph(net))
+    acts = scaled_activations(layers, LIFBase, SpikingActivation)
+    variables = {name: vars(act)["width"] for name, act in acts.items()}
     slots = {
         name: Slot(variable[...], variable.get_metadata().get("bounds"))
         for name, variable in variables.items()

@@ -1,0 +1,41 @@
+"""Reports: a mapping from names to what was measured, that prints as a table with sentences below it."""
+
+import textwrap
+from collections.abc import Iterator, Mapping, Sequence
+from typing import TypeVar
+
+Measured = TypeVar("Measured")
+
+
+class Report(Mapping[str, Measured]):
+    """A mapping from names to what was measured, which a subclass holds under a name of its own."""
+
+    @property
+    def _measured(self) -> dict[str, Measured]:
+        raise NotImplementedError
+
+    def __getitem__(self, name: str) -> Measured:
+        return self._measured[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._measured)
+
+    def __len__(self) -> int:
+        return len(self._measured)
+
+
+def as_text(rows: Sequence[Sequence[str]], sentences: Sequence[str], *, words_last: bool = False) -> str:
+    """Align rows of cells, the first column to the left and numbers to the right, and put sentences below.
+
+    Args:
+      rows: of one length, the first of them the header.
+      sentences: may be none.
+      words_last: whether the last column holds words, which are not aligned.
+    """
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    lines = []
+    for first, *cells in rows:
+        aligned = [cell.rjust(width) for cell, width in zip(cells, widths[1:], strict=True)]
+        lines.append("  ".join([first.ljust(widths[0]), *aligned[:-1], cells[-1] if words_last else aligned[-1]]))
+    below = [textwrap.fill(sentence, 100, subsequent_indent="  ") for sentence in sentences]
+    return "\n".join([*lines, "", *below] if below else lines)
