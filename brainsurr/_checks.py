@@ -84,6 +84,12 @@ def check_key(name: str, value: Any):
         raise TypeError(f"{_expected(name)} one key, such as jax.random.key(0), got {value!r}")
 
 
+def check_features(owner: str, features: Any):
+    """Raise a ValueError unless the number of features of a layer is a positive integer."""
+    if not is_integer(features) or features < 1:
+        raise ValueError(f"{owner}: expected features to be a positive integer, got {features!r}")
+
+
 def check_kind(name: str, value: Any, kind: type):
     """A TypeError unless the value is an instance of a class."""
     if not isinstance(value, kind):

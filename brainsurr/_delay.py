@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from ._arrays import as_array
-from ._checks import check_dtype, is_integer, shapes
+from ._checks import check_dtype, check_features, is_integer, shapes
 from ._smooth import widened
 
 
@@ -29,8 +29,7 @@ class DelayArguments:
 
     def _check(self, owner: str):
         """Raise an error that names the layer, ``owner``; keep ``steps`` as an integer or a tuple of them."""
-        if not is_integer(self.features) or self.features < 1:
-            raise ValueError(f"{owner}: expected features to be a positive integer, got {self.features!r}")
+        check_features(owner, self.features)
         object.__setattr__(self, "steps", _whole(owner, self.steps, self.features))
         check_dtype(f"{owner}: state_dtype", self.state_dtype, any_real=True)
 

@@ -16,7 +16,7 @@ import numpy as np
 
 from ._arrays import is_number
 from ._bounds import Interval, check_inside, names_of
-from ._checks import check_flag, check_function, check_word, is_integer
+from ._checks import check_features, check_flag, check_function, check_word
 from ._diagnosis.watching import seen
 from ._neuron import ADAPTS, RESETS, li_step_with_output, lif_carry, neuron_step
 from ._smooth import widened
@@ -65,8 +65,7 @@ class LeakyArguments:
         return {name: getattr(self, name) for name in self.PARAMETERS}
 
     def _check(self, owner: str):
-        if not is_integer(self.features) or self.features < 1:
-            raise ValueError(f"{owner}: expected features to be a positive integer, got {self.features!r}")
+        check_features(owner, self.features)
         check_function(f"{owner}: carry_init", self.carry_init, "an initialiser")
         check_flag(f"{owner}: decay_input", self.decay_input)
         trained = names_of(owner, self.learnable)
@@ -235,18 +234,16 @@ class LeakyLayer:
     """A layer with the arguments of `LeakyArguments`; the framework's own class holds its parameters."""
 
     PARAMETERS = LeakyArguments.PARAMETERS
-    decay_input: bool
+    FLAGS: tuple[str, ...] = ("decay_input",)  # the arguments that the step takes as they are
 
     def _set_flags(self, arguments: LeakyArguments):
-        """Keep what is neither a parameter nor needed only to make one."""
-        self.decay_input = arguments.decay_input
+        """Keep the arguments that are neither parameters nor needed only to make one."""
+        for name in self.FLAGS:
+            setattr(self, name, getattr(arguments, name))
 
     def _value(self, name: str):
         """Return a parameter as it is now, a trained one inside its bounds."""
         raise NotImplementedError
-
-    def _values_now(self) -> dict[str, Any]:
-        return {name: self._value(name) for name in self.PARAMETERS}
 
     def _first_carry(self, v):
         """Return the state before the first step, from its potential."""
@@ -256,23 +253,26 @@ class LeakyLayer:
         """Return a name for each array of the state."""
         return ["v"]
 
+    def _step_arguments(self) -> dict[str, Any]:
+        """Return what the step takes beside its carry and input, as it is now."""
+        flags = {name: getattr(self, name) for name in self.FLAGS}
+        return flags | {name: self._value(name) for name in self.PARAMETERS}
+
     def _step(self) -> Callable:
         """Return the step ``(carry, x) -> (carry, output)``, a pure function of the parameters as they are now."""
-        return partial(li_step_with_output, **self._values_now(), decay_input=self.decay_input)
+        return partial(li_step_with_output, **self._step_arguments())
 
 
 class LIFLayer(LeakyLayer):
     """A layer with the arguments of `LIFArguments`."""
 
     PARAMETERS = LIFArguments.PARAMETERS
-    reset: str
+    FLAGS = (*LeakyLayer.FLAGS, "reset", "reset_delay", "reset_grad")
     reset_delay: bool
-    reset_grad: bool | None
     recurrent: bool
 
     def _set_flags(self, arguments):
         super()._set_flags(arguments)
-        self.reset, self.reset_delay, self.reset_grad = arguments.reset, arguments.reset_delay, arguments.reset_grad
         self.recurrent = arguments.recurrent
 
     def _recurrent_weights(self):
@@ -287,15 +287,18 @@ class LIFLayer(LeakyLayer):
         """Return ``{"key": key}``, a new key, for a layer whose spikes are drawn; else nothing."""
         raise NotImplementedError
 
+    def _keeps_spikes(self) -> bool:
+        """Return whether the last spikes are part of the state."""
+        return self.recurrent or self.reset_delay
+
     def _first_carry(self, v):
-        return lif_carry(v, self.recurrent or self.reset_delay)
+        return lif_carry(v, self._keeps_spikes())
 
     def _state_names(self):
-        return ["v", "s"] if self.recurrent or self.reset_delay else ["v"]
+        return ["v", "s"] if self._keeps_spikes() else ["v"]
 
-    def _step_arguments(self) -> dict[str, Any]:
-        flags = {name: getattr(self, name) for name in ("decay_input", "reset", "reset_delay", "reset_grad")}
-        return flags | self._values_now() | {"spike_fn": seen(self, self._spike_function())}
+    def _step_arguments(self):
+        return super()._step_arguments() | {"spike_fn": seen(self, self._spike_function())}
 
     def _step(self) -> Callable:
         return neuron_step(self._recurrent_weights(), **self._step_arguments())
@@ -305,17 +308,10 @@ class ALIFLayer(LIFLayer):
     """A layer with the arguments of `ALIFArguments`."""
 
     PARAMETERS = ALIFArguments.PARAMETERS
-    adapts: str
-
-    def _set_flags(self, arguments):
-        super()._set_flags(arguments)
-        self.adapts = arguments.adapts
+    FLAGS = (*LIFLayer.FLAGS, "adapts")
 
     def _first_carry(self, v):
-        return lif_carry(v, self.recurrent or self.reset_delay, adapts=True)
+        return lif_carry(v, self._keeps_spikes(), adapts=True)
 
     def _state_names(self):
         return [*super()._state_names(), "a"]
-
-    def _step_arguments(self) -> dict[str, Any]:
-        return super()._step_arguments() | {"adapts": self.adapts}

@@ -96,24 +96,38 @@ class Step:
     surrogate: Any = None
 
 
-def leaky(layer) -> LeakyIntegrator:
-    """Read an `LI` of any framework."""
-    return LeakyIntegrator(**layer._values_now(), decay_input=layer.decay_input, param_dtype=layer.param_dtype)
+def read(layer: Any, lif: type, li: type, delay: type, activation: type, module: type) -> Any:
+    """Read a layer of brainsurr in one framework, given its classes there.
+
+    Another ``module`` of the framework is None, and what is no module comes back as it is.
+    """
+    kind = type(layer)
+    if kind is lif:
+        kernel = layer._recurrent_weights()
+        return Neurons(**layer._step_arguments(), kernel=kernel, param_dtype=layer.param_dtype)
+    if kind is li:
+        return LeakyIntegrator(**layer._step_arguments(), param_dtype=layer.param_dtype)
+    if kind is delay:
+        return Delay(layer.steps)
+    if kind is activation:
+        return Step(layer.surrogate)
+    return None if isinstance(layer, module) else layer
 
 
-def neurons(layer) -> Neurons:
-    """Read a `LIF` of any framework."""
-    flags = {name: getattr(layer, name) for name in ("decay_input", "reset", "reset_delay", "reset_grad")}
-    spike_fn, kernel = layer._spike_function(), layer._recurrent_weights()
-    return Neurons(**layer._values_now(), **flags, spike_fn=spike_fn, kernel=kernel, param_dtype=layer.param_dtype)
+def build(layer: Any, size: Any, li: type, delay: type, activation: type) -> Any:
+    """Build a layer of brainsurr that has no recurrent weights, given its classes; any other comes back as it is."""
+    if isinstance(layer, LeakyIntegrator):
+        return li(size, **arguments(layer))
+    if isinstance(layer, Delay):
+        return delay(size, layer.steps)
+    return activation(layer.surrogate) if isinstance(layer, Step) else layer
 
 
 def arguments(layer: LeakyIntegrator) -> dict[str, Any]:
     """Return the arguments of the `LI` or `LIF` of any framework but for its size and its recurrent weights."""
     values = {field.name: getattr(layer, field.name) for field in dataclasses.fields(layer)}
-    values["recurrent"] = values.pop("kernel", None) is not None
-    if not values["recurrent"]:
-        del values["recurrent"]
+    if values.pop("kernel", None) is not None:
+        values["recurrent"] = True
     if values.get("spike_fn", "") is None:
         del values["spike_fn"]
     return values

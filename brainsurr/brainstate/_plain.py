@@ -35,15 +35,7 @@ def read(layer: Any) -> Any:
         return _convolution(inner)
     if kind is nn.Flatten:
         return layer.update
-    if kind is LIF:
-        return plain.neurons(layer)
-    if kind is LI:
-        return plain.leaky(layer)
-    if kind is Delay:
-        return plain.Delay(layer.steps)
-    if kind is SpikingActivation:
-        return plain.Step(layer.surrogate)
-    return None if isinstance(layer, nn.Module) else layer
+    return plain.read(layer, LIF, LI, Delay, SpikingActivation, nn.Module)
 
 
 def _mapped(layer: Any) -> Any:
@@ -85,8 +77,4 @@ def _layer(layer: Any, shape: plain.Shape) -> Any:
         if layer.kernel is not None:
             lif.recurrent_kernel.val.value = jnp.asarray(layer.kernel, lif.param_dtype)
         return lif
-    if isinstance(layer, plain.LeakyIntegrator):
-        return LI(shape, **plain.arguments(layer))
-    if isinstance(layer, plain.Delay):
-        return Delay(shape, layer.steps)
-    return SpikingActivation(layer.surrogate) if isinstance(layer, plain.Step) else layer
+    return plain.build(layer, shape, LI, Delay, SpikingActivation)

@@ -24,15 +24,7 @@ def read(layer: Any) -> Any:
         if kind is nn.Dense:
             return plain.Affine(kernel, bias)
         return plain.Conv(kernel, bias, layer.strides, layer.padding, layer.kernel_dilation, layer.feature_group_count)
-    if kind is LIF:
-        return plain.neurons(layer)
-    if kind is LI:
-        return plain.leaky(layer)
-    if kind is Delay:
-        return plain.Delay(layer.steps)
-    if kind is SpikingActivation:
-        return plain.Step(layer.surrogate)
-    return None if isinstance(layer, nn.Module) else layer
+    return plain.read(layer, LIF, LI, Delay, SpikingActivation, nn.Module)
 
 
 def build(layers: Iterable[tuple[Any, plain.Shape]]) -> tuple[SpikingSequential, dict[str, Any]]:
@@ -67,8 +59,4 @@ def _layer(layer: Any, shape: plain.Shape) -> Any:
         return nn.Conv(out, tuple(window), **how, **more)
     if isinstance(layer, plain.Neurons):
         return LIF(shape[-1], **plain.arguments(layer))
-    if isinstance(layer, plain.LeakyIntegrator):
-        return LI(shape[-1], **plain.arguments(layer))
-    if isinstance(layer, plain.Delay):
-        return Delay(shape[-1], layer.steps)
-    return SpikingActivation(layer.surrogate) if isinstance(layer, plain.Step) else layer
+    return plain.build(layer, shape[-1], LI, Delay, SpikingActivation)

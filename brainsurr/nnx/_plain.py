@@ -21,15 +21,7 @@ def read(layer: Any) -> Any:
     if kind is nnx.Conv and layer.mask is None and layer.input_dilation in (None, 1):
         how = layer.strides, layer.padding, layer.kernel_dilation, layer.feature_group_count
         return plain.Conv(layer.kernel[...], _value(layer.bias), *how)
-    if kind is LIF:
-        return plain.neurons(layer)
-    if kind is LI:
-        return plain.leaky(layer)
-    if kind is Delay:
-        return plain.Delay(layer.steps)
-    if kind is SpikingActivation:
-        return plain.Step(layer.surrogate)
-    return None if isinstance(layer, nnx.Module) else layer
+    return plain.read(layer, LIF, LI, Delay, SpikingActivation, nnx.Module)
 
 
 def _value(variable):
@@ -69,8 +61,4 @@ def _layer(layer: Any, shape: plain.Shape) -> Any:
         if layer.kernel is not None:
             lif.recurrent_kernel[...] = jnp.asarray(layer.kernel, lif.param_dtype)
         return lif
-    if isinstance(layer, plain.LeakyIntegrator):
-        return LI(shape[-1], **plain.arguments(layer))
-    if isinstance(layer, plain.Delay):
-        return Delay(shape[-1], layer.steps)
-    return SpikingActivation(layer.surrogate) if isinstance(layer, plain.Step) else layer
+    return plain.build(layer, shape[-1], LI, Delay, SpikingActivation)
