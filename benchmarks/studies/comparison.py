@@ -106,7 +106,7 @@ def train_points(task: Task, name: str, points: list[Point], splits: list[Rows],
     def train_one(point, rows, seed, inputs, labels):
         keys = jax.random.split(jax.random.key(seed))
         net = make(keys[0], shape, recipe, point.surrogate)
-        xs = standardised(inputs, rows["train"]) if task.standardise else inputs
+        xs = sequences.standardised(inputs, rows["train"]) if task.standardise else inputs
         rows = dict(rows)
         train = rows.pop("train")
         batch = min(recipe.batch, len(train))
@@ -127,12 +127,6 @@ def train_points(task: Task, name: str, points: list[Point], splits: list[Rows],
     size = sum(leaf.size for leaf in jax.tree.leaves(jax.eval_shape(weights, jax.random.key(0))))
     data = (jnp.asarray(task.inputs), jnp.asarray(task.labels, jnp.int32))
     return {"weights": size, **map_grid(train_one, points, splits, jnp.asarray(seeds), data=data)}
-
-
-def standardised(inputs, train):
-    """Scale each feature to mean 0 and deviation 1 over time and the training examples."""
-    chosen = inputs[train]
-    return (inputs - chosen.mean((0, 1))) / (chosen.std((0, 1)) + 1e-6)
 
 
 def settings(task: Task, split: Rows, seeds: int) -> dict[str, Any]:
@@ -172,7 +166,7 @@ def logistic_points(task: Task, points: list[Point], splits: list[Rows]):
     """Fit logistic regression to all time steps at once; it has no seed."""
 
     def scores(point, rows):
-        xs = np.asarray(standardised(task.inputs, rows["train"]) if task.standardise else task.inputs)
+        xs = np.asarray(sequences.standardised(task.inputs, rows["train"]) if task.standardise else task.inputs)
         xs = xs.reshape(len(xs), -1)
         model = LogisticRegression(C=point.rate, max_iter=1000, tol=1e-3)
         model.fit(xs[rows["train"]], task.labels[rows["train"]])

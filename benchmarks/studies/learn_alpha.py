@@ -19,7 +19,7 @@ from ..lib.study import Study, arguments
 from ..lib.training import map_grid, neurons, train_and_test
 from . import dynamic_range, randman, sequences, speech
 from .alpha_rules import BOUNDS, DECAY, INNER, RULES, optimizer
-from .comparison import RATE, standardised
+from .comparison import RATE
 
 FIXED, STARTS = (0.0, 0.01, 0.02, 0.05, 0.1, 0.2, 0.3, 0.5), (0.01, 0.1, 0.5)
 REDUCTIONS = {"mean": jnp.mean, "min": jnp.min, "max": jnp.max}
@@ -66,7 +66,7 @@ def speech_task(recordings):
     """Make the task of `speech`, trained for half as many epochs."""
     features, digit, _, take = speech.load(recordings)
     split, recipe = speech.by_take(take), speech.RECIPE
-    features = standardised(features, split["train"])
+    features = sequences.standardised(features, split["train"])
     return Task(
         data=lambda seed: [(features[rows], digit[rows].astype(np.int32)) for rows in split.values()],
         network=lambda key, surrogate: sequences.lif(key, features.shape[1:], recipe, surrogate),

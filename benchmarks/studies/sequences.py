@@ -58,11 +58,11 @@ class AtOnce(SpikingSequential):
         return super().__call__(carry, jnp.swapaxes(xs, 0, 1).reshape(1, xs.shape[1], -1))
 
 
-def lif(key, shape, recipe, surrogate, recurrent=True):
+def lif(key, shape, recipe, surrogate, recurrent=True, gain=1.0):
     """Make a layer of LIF neurons with decays from fast to slow, and leaky integrators as outputs."""
     rngs, hidden = nnx.Rngs(key), recipe.hidden
     neurons = LIF(hidden, decay=jnp.linspace(FAST, SLOW, hidden), spike_fn=surrogate, recurrent=recurrent, rngs=rngs)
-    layers = [dense(shape[-1], hidden, rngs), neurons, nnx.Dropout(recipe.dropout, rngs=rngs)]
+    layers = [dense(shape[-1], hidden, rngs, gain), neurons, nnx.Dropout(recipe.dropout, rngs=rngs)]
     return SpikingSequential([*layers, dense(hidden, recipe.classes, rngs), LI(recipe.classes, decay=READOUT)])
 
 
@@ -80,6 +80,12 @@ def mlp(key, shape, recipe, surrogate=None):
     for features in (shape[0] * shape[1], hidden):
         layers += [dense(features, hidden, rngs, jnp.sqrt(2.0)), jax.nn.relu, nnx.Dropout(recipe.dropout, rngs=rngs)]
     return AtOnce([*layers, dense(hidden, recipe.classes, rngs)])
+
+
+def standardised(inputs, train):
+    """Scale each feature to mean 0 and deviation 1 over time and the training examples."""
+    chosen = inputs[train]
+    return (inputs - chosen.mean((0, 1))) / (chosen.std((0, 1)) + 1e-6)
 
 
 def stretched(series, steps):

@@ -1,0 +1,238 @@
+"""The settings of the comparison: a data set, a network, and how long it is trained.
+
+All networks of a setting have the same sizes, steps and optimiser (AdamW, gradients clipped to a norm of 1, the rate
+falling to 0 as a cosine). Deep networks, amplitudes and spike times use scikit-learn's digits.
+"""
+
+from collections.abc import Callable
+from functools import cache, partial
+from pathlib import Path
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from flax import nnx
+
+from brainsurr.nnx import LI, LIF, SpikingSequential
+
+from ..digits.task import load_validated, still
+from ..lib.training import averaged, dense
+from . import randman, sequences, speech, vowels
+
+GAINS = (1.0, 1.4, 2.0, 2.8)  # of the weights, where their scale is not what is studied
+DECAY = 0.9
+DEPTHS = (2, 8, 12, 16)
+SCALES = (0.03, 0.5, 3.0, 15.0)  # of Randman's first weights
+DECADES = (2, 3)
+FADING = 5.0  # steps after which an output spike counts e times less
+
+
+class Setting(NamedTuple):
+    """A data set, a network and its training.
+
+    Attributes:
+      about: one line for a table.
+      layers: how many spiking layers the network has.
+      data: ``data(seed)``, inputs and labels for training, for validation and for the test.
+      network: ``network(key, spike_fns, gain)`` with a threshold function for each spiking layer.
+      logits: ``logits(net, inputs, key)``; the key is None in evaluation.
+      show: ``show(inputs)``, the inputs over time ``[time, batch, features]``.
+      gains: those to choose from.
+      rate: of learning, at the start.
+      epochs: passes over the training examples.
+      batch: examples a step.
+      weight_decay: of AdamW.
+    """
+
+    about: str
+    layers: int
+    data: Callable
+    network: Callable
+    logits: Callable
+    show: Callable
+    gains: tuple[float, ...]
+    rate: float
+    epochs: int
+    batch: int
+    weight_decay: float = 0.0
+
+
+def feedforward(key, spike_fns, gain, sizes, first_gain=None):
+    """Make a network of LIF layers, and of leaky integrators as outputs."""
+    rngs, layers = nnx.Rngs(key), []
+    for features, hidden, spike_fn in zip(sizes[:-2], sizes[1:-1], spike_fns, strict=True):
+        scale = gain if layers or first_gain is None else first_gain
+        layers += [dense(features, hidden, rngs, scale), LIF(hidden, decay=DECAY, spike_fn=spike_fn)]
+    return SpikingSequential([*layers, dense(sizes[-2], sizes[-1], rngs), LI(sizes[-1], decay=DECAY)])
+
+
+def spiking_outputs(key, spike_fns, gain, sizes):
+    """Make a network whose outputs are LIF neurons too."""
+    rngs, layers = nnx.Rngs(key), []
+    for features, hidden, spike_fn in zip(sizes[:-1], sizes[1:], spike_fns, strict=True):
+        layers += [dense(features, hidden, rngs, gain), LIF(hidden, decay=DECAY, spike_fn=spike_fn)]
+    return SpikingSequential(layers)
+
+
+def mean_potential(show):
+    """Make the logits from the outputs' potential, averaged over time."""
+    return lambda net, inputs, key: averaged(net, show(inputs))
+
+
+def early_spikes(net, inputs, key):
+    """Count the outputs' spikes, an early one more than a late one: the first spike has the largest part."""
+    spikes = net(net.initialize_carry(inputs.shape), latency(inputs))[1]
+    weights = jnp.exp(-jnp.arange(len(spikes)) / FADING)
+    return 5 * jnp.tensordot(weights, spikes, 1)
+
+
+def latency(images, steps=20):
+    """Convert images in [0, 1] to one spike for each pixel above 0, the brighter the earlier, in half of the steps."""
+    time = jnp.round((1 - images) * (steps // 2))
+    return ((time == jnp.arange(steps)[:, None, None]) & (images > 0)).astype(jnp.float32)
+
+
+def digits(seed):
+    return load_validated()
+
+
+def amplified(seed, examples=0, channels=0):
+    """Multiply each example, or each channel, by its own power of ten up to so many decades."""
+    parts = []
+    for part, (images, labels) in enumerate(load_validated()):
+        keys = [jax.random.fold_in(jax.random.key(seed), part), jax.random.key(seed)]
+        between_examples = jax.random.uniform(keys[0], (len(images), 1))
+        between_channels = jax.random.uniform(keys[1], (1, images.shape[1]))  # the same in all parts
+        parts.append((images * 10 ** (examples * between_examples + channels * between_channels), labels))
+    return parts
+
+
+def deep(depth):
+    """Make the setting of digits through so many hidden layers."""
+    return Setting(
+        f"digits, {depth} hidden layers",
+        layers=depth,
+        data=digits,
+        network=partial(feedforward, sizes=(64,) * (depth + 1) + (10,)),
+        logits=mean_potential(still),
+        show=still,
+        gains=GAINS,
+        rate=5e-3,
+        epochs=40,
+        batch=128,
+    )
+
+
+def spread(kind, decades):
+    """Make the setting of digits whose amplitudes are spread over decades."""
+    return Setting(
+        f"digits, {decades} decades between {kind}",
+        layers=2,
+        data=partial(amplified, **{kind: decades}),
+        network=partial(feedforward, sizes=(64, 128, 128, 10)),
+        logits=mean_potential(still),
+        show=still,
+        gains=GAINS,
+        rate=5e-3,
+        epochs=40,
+        batch=128,
+    )
+
+
+def scaled(scale):
+    """Make the setting of Randman with so large first weights."""
+    return Setting(
+        f"Randman, first weights x {scale:g}",
+        layers=1,
+        data=randman.sample,
+        network=partial(feedforward, sizes=(randman.UNITS, randman.HIDDEN, randman.CLASSES), first_gain=scale),
+        logits=mean_potential(randman.show),
+        show=randman.show,
+        gains=(1.0,),
+        rate=1.5e-2,
+        epochs=25,
+        batch=64,
+    )
+
+
+def first_spike():
+    """Make the setting in which spike times are the inputs and the outputs."""
+    return Setting(
+        "digits, spike times in and out",
+        layers=2,
+        data=digits,
+        network=partial(spiking_outputs, sizes=(64, 128, 10)),
+        logits=early_spikes,
+        show=latency,
+        gains=GAINS,
+        rate=5e-3,
+        epochs=40,
+        batch=128,
+    )
+
+
+def recurrent(about, parts, recipe):
+    """Make the setting of a recurrent network that classifies sequences ``[examples, time, features]``.
+
+    Args:
+      about: one line for a table.
+      parts: ``parts(seed)``, inputs and labels for training, for validation and for the test.
+      recipe: sizes, training and noise.
+    """
+    shape = parts(0)[0][0].shape[1:]
+    return Setting(
+        about,
+        layers=1,
+        data=parts,
+        network=lambda key, spike_fns, gain: sequences.lif(key, shape, recipe, *spike_fns, gain=gain),
+        logits=sequences.logits(recipe),
+        show=sequences.show,
+        gains=GAINS,
+        rate=5e-3,
+        epochs=recipe.epochs,
+        batch=recipe.batch,
+        weight_decay=recipe.weight_decay,
+    )
+
+
+def spoken_digits(recordings):
+    """Make the setting of spoken digits, on the data set's own split."""
+    features, digit, _, take = speech.load(recordings)
+    split = speech.by_take(take)
+    features = sequences.standardised(features, split["train"])
+    parts = [(features[rows], digit[rows].astype(np.int32)) for rows in split.values()]
+    return recurrent("spoken digits, recurrent", lambda seed: parts, speech.RECIPE._replace(hidden=64, epochs=15))
+
+
+def japanese_vowels():
+    """Make the setting of Japanese vowels; each seed holds out another third of the training series."""
+    series, labels, split, _ = vowels.load()
+    series = sequences.standardised(series, split["train"])
+    folds = [list(fold.values()) for fold in vowels.folds(labels, split)]
+
+    def parts(seed):
+        return [(series[rows], labels[rows]) for rows in folds[seed % len(folds)]]
+
+    return recurrent("Japanese vowels, recurrent", parts, vowels.RECIPE)
+
+
+def names() -> list[str]:
+    """List the settings, those that need no data from outside first."""
+    return [*_GENERATED, "speech", "vowels"]
+
+
+@cache
+def setting(name: str, recordings: Path | None = None) -> Setting:
+    """Make a setting by name."""
+    if name == "speech":
+        return spoken_digits(recordings)
+    return japanese_vowels() if name == "vowels" else _GENERATED[name]()
+
+
+_GENERATED = {
+    **{f"randman-{scale:g}": partial(scaled, scale) for scale in SCALES},
+    **{f"depth-{depth}": partial(deep, depth) for depth in DEPTHS},
+    **{f"{kind}-{decades}": partial(spread, kind, decades) for kind in ("examples", "channels") for decades in DECADES},
+    "spike-times": first_spike,
+}
