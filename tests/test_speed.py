@@ -107,21 +107,29 @@ def test_a_stream_compiles_once(out):
     assert json.loads((out / "live.json").read_text())["compiled"] == 1
 
 
-def test_a_chooser_sees_each_library_in_its_best_mode():
-    def run(name, mode, seconds, peak, **more):
-        time = timing.summary([seconds])
-        memory = {"peak_memory": peak, "memory_after_import": 10**8}
-        return {"batch": 256, "name": name, "mode": mode, "time": time, "versions": {name: "1.0"}, **memory, **more}
+def a_peer(name, mode, seconds, peak, **more):
+    time = timing.summary([seconds])
+    memory = {"peak_memory": peak, "memory_after_import": 10**8}
+    return {"batch": 256, "name": name, "mode": mode, "time": time, "versions": {name: "1.0"}, **memory, **more}
 
-    fast, small = run("brainsurr", "fast", 0.1, 5 * 10**8), run("brainsurr", "small", 0.2, 2 * 10**8)
-    long = run("brainsurr", "small", 4, 3 * 10**8, steps=10_000) | {"batch": 16}
-    other = run("other", "loop", 0.05, 9 * 10**8)
+
+def test_a_chooser_sees_each_library_in_its_best_mode():
+    fast, small = a_peer("brainsurr", "fast", 0.1, 5 * 10**8), a_peer("brainsurr", "small", 0.2, 2 * 10**8)
+    long = a_peer("brainsurr", "small", 4, 3 * 10**8, steps=10_000) | {"batch": 16}
+    other = a_peer("other", "loop", 0.05, 9 * 10**8)
     result = {"long": 10_000, "runs": [fast, small, other, long]}
     *_, first, second = speed.peers.chooser(result).splitlines()
     assert [cell.strip() for cell in first.split("|")[1:-1]] == ["other 1.0", "50 ms", "800 MB", *2 * ["not measured"]]
     assert [cell.strip() for cell in second.split("|")[1:-1]] == ["brainsurr", "100 ms", "100 MB", "4 s", "200 MB"]
     memory = speed.peers.marks(result)[-1]
     assert memory.value == pytest.approx(1 / 8)
+
+
+def test_a_peer_too_slow_for_three_steps_is_shown():
+    """At 10,000 time steps some take a train step in six seconds, and stop after two."""
+    slow = a_peer("other", "loop", 6.0, 9 * 10**8, losses=[2.5, 2.25], first_step=1.0, notes=[])
+    table = speed.peers.report({"runs": [slow | {"losses": [2.5, 2.25, 2.125]}, slow], "network": "", "missing": {}})
+    assert [line.split("|")[-2].split() for line in table.splitlines()[2:]] == [["2.5000", "2.1250"], ["2.5000"]]
 
 
 def test_shown_again_from_the_files(out, capsys):

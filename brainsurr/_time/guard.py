@@ -9,7 +9,6 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax.extend.core import ClosedJaxpr, jaxpr_as_fun
 
 # The number of time steps on which layers without a state are tried; 0 outside of `unroll`.
 _steps: ContextVar[int] = ContextVar("steps", default=0)
@@ -86,6 +85,8 @@ def _outputs(closed, steps, shape, dtype):
     The inputs are: two random ones; for each cut, the first up to the cut and the second from there on; and one step
     repeated. There are two cuts since a layer that groups time steps may have the border of two groups at one of them.
     """
+    from jax.extend.core import ClosedJaxpr, jaxpr_as_fun  # here: it takes as long to import as all of brainsurr
+
     rng = np.random.default_rng(0)
     first, second = (rng.standard_normal((steps, *shape), np.float32) for _ in range(2))
     cuts = (steps // 2, min(steps // 2 + 1, steps - 1))
