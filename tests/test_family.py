@@ -10,7 +10,7 @@ import pytest
 
 import brainsurr as bs
 from benchmarks.lib.runs import Runs, rows
-from benchmarks.studies import family, settings
+from benchmarks.studies import choice, family, settings
 from benchmarks.studies.shapes import LEAKS, SAME_AS, SHAPES, WIDTHS, Call, calls, half_width, normalised
 
 pytestmark = pytest.mark.usefixtures("lenient")
@@ -113,23 +113,67 @@ def test_a_file_of_other_settings_is_refused(tmp_path):
 # How a point is chosen
 
 
-def test_of_equal_points_the_nearest_to_the_default_is_preferred():
-    points = [(Call("Arctan", None, width), rate) for width in WIDTHS for rate in family.FACTORS]
-    scores = dict.fromkeys(points, 0.9)
-    assert min(points, key=lambda p: family.preference(scores, p)) == (Call("Arctan", None, 0.5), 1.0)
-    scores[points[0]] = 0.91
-    assert min(points, key=lambda p: family.preference(scores, p)) == points[0]
+def scorer(table, default=0.5):
+    """A score by call and factor, the same from each seed, that notes what it is asked."""
+    asked = []
+
+    def score(call, factor, seeds):
+        asked.extend((str(call), factor, seed) for seed in seeds)
+        return table.get((str(call), factor), default)
+
+    return score, asked
+
+
+def test_the_best_point_is_chosen_with_all_choosing_seeds():
+    score, asked = scorer({("Arctan width=0.25", 3.0): 0.9, ("Arctan width=1", 1.0): 0.8})
+    assert choice.choose("Arctan", score) == (Call("Arctan", None, 0.25), 3.0)
+    seeds = {seed for call, factor, seed in asked if (call, factor) == ("Arctan width=0.25", 3.0)}
+    assert seeds == set(choice.CHOOSING)
+    assert len(set(asked)) == 15 + 2 * choice.KEPT + 3  # the grid, the best again, and three times the rate
+
+
+def test_of_equal_points_the_nearest_to_the_default_is_chosen():
+    assert choice.choose("Arctan", scorer({})[0]) == (Call("Arctan", None, 0.5), 1.0)
+    assert choice.choose("LeakyRelu", scorer({})[0])[1] == 1.0
 
 
 def test_a_point_on_an_edge_is_extended_by_a_step():
-    low, mid, high = family.FACTORS
-    assert not list(family.beyond(Call("Arctan", None, 0.5), mid))
-    assert list(family.beyond(Call("Arctan", None, 0.1), mid)) == [(Call("Arctan", None, 0.05), mid)]
-    assert list(family.beyond(Call("Arctan", None, 2.0), high)) == [
-        (Call("Arctan", None, 4.0), high),
-        (Call("Arctan", None, 2.0), 3 * high),
-    ]
-    assert list(family.beyond(Call("LeakyRelu", 0.1, None), low)) == [(Call("LeakyRelu", 0.1, None), low / 3)]
+    table = {("Arctan width=2", 3.0): 0.9, ("Arctan width=4", 3.0): 0.95, ("Arctan width=2", 9.0): 0.92}
+    assert choice.choose("Arctan", scorer(table)[0]) == (Call("Arctan", None, 4.0), 3.0)
+    low, mid, _ = choice.FACTORS
+    assert choice.beyond(Call("Arctan", None, 0.5), mid) == []
+    assert choice.beyond(Call("Arctan", None, 0.1), mid) == [(Call("Arctan", None, 0.05), mid)]
+    assert choice.beyond(Call("LeakyRelu", 0.1, None), low) == [(Call("LeakyRelu", 0.1, None), low / 3)]
+
+
+def test_the_shortlist_has_the_smallest_worst_regret():
+    """S2NN at .5 is good everywhere, Circ at .5 in one setting alone; LogTailedRelu is never good, and there."""
+    first = {("S2NN width=0.5", 1.0): 0.9, ("Circ width=0.5", 1.0): 0.95, ("ERF width=0.5", 1.0): 1.0}
+    second = {("S2NN width=0.5", 1.0): 0.9}
+    found = choice.shortlist([scorer(first)[0], scorer(second)[0]])
+    assert found[0] == Call("S2NN", None, 0.5)
+    count = Counter(call.shape for call in found)
+    assert max(count.values()) <= 3
+    assert count["LogTailedRelu"] >= 2
+    assert Call("LogTailedRelu", 0.01, 1.0) in found
+
+
+def test_the_best_rate_is_the_settings_own_if_as_good():
+    call = Call("S2NN", None, 0.5)
+    assert choice.best_factor(call, scorer({})[0]) == 1.0
+    assert choice.best_factor(call, scorer({(str(call), 3.0): 0.9})[0]) == 3.0
+
+
+def test_scores_from_a_file_are_those_of_its_gain(tmp_path):
+    """The gain of the reported seeds; what the file lacks is named."""
+    runs = Runs(tmp_path / "a.json", {}, family.KEY, family.MEASURED)
+    call = Call("S2NN", None, 0.5)
+    for gain, seed, value in ((1.0, 1000, 0.1), (1.4, 1000, 0.6), (1.4, 1001, 0.8), (1.4, 0, 0.2)):
+        runs.run(lambda value=value: dict.fromkeys(family.MEASURED, value), str(call), 1 / 3, gain, seed)
+    score = family.recorded(tmp_path / "a.json")
+    assert score(call, 1 / 3, (1000, 1001)) == pytest.approx(0.7)
+    with pytest.raises(ValueError, match=r"no run of S2NN width=0.5 at 1 times the rate: first --stage tune"):
+        score(call, 1.0, (1000,))
 
 
 def test_in_logarithm_optimises_the_logarithm():
@@ -184,12 +228,12 @@ def test_a_quick_run(tmp_path):
     assert all(0 <= row["test"] <= 1 and 0 <= row["firing"] <= 1 for row in table)
     for shape in list(SHAPES)[:2]:
         of_shape = [row for row in table if row["call"].split()[0] == shape]
-        reported = {(row["call"], row["rate"]) for row in of_shape if row["seed"] in family.SEEDS}
+        reported = {(row["call"], row["rate"]) for row in of_shape if row["seed"] in choice.SEEDS}
         means = {}
         for row in of_shape:
-            if row["seed"] in family.CHOOSING:
+            if row["seed"] in choice.CHOOSING:
                 means.setdefault((row["call"], row["rate"]), []).append(row["validation"])
-        whole = {point: np.mean(values) for point, values in means.items() if len(values) == len(family.CHOOSING)}
+        whole = {point: np.mean(values) for point, values in means.items() if len(values) == len(choice.CHOOSING)}
         assert max(whole, key=whole.get) in reported
     adapted = {row["call"].partition(":")[0] for row in table if ":" in row["call"]}
     assert adapted == {*family.CALIBRATED, *family.TRAINED}

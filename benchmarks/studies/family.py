@@ -7,7 +7,6 @@ what that file does not have yet. Several processes may work on different settin
 
 import argparse
 import itertools
-import math
 from functools import cached_property, partial
 from pathlib import Path
 
@@ -22,21 +21,17 @@ from brainsurr.optim import project
 
 from ..lib import results
 from ..lib.runs import Runs, rows
+from ..lib.study import as_json
 from ..lib.training import last_layers, neurons, train_and_test
 from . import settings
-from .shapes import SHAPES, WIDTHS, Call, calls
+from .choice import CHOOSING, DEFAULT_WIDTH, SEEDS, Score, best_factor, choose, shortlist
+from .shapes import SHAPES, Call
 
-FACTORS = (1 / 3, 1.0, 3.0)  # of a setting's own rate
-DEFAULT_WIDTH = 0.5
 PILOTS = (Call("Arctan", None, 0.5), Call("GaussianGrad", None, 0.5), Call("S2NN", None, 0.5))
 PILOTS += (Call("LogTailedRelu", 0.1, 0.5),)
-CHOOSING, SEEDS = (1000, 1001, 1002), tuple(range(10))
-KEPT = 4  # points of a shape's grid that get all choosing seeds
 KEY, MEASURED = ("call", "rate", "gain", "seed"), ("validation", "test", "loss", "firing", "width")
 CALIBRATED = {"calibrated k=0.5": 0.5, "calibrated k=1": 1.0}
 TRAINED = ("trained width", "trained log width")
-SHORTLIST = 8
-ALWAYS = (Call("LogTailedRelu", 0.01, 1.0),)  # LogTailedRelu(0.01), the default of the layers when this was planned
 ADAPTED = (Call("Arctan", None, 0.5), Call("S2NN", None, 0.5), Call("LogTailedRelu", 0.1, 0.5))
 
 
@@ -114,20 +109,20 @@ class Trials:
         self.bar = tqdm(desc=name, unit="run")
         self._parts: dict[int, list] = {}
 
-    def run(self, call: Call | str, rate: float, gain: float, seed: int) -> dict:
+    def run(self, call: Call | str, factor: float, gain: float, seed: int) -> dict:
         """Train with a call at so many times the setting's rate, and return its row."""
-        self.bar.set_postfix_str(f"{call}, rate x {rate:.2g}")
+        self.bar.set_postfix_str(f"{call}, rate x {factor:.2g}")
         self.bar.update()
-        return self.runs.run(lambda: self.train(call, rate, gain, seed), str(call), rate, gain, seed)
+        return self.runs.run(lambda: self.train(call, factor, gain, seed), str(call), factor, gain, seed)
 
-    def train(self, call, rate, gain, seed):
+    def train(self, call, factor, gain, seed):
         """Train with a call, or with a word before it that says how its widths are set."""
         how, _, base = call.partition(": ") if isinstance(call, str) else (None, None, None)
         surrogate = (next(c for c in ADAPTED if str(c) == base) if how else call).surrogate
         parts, surrogates = self.parts(seed), [surrogate] * self.setting.layers
         if how in CALIBRATED:
             surrogates = self.calibrated(surrogates, gain, seed, CALIBRATED[how] * surrogate.width / DEFAULT_WIDTH)
-        rate = rate * self.setting.rate
+        rate = factor * self.setting.rate
         return train(self.setting, how if how in TRAINED else None, surrogates, rate, gain, seed, parts)
 
     def calibrated(self, surrogates, gain, seed, k):
@@ -144,9 +139,13 @@ class Trials:
             self._parts[seed] = [tuple(map(jnp.asarray, part)) for part in self.setting.data(seed)]
         return self._parts[seed]
 
-    def validated(self, call, rate, gain, seeds) -> float:
+    def validated(self, call, factor, gain, seeds) -> float:
         """Return the mean accuracy on the validation examples."""
-        return float(np.mean([self.run(call, rate, gain, seed)["validation"] for seed in seeds]))
+        return float(np.mean([self.run(call, factor, gain, seed)["validation"] for seed in seeds]))
+
+    def score(self, call, factor, seeds) -> float:
+        """Return the mean accuracy on the validation examples at the setting's gain."""
+        return self.validated(call, factor, self.gain, seeds)
 
     @cached_property
     def gain(self) -> float:
@@ -157,40 +156,9 @@ class Trials:
         means = [np.mean([self.validated(call, 1.0, gain, CHOOSING[:1]) for call in PILOTS]) for gain in gains]
         return gains[int(np.argmax(means))]
 
-    def tuned(self, shape: str) -> tuple[Call, float]:
-        """Choose call and rate of a shape; a rate is a factor of the setting's own."""
-        gain = self.gain
-        grid = list(itertools.product(calls(shape), FACTORS))
-        first = {point: self.validated(*point, gain, CHOOSING[:1]) for point in grid}
-        kept = sorted(grid, key=partial(preference, first))[:KEPT]
-        scores = {point: self.validated(*point, gain, CHOOSING) for point in kept}
-        best = min(scores, key=partial(preference, scores))
-        for point in beyond(*best):
-            scores[point] = self.validated(*point, gain, CHOOSING)
-        return min(scores, key=partial(preference, scores))
-
     def close(self):
         """Close the progress bar."""
         self.bar.close()
-
-
-def preference(scores, point):
-    """Sort key of a point: by accuracy, and by its distance to the default where two are equal."""
-    call, rate = point
-    width = 0.0 if call.width is None else abs(math.log(call.width / DEFAULT_WIDTH))
-    return (-round(scores[point], 6), width + abs(math.log(rate)), str(call))
-
-
-def beyond(call, rate):
-    """Yield the points one step outside of the grid, where a point lies on its edge."""
-    if call.width == WIDTHS[0]:
-        yield call._replace(width=call.width / 2), rate
-    if call.width == WIDTHS[-1]:
-        yield call._replace(width=call.width * 2), rate
-    if rate == FACTORS[0]:
-        yield call, rate / 3
-    if rate == FACTORS[-1]:
-        yield call, rate * 3
 
 
 def parse(argv=None):
@@ -212,56 +180,34 @@ def parse(argv=None):
     return args
 
 
-def shortlist(out: Path) -> list[Call]:
-    """Choose the calls that all settings try without tuning: those of the grid with the smallest worst regret.
-
-    Regret is how far a call, at the setting's own rate, is behind the best call in a setting, by the validation
-    accuracy of the first choosing seed. Two calls of a shape at most, two of LogTailedRelu, and the layers' default.
-
-    Raises:
-      SystemExit: a setting of the folder has no grid yet.
-    """
-    behind: dict[str, list[float]] = {}
-    for path in sorted(out.glob("*.json")):
-        scores = grid_scores(path)
-        for call in map(str, itertools.chain.from_iterable(map(calls, SHAPES))):
-            if call not in scores:
-                raise SystemExit(f"{path} has no run of {call} yet: first --stage tune, for every setting")
-            behind.setdefault(call, []).append(max(scores.values()) - scores[call])
-    ordered = sorted(itertools.chain.from_iterable(map(calls, SHAPES)), key=lambda call: max(behind[str(call)]))
-    chosen: list[Call] = []
-    for call in ordered:
-        of_shape = sum(call.shape == other.shape for other in chosen)
-        if of_shape < 2 and (len(chosen) < SHORTLIST or call.shape == "LogTailedRelu"):
-            chosen.append(call)
-    return chosen + [call for call in ALWAYS if call not in chosen]
-
-
-def grid_scores(path: Path) -> dict[str, float]:
-    """Return the validation accuracy of each call at the setting's own rate, from the first choosing seed."""
+def recorded(path: Path) -> Score:
+    """Return the scores that a setting's file holds; a ValueError says what it does not hold."""
+    table = {(row["call"], row["rate"], row["gain"], row["seed"]): row["validation"] for row in rows(path)}
     gains = {row["gain"] for row in rows(path) if row["seed"] in SEEDS}
-    return {
-        row["call"]: row["validation"]
-        for row in rows(path)
-        if row["rate"] == 1.0 and row["seed"] == CHOOSING[0] and row["gain"] in gains
-    }
+
+    def score(call, factor, seeds):
+        keys = [(str(call), as_json({"rate": factor})["rate"], gain, seed) for gain in gains for seed in seeds]
+        if not keys or any(key not in table for key in keys):
+            raise ValueError(f"{path} has no run of {call} at {factor:.2g} times the rate: first --stage tune")
+        return float(np.mean([table[key] for key in keys]))
+
+    return score
 
 
 def tune(trials: Trials, shapes):
     """Tune every shape, and train it from all seeds."""
     for shape in shapes:
-        call, rate = trials.tuned(shape)
+        call, factor = choose(shape, trials.score)
         for seed in SEEDS:
-            trials.run(call, rate, trials.gain, seed)
+            trials.run(call, factor, trials.gain, seed)
 
 
 def try_calls(trials: Trials, chosen: list[Call]):
     """Train single calls from all seeds at one rate, and at the best of the three; and calls with an adapted width."""
     for call in chosen:
-        first = {rate: trials.validated(call, rate, trials.gain, CHOOSING[:1]) for rate in FACTORS}
-        for rate in dict.fromkeys([1.0, max(FACTORS, key=lambda rate: (first[rate], rate == 1.0))]):
+        for factor in dict.fromkeys([1.0, best_factor(call, trials.score)]):
             for seed in SEEDS:
-                trials.run(call, rate, trials.gain, seed)
+                trials.run(call, factor, trials.gain, seed)
     for how, call in itertools.product((*CALIBRATED, *TRAINED), ADAPTED):
         for seed in SEEDS:
             trials.run(f"{how}: {call}", 1.0, trials.gain, seed)
@@ -272,12 +218,17 @@ def main(argv=None):
     args = parse(argv)
     shapes = list(SHAPES)[:2] if args.quick else list(SHAPES)
     for stage in (args.stage,) if args.stage else ("tune", "calls"):
+        chosen = []
+        if stage == "calls":
+            chosen = (
+                list(ADAPTED[:1]) if args.quick else shortlist(list(map(recorded, sorted(args.out.glob("*.json")))))
+            )
         for name in args.settings:
             trials = Trials(name, args.out, args.speech, args.quick)
             if stage == "tune":
                 tune(trials, shapes)
             else:
-                try_calls(trials, list(ADAPTED[:1]) if args.quick else shortlist(args.out))
+                try_calls(trials, chosen)
             trials.close()
 
 
