@@ -1,0 +1,113 @@
+"""The report of the comparison: regret, the rule for the default, what can't be told apart, and what is printed."""
+
+import numpy as np
+import pytest
+
+import brainsurr as bs
+from benchmarks.studies import choice, family
+from benchmarks.studies.reports import family as report
+from benchmarks.studies.reports.family import Entry, Outcome
+from benchmarks.studies.shapes import SHAPES, calls
+
+SEEDS = np.arange(10)
+WAVE = np.sin(SEEDS)  # the same for all, so that pairs differ by less than the seeds do
+
+
+def entry(call, mean, noise=0.0, seed=0):
+    test = mean + WAVE - WAVE.mean() + noise * np.random.default_rng(seed).standard_normal(10)
+    return Entry(call, 1.0, test, loss=0.1, firing=0.2, width=0.7)
+
+
+def outcome(single, best_rate=None, **tuned):
+    entries = {name: entry(name, mean, 0.1, seed) for seed, (name, mean) in enumerate(single.items())}
+    best = {name: entry(name, mean) for name, mean in (best_rate or single).items()}
+    shapes = {shape: entry(f"{shape} width=1", tuned.get(shape, 90.0)) for shape in SHAPES}
+    rules = (*family.CALIBRATED, *family.TRAINED)
+    adapted = {f"{how}: {call}": entry(call, 89.5) for call in family.ADAPTED for how in rules}
+    return Outcome("about", 1.4, shapes, entries, best, adapted)
+
+
+ALWAYS = str(choice.ALWAYS[0])
+A, B, OURS = "Arctan width=0.5", "S2NN width=0.5", "LogTailedRelu alpha=0.1 width=0.25"
+
+
+def outcomes(ours):
+    return {
+        "one": outcome(
+            {A: 96.0, B: 93.0, OURS: ours, ALWAYS: 70.0}, {A: 97.0, B: 96.0, OURS: 95.0, ALWAYS: 80.0}, Circ=98.0
+        ),
+        "two": outcome({A: 90.0, B: 94.0, OURS: 93.0, ALWAYS: 90.0}),
+    }
+
+
+def test_regret_is_behind_the_best_call_and_tuned_behind_all():
+    fixed = report.regrets(outcomes(94.0))
+    for call, gaps in {A: (0, 4), B: (3, 0), OURS: (2, 1)}.items():
+        np.testing.assert_allclose(list(fixed[call].values()), gaps, atol=0.2)  # noise of .1 over ten seeds
+    tuned = report.regrets(outcomes(94.0), "best_rate")
+    np.testing.assert_allclose([tuned[call]["one"] for call in (A, B, OURS)], [1, 2, 3], atol=1e-9)
+
+
+def test_the_default_has_the_smallest_worst_regret_and_ties_are_ours():
+    assert str(report.default(outcomes(94.0))) == OURS  # 2 points behind, S2NN 3
+    assert str(report.default(outcomes(92.8))) == OURS  # 3.2: within half a point of S2NN
+    assert str(report.default(outcomes(91.0))) == B
+
+
+def test_holm_on_paired_differences():
+    """Of p = .001, .02, .04, .3 the first alone is at most .05 / 4, and .02 is above .05 / 3: all others are kept."""
+    values = {"best": 0.001, "a": 0.001, "b": 0.02, "c": 0.04, "d": 0.3}
+    entries = {name: entry(name, 90.0 - rank) for rank, name in enumerate(values)}
+    names = {entries[name].test.tobytes(): name for name in entries}
+    paired = report._paired
+    try:
+        report._paired = lambda first, second: values[names[second.tobytes()]]
+        assert report.indistinguishable(entries) == {"best", "b", "c", "d"}
+        values["b"] = 0.016
+        assert report.indistinguishable(entries) == {"best", "c", "d"}
+    finally:
+        report._paired = paired
+
+
+def test_pairs_are_told_apart_that_means_are_not():
+    """The seeds differ by a point, the pairs by .1 alone."""
+    entries = {"a": entry("a", 90.0), "b": entry("b", 89.5, 0.1, 1), "c": entry("c", 89.99, 0.1, 2)}
+    assert report.indistinguishable(entries) == {"a", "c"}
+    assert report.indistinguishable({"a": entry("a", 90.0), "same": entry("same", 90.0)}) == {"a", "same"}
+
+
+def test_bootstrap_shares_add_up():
+    shares = report.steadiest_in(outcomes(94.0))
+    assert sum(shares.values()) == pytest.approx(1)
+    assert shares[OURS] > 0.9
+
+
+def test_the_table_has_the_recommended_call_first_in_bold():
+    first, *others = report.single_table(outcomes(94.0)).splitlines()[2:]
+    assert first.startswith("| **`bs.LogTailedRelu(0.1).scaled(width=0.25)`**")
+    assert [line.split("|")[2].strip() for line in others] == ["3.0", "4.0", "26.0"]
+    assert not any("**" in line for line in others)
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+def test_a_call_is_printed_as_it_is_typed(shape):
+    """Three digits are printed: the curve is that of the call to 1 in 100."""
+    x = np.linspace(-2.03, 2.01, 41, dtype=np.float32)
+    call = calls(shape)[-1]
+    assert report.parse(str(call)) == call
+    typed = eval(report.written(str(call)), {"bs": bs})
+    assert np.abs(typed.surrogate_grad(x) - call.surrogate.surrogate_grad(x)).max() < 0.02
+
+
+def test_a_setting_has_its_best_first_and_marks_what_is_the_same():
+    best, *others = report.setting_table(outcomes(94.0)["one"]).splitlines()[2:]
+    assert "`Circ width=1`" in best
+    assert "98.0 ± 0.7 \\*" in best
+    assert not any("\\*" in line for line in others)
+
+
+def test_widths_within_a_point_are_counted():
+    text = report.adapted_table(outcomes(94.0))
+    rows = [line for line in text.splitlines() if line.startswith("| `Arctan")]
+    assert len(rows) == 4
+    assert all("| 1 of 2 |" in " ".join(row.split()) for row in rows)  # its best: 97 with the rate tuned, and 90
