@@ -140,6 +140,9 @@ class ALIFArguments(LIFArguments):
        s = \mathrm{spike\_fn}(u - \mathrm{threshold} - a\,[\text{threshold}]) \\
        v' &= u - (\mathrm{threshold} + a\,[\text{threshold}])\, s, \qquad a' = \rho\, a + (1 - \rho)(b\, s + c\, v')
 
+    With ``reset_delay=True`` a spike adapts the neuron one step later too, so that what is subtracted is the threshold
+    at which it fired.
+
     Attributes:
       learnable: the name or names of the parameters to train: ``"decay"``, ``"threshold"``, ``"adaptation_decay"``,
         ``"spike_adaptation"``, ``"voltage_adaptation"``; parameters of the surrogate are trained by
@@ -153,9 +156,10 @@ class ALIFArguments(LIFArguments):
 
     References:
       Bellec, Salaj, Subramoney, Legenstein, Maass 2018, "Long short-term memory and learning-to-learn in networks of
-      spiking neurons" (the threshold adapts). Bittar, Garner 2022, "A surrogate gradient spiking baseline for speech
-      command recognition" (``adapts="input", decay_input=True, reset="zero"``), in the stable form of Baronig, Ferrand,
-      Sabathiel, Legenstein 2024, "Advancing spatio-temporal processing in spiking neural networks through adaptation".
+      spiking neurons" (``decay_input=True, reset_delay=True``). Bittar, Garner 2022, "A surrogate gradient spiking
+      baseline for speech command recognition" (``adapts="input", decay_input=True``). Baronig, Ferrand, Sabathiel,
+      Legenstein 2024, "Advancing spatio-temporal processing in spiking neural networks through adaptation" (and
+      ``reset="zero"``).
     """
 
     PARAMETERS: ClassVar[dict[str, Interval]] = LIFArguments.PARAMETERS | {

@@ -101,6 +101,11 @@ PORTS = [
         "CuBaLIF((n,), alpha, beta)",
         "[LI(n, decay=alpha), LIF(n, decay=beta), Delay(n, 1)]",
     ),
+    Port(
+        "spyx",
+        "ALIF((n,), beta, gamma)",
+        "[ALIF(n, decay=beta, reset_delay=True, adaptation_decay=gamma, spike_adaptation=1.0), Delay(n, 1)]",
+    ),
     Port("spyx", "LI((n,), beta)", "LI(n, decay=beta)"),
     Port("jaxpike", "LIF(tau, dt=dt)", "LIF(n, decay=exp(-dt / tau), decay_input=True)"),
     Port(
@@ -139,11 +144,6 @@ PORTS = [
 
 # Of these libraries, the neurons nearest to a layer here for which there is none, and why.
 NO_PORTS = [
-    (
-        "spyx",
-        "ALIF",
-        "it subtracts the threshold that it fired at one step later, when that of `ALIF` has adapted already",
-    ),
     (
         "norse",
         "LIFRecurrentCell",

@@ -82,7 +82,9 @@ def spyx(original, xs):
     own = {"rngs": nnx.Rngs(0)}
     act = {"activation": library.axn.superspike(4)}
     original = original.replace("(n,), alpha, beta", "(n,), alpha=alpha, beta=beta").replace(", beta)", ", beta=beta)")
-    names = {n: lambda *a, cls=getattr(library.nn, n), **k: cls(*a, **k, **own, **act) for n in ("LIF", "CuBaLIF")}
+    original = original.replace("(n,), beta, gamma", "(n,), beta=beta, gamma=gamma")
+    fire = ("LIF", "CuBaLIF", "ALIF")
+    names = {n: lambda *a, cls=getattr(library.nn, n), **k: cls(*a, **k, **own, **act) for n in fire}
     names["LI"] = lambda *a, **k: library.nn.LI(*a, **k, **own)
     neuron = eval(original, names | {"n": N} | VALUES["spyx"])
 
