@@ -18,7 +18,7 @@ def tables(result):
             spread(run["test"]),
             f"{np.mean(run['rate']):.2f}",
             run["parameters"],
-            f"{run['cpu_seconds'] / len(run['test']):.0f} s",
+            f"{run['cpu_seconds'] / len(run['test']):.1f} s",
         ]
         for name, run in result["runs"].items()
     ]
