@@ -147,12 +147,13 @@ class ALIFArguments(LIFArguments):
       learnable: the name or names of the parameters to train: ``"decay"``, ``"threshold"``, ``"adaptation_decay"``,
         ``"spike_adaptation"``, ``"voltage_adaptation"``; parameters of the surrogate are trained by
         ``spike_fn=SpikingActivation(f, learnable=...)``.
-      bounds: closed intervals for these by name, in place of [0, 1] for the decays and [0, inf] for the others but
-        ``voltage_adaptation``, which is free; None trains unbounded.
+      bounds: closed intervals for these by name, in place of [0, 1] for the decays and [0, inf] for the others; None
+        trains unbounded.
       adapts: ``"threshold"``, to which the adaptation is added, or ``"input"``, from which it is subtracted.
       adaptation_decay: what is left of the adaptation after a step, in [0, 1]. A number or ``[features]``.
       spike_adaptation: what a spike adds to the adaptation, times 1 - adaptation_decay.
-      voltage_adaptation: what the potential adds to it, times the same.
+      voltage_adaptation: what the potential adds to it, times the same. With ``adapts="input"`` a potential runs away
+        where it is below -1 with ``decay_input=True``, and below decay - 1 without.
 
     References:
       Bellec, Salaj, Subramoney, Legenstein, Maass 2018, "Long short-term memory and learning-to-learn in networks of
@@ -165,7 +166,7 @@ class ALIFArguments(LIFArguments):
     PARAMETERS: ClassVar[dict[str, Interval]] = LIFArguments.PARAMETERS | {
         "adaptation_decay": (0.0, 1.0),
         "spike_adaptation": (0.0, float("inf")),
-        "voltage_adaptation": (-float("inf"), float("inf")),
+        "voltage_adaptation": (0.0, float("inf")),
     }
 
     adapts: str = "threshold"

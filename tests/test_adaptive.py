@@ -107,11 +107,26 @@ def test_what_is_trained_stays_inside_its_bounds(host):
         for name, (low, high) in expected.items():
             assert low <= moved[name] <= high, name
             assert moved[name] == (max(low, push) if push < 0 else min(high, moved[name]))
-    free = host.layers.ALIF(F, learnable="voltage_adaptation")
-    updates, _ = project(host.bounds(free, X)).update(
-        jax.tree.map(lambda p: jnp.full_like(p, -3.0), host.params(free, X)), None, host.params(free, X)
-    )
-    assert by_name(updates)["voltage_adaptation"] == -3.0
+    for bounds, low in (({}, 0), ({"voltage_adaptation": None}, -3)):
+        other = host.layers.ALIF(F, learnable="voltage_adaptation", bounds=bounds)
+        updates, _ = project(host.bounds(other, X)).update(
+            jax.tree.map(lambda p: jnp.full_like(p, -3.0), host.params(other, X)), None, host.params(other, X)
+        )
+        assert by_name(updates)["voltage_adaptation"] == low
+
+
+@pytest.mark.parametrize(("decay_input", "least"), [(True, -1.0), (False, -0.25)])
+def test_below_which_voltage_adaptation_a_potential_runs_away(decay_input, least):
+    """A little more and it comes back to rest, as with 0 and above, where it is kept; a little less and it grows."""
+
+    def end(voltage_adaptation):
+        fixed = {"adapts": "input", "decay": 0.75, "decay_input": decay_input, "adaptation_decay": 0.9}
+        layer = Nnx.layers.ALIF(1, voltage_adaptation=voltage_adaptation, **fixed)
+        (v, _), _ = layer(layer.initialize_carry((1, 1)), jnp.zeros((3000, 1, 1)).at[0].set(-1.0))
+        return float(jnp.abs(v).max())
+
+    assert end(least - 0.05) > 10
+    assert all(end(c) < 1e-3 for c in (least + 0.05, 0.0, 1.0, 30.0))
 
 
 @adapts

@@ -155,6 +155,7 @@ def test_layer_equals_the_loop(
         **flags,
         **({"adapts": adapts} if adapts else {}),
         learnable=names if learnable else (),
+        bounds={"voltage_adaptation": None} if learnable and adapts else {},
         spike_fn=host.layers.SpikingActivation(surrogate, learnable="alpha") if learnable else surrogate,
         carry_init=host.constant(V0),
         **(host.recurrent(jnp.asarray(KERNEL, jnp.float32)) if recurrent else {}),
