@@ -1,5 +1,6 @@
 """Neurons: each that the layers can be, in a recurrent network for spoken digits, to show that it trains.
 
+``python -m benchmarks.studies.neurons free_spoken_digits.npz``; `benchmarks.studies.spoken_digits` builds that file.
 Data, features, noise and readout are those of `speech`. All networks have the same surrogate, learning rate and size,
 chosen so that each trains and best for none: their accuracies are no comparison.
 """
@@ -149,8 +150,7 @@ def main(argv=None):
         chosen = [NEURONS[0], *(n for n in NEURONS if (n.current and n.late) or "learnable" in n.options)]
         neurons, recipe = chosen, RECIPE._replace(hidden=32, batch=32, epochs=10)
     split = speech.by_take(take)
-    mean, deviation = (getattr(features[split["train"]], how)((0, 1)) for how in ("mean", "std"))
-    features = (features - mean) / (deviation + 1e-6)
+    features = sequences.standardised(features, split["train"])
     data = [(jnp.asarray(features[rows]), jnp.asarray(digit[rows], jnp.int32)) for rows in split.values()]
     settings = {
         "task": f"spoken digits: {len(digit)} recordings, {len(set(speaker.tolist()))} speakers",
