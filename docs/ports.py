@@ -35,7 +35,8 @@ PORTS = [
         "Leaky(beta)",
         "LIF(n, decay=beta, reset_delay=True, reset_grad=False)",
         "It resets one step late, by default. `learn_beta` and `learn_threshold` are "
-        '`learnable=("decay", "threshold")`, and `mem` is the carry.',
+        '`learnable=("decay", "threshold")`, and `mem` is the carry. `RLeaky` is `recurrent=True`, with the bias of '
+        "its recurrent weights in the layer before.",
     ),
     Port(
         "snntorch",
@@ -94,7 +95,8 @@ PORTS = [
         "spyx",
         "LIF((n,), beta)",
         "[LIF(n, decay=beta, reset_delay=True), Delay(n, 1)]",
-        "It gives the spike of the potential before the input; without `Delay` the same spikes come one step earlier.",
+        "It gives the spike of the potential before the input; without `Delay` the same spikes come one step earlier. "
+        "`RLIF` is `recurrent=True`.",
     ),
     Port(
         "spyx",
