@@ -6,6 +6,16 @@ import inspect
 from ._checks import check_kind
 from ._surrogate import Surrogate
 
+# Of the libraries whose neurons docs/coming-from-elsewhere.md has.
+NEURONS = {
+    "snntorch": "Leaky Synaptic",
+    "spikingjelly": "LIFNode IFNode",
+    "norse": "LIFBoxCell LIFCell",
+    "spyx": "LIF CuBaLIF ALIF LI",
+    "jaxpike": "LIF ALIF LeakyIntegrator",
+    "brainpy": "LIF ALIF",
+}
+
 
 def equivalent(library: str, name: str, **parameters) -> Surrogate:
     """The surrogate here that has the gradient of one in another library, scale included.
@@ -23,7 +33,7 @@ def equivalent(library: str, name: str, **parameters) -> Surrogate:
       A surrogate; a :class:`brainsurr.Scaled` one where the two differ in height.
 
     Raises:
-      ValueError: the library or the name is unknown.
+      ValueError: the library or the name is unknown, or the name is that of a neuron.
       TypeError: the original has no such parameter, or no default for one that is left out; an argument is no string.
       NotImplementedError: there is no equivalent. The message says why, and what comes nearest.
 
@@ -40,6 +50,11 @@ A spike with a gradient of 0 is LeakyRelu(alpha=0.0, beta=0.0)
     """
     for what, value in (("library", library), ("name", name)):
         check_kind(what, value, str)
+    if name in NEURONS.get(library.lower(), "").split():
+        raise ValueError(
+            f"{library}.{name} is a neuron and no surrogate: docs/coming-from-elsewhere.md says which layers here have "
+            "its spikes"
+        )
     originals = {original.name: original for original in equivalents(library)}
     if name not in originals:
         raise ValueError(f"{library} has no surrogate {name!r}{_did_you_mean(name, originals)}")

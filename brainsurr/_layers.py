@@ -140,28 +140,33 @@ class ALIFArguments(LIFArguments):
        s = \mathrm{spike\_fn}(u - \mathrm{threshold} - a\,[\text{threshold}]) \\
        v' &= u - (\mathrm{threshold} + a\,[\text{threshold}])\, s, \qquad a' = \rho\, a + (1 - \rho)(b\, s + c\, v')
 
+    With ``reset_delay=True`` a spike adapts the neuron one step later too, so that what is subtracted is the threshold
+    at which it fired.
+
     Attributes:
       learnable: the name or names of the parameters to train: ``"decay"``, ``"threshold"``, ``"adaptation_decay"``,
         ``"spike_adaptation"``, ``"voltage_adaptation"``; parameters of the surrogate are trained by
         ``spike_fn=SpikingActivation(f, learnable=...)``.
-      bounds: closed intervals for these by name, in place of [0, 1] for the decays and [0, inf] for the others but
-        ``voltage_adaptation``, which is free; None trains unbounded.
+      bounds: closed intervals for these by name, in place of [0, 1] for the decays and [0, inf] for the others; None
+        trains unbounded.
       adapts: ``"threshold"``, to which the adaptation is added, or ``"input"``, from which it is subtracted.
       adaptation_decay: what is left of the adaptation after a step, in [0, 1]. A number or ``[features]``.
       spike_adaptation: what a spike adds to the adaptation, times 1 - adaptation_decay.
-      voltage_adaptation: what the potential adds to it, times the same.
+      voltage_adaptation: what the potential adds to it, times the same. With ``adapts="input"`` a potential runs away
+        where it is below -1 with ``decay_input=True``, and below decay - 1 without.
 
     References:
       Bellec, Salaj, Subramoney, Legenstein, Maass 2018, "Long short-term memory and learning-to-learn in networks of
-      spiking neurons" (the threshold adapts). Bittar, Garner 2022, "A surrogate gradient spiking baseline for speech
-      command recognition" (``adapts="input", decay_input=True, reset="zero"``), in the stable form of Baronig, Ferrand,
-      Sabathiel, Legenstein 2024, "Advancing spatio-temporal processing in spiking neural networks through adaptation".
+      spiking neurons" (``decay_input=True, reset_delay=True``). Bittar, Garner 2022, "A surrogate gradient spiking
+      baseline for speech command recognition" (``adapts="input", decay_input=True``). Baronig, Ferrand, Sabathiel,
+      Legenstein 2024, "Advancing spatio-temporal processing in spiking neural networks through adaptation" (and
+      ``reset="zero"``).
     """
 
     PARAMETERS: ClassVar[dict[str, Interval]] = LIFArguments.PARAMETERS | {
         "adaptation_decay": (0.0, 1.0),
         "spike_adaptation": (0.0, float("inf")),
-        "voltage_adaptation": (-float("inf"), float("inf")),
+        "voltage_adaptation": (0.0, float("inf")),
     }
 
     adapts: str = "threshold"

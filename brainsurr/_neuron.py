@@ -55,7 +55,8 @@ def lif_step(
       reset_grad: whether the gradient flows through the reset. None means yes, but for ``"zero"``: there each
         step multiplies it by :math:`1 - s - u\,g'`, which explodes when g' is large far from threshold.
       decay_input: whether the input is multiplied by 1 - decay.
-      raised: what adaptation adds to the threshold, ``[..., features]``, or None.
+      raised: what adaptation adds to the threshold, ``[..., features]``, or None. With ``last`` a pair: what it added
+        when these were fired, which they subtract, and what it adds now.
       inhibited: what it takes from the input, the same.
       key: draws the spikes of a surrogate, or None.
 
@@ -81,12 +82,12 @@ def lif_step(
     v = as_float(v, "carry")
     drive = x if inhibited is None else x.astype(v.dtype) - inhibited.astype(v.dtype)
     u = li_step(v, drive, decay=decay, decay_input=decay_input)
-    threshold = match_dtype_and_rank(threshold, u, "threshold")
-    if raised is not None:
-        threshold = threshold + raised.astype(u.dtype)
+    base = match_dtype_and_rank(threshold, u, "threshold")
+    added = raised if isinstance(raised, tuple) else (raised, raised)
+    of_reset, of_spike = (base if a is None else base + a.astype(u.dtype) for a in added)
 
     def spikes(u):
-        x = u - threshold
+        x = u - of_spike
         s = as_float(spike_fn(x) if key is None else spike_fn(x, key=key), "what spike_fn returns").astype(u.dtype)
         if s.shape != u.shape:
             raise ValueError(
@@ -98,7 +99,7 @@ def lif_step(
         s = s if (reset != "zero" if reset_grad is None else reset_grad) else detached_reset(s)
         if reset == "none":
             return u
-        return u - threshold * s if reset == "subtract" else u * (1 - s)
+        return u - of_reset * s if reset == "subtract" else u * (1 - s)
 
     if last is None:
         s = spikes(u)
@@ -154,10 +155,7 @@ def lif_step_with_spikes(carry, x, *, kernel=None, reset_delay=False, **neuron):
     Returns:
       The new carry and the spikes.
     """
-    v, last = _pair(carry, "its potential and its last spikes")
-    for part in (v, last):
-        check_step_shape(part, x.shape)  # before the recurrent input broadcasts them
-    last = as_float(last, "carry")
+    v, last = _with_spikes(carry, x)
     if kernel is not None:
         x = x + jnp.dot(last.astype(x.dtype), kernel.astype(x.dtype))
     v, s = lif_step(v, x, last if reset_delay else None, **neuron)
@@ -172,10 +170,13 @@ def adaptive_step(carry, x, *, step, adapts, adaptation_decay, spike_adaptation,
        a' &= \rho\, a + (1 - \rho)\,(b\, s + c\, v')
 
     with :math:`\rho` the ``adaptation_decay``, :math:`b` the ``spike_adaptation``, :math:`c` the
-    ``voltage_adaptation``. The adaptation follows the new potential, which keeps the pair of equations stable.
+    ``voltage_adaptation``. The adaptation follows the new potential, which keeps the pair of equations stable. With a
+    delayed reset it does so in the next step, where the reset subtracts the threshold from before: that at which the
+    neuron fired.
 
     Args:
-      carry: the carry of ``step`` and the adaptation, ``[..., features]``.
+      carry: the carry of ``step`` and the adaptation, ``[..., features]``; with a delayed reset both are as they were
+        before the last spikes had an effect.
       x: input, the same shape.
       step: :func:`lif_step` or :func:`lif_step_with_spikes`.
       adapts: ``"threshold"`` or ``"input"``.
@@ -189,21 +190,35 @@ def adaptive_step(carry, x, *, step, adapts, adaptation_decay, spike_adaptation,
 
     References:
       Bellec, Salaj, Subramoney, Legenstein, Maass 2018, "Long short-term memory and learning-to-learn in networks of
-      spiking neurons" (threshold). Bittar, Garner 2022, "A surrogate gradient spiking baseline for speech command
-      recognition" (input), in the symplectic form of Baronig, Ferrand, Sabathiel, Legenstein 2024, "Advancing
-      spatio-temporal processing in spiking neural networks through adaptation".
+      spiking neurons" (threshold, a delayed reset). Bittar, Garner 2022, "A surrogate gradient spiking
+      baseline for speech command recognition" (input). Baronig, Ferrand, Sabathiel, Legenstein 2024, "Advancing
+      spatio-temporal processing in spiking neural networks through adaptation" (input, reset to zero; symplectic).
     """
     check_word("adapts", adapts, ADAPTS)
     inner, a = _pair(carry, "that of its neuron and its adaptation")
     check_step_shape(a, x.shape)
     a = as_float(a, "carry")
-    inner, s = step(inner, x, **{"raised" if adapts == "threshold" else "inhibited": a}, **neuron)
-    v = inner[0] if isinstance(inner, tuple) else inner
     rho = match_dtype_and_rank(adaptation_decay, a, "adaptation_decay")
     b = match_dtype_and_rank(spike_adaptation, a, "spike_adaptation")
     c = match_dtype_and_rank(voltage_adaptation, a, "voltage_adaptation")
-    v = jnp.where((c == 0) & jnp.isinf(v), jnp.zeros_like(v), v)  # 0 times infinity: a neuron that may not fire
-    return (inner, rho * a + (1 - rho) * (b * s.astype(a.dtype) + c * v.astype(a.dtype))), s
+
+    def adapted(v, s):
+        v = jnp.where((c == 0) & jnp.isinf(v), jnp.zeros_like(v), v)  # 0 times infinity: a neuron that may not fire
+        return rho * a + (1 - rho) * (b * s.astype(a.dtype) + c * v.astype(a.dtype))
+
+    delayed = neuron.get("reset_delay", False)
+    now = adapted(*_with_spikes(inner, x)) if delayed else a
+    acts = {"inhibited": now} if adapts == "input" else {"raised": (a, now) if delayed else now}
+    inner, s = step(inner, x, **acts, **neuron)
+    return (inner, now if delayed else adapted(inner[0] if isinstance(inner, tuple) else inner, s)), s
+
+
+def _with_spikes(carry, x):
+    """Return the potential and the last spikes of a carry, of the shape of the input, which would broadcast them."""
+    pair = _pair(carry, "its potential and its last spikes")
+    for part in pair:
+        check_step_shape(part, x.shape)
+    return tuple(as_float(part, "carry") for part in pair)
 
 
 def _pair(carry, of):

@@ -35,7 +35,8 @@ PORTS = [
         "Leaky(beta)",
         "LIF(n, decay=beta, reset_delay=True, reset_grad=False)",
         "It resets one step late, by default. `learn_beta` and `learn_threshold` are "
-        '`learnable=("decay", "threshold")`, and `mem` is the carry.',
+        '`learnable=("decay", "threshold")`, and `mem` is the carry. `RLeaky` is `recurrent=True`, with the bias of '
+        "its recurrent weights in the layer before.",
     ),
     Port(
         "snntorch",
@@ -94,12 +95,18 @@ PORTS = [
         "spyx",
         "LIF((n,), beta)",
         "[LIF(n, decay=beta, reset_delay=True), Delay(n, 1)]",
-        "It gives the spike of the potential before the input; without `Delay` the same spikes come one step earlier.",
+        "It gives the spike of the potential before the input; without `Delay` the same spikes come one step earlier. "
+        "`RLIF` is `recurrent=True`.",
     ),
     Port(
         "spyx",
         "CuBaLIF((n,), alpha, beta)",
         "[LI(n, decay=alpha), LIF(n, decay=beta), Delay(n, 1)]",
+    ),
+    Port(
+        "spyx",
+        "ALIF((n,), beta, gamma)",
+        "[ALIF(n, decay=beta, reset_delay=True, adaptation_decay=gamma, spike_adaptation=1.0), Delay(n, 1)]",
     ),
     Port("spyx", "LI((n,), beta)", "LI(n, decay=beta)"),
     Port("jaxpike", "LIF(tau, dt=dt)", "LIF(n, decay=exp(-dt / tau), decay_input=True)"),
@@ -139,11 +146,6 @@ PORTS = [
 
 # Of these libraries, the neurons nearest to a layer here for which there is none, and why.
 NO_PORTS = [
-    (
-        "spyx",
-        "ALIF",
-        "it subtracts the threshold that it fired at one step later, when that of `ALIF` has adapted already",
-    ),
     (
         "norse",
         "LIFRecurrentCell",

@@ -19,7 +19,7 @@ VALUES = {
     "snntorch": {"beta": 0.9, "alpha": 0.75},
     "spikingjelly": {"tau": 5.0},
     "norse": {"tau_mem_inv": 100.0, "tau_syn_inv": 200.0, "dt": 1e-3},
-    "spyx": {"beta": 0.9, "alpha": 0.75},
+    "spyx": {"beta": 0.9, "alpha": 0.75, "gamma": 0.95},
     "jaxpike": {"tau": 6.0, "tau_a": 20.0, "beta": 1.8, "dt": 1.0},
     "brainpy": {"tau": 6.0, "tau_a": 20.0, "beta": 0.3, "dt": 1.0},
 }
@@ -145,19 +145,25 @@ def norse(synaptic):
 
 
 def spyx(kind):
-    """The spike of V comes first, then V = beta V + x - s threshold; CuBaLIF: beta (V - s threshold) + I."""
+    """The spike of V comes first, then V = beta V + x - s threshold; CuBaLIF: beta (V - s threshold) + I.
 
-    def make(beta, alpha):
+    ALIF: the threshold is 1 + T, and then T = gamma T + (1 - gamma) s.
+    """
+
+    def make(beta, alpha, gamma):
         def step(state, x):
             if kind == "LI":
                 state["v"] = beta * state["v"] + x
                 return state["v"], np.inf
-            s, distance = fires(state["v"] - 1), state["v"] - 1
+            threshold = 1 + state["a"]
+            s, distance = fires(state["v"] - threshold), state["v"] - threshold
+            if kind == "ALIF":
+                state["a"] = gamma * state["a"] + (1 - gamma) * s
             if kind == "CuBaLIF":
                 state["i"] = alpha * state["i"] + x
                 state["v"] = beta * (state["v"] - s) + state["i"]
             else:
-                state["v"] = beta * state["v"] + x - s
+                state["v"] = beta * state["v"] + x - s * threshold
             return s, distance
 
         return step
@@ -225,6 +231,7 @@ STEPS = dict(
             norse(synaptic=True),
             spyx("LIF"),
             spyx("CuBaLIF"),
+            spyx("ALIF"),
             spyx("LI"),
             jaxpike(),
             jaxpike("zero"),

@@ -1,10 +1,14 @@
 """Neurons that adapt, and resets one step late, beyond their numbers, which are those of a loop in test_parity.py."""
 
+import pathlib
+import re
+
 import brainstate
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from close import bound
 from flax import linen, nnx
 from jax.sharding import AxisType, PartitionSpec
 from test_diagnose import diagnose
@@ -15,6 +19,7 @@ from brainsurr.optim import project
 from tools.hosts import HOSTS, Brainstate, Nnx, by_name
 
 pytestmark = pytest.mark.usefixtures("lenient")  # brainstate's Linear and Orthogonal
+NEURONS = pathlib.Path(__file__).parent.parent / "docs" / "neurons.md"
 T, B, F = 9, 2, 3
 # Multiples of 1 / 8, as are weights: with decays of 1 / 2 no potential is rounded, in any order.
 X = jnp.asarray(np.random.default_rng(0).integers(-4, 17, (T, B, F)) / 8, jnp.float32)
@@ -102,11 +107,26 @@ def test_what_is_trained_stays_inside_its_bounds(host):
         for name, (low, high) in expected.items():
             assert low <= moved[name] <= high, name
             assert moved[name] == (max(low, push) if push < 0 else min(high, moved[name]))
-    free = host.layers.ALIF(F, learnable="voltage_adaptation")
-    updates, _ = project(host.bounds(free, X)).update(
-        jax.tree.map(lambda p: jnp.full_like(p, -3.0), host.params(free, X)), None, host.params(free, X)
-    )
-    assert by_name(updates)["voltage_adaptation"] == -3.0
+    for bounds, low in (({}, 0), ({"voltage_adaptation": None}, -3)):
+        other = host.layers.ALIF(F, learnable="voltage_adaptation", bounds=bounds)
+        updates, _ = project(host.bounds(other, X)).update(
+            jax.tree.map(lambda p: jnp.full_like(p, -3.0), host.params(other, X)), None, host.params(other, X)
+        )
+        assert by_name(updates)["voltage_adaptation"] == low
+
+
+@pytest.mark.parametrize(("decay_input", "least"), [(True, -1.0), (False, -0.25)])
+def test_below_which_voltage_adaptation_a_potential_runs_away(decay_input, least):
+    """A little more and it comes back to rest, as with 0 and above, where it is kept; a little less and it grows."""
+
+    def end(voltage_adaptation):
+        fixed = {"adapts": "input", "decay": 0.75, "decay_input": decay_input, "adaptation_decay": 0.9}
+        layer = Nnx.layers.ALIF(1, voltage_adaptation=voltage_adaptation, **fixed)
+        (v, _), _ = layer(layer.initialize_carry((1, 1)), jnp.zeros((3000, 1, 1)).at[0].set(-1.0))
+        return float(jnp.abs(v).max())
+
+    assert end(least - 0.05) > 10
+    assert all(end(c) < 1e-3 for c in (least + 0.05, 0.0, 1.0, 30.0))
 
 
 @adapts
@@ -207,6 +227,55 @@ def test_wrong_arguments(host, wrong, error, message):
     for layer in (host.layers.ALIF, host.layers.ALIFCell):
         with pytest.raises(error, match=f"^{layer.__name__}.*{message}"):
             layer(F, **wrong)
+
+
+def bellec(alpha, rho, beta, **_):
+    """V(t+1) = alpha V(t) + (1 - alpha) I(t) - B(t) z(t), B = 1 + beta b, b(t+1) = rho b(t) + (1 - rho) z(t)."""
+    v, b, z = np.zeros((B, F)), np.zeros((B, F)), np.zeros((B, F))
+    while True:
+        x = yield z, v - (1 + beta * b)
+        v = alpha * v + (1 - alpha) * x - (1 + beta * b) * z
+        b = rho * b + (1 - rho) * z
+        z = (v > 1 + beta * b).astype(float)
+
+
+def bittar_garner(alpha, beta, a, b, **_):
+    """w[t] = beta w[t-1] + a u[t-1] + b s[t-1], u[t] = alpha (u[t-1] - s[t-1]) + (1 - alpha) (I[t] - w[t])."""
+    u, w, s = np.zeros((B, F)), np.zeros((B, F)), np.zeros((B, F))
+    while True:
+        x = yield s, u - 1
+        w = beta * w + a * u + b * s
+        u = alpha * (u - s) + (1 - alpha) * (x - w)
+        s = (u > 1).astype(float)
+
+
+def baronig(alpha, beta, a, b, **_):
+    """u' = alpha u + (1 - alpha) (I - w), u = u' (1 - S), w = beta w + (1 - beta) (a u + b S), with the new u and S."""
+    u, w, s, distance = np.zeros((B, F)), np.zeros((B, F)), np.zeros((B, F)), np.ones((B, F))
+    while True:
+        x = yield s, distance
+        u = alpha * u + (1 - alpha) * (x - w)
+        s, distance = (u > 1).astype(float), u - 1
+        u = u * (1 - s)
+        w = beta * w + (1 - beta) * (a * u + b * s)
+
+
+PAPERS = {"Bellec": bellec, "Bittar": bittar_garner, "Baronig": baronig}
+LETTERS = {"alpha": 0.8, "rho": 0.95, "beta": 0.9, "a": 0.4, "b": 0.7}
+
+
+@pytest.mark.parametrize("paper", PAPERS)
+def test_spikes_are_those_of_the_papers(paper):
+    """The row of docs/neurons.md, where no potential is so near to its threshold that rounding decides."""
+    (here,) = re.findall(rf"^\| {paper}[^|]*\| `(.*)` \|$", NEURONS.read_text(), re.MULTILINE)
+    layer = eval(here, {"ALIF": Nnx.layers.ALIF, "n": F} | LETTERS)
+    xs = np.random.default_rng(0).uniform(-2, 8, (60, B, F)).astype(np.float32)
+    loop = PAPERS[paper](**LETTERS)
+    next(loop)
+    expected, distances = map(np.stack, zip(*map(loop.send, xs.astype(float)), strict=True))
+    assert np.abs(distances).min() > bound(600, 8)
+    assert 0.1 < expected.mean() < 0.6
+    equal(layer(layer.initialize_carry((B, F)), jnp.asarray(xs))[1], expected)
 
 
 def test_the_more_it_fires_the_less():

@@ -71,6 +71,19 @@ def test_every_page_with_code_is_run_by_a_test():
     assert scope["surrogate"].LogTailedRelu(0.1)(0.0) == 1
 
 
+@pytest.mark.parametrize(
+    ("page", "words"),
+    [
+        ("neurons", ["synaptic", "adaptive", "ALIF", "LSNN", "delay", "convolution", "normalisation", "pooling"]),
+        ("rate-penalty", ["rate penalty", "firing rate", "regularisation", "regularization"]),
+    ],
+)
+def test_what_is_searched_for_is_on_its_page(page, words):
+    """The site finds a page by its words, in either spelling."""
+    text = (ROOT / "docs" / f"{page}.md").read_text().lower()
+    assert [word for word in words if word.lower() not in text] == []
+
+
 def test_every_test_that_the_design_notes_name_exists():
     text = (ROOT / "docs/design-notes.md").read_text()
     sections = text.split("\n## ")[1:]

@@ -15,6 +15,7 @@ import brainsurr as bs
 import brainsurr.brainstate
 import brainsurr.linen
 import brainsurr.nnx
+from benchmarks.pages import neurons
 from tools.hosts import HOSTS, Brainstate
 
 PAGE = (pathlib.Path(__file__).parent.parent / "docs" / "neurons.md").read_text()
@@ -181,3 +182,7 @@ def test_population():
         return jnp.stack([spikes[..., 8 * c : 8 * c + 8].mean((0, -1)) for c in range(4)], -1)
 
     same(votes, lambda: scope["logits"])
+
+
+def test_the_table_is_that_of_the_result_file():
+    assert neurons.rendered(PAGE, neurons.load()) == PAGE, "run `make evidence`"

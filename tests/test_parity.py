@@ -46,14 +46,18 @@ def loop(values, kernel, reset, reset_grad, decay_input, reset_delay, adapts):
     tape, spikes = [], []
     for x in X:
         before = v, s, a
+        if adapts and reset_delay:  # late, so that what is subtracted is the threshold at which it fired
+            a = rho * a + (1 - rho) * (b * s + c * v)
         drive = x + s @ kernel - (a if adapts == "input" else 0)
-        u, limit = decay * v + gain * drive, threshold + (a if adapts == "threshold" else 0)
+        limit, fired_at = (threshold + (some if adapts == "threshold" else 0) for some in (a, before[2]))
+        u = decay * v + gain * drive
         r = s if reset_delay else (u >= limit).astype(float)
-        v = {"subtract": u - limit * r, "zero": u * (1 - r), "none": u}[reset]
+        v = {"subtract": u - fired_at * r, "zero": u * (1 - r), "none": u}[reset]
         h = (v if reset_delay else u) - limit
         s = (h >= 0).astype(float)
-        a = rho * a + (1 - rho) * (b * s + c * v) if adapts else a
-        tape.append((*before, drive, u, limit, r, v, h, s))
+        if adapts and not reset_delay:
+            a = rho * a + (1 - rho) * (b * s + c * v)
+        tape.append((*before, drive, u, fired_at, r, v, h, s))
         spikes.append(s)
 
     feed = reset != "zero" if reset_grad is None else reset_grad
@@ -65,34 +69,43 @@ def loop(values, kernel, reset, reset_grad, decay_input, reset_delay, adapts):
         sizes[name] += np.abs(g).sum(0 if grads[name].ndim else None)
         grads[name] = grads[name] + g.sum(0 if grads[name].ndim else None)
 
+    def adapted(ga, a, v, s):
+        """Back through the adaptation: what of its gradient goes to the one before, the potential and the spikes."""
+        add("adaptation_decay", ga * (a - b * s - c * v))
+        add("spike_adaptation", ga * (1 - rho) * s)
+        add("voltage_adaptation", ga * (1 - rho) * v)
+        return rho * ga, ga * (1 - rho) * c, ga * (1 - rho) * b
+
     for t in reversed(range(T)):
-        v_before, s_before, a_before, drive, u, limit, r, v, h, s = tape[t]
+        v_before, s_before, a_before, drive, u, fired_at, r, v, h, s = tape[t]
         gs = ON_SPIKES[t] + gs_next
-        if adapts:
-            add("adaptation_decay", ga * (a_before - b * s - c * v))
-            add("spike_adaptation", ga * (1 - rho) * s)
-            add("voltage_adaptation", ga * (1 - rho) * v)
-            gs, gv, ga = gs + ga * (1 - rho) * b, gv + ga * (1 - rho) * c, rho * ga
+        if adapts and not reset_delay:
+            ga, to_v, to_s = adapted(ga, a_before, v, s)
+            gv, gs = gv + to_v, gs + to_s
         slope = np.where(h <= 0, alpha, width / np.maximum(h, width))  # of LogTailedRelu
         if reset_delay:  # the spike comes of the potential after the reset
             gv = gv + gs * slope
-        gr = feed * -gv * {"subtract": limit, "zero": u, "none": 0}[reset]
-        glimit = -gv * r if reset == "subtract" else 0
+        gr = feed * -gv * {"subtract": fired_at, "zero": u, "none": 0}[reset]
+        gfired_at = -gv * r if reset == "subtract" else np.zeros((B, F))
         gu = gv * (1 - r) if reset == "zero" else gv
         if not reset_delay:
             gs, gr = gs + gr, 0
             gu = gu + gs * slope
-        glimit = glimit - gs * slope
+        glimit = -gs * slope
         add("alpha", gs * np.minimum(h, 0))
         if "width" in values:
             add("width", gs * np.log(np.maximum(h, width) / width))  # below, the primitive does not depend on it
-        add("threshold", glimit)
+        add("threshold", glimit + gfired_at)
         add("decay", gu * (v_before - decay_input * drive))
         gx[t] = gain * gu
         ga = ga + {"threshold": glimit, "input": -gx[t], None: 0}[adapts]
+        to_v, to_s = 0, 0
+        if adapts and reset_delay:
+            ga, to_v, to_s = adapted(ga, a_before, v_before, s_before)
+        ga = ga + (gfired_at if adapts == "threshold" else 0)
         grads["recurrent_kernel"] += s_before.T @ gx[t]
         sizes["recurrent_kernel"] += s_before.T @ np.abs(gx[t])
-        gv, gs_next = decay * gu, gr + gx[t] @ kernel.T
+        gv, gs_next = decay * gu + to_v, gr + gx[t] @ kernel.T + to_s
     return np.stack(spikes), last, grads, sizes, gx
 
 
@@ -142,6 +155,7 @@ def test_layer_equals_the_loop(
         **flags,
         **({"adapts": adapts} if adapts else {}),
         learnable=names if learnable else (),
+        bounds={"voltage_adaptation": None} if learnable and adapts else {},
         spike_fn=host.layers.SpikingActivation(surrogate, learnable="alpha") if learnable else surrogate,
         carry_init=host.constant(V0),
         **(host.recurrent(jnp.asarray(KERNEL, jnp.float32)) if recurrent else {}),

@@ -17,6 +17,7 @@ from ports import KEYS, VALUES, WEIGHT, T
 
 import brainsurr as bs
 import brainsurr.nnx
+from brainsurr._equivalent import NEURONS
 from docs.ports import LIBRARIES, NETWORKS, NO_PORTS, PORTS
 
 F = bs.Arctan(2.0)
@@ -105,6 +106,19 @@ def test_the_table_is_about_libraries_that_have_a_title():
     assert {port.library for port in PORTS} == set(LIBRARIES) == set(VALUES)
     assert {library for library, _, _ in NO_PORTS} <= set(LIBRARIES)
     assert len(set(KEYS)) == len(KEYS)
+
+
+def test_who_asks_for_the_equivalent_of_a_neuron_is_sent_to_the_table():
+    names = {}
+    for port in PORTS:
+        names.setdefault(port.library, set()).add(port.original.partition("(")[0])
+    assert {library: set(there.split()) for library, there in NEURONS.items()} == names
+    for library, there in names.items():
+        for name in there:
+            with pytest.raises(
+                ValueError, match=rf"^{library}\.{name} is a neuron and no surrogate: docs/coming-from-else"
+            ):
+                bs.equivalent(library, name, beta=0.9)
 
 
 @pytest.mark.parametrize("layers", [brainsurr.linen, brainsurr.brainstate], ids=["linen", "brainstate"])

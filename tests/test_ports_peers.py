@@ -16,6 +16,7 @@ from flax import nnx
 from ports import KEYS, VALUES, WEIGHT, N, T
 
 import brainsurr as bs
+from brainsurr.nnx import LIF, Delay, SpikingSequential
 from docs.ports import LIBRARIES, NETWORKS, PORTS, Port
 
 pytestmark = [pytest.mark.peers, pytest.mark.filterwarnings("ignore"), pytest.mark.usefixtures("lenient")]
@@ -82,7 +83,9 @@ def spyx(original, xs):
     own = {"rngs": nnx.Rngs(0)}
     act = {"activation": library.axn.superspike(4)}
     original = original.replace("(n,), alpha, beta", "(n,), alpha=alpha, beta=beta").replace(", beta)", ", beta=beta)")
-    names = {n: lambda *a, cls=getattr(library.nn, n), **k: cls(*a, **k, **own, **act) for n in ("LIF", "CuBaLIF")}
+    original = original.replace("(n,), beta, gamma", "(n,), beta=beta, gamma=gamma")
+    fire = ("LIF", "CuBaLIF", "ALIF")
+    names = {n: lambda *a, cls=getattr(library.nn, n), **k: cls(*a, **k, **own, **act) for n in fire}
     names["LI"] = lambda *a, **k: library.nn.LI(*a, **k, **own)
     neuron = eval(original, names | {"n": N} | VALUES["spyx"])
 
@@ -157,6 +160,54 @@ def test_what_the_remarks_say(port):
     assert 0.05 < expected.mean() < 0.9
     np.testing.assert_array_equal(ys, expected)
     assert_close(gx, gradient, 10 * T)
+
+
+def spyx_recurrent(xs):
+    """Outputs and gradient of RLIF; the layers here, and their inputs."""
+    library = pytest.importorskip("spyx")
+    neuron = library.nn.RLIF((N,), beta=0.9, activation=library.axn.superspike(4), rngs=nnx.Rngs(0))
+
+    def run(xs):
+        def step(state, x):
+            y, state = neuron(x, state)
+            return state, y
+
+        return jax.lax.scan(step, neuron.initial_state(xs.shape[1]), xs)[1]
+
+    ys, pull = jax.vjp(run, jnp.asarray(xs))
+    lif = recurrent(neuron.recurrent_w[...], spike_fn=bs.InvSquareGrad(4.0))
+    return (ys, pull(jnp.asarray(WEIGHT))[0]), [lif, Delay(N, 1)], xs
+
+
+def snntorch_recurrent(xs):
+    library, torch = pytest.importorskip("snntorch"), pytest.importorskip("torch")
+    torch.manual_seed(0)
+    spike_grad = pytest.importorskip("snntorch.surrogate").fast_sigmoid(slope=4)
+    neuron = library.RLeaky(beta=0.9, linear_features=N, spike_grad=spike_grad)
+
+    def step(state, x):
+        state = neuron(x, *(state or ()))
+        return state[0], state
+
+    weight, bias = (part.detach().numpy() for part in (neuron.recurrent.weight, neuron.recurrent.bias))
+    lif = recurrent(weight.T, reset_grad=False, spike_fn=bs.InvSquareGrad(4.0))
+    return by_torch(step, xs), [lif], xs + bias
+
+
+def recurrent(kernel, **neuron):
+    init = {"recurrent_kernel_init": lambda *_: jnp.asarray(kernel), "rngs": nnx.Rngs(0)}
+    return LIF(N, decay=0.9, reset_delay=True, recurrent=True, **init, **neuron)
+
+
+@pytest.mark.parametrize("make", [spyx_recurrent, snntorch_recurrent])
+def test_the_recurrent_neurons_of_the_remarks(make):
+    (expected, gradient), layers, xs = make(ports.X)
+    with distances() as near:
+        ys, gx = ports.run(SpikingSequential(layers), xs)
+    assert min(near) > bound(20 * T, 4)
+    assert 0.05 < expected.mean() < 0.9
+    np.testing.assert_array_equal(ys, expected)
+    assert_close(gx, gradient, 20 * T)
 
 
 @pytest.mark.parametrize("key", [key for key in KEYS if key.startswith(PEERS)])

@@ -3,6 +3,7 @@
 What needs a library that the test extra leaves out runs in `make test-data`.
 """
 
+import ast
 import json
 import os
 import subprocess
@@ -15,9 +16,11 @@ from comparisons import check, check_picture, needs
 
 import brainsurr as bs
 from benchmarks.lib import study
-from benchmarks.studies import comparison, speech, spoken_digits, vowels
+from benchmarks.studies import comparison, neurons, speech, spoken_digits, vowels
+from benchmarks.studies.reports import neurons as neurons_report
 from benchmarks.studies.reports import speech as speech_report
 from benchmarks.studies.reports import vowels as vowels_report
+from docs.ports import PORTS
 
 if os.environ.get("CI") != "true":  # at home a missing library skips, in CI it is an error
     pytest.importorskip("kaldi_native_fbank")
@@ -160,6 +163,52 @@ def test_speech_learns_writes_all_and_goes_on(spoken, tmp_path, environment, sav
     assert {k: v for k, v in again.items() if "seconds" not in k} == {
         k: v for k, v in result["runs"][last].items() if "seconds" not in k
     }
+
+
+# Neurons
+
+
+@pytest.mark.slow
+def test_neurons_learn(spoken, tmp_path, environment):
+    """A quick run of three, compiled without optimisation."""
+    command = [sys.executable, "-m", "benchmarks.studies.neurons", str(spoken), "--quick", "--out", str(tmp_path)]
+    flags = environment["XLA_FLAGS"] + " --xla_backend_optimization_level=0"
+    subprocess.run(command, check=True, capture_output=True, text=True, env=environment | {"XLA_FLAGS": flags})
+    result = json.loads((tmp_path / "result.json").read_text())
+    assert str(spoken) not in json.dumps(result)
+    runs = result["runs"]
+    trained = 'ALIF(learnable=("decay", "adaptation_decay", "spike_adaptation"))'
+    assert list(runs) == ["LIF()", "LI - LIF() - Delay", trained]
+    weights = (32 * 32 + 32) + 32 * 32 + (32 * 10 + 10)
+    assert [run["parameters"] for run in runs.values()] == [weights, weights, weights + 32 + 1 + 1]
+    for run in runs.values():
+        assert len(run["test"]) == len(run["rate"]) == 2
+        assert min(run["test"]) > 0.4
+        assert 0 < min(run["rate"]) <= max(run["rate"]) < 0.9
+    table, summary = neurons_report.tables(result), neurons_report.summary(result)
+    worst = min(runs, key=lambda name: sum(runs[name]["test"]))
+    assert f"{50 * sum(runs[worst]['test']):.1f}%" in summary
+    for name, run in runs.items():
+        (row,) = (line for line in table.splitlines() if f"`{name}`" in line)
+        assert f"| {sum(run['test']) / 2:.3f} ± " in row
+        assert f" {run['parameters']} |" in row
+
+
+def test_each_neuron_of_a_port_is_trained():
+    """The layers of docs/ports.py, with their switches, whatever their numbers."""
+    numbers = {"decay", "adaptation_decay", "spike_adaptation", "voltage_adaptation"}
+    trained = set()
+    for neuron in neurons.NEURONS:
+        flags = frozenset((name, value) for name, value in neuron.options.items() if name not in numbers)
+        trained.add(("LI",) * neuron.current + ((neuron.layer.__name__, flags),) + ("Delay",) * neuron.late)
+    for port in PORTS:
+        tree = ast.parse(port.here, mode="eval").body
+        layers = []
+        for call in tree.elts if isinstance(tree, ast.List) else [tree]:
+            name = call.func.id
+            flags = {k.arg: ast.literal_eval(k.value) for k in call.keywords if k.arg not in numbers}
+            layers.append((name, frozenset(flags.items())) if name in ("LIF", "ALIF") else name)
+        assert tuple(layers) in trained or layers == ["LI"], port.here
 
 
 # The comparison

@@ -1,10 +1,9 @@
 """Write the generated parts of README.md, and docs/speed.md, from the result files."""
 
-import re
-
 from ..speed import report as speed
 from . import evidence
 from .evidence import RESULTS, ROOT
+from .parts import filled
 
 
 def parts():
@@ -14,12 +13,7 @@ def parts():
 
 def rendered(text):
     """Replace every generated part of a text."""
-    for name, part in parts().items():
-        marked = re.compile(rf"(<!-- {name} -->\n).*?(<!-- /{name} -->)", re.DOTALL)
-        if not marked.search(text):
-            raise ValueError(f"README.md has no <!-- {name} --> ... <!-- /{name} -->")
-        text = marked.sub(lambda match, part=part: f"{match[1]}\n{part}\n\n{match[2]}", text)
-    return text
+    return filled(text, parts(), "README.md")
 
 
 if __name__ == "__main__":

@@ -1,5 +1,6 @@
 """Scans over time: of a layer, and from a carry without the sharding type of the inputs."""
 
+import operator
 from functools import partial
 
 import jax
@@ -15,12 +16,17 @@ def scan(step, carry, xs):
 
     Under explicit mesh axes and in ``shard_map``, types say how an array is sharded or over which axes it varies, and
     ``lax.scan`` requires the initial carry to have the type that a step returns. So the step is called once more, for
-    its types. XLA removes the extra call; its side effects (debug prints) still happen.
+    its types, and again where one part of the carry gets its type from another. XLA removes the extra calls; their side
+    effects (debug prints) still happen.
     """
     mesh = jax.sharding.get_abstract_mesh()
     if (mesh.explicit_axes or mesh.manual_axes) and all(map(_has_first, jax.tree.leaves(xs))):
-        after, _ = step(carry, jax.tree.map(lambda x: x[0], xs))
-        carry = jax.tree.map(_typed, carry, after)
+        first = jax.tree.map(lambda x: x[0], xs)
+        for _ in jax.tree.leaves(carry):
+            before, (after, _) = carry, step(carry, first)
+            carry = jax.tree.map(_typed, before, after)
+            if all(map(operator.is_, jax.tree.leaves(carry), jax.tree.leaves(before))):
+                break
     return jax.lax.scan(step, carry, xs)
 
 

@@ -293,23 +293,28 @@ def loop(xs, state, given):
         *others, a = others
     recurrent, decay, ys = bool(others), value("decay"), np.zeros_like(xs)
     last = others[0] if recurrent else last
+    late = bool(given.get("reset_delay"))
+
+    def adapted(a, v, s):
+        rho, c = value("adaptation_decay"), value("voltage_adaptation")
+        seen = np.where((c == 0) & np.isinf(v), np.float32(0), v)
+        return rho * a + (1 - rho) * (value("spike_adaptation") * s + c * seen)
+
     with np.errstate(all="ignore"):
         for i, x in enumerate(xs):
-            x = x + last @ np.full((3, 3), 0.25, np.float32) if recurrent else x
+            x, before = x + last @ np.full((3, 3), 0.25, np.float32) if recurrent else x, a
+            a = adapted(a, v, last) if late and "adapts" in given else a
             x = x - a if given.get("adapts") == "input" else x
             u = decay * v + ((1 - decay) * x if given.get("decay_input") else x)
             if "threshold" not in given:
                 v = ys[i] = u
                 continue
-            limit = value("threshold") + a if given.get("adapts") == "threshold" else value("threshold")
-            late = given.get("reset_delay")
+            added = (a, before) if given.get("adapts") == "threshold" else (0, 0)
+            limit, fired_at = (value("threshold") + some for some in added)
             r = last if late else fires(u - limit)
-            v = {"subtract": u - limit * r, "zero": u * (1 - r), "none": u}[given["reset"]]
+            v = {"subtract": u - fired_at * r, "zero": u * (1 - r), "none": u}[given["reset"]]
             last = ys[i] = fires(v - limit) if late else r
-            if "adapts" in given:
-                rho, c = value("adaptation_decay"), value("voltage_adaptation")
-                seen = np.where((c == 0) & np.isinf(v), np.float32(0), v)
-                a = rho * a + (1 - rho) * (value("spike_adaptation") * last + c * seen)
+            a = adapted(a, v, last) if "adapts" in given and not late else a
     return [v, *([last] if recurrent else []), *([a] if "adapts" in given else [])], ys
 
 
