@@ -40,7 +40,7 @@ def test_a_surrogate_without_primitive():
             return 1.0
 
     left, right = plot.surrogate(Flat())
-    assert (len(left.lines), len(right.lines)) == (1, 2)  # the line at 0, and the gradient
+    assert (len(left.lines), len(right.lines)) == (2, 3)  # the lines at 0, and the gradient
 
 
 def test_both_curves_in_one_axes():
