@@ -116,7 +116,8 @@ def from_nir(
       >>> import nir, numpy as np
       >>> from brainsurr.nir import from_nir
       >>> one = np.ones(2)
-      >>> graph = nir.NIRGraph.from_list(nir.LIF(tau=4 * one, r=one, v_leak=0 * one, v_threshold=one))
+      >>> lif = nir.LIF(tau=4 * one, r=one, v_leak=0 * one, v_threshold=one)
+      >>> graph = nir.NIRGraph.from_list(lif)
       >>> net = from_nir(graph, "nnx", dt=1.0)
       >>> print(net.layers[0].decay, net.layers[0].decay_input, net.layers[0].reset)
       0.75 True zero
