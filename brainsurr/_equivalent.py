@@ -1,6 +1,7 @@
 """`equivalent`: a surrogate of another library, here."""
 
 import difflib
+import functools
 import inspect
 
 from ._checks import check_kind
@@ -90,6 +91,31 @@ def equivalents(library: str | None = None) -> list:
         known = dict.fromkeys(original.library for original in ORIGINALS)
         raise ValueError(f"unknown library {library!r}{_did_you_mean(library, known)}")
     return rows
+
+
+def answer_names(cls: type[Surrogate]):
+    """Make the constructor of a surrogate answer parameters that it does not have, such as those of other libraries."""
+    init, names = cls.__init__, list(inspect.signature(cls).parameters)
+
+    @functools.wraps(init)
+    def __init__(self, *args, **kwargs):
+        for name in kwargs:
+            if name not in names:
+                known, hint = ", ".join(names), _elsewhere(cls, name)
+                raise TypeError(f"{cls.__name__} has no parameter {name}, only {known}{hint}")
+        init(self, *args, **kwargs)
+
+    cls.__init__ = __init__  # type: ignore[method-assign]
+
+
+def _elsewhere(cls: type[Surrogate], parameter: str) -> str:
+    """Return which surrogates of other libraries have a parameter and are one of a class, for an error."""
+    calls = []
+    for row in equivalents():
+        f = row.make(**{name: 1 for name, p in row.parameters.items() if p.default is p.empty})
+        if parameter in row.parameters and not row.why_none and cls in (type(f), type(getattr(f, "surrogate", None))):
+            calls.append(f"equivalent({row.library!r}, {row.name!r}, {parameter}=...)")
+    return f"; for that of another library, brainsurr.{' or brainsurr.'.join(calls)}" if calls else ""
 
 
 def _did_you_mean(word: str, known) -> str:

@@ -140,6 +140,18 @@ def test_the_number_of_arguments_is_counted_for_the_public_class(host):
         assert refusal(host.layers.LIF, 4, 0.9) == "LIF: too many positional arguments"
 
 
+@pytest.mark.parametrize("make", [bs.Arctan, functools.partial(bs.arctan, 0.0)], ids=["class", "function"])
+def test_of_a_surrogate(make):
+    """A parameter of another library is answered by the call that has it; what it says to write is run."""
+    assert refusal(make, slope=1.0) == "Arctan has no parameter slope, only alpha, origin"
+    message = refusal(make, k=2.0)
+    assert message.startswith("Arctan has no parameter k, only alpha, origin; for that of another library, brainsurr.")
+    call = re.search(r"brainsurr\.(.*)$", message)[1].replace("...", "2.0")
+    assert eval(f"bs.{call}") == bs.equivalent("spyx", "arctan", k=2.0)
+    assert "equivalent('snntorch', 'fast_sigmoid', slope=...)" in refusal(bs.InvSquareGrad, slope=25)
+    assert make(alpha=2.0) in (bs.Arctan(2.0), 1.0)
+
+
 @pytest.mark.parametrize("host", [Nnx(), Linen()], ids=["nnx", "linen"])
 @pytest.mark.parametrize("layer", ["LIF", "ALIF", "LI", "LIFCell", "ALIFCell", "Delay", "SpikingSequential"])
 def test_a_call_without_its_carry_says_where_one_comes_from(host, layer):
