@@ -48,6 +48,11 @@ def test_without_a_browser_it_says_so(site, monkeypatch, capsys):
     assert "skipped: no browser looked at the pages, as none of chromium," in capsys.readouterr().out
 
 
+def test_a_browser_that_ends_without_a_report_is_a_fault(site):
+    (fault,) = reader.look(site, ["sound.html"], "false")
+    assert "false gave no report within 600 s, or ended before (status 1)" in fault
+
+
 @pytest.mark.slow
 @pytest.mark.skipif(reader.find_browser() is None, reason="no Chromium is installed")
 def test_a_browser_sees_each_fault_and_no_other(site):

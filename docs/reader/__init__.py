@@ -20,6 +20,7 @@ import subprocess
 import sys
 import tempfile
 import threading
+import time
 from pathlib import Path
 
 LOOK = Path(__file__).parent / "look.html"
@@ -77,7 +78,7 @@ def missing_words(site: Path) -> list[str]:
 def look(site: Path, names: list[str], browser: str) -> list[str]:
     """Return what is wrong with some pages of a site, as sentences."""
     report: list[list[str]] = []
-    done = threading.Event()
+    done = threading.Event()  # set once there is a report
 
     class Handler(http.server.SimpleHTTPRequestHandler):
         def do_GET(self):
@@ -108,10 +109,12 @@ def look(site: Path, names: list[str], browser: str) -> list[str]:
         options += [f"--user-data-dir={profile}", "--window-size=1500,1000"]
         url = f"http://127.0.0.1:{server.server_port}/look"
         process = subprocess.Popen([browser, *options, url], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        end = time.monotonic() + LIMIT
         try:
-            finished = done.wait(LIMIT)
+            while not done.wait(1) and process.poll() is None and time.monotonic() < end:
+                pass
         finally:
             process.terminate()
-            process.wait()
+            status = process.wait()
             server.shutdown()
-    return report[0] if finished else [f"{browser} gave no report within {LIMIT} s"]
+    return report[0] if report else [f"{browser} gave no report within {LIMIT} s, or ended before (status {status})"]
