@@ -63,6 +63,7 @@ html_theme_options = {
     "show_toc_level": 2,
     "navigation_with_keys": False,
     "footer_content_items": "",
+    "use_download_button": False,  # sources are not copied
     # The code of notebooks has 120 columns: no outline beside it.
     "secondary_sidebar_items": {"docs/**": ["page-toc"], "CHANGELOG": ["page-toc"], "notebooks/*": []},
 }

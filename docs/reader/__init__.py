@@ -3,14 +3,15 @@
 Every page is opened at the widths of a desk, a tablet and a phone, in light and dark. Reported is what a reader would
 stumble over: a page that scrolls sideways, code or a table that is cut at the width of a desk, one that scrolls on
 a smaller screen without showing it, a picture that is broken or has no link to its full size, text that is hard to
-tell from its background; and words that people search for and the site does not find.
+tell from its background; words that people search for and the site does not find; and links that lead nowhere.
 
 A headless Chromium does it, of any name under which it is installed (``CHROMIUM=path`` names another). It loads
 ``look.html`` from a server on this machine, which opens the pages in a frame and sends back what it saw. Where there is
-none this says so, and checks the words alone.
+none this says so, and checks words and links alone.
 """
 
 import functools
+import html
 import http.server
 import json
 import os
@@ -21,6 +22,7 @@ import sys
 import tempfile
 import threading
 import time
+import urllib.parse
 from pathlib import Path
 
 LOOK = Path(__file__).parent / "look.html"
@@ -39,7 +41,7 @@ NIR hardware neuromorphic export snntorch spikingjelly norse spyx braintools jax
 
 def main(site: Path) -> int:
     """Print what is wrong with a site; return 1 if there is anything, for the shell."""
-    faults = missing_words(site)
+    faults = missing_words(site) + dead_links(site, pages(site))
     browser = find_browser()
     if browser:
         faults += look(site, pages(site), browser)
@@ -73,6 +75,23 @@ def missing_words(site: Path) -> list[str]:
     found = {*index["terms"], *index["titleterms"]}
     missing = [word for word in WORDS.split() if stem(word.lower()) not in found and word.lower() not in found]
     return [f"the search finds no page for {', '.join(missing)}"] if missing else []
+
+
+def dead_links(site: Path, names: list[str]) -> list[str]:
+    """Return a sentence for each link of some pages to a file of the site that is not there, or to a place in it."""
+    faults = []
+    for name in names:
+        links = set(re.findall(r'<a [^>]*href="([^"]*)"', (site / name).read_text()))
+        for link in sorted(links):
+            address, _, place = html.unescape(link).partition("#")
+            if re.match(r"[a-z]+:", address):  # https:, mailto:
+                continue
+            target = (site / name).parent / urllib.parse.unquote(address) if address else site / name
+            if not target.is_file():
+                faults.append(f"{name}: the link to {link} leads nowhere")
+            elif place and target.suffix == ".html" and f'id="{place}"' not in target.read_text():
+                faults.append(f"{name}: the link to {link} leads to no place on that page")
+    return faults
 
 
 def look(site: Path, names: list[str], browser: str) -> list[str]:
