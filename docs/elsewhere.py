@@ -167,7 +167,11 @@ def _networks():
         title = ports.LIBRARIES[library][0]
         title = "braintools and brainpy.state" if library == "brainpy" else title
         yield f"### A model of {title}\n"
-        yield f"There:\n\n```python\n{there}```\n\nHere:\n\n```python\n{here}```\n"
+        yield f"In {title}:\n\n```python\n{there}```\n\nIn brainsurr:\n\n```python\n{here}```\n"
+    yield "### Encoders, losses, resets\n"
+    yield ports.ABOUT_AROUND
+    rows = [[ports.LIBRARIES[p.library][0], _code(p.original), _code(p.here), p.remark] for p in ports.AROUND]
+    yield _table(["library", "there", "here", "to know"], rows)
 
 
 def _neurons():

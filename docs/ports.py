@@ -153,6 +153,38 @@ NO_PORTS = [
     ("jaxpike", "Izhikevich", "its potential follows a quadratic equation"),
 ]
 
+# Functions around a network: outputs ``ys`` and ``spikes`` are [time, batch, classes], ``y`` is [batch].
+AROUND = [
+    Port("snntorch", "spikegen.rate(x, num_steps)", "jax.random.bernoulli(key, x, (num_steps, *x.shape))"),
+    Port(
+        "norse",
+        "PoissonEncoder(seq_length, f_max, dt)(x)",
+        "jax.random.bernoulli(key, dt * f_max * x, (seq_length, *x.shape))",
+    ),
+    Port("spikingjelly", "encoding.PoissonEncoder()(x)", "jax.random.bernoulli(key, x)", "One time step."),
+    Port(
+        "snntorch",
+        "functional.ce_rate_loss()(spikes, y)",
+        "cross_entropy(spikes, jnp.broadcast_to(y, spikes.shape[:-1])).mean()",
+    ),
+    Port("snntorch", "functional.ce_count_loss()(spikes, y)", "cross_entropy(spikes.sum(0), y).mean()"),
+    Port("snntorch", "functional.accuracy_rate(spikes, y)", "(spikes.sum(0).argmax(-1) == y).mean()"),
+    Port(
+        "spyx",
+        "fn.integral_crossentropy(smoothing, time_axis=0)(ys, y)",
+        "optax.softmax_cross_entropy(ys.sum(0), smooth_labels(one_hot(y, ys.shape[-1]), smoothing)).mean()",
+        "Its time axis is 1 by default.",
+    ),
+]
+
+ABOUT_AROUND = """\
+`key` is `jax.random.key(seed)`, `cross_entropy` is `optax.softmax_cross_entropy_with_integer_labels`, `smooth_labels`
+is that of optax and `one_hot` that of `jax.nn`. `ys` and `spikes` are `[time, batch, classes]`, `y` holds the classes.
+A new `initialize_carry` resets the state, like `utils.reset`, `reset_mem` and `reset_net`. For truncated
+backpropagation through time (`backprop.TBPTT`) see [streaming](cookbook.md#streaming-one-step-at-a-time), for a rate
+penalty (`l1_rate_sparsity`, `silence_reg`) its [page](rate-penalty.md).
+"""
+
 ABOUT_NETWORKS = """\
 Each pair is the same network: with the same weights, both sides give the same outputs at every step, which
 `make test-peers` checks against the libraries. `xs` is `[time, batch, 16]`. To port your own:

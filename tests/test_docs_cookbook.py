@@ -75,7 +75,7 @@ def test_events_stay_in_uint8(scopes):
 
 def test_alpha_has_its_own_rate(scopes):
     """Adam's first step has the length of its rate."""
-    scope = scopes["A learning rate of its own for alpha"]
+    scope = scopes["A separate learning rate for alpha"]
     assert float(jnp.abs(scope["act"].alpha[...] - 2.0)) == pytest.approx(1e-3, rel=0.01)
 
 

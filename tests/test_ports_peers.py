@@ -3,6 +3,8 @@
 They don't all fit into one environment. A library that is missing is skipped, and the summary names it.
 """
 
+import contextlib
+import importlib
 import importlib.metadata
 import re
 
@@ -16,7 +18,7 @@ from flax import nnx
 from ports import KEYS, VALUES, WEIGHT, N, T
 
 import brainsurr as bs
-from docs.ports import LIBRARIES, NETWORKS, PORTS, Port
+from docs.ports import AROUND, LIBRARIES, NETWORKS, PORTS, Port
 
 pytestmark = [pytest.mark.peers, pytest.mark.filterwarnings("ignore"), pytest.mark.usefixtures("lenient")]
 NORSE_LIF = "norse.LIFCell(LIFParameters(tau_syn_inv, tau_mem_inv), dt)"
@@ -204,6 +206,31 @@ def test_a_network_gives_the_same_on_both_sides(library):
         assert np.abs(expected).max() > 0.1
         assert np.std(expected) > 0.01
         assert_close(ys, expected, 10 * T)
+
+
+@pytest.mark.parametrize("port", AROUND, ids=lambda port: f"{port.library}.{port.original.partition('(')[0]}")
+def test_an_encoder_or_loss_is_that_of_the_library(port):
+    """Also where it is drawn: then the mean of many draws, which differs by chance."""
+    module = {"norse": "norse.torch", "spikingjelly": "spikingjelly.activation_based"}.get(port.library, port.library)
+    names, values = vars(pytest.importorskip(module)), dict(ports.AROUND)
+    for part in ("functional", "spikegen", "encoding", "fn"):
+        with contextlib.suppress(ModuleNotFoundError):
+            names |= {part: importlib.import_module(f"{module}.{part}")}
+    if port.library in OF_TORCH:
+        torch = pytest.importorskip("torch")
+        torch.manual_seed(SEED)
+        values = {name: torch.tensor(v) if isinstance(v, np.ndarray) else v for name, v in values.items()}
+    theirs = eval(port.original, names | values)
+    if np.ndim(theirs) == 1:  # one step
+        theirs = np.mean([np.asarray(eval(port.original, names | values)) for _ in range(4000)], 0)
+        np.testing.assert_array_less(np.abs(theirs - ports.documented_around(port)), 5 * 0.5 / np.sqrt(4000))
+    elif np.ndim(theirs):
+        assert theirs.shape == ports.around(port).shape
+        np.testing.assert_array_less(
+            np.abs(np.mean(np.asarray(theirs), 0) - ports.documented_around(port)), 5 * 0.5 / np.sqrt(20_000)
+        )
+    else:
+        assert_close(ports.around(port), float(theirs), 7 * 5 * 3)
 
 
 @pytest.mark.parametrize("library", PEERS)
