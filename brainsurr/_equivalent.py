@@ -95,15 +95,19 @@ def equivalents(library: str | None = None) -> list:
 
 def answer_names(cls: type[Surrogate]):
     """Make the constructor of a surrogate answer parameters that it does not have, such as those of other libraries."""
-    init, names = cls.__init__, list(inspect.signature(cls).parameters)
+    init = cls.__init__
 
     @functools.wraps(init)
     def __init__(self, *args, **kwargs):
-        for name in kwargs:
-            if name not in names:
-                known, hint = ", ".join(names), _elsewhere(cls, name)
-                raise TypeError(f"{cls.__name__} has no parameter {name}, only {known}{hint}")
-        init(self, *args, **kwargs)
+        try:
+            init(self, *args, **kwargs)
+        except TypeError:
+            _, *names = inspect.signature(init).parameters
+            for name in kwargs:
+                if name not in names:
+                    known, hint = ", ".join(names), _elsewhere(cls, name)
+                    raise TypeError(f"{cls.__name__} has no parameter {name}, only {known}{hint}") from None
+            raise
 
     cls.__init__ = __init__  # type: ignore[method-assign]
 

@@ -41,7 +41,7 @@ def load(folder=RESULTS):
 
 def page(trials):
     """Write the text of docs/withstands.md."""
-    summary = results.table(("", "tried", "came out"), [REPORTS[name].line(result) for name, result in trials.items()])
+    summary = results.table(("", "tested", "result"), [REPORTS[name].line(result) for name, result in trials.items()])
     return "\n\n".join([HEAD, summary, *(section(name, result) for name, result in trials.items())]) + "\n"
 
 
