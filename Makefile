@@ -107,6 +107,7 @@ docs: $(VENV)/docs  ## build the documentation into site/; a bad link or a publi
 	$(BIN)/python -m docs.elsewhere
 	$(BIN)/python -m docs.reference
 	$(BIN)/sphinx-build --quiet --fresh-env --nitpicky --fail-on-warning --keep-going -c docs . site
+	$(BIN)/python -m docs.reader site
 
 notebooks: $(VENV)/test  ## run the notebooks in place and keep what they show
 	$(BIN)/python -m notebooks.run

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 from . import surrogates
 from ._diagnosis import Diagnosis, LayerReport, diagnose
 from ._diagnosis.calibration import Calibration, LayerWidth, calibrate
-from ._equivalent import equivalent, equivalents
+from ._equivalent import answer_names, equivalent, equivalents
 from ._gradients import check_gradients
 from ._gradients.report import GradientReport, ParameterGradient
 from ._kernel import spike
@@ -43,6 +43,10 @@ __all__ = [
     "unroll",
     *surrogates.__all__,
 ]
+
+for _name in surrogates.__all__:
+    if isinstance(_cls := getattr(surrogates, _name), type):
+        answer_names(_cls)
 
 _OPTIONAL = ("brainstate", "interop", "linen", "nir", "nnx", "optim", "plot")
 

@@ -65,12 +65,14 @@ ELSEWHERE = (
 
 
 class ChecksArguments:
-    """The first base class of a layer: its constructor answers arguments that it does not have."""
+    """The first base class of a layer: it answers arguments that it does not have, and a call without its carry."""
 
     def __init_subclass__(cls, **kwargs):
         super().__init_subclass__(**kwargs)
         if "__init__" in vars(cls):  # its own, or the one that flax.linen has just written
             cls.__init__ = _checked(cls.__init__)  # type: ignore[method-assign]
+        if "__call__" in vars(cls):
+            cls.__call__ = _given_carry(cls.__call__)  # type: ignore[method-assign]
 
 
 def _checked(init):
@@ -87,6 +89,28 @@ def _checked(init):
 
     __init__.__signature__ = signature  # type: ignore[attr-defined]
     return __init__
+
+
+def _given_carry(call):
+    """Make a call ``layer(xs)`` of a layer that takes ``(carry, xs)`` say where a carry comes from."""
+    _, *names = inspect.signature(call).parameters
+    if names[:1] != ["carry"]:
+        return call
+
+    @functools.wraps(call)
+    def __call__(self, *args, **kwargs):
+        if len(args) + len(kwargs) == 1:
+            owner, xs = type(self).__name__, names[1]
+            first = next(iter(inspect.signature(self.initialize_carry).parameters))
+            key = "key, " if first == "rng" else ""  # of linen
+            shape = f"{xs}.shape[1:]" if xs == "xs" else f"{xs}.shape"
+            raise TypeError(
+                f"{owner}: expected a carry and {xs}, got one argument. The carry is the state before the first step: "
+                f"carry = layer.initialize_carry({key}{shape}), then carry, outputs = layer(carry, {xs})"
+            )
+        return call(self, *args, **kwargs)
+
+    return __call__
 
 
 def _signature(init) -> inspect.Signature:

@@ -18,7 +18,7 @@ class DelayArguments:
 
     Attributes:
       features: number of channels, the last axis of the input.
-      steps: by how many time steps, an integer from 0 on; or ``features`` of them, one for each channel.
+      steps: by how many time steps, a non-negative integer; or ``features`` of them, one for each channel.
       state_dtype: of what the state holds, the last ``steps`` inputs. It must hold every number of the input: float32
         holds those of half precision, bool and integers of 16 bits. The output has the dtype of the input.
     """
@@ -40,7 +40,7 @@ def _whole(owner: str, steps, features: int) -> int | tuple[int, ...]:
     several = list(several) if isinstance(several, tuple | list) else several
     each = several if isinstance(several, list) else [several]
     if not all(is_integer(n) and n >= 0 for n in each):
-        raise ValueError(f"{owner}: expected steps to be an integer from 0 on, or {features} of them, got {steps!r}")
+        raise ValueError(f"{owner}: expected steps to be a non-negative integer, or {features} of them, got {steps!r}")
     if isinstance(several, list) and len(several) != features:
         raise ValueError(f"{owner}: expected steps to be one integer or {features}, got {len(several)}")
     return tuple(map(int, several)) if isinstance(several, list) else int(several)

@@ -72,7 +72,8 @@ def spike(x, surrogate, *, key=None):
       Array(0.5, dtype=float32, weak_type=True)
 
       >>> f, x = bs.Sigmoid(alpha=4.0), jax.numpy.full(10_000, -0.25)
-      >>> print(f"{bs.spike(x, f, key=jax.random.key(0)).mean():.2f} {f.surrogate_fun(-0.25):.2f}")
+      >>> spikes = bs.spike(x, f, key=jax.random.key(0))
+      >>> print(f"{spikes.mean():.2f} {f.surrogate_fun(-0.25):.2f}")
       0.27 0.27
     """
     check_surrogate("surrogate", surrogate)

@@ -37,5 +37,5 @@ def as_text(rows: Sequence[Sequence[str]], sentences: Sequence[str], *, words_la
     for first, *cells in rows:
         aligned = [cell.rjust(width) for cell, width in zip(cells, widths[1:], strict=True)]
         lines.append("  ".join([first.ljust(widths[0]), *aligned[:-1], cells[-1] if words_last else aligned[-1]]))
-    below = [textwrap.fill(sentence, 100, subsequent_indent="  ") for sentence in sentences]
+    below = [textwrap.fill(sentence, 88, subsequent_indent="  ") for sentence in sentences]
     return "\n".join([*lines, "", *below] if below else lines)

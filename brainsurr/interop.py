@@ -51,8 +51,10 @@ def transfer(source: Any, target: Any, *, transposed: str | Iterable[str] | None
       >>> import jax.numpy as jnp
       >>> from brainsurr.interop import transfer
       >>> flax = {"layers_0": {"kernel": jnp.ones((1, 1)), "bias": jnp.zeros(1)}}
-      >>> print(transfer(flax, {("layers", 0, "weight"): {"weight": jnp.zeros((1, 1)), "bias": jnp.ones(1)}}))
-      {('layers', 0, 'weight'): {'bias': Array([0.], dtype=float32), 'weight': Array([[1.]], dtype=float32)}}
+      >>> weight = {"weight": jnp.zeros((1, 1)), "bias": jnp.ones(1)}
+      >>> transferred = transfer(flax, {("layers", 0, "weight"): weight})
+      >>> print(transferred[("layers", 0, "weight")])
+      {'bias': Array([0.], dtype=float32), 'weight': Array([[1.]], dtype=float32)}
     """
     given, wanted = _by_name(source, "source"), _by_name(target, "target")
     if given.keys() != wanted.keys():
@@ -147,7 +149,8 @@ def register_layers(framework: str) -> None:
       >>> from brainsurr.interop import register_layers
       >>> from flax import nnx
       >>> register_layers("nnx")
-      >>> act = brainstate.interop.to_nnx(SpikingActivation(bs.LogTailedRelu(0.25), learnable="alpha"))
+      >>> act = SpikingActivation(bs.LogTailedRelu(0.25), learnable="alpha")
+      >>> act = brainstate.interop.to_nnx(act)
       >>> print(isinstance(act, nnx.Module), act.alpha[...])
       True 0.25
     """

@@ -53,8 +53,8 @@ def to_nir(
         exp(-dt / tau).
       r: the resistance of the neurons, ``"1"`` or ``"tau/dt"``. norse takes that of a LIF for 1 whatever it is;
         snnTorch needs tau / dt with recurrent weights and synapses, and reads both without.
-      lossy: whether to write resets that NIR has not, and surrogates of one's own, with a warning. The reset is then
-        named in the metadata, which `from_nir` reads and no one else; others reset to zero.
+      lossy: whether to write resets that NIR does not have, and your own surrogates, with a warning. The metadata then
+        names the reset, which only `from_nir` reads; other libraries reset to zero.
 
     Raises:
       TypeError: ``net`` is not a ``SpikingSequential``.
@@ -116,7 +116,8 @@ def from_nir(
       >>> import nir, numpy as np
       >>> from brainsurr.nir import from_nir
       >>> one = np.ones(2)
-      >>> graph = nir.NIRGraph.from_list(nir.LIF(tau=4 * one, r=one, v_leak=0 * one, v_threshold=one))
+      >>> lif = nir.LIF(tau=4 * one, r=one, v_leak=0 * one, v_threshold=one)
+      >>> graph = nir.NIRGraph.from_list(lif)
       >>> net = from_nir(graph, "nnx", dt=1.0)
       >>> print(net.layers[0].decay, net.layers[0].decay_input, net.layers[0].reset)
       0.75 True zero
@@ -167,7 +168,7 @@ def _graph_of(graph: Any) -> "_nir.NIRGraph":
     if not isinstance(graph, str | os.PathLike):
         raise TypeError(f"from_nir: expected graph to be a nir.NIRGraph or the path of a file, got {graph!r}")
     if not os.path.isfile(graph):
-        raise ValueError(f"from_nir: expected graph to be the path of a file, got {os.fspath(graph)!r}, which is none")
+        raise ValueError(f"from_nir: expected graph to be the path of a file, got {os.fspath(graph)!r}: not a file")
     try:
         found = _nir.read(graph, type_check=False)
     except Exception as error:  # nir checks by assertions and by what fails first

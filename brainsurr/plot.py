@@ -81,6 +81,7 @@ def surrogate(
         _draw(right, g.surrogate_grad, xlim, f"C{i}", "-", f"{label}: gradient" if one else label)
     for axis, label in ((left, "primitive g(x)"), (right, "gradient g'(x)")):
         axis.axvline(0, color="0.8", linewidth=0.8, zorder=0)
+        axis.axhline(0, color="0.8", linewidth=0.8, zorder=0)  # a small gradient is seen to be above 0
         axis.set(xlabel="x, membrane potential minus threshold", ylabel=label, xlim=xlim)
     if one:
         left.set_ylabel("g(x), g'(x)")
@@ -118,9 +119,14 @@ def raster(spikes, *, dt: float = 1.0, unit: str = "steps", axes: Axes | None = 
         raise ValueError(f"expected spikes [time, neurons], got shape {spikes.shape}: choose one example of the batch")
     axes = axes or plt.subplots(figsize=(6, 3.4), layout="constrained")[1]
     time, neuron = np.nonzero(spikes > 0)
+    steps = max(1, len(spikes))
+    few = steps <= 50  # few enough to tell one step from the next
     half = 0.4 * max(1.0, spikes.shape[1] / 100)  # a stroke stays visible among many neurons
-    axes.vlines(time * dt, neuron - half, neuron + half, color="C0", linewidth=1.2)
-    axes.set(xlabel=f"time ({unit})", ylabel="neuron", xlim=(-0.5 * dt, (max(1, len(spikes)) - 0.5) * dt))
+    axes.vlines(time * dt, neuron - half, neuron + half, color="C0", linewidth=2.4 if few else 1.2)
+    if few:
+        edges = (np.arange(1, steps) - 0.5) * dt
+        axes.vlines(edges, -0.5, spikes.shape[1] - 0.5, color="0.9", linewidth=0.6, zorder=0)
+    axes.set(xlabel=f"time ({unit})", ylabel="neuron", xlim=(-0.5 * dt, (steps - 0.5) * dt))
     axes.set_ylim(-0.5, max(1, spikes.shape[1]) - 0.5)
     axes.yaxis.set_major_locator(MaxNLocator(integer=True))
     return axes

@@ -13,6 +13,7 @@ import re
 import sys
 from pathlib import Path
 
+import imagesize
 from docutils import nodes
 from docutils.utils.math import MathError
 from docutils.utils.math.latex2mathml import tex2mathml
@@ -52,12 +53,20 @@ html_theme = "sphinx_book_theme"
 html_title = "brainsurr"
 html_static_path = ["_static"]
 html_css_files = ["site.css"]
+html_js_files = ["site.js"]
 html_additional_pages = {"index": "redirect.html"}
 templates_path = ["_templates"]
 html_copy_source = False
 html_show_copyright = False
 html_math_renderer = "mathml"
-html_theme_options = {"show_toc_level": 2, "navigation_with_keys": False, "footer_content_items": ""}
+html_theme_options = {
+    "show_toc_level": 2,
+    "navigation_with_keys": False,
+    "footer_content_items": "",
+    "use_download_button": False,  # sources are not copied
+    # The code of notebooks has 120 columns: no outline beside it.
+    "secondary_sidebar_items": {"docs/**": ["page-toc"], "CHANGELOG": ["page-toc"], "notebooks/*": []},
+}
 
 warn = logging.getLogger(__name__).warning
 
@@ -98,6 +107,12 @@ def plain_signature(app, what, name, obj, options, signature, returns):
     return re.sub(r"(FrozenDict|mappingproxy)\((.*?)\)", r"\2", signature), returns
 
 
+def link_to_full_size(app, doctree, page):
+    """Let each picture open in full size: Sphinx links those whose width is given."""
+    for image in doctree.findall(nodes.image):
+        image.setdefault("width", f"{imagesize.get(app.srcdir / image['uri'])[0]}px")
+
+
 def check_public_names(app, env):
     """Warn, and so fail the build, if a name in the ``__all__`` of a public module is on no page."""
     modules = [brainsurr] + [
@@ -116,4 +131,5 @@ def setup(app):
     app.add_html_math_renderer("mathml", (mathml, None), (mathml, None))
     app.connect("autodoc-skip-member", is_foreign)
     app.connect("autodoc-process-signature", plain_signature)
+    app.connect("doctree-resolved", link_to_full_size)
     app.connect("env-check-consistency", check_public_names)

@@ -17,10 +17,11 @@ INTRO = """\
 
 # Coming from elsewhere
 
-What the neurons and surrogates of other libraries are here. Each was run, at the version named, and compared: where a
-library documents one thing and computes another, **what it computes** is what counts.
+How to write a network of snnTorch, spyx, norse, SpikingJelly, or braintools and brainpy.state here: first whole models
+side by side, then each neuron, each argument, and each surrogate. Every row was run at the named version and compared.
+Where a library documents one thing and computes another, **what it computes** counts.
 
-From braintools nothing needs translating: the names are the same, see [braintools.md](braintools.md).
+If you use braintools for its surrogates alone, [one line](braintools.md) changes and nothing else does.
 """
 
 SURROGATES = """\
@@ -33,27 +34,27 @@ import brainsurr as bs
 
 f = bs.equivalent("snntorch", "fast_sigmoid", slope=25)
 print(f)  # InvSquareGrad(alpha=25)
-print(bs.equivalent("spyx", "tanh", k=2))  # Scaled(surrogate=Sigmoid(alpha=4), height=1.0, width=1.0)
+print(bs.equivalent("norse", "triangle", alpha=0.5))  # ReluGrad(alpha=0.5, width=1.0)
 ```
 
-Two things to look at before old results are compared with new ones:
+Check two things before you compare old results with new ones:
 
 - **x = 0.** Every surrogate here spikes there, `x >= 0`. snnTorch, norse, spyx and jaxpike don't, and jaxsnn gives 0.5.
-  It matters where potentials land on the threshold exactly, as with integer weights and inputs.
-- **The derivative in a parameter.** Here a parameter of a surrogate can be trained; in all nine but jaxpike it has no
-  gradient. What the derivative means: [design notes](design-notes.md#what-dd-alpha-means).
+  It matters where potentials fall exactly on the threshold, as with integer weights and inputs.
+- **The derivative in a parameter.** Here you can train a parameter of a surrogate; in all nine but jaxpike it has no
+  gradient. For what the derivative means see [design notes](design-notes.md#what-dd-alpha-means).
 """
 
 NEURONS = """\
-What to write for a neuron of another library so that it has **the same spikes at every step** and, with the same
-surrogate, the same gradient, unless the last column says otherwise. Potentials are without a unit, `n` is the number of
-neurons, several layers go into a `SpikingSequential`, and all else has its default: a threshold of 1, a state of zeros.
-What is left to look at is a potential at its threshold exactly, see [x = 0](#surrogates).
+Each row gives **the same spikes at every step** as the neuron of the other library and, with the same surrogate, the
+same gradient, unless the last column says otherwise. Potentials have no unit, `n` is the number of neurons, and several
+layers go into a `SpikingSequential`. Everything else has its default: a threshold of 1, a state of zeros. One thing can
+differ, a potential exactly at its threshold: see [x = 0](#surrogates).
 
-There are three switches. `decay_input=True` takes `1 - decay` of the input, so that a potential tends to a constant
-input. `reset_delay=True` resets a potential one step after its spike. `reset_grad` says whether the gradient flows
-through the reset; by default it does, but not for `reset="zero"`. Layers do the rest: `LI` is a synaptic current, and
-[`Delay`](neurons.md#delays) gives spikes later.
+Three switches adapt a neuron. `decay_input=True` multiplies the input by `1 - decay`, so that a potential tends to a
+constant input. `reset_delay=True` resets a potential one step after its spike. `reset_grad` says whether the gradient
+flows through the reset; by default it does, except for `reset="zero"`. Layers do the rest: `LI` is a synaptic current,
+and [`Delay`](neurons.md#delays) passes spikes on later.
 """
 
 # Each name with a remark, the libraries that use it (rows of the table), and the formulas and surrogates here.
@@ -141,8 +142,9 @@ SHAPES = (bs.LeakyRelu, bs.PiecewiseLeakyRelu, bs.ReluGrad)
 def page() -> str:
     """Write the text of the page."""
     rows = {f"{row.library}.{row.name}": row for row in bs.equivalents()}
-    parts = [INTRO, "## Neurons\n", NEURONS, *_neurons()]
-    parts += ["## Arguments of a neuron\n", "As the layers say when they are given one of them.\n"]
+    parts = [INTRO, "## Models side by side\n", ports.ABOUT_NETWORKS, *_networks()]
+    parts += ["## Neurons\n", NEURONS, *_neurons()]
+    parts += ["## Arguments of a neuron\n", "A layer says the same if you pass it one of these arguments.\n"]
     parts += [_table(["elsewhere", "here"], _arguments()), "## Surrogates\n", SURROGATES]
     parts += ["## Names that mean several functions\n", "Value at 0 and area are those at the defaults.\n"]
     for name, remark, originals, ours in NAMES:
@@ -159,19 +161,27 @@ def page() -> str:
     return "\n".join(parts)
 
 
+def _networks():
+    """Yield for each library the same network there and here."""
+    for library, (there, here) in ports.NETWORKS.items():
+        title = ports.LIBRARIES[library][0]
+        title = "braintools and brainpy.state" if library == "brainpy" else title
+        yield f"### A model of {title}\n"
+        yield f"In {title}:\n\n```python\n{there}```\n\nIn brainsurr:\n\n```python\n{here}```\n"
+    yield "### Encoders, losses, resets\n"
+    yield ports.ABOUT_AROUND
+    rows = [[ports.LIBRARIES[p.library][0], _code(p.original), _code(p.here), p.remark] for p in ports.AROUND]
+    yield _table(["library", "there", "here", "to know"], rows)
+
+
 def _neurons():
-    """For each library a table of its neurons, then those without a port, and networks side by side."""
+    """Yield for each library a table of its neurons, then those without a port."""
     for library, (title, version) in ports.LIBRARIES.items():
         rows = [[_code(p.original), _code(p.here), p.remark] for p in ports.PORTS if p.library == library]
         yield f"### Neurons of {title} {version}\n"
         yield _table(["there", "here", "to know"], rows)
         for _, neuron, why in (row for row in ports.NO_PORTS if row[0] == library):
             yield f"{textwrap.fill(f'No port of `{neuron}`: {why}.', 120)}\n"
-    yield "### A network on both sides\n"
-    yield ports.ABOUT_NETWORKS
-    for library, codes in ports.NETWORKS.items():
-        for where, code in zip((ports.LIBRARIES[library][0], "Here"), codes, strict=True):
-            yield f"{where}:\n\n```python\n{code}```\n"
 
 
 def _arguments():

@@ -155,9 +155,46 @@ NO_PORTS = [
     ("jaxpike", "Izhikevich", "its potential follows a quadratic equation"),
 ]
 
+# Functions around a network: outputs ``ys`` and ``spikes`` are [time, batch, classes], ``y`` is [batch].
+AROUND = [
+    Port("snntorch", "spikegen.rate(x, num_steps)", "jax.random.bernoulli(key, x, (num_steps, *x.shape))"),
+    Port(
+        "norse",
+        "PoissonEncoder(seq_length, f_max, dt)(x)",
+        "jax.random.bernoulli(key, dt * f_max * x, (seq_length, *x.shape))",
+    ),
+    Port("spikingjelly", "encoding.PoissonEncoder()(x)", "jax.random.bernoulli(key, x)", "One time step."),
+    Port(
+        "snntorch",
+        "functional.ce_rate_loss()(spikes, y)",
+        "cross_entropy(spikes, jnp.broadcast_to(y, spikes.shape[:-1])).mean()",
+    ),
+    Port("snntorch", "functional.ce_count_loss()(spikes, y)", "cross_entropy(spikes.sum(0), y).mean()"),
+    Port("snntorch", "functional.accuracy_rate(spikes, y)", "(spikes.sum(0).argmax(-1) == y).mean()"),
+    Port(
+        "spyx",
+        "fn.integral_crossentropy(smoothing, time_axis=0)(ys, y)",
+        "optax.softmax_cross_entropy(ys.sum(0), smooth_labels(one_hot(y, ys.shape[-1]), smoothing)).mean()",
+        "Its time axis is 1 by default.",
+    ),
+]
+
+ABOUT_AROUND = """\
+`key` is `jax.random.key(seed)`, `cross_entropy` is `optax.softmax_cross_entropy_with_integer_labels`, `smooth_labels`
+is that of optax and `one_hot` that of `jax.nn`. `ys` and `spikes` are `[time, batch, classes]`, `y` holds the classes.
+A new `initialize_carry` resets the state, like `utils.reset`, `reset_mem` and `reset_net`. For truncated
+backpropagation through time (`backprop.TBPTT`) see [streaming](cookbook.md#streaming-one-step-at-a-time), for a rate
+penalty (`l1_rate_sparsity`, `silence_reg`) its [page](rate-penalty.md).
+"""
+
 ABOUT_NETWORKS = """\
-`xs` is `[time, batch, 16]` in all four. A weight of torch is `[out, in]`, and of flax `[in, out]`. The state comes from
-`initialize_carry`, and time is the first axis of an array in the place of a loop.
+Each pair is the same network: with the same weights, both sides give the same outputs at every step, which
+`make test-peers` checks against the libraries. `xs` is `[time, batch, 16]`. To port your own:
+
+- Time is the first axis of an array, and you write no loop over it. The state that your loop carries along comes from
+  `initialize_carry`, and is returned with the outputs.
+- A weight of torch is `[out, in]`, a `kernel` of flax is `[in, out]`: transpose it.
+- `bs.equivalent(library, name, ...)` is the surrogate of that library, with its defaults. Any other will do as well.
 """
 
 # For a library the same network there and here, each a function `run(xs)`.
@@ -185,9 +222,11 @@ from brainsurr.nnx import LIF, SpikingSequential
 from flax import nnx
 
 rngs = nnx.Rngs(0)
-leaky = {"decay": 0.9, "reset_delay": True, "reset_grad": False, "spike_fn": bs.equivalent("snntorch", "atan")}
+leaky = {"decay": 0.9, "reset_delay": True, "reset_grad": False}
+leaky["spike_fn"] = bs.equivalent("snntorch", "atan")
 fc1, fc2 = nnx.Linear(16, 32, rngs=rngs), nnx.Linear(32, 4, rngs=rngs)
-net = SpikingSequential([fc1, LIF(32, **leaky), fc2, LIF(4, **leaky, learnable="decay")])
+lif1, lif2 = LIF(32, **leaky), LIF(4, **leaky, learnable="decay")
+net = SpikingSequential([fc1, lif1, fc2, lif2])
 
 
 def run(xs):
@@ -202,7 +241,8 @@ from flax import nnx
 
 rngs = nnx.Rngs(0)
 fc1, fc2 = nnx.Linear(16, 32, rngs=rngs), nnx.Linear(32, 4, rngs=rngs)
-lif = spyx.nn.LIF((32,), beta=0.9, activation=spyx.axn.superspike(25), rngs=rngs)
+superspike = spyx.axn.superspike(25)
+lif = spyx.nn.LIF((32,), beta=0.9, activation=superspike, rngs=rngs)
 net = spyx.nn.Sequential(fc1, lif, fc2, spyx.nn.LI((4,), beta=0.8, rngs=rngs))
 
 
@@ -219,12 +259,118 @@ rngs = nnx.Rngs(0)
 fc1, fc2 = nnx.Linear(16, 32, rngs=rngs), nnx.Linear(32, 4, rngs=rngs)
 superspike = bs.equivalent("spyx", "superspike", k=25)
 lif = LIF(32, decay=0.9, reset_delay=True, learnable="decay", spike_fn=superspike)
-net = SpikingSequential([fc1, lif, Delay(32, 1), fc2, LI(4, decay=0.8, learnable="decay")])
+li = LI(4, decay=0.8, learnable="decay")
+net = SpikingSequential([fc1, lif, Delay(32, 1), fc2, li])
 
 
 def run(xs):
     carry, potentials = net(net.initialize_carry(xs.shape[1:]), xs)
     return potentials
+""",
+    ),
+    "norse": (
+        """\
+import torch
+from norse.torch import LICell, LIFCell, SequentialState
+
+fc1, fc2 = torch.nn.Linear(16, 32), torch.nn.Linear(32, 4)
+net = SequentialState(fc1, LIFCell(dt=1e-3), fc2, LICell(dt=1e-3))
+
+
+def run(xs):
+    state, potentials = None, []
+    for x in xs:
+        v, state = net(x, state)
+        potentials.append(v)
+    return torch.stack(potentials)
+""",
+        """\
+import brainsurr as bs
+from brainsurr.nnx import LI, LIF, SpikingSequential
+from flax import nnx
+
+rngs = nnx.Rngs(0)
+synapse, membrane = {"decay": 0.8}, {"decay": 0.9, "decay_input": True}
+zero = {"reset": "zero", "reset_grad": True}
+superspike = bs.equivalent("norse", "super")
+fc1, fc2 = nnx.Linear(16, 32, rngs=rngs), nnx.Linear(32, 4, rngs=rngs)
+lif = [LI(32, **synapse), LIF(32, **membrane, **zero, spike_fn=superspike)]
+li = [LI(4, **synapse), LI(4, **membrane)]
+net = SpikingSequential([fc1, *lif, fc2, *li])
+
+
+def run(xs):
+    carry, potentials = net(net.initialize_carry(xs.shape[1:]), xs)
+    return potentials
+""",
+    ),
+    "spikingjelly": (
+        """\
+import torch
+from spikingjelly.activation_based import functional, neuron, surrogate
+
+fc1, fc2 = torch.nn.Linear(16, 32), torch.nn.Linear(32, 4)
+lif1 = neuron.LIFNode(tau=2.0, surrogate_function=surrogate.ATan())
+lif2 = neuron.LIFNode(tau=2.0, surrogate_function=surrogate.ATan())
+net = torch.nn.Sequential(fc1, lif1, fc2, lif2)
+
+
+def run(xs):
+    functional.reset_net(net)
+    return torch.stack([net(x) for x in xs])
+""",
+        """\
+import brainsurr as bs
+from brainsurr.nnx import LIF, SpikingSequential
+from flax import nnx
+
+rngs = nnx.Rngs(0)
+node = {"decay": 0.5, "decay_input": True, "reset": "zero", "reset_grad": True}
+node["spike_fn"] = bs.equivalent("spikingjelly", "ATan")
+fc1, fc2 = nnx.Linear(16, 32, rngs=rngs), nnx.Linear(32, 4, rngs=rngs)
+net = SpikingSequential([fc1, LIF(32, **node), fc2, LIF(4, **node)])
+
+
+def run(xs):
+    carry, spikes = net(net.initialize_carry(xs.shape[1:]), xs)
+    return spikes
+""",
+    ),
+    "brainpy": (
+        """\
+import brainpy
+import brainstate
+import braintools
+import brainunit as u
+
+brainstate.random.seed(0)
+fc1, fc2 = brainstate.nn.Linear(16, 32), brainstate.nn.Linear(32, 4)
+arctan = braintools.surrogate.Arctan(2.0)
+lif = brainpy.state.LIF(32, tau=10 * u.ms, spk_fun=arctan)
+
+
+def run(xs):
+    lif.init_state(xs.shape[1])
+    with brainstate.environ.context(dt=1 * u.ms):
+        spikes = brainstate.transform.for_loop(lambda x: lif(fc1(x) * u.mA), xs)
+    return fc2(spikes)
+""",
+        """\
+from math import exp
+
+import brainstate
+import brainsurr as bs
+from brainsurr.brainstate import LIF, SpikingSequential
+
+brainstate.random.seed(0)
+fc1, fc2 = brainstate.nn.Linear(16, 32), brainstate.nn.Linear(32, 4)
+lif = LIF(32, decay=exp(-1 / 10), decay_input=True, spike_fn=bs.Arctan(2.0))
+net = SpikingSequential([fc1, lif, fc2])
+
+
+def run(xs):
+    net.init_state(batch_size=xs.shape[1])
+    return net(xs)
 """,
     ),
 }

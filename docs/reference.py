@@ -27,6 +27,15 @@ PAGE = """\
 """
 
 
+PICTURE = """\
+```{{image}} pictures/surrogates/{name}.png
+:alt: {name}, primitive and gradient
+:class: gallery
+:target: surrogates/{name}.html
+```
+"""
+
+
 def page(name: str, f: bs.Surrogate) -> str:
     """Write the page of a surrogate: its picture, the bounds of its parameters, its class and its function."""
     intervals = type(f).bounds if isinstance(type(f).bounds, dict) else {}  # those of Scaled depend on what it scales
@@ -46,12 +55,13 @@ def functions() -> dict[str, str]:
 
 
 def main():
-    """Write all pages, and remove those of former surrogates."""
+    """Write all pages, and the pictures that link to them, and remove those of former surrogates."""
     FOLDER.mkdir(exist_ok=True)
     for old in FOLDER.glob("*.md"):
         old.unlink()
     for name, f in exported_surrogates().items():
         (FOLDER / f"{name}.md").write_text(page(name, f))
+    (FOLDER / "pictures.txt").write_text("\n".join(PICTURE.format(name=name) for name in exported_surrogates()))
 
 
 if __name__ == "__main__":

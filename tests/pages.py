@@ -19,3 +19,14 @@ def run(page: Path) -> dict:
     for block in blocks:
         exec(compile(block, str(page), "exec"), scope)
     return scope
+
+
+def patched(program: str, diff: str) -> str:
+    """Apply a diff of a page, whose hunks are parted by lines of ``@@``: each must fit in one place."""
+    for hunk in re.split(r"^@@\n", diff, flags=re.MULTILINE):
+        lines = hunk.splitlines(keepends=True)
+        assert all(line[0] in " +-" for line in lines), hunk
+        before, after = ("".join(line[1:] for line in lines if line[0] in kinds) for kinds in (" -", " +"))
+        assert program.count(before) == 1 if before.strip() else program.startswith(before), hunk
+        program = program.replace(before, after, 1)
+    return program

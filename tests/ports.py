@@ -9,6 +9,7 @@ import math
 import jax
 import jax.numpy as jnp
 import numpy as np
+import optax
 from close import bound
 
 import brainsurr.nnx
@@ -244,3 +245,48 @@ STEPS = dict(
         strict=True,
     )
 )
+
+
+# For `docs.ports.AROUND`: what the names in its rows stand for.
+CLASSES = np.array([2, 0, 1, 2, 0])
+TRACES = RNG.normal(size=(7, 5, 3)).astype(np.float32)
+AROUND = {
+    "x": np.array([0.1, 0.5, 0.9], np.float32),
+    "num_steps": 20_000,
+    "seq_length": 20_000,
+    "f_max": 400.0,
+    "dt": 1e-3,
+    "smoothing": 0.3,
+    "spikes": (TRACES > 0).astype(np.float32),
+    "ys": TRACES,
+    "y": CLASSES,
+}
+
+
+def around(port):
+    """The expression of a row of `docs.ports.AROUND`, here."""
+    names = {"jax": jax, "jnp": jnp, "optax": optax, "smooth_labels": optax.smooth_labels, "one_hot": jax.nn.one_hot}
+    names |= {"key": jax.random.key(0), "cross_entropy": optax.softmax_cross_entropy_with_integer_labels}
+    return eval(port.here, names | {n: jnp.asarray(v) if isinstance(v, np.ndarray) else v for n, v in AROUND.items()})
+
+
+def log_softmax(z):
+    z = np.asarray(z, np.float64)
+    return z - np.log(np.exp(z).sum(-1, keepdims=True))
+
+
+def documented_around(port):
+    """What the library documents of it: the mean of a loss, or the probability of each spike."""
+    spikes, (examples,) = AROUND["spikes"], CLASSES.shape
+    rows = np.arange(examples)
+    name = port.original.partition("(")[0].rpartition(".")[2]
+    if name == "integral_crossentropy":
+        labels = 0.7 * np.eye(3)[CLASSES] + 0.3 / 3
+        return -(labels * log_softmax(TRACES.sum(0, dtype=np.float64))).sum(-1).mean()
+    return {
+        "rate": AROUND["x"],
+        "PoissonEncoder": AROUND["x"] * (0.4 if port.library == "norse" else 1),
+        "ce_rate_loss": -np.mean([log_softmax(s)[rows, CLASSES] for s in spikes]),
+        "ce_count_loss": -np.mean(log_softmax(spikes.sum(0))[rows, CLASSES]),
+        "accuracy_rate": np.mean(spikes.sum(0).argmax(-1) == CLASSES),
+    }[name]

@@ -1,6 +1,7 @@
 """Arguments by the names that other libraries have for them, and other calls of a newcomer: what the answer says."""
 
 import copy
+import functools
 import inspect
 import math
 import pickle
@@ -137,6 +138,35 @@ def test_the_number_of_arguments_is_counted_for_the_public_class(host):
     assert refusal(host.layers.LIF) == "LIF: missing a required argument: 'features'"
     if host.name != "linen":  # there they are the fields of a dataclass
         assert refusal(host.layers.LIF, 4, 0.9) == "LIF: too many positional arguments"
+
+
+@pytest.mark.parametrize("make", [bs.Arctan, functools.partial(bs.arctan, 0.0)], ids=["class", "function"])
+def test_of_a_surrogate(make):
+    """A parameter of another library is answered by the call that has it; what it says to write is run."""
+    assert refusal(make, slope=1.0) == "Arctan has no parameter slope, only alpha, origin"
+    message = refusal(make, k=2.0)
+    assert message.startswith("Arctan has no parameter k, only alpha, origin; for that of another library, brainsurr.")
+    call = re.search(r"brainsurr\.(.*)$", message)[1].replace("...", "2.0")
+    assert eval(f"bs.{call}") == bs.equivalent("spyx", "arctan", k=2.0)
+    assert "equivalent('snntorch', 'fast_sigmoid', slope=...)" in refusal(bs.InvSquareGrad, slope=25)
+    assert make(alpha=2.0) in (bs.Arctan(2.0), 1.0)
+
+
+@pytest.mark.parametrize("host", [Nnx(), Linen()], ids=["nnx", "linen"])
+@pytest.mark.parametrize("layer", ["LIF", "ALIF", "LI", "LIFCell", "ALIFCell", "Delay", "SpikingSequential"])
+def test_a_call_without_its_carry_says_where_one_comes_from(host, layer):
+    """And what it says to write is run."""
+    arguments = {"Delay": (3, 2), "SpikingSequential": ([host.layers.LIF(3)],)}.get(layer, (3,))
+    made, x = getattr(host.layers, layer)(*arguments), jnp.full((5, 2, 3), 0.5)
+    called = made if host.name == "nnx" else functools.partial(made.apply, {})
+    message = refusal(called, x)
+    name = "inputs" if "Cell" in layer else "xs"
+    assert message.startswith(f"{layer}: expected a carry and {name}, got one argument. The carry is the state before")
+    start, call = re.search(r"step: (carry = .*?), then (carry, outputs = .*)$", message).groups()
+    exec(start, scope := {"layer": made, "key": KEY, name: x})
+    scope["layer"] = called
+    exec(call, scope)
+    assert scope["outputs"].shape == x.shape
 
 
 def test_the_formulas_for_decay():

@@ -473,7 +473,7 @@ def test_killed_then_terminated_it_ends_as_if_undisturbed(tmp_path, capsys):
     assert process.returncode == 128 + signal.SIGTERM
     *progress, last = errors.strip().splitlines()
     assert all(line.startswith("training: ") for line in progress), "no log lines"
-    assert last == f"SIGTERM: saved in {out / 'checkpoints'}; --resume goes on from there"
+    assert last == f"SIGTERM: saved in {out / 'checkpoints'}; continue with --resume"
     assert not (out / "result.json").exists()
 
     digits.main([*RUN, "--out", str(out), "--resume"])

@@ -5,12 +5,13 @@ Of docs/hosts, the pages of Flax and brainstate run here, the others in `make te
 
 import inspect
 import re
+import subprocess
 import tomllib
 from pathlib import Path
 
 import jax
 import pytest
-from pages import HOSTS, run_page
+from pages import HOSTS, patched, run_page
 
 import brainsurr as bs
 from docs import gallery, reference
@@ -60,8 +61,8 @@ def test_every_local_link_exists(page):
 
 
 def test_every_page_with_code_is_run_by_a_test():
-    guides = ("gradients", "many-devices", "neurons", "nir", "rate-penalty", "saving", "silent-layers")
-    guides += ("training-parameters",)
+    guides = ("convert-relu", "cookbook", "gradients", "many-devices", "neurons", "nir", "rate-penalty", "saving")
+    guides += ("silent-layers", "training-parameters")
     elsewhere = {"CONTRIBUTING.md", "README.md", "docs/coming-from-elsewhere.md"}
     elsewhere |= {f"docs/{name}.md" for name in guides}
     shown = {str(page.relative_to(ROOT)) for page in pages() if "```python" in page.read_text()}
@@ -82,6 +83,29 @@ def test_what_is_searched_for_is_on_its_page(page, words):
     """The site finds a page by its words, in either spelling."""
     text = (ROOT / "docs" / f"{page}.md").read_text().lower()
     assert [word for word in words if word.lower() not in text] == []
+
+
+@pytest.mark.parametrize("page", pages(), ids=lambda page: str(page.relative_to(ROOT)))
+def test_no_line_of_code_is_wider_than_the_column(page):
+    code = re.findall(r"^```(?:python|diff)\n(.*?)^```", page.read_text(), re.DOTALL | re.MULTILINE)
+    if page.name != "CONTRIBUTING.md":  # which shows code of the package
+        assert [line for block in code for line in block.splitlines() if len(line.removeprefix("+")) > 88] == []
+
+
+def test_one_command_rewrites_every_import_of_braintools(tmp_path):
+    """As docs/braintools.md shows it: the form that is imported by its prefix too."""
+    text = (ROOT / "docs/braintools.md").read_text()
+    (command,) = re.findall(r"```bash\n(.*?)```", text, re.DOTALL)
+    (diff,) = re.findall(r"```diff\n(.*?)```", text, re.DOTALL)
+    before = "".join(line[1:] for line in diff.splitlines(keepends=True) if line[0] in " -")
+    before += "from braintools.surrogate import Sigmoid\nimport braintools.surrogate as S\n"
+    (tmp_path / "model.py").write_text(before)
+    subprocess.run(command, shell=True, cwd=tmp_path, check=True)
+    after = (tmp_path / "model.py").read_text()
+    assert after.startswith(patched(before, diff)[: after.index("from ")])
+    assert after.endswith("from brainsurr import Sigmoid\nimport brainsurr as S\n")
+    exec(after.partition("lif =")[0].replace("import brainpy\n", "") + "f = brainsurr.ReluGrad(alpha=0.3)", scope := {})
+    assert scope["f"] == bs.ReluGrad(0.3)
 
 
 def test_every_test_that_the_design_notes_name_exists():

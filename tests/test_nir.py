@@ -427,7 +427,7 @@ def test_a_layer_that_nir_has_not_is_refused_by_name(name):
 IMAGES = {
     "expected padding that is the same on both sides": lambda r: nnx.Conv(2, 4, (3, 3), strides=2, rngs=r),
     "expected padding in numbers": lambda r: nnx.Conv(2, 4, (3, 3), padding="CIRCULAR", rngs=r),
-    "takes kernels for square": lambda r: nnx.Conv(2, 4, (3, 2), padding="VALID", rngs=r),
+    "assumes square kernels": lambda r: nnx.Conv(2, 4, (3, 2), padding="VALID", rngs=r),
     "expected an input of 3 axes with 3 channels": lambda r: nnx.Conv(3, 4, (3, 3), rngs=r),
     r"expected an input of shape \(2,\), got \(8, 8, 2\): flatten it before": lambda r: nnx.Linear(2, 4, rngs=r),
     "over one axis or two": lambda r: nnx.Conv(2, 4, (3, 3, 3), rngs=r),
@@ -454,7 +454,7 @@ def test_padding_of_an_even_kernel_is_that_of_the_same_size():
 
 
 @pytest.mark.parametrize(
-    ("decay", "method", "said"), [(0.0, "exp", "above 0 and below 1"), (1.5, "euler", "from 0 on and below 1")]
+    ("decay", "method", "said"), [(0.0, "exp", "above 0 and below 1"), (1.5, "euler", "of 0 or more and below 1")]
 )
 def test_a_decay_without_a_time_constant_is_refused(decay, method, said):
     lif = bs.nnx.LIF(2, decay=0.5, reset="zero", learnable="decay", bounds=None)

@@ -181,7 +181,7 @@ ODD = {
     "negative tau": (lambda: unchecked(lif(tau=-ONE)), "expected tau above 0, got -1"),
     "another dt": (
         lambda: unchecked(lif(tau=1e-3 * ONE)),
-        "a decay of 1 - dt / tau from 0 on, got 0.001 with dt=1: which",
+        "a decay of 1 - dt / tau of 0 or more, got 0.001 with dt=1: which",
     ),
     "r of 0": (lambda: unchecked(lif(r=ZERO)), "expected r above 0"),
     "v_reset": (lambda: unchecked(lif(v_reset=-ONE)), "expected v_reset to be where the potential rests"),
@@ -205,7 +205,7 @@ ODD = {
             ),
             shape=(1, 4, 4),
         ),
-        "one for each channel, which we have",
+        "one for each channel, got several",
     ),
     "Flatten": (
         lambda: unchecked(nir.Flatten({"input": np.array([2, 3, 4])}, 1, -1), shape=(2, 3, 4)),
@@ -373,7 +373,7 @@ def test_a_file_that_is_none_is_said_to_be(spoil, tmp_path):
 def test_a_path_may_be_text(tmp_path):
     nir.write(tmp_path / "a.nir", of_list(lif()))
     assert from_nir(str(tmp_path / "a.nir"), "nnx", dt=1.0).layers[0].features == N
-    with pytest.raises(ValueError, match=r"expected graph to be the path of a file, got '.*b.nir', which is none"):
+    with pytest.raises(ValueError, match=r"expected graph to be the path of a file, got '.*b.nir': not a file"):
         from_nir(str(tmp_path / "b.nir"), "nnx", dt=1.0)
 
 

@@ -40,7 +40,7 @@ def test_a_surrogate_without_primitive():
             return 1.0
 
     left, right = plot.surrogate(Flat())
-    assert (len(left.lines), len(right.lines)) == (1, 2)  # the line at 0, and the gradient
+    assert (len(left.lines), len(right.lines)) == (2, 3)  # the lines at 0, and the gradient
 
 
 def test_both_curves_in_one_axes():
@@ -100,6 +100,18 @@ def test_raster_shows_each_spike():
     assert axes.get_xlim() == (-1, 9)
 
 
+def test_a_raster_of_few_steps_parts_them_and_one_of_many_does_not():
+    few, many = plot.raster(np.eye(4, 3), dt=2.0), plot.raster(np.eye(60, 3))
+    edges = [segment[0, 0] for segment in few.collections[1].get_segments()]
+    assert edges == [1.0, 3.0, 5.0]
+    assert len(many.collections) == 1
+
+
+def test_a_small_gradient_is_seen_to_be_above_zero():
+    for axis in plot.surrogate(bs.LogTailedRelu(0.1), xlim=(-2, 4)):
+        assert axis.get_ylim()[0] < 0
+
+
 def test_raster_of_nothing():
     axes = plot.raster(np.zeros((5, 3)))
     assert len(axes.collections[0].get_segments()) == 0
@@ -153,6 +165,8 @@ def test_the_gallery_shows_every_exported_surrogate(tmp_path):
         for line, curve in zip(panels[name].lines, (f.surrogate_fun, f.surrogate_grad), strict=False):
             x, y = line.get_data()
             assert_close(y, np.where(np.isnan(x), x, curve(x)), 32, dtype=np.float32)
+            low, high = panels[name].get_ylim()
+            assert low <= np.nanmin(y) <= np.nanmax(y) <= high, name  # nothing is clipped
     assert [text.get_text() for text in figure.legends[0].get_texts()] == ["primitive g(x)", "gradient g'(x)"]
 
     gallery.save(figure, tmp_path / "gallery.png")
@@ -163,5 +177,10 @@ def test_the_gallery_shows_every_exported_surrogate(tmp_path):
         assert before in (None, path.read_bytes())
         assert b"atplotlib" not in path.read_bytes()
 
-    assert (gallery.PICTURES / "gallery.png").exists()
+    spike, gradients = (axis.lines for axis in gallery.hero().axes)
+    assert spike[0].get_ydata().tolist() == [0, 0, 1, 1]
+    for line, f in zip(gradients, gallery.HERO, strict=False):
+        x, y = line.get_data()
+        assert_close(y, np.where(np.isnan(x), x, f.surrogate_grad(x)), 32, dtype=np.float32)
+    assert {path.name for path in gallery.PICTURES.glob("*.png")} == {"gallery.png", "hero.png"}
     assert {path.stem for path in (gallery.PICTURES / "surrogates").glob("*.png")} == exported, "run `make gallery`"

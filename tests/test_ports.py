@@ -18,7 +18,7 @@ from ports import KEYS, VALUES, WEIGHT, T
 import brainsurr as bs
 import brainsurr.nnx
 from brainsurr._equivalent import NEURONS
-from docs.ports import LIBRARIES, NETWORKS, NO_PORTS, PORTS
+from docs.ports import AROUND, LIBRARIES, NETWORKS, NO_PORTS, PORTS
 
 F = bs.Arctan(2.0)
 
@@ -100,6 +100,21 @@ def test_a_network_here_is_run(library):
     exec(NETWORKS[library][1], scope := {})
     ys = scope["run"](jnp.ones((T, 2, 16)))
     assert (ys.shape, ys.dtype) == ((T, 2, 4), jnp.float32)
+
+
+@pytest.mark.usefixtures("lenient")
+@pytest.mark.parametrize("port", AROUND, ids=lambda port: f"{port.library}.{port.original.partition('(')[0]}")
+def test_an_encoder_or_loss_is_what_is_documented(port):
+    result, expected = ports.around(port), ports.documented_around(port)
+    if "Poisson" in port.original or "rate(x" in port.original:
+        drawn = np.asarray(result, np.float64)
+        if drawn.ndim == 1:
+            assert drawn.shape == (3,)
+            return
+        # The mean of n draws, within five standard deviations.
+        np.testing.assert_array_less(np.abs(drawn.mean(0) - expected), 5 * 0.5 / np.sqrt(len(drawn)))
+    else:
+        assert_close(result, expected, 7 * 5 * 3)
 
 
 def test_the_table_is_about_libraries_that_have_a_title():

@@ -3,6 +3,8 @@
 They don't all fit into one environment. A library that is missing is skipped, and the summary names it.
 """
 
+import contextlib
+import importlib
 import importlib.metadata
 import re
 
@@ -17,7 +19,7 @@ from ports import KEYS, VALUES, WEIGHT, N, T
 
 import brainsurr as bs
 from brainsurr.nnx import LIF, Delay, SpikingSequential
-from docs.ports import LIBRARIES, NETWORKS, PORTS, Port
+from docs.ports import AROUND, LIBRARIES, NETWORKS, PORTS, Port
 
 pytestmark = [pytest.mark.peers, pytest.mark.filterwarnings("ignore"), pytest.mark.usefixtures("lenient")]
 NORSE_LIF = "norse.LIFCell(LIFParameters(tau_syn_inv, tau_mem_inv), dt)"
@@ -224,19 +226,22 @@ def test_the_documented_loop_is_the_library(key):
 
 
 SEED = 0  # of weights with which no potential is near enough to its threshold for rounding to decide
+OF_TORCH = ("snntorch", "norse", "spikingjelly")
+SCALE = {"norse": 8, "spikingjelly": 4}  # of weights with which the neurons fire
 
 
 @pytest.mark.parametrize("library", NETWORKS)
 def test_a_network_gives_the_same_on_both_sides(library):
     pytest.importorskip(library)
-    if library == "snntorch":
+    if library in OF_TORCH:
         pytest.importorskip("torch").manual_seed(SEED)
     there, here = {}, {}
     exec(NETWORKS[library][0], there)
     exec(NETWORKS[library][1], here)
     xs = np.random.default_rng(0).normal(size=(T, 3, 16)).astype(np.float32)
-    if library == "snntorch":
+    if library in OF_TORCH:
         for name in ("fc1", "fc2"):
+            there[name].weight.data *= SCALE.get(library, 1)
             here[name].kernel[...] = jnp.asarray(there[name].weight.detach().numpy().T)
             here[name].bias[...] = jnp.asarray(there[name].bias.detach().numpy())
         expected = there["run"](pytest.importorskip("torch").tensor(xs)).detach().numpy()
@@ -245,12 +250,38 @@ def test_a_network_gives_the_same_on_both_sides(library):
     with distances() as near:
         ys = here["run"](jnp.asarray(xs))
     assert min(near) > bound(20, 4)
-    if library == "snntorch":
+    if library in ("snntorch", "spikingjelly"):
         assert 0.02 < expected.mean() < 0.9
         np.testing.assert_array_equal(ys, expected)
     else:
         assert np.abs(expected).max() > 0.1
+        assert np.std(expected) > 0.01
         assert_close(ys, expected, 10 * T)
+
+
+@pytest.mark.parametrize("port", AROUND, ids=lambda port: f"{port.library}.{port.original.partition('(')[0]}")
+def test_an_encoder_or_loss_is_that_of_the_library(port):
+    """Also where it is drawn: then the mean of many draws, which differs by chance."""
+    module = {"norse": "norse.torch", "spikingjelly": "spikingjelly.activation_based"}.get(port.library, port.library)
+    names, values = vars(pytest.importorskip(module)), dict(ports.AROUND)
+    for part in ("functional", "spikegen", "encoding", "fn"):
+        with contextlib.suppress(ModuleNotFoundError):
+            names |= {part: importlib.import_module(f"{module}.{part}")}
+    if port.library in OF_TORCH:
+        torch = pytest.importorskip("torch")
+        torch.manual_seed(SEED)
+        values = {name: torch.tensor(v) if isinstance(v, np.ndarray) else v for name, v in values.items()}
+    theirs = eval(port.original, names | values)
+    if np.ndim(theirs) == 1:  # one step
+        theirs = np.mean([np.asarray(eval(port.original, names | values)) for _ in range(4000)], 0)
+        np.testing.assert_array_less(np.abs(theirs - ports.documented_around(port)), 5 * 0.5 / np.sqrt(4000))
+    elif np.ndim(theirs):
+        assert theirs.shape == ports.around(port).shape
+        np.testing.assert_array_less(
+            np.abs(np.mean(np.asarray(theirs), 0) - ports.documented_around(port)), 5 * 0.5 / np.sqrt(20_000)
+        )
+    else:
+        assert_close(ports.around(port), float(theirs), 7 * 5 * 3)
 
 
 @pytest.mark.parametrize("library", PEERS)

@@ -21,10 +21,10 @@ def main(argv=None):
     """Feed every public call and write the tally."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.bad_input", description=__doc__.splitlines()[0])
     parser.add_argument(
-        "--examples", type=positive, default=100, metavar="N", help="mixtures a call (default: %(default)s)"
+        "--examples", type=positive, default=100, metavar="N", help="mixtures for each call (default: %(default)s)"
     )
-    parser.add_argument("--seed", type=int, default=0, metavar="S", help="of hypothesis (default: %(default)s)")
-    parser.add_argument("--only", default="", metavar="TEXT", help="calls whose name contains this")
+    parser.add_argument("--seed", type=int, default=0, metavar="S", help="seed of hypothesis (default: %(default)s)")
+    parser.add_argument("--only", default="", metavar="TEXT", help="only calls whose name contains TEXT")
     results.add_out(parser, "bad_input")
     args = parser.parse_args(argv)
     results.try_out(parser, args.out)

@@ -30,22 +30,22 @@ def section(result, names=()):
     shown += f"Not called: {absent}.\n\n" if absent else ""
     return f"""## Bad input
 
-{len(calls)} calls, at least one for each public name but what `diagnose` and `calibrate` give out. Every bad value of
-every argument is tried by itself; then hypothesis {settings["hypothesis"]} draws, from seed {settings["seed"]}, up to
-{settings["examples"]} mixtures of each call with one or two arguments spoilt. No example counts twice. Either the
-answer is right, as a judge in NumPy sees it (shape, dtype, spikes 0 and 1, NaN where NaN went in and nowhere else), or
-brainsurr itself raises a `TypeError`, a `ValueError` or a `NotImplementedError` that names a spoilt argument and says
-what was expected. Anything else has failed: an error from inside of jax or a framework, a warning, a cast that nobody
-asked for, an answer where none can be right. Integers, booleans and lists in the place of floats are read as floats.
+{len(calls)} calls, at least one for each public name except what `diagnose` and `calibrate` return. Every bad value of
+every argument is tried alone; then hypothesis {settings["hypothesis"]} draws, from seed {settings["seed"]}, up to
+{settings["examples"]} mixtures of each call with one or two bad arguments. No example counts twice. Either the answer
+is right according to a check in NumPy (shape, dtype, spikes 0 and 1, NaN exactly where NaN went in), or brainsurr
+itself raises a `TypeError`, a `ValueError` or a `NotImplementedError` that names a bad argument and says what was
+expected. Everything else is a failure: an error from inside jax or a framework, a warning, an unrequested cast, an
+answer where none can be right. Integers, booleans and lists instead of floats are read as floats.
 
-Of {sums["examples"]:,} examples {sums["right"]:,} were answered rightly, {sums["clear"]:,} were refused in clear
-words, and {sums["failed"]:,} failed.
+Of {sums["examples"]:,} examples {sums["right"]:,} had a right answer, {sums["clear"]:,} a clear error, and
+{sums["failed"]:,} failed.
 
 {shown}By group of names:
 
 {by_group(calls)}
 
-By kind of bad input; an example in which two arguments are spoilt counts for both:
+By kind of bad input; an example with two bad arguments counts for both:
 
 {by_kind(calls)}
 

@@ -40,7 +40,7 @@ def main(argv=None):
     except CheckpointError as error:
         sys.exit(f"python -m benchmarks.digits: error: {error}")
     except StoppedBySignal as stopped:
-        print(f"{stopped.number.name}: saved in {folder.checkpoints}; --resume goes on from there", file=sys.stderr)
+        print(f"{stopped.number.name}: saved in {folder.checkpoints}; continue with --resume", file=sys.stderr)
         sys.exit(128 + stopped.number)
 
 
@@ -70,22 +70,23 @@ def parse(argv):
     exported = {name: getattr(bs, name) for name in bs.__all__ if name not in ("Surrogate", "Scaled")}
     classes = {name: c for name, c in exported.items() if isinstance(c, type) and issubclass(c, bs.Surrogate)}
     parser = argparse.ArgumentParser(prog="python -m benchmarks.digits", description=__doc__.splitlines()[0])
-    parser.add_argument("--seeds", type=positive, default=5, metavar="N", help="networks of each kind (default: 5)")
+    seeds = "number of networks of each kind (default: 5)"
+    parser.add_argument("--seeds", type=positive, default=5, metavar="N", help=seeds)
     parser.add_argument("--epochs", type=positive, default=40, metavar="N", help="passes over the data (default: 40)")
     parser.add_argument("--surrogate", default="LogTailedRelu", metavar="NAME", help=", ".join(sorted(classes)))
     parser.add_argument("--alpha", type=float, metavar="A", help="its alpha (default: 0.1 for LogTailedRelu)")
     parser.add_argument(
-        "--learnable", nargs="*", default=["alpha"], metavar="NAME", help="parameters trained in a second network"
+        "--learnable", nargs="*", default=["alpha"], metavar="NAME", help="parameters that the second network trains"
     )
-    parser.add_argument("--framework", choices=FRAMEWORKS, default="nnx", help="of layers and loop (default: nnx)")
+    parser.add_argument("--framework", choices=FRAMEWORKS, default="nnx", help="of layers and training (default: nnx)")
     parser.add_argument(
-        "--dtype", choices=("float32", "bfloat16"), default="float32", help="of activations (default: float32)"
+        "--dtype", choices=("float32", "bfloat16"), default="float32", help="dtype of activations (default: float32)"
     )
     results.add_out(parser, "digits")
     parser.add_argument(
-        "--save-every", type=positive, default=10, metavar="EPOCHS", help="between checkpoints (default: 10)"
+        "--save-every", type=positive, default=10, metavar="EPOCHS", help="epochs between checkpoints (default: 10)"
     )
-    parser.add_argument("--resume", action="store_true", help="go on from the checkpoints in DIR, where there are any")
+    parser.add_argument("--resume", action="store_true", help="resume from the checkpoints in DIR, if any")
     args = parser.parse_args(argv)
     if args.surrogate not in classes:
         parser.error(f"--surrogate: {args.surrogate!r} is not one of {', '.join(sorted(classes))}")

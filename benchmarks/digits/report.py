@@ -8,6 +8,8 @@ from brainsurr import plot
 from ..lib import results
 from ..lib.report import plot_seeds
 
+SHOWN = 40  # neurons in a raster
+
 
 def summary(runs):
     """Return the test accuracy of each seed, their mean and their standard deviation."""
@@ -53,14 +55,18 @@ def draw(out, surrogate, runs, spikes, digit):
       spikes: ``[time, neurons]`` of each hidden layer for one test image.
       digit: in that image.
     """
-    left, _ = plot.surrogate(surrogate, xlim=(-2, 4))
-    left.figure.suptitle(f"{surrogate}: the step's stand-in, and the gradient that is used")
-    left.figure.savefig(out / "surrogate.png", dpi=150)
+    figure, axes = plt.subplots(1, 2, figsize=(9, 3.4), layout="constrained")
+    plot.surrogate(surrogate, xlim=(-2, 4), axes=axes)
+    axes[1].get_legend().remove()
+    figure.suptitle(f"{surrogate}")
+    figure.savefig(out / "surrogate.png", dpi=150)
 
     figure, axes = plt.subplots(1, len(spikes), figsize=(4.5 * len(spikes), 3.4), layout="constrained", sharey=True)
     for i, (axis, layer) in enumerate(zip(axes, spikes, strict=True), 1):
-        plot.raster(layer, axes=axis).set_title(f"hidden layer {i}: {layer.mean():.0%} fire per step")
-    figure.suptitle(f"spikes while one test image, a {digit}, is shown")
+        shown = layer[:, :SHOWN]
+        plot.raster(shown, axes=axis).set_title(f"hidden layer {i}: {layer.mean():.0%} fire per step")
+    count = min(SHOWN, spikes[0].shape[1])
+    figure.suptitle(f"spikes of {count} neurons while one test image, a {digit}, is shown")
     figure.savefig(out / "raster.png", dpi=150)
 
     figure, axes = plt.subplots(1, 2, figsize=(9, 3.4), layout="constrained")

@@ -198,7 +198,9 @@ def digest(tree: Any) -> str:
     """Compute the SHA-256 of the arrays of a pytree: of their names, dtypes, shapes and bits.
 
     Example:
-      >>> digest({"w": np.zeros(2, np.float32)}) == digest({"w": np.array([0.0, -0.0], np.float32)})
+      >>> digest({"w": np.zeros(2, np.float32)}) == digest(
+      ...     {"w": np.array([0.0, -0.0], np.float32)}
+      ... )
       False
     """
     sha256 = hashlib.sha256()
@@ -233,7 +235,10 @@ def differences(theirs: Any, ours: Any) -> str:
     """List the differences between two trees of JSON.
 
     Example:
-      >>> differences({"seed": 0, "versions": {"numpy": "2.0"}}, {"seed": 0, "versions": {"numpy": "2.1"}, "epochs": 3})
+      >>> differences(
+      ...     {"seed": 0, "versions": {"numpy": "2.0"}},
+      ...     {"seed": 0, "versions": {"numpy": "2.1"}, "epochs": 3},
+      ... )
       "epochs was not there, now it is 3; versions.numpy was '2.0', now it is '2.1'"
     """
     before, now = ({name: repr(value) for name, value in _flatten(tree).items()} for tree in (theirs, ours))

@@ -59,7 +59,8 @@ def device() -> str:
 
 def add_out(parser: argparse.ArgumentParser, name: str):
     """Add the option ``--out``, the folder of the result, by default ``runs/NAME``."""
-    parser.add_argument("--out", type=Path, default=Path("runs", name), metavar="DIR", help="(default: %(default)s)")
+    folder = "folder of results (default: %(default)s)"
+    parser.add_argument("--out", type=Path, default=Path("runs", name), metavar="DIR", help=folder)
 
 
 def try_out(parser: argparse.ArgumentParser, out: Path):

@@ -169,7 +169,7 @@ def settings(kills):
 def main(argv=None):
     """Kill the training in every framework and write the result."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.robustness.kills", description=__doc__.splitlines()[0])
-    parser.add_argument("--kills", type=positive, default=14, metavar="N", help="for each framework (default: 14)")
+    parser.add_argument("--kills", type=positive, default=14, metavar="N", help="kills in each framework (default: 14)")
     results.add_out(parser, "kills")
     args = parser.parse_args(argv)
     results.try_out(parser, args.out)

@@ -174,18 +174,18 @@ def parse(argv):
     """Parse the arguments, or exit with an error of one line."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.robustness.scale", description=__doc__.splitlines()[0])
     parser.add_argument("--quick", action="store_true", help="one framework, 2 devices and 2 processes")
-    parser.add_argument("--devices", type=positive, metavar="N", help="one run on N devices of each of its processes")
-    parser.add_argument("--coordinator", metavar="HOST:PORT", help="where process 0 of a run of many listens")
-    parser.add_argument("--num-processes", type=positive, metavar="N", help="how many processes the run has")
-    parser.add_argument("--process-id", type=int, metavar="I", help="which of them this is, from 0")
+    parser.add_argument("--devices", type=positive, metavar="N", help="run once, on N devices of each process")
+    parser.add_argument("--coordinator", metavar="HOST:PORT", help="address at which process 0 listens")
+    parser.add_argument("--num-processes", type=positive, metavar="N", help="number of processes of the run")
+    parser.add_argument("--process-id", type=int, metavar="I", help="number of this process, from 0")
     parser.add_argument(
         "--wait",
         type=positive,
         default=300,
         metavar="S",
-        help="for the other processes, then jax aborts (default: 300)",
+        help="seconds to wait for the other processes, then jax aborts (default: 300)",
     )
-    parser.add_argument("--distributed", action="store_true", help="one of a run of many, that jax finds by itself")
+    parser.add_argument("--distributed", action="store_true", help="one of several processes that jax detects")
     results.add_out(parser, "scale")
     args = parser.parse_args(argv)
     many = args.coordinator, args.num_processes, args.process_id

@@ -160,8 +160,8 @@ def settings(minutes):
 def main(argv=None):
     """Soak, and write the measures."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.robustness.soak", description=__doc__.splitlines()[0])
-    parser.add_argument("--minutes", type=float, default=30, metavar="M", help="(default: 30)")
-    parser.add_argument("--no-checkpoints", action="store_false", dest="checkpoints", help="train alone")
+    parser.add_argument("--minutes", type=float, default=30, metavar="M", help="how long to run (default: 30)")
+    parser.add_argument("--no-checkpoints", action="store_false", dest="checkpoints", help="train without saving")
     results.add_out(parser, "soak")
     args = parser.parse_args(argv)
     results.try_out(parser, args.out)

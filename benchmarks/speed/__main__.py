@@ -32,8 +32,8 @@ def parse(argv):
     """The arguments, or an error of one line."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.speed", description=__doc__.splitlines()[0])
     parser.add_argument("claims", nargs="*", metavar="CLAIM", help=", ".join(CLAIMS))
-    parser.add_argument("--quick", action="store_true", help="small sizes, no peers: does it run at all?")
-    parser.add_argument("--show", action="store_true", help="print and draw what was measured before")
+    parser.add_argument("--quick", action="store_true", help="small sizes, no other libraries, to see that it runs")
+    parser.add_argument("--show", action="store_true", help="print and draw the last measurement")
     results.add_out(parser, "speed")
     args = parser.parse_args(argv)
     for name in args.claims:

@@ -78,13 +78,15 @@ def diagnose(spike_fns: Mapping[str, Callable], loss_fn: Callable[[dict[str, Cal
       first   50.0%   50.0%   50.0%    50.0%     0.0%          0  cut off
       second   0.0%  100.0%  100.0%     0.0%     0.0%          0  dead
       <BLANKLINE>
-      first fires and is cut off: no gradient gets through second, which is dead; fix that first.
-      first: 50.0% of its neurons are dead, they never fire and pass no gradient. Raise alpha of its
-        LogTailedRelu from 0 to 0.1, and a gradient passes at 100.0% of its membrane values.
-      second is dead: no neuron ever fires, and where none fires no gradient passes (its membrane is 1.5
-        below threshold on average), so training can't change it. Scale up its weights or lower its
-        threshold; or raise alpha of its LogTailedRelu from 0 to 0.1, and a gradient passes at 100.0% of
-        its membrane values.
+      first fires and is cut off: no gradient gets through second, which is dead; fix that
+        first.
+      first: 50.0% of its neurons are dead, they never fire and pass no gradient. Raise alpha
+        of its LogTailedRelu from 0 to 0.1, and a gradient passes at 100.0% of its membrane
+        values.
+      second is dead: no neuron ever fires, and where none fires no gradient passes (its
+        membrane is 1.5 below threshold on average), so training can't change it. Scale up its
+        weights or lower its threshold; or raise alpha of its LogTailedRelu from 0 to 0.1, and
+        a gradient passes at 100.0% of its membrane values.
     """
     if not isinstance(spike_fns, Mapping):
         raise TypeError(

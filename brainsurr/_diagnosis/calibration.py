@@ -113,15 +113,17 @@ def calibrate(
     Example:
       >>> import jax.numpy as jnp, brainsurr as bs
       >>> x = jnp.array([[-3.0, 4.0], [0.5, -0.5]])
-      >>> f = {"hidden": bs.Arctan(2.0), "out": bs.LogTailedRelu(0.1).scaled(width=jnp.ones(2))}
-      >>> spike_fns, report = bs.calibrate(f, lambda f: f["out"](0.25 * f["hidden"](x) - 0.5), k=0.5)
+      >>> wide = bs.LogTailedRelu(0.1).scaled(width=jnp.ones(2))
+      >>> f = {"hidden": bs.Arctan(2.0), "out": wide}
+      >>> forward = lambda f: f["out"](0.25 * f["hidden"](x) - 0.5)
+      >>> spike_fns, report = bs.calibrate(f, forward, k=0.5)
       >>> print(report)
       layer    rate    rms  before  width
       hidden  50.0%   2.52       1   1.26
       out      0.0%  0.395       1  0.198
       <BLANKLINE>
-      out is silent: no neuron fires, so its width fits the distance to threshold. Calibrate again when it
-        fires.
+      out is silent: no neuron fires, so its width fits the distance to threshold. Calibrate
+        again when it fires.
       >>> spike_fns["hidden"].width == report["hidden"].width
       True
     """

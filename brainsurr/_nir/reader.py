@@ -60,7 +60,7 @@ class Reader:
         if value.ndim > 1:
             value = np.moveaxis(value, 0, -1).reshape(-1, self.shape[-1])
             if np.any(value != value[0]):
-                raise ValueError(f"{owner}: expected {field} to be one for each channel, which we have, got more")
+                raise ValueError(f"{owner}: expected {field} to be one for each channel, got several")
             value = value[0]
         elif self.order is not None:
             value = unordered(value, self.order)

@@ -18,7 +18,7 @@ def _leak(owner, node, field: str, to: Reader) -> np.ndarray:
     decay = decay_of(tau, to.dt, to.method)
     if np.any(decay < 0):
         raise ValueError(
-            f"{owner}: expected {field} of dt or more, for a decay of 1 - dt / {field} from 0 on, got {tau.min():g} "
+            f"{owner}: expected {field} of dt or more, for a decay of 1 - dt / {field} of 0 or more, got {tau.min():g} "
             f"with dt={to.dt:g}: which dt was it written for? Or give method='exp'"
         )
     return decay
@@ -42,7 +42,7 @@ def _integrator(owner, link: Link, to: Reader):
     decay = _leak(owner, node, "tau", to)
     gain = _gain(decay, node, owner, to)
     if np.any(to.numbers(owner, node, "v_leak") != 0):
-        raise ValueError(f"{owner}: expected v_leak to be 0, which we have, got {node.v_leak}")
+        raise ValueError(f"{owner}: expected v_leak to be 0, the only one here, got {node.v_leak}")
     decay_input = not np.allclose(gain, 1, rtol=1e-6, atol=0)
     if decay_input and not np.allclose(gain, 1 - decay, rtol=1e-6, atol=0):
         raise ValueError(f"{owner}: expected r to be 1 or tau / dt, with dt={to.dt:g}, got {node.r}: scale its input")

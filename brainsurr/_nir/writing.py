@@ -32,7 +32,7 @@ def _known(owner, layer, shape: Shape) -> Any:
     found = None if layer is None else function(layer, shape)
     if found is None:
         raise ValueError(
-            f"{owner}: expected a layer that NIR has and that can be told: a linear layer, a convolution over one axis "
+            f"{owner}: expected a layer that NIR has: a linear layer, a convolution over one axis "
             "or two, LIF, LI, Delay, a surrogate, a reshape of all axes but time and batch, or "
             "functools.partial(nnx.avg_pool, window_shape=(2, 2), strides=(2, 2))"
         )

@@ -35,7 +35,7 @@ def _leak(owner, layer: LeakyIntegrator, to: Writer):
             raise ValueError(f"{owner}: expected a decay below 1 with decay_input=True, which lets no input in at 1")
         return decay, None, np.ones_like(decay)
     if np.any(decay >= 1) or (to.method == "exp" and np.any(decay <= 0)) or np.any(decay < 0):
-        low = "above 0" if to.method == "exp" else "from 0 on"
+        low = "above 0" if to.method == "exp" else "of 0 or more"
         raise ValueError(f"{owner}: expected every decay {low} and below 1, or all to be 1, for NIR's tau, got {decay}")
     return decay, tau_of(decay, to.dt, to.method), 1 - decay if layer.decay_input else np.ones_like(decay)
 

@@ -51,7 +51,7 @@ def _conv(owner, name, layer: Conv, to: Writer):
     padding: Any = tuple(low for low, _ in pads)
     if any(low != high for low, high in pads):
         if layer.padding != "SAME" or set(strides) != {1}:
-            raise ValueError(f"{owner}: expected padding that is the same on both sides, got {pads}, which NIR has not")
+            raise ValueError(f"{owner}: expected padding that is the same on both sides, as in NIR, got {pads}")
         padding = "same"
     bias = np.zeros(kernel.shape[-1], kernel.dtype) if layer.bias is None else plain(layer.bias).reshape(-1)
     weight = np.ascontiguousarray(np.moveaxis(kernel, (-1, -2), (0, 1)))
@@ -66,7 +66,7 @@ def _conv(owner, name, layer: Conv, to: Writer):
     if found != channels_first(to.shape):
         raise ValueError(
             f"{owner}: expected a convolution whose output nir works out as {channels_first(to.shape)}, got {found}: "
-            "it takes kernels for square"
+            "it assumes square kernels"
         )
     to.add(name, node, _dtype(layer.kernel))
 

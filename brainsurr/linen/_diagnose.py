@@ -36,7 +36,8 @@ def diagnose(variables: Any, loss_fn: Callable[[Any], Any]) -> Diagnosis:
       >>> key, xs = jax.random.key(0), jnp.full((10, 4, 2), 0.01)
       >>> carry = net.initialize_carry(key, (4, 2))
       >>> variables = net.init(key, carry, xs)
-      >>> diagnose(variables, lambda variables: jnp.sum(net.apply(variables, carry, xs)[1]))["layers_0"].status
+      >>> loss_fn = lambda variables: jnp.sum(net.apply(variables, carry, xs)[1])
+      >>> diagnose(variables, loss_fn)["layers_0"].status
       'dead'
     """
     return examine(loss_fn, partial(_watched, variables, loss_fn))
@@ -64,10 +65,13 @@ def calibrate(variables: Any, forward: Callable[[Any], Any], *, k: float = 1.0) 
       >>> import brainsurr as bs, jax, jax.numpy as jnp
       >>> from brainsurr.linen import LIF, SpikingActivation, SpikingSequential, calibrate
       >>> act = SpikingActivation(bs.LogTailedRelu(0.1).scaled(), learnable="width")
-      >>> net, key, xs = SpikingSequential([LIF(3, spike_fn=act)]), jax.random.key(0), jnp.full((10, 4, 3), 0.05)
+      >>> net = SpikingSequential([LIF(3, spike_fn=act)])
+      >>> key, xs = jax.random.key(0), jnp.full((10, 4, 3), 0.05)
       >>> carry = net.initialize_carry(key, (4, 3))
-      >>> variables, report = calibrate(net.init(key, carry, xs), lambda variables: net.apply(variables, carry, xs))
-      >>> print(f"{report['layers_0'].width:.3f} {variables['params']['layers_0']['spike_fn']['width']:.3f}")
+      >>> forward = lambda variables: net.apply(variables, carry, xs)
+      >>> variables, report = calibrate(net.init(key, carry, xs), forward)
+      >>> width = variables["params"]["layers_0"]["spike_fn"]["width"]
+      >>> print(f"{report['layers_0'].width:.3f} {width:.3f}")
       0.798 0.798
     """
     values = {_keys(path): value for path, value in jax.tree_util.tree_leaves_with_path(variables)}

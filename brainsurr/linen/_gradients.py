@@ -26,7 +26,8 @@ def check_gradients(variables: Any, loss_fn: Callable[[Any], Any]) -> GradientRe
       >>> xs = jnp.linspace(0.1, 0.9, 20).reshape(5, 2, 2)
       >>> carry = net.initialize_carry(key, (2, 2))
       >>> variables = net.init(key, carry, xs)
-      >>> check_gradients(variables, lambda variables: jnp.mean(net.apply(variables, carry, xs)[1] ** 2)).fine
+      >>> loss_fn = lambda variables: jnp.mean(net.apply(variables, carry, xs)[1] ** 2)
+      >>> check_gradients(variables, loss_fn).fine
       True
     """
     return _gradients.check_gradients(variables, loss_fn)

@@ -40,7 +40,8 @@ class SpikingSequential(ChecksArguments, nn.Module):
       >>> import jax, jax.numpy as jnp
       >>> from flax import linen as nn
       >>> from brainsurr.linen import LI, LIF, SpikingSequential
-      >>> net, key = SpikingSequential([nn.Dense(8), LIF(8), nn.Dense(2), LI(2)]), jax.random.key(0)
+      >>> net = SpikingSequential([nn.Dense(8), LIF(8), nn.Dense(2), LI(2)])
+      >>> key = jax.random.key(0)
       >>> xs = jnp.ones((10, 4, 3))
       >>> carry = net.initialize_carry(key, xs.shape[1:])
       >>> variables = net.init(key, carry, xs)

@@ -160,7 +160,8 @@ class ALIFCell(ALIFArguments, ALIFLayer, LIFCell):
     Example:
       >>> import jax, jax.numpy as jnp
       >>> from brainsurr.linen import ALIFCell
-      >>> cell, x = ALIFCell(1, decay=0.5, adaptation_decay=0.5, spike_adaptation=2.0), jnp.array([[1.5]])
+      >>> cell = ALIFCell(1, decay=0.5, adaptation_decay=0.5, spike_adaptation=2.0)
+      >>> x = jnp.array([[1.5]])
       >>> carry = cell.initialize_carry(jax.random.key(0), x.shape)
       >>> (v, a), s = cell.apply({}, carry, x)
       >>> print(s, v, a)
@@ -180,7 +181,8 @@ class ALIF(ALIFArguments, ALIFLayer, LIF):
     Example:
       >>> import jax, jax.numpy as jnp
       >>> from brainsurr.linen import ALIF
-      >>> alif, xs = ALIF(1, decay=0.5, adaptation_decay=0.5, spike_adaptation=2.0), jnp.full((8, 1, 1), 1.5)
+      >>> alif = ALIF(1, decay=0.5, adaptation_decay=0.5, spike_adaptation=2.0)
+      >>> xs = jnp.full((8, 1, 1), 1.5)
       >>> carry, spikes = alif.apply({}, alif.initialize_carry(jax.random.key(0), (1, 1)), xs)
       >>> print(spikes.ravel())
       [1. 0. 1. 0. 1. 0. 1. 0.]

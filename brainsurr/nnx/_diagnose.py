@@ -32,16 +32,20 @@ def diagnose(net: nnx.Module, loss_fn: Callable[[Any], Any]) -> Diagnosis:
       >>> import brainsurr as bs, jax.numpy as jnp
       >>> from flax import nnx
       >>> from brainsurr.nnx import LI, LIF, SpikingSequential, diagnose
-      >>> net = SpikingSequential([LIF(2, spike_fn=bs.LogTailedRelu()), nnx.Linear(2, 1, rngs=nnx.Rngs(0)), LI(1)])
+      >>> lif, linear = (
+      ...     LIF(2, spike_fn=bs.LogTailedRelu()),
+      ...     nnx.Linear(2, 1, rngs=nnx.Rngs(0)),
+      ... )
+      >>> net = SpikingSequential([lif, linear, LI(1)])
       >>> xs = jnp.full((10, 4, 2), 0.01)
       >>> print(diagnose(net, lambda net: jnp.sum(net(net.initialize_carry((4, 2)), xs)[1])))
       layer     rate  silent    dead  passing  reached  grad norm  status
       layers.0  0.0%  100.0%  100.0%     0.0%     0.0%          0  dead
       <BLANKLINE>
-      layers.0 is dead: no neuron ever fires, and where none fires no gradient passes (its membrane is
-        0.959 below threshold on average), so training can't change it. Scale up its weights or lower its
-        threshold; or raise alpha of its LogTailedRelu from 0 to 0.1, and a gradient passes at 100.0% of
-        its membrane values.
+      layers.0 is dead: no neuron ever fires, and where none fires no gradient passes (its
+        membrane is 0.959 below threshold on average), so training can't change it. Scale up
+        its weights or lower its threshold; or raise alpha of its LogTailedRelu from 0 to 0.1,
+        and a gradient passes at 100.0% of its membrane values.
     """
     check_kind("net", net, nnx.Module)
     return examine(loss_fn, partial(_watched, net, loss_fn))

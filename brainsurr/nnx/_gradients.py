@@ -30,7 +30,8 @@ def check_gradients(net: nnx.Module, loss_fn: Callable[[Any], Any]) -> GradientR
       >>> from brainsurr.nnx import LI, LIF, SpikingSequential, check_gradients
       >>> net = SpikingSequential([nnx.Linear(2, 3, rngs=nnx.Rngs(0)), LIF(3), LI(3)])
       >>> xs = jnp.linspace(0.1, 0.9, 20).reshape(5, 2, 2)
-      >>> check_gradients(net, lambda net: jnp.mean(net(net.initialize_carry((2, 2)), xs)[1] ** 2)).fine
+      >>> loss_fn = lambda net: jnp.mean(net(net.initialize_carry((2, 2)), xs)[1] ** 2)
+      >>> check_gradients(net, loss_fn).fine
       True
     """
     check_kind("net", net, nnx.Module)

@@ -39,7 +39,8 @@ class SpikingSequential(ChecksArguments, nnx.Module):
       >>> from flax import nnx
       >>> from brainsurr.nnx import LI, LIF, SpikingSequential
       >>> rngs = nnx.Rngs(0)
-      >>> net = SpikingSequential([nnx.Linear(3, 8, rngs=rngs), LIF(8), nnx.Linear(8, 2, rngs=rngs), LI(2)])
+      >>> first, last = nnx.Linear(3, 8, rngs=rngs), nnx.Linear(8, 2, rngs=rngs)
+      >>> net = SpikingSequential([first, LIF(8), last, LI(2)])
       >>> xs = jnp.ones((10, 4, 3))
       >>> carry, ys = net(net.initialize_carry(xs.shape[1:]), xs)
       >>> ys.shape
@@ -126,7 +127,8 @@ def unroll(
       >>> import jax.numpy as jnp
       >>> from brainsurr.nnx import LI, unroll
       >>> li = LI(1, decay=0.5)
-      >>> carry, v = unroll(li, li.initialize_carry((1, 1)), jnp.ones((1000, 1, 1)), remat="full", reduce="last")
+      >>> carry, xs = li.initialize_carry((1, 1)), jnp.ones((1000, 1, 1))
+      >>> carry, v = unroll(li, carry, xs, remat="full", reduce="last")
       >>> print(v)
       [[2.]]
     """

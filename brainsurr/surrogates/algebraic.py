@@ -148,7 +148,8 @@ class Arctan(Surrogate):
 
     Example:
       >>> import jax, jax.numpy as jnp, brainsurr as bs
-      >>> [round(float(v), 3) for v in jax.vmap(jax.grad(bs.Arctan(alpha=2.0)))(jnp.array([-1.0, 0.0, 1.0]))]
+      >>> gradient = jax.vmap(jax.grad(bs.Arctan(alpha=2.0)))(jnp.array([-1.0, 0.0, 1.0]))
+      >>> [round(float(v), 3) for v in gradient]
       [0.092, 1.0, 0.092]
     """
 
@@ -188,7 +189,8 @@ class Circ(Surrogate):
 
     Example:
       >>> import jax, jax.numpy as jnp, brainsurr as bs
-      >>> [round(float(v), 3) for v in jax.vmap(jax.grad(bs.Circ()))(jnp.array([-1.0, 0.0, 2.0]))]
+      >>> gradient = jax.vmap(jax.grad(bs.Circ()))(jnp.array([-1.0, 0.0, 2.0]))
+      >>> [round(float(v), 3) for v in gradient]
       [0.354, 1.0, 0.089]
     """
 

@@ -34,7 +34,8 @@ class Sigmoid(Surrogate):
 
     Example:
       >>> import jax, jax.numpy as jnp, brainsurr as bs
-      >>> [round(float(v), 3) for v in jax.vmap(jax.grad(bs.Sigmoid(alpha=4.0)))(jnp.array([-1.0, 0.0, 1.0]))]
+      >>> gradient = jax.vmap(jax.grad(bs.Sigmoid(alpha=4.0)))(jnp.array([-1.0, 0.0, 1.0]))
+      >>> [round(float(v), 3) for v in gradient]
       [0.071, 1.0, 0.071]
     """
 
@@ -71,7 +72,8 @@ class PiecewiseExp(Surrogate):
 
     Example:
       >>> import jax, jax.numpy as jnp, brainsurr as bs
-      >>> [round(float(v), 3) for v in jax.vmap(jax.grad(bs.PiecewiseExp()))(jnp.array([-1.0, 0.0, 1.0]))]
+      >>> gradient = jax.vmap(jax.grad(bs.PiecewiseExp()))(jnp.array([-1.0, 0.0, 1.0]))
+      >>> [round(float(v), 3) for v in gradient]
       [0.184, 0.5, 0.184]
     """
 
@@ -107,7 +109,8 @@ class SlayerGrad(Surrogate):
 
     Example:
       >>> import jax, jax.numpy as jnp, brainsurr as bs
-      >>> [round(float(v), 3) for v in jax.vmap(jax.grad(bs.SlayerGrad()))(jnp.array([-1.0, 0.0, 2.0]))]
+      >>> gradient = jax.vmap(jax.grad(bs.SlayerGrad()))(jnp.array([-1.0, 0.0, 2.0]))
+      >>> [round(float(v), 3) for v in gradient]
       [0.368, 1.0, 0.135]
     """
 

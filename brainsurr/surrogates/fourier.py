@@ -34,7 +34,10 @@ class SquarewaveFourierSeries(Surrogate, static=("n",)):
 
     Example:
       >>> import jax, jax.numpy as jnp, brainsurr as bs
-      >>> [round(float(v), 3) for v in jax.vmap(jax.grad(bs.SquarewaveFourierSeries()))(jnp.array([0.0, 0.5, 4.0]))]
+      >>> gradient = jax.vmap(jax.grad(bs.SquarewaveFourierSeries()))(
+      ...     jnp.array([0.0, 0.5, 4.0])
+      ... )
+      >>> [round(float(v), 3) for v in gradient]
       [1.0, 0.653, -1.0]
     """
 

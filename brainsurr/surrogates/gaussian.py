@@ -33,7 +33,8 @@ class ERF(Surrogate):
 
     Example:
       >>> import jax, jax.numpy as jnp, brainsurr as bs
-      >>> [round(float(v), 3) for v in jax.vmap(jax.grad(bs.ERF()))(jnp.array([-1.0, 0.0, 1.0]))]
+      >>> gradient = jax.vmap(jax.grad(bs.ERF()))(jnp.array([-1.0, 0.0, 1.0]))
+      >>> [round(float(v), 3) for v in gradient]
       [0.208, 0.564, 0.208]
     """
 
@@ -72,7 +73,8 @@ class GaussianGrad(Surrogate):
 
     Example:
       >>> import jax, jax.numpy as jnp, brainsurr as bs
-      >>> [round(float(v), 3) for v in jax.vmap(jax.grad(bs.GaussianGrad()))(jnp.array([-1.0, 0.0, 0.5]))]
+      >>> gradient = jax.vmap(jax.grad(bs.GaussianGrad()))(jnp.array([-1.0, 0.0, 0.5]))
+      >>> [round(float(v), 3) for v in gradient]
       [0.054, 0.399, 0.242]
     """
 
@@ -118,7 +120,8 @@ class MultiGaussianGrad(Surrogate):
 
     Example:
       >>> import jax, jax.numpy as jnp, brainsurr as bs
-      >>> [round(float(v), 3) for v in jax.vmap(jax.grad(bs.MultiGaussianGrad()))(jnp.array([-2.0, 0.0, 0.5]))]
+      >>> gradient = jax.vmap(jax.grad(bs.MultiGaussianGrad()))(jnp.array([-2.0, 0.0, 0.5]))
+      >>> [round(float(v), 3) for v in gradient]
       [-0.016, 0.439, 0.259]
     """
 

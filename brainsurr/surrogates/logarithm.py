@@ -70,7 +70,8 @@ class FakeNumericalGradient(Surrogate):
 
     Example:
       >>> import jax, jax.numpy as jnp, brainsurr as bs
-      >>> jax.vmap(jax.grad(bs.FakeNumericalGradient(alpha=0.5)))(jnp.array([-4.0, 0.0, 2.0, 10.0]))
+      >>> f = bs.FakeNumericalGradient(alpha=0.5)
+      >>> jax.vmap(jax.grad(f))(jnp.array([-4.0, 0.0, 2.0, 10.0]))
       Array([0.25, 0.5 , 0.5 , 0.1 ], dtype=float32)
     """
 
@@ -115,7 +116,8 @@ class S2NN(Surrogate):
 
     Example:
       >>> import jax, jax.numpy as jnp, brainsurr as bs
-      >>> [round(float(v), 3) for v in jax.vmap(jax.grad(bs.S2NN()))(jnp.array([-1.0, 0.0, 1.0]))]
+      >>> gradient = jax.vmap(jax.grad(bs.S2NN()))(jnp.array([-1.0, 0.0, 1.0]))
+      >>> [round(float(v), 3) for v in gradient]
       [0.071, 1.0, 0.5]
     """
 

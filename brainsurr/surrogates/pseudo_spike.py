@@ -35,7 +35,10 @@ class QPseudoSpike(Surrogate):
 
     Example:
       >>> import jax, jax.numpy as jnp, brainsurr as bs
-      >>> [round(float(v), 3) for v in jax.vmap(jax.grad(bs.QPseudoSpike(alpha=2.0)))(jnp.array([-1.5, 0.0, 1.5]))]
+      >>> gradient = jax.vmap(jax.grad(bs.QPseudoSpike(alpha=2.0)))(
+      ...     jnp.array([-1.5, 0.0, 1.5])
+      ... )
+      >>> [round(float(v), 3) for v in gradient]
       [0.25, 1.0, 0.25]
     """
 

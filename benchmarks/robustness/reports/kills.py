@@ -48,12 +48,12 @@ def section(result):
     return f"""## Killed, and resumed
 
 `python -m benchmarks.digits` trains {len(settings["networks"])} networks ({"; ".join(settings["networks"])}) for
-{settings["epochs"]} epochs each, and saves after every epoch. `kill -9` hits it at times drawn at random and, by turns,
-as soon as orbax's temporary folder is seen; it is started again with `--resume`, to be killed again, until it is
-through. {counts["kills"]} kills in {counts["runs_killed"]} runs; {counts["in_write"]} left a checkpoint half written.
-SIGTERM, sent when the first checkpoint is there, makes it save and exit with status {status}.
+{settings["epochs"]} epochs each, and saves after every epoch. `kill -9` ends it at random times and, in turns, as soon
+as orbax's temporary folder appears; it is restarted with `--resume` and killed again, until it finishes.
+{counts["kills"]} kills in {counts["runs_killed"]} runs; {counts["in_write"]} left a checkpoint half written. SIGTERM,
+sent when the first checkpoint exists, makes it save and exit with status {status}.
 
-What comes out, every accuracy, every loss, and the SHA-256 of each network's parameters, optimiser's state and random
-states, {verdict} and in two runs of each framework that nothing disturbed.
+The result (every accuracy, every loss, and the SHA-256 of each network's parameters, optimiser state and random states)
+{verdict}, and in two undisturbed runs of each framework.
 
 {table(result)}"""

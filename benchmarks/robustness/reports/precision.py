@@ -86,9 +86,9 @@ def section(result):
     return f"""## Half precision
 
 The LIF network of `benchmarks.digits` with a trained alpha, {settings["surrogate"]} at first, {settings["epochs"]}
-epochs, {settings["seeds"]} seeds, from the same weights on the same data. Layers compute and hand on in bfloat16 or
-float16; parameters, alpha, membranes and the loss stay float32. Within noise was defined beforehand: in every epoch the
-mean loss of the seeds lies between the least and the greatest of float32's, and so does the mean test accuracy in the
+epochs, {settings["seeds"]} seeds, from the same weights on the same data. Layers compute in bfloat16 or float16;
+parameters, alpha, membranes and the loss stay in float32. *Within noise* was defined beforehand: in every epoch the
+mean loss of the seeds is between the lowest and the highest loss in float32, and so is the mean test accuracy at the
 end. {verdict(result)} {finite}
 
 ![Training loss and test accuracy in float32 and half precision](pictures/withstands/precision.png)
@@ -96,9 +96,10 @@ end. {verdict(result)} {finite}
 {table(result)}
 
 float16, in Flax NNX, with and without dynamic loss scaling from {settings["scale"]:g}: the scale ends at
-{", ".join(f"{scale:g}" for scale in scaled["scale"])} in the seeds, with {sum(scaled["left_out"])} steps left out. What
-small gradients lose on their way back shows in the share of weights without any, on one batch, here with a scale of
-{settings["scale"]:g}. A weight into a silent neuron, or from a black pixel, has none in float32 either.
+{", ".join(f"{scale:g}" for scale in scaled["scale"])} in the seeds, with {sum(scaled["left_out"])} steps left out. The
+table shows how many weights lose their small gradient to rounding: the share of weights without a gradient, on one
+batch, with a scale of {settings["scale"]:g}. A weight into a silent neuron, or from a black pixel, has none in float32
+either.
 
 {underflow(result)}"""
 

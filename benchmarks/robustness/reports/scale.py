@@ -103,20 +103,20 @@ def section(result):
 {settings["network"]} LIF network with one trained alpha per neuron, {settings["surrogate"]} at first, over
 {settings["time_steps"]} time steps in blocks of {settings["block_size"]} by `unroll`, in {frameworks}, from the same
 weights. Each run trains {settings["train_steps"]} steps ({settings["optimiser"]}) from each of {len(settings["seeds"])}
-seeds, on a new batch of {settings["examples"]} examples each time; a process makes no examples but those its devices
+seeds, on a new batch of {settings["examples"]} examples each time; a process makes only the examples that its devices
 need. Every loss, the gradients of the first step and the parameters after the last are compared with one device.
 Devices are {"simulated on one CPU" if all(run["simulated"] for run in runs) else "real where there is one process"}.
 
-The largest difference of all, relative to the largest number in its array, is {worst:.1e}: {verdict} the
-{settings["tolerance"]:g} that float32 sums in another order were allowed beforehand. A single input spike
-more or less is far beyond that, as a test shows.
+The largest difference, relative to the largest number in its array, is {worst:.1e}: {verdict} the bound of
+{settings["tolerance"]:g}, set beforehand for float32 sums in another order. A single additional input spike changes far
+more, as a test shows.
 {_between(runs)}
 
-What a device receives in one training step, in elements, is counted in the compiled program, times the lengths of the
-loops around. In {met} of {by_layout} runs it is what the layout needs and nothing else. With examples apart: the
-gradient and the loss, once. With hidden units apart, each alpha with its neuron: activations, a block of time at once,
-namely the spikes of the first layer, there and back, and the sums in front of the readout; no weight and no alpha.
-{_one_gradient([run for run in runs if run["layout"] == UNGROUPED])}
+The elements that a device receives in one training step are counted in the compiled program, times the lengths of the
+loops around. In {met} of {by_layout} runs they are exactly what the layout needs. With the examples split over
+devices: the gradient and the loss, once. With the hidden units split, each alpha with its neuron: activations, one
+block of time at once, namely the spikes of the first layer, forward and backward, and the sums before the readout; no
+weight, no alpha. {_one_gradient([run for run in runs if run["layout"] == UNGROUPED])}
 
 {table(result)}"""
 

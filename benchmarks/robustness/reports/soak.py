@@ -83,12 +83,12 @@ def section(result):
     later, first = programs[-1] - programs[tour - 1], programs[tour - 1]
     saved = saves(result)
     read = f" and {rounds:,} checkpoints read back" if saved else ""
-    beside = "What of that is due to saving and reading back shows in the next section."
-    resumed = "is saved, is read back by a reader that knows nothing and must find the same bits, "
-    return f"""## {"Everything, again and again" if saved else "The same without checkpoints"}
+    beside = "The next section shows how much of this is due to saving and reading back."
+    resumed = "is saved, is read back into a fresh network with the same bits, "
+    return f"""## {"Everything, repeatedly" if saved else "The same without checkpoints"}
 
-In turns, the network of each framework ({", ".join(settings["frameworks"])}) meets a batch of another shape (time steps
-x examples: {shapes}), trains, {resumed if saved else ""}gets new alphas at random, and trains on.
+In turns, the network of each framework ({", ".join(settings["frameworks"])}) gets a batch of another shape (time steps
+x examples: {shapes}), trains, {resumed if saved else ""}gets new random alphas, and trains again.
 
 {rounds:,} rounds, so {rounds * settings["steps_a_round"]:,} training steps{read}.
 {first} programs were compiled in the first {tour} rounds, which see every shape in every framework, and {later} after
