@@ -24,7 +24,7 @@ BUILD := $(dir $(VENV))build-$(notdir $(VENV))
 train: $(VENV)/train  ## train a spiking network on handwritten digits
 	$(BIN)/python -m benchmarks.digits
 
-test: tested-$(TESTED)  ## test the package, its laws and what its docs show: about four minutes on two cores
+test: tested-$(TESTED)  ## test the package, its laws and what its docs show: about five minutes on two cores
 	cd $(TESTED_IN) && $(TESTED_BY) $(PYTEST) -m "not slow and not peers" ./tests $(PACKAGE)
 
 test-all: test  ## and then what trains, starts processes, or runs notebooks and studies

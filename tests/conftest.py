@@ -11,6 +11,12 @@ jax.config.update("jax_numpy_dtype_promotion", "strict")
 jax.config.update("jax_numpy_rank_promotion", "raise")
 
 
+def pytest_sessionfinish():
+    """Look for what is left open once; pytest would look five times, at all that jax keeps, and Python once more."""
+    gc.collect()
+    gc.freeze()
+
+
 @pytest.fixture
 def lenient():
     """The default promotion rules, for code of other libraries that needs them (optax.adam, flax's Linear)."""

@@ -9,6 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from close import bound
+from combinations import each_value_once, label
 from flax import linen, nnx
 from jax.sharding import AxisType, PartitionSpec
 from test_diagnose import diagnose
@@ -36,8 +37,7 @@ def all_at_once(host, **more):
     return host.layers.ALIF(F, reset_delay=True, **NEURON, **host().recurrent(KERNEL), **more)
 
 
-@every_host
-@adapts
+@pytest.mark.parametrize(("host", "adapts"), each_value_once(HOSTS, ["threshold", "input"]), ids=label)
 def test_in_blocks_and_in_a_stream(host, adapts):
     pure = host.pure(all_at_once(host, adapts=adapts, learnable=TRAINED), (B, F))
     carry = pure.start((B, F))
@@ -68,8 +68,7 @@ def test_a_cell_step_by_step_is_the_layer(host, adapts):
         equal(rnn.apply(rnn.init(jax.random.key(0), X), X), expected)
 
 
-@every_host
-@pytest.mark.parametrize("reset_delay", [False, True])
+@pytest.mark.parametrize(("host", "reset_delay"), each_value_once(HOSTS, [False, True]), ids=label)
 def test_diagnose_counts_each_spike_once(host, reset_delay):
     layer = host.layers.ALIF(F, reset_delay=reset_delay, **NEURON)
     _, ys = host.call(layer, B, X) if host is Brainstate else host.call(layer, (B, F), None, X)

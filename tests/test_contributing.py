@@ -60,7 +60,7 @@ def test_a_surrogate_is_added_as_the_text_says(tree):
     environment.mkdir()
     (environment / "test").touch()
     options = ["TESTED=checkout", f"VENV={environment}", f"BIN={Path(sys.executable).parent}"]
-    variables = os.environ | {"PYTHONPATH": str(tree), "XLA_FLAGS": ""}
+    variables = os.environ | {"PYTHONPATH": str(tree), "XLA_FLAGS": "", "MAKEFLAGS": ""}  # of a make around the tests
 
     def run(*command):
         done = subprocess.run(command, cwd=tree, env=variables, capture_output=True, text=True)

@@ -13,6 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from close import assert_close, bound
+from combinations import each_value_once, label
 from flax import linen, nnx
 
 import brainsurr as bs
@@ -88,14 +89,13 @@ def diagnose(host, layer, loss, xs, unroll=None):
     return host.layers.diagnose(layer, lambda: loss(run(layer, xs, **unroll) if unroll else layer(xs)))
 
 
-@pytest.mark.parametrize("host", HOSTS, ids=lambda h: h.name)
-@pytest.mark.parametrize(
-    ("dtype", "learnable", "unroll"),
-    [("float32", (), None), ("bfloat16", "alpha", {"block_size": 5, "remat": "full"})],
-    ids=["whole", "blocks"],
-)
-def test_numbers_are_those_of_a_loop(host, dtype, learnable, unroll):
-    host = host()
+WHOLE = {"dtype": "float32", "learnable": (), "unroll": None}
+BLOCKS = {"dtype": "bfloat16", "learnable": "alpha", "unroll": {"block_size": 5, "remat": "full"}}
+
+
+@pytest.mark.parametrize(("host", "how"), each_value_once(HOSTS, [BLOCKS, WHOLE]), ids=label)
+def test_numbers_are_those_of_a_loop(host, how):
+    host, dtype, learnable, unroll = host(), *how.values()
     act = host.layers.SpikingActivation(bs.LogTailedRelu(ALPHA), learnable=learnable)
     lif = host.layers.LIF(F, decay=0.5, spike_fn=act)
     weight = jnp.asarray(WEIGHT, dtype)

@@ -5,6 +5,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from combinations import each_value_once, label
 from dtypes import HALF
 from flax import linen, nnx
 
@@ -53,7 +54,8 @@ def run_brainstate(layer, jit, **options):
 
 
 HOSTS = {"nnx": run_nnx, "linen": run_linen, "brainstate": run_brainstate}
-hosts = pytest.mark.parametrize("run", HOSTS.values(), ids=HOSTS)
+RUNS = list(HOSTS.values())
+hosts = pytest.mark.parametrize("run", RUNS, ids=HOSTS)
 
 
 def delay(xs):
@@ -80,9 +82,10 @@ def centre_a_little(xs):
     return xs - 1e-4 * xs.mean()
 
 
-@hosts
-@pytest.mark.parametrize("jit", [False, True])
-@pytest.mark.parametrize("layer", [delay, centre, backwards, place_in_time, hold, centre_a_little])
+ACROSS = [delay, centre, backwards, place_in_time, hold, centre_a_little]
+
+
+@pytest.mark.parametrize(("layer", "run", "jit"), each_value_once(ACROSS, RUNS, [False, True]), ids=label)
 def test_a_layer_that_looks_across_time_is_refused_by_unroll(run, layer, jit):
     assert run(layer, jit).shape == XS.shape  # without it, such a layer is a layer like any other
     with pytest.raises(ValueError, match=rf"layers\[2\], {layer.__name__}, has no state, but its output"):
@@ -116,8 +119,10 @@ def gather(xs):
     return jnp.take(xs, jnp.array([2, 0, 1]), axis=1)
 
 
-@hosts
-@pytest.mark.parametrize("layer", [jax.nn.relu, scale, of_one_batch_size, in_groups_of_channels, gather, jnp.log])
+ALONE = [jax.nn.relu, scale, of_one_batch_size, in_groups_of_channels, gather, jnp.log]
+
+
+@pytest.mark.parametrize(("layer", "run"), each_value_once(ALONE, RUNS), ids=label)
 def test_a_layer_that_treats_each_time_step_alone_passes(run, layer):
     run(layer, True, block_size=5)
 

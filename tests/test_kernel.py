@@ -10,6 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from close import assert_close
+from combinations import each_value_once
 from dtypes import FLOATS, HALF, needs_float16
 from family import FAMILY
 from hypothesis import given, settings
@@ -323,9 +324,9 @@ TRANSFORMS = {
 }
 
 
-@pytest.mark.parametrize("transform", TRANSFORMS.values(), ids=TRANSFORMS)
-@pytest.mark.parametrize("alpha", [0.25, jnp.array([0.1, 0.25, 0.5])], ids=["scalar", "channels"])
+@pytest.mark.parametrize(("transform", "alpha"), each_value_once(list(TRANSFORMS), [0.25, [0.1, 0.25, 0.5]]))
 def test_transforms(transform, alpha):
+    transform, alpha = TRANSFORMS[transform], jnp.asarray(alpha) if isinstance(alpha, list) else alpha
     if jnp.ndim(alpha) and transform in (TRANSFORMS["vmap_last"], TRANSFORMS["jit_vmap_scan"]):
         alpha = jnp.float32(0.25)  # there the channels are what is mapped or scanned over
     value, grad, dalpha = oracle(XS, np.broadcast_to(alpha, XS.shape))

@@ -127,7 +127,7 @@ def test_gradient_is_the_difference_quotient_of_the_primitive(case):
         np.testing.assert_allclose(slope[keep], difference[keep], rtol=1e-4, atol=1e-6)
 
 
-@cases
+@costly_cases
 def test_the_primitive_can_be_differentiated_by_jax(case):
     # At 0 as well, where a factor of sign(x) would give 0; only where the gradient itself jumps there is a choice.
     with jax.enable_x64(True):
@@ -138,7 +138,7 @@ def test_the_primitive_can_be_differentiated_by_jax(case):
         assert_close(slope[keep], case.dg(GRID)[keep], FORMULA, each=True, scale=scale_on(case, GRID))
 
 
-@cases
+@costly_cases
 def test_second_derivative_is_that_of_the_formula(case):
     with jax.enable_x64(True):
         f, x, keep, h = case.make(), jnp.asarray(GRID), away_from(case.known("kinks")), 1e-5
@@ -198,7 +198,7 @@ def test_derivative_with_respect_to_each_parameter_is_that_of_the_primitive(case
             np.testing.assert_allclose(slope[keep], difference[keep], rtol=2e-4, atol=2e-5, err_msg=parameter)
 
 
-@cases
+@costly_cases
 def test_forward_and_reverse_mode_agree(case):
     x, ct, dx = X, jnp.cos(7 * X), jnp.sin(5 * X)
     f = jax.tree.map(jnp.float32, case.make())
@@ -398,7 +398,7 @@ def test_equal_values_do_not_trace_again(case):
     assert len(traced) == 2
 
 
-@cases
+@costly_cases
 def test_vmap_over_a_batch_of_surrogates(case):
     f = jax.tree.map(lambda a: jnp.asarray([a, a * 1.1 + 0.01]), case.make())
     slopes = jax.vmap(lambda f: jax.jvp(f, (X,), (jnp.ones_like(X),))[1])(f)

@@ -10,6 +10,7 @@ import nir
 import numpy as np
 import pytest
 from close import assert_close
+from combinations import each_value_once
 from dtypes import why_no_float16
 from flax import linen, nnx
 from nir_reference import simulate
@@ -354,9 +355,8 @@ def test_a_surrogate_of_ones_own_is_refused_or_left_out():
     assert given.spike_fn.surrogate == bs.Arctan()
 
 
-@pytest.mark.parametrize("dtype", ["float16", "bfloat16", "float32"])
-@pytest.mark.parametrize("host", HOSTS)
-def test_dtypes_come_back(dtype, host, tmp_path):
+@pytest.mark.parametrize(("host", "dtype"), each_value_once(HOSTS, ["float16", "bfloat16", "float32"]))
+def test_dtypes_come_back(host, dtype, tmp_path):
     if dtype == "float16" and why_no_float16():
         pytest.skip(why_no_float16())
     make, rngs = MAKE[host](), nnx.Rngs(0)

@@ -6,6 +6,7 @@ import numpy as np
 import optax
 import pytest
 from close import assert_close
+from combinations import each_value_once
 from dtypes import FLOATS, needs_float16
 
 from brainsurr.optim import follow, project
@@ -32,8 +33,10 @@ def test_an_edge_is_reached_kept_and_left():
     assert_close(params["decay"], [0.1, 0.9], 4)
 
 
-@pytest.mark.parametrize("dtype", FLOATS)
-@pytest.mark.parametrize("interval", [(0.01, 0.3), (0.0, 1.0), (1 / 3, 10.0), (-0.1, 0.1)])
+INTERVALS = [(0.01, 0.3), (0.0, 1.0), (1 / 3, 10.0), (-0.1, 0.1)]
+
+
+@pytest.mark.parametrize(("interval", "dtype"), each_value_once(INTERVALS, FLOATS))
 def test_never_outside_not_by_a_rounding(dtype, interval):
     rng = np.random.default_rng(0)
     low, high = (jnp.asarray(edge, dtype) for edge in interval)

@@ -8,6 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from close import assert_close
+from combinations import each_value_once, label
 from flax import linen, nnx
 
 import brainsurr as bs
@@ -185,8 +186,7 @@ def test_layer_equals_the_loop(
     assert_close(gx, expected_gx, **(half if dtype == "bfloat16" else whole))
 
 
-@pytest.mark.parametrize("host", HOSTS, ids=lambda h: h.name)
-@pytest.mark.parametrize("per_channel", [True, False])
+@pytest.mark.parametrize(("host", "per_channel"), each_value_once(HOSTS, [True, False]), ids=label)
 def test_a_trained_width_equals_the_loop(host, per_channel):
     host, values = host(), CHANNEL if per_channel else SCALAR
     values = values | {"width": np.array([0.25, 0.5, 1.0, 0.125], np.float32) if per_channel else 0.25}

@@ -6,6 +6,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from close import assert_close, bound
+from combinations import each_value_once, label
 from dtypes import FLOATS
 from family import FAMILY
 from flax import linen, nnx
@@ -283,8 +284,10 @@ XS = jnp.full((40, 50, 3), 1.1)  # 6000 values at 0.1 above threshold
 P = 1 / (1 + np.exp(-0.4))
 
 
-@every_host
-@pytest.mark.parametrize("options", [{}, {"block_size": 4}, {"block_size": 8, "remat": "full"}], ids=str)
+IN_BLOCKS = [{}, {"block_size": 4}, {"block_size": 8, "remat": "full"}]
+
+
+@pytest.mark.parametrize(("host", "options"), each_value_once(HOSTS, IN_BLOCKS), ids=label)
 def test_each_value_at_each_step_is_drawn_by_itself(host, options):
     ys = np.asarray(Drawing(host, neuron, XS)(**options))
     assert set(np.unique(ys)) == {0, 1}
@@ -317,8 +320,7 @@ def test_two_layers_draw_apart(host):
     assert z_of(((ys - p) * (xs - P)).ravel(), 0) < Z
 
 
-@every_host
-@pytest.mark.parametrize("layer", ["LIF", "ALIF", "SpikingActivation"])
+@pytest.mark.parametrize(("host", "layer"), each_value_once(HOSTS, ["LIF", "ALIF", "SpikingActivation"]), ids=label)
 def test_in_evaluation_it_is_the_threshold(host, layer):
     def make(layers, activation):
         return [activation()] if layer == "SpikingActivation" else [getattr(layers, layer)(3, spike_fn=activation())]

@@ -11,6 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from close import assert_close
+from combinations import each_value_once, label
 from flax import linen, nnx
 from jax.sharding import AxisType, PartitionSpec
 
@@ -22,9 +23,7 @@ from tools.hosts import HOSTS, Brainstate, Linen
 T, BATCH, SIZES = 12, 4, (6, 5, 3)
 pytestmark = pytest.mark.usefixtures("lenient")
 host = pytest.mark.parametrize("host", HOSTS, ids=lambda h: h.name)
-WAYS = pytest.mark.parametrize(
-    "options", [{}, *({"block_size": 3, "remat": remat} for remat in ("dots", "full"))], ids=str
-)
+WAYS = [{}, *({"block_size": 3, "remat": remat} for remat in ("dots", "full"))]
 
 
 @pytest.fixture
@@ -58,8 +57,7 @@ def transposed(text):
     return [shape for shape in re.findall(r"= \w+\[([\d,]+)\]\S* transpose\(", text) if shape.count(",") >= 2]
 
 
-@host
-@WAYS
+@pytest.mark.parametrize(("host", "options"), each_value_once(HOSTS, WAYS), ids=label)
 def test_no_array_over_time_is_put_into_another_order_for_a_product(host, options, one_device, monkeypatch):
     step, params = gradient(host, options)
     rows = step.lower(params, inputs()).compile()

@@ -7,6 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from close import assert_close
+from combinations import each_value_once
 from dtypes import needs_float16
 from jax.sharding import AxisType, NamedSharding
 from jax.sharding import PartitionSpec as P
@@ -19,7 +20,7 @@ from brainsurr._neuron import lif_step, lif_step_with_spikes
 # neurons and as many products, and then a sum over time and batch.
 T, BATCH, WIDTH = 7, 4, 5
 GRADIENT = T * (WIDTH + 8) + T * BATCH
-RUNS = [(size, remat) for size in (1, 3, T, T + 1, None) for remat in ("none", "dots", "full")]
+REMATS = ("none", "dots", "full")
 
 
 def parameters(seed=0, width=WIDTH, inputs=3, dtype=jnp.float32):
@@ -74,7 +75,7 @@ def assert_equal(actual, desired):
     jax.tree.map(np.testing.assert_array_equal, actual, desired)
 
 
-@pytest.mark.parametrize(("size", "remat"), RUNS)
+@pytest.mark.parametrize(("size", "remat"), each_value_once((None, 3, 1, T, T + 1), REMATS))
 def test_equals_the_time_loop(expected, size, remat):
     def run(p, carry, xs):
         return bs.unroll(partial(network, p), carry, xs, block_size=size, remat=remat)
@@ -128,9 +129,9 @@ def test_sharded_batch(expected):
 REDUCED = {"mean": lambda y: y.mean(0), "max": lambda y: y.max(0), "last": lambda y: y[-1]}
 
 
-@pytest.mark.parametrize("size", [1, 3, T, T + 1])
-@pytest.mark.parametrize("reduce", REDUCED)
-@pytest.mark.parametrize("dtype", [jnp.float32, jnp.bfloat16])
+@pytest.mark.parametrize(
+    ("reduce", "size", "dtype"), each_value_once(list(REDUCED), [1, 3, T, T + 1], [jnp.float32, jnp.bfloat16])
+)
 def test_reductions_and_their_gradients(reduce, size, dtype):
     xs = jnp.asarray(np.random.default_rng(0).integers(0, 3, (T, 2, 6)), dtype)  # many ties, also between blocks
     weights = jnp.arange(1.0, 13).reshape(2, 6).astype(dtype)
@@ -192,8 +193,7 @@ def several(carry, xs):
     return carry + xs.sum(0), (xs, {"twice": 2 * xs, "square": xs**2})
 
 
-@pytest.mark.parametrize("remat", ["none", "dots", "full"])
-@pytest.mark.parametrize("size", [1, 3, T, T + 1])
+@pytest.mark.parametrize(("size", "remat"), each_value_once((1, 3, T, T + 1), REMATS))
 def test_a_reduction_for_each_output(size, remat):
     xs = start()[1][:, 0]
     run = jax.jit(

@@ -8,6 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from close import assert_close
+from combinations import each_value_once, label
 from flax import linen, nnx
 from jax.sharding import AxisType, PartitionSpec
 
@@ -75,8 +76,14 @@ def equal(actual, desired):
     jax.tree.map(np.testing.assert_array_equal, actual, desired)
 
 
-@host
-@pytest.mark.parametrize("several", [RUNS[:2], pytest.param(RUNS[2:], marks=slow)], ids=["two sizes", "other sizes"])
+@pytest.mark.parametrize(
+    ("host", "several"),
+    [
+        *((host, RUNS[i : i + 1]) for i, host in enumerate(HOSTS)),
+        *(pytest.param(host, RUNS[:i] + RUNS[i + 1 :], marks=slow) for i, host in enumerate(HOSTS)),
+    ],
+    ids=label,
+)
 def test_equals_the_plain_network(host, several):
     case, xs = Case(host), inputs()
     plain, plain_grads = case.value_and_gradient(loss)(case.params, case.carry, xs)
@@ -108,8 +115,7 @@ def test_brainstate_by_its_own_transformations(size, remat):
     assert_close((grads, by_carry, by_xs), expected, GRADIENT)
 
 
-@host
-@pytest.mark.parametrize("reduce", ["mean", "max", "last"])
+@pytest.mark.parametrize(("host", "reduce"), each_value_once(HOSTS, ["mean", "max", "last"]), ids=label)
 def test_reductions(host, reduce):
     case, xs = Case(host), inputs()
     _, ys = case.run(case.params, case.carry, xs)

@@ -4,6 +4,7 @@ python tools/extras.py dist/brainsurr-0.1.0-py3-none-any.whl    # as `make test-
 """
 
 import json
+import os
 import subprocess
 import sys
 import tempfile
@@ -61,17 +62,21 @@ def requirements(wheel: Path) -> dict[str, set[str]]:
     return {"": always} | {extra: names(extra) - always for extra in metadata.provides_extra if extra not in OURS}
 
 
-def install(wheel: Path, extra: str) -> dict:
-    """Run `tools/inspect_environment.py` in a fresh environment that holds the wheel with one extra."""
+def install(wheel: Path, extra: str, variables: dict[str, str]) -> dict:
+    """Run `tools/inspect_environment.py` in a fresh environment that holds the wheel with one extra.
+
+    Of what is installed little is imported, so Python compiles it then and not pip.
+    """
     start = time.perf_counter()
     with tempfile.TemporaryDirectory() as folder:
         venv.create(folder, with_pip=False)
         python = Path(folder) / "bin" / "python"
         pip = [sys.executable, "-m", "pip", "--quiet", "--python", python]
-        subprocess.run([*pip, "install", f"{wheel}[{extra}]" if extra else wheel], check=True)
+        subprocess.run([*pip, "install", "--no-compile", f"{wheel}[{extra}]" if extra else wheel], check=True)
         subprocess.run([*pip, "check"], check=True)
         inspect = [python, "-I", Path(__file__).with_name("inspect_environment.py")]
-        report = json.loads(subprocess.run(inspect, cwd=folder, check=True, stdout=subprocess.PIPE).stdout)
+        done = subprocess.run(inspect, cwd=folder, check=True, stdout=subprocess.PIPE, env=variables)
+    report = json.loads(done.stdout)
     for key in ("installed", "loaded"):
         report[key] = set(map(canonicalize_name, report[key]))
     return report | {"seconds": time.perf_counter() - start}
@@ -122,8 +127,12 @@ def main(wheel: Path) -> None:
     """Print the table, and exit with the problems, if any."""
     asked = requirements(wheel)
     optional = set().union(*(names for extra, names in asked.items() if extra))
-    with ThreadPoolExecutor(2) as pool:
-        reports = dict(zip(asked, pool.map(lambda extra: install(wheel, extra), asked), strict=True))
+    with tempfile.TemporaryDirectory() as folder, ThreadPoolExecutor(2) as pool:
+        # Each environment runs many of the same examples: what jax compiles for one is there for the others.
+        cache = {"COMPILATION_CACHE_DIR": folder}
+        cache |= {"PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0", "PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES": "-1"}
+        variables = {f"JAX_{name}": value for name, value in cache.items()} | os.environ
+        reports = dict(zip(asked, pool.map(lambda extra: install(wheel, extra, variables), asked), strict=True))
     without_extra = reports[""]["installed"]
     rows = [("extra", "asks for", "comes along", "others", "imports", "refuses", "seconds")]
     for extra, report in reports.items():
