@@ -237,8 +237,14 @@ def test_a_quick_run(tmp_path):
         assert max(whole, key=whole.get) in reported
     adapted = {row["call"].partition(":")[0] for row in table if ":" in row["call"]}
     assert adapted == {*family.CALIBRATED, *family.TRAINED}
-    ends = [row["width"] for row in table if row["call"].startswith("trained")]
-    assert len(set(ends)) > 1
+    widths = {how: [r["width"] for r in table if r["call"].startswith(how) and r["seed"] == 0] for how in adapted}
+    assert all(len(set(ends)) == len(family.ADAPTED) for ends in widths.values())
+    start = [float(call.surrogate.width) for call in family.ADAPTED]
+    assert all(not np.allclose(ends, start, rtol=1e-3) for ends in widths.values())
+    half, whole = (np.array(widths[how]) for how in family.CALIBRATED)  # k of .5 and of 1
+    np.testing.assert_allclose(whole, 2 * half, rtol=1e-3)
+    fixed = {row["call"]: row["width"] for row in table if ":" not in row["call"]}
+    assert fixed["Arctan width=0.5"] == pytest.approx(float(family.ADAPTED[0].surrogate.width), rel=1e-4)
     family.main(command)
     assert path.read_bytes() == before
 

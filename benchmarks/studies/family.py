@@ -58,7 +58,7 @@ def train(setting, trained, surrogates, rate, gain, seed, parts):
         net, setting.logits, keys[1], parts, epochs=setting.epochs, batch=batch, optimizer=tx
     )
     _, spikes = last_layers(net, setting.show(parts[2][0]))
-    widths = [layer.spike_fn.surrogate.width if trained else jnp.nan for layer in neurons(net)]
+    widths = [jnp.asarray(layer.spike_fn.surrogate.width) for layer in neurons(net)]
     return measured | {"firing": jnp.stack([s.mean() for s in spikes]).mean(), "width": jnp.stack(widths).mean()}
 
 
@@ -127,7 +127,8 @@ class Trials:
 
     def calibrated(self, surrogates, gain, seed, k):
         """Fit the width of each layer to the first batch, before training."""
-        net = self.setting.network(jax.random.split(jax.random.key(seed))[0], surrogates, gain)
+        with_arrays = [f.replace(width=jnp.asarray(f.width)) for f in surrogates]  # a number is not set anew
+        net = self.setting.network(jax.random.split(jax.random.key(seed))[0], with_arrays, gain)
         net.eval()
         xs = self.setting.show(self.parts(seed)[0][0][: self.setting.batch])
         calibrate(net, lambda net: net(net.initialize_carry(xs.shape[1:]), xs)[1], k=k)

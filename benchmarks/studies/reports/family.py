@@ -31,7 +31,7 @@ class Entry(NamedTuple):
       test: test accuracy in per cent, by seed.
       loss: of the last epoch of training.
       firing: spikes for each neuron and step.
-      width: where trained widths ended, in widths of the call's shape; NaN for others.
+      width: of the surrogate at the end of training, its mean over layers, as `Scaled` has it.
     """
 
     call: str
