@@ -29,7 +29,7 @@ def calls():
     }
 
     def curves(answer, given):
-        wanted = len(given["surrogates"]) * len(given["alpha"]) + 1  # and the threshold
+        wanted = len(given["surrogates"]) * len(given["alpha"]) + 2  # and the threshold, and zero
         return None if len(answer[1].lines) == wanted else f"{len(answer[1].lines)} lines, expected {wanted}"
 
     def surrogate(surrogates, **how):

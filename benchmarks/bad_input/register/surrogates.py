@@ -28,8 +28,9 @@ PROBABILITY = Argument(
     wrong_type() + one_of("no probability", bs.LogTailedRelu(0.25), 0.5 * bs.Sigmoid(), refused=True),
 )
 KEY = Argument(
-    good(jax.random.key(0), jax.random.PRNGKey(0), None),
+    good(jax.random.key(0), jax.random.PRNGKey(0)),
     wrong_type("PRNG key", "None")
+    + one_of("no key", None)  # which any surrogate may go without
     + one_of("no single key", jax.random.split(jax.random.key(0)), 0, np.zeros(2, np.uint32), refused=True),
 )
 
