@@ -16,7 +16,7 @@ from comparisons import check, check_picture, needs
 
 import brainsurr as bs
 from benchmarks.lib import study
-from benchmarks.studies import comparison, neurons, speech, spoken_digits, vowels
+from benchmarks.studies import comparison, neurons, sequences, speech, spoken_digits, vowels
 from benchmarks.studies.reports import neurons as neurons_report
 from benchmarks.studies.reports import speech as speech_report
 from benchmarks.studies.reports import vowels as vowels_report
@@ -237,11 +237,11 @@ def test_standardised_by_the_training_examples_alone():
     rng = np.random.default_rng(0)
     inputs = rng.normal(3, 2, (20, 5, 4))
     train = np.arange(12)
-    xs = comparison.standardised(inputs, train)
+    xs = sequences.standardised(inputs, train)
     np.testing.assert_allclose(xs[train].mean((0, 1)), 0, atol=1e-12)  # float64
     np.testing.assert_allclose(xs[train].std((0, 1)), 1, atol=1e-6)  # which is added to the deviation
     other = np.concatenate([inputs[:12], 1e3 * inputs[12:]])
-    np.testing.assert_array_equal(comparison.standardised(other, train)[train], xs[train])
+    np.testing.assert_array_equal(sequences.standardised(other, train)[train], xs[train])
 
 
 # Japanese vowels
