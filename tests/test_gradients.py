@@ -282,6 +282,29 @@ def test_a_loop_without_reverse_mode():
     assert report["a"].status == "fine"
 
 
+def test_a_loss_without_a_gradient_is_an_error():
+    """A loop has no reverse mode, and a custom_vjp no forward mode."""
+
+    @jax.custom_vjp
+    def square(x):
+        return x**2
+
+    square.defvjp(lambda x: (x**2, x), lambda x, g: (2 * x * g,))
+
+    def loss(p):
+        return jax.lax.while_loop(lambda c: c[0] < 3, lambda c: (c[0] + 1, square(c[1])), (0, jnp.sum(p["b"])))[1]
+
+    with pytest.raises(ValueError, match="expected loss_fn to have a gradient, and reverse and forward mode raise"):
+        bs.check_gradients(PARAMS, loss)
+
+
+def test_a_small_mistake_in_a_large_layer():
+    """Its terms cancel for the most part, so a millionth of their sum is a thousandth of the slope."""
+    w = {"w": jnp.asarray(np.random.default_rng(1).normal(size=(300, 300)), jnp.float32)}
+    assert bs.check_gradients(w, lambda p: jnp.sum(slightly_wrong(1.0)(p["w"]))).fine
+    assert bs.check_gradients(w, lambda p: jnp.sum(slightly_wrong(1.00001)(p["w"])))["w"].status == "differs"
+
+
 def test_a_rule_that_is_wrong_in_one_mode():
     def twice(x):
         return jax.custom_derivatives.linear_call(lambda _, x: 2 * x, lambda _, ct: 3 * ct, (), x)
@@ -347,6 +370,18 @@ def test_a_knot_that_is_hit(f):
     report = bs.check_gradients({"x": jnp.array([at, 0.4])}, lambda p: jnp.sum(f(p["x"] + 0 * p["x"])))
     assert statuses(report) == {"x": "knot"}
     assert "the slopes to both sides differ" in report.sentences[0]
+
+
+@pytest.mark.parametrize("near", [1e-7, 3e-6, 1e-5, -2e-6])
+def test_a_knot_close_by_is_no_mistake(near):
+    assert bs.check_gradients({"x": jnp.array([near, 2.0])}, lambda p: jnp.sum(jax.nn.relu(p["x"]))).fine
+
+
+def test_what_is_too_steep_for_differences_is_not_called_wrong():
+    """A step in all but the narrowest widths, and there a slope of 4e-11, which is less than rounding."""
+    report = bs.check_gradients({"x": jnp.array([4e-6, 1.0])}, lambda p: jnp.sum(bs.Sigmoid(1e7)(p["x"])))
+    assert statuses(report) == {"x": "knot"}
+    assert "too steep for differences" in report.sentences[0]
 
 
 def test_a_parameter_at_an_edge_of_its_interval():
@@ -430,6 +465,13 @@ def test_a_slope_is_as_exact_as_it_says(f, slope, tolerance):
     measured = along(f(STEPS))
     assert abs(measured.slope - slope) <= measured.error + 1e-12
     assert measured.error < tolerance
+    assert not measured.knot
+
+
+@pytest.mark.parametrize("near", [1e-6, 1e-5, 1e-4, 1e-3])
+def test_a_slope_beside_a_knot(near):
+    measured = along(1 + np.maximum(STEPS + near, 0))
+    assert abs(measured.slope - 1) <= measured.error < 1e-6
     assert not measured.knot
 
 

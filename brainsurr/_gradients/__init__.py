@@ -37,14 +37,14 @@ def check_gradients(params: Any, loss_fn: Callable[[Any], Any]) -> GradientRepor
       params: a tree of parameters, such as ``{"w": w, "spike": f}`` with a surrogate in it. Those of a floating dtype
         are checked, each array by itself.
       loss_fn: the training loss on one batch, ``loss_fn(params) -> scalar``, with spikes of surrogates. It may use jit,
-        scan, vmap and remat. A small batch will do; the loss is computed 20 times for each parameter.
+        scan, vmap and remat. A small batch will do; the loss is computed 30 times for each parameter.
 
     Returns:
       A :class:`GradientReport`: print it, or ``assert report.fine, report``.
 
     Raises:
       TypeError: the loss is not a scalar.
-      ValueError: no parameter is of a floating dtype, or the loss is not finite.
+      ValueError: no parameter is of a floating dtype, or the loss is not finite or has no gradient.
       NotImplementedError: a surrogate has no primitive.
 
     Example:
@@ -164,10 +164,11 @@ def _derived(scalar, values) -> dict[str, dict[str, tuple[float, float] | None]]
     Where a mode is not defined, None.
     """
     # The loss itself was computed before: what is raised here is raised by the mode.
+    gradients, none = None, None
     try:
         gradients = jax.jit(jax.grad(scalar))(values)
-    except (TypeError, ValueError, NotImplementedError):
-        gradients = None
+    except (TypeError, ValueError, NotImplementedError) as error:
+        none = error
     reverse: dict[str, Any] = {}
     forward: dict[str, Any] = {}
     forward_mode = jax.jit(lambda direction: jax.jvp(scalar, (values,), (direction,))[1])
@@ -182,6 +183,10 @@ def _derived(scalar, values) -> dict[str, dict[str, tuple[float, float] | None]]
             forward[name] = slope, abs(slope)
         except (TypeError, ValueError, NotImplementedError):
             forward[name] = None
+            if gradients is None:
+                raise ValueError(
+                    f"expected loss_fn to have a gradient, and reverse and forward mode raise an error: {none}"
+                ) from none
     return {"reverse": reverse, "forward": forward}
 
 

@@ -5,7 +5,7 @@ from typing import Any, NamedTuple
 import jax.numpy as jnp
 import numpy as np
 
-_WIDTHS = 10.0 ** -np.arange(2, 7)
+_WIDTHS = 10.0 ** -np.arange(2, 9)
 STEPS = np.array([0.0, *(sign * n * width for width in _WIDTHS for n in (1, 2) for sign in (1, -1))])
 
 
@@ -15,7 +15,7 @@ class Slope(NamedTuple):
     Attributes:
       slope: of the step width at which two widths agree best.
       error: the difference of these two, and what rounding leaves undecided.
-      knot: the largest difference of the slopes to the right and to the left, if it does not vanish with the width.
+      knot: the largest difference of the slopes to the right and to the left that does not vanish with the width.
     """
 
     slope: float
@@ -37,6 +37,7 @@ def along(losses: np.ndarray) -> Slope:
 
     At each width the central difference of five points, whose error falls with the fourth power of the width. The wide
     ones are bad where the function bends, the narrow ones where it is rounded, and either differ from one to the next.
+    The narrowest are for the knots close by of a network of many values: no smaller width is good to a millionth.
     """
     here, points = losses[0], losses[1:].reshape(-1, 4)
     right, left, far_right, far_left = points.T
@@ -45,7 +46,8 @@ def along(losses: np.ndarray) -> Slope:
     changes = np.abs(np.diff(slopes)) + rounding[1:]
     best = int(np.argmin(np.where(np.isfinite(changes), changes, np.inf)))
     jumps = np.abs((right - here) - (here - left)) / _WIDTHS
-    knot = float(jumps[-1]) if jumps[-1] > jumps[-2] / 2 and jumps[-1] > 100 * rounding[-1] else 0.0
+    stays = (jumps[1:] > jumps[:-1] / 2) & (jumps[1:] > 100 * rounding[1:])
+    knot = float(np.max(jumps[-3:], initial=0.0, where=stays[-3:]))
     return Slope(float(slopes[best + 1]), float(changes[best]), knot)
 
 

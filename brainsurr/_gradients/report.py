@@ -22,8 +22,8 @@ class ParameterGradient:
       forward: by forward mode, likewise.
       differ: by how much the worse of the two differs from what is measured, relative to the larger.
       status: ``"fine"``; ``"no slope"``, all of them are 0; ``"reset"``, all that differs is a reset that is detached;
-        ``"rounded"``, digits are lost on the way; ``"knot"``, the slopes to both sides differ; ``"not finite"``;
-        ``"differs"``.
+        ``"rounded"``, digits are lost on the way; ``"knot"``, the slopes to both sides differ or do not settle;
+        ``"not finite"``; ``"differs"``.
     """
 
     measured: float
@@ -89,7 +89,8 @@ def judge(measured: Slope, found: Mapping, attached: Mapping, loss: float, eps: 
     elif differ * _largest(measured, found) <= rounding(eps, abs(loss) + _size(measured, found)):
         status = "rounded"
     else:
-        status = "knot" if measured.knot > _RELATIVE * _size(measured, found) else "differs"
+        unsettled = agree is None or measured.knot > _RELATIVE * _size(measured, found)
+        status = "knot" if unsettled else "differs"
     return ParameterGradient(measured.slope, slopes["reverse"], slopes["forward"], differ, status)
 
 
@@ -97,19 +98,18 @@ def _size(measured: Slope, found: Mapping) -> float:
     return max([abs(measured.slope), *(pair[1] for pair in found.values() if pair is not None)])
 
 
-def _compared(measured: Slope, found: Mapping, loss: float) -> tuple[float, bool]:
+def _compared(measured: Slope, found: Mapping, loss: float) -> tuple[float, bool | None]:
     """Return the relative difference of the worse mode, and whether it is one that differences can't tell from 0.
 
-    They can't tell anything where they are off by more than a little of the slope, unless that is next to nothing
-    beside the loss.
+    None, they can't tell anything, where they are off by as much and by more than a little of the slope, unless that is
+    next to nothing beside the loss.
     """
     given = [pair[0] for pair in found.values() if pair is not None]
-    size = _size(measured, found)
-    difference = max((abs(slope - measured.slope) for slope in given), default=0.0)
+    size, largest = _size(measured, found), _largest(measured, found)
+    difference = max(abs(slope - measured.slope) for slope in given)
     sure = measured.error <= max(100 * _RELATIVE * size, _NEXT_TO_NOTHING * abs(loss)) or difference == size == 0
-    agree = bool(given) and difference <= _RELATIVE * size + measured.error and sure
-    largest = _largest(measured, found)
-    return (difference / largest if largest else 0.0), agree
+    agree: bool | None = difference <= _RELATIVE * largest + _NEXT_TO_NOTHING * size + measured.error
+    return (difference / largest if largest else 0.0), (agree and (sure or None))
 
 
 def _largest(measured: Slope, found: Mapping) -> float:
@@ -135,8 +135,9 @@ def sentences(reports: Mapping[str, ParameterGradient], casts: list[Cast], stops
         )
     if names := by_status.get("knot"):
         said.append(
-            f"{_listed(names)}: the slopes to both sides differ, so there is no gradient to compare with: a potential "
-            "or an input is at a knot of its function, or a parameter at an edge of its interval. Give other values."
+            f"{_listed(names)}: the slopes to both sides differ or do not settle, so there is no gradient to compare "
+            "with: a potential or an input is at a knot of its function, a parameter at an edge of its interval, or a "
+            "surrogate too steep for differences. Give other values."
         )
     if names := by_status.get("not finite"):
         said.append(f"{_listed(names)}: the gradient is not finite, and the loss is.")
