@@ -227,6 +227,18 @@ ODD = {
         lambda: unchecked(nir.AvgPool2d(np.array([9, 9]), np.array([1, 1]), np.array([0, 0])), shape=(2, 3, 3)),
         "expected a window that fits into its input",
     ),
+    "a padding of all memory": (
+        lambda: unchecked(
+            changed(nir.Conv1d(9, np.ones((N, 2, 3)), 1, 0, 1, 1, ZERO), padding=2**60),
+            nir.Flatten({"input": None}),
+            shape=(2, 9),
+        ),
+        "expected an output of 2147483647 entries at most",
+    ),
+    "an input of all memory": (
+        lambda: unchecked(nir.Flatten({"input": None}), shape=(2**20, 2**20)),
+        "expected an Input of 2147483647 entries at most",
+    ),
     "CubaLIF in a cycle": (lambda: round_about(cuba()), "expected a CubaLIF without recurrent weights"),
     "a bias to nowhere": (
         lambda: nir.NIRGraph(
@@ -252,6 +264,14 @@ ODD = {
         r"a Arctan, with parameters among alpha, origin, got \['beta'\]",
     ),
     "a bad parameter": (lambda: unchecked(meta(lif(), surrogate=named("Arctan", alpha="a"))), "a Arctan: .*alpha"),
+    "a parameter that is none": (
+        lambda: unchecked(meta(lif(), surrogate=named("Arctan", alpha=float("nan")))),
+        "a Arctan of finite parameters, got nan for alpha",
+    ),
+    "parameters that are none": (
+        lambda: unchecked(meta(lif(), surrogate=named("Arctan", alpha=np.inf * ONE))),
+        "a Arctan of finite parameters, got .* for alpha",
+    ),
     "a bad parameter inside": (
         lambda: unchecked(meta(lif(), surrogate=named("Scaled", surrogate=named("Nothing")))),
         "got 'Nothing'",

@@ -11,6 +11,8 @@ from .graphs import numbers
 from .surrogates import as_python
 from .writer import channels_first
 
+LARGEST = 2**31 - 1  # entries of one time step; more is no network, and would take all memory to look at
+
 WORDS = {
     "decay_input": bool,
     "synapse_decay_input": bool,

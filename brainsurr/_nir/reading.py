@@ -1,5 +1,6 @@
 """A graph of NIR into layers as plain arrays."""
 
+import math
 from typing import Any
 
 import nir
@@ -8,7 +9,7 @@ import numpy as np
 from .._plain import Shape
 from . import reading_neurons, reading_weights
 from .graphs import row_of
-from .reader import Reader
+from .reader import LARGEST, Reader
 from .writer import channels_last
 
 READERS = reading_weights.READERS | reading_neurons.READERS
@@ -21,6 +22,8 @@ def read(graph: Any, **how) -> list[tuple[Any, Shape]]:
     sizes = np.asarray(shape).reshape(-1).tolist() if shape is not None else []
     if not sizes or not all(isinstance(n, int) and n > 0 for n in sizes):
         raise ValueError(f"from_nir: expected an Input with a shape of positive integers, got {shape!r}")
+    if math.prod(sizes) > LARGEST:
+        raise ValueError(f"from_nir: expected an Input of {LARGEST} entries at most, got {sizes}")
     reader = Reader(channels_last(tuple(sizes)), **how)
     skip = False
     for index, link in enumerate(row):

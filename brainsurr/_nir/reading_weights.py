@@ -1,5 +1,6 @@
 """Nodes of NIR without neurons into layers: products, convolutions, pools, a flatten, delays."""
 
+import math
 from typing import Any
 
 import nir
@@ -7,7 +8,7 @@ import numpy as np
 
 from .._plain import Affine, Conv, Delay, Flatten, Pool
 from .graphs import Link, numbers
-from .reader import Reader, bias_of, unordered, weights, words_of
+from .reader import LARGEST, Reader, bias_of, unordered, weights, words_of
 from .surrogates import as_python
 from .writer import channels_first, flat_order
 
@@ -60,6 +61,8 @@ def _conv(owner, link: Link, to: Reader):
 def _set_space(owner, to: Reader, spatial, channels: int):
     if min(spatial) < 1:
         raise ValueError(f"{owner}: expected a window that fits into its input, got {channels_first(to.shape)}")
+    if math.prod((*spatial, channels)) > LARGEST:
+        raise ValueError(f"{owner}: expected an output of {LARGEST} entries at most, got {(channels, *spatial)}")
     to.shape = (*spatial, channels)
 
 

@@ -50,6 +50,8 @@ def from_words(owner: str, words: Any) -> Surrogate:
     values: dict[str, Any] = {}
     for parameter, value in parameters.items():
         values[parameter] = from_words(owner, value) if isinstance(value, dict) else as_python(value)
+        if np.asarray(value).dtype.kind == "f" and not np.all(np.isfinite(value)):
+            raise ValueError(f"{expected} a {name} of finite parameters, got {value} for {parameter}")
     try:
         f = cls(**values)
     except (TypeError, ValueError) as error:
