@@ -15,19 +15,24 @@ Shape = tuple[int, ...]
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
-class Affine:
-    """A product over the last axis."""
+class Product:
+    """What linear layers share; ``dtype`` is what it casts to, ``replaced`` names the functions that are the user's."""
 
     kernel: Any
     bias: Any = None
+    dtype: Any = dataclasses.field(default=None, kw_only=True)
+    replaced: tuple[str, ...] = dataclasses.field(default=(), kw_only=True)
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
-class Conv:
+class Affine(Product):
+    """A product over the last axis."""
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Conv(Product):
     """A convolution; ``padding`` is ``"SAME"``, ``"VALID"`` or a pair for each axis in space."""
 
-    kernel: Any
-    bias: Any = None
     strides: Any = 1
     padding: Any = "VALID"
     dilation: Any = 1
@@ -63,18 +68,20 @@ class Flatten:
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Delay:
-    """A delay by whole time steps, one number or one for each channel."""
+    """A delay by whole time steps, one number or one for each channel; ``size`` as of a `LeakyIntegrator`."""
 
     steps: Any
+    size: Shape | None = None
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class LeakyIntegrator:
-    """`LI`: what its step takes, and the dtype of its potential."""
+    """`LI`: what its step takes, the dtype of its potential, and the last axes of its input, None if not known."""
 
     decay: Any
     decay_input: bool = False
     param_dtype: Any = "float32"
+    size: Shape | None = None
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -102,13 +109,12 @@ def read(layer: Any, lif: type, li: type, delay: type, activation: type, module:
     Another ``module`` of the framework is None, and what is no module comes back as it is.
     """
     kind = type(layer)
-    if kind is lif:
-        kernel = layer._recurrent_weights()
-        return Neurons(**layer._step_arguments(), kernel=kernel, param_dtype=layer.param_dtype)
-    if kind is li:
-        return LeakyIntegrator(**layer._step_arguments(), param_dtype=layer.param_dtype)
-    if kind is delay:
-        return Delay(layer.steps)
+    if kind in (lif, li, delay):
+        size = tuple(getattr(layer, "in_size", None) or (layer.features,))
+        if kind is delay:
+            return Delay(layer.steps, size)
+        how = layer._step_arguments() | {"param_dtype": layer.param_dtype, "size": size}
+        return Neurons(**how, kernel=layer._recurrent_weights()) if kind is lif else LeakyIntegrator(**how)
     if kind is activation:
         return Step(layer.surrogate)
     return None if isinstance(layer, module) else layer
@@ -125,7 +131,7 @@ def build(layer: Any, size: Any, li: type, delay: type, activation: type) -> Any
 
 def arguments(layer: LeakyIntegrator) -> dict[str, Any]:
     """Return the arguments of the `LI` or `LIF` of any framework but for its size and its recurrent weights."""
-    values = {field.name: getattr(layer, field.name) for field in dataclasses.fields(layer)}
+    values = {field.name: getattr(layer, field.name) for field in dataclasses.fields(layer) if field.name != "size"}
     if values.pop("kernel", None) is not None:
         values["recurrent"] = True
     if values.get("spike_fn", "") is None:
@@ -136,8 +142,8 @@ def arguments(layer: LeakyIntegrator) -> dict[str, Any]:
 def function(layer: Any, shape: Shape) -> Any:
     """Read a layer that no framework knows: a surrogate, an average pool of flax, a reshape. None if it is none.
 
-    A reshape can't be told by its name, so it is called: on two steps and three samples of different numbers it must
-    give them back in a row.
+    A reshape can't be told by its name, so it is called: on a few steps and samples of numbers of all sizes, in no
+    order, it must give them back in a row.
     """
     if isinstance(layer, Pool | Flatten):
         return layer
@@ -147,13 +153,26 @@ def function(layer: Any, shape: Shape) -> Any:
         return _flax_pool(layer)
     if not is_function(layer):
         return None
-    xs = jnp.linspace(-1e3, 1e3, 6 * int(np.prod(shape))).reshape(2, 3, *shape)
+    rng, steps, samples, size = np.random.default_rng(0), 4, 3, int(np.prod(shape))
+    numbers = rng.standard_normal(steps * samples * size) * 10.0 ** rng.uniform(-4, 4, steps * samples * size)
+    xs = jnp.asarray(numbers, jnp.float32).reshape(steps, samples, *shape)
     try:
         ys = layer(xs)
     except Exception:  # of a function of the user's, on inputs of ours
         return None
-    same = getattr(ys, "shape", None) == (2, 3, int(np.prod(shape))) and bool(jnp.all(ys.ravel() == xs.ravel()))
+    same = getattr(ys, "shape", None) == (steps, samples, size) and bool(jnp.all(ys.ravel() == xs.ravel()))
     return Flatten(len(shape)) if same else None
+
+
+def product_of_flax(layer: Any) -> dict[str, Any]:
+    """Return how a linear layer or a convolution of flax computes, the fields of a `Product`."""
+    names = ("dot_general", "dot_general_cls", "conv_general_dilated", "conv_general_dilated_cls")
+    usual = (None, jax.lax.dot_general, jax.lax.conv_general_dilated)
+    replaced = [name for name in names if getattr(layer, name, None) not in usual]
+    if not _is_of_flax(layer.promote_dtype, "promote_dtype"):
+        replaced.append("promote_dtype")
+    dtypes = [layer.dtype, getattr(layer, "preferred_element_type", None)]
+    return {"dtype": next((dtype for dtype in dtypes if dtype is not None), None), "replaced": tuple(replaced)}
 
 
 def _is_of_flax(function, name: str) -> bool:

@@ -5,6 +5,8 @@ import os
 from importlib import import_module
 from typing import Any
 
+import numpy as np
+
 from ._checks import check_flag, check_function, check_word, is_size
 from ._nir.times import METHODS, RESISTANCES
 from ._optional import needs
@@ -53,8 +55,9 @@ def to_nir(
         exp(-dt / tau).
       r: the resistance of the neurons, ``"1"`` or ``"tau/dt"``. norse takes that of a LIF for 1 whatever it is;
         snnTorch needs tau / dt with recurrent weights and synapses, and reads both without.
-      lossy: whether to write resets that NIR does not have, and your own surrogates, with a warning. The metadata then
-        names the reset, which only `from_nir` reads; other libraries reset to zero.
+      lossy: whether to write resets that NIR does not have, your own surrogates, and layers with a ``dtype`` of their
+        own, with a warning. The metadata then names the reset, which only `from_nir` reads; other libraries reset to
+        zero. Surrogate and dtype are left out.
 
     Raises:
       TypeError: ``net`` is not a ``SpikingSequential``.
@@ -157,7 +160,8 @@ def _check_shape(input_shape: Any) -> tuple[int, ...]:
 
 
 def _check_how(owner: str, dt: Any, method: Any):
-    if isinstance(dt, bool) or not isinstance(dt, int | float) or not 0 < dt < math.inf:
+    numbers = int | float | np.integer | np.floating
+    if isinstance(dt, bool) or not isinstance(dt, numbers) or not 0 < dt < math.inf:
         raise ValueError(f"{owner}: expected dt to be a number above 0, got {dt!r}")
     check_word(f"{owner}: method", method, METHODS)
 

@@ -414,6 +414,14 @@ REFUSED = {
     "LIF ": lambda r: bs.nnx.LIF(6, spike_fn=bs.Arctan(origin=True)),
     "LIF  ": lambda r: bs.nnx.LIF(6, reset="zero", decay=np.float32([1, 1, 1, 0.5, 1, 1])),
     "LI": lambda r: bs.nnx.LI(6, decay=1.0, decay_input=True),
+    "LIF   ": lambda r: bs.nnx.LIF(5, reset="zero"),
+    "Delay": lambda r: bs.nnx.Delay(5, 1),
+    "Linear": lambda r: nnx.Linear(
+        6, 6, dot_general=lambda *args, **how: 2 * jax.lax.dot_general(*args, **how), rngs=r
+    ),
+    "function ": lambda r: lambda xs: jax.lax.cummax(xs, axis=0),
+    "function  ": lambda r: lambda xs: jnp.sort(xs, axis=-1),
+    "function   ": lambda r: lambda xs: jnp.clip(xs, -1e3, 1e3),
 }
 
 
@@ -422,6 +430,54 @@ def test_a_layer_that_nir_has_not_is_refused_by_name(name):
     net = bs.nnx.SpikingSequential([nnx.Linear(6, 6, rngs=nnx.Rngs(0)), REFUSED[name](nnx.Rngs(0))])
     with pytest.raises(ValueError, match=f"^to_nir: layer 1, {name.strip()}: expected"):
         to_nir(net, (6,), dt=1.0, lossy=True)
+
+
+def test_the_size_of_a_layer_is_that_of_its_input():
+    """In brainstate the whole of it; and that of the neurons behind a leaky integrator, too."""
+    net = bs.brainstate.SpikingSequential([bs.brainstate.LIF((4, 4, 2), reset="zero")])
+    with pytest.raises(
+        ValueError, match=r"^to_nir: layer 0, LIF: expected an input of shape \(4, 4, 2\), got \(4, 5, 2\)"
+    ):
+        to_nir(net, (4, 5, 2), dt=1.0)
+    net = bs.nnx.SpikingSequential([bs.nnx.LI(6), bs.nnx.LIF(5, reset="zero")])
+    with pytest.raises(ValueError, match=r"^to_nir: layer 1, LIF: expected an input of shape \(5,\), got \(6,\)"):
+        to_nir(net, (6,), dt=1.0)
+
+
+@pytest.mark.parametrize("dtype", ["float16", "bfloat16", "float64"])
+@pytest.mark.parametrize("kind", ["dtype", "preferred_element_type"])
+def test_a_layer_that_computes_in_a_dtype_of_its_own_is_refused_or_told(kind, dtype):
+    layers = [
+        nnx.Linear(6, 6, **{kind: jnp.dtype(dtype)}, rngs=nnx.Rngs(0)),
+        nnx.Conv(6, 6, (1, 1), **{kind: jnp.dtype(dtype)}, rngs=nnx.Rngs(0)),
+    ]
+    for layer, size in zip(layers, ((6,), (4, 4, 6)), strict=True):
+        net = bs.nnx.SpikingSequential([layer])
+        said = f"layer 0, {type(layer).__name__}: the dtype {dtype} that it computes in"
+        with pytest.raises(ValueError, match=said):
+            to_nir(net, size, dt=1.0)
+        with pytest.warns(UserWarning, match=said):
+            to_nir(net, size, dt=1.0, lossy=True)
+
+
+@pytest.mark.parametrize("layer", [linen.Dense(6, dtype="float16"), linen.Conv(6, (1,), dtype="float16")])
+def test_a_layer_of_linen_that_computes_in_a_dtype_of_its_own(layer):
+    size = (6,) if isinstance(layer, linen.Dense) else (4, 6)
+    with pytest.raises(ValueError, match=f"layer 0, {type(layer).__name__}: the dtype float16 that it computes in"):
+        written(Linen().net([layer], size), size)
+
+
+def test_a_layer_that_names_the_dtype_of_its_weights_is_written():
+    net = bs.nnx.SpikingSequential([nnx.Linear(6, 6, dtype=jnp.float32, rngs=nnx.Rngs(0))])
+    assert list(to_nir(net, (6,), dt=1.0).nodes) == ["input", "affine_0", "output"]
+
+
+@pytest.mark.parametrize("dt", [np.float32(0.25), np.float64(0.25), np.int64(2), 2])
+def test_dt_is_a_number_of_python_or_numpy(dt):
+    net = bs.nnx.SpikingSequential([bs.nnx.LIF(2, decay=0.75, reset="zero")])
+    graph = to_nir(net, (2,), dt=dt)
+    np.testing.assert_array_equal(graph.nodes["lif_0"].tau, 4 * float(dt))
+    assert from_nir(graph, "nnx", dt=dt).layers[0].decay == 0.75
 
 
 IMAGES = {

@@ -17,6 +17,9 @@ def write(layers: Iterable[tuple[str, Any]], writer: Writer):
     pairs = list(layers)
     several, skip = [*itertools.pairwise(pairs), (pairs[-1], ("", None))] if pairs else [], False
     for index, ((owner, layer), (_, after)) in enumerate(several):
+        size = getattr(layer, "size", None)
+        if size is not None and writer.shape[-len(size) :] != size:
+            raise ValueError(f"{owner}: expected an input of shape {size}, got {writer.shape}")
         if skip:
             skip = False
         elif type(layer) is LeakyIntegrator and writing_neurons.is_synaptic(after):

@@ -6,12 +6,13 @@ from typing import Any
 import nir
 import numpy as np
 
-from .._plain import Affine, Conv, Delay, Flatten, Pool
+from .._plain import Affine, Conv, Delay, Flatten, Pool, Product
 from .surrogates import plain
 from .writer import Writer, channels_first, flat_order
 
 
 def _affine(owner, name, layer: Affine, to: Writer):
+    _check_product(owner, layer, to)
     kernel = plain(layer.kernel)
     if len(to.shape) != 1 or kernel.shape[0] != to.shape[0]:
         raise ValueError(f"{owner}: expected an input of shape ({kernel.shape[0]},), got {to.shape}{_flatten(to)}")
@@ -24,6 +25,16 @@ def _affine(owner, name, layer: Affine, to: Writer):
     to.shape = kernel.shape[1:]
 
 
+def _check_product(owner, layer: Product, to: Writer):
+    """Raise a ValueError for a product of the user's own; note a dtype that readers, ours too, would not compute in."""
+    if layer.replaced:
+        raise ValueError(f"{owner}: expected flax's own {' and '.join(layer.replaced)}, got another, which NIR has not")
+    weights = np.asarray(layer.kernel).dtype
+    if layer.dtype is not None and (np.dtype(layer.dtype) != weights or weights.itemsize < 4):
+        dtype = np.dtype(layer.dtype).name
+        to.lost.append(f"{owner}: the dtype {dtype} that it computes in, where NIR says nothing of any")
+
+
 def _flatten(to):
     return ": flatten it before, lambda xs: xs.reshape(*xs.shape[:2], -1)" if len(to.shape) > 1 else ""
 
@@ -34,6 +45,7 @@ def _dtype(kernel) -> dict[str, Any]:
 
 
 def _conv(owner, name, layer: Conv, to: Writer):
+    _check_product(owner, layer, to)
     kernel = plain(layer.kernel)
     axes = kernel.ndim - 2
     if axes not in (1, 2):

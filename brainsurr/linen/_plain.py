@@ -20,10 +20,11 @@ def read(layer: Any) -> Any:
         raise ValueError("to_nir: expected a bound module, net.bind(variables), got one without its variables")
     if kind is nn.Dense or (kind is nn.Conv and layer.mask is None and layer.input_dilation in (None, 1)):
         params = nn.unbox(layer.unbind()[1]["params"])
-        kernel, bias = params["kernel"], params.get("bias")
+        kernel, bias, product = params["kernel"], params.get("bias"), plain.product_of_flax(layer)
         if kind is nn.Dense:
-            return plain.Affine(kernel, bias)
-        return plain.Conv(kernel, bias, layer.strides, layer.padding, layer.kernel_dilation, layer.feature_group_count)
+            return plain.Affine(kernel, bias, **product)
+        how = layer.strides, layer.padding, layer.kernel_dilation, layer.feature_group_count
+        return plain.Conv(kernel, bias, *how, **product)
     return plain.read(layer, LIF, LI, Delay, SpikingActivation, nn.Module)
 
 

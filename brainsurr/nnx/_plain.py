@@ -17,10 +17,10 @@ def read(layer: Any) -> Any:
     """Return a layer as plain arrays, a function as it is, and None for a module that is none Flax NNX's or ours."""
     kind = type(layer)
     if kind is nnx.Linear:
-        return plain.Affine(layer.kernel[...], _value(layer.bias))
+        return plain.Affine(layer.kernel[...], _value(layer.bias), **plain.product_of_flax(layer))
     if kind is nnx.Conv and layer.mask is None and layer.input_dilation in (None, 1):
         how = layer.strides, layer.padding, layer.kernel_dilation, layer.feature_group_count
-        return plain.Conv(layer.kernel[...], _value(layer.bias), *how)
+        return plain.Conv(layer.kernel[...], _value(layer.bias), *how, **plain.product_of_flax(layer))
     return plain.read(layer, LIF, LI, Delay, SpikingActivation, nnx.Module)
 
 
