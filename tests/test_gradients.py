@@ -448,6 +448,24 @@ def test_what_is_no_module(host):
         host.check_gradients(3, lambda net: 0.0)
 
 
+def test_linen_takes_variables():
+    net = linen.Dense(2)
+    for module in (net, net.bind(net.init(KEY, XS))):
+        with pytest.raises(
+            TypeError, match=r"expected variables, such as net.init\(...\) gives them, got a module, Dense"
+        ):
+            bs.linen.check_gradients(module, lambda variables: jnp.sum(net.apply(variables, XS)))
+
+
+def test_a_loss_of_another_network_is_not_fine():
+    net = nnx.Linear(3, 2, rngs=nnx.Rngs(0))
+    report = bs.nnx.check_gradients(nnx.clone(net), lambda _: jnp.sum(net(XS) ** 2))
+    assert statuses(report) == {"bias": "no slope", "kernel": "no slope"}
+    assert not report.fine
+    assert "loss_fn must use the parameters that it is called with" in report.sentences[0]
+    assert bs.nnx.check_gradients(net, lambda net: jnp.sum((net(XS) - net.bias) ** 2)).fine  # one without a slope
+
+
 # The differences themselves --------------------------------------------------------------------------------------
 
 

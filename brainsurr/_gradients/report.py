@@ -51,8 +51,8 @@ class GradientReport(Report[ParameterGradient]):
 
     @property
     def fine(self) -> bool:
-        """Whether every parameter is ``"fine"``, or has no slope."""
-        return all(parameter.status in ("fine", "no slope") for parameter in self.parameters.values())
+        """Whether every parameter is ``"fine"`` or has no slope, and at least one has a slope."""
+        return {"fine"} <= {parameter.status for parameter in self.parameters.values()} <= {"fine", "no slope"}
 
     @property
     def _measured(self):
@@ -122,6 +122,11 @@ def sentences(reports: Mapping[str, ParameterGradient], casts: list[Cast], stops
     for name, report in reports.items():
         by_status.setdefault(report.status, []).append(name)
     said = []
+    if by_status.keys() == {"no slope"}:
+        said.append(
+            "No parameter has a slope, so nothing is checked: the loss depends on none of them here. loss_fn must use "
+            "the parameters that it is called with."
+        )
     if names := by_status.get("reset"):
         said.append(
             f"{_listed(names)}: a reset is detached, as it is by default for reset='zero', and nothing else differs. "

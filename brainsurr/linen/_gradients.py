@@ -3,6 +3,8 @@
 from collections.abc import Callable
 from typing import Any
 
+from flax import linen as nn
+
 from .. import _gradients
 from .._gradients.report import GradientReport
 
@@ -15,7 +17,7 @@ def check_gradients(variables: Any, loss_fn: Callable[[Any], Any]) -> GradientRe
       loss_fn: what is trained, ``loss_fn(variables) -> scalar`` through ``net.apply``, on a small batch.
 
     Raises:
-      TypeError: the loss is not a scalar.
+      TypeError: the loss is not a scalar, or ``variables`` is a module.
       ValueError: there are no variables of a floating dtype, or the loss is not finite.
 
     Example:
@@ -30,4 +32,8 @@ def check_gradients(variables: Any, loss_fn: Callable[[Any], Any]) -> GradientRe
       >>> check_gradients(variables, loss_fn).fine
       True
     """
+    if isinstance(variables, nn.Module):
+        raise TypeError(
+            f"expected variables, such as net.init(...) gives them, got a module, {type(variables).__name__}"
+        )
     return _gradients.check_gradients(variables, loss_fn)
