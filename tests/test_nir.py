@@ -1,6 +1,7 @@
 """Networks to NIR and back: against NIR's own equations, from file to file, in the three frameworks."""
 
 import functools
+import types
 import warnings
 
 import brainstate
@@ -283,7 +284,7 @@ def test_the_caller_says_how_neurons_reset():
 
 
 @pytest.mark.parametrize("host", HOSTS)
-def test_what_is_trained_is_written_as_it_is_now(host):
+def test_what_is_trained_is_written_as_it_is_now(host, tmp_path):
     make = MAKE[host]()
     how = {"learnable": ("decay", "threshold"), "reset": "zero"}
     act = make.layers.SpikingActivation(bs.LogTailedRelu(0.25), learnable="alpha")
@@ -300,7 +301,7 @@ def test_what_is_trained_is_written_as_it_is_now(host):
                 variable[...] = jnp.float32(value)
             else:
                 variable.val.value = jnp.float32(value)
-    back = from_nir(written(net, (4,)), "nnx", dt=1e-3).layers[0]
+    back = from_nir(filed(written(net, (4,)), tmp_path), "nnx", dt=1e-3).layers[0]
     assert (back.decay, back.threshold, back.spike_fn.surrogate.alpha) == (0.5, 2.0, 0.125)
 
 
@@ -489,6 +490,10 @@ IMAGES = {
     "over one axis or two": lambda r: nnx.Conv(2, 4, (3, 3, 3), rngs=r),
     "expected recurrent neurons on one axis": lambda r: bs.nnx.LIF(2, reset="zero", recurrent=True, rngs=r),
     "expected a Flatten of several axes to come before a Linear": lambda r: flatten,
+    "expected a window that fits into its input": lambda r: nnx.Conv(2, 4, (9, 9), padding="VALID", rngs=r),
+    r"a window that fits into its input, got one of shape \(8, 8, 2\)": lambda r: functools.partial(
+        nnx.avg_pool, window_shape=(9, 9)
+    ),
     "expected a layer that NIR has": lambda r: lambda xs: jnp.swapaxes(xs, 2, 3).reshape(*xs.shape[:2], -1),
 }
 
@@ -523,6 +528,15 @@ def test_linen_is_written_with_its_variables():
     net, _ = Linen().net([linen.Dense(4)], (6,))
     with pytest.raises(ValueError, match=r"expected a bound module, net.bind\(variables\)"):
         to_nir(net, (6,), dt=1.0)
+    with pytest.raises(ValueError, match=r"expected the variables of the network, got none of its layer 'layers_0'"):
+        to_nir(net.bind({"params": {}}), (6,), dt=1.0)
+
+
+def test_a_function_of_a_convolution_is_no_convolution():
+    conv = brainstate.nn.Conv2d((4, 4, 2), 3, (3, 3))
+    net = bs.brainstate.SpikingSequential([jax.vmap(types.MethodType(lambda conv, x: 2 * conv.update(x), conv))])
+    with pytest.raises(ValueError, match="layer 0, function: expected a layer that NIR has"):
+        to_nir(net, (4, 4, 2), dt=1.0)
 
 
 def test_nothing_warns():

@@ -28,7 +28,7 @@ def to_words(f: Surrogate) -> dict[str, Any] | None:
             if value is None:
                 return None
         elif isinstance(value, jax.Array | np.ndarray):
-            value = plain(value)
+            value = plain(value) if value.ndim else plain(value).item()  # nir writes no array without an axis
         values[parameter] = value
     return {"name": name, "parameters": values}
 

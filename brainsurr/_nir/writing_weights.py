@@ -60,6 +60,7 @@ def _conv(owner, name, layer: Conv, to: Writer):
         low, high = _pads(owner, layer.padding, i, n, window[i], strides[i])
         pads.append((low, high))
         size.append((n + low + high - window[i]) // strides[i] + 1)
+    _check_fits(owner, size, to)
     padding: Any = tuple(low for low, _ in pads)
     if any(low != high for low, high in pads):
         if layer.padding != "SAME" or set(strides) != {1}:
@@ -113,7 +114,13 @@ def _pool(owner, name, layer: Pool, to: Writer):
         (n + 2 * p - k) // s + 1
         for n, k, s, p in zip(to.shape, layer.window, layer.strides, layer.padding, strict=False)
     ]
+    _check_fits(owner, size, to)
     to.shape = (*size, to.shape[-1])
+
+
+def _check_fits(owner, size, to: Writer):
+    if min(size) < 1:
+        raise ValueError(f"{owner}: expected a window that fits into its input, got one of shape {to.shape}")
 
 
 def _flat(owner, name, layer: Flatten, to: Writer):

@@ -40,7 +40,9 @@ def read(layer: Any) -> Any:
 
 def _mapped(layer: Any) -> Any:
     """Return the module of ``jax.vmap(module.update)``."""
-    return getattr(getattr(layer, "__wrapped__", None), "__self__", None)
+    mapped = getattr(layer, "__wrapped__", None)
+    module = getattr(mapped, "__self__", None)
+    return module if isinstance(module, nn.Module) and mapped == module.update else None
 
 
 def _convolution(conv):

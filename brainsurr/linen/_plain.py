@@ -19,7 +19,9 @@ def read(layer: Any) -> Any:
     if isinstance(layer, nn.Module) and layer.scope is None:
         raise ValueError("to_nir: expected a bound module, net.bind(variables), got one without its variables")
     if kind is nn.Dense or (kind is nn.Conv and layer.mask is None and layer.input_dilation in (None, 1)):
-        params = nn.unbox(layer.unbind()[1]["params"])
+        params = nn.unbox(layer.unbind()[1].get("params", {}))
+        if "kernel" not in params:
+            raise ValueError(f"to_nir: expected the variables of the network, got none of its layer {layer.name!r}")
         kernel, bias, product = params["kernel"], params.get("bias"), plain.product_of_flax(layer)
         if kind is nn.Dense:
             return plain.Affine(kernel, bias, **product)
