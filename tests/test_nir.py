@@ -382,6 +382,15 @@ def test_dtypes_come_back(host, dtype, tmp_path):
     assert make.layers.LIF is type(layers_of(back)[1])
 
 
+@pytest.mark.parametrize("dtypes", [("float32", "bfloat16"), ("bfloat16", "float32")])
+def test_a_synapse_has_a_dtype_of_its_own(dtypes, tmp_path):
+    net = bs.nnx.SpikingSequential(
+        [bs.nnx.LI(6, param_dtype=dtypes[0]), bs.nnx.LIF(6, reset="zero", param_dtype=dtypes[1])]
+    )
+    back = from_nir(filed(to_nir(net, (6,), dt=1.0), tmp_path), "nnx", dt=1.0)
+    assert tuple(jnp.dtype(layer.param_dtype).name for layer in back.layers) == dtypes
+
+
 def test_a_spike_at_the_threshold_is_one_here_and_none_there():
     """The one thing that no file can say."""
     net = bs.nnx.SpikingSequential([bs.nnx.LIF(1, decay=0.5, reset="zero")])

@@ -105,6 +105,17 @@ def test_by_the_exponential_too(kind):
     np.testing.assert_array_equal(run(from_nir(graph, "nnx", dt=DT["exp"], method="exp"), xs)[:, 0], expected)
 
 
+@pytest.mark.parametrize("method", ["euler", "exp"])
+@pytest.mark.parametrize("name", ["Threshold", "I, Threshold", "IF"])
+def test_what_has_no_time_constant_is_written_again_by_any_method(name, method):
+    net = from_nir(STRANGERS[name], "nnx", dt=1.0, method=method)
+    graph = to_nir(net, (N,), dt=1.0, method=method)
+    written, given = (sorted(type(node).__name__ for node in g.nodes.values()) for g in (graph, STRANGERS[name]))
+    assert written == given
+    xs = inputs((N,))
+    np.testing.assert_array_equal(run(from_nir(graph, "nnx", dt=1.0, method=method), xs), run(net, xs))
+
+
 def test_neurons_in_a_graph_of_their_own():
     """Whose recurrent weights have a bias, which is added at every step, as that of the layer before."""
     graph = round_about(lif(), nir.Affine(weight=W, bias=np.linspace(-0.5, 0.5, N)))

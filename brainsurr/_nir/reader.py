@@ -20,6 +20,7 @@ WORDS = {
     "reset_delay": bool,
     "reset_grad": bool,
     "param_dtype": str,
+    "synapse_param_dtype": str,
     "dtype": str,
 }
 

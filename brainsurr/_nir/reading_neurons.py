@@ -100,7 +100,7 @@ def _neurons(owner, link: Link, to: Reader):
         slow = _leak(owner, node, "tau_syn", to)
         through = _gain(slow, node, owner, to, "w_in")
         decays = words.get("synapse_decay_input", bool(not np.allclose(through, 1, rtol=1e-6, atol=0)))
-        dtype = dtype_of(owner, words, "param_dtype", jnp.float32)
+        dtype = dtype_of(owner, words, "synapse_param_dtype", jnp.float32)
         to.add(LeakyIntegrator(to.each(owner, "tau_syn", slow), decays, dtype))
         gain = gain * through / (1 - slow if decays else 1.0)
     reset = words.get("reset", "zero")

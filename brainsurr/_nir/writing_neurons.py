@@ -66,6 +66,10 @@ def _about(owner, layer: Neurons, to: Writer) -> dict[str, Any]:
 
 
 def _neurons(owner, name, layer: Neurons, to: Writer):
+    forgets = layer.reset == "none" and layer.kernel is None and not np.any(layer.decay)
+    if forgets and np.any(layer.threshold):
+        to.add(name, nir.Threshold(threshold=to.spread(layer.threshold)), _about(owner, layer, to))
+        return
     decay, tau, gain = _leak(owner, layer, to)
     metadata, threshold = _about(owner, layer, to), to.spread(layer.threshold)
     zero, one = np.zeros_like(decay), np.ones_like(decay)
@@ -87,7 +91,7 @@ def write_synaptic(owner, name, synapse: LeakyIntegrator, layer: Neurons, to: Wr
     (slow, tau_syn, gain_syn), (decay, tau, gain) = _leak(owner, synapse, to), _leak(owner, layer, to)
     if tau_syn is None or tau is None:
         raise ValueError(f"{owner}: expected both decays of a synaptic neuron below 1, which NIR's CubaLIF needs")
-    metadata = _about(owner, layer, to) | {"synapse_decay_input": synapse.decay_input}
+    metadata = _about(owner, layer, to) | {f"synapse_{word}": value for word, value in _own(synapse).items()}
     one = np.ones_like(decay)
     r, w_in = (one, one) if to.r == "1" else (tau / to.dt, tau_syn / to.dt)
     inside = gain_of(decay, r) * gain_of(slow, w_in)
