@@ -156,6 +156,17 @@ NETWORKS = {
         (6,),
         lambda h: [h.linear(6, 8), h.layers.LI(8, decay=0.5), h.lif((8,), decay=0.9, reset="zero", recurrent=True)],
     ),
+    "synaptic, one of the two without a leak": (
+        (6,),
+        lambda h: [
+            h.linear(6, 8),
+            h.layers.LI(8, decay=0.5),
+            h.lif((8,), decay=1.0, reset="zero", threshold=1.5),
+            h.linear(8, 4),
+            h.layers.LI(4, decay=1.0),
+            h.lif((4,), decay=0.8, reset="zero", threshold=2.5),
+        ],
+    ),
     "without a leak, without a reset, delayed": (
         (6,),
         lambda h: [

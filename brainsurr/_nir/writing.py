@@ -22,7 +22,7 @@ def write(layers: Iterable[tuple[str, Any]], writer: Writer):
             raise ValueError(f"{owner}: expected an input of shape {size}, got {writer.shape}")
         if skip:
             skip = False
-        elif type(layer) is LeakyIntegrator and writing_neurons.is_synaptic(after):
+        elif type(layer) is LeakyIntegrator and writing_neurons.is_synaptic(layer, after):
             writing_neurons.write_synaptic(owner, f"cubalif_{index}", layer, after, writer)
             skip = True
         else:

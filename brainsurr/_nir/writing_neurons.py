@@ -89,8 +89,6 @@ def _neurons(owner, name, layer: Neurons, to: Writer):
 
 def write_synaptic(owner, name, synapse: LeakyIntegrator, layer: Neurons, to: Writer):
     (slow, tau_syn, gain_syn), (decay, tau, gain) = _leak(owner, synapse, to), _leak(owner, layer, to)
-    if tau_syn is None or tau is None:
-        raise ValueError(f"{owner}: expected both decays of a synaptic neuron below 1, which NIR's CubaLIF needs")
     metadata = _about(owner, layer, to) | {f"synapse_{word}": value for word, value in _own(synapse).items()}
     one = np.ones_like(decay)
     r, w_in = (one, one) if to.r == "1" else (tau / to.dt, tau_syn / to.dt)
@@ -113,9 +111,11 @@ def _recurrence(owner, name, layer: Neurons, to: Writer):
     to.edges += [(name, f"{name}_recurrent"), (f"{name}_recurrent", name)]
 
 
-def is_synaptic(after) -> bool:
-    """Return whether these neurons, behind a leaky integrator, are a CubaLIF, all of whose input goes through it."""
-    return isinstance(after, Neurons) and after.reset != "none" and after.kernel is None
+def is_synaptic(layer: LeakyIntegrator, after) -> bool:
+    """Return whether a leaky integrator and the neurons behind it are a CubaLIF, which leaks twice."""
+    if not isinstance(after, Neurons) or after.reset == "none" or after.kernel is not None:
+        return False
+    return bool(np.all(np.asarray(layer.decay) < 1) and np.all(np.asarray(after.decay) < 1))
 
 
 WRITERS: dict[type, Callable[..., None]] = {Step: _step, LeakyIntegrator: _integrator, Neurons: _neurons}
