@@ -246,6 +246,10 @@ ODD = {
         ),
         "expected an output of 2147483647 entries at most",
     ),
+    "a delay of all memory": (
+        lambda: unchecked(nir.Delay(delay=1e30 * ONE)),
+        "expected delays that hold 2147483647 entries at most, got 1e\\+30 steps",
+    ),
     "an input of all memory": (
         lambda: unchecked(nir.Flatten({"input": None}), shape=(2**20, 2**20)),
         "expected an Input of 2147483647 entries at most",

@@ -104,6 +104,8 @@ def _delay(owner, link: Link, to: Reader):
     whole = np.round(steps)
     if np.any(np.abs(steps - whole) > 1e-6 * np.maximum(whole, 1)) or np.any(whole < 0):
         raise ValueError(f"{owner}: expected delays of whole steps of dt={to.dt:g}, got {steps.reshape(-1)[:4]} of it")
+    if np.max(whole) * math.prod(to.shape) > LARGEST:
+        raise ValueError(f"{owner}: expected delays that hold {LARGEST} entries at most, got {np.max(whole):g} steps")
     steps = to.each(owner, "delay", whole)
     to.add(Delay(int(steps) if np.ndim(steps) == 0 else tuple(int(n) for n in steps)))
 
