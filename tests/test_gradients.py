@@ -433,6 +433,17 @@ def test_errors(params, loss, error, says):
         bs.check_gradients(params, loss)
 
 
+def test_a_primitive_that_grows_is_told_from_a_network_that_is_not_finite():
+    def check(steps):
+        xs = jnp.full((steps, 2, 3), 5.0)
+        layers = layers_of(Nnx, f=bs.LeakyRelu(0.1), reset="zero", reset_grad=True)
+        return checked(Nnx, layers, xs)[0]
+
+    assert check(3).fine
+    with pytest.raises(ValueError, match="if it is finite with spikes, shorten the sequence"):
+        check(40)
+
+
 def test_a_surrogate_without_a_primitive():
     class GradientAlone(bs.Surrogate):
         def surrogate_grad(self, x):

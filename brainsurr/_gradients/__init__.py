@@ -151,8 +151,9 @@ def _measured(scalar, values) -> Measured:
         measured.loss = float(losses[0])
         if not np.isfinite(measured.loss):
             raise ValueError(
-                f"expected loss_fn to return a finite loss, got {measured.loss} of the smooth network: diagnose finds "
-                "the layer that is not finite"
+                f"expected loss_fn to return a finite loss, got {measured.loss} of the smooth network: if it is finite "
+                "with spikes, shorten the sequence, since a primitive without bounds can grow from step to step; else "
+                "diagnose finds the layer that is not finite"
             )
         measured[name] = along(losses)
     return measured
