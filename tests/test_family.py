@@ -249,6 +249,14 @@ def test_a_quick_run(tmp_path):
     assert path.read_bytes() == before
 
 
+def test_a_shape_takes_part_when_all_files_have_it(tmp_path):
+    for name, shapes in (("a", ("Arctan", "Circ")), ("b", ("Circ", "S2NN"))):
+        runs = Runs(tmp_path / f"{name}.json", {}, family.KEY, family.MEASURED)
+        for shape in shapes:
+            runs.run(lambda: dict.fromkeys(family.MEASURED, 0.5), f"{shape} width=0.5", 1.0, 1.0, 0)
+    assert family.shapes_in(sorted(tmp_path.glob("*.json"))) == ["Circ"]
+
+
 def test_a_wrong_setting_is_an_error_of_one_line(capsys):
     with pytest.raises(SystemExit):
         family.main(["depth-3"])

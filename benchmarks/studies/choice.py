@@ -50,7 +50,7 @@ def best_factor(call: Call, score: Score) -> float:
     return max(FACTORS, key=lambda factor: (score(call, factor, CHOOSING[:1]), factor == 1.0))
 
 
-def shortlist(scores: Sequence[Score]) -> list[Call]:
+def shortlist(scores: Sequence[Score], shapes: Sequence[str] = tuple(SHAPES)) -> list[Call]:
     """Choose the calls that all settings try without tuning: those of the grid with the smallest worst regret.
 
     Regret is how far a call, at the setting's own rate, is behind the best call in a setting, by the validation
@@ -58,8 +58,9 @@ def shortlist(scores: Sequence[Score]) -> list[Call]:
 
     Args:
       scores: that of each setting.
+      shapes: those that all settings have.
     """
-    every = list(itertools.chain.from_iterable(map(calls, SHAPES)))
+    every = list(itertools.chain.from_iterable(map(calls, shapes)))
     worst = dict.fromkeys(every, 0.0)
     for score in scores:
         accuracies = {call: score(call, 1.0, CHOOSING[:1]) for call in every}

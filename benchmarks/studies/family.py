@@ -7,6 +7,7 @@ what that file does not have yet. Several processes may work on different settin
 
 import argparse
 import itertools
+from collections.abc import Sequence
 from functools import cached_property, partial
 from pathlib import Path
 
@@ -193,6 +194,12 @@ def recorded(path: Path) -> Score:
         return float(np.mean([table[key] for key in keys]))
 
     return score
+
+
+def shapes_in(paths: Sequence[Path]) -> list[str]:
+    """List the shapes that have been tuned in each of these files: one that is added later takes part when it has."""
+    tuned = [{row["call"].split()[0] for row in rows(path) if row["seed"] in SEEDS} for path in paths]
+    return [shape for shape in SHAPES if all(shape in names for names in tuned)]
 
 
 def tune(trials: Trials, shapes):

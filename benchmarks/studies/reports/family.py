@@ -14,7 +14,7 @@ from ...lib import results
 from ...lib.report import Claim
 from ...lib.runs import rows
 from ..choice import ALWAYS, SEEDS, best_factor, choose, shortlist
-from ..family import ADAPTED, CALIBRATED, TRAINED, recorded
+from ..family import ADAPTED, CALIBRATED, TRAINED, recorded, shapes_in
 from ..settings import names
 from ..shapes import SHAPES, Call
 
@@ -61,14 +61,14 @@ Outcomes = Mapping[str, Outcome]
 
 
 def load(folder: Path) -> dict[str, Outcome]:
-    """Read every setting of a folder; a ValueError says which run is missing."""
+    """Read every setting of a folder, with the shapes that all have; a ValueError says which run is missing."""
     paths = {name: path for name in names() if (path := folder / f"{name}.json").exists()}
-    scores = {name: recorded(path) for name, path in paths.items()}
-    chosen = list(map(str, shortlist(list(scores.values()))))
-    return {name: _outcome(paths[name], scores[name], chosen) for name in paths}
+    scores, shapes = {name: recorded(path) for name, path in paths.items()}, shapes_in(list(paths.values()))
+    chosen = list(map(str, shortlist(list(scores.values()), shapes)))
+    return {name: _outcome(paths[name], scores[name], shapes, chosen) for name in paths}
 
 
-def _outcome(path, score, chosen):
+def _outcome(path, score, shapes, chosen):
     table: dict[tuple[str, float], dict[int, dict]] = {}
     for row in rows(path):
         if row["seed"] in SEEDS:
@@ -91,7 +91,7 @@ def _outcome(path, score, chosen):
     return Outcome(
         about,
         gain=next(row["gain"] for row in rows(path) if row["seed"] in SEEDS),
-        tuned={shape: entry(*choose(shape, score)) for shape in SHAPES},
+        tuned={shape: entry(*choose(shape, score)) for shape in shapes},
         single={name: entry(call, 1.0) for name, call in by_name.items()},
         best_rate={name: entry(call, best_factor(call, score)) for name, call in by_name.items()},
         adapted={name: entry(name, 1.0) for name in adapted},
@@ -243,7 +243,7 @@ def _best_width(outcome, call):
 def claims(outcomes: Outcomes) -> list[Claim]:
     """Return the claims of the first edition that PLAN.md tests again, each with its numbers."""
     tuned = {name: behind(outcome.tuned) for name, outcome in outcomes.items()}
-    worst = {shape: max(gaps[shape] for gaps in tuned.values()) for shape in SHAPES}
+    worst = {shape: max(gaps[shape] for gaps in tuned.values()) for shape in next(iter(tuned.values()))}
     steady = min(worst, key=lambda shape: worst[shape])
     found = [
         Claim(
