@@ -210,13 +210,13 @@ def tune(trials: Trials, shapes):
             trials.run(call, factor, trials.gain, seed)
 
 
-def try_calls(trials: Trials, chosen: list[Call]):
+def try_calls(trials: Trials, chosen: list[Call], adapted: Sequence[Call] = ADAPTED):
     """Train single calls from all seeds at one rate, and at the best of the three; and calls with an adapted width."""
     for call in chosen:
         for factor in dict.fromkeys([1.0, best_factor(call, trials.score)]):
             for seed in SEEDS:
                 trials.run(call, factor, trials.gain, seed)
-    for how, call in itertools.product((*CALIBRATED, *TRAINED), ADAPTED):
+    for how, call in itertools.product((*CALIBRATED, *TRAINED), adapted):
         for seed in SEEDS:
             trials.run(f"{how}: {call}", 1.0, trials.gain, seed)
 
@@ -236,7 +236,7 @@ def main(argv=None):
             if stage == "tune":
                 tune(trials, shapes)
             else:
-                try_calls(trials, chosen)
+                try_calls(trials, chosen, ADAPTED[: 2 if args.quick else None])
             trials.close()
 
 
