@@ -83,15 +83,15 @@ def test_report_is_that_of_the_result(quick):
         return " ".join(report.section(quick).split())
 
     assert report.section(quick) in quick["stdout"]
-    assert "in another order were allowed" in said()
-    assert "In 4 of 4 runs it is what the layout needs" in said()
+    assert "set beforehand for float32 sums in another order" in said()
+    assert "In 4 of 4 runs they are exactly what the layout needs" in said()
     for run in quick["runs"]:
         run["collectives"] = [{**c, "elements": c["elements"] + 1} for c in run["collectives"]]
-    assert "In 0 of 4 runs it is what the layout needs" in said()
+    assert "In 0 of 4 runs they are exactly what the layout needs" in said()
     quick["runs"][0]["difference"]["gradients"]["relative"] = 0.5
-    assert "is 5.0e-01: NOT within the 1e-05" in said()
+    assert "is 5.0e-01: NOT within the bound of 1e-05" in said()
     quick["runs"][1]["difference"]["parameters"]["relative"] = np.nan
-    assert "is nan: NOT within the 1e-05" in said()
+    assert "is nan: NOT within the bound of 1e-05" in said()
     assert "at most nan from one device" in report.line(quick)[2]
 
 
