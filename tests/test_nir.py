@@ -481,10 +481,10 @@ def test_a_layer_that_computes_in_a_dtype_of_its_own_is_refused_or_told(kind, dt
             to_nir(net, size, dt=1.0, lossy=True)
 
 
-@pytest.mark.parametrize("layer", [linen.Dense(6, dtype="float16"), linen.Conv(6, (1,), dtype="float16")])
+@pytest.mark.parametrize("layer", [linen.Dense(6, dtype="bfloat16"), linen.Conv(6, (1,), dtype="bfloat16")])
 def test_a_layer_of_linen_that_computes_in_a_dtype_of_its_own(layer):
     size = (6,) if isinstance(layer, linen.Dense) else (4, 6)
-    with pytest.raises(ValueError, match=f"layer 0, {type(layer).__name__}: the dtype float16 that it computes in"):
+    with pytest.raises(ValueError, match=f"layer 0, {type(layer).__name__}: the dtype bfloat16 that it computes in"):
         written(Linen().net([layer], size), size)
 
 
