@@ -7,6 +7,7 @@ import contextlib
 import importlib
 import importlib.metadata
 import re
+from functools import partial
 
 import jax
 import jax.numpy as jnp
@@ -80,6 +81,16 @@ def norse(original, xs):
     return by_torch(lambda state, x: neuron(x, state), xs)
 
 
+def spyx_over_time(neuron, xs):
+    """Outputs of a neuron of spyx."""
+
+    def step(state, x):
+        y, state = neuron(x, state)
+        return state, y
+
+    return jax.lax.scan(step, neuron.initial_state(xs.shape[1]), xs)[1]
+
+
 def spyx(original, xs):
     library = pytest.importorskip("spyx")
     own = {"rngs": nnx.Rngs(0)}
@@ -91,14 +102,7 @@ def spyx(original, xs):
     names["LI"] = lambda *a, **k: library.nn.LI(*a, **k, **own)
     neuron = eval(original, names | {"n": N} | VALUES["spyx"])
 
-    def run(xs):
-        def step(state, x):
-            y, state = neuron(x, state)
-            return state, y
-
-        return jax.lax.scan(step, neuron.initial_state(xs.shape[1]), xs)[1]
-
-    ys, pull = jax.vjp(run, jnp.asarray(xs))
+    ys, pull = jax.vjp(partial(spyx_over_time, neuron), jnp.asarray(xs))
     return ys, pull(jnp.asarray(WEIGHT))[0]
 
 
@@ -169,14 +173,7 @@ def spyx_recurrent(xs):
     library = pytest.importorskip("spyx")
     neuron = library.nn.RLIF((N,), beta=0.9, activation=library.axn.superspike(4), rngs=nnx.Rngs(0))
 
-    def run(xs):
-        def step(state, x):
-            y, state = neuron(x, state)
-            return state, y
-
-        return jax.lax.scan(step, neuron.initial_state(xs.shape[1]), xs)[1]
-
-    ys, pull = jax.vjp(run, jnp.asarray(xs))
+    ys, pull = jax.vjp(partial(spyx_over_time, neuron), jnp.asarray(xs))
     lif = recurrent(neuron.recurrent_w[...], spike_fn=bs.InvSquareGrad(4.0))
     return (ys, pull(jnp.asarray(WEIGHT))[0]), [lif, Delay(N, 1)], xs
 

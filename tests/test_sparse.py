@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 
 from benchmarks.lib.runs import rows
+from benchmarks.lib.training import firing_rate
 from benchmarks.studies import sparse
 from benchmarks.studies.settings import setting
 from benchmarks.studies.shapes import Call
@@ -20,7 +21,7 @@ def test_firing_is_the_mean_over_layers_of_all_spikes():
     first = np.asarray(images @ net.layers[0].kernel[...] > 0)
     second = np.asarray(first @ net.layers[2].kernel[...] > 0)
     expected = (first.mean() + second.mean()) / 2
-    np.testing.assert_allclose(sparse.firing(here, net, images), expected, atol=0.02)  # one step until it fires
+    np.testing.assert_allclose(firing_rate(net, here.show(images)), expected, atol=0.02)  # one step until it fires
 
 
 def test_a_strong_penalty_silences(tmp_path):

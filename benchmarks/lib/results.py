@@ -71,6 +71,13 @@ def try_out(parser: argparse.ArgumentParser, out: Path):
         parser.error(f"--out: expected a folder to write into, got {out}: {error.strerror}")
 
 
+def check_names(parser: argparse.ArgumentParser, given: Iterable[str], known: Iterable[str]):
+    """Exit with an error of one line if a name is not known."""
+    for name in given:
+        if name not in known:
+            parser.error(f"{name!r} is not one of {', '.join(known)}")
+
+
 def make_writable(folder: Path):
     """Make a folder, or raise an OSError if nothing can be written into it."""
     folder.mkdir(parents=True, exist_ok=True)

@@ -8,7 +8,7 @@ from typing import Any
 import jax
 
 from . import results
-from .study import as_json
+from .study import as_json, check_same
 
 
 class Runs:
@@ -28,17 +28,13 @@ class Runs:
     """
 
     def __init__(self, path: Path, settings: Mapping[str, Any], key: tuple[str, ...], measured: tuple[str, ...]):
-        self.path, self.key, self.measured = path, key, measured
+        self.path, self.measured = path, measured
         columns = [*key, *measured, "environment"]
         self.result = as_json({"settings": settings, "columns": columns, "environments": [], "rows": []})
         if path.exists():
             before = json.loads(path.read_text())
             for field in ("settings", "columns"):
-                if before[field] != self.result[field]:
-                    raise ValueError(
-                        f"{path} holds runs with {field} {before[field]}, now it is {self.result[field]}: give another "
-                        "folder by --out, or remove the file to start anew"
-                    )
+                check_same(path, f"holds runs with {field}", before[field], self.result[field], "the file")
             self.result = before
         self._rows = {tuple(row[: len(key)]): row for row in self.result["rows"]}
         self._environment: int | None = None

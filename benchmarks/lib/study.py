@@ -37,7 +37,7 @@ class Study:
         if self.path.exists():
             before = json.loads(self.path.read_text())
             for field in ("study", "settings"):
-                self._check_same(f"was begun with {field}", before.get(field), self.result[field], "the file")
+                check_same(self.path, f"was begun with {field}", before.get(field), self.result[field], "the file")
             self.result = before
         self.bar = tqdm(total=total, desc=name, unit="configuration")
 
@@ -56,7 +56,7 @@ class Study:
         self.bar.set_postfix_str(key, refresh=True)
         for field, value in as_json(tried).items():
             if key in runs:
-                self._check_same(f"holds {key!r} with {field}", runs[key].get(field), value, "that entry")
+                check_same(self.path, f"holds {key!r} with {field}", runs[key].get(field), value, "that entry")
         if key not in runs:
             wall, cpu = time.perf_counter(), time.process_time()
             outcome = as_json(jax.device_get(configuration()))
@@ -69,16 +69,17 @@ class Study:
         self.bar.update()
         return runs[key]
 
-    def _check_same(self, what: str, before: Any, now: Any, stale: str):
-        if before != now:
-            raise ValueError(
-                f"{self.path} {what} {before}, now it is {now}: give another folder by --out, or remove {stale} to "
-                "start anew"
-            )
-
     def finish(self):
         """Close the progress bar."""
         self.bar.close()
+
+
+def check_same(path: Path, what: str, before: Any, now: Any, stale: str):
+    """Raise a ValueError unless what a file holds is what would be written now."""
+    if before != now:
+        raise ValueError(
+            f"{path} {what} {before}, now it is {now}: give another folder by --out, or remove {stale} to start anew"
+        )
 
 
 def environment_of(result: Mapping[str, Any], key: str | None = None) -> dict[str, Any]:

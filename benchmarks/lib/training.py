@@ -129,6 +129,11 @@ def last_layers(net: SpikingSequential, xs: jax.Array):
     return ys, list(spikes.values())
 
 
+def firing_rate(net: SpikingSequential, xs: jax.Array) -> jax.Array:
+    """Return the mean firing rate of the LIF layers, over neurons, examples and steps."""
+    return jnp.stack([spikes.mean() for spikes in last_layers(net, xs)[1]]).mean()
+
+
 def map_grid(function: Callable, *axes, data=()):
     """Call a function for every combination of one element of each axis, in one compiled program.
 

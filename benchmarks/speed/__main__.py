@@ -36,9 +36,7 @@ def parse(argv):
     parser.add_argument("--show", action="store_true", help="print and draw the last measurement")
     results.add_out(parser, "speed")
     args = parser.parse_args(argv)
-    for name in args.claims:
-        if name not in CLAIMS:
-            parser.error(f"{name!r} is not one of {', '.join(CLAIMS)}")
+    results.check_names(parser, args.claims, CLAIMS)
     if not args.show:
         results.try_out(parser, args.out)
     return args

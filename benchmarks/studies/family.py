@@ -23,7 +23,7 @@ from brainsurr.optim import project
 from ..lib import results
 from ..lib.runs import Runs, rows
 from ..lib.study import as_json
-from ..lib.training import last_layers, neurons, train_and_test
+from ..lib.training import firing_rate, neurons, train_and_test
 from . import settings
 from .choice import CHOOSING, DEFAULT_WIDTH, SEEDS, Score, best_factor, choose, shortlist
 from .shapes import SHAPES, Call
@@ -37,7 +37,7 @@ ADAPTED = (Call("Arctan", None, 0.5), Call("S2NN", None, 0.5), Call("LogTailedRe
 
 
 @partial(jax.jit, static_argnames=("setting", "trained"))
-def train(setting, trained, surrogates, rate, gain, seed, parts):
+def train(setting, trained, surrogates, rate, gain, seed, parts, strength=None):
     """Train a network with a surrogate for each layer; return what is reported of it.
 
     Args:
@@ -48,6 +48,7 @@ def train(setting, trained, surrogates, rate, gain, seed, parts):
       gain: of the weights.
       seed: of weights, order and noise.
       parts: inputs and labels for training, validation and test.
+      strength: of a penalty on the firing rate, or None.
     """
     keys = jax.random.split(jax.random.key(seed))
     spike_fns = [SpikingActivation(f, learnable="width") for f in surrogates] if trained else surrogates
@@ -55,12 +56,15 @@ def train(setting, trained, surrogates, rate, gain, seed, parts):
     batch = min(setting.batch, len(parts[0][1]))
     steps = setting.epochs * (len(parts[0][1]) // batch)
     tx = optimizer(net, optax.cosine_decay_schedule(rate, steps), setting.weight_decay, trained)
-    net, measured = train_and_test(
-        net, setting.logits, keys[1], parts, epochs=setting.epochs, batch=batch, optimizer=tx
-    )
-    _, spikes = last_layers(net, setting.show(parts[2][0]))
+
+    def firing(net, inputs):
+        return firing_rate(net, setting.show(inputs))
+
+    penalty = None if strength is None else lambda net, inputs: strength * firing(net, inputs)
+    how = {"epochs": setting.epochs, "batch": batch, "optimizer": tx, "penalty": penalty}
+    net, measured = train_and_test(net, setting.logits, keys[1], parts, **how)
     widths = [jnp.asarray(layer.spike_fn.surrogate.width) for layer in neurons(net)]
-    return measured | {"firing": jnp.stack([s.mean() for s in spikes]).mean(), "width": jnp.stack(widths).mean()}
+    return measured | {"firing": firing(net, parts[2][0]), "width": jnp.stack(widths).mean()}
 
 
 def optimizer(net, schedule, weight_decay, trained):
@@ -172,9 +176,7 @@ def parse(argv=None):
     parser.add_argument("--stage", choices=("tune", "calls"), help="tune every shape, or compare single calls")
     results.add_out(parser, "family")
     args = parser.parse_args(argv)
-    for name in args.settings:
-        if name not in settings.names():
-            parser.error(f"{name!r} is not one of {', '.join(settings.names())}")
+    results.check_names(parser, args.settings, settings.names())
     args.settings = args.settings or [n for n in settings.names() if n != "speech" or args.speech]
     if "speech" in args.settings and not args.speech:
         parser.error("speech needs its recordings: --speech free_spoken_digits.npz")
@@ -184,8 +186,9 @@ def parse(argv=None):
 
 def recorded(path: Path) -> Score:
     """Return the scores that a setting's file holds; a ValueError says what it does not hold."""
-    table = {(row["call"], row["rate"], row["gain"], row["seed"]): row["validation"] for row in rows(path)}
-    gains = {row["gain"] for row in rows(path) if row["seed"] in SEEDS}
+    runs = list(rows(path))
+    table = {(row["call"], row["rate"], row["gain"], row["seed"]): row["validation"] for row in runs}
+    gains = {row["gain"] for row in runs if row["seed"] in SEEDS}
 
     def score(call, factor, seeds):
         keys = [(str(call), as_json({"rate": factor})["rate"], gain, seed) for gain in gains for seed in seeds]
@@ -226,11 +229,10 @@ def main(argv=None):
     args = parse(argv)
     shapes = list(SHAPES)[:2] if args.quick else list(SHAPES)
     for stage in (args.stage,) if args.stage else ("tune", "calls"):
-        chosen = []
-        if stage == "calls":
-            chosen = (
-                list(ADAPTED[:1]) if args.quick else shortlist(list(map(recorded, sorted(args.out.glob("*.json")))))
-            )
+        chosen = list(ADAPTED[:1])
+        if stage == "calls" and not args.quick:
+            paths = sorted(args.out.glob("*.json"))
+            chosen = shortlist(list(map(recorded, paths)), shapes_in(paths))
         for name in args.settings:
             trials = Trials(name, args.out, args.speech, args.quick)
             if stage == "tune":

@@ -10,7 +10,6 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 
 import brainsurr as bs
 
@@ -65,10 +64,9 @@ def tasks(recordings=None):
 def speech_task(recordings):
     """Make the task of `speech`, trained for half as many epochs."""
     features, digit, _, take = speech.load(recordings)
-    split, recipe = speech.by_take(take), speech.RECIPE
-    features = sequences.standardised(features, split["train"])
+    parts, recipe = speech.parts(features, digit, take), speech.RECIPE
     return Task(
-        data=lambda seed: [(features[rows], digit[rows].astype(np.int32)) for rows in split.values()],
+        data=lambda seed: parts,
         network=lambda key, surrogate: sequences.lif(key, features.shape[1:], recipe, surrogate),
         show=sequences.show,
         logits=sequences.logits(recipe),

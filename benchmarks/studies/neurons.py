@@ -150,8 +150,7 @@ def main(argv=None):
         chosen = [NEURONS[0], *(n for n in NEURONS if (n.current and n.late) or "learnable" in n.options)]
         neurons, recipe = chosen, RECIPE._replace(hidden=32, batch=32, epochs=10)
     split = speech.by_take(take)
-    features = sequences.standardised(features, split["train"])
-    data = [(jnp.asarray(features[rows]), jnp.asarray(digit[rows], jnp.int32)) for rows in split.values()]
+    data = [tuple(map(jnp.asarray, part)) for part in speech.parts(features, digit, take)]
     settings = {
         "task": f"spoken digits: {len(digit)} recordings, {len(set(speaker.tolist()))} speakers",
         "split": {part: len(rows) for part, rows in split.items()},

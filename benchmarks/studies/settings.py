@@ -4,6 +4,7 @@ All networks of a setting have the same sizes, steps and optimiser (AdamW, gradi
 falling to 0 as a cosine). Deep networks, amplitudes and spike times use scikit-learn's digits.
 """
 
+import itertools
 from collections.abc import Callable
 from functools import cache, partial
 from pathlib import Path
@@ -11,7 +12,6 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 from flax import nnx
 
 from brainsurr.nnx import LI, LIF, SpikingSequential
@@ -51,28 +51,32 @@ class Setting(NamedTuple):
     network: Callable
     logits: Callable
     show: Callable
-    gains: tuple[float, ...]
-    rate: float
-    epochs: int
-    batch: int
+    gains: tuple[float, ...] = GAINS
+    rate: float = 5e-3
+    epochs: int = 40
+    batch: int = 128
     weight_decay: float = 0.0
 
 
 def feedforward(key, spike_fns, gain, sizes, first_gain=None):
     """Make a network of LIF layers, and of leaky integrators as outputs."""
-    rngs, layers = nnx.Rngs(key), []
-    for features, hidden, spike_fn in zip(sizes[:-2], sizes[1:-1], spike_fns, strict=True):
-        scale = gain if layers or first_gain is None else first_gain
-        layers += [dense(features, hidden, rngs, scale), LIF(hidden, decay=DECAY, spike_fn=spike_fn)]
+    rngs = nnx.Rngs(key)
+    layers = spiking_layers(rngs, spike_fns, gain, sizes[:-1], first_gain)
     return SpikingSequential([*layers, dense(sizes[-2], sizes[-1], rngs), LI(sizes[-1], decay=DECAY)])
 
 
 def spiking_outputs(key, spike_fns, gain, sizes):
     """Make a network whose outputs are LIF neurons too."""
-    rngs, layers = nnx.Rngs(key), []
-    for features, hidden, spike_fn in zip(sizes[:-1], sizes[1:], spike_fns, strict=True):
-        layers += [dense(features, hidden, rngs, gain), LIF(hidden, decay=DECAY, spike_fn=spike_fn)]
-    return SpikingSequential(layers)
+    return SpikingSequential(spiking_layers(nnx.Rngs(key), spike_fns, gain, sizes))
+
+
+def spiking_layers(rngs, spike_fns, gain, sizes, first_gain=None):
+    """Make linear layers, each with LIF neurons behind it."""
+    layers = []
+    for (features, hidden), spike_fn in zip(itertools.pairwise(sizes), spike_fns, strict=True):
+        scale = gain if layers or first_gain is None else first_gain
+        layers += [dense(features, hidden, rngs, scale), LIF(hidden, decay=DECAY, spike_fn=spike_fn)]
+    return layers
 
 
 def mean_potential(show):
@@ -117,10 +121,6 @@ def deep(depth):
         network=partial(feedforward, sizes=(64,) * (depth + 1) + (10,)),
         logits=mean_potential(still),
         show=still,
-        gains=GAINS,
-        rate=5e-3,
-        epochs=40,
-        batch=128,
     )
 
 
@@ -133,10 +133,6 @@ def spread(kind, decades):
         network=partial(feedforward, sizes=(64, 128, 128, 10)),
         logits=mean_potential(still),
         show=still,
-        gains=GAINS,
-        rate=5e-3,
-        epochs=40,
-        batch=128,
     )
 
 
@@ -165,10 +161,6 @@ def first_spike():
         network=partial(spiking_outputs, sizes=(64, 128, 10)),
         logits=early_spikes,
         show=latency,
-        gains=GAINS,
-        rate=5e-3,
-        epochs=40,
-        batch=128,
     )
 
 
@@ -188,8 +180,6 @@ def recurrent(about, parts, recipe):
         network=lambda key, spike_fns, gain: sequences.lif(key, shape, recipe, *spike_fns, gain=gain),
         logits=sequences.logits(recipe),
         show=sequences.show,
-        gains=GAINS,
-        rate=5e-3,
         epochs=recipe.epochs,
         batch=recipe.batch,
         weight_decay=recipe.weight_decay,
@@ -199,9 +189,7 @@ def recurrent(about, parts, recipe):
 def spoken_digits(recordings):
     """Make the setting of spoken digits, on the data set's own split."""
     features, digit, _, take = speech.load(recordings)
-    split = speech.by_take(take)
-    features = sequences.standardised(features, split["train"])
-    parts = [(features[rows], digit[rows].astype(np.int32)) for rows in split.values()]
+    parts = speech.parts(features, digit, take)
     return recurrent("spoken digits, recurrent", lambda seed: parts, speech.RECIPE._replace(hidden=64, epochs=15))
 
 

@@ -8,18 +8,17 @@ and the same half-width; the penalty is its strength times the mean rate of the 
 """
 
 import argparse
+import itertools
 from functools import partial
 from pathlib import Path
 
-import jax
 import jax.numpy as jnp
-import optax
 from tqdm import tqdm
 
 from ..lib import results
 from ..lib.runs import Runs
-from ..lib.training import last_layers, train_and_test
 from .choice import SEEDS
+from .family import train
 from .settings import setting
 from .shapes import Call
 
@@ -30,27 +29,6 @@ STRENGTHS = (0.0, 0.1, 0.3, 1.0, 3.0, 10.0)
 KEY, MEASURED = ("call", "strength", "seed"), ("validation", "test", "loss", "firing")
 
 
-def firing(setting, net, inputs):
-    """Return the mean firing rate over layers, neurons, examples and steps."""
-    _, spikes = last_layers(net, setting.show(inputs))
-    return jnp.stack([layer.mean() for layer in spikes]).mean()
-
-
-def train(setting, surrogate, gain, strength, seed, parts):
-    """Train a network with a penalty of this strength; return accuracies, loss and firing rate."""
-    keys = jax.random.split(jax.random.key(seed))
-    net = setting.network(keys[0], [surrogate] * setting.layers, gain)
-    steps = setting.epochs * (len(parts[0][1]) // setting.batch)
-    tx = optax.chain(optax.clip_by_global_norm(1.0), optax.adam(optax.cosine_decay_schedule(setting.rate, steps)))
-
-    def penalty(net, inputs):
-        return strength * firing(setting, net, inputs)
-
-    how = {"epochs": setting.epochs, "batch": setting.batch, "optimizer": tx, "penalty": penalty}
-    net, measured = train_and_test(net, setting.logits, keys[1], parts, **how)
-    return measured | {"firing": firing(setting, net, parts[2][0])}
-
-
 def main(argv=None):
     """Train every call with every strength in every setting."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.studies.sparse", description=__doc__.splitlines()[0])
@@ -58,11 +36,10 @@ def main(argv=None):
     parser.add_argument("--quick", action="store_true", help="two epochs, two calls, two strengths, two seeds")
     results.add_out(parser, "sparse")
     args = parser.parse_args(argv)
+    results.check_names(parser, args.settings, SETTINGS)
     results.try_out(parser, args.out)
+    few = 2 if args.quick else None
     for name in args.settings or SETTINGS:
-        if name not in SETTINGS:
-            parser.error(f"{name!r} is not one of {', '.join(SETTINGS)}")
-        few = 2 if args.quick else None
         run_setting(name, args.out, CALLS[:few], STRENGTHS[:: 5 if args.quick else 1], SEEDS[: few or 5], few)
 
 
@@ -75,13 +52,11 @@ def run_setting(name: str, out: Path, calls, strengths, seeds, epochs=None):
     for seed in seeds:
         parts[seed] = [tuple(map(jnp.asarray, part)) for part in here.data(seed)]
     with tqdm(total=len(calls) * len(strengths) * len(seeds), desc=name, unit="run") as bar:
-        for call in calls:
-            compiled = jax.jit(partial(train, here, call.surrogate, gain))
-            for strength in strengths:
-                for seed in seeds:
-                    bar.set_postfix_str(f"{call}, strength {strength:g}")
-                    runs.run(lambda s=strength, k=seed, c=compiled: c(s, k, parts[k]), str(call), strength, seed)
-                    bar.update()
+        for call, strength, seed in itertools.product(calls, strengths, seeds):
+            bar.set_postfix_str(f"{call}, strength {strength:g}")
+            how = here, None, [call.surrogate] * here.layers, here.rate, gain, seed, parts[seed], strength
+            runs.run(partial(train, *how), str(call), strength, seed)
+            bar.update()
 
 
 if __name__ == "__main__":

@@ -13,7 +13,7 @@ import numpy as np
 
 from ..lib.study import Study, arguments
 from .comparison import LOGISTIC, OTHERS, Task, compare, grids, record, settings
-from .sequences import Recipe, stretched
+from .sequences import Recipe, standardised, stretched
 from .spoken_digits import RATE
 
 BANDS, FRAMES = 32, 32
@@ -54,6 +54,13 @@ def by_take(take):
     test, validation = take < TEST, (take >= TEST) & (take < VALIDATION)
     parts = {"train": take >= VALIDATION, "validation": validation, "test": test}
     return {part: np.flatnonzero(chosen) for part, chosen in parts.items()}
+
+
+def parts(features, digit, take):
+    """Return the standardised features and the labels of each part of the data set's own split."""
+    split = by_take(take)
+    features = standardised(features, split["train"])
+    return [(features[rows], digit[rows].astype(np.int32)) for rows in split.values()]
 
 
 def by_speaker(speaker, take):

@@ -2,7 +2,6 @@
 
 import json
 from collections.abc import Mapping
-from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
@@ -70,9 +69,9 @@ def load(folder: Path) -> dict[str, Outcome]:
 
 def _outcome(path, score, shapes, chosen):
     table: dict[tuple[str, float], dict[int, dict]] = {}
-    for row in rows(path):
-        if row["seed"] in SEEDS:
-            table.setdefault((row["call"], row["rate"]), {})[row["seed"]] = row
+    reported = [row for row in rows(path) if row["seed"] in SEEDS]
+    for row in reported:
+        table.setdefault((row["call"], row["rate"]), {})[row["seed"]] = row
 
     def entry(call, factor):
         of_seeds = table.get((str(call), float(f"{factor:.6g}")), {})
@@ -90,7 +89,7 @@ def _outcome(path, score, shapes, chosen):
     adapted = [f"{how}: {call}" for call in ADAPTED for how in (*CALIBRATED, *TRAINED)]
     return Outcome(
         about,
-        gain=next(row["gain"] for row in rows(path) if row["seed"] in SEEDS),
+        gain=reported[0]["gain"],
         tuned={shape: entry(*choose(shape, score)) for shape in shapes},
         single={name: entry(call, 1.0) for name, call in by_name.items()},
         best_rate={name: entry(call, best_factor(call, score)) for name, call in by_name.items()},
@@ -285,8 +284,8 @@ def draw(outcomes: Outcomes, folder: Path):
             same = indistinguishable(getattr(outcome, kind))
             for row, name in enumerate(order):
                 value, dark = matrix[row, column], matrix[row, column] > 10
-                text = partial(axis.text, column, row, f"{value:.0f}" if value >= 1 else f"{value:.1f}"[1:] or "0")
-                text(ha="center", va="center", fontsize=7, color="white" if dark else "black")
+                shown = f"{value:.0f}" if value >= 0.95 else f"{value:.1f}"[1:]
+                axis.text(column, row, shown, ha="center", va="center", fontsize=7, color="white" if dark else "black")
                 if name in same:
                     box = plt.Rectangle((column - 0.5, row - 0.5), 1, 1, fill=False, hatch="////", lw=0, ec="0.75")
                     axis.add_patch(box)
