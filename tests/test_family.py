@@ -249,12 +249,17 @@ def test_a_quick_run(tmp_path):
     assert path.read_bytes() == before
 
 
-def test_a_shape_takes_part_when_all_files_have_it(tmp_path):
+def test_a_shape_takes_part_when_all_files_have_it(tmp_path, monkeypatch):
     for name, shapes in (("a", ("Arctan", "Circ")), ("b", ("Circ", "S2NN"))):
         runs = Runs(tmp_path / f"{name}.json", {}, family.KEY, family.MEASURED)
         for shape in shapes:
             runs.run(lambda: dict.fromkeys(family.MEASURED, 0.5), f"{shape} width=0.5", 1.0, 1.0, 0)
     assert family.shapes_in(sorted(tmp_path.glob("*.json"))) == ["Circ"]
+    asked = []
+    monkeypatch.setattr(family, "shortlist", lambda scores, shapes: asked.append((len(scores), shapes)) or [])
+    monkeypatch.setattr(family, "try_calls", lambda *how: None)
+    family.main(["depth-2", "--stage", "calls", "--out", str(tmp_path)])
+    assert asked == [(2, ["Circ"])]
 
 
 def test_a_wrong_setting_is_an_error_of_one_line(capsys):
