@@ -72,8 +72,9 @@ bench: $(VENV)/test  ## measure every claim about speed, the peers' included, an
 	$(BIN)/python -m benchmarks.speed --out benchmarks/results/speed
 	$(BIN)/python -m benchmarks.pages.readme
 
-evidence: $(VENV)/test  ## write docs/evidence.md, docs/withstands.md and the tables of docs/nir.md and docs/neurons.md from benchmarks/results
+evidence: $(VENV)/test  ## write docs/evidence.md, docs/studies.md, docs/withstands.md and the tables of docs/nir.md and docs/neurons.md from benchmarks/results
 	$(BIN)/python -m benchmarks.pages.evidence
+	$(BIN)/python -m benchmarks.pages.studies
 	$(BIN)/python -m benchmarks.pages.withstands
 	$(BIN)/python -m benchmarks.pages.nir
 	$(BIN)/python -m benchmarks.pages.neurons

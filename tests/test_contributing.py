@@ -68,12 +68,11 @@ def test_a_surrogate_is_added_as_the_text_says(tree):
 
     run("make", *options, *write)
     run("make", *options, "lint")
-    for name in ("randman", "vowels"):
-        assert f"Did not take part: `Parabola`.\n\n![{name}]" in (tree / "docs/evidence.md").read_text()
+    assert "Not compared yet: `Parabola`." in " ".join((tree / "docs/evidence.md").read_text().split())
     not_called = (tree / "docs/withstands.md").read_text().partition("Not called: ")[2].partition("`.")[0]
     assert {"`brainsurr.Parabola", "`brainsurr.parabola"} <= {name.rstrip("`") for name in not_called.split(", ")}
     assert (tree / "README.md").read_text() == (ROOT / "README.md").read_text()
-    for path in (ROOT / "benchmarks/results").glob("*/result.json"):
+    for path in (ROOT / "benchmarks/results").glob("*/*.json"):
         assert (tree / path.relative_to(ROOT)).read_bytes() == path.read_bytes()
     files = ("laws", "bad_input", "docs", "evidence", "family", "plot", "readme", "structure", "studies", "withstands")
     tests = [f"tests/test_{name}.py" for name in files]

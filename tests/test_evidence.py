@@ -1,95 +1,156 @@
-"""The page of evidence says what the result files say: its numbers, recomputed, and its sentences, which can fail."""
+"""The pages of evidence say what the result files say: numbers, recomputed, and sentences, which can fail."""
 
+import json
 import re
 import statistics
 
 import pytest
 
-from benchmarks.lib.report import took_part
-from benchmarks.pages import evidence
+from benchmarks.pages import evidence, studies
+from benchmarks.pages.parts import PICTURES, RESULTS, ROOT
+from benchmarks.studies import choice, family
+from benchmarks.studies.reports import claims, outcomes
+from benchmarks.studies.shapes import SHAPES, calls
 
-PAGE = evidence.ROOT / "docs/evidence.md"
-STUDIES_OF_THE_FAMILY = ("randman", "depth", "dynamic_range", "speech", "vowels")
+PAGES = {"evidence.md": evidence, "studies.md": studies}
+FILES = {path.stem: path for path in sorted((RESULTS / "family").glob("*.json"))}
 
 
 @pytest.fixture(scope="module")
-def several():
-    return evidence.load()
+def found():
+    return outcomes.load(RESULTS / "family")
 
 
-def test_page_is_that_of_the_result_files(several):
-    assert PAGE.read_text() == evidence.page(several), "run `make evidence`"
+@pytest.mark.parametrize("name", PAGES)
+def test_page_is_that_of_the_result_files(name, found):
+    assert (ROOT / "docs" / name).read_text() == PAGES[name].page(found), "run `make evidence`"
+
+
+def test_widths_are_those_of_the_result_files(found):
+    text = evidence.WIDTHS.read_text()
+    assert evidence.with_widths(text, found) == text, "run `make evidence`"
 
 
 def test_pictures_are_there():
-    text = PAGE.read_text()
-    pictures = list(evidence.PICTURES.glob("*.png"))
-    assert pictures
-    assert all(f"(pictures/evidence/{picture.name})" in text for picture in pictures)
+    text = "".join((ROOT / "docs" / name).read_text() for name in PAGES)
+    pictures = {path.name for path in PICTURES.glob("*.png")}
+    assert pictures == set(re.findall(r"\(pictures/evidence/(.*?)\)", text))
 
 
-def test_who_did_not_take_part_is_named(several, monkeypatch):
-    family = took_part(several["randman"])
-    monkeypatch.setattr(evidence, "GRID", family)
-    assert "Did not take part" not in evidence.page(several)
-    monkeypatch.setattr(evidence, "GRID", [*family, "Cube"])
-    page = evidence.page(several)
-    assert page.count("Did not take part: `Cube`.") == len(STUDIES_OF_THE_FAMILY)
-    assert "(but for those that a study names as absent)" in page
-    section = evidence.section("learn_alpha", several["learn_alpha"])
-    assert "Did not take part" not in section
+@pytest.mark.parametrize("name", PAGES)
+def test_no_line_is_long(name):
+    lines = (ROOT / "docs" / name).read_text().splitlines()
+    assert not [line for line in lines if len(line) > 120]
 
 
-def test_a_newcomer_on_another_machine_is_compared_where_it_took_part(several):
-    """Added to one study alone: it stands in that table, with its own machine, and is not called the steadiest."""
-    result = several["randman"]
-    runs = {
-        key.replace("Arctan", "Cube"): run | {"environment": evidence.environment_of(result) | {"device": "a new one"}}
-        for key, run in result["runs"].items()
-        if key.startswith("Arctan, ")
+def rows_of(name):
+    result = json.loads(FILES[name].read_text())
+    return [dict(zip(result["columns"], row, strict=True)) for row in result["rows"]]
+
+
+def test_a_number_of_the_page_by_hand(found):
+    """Mean and standard deviation of ten accuracies, by the standard library, stand in the row of their call."""
+    for name, outcome in found.items():
+        section = studies.settings({name: outcome})
+        for shape in ("S2NN", "LogTailedRelu"):
+            entry = outcome.tuned[shape]
+            tests = [
+                100 * row["test"]
+                for row in rows_of(name)
+                if row["call"] == entry.call and row["rate"] == pytest.approx(entry.factor, rel=1e-4)
+                if row["seed"] in choice.SEEDS
+            ]
+            assert len(tests) == 10
+            (line,) = (line for line in section.splitlines() if line.startswith(f"| `{entry.call}`"))
+            assert f" {statistics.mean(tests):.1f} ± {statistics.stdev(tests):.1f} " in line
+
+
+def test_regret_by_hand(found):
+    """The worst and the mean distance of the recommended call to the best, in the table and in the README."""
+    best = str(outcomes.default(found))
+    gaps = {}
+    for name in found:
+        means = {}
+        for row in rows_of(name):
+            if row["rate"] == 1 and row["seed"] in choice.SEEDS and row["call"] in found[name].single:
+                means.setdefault(row["call"], []).append(100 * row["test"])
+        means = {call: statistics.mean(values) for call, values in means.items()}
+        gaps[name] = max(means.values()) - means[best]
+    (row,) = (line for line in evidence.page(found).splitlines() if line.startswith("| **"))
+    cells = [cell.strip() for cell in row.split("|")]
+    assert cells[2:4] == [f"{max(gaps.values()):.1f}", f"{statistics.mean(gaps.values()):.1f}"]
+    assert cells[-2] == max(gaps, key=gaps.get)
+    text = " ".join(evidence.readme(found).split())
+    assert f"never more than {max(gaps.values()):.1f} points of accuracy" in text
+
+
+def test_the_readme_has_five_rows_and_the_page_eight(found):
+    def rows(text):
+        return [line for line in text.splitlines() if line.startswith(("| `bs.", "| **`bs."))]
+
+    assert len(rows(evidence.readme(found))) <= 5
+    assert len(rows(evidence.page(found))) <= 8
+    assert "bs.LogTailedRelu(0.01)" in evidence.readme(found)
+
+
+def test_a_default_of_the_layers_is_called_so():
+    """By its curve: what a page says of the layers follows the layers."""
+    layers = evidence.LIF(1).spike_fn.surrogate
+    same = [c for shape in SHAPES for c in calls(shape) if evidence.is_of_the_layers(c)]
+    assert len(same) <= 1
+    assert not any(c.alpha != pytest.approx(layers.surrogate_grad(-2.0)) for c in same if c.alpha is not None)
+
+
+def test_a_claim_can_fail(found):
+    """Each claim is computed: with accuracies turned round, some that held do not, and some that failed do."""
+
+    def turned(entries):
+        return {name: entry._replace(test=100 - entry.test) for name, entry in entries.items()}
+
+    def grid(values):
+        return {point: 100 - value for point, value in values.items()}
+
+    other = {
+        name: o._replace(tuned=turned(o.tuned), single=turned(o.single), grid=grid(o.grid)) for name, o in found.items()
     }
-    more = several | {"randman": result | {"runs": result["runs"] | runs}}
-    section = evidence.section("randman", more["randman"])
-    machine = re.escape(result["device"])
-    assert re.search(rf"{machine}.*\. Cube: \d+ minutes, \d+ of processor time, on a new one beside", section)
-    assert "Cube" not in evidence.steadiest(evidence.gaps(more))
-    assert set(evidence.gaps(more)["Cube"]) < set(evidence.gaps(more)["Arctan"])
-    assert f"of {len(took_part(result)) + 1} " in evidence.standings_table(more)
-    assert evidence.page(more)
+    before, after = ([claim.holds for claim in claims.claims(some)] for some in (found, other))
+    assert len(before) == len(after)
+    assert {(True, False), (False, True)} <= set(zip(before, after, strict=True))
 
 
-def test_a_number_of_the_page_by_hand(several):
-    """Mean and standard deviation of ten accuracies, by the standard library, stand in the row of their surrogate."""
-    result = several["randman"]
-    page = evidence.page(several)
-    for name in ("InvSquareGrad", "LogTailedRelu", "SquarewaveFourierSeries"):
-        run = result["runs"][f"{name}, best"]
-        row = next(line for line in page.splitlines() if line.startswith(f"| `{run['surrogates'][0]}`"))
-        for accuracies, cell in zip(run["test"][0], row.split("|")[2:], strict=False):
-            assert cell.strip() == f"{statistics.mean(accuracies):.3f} ± {statistics.stdev(accuracies):.3f}"
+def test_a_setting_that_is_not_finished_is_named_and_left_out(found, tmp_path):
+    """Without one of the runs with an adapted width, or with half of the shapes."""
+    first, second, *others = found
+    for name in others:
+        (tmp_path / FILES[name].name).write_text(FILES[name].read_text())
+    for name, is_left_out in (
+        (first, lambda row: row[0].startswith("trained log width")),
+        (second, lambda row: row[0] > "M"),
+    ):
+        result = json.loads(FILES[name].read_text())
+        kept = [row for row in result["rows"] if not is_left_out(row)]
+        (tmp_path / FILES[name].name).write_text(json.dumps(result | {"rows": kept}))
+    fewer = outcomes.load(tmp_path)
+    assert set(fewer) == set(others)
+    assert {first, second} <= set(outcomes.unfinished(fewer))
+    assert f"not been finished: {', '.join(outcomes.unfinished(fewer))}." in " ".join(evidence.page(fewer).split())
 
 
-def test_a_claim_can_fail(several):
-    """Each claim is computed: with the accuracies turned round, claims that held do not."""
+def test_calls_are_those_that_all_settings_have(found, tmp_path):
+    """A call that was tried in one setting alone is not compared, and keeps no other away."""
+    name, *others = found
+    for other in others:
+        (tmp_path / FILES[other].name).write_text(FILES[other].read_text())
+    result = json.loads(FILES[name].read_text())
+    lost = next(call for call in found[name].single if call not in map(str, family.ADAPTED))
+    kept = [row for row in result["rows"] if not (row[0] == lost and row[3] in choice.SEEDS[5:] and row[1] == 1)]
+    (tmp_path / FILES[name].name).write_text(json.dumps(result | {"rows": kept}))
+    if all(entry.call != lost for entry in found[name].tuned.values()):
+        assert set(found[name].single) - set(outcomes.load(tmp_path)[name].single) == {lost}
 
-    def turned(tree):
-        return [turned(branch) for branch in tree] if isinstance(tree, list) else 1 - tree
 
-    for name in ("randman", "depth", "dynamic_range"):
-        runs = {key: run | {"test": turned(run["test"])} for key, run in several[name]["runs"].items()}
-        before = [claim.holds for claim in evidence.report(name).claims(several[name])]
-        after = [claim.holds for claim in evidence.report(name).claims(several[name] | {"runs": runs})]
-        assert before != after, name
-
-
-def test_the_readme_counts_what_the_tables_show(several):
-    """In how many settings LogTailedRelu is first or near, recomputed; and a surrogate that is best would be named."""
-    means = [{name: statistics.mean(v[1]) for name, v in values.items()} for _, values in evidence.standings(several)]
-    behind = {name: [max(at.values()) - at[name] for at in means] for name in means[0]}
-    text = " ".join(evidence.readme(several).split("\n\n")[0].split())
-    best, near = (sum(gap <= limit for gap in behind["LogTailedRelu"]) for limit in (0, 0.01))
-    assert f"is the best in {best} of {len(means)} settings, and within a point of the best in {near}." in text
-    order = sorted(behind, key=lambda name: max(behind[name]))
-    assert f"take `{order[0]}`, `{order[1]}` or `{order[2]}`" in text
-    assert f"never more than {100 * max(behind[order[2]]):.1f} points behind" in text
-    assert evidence.standings_table(several) in evidence.readme(several)
+def test_earlier_claims_are_all_there():
+    """Tested again, or listed as not tested."""
+    text = " ".join((ROOT / "docs/studies.md").read_text().split())
+    for claim in json.loads((RESULTS / "first-edition/claims.json").read_text())["claims"]:
+        assert claim["claim"] in text or claim["claim"].startswith("Spoken digits: it is within")

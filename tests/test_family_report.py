@@ -6,7 +6,8 @@ import pytest
 import brainsurr as bs
 from benchmarks.studies import choice, family
 from benchmarks.studies.reports import family as report
-from benchmarks.studies.reports.family import Entry, Outcome
+from benchmarks.studies.reports import outcomes as found
+from benchmarks.studies.reports.outcomes import Entry, Outcome
 from benchmarks.studies.shapes import SHAPES, calls
 
 SEEDS = np.arange(10)
@@ -24,7 +25,7 @@ def outcome(single, best_rate=None, **tuned):
     shapes = {shape: entry(f"{shape} width=1", tuned.get(shape, 90.0)) for shape in SHAPES}
     rules = (*family.CALIBRATED, *family.TRAINED)
     adapted = {f"{how}: {call}": entry(call, 89.5) for call in family.ADAPTED for how in rules}
-    return Outcome("about", 1.4, shapes, entries, best, adapted)
+    return Outcome("about", 1.4, shapes, entries, best, adapted, grid={}, pilots={})
 
 
 ALWAYS = str(choice.ALWAYS[0])
@@ -41,17 +42,17 @@ def outcomes(ours):
 
 
 def test_regret_is_behind_the_best_call_and_tuned_behind_all():
-    fixed = report.regrets(outcomes(94.0))
+    fixed = found.regrets(outcomes(94.0))
     for call, gaps in {A: (0, 4), B: (3, 0), OURS: (2, 1)}.items():
         np.testing.assert_allclose(list(fixed[call].values()), gaps, atol=0.2)  # noise of .1 over ten seeds
-    tuned = report.regrets(outcomes(94.0), "best_rate")
+    tuned = found.regrets(outcomes(94.0), "best_rate")
     np.testing.assert_allclose([tuned[call]["one"] for call in (A, B, OURS)], [1, 2, 3], atol=1e-9)
 
 
 def test_the_default_has_the_smallest_worst_regret_and_ties_are_ours():
-    assert str(report.default(outcomes(94.0))) == OURS  # 2 points behind, S2NN 3
-    assert str(report.default(outcomes(92.8))) == OURS  # 3.2: within half a point of S2NN
-    assert str(report.default(outcomes(91.0))) == B
+    assert str(found.default(outcomes(94.0))) == OURS  # 2 points behind, S2NN 3
+    assert str(found.default(outcomes(92.8))) == OURS  # 3.2: within half a point of S2NN
+    assert str(found.default(outcomes(91.0))) == B
 
 
 def test_holm_on_paired_differences():
@@ -59,25 +60,25 @@ def test_holm_on_paired_differences():
     values = {"best": 0.001, "a": 0.001, "b": 0.02, "c": 0.04, "d": 0.3}
     entries = {name: entry(name, 90.0 - rank) for rank, name in enumerate(values)}
     names = {entries[name].test.tobytes(): name for name in entries}
-    paired = report._paired
+    paired = found._paired
     try:
-        report._paired = lambda first, second: values[names[second.tobytes()]]
-        assert report.indistinguishable(entries) == {"best", "b", "c", "d"}
+        found._paired = lambda first, second: values[names[second.tobytes()]]
+        assert found.indistinguishable(entries) == {"best", "b", "c", "d"}
         values["b"] = 0.016
-        assert report.indistinguishable(entries) == {"best", "c", "d"}
+        assert found.indistinguishable(entries) == {"best", "c", "d"}
     finally:
-        report._paired = paired
+        found._paired = paired
 
 
 def test_pairs_are_told_apart_that_means_are_not():
     """The seeds differ by a point, the pairs by .1 alone."""
     entries = {"a": entry("a", 90.0), "b": entry("b", 89.5, 0.1, 1), "c": entry("c", 89.99, 0.1, 2)}
-    assert report.indistinguishable(entries) == {"a", "c"}
-    assert report.indistinguishable({"a": entry("a", 90.0), "same": entry("same", 90.0)}) == {"a", "same"}
+    assert found.indistinguishable(entries) == {"a", "c"}
+    assert found.indistinguishable({"a": entry("a", 90.0), "same": entry("same", 90.0)}) == {"a", "same"}
 
 
 def test_bootstrap_shares_add_up():
-    shares = report.steadiest_in(outcomes(94.0))
+    shares = found.steadiest_in(outcomes(94.0))
     assert sum(shares.values()) == pytest.approx(1)
     assert shares[OURS] > 0.9
 
@@ -94,7 +95,7 @@ def test_a_call_is_printed_as_it_is_typed(shape):
     """Three digits are printed: the curve is that of the call to 1 in 100."""
     x = np.linspace(-2.03, 2.01, 41, dtype=np.float32)
     call = calls(shape)[-1]
-    assert report.parse(str(call)) == call
+    assert found.parse(str(call)) == call
     typed = eval(report.written(str(call)), {"bs": bs})
     assert np.abs(typed.surrogate_grad(x) - call.surrogate.surrogate_grad(x)).max() < 0.02
 

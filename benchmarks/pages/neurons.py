@@ -3,8 +3,7 @@
 import json
 
 from ..studies.reports import neurons
-from .evidence import RESULTS, ROOT, provenance
-from .parts import filled
+from .parts import RESULTS, ROOT, filled, provenance
 
 PAGE = ROOT / "docs/neurons.md"
 COMMAND = "python -m benchmarks.studies.neurons free_spoken_digits.npz --out benchmarks/results/neurons"

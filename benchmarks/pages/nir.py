@@ -3,8 +3,7 @@
 import json
 
 from ..nir import report
-from .evidence import RESULTS, ROOT
-from .parts import filled
+from .parts import RESULTS, ROOT, filled
 
 PAGE = ROOT / "docs/nir.md"
 

@@ -1,7 +1,36 @@
-"""Generated parts of a page that is written by hand, between markers."""
+"""What pages share: folders, paragraphs, where a study ran, and generated parts of a page that is written by hand."""
 
 import re
+import textwrap
 from collections.abc import Mapping
+from pathlib import Path
+
+from ..lib.study import environment_of
+
+ROOT = Path(__file__).parents[2]
+RESULTS = ROOT / "benchmarks/results"
+PICTURES = ROOT / "docs/pictures/evidence"
+
+
+def wrapped(text: str, indent: str = "") -> str:
+    """Wrap a paragraph to the width of a page, all lines but the first indented."""
+    how = {"break_long_words": False, "break_on_hyphens": False}
+    return textwrap.fill(text, 120, subsequent_indent=indent, **how)
+
+
+def provenance(result) -> str:
+    """Write how long a study took, and where, for each machine and version that its configurations ran on."""
+    places = {}
+    for key, run in result["runs"].items():
+        here = environment_of(result, key)
+        where = f"on {here['device']} beside other work; Python {here['python']}, jax {here['versions']['jax']}"
+        places.setdefault(where, {})[key] = run
+    texts = []
+    for where, runs in places.items():
+        seconds, cpu = (sum(run[key] for run in runs.values()) for key in ("seconds", "cpu_seconds"))
+        which = f"{', '.join(dict.fromkeys(key.partition(', ')[0] for key in runs))}: " if texts else ""
+        texts.append(f"{which}{seconds / 60:.0f} minutes, {cpu / 60:.0f} of processor time, {where}")
+    return ". ".join(texts)
 
 
 def filled(text: str, parts: Mapping[str, str], page: str) -> str:

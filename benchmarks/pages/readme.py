@@ -1,14 +1,14 @@
 """Write the generated parts of README.md, and docs/speed.md, from the result files."""
 
 from ..speed import report as speed
+from ..studies.reports.outcomes import load
 from . import evidence
-from .evidence import RESULTS, ROOT
-from .parts import filled
+from .parts import RESULTS, ROOT, filled
 
 
 def parts():
     """Generate each part, by the name in its markers, ``<!-- name -->`` and ``<!-- /name -->``."""
-    return {"speed": speed.part(RESULTS / "speed"), "evidence": evidence.readme(evidence.load())}
+    return {"speed": speed.part(RESULTS / "speed"), "evidence": evidence.readme(load(RESULTS / "family"))}
 
 
 def rendered(text):

@@ -6,7 +6,7 @@ from ..bad_input import report as bad_input
 from ..bad_input.fuzzing import public_names
 from ..lib import results
 from ..robustness.reports import kills, precision, scale, soak
-from .evidence import RESULTS, ROOT
+from .parts import RESULTS, ROOT
 
 PICTURES = ROOT / "docs/pictures/withstands"
 SHOWN = ("jax", "flax", "brainstate", "optax", "orbax-checkpoint")

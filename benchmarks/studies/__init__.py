@@ -1,5 +1,6 @@
-"""Which surrogate, which alpha, and does it matter: one file per study, ``python -m benchmarks.studies.randman``.
+"""Which surrogate, which width and alpha, and does it matter: ``python -m benchmarks.studies.family`` and others.
 
-The surrogates and their parameters are in `grid`; `comparison` compares them with networks that don't spike, on any
-data set of `sequences`; `reports` has the report of each study. May import from `lib` and, for its data, from `digits`.
+`family` compares the family by the plan in ``PLAN.md``, from `shapes` and `choice`, in each of `settings`; `randman`,
+`speech`, `vowels` and `events` have their data, `sequences` the networks for sequences; `reports` has what pages show.
+May import from `lib` and, for its data, from `digits`.
 """

@@ -1,7 +1,7 @@
-"""Data sets of events: LIF networks with each surrogate, a GRU and an MLP, on each data set's own split.
+"""Data sets of events, on their own splits, as settings of the comparison.
 
-``python -m benchmarks.studies.events shd FOLDER``, or ``nmnist``, with the data set in FOLDER as tonic lays it out;
-with ``--download`` tonic fetches it.
+``python -m benchmarks.studies.family shd --shd FOLDER``, or ``nmnist``, with the data set in FOLDER as tonic lays it
+out; ``python -m benchmarks.studies.events shd FOLDER`` lets tonic fetch it.
 
 shd: Spiking Heidelberg Digits, ``FOLDER/SHD/shd_train.h5`` and ``shd_test.h5`` (Cramer, Stradmann, Schemmel and Zenke
 2020, "The Heidelberg spiking data sets for the systematic evaluation of spiking neural networks"). 20 classes; 700
@@ -22,9 +22,7 @@ import numpy as np
 from sklearn.model_selection import train_test_split
 from tqdm import tqdm
 
-from ..lib.study import Study, arguments
 from . import sequences
-from .comparison import Task, compare, grids, settings
 from .sequences import Recipe
 
 HELD_OUT = 0.1  # of the training examples, for validation
@@ -36,17 +34,18 @@ class DataSet(NamedTuple):
     """A data set, and how networks are trained on it.
 
     Attributes:
+      about: one line for a table.
       source: its class in tonic, and the name of its folder.
       files: patterns for the files of the training and of the test part.
       place: ``place(events)`` is the index of each event's unit.
       units: how many there are.
       window: in which events are counted, in microseconds.
       steps: how many windows there are.
-      recipe: of the training in full.
-      short: how many epochs choose a grid point.
+      recipe: of the training.
       lif: makes the spiking network.
     """
 
+    about: str
     source: str
     files: tuple[str, str]
     place: Callable[[np.ndarray], np.ndarray]
@@ -54,12 +53,12 @@ class DataSet(NamedTuple):
     window: int
     steps: int
     recipe: Recipe
-    short: int
     lif: Callable
 
 
 DATA_SETS = {
     "shd": DataSet(
+        "spoken Heidelberg digits, recurrent",
         "SHD",
         files=("shd_train.h5", "shd_test.h5"),
         place=lambda events: events["x"] // GROUP,
@@ -67,10 +66,10 @@ DATA_SETS = {
         window=10_000,
         steps=120,
         recipe=Recipe(hidden=256, classes=20, epochs=30, batch=128, shift=4),
-        short=6,
         lif=sequences.lif,
     ),
     "nmnist": DataSet(
+        "N-MNIST",
         "NMNIST",
         files=("Train/*/*.bin", "Test/*/*.bin"),
         place=lambda events: (events["p"] * SIDE + events["y"] // 2) * SIDE + events["x"] // 2,
@@ -78,7 +77,6 @@ DATA_SETS = {
         window=16_000,
         steps=20,
         recipe=Recipe(hidden=256, classes=10, epochs=10, batch=128),
-        short=2,
         lif=partial(sequences.lif, recurrent=False),
     ),
 }
@@ -97,7 +95,9 @@ def opened(kind: DataSet, folder: Path, train: bool, download: bool):
         return source(str(folder), train=train)
     where, pattern = folder / kind.source, kind.files[0 if train else 1]
     if next(where.glob(pattern), None) is None:
-        raise ValueError(f"expected files like {pattern} in {where}; --download lets tonic fetch the data set")
+        name = next(name for name, of in DATA_SETS.items() if of is kind)
+        fetching = f"python -m benchmarks.studies.events {name} {folder} lets tonic fetch the data set"
+        raise ValueError(f"expected files like {pattern} in {where}; {fetching}")
 
     class Present(source):
         def _check_exists(self):
@@ -142,32 +142,13 @@ def load(kind: DataSet, folder: Path, download: bool = False, examples: int | No
 
 
 def main(argv=None):
-    """Train and test every entrant."""
-
-    def extend(parser: argparse.ArgumentParser):
-        parser.add_argument("name", choices=DATA_SETS, help="the data set")
-        parser.add_argument("data", type=Path, help="the folder that holds SHD/ or NMNIST/")
-        parser.add_argument("--download", action="store_true", help="let tonic fetch the data set into it")
-        parser.add_argument("--examples", type=int, metavar="N", help="of each part at most (default: all)")
-
-    args = arguments("studies.events", __doc__, 5, argv, extend)
-    kind = DATA_SETS[args.name]
-    try:
-        inputs, labels, split = load(kind, args.data, args.download, args.examples)
-    except ValueError as error:
-        raise SystemExit(f"python -m benchmarks.studies.events: error: {error}") from None
-    entrants, recipe, short = grids(args.quick)._replace(strengths=()), kind.recipe, kind.short
-    if args.quick:
-        recipe, short = recipe._replace(hidden=32, batch=32, epochs=10), 5
-    task = Task(inputs, labels, recipe, short, lif=kind.lif, standardise=False)
-    about = {
-        "task": f"{kind.source}: {len(labels)} examples, {recipe.classes} classes",
-        **settings(task, split, args.seeds),
-        "features": f"events of {kind.units} units in {kind.steps} windows of {kind.window / 1000:g} ms",
-    }
-    study = Study(args.name, about, args.out, total=entrants.size())
-    compare(study, task, entrants, [split], split, about["choosing_seeds"], about["seeds"])
-    study.finish()
+    """Let tonic fetch a data set."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.studies.events", description=__doc__.splitlines()[0])
+    parser.add_argument("name", choices=DATA_SETS, help="the data set")
+    parser.add_argument("folder", type=Path, help="that will hold SHD/ or NMNIST/")
+    args = parser.parse_args(argv)
+    inputs, _, split = load(DATA_SETS[args.name], args.folder, download=True)
+    print(f"{len(inputs)} examples in {args.folder}, {len(split['test'])} of them for the test")
 
 
 if __name__ == "__main__":

@@ -100,12 +100,12 @@ class Trials:
     Args:
       name: of the setting.
       out: the folder of its file.
-      recordings: the file of spoken digits.
+      data: its file or folder, where it comes from outside.
       quick: few steps, to see that it runs.
     """
 
-    def __init__(self, name: str, out: Path, recordings: Path | None = None, quick: bool = False):
-        self.setting = settings.setting(name, recordings)
+    def __init__(self, name: str, out: Path, data: Path | None = None, quick: bool = False):
+        self.setting = settings.setting(name, data)
         if quick:
             self.setting = self.setting._replace(epochs=2, gains=self.setting.gains[:2])
         kept = ("about", "layers", "gains", "rate", "epochs", "batch", "weight_decay")
@@ -170,16 +170,20 @@ class Trials:
 def parse(argv=None):
     """The arguments, or an error of one line."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.studies.family", description=__doc__.splitlines()[0])
-    parser.add_argument("settings", nargs="*", metavar="SETTING", help=f"{', '.join(settings.names())} (default: all)")
-    parser.add_argument("--speech", type=Path, metavar="FILE", help="free_spoken_digits.npz, for the setting speech")
+    known = settings.names()
+    parser.add_argument("settings", nargs="*", metavar="SETTING", help=f"{', '.join(known)} (default: all with data)")
+    for name, what in settings.NEEDED.items():
+        parser.add_argument(f"--{name}", type=Path, metavar="PATH", help=what.replace("`", ""))
     parser.add_argument("--quick", action="store_true", help="two shapes and two epochs, to see that it runs")
     parser.add_argument("--stage", choices=("tune", "calls"), help="tune every shape, or compare single calls")
     results.add_out(parser, "family")
     args = parser.parse_args(argv)
-    results.check_names(parser, args.settings, settings.names())
-    args.settings = args.settings or [n for n in settings.names() if n != "speech" or args.speech]
-    if "speech" in args.settings and not args.speech:
-        parser.error("speech needs its recordings: --speech free_spoken_digits.npz")
+    results.check_names(parser, args.settings, known)
+    args.data = {name: getattr(args, name, None) for name in known}
+    args.settings = args.settings or [name for name in known if name not in settings.NEEDED or args.data[name]]
+    for name in args.settings:
+        if name in settings.NEEDED and not args.data[name]:
+            parser.error(f"{name} needs --{name}: {settings.NEEDED[name]}")
     results.try_out(parser, args.out)
     return args
 
@@ -199,10 +203,14 @@ def recorded(path: Path) -> Score:
     return score
 
 
-def shapes_in(paths: Sequence[Path]) -> list[str]:
-    """List the shapes that have been tuned in each of these files: one that is added later takes part when it has."""
-    tuned = [{row["call"].split()[0] for row in rows(path) if row["seed"] in SEEDS} for path in paths]
-    return [shape for shape in SHAPES if all(shape in names for names in tuned)]
+def together(paths: Sequence[Path]) -> tuple[list[Path], list[str]]:
+    """Return the settings that are tuned for the same shapes, and these: the shapes that most settings have.
+
+    So neither a setting that is not finished nor a shape that was added to a few keeps all others from a comparison.
+    """
+    tuned = {path: {row["call"].split()[0] for row in rows(path) if row["seed"] == SEEDS[-1]} for path in paths}
+    shapes = [shape for shape in SHAPES if 2 * sum(shape in names for names in tuned.values()) > len(paths)]
+    return [path for path, names in tuned.items() if names.issuperset(shapes)], shapes
 
 
 def tune(trials: Trials, shapes):
@@ -231,10 +239,13 @@ def main(argv=None):
     for stage in (args.stage,) if args.stage else ("tune", "calls"):
         chosen = list(ADAPTED[:1])
         if stage == "calls" and not args.quick:
-            paths = sorted(args.out.glob("*.json"))
-            chosen = shortlist(list(map(recorded, paths)), shapes_in(paths))
+            paths, tuned = together(sorted(args.out.glob("*.json")))
+            chosen = shortlist(list(map(recorded, paths)), tuned)
         for name in args.settings:
-            trials = Trials(name, args.out, args.speech, args.quick)
+            try:
+                trials = Trials(name, args.out, args.data[name], args.quick)
+            except ValueError as error:
+                raise SystemExit(f"python -m benchmarks.studies.family: error: {error}") from None
             if stage == "tune":
                 tune(trials, shapes)
             else:

@@ -5,6 +5,7 @@ peak of 1, and its width is half of the distance between the two places where th
 peak. For ``LogTailedRelu`` with an alpha below 1/2 these are 0 and twice its knee, so that its width is its knee.
 """
 
+from functools import cache
 from typing import NamedTuple
 
 import jax.numpy as jnp
@@ -88,6 +89,7 @@ def peak(surrogate: bs.Surrogate) -> float:
     return float(jnp.max(surrogate.surrogate_grad(jnp.array([-_FINEST, 0.0, _FINEST]))))
 
 
+@cache
 def half_width(surrogate: bs.Surrogate) -> float:
     """Return half of the distance between the two places beside 0 where the gradient falls below half of its peak."""
     half, sides = peak(surrogate) / 2, []

@@ -1,18 +1,13 @@
-"""Spoken digits: recurrent LIF networks of the whole family beside a GRU, an MLP and logistic regression.
+"""Spoken digits as log-mel features; `spoken_digits` builds the file of recordings.
 
-``python -m benchmarks.studies.speech free_spoken_digits.npz``; `benchmarks.studies.spoken_digits` builds that file.
 Test takes are 0 to 4 of every speaker and digit, the data set's own split; 5 to 9 are for validation, the rest for
-training. A second split holds out a whole speaker at a time. Everyone sees the same log-mel features, shifted, masked
-and with noise.
+training. In training, features are shifted, masked and get noise.
 """
 
-import importlib.metadata
 from pathlib import Path
 
 import numpy as np
 
-from ..lib.study import Study, arguments
-from .comparison import LOGISTIC, OTHERS, Task, compare, grids, record, settings
 from .sequences import Recipe, standardised, stretched
 from .spoken_digits import RATE
 
@@ -20,7 +15,6 @@ BANDS, FRAMES = 32, 32
 SILENCE = 8.0  # lower logarithms of a band's power are set to this, for samples of 16 bits
 TEST, VALIDATION = 5, 10  # takes below 5, and below 10
 RECIPE = Recipe(hidden=128, classes=10, epochs=20, batch=128, noise=0.2, shift=2, mask=4)
-SHORT = 5  # epochs to choose a grid point
 
 
 def load(path):
@@ -35,7 +29,7 @@ def load(path):
 
 def log_mel(samples, bands=BANDS, frames=FRAMES):
     """Return the log power in mel bands, with its mean subtracted and its duration stretched to ``frames``."""
-    import kaldi_native_fbank  # here: the page of evidence imports this file for its docstring alone
+    import kaldi_native_fbank  # here: other settings do without it
 
     options = kaldi_native_fbank.FbankOptions()
     options.frame_opts.samp_freq = RATE
@@ -61,49 +55,3 @@ def parts(features, digit, take):
     split = by_take(take)
     features = standardised(features, split["train"])
     return [(features[rows], digit[rows].astype(np.int32)) for rows in split.values()]
-
-
-def by_speaker(speaker, take):
-    """Make one split per speaker: test on all of one speaker, train on the training takes of the others."""
-    splits = []
-    for name in np.unique(speaker):
-        mine, train = speaker == name, take >= VALIDATION
-        splits.append({"train": np.flatnonzero(~mine & train), "test": np.flatnonzero(mine)})
-    return splits
-
-
-def main(argv=None):
-    """Train every entrant on the data set's split; then some of them for unseen speakers."""
-
-    def extend(parser):
-        parser.add_argument("data", type=Path, help="the file of recordings, free_spoken_digits.npz")
-
-    args = arguments("studies.speech", __doc__, 10, argv, extend)
-    features, digit, speaker, take = load(args.data)
-    entrants, recipe, short = grids(args.quick), RECIPE, SHORT
-    if args.quick:
-        recipe, short = RECIPE._replace(hidden=32, batch=32, epochs=10), 5
-    task, split, speakers = Task(features, digit, recipe, short), by_take(take), by_speaker(speaker, take)
-    about = {
-        "task": f"spoken digits: {len(digit)} recordings, {len(speakers)} speakers",
-        **settings(task, split, args.seeds),
-        "speakers": np.unique(speaker).tolist(),
-        "features": f"log-mel, {BANDS} bands, {FRAMES} frames",
-        "features_by": f"kaldi-native-fbank {importlib.metadata.version('kaldi-native-fbank')}",
-    }
-    study = Study("speech", about, args.out, total=entrants.size() + (1 if args.quick else 5))
-    best = compare(study, task, entrants, [split], split, about["choosing_seeds"], about["seeds"])
-
-    def validation(name):
-        return np.mean(study.result["runs"][f"{name}, best"]["validation"])
-
-    rival = max(set(entrants.surrogates) - {"LogTailedRelu"}, key=validation)
-    again = ["LogTailedRelu"] if args.quick else ["LogTailedRelu", rival, *OTHERS, LOGISTIC]
-    for name in again:
-        how = [best[name]], speakers, about["choosing_seeds"], recipe.epochs
-        record(study, f"{name}, unseen speakers", task, name, *how)
-    study.finish()
-
-
-if __name__ == "__main__":
-    main()

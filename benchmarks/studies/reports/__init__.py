@@ -1,7 +1,6 @@
-"""The reports of the studies in docs/evidence.md, each made from a result file alone.
+"""The reports of the studies, each made from result files alone.
 
-Each module has ``tables(result)``, which returns Markdown; ``draw(result, folder)``, which writes pictures;
-``claims(result)``, which yields each `Claim`; and, where all surrogates took part, ``standing(result)``, which yields
-accuracies by surrogate. `neurons`, whose page is docs/neurons.md, has tables and a summary. May import from `lib`, and
-from `studies` the function that made a choice.
+`outcomes` reads the comparison of the family and concludes; `family` shows it, and `claims` tests earlier claims on it.
+Each other module has tables of its study, and some have ``draw``, which writes pictures, and ``claims``, which yields
+each `Claim`. May import from `lib`, and from `studies` the functions that made a choice.
 """

@@ -1,188 +1,136 @@
-"""The family compared: what was tuned, which call needs no tuning, and what can't be told from chance."""
+"""The comparison of the family as a page shows it: what to type, tables, and a heat map of points behind the best."""
 
-import json
-from collections.abc import Mapping
+import textwrap
 from pathlib import Path
-from typing import NamedTuple
 
 import matplotlib.pyplot as plt
 import numpy as np
-from scipy import stats
 
 from ...lib import results
-from ...lib.report import Claim
-from ...lib.runs import rows
-from ..choice import ALWAYS, SEEDS, best_factor, choose, shortlist
-from ..family import ADAPTED, CALIBRATED, TRAINED, recorded, shapes_in
-from ..settings import names
-from ..shapes import SHAPES, Call
+from ..choice import ALWAYS, CHOOSING
+from ..family import ADAPTED, CALIBRATED
+from ..shapes import LEAKS, SHAPES
+from .outcomes import (
+    FOCUS,
+    RULES,
+    TIE,
+    Outcomes,
+    behind,
+    default,
+    indistinguishable,
+    parse,
+    regrets,
+    steadiest_in,
+)
 
-TIE, SIGNIFICANT, DRAWS = 0.5, 0.05, 1000  # points; probability; of the bootstrap
-FOCUS = "LogTailedRelu"
-
-
-class Entry(NamedTuple):
-    """What ten networks came to: test accuracies in per cent by seed, and means of the rest.
-
-    Attributes:
-      call: of the surrogate, or a word before it that says how its widths were set.
-      factor: of the setting's learning rate.
-      test: test accuracy in per cent, by seed.
-      loss: of the last epoch of training.
-      firing: spikes for each neuron and step.
-      width: of the surrogate at the end of training, its mean over layers, as `Scaled` has it.
-    """
-
-    call: str
-    factor: float
-    test: np.ndarray
-    loss: float
-    firing: float
-    width: float
-
-    @property
-    def mean(self) -> float:
-        return float(self.test.mean())
+SHOWN, DRAWN_UP_TO = 8, 20  # calls in a table; points behind the best in the picture
+LEARNT = 20  # per cent: twice chance
 
 
-class Outcome(NamedTuple):
-    """The entries of a setting: every shape tuned; single calls at the setting's rate and at their best; adapted."""
-
-    about: str
-    gain: float
-    tuned: dict[str, Entry]
-    single: dict[str, Entry]
-    best_rate: dict[str, Entry]
-    adapted: dict[str, Entry]
+# Sentences
 
 
-Outcomes = Mapping[str, Outcome]
+def advice(outcomes: Outcomes) -> str:
+    """Write three sentences: what to type, when it fails, when it does not matter."""
+    fixed, best = regrets(outcomes), default(outcomes)
+    gaps = fixed[str(best)]
+    worst = max(gaps, key=lambda name: gaps[name])
+    where = outcomes[worst]
+    rival = max(where.single, key=lambda call: where.single[call].mean)
+    steadiest = min(fixed, key=lambda call: max(fixed[call].values()))
+    same = {name: len(indistinguishable(outcome.tuned)) for name, outcome in outcomes.items()}
+    shapes = len(where.tuned)
+    many = [outcomes[name].about for name, count in same.items() if 2 * count >= shapes]
+    median = np.median([np.median(list(behind(outcome.tuned).values())) for outcome in outcomes.values()])
+    sentences = [
+        f"**What to type.** `{written(str(best))}`: of {len(fixed)} calls tried without tuning, it is never more than "
+        f"{gaps[worst]:.1f} points behind the best of them in any of {len(outcomes)} settings, and "
+        f"{np.mean(list(gaps.values())):.1f} on average.",
+        f"**When it fails.** Most in *{where.about}*: {where.single[str(best)].mean:.1f}% where "
+        f"`{written(rival)}` has {where.single[rival].mean:.1f}%; with its learning rate tuned, at most "
+        f"{max(regrets(outcomes, 'best_rate')[str(best)].values()):.1f} points are missing anywhere.",
+        f"**When it does not matter.** In {len(many)} of {len(outcomes)} settings half of the {shapes} shapes or more "
+        "can't be told from the best once width and rate are tuned; the median shape is then "
+        f"{median:.1f} points behind.",
+    ]
+    if steadiest != str(best):
+        sentences[0] += (
+            f" (`{written(steadiest)}` has {max(fixed[steadiest].values()):.1f}; within {TIE:g} points the plan takes "
+            "the surrogate that this package is built around.)"
+        )
+    return paragraphs(sentences)
 
 
-def load(folder: Path) -> dict[str, Outcome]:
-    """Read every setting of a folder, with the shapes that all have; a ValueError says which run is missing."""
-    paths = {name: path for name in names() if (path := folder / f"{name}.json").exists()}
-    scores, shapes = {name: recorded(path) for name, path in paths.items()}, shapes_in(list(paths.values()))
-    chosen = list(map(str, shortlist(list(scores.values()), shapes)))
-    return {name: _outcome(paths[name], scores[name], shapes, chosen) for name in paths}
-
-
-def _outcome(path, score, shapes, chosen):
-    table: dict[tuple[str, float], dict[int, dict]] = {}
-    reported = [row for row in rows(path) if row["seed"] in SEEDS]
-    for row in reported:
-        table.setdefault((row["call"], row["rate"]), {})[row["seed"]] = row
-
-    def entry(call, factor):
-        of_seeds = table.get((str(call), float(f"{factor:.6g}")), {})
-        if set(of_seeds) < set(SEEDS):
-            raise ValueError(
-                f"{path} has {len(of_seeds)} of {len(SEEDS)} runs of {call} at {factor:.2g} times the rate"
+def special_cases(outcomes: Outcomes) -> list[str]:
+    """Write a line each for deep networks, small weights and recurrent ones, as far as their settings are there."""
+    lines = []
+    deep = [name for name in outcomes if name.startswith("depth-") and name != "depth-2"]
+    for name in deep[-1:]:
+        lines.append(f"- *Deep* ({outcomes[name].about}): {_in_short(outcomes, name)}.")
+    if "randman-0.03" in outcomes:
+        dead = ", ".join(
+            f"{alpha:g}: {sum(v < LEARNT for v in of)} of {len(of)}"
+            for alpha, of in grid_by_alpha(outcomes["randman-0.03"]).items()
+        )
+        lines.append(
+            f"- *Small weights* ({outcomes['randman-0.03'].about}): {_in_short(outcomes, 'randman-0.03')}. Networks "
+            f"that learnt nothing, over widths and rates, by the alpha of {FOCUS}: {dead}."
+        )
+    for name in ("speech", "vowels"):
+        if name in outcomes:
+            best = ", ".join(f"{a:g}: {max(of):.1f}%" for a, of in grid_by_alpha(outcomes[name]).items())
+            lines.append(
+                f"- *Recurrent* ({outcomes[name].about}): {_in_short(outcomes, name)}. Validation of {FOCUS} by alpha, "
+                f"at its best width and rate: {best}."
             )
-        column = {name: np.array([of_seeds[seed][name] for seed in SEEDS]) for name in ("test", "loss", "firing")}
-        widths = [of_seeds[seed]["width"] for seed in SEEDS]
-        means = [float(np.mean(values)) for values in (column["loss"], column["firing"], widths)]
-        return Entry(str(call), factor, 100 * column["test"], *means)
-
-    by_name = {str(call): call for call in map(parse, chosen)}
-    about = json.loads(path.read_text())["settings"]["about"]
-    adapted = [f"{how}: {call}" for call in ADAPTED for how in (*CALIBRATED, *TRAINED)]
-    return Outcome(
-        about,
-        gain=reported[0]["gain"],
-        tuned={shape: entry(*choose(shape, score)) for shape in shapes},
-        single={name: entry(call, 1.0) for name, call in by_name.items()},
-        best_rate={name: entry(call, best_factor(call, score)) for name, call in by_name.items()},
-        adapted={name: entry(name, 1.0) for name in adapted},
-    )
+    return lines
 
 
-def parse(text: str) -> Call:
-    """Read a call as it is printed."""
-    shape, *parts = text.split()
-    numbers = {name: float(value) for name, value in (part.split("=") for part in parts)}
-    return Call(shape, numbers.get("alpha"), numbers.get("width"))
+def _in_short(outcomes, name):
+    """Write the best shape tuned, LogTailedRelu tuned, and the recommended call as it is."""
+    outcome, best = outcomes[name], str(default(outcomes))
+    first = max(outcome.tuned, key=lambda shape: outcome.tuned[shape].mean)
+    tuned = [first] + [FOCUS] * (first != FOCUS)
+    parts = [f"`{outcome.tuned[shape].call}` {outcome.tuned[shape].mean:.1f}%" for shape in tuned]
+    return f"tuned {', '.join(parts)}; untuned `{written(best)}` {outcome.single[best].mean:.1f}%"
 
 
-# What is concluded
+def grid_by_alpha(outcome, shape=FOCUS) -> dict[float, list[float]]:
+    """Return the validation accuracies of a shape's grid, one seed, by its alpha."""
+    found: dict[float, list[float]] = {alpha: [] for alpha in LEAKS}
+    for (text, _), value in outcome.grid.items():
+        call = None if ":" in text else parse(text)
+        if call and call.shape == shape:
+            found.setdefault(call.alpha, []).append(value)
+    return {alpha: of for alpha, of in found.items() if of}
 
 
-def behind(entries: Mapping[str, Entry]) -> dict[str, float]:
-    """Return how many points each entry is behind the best."""
-    top = max(entry.mean for entry in entries.values())
-    return {name: top - entry.mean for name, entry in entries.items()}
-
-
-def regrets(outcomes: Outcomes, kind: str = "single") -> dict[str, dict[str, float]]:
-    """Return how far each call is behind the best: of the single calls at one rate, or with it tuned, of all shapes."""
-    found: dict[str, dict[str, float]] = {}
-    for name, outcome in outcomes.items():
-        entries = getattr(outcome, kind)
-        gaps = behind(entries if kind == "single" else outcome.tuned | entries)
-        for call in entries:
-            found.setdefault(call, {})[name] = gaps[call]
-    return found
-
-
-def default(outcomes: Outcomes) -> Call:
-    """Choose the layers' default by the rule of PLAN.md."""
-    table = regrets(outcomes)
-    worst = {call: max(gaps.values()) for call, gaps in table.items()}
-    near = [call for call, gap in worst.items() if gap <= min(worst.values()) + TIE]
-    ours = [call for call in near if parse(call).shape == FOCUS]
-    return parse(min(ours or near, key=lambda call: (np.mean(list(table[call].values())), call)))
-
-
-def indistinguishable(entries: Mapping[str, Entry]) -> set[str]:
-    """Return the entries that can't be told from the best: paired t test over the seeds, corrected by Holm."""
-    best = max(entries, key=lambda name: entries[name].mean)
-    others = [name for name in entries if name != best]
-    p = {name: _paired(entries[best].test, entries[name].test) for name in others}
-    kept, rejecting = {best}, True
-    for rank, name in enumerate(sorted(others, key=lambda name: p[name])):
-        rejecting = rejecting and p[name] <= SIGNIFICANT / (len(others) - rank)
-        if not rejecting:
-            kept.add(name)
-    return kept
-
-
-def _paired(first, second):
-    """Return the probability of a paired t test; differences that are all the same have no spread to test with."""
-    difference = first - second
-    if np.ptp(difference) < 1e-6:
-        return float(abs(difference.mean()) < 1e-6)
-    return float(stats.ttest_rel(first, second).pvalue)
-
-
-def steadiest_in(outcomes: Outcomes) -> dict[str, float]:
-    """Return in which share of bootstrap draws of the seeds each call has the smallest worst regret."""
-    rng, calls = np.random.default_rng(0), list(next(iter(outcomes.values())).single)
-    tests = np.array([[outcome.single[call].test for call in calls] for outcome in outcomes.values()])
-    wins = np.zeros(len(calls))
-    for _ in range(DRAWS):
-        means = tests[..., rng.integers(0, len(SEEDS), len(SEEDS))].mean(-1)
-        wins[(means.max(1, keepdims=True) - means).max(0).argmin()] += 1 / DRAWS
-    return dict(zip(calls, wins.tolist(), strict=True))
+def paragraphs(sentences) -> str:
+    """Wrap paragraphs to the width of a page."""
+    return "\n\n".join(textwrap.fill(s, 120, break_long_words=False, break_on_hyphens=False) for s in sentences)
 
 
 # Tables
 
 
-def single_table(outcomes: Outcomes) -> str:
-    """Make a table with a row per call that needs no tuning, the recommended one in bold, at most eight."""
+def single_table(outcomes: Outcomes, shown: int = SHOWN) -> str:
+    """Make a table with a row per call that needs no tuning, the recommended one in bold, then the others in order."""
     fixed, tuned, share = regrets(outcomes), regrets(outcomes, "best_rate"), steadiest_in(outcomes)
     best, table = str(default(outcomes)), []
     order = sorted(fixed, key=lambda call: max(fixed[call].values()))
-    always = [str(call) for call in ALWAYS]
-    kept = [call for call in order if call not in always][: 8 - len(always)] + always
-    for call in dict.fromkeys([best, *kept]):
+    ours = next((call for call in order if parse(call).shape == FOCUS), None)
+    always = [call for call in dict.fromkeys([ours, *map(str, ALWAYS)]) if call in fixed]
+    kept = [call for call in order if call not in (best, *always)]
+    always = [call for call in always if call != best]
+    for call in [best, *sorted([*kept[: shown - 1 - len(always)], *always], key=order.index)]:
         gaps = fixed[call]
-        where = outcomes[max(gaps, key=lambda name: gaps[name])].about
+        where = max(gaps, key=lambda name: gaps[name])
         name = f"**`{written(call)}`**" if call == best else f"`{written(call)}`"
         numbers = [max(gaps.values()), np.mean(list(gaps.values())), max(tuned[call].values())]
-        table.append([name, *(f"{number:.1f}" for number in numbers), f"{share[call]:.0%}", where])
-    header = ["call", "worst", "mean", "worst, rate tuned", "steadiest in", "where it is worst"]
-    return results.table(header, table[:8])
+        firing = np.mean([outcome.single[call].firing for outcome in outcomes.values()])
+        table.append([name, *(f"{n:.1f}" for n in numbers), f"{share[call]:.0%}", f"{firing:.2f}", where])
+    header = ["call", "worst", "mean", "rate tuned", "steadiest", "firing", "worst in"]
+    return results.table(header, table)
 
 
 def written(call: str) -> str:
@@ -201,7 +149,7 @@ def _arguments(values):
     return ", ".join(f"{name}={value:g}" for name, value in values.items())
 
 
-def setting_table(outcome: Outcome) -> str:
+def setting_table(outcome) -> str:
     """Make the table of a setting: every shape tuned, sorted; an asterisk where it can't be told from the best."""
     same, table = indistinguishable(outcome.tuned), []
     for shape in sorted(outcome.tuned, key=lambda shape: -outcome.tuned[shape].mean):
@@ -216,85 +164,87 @@ def adapted_table(outcomes: Outcomes) -> str:
     """Make a table of calibrated and trained widths beside the best fixed width of the same shape."""
     table = []
     for call in map(str, ADAPTED):
-        for how in (*CALIBRATED, *TRAINED):
-            gaps = {name: _best_width(o, call) - o.adapted[f"{how}: {call}"].mean for name, o in outcomes.items()}
+        for how in RULES:
+            gaps = {name: best_width(o, call) - o.adapted[f"{how}: {call}"].mean for name, o in outcomes.items()}
             within = sum(gap <= 1 for gap in gaps.values())
             ends = [o.adapted[f"{how}: {call}"].width for o in outcomes.values()]
             unit = float(parse(call).surrogate.width) / (parse(call).width or 1)
             end = "-" if how in CALIBRATED else f"{min(ends) / unit:.2g} to {max(ends) / unit:.2g}"
             worst = max(gaps, key=lambda name: gaps[name])
-            row = [f"`{call}`, {how}", f"{within} of {len(gaps)}", f"{gaps[worst]:.1f}", outcomes[worst].about, end]
-            table.append(row)
-    header = ["shape and rule", "within a point of the best width", "worst", "where", "widths end at"]
+            table.append([f"`{call}`, {how}", f"{within} of {len(gaps)}", f"{gaps[worst]:.1f}", worst, end])
+    header = ["shape and rule", "within a point", "worst", "worst in", "widths end at"]
     return results.table(header, table)
 
 
-def _best_width(outcome, call):
+def best_width(outcome, call: str) -> float:
     """Return the best accuracy of a shape: tuned, or one of its single calls."""
     shape = parse(call).shape
     single = [e.mean for name, e in (outcome.single | outcome.best_rate).items() if parse(name).shape == shape]
     return max([outcome.tuned[shape].mean, *single])
 
 
-# Claims
-
-
-def claims(outcomes: Outcomes) -> list[Claim]:
-    """Return the claims of the first edition that PLAN.md tests again, each with its numbers."""
-    tuned = {name: behind(outcome.tuned) for name, outcome in outcomes.items()}
-    worst = {shape: max(gaps[shape] for gaps in tuned.values()) for shape in next(iter(tuned.values()))}
-    steady = min(worst, key=lambda shape: worst[shape])
-    found = [
-        Claim(
-            "The steadiest shape, tuned, stays within 2 points of the best in every setting",
-            worst[steady] <= 2,
-            ", ".join(f"{shape} {worst[shape]:.1f}" for shape in sorted(worst, key=lambda s: worst[s])[:4]),
+def adapted_summary(outcomes: Outcomes) -> str:
+    """Write for each rule in how many settings it is within a point of the best fixed width, over the shapes."""
+    lines = []
+    for how in RULES:
+        gaps = [[best_width(o, str(c)) - o.adapted[f"{how}: {c}"].mean for o in outcomes.values()] for c in ADAPTED]
+        within = sorted(sum(gap <= 1 for gap in of_shape) for of_shape in gaps)
+        rule = " It is a rule." if within[0] * 2 > len(outcomes) else ""
+        lines.append(
+            f"- {how}: within a point of the best fixed width of its shape in {within[0]} to {within[-1]} of "
+            f"{len(outcomes)} settings, and at worst {max(map(max, gaps)):.1f} points behind.{rule}"
         )
-    ]
-    for name, text, points in (
-        ("randman-0.03", "With small weights LogTailedRelu is more than 10 points behind", 10),
-        ("depth-12", "12 layers cost LogTailedRelu more than 10 points", 10),
-    ):
-        if name in tuned:
-            gap = tuned[name][FOCUS]
-            found.append(Claim(text, gap > points, f"{outcomes[name].tuned[FOCUS].call}: {gap:.1f} points"))
-    for name in ("depth-12", "speech"):
-        if name in tuned:
-            lost = outcomes[name].tuned[FOCUS].mean - outcomes[name].tuned["LeakyRelu"].mean
-            text = f"Without its tail (LeakyRelu) LogTailedRelu loses more than 10 points: {outcomes[name].about}"
-            found.append(Claim(text, lost > 10, f"{lost:.1f} points"))
-    return found
+    return "\n".join(lines)
+
+
+def pilot_table(outcome) -> str:
+    """Make a table of the calls that choose the gain: validation accuracy over gains, one seed."""
+    calls, gains = (list(dict.fromkeys(key[i] for key in sorted(outcome.pilots))) for i in (0, 1))
+    gains = sorted(gains)
+    table = [[f"`{call}`", *(f"{outcome.pilots[call, gain]:.1f}" for gain in gains)] for call in calls]
+    return results.table([f"validation, seed {CHOOSING[0]}", *(f"gain {gain:g}" for gain in gains)], table)
 
 
 # Pictures
 
 
 def draw(outcomes: Outcomes, folder: Path):
-    """Draw points behind the best: shapes tuned, and single calls, over settings."""
-    figure, axes = plt.subplots(1, 2, figsize=(13, 6.2), layout="constrained")
-    for axis, kind, title in (
-        (axes[0], "tuned", "every shape tuned, behind the best shape"),
-        (axes[1], "single", "one call without tuning, behind the best call"),
-    ):
-        gaps = [behind(getattr(outcome, kind)) for outcome in outcomes.values()]
-        order = sorted(gaps[0], key=lambda name: np.mean([column[name] for column in gaps]))
-        matrix = np.array([[column[name] for column in gaps] for name in order])
-        picture = axis.imshow(np.minimum(matrix, 20), cmap="magma_r", vmin=0, vmax=20, aspect="auto")
-        for column, outcome in enumerate(outcomes.values()):
-            same = indistinguishable(getattr(outcome, kind))
-            for row, name in enumerate(order):
-                value, dark = matrix[row, column], matrix[row, column] > 10
-                shown = f"{value:.0f}" if value >= 0.95 else f"{value:.1f}"[1:]
-                axis.text(column, row, shown, ha="center", va="center", fontsize=7, color="white" if dark else "black")
-                if name in same:
-                    box = plt.Rectangle((column - 0.5, row - 0.5), 1, 1, fill=False, hatch="////", lw=0, ec="0.75")
-                    axis.add_patch(box)
-        axis.set_xticks(range(len(outcomes)), outcomes, rotation=60, ha="right", fontsize=8)
-        axis.set_yticks(range(len(order)), order, fontsize=8)
+    """Draw points behind the best over settings: every shape tuned, and single calls without tuning."""
+    best = default(outcomes)
+    kinds = {
+        "tuned": ("width and learning rate tuned: behind the best shape", best.shape),
+        "single": ("one call, no tuning: behind the best call", str(best)),
+    }
+    rows = [len(next(iter(getattr(o, kind) for o in outcomes.values()))) for kind in kinds]
+    size = (0.55 * len(outcomes) + 4.2, 0.27 * sum(rows) + 3)
+    figure, axes = plt.subplots(2, 1, figsize=size, layout="constrained", height_ratios=rows, sharex=True)
+    for axis, (kind, (title, recommended)) in zip(axes, kinds.items(), strict=True):
+        picture = _map(axis, [getattr(outcome, kind) for outcome in outcomes.values()])
+        axis.set_title(title, fontsize=10, loc="left")
         for label in axis.get_yticklabels():
-            label.set_color("C3" if label.get_text().startswith(FOCUS) else "black")
-        axis.set_title(title, fontsize=10)
-    figure.colorbar(picture, ax=list(axes), label="points behind the best (20: or more)", shrink=0.7)
-    figure.suptitle("hatched: can't be told from the best (paired t test over ten seeds, Holm)", fontsize=9)
-    figure.savefig(folder / "family.png", dpi=110)
+            name = label.get_text()
+            colour = "C0" if name == recommended else "C3" if name.startswith(FOCUS) else "black"
+            label.set(color=colour, fontweight="bold" if name == recommended else None)
+    axes[1].set_xticks(range(len(outcomes)), outcomes, rotation=60, ha="right", fontsize=9)
+    figure.colorbar(picture, ax=list(axes), label=f"points behind the best ({DRAWN_UP_TO}: or more)", shrink=0.5)
+    figure.supxlabel("hatched: can't be told from the best (paired t test over ten seeds, Holm)", fontsize=9)
+    figure.savefig(folder / "family.png", dpi=120)
     plt.close(figure)
+
+
+def _map(axis, columns):
+    """Draw one heat map, the mildest rows first, numbers in the cells."""
+    gaps = [behind(column) for column in columns]
+    order = sorted(gaps[0], key=lambda name: np.mean([column[name] for column in gaps]))
+    matrix = np.array([[column[name] for column in gaps] for name in order])
+    picture = axis.imshow(np.minimum(matrix, DRAWN_UP_TO), cmap="YlOrBr", vmin=0, vmax=DRAWN_UP_TO, aspect="auto")
+    for x, column in enumerate(columns):
+        same = indistinguishable(column)
+        for y, name in enumerate(order):
+            value = matrix[y, x]
+            text, colour = f"{value:.0f}" if value >= 9.95 else f"{value:.1f}", "white" if value > 12 else "black"
+            axis.text(x, y, text, ha="center", va="center", fontsize=7, color=colour)
+            if name in same:
+                axis.add_patch(plt.Rectangle((x - 0.5, y - 0.5), 1, 1, fill=False, hatch="////", lw=0, ec="0.8"))
+    axis.set_yticks(range(len(order)), order, fontsize=8)
+    return picture

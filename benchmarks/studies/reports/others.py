@@ -1,0 +1,60 @@
+"""Networks that do not spike, beside the best of those that do."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+
+from ...lib import results
+from ...lib.report import Claim
+from ...lib.runs import rows
+from ..choice import SEEDS
+from .outcomes import Outcomes
+
+SETTINGS = {"speech": "Spoken digits", "vowels": "Japanese vowels"}
+
+
+def load(folder: Path) -> dict[str, dict[str, tuple[np.ndarray, int]]]:
+    """Read, for each setting and entrant, test accuracies in per cent by seed, and the number of weights."""
+    found = {}
+    for name in SETTINGS:
+        if (folder / f"{name}.json").exists():
+            by_entrant: dict[str, list] = {}
+            for row in rows(folder / f"{name}.json"):
+                if row["seed"] in SEEDS:
+                    by_entrant.setdefault(row["entrant"], []).append((100 * row["test"], row["weights"]))
+            found[name] = {e: (np.array([test for test, _ in of]), int(of[0][1])) for e, of in by_entrant.items()}
+    return found
+
+
+def tables(studied, outcomes: Outcomes) -> str:
+    """Make a table a setting, with the best surrogate, tuned, among them."""
+    parts = []
+    for name, entrants in studied.items():
+        cells = {entrant: (test, f"{weights:,}") for entrant, (test, weights) in entrants.items()}
+        if name in outcomes:
+            best = max(outcomes[name].tuned.values(), key=lambda entry: entry.mean)
+            cells[f"LIF, `{best.call}`"] = (best.test, "")
+        order = sorted(cells, key=lambda entrant: -cells[entrant][0].mean())
+        table = [[e, cells[e][1], f"{cells[e][0].mean():.1f} ± {cells[e][0].std(ddof=1):.1f}"] for e in order]
+        parts.append(results.table([SETTINGS[name], "weights", "test accuracy, %"], table))
+    return "\n\n".join(parts)
+
+
+def claims(studied, outcomes: Outcomes) -> Iterator[Claim]:
+    """Yield what the first edition said of spiking networks beside others."""
+    for name in studied:
+        if name not in outcomes:
+            continue
+        entrants, tuned = studied[name], outcomes[name].tuned.values()
+        lif = max(tuned, key=lambda entry: outcomes[name].grid[entry.call, float(f"{entry.factor:.6g}")])
+        tests = {entrant: float(test.mean()) for entrant, (test, _) in entrants.items()}
+        numbers = f"`{lif.call}` {lif.mean:.1f}%, {', '.join(f'{e} {mean:.1f}%' for e, mean in tests.items())}"
+        text = f"{SETTINGS[name]}: the LIF network that validation prefers is"
+        if name == "speech":
+            within = "Spoken digits: it is within 1.5 points of a GRU"
+            yield Claim(f"{text} within 1.5 points of a GRU", lif.mean >= tests["GRU"] - 1.5, numbers, before=within)
+        else:
+            yield Claim(f"{text} at least as good as a GRU", lif.mean >= tests["GRU"], numbers)
+            text = f"{SETTINGS[name]}: logistic regression is at least as good as either"
+            yield Claim(text, tests["logistic regression"] >= max(lif.mean, tests["GRU"]), numbers)

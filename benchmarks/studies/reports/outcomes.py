@@ -1,0 +1,193 @@
+"""The family compared: what its files hold, regret, the rule for the default, and what can't be told from chance."""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from scipy import stats
+
+from ...lib.runs import rows
+from ..choice import CHOOSING, SEEDS, best_factor, choose
+from ..events import DATA_SETS
+from ..family import ADAPTED, CALIBRATED, PILOTS, TRAINED, recorded, together
+from ..settings import names
+from ..shapes import Call
+from ..shapes import calls as grid_of
+
+TIE, SIGNIFICANT, DRAWS = 0.5, 0.05, 1000  # points; probability; of the bootstrap
+FOCUS = "LogTailedRelu"
+RULES = (*CALIBRATED, *TRAINED)
+
+
+class Entry(NamedTuple):
+    """What ten networks came to: test accuracies in per cent by seed, and means of the rest.
+
+    Attributes:
+      call: of the surrogate, or a word before it that says how its widths were set.
+      factor: of the setting's learning rate.
+      test: test accuracy in per cent, by seed.
+      loss: of the last epoch of training.
+      firing: spikes for each neuron and step.
+      width: of the surrogate at the end of training, its mean over layers, as `Scaled` has it.
+    """
+
+    call: str
+    factor: float
+    test: np.ndarray
+    loss: float
+    firing: float
+    width: float
+
+    @property
+    def mean(self) -> float:
+        return float(self.test.mean())
+
+
+class Outcome(NamedTuple):
+    """A setting: every shape tuned; single calls at the setting's rate and at their best; adapted widths; the grid.
+
+    Of the grid, `grid` has the validation accuracy in per cent of each call and factor of the rate, and `pilots` that
+    of a few calls at each gain, from the first choosing seed.
+    """
+
+    about: str
+    gain: float
+    tuned: dict[str, Entry]
+    single: dict[str, Entry]
+    best_rate: dict[str, Entry]
+    adapted: dict[str, Entry]
+    grid: dict[tuple[str, float], float]
+    pilots: dict[tuple[str, float], float]
+
+
+Outcomes = Mapping[str, Outcome]
+
+
+def load(folder: Path) -> dict[str, Outcome]:
+    """Read the settings of a folder that are finished, with the shapes and the calls that all of these have."""
+    by_name = {name: path for name in names() if (path := folder / f"{name}.json").exists()}
+    paths, shapes = together(list(by_name.values()))
+    found = {name: _outcome(path, shapes) for name, path in by_name.items() if path in paths}
+    found = {name: outcome for name, outcome in found.items() if len(outcome.adapted) == len(ADAPTED) * len(RULES)}
+    return _with_common_calls(found)
+
+
+def unfinished(outcomes: Outcomes) -> list[str]:
+    """List the settings of the plan that have no outcome yet."""
+    planned = [name for name in names() if name not in DATA_SETS]
+    return [name for name in planned if name not in outcomes]
+
+
+def _with_common_calls(outcomes):
+    common = set.intersection(*(set(outcome.best_rate) for outcome in outcomes.values())) if outcomes else set()
+    kept = {}
+    for name, outcome in outcomes.items():
+        single, best = ({call: of[call] for call in of if call in common} for of in (outcome.single, outcome.best_rate))
+        kept[name] = outcome._replace(single=single, best_rate=best)
+    return kept
+
+
+def _outcome(path, shapes):
+    every, score = list(rows(path)), recorded(path)
+    table: dict[tuple[str, float], dict[int, dict]] = {}
+    reported, first = ([row for row in every if row["seed"] in seeds] for seeds in (SEEDS, CHOOSING[:1]))
+    for row in reported:
+        table.setdefault((row["call"], row["rate"]), {})[row["seed"]] = row
+    table = {key: of_seeds for key, of_seeds in table.items() if set(of_seeds) == set(SEEDS)}
+
+    def entry(call, factor):
+        of_seeds = table[str(call), float(f"{factor:.6g}")]
+        column = {name: np.array([of_seeds[seed][name] for seed in SEEDS]) for name in ("test", "loss", "firing")}
+        widths = [of_seeds[seed]["width"] for seed in SEEDS]
+        means = [float(np.mean(values)) for values in (column["loss"], column["firing"], widths)]
+        return Entry(str(call), factor, 100 * column["test"], *means)
+
+    def is_there(call, factor):
+        return (str(call), float(f"{factor:.6g}")) in table
+
+    calls = [parse(call) for call, factor in table if factor == 1 and ":" not in call]
+    grid_calls = [call for call in calls if call in set(grid_of(call.shape))]
+    best = {call: best_factor(call, score) for call in grid_calls}
+    adapted = [f"{how}: {call}" for call in ADAPTED for how in RULES]
+    pilots = [row for row in first if row["call"] in map(str, PILOTS) and row["rate"] == 1]
+    gain = reported[0]["gain"]
+    return Outcome(
+        json.loads(path.read_text())["settings"]["about"],
+        gain=gain,
+        tuned={shape: entry(*choose(shape, score)) for shape in shapes},
+        single={str(call): entry(call, 1.0) for call in grid_calls},
+        best_rate={str(call): entry(call, factor) for call, factor in best.items() if is_there(call, factor)},
+        adapted={name: entry(name, 1.0) for name in adapted if is_there(name, 1.0)},
+        grid={(row["call"], row["rate"]): 100 * row["validation"] for row in first if row["gain"] == gain},
+        pilots={(row["call"], row["gain"]): 100 * row["validation"] for row in pilots},
+    )
+
+
+def parse(text: str) -> Call:
+    """Read a call as it is printed."""
+    shape, *parts = text.split()
+    numbers = {name: float(value) for name, value in (part.split("=") for part in parts)}
+    return Call(shape, numbers.get("alpha"), numbers.get("width"))
+
+
+# What is concluded
+
+
+def behind(entries: Mapping[str, Entry]) -> dict[str, float]:
+    """Return how many points each entry is behind the best."""
+    top = max(entry.mean for entry in entries.values())
+    return {name: top - entry.mean for name, entry in entries.items()}
+
+
+def regrets(outcomes: Outcomes, kind: str = "single") -> dict[str, dict[str, float]]:
+    """Return how far each call is behind the best: of the single calls at one rate, or with it tuned, of all shapes."""
+    found: dict[str, dict[str, float]] = {}
+    for name, outcome in outcomes.items():
+        entries = getattr(outcome, kind)
+        gaps = behind(entries if kind == "single" else outcome.tuned | entries)
+        for call in entries:
+            found.setdefault(call, {})[name] = gaps[call]
+    return found
+
+
+def default(outcomes: Outcomes) -> Call:
+    """Choose the layers' default by the rule of PLAN.md."""
+    table = regrets(outcomes)
+    worst = {call: max(gaps.values()) for call, gaps in table.items()}
+    near = [call for call, gap in worst.items() if gap <= min(worst.values()) + TIE]
+    ours = [call for call in near if parse(call).shape == FOCUS]
+    return parse(min(ours or near, key=lambda call: (np.mean(list(table[call].values())), call)))
+
+
+def indistinguishable(entries: Mapping[str, Entry]) -> set[str]:
+    """Return the entries that can't be told from the best: paired t test over the seeds, corrected by Holm."""
+    best = max(entries, key=lambda name: entries[name].mean)
+    others = [name for name in entries if name != best]
+    p = {name: _paired(entries[best].test, entries[name].test) for name in others}
+    kept, rejecting = {best}, True
+    for rank, name in enumerate(sorted(others, key=lambda name: p[name])):
+        rejecting = rejecting and p[name] <= SIGNIFICANT / (len(others) - rank)
+        if not rejecting:
+            kept.add(name)
+    return kept
+
+
+def _paired(first, second):
+    """Return the probability of a paired t test; differences that are all the same have no spread to test with."""
+    difference = first - second
+    if np.ptp(difference) < 1e-6:
+        return float(abs(difference.mean()) < 1e-6)
+    return float(stats.ttest_rel(first, second).pvalue)
+
+
+def steadiest_in(outcomes: Outcomes) -> dict[str, float]:
+    """Return in which share of bootstrap draws of the seeds each call has the smallest worst regret."""
+    rng, calls = np.random.default_rng(0), list(next(iter(outcomes.values())).single)
+    tests = np.array([[outcome.single[call].test for call in calls] for outcome in outcomes.values()])
+    wins = np.zeros(len(calls))
+    for _ in range(DRAWS):
+        means = tests[..., rng.integers(0, len(SEEDS), len(SEEDS))].mean(-1)
+        wins[(means.max(1, keepdims=True) - means).max(0).argmin()] += 1 / DRAWS
+    return dict(zip(calls, wins.tolist(), strict=True))

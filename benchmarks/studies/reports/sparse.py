@@ -1,0 +1,79 @@
+"""Sparse networks: how far each call can be silenced by a penalty before its accuracy falls."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import matplotlib.pyplot as plt
+import numpy as np
+
+from ...lib import results
+from ...lib.report import Claim
+from ...lib.runs import rows
+
+NAMES = {"depth-2": "digits", "randman-0.5": "Randman"}
+COST = 1.0  # points of accuracy that may be given up
+
+
+def load(folder: Path) -> dict[str, dict[str, np.ndarray]]:
+    """Read, for each setting and call, ``[strengths, (accuracy in per cent, firing rate)]``, means of seeds."""
+    found = {}
+    for path in sorted(folder.glob("*.json")):
+        by_call: dict[str, dict[float, list]] = {}
+        for row in rows(path):
+            points = by_call.setdefault(row["call"], {}).setdefault(row["strength"], [])
+            points.append((100 * row["test"], row["firing"]))
+        found[path.stem] = {
+            call: np.array([np.mean(by_strength[strength], axis=0) for strength in sorted(by_strength)])
+            for call, by_strength in by_call.items()
+        }
+    return found
+
+
+def sparsest(points: np.ndarray, best: float) -> float:
+    """Return the lowest firing rate at an accuracy within `COST` points of the best; NaN if there is none."""
+    within = points[points[:, 0] >= best - COST]
+    return float(within[:, 1].min()) if len(within) else float("nan")
+
+
+def tables(studied) -> str:
+    """Make a table of accuracy and firing rate without a penalty, and of the lowest rate within a point of the best."""
+    parts = []
+    for name, by_call in studied.items():
+        best = max(points[:, 0].max() for points in by_call.values())
+        table = []
+        for call in sorted(by_call, key=lambda call: np.nan_to_num(sparsest(by_call[call], best), nan=9.0)):
+            accuracy, firing = by_call[call][0]
+            lowest = sparsest(by_call[call], best)
+            table.append(
+                [f"`{call}`", f"{accuracy:.1f}", f"{firing:.2f}", "-" if np.isnan(lowest) else f"{lowest:.2f}"]
+            )
+        header = [NAMES.get(name, name), "accuracy, %", "firing", f"lowest firing within {COST:g} point of the best"]
+        parts.append(results.table(header, table))
+    return "\n\n".join(parts)
+
+
+def claims(studied) -> Iterator[Claim]:
+    """Yield the published reading: the fast sigmoid fires less than the arctangent at equal accuracy."""
+    for name, by_call in studied.items():
+        best = max(points[:, 0].max() for points in by_call.values())
+        fast, arctan = (sparsest(by_call[f"{shape} width=0.5"], best) for shape in ("SoftSign", "Arctan"))
+        yield Claim(
+            f"{NAMES.get(name, name)}: with the fast sigmoid (SoftSign) networks fire less than with Arctan at equal "
+            "accuracy, as Aliyev and Adegbija 2024 find",
+            fast < arctan,
+            f"lowest firing rates within a point of the best {fast:.3f} and {arctan:.3f}, at the same half-width",
+        )
+
+
+def draw(studied, folder: Path):
+    """Draw accuracy over firing rate."""
+    figure, axes = plt.subplots(1, len(studied), figsize=(5 * len(studied), 3.8), layout="constrained", squeeze=False)
+    for axis, (name, by_call) in zip(axes[0], studied.items(), strict=True):
+        for call, points in by_call.items():
+            axis.plot(points[:, 1], points[:, 0], ".-", label=call)
+        top = max(points[:, 0].max() for points in by_call.values())
+        axis.set(title=NAMES.get(name, name), xlabel="firing rate of the hidden layers", ylim=(top - 25, top + 2))
+    axes[0, 0].set_ylabel("test accuracy, %")
+    axes[0, -1].legend(frameon=False, fontsize=8, title="one point a strength of the penalty", title_fontsize=8)
+    figure.savefig(folder / "sparse.png", dpi=110)
+    plt.close(figure)
