@@ -191,8 +191,8 @@ def adapted_summary(outcomes: Outcomes) -> str:
         within = sorted(sum(gap <= 1 for gap in of_shape) for of_shape in gaps)
         rule = " It is a rule." if within[0] * 2 > len(outcomes) else ""
         lines.append(
-            f"- {how}: within a point of the best fixed width of its shape in {within[0]} to {within[-1]} of "
-            f"{len(outcomes)} settings, and at worst {max(map(max, gaps)):.1f} points behind.{rule}"
+            f"- {how}: within a point of the best fixed width in {within[0]} to {within[-1]} of {len(outcomes)} "
+            f"settings, at worst {max(map(max, gaps)):.1f} points behind.{rule}"
         )
     return "\n".join(lines)
 
