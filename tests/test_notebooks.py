@@ -30,7 +30,7 @@ def texts(notebook):
             yield from (value for kind, value in output.get("data", {}).items() if kind.startswith("text/"))
 
 
-def test_there_are_seven_in_reading_order():
+def test_there_are_eight_in_reading_order():
     assert [path.stem for path in PATHS] == [
         "1-first-spike",
         "2-train-a-network",
@@ -39,6 +39,7 @@ def test_there_are_seven_in_reading_order():
         "5-which-surrogate",
         "6-long-sequences",
         "7-your-own-surrogate",
+        "8-to-hardware-with-nir",
     ]
     for path, following in pairwise(PATHS):
         assert f"]({following.name})" in read(path).cells[-1].source, f"{path.name} does not lead to {following.name}"
