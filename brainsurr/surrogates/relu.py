@@ -32,8 +32,8 @@ class LogTailedRelu(Surrogate):
     fires gets no gradient at all and stays silent for good. Any small alpha lets it recover.
 
     Which alpha? In the studies of the documentation's page *Evidence*, ``alpha=0.01`` trains shallow and recurrent
-    networks about as well as 0 does, and none of them stays silent; 0.1 is better in feedforward networks of many
-    layers and can ruin a recurrent one; more is nowhere better.
+    networks about as well as 0 does, and none of them stays silent; in twelve layers 0.1 is better by far, with a width
+    of 0.25 or 0.5; 0.3 is nowhere better, and ruins a recurrent network.
 
     The knee lies at 1. ``f.scaled(width=w)`` (:meth:`Surrogate.scaled`) puts it at any other w, where it suits the
     membrane potential better:
