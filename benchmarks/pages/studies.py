@@ -27,7 +27,8 @@ def history(found: Iterable[Claim]) -> str:
         lines.append(f"- **{verdict(claim.holds)}** ({then}). {claim.text}: {claim.numbers}.")
     rest = [f"{claim['claim']} ({verdict(claim['holds'])})" for claim in before if claim["claim"] not in tested]
     text = "Claims of the first edition that no study here tests, with what it found: "
-    return "\n".join(wrapped(line, indent="  ") for line in lines) + f"\n\n{wrapped(text + '; '.join(rest))}."
+    listed = "\n".join(wrapped(line, indent="  ") for line in lines)
+    return f"{listed}\n\n{wrapped(text + '; '.join(rest) + '.')}"
 
 
 def verdict(holds: bool) -> str:

@@ -37,7 +37,6 @@ def advice(outcomes: Outcomes) -> str:
     worst = max(gaps, key=lambda name: gaps[name])
     where = outcomes[worst]
     rival = max(where.single, key=lambda call: where.single[call].mean)
-    steadiest = min(fixed, key=lambda call: max(fixed[call].values()))
     same = {name: len(indistinguishable(outcome.tuned)) for name, outcome in outcomes.items()}
     shapes = len(where.tuned)
     many = [outcomes[name].about for name, count in same.items() if 2 * count >= shapes]
@@ -47,17 +46,21 @@ def advice(outcomes: Outcomes) -> str:
         f"{gaps[worst]:.1f} points behind the best of them in any of {len(outcomes)} settings, and "
         f"{np.mean(list(gaps.values())):.1f} on average.",
         f"**When it fails.** Most in *{where.about}*: {where.single[str(best)].mean:.1f}% where "
-        f"`{written(rival)}` has {where.single[rival].mean:.1f}%; with its learning rate tuned, at most "
-        f"{max(regrets(outcomes, 'best_rate')[str(best)].values()):.1f} points are missing anywhere.",
+        f"`{written(rival)}` has {where.single[rival].mean:.1f}%.",
         f"**When it does not matter.** In {len(many)} of {len(outcomes)} settings half of the {shapes} shapes or more "
         "can't be told from the best once width and rate are tuned; the median shape is then "
         f"{median:.1f} points behind.",
     ]
-    if steadiest != str(best):
-        sentences[0] += (
-            f" (`{written(steadiest)}` has {max(fixed[steadiest].values()):.1f}; within {TIE:g} points the plan takes "
-            "the surrogate that this package is built around.)"
+    worst_of = {call: max(of.values()) for call, of in fixed.items()}
+    equal = [call for call in worst_of if call != str(best) and worst_of[call] <= min(worst_of.values()) + TIE]
+    if equal:
+        named = ", ".join(f"`{written(call)}` {worst_of[call]:.1f}" for call in sorted(equal, key=worst_of.get))
+        why = (
+            "of these it is the one that this package is built around"
+            if best.shape == FOCUS
+            else ("of these it has the smallest mean")
         )
+        sentences[0] += f" As good: {named}; within {TIE:g} points the plan takes calls for equal, and {why}."
     return paragraphs(sentences)
 
 
