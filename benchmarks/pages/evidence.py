@@ -28,9 +28,9 @@ half of it at 0.5 on either side, on average: so shapes are compared, and not th
 {single}
 
 *worst* and *mean*: points behind the best of all calls tried, over the settings, at the setting's own learning rate.
-*rate tuned*: the worst behind the best shape tuned, at that of three rates which validation prefers; one seed chooses it,
-which in deep networks can go wrong. *steadiest*: in how many of 1000 draws of the seeds it has the mildest worst case.
-*firing*: spikes for each neuron and step, on average."""
+*tuned*: the worst behind the best shape tuned, at that of three rates which validation prefers; one seed chooses it,
+which in deep networks can go wrong. *draws*: in how many of 1000 draws of the seeds it has the mildest worst case.
+*fires*: spikes for each neuron and step, on average."""
 
 LIMITS = """## Limits
 
@@ -97,8 +97,9 @@ def readme(outcomes: Outcomes) -> str:
     text = (
         f"Take `{family.written(str(best))}`{whose}: over {len(outcomes)} settings it is never "
         f"more than {max(gaps.values()):.1f} points of accuracy behind the best of {len(regrets(outcomes))} calls that "
-        "need no tuning. The table has each call's worst and mean distance; *rate tuned* is the worst behind the best "
-        "surrogate tuned, at the learning rate that validation prefers."
+        "need no tuning. The table has each call's worst and mean distance; *tuned* is the worst behind the best "
+        "surrogate tuned, at the learning rate that validation prefers; *draws* says how often it has the mildest "
+        "worst case if seeds are drawn anew; *fires* is its firing rate."
     )
     return f"{wrapped(text)}\n\n{family.single_table(outcomes, 5)}"
 

@@ -132,7 +132,7 @@ def single_table(outcomes: Outcomes, shown: int = SHOWN) -> str:
         numbers = [max(gaps.values()), np.mean(list(gaps.values())), max(tuned[call].values())]
         firing = np.mean([outcome.single[call].firing for outcome in outcomes.values()])
         table.append([name, *(f"{n:.1f}" for n in numbers), f"{share[call]:.0%}", f"{firing:.2f}", where])
-    header = ["call", "worst", "mean", "rate tuned", "steadiest", "firing", "worst in"]
+    header = ["call", "worst", "mean", "tuned", "draws", "fires", "worst in"]
     return results.table(header, table)
 
 
