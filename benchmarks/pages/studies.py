@@ -105,8 +105,11 @@ def adapted(outcomes: Outcomes) -> str:
     """Write the part about calibrated and trained widths."""
     text = (
         "Widths that a network finds: calibrated before training (half-width k times the root mean square of membrane "
-        "minus threshold), or trained from .5, projected into its interval or in its logarithm; beside the best fixed "
-        "width of the same shape. What is within a point for each of the three shapes in most settings is a rule."
+        "minus threshold), or trained from .5, projected into its interval or in its logarithm, at the setting's rate; "
+        "beside the best fixed width of the same shape and alpha at any rate, of those that have ten seeds. What is "
+        "within a point for each of the three shapes in most settings is a rule. LogTailedRelu was trained with its "
+        "jump (`continuous=False`), whose derivative in the width its docstring advises against: its trained widths "
+        "are to be measured again."
     )
     parts = [wrapped(text), family.adapted_summary(outcomes), family.adapted_table(outcomes)]
     return "\n\n".join(["## Adapted widths", *parts])

@@ -89,9 +89,9 @@ def calibrate(
 
     For networks of plain functions; ``brainsurr.nnx``, ``brainsurr.linen`` and ``brainsurr.brainstate`` have a
     ``calibrate`` that finds the layers of a module. Use it before training, or now and then during it, where potentials
-    are far larger or smaller than the width of a surrogate. It makes a network less sensitive to the scale of its
-    weights. It is no better than a width that fits already, and the best ``k`` differs from shape to shape: see the
-    documentation's page on training parameters. A layer that depends on the spikes of another sees them as they are
+    are far larger or smaller than the width of a surrogate. Compare it with a fixed width: it can cost dozens of points
+    of accuracy, and the best ``k`` differs from shape to shape: see the documentation's page on training parameters.
+    A layer that depends on the spikes of another sees them as they are
     now, and a width changes none, so all layers are measured in one pass.
 
     Args:

@@ -180,10 +180,10 @@ def adapted_table(outcomes: Outcomes) -> str:
 
 
 def best_width(outcome, call: str) -> float:
-    """Return the best accuracy of a shape: tuned, or one of its single calls."""
-    shape = parse(call).shape
-    single = [e.mean for name, e in (outcome.single | outcome.best_rate).items() if parse(name).shape == shape]
-    return max([outcome.tuned[shape].mean, *single])
+    """Return the best accuracy of a shape with the alpha of a call, over the widths and rates that have ten seeds."""
+    same = parse(call).shape, parse(call).alpha
+    entries = (*outcome.tuned.values(), *outcome.single.values(), *outcome.best_rate.values())
+    return max(e.mean for e in entries if (parse(e.call).shape, parse(e.call).alpha) == same)
 
 
 def adapted_summary(outcomes: Outcomes) -> str:
@@ -192,10 +192,10 @@ def adapted_summary(outcomes: Outcomes) -> str:
     for how in RULES:
         gaps = [[best_width(o, str(c)) - o.adapted[f"{how}: {c}"].mean for o in outcomes.values()] for c in ADAPTED]
         within = sorted(sum(gap <= 1 for gap in of_shape) for of_shape in gaps)
-        rule = " It is a rule." if within[0] * 2 > len(outcomes) else ""
+        rule = ": by the plan a rule" if within[0] * 2 > len(outcomes) else ""
         lines.append(
-            f"- {how}: within a point of the best fixed width in {within[0]} to {within[-1]} of {len(outcomes)} "
-            f"settings, at worst {max(map(max, gaps)):.1f} points behind.{rule}"
+            f"- {how}: within a point in {within[0]} to {within[-1]} of {len(outcomes)} settings, at worst "
+            f"{max(map(max, gaps)):.1f} points behind{rule}."
         )
     return "\n".join(lines)
 
