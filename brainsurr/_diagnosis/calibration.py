@@ -91,8 +91,8 @@ def calibrate(
     ``calibrate`` that finds the layers of a module. Use it before training, or now and then during it, where potentials
     are far larger or smaller than the width of a surrogate. Compare it with a fixed width: it can cost dozens of points
     of accuracy, and the best ``k`` differs from shape to shape: see the documentation's page on training parameters.
-    A layer that depends on the spikes of another sees them as they are
-    now, and a width changes none, so all layers are measured in one pass.
+    A layer that depends on the spikes of another sees them as they are now, and a width changes none, so all layers are
+    measured in one pass.
 
     Args:
       spike_fns: the surrogate of each layer by a name of your choice. What is no surrogate is measured and not changed.

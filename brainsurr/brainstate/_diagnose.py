@@ -64,7 +64,9 @@ def calibrate(net: nn.Module, forward: Callable[[], Any], *, k: float = 1.0) -> 
       >>> import brainsurr as bs, jax.numpy as jnp
       >>> from brainsurr.brainstate import LIF, SpikingActivation, SpikingSequential
       >>> from brainsurr.brainstate import calibrate
-      >>> act = SpikingActivation(bs.LogTailedRelu(0.1).scaled(), learnable="width")
+      >>> act = SpikingActivation(
+      ...     bs.LogTailedRelu(0.1, continuous=True).scaled(), learnable="width"
+      ... )
       >>> net = SpikingSequential([LIF(3, spike_fn=act)])
       >>> net.init_state(batch_size=4)
       >>> report = calibrate(net, lambda: net(jnp.full((10, 4, 3), 0.05)))

@@ -64,7 +64,9 @@ def calibrate(variables: Any, forward: Callable[[Any], Any], *, k: float = 1.0) 
     Example:
       >>> import brainsurr as bs, jax, jax.numpy as jnp
       >>> from brainsurr.linen import LIF, SpikingActivation, SpikingSequential, calibrate
-      >>> act = SpikingActivation(bs.LogTailedRelu(0.1).scaled(), learnable="width")
+      >>> act = SpikingActivation(
+      ...     bs.LogTailedRelu(0.1, continuous=True).scaled(), learnable="width"
+      ... )
       >>> net = SpikingSequential([LIF(3, spike_fn=act)])
       >>> key, xs = jax.random.key(0), jnp.full((10, 4, 3), 0.05)
       >>> carry = net.initialize_carry(key, (4, 3))

@@ -70,7 +70,9 @@ def calibrate(net: nnx.Module, forward: Callable[[Any], Any], *, k: float = 1.0)
     Example:
       >>> import brainsurr as bs, jax.numpy as jnp
       >>> from brainsurr.nnx import LIF, SpikingActivation, SpikingSequential, calibrate
-      >>> act = SpikingActivation(bs.LogTailedRelu(0.1).scaled(), learnable="width")
+      >>> act = SpikingActivation(
+      ...     bs.LogTailedRelu(0.1, continuous=True).scaled(), learnable="width"
+      ... )
       >>> net, xs = SpikingSequential([LIF(3, spike_fn=act)]), jnp.full((10, 4, 3), 0.05)
       >>> report = calibrate(net, lambda net: net(net.initialize_carry((4, 3)), xs))
       >>> print(f"{report['layers.0'].width:.3f} {act.width[...]:.3f}")
