@@ -1,6 +1,5 @@
 """SHD and N-MNIST on files of their formats that the test writes; what reads them, tonic, needs `make test-data`."""
 
-import jax.numpy as jnp
 import numpy as np
 import pytest
 from libraries import needs
@@ -82,7 +81,7 @@ def make_nmnist(folder, rng, classes=4, each=10):
 def check_that_it_learns(name, folder):
     """As a setting of the comparison: four classes, in a few steps of small batches."""
     setting = settings.setting(name, folder)._replace(epochs=10, batch=32)
-    parts = [tuple(map(jnp.asarray, part)) for part in setting.data(0)]
+    parts = setting.parts(0)
     outcome = family.train(setting, None, [Call("Arctan", None, 0.5).surrogate], setting.rate, 1.0, 0, parts)
     assert outcome["test"] > 0.55
     assert 0 < outcome["firing"] < 0.9

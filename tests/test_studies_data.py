@@ -10,7 +10,6 @@ import subprocess
 import sys
 import wave
 
-import jax.numpy as jnp
 import numpy as np
 import pytest
 from libraries import needs
@@ -231,7 +230,7 @@ def test_vowels_are_learnt_from_series_of_that_shape(monkeypatch):
     assert not np.array_equal(setting.data(0)[1][0], setting.data(1)[1][0])
     assert np.array_equal(setting.data(0)[2][0], setting.data(1)[2][0])
     surrogate = Call("LogTailedRelu", 0.01, 0.5).surrogate
-    parts = [tuple(map(jnp.asarray, part)) for part in setting.data(0)]
+    parts = setting.parts(0)
     outcome = family.train(setting, None, [surrogate], setting.rate, 1.0, 0, parts)
     assert outcome["test"] > 1 / 9 + 0.3
     assert 0 < outcome["firing"] < 0.9

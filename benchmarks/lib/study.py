@@ -94,9 +94,14 @@ def as_json(tree: Any) -> Any:
     def leaf(value):
         if isinstance(value, (np.ndarray, np.generic)):
             return jax.tree.map(leaf, value.tolist())
-        return float(f"{value:.6g}") if isinstance(value, float) else value
+        return rounded(value) if isinstance(value, float) else value
 
     return json.loads(json.dumps(jax.tree.map(leaf, dict(tree))))
+
+
+def rounded(value: float) -> float:
+    """Round to six digits, as files hold floats."""
+    return float(f"{value:.6g}")
 
 
 def arguments(module: str, doc: str, seeds: int, argv=None, extend=lambda parser: None) -> argparse.Namespace:

@@ -1,7 +1,5 @@
 """Write docs/evidence.md, its picture and parts of the README and of docs/training-parameters.md from result files."""
 
-import json
-
 import numpy as np
 
 from brainsurr.nnx import LIF
@@ -10,7 +8,7 @@ from ..robustness.reports import precision
 from ..studies.reports import family, learn_alpha
 from ..studies.reports.outcomes import Outcomes, default, load, regrets, unfinished
 from ..studies.shapes import SHAPES, Call
-from .parts import PICTURES, RESULTS, ROOT, filled, wrapped
+from .parts import PICTURES, RESULTS, ROOT, filled, result, wrapped
 
 WIDTHS = ROOT / "docs/training-parameters.md"
 
@@ -55,9 +53,9 @@ def settings_list(outcomes: Outcomes) -> str:
 
 def half_precision() -> str:
     """Write the line about half precision from its own study."""
-    result = json.loads((RESULTS / "precision/result.json").read_text())
+    study = result("precision")
     return (
-        f"- *Half precision* (`{result['settings']['surrogate']}`, digits): {precision.line(result)[-1]}; "
+        f"- *Half precision* (`{study['settings']['surrogate']}`, digits): {precision.line(study)[-1]}; "
         "[the study](withstands.md#half-precision)."
     )
 
@@ -65,7 +63,7 @@ def half_precision() -> str:
 def in_short(outcomes: Outcomes) -> list[str]:
     """Write one line for each question that is asked most."""
     lines = [*family.special_cases(outcomes), half_precision()]
-    ends = list(learn_alpha.ends(json.loads((RESULTS / "learn_alpha/result.json").read_text())))
+    ends = list(learn_alpha.ends(result("learn_alpha")))
     lines.append(
         f"- *Trained alpha*: better than the best fixed one in {sum(end.better for end in ends)} of {len(ends)} tasks; "
         f"as good, to half a point, in {sum(end.as_good for end in ends)} with a decay towards 0, and in "
@@ -78,7 +76,7 @@ def page(outcomes: Outcomes) -> str:
     """Write the text of docs/evidence.md."""
     deepest = max(int(name.partition("-")[2]) for name in outcomes if name.startswith("depth-"))
     parts = [
-        HEAD.format(advice=family.advice(outcomes), single=family.single_table(outcomes)),
+        HEAD.format(advice="\n\n".join(map(wrapped, family.advice(outcomes))), single=family.single_table(outcomes)),
         "## In short",
         "\n".join(in_short(outcomes)),
         settings_list(outcomes),

@@ -1,5 +1,6 @@
 """What pages share: folders, paragraphs, where a study ran, and generated parts of a page that is written by hand."""
 
+import json
 import re
 import textwrap
 from collections.abc import Mapping
@@ -10,6 +11,11 @@ from ..lib.study import environment_of
 ROOT = Path(__file__).parents[2]
 RESULTS = ROOT / "benchmarks/results"
 PICTURES = ROOT / "docs/pictures/evidence"
+
+
+def result(name: str):
+    """Read the result of a study by the name of its folder."""
+    return json.loads((RESULTS / name / "result.json").read_text())
 
 
 def wrapped(text: str, indent: str = "") -> str:

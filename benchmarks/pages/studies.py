@@ -10,7 +10,7 @@ from ..lib.report import Claim
 from ..studies.reports import claims, family, learn_alpha, others, sparse, true_gradient
 from ..studies.reports.outcomes import Outcomes, load
 from ..studies.shapes import WIDTHS
-from .parts import PICTURES, RESULTS, ROOT, provenance, wrapped
+from .parts import PICTURES, RESULTS, ROOT, provenance, result, wrapped
 
 RECORDINGS = " --speech free_spoken_digits.npz"  # what commands need that read spoken digits
 
@@ -93,12 +93,7 @@ def every_claim(outcomes: Outcomes) -> Iterable[Claim]:
         yield from others.claims(others.load(folder), outcomes)
     if (folder := RESULTS / "sparse").exists():
         yield from sparse.claims(sparse.load(folder))
-    yield from learn_alpha.claims(alpha_result())
-
-
-def alpha_result():
-    """Load the result of the study of alpha."""
-    return json.loads((RESULTS / "learn_alpha/result.json").read_text())
+    yield from learn_alpha.claims(result("learn_alpha"))
 
 
 def adapted(outcomes: Outcomes) -> str:
@@ -167,25 +162,25 @@ def studies(outcomes: Outcomes) -> Iterable[str]:
     if (folder := RESULTS / "others").exists():
         command = f"python -m benchmarks.studies.others{RECORDINGS} --out benchmarks/results/others"
         yield section("others", others.tables(others.load(folder), outcomes), command=command)
-    result = alpha_result()
+    alphas = result("learn_alpha")
     picture = "![learning alpha](pictures/evidence/learn-alpha.png)"
     command = f"python -m benchmarks.studies.learn_alpha{RECORDINGS} --out benchmarks/results/learn_alpha"
-    ran = wrapped(f"It took {provenance(result)}.")
-    yield section("learn_alpha", picture, learn_alpha.tables(result), ran, command=command)
+    ran = wrapped(f"It took {provenance(alphas)}.")
+    yield section("learn_alpha", picture, learn_alpha.tables(alphas), ran, command=command)
     yield digits_section()
 
 
 def digits_section() -> str:
     """Write the table of `make train`, a picture, and the accuracies of the other frameworks."""
-    result, *others = (json.loads(path.read_text()) for path in sorted(RESULTS.glob("digits*/result.json")))
-    versions = result["versions"]
+    first, *others = (json.loads(path.read_text()) for path in sorted(RESULTS.glob("digits*/result.json")))
+    versions = first["versions"]
     lines = [
         "## Digits",
         "What `make train` prints. It shows that the layers learn; it is too easy a task to tell surrogates apart.",
-        digits.table(result).strip(),
+        digits.table(first).strip(),
         "![training curves](../benchmarks/results/digits/training.png)",
         wrapped(
-            f"{result['seconds']:.0f} s on {result['device']}; Python {result['python']}, jax {versions['jax']}, flax "
+            f"{first['seconds']:.0f} s on {first['device']}; Python {first['python']}, jax {versions['jax']}, flax "
             f"{versions['flax']}. From the same weights, data order and noise, but Dropout masks of their own:"
         ),
     ]
@@ -208,7 +203,7 @@ def main():
     """Write the page and its pictures into docs."""
     PICTURES.mkdir(parents=True, exist_ok=True)
     outcomes = load(RESULTS / "family")
-    learn_alpha.draw(alpha_result(), PICTURES)
+    learn_alpha.draw(result("learn_alpha"), PICTURES)
     if (folder := RESULTS / "sparse").exists():
         sparse.draw(sparse.load(folder), PICTURES)
     (ROOT / "docs/studies.md").write_text(page(outcomes))

@@ -3,7 +3,12 @@
 import itertools
 import math
 from collections.abc import Callable, Sequence
+from pathlib import Path
 
+import numpy as np
+
+from ..lib.runs import rows
+from ..lib.study import rounded
 from .shapes import SHAPES, WIDTHS, Call, calls
 
 FACTORS = (1 / 3, 1.0, 3.0)  # of a setting's own rate
@@ -48,6 +53,31 @@ def beyond(call: Call, factor: float) -> list[Point]:
 def best_factor(call: Call, score: Score) -> float:
     """Choose the rate of a call from one seed, the setting's own if it is as good as another."""
     return max(FACTORS, key=lambda factor: (score(call, factor, CHOOSING[:1]), factor == 1.0))
+
+
+def recorded(path: Path) -> Score:
+    """Return the scores that a setting's file holds; a ValueError says what it does not hold."""
+    runs = list(rows(path))
+    table = {(row["call"], row["rate"], row["gain"], row["seed"]): row["validation"] for row in runs}
+    gains = {row["gain"] for row in runs if row["seed"] in SEEDS}
+
+    def score(call, factor, seeds):
+        keys = [(str(call), rounded(factor), gain, seed) for gain in gains for seed in seeds]
+        if not keys or any(key not in table for key in keys):
+            raise ValueError(f"{path} has no run of {call} at {factor:.2g} times the rate: first --stage tune")
+        return float(np.mean([table[key] for key in keys]))
+
+    return score
+
+
+def together(paths: Sequence[Path]) -> tuple[list[Path], list[str]]:
+    """Return the settings that are tuned for the same shapes, and these: the shapes that most settings have.
+
+    So neither a setting that is not finished nor a shape that was added to a few keeps all others from a comparison.
+    """
+    tuned = {path: {row["call"].split()[0] for row in rows(path) if row["seed"] == SEEDS[-1]} for path in paths}
+    shapes = [shape for shape in SHAPES if 2 * sum(shape in names for names in tuned.values()) > len(paths)]
+    return [path for path, names in tuned.items() if names.issuperset(shapes)], shapes
 
 
 def shortlist(scores: Sequence[Score], shapes: Sequence[str] = tuple(SHAPES)) -> list[Call]:

@@ -95,8 +95,7 @@ def opened(kind: DataSet, folder: Path, train: bool, download: bool):
         return source(str(folder), train=train)
     where, pattern = folder / kind.source, kind.files[0 if train else 1]
     if next(where.glob(pattern), None) is None:
-        name = next(name for name, of in DATA_SETS.items() if of is kind)
-        fetching = f"python -m benchmarks.studies.events {name} {folder} lets tonic fetch the data set"
+        fetching = f"python -m benchmarks.studies.events {kind.source.lower()} {folder} lets tonic fetch the data set"
         raise ValueError(f"expected files like {pattern} in {where}; {fetching}")
 
     class Present(source):

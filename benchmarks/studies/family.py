@@ -21,11 +21,10 @@ from brainsurr.nnx import SpikingActivation, bounds, calibrate
 from brainsurr.optim import project
 
 from ..lib import results
-from ..lib.runs import Runs, rows
-from ..lib.study import as_json
+from ..lib.runs import Runs
 from ..lib.training import firing_rate, neurons, train_and_test
 from . import settings
-from .choice import CHOOSING, DEFAULT_WIDTH, SEEDS, Score, best_factor, choose, shortlist
+from .choice import CHOOSING, DEFAULT_WIDTH, SEEDS, best_factor, choose, recorded, shortlist, together
 from .shapes import SHAPES, Call
 
 PILOTS = (Call("Arctan", None, 0.5), Call("GaussianGrad", None, 0.5), Call("S2NN", None, 0.5))
@@ -53,8 +52,7 @@ def train(setting, trained, surrogates, rate, gain, seed, parts, strength=None):
     keys = jax.random.split(jax.random.key(seed))
     spike_fns = [SpikingActivation(f, learnable="width") for f in surrogates] if trained else surrogates
     net = setting.network(keys[0], spike_fns, gain)
-    batch = min(setting.batch, len(parts[0][1]))
-    steps = setting.epochs * (len(parts[0][1]) // batch)
+    batch, steps = setting.batches(parts)
     tx = optimizer(net, optax.cosine_decay_schedule(rate, steps), setting.weight_decay, trained)
 
     def firing(net, inputs):
@@ -142,7 +140,7 @@ class Trials:
     def parts(self, seed):
         """Return the data of a seed."""
         if seed not in self._parts:
-            self._parts[seed] = [tuple(map(jnp.asarray, part)) for part in self.setting.data(seed)]
+            self._parts[seed] = self.setting.parts(seed)
         return self._parts[seed]
 
     def validated(self, call, factor, gain, seeds) -> float:
@@ -179,38 +177,13 @@ def parse(argv=None):
     results.add_out(parser, "family")
     args = parser.parse_args(argv)
     results.check_names(parser, args.settings, known)
-    args.data = {name: getattr(args, name, None) for name in known}
-    args.settings = args.settings or [name for name in known if name not in settings.NEEDED or args.data[name]]
+    args.data = {name: getattr(args, name) for name in settings.NEEDED}  # all other settings need none
+    args.settings = args.settings or [name for name in known if args.data.get(name, True)]
     for name in args.settings:
-        if name in settings.NEEDED and not args.data[name]:
+        if not args.data.get(name, True):
             parser.error(f"{name} needs --{name}: {settings.NEEDED[name]}")
     results.try_out(parser, args.out)
     return args
-
-
-def recorded(path: Path) -> Score:
-    """Return the scores that a setting's file holds; a ValueError says what it does not hold."""
-    runs = list(rows(path))
-    table = {(row["call"], row["rate"], row["gain"], row["seed"]): row["validation"] for row in runs}
-    gains = {row["gain"] for row in runs if row["seed"] in SEEDS}
-
-    def score(call, factor, seeds):
-        keys = [(str(call), as_json({"rate": factor})["rate"], gain, seed) for gain in gains for seed in seeds]
-        if not keys or any(key not in table for key in keys):
-            raise ValueError(f"{path} has no run of {call} at {factor:.2g} times the rate: first --stage tune")
-        return float(np.mean([table[key] for key in keys]))
-
-    return score
-
-
-def together(paths: Sequence[Path]) -> tuple[list[Path], list[str]]:
-    """Return the settings that are tuned for the same shapes, and these: the shapes that most settings have.
-
-    So neither a setting that is not finished nor a shape that was added to a few keeps all others from a comparison.
-    """
-    tuned = {path: {row["call"].split()[0] for row in rows(path) if row["seed"] == SEEDS[-1]} for path in paths}
-    shapes = [shape for shape in SHAPES if 2 * sum(shape in names for names in tuned.values()) > len(paths)]
-    return [path for path, names in tuned.items() if names.issuperset(shapes)], shapes
 
 
 def tune(trials: Trials, shapes):
@@ -243,7 +216,7 @@ def main(argv=None):
             chosen = shortlist(list(map(recorded, paths)), tuned)
         for name in args.settings:
             try:
-                trials = Trials(name, args.out, args.data[name], args.quick)
+                trials = Trials(name, args.out, args.data.get(name), args.quick)
             except ValueError as error:
                 raise SystemExit(f"python -m benchmarks.studies.family: error: {error}") from None
             if stage == "tune":

@@ -10,7 +10,6 @@ from functools import partial
 from pathlib import Path
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 from flax import nnx
 from sklearn.linear_model import LogisticRegression
@@ -31,8 +30,7 @@ KEY, MEASURED = ("entrant", "rate", "seed"), ("validation", "test", "loss", "wei
 def train(entrant, setting, rate, seed, parts):
     """Train a network as `family.train` does one that spikes."""
     keys = jax.random.split(jax.random.key(seed))
-    batch = min(setting.batch, len(parts[0][1]))
-    steps = setting.epochs * (len(parts[0][1]) // batch)
+    batch, steps = setting.batches(parts)
     net = NETWORKS[entrant](keys[0], parts[0][0].shape[1:], setting.recipe)
     how = {"epochs": setting.epochs, "batch": batch, "optimizer": sequences.optimizer(setting.recipe, rate, steps)}
     net, measured = train_and_test(net, setting.logits, keys[1], parts, **how)
@@ -54,7 +52,7 @@ def compare(name: str, setting: settings.Setting, out: Path, quick: bool):
     factors, strengths, choosing, seeds = FACTORS, STRENGTHS, CHOOSING, SEEDS
     if quick:
         factors, strengths, choosing, seeds = FACTORS[1:2], STRENGTHS[:1], CHOOSING[:1], SEEDS[:2]
-    parts = {seed: [tuple(map(jnp.asarray, part)) for part in setting.data(seed)] for seed in (*choosing, *seeds)}
+    parts = {seed: setting.parts(seed) for seed in (*choosing, *seeds)}
     total = 2 * (len(factors) * len(choosing) + len(seeds)) + len(strengths) * len(choosing) + len(seeds)
     with tqdm(total=total, desc=name, unit="run") as bar:
 

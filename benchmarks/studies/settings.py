@@ -60,6 +60,16 @@ class Setting(NamedTuple):
     weight_decay: float = 0.0
     recipe: sequences.Recipe | None = None
 
+    def parts(self, seed) -> list[tuple[jax.Array, jax.Array]]:
+        """Return ``data(seed)`` as arrays of jax."""
+        return [tuple(map(jnp.asarray, part)) for part in self.data(seed)]
+
+    def batches(self, parts) -> tuple[int, int]:
+        """Return how many examples a step has, all if they are fewer, and how many steps there are."""
+        examples = len(parts[0][1])
+        batch = min(self.batch, examples)
+        return batch, self.epochs * (examples // batch)
+
 
 def feedforward(key, spike_fns, gain, sizes, first_gain=None):
     """Make a network of LIF layers, and of leaky integrators as outputs."""

@@ -12,7 +12,6 @@ import itertools
 from functools import partial
 from pathlib import Path
 
-import jax.numpy as jnp
 from tqdm import tqdm
 
 from ..lib import results
@@ -48,9 +47,7 @@ def run_setting(name: str, out: Path, calls, strengths, seeds, epochs=None):
     here, gain = setting(name), SETTINGS[name]
     here = here._replace(epochs=epochs or here.epochs)
     about = {field: getattr(here, field) for field in ("about", "rate", "epochs", "batch")} | {"gain": gain}
-    runs, parts = Runs(out / f"{name}.json", about, KEY, MEASURED), {}
-    for seed in seeds:
-        parts[seed] = [tuple(map(jnp.asarray, part)) for part in here.data(seed)]
+    runs, parts = Runs(out / f"{name}.json", about, KEY, MEASURED), {seed: here.parts(seed) for seed in seeds}
     with tqdm(total=len(calls) * len(strengths) * len(seeds), desc=name, unit="run") as bar:
         for call, strength, seed in itertools.product(calls, strengths, seeds):
             bar.set_postfix_str(f"{call}, strength {strength:g}")

@@ -68,11 +68,12 @@ def _about_weights(randman: Outcomes):
         max(grid[w] for w in widths) - min(grid[w] for w in widths) <= 5,
         f"{_listed(grid[w] for w in widths)} at half-widths {at} (validation, one seed)",
     )
-    dead = {alpha: sum(v < LEARNT for v in of) for alpha, of in grid_by_alpha(small).items()}
+    by_alpha = grid_by_alpha(small)
+    dead = {alpha: sum(v < LEARNT for v in of) for alpha, of in by_alpha.items()}
     yield Claim(
         "LogTailedRelu(0) dies when the first weights are small, and with alpha = 0.01 or more never",
         dead[0.0] > 0 and sum(dead.values()) == dead[0.0],
-        f"of {len(grid_by_alpha(small)[0.0])} networks an alpha: {', '.join(f'{a:g}: {n}' for a, n in dead.items())}",
+        f"of {len(by_alpha[0.0])} networks an alpha: {', '.join(f'{a:g}: {n}' for a, n in dead.items())}",
     )
     gap = behind(small.tuned)[FOCUS]
     yield Claim(

@@ -1,6 +1,5 @@
 """The comparison of the family as a page shows it: what to type, tables, and a heat map of points behind the best."""
 
-import textwrap
 from pathlib import Path
 
 import matplotlib.pyplot as plt
@@ -30,7 +29,7 @@ LEARNT = 20  # per cent: twice chance
 # Sentences
 
 
-def advice(outcomes: Outcomes) -> str:
+def advice(outcomes: Outcomes) -> list[str]:
     """Write three sentences: what to type, when it fails, when it does not matter."""
     fixed, best = regrets(outcomes), default(outcomes)
     gaps = fixed[str(best)]
@@ -58,10 +57,10 @@ def advice(outcomes: Outcomes) -> str:
         why = (
             "of these it is the one that this package is built around"
             if best.shape == FOCUS
-            else ("of these it has the smallest mean")
+            else "of these it has the smallest mean"
         )
         sentences[0] += f" As good: {named}; within {TIE:g} points the plan takes calls for equal, and {why}."
-    return paragraphs(sentences)
+    return sentences
 
 
 def special_cases(outcomes: Outcomes) -> list[str]:
@@ -106,11 +105,6 @@ def grid_by_alpha(outcome, shape=FOCUS) -> dict[float, list[float]]:
         if call and call.shape == shape:
             found.setdefault(call.alpha, []).append(value)
     return {alpha: of for alpha, of in found.items() if of}
-
-
-def paragraphs(sentences) -> str:
-    """Wrap paragraphs to the width of a page."""
-    return "\n\n".join(textwrap.fill(s, 120, break_long_words=False, break_on_hyphens=False) for s in sentences)
 
 
 # Tables

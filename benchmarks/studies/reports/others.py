@@ -8,6 +8,7 @@ import numpy as np
 from ...lib import results
 from ...lib.report import Claim
 from ...lib.runs import rows
+from ...lib.study import rounded
 from ..choice import SEEDS
 from .outcomes import Outcomes
 
@@ -47,7 +48,7 @@ def claims(studied, outcomes: Outcomes) -> Iterator[Claim]:
         if name not in outcomes:
             continue
         entrants, tuned = studied[name], outcomes[name].tuned.values()
-        lif = max(tuned, key=lambda entry: outcomes[name].grid[entry.call, float(f"{entry.factor:.6g}")])
+        lif = max(tuned, key=lambda entry: outcomes[name].grid[entry.call, rounded(entry.factor)])
         tests = {entrant: float(test.mean()) for entrant, (test, _) in entrants.items()}
         numbers = f"`{lif.call}` {lif.mean:.1f}%, {', '.join(f'{e} {mean:.1f}%' for e, mean in tests.items())}"
         text = f"{SETTINGS[name]}: the LIF network that validation prefers is"

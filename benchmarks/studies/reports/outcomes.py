@@ -9,9 +9,10 @@ import numpy as np
 from scipy import stats
 
 from ...lib.runs import rows
-from ..choice import CHOOSING, SEEDS, best_factor, choose
+from ...lib.study import rounded
+from ..choice import CHOOSING, SEEDS, best_factor, choose, recorded, together
 from ..events import DATA_SETS
-from ..family import ADAPTED, CALIBRATED, PILOTS, TRAINED, recorded, together
+from ..family import ADAPTED, CALIBRATED, PILOTS, TRAINED
 from ..settings import names
 from ..shapes import Call
 from ..shapes import calls as grid_of
@@ -98,14 +99,14 @@ def _outcome(path, shapes):
     table = {key: of_seeds for key, of_seeds in table.items() if set(of_seeds) == set(SEEDS)}
 
     def entry(call, factor):
-        of_seeds = table[str(call), float(f"{factor:.6g}")]
+        of_seeds = table[str(call), rounded(factor)]
         column = {name: np.array([of_seeds[seed][name] for seed in SEEDS]) for name in ("test", "loss", "firing")}
         widths = [of_seeds[seed]["width"] for seed in SEEDS]
         means = [float(np.mean(values)) for values in (column["loss"], column["firing"], widths)]
         return Entry(str(call), factor, 100 * column["test"], *means)
 
     def is_there(call, factor):
-        return (str(call), float(f"{factor:.6g}")) in table
+        return (str(call), rounded(factor)) in table
 
     calls = [parse(call) for call, factor in table if factor == 1 and ":" not in call]
     grid_calls = [call for call in calls if call in set(grid_of(call.shape))]
