@@ -8,7 +8,7 @@ from benchmarks.studies import choice, family
 from benchmarks.studies.reports import family as report
 from benchmarks.studies.reports import outcomes as found
 from benchmarks.studies.reports.outcomes import Entry, Outcome
-from benchmarks.studies.shapes import SHAPES, calls
+from benchmarks.studies.shapes import SHAPES, Call, calls
 
 SEEDS = np.arange(10)
 WAVE = np.sin(SEEDS)  # the same for all, so that pairs differ by less than the seeds do
@@ -95,7 +95,7 @@ def test_a_call_is_printed_as_it_is_typed(shape):
     """Three digits are printed: the curve is that of the call to 1 in 100."""
     x = np.linspace(-2.03, 2.01, 41, dtype=np.float32)
     call = calls(shape)[-1]
-    assert found.parse(str(call)) == call
+    assert Call.parse(str(call)) == call
     typed = eval(report.written(str(call)), {"bs": bs})
     assert np.abs(typed.surrogate_grad(x) - call.surrogate.surrogate_grad(x)).max() < 0.02
 

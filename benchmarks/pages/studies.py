@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from ..digits import report as digits
 from ..lib import results
 from ..lib.report import Claim
-from ..studies.reports import claims, family, learn_alpha, others, sparse, true_gradient
+from ..studies.reports import claims, family, learn_alpha, others, sparse, true_gradient, widths
 from ..studies.reports.outcomes import Outcomes, load
 from ..studies.shapes import WIDTHS
 from .parts import PICTURES, RESULTS, ROOT, provenance, result, wrapped
@@ -93,6 +93,8 @@ def every_claim(outcomes: Outcomes) -> Iterable[Claim]:
         yield from others.claims(others.load(folder), outcomes)
     if (folder := RESULTS / "sparse").exists():
         yield from sparse.claims(sparse.load(folder))
+    if (folder := RESULTS / "widths").exists():
+        yield from widths.claims(widths.load(folder))
     yield from learn_alpha.claims(result("learn_alpha"))
 
 
@@ -102,9 +104,8 @@ def adapted(outcomes: Outcomes) -> str:
         "Widths that a network finds: calibrated before training (half-width k times the root mean square of membrane "
         "minus threshold), or trained from .5, projected into its interval or in its logarithm, at the setting's rate; "
         "beside the best fixed width of the same shape and alpha at any rate, of those that have ten seeds. What is "
-        "within a point for each of the three shapes in most settings is a rule. LogTailedRelu was trained with its "
-        "jump (`continuous=False`), whose derivative in the width its docstring advises against: its trained widths "
-        "are to be measured again."
+        "within a point for each of the three shapes in most settings is a rule. LogTailedRelu is "
+        "trained with `continuous=True`."
     )
     parts = [wrapped(text), family.adapted_summary(outcomes), family.adapted_table(outcomes)]
     return "\n\n".join(["## Adapted widths", *parts])
@@ -153,6 +154,9 @@ def settings(outcomes: Outcomes) -> str:
 
 def studies(outcomes: Outcomes) -> Iterable[str]:
     """Yield the sections of the other studies, of those that have results."""
+    if (folder := RESULTS / "widths").exists():
+        command = f"python -m benchmarks.studies.widths{RECORDINGS} --out benchmarks/results/widths"
+        yield section("widths", widths.tables(widths.load(folder)), command=command)
     if (folder := RESULTS / "sparse").exists():
         studied = sparse.load(folder)
         yield section("sparse", "![accuracy over firing rate](pictures/evidence/sparse.png)", sparse.tables(studied))

@@ -17,6 +17,7 @@ import numpy as np
 import optax
 from tqdm import tqdm
 
+import brainsurr as bs
 from brainsurr.nnx import SpikingActivation, bounds, calibrate
 from brainsurr.optim import project
 
@@ -111,6 +112,7 @@ class Trials:
         self.runs = Runs(out / f"{name}.json", about, KEY, MEASURED)
         self.bar = tqdm(desc=name, unit="run")
         self._parts: dict[int, list] = {}
+        self._rms: dict[tuple[float, int], list[float]] = {}
 
     def run(self, call: Call | str, factor: float, gain: float, seed: int) -> dict:
         """Train with a call at so many times the setting's rate, and return its row."""
@@ -121,21 +123,23 @@ class Trials:
     def train(self, call, factor, gain, seed):
         """Train with a call, or with a word before it that says how its widths are set."""
         how, _, base = call.partition(": ") if isinstance(call, str) else (None, None, None)
-        surrogate = (next(c for c in ADAPTED if str(c) == base) if how else call).surrogate
-        parts, surrogates = self.parts(seed), [surrogate] * self.setting.layers
+        surrogates = [(Call.parse(base) if how else call).surrogate] * self.setting.layers
         if how in CALIBRATED:
-            surrogates = self.calibrated(surrogates, gain, seed, CALIBRATED[how] * surrogate.width / DEFAULT_WIDTH)
+            widths = (CALIBRATED[how] / DEFAULT_WIDTH * rms for rms in self.rms(gain, seed))
+            surrogates = [f.replace(width=jnp.asarray(f.width * w)) for f, w in zip(surrogates, widths, strict=True)]
         rate = factor * self.setting.rate
-        return train(self.setting, how if how in TRAINED else None, surrogates, rate, gain, seed, parts)
+        return train(self.setting, how if how in TRAINED else None, surrogates, rate, gain, seed, self.parts(seed))
 
-    def calibrated(self, surrogates, gain, seed, k):
-        """Fit the width of each layer to the first batch, before training."""
-        with_arrays = [f.replace(width=jnp.asarray(f.width)) for f in surrogates]  # a number is not set anew
-        net = self.setting.network(jax.random.split(jax.random.key(seed))[0], with_arrays, gain)
-        net.eval()
-        xs = self.setting.show(self.parts(seed)[0][0][: self.setting.batch])
-        calibrate(net, lambda net: net(net.initialize_carry(xs.shape[1:]), xs)[1], k=k)
-        return [layer.spike_fn.surrogate for layer in neurons(net)]
+    def rms(self, gain, seed) -> list[float]:
+        """Return how large membrane minus threshold is in each layer on the first batch, which no surrogate changes."""
+        if (gain, seed) not in self._rms:
+            key, any_will_do = jax.random.split(jax.random.key(seed))[0], [bs.Arctan()] * self.setting.layers
+            net = self.setting.network(key, any_will_do, gain)
+            net.eval()
+            xs = self.setting.show(self.parts(seed)[0][0][: self.setting.batch])
+            report = calibrate(net, lambda net: net(net.initialize_carry(xs.shape[1:]), xs)[1])
+            self._rms[gain, seed] = [layer.rms for layer in report.values()]
+        return self._rms[gain, seed]
 
     def parts(self, seed):
         """Return the data of a seed."""

@@ -23,7 +23,7 @@ SHAPES: dict[str, bs.Surrogate] = {
     "FakeNumericalGradient": bs.FakeNumericalGradient(),
     "GaussianGrad": bs.GaussianGrad(),
     "LeakyRelu": bs.LeakyRelu(),
-    "LogTailedRelu": bs.LogTailedRelu(),
+    "LogTailedRelu": bs.LogTailedRelu(continuous=True),  # else a trained width would not see the jump of its primitive
     "MultiGaussianGrad": bs.MultiGaussianGrad(),
     "NonzeroSignLog": bs.NonzeroSignLog(),
     "PiecewiseExp": bs.PiecewiseExp(),
@@ -65,6 +65,13 @@ class Call(NamedTuple):
         if self.alpha is not None:
             shape = shape.replace(alpha=self.alpha)
         return normalised(shape, 1.0 if self.width is None else self.width)
+
+    @classmethod
+    def parse(cls, text: str) -> "Call":
+        """Read a call as it is printed."""
+        shape, *parts = text.split()
+        numbers = {name: float(value) for name, value in (part.split("=") for part in parts)}
+        return cls(shape, numbers.get("alpha"), numbers.get("width"))
 
     def __str__(self):
         numbers = {"alpha": self.alpha, "width": self.width}

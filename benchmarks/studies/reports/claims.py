@@ -5,8 +5,9 @@ from collections.abc import Iterator
 import numpy as np
 
 from ...lib.report import Claim
+from ..shapes import Call
 from .family import LEARNT, grid_by_alpha
-from .outcomes import FOCUS, Outcome, Outcomes, behind, parse
+from .outcomes import FOCUS, Outcome, Outcomes, behind
 
 SUPERSPIKE = "SoftSign"  # the shape of SuperSpike's gradient
 NO_TAIL = "LeakyRelu"  # LogTailedRelu without its tail
@@ -60,7 +61,7 @@ def _about_weights(randman: Outcomes):
         f"{_listed(supers.values())} at scales {', '.join(f'{s:g}' for s in scales.values())}, tuned at each",
     )
     usual, small = randman["randman-3"], randman["randman-0.03"]
-    grid = {parse(c).width: v for (c, factor), v in usual.grid.items() if factor == 1 and c.startswith(SUPERSPIKE)}
+    grid = {Call.parse(c).width: v for (c, factor), v in usual.grid.items() if factor == 1 and c.startswith(SUPERSPIKE)}
     widths = sorted(width for width in grid if 0.1 <= width <= 2)
     at = ", ".join(f"{width:g}" for width in widths)
     yield Claim(

@@ -8,7 +8,7 @@ import numpy as np
 from ...lib import results
 from ..choice import ALWAYS, CHOOSING
 from ..family import ADAPTED, CALIBRATED
-from ..shapes import LEAKS, SHAPES
+from ..shapes import LEAKS, SHAPES, Call
 from .outcomes import (
     FOCUS,
     RULES,
@@ -17,7 +17,6 @@ from .outcomes import (
     behind,
     default,
     indistinguishable,
-    parse,
     regrets,
     steadiest_in,
 )
@@ -101,7 +100,7 @@ def grid_by_alpha(outcome, shape=FOCUS) -> dict[float, list[float]]:
     """Return the validation accuracies of a shape's grid, one seed, by its alpha."""
     found: dict[float, list[float]] = {alpha: [] for alpha in LEAKS}
     for (text, _), value in outcome.grid.items():
-        call = None if ":" in text else parse(text)
+        call = None if ":" in text else Call.parse(text)
         if call and call.shape == shape:
             found.setdefault(call.alpha, []).append(value)
     return {alpha: of for alpha, of in found.items() if of}
@@ -115,7 +114,7 @@ def single_table(outcomes: Outcomes, shown: int = SHOWN) -> str:
     fixed, tuned, share = regrets(outcomes), regrets(outcomes, "best_rate"), steadiest_in(outcomes)
     best, table = str(default(outcomes)), []
     order = sorted(fixed, key=lambda call: max(fixed[call].values()))
-    ours = next((call for call in order if parse(call).shape == FOCUS), None)
+    ours = next((call for call in order if Call.parse(call).shape == FOCUS), None)
     always = [call for call in dict.fromkeys([ours, *map(str, ALWAYS)]) if call in fixed]
     kept = [call for call in order if call not in (best, *always)]
     always = [call for call in always if call != best]
@@ -132,10 +131,10 @@ def single_table(outcomes: Outcomes, shown: int = SHOWN) -> str:
 
 def written(call: str) -> str:
     """Write a call as a user types it, with the parameters that are not at their default."""
-    shape, alpha, _ = parse(call)
+    shape, alpha, _ = Call.parse(call)
     surrogate, usual = SHAPES[shape], type(SHAPES[shape])().named_parameters()[1]
     changed = {name: value for name, value in surrogate.named_parameters()[1].items() if value != usual[name]}
-    made = parse(call).surrogate
+    made = Call.parse(call).surrogate
     scales = {"height": float(f"{made.height:.3g}"), "width": float(f"{made.width:.3g}")}
     scales = {name: value for name, value in scales.items() if value != 1}
     text = f"bs.{shape}({_arguments(changed) if alpha is None else f'{alpha:g}'})"
@@ -165,7 +164,7 @@ def adapted_table(outcomes: Outcomes) -> str:
             gaps = {name: best_width(o, call) - o.adapted[f"{how}: {call}"].mean for name, o in outcomes.items()}
             within = sum(gap <= 1 for gap in gaps.values())
             ends = [o.adapted[f"{how}: {call}"].width for o in outcomes.values()]
-            unit = float(parse(call).surrogate.width) / (parse(call).width or 1)
+            unit = float(Call.parse(call).surrogate.width) / (Call.parse(call).width or 1)
             end = "-" if how in CALIBRATED else f"{min(ends) / unit:.2g} to {max(ends) / unit:.2g}"
             worst = max(gaps, key=lambda name: gaps[name])
             table.append([f"`{call}`, {how}", f"{within} of {len(gaps)}", f"{gaps[worst]:.1f}", worst, end])
@@ -175,9 +174,9 @@ def adapted_table(outcomes: Outcomes) -> str:
 
 def best_width(outcome, call: str) -> float:
     """Return the best accuracy of a shape with the alpha of a call, over the widths and rates that have ten seeds."""
-    same = parse(call).shape, parse(call).alpha
+    same = Call.parse(call).shape, Call.parse(call).alpha
     entries = (*outcome.tuned.values(), *outcome.single.values(), *outcome.best_rate.values())
-    return max(e.mean for e in entries if (parse(e.call).shape, parse(e.call).alpha) == same)
+    return max(e.mean for e in entries if (Call.parse(e.call).shape, Call.parse(e.call).alpha) == same)
 
 
 def adapted_summary(outcomes: Outcomes) -> str:

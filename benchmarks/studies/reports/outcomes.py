@@ -108,7 +108,7 @@ def _outcome(path, shapes):
     def is_there(call, factor):
         return (str(call), rounded(factor)) in table
 
-    calls = [parse(call) for call, factor in table if factor == 1 and ":" not in call]
+    calls = [Call.parse(call) for call, factor in table if factor == 1 and ":" not in call]
     grid_calls = [call for call in calls if call in set(grid_of(call.shape))]
     best = {call: best_factor(call, score) for call in grid_calls}
     adapted = [f"{how}: {call}" for call in ADAPTED for how in RULES]
@@ -124,13 +124,6 @@ def _outcome(path, shapes):
         grid={(row["call"], row["rate"]): 100 * row["validation"] for row in first if row["gain"] == gain},
         pilots={(row["call"], row["gain"]): 100 * row["validation"] for row in pilots},
     )
-
-
-def parse(text: str) -> Call:
-    """Read a call as it is printed."""
-    shape, *parts = text.split()
-    numbers = {name: float(value) for name, value in (part.split("=") for part in parts)}
-    return Call(shape, numbers.get("alpha"), numbers.get("width"))
 
 
 # What is concluded
@@ -158,8 +151,8 @@ def default(outcomes: Outcomes) -> Call:
     table = regrets(outcomes)
     worst = {call: max(gaps.values()) for call, gaps in table.items()}
     near = [call for call, gap in worst.items() if gap <= min(worst.values()) + TIE]
-    ours = [call for call in near if parse(call).shape == FOCUS]
-    return parse(min(ours or near, key=lambda call: (np.mean(list(table[call].values())), call)))
+    ours = [call for call in near if Call.parse(call).shape == FOCUS]
+    return Call.parse(min(ours or near, key=lambda call: (np.mean(list(table[call].values())), call)))
 
 
 def indistinguishable(entries: Mapping[str, Entry]) -> set[str]:

@@ -6,7 +6,7 @@ import numpy as np
 
 from ...lib import results
 from ...lib.runs import rows
-from .outcomes import parse
+from ..shapes import Call
 
 
 def load(path: Path) -> dict[str, tuple[float, float]]:
@@ -21,7 +21,7 @@ def tables(calls) -> str:
     """Make a table with the best call of each shape, by the cosine."""
     best: dict[str, str] = {}
     for call, (_, cosine) in calls.items():
-        shape = parse(call).shape
+        shape = Call.parse(call).shape
         if shape not in best or cosine > calls[best[shape]][1]:
             best[shape] = call
     order = sorted(best.values(), key=lambda call: -calls[call][1])
