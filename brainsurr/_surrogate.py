@@ -328,6 +328,11 @@ class Scaled(Surrogate):
     def _check(self, name, value):
         if name == "surrogate":
             check_surrogate(name, value)
+            if isinstance(value, Scaled):
+                raise TypeError(
+                    "Scaled: expected surrogate to be one that is not scaled yet, got a Scaled: write "
+                    "f.scaled(height=..., width=...), which multiplies heights and widths"
+                )
         super()._check(name, value)
 
     @property

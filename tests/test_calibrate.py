@@ -26,10 +26,10 @@ def host(request):
     return request.param()
 
 
-def by_loop(decay=0.5, threshold=1.0):
+def by_loop(inputs=X, decay=0.5, threshold=1.0):
     """Potential minus threshold of LIF neurons in each step."""
     v, xs = np.zeros((B, F)), []
-    for x in X:
+    for x in inputs:
         u = decay * v + x
         xs.append(u - threshold)
         v = u - threshold * (u >= threshold)
@@ -127,6 +127,22 @@ def test_a_network_of_several_layers(host):
     x = by_loop()
     assert_close([layer.rms for layer in report.values()], [rms(x), rms(x >= 0)], OPERATIONS, dtype=jnp.float32)
     assert report[f"layers{dot}1"].rate == 1  # spikes are 0 or 1, at or above 0
+
+
+@pytest.mark.parametrize("per_channel", [False, True])
+def test_a_width_that_layers_share_fits_all_of_them(host, per_channel):
+    """Whatever their order; each has its own rate and root mean square in the report."""
+    f = bs.Arctan().scaled(width=np.ones(F, np.float32) if per_channel else 1.0)
+    act = host.layers.SpikingActivation(f, learnable="width")
+    net = host.layers.SpikingSequential([host.layers.LIF(F, decay=0.5, spike_fn=act) for _ in range(2)])
+    report, params = calibrated(host, net, X, k=0.5)
+    first, second = by_loop(), by_loop(by_loop() >= 0)
+    expected = 0.5 * rms(np.stack([first, second]), (0, 1, 2) if per_channel else None)
+    assert_close(params["width"], expected, 2 * OPERATIONS, each=True)
+    (name, layer), (other, shares) = report.items()
+    assert_close([layer.rms, shares.rms], [rms(first), rms(second)], OPERATIONS, each=True, dtype=jnp.float32)
+    assert layer.width == shares.width
+    assert report.sentences == (f"{other} shares its width with {name}.",)
 
 
 def test_silent_layers_are_named_and_get_the_distance_to_threshold(host):
@@ -254,6 +270,15 @@ def test_a_layer_with_nothing_to_go_by_keeps_its_width(x, why):
     assert report.sentences == (f"a keeps its width, for there is nothing to fit it to: {why}.",)
 
 
+def test_a_layer_that_no_value_reached_has_no_numbers():
+    f = {"a": bs.Arctan(), "empty": bs.Arctan()}
+    _, report = bs.calibrate(f, lambda f: f["a"](jnp.ones(3)).sum() + f["empty"](jnp.ones((0, 3))).sum())
+    assert str(report).splitlines()[2].split() == ["empty", "-", "-", "1", "1"]
+    assert report.sentences == (
+        "empty keeps its width, for there is nothing to fit it to: no finite value was measured.",
+    )
+
+
 def test_values_that_are_not_finite_are_left_out():
     x = jnp.asarray([[3.0, 4.0], [jnp.nan, -jnp.inf]])
     for width, expected in ((1.0, 12.5**0.5), (jnp.ones(2), [3.0, 4.0])):
@@ -289,6 +314,12 @@ def test_what_is_refused():
         bs.calibrate(f, 3)
     with pytest.raises(TypeError, match=r"expected spike_fns\['a'\] to be a surrogate or a function"):
         bs.calibrate({"a": 3}, lambda f: x)
+    for inside in (
+        lambda x: bs.calibrate(f, lambda f: f["a"](x))[0],
+        lambda x: bs.diagnose(f, lambda f: f["a"](x).sum()),
+    ):
+        with pytest.raises(ValueError, match="reads numbers, which are not known inside of jit, grad or vmap"):
+            jax.jit(inside)(x)
     for module in (bs.nnx, bs.brainstate):
         with pytest.raises(TypeError, match="expected net to be a"):
             module.calibrate(3, lambda: x)

@@ -188,18 +188,28 @@ class Triangle(bs.Surrogate):
 @pytest.mark.parametrize(
     ("surrogate", "advice"),
     [
-        (bs.ReluGrad(), "raise width of its ReluGrad from 1 to 2"),
+        (bs.ReluGrad(), "widen its ReluGrad by .scaled(width=2), and a gradient passes at 100.0%"),
         (bs.LeakyRelu(0.0), "raise alpha of its LeakyRelu from 0 to 0.1"),
-        (bs.GaussianGrad(sigma=0.05), "raise sigma of its GaussianGrad from 0.05 to 0.5"),
+        (bs.GaussianGrad(sigma=0.05), "widen its GaussianGrad by .scaled(width=10), and"),
         (
             0.5 * bs.LogTailedRelu(np.zeros(4, np.float32)),
-            "raise alpha of its Scaled (times 2; 0.1 where it is 0), and",
+            "raise alpha of its scaled LogTailedRelu (times 2; 0.1 where it is 0), and",
         ),
         (Triangle(), "widen its Triangle by .scaled(width=2), and a gradient passes at 100.0%"),
-        (Triangle().scaled(width=0.25), "raise width of its Scaled from 0.25 to 2.5, and"),
+        (Triangle().scaled(width=0.25), "raise width of its scaled Triangle from 0.25 to 2.5, and"),
+        (bs.ReluGrad(0.5).scaled(width=jnp.ones(4)), "raise width of its scaled ReluGrad (times 2), and"),
         (lambda x: bs.log_tailed_relu(x), "give it a surrogate that reaches that far"),
     ],
-    ids=["ReluGrad", "LeakyRelu", "GaussianGrad", "scaled, an array", "no parameter", "a width", "a function"],
+    ids=[
+        "ReluGrad",
+        "LeakyRelu",
+        "GaussianGrad",
+        "scaled, an array",
+        "no parameter",
+        "a width",
+        "widths",
+        "a function",
+    ],
 )
 def test_the_advice_opens_the_surrogate(surrogate, advice):
     x = jnp.full((5, 4), -1.5)

@@ -2,7 +2,7 @@
 
 import dataclasses
 import math
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Hashable, Iterable, Mapping
 from typing import Any, NamedTuple
 
 import jax
@@ -14,7 +14,7 @@ from .._bounds import Interval
 from .._checks import check_function
 from .._report import Report, as_text
 from .._surrogate import Scaled, Surrogate
-from .probe import gradient, measure
+from .probe import Totals, gradient, measure
 
 
 @dataclasses.dataclass(frozen=True)
@@ -22,7 +22,7 @@ class LayerWidth:
     """What was measured at a layer, and the width that it got.
 
     Attributes:
-      rate: share of values that are a spike.
+      rate: share of values that are a spike, NaN where no value was measured.
       rms: root mean square of potential minus threshold, over all steps, examples and neurons, where it is finite.
       before: the width as it was: a number, or a list with one for each neuron; None where there is none to set.
       width: the width as it is now, likewise.
@@ -57,15 +57,20 @@ class Calibration(Report[LayerWidth]):
     def __str__(self) -> str:
         rows = [["layer", "rate", "rms", "before", "width"]]
         for name, layer in self.layers.items():
-            rows.append([name, f"{layer.rate:.1%}", f"{layer.rms:.3g}", _short(layer.before), _short(layer.width)])
+            rate, rms = (f"{layer.rate:.1%}", f"{layer.rms:.3g}") if layer.rate >= 0 else "--"
+            rows.append([name, rate, rms, _short(layer.before), _short(layer.width)])
         return as_text(rows, self.sentences)
 
 
 class Slot(NamedTuple):
-    """A width that can be set: its value, which gives the shape, and the interval that it stays in."""
+    """A width that can be set: its value, which gives the shape, the interval that it stays in, and where it is kept.
+
+    Layers that share an activation have one place.
+    """
 
     value: Any
     interval: Interval | None
+    place: Hashable
 
 
 def scaled_activations(layers: Iterable[tuple[str, Any]], neuron: Any, activation: Any) -> dict[str, Any]:
@@ -138,7 +143,7 @@ def calibrate(
         name: f if isinstance(f, Scaled) or not isinstance(f, Surrogate) else f.scaled()
         for name, f in spike_fns.items()
     }
-    slots = {name: Slot(f.width, None) for name, f in scaled.items() if isinstance(f, Scaled)}
+    slots = {name: Slot(f.width, None, name) for name, f in scaled.items() if isinstance(f, Scaled)}
     report, widths = fit_widths(
         forward, lambda watch: forward({name: watch(name, f) for name, f in scaled.items()}), slots, k
     )
@@ -184,8 +189,7 @@ def fit_widths(
         return sum(map(jnp.sum, floats), jnp.zeros((), float))
 
     _, totals, _ = measure(total, shapes, run, lambda spike_fn: [], "calibrate", "forward")
-    counts = {name: (each.n_spikes + each.n_silent + each.n_nan).sum() for name, each in totals.items()}
-    if not any(counts.values()):
+    if math.isnan(_rate_and_rms(list(totals.values()))[0]):
         raise ValueError(
             f"calibrate: nothing was measured at {', '.join(totals)}: give forward data that gets there, and let it "
             "return what depends on the spikes and can be differentiated, such as the output of the network"
@@ -194,35 +198,51 @@ def fit_widths(
     new: dict[str, Any] = {}
     said: list[str] = []
     for name, each in totals.items():
-        finite, squares = each.n_finite, each.sum_membrane_squares
-        with np.errstate(invalid="ignore"):  # 0 / 0 where no value came
-            rate = float(each.n_spikes.sum() / counts[name])
-            rms = float(np.sqrt(squares.sum() / finite.sum()))
-        slot = slots.get(name)
+        slot, before = slots.get(name), None
+        rate, own = _rate_and_rms([each])
         if slot is None:
             said.append(why_not[name])
-        elif not 0 < rms < math.inf:
-            said.append(f"{name} keeps its width, for there is nothing to fit it to: {_nothing(rms)}.")
         else:
-            new[name], clipped = _fitted(slot, k, rms, squares, finite)
-            said += [f"{name}: {clipped}"] if clipped else []
-            if rate == 0:
-                said.append(
-                    f"{name} is silent: no neuron fires, so its width fits the distance to threshold. Calibrate again "
-                    "when it fires."
-                )
-        before = None if slot is None else _plain(slot.value)
-        layers[name] = LayerWidth(rate, rms, before, _plain(new[name]) if name in new else before)
+            before = _plain(slot.value)
+            together = [other for other in totals if other in slots and slots[other].place == slot.place]
+            first, of_all = together[0], [totals[other] for other in together]
+            pooled_rate, rms = _rate_and_rms(of_all)
+            if name != first:
+                said.append(f"{name} shares its width with {first}.")
+                new |= {name: new[first]} if first in new else {}
+            elif not 0 < rms < math.inf:
+                said.append(f"{name} keeps its width, for there is nothing to fit it to: {_nothing(rms)}.")
+            else:
+                new[name], clipped = _fitted(slot, k, rms, of_all)
+                said += [f"{name}: {clipped}"] if clipped else []
+                if pooled_rate == 0:
+                    said.append(
+                        f"{name} is silent: no neuron fires, so its width fits the distance to threshold. Calibrate "
+                        "again when it fires."
+                    )
+        layers[name] = LayerWidth(rate, own, before, _plain(new[name]) if name in new else before)
     return Calibration(float(k), layers, tuple(said)), new
 
 
-def _fitted(slot: Slot, k: float, rms: float, squares, finite) -> tuple[Any, str]:
+def _rate_and_rms(layers: list[Totals]) -> tuple[float, float]:
+    """Return the share of spikes, and the root mean square, over all values of some layers; NaN where there is none."""
+    spikes, silent, nan, finite, squares = (
+        sum(getattr(each, name).sum() for each in layers)
+        for name in ("n_spikes", "n_silent", "n_nan", "n_finite", "sum_membrane_squares")
+    )
+    with np.errstate(invalid="ignore"):
+        return float(spikes / (spikes + silent + nan)), float(np.sqrt(squares / finite))
+
+
+def _fitted(slot: Slot, k: float, rms: float, layers: list[Totals]) -> tuple[Any, str]:
     """Return the new value of a slot, of the type, shape and dtype of the old one; and a word if it was clipped."""
     shape = np.shape(slot.value)
     fitted: Any = k * rms
-    if shape and shape[-1] == len(finite) > 1:
+    if shape and all(shape[-1] == len(layer.n_finite) > 1 for layer in layers):
         with np.errstate(invalid="ignore"):
-            each = np.sqrt(squares / finite)
+            each = np.sqrt(
+                sum(layer.sum_membrane_squares for layer in layers) / sum(layer.n_finite for layer in layers)
+            )
         fitted = k * np.where((each > 0) & np.isfinite(each), each, rms)
     width, clipped = np.asarray(np.broadcast_to(fitted, shape), np.float64), ""
     if slot.interval is not None:

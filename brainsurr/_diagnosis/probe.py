@@ -41,24 +41,30 @@ class Trial(NamedTuple):
 def trials(spike_fn: Callable) -> list[Trial]:
     """Return variants of a surrogate, each with one parameter changed, some of which may pass more gradient.
 
-    Which do is measured; a parameter's name doesn't tell. A function that is no surrogate has none.
+    Which do is measured; a parameter's name doesn't tell. The width, which every surrogate can have, is tried first. A
+    function that is no surrogate has none.
     """
     variants: list[Trial] = []
     if not isinstance(spike_fn, Surrogate):
         return variants
     template, values = spike_fn.named_parameters()
+    its = type(spike_fn).__name__
+    if isinstance(spike_fn, Scaled):
+        its = f"scaled {type(spike_fn.surrogate).__name__}"
+        values = {"width": values["width"], **values}
+    else:
+        change = f"widen its {its} by .scaled(width={{}})"
+        variants += [Trial(change.format(width), spike_fn.scaled(width=width)) for width in (2, 10)]
     for name, value in values.items():
         low, high = spike_fn.bounds.get(name, (-jnp.inf, jnp.inf))
         known = isinstance(value, (int, float))
         xp = np if known else jnp  # NumPy's results have values within a trace as well, which go into the text
         for factor in (2,) if known and value == 0 else (2, 0.5, 10, 0.1):
             new = xp.clip(xp.where(value == 0, 0.1, factor * value), low, high)
-            change = f"{'raise' if factor > 1 else 'lower'} {name} of its {type(spike_fn).__name__}"
-            change += f" from {value:.3g} to {new:.3g}" if known else f" (times {factor}; 0.1 where it is 0)"
+            change = f"{'raise' if factor > 1 else 'lower'} {name} of its {its}"
+            at_zero = "" if low > 0 else "; 0.1 where it is 0"
+            change += f" from {value:.3g} to {new:.3g}" if known else f" (times {factor}{at_zero})"
             variants.append(Trial(change, jax.tree.map({**values, name: float(new) if known else new}.get, template)))
-    if not isinstance(spike_fn, Scaled):
-        change = f"widen its {type(spike_fn).__name__} by .scaled(width={{}})"
-        variants += [Trial(change.format(width), spike_fn.scaled(width=width)) for width in (2, 10)]
     return variants
 
 
@@ -139,6 +145,8 @@ def measure(
     start = {name: zeros(width, len(changes[name])) for name, width in widths.items()}
     with fresh_trace():
         value, totals = run(measured, start)
+    if any(isinstance(leaf, jax.core.Tracer) for leaf in jax.tree.leaves((value, totals))):
+        raise ValueError(f"{caller} reads numbers, which are not known inside of jit, grad or vmap: call it outside")
     wide = {name: Totals(*(np.asarray(total, np.float64) for total in totals[name])) for name in widths}
     return float(value), wide, changes
 

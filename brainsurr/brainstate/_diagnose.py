@@ -83,7 +83,7 @@ def calibrate(net: nn.Module, forward: Callable[[], Any], *, k: float = 1.0) -> 
         state = width.val if isinstance(width, nn.Param) else width
         if isinstance(state, brainstate.State):
             states[name] = state
-            slots[name] = Slot(state.value, interval_of(width))
+            slots[name] = Slot(state.value, interval_of(width), id(state))
     report, widths = fit_widths(forward, partial(_watched, net, forward), slots, k, _shapes, _gradient)
     for name, width in widths.items():
         states[name].value = width

@@ -86,7 +86,7 @@ def calibrate(variables: Any, forward: Callable[[Any], Any], *, k: float = 1.0) 
             intervals, path = act._intervals(), (*act.path, "width")
             place = path if path in values else ("params", *path)
             if "width" in intervals and place in values:
-                slots[name], places[name] = Slot(values[place], intervals["width"]), place
+                slots[name], places[name] = Slot(values[place], intervals["width"], place), place
 
     report, widths = fit_widths(forward, lambda watch: _watched(variables, forward, watch, note), slots, k)
     new = {places[name]: width for name, width in widths.items()}

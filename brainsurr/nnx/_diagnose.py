@@ -83,7 +83,7 @@ def calibrate(net: nnx.Module, forward: Callable[[Any], Any], *, k: float = 1.0)
     acts = scaled_activations(layers, LIFBase, SpikingActivation)
     variables = {name: vars(act)["width"] for name, act in acts.items()}
     slots = {
-        name: Slot(variable[...], variable.get_metadata().get("bounds"))
+        name: Slot(variable[...], variable.get_metadata().get("bounds"), id(variable))
         for name, variable in variables.items()
         if isinstance(variable, nnx.Variable)
     }
