@@ -33,6 +33,7 @@ PILOTS += (Call("LogTailedRelu", 0.1, 0.5),)
 KEY, MEASURED = ("call", "rate", "gain", "seed"), ("validation", "test", "loss", "firing", "width")
 CALIBRATED = {"calibrated k=0.5": 0.5, "calibrated k=1": 1.0}
 TRAINED = ("trained width", "trained log width")
+STAGES = ("tune", "calls", "adapt")
 ADAPTED = (Call("Arctan", None, 0.5), Call("S2NN", None, 0.5), Call("LogTailedRelu", 0.1, 0.5))
 
 
@@ -177,7 +178,7 @@ def parse(argv=None):
     for name, what in settings.NEEDED.items():
         parser.add_argument(f"--{name}", type=Path, metavar="PATH", help=what.replace("`", ""))
     parser.add_argument("--quick", action="store_true", help="two shapes and two epochs, to see that it runs")
-    parser.add_argument("--stage", choices=("tune", "calls"), help="tune every shape, or compare single calls")
+    parser.add_argument("--stage", choices=STAGES, help="tune every shape, compare single calls, or adapt widths")
     results.add_out(parser, "family")
     args = parser.parse_args(argv)
     results.check_names(parser, args.settings, known)
@@ -198,12 +199,16 @@ def tune(trials: Trials, shapes):
             trials.run(call, factor, trials.gain, seed)
 
 
-def try_calls(trials: Trials, chosen: list[Call], adapted: Sequence[Call] = ADAPTED):
-    """Train single calls from all seeds at one rate, and at the best of the three; and calls with an adapted width."""
+def try_calls(trials: Trials, chosen: list[Call]):
+    """Train single calls from all seeds at one rate, and at the best of the three."""
     for call in chosen:
         for factor in dict.fromkeys([1.0, best_factor(call, trials.score)]):
             for seed in SEEDS:
                 trials.run(call, factor, trials.gain, seed)
+
+
+def adapt(trials: Trials, adapted: Sequence[Call]):
+    """Train calls with a calibrated and with a trained width from all seeds."""
     for how, call in itertools.product((*CALIBRATED, *TRAINED), adapted):
         for seed in SEEDS:
             trials.run(f"{how}: {call}", 1.0, trials.gain, seed)
@@ -213,7 +218,7 @@ def main(argv=None):
     """Go through the settings; then, with all grids there, through the single calls."""
     args = parse(argv)
     shapes = list(SHAPES)[:2] if args.quick else list(SHAPES)
-    for stage in (args.stage,) if args.stage else ("tune", "calls"):
+    for stage in (args.stage,) if args.stage else STAGES:
         chosen = list(ADAPTED[:1])
         if stage == "calls" and not args.quick:
             paths, tuned = together(sorted(args.out.glob("*.json")))
@@ -225,8 +230,10 @@ def main(argv=None):
                 raise SystemExit(f"python -m benchmarks.studies.family: error: {error}") from None
             if stage == "tune":
                 tune(trials, shapes)
+            elif stage == "calls":
+                try_calls(trials, chosen)
             else:
-                try_calls(trials, chosen, ADAPTED[: 2 if args.quick else None])
+                adapt(trials, ADAPTED[: 2 if args.quick else None])
             trials.close()
 
 

@@ -19,6 +19,7 @@ from .outcomes import (
     indistinguishable,
     regrets,
     steadiest_in,
+    with_adapted,
 )
 
 SHOWN, DRAWN_UP_TO = 8, 20  # calls in a table; points behind the best in the picture
@@ -158,6 +159,7 @@ def setting_table(outcome) -> str:
 
 def adapted_table(outcomes: Outcomes) -> str:
     """Make a table of calibrated and trained widths beside the best fixed width of the same shape."""
+    outcomes = with_adapted(outcomes)
     table = []
     for call in map(str, ADAPTED):
         for how in RULES:
@@ -181,6 +183,7 @@ def best_width(outcome, call: str) -> float:
 
 def adapted_summary(outcomes: Outcomes) -> str:
     """Write for each rule in how many settings it is within a point of the best fixed width, over the shapes."""
+    outcomes = with_adapted(outcomes)
     lines = []
     for how in RULES:
         gaps = [[best_width(o, str(c)) - o.adapted[f"{how}: {c}"].mean for o in outcomes.values()] for c in ADAPTED]

@@ -10,7 +10,7 @@ from scipy import stats
 
 from ...lib.runs import rows
 from ...lib.study import rounded
-from ..choice import CHOOSING, SEEDS, best_factor, choose, recorded, together
+from ..choice import ALWAYS, CHOOSING, SEEDS, best_factor, choose, recorded, together
 from ..events import DATA_SETS
 from ..family import ADAPTED, CALIBRATED, PILOTS, TRAINED
 from ..settings import names
@@ -71,8 +71,13 @@ def load(folder: Path) -> dict[str, Outcome]:
     by_name = {name: path for name in names() if (path := folder / f"{name}.json").exists()}
     paths, shapes = together(list(by_name.values()))
     found = {name: _outcome(path, shapes) for name, path in by_name.items() if path in paths}
-    found = {name: outcome for name, outcome in found.items() if len(outcome.adapted) == len(ADAPTED) * len(RULES)}
-    return _with_common_calls(found)
+    finished = {name: o for name, o in found.items() if o.best_rate.keys() >= set(map(str, ALWAYS))}  # they run last
+    return _with_common_calls(finished)
+
+
+def with_adapted(outcomes: Outcomes) -> dict[str, Outcome]:
+    """Return the settings in which every adapted width was tried."""
+    return {name: o for name, o in outcomes.items() if len(o.adapted) == len(ADAPTED) * len(RULES)}
 
 
 def unfinished(outcomes: Outcomes) -> list[str]:
