@@ -52,7 +52,7 @@ def check_distribution(name: str, surrogate: Any):
             f"{_expected(name)} one whose primitive rises from 0 to 1, the probability of a random spike, such as "
             f"Sigmoid(4.0), got {surrogate!r}: of the surrogates here ERF, Arctan, NormalizedQPseudoSpike, "
             "PiecewiseExp, PiecewiseQuadratic, Sigmoid and SoftSign have one, and .scaled(height=1 / w, width=w) of "
-            "these; one of your own says so by is_distribution = True in its class"
+            "these; for one of your own, set is_distribution = True in its class"
         )
 
 

@@ -52,7 +52,7 @@ def equivalent(library: str, name: str, **parameters) -> Surrogate:
         check_kind(what, value, str)
     if name in NEURONS.get(library.lower(), "").split():
         raise ValueError(
-            f"{library}.{name} is a neuron and no surrogate: docs/coming-from-elsewhere.md says which layers here have "
+            f"{library}.{name} is a neuron, not a surrogate: docs/coming-from-elsewhere.md says which layers here have "
             "its spikes"
         )
     originals = {original.name: original for original in equivalents(library)}

@@ -48,7 +48,7 @@ def _write(structure) -> bytes:
     for name, flag in flags:
         if odd := _odd(flag):
             raise TypeError(
-                f"jax.export: expected the flag {name} of a surrogate to be a boolean, a number, a word, None or a "
+                f"jax.export: expected the flag {name} of a surrogate to be a boolean, a number, a string, None or a "
                 f"tuple of these, got {odd}, which can't be written: make the surrogate inside of the exported function"
             )
     return json.dumps([names, flags]).encode()

@@ -209,7 +209,7 @@ class Surrogate:
         if static and (kind := unhashable(value)):
             raise TypeError(
                 f"{cls.__name__}: expected {name}, which is static, to compare by value, got {kind}: "
-                "give numbers, words or tuples of these"
+                "give numbers, strings or tuples of these"
             )
         flags = flag_names(self)
         object.__setattr__(self, "_flags", flags | {name} if static else flags - {name})

@@ -83,7 +83,7 @@ def transfer(source: Any, target: Any, *, transposed: str | Iterable[str] | None
             if kernels is None and new.shape == other.shape:
                 raise ValueError(
                     f"transfer: {name}, of shape {new.shape}, may be the kernel of a convolution or of a transposed "
-                    "one, which differ between flax and brainstate: name those of flax's ConvTranspose (but for "
+                    "one, which differ between flax and brainstate: name those of flax's ConvTranspose (except with "
                     f"transpose_kernel=True) in transposed=({name!r},), or give transposed=() if there are none"
                 )
             if name in (kernels or ()):

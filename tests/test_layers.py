@@ -303,7 +303,7 @@ def test_what_nnx_makes_inside_of_unroll_is_named():
             self.rate = nnx.Intermediate(spikes.mean())
             return carry, spikes
 
-    with pytest.raises(ValueError, match="unroll: expected net to keep the variables that it has, it made rate"):
+    with pytest.raises(ValueError, match="unroll: expected net to create no new variables, it created rate"):
         nnx_unroll(Noting(), jnp.zeros((2, 3)), XS, block_size=2)
 
 

@@ -192,7 +192,7 @@ ODD = {
     "negative tau": (lambda: unchecked(lif(tau=-ONE)), "expected tau above 0, got -1"),
     "another dt": (
         lambda: unchecked(lif(tau=1e-3 * ONE)),
-        "a decay of 1 - dt / tau of 0 or more, got 0.001 with dt=1: which",
+        "the decay 1 - dt / tau is not negative, got 0.001 with dt=1: pass",
     ),
     "r of 0": (lambda: unchecked(lif(r=ZERO)), "expected r above 0"),
     "v_reset": (lambda: unchecked(lif(v_reset=-ONE)), "expected v_reset to be where the potential rests"),

@@ -131,7 +131,7 @@ def test_who_asks_for_the_equivalent_of_a_neuron_is_sent_to_the_table():
     for library, there in names.items():
         for name in there:
             with pytest.raises(
-                ValueError, match=rf"^{library}\.{name} is a neuron and no surrogate: docs/coming-from-else"
+                ValueError, match=rf"^{library}\.{name} is a neuron, not a surrogate: docs/coming-from-else"
             ):
                 bs.equivalent(library, name, beta=0.9)
 

@@ -191,8 +191,8 @@ def fit_widths(
     _, totals, _ = measure(total, shapes, run, lambda spike_fn: [], "calibrate", "forward")
     if math.isnan(_rate_and_rms(list(totals.values()))[0]):
         raise ValueError(
-            f"calibrate: nothing was measured at {', '.join(totals)}: give forward data that gets there, and let it "
-            "return what depends on the spikes and can be differentiated, such as the output of the network"
+            f"calibrate: nothing was measured at {', '.join(totals)}: give forward data that gets there, and make "
+            "it return something differentiable that depends on the spikes, such as the output of the network"
         )
     layers: dict[str, LayerWidth] = {}
     new: dict[str, Any] = {}

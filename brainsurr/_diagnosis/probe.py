@@ -139,7 +139,7 @@ def measure(
         raise ValueError(
             f"no spiking layer was used. {caller} sees the LIF, LIFCell and SpikingActivation layers of brainsurr, and "
             "the functions it is given by name. It doesn't see a bare surrogate in a neuron of your own: wrap it in "
-            f"SpikingActivation. {argument} must use what it is called with, and must not come out of a cache: pass it "
+            f"SpikingActivation. {argument} must use what it is called with, and must not be cached: pass it "
             "undecorated"
         )
     start = {name: zeros(width, len(changes[name])) for name, width in widths.items()}

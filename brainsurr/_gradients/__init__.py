@@ -186,7 +186,7 @@ def _derived(scalar, values) -> dict[str, dict[str, tuple[float, float] | None]]
             forward[name] = None
             if gradients is None:
                 raise ValueError(
-                    f"expected loss_fn to have a gradient, and reverse and forward mode raise an error: {none}"
+                    f"expected loss_fn to have a gradient, but reverse and forward mode both raise an error: {none}"
                 ) from none
     return {"reverse": reverse, "forward": forward}
 

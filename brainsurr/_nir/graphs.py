@@ -48,7 +48,7 @@ def row_of(graph: Any) -> tuple[Any, list[Link]]:
         seen.add(name)
         row.append(Link(name, nodes[name], None))
     if left := sorted(nodes.keys() - seen):
-        raise ValueError(f"from_nir: expected every node on the way from the Input to the Output, got {left} beside it")
+        raise ValueError(f"from_nir: expected every node on the way from the Input to the Output, got {left} elsewhere")
     return nodes[starts[0]], row[:-1]
 
 

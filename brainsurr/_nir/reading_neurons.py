@@ -18,8 +18,8 @@ def _leak(owner, node, field: str, to: Reader) -> np.ndarray:
     decay = decay_of(tau, to.dt, to.method)
     if np.any(decay < 0):
         raise ValueError(
-            f"{owner}: expected {field} of dt or more, for a decay of 1 - dt / {field} of 0 or more, got {tau.min():g} "
-            f"with dt={to.dt:g}: which dt was it written for? Or give method='exp'"
+            f"{owner}: expected {field} to be dt or more, so that the decay 1 - dt / {field} is not negative, got "
+            f"{tau.min():g} with dt={to.dt:g}: pass the dt that the file was written for, or method='exp'"
         )
     return decay
 
@@ -116,7 +116,7 @@ def _add_neurons(owner, decay, threshold, gain, words, reset, delayed, recurrent
     """Add neurons whose potential there has a gain of ``gain``, and here one of 1 or of 1 - decay."""
     decays = words.get("decay_input", bool(not np.allclose(gain, 1, rtol=1e-6, atol=0) and not np.any(decay == 1)))
     if decays and np.any(decay == 1):
-        raise ValueError(f"{owner}: expected no decay_input in its metadata with a decay of 1, which lets nothing in")
+        raise ValueError(f"{owner}: expected no decay_input in its metadata with a decay of 1: no input would get in")
     if not np.all(gain > 0):
         raise ValueError(f"{owner}: expected r above 0, got {np.min(gain / np.maximum(1 - decay, 1e-30)):g}")
     threshold = threshold * (1 - decay if decays else 1.0) / gain

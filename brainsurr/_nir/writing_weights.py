@@ -28,7 +28,7 @@ def _affine(owner, name, layer: Affine, to: Writer):
 def _check_product(owner, layer: Product, to: Writer):
     """Raise a ValueError for a product of the user's own; note a dtype that readers, ours too, would not compute in."""
     if layer.replaced:
-        raise ValueError(f"{owner}: expected flax's own {' and '.join(layer.replaced)}, got another, which NIR has not")
+        raise ValueError(f"{owner}: expected flax's own {' and '.join(layer.replaced)}, got another, which NIR lacks")
     weights = np.asarray(layer.kernel).dtype
     if layer.dtype is not None and (np.dtype(layer.dtype) != weights or weights.itemsize < 4):
         dtype = np.dtype(layer.dtype).name
@@ -78,7 +78,7 @@ def _conv(owner, name, layer: Conv, to: Writer):
     found = tuple(np.asarray(node.output_type["output"]).tolist())
     if found != channels_first(to.shape):
         raise ValueError(
-            f"{owner}: expected a convolution whose output nir works out as {channels_first(to.shape)}, got {found}: "
+            f"{owner}: expected a convolution whose output nir computes as {channels_first(to.shape)}, got {found}: "
             "it assumes square kernels"
         )
     to.add(name, node, _dtype(layer.kernel))

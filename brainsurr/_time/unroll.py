@@ -184,7 +184,7 @@ def _reduced(reduce, ys):
         outputs = places.flatten_up_to(ys)
     except ValueError as error:
         shown = jax.tree.map(lambda y: "mean", ys)
-        raise ValueError(f"expected reduce to be a word, or words such as {shown}, got {reduce!r}") from error
+        raise ValueError(f"expected reduce to be a string, or strings such as {shown}, got {reduce!r}") from error
     return places.unflatten(jax.tree.map(partial(part, word), y) for word, y in zip(words, outputs, strict=True))
 
 

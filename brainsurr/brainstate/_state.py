@@ -48,7 +48,7 @@ class StatefulLayer(ChecksArguments, nn.Module):
     def _check_state(self):
         if not all(hasattr(self, name) for name in self._state_names()):
             raise ValueError(
-                f"{type(self).__name__} has no state yet: call init_state(batch_size) of it or of the network, "
+                f"{type(self).__name__} has no state yet: call init_state(batch_size) on it or on the network, "
                 "or brainstate.nn.init_all_states(network, batch_size)"
             )
 

@@ -145,7 +145,7 @@ def unroll(
         parts: Any = nnx.split(net, nnx.Param, ...)
         after = _values(parts[2])
         if new := [".".join(map(str, path)) for path in after if path not in before]:
-            raise ValueError(f"unroll: expected net to keep the variables that it has, it made {', '.join(new)}")
+            raise ValueError(f"unroll: expected net to create no new variables, it created {', '.join(new)}")
         written.update(path for path, values in after.items() if not _same(values, before[path]))
         return (carry, parts[2]), ys
 
