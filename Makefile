@@ -2,7 +2,7 @@
 PYTHON ?= python3
 # TESTED=wheel make test        runs the tests on the built wheel, as CI does, and not on the checkout.
 TESTED ?= checkout
-# WORKERS=2 make test           takes so many processes, and not one for each core, eight at most.
+# WORKERS=2 make test           uses two processes instead of one for each core, up to eight.
 WORKERS ?= logical --maxprocesses 8
 VENV := .venv/$(shell $(PYTHON) -c 'import sys; print("%d.%d" % sys.version_info[:2])')
 BIN := $(VENV)/bin
@@ -27,7 +27,7 @@ train: $(VENV)/train  ## train a spiking network on handwritten digits
 test: tested-$(TESTED)  ## test the package, its laws and what its docs show: about five minutes on two cores
 	cd $(TESTED_IN) && $(TESTED_BY) $(PYTEST) -m "not slow and not peers" ./tests $(PACKAGE)
 
-test-all: test  ## and then what trains, starts processes, or runs notebooks and studies
+test-all: test  ## run `make test`, then the slow tests: training, processes, notebooks and studies
 	cd $(TESTED_IN) && $(TESTED_BY) $(PYTEST) -m "slow and not peers" ./tests
 
 # AVX, of 2011, has no fused multiply-add, and shorter vectors than any set after it.
@@ -48,7 +48,7 @@ tested-wheel: dist  # from the sdist, in a fresh environment that has no checkou
 	tar -xzf dist/*.tar.gz --strip-components 1 -C $(WHEEL)/sdist
 	rm -r $(WHEEL)/sdist/brainsurr
 
-test-package: dist  ## look into the sdist and the wheel, and install the wheel alone and with each extra
+test-package: dist  ## check the sdist and the wheel, and install the wheel alone and with each extra
 	$(BUILD)/bin/python -m build --wheel --outdir dist/checkout
 	$(BUILD)/bin/python tools/package.py dist dist/checkout
 	$(BUILD)/bin/python tools/extras.py dist/*.whl
@@ -62,13 +62,13 @@ $(BUILD)/build:
 	$(@D)/bin/pip install --quiet 'build>=1.2'
 	touch $@
 
-test-peers: $(PEERS)/peers  ## plug surrogates into the other libraries, each in the newest version that installs here
+test-peers: $(PEERS)/peers  ## test surrogates in the other libraries, each in the newest version that installs here
 	$(PEERS)/bin/python $(PYTEST) -m peers tests/peers tests/test_equivalents_peers.py tests/test_ports_peers.py tests/test_nir_peers.py
 
-test-data: $(DATA)/data  ## read Japanese vowels, SHD and N-MNIST: by libraries that bring many others, in an environment apart
+test-data: $(DATA)/data  ## read Japanese vowels, SHD and N-MNIST, in a separate environment: the readers have many dependencies
 	$(DATA)/bin/python -m pytest -m peers tests/test_events.py tests/test_studies_data.py
 
-bench: $(VENV)/test  ## measure every claim about speed, the peers' included, and write the README's numbers
+bench: $(VENV)/test  ## measure every claim about speed, other libraries included, and write the README's numbers
 	$(BIN)/python -m benchmarks.speed --out benchmarks/results/speed
 	$(BIN)/python -m benchmarks.pages.readme
 
@@ -80,7 +80,7 @@ evidence: $(VENV)/test  ## write docs/evidence.md, docs/studies.md, docs/withsta
 	$(BIN)/python -m benchmarks.pages.neurons
 	$(BIN)/python -m benchmarks.pages.readme
 
-soak: $(VENV)/test  ## train, save, resume and change everything for half an hour, and see what is left behind
+soak: $(VENV)/test  ## train, save, resume and change everything for half an hour; check for leaks and recompilation
 	$(BIN)/python -m benchmarks.robustness.soak
 
 test-floor: $(FLOOR)/floor  ## run every test on the oldest versions that pyproject.toml allows
@@ -110,10 +110,10 @@ docs: $(VENV)/docs  ## build the documentation into site/; a bad link or a publi
 	$(BIN)/sphinx-build --quiet --fresh-env --nitpicky --fail-on-warning --keep-going -c docs . site
 	$(BIN)/python -m docs.reader site
 
-notebooks: $(VENV)/test  ## run the notebooks in place and keep what they show
+notebooks: $(VENV)/test  ## run the notebooks in place and keep their outputs
 	$(BIN)/python -m notebooks.run
 
-gallery: $(VENV)/test  ## draw the whole family into docs/pictures
+gallery: $(VENV)/test  ## draw every surrogate into docs/pictures
 	$(BIN)/python -m docs.gallery
 
 clean:

@@ -1,4 +1,4 @@
-"""Bad input: every public call is fed what it should not be fed, and must answer rightly or refuse in clear words.
+"""Bad input: give every public call bad arguments; it must return a right answer or raise a clear error.
 
 ``python -m benchmarks.bad_input`` writes ``runs/bad_input/result.json`` and prints what failed.
 """

@@ -74,11 +74,15 @@ def parse(argv):
     parser.add_argument("--seeds", type=positive, default=5, metavar="N", help=seeds)
     parser.add_argument("--epochs", type=positive, default=40, metavar="N", help="passes over the data (default: 40)")
     parser.add_argument("--surrogate", default="LogTailedRelu", metavar="NAME", help=", ".join(sorted(classes)))
-    parser.add_argument("--alpha", type=float, metavar="A", help="its alpha (default: 0.1 for LogTailedRelu)")
+    parser.add_argument(
+        "--alpha", type=float, metavar="A", help="the surrogate's alpha (default: 0.1 for LogTailedRelu)"
+    )
     parser.add_argument(
         "--learnable", nargs="*", default=["alpha"], metavar="NAME", help="parameters that the second network trains"
     )
-    parser.add_argument("--framework", choices=FRAMEWORKS, default="nnx", help="of layers and training (default: nnx)")
+    parser.add_argument(
+        "--framework", choices=FRAMEWORKS, default="nnx", help="framework of layers and training (default: nnx)"
+    )
     parser.add_argument(
         "--dtype", choices=("float32", "bfloat16"), default="float32", help="dtype of activations (default: float32)"
     )

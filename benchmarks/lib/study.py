@@ -116,7 +116,7 @@ def arguments(module: str, doc: str, seeds: int, argv=None, extend=lambda parser
     """
     parser = argparse.ArgumentParser(prog=f"python -m benchmarks.{module}", description=doc.splitlines()[0])
     parser.add_argument("--quick", action="store_true", help="a few small configurations, to see that it runs")
-    parser.add_argument("--seeds", type=positive, metavar="N", help=f"runs a configuration (default: {seeds})")
+    parser.add_argument("--seeds", type=positive, metavar="N", help=f"runs for each configuration (default: {seeds})")
     results.add_out(parser, module.rpartition(".")[2])
     extend(parser)
     args = parser.parse_args(argv)

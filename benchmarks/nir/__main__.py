@@ -1,4 +1,4 @@
-"""Who reads whose files of NIR, and how many spikes differ.
+"""Test which library reads the NIR files of which, and how many spikes differ.
 
 ``python -m benchmarks.nir --out benchmarks/results/nir`` in an environment with the other libraries writes the result
 file that the tables of docs/nir.md are made of. A library that is missing has no rows, which is said.

@@ -183,7 +183,7 @@ def parse(argv):
         type=positive,
         default=300,
         metavar="S",
-        help="seconds to wait for the other processes, then jax aborts (default: 300)",
+        help="seconds to wait for the other processes before jax aborts (default: 300)",
     )
     parser.add_argument("--distributed", action="store_true", help="one of several processes that jax detects")
     results.add_out(parser, "scale")

@@ -1,4 +1,4 @@
-"""What brainsurr claims of its speed, measured: a claim each for the names below, all of them if none is given.
+"""Measure what brainsurr claims about its speed: one claim for each name below, all of them if none is given.
 
 ``python -m benchmarks.speed long`` writes ``runs/speed/long.json`` and a picture, and prints the table with what the
 numbers are held against. ``--show`` prints and draws again what is there already.

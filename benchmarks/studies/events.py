@@ -144,7 +144,7 @@ def main(argv=None):
     """Let tonic fetch a data set."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.studies.events", description=__doc__.splitlines()[0])
     parser.add_argument("name", choices=DATA_SETS, help="the data set")
-    parser.add_argument("folder", type=Path, help="that will hold SHD/ or NMNIST/")
+    parser.add_argument("folder", type=Path, help="the folder that will hold SHD/ or NMNIST/")
     args = parser.parse_args(argv)
     inputs, _, split = load(DATA_SETS[args.name], args.folder, download=True)
     print(f"{len(inputs)} examples in {args.folder}, {len(split['test'])} of them for the test")

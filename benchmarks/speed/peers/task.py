@@ -65,8 +65,8 @@ def main(build, modes, packages, notes=()):
     parser.add_argument("--batch", type=int, default=256)
     parser.add_argument("--steps", type=int, default=STEPS, help="time steps")
     parser.add_argument("--long", action="store_true", help="the network of the runs over many time steps")
-    parser.add_argument("--rounds", type=int, default=5, help="train steps that are timed")
-    parser.add_argument("--patience", type=float, default=15, help="no more of them after so many seconds")
+    parser.add_argument("--rounds", type=int, default=5, help="train steps to time")
+    parser.add_argument("--patience", type=float, default=15, help="stop timing after this many seconds")
     args = parser.parse_args()
     if args.long:
         global SIZES
