@@ -120,8 +120,8 @@ ORIGINALS = [
         "spike_rate_escape",
         "slope exp(-beta |x - 1|)",
         lambda beta=1, slope=25: SpikeRateEscape(beta=beta, slope=slope, mu=1.0),
-        note="The peak lies a threshold too high: documented in U - 1, coded in x - 1 with x = U - threshold. What was "
-        "meant has `mu=0.0`.",
+        note="The peak lies a threshold too high: documented in U - 1, coded in x - 1 with x = U - threshold. The "
+        "intended function has `mu=0.0`.",
     ),
     snntorch(
         "SSO",
@@ -134,14 +134,14 @@ ORIGINALS = [
         "LSO",
         "none; meant: 1 for x > 0, slope below",
         lambda slope=0.1: LeakyRelu(alpha=slope, beta=1.0),
-        why_none="it raises a TypeError at every call. What it was meant to be is {}",
-        note="The operator it calls also fails on the way back: one gradient for two inputs.",
+        why_none="it raises a TypeError at every call. The intended function is {}",
+        note="The operator it calls also fails in the backward pass: one gradient for two inputs.",
     ),
     snntorch(
         "SFS",
         "1 / (1 + slope |x|)^2 for x > B, else 0",
         lambda slope=25, B=1: SparseFastSigmoid(alpha=slope, width=B),
-        note="The equivalent is what the paper has and not what the code does: Perez-Nieves and Goodman keep |x| < B, "
+        note="The equivalent is the paper's function, not what the code does: Perez-Nieves and Goodman keep |x| < B, "
         "the code and its documentation keep x > B, so that no gradient passes anywhere near the threshold.",
     ),
     spikingjelly(
@@ -244,7 +244,7 @@ ORIGINALS = [
         "super",
         "1 / (1 + |x|)^2",
         lambda alpha=100.0: InvSquareGrad(alpha=1.0),
-        note="norse's default. alpha is ignored: documented and meant is 1 / (1 + alpha |x|)^2, "
+        note="norse's default. alpha is ignored: documented and intended is 1 / (1 + alpha |x|)^2, "
         "`InvSquareGrad(alpha=alpha)`.",
     ),
     norse("triangle", "alpha max(0, 1 - |x|)", lambda alpha=0.3: ReluGrad(alpha=alpha, width=1.0)),
@@ -274,7 +274,7 @@ ORIGINALS = [
         "1 - tanh(k x)^2",
         lambda k: 2 / k * Sigmoid(alpha=2 * k),
         why_none=NEEDS_A_KEY + "Its gradient is that of {}",
-        note="k has no default. `threshold` doesn't know it by name. The same spikes are drawn with "
+        note="k has no default. `threshold` doesn't accept its name. The same spikes are drawn with "
         "`f = Sigmoid(alpha=2 * k)`, whose gradient is that of their mean, k / 2 times the one there.",
         at_0="random",
     ),
@@ -283,7 +283,7 @@ ORIGINALS = [
         "(1 + (x / k)^2)^(-3/2)",
         lambda k: Circ(alpha=k),
         why_none=NEEDS_A_KEY + "Its gradient is that of {}",
-        note="k has no default. `threshold` doesn't know it by name.",
+        note="k has no default. `threshold` doesn't accept its name.",
         at_0="random",
     ),
     spyx("superspike", "1 / (1 + k |x|)^2", lambda k=25: InvSquareGrad(alpha=k), note="spyx's default."),
@@ -311,7 +311,7 @@ ORIGINALS = [
         "x",
         lambda bwd=None, fwd=None: LeakyRelu(alpha=1.0, beta=1.0),
         why_none="its backward pass by default is the identity function, so its gradient is x, negative below "
-        "threshold. What it was meant to be, the straight-through estimator with a gradient of 1, is {}",
+        "threshold. The intended function, the straight-through estimator with a gradient of 1, is {}",
         note="With a `bwd` of your own, subclass `Surrogate` and give that as `surrogate_grad`.",
     ),
     spyx(
@@ -387,13 +387,13 @@ ORIGINALS = [
         "superspike_surrogate",
         "1 / (1 + beta |x|)",
         lambda beta=10.0: 1 / beta * NonzeroSignLog(alpha=beta),
-        note="The square is missing. Meant, and cited, is 1 / (1 + beta |x|)^2, `InvSquareGrad(alpha=beta)`.",
+        note="The square is missing. Intended, and cited, is 1 / (1 + beta |x|)^2, `InvSquareGrad(alpha=beta)`.",
     ),
     snnax(
         "sigmoid_surrogate",
         "none; meant: beta s (1 - s), s = sigmoid(beta x)",
         lambda beta=1.0: Sigmoid(alpha=beta),
-        why_none="its backward pass raises a TypeError. What it was meant to be is {}",
+        why_none="its backward pass raises a TypeError. The intended function is {}",
         note="The formula in it, s (1 - beta s), would be wrong too.",
     ),
     snnax(

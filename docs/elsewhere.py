@@ -41,8 +41,8 @@ Check two things before you compare old results with new ones:
 
 - **x = 0.** Every surrogate here spikes there, `x >= 0`. snnTorch, norse, spyx and jaxpike don't, and jaxsnn gives 0.5.
   It matters where potentials fall exactly on the threshold, as with integer weights and inputs.
-- **The derivative in a parameter.** Here you can train a parameter of a surrogate; in all nine but jaxpike it has no
-  gradient. For what the derivative means see [design notes](design-notes.md#what-dd-alpha-means).
+- **The derivative with respect to a parameter.** Here you can train a parameter of a surrogate; in all nine except
+  jaxpike it has no gradient. For what the derivative means see [design notes](design-notes.md#what-dd-alpha-means).
 """
 
 NEURONS = """\
@@ -51,7 +51,7 @@ same gradient, unless the last column says otherwise. Potentials have no unit, `
 layers go into a `SpikingSequential`. Everything else has its default: a threshold of 1, a state of zeros. One thing can
 differ, a potential exactly at its threshold: see [x = 0](#surrogates).
 
-Three switches adapt a neuron. `decay_input=True` multiplies the input by `1 - decay`, so that a potential tends to a
+Three switches adapt a neuron. `decay_input=True` multiplies the input by `1 - decay`, so the potential approaches a
 constant input. `reset_delay=True` resets a potential one step after its spike. `reset_grad` says whether the gradient
 flows through the reset; by default it does, except for `reset="zero"`. Layers do the rest: `LI` is a synaptic current,
 and [`Delay`](neurons.md#delays) passes spikes on later.
@@ -81,13 +81,13 @@ NAMES = [
     ),
     (
         "Arctan",
-        "All agree but for spyx, whose function is another, and for the default: 2 elsewhere, 1 here as in braintools.",
+        "All agree except for spyx, whose function differs, and the default: 2 elsewhere, 1 here as in braintools.",
         ["snntorch.atan", "spikingjelly.ATan", "jaxpike.ATan", "sparx.ATan", "slax.atan", "spyx.arctan"],
         [("(alpha / 2) / (1 + (pi/2 alpha x)^2)", bs.Arctan())],
     ),
     (
         "Triangle",
-        "Height, width and area are tied together in a different way by each; snnTorch's isn't a triangle.",
+        "Each ties height, width and area together in a different way; snnTorch's isn't a triangle.",
         [
             "spikingjelly.PiecewiseQuadratic",
             "norse.triangle",
@@ -144,7 +144,7 @@ def page() -> str:
     rows = {f"{row.library}.{row.name}": row for row in bs.equivalents()}
     parts = [INTRO, "## Models side by side\n", ports.ABOUT_NETWORKS, *_networks()]
     parts += ["## Neurons\n", NEURONS, *_neurons()]
-    parts += ["## Arguments of a neuron\n", "A layer says the same if you pass it one of these arguments.\n"]
+    parts += ["## Arguments of a neuron\n", "If you pass a layer one of these arguments, its error says the same.\n"]
     parts += [_table(["elsewhere", "here"], _arguments()), "## Surrogates\n", SURROGATES]
     parts += ["## Names that mean several functions\n", "Value at 0 and area are those at the defaults.\n"]
     for name, remark, originals, ours in NAMES:

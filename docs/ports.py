@@ -42,8 +42,8 @@ PORTS = [
         "snntorch",
         "Leaky(beta, reset_delay=False)",
         "LIF(n, decay=beta)",
-        "No port beyond: where a potential stays at its threshold or above after the reset, there the threshold is "
-        "taken off before the next spike is decided, and given back if there is none.",
+        "The port ends where a potential is still at its threshold or above after the reset: snnTorch then subtracts "
+        "the threshold before it decides on the next spike, and adds it back if there is none.",
     ),
     Port(
         "snntorch",
@@ -68,8 +68,8 @@ PORTS = [
         "spikingjelly",
         "LIFNode(tau)",
         'LIF(n, decay=1 - 1 / tau, decay_input=True, reset="zero", reset_grad=True)',
-        "`reset_grad=False` for `detach_reset=True`. A `v_reset` other than 0 is where its leak tends to as well: "
-        "`threshold=v_threshold - v_reset`, with potentials counted from `v_reset`.",
+        "`reset_grad=False` for `detach_reset=True`. With a `v_reset` other than 0, the potential also leaks to it: "
+        "give `threshold=v_threshold - v_reset`, and count potentials from `v_reset`.",
     ),
     Port(
         "spikingjelly",
@@ -89,14 +89,14 @@ PORTS = [
         "LIFCell(LIFParameters(tau_syn_inv, tau_mem_inv), dt)",
         "[LI(n, decay=1 - dt * tau_syn_inv), "
         'LIF(n, decay=1 - dt * tau_mem_inv, decay_input=True, reset="zero", reset_grad=True)]',
-        "And its layer over time, `norse.torch.LIF`.",
+        "The same for its layer over time, `norse.torch.LIF`.",
     ),
     Port(
         "spyx",
         "LIF((n,), beta)",
         "[LIF(n, decay=beta, reset_delay=True), Delay(n, 1)]",
-        "It gives the spike of the potential before the input; without `Delay` the same spikes come one step earlier. "
-        "`RLIF` is `recurrent=True`.",
+        "It returns the spike of the potential before the input; without `Delay` the same spikes come one step "
+        "earlier. `RLIF` is `recurrent=True`.",
     ),
     Port(
         "spyx",
@@ -126,21 +126,21 @@ PORTS = [
         "brainpy",
         "LIF(n, tau=tau)",
         "LIF(n, decay=exp(-dt / tau), decay_input=True)",
-        "Potentials and `R * x` in mV, without their unit. Its surrogate gets what is above threshold over the "
-        "threshold: but for a threshold of 1 the gradient is that of a surrogate so scaled.",
+        "Potentials and `R * x` are in mV, without their unit. Its surrogate gets the potential minus threshold, "
+        "divided by the threshold: unless the threshold is 1, the gradient is that of a surrogate scaled in this way.",
     ),
     Port(
         "brainpy",
         'LIF(n, tau=tau, spk_reset="hard")',
         'LIF(n, decay=exp(-dt / tau), decay_input=True, reset="zero")',
-        "No `reset_grad` has its gradient, which is, through the reset, 1 less v times that of the spike.",
+        "Neither `reset_grad` gives its gradient, which is, through the reset, 1 minus v times the spike's.",
     ),
     Port(
         "brainpy",
         'ALIF(n, tau=tau, tau_a=tau_a, beta=beta, spk_reset="hard")',
         'ALIF(n, decay=exp(-dt / tau), decay_input=True, reset="zero", adaptation_decay=exp(-dt / tau_a), '
         "spike_adaptation=beta / (exp(dt / tau_a) - 1))",
-        "Nor here.",
+        "Its gradient differs in the same way.",
     ),
 ]
 
