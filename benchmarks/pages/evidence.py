@@ -18,24 +18,24 @@ HEAD = """# Evidence: which surrogate?
 
 ![Points behind the best, by surrogate and setting](pictures/evidence/family.png)
 
-Recommended in blue, `LogTailedRelu` in red. *S2NN width=0.5* is the shape of `S2NN` with a peak of 1, scaled to fall to
-half of it at 0.5 on either side, on average: so shapes are compared, and not their authors' units.
+The recommended call is blue, `LogTailedRelu` is red. *S2NN width=0.5* is the shape of `S2NN` with a peak of 1, scaled
+to fall to half of it at 0.5 on either side, on average. This compares shapes, not their authors' units.
 
 ## One call, no tuning
 
 {single}
 
 *worst* and *mean*: points behind the best of all calls tried, over the settings, at the setting's own learning rate.
-*tuned*: the worst behind the best shape tuned, at that of three rates which validation prefers; one seed chooses it,
-which in deep networks can go wrong. *draws*: in how many of 1000 draws of the seeds it has the mildest worst case.
-*fires*: spikes for each neuron and step, on average."""
+*tuned*: the worst behind the best tuned shape, at whichever of three rates validation prefers. One seed chooses the
+rate, which can go wrong in deep networks. *draws*: in how many of 1000 draws of the seeds the call has the mildest
+worst case. *fires*: spikes for each neuron and step, on average."""
 
 LIMITS = """## Limits
 
 These are small networks (64 to 128 neurons a layer, {deepest} layers at most) on small data (Randman, scikit-learn's
-digits, spoken digits, Japanese vowels: 180 to 2,400 examples for training). A test set of 450 examples, as that of
-digits, has a standard error of about a point, which all entrants share. Learning rates are three, a factor of 3 apart,
-for AdamW alone. A difference of a point is no reason to choose a surrogate; ten points are."""
+digits, spoken digits, Japanese vowels: 180 to 2,400 examples for training). A test set of 450 examples, such as that of
+digits, has a standard error of about a point, which all entrants share. There are three learning rates, a factor of 3
+apart, for AdamW alone. A difference of a point is no reason to choose a surrogate; ten points are."""
 
 
 def settings_list(outcomes: Outcomes) -> str:
@@ -44,7 +44,7 @@ def settings_list(outcomes: Outcomes) -> str:
     text = f"Settings. {listed}. Ten seeds each, by [the plan](studies.md#how)."
     missing = unfinished(outcomes)
     if missing:
-        text += f" Of the plan's settings these have not been finished: {', '.join(missing)}."
+        text += f" These settings of the plan have not been finished: {', '.join(missing)}."
     newcomers = [f"`{shape}`" for shape in SHAPES if shape not in next(iter(outcomes.values())).tuned]
     if newcomers:
         text += f" Not compared yet: {', '.join(newcomers)}."
@@ -66,7 +66,7 @@ def in_short(outcomes: Outcomes) -> list[str]:
     ends = list(learn_alpha.ends(result("learn_alpha")))
     lines.append(
         f"- *Trained alpha*: better than the best fixed one in {sum(end.better for end in ends)} of {len(ends)} tasks; "
-        f"as good, to half a point, in {sum(end.as_good for end in ends)} with a decay towards 0, and in "
+        f"as good, within half a point, in {sum(end.as_good for end in ends)} with a decay towards 0, and in "
         f"{sum(end.as_good_without_decay for end in ends)} without: [the study](studies.md#learning-alpha)."
     )
     return [wrapped(line, indent="  ") for line in lines]
@@ -95,9 +95,9 @@ def readme(outcomes: Outcomes) -> str:
     text = (
         f"Take `{family.written(str(best))}`{whose}: over {len(outcomes)} settings it is never "
         f"more than {max(gaps.values()):.1f} points of accuracy behind the best of {len(regrets(outcomes))} calls that "
-        "need no tuning. The table has each call's worst and mean distance; *tuned* is the worst behind the best "
-        "surrogate tuned, at the learning rate that validation prefers; *draws* says how often it has the mildest "
-        "worst case if seeds are drawn anew; *fires* is its firing rate."
+        "need no tuning. The table has each call's worst and mean distance. *tuned* is the worst distance to the best "
+        "tuned surrogate, at the learning rate that validation prefers. *draws* says how often the call has the "
+        "mildest worst case if seeds are drawn anew. *fires* is its firing rate."
     )
     return f"{wrapped(text)}\n\n{family.single_table(outcomes, 5)}"
 

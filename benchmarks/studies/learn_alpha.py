@@ -1,7 +1,7 @@
 """Learning alpha: fixed, scheduled and learned alphas of LogTailedRelu from several starts, on three tasks.
 
-The mark: an alpha learned from 0.1 ends within half a point of the best fixed alpha. Rules are in `alpha_rules`.
-Randman is not trained to its end here: the study is of the first edition.
+The target: an alpha learned from 0.1 ends within half a point of the best fixed alpha. Rules are in `alpha_rules`.
+Randman is not trained to the end here: the study is from the first edition.
 """
 
 from collections.abc import Callable

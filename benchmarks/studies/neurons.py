@@ -1,8 +1,8 @@
-"""Neurons: each that the layers can be, in a recurrent network for spoken digits, to show that it trains.
+"""Neurons: every neuron that the layers offer, in a recurrent network for spoken digits, to show that it trains.
 
 ``python -m benchmarks.studies.neurons free_spoken_digits.npz``; `benchmarks.studies.spoken_digits` builds that file.
 Data, features, noise and readout are those of `speech`. All networks have the same surrogate, learning rate and size,
-chosen so that each trains and best for none: their accuracies are no comparison.
+chosen so that each trains and best for none: their accuracies do not compare them.
 """
 
 import importlib.metadata

@@ -1,8 +1,8 @@
 """Others: networks that do not spike, on the sequences of the comparison: a GRU, an MLP and logistic regression.
 
-They show how much a data set allows. Data, noise, epochs and the number of hidden units are those of the settings of
-`family`; the MLP has two layers twice as wide. Learning rate and penalty are chosen by validation, with the same seeds
-and factors.
+They show what accuracy a data set allows. Data, noise, epochs and the number of hidden units are those of the settings
+of `family`; the MLP has two layers twice as wide. Learning rate and penalty are chosen by validation, with the same
+seeds and factors.
 """
 
 import argparse

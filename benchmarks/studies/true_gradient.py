@@ -1,11 +1,11 @@
-"""True gradient: the surrogate gradient beside that of the expected loss, in networks so small that both are exact.
+"""True gradient: the surrogate gradient and that of the expected loss, in networks so small that both are exact.
 
 Gygax & Zenke 2025 ("Elucidating the theoretical underpinnings of surrogate gradient learning in spiking neural
 networks") ask where a surrogate gradient points if neurons fire at random. Here a neuron fires with the probability
 sigmoid(4 (v - threshold)), a function of its potential. Two layers of two neurons for three steps have 4096 patterns of
 spikes, so the expectation is a sum over them: of probability times loss, whose derivative is the true gradient; and of
-probability times the surrogate gradient, taken with these spikes. What is reported is the share of weights at which
-the two have the same sign, and the cosine of the angle between them, over random networks and inputs.
+probability times the surrogate gradient, taken with these spikes. The report has the share of weights at which the two
+have the same sign, and the cosine of the angle between them, over random networks and inputs.
 """
 
 import argparse

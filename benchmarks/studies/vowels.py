@@ -1,8 +1,8 @@
 """Japanese vowels: nine speakers told apart by one vowel.
 
 The series are aeon's (Kudo, Toyama and Shimbo 1999, "Multidimensional curve classification using passing-through
-regions"), 12 cepstral coefficients over 7 to 29 steps, in the data set's own split of 270 and 370. There being few, a
-third of the training series at a time is held out for validation.
+regions"), 12 cepstral coefficients over 7 to 29 steps, in the data set's own split of 270 and 370. Since there
+are few, a third of the training series at a time is held out for validation.
 """
 
 import numpy as np

@@ -48,7 +48,7 @@ def section(result):
     return f"""## Killed, and resumed
 
 `python -m benchmarks.digits` trains {len(settings["networks"])} networks ({"; ".join(settings["networks"])}) for
-{settings["epochs"]} epochs each, and saves after every epoch. `kill -9` ends it at random times and, in turns, as soon
+{settings["epochs"]} epochs each, and saves after every epoch. `kill -9` ends it alternately at random times and as soon
 as orbax's temporary folder appears; it is restarted with `--resume` and killed again, until it finishes.
 {counts["kills"]} kills in {counts["runs_killed"]} runs; {counts["in_write"]} left a checkpoint half written. SIGTERM,
 sent when the first checkpoint exists, makes it save and exit with status {status}.

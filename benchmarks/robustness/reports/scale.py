@@ -70,7 +70,7 @@ def table(result):
         numbers = (f"{difference:.1e}" for difference in differences(runs))
         rows.append((layout, processes, processes * devices, *has, *numbers, *moved, f"{met} of {len(runs)}"))
     header = ("layout", "processes", "devices", "examples a process", "parameters a device")
-    return results.table((*header, "loss", "gradients", "parameters", *kinds, "as reckoned"), rows)
+    return results.table((*header, "loss", "gradients", "parameters", *kinds, "as expected"), rows)
 
 
 def as_expected(result):
@@ -112,7 +112,7 @@ The largest difference, relative to the largest number in its array, is {worst:.
 more, as a test shows.
 {_between(runs)}
 
-The elements that a device receives in one training step are counted in the compiled program, times the lengths of the
+The compiled program shows how many elements a device receives in one training step, times the lengths of the
 loops around. In {met} of {by_layout} runs they are exactly what the layout needs. With the examples split over
 devices: the gradient and the loss, once. With the hidden units split, each alpha with its neuron: activations, one
 block of time at once, namely the spikes of the first layer, forward and backward, and the sums before the readout; no
@@ -133,7 +133,7 @@ def _one_gradient(runs):
         return ""
     times = {c["times"] for run in runs for c in run["collectives"] if c["loops"] == 2}
     return (
-        f"`{UNGROUPED}` is the same without groups: the sums over devices are then inside the loops over time, "
+        f"`{UNGROUPED}` is the same without groups: then the sums over devices are inside the loops over time, "
         f"that of each layer's alpha {max(times, default=0)} times in a training step."
     )
 

@@ -87,7 +87,7 @@ def section(result):
     resumed = "is saved, is read back into a fresh network with the same bits, "
     return f"""## {"Everything, repeatedly" if saved else "The same without checkpoints"}
 
-In turns, the network of each framework ({", ".join(settings["frameworks"])}) gets a batch of another shape (time steps
+In turn, the network of each framework ({", ".join(settings["frameworks"])}) gets a batch of another shape (time steps
 x examples: {shapes}), trains, {resumed if saved else ""}gets new random alphas, and trains again.
 
 {rounds:,} rounds, so {rounds * settings["steps_a_round"]:,} training steps{read}.

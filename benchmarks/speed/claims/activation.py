@@ -1,4 +1,4 @@
-"""The activation against jax.nn.relu and jnp.square, elementwise passes too, and braintools' function of the name."""
+"""The activation against jax.nn.relu and jnp.square, also elementwise, and braintools' function of the same name."""
 
 import os
 
@@ -65,9 +65,9 @@ def ratios(result, floor=RELU):
 # With gradient bfloat16 is held against a square: any gradient but relu's 0 and 1 is a product that is rounded.
 HELD = (("float32", "forward", RELU, 1.2), ("float32", "with gradient", RELU, 1.2), ("bfloat16", "forward", RELU, 1.2))
 HELD += (("bfloat16", "with gradient", SQUARE, 1.35),)
-WHY = """XLA on a CPU splits an elementwise pass among threads once it has more operations for an element than bytes,
-and to wake them takes longer than small work does: half precision has 4 bytes, the step 7 operations, and none of 4
-keeps the bits of NaN"""
+WHY = """XLA on a CPU splits an elementwise pass among threads once it has more operations than bytes for an element,
+and waking threads takes longer than a small pass does: half precision has 4 bytes, the step 7 operations, and no step
+of 4 keeps the bits of NaN"""
 
 
 def marks(result):

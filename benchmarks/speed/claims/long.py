@@ -61,7 +61,7 @@ def marks(result):
     longest = runs.get((result.get("longest"), BLOCKS))
     per_step = longest and longest["time"]["median"] / longest["steps"]
     length = result.get("longest", 100_000)
-    why = "what a step takes does not grow with their number, but the inputs no longer fit the caches"
+    why = "the time of a step does not grow with their number, but the inputs no longer fit into the caches"
     return [
         Mark(f"temporaries / scan over steps, T = {last:,}", 1 / 20, ours["temporaries"] / scan["temporaries"]),
         Mark(f"time / scan over steps, T = {last:,}", 0.6, ours["time"]["median"] / scan["time"]["median"]),

@@ -1,4 +1,4 @@
-"""The same network and train step in brainsurr and in its peers, each in an environment and a process of its own.
+"""The same network and train step in brainsurr and in its peers, each in its own environment and process.
 
 Processes run in turns, a round after the other. They run on the CPU, where the peak memory of a process means
 something, and take a peer's newest release. What data and training add to a process is its peak less what it holds when
@@ -173,7 +173,7 @@ def marks(result):
         what = (
             f"memory that data and training add, `{modes[OURS]['mode']}` / smallest peer ({name}, {smallest['mode']})"
         )
-        why = "what is left beside the inputs and the temporaries is what it takes to compile, in every library"
+        why = "the rest, beside the inputs and the temporaries, is what it takes to compile, in every library"
         found.append(Mark(f"{what}, batch {batches[0]}", 2 / 3, ratio(added(modes[OURS]), added(smallest)), why=why))
     return found
 

@@ -17,8 +17,8 @@ BLOCKS = {256: (5, 10), 32: (10, 20), 8: (10, 5)}  # steps a block, by batch; th
 PRODUCTS = "matrix products alone"
 FLOOR = f"{PRODUCTS}, flat"
 LAYERS = "layer by layer"
-WHY = """the neurons between the products: XLA on a CPU runs a loop over time on one thread where it writes what it
-keeps, and the products on all; and it fills each array that a loop writes with zeros before"""
+WHY = """the neurons between the products: where a loop over time stores values, XLA on a CPU runs it on one thread, but
+the products on all; and it first fills each array that a loop writes with zeros"""
 
 
 def network(sizes):

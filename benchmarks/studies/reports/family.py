@@ -44,10 +44,10 @@ def advice(outcomes: Outcomes) -> list[str]:
         f"**What to type.** `{written(str(best))}`: of {len(fixed)} calls tried without tuning, it is never more than "
         f"{gaps[worst]:.1f} points behind the best of them in any of {len(outcomes)} settings, and "
         f"{np.mean(list(gaps.values())):.1f} on average.",
-        f"**When it fails.** Most in *{where.about}*: {where.single[str(best)].mean:.1f}% where "
+        f"**When it fails.** It is furthest behind in *{where.about}*: {where.single[str(best)].mean:.1f}%, where "
         f"`{written(rival)}` has {where.single[rival].mean:.1f}%.",
         f"**When it does not matter.** In {len(many)} of {len(outcomes)} settings half of the {shapes} shapes or more "
-        "can't be told from the best once width and rate are tuned; the median shape is then "
+        "can't be distinguished from the best once width and rate are tuned; the median shape is then "
         f"{median:.1f} points behind.",
     ]
     worst_of = {call: max(of.values()) for call, of in fixed.items()}
@@ -59,7 +59,7 @@ def advice(outcomes: Outcomes) -> list[str]:
             if best.shape == FOCUS
             else "of these it has the smallest mean"
         )
-        sentences[0] += f" As good: {named}; within {TIE:g} points the plan takes calls for equal, and {why}."
+        sentences[0] += f" As good: {named}. The plan treats calls within {TIE:g} points as equal, and {why}."
     return sentences
 
 
@@ -188,7 +188,7 @@ def adapted_summary(outcomes: Outcomes) -> str:
     for how in RULES:
         gaps = [[best_width(o, str(c)) - o.adapted[f"{how}: {c}"].mean for o in outcomes.values()] for c in ADAPTED]
         within = sorted(sum(gap <= 1 for gap in of_shape) for of_shape in gaps)
-        rule = ": by the plan a rule" if within[0] * 2 > len(outcomes) else ""
+        rule = ": a rule, by the plan" if within[0] * 2 > len(outcomes) else ""
         lines.append(
             f"- {how}: within a point in {within[0]} to {within[-1]} of {len(outcomes)} settings, at worst "
             f"{max(map(max, gaps)):.1f} points behind{rule}."
