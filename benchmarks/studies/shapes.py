@@ -16,11 +16,11 @@ import brainsurr as bs
 WIDTHS = (0.1, 0.25, 0.5, 1.0, 2.0)
 LEAKS = (0.0, 0.01, 0.03, 0.1, 0.3)
 
-# One surrogate for each shape, of a peak of 1 where one parameter sets it; those of LEAKS enter with each alpha.
+# One surrogate for each shape; those of LEAKS enter with each alpha.
 SHAPES: dict[str, bs.Surrogate] = {
     "Arctan": bs.Arctan(),
     "Circ": bs.Circ(),
-    "FakeNumericalGradient": bs.FakeNumericalGradient(alpha=1.0),
+    "FakeNumericalGradient": bs.FakeNumericalGradient(),
     "GaussianGrad": bs.GaussianGrad(),
     "LeakyRelu": bs.LeakyRelu(),
     "LogTailedRelu": bs.LogTailedRelu(continuous=True),  # else a trained width would not see the jump of its primitive
@@ -30,8 +30,8 @@ SHAPES: dict[str, bs.Surrogate] = {
     "PiecewiseLeakyRelu": bs.PiecewiseLeakyRelu(),
     "PiecewiseQuadratic": bs.PiecewiseQuadratic(),
     "S2NN": bs.S2NN(),
-    "Sigmoid": bs.Sigmoid(alpha=4.0),
-    "SoftSign": bs.SoftSign(alpha=2.0),
+    "Sigmoid": bs.Sigmoid(),
+    "SoftSign": bs.SoftSign(),
     "SparseFastSigmoid": bs.SparseFastSigmoid(alpha=1.0),  # cut off at 2.4 half-widths
     "SquarewaveFourierSeries": bs.SquarewaveFourierSeries(),
 }

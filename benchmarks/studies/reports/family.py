@@ -8,7 +8,7 @@ import numpy as np
 from ...lib import results
 from ..choice import ALWAYS, CHOOSING
 from ..family import ADAPTED, CALIBRATED
-from ..shapes import LEAKS, SHAPES, Call
+from ..shapes import LEAKS, SHAPES, Call, normalised, peak
 from .outcomes import (
     FOCUS,
     RULES,
@@ -132,10 +132,13 @@ def single_table(outcomes: Outcomes, shown: int = SHOWN) -> str:
 
 def written(call: str) -> str:
     """Write a call as a user types it, with the parameters that are not at their default."""
-    shape, alpha, _ = Call.parse(call)
+    shape, alpha, width = Call.parse(call)
     surrogate, usual = SHAPES[shape], type(SHAPES[shape])().named_parameters()[1]
+    if alpha is None and "alpha" in usual:  # an alpha with a peak of 1 needs no height
+        higher = surrogate.replace(alpha=float(f"{surrogate.alpha / peak(surrogate):.3g}"))
+        surrogate = higher if abs(peak(higher) - 1) < 1e-3 else surrogate
+    made = Call.parse(call).surrogate if alpha is not None else normalised(surrogate, 1.0 if width is None else width)
     changed = {name: value for name, value in surrogate.named_parameters()[1].items() if value != usual[name]}
-    made = Call.parse(call).surrogate
     scales = {"height": float(f"{made.height:.3g}"), "width": float(f"{made.width:.3g}")}
     scales = {name: value for name, value in scales.items() if value != 1}
     text = f"bs.{shape}({_arguments(changed) if alpha is None else f'{alpha:g}'})"
