@@ -20,7 +20,7 @@ from ._checks import check_features, check_flag, check_function, check_word
 from ._diagnosis.watching import seen
 from ._neuron import ADAPTS, RESETS, li_step_with_output, lif_carry, neuron_step
 from ._smooth import widened
-from .surrogates.relu import LogTailedRelu
+from .surrogates.algebraic import Arctan
 
 P = ParamSpec("P")
 A = TypeVar("A", bound="Arguments")
@@ -114,7 +114,7 @@ class LIFArguments(LeakyArguments):
     reset: str = "subtract"
     reset_delay: bool = False
     reset_grad: bool | None = None
-    spike_fn: Callable = LogTailedRelu(alpha=0.01)
+    spike_fn: Callable = Arctan(alpha=2.0).scaled(width=1.57)
     recurrent: bool = False
     recurrent_kernel_init: Callable = jax.nn.initializers.orthogonal()
 

@@ -58,9 +58,12 @@ def test_alpha_zero_gets_exactly_no_gradient_and_stays_silent():
     assert (after.status, after.rate) == ("dead", 0)
 
 
-@pytest.mark.parametrize("alpha", [0.01, 0.1])
-def test_a_small_alpha_recovers(alpha):
-    gradient, before, after = train(bs.LogTailedRelu(alpha))
+@pytest.mark.parametrize(
+    "spike_fn", [bs.LogTailedRelu(0.01), bs.LogTailedRelu(0.1), LIF(1).spike_fn.surrogate], ids=repr
+)
+def test_a_gradient_below_threshold_recovers(spike_fn):
+    """As a small alpha gives it, and the layers' default."""
+    gradient, before, after = train(spike_fn)
     assert (before.status, before.rate, before.silent, before.dead, before.passing) == ("recoverable", 0, 1, 0, 1)
     assert np.abs(gradient).max() > 0
     assert after.status == "fine"
@@ -68,6 +71,10 @@ def test_a_small_alpha_recovers(alpha):
 
 
 @pytest.mark.parametrize("layers", [brainsurr.nnx, brainsurr.linen, brainsurr.brainstate])
-def test_the_layers_recover_by_default(layers):
-    for layer in (layers.LIF(1), layers.LIFCell(1)):
-        assert getattr(layer.spike_fn, "surrogate", layer.spike_fn) == bs.LogTailedRelu(alpha=0.01)
+def test_the_default_of_all_layers_is_one(layers):
+    """The gradient is 1 / (1 + (2 x)^2), which passes below threshold, to the three digits of its width."""
+    x = jnp.linspace(-20.0, 20.0, 4001)
+    for layer in (layers.LIF(1), layers.LIFCell(1), layers.ALIF(1), layers.ALIFCell(1)):
+        default = layer.spike_fn if isinstance(layer.spike_fn, bs.Surrogate) else layer.spike_fn.surrogate
+        assert default == bs.Arctan(2.0).scaled(width=1.57)
+        np.testing.assert_allclose(default.surrogate_grad(x), 1 / (1 + (2 * x) ** 2), rtol=0.01)
