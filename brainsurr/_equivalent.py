@@ -90,7 +90,7 @@ def equivalents(library: str | None = None) -> list:
       >>> row.at_0, row.gradient
       (1, '1 / (1 + beta |x|)')
       >>> row.note  # doctest: +ELLIPSIS
-      'The square is missing. Meant, and cited, is 1 / (1 + beta |x|)^2, ...
+      'The square is missing. Intended, and cited, is 1 / (1 + beta |x|)^2, ...
     """
     from ._other_libraries import ORIGINALS  # on first use, so that `import brainsurr` stays small
 

@@ -222,11 +222,11 @@ def test_a_reduction_for_each_output(size, remat):
     ("message", "reduce"),
     [
         (
-            r"words such as \('mean', \{'square': 'mean', 'twice': 'mean'\}\), got \('mean', 'mean', 'last'\)",
+            r"strings such as \('mean', \{'square': 'mean', 'twice': 'mean'\}\), got \('mean', 'mean', 'last'\)",
             ("mean", "mean", "last"),
         ),
-        (r"words such as .*, got \('mean', \{'twice': 'mean'\}\)", ("mean", {"twice": "mean"})),
-        (r"words such as .*, got \['mean', 'mean'\]", ["mean", "mean"]),
+        (r"strings such as .*, got \('mean', \{'twice': 'mean'\}\)", ("mean", {"twice": "mean"})),
+        (r"strings such as .*, got \['mean', 'mean'\]", ["mean", "mean"]),
         ("reduce to be one of None, 'mean', 'max', 'last', got 'sum'", ("mean", {"twice": "sum", "square": None})),
         ("reduce to be one of None, 'mean', 'max', 'last', got 3", (3, None)),
     ],
