@@ -20,6 +20,11 @@ def spread(values):
     return f"{values.mean():.3f} ± {values.std(ddof=min(1, len(values) - 1)):.3f}"
 
 
+def percent(tests: np.ndarray) -> str:
+    """Format the mean ± standard deviation of the seeds of accuracies in per cent."""
+    return f"{tests.mean():.1f} ± {tests.std(ddof=1):.1f}"
+
+
 def plot_seeds(axis, curves, label, alpha):
     """Plot the mean of curves ``[seeds, epochs]``, with their range shaded by ``alpha``."""
     values = np.array(curves)

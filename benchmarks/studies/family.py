@@ -184,9 +184,7 @@ def parse(argv=None):
     results.check_names(parser, args.settings, known)
     args.data = {name: getattr(args, name) for name in settings.NEEDED}  # all other settings need none
     args.settings = args.settings or [name for name in known if args.data.get(name, True)]
-    for name in args.settings:
-        if not args.data.get(name, True):
-            parser.error(f"{name} needs --{name}: {settings.NEEDED[name]}")
+    settings.check_data(parser, args.settings, args.data)
     results.try_out(parser, args.out)
     return args
 

@@ -80,9 +80,8 @@ def main(argv=None):
     args = parser.parse_args(argv)
     results.check_names(parser, args.settings, ("speech", "vowels"))
     results.try_out(parser, args.out)
+    settings.check_data(parser, args.settings, {"speech": args.speech})
     for name in args.settings or (["speech"] if args.speech else []) + ["vowels"]:
-        if name == "speech" and not args.speech:
-            parser.error(f"speech needs --speech: {settings.NEEDED['speech']}")
         setting = settings.setting(name, args.speech if name == "speech" else None)
         compare(name, setting._replace(epochs=10, batch=32) if args.quick else setting, args.out, args.quick)
 

@@ -233,6 +233,13 @@ def names() -> list[str]:
     return [*_GENERATED, "vowels", *NEEDED]
 
 
+def check_data(parser, asked, data):
+    """Stop with an error if one of the settings that are asked for has no path in ``data``, and needs one."""
+    for name in asked:
+        if name in NEEDED and not data.get(name):
+            parser.error(f"{name} needs --{name}: {NEEDED[name]}")
+
+
 @cache
 def setting(name: str, data: Path | None = None) -> Setting:
     """Make a setting by name.

@@ -13,7 +13,7 @@ from pathlib import Path
 from ..lib import results
 from .choice import SEEDS
 from .family import PILOTS, Trials
-from .settings import NEEDED
+from .settings import NEEDED, check_data
 from .shapes import Call
 
 KNEES = (Call("LogTailedRelu", 0.1, 1.0), Call("LogTailedRelu", 0.1, 0.25))
@@ -41,8 +41,7 @@ def main(argv=None):
     results.add_out(parser, "widths")
     args = parser.parse_args(argv)
     results.check_names(parser, args.settings, GRIDS)
-    if "speech" in args.settings and not args.speech:
-        parser.error(f"speech needs --speech: {NEEDED['speech']}")
+    check_data(parser, args.settings, {"speech": args.speech})
     results.try_out(parser, args.out)
     for name in args.settings or [name for name in GRIDS if name != "speech" or args.speech]:
         trials = Trials(name, args.out, args.speech if name == "speech" else None, args.quick)

@@ -189,7 +189,7 @@ def fit_widths(
         return sum(map(jnp.sum, floats), jnp.zeros((), float))
 
     _, totals, _ = measure(total, shapes, run, lambda spike_fn: [], "calibrate", "forward")
-    if math.isnan(_rate_and_rms(list(totals.values()))[0]):
+    if math.isnan(_rate_and_rms(_pooled(list(totals.values())))[0]):
         raise ValueError(
             f"calibrate: nothing was measured at {', '.join(totals)}: give forward data that gets there, and make "
             "it return something differentiable that depends on the spikes, such as the output of the network"
@@ -198,51 +198,52 @@ def fit_widths(
     new: dict[str, Any] = {}
     said: list[str] = []
     for name, each in totals.items():
-        slot, before = slots.get(name), None
-        rate, own = _rate_and_rms([each])
+        slot = slots.get(name)
+        together = [other for other in totals if slot and other in slots and slots[other].place == slot.place] or [name]
+        pooled = _pooled([totals[other] for other in together])
+        pooled_rate, rms = _rate_and_rms(pooled)
         if slot is None:
             said.append(why_not[name])
+        elif name != together[0]:
+            said.append(f"{name} shares its width with {together[0]}.")
+            new |= {name: new[together[0]]} if together[0] in new else {}
+        elif not 0 < rms < math.inf:
+            said.append(f"{name} keeps its width, for there is nothing to fit it to: {_nothing(rms)}.")
         else:
-            before = _plain(slot.value)
-            together = [other for other in totals if other in slots and slots[other].place == slot.place]
-            first, of_all = together[0], [totals[other] for other in together]
-            pooled_rate, rms = _rate_and_rms(of_all)
-            if name != first:
-                said.append(f"{name} shares its width with {first}.")
-                new |= {name: new[first]} if first in new else {}
-            elif not 0 < rms < math.inf:
-                said.append(f"{name} keeps its width, for there is nothing to fit it to: {_nothing(rms)}.")
-            else:
-                new[name], clipped = _fitted(slot, k, rms, of_all)
-                said += [f"{name}: {clipped}"] if clipped else []
-                if pooled_rate == 0:
-                    said.append(
-                        f"{name} is silent: no neuron fires, so its width fits the distance to threshold. Calibrate "
-                        "again when it fires."
-                    )
-        layers[name] = LayerWidth(rate, own, before, _plain(new[name]) if name in new else before)
+            new[name], clipped = _fitted(slot, k, rms, pooled)
+            said += [f"{name}: {clipped}"] if clipped else []
+            if pooled_rate == 0:
+                said.append(
+                    f"{name} is silent: no neuron fires, so its width fits the distance to threshold. Calibrate again "
+                    "when it fires."
+                )
+        before = None if slot is None else _plain(slot.value)
+        layers[name] = LayerWidth(*_rate_and_rms(each), before, _plain(new[name]) if name in new else before)
     return Calibration(float(k), layers, tuple(said)), new
 
 
-def _rate_and_rms(layers: list[Totals]) -> tuple[float, float]:
-    """Return the share of spikes, and the root mean square, over all values of some layers; NaN where there is none."""
-    spikes, silent, nan, finite, squares = (
-        sum(getattr(each, name).sum() for each in layers)
-        for name in ("n_spikes", "n_silent", "n_nan", "n_finite", "sum_membrane_squares")
-    )
+def _pooled(layers: list[Totals]) -> Totals:
+    """Add up the totals of layers, for each neuron if they have the same number of neurons."""
+    if len({len(each.n_finite) for each in layers}) > 1:
+        layers = [Totals(*(np.atleast_1d(total.sum()) for total in each)) for each in layers]
+    return Totals(*map(sum, zip(*layers, strict=True)))
+
+
+def _rate_and_rms(totals: Totals) -> tuple[float, float]:
+    """Return the share of spikes, and the root mean square, over all values; NaN where there is none."""
+    count = totals.n_spikes.sum() + totals.n_silent.sum() + totals.n_nan.sum()
     with np.errstate(invalid="ignore"):
-        return float(spikes / (spikes + silent + nan)), float(np.sqrt(squares / finite))
+        rms = np.sqrt(totals.sum_membrane_squares.sum() / totals.n_finite.sum())
+        return float(totals.n_spikes.sum() / count), float(rms)
 
 
-def _fitted(slot: Slot, k: float, rms: float, layers: list[Totals]) -> tuple[Any, str]:
+def _fitted(slot: Slot, k: float, rms: float, totals: Totals) -> tuple[Any, str]:
     """Return the new value of a slot, of the type, shape and dtype of the old one; and a word if it was clipped."""
     shape = np.shape(slot.value)
     fitted: Any = k * rms
-    if shape and all(shape[-1] == len(layer.n_finite) > 1 for layer in layers):
+    if shape and shape[-1] == len(totals.n_finite) > 1:
         with np.errstate(invalid="ignore"):
-            each = np.sqrt(
-                sum(layer.sum_membrane_squares for layer in layers) / sum(layer.n_finite for layer in layers)
-            )
+            each = np.sqrt(totals.sum_membrane_squares / totals.n_finite)
         fitted = k * np.where((each > 0) & np.isfinite(each), each, rms)
     width, clipped = np.asarray(np.broadcast_to(fitted, shape), np.float64), ""
     if slot.interval is not None:

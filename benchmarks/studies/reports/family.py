@@ -6,6 +6,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 
 from ...lib import results
+from ...lib.report import percent
 from ..choice import ALWAYS, CHOOSING
 from ..family import ADAPTED, CALIBRATED
 from ..shapes import LEAKS, SHAPES, Call, normalised, peak
@@ -134,10 +135,12 @@ def written(call: str) -> str:
     """Write a call as a user types it, with the parameters that are not at their default."""
     shape, alpha, width = Call.parse(call)
     surrogate, usual = SHAPES[shape], type(SHAPES[shape])().named_parameters()[1]
-    if alpha is None and "alpha" in usual:  # an alpha with a peak of 1 needs no height
+    if alpha is not None:
+        surrogate = surrogate.replace(alpha=alpha)
+    elif "alpha" in usual:  # an alpha with a peak of 1 needs no height
         higher = surrogate.replace(alpha=float(f"{surrogate.alpha / peak(surrogate):.3g}"))
         surrogate = higher if abs(peak(higher) - 1) < 1e-3 else surrogate
-    made = Call.parse(call).surrogate if alpha is not None else normalised(surrogate, 1.0 if width is None else width)
+    made = normalised(surrogate, 1.0 if width is None else width)
     changed = {name: value for name, value in surrogate.named_parameters()[1].items() if value != usual[name]}
     scales = {"height": float(f"{made.height:.3g}"), "width": float(f"{made.width:.3g}")}
     scales = {name: value for name, value in scales.items() if value != 1}
@@ -155,7 +158,7 @@ def setting_table(outcome) -> str:
     for shape in sorted(outcome.tuned, key=lambda shape: -outcome.tuned[shape].mean):
         entry = outcome.tuned[shape]
         mark = " \\*" if shape in same else ""
-        accuracy = f"{entry.mean:.1f} ± {entry.test.std(ddof=1):.1f}{mark}"
+        accuracy = percent(entry.test) + mark
         table.append([f"`{entry.call}`", f"x {entry.factor:.2g}", accuracy, f"{entry.loss:.3f}", f"{entry.firing:.2f}"])
     return results.table(["call", "rate", "test accuracy, %", "training loss", "firing rate"], table)
 

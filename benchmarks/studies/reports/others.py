@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from ...lib import results
-from ...lib.report import Claim
+from ...lib.report import Claim, percent
 from ...lib.runs import rows
 from ...lib.study import rounded
 from ..choice import SEEDS
@@ -37,7 +37,7 @@ def tables(studied, outcomes: Outcomes) -> str:
             best = max(outcomes[name].tuned.values(), key=lambda entry: entry.mean)
             cells[f"LIF, `{best.call}`"] = (best.test, "")
         order = sorted(cells, key=lambda entrant: -cells[entrant][0].mean())
-        table = [[e, cells[e][1], f"{cells[e][0].mean():.1f} ± {cells[e][0].std(ddof=1):.1f}"] for e in order]
+        table = [[e, cells[e][1], percent(cells[e][0])] for e in order]
         parts.append(results.table([SETTINGS[name], "weights", "test accuracy, %"], table))
     return "\n\n".join(parts)
 

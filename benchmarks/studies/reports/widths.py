@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from ...lib import results
-from ...lib.report import Claim
+from ...lib.report import Claim, percent
 from ...lib.runs import rows
 from ..choice import SEEDS
 from ..family import PILOTS
@@ -30,7 +30,7 @@ def load(folder: Path) -> dict[str, dict[tuple[str, float], np.ndarray]]:
 
 def tables(studied) -> str:
     """Make a table of the knee, and one a depth of fixed and calibrated widths at each gain."""
-    knees = [[name, *(shown(tests[str(call), gain]) for call in KNEES)] for name, tests, gain in with_knees(studied)]
+    knees = [[name, *(percent(tests[str(call), gain]) for call in KNEES)] for name, tests, gain in with_knees(studied)]
     parts = [results.table(["`LogTailedRelu(.1)`", *(f"knee at {call.width:g}" for call in KNEES)], knees)]
     for name, tests in studied.items():
         if gains := gains_of(tests):
@@ -55,11 +55,6 @@ def both(tests, call: Call, gain: float) -> str:
     return " -> ".join(f"{tests[how(call), gain].mean():.1f}" for how in (str, calibrated))
 
 
-def shown(tests) -> str:
-    """Format mean and standard deviation of the seeds."""
-    return f"{tests.mean():.1f} ± {tests.std(ddof=1):.1f}"
-
-
 def claims(studied) -> Iterator[Claim]:
     """Yield what the trial saw."""
     for name, tests, gain in with_knees(studied):
@@ -69,7 +64,7 @@ def claims(studied) -> Iterator[Claim]:
             f"{name}: by a knee at .25 in place of 1, LogTailedRelu(.1) gains at least half of the {gained:.0f} points "
             "that a trial saw",
             after.mean() - before.mean() >= gained / 2,
-            f"{shown(before)} and {shown(after)}%",
+            f"{percent(before)} and {percent(after)}%",
         )
     for name, tests in studied.items():
         if gains := gains_of(tests):
