@@ -73,12 +73,7 @@ bench: $(VENV)/test  ## measure every claim about speed, other libraries include
 	$(BIN)/python -m benchmarks.pages.readme
 
 evidence: $(VENV)/test  ## write docs/evidence.md, docs/studies.md, docs/withstands.md and the tables of docs/nir.md and docs/neurons.md from benchmarks/results
-	$(BIN)/python -m benchmarks.pages.evidence
-	$(BIN)/python -m benchmarks.pages.studies
-	$(BIN)/python -m benchmarks.pages.withstands
-	$(BIN)/python -m benchmarks.pages.nir
-	$(BIN)/python -m benchmarks.pages.neurons
-	$(BIN)/python -m benchmarks.pages.readme
+	$(BIN)/python -m benchmarks.pages
 
 soak: $(VENV)/test  ## train, save, resume and change everything for half an hour; check for leaks and recompilation
 	$(BIN)/python -m benchmarks.robustness.soak

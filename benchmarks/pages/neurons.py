@@ -27,5 +27,10 @@ def load(folder=RESULTS):
     return json.loads((folder / "neurons/result.json").read_text())
 
 
-if __name__ == "__main__":
+def main():
+    """Write the table into docs/neurons.md."""
     PAGE.write_text(rendered(PAGE.read_text(), load()))
+
+
+if __name__ == "__main__":
+    main()

@@ -18,5 +18,10 @@ def load(folder=RESULTS):
     return json.loads((folder / "nir/result.json").read_text())
 
 
-if __name__ == "__main__":
+def main():
+    """Write the tables into docs/nir.md."""
     PAGE.write_text(rendered(PAGE.read_text(), load()))
+
+
+if __name__ == "__main__":
+    main()

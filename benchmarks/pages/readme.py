@@ -16,7 +16,12 @@ def rendered(text):
     return filled(text, parts(), "README.md")
 
 
-if __name__ == "__main__":
+def main():
+    """Write both files."""
     readme = ROOT / "README.md"
     readme.write_text(rendered(readme.read_text()))
     (ROOT / "docs/speed.md").write_text(speed.page(RESULTS / "speed"))
+
+
+if __name__ == "__main__":
+    main()
