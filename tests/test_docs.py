@@ -92,6 +92,17 @@ def test_no_line_of_code_is_wider_than_the_column(page):
         assert [line for block in code for line in block.splitlines() if len(line.removeprefix("+")) > 88] == []
 
 
+def test_pages_and_notebooks_install_from_the_clone():
+    """The form of the README, with extras that there are: no registry has a release."""
+    extras = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
+    shown = [*pages(), *sorted((ROOT / "notebooks").glob("*.ipynb"))]
+    text = "".join(path.read_text().replace('\\"', '"') for path in shown)
+    named = re.findall(r'pip install "?([\w.]*)\[([\w,]+)\]', text)
+    assert {package for package, _ in named} == {"."}
+    assert {extra for _, several in named for extra in several.split(",")} <= set(extras)
+    assert len(named) >= 1 + 8
+
+
 def braintools_commands():
     """The two that docs/braintools.md shows: one converts, one lists what is left."""
     return re.findall(r"```bash\n(.*?)```", (ROOT / "docs/braintools.md").read_text(), re.DOTALL)
