@@ -101,7 +101,7 @@ def from_nir(
     Args:
       graph: a ``nir.NIRGraph``, or the path of a file.
       host: ``"nnx"``, ``"linen"`` or ``"brainstate"``.
-      dt: the step that the file was written for.
+      dt: the step that the file was written for. With another ``dt`` or ``method`` than `to_nir` had, it warns.
       method: how its writer steps, ``"euler"`` or ``"exp"``.
       r: what its writer means by the resistances, ``"1"`` or ``"tau/dt"``, whatever they are; None takes them as they
         are. spyx means tau / dt.
