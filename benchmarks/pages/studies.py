@@ -181,8 +181,8 @@ def digits_section() -> str:
     versions = first["versions"]
     lines = [
         "## Digits",
-        "This is what `python -m benchmarks.digits` prints; `make train` trains one seed. It shows that the layers learn; the\n"
-        "task is too easy to compare surrogates.",
+        "This is what `python -m benchmarks.digits` prints; `make train` trains one seed. It shows that the layers "
+        "learn; the\ntask is too easy to compare surrogates.",
         digits.table(first).strip(),
         "![training curves](../benchmarks/results/digits/training.png)",
         wrapped(

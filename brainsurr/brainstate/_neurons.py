@@ -128,7 +128,8 @@ class LIFCell(LIFBase):
 
     Raises:
       TypeError: ``spike_fn`` can't be called.
-      ValueError: a bad ``features``, ``reset`` or name, or a value outside its interval; a call before ``init_state``.
+      ValueError: a bad ``features``, ``reset`` or name; a decay or a trained value outside its interval; a call before
+        ``init_state``.
 
     Example:
       >>> import jax.numpy as jnp
