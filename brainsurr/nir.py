@@ -95,7 +95,7 @@ def from_nir(
 ) -> Any:
     """Return a graph of NIR, or what a file of NIR holds, as a network.
 
-    The inverse of `to_nir`, and for the files of others. A file does not say everything: not how large a step is, nor,
+    The inverse of `to_nir`, and for the files of others. A file need not say everything: not how large a step is, nor,
     beyond a reset to a value, how neurons reset. The arguments say what its writer meant.
 
     Args:
