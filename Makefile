@@ -21,8 +21,8 @@ BUILD := $(dir $(VENV))build-$(notdir $(VENV))
 .PHONY: train test test-all test-older tested-checkout tested-wheel test-package test-floor test-peers test-data
 .PHONY: dist bench evidence soak lint format readme docs gallery notebooks clean
 
-train: $(VENV)/train  ## train a spiking network on handwritten digits
-	$(BIN)/python -m benchmarks.digits
+train: $(VENV)/train  ## train two spiking networks and a ReLU network on handwritten digits, from one seed
+	$(BIN)/python -m benchmarks.digits --seeds 1
 
 test: tested-$(TESTED)  ## test the package, its laws and what its docs show: about five minutes on two cores
 	cd $(TESTED_IN) && $(TESTED_BY) $(PYTEST) -m "not slow and not peers" ./tests $(PACKAGE)

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 from . import surrogates
 from ._diagnosis import Diagnosis, LayerReport, diagnose
 from ._diagnosis.calibration import Calibration, LayerWidth, calibrate
-from ._equivalent import answer_names, equivalent, equivalents
+from ._equivalent import answer_names, equivalent, equivalents, where_else
 from ._gradients import check_gradients
 from ._gradients.report import GradientReport, ParameterGradient
 from ._kernel import spike
@@ -60,7 +60,8 @@ if not TYPE_CHECKING:  # to which every name would be there
     def __getattr__(name):
         """The modules that need more than jax, imported when they are first used."""
         if name not in _OPTIONAL:
-            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+            hint = "" if name.startswith("_") else where_else(name)
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}{hint}")
         try:
             return import_module(f".{name}", __name__)
         except ModuleNotFoundError as error:  # as an AttributeError: hasattr, inspect and help go on

@@ -61,6 +61,19 @@ ELSEWHERE = (
         "the potential is in the state that is returned with the spikes (brainstate: in v.value); the readout is LI",
     ),
     ("features", "step_mode", "LIF and LI run over time, LIFCell takes one step"),
+    (
+        "decay",
+        "V_rest v_rest V_leak v_leak",
+        "potentials are counted from the one at rest: subtract it from the threshold and from what a spike resets to",
+    ),
+    ("carry_init", "V_initializer V_init v_init", "it is carry_init here"),
+    ("threshold", "tau_ref t_ref refractory", "there is no refractory period here"),
+    ("learnable", "learn_alpha", 'a synaptic current is LI before LIF: LI(..., learnable="decay")'),
+    (
+        "recurrent",
+        "linear_features all_to_all learn_recurrent",
+        "give recurrent=True, with trained weights [features, features]",
+    ),
 )
 
 
@@ -73,6 +86,8 @@ class ChecksArguments:
             cls.__init__ = _checked(cls.__init__)  # type: ignore[method-assign]
         if "__call__" in vars(cls):
             cls.__call__ = _given_carry(cls.__call__)  # type: ignore[method-assign]
+        if "initialize_carry" in vars(cls):
+            cls.initialize_carry = _given_key(cls.initialize_carry)  # type: ignore[attr-defined]
 
 
 def _checked(init):
@@ -83,7 +98,7 @@ def _checked(init):
         try:
             signature.bind(self, *args, **kwargs)
         except TypeError as error:
-            answer = _answer(type(self).__name__, list(signature.parameters)[1:], args, kwargs)
+            answer = _answer(type(self).__name__, signature, args, kwargs)
             raise TypeError(answer or f"{type(self).__name__}: {error}") from None
         init(self, *args, **kwargs)
 
@@ -113,6 +128,23 @@ def _given_carry(call):
     return __call__
 
 
+def _given_key(initialize_carry):
+    """Make ``initialize_carry(shape)`` of linen say that it takes a key first."""
+    if list(inspect.signature(initialize_carry).parameters)[1:2] != ["rng"]:
+        return initialize_carry
+
+    @functools.wraps(initialize_carry)
+    def wrapped(self, *args, **kwargs):
+        if len(args) == 1 and not kwargs:
+            raise TypeError(
+                f"{type(self).__name__}: initialize_carry takes a key first, as in flax's own cells: "
+                "initialize_carry(jax.random.key(0), input_shape)"
+            )
+        return initialize_carry(self, *args, **kwargs)
+
+    return wrapped
+
+
 def _signature(init) -> inspect.Signature:
     """Return the signature of a constructor, with linen's ``parent`` and ``name`` last and by name alone."""
     signature = inspect.signature(init)
@@ -122,10 +154,16 @@ def _signature(init) -> inspect.Signature:
     return signature.replace(parameters=[*parameters.values(), *by_name])
 
 
-def _answer(owner: str, names: list[str], args: tuple[Any, ...], kwargs: dict[str, Any]) -> str:
-    """Say what to write in place of arguments that are not among the names; nothing if all of them are."""
+def _answer(owner: str, signature: inspect.Signature, args: tuple[Any, ...], kwargs: dict[str, Any]) -> str:
+    """Say what to write in place of arguments that do not fit a signature; nothing if all of them do."""
+    _, *names = signature.parameters
     if len(args) > 1 and names[:1] == ["layers"]:
         return f"{owner}: expected layers to be a list, {owner}([a, b])"
+    by_name = [name for name in names if signature.parameters[name].kind is inspect.Parameter.KEYWORD_ONLY]
+    first = len(names) - len(by_name)
+    if len(args) > first and by_name:
+        name = "spike_fn" if "spike_fn" in by_name and callable(args[first]) else by_name[0]
+        return f"{owner}: too many positional arguments: write {name}=..."
 
     def here(name):
         answers = [answer for ours, others, answer in ELSEWHERE if ours in names and name in others.split()]

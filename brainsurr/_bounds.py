@@ -38,11 +38,11 @@ def trained_intervals(
     names = names_of(owner, learnable)
     for name in names:
         if name not in values:
-            hint = (
-                f"; one of its surrogate: spike_fn=SpikingActivation(f, learnable={name!r})"
-                if "threshold" in values
-                else ""
-            )
+            hint = ""
+            if "threshold" in values:
+                hint = f"; one of its surrogate: spike_fn=SpikingActivation(f, learnable={name!r})"
+            elif name in ("height", "width") and "decay" not in values:  # of a surrogate
+                hint = f"; the surrogate f has a {name} as f.scaled()"
             raise ValueError(
                 f"{owner}: learnable={name!r} is not a parameter of it, which has {', '.join(values)}{hint}"
             )

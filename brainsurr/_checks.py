@@ -1,7 +1,7 @@
 """Checks of arguments that are not arrays: words, flags, functions, dtypes, shapes. One wording for each."""
 
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import jax
@@ -22,10 +22,25 @@ def check_flag(name: str, value: Any, optional: bool = False):
         raise TypeError(f"{_expected(name)} True{', False or None' if optional else ' or False'}, got {value!r}")
 
 
-def check_function(name: str, value: Any, what: str = "a function"):
+def hint_to_call(value: Any) -> str:
+    """What to add to an error about a value if it is a class."""
+    return f": call it, {value.__name__}(...)" if isinstance(value, type) else ""
+
+
+def hint_to_surrogate(value: Any) -> str:
+    """Return what to add to an error about a value in place of a surrogate, if it is one of another library."""
+    if isinstance(value, str):
+        return f": a surrogate of another library is brainsurr.equivalent(library, {value!r})"
+    named = value if hasattr(value, "__name__") else type(value)
+    if (named.__module__ or "").partition(".")[0] == "braintools":
+        return f": write brainsurr.{named.__name__}"
+    return hint_to_call(value)
+
+
+def check_function(name: str, value: Any, what: str = "a function", hint: Callable[[Any], str] = hint_to_call):
     """A TypeError unless the value can be called; a class can, but was most likely to be called before."""
     if not is_function(value):
-        raise TypeError(f"{_expected(name)} {what}, got {value!r}{hint_to_call(value)}")
+        raise TypeError(f"{_expected(name)} {what}, got {value!r}{hint(value)}")
 
 
 def is_function(value: Any) -> bool:
@@ -33,15 +48,10 @@ def is_function(value: Any) -> bool:
     return callable(value) and not isinstance(value, type)
 
 
-def hint_to_call(value: Any) -> str:
-    """What to add to an error about a value if it is a class."""
-    return f": call it, {value.__name__}(...)" if isinstance(value, type) else ""
-
-
 def check_surrogate(name: str, value: Any):
     """Raise a TypeError unless the value is a surrogate."""
     if isinstance(value, type) or not hasattr(value, "broadcast_into"):  # of a class that is defined further up
-        hint = hint_to_call(value)
+        hint = hint_to_surrogate(value)
         raise TypeError(f"expected a surrogate such as LogTailedRelu(0.1), got {value!r} for {name}{hint}")
 
 

@@ -108,6 +108,17 @@ def equivalents(library: str | None = None) -> list:
     return rows
 
 
+LAYERS = "ALIF ALIFCell Delay LI LIF LIFCell SpikingActivation SpikingSequential bounds"
+
+
+def where_else(name: str) -> str:
+    """Say what to write in place of ``brainsurr.name``: a layer, a surrogate of another library; "" of neither."""
+    if name in LAYERS.split():
+        return f": it is in brainsurr.nnx, brainsurr.linen and brainsurr.brainstate, from brainsurr.nnx import {name}"
+    found = [original.library for original in equivalents() if original.name == name]
+    return f": write brainsurr.equivalent({found[0]!r}, {name!r})" if found else ""
+
+
 def answer_names(cls: type[Surrogate]):
     """Make the constructor of a surrogate answer parameters that it does not have, such as those of other libraries."""
     init = cls.__init__

@@ -16,7 +16,7 @@ import numpy as np
 
 from ._arrays import is_number
 from ._bounds import Interval, check_inside, names_of
-from ._checks import check_features, check_flag, check_function, check_word
+from ._checks import check_features, check_flag, check_function, check_word, hint_to_surrogate
 from ._diagnosis.watching import seen
 from ._neuron import ADAPTS, RESETS, li_step_with_output, lif_carry, neuron_step
 from ._smooth import widened
@@ -97,7 +97,7 @@ class LIFArguments(LeakyArguments):
         ``spike_fn=SpikingActivation(f, learnable=...)``.
       bounds: closed intervals for these by name, in place of [0, 1] and [0, inf]; None trains unbounded.
       param_dtype: of parameters and of the potential. The spikes have the dtype of the input.
-      threshold: a number or ``[features]``.
+      threshold: a number or ``[features]``. A fixed one may be below 0, as in files of NIR: then it fires at rest.
       reset: ``"subtract"`` the threshold, set to ``"zero"``, or ``"none"``.
       reset_delay: whether a spike resets the potential one step later, and the state holds it as it was before. What is
         subtracted does not decay then, and ``"zero"`` loses the input of that step.
@@ -121,7 +121,7 @@ class LIFArguments(LeakyArguments):
     def _check(self, owner: str):
         super()._check(owner)
         check_word(f"{owner}: reset", self.reset, RESETS)
-        check_function(f"{owner}: spike_fn", self.spike_fn, "a surrogate or a function")
+        check_function(f"{owner}: spike_fn", self.spike_fn, "a surrogate or a function", hint_to_surrogate)
         check_flag(f"{owner}: reset_delay", self.reset_delay)
         check_flag(f"{owner}: reset_grad", self.reset_grad, optional=True)
         check_flag(f"{owner}: recurrent", self.recurrent)

@@ -1,6 +1,7 @@
 """Layers in a row over time, and what their layers of neurons give beside the output."""
 
-from collections.abc import Callable, Iterable
+import contextlib
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 import jax
@@ -10,6 +11,16 @@ from ._checks import hint_to_call, is_function
 from ._layers import LIFLayer
 from ._surrogate import Surrogate
 from ._time.guard import check_time_steps_alone
+
+
+@contextlib.contextmanager
+def named(index: int, layer: Any) -> Iterator[None]:
+    """Around the call of a layer: an error gets a note that names the layer."""
+    try:
+        yield
+    except Exception as error:
+        error.add_note(f"in layer {index} of SpikingSequential, {type(layer).__name__}")
+        raise
 
 
 def check_layers(layers: Iterable[Callable]) -> tuple[Callable, ...]:
@@ -122,11 +133,12 @@ def apply_layers(
     for index, (layer, before) in enumerate(zip(layers, carry, strict=True)):
         check_time_steps_alone(index, layer, as_function, xs)
         product = as_product(layer) if getattr(xs, "ndim", 0) > 2 and is_on_one_device() else None
-        if product:
-            rows = given if index == 0 and isinstance(given, jax.Array) else xs
-            after, xs, inside = before, call_on_rows(product, rows), None
-        else:
-            after, xs, inside = apply_layer(layer, before, xs, call)
+        with named(index, layer):
+            if product:
+                rows = given if index == 0 and isinstance(given, jax.Array) else xs
+                after, xs, inside = before, call_on_rows(product, rows), None
+            else:
+                after, xs, inside = apply_layer(layer, before, xs, call)
         carries.append(after)
         if inside is not None:
             spikes[index] = inside

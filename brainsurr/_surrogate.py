@@ -3,7 +3,8 @@
 import copy
 import dataclasses
 import functools
-from typing import Any, ClassVar
+from collections.abc import Callable
+from typing import Any, ClassVar, ParamSpec, TypeVar
 
 import jax
 import jax.numpy as jnp
@@ -29,6 +30,22 @@ from ._serialization import register, register_with_flax
 
 # A parameter is a Python number (weakly typed) or an array that broadcasts into the input.
 Parameter = Any
+
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+def by_name(scaled: Callable[P, R]) -> Callable[P, R]:
+    """Make ``f.scaled(2.0)`` say that height and width are given by name."""
+
+    @functools.wraps(scaled)
+    def wrapped(*args: P.args, **kwargs: P.kwargs) -> R:
+        if len(args) > 1:
+            raise TypeError(f"scaled takes its arguments by name: write scaled(width={args[1]!r})")
+        return scaled(*args, **kwargs)
+
+    return wrapped
 
 
 @dataclasses.dataclass(eq=False, repr=False)
@@ -144,6 +161,7 @@ class Surrogate:
     def __rmul__(self, factor) -> "Surrogate":
         return self * factor
 
+    @by_name
     def scaled(self, *, height=1.0, width=1.0) -> "Scaled":
         r"""Make the gradient ``height`` times as high and ``width`` times as wide: :math:`h\, g'(x / w)`.
 
@@ -352,7 +370,8 @@ class Scaled(Surrogate):
         traced = any(isinstance(value, jax.core.Tracer) for value in (height, width))
         return self.surrogate.is_distribution and (traced or bool(np.allclose(np.multiply(height, width), 1)))
 
-    def scaled(self, *, height=1.0, width=1.0):
+    @by_name
+    def scaled(self, *, height=1.0, width=1.0) -> "Scaled":
         height, width = self.height * as_parameter(height), self.width * as_parameter(width)
         return Scaled(self.surrogate, height, width, origin=self.origin)
 

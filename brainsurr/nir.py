@@ -1,4 +1,4 @@
-"""Networks to and from NIR, the exchange format of neuromorphic software; needs ``pip install "brainsurr[nir]"``."""
+"""Networks to and from NIR, the exchange format of neuromorphic software; needs the extra ``nir``."""
 
 import math
 import os
@@ -95,13 +95,13 @@ def from_nir(
 ) -> Any:
     """Return a graph of NIR, or what a file of NIR holds, as a network.
 
-    The inverse of `to_nir`, and for the files of others. A file does not say everything: not how large a step is, nor,
+    The inverse of `to_nir`, and for the files of others. A file need not say everything: not how large a step is, nor,
     beyond a reset to a value, how neurons reset. The arguments say what its writer meant.
 
     Args:
       graph: a ``nir.NIRGraph``, or the path of a file.
       host: ``"nnx"``, ``"linen"`` or ``"brainstate"``.
-      dt: the step that the file was written for.
+      dt: the step that the file was written for. With another ``dt`` or ``method`` than `to_nir` had, it warns.
       method: how its writer steps, ``"euler"`` or ``"exp"``.
       r: what its writer means by the resistances, ``"1"`` or ``"tau/dt"``, whatever they are; None takes them as they
         are. spyx means tau / dt.

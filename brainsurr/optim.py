@@ -1,4 +1,4 @@
-"""What the parameters of a surrogate need of optax: bounds and schedules; needs ``pip install "brainsurr[train]"``."""
+"""What the parameters of a surrogate need of optax: bounds and schedules; needs the extra ``train``."""
 
 import functools
 from typing import Any

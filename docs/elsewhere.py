@@ -19,7 +19,7 @@ INTRO = """\
 
 How to write a network of snnTorch, spyx, norse, SpikingJelly, or braintools and brainpy.state here: first whole models
 side by side, then each neuron, each argument, and each surrogate. Every row was run at the named version and compared.
-Where a library documents one thing and computes another, **what it computes** counts.
+Where a library documents one thing and computes another, the rows have **what it computes**.
 
 If you use braintools for its surrogates alone, [one line](braintools.md) changes and nothing else does.
 """

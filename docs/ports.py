@@ -34,23 +34,24 @@ PORTS = [
         "snntorch",
         "Leaky(beta)",
         "LIF(n, decay=beta, reset_delay=True, reset_grad=False)",
-        "It resets one step late, by default. `learn_beta` and `learn_threshold` are "
-        '`learnable=("decay", "threshold")`, and `mem` is the carry. `RLeaky` is `recurrent=True`, with the bias of '
-        "its recurrent weights in the layer before.",
+        "snnTorch's default: a spike resets the potential one step late. `learn_beta` and `learn_threshold` are "
+        '`learnable=("decay", "threshold")`. `mem` is the carry, and `mem_rec` [the potential at each '
+        "step](cookbook.md#potential-at-each-step). `RLeaky` is `recurrent=True`, with the bias of its recurrent "
+        "weights in the layer before.",
     ),
     Port(
         "snntorch",
         "Leaky(beta, reset_delay=False)",
         "LIF(n, decay=beta)",
-        "The port ends where a potential is still at its threshold or above after the reset: snnTorch then subtracts "
-        "the threshold before it decides on the next spike, and adds it back if there is none.",
+        "The spikes agree as long as no potential is at its threshold or above after a reset. At such a one, snnTorch "
+        "subtracts the threshold before it decides on the next spike, and adds it back if there is none.",
     ),
     Port(
         "snntorch",
         'Leaky(beta, reset_mechanism="zero")',
         'LIF(n, decay=beta, reset="zero")',
-        "With either `reset_delay`: it resets before it adds the next input. The formula in its documentation, which "
-        "loses that input, is `reset_delay=True` here.",
+        "Whatever its `reset_delay`, snnTorch resets before it adds the next input. The formula in its documentation, "
+        "which loses that input, is `reset_delay=True` here.",
     ),
     Port("snntorch", 'Leaky(beta, reset_mechanism="none")', 'LIF(n, decay=beta, reset="none")'),
     Port(
@@ -126,8 +127,10 @@ PORTS = [
         "brainpy",
         "LIF(n, tau=tau)",
         "LIF(n, decay=exp(-dt / tau), decay_input=True)",
-        "Potentials and `R * x` are in mV, without their unit. Its surrogate gets the potential minus threshold, "
-        "divided by the threshold: unless the threshold is 1, the gradient is that of a surrogate scaled in this way.",
+        "Potentials and `R * x` are in mV, without their unit. Its surrogate gets (V - V_th) / (V_th - V_reset): "
+        "unless this denominator is 1, the gradient is that of a surrogate scaled in this way. If `V_rest` and "
+        "`V_reset` are equal and not 0, count potentials from them: `threshold=V_th - V_rest`. If they differ, there "
+        "is no port.",
     ),
     Port(
         "brainpy",
@@ -151,6 +154,9 @@ NO_PORTS = [
         "LIFRecurrentCell",
         "its spikes come back into the synaptic current, not into the potential",
     ),
+    ("snntorch", "RSynaptic", "its spikes come back into the synaptic current, not into the potential"),
+    ("snntorch", "Alpha", "its potential is made of two synaptic currents, and has no decay of its own"),
+    ("snntorch", "Lapicque", "it was not compared"),
     ("brainpy", 'ALIF, spk_reset="soft"', "it subtracts the threshold without its adaptation"),
     ("jaxpike", "Izhikevich", "its potential follows a quadratic equation"),
 ]
@@ -182,9 +188,10 @@ AROUND = [
 ABOUT_AROUND = """\
 `key` is `jax.random.key(seed)`, `cross_entropy` is `optax.softmax_cross_entropy_with_integer_labels`, `smooth_labels`
 is that of optax and `one_hot` that of `jax.nn`. `ys` and `spikes` are `[time, batch, classes]`, `y` holds the classes.
-A new `initialize_carry` resets the state, like `utils.reset`, `reset_mem` and `reset_net`. For truncated
-backpropagation through time (`backprop.TBPTT`) see [streaming](cookbook.md#streaming-one-step-at-a-time), for a rate
-penalty (`l1_rate_sparsity`, `silence_reg`) its [page](rate-penalty.md).
+A new `initialize_carry` resets the state, like `utils.reset`, `init_leaky`, `reset_mem` and `reset_net`; for brainstate
+see [when to call which](hosts/brainstate.md). For truncated backpropagation through time (`backprop.TBPTT`)
+see [streaming](cookbook.md#streaming-one-step-at-a-time), for a rate penalty (`l1_rate_sparsity`, `silence_reg`) its
+[page](rate-penalty.md).
 """
 
 ABOUT_NETWORKS = """\
@@ -194,6 +201,9 @@ Each pair is the same network: with the same weights, both sides give the same o
 - Time is the first axis of an array, and you write no loop over it. The state that your loop carries along comes from
   `initialize_carry`, and is returned with the outputs.
 - A weight of torch is `[out, in]`, a `kernel` of flax is `[in, out]`: transpose it.
+- torch draws smaller weights at the start than flax. To draw them as torch does, give a `Linear` of flax
+  `kernel_init=nnx.initializers.variance_scaling(1 / 3, "fan_in", "uniform")`. With spike counts as the readout and a
+  narrow surrogate, this can decide whether a network trains.
 - `bs.equivalent(library, name, ...)` is the surrogate of that library, with its defaults. Any other will do as well.
 """
 

@@ -8,6 +8,7 @@ import pickle
 import re
 
 import brainstate
+import braintools
 import jax
 import jax.numpy as jnp
 import jaxpike
@@ -48,6 +49,9 @@ def refusal(make, *args, **kwargs) -> str:
         ("tau_syn_inv", 100.0, "a synaptic current is LI before LIF"),
         ("learn_beta", True, 'give learnable="decay"'),
         ("init_hidden", True, "initialize_carry makes the state, which is passed in and returned"),
+        ("V_rest", -65.0, "potentials are counted from the one at rest: subtract it from the threshold"),
+        ("V_initializer", 0.0, "it is carry_init here"),
+        ("learn_alpha", True, "a synaptic current is LI before LIF"),
     ],
 )
 def test_of_any_layer(host, layer, name, value, says):
@@ -72,6 +76,8 @@ def test_of_any_layer(host, layer, name, value, says):
         ("spk_reset", "soft", 'give reset="zero" for "hard", reset="subtract" for "soft"'),
         ("detach_reset", True, "give reset_grad=False for True"),
         ("output", True, "the potential is in the state"),
+        ("tau_ref", 5.0, "there is no refractory period here"),
+        ("linear_features", 4, "give recurrent=True"),
     ],
 )
 def test_of_a_layer_that_fires(host, layer, name, value, says):
@@ -137,7 +143,12 @@ def test_what_a_layer_does_not_have_is_not_promised(host):
 def test_the_number_of_arguments_is_counted_for_the_public_class(host):
     assert refusal(host.layers.LIF) == "LIF: missing a required argument: 'features'"
     if host.name != "linen":  # there they are the fields of a dataclass
-        assert refusal(host.layers.LIF, 4, 0.9) == "LIF: too many positional arguments"
+        too_many = "too many positional arguments: write"
+        assert refusal(host.layers.LIF, 4, 0.9) == f"LIF: {too_many} decay=..."
+        assert refusal(host.layers.LIFCell, 4, bs.Arctan()) == f"LIFCell: {too_many} spike_fn=..."
+        assert refusal(host.layers.SpikingActivation, bs.Arctan(), "alpha") == (
+            f"SpikingActivation: {too_many} learnable=..."
+        )
 
 
 @pytest.mark.parametrize("make", [bs.Arctan, functools.partial(bs.arctan, 0.0)], ids=["class", "function"])
@@ -167,6 +178,15 @@ def test_a_call_without_its_carry_says_where_one_comes_from(host, layer):
     scope["layer"] = called
     exec(call, scope)
     assert scope["outputs"].shape == x.shape
+
+
+@pytest.mark.parametrize("layer", ["LIF", "LIFCell", "LI", "Delay", "SpikingSequential"])
+def test_a_state_of_linen_without_its_key(layer):
+    made = getattr(bs.linen, layer)(*{"Delay": (4, 2), "SpikingSequential": ([bs.linen.LIF(4)],)}.get(layer, (4,)))
+    message = refusal(made.initialize_carry, (8, 4))
+    assert message.startswith(f"{layer}: initialize_carry takes a key first")
+    (call,) = re.findall(r"initialize_carry\(jax.*\)$", message)
+    eval(f"made.{call}", {"made": made, "jax": jax, "input_shape": (8, 4)})
 
 
 def test_the_formulas_for_decay():
@@ -288,6 +308,32 @@ def test_a_surrogate_that_was_not_called(host, layer):
     assert message.endswith(": call it, Arctan(...)")
     assert "call it" not in refusal(getattr(host.layers, layer), 4, spike_fn=3)
     assert refusal(host.layers.SpikingSequential, [bs.Arctan]).endswith(": call it, Arctan(...)")
+
+
+@every_host
+def test_a_surrogate_of_another_library(host):
+    """Of braintools by its name here, of any other by the function that finds it."""
+    theirs = braintools.surrogate
+    for given, instead in (
+        (theirs.ReluGrad(), "ReluGrad"),
+        (theirs.ReluGrad, "ReluGrad"),
+        (theirs.sigmoid, "sigmoid"),
+    ):
+        assert refusal(host.layers.SpikingActivation, given).endswith(f": write brainsurr.{instead}")
+        assert getattr(bs, instead)
+    for make in (host.layers.SpikingActivation, lambda name: host.layers.LIF(4, spike_fn=name)):
+        message = refusal(make, "fast_sigmoid")
+        assert message.endswith(": a surrogate of another library is brainsurr.equivalent(library, 'fast_sigmoid')")
+
+
+@every_host
+def test_a_width_that_a_surrogate_does_not_have(host):
+    message = (
+        r"learnable='width' is not a parameter of it, which has alpha; the surrogate f has a width as f.scaled\(\)"
+    )
+    with pytest.raises(ValueError, match=message):
+        host.layers.SpikingActivation(bs.Arctan(), learnable="width")
+    host.layers.SpikingActivation(bs.Arctan().scaled(), learnable="width")
 
 
 @every_host

@@ -347,3 +347,30 @@ def test_a_state_or_parameter_is_the_parameter_of_a_surrogate(make):
     np.testing.assert_array_equal(alpha, [-1, -2])
     np.testing.assert_array_equal(dx, [0.25, 0.5])
     np.testing.assert_array_equal(bs.Arctan()(brainstate.ShortTermState(x)), [0, 0])
+
+
+def test_which_states_a_compiled_function_has():
+    """As docs/hosts/brainstate.md says: outside of it reset_state, inside either; it ignores a later init_state."""
+    xs = jnp.full((3, 1, 2), 0.4)
+    fresh, onwards = [0, 0, 1], [1, 1, 1]
+
+    def compiled(start):
+        net = bs.brainstate.SpikingSequential([bs.brainstate.LIF(2, decay=1.0, reset="none")])
+        net.init_state(batch_size=1)
+
+        @brainstate.transform.jit
+        def run(xs):
+            start(net)
+            return net(xs)
+
+        return net, lambda: run(xs)[:, 0, 0].tolist()
+
+    net, run = compiled(lambda net: None)
+    assert [run(), run()] == [fresh, onwards]
+    net.reset_state(batch_size=1)
+    assert run() == fresh
+    net.init_state(batch_size=1)
+    assert run() == onwards
+    for start in (lambda net: net.init_state(batch_size=1), lambda net: net.reset_state(batch_size=1)):
+        net, run = compiled(start)
+        assert [run(), run()] == [fresh, fresh]

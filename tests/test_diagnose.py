@@ -239,7 +239,7 @@ def test_a_dead_layer_in_the_middle_is_the_culprit():
     report = chain([leaky, not_leaky, leaky], [1, 1, 1], [0, -2, -0.5])
     assert statuses(report) == ["cut off", "dead", "recoverable"]
     assert "no gradient gets through layer 2, which is dead" in report.sentences[0]
-    assert "Scale up its weights" in report.sentences[1]
+    assert "Scale up the weights before it" in report.sentences[1]
     assert "Fix layer 2, which sends it no spike" in report.sentences[2]
     # A silent layer that would let a gradient through is not dead either, if it is another that stops it.
     report = chain([leaky, not_leaky], [1, 1], [-2, -2])
@@ -271,6 +271,40 @@ def test_dead_neurons_of_a_layer_that_fires():
     assert report["layer"].silent == 0.25
 
 
+def test_neurons_that_never_fire_in_a_layer_that_does():
+    """They are named even if a gradient reaches them; a tenth of them is enough."""
+    fine = "Every layer fires, and a gradient reaches it."
+    for silent, sentences in ((2, (fine, "layer: 10.0% of its neurons never fire on this batch.")), (1, (fine,))):
+        x = jnp.concatenate([-jnp.ones((2, silent)), jnp.array([[1.0] * (20 - silent), [-1.0] * (20 - silent)])], 1)
+        report = bs.diagnose({"layer": bs.LogTailedRelu(0.1)}, lambda fns, x=x: jnp.sum(fns["layer"](x)))
+        assert (report["layer"].silent, report["layer"].dead, report["layer"].status) == (silent / 20, 0, "fine")
+        assert report.sentences == sentences
+
+
+@pytest.mark.parametrize("host", HOSTS, ids=lambda h: h.name)
+def test_a_loss_that_needs_a_batch_is_to_be_bound(host):
+    """And what it says to write is run, up to the loss."""
+    diagnose, net = host.layers.diagnose, host.layers.SpikingSequential([host.layers.LIF(2)])
+    names = {"brainstate": [], "linen": ["variables"]}.get(host.name, ["net"])
+    exec(f"def loss_fn({', '.join([*names, 'x', 'y'])}): raise FloatingPointError", scope := {})
+    for batch in ((), (1.0, 2.0)):
+        with pytest.raises(TypeError, match="diagnose takes a loss without a batch: bind it, diagnose") as error:
+            diagnose(net, scope["loss_fn"], *batch)
+    call = str(error.value).partition("bind it, ")[2]
+    with pytest.raises(FloatingPointError):
+        eval(call, scope | {"diagnose": diagnose, "net": net, "variables": net, "x": 1.0, "y": 2.0})
+    with pytest.raises(TypeError, match="bind it, diagnose\\(spike_fns, "):
+        bs.diagnose({"a": bs.Arctan()}, lambda fns, x: x)
+
+
+def test_a_loss_that_brainstate_has_compiled_is_named():
+    net = bs.brainstate.SpikingSequential([bs.brainstate.LIF(2)])
+    net.init_state(batch_size=4)
+    loss_fn = brainstate.transform.jit(lambda: jnp.sum(net(jnp.ones((3, 4, 2)))))
+    with pytest.raises(ValueError, match="If brainstate has compiled loss_fn, pass the plain function"):
+        bs.brainstate.diagnose(net, loss_fn)
+
+
 def test_nan_in_a_membrane_and_in_a_gradient():
     leaky = bs.LogTailedRelu(0.1)
     report = chain([leaky] * 3, [1, jnp.nan, 1], [-0.5, 0, 0])
@@ -297,7 +331,7 @@ def test_unused_and_uncalled_layers_are_named():
     report = bs.diagnose({"a": f, "b": f, "c": f}, loss_fn)
     assert statuses(report) == ["fine", "unused"]
     assert report.sentences[0].startswith("b: the loss does not depend on its spikes")
-    assert report.sentences[1] == "c was not called."
+    assert report.sentences[1:] == ("a: 50.0% of its neurons never fire on this batch.", "c was not called.")
 
 
 NO_VALUE = "no value reached {}: expected a batch and a time axis that are not empty, and a branch that is taken"

@@ -92,20 +92,76 @@ def test_no_line_of_code_is_wider_than_the_column(page):
         assert [line for block in code for line in block.splitlines() if len(line.removeprefix("+")) > 88] == []
 
 
-def test_one_command_rewrites_every_import_of_braintools(tmp_path):
-    """As docs/braintools.md shows it: the form that is imported by its prefix too."""
-    text = (ROOT / "docs/braintools.md").read_text()
-    (command,) = re.findall(r"```bash\n(.*?)```", text, re.DOTALL)
-    (diff,) = re.findall(r"```diff\n(.*?)```", text, re.DOTALL)
+def test_pages_and_notebooks_install_from_the_clone():
+    """The form of the README, with extras that there are: no registry has a release."""
+    extras = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
+    shown = [*pages(), *sorted((ROOT / "notebooks").glob("*.ipynb"))]
+    text = "".join(path.read_text().replace('\\"', '"') for path in shown)
+    named = re.findall(r'pip install "?([\w.]*)\[([\w,]+)\]', text)
+    assert {package for package, _ in named} == {"."}
+    assert {extra for _, several in named for extra in several.split(",")} <= set(extras)
+    assert len(named) >= 1 + 8
+
+
+def braintools_commands():
+    """The two that docs/braintools.md shows: one converts, one lists what is left."""
+    return re.findall(r"```bash\n(.*?)```", (ROOT / "docs/braintools.md").read_text(), re.DOTALL)
+
+
+def test_the_command_for_braintools_does_what_the_diff_shows(tmp_path):
+    (diff,) = re.findall(r"```diff\n(.*?)```", (ROOT / "docs/braintools.md").read_text(), re.DOTALL)
     before = "".join(line[1:] for line in diff.splitlines(keepends=True) if line[0] in " -")
-    before += "from braintools.surrogate import Sigmoid\nimport braintools.surrogate as S\n"
     (tmp_path / "model.py").write_text(before)
-    subprocess.run(command, shell=True, cwd=tmp_path, check=True)
-    after = (tmp_path / "model.py").read_text()
-    assert after.startswith(patched(before, diff)[: after.index("from ")])
-    assert after.endswith("from brainsurr import Sigmoid\nimport brainsurr as S\n")
-    exec(after.partition("lif =")[0].replace("import brainpy\n", "") + "f = brainsurr.ReluGrad(alpha=0.3)", scope := {})
-    assert scope["f"] == bs.ReluGrad(0.3)
+    subprocess.run(braintools_commands()[0], shell=True, cwd=tmp_path, check=True)
+    assert (tmp_path / "model.py").read_text() == patched(before, diff)
+    assert (tmp_path / "model.py.bak").read_text() == before
+
+
+@pytest.mark.parametrize(
+    ("imported", "used"),
+    [
+        ("import braintools", "braintools.surrogate"),
+        ("import braintools.surrogate", "braintools.surrogate"),
+        ("import braintools.surrogate\nbraintools.metric", "braintools.surrogate"),
+        ("import braintools.metric", "braintools.surrogate"),
+        ("import brainstate, braintools", "braintools.surrogate"),
+        ("import brainstate as bst, braintools, jax", "braintools.surrogate"),
+        ("import braintools  # comment", "braintools.surrogate"),
+        ("if True:\n    import braintools", "braintools.surrogate"),
+        ("from braintools import surrogate", "surrogate"),
+        ("from braintools import surrogate  # comment", "surrogate"),
+        ("from braintools import surrogate as s", "s"),
+        ("import braintools.surrogate as s", "s"),
+        ("import braintools.surrogate as s, braintools", "braintools.surrogate"),
+        ("from braintools.surrogate import ReluGrad", ""),
+        ("from braintools.surrogate import (\n    ReluGrad,\n)", ""),
+        ("import braintools as bt\nimport braintools.surrogate", "braintools.surrogate"),
+    ],
+)
+def test_the_command_for_braintools_converts(imported, used, tmp_path):
+    (tmp_path / "model.py").write_text(f"{imported}\nf = {used}{'.' if used else ''}ReluGrad(alpha=0.3)\n")
+    subprocess.run(braintools_commands()[0], shell=True, cwd=tmp_path, check=True)
+    exec((tmp_path / "model.py").read_text(), scope := {})
+    assert type(scope["f"]) is bs.ReluGrad
+
+
+@pytest.mark.parametrize(
+    ("imported", "used"),
+    [
+        ("import braintools as bt", "bt.surrogate"),
+        ("from braintools import metric, surrogate", "surrogate"),
+        ("from braintools import surrogate, metric", "surrogate"),
+        ("from braintools import surrogate as s, metric", "s"),
+        ("from braintools import (\n    surrogate,\n)", "surrogate"),
+    ],
+)
+def test_what_the_command_for_braintools_leaves_runs_and_is_listed(imported, used, tmp_path):
+    (tmp_path / "model.py").write_text(before := f"{imported}\nf = {used}.ReluGrad(alpha=0.3)\n")
+    convert, rest = braintools_commands()
+    subprocess.run(convert, shell=True, cwd=tmp_path, check=True)
+    assert (tmp_path / "model.py").read_text() == before
+    listed = subprocess.run(rest, shell=True, cwd=tmp_path, check=True, capture_output=True, text=True).stdout
+    assert "1:" + imported.partition("\n")[0] in listed
 
 
 def test_every_test_that_the_design_notes_name_exists():

@@ -3,8 +3,12 @@
 import re
 from pathlib import Path
 
+import jax.numpy as jnp
+import numpy as np
 import pytest
 from pages import patched
+
+from brainsurr import nnx
 
 PAGE = (Path(__file__).parent.parent / "docs" / "convert-relu.md").read_text()
 FRAMEWORKS = ("Flax NNX", "Flax Linen", "brainstate")
@@ -18,6 +22,12 @@ def programs(framework):
     for diff in re.findall(r"```diff\n(.*?)```", section, re.DOTALL):
         program = patched(program, diff)
         yield program
+
+
+def trained(framework):
+    """What the given program leaves behind: a network with ReLU, trained."""
+    exec(compile(next(programs(framework)), framework, "exec"), scope := {"__name__": "convert"})
+    return scope
 
 
 def stated(framework):
@@ -39,6 +49,38 @@ def test_every_diff_fits_and_no_line_is_left_over(framework):
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize(("framework", "step"), [(framework, step) for framework in FRAMEWORKS for step in (3, 4)])
+def test_trained_weights_are_a_start(framework, step, lenient):
+    relu = trained(framework)
+    before_training = list(programs(framework))[step].partition("\nnet = Classifier")[0]
+    exec(compile(before_training, framework, "exec"), scope := {"__name__": "convert"})
+    section = PAGE.partition("\n## Start from your trained weights\n")[2].partition("\n## ")[0]
+    copy = re.findall(r"```python\n(.*?)```", section, re.DOTALL)[FRAMEWORKS.index(framework)]
+    exec(copy, scope | {"relu": relu["net"], "relu_params": relu.get("params")}, scope)
+    forward = (lambda x: scope["net"].apply({"params": scope["params"]}, x)) if "Linen" in framework else scope["net"]
+    assert (forward(scope["x_test"]).argmax(-1) == scope["y_test"]).mean() > 0.9
+
+
+def test_a_black_pixel_fires_in_the_latency_code_unless_it_is_masked(lenient):
+    (code,) = re.findall(r"`(jnp\.arange\(10\).*?)` gives each pixel one spike", PAGE.replace("\n", " "))
+    (mask,) = re.findall(r"`& (.*?)` keeps it silent", PAGE)
+    x = jnp.array([[0.0, 0.5, 1.0]])
+    spikes = eval(code, scope := {"jnp": jnp, "x": x})
+    np.testing.assert_array_equal(spikes.sum(0), [[1, 1, 1]])
+    np.testing.assert_array_equal(spikes.argmax(0), [[9, 4, 0]])
+    np.testing.assert_array_equal((spikes & eval(mask, scope)).sum(0), [[0, 1, 1]])
+
+
+@pytest.mark.slow
+def test_diagnose_is_called_as_the_page_does(lenient):
+    (call,) = re.findall(r"`(diagnose\(.*?\))`", PAGE)
+    *_, last = programs("Flax NNX")
+    exec(compile(last.partition("\nwith ocp")[0], "Flax NNX", "exec"), scope := {"__name__": "convert"})
+    scope |= {"loss": lambda *args: scope["optax"].softmax_cross_entropy_with_integer_labels(*args).mean()}
+    assert eval(call, scope | {"diagnose": nnx.diagnose})["layers.layers.1"].status == "fine"
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize("framework", FRAMEWORKS)
 def test_every_step_reaches_the_accuracy_that_the_page_states(framework, lenient, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
@@ -49,6 +91,8 @@ def test_every_step_reaches_the_accuracy_that_the_page_states(framework, lenient
         accuracies.append(float(accuracy.removeprefix("test accuracy ")))
     assert more == ["same outputs: True"]
     assert {path.name for path in tmp_path.iterdir()} == {"digits", "raster.png"}
+    exec(compile(program, framework, "exec"), {"__name__": "convert"})  # again, over what was saved
+    assert capsys.readouterr().out.endswith("same outputs: True\n")
     table = stated(framework)
     # 450 images: another machine rounds another way, and may tell a few of them differently.
     assert accuracies[: len(table)] == pytest.approx(table, abs=0.015)

@@ -8,6 +8,9 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from close import assert_close
+from flax import nnx
+
+from brainsurr.nnx import LIF, SpikingSequential
 
 PAGE = (Path(__file__).parent.parent / "docs" / "cookbook.md").read_text()
 COMMON, *_ = BLOCKS = re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL)
@@ -34,7 +37,8 @@ def scopes(tmp_path_factory):
 
 def test_every_recipe_is_run():
     assert [COMMON, *(recipe for _, recipe in RECIPES)] == BLOCKS
-    assert len(RECIPES) == 12
+    assert len(RECIPES) == 13
+    assert "thirteen short snippets" in (Path(__file__).parent.parent / "docs" / "index.md").read_text()
 
 
 @pytest.mark.parametrize("title", ["Synaptic neuron", "Adaptive threshold", "Delay", "Convolution"])
@@ -77,12 +81,32 @@ def test_alpha_has_its_own_rate(scopes):
     """Adam's first step has the length of its rate."""
     scope = scopes["A separate learning rate for alpha"]
     assert float(jnp.abs(scope["act"].alpha[...] - 2.0)) == pytest.approx(1e-3, rel=0.01)
+    width = scope["SpikingActivation"](scope["f"], learnable="width")
+    state = nnx.state(SpikingSequential([nnx.Linear(2, 3, rngs=nnx.Rngs(0)), LIF(3, spike_fn=width)]), nnx.Param)
+    assert sorted(jax.tree.leaves(scope["groups"](state))) == ["surrogate", "weights", "weights"]
 
 
 def test_a_stream_gives_what_the_whole_gives(scopes):
     scope = scopes["Streaming, one step at a time"]
     _, whole = scope["net"](scope["net"].initialize_carry((8, 16)), scope["xs"])
     assert_close(jnp.stack(scope["outputs"]), whole, 30 * 8)  # steps, operations of each
+
+
+def test_a_stream_without_its_carry_starts_anew(scopes):
+    scope = scopes["Streaming, one step at a time"]
+    start = scope["net"].initialize_carry((8, 16))
+    alone = [scope["step"](scope["net"], start, x)[1][0] for x in scope["xs"]]
+    assert_close(alone[0], scope["outputs"][0], 8)
+    assert np.abs(jnp.stack(alone) - jnp.stack(scope["outputs"])).max() > 0.1
+
+
+def test_potentials_are_the_states_of_the_layer(scopes):
+    scope = scopes["Potential at each step"]
+    layer, currents = scope["LIF"](32, spike_fn=scope["f"]), scope["fc"](scope["xs"])
+    for steps in (1, 7, 30):
+        v, spikes = layer(layer.initialize_carry((8, 32)), currents[:steps])
+        assert_close((scope["potentials"][steps - 1], scope["spikes"][:steps]), (v, spikes), 30 * 8)
+    assert 0 < scope["spikes"].mean() < 1
 
 
 def test_a_file_of_nir_holds_the_network(scopes):

@@ -3,10 +3,17 @@
 import pathlib
 import re
 
+import brainstate
+import braintools
 import jax
+import jax.numpy as jnp
 import numpy as np
+import optax
 import pytest
 from close import assert_close
+
+import brainsurr as bs
+from brainsurr.optim import project
 
 PAGE = (pathlib.Path(__file__).parent.parent / "docs" / "training-parameters.md").read_text()
 BLOCKS = re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL)
@@ -91,3 +98,24 @@ def test_a_schedule_is_followed():
     scope = run(imported.replace("optax.adam(1e-3)", schedule), LINEN)
     alpha = scope["params"]["layers_1"]["spike_fn"]["alpha"]
     assert_close(alpha, 0.05, 4, scale=0.1)  # two of four steps, from 0.1
+
+
+@pytest.mark.filterwarnings("ignore")  # braintools' own affair
+@pytest.mark.parametrize("page", ["training-parameters", "braintools"])
+def test_an_optimiser_of_braintools_keeps_alpha_inside(page):
+    """Adam at a rate of 1e-2 would take an alpha of 1 to 1.01."""
+    text = (pathlib.Path(__file__).parent.parent / "docs" / f"{page}.md").read_text()
+    (line,) = re.findall(r"`(braintools\.optim\..*?)`", text)
+    act = bs.brainstate.SpikingActivation(bs.LogTailedRelu(1.0), learnable="alpha")
+    net = bs.brainstate.SpikingSequential([bs.brainstate.LIF(2, spike_fn=act)])
+    net.init_state(batch_size=2)
+    params = net.states(brainstate.ParamState)
+    names = {"braintools": braintools, "optax": optax, "project": project, "bounds": bs.brainstate.bounds, "net": net}
+    after = []
+    for code in (line, re.sub(r", project\(bounds\(net\)\)", "", line)):
+        optimizer = eval(code, names)
+        optimizer.register_trainable_weights(params)
+        gradient = brainstate.transform.grad(lambda: net(-jnp.ones((3, 2, 2))).sum(), params)
+        optimizer.step(gradient())
+        after.append(float(jax.tree.leaves(params.to_dict_values())[0]))
+    assert after == [1.0, pytest.approx(1.01, abs=1e-4)]

@@ -1,6 +1,7 @@
 """What an import loads, and what a missing framework says."""
 
 import json
+import re
 import subprocess
 import sys
 
@@ -120,6 +121,28 @@ def test_what_brainsurr_does_not_have_is_said_as_by_any_module():
     with pytest.raises(AttributeError, match=r"^module 'brainsurr' has no attribute 'Arctn'$") as error:
         brainsurr.Arctn  # noqa: B018
     assert (error.value.name, error.value.obj) == ("Arctn", brainsurr)  # and so Python asks: did you mean Arctan?
+
+
+@pytest.mark.parametrize(
+    ("name", "says"),
+    [
+        ("LIF", "from brainsurr.nnx import LIF"),
+        ("bounds", "from brainsurr.nnx import bounds"),
+        ("fast_sigmoid", "write brainsurr.equivalent('snntorch', 'fast_sigmoid')"),
+        ("ATan", "write brainsurr.equivalent('spikingjelly', 'ATan')"),
+    ],
+)
+def test_what_is_elsewhere_is_found(name, says):
+    with pytest.raises(AttributeError, match=rf"has no attribute '{name}': .*{re.escape(says)}$"):
+        getattr(brainsurr, name)
+    exec(says.replace("write ", ""), {"brainsurr": brainsurr})
+
+
+def test_the_layers_that_are_pointed_to_are_in_each_framework():
+    from brainsurr._equivalent import LAYERS
+
+    for layers in (brainsurr.nnx, brainsurr.linen, brainsurr.brainstate):
+        assert set(LAYERS.split()) <= set(layers.__all__)
 
 
 def test_a_missing_framework_names_the_line_that_installs_it():

@@ -195,6 +195,16 @@ def test_a_threshold_that_is_never_met_is_refused(host, threshold):
 
 
 @every_host
+@pytest.mark.parametrize("threshold", [-1.0, np.array([1.0, -0.5, 1.0])])
+def test_with_a_fixed_threshold_below_0_a_neuron_fires_at_rest(host, threshold):
+    layer = host.layers.LIF(3, threshold=threshold, reset="none")
+    (_, ys), _, _ = host().grad(layer, lambda carry, ys: ys.sum(), 0 * XS)
+    np.testing.assert_array_equal(ys, np.broadcast_to(np.less(threshold, 0), ys.shape))
+    with pytest.raises(ValueError, match=r"LIF: threshold = .* is outside \[0.0, inf\]"):
+        host.layers.LIF(3, threshold=threshold, learnable="threshold")
+
+
+@every_host
 @pytest.mark.parametrize("decay", [float("inf"), np.array([0.5, np.nan, 0.5])])
 def test_an_unbounded_decay_is_a_number_all_the_same(host, decay):
     with pytest.raises(ValueError, match="LI: expected decay to be finite, got"):

@@ -284,6 +284,16 @@ def test_a_reset_that_nir_has_not_is_refused_or_named_in_the_metadata(reset, hos
     assert np.any(run(other, xs) != expected)
 
 
+@pytest.mark.parametrize("said", [{"dt": 1e-4}, {"dt": 1e-3, "method": "exp"}], ids=str)
+def test_a_step_that_the_file_was_not_written_with_is_named(said, tmp_path):
+    net = bs.nnx.SpikingSequential([bs.nnx.LIF(4, decay=0.75, reset="zero")])
+    file = filed(to_nir(net, (4,), dt=1e-3), tmp_path)
+    assert from_nir(file, "nnx", dt=1e-3).layers[0].decay == 0.75
+    with pytest.warns(UserWarning, match="expected .*, which the file was written with, got"):
+        again = from_nir(file, "nnx", **said)
+    assert again.layers[0].decay != 0.75
+
+
 def test_the_caller_says_how_neurons_reset():
     one = np.ones(4)
     graph = nir.NIRGraph.from_list(nir.LIF(tau=5 * one, r=5 * one, v_leak=0 * one, v_threshold=one))

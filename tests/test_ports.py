@@ -3,8 +3,11 @@
 jaxpike and brainpy.state are installed and asked themselves, gradients included; the others in test_ports_peers.py.
 """
 
+import re
+
 import brainpy
 import brainstate
+import braintools
 import brainunit as u
 import jax
 import jax.numpy as jnp
@@ -13,12 +16,13 @@ import numpy as np
 import ports
 import pytest
 from close import assert_close
+from flax import nnx
 from ports import KEYS, VALUES, WEIGHT, T
 
 import brainsurr as bs
 import brainsurr.nnx
 from brainsurr._equivalent import NEURONS
-from docs.ports import AROUND, LIBRARIES, NETWORKS, NO_PORTS, PORTS
+from docs.ports import ABOUT_NETWORKS, AROUND, LIBRARIES, NETWORKS, NO_PORTS, PORTS
 
 F = bs.Arctan(2.0)
 
@@ -115,6 +119,40 @@ def test_an_encoder_or_loss_is_what_is_documented(port):
         np.testing.assert_array_less(np.abs(drawn.mean(0) - expected), 5 * 0.5 / np.sqrt(len(drawn)))
     else:
         assert_close(result, expected, 7 * 5 * 3)
+
+
+@pytest.mark.usefixtures("lenient")
+@pytest.mark.filterwarnings("ignore")  # brainpy's own affair
+def test_a_potential_at_rest_that_is_not_0_is_counted_from():
+    """And the surrogate of brainpy gets (V - V_th) / (V_th - V_reset)."""
+    seen = []
+    volts = {"V_rest": -0.5, "V_reset": -0.5, "V_th": 0.75}
+    volts = {name: value * u.mV for name, value in volts.items()}
+    start = braintools.init.Constant(-0.5 * u.mV)
+    f = lambda x: (seen.append(x), F(x))[1]  # noqa: E731
+    neuron = brainpy.state.LIF(ports.N, tau=6 * u.ms, spk_fun=f, V_initializer=start, **volts)
+    neuron.init_state(ports.B)
+    xs, spikes = 6 * ports.X, []
+    with brainstate.environ.context(dt=1 * u.ms):
+        for x in jnp.asarray(xs):
+            spikes.append(neuron(x * u.mA))
+            scaled = (neuron.V.value / u.mV - 0.75) / 1.25
+            np.testing.assert_allclose(seen[-1], scaled, atol=1e-5)
+    lif = bs.nnx.LIF(ports.N, decay=np.exp(-1 / 6), decay_input=True, threshold=1.25)
+    _, ours = lif(lif.initialize_carry((ports.B, ports.N)), xs)
+    np.testing.assert_array_equal(ours, jnp.stack(spikes))
+    assert 0.02 < ours.mean() < 0.9
+
+
+def test_the_initial_weights_of_torch():
+    """Uniform up to 1 / sqrt(inputs), and those of flax are sqrt(3) times as large."""
+    (code,) = re.findall(r"`kernel_init=(.*?)`", ABOUT_NETWORKS)
+    draw = eval(code, {"nnx": nnx})
+    torch, flax = draw(jax.random.key(0), (256, 512)), nnx.Linear(256, 512, rngs=nnx.Rngs(0)).kernel[...]
+    bound = 256**-0.5
+    assert 0.999 * bound < np.abs(torch).max() <= bound
+    np.testing.assert_allclose(torch.std(), bound / 3**0.5, rtol=0.01)
+    np.testing.assert_allclose(flax.std() / torch.std(), 3**0.5, rtol=0.01)
 
 
 def test_the_table_is_about_libraries_that_have_a_title():

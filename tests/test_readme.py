@@ -44,8 +44,8 @@ def test_the_surrogates_of_each_library_are_counted():
 
 
 def test_batch_first_data_is_turned_around_by_the_line_that_is_shown(lenient):
-    assert "Time comes first: `xs` is `[time, batch, features]`." in README.read_text()
-    (line,) = re.findall(r"`(xs = [^`]*)` turns it around", README.read_text())
+    assert "Time comes first: `xs` is `[time, batch, features]`;" in README.read_text()
+    (line,) = re.findall(r"`(xs = [^`]*)` turns batch-first data around", README.read_text())
     lif = nnx.LIF(3, decay=0.5)
     batch_first = jnp.asarray(np.random.default_rng(0).uniform(0, 2, (4, 5, 3)), jnp.float32)
     exec(line, scope := {"jnp": jnp, "xs": batch_first})
@@ -54,6 +54,16 @@ def test_batch_first_data_is_turned_around_by_the_line_that_is_shown(lenient):
         np.testing.assert_array_equal(lif(lif.initialize_carry((3,)), example)[1], one)
     with pytest.raises(AssertionError):
         np.testing.assert_array_equal(lif(lif.initialize_carry((5, 3)), batch_first)[1], jnp.swapaxes(spikes, 0, 1))
+
+
+def test_batch_first_data_is_an_error_where_the_carry_is_made_from_the_batch():
+    net, batch_first = nnx.SpikingSequential([nnx.LIF(3)]), jnp.ones((4, 5, 3))
+    made = re.findall(r"`net\.initialize_carry\((.*?)\)`", README.read_text())
+    assert made == ["(batch, features)", "xs.shape[1:]"]
+    carries = [net.initialize_carry(eval(shape, {"batch": 4, "features": 3, "xs": batch_first})) for shape in made]
+    with pytest.raises(ValueError, match="expected one time step of the input to have the shape of the carry"):
+        net(carries[0], batch_first)
+    assert net(carries[1], batch_first)[1].shape == batch_first.shape
 
 
 def test_numbers_are_those_of_the_result_files():

@@ -13,6 +13,7 @@ import pytest
 from close import assert_close
 from combinations import each_value_once, label
 from flax import linen, nnx
+from flax.errors import ScopeParamShapeError
 from jax.sharding import AxisType, PartitionSpec
 
 import brainsurr.brainstate
@@ -229,3 +230,35 @@ def test_a_layer_takes_spikes_in_bytes(host, dtype, name):
         outputs.append(layer(x) if host is Brainstate else host.call(layer, shape, None, x)[1])
     assert outputs[0].dtype == jnp.float32
     np.testing.assert_array_equal(*outputs)
+
+
+def test_an_error_names_its_layer(lenient):
+    """That of a framework, which names no layer, as well as our own."""
+
+    def notes(call, *args):
+        with pytest.raises((TypeError, ValueError, ScopeParamShapeError)) as error:
+            call(*args)
+        return error.value.__notes__
+
+    hosts = {host.name: host() for host in HOSTS}
+    rngs, xs, wider = nnx.Rngs(0), jnp.ones((5, 3, 4)), jnp.ones((5, 3, 6))
+    for name, host in hosts.items():
+        dense = "Dense" if name == "linen" else "Linear"
+        net = host.layers.SpikingSequential([host.dense(4, 8, rngs), host.layers.LIF(8)])
+        if name == "nnx":
+            assert f"in layer 0 of SpikingSequential, {dense}" in notes(net.initialize_carry, (3, 6))
+            assert f"in layer 0 of SpikingSequential, {dense}" in notes(net, net.initialize_carry((3, 4)), wider)
+        elif name == "linen":
+            carry = net.initialize_carry(jax.random.key(0), (3, 4))
+            variables = net.init(jax.random.key(0), carry, xs)
+            assert f"in layer 0 of SpikingSequential, {dense}" in notes(net.apply, variables, carry, wider)
+        else:
+            net.init_state(3)
+            assert f"in layer 0 of SpikingSequential, {dense}" in notes(net, wider)
+        wrong = host.layers.SpikingSequential([host.dense(4, 8, rngs), host.layers.LIF(9)])
+        if name != "brainstate":
+            key = (jax.random.key(0),) if name == "linen" else ()
+            assert "in layer 1 of SpikingSequential, LIF" in notes(wrong.initialize_carry, *key, (3, 4))
+        else:
+            wrong.init_state(3)
+            assert "in layer 1 of SpikingSequential, LIF" in notes(wrong, xs)

@@ -2,6 +2,7 @@
 
 import copy
 import dataclasses
+import inspect
 import pickle
 
 import jax
@@ -539,3 +540,10 @@ def test_a_constant_formula_is_enough():
 def test_derivative_is_surrogate_grad():
     f = bs.LogTailedRelu(0.1)
     assert_close(f.derivative(X), f.surrogate_grad(X), 4)
+
+
+@pytest.mark.parametrize("f", [bs.Arctan(2.0), bs.Arctan(2.0).scaled(width=2.0)])
+def test_scaled_takes_its_arguments_by_name(f):
+    with pytest.raises(TypeError, match=r"write scaled\(width=0.5\)$"):
+        f.scaled(0.5)
+    assert [*inspect.signature(f.scaled).parameters] == ["height", "width"]

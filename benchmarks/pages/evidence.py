@@ -6,7 +6,7 @@ from brainsurr.nnx import LIF
 
 from ..robustness.reports import precision
 from ..studies.reports import family, learn_alpha
-from ..studies.reports.outcomes import Outcomes, default, load, regrets, unfinished
+from ..studies.reports.outcomes import TIE, Outcomes, default, load, regrets, unfinished
 from ..studies.shapes import SHAPES, Call
 from .parts import PICTURES, RESULTS, ROOT, filled, result, wrapped
 
@@ -27,8 +27,8 @@ to fall to half of it at 0.5 on either side, on average. This compares shapes, n
 
 *worst* and *mean*: points behind the best of all calls tried, over the settings, at the setting's own learning rate.
 *tuned*: the worst behind the best tuned shape, at whichever of three rates validation prefers. One seed chooses the
-rate, which can go wrong in deep networks. *draws*: in how many of 1000 draws of the seeds the call has the mildest
-worst case. *fires*: spikes for each neuron and step, on average."""
+rate, which can go wrong in deep networks. *draws*: the share of 1000 bootstrap resamples of the seeds in which the
+worst case of the call is the smallest. *fires*: spikes for each neuron and step, on average."""
 
 LIMITS = """## Limits
 
@@ -92,12 +92,18 @@ def readme(outcomes: Outcomes) -> str:
     best = default(outcomes)
     gaps = regrets(outcomes)[str(best)]
     whose = ", the default of the layers" if is_of_the_layers(best) else ""
+    milder = any(max(of.values()) < max(gaps.values()) for of in regrets(outcomes).values())
+    why = (
+        f" Another row has a smaller worst case: of the calls within {TIE:g} points of the smallest, the "
+        "recommended one has the smallest mean."
+    )
     text = (
-        f"Take `{family.written(str(best))}`{whose}: over {len(outcomes)} settings it is never "
-        f"more than {max(gaps.values()):.1f} points of accuracy behind the best of {len(regrets(outcomes))} calls that "
-        "need no tuning. The table has each call's worst and mean distance. *tuned* is the worst distance to the best "
-        "tuned surrogate, at the learning rate that validation prefers. *draws* says how often the call has the "
-        "mildest worst case if seeds are drawn anew. *fires* is its firing rate."
+        "A *call* is a surrogate with fixed parameters; a *setting* is a task and a network to train on it. Take "
+        f"`{family.written(str(best))}`{whose}: over {len(outcomes)} settings it is never more than "
+        f"{max(gaps.values()):.1f} points of accuracy behind the best of {len(regrets(outcomes))} calls. *worst* and "
+        f"*mean* are these distances for each call.{why * milder} *tuned* is the worst distance to the best tuned "
+        "surrogate, at the learning rate that validation prefers. *draws* is the share of bootstrap resamples of the "
+        "seeds in which its worst case is the smallest. *fires* is its firing rate."
     )
     return f"{wrapped(text)}\n\n{family.single_table(outcomes, 5)}"
 

@@ -176,12 +176,13 @@ def studies(outcomes: Outcomes) -> Iterable[str]:
 
 
 def digits_section() -> str:
-    """Write the table of `make train`, a picture, and the accuracies of the other frameworks."""
+    """Write the table of `python -m benchmarks.digits`, a picture, and the accuracies of the other frameworks."""
     first, *others = (json.loads(path.read_text()) for path in sorted(RESULTS.glob("digits*/result.json")))
     versions = first["versions"]
     lines = [
         "## Digits",
-        "This is what `make train` prints. It shows that the layers learn; the task is too easy to compare surrogates.",
+        "This is what `python -m benchmarks.digits` prints; `make train` trains one seed. It shows that the layers "
+        "learn; the\ntask is too easy to compare surrogates.",
         digits.table(first).strip(),
         "![training curves](../benchmarks/results/digits/training.png)",
         wrapped(

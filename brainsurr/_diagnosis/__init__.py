@@ -1,10 +1,12 @@
 """`diagnose`: measure in one forward and backward pass which layers are silent, and where gradients reach."""
 
 import dataclasses
+import functools
+import inspect
 import math
 from collections.abc import Callable, Mapping
 from functools import partial
-from typing import Any
+from typing import Any, ParamSpec
 
 import jax
 import numpy as np
@@ -14,6 +16,8 @@ from .._checks import check_function
 from .._report import Report, as_text
 from .probe import Totals, fresh_trace, gradient, marked, measure, trials
 from .report import LayerReport, judge, sentences
+
+P = ParamSpec("P")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -46,6 +50,32 @@ class Diagnosis(Report[LayerReport]):
         return as_text(rows, self.sentences, words_last=True)
 
 
+def loss_takes(number: int, example: str) -> Callable[[Callable[P, Diagnosis]], Callable[P, Diagnosis]]:
+    """Make a ``diagnose`` say how to bind the batch, if it gets one, or a loss of more than ``number`` arguments."""
+
+    def decorate(diagnose: Callable[P, Diagnosis]) -> Callable[P, Diagnosis]:
+        @functools.wraps(diagnose)
+        def wrapped(*args: P.args, **kwargs: P.kwargs) -> Diagnosis:
+            if len(args) > 2 or _required(args[1] if len(args) == 2 else kwargs.get("loss_fn")) > number:
+                raise TypeError(f"diagnose takes a loss without a batch: bind it, {example}")
+            return diagnose(*args, **kwargs)
+
+        return wrapped
+
+    return decorate
+
+
+def _required(f: Any) -> int:
+    """Return how many arguments by position a function needs; 0 if it doesn't tell."""
+    try:
+        parameters = inspect.signature(f).parameters.values()
+    except (TypeError, ValueError):
+        return 0
+    by_position = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
+    return sum(p.kind in by_position and p.default is p.empty for p in parameters)
+
+
+@loss_takes(1, "diagnose(spike_fns, lambda spike_fns: loss_fn(spike_fns, x, y))")
 def diagnose(spike_fns: Mapping[str, Callable], loss_fn: Callable[[dict[str, Callable]], Any]) -> Diagnosis:
     r"""Find out which layers are silent, whether a gradient can reach them, and what to change.
 
@@ -84,9 +114,9 @@ def diagnose(spike_fns: Mapping[str, Callable], loss_fn: Callable[[dict[str, Cal
         of its LogTailedRelu from 0 to 0.1, and a gradient passes at 100.0% of its membrane
         values.
       second is dead: no neuron ever fires, and where none fires no gradient passes (its
-        membrane is 1.5 below threshold on average), so training can't change it. Scale up its
-        weights or lower its threshold; or raise alpha of its LogTailedRelu from 0 to 0.1, and
-        a gradient passes at 100.0% of its membrane values.
+        membrane is 1.5 below threshold on average), so training can't change it. Scale up the
+        weights before it or lower its threshold; or raise alpha of its LogTailedRelu from 0
+        to 0.1, and a gradient passes at 100.0% of its membrane values.
     """
     if not isinstance(spike_fns, Mapping):
         raise TypeError(
@@ -142,7 +172,7 @@ def _nothing_measured(reports: dict[str, LayerReport]) -> str:
         )
     return (
         f"no value reached {', '.join(reports)}: expected a batch and a time axis that are not empty, and a branch "
-        "that is taken; give loss_fn data that reaches it"
+        "that is taken; give loss_fn data that reaches it. If brainstate has compiled loss_fn, pass the plain function"
     )
 
 

@@ -4,7 +4,7 @@ import dataclasses
 import math
 
 NEARLY_ALL = 0.99  # neurons that make a layer silent or dead, steps that make it saturated
-WORTH_SAYING = 0.1  # dead neurons of a layer that is otherwise fine
+WORTH_SAYING = 0.1  # dead or silent neurons of a layer that is otherwise fine
 VANISHING = 1e-4  # gradient norm, relative to that of a later layer
 
 
@@ -79,12 +79,18 @@ def sentences(layers: dict[str, LayerReport]) -> tuple[str, ...]:
                 f"{name}: {layer.dead:.1%} of its neurons are dead, they never fire and pass no gradient. "
                 f"{_capitalise(_suggest(layer))}."
             )
-    return tuple(texts) or ("Every layer fires, and a gradient reaches it.",)
+    texts = texts or ["Every layer fires, and a gradient reaches it."]
+    partly = (
+        f"{name}: {layer.silent:.1%} of its neurons never fire on this batch."
+        for name, layer in layers.items()
+        if NEARLY_ALL > layer.silent >= WORTH_SAYING > layer.dead
+    )
+    return (*texts, *partly)
 
 
 def _sentence(name, layer, layers, before, after) -> str | None:
     silent_before = [other for other in before if layers[other].rate == 0]
-    remedy = "scale up its weights or lower its threshold"
+    remedy = "scale up the weights before it or lower its threshold"
     if silent_before:
         remedy = f"fix {silent_before[-1]}, which sends it no spike"
     fires = "no neuron ever fires" if layer.rate == 0 else f"{layer.silent:.1%} of its neurons never fire"
@@ -107,12 +113,13 @@ def _sentence(name, layer, layers, before, after) -> str | None:
         case "blocked":
             return (
                 f"{name} fires but lets no gradient through: that of its surrogate is 0 at every membrane value. "
-                f"{_capitalise(_suggest(layer))}; or change its weights or threshold so that its membrane comes nearer."
+                f"{_capitalise(_suggest(layer))}; or change the weights before it or its threshold so that its "
+                "membrane comes nearer."
             )
         case "saturated":
             return (
                 f"{name} is saturated: it fires at {layer.rate:.1%} of all steps ({level}), so its spikes carry "
-                "little information. Scale down its weights or raise its threshold."
+                "little information. Scale down the weights before it or raise its threshold."
             )
         case "vanishing":
             most = max(after, key=lambda other: layers[other].grad_norm)

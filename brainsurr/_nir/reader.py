@@ -22,6 +22,8 @@ WORDS = {
     "param_dtype": str,
     "synapse_param_dtype": str,
     "dtype": str,
+    "dt": float,
+    "method": str,
 }
 
 

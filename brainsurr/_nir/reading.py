@@ -1,6 +1,7 @@
 """A graph of NIR into layers as plain arrays."""
 
 import math
+import warnings
 from typing import Any
 
 import nir
@@ -9,7 +10,7 @@ import numpy as np
 from .._plain import Shape
 from . import reading_neurons, reading_weights
 from .graphs import row_of
-from .reader import LARGEST, Reader
+from .reader import LARGEST, Reader, words_of
 from .writer import channels_last
 
 READERS = reading_weights.READERS | reading_neurons.READERS
@@ -25,6 +26,11 @@ def read(graph: Any, **how) -> list[tuple[Any, Shape]]:
     if math.prod(sizes) > LARGEST:
         raise ValueError(f"from_nir: expected an Input of {LARGEST} entries at most, got {sizes}")
     reader = Reader(channels_last(tuple(sizes)), **how)
+    written = words_of("from_nir: its Input", start)
+    for word in ("dt", "method"):
+        if word in written and written[word] != how[word]:
+            text = f"from_nir: expected {word}={written[word]!r}, which the file was written with, got {how[word]!r}"
+            warnings.warn(text, UserWarning, stacklevel=3)
     skip = False
     for index, link in enumerate(row):
         after = row[index + 1] if index + 1 < len(row) else None

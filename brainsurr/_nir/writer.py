@@ -22,7 +22,9 @@ class Writer:
         self.shape, self.dt, self.method, self.r = shape, dt, method, r
         self.order: np.ndarray | None = None
         self.lost: list[str] = []
-        self.nodes: dict[str, Any] = {"input": nir.Input(input_type={"input": np.array(channels_first(shape))})}
+        start = nir.Input(input_type={"input": np.array(channels_first(shape))})
+        start.metadata = {"brainsurr": {"dt": dt, "method": method}}
+        self.nodes: dict[str, Any] = {"input": start}
         self.edges: list[tuple[str, str]] = []
         self.last = "input"
 
@@ -49,7 +51,7 @@ class Writer:
                 "the order that NIR has, got it at the end of the network"
             )
         if self.lost and not lossy:
-            raise ValueError(f"{self.lost[0]}. With lossy=True that is said in the metadata alone, if at all")
+            raise ValueError(f"{self.lost[0]}. With lossy=True it is written all the same, and other readers miss that")
         if self.lost:
             lost = [words.removeprefix("to_nir: ") for words in self.lost]
             warnings.warn(f"to_nir: not said to other readers: {'; '.join(lost)}", UserWarning, stacklevel=4)

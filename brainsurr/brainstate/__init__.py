@@ -1,4 +1,4 @@
-"""Spiking layers for brainstate; needs ``pip install "brainsurr[brainstate]"``."""
+"""Spiking layers for brainstate; needs the extra ``brainstate``."""
 
 from .._optional import needs
 

@@ -8,7 +8,7 @@ import brainstate
 from brainstate import nn
 
 from .._checks import check_kind
-from .._diagnosis import Diagnosis, examine, layer_name
+from .._diagnosis import Diagnosis, examine, layer_name, loss_takes
 from .._diagnosis.calibration import Calibration, Slot, fit_widths, scaled_activations
 from .._diagnosis.watching import watching
 from ._activation import SpikingActivation
@@ -16,6 +16,7 @@ from ._neurons import LIFBase
 from ._parameters import interval_of
 
 
+@loss_takes(0, "diagnose(net, lambda: loss_fn(x, y))")
 def diagnose(net: nn.Module, loss_fn: Callable[[], Any]) -> Diagnosis:
     """Which layers are silent, whether a gradient can reach them, and what to change: :func:`brainsurr.diagnose`.
 

@@ -128,7 +128,8 @@ class LIFCell(LIFBase):
 
     Raises:
       TypeError: ``spike_fn`` can't be called.
-      ValueError: a bad ``features``, ``reset`` or name, or a value outside its interval; a call before ``init_state``.
+      ValueError: a bad ``features``, ``reset`` or name; a decay or a trained value outside its interval; a call before
+        ``init_state``.
 
     Example:
       >>> import jax.numpy as jnp
@@ -151,7 +152,7 @@ class LIF(LIFBase):
 
     ``xs`` is ``[time, ..., features]``, and so are the spikes. Batch-first data would run along the wrong axis:
     ``xs = jnp.swapaxes(xs, 0, 1)`` turns it around. One step is that of :class:`LIFCell`. A call continues from the
-    state that the last one left.
+    state that the last one left; ``reset_state`` resets it. A compiled function ignores a later ``init_state``.
 
     Args:
       {arguments}

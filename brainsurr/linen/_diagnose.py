@@ -6,7 +6,7 @@ from typing import Any
 
 import jax
 
-from .._diagnosis import Diagnosis, examine, layer_name
+from .._diagnosis import Diagnosis, examine, layer_name, loss_takes
 from .._diagnosis.calibration import Calibration, Slot, fit_widths
 from .._diagnosis.watching import watching
 from .._surrogate import Scaled
@@ -14,6 +14,7 @@ from ._activation import SpikingActivation
 from ._neurons import LIFBase
 
 
+@loss_takes(1, "diagnose(variables, lambda variables: loss_fn(variables, x, y))")
 def diagnose(variables: Any, loss_fn: Callable[[Any], Any]) -> Diagnosis:
     """Which layers are silent, whether a gradient can reach them, and what to change: :func:`brainsurr.diagnose`.
 

@@ -12,7 +12,7 @@ from flax.core import DenyList
 
 from .._arguments import ChecksArguments
 from .._checks import check_flag, check_input_shape, check_kind
-from .._sequential import apply_layer, apply_layers, check_layers, is_stateful, step_shape
+from .._sequential import apply_layer, apply_layers, check_layers, is_stateful, named, step_shape
 from .._time.unroll import Transforms, unroll_blocks
 from ._activation import SpikingActivation
 
@@ -69,8 +69,9 @@ class SpikingSequential(ChecksArguments, nn.Module):
         layer: Any
         for i, layer in enumerate(self.layers):
             key = jax.random.fold_in(rng, i)
-            carries.append(layer.initialize_carry(key, step_shape(x)) if is_stateful(layer) else None)
-            x = jax.eval_shape(partial(_outputs, layer), key, carries[i], x)
+            with named(i, layer):
+                carries.append(layer.initialize_carry(key, step_shape(x)) if is_stateful(layer) else None)
+                x = jax.eval_shape(partial(_outputs, layer), key, carries[i], x)
         return tuple(carries)
 
     def __call__(self, carry, xs):

@@ -96,7 +96,7 @@ class LIFCell(LIFBase, nn.RNNCellBase):
 
     Raises:
       TypeError: ``spike_fn`` can't be called.
-      ValueError: a bad ``features``, ``reset`` or name, or a value outside its interval.
+      ValueError: a bad ``features``, ``reset`` or name; a decay or a trained value outside its interval.
 
     Example:
       >>> import jax, jax.numpy as jnp

@@ -1,4 +1,4 @@
-"""Spiking layers for Flax NNX; needs ``pip install "brainsurr[flax]"``."""
+"""Spiking layers for Flax NNX; needs the extra ``flax``."""
 
 from .._optional import needs
 

@@ -7,13 +7,14 @@ from typing import Any
 from flax import nnx
 
 from .._checks import check_kind
-from .._diagnosis import Diagnosis, examine, layer_name
+from .._diagnosis import Diagnosis, examine, layer_name, loss_takes
 from .._diagnosis.calibration import Calibration, Slot, fit_widths, scaled_activations
 from .._diagnosis.watching import watching
 from ._activation import SpikingActivation
 from ._neurons import LIFBase
 
 
+@loss_takes(1, "diagnose(net, lambda net: loss_fn(net, x, y))")
 def diagnose(net: nnx.Module, loss_fn: Callable[[Any], Any]) -> Diagnosis:
     """Which layers are silent, whether a gradient can reach them, and what to change: :func:`brainsurr.diagnose`.
 
@@ -44,8 +45,8 @@ def diagnose(net: nnx.Module, loss_fn: Callable[[Any], Any]) -> Diagnosis:
       <BLANKLINE>
       layers.0 is dead: no neuron ever fires, and where none fires no gradient passes (its
         membrane is 0.959 below threshold on average), so training can't change it. Scale up
-        its weights or lower its threshold; or raise alpha of its LogTailedRelu from 0 to 0.1,
-        and a gradient passes at 100.0% of its membrane values.
+        the weights before it or lower its threshold; or raise alpha of its LogTailedRelu from
+        0 to 0.1, and a gradient passes at 100.0% of its membrane values.
     """
     check_kind("net", net, nnx.Module)
     return examine(loss_fn, partial(_watched, net, loss_fn))

@@ -10,7 +10,7 @@ from flax import nnx
 
 from .._arguments import ChecksArguments
 from .._checks import check_flag, check_input_shape, check_kind
-from .._sequential import apply_layer, apply_layers, check_layers, is_stateful, step_shape
+from .._sequential import apply_layer, apply_layers, check_layers, is_stateful, named, step_shape
 from .._time.unroll import JAX, unroll_blocks
 from ._activation import SpikingActivation
 
@@ -63,12 +63,13 @@ class SpikingSequential(ChecksArguments, nnx.Module):
         graphdef, state = nnx.split(self)  # trace a copy: a Dropout would keep a traced key
         layer: Any
         for i, layer in enumerate(self.layers):
-            carries.append(layer.initialize_carry(step_shape(x), rngs) if is_stateful(layer) else None)
 
             def ys(state, carry, x, i=i):
                 return apply_layer(nnx.merge(graphdef, state).layers[i], carry, x)[1]
 
-            x = jax.eval_shape(ys, state, carries[i], x)
+            with named(i, layer):
+                carries.append(layer.initialize_carry(step_shape(x), rngs) if is_stateful(layer) else None)
+                x = jax.eval_shape(ys, state, carries[i], x)
         return tuple(carries)
 
     def __call__(self, carry, xs):

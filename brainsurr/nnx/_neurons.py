@@ -113,7 +113,7 @@ class LIFCell(LIFBase, nnx.RNNCellBase):
 
     Raises:
       TypeError: ``spike_fn`` can't be called.
-      ValueError: a bad ``features``, ``reset`` or name, or a value outside its interval.
+      ValueError: a bad ``features``, ``reset`` or name; a decay or a trained value outside its interval.
 
     Example:
       >>> import jax.numpy as jnp
