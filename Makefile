@@ -11,6 +11,7 @@ DATA := $(dir $(VENV))data-$(notdir $(VENV))
 FLOOR := $(dir $(VENV))floor-$(notdir $(VENV))
 WHEEL := $(dir $(VENV))wheel-$(notdir $(VENV))
 PYTEST := -m pytest -n $(WORKERS) --dist worksteal
+QUICK := not slow and not exhaustive and not peers
 NUMBERS := laws kernel neuron parity unroll optim bounds
 TESTED_IN := $(if $(filter wheel,$(TESTED)),$(WHEEL)/sdist,.)
 TESTED_BY := $(if $(filter wheel,$(TESTED)),../bin/python,$(BIN)/python)
@@ -18,23 +19,26 @@ LINT := $(if $(filter wheel,$(TESTED)),$(WHEEL)/bin,$(BIN))
 PACKAGE := $(if $(filter wheel,$(TESTED)),--pyargs) brainsurr
 BUILD := $(dir $(VENV))build-$(notdir $(VENV))
 
-.PHONY: train test test-all test-older tested-checkout tested-wheel test-package test-floor test-peers test-data
+.PHONY: train test test-all test-exhaustive test-older tested-checkout tested-wheel test-package test-floor test-peers test-data
 .PHONY: dist bench evidence soak lint format readme docs gallery notebooks clean
 
 train: $(VENV)/train  ## train two spiking networks and a ReLU network on handwritten digits, from one seed
 	$(BIN)/python -m benchmarks.digits --seeds 1
 
 test: tested-$(TESTED)  ## test the package, its laws and what its docs show: about five minutes on two cores
-	cd $(TESTED_IN) && $(TESTED_BY) $(PYTEST) -m "not slow and not peers" ./tests $(PACKAGE)
+	cd $(TESTED_IN) && $(TESTED_BY) $(PYTEST) -m "$(QUICK)" ./tests $(PACKAGE)
 
 test-all: test  ## run `make test`, then the slow tests: training, processes, notebooks and studies
-	cd $(TESTED_IN) && $(TESTED_BY) $(PYTEST) -m "slow and not peers" ./tests
+	cd $(TESTED_IN) && $(TESTED_BY) $(PYTEST) -m "slow and not exhaustive and not peers" ./tests
+
+test-exhaustive: tested-$(TESTED)  ## try every combination of settings of which the other tests try some: before a release
+	cd $(TESTED_IN) && $(TESTED_BY) $(PYTEST) -m "exhaustive and not peers" ./tests
 
 # AVX, of 2011, has no fused multiply-add, and shorter vectors than any set after it.
 test-older: tested-$(TESTED)  ## test the numbers under an older instruction set than the machine's own
 ifeq ($(shell uname -m),x86_64)
 	cd $(TESTED_IN) && XLA_FLAGS="$$XLA_FLAGS --xla_cpu_max_isa=AVX" \
-	    $(TESTED_BY) $(PYTEST) -m "not slow and not peers" $(NUMBERS:%=./tests/test_%.py)
+	    $(TESTED_BY) $(PYTEST) -m "$(QUICK)" $(NUMBERS:%=./tests/test_%.py)
 else
 	@echo "test-older: jax has no older instruction set for $(shell uname -m)"
 endif

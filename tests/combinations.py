@@ -1,4 +1,4 @@
-"""Combinations of settings: a few of them in `make test`, all in `make test-all`."""
+"""Combinations of settings: a few of them in `make test`, all in `make test-exhaustive`."""
 
 from itertools import product
 
@@ -6,13 +6,13 @@ import pytest
 
 
 def each_value_once(*axes):
-    """Every combination, marked slow where the others have each value already.
+    """Every combination, marked exhaustive where the others have each value already.
 
     Quick are that of all first values, that of all second ones, and so on; a short axis begins anew.
     """
     quick = {tuple(i % len(axis) for axis in axes) for i in range(max(map(len, axes)))}
     places = product(*(range(len(axis)) for axis in axes))
-    return [_chosen(axes, place, () if place in quick else [pytest.mark.slow]) for place in places]
+    return [_chosen(axes, place, () if place in quick else [pytest.mark.exhaustive]) for place in places]
 
 
 def _chosen(axes, place, marks):

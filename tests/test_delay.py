@@ -42,7 +42,7 @@ def test_gives_what_came_that_many_steps_ago(host, steps):
 
 @every_host
 @pytest.mark.parametrize(
-    "steps", [*(pytest.param(steps, marks=pytest.mark.slow) for steps in (0, T + 2)), [2, 0, 5]], ids=str
+    "steps", [*(pytest.param(steps, marks=pytest.mark.exhaustive) for steps in (0, T + 2)), [2, 0, 5]], ids=str
 )
 def test_in_blocks_and_in_a_stream(host, steps):
     """Of a network that feeds back, with a gradient that goes through the state."""

@@ -219,8 +219,9 @@ def test_amplitudes_are_spread_between_examples_or_channels(kind, axis):
 
 
 @pytest.mark.slow
-def test_a_quick_run(tmp_path):
-    """Both stages: what is reported is what validation prefers, and a second run trains nothing."""
+def test_a_quick_run(tmp_path, monkeypatch):
+    """All stages: what is reported is what validation prefers, and a second run trains nothing."""
+    monkeypatch.setattr(family, "PILOTS", family.PILOTS[:1])  # each is compiled, and no other test needs it
     command = ["depth-2", "--quick", "--out", str(tmp_path)]
     family.main(command)
     path = tmp_path / "depth-2.json"

@@ -121,9 +121,9 @@ def convolution(host, kind, shape, sizes, kernel, *, groups=1, strides=1, dilati
 @pytest.mark.usefixtures("lenient")
 @pytest.mark.parametrize(
     ("kind", "case", "transpose"),
-    [pytest.param("Conv", case, None, marks=() if case in FIRST else pytest.mark.slow) for case in CONVOLUTIONS]
+    [pytest.param("Conv", case, None, marks=() if case in FIRST else pytest.mark.exhaustive) for case in CONVOLUTIONS]
     + [
-        pytest.param("ConvTranspose", case, transpose, marks=() if case in FIRST else pytest.mark.slow)
+        pytest.param("ConvTranspose", case, transpose, marks=() if case in FIRST else pytest.mark.exhaustive)
         for case in CONVOLUTIONS
         for transpose in (False, True)
         if "groups" not in CONVOLUTIONS[case][1]

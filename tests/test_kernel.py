@@ -181,7 +181,7 @@ def test_alpha_of_a_refractory_neuron(alpha):
 @pytest.mark.parametrize(
     "entry",
     [
-        pytest.param(entry, marks=pytest.mark.slow if i % 4 else (), id=entry.make.__name__)
+        pytest.param(entry, marks=pytest.mark.exhaustive if i % 4 else (), id=entry.make.__name__)
         for i, entry in enumerate(FAMILY)
     ],
 )

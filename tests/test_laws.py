@@ -36,15 +36,15 @@ X = jnp.asarray([-4.0, -2.5, -1.5, -0.7, -0.2, -0.0, 0.0, 1e-3, 0.3, 0.5, 1.6, 3
 
 cases = pytest.mark.parametrize("case", CASES, ids=name)
 defaults = pytest.mark.parametrize("case", DEFAULTS, ids=name)
-# For the laws that cost most: where a setting is not the default, in `make test-all` alone.
+# For the laws that cost most: where a setting is not the default, in `make test-exhaustive` alone.
 costly_cases = pytest.mark.parametrize(
-    "case", [pytest.param(case, marks=() if case in DEFAULTS else pytest.mark.slow) for case in CASES], ids=name
+    "case", [pytest.param(case, marks=() if case in DEFAULTS else pytest.mark.exhaustive) for case in CASES], ids=name
 )
 A_FEW = (bs.LogTailedRelu, bs.QPseudoSpike)  # for the laws that cost most by far
 few_first = pytest.mark.parametrize(
     "case",
     [
-        pytest.param(case, marks=() if case in DEFAULTS and case.entry.make in A_FEW else pytest.mark.slow)
+        pytest.param(case, marks=() if case in DEFAULTS and case.entry.make in A_FEW else pytest.mark.exhaustive)
         for case in CASES
     ],
     ids=name,
@@ -330,7 +330,7 @@ def test_every_finite_number_of_a_half_precision(case, dtype):
         pytest.param(
             case,
             jnp.float16 if case.setting["width"] < 1 else jnp.bfloat16,
-            marks=([needs_float16] if case.setting["width"] < 1 else []) + ([pytest.mark.slow] if i % 13 else []),
+            marks=([needs_float16] if case.setting["width"] < 1 else []) + ([pytest.mark.exhaustive] if i % 13 else []),
         )
         for i, case in enumerate(SCALED)
     ],
@@ -662,7 +662,7 @@ def test_gradients_lie_where_they_should_under_explicit_axes(case):
 @pytest.mark.parametrize(
     "case",
     [
-        pytest.param(c, marks=() if c.entry.make in (bs.LogTailedRelu, bs.LeakyRelu) else pytest.mark.slow)
+        pytest.param(c, marks=() if c.entry.make in (bs.LogTailedRelu, bs.LeakyRelu) else pytest.mark.exhaustive)
         for c in DEFAULTS
     ],
     ids=name,

@@ -21,7 +21,7 @@ from brainsurr.nir import from_nir, to_nir
 
 pytestmark = pytest.mark.usefixtures("lenient")  # flax's Linear, brainstate's Linear
 HOSTS = ["nnx", "linen", "brainstate"]
-REST_SLOW = ["nnx", *(pytest.param(host, marks=pytest.mark.slow) for host in HOSTS[1:])]  # one code for all
+REST_EXHAUSTIVE = ["nnx", *(pytest.param(host, marks=pytest.mark.exhaustive) for host in HOSTS[1:])]  # one code for all
 T, B = 30, 3
 DT = {"euler": 1e-3, "exp": 0.25}
 avg_pool = functools.partial(nnx.avg_pool, window_shape=(2, 2), strides=(2, 2))
@@ -220,7 +220,7 @@ def network(request):
 
 
 @pytest.mark.parametrize("r", ["1", "tau/dt"])
-@pytest.mark.parametrize("method", ["euler", pytest.param("exp", marks=pytest.mark.slow)])
+@pytest.mark.parametrize("method", ["euler", pytest.param("exp", marks=pytest.mark.exhaustive)])
 def test_a_graph_means_the_network(network, method, r):
     """By NIR's own equations: with NumPy in float64, channels first."""
     size, layers = network
@@ -262,7 +262,7 @@ RESETS = [
 
 
 @pytest.mark.parametrize("reset", RESETS, ids=str)
-@pytest.mark.parametrize("host", REST_SLOW)
+@pytest.mark.parametrize("host", REST_EXHAUSTIVE)
 def test_a_reset_that_nir_has_not_is_refused_or_named_in_the_metadata(reset, host, tmp_path):
     make = MAKE[host]()
     brainstate.random.seed(0)
@@ -338,7 +338,7 @@ OWN = [
 
 
 @pytest.mark.parametrize("f", OWN, ids=str)
-@pytest.mark.parametrize("host", REST_SLOW)
+@pytest.mark.parametrize("host", REST_EXHAUSTIVE)
 def test_a_surrogate_comes_back(f, host, tmp_path):
     make = MAKE[host]()
     net = make.net([make.lif((4,), reset="zero", spike_fn=f), make.layers.SpikingActivation(f)], (4,))

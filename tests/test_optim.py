@@ -58,7 +58,8 @@ MIXTURES = [
     pytest.param(
         own,
         theirs,
-        marks=[needs_float16] * ("float16" in (own, theirs)) + [pytest.mark.slow] * (theirs not in (own, "float32")),
+        marks=[needs_float16] * ("float16" in (own, theirs))
+        + [pytest.mark.exhaustive] * (theirs not in (own, "float32")),
     )
     for own, theirs in itertools.product(("bfloat16", "float16", "float32", "float64"), repeat=2)
 ]

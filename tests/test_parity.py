@@ -135,7 +135,7 @@ def cases():
     while left:
         row = max(rows, key=lambda row: len(rows[row] & left))  # what has most new
         pairs = set(itertools.combinations(enumerate(row), 2))
-        marks = () if pairs - tried else pytest.mark.slow
+        marks = () if pairs - tried else pytest.mark.exhaustive
         left, tried = left - rows[row], tried | pairs
         name = "-".join(f"{name}={o}" for name, o in zip(OPTIONS, row, strict=True))
         yield pytest.param(*row, marks=marks, id=name)

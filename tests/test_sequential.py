@@ -76,7 +76,7 @@ def test_no_array_over_time_is_put_into_another_order_for_a_product(host, option
     [
         ("uint8", "full"),
         *(
-            pytest.param(*way, marks=pytest.mark.slow)
+            pytest.param(*way, marks=pytest.mark.exhaustive)
             for way in [("uint8", "none"), ("uint8", "dots"), ("bool", "none")]
         ),
     ],

@@ -152,7 +152,11 @@ BY_FLAGS = {jax.tree.structure(f): f for f in [*(case.make() for case in reverse
 
 
 @pytest.mark.parametrize(
-    "f", [pytest.param(f, marks=pytest.mark.slow if i % 4 else (), id=repr(f)) for i, f in enumerate(BY_FLAGS.values())]
+    "f",
+    [
+        pytest.param(f, marks=pytest.mark.exhaustive if i % 4 else (), id=repr(f))
+        for i, f in enumerate(BY_FLAGS.values())
+    ],
 )
 def test_an_exported_function_takes_and_gives_a_surrogate(f):
     """The surrogate is an argument, an output, and the gradient with respect to it."""

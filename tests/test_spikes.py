@@ -84,8 +84,8 @@ def equal(actual, desired):
     ("host", "several"),
     [
         (HOSTS[0], RUNS),
-        pytest.param(HOSTS[0], MORE_RUNS, marks=pytest.mark.slow),
-        *(pytest.param(host, RUNS + MORE_RUNS, marks=pytest.mark.slow) for host in HOSTS[1:]),
+        pytest.param(HOSTS[0], MORE_RUNS, marks=pytest.mark.exhaustive),
+        *(pytest.param(host, RUNS, marks=pytest.mark.slow) for host in HOSTS[1:]),
     ],
     ids=label,
 )

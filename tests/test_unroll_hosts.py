@@ -25,8 +25,10 @@ T, BATCH = 7, 4
 GRADIENT = T * (5 + 8) + T * BATCH * 2
 # Each size and each remat; tests/test_unroll.py has the whole product.
 RUNS = [(3, "full"), (T, "dots"), (1, "full"), (3, "none"), (3, "dots"), (T + 1, "full")]
-slow = pytest.mark.slow
-runs = pytest.mark.parametrize(("size", "remat"), [*RUNS[:2], *(pytest.param(*run, marks=slow) for run in RUNS[2:])])
+slow, exhaustive = pytest.mark.slow, pytest.mark.exhaustive
+runs = pytest.mark.parametrize(
+    ("size", "remat"), [*RUNS[:2], *(pytest.param(*run, marks=exhaustive) for run in RUNS[2:])]
+)
 pytestmark = pytest.mark.usefixtures("lenient")
 
 
@@ -80,7 +82,7 @@ def equal(actual, desired):
     ("host", "several"),
     [
         *((host, RUNS[i : i + 1]) for i, host in enumerate(HOSTS)),
-        *(pytest.param(host, RUNS[:i] + RUNS[i + 1 :], marks=slow) for i, host in enumerate(HOSTS)),
+        *(pytest.param(host, RUNS[:i] + RUNS[i + 1 :], marks=exhaustive) for i, host in enumerate(HOSTS)),
     ],
     ids=label,
 )
@@ -313,7 +315,7 @@ explicit_axes = pytest.mark.xfail(
     ("host", "options"),
     [
         *((host, {}) for host in HOSTS),
-        pytest.param(Nnx, {"block_size": 2}, marks=slow),
+        pytest.param(Nnx, {"block_size": 2}, marks=exhaustive),
         (Nnx, {"block_size": 2, "remat": "full"}),
     ],
 )
@@ -341,7 +343,7 @@ def test_a_carry_that_lies_where_the_inputs_lie_under_explicit_axes(host):
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    "options", [{}, pytest.param({"block_size": 2}, marks=slow), {"block_size": 2, "remat": "full"}], ids=str
+    "options", [{}, pytest.param({"block_size": 2}, marks=exhaustive), {"block_size": 2, "remat": "full"}], ids=str
 )
 def test_a_carry_that_knows_of_no_mesh_in_shard_map(options):
     case, mesh = Case(Nnx), jax.make_mesh((BATCH,), ("batch",), axis_types=(AxisType.Auto,))
