@@ -1,4 +1,4 @@
-"""Install the wheel alone and with each extra in fresh environments, and check installed packages and imports.
+"""Install the wheel alone and with each extra of the package in fresh environments; check what is there and imports.
 
 python tools/extras.py dist/brainsurr-0.1.0-py3-none-any.whl    # as `make test-package` does
 """
@@ -17,7 +17,7 @@ from pathlib import Path
 from packaging.metadata import Metadata  # of `build`, which made the wheel
 from packaging.utils import canonicalize_name
 
-OURS = {"docs", "peers", "test"}  # the extras that only the commands of this repository install
+OURS = {"docs", "events", "peers", "speech", "test", "vowels"}  # that only this repository's own programs need
 # The extra that the ImportError of each module names.
 NAMES = {
     "nnx": "flax",
@@ -38,8 +38,6 @@ IMPORTS = {  # the modules that import with an extra; with other extras none doe
 }
 FOLLOW = {  # requirements of other extras that a library of this extra requires too
     "flax": {"optax", "orbax-checkpoint"},
-    "vowels": {"scikit-learn"},
-    "events": {"scikit-learn", "tqdm"},
 }
 NEED = {  # what the example of a function needs besides its module
     "brainsurr.interop.register_layers": {"nnx", "brainstate"},
