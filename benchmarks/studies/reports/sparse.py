@@ -45,7 +45,7 @@ def tables(studied) -> str:
             accuracy, firing = by_call[call][0]
             lowest = sparsest(by_call[call], best)
             table.append(
-                [f"`{call}`", f"{accuracy:.1f}", f"{firing:.2f}", "-" if np.isnan(lowest) else f"{lowest:.2f}"]
+                [f"`{call}`", f"{accuracy:.1f}", f"{firing:.3f}", "-" if np.isnan(lowest) else f"{lowest:.3f}"]
             )
         header = [NAMES.get(name, name), "accuracy, %", "firing", f"lowest firing within {COST:g} point of the best"]
         parts.append(results.table(header, table))
@@ -57,11 +57,12 @@ def claims(studied) -> Iterator[Claim]:
     for name, by_call in studied.items():
         best = max(points[:, 0].max() for points in by_call.values())
         fast, arctan = (sparsest(by_call[f"{shape} width=0.5"], best) for shape in ("SoftSign", "Arctan"))
+        rates = [f"{rate:.3f}" if rate > 0 else "none" for rate in (fast, arctan)]
         yield Claim(
             f"{NAMES.get(name, name)}: with the fast sigmoid (SoftSign) networks fire less than with Arctan at equal "
             "accuracy, as Aliyev and Adegbija 2024 find",
             fast < arctan,
-            f"lowest firing rates within a point of the best {fast:.3f} and {arctan:.3f}, at the same half-width",
+            f"lowest firing rate within {COST:g} point of the best {rates[0]} and {rates[1]}, at one half-width",
         )
 
 
