@@ -194,7 +194,7 @@ def adapted_summary(outcomes: Outcomes) -> str:
     for how in RULES:
         gaps = [[best_width(o, str(c)) - o.adapted[f"{how}: {c}"].mean for o in outcomes.values()] for c in ADAPTED]
         within = sorted(sum(gap <= 1 for gap in of_shape) for of_shape in gaps)
-        most = ", in most of them for each shape" if within[0] * 2 > len(outcomes) else ""
+        most = " (most, for each shape)" if within[0] * 2 > len(outcomes) else ""
         lines.append(
             f"- {how}: within a point in {within[0]} to {within[-1]} of {len(outcomes)} settings{most}; at worst "
             f"{max(map(max, gaps)):.1f} points behind."
