@@ -61,7 +61,7 @@ def trials(spike_fn: Callable, random: bool = False) -> list[Trial]:
         change = f"widen its {its} by .scaled(width={{}})"
         variants += [Trial(change.format(width), spike_fn.scaled(width=width)) for width in (2, 10)]
     for name, value in values.items():
-        low, high = spike_fn.bounds.get(name, (-jnp.inf, jnp.inf))
+        low, high = spike_fn._all_bounds().get(name, (-jnp.inf, jnp.inf))
         known = isinstance(value, (int, float))
         xp = np if known else jnp  # NumPy's results have values within a trace as well, which go into the text
         for factor in (2,) if known and value == 0 else (2, 0.5, 10, 0.1):
