@@ -47,7 +47,14 @@ def leaf_names(paths) -> list[str]:
     for path in paths:
         last = max(i for i, key in enumerate(path) if isinstance(key, jax.tree_util.GetAttrKey))
         names.append(_join(path[last:]))
-    return [_join(path) if names.count(name) > 1 else name for path, name in zip(paths, names, strict=True)]
+    before: list[str] = []
+    while names != before:  # a path may be the name of another parameter
+        before = names
+        names = [_join(path) if before.count(name) > 1 else name for path, name in zip(paths, before, strict=True)]
+    for name in names:
+        if names.count(name) > 1:
+            raise ValueError(f"two parameters of a surrogate have the name {name!r}: rename an attribute of it")
+    return names
 
 
 def _join(path) -> str:

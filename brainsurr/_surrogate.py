@@ -70,7 +70,8 @@ class Surrogate:
         later, ``f.origin = True``, until the surrogate has been hashed (see Note).
 
     Attributes:
-      bounds: for each parameter by name, the closed interval in which a layer keeps it while it is trained.
+      bounds: for each parameter by name, the closed interval in which a layer keeps it while it is trained. Those of a
+        surrogate inside hold too, unless this names its parameter.
       is_distribution: whether :math:`g` rises from 0 to 1 for any parameters inside the bounds, so that it can be the
         probability of a random spike. A class of your own says so, ``is_distribution = True``; one that overrides a
         formula says so again.
@@ -190,6 +191,20 @@ class Surrogate:
         names = leaf_names(paths)
         return jax.tree.unflatten(structure, names), dict(zip(names, values, strict=True))
 
+    def _inner_bounds(self) -> dict[str, tuple[float, float]]:
+        """Return the bounds of the surrogates inside, under the names that their parameters have here."""
+        found: dict[str, tuple[float, float]] = {}
+        template, _ = self.named_parameters()
+        inner, names = (jax.tree.leaves(flatten(f)[0], is_leaf=_is_surrogate) for f in (self, template))
+        for f, its_names in zip(inner, names, strict=True):
+            if _is_surrogate(f):
+                here = dict(zip(f.named_parameters()[1], jax.tree.leaves(its_names), strict=True))
+                found |= {here[name]: interval for name, interval in f._all_bounds().items() if name in here}
+        return found
+
+    def _all_bounds(self) -> dict[str, tuple[float, float]]:
+        return self._inner_bounds() | self.bounds
+
     def broadcast_into(self, x: jax.Array) -> "Surrogate":
         """Cast the parameters to the dtype and rank of ``x``; a ValueError if one does not broadcast into it."""
         self._check_defined()
@@ -281,6 +296,10 @@ class Surrogate:
         return f"{type(self).__name__}({', '.join(f'{name}={short(value)}' for name, value in shown.items())})"
 
 
+def _is_surrogate(node) -> bool:
+    return isinstance(node, Surrogate)
+
+
 def _has_partner(cls, inherited: str, given: str) -> bool:
     """Return whether the inherited formula comes from a surrogate class that has the given one as well."""
     source = next(base for base in cls.__mro__[1:] if inherited in base.__dict__)
@@ -323,7 +342,8 @@ class Scaled(Surrogate):
         called ``surrogate_width`` or ``surrogate_height``, here and in a layer.
 
     Note:
-      The derivative in the width has :math:`x / w^2` in it. Where that might overflow it is 0: in float16 beyond
+      The derivative in the width is :math:`h\, (g_0(z) - w\, g_0'(z)\, x / w^2)` with :math:`z = x / w`. Where
+      :math:`x / w^2` might overflow it counts as 0, and :math:`h\, g_0(z)` remains: in float16 beyond
       :math:`|x| = 64 \min(1, w^2)`, so train the width in another dtype; in these, beyond :math:`10^{35}` of the same.
 
     Example:
@@ -352,13 +372,13 @@ class Scaled(Surrogate):
                     "f.scaled(height=..., width=...), which multiplies heights and widths"
                 )
         super()._check(name, value)
+        if name == "width" and not isinstance(value, jax.core.Tracer) and not np.all(np.isfinite(value)):
+            raise ValueError(f"Scaled: expected width to be finite, got {value!r}")
 
     @property
     def bounds(self):  # type: ignore[override]
         """The intervals by name, those of the inner surrogate too."""
-        own = {"height": (0.0, 100.0), "width": (0.01, 100.0)}
-        inner = self.surrogate.bounds.items()
-        return own | {f"surrogate_{name}" if name in own else name: interval for name, interval in inner}
+        return {"height": (0.0, 100.0), "width": (0.01, 100.0), **self._inner_bounds()}
 
     @property
     def is_distribution(self):  # type: ignore[override]

@@ -10,6 +10,8 @@ import numpy as np
 import pytest
 from close import assert_close
 from flax import linen, nnx
+from jax.sharding import AxisType, NamedSharding
+from jax.sharding import PartitionSpec as P
 
 import brainsurr as bs
 from tools.hosts import HOSTS, by_name
@@ -82,6 +84,12 @@ def test_widths_are_those_of_a_loop(host, k, per_channel):
     assert json.loads(json.dumps(dataclasses.asdict(report)))["layers"]["LIF"]["rms"] == layer.rms
 
 
+FIXED_IN_LINEN = (
+    "LIF has a width that is fixed: train it, SpikingActivation(f.scaled(), learnable='width'), and freeze it by "
+    "optax.set_to_zero()."
+)
+
+
 @pytest.mark.slow
 def test_a_width_that_is_not_trained(host):
     """An array is set where a framework keeps it outside of the program; what is a part of the program is named."""
@@ -90,18 +98,108 @@ def test_a_width_that_is_not_trained(host):
         report, _ = calibrated(host, net, X)
         if host.name == "linen":
             assert report["LIF"].width is None
-            assert report.sentences[0].startswith("LIF has a width that is a fixed number")
+            assert report.sentences == (FIXED_IN_LINEN,)
         else:
             assert_close(net.spike_fn.surrogate.width, rms(by_loop(), (0, 1) if width.ndim else None), OPERATIONS)
+    fixed = "LIF has a width that is a fixed number: give it as an array, f.scaled("
+    array = "" if host.name == "linen" else "width=jnp.ones(()))), or SpikingActivation(f.scaled("
+    none = f"LIF has no width to set: give its ReluGrad one, SpikingActivation(f.scaled({array}), learnable='width')."
     for f, message in (
-        (bs.Arctan().scaled(), "LIF has a width that is a fixed number: give it as an array, f.scaled("),
-        (bs.ReluGrad(width=jnp.ones(())), "LIF has no width to set: give its ReluGrad one, SpikingActivation(f.scal"),
+        (bs.Arctan().scaled(), FIXED_IN_LINEN if host.name == "linen" else fixed),
+        (bs.ReluGrad(width=jnp.ones(())), none),
     ):
         report, _ = calibrated(host, lif(host, f), X)
         assert report["LIF"].width is None
         assert report.sentences[0].startswith(message)
     report, _ = calibrated(host, host.layers.LIF(F, spike_fn=lambda x: bs.arctan(x)), X)
     assert report.sentences == ("LIF has no width: its spike function is no surrogate.",)
+
+
+@pytest.mark.parametrize("framework", ["plain", "nnx", "brainstate"])
+def test_an_integer_array_becomes_a_float(framework):
+    """A width of 0.6 would be 0 as an integer. In Linen only a trained width is set, which is a float at the start."""
+    f, x = bs.Arctan(2.0).scaled(width=jnp.ones(2, int)), jnp.array([[-3.0, 4.0], [0.5, -0.5]])
+    if framework == "plain":
+        new, _ = bs.calibrate({"a": f}, lambda f: f["a"](x), k=0.3)
+        width = new["a"].width
+    else:
+        layers = getattr(bs, framework)
+        act = layers.SpikingActivation(f)
+        layers.calibrate(act, (lambda act: act(x)) if framework == "nnx" else lambda: act(x), k=0.3)
+        width = act.surrogate.width
+    assert_close(width, 0.3 * rms(np.asarray(x), 0), 8, each=True)
+
+
+def test_a_stacked_width_is_left_alone():
+    """By scan or vmap a layer sees one entry of the axis on which they are stacked, which is not that of neurons."""
+
+    class Block(linen.Module):
+        @linen.compact
+        def __call__(self, x, _):
+            act = bs.linen.SpikingActivation(bs.Arctan().scaled(), learnable="width", name="act")
+            return act(linen.Dense(F)(x)), None
+
+    x, stack = jnp.ones((B, F)), {"variable_axes": {"params": 0}, "split_rngs": {"params": True}}
+    for lift, inputs in ((linen.scan, x), (linen.vmap, jnp.ones((F, B, F)))):
+        length = {"length": F} if lift is linen.scan else {"in_axes": (0, None)}
+        net = lift(Block, **stack, **length)()
+        variables = net.init(jax.random.key(0), inputs, None)
+        new, report = bs.linen.calibrate(variables, lambda v, net=net, xs=inputs: net.apply(v, xs, None)[0])
+        np.testing.assert_array_equal(new["params"]["act"]["width"], np.ones(F))
+        assert report.sentences == (
+            f"act keeps its width, which is stacked, by scan or vmap: its layers see the shape () of ({F},). Set it by "
+            "hand, the entry of each layer.",
+        )
+    heads = nnx.vmap(lambda i: bs.nnx.SpikingActivation(bs.Arctan().scaled(), learnable="width"))(jnp.arange(F))
+    for forward in (
+        lambda heads: nnx.vmap(lambda act, x: act(x))(heads, jnp.ones((F, B, F))),
+        lambda heads: nnx.scan(lambda x, act: act(x), in_axes=(nnx.Carry, 0), out_axes=nnx.Carry)(2 * x, heads),
+    ):
+        (sentence,) = bs.nnx.calibrate(heads, forward).sentences
+        assert "which is stacked, by scan or vmap" in sentence
+        np.testing.assert_array_equal(heads.width[...], np.ones(F))
+
+
+def test_a_width_that_its_dtype_cannot_hold_is_not_set():
+    x = jnp.array([[-3.0, 4.0], [0.5, -0.5]])
+    for scale, what in ((1e-6, "underflows"), (1e6, "overflows")):
+        f = {"a": bs.Arctan().scaled(width=jnp.ones((), jnp.float16))}
+        new, report = bs.calibrate(f, lambda f, scale=scale: f["a"](scale * x))
+        assert new == f
+        assert report.sentences == (f"a keeps its width, for one of {report['a'].rms:.3g} {what} float16.",)
+
+
+def test_on_a_mesh():
+    """A width keeps its sharding; where types say how values are split, a sentence says to calibrate elsewhere."""
+    auto, explicit = (
+        jax.make_mesh((2,), ("a",), axis_types=(kind,), devices=jax.devices()[:2])
+        for kind in (AxisType.Auto, AxisType.Explicit)
+    )
+    act, xs = bs.nnx.SpikingActivation(bs.Arctan().scaled(width=jnp.ones(F)), learnable="width"), jnp.ones((4, F))
+    sharding = NamedSharding(auto, P("a"))
+    act.width.set_value(jax.device_put(act.width[...], sharding))
+    bs.nnx.calibrate(act, lambda act: act(jax.device_put(2 * xs, NamedSharding(auto, P(None, "a")))))
+    np.testing.assert_array_equal(act.width[...], np.full(F, 2.0))
+    assert act.width[...].sharding == sharding
+
+    fixed = {"a": bs.Arctan()}
+    split = jax.device_put(xs, NamedSharding(explicit, P("a")))
+    mapped = jax.shard_map(fixed["a"], mesh=auto, in_specs=P("a"), out_specs=P("a"))(xs)
+    assert mapped.shape == xs.shape
+    for forward in (
+        lambda f: f["a"](split),
+        lambda f: jax.shard_map(f["a"], mesh=auto, in_specs=P("a"), out_specs=P("a"))(xs),
+    ):
+        with pytest.raises(ValueError, match=r"calibrate can't add up values .* call it outside of the mesh"):
+            bs.calibrate(fixed, forward)
+        with pytest.raises(ValueError, match="diagnose can't add up values"):
+            bs.diagnose(fixed, lambda f, forward=forward: forward(f).sum())
+
+
+def test_random_spikes_have_no_width_to_set():
+    act = bs.nnx.SpikingActivation(bs.Arctan(2.0), random=True, rngs=nnx.Rngs(0))
+    report = bs.nnx.calibrate(act, lambda act: act(jnp.asarray(X, jnp.float32)))
+    assert report.sentences[0].endswith("Give it another width by f.scaled(height=1 / w, width=w).")
 
 
 def test_a_width_stays_in_its_interval(host):
@@ -242,7 +340,9 @@ def test_plain_functions_keep_their_types():
     f["uncalled"] = bs.Sigmoid().scaled(width=0.5)
     new, report = bs.calibrate(f, lambda f: [f[name](x) for name in ("plain", "half", "other")])
     assert new["plain"] == bs.Arctan(2.0).scaled(width=report["plain"].width)
-    assert isinstance(new["plain"].width, float)
+    assert type(new["plain"].width) is float
+    for width, kind in ((1, float), (np.float64(1), np.float64)):
+        assert type(bs.calibrate({"a": bs.Arctan().scaled(width=width)}, lambda f: f["a"](x))[0]["a"].width) is kind
     assert new["half"].width.dtype == jnp.bfloat16
     assert new["other"] is jnp.sign
     assert new["uncalled"] == f["uncalled"]
@@ -258,7 +358,8 @@ def test_plain_functions_keep_their_types():
 @pytest.mark.parametrize(
     ("x", "why"),
     [
-        (jnp.zeros((2, F)), "its membrane is at threshold throughout"),
+        (jnp.zeros((2, F)), "its membrane is at threshold throughout, or too near to it to be squared"),
+        (jnp.full((2, F), 1e-25), "its membrane is at threshold throughout, or too near to it to be squared"),
         (jnp.full((2, F), -jnp.inf), "no finite value was measured"),
         (jnp.full((2, F), 1e30), "its membrane is too large to be squared"),
     ],
@@ -296,10 +397,13 @@ def test_what_is_refused():
     for forward in (
         lambda f: [f["a"](x), None][1],
         lambda f: jax.lax.stop_gradient(f["a"](x)),
-        lambda f: f["a"](x[:0]),
     ):
         with pytest.raises(ValueError, match="nothing was measured at a: give forward data that gets there"):
             bs.calibrate(f, forward)
+    with pytest.raises(ValueError, match=r"no value reached a: expected a batch .* give forward data that reaches it"):
+        bs.calibrate(f, lambda f: f["a"](x[:0]))
+    with pytest.raises(ValueError, match="expected k to be a known number, got a traced one"):
+        jax.jit(lambda k: bs.calibrate(f, lambda f: f["a"](x), k=k)[0])(1.0)
     with pytest.raises(ValueError, match="a is used by layers of 2 and 3 neurons"):
         bs.calibrate(f, lambda f: (f["a"](x), f["a"](jnp.ones(3))))
     for k in (0, -1.0, float("nan"), float("inf")):

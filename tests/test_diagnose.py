@@ -218,6 +218,15 @@ def test_the_advice_opens_the_surrogate(surrogate, advice):
     assert advice in report.sentences[0]
 
 
+@pytest.mark.parametrize("f", [bs.PiecewiseQuadratic(1.0), bs.PiecewiseQuadratic(1.0).scaled(height=2.0, width=0.5)])
+def test_the_advice_for_random_spikes_is_one_that_they_can_take(f):
+    act = bs.nnx.SpikingActivation(f, random=True, rngs=nnx.Rngs(0))
+    (sentence,) = bs.nnx.diagnose(act, lambda act: act(jnp.full((4, 3), -4.5)).sum()).sentences
+    its = "scaled PiecewiseQuadratic" if isinstance(f, bs.Scaled) else "PiecewiseQuadratic"
+    assert f"widen its {its} by .scaled(height=1 / 10, width=10), and a gradient passes at 100.0%" in sentence
+    bs.nnx.SpikingActivation(f.scaled(height=1 / 10, width=10), random=True, rngs=nnx.Rngs(0))
+
+
 def chain(surrogates, gains, biases):
     """A loss of layers in a row, each `spike(gain * x + bias)`, whose statuses can be told by hand."""
 

@@ -4,8 +4,10 @@ import json
 import re
 import statistics
 
+import numpy as np
 import pytest
 
+from benchmarks.lib.runs import rows
 from benchmarks.pages import evidence, studies
 from benchmarks.pages.parts import PICTURES, RESULTS, ROOT
 from benchmarks.studies import choice, family
@@ -156,6 +158,17 @@ def test_calls_are_those_that_all_settings_have(found, tmp_path):
     (tmp_path / FILES[name].name).write_text(json.dumps(result | {"rows": kept}))
     if all(entry.call != lost for entry in found[name].tuned.values()):
         assert set(found[name].single) - set(outcomes.load(tmp_path)[name].single) == {lost}
+
+
+def test_adapted_widths_are_compared_with_every_call_that_has_ten_seeds(found):
+    """At any rate, and whether other settings have it or not, as the page says: by hand from the rows of the files."""
+    for name, outcome in found.items():
+        tests: dict[tuple[str, float], list[float]] = {}
+        for row in rows(FILES[name]):
+            if row["seed"] in choice.SEEDS and row["call"].startswith("S2NN width="):
+                tests.setdefault((row["call"], row["rate"]), []).append(100 * row["test"])
+        best = max(np.mean(of) for of in tests.values() if len(of) == len(choice.SEEDS))
+        assert report.best_width(outcome, "S2NN width=0.5") == pytest.approx(best), name
 
 
 def test_earlier_claims_are_all_there():

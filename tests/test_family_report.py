@@ -25,7 +25,9 @@ def outcome(single, best_rate=None, **tuned):
     shapes = {shape: entry(f"{shape} width=1", tuned.get(shape, 90.0)) for shape in SHAPES}
     rules = (*family.CALIBRATED, *family.TRAINED)
     adapted = {f"{how}: {call}": entry(call, 89.5) for call in family.ADAPTED for how in rules}
-    return Outcome("about", 1.4, shapes, entries, best, adapted, grid={}, pilots={})
+    tables = (shapes, entries, best)
+    fixed = {(e.call, float(rate)): e.mean for rate, table in enumerate(tables) for e in table.values()}
+    return Outcome("about", 1.4, *tables, adapted, fixed, grid={}, pilots={})
 
 
 ALWAYS = str(choice.ALWAYS[0])

@@ -272,6 +272,41 @@ def test_two_parameters_of_one_name_are_called_by_their_paths():
     ]
 
 
+class Named(bs.Surrogate):
+    """Three parameters with the names that those of `Scaled` have, or that theirs have inside of one."""
+
+    def __init__(self):
+        self.width, self.height, self.surrogate_width = 3.0, 5.0, 0.75
+
+    def surrogate_fun(self, x):
+        return self.height * jnp.tanh(x / self.width) * self.surrogate_width
+
+
+def test_a_path_that_is_the_name_of_another_parameter():
+    f = Named().scaled(width=2.0)
+    assert f.named_parameters()[1] == {
+        "surrogate_width": 3.0,
+        "surrogate_height": 5.0,
+        "surrogate_surrogate_width": 0.75,
+        "height": 1.0,
+        "width": 2.0,
+    }
+    assert_close(jax.grad(f)(0.25), 5 * 0.75 / 3 / np.cosh(0.125 / 3) ** 2, FORMULA)
+
+    class Alike(bs.Surrogate):
+        def __init__(self):
+            self.a = {"b_c": 1.0, "b": {"c": 2.0}}
+
+    with pytest.raises(ValueError, match="two parameters of a surrogate have the name 'a_b_c': rename an attribute"):
+        Alike().named_parameters()
+
+
+def test_a_width_is_finite():
+    for width in (np.inf, np.array([1.0, np.inf]), jnp.asarray(np.inf)):
+        with pytest.raises(ValueError, match="Scaled: expected width to be finite, got"):
+            bs.Arctan().scaled(width=width)
+
+
 def test_replace_names_what_there_is():
     with pytest.raises(TypeError, match="no parameter or flag 'alhpa', only origin, alpha, continuous"):
         bs.LogTailedRelu().replace(alhpa=1)

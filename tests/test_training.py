@@ -1,5 +1,7 @@
 """Parameters are trained in the same way in each framework: names, bounds, edges, starts."""
 
+from typing import ClassVar
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -35,6 +37,37 @@ def test_bounds_are_the_surrogates_the_users_or_none(host):
     user = act(f, learnable=both, bounds={"alpha": [0, 0.5], "beta": None})
     assert intervals(host, user) == {"alpha": (0.0, 0.5), "beta": None}
     assert intervals(host, act(f, learnable=both, bounds=None)) == {"alpha": None, "beta": None}
+
+
+class Mean(bs.Surrogate):
+    """The mean of two surrogates, with an interval of its own for the first alpha."""
+
+    bounds: ClassVar = {"first_alpha": (0.0, 0.25)}
+
+    def __init__(self, first, second):
+        self.first, self.second = first, second
+
+    def surrogate_fun(self, x):
+        return (self.first.surrogate_fun(x) + self.second.surrogate_fun(x)) / 2
+
+
+def test_bounds_of_surrogates_inside_of_others(host):
+    def found(f):
+        layer = host.layers.SpikingActivation(f, learnable=tuple(f.named_parameters()[1]))
+        return intervals(host, layer)
+
+    f = Mean(bs.LogTailedRelu(0.125), bs.Arctan(2.0))
+    own, scales = (
+        {"first_alpha": (0.0, 0.25), "second_alpha": (0.01, 100.0)},
+        {"height": (0, 100), "width": (0.01, 100)},
+    )
+    assert found(f) == own
+    scaled = {f"surrogate_{name}": interval for name, interval in own.items()} | scales
+    assert found(f.scaled()) == scaled
+    assert f.scaled().bounds == scaled
+    both = found(Mean(bs.Arctan(2.0).scaled(), bs.Arctan(3.0).scaled()))
+    each = {"surrogate_alpha": (0.01, 100), **scales}
+    assert both == {f"{which}_{name}": each[name] for which in ("first", "second") for name in each}
 
 
 def test_bounds_of_neurons(host):

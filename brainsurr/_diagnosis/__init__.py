@@ -14,7 +14,7 @@ import numpy as np
 from .._arrays import as_float
 from .._checks import check_function
 from .._report import Report, as_text
-from .probe import Totals, fresh_trace, gradient, marked, measure, trials
+from .probe import Totals, fresh_trace, gradient, marked, measure, no_value, trials
 from .report import LayerReport, judge, sentences
 
 P = ParamSpec("P")
@@ -170,10 +170,7 @@ def _nothing_measured(reports: dict[str, LayerReport]) -> str:
             f"the loss does not depend on the spikes of {', '.join(unused)} in any way that can be differentiated: "
             "look for a stop_gradient, or a loss_fn that comes out of a cache; pass it undecorated"
         )
-    return (
-        f"no value reached {', '.join(reports)}: expected a batch and a time axis that are not empty, and a branch "
-        "that is taken; give loss_fn data that reaches it. If brainstate has compiled loss_fn, pass the plain function"
-    )
+    return no_value(reports, "loss_fn") + ". If brainstate has compiled loss_fn, pass the plain function"
 
 
 def layer_name(path: tuple, layer: Any) -> str:

@@ -14,7 +14,7 @@ from .._bounds import Interval
 from .._checks import check_function
 from .._report import Report, as_text
 from .._surrogate import Scaled, Surrogate
-from .probe import Totals, gradient, measure
+from .probe import Totals, gradient, measure, no_value
 
 
 @dataclasses.dataclass(frozen=True)
@@ -43,7 +43,7 @@ class Calibration(Report[LayerWidth]):
     Attributes:
       k: the width is k times the root mean square.
       layers: the numbers by name, in the order in which the layers were called. See :class:`LayerWidth`.
-      sentences: which layers have no width to set, are silent, or would have had a width outside its interval.
+      sentences: which layers have no width to set, keep it, are silent, or would have had one outside its interval.
     """
 
     k: float
@@ -107,13 +107,14 @@ def calibrate(
 
     Returns:
       The functions by name, each surrogate ``f`` as ``f.scaled(width=...)``, and a report to print. A width that is
-      there already is set in its place; one that has an entry for each neuron is set to a number for each neuron. The
-      types stay, so what was compiled with the functions as an argument is not compiled again.
+      there already is set in its place; one whose last axis has an entry for each neuron is set to a number for each
+      neuron, the same along its other axes. Type, dtype and sharding stay, so what was compiled with the functions as
+      an argument is not compiled again; but an integer becomes a float.
 
     Raises:
       TypeError: ``spike_fns`` is not a mapping of functions, or ``k`` not a number.
       ValueError: no spike function was used, none was measured, one function serves layers of different widths, or
-        ``k`` is not above 0.
+        ``k`` is not above 0 or not known; values are split over the explicit axes of a mesh, or in ``shard_map``.
 
     Example:
       >>> import jax.numpy as jnp, brainsurr as bs
@@ -161,6 +162,8 @@ def fit_widths(
     k: float,
     shapes: Callable = jax.eval_shape,
     run: Callable = gradient,
+    *,
+    arrays: bool = True,
 ) -> tuple[Calibration, dict[str, Any]]:
     """Measure each layer, and return the report and the new value of each slot that gets one.
 
@@ -171,25 +174,42 @@ def fit_widths(
       k: the width is k times the root mean square.
       shapes: of the framework, see :func:`.probe.measure`.
       run: likewise.
+      arrays: whether the framework can set a width that is an array and not trained.
     """
     check_function("forward", forward)
+    if isinstance(k, jax.core.Tracer):
+        raise ValueError(
+            "calibrate: expected k to be a known number, got a traced one: call it outside of jit and vmap"
+        )
     if not is_number(k) or np.ndim(k):
         raise TypeError(f"calibrate: expected k to be a number, got {k!r}")
     if not 0 < k < math.inf:
         raise ValueError(f"calibrate: expected k to be above 0 and finite, got {k!r}")
     why_not: dict[str, str] = {}
+    shapes_inside: dict[str, tuple[int, ...]] = {}  # of the widths, as their layers see them
+    has_values: set[str] = set()
 
     def total(watch):
         def see(name, spike_fn):
-            why_not[name] = _why_not(name, spike_fn)
-            return watch(name, spike_fn)
+            watched = watch(name, spike_fn)
+            if isinstance(spike_fn, Scaled):
+                shapes_inside[name] = np.shape(spike_fn.width)
+
+            def call(x, **key):
+                why_not[name] = _why_not(name, spike_fn, arrays, key.get("key") is not None)
+                has_values.update([name] if np.size(x) else [])
+                return watched(x, **key)
+
+            return call
 
         leaves = [leaf for leaf in jax.tree.leaves(outputs(see)) if isinstance(leaf, jax.Array)]
         floats = [leaf.astype(float) for leaf in leaves if jnp.issubdtype(leaf.dtype, jnp.floating)]
         return sum(map(jnp.sum, floats), jnp.zeros((), float))
 
-    _, totals, _ = measure(total, shapes, run, lambda spike_fn: [], "calibrate", "forward")
+    _, totals, _ = measure(total, shapes, run, lambda spike_fn, random: [], "calibrate", "forward")
     if math.isnan(_rate_and_rms(_pooled(list(totals.values())))[0]):
+        if not has_values:
+            raise ValueError(no_value(totals, "forward"))
         raise ValueError(
             f"calibrate: nothing was measured at {', '.join(totals)}: give forward data that gets there, and make "
             "it return something differentiable that depends on the spikes, such as the output of the network"
@@ -204,15 +224,21 @@ def fit_widths(
         pooled_rate, rms = _rate_and_rms(pooled)
         if slot is None:
             said.append(why_not[name])
+        elif any(shapes_inside[other] != np.shape(slot.value) for other in together):
+            said.append(
+                f"{name} keeps its width, which is stacked, by scan or vmap: its layers see the shape "
+                f"{shapes_inside[name]} of {np.shape(slot.value)}. Set it by hand, the entry of each layer."
+            )
         elif name != together[0]:
             said.append(f"{name} shares its width with {together[0]}.")
             new |= {name: new[together[0]]} if together[0] in new else {}
         elif not 0 < rms < math.inf:
             said.append(f"{name} keeps its width, for there is nothing to fit it to: {_nothing(rms)}.")
         else:
-            new[name], clipped = _fitted(slot, k, rms, pooled)
-            said += [f"{name}: {clipped}"] if clipped else []
-            if pooled_rate == 0:
+            fitted, word = _fitted(slot, k, rms, pooled)
+            said += [f"{name}{word}"] if word else []
+            new |= {} if fitted is None else {name: fitted}
+            if pooled_rate == 0 and fitted is not None:
                 said.append(
                     f"{name} is silent: no neuron fires, so its width fits the distance to threshold. Calibrate again "
                     "when it fires."
@@ -238,44 +264,57 @@ def _rate_and_rms(totals: Totals) -> tuple[float, float]:
 
 
 def _fitted(slot: Slot, k: float, rms: float, totals: Totals) -> tuple[Any, str]:
-    """Return the new value of a slot, of the type, shape and dtype of the old one; and a word if it was clipped."""
+    """Return the new value of a slot, None if its dtype can't hold it, and a word if it is not what would fit.
+
+    It has the type, shape, dtype and sharding of the old one; in place of an integer it is a float.
+    """
     shape = np.shape(slot.value)
     fitted: Any = k * rms
     if shape and shape[-1] == len(totals.n_finite) > 1:
         with np.errstate(invalid="ignore"):
             each = np.sqrt(totals.sum_membrane_squares / totals.n_finite)
         fitted = k * np.where((each > 0) & np.isfinite(each), each, rms)
-    width, clipped = np.asarray(np.broadcast_to(fitted, shape), np.float64), ""
+    width, word = np.asarray(np.broadcast_to(fitted, shape), np.float64), ""
     if slot.interval is not None:
         inside = np.clip(width, *slot.interval)
         if not np.array_equal(inside, width):
             low, high = slot.interval
-            clipped = f"a width of {_short(_plain(width))} would fit, and is kept in [{low:g}, {high:g}]."
+            word = f": a width of {_short(_plain(width))} would fit, and is kept in [{low:g}, {high:g}]."
         width = inside
     if isinstance(slot.value, int | float):
-        return float(width), clipped
-    return jnp.asarray(width, jnp.asarray(slot.value).dtype), clipped
+        return (float if isinstance(slot.value, int) else type(slot.value))(width), word
+    dtype = slot.value.dtype if jnp.issubdtype(slot.value.dtype, jnp.floating) else jnp.result_type(float)
+    limits = jnp.finfo(dtype)
+    if width.max() > float(limits.max) or width.min() < float(limits.tiny):
+        what = "overflows" if width.max() > float(limits.max) else "underflows"
+        return None, f" keeps its width, for one of {_short(_plain(width))} {what} {dtype}."
+    new = jnp.asarray(width, dtype)
+    placed = isinstance(slot.value, jax.Array) and slot.value.committed
+    return jax.device_put(new, slot.value.sharding) if placed else new, word
 
 
 def _nothing(rms: float) -> str:
     if rms == 0:
-        return "its membrane is at threshold throughout"
+        return "its membrane is at threshold throughout, or too near to it to be squared"
     return "its membrane is too large to be squared" if rms > 0 else "no finite value was measured"
 
 
-def _why_not(name: str, spike_fn) -> str:
+def _why_not(name: str, spike_fn, arrays: bool, random: bool) -> str:
     if not isinstance(spike_fn, Surrogate):
         return f"{name} has no width: its spike function is no surrogate."
-    f = type(spike_fn).__name__
-    if isinstance(spike_fn, Scaled):
+    if random:
         return (
-            f"{name} has a width that is a fixed number: give it as an array, f.scaled(width=jnp.ones(())), or train "
-            "it, SpikingActivation(f.scaled(), learnable='width')."
+            f"{name} has no width to set: it draws its spikes, and so height times width must stay 1. Give it another "
+            "width by f.scaled(height=1 / w, width=w)."
         )
-    return (
-        f"{name} has no width to set: give its {f} one, SpikingActivation(f.scaled(width=jnp.ones(()))), or "
-        "SpikingActivation(f.scaled(), learnable='width')."
-    )
+    array, f = "f.scaled(width=jnp.ones(()))", type(spike_fn).__name__
+    trained = "SpikingActivation(f.scaled(), learnable='width')"
+    if isinstance(spike_fn, Scaled):
+        if arrays:
+            return f"{name} has a width that is a fixed number: give it as an array, {array}, or train it, {trained}."
+        return f"{name} has a width that is fixed: train it, {trained}, and freeze it by optax.set_to_zero()."
+    either = f"SpikingActivation({array}), or {trained}" if arrays else trained
+    return f"{name} has no width to set: give its {f} one, {either}."
 
 
 def _plain(value) -> float | list:

@@ -1,6 +1,6 @@
 """Measure a spike function in a training step: sums over its calls, returned as the gradient of zeros."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -38,25 +38,30 @@ class Trial(NamedTuple):
     surrogate: Surrogate
 
 
-def trials(spike_fn: Callable) -> list[Trial]:
+def trials(spike_fn: Callable, random: bool = False) -> list[Trial]:
     """Return variants of a surrogate, each with one parameter changed, some of which may pass more gradient.
 
     Which do is measured; a parameter's name doesn't tell. The width, which every surrogate can have, is tried first. A
-    function that is no surrogate has none.
+    function that is no surrogate has none. Of one that draws its spikes, height times width stays 1.
     """
     variants: list[Trial] = []
     if not isinstance(spike_fn, Surrogate):
         return variants
     template, values = spike_fn.named_parameters()
-    its = type(spike_fn).__name__
+    its, own = type(spike_fn).__name__, values
     if isinstance(spike_fn, Scaled):
         its = f"scaled {type(spike_fn.surrogate).__name__}"
         values = {"width": values["width"], **values}
-    else:
+    if random:
+        change = f"widen its {its} by .scaled(height=1 / {{0}}, width={{0}})"
+        variants += [Trial(change.format(w), spike_fn.scaled(height=1 / w, width=w)) for w in (2, 10)]
+        scales = ("height", "width") if isinstance(spike_fn, Scaled) else ()
+        values = {name: value for name, value in values.items() if name not in scales}
+    elif not isinstance(spike_fn, Scaled):
         change = f"widen its {its} by .scaled(width={{}})"
         variants += [Trial(change.format(width), spike_fn.scaled(width=width)) for width in (2, 10)]
     for name, value in values.items():
-        low, high = spike_fn.bounds.get(name, (-jnp.inf, jnp.inf))
+        low, high = spike_fn._all_bounds().get(name, (-jnp.inf, jnp.inf))
         known = isinstance(value, (int, float))
         xp = np if known else jnp  # NumPy's results have values within a trace as well, which go into the text
         for factor in (2,) if known and value == 0 else (2, 0.5, 10, 0.1):
@@ -64,7 +69,7 @@ def trials(spike_fn: Callable) -> list[Trial]:
             change = f"{'raise' if factor > 1 else 'lower'} {name} of its {its}"
             at_zero = "" if low > 0 else "; 0.1 where it is 0"
             change += f" from {value:.3g} to {new:.3g}" if known else f" (times {factor}{at_zero})"
-            variants.append(Trial(change, jax.tree.map({**values, name: float(new) if known else new}.get, template)))
+            variants.append(Trial(change, jax.tree.map({**own, name: float(new) if known else new}.get, template)))
     return variants
 
 
@@ -93,11 +98,30 @@ def gradient(f: Callable, x: Any) -> tuple[Any, Any]:
     return jax.jit(jax.value_and_grad(f))(x)
 
 
+def no_value(names: Iterable[str], argument: str) -> str:
+    """Return what to say where no layer got a value, of the argument that calls the network."""
+    return (
+        f"no value reached {', '.join(names)}: expected a batch and a time axis that are not empty, and a branch "
+        f"that is taken; give {argument} data that reaches it"
+    )
+
+
+def _check_whole(caller: str, spike_fn: Callable, x: jax.Array):
+    """Raise a ValueError if the types of arrays say that they are split, for then those of sums would differ."""
+    for array in (x, *(leaf for leaf in jax.tree.leaves(spike_fn) if isinstance(leaf, jax.Array))):
+        sharding = jax.typeof(array).sharding
+        if sharding.mesh.manual_axes or (sharding.mesh.explicit_axes and any(sharding.spec)):
+            raise ValueError(
+                f"{caller} can't add up values that are split over explicit mesh axes or in shard_map: call it outside "
+                "of the mesh, or on one whose axes are AxisType.Auto"
+            )
+
+
 def measure(
     loss: Callable[[Callable], Any],
     shapes: Callable,
     run: Callable,
-    variants: Callable[[Callable], list[Trial]],
+    variants: Callable[[Callable, bool], list[Trial]],
     caller: str,
     argument: str,
 ) -> tuple[float, dict[str, Totals], dict[str, list[str]]]:
@@ -107,7 +131,7 @@ def measure(
       loss: returns a scalar. It is called twice.
       shapes: of the framework: trace a function without arguments.
       run: of the framework, see :func:`gradient`.
-      variants: the surrogates that are to be tried in the place of a spike function.
+      variants: the surrogates that are to be tried in the place of a spike function, which may draw its spikes.
       caller: what the user called, for messages.
       argument: and the name of what the user gave, which ``loss`` calls.
 
@@ -116,22 +140,26 @@ def measure(
     """
     widths: dict[str, int] = {}
     changes: dict[str, list[str]] = {}
+    random: dict[str, bool] = {}
 
     def note(name, spike_fn):
-        changes[name] = [trial.change for trial in variants(spike_fn)]
+        changes.setdefault(name, [])
 
         def call(x, **key):
             x = as_float(x)
+            _check_whole(caller, spike_fn, x)
             if widths.setdefault(name, features(x)) != features(x):
                 raise ValueError(
                     f"{name} is used by layers of {widths[name]} and {features(x)} neurons: give each one of its own"
                 )
+            random.setdefault(name, key.get("key") is not None)
+            changes[name] = [trial.change for trial in variants(spike_fn, random[name])]
             return spike_fn(x, **key)
 
         return call
 
     def measured(totals):
-        return loss(lambda name, f: watched(f, totals[name], variants(f)) if name in totals else f)
+        return loss(lambda name, f: watched(f, totals[name], variants(f, random[name])) if name in totals else f)
 
     with fresh_trace():
         shapes(lambda: loss(note))

@@ -175,7 +175,7 @@ def _suggest(layer: LayerReport) -> str:
     for change, passing in layer.trials.items():
         if passing - layer.passing >= (1 - layer.passing) / 2:
             return f"{change}, and a gradient passes at {passing:.1%} of its membrane values"
-    return "give it a surrogate that reaches that far, such as LogTailedRelu(0.1)"
+    return "give it a surrogate that reaches that far, such as LogTailedRelu(0.1), or Arctan(2.0) of random spikes"
 
 
 def _capitalise(sentence: str) -> str:

@@ -60,7 +60,7 @@ class SpikingActivation(ChecksArguments, nn.ElementWiseBlock):
         super().__init__()
         check_surrogate("surrogate", surrogate)
         self.template, values = surrogate.named_parameters()
-        set_parameters(self, values, learnable, bounds, surrogate.bounds, param_dtype)
+        set_parameters(self, values, learnable, bounds, surrogate._all_bounds(), param_dtype)
         fixed = tuple(name for name in values if not isinstance(getattr(self, name), nn.Param))
         check_random("SpikingActivation", random, surrogate, fixed)
         self.random = random

@@ -49,7 +49,8 @@ def calibrate(net: nn.Module, forward: Callable[[], Any], *, k: float = 1.0) -> 
 
     A width can be set where it is trained, ``SpikingActivation(f.scaled(), learnable="width")``, or an array,
     ``f.scaled(width=jnp.ones(()))``; with an entry for each neuron it is set for each neuron. No new value recompiles
-    anything. The report says which layers have no such width.
+    anything. The report says which layers have no such width. One that a scan or vmap stacks is left as it is: set it
+    by hand.
 
     Args:
       net: any module. Its widths are set in place; its other states, and the default random state, are put back to

@@ -84,4 +84,4 @@ class SpikingActivation(ParameterModule):
 
     @nn.nowrap
     def _parameters_and_bounds(self):
-        return self.surrogate_init.named_parameters()[1], self.surrogate_init.bounds
+        return self.surrogate_init.named_parameters()[1], self.surrogate_init._all_bounds()

@@ -49,6 +49,7 @@ def calibrate(variables: Any, forward: Callable[[Any], Any], *, k: float = 1.0) 
 
     A width can be set where it is trained, ``SpikingActivation(f.scaled(), learnable="width")``; with an entry for each
     neuron it is set for each neuron. No new value recompiles anything. The report says which layers have no such width.
+    A width that ``nn.scan`` or ``nn.vmap`` stack is left as it is: set it by hand.
 
     Args:
       variables: what ``forward`` takes, such as ``net.init(...)`` or its ``"params"``. They are not changed.
@@ -89,7 +90,9 @@ def calibrate(variables: Any, forward: Callable[[Any], Any], *, k: float = 1.0) 
             if "width" in intervals and place in values:
                 slots[name], places[name] = Slot(values[place], intervals["width"], place), place
 
-    report, widths = fit_widths(forward, lambda watch: _watched(variables, forward, watch, note), slots, k)
+    report, widths = fit_widths(
+        forward, lambda watch: _watched(variables, forward, watch, note), slots, k, arrays=False
+    )
     new = {places[name]: width for name, width in widths.items()}
     return jax.tree_util.tree_map_with_path(lambda path, value: new.get(_keys(path), value), variables), report
 

@@ -58,7 +58,7 @@ class SpikingActivation(ParameterModule):
     ):
         check_surrogate("surrogate", surrogate)
         self.template, values = surrogate.named_parameters()
-        set_parameters(self, values, learnable, bounds, surrogate.bounds, param_dtype)
+        set_parameters(self, values, learnable, bounds, surrogate._all_bounds(), param_dtype)
         check_random("SpikingActivation", random, surrogate, self._fixed)
         check_rngs("SpikingActivation", rngs, nnx.RngStream)
         self.random, self.deterministic = random, False

@@ -57,7 +57,8 @@ def calibrate(net: nnx.Module, forward: Callable[[Any], Any], *, k: float = 1.0)
 
     A width can be set where it is trained, ``SpikingActivation(f.scaled(), learnable="width")``, or an array,
     ``f.scaled(width=jnp.ones(()))``; with an entry for each neuron it is set for each neuron. No new value recompiles
-    anything. The report says which layers have no such width.
+    anything. The report says which layers have no such width. One that ``nnx.scan`` or ``nnx.vmap`` stack is left as it
+    is: set it by hand.
 
     Args:
       net: any module. Its widths are set in place, and nothing else is changed: ``forward`` gets a copy.

@@ -183,8 +183,7 @@ def adapted_table(outcomes: Outcomes) -> str:
 def best_width(outcome, call: str) -> float:
     """Return the best accuracy of a shape with the alpha of a call, over the widths and rates that have ten seeds."""
     same = Call.parse(call).shape, Call.parse(call).alpha
-    entries = (*outcome.tuned.values(), *outcome.single.values(), *outcome.best_rate.values())
-    return max(e.mean for e in entries if (Call.parse(e.call).shape, Call.parse(e.call).alpha) == same)
+    return max(mean for (c, _), mean in outcome.fixed.items() if (Call.parse(c).shape, Call.parse(c).alpha) == same)
 
 
 def adapted_summary(outcomes: Outcomes) -> str:
