@@ -611,6 +611,21 @@ def test_pseudo_spikes_far_out_and_just_above_one(cls, shift, dtype, alphas):
         assert np.isfinite(widen(d_got)).all()
 
 
+@pytest.mark.parametrize(
+    ("dtype", "alphas"),
+    [(jnp.float32, [1e15, 1e20, 1e30]), pytest.param(jnp.float16, [255.0, 256.0, 6e4], marks=needs_float16)],
+    ids=["float32", "float16"],
+)
+def test_a_circ_whose_alpha_has_no_square(dtype, alphas):
+    x = jnp.asarray([0.0, 0.5, -2.0, 1e4], dtype)
+    for alpha in alphas:
+        share = widen(x) / np.hypot(widen(x), alpha)
+        assert_close(bs.Circ(alpha).surrogate_grad(x), (1 - share**2) ** 1.5, 12)  # a cube and what is cubed
+        assert_close(bs.Circ(alpha).surrogate_fun(x), 0.5 + alpha * share, 8)
+        slope = with_respect_to_alpha(bs.Circ(jnp.asarray(alpha, dtype)), x)
+        assert_close(slope, share**3, 16, scale=1)
+
+
 def test_an_alpha_that_rounds_to_one_is_the_next_number():
     x, one = jnp.array([-1.0, 0.0, 0.5]), np.float32(1)
     near, above = bs.NormalizedQPseudoSpike(1.00000001), bs.NormalizedQPseudoSpike(np.nextafter(one, 2 * one))
