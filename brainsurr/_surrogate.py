@@ -84,7 +84,8 @@ class Surrogate:
       ``jax.jit(f)`` keeps what it compiled under the hash of ``f``. If ``f`` could change afterwards, jit would
       go on answering for the old one, silently; so from its first hash on (``jax.jit(f)``, a static argument, a
       dictionary key) a surrogate refuses assignment, as do those inside of it, and ``f.replace(alpha=0.3)`` makes a
-      changed copy. It keeps copies of the arrays and containers that it is given, and of a list a tuple.
+      changed copy. It keeps copies of the arrays and containers that it is given, and of a list a tuple. One thing it
+      can't refuse is an entry of a dictionary, ``f.p["a"] = 5.0``, which jit would not see: that needs a copy, too.
 
     Example:
       >>> import jax, jax.numpy as jnp, brainsurr as bs
