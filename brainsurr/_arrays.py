@@ -63,7 +63,14 @@ def as_array(x: Any, name: str, unwrap: Callable = variable_value) -> jax.Array:
 
 
 def as_parameter(value: Any) -> Any:
-    """Return the array of a framework's variable, and integers beyond int32 as floats; all else unchanged."""
+    """Return the array of a framework's variable, and integers beyond int32 as floats; all else unchanged.
+
+    In lists, tuples and dictionaries as well.
+    """
+    if type(value) in (list, tuple):
+        return type(value)(map(as_parameter, value))
+    if type(value) is dict:
+        return {key: as_parameter(entry) for key, entry in value.items()}
     value = variable_value(value)
     # jax reads integers as int32: a larger one raises an OverflowError if it is Python's, and wraps around if NumPy's.
     if isinstance(value, int) and abs(value) > _INT32_MAX:

@@ -223,6 +223,21 @@ def test_integers_become_the_default_float(x):
     assert bs.LogTailedRelu()(x).dtype == jnp.float32
 
 
+def test_integers_beyond_int32_in_a_container():
+    class Slopes(bs.Surrogate):
+        def __init__(self, p):
+            self.p = p
+
+        def surrogate_fun(self, x):
+            return self.p[0] * x + self.p[1]["b"]
+
+    assert jax.grad(Slopes([3_000_000_000, {"b": 3_000_000_000}]))(1.0) == 3e9
+    np.testing.assert_array_equal(bs.spike([3_000_000_000, -1], bs.Arctan()), [1, 0])
+    for make in (lambda: Slopes((10**400,)), lambda: bs.spike([10**400], bs.Arctan())):
+        with pytest.raises(ValueError, match="a number that a float can hold, got an integer of 1329 bits"):
+            make()
+
+
 # --- the definition of d/d alpha --------------------------------------------------------------------------------
 
 
