@@ -76,6 +76,14 @@ ELSEWHERE = (
     ),
 )
 
+# What else an LI is asked for.
+_OF_SPIKES = {
+    name
+    for ours, others, _ in ELSEWHERE
+    if ours in ("threshold", "spike_fn", "reset", "reset_grad")
+    for name in (ours, *others.split())
+}
+
 
 class ChecksArguments:
     """The first base class of a layer: it answers arguments that it does not have, and a call without its carry."""
@@ -167,6 +175,8 @@ def _answer(owner: str, signature: inspect.Signature, args: tuple[Any, ...], kwa
 
     def here(name):
         answers = [answer for ours, others, answer in ELSEWHERE if ours in names and name in others.split()]
+        if not answers and "decay" in names and "threshold" not in names and name in _OF_SPIKES:
+            answers = ["it never fires, and has no threshold, surrogate or reset; LIF has"]
         near = "".join(f"did you mean {other}? " for other in difflib.get_close_matches(name, names, 1))
         return ", or ".join(answers) or f"{near}it has {', '.join(names)}"
 

@@ -63,7 +63,14 @@ def as_array(x: Any, name: str, unwrap: Callable = variable_value) -> jax.Array:
 
 
 def as_parameter(value: Any) -> Any:
-    """Return the array of a framework's variable, and integers beyond int32 as floats; all else unchanged."""
+    """Return the array of a framework's variable, and integers beyond int32 as floats; all else unchanged.
+
+    In lists, tuples and dictionaries as well.
+    """
+    if type(value) in (list, tuple):
+        return type(value)(map(as_parameter, value))
+    if type(value) is dict:
+        return {key: as_parameter(entry) for key, entry in value.items()}
     value = variable_value(value)
     # jax reads integers as int32: a larger one raises an OverflowError if it is Python's, and wraps around if NumPy's.
     if isinstance(value, int) and abs(value) > _INT32_MAX:
@@ -109,6 +116,38 @@ def is_positive(x: jax.Array) -> jax.Array:
 
 def _bits(x):
     return jax.lax.bitcast_convert_type(x, jnp.dtype(f"int{8 * x.dtype.itemsize}"))
+
+
+@jax.custom_jvp
+def with_sign_of(x: jax.Array, other: jax.Array) -> jax.Array:
+    """Return x, but no 0 and no subnormal number where ``other`` isn't 0: the smallest normal one, with its sign."""
+    if x.dtype.itemsize == 1:
+        return x
+    info, unsigned = jnp.finfo(x.dtype), jnp.dtype(f"uint{8 * x.dtype.itemsize}")
+    least = info.smallest_subnormal if x.dtype == jnp.float16 else info.tiny
+    least, sign = np.array([least, -0.0], x.dtype).view(unsigned)
+    bits, side = jax.lax.bitcast_convert_type(x, unsigned), jax.lax.bitcast_convert_type(other, unsigned)
+    one = np.array(1, unsigned)
+    floor = (jnp.minimum(side & ~sign, least) + (least - one)) & least
+    return jax.lax.bitcast_convert_type((side & sign) | jnp.maximum(bits & ~sign, floor), x.dtype)
+
+
+@with_sign_of.defjvp
+def _with_sign_of_jvp(primals, tangents):
+    return with_sign_of(*primals), tangents[0]
+
+
+@jax.custom_jvp
+def at_least_one(x: jax.Array) -> jax.Array:
+    """Return the larger of x and 1, compared as integers."""
+    bits = _bits(x)
+    return jax.lax.bitcast_convert_type(jnp.maximum(bits, np.array(1, x.dtype).view(bits.dtype)), x.dtype)
+
+
+@at_least_one.defjvp
+def _at_least_one_jvp(primals, tangents):
+    (x,), (dx,) = primals, tangents
+    return at_least_one(x), jnp.where(x <= 1, jnp.zeros_like(dx), dx)
 
 
 def partition(tree, is_traced) -> tuple[list, tuple]:

@@ -14,7 +14,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from ._arrays import is_number
+from ._arrays import as_parameter, is_number, variable_value
 from ._bounds import Interval, check_inside, names_of
 from ._checks import check_features, check_flag, check_function, check_word, hint_to_surrogate
 from ._diagnosis.watching import seen
@@ -73,13 +73,17 @@ class LeakyArguments:
             self._check_parameter(f"{owner}: expected {name} to be", value)
             if name in ("decay", "adaptation_decay") and name not in trained:  # a trained one has bounds of its own
                 check_inside(f"{owner}: {name}", value, self.PARAMETERS[name])
-            if not isinstance(value, jax.core.Tracer) and not np.all(np.isfinite(np.asarray(value))):
+            if not isinstance(value, jax.core.Tracer) and not np.all(np.isfinite(as_parameter(value))):
                 hint = ": a layer that never fires is LI" if name == "threshold" else ""
                 raise ValueError(f"{owner}: expected {name} to be finite, got {value!r}{hint}")
 
     def _check_parameter(self, expected: str, value):
         if not is_number(value):
-            raise TypeError(f"{expected} a number or an array, got {value!r}")
+            is_variable = variable_value(value) is not value
+            hint = ": give the array that it holds, and its name in learnable= to train it" if is_variable else ""
+            raise TypeError(f"{expected} a number or an array, got {value!r}{hint}")
+        if isinstance(value, int) and value.bit_length() > 1023:
+            raise ValueError(f"{expected} a number that a float can hold, got an integer of {value.bit_length()} bits")
         if jnp.shape(value) not in ((), (1,), (self.features,)):
             raise ValueError(f"{expected} one number or {self.features}, got shape {jnp.shape(value)}")
 

@@ -10,7 +10,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from ._arrays import as_float, as_parameter, is_negative, is_number, is_positive, match_dtype_and_rank
+from ._arrays import as_float, as_parameter, is_number, match_dtype_and_rank, with_sign_of
 from ._checks import check_flag, check_surrogate
 from ._kernel import spike
 from ._pytree import (
@@ -85,7 +85,8 @@ class Surrogate:
       ``jax.jit(f)`` keeps what it compiled under the hash of ``f``. If ``f`` could change afterwards, jit would
       go on answering for the old one, silently; so from its first hash on (``jax.jit(f)``, a static argument, a
       dictionary key) a surrogate refuses assignment, as do those inside of it, and ``f.replace(alpha=0.3)`` makes a
-      changed copy. It keeps copies of the arrays and containers that it is given, and of a list a tuple.
+      changed copy. It keeps copies of the arrays and containers that it is given, and of a list a tuple. One thing it
+      can't refuse is an entry of a dictionary, ``f.p["a"] = 5.0``, which jit would not see: that needs a copy, too.
 
     Example:
       >>> import jax, jax.numpy as jnp, brainsurr as bs
@@ -406,9 +407,8 @@ def _quotient(x, width):
     """Return x / width, finite wherever x is and of its sign, with a derivative where that is finite too."""
     if isinstance(width, int | float) and width == 1:
         return x
-    largest, quotient = float(jnp.finfo(x.dtype).max), x / width
-    lost = (quotient == 0) & (is_negative(x) | is_positive(x))  # and a surrogate may jump at 0
+    largest, quotient = float(jnp.finfo(x.dtype).max), with_sign_of(x / width, x)  # a surrogate may jump at 0
     # The derivative in the width is x / width^2 times what the formula multiplies it by, such as a steepness.
-    near = (jnp.abs(x) <= largest / 1024 * jnp.minimum(1.0, width * width)) & ~lost
-    far = jnp.where(lost | jnp.isinf(x), x, jnp.clip(quotient, -largest, largest))
+    near = jnp.abs(x) <= largest / 1024 * jnp.minimum(1.0, width * width)
+    far = jnp.where(jnp.isinf(x), x, jnp.clip(quotient, -largest, largest))
     return jnp.where(near, quotient, jax.lax.stop_gradient(far))

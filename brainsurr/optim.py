@@ -113,7 +113,10 @@ def _inside(interval, u, p):
     Its dtype is that of p + u, in which optax adds before it rounds to the dtype of p. Rounding is monotone, so a sum
     that lies between edges of that dtype is stored between them as well.
     """
-    stored, dtype = jnp.asarray(p).dtype, jnp.result_type(p, u)
+    stored = jnp.asarray(p).dtype
+    if stored.itemsize == 1:
+        raise TypeError(f"project: expected parameters in 16 bits or more, got {stored}: train them in bfloat16, say")
+    dtype = jnp.result_type(p, u)
     wide = _computed(dtype)
     low, high = _reachable((edge.astype(wide) for edge in edges(interval, stored)), stored)
     p, u = jnp.asarray(p, wide), jnp.asarray(u, wide)

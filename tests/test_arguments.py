@@ -102,6 +102,37 @@ def test_an_alpha_is_of_the_potential_or_of_the_surrogate(host):
 
 
 @every_host
+def test_of_a_layer_that_never_fires(host):
+    for name in [
+        "thr",
+        "threshold",
+        "output",
+        "spike_grad",
+        "spike_fn",
+        "reset_mechanism",
+        "reset",
+        "v_reset",
+        "detach_reset",
+    ]:
+        answer = "it never fires, and has no threshold, surrogate or reset; LIF has"
+        assert refusal(host.layers.LI, 4, **{name: 1}) == f"LI has no argument {name}: {answer}"
+
+
+def test_a_variable_in_place_of_a_number():
+    hint = ": give the array that it holds, and its name in learnable= to train it"
+    assert refusal(bs.nnx.LIF, 2, decay=nnx.Param(jnp.ones(2))).endswith(hint)
+    assert refusal(bs.brainstate.LIF, 2, threshold=brainstate.ParamState(jnp.ones(2))).endswith(hint)
+
+
+@every_host
+def test_a_number_that_no_float_holds(host):
+    with pytest.raises(
+        ValueError, match="LIF: expected threshold to be a number that a float can hold, got an integer"
+    ):
+        host.layers.LIF(2, threshold=10**400)
+
+
+@every_host
 def test_of_an_activation(host):
     activation, ours = host.layers.SpikingActivation, "surrogate_init" if host.name == "linen" else "surrogate"
     for name in ("alpha", "slope", "beta"):

@@ -82,7 +82,15 @@ def centre_a_little(xs):
     return xs - 1e-4 * xs.mean()
 
 
-ACROSS = [delay, centre, backwards, place_in_time, hold, centre_a_little]
+def gate_by_rate(xs):
+    return xs * (xs.mean(0) > 0.5)
+
+
+def add_rounded_rate(xs):
+    return xs + jnp.round(xs.mean(0))
+
+
+ACROSS = [delay, centre, backwards, place_in_time, hold, centre_a_little, gate_by_rate, add_rounded_rate]
 
 
 @pytest.mark.parametrize(("layer", "run", "jit"), each_value_once(ACROSS, RUNS, [False, True]), ids=label)

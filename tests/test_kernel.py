@@ -10,8 +10,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from close import assert_close
-from combinations import each_value_once
-from dtypes import FLOATS, HALF, needs_float16
+from combinations import each_value_once, label
+from dtypes import FLOAT16, FLOATS, HALF, needs_float16
 from family import FAMILY
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -131,14 +131,39 @@ def test_float64():
         assert_close(t, oracle(x, 0.1)[1], 2, each=True)
 
 
+JUMPING = [bs.LogTailedRelu(0.25), bs.LeakyRelu(0.25), bs.S2NN(1.0)]  # at 0, from 1/4 to 1
+RUNS = {
+    "eager": lambda f: f,
+    "jit": jax.jit,
+    "scan": lambda f: jax.jit(lambda x: jax.lax.scan(lambda c, x: (c, f(x)), None, x[None])[1]),
+}
+
+
 @pytest.mark.parametrize(
-    "f", [bs.LogTailedRelu(0.25), bs.LeakyRelu(0.25), bs.S2NN(1.0)], ids=lambda f: type(f).__name__
+    ("run", "f", "width", "dtype", "count"),  # a CPU has other instructions for many numbers than for few
+    each_value_once(
+        ["jit", "scan", "eager"], JUMPING, [1.0, 0.5, 8.0, 3.0], [jnp.bfloat16, FLOAT16, jnp.float32], [1, 64]
+    ),
+    ids=label,
 )
-def test_subnormals_are_not_zero(f):
-    x = np.array([-1e-40, 1e-40, -1e-45, 1e-45], np.float32)
-    y, grad = jax.jvp(f, (x,), (np.ones_like(x),))
-    np.testing.assert_array_equal(y, [0, 1, 0, 1])
-    np.testing.assert_array_equal(grad, [0.25, 1, 0.25, 1])
+def test_subnormals_are_not_zero(run, f, width, dtype, count):
+    """Nor where x / width is 0 or subnormal though x is not."""
+    least = float(jnp.finfo(dtype).tiny)
+    some = least * np.array([1 / 64, 1 / 2, 1, 1.5])
+    x = jnp.asarray(np.repeat([*some, *-some], count).astype(dtype))
+    f = f if width == 1 else f.scaled(width=width)
+    f_trained = jax.tree.map(jnp.float32, f)
+
+    def gradients(x):
+        y, slope = jax.jvp(f, (x,), (jnp.ones_like(x),))
+        pulled = jax.vjp(f, x)[1](jnp.ones_like(x))[0]
+        trained = jax.vjp(lambda f, x: f(x), f_trained, x)[1](jnp.ones_like(x))[1]
+        return y, slope, pulled, trained
+
+    y, *slopes = RUNS[run](gradients)(x)
+    np.testing.assert_array_equal(widen(y).ravel(), widen(x) > 0)
+    for slope in slopes:  # of S2NN in float16 not quite: a subnormal number is large enough to tell
+        np.testing.assert_allclose(widen(slope).ravel(), np.where(widen(x) > 0, 1, 0.25), rtol=4 * least)
 
 
 @needs_float16  # which eight bits are converted by
@@ -196,6 +221,21 @@ def test_infinities_leave_nothing_for_debug_nans(entry, compiled):
 @pytest.mark.parametrize("x", [3, True, np.int8(3), jnp.arange(3), np.array([True]), [1, 2], jnp.uint8(1)])
 def test_integers_become_the_default_float(x):
     assert bs.LogTailedRelu()(x).dtype == jnp.float32
+
+
+def test_integers_beyond_int32_in_a_container():
+    class Slopes(bs.Surrogate):
+        def __init__(self, p):
+            self.p = p
+
+        def surrogate_fun(self, x):
+            return self.p[0] * x + self.p[1]["b"]
+
+    assert jax.grad(Slopes([3_000_000_000, {"b": 3_000_000_000}]))(1.0) == 3e9
+    np.testing.assert_array_equal(bs.spike([3_000_000_000, -1], bs.Arctan()), [1, 0])
+    for make in (lambda: Slopes((10**400,)), lambda: bs.spike([10**400], bs.Arctan())):
+        with pytest.raises(ValueError, match="a number that a float can hold, got an integer of 1329 bits"):
+            make()
 
 
 # --- the definition of d/d alpha --------------------------------------------------------------------------------

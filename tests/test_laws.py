@@ -521,15 +521,6 @@ def test_a_new_width_compiles_nothing_and_adds_one_residual():
     assert len(residuals(lambda x, w: bs.SlayerGrad().scaled(width=w)(x), x, jnp.float32(2.0))) == 2
 
 
-@pytest.mark.parametrize("f", [bs.LogTailedRelu(0.25), bs.LeakyRelu(0.25)])
-@pytest.mark.parametrize("width", [0.5, 8.0])
-def test_a_scaled_gradient_takes_the_side_that_the_spike_takes(f, width):
-    """Where x / width is 0 though x is not, as for subnormal numbers."""
-    tiny = jnp.asarray(np.float32([1e-45, 1e-39, 2e-38]))
-    np.testing.assert_array_equal(f.scaled(width=width).surrogate_grad(tiny), 1)
-    np.testing.assert_array_equal(f.scaled(width=width).surrogate_grad(-tiny), 0.25)
-
-
 @pytest.mark.parametrize("other", ["2", None, True, bs.Sigmoid(), [1.0]])
 def test_what_a_surrogate_is_not_multiplied_by(other):
     with pytest.raises(TypeError):
@@ -618,6 +609,21 @@ def test_pseudo_spikes_far_out_and_just_above_one(cls, shift, dtype, alphas):
         if shift == -1:  # the other is a difference of large numbers near alpha = 1, for which `growth` has a series
             np.testing.assert_allclose(widen(d_got), d_alpha, rtol=0, atol=8 * eps * max(1, np.abs(d_alpha).max()))
         assert np.isfinite(widen(d_got)).all()
+
+
+@pytest.mark.parametrize(
+    ("dtype", "alphas"),
+    [(jnp.float32, [1e15, 1e20, 1e30]), pytest.param(jnp.float16, [255.0, 256.0, 6e4], marks=needs_float16)],
+    ids=["float32", "float16"],
+)
+def test_a_circ_whose_alpha_has_no_square(dtype, alphas):
+    x = jnp.asarray([0.0, 0.5, -2.0, 1e4], dtype)
+    for alpha in alphas:
+        share = widen(x) / np.hypot(widen(x), alpha)
+        assert_close(bs.Circ(alpha).surrogate_grad(x), (1 - share**2) ** 1.5, 12)  # a cube and what is cubed
+        assert_close(bs.Circ(alpha).surrogate_fun(x), 0.5 + alpha * share, 8)
+        slope = with_respect_to_alpha(bs.Circ(jnp.asarray(alpha, dtype)), x)
+        assert_close(slope, share**3, 16, scale=1)
 
 
 def test_an_alpha_that_rounds_to_one_is_the_next_number():

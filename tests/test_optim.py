@@ -19,6 +19,12 @@ def step(tx, params, grads, state=None):
     return optax.apply_updates(params, updates), state
 
 
+def test_eight_bits_are_not_the_fault_of_the_bounds():
+    params = {"alpha": jnp.ones(2, jnp.float8_e4m3fn)}
+    with pytest.raises(TypeError, match="project: expected parameters in 16 bits or more, got float8_e4m3fn"):
+        step(project({"alpha": (0.0, 1.0)}), params, {"alpha": jnp.ones(2)})
+
+
 def test_an_edge_is_reached_kept_and_left():
     tx = optax.chain(optax.sgd(0.1), project(BOUNDS))
     params = {"alpha": jnp.array(0.1), "decay": jnp.array([0.5, 0.95]), "w": jnp.array(0.5)}

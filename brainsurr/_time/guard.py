@@ -73,25 +73,34 @@ def _mixes_time(function: Callable, steps: int, shape: tuple[int, ...], dtype) -
         draws = any(jnp.issubdtype(aval.dtype, jax.dtypes.prng_key) for aval in avals)
         if closed.effects or draws or sum(aval.size for aval in avals) > _MAX_PARAMETERS:
             return False
-        leaves = zip(*_outputs(closed, steps, shape, dtype), strict=True)
-        return any(_leaf_mixes(*leaf) for leaf in leaves if leaf[0].shape[:1] == (steps,))
+        return any(
+            _leaf_mixes(*leaf)
+            for trial in _outputs(closed, steps, shape, dtype)
+            for leaf in zip(*trial, strict=True)
+            if leaf[0].shape[:1] == (steps,)
+        )
     except Exception:  # a user's code may raise anything when it runs separately
         return None
 
 
 def _outputs(closed, steps, shape, dtype):
-    """Return the outputs for five inputs, and the two cuts in time.
+    """Return, for each of two trials, the outputs for five inputs and the two cuts in time.
 
     The inputs are: two random ones; for each cut, the first up to the cut and the second from there on; and one step
     repeated. There are two cuts since a layer that groups time steps may have the border of two groups at one of them.
+    The first trial is of normal numbers; the second of spikes, many and then few, for a layer with a threshold on the
+    rate over time.
     """
     from jax.extend.core import ClosedJaxpr, jaxpr_as_fun  # here: it takes as long to import as all of brainsurr
 
     rng = np.random.default_rng(0)
-    first, second = (rng.standard_normal((steps, *shape), np.float32) for _ in range(2))
+    numbers = [rng.standard_normal((steps, *shape), np.float32) for _ in range(2)]
+    spikes = [(rng.random((steps, *shape), np.float32) < rate).astype(np.float32) for rate in (0.9, 0.1)]
     cuts = (steps // 2, min(steps // 2 + 1, steps - 1))
-    mixed = (np.concatenate([first[:cut], second[cut:]]) for cut in cuts)
-    inputs = (first, second, *mixed, np.broadcast_to(first[:1], first.shape))
+
+    def inputs(first, second):
+        mixed = (np.concatenate([first[:cut], second[cut:]]) for cut in cuts)
+        return first, second, *mixed, np.broadcast_to(first[:1], first.shape)
 
     @jax.jit
     def run(constants, xs):
@@ -100,8 +109,9 @@ def _outputs(closed, steps, shape, dtype):
     with jax.ensure_compile_time_eval():
         # Parameters may be tracers of the surrounding program: use random values in their place, away from 0.
         constants = [_stand_in(c, rng) if isinstance(c, jax.core.Tracer) else c for c in closed.consts]
-        outputs = [[np.asarray(leaf) for leaf in run(constants, xs)] for xs in inputs]
-    return (*outputs, [cuts] * len(outputs[0]))
+        for trial in (numbers, spikes):
+            outputs = [[np.asarray(leaf) for leaf in run(constants, xs)] for xs in inputs(*trial)]
+            yield (*outputs, [cuts] * len(outputs[0]))
 
 
 def _stand_in(tracer, rng):

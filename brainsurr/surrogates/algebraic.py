@@ -200,12 +200,19 @@ class Circ(Surrogate):
     alpha: Parameter = 1.0
 
     def surrogate_fun(self, x):
-        q, p = ratio(jnp.abs(x))
-        return odd(x, self.alpha * q / jnp.sqrt(q**2 + (self.alpha * p) ** 2))
+        return odd(x, self.alpha * self._sides(x)[0])
 
     def surrogate_grad(self, x):
+        return self._sides(x)[1] ** 3
+
+    def _sides(self, x):
+        """Return |x| and alpha over the root of the sum of their squares."""
         q, p = ratio(jnp.abs(x))
-        return (self.alpha * p / jnp.sqrt(q**2 + (self.alpha * p) ** 2)) ** 3
+        p = self.alpha * p
+        large = q > p
+        t = jnp.where(large, p, q) / jnp.where(large, q, p)  # in [0, 1], so that no square overflows
+        longer = 1 / jnp.sqrt(1 + t**2)
+        return jnp.where(large, longer, t * longer), jnp.where(large, t * longer, longer)
 
 
 def _fall(alpha, x):

@@ -27,7 +27,8 @@ class QPseudoSpike(Surrogate):
     this name: that one is :class:`NormalizedQPseudoSpike`. This one also holds for :math:`\alpha \le 1`.
 
     Args:
-      alpha: exponent of the tail, dimensionless, above 0; a number or an array that broadcasts into x.
+      alpha: exponent of the tail, dimensionless, above 0, and at most 1e37, beyond which 2 / (alpha + 1) is lost to 0;
+        a number or an array that broadcasts into x.
       origin: whether calling it returns :math:`g(x)` in place of the spike.
 
     References:
@@ -67,8 +68,8 @@ class NormalizedQPseudoSpike(Surrogate):
     ``SoftSign(2)``, and for large :math:`\alpha` ``PiecewiseExp(2)``.
 
     Args:
-      alpha: exponent of the tail, dimensionless, above 1; a number or an array that broadcasts into x. One that rounds
-        to 1 in the dtype of x is read as the next number above.
+      alpha: exponent of the tail, dimensionless, above 1, and at most 1e37 as in :class:`QPseudoSpike`; a number or an
+        array that broadcasts into x. One that rounds to 1 in the dtype of x is read as the next number above.
       origin: whether calling it returns :math:`g(x)` in place of the spike.
 
     References:

@@ -5,7 +5,7 @@ from typing import ClassVar
 
 import jax.numpy as jnp
 
-from .._arrays import is_negative, is_positive
+from .._arrays import at_least_one, is_negative, is_positive
 from .._surrogate import Parameter, Surrogate
 from ._function import function
 from ._stable import fill
@@ -87,11 +87,11 @@ class LogTailedRelu(Surrogate):
     def surrogate_fun(self, x):
         # -inf * 0 is NaN, so at alpha = 0 the x below is 0; where(alpha == 0, 0, ...) would cut alpha's gradient.
         below = self.alpha * jnp.where((self.alpha == 0) & (x == -jnp.inf), jnp.zeros_like(x), x)
-        tail = jnp.log(jnp.where(x <= 1, jnp.ones_like(x), x)) + float(self.continuous)
+        tail = jnp.log(at_least_one(x)) + float(self.continuous)
         return jnp.where(is_positive(x), jnp.where(x <= 1, x, tail), below)
 
     def surrogate_grad(self, x):
-        slope = 1 / jnp.where(x <= 1, jnp.ones_like(x), x)  # 1 below 0; XLA would keep an array of alphas for a loop
+        slope = 1 / at_least_one(x)  # 1 below 0; XLA would keep an array of alphas for a loop
         return jnp.where(is_positive(x), slope, self.alpha * slope)
 
 
