@@ -3,8 +3,9 @@
 The order of a sum, whether a product and a sum are rounded once or twice (fused multiply-add) and the polynomial behind
 a logarithm are the compiler's choice, and differ from one instruction set to the next. Each operation rounds by half an
 ulp of its result at most, so two programs of n operations that build on one another end within n ulps of each other: of
-the largest number on the way, since a small difference of large numbers has the error of the large ones. What is
-smaller than the smallest normal number may be 0.
+the largest number on the way, since a small difference of large numbers has the error of the large ones. For it
+`assert_close` takes the largest number of the result, which is as large where there are many results or terms of one
+sign; a test of few sums that cancel gives the scale. What is smaller than the smallest normal number may be 0.
 
 A spike is a step, which no bound of this kind holds: where two programs are asked for the same spikes, either no
 potential is rounded (small multiples of powers of two), or `distances` tells that none comes so near to its threshold
@@ -44,7 +45,8 @@ def assert_close(actual, expected, operations, *, scale=None, each=False, dtype=
       actual: arrays, in the dtype that was computed in.
       expected: arrays of the same shapes, whose dtype may be wider; a number stands for all entries.
       operations: how many build on one another.
-      scale: the largest magnitude on the way; if None, that of the two arrays compared.
+      scale: the largest magnitude on the way; if None, the largest in each two leaves compared. To be given where all
+        results are small sums of large terms.
       each: whether each entry is computed by itself from terms no larger than itself, and is its own scale.
       dtype: that was computed in, where ``actual`` no longer tells.
     """

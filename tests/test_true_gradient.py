@@ -4,6 +4,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from close import assert_close, largest
 
 import brainsurr as bs
 from benchmarks.lib.runs import rows
@@ -61,14 +62,15 @@ def test_the_true_gradient_is_that_of_the_expected_loss(drawn):
             moved[layer][0, 0] += step
             values.append(replayed_expectation(moved, xs)[1])
         expected = (values[0] - values[1]) / 2e-4
-        np.testing.assert_allclose(gradient[layer][0, 0], expected, rtol=2e-3, atol=1e-5)
+        # A sum over all spikes, in float32, of terms that cancel.
+        assert_close(gradient[layer][0, 0], expected, len(study.PATTERNS), scale=largest(gradient[layer]))
 
 
 def test_the_surrogate_gradient_of_the_readout_is_the_true_one(drawn):
     """The spikes do not depend on the readout's weights, so that there no surrogate is used."""
     true = jax.grad(study.expected_loss)(*drawn)
     ours = study.expected_surrogate_gradient(bs.Arctan(), *drawn)
-    np.testing.assert_allclose(ours[-1], true[-1], rtol=4096 * 1.2e-7, atol=1e-5)
+    assert_close(ours[-1], true[-1], len(study.PATTERNS))
     assert not np.allclose(ours[0], true[0], rtol=0.05)
 
 
