@@ -5,11 +5,13 @@ import subprocess
 import sys
 
 import pytest
+from close import bound
 
 from benchmarks.lib import timing
 from benchmarks.speed import __main__ as command
 from benchmarks.speed import claims
 from benchmarks.speed import report as speed
+from benchmarks.speed.peers import task
 
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("lenient")]
 
@@ -185,8 +187,9 @@ def test_brainsurr_trains_the_same_in_both_modes(out):
     runs = json.loads((out / "peers.json").read_text())["runs"]
     losses = [run["losses"] for run in runs if run["name"] == "brainsurr" and run["batch"] == 8]
     assert len(losses) == 2
+    operations = sum(task.SIZES) + 20  # the sums over the inputs of each layer, and over time
     for several in losses:
-        assert several[0] == pytest.approx(losses[0][0], rel=1e-5)
+        assert several[0] == pytest.approx(losses[0][0], rel=bound(operations, 1))
         assert several == pytest.approx(losses[0], rel=0.02)  # rounding of the weights may carry a spike across
         assert several[-1] < several[0]
 
