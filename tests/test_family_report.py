@@ -5,6 +5,7 @@ import pytest
 
 import brainsurr as bs
 from benchmarks.studies import choice, family
+from benchmarks.studies.reports import advice
 from benchmarks.studies.reports import family as report
 from benchmarks.studies.reports import outcomes as found
 from benchmarks.studies.reports.outcomes import Entry, Outcome
@@ -80,9 +81,38 @@ def test_pairs_are_told_apart_that_means_are_not():
 
 
 def test_bootstrap_shares_add_up():
-    shares = found.steadiest_in(outcomes(94.0))
-    assert sum(shares.values()) == pytest.approx(1)
-    assert shares[OURS] > 0.9
+    steadiest, chosen = found.in_draws(outcomes(94.0))
+    assert sum(steadiest.values()) == sum(chosen.values()) == pytest.approx(1)
+    assert steadiest[OURS] > 0.9
+    steadiest, chosen = found.in_draws(outcomes(92.8))  # 3.2 points behind, S2NN 3: chosen within half a point
+    assert steadiest[OURS] < 0.1
+    assert chosen[OURS] > 0.9
+
+
+def test_a_setting_that_is_not_trained_to_the_end_is_named_with_what_it_decides():
+    settled = outcomes(94.0)
+    assert not found.not_trained_to_the_end(settled)
+    slow = settled["one"]._replace(tuned={s: e._replace(loss=0.5) for s, e in settled["one"].tuned.items()})
+    several = settled | {"one": slow._replace(about="the slow one")}
+    assert list(found.not_trained_to_the_end(several)) == ["one"]
+    text = advice.how_sure(several)
+    assert "In *the slow one* training does not come to its end: the losses of the last epoch are 0.5 to 0.5." in text
+    rest = {name: outcome for name, outcome in several.items() if name != "one"}
+    other = (
+        "the same call" if found.default(rest) == found.default(several) else advice.written(str(found.default(rest)))
+    )
+    assert other in text.partition("Without it the rule chooses")[2]
+
+
+def test_the_gain_and_the_rate_that_were_chosen_are_said():
+    several = outcomes(94.0)
+    pilots = {(OURS, 1.0): 20.0, (OURS, 1.4): 90.0, (A, 1.0): 1.0}
+    several["one"] = several["one"]._replace(
+        about="deep", pilots=pilots, grid={(OURS, 0.333333): 75.0, (OURS, 1.0): 91.0}
+    )
+    sentence = advice.advice(several)[1]
+    assert "in *deep* it has 20 / 90% with the weights times 1 / 1.4" in sentence
+    assert "in *deep* it has 75 / 91% with the rate times 0.33 / 1" in sentence
 
 
 def test_the_table_has_the_recommended_call_first_in_bold():

@@ -1,4 +1,4 @@
-"""The comparison of the family as a page shows it: what to type, tables, and a heat map of points behind the best."""
+"""The comparison of the family as a page shows it: tables, and a heat map of points behind the best."""
 
 from pathlib import Path
 
@@ -13,89 +13,17 @@ from ..shapes import LEAKS, SHAPES, Call, normalised, peak
 from .outcomes import (
     FOCUS,
     RULES,
-    TIE,
     Outcomes,
     behind,
     default,
+    in_draws,
     indistinguishable,
     regrets,
-    steadiest_in,
     with_adapted,
 )
 
 SHOWN, DRAWN_UP_TO = 8, 20  # calls in a table; points behind the best in the picture
 LEARNT = 20  # per cent: twice chance
-
-
-# Sentences
-
-
-def advice(outcomes: Outcomes) -> list[str]:
-    """Write three sentences: what to type, when it fails, when it does not matter."""
-    fixed, best = regrets(outcomes), default(outcomes)
-    gaps = fixed[str(best)]
-    worst = max(gaps, key=lambda name: gaps[name])
-    where = outcomes[worst]
-    rival = max(where.single, key=lambda call: where.single[call].mean)
-    same = {name: len(indistinguishable(outcome.tuned)) for name, outcome in outcomes.items()}
-    shapes = len(where.tuned)
-    many = [outcomes[name].about for name, count in same.items() if 2 * count >= shapes]
-    median = np.median([np.median(list(behind(outcome.tuned).values())) for outcome in outcomes.values()])
-    sentences = [
-        f"**What to type.** `{written(str(best))}`: of {len(fixed)} calls tried without tuning, it is never more than "
-        f"{gaps[worst]:.1f} points behind the best of them in any of {len(outcomes)} settings, and "
-        f"{np.mean(list(gaps.values())):.1f} on average.",
-        f"**When it fails.** It is furthest behind in *{where.about}*: {where.single[str(best)].mean:.1f}%, where "
-        f"`{written(rival)}` has {where.single[rival].mean:.1f}%.",
-        f"**When it does not matter.** In {len(many)} of {len(outcomes)} settings half of the {shapes} shapes or more "
-        "can't be distinguished from the best once width and rate are tuned; the median shape is then "
-        f"{median:.1f} points behind.",
-    ]
-    worst_of = {call: max(of.values()) for call, of in fixed.items()}
-    equal = [call for call in worst_of if call != str(best) and worst_of[call] <= min(worst_of.values()) + TIE]
-    if equal:
-        named = ", ".join(f"`{written(call)}` {worst_of[call]:.1f}" for call in sorted(equal, key=worst_of.get))
-        why = (
-            "of these it is the one that this package is built around"
-            if best.shape == FOCUS
-            else "of these it has the smallest mean"
-        )
-        sentences[0] += f" As good: {named}. The plan treats calls within {TIE:g} points as equal, and {why}."
-    return sentences
-
-
-def special_cases(outcomes: Outcomes) -> list[str]:
-    """Write a line each for deep networks, small weights and recurrent ones, as far as their settings are there."""
-    lines = []
-    deep = [name for name in outcomes if name.startswith("depth-") and name != "depth-2"]
-    for name in deep[-1:]:
-        lines.append(f"- *Deep* ({outcomes[name].about}): {_in_short(outcomes, name)}.")
-    if "randman-0.03" in outcomes:
-        dead = ", ".join(
-            f"{alpha:g}: {sum(v < LEARNT for v in of)} of {len(of)}"
-            for alpha, of in grid_by_alpha(outcomes["randman-0.03"]).items()
-        )
-        lines.append(
-            f"- *Small weights* ({outcomes['randman-0.03'].about}): {_in_short(outcomes, 'randman-0.03')}. Networks "
-            f"that learnt nothing, over widths and rates, by the alpha of {FOCUS}: {dead}."
-        )
-    for name in ("speech", "vowels"):
-        if name in outcomes:
-            best = ", ".join(f"{a:g}: {max(of):.1f}%" for a, of in grid_by_alpha(outcomes[name]).items())
-            lines.append(
-                f"- *Recurrent* ({outcomes[name].about}): {_in_short(outcomes, name)}. Validation of {FOCUS} by alpha, "
-                f"at its best width and rate: {best}."
-            )
-    return lines
-
-
-def _in_short(outcomes, name):
-    """Write the best shape tuned, LogTailedRelu tuned, and the recommended call as it is."""
-    outcome, best = outcomes[name], str(default(outcomes))
-    first = max(outcome.tuned, key=lambda shape: outcome.tuned[shape].mean)
-    tuned = [first] + [FOCUS] * (first != FOCUS)
-    parts = [f"`{outcome.tuned[shape].call}` {outcome.tuned[shape].mean:.1f}%" for shape in tuned]
-    return f"tuned {', '.join(parts)}; untuned `{written(best)}` {outcome.single[best].mean:.1f}%"
 
 
 def grid_by_alpha(outcome, shape=FOCUS) -> dict[float, list[float]]:
@@ -113,7 +41,7 @@ def grid_by_alpha(outcome, shape=FOCUS) -> dict[float, list[float]]:
 
 def single_table(outcomes: Outcomes, shown: int = SHOWN) -> str:
     """Make a table with a row per call that needs no tuning, the recommended one in bold, then the others in order."""
-    fixed, tuned, share = regrets(outcomes), regrets(outcomes, "best_rate"), steadiest_in(outcomes)
+    fixed, tuned, (share, _) = regrets(outcomes), regrets(outcomes, "best_rate"), in_draws(outcomes)
     best, table = str(default(outcomes)), []
     order = sorted(fixed, key=lambda call: max(fixed[call].values()))
     ours = next((call for call in order if Call.parse(call).shape == FOCUS), None)

@@ -1,7 +1,7 @@
 """The family compared: what its files hold, regret, the rule for the default, and what can't be told from chance."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -18,6 +18,7 @@ from ..shapes import Call
 from ..shapes import calls as grid_of
 
 TIE, SIGNIFICANT, DRAWS = 0.5, 0.05, 1000  # points; probability; of the bootstrap
+LEARNING = 0.2  # the training loss above which a network has not learnt its examples
 FOCUS = "LogTailedRelu"
 RULES = (*CALIBRATED, *TRAINED)
 
@@ -159,10 +160,22 @@ def regrets(outcomes: Outcomes, kind: str = "single") -> dict[str, dict[str, flo
 def default(outcomes: Outcomes) -> Call:
     """Choose the layers' default by the rule of PLAN.md."""
     table = regrets(outcomes)
-    worst = {call: max(gaps.values()) for call, gaps in table.items()}
-    near = [call for call, gap in worst.items() if gap <= min(worst.values()) + TIE]
-    ours = [call for call in near if Call.parse(call).shape == FOCUS]
-    return Call.parse(min(ours or near, key=lambda call: (np.mean(list(table[call].values())), call)))
+    gaps = np.array([list(of.values()) for of in table.values()]).T
+    return Call.parse(list(table)[_by_the_rule(gaps, list(table))])
+
+
+def _by_the_rule(gaps: np.ndarray, calls: Sequence[str]) -> int:
+    """Return the place of the call that the rule of PLAN.md chooses from regrets of shape [settings, calls]."""
+    worst, mean = gaps.max(0), gaps.mean(0)
+    near = np.flatnonzero(worst <= worst.min() + TIE)
+    ours = [i for i in near if Call.parse(calls[i]).shape == FOCUS]
+    return min(ours or near, key=lambda i: (mean[i], calls[i]))
+
+
+def not_trained_to_the_end(outcomes: Outcomes) -> dict[str, Outcome]:
+    """Return the settings in which most tuned shapes end with a training loss above `LEARNING`."""
+    losses = {name: np.median([entry.loss for entry in outcome.tuned.values()]) for name, outcome in outcomes.items()}
+    return {name: outcomes[name] for name, loss in losses.items() if loss > LEARNING}
 
 
 def indistinguishable(entries: Mapping[str, Entry]) -> set[str]:
@@ -186,12 +199,14 @@ def _paired(first, second):
     return float(stats.ttest_rel(first, second).pvalue)
 
 
-def steadiest_in(outcomes: Outcomes) -> dict[str, float]:
-    """Return in which share of bootstrap draws of the seeds each call has the smallest worst regret."""
+def in_draws(outcomes: Outcomes) -> tuple[dict[str, float], dict[str, float]]:
+    """Return in which share of bootstrap draws of the seeds each call has the smallest worst regret, and is chosen."""
     rng, calls = np.random.default_rng(0), list(next(iter(outcomes.values())).single)
     tests = np.array([[outcome.single[call].test for call in calls] for outcome in outcomes.values()])
-    wins = np.zeros(len(calls))
+    steadiest, chosen = np.zeros((2, len(calls)))
     for _ in range(DRAWS):
         means = tests[..., rng.integers(0, len(SEEDS), len(SEEDS))].mean(-1)
-        wins[(means.max(1, keepdims=True) - means).max(0).argmin()] += 1 / DRAWS
-    return dict(zip(calls, wins.tolist(), strict=True))
+        gaps = means.max(1, keepdims=True) - means
+        steadiest[gaps.max(0).argmin()] += 1 / DRAWS
+        chosen[_by_the_rule(gaps, calls)] += 1 / DRAWS
+    return tuple(dict(zip(calls, share.tolist(), strict=True)) for share in (steadiest, chosen))
