@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from close import assert_close
 from nir_reference import simulate
-from test_nir import DT, REST_SLOW, T, inputs, run
+from test_nir import DT, REST_EXHAUSTIVE, T, inputs, run
 
 import brainsurr as bs
 from brainsurr.nir import from_nir, to_nir
@@ -82,7 +82,7 @@ STRANGERS = {
 }
 
 
-@pytest.mark.parametrize("host", REST_SLOW)
+@pytest.mark.parametrize("host", REST_EXHAUSTIVE)
 @pytest.mark.parametrize("name", STRANGERS)
 def test_what_a_graph_means_is_what_is_read(name, host, tmp_path):
     graph = STRANGERS[name]
