@@ -37,10 +37,10 @@ def compilable(call):
 
 
 def quick_first(name):
-    """Slow: what has the code of its class, of another framework or of the layer that feeds back, and pictures."""
+    """Slow: what has the checks of another surrogate, framework or layer; and pictures."""
     public = name.partition(" ")[0].removeprefix("brainsurr.")
-    functions = {entry.function.__name__ for entry in FAMILY[1:] if entry.function}
-    is_slow = public in functions or public.split(".")[0] in ("plot", "linen", "brainstate")
+    alike = {made.__name__ for entry in FAMILY[1:] for made in (entry.make, entry.function) if made}
+    is_slow = public in alike or public.split(".")[0] in ("plot", "linen", "brainstate")
     is_slow |= f"{name} (recurrent)" in bad_input.CALLS
     return pytest.param(name, marks=pytest.mark.slow if is_slow else ())
 

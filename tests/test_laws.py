@@ -219,6 +219,7 @@ def test_bounds_hold_the_setting_and_name_the_parameters(case):
         assert low <= case.parameters[parameter] <= high
 
 
+@pytest.mark.slow
 @defaults
 @pytest.mark.parametrize("edge", [0, 1], ids=["lowest", "highest"])
 def test_finite_at_the_edges_of_the_bounds(case, edge):
