@@ -102,7 +102,8 @@ def readme(outcomes: Outcomes) -> str:
     )
     text = (
         "A *call* is a surrogate with fixed parameters; a *setting* is a task and a network to train on it. Take "
-        f"`{family.written(str(best))}`{whose}: over {len(outcomes)} settings it is never more than "
+        f"`{family.written(str(best))}`{whose}: over {len(outcomes)} settings, each with its own "
+        "gain of the weights and learning rate, it is never more than "
         f"{max(gaps.values()):.1f} points of accuracy behind the best of {len(regrets(outcomes))} calls. *worst* and "
         f"*mean* are these distances for each call.{why * milder} *tuned* is the worst distance to the best tuned "
         "surrogate, at the learning rate that validation prefers. *draws* is the share of bootstrap resamples of the "
