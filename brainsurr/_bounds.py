@@ -97,7 +97,7 @@ def check_inside(name: str, value, interval: Interval):
 
 
 def initial_value(value, dtype) -> jax.Array:
-    """A parameter's value before training: a floating array in its own dtype, any other number in ``dtype``."""
+    """Convert to the initial array: keep the dtype of a floating array, and cast any other number to ``dtype``."""
     # The dtype is given in both cases: a weakly typed parameter would change its type, and recompile, at the first
     # step of the optimiser.
     own = isinstance(value, (jax.Array, np.ndarray)) and jnp.issubdtype(value.dtype, jnp.floating)

@@ -38,7 +38,7 @@ def hint_to_surrogate(value: Any) -> str:
 
 
 def check_function(name: str, value: Any, what: str = "a function", hint: Callable[[Any], str] = hint_to_call):
-    """A TypeError unless the value can be called; a class can, but was most likely to be called before."""
+    """Raise a TypeError unless the value can be called; a class was probably meant to be instantiated."""
     if not is_function(value):
         raise TypeError(f"{_expected(name)} {what}, got {value!r}{hint(value)}")
 
@@ -125,7 +125,7 @@ def check_dtype(name: str, value: Any, any_real: bool = False):
 
 
 def is_integer(value: Any) -> bool:
-    """An integer of Python or NumPy; a boolean is none."""
+    """Whether the value is an integer of Python or NumPy, and not a boolean."""
     return isinstance(value, int | np.integer) and not isinstance(value, bool)
 
 

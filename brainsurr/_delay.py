@@ -93,7 +93,7 @@ def delay(owner: str, steps: int | tuple[int, ...], past, xs):
         )
     before = jnp.moveaxis(past, -2, 0).astype(xs.dtype)
     mesh = jax.sharding.get_abstract_mesh()
-    if (mesh.explicit_axes or mesh.manual_axes) and len(xs):  # zeros know of no mesh; the inputs may
+    if (mesh.explicit_axes or mesh.manual_axes) and len(xs):  # zeros have no sharding type; the inputs may
         before = before + jnp.zeros_like(xs[:1])
     both = jnp.concatenate([before, xs])
     ys = both[: len(xs)]

@@ -385,7 +385,7 @@ class Scaled(Surrogate):
     def is_distribution(self):  # type: ignore[override]
         """Whether height times width is 1, and the primitive of the inner surrogate rises from 0 to 1.
 
-        A traced number is taken at its word: there is no telling what it is.
+        A traced number can't be checked, and is assumed to fit.
         """
         height, width = self.height, self.width
         traced = any(isinstance(value, jax.core.Tracer) for value in (height, width))

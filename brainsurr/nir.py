@@ -34,9 +34,9 @@ def to_nir(
 ) -> "_nir.NIRGraph":
     r"""Return a network as a graph of NIR, for ``nir.write(path, graph)``.
 
-    NIR holds differential equations, :math:`\tau \dot v = -v + r\,I`, and says nothing of how they are stepped. Who
-    reads the file does it with a step and by a method of its own, and gets the same spikes if ``dt`` and ``method`` are
-    these. A potential differs by a factor from the one here, which is taken to the threshold.
+    NIR holds differential equations, :math:`\tau \dot v = -v + r\,I`, and fixes no discretisation. A reader uses a step
+    and a method of its own, and gets the same spikes if they are ``dt`` and ``method``. A potential differs by a factor
+    from the one here, which is taken to the threshold.
 
     NIR has linear layers, convolutions of one or two axes, average pools, a flatten, delays, leaky integrators, and
     neurons that reset to a value: ``LIF(reset="zero")``, with recurrent weights too. ``LI`` before ``LIF`` is its

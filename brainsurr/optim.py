@@ -137,7 +137,7 @@ def _computed(dtype):
 
 
 def _reachable(interval, stored):
-    """Edges that an addition can reach: finite, and none that is 0 to a CPU, which knows no subnormal float32."""
+    """Edges that an addition can reach: finite, and not subnormal, since a CPU flushes these to 0 in float32."""
     low, high = map(np.nan_to_num, interval)
     least = low.dtype.type(jnp.finfo(_computed(stored)).smallest_normal)
     low = np.where((low > 0) & (low < least), least, low)

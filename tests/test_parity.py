@@ -129,7 +129,7 @@ OPTIONS = {
 
 
 def cases():
-    """A few of all combinations, with every triple of options in one of them; every pair in those that are not slow."""
+    """A few of all combinations, with every triple of options in one of them; every pair in the quick ones."""
     rows = {row: set(itertools.combinations(enumerate(row), 3)) for row in itertools.product(*OPTIONS.values())}
     left, tried = set().union(*rows.values()), set()
     while left:

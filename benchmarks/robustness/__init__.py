@@ -1,5 +1,5 @@
 """Trials of robustness: many devices and processes, kills, half precision, and half an hour of everything.
 
 Each trial is a program, ``python -m benchmarks.robustness.scale`` (or ``kills``, ``precision``, ``soak``); `reports`
-has the report of each. May import from `lib` and, since it trains the digits too, from `digits`.
+has the report of each. May import from `lib`, from `tools.hosts` and, since it trains the digits too, from `digits`.
 """

@@ -13,7 +13,7 @@ NAMES = {Neurons: "lif", LeakyIntegrator: "li", Step: "threshold"}  # of nodes; 
 
 
 def write(layers: Iterable[tuple[str, Any]], writer: Writer):
-    """Write layers, each with what an error calls it; what no framework knows is told by the shape that comes to it."""
+    """Write layers, each with its name for errors; layers of no framework are identified by their input's shape."""
     pairs = list(layers)
     several, skip = [*itertools.pairwise(pairs), (pairs[-1], ("", None))] if pairs else [], False
     for index, ((owner, layer), (_, after)) in enumerate(several):
