@@ -127,6 +127,19 @@ def test_a_chooser_sees_each_library_in_its_best_mode():
     assert memory.value == pytest.approx(1 / 8)
 
 
+def test_the_caption_names_both_networks_and_what_ran_on_other_versions(tmp_path):
+    here = {"python": "3.13.5", "versions": {"jax": "0.12", "flax": "0.12.12"}}
+    runs = [a_peer("brainsurr", "fast", 0.1, 5 * 10**8) | here]
+    runs.append(runs[0] | {"steps": 10_000, "batch": 16})
+    runs.append(a_peer("other", "loop", 0.05, 9 * 10**8) | {"python": "3.11.7"})
+    runs[-1]["versions"]["torch"] = "2.13.0"
+    result = {"long": 10_000, "network": "4-3-2", "long_network": "8-7-6", "device": "a machine", "runs": runs, **here}
+    (tmp_path / "peers.json").write_text(json.dumps(result))
+    caption = " ".join(speed.part(tmp_path).partition("\n\n")[2].split())
+    assert caption.startswith("T = 100: 4-3-2, batch 256; T = 10,000: 8-7-6, batch 16.")
+    assert caption.endswith("On a machine; Python 3.13.5, jax 0.12, flax 0.12.12; other: Python 3.11.7, torch 2.13.0.")
+
+
 def test_a_peer_too_slow_for_three_steps_is_shown():
     """At 10,000 time steps some take a train step in six seconds, and stop after two."""
     slow = a_peer("other", "loop", 6.0, 9 * 10**8, losses=[2.5, 2.25], first_step=1.0, notes=[])

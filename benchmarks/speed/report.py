@@ -1,6 +1,7 @@
 """What a terminal, the README and docs/speed.md show of what was measured; from the JSON alone."""
 
 import json
+import textwrap
 
 import matplotlib
 
@@ -61,9 +62,19 @@ def _where(result):
 def part(folder):
     """The README's part: a line for each library, and where it was measured; from the JSON alone."""
     found = load(folder)["peers"]
-    runs = found["runs"]
-    about = f"{found['network']}, batch {runs[0]['batch']}, each library in its best mode, on {_where(found)}."
-    return f"{peers.chooser(found)}\n\n{about}"
+    about = f"{peers.about_chooser(found)} On {_where(found)}{_elsewhere(found)}."
+    return f"{peers.chooser(found)}\n\n{textwrap.fill(about, 120, break_on_hyphens=False)}"
+
+
+def _elsewhere(found):
+    """Say which libraries ran on another Python or another jax than the caption names, and on which torch."""
+    usual, others = (found["python"], found["versions"]["jax"]), {}
+    for run in found["runs"]:
+        versions = run["versions"]
+        if (run["python"], versions.get("jax")) != usual:
+            shown = ", ".join(f"{name} {versions[name]}" for name in ("jax", "torch") if name in versions)
+            others.setdefault(f"Python {run['python']}, {shown}", dict.fromkeys([run["name"]]))[run["name"]] = None
+    return "".join(f"; {', '.join(names)}: {where}" for where, names in others.items())
 
 
 def marks(several):

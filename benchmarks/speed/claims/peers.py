@@ -178,6 +178,17 @@ def marks(result):
     return found
 
 
+def about_chooser(result):
+    """Say what the columns of the README's table are of."""
+    columns = [f"T = {task.STEPS}: {result['network']}, batch {result['runs'][0]['batch']}"]
+    if batches := {run["batch"] for run in result["runs"] if _is_long(result, run)}:
+        columns.append(f"T = {LONG:,}: {result['long_network']}, batch {batches.pop()}")
+    return (
+        f"{'; '.join(columns)}. Each number is that of a library's best mode for it, so time and memory in a row can "
+        f"be those of two modes. Inputs are uint8 in {OURS} and float32 elsewhere."
+    )
+
+
 def chooser(result):
     """The README's table: the best mode of each library, a line each."""
     batch = result["runs"][0]["batch"]
