@@ -98,9 +98,8 @@ def test_a_setting_that_is_not_trained_to_the_end_is_named_with_what_it_decides(
     text = advice.how_sure(several)
     assert "In *the slow one* training does not come to its end: the losses of the last epoch are 0.5 to 0.5." in text
     rest = {name: outcome for name, outcome in several.items() if name != "one"}
-    other = (
-        "the same call" if found.default(rest) == found.default(several) else advice.written(str(found.default(rest)))
-    )
+    without = found.default(rest)
+    other = "the same call" if without == found.default(several) else report.written(str(without))
     assert other in text.partition("Without it the rule chooses")[2]
 
 

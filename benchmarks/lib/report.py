@@ -1,5 +1,6 @@
-"""Parts of reports: a claim and whether it holds, numbers as text, and curves of several seeds."""
+"""Parts of reports: a claim and whether it holds, numbers and paragraphs as text, and curves of several seeds."""
 
+import textwrap
 from typing import NamedTuple
 
 import numpy as np
@@ -18,6 +19,12 @@ def spread(values):
     """Format the mean ± standard deviation of the seeds."""
     values = np.asarray(values, float).ravel()
     return f"{values.mean():.3f} ± {values.std(ddof=min(1, len(values) - 1)):.3f}"
+
+
+def wrapped(text: str, indent: str = "") -> str:
+    """Wrap a paragraph to the width of a page, all lines but the first indented."""
+    how = {"break_long_words": False, "break_on_hyphens": False}
+    return textwrap.fill(text, 120, subsequent_indent=indent, **how)
 
 
 def percent(tests: np.ndarray) -> str:

@@ -4,11 +4,12 @@ import numpy as np
 
 from brainsurr.nnx import LIF
 
+from ..lib.report import wrapped
 from ..robustness.reports import precision
 from ..studies.reports import advice, family, learn_alpha
 from ..studies.reports.outcomes import TIE, Outcomes, default, load, regrets, unfinished
 from ..studies.shapes import SHAPES, Call
-from .parts import PICTURES, RESULTS, ROOT, filled, result, wrapped
+from .parts import PICTURES, RESULTS, ROOT, filled, result
 
 WIDTHS = ROOT / "docs/training-parameters.md"
 
@@ -92,20 +93,21 @@ def page(outcomes: Outcomes) -> str:
 
 def readme(outcomes: Outcomes) -> str:
     """Write the README's part: what to type, and the table of calls, in five rows."""
-    best = default(outcomes)
-    gaps = regrets(outcomes)[str(best)]
+    best, calls = default(outcomes), regrets(outcomes)
+    gaps = calls[str(best)]
     whose = ", the default of the layers" if is_of_the_layers(best) else ""
-    milder = any(max(of.values()) < max(gaps.values()) for of in regrets(outcomes).values())
-    why = (
-        f" Another row has a smaller worst case: of the calls within {TIE:g} points of the smallest, the "
-        "recommended one has the smallest mean."
-    )
+    why = ""
+    if any(max(of.values()) < max(gaps.values()) for of in calls.values()):
+        why = (
+            f" Another row has a smaller worst case: of the calls within {TIE:g} points of the smallest, the "
+            "recommended one has the smallest mean."
+        )
     text = (
         "A *call* is a surrogate with fixed parameters; a *setting* is a task and a network to train on it. Take "
         f"`{family.written(str(best))}`{whose}: over {len(outcomes)} settings, each with its own "
         "gain of the weights and learning rate, it is never more than "
-        f"{max(gaps.values()):.1f} points of accuracy behind the best of {len(regrets(outcomes))} calls. *worst* and "
-        f"*mean* are these distances for each call.{why * milder} *tuned* is the worst distance to the best tuned "
+        f"{max(gaps.values()):.1f} points of accuracy behind the best of {len(calls)} calls. *worst* and "
+        f"*mean* are these distances for each call.{why} *tuned* is the worst distance to the best tuned "
         "surrogate, at the learning rate that validation prefers. *draws* is the share of bootstrap resamples of the "
         "seeds in which its worst case is the smallest. *fires* is its firing rate."
     )

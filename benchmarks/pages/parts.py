@@ -1,8 +1,7 @@
-"""What pages share: folders, paragraphs, where a study ran, and generated parts of a page that is written by hand."""
+"""What pages share: folders, where a study ran, and generated parts of a page that is written by hand."""
 
 import json
 import re
-import textwrap
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -16,12 +15,6 @@ PICTURES = ROOT / "docs/pictures/evidence"
 def result(name: str):
     """Read the result of a study by the name of its folder."""
     return json.loads((RESULTS / name / "result.json").read_text())
-
-
-def wrapped(text: str, indent: str = "") -> str:
-    """Wrap a paragraph to the width of a page, all lines but the first indented."""
-    how = {"break_long_words": False, "break_on_hyphens": False}
-    return textwrap.fill(text, 120, subsequent_indent=indent, **how)
 
 
 def provenance(result) -> str:

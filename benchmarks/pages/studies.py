@@ -6,11 +6,11 @@ from collections.abc import Iterable
 
 from ..digits import report as digits
 from ..lib import results
-from ..lib.report import Claim
+from ..lib.report import Claim, wrapped
 from ..studies.reports import claims, family, learn_alpha, others, sparse, true_gradient, widths
 from ..studies.reports.outcomes import Outcomes, load
 from ..studies.shapes import WIDTHS
-from .parts import PICTURES, RESULTS, ROOT, provenance, result, wrapped
+from .parts import PICTURES, RESULTS, ROOT, provenance, result
 
 RECORDINGS = " --speech free_spoken_digits.npz"  # what commands need that read spoken digits
 

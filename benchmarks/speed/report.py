@@ -1,11 +1,11 @@
 """What a terminal, the README and docs/speed.md show of what was measured; from the JSON alone."""
 
 import json
-import textwrap
 
 import matplotlib
 
 from ..lib import results
+from ..lib.report import wrapped
 from .claims import activation, bandwidth, first_step, imports, live, long, peers, train_step
 
 CLAIMS = {
@@ -63,18 +63,19 @@ def part(folder):
     """The README's part: a line for each library, and where it was measured; from the JSON alone."""
     found = load(folder)["peers"]
     about = f"{peers.about_chooser(found)} On {_where(found)}{_elsewhere(found)}."
-    return f"{peers.chooser(found)}\n\n{textwrap.fill(about, 120, break_on_hyphens=False)}"
+    return f"{peers.chooser(found)}\n\n{wrapped(about)}"
 
 
 def _elsewhere(found):
     """Say which libraries ran on another Python or another jax than the caption names, and on which torch."""
-    usual, others = (found["python"], found["versions"]["jax"]), {}
+    usual = found["python"], found["versions"]["jax"]
+    others: dict[str, list[str]] = {}
     for run in found["runs"]:
         versions = run["versions"]
         if (run["python"], versions.get("jax")) != usual:
             shown = ", ".join(f"{name} {versions[name]}" for name in ("jax", "torch") if name in versions)
-            others.setdefault(f"Python {run['python']}, {shown}", dict.fromkeys([run["name"]]))[run["name"]] = None
-    return "".join(f"; {', '.join(names)}: {where}" for where, names in others.items())
+            others.setdefault(f"Python {run['python']}, {shown}", []).append(run["name"])
+    return "".join(f"; {', '.join(dict.fromkeys(names))}: {where}" for where, names in others.items())
 
 
 def marks(several):

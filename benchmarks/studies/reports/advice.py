@@ -52,9 +52,9 @@ def _not_replaced(outcomes, best: str) -> str:
             factors = " / ".join(f"{factor:.2g}" for factor, _ in values)
             parts.append(f"in *{outcomes[name].about}* it has {accuracies}% with the {what} times {factors}")
     text = "The gain of the weights and the learning rate were chosen for each setting beforehand"
-    return (
-        f"{text}, and no surrogate replaces them: {'; '.join(parts)} (validation, one seed)." if parts else f"{text}."
-    )
+    if not parts:
+        return f"{text}."
+    return f"{text}, and no surrogate replaces them: {'; '.join(parts)} (validation, one seed)."
 
 
 def how_sure(outcomes: Outcomes) -> str:
