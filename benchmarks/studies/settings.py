@@ -23,7 +23,7 @@ from . import events, randman, sequences, speech, vowels
 
 GAINS = (1.0, 1.4, 2.0, 2.8)  # of the weights, where their scale is not what is studied
 DECAY = 0.9
-DEPTHS = (2, 8, 12, 16)
+DEPTHS = {2: 40, 8: 40, 12: 40, 16: 120}  # hidden layers: epochs
 SCALES = (0.03, 0.5, 3.0, 15.0)  # of Randman's first weights
 DECADES = (2, 3)
 FADING = 5.0  # steps after which an output spike counts e times less
@@ -134,6 +134,7 @@ def deep(depth):
         network=partial(feedforward, sizes=(64,) * (depth + 1) + (10,)),
         logits=mean_potential(still),
         show=still,
+        epochs=DEPTHS[depth],
     )
 
 
