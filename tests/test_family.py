@@ -11,7 +11,8 @@ import pytest
 import brainsurr as bs
 from benchmarks.lib.runs import Runs, rows
 from benchmarks.studies import choice, family, settings
-from benchmarks.studies.shapes import LEAKS, SAME_AS, SHAPES, WIDTHS, Call, calls, half_width, normalised
+from benchmarks.studies.choice import GRID, Grid
+from benchmarks.studies.shapes import SAME_AS, SHAPES, Call, half_width, normalised
 
 pytestmark = pytest.mark.usefixtures("lenient")
 
@@ -45,7 +46,7 @@ def test_other_shapes_are_others():
 @pytest.mark.parametrize("name", SHAPES)
 @pytest.mark.parametrize("width", [0.25, 2.0])
 def test_every_call_has_its_peak_and_its_width(name, width):
-    call = calls(name)[-1]
+    call = GRID.calls(name)[-1]
     f = call._replace(width=width if call.width else None).surrogate
     grad = np.asarray(f.surrogate_grad(X))
     np.testing.assert_allclose(grad.max(), 1.0, rtol=2e-5)
@@ -62,10 +63,10 @@ def test_the_width_of_log_tailed_relu_is_its_knee():
 
 
 def test_calls_are_the_grid():
-    count = Counter(call.shape for name in SHAPES for call in calls(name))
-    assert count.pop("LogTailedRelu") == len(LEAKS) * len(WIDTHS)
-    assert count.pop("LeakyRelu") == len(LEAKS)
-    assert set(count.values()) == {len(WIDTHS)}
+    count = Counter(call.shape for name in SHAPES for call in GRID.calls(name))
+    assert count.pop("LogTailedRelu") == len(GRID.alphas) * len(GRID.widths)
+    assert count.pop("LeakyRelu") == len(GRID.alphas)
+    assert set(count.values()) == {len(GRID.widths)}
 
 
 # The table of runs
@@ -113,6 +114,9 @@ def test_a_file_of_other_settings_is_refused(tmp_path):
 # How a point is chosen
 
 
+GIVEN = Grid((0.1, 0.25, 0.5, 1.0, 2.0), (0.0, 0.1), (1 / 3, 1.0, 3.0), choosing=(7, 8, 9), seeds=(0, 1))
+
+
 def scorer(table, default=0.5):
     """A score by call and factor, the same from each seed, that notes what it is asked."""
     asked = []
@@ -126,24 +130,24 @@ def scorer(table, default=0.5):
 
 def test_the_best_point_is_chosen_with_all_choosing_seeds():
     score, asked = scorer({("Arctan width=0.25", 3.0): 0.9, ("Arctan width=1", 1.0): 0.8})
-    assert choice.choose("Arctan", score) == (Call("Arctan", None, 0.25), 3.0)
+    assert choice.choose("Arctan", score, GIVEN) == (Call("Arctan", None, 0.25), 3.0)
     seeds = {seed for call, factor, seed in asked if (call, factor) == ("Arctan width=0.25", 3.0)}
-    assert seeds == set(choice.CHOOSING)
+    assert seeds == set(GIVEN.choosing)
     assert len(set(asked)) == 15 + 2 * choice.KEPT + 3  # the grid, the best again, and three times the rate
 
 
 def test_of_equal_points_the_nearest_to_the_default_is_chosen():
-    assert choice.choose("Arctan", scorer({})[0]) == (Call("Arctan", None, 0.5), 1.0)
-    assert choice.choose("LeakyRelu", scorer({})[0])[1] == 1.0
+    assert choice.choose("Arctan", scorer({})[0], GIVEN) == (Call("Arctan", None, 0.5), 1.0)
+    assert choice.choose("LeakyRelu", scorer({})[0], GIVEN)[1] == 1.0
 
 
 def test_a_point_on_an_edge_is_extended_by_a_step():
     table = {("Arctan width=2", 3.0): 0.9, ("Arctan width=4", 3.0): 0.95, ("Arctan width=2", 9.0): 0.92}
-    assert choice.choose("Arctan", scorer(table)[0]) == (Call("Arctan", None, 4.0), 3.0)
-    low, mid, _ = choice.FACTORS
-    assert choice.beyond(Call("Arctan", None, 0.5), mid) == []
-    assert choice.beyond(Call("Arctan", None, 0.1), mid) == [(Call("Arctan", None, 0.05), mid)]
-    assert choice.beyond(Call("LeakyRelu", 0.1, None), low) == [(Call("LeakyRelu", 0.1, None), low / 3)]
+    assert choice.choose("Arctan", scorer(table)[0], GIVEN) == (Call("Arctan", None, 4.0), 3.0)
+    low, mid, _ = GIVEN.rates
+    assert GIVEN.beyond(Call("Arctan", None, 0.5), mid) == []
+    assert GIVEN.beyond(Call("Arctan", None, 0.1), mid) == [(Call("Arctan", None, 0.05), mid)]
+    assert GIVEN.beyond(Call("LeakyRelu", 0.1, None), low) == [(Call("LeakyRelu", 0.1, None), low / 3)]
 
 
 def test_the_shortlist_has_the_smallest_worst_regret():
@@ -165,11 +169,12 @@ def test_the_best_rate_is_the_settings_own_if_as_good():
 
 
 def test_scores_from_a_file_are_those_of_its_gain(tmp_path):
-    """The gain of the reported seeds; what the file lacks is named."""
+    """The gain that it was tuned at; what the file lacks is named."""
     runs = Runs(tmp_path / "a.json", {}, family.KEY, family.MEASURED)
     call = Call("S2NN", None, 0.5)
     for gain, seed, value in ((1.0, 1000, 0.1), (1.4, 1000, 0.6), (1.4, 1001, 0.8), (1.4, 0, 0.2)):
         runs.run(lambda value=value: dict.fromkeys(family.MEASURED, value), str(call), 1 / 3, gain, seed)
+    runs.finish("tune", gain=1.4)
     score = family.recorded(tmp_path / "a.json")
     assert score(call, 1 / 3, (1000, 1001)) == pytest.approx(0.7)
     with pytest.raises(ValueError, match=r"no run of S2NN width=0.5 at 1 times the rate: first --stage tune"):
@@ -229,12 +234,12 @@ def test_a_quick_run(tmp_path, monkeypatch):
     assert all(0 <= row["test"] <= 1 and 0 <= row["firing"] <= 1 for row in table)
     for shape in list(SHAPES)[:2]:
         of_shape = [row for row in table if row["call"].split()[0] == shape]
-        reported = {(row["call"], row["rate"]) for row in of_shape if row["seed"] in choice.SEEDS}
+        reported = {(row["call"], row["rate"]) for row in of_shape if row["seed"] in GRID.seeds}
         means = {}
         for row in of_shape:
-            if row["seed"] in choice.CHOOSING:
+            if row["seed"] in GRID.choosing:
                 means.setdefault((row["call"], row["rate"]), []).append(row["validation"])
-        whole = {point: np.mean(values) for point, values in means.items() if len(values) == len(choice.CHOOSING)}
+        whole = {point: np.mean(values) for point, values in means.items() if len(values) == len(GRID.choosing)}
         assert max(whole, key=whole.get) in reported
     adapted = {row["call"].partition(":")[0] for row in table if ":" in row["call"]}
     assert adapted == {*family.CALIBRATED, *family.TRAINED}
@@ -251,11 +256,9 @@ def test_a_quick_run(tmp_path, monkeypatch):
 
 
 def file_of(folder, name, shapes):
-    """A setting that is tuned for some shapes, each with one call."""
+    """A setting that is tuned for some shapes."""
     runs = Runs(folder / f"{name}.json", {}, family.KEY, family.MEASURED)
-    for shape in shapes:
-        for seed in choice.SEEDS:
-            runs.run(lambda: dict.fromkeys(family.MEASURED, 0.5), f"{shape} width=0.5", 1.0, 1.0, seed)
+    runs.finish("tune", gain=1.0, shapes=shapes, **GRID._asdict())
 
 
 def test_settings_are_compared_by_the_shapes_that_most_have(tmp_path, monkeypatch):
@@ -266,7 +269,7 @@ def test_settings_are_compared_by_the_shapes_that_most_have(tmp_path, monkeypatc
     paths, shapes = family.together(sorted(tmp_path.glob("*.json")))
     assert ([path.stem for path in paths], shapes) == (["a", "b"], ["Arctan", "Circ"])
     asked = []
-    monkeypatch.setattr(family, "shortlist", lambda scores, shapes: asked.append((len(scores), shapes)) or [])
+    monkeypatch.setattr(family, "shortlist", lambda scores, shapes, _: asked.append((len(scores), shapes)) or [])
     monkeypatch.setattr(family, "try_calls", lambda *how: None)
     family.main(["depth-2", "--stage", "calls", "--out", str(tmp_path)])
     assert asked == [(2, ["Arctan", "Circ"])]

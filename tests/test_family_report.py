@@ -9,7 +9,7 @@ from benchmarks.studies.reports import advice
 from benchmarks.studies.reports import family as report
 from benchmarks.studies.reports import outcomes as found
 from benchmarks.studies.reports.outcomes import Entry, Outcome
-from benchmarks.studies.shapes import SHAPES, Call, calls
+from benchmarks.studies.shapes import SHAPES, Call
 
 SEEDS = np.arange(10)
 WAVE = np.sin(SEEDS)  # the same for all, so that pairs differ by less than the seeds do
@@ -25,10 +25,10 @@ def outcome(single, best_rate=None, **tuned):
     best = {name: entry(name, mean) for name, mean in (best_rate or single).items()}
     shapes = {shape: entry(f"{shape} width=1", tuned.get(shape, 90.0)) for shape in SHAPES}
     rules = (*family.CALIBRATED, *family.TRAINED)
-    adapted = {f"{how}: {call}": entry(call, 89.5) for call in family.ADAPTED for how in rules}
+    adapted = {(how, str(call)): entry(call, 89.5) for call in family.ADAPTED for how in rules}
     tables = (shapes, entries, best)
     fixed = {(e.call, float(rate)): e.mean for rate, table in enumerate(tables) for e in table.values()}
-    return Outcome("about", 1.4, *tables, adapted, fixed, grid={}, pilots={})
+    return Outcome("about", 1.4, *tables, adapted, fixed, grid={}, pilots={}, first=1000)
 
 
 ALWAYS = str(choice.ALWAYS[0])
@@ -125,7 +125,7 @@ def test_the_table_has_the_recommended_call_first_in_bold():
 def test_a_call_is_printed_as_it_is_typed(shape):
     """Three digits are printed: the curve is that of the call to 1 in 100."""
     x = np.linspace(-2.03, 2.01, 41, dtype=np.float32)
-    call = calls(shape)[-1]
+    call = choice.GRID.calls(shape)[-1]
     assert Call.parse(str(call)) == call
     typed = eval(report.written(str(call)), {"bs": bs})
     assert np.abs(typed.surrogate_grad(x) - call.surrogate.surrogate_grad(x)).max() < 0.02

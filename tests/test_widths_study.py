@@ -5,7 +5,7 @@ import pytest
 
 from benchmarks.lib.runs import Runs, rows
 from benchmarks.studies import family, sparse, widths
-from benchmarks.studies.choice import SEEDS
+from benchmarks.studies.choice import GRID
 from benchmarks.studies.reports import widths as report
 
 pytestmark = pytest.mark.usefixtures("lenient")
@@ -46,10 +46,11 @@ def studied(folder, accuracy):
     for calls, gains in widths.GRIDS["depth-12"]:
         for call in map(str, calls):
             for gain in gains:
-                for seed in SEEDS:
+                for seed in GRID.seeds:
                     test = accuracy(call, gain) + (0.01 if seed % 2 else -0.01)
                     runs.run(lambda test=test: dict.fromkeys(family.MEASURED, test), call, 1.0, gain, seed)
     runs.run(lambda: dict.fromkeys(family.MEASURED, 0.5), "Circ width=1", 1.0, 9.0, 0)
+    runs.finish("widths", seeds=GRID.seeds)
     return report.load(folder)
 
 

@@ -15,7 +15,8 @@ class Runs:
     """The file of a table of runs: its settings, and one row for each run.
 
     A row holds the values of ``key`` (which run it is), those of ``measured``, and the index of its environment: a
-    file can be extended on another machine, with other versions or by other code.
+    file can be extended on another machine, with other versions or by other code. What of the study is finished, over
+    which grid, stands in the file too: who reads it needs no grid of its own.
 
     Args:
       path: of the JSON file.
@@ -29,13 +30,13 @@ class Runs:
 
     def __init__(self, path: Path, settings: Mapping[str, Any], key: tuple[str, ...], measured: tuple[str, ...]):
         self.path, self.measured = path, measured
-        columns = [*key, *measured, "environment"]
-        self.result = as_json({"settings": settings, "columns": columns, "environments": [], "rows": []})
+        self.result = as_json({"settings": settings, "columns": [*key, *measured, "environment"], "environments": []})
+        self.result |= {"finished": {}, "rows": []}
         if path.exists():
             before = json.loads(path.read_text())
             for field in ("settings", "columns"):
                 check_same(path, f"holds runs with {field}", before[field], self.result[field], "the file")
-            self.result = before
+            self.result |= before
         self._rows = {tuple(row[: len(key)]): row for row in self.result["rows"]}
         self._environment: int | None = None
 
@@ -50,6 +51,13 @@ class Runs:
             results.write(self.path, self.result)
         return dict(zip(self.result["columns"], self._rows[key], strict=True))
 
+    def finish(self, part: str, **grid: Any):
+        """Note that a part of the study is finished, and over which grid."""
+        grid = as_json(grid)
+        if self.result["finished"].get(part) != grid:
+            self.result["finished"][part] = grid
+            results.write(self.path, self.result)
+
     def _here(self) -> int:
         """Return the index of this process's environment in the file."""
         if self._environment is None:
@@ -58,6 +66,11 @@ class Runs:
                 known.append(here)
             self._environment = known.index(here)
         return self._environment
+
+
+def finished(path: Path, part: str) -> dict[str, Any] | None:
+    """Return the grid of a part of a study, or None if it is not finished."""
+    return json.loads(path.read_text()).get("finished", {}).get(part)
 
 
 def rows(path: Path) -> Iterator[dict[str, Any]]:

@@ -25,7 +25,7 @@ from ..lib import results
 from ..lib.runs import Runs
 from ..lib.training import firing_rate, neurons, train_and_test
 from . import settings
-from .choice import CHOOSING, DEFAULT_WIDTH, SEEDS, best_factor, choose, recorded, shortlist, together
+from .choice import DEFAULT_WIDTH, GRID, Grid, best_factor, choose, common, recorded, shortlist, together
 from .shapes import SHAPES, Call
 
 PILOTS = (Call("Arctan", None, 0.5), Call("GaussianGrad", None, 0.5), Call("S2NN", None, 0.5))
@@ -162,7 +162,7 @@ class Trials:
         gains = self.setting.gains
         if len(gains) == 1:
             return gains[0]
-        means = [np.mean([self.validated(call, 1.0, gain, CHOOSING[:1]) for call in PILOTS]) for gain in gains]
+        means = [np.mean([self.validated(call, 1.0, gain, GRID.choosing[:1]) for call in PILOTS]) for gain in gains]
         return gains[int(np.argmax(means))]
 
     def close(self):
@@ -193,22 +193,24 @@ def tune(trials: Trials, shapes):
     """Tune every shape, and train it from all seeds."""
     for shape in shapes:
         call, factor = choose(shape, trials.score)
-        for seed in SEEDS:
+        for seed in GRID.seeds:
             trials.run(call, factor, trials.gain, seed)
+    trials.runs.finish("tune", gain=trials.gain, shapes=shapes, **GRID._asdict())
 
 
 def try_calls(trials: Trials, chosen: list[Call]):
     """Train single calls from all seeds at one rate, and at the best of the three."""
     for call in chosen:
         for factor in dict.fromkeys([1.0, best_factor(call, trials.score)]):
-            for seed in SEEDS:
+            for seed in GRID.seeds:
                 trials.run(call, factor, trials.gain, seed)
+    trials.runs.finish("calls", calls=list(map(str, chosen)))
 
 
 def adapt(trials: Trials, adapted: Sequence[Call]):
     """Train calls with a calibrated and with a trained width from all seeds."""
     for how, call in itertools.product((*CALIBRATED, *TRAINED), adapted):
-        for seed in SEEDS:
+        for seed in GRID.seeds:
             trials.run(f"{how}: {call}", 1.0, trials.gain, seed)
 
 
@@ -220,7 +222,7 @@ def main(argv=None):
         chosen = list(ADAPTED[:1])
         if stage == "calls" and not args.quick:
             paths, tuned = together(sorted(args.out.glob("*.json")))
-            chosen = shortlist(list(map(recorded, paths)), tuned)
+            chosen = shortlist(list(map(recorded, paths)), tuned, common(list(map(Grid.of, paths))))
         for name in args.settings:
             try:
                 trials = Trials(name, args.out, args.data.get(name), args.quick)

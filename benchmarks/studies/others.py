@@ -19,7 +19,7 @@ from ..lib import results
 from ..lib.runs import Runs
 from ..lib.training import train_and_test
 from . import sequences, settings
-from .choice import CHOOSING, FACTORS, SEEDS
+from .choice import GRID
 
 NETWORKS = {"GRU": sequences.gru, "MLP": sequences.mlp}
 LOGISTIC, STRENGTHS = "logistic regression", (1e-3, 1e-2, 1e-1, 1.0)
@@ -49,9 +49,9 @@ def compare(name: str, setting: settings.Setting, out: Path, quick: bool):
     """Add to the setting's file what it does not have."""
     about = {field: getattr(setting, field) for field in ("about", "rate", "epochs", "batch", "weight_decay")}
     runs = Runs(out / f"{name}.json", about, KEY, MEASURED)
-    factors, strengths, choosing, seeds = FACTORS, STRENGTHS, CHOOSING, SEEDS
+    (factors, choosing, seeds), strengths = GRID[-3:], STRENGTHS
     if quick:
-        factors, strengths, choosing, seeds = FACTORS[1:2], STRENGTHS[:1], CHOOSING[:1], SEEDS[:2]
+        factors, strengths, choosing, seeds = factors[1:2], strengths[:1], choosing[:1], seeds[:2]
     parts = {seed: setting.parts(seed) for seed in (*choosing, *seeds)}
     total = 2 * (len(factors) * len(choosing) + len(seeds)) + len(strengths) * len(choosing) + len(seeds)
     with tqdm(total=total, desc=name, unit="run") as bar:
@@ -68,6 +68,7 @@ def compare(name: str, setting: settings.Setting, out: Path, quick: bool):
             means = {r: np.mean([run(entrant, r, seed)["validation"] for seed in choosing]) for r in rates}
             for seed in seeds:
                 run(entrant, max(means, key=means.get), seed)
+    runs.finish("compare", rates=factors, strengths=strengths, choosing=choosing, seeds=seeds)
 
 
 def main(argv=None):

@@ -13,10 +13,7 @@ import numpy as np
 
 import brainsurr as bs
 
-WIDTHS = (0.1, 0.25, 0.5, 1.0, 2.0)
-LEAKS = (0.0, 0.01, 0.03, 0.1, 0.3)
-
-# One surrogate for each shape; those of LEAKS enter with each alpha.
+# One surrogate for each shape.
 SHAPES: dict[str, bs.Surrogate] = {
     "Arctan": bs.Arctan(),
     "Circ": bs.Circ(),
@@ -35,7 +32,7 @@ SHAPES: dict[str, bs.Surrogate] = {
     "SparseFastSigmoid": bs.SparseFastSigmoid(alpha=1.0),  # cut off at 2.4 half-widths
     "SquarewaveFourierSeries": bs.SquarewaveFourierSeries(),
 }
-WITH_ALPHA = ("LeakyRelu", "LogTailedRelu")
+WITH_ALPHA = ("LeakyRelu", "LogTailedRelu")  # they enter with each alpha of the grid
 
 # The same shapes under other names, all at their defaults.
 SAME_AS = {
@@ -76,13 +73,6 @@ class Call(NamedTuple):
     def __str__(self):
         numbers = {"alpha": self.alpha, "width": self.width}
         return " ".join([self.shape, *(f"{name}={value:g}" for name, value in numbers.items() if value is not None)])
-
-
-def calls(shape: str) -> list[Call]:
-    """List the calls of a shape over the grid."""
-    alphas = LEAKS if shape in WITH_ALPHA else (None,)
-    widths = (None,) if np.isinf(half_width(SHAPES[shape])) else WIDTHS
-    return [Call(shape, alpha, width) for alpha in alphas for width in widths]
 
 
 def normalised(surrogate: bs.Surrogate, width: float = 1.0) -> bs.Surrogate:

@@ -16,7 +16,7 @@ from tqdm import tqdm
 
 from ..lib import results
 from ..lib.runs import Runs
-from .choice import SEEDS
+from .choice import GRID
 from .family import train
 from .settings import setting
 from .shapes import Call
@@ -39,7 +39,7 @@ def main(argv=None):
     results.try_out(parser, args.out)
     few = 2 if args.quick else None
     for name in args.settings or SETTINGS:
-        run_setting(name, args.out, CALLS[:few], STRENGTHS[:: 5 if args.quick else 1], SEEDS[: few or 5], few)
+        run_setting(name, args.out, CALLS[:few], STRENGTHS[:: 5 if args.quick else 1], GRID.seeds[: few or 5], few)
 
 
 def run_setting(name: str, out: Path, calls, strengths, seeds, epochs=None):

@@ -19,8 +19,8 @@ from tqdm import tqdm
 
 from ..lib import results
 from ..lib.runs import Runs
-from .choice import SEEDS
-from .shapes import SHAPES, calls
+from .choice import GRID
+from .shapes import SHAPES
 
 INPUTS, NEURONS, LAYERS, STEPS = 3, 2, 2, 3
 DECAY, STEEPNESS = 0.9, 4.0
@@ -113,8 +113,8 @@ def main(argv=None):
     results.add_out(parser, "true_gradient")
     args = parser.parse_args(argv)
     results.try_out(parser, args.out)
-    networks, seeds = (2, SEEDS[:2]) if args.quick else (NETWORKS, SEEDS[:5])
-    every = [call for shape in list(SHAPES)[: 2 if args.quick else None] for call in calls(shape)]
+    networks, seeds = (2, GRID.seeds[:2]) if args.quick else (NETWORKS, GRID.seeds[:5])
+    every = [call for shape in list(SHAPES)[: 2 if args.quick else None] for call in GRID.calls(shape)]
     about = {"networks": networks, "neurons": (INPUTS, *(NEURONS,) * LAYERS, 1), "steps": STEPS, "decay": DECAY}
     runs = Runs(args.out / "result.json", about | {"steepness": STEEPNESS}, KEY, MEASURED)
     for call in tqdm(every, desc="true_gradient", unit="call"):

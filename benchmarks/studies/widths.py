@@ -11,7 +11,7 @@ import itertools
 from pathlib import Path
 
 from ..lib import results
-from .choice import SEEDS
+from .choice import GRID
 from .family import PILOTS, Trials
 from .settings import NEEDED, check_data
 from .shapes import Call
@@ -19,7 +19,7 @@ from .shapes import Call
 KNEES = (Call("LogTailedRelu", 0.1, 1.0), Call("LogTailedRelu", 0.1, 0.25))
 
 
-def calibrated(call: Call) -> str:
+def calibrated(call: Call | str) -> str:
     """Return how a call is written with a width that is calibrated, to .5 times the root mean square."""
     return f"calibrated k=0.5: {call}"
 
@@ -45,9 +45,11 @@ def main(argv=None):
     results.try_out(parser, args.out)
     for name in args.settings or [name for name in GRIDS if name != "speech" or args.speech]:
         trials = Trials(name, args.out, args.speech if name == "speech" else None, args.quick)
+        seeds = GRID.seeds[: 1 if args.quick else None]
         for calls, gains in GRIDS[name]:
-            for gain, call, seed in itertools.product(gains, calls, SEEDS[: 1 if args.quick else None]):
+            for gain, call, seed in itertools.product(gains, calls, seeds):
                 trials.run(call, 1.0, gain, seed)
+        trials.runs.finish("widths", seeds=seeds)
         trials.close()
 
 

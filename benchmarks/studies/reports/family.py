@@ -1,5 +1,6 @@
 """The comparison of the family as a page shows it: tables, and a heat map of points behind the best."""
 
+import itertools
 from pathlib import Path
 
 import matplotlib.pyplot as plt
@@ -7,18 +8,18 @@ import numpy as np
 
 from ...lib import results
 from ...lib.report import percent
-from ..choice import ALWAYS, CHOOSING
-from ..family import ADAPTED, CALIBRATED
-from ..shapes import LEAKS, SHAPES, Call, normalised, peak
+from ..choice import ALWAYS
+from ..family import CALIBRATED
+from ..shapes import SHAPES, Call, normalised, peak
 from .outcomes import (
     FOCUS,
-    RULES,
     Outcomes,
     behind,
     default,
     in_draws,
     indistinguishable,
     regrets,
+    rules,
     with_adapted,
 )
 
@@ -28,12 +29,12 @@ LEARNT = 20  # per cent: twice chance
 
 def grid_by_alpha(outcome, shape=FOCUS) -> dict[float, list[float]]:
     """Return the validation accuracies of a shape's grid, one seed, by its alpha."""
-    found: dict[float, list[float]] = {alpha: [] for alpha in LEAKS}
+    found: dict[float, list[float]] = {}
     for (text, _), value in outcome.grid.items():
         call = None if ":" in text else Call.parse(text)
         if call and call.shape == shape:
             found.setdefault(call.alpha, []).append(value)
-    return {alpha: of for alpha, of in found.items() if of}
+    return dict(sorted(found.items()))
 
 
 # Tables
@@ -95,21 +96,20 @@ def adapted_table(outcomes: Outcomes) -> str:
     """Make a table of calibrated and trained widths beside the best fixed width of the same shape."""
     outcomes = with_adapted(outcomes)
     table = []
-    for call in map(str, ADAPTED):
-        for how in RULES:
-            gaps = {name: best_width(o, call) - o.adapted[f"{how}: {call}"].mean for name, o in outcomes.items()}
-            within = sum(gap <= 1 for gap in gaps.values())
-            ends = [o.adapted[f"{how}: {call}"].width for o in outcomes.values()]
-            unit = float(Call.parse(call).surrogate.width) / (Call.parse(call).width or 1)
-            end = "-" if how in CALIBRATED else f"{min(ends) / unit:.2g} to {max(ends) / unit:.2g}"
-            worst = max(gaps, key=lambda name: gaps[name])
-            table.append([f"`{call}`, {how}", f"{within} of {len(gaps)}", f"{gaps[worst]:.1f}", worst, end])
+    for how, call in sorted(rules(outcomes), key=lambda rule: rule[::-1]):
+        gaps = {name: best_width(o, call) - o.adapted[how, call].mean for name, o in outcomes.items()}
+        within = sum(gap <= 1 for gap in gaps.values())
+        ends = [o.adapted[how, call].width for o in outcomes.values()]
+        unit = float(Call.parse(call).surrogate.width) / (Call.parse(call).width or 1)
+        end = "-" if how in CALIBRATED else f"{min(ends) / unit:.2g} to {max(ends) / unit:.2g}"
+        worst = max(gaps, key=lambda name: gaps[name])
+        table.append([f"`{call}`, {how}", f"{within} of {len(gaps)}", f"{gaps[worst]:.1f}", worst, end])
     header = ["shape and rule", "within a point", "worst", "worst in", "widths end at"]
     return results.table(header, table)
 
 
 def best_width(outcome, call: str) -> float:
-    """Return the best accuracy of a shape with the alpha of a call, over the widths and rates that have ten seeds."""
+    """Return the best accuracy of a shape with the alpha of a call, over the widths and rates that have all seeds."""
     same = Call.parse(call).shape, Call.parse(call).alpha
     return max(mean for (c, _), mean in outcome.fixed.items() if (Call.parse(c).shape, Call.parse(c).alpha) == same)
 
@@ -118,8 +118,8 @@ def adapted_summary(outcomes: Outcomes) -> str:
     """Write for each rule in how many settings it is within a point of the best fixed width, over the shapes."""
     outcomes = with_adapted(outcomes)
     lines = []
-    for how in RULES:
-        gaps = [[best_width(o, str(c)) - o.adapted[f"{how}: {c}"].mean for o in outcomes.values()] for c in ADAPTED]
+    for how, rules_of in itertools.groupby(rules(outcomes), key=lambda rule: rule[0]):
+        gaps = [[best_width(o, rule[1]) - o.adapted[rule].mean for o in outcomes.values()] for rule in rules_of]
         within = sorted(sum(gap <= 1 for gap in of_shape) for of_shape in gaps)
         most = " (most, for each shape)" if within[0] * 2 > len(outcomes) else ""
         lines.append(
@@ -134,7 +134,7 @@ def pilot_table(outcome) -> str:
     calls, gains = (list(dict.fromkeys(key[i] for key in sorted(outcome.pilots))) for i in (0, 1))
     gains = sorted(gains)
     table = [[f"`{call}`", *(f"{outcome.pilots[call, gain]:.1f}" for gain in gains)] for call in calls]
-    return results.table([f"validation, seed {CHOOSING[0]}", *(f"gain {gain:g}" for gain in gains)], table)
+    return results.table([f"validation, seed {outcome.first}", *(f"gain {gain:g}" for gain in gains)], table)
 
 
 # Pictures

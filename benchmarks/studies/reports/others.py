@@ -7,9 +7,8 @@ import numpy as np
 
 from ...lib import results
 from ...lib.report import Claim, percent
-from ...lib.runs import rows
+from ...lib.runs import finished, rows
 from ...lib.study import rounded
-from ..choice import SEEDS
 from .outcomes import Outcomes
 
 SETTINGS = {"speech": "Spoken digits", "vowels": "Japanese vowels"}
@@ -19,10 +18,11 @@ def load(folder: Path) -> dict[str, dict[str, tuple[np.ndarray, int]]]:
     """Read, for each setting and entrant, test accuracies in per cent by seed, and the number of weights."""
     found = {}
     for name in SETTINGS:
-        if (folder / f"{name}.json").exists():
+        path = folder / f"{name}.json"
+        if path.exists() and (grid := finished(path, "compare")):
             by_entrant: dict[str, list] = {}
-            for row in rows(folder / f"{name}.json"):
-                if row["seed"] in SEEDS:
+            for row in rows(path):
+                if row["seed"] in grid["seeds"]:
                     by_entrant.setdefault(row["entrant"], []).append((100 * row["test"], row["weights"]))
             found[name] = {e: (np.array([test for test, _ in of]), int(of[0][1])) for e, of in by_entrant.items()}
     return found

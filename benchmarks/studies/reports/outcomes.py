@@ -1,6 +1,7 @@
 """The family compared: what its files hold, regret, the rule for the default, and what can't be told from chance."""
 
 import json
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -8,23 +9,20 @@ from typing import NamedTuple
 import numpy as np
 from scipy import stats
 
-from ...lib.runs import rows
+from ...lib.runs import finished, rows
 from ...lib.study import rounded
-from ..choice import ALWAYS, CHOOSING, SEEDS, best_factor, choose, recorded, together
+from ..choice import Grid, best_factor, choose, common, recorded, together
 from ..events import DATA_SETS
-from ..family import ADAPTED, CALIBRATED, PILOTS, TRAINED
 from ..settings import names
 from ..shapes import Call
-from ..shapes import calls as grid_of
 
 TIE, SIGNIFICANT, DRAWS = 0.5, 0.05, 1000  # points; probability; of the bootstrap
 LEARNING = 0.2  # the training loss above which a network has not learnt its examples
 FOCUS = "LogTailedRelu"
-RULES = (*CALIBRATED, *TRAINED)
 
 
 class Entry(NamedTuple):
-    """What ten networks came to: test accuracies in per cent by seed, and means of the rest.
+    """What networks of several seeds came to: test accuracies in per cent by seed, and means of the rest.
 
     Attributes:
       call: of the surrogate, or a word before it that says how its widths were set.
@@ -50,10 +48,11 @@ class Entry(NamedTuple):
 class Outcome(NamedTuple):
     """A setting: every shape tuned; single calls at the setting's rate and at their best; adapted widths; the grid.
 
-    `fixed` has the mean test accuracy in per cent of each call and factor of the rate that has ten seeds, whether the
+    `adapted` is by the way to adapt a width and the call that it starts from.
+    `fixed` has the mean test accuracy in per cent of each call and factor of the rate that has all seeds, whether the
     other settings have it or not.
     Of the grid, `grid` has the validation accuracy in per cent of each call and factor of the rate, and `pilots` that
-    of a few calls at each gain, from the first choosing seed.
+    of the calls that chose the gain, at each gain, from the seed `first`.
     """
 
     about: str
@@ -61,10 +60,11 @@ class Outcome(NamedTuple):
     tuned: dict[str, Entry]
     single: dict[str, Entry]
     best_rate: dict[str, Entry]
-    adapted: dict[str, Entry]
+    adapted: dict[tuple[str, str], Entry]
     fixed: dict[tuple[str, float], float]
     grid: dict[tuple[str, float], float]
     pilots: dict[tuple[str, float], float]
+    first: int
 
 
 Outcomes = Mapping[str, Outcome]
@@ -74,14 +74,21 @@ def load(folder: Path) -> dict[str, Outcome]:
     """Read the settings of a folder that are finished, with the shapes and the calls that all of these have."""
     by_name = {name: path for name in names() if (path := folder / f"{name}.json").exists()}
     paths, shapes = together(list(by_name.values()))
-    found = {name: _outcome(path, shapes) for name, path in by_name.items() if path in paths}
-    finished = {name: o for name, o in found.items() if o.best_rate.keys() >= set(map(str, ALWAYS))}  # they run last
-    return _with_common_calls(finished)
+    finished_too = {name: path for name, path in by_name.items() if path in paths and finished(path, "calls")}
+    seeds = common([Grid.of(path) for path in finished_too.values()]).seeds if finished_too else ()
+    return _with_common_calls({name: _outcome(path, shapes, seeds) for name, path in finished_too.items()})
+
+
+def rules(outcomes: Outcomes) -> list[tuple[str, str]]:
+    """List the ways to adapt a width, each with a call that it starts from, that most settings have tried."""
+    tried = Counter(rule for outcome in outcomes.values() for rule in outcome.adapted)
+    return sorted(rule for rule, count in tried.items() if 2 * count > len(outcomes))
 
 
 def with_adapted(outcomes: Outcomes) -> dict[str, Outcome]:
-    """Return the settings in which every adapted width was tried."""
-    return {name: o for name, o in outcomes.items() if len(o.adapted) == len(ADAPTED) * len(RULES)}
+    """Return the settings in which all of `rules` were tried."""
+    tried = set(rules(outcomes))
+    return {name: outcome for name, outcome in outcomes.items() if tried <= set(outcome.adapted)}
 
 
 def unfinished(outcomes: Outcomes) -> list[str]:
@@ -91,49 +98,53 @@ def unfinished(outcomes: Outcomes) -> list[str]:
 
 
 def _with_common_calls(outcomes):
-    common = set.intersection(*(set(outcome.best_rate) for outcome in outcomes.values())) if outcomes else set()
+    common_calls = set.intersection(*(set(outcome.best_rate) for outcome in outcomes.values())) if outcomes else set()
     kept = {}
     for name, outcome in outcomes.items():
-        single, best = ({call: of[call] for call in of if call in common} for of in (outcome.single, outcome.best_rate))
+        both = (outcome.single, outcome.best_rate)
+        single, best = ({call: of[call] for call in of if call in common_calls} for of in both)
         kept[name] = outcome._replace(single=single, best_rate=best)
     return kept
 
 
-def _outcome(path, shapes):
-    every, score = list(rows(path)), recorded(path)
+def _outcome(path, shapes, seeds):
+    grid, score, gain = Grid.of(path), recorded(path), finished(path, "tune")["gain"]
+    every, first = list(rows(path)), grid.choosing[0]
     table: dict[tuple[str, float], dict[int, dict]] = {}
-    reported, first = ([row for row in every if row["seed"] in seeds] for seeds in (SEEDS, CHOOSING[:1]))
-    for row in reported:
-        table.setdefault((row["call"], row["rate"]), {})[row["seed"]] = row
-    table = {key: of_seeds for key, of_seeds in table.items() if set(of_seeds) == set(SEEDS)}
+    for row in every:
+        if row["gain"] == gain and row["seed"] in seeds:
+            table.setdefault((row["call"], row["rate"]), {})[row["seed"]] = row
+    table = {key: of_seeds for key, of_seeds in table.items() if set(of_seeds) == set(seeds)}
 
     def entry(call, factor):
         of_seeds = table[str(call), rounded(factor)]
-        column = {name: np.array([of_seeds[seed][name] for seed in SEEDS]) for name in ("test", "loss", "firing")}
-        widths = [of_seeds[seed]["width"] for seed in SEEDS]
+        column = {name: np.array([of_seeds[seed][name] for seed in seeds]) for name in ("test", "loss", "firing")}
+        widths = [of_seeds[seed]["width"] for seed in seeds]
         means = [float(np.mean(values)) for values in (column["loss"], column["firing"], widths)]
         return Entry(str(call), factor, 100 * column["test"], *means)
 
     def is_there(call, factor):
         return (str(call), rounded(factor)) in table
 
-    calls = [Call.parse(call) for call, factor in table if factor == 1 and ":" not in call]
-    grid_calls = [call for call in calls if call in set(grid_of(call.shape))]
-    best = {call: best_factor(call, score) for call in grid_calls}
-    adapted = [f"{how}: {call}" for call in ADAPTED for how in RULES]
-    pilots = [row for row in first if row["call"] in map(str, PILOTS) and row["rate"] == 1]
+    at_the_rate = [call for call, factor in table if factor == 1]
+    calls = [Call.parse(call) for call in at_the_rate if ":" not in call]
+    calls = [call for call in calls if call in set(grid.calls(call.shape))]
+    best = {call: best_factor(call, score, grid) for call in calls}
     fixed = [(call, factor) for call, factor in table if ":" not in call]
-    gain = reported[0]["gain"]
+    of_first = [row for row in every if row["seed"] == first]
+    other_gains = {row["call"] for row in of_first if row["gain"] != gain}
+    pilots = [row for row in of_first if row["call"] in other_gains and row["rate"] == 1]
     return Outcome(
         json.loads(path.read_text())["settings"]["about"],
         gain=gain,
-        tuned={shape: entry(*choose(shape, score)) for shape in shapes},
-        single={str(call): entry(call, 1.0) for call in grid_calls},
+        tuned={shape: entry(*choose(shape, score, grid)) for shape in shapes},
+        single={str(call): entry(call, 1.0) for call in calls},
         best_rate={str(call): entry(call, factor) for call, factor in best.items() if is_there(call, factor)},
-        adapted={name: entry(name, 1.0) for name in adapted if is_there(name, 1.0)},
+        adapted={tuple(name.split(": ")): entry(name, 1.0) for name in at_the_rate if ":" in name},
         fixed={(call, factor): entry(call, factor).mean for call, factor in fixed},
-        grid={(row["call"], row["rate"]): 100 * row["validation"] for row in first if row["gain"] == gain},
+        grid={(row["call"], row["rate"]): 100 * row["validation"] for row in of_first if row["gain"] == gain},
         pilots={(row["call"], row["gain"]): 100 * row["validation"] for row in pilots},
+        first=first,
     )
 
 
@@ -203,9 +214,9 @@ def in_draws(outcomes: Outcomes) -> tuple[dict[str, float], dict[str, float]]:
     """Return in which share of bootstrap draws of the seeds each call has the smallest worst regret, and is chosen."""
     rng, calls = np.random.default_rng(0), list(next(iter(outcomes.values())).single)
     tests = np.array([[outcome.single[call].test for call in calls] for outcome in outcomes.values()])
-    steadiest, chosen = np.zeros((2, len(calls)))
+    seeds, (steadiest, chosen) = tests.shape[-1], np.zeros((2, len(calls)))
     for _ in range(DRAWS):
-        means = tests[..., rng.integers(0, len(SEEDS), len(SEEDS))].mean(-1)
+        means = tests[..., rng.integers(0, seeds, seeds)].mean(-1)
         gaps = means.max(1, keepdims=True) - means
         steadiest[gaps.max(0).argmin()] += 1 / DRAWS
         chosen[_by_the_rule(gaps, calls)] += 1 / DRAWS

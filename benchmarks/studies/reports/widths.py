@@ -7,9 +7,7 @@ import numpy as np
 
 from ...lib import results
 from ...lib.report import Claim, percent
-from ...lib.runs import rows
-from ..choice import SEEDS
-from ..family import PILOTS
+from ...lib.runs import finished, rows
 from ..shapes import Call
 from ..widths import GRIDS, KNEES, calibrated
 
@@ -20,11 +18,13 @@ def load(folder: Path) -> dict[str, dict[tuple[str, float], np.ndarray]]:
     """Read, for each setting, test accuracies in per cent by seed of each call at each gain that has all seeds."""
     found = {}
     for name in GRIDS:
-        if (folder / f"{name}.json").exists():
+        path = folder / f"{name}.json"
+        if path.exists() and (grid := finished(path, "widths")):
             by_run: dict[tuple[str, float], list] = {}
-            for row in rows(folder / f"{name}.json"):
-                by_run.setdefault((row["call"], row["gain"]), []).append(100 * row["test"])
-            found[name] = {run: np.array(tests) for run, tests in by_run.items() if len(tests) == len(SEEDS)}
+            for row in rows(path):
+                if row["seed"] in grid["seeds"]:
+                    by_run.setdefault((row["call"], row["gain"]), []).append(100 * row["test"])
+            found[name] = {run: np.array(tests) for run, tests in by_run.items() if len(tests) == len(grid["seeds"])}
     return found
 
 
@@ -33,26 +33,23 @@ def tables(studied) -> str:
     knees = [[name, *(percent(tests[str(call), gain]) for call in KNEES)] for name, tests, gain in with_knees(studied)]
     parts = [results.table(["`LogTailedRelu(.1)`", *(f"knee at {call.width:g}" for call in KNEES)], knees)]
     for name, tests in studied.items():
-        if gains := gains_of(tests):
-            table = [[f"`{call}`", *(both(tests, call, gain) for gain in gains)] for call in PILOTS]
+        if both := with_both(tests):
+            gains, calls = (list(dict.fromkeys(of)) for of in zip(*both, strict=True))
+            table = [[f"`{c}`", *(" -> ".join(f"{of.mean():.1f}" for of in both[g, c]) for g in gains)] for c in calls]
             parts.append(results.table([f"{name}: fixed -> calibrated", *(f"gain {gain:g}" for gain in gains)], table))
     return "\n\n".join(parts)
 
 
-def gains_of(tests) -> list[float]:
-    """List the gains at which widths are fixed and calibrated."""
-    return sorted({gain for call, gain in tests if call == calibrated(PILOTS[0])})
+def with_both(tests) -> dict[tuple[float, str], tuple[np.ndarray, np.ndarray]]:
+    """Return accuracies with a fixed and with a calibrated width, by gain and call."""
+    both = {(g, c): (tests[c, g], tests[calibrated(c), g]) for c, g in tests if (calibrated(c), g) in tests}
+    return dict(sorted(both.items()))
 
 
 def with_knees(studied):
     """List setting, accuracies and gain of those that have both knees."""
-    gains = {name: grids[0][1][0] for name, grids in GRIDS.items() if grids[0][0] == KNEES}
-    return [(name, studied[name], gain) for name, gain in gains.items() if name in studied]
-
-
-def both(tests, call: Call, gain: float) -> str:
-    """Format the means with a fixed and with a calibrated width."""
-    return " -> ".join(f"{tests[how(call), gain].mean():.1f}" for how in (str, calibrated))
+    every = [(name, tests, gain) for name, tests in studied.items() for gain in sorted({gain for _, gain in tests})]
+    return [(name, tests, gain) for name, tests, gain in every if all((str(knee), gain) in tests for knee in KNEES)]
 
 
 def claims(studied) -> Iterator[Claim]:
@@ -67,12 +64,13 @@ def claims(studied) -> Iterator[Claim]:
             f"{percent(before)} and {percent(after)}%",
         )
     for name, tests in studied.items():
-        if gains := gains_of(tests):
-            fixed, fitted = ([min(tests[how(c), g].mean() for g in gains) for c in PILOTS] for how in (str, calibrated))
-            pairs = [f"{c.shape} {a:.1f} and {b:.1f}" for c, a, b in zip(PILOTS, fixed, fitted, strict=True)]
+        if both := with_both(tests):
+            gains, calls = (list(dict.fromkeys(of)) for of in zip(*both, strict=True))
+            worst = {call: [min(both[gain, call][i].mean() for gain in gains) for i in (0, 1)] for call in calls}
             yield Claim(
                 f"{name}: over gains of {', '.join(f'{gain:g}' for gain in gains)}, the worst accuracy of each of "
-                f"{len(PILOTS)} calls is better with calibrated widths",
-                all(b > a for a, b in zip(fixed, fitted, strict=True)),
-                f"worst accuracy fixed and calibrated, %: {', '.join(pairs)}",
+                f"{len(calls)} calls is better with calibrated widths",
+                all(after > before for before, after in worst.values()),
+                "worst accuracy fixed and calibrated, %: "
+                + ", ".join(f"{Call.parse(call).shape} {a:.1f} and {b:.1f}" for call, (a, b) in worst.items()),
             )
