@@ -8,7 +8,7 @@ from dtypes import FLOATS
 
 import brainsurr as bs
 from brainsurr._checks import check_input_shape
-from brainsurr._layers import LIFArguments
+from brainsurr._layer_arguments import LIFArguments
 from brainsurr._neuron import (
     li_step_with_output,
     lif_carry,

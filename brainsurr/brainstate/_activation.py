@@ -13,11 +13,12 @@ from .._arguments import ChecksArguments
 from .._bounds import Interval
 from .._checks import check_random, check_surrogate
 from .._diagnosis.watching import seen
+from .._layers import ActivationLayer
 from .._surrogate import Surrogate
 from ._parameters import parameter_value, set_parameters
 
 
-class SpikingActivation(ChecksArguments, nn.ElementWiseBlock):
+class SpikingActivation(ChecksArguments, ActivationLayer, nn.ElementWiseBlock):
     """A surrogate as a layer, its parameters configuration or trained.
 
     It is called with any shape, alone, among layers, or as the ``spk_fun=`` of a neuron.

@@ -7,7 +7,7 @@ import jax
 from brainstate import nn
 
 from .._delay import DelayArguments, DelayLayer, delay, longest
-from .._layers import documented, takes
+from .._layer_arguments import documented, takes
 from ._state import StatefulLayer, size_of
 
 

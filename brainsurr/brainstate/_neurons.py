@@ -11,7 +11,8 @@ from brainstate import nn
 
 from .._arrays import as_float
 from .._checks import check_drawn_shape
-from .._layers import ALIFArguments, ALIFLayer, LeakyArguments, LeakyLayer, LIFArguments, LIFLayer, documented, takes
+from .._layer_arguments import ALIFArguments, LeakyArguments, LIFArguments, documented, takes
+from .._layers import ALIFLayer, LeakyLayer, LIFLayer
 from .._surrogate import Surrogate
 from .._time.scan import scan_over_time
 from ._activation import SpikingActivation
@@ -106,12 +107,6 @@ class LIFBase(LIFLayer, LeakyBase):
 
     def _recurrent_weights(self):
         return self.recurrent_kernel.value() if self.recurrent else None
-
-    def _spike_function(self):
-        return self.spike_fn.surrogate if isinstance(self.spike_fn, SpikingActivation) else self.spike_fn
-
-    def _draw(self):
-        return self.spike_fn._draw() if isinstance(self.spike_fn, SpikingActivation) else {}
 
 
 @documented(Arguments)

@@ -6,7 +6,7 @@ from flax import linen as nn
 from .._arguments import ChecksArguments
 from .._checks import check_input_shape
 from .._delay import DelayArguments, DelayLayer, delay
-from .._layers import documented
+from .._layer_arguments import documented
 
 
 @documented(DelayArguments)

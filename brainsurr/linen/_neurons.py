@@ -7,7 +7,8 @@ from flax import linen as nn
 
 from .._arrays import as_float
 from .._checks import check_drawn_shape, check_input_shape, drawing_dtype
-from .._layers import ALIFArguments, ALIFLayer, LeakyArguments, LeakyLayer, LIFArguments, LIFLayer, documented
+from .._layer_arguments import ALIFArguments, LeakyArguments, LIFArguments, documented
+from .._layers import ALIFLayer, LeakyLayer, LIFLayer
 from .._time.scan import scan_over_time
 from ._activation import SpikingActivation
 from ._parameters import ParameterModule
@@ -63,22 +64,22 @@ class LIFBase(LIFArguments, LIFLayer, LeakyBase):
 
     @nn.nowrap
     def _spike_function(self):
-        if isinstance(self.spike_fn, SpikingActivation):
-            return self.spike_fn.surrogate
-        if isinstance(self.spike_fn, nn.Module):  # which can't be called inside lax.scan; a function of variables can
-            module, variables = self.spike_fn.unbind()
-            return partial(module.apply, variables)
-        return self.spike_fn
+        module = self._other_module()
+        if module is None:
+            return super()._spike_function()
+        module, variables = module.unbind()  # in lax.scan no module can be called, but a function of variables
+        return partial(module.apply, variables)
 
     @nn.nowrap
-    def _draw(self):
-        return self.spike_fn._draw() if isinstance(self.spike_fn, SpikingActivation) else {}
+    def _other_module(self) -> nn.Module | None:
+        """Return the spike function if it is a module that is not a `SpikingActivation`."""
+        fn = self.spike_fn
+        return fn if isinstance(fn, nn.Module) and not isinstance(fn, SpikingActivation) else None
 
     @nn.nowrap
     def _make_variables(self, x):
         """Make the variables of a spike function that is a module, outside of the scan."""
-        is_other = isinstance(self.spike_fn, nn.Module) and not isinstance(self.spike_fn, SpikingActivation)
-        if is_other and self.is_initializing():
+        if self._other_module() and self.is_initializing():
             self.spike_fn(x)
 
 

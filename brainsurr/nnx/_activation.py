@@ -12,11 +12,12 @@ from flax.typing import Dtype
 from .._bounds import Interval
 from .._checks import check_random, check_surrogate
 from .._diagnosis.watching import seen
+from .._layers import ActivationLayer
 from .._surrogate import Surrogate
 from ._parameters import ParameterModule, check_rngs, parameter_value, set_parameters
 
 
-class SpikingActivation(ParameterModule):
+class SpikingActivation(ParameterModule, ActivationLayer):
     """A surrogate as a layer, its parameters configuration or trained.
 
     Args:

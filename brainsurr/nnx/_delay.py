@@ -5,7 +5,7 @@ from flax import nnx
 from .._arguments import ChecksArguments
 from .._checks import check_input_shape
 from .._delay import DelayArguments, DelayLayer, delay
-from .._layers import documented, takes
+from .._layer_arguments import documented, takes
 
 
 @documented(DelayArguments)

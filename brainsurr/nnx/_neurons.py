@@ -8,7 +8,8 @@ from flax.typing import Initializer
 
 from .._arrays import as_float
 from .._checks import check_drawn_shape, check_input_shape, drawing_dtype
-from .._layers import ALIFArguments, ALIFLayer, LeakyArguments, LeakyLayer, LIFArguments, LIFLayer, documented, takes
+from .._layer_arguments import ALIFArguments, LeakyArguments, LIFArguments, documented, takes
+from .._layers import ALIFLayer, LeakyLayer, LIFLayer
 from .._surrogate import Surrogate
 from .._time.scan import scan_over_time
 from ._activation import SpikingActivation
@@ -91,12 +92,6 @@ class LIFBase(LIFLayer, LeakyBase):
 
     def _recurrent_weights(self):
         return None if self.recurrent_kernel is None else self.recurrent_kernel[...]
-
-    def _spike_function(self):
-        return self.spike_fn.surrogate if isinstance(self.spike_fn, SpikingActivation) else self.spike_fn
-
-    def _draw(self):
-        return self.spike_fn._draw() if isinstance(self.spike_fn, SpikingActivation) else {}
 
 
 @documented(Arguments)
