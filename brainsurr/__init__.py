@@ -58,7 +58,7 @@ def __dir__():
 if not TYPE_CHECKING:  # to which every name would be there
 
     def __getattr__(name):
-        """The modules that need more than jax, imported when they are first used."""
+        """Import the modules that need more than jax when they are first used."""
         if name not in _OPTIONAL:
             hint = "" if name.startswith("_") else where_else(name)
             raise AttributeError(f"module {__name__!r} has no attribute {name!r}{hint}")

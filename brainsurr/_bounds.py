@@ -20,7 +20,7 @@ def trained_intervals(
     defaults: Mapping[str, Interval],
     param_dtype: Any = jnp.float32,
 ) -> dict[str, Interval | None]:
-    """The interval of each parameter to be trained, or None where it is unbounded.
+    """Return the interval of each parameter to be trained, or None where it is unbounded.
 
     Args:
       owner: the layer, for messages.
@@ -62,7 +62,7 @@ def trained_intervals(
 
 
 def names_of(owner: str, value, argument: str = "learnable") -> tuple[str, ...]:
-    """A name or several as a tuple, or a TypeError."""
+    """Return a name or several as a tuple, or raise a TypeError."""
     try:
         names = (value,) if isinstance(value, str) else tuple(value)
     except TypeError:  # not to be iterated over
@@ -73,7 +73,7 @@ def names_of(owner: str, value, argument: str = "learnable") -> tuple[str, ...]:
 
 
 def edges(interval, dtype) -> tuple[np.ndarray, np.ndarray]:
-    """The edges of an interval, rounded to a dtype: float32's 0.01 is not below 0.01. A finite one stays finite."""
+    """Round the edges of an interval to a dtype: float32's 0.01 is not below 0.01. A finite one stays finite."""
     largest = float(jnp.finfo(dtype).max)
 
     def edge(value):
@@ -85,7 +85,7 @@ def edges(interval, dtype) -> tuple[np.ndarray, np.ndarray]:
 
 
 def check_inside(name: str, value, interval: Interval):
-    """A ValueError that names the interval, for a number that is known and lies outside of it."""
+    """Raise a ValueError that names the interval, for a number that is known and lies outside of it."""
     if isinstance(value, jax.core.Tracer):
         return
     number = np.asarray(value)  # by NumPy, which computes inside a trace as well
@@ -105,7 +105,7 @@ def initial_value(value, dtype) -> jax.Array:
 
 
 def clip_straight_through(value: jax.Array, interval: Interval | None) -> jax.Array:
-    """The value clipped into its interval, with the derivative of the value itself.
+    """Clip the value into its interval, with the derivative of the value itself.
 
     The gradient is not cut at an edge, so that a parameter can leave it again, and no derivative rule is
     needed. What holds the stored parameter inside is :func:`brainsurr.optim.project`.
@@ -127,7 +127,7 @@ def _checked(name: str, interval) -> Interval:
 
 
 def not_trained(owner: str, name: str) -> ValueError:
-    """The error about a parameter, of a checkpoint say, for a value that the layer does not train."""
+    """Make the error about a parameter, of a checkpoint say, for a value that the layer does not train."""
     return ValueError(
         f"{owner}: {name} is fixed here and a parameter in what is given: make the layer with learnable={name!r}, or "
         f"leave {name} out of it"

@@ -10,20 +10,20 @@ import numpy as np
 
 
 def check_word(name: str, value: Any, words: Sequence[str | None]):
-    """A ValueError unless the value is one of some words."""
+    """Raise a ValueError unless the value is one of some words."""
     # Told by its type first: an array compared with a word has no truth value.
     if not isinstance(value, str | None) or value not in words:
         raise ValueError(f"{_expected(name)} one of {', '.join(map(repr, words))}, got {value!r}")
 
 
 def check_flag(name: str, value: Any, optional: bool = False):
-    """A TypeError unless the value is a Python boolean, or None where that is allowed."""
+    """Raise a TypeError unless the value is a Python boolean, or None where that is allowed."""
     if not isinstance(value, bool) and not (optional and value is None):
         raise TypeError(f"{_expected(name)} True{', False or None' if optional else ' or False'}, got {value!r}")
 
 
 def hint_to_call(value: Any) -> str:
-    """What to add to an error about a value if it is a class."""
+    """Return what to add to an error about a value if it is a class."""
     return f": call it, {value.__name__}(...)" if isinstance(value, type) else ""
 
 
@@ -44,7 +44,7 @@ def check_function(name: str, value: Any, what: str = "a function", hint: Callab
 
 
 def is_function(value: Any) -> bool:
-    """Whether the value can be called and is not a class."""
+    """Check whether the value can be called and is not a class."""
     return callable(value) and not isinstance(value, type)
 
 
@@ -101,14 +101,14 @@ def check_features(owner: str, features: Any):
 
 
 def check_kind(name: str, value: Any, kind: type):
-    """A TypeError unless the value is an instance of a class."""
+    """Raise a TypeError unless the value is an instance of a class."""
     if not isinstance(value, kind):
         owner = "" if kind.__module__ == "builtins" else f"{kind.__module__.partition('.')[0]} "
         raise TypeError(f"{_expected(name)} a {owner}{kind.__name__}, got {value!r}")
 
 
 def check_dtype(name: str, value: Any, any_real: bool = False):
-    """A TypeError unless the value is a floating dtype; of ``any_real`` numbers, integers and booleans are too."""
+    """Raise a TypeError unless the value is a floating dtype, or with ``any_real`` one of integers or booleans."""
     kinds = (jnp.floating, jnp.integer, jnp.bool_) if any_real else (jnp.floating,)
     try:
         with warnings.catch_warnings():
@@ -125,7 +125,7 @@ def check_dtype(name: str, value: Any, any_real: bool = False):
 
 
 def is_integer(value: Any) -> bool:
-    """Whether the value is an integer of Python or NumPy, and not a boolean."""
+    """Check whether the value is an integer of Python or NumPy, and not a boolean."""
     return isinstance(value, int | np.integer) and not isinstance(value, bool)
 
 
@@ -196,6 +196,6 @@ def shapes(tree: Any) -> Any:
 
 
 def _expected(name: str) -> str:
-    """``LIF: expected reset to be``, of ``LIF: reset`` or of ``reset`` alone."""
+    """Return ``LIF: expected reset to be``, of ``LIF: reset`` or of ``reset`` alone."""
     *owner, argument = name.rpartition(": ")
     return f"{''.join(owner)}expected {argument} to be"

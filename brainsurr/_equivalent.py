@@ -19,7 +19,7 @@ NEURONS = {
 
 
 def equivalent(library: str, name: str, **parameters) -> Surrogate:
-    """The surrogate here that has the gradient of one in another library, scale included.
+    """Return the surrogate here that has the gradient of one in another library, scale included.
 
     What is reproduced is what the original does, also where its documentation says otherwise;
     ``equivalents(library)`` tells what is wrong in it, and whether it spikes at x = 0, as everything here does.
@@ -71,7 +71,7 @@ def equivalent(library: str, name: str, **parameters) -> Surrogate:
 
 
 def equivalents(library: str | None = None) -> list:
-    """What is known of the surrogates of other libraries: the rows of docs/coming-from-elsewhere.md.
+    """List what is known of the surrogates of other libraries: the rows of docs/coming-from-elsewhere.md.
 
     Args:
       library: as for :func:`equivalent`; None for all of them.

@@ -13,7 +13,7 @@ from ._smooth import is_smooth
 
 
 def spike(x, surrogate, *, key=None):
-    r"""The threshold, with the derivative of a surrogate.
+    r"""Return the spike of ``x``, with the derivative of a surrogate.
 
     Forward, the step :math:`s = 1` if :math:`x \ge 0`, else :math:`0` (the surrogate's primitive
     :math:`g(x)` instead, when ``surrogate.origin`` is true). Its derivative is declared to be that of

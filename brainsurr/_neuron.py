@@ -28,7 +28,7 @@ def lif_step(
     inhibited=None,
     key=None,
 ):
-    r"""One step of a leaky integrate-and-fire neuron.
+    r"""Take one step of a leaky integrate-and-fire neuron.
 
     .. math::
        u &= \mathrm{decay} \cdot v + x \\
@@ -111,7 +111,7 @@ def lif_step(
 
 
 def li_step(v, x, *, decay, decay_input=False):
-    r"""One step of a leaky integrator, :math:`v' = \mathrm{decay} \cdot v + x`, in the dtype of ``v``.
+    r"""Take one step of a leaky integrator, :math:`v' = \mathrm{decay} \cdot v + x`, in the dtype of ``v``.
 
     Args:
       v: potential, ``[..., features]``.
@@ -136,13 +136,13 @@ def li_step(v, x, *, decay, decay_input=False):
 
 
 def li_step_with_output(v, x, **leak):
-    """`li_step` as a step over time, which gives the potential out as well, in the dtype of ``x``."""
+    """Take `li_step` as a step over time, which gives the potential out as well, in the dtype of ``x``."""
     v = li_step(v, x, **leak)
     return v, v.astype(x.dtype)
 
 
 def lif_step_with_spikes(carry, x, *, kernel=None, reset_delay=False, **neuron):
-    """One step of a layer whose last spikes act on it: as the input ``s @ kernel``, as a delayed reset, or both.
+    """Take one step of a layer whose last spikes act on it: as the input ``s @ kernel``, as a delayed reset, or both.
 
     Args:
       carry: potential and last spikes, both ``[..., features]``, each of which keeps its dtype, so that a carry does
@@ -163,7 +163,7 @@ def lif_step_with_spikes(carry, x, *, kernel=None, reset_delay=False, **neuron):
 
 
 def adaptive_step(carry, x, *, step, adapts, adaptation_decay, spike_adaptation, voltage_adaptation, **neuron):
-    r"""One step of a neuron that adapts: the more it has fired, the higher its threshold or the less its input.
+    r"""Take one step of a neuron that adapts: the more it has fired, the higher its threshold or the less its input.
 
     .. math::
        v', s &= \mathrm{step}(v, x) \ \text{with threshold} + a\ (\text{threshold}) \text{ or } x - a\ (\text{input}) \\

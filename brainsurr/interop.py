@@ -19,7 +19,7 @@ __all__ = ["register_layers", "transfer"]
 
 
 def transfer(source: Any, target: Any, *, transposed: str | Iterable[str] | None = None) -> Any:
-    """The parameters of one network in the parameter tree of the same network in another framework.
+    """Convert the parameters of one network to the parameter tree of the same network in another framework.
 
     The layers of :mod:`brainsurr.nnx`, :mod:`brainsurr.linen` and :mod:`brainsurr.brainstate` name their parameters
     alike; so do, up to what is translated here, the dense and convolutional layers of their hosts. A parameter that
@@ -110,19 +110,19 @@ def _by_name(tree, side: str) -> dict[str, tuple[Any, Any]]:
 
 
 def _ending(name: str, shape) -> tuple[int, ...]:
-    """A shape; that of a bias without leading ones: brainstate keeps the bias of a convolution as (1, 1, channels)."""
+    """Return a shape, of a bias without leading ones: brainstate keeps that of a convolution as (1, 1, channels)."""
     return tuple(dropwhile(lambda n: n == 1, shape)) if name.endswith("bias") else tuple(shape)
 
 
 def _name(path) -> str:
-    """``layers.0.spike_fn.alpha``, whatever the framework calls it."""
+    """Write ``layers.0.spike_fn.alpha``, whatever the framework calls it."""
     name = re.sub(r"(^|\.)layers_(\d+)", r"\1layers.\2", _dotted(path))  # linen numbers the modules of a list
     name = re.sub(r"\.(val|value)$", "", name)  # brainstate's Param, flax's Variable
     return re.sub(r"(^|\.)weight\.(weight|bias)$", lambda m: m[1] + ("bias" if m[2] == "bias" else "kernel"), name)
 
 
 def _is_brainstates(path) -> bool:
-    """Whether this is where brainstate keeps a kernel."""
+    """Check whether this is where brainstate keeps a kernel."""
     return re.search(r"(^|\.)weight\.weight$", _dotted(path)) is not None
 
 

@@ -108,7 +108,7 @@ def follow(schedule: optax.Schedule) -> optax.GradientTransformation:
 
 
 def _inside(interval, u, p):
-    """The update that takes p to where p + u is clipped into the interval, whatever is rounded on the way.
+    """Return the update that takes p to where p + u is clipped into the interval, whatever is rounded on the way.
 
     Its dtype is that of p + u, in which optax adds before it rounds to the dtype of p. Rounding is monotone, so a sum
     that lies between edges of that dtype is stored between them as well.
@@ -132,7 +132,7 @@ def _inside(interval, u, p):
 
 
 def _computed(dtype):
-    """What XLA computes in: float32 for what is narrower, and it may carry these bits from one operation on."""
+    """Return what XLA computes in: float32 for what is narrower, and it may carry these bits from one operation on."""
     return jnp.dtype(jnp.float32) if jnp.finfo(dtype).bits < 32 else dtype
 
 

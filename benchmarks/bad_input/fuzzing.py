@@ -42,7 +42,7 @@ CALLS: dict[str, Call] = {
 
 
 def singles(call: Call) -> Iterator[dict[str, Given]]:
-    """Every bad value by itself, with good ones around it; and nothing but good ones, first."""
+    """Yield every bad value by itself, with good ones around it; and nothing but good ones, first."""
     fine = {name: a.good[0] for name, a in call.arguments.items()}
     yield fine
     for name, argument in call.arguments.items():
@@ -58,7 +58,7 @@ def mixtures(draw, call: Call) -> dict[str, Given]:
 
 
 def values_of(given: Mapping[str, Given]) -> dict[str, Any]:
-    """What the call is made with."""
+    """Return what the call is made with."""
     shape = (given["time"].value, *given["batch"].value, 3) if "time" in given else (2, 3)
     return {
         name: g.value.make(shape) if isinstance(g.value, Shaped) else g.value
@@ -68,7 +68,7 @@ def values_of(given: Mapping[str, Given]) -> dict[str, Any]:
 
 
 def outcome(call: Call, given: Mapping[str, Given]) -> str:
-    """``"right"``, ``"clear"``, or what is wrong with the answer or the error of a call."""
+    """Return ``"right"``, ``"clear"``, or what is wrong with the answer or the error of a call."""
     values = values_of(given)
     traced = {name: value.like for name, value in values.items() if isinstance(value, Tracer)}
     spoilt = [name for name, g in given.items() if g.kind != "good"]
@@ -85,14 +85,14 @@ def outcome(call: Call, given: Mapping[str, Given]) -> str:
 
 
 def within_a_trace(run, values, traced):
-    """The answer of a call some of whose arguments are tracers."""
+    """Return the answer of a call, some of whose arguments are tracers."""
     answers: list[Any] = []
     jax.eval_shape(lambda traced: answers.append(run(**values | traced)), traced)
     return answers[0]
 
 
 def unclear(error: Exception, call: Call, spoilt: list[str]) -> str | None:
-    """What is not clear about an error, or None."""
+    """Return what is not clear about an error, or None."""
     said = f"{type(error).__name__}: {error}"
     if not spoilt:
         return f"refused good input: {said}"
@@ -110,7 +110,7 @@ def unclear(error: Exception, call: Call, spoilt: list[str]) -> str | None:
 
 
 def fuzz(call: Call, alone: Iterable[Mapping[str, Given]], number: int, seed: int) -> dict[str, Any]:
-    """How a call took some examples: counts of right answers and clear errors, of each kind, and failures.
+    """Count how a call took some examples: counts of right answers and clear errors, of each kind, and failures.
 
     Args:
       call: the call.
@@ -169,12 +169,12 @@ def fuzz(call: Call, alone: Iterable[Mapping[str, Given]], number: int, seed: in
 
 
 def one_line(text: str) -> str:
-    """The beginning of a text, without its line breaks."""
+    """Shorten a text to its beginning, without its line breaks."""
     return " ".join(text.split())[:300]
 
 
 def public_names() -> list[str]:
-    """What can be called: the names in the ``__all__`` of every public module, but for records."""
+    """List what can be called: the names in the ``__all__`` of every public module, without records."""
     modules = [importlib.import_module(f"brainsurr{module}") for module in MODULES]
     names = [f"{module.__name__}.{name}" for module in modules for name in module.__all__]
     return [name for name in names if name not in RECORDS]

@@ -8,14 +8,14 @@ COLUMNS = ("examples", "right", "clear", "failed")
 
 
 def line(result):
-    """What was tried and what came of it, for the summary."""
+    """Return what was tried and what came of it, for the summary."""
     sums = total(result["calls"])
     outcome = f"{sums['right']:,} right answers, {sums['clear']:,} clear errors, {sums['failed']:,} neither"
     return "bad input", f"{sums['examples']:,} examples of {len(result['calls'])} calls", outcome
 
 
 def section(result, names=()):
-    """The law, the counts by group of names and by kind of bad input, and every call.
+    """Return the law, the counts by group of names and by kind of bad input, and every call.
 
     Args:
       result: of the run.
@@ -56,17 +56,17 @@ By call:
 
 
 def total(calls):
-    """Each count over all calls."""
+    """Return each count over all calls."""
     return {column: sum(call[column] for call in calls.values()) for column in COLUMNS}
 
 
 def counts(call):
-    """The numbers of a row."""
+    """Return the numbers of a row."""
     return [f"{call[column]:,}" for column in COLUMNS]
 
 
 def by_group(calls):
-    """A row for each module, with the surrogates apart."""
+    """Return a row for each module, with the surrogates apart."""
     groups: dict[str, Counter] = {}
     for name, call in calls.items():
         groups.setdefault(group(name), Counter()).update({"calls": 1, **{column: call[column] for column in COLUMNS}})
@@ -75,7 +75,7 @@ def by_group(calls):
 
 
 def group(name):
-    """The module of a name; of `brainsurr` itself, what kind of name it is."""
+    """Return the module of a name; of `brainsurr` itself, what kind of name it is."""
     module, _, last = name.rpartition(".")
     if module != "brainsurr":
         return f"`{module}`"
@@ -85,7 +85,7 @@ def group(name):
 
 
 def by_kind(calls):
-    """A row for each kind of bad input."""
+    """Return a row for each kind of bad input."""
     kinds: dict[str, Counter] = {}
     for call in calls.values():
         for kind, verdicts in call["kinds"].items():

@@ -57,7 +57,7 @@ def lif(**how) -> Callable:
 
 
 def convolutional(*, pool: bool) -> SpikingSequential:
-    """A convolution of images, with or without a pool."""
+    """Return a convolution of images, with or without a pool."""
     rngs, side = nnx.Rngs(0), SIDE // 2 if pool else SIDE
     first = [nnx.Conv(2, 4, (3, 3), rngs=rngs), LIF(4, decay=0.9, threshold=0.7, reset="zero")]
     middle = [functools.partial(nnx.avg_pool, window_shape=(2, 2), strides=(2, 2))] if pool else []

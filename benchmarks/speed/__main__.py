@@ -29,7 +29,7 @@ def main(argv=None):
 
 
 def parse(argv):
-    """The arguments, or an error of one line."""
+    """Parse the arguments, or stop with an error of one line."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.speed", description=__doc__.splitlines()[0])
     parser.add_argument("claims", nargs="*", metavar="CLAIM", help=", ".join(CLAIMS))
     parser.add_argument("--quick", action="store_true", help="small sizes, no other libraries, to see that it runs")

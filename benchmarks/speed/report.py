@@ -34,13 +34,13 @@ and 1 is a rounded product, unlike that of a relu, so it is compared with a squa
 
 
 def show(name, result):
-    """A claim's table, and each mark below it."""
+    """Return a claim's table, and each mark below it."""
     claim = CLAIMS[name]
     return "\n".join([f"{claim.__doc__.splitlines()[0]}\n", claim.report(result), "", *map(str, claim.marks(result))])
 
 
 def draw(name, result, out):
-    """A claim's picture, if it has one."""
+    """Return a claim's picture, if it has one."""
     if hasattr(CLAIMS[name], "draw"):
         matplotlib.use("Agg")
         figure = CLAIMS[name].draw(result, matplotlib.pyplot)
@@ -49,7 +49,7 @@ def draw(name, result, out):
 
 
 def load(folder):
-    """What was measured, by claim."""
+    """Return what was measured, by claim."""
     files = {name: folder / f"{name}.json" for name in CLAIMS}
     return {name: json.loads(path.read_text()) for name, path in files.items() if path.exists()}
 
@@ -60,7 +60,7 @@ def _where(result):
 
 
 def part(folder):
-    """The README's part: a line for each library, and where it was measured; from the JSON alone."""
+    """Return the README's part: a line for each library, and where it was measured; from the JSON alone."""
     found = load(folder)["peers"]
     about = f"{peers.about_chooser(found)} On {_where(found)}{_elsewhere(found)}."
     return f"{peers.chooser(found)}\n\n{wrapped(about)}"
@@ -79,7 +79,7 @@ def _elsewhere(found):
 
 
 def marks(several):
-    """Every mark in a table, and below it why some are not met."""
+    """List every mark in a table, and below it why some are not met."""
     all_marks = [mark for name, result in several.items() for mark in CLAIMS[name].marks(result)]
     met = {True: "yes", False: "**no**", None: ""}
     rows = [(m.what, m.shown(m.limit), m.shown(m.value), met[m.met]) for m in all_marks]
@@ -93,7 +93,7 @@ def marks(several):
 
 
 def tables(several):
-    """A section for each claim."""
+    """Return a section for each claim."""
     sections = []
     for name, claim in CLAIMS.items():
         heading = claim.__doc__.splitlines()[0]
@@ -103,7 +103,7 @@ def tables(several):
 
 
 def on_a_gpu(folder):
-    """What was measured on a GPU, or that nothing was, with the command."""
+    """Return what was measured on a GPU, or that nothing was, with the command."""
     several = load(folder) if folder.is_dir() else {}
     if not several:
         return f"## On a GPU\n\nNot measured. On a machine with a GPU, run `{COMMAND}`."
@@ -113,7 +113,7 @@ def on_a_gpu(folder):
 
 
 def page(folder):
-    """docs/speed.md: every mark and every table; from the JSON alone."""
+    """Write docs/speed.md: every mark and every table; from the JSON alone."""
     several = load(folder)
     pictures = [f"![{name}](../benchmarks/results/speed/{name}.png)" for name in ("long", "activation")]
     gpu = on_a_gpu(folder.with_name(f"{folder.name}-gpu"))

@@ -171,7 +171,7 @@ class Trials:
 
 
 def parse(argv=None):
-    """The arguments, or an error of one line."""
+    """Parse the arguments, or stop with an error of one line."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.studies.family", description=__doc__.splitlines()[0])
     known = settings.names()
     parser.add_argument("settings", nargs="*", metavar="SETTING", help=f"{', '.join(known)} (default: all with data)")

@@ -44,7 +44,7 @@ def set_parameters(module: nn.Module, values, learnable, bounds, defaults, param
 
 
 def parameter_value(module: nn.Module, name: str):
-    """The value under a name as it is now, a trained one inside its bounds."""
+    """Return the value under a name as it is now, a trained one inside its bounds."""
     value = getattr(module, name)
     if isinstance(value, nn.Param):
         return value.value()
@@ -58,7 +58,7 @@ def interval_of(parameter) -> Interval | None:
 
 
 def bounds(model: nn.Module, wrt: Filter = brainstate.ParamState) -> dict[tuple, Interval | None]:
-    """The closed interval of each parameter of a model, None where it has none, for ``brainsurr.optim.project``.
+    """Return the closed interval of each parameter of a model, None where it has none, for ``brainsurr.optim.project``.
 
     Args:
       model: any module.

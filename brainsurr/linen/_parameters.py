@@ -90,7 +90,7 @@ def _as_numpy(value):
 
 
 def bounds(module: nn.Module, *args, **kwargs) -> dict[str, Any]:
-    """The closed interval of each parameter, None where it has none, for ``brainsurr.optim.project``.
+    """Return the closed interval of each parameter, None where it has none, for ``brainsurr.optim.project``.
 
     Modules made inside compact methods are seen too. Nothing is computed: shapes alone are followed.
 

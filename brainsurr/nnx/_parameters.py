@@ -41,7 +41,7 @@ def set_parameters(module: ParameterModule, values, learnable, bounds, defaults,
 
 
 def parameter_value(module: nnx.Module, name: str):
-    """The value under a name as it is now, a trained one inside its bounds."""
+    """Return the value under a name as it is now, a trained one inside its bounds."""
     value = getattr(module, name)
     if isinstance(value, nnx.Param):
         return clip_straight_through(value[...], value.get_metadata().get("bounds"))
@@ -55,7 +55,7 @@ def check_rngs(owner: str, rngs, *others: type):
 
 
 def bounds(model: nnx.Module, wrt: Any = nnx.Param) -> nnx.State:
-    """The closed interval of each parameter of a model, None where it has none, for ``brainsurr.optim.project``.
+    """Return the closed interval of each parameter of a model, None where it has none, for ``brainsurr.optim.project``.
 
     Args:
       model: any module.

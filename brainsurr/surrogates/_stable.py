@@ -10,40 +10,40 @@ import jax.numpy as jnp
 
 
 def fill(value, x):
-    """A parameter in the shape, dtype and sharding of x. Two bare numbers in a `jnp.where` make a float32 array."""
+    """Give a parameter the shape, dtype and sharding of x: two bare numbers in a `jnp.where` make a float32 array."""
     return jnp.asarray(value, x.dtype) + jnp.zeros_like(x)
 
 
 def odd(x, half):
-    """1/2 + h for x >= 0 and 1/2 - h for x < 0, where `half` is h(|x|): the primitive of an even gradient."""
+    """Return 1/2 + h for x >= 0 and 1/2 - h for x < 0, where `half` is h(|x|): the primitive of an even gradient."""
     return 0.5 + jnp.where(x < 0, -half, half)
 
 
 def tails(x, tail):
-    """1 - t for x >= 0 and t for x < 0, where `tail` is t(|x|): `odd` for an area of 1, exact far below threshold."""
+    """Return 1 - t for x >= 0 and t for x < 0, t = `tail` at |x|: `odd` for an area of 1, exact far below threshold."""
     return jnp.where(x < 0, tail, 1 - tail)
 
 
 def ratio(m):
-    """(q, p) with m = q / p for m >= 0 and both in [0, 1]: 1 + m is (p + q) / p, and nothing overflows."""
+    """Return (q, p) with m = q / p for m >= 0 and both in [0, 1]: 1 + m is (p + q) / p, and nothing overflows."""
     large = m > 1
     return jnp.where(large, jnp.ones_like(m), m), 1 / jnp.where(large, m, jnp.ones_like(m))
 
 
 def log_linear(m, slope):
-    """log(1 + slope * m) for m >= 0, with the digits of a small slope too."""
+    """Return log(1 + slope * m) for m >= 0, with the digits of a small slope too."""
     large = (m > 1) & (slope * m > 1)
     small_m, large_m = jnp.where(large, jnp.zeros_like(m), m), jnp.where(large, m, jnp.ones_like(m))
     return jnp.where(large, jnp.log(1 / large_m + slope) + jnp.log(large_m), jnp.log1p(slope * small_m))
 
 
 def bounded(z):
-    """Z kept in [-30, 30]. Beyond, exp(-z^2) is 0 and erf is 1 in every dtype, and a slope of 0 * inf is NaN."""
+    """Keep z in [-30, 30]. Beyond, exp(-z^2) is 0 and erf is 1 in every dtype, and a slope of 0 * inf is NaN."""
     return jnp.where(jnp.abs(z) < 30, z, jnp.where(z < 0, fill(-30, z), fill(30, z)))
 
 
 def growth(length, rate):
-    """(exp(rate * length) - 1) / rate, for length >= 0: the length itself, with the right slope in rate, at rate 0."""
+    """Return (exp(rate * length) - 1) / rate for length >= 0: at rate 0 the length, with the right slope in rate."""
     t = rate * length
     near = ~(jnp.abs(t) > 0.1)  # also where t is 0 * inf
     t_near = jnp.where(jnp.abs(t) <= 0.1, t, jnp.zeros_like(t))

@@ -216,7 +216,7 @@ class Circ(Surrogate):
 
 
 def _fall(alpha, x):
-    """1 / (1 + alpha |x|)."""
+    """Return 1 / (1 + alpha |x|)."""
     q, p = ratio(jnp.abs(x))
     return p / (p + alpha * q)
 

@@ -151,7 +151,7 @@ def _bell(z):
 
 
 def _normal(x, sigma):
-    """The normal density."""
+    """Return the normal density."""
     return _bell(x / (SQRT_2 * sigma)) / (SQRT_2 * SQRT_PI * sigma)
 
 

@@ -103,7 +103,7 @@ class NormalizedQPseudoSpike(Surrogate):
 
 
 def _log_of_excess(m, excess):
-    """log(1 + 2 m / excess) for m >= 0; for a small excess in a form whose derivative does not overflow."""
+    """Return log(1 + 2 m / excess) for m >= 0; for a small excess in a form whose derivative does not overflow."""
     small = excess < 1
     half = jnp.where(small, excess, jnp.ones_like(excess)) / 2
     slope = 2 / jnp.where(small, jnp.ones_like(excess), excess)

@@ -66,12 +66,12 @@ class Call:
 
 
 def one_of(kind: str, *values, refused: bool = False) -> list[Given]:
-    """Some values of the same kind."""
+    """List values of the same kind."""
     return [Given(kind, value, refused) for value in values]
 
 
 def good(*values) -> list[Given]:
-    """Some values with which nothing is wrong."""
+    """List values with which nothing is wrong."""
     return one_of("good", *values)
 
 
@@ -92,12 +92,12 @@ def wrong_type(*but: str) -> list[Given]:
 
 
 def tracer(like) -> list[Given]:
-    """A tracer where something static is wanted."""
+    """Put a tracer where something static is wanted."""
     return one_of("tracer", Tracer(like), refused=True)
 
 
 def flag() -> Argument:
-    """True or False."""
+    """Yield True and False."""
     return Argument(
         good(False, True),
         wrong_type() + one_of("number for a flag", 0, 1, 2.0, np.ones(2), refused=True) + tracer(True),
@@ -105,20 +105,20 @@ def flag() -> Argument:
 
 
 def choice(*names, like="soft") -> Argument:
-    """One of some words."""
+    """List some words."""
     # None is good for some of these, so it is left to them to say.
     others = wrong_type("None") + one_of("unknown word", like, "", *(f"{name} " for name in names), refused=True)
     return Argument(good(*names), others + one_of("number for a word", 0, np.zeros(2), True, refused=True) + tracer(1))
 
 
 def count(*values: int, spare: tuple = ()) -> Argument:
-    """A positive integer."""
+    """Return a positive integer."""
     odd = one_of("not a positive integer", *spare, 0, -1, 2.0, 2.5, float("nan"), True, np.zeros(2), refused=True)
     return Argument(good(*values), wrong_type() + odd + tracer(2) + one_of("numpy integer", np.int64(values[0])))
 
 
 def number(*values, outside=(), refused=(), channels: int = 3) -> Argument:
-    """A real number, or one per channel.
+    """Return a real number, or one per channel.
 
     Args:
       *values: good ones.
@@ -144,12 +144,12 @@ LEVELS = (-3.0, -1.0, -0.5, 0.0, 0.25, 0.5, 1.0, 1.5, 2.0)  # exact in every dty
 
 
 def filled(shape, dtype=np.float32, start: int = 0) -> np.ndarray:
-    """An array of LEVELS, from one of them on."""
+    """Return an array of LEVELS, from one of them on."""
     return np.resize(np.roll(LEVELS, start), shape).astype(dtype)
 
 
 def spoilt(shape, value, dtype=np.float32) -> np.ndarray:
-    """The same with a value in its last place, if it has one."""
+    """Return the same with a value in its last place, if it has one."""
     x = filled(shape, dtype)
     if x.size:
         x.reshape(-1)[-1] = value
@@ -157,7 +157,7 @@ def spoilt(shape, value, dtype=np.float32) -> np.ndarray:
 
 
 def floats(shape: Callable[[tuple[int, ...]], tuple[int, ...]] = lambda shape: shape) -> Argument:
-    """An array of real numbers of the shape that the other arguments agree on."""
+    """Return an array of real numbers of the shape that the other arguments agree on."""
 
     def shaped(kind, *makes, refused=False):
         return one_of(kind, *(Shaped(lambda s, make=make: make(shape(s))) for make in makes), refused=refused)
@@ -177,13 +177,13 @@ def floats(shape: Callable[[tuple[int, ...]], tuple[int, ...]] = lambda shape: s
 
 
 def as_floats(x) -> np.ndarray:
-    """What an input is read as: float16, bfloat16 and float32 as they are, all else as float32."""
+    """Return what an input is read as: float16, bfloat16 and float32 as they are, all else as float32."""
     x = np.asarray(x)
     return x if x.dtype in (np.float16, jnp.bfloat16, np.float32) else x.astype(np.float32)
 
 
 def differs(what: str, got, expected, dtype) -> str | None:
-    """In words how an array differs from what it should be, NaN for NaN, or None."""
+    """Say how an array differs from what it should be, NaN for NaN, or None."""
     if not isinstance(got, jax.Array):
         return f"{what} is a {type(got).__name__}, not an array"
     if got.shape != np.shape(expected) or got.dtype != dtype:

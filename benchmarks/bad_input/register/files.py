@@ -13,7 +13,7 @@ from . import Argument, Call, choice, flag, good, one_of, wrong_type
 
 
 def calls():
-    """A call for each of these names."""
+    """Yield a call for each of these names."""
     yield to_nir()
     yield from_nir()
 
@@ -33,7 +33,7 @@ def graph(**changes):
 
 
 def to_nir():
-    """A network to NIR."""
+    """Convert a network to NIR."""
     net = bs.nnx.SpikingSequential([bs.nnx.LIF(2, decay=0.5, reset="zero")])
     layers = [
         lambda xs: xs + 1,

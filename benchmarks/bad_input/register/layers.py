@@ -35,7 +35,7 @@ INFINITE = {"NaN": float("nan"), "infinite": float("inf")}
 
 
 def calls():
-    """A call for each layer that has a state, two for one that can be recurrent."""
+    """Yield a call for each layer that has a state, two for one that can be recurrent."""
     for host in HOSTS:
         name = host.layers.__name__
         kinds = [(layer, recurrent) for layer in ("LIF", "LIFCell") for recurrent in (False, True)]
@@ -77,7 +77,7 @@ def make_and_call(host, layer, xs, input_shape=None, batch_size=None, carry=None
 
 
 def over_time(host, layer, recurrent) -> dict[str, Argument]:
-    """The state and the input of a layer."""
+    """Return the state and the input of a layer."""
 
     def state(shape):
         return shape[1:]
@@ -111,7 +111,7 @@ def over_time(host, layer, recurrent) -> dict[str, Argument]:
 
 
 def carry(layer, recurrent) -> Argument:
-    """The state of a layer, with the last spikes if it is recurrent, and the adaptation of one that adapts."""
+    """Return the state of a layer, with the last spikes if it is recurrent, and the adaptation of one that adapts."""
 
     def whole(v, shape):
         v = (v, np.zeros(shape, np.float32)) if recurrent else v
@@ -145,7 +145,7 @@ def carry(layer, recurrent) -> Argument:
 
 
 def leaky(host) -> dict[str, Argument]:
-    """The arguments of every layer with a state."""
+    """Return the arguments of every layer with a state."""
     names = one_of("unknown name", "gamma", ["gamma"], [None], ("decay", "gamma"), 3, refused=True)
     sizes = one_of("wrong size", (-1, 3), (2.0, 3), (True, 3), ("a", 3), (2, 0), (), refused=True)
     features = count(3)
@@ -161,7 +161,7 @@ def leaky(host) -> dict[str, Argument]:
 
 
 def delay(host) -> dict[str, Argument]:
-    """The arguments of a delay, of two steps at most."""
+    """Return the arguments of a delay, of two steps at most."""
     odd = one_of("wrong steps", -1, 1.0, True, [1, 2], [1, 2, -1], np.ones(3), [[1, 2, 3]], float("nan"), refused=True)
     dtype = floating(host)
     fine = good(2, [2, 0, 1], (0, 2, 1), np.array([1, 1, 2]), jnp.array([2, 2, 2]))
@@ -179,7 +179,7 @@ def delay(host) -> dict[str, Argument]:
 
 
 def delayed(answer, given):
-    """Whether each output is the input of some steps before, or what the state held of it, and so is the state."""
+    """Check that each output is the input of some steps before, or what the state held of it, and so is the state."""
     past, ys = answer
     xs = np.asarray(jnp.asarray(given["xs"]))
     start = given.get("carry")
@@ -196,7 +196,7 @@ def delayed(answer, given):
 
 
 def adaptation() -> dict[str, Argument]:
-    """The arguments of a neuron that adapts."""
+    """Return the arguments of a neuron that adapts."""
     words = choice("threshold", "input")
     return {
         "adapts": Argument(words.good, words.bad + one_of("wrong type", None, refused=True)),
@@ -213,7 +213,7 @@ def intervals(name) -> Argument:
 
 
 def floating(host) -> Argument:
-    """A floating dtype."""
+    """Return a floating dtype."""
     odd = one_of("not a floating dtype", jnp.int32, "int8", bool, jnp.complex64, np.str_, 3, refused=True)
     others = one_of("another dtype", jnp.float16, jnp.bfloat16)
     wrong = wrong_type("None", "class") if None in host.dtypes else wrong_type("class")
@@ -221,7 +221,7 @@ def floating(host) -> Argument:
 
 
 def initialiser(*values) -> Argument:
-    """A function that draws weights or a state."""
+    """Return a function that draws weights or a state."""
     odd = one_of(
         "another shape", lambda *_, **__: jnp.zeros(7), lambda *_: jnp.zeros(()), lambda *_: None, refused=True
     )
@@ -229,7 +229,7 @@ def initialiser(*values) -> Argument:
 
 
 def neuron(host) -> dict[str, Argument]:
-    """The arguments of a LIF layer."""
+    """Return the arguments of a LIF layer."""
     functions = one_of("another answer", lambda x: None, lambda x: "a", lambda x: jnp.zeros(7), refused=True)
     reset = choice("subtract", "zero", "none")
     return leaky(host) | {
@@ -244,7 +244,7 @@ def neuron(host) -> dict[str, Argument]:
 
 
 def feedback(host, recurrent) -> dict[str, Argument]:
-    """The arguments of a layer that feeds back on itself."""
+    """Return the arguments of a layer that feeds back on itself."""
     kernel = {"recurrent_kernel_init": initialiser(host.constant(0.25))} if recurrent else {}
     late = flag().good if recurrent else good(False)  # without recurrent weights it has another state
     flags = {"recurrent": Argument(good(recurrent), flag().bad), "reset_delay": Argument(late, flag().bad)}
@@ -252,7 +252,7 @@ def feedback(host, recurrent) -> dict[str, Argument]:
 
 
 def lif(host, layer, answer, given, stateless=False):
-    """Whether spikes, reduced if so given, and state are those of a loop over time in NumPy."""
+    """Check whether spikes, reduced if so given, and state are those of a loop over time in NumPy."""
     unbounded = given.get("learnable") and given["bounds"] is None
     for name in {"decay", "adaptation_decay"} & given.keys():
         value = np.asarray(given[name])
@@ -282,7 +282,7 @@ def lif(host, layer, answer, given, stateless=False):
 
 
 def loop(xs, state, given):
-    """The state after the last step and the outputs, of a layer that has a threshold if one is given."""
+    """Return the state after the last step and the outputs, of a layer that has a threshold if one is given."""
 
     def value(name):
         return np.asarray(given[name], np.float32)
@@ -319,5 +319,5 @@ def loop(xs, state, given):
 
 
 def fires(x):
-    """Spikes, of potential minus threshold."""
+    """Return spikes, of potential minus threshold."""
     return np.where(np.isnan(x), np.nan, x >= 0).astype(np.float32)

@@ -25,14 +25,14 @@ K = Argument(
 
 
 def calls():
-    """The calls for each framework."""
+    """Yield the calls for each framework."""
     for host in HOSTS:
         yield from (activation(host), sequential(host), unrolled(host), found_bounds(host), diagnosed(host))
         yield from (calibrated(host), checked(host), random_activation(host))
 
 
 def activation(host):
-    """A surrogate as a layer."""
+    """Return a surrogate as a layer."""
     surrogate = "surrogate_init" if host is Linen else "surrogate"
     names = one_of("unknown name", "gamma", [None], ("alpha", "gamma"), 3, refused=True)
     arguments = {
@@ -53,7 +53,7 @@ def activation(host):
 
 
 def random_activation(host):
-    """A surrogate as a layer whose spikes are drawn."""
+    """Return a surrogate as a layer whose spikes are drawn."""
     arguments = {
         "surrogate_init" if host is Linen else "surrogate": PROBABILITY,
         "random": Argument(good(True), flag().bad),
@@ -77,7 +77,7 @@ def random_activation(host):
 
 
 def sequential(host):
-    """A network that halves its input and integrates it."""
+    """Return a network that halves its input and integrates it."""
 
     def half(x):
         return 0.5 * x
@@ -118,7 +118,7 @@ LAYER = ("layer", "input_shape", "input", "inputs", "xs", "x", "carry", "steps")
 
 
 def unrolled(host):
-    """`unroll` of a leaky integrator."""
+    """Return `unroll` of a leaky integrator."""
     wrong = wrong_type("function") if host is Brainstate else wrong_type()
     net = Argument(good(Shaped(lambda _: host.layers.LI(3, decay=0.5))), wrong)
     arguments = over_time(host, "LI", False) | blocks() | {"net": net}
@@ -144,7 +144,7 @@ def unrolled(host):
 
 
 def blocks() -> dict[str, Argument]:
-    """How time is cut."""
+    """List how time is cut."""
     size = count(1, 3, np.int64(2))
     remat, reduce = choice("none", "dots", "full"), choice("mean", "max", "last")
     return {
@@ -155,7 +155,7 @@ def blocks() -> dict[str, Argument]:
 
 
 def found_bounds(host):
-    """The intervals of a model."""
+    """Return the intervals of a model."""
 
     def act(_):
         return host.layers.SpikingActivation(F, learnable="alpha")
@@ -170,7 +170,7 @@ def found_bounds(host):
 
 
 def calibrated(host):
-    """A width that is fitted to a layer."""
+    """Return a width that is fitted to a layer."""
     xs = jnp.asarray(filled((4, 2, 3)))
 
     def layer():
@@ -217,7 +217,7 @@ def calibrated(host):
 
 
 def diagnosed(host):
-    """What is wrong with a layer, told by a loss."""
+    """Return what is wrong with a layer, told by a loss."""
     xs = jnp.asarray(filled((4, 2, 3)))
 
     def net(_=None):
@@ -256,7 +256,7 @@ def diagnosed(host):
 
 
 def checked(host):
-    """The gradient of a scale."""
+    """Return the gradient of a scale."""
     xs = jnp.asarray(filled((4, 2, 3)))
 
     def net(_=None):

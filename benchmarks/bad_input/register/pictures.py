@@ -13,7 +13,7 @@ from . import Argument, Call, as_floats, filled, floats, good, number, one_of, w
 
 
 def calls():
-    """A call for each picture."""
+    """Yield a call for each picture."""
     f = bs.LogTailedRelu(0.1)
     axes = Argument(good(None), wrong_type("None") + one_of("number", 3, refused=True))
     ranges = [(1.0, 1.0), (2.0, 1.0), (math.nan, 1.0), (0.0, math.inf), (0.0,), (0.0, 1.0, 2.0), 3.0]
@@ -72,7 +72,7 @@ def calls():
 
 
 def drawn(function, *args, **kwargs):
-    """What a function of `plot` gives back, rendered, and the last axes of it."""
+    """Return what a function of `plot` gives back, rendered, and the last axes of it."""
     try:
         axes = function(*args, **kwargs)
         last = axes[-1] if isinstance(axes, tuple) else axes

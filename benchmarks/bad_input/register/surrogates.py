@@ -36,7 +36,7 @@ KEY = Argument(
 
 
 def calls():
-    """A call for each public name that has to do with surrogates."""
+    """Yield a call for each public name that has to do with surrogates."""
     for name in bs.__all__:
         value = getattr(bs, name)
         if inspect.isclass(value) and issubclass(value, bs.Surrogate) and value not in (bs.Surrogate, bs.Scaled):
@@ -56,7 +56,7 @@ def calls():
 
 
 def parameters(make, bounds) -> dict[str, Argument]:
-    """What a class or a function takes besides x: a boolean default makes a flag, an integer one a count."""
+    """Return what a class or a function takes besides x: a boolean default makes a flag, an integer one a count."""
     found = {}
     for name, parameter in inspect.signature(make).parameters.items():
         default = parameter.default
@@ -70,7 +70,7 @@ def parameters(make, bounds) -> dict[str, Argument]:
 
 
 def changed(x, **changes):
-    """A surrogate that is given its parameters afterwards, by `replace` and by assignment."""
+    """Return a surrogate that is given its parameters afterwards, by `replace` and by assignment."""
     f = bs.LogTailedRelu()
     for name, value in changes.items():
         setattr(f, name, value)
@@ -79,12 +79,12 @@ def changed(x, **changes):
 
 
 def answers(f, x):
-    """What a surrogate says about x: its value, gradient and primitive."""
+    """Return what a surrogate says about x: its value, gradient and primitive."""
     return f(x), f.surrogate_grad(x), f.derivative(x), f.surrogate_fun(x)
 
 
 def judge(answer, given, cls=None):
-    """Whether the answers are right: see `spikes`; gradient and primitive are NaN only where x or a parameter is.
+    """Check whether the answers are right: see `spikes`; gradient and primitive are NaN only where x or a parameter is.
 
     But for the primitive where the formula of the class ``cls`` is undefined.
     """
@@ -111,14 +111,14 @@ def judge(answer, given, cls=None):
 
 
 def spikes(answer, given):
-    """Whether spikes are right: 1 from 0 on, NaN for NaN, in the dtype of x."""
+    """Check whether spikes are right: 1 from 0 on, NaN for NaN, in the dtype of x."""
     x = as_floats(given["x"])
     wide = x.astype(np.float64)
     return differs("the spike", answer, np.where(np.isnan(wide), wide, wide >= 0), x.dtype)
 
 
 def drawn(answer, given):
-    """Whether random spikes are right: 0 or 1, NaN for NaN, in the dtype of x; those of the threshold without a key."""
+    """Check that random spikes are 0 or 1, NaN for NaN, in the dtype of x, and without a key those of the threshold."""
     x = as_floats(given["x"])
     wide, got = x.astype(np.float64), np.asarray(answer).astype(np.float64)
     if "key" in given and given["key"] is None:

@@ -27,7 +27,7 @@ from .modules import K, blocks
 
 
 def calls():
-    """A call for each of these names."""
+    """Yield a call for each of these names."""
     yield unroll()
     yield diagnose()
     yield calibrate()
@@ -38,13 +38,13 @@ def calls():
 
 
 def delayed(carry, xs):
-    """A block that gives out what came the step before, in any dtype."""
+    """Return a block that gives out what came the step before, in any dtype."""
     everything = jnp.concatenate([carry[None].astype(xs.dtype), xs])
     return everything[-1].astype(carry.dtype), everything[:-1]
 
 
 def unroll():
-    """`unroll` of a plain function."""
+    """Return `unroll` of a plain function."""
     xs = floats()
     shapes = one_of("wrong shape", np.float32(1.0), filled(()), refused=True)
     structures = one_of("wrong structure", (), {"a": filled((4, 1)), "b": filled((3, 1))}, refused=True)
@@ -69,7 +69,7 @@ def unroll():
 
 
 def diagnose():
-    """`diagnose` of two spike functions in a row."""
+    """Return `diagnose` of two spike functions in a row."""
     x = jnp.array([[-0.5, 0.5], [-2.0, 3.0]])
 
     def loss(spike_fns):
@@ -99,7 +99,7 @@ def diagnose():
 
 
 def calibrate():
-    """`calibrate` of two spike functions in a row."""
+    """Return `calibrate` of two spike functions in a row."""
     x = jnp.array([[-0.5, 0.5], [-2.0, 3.0]])
 
     def forward(spike_fns):
@@ -127,7 +127,7 @@ def calibrate():
 
 
 def check_gradients():
-    """`check_gradients` of one weight."""
+    """Return `check_gradients` of one weight."""
     f, x = bs.Sigmoid(2.0), jnp.array([-0.5, 0.25])
 
     def loss(params):
@@ -152,7 +152,7 @@ def check_gradients():
 
 
 def loss_of_two(spike_fns):
-    """No scalar."""
+    """Return no scalar."""
     return spike_fns["first"](jnp.ones(2))
 
 
@@ -183,7 +183,7 @@ def equivalents():
 
 
 def optimisers():
-    """What is added to optax."""
+    """Yield what is added to optax."""
     intervals = [{"alpha": pair} for pair in ((1.0, 0.0), (0.0, math.nan), (0.0,), 3, "a", (None, 1.0))]
     others = [{"beta": (0.0, 1.0)}, {}, {"alpha": {"beta": (0.0, 1.0)}}, [(0.0, 1.0)], (0.0, 1.0, 2.0)]
     bounds = wrong_type("None") + one_of("not an interval", *intervals, refused=True)

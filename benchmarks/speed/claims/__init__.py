@@ -37,12 +37,12 @@ class Mark(NamedTuple):
 
 
 def ratio(one, other):
-    """One number over another, None where one of them is missing."""
+    """Divide one number by another, None where one of them is missing."""
     return None if one is None or other is None else one / other
 
 
 def seconds(time):
-    """A median with its quartiles, in a unit in which it can be read."""
+    """Format a median with its quartiles, in a unit in which it can be read."""
     unit, scale = next(
         ((unit, scale) for unit, scale in (("s", 1), ("ms", 1e3)) if time["median"] * scale >= 1), ("us", 1e6)
     )
@@ -51,7 +51,7 @@ def seconds(time):
 
 
 def megabytes(size):
-    """Bytes, to be read."""
+    """Format bytes, to be read."""
     return f"{size / 1e6:,.0f} MB" if size >= 1e7 else f"{size / 1e6:.1f} MB"
 
 

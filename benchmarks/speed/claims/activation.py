@@ -24,7 +24,7 @@ PASSES = ("forward", "with gradient")
 
 
 def with_gradient(f):
-    """The value and its cotangent sent back, as within a network."""
+    """Return the value and its cotangent sent back, as within a network."""
 
     def both(x, cotangent):
         y, back = jax.vjp(f, x)

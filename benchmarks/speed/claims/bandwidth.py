@@ -40,7 +40,7 @@ def measure(quick):
 
 
 def ratios(result):
-    """The time of the layer over that of moving its arrays, by pass."""
+    """Return the time of the layer over that of moving its arrays, by pass."""
     times = {run["name"]: run["time"]["median"] for run in result["runs"]}
     return {name: times[name] / (times[MOVE] * arrays / 2) for name, arrays in ARRAYS.items()}
 

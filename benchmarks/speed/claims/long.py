@@ -16,7 +16,7 @@ BLOCKS, STEPS = "blocks of sqrt(T), full", "scan over steps"
 
 
 def scan_over_steps(net, xs):
-    """The loop of most libraries: one time step of the whole network after the other."""
+    """Return the loop of most libraries: one time step of the whole network after the other."""
     decay = net.layers[-1].decay
     cells = [LIFCell(layer.features) if isinstance(layer, LIF) else layer for layer in net.layers[:-1]]
 

@@ -50,7 +50,7 @@ LONG = 10_000  # time steps of a run with the network of `long`, once and not in
 
 
 def environment(name, peer):
-    """The interpreter of the peer's own environment, made if it isn't there; a RuntimeError says why not."""
+    """Return the interpreter of the peer's own environment, made if it isn't there; a RuntimeError says why not."""
     folder = ROOT / f".venv/bench-{name}"
     python, done = folder / "bin/python", folder / " ".join(peer.requirements)
     if not done.exists():
@@ -120,7 +120,7 @@ def measure(quick):
 
 
 def _merged(several):
-    """Rounds of one peer as one: all its times, the median of what each process has once."""
+    """Merge rounds of one peer: all its times, the median of what each process has once."""
     first, *_ = several
     once = ("first_step", "peak_memory", "memory_after_import", "memory_before_training")
     return {
@@ -131,7 +131,7 @@ def _merged(several):
 
 
 def added(run):
-    """What data and training add to a process, in bytes."""
+    """Return what data and training add to a process, in bytes."""
     return run["peak_memory"] - run["memory_after_import"]
 
 
@@ -140,7 +140,7 @@ def _is_long(result, run):
 
 
 def best(result, batch, *, long=False, key=lambda run: run["time"]["median"]):
-    """The best mode of each library by name: the fastest, or the smallest in something else."""
+    """Return the best mode of each library by name: the fastest, or the smallest in something else."""
     found = {}
     for run in result["runs"]:
         if _is_long(result, run) == long and (long or run["batch"] == batch) and run["name"] != FLOOR:
@@ -190,7 +190,7 @@ def about_chooser(result):
 
 
 def chooser(result):
-    """The README's table: the best mode of each library, a line each."""
+    """Return the README's table: the best mode of each library, a line each."""
     batch = result["runs"][0]["batch"]
     fast, small = best(result, batch), best(result, batch, key=added)
     long, rows = best(result, None, long=True), []

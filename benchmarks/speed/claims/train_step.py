@@ -32,7 +32,7 @@ def network(sizes):
 
 
 def train_step(net, logits):
-    """A step of gradient descent on the weights of a network, ``logits(net, xs)`` of which are its output."""
+    """Make a step of gradient descent on the weights of a network, ``logits(net, xs)`` of which are its output."""
     graphdef, params = nnx.split(net)
 
     def step(params, xs, labels):
@@ -47,7 +47,7 @@ def train_step(net, logits):
 
 
 def products(block_size, flat=False):
-    """A step of gradient descent through the products alone, in blocks of time; flat: of ``[time x batch, ...]``."""
+    """Make a step of gradient descent through the products alone, in blocks of time; flat, ``[time x batch, ...]``."""
 
     def step(weights, xs, labels):
         def loss_fn(weights):
@@ -70,7 +70,7 @@ def layer_by_layer(net, xs):
 
 
 def blocks(remat, block_size=None):
-    """The mean of the output over time, in blocks."""
+    """Return the mean of the output over time, in blocks."""
 
     def logits(net, xs):
         carry = net.initialize_carry(xs.shape[1:])

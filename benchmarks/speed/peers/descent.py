@@ -8,7 +8,7 @@ from . import task
 
 
 def descent(logits, params, xs, batch):
-    """``step()``, which trains once and returns the loss, for ``logits(params, xs)`` of ``[batch, classes]``."""
+    """Make ``step()``, which trains once and returns the loss, for ``logits(params, xs)`` of ``[batch, classes]``."""
     labels = jnp.asarray(task.labels(batch))
 
     @jax.jit

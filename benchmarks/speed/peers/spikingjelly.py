@@ -9,7 +9,7 @@ SCALE = 1 / (1 - task.DECAY)  # its leaky integrator takes (1 - decay) of its in
 
 
 def network(weights, checkpoint, steps):
-    """The task's network, with the mean of its output over time."""
+    """Make the task's network, with the mean of its output over time."""
     tau, blocks = SCALE, []
     for w in weights[:-1]:
         spike = {"v_threshold": task.THRESHOLD, "surrogate_function": surrogate.ATan(task.ALPHA)}
@@ -20,7 +20,7 @@ def network(weights, checkpoint, steps):
 
 
 def linear(w):
-    """A matrix product that starts from ``w``, ``[inputs, outputs]``."""
+    """Make a matrix product that starts from ``w``, ``[inputs, outputs]``."""
     module = layer.Linear(*w.shape, bias=False, step_mode="m")
     module.weight.data = torch.from_numpy(w.T.copy())
     return module

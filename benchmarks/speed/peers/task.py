@@ -24,7 +24,7 @@ RATE = 0.02
 
 
 def weights(sizes=None):
-    """The three matrices ``[inputs, outputs]``, scaled so that neurons fire; of this process's network if None."""
+    """Draw the three matrices ``[inputs, outputs]``, scaled so that neurons fire; of this process's network if None."""
     rng = np.random.default_rng(0)
     return [rng.normal(0, 1.5 / i**0.5, (i, o)).astype(np.float32) for i, o in itertools.pairwise(sizes or SIZES)]
 
@@ -47,7 +47,7 @@ def inputs(batch, steps, features=None, dtype=np.float32):
 
 
 def labels(batch, classes=None):
-    """A class for each example."""
+    """Draw a class for each example."""
     return np.random.default_rng(2).integers(0, classes or SIZES[-1], batch, np.int32)
 
 
