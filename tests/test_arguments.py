@@ -499,7 +499,7 @@ def test_a_trained_alpha_is_formatted_as_the_surrogates(host):
     assert f"{act.surrogate.alpha:.2f}" == "0.12"
 
 
-def test_a_typo_is_told_what_it_is_near():
+def test_a_typo_gets_the_nearest_name():
     assert "no argument treshold: did you mean threshold? it has" in refusal(bs.nnx.LIF, 4, treshold=1.0)
 
 

@@ -46,7 +46,7 @@ def quick_first(name):
 
 
 @pytest.mark.parametrize("name", [quick_first(name) for name in bad_input.CALLS])
-def test_no_input_gets_past_the_door_unexplained(name):
+def test_every_bad_input_is_an_error_that_explains_itself(name):
     """Whatever is good or must be refused, by itself, which is quick; and a few mixtures of good and bad."""
     call = compilable(bad_input.CALLS[name])
     fine, *bad = bad_input.singles(call)

@@ -384,7 +384,7 @@ def branches(host, taken):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("host", HOSTS, ids=lambda h: h.name)
-def test_a_branch_that_is_not_taken_is_told_from_one_without_a_gradient(host):
+def test_a_branch_not_taken_is_not_reported_as_one_without_a_gradient(host):
     host = host()
     report = branches(host, jnp.array(False))
     assert report["a"].status == "fine"

@@ -73,7 +73,7 @@ def test_holm_on_paired_differences():
         found._paired = paired
 
 
-def test_pairs_are_told_apart_that_means_are_not():
+def test_pairs_differ_significantly_where_means_do_not():
     """The seeds differ by a point, the pairs by .1 alone."""
     entries = {"a": entry("a", 90.0), "b": entry("b", 89.5, 0.1, 1), "c": entry("c", 89.99, 0.1, 2)}
     assert found.indistinguishable(entries) == {"a", "c"}

@@ -433,7 +433,7 @@ def test_errors(params, loss, error, says):
         bs.check_gradients(params, loss)
 
 
-def test_a_primitive_that_grows_is_told_from_a_network_that_is_not_finite():
+def test_a_primitive_that_grows_is_not_reported_as_an_infinite_network():
     def check(steps):
         xs = jnp.full((steps, 2, 3), 5.0)
         layers = layers_of(Nnx, f=bs.LeakyRelu(0.1), reset="zero", reset_grad=True)

@@ -161,7 +161,7 @@ def test_the_table_is_about_libraries_that_have_a_title():
     assert len(set(KEYS)) == len(KEYS)
 
 
-def test_who_asks_for_the_equivalent_of_a_neuron_is_sent_to_the_table():
+def test_an_equivalent_of_a_neuron_points_to_the_table():
     names = {}
     for port in PORTS:
         names.setdefault(port.library, set()).add(port.original.partition("(")[0])
