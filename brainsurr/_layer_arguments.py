@@ -76,8 +76,7 @@ class LeakyArguments:
             is_variable = variable_value(value) is not value
             hint = ": give the array that it holds, and its name in learnable= to train it" if is_variable else ""
             raise TypeError(f"{expected} a number or an array, got {value!r}{hint}")
-        if isinstance(value, int) and value.bit_length() > 1023:
-            raise ValueError(f"{expected} a number that a float can hold, got an integer of {value.bit_length()} bits")
+        value = as_parameter(value, expected)
         if jnp.shape(value) not in ((), (1,), (self.features,)):
             raise ValueError(f"{expected} one number or {self.features}, got shape {jnp.shape(value)}")
 
