@@ -65,7 +65,11 @@ def with_better(better):
 
 def test_the_table_has_each_call_and_gain(tmp_path):
     knees, gains = report.tables(studied(tmp_path, with_better(0.08))).split("\n\n")
-    assert [cell.strip() for cell in knees.splitlines()[2].split("|")[1:-1]] == ["depth-12", "60.0 ± 1.1", "68.0 ± 1.1"]
+    assert [cell.strip() for cell in knees.splitlines()[2].split("|")[1:-1]] == [
+        "depth-12, gain 1.4",
+        "60.0 ± 1.1",
+        "68.0 ± 1.1",
+    ]
     header, _, *lines = gains.splitlines()
     assert "9" not in header
     assert [line.split("|")[4].strip() for line in lines] == ["50.0 -> 58.0"] * len(family.PILOTS)

@@ -1,6 +1,7 @@
 """The family compared: which shape, width and rate suit each setting, and which single call needs no tuning.
 
-PLAN.md, beside this file, says how everything is chosen and what is reported; it was committed before the runs.
+PLAN.md, beside this file, says how everything is chosen and what is reported; it was committed before the runs, and
+amended before those of 16 layers were made anew.
 ``python -m benchmarks.studies.family`` goes through all settings, or those that are named, and adds to one file each
 what that file does not have yet. Several processes may work on different settings at once.
 """

@@ -1,9 +1,9 @@
-"""Widths: what a trial saw of the width of LogTailedRelu, and of calibration at three gains, from ten seeds.
+"""Widths: an earlier trial repeated with ten seeds: the knee of LogTailedRelu, and calibration at three gains.
 
 The trial had two to six seeds, and each shape at its usual width: in twelve layers LogTailedRelu(.1) gained nine points
 with its knee at .25, in the recurrent network of spoken digits it rose from .31 to .80; and calibrated networks
 tolerated a gain of their weights at which others failed. Settings, calls and training are those of `family`, at a
-setting's rate.
+setting's rate and at the gains of the trial: in twelve layers its knee had 1.4, where `family` has 2.
 """
 
 import argparse

@@ -32,9 +32,9 @@ class LogTailedRelu(Surrogate):
     fires gets no gradient at all and stays silent for good. Any small alpha lets it recover.
 
     Which alpha? In the studies of the documentation's page *Evidence*, ``alpha=0.01`` trains shallow and recurrent
-    networks about as well as 0 does, and none of them stays silent; in twelve layers 0.1 is better by far, with a width
-    of 0.25 or 0.5; 0.3 is nowhere better, and can ruin a recurrent network. In sixteen layers other surrogates are
-    better by far, whatever alpha and width.
+    networks about as well as 0 does, and none of them stays silent; in twelve and sixteen layers 0.1 is better by far,
+    with a width of 0.25 or 0.5; 0.3 is nowhere better, and can ruin a recurrent network. In sixteen layers other
+    surrogates are better still.
 
     The knee lies at 1. ``f.scaled(width=w)`` (:meth:`Surrogate.scaled`) puts it at any other w, where it suits the
     membrane potential better:
@@ -58,7 +58,7 @@ class LogTailedRelu(Surrogate):
     See Also:
       :class:`LeakyRelu`, the same without the tail, which deep and recurrent networks need.
       :class:`FakeNumericalGradient`, with the tail on both sides; the layers have it as their default.
-      :class:`PiecewiseExp`, :class:`GaussianGrad` and :class:`Arctan`, which train deep networks better than it does.
+      :class:`PiecewiseExp`, :class:`GaussianGrad` and :class:`Arctan`, which train networks of 16 layers better.
 
     References:
       Cai, He, Sun, Vasconcelos 2017, "Deep Learning with Low Precision by Half-wave Gaussian Quantization"

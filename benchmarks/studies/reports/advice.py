@@ -3,7 +3,18 @@
 import numpy as np
 
 from .family import LEARNT, grid_by_alpha, written
-from .outcomes import FOCUS, TIE, Outcomes, behind, default, in_draws, not_trained_to_the_end, regrets
+from .outcomes import (
+    FOCUS,
+    LEARNING,
+    TIE,
+    Outcomes,
+    behind,
+    default,
+    in_draws,
+    not_trained_to_the_end,
+    regrets,
+    worst_in_draws,
+)
 
 
 def advice(outcomes: Outcomes) -> list[str]:
@@ -16,8 +27,8 @@ def advice(outcomes: Outcomes) -> list[str]:
     median = {name: np.median(list(behind(outcome.tuned).values())) for name, outcome in outcomes.items()}
     apart = [name for name, gap in median.items() if gap > 1]
     sentences = [
-        f"**What to type.** `{written(str(best))}`: of {len(fixed)} calls tried without tuning, it is never more than "
-        f"{gaps[worst]:.1f} points behind the best of them in any of {len(outcomes)} settings, and "
+        f"**What to type.** `{written(str(best))}`. In each of {len(outcomes)} settings it is at most "
+        f"{gaps[worst]:.1f} points behind the best of {len(fixed)} untuned calls, and "
         f"{np.mean(list(gaps.values())):.1f} on average.",
         f"**When it fails.** It is furthest behind in *{where.about}*: {where.single[str(best)].mean:.1f}%, where "
         f"`{written(rival)}` has {where.single[rival].mean:.1f}%. {_not_replaced(outcomes, str(best))}",
@@ -40,41 +51,55 @@ def advice(outcomes: Outcomes) -> list[str]:
 
 def _not_replaced(outcomes, best: str) -> str:
     """Write what a call without tuning still needs: the gain of the weights and the learning rate of the setting."""
-    varied: dict[str, dict[str, dict[float, float]]] = {"weights": {}, "rate": {}}
+    rates = {
+        name: {factor: value for (call, factor), value in outcome.grid.items() if call == best}
+        for name, outcome in outcomes.items()
+    }
+    gains: dict[str, dict[float, float]] = {}
     for name, outcome in outcomes.items():
-        varied["weights"][name] = {gain: value for (call, gain), value in outcome.pilots.items() if call == best}
-        varied["rate"][name] = {factor: value for (call, factor), value in outcome.grid.items() if call == best}
+        for gain in sorted({gain for _, gain in outcome.pilots}):
+            values = [value for (_, at), value in outcome.pilots.items() if at == gain]
+            gains.setdefault(name, {})[gain] = float(np.mean(values))
     parts = []
-    for what, by_setting in varied.items():
-        name = max(by_setting, key=lambda name: np.ptp(list(by_setting[name].values()) or [0.0]))
-        if values := sorted(by_setting[name].items()):
-            accuracies = " / ".join(f"{accuracy:.0f}" for _, accuracy in values)
-            factors = " / ".join(f"{factor:.2g}" for factor, _ in values)
-            parts.append(f"in *{outcomes[name].about}* it has {accuracies}% with the {what} times {factors}")
-    text = "The gain of the weights and the learning rate were chosen for each setting beforehand"
-    if not parts:
-        return f"{text}."
-    return f"{text}, and no surrogate replaces them: {'; '.join(parts)} (validation, one seed)."
+    for by_setting, text in (
+        (gains, "the calls that chose the gain have {} on average with the weights times {}"),
+        (rates, "this one has {} with the rate times {}"),
+    ):
+        if any(by_setting.values()):
+            name = max(by_setting, key=lambda name: np.ptp(list(by_setting[name].values()) or [0.0]))
+            factors, accuracies = zip(*sorted(by_setting[name].items()), strict=True)
+            shown = " / ".join(f"{accuracy:.0f}" for accuracy in accuracies), " / ".join(f"{f:.2g}" for f in factors)
+            parts.append(f"in *{outcomes[name].about}* {text.format(f'{shown[0]}%', shown[1])}")
+    text = "Other calls chose the gain of the weights for each setting, and the learning rate is that of its data"
+    return f"{text}; no surrogate replaces them: {'; '.join(parts)} (validation, one seed)." if parts else f"{text}."
 
 
-def how_sure(outcomes: Outcomes) -> str:
-    """Write how often the rule chooses the recommended call, and on which unfinished training the choice depends."""
-    best, chosen = default(outcomes), in_draws(outcomes)[1]
+def how_sure(outcomes: Outcomes) -> list[str]:
+    """Write how the choice could have come out otherwise: other seeds, other settings, training that has not ended."""
+    best, fixed = default(outcomes), regrets(outcomes)
+    worst = {call: max(of.values()) for call, of in fixed.items()}
+    following = min((call for call in worst if call != str(best)), key=worst.get)
+    chosen = in_draws(outcomes)[1]
     others = sorted((call for call in chosen if call != str(best)), key=chosen.get, reverse=True)[:2]
-    text = (
-        "The recommended call was chosen by the same accuracies that the tables show. In bootstrap draws of the seeds "
-        f"the rule chooses it in {chosen[str(best)]:.0%}, and "
-        f"{', '.join(f'`{written(call)}` in {chosen[call]:.0%}' for call in others)}."
-    )
-    for name, outcome in not_trained_to_the_end(outcomes).items():
-        losses = [entry.loss for entry in outcome.tuned.values()]
-        rest = default({other: o for other, o in outcomes.items() if other != name})
-        text += (
-            f" In *{outcome.about}* training does not come to its end: the losses of the last epoch are "
-            f"{min(losses):.1f} to {max(losses):.1f}. That column shows how fast networks learn, too. Without it the "
-            f"rule chooses {'the same call' if rest == best else f'`{written(str(rest))}`'}."
+    low, median, high = np.percentile(worst_in_draws(outcomes, str(best)), [5, 50, 95])
+    paragraphs = [
+        "The call was chosen by the accuracies shown here, so its worst case is better here than it will be elsewhere: "
+        f"in bootstrap draws of the seeds its median is {median:.1f} points (5 to 95%: {low:.1f} to {high:.1f}). The "
+        f"margin is small: its worst case is {worst[str(best)]:.2f} points, and that of `{written(following)}`, the "
+        f"nearest, {worst[following]:.2f}. In the draws the rule chooses the recommended call in "
+        f"{chosen[str(best)]:.0%}, {' and '.join(f'`{written(call)}` in {chosen[call]:.0%}' for call in others)}."
+    ]
+    without = {name: default({n: o for n, o in outcomes.items() if n != name}) for name in outcomes}
+    changed = {name: call for name, call in without.items() if call != best}
+    text = f"With one setting left out the rule chooses the same in {len(without) - len(changed)} of {len(without)}"
+    paragraphs[0] += f" {text}{''.join(f'; without *{n}* `{written(str(c))}`' for n, c in changed.items())}."
+    if unfinished := not_trained_to_the_end(outcomes):
+        counts = ", ".join(f"{len(calls)} in *{name}*" for name, calls in unfinished.items())
+        paragraphs.append(
+            f"Not all training comes to its end. Of {len(fixed)} calls, those with a training loss above {LEARNING:g} "
+            f"are {counts}. There the numbers also show how fast a call learns."
         )
-    return text
+    return paragraphs
 
 
 def special_cases(outcomes: Outcomes) -> list[str]:

@@ -2,7 +2,7 @@
 
 import json
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -183,10 +183,10 @@ def _by_the_rule(gaps: np.ndarray, calls: Sequence[str]) -> int:
     return min(ours or near, key=lambda i: (mean[i], calls[i]))
 
 
-def not_trained_to_the_end(outcomes: Outcomes) -> dict[str, Outcome]:
-    """Return the settings in which most tuned shapes end with a training loss above `LEARNING`."""
-    losses = {name: np.median([entry.loss for entry in outcome.tuned.values()]) for name, outcome in outcomes.items()}
-    return {name: outcomes[name] for name, loss in losses.items() if loss > LEARNING}
+def not_trained_to_the_end(outcomes: Outcomes) -> dict[str, list[str]]:
+    """Return the single calls that end with a training loss above `LEARNING`, for each setting that has such ones."""
+    found = {name: [call for call, e in o.single.items() if e.loss > LEARNING] for name, o in outcomes.items()}
+    return {name: calls for name, calls in found.items() if calls}
 
 
 def indistinguishable(entries: Mapping[str, Entry]) -> set[str]:
@@ -212,12 +212,25 @@ def _paired(first, second):
 
 def in_draws(outcomes: Outcomes) -> tuple[dict[str, float], dict[str, float]]:
     """Return in which share of bootstrap draws of the seeds each call has the smallest worst regret, and is chosen."""
-    rng, calls = np.random.default_rng(0), list(next(iter(outcomes.values())).single)
-    tests = np.array([[outcome.single[call].test for call in calls] for outcome in outcomes.values()])
-    seeds, (steadiest, chosen) = tests.shape[-1], np.zeros((2, len(calls)))
-    for _ in range(DRAWS):
-        means = tests[..., rng.integers(0, seeds, seeds)].mean(-1)
-        gaps = means.max(1, keepdims=True) - means
+    calls = list(next(iter(outcomes.values())).single)
+    steadiest, chosen = np.zeros((2, len(calls)))
+    for gaps in _drawn_gaps(outcomes, calls):
         steadiest[gaps.max(0).argmin()] += 1 / DRAWS
         chosen[_by_the_rule(gaps, calls)] += 1 / DRAWS
     return tuple(dict(zip(calls, share.tolist(), strict=True)) for share in (steadiest, chosen))
+
+
+def worst_in_draws(outcomes: Outcomes, call: str) -> np.ndarray:
+    """Return the worst regret of a call in each bootstrap draw of the seeds."""
+    calls = list(next(iter(outcomes.values())).single)
+    return np.array([gaps[:, calls.index(call)].max() for gaps in _drawn_gaps(outcomes, calls)])
+
+
+def _drawn_gaps(outcomes, calls) -> Iterator[np.ndarray]:
+    """Yield regrets of shape [settings, calls] from each draw of the seeds."""
+    rng = np.random.default_rng(0)
+    tests = np.array([[outcome.single[call].test for call in calls] for outcome in outcomes.values()])
+    seeds = tests.shape[-1]
+    for _ in range(DRAWS):
+        means = tests[..., rng.integers(0, seeds, seeds)].mean(-1)
+        yield means.max(1, keepdims=True) - means

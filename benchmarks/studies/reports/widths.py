@@ -30,7 +30,10 @@ def load(folder: Path) -> dict[str, dict[tuple[str, float], np.ndarray]]:
 
 def tables(studied) -> str:
     """Make a table of the knee, and one a depth of fixed and calibrated widths at each gain."""
-    knees = [[name, *(percent(tests[str(call), gain]) for call in KNEES)] for name, tests, gain in with_knees(studied)]
+    knees = [
+        [f"{name}, gain {gain:g}", *(percent(tests[str(call), gain]) for call in KNEES)]
+        for name, tests, gain in with_knees(studied)
+    ]
     parts = [results.table(["`LogTailedRelu(.1)`", *(f"knee at {call.width:g}" for call in KNEES)], knees)]
     for name, tests in studied.items():
         if both := with_both(tests):
@@ -58,8 +61,8 @@ def claims(studied) -> Iterator[Claim]:
         before, after = (tests[str(call), gain] for call in KNEES)
         gained = 100 * (TRIAL[name][1] - TRIAL[name][0])
         yield Claim(
-            f"{name}: by a knee at .25 in place of 1, LogTailedRelu(.1) gains at least half of the {gained:.0f} points "
-            "that a trial saw",
+            f"{name}, gain {gain:g}: by a knee at .25 in place of 1, LogTailedRelu(.1) gains at least half of the "
+            f"{gained:.0f} points that a trial saw",
             after.mean() - before.mean() >= gained / 2,
             f"{percent(before)} and {percent(after)}%",
         )
