@@ -11,14 +11,17 @@ from ..peers import task
 from . import Mark, compiled, megabytes, ratio, seconds
 from .train_step import LAYERS, blocks, layer_by_layer, network, train_step
 
-SIZES, BATCH = task.LONG, task.LONG_BATCH
+SIZES, BATCH = task.NETWORKS["long"], 16
 BLOCKS, STEPS = "blocks of sqrt(T), full", "scan over steps"
 
 
 def scan_over_steps(net, xs):
     """Return the loop of most libraries: one time step of the whole network after the other."""
     decay = net.layers[-1].decay
-    cells = [LIFCell(layer.features) if isinstance(layer, LIF) else layer for layer in net.layers[:-1]]
+    cells = [
+        LIFCell(layer.features, spike_fn=layer.spike_fn) if isinstance(layer, LIF) else layer
+        for layer in net.layers[:-1]
+    ]
 
     def step(carry, x):
         after = []

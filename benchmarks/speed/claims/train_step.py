@@ -13,7 +13,7 @@ from ...lib import results, timing
 from ..peers import task
 from . import Mark, compiled, megabytes, ratio, seconds
 
-BLOCKS = {256: (5, 10), 32: (10, 20), 8: (10, 5)}  # steps a block, by batch; the first is what `unroll` takes itself
+SIZES = (5, 10, 20)  # steps a block, beside what `unroll` takes itself
 PRODUCTS = "matrix products alone"
 FLOOR = f"{PRODUCTS}, flat"
 LAYERS = "layer by layer"
@@ -27,7 +27,8 @@ def network(sizes):
     for w in task.weights(sizes):
         i, o = w.shape
         kernel_init = nnx.initializers.constant(w)
-        layers += [nnx.Linear(i, o, use_bias=False, kernel_init=kernel_init, rngs=rngs), LIF(o)]
+        linear = nnx.Linear(i, o, use_bias=False, kernel_init=kernel_init, rngs=rngs)
+        layers += [linear, LIF(o, spike_fn=bs.Arctan(task.ALPHA))]
     return SpikingSequential([*layers[:-1], LI(sizes[-1])])
 
 
@@ -84,7 +85,9 @@ def measure(quick):
     if quick:
         sizes, steps, batches, rounds = (70, 32, 32, 10), 20, (8,), 2
     net, runs = network(sizes), []
-    with tqdm(total=len(batches) * 10 * (1 + rounds), desc="train-step") as bar:
+    ways = {LAYERS: layer_by_layer} | {_name(remat): blocks(remat) for remat in ("none", "dots", "full")}
+    ways |= {_name("dots", size): blocks("dots", size) for size in SIZES}
+    with tqdm(total=len(batches) * (3 + len(ways)) * (1 + rounds), desc="train-step") as bar:
         for batch in batches:
             xs = jax.device_put(task.inputs(batch, steps, sizes[0]))
             labels = jnp.asarray(task.labels(batch, sizes[-1]))
@@ -92,14 +95,9 @@ def measure(quick):
             programs = {
                 FLOOR: compiled(products(steps, flat=True), weights, xs, labels),
                 PRODUCTS: compiled(products(steps), weights, xs, labels),
-                f"{FLOOR}, blocks of {BLOCKS[batch][0]}": compiled(
-                    products(BLOCKS[batch][0], flat=True), weights, xs, labels
-                ),
+                f"{FLOOR}, blocks": compiled(products(None, flat=True), weights, xs, labels),
             }
             bar.update(len(programs))
-            ways = {LAYERS: layer_by_layer}
-            for size in BLOCKS[batch]:
-                ways |= {_name(size, remat): blocks(remat, size) for remat in ("none", "dots", "full")}
             for name, logits in ways.items():
                 step, params = train_step(net, logits)
                 programs[name] = compiled(step, params, xs, labels)
@@ -114,8 +112,8 @@ def measure(quick):
     return {"network": "-".join(map(str, sizes)), "steps": steps, "multiplications": multiplications, "runs": runs}
 
 
-def _name(size, remat):
-    return f"blocks of {size}, {remat}"
+def _name(remat, size=None):
+    return f"blocks, {remat}" if size is None else f"blocks of {size}, {remat}"
 
 
 def _times(result):
@@ -129,7 +127,7 @@ def marks(result):
     def over(name, batch):
         return ratio(times.get((batch, name)), times.get((batch, FLOOR)))
 
-    dots = _name(BLOCKS[large][0], "dots")
+    dots = _name("dots")
     found = [
         Mark(
             f"train step, layer by layer / its flat products alone, batch {large}", 1.25, over(LAYERS, large), why=WHY
