@@ -85,7 +85,7 @@ TRIALS = {
     LONGEST: Trial("long", 16, 100_000, timed=3, of_jax=True),
     DEEP: Trial("deep", 32, task.STEPS, of_jax=True),
 }
-QUICK = {USUAL: Trial("usual", 8, 20, timed=2, both_inputs=True), LONG: Trial("long", 16, 50)}
+QUICK = {USUAL: Trial("usual", 8, 20, timed=2, both_inputs=True)}
 
 
 def environment(name, peer):
