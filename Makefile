@@ -19,7 +19,7 @@ LINT := $(if $(filter wheel,$(TESTED)),$(WHEEL)/bin,$(BIN))
 PACKAGE := $(if $(filter wheel,$(TESTED)),--pyargs) brainsurr
 BUILD := $(dir $(VENV))build-$(notdir $(VENV))
 
-.PHONY: train test test-all test-exhaustive test-older tested-checkout tested-wheel test-package test-floor test-peers test-data
+.PHONY: train test test-all test-slow test-exhaustive test-older tested-checkout tested-wheel test-package test-floor test-peers test-data
 .PHONY: dist bench evidence soak lint format readme docs gallery notebooks clean
 
 train: $(VENV)/train  ## train two spiking networks and a ReLU network on handwritten digits, from one seed
@@ -28,7 +28,9 @@ train: $(VENV)/train  ## train two spiking networks and a ReLU network on handwr
 test: tested-$(TESTED)  ## test the package, its laws and what its docs show: about five minutes on two cores
 	cd $(TESTED_IN) && $(TESTED_BY) $(PYTEST) -m "$(QUICK)" ./tests $(PACKAGE)
 
-test-all: test  ## run `make test`, then the slow tests: training, processes, notebooks and studies
+test-all: test test-slow  ## run `make test`, then `make test-slow`
+
+test-slow: tested-$(TESTED)  ## run what takes longer: training, processes, notebooks and studies
 	cd $(TESTED_IN) && $(TESTED_BY) $(PYTEST) -m "slow and not exhaustive and not peers" ./tests
 
 test-exhaustive: tested-$(TESTED)  ## try every combination of settings of which the other tests try some: before a release

@@ -62,15 +62,16 @@ def as_array(x: Any, name: str, unwrap: Callable = variable_value) -> jax.Array:
         raise TypeError(f"expected {name} to be a real array, got {type(x).__name__}") from error
 
 
-def as_parameter(value: Any) -> Any:
+def as_parameter(value: Any, expected: str = "expected") -> Any:
     """Return the array of a framework's variable, and integers beyond int32 as floats; all else unchanged.
 
-    In lists, tuples and dictionaries as well.
+    In lists, tuples and dictionaries as well. An integer that no float can hold is a ValueError, which begins with
+    ``expected``.
     """
     if type(value) in (list, tuple):
-        return type(value)(map(as_parameter, value))
+        return type(value)(as_parameter(entry, expected) for entry in value)
     if type(value) is dict:
-        return {key: as_parameter(entry) for key, entry in value.items()}
+        return {key: as_parameter(entry, expected) for key, entry in value.items()}
     value = variable_value(value)
     # jax reads integers as int32: a larger one raises an OverflowError if it is Python's, and wraps around if NumPy's.
     if isinstance(value, int) and abs(value) > _INT32_MAX:
@@ -78,7 +79,7 @@ def as_parameter(value: Any) -> Any:
             return float(value)
         except OverflowError as error:
             bits = value.bit_length()
-            raise ValueError(f"expected a number that a float can hold, got an integer of {bits} bits") from error
+            raise ValueError(f"{expected} a number that a float can hold, got an integer of {bits} bits") from error
     if isinstance(value, (np.integer, np.ndarray)) and value.dtype.kind in "iu":
         return value.astype(np.float64) if np.any(np.abs(value.astype(np.float64)) > _INT32_MAX) else value
     return value

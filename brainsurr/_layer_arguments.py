@@ -14,7 +14,7 @@ from ._arrays import as_parameter, is_number, variable_value
 from ._bounds import Interval, check_inside, names_of
 from ._checks import check_features, check_flag, check_function, check_word, hint_to_surrogate
 from ._neuron import ADAPTS, RESETS
-from .surrogates.algebraic import Arctan
+from .surrogates.logarithm import FakeNumericalGradient
 
 P = ParamSpec("P")
 A = TypeVar("A", bound="Arguments")
@@ -76,8 +76,7 @@ class LeakyArguments:
             is_variable = variable_value(value) is not value
             hint = ": give the array that it holds, and its name in learnable= to train it" if is_variable else ""
             raise TypeError(f"{expected} a number or an array, got {value!r}{hint}")
-        if isinstance(value, int) and value.bit_length() > 1023:
-            raise ValueError(f"{expected} a number that a float can hold, got an integer of {value.bit_length()} bits")
+        value = as_parameter(value, expected)
         if jnp.shape(value) not in ((), (1,), (self.features,)):
             raise ValueError(f"{expected} one number or {self.features}, got shape {jnp.shape(value)}")
 
@@ -112,7 +111,7 @@ class LIFArguments(LeakyArguments):
     reset: str = "subtract"
     reset_delay: bool = False
     reset_grad: bool | None = None
-    spike_fn: Callable = Arctan(alpha=2.0).scaled(width=1.57)
+    spike_fn: Callable = FakeNumericalGradient(alpha=1.0).scaled(width=0.125)
     recurrent: bool = False
     recurrent_kernel_init: Callable = jax.nn.initializers.orthogonal()
 

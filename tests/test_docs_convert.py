@@ -49,16 +49,20 @@ def test_every_diff_fits_and_no_line_is_left_over(framework):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("framework", "step"), [(framework, step) for framework in FRAMEWORKS for step in (3, 4)])
-def test_trained_weights_are_a_start(framework, step, lenient):
+@pytest.mark.parametrize("framework", FRAMEWORKS)
+def test_trained_weights_are_a_start(framework, lenient):
+    """Of the spiking network without and with what the fourth diff adds."""
     relu = trained(framework)
-    before_training = list(programs(framework))[step].partition("\nnet = Classifier")[0]
-    exec(compile(before_training, framework, "exec"), scope := {"__name__": "convert"})
     section = PAGE.partition("\n## Start from your trained weights\n")[2].partition("\n## ")[0]
     copy = re.findall(r"```python\n(.*?)```", section, re.DOTALL)[FRAMEWORKS.index(framework)]
-    exec(copy, scope | {"relu": relu["net"], "relu_params": relu.get("params")}, scope)
-    forward = (lambda x: scope["net"].apply({"params": scope["params"]}, x)) if "Linen" in framework else scope["net"]
-    assert (forward(scope["x_test"]).argmax(-1) == scope["y_test"]).mean() > 0.9
+    for program in list(programs(framework))[3:5]:
+        before_training = program.partition("\nnet = Classifier")[0]
+        exec(compile(before_training, framework, "exec"), scope := {"__name__": "convert"})
+        exec(copy, scope | {"relu": relu["net"], "relu_params": relu.get("params")}, scope)
+        forward = (
+            (lambda x, s=scope: s["net"].apply({"params": s["params"]}, x)) if "Linen" in framework else scope["net"]
+        )
+        assert (forward(scope["x_test"]).argmax(-1) == scope["y_test"]).mean() > 0.9
 
 
 def test_a_black_pixel_fires_in_the_latency_code_unless_it_is_masked(lenient):

@@ -20,7 +20,8 @@ HEAD = """# Evidence: which surrogate?
 ![Points behind the best, by surrogate and setting](pictures/evidence/family.png)
 
 The recommended call is blue, `LogTailedRelu` is red. *S2NN width=0.5* is the shape of `S2NN` with a peak of 1, scaled
-to fall to half of it at 0.5 on either side, on average. This compares shapes, not their authors' units.
+to fall to half of it at 0.5 on either side, on average. This compares shapes, not their authors' units. In a call,
+`scaled(width=...)` multiplies the surrogate's own width, so that its number is another than this half-width.
 
 ## One call, no tuning
 
@@ -36,8 +37,9 @@ LIMITS = """## Limits
 These are small networks (64 to 128 neurons a layer, {deepest} layers at most) on small data (Randman, scikit-learn's
 digits, spoken digits, Japanese vowels: 180 to 2,400 examples for training). A test set of 450 examples, such as that of
 digits, has a standard error of about a point; all entrants have the same examples, and the tests over seeds do not see
-this error. There are three learning rates, a factor of 3 apart, for AdamW alone. A difference of a point is no reason
-to choose a surrogate; ten points are.
+this error. There are three learning rates, a factor of 3 apart, for AdamW alone. Validation chooses `LogTailedRelu` and
+`LeakyRelu` among five alphas, too, and so among more calls than the others. A difference of a point is no reason to
+choose a surrogate; ten points are.
 
 {sure}"""
 

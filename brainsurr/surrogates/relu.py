@@ -57,6 +57,7 @@ class LogTailedRelu(Surrogate):
 
     See Also:
       :class:`LeakyRelu`, the same without the tail, which deep and recurrent networks need.
+      :class:`FakeNumericalGradient`, with the tail on both sides; the layers have it as their default.
       :class:`PiecewiseExp`, :class:`GaussianGrad` and :class:`Arctan`, which train deep networks better than it does.
 
     References:

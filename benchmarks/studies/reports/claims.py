@@ -21,6 +21,8 @@ def claims(outcomes: Outcomes) -> Iterator[Claim]:
         yield from _about_weights(randman)
     if "depth-12" in outcomes:
         yield from _about_depth(outcomes["depth-12"])
+    if "depth-16" in outcomes:
+        yield _about_sixteen(outcomes["depth-16"])
     decades = {name: o for name, o in outcomes.items() if name.startswith(("examples", "channels"))}
     if decades:
         yield from _about_decades(decades)
@@ -115,6 +117,16 @@ def _about_depth(deep: Outcome):
         "With 12 hidden layers LogTailedRelu needs an alpha above 0",
         by_alpha[0.0] < max(by_alpha.values()) - 10,
         f"{_by_alpha(by_alpha)} at the best width and rate (validation, one seed)",
+    )
+
+
+def _about_sixteen(deepest: Outcome):
+    gaps = behind(deepest.tuned)
+    order = sorted(gaps, key=lambda shape: gaps[shape])
+    return Claim(
+        "With 16 hidden layers S2NN is more than 10 points behind the best",
+        gaps["S2NN"] > 10,
+        f"{gaps['S2NN']:.1f} points; the order is {', '.join(f'{shape} {gaps[shape]:.1f}' for shape in order)}",
     )
 
 
