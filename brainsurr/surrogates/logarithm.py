@@ -87,8 +87,8 @@ class FakeNumericalGradient(Surrogate):
 
     def surrogate_grad(self, x):
         m = jnp.abs(x)
-        near = self.alpha * m <= 1
-        return jnp.where(near, self.alpha, 1 / jnp.where(near, jnp.ones_like(m), m))
+        near = (self.alpha * m <= 1).astype(x.dtype)  # added, not selected: XLA would keep an array of ones for a loop
+        return near * self.alpha + (1 - near) / (m + near)
 
 
 @dataclasses.dataclass
