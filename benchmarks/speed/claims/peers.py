@@ -52,6 +52,7 @@ PEERS = {
     "norse": Peer(("norse", "torch"), TORCH, ("layer by layer",), FLOATS),
 }
 OURS, FLOOR = "brainsurr", "products"
+PATIENCE = 300  # seconds, after which a process is stopped
 
 
 class Trial(NamedTuple):
@@ -119,7 +120,10 @@ def run(python, name, *options):
     """Run one peer in a process of its own; return what it printed, or raise a RuntimeError."""
     command = [python, "-m", f"benchmarks.speed.peers.{name}", *map(str, options)]
     environ = os.environ | {"JAX_PLATFORMS": "cpu", "CUDA_VISIBLE_DEVICES": ""}
-    answer = subprocess.run(command, cwd=ROOT, env=environ, capture_output=True, text=True)
+    try:
+        answer = subprocess.run(command, cwd=ROOT, env=environ, capture_output=True, text=True, timeout=PATIENCE)
+    except subprocess.TimeoutExpired as error:
+        raise RuntimeError(f"two train steps took more than {PATIENCE // 60} minutes") from error
     if answer.returncode:
         raise RuntimeError(_last_line(answer.stderr))
     return json.loads(answer.stdout)
@@ -149,13 +153,15 @@ def measure(quick):
         for inputs in PEERS[name].inputs[: None if trial.both_inputs else 1]
     ]
     for title, *way in (bar := tqdm(turns, desc="peers")):
-        bar.set_postfix_str(", ".join([title, *way]))
-        what = ", ".join(way)
+        what = ", ".join([*way, title])
+        bar.set_postfix_str(what)
         if what not in missing:
             try:
-                answers[title, *way].append(_train(pythons[way[0]], trials[title], *way))
+                answer = _train(pythons[way[0]], trials[title], *way)
             except RuntimeError as error:
                 missing[what] = str(error)
+            else:
+                answers[title, *way].append(answer)
     runs = [
         {"trial": title, "batch": trials[title].batch, "name": name, "mode": mode, "inputs": inputs, **_merged(several)}
         for (title, name, mode, inputs), several in answers.items()
