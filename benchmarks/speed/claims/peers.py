@@ -65,7 +65,7 @@ class Trial(NamedTuple):
       rounds: processes of each way to run a library.
       timed: train steps that each of them times, at most.
       both_inputs: whether a library gets spikes in each form that it takes, or in its own alone.
-      of_jax: whether libraries on torch are left out, which would take minutes a step or have nothing to compile.
+      of_jax: whether only libraries on jax take part: those on torch would take minutes or have nothing to compile.
     """
 
     network: str
@@ -148,7 +148,7 @@ def measure(quick):
         for title, trial in trials.items()
         for _ in range(trial.rounds)
         for name in pythons
-        if PEERS[name].is_of_jax or not trial.of_jax
+        if (PEERS[name].is_of_jax and name != FLOOR) or not trial.of_jax
         for mode in PEERS[name].modes[: 2 if quick else None]
         for inputs in PEERS[name].inputs[: None if trial.both_inputs else 1]
     ]
