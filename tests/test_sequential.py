@@ -54,8 +54,14 @@ def gradient(host, options):
 
 
 def transposed(text):
-    """The arrays ``[..., batch, features]`` that a compiled program copies into another order."""
-    return [shape for shape in re.findall(r"= \w+\[([\d,]+)\]\S* transpose\(", text) if shape.count(",") >= 2]
+    """The arrays ``[..., batch, features]`` that a compiled program transposes, or stores with axes reordered."""
+    found = re.findall(r"= \w+\[([\d,]+)\]\{([\d,]+)\S* (\w+)\(", text)
+    return [
+        shape
+        for shape, layout, operation in found
+        if shape.count(",") >= 2
+        if operation == "transpose" or layout.split(",") != sorted(layout.split(","), reverse=True)
+    ]
 
 
 @pytest.mark.parametrize(("host", "options"), each_value_once(HOSTS, WAYS), ids=label)

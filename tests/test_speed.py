@@ -112,16 +112,20 @@ def test_a_stream_compiles_once(out):
 def a_peer(name, mode, seconds, peak, **more):
     time = timing.summary([seconds])
     memory = {"peak_memory": peak, "memory_after_import": 10**8}
-    return {"batch": 256, "name": name, "mode": mode, "time": time, "versions": {name: "1.0"}, **memory, **more}
+    run = {"trial": speed.peers.USUAL, "batch": 256, "name": name, "mode": mode, "inputs": "float32", "time": time}
+    return run | {"versions": {name: "1.0"}, **memory, **more}
 
 
 def test_a_chooser_sees_each_library_in_its_best_mode():
-    fast, small = a_peer("brainsurr", "fast", 0.1, 5 * 10**8), a_peer("brainsurr", "small", 0.2, 2 * 10**8)
-    long = a_peer("brainsurr", "small", 4, 3 * 10**8, steps=10_000) | {"batch": 16}
-    other = a_peer("other", "loop", 0.05, 9 * 10**8)
-    result = {"long": 10_000, "runs": [fast, small, other, long]}
+    """In either form of inputs; the mark on memory takes each library's own."""
+    fast = a_peer("brainsurr", "fast", 0.1, 5 * 10**8, inputs="uint8")
+    small = a_peer("brainsurr", "small", 0.2, 2 * 10**8, inputs="uint8")
+    long = a_peer("brainsurr", "small", 4, 3 * 10**8, trial=speed.peers.LONG)
+    other = a_peer("spyx", "loop", 0.05, 9 * 10**8)
+    slimmer = a_peer("spyx", "loop", 0.06, 6 * 10**8, inputs="uint8")
+    result = {"runs": [fast, small, other, slimmer, long]}
     *_, first, second = speed.peers.chooser(result).splitlines()
-    assert [cell.strip() for cell in first.split("|")[1:-1]] == ["other 1.0", "50 ms", "800 MB", *2 * ["not measured"]]
+    assert [cell.strip() for cell in first.split("|")[1:-1]] == ["spyx 1.0", "50 ms", "500 MB", *2 * ["not measured"]]
     assert [cell.strip() for cell in second.split("|")[1:-1]] == ["brainsurr", "100 ms", "100 MB", "4 s", "200 MB"]
     memory = speed.peers.marks(result)[-1]
     assert memory.value == pytest.approx(1 / 8)
@@ -130,10 +134,11 @@ def test_a_chooser_sees_each_library_in_its_best_mode():
 def test_the_caption_names_both_networks_and_what_ran_on_other_versions(tmp_path):
     here = {"python": "3.13.5", "versions": {"jax": "0.12", "flax": "0.12.12"}}
     runs = [a_peer("brainsurr", "fast", 0.1, 5 * 10**8) | here]
-    runs.append(runs[0] | {"steps": 10_000, "batch": 16})
+    runs.append(runs[0] | {"trial": speed.peers.LONG})
     runs.append(a_peer("other", "loop", 0.05, 9 * 10**8) | {"python": "3.11.7"})
     runs[-1]["versions"]["torch"] = "2.13.0"
-    result = {"long": 10_000, "network": "4-3-2", "long_network": "8-7-6", "device": "a machine", "runs": runs, **here}
+    networks = {speed.peers.USUAL: "4-3-2", speed.peers.LONG: "8-7-6"}
+    result = {"networks": networks, "device": "a machine", "runs": runs, **here}
     (tmp_path / "peers.json").write_text(json.dumps(result))
     caption = " ".join(speed.part(tmp_path).partition("\n\n")[2].split())
     assert caption.startswith("T = 100: 4-3-2, batch 256; T = 10,000: 8-7-6, batch 16.")
@@ -143,7 +148,8 @@ def test_the_caption_names_both_networks_and_what_ran_on_other_versions(tmp_path
 def test_a_peer_too_slow_for_three_steps_is_shown():
     """At 10,000 time steps some take a train step in six seconds, and stop after two."""
     slow = a_peer("other", "loop", 6.0, 9 * 10**8, losses=[2.5, 2.25], first_step=1.0, notes=[])
-    table = speed.peers.report({"runs": [slow | {"losses": [2.5, 2.25, 2.125]}, slow], "network": "", "missing": {}})
+    runs = [slow | {"losses": [2.5, 2.25, 2.125]}, slow]
+    table = speed.peers.report({"runs": runs, "networks": {speed.peers.USUAL: "4-3-2"}, "missing": {}, "live": {}})
     assert [line.split("|")[-2].split() for line in table.splitlines()[2:]] == [["2.5000", "2.1250"], ["2.5000"]]
 
 
@@ -199,7 +205,7 @@ def test_long_runs_need_less_memory_in_blocks(out):
 def test_brainsurr_trains_the_same_in_both_modes(out):
     runs = json.loads((out / "peers.json").read_text())["runs"]
     losses = [run["losses"] for run in runs if run["name"] == "brainsurr" and run["batch"] == 8]
-    assert len(losses) == 2
+    assert len(losses) == 4  # two modes, each with inputs as bytes and as floats
     operations = sum(task.SIZES) + 20  # the sums over the inputs of each layer, and over time
     for several in losses:
         assert several[0] == pytest.approx(losses[0][0], rel=bound(operations, 1))
@@ -233,7 +239,8 @@ def test_a_peer_that_cannot_be_installed_is_named():
     nowhere = speed.peers.Peer(("nothing",), ("0.1",), ("loop",))
     with pytest.raises(RuntimeError, match=r"needs python0\.1, which is not here"):
         speed.peers.environment("nowhere", nowhere)
-    result = {"network": "1-1", "missing": {"nowhere": "needs python0.1, which is not here"}, "runs": []}
+    missing = {"nowhere": "needs python0.1, which is not here"}
+    result = {"networks": {}, "missing": missing, "runs": [], "live": {}}
     assert "- nowhere: not measured, needs python0.1, which is not here" in speed.peers.report(result)
 
 

@@ -66,8 +66,9 @@ def ratios(result, floor=RELU):
 HELD = (("float32", "forward", RELU, 1.2), ("float32", "with gradient", RELU, 1.2), ("bfloat16", "forward", RELU, 1.2))
 HELD += (("bfloat16", "with gradient", SQUARE, 1.35),)
 WHY = """XLA on a CPU splits an elementwise pass among threads once it has more operations than bytes for an element,
-and waking threads takes longer than a small pass does: half precision has 4 bytes, the step 7 operations, and no step
-of 4 keeps the bits of NaN"""
+and waking threads takes longer than a small pass does: half precision has 4 bytes, the step 7 operations. A barrier
+between parts of the step keeps each below that, but it also keeps them from merging with their neighbours, and a LIF
+layer is no faster with it, or slower"""
 
 
 def marks(result):

@@ -10,12 +10,12 @@ from ..peers import task
 from . import Mark, seconds
 from .train_step import network
 
-BARE = "a jitted addition"
+SIZES, BARE = task.NETWORKS["long"], "a jitted addition"
 
 
 def measure(quick):
     rounds, calls = (2, 5) if quick else (21, 1000)
-    net = network(task.LONG)
+    net = network(SIZES)
     graphdef, params = nnx.split(net)
 
     @jax.jit
@@ -24,8 +24,8 @@ def measure(quick):
         return carry, ys[0]
 
     add = jax.jit(jnp.add)
-    xs = list(jnp.asarray(np.random.default_rng(0).random((16, 1, task.LONG[0])) < 0.05, jnp.float32))
-    carry, turn = net.initialize_carry((1, task.LONG[0])), 0
+    xs = list(jnp.asarray(np.random.default_rng(0).random((16, 1, SIZES[0])) < 0.05, jnp.float32))
+    carry, turn = net.initialize_carry((1, SIZES[0])), 0
 
     def live():
         nonlocal carry, turn
@@ -35,7 +35,7 @@ def measure(quick):
 
     functions = {"a time step": live, BARE: lambda: jax.block_until_ready(add(xs[0], xs[1]))}
     times = timing.interleaved(functions, rounds, calls)
-    found = {"network": "-".join(map(str, task.LONG)), "compiled": step._cache_size()}
+    found = {"network": "-".join(map(str, SIZES)), "compiled": step._cache_size()}
     return {**found, "runs": [{"name": name, "time": time} for name, time in times.items()]}
 
 

@@ -2,7 +2,8 @@
 
 Processes run in turns, a round after the other. They run on the CPU, where the peak memory of a process means
 something, and take a peer's newest release. What data and training add to a process is its peak less what it holds when
-its imports are done. Each library gets the spikes in the form that it reads: brainsurr uint8, the others float32.
+its imports are done. Libraries on jax get spikes as uint8 and as float32, those on torch, whose products take no uint8,
+as float32.
 """
 
 import json
@@ -25,28 +26,67 @@ ROOT = Path(__file__).parents[3]
 
 
 class Peer(NamedTuple):
-    """What pip shall install, on which Python, and the ways to run it."""
+    """What pip shall install, on which Python, the ways to run it, and the inputs it takes, its own first."""
 
     requirements: tuple[str, ...]
     pythons: tuple[str, ...]
     modes: tuple[str, ...]
+    inputs: tuple[str, ...] = ("float32", "uint8")
+
+    @property
+    def is_of_jax(self):
+        return "torch" not in self.requirements
 
 
 # torch has CPU builds for every Python, but plain `pip install torch` may take gigabytes of CUDA with it: one Python.
-JAX, TORCH = ("3.13", "3.12", "3.11"), ("3.11",)
+JAX, TORCH, FLOATS = ("3.13", "3.12", "3.11"), ("3.11",), ("float32",)
 PEERS = {
-    "products": Peer(("jax",), JAX, ("all steps at once",)),
-    "brainsurr": Peer(("flax",), JAX, ("dots", "full", "none", "layer by layer")),
+    "products": Peer(("jax",), JAX, ("all steps at once",), FLOATS),
+    "brainsurr": Peer(("flax",), JAX, ("dots", "full", "none", "layer by layer"), ("uint8", "float32")),
     "spyx": Peer(("spyx",), JAX, ("scan",)),
     "jaxpike": Peer(("jaxpike",), JAX, ("unroll", "unroll_checkpointed")),
     "sparx": Peer(("sparxml",), JAX[:2], ("unroll=1", "unroll=8")),
     "brainpy": Peer(("brainpy",), JAX, ("for_loop", "checkpointed_for_loop")),
-    "snntorch": Peer(("snntorch", "torch", "numpy"), TORCH, ("loop",)),
-    "spikingjelly": Peer(("spikingjelly", "torch"), TORCH, ("multi-step", "checkpointed")),
-    "norse": Peer(("norse", "torch"), TORCH, ("layer by layer",)),
+    "snntorch": Peer(("snntorch", "torch", "numpy"), TORCH, ("loop",), FLOATS),
+    "spikingjelly": Peer(("spikingjelly", "torch"), TORCH, ("multi-step", "checkpointed"), FLOATS),
+    "norse": Peer(("norse", "torch"), TORCH, ("layer by layer",), FLOATS),
 }
 OURS, FLOOR = "brainsurr", "products"
-LONG = 10_000  # time steps of a run with the network of `long`, once and not in each round
+PATIENCE = 300  # seconds, after which a process is stopped
+
+
+class Trial(NamedTuple):
+    """A network of `task`, how it is run, and by whom.
+
+    Attributes:
+      network: of `task.NETWORKS`.
+      batch: examples.
+      steps: time steps.
+      rounds: processes of each way to run a library.
+      timed: train steps that each of them times, at most.
+      both_inputs: whether a library gets spikes in each form that it takes, or in its own alone.
+      of_jax: whether only libraries on jax take part: those on torch would take minutes or have nothing to compile.
+    """
+
+    network: str
+    batch: int
+    steps: int
+    rounds: int = 1
+    timed: int = 5
+    both_inputs: bool = False
+    of_jax: bool = False
+
+
+USUAL, SMALL, LONG = "batch 256", "batch 32", "T = 10,000"
+LONGEST, DEEP = "T = 100,000", "20 layers"
+TRIALS = {
+    USUAL: Trial("usual", 256, task.STEPS, rounds=3, both_inputs=True),
+    SMALL: Trial("usual", 32, task.STEPS, rounds=3),
+    LONG: Trial("long", 16, 10_000, both_inputs=True),
+    LONGEST: Trial("long", 16, 100_000, timed=3, of_jax=True),
+    DEEP: Trial("deep", 32, task.STEPS, of_jax=True),
+}
+QUICK = {USUAL: Trial("usual", 8, 20, timed=2, both_inputs=True)}
 
 
 def environment(name, peer):
@@ -76,47 +116,65 @@ def _last_line(text):
     return text.strip().splitlines()[-1] if text.strip() else "no message"
 
 
-def train(python, name, mode, *options):
-    """Run one peer in a process of its own; what it printed, or a RuntimeError."""
-    command = [python, "-m", f"benchmarks.speed.peers.{name}", "--mode", mode, *map(str, options)]
+def run(python, name, *options):
+    """Run one peer in a process of its own; return what it printed, or raise a RuntimeError."""
+    command = [python, "-m", f"benchmarks.speed.peers.{name}", *map(str, options)]
     environ = os.environ | {"JAX_PLATFORMS": "cpu", "CUDA_VISIBLE_DEVICES": ""}
-    answer = subprocess.run(command, cwd=ROOT, env=environ, capture_output=True, text=True)
+    try:
+        answer = subprocess.run(command, cwd=ROOT, env=environ, capture_output=True, text=True, timeout=PATIENCE)
+    except subprocess.TimeoutExpired as error:
+        raise RuntimeError(f"two train steps took more than {PATIENCE // 60} minutes") from error
     if answer.returncode:
         raise RuntimeError(_last_line(answer.stderr))
     return json.loads(answer.stdout)
 
 
+def _train(python, trial, name, mode, inputs):
+    options = {"mode": mode, "inputs": inputs, "rounds": trial.timed}
+    options |= {field: getattr(trial, field) for field in ("network", "batch", "steps")}
+    return run(python, name, *(text for key, value in options.items() for text in (f"--{key}", value)))
+
+
 def measure(quick):
-    rounds, batches, options, long = (
-        (1, (8,), ("--steps", 20, "--rounds", 2), 50) if quick else (3, (256, 32), (), LONG)
-    )
-    short = task.STEPS if not quick else 20
+    trials, chosen = (QUICK, {name: PEERS[name] for name in (FLOOR, OURS)}) if quick else (TRIALS, PEERS)
     pythons, missing, answers = {}, {}, defaultdict(list)
-    chosen = {name: PEERS[name] for name in (FLOOR, OURS)} if quick else PEERS
     for name, peer in tqdm(chosen.items(), desc="peers, environments"):
         try:
             pythons[name] = sys.executable if quick else environment(name, peer)
         except RuntimeError as error:
             missing[name] = str(error)
-    modes = {name: PEERS[name].modes[: 2 if quick else None] for name in pythons}
-    ways = [(name, mode) for name in pythons for mode in modes[name]]
-    turns = [(batch, short, *way) for batch in batches for way in ways]
-    turns = rounds * turns + [(task.LONG_BATCH, long, *way) for way in ways]
-    for batch, steps, name, mode in (bar := tqdm(turns, desc="peers")):
-        bar.set_postfix_str(f"{name}, {mode}, batch {batch}, T = {steps}")
-        if name not in missing:
-            told = ("--batch", batch, *options, "--steps", steps, *(["--long"] if steps == long else []))
-            try:
-                answers[batch, steps, name, mode].append(train(pythons[name], name, mode, *told))
-            except RuntimeError as error:
-                missing[name] = str(error)
-    runs = [
-        {"batch": batch, "steps": steps, "name": name, "mode": mode, **_merged(several)}
-        for (batch, steps, name, mode), several in answers.items()
-        if name not in missing
+    turns = [
+        (title, name, mode, inputs)
+        for title, trial in trials.items()
+        for _ in range(trial.rounds)
+        for name in pythons
+        if (PEERS[name].is_of_jax and name != FLOOR) or not trial.of_jax
+        for mode in PEERS[name].modes[: 2 if quick else None]
+        for inputs in PEERS[name].inputs[: None if trial.both_inputs else 1]
     ]
-    networks = ["-".join(map(str, sizes)) for sizes in (task.SIZES, task.LONG)]
-    return {"network": networks[0], "long_network": networks[1], "long": long, "missing": missing, "runs": runs}
+    for title, *way in (bar := tqdm(turns, desc="peers")):
+        what = ", ".join([*way, title])
+        bar.set_postfix_str(what)
+        if what not in missing:
+            try:
+                answer = _train(pythons[way[0]], trials[title], *way)
+            except RuntimeError as error:
+                missing[what] = str(error)
+            else:
+                answers[title, *way].append(answer)
+    runs = [
+        {"trial": title, "batch": trials[title].batch, "name": name, "mode": mode, "inputs": inputs, **_merged(several)}
+        for (title, name, mode, inputs), several in answers.items()
+    ]
+    networks = {trial: "-".join(map(str, task.NETWORKS[trials[trial].network])) for trial in trials}
+    live = {}
+    for name, python in pythons.items():
+        if PEERS[name].is_of_jax and name != FLOOR:
+            try:
+                live[name] = timing.summary(run(python, name, "--live", *(["--rounds", 2] if quick else []))["live"])
+            except RuntimeError as error:
+                missing[f"{name}, live"] = str(error)
+    return {"networks": networks, "missing": missing, "runs": runs, "live": live}
 
 
 def _merged(several):
@@ -135,86 +193,67 @@ def added(run):
     return run["peak_memory"] - run["memory_after_import"]
 
 
-def _is_long(result, run):
-    return "steps" in run and run["steps"] == result.get("long")
+def duration(run):
+    """Return the median time of a train step."""
+    return run["time"]["median"]
 
 
-def best(result, batch, *, long=False, key=lambda run: run["time"]["median"]):
+def best(result, trial, key=duration, own_inputs=False):
     """Return the best mode of each library by name: the fastest, or the smallest in something else."""
     found = {}
     for run in result["runs"]:
-        if _is_long(result, run) == long and (long or run["batch"] == batch) and run["name"] != FLOOR:
+        own = not own_inputs or run["inputs"] == PEERS[run["name"]].inputs[0]
+        if run["trial"] == trial and run["name"] != FLOOR and own:
             found[run["name"]] = min(found.get(run["name"], run), run, key=key)
     return found
 
 
 def marks(result):
-    batches = list(dict.fromkeys(run["batch"] for run in result["runs"] if not _is_long(result, run)))
     found = []
-    for batch in batches:
-        modes = best(result, batch)
-        of_jax = {name: run for name, run in modes.items() if name != OURS and "jax" in run["versions"]}
+    for trial in (USUAL, SMALL):
+        modes = best(result, trial)
+        of_jax = [run for name, run in modes.items() if name != OURS and "jax" in run["versions"]]
         if of_jax:
-            name, fastest = min(of_jax.items(), key=lambda item: item[1]["time"]["median"])
-            what = f"train step, `{modes[OURS]['mode']}` / fastest JAX peer ({name}, {fastest['mode']}), batch {batch}"
-            times = (run["time"]["median"] for run in (modes[OURS], fastest))
-            found.append(
-                Mark(
-                    what,
-                    0.95,
-                    ratio(*times),
-                    why="the products alone, the first row of the table *peers*, take most of both",
-                )
-            )
-    modes = best(result, batches[0], key=added)
-    peers = {name: run for name, run in modes.items() if name != OURS}
+            fastest, ours = min(of_jax, key=duration), modes[OURS]
+            what = f"train step, `{ours['mode']}` / fastest JAX peer ({fastest['name']}, {fastest['mode']}), {trial}"
+            why = "the products alone, the first row of the table *peers*, take most of both"
+            found.append(Mark(what, 0.95, ratio(duration(ours), duration(fastest)), why=why))
+    modes = best(result, USUAL, added, own_inputs=True)
+    peers = [run for name, run in modes.items() if name != OURS]
     if peers:
-        name, smallest = min(peers.items(), key=lambda item: added(item[1]))
+        smallest, ours = min(peers, key=added), modes[OURS]
         what = (
-            f"memory that data and training add, `{modes[OURS]['mode']}` / smallest peer ({name}, {smallest['mode']})"
+            "memory that data and training add, inputs in each library's own form, "
+            f"`{ours['mode']}` / smallest peer ({smallest['name']}, {smallest['mode']}), {USUAL}"
         )
         why = "the rest, beside the inputs and the temporaries, is what it takes to compile, in every library"
-        found.append(Mark(f"{what}, batch {batches[0]}", 2 / 3, ratio(added(modes[OURS]), added(smallest)), why=why))
+        found.append(Mark(what, 2 / 3, ratio(added(ours), added(smallest)), why=why))
     return found
 
 
 def about_chooser(result):
     """Say what the columns of the README's table are of."""
-    columns = [f"T = {task.STEPS}: {result['network']}, batch {result['runs'][0]['batch']}"]
-    if batches := {run["batch"] for run in result["runs"] if _is_long(result, run)}:
-        columns.append(f"T = {LONG:,}: {result['long_network']}, batch {batches.pop()}")
+    columns = [f"T = {task.STEPS}: {result['networks'][USUAL]}, batch {TRIALS[USUAL].batch}"]
+    if best(result, LONG):
+        columns.append(f"{LONG}: {result['networks'][LONG]}, batch {TRIALS[LONG].batch}")
     return (
         f"{'; '.join(columns)}. Each number is that of a library's best mode for it, so time and memory in a row can "
-        f"be those of two modes. Inputs are uint8 in {OURS} and float32 elsewhere."
+        "be those of two modes. Libraries on jax got the input spikes as uint8 and as float32, whichever is better for "
+        "the number."
     )
 
 
 def chooser(result):
     """Return the README's table: the best mode of each library, a line each."""
-    batch = result["runs"][0]["batch"]
-    fast, small = best(result, batch), best(result, batch, key=added)
-    long, rows = best(result, None, long=True), []
-    for name in sorted(fast, key=lambda name: fast[name]["time"]["median"]):
-        last = long.get(name)
-        rows.append(
-            (
-                _shown(fast[name]),
-                f"{1e3 * fast[name]['time']['median']:.0f} ms",
-                megabytes(added(small[name])),
-                f"{last['time']['median']:.3g} s" if last else "not measured",
-                megabytes(min(added(run) for run in result["runs"] if _is_long(result, run) and run["name"] == name))
-                if last
-                else "not measured",
-            )
-        )
-    header = (
-        "library",
-        f"train step, T = {task.STEPS}",
-        "memory it adds",
-        f"train step, T = {LONG:,}",
-        "memory it adds",
-    )
-    return results.table(header, rows)
+    fast, small = best(result, USUAL), best(result, USUAL, added)
+    fast_long, small_long = best(result, LONG), best(result, LONG, added)
+    none, rows = "not measured", []
+    for name in sorted(fast, key=lambda name: duration(fast[name])):
+        row = [_shown(fast[name]), f"{1e3 * duration(fast[name]):.0f} ms", megabytes(added(small[name]))]
+        row.append(f"{duration(fast_long[name]):.3g} s" if name in fast_long else none)
+        rows.append([*row, megabytes(added(small_long[name])) if name in small_long else none])
+    steps = f"train step, T = {task.STEPS}"
+    return results.table(("library", steps, "memory it adds", f"train step, {LONG}", "memory it adds"), rows)
 
 
 def _shown(run):
@@ -223,22 +262,27 @@ def _shown(run):
 
 
 def report(result):
-    rows = []
-    for run in result["runs"]:
-        steps = f", T = {run['steps']:,}" if _is_long(result, run) else ""
-        rows.append(
+    parts = []
+    for trial, network in result["networks"].items():
+        rows = [
             (
-                f"{_shown(run)}, {run['mode']}, batch {run['batch']}{steps}",
+                f"{_shown(run)}, {run['mode']}, {run['inputs']}",
                 seconds(run["time"]),
                 megabytes(run["peak_memory"]),
                 megabytes(added(run)),
                 f"{run['first_step']:.1f} s",
                 " ".join(f"{loss:.4f}" for loss in run["losses"][:3:2]),  # a slow one may take fewer steps
             )
-        )
-    header = ("train step", "peak memory", "data and training add", "first step", "loss of steps 1, 3")
-    networks = result["network"] + (f"; T = {result['long']:,}: {result['long_network']}" if "long" in result else "")
-    text = results.table((networks, *header), rows)
+            for run in result["runs"]
+            if run["trial"] == trial
+        ]
+        header = ("train step", "peak memory", "data and training add", "first step", "loss of steps 1, 3")
+        short = network if len(network) < 20 else f"{network.split('-')[0]}-...-{network.split('-')[-1]}"
+        parts.append(results.table((f"{trial}: {short}", *header), rows))
+    if result["live"]:
+        rows = [(name, seconds(time)) for name, time in sorted(result["live"].items(), key=lambda i: i[1]["median"])]
+        network = "-".join(map(str, task.NETWORKS["long"]))
+        parts.append(results.table((f"one time step of {network}, called from Python, one example", "time"), rows))
     notes = {f"{run['name']}: {note}" for run in result["runs"] for note in run["notes"]}
     notes |= {f"{name}: not measured, {why}" for name, why in result["missing"].items()}
-    return "\n".join([text, *([""] if notes else []), *(f"- {note}" for note in sorted(notes))])
+    return "\n\n".join([*parts, *(["\n".join(f"- {note}" for note in sorted(notes))] if notes else [])])

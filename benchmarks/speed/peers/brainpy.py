@@ -62,5 +62,13 @@ def build(mode, batch, steps):
     return step
 
 
+def live():
+    brainstate.environ.set(dt=1.0)
+    net = Net(task.weights())
+    brainstate.nn.init_all_states(net, batch_size=1)
+    step = brainstate.transform.jit(net)
+    return lambda x: jax.block_until_ready(step(x))
+
+
 if __name__ == "__main__":
-    task.main(build, ["for_loop", "checkpointed_for_loop"], ["brainpy", "brainstate", "jax"])
+    task.main(build, ["for_loop", "checkpointed_for_loop"], ["brainpy", "brainstate", "jax"], live=live)

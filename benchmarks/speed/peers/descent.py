@@ -1,4 +1,4 @@
-"""The train step of a JAX peer whose network is a pure function of a tree of parameters: plain gradient descent."""
+"""What JAX peers share: gradient descent on a tree of parameters, and a stream of single time steps."""
 
 import jax
 import jax.numpy as jnp
@@ -23,5 +23,17 @@ def descent(logits, params, xs, batch):
         nonlocal params
         params, loss = jax.block_until_ready(train_step(params, xs, labels))
         return float(loss)
+
+    return step
+
+
+def stream(network, carry):
+    """Make ``step(x)``, which takes one time step and waits for it, of ``network(carry, x)``, a pure function."""
+    compiled = jax.jit(network)
+
+    def step(x):
+        nonlocal carry
+        carry, y = compiled(carry, x)
+        return jax.block_until_ready(y)
 
     return step

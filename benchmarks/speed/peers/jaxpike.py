@@ -9,19 +9,24 @@ import jaxpike
 import optax
 
 from . import task
+from .descent import stream
 
 SCALE = 1 / (1 - task.DECAY)  # its neurons take (1 - decay) of their input
 
 
-def build(mode, batch, steps):
-    unroll, tau, layers = getattr(jaxpike, mode), -1 / math.log(task.DECAY), []
+def network():
+    tau, layers = -1 / math.log(task.DECAY), []
     for w in task.weights():
         dense = jaxpike.Dense(*w.shape, use_bias=False, key=jax.random.key(0))
         layers += [
             eqx.tree_at(lambda dense: dense.weight, dense, jnp.asarray(SCALE * w.T)),
             jaxpike.LIF(tau, threshold=task.THRESHOLD, surrogate=jaxpike.ATan(task.ALPHA)),
         ]
-    net = jaxpike.Sequential(*layers[:-1], jaxpike.LeakyIntegrator(tau))
+    return jaxpike.Sequential(*layers[:-1], jaxpike.LeakyIntegrator(tau))
+
+
+def build(mode, batch, steps):
+    unroll, net = getattr(jaxpike, mode), network()
     trained = jax.tree.map(lambda leaf: eqx.is_array(leaf) and leaf.ndim == 2, net)
     params, fixed = eqx.partition(net, trained)
     xs, labels = jax.device_put(task.inputs(batch, steps)), jnp.asarray(task.labels(batch))
@@ -43,6 +48,11 @@ def build(mode, batch, steps):
     return step
 
 
+def live():
+    net = network()
+    return stream(lambda carry, x: net(carry, x), net.init_state((1, task.SIZES[0])))
+
+
 if __name__ == "__main__":
     notes = ["takes (1 - decay) of its input: weights and learning rate are scaled to make up for it"]
-    task.main(build, ["unroll", "unroll_checkpointed"], ["jaxpike", "jax", "equinox"], notes)
+    task.main(build, ["unroll", "unroll_checkpointed"], ["jaxpike", "jax", "equinox"], notes, live)

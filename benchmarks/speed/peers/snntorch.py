@@ -47,4 +47,5 @@ def build(mode, batch, steps):
 
 
 if __name__ == "__main__":
-    task.main(build, ["loop"], ["snntorch", "torch"])
+    notes = ["a potential above threshold after a reset is reset again before the next spike, so its losses differ"]
+    task.main(build, ["loop"], ["snntorch", "torch"], notes)

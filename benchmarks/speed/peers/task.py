@@ -17,8 +17,8 @@ import numpy as np
 
 from ...lib import timing
 
-SIZES = (700, 256, 256, 20)
-LONG, LONG_BATCH = (64, 128, 128, 10), 16  # of the runs over many time steps
+NETWORKS = {"usual": (700, 256, 256, 20), "long": (64, 128, 128, 10), "deep": (*[128] * 21, 10)}
+SIZES, INPUTS = NETWORKS["usual"], "float32"  # of this process
 STEPS, DECAY, THRESHOLD, ALPHA = 100, 0.9, 1.0, 2.0
 RATE = 0.02
 
@@ -29,13 +29,13 @@ def weights(sizes=None):
     return [rng.normal(0, 1.5 / i**0.5, (i, o)).astype(np.float32) for i, o in itertools.pairwise(sizes or SIZES)]
 
 
-def inputs(batch, steps, features=None, dtype=np.float32):
+def inputs(batch, steps, features=None, dtype=None):
     """Spikes ``[time, batch, features]`` of which 5 % are 1.
 
     Aligned as XLA wants its arrays, so that ``jax.device_put``, like ``torch.from_numpy``, makes no copy, and made a
     step at a time: neither may be what a process needs most memory for.
     """
-    features = features or SIZES[0]
+    features, dtype = features or SIZES[0], dtype or INPUTS
     size = np.dtype(dtype).itemsize * steps * batch * features
     memory = np.empty(size + 64, np.uint8)
     start = -memory.ctypes.data % 64
@@ -51,7 +51,19 @@ def labels(batch, classes=None):
     return np.random.default_rng(2).integers(0, classes or SIZES[-1], batch, np.int32)
 
 
-def main(build, modes, packages, notes=()):
+def time_live(step, rounds, calls=1000):
+    """Return the seconds of a call of ``step(x)``, of each round."""
+    xs = list(np.asarray(inputs(1, 16, dtype="float32")))
+    seconds = []
+    for _ in range(rounds + 1):  # the first one compiles
+        start = time.perf_counter()
+        for i in range(calls):
+            step(xs[i % len(xs)])
+        seconds.append((time.perf_counter() - start) / calls)
+    return seconds[1:]
+
+
+def main(build, modes, packages, notes=(), live=None):
     """Run one peer: its first step, one more, and then those that are timed.
 
     Args:
@@ -59,18 +71,25 @@ def main(build, modes, packages, notes=()):
       modes: the ways to run it that its own documentation gives.
       packages: whose versions to state.
       notes: how it differs from the task.
+      live: ``() -> step``; each ``step(x)`` takes one time step of one example, ``[1, features]``, and waits for it.
     """
+    global SIZES, INPUTS
     parser = argparse.ArgumentParser()
     parser.add_argument("--mode", choices=modes, default=modes[0])
     parser.add_argument("--batch", type=int, default=256)
     parser.add_argument("--steps", type=int, default=STEPS, help="time steps")
-    parser.add_argument("--long", action="store_true", help="the network of the runs over many time steps")
+    parser.add_argument("--network", choices=NETWORKS, default="usual")
+    parser.add_argument("--inputs", choices=("float32", "uint8"), default="float32", help="dtype of the input spikes")
+    parser.add_argument("--live", action="store_true", help="time single time steps of the long network instead")
     parser.add_argument("--rounds", type=int, default=5, help="train steps to time")
     parser.add_argument("--patience", type=float, default=15, help="stop timing after this many seconds")
     args = parser.parse_args()
-    if args.long:
-        global SIZES
-        SIZES = LONG
+    SIZES, INPUTS = NETWORKS["long" if args.live else args.network], args.inputs
+    if args.live:
+        if live is None:
+            raise SystemExit("it has no layer for a single time step")
+        print(json.dumps({"live": time_live(live(), args.rounds)}))
+        return
     imported = timing.peak_memory()
     step = build(args.mode, args.batch, args.steps)
     built = timing.peak_memory()
