@@ -143,12 +143,13 @@ def measure(quick):
             pythons[name] = sys.executable if quick else environment(name, peer)
         except RuntimeError as error:
             missing[name] = str(error)
+    of_jax = [name for name in pythons if PEERS[name].is_of_jax and name != FLOOR]
     turns = [
         (title, name, mode, inputs)
         for title, trial in trials.items()
         for _ in range(trial.rounds)
         for name in pythons
-        if (PEERS[name].is_of_jax and name != FLOOR) or not trial.of_jax
+        if name in of_jax or not trial.of_jax
         for mode in PEERS[name].modes[: 2 if quick else None]
         for inputs in PEERS[name].inputs[: None if trial.both_inputs else 1]
     ]
@@ -168,12 +169,11 @@ def measure(quick):
     ]
     networks = {trial: "-".join(map(str, task.NETWORKS[trials[trial].network])) for trial in trials}
     live = {}
-    for name, python in pythons.items():
-        if PEERS[name].is_of_jax and name != FLOOR:
-            try:
-                live[name] = timing.summary(run(python, name, "--live", *(["--rounds", 2] if quick else []))["live"])
-            except RuntimeError as error:
-                missing[f"{name}, live"] = str(error)
+    for name in of_jax:
+        try:
+            live[name] = run(pythons[name], name, "--live", *(["--rounds", 2] if quick else []))["live"]
+        except RuntimeError as error:
+            missing[f"{name}, live"] = str(error)
     return {"networks": networks, "missing": missing, "runs": runs, "live": live}
 
 

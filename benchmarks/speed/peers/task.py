@@ -52,15 +52,9 @@ def labels(batch, classes=None):
 
 
 def time_live(step, rounds, calls=1000):
-    """Return the seconds of a call of ``step(x)``, of each round."""
-    xs = list(np.asarray(inputs(1, 16, dtype="float32")))
-    seconds = []
-    for _ in range(rounds + 1):  # the first one compiles
-        start = time.perf_counter()
-        for i in range(calls):
-            step(xs[i % len(xs)])
-        seconds.append((time.perf_counter() - start) / calls)
-    return seconds[1:]
+    """Return the `timing.summary` of a call of ``step(x)``."""
+    xs = itertools.cycle(inputs(1, 16, dtype="float32"))
+    return timing.interleaved({"live": lambda: step(next(xs))}, rounds, calls)["live"]
 
 
 def main(build, modes, packages, notes=(), live=None):

@@ -74,9 +74,9 @@ def load(folder: Path) -> dict[str, Outcome]:
     """Read the settings of a folder that are finished, with the shapes and the calls that all of these have."""
     by_name = {name: path for name in names() if (path := folder / f"{name}.json").exists()}
     paths, shapes = together(list(by_name.values()))
-    finished_too = {name: path for name, path in by_name.items() if path in paths and finished(path, "calls")}
-    seeds = common([Grid.of(path) for path in finished_too.values()]).seeds if finished_too else ()
-    return _with_common_calls({name: _outcome(path, shapes, seeds) for name, path in finished_too.items()})
+    complete = {name: path for name, path in by_name.items() if path in paths and finished(path, "calls")}
+    seeds = common([Grid.of(path) for path in complete.values()]).seeds if complete else ()
+    return _with_common_calls({name: _outcome(path, shapes, seeds) for name, path in complete.items()})
 
 
 def rules(outcomes: Outcomes) -> list[tuple[str, str]]:

@@ -37,7 +37,7 @@ def tables(studied) -> str:
     parts = [results.table(["`LogTailedRelu(.1)`", *(f"knee at {call.width:g}" for call in KNEES)], knees)]
     for name, tests in studied.items():
         if both := with_both(tests):
-            gains, calls = (list(dict.fromkeys(of)) for of in zip(*both, strict=True))
+            gains, calls = gains_and_calls(both)
             table = [[f"`{c}`", *(" -> ".join(f"{of.mean():.1f}" for of in both[g, c]) for g in gains)] for c in calls]
             parts.append(results.table([f"{name}: fixed -> calibrated", *(f"gain {gain:g}" for gain in gains)], table))
     return "\n\n".join(parts)
@@ -47,6 +47,11 @@ def with_both(tests) -> dict[tuple[float, str], tuple[np.ndarray, np.ndarray]]:
     """Return accuracies with a fixed and with a calibrated width, by gain and call."""
     both = {(g, c): (tests[c, g], tests[calibrated(c), g]) for c, g in tests if (calibrated(c), g) in tests}
     return dict(sorted(both.items()))
+
+
+def gains_and_calls(both) -> tuple[list[float], list[str]]:
+    """List the gains and the calls of `with_both`, each once."""
+    return tuple(list(dict.fromkeys(of)) for of in zip(*both, strict=True))
 
 
 def with_knees(studied):
@@ -68,7 +73,7 @@ def claims(studied) -> Iterator[Claim]:
         )
     for name, tests in studied.items():
         if both := with_both(tests):
-            gains, calls = (list(dict.fromkeys(of)) for of in zip(*both, strict=True))
+            gains, calls = gains_and_calls(both)
             worst = {call: [min(both[gain, call][i].mean() for gain in gains) for i in (0, 1)] for call in calls}
             yield Claim(
                 f"{name}: over gains of {', '.join(f'{gain:g}' for gain in gains)}, the worst accuracy of each of "
