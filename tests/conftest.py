@@ -17,6 +17,15 @@ def pytest_sessionfinish():
     gc.freeze()
 
 
+@pytest.fixture(autouse=True, scope="module")
+def optimizations(request):
+    """LLVM's are left out, a third of the time of `make test`, but where numbers are tested and in what runs long."""
+    left_out = {mark.name for mark in request.node.iter_markers()}.isdisjoint({"numbers", "slow"})
+    if jax.config.read("jax_disable_most_optimizations") != left_out:
+        jax.config.update("jax_disable_most_optimizations", left_out)
+        jax.clear_caches()
+
+
 @pytest.fixture
 def lenient():
     """The default promotion rules, for code of other libraries that needs them (optax.adam, flax's Linear)."""

@@ -6,6 +6,8 @@ from dtypes import FLOATS
 
 from brainsurr._bounds import check_inside, clip_straight_through, initial_value, trained_intervals
 
+pytestmark = pytest.mark.numbers
+
 VALUES, DEFAULTS = {"alpha": 0.1, "beta": 2.0, "gamma": 5.0}, {"alpha": (0.0, 1.0), "beta": (0.5, 10.0)}
 
 

@@ -13,6 +13,7 @@ BLOCKS = re.findall(r"```python\n(.*?)```\n+```text\n(.*?)```", PAGE, re.DOTALL)
 pytestmark = pytest.mark.usefixtures("lenient")  # optax.adam, nnx.Linear
 
 
+@pytest.mark.slow
 def test_the_page():
     assert len(BLOCKS) == PAGE.count("```python") == 5
     scope: dict = {}

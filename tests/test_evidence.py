@@ -1,5 +1,6 @@
 """The pages of evidence say what the result files say: numbers, recomputed, and sentences, which can fail."""
 
+import functools
 import json
 import re
 import statistics
@@ -47,6 +48,7 @@ def test_no_line_is_long(name):
     assert not [line for line in lines if len(line) > 120]
 
 
+@functools.cache
 def seeds_of(name):
     return Grid.of(FILES[name]).seeds
 

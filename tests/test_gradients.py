@@ -328,7 +328,13 @@ def test_a_detached_branch_is_named_by_its_line():
 
 @pytest.mark.parametrize(
     ("host", "options"),
-    [*((host, {}) for host in HOSTS), pytest.param(Nnx, {"reset_delay": True}, marks=pytest.mark.slow)],
+    [
+        (Nnx, {}),
+        *(
+            pytest.param(*more, marks=pytest.mark.slow)
+            for more in [(Linen, {}), (Brainstate, {}), (Nnx, {"reset_delay": True})]
+        ),
+    ],
     ids=str,
 )
 def test_a_detached_reset_is_named(host, options):

@@ -22,6 +22,8 @@ from jax.sharding import PartitionSpec as P
 import brainsurr as bs
 from brainsurr.nnx import LIF
 
+pytestmark = pytest.mark.numbers
+
 JAX_BEFORE_0_12 = jax.version.__version_info__ < (0, 12)
 reverse_first = pytest.param(
     jax.grad,

@@ -16,11 +16,14 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from close import assert_close, bound, largest
+from combinations import each_value_once
 from dtypes import FLOATS, HALF, needs_float16
 from family import CASES, DEFAULTS, FAMILY, SCALED, name
 from jax.sharding import AxisType, PartitionSpec
 
 import brainsurr as bs
+
+pytestmark = pytest.mark.numbers
 
 # The operations of a formula, an exponential or a logarithm counted as the four ulps that it may be off.
 FORMULA = 32
@@ -40,15 +43,9 @@ defaults = pytest.mark.parametrize("case", DEFAULTS, ids=name)
 costly_cases = pytest.mark.parametrize(
     "case", [pytest.param(case, marks=() if case in DEFAULTS else pytest.mark.exhaustive) for case in CASES], ids=name
 )
-A_FEW = (bs.LogTailedRelu, bs.QPseudoSpike)  # for the laws that cost most by far
-few_first = pytest.mark.parametrize(
-    "case",
-    [
-        pytest.param(case, marks=() if case in DEFAULTS and case.entry.make in A_FEW else pytest.mark.exhaustive)
-        for case in CASES
-    ],
-    ids=name,
-)
+# For the law that costs most by far: the simplest formula, and one with a power.
+A_FEW = [case for case in DEFAULTS if case.entry.make in (bs.LogTailedRelu, bs.QPseudoSpike)]
+FEW_FIRST = [*A_FEW, *(pytest.param(case, marks=pytest.mark.exhaustive) for case in CASES if case not in A_FEW)]
 cases_and_scaled = pytest.mark.parametrize("case", CASES + SCALED, ids=name)
 defaults_and_scaled = pytest.mark.parametrize("case", DEFAULTS + SCALED, ids=name)
 
@@ -239,8 +236,7 @@ def test_parameters_are_the_leaves_and_are_named(case):
 # --- dtypes and extremes -----------------------------------------------------------------------------------------
 
 
-@defaults
-@pytest.mark.parametrize("dtype", FLOATS)
+@pytest.mark.parametrize(("case", "dtype"), each_value_once(DEFAULTS, FLOATS), ids=name)
 def test_dtype_of_x_is_kept(case, dtype):
     def everything(f, x):
         return f(x), f.surrogate_fun(x), f.surrogate_grad(x), jax.vjp(lambda f, x: f(x), f, x)[1](x)
@@ -294,8 +290,7 @@ def everything_at(case, x):
     return parts
 
 
-@few_first
-@pytest.mark.parametrize("dtype", HALF)
+@pytest.mark.parametrize(("case", "dtype"), each_value_once(FEW_FIRST, HALF), ids=name)
 def test_every_finite_number_of_a_half_precision(case, dtype):
     x, eps = jax.lax.bitcast_convert_type(jnp.arange(2**16, dtype=jnp.uint16), dtype), float(jnp.finfo(dtype).eps)
     wide = widen(x)

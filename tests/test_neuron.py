@@ -18,6 +18,8 @@ from brainsurr._neuron import (
 )
 from brainsurr._time.scan import scan_over_time
 
+pytestmark = pytest.mark.numbers
+
 F = bs.LogTailedRelu(0.1)
 
 

@@ -11,6 +11,8 @@ from dtypes import FLOATS, needs_float16
 
 from brainsurr.optim import follow, project
 
+pytestmark = pytest.mark.numbers
+
 BOUNDS = {"alpha": (0.01, 0.3), "decay": (0.0, 1.0), "w": None}
 
 

@@ -98,6 +98,7 @@ def test_a_state_of_another_surrogate_is_refused(state):
         serialization.from_state_dict({"f": bs.LogTailedRelu()}, {"f": state})
 
 
+@pytest.mark.slow
 def test_a_class_that_its_author_registers_otherwise_is_left_alone():
     code = """
 import brainsurr as bs
@@ -112,6 +113,7 @@ assert serialization.to_state_dict(bs.LogTailedRelu(0.5)) == {"alpha": 0.5}
     python(code)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("first", ["from flax import serialization", "import brainsurr"])
 @pytest.mark.parametrize("later", ["g = bs.LogTailedRelu()", "import brainsurr.nnx", "import brainsurr.linen"])
 def test_flax_may_be_loaded_before_or_after(first, later):
@@ -210,6 +212,7 @@ def test_a_class_may_be_defined_again():
         assert serialization.to_state_dict(f) == {"alpha": 0.5}
 
 
+@pytest.mark.slow
 def test_another_process_reads_an_exported_function(tmp_path):
     f = 0.5 * bs.LogTailedRelu(jnp.float32(0.25), continuous=True)
     (tmp_path / "f").write_bytes(export.export(jax.jit(outputs))(f, X).serialize())

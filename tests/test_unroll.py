@@ -15,6 +15,8 @@ from jax.sharding import PartitionSpec as P
 import brainsurr as bs
 from brainsurr._neuron import lif_step, lif_step_with_spikes
 
+pytestmark = pytest.mark.numbers
+
 # Parameters and inputs are small multiples of a power of two: no sum of the forward pass is rounded, in any order, in
 # bfloat16 neither, and spikes and potentials are equal. What a gradient is made of is rounded: in each step a sum over
 # neurons and as many products, and then a sum over time and batch.

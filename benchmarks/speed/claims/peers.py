@@ -123,7 +123,7 @@ def run(python, name, *options):
     try:
         answer = subprocess.run(command, cwd=ROOT, env=environ, capture_output=True, text=True, timeout=PATIENCE)
     except subprocess.TimeoutExpired as error:
-        raise RuntimeError(f"two train steps took more than {PATIENCE // 60} minutes") from error
+        raise RuntimeError(f"it took more than {PATIENCE // 60} minutes") from error
     if answer.returncode:
         raise RuntimeError(_last_line(answer.stderr))
     return json.loads(answer.stdout)
