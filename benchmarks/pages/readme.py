@@ -1,4 +1,10 @@
-"""Write the generated parts of README.md, and docs/speed.md, from the result files."""
+"""Write the generated parts of README.md, and docs/speed.md, from the result files and the table of other libraries."""
+
+import re
+
+import braintools
+
+import brainsurr as bs
 
 from ..speed import report as speed
 from ..studies.reports.outcomes import load
@@ -11,9 +17,26 @@ def parts():
     return {"speed": speed.part(RESULTS / "speed"), "evidence": evidence.readme(load(RESULTS / "family"))}
 
 
+def surrogates_of(library):
+    """Count the surrogates of a library: those of braintools have the same names here, the others rows of a table."""
+    if library not in ("brainsurr", "braintools"):
+        return len(bs.equivalents(library))
+    classes = [cls for cls in vars(bs).values() if isinstance(cls, type) and issubclass(cls, bs.Surrogate)]
+    ours = {cls.__name__ for cls in classes} - {"Surrogate", "Scaled"}
+    return len(ours if library == "brainsurr" else ours & set(vars(braintools.surrogate)))
+
+
+def counted(text):
+    """Write the number of surrogates of each library into the row of that name, in the table of libraries."""
+    (head,) = re.findall(r"^\| +(\| brainsurr .*)\|$", text, re.MULTILINE)
+    columns = head.removeprefix("|").split("|")
+    cells = [f" {surrogates_of(column.strip())}".ljust(len(column)) for column in columns]
+    return re.sub(r"^(\| surrogates +\|).*\|$", rf"\g<1>{'|'.join(cells)}|", text, flags=re.MULTILINE)
+
+
 def rendered(text):
     """Replace every generated part of a text."""
-    return filled(text, parts(), "README.md")
+    return counted(filled(text, parts(), "README.md"))
 
 
 def main():
