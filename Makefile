@@ -77,7 +77,7 @@ bench: $(VENV)/test  ## measure every claim about speed, other libraries include
 	$(BIN)/python -m benchmarks.speed --out benchmarks/results/speed
 	$(BIN)/python -m benchmarks.pages.readme
 
-evidence: $(VENV)/test  ## write docs/evidence.md, docs/studies.md, docs/withstands.md and the tables of docs/nir.md and docs/neurons.md from benchmarks/results
+evidence: $(VENV)/test  ## write every page and table that is made from benchmarks/results, the README's too
 	$(BIN)/python -m benchmarks.pages
 
 soak: $(VENV)/test  ## train, save, resume and change everything for half an hour; check for leaks and recompilation

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from close import assert_close
 from dtypes import why_no_float16
-from family import FAMILY
+from surrogate_table import FAMILY
 
 import brainsurr as bs
 from benchmarks.bad_input import __main__ as command

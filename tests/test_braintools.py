@@ -19,7 +19,7 @@ import numpy as np
 import pytest
 from close import assert_close
 from dtypes import needs_float16
-from family import CASES, name
+from surrogate_table import CASES, name
 
 import brainsurr as bs
 

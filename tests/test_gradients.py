@@ -8,8 +8,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from family import DEFAULTS, name
 from flax import linen, nnx
+from surrogate_table import DEFAULTS, name
 
 import brainsurr as bs
 from brainsurr._gradients.differences import STEPS, along

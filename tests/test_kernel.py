@@ -12,12 +12,12 @@ import pytest
 from close import assert_close
 from combinations import each_value_once, label
 from dtypes import FLOAT16, FLOATS, HALF, needs_float16
-from family import FAMILY
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from jax.sharding import AxisType, NamedSharding
 from jax.sharding import PartitionSpec as P
+from surrogate_table import FAMILY
 
 import brainsurr as bs
 from brainsurr.nnx import LIF

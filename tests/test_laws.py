@@ -1,4 +1,4 @@
-"""One list of laws, over the table of surrogates in `family.py`.
+"""One list of laws, over the table of surrogates in `surrogate_table.py`.
 
 Values, gradients and derivatives with respect to parameters are held to the formulas in the table, which are
 NumPy in float64 and held to each other by `test_the_table_agrees_with_itself`.
@@ -18,8 +18,8 @@ import pytest
 from close import assert_close, bound, largest
 from combinations import each_value_once
 from dtypes import FLOATS, HALF, needs_float16
-from family import CASES, DEFAULTS, FAMILY, SCALED, name
 from jax.sharding import AxisType, PartitionSpec
+from surrogate_table import CASES, DEFAULTS, FAMILY, SCALED, name
 
 import brainsurr as bs
 

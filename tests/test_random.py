@@ -8,10 +8,10 @@ import pytest
 from close import assert_close, bound
 from combinations import each_value_once, label
 from dtypes import FLOATS
-from family import FAMILY
 from flax import linen, nnx
 from flax.errors import InvalidRngError
 from jax.sharding import AxisType, NamedSharding, PartitionSpec
+from surrogate_table import FAMILY
 
 import brainsurr as bs
 from brainsurr import _kernel

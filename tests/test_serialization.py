@@ -9,9 +9,9 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
-from family import CASES
 from flax import serialization
 from jax import export
+from surrogate_table import CASES
 
 import brainsurr as bs
 
