@@ -8,6 +8,8 @@ import argparse
 import json
 import os
 
+import jax
+
 os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")  # on a GPU: leave the peers' processes their share
 
 from ..lib import results
@@ -17,6 +19,8 @@ from .report import CLAIMS, draw, show
 def main(argv=None):
     """Measure each claim, write its JSON and its picture, print its table."""
     args = parse(argv)
+    if not (args.quick or args.show):
+        jax.config.update("jax_enable_compilation_cache", False)  # else a second run would time how it is read
     for name in args.claims or CLAIMS:
         path = args.out / f"{name}.json"
         if not args.show:
@@ -38,6 +42,8 @@ def parse(argv):
     args = parser.parse_args(argv)
     results.check_names(parser, args.claims, CLAIMS)
     if not args.show:
+        if args.out.name.endswith("-gpu") and jax.default_backend() == "cpu":
+            parser.error(f"{args.out} is for the results of a GPU, and jax sees none: install jax for it, jax[cuda13]")
         results.try_out(parser, args.out)
     return args
 

@@ -15,7 +15,8 @@ class Mark(NamedTuple):
     """A number that shall not be larger than a limit; None where the result has no such number.
 
     Attributes:
-      why: what keeps it from being met, where it isn't.
+      why: the reason if it is larger.
+      spread: the number from the quartiles of what was measured, the smallest and the largest; None: it has none.
     """
 
     what: str
@@ -23,17 +24,36 @@ class Mark(NamedTuple):
     value: float | None
     unit: str = ""
     why: str = ""
+    spread: tuple[float, float] | None = None
+
+    @classmethod
+    def of(cls, what, limit, one, other, why=""):
+        """Make the mark of a ratio of two summaries; None is one that was not measured."""
+        if one is None or other is None:
+            return cls(what, limit, None, why=why)
+        (low, high), (least, most) = one["quartiles"], other["quartiles"]
+        return cls(what, limit, one["median"] / other["median"], why=why, spread=(low / most, high / least))
 
     @property
     def met(self):
         return None if self.value is None else self.value <= self.limit
 
+    @property
+    def clear(self):
+        """Whether the whole spread is on one side of the limit."""
+        return self.spread is None or not self.spread[0] <= self.limit < self.spread[1]
+
     def shown(self, number):
         return "not measured" if number is None else f"{number:.3g}{self.unit}"
 
+    def measured(self):
+        """Return the number with its spread."""
+        return self.shown(self.value) + (f" ({self.spread[0]:.3g}-{self.spread[1]:.3g})" if self.spread else "")
+
     def __str__(self):
         verdict = "" if self.met is None else ", met" if self.met else ", NOT met"
-        return f"{self.what}: mark <= {self.shown(self.limit)}: {self.shown(self.value)}{verdict}"
+        verdict += "" if self.clear else ", within the spread"
+        return f"{self.what}: mark <= {self.shown(self.limit)}: {self.measured()}{verdict}"
 
 
 def ratio(one, other):
@@ -42,12 +62,18 @@ def ratio(one, other):
 
 
 def seconds(time):
-    """Format a median with its quartiles, in a unit in which it can be read."""
+    """Format a median with its quartiles, in a unit in which it can be read; a single number without."""
     unit, scale = next(
         ((unit, scale) for unit, scale in (("s", 1), ("ms", 1e3)) if time["median"] * scale >= 1), ("us", 1e6)
     )
-    low, high = time["quartiles"]
-    return f"{time['median'] * scale:.3g} {unit} ({low * scale:.3g}-{high * scale:.3g})"
+    low, high = (f"{quartile * scale:.3g}" for quartile in time["quartiles"])
+    return f"{time['median'] * scale:.3g} {unit}" + (f" ({low}-{high})" if time["rounds"] > 1 else "")
+
+
+def spread(size, show):
+    """Format a median of bytes with its quartiles; a single number without."""
+    low, high = (show(quartile).removesuffix(" MB") for quartile in size["quartiles"])
+    return show(size["median"]) + (f" ({low}-{high})" if size["rounds"] > 1 else "")
 
 
 def megabytes(size):

@@ -1,9 +1,9 @@
 """The same network and train step in brainsurr and in its peers, each in its own environment and process.
 
 Processes run in turns, a round after the other. They run on the CPU, where the peak memory of a process means
-something, and take a peer's newest release. What data and training add to a process is its peak less what it holds when
-its imports are done. Libraries on jax get spikes as uint8 and as float32, those on torch, whose products take no uint8,
-as float32.
+something, and take a peer's newest release. What data and training add to a process is its peak less the peak when its
+imports are done: inputs, network, compilation, training. Libraries on jax get spikes as uint8 and as float32, those on
+torch, whose products take no uint8, as float32.
 """
 
 import json
@@ -20,7 +20,7 @@ from tqdm import tqdm
 
 from ...lib import results, timing
 from ..peers import task
-from . import Mark, megabytes, ratio, seconds
+from . import Mark, megabytes, seconds, spread
 
 ROOT = Path(__file__).parents[3]
 
@@ -44,7 +44,11 @@ PEERS = {
     "products": Peer(("jax",), JAX, ("all steps at once",), FLOATS),
     "brainsurr": Peer(("flax",), JAX, ("dots", "full", "none", "layer by layer"), ("uint8", "float32")),
     "spyx": Peer(("spyx",), JAX, ("scan",)),
-    "jaxpike": Peer(("jaxpike",), JAX, ("unroll", "unroll_checkpointed")),
+    "jaxpike": Peer(
+        ("jaxpike",),
+        JAX,
+        ("unroll", "unroll_checkpointed", "unroll, scan_unroll=1", "unroll_checkpointed, scan_unroll=1"),
+    ),
     "sparx": Peer(("sparxml",), JAX[:2], ("unroll=1", "unroll=8")),
     "brainpy": Peer(("brainpy",), JAX, ("for_loop", "checkpointed_for_loop")),
     "snntorch": Peer(("snntorch", "torch", "numpy"), TORCH, ("loop",), FLOATS),
@@ -52,7 +56,7 @@ PEERS = {
     "norse": Peer(("norse", "torch"), TORCH, ("layer by layer",), FLOATS),
 }
 OURS, FLOOR = "brainsurr", "products"
-PATIENCE = 300  # seconds, after which a process is stopped
+PATIENCE = 180  # seconds, after which a process is stopped
 
 
 class Trial(NamedTuple):
@@ -80,11 +84,11 @@ class Trial(NamedTuple):
 USUAL, SMALL, LONG = "batch 256", "batch 32", "T = 10,000"
 LONGEST, DEEP = "T = 100,000", "20 layers"
 TRIALS = {
-    USUAL: Trial("usual", 256, task.STEPS, rounds=3, both_inputs=True),
-    SMALL: Trial("usual", 32, task.STEPS, rounds=3),
+    USUAL: Trial("usual", 256, task.STEPS, rounds=5, both_inputs=True),
+    SMALL: Trial("usual", 32, task.STEPS, rounds=3, both_inputs=True),
     LONG: Trial("long", 16, 10_000, both_inputs=True),
-    LONGEST: Trial("long", 16, 100_000, timed=3, of_jax=True),
-    DEEP: Trial("deep", 32, task.STEPS, of_jax=True),
+    LONGEST: Trial("long", 16, 100_000, timed=3, both_inputs=True, of_jax=True),
+    DEEP: Trial("deep", 32, task.STEPS, both_inputs=True, of_jax=True),
 }
 QUICK = {USUAL: Trial("usual", 8, 20, timed=2, both_inputs=True)}
 
@@ -120,6 +124,7 @@ def run(python, name, *options):
     """Run one peer in a process of its own; return what it printed, or raise a RuntimeError."""
     command = [python, "-m", f"benchmarks.speed.peers.{name}", *map(str, options)]
     environ = os.environ | {"JAX_PLATFORMS": "cpu", "CUDA_VISIBLE_DEVICES": ""}
+    environ["JAX_ENABLE_COMPILATION_CACHE"] = "false"  # else a second run would time how it is read
     try:
         answer = subprocess.run(command, cwd=ROOT, env=environ, capture_output=True, text=True, timeout=PATIENCE)
     except subprocess.TimeoutExpired as error:
@@ -154,8 +159,8 @@ def measure(quick):
         for inputs in PEERS[name].inputs[: None if trial.both_inputs else 1]
     ]
     for title, *way in (bar := tqdm(turns, desc="peers")):
-        what = ", ".join([*way, title])
-        bar.set_postfix_str(what)
+        bar.set_postfix_str(", ".join([*way, title]))
+        what = ", ".join([*way[:2], title])  # what fails with inputs of one form isn't tried with others
         if what not in missing:
             try:
                 answer = _train(pythons[way[0]], trials[title], *way)
@@ -167,7 +172,7 @@ def measure(quick):
         {"trial": title, "batch": trials[title].batch, "name": name, "mode": mode, "inputs": inputs, **_merged(several)}
         for (title, name, mode, inputs), several in answers.items()
     ]
-    networks = {trial: "-".join(map(str, task.NETWORKS[trials[trial].network])) for trial in trials}
+    networks = {trial: "-".join(map(str, task.NETWORKS[trials[trial].network].sizes)) for trial in trials}
     live = {}
     for name in of_jax:
         try:
@@ -183,14 +188,16 @@ def _merged(several):
     once = ("first_step", "peak_memory", "memory_after_import", "memory_before_training")
     return {
         "time": timing.summary([second for answer in several for second in answer["seconds"]]),
+        "processes": [statistics.median(answer["seconds"]) for answer in several],
+        "added": timing.summary([answer["peak_memory"] - answer["memory_after_import"] for answer in several]),
         **{key: statistics.median(answer[key] for answer in several) for key in once},
         **{key: first[key] for key in ("losses", "notes", "python", "versions")},
     }
 
 
 def added(run):
-    """Return what data and training add to a process, in bytes."""
-    return run["peak_memory"] - run["memory_after_import"]
+    """Return what data and training add to a process, in bytes: the median."""
+    return run["added"]["median"]
 
 
 def duration(run):
@@ -215,20 +222,24 @@ def marks(result):
         of_jax = [run for name, run in modes.items() if name != OURS and "jax" in run["versions"]]
         if of_jax:
             fastest, ours = min(of_jax, key=duration), modes[OURS]
-            what = f"train step, `{ours['mode']}` / fastest JAX peer ({fastest['name']}, {fastest['mode']}), {trial}"
+            what = f"train step, {_way(ours)} / fastest JAX peer ({fastest['name']}, {_way(fastest)}), {trial}"
             why = "the products alone, the first row of the table *peers*, take most of both"
-            found.append(Mark(what, 0.95, ratio(duration(ours), duration(fastest)), why=why))
+            found.append(Mark.of(what, 0.95, ours["time"], fastest["time"], why=why))
     modes = best(result, USUAL, added, own_inputs=True)
     peers = [run for name, run in modes.items() if name != OURS]
     if peers:
         smallest, ours = min(peers, key=added), modes[OURS]
         what = (
             "memory that data and training add, inputs in each library's own form, "
-            f"`{ours['mode']}` / smallest peer ({smallest['name']}, {smallest['mode']}), {USUAL}"
+            f"{_way(ours)} / smallest peer ({smallest['name']}, {_way(smallest)}), {USUAL}"
         )
-        why = "the rest, beside the inputs and the temporaries, is what it takes to compile, in every library"
-        found.append(Mark(what, 2 / 3, ratio(added(ours), added(smallest)), why=why))
+        why = "beside the inputs and the temporaries, building and compiling a network takes memory in every library"
+        found.append(Mark.of(what, 2 / 3, ours["added"], smallest["added"], why=why))
     return found
+
+
+def _way(run):
+    return f"`{run['mode']}`, {run['inputs']}"
 
 
 def about_chooser(result):
@@ -239,7 +250,8 @@ def about_chooser(result):
     return (
         f"{'; '.join(columns)}. Each number is that of a library's best mode for it, so time and memory in a row can "
         "be those of two modes. Libraries on jax got the input spikes as uint8 and as float32, whichever is better for "
-        "the number."
+        "the number. The memory is the peak of a process less what its imports take: inputs, network, compilation, "
+        "training."
     )
 
 
@@ -269,7 +281,7 @@ def report(result):
                 f"{_shown(run)}, {run['mode']}, {run['inputs']}",
                 seconds(run["time"]),
                 megabytes(run["peak_memory"]),
-                megabytes(added(run)),
+                spread(run["added"], megabytes),
                 f"{run['first_step']:.1f} s",
                 " ".join(f"{loss:.4f}" for loss in run["losses"][:3:2]),  # a slow one may take fewer steps
             )

@@ -1,5 +1,9 @@
-"""jaxpike: `unroll`, layer by layer, and `unroll_checkpointed`, the same in chunks that are recomputed."""
+"""jaxpike: `unroll`, layer by layer, and `unroll_checkpointed`, the same in chunks that are recomputed.
 
+An iteration of its scans takes several time steps by default, and one with `scan_unroll=1`.
+"""
+
+import functools
 import math
 
 import equinox as eqx
@@ -11,6 +15,12 @@ import optax
 from . import task
 from .descent import stream
 
+MODES = {
+    "unroll": jaxpike.unroll,
+    "unroll, scan_unroll=1": functools.partial(jaxpike.unroll, scan_unroll=1),
+    "unroll_checkpointed": jaxpike.unroll_checkpointed,
+    "unroll_checkpointed, scan_unroll=1": functools.partial(jaxpike.unroll_checkpointed, scan_unroll=1),
+}
 SCALE = 1 / (1 - task.DECAY)  # its neurons take (1 - decay) of their input
 
 
@@ -26,7 +36,7 @@ def network():
 
 
 def build(mode, batch, steps):
-    unroll, net = getattr(jaxpike, mode), network()
+    unroll, net = MODES[mode], network()
     trained = jax.tree.map(lambda leaf: eqx.is_array(leaf) and leaf.ndim == 2, net)
     params, fixed = eqx.partition(net, trained)
     xs, labels = jax.device_put(task.inputs(batch, steps)), jnp.asarray(task.labels(batch))
@@ -55,4 +65,4 @@ def live():
 
 if __name__ == "__main__":
     notes = ["takes (1 - decay) of its input: weights and learning rate are scaled to make up for it"]
-    task.main(build, ["unroll", "unroll_checkpointed"], ["jaxpike", "jax", "equinox"], notes, live)
+    task.main(build, list(MODES), ["jaxpike", "jax", "equinox"], notes, live)

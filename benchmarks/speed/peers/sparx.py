@@ -8,13 +8,13 @@ import jax.numpy as jnp
 import sparx
 
 from . import task
-from .descent import descent
+from .descent import descent, stream
 
 MODES = {"unroll=1": 1, "unroll=8": 8}
 
 
-def build(mode, batch, steps):
-    weights, clock = task.weights(), {"tau": -1 / math.log(task.DECAY), "unroll": MODES[mode]}
+def network(unroll):
+    weights, clock = task.weights(), {"tau": -1 / math.log(task.DECAY), "unroll": unroll}
 
     class Net(nn.Module):
         @nn.compact
@@ -26,12 +26,27 @@ def build(mode, batch, steps):
                     xs = sparx.nn.LIF(**neuron, **clock)(xs)
             return sparx.nn.LI(**clock)(xs)
 
-    net = Net()
+    return Net()
+
+
+def build(mode, batch, steps):
+    net = network(MODES[mode])
     xs = jax.device_put(task.inputs(batch, steps))
     params = net.init(jax.random.key(0), xs[:1])
 
     return descent(lambda params, xs: net.apply(params, xs).mean(0), params, xs, batch)
 
 
+def live():
+    net, x = network(1), jnp.zeros((1, 1, task.SIZES[0]))
+    params = net.init(jax.random.key(0), x)
+
+    def step(state, x):
+        ys, state = net.apply(params | state, x[None], mutable=["state"])
+        return state, ys[0]
+
+    return stream(step, net.apply(params, x, mutable=["state"])[1])
+
+
 if __name__ == "__main__":
-    task.main(build, list(MODES), ["sparxml", "jax", "flax"])
+    task.main(build, list(MODES), ["sparxml", "jax", "flax"], live=live)
