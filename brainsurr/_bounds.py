@@ -107,8 +107,8 @@ def initial_value(value, dtype) -> jax.Array:
 def clip_straight_through(value: jax.Array, interval: Interval | None) -> jax.Array:
     """Clip the value into its interval, with the derivative of the value itself.
 
-    The gradient is not cut at an edge, so that a parameter can leave it again, and no derivative rule is
-    needed. What holds the stored parameter inside is :func:`brainsurr.optim.project`.
+    The gradient is not cut at an edge, so that a parameter can leave it again, and no derivative rule is needed.
+    :func:`brainsurr.optim.project` keeps the stored parameter inside.
     """
     if interval is None:
         return value
@@ -127,8 +127,8 @@ def _checked(name: str, interval) -> Interval:
 
 
 def not_trained(owner: str, name: str) -> ValueError:
-    """Make the error about a parameter, of a checkpoint say, for a value that the layer does not train."""
+    """Return the error for a trained parameter, say of a checkpoint, that the layer does not train."""
     return ValueError(
-        f"{owner}: {name} is fixed here and a parameter in what is given: make the layer with learnable={name!r}, or "
-        f"leave {name} out of it"
+        f"{owner}: {name} is fixed in the layer but trained in the values given: make the layer with "
+        f"learnable={name!r}, or leave {name} out of the values"
     )

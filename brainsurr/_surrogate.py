@@ -85,8 +85,8 @@ class Surrogate:
       ``jax.jit(f)`` keeps what it compiled under the hash of ``f``. If ``f`` could change afterwards, jit would
       go on answering for the old one, silently; so from its first hash on (``jax.jit(f)``, a static argument, a
       dictionary key) a surrogate refuses assignment, as do those inside of it, and ``f.replace(alpha=0.3)`` makes a
-      changed copy. It keeps copies of the arrays and containers that it is given, and of a list a tuple. One thing it
-      can't refuse is an entry of a dictionary, ``f.p["a"] = 5.0``, which jit would not see: that needs a copy, too.
+      changed copy. It copies arrays and containers, and turns lists into tuples. It can't detect assignment to an entry
+      of a dictionary, ``f.p["a"] = 5.0``, and jit would not see it: make a copy for that too.
 
     Example:
       >>> import jax, jax.numpy as jnp, brainsurr as bs
@@ -167,8 +167,8 @@ class Surrogate:
     def scaled(self, *, height=1.0, width=1.0) -> "Scaled":
         r"""Make the gradient ``height`` times as high and ``width`` times as wide: :math:`h\, g'(x / w)`.
 
-        The result is a :class:`Scaled`, with ``height`` and ``width`` among its parameters. What is scaled twice is one
-        of both heights, and both widths, multiplied.
+        The result is a :class:`Scaled`, with ``height`` and ``width`` among its parameters. Scaling twice multiplies
+        heights and widths.
         """
         return Scaled(self.replace(origin=False), height, width, origin=self.origin)
 

@@ -65,14 +65,14 @@ def project(bounds: Any) -> optax.GradientTransformation:
 
         try:
             return jax.tree.map(project_leaf, bounds, updates, params, is_leaf=is_interval), state
-        except ValueError as error:  # jax says where the trees part, but not whose they are
+        except ValueError as error:  # jax says where the trees differ, but not which trees they are
             raise ValueError(f"project: expected bounds to be a tree like the parameters: {error}") from error
 
     return optax.GradientTransformation(lambda params: optax.EmptyState(), update)
 
 
 def follow(schedule: optax.Schedule) -> optax.GradientTransformation:
-    r"""Parameters that follow a schedule in place of their gradient.
+    r"""Make parameters follow a schedule instead of their gradient.
 
     After step :math:`n = 1, 2, \dots` a parameter is :math:`\mathrm{schedule}(n)`, as exactly as its dtype lets one
     addition reach it. Give it to the parameters of a surrogate by ``optax.partition``.

@@ -99,10 +99,10 @@ def _size(measured: Slope, found: Mapping) -> float:
 
 
 def _compared(measured: Slope, found: Mapping, loss: float) -> tuple[float, bool | None]:
-    """Return the relative difference of the worse mode, and whether it is one that differences can't tell from 0.
+    """Return the relative difference of the worse mode, and whether it is within the error of the measured slope.
 
-    None, they can't tell anything, where they are off by as much and by more than a little of the slope, unless that is
-    next to nothing beside the loss.
+    The second value is None if the error of the measured slope is as large as the disagreement, and too large relative
+    to slope and loss.
     """
     given = [pair[0] for pair in found.values() if pair is not None]
     size, largest = _size(measured, found), _largest(measured, found)
