@@ -1,4 +1,4 @@
-"""Networks to and from NIR, the exchange format of neuromorphic software; needs the extra ``nir``."""
+"""Convert networks to and from NIR, the exchange format of neuromorphic software; needs the extra ``nir``."""
 
 import math
 import os

@@ -1,4 +1,4 @@
-"""Pictures of surrogates, spikes and membranes; needs the extra ``plot``.
+"""Plot surrogates, spikes and membranes; needs the extra ``plot``.
 
 Every function draws into the axes it is given, or into new ones, and returns them.
 """

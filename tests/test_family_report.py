@@ -102,9 +102,8 @@ def test_calls_that_are_not_trained_to_the_end_are_counted():
 def test_settings_without_which_the_rule_chooses_another_call_are_named():
     """Ours is 2 points behind in one setting and 1 in the other, where S2NN is the best."""
     (text,) = advice.how_sure(make_outcomes(94.0))
-    left_out = {
-        name: outcomes.default({name: kept}) for name, kept in make_outcomes(94.0).items()
-    }  # without the other one
+    # Each setting without the other one.
+    left_out = {name: outcomes.default({name: kept}) for name, kept in make_outcomes(94.0).items()}
     changed = [call for call in left_out.values() if str(call) != OURS]
     assert f"the rule chooses the same in {2 - len(changed)} of 2" in text
     for call in changed:
