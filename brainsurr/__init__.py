@@ -55,7 +55,7 @@ def __dir__():
     return sorted({*globals(), *_OPTIONAL})
 
 
-if not TYPE_CHECKING:  # to which every name would be there
+if not TYPE_CHECKING:  # type checkers would accept any attribute
 
     def __getattr__(name):
         """Import the modules that need more than jax when they are first used."""

@@ -1,4 +1,4 @@
-"""Answers to arguments that a layer does not have: the names that other libraries have for its own."""
+"""Hints for arguments that a layer does not have, such as the names that other libraries use."""
 
 import difflib
 import functools
@@ -10,7 +10,7 @@ _SURROGATE = (
     "surrogate_grad_fn surrogate_init"
 )
 
-# An argument here; arguments elsewhere; what a layer that has the first answers to one of the others.
+# (our argument, its names in other libraries, the hint to show by a layer that has our argument)
 ELSEWHERE = (
     (
         "features",
@@ -76,7 +76,7 @@ ELSEWHERE = (
     ),
 )
 
-# What else an LI is asked for.
+# Arguments of spiking neurons, in any library; LI has none of them.
 _OF_SPIKES = {
     name
     for ours, others, _ in ELSEWHERE
@@ -86,7 +86,7 @@ _OF_SPIKES = {
 
 
 class ChecksArguments:
-    """The first base class of a layer: it answers arguments that it does not have, and a call without its carry."""
+    """Reject unknown arguments, and calls without a carry, with a hint. Must be the first base class of a layer."""
 
     def __init_subclass__(cls, **kwargs):
         super().__init_subclass__(**kwargs)
@@ -115,7 +115,7 @@ def _checked(init):
 
 
 def _given_carry(call):
-    """Make a call ``layer(xs)`` of a layer that takes ``(carry, xs)`` say where a carry comes from."""
+    """Make ``layer(xs)`` raise an error that says where a carry comes from, if the layer takes ``(carry, xs)``."""
     _, *names = inspect.signature(call).parameters
     if names[:1] != ["carry"]:
         return call
@@ -137,7 +137,7 @@ def _given_carry(call):
 
 
 def _given_key(initialize_carry):
-    """Make ``initialize_carry(shape)`` of linen say that it takes a key first."""
+    """Make ``initialize_carry(shape)`` of linen raise an error that says that it takes a key first."""
     if list(inspect.signature(initialize_carry).parameters)[1:2] != ["rng"]:
         return initialize_carry
 
@@ -154,7 +154,7 @@ def _given_key(initialize_carry):
 
 
 def _signature(init) -> inspect.Signature:
-    """Return the signature of a constructor, with linen's ``parent`` and ``name`` last and by name alone."""
+    """Return the signature of a constructor, with linen's ``parent`` and ``name`` last and keyword-only."""
     signature = inspect.signature(init)
     parameters = dict(signature.parameters)
     linen = [parameters.pop(name) for name in ("parent", "name") if name in parameters]
@@ -163,7 +163,7 @@ def _signature(init) -> inspect.Signature:
 
 
 def _answer(owner: str, signature: inspect.Signature, args: tuple[Any, ...], kwargs: dict[str, Any]) -> str:
-    """Say what to write in place of arguments that do not fit a signature; nothing if all of them do."""
+    """Return hints for arguments that do not fit a signature, or an empty string if there are none."""
     _, *names = signature.parameters
     if len(args) > 1 and names[:1] == ["layers"]:
         return f"{owner}: expected layers to be a list, {owner}([a, b])"

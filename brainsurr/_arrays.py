@@ -11,7 +11,7 @@ import numpy as np
 from ._smooth import widened
 
 _INT32_MAX = 2**31 - 1
-_NO_ZERO_OR_SIGN = ("float8_e8m0fnu", "float4_e2m1fn")  # nor, of the second, an integer dtype of its size
+_NO_ZERO_OR_SIGN = ("float8_e8m0fnu", "float4_e2m1fn")  # the second has fewer than 8 bits
 
 
 def variable_value(x: Any) -> Any:
@@ -20,7 +20,7 @@ def variable_value(x: Any) -> Any:
         return x
     if hasattr(x, "__jax_array__"):
         return x.__jax_array__()
-    brainstate = sys.modules.get("brainstate")  # whose variables have no such method
+    brainstate = sys.modules.get("brainstate")  # its variables have no `__jax_array__`
     if brainstate is not None and isinstance(x, brainstate.State):
         return x.value
     if brainstate is not None and isinstance(x, brainstate.nn.Param):

@@ -65,7 +65,7 @@ def names_of(owner: str, value, argument: str = "learnable") -> tuple[str, ...]:
     """Return a name or several as a tuple, or raise a TypeError."""
     try:
         names = (value,) if isinstance(value, str) else tuple(value)
-    except TypeError:  # not to be iterated over
+    except TypeError:  # not iterable
         names = (None,)
     if not all(isinstance(name, str) for name in names):
         raise TypeError(f"{owner}: expected {argument} to be a name or several, got {value!r}")
@@ -88,7 +88,7 @@ def check_inside(name: str, value, interval: Interval):
     """Raise a ValueError that names the interval, for a number that is known and lies outside of it."""
     if isinstance(value, jax.core.Tracer):
         return
-    number = np.asarray(value)  # by NumPy, which computes inside a trace as well
+    number = np.asarray(value)  # NumPy computes inside a trace as well
     low, high = edges(interval, number.dtype if jnp.issubdtype(number.dtype, jnp.floating) else np.float64)
     if not np.all((number >= low) & (number <= high)):
         raise ValueError(
@@ -98,7 +98,7 @@ def check_inside(name: str, value, interval: Interval):
 
 def initial_value(value, dtype) -> jax.Array:
     """Convert to the initial array: keep the dtype of a floating array, and cast any other number to ``dtype``."""
-    # The dtype is given in both cases: a weakly typed parameter would change its type, and recompile, at the first
+    # Give the dtype in both cases: a weakly typed parameter would change its type, and recompile, at the first
     # step of the optimiser.
     own = isinstance(value, (jax.Array, np.ndarray)) and jnp.issubdtype(value.dtype, jnp.floating)
     return jnp.array(value, jnp.asarray(value).dtype if own else dtype)
@@ -107,8 +107,8 @@ def initial_value(value, dtype) -> jax.Array:
 def clip_straight_through(value: jax.Array, interval: Interval | None) -> jax.Array:
     """Clip the value into its interval, with the derivative of the value itself.
 
-    The gradient is not cut at an edge, so that a parameter can leave it again, and no derivative rule is
-    needed. What holds the stored parameter inside is :func:`brainsurr.optim.project`.
+    The gradient is not cut at an edge, so that a parameter can leave it again, and no derivative rule is needed.
+    :func:`brainsurr.optim.project` keeps the stored parameter inside.
     """
     if interval is None:
         return value
@@ -127,8 +127,8 @@ def _checked(name: str, interval) -> Interval:
 
 
 def not_trained(owner: str, name: str) -> ValueError:
-    """Make the error about a parameter, of a checkpoint say, for a value that the layer does not train."""
+    """Return the error for a trained parameter, say of a checkpoint, that the layer does not train."""
     return ValueError(
-        f"{owner}: {name} is fixed here and a parameter in what is given: make the layer with learnable={name!r}, or "
-        f"leave {name} out of it"
+        f"{owner}: {name} is fixed in the layer but trained in the values given: make the layer with "
+        f"learnable={name!r}, or leave {name} out of the values"
     )

@@ -11,7 +11,7 @@ import numpy as np
 
 def check_word(name: str, value: Any, words: Sequence[str | None]):
     """Raise a ValueError unless the value is one of some words."""
-    # Told by its type first: an array compared with a word has no truth value.
+    # Check the type first: an array compared with a word has no truth value.
     if not isinstance(value, str | None) or value not in words:
         raise ValueError(f"{_expected(name)} one of {', '.join(map(repr, words))}, got {value!r}")
 
@@ -50,7 +50,7 @@ def is_function(value: Any) -> bool:
 
 def check_surrogate(name: str, value: Any):
     """Raise a TypeError unless the value is a surrogate."""
-    if isinstance(value, type) or not hasattr(value, "broadcast_into"):  # of a class that is defined further up
+    if isinstance(value, type) or not hasattr(value, "broadcast_into"):  # importing the class here would be a cycle
         hint = hint_to_surrogate(value)
         raise TypeError(f"expected a surrogate such as LogTailedRelu(0.1), got {value!r} for {name}{hint}")
 
@@ -78,7 +78,7 @@ def check_random(owner: str, random: Any, surrogate: Any, fixed: Sequence[str]):
     check_flag(f"{owner}: random", random)
     if random:
         check_distribution(f"{owner}: the surrogate of random spikes", surrogate)
-        for name in ("height", "width") if hasattr(surrogate, "surrogate") else ():  # of one that is scaled
+        for name in ("height", "width") if hasattr(surrogate, "surrogate") else ():  # a scaled one
             if name not in fixed or not isinstance(getattr(surrogate, name), int | float | np.generic):
                 raise ValueError(
                     f"{owner}: expected the {name} to be a number that is not trained, since with random=True height "
@@ -112,7 +112,7 @@ def check_dtype(name: str, value: Any, any_real: bool = False):
     kinds = (jnp.floating, jnp.integer, jnp.bool_) if any_real else (jnp.floating,)
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore", DeprecationWarning)  # of names for what is no floating dtype anyway
+            warnings.simplefilter("ignore", DeprecationWarning)  # about names of dtypes that are not floating anyway
             # None is float64 to NumPy, and an array has a dtype without being one.
             fits = not isinstance(value, jax.Array | np.ndarray | None) and any(
                 jnp.issubdtype(jnp.dtype(value), kind) for kind in kinds

@@ -1,4 +1,4 @@
-"""`equivalent`: a surrogate of another library, here."""
+"""`equivalent`: find the surrogate here that stands for one of another library."""
 
 import difflib
 import functools

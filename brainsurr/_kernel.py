@@ -109,8 +109,8 @@ def _spike_jvp(primals, tangents):
         if isinstance(da, SymbolicZero):
             continue
 
-        # Some libraries set refractory neurons to -inf. There dg/da may be infinite, and 0 * inf is NaN; so it is
-        # computed at 0 instead and not used, and `jax_debug_nans` finds nothing.
+        # Some libraries set refractory neurons to -inf. There dg/da may be infinite, and 0 * inf is NaN. Compute it at
+        # 0 instead and don't use it, so that `jax_debug_nans` finds nothing.
         finite = jnp.where(jnp.isfinite(x), x, jnp.zeros_like(x))
 
         def primitive(a, i=i, finite=finite):
@@ -120,7 +120,7 @@ def _spike_jvp(primals, tangents):
         a = a + jnp.zeros_like(x)  # with x's shape and sharding
         slope = jax.jvp(primitive, (a,), (jnp.ones_like(a),))[1]
         slope = jnp.where(jnp.isfinite(x), slope, jnp.where(jnp.isnan(x), x, jnp.zeros_like(x)))
-        # Widened before it is broadcast: the transpose then sums in at least float32.
+        # Widen before broadcasting, so that the transpose sums in at least float32.
         da = jnp.asarray(da)
         wide = da.astype(jnp.float32) if da.dtype.itemsize < 4 else da
         terms.append(slope * jnp.broadcast_to(wide, x.shape).astype(x.dtype))
@@ -128,11 +128,12 @@ def _spike_jvp(primals, tangents):
 
 
 def _step(x):
-    if x.dtype.itemsize == 1:  # where each kind of eight bits has its NaN elsewhere
+    if x.dtype.itemsize == 1:  # 8-bit formats encode NaN differently
         return jnp.where(jnp.isnan(x), x, (~is_negative(x)).astype(x.dtype))
-    # Compared and selected as integers. A CPU takes subnormal floats for 0; for half precision it may also widen each
-    # float of a comparison or a select to float32 and round it back. In this order the largest that fires is -0.0. And
-    # multiplied, not selected: an array of ones XLA would make ahead of a loop over time, and read at each step.
+    # Compare and select as integers. A CPU treats subnormal floats as 0; for half precision it may also widen each
+    # float of a comparison or a select to float32 and round it back. As unsigned integers, -0.0 is the largest pattern
+    # that fires. Multiply rather than select: for a select, XLA materializes an array of ones before a loop over time,
+    # and reads it at each step.
     unsigned = jnp.dtype(f"uint{8 * x.dtype.itemsize}")
     one, infinity, negative_zero = np.array([1, np.inf, -0.0], x.dtype).view(unsigned)
     bits = jax.lax.bitcast_convert_type(x, unsigned)
@@ -147,10 +148,10 @@ def _drawn(x, surrogate, uniform):
 
 
 def _uniform(key, x):
-    """Draw numbers strictly between 0 and 1, in float32 for all narrower ones, whose few digits would be a bias.
+    """Draw numbers strictly between 0 and 1, in at least float32, since fewer digits would bias the probability.
 
-    jax draws multiples of eps from 0 on. In the middle between two of them, a probability is rounded to the nearest of
-    these, not up: 0 stays 0, where a tail of 1e-12 would fire in one of 8 million draws.
+    jax draws multiples of eps, 0 included. Add eps / 2, so that a probability is rounded to the nearest multiple and
+    not up: otherwise a tail of 1e-12 would fire in one of 8 million draws.
     """
     wide = jnp.float32 if x.dtype.itemsize < 4 else x.dtype
     mesh = jax.sharding.get_abstract_mesh()

@@ -1,4 +1,4 @@
-"""The arguments of the layers of neurons, said once for the three frameworks, with their checks."""
+"""The arguments of the layers of neurons, defined once for the three frameworks, with their checks."""
 
 import dataclasses
 import inspect
@@ -211,9 +211,9 @@ def documented(arguments: type) -> Callable[[type[Layer]], type[Layer]]:
     """
 
     def decorate(layer):
-        if not dataclasses.is_dataclass(layer):  # which says its own
+        if not dataclasses.is_dataclass(layer):  # a dataclass has its own signature
             layer.__signature__ = inspect.Signature(list(_signature(arguments)))
-        if layer.__doc__ is None:  # under `python -OO`
+        if layer.__doc__ is None:  # `python -OO` removes docstrings
             return layer
         equation, references = "", ""
         fields: dict[str, str] = {}

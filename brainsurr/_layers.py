@@ -1,4 +1,4 @@
-"""The layers of neurons, said once for the three frameworks: what they keep of their arguments, and their step.
+"""The layers of neurons, defined once for the three frameworks: what they keep of their arguments, and their step.
 
 A framework's own layer makes the parameters and the state, and reads them.
 """

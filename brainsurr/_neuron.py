@@ -203,7 +203,8 @@ def adaptive_step(carry, x, *, step, adapts, adaptation_decay, spike_adaptation,
     c = match_dtype_and_rank(voltage_adaptation, a, "voltage_adaptation")
 
     def adapted(v, s):
-        v = jnp.where((c == 0) & jnp.isinf(v), jnp.zeros_like(v), v)  # 0 times infinity: a neuron that may not fire
+        # Avoid 0 times infinity, for a neuron that may not fire.
+        v = jnp.where((c == 0) & jnp.isinf(v), jnp.zeros_like(v), v)
         return rho * a + (1 - rho) * (b * s.astype(a.dtype) + c * v.astype(a.dtype))
 
     delayed = neuron.get("reset_delay", False)

@@ -1,4 +1,4 @@
-"""What importing a framework module says when its framework is not installed."""
+"""The error if a framework module is imported whose framework is not installed."""
 
 import contextlib
 from collections.abc import Iterator
@@ -6,14 +6,14 @@ from collections.abc import Iterator
 
 @contextlib.contextmanager
 def needs(extra: str) -> Iterator[None]:
-    """Around the imports of an optional dependency: a missing one is reported with the line that installs it.
+    """Wrap the imports of an optional dependency: if it is missing, raise an error with the command that installs it.
 
-    Only a missing package is caught. One that is installed and fails to import shows its own error.
+    Only the error of a missing package is changed. An installed one that fails to import shows its own error.
     """
     try:
         yield
     except ModuleNotFoundError as error:
-        if (error.name or "").partition(".")[0] == __package__:  # ours, which no extra brings
+        if (error.name or "").partition(".")[0] == __package__:  # a module of brainsurr, which no extra installs
             raise
         message = f'{error}; install it with: pip install "brainsurr[{extra}]"'
         raise ModuleNotFoundError(message, name=error.name, path=error.path) from error

@@ -41,7 +41,7 @@ class Conv(Product):
 
 @dataclasses.dataclass(frozen=True)
 class Pool:
-    """The sum or the average over windows of ``[..., height, width, channels]``; a layer of a network as it is."""
+    """The sum or the average over windows of ``[..., height, width, channels]``; can itself be used as a layer."""
 
     window: Shape
     strides: Shape
@@ -58,7 +58,7 @@ class Pool:
 
 @dataclasses.dataclass(frozen=True)
 class Flatten:
-    """The last ``axes`` axes as one; a layer of a network as it is."""
+    """A reshape of the last ``axes`` axes to one; can itself be used as a layer."""
 
     axes: int
 
@@ -140,10 +140,10 @@ def arguments(layer: LeakyIntegrator) -> dict[str, Any]:
 
 
 def function(layer: Any, shape: Shape) -> Any:
-    """Read a layer that no framework knows: a surrogate, an average pool of flax, a reshape. None if it is none.
+    """Read a layer that no framework knows: a surrogate, an average pool of flax, a flatten. Return None if unknown.
 
-    A reshape can't be told by its name, so it is called: on a few steps and samples of numbers of all sizes, in no
-    order, it must give them back in a row.
+    To detect a flatten, call the function on random data of several steps and samples, and check that it only reshapes
+    them.
     """
     if isinstance(layer, Pool | Flatten):
         return layer
@@ -158,7 +158,7 @@ def function(layer: Any, shape: Shape) -> Any:
     xs = jnp.asarray(numbers, jnp.float32).reshape(steps, samples, *shape)
     try:
         ys = layer(xs)
-    except Exception:  # of a function of the user's, on inputs of ours
+    except Exception:  # the user's function may raise anything on random data
         return None
     same = getattr(ys, "shape", None) == (steps, samples, size) and bool(jnp.all(ys.ravel() == xs.ravel()))
     return Flatten(len(shape)) if same else None

@@ -1,4 +1,4 @@
-"""Layers in a row over time, and what their layers of neurons give beside the output."""
+"""Layers in sequence over time, and what their layers of neurons return besides the output."""
 
 import contextlib
 from collections.abc import Callable, Iterable, Iterator
@@ -15,7 +15,7 @@ from ._time.guard import check_time_steps_alone
 
 @contextlib.contextmanager
 def named(index: int, layer: Any) -> Iterator[None]:
-    """Around the call of a layer: an error gets a note that names the layer."""
+    """Wrap the call of a layer: add a note that names the layer to any error."""
     try:
         yield
     except Exception as error:

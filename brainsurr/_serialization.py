@@ -18,8 +18,8 @@ def register(cls: type):
     """Register a new class with jax now, and with flax as soon as it is loaded."""
     name = f"{cls.__module__}.{cls.__qualname__}"
     _names[name] += 1
-    # jax refuses a second class of the same name (a notebook cell that is run twice), so number them. A program that
-    # reads must have defined its class as often as the one that wrote.
+    # jax refuses a second class of the same name (a notebook cell that is run twice), so number them. The reading
+    # program must have defined its class as often as the writing one.
     if _names[name] > 1:
         name = f"{name}#{_names[name]}"
     export.register_pytree_node_serialization(
@@ -30,7 +30,7 @@ def register(cls: type):
 
 
 def register_with_flax():
-    """Register with flax, if it is loaded, the classes that are not. There is no way to hear of its import."""
+    """Register with flax, if it is loaded, the classes that are not yet. Its import can't be observed."""
     if not _unknown_to_flax or sys.modules.get("flax.serialization") is None:
         return
     from flax import serialization

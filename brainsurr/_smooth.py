@@ -12,15 +12,15 @@ import jax.numpy as jnp
 
 @dataclasses.dataclass
 class Smooth:
-    """How a smooth pass runs, and what it met.
+    """State of a smooth pass.
 
     Attributes:
-      attached: whether a reset that is detached is differentiated all the same.
-      met_reset: whether there was such a reset.
+      attached: whether to differentiate detached resets all the same.
+      has_detached_reset: whether there was a detached reset.
     """
 
     attached: bool = False
-    met_reset: bool = False
+    has_detached_reset: bool = False
 
 
 _smooth: ContextVar[Smooth | None] = ContextVar("smooth", default=None)
@@ -28,7 +28,7 @@ _smooth: ContextVar[Smooth | None] = ContextVar("smooth", default=None)
 
 @contextlib.contextmanager
 def smooth(how: Smooth) -> Iterator[None]:
-    """Make every spike its primitive and every array that comes in float64, until the block ends."""
+    """Replace every spike by its primitive and widen every incoming array to float64, until the block ends."""
     token = _smooth.set(how)
     try:
         yield
@@ -37,20 +37,20 @@ def smooth(how: Smooth) -> Iterator[None]:
 
 
 def is_smooth() -> bool:
-    """Return whether a spike is to be its primitive."""
+    """Return whether spikes are replaced by their primitives."""
     return _smooth.get() is not None
 
 
 def widened(x: Any) -> Any:
-    """Return an array as it is; in a smooth pass, one of floats in float64."""
+    """Return an array unchanged; in a smooth pass, cast a floating one to float64."""
     if _smooth.get() is None or not isinstance(x, jax.Array) or not jnp.issubdtype(x.dtype, jnp.floating):
         return x
     return x.astype(jnp.float64)
 
 
 def detached_reset(s: jax.Array) -> jax.Array:
-    """Stop the gradient of a reset, unless a smooth pass wants to know what it would be."""
+    """Stop the gradient of a reset, unless a smooth pass differentiates it."""
     how = _smooth.get()
     if how is not None:
-        how.met_reset = True
+        how.has_detached_reset = True
     return s if how is not None and how.attached else jax.lax.stop_gradient(s)

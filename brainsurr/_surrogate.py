@@ -85,8 +85,8 @@ class Surrogate:
       ``jax.jit(f)`` keeps what it compiled under the hash of ``f``. If ``f`` could change afterwards, jit would
       go on answering for the old one, silently; so from its first hash on (``jax.jit(f)``, a static argument, a
       dictionary key) a surrogate refuses assignment, as do those inside of it, and ``f.replace(alpha=0.3)`` makes a
-      changed copy. It keeps copies of the arrays and containers that it is given, and of a list a tuple. One thing it
-      can't refuse is an entry of a dictionary, ``f.p["a"] = 5.0``, which jit would not see: that needs a copy, too.
+      changed copy. It copies arrays and containers, and turns lists into tuples. It can't detect assignment to an entry
+      of a dictionary, ``f.p["a"] = 5.0``, and jit would not see it: make a copy for that too.
 
     Example:
       >>> import jax, jax.numpy as jnp, brainsurr as bs
@@ -123,12 +123,12 @@ class Surrogate:
         cls._always_static = cls._always_static.union((static,) if isinstance(static, str) else static)
         for name, other in (("surrogate_fun", "surrogate_grad"), ("surrogate_grad", "surrogate_fun")):
             if name in cls.__dict__:
-                if other not in cls.__dict__ and _has_partner(cls, other, name):  # which this formula replaces
+                if other not in cls.__dict__ and _has_partner(cls, other, name):  # inherited, of another formula
                     setattr(cls, other, getattr(Surrogate, other))
                 setattr(cls, name, _elementwise(cls.__dict__[name]))
-                if "is_distribution" not in cls.__dict__:  # which was said of the parent's formula
+                if "is_distribution" not in cls.__dict__:  # it was declared for the parent's formula
                     cls.is_distribution = False
-        # In the dictionary of the class itself: there `@dataclass` leaves them alone, else it would drop the hash.
+        # Define these in the class itself, where `@dataclass` keeps them; else it would drop the hash.
         for name in ("__eq__", "__hash__", "__repr__"):
             if name not in cls.__dict__:
                 setattr(cls, name, getattr(cls, name))
@@ -167,8 +167,8 @@ class Surrogate:
     def scaled(self, *, height=1.0, width=1.0) -> "Scaled":
         r"""Make the gradient ``height`` times as high and ``width`` times as wide: :math:`h\, g'(x / w)`.
 
-        The result is a :class:`Scaled`, with ``height`` and ``width`` among its parameters. What is scaled twice is one
-        of both heights, and both widths, multiplied.
+        The result is a :class:`Scaled`, with ``height`` and ``width`` among its parameters. Scaling twice multiplies
+        heights and widths.
         """
         return Scaled(self.replace(origin=False), height, width, origin=self.origin)
 
@@ -232,7 +232,7 @@ class Surrogate:
                 f"can't set {name}: this {cls.__name__} has been hashed (by jax.jit, as a static argument or as "
                 f"a key), and what was compiled for it would go stale. Make a copy: f = f.replace({name}={value!r})"
             )
-        register_with_flax()  # which may have been loaded since the class was made
+        register_with_flax()  # flax may have been loaded since the class was made
         fields = cls.__dict__.get("__dataclass_fields__")
         if fields is not None and name not in fields:
             raise AttributeError(f"{cls.__name__} has no parameter or flag {name!r}, only {', '.join(fields)}")
@@ -281,7 +281,7 @@ class Surrogate:
         object.__setattr__(self, "_hashed", True)
         for inner in jax.tree.leaves(vars(self), is_leaf=lambda node: isinstance(node, Surrogate)):
             if isinstance(inner, Surrogate):
-                hash(inner)  # and so can't change either
+                hash(inner)  # so that it can't change either
         return value
 
     def _key(self):

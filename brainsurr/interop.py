@@ -1,4 +1,4 @@
-"""Parameters, and activations, from one framework to another."""
+"""Convert parameters and activations from one framework to another."""
 
 import importlib
 import re
@@ -98,7 +98,7 @@ def transfer(source: Any, target: Any, *, transposed: str | Iterable[str] | None
 
 
 def _by_name(tree, side: str) -> dict[str, tuple[Any, Any]]:
-    """Path and value of each parameter by its name, which must be the name of one alone."""
+    """Return path and value of each parameter by its name, which must be unique."""
     found: dict[str, tuple[Any, Any]] = {}
     for path, value in jax.tree_util.tree_leaves_with_path(tree):
         name = _name(path)

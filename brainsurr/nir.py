@@ -1,4 +1,4 @@
-"""Networks to and from NIR, the exchange format of neuromorphic software; needs the extra ``nir``."""
+"""Convert networks to and from NIR, the exchange format of neuromorphic software; needs the extra ``nir``."""
 
 import math
 import os
@@ -175,7 +175,7 @@ def _graph_of(graph: Any) -> "_nir.NIRGraph":
         raise ValueError(f"from_nir: expected graph to be the path of a file, got {os.fspath(graph)!r}: not a file")
     try:
         found = _nir.read(graph, type_check=False)
-    except Exception as error:  # nir checks by assertions and by what fails first
+    except Exception as error:  # nir raises arbitrary exceptions on bad files
         got = f"{type(error).__name__}: {error}"
         raise ValueError(f"from_nir: expected {os.fspath(graph)!r} to be a file that nir reads, got {got}") from error
     if not isinstance(found, _nir.NIRGraph):

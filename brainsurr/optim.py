@@ -1,4 +1,4 @@
-"""What the parameters of a surrogate need of optax: bounds and schedules; needs the extra ``train``."""
+"""Optax transformations for the parameters of a surrogate: bounds and schedules; needs the extra ``train``."""
 
 import functools
 from typing import Any
@@ -65,14 +65,14 @@ def project(bounds: Any) -> optax.GradientTransformation:
 
         try:
             return jax.tree.map(project_leaf, bounds, updates, params, is_leaf=is_interval), state
-        except ValueError as error:  # jax says where the trees part, but not whose they are
+        except ValueError as error:  # jax says where the trees differ, but not which trees they are
             raise ValueError(f"project: expected bounds to be a tree like the parameters: {error}") from error
 
     return optax.GradientTransformation(lambda params: optax.EmptyState(), update)
 
 
 def follow(schedule: optax.Schedule) -> optax.GradientTransformation:
-    r"""Parameters that follow a schedule in place of their gradient.
+    r"""Make parameters follow a schedule instead of their gradient.
 
     After step :math:`n = 1, 2, \dots` a parameter is :math:`\mathrm{schedule}(n)`, as exactly as its dtype lets one
     addition reach it. Give it to the parameters of a surrogate by ``optax.partition``.
@@ -121,7 +121,7 @@ def _inside(interval, u, p):
     low, high = _reachable((edge.astype(wide) for edge in edges(interval, stored)), stored)
     p, u = jnp.asarray(p, wide), jnp.asarray(u, wide)
     step = jnp.clip(p + u, low, high) - p
-    # Rounded as it will be, in a way that XLA keeps; with the exponents of `wide`, or subnormals would be flushed to 0.
+    # Round as optax will, in a way that XLA keeps. Keep the exponents of `wide`, or subnormals would be flushed to 0.
     step = jax.lax.reduce_precision(step, jnp.finfo(wide).nexp, jnp.finfo(dtype).nmant)
     most = float(jnp.finfo(dtype).max)
     new, step = p + step, jnp.clip(step, -most, most).astype(dtype)
@@ -132,12 +132,12 @@ def _inside(interval, u, p):
 
 
 def _computed(dtype):
-    """Return what XLA computes in: float32 for what is narrower, and it may carry these bits from one operation on."""
+    """Return the dtype that XLA computes in: float32 for a narrower one; it may not round between operations."""
     return jnp.dtype(jnp.float32) if jnp.finfo(dtype).bits < 32 else dtype
 
 
 def _reachable(interval, stored):
-    """Edges that an addition can reach: finite, and not subnormal, since a CPU flushes these to 0 in float32."""
+    """Return edges that an addition can reach: finite, and not subnormal, since a CPU flushes these to 0 in float32."""
     low, high = map(np.nan_to_num, interval)
     least = low.dtype.type(jnp.finfo(_computed(stored)).smallest_normal)
     low = np.where((low > 0) & (low < least), least, low)

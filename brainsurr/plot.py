@@ -1,4 +1,4 @@
-"""Pictures of surrogates, spikes and membranes; needs the extra ``plot``.
+"""Plot surrogates, spikes and membranes; needs the extra ``plot``.
 
 Every function draws into the axes it is given, or into new ones, and returns them.
 """
@@ -29,7 +29,7 @@ def surrogate(
     axes: Axes | Iterable[Axes] | None = None,
     **parameters: Iterable[Any],
 ) -> tuple[Axes, Axes]:
-    """Primitives and gradients of surrogates, side by side.
+    """Plot primitives and gradients of surrogates, side by side.
 
     Where a curve jumps, it is broken, and the jump is dotted.
 
@@ -81,7 +81,7 @@ def surrogate(
         _draw(right, g.surrogate_grad, xlim, f"C{i}", "-", f"{label}: gradient" if one else label)
     for axis, label in ((left, "primitive g(x)"), (right, "gradient g'(x)")):
         axis.axvline(0, color="0.8", linewidth=0.8, zorder=0)
-        axis.axhline(0, color="0.8", linewidth=0.8, zorder=0)  # a small gradient is seen to be above 0
+        axis.axhline(0, color="0.8", linewidth=0.8, zorder=0)  # shows that a small gradient is above 0
         axis.set(xlabel="x, membrane potential minus threshold", ylabel=label, xlim=xlim)
     if one:
         left.set_ylabel("g(x), g'(x)")
@@ -92,7 +92,7 @@ def surrogate(
 
 
 def raster(spikes, *, dt: float = 1.0, unit: str = "steps", axes: Axes | None = None) -> Axes:
-    """When each neuron fires.
+    """Plot when each neuron fires.
 
     Args:
       spikes: ``[time, neurons]``; a spike is anything above 0.
@@ -135,7 +135,7 @@ def raster(spikes, *, dt: float = 1.0, unit: str = "steps", axes: Axes | None = 
 def membrane(
     v, *, threshold: float | None = None, spikes=None, dt: float = 1.0, unit: str = "steps", axes: Axes | None = None
 ) -> Axes:
-    """Membrane potentials over time.
+    """Plot membrane potentials over time.
 
     Args:
       v: ``[time]`` or ``[time, neurons]``, dimensionless. Up to eight neurons have a colour and a name each.
@@ -191,7 +191,7 @@ def membrane(
 
 
 def _legend(axes: Axes, own: bool):
-    """Beside the curves in a figure of ours, where there is room for it; in a given one wherever it fits best."""
+    """Put the legend beside the curves in a new figure, which has room for it; in given axes, where it fits best."""
     if not axes.get_legend_handles_labels()[0]:  # nothing was drawn
         return
     if own:
@@ -205,7 +205,7 @@ def _real(name: str, x) -> np.ndarray:
 
 
 def _several(name: str, values) -> list:
-    """Numbers or flags as a list."""
+    """Return numbers or flags as a list."""
     try:
         several = [] if isinstance(values, (str, bytes)) else list(values)
     except TypeError:

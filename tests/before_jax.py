@@ -8,8 +8,8 @@ DEVICES = " --xla_force_host_platform_device_count=8"  # behind the flags of who
 os.environ["XLA_FLAGS"] = os.environ.get("XLA_FLAGS", "").removesuffix(DEVICES) + DEVICES
 os.environ["MPLBACKEND"] = "Agg"
 
-# What is compiled is kept for the other workers, which have the folder from the process that starts them, for the
-# processes that tests start, and for the next run. The flags, the versions and the processor are part of its key.
+# Keep compiled programs for the other workers, which inherit the folder from the process that starts them, for the
+# processes that tests start, and for the next run. Flags, versions and processor are part of the cache key.
 if "JAX_COMPILATION_CACHE_DIR" not in os.environ:
     folder = Path(__file__).parents[1] / ".pytest_cache" / "jax"
     try:
@@ -21,10 +21,10 @@ if "JAX_COMPILATION_CACHE_DIR" not in os.environ:
     os.environ["JAX_COMPILATION_CACHE_DIR"] = str(folder)
 os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0"
 os.environ["JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES"] = "-1"
-# Of an entry that another process has just begun to write jax warns, and compiles. pyproject.toml has this for pytest.
+# jax warns about an entry that another process is still writing, and compiles. pyproject.toml ignores it in pytest.
 os.environ["PYTHONWARNINGS"] = "ignore:Error reading persistent compilation cache entry"
 
 
 def of_a_user() -> dict[str, str]:
-    """The environment of a process as a user starts it, with one device, and the flags of whoever runs the tests."""
+    """Return the environment of a user's process: one device, and the flags of whoever runs the tests."""
     return os.environ | {"XLA_FLAGS": os.environ["XLA_FLAGS"].removesuffix(DEVICES)}

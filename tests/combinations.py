@@ -1,4 +1,4 @@
-"""Combinations of settings: a few of them in `make test`, all in `make test-exhaustive`."""
+"""Combinations of settings: a few in `make test`, all in `make test-exhaustive`."""
 
 from itertools import product
 
@@ -6,9 +6,9 @@ import pytest
 
 
 def each_value_once(*axes):
-    """Every combination, marked exhaustive where the others have each value already.
+    """Return all combinations; mark as exhaustive those not needed to cover each value once.
 
-    Quick are that of all first values, that of all second ones, and so on; a short axis begins anew.
+    The needed ones are all first values, all second values, and so on. Shorter axes repeat cyclically.
     """
     quick = {tuple(i % len(axis) for axis in axes) for i in range(max(map(len, axes)))}
     places = product(*(range(len(axis)) for axis in axes))
@@ -16,7 +16,7 @@ def each_value_once(*axes):
 
 
 def _chosen(axes, place, marks):
-    """The values at a place, some of which have marks of their own."""
+    """Return the values at a place, with the marks that they have and those given."""
     values = [axis[i] for axis, i in zip(axes, place, strict=True)]
     values = [value if isinstance(value, type(pytest.param())) else pytest.param(value) for value in values]
     marks = [*marks, *(mark for value in values for mark in value.marks)]
@@ -24,5 +24,5 @@ def _chosen(axes, place, marks):
 
 
 def label(value):
-    """A framework, a function, a dtype or options in the id of a test; None leaves it to pytest."""
+    """Return the id of a framework, a function, a dtype or options in a test; None leaves it to pytest."""
     return str(value) if isinstance(value, dict | list) else getattr(value, "name", getattr(value, "__name__", None))

@@ -6,20 +6,20 @@ import before_jax
 import jax
 import pytest
 
-gc.set_threshold(200_000)  # a tenth of the time goes into looking at what jax has traced and keeps
+gc.set_threshold(200_000)  # collecting more often takes a tenth of the time, on what jax has traced and keeps
 jax.config.update("jax_numpy_dtype_promotion", "strict")
 jax.config.update("jax_numpy_rank_promotion", "raise")
 
 
 def pytest_sessionfinish():
-    """Look for what is left open once; pytest would look five times, at all that jax keeps, and Python once more."""
+    """Collect garbage once, to find what is left open; pytest would collect five times, and Python once more."""
     gc.collect()
     gc.freeze()
 
 
 @pytest.fixture(autouse=True, scope="module")
 def optimizations(request):
-    """LLVM's are left out, a third of the time of `make test`, but where numbers are tested and in what runs long."""
+    """Leave out most of LLVM's optimizations, except in modules marked `numbers` or `slow`, to save compile time."""
     left_out = {mark.name for mark in request.node.iter_markers()}.isdisjoint({"numbers", "slow"})
     if jax.config.read("jax_disable_most_optimizations") != left_out:
         jax.config.update("jax_disable_most_optimizations", left_out)

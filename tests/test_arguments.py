@@ -425,7 +425,8 @@ SETTINGS += [("threshold", BOTH | {"learnable": "decay"})]
 @pytest.mark.parametrize(("name", "fixed"), SETTINGS)
 def test_a_trained_parameter_for_a_fixed_one(name, fixed):
     """And what is said where flax itself says nothing, or speaks of static attributes."""
-    says = rf"{name} is fixed here and a parameter in what is given: make the layer with learnable='{name}', or leave"
+    says = f"{name} is fixed in the layer but trained in the values given: make the layer with learnable='{name}', or "
+    says += f"leave {name} out of the values"
     nets = [spiking(Nnx(), **setting) for setting in (BOTH, fixed)]
     pure = nnx.to_pure_dict(nnx.state(nets[0]))
     for state in (nnx.state(nets[0]), nnx.state(nets[0], nnx.Param), pure):

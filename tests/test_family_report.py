@@ -5,9 +5,8 @@ import pytest
 
 import brainsurr as bs
 from benchmarks.studies import choice, family
-from benchmarks.studies.reports import advice
+from benchmarks.studies.reports import advice, outcomes
 from benchmarks.studies.reports import family as report
-from benchmarks.studies.reports import outcomes as found
 from benchmarks.studies.reports.outcomes import Entry, Outcome
 from benchmarks.studies.shapes import SHAPES, Call
 
@@ -35,7 +34,7 @@ ALWAYS = str(choice.ALWAYS[0])
 A, B, OURS = "Arctan width=0.5", "S2NN width=0.5", "LogTailedRelu alpha=0.1 width=0.25"
 
 
-def outcomes(ours):
+def make_outcomes(ours):
     return {
         "one": outcome(
             {A: 96.0, B: 93.0, OURS: ours, ALWAYS: 70.0}, {A: 97.0, B: 96.0, OURS: 95.0, ALWAYS: 80.0}, Circ=98.0
@@ -45,17 +44,17 @@ def outcomes(ours):
 
 
 def test_regret_is_behind_the_best_call_and_tuned_behind_all():
-    fixed = found.regrets(outcomes(94.0))
+    fixed = outcomes.regrets(make_outcomes(94.0))
     for call, gaps in {A: (0, 4), B: (3, 0), OURS: (2, 1)}.items():
         np.testing.assert_allclose(list(fixed[call].values()), gaps, atol=0.2)  # noise of .1 over ten seeds
-    tuned = found.regrets(outcomes(94.0), "best_rate")
+    tuned = outcomes.regrets(make_outcomes(94.0), "best_rate")
     np.testing.assert_allclose([tuned[call]["one"] for call in (A, B, OURS)], [1, 2, 3], atol=1e-9)
 
 
 def test_the_default_has_the_smallest_worst_regret_and_ties_are_ours():
-    assert str(found.default(outcomes(94.0))) == OURS  # 2 points behind, S2NN 3
-    assert str(found.default(outcomes(92.8))) == OURS  # 3.2: within half a point of S2NN
-    assert str(found.default(outcomes(91.0))) == B
+    assert str(outcomes.default(make_outcomes(94.0))) == OURS  # 2 points behind, S2NN 3
+    assert str(outcomes.default(make_outcomes(92.8))) == OURS  # 3.2: within half a point of S2NN
+    assert str(outcomes.default(make_outcomes(91.0))) == B
 
 
 def test_holm_on_paired_differences():
@@ -63,47 +62,48 @@ def test_holm_on_paired_differences():
     values = {"best": 0.001, "a": 0.001, "b": 0.02, "c": 0.04, "d": 0.3}
     entries = {name: entry(name, 90.0 - rank) for rank, name in enumerate(values)}
     names = {entries[name].test.tobytes(): name for name in entries}
-    paired = found._paired
+    paired = outcomes._paired
     try:
-        found._paired = lambda first, second: values[names[second.tobytes()]]
-        assert found.indistinguishable(entries) == {"best", "b", "c", "d"}
+        outcomes._paired = lambda first, second: values[names[second.tobytes()]]
+        assert outcomes.indistinguishable(entries) == {"best", "b", "c", "d"}
         values["b"] = 0.016
-        assert found.indistinguishable(entries) == {"best", "c", "d"}
+        assert outcomes.indistinguishable(entries) == {"best", "c", "d"}
     finally:
-        found._paired = paired
+        outcomes._paired = paired
 
 
 def test_pairs_differ_significantly_where_means_do_not():
     """The seeds differ by a point, the pairs by .1 alone."""
     entries = {"a": entry("a", 90.0), "b": entry("b", 89.5, 0.1, 1), "c": entry("c", 89.99, 0.1, 2)}
-    assert found.indistinguishable(entries) == {"a", "c"}
-    assert found.indistinguishable({"a": entry("a", 90.0), "same": entry("same", 90.0)}) == {"a", "same"}
+    assert outcomes.indistinguishable(entries) == {"a", "c"}
+    assert outcomes.indistinguishable({"a": entry("a", 90.0), "same": entry("same", 90.0)}) == {"a", "same"}
 
 
 def test_bootstrap_shares_add_up():
-    steadiest, chosen = found.in_draws(outcomes(94.0))
+    steadiest, chosen = outcomes.in_draws(make_outcomes(94.0))
     assert sum(steadiest.values()) == sum(chosen.values()) == pytest.approx(1)
     assert steadiest[OURS] > 0.9
-    steadiest, chosen = found.in_draws(outcomes(92.8))  # 3.2 points behind, S2NN 3: chosen within half a point
+    steadiest, chosen = outcomes.in_draws(make_outcomes(92.8))  # 3.2 points behind, S2NN 3: chosen within half a point
     assert steadiest[OURS] < 0.1
     assert chosen[OURS] > 0.9
 
 
 def test_calls_that_are_not_trained_to_the_end_are_counted():
-    settled = outcomes(94.0)
-    assert not found.not_trained_to_the_end(settled)
+    settled = make_outcomes(94.0)
+    assert not outcomes.not_trained_to_the_end(settled)
     single = settled["one"].single
     slow = settled["one"]._replace(single=single | {A: single[A]._replace(loss=0.5)})
     several = settled | {"one": slow}
-    assert found.not_trained_to_the_end(several) == {"one": [A]}
+    assert outcomes.not_trained_to_the_end(several) == {"one": [A]}
     assert f"Of {len(single)} calls, those with a training loss above 0.2 are 1 in *one*" in advice.how_sure(several)[1]
     assert len(advice.how_sure(settled)) == 1
 
 
 def test_settings_without_which_the_rule_chooses_another_call_are_named():
     """Ours is 2 points behind in one setting and 1 in the other, where S2NN is the best."""
-    (text,) = advice.how_sure(outcomes(94.0))
-    left_out = {name: found.default({name: kept}) for name, kept in outcomes(94.0).items()}  # without the other one
+    (text,) = advice.how_sure(make_outcomes(94.0))
+    # Each setting without the other one.
+    left_out = {name: outcomes.default({name: kept}) for name, kept in make_outcomes(94.0).items()}
     changed = [call for call in left_out.values() if str(call) != OURS]
     assert f"the rule chooses the same in {2 - len(changed)} of 2" in text
     for call in changed:
@@ -112,14 +112,14 @@ def test_settings_without_which_the_rule_chooses_another_call_are_named():
 
 
 def test_the_worst_case_in_draws_is_that_of_each_draw():
-    several = outcomes(94.0)
-    draws = found.worst_in_draws(several, OURS)
-    assert len(draws) == found.DRAWS
+    several = make_outcomes(94.0)
+    draws = outcomes.worst_in_draws(several, OURS)
+    assert len(draws) == outcomes.DRAWS
     np.testing.assert_allclose(draws.mean(), 2.0, atol=0.2)  # as the means have it, with noise of .1
 
 
 def test_the_gain_and_the_rate_that_were_chosen_are_said():
-    several = outcomes(94.0)
+    several = make_outcomes(94.0)
     pilots = {(OURS, 1.0): 20.0, (OURS, 1.4): 90.0, (A, 1.0): 10.0, (A, 1.4): 80.0}
     several["one"] = several["one"]._replace(
         about="deep", pilots=pilots, grid={(OURS, 0.333333): 75.0, (OURS, 1.0): 91.0}
@@ -130,7 +130,7 @@ def test_the_gain_and_the_rate_that_were_chosen_are_said():
 
 
 def test_the_table_has_the_recommended_call_first_in_bold():
-    first, *others = report.single_table(outcomes(94.0)).splitlines()[2:]
+    first, *others = report.single_table(make_outcomes(94.0)).splitlines()[2:]
     assert first.startswith("| **`bs.LogTailedRelu(0.1).scaled(width=0.25)`**")
     assert [line.split("|")[2].strip() for line in others] == ["3.0", "4.0", "26.0"]
     assert not any("**" in line for line in others)
@@ -147,14 +147,14 @@ def test_a_call_is_printed_as_it_is_typed(shape):
 
 
 def test_a_setting_has_its_best_first_and_marks_what_is_the_same():
-    best, *others = report.setting_table(outcomes(94.0)["one"]).splitlines()[2:]
+    best, *others = report.setting_table(make_outcomes(94.0)["one"]).splitlines()[2:]
     assert "`Circ width=1`" in best
     assert "98.0 ± 0.7 \\*" in best
     assert not any("\\*" in line for line in others)
 
 
 def test_widths_within_a_point_are_counted():
-    text = report.adapted_table(outcomes(94.0))
+    text = report.adapted_table(make_outcomes(94.0))
     rows = [line for line in text.splitlines() if line.startswith("| `Arctan")]
     assert len(rows) == 4
     assert all("| 1 of 2 |" in " ".join(row.split()) for row in rows)  # its best: 97 with the rate tuned, and 90

@@ -420,7 +420,7 @@ def test_it_does_not_see_what_it_says_it_does_not():
     assert bs.check_gradients(PARAMS, lambda p: jnp.sum(own(X @ p["a"])))["a"].status == "differs"
 
 
-# What is no question ---------------------------------------------------------------------------------------------
+# Invalid arguments -----------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(

@@ -67,7 +67,7 @@ def time_loop(weights, xs):
     return jnp.stack(outputs), jax.tree.map(lambda s: jnp.stack(s), spikes, is_leaf=lambda s: isinstance(s, list))
 
 
-def over_time(tree):
+def mean_over_time(tree):
     return jax.tree.map(lambda a: a.mean(0), tree)
 
 
@@ -94,8 +94,8 @@ def test_spikes_and_a_rate_penalty_are_those_of_a_loop(host, several):
     weights = kernels(params)
     ys, spikes = time_loop(weights, xs)
     assert all(0.1 < float(s.mean()) < 0.9 for s in spikes.values())
-    by_loop = jax.jit(jax.grad(lambda weights: penalised(*over_time(time_loop(weights, xs)))))(weights)
-    without = jax.jit(jax.grad(lambda weights: penalised(over_time(time_loop(weights, xs)[0]), {})))(weights)
+    by_loop = jax.jit(jax.grad(lambda weights: penalised(*mean_over_time(time_loop(weights, xs)))))(weights)
+    without = jax.jit(jax.grad(lambda weights: penalised(mean_over_time(time_loop(weights, xs)[0]), {})))(weights)
     for one, other in list(zip(by_loop, without, strict=True))[:2]:
         assert float(jnp.abs(one - other).max()) > 100 * bound(GRADIENT, np.abs(one).max()), "the penalty is in it"
     for options in several:
@@ -103,7 +103,7 @@ def test_spikes_and_a_rate_penalty_are_those_of_a_loop(host, several):
 
         def loss(params, options=options):
             outputs = run(params, carry, xs, **options, **({"reduce": "mean"} if options else {}))[1]
-            return penalised(*(outputs if options else over_time(outputs)))
+            return penalised(*(outputs if options else mean_over_time(outputs)))
 
         @jax.jit
         def values_and_gradient(params, loss=loss, options=options):
@@ -121,7 +121,7 @@ def test_a_reduction_for_the_output_and_another_for_the_spikes(host):
     ys, spikes = time_loop(kernels(params), xs)
     last, rates = run(params, carry, xs, block_size=3, reduce=("last", "mean"))[1]
     equal(last, ys[-1])
-    assert_close(rates, over_time(spikes), T)
+    assert_close(rates, mean_over_time(spikes), T)
     mixed = run(params, carry, xs, block_size=3, reduce=(None, {1: "max", 3: None}))[1]
     equal(mixed, (ys, {1: spikes[1].max(0), 3: spikes[3]}))
 
@@ -152,7 +152,7 @@ def test_memory_is_that_of_unroll(host):
 
         def loss(params, xs):
             ys = run(params, carry, xs, **options)[1]
-            ys = ys if options else over_time(ys)
+            ys = ys if options else mean_over_time(ys)
             return penalised(*ys) if by_rate else penalised(ys, {})
 
         lowered = jax.jit(jax.grad(loss)).lower(params, inputs(steps, 64))
@@ -268,7 +268,7 @@ def test_on_a_mesh(options):
     params, carry, run = network(Nnx)
 
     def loss(params, xs):
-        return penalised(*over_time(run(params, carry, xs, **options)[1]))
+        return penalised(*mean_over_time(run(params, carry, xs, **options)[1]))
 
     expected = jax.grad(loss)(params, inputs())
     with jax.set_mesh(jax.make_mesh((BATCH,), ("batch",), axis_types=(AxisType.Explicit,))):

@@ -1,4 +1,4 @@
-"""Imports run one way: in the library without a circle, in the laboratory from a floor to those below it."""
+"""Imports have no cycles; `benchmarks` folders import only what they declare."""
 
 import ast
 import re
@@ -16,12 +16,12 @@ def module_name(path: Path) -> str:
 
 
 def modules(package: str) -> dict[str, Path]:
-    """The files of a package, by module."""
+    """Return the files of a package, by module."""
     return {module_name(path): path for path in sorted((ROOT / package).rglob("*.py"))}
 
 
 def imported(path: Path, known) -> set[str]:
-    """The modules among ``known`` that a file imports when it runs, within functions too."""
+    """Return the modules among ``known`` that a file imports when it runs, within functions too."""
     package = module_name(path).split(".") if path.name == "__init__.py" else module_name(path).split(".")[:-1]
     found, tree = set(), ast.parse(path.read_text())
     for_types = {
@@ -46,7 +46,7 @@ def imported(path: Path, known) -> set[str]:
 
 
 def folder(module: str) -> str:
-    """The folder of benchmarks that a module is in; "" for benchmarks itself."""
+    """Return the folder of benchmarks that a module is in; "" for benchmarks itself."""
     return [*module.split("."), ""][1]
 
 
@@ -56,10 +56,10 @@ def test_no_module_imports_itself_by_way_of_others(package):
     try:
         TopologicalSorter({name: imported(path, known) for name, path in known.items()}).prepare()
     except CycleError as error:
-        pytest.fail(f"expected imports without a circle, got {' <- '.join(error.args[1])}")
+        pytest.fail(f"expected imports without a cycle, got {' <- '.join(error.args[1])}")
 
 
-def test_the_library_knows_nothing_of_the_laboratory():
+def test_library_does_not_import_benchmarks():
     """Nor do the tools, which the tests of the library use."""
     known = modules("brainsurr") | modules("benchmarks") | modules("tools")
     for above, package in (("benchmarks", "brainsurr"), ("tools", "brainsurr"), ("benchmarks", "tools")):
@@ -77,7 +77,7 @@ def test_a_framework_is_imported_by_its_own_folder_alone():
 
 
 def may_import() -> dict[str, set[str]]:
-    """What each folder of benchmarks may import, by the sentence in its `__init__`."""
+    """Return what each folder of benchmarks may import, according to its `__init__`."""
     paths = {path.parent.name: path for path in (ROOT / "benchmarks").glob("*/__init__.py")}
     found = {}
     for name, path in paths.items():
@@ -89,7 +89,7 @@ def may_import() -> dict[str, set[str]]:
     return found
 
 
-def test_the_sentences_about_imports_leave_no_circle():
+def test_the_sentences_about_imports_leave_no_cycle():
     allowed = may_import()
     assert allowed["lib"] == set()
     assert "lib" in allowed["studies"]
@@ -111,8 +111,8 @@ def test_a_commit_runs_what_make_lint_runs():
     assert len(entries) == 3
 
 
-def test_the_walk_sees_lazy_imports_and_imports_upwards(tmp_path, monkeypatch):
-    """A circle by way of a lazy import, and an import upwards, are seen."""
+def test_lazy_imports_and_imports_from_parents_are_found(tmp_path, monkeypatch):
+    """A cycle through a lazy import, and an import from a parent package, are found."""
     monkeypatch.setitem(globals(), "ROOT", tmp_path)
     files = {
         "__init__": "from .a import f",

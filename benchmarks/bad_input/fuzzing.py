@@ -1,9 +1,9 @@
-"""Feed a call what it should not be fed, and judge what comes back.
+"""Fuzz a call with invalid arguments and classify the outcome.
 
-Each bad value of each argument is tried by itself, and then hypothesis spoils one or two of them. What comes back is
-right if the judge of the call, which computes in NumPy, says so. An error is clear if brainsurr itself raises it (not
-jax, flax or Python inside of it), as a TypeError, a ValueError or a NotImplementedError, and its message names a spoilt
-argument and says what was expected.
+Each bad value of each argument is tried alone; then hypothesis mixes one or two bad arguments with good ones. An answer
+is right if the judge of the call, which computes in NumPy, accepts it. An error is clear if brainsurr itself raises it
+(not jax, flax or Python inside of it), as a TypeError, a ValueError or a NotImplementedError, and its message names a
+bad argument and says what was expected.
 """
 
 import importlib
@@ -23,7 +23,7 @@ import brainsurr
 
 from .register import Call, Given, Shaped, Tracer, files, layers, modules, pictures, surrogates, tools
 
-# How a message says what was expected.
+# Words by which a message says what was expected.
 EXPECTS = re.compile(
     r"expected|outside \[|does not broadcast|not a parameter of|not learnable|in the (source|target)|undefined"
     r"|There are: |have the same names|must use what it is called with"
@@ -31,7 +31,7 @@ EXPECTS = re.compile(
 PACKAGE = str(Path(brainsurr.__file__).parent)
 CLEAR = (TypeError, ValueError, NotImplementedError)
 MODULES = ("", ".nnx", ".linen", ".brainstate", ".optim", ".interop", ".nir", ".plot")
-# What `diagnose` and `calibrate` give out; nobody calls these.
+# What `diagnose`, `calibrate` and `check_gradients` return; users don't construct these.
 RECORDS = {
     f"brainsurr.{name}"
     for name in ("Calibration", "Diagnosis", "GradientReport", "LayerReport", "LayerWidth", "ParameterGradient")
@@ -42,7 +42,7 @@ CALLS: dict[str, Call] = {
 
 
 def singles(call: Call) -> Iterator[dict[str, Given]]:
-    """Yield every bad value by itself, with good ones around it; and nothing but good ones, first."""
+    """Yield only good values first, then each bad value alone among good ones."""
     fine = {name: a.good[0] for name, a in call.arguments.items()}
     yield fine
     for name, argument in call.arguments.items():
@@ -51,7 +51,7 @@ def singles(call: Call) -> Iterator[dict[str, Given]]:
 
 @st.composite
 def mixtures(draw, call: Call) -> dict[str, Given]:
-    """Good values, in the place of none, one or two of which there are bad ones."""
+    """Draw good values, with none, one or two of them replaced by bad ones."""
     names = sorted(call.arguments)
     spoilt = draw(st.none() | st.sampled_from(names)), draw(st.sampled_from(names))
     return {name: draw(st.sampled_from(a.bad if name in spoilt else a.good)) for name, a in call.arguments.items()}

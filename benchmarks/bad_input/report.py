@@ -1,4 +1,4 @@
-"""What every public call was fed, and how it took it, from the result file alone."""
+"""Report which bad inputs each call was given and whether it handled them, from the result file alone."""
 
 from collections import Counter
 

@@ -26,8 +26,8 @@ def quietly():
         logging.disable(logging.NOTSET)
 
 
-def over_time(net, xs, *, per_sample: bool = False):
-    """Step a module of torch, which returns its output alone or with a state; with hidden states it takes none."""
+def run_steps(net, xs, *, per_sample: bool = False):
+    """Run a module of torch step by step. It returns its output, alone (any state is hidden) or with a state."""
     import torch
 
     def run(xs):
@@ -50,8 +50,8 @@ def snntorch_reads(path, xs):
         return snntorch.import_nir.import_from_nir(nir.read(path))
 
     if xs.ndim == 3:
-        return over_time(make(), xs)
-    return np.concatenate([over_time(make(), xs[:, i : i + 1], per_sample=True) for i in range(xs.shape[1])], 1)
+        return run_steps(make(), xs)
+    return np.concatenate([run_steps(make(), xs[:, i : i + 1], per_sample=True) for i in range(xs.shape[1])], 1)
 
 
 def norse_reads(path, xs):
@@ -59,7 +59,7 @@ def norse_reads(path, xs):
     import nir
     import norse.torch
 
-    return over_time(norse.torch.from_nir(nir.read(path), dt=NORSE_DT), xs, per_sample=xs.ndim > 3)
+    return run_steps(norse.torch.from_nir(nir.read(path), dt=NORSE_DT), xs, per_sample=xs.ndim > 3)
 
 
 def spyx_reads(path, xs):
@@ -102,7 +102,7 @@ def snntorch_writes(path, xs, *, synaptic: bool = False, recurrent: bool = False
     net = torch.nn.Sequential(torch.nn.Linear(N, H), neurons(H), torch.nn.Linear(H, OUT), neurons(OUT))
     nir.write(path, snntorch.export_nir.export_to_nir(net, torch.tensor(xs[0, 0])))
     snntorch.utils.reset(net)
-    return over_time(net, xs)
+    return run_steps(net, xs)
 
 
 def norse_writes(path, xs):
@@ -119,7 +119,7 @@ def norse_writes(path, xs):
 
     net = norse.torch.SequentialState(torch.nn.Linear(N, H), neurons(H), torch.nn.Linear(H, OUT), neurons(OUT))
     nir.write(path, norse.torch.to_nir(net, torch.tensor(xs[0, 0])))
-    return over_time(net, xs)
+    return run_steps(net, xs)
 
 
 def spyx_writes(path, xs):

@@ -1,4 +1,4 @@
-"""The networks that go by a file from one library to another, and the ways they go."""
+"""The networks that one library writes to a file and another reads, and which libraries do."""
 
 import functools
 from collections.abc import Callable, Mapping
@@ -21,14 +21,14 @@ EXPONENTIAL = {"dt": 1e-3, "method": "exp"}
 
 
 class Trial(NamedTuple):
-    """A file, who reads it, and what the arguments of brainsurr say.
+    """A network that one library writes to a file and another reads.
 
     Attributes:
-      network: what goes.
-      writer: who writes it.
-      reader: who reads it.
-      how: the arguments of `to_nir` or `from_nir`; where brainsurr is both, of both.
-      options: of `snntorch_writes`.
+      network: the name of the network.
+      writer: the library that writes the file.
+      reader: the library that reads it.
+      how: the arguments of `to_nir` or `from_nir`; of both if brainsurr writes and reads.
+      options: the arguments of `snntorch_writes`.
     """
 
     network: str
@@ -39,14 +39,14 @@ class Trial(NamedTuple):
 
 
 def two_layers(middle: Callable, **how) -> SpikingSequential:
-    """Two layers of neurons of which ``middle`` makes the first, after linear ones."""
+    """Return two layers of neurons, each after a linear layer; ``middle`` makes the first."""
     rngs = nnx.Rngs(0)
     layers = [nnx.Linear(N, H, rngs=rngs), *middle(rngs), nnx.Linear(H, OUT, rngs=rngs)]
     return SpikingSequential([*layers, LIF(OUT, decay=0.9, threshold=0.7, **how)])
 
 
 def late(net: SpikingSequential) -> SpikingSequential:
-    """Return a network whose neurons give their spikes one step later, as those of spyx."""
+    """Return a network whose neurons emit spikes one step later, like those of spyx."""
     pairs = [[layer, Delay(layer.features, 1)] if isinstance(layer, LIF) else [layer] for layer in net.layers]
     return SpikingSequential([layer for pair in pairs for layer in pair])
 

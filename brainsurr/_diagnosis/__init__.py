@@ -129,15 +129,18 @@ def diagnose(spike_fns: Mapping[str, Callable], loss_fn: Callable[[dict[str, Cal
 
 
 def examine(
-    loss_fn: Callable, loss: Callable[[Callable], Any], shapes: Callable = jax.eval_shape, run: Callable = gradient
+    loss_fn: Callable,
+    loss: Callable[[Callable], Any],
+    trace: Callable = jax.eval_shape,
+    value_and_grad: Callable = gradient,
 ) -> Diagnosis:
     """Diagnose ``loss(watch)``, which uses ``watch(name, spike_fn)`` in place of each spike function.
 
     Args:
       loss_fn: the user's argument, which ``loss`` calls.
       loss: returns a scalar. It is called twice, or three times if some layer was not measured.
-      shapes: of the framework: trace a function without arguments.
-      run: of the framework: ``run(f, x)`` compiles and returns the value of ``f(x)`` and its gradient.
+      trace: of the framework: ``trace(f)`` traces a function without arguments.
+      value_and_grad: of the framework: ``value_and_grad(f, x)`` compiles, and returns ``f(x)`` and its gradient.
     """
     check_function("loss_fn", loss_fn)
 
@@ -147,13 +150,15 @@ def examine(
             raise TypeError(f"expected loss_fn to return a scalar, got shape {value.shape}")
         return value
 
-    value, totals, changes = measure(scalar, shapes, run, trials, "diagnose", "loss_fn")
+    value, totals, changes = measure(scalar, trace, value_and_grad, trials, "diagnose", "loss_fn")
     reports = {name: _report(totals[name], changes[name]) for name in totals}
     if unmeasured := [name for name, report in reports.items() if report.status == "not run"]:
         ran: set[str] = set()
         # Callbacks see the forward pass of a layer that has no backward pass. A measured layer needs none.
         with fresh_trace():
-            run(lambda _: scalar(lambda name, f: marked(f, partial(ran.add, name))), np.zeros((), np.float32))
+            value_and_grad(
+                lambda _: scalar(lambda name, f: marked(f, partial(ran.add, name))), np.zeros((), np.float32)
+            )
         jax.effects_barrier()
         reports |= {name: LayerReport(status="unused") for name in unmeasured if name in ran}
         if len(unmeasured) == len(reports):

@@ -160,8 +160,8 @@ def fit_widths(
     outputs: Callable[[Callable], Any],
     slots: Mapping[str, Slot],
     k: float,
-    shapes: Callable = jax.eval_shape,
-    run: Callable = gradient,
+    trace: Callable = jax.eval_shape,
+    value_and_grad: Callable = gradient,
     *,
     arrays: bool = True,
 ) -> tuple[Calibration, dict[str, Any]]:
@@ -172,8 +172,8 @@ def fit_widths(
       outputs: ``outputs(watch)`` runs the network with ``watch(name, spike_fn)`` in place of each spike function.
       slots: the widths that can be set, by the name of the layer. They are read after the network has run.
       k: the width is k times the root mean square.
-      shapes: of the framework, see :func:`.probe.measure`.
-      run: likewise.
+      trace: of the framework, see :func:`.probe.measure`.
+      value_and_grad: likewise.
       arrays: whether the framework can set a width that is an array and not trained.
     """
     check_function("forward", forward)
@@ -206,7 +206,7 @@ def fit_widths(
         floats = [leaf.astype(float) for leaf in leaves if jnp.issubdtype(leaf.dtype, jnp.floating)]
         return sum(map(jnp.sum, floats), jnp.zeros((), float))
 
-    _, totals, _ = measure(total, shapes, run, lambda spike_fn, random: [], "calibrate", "forward")
+    _, totals, _ = measure(total, trace, value_and_grad, lambda spike_fn, random: [], "calibrate", "forward")
     if math.isnan(_rate_and_rms(_pooled(list(totals.values())))[0]):
         if not has_values:
             raise ValueError(no_value(totals, "forward"))
@@ -264,7 +264,7 @@ def _rate_and_rms(totals: Totals) -> tuple[float, float]:
 
 
 def _fitted(slot: Slot, k: float, rms: float, totals: Totals) -> tuple[Any, str]:
-    """Return the new value of a slot, None if its dtype can't hold it, and a word if it is not what would fit.
+    """Return the new value, None if the dtype can't hold it, and a reason if it differs from the fitted width.
 
     It has the type, shape, dtype and sharding of the old one; in place of an integer it is a float.
     """

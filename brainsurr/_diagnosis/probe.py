@@ -99,7 +99,7 @@ def gradient(f: Callable, x: Any) -> tuple[Any, Any]:
 
 
 def no_value(names: Iterable[str], argument: str) -> str:
-    """Return what to say where no layer got a value, of the argument that calls the network."""
+    """Return the message if no value reached the layers; ``argument`` is the one that calls the network."""
     return (
         f"no value reached {', '.join(names)}: expected a batch and a time axis that are not empty, and a branch "
         f"that is taken; give {argument} data that reaches it"
@@ -107,7 +107,7 @@ def no_value(names: Iterable[str], argument: str) -> str:
 
 
 def _check_whole(caller: str, spike_fn: Callable, x: jax.Array):
-    """Raise a ValueError if the types of arrays say that they are split, for then those of sums would differ."""
+    """Raise a ValueError if the types of arrays include a split over a mesh: the types of their sums would differ."""
     for array in (x, *(leaf for leaf in jax.tree.leaves(spike_fn) if isinstance(leaf, jax.Array))):
         sharding = jax.typeof(array).sharding
         if sharding.mesh.manual_axes or (sharding.mesh.explicit_axes and any(sharding.spec)):
@@ -119,8 +119,8 @@ def _check_whole(caller: str, spike_fn: Callable, x: jax.Array):
 
 def measure(
     loss: Callable[[Callable], Any],
-    shapes: Callable,
-    run: Callable,
+    trace: Callable,
+    value_and_grad: Callable,
     variants: Callable[[Callable, bool], list[Trial]],
     caller: str,
     argument: str,
@@ -129,11 +129,11 @@ def measure(
 
     Args:
       loss: returns a scalar. It is called twice.
-      shapes: of the framework: trace a function without arguments.
-      run: of the framework, see :func:`gradient`.
+      trace: of the framework: ``trace(f)`` traces a function without arguments.
+      value_and_grad: of the framework, see :func:`gradient`.
       variants: the surrogates that are to be tried in the place of a spike function, which may draw its spikes.
       caller: what the user called, for messages.
-      argument: and the name of what the user gave, which ``loss`` calls.
+      argument: the name of the user's argument that ``loss`` calls, for messages.
 
     Returns:
       The loss, the totals in float64 of each layer that was called, and the changes that were tried in each.
@@ -162,7 +162,7 @@ def measure(
         return loss(lambda name, f: watched(f, totals[name], variants(f, random[name])) if name in totals else f)
 
     with fresh_trace():
-        shapes(lambda: loss(note))
+        trace(lambda: loss(note))
     if not widths:
         raise ValueError(
             f"no spiking layer was used. {caller} sees the LIF, LIFCell and SpikingActivation layers of brainsurr, and "
@@ -172,7 +172,7 @@ def measure(
         )
     start = {name: zeros(width, len(changes[name])) for name, width in widths.items()}
     with fresh_trace():
-        value, totals = run(measured, start)
+        value, totals = value_and_grad(measured, start)
     if any(isinstance(leaf, jax.core.Tracer) for leaf in jax.tree.leaves((value, totals))):
         raise ValueError(f"{caller} reads numbers, which are not known inside of jit, grad or vmap: call it outside")
     wide = {name: Totals(*(np.asarray(total, np.float64) for total in totals[name])) for name in widths}

@@ -1,4 +1,4 @@
-"""The one place where `diagnose` comes between a layer and its spike function."""
+"""The one place where `diagnose` replaces the spike function of a layer."""
 
 import contextlib
 from collections.abc import Callable, Iterator
@@ -10,7 +10,7 @@ _watch: ContextVar[Callable[[Any, Callable], Callable] | None] = ContextVar("wat
 
 @contextlib.contextmanager
 def watching(watch: Callable[[Any, Callable], Callable] | None) -> Iterator[None]:
-    """Make layers call ``watch(layer, spike_fn)`` in the place of their spike function, until the block ends."""
+    """Make layers call ``watch(layer, spike_fn)`` instead of their spike function, until the block ends."""
     token = _watch.set(watch)
     try:
         yield

@@ -100,7 +100,7 @@ def examine_gradients(
             measured = _measured(scalar, values)
             found = _derived(scalar, values)
         attached = None
-        if how.met_reset:
+        if how.has_detached_reset:
             with smooth(Smooth(attached=True)), fresh_trace():
                 attached = _derived(scalar, values)
         casts, stops = narrowing_casts(program), stopped_gradients(program)

@@ -35,9 +35,9 @@ def directions(values: dict[str, Any]) -> dict[str, Any]:
 def along(losses: np.ndarray) -> Slope:
     """Return the slope at 0 from the values at STEPS.
 
-    At each width the central difference of five points, whose error falls with the fourth power of the width. The wide
-    ones are bad where the function bends, the narrow ones where it is rounded, and either differ from one to the next.
-    The narrowest are for the knots close by of a network of many values: no smaller width is good to a millionth.
+    For each width, compute the central difference of five points, whose error falls with the fourth power of the width.
+    Wide steps suffer from truncation, narrow ones from rounding: use the width where neighbours agree best. The
+    narrowest serve to detect nearby knots of a network of many values.
     """
     here, points = losses[0], losses[1:].reshape(-1, 4)
     right, left, far_right, far_left = points.T

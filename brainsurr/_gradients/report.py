@@ -1,4 +1,4 @@
-"""What `check_gradients` says: a row for each parameter, and sentences on those where the numbers part."""
+"""What `check_gradients` says: a row for each parameter, and sentences on those where the numbers differ."""
 
 import dataclasses
 from collections.abc import Mapping
@@ -68,14 +68,14 @@ class GradientReport(Report[ParameterGradient]):
 
 
 def judge(measured: Slope, found: Mapping, attached: Mapping, loss: float, eps: float) -> ParameterGradient:
-    """Compare what is measured with what reverse and forward mode give.
+    """Compare the measured slope with those of reverse and forward mode.
 
     Args:
-      measured: what finite differences say.
+      measured: by finite differences.
       found: the slope and the size of its terms by mode, None if a mode is not defined.
       attached: the same with each reset differentiated; empty if none is detached.
       loss: of the network.
-      eps: of the dtype with the fewest digits that something is cast to; 0 if nothing is.
+      eps: the largest of the dtypes that values are cast to; 0 if none is cast.
     """
     slopes = {mode: None if pair is None else pair[0] for mode, pair in found.items()}
     differ, agree = _compared(measured, found, loss)
@@ -99,10 +99,10 @@ def _size(measured: Slope, found: Mapping) -> float:
 
 
 def _compared(measured: Slope, found: Mapping, loss: float) -> tuple[float, bool | None]:
-    """Return the relative difference of the worse mode, and whether it is one that differences can't tell from 0.
+    """Return the relative difference of the worse mode, and whether it is within the error of the measured slope.
 
-    None, they can't tell anything, where they are off by as much and by more than a little of the slope, unless that is
-    next to nothing beside the loss.
+    The second value is None if the error of the measured slope is as large as the disagreement, and too large relative
+    to slope and loss.
     """
     given = [pair[0] for pair in found.values() if pair is not None]
     size, largest = _size(measured, found), _largest(measured, found)
@@ -117,7 +117,7 @@ def _largest(measured: Slope, found: Mapping) -> float:
 
 
 def sentences(reports: Mapping[str, ParameterGradient], casts: list[Cast], stops: list[str]) -> tuple[str, ...]:
-    """Say where the numbers part."""
+    """Describe where the numbers differ."""
     by_status: dict[str, list[str]] = {}
     for name, report in reports.items():
         by_status.setdefault(report.status, []).append(name)

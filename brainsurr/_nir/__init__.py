@@ -1,4 +1,4 @@
-"""NIR: layers as plain arrays into a graph, and the way back. `brainsurr.nir` is what is called."""
+"""Convert plain layers to and from NIR graphs; the public API is `brainsurr.nir`."""
 
 from .._optional import needs
 

@@ -1,4 +1,4 @@
-"""A graph of NIR, which may be anyone's, as a row of nodes, or an error that says what was expected."""
+"""Convert any NIR graph to a linear sequence of nodes, or raise an error that says what was expected."""
 
 from typing import Any, NamedTuple
 
@@ -9,7 +9,7 @@ FIRES = (nir.LIF, nir.IF, nir.CubaLIF)
 
 
 class Link(NamedTuple):
-    """A node in the row, and what is in a cycle with it: recurrent weights, or None."""
+    """A node of the sequence, and the recurrent weights that form a cycle with it, or None."""
 
     name: str
     node: Any
@@ -17,7 +17,7 @@ class Link(NamedTuple):
 
 
 def row_of(graph: Any) -> tuple[Any, list[Link]]:
-    """Return the input and the nodes behind it, in order; a ValueError if they are not in a row."""
+    """Return the input and the nodes after it, in order; raise a ValueError unless they form a linear sequence."""
     nodes, edges = _inlined(graph, "")
     unknown = sorted({end for edge in edges for end in edge} - nodes.keys())
     if unknown:

@@ -1,4 +1,4 @@
-"""What is known of a graph of NIR as far as it is read, and what brainsurr wrote about a node."""
+"""The state while an NIR graph is read, and what brainsurr wrote about a node."""
 
 import dataclasses
 from typing import Any
@@ -11,7 +11,7 @@ from .graphs import numbers
 from .surrogates import as_python
 from .writer import channels_first
 
-LARGEST = 2**31 - 1  # entries of one time step; more is no network, and would take all memory to look at
+LARGEST = 2**31 - 1  # entries of one time step; a larger shape is no network, and checking it would take all memory
 
 WORDS = {
     "decay_input": bool,
@@ -79,7 +79,7 @@ def unordered(value: np.ndarray, order: np.ndarray) -> np.ndarray:
 
 
 def words_of(owner: str, node: Any) -> dict[str, Any]:
-    """Return what brainsurr wrote about a node, Python's own numbers, flags and words; empty if it wrote nothing."""
+    """Return what brainsurr wrote about a node, as Python numbers, flags and words; empty if it wrote nothing."""
     metadata = node.metadata if isinstance(node.metadata, dict) else {}
     words = metadata.get("brainsurr", {})
     if not isinstance(words, dict):

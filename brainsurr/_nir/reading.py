@@ -1,4 +1,4 @@
-"""A graph of NIR into layers as plain arrays."""
+"""Convert an NIR graph to plain layers."""
 
 import math
 import warnings

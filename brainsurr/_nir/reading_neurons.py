@@ -1,4 +1,4 @@
-"""Neurons of NIR into layers."""
+"""Convert neurons of NIR to layers."""
 
 import dataclasses
 
@@ -25,7 +25,7 @@ def _leak(owner, node, field: str, to: Reader) -> np.ndarray:
 
 
 def _gain(decay, node, owner, to: Reader, field: str = "r") -> np.ndarray:
-    """Return by what the input is multiplied in a step, as the file says or the caller."""
+    """Return the factor of the input in a step, as the file or the caller gives it."""
     if to.r == "tau/dt":
         return np.ones_like(decay)
     return gain_of(decay, np.ones_like(decay) if to.r == "1" else to.numbers(owner, node, field))

@@ -1,4 +1,4 @@
-"""Nodes of NIR without neurons into layers: products, convolutions, pools, a flatten, delays."""
+"""Convert nodes of NIR without neurons to layers: products, convolutions, pools, a flatten, delays."""
 
 import math
 from typing import Any

@@ -1,4 +1,4 @@
-"""Surrogates by name and parameters, as NIR's metadata holds them. They come back by look-up, and nothing is run."""
+"""Surrogates by name and parameters, as NIR's metadata holds them. They are read by look-up, and no code is run."""
 
 import dataclasses
 from typing import Any

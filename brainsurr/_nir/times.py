@@ -5,7 +5,7 @@ With a step of ``dt``, :math:`\tau \dot v = -v + r\,I` becomes
 .. math:: v' = d\, v + (1 - d)\, r\, I, \qquad d = 1 - dt / \tau \ (\text{Euler}), \quad \exp(-dt / \tau) \ (\text{exp})
 
 and a layer here :math:`v' = d\, v + g\, x`, with g = 1 or, with ``decay_input``, 1 - d. Their potentials differ by a
-factor, which is taken to the threshold. All in float64, so that a float32 decay comes back as it was.
+factor, by which the threshold is scaled. Compute in float64, so that a float32 decay is restored exactly.
 """
 
 import numpy as np
@@ -25,9 +25,9 @@ def decay_of(tau: np.ndarray, dt: float, method: str) -> np.ndarray:
 
 
 def gain_of(decay: np.ndarray, r: np.ndarray) -> np.ndarray:
-    """Return (1 - decay) r, by which the input is multiplied in a step: 1 itself where only rounding parts it from 1.
+    """Return (1 - decay) r, by which the input is multiplied in a step; exactly 1 if it equals 1 up to rounding.
 
-    That is where r is tau / dt of a float32.
+    It does if r is tau / dt, rounded to float32.
     """
     gain = (1 - decay) * r
     return np.where(np.isclose(gain, 1, rtol=1e-6, atol=0), 1.0, gain)

@@ -1,4 +1,4 @@
-"""The graph of NIR as far as it is written."""
+"""The NIR graph while it is written."""
 
 import warnings
 from typing import Any
@@ -37,14 +37,14 @@ class Writer:
         self.last = name
 
     def spread(self, value: Any) -> np.ndarray:
-        """Return one number for each entry of a time step, as NIR has them, of one number or one for each channel."""
+        """Expand a number, or one for each channel, to one for each entry of a time step, in the order of NIR."""
         full = np.broadcast_to(np.asarray(value, np.float64), self.shape)
         if full.ndim > 1:
             return np.moveaxis(full, -1, 0).copy()
         return (full if self.order is None else full[self.order]).copy()
 
     def graph(self, lossy: bool) -> Any:
-        """Return the graph; raise a ValueError, or with ``lossy`` warn, if it does not say all."""
+        """Return the graph; if it loses information, raise a ValueError, or warn with ``lossy``."""
         if self.order is not None:
             raise ValueError(
                 "to_nir: expected a Flatten of several axes to come before a Linear layer, which takes its entries in "
@@ -60,15 +60,15 @@ class Writer:
 
 
 def channels_first(shape: Shape) -> Shape:
-    """Return the shape that NIR has."""
+    """Move the channels to the front, where NIR has them."""
     return (*shape[-1:], *shape[:-1])
 
 
 def channels_last(shape: Shape) -> Shape:
-    """Return the shape that we have."""
+    """Move the channels to the end, where brainsurr has them."""
     return (*shape[1:], *shape[:1])
 
 
 def flat_order(shape: Shape) -> np.ndarray:
-    """Return where in a row of ``shape``, channels last, each entry of the row of NIR is, channels first."""
+    """Return, for each entry in NIR's flat order (channels first), its index in ours (channels last)."""
     return np.moveaxis(np.arange(np.prod(shape)).reshape(shape), -1, 0).reshape(-1)

@@ -1,4 +1,4 @@
-"""Layers as plain arrays into a graph of NIR."""
+"""Convert plain layers to an NIR graph."""
 
 import itertools
 from collections.abc import Callable, Iterable
@@ -9,7 +9,7 @@ from . import writing_neurons, writing_weights
 from .writer import Writer
 
 WRITERS: dict[type, Callable[..., None]] = writing_weights.WRITERS | writing_neurons.WRITERS
-NAMES = {Neurons: "lif", LeakyIntegrator: "li", Step: "threshold"}  # of nodes; others are called as their class
+NAMES = {Neurons: "lif", LeakyIntegrator: "li", Step: "threshold"}  # of nodes; others are named after their class
 
 
 def write(layers: Iterable[tuple[str, Any]], writer: Writer):

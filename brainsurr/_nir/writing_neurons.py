@@ -1,4 +1,4 @@
-"""Neurons into nodes of NIR."""
+"""Convert neurons to nodes of NIR."""
 
 from collections.abc import Callable
 from typing import Any

@@ -1,4 +1,4 @@
-"""Layers without neurons into nodes of NIR: products, convolutions, pools, a flatten, delays."""
+"""Convert layers without neurons to nodes of NIR: products, convolutions, pools, a flatten, delays."""
 
 from collections.abc import Callable
 from typing import Any

@@ -16,7 +16,7 @@ from .reductions import REDUCTIONS, Reduction
 from .scan import scan
 
 REMATS = ("none", "dots", "full")
-_ROWS = 1024  # of the matrix products of a block: beyond, a larger block fills caches and makes products no faster
+_ROWS = 1024  # of the matrix products of a block: more rows fill caches and make products no faster
 
 
 def unroll(

@@ -72,7 +72,7 @@ class SpikingActivation(ChecksArguments, ActivationLayer, nn.ElementWiseBlock):
         return jax.tree.map(partial(parameter_value, self), self.template)
 
     def update(self, x) -> jax.Array:
-        """Spikes of ``x``, membrane potential minus threshold, in its shape and dtype."""
+        """Return the spikes of ``x``, membrane potential minus threshold, in its shape and dtype."""
         return seen(self, self.surrogate)(x, **self._draw())
 
     def _draw(self) -> dict[str, Any]:

@@ -18,7 +18,7 @@ from ._parameters import interval_of
 
 @loss_takes(0, "diagnose(net, lambda: loss_fn(x, y))")
 def diagnose(net: nn.Module, loss_fn: Callable[[], Any]) -> Diagnosis:
-    """Which layers are silent, whether a gradient can reach them, and what to change: :func:`brainsurr.diagnose`.
+    """Diagnose which layers are silent, whether gradients reach them, and what to change: :func:`brainsurr.diagnose`.
 
     Every :class:`LIF` and :class:`LIFCell` of ``net`` is looked at, and every :class:`SpikingActivation` outside of
     these, such as the ``spk_fun`` of another library's neuron, each under its path.
@@ -41,7 +41,7 @@ def diagnose(net: nn.Module, loss_fn: Callable[[], Any]) -> Diagnosis:
       'dead'
     """
     check_kind("net", net, nn.Module)
-    return examine(loss_fn, partial(_watched, net, loss_fn), _shapes, _gradient)
+    return examine(loss_fn, partial(_watched, net, loss_fn), _trace, _value_and_grad)
 
 
 def calibrate(net: nn.Module, forward: Callable[[], Any], *, k: float = 1.0) -> Calibration:
@@ -86,17 +86,17 @@ def calibrate(net: nn.Module, forward: Callable[[], Any], *, k: float = 1.0) -> 
         if isinstance(state, brainstate.State):
             states[name] = state
             slots[name] = Slot(state.value, interval_of(width), id(state))
-    report, widths = fit_widths(forward, partial(_watched, net, forward), slots, k, _shapes, _gradient)
+    report, widths = fit_widths(forward, partial(_watched, net, forward), slots, k, _trace, _value_and_grad)
     for name, width in widths.items():
         states[name].value = width
     return report
 
 
-def _shapes(f):
+def _trace(f):
     return brainstate.transform.make_jaxpr(f)()
 
 
-def _gradient(f, x):
+def _value_and_grad(f, x):
     gradient, value = brainstate.transform.jit(brainstate.transform.grad(f, return_value=True))(x)
     return value, gradient
 

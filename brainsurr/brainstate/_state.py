@@ -1,4 +1,4 @@
-"""How a layer of brainstate holds the state that its step takes and returns."""
+"""Hold the state that the step of a layer of brainstate takes and returns."""
 
 from typing import Any
 
@@ -22,7 +22,7 @@ class StatefulLayer(ChecksArguments, nn.Module):
         raise NotImplementedError
 
     def _structure(self):
-        """Return how the arrays of the state hang together."""
+        """Return the pytree structure of the state."""
         raise NotImplementedError
 
     def init_state(self, batch_size: int | tuple[int, ...] | None = None, **kwargs):

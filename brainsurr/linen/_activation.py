@@ -76,7 +76,7 @@ class SpikingActivation(ParameterModule, ActivationLayer):
         return self.surrogate_init
 
     def __call__(self, x) -> jax.Array:
-        """Spikes of ``x``, membrane potential minus threshold, in its shape and dtype."""
+        """Return the spikes of ``x``, membrane potential minus threshold, in its shape and dtype."""
         return seen(self, self.surrogate)(x, **self._draw())
 
     @nn.nowrap

@@ -16,7 +16,7 @@ from ._neurons import LIFBase
 
 @loss_takes(1, "diagnose(variables, lambda variables: loss_fn(variables, x, y))")
 def diagnose(variables: Any, loss_fn: Callable[[Any], Any]) -> Diagnosis:
-    """Which layers are silent, whether a gradient can reach them, and what to change: :func:`brainsurr.diagnose`.
+    """Diagnose which layers are silent, whether gradients reach them, and what to change: :func:`brainsurr.diagnose`.
 
     Every :class:`LIF` and :class:`LIFCell` that ``loss_fn`` calls is looked at, and every :class:`SpikingActivation`
     outside of these, each under its path.

@@ -67,7 +67,7 @@ class LIFBase(LIFArguments, LIFLayer, LeakyBase):
         module = self._other_module()
         if module is None:
             return super()._spike_function()
-        module, variables = module.unbind()  # in lax.scan no module can be called, but a function of variables
+        module, variables = module.unbind()  # lax.scan can't call a module, but a function of variables
         return partial(module.apply, variables)
 
     @nn.nowrap

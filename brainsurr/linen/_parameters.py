@@ -26,7 +26,7 @@ class ParameterModule(ChecksArguments, nn.Module):
     """
 
     def __init_subclass__(cls, **kwargs):
-        for name in ("__eq__", "__hash__"):  # in the class's own dictionary, or flax writes those of a dataclass
+        for name in ("__eq__", "__hash__"):  # define these in the class itself, or flax writes those of a dataclass
             if name not in cls.__dict__:
                 setattr(cls, name, getattr(cls, name))
         super().__init_subclass__(**kwargs)
@@ -43,7 +43,7 @@ class ParameterModule(ChecksArguments, nn.Module):
         return tuple(leaf_key(v) if isinstance(v, (jax.Array, np.ndarray)) else v for v in values)
 
     def __post_init__(self):
-        # Before flax takes over, since a field must be hashable; from then on fields can't be set.
+        # Convert before flax takes over: a field must be hashable, and can't be set afterwards.
         object.__setattr__(self, "learnable", names_of(type(self).__name__, self.learnable))
         for field in dataclasses.fields(self):
             if isinstance(value := getattr(self, field.name, None), jax.Array | Surrogate):
@@ -59,7 +59,7 @@ class ParameterModule(ChecksArguments, nn.Module):
         owner = " ".join([type(self).__name__, "/".join(self.path)]).strip()
         ours = type(self).__module__.startswith(__package__)  # a subclass may have a parameter of this name itself
         for name in now:
-            if ours and name not in intervals and self.has_variable("params", name):  # which flax would ignore
+            if ours and name not in intervals and self.has_variable("params", name):  # flax would ignore it
                 raise not_trained(owner, name)
         for name, interval in intervals.items():
             try:

@@ -74,7 +74,7 @@ class SpikingActivation(ParameterModule, ActivationLayer):
         return jax.tree.map(partial(parameter_value, self), self.template)
 
     def __call__(self, x) -> jax.Array:
-        """Spikes of ``x``, membrane potential minus threshold, in its shape and dtype."""
+        """Return the spikes of ``x``, membrane potential minus threshold, in its shape and dtype."""
         return seen(self, self.surrogate)(x, **self._draw())
 
     def set_view(self, deterministic: bool | None = None):

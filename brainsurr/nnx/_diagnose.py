@@ -16,7 +16,7 @@ from ._neurons import LIFBase
 
 @loss_takes(1, "diagnose(net, lambda net: loss_fn(net, x, y))")
 def diagnose(net: nnx.Module, loss_fn: Callable[[Any], Any]) -> Diagnosis:
-    """Which layers are silent, whether a gradient can reach them, and what to change: :func:`brainsurr.diagnose`.
+    """Diagnose which layers are silent, whether gradients reach them, and what to change: :func:`brainsurr.diagnose`.
 
     Every :class:`LIF` and :class:`LIFCell` of ``net`` is looked at, and every :class:`SpikingActivation` outside of
     these, each under its path.

@@ -156,7 +156,7 @@ def _normal(x, sigma):
 
 
 def _normal_area(x, sigma):
-    """Its integral from 0."""
+    """Return the integral of the normal density from 0."""
     return jax.lax.erf(bounded(x / (SQRT_2 * sigma))) / 2
 
 

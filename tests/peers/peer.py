@@ -1,4 +1,4 @@
-"""What the tests of every peer share: which there are, a small task, and the formula to compare with."""
+"""Shared by the tests of all peers: the list of peers, a small task, and the formula to compare with."""
 
 import importlib
 import importlib.metadata
@@ -18,14 +18,14 @@ ROOT = Path(__file__).parent.parent.parent
 
 
 def peers() -> dict[str, Requirement]:
-    """What the extra `peers` of pyproject.toml asks for, by distribution."""
+    """Return the requirements of the extra `peers` of pyproject.toml, by distribution."""
     extra = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]["peers"]
     requirements = [Requirement(line) for line in extra]
     return {r.name: r for r in requirements if r.name != "brainsurr"}
 
 
 def excluded(requirement: Requirement) -> str | None:
-    """Why a peer is not to be had on this Python, or None."""
+    """Return why a peer is not available on this Python, or None if it is."""
     if requirement.marker is None or requirement.marker.evaluate():
         return None
     return "needs Python " + re.sub(r'python_version\s*|"', "", str(requirement.marker))
@@ -39,12 +39,12 @@ def version(distribution: str) -> str | None:
 
 
 def load(module: str, distribution: str | None = None):
-    """A module of a peer. Where the peer is not to be had the tests are skipped, and the reason is printed."""
+    """Import a module of a peer. If the peer is not available, skip the tests and print the reason."""
     requirement = peers()[distribution or module.partition(".")[0]]
     if reason := excluded(requirement):
         pytest.skip(f"{requirement.name} {reason}", allow_module_level=True)
     with warnings.catch_warnings(), jax.numpy_dtype_promotion("standard"), jax.numpy_rank_promotion("allow"):
-        warnings.simplefilter("ignore")  # its own affair
+        warnings.simplefilter("ignore")  # of the peer itself
         return importlib.import_module(module)
 
 

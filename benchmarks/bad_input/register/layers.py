@@ -40,18 +40,18 @@ def calls():
         name = host.layers.__name__
         kinds = [(layer, recurrent) for layer in ("LIF", "LIFCell") for recurrent in (False, True)]
         for layer, recurrent in [*kinds, ("ALIF", False), ("ALIF", True), ("ALIFCell", True)]:
-            arguments = neuron(host) | over_time(host, layer, recurrent) | feedback(host, recurrent)
+            arguments = neuron(host) | state_and_input(host, layer, recurrent) | feedback(host, recurrent)
             arguments |= adaptation() if layer in ADAPTIVE else {}
             if host is not Nnx:
                 del arguments["rngs"]
             call = partial(make_and_call, host, getattr(host.layers, layer))
             suffix = " (recurrent)" if recurrent else ""
             yield Call(f"{name}.{layer}{suffix}", arguments, call, partial(lif, host, layer), WORDS)
-        arguments = leaky(host) | over_time(host, "LI", False)
+        arguments = leaky(host) | state_and_input(host, "LI", False)
         yield Call(
             f"{name}.LI", arguments, partial(make_and_call, host, host.layers.LI), partial(lif, host, "LI"), WORDS
         )
-        arguments = delay(host) | over_time(host, "Delay", False)
+        arguments = delay(host) | state_and_input(host, "Delay", False)
         yield Call(f"{name}.Delay", arguments, partial(make_and_call, host, host.layers.Delay), delayed, WORDS)
 
 
@@ -76,8 +76,8 @@ def make_and_call(host, layer, xs, input_shape=None, batch_size=None, carry=None
     return host.call(layer(**made), *given)
 
 
-def over_time(host, layer, recurrent) -> dict[str, Argument]:
-    """Return the state and the input of a layer."""
+def state_and_input(host, layer, recurrent) -> dict[str, Argument]:
+    """Return the arguments for the state and the input of a layer."""
 
     def state(shape):
         return shape[1:]

@@ -12,8 +12,8 @@ import brainsurr as bs
 from tools.hosts import HOSTS, Brainstate, Linen, Nnx
 
 from . import Argument, Call, Shaped, as_floats, choice, count, filled, flag, floats, good, one_of, wrong_type
-from .layers import WORDS, F, floating, intervals, lif, loop, make_and_call, over_time
-from .surrogates import PROBABILITY, SURROGATE, drawn, spikes
+from .layers import WORDS, F, floating, intervals, lif, loop, make_and_call, state_and_input
+from .surrogates import PROBABILITY, SURROGATE, random_spikes, spikes
 
 NOT_ABOVE_0 = (0, -1.0, float("nan"), float("inf"))
 K = Argument(
@@ -71,7 +71,7 @@ def random_activation(host):
             return layer.init_with_output(Linen.key(), x)[0] if host is Linen else layer(x)
 
     def judge(answer, given):
-        return spikes(answer, given) if given.get("deterministic") else drawn(answer, given)
+        return spikes(answer, given) if given.get("deterministic") else random_spikes(answer, given)
 
     return Call(f"{host.layers.__name__}.SpikingActivation (random)", arguments, call, judge, WORDS)
 
@@ -90,7 +90,7 @@ def sequential(host):
         *one_of("another answer", Shaped(lambda _: [lambda x: None, host.layers.LI(3)]), refused=True),
         *one_of("another answer", Shaped(lambda _: [lambda x: x[..., :1], host.layers.LI(3)]), refused=True),
     ]
-    io = over_time(host, "LI", False)
+    io = state_and_input(host, "LI", False)
     arguments = io | {"layers": Argument(good(Shaped(layers)), wrong_type() + odd), "return_spikes": flag()}
     arguments["batch"] = Argument(good((2,), (1,)), one_of("zero batch", (0,)))
     if "carry" in arguments:
@@ -107,7 +107,7 @@ def sequential(host):
             if fired:
                 return f"spikes of layers that do not fire: {fired}"
         if host is Brainstate:
-            return lif(host, "LI", (carry, ys), given, stateless=True)  # its layers have their state each for itself
+            return lif(host, "LI", (carry, ys), given, stateless=True)  # each layer holds its own state
         return lif(host, "LI", (carry[1], ys), given)
 
     call = partial(make_and_call, host, host.layers.SpikingSequential)
@@ -118,12 +118,12 @@ LAYER = ("layer", "input_shape", "input", "inputs", "xs", "x", "carry", "steps")
 
 
 def unrolled(host):
-    """Return `unroll` of a leaky integrator."""
+    """Return the call of `unroll` on a leaky integrator."""
     wrong = wrong_type("function") if host is Brainstate else wrong_type()
     net = Argument(good(Shaped(lambda _: host.layers.LI(3, decay=0.5))), wrong)
-    arguments = over_time(host, "LI", False) | blocks() | {"net": net}
+    arguments = state_and_input(host, "LI", False) | blocks() | {"net": net}
     size = "batch_size" if host is Brainstate else "input_shape"
-    arguments[size] = Argument(arguments[size].good, arguments[size].good)  # here only to make the state by
+    arguments[size] = Argument(arguments[size].good, arguments[size].good)  # used only to make the state
 
     def call(net, xs, input_shape=None, batch_size=None, carry=None, **how):
         if not isinstance(net, host.layers.LI):
@@ -144,7 +144,7 @@ def unrolled(host):
 
 
 def blocks() -> dict[str, Argument]:
-    """List how time is cut."""
+    """Return the arguments for blocks of time."""
     size = count(1, 3, np.int64(2))
     remat, reduce = choice("none", "dots", "full"), choice("mean", "max", "last")
     return {
@@ -155,7 +155,7 @@ def blocks() -> dict[str, Argument]:
 
 
 def found_bounds(host):
-    """Return the intervals of a model."""
+    """Return the call of `bounds`."""
 
     def act(_):
         return host.layers.SpikingActivation(F, learnable="alpha")
@@ -170,7 +170,7 @@ def found_bounds(host):
 
 
 def calibrated(host):
-    """Return a width that is fitted to a layer."""
+    """Return the call of `calibrate`."""
     xs = jnp.asarray(filled((4, 2, 3)))
 
     def layer():
@@ -217,7 +217,7 @@ def calibrated(host):
 
 
 def diagnosed(host):
-    """Return what is wrong with a layer, told by a loss."""
+    """Return the call of `diagnose`."""
     xs = jnp.asarray(filled((4, 2, 3)))
 
     def net(_=None):
@@ -256,7 +256,7 @@ def diagnosed(host):
 
 
 def checked(host):
-    """Return the gradient of a scale."""
+    """Return the call of `check_gradients`."""
     xs = jnp.asarray(filled((4, 2, 3)))
 
     def net(_=None):

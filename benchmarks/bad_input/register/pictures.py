@@ -33,7 +33,7 @@ def calls():
         return None if len(answer[1].lines) == wanted else f"{len(answer[1].lines)} lines, expected {wanted}"
 
     def surrogate(surrogates, **how):
-        return drawn(bs.plot.surrogate, *surrogates, **how)
+        return render(bs.plot.surrogate, *surrogates, **how)
 
     yield Call("brainsurr.plot.surrogate", arguments, surrogate, curves)
     times = {"NaN": math.nan, "infinite": math.inf, "zero": 0.0, "negative": -1.0}
@@ -56,7 +56,7 @@ def calls():
         return None if found == wanted else f"{found} strokes, expected {wanted}"
 
     arguments = shared | {"spikes": Argument(x.good, spikes + flat)}
-    yield Call("brainsurr.plot.raster", arguments, partial(drawn, bs.plot.raster), strokes)
+    yield Call("brainsurr.plot.raster", arguments, partial(render, bs.plot.raster), strokes)
 
     def lines(answer, given):
         wanted = np.shape(given["v"])[1] + (given["threshold"] is not None)
@@ -68,11 +68,11 @@ def calls():
         "threshold": Argument(good(None, 1.0), thresholds),
         "spikes": Argument(x.good + good(None), [g for g in x.bad if g.value is not None] + shapes),
     }
-    yield Call("brainsurr.plot.membrane", arguments, partial(drawn, bs.plot.membrane), lines)
+    yield Call("brainsurr.plot.membrane", arguments, partial(render, bs.plot.membrane), lines)
 
 
-def drawn(function, *args, **kwargs):
-    """Return what a function of `plot` gives back, rendered, and the last axes of it."""
+def render(function, *args, **kwargs):
+    """Call a function of `plot`, render the figure, and return the axes and the last of them."""
     try:
         axes = function(*args, **kwargs)
         last = axes[-1] if isinstance(axes, tuple) else axes

@@ -47,7 +47,9 @@ def calls():
             del arguments["origin"]
             yield Call(f"brainsurr.{name}", arguments, value, spikes)
     yield Call("brainsurr.spike", {"x": floats(), "surrogate": SURROGATE}, bs.spike, spikes)
-    yield Call("brainsurr.spike (random)", {"x": floats(), "surrogate": PROBABILITY, "key": KEY}, bs.spike, drawn)
+    yield Call(
+        "brainsurr.spike (random)", {"x": floats(), "surrogate": PROBABILITY, "key": KEY}, bs.spike, random_spikes
+    )
     changes = {"alpha": number(0.25, outside=ODD), "origin": flag(), "continuous": flag()}
     yield Call("brainsurr.Surrogate", {"x": floats(), **changes}, changed, judge)
     sizes = {"height": number(0.5, 2.0, outside=ODD), "width": number(0.5, 2.0, outside=ODD)}
@@ -117,7 +119,7 @@ def spikes(answer, given):
     return differs("the spike", answer, np.where(np.isnan(wide), wide, wide >= 0), x.dtype)
 
 
-def drawn(answer, given):
+def random_spikes(answer, given):
     """Check that random spikes are 0 or 1, NaN for NaN, in the dtype of x, and without a key those of the threshold."""
     x = as_floats(given["x"])
     wide, got = x.astype(np.float64), np.asarray(answer).astype(np.float64)

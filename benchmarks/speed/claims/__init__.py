@@ -1,7 +1,7 @@
-"""What brainsurr claims of its speed, a file a claim.
+"""Claims about the speed of brainsurr, one per file.
 
-Each has ``measure(quick)``, which returns what goes into the JSON; ``marks(result)``, what is held against a limit; and
-``report(result)``, its table. The last two see the JSON alone.
+Each has ``measure(quick)``, which returns the content of the JSON; ``marks(result)``, the numbers that have a limit;
+and ``report(result)``, its table. The last two read the JSON alone.
 """
 
 import time
@@ -12,7 +12,7 @@ import jax
 
 
 class Mark(NamedTuple):
-    """A number that shall not be larger than a limit; None where the result has no such number.
+    """A number that must not exceed a limit; None if the result has no such number.
 
     Attributes:
       why: the reason if it is larger.

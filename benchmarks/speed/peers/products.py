@@ -1,4 +1,4 @@
-"""The floor: the three matrix products alone, of `[time * batch, features]`, forward and backward, and jax alone."""
+"""The lower bound: only the three matrix products, `[time * batch, features]`, forward and backward, and jax alone."""
 
 import jax
 import jax.numpy as jnp
