@@ -6,10 +6,10 @@ from typing import Any
 import brainstate
 from brainstate import nn
 
-from .._arguments import ChecksArguments
 from .._checks import check_flag, check_function
 from .._sequential import apply_layers, check_layers
 from .._time.unroll import transforms_of, unroll_blocks
+from .._unknown_arguments import ChecksArguments
 from ._activation import SpikingActivation
 
 

@@ -6,8 +6,8 @@ import brainstate
 import jax
 from brainstate import nn
 
-from .._arguments import ChecksArguments
 from .._checks import is_size
+from .._unknown_arguments import ChecksArguments
 
 
 class StatefulLayer(ChecksArguments, nn.Module):

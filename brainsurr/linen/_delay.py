@@ -3,10 +3,10 @@
 import jax
 from flax import linen as nn
 
-from .._arguments import ChecksArguments
 from .._checks import check_input_shape
 from .._delay import DelayArguments, DelayLayer, delay
 from .._layer_arguments import documented
+from .._unknown_arguments import ChecksArguments
 
 
 @documented(DelayArguments)

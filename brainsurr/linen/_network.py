@@ -10,10 +10,10 @@ import jax.numpy as jnp
 from flax import linen as nn
 from flax.core import DenyList
 
-from .._arguments import ChecksArguments
 from .._checks import check_flag, check_input_shape, check_kind
 from .._sequential import apply_layer, apply_layers, check_layers, is_stateful, named, step_shape
 from .._time.unroll import Transforms, unroll_blocks
+from .._unknown_arguments import ChecksArguments
 from ._activation import SpikingActivation
 
 

@@ -2,10 +2,10 @@
 
 from flax import nnx
 
-from .._arguments import ChecksArguments
 from .._checks import check_input_shape
 from .._delay import DelayArguments, DelayLayer, delay
 from .._layer_arguments import documented, takes
+from .._unknown_arguments import ChecksArguments
 
 
 @documented(DelayArguments)
