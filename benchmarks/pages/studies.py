@@ -91,8 +91,7 @@ def every_claim(outcomes: Outcomes) -> Iterable[Claim]:
     yield from claims.claims(outcomes)
     if (folder := RESULTS / "others").exists():
         yield from others.claims(others.load(folder), outcomes)
-    if (folder := RESULTS / "sparse").exists():
-        yield from sparse.claims(sparse.load(folder))
+    yield from sparse.claims(sparse.load(RESULTS / "sparse"))
     if (folder := RESULTS / "widths").exists():
         yield from widths.claims(widths.load(folder))
     yield from learn_alpha.claims(result("learn_alpha"))
@@ -120,16 +119,12 @@ def settings(outcomes: Outcomes) -> str:
 
 
 def studies(outcomes: Outcomes) -> Iterable[str]:
-    """Yield the sections of the other studies, of those that have results."""
+    """Yield the sections of the other studies."""
     if (folder := RESULTS / "widths").exists():
         command = f"python -m benchmarks.studies.widths{RECORDINGS} --out benchmarks/results/widths"
         yield section("widths", widths.tables(widths.load(folder)), command=command)
-    if (folder := RESULTS / "sparse").exists():
-        studied = sparse.load(folder)
-        yield section("sparse", "![accuracy over firing rate](pictures/evidence/sparse.png)", sparse.tables(studied))
-    if (path := RESULTS / "true_gradient/result.json").exists():
-        calls = true_gradient.load(path)
-        yield section("true_gradient", wrapped(true_gradient.summary(calls)), true_gradient.tables(calls))
+    yield section("sparse", *sparse.parts(sparse.load(RESULTS / "sparse")))
+    yield section("true_gradient", *true_gradient.parts(true_gradient.load(RESULTS / "true_gradient/result.json")))
     if (folder := RESULTS / "others").exists():
         command = f"python -m benchmarks.studies.others{RECORDINGS} --out benchmarks/results/others"
         yield section("others", others.tables(others.load(folder), outcomes), command=command)
@@ -155,8 +150,7 @@ def main():
     PICTURES.mkdir(parents=True, exist_ok=True)
     outcomes = load(RESULTS / "family")
     learn_alpha.draw(result("learn_alpha"), PICTURES)
-    if (folder := RESULTS / "sparse").exists():
-        sparse.draw(sparse.load(folder), PICTURES)
+    sparse.draw(sparse.load(RESULTS / "sparse"), PICTURES)
     (ROOT / "docs/studies.md").write_text(page(outcomes))
 
 
