@@ -5,7 +5,7 @@ import pytest
 
 import brainsurr as bs
 from benchmarks.studies import choice, family
-from benchmarks.studies.reports import advice, outcomes
+from benchmarks.studies.reports import advice, outcomes, reruns
 from benchmarks.studies.reports import family as report
 from benchmarks.studies.reports.outcomes import Entry, Outcome
 from benchmarks.studies.shapes import SHAPES, Call
@@ -158,3 +158,15 @@ def test_widths_within_a_point_are_counted():
     rows = [line for line in text.splitlines() if line.startswith("| `Arctan")]
     assert len(rows) == 4
     assert all("| 1 of 2 |" in " ".join(row.split()) for row in rows)  # its best: 97 with the rate tuned, and 90
+
+
+def test_a_rerun_has_the_lines_of_which_every_point_is_there():
+    grid = {(str(Call(outcomes.FOCUS, a, width)), 1.0): 100 * a for a in reruns.ALPHAS for width in reruns.WIDTHS}
+    del grid[str(Call(outcomes.FOCUS, reruns.ALPHAS[0], reruns.WIDTHS[1])), 1.0]
+    (line,) = (
+        line
+        for line in reruns.section({"depth-12": outcome({A: 90.0})._replace(grid=grid)}).splitlines()
+        if line.startswith("| alpha")
+    )
+    assert [cell.strip() for cell in line.split("|")[1:-1]] == ["alpha 0.1", *["10.0"] * len(reruns.WIDTHS)]
+    assert "| alpha" not in reruns.section({"depth-12": outcome({A: 90.0})})

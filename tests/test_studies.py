@@ -8,7 +8,7 @@ import sys
 import numpy as np
 import pytest
 
-from benchmarks.studies import randman
+from benchmarks.studies import neurons, randman, speech
 
 STUDIES = ("learn_alpha",)
 
@@ -70,6 +70,24 @@ def drawn_learn_alpha(result, saved):
     means = [np.mean(test) for test in result["runs"][f"digits, {rules[1]}"]["test"]]
     bars = [line.get_xdata()[0] for line in axis.lines if line.get_marker() == "|"]
     assert bars[: len(means)] == means
+
+
+def test_neurons_started_again_train_nothing(tmp_path, monkeypatch):
+    """With a training that takes no time, on recordings of noise."""
+    takes = np.arange(20)
+    recordings = np.random.default_rng(0).normal(size=(20, 3, 2)), takes % 10, np.zeros_like(takes), takes
+    monkeypatch.setattr(speech, "load", lambda path: recordings)
+    monkeypatch.setattr(importlib.metadata, "version", lambda package: "1.0")
+    trained = []
+    monkeypatch.setattr(neurons, "train", lambda neuron, *how: trained.append(str(neuron)) or {"test": [0.5]})
+    command = ["recordings.npz", "--quick", "--out", str(tmp_path)]
+    neurons.main(command)
+    before = (tmp_path / "result.json").read_bytes()
+    assert list(json.loads(before)["runs"]) == trained
+    assert len(trained) == 3
+    neurons.main(command)
+    assert len(trained) == 3
+    assert (tmp_path / "result.json").read_bytes() == before
 
 
 def test_randman_is_the_published_manifold():

@@ -17,7 +17,7 @@ def begin(out, settings=SETTINGS):
 
 def outcome(seed, ran):
     ran.append(seed)
-    return {"test": jnp.array([0.1 * seed, 0.1, 0.2]), "surrogates": ["A()"], "nested": {"loss": seed / 3}}
+    return {"test": jnp.array([0.1 * seed, 0.1, 0.2]), "nested": {"loss": seed / 3}}
 
 
 def without_seconds(path):

@@ -1,14 +1,19 @@
-"""The studies that add to a table of runs beside the comparison: widths and sparse networks."""
+"""The studies that add to a table of runs beside the comparison: widths, sparse networks and the true gradient."""
+
+import contextlib
+import itertools
 
 import numpy as np
 import pytest
 
 from benchmarks.lib.runs import Runs, rows
-from benchmarks.studies import family, sparse, widths
-from benchmarks.studies.choice import GRID
+from benchmarks.studies import family, sparse, true_gradient, widths
+from benchmarks.studies.reports import sparse as sparse_report
+from benchmarks.studies.reports import true_gradient as true_gradient_report
 from benchmarks.studies.reports import widths as report
 
 pytestmark = pytest.mark.usefixtures("lenient")
+SEEDS = tuple(range(10))  # of the file: a report takes those that it has
 
 
 @pytest.fixture
@@ -46,11 +51,11 @@ def studied(folder, accuracy):
     for calls, gains in widths.GRIDS["depth-12"]:
         for call in map(str, calls):
             for gain in gains:
-                for seed in GRID.seeds:
+                for seed in SEEDS:
                     test = accuracy(call, gain) + (0.01 if seed % 2 else -0.01)
                     runs.run(lambda test=test: dict.fromkeys(family.MEASURED, test), call, 1.0, gain, seed)
     runs.run(lambda: dict.fromkeys(family.MEASURED, 0.5), "Circ width=1", 1.0, 9.0, 0)
-    runs.finish("widths", seeds=GRID.seeds)
+    runs.finish("widths", seeds=SEEDS)
     return report.load(folder)
 
 
@@ -81,3 +86,54 @@ def test_a_claim_holds_by_its_numbers(tmp_path, better, holds):
     found = list(report.claims(studied(tmp_path, with_better(better))))
     assert [claim.holds for claim in found] == holds
     assert f"{50 + 100 * better:.1f}" in found[1].numbers
+
+
+# What is not finished
+
+
+class Stopped(Exception):
+    """Stands for what stops a study between two runs."""
+
+
+def measured_until(stop, names):
+    """A training that takes no time, and stops when it is called for the n-th time."""
+    count = itertools.count(1)
+
+    def train(*_):
+        if next(count) == stop:
+            raise Stopped
+        return dict.fromkeys(names, 0.5)
+
+    return train
+
+
+@pytest.mark.parametrize("stop", [None, 5])
+def test_sparse_networks_are_reported_when_they_are_finished(tmp_path, monkeypatch, stop):
+    """A study that is stopped after its first call is named, and has no number on the page."""
+    monkeypatch.setattr(sparse, "train", measured_until(stop, sparse.MEASURED))
+    with pytest.raises(Stopped) if stop else contextlib.nullcontext():
+        sparse.main(["depth-2", "--quick", "--out", str(tmp_path)])
+    studied = sparse_report.load(tmp_path)
+    text = "\n\n".join(sparse_report.parts(studied))
+    names = ["digits", "Randman"] if stop else ["Randman"]
+    assert f"not been finished: {', '.join(names)}." in text
+    assert ("50.0" in text) == ("sparse.png" in text) == (not stop)
+    assert len(list(sparse_report.claims(studied))) == (not stop)
+    sparse_report.draw(studied, tmp_path)
+    assert (tmp_path / "sparse.png").exists() == (not stop)
+
+
+@pytest.mark.parametrize("stop", [None, 2])
+def test_the_true_gradient_is_reported_when_it_is_finished(tmp_path, monkeypatch, stop):
+    monkeypatch.setattr(true_gradient, "agreement", measured_until(stop, true_gradient.MEASURED))
+    with pytest.raises(Stopped) if stop else contextlib.nullcontext():
+        true_gradient.main(["--quick", "--out", str(tmp_path)])
+    text = "\n\n".join(true_gradient_report.parts(true_gradient_report.load(tmp_path / "result.json")))
+    assert ("not been finished" in text) == bool(stop)
+    assert ("0.500" in text) == (not stop)
+
+
+@pytest.mark.parametrize("report", [sparse_report, true_gradient_report])
+def test_what_has_not_run_is_not_finished(tmp_path, report):
+    (text,) = report.parts(report.load(tmp_path / "result.json"))
+    assert "not been finished" in text

@@ -1,4 +1,7 @@
-"""The table of a result, and three pictures."""
+"""The table of a result, three pictures, and the section of a page."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -6,7 +9,7 @@ import numpy as np
 from brainsurr import plot
 
 from ..lib import results
-from ..lib.report import plot_seeds
+from ..lib.report import plot_seeds, wrapped
 
 SHOWN = 40  # neurons in a raster
 
@@ -43,6 +46,27 @@ def table(result):
     return f"\n{result['surrogate']}, mean over {len(next(iter(result['runs'].values())))} seeds\n\n" + results.table(
         header, rows
     )
+
+
+def section(found: Sequence[Mapping[str, Any]]) -> str:
+    """Write the table of the first result, a picture, and the accuracies of the others, from other frameworks."""
+    first, *others = found
+    versions = first["versions"]
+    lines = [
+        "## Digits",
+        "This is what `python -m benchmarks.digits` prints; `make train` trains one seed. It shows that the layers "
+        "learn; the\ntask is too easy to compare surrogates.",
+        table(first).strip(),
+        "![training curves](../benchmarks/results/digits/training.png)",
+        wrapped(
+            f"{first['seconds']:.0f} s on {first['device']}; Python {first['python']}, jax {versions['jax']}, flax "
+            f"{versions['flax']}. With the same weights, data order and noise, but their own Dropout masks:"
+        ),
+    ]
+    for other in others:
+        accuracies = (f"{name} {a['mean']:.4f} ± {a['sd']:.4f}" for name, a in other["test_accuracy"].items())
+        lines.append(f"- `--framework {other['framework']}`: {'; '.join(accuracies)} ({other['seconds']:.0f} s)")
+    return "\n\n".join(lines)
 
 
 def draw(out, surrogate, runs, spikes, digit):

@@ -47,21 +47,22 @@ class Study:
         Args:
           key: its name in the file.
           configuration: called to run it; it returns the outcome.
-          **tried: fields of the outcome that are known before, such as the surrogates of a grid.
+          **tried: fields that are known before, such as the surrogates of a grid; they are written with the outcome.
 
         Raises:
           ValueError: the file holds an outcome with other values in these fields.
         """
         runs = self.result["runs"]
         self.bar.set_postfix_str(key, refresh=True)
-        for field, value in as_json(tried).items():
-            if key in runs:
+        known = as_json(tried)
+        if key in runs:
+            for field, value in known.items():
                 check_same(self.path, f"holds {key!r} with {field}", runs[key].get(field), value, "that entry")
-        if key not in runs:
+        else:
             wall, cpu = time.perf_counter(), time.process_time()
             outcome = as_json(jax.device_get(configuration()))
             seconds = {"seconds": time.perf_counter() - wall, "cpu_seconds": time.process_time() - cpu}
-            runs[key] = outcome | as_json(seconds)
+            runs[key] = outcome | known | as_json(seconds)
             here = self.environment | {"uncommitted_changes": results.environment()["uncommitted_changes"]}
             if here != environment_of(self.result):
                 runs[key]["environment"] = here

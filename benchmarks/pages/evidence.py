@@ -34,7 +34,7 @@ which the worst case of the call is the smallest. *fires*: spikes for each neuro
 
 LIMITS = """## Limits
 
-These are small networks (64 to 128 neurons a layer, {deepest} layers at most) on small data (Randman, scikit-learn's
+These are small networks (64 to 128 neurons a layer{deepest}) on small data (Randman, scikit-learn's
 digits, spoken digits, Japanese vowels: 180 to 2,400 examples for training). A test set of 450 examples, such as that of
 digits, has a standard error of about a point; all entrants have the same examples, and the tests over seeds do not see
 this error. There are three learning rates, a factor of 3 apart, for AdamW alone. Validation chooses `LogTailedRelu` and
@@ -49,7 +49,7 @@ are compared. By the first results the rule had chosen another call, `Arctan` wi
 
 
 def settings_list(outcomes: Outcomes) -> str:
-    """Describe the settings; name those of the plan that are not finished, and shapes that have not been compared."""
+    """Describe the settings; name those of the plan that are not finished, and shapes that took no part."""
     listed = "; ".join(f"*{name}*: {outcome.about}" for name, outcome in outcomes.items())
     text = f"Settings. {listed}. Ten seeds each, by [the plan](studies.md#how)."
     missing = unfinished(outcomes)
@@ -58,6 +58,9 @@ def settings_list(outcomes: Outcomes) -> str:
     newcomers = [f"`{shape}`" for shape in SHAPES if shape not in next(iter(outcomes.values())).tuned]
     if newcomers:
         text += f" Not compared yet: {', '.join(newcomers)}."
+    gone = sorted({f"`{shape}`" for outcome in outcomes.values() for shape in outcome.gone})
+    if gone:
+        text += f" No longer in the family, and left out: {', '.join(gone)}."
     return wrapped(text)
 
 
@@ -84,7 +87,8 @@ def in_short(outcomes: Outcomes) -> list[str]:
 
 def page(outcomes: Outcomes) -> str:
     """Write the text of docs/evidence.md."""
-    deepest = max(int(name.partition("-")[2]) for name in outcomes if name.startswith("depth-"))
+    depths = [int(name.partition("-")[2]) for name in outcomes if name.startswith("depth-")]
+    deepest = f", {max(depths)} layers at most" if depths else ""
     parts = [
         HEAD.format(advice="\n\n".join(map(wrapped, advice.advice(outcomes))), single=family.single_table(outcomes)),
         "## In short",

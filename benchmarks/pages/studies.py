@@ -5,9 +5,8 @@ import json
 from collections.abc import Iterable
 
 from ..digits import report as digits
-from ..lib import results
 from ..lib.report import Claim, wrapped
-from ..studies.reports import claims, family, learn_alpha, others, sparse, true_gradient, widths
+from ..studies.reports import claims, family, learn_alpha, others, reruns, sparse, true_gradient, widths
 from ..studies.reports.outcomes import Outcomes, load
 from .parts import PICTURES, RESULTS, ROOT, provenance, result
 
@@ -92,8 +91,7 @@ def every_claim(outcomes: Outcomes) -> Iterable[Claim]:
     yield from claims.claims(outcomes)
     if (folder := RESULTS / "others").exists():
         yield from others.claims(others.load(folder), outcomes)
-    if (folder := RESULTS / "sparse").exists():
-        yield from sparse.claims(sparse.load(folder))
+    yield from sparse.claims(sparse.load(RESULTS / "sparse"))
     if (folder := RESULTS / "widths").exists():
         yield from widths.claims(widths.load(folder))
     yield from learn_alpha.claims(result("learn_alpha"))
@@ -112,39 +110,6 @@ def adapted(outcomes: Outcomes) -> str:
     return "\n\n".join(["## Adapted widths", *parts])
 
 
-def reruns(outcomes: Outcomes) -> str:
-    """Write three reruns that a review of the first edition asked for, from the grids of the comparison."""
-    parts = ["## Three reruns", wrapped("What a review of the first edition measured, repeated; validation, one seed.")]
-    if {"randman-0.03", "randman-3"} <= set(outcomes):
-        calls = ("LogTailedRelu alpha=0.01 width=1", "S2NN width=0.5", "Arctan width=0.5")
-        rates = {"rate .005": 0.333333, "rate .015": 1.0}
-        rows = [
-            [
-                f"`{c}`",
-                *(f"{outcomes[n].grid[c, f]:.1f}" for n in ("randman-3", "randman-0.03") for f in rates.values()),
-            ]
-            for c in calls
-        ]
-        header = ["Randman, by learning rate", *(f"x {scale}, {rate}" for scale in ("3", "0.03") for rate in rates)]
-        parts += [results.table(header, rows), "`python -m benchmarks.studies.family randman-3 randman-0.03`"]
-    if "depth-12" in outcomes:
-        grid, knees = outcomes["depth-12"].grid, (0.1, 0.25, 0.5, 1.0, 2.0)
-        rows = [
-            [f"alpha {a:g}", *(f"{grid[f'LogTailedRelu alpha={a:g} width={knee:g}', 1.0]:.1f}" for knee in knees)]
-            for a in (0.01, 0.1)
-        ]
-        header = ["LogTailedRelu in 12 layers", *(f"width {knee:g}" for knee in knees)]
-        parts += [results.table(header, rows), "`python -m benchmarks.studies.family depth-12`"]
-    deep = [name for name in ("depth-16", "depth-12") if name in outcomes][:1]
-    for name in deep:
-        parts += [
-            wrapped(f"The gain of the weights, in the setting *{name}*:"),
-            family.pilot_table(outcomes[name]),
-            f"`python -m benchmarks.studies.family {name}`",
-        ]
-    return "\n\n".join(parts)
-
-
 def settings(outcomes: Outcomes) -> str:
     """Write each setting's table."""
     parts = ["## Each setting, every shape tuned"]
@@ -154,16 +119,12 @@ def settings(outcomes: Outcomes) -> str:
 
 
 def studies(outcomes: Outcomes) -> Iterable[str]:
-    """Yield the sections of the other studies, of those that have results."""
+    """Yield the sections of the other studies."""
     if (folder := RESULTS / "widths").exists():
         command = f"python -m benchmarks.studies.widths{RECORDINGS} --out benchmarks/results/widths"
         yield section("widths", widths.tables(widths.load(folder)), command=command)
-    if (folder := RESULTS / "sparse").exists():
-        studied = sparse.load(folder)
-        yield section("sparse", "![accuracy over firing rate](pictures/evidence/sparse.png)", sparse.tables(studied))
-    if (path := RESULTS / "true_gradient/result.json").exists():
-        calls = true_gradient.load(path)
-        yield section("true_gradient", wrapped(true_gradient.summary(calls)), true_gradient.tables(calls))
+    yield section("sparse", *sparse.parts(sparse.load(RESULTS / "sparse")))
+    yield section("true_gradient", *true_gradient.parts(true_gradient.load(RESULTS / "true_gradient/result.json")))
     if (folder := RESULTS / "others").exists():
         command = f"python -m benchmarks.studies.others{RECORDINGS} --out benchmarks/results/others"
         yield section("others", others.tables(others.load(folder), outcomes), command=command)
@@ -172,28 +133,7 @@ def studies(outcomes: Outcomes) -> Iterable[str]:
     command = f"python -m benchmarks.studies.learn_alpha{RECORDINGS} --out benchmarks/results/learn_alpha"
     ran = wrapped(f"It took {provenance(alphas)}.")
     yield section("learn_alpha", picture, learn_alpha.tables(alphas), ran, command=command)
-    yield digits_section()
-
-
-def digits_section() -> str:
-    """Write the table of `python -m benchmarks.digits`, a picture, and the accuracies of the other frameworks."""
-    first, *others = (json.loads(path.read_text()) for path in sorted(RESULTS.glob("digits*/result.json")))
-    versions = first["versions"]
-    lines = [
-        "## Digits",
-        "This is what `python -m benchmarks.digits` prints; `make train` trains one seed. It shows that the layers "
-        "learn; the\ntask is too easy to compare surrogates.",
-        digits.table(first).strip(),
-        "![training curves](../benchmarks/results/digits/training.png)",
-        wrapped(
-            f"{first['seconds']:.0f} s on {first['device']}; Python {first['python']}, jax {versions['jax']}, flax "
-            f"{versions['flax']}. With the same weights, data order and noise, but their own Dropout masks:"
-        ),
-    ]
-    for other in others:
-        accuracies = (f"{name} {a['mean']:.4f} ± {a['sd']:.4f}" for name, a in other["test_accuracy"].items())
-        lines.append(f"- `--framework {other['framework']}`: {'; '.join(accuracies)} ({other['seconds']:.0f} s)")
-    return "\n\n".join(lines)
+    yield digits.section([json.loads(path.read_text()) for path in sorted(RESULTS.glob("digits*/result.json"))])
 
 
 def page(outcomes: Outcomes) -> str:
@@ -201,7 +141,7 @@ def page(outcomes: Outcomes) -> str:
     how = PLAN.format(shapes=len(next(iter(outcomes.values())).tuned)) + f" Ran on {environments()}."
     command = f"`python -m benchmarks.studies.family{RECORDINGS} --out benchmarks/results/family`"
     parts = [HOW.format(how=f"{wrapped(how)}\n\n{command}", claims=history(every_claim(outcomes)))]
-    parts += [settings(outcomes), adapted(outcomes), reruns(outcomes), *studies(outcomes)]
+    parts += [settings(outcomes), adapted(outcomes), reruns.section(outcomes), *studies(outcomes)]
     return "\n\n".join(parts) + "\n"
 
 
@@ -210,8 +150,7 @@ def main():
     PICTURES.mkdir(parents=True, exist_ok=True)
     outcomes = load(RESULTS / "family")
     learn_alpha.draw(result("learn_alpha"), PICTURES)
-    if (folder := RESULTS / "sparse").exists():
-        sparse.draw(sparse.load(folder), PICTURES)
+    sparse.draw(sparse.load(RESULTS / "sparse"), PICTURES)
     (ROOT / "docs/studies.md").write_text(page(outcomes))
 
 

@@ -104,7 +104,7 @@ def train_rule(task, rule, starts, seeds):
 
     outcome = map_grid(train_one, starts, range(len(seeds)), data=(data,))
     how = f"adam {task.rate}, {task.epochs} epochs, batch {task.batch}"
-    return {"starts": starts, "optimiser": how, **outcome}
+    return {"optimiser": how, **outcome}
 
 
 def main(argv=None):

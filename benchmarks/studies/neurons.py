@@ -164,7 +164,7 @@ def main(argv=None):
     study = Study("neurons", settings, args.out, total=len(neurons))
     for neuron in neurons:
         run = partial(train, neuron, data, settings["seeds"], recipe)
-        study.record(str(neuron), run, like=neuron.like)
+        study.record(str(neuron), run)
     study.finish()
 
 

@@ -54,6 +54,7 @@ def run_setting(name: str, out: Path, calls, strengths, seeds, epochs=None):
             how = here, None, [call.surrogate] * here.layers, here.rate, gain, seed, parts[seed], strength
             runs.run(partial(train, *how), str(call), strength, seed)
             bar.update()
+    runs.finish("sparse", calls=list(map(str, calls)), strengths=strengths, seeds=seeds)
 
 
 if __name__ == "__main__":

@@ -120,6 +120,7 @@ def main(argv=None):
     for call in tqdm(every, desc="true_gradient", unit="call"):
         for seed in seeds:
             runs.run(lambda c=call, s=seed: agreement(c.surrogate, s, networks), str(call), seed)
+    runs.finish("true_gradient", calls=list(map(str, every)), seeds=seeds)
 
 
 if __name__ == "__main__":

@@ -109,21 +109,16 @@ def special_cases(outcomes: Outcomes) -> list[str]:
     for name in deep[-1:]:
         lines.append(f"- *Deep* ({outcomes[name].about}): {_in_short(outcomes, name)}.")
     if "randman-0.03" in outcomes:
-        dead = ", ".join(
-            f"{alpha:g}: {sum(v < LEARNT for v in of)} of {len(of)}"
-            for alpha, of in grid_by_alpha(outcomes["randman-0.03"]).items()
-        )
-        lines.append(
-            f"- *Small weights* ({outcomes['randman-0.03'].about}): {_in_short(outcomes, 'randman-0.03')}. Networks "
-            f"that learnt nothing, over widths and rates, by the alpha of {FOCUS}: {dead}."
-        )
+        lines.append(f"- *Small weights* ({outcomes['randman-0.03'].about}): {_in_short(outcomes, 'randman-0.03')}.")
+        if by_alpha := grid_by_alpha(outcomes["randman-0.03"]):
+            dead = ", ".join(f"{a:g}: {sum(v < LEARNT for v in of)} of {len(of)}" for a, of in by_alpha.items())
+            lines[-1] += f" Networks that learnt nothing, over widths and rates, by the alpha of {FOCUS}: {dead}."
     for name in ("speech", "vowels"):
         if name in outcomes:
-            best = ", ".join(f"{a:g}: {max(of):.1f}%" for a, of in grid_by_alpha(outcomes[name]).items())
-            lines.append(
-                f"- *Recurrent* ({outcomes[name].about}): {_in_short(outcomes, name)}. Validation of {FOCUS} by alpha, "
-                f"at its best width and rate: {best}."
-            )
+            lines.append(f"- *Recurrent* ({outcomes[name].about}): {_in_short(outcomes, name)}.")
+            if by_alpha := grid_by_alpha(outcomes[name]):
+                best = ", ".join(f"{alpha:g}: {max(of):.1f}%" for alpha, of in by_alpha.items())
+                lines[-1] += f" Validation of {FOCUS} by alpha, at its best width and rate: {best}."
     return lines
 
 
@@ -131,6 +126,6 @@ def _in_short(outcomes, name):
     """Write the best shape tuned, LogTailedRelu tuned, and the recommended call as it is."""
     outcome, best = outcomes[name], str(default(outcomes))
     first = max(outcome.tuned, key=lambda shape: outcome.tuned[shape].mean)
-    tuned = [first] + [FOCUS] * (first != FOCUS)
+    tuned = [shape for shape in dict.fromkeys([first, FOCUS]) if shape in outcome.tuned]
     parts = [f"`{outcome.tuned[shape].call}` {outcome.tuned[shape].mean:.1f}%" for shape in tuned]
     return f"tuned {', '.join(parts)}; untuned `{written(best)}` {outcome.single[best].mean:.1f}%"

@@ -11,23 +11,26 @@ from .outcomes import FOCUS, Outcome, Outcomes, behind, indistinguishable
 
 SUPERSPIKE = "SoftSign"  # the shape of SuperSpike's gradient
 NO_TAIL = "LeakyRelu"  # LogTailedRelu without its tail
+USUAL = ("Sigmoid", "Arctan")  # without a special tail
 
 
 def claims(outcomes: Outcomes) -> Iterator[Claim]:
-    """Yield the claims whose settings are there; the text is the first edition's where it had the claim."""
-    yield from _over_all(outcomes)
+    """Yield the claims whose settings and shapes are there; the text is the first edition's where it had the claim."""
+    shapes = set(next(iter(outcomes.values())).tuned)
     randman = {name: outcome for name, outcome in outcomes.items() if name.startswith("randman")}
-    if {"randman-0.03", "randman-3"} <= set(randman):
-        yield from _about_weights(randman)
-    if "depth-12" in outcomes:
-        yield from _about_depth(outcomes["depth-12"])
-    if "depth-16" in outcomes:
-        yield _about_sixteen(outcomes["depth-16"])
     decades = {name: o for name, o in outcomes.items() if name.startswith(("examples", "channels"))}
-    if decades:
+    if {"S2NN", SUPERSPIKE} <= shapes:
+        yield from _over_all(outcomes)
+    if {"randman-0.03", "randman-3"} <= set(randman) and {SUPERSPIKE, FOCUS} <= shapes:
+        yield from _about_weights(randman)
+    if "depth-12" in outcomes and {FOCUS, NO_TAIL} <= shapes:
+        yield from _about_depth(outcomes["depth-12"])
+    if "depth-16" in outcomes and "S2NN" in shapes:
+        yield _about_sixteen(outcomes["depth-16"])
+    if decades and {FOCUS, NO_TAIL, *USUAL} <= shapes:
         yield from _about_decades(decades)
     for name, setting in {"speech": "Spoken digits", "vowels": "Japanese vowels"}.items():
-        if name in outcomes:
+        if name in outcomes and {FOCUS, NO_TAIL} <= shapes:
             yield from _about_recurrence(setting, outcomes[name])
 
 
@@ -151,10 +154,10 @@ def _about_tails(over, settings):
         tail, none = at(alpha, FOCUS), at(alpha, NO_TAIL)
         numbers = f"{tail:.1f}% with it, {none:.1f}% without, at the best width and rate (validation, one seed)"
         yield Claim(text, holds(tail - none), numbers)
-    mean = {s: np.mean([o.tuned[s].mean for o in settings]) for s in ("Sigmoid", "Arctan", FOCUS)}
+    mean = {s: np.mean([o.tuned[s].mean for o in settings]) for s in (*USUAL, FOCUS)}
     yield Claim(
-        f"{over} a surrogate without a special tail, Sigmoid or Arctan, is as good as LogTailedRelu",
-        max(mean["Sigmoid"], mean["Arctan"]) >= mean[FOCUS] - 0.5,
+        f"{over} a surrogate without a special tail, {' or '.join(USUAL)}, is as good as LogTailedRelu",
+        max(mean[shape] for shape in USUAL) >= mean[FOCUS] - 0.5,
         ", ".join(f"{name} {value:.1f}%" for name, value in mean.items()),
     )
 

@@ -14,7 +14,7 @@ from ...lib.study import rounded
 from ..choice import Grid, best_factor, choose, common, recorded, together
 from ..events import DATA_SETS
 from ..settings import names
-from ..shapes import Call
+from ..shapes import SHAPES, Call
 
 TIE, SIGNIFICANT, DRAWS = 0.5, 0.05, 1000  # points; probability; of the bootstrap
 LEARNING = 0.2  # the training loss above which a network has not learnt its examples
@@ -53,6 +53,7 @@ class Outcome(NamedTuple):
     other settings have it or not.
     Of the grid, `grid` has the validation accuracy in per cent of each call and factor of the rate, and `pilots` that
     of the calls that chose the gain, at each gain, from the seed `first`.
+    `gone` are shapes that were tuned and that the code no longer has; what they came to is left out.
     """
 
     about: str
@@ -65,6 +66,7 @@ class Outcome(NamedTuple):
     grid: dict[tuple[str, float], float]
     pilots: dict[tuple[str, float], float]
     first: int
+    gone: tuple[str, ...] = ()
 
 
 Outcomes = Mapping[str, Outcome]
@@ -108,8 +110,8 @@ def _with_common_calls(outcomes):
 
 
 def _outcome(path, shapes, seeds):
-    grid, score, gain = Grid.of(path), recorded(path), finished(path, "tune")["gain"]
-    every, first = list(rows(path)), grid.choosing[0]
+    grid, score, tuned = Grid.of(path), recorded(path), finished(path, "tune")
+    every, first, gain = [row for row in rows(path) if _shape(row["call"]) in SHAPES], grid.choosing[0], tuned["gain"]
     table: dict[tuple[str, float], dict[int, dict]] = {}
     for row in every:
         if row["gain"] == gain and row["seed"] in seeds:
@@ -145,7 +147,13 @@ def _outcome(path, shapes, seeds):
         grid={(row["call"], row["rate"]): 100 * row["validation"] for row in of_first if row["gain"] == gain},
         pilots={(row["call"], row["gain"]): 100 * row["validation"] for row in pilots},
         first=first,
+        gone=tuple(shape for shape in tuned["shapes"] if shape not in SHAPES),
     )
+
+
+def _shape(call: str) -> str:
+    """Return the shape of a call, which may have a word before it that says how its widths were set."""
+    return Call.parse(call.rpartition(": ")[2]).shape
 
 
 # What is concluded

@@ -1,5 +1,6 @@
 """Sparse networks: how far each call can be silenced by a penalty before its accuracy falls."""
 
+import itertools
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -8,25 +9,32 @@ import numpy as np
 
 from ...lib import results
 from ...lib.report import Claim
-from ...lib.runs import rows
+from ...lib.runs import finished, rows
+from ..sparse import SETTINGS
 
 NAMES = {"depth-2": "digits", "randman-0.5": "Randman"}
 COST = 1.0  # points of accuracy that may be given up
 
 
 def load(folder: Path) -> dict[str, dict[str, np.ndarray]]:
-    """Read, for each setting and call, ``[strengths, (accuracy in per cent, firing rate)]``, means of seeds."""
+    """Read, for each finished setting and call, ``[strengths, (accuracy in per cent, firing)]``, means of seeds."""
     found = {}
-    for path in sorted(folder.glob("*.json")):
-        by_call: dict[str, dict[float, list]] = {}
-        for row in rows(path):
-            points = by_call.setdefault(row["call"], {}).setdefault(row["strength"], [])
-            points.append((100 * row["test"], row["firing"]))
-        found[path.stem] = {
-            call: np.array([np.mean(by_strength[strength], axis=0) for strength in sorted(by_strength)])
-            for call, by_strength in by_call.items()
-        }
+    for name in SETTINGS:
+        path = folder / f"{name}.json"
+        if path.exists() and (grid := finished(path, "sparse")):
+            table = {(r["call"], r["strength"], r["seed"]): (100 * r["test"], r["firing"]) for r in rows(path)}
+            calls, strengths = sorted(grid["calls"]), sorted(grid["strengths"])
+            runs = np.array([table[run] for run in itertools.product(calls, strengths, grid["seeds"])])
+            means = runs.reshape(len(calls), len(strengths), -1, 2).mean(2)
+            found[name] = dict(zip(calls, means, strict=True))
     return found
+
+
+def parts(studied) -> list[str]:
+    """List what the page has: the picture, the tables, and the names of the settings that are not finished."""
+    shown = ["![accuracy over firing rate](pictures/evidence/sparse.png)", tables(studied)] if studied else []
+    missing = [NAMES.get(name, name) for name in SETTINGS if name not in studied]
+    return shown + [f"These settings have not been finished: {', '.join(missing)}."] * bool(missing)
 
 
 def sparsest(points: np.ndarray, best: float) -> float:
@@ -54,9 +62,12 @@ def tables(studied) -> str:
 
 def claims(studied) -> Iterator[Claim]:
     """Yield the published reading: the fast sigmoid fires less than the arctangent at equal accuracy."""
+    both = ("SoftSign width=0.5", "Arctan width=0.5")
     for name, by_call in studied.items():
+        if not by_call.keys() >= set(both):
+            continue
         best = max(points[:, 0].max() for points in by_call.values())
-        fast, arctan = (sparsest(by_call[f"{shape} width=0.5"], best) for shape in ("SoftSign", "Arctan"))
+        fast, arctan = (sparsest(by_call[call], best) for call in both)
         rates = [f"{rate:.3f}" if rate > 0 else "none" for rate in (fast, arctan)]
         yield Claim(
             f"{NAMES.get(name, name)}: with the fast sigmoid (SoftSign) networks fire less than with Arctan at equal "
@@ -67,7 +78,9 @@ def claims(studied) -> Iterator[Claim]:
 
 
 def draw(studied, folder: Path):
-    """Draw accuracy over firing rate."""
+    """Draw accuracy over firing rate, if a setting is finished."""
+    if not studied:
+        return
     figure, axes = plt.subplots(1, len(studied), figsize=(5 * len(studied), 3.8), layout="constrained", squeeze=False)
     for axis, (name, by_call) in zip(axes[0], studied.items(), strict=True):
         for call, points in by_call.items():

@@ -5,16 +5,23 @@ from pathlib import Path
 import numpy as np
 
 from ...lib import results
-from ...lib.runs import rows
+from ...lib.runs import finished, rows
 from ..shapes import Call
 
 
 def load(path: Path) -> dict[str, tuple[float, float]]:
-    """Read, for each call, the share of equal signs and the cosine, means of the seeds."""
-    found: dict[str, list] = {}
-    for row in rows(path):
-        found.setdefault(row["call"], []).append((row["sign"], row["cosine"]))
-    return {call: (*map(float, np.mean(values, axis=0)),) for call, values in found.items()}
+    """Read, for each call, the share of equal signs and the cosine, means of the seeds; nothing if not finished."""
+    grid = finished(path, "true_gradient") if path.exists() else None
+    if grid is None:
+        return {}
+    found = {(row["call"], row["seed"]): (row["sign"], row["cosine"]) for row in rows(path)}
+    means = {call: np.mean([found[call, seed] for seed in grid["seeds"]], axis=0) for call in grid["calls"]}
+    return {call: (*map(float, mean),) for call, mean in means.items()}
+
+
+def parts(calls) -> list[str]:
+    """List what the page has: the summary and the table, or that the study is not finished."""
+    return [summary(calls), tables(calls)] if calls else ["This study has not been finished."]
 
 
 def tables(calls) -> str:
