@@ -19,10 +19,10 @@ pytestmark = pytest.mark.slow
 ROOT = Path(__file__).parent.parent
 TEXT = (ROOT / "CONTRIBUTING.md").read_text().partition("## Add a surrogate")[2].partition("\n## ")[0]
 # The files that ask something of every surrogate, of the pages or of the results; of those with a case for each
-# surrogate, the cases of this one and what is asked of all.
-WHOLE = ("docs", "evidence", "family", "readme", "structure", "studies", "withstands")
+# surrogate, the cases of this one, what is asked of all, and the scaled ones: their widths follow the table's order.
+WHOLE = ("docs", "evidence", "family", "family_report", "readme", "structure", "studies", "widths_study", "withstands")
 IN_PART = ("bad_input", "equivalents", "laws", "plot", "serialization", "surrogate", "training")
-OF_ALL = "arabola or the_table or every_surrogate or gallery or public"
+OF_ALL = "arabola or the_table or every_surrogate or gallery or public or Scaled"
 ASKED = f"{OF_ALL} or not ({' or '.join(f'test_{name}' for name in IN_PART)})"
 
 
