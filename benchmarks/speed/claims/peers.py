@@ -293,7 +293,7 @@ def report(result):
         parts.append(results.table((f"{trial}: {short}", *header), rows))
     if result["live"]:
         rows = [(name, seconds(time)) for name, time in sorted(result["live"].items(), key=lambda i: i[1]["median"])]
-        network = "-".join(map(str, task.NETWORKS["long"]))
+        network = "-".join(map(str, task.NETWORKS["long"].sizes))
         parts.append(results.table((f"one time step of {network}, called from Python, one example", "time"), rows))
     notes = {f"{run['name']}: {note}" for run in result["runs"] for note in run["notes"]}
     notes |= {f"{name}: not measured, {why}" for name, why in result["missing"].items()}
