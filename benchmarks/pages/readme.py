@@ -8,6 +8,7 @@ import brainsurr as bs
 
 from ..speed import report as speed
 from ..studies.reports.outcomes import load
+from ..studies.shapes import SAME_AS, SHAPES
 from . import evidence
 from .parts import RESULTS, ROOT, filled
 
@@ -21,8 +22,7 @@ def surrogates_of(library):
     """Count the surrogates of a library: those of braintools have the same names here, the others rows of a table."""
     if library not in ("brainsurr", "braintools"):
         return len(bs.equivalents(library))
-    classes = [cls for cls in vars(bs).values() if isinstance(cls, type) and issubclass(cls, bs.Surrogate)]
-    ours = {cls.__name__ for cls in classes} - {"Surrogate", "Scaled"}
+    ours = {*SHAPES, *SAME_AS}
     return len(ours if library == "brainsurr" else ours & set(vars(braintools.surrogate)))
 
 

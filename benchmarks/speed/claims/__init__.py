@@ -66,14 +66,13 @@ def seconds(time):
     unit, scale = next(
         ((unit, scale) for unit, scale in (("s", 1), ("ms", 1e3)) if time["median"] * scale >= 1), ("us", 1e6)
     )
-    low, high = (f"{quartile * scale:.3g}" for quartile in time["quartiles"])
-    return f"{time['median'] * scale:.3g} {unit}" + (f" ({low}-{high})" if time["rounds"] > 1 else "")
+    return spread(time, lambda number: f"{number * scale:.3g} {unit}")
 
 
-def spread(size, show):
-    """Format a median of bytes with its quartiles; a single number without."""
-    low, high = (show(quartile).removesuffix(" MB") for quartile in size["quartiles"])
-    return show(size["median"]) + (f" ({low}-{high})" if size["rounds"] > 1 else "")
+def spread(summary, show):
+    """Format a median with its quartiles, these without the unit that ``show`` writes; a single number without."""
+    low, high = (show(quartile).partition(" ")[0] for quartile in summary["quartiles"])
+    return show(summary["median"]) + (f" ({low}-{high})" if summary["rounds"] > 1 else "")
 
 
 def megabytes(size):

@@ -188,7 +188,6 @@ def _merged(several):
     once = ("first_step", "peak_memory", "memory_after_import", "memory_before_training")
     return {
         "time": timing.summary([second for answer in several for second in answer["seconds"]]),
-        "processes": [statistics.median(answer["seconds"]) for answer in several],
         "added": timing.summary([answer["peak_memory"] - answer["memory_after_import"] for answer in several]),
         **{key: statistics.median(answer[key] for answer in several) for key in once},
         **{key: first[key] for key in ("losses", "notes", "python", "versions")},
