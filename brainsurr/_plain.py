@@ -166,13 +166,19 @@ def function(layer: Any, shape: Shape) -> Any:
 
 def product_of_flax(layer: Any) -> dict[str, Any]:
     """Return how a linear layer or a convolution of flax computes, the fields of a `Product`."""
+    dtypes = [layer.dtype, getattr(layer, "preferred_element_type", None)]
+    dtype = next((dtype for dtype in dtypes if dtype is not None), None)
+    return {"dtype": dtype, "replaced": functions_replaced_in_flax(layer)}
+
+
+def functions_replaced_in_flax(layer: Any) -> tuple[str, ...]:
+    """Return the names of the functions of a linear layer or a convolution of flax that are the user's."""
     names = ("dot_general", "dot_general_cls", "conv_general_dilated", "conv_general_dilated_cls")
     usual = (None, jax.lax.dot_general, jax.lax.conv_general_dilated)
     replaced = [name for name in names if getattr(layer, name, None) not in usual]
     if not _is_of_flax(layer.promote_dtype, "promote_dtype"):
         replaced.append("promote_dtype")
-    dtypes = [layer.dtype, getattr(layer, "preferred_element_type", None)]
-    return {"dtype": next((dtype for dtype in dtypes if dtype is not None), None), "replaced": tuple(replaced)}
+    return tuple(replaced)
 
 
 def _is_of_flax(function, name: str) -> bool:

@@ -87,7 +87,7 @@ def call_on_rows(product: Callable, xs):
 
     def on_rows(xs):
         ys = product(as_float(xs, "xs").reshape(-1, xs.shape[-1]))
-        return ys.reshape(*xs.shape[:-1], ys.shape[-1])
+        return ys.reshape(*xs.shape[:-1], *ys.shape[1:])
 
     return jax.checkpoint(on_rows, prevent_cse=False)(xs)
 
@@ -119,7 +119,8 @@ def apply_layers(
       as_function: of the framework, see :func:`check_time_steps_alone`.
       call: ``call(layer, carry, xs) -> (carry, ys)`` of the framework.
       as_product: ``as_product(layer)`` of the framework returns a function of ``[..., features]`` for its own module of
-        a product over the last axis, and None for any other layer, a subclass too, which may be something else.
+        a product over the last axis, and None for any other layer, a subclass too, which may be something else. A
+        product treats each time step alone, so it is not tried.
       spiking: modules of the framework whose outputs are spikes, beside LIF layers; None returns no spikes.
     """
     layers = tuple(layers)
@@ -131,10 +132,11 @@ def apply_layers(
         )
     carries, spikes, given, xs = [], {}, xs, as_float(xs, "xs")
     for index, (layer, before) in enumerate(zip(layers, carry, strict=True)):
-        check_time_steps_alone(index, layer, as_function, xs)
-        product = as_product(layer) if getattr(xs, "ndim", 0) > 2 and is_on_one_device() else None
+        product = as_product(layer)
+        if product is None:
+            check_time_steps_alone(index, layer, as_function, xs)
         with named(index, layer):
-            if product:
+            if product and getattr(xs, "ndim", 0) > 2 and is_on_one_device():
                 rows = given if index == 0 and isinstance(given, jax.Array) else xs
                 after, xs, inside = before, call_on_rows(product, rows), None
             else:

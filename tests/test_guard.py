@@ -12,6 +12,7 @@ from flax import linen, nnx
 from brainsurr import brainstate as bst
 from brainsurr import linen as bl
 from brainsurr import nnx as bn
+from brainsurr._time import guard
 
 T, B, F = 24, 3, 4
 XS = jnp.asarray(np.random.default_rng(0).normal(1, 1, (T, B, F)), jnp.float32)
@@ -196,6 +197,33 @@ class MixingModule(brainstate.nn.Module):
 def test_a_module_with_parameters_that_mixes_time_steps_is_refused(run, layer, jit):
     with pytest.raises(ValueError, match=r"Mix.*, has no state"):
         run(layer(), jit, block_size=5)
+
+
+@pytest.mark.parametrize(
+    ("run", "layer"),
+    [
+        (run_nnx, lambda: nnx.Linear(F, F, rngs=nnx.Rngs(0))),
+        (run_linen, lambda: linen.Dense(F)),
+        (run_brainstate, lambda: brainstate.nn.Linear(F, F)),
+    ],
+    ids=HOSTS,
+)
+def test_a_product_of_the_framework_is_not_tried(run, layer, monkeypatch):
+    """A trial compiles the layer, which takes as long as all else in the trace of a network."""
+    tried = []
+    monkeypatch.setattr(guard, "_mixes_time", lambda *args: tried.append(args) or False)
+    run(layer(), True, block_size=5)
+    others = len(tried)
+    run(scale, True, block_size=5)
+    assert len(tried) > 2 * others
+
+
+def test_a_product_whose_function_is_replaced_is_tried():
+    def centred(lhs, rhs, dimensions, **options):
+        return centre(jax.lax.dot_general(lhs, rhs, dimensions, **options))
+
+    with pytest.raises(ValueError, match="Linear, has no state"):
+        run_nnx(nnx.Linear(F, F, dot_general=centred, rngs=nnx.Rngs(0)), True, block_size=5)
 
 
 def test_layers_of_other_ranks_and_structures_pass():

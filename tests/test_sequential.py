@@ -19,7 +19,7 @@ from jax.sharding import AxisType, PartitionSpec
 import brainsurr.brainstate
 import brainsurr.linen
 import brainsurr.nnx
-from tools.hosts import HOSTS, Brainstate, Linen
+from tools.hosts import HOSTS, Brainstate, Linen, Nnx
 
 T, BATCH, SIZES = 12, 4, (6, 5, 3)
 pytestmark = pytest.mark.usefixtures("lenient")
@@ -179,6 +179,43 @@ def ranks(step, *args):
                 yield from walk(getattr(equation.params["jaxpr"], "jaxpr", equation.params["jaxpr"]))
 
     return list(walk(jax.make_jaxpr(step)(*args).jaxpr))
+
+
+def watched_dot(lhs, rhs, dimensions, **options):
+    Watched.seen.append(lhs.ndim)
+    return jax.lax.dot_general(lhs, rhs, dimensions, **options)
+
+
+# Of flax: products over the last axis alone, and then others, on [time, batch, 6] or [time, batch, 2, 3].
+ON_ROWS = [
+    (brainsurr.nnx, lambda: nnx.LinearGeneral(6, (5, 2), rngs=nnx.Rngs(0)), (6,)),
+    (brainsurr.linen, lambda: linen.DenseGeneral((5, 2)), (6,)),
+    (brainsurr.linen, lambda: linen.DenseGeneral(5), (2, 3)),
+]
+WITH_AXES = [
+    (brainsurr.nnx, lambda: nnx.LinearGeneral((2, 3), 5, axis=(-2, -1), rngs=nnx.Rngs(0)), (2, 3)),
+    (brainsurr.nnx, lambda: nnx.LinearGeneral(6, 5, batch_axis={0: T}, rngs=nnx.Rngs(0)), (6,)),
+    (brainsurr.nnx, lambda: nnx.Linear(6, 5, dot_general=watched_dot, rngs=nnx.Rngs(0)), (6,)),
+    (brainsurr.linen, lambda: linen.DenseGeneral(5, axis=(-2, -1)), (2, 3)),
+    (brainsurr.linen, lambda: linen.Dense(5, dot_general=watched_dot), (6,)),
+]
+
+
+@pytest.mark.parametrize(
+    ("layers", "layer", "shape", "flat"),
+    [(*case, flat) for cases, flat in ((ON_ROWS, True), (WITH_AXES, False)) for case in cases],
+)
+def test_products_of_flax_over_the_last_axis_get_rows(layers, layer, shape, flat, one_device, monkeypatch):
+    host, net = {brainsurr.nnx: Nnx, brainsurr.linen: Linen}[layers], layers.SpikingSequential([layer()])
+    params, _, run, _ = host.pure(net, (BATCH, *shape))
+    xs = jnp.asarray(np.random.default_rng(0).integers(0, 2, (T, BATCH, *shape)), jnp.float32)
+    assert ranks(partial(run, params, (None,)), xs) == ([2] if flat else [xs.ndim])
+    rows = run(params, (None,), xs)[1]
+    monkeypatch.setattr(jax, "device_count", lambda: 8)
+    assert ranks(partial(run, params, (None,)), xs) == [xs.ndim]
+    axes = run(params, (None,), xs)[1]
+    assert rows.shape == axes.shape
+    assert_close(rows, axes, 6)
 
 
 def test_meshes_keep_their_axes(one_device):

@@ -11,6 +11,7 @@ from flax import linen as nn
 from flax.core import DenyList
 
 from .._checks import check_flag, check_input_shape, check_kind
+from .._plain import functions_replaced_in_flax
 from .._sequential import apply_layer, apply_layers, check_layers, is_stateful, named, step_shape
 from .._time.unroll import Transforms, unroll_blocks
 from .._unknown_arguments import ChecksArguments
@@ -96,11 +97,15 @@ def _as_function(layer) -> Callable | None:
 
 
 def _as_product(layer) -> Callable | None:
-    """Return a product over the last axis as a function of its variables; None for any other layer.
+    """Return a product over the last axis that flax computes as a function of its variables; None for any other layer.
 
     And None for one whose output may be wanted as an intermediate ``[time, batch, features]``.
     """
-    if type(layer) is not nn.Dense or layer.is_initializing() or layer.is_mutable_collection("intermediates"):
+    kind = type(layer)
+    general = kind is nn.DenseGeneral and layer.axis in (-1, (-1,)) and not layer.batch_dims
+    if not (kind is nn.Dense or general) or functions_replaced_in_flax(layer):
+        return None
+    if layer.is_initializing() or layer.is_mutable_collection("intermediates"):
         return None
     module, variables = layer.unbind()
     return partial(module.apply, variables)

@@ -9,6 +9,7 @@ import jax.numpy as jnp
 from flax import nnx
 
 from .._checks import check_flag, check_input_shape, check_kind
+from .._plain import functions_replaced_in_flax
 from .._sequential import apply_layer, apply_layers, check_layers, is_stateful, named, step_shape
 from .._time.unroll import JAX, unroll_blocks
 from .._unknown_arguments import ChecksArguments
@@ -93,8 +94,10 @@ def _as_function(layer) -> Callable | None:
 
 
 def _as_product(layer) -> Callable | None:
-    """Return a product over the last axis; None for any other layer."""
-    return layer if type(layer) is nnx.Linear else None
+    """Return a product over the last axis that flax computes; None for any other layer."""
+    kind = type(layer)
+    general = kind is nnx.LinearGeneral and layer.axis == (-1,) and not layer.batch_axis
+    return layer if (kind is nnx.Linear or general) and not functions_replaced_in_flax(layer) else None
 
 
 def unroll(
