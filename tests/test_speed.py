@@ -159,6 +159,25 @@ def test_a_peer_too_slow_for_three_steps_is_shown():
     assert [line.split("|")[-2].split() for line in table.splitlines()[2:]] == [["2.5000", "2.1250"], ["2.5000"]]
 
 
+def test_first_steps_beside_the_peers():
+    """Of libraries that ran with few and with many layers, in their own form of inputs, the fastest first."""
+
+    def first(name, trial, seconds, **more):
+        return a_peer(name, "loop", 1, 2 * 10**8, trial=trial, first_step=seconds, losses=[1], notes=[], **more)
+
+    runs = [
+        first("spyx", speed.peers.SMALL, 1),
+        first("spyx", speed.peers.SMALL, 0.1, inputs="uint8"),
+        first("spyx", speed.peers.DEEP, 4),
+        first("brainsurr", speed.peers.SMALL, 2, inputs="uint8"),
+        first("brainsurr", speed.peers.DEEP, 3, inputs="uint8"),
+        first("snntorch", speed.peers.SMALL, 1),
+    ]
+    text = speed.peers.report({"runs": runs, "networks": {}, "missing": {}, "live": {}})
+    rows = [[cell.strip() for cell in line.split("|")[1:-1]] for line in text.splitlines()[2:]]
+    assert rows == [["brainsurr, loop", "2.0 s", "3.0 s"], ["spyx 1.0, loop", "1.0 s", "4.0 s"]]
+
+
 def test_shown_again_from_the_files(out, capsys):
     shown = (out / "stdout").read_text()
     command.main(["--show", "--out", str(out)])

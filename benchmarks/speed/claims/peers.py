@@ -90,6 +90,7 @@ TRIALS = {
     LONGEST: Trial("long", 16, 100_000, timed=3, both_inputs=True, of_jax=True),
     DEEP: Trial("deep", 32, task.STEPS, both_inputs=True, of_jax=True),
 }
+FIRST_STEPS = {SMALL: "2 LIF layers", DEEP: "20 LIF layers"}
 QUICK = {USUAL: Trial("usual", 8, 20, timed=2, both_inputs=True)}
 
 
@@ -222,7 +223,10 @@ def marks(result):
         if of_jax:
             fastest, ours = min(of_jax, key=duration), modes[OURS]
             what = f"train step, {_way(ours)} / fastest JAX peer ({fastest['name']}, {_way(fastest)}), {trial}"
-            why = "the products alone, the first row of the table *peers*, take most of both"
+            why = (
+                "the products alone, the first row of the table *peers*, take most of both, and jaxpike, too, computes "
+                "the products of many time steps before it loops over the neurons"
+            )
             found.append(Mark.of(what, 0.95, ours["time"], fastest["time"], why=why))
     modes = best(result, USUAL, added, own_inputs=True)
     peers = [run for name, run in modes.items() if name != OURS]
@@ -272,6 +276,21 @@ def _shown(run):
     return run["name"] if run["name"] in (OURS, FLOOR) else f"{package} {version}"
 
 
+def _first_steps(result):
+    """Return a table of what tracing, compiling and the first train step take, the fastest library first; or none."""
+    taken = defaultdict(dict)
+    for run in result["runs"]:
+        if run["trial"] in FIRST_STEPS and run["name"] != FLOOR and run["inputs"] == PEERS[run["name"]].inputs[0]:
+            taken[_shown(run), run["mode"]][run["trial"]] = run["first_step"]
+    whole = {way: seconds for way, seconds in taken.items() if len(seconds) == len(FIRST_STEPS)}
+    rows = [
+        (", ".join(way), *(f"{whole[way][trial]:.1f} s" for trial in FIRST_STEPS))
+        for way in sorted(whole, key=lambda way: whole[way][DEEP])
+    ]
+    heads = (f"first step: trace, compile, train; T = {task.STEPS}", *FIRST_STEPS.values())
+    return [results.table(heads, rows)] if rows else []
+
+
 def report(result):
     parts = []
     for trial, network in result["networks"].items():
@@ -290,6 +309,7 @@ def report(result):
         header = ("train step", "peak memory", "data and training add", "first step", "loss of steps 1, 3")
         short = network if len(network) < 20 else f"{network.split('-')[0]}-...-{network.split('-')[-1]}"
         parts.append(results.table((f"{trial}: {short}", *header), rows))
+    parts += _first_steps(result)
     if result["live"]:
         rows = [(name, seconds(time)) for name, time in sorted(result["live"].items(), key=lambda i: i[1]["median"])]
         network = "-".join(map(str, task.NETWORKS["long"].sizes))
