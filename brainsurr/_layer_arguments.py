@@ -100,8 +100,8 @@ class LIFArguments(LeakyArguments):
         subtracted does not decay then, and ``"zero"`` loses the input of that step.
       reset_grad: whether the gradient flows through the reset; None: yes, but not for ``"zero"``, where it explodes.
       spike_fn: a surrogate, a :class:`SpikingActivation`, random or not, or any other function or module of
-        ``u - threshold`` that has no state and draws no random numbers. The default has a gradient of 1 up to 1/8 from
-        the threshold, and of 1 / (8 distance) beyond, so it is 0 nowhere.
+        ``u - threshold``; in flax, one that has no state and draws no random numbers. The default has a gradient of 1
+        up to 1/8 from the threshold, and of 1 / (8 distance) beyond, so it is 0 nowhere.
       recurrent: whether the spikes of the last step come back through trained weights.
       recurrent_kernel_init: their initialiser.
     """

@@ -5,12 +5,11 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 from flax import nnx
-from sklearn.datasets import load_digits
-from sklearn.model_selection import train_test_split
 
 from brainsurr.nir import to_nir
 from brainsurr.nnx import LIF, SpikingSequential
 
+from ..digits import task
 from . import peers
 
 STEPS, EPOCHS, BATCH = 20, 12, 64
@@ -52,31 +51,24 @@ def train(net: SpikingSequential, images, labels):
             step(net, optimiser, images[batch[:BATCH]], labels[batch[:BATCH]])
 
 
-def load():
-    """Return training and test images in [0, 1], and their labels."""
-    images, labels = load_digits(return_X_y=True)
-    images = (images / 16).astype(np.float32)
-    return train_test_split(images, labels, test_size=0.25, stratify=labels, random_state=0)
-
-
 def compare(folder):
     """Yield, for each library, the accuracy on the test images and the share of spikes that differ from those here."""
     import nir
 
-    train_images, test_images, train_labels, test_labels = load()
-    net = network()
-    train(net, train_images, train_labels)
-    xs, expected = np.repeat(test_images[None], STEPS, axis=0), np.asarray(spikes(net, test_images))
+    data, net = task.load(), network()
+    train(net, data.train_images, data.train_labels)
+    xs, labels = np.repeat(np.asarray(data.test_images)[None], STEPS, axis=0), np.asarray(data.test_labels)
+    expected = np.asarray(spikes(net, data.test_images))
 
     def accuracy(spikes):
-        return float(np.mean(spikes.sum(0).argmax(-1) == test_labels))
+        return float(np.mean(spikes.sum(0).argmax(-1) == labels))
 
     yield "brainsurr", {"accuracy": accuracy(expected), "differ": 0.0, "spikes": float(expected.mean())}
     for library, how in READERS.items():
         nir.write(folder / "digits.nir", to_nir(net, (64,), **how))
         try:
             with peers.quietly():
-                found = peers.READERS[library](folder / "digits.nir", xs)
+                theirs = peers.READERS[library](folder / "digits.nir", xs)
         except ImportError:
             continue
-        yield library, {"accuracy": accuracy(found), "differ": float(np.mean(found != expected))}
+        yield library, {"accuracy": accuracy(theirs), "differ": float(np.mean(theirs != expected))}

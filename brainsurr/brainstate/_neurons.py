@@ -45,8 +45,6 @@ class Arguments(LIArguments, LIFArguments):
     """Those of every framework, with the initialisers of this one.
 
     Attributes:
-      spike_fn: a surrogate, a :class:`SpikingActivation`, or any function or module of ``u - threshold``. The default
-        has a gradient of 1 up to 1/8 from the threshold, and of 1 / (8 distance) beyond, so it is 0 nowhere.
       recurrent_kernel_init: their initialiser, a function of the shape.
     """
 

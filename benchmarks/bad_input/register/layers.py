@@ -5,10 +5,8 @@ from functools import partial
 import jax
 import jax.numpy as jnp
 import numpy as np
-from flax import nnx as nnx_
 
 import brainsurr as bs
-from tools.hosts import HOSTS, Brainstate, Linen, Nnx
 
 from . import (
     Argument,
@@ -29,6 +27,7 @@ from . import (
     tracer,
     wrong_type,
 )
+from .frameworks import FRAMEWORKS
 
 F = bs.LogTailedRelu(0.25)
 INFINITE = {"NaN": float("nan"), "infinite": float("inf")}
@@ -36,14 +35,12 @@ INFINITE = {"NaN": float("nan"), "infinite": float("inf")}
 
 def calls():
     """Yield a call for each layer that has a state, two for one that can be recurrent."""
-    for host in HOSTS:
+    for host in FRAMEWORKS:
         name = host.layers.__name__
         kinds = [(layer, recurrent) for layer in ("LIF", "LIFCell") for recurrent in (False, True)]
         for layer, recurrent in [*kinds, ("ALIF", False), ("ALIF", True), ("ALIFCell", True)]:
             arguments = neuron(host) | state_and_input(host, layer, recurrent) | feedback(host, recurrent)
             arguments |= adaptation() if layer in ADAPTIVE else {}
-            if host is not Nnx:
-                del arguments["rngs"]
             call = partial(make_and_call, host, getattr(host.layers, layer))
             suffix = " (recurrent)" if recurrent else ""
             yield Call(f"{name}.{layer}{suffix}", arguments, call, partial(lif, host, layer), WORDS)
@@ -70,17 +67,14 @@ WORDS = {
 }
 
 
-def make_and_call(host, layer, xs, input_shape=None, batch_size=None, carry=None, **made):
+def make_and_call(host, layer, xs, **arguments):
     """Make a layer and call it."""
-    given = (batch_size, xs) if host is Brainstate else (input_shape, carry, xs)
-    return host.call(layer(**made), *given)
+    state = {name: arguments.pop(name) for name in host.state}
+    return host.call(layer(**arguments), xs=xs, **state)
 
 
 def state_and_input(host, layer, recurrent) -> dict[str, Argument]:
     """Return the arguments for the state and the input of a layer."""
-
-    def state(shape):
-        return shape[1:]
 
     def taken(shape):
         return shape if layer not in CELLS else shape[1:]
@@ -101,13 +95,7 @@ def state_and_input(host, layer, recurrent) -> dict[str, Argument]:
     }
     if layer in CELLS:
         arguments["time"] = Argument(good(1), good(1))
-    if host is Brainstate:
-        sizes = one_of("wrong size", -1, 2.0, True, (2.0,), ("a",), 7, refused=True)
-        return arguments | {"batch_size": Argument(good(Shaped(lambda s: s[1:-1] or None)), wrong_type("None") + sizes)}
-    shapes = [(), (4,), (2, 4), ("a", 3), (-1, 3), (2.0, 3), (None, 3), 3]
-    bad = wrong_type() + one_of("wrong size", *shapes, refused=True) + one_of("wrong size", (5, 3))
-    shaped = Argument(good(Shaped(state)), bad)
-    return arguments | {"input_shape": shaped, "carry": carry(layer, recurrent)}
+    return arguments | host.start(carry(layer, recurrent))
 
 
 def carry(layer, recurrent) -> Argument:
@@ -147,10 +135,9 @@ def carry(layer, recurrent) -> Argument:
 def leaky(host) -> dict[str, Argument]:
     """Return the arguments of every layer with a state."""
     names = one_of("unknown name", "gamma", ["gamma"], [None], ("decay", "gamma"), 3, refused=True)
-    sizes = one_of("wrong size", (-1, 3), (2.0, 3), (True, 3), ("a", 3), (2, 0), (), refused=True)
     features = count(3)
     return {
-        "features": Argument(features.good + good(np.int64(3)), features.bad + (sizes if host is Brainstate else [])),
+        "features": Argument(features.good + good(np.int64(3)), features.bad + host.sizes),
         "decay": number(0.5, 1.0, 0.0, outside={"negative": -0.5, "too large": 1.5}, refused=INFINITE),
         "decay_input": flag(),
         "learnable": Argument(good((), "decay", ["decay"]), wrong_type() + names),
@@ -239,7 +226,7 @@ def neuron(host) -> dict[str, Argument]:
         "spike_fn": Argument(
             good(F, Shaped(lambda _: host.layers.SpikingActivation(F))), wrong_type("function") + functions
         ),
-        "rngs": Argument(good(Shaped(lambda _: nnx_.Rngs(0))), wrong_type("None")),
+        **host.of_neurons,
     }
 
 
@@ -263,8 +250,9 @@ def lif(host, layer, answer, given, stateless=False):
     state, ys = answer
     start = given.get("carry")
     if start is None:
-        value = given["carry_init"]((1,)) if host is Brainstate else given["carry_init"](Linen.key(), (1,))
-        start = np.full(wide.shape[1:], value, jnp.dtype(given["param_dtype"] or jnp.float32))
+        start = np.full(
+            wide.shape[1:], host.first_value(given["carry_init"]), jnp.dtype(given["param_dtype"] or jnp.float32)
+        )
         start = [start, *(np.zeros_like(start) for kept in (given.get("recurrent"), layer in ADAPTIVE) if kept)]
     before = [np.asarray(array) for array in jax.tree.leaves(start)]
     if before[0].dtype in (np.float16, jnp.bfloat16):
