@@ -36,14 +36,14 @@ class DelayArguments:
 
 def _whole(owner: str, steps, features: int) -> int | tuple[int, ...]:
     concrete = isinstance(steps, np.ndarray | jax.Array) and not isinstance(steps, jax.core.Tracer)
-    several = steps.tolist() if concrete and jnp.issubdtype(steps.dtype, jnp.integer) else steps
-    several = list(several) if isinstance(several, tuple | list) else several
-    each = several if isinstance(several, list) else [several]
+    delays = steps.tolist() if concrete and jnp.issubdtype(steps.dtype, jnp.integer) else steps
+    delays = list(delays) if isinstance(delays, tuple | list) else delays
+    each = delays if isinstance(delays, list) else [delays]
     if not all(is_integer(n) and n >= 0 for n in each):
         raise ValueError(f"{owner}: expected steps to be a non-negative integer, or {features} of them, got {steps!r}")
-    if isinstance(several, list) and len(several) != features:
-        raise ValueError(f"{owner}: expected steps to be one integer or {features}, got {len(several)}")
-    return tuple(map(int, several)) if isinstance(several, list) else int(several)
+    if isinstance(delays, list) and len(delays) != features:
+        raise ValueError(f"{owner}: expected steps to be one integer or {features}, got {len(delays)}")
+    return tuple(map(int, delays)) if isinstance(delays, list) else int(delays)
 
 
 class DelayLayer:

@@ -115,8 +115,8 @@ def where_else(name: str) -> str:
     """Say what to write in place of ``brainsurr.name``: a layer, a surrogate of another library; "" of neither."""
     if name in LAYERS.split():
         return f": it is in brainsurr.nnx, brainsurr.linen and brainsurr.brainstate, from brainsurr.nnx import {name}"
-    found = [original.library for original in equivalents() if original.name == name]
-    return f": write brainsurr.equivalent({found[0]!r}, {name!r})" if found else ""
+    libraries = [original.library for original in equivalents() if original.name == name]
+    return f": write brainsurr.equivalent({libraries[0]!r}, {name!r})" if libraries else ""
 
 
 def answer_names(cls: type[Surrogate]):

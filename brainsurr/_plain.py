@@ -103,7 +103,7 @@ class Step:
     surrogate: Any = None
 
 
-def read(layer: Any, lif: type, li: type, delay: type, activation: type, module: type) -> Any:
+def as_plain(layer: Any, lif: type, li: type, delay: type, activation: type, module: type) -> Any:
     """Read a layer of brainsurr in one framework, given its classes there.
 
     Another ``module`` of the framework is None, and what is no module comes back as it is.

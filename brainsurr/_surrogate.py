@@ -194,14 +194,14 @@ class Surrogate:
 
     def _inner_bounds(self) -> dict[str, tuple[float, float]]:
         """Return the bounds of the surrogates inside, under the names that their parameters have here."""
-        found: dict[str, tuple[float, float]] = {}
+        intervals: dict[str, tuple[float, float]] = {}
         template, _ = self.named_parameters()
         inner, names = (jax.tree.leaves(flatten(f)[0], is_leaf=_is_surrogate) for f in (self, template))
         for f, its_names in zip(inner, names, strict=True):
             if _is_surrogate(f):
                 here = dict(zip(f.named_parameters()[1], jax.tree.leaves(its_names), strict=True))
-                found |= {here[name]: interval for name, interval in f._all_bounds().items() if name in here}
-        return found
+                intervals |= {here[name]: interval for name, interval in f._all_bounds().items() if name in here}
+        return intervals
 
     def _all_bounds(self) -> dict[str, tuple[float, float]]:
         return self._inner_bounds() | self.bounds

@@ -99,14 +99,14 @@ def transfer(source: Any, target: Any, *, transposed: str | Iterable[str] | None
 
 def _by_name(tree, side: str) -> dict[str, tuple[Any, Any]]:
     """Return path and value of each parameter by its name, which must be unique."""
-    found: dict[str, tuple[Any, Any]] = {}
+    by_name: dict[str, tuple[Any, Any]] = {}
     for path, value in jax.tree_util.tree_leaves_with_path(tree):
         name = _name(path)
-        if name in found:
-            both = " and ".join(jax.tree_util.keystr(p) for p in (found[name][0], path))
+        if name in by_name:
+            both = " and ".join(jax.tree_util.keystr(p) for p in (by_name[name][0], path))
             raise ValueError(f"transfer: {both} in the {side} are both called {name} here: rename one of them")
-        found[name] = path, value
-    return found
+        by_name[name] = path, value
+    return by_name
 
 
 def _ending(name: str, shape) -> tuple[int, ...]:

@@ -14,7 +14,7 @@ from ._optional import needs
 with needs("nir"):
     import nir as _nir
 
-    from ._nir.reading import read
+    from ._nir.reading import layers_of_graph
     from ._nir.writer import Writer
     from ._nir.writing import write
 
@@ -78,7 +78,7 @@ def to_nir(
     check_flag("to_nir: lossy", lossy)
     writer = Writer(shape, float(dt), method, r)
     owners = [f"to_nir: layer {i}, {type(layer).__name__}" for i, layer in enumerate(net.layers)]
-    write(zip(owners, map(_module(host).read, net.layers), strict=True), writer)
+    write(zip(owners, map(_module(host).as_plain, net.layers), strict=True), writer)
     return writer.graph(lossy)
 
 
@@ -133,7 +133,7 @@ def from_nir(
     if spike_fn is not None:
         check_function("from_nir: spike_fn", spike_fn, "a surrogate or a function")
     words = {"r": r, "reset": reset, "reset_delay": reset_delay, "spike_fn": spike_fn}
-    return _module(host).build(read(_graph_of(graph), dt=float(dt), method=method, **words))
+    return _module(host).build(layers_of_graph(_graph_of(graph), dt=float(dt), method=method, **words))
 
 
 def _module(host: str):
@@ -174,10 +174,10 @@ def _graph_of(graph: Any) -> "_nir.NIRGraph":
     if not os.path.isfile(graph):
         raise ValueError(f"from_nir: expected graph to be the path of a file, got {os.fspath(graph)!r}: not a file")
     try:
-        found = _nir.read(graph, type_check=False)
+        content = _nir.read(graph, type_check=False)
     except Exception as error:  # nir raises arbitrary exceptions on bad files
         got = f"{type(error).__name__}: {error}"
         raise ValueError(f"from_nir: expected {os.fspath(graph)!r} to be a file that nir reads, got {got}") from error
-    if not isinstance(found, _nir.NIRGraph):
-        raise ValueError(f"from_nir: expected {os.fspath(graph)!r} to hold a graph, got {type(found).__name__}")
-    return found
+    if not isinstance(content, _nir.NIRGraph):
+        raise ValueError(f"from_nir: expected {os.fspath(graph)!r} to hold a graph, got {type(content).__name__}")
+    return content

@@ -59,8 +59,8 @@ def surrogate(
         if not isinstance(f, Surrogate):
             raise TypeError(f"expected surrogates such as LogTailedRelu(0.1), got {f!r}")
     for name, values in parameters.items():
-        parameters[name] = _several(name, values)
-    if len(edges := _several("xlim", xlim)) != 2 or not -np.inf < edges[0] < edges[1] < np.inf:
+        parameters[name] = _as_list(name, values)
+    if len(edges := _as_list("xlim", xlim)) != 2 or not -np.inf < edges[0] < edges[1] < np.inf:
         raise ValueError(f"expected xlim to be (low, high) with low < high, got {xlim!r}")
     own = axes is None
     if own:
@@ -204,25 +204,25 @@ def _real(name: str, x) -> np.ndarray:
     return np.asarray(as_float(x, name), np.float64)
 
 
-def _several(name: str, values) -> list:
+def _as_list(name: str, values) -> list:
     """Return numbers or flags as a list."""
     try:
-        several = [] if isinstance(values, (str, bytes)) else list(values)
+        numbers = [] if isinstance(values, (str, bytes)) else list(values)
     except TypeError:
-        several = []
-    if not several or not all(isinstance(v, bool) or (is_number(v) and np.ndim(v) == 0) for v in several):
+        numbers = []
+    if not numbers or not all(isinstance(v, bool) or (is_number(v) and np.ndim(v) == 0) for v in numbers):
         raise TypeError(f"expected {name} to be several numbers, as in {name}=[0.0, 0.1], got {values!r}")
-    return several
+    return numbers
 
 
 def _two_axes(axes) -> tuple[Axes, Axes]:
     try:
-        several = [axes, axes] if isinstance(axes, Axes) else list(axes)
+        pair = [axes, axes] if isinstance(axes, Axes) else list(axes)
     except TypeError:
-        several = []
-    if len(several) != 2 or not all(isinstance(axis, Axes) for axis in several):
+        pair = []
+    if len(pair) != 2 or not all(isinstance(axis, Axes) for axis in pair):
         raise TypeError(f"expected axes to be the Axes of a figure, one or two, got {axes!r}")
-    return several[0], several[1]
+    return pair[0], pair[1]
 
 
 def _check_drawing(dt, unit, axes):

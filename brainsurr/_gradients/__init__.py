@@ -98,7 +98,7 @@ def examine_gradients(
         with smooth(how), fresh_trace():
             program = _traced(scalar, values)
             measured = _measured(scalar, values)
-            found = _derived(scalar, values)
+            derived = _derived(scalar, values)
         attached = None
         if how.has_detached_reset:
             with smooth(Smooth(attached=True)), fresh_trace():
@@ -109,7 +109,7 @@ def examine_gradients(
     reports = {
         name: judge(
             measured[name],
-            {mode: slopes[name] for mode, slopes in found.items()},
+            {mode: slopes[name] for mode, slopes in derived.items()},
             {} if attached is None else {mode: slopes[name] for mode, slopes in attached.items()},
             measured.loss,
             eps,

@@ -67,18 +67,18 @@ class GradientReport(Report[ParameterGradient]):
         return as_text(rows, self.sentences, words_last=True)
 
 
-def judge(measured: Slope, found: Mapping, attached: Mapping, loss: float, eps: float) -> ParameterGradient:
+def judge(measured: Slope, derived: Mapping, attached: Mapping, loss: float, eps: float) -> ParameterGradient:
     """Compare the measured slope with those of reverse and forward mode.
 
     Args:
       measured: by finite differences.
-      found: the slope and the size of its terms by mode, None if a mode is not defined.
+      derived: the slope and the size of its terms by mode, None if a mode is not defined.
       attached: the same with each reset differentiated; empty if none is detached.
       loss: of the network.
       eps: the largest of the dtypes that values are cast to; 0 if none is cast.
     """
-    slopes = {mode: None if pair is None else pair[0] for mode, pair in found.items()}
-    differ, agree = _compared(measured, found, loss)
+    slopes = {mode: None if pair is None else pair[0] for mode, pair in derived.items()}
+    differ, agree = _compared(measured, derived, loss)
     if not all(abs(slope) < float("inf") for slope in slopes.values() if slope is not None):
         status = "not finite"
     elif agree:
@@ -86,34 +86,34 @@ def judge(measured: Slope, found: Mapping, attached: Mapping, loss: float, eps: 
         status = "no slope" if nothing else "fine"
     elif attached and _compared(measured, attached, loss)[1]:
         status = "reset"
-    elif differ * _largest(measured, found) <= rounding(eps, abs(loss) + _size(measured, found)):
+    elif differ * _largest(measured, derived) <= rounding(eps, abs(loss) + _size(measured, derived)):
         status = "rounded"
     else:
-        unsettled = agree is None or measured.knot > _RELATIVE * _size(measured, found)
+        unsettled = agree is None or measured.knot > _RELATIVE * _size(measured, derived)
         status = "knot" if unsettled else "differs"
     return ParameterGradient(measured.slope, slopes["reverse"], slopes["forward"], differ, status)
 
 
-def _size(measured: Slope, found: Mapping) -> float:
-    return max([abs(measured.slope), *(pair[1] for pair in found.values() if pair is not None)])
+def _size(measured: Slope, derived: Mapping) -> float:
+    return max([abs(measured.slope), *(pair[1] for pair in derived.values() if pair is not None)])
 
 
-def _compared(measured: Slope, found: Mapping, loss: float) -> tuple[float, bool | None]:
+def _compared(measured: Slope, derived: Mapping, loss: float) -> tuple[float, bool | None]:
     """Return the relative difference of the worse mode, and whether it is within the error of the measured slope.
 
     The second value is None if the error of the measured slope is as large as the disagreement, and too large relative
     to slope and loss.
     """
-    given = [pair[0] for pair in found.values() if pair is not None]
-    size, largest = _size(measured, found), _largest(measured, found)
+    given = [pair[0] for pair in derived.values() if pair is not None]
+    size, largest = _size(measured, derived), _largest(measured, derived)
     difference = max(abs(slope - measured.slope) for slope in given)
     sure = measured.error <= max(100 * _RELATIVE * size, _NEXT_TO_NOTHING * abs(loss)) or difference == size == 0
     agree: bool | None = difference <= _RELATIVE * largest + _NEXT_TO_NOTHING * size + measured.error
     return (difference / largest if largest else 0.0), (agree and (sure or None))
 
 
-def _largest(measured: Slope, found: Mapping) -> float:
-    return max([abs(measured.slope), *(abs(pair[0]) for pair in found.values() if pair is not None)])
+def _largest(measured: Slope, derived: Mapping) -> float:
+    return max([abs(measured.slope), *(abs(pair[0]) for pair in derived.values() if pair is not None)])
 
 
 def sentences(reports: Mapping[str, ParameterGradient], casts: list[Cast], stops: list[str]) -> tuple[str, ...]:

@@ -74,10 +74,10 @@ def _inlined(graph: Any, prefix: str) -> tuple[dict[str, Any], list[tuple[str, s
         ways = {
             kind: [key for key, value in inner.items() if isinstance(value, kind)] for kind in (nir.Input, nir.Output)
         }
-        for kind, found in ways.items():
-            if len(found) != 1:
+        for kind, names in ways.items():
+            if len(names) != 1:
                 raise ValueError(
-                    f"from_nir: expected one {kind.__name__} in the graph {prefix}{name}, got {len(found)}"
+                    f"from_nir: expected one {kind.__name__} in the graph {prefix}{name}, got {len(names)}"
                 )
         (start,), (end,) = ways.values()
         into = [b for a, b in between if a == start]

@@ -45,11 +45,11 @@ class Reader:
     reset_delay: bool | None
     spike_fn: Any
     order: np.ndarray | None = None
-    read: list[tuple[Any, Shape]] = dataclasses.field(default_factory=list)
+    layers: list[tuple[Any, Shape]] = dataclasses.field(default_factory=list)
 
     def add(self, layer: Any):
         """Add a layer, with the shape of its input."""
-        self.read.append((layer, self.shape))
+        self.layers.append((layer, self.shape))
 
     def numbers(self, owner: str, node: Any, field: str, **how) -> np.ndarray:
         """Return a parameter of a node that has one number for all, or one for each entry of a time step."""

@@ -16,7 +16,7 @@ from .writer import channels_last
 READERS = reading_weights.READERS | reading_neurons.READERS
 
 
-def read(graph: Any, **how) -> list[tuple[Any, Shape]]:
+def layers_of_graph(graph: Any, **how) -> list[tuple[Any, Shape]]:
     """Return the layers of a graph, each with the shape of its input, channels last."""
     start, row = row_of(graph)
     shape = start.input_type.get("input") if isinstance(start.input_type, dict) else None
@@ -40,13 +40,13 @@ def read(graph: Any, **how) -> list[tuple[Any, Shape]]:
             reading_neurons.read_without_reset(link, after, reader)
             skip = True
         else:
-            reads = READERS.get(type(link.node))
-            if reads is None:
+            read_node = READERS.get(type(link.node))
+            if read_node is None:
                 known = ", ".join(sorted(kind.__name__ for kind in READERS))
                 raise ValueError(
                     f"from_nir: expected the node {link.name!r} to be one of {known}, got {type(link.node).__name__}"
                 )
-            reads(f"from_nir: node {link.name!r}", link, reader)
+            read_node(f"from_nir: node {link.name!r}", link, reader)
     if reader.order is not None:
         raise ValueError("from_nir: expected a Flatten of several axes to come before a Linear or Affine, got the end")
-    return reader.read
+    return reader.layers

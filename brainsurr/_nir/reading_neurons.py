@@ -147,10 +147,10 @@ def _with_recurrence(owner, layer: Neurons, recurrent, to: Reader) -> Neurons:
     if to.order is not None:
         kernel = unordered(unordered(kernel, to.order).T, to.order).T
     if isinstance(recurrent, nir.Affine) and np.any(bias := bias_of(owner, recurrent, words, weight.shape[0])):
-        before, shape = to.read[-1] if to.read else (None, ())
+        before, shape = to.layers[-1] if to.layers else (None, ())
         if not isinstance(before, Affine):
             raise ValueError(f"{owner}: expected no bias, or a Linear or Affine before the neurons, which can take it")
-        to.read[-1] = (dataclasses.replace(before, bias=bias if before.bias is None else before.bias + bias), shape)
+        to.layers[-1] = (dataclasses.replace(before, bias=bias if before.bias is None else before.bias + bias), shape)
     return dataclasses.replace(layer, kernel=kernel)
 
 

@@ -15,8 +15,8 @@ NAMES = {Neurons: "lif", LeakyIntegrator: "li", Step: "threshold"}  # of nodes; 
 def write(layers: Iterable[tuple[str, Any]], writer: Writer):
     """Write layers, each with its name for errors; layers of no framework are identified by their input's shape."""
     pairs = list(layers)
-    several, skip = [*itertools.pairwise(pairs), (pairs[-1], ("", None))] if pairs else [], False
-    for index, ((owner, layer), (_, after)) in enumerate(several):
+    with_next, skip = [*itertools.pairwise(pairs), (pairs[-1], ("", None))] if pairs else [], False
+    for index, ((owner, layer), (_, after)) in enumerate(with_next):
         size = getattr(layer, "size", None)
         if size is not None and writer.shape[-len(size) :] != size:
             raise ValueError(f"{owner}: expected an input of shape {size}, got {writer.shape}")
@@ -32,11 +32,11 @@ def write(layers: Iterable[tuple[str, Any]], writer: Writer):
 
 
 def _known(owner, layer, shape: Shape) -> Any:
-    found = None if layer is None else function(layer, shape)
-    if found is None:
+    plain_layer = None if layer is None else function(layer, shape)
+    if plain_layer is None:
         raise ValueError(
             f"{owner}: expected a layer that NIR has: a linear layer, a convolution over one axis "
             "or two, LIF, LI, Delay, a surrogate, a reshape of all axes but time and batch, or "
             "functools.partial(nnx.avg_pool, window_shape=(2, 2), strides=(2, 2))"
         )
-    return found
+    return plain_layer

@@ -75,10 +75,10 @@ def _conv(owner, name, layer: Conv, to: Writer):
         node = nir.Conv2d(tuple(to.shape[:-1]), weight, strides, padding, dilation, layer.groups, bias)
     node.input_type = {"input": np.array(channels_first(to.shape))}  # nir leaves the groups out of it
     to.shape = (*size, kernel.shape[-1])
-    found = tuple(np.asarray(node.output_type["output"]).tolist())
-    if found != channels_first(to.shape):
+    computed = tuple(np.asarray(node.output_type["output"]).tolist())
+    if computed != channels_first(to.shape):
         raise ValueError(
-            f"{owner}: expected a convolution whose output nir computes as {channels_first(to.shape)}, got {found}: "
+            f"{owner}: expected a convolution whose output nir computes as {channels_first(to.shape)}, got {computed}: "
             "it assumes square kernels"
         )
     to.add(name, node, _dtype(layer.kernel))

@@ -131,7 +131,7 @@ def unroll_blocks(transforms: Transforms, block, carry, xs, block_size, remat, r
     size = _block_size(block_size, xs, steps)
 
     # A new function at each call: jax caches by identity, and the weights of a module may have changed.
-    def run(block, carry, xs):
+    def block_and_reduce(block, carry, xs):
         returned = block(carry, xs)
         if not isinstance(returned, (tuple, list)) or len(returned) != 2:
             raise TypeError(f"expected block to return a carry and outputs, got {type(returned).__name__}")
@@ -144,10 +144,10 @@ def unroll_blocks(transforms: Transforms, block, carry, xs, block_size, remat, r
 
     if remat != "none":
         policy = jax.checkpoint_policies.dots_saveable if remat == "dots" else None
-        run = transforms.checkpoint(run, policy=policy, prevent_cse=False)
+        block_and_reduce = transforms.checkpoint(block_and_reduce, policy=policy, prevent_cse=False)
 
-    def run_in_scan(block, carry, xs):
-        after, parts = run(block, carry, xs)
+    def scan_body(block, carry, xs):
+        after, parts = block_and_reduce(block, carry, xs)
         return _check_carry(carry, after), parts
 
     blocks = steps // size if size < steps else 0
@@ -155,10 +155,10 @@ def unroll_blocks(transforms: Transforms, block, carry, xs, block_size, remat, r
     if blocks:
         whole = jax.tree.map(lambda x: x[: blocks * size].reshape(blocks, size, *x.shape[1:]), xs)
         with trying_stateless_layers(min(steps, max(2 * size, 32))):
-            carry, stacked = transforms.scan(run_in_scan, block, carry, whole)
+            carry, stacked = transforms.scan(scan_body, block, carry, whole)
         parts.append(stacked)
     if blocks * size < steps or not blocks:
-        carry, rest = run(block, carry, jax.tree.map(lambda x: x[blocks * size :], xs))
+        carry, rest = block_and_reduce(block, carry, jax.tree.map(lambda x: x[blocks * size :], xs))
         parts.append(jax.tree.map(lambda kept: kept[None], rest))
 
     def combine(*parts):

@@ -101,7 +101,7 @@ def _value_and_grad(f, x):
     return value, gradient
 
 
-def _watched(net, run, watch):
+def _watched(net, user_fn, watch):
     nodes: Any = net.nodes()
     states: Any = net.states()
     names = {id(node): layer_name(path, node) for path, node in nodes.items()}
@@ -113,7 +113,7 @@ def _watched(net, run, watch):
 
     try:
         with watching(see):
-            return run()
+            return user_fn()
     finally:
         for node, kept in attributes:
             vars(node).clear()

@@ -75,6 +75,6 @@ def bounds(model: nn.Module, wrt: Filter = brainstate.ParamState) -> dict[tuple,
     """
     check_kind("model", model, nn.Module)
     params: Any = model.nodes(nn.Param)
-    found = {(*path, "val"): interval_of(param) for path, param in params.items()}
+    intervals = {(*path, "val"): interval_of(param) for path, param in params.items()}
     trained: Any = model.states(wrt)
-    return {path: found.get(path) for path in trained}
+    return {path: intervals.get(path) for path in trained}

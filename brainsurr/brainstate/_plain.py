@@ -25,7 +25,7 @@ class OverTime(nn.Module):
         return jax.vmap(self.module)(xs)
 
 
-def read(layer: Any) -> Any:
+def as_plain(layer: Any) -> Any:
     """Return a layer as plain arrays, a function as it is, and None for a module that is none brainstate's or ours."""
     kind = type(layer)
     if kind is nn.Linear and layer.w_mask is None:
@@ -35,7 +35,7 @@ def read(layer: Any) -> Any:
         return _convolution(inner)
     if kind is nn.Flatten:
         return layer.update
-    return plain.read(layer, LIF, LI, Delay, SpikingActivation, nn.Module)
+    return plain.as_plain(layer, LIF, LI, Delay, SpikingActivation, nn.Module)
 
 
 def _mapped(layer: Any) -> Any:
@@ -64,16 +64,16 @@ def _layer(layer: Any, shape: plain.Shape) -> Any:
         zero = None if layer.bias is None else nn.init.ZeroInit()
         *window, _, out = layer.kernel.shape
         if isinstance(layer, plain.Affine):
-            made: Any = nn.Linear(shape, (out,), w_init=nn.init.ZeroInit(), b_init=zero)
+            module: Any = nn.Linear(shape, (out,), w_init=nn.init.ZeroInit(), b_init=zero)
         else:
             kind: Any = nn.Conv1d if len(window) == 1 else nn.Conv2d
             how: dict[str, Any] = {"stride": layer.strides, "padding": layer.padding, "rhs_dilation": layer.dilation}
             more: dict[str, Any] = {"groups": layer.groups, "w_init": nn.init.ZeroInit(), "b_init": zero}
-            made = kind(shape, out, tuple(window), **how, **more)
+            module = kind(shape, out, tuple(window), **how, **more)
         if layer.bias is not None:
-            weights["bias"] = jnp.asarray(layer.bias).reshape(made.weight.value["bias"].shape)
-        made.weight.value = weights
-        return made if isinstance(layer, plain.Affine) else OverTime(made)
+            weights["bias"] = jnp.asarray(layer.bias).reshape(module.weight.value["bias"].shape)
+        module.weight.value = weights
+        return module if isinstance(layer, plain.Affine) else OverTime(module)
     if isinstance(layer, plain.Neurons):
         lif = LIF(shape, **plain.arguments(layer))
         if layer.kernel is not None:

@@ -97,7 +97,7 @@ def calibrate(variables: Any, forward: Callable[[Any], Any], *, k: float = 1.0) 
     return jax.tree_util.tree_map_with_path(lambda path, value: new.get(_keys(path), value), variables), report
 
 
-def _watched(variables, run, watch, note=lambda name, layer: None):
+def _watched(variables, user_fn, watch, note=lambda name, layer: None):
     def see(layer, spike_fn):
         if layer.scope is None or layer.is_initializing():
             return spike_fn
@@ -106,7 +106,7 @@ def _watched(variables, run, watch, note=lambda name, layer: None):
         return watch(name, spike_fn)
 
     with watching(see):
-        return run(variables)
+        return user_fn(variables)
 
 
 def _keys(path) -> tuple:

@@ -109,12 +109,12 @@ def bounds(module: nn.Module, *args, **kwargs) -> dict[str, Any]:
       {'alpha': (0.0, 1.0)}
     """
     check_kind("module", module, nn.Module)
-    found: dict[tuple[str, ...], Interval | None] = {}
+    intervals: dict[tuple[str, ...], Interval | None] = {}
 
     def note(method, args, kwargs, context):
         layer = context.module
         if context.method_name == "setup" and isinstance(layer, ParameterModule) and layer.is_initializing():
-            found.update({(*layer.path, name): interval for name, interval in layer._intervals().items()})
+            intervals.update({(*layer.path, name): interval for name, interval in layer._intervals().items()})
         return method(*args, **kwargs)
 
     arrays, rest = partition((args, kwargs), lambda leaf: hasattr(leaf, "shape"))  # not a flag, nor a count
@@ -125,4 +125,4 @@ def bounds(module: nn.Module, *args, **kwargs) -> dict[str, Any]:
 
     with nn.intercept_methods(note):
         variables = jax.eval_shape(init, arrays)
-    return unflatten_dict({path: found.get(path) for path in flatten_dict(variables.get("params", {}))})
+    return unflatten_dict({path: intervals.get(path) for path in flatten_dict(variables.get("params", {}))})

@@ -13,7 +13,7 @@ from ._network import SpikingSequential
 from ._neurons import LI, LIF
 
 
-def read(layer: Any) -> Any:
+def as_plain(layer: Any) -> Any:
     """Return a layer as plain arrays, a function as it is, and None for a module that is none Flax Linen's or ours."""
     kind = type(layer)
     if isinstance(layer, nn.Module) and layer.scope is None:
@@ -27,28 +27,28 @@ def read(layer: Any) -> Any:
             return plain.Affine(kernel, bias, **product)
         how = layer.strides, layer.padding, layer.kernel_dilation, layer.feature_group_count
         return plain.Conv(kernel, bias, *how, **product)
-    return plain.read(layer, LIF, LI, Delay, SpikingActivation, nn.Module)
+    return plain.as_plain(layer, LIF, LI, Delay, SpikingActivation, nn.Module)
 
 
 def build(layers: Iterable[tuple[Any, plain.Shape]]) -> tuple[SpikingSequential, dict[str, Any]]:
     """Return a network of layers, each with the shape of its input, and its variables."""
-    made: list[Any] = []
+    modules: list[Any] = []
     params: dict[str, Any] = {}
     for index, (layer, shape) in enumerate(layers):
-        made.append(_layer(layer, shape))
+        modules.append(_layer(layer, shape))
         if own := _params(layer):
             params[f"layers_{index}"] = own
-    return SpikingSequential(made), {"params": params}
+    return SpikingSequential(modules), {"params": params}
 
 
 def _params(layer: Any) -> dict[str, Any]:
     if isinstance(layer, plain.Affine | plain.Conv):
-        found: dict[str, Any] = {"kernel": layer.kernel, "bias": layer.bias}
+        params: dict[str, Any] = {"kernel": layer.kernel, "bias": layer.bias}
     elif isinstance(layer, plain.Neurons):
-        found = {"recurrent_kernel": layer.kernel}
+        params = {"recurrent_kernel": layer.kernel}
     else:
-        found = {}
-    return {name: jnp.asarray(value) for name, value in found.items() if value is not None}
+        params = {}
+    return {name: jnp.asarray(value) for name, value in params.items() if value is not None}
 
 
 def _layer(layer: Any, shape: plain.Shape) -> Any:

@@ -95,7 +95,7 @@ def calibrate(net: nnx.Module, forward: Callable[[Any], Any], *, k: float = 1.0)
     return report
 
 
-def _watched(net, run, watch):
+def _watched(net, user_fn, watch):
     copy = nnx.clone(net)  # here, so that its variables belong to the trace that may write them
     for path, node in nnx.iter_graph(copy):
         if isinstance(node, LIFBase | SpikingActivation):
@@ -105,4 +105,4 @@ def _watched(net, run, watch):
         return watch(layer._path, spike_fn) if hasattr(layer, "_path") else spike_fn
 
     with watching(see):
-        return run(copy)
+        return user_fn(copy)

@@ -13,7 +13,7 @@ from ._network import SpikingSequential
 from ._neurons import LI, LIF
 
 
-def read(layer: Any) -> Any:
+def as_plain(layer: Any) -> Any:
     """Return a layer as plain arrays, a function as it is, and None for a module that is none Flax NNX's or ours."""
     kind = type(layer)
     if kind is nnx.Linear:
@@ -21,7 +21,7 @@ def read(layer: Any) -> Any:
     if kind is nnx.Conv and layer.mask is None and layer.input_dilation in (None, 1):
         how = layer.strides, layer.padding, layer.kernel_dilation, layer.feature_group_count
         return plain.Conv(layer.kernel[...], _value(layer.bias), *how, **plain.product_of_flax(layer))
-    return plain.read(layer, LIF, LI, Delay, SpikingActivation, nnx.Module)
+    return plain.as_plain(layer, LIF, LI, Delay, SpikingActivation, nnx.Module)
 
 
 def _value(variable):
@@ -38,7 +38,7 @@ def _layer(layer: Any, shape: plain.Shape) -> Any:
         *window, channels, out = layer.kernel.shape
         dtype, bias, rngs = jnp.asarray(layer.kernel[:0]).dtype, layer.bias is not None, nnx.Rngs(0)
         if isinstance(layer, plain.Affine):
-            made: Any = nnx.Linear(channels, out, use_bias=bias, param_dtype=dtype, rngs=rngs)
+            module: Any = nnx.Linear(channels, out, use_bias=bias, param_dtype=dtype, rngs=rngs)
         else:
             how: dict[str, Any] = {
                 "strides": layer.strides,
@@ -51,11 +51,11 @@ def _layer(layer: Any, shape: plain.Shape) -> Any:
                 "param_dtype": dtype,
                 "rngs": rngs,
             }
-            made = nnx.Conv(channels * layer.groups, out, tuple(window), **how, **more)
-        made.kernel[...] = jnp.asarray(layer.kernel)
+            module = nnx.Conv(channels * layer.groups, out, tuple(window), **how, **more)
+        module.kernel[...] = jnp.asarray(layer.kernel)
         if bias:
-            made.bias[...] = jnp.asarray(layer.bias)
-        return made
+            module.bias[...] = jnp.asarray(layer.bias)
+        return module
     if isinstance(layer, plain.Neurons):
         lif: Any = LIF(shape[-1], **plain.arguments(layer), rngs=nnx.Rngs(0))
         if layer.kernel is not None:
