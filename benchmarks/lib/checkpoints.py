@@ -129,7 +129,7 @@ class Checkpoints:
         for place, name in enumerate(wanted):
             file = str(place)
             one = {"item": {file: 0}, "restore_args": {file: ocp.RestoreArgs(restore_type=np.ndarray)}}
-            values[name] = self._read(path, arrays=ocp.args.PyTreeRestore(**one, partial_restore=True))[file]
+            values[name] = self._read_item(path, arrays=ocp.args.PyTreeRestore(**one, partial_restore=True))[file]
         if record["arrays"] != digest(values):
             raise _damage_error(path, "its arrays are not what was saved")
         leaves = [_place_like(values[name], leaf) for name, leaf in _leaves(template)]
@@ -153,7 +153,7 @@ class Checkpoints:
 
     def _read_record(self, path: Path) -> dict[str, Any]:
         """Read the record beside the arrays of a checkpoint, which must be one of this run."""
-        record = self._read(path, run=ocp.args.JsonRestore())
+        record = self._read_item(path, run=ocp.args.JsonRestore())
         if not isinstance(record, dict) or record.pop("sha256", None) != _sha256_of_json(record):
             raise _damage_error(path, "what it says of its run is not what was saved")
         if record.get("format") != FORMAT:
@@ -166,7 +166,7 @@ class Checkpoints:
         self._is_ours = True
         return record
 
-    def _read(self, path: Path, **item: Any) -> Any:
+    def _read_item(self, path: Path, **item: Any) -> Any:
         """Read one item of a checkpoint. With a damaged file, orbax may raise any exception."""
         try:
             return next(iter(self._manager.restore(int(path.name), args=ocp.args.Composite(**item)).values()))

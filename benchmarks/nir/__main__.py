@@ -27,12 +27,12 @@ def row(trial, folder: Path) -> dict:
     how = ", ".join(f"{name}={value!r}" for name, value in trial.how.items())
     about = {"network": trial.network, "writer": trial.writer, "reader": trial.reader, "how": how}
     try:
-        expected, found = outputs(trial, folder)
-        if expected.shape != found.shape:
-            raise ValueError(f"outputs of shape {found.shape[2:]} in place of {expected.shape[2:]}")
+        expected, actual = outputs(trial, folder)
+        if expected.shape != actual.shape:
+            raise ValueError(f"outputs of shape {actual.shape[2:]} in place of {expected.shape[2:]}")
     except Exception as error:  # of any library
         return about | {"differ": None, "spikes": None, "error": f"{type(error).__name__}: {error}".splitlines()[0]}
-    return about | {"differ": float(np.mean(expected != found)), "spikes": float(expected.mean())}
+    return about | {"differ": float(np.mean(expected != actual)), "spikes": float(expected.mean())}
 
 
 def main(argv=None):

@@ -30,7 +30,7 @@ def run_steps(net, xs, *, per_sample: bool = False):
     """Run a module of torch step by step. It returns its output, alone (any state is hidden) or with a state."""
     import torch
 
-    def run(xs):
+    def outputs(xs):
         state, ys = None, []
         for x in torch.tensor(xs):
             y = net(x) if state is None else net(x, state)
@@ -38,7 +38,7 @@ def run_steps(net, xs, *, per_sample: bool = False):
             ys.append(y.detach().numpy())
         return np.stack(ys)
 
-    return np.stack([run(xs[:, i]) for i in range(xs.shape[1])], 1) if per_sample else run(xs)
+    return np.stack([outputs(xs[:, i]) for i in range(xs.shape[1])], 1) if per_sample else outputs(xs)
 
 
 def snntorch_reads(path, xs):

@@ -28,10 +28,10 @@ def cell(row) -> str:
     return "**0**" if row["differ"] == 0 else f"{100 * row['differ']:.1f} %"
 
 
-def digits(found) -> str:
+def digits(by_library) -> str:
     """Return the accuracy of the digits in each library."""
     rows = [
         (TITLES[name], f"{100 * row['accuracy']:.2f} %", "" if name == "brainsurr" else cell(row))
-        for name, row in found.items()
+        for name, row in by_library.items()
     ]
     return results.table(("digits in", "test accuracy", "spikes that differ"), rows)

@@ -130,7 +130,7 @@ def inputs(network: str) -> np.ndarray:
     return np.random.default_rng(2).normal(0.3, 1.0, (T, B, *size)).astype(np.float32)
 
 
-def run(net: SpikingSequential, xs) -> np.ndarray:
+def run_network(net: SpikingSequential, xs) -> np.ndarray:
     """Return what comes out of a network of ours."""
     return np.asarray(net(net.initialize_carry(xs.shape[1:]), xs)[1])
 
@@ -140,20 +140,20 @@ def outputs(trial: Trial, folder: Path) -> tuple[np.ndarray, np.ndarray]:
     import nir
 
     path, xs = folder / "net.nir", inputs(trial.network)
-    how, read_by = dict(trial.how), {}
+    how, read_options = dict(trial.how), {}
     if trial.writer == "brainsurr":
         net = OURS[trial.network]()
-        expected = run(net, xs)
+        expected = run_network(net, xs)
         nir.write(path, to_nir(net, xs.shape[2:], **how))
-        read_by = {"dt": how["dt"], "method": how.get("method", "euler")}
+        read_options = {"dt": how["dt"], "method": how.get("method", "euler")}
     else:
         with peers.quietly():
             expected = peers.WRITERS[trial.writer](path, xs, **trial.options)
-        read_by = how
+        read_options = how
     if trial.reader == "brainsurr":
-        read = from_nir(path, "nnx", **read_by)
-        found = run(late(read) if trial.writer == "spyx" else read, xs)
+        loaded = from_nir(path, "nnx", **read_options)
+        actual = run_network(late(loaded) if trial.writer == "spyx" else loaded, xs)
     else:
         with peers.quietly():
-            found = peers.READERS[trial.reader](path, np.moveaxis(xs, -1, 2) if xs.ndim > 3 else xs)
-    return expected, np.asarray(found)
+            actual = peers.READERS[trial.reader](path, np.moveaxis(xs, -1, 2) if xs.ndim > 3 else xs)
+    return expected, np.asarray(actual)

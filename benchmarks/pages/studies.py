@@ -13,12 +13,12 @@ from .parts import PICTURES, RESULTS, ROOT, provenance, result
 RECORDINGS = " --speech free_spoken_digits.npz"  # what commands need that read spoken digits
 
 
-def history(found: Iterable[Claim]) -> str:
+def history(current: Iterable[Claim]) -> str:
     """List claims, each with what the first edition found, its numbers, and then those that nothing here tests."""
     before = json.loads((RESULTS / "first-edition/claims.json").read_text())["claims"]
     held = {claim["claim"]: claim["holds"] for claim in before}
     lines, tested = [], set()
-    for claim in found:
+    for claim in current:
         words = claim.before or claim.text
         tested.add(words)
         then = {True: "first edition: holds", False: "first edition: fails", None: "new"}[held.get(words)]
@@ -78,12 +78,12 @@ PLAN = (
 
 def environments() -> str:
     """Write where the comparison ran, and by which code."""
-    found: dict[str, set[str]] = {}
+    commits_by_place: dict[str, set[str]] = {}
     for path in sorted((RESULTS / "family").glob("*.json")):
         for here in json.loads(path.read_text())["environments"]:
             where = f"{here['device']}, Python {here['python']}, jax {here['versions']['jax']}"
-            found.setdefault(where, set()).add(here["commit"][:7])
-    return "; ".join(f"{where}: commit {', '.join(sorted(commits))}" for where, commits in found.items())
+            commits_by_place.setdefault(where, set()).add(here["commit"][:7])
+    return "; ".join(f"{where}: commit {', '.join(sorted(commits))}" for where, commits in commits_by_place.items())
 
 
 def every_claim(outcomes: Outcomes) -> Iterable[Claim]:

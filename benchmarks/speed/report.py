@@ -63,16 +63,16 @@ def _where(result):
 
 def part(folder):
     """Return the README's part: a line for each library, and where it was measured; from the JSON alone."""
-    found = load(folder)["peers"]
-    about = f"{peers.about_chooser(found)} On {_where(found)}{_elsewhere(found)}."
-    return f"{peers.chooser(found)}\n\n{wrapped(about)}"
+    result = load(folder)["peers"]
+    about = f"{peers.about_chooser(result)} On {_where(result)}{_elsewhere(result)}."
+    return f"{peers.chooser(result)}\n\n{wrapped(about)}"
 
 
-def _elsewhere(found):
+def _elsewhere(result):
     """Say which libraries ran on another Python or another jax than the caption names, and on which torch."""
-    usual = found["python"], found["versions"]["jax"]
+    usual = result["python"], result["versions"]["jax"]
     others: dict[str, list[str]] = {}
-    for run in found["runs"]:
+    for run in result["runs"]:
         versions = run["versions"]
         if (run["python"], versions.get("jax")) != usual:
             shown = ", ".join(f"{name} {versions[name]}" for name in ("jax", "torch") if name in versions)
@@ -86,9 +86,9 @@ def _verdict(mark):
     return ("yes" if mark.met else "**no**") if mark.clear else "undecided"
 
 
-def marks(several, reasons=True):
+def marks(by_claim, reasons=True):
     """List every mark in a table, and below it why some are not met."""
-    all_marks = [mark for name, result in several.items() for mark in CLAIMS[name].marks(result)]
+    all_marks = [mark for name, result in by_claim.items() for mark in CLAIMS[name].marks(result)]
     rows = [(m.what, m.shown(m.limit), m.measured(), _verdict(m)) for m in all_marks]
     text = results.table(("what", "at most", "measured", "met"), rows)
     by_reason: dict[str, list[str]] = {}
@@ -99,31 +99,31 @@ def marks(several, reasons=True):
     return "\n\n".join([text, *(["Why some targets are not met:", "\n".join(unmet)] if unmet else [])])
 
 
-def tables(several):
+def tables(by_claim):
     """Return a section for each claim."""
     sections = []
     for name, claim in CLAIMS.items():
         heading = claim.__doc__.splitlines()[0]
-        table = claim.report(several[name]) if name in several else "Not measured."
+        table = claim.report(by_claim[name]) if name in by_claim else "Not measured."
         sections.append(f"## {name}\n\n{heading}\n\n{table}")
     return sections
 
 
 def on_a_gpu(folder):
     """Return what was measured on a GPU, or that nothing was, with the command."""
-    several = load(folder) if folder.is_dir() else {}
-    if not several:
+    by_claim = load(folder) if folder.is_dir() else {}
+    if not by_claim:
         return f"## On a GPU\n\nNot measured. On a machine with a GPU and jax for it (`jax[cuda13]`), run `{COMMAND}`."
-    where = _where(next(iter(several.values())))
-    shown = [f"### {name}, on a GPU\n\n{CLAIMS[name].report(result)}" for name, result in several.items()]
+    where = _where(next(iter(by_claim.values())))
+    shown = [f"### {name}, on a GPU\n\n{CLAIMS[name].report(result)}" for name, result in by_claim.items()]
     about = f"## On a GPU\n\nOn {where}; by `{COMMAND}`. The reasons above are of a CPU."
-    return "\n\n".join([about, marks(several, reasons=False), *shown])
+    return "\n\n".join([about, marks(by_claim, reasons=False), *shown])
 
 
 def page(folder):
     """Write docs/speed.md: every mark and every table; from the JSON alone."""
-    several = load(folder)
+    by_claim = load(folder)
     pictures = [f"![{name}](../benchmarks/results/speed/{name}.png)" for name in ("long", "activation")]
     gpu = on_a_gpu(folder.with_name(f"{folder.name}-gpu"))
-    where = f"On {_where(several['train-step'])}{_elsewhere(several['peers'])}."
-    return "\n\n".join([HEAD, marks(several), where, REPLACED, *tables(several), *pictures, gpu]) + "\n"
+    where = f"On {_where(by_claim['train-step'])}{_elsewhere(by_claim['peers'])}."
+    return "\n\n".join([HEAD, marks(by_claim), where, REPLACED, *tables(by_claim), *pictures, gpu]) + "\n"

@@ -128,8 +128,8 @@ def load(kind: DataSet, folder: Path, download: bool = False, examples: int | No
     for train in (True, False):
         part = opened(kind, folder, train, download)
         chosen = np.random.default_rng(0).permutation(len(part))[:examples]
-        read = (part[int(i)] for i in tqdm(np.sort(chosen), desc="reading", leave=False))
-        frames, classes = zip(*((counts(events, kind), label) for events, label in read), strict=True)
+        pairs = (part[int(i)] for i in tqdm(np.sort(chosen), desc="reading", leave=False))
+        frames, classes = zip(*((counts(events, kind), label) for events, label in pairs), strict=True)
         inputs.append(np.stack(frames))
         labels.append(np.array(classes, np.int32))
     held_in, held_out = train_test_split(

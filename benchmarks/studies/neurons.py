@@ -163,8 +163,7 @@ def main(argv=None):
     }
     study = Study("neurons", settings, args.out, total=len(neurons))
     for neuron in neurons:
-        run = partial(train, neuron, data, settings["seeds"], recipe)
-        study.record(str(neuron), run)
+        study.record(str(neuron), partial(train, neuron, data, settings["seeds"], recipe))
     study.finish()
 
 

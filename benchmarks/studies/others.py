@@ -56,7 +56,7 @@ def compare(name: str, setting: settings.Setting, out: Path, quick: bool):
     total = 2 * (len(factors) * len(choosing) + len(seeds)) + len(strengths) * len(choosing) + len(seeds)
     with tqdm(total=total, desc=name, unit="run") as bar:
 
-        def run(entrant, rate, seed):
+        def train_and_score(entrant, rate, seed):
             bar.set_postfix_str(f"{entrant}, {rate:.2g}")
             bar.update()
             if entrant == LOGISTIC:
@@ -65,9 +65,9 @@ def compare(name: str, setting: settings.Setting, out: Path, quick: bool):
             return runs.run(lambda: train(*how), entrant, rate, seed)
 
         for entrant, rates in {**dict.fromkeys(NETWORKS, factors), LOGISTIC: strengths}.items():
-            means = {r: np.mean([run(entrant, r, seed)["validation"] for seed in choosing]) for r in rates}
+            means = {r: np.mean([train_and_score(entrant, r, seed)["validation"] for seed in choosing]) for r in rates}
             for seed in seeds:
-                run(entrant, max(means, key=means.get), seed)
+                train_and_score(entrant, max(means, key=means.get), seed)
     runs.finish("compare", rates=factors, strengths=strengths, choosing=choosing, seeds=seeds)
 
 

@@ -31,7 +31,7 @@ def build(folder: Path) -> dict[str, np.ndarray]:
     if not paths:
         raise ValueError(f"expected {folder} to hold recordings such as 7_jackson_32.wav, found no WAV file there")
     digits, speakers, takes = zip(*map(parse_name, paths), strict=True)
-    recordings = list(map(read, paths))
+    recordings = list(map(read_wav, paths))
     return {
         "samples": np.concatenate(recordings),
         "lengths": np.array(list(map(len, recordings)), np.int32),
@@ -51,7 +51,7 @@ def parse_name(path: Path) -> tuple[int, str, int]:
         raise ValueError(f"expected a file called digit_speaker_take.wav, got {path.name}") from None
 
 
-def read(path: Path) -> np.ndarray:
+def read_wav(path: Path) -> np.ndarray:
     """Read the samples of a recording."""
     with wave.open(str(path)) as file:
         kind = (file.getframerate(), file.getnchannels(), 8 * file.getsampwidth())

@@ -8,10 +8,10 @@ COUNTS = ("kills", "in_write", "before_first_checkpoint", "resumptions", "runs_k
 def table(result):
     """Make a table with a row per framework, and one for all."""
     rows = [
-        [name, *map(run.get, COUNTS), results.yes(run["terminated"]["identical"])]
-        for name, run in result["frameworks"].items()
+        [name, *map(outcome.get, COUNTS), results.yes(outcome["terminated"]["identical"])]
+        for name, outcome in result["frameworks"].items()
     ]
-    every = results.yes(all(run["terminated"]["identical"] for run in result["frameworks"].values()))
+    every = results.yes(all(outcome["terminated"]["identical"] for outcome in result["frameworks"].values()))
     rows.append(["all", *total(result).values(), every])
     header = ("", "kills", "in the middle of a write", "before the first checkpoint", "went on from a checkpoint")
     return results.table((*header, "runs", "of them identical", "identical after SIGTERM"), rows)
@@ -19,16 +19,16 @@ def table(result):
 
 def total(result):
     """Sum the counts over all frameworks."""
-    return {name: sum(run[name] for run in result["frameworks"].values()) for name in COUNTS}
+    return {name: sum(outcome[name] for outcome in result["frameworks"].values()) for name in COUNTS}
 
 
 def identical(result):
     """Return whether every run has the same result, also the two undisturbed ones."""
     return all(
-        run["undisturbed_identical"]
-        and run["terminated"]["identical"]
-        and run["runs_killed"] == run["runs_killed_identical"]
-        for run in result["frameworks"].values()
+        outcome["undisturbed_identical"]
+        and outcome["terminated"]["identical"]
+        and outcome["runs_killed"] == outcome["runs_killed_identical"]
+        for outcome in result["frameworks"].values()
     )
 
 
@@ -43,7 +43,7 @@ def line(result):
 def section(result):
     """Write the section of the page."""
     settings, counts = result["settings"], total(result)
-    status = ", ".join(sorted({str(run["terminated"]["exit_status"]) for run in result["frameworks"].values()}))
+    status = ", ".join(sorted({str(outcome["terminated"]["exit_status"]) for outcome in result["frameworks"].values()}))
     verdict = "is the same in all of them" if identical(result) else "is NOT the same in all of them"
     return f"""## Killed, and resumed
 

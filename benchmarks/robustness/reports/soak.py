@@ -82,7 +82,7 @@ def section(result):
     shapes = ", ".join(f"{steps} x {size}" for steps, size in settings["shapes"])
     later, first = programs[-1] - programs[tour - 1], programs[tour - 1]
     saved = saves(result)
-    read = f" and {rounds:,} checkpoints read back" if saved else ""
+    checkpoints = f" and {rounds:,} checkpoints read back" if saved else ""
     beside = "The next section shows how much of this is due to saving and reading back."
     resumed = "is saved, is read back into a fresh network with the same bits, "
     return f"""## {"Everything, repeatedly" if saved else "The same without checkpoints"}
@@ -90,7 +90,7 @@ def section(result):
 In turn, the network of each framework ({", ".join(settings["frameworks"])}) gets a batch of another shape (time steps
 x examples: {shapes}), trains, {resumed if saved else ""}gets new random alphas, and trains again.
 
-{rounds:,} rounds, so {rounds * settings["steps_a_round"]:,} training steps{read}.
+{rounds:,} rounds, so {rounds * settings["steps_a_round"]:,} training steps{checkpoints}.
 {first} programs were compiled in the first {tour} rounds, which see every shape in every framework, and {later} after
 them. In the second half of the rounds the memory of the process grew by {growth(result):.1f} KB a round.
 {beside if saved else ""}

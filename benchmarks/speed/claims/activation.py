@@ -51,8 +51,8 @@ def measure(quick):
                     }
                     calls = max(1, 10**6 // size) if not quick else 1
                     times = timing.interleaved(passes, rounds, calls, bar.update)
-                    run = {"size": size, "dtype": dtype, "pass": name}
-                    runs += [{**run, "name": f, "time": time} for f, time in times.items()]
+                    setting = {"size": size, "dtype": dtype, "pass": name}
+                    runs += [{**setting, "name": f, "time": time} for f, time in times.items()]
     return {"surrogate": repr(FUNCTIONS[OURS]), "runs": runs}
 
 
@@ -71,14 +71,14 @@ operations than bytes, here 4, and waking threads takes longer than a small pass
 
 
 def marks(result):
-    found = []
+    all_marks = []
     for dtype, which, floor, limit in HELD:
         held = {s: r for (s, d, p, f), r in ratios(result, floor).items() if (d, p, f) == (dtype, which, OURS)}
         worst = max(held, key=held.get) if held else None
         where = f", worst of {min(held):.0e} to {max(held):.0e}: {worst:.0e}" if held else ""
         what = f"activation, {dtype}, {which} / {floor}{where}"
-        found.append(Mark(what, limit, held.get(worst), why=WHY))
-    return found
+        all_marks.append(Mark(what, limit, held.get(worst), why=WHY))
+    return all_marks
 
 
 def report(result):

@@ -34,9 +34,9 @@ def measure(quick):
                     parts["compile"].append(time.perf_counter() - between)
                     bar.update()
     runs = [
-        {"layers": depth, "name": name, "part": part, "time": timing.summary(several)}
+        {"layers": depth, "name": name, "part": part, "time": timing.summary(samples)}
         for (depth, name), parts in taken.items()
-        for part, several in parts.items()
+        for part, samples in parts.items()
     ]
     return {"depths": depths, "runs": runs}
 

@@ -28,7 +28,7 @@ def measure(quick):
         if i:  # the first one reads the files into memory and writes their bytecode
             for name, second in json.loads(answer.stdout).items():
                 times.setdefault(name, []).append(second)
-    return {"times": {name: timing.summary(several) for name, several in times.items()}}
+    return {"times": {name: timing.summary(samples) for name, samples in times.items()}}
 
 
 def marks(result):

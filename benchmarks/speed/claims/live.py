@@ -36,8 +36,8 @@ def measure(quick):
 
     functions = {"a time step": live, BARE: lambda: jax.block_until_ready(add(xs[0], xs[1]))}
     times = timing.interleaved(functions, rounds, calls)
-    found = {"network": "-".join(map(str, SIZES)), "compiled": len(traced)}
-    return {**found, "runs": [{"name": name, "time": time} for name, time in times.items()]}
+    about = {"network": "-".join(map(str, SIZES)), "compiled": len(traced)}
+    return {**about, "runs": [{"name": name, "time": time} for name, time in times.items()]}
 
 
 def marks(result):

@@ -52,8 +52,8 @@ def measure(quick):
                 bar.update()
             times = timing.interleaved({name: p.call for name, p in programs.items()}, rounds, each=bar.update)
             runs += [{"steps": steps, "name": name, "time": times[name], **p.costs} for name, p in programs.items()]
-    found = {"network": "-".join(map(str, SIZES)), "batch": BATCH, "lengths": list(lengths), "longest": longest}
-    return {**found, "runs": runs}
+    about = {"network": "-".join(map(str, SIZES)), "batch": BATCH, "lengths": list(lengths), "longest": longest}
+    return {**about, "runs": runs}
 
 
 def marks(result):

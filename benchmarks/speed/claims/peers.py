@@ -100,7 +100,7 @@ def environment(name, peer):
     python, done = folder / "bin/python", folder / " ".join(peer.requirements)
     if not done.exists():
         here = [f"python{version}" for version in peer.pythons]
-        base = next((found for found in here if _runs(found)), None)
+        base = next((interpreter for interpreter in here if _runs(interpreter)), None)
         if base is None:
             raise RuntimeError(f"needs {' or '.join(here)}, which is not here")
         subprocess.run([base, "-m", "venv", "--clear", folder], check=True)
@@ -113,15 +113,15 @@ def environment(name, peer):
 
 
 def _runs(python):
-    found = shutil.which(python)
-    return found and not subprocess.run([found, "-c", "import venv, ensurepip"], capture_output=True).returncode
+    path = shutil.which(python)
+    return path and not subprocess.run([path, "-c", "import venv, ensurepip"], capture_output=True).returncode
 
 
 def _last_line(text):
     return text.strip().splitlines()[-1] if text.strip() else "no message"
 
 
-def run(python, name, *options):
+def run_peer(python, name, *options):
     """Run one peer in a process of its own; return what it printed, or raise a RuntimeError."""
     command = [python, "-m", f"benchmarks.speed.peers.{name}", *map(str, options)]
     environ = os.environ | {"JAX_PLATFORMS": "cpu", "CUDA_VISIBLE_DEVICES": ""}
@@ -138,7 +138,7 @@ def run(python, name, *options):
 def _train(python, trial, name, mode, inputs):
     options = {"mode": mode, "inputs": inputs, "rounds": trial.timed}
     options |= {field: getattr(trial, field) for field in ("network", "batch", "steps")}
-    return run(python, name, *(text for key, value in options.items() for text in (f"--{key}", value)))
+    return run_peer(python, name, *(text for key, value in options.items() for text in (f"--{key}", value)))
 
 
 def measure(quick):
@@ -170,27 +170,27 @@ def measure(quick):
             else:
                 answers[title, *way].append(answer)
     runs = [
-        {"trial": title, "batch": trials[title].batch, "name": name, "mode": mode, "inputs": inputs, **_merged(several)}
-        for (title, name, mode, inputs), several in answers.items()
+        {"trial": title, "batch": trials[title].batch, "name": name, "mode": mode, "inputs": inputs, **_merged(rounds)}
+        for (title, name, mode, inputs), rounds in answers.items()
     ]
     networks = {trial: "-".join(map(str, task.NETWORKS[trials[trial].network].sizes)) for trial in trials}
     live = {}
     for name in of_jax:
         try:
-            live[name] = run(pythons[name], name, "--live", *(["--rounds", 2] if quick else []))["live"]
+            live[name] = run_peer(pythons[name], name, "--live", *(["--rounds", 2] if quick else []))["live"]
         except RuntimeError as error:
             missing[f"{name}, live"] = str(error)
     return {"networks": networks, "missing": missing, "runs": runs, "live": live}
 
 
-def _merged(several):
+def _merged(rounds):
     """Merge rounds of one peer: all its times, the median of what each process has once."""
-    first, *_ = several
+    first, *_ = rounds
     once = ("first_step", "peak_memory", "memory_after_import", "memory_before_training")
     return {
-        "time": timing.summary([second for answer in several for second in answer["seconds"]]),
-        "added": timing.summary([answer["peak_memory"] - answer["memory_after_import"] for answer in several]),
-        **{key: statistics.median(answer[key] for answer in several) for key in once},
+        "time": timing.summary([second for answer in rounds for second in answer["seconds"]]),
+        "added": timing.summary([answer["peak_memory"] - answer["memory_after_import"] for answer in rounds]),
+        **{key: statistics.median(answer[key] for answer in rounds) for key in once},
         **{key: first[key] for key in ("losses", "notes", "python", "versions")},
     }
 
@@ -207,16 +207,16 @@ def duration(run):
 
 def best(result, trial, key=duration, own_inputs=False):
     """Return the best mode of each library by name: the fastest, or the smallest in something else."""
-    found = {}
+    modes = {}
     for run in result["runs"]:
         own = not own_inputs or run["inputs"] == PEERS[run["name"]].inputs[0]
         if run["trial"] == trial and run["name"] != FLOOR and own:
-            found[run["name"]] = min(found.get(run["name"], run), run, key=key)
-    return found
+            modes[run["name"]] = min(modes.get(run["name"], run), run, key=key)
+    return modes
 
 
 def marks(result):
-    found = []
+    all_marks = []
     for trial in (USUAL, SMALL):
         modes = best(result, trial)
         of_jax = [run for name, run in modes.items() if name != OURS and "jax" in run["versions"]]
@@ -227,7 +227,7 @@ def marks(result):
                 "the products alone, the first row of the table *peers*, take most of both, and jaxpike, too, computes "
                 "the products of many time steps before it loops over the neurons"
             )
-            found.append(Mark.of(what, 0.95, ours["time"], fastest["time"], why=why))
+            all_marks.append(Mark.of(what, 0.95, ours["time"], fastest["time"], why=why))
     modes = best(result, USUAL, added, own_inputs=True)
     peers = [run for name, run in modes.items() if name != OURS]
     if peers:
@@ -237,8 +237,8 @@ def marks(result):
             f"{_way(ours)} / smallest peer ({smallest['name']}, {_way(smallest)}), {USUAL}"
         )
         why = "beside the inputs and the temporaries, building and compiling a network takes memory in every library"
-        found.append(Mark.of(what, 2 / 3, ours["added"], smallest["added"], why=why))
-    return found
+        all_marks.append(Mark.of(what, 2 / 3, ours["added"], smallest["added"], why=why))
+    return all_marks
 
 
 def _way(run):

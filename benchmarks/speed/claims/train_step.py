@@ -138,15 +138,15 @@ def marks(result):
         return min(ways, key=lambda name: times[batch, name]["median"])
 
     dots, modes = _name("dots"), [LAYERS, *map(_name, ("none", "dots", "full"))]
-    found = [over_floor(LAYERS, 1.25, LAYERS, large), over_floor(dots, 1.3, dots, large)]
+    all_marks = [over_floor(LAYERS, 1.25, LAYERS, large), over_floor(dots, 1.3, dots, large)]
     for batch in small:
         best = fastest(batch, [*modes, *(_name("dots", size) for size in SIZES)])
-        found.append(over_floor(f"best mode ({best})", 1.35, best, batch))
+        all_marks.append(over_floor(f"best mode ({best})", 1.35, best, batch))
     for batch in (large, *small):
         best = fastest(batch, [_name("dots", size) for size in SIZES])
         what = f"train step, blocks of the default size / {best}, the fastest size, batch {batch}"
-        found.append(Mark.of(what, 1.1, times[batch, dots], times[batch, best], SMALLEST))
-    return found
+        all_marks.append(Mark.of(what, 1.1, times[batch, dots], times[batch, best], SMALLEST))
+    return all_marks
 
 
 def report(result):

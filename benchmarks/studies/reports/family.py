@@ -29,12 +29,12 @@ LEARNT = 20  # per cent: twice chance
 
 def grid_by_alpha(outcome, shape=FOCUS) -> dict[float, list[float]]:
     """Return the validation accuracies of a shape's grid, one seed, by its alpha."""
-    found: dict[float, list[float]] = {}
+    accuracies: dict[float, list[float]] = {}
     for (text, _), value in outcome.grid.items():
         call = None if ":" in text else Call.parse(text)
         if call and call.shape == shape:
-            found.setdefault(call.alpha, []).append(value)
-    return dict(sorted(found.items()))
+            accuracies.setdefault(call.alpha, []).append(value)
+    return dict(sorted(accuracies.items()))
 
 
 # Tables
@@ -69,9 +69,9 @@ def written(call: str) -> str:
     elif "alpha" in usual:  # an alpha with a peak of 1 needs no height
         higher = surrogate.replace(alpha=float(f"{surrogate.alpha / peak(surrogate):.3g}"))
         surrogate = higher if abs(peak(higher) - 1) < 1e-3 else surrogate
-    made = normalised(surrogate, 1.0 if width is None else width)
+    scaled = normalised(surrogate, 1.0 if width is None else width)
     changed = {name: value for name, value in surrogate.named_parameters()[1].items() if value != usual[name]}
-    scales = {"height": float(f"{made.height:.3g}"), "width": float(f"{made.width:.3g}")}
+    scales = {"height": float(f"{scaled.height:.3g}"), "width": float(f"{scaled.width:.3g}")}
     scales = {name: value for name, value in scales.items() if value != 1}
     text = f"bs.{shape}({_arguments(changed) if alpha is None else f'{alpha:g}'})"
     return f"{text}.scaled({_arguments(scales)})" if scales else text

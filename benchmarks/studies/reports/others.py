@@ -16,7 +16,7 @@ SETTINGS = {"speech": "Spoken digits", "vowels": "Japanese vowels"}
 
 def load(folder: Path) -> dict[str, dict[str, tuple[np.ndarray, int]]]:
     """Read, for each setting and entrant, test accuracies in per cent by seed, and the number of weights."""
-    found = {}
+    studied = {}
     for name in SETTINGS:
         path = folder / f"{name}.json"
         if path.exists() and (grid := finished(path, "compare")):
@@ -24,8 +24,8 @@ def load(folder: Path) -> dict[str, dict[str, tuple[np.ndarray, int]]]:
             for row in rows(path):
                 if row["seed"] in grid["seeds"]:
                     by_entrant.setdefault(row["entrant"], []).append((100 * row["test"], row["weights"]))
-            found[name] = {e: (np.array([test for test, _ in of]), int(of[0][1])) for e, of in by_entrant.items()}
-    return found
+            studied[name] = {e: (np.array([test for test, _ in of]), int(of[0][1])) for e, of in by_entrant.items()}
+    return studied
 
 
 def tables(studied, outcomes: Outcomes) -> str:

@@ -167,13 +167,13 @@ def behind(entries: Mapping[str, Entry]) -> dict[str, float]:
 
 def regrets(outcomes: Outcomes, kind: str = "single") -> dict[str, dict[str, float]]:
     """Return how far each call is behind the best: of the single calls at one rate, or with it tuned, of all shapes."""
-    found: dict[str, dict[str, float]] = {}
+    gaps_by_call: dict[str, dict[str, float]] = {}
     for name, outcome in outcomes.items():
         entries = getattr(outcome, kind)
         gaps = behind(entries if kind == "single" else outcome.tuned | entries)
         for call in entries:
-            found.setdefault(call, {})[name] = gaps[call]
-    return found
+            gaps_by_call.setdefault(call, {})[name] = gaps[call]
+    return gaps_by_call
 
 
 def default(outcomes: Outcomes) -> Call:
@@ -193,8 +193,8 @@ def _by_the_rule(gaps: np.ndarray, calls: Sequence[str]) -> int:
 
 def not_trained_to_the_end(outcomes: Outcomes) -> dict[str, list[str]]:
     """Return the single calls that end with a training loss above `LEARNING`, for each setting that has such ones."""
-    found = {name: [call for call, e in o.single.items() if e.loss > LEARNING] for name, o in outcomes.items()}
-    return {name: calls for name, calls in found.items() if calls}
+    by_setting = {name: [call for call, e in o.single.items() if e.loss > LEARNING] for name, o in outcomes.items()}
+    return {name: calls for name, calls in by_setting.items() if calls}
 
 
 def indistinguishable(entries: Mapping[str, Entry]) -> set[str]:

@@ -18,16 +18,16 @@ COST = 1.0  # points of accuracy that may be given up
 
 def load(folder: Path) -> dict[str, dict[str, np.ndarray]]:
     """Read, for each finished setting and call, ``[strengths, (accuracy in per cent, firing)]``, means of seeds."""
-    found = {}
+    studied = {}
     for name in SETTINGS:
         path = folder / f"{name}.json"
         if path.exists() and (grid := finished(path, "sparse")):
             table = {(r["call"], r["strength"], r["seed"]): (100 * r["test"], r["firing"]) for r in rows(path)}
             calls, strengths = sorted(grid["calls"]), sorted(grid["strengths"])
-            runs = np.array([table[run] for run in itertools.product(calls, strengths, grid["seeds"])])
+            runs = np.array([table[key] for key in itertools.product(calls, strengths, grid["seeds"])])
             means = runs.reshape(len(calls), len(strengths), -1, 2).mean(2)
-            found[name] = dict(zip(calls, means, strict=True))
-    return found
+            studied[name] = dict(zip(calls, means, strict=True))
+    return studied
 
 
 def parts(studied) -> list[str]:

@@ -14,8 +14,8 @@ def load(path: Path) -> dict[str, tuple[float, float]]:
     grid = finished(path, "true_gradient") if path.exists() else None
     if grid is None:
         return {}
-    found = {(row["call"], row["seed"]): (row["sign"], row["cosine"]) for row in rows(path)}
-    means = {call: np.mean([found[call, seed] for seed in grid["seeds"]], axis=0) for call in grid["calls"]}
+    scores = {(row["call"], row["seed"]): (row["sign"], row["cosine"]) for row in rows(path)}
+    means = {call: np.mean([scores[call, seed] for seed in grid["seeds"]], axis=0) for call in grid["calls"]}
     return {call: (*map(float, mean),) for call, mean in means.items()}
 
 

@@ -16,16 +16,16 @@ TRIAL = {"depth-12": (0.813, 0.900), "speech": (0.31, 0.80)}  # accuracy with th
 
 def load(folder: Path) -> dict[str, dict[tuple[str, float], np.ndarray]]:
     """Read, for each setting, test accuracies in per cent by seed of each call at each gain that has all seeds."""
-    found = {}
+    studied = {}
     for name in GRIDS:
         path = folder / f"{name}.json"
         if path.exists() and (grid := finished(path, "widths")):
-            by_run: dict[tuple[str, float], list] = {}
+            by_call: dict[tuple[str, float], list] = {}
             for row in rows(path):
                 if row["seed"] in grid["seeds"]:
-                    by_run.setdefault((row["call"], row["gain"]), []).append(100 * row["test"])
-            found[name] = {run: np.array(tests) for run, tests in by_run.items() if len(tests) == len(grid["seeds"])}
-    return found
+                    by_call.setdefault((row["call"], row["gain"]), []).append(100 * row["test"])
+            studied[name] = {key: np.array(tests) for key, tests in by_call.items() if len(tests) == len(grid["seeds"])}
+    return studied
 
 
 def tables(studied) -> str:
