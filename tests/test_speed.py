@@ -231,7 +231,7 @@ def test_brainsurr_trains_the_same_in_both_modes(out):
     runs = json.loads((out / "peers.json").read_text())["runs"]
     losses = [run["losses"] for run in runs if run["name"] == "brainsurr" and run["batch"] == 8]
     assert len(losses) == 4  # two modes, each with inputs as bytes and as floats
-    operations = sum(task.SIZES) + 20  # the sums over the inputs of each layer, and over time
+    operations = sum(task.NETWORK.sizes) + 20  # the sums over the inputs of each layer, and over time
     for several in losses:
         assert several[0] == pytest.approx(losses[0][0], rel=bound(operations, 1))
         assert several == pytest.approx(losses[0], rel=0.02)  # rounding of the weights may carry a spike across
@@ -241,7 +241,7 @@ def test_brainsurr_trains_the_same_in_both_modes(out):
 def test_twenty_layers_fire_to_the_last_and_learn():
     """Else the libraries would be timed on zeros."""
     network = task.NETWORKS["deep"]
-    net = claims.train_step.network(network.sizes)
+    net = claims.train_step.spiking(network)
     xs, labels = task.inputs(8, 50, network.sizes[0]), task.labels(8, network.sizes[-1])
     step, params = claims.train_step.train_step(net, claims.train_step.layer_by_layer)
     step, losses = jax.jit(step), []

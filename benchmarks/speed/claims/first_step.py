@@ -9,7 +9,7 @@ from tqdm import tqdm
 from ...lib import results, timing
 from ..peers import task
 from . import Mark, seconds
-from .train_step import LAYERS, blocks, layer_by_layer, network, train_step
+from .train_step import LAYERS, blocks, layer_by_layer, spiking, train_step
 
 WAYS = {LAYERS: layer_by_layer, "blocks, dots": blocks("dots"), "blocks, full": blocks("full")}
 
@@ -24,7 +24,7 @@ def measure(quick):
             for _ in range(rounds):
                 for name, logits in WAYS.items():
                     jax.clear_caches()
-                    step, params = train_step(network(sizes), logits)
+                    step, params = train_step(spiking(task.Network(sizes)), logits)
                     start = time.perf_counter()
                     lowered = jax.jit(step).lower(params, xs, labels)
                     between = time.perf_counter()

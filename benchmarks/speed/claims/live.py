@@ -8,14 +8,14 @@ from flax import nnx
 from ...lib import results, timing
 from ..peers import task
 from . import Mark, seconds
-from .train_step import network
+from .train_step import spiking
 
-SIZES, BARE = task.NETWORKS["long"].sizes, "a jitted addition"
+NETWORK, BARE = task.NETWORKS["long"], "a jitted addition"
 
 
 def measure(quick):
     rounds, calls = (2, 5) if quick else (21, 1000)
-    net, traced = network(SIZES), []
+    net, traced = spiking(NETWORK), []
     graphdef, params = nnx.split(net)
 
     @jax.jit
@@ -25,8 +25,8 @@ def measure(quick):
         return carry, ys[0]
 
     add = jax.jit(jnp.add)
-    xs = list(jnp.asarray(np.random.default_rng(0).random((16, 1, SIZES[0])) < 0.05, jnp.float32))
-    carry, turn = net.initialize_carry((1, SIZES[0])), 0
+    xs = list(jnp.asarray(np.random.default_rng(0).random((16, 1, NETWORK.sizes[0])) < 0.05, jnp.float32))
+    carry, turn = net.initialize_carry((1, NETWORK.sizes[0])), 0
 
     def live():
         nonlocal carry, turn
@@ -36,7 +36,7 @@ def measure(quick):
 
     functions = {"a time step": live, BARE: lambda: jax.block_until_ready(add(xs[0], xs[1]))}
     times = timing.interleaved(functions, rounds, calls)
-    about = {"network": "-".join(map(str, SIZES)), "compiled": len(traced)}
+    about = {"network": "-".join(map(str, NETWORK.sizes)), "compiled": len(traced)}
     return {**about, "runs": [{"name": name, "time": time} for name, time in times.items()]}
 
 

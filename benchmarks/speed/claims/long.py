@@ -9,9 +9,9 @@ from brainsurr.nnx import LIF, LIFCell
 from ...lib import results, timing
 from ..peers import task
 from . import Mark, compiled, megabytes, ratio, seconds
-from .train_step import LAYERS, blocks, layer_by_layer, network, train_step
+from .train_step import LAYERS, blocks, layer_by_layer, spiking, train_step
 
-SIZES, BATCH = task.NETWORKS["long"].sizes, 16
+NETWORK, BATCH = task.NETWORKS["long"], 16
 BLOCKS, STEPS = "blocks of sqrt(T), full", "scan over steps"
 
 
@@ -39,20 +39,20 @@ def scan_over_steps(net, xs):
 
 def measure(quick):
     lengths, longest, rounds = ((16, 64), 256, 2) if quick else ((100, 1000, 10_000), 100_000, 9)
-    net, runs = network(SIZES), []
+    net, runs = spiking(NETWORK), []
     every = {BLOCKS: blocks("full"), STEPS: scan_over_steps, LAYERS: layer_by_layer}
-    labels = jnp.asarray(task.labels(BATCH, SIZES[-1]))
+    labels = jnp.asarray(task.labels(BATCH, NETWORK.sizes[-1]))
     with tqdm(total=(len(lengths) * len(every) + 1) * (1 + rounds), desc="long") as bar:
         for steps in (*lengths, longest):
             ways = every if steps in lengths else {BLOCKS: every[BLOCKS]}  # the others would need gigabytes
-            xs, programs = jax.device_put(task.inputs(BATCH, steps, SIZES[0])), {}
+            xs, programs = jax.device_put(task.inputs(BATCH, steps, NETWORK.sizes[0])), {}
             for name, logits in ways.items():
                 step, params = train_step(net, logits)
                 programs[name] = compiled(step, params, xs, labels)
                 bar.update()
             times = timing.interleaved({name: p.call for name, p in programs.items()}, rounds, each=bar.update)
             runs += [{"steps": steps, "name": name, "time": times[name], **p.costs} for name, p in programs.items()]
-    about = {"network": "-".join(map(str, SIZES)), "batch": BATCH, "lengths": list(lengths), "longest": longest}
+    about = {"network": "-".join(map(str, NETWORK.sizes)), "batch": BATCH, "lengths": list(lengths), "longest": longest}
     return {**about, "runs": runs}
 
 

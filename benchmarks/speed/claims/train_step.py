@@ -25,15 +25,15 @@ WHY = """the neurons between the products: where a loop over time stores values,
 the products on all; and it first fills each array that a loop writes with zeros"""
 
 
-def network(sizes):
-    """Linear and LIF layers in turns, a leaky integrator behind."""
+def spiking(network):
+    """Make Linear and LIF layers in turns, a leaky integrator behind, of a `task.Network`."""
     layers, rngs = [], nnx.Rngs(0)
-    for w in task.weights(sizes):
+    for w in task.weights(network):
         i, o = w.shape
         kernel_init = nnx.initializers.constant(w)
         linear = nnx.Linear(i, o, use_bias=False, kernel_init=kernel_init, rngs=rngs)
         layers += [linear, LIF(o, spike_fn=bs.Arctan(task.ALPHA))]
-    return SpikingSequential([*layers[:-1], LI(sizes[-1])])
+    return SpikingSequential([*layers[:-1], LI(network.sizes[-1])])
 
 
 def train_step(net, logits):
@@ -46,7 +46,7 @@ def train_step(net, logits):
             return optax.softmax_cross_entropy_with_integer_labels(ys, labels).mean()
 
         loss, grads = jax.value_and_grad(loss_fn)(params)
-        return jax.tree.map(lambda p, g: p - task.RATE * g, params, grads), loss
+        return jax.tree.map(lambda p, g: p - task.NETWORK.rate * g, params, grads), loss
 
     return step, params
 
@@ -65,7 +65,7 @@ def products(block_size, flat=False):
             return jnp.mean(bs.unroll(multiply, (), xs, block_size=block_size)[1] ** 2)
 
         loss, grads = jax.value_and_grad(loss_fn)(weights)
-        return jax.tree.map(lambda p, g: p - task.RATE * g, weights, grads), loss
+        return jax.tree.map(lambda p, g: p - task.NETWORK.rate * g, weights, grads), loss
 
     return step
 
@@ -85,10 +85,10 @@ def blocks(remat, block_size=None):
 
 
 def measure(quick):
-    sizes, steps, batches, rounds = task.SIZES, task.STEPS, (256, 32), 15
+    network, steps, batches, rounds = task.NETWORK, task.STEPS, (256, 32), 15
     if quick:
-        sizes, steps, batches, rounds = (70, 32, 32, 10), 20, (8,), 2
-    net, runs = network(sizes), []
+        network, steps, batches, rounds = task.Network((70, 32, 32, 10)), 20, (8,), 2
+    net, sizes, runs = spiking(network), network.sizes, []
     ways = {LAYERS: layer_by_layer} | {_name(remat): blocks(remat) for remat in ("none", "dots", "full")}
     kept = {f"{name}{KEPT}": ways[name] for name in (LAYERS, _name("dots"))}
     ways |= {_name("dots", size): blocks("dots", size) for size in SIZES} | kept
@@ -96,7 +96,7 @@ def measure(quick):
         for batch in batches:
             xs = jax.device_put(task.inputs(batch, steps, sizes[0]))
             labels = jnp.asarray(task.labels(batch, sizes[-1]))
-            weights = [jnp.asarray(w) for w in task.weights(sizes)]
+            weights = [jnp.asarray(w) for w in task.weights(network)]
             programs = {
                 FLOOR: compiled(products(steps, flat=True), weights, xs, labels),
                 PRODUCTS: compiled(products(steps), weights, xs, labels),
@@ -110,7 +110,7 @@ def measure(quick):
                 bar.update()
             times = timing.interleaved({name: p.call for name, p in programs.items()}, rounds, each=bar.update)
             runs += [{"batch": batch, "name": name, "time": times[name], **p.costs} for name, p in programs.items()]
-    shapes = [w.shape for w in task.weights(sizes)]
+    shapes = [w.shape for w in task.weights(network)]
     forward = [i * o for i, o in shapes]
     once = 2 * sum(forward) + sum(forward[1:])  # no gradient of the input
     # `full` computes all forward products but the last again, for the derivative of the spikes and of the weights.

@@ -51,7 +51,7 @@ def build(mode, batch, steps):
 
         grads, loss = brainstate.transform.grad(loss_fn, params, return_value=True)()
         for name, grad in grads.items():
-            params[name].value = jax.tree.map(lambda p, g: p - task.RATE * g, params[name].value, grad)
+            params[name].value = jax.tree.map(lambda p, g: p - task.NETWORK.rate * g, params[name].value, grad)
         return loss
 
     def step():

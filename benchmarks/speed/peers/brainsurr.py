@@ -40,7 +40,7 @@ def live():
     net = network()
     graphdef, params = nnx.split(net)
     return stream(
-        lambda carry, x: nnx.merge(graphdef, params)(carry, x[None]), net.initialize_carry((1, task.SIZES[0]))
+        lambda carry, x: nnx.merge(graphdef, params)(carry, x[None]), net.initialize_carry((1, task.NETWORK.sizes[0]))
     )
 
 

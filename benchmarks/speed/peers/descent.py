@@ -17,7 +17,7 @@ def descent(logits, params, xs, batch):
             return optax.softmax_cross_entropy_with_integer_labels(logits(params, xs), labels).mean()
 
         loss, grads = jax.value_and_grad(loss_fn)(params)
-        return jax.tree.map(lambda p, g: p - task.RATE * g, params, grads), loss
+        return jax.tree.map(lambda p, g: p - task.NETWORK.rate * g, params, grads), loss
 
     def step():
         nonlocal params

@@ -48,7 +48,7 @@ def build(mode, batch, steps):
             return optax.softmax_cross_entropy_with_integer_labels(logits, labels).mean()
 
         loss, grads = jax.value_and_grad(loss_fn)(params)
-        return jax.tree.map(lambda p, g: p - SCALE**2 * task.RATE * g, params, grads), loss
+        return jax.tree.map(lambda p, g: p - SCALE**2 * task.NETWORK.rate * g, params, grads), loss
 
     def step():
         nonlocal params
@@ -60,7 +60,7 @@ def build(mode, batch, steps):
 
 def live():
     net = network()
-    return stream(lambda carry, x: net(carry, x), net.init_state((1, task.SIZES[0])))
+    return stream(lambda carry, x: net(carry, x), net.init_state((1, task.NETWORK.sizes[0])))
 
 
 if __name__ == "__main__":

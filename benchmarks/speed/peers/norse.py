@@ -36,7 +36,7 @@ class Net(torch.nn.Module):
 
 def build(mode, batch, steps):
     net = Net(task.weights())
-    optimizer = torch.optim.SGD(net.parameters(), SCALE**2 * task.RATE)
+    optimizer = torch.optim.SGD(net.parameters(), SCALE**2 * task.NETWORK.rate)
     xs, labels = torch.from_numpy(task.inputs(batch, steps)), torch.from_numpy(task.labels(batch)).long()
 
     def step():

@@ -18,7 +18,7 @@ def build(mode, batch, steps):
             return jnp.mean(ys**2)
 
         loss, grads = jax.value_and_grad(loss_fn)(params)
-        return jax.tree.map(lambda p, g: p - task.RATE * g, params, grads), loss
+        return jax.tree.map(lambda p, g: p - task.NETWORK.rate * g, params, grads), loss
 
     def step():
         nonlocal params

@@ -31,7 +31,7 @@ class Net(torch.nn.Module):
 
 def build(mode, batch, steps):
     net = Net(task.weights())
-    optimizer = torch.optim.SGD(net.parameters(), task.RATE)
+    optimizer = torch.optim.SGD(net.parameters(), task.NETWORK.rate)
     xs, labels = torch.from_numpy(task.inputs(batch, steps)), torch.from_numpy(task.labels(batch)).long()
 
     def step():

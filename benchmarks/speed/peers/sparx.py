@@ -38,7 +38,7 @@ def build(mode, batch, steps):
 
 
 def live():
-    net, x = network(1), jnp.zeros((1, 1, task.SIZES[0]))
+    net, x = network(1), jnp.zeros((1, 1, task.NETWORK.sizes[0]))
     params = net.init(jax.random.key(0), x)
 
     def step(state, x):

@@ -29,8 +29,8 @@ def linear(w):
 def build(mode, batch, steps):
     net = network(task.weights(), mode == "checkpointed", steps)
     *hidden, last = net.parameters()
-    groups = [{"params": hidden}, {"params": [last], "lr": SCALE**2 * task.RATE}]
-    optimizer = torch.optim.SGD(groups, task.RATE)
+    groups = [{"params": hidden}, {"params": [last], "lr": SCALE**2 * task.NETWORK.rate}]
+    optimizer = torch.optim.SGD(groups, task.NETWORK.rate)
     xs, labels = torch.from_numpy(task.inputs(batch, steps)), torch.from_numpy(task.labels(batch)).long()
 
     def step():

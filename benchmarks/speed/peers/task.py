@@ -40,16 +40,15 @@ NETWORKS = {
     "long": Network((64, 128, 128, 10)),
     "deep": Network((*[128] * 21, 10), 1.8, 0.1, 0.002),  # so that all layers fire, and the loss falls
 }
-SIZES, RATE, INPUTS = NETWORKS["usual"].sizes, NETWORKS["usual"].rate, "float32"  # of this process
+NETWORK, INPUTS = NETWORKS["usual"], "float32"  # of this process
 STEPS, DECAY, THRESHOLD, ALPHA = 100, 0.9, 1.0, 2.0
 
 
-def weights(sizes=None):
+def weights(network=None):
     """Draw the matrices ``[inputs, outputs]``, scaled so that neurons fire; of this process's network if None."""
-    rng, sizes = np.random.default_rng(0), sizes or SIZES
-    network = next((network for network in NETWORKS.values() if network.sizes == sizes), Network(sizes))
-    scales = [*[network.scale] * (len(sizes) - 2), network.readout]
-    shapes = zip(scales, itertools.pairwise(sizes), strict=True)
+    rng, network = np.random.default_rng(0), network or NETWORK
+    scales = [*[network.scale] * (len(network.sizes) - 2), network.readout]
+    shapes = zip(scales, itertools.pairwise(network.sizes), strict=True)
     return [rng.normal(0, scale / i**0.5, (i, o)).astype(np.float32) for scale, (i, o) in shapes]
 
 
@@ -59,7 +58,7 @@ def inputs(batch, steps, features=None, dtype=None):
     Aligned as XLA wants its arrays, so that ``jax.device_put``, like ``torch.from_numpy``, makes no copy, and made a
     step at a time: neither may be what a process needs most memory for.
     """
-    features, dtype = features or SIZES[0], dtype or INPUTS
+    features, dtype = features or NETWORK.sizes[0], dtype or INPUTS
     size = np.dtype(dtype).itemsize * steps * batch * features
     memory = np.empty(size + 64, np.uint8)
     start = -memory.ctypes.data % 64
@@ -72,7 +71,7 @@ def inputs(batch, steps, features=None, dtype=None):
 
 def labels(batch, classes=None):
     """Draw a class for each example."""
-    return np.random.default_rng(2).integers(0, classes or SIZES[-1], batch, np.int32)
+    return np.random.default_rng(2).integers(0, classes or NETWORK.sizes[-1], batch, np.int32)
 
 
 def time_live(step, rounds, calls=1000):
@@ -91,7 +90,7 @@ def main(build, modes, packages, notes=(), live=None):
       notes: how it differs from the task.
       live: ``() -> step``; each ``step(x)`` takes one time step of one example, ``[1, features]``, and waits for it.
     """
-    global SIZES, RATE, INPUTS
+    global NETWORK, INPUTS
     parser = argparse.ArgumentParser()
     parser.add_argument("--mode", choices=modes, default=modes[0])
     parser.add_argument("--batch", type=int, default=256)
@@ -102,8 +101,7 @@ def main(build, modes, packages, notes=(), live=None):
     parser.add_argument("--rounds", type=int, default=5, help="train steps to time")
     parser.add_argument("--patience", type=float, default=15, help="stop timing after this many seconds")
     args = parser.parse_args()
-    SIZES, _, _, RATE = NETWORKS["long" if args.live else args.network]
-    INPUTS = args.inputs
+    NETWORK, INPUTS = NETWORKS["long" if args.live else args.network], args.inputs
     if args.live:
         print(json.dumps({"live": time_live(live(), args.rounds)}))
         return
