@@ -99,7 +99,7 @@ def test_pages_and_notebooks_install_from_the_clone():
     text = "".join(path.read_text().replace('\\"', '"') for path in shown)
     named = re.findall(r'pip install "?([\w.]*)\[([\w,]+)\]', text)
     assert {package for package, _ in named} == {"."}
-    assert {extra for _, several in named for extra in several.split(",")} <= set(extras)
+    assert {extra for _, listed in named for extra in listed.split(",")} <= set(extras)
     assert len(named) >= 1 + 8
 
 

@@ -58,9 +58,9 @@ def test_batch_first_data_is_turned_around_by_the_line_that_is_shown(lenient):
 
 def test_batch_first_data_is_an_error_where_the_carry_is_made_from_the_batch():
     net, batch_first = nnx.SpikingSequential([nnx.LIF(3)]), jnp.ones((4, 5, 3))
-    made = re.findall(r"`net\.initialize_carry\((.*?)\)`", README.read_text())
-    assert made == ["(batch, features)", "xs.shape[1:]"]
-    carries = [net.initialize_carry(eval(shape, {"batch": 4, "features": 3, "xs": batch_first})) for shape in made]
+    shapes = re.findall(r"`net\.initialize_carry\((.*?)\)`", README.read_text())
+    assert shapes == ["(batch, features)", "xs.shape[1:]"]
+    carries = [net.initialize_carry(eval(shape, {"batch": 4, "features": 3, "xs": batch_first})) for shape in shapes]
     with pytest.raises(ValueError, match="expected one time step of the input to have the shape of the carry"):
         net(carries[0], batch_first)
     assert net(carries[1], batch_first)[1].shape == batch_first.shape
