@@ -14,6 +14,9 @@ from scipy import special
 
 import brainsurr as bs
 
+# The surrogates that brainsurr exports, by name, as its namespace has them: what every table is compared with.
+EXPORTED = {name: cls for name, cls in vars(bs).items() if isinstance(cls, type) and issubclass(cls, bs.Surrogate)}
+del EXPORTED["Surrogate"], EXPORTED["Scaled"]  # the base class, and what has another inside
 ZERO = (0.0, 0.0)
 
 

@@ -15,6 +15,7 @@ from combinations import each_value_once
 from dtypes import why_no_float16
 from flax import linen, nnx
 from nir_reference import simulate
+from surrogate_table import EXPORTED
 
 import brainsurr as bs
 from brainsurr.nir import from_nir, to_nir
@@ -353,8 +354,7 @@ def test_a_surrogate_comes_back(f, host, tmp_path):
 
 
 def test_every_surrogate_comes_back(tmp_path):
-    exported = [getattr(bs, name) for name in bs.surrogates.__all__]
-    every = [f() for f in exported if isinstance(f, type)]
+    every = [cls() for cls in EXPORTED.values()]
     assert len(every) > 20
     net = bs.nnx.SpikingSequential([bs.nnx.LIF(2, reset="zero", spike_fn=f) for f in every])
     back = from_nir(filed(to_nir(net, (2,), dt=1.0), tmp_path), "nnx", dt=1.0)
