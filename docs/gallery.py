@@ -30,8 +30,7 @@ VALUES = {
 
 def exported_surrogates() -> dict[str, bs.Surrogate]:
     """Make every surrogate that brainsurr exports with its defaults, by name, grouped by the shape of its gradient."""
-    classes = [cls for name in bs.__all__ if inspect.isclass(cls := getattr(bs, name))]
-    classes = [cls for cls in classes if issubclass(cls, bs.Surrogate) and cls is not bs.Surrogate]
+    classes = [cls for name in bs.surrogates.__all__ if isinstance(cls := getattr(bs, name), type)] + [bs.Scaled]
     groups = [*(f"brainsurr.surrogates.{group}" for group in GROUPS), bs.Scaled.__module__]
     classes.sort(key=lambda cls: (groups.index(cls.__module__), inspect.getsourcelines(cls)[1]))
     return {cls.__name__: 0.5 * bs.Sigmoid() if cls is bs.Scaled else cls() for cls in classes}

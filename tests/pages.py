@@ -7,11 +7,11 @@ HOSTS = Path(__file__).parent.parent / "docs" / "hosts"
 
 
 def run_page(host: str) -> dict:
-    """`run` of the page of a host."""
-    return run(HOSTS / f"{host}.md")
+    """`run_blocks` of the page of a host."""
+    return run_blocks(HOSTS / f"{host}.md")
 
 
-def run(page: Path) -> dict:
+def run_blocks(page: Path) -> dict:
     """Run every python block of a page, in order and in one scope, and give the names it leaves behind."""
     scope: dict = {}
     blocks = re.findall(r"```python\n(.*?)```", page.read_text(), re.DOTALL)

@@ -55,7 +55,7 @@ def network(port, layers=brainsurr.nnx, **more):
     return layers.SpikingSequential(net if isinstance(net, list) else [net])
 
 
-def run(net, xs):
+def spikes_and_gradient(net, xs):
     """Spikes over time, and the gradient of sum(WEIGHT * spikes) in the inputs."""
 
     @jax.jit

@@ -14,6 +14,9 @@ from scipy import special
 
 import brainsurr as bs
 
+# The surrogates that brainsurr exports, by name, as its namespace has them: what every table is compared with.
+EXPORTED = {name: cls for name, cls in vars(bs).items() if isinstance(cls, type) and issubclass(cls, bs.Surrogate)}
+del EXPORTED["Surrogate"], EXPORTED["Scaled"]  # the base class, and what has another inside
 ZERO = (0.0, 0.0)
 
 
@@ -449,7 +452,7 @@ def scaled(entry: Entry, height: float, width: float) -> Case:
 
         return of
 
-    made = dataclasses.replace(
+    stretched_entry = dataclasses.replace(
         entry,
         make=lambda height, width, **setting: entry.make(**inner(setting)).scaled(height=height, width=width),
         function=None,
@@ -463,7 +466,7 @@ def scaled(entry: Entry, height: float, width: float) -> Case:
         slopes=stretched(entry.slopes, 1, 0),
         kinks=lambda height, width, **setting: [width * kink for kink in entry.kinks(**inner(setting))],
     )
-    return Case(made, made.settings[0])
+    return Case(stretched_entry, stretched_entry.settings[0])
 
 
 # Every member once, half of them wider and half narrower.
@@ -475,7 +478,7 @@ SCALED = [
 def name(value):
     """A readable test id."""
     if isinstance(value, Case):
-        made = value.make()
-        scaled = f"{type(made.surrogate).__name__}-" if isinstance(made, bs.Scaled) else ""
-        return f"{scaled}{type(made).__name__}({', '.join(f'{k}={v}' for k, v in value.setting.items())})"
+        f = value.make()
+        scaled = f"{type(f.surrogate).__name__}-" if isinstance(f, bs.Scaled) else ""
+        return f"{scaled}{type(f).__name__}({', '.join(f'{k}={v}' for k, v in value.setting.items())})"
     return None

@@ -190,13 +190,13 @@ def test_of_a_surrogate(make):
 def test_a_call_without_its_carry_says_where_one_comes_from(host, layer):
     """And what it says to write is run."""
     arguments = {"Delay": (3, 2), "SpikingSequential": ([host.layers.LIF(3)],)}.get(layer, (3,))
-    made, x = getattr(host.layers, layer)(*arguments), jnp.full((5, 2, 3), 0.5)
-    called = made if host.name == "nnx" else functools.partial(made.apply, {})
+    module, x = getattr(host.layers, layer)(*arguments), jnp.full((5, 2, 3), 0.5)
+    called = module if host.name == "nnx" else functools.partial(module.apply, {})
     message = refusal(called, x)
     name = "inputs" if "Cell" in layer else "xs"
     assert message.startswith(f"{layer}: expected a carry and {name}, got one argument. The carry is the state before")
     start, call = re.search(r"step: (carry = .*?), then (carry, outputs = .*)$", message).groups()
-    exec(start, scope := {"layer": made, "key": KEY, name: x})
+    exec(start, scope := {"layer": module, "key": KEY, name: x})
     scope["layer"] = called
     exec(call, scope)
     assert scope["outputs"].shape == x.shape
@@ -204,11 +204,11 @@ def test_a_call_without_its_carry_says_where_one_comes_from(host, layer):
 
 @pytest.mark.parametrize("layer", ["LIF", "LIFCell", "LI", "Delay", "SpikingSequential"])
 def test_a_state_of_linen_without_its_key(layer):
-    made = getattr(bs.linen, layer)(*{"Delay": (4, 2), "SpikingSequential": ([bs.linen.LIF(4)],)}.get(layer, (4,)))
-    message = refusal(made.initialize_carry, (8, 4))
+    module = getattr(bs.linen, layer)(*{"Delay": (4, 2), "SpikingSequential": ([bs.linen.LIF(4)],)}.get(layer, (4,)))
+    message = refusal(module.initialize_carry, (8, 4))
     assert message.startswith(f"{layer}: initialize_carry takes a key first")
     (call,) = re.findall(r"initialize_carry\(jax.*\)$", message)
-    eval(f"made.{call}", {"made": made, "jax": jax, "input_shape": (8, 4)})
+    eval(f"module.{call}", {"module": module, "jax": jax, "input_shape": (8, 4)})
 
 
 def test_the_formulas_for_decay():
@@ -362,8 +362,8 @@ def test_a_width_that_a_surrogate_does_not_have(host):
 @every_host
 def test_layers_that_are_not_in_a_list(host):
     first, second = host.layers.LIF(4), host.layers.LI(4)
-    for several in ((first,), (first, second), (first, second, first, second)):
-        message = refusal(host.layers.SpikingSequential, *several)
+    for layers in ((first,), (first, second), (first, second, first, second)):
+        message = refusal(host.layers.SpikingSequential, *layers)
         assert message.startswith("SpikingSequential: expected layers to be a list, SpikingSequential([a, b])")
 
 

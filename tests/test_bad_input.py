@@ -39,7 +39,7 @@ def compilable(call):
 def quick_first(name):
     """Slow: what has the checks of another surrogate, framework or neuron; and pictures."""
     public = name.partition(" ")[0].removeprefix("brainsurr.")
-    alike = {made.__name__ for entry in FAMILY[1:] for made in (entry.make, entry.function) if made}
+    alike = {make.__name__ for entry in FAMILY[1:] for make in (entry.make, entry.function) if make}
     is_slow = public in alike or public.split(".")[0] in ("plot", "linen", "brainstate")
     is_slow |= f"{name} (recurrent)" in bad_input.CALLS or public.endswith(("ALIF", "Cell"))
     return pytest.param(name, marks=pytest.mark.slow if is_slow else ())

@@ -80,12 +80,12 @@ def test_a_surrogate_is_added_as_the_text_says(tree):
     options = ["TESTED=checkout", f"VENV={environment}", f"BIN={Path(sys.executable).parent}"]
     variables = os.environ | {"PYTHONPATH": str(tree), "XLA_FLAGS": "", "MAKEFLAGS": ""}  # of a make around the tests
 
-    def run(*command):
+    def run_command(*command):
         done = subprocess.run(command, cwd=tree, env=variables, capture_output=True, text=True)
         assert not done.returncode, done.stdout + done.stderr
 
-    run("make", *options, *write)
-    run("make", *options, "lint")
+    run_command("make", *options, *write)
+    run_command("make", *options, "lint")
     assert "Not compared yet: `Parabola`." in " ".join((tree / "docs/evidence.md").read_text().split())
     not_called = (tree / "docs/withstands.md").read_text().partition("Not called: ")[2].partition("`.")[0]
     assert {"`brainsurr.Parabola", "`brainsurr.parabola"} <= {name.rstrip("`") for name in not_called.split(", ")}
@@ -97,4 +97,4 @@ def test_a_surrogate_is_added_as_the_text_says(tree):
     tests = [f"tests/test_{name}.py" for name in (*WHOLE, *IN_PART)]
     (quick,) = re.findall(r"^QUICK := (.*)$", (tree / "Makefile").read_text(), re.MULTILINE)
     chosen = ["-m", quick, "-k", ASKED]  # of what `make test` runs
-    run(sys.executable, "-m", "pytest", "-q", *chosen, *tests, "brainsurr/surrogates/triangle.py")
+    run_command(sys.executable, "-m", "pytest", "-q", *chosen, *tests, "brainsurr/surrogates/triangle.py")

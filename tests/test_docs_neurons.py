@@ -25,7 +25,7 @@ COMMON, SYNAPTIC, ADAPTIVE, DELAYS, CONVOLUTION, RESIDUAL, POPULATION = re.finda
 pytestmark = pytest.mark.usefixtures("lenient")  # flax's Conv, brainstate's Linear
 
 
-def run(block):
+def run_block(block):
     scope: dict = {}
     exec(compile(COMMON + block, "docs/neurons.md", "exec"), scope)
     return scope
@@ -71,7 +71,7 @@ def test_a_synaptic_neuron_is_a_current_and_a_potential(host):
 
 
 def test_synaptic():
-    scope = run(SYNAPTIC)
+    scope = run_block(SYNAPTIC)
     assert scope["spikes"].shape == (30, 8, 32)
     assert 0.05 < scope["spikes"].mean() < 0.95
     assert_unroll_is_the_network(scope, scope["xs"][:10, :2])
@@ -80,7 +80,7 @@ def test_synaptic():
 
 
 def test_adaptive():
-    scope = run(ADAPTIVE)
+    scope = run_block(ADAPTIVE)
     spikes, net = scope["spikes"], scope["net"]
     assert 0.01 < spikes.mean() < 0.95
     assert_unroll_is_the_network(scope, scope["xs"][:10, :2])
@@ -90,7 +90,7 @@ def test_adaptive():
 
 
 def test_delays():
-    scope = run(DELAYS)
+    scope = run_block(DELAYS)
     net, xs = scope["net"], scope["xs"]
     carry = net.initialize_carry((8, 16))
     same(lambda: net(carry, xs)[1], lambda: jnp.concatenate([scope["first"], scope["second"]]))
@@ -103,7 +103,7 @@ def test_delays():
 
 @pytest.mark.slow
 def test_convolution():
-    scope = run(CONVOLUTION)
+    scope = run_block(CONVOLUTION)
     net, images = scope["conv_net"], scope["images"]
     assert scope["ys"].shape == (10, 2, 10)
     assert jax.tree.map(jnp.shape, scope["carry"][2]) == (2, 12, 12, 8)
@@ -160,7 +160,7 @@ def test_convolution_in_the_other_frameworks():
 
 
 def test_residual():
-    scope = run(RESIDUAL)
+    scope = run_block(RESIDUAL)
     assert scope["spikes"].shape == (30, 8, 32)
     assert 0.05 < scope["spikes"].mean() < 0.95
     assert_unroll_is_the_network(scope, scope["xs"][:10, :2])
@@ -171,7 +171,7 @@ def test_residual():
 
 
 def test_population():
-    scope = run(POPULATION)
+    scope = run_block(POPULATION)
     net, xs = scope["net"], scope["xs"]
     assert scope["logits"].shape == (8, 4)
 

@@ -5,7 +5,7 @@ import re
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from pages import run
+from pages import run_blocks
 
 from benchmarks.nir.report import cell
 from benchmarks.pages import nir as page
@@ -15,7 +15,7 @@ pytestmark = pytest.mark.usefixtures("lenient")  # flax's Linear
 
 def test_code(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
-    scope = run(page.PAGE)
+    scope = run_blocks(page.PAGE)
     assert {path.name for path in tmp_path.iterdir()} == {"net.nir", "leaky.nir"}
     said = re.search(r"print\(error\)  # (.*) \.\.\.\n", page.PAGE.read_text())[1]
     assert capsys.readouterr().out.startswith(said)

@@ -18,7 +18,7 @@ COMMON, NNX, OTHERS, LINEN, BRAINSTATE, RESIDUAL, PLAIN = re.findall(r"```python
 pytestmark = pytest.mark.usefixtures("lenient")  # optax.adam, brainstate's Linear
 
 
-def run(*blocks):
+def run_blocks(*blocks):
     scope: dict = {}
     for block in blocks:
         exec(compile(block, "docs/rate-penalty.md", "exec"), scope)
@@ -32,7 +32,7 @@ def numbers(text):
 @pytest.mark.slow
 def test_nnx_fires_less_and_is_as_accurate():
     with contextlib.redirect_stdout(io.StringIO()) as out:
-        scope = run(COMMON, NNX, OTHERS)
+        scope = run_blocks(COMMON, NNX, OTHERS)
     (shown,) = re.findall(r"```text\n(.*?)```", PAGE, re.DOTALL)
     (accuracy, *rates), (after, *fewer) = printed = numbers(out.getvalue())
     assert accuracy == after == 1
@@ -53,13 +53,13 @@ def test_nnx_fires_less_and_is_as_accurate():
 
 @pytest.mark.slow
 def test_linen_and_brainstate():
-    scope = run(COMMON, LINEN, BRAINSTATE)
+    scope = run_blocks(COMMON, LINEN, BRAINSTATE)
     for gradients in (scope["by_linen"], scope["by_brainstate"]):
         assert all(np.abs(leaf).max() > 0 for leaf in jax.tree.leaves(gradients) if leaf.ndim == 2)
 
 
 def test_layers_of_ones_own():
-    scope = run(COMMON, "from flax import nnx", RESIDUAL, PLAIN)
+    scope = run_blocks(COMMON, "from flax import nnx", RESIDUAL, PLAIN)
     assert {index: rate.shape for index, rate in scope["rates"].items()} == {0: (32, 16), 1: (32, 16)}
     assert scope["outputs"]["rate"].shape == (32, 16)
     for rate in (*scope["rates"].values(), scope["outputs"]["rate"]):

@@ -3,13 +3,13 @@
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from pages import HOSTS, run
+from pages import HOSTS, run_blocks
 
 pytestmark = pytest.mark.usefixtures("lenient")  # optax.adam, flax's Linear
 
 
 def test_page(capsys):
-    scope = run(HOSTS.parent / "saving.md")
+    scope = run_blocks(HOSTS.parent / "saving.md")
     differ = "the parameters differ: ['layers.0.spike_fn.alpha'] only in the source, [] only in the target"
     assert differ in " ".join((HOSTS.parent / "saving.md").read_text().split())
     assert differ in capsys.readouterr().out.splitlines()

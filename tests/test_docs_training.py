@@ -20,7 +20,7 @@ BLOCKS = re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL)
 COMMON, NNX, NNX_MODULE, NNX_FILTER, LINEN, LINEN_MODULE, BRAINSTATE, BRAINSTATE_FILTER, WIDTH = BLOCKS
 
 
-def run(*blocks):
+def run_blocks(*blocks):
     scope: dict = {}
     for block in blocks:
         exec(compile(block, "docs/training-parameters.md", "exec"), scope)
@@ -31,7 +31,7 @@ pytestmark = pytest.mark.usefixtures("lenient")  # optax.adam, brainstate's Line
 
 
 def test_nnx():
-    scope = run(COMMON, NNX)
+    scope = run_blocks(COMMON, NNX)
     assert scope["step"](scope["net"], scope["optimizer"], scope["xs"], scope["target"]) < scope["before"]
     alpha = np.asarray(scope["act"].alpha[...])
     assert alpha != np.float32(0.02)
@@ -42,19 +42,19 @@ def test_nnx():
 
 
 def test_linen():
-    scope = run(COMMON, LINEN)
+    scope = run_blocks(COMMON, LINEN)
     assert scope["after"] < scope["before"]
     assert scope["params"]["layers_1"]["spike_fn"]["alpha"] != np.float32(0.02)
 
 
 def test_a_module_of_your_own_trains_alpha_decay_and_threshold():
-    scope = run(COMMON, NNX, NNX_MODULE)
+    scope = run_blocks(COMMON, NNX, NNX_MODULE)
     nnx = scope["nnx"]
     assert scope["logits"].shape == (4, 2)
     grads = nnx.grad(lambda net: (net(scope["xs"]) ** 2).sum())(scope["Classifier"](nnx.Rngs(0)))["hidden"]["layers"][1]
     assert {path[0] for path, _ in nnx.to_flat_state(grads)} == {"decay", "threshold", "recurrent_kernel", "spike_fn"}
     assert all(np.abs(leaf).max() > 0 for leaf in jax.tree.leaves(grads))
-    scope = run(COMMON, LINEN, LINEN_MODULE)
+    scope = run_blocks(COMMON, LINEN, LINEN_MODULE)
     assert scope["logits"].shape == (4, 2)
     net, params = scope["Classifier"](), scope["variables"]["params"]
     grads = jax.grad(lambda params: (net.apply({"params": params}, scope["xs"]) ** 2).sum())(params)
@@ -65,14 +65,14 @@ def test_a_module_of_your_own_trains_alpha_decay_and_threshold():
 
 
 def test_brainstate():
-    scope = run(COMMON, BRAINSTATE, BRAINSTATE_FILTER)
+    scope = run_blocks(COMMON, BRAINSTATE, BRAINSTATE_FILTER)
     assert scope["act"].alpha.value() != np.float32(0.02)
     assert list(scope["params"]) == [("layers", 0, "weight"), ("layers", 2, "weight")]
     assert list(scope["bounds"](scope["net"], scope["weights"]).values()) == [None, None]
 
 
 def test_a_width_for_each_neuron_is_fitted_to_it():
-    scope = run(COMMON, WIDTH)
+    scope = run_blocks(COMMON, WIDTH)
     xs, lif, (linear, *_) = scope["xs"], scope["net"].layers[1], scope["net"].layers
     u, potentials = np.zeros((4, 8)), []
     for x in np.asarray(linear(xs), np.float64):
@@ -86,16 +86,16 @@ def test_a_width_for_each_neuron_is_fitted_to_it():
 
 def test_each_group_has_its_own_rate():
     """Adam's first steps have the length of its rate: 1e-3 twice for alpha; frozen, it stays."""
-    alpha = run(COMMON, LINEN)["params"]["layers_1"]["spike_fn"]["alpha"]
+    alpha = run_blocks(COMMON, LINEN)["params"]["layers_1"]["spike_fn"]["alpha"]
     np.testing.assert_allclose(np.abs(alpha - 0.02), 2e-3, rtol=0.1)
-    scope = run(COMMON.replace("optax.adam(1e-3)", "optax.set_to_zero()"), LINEN)
+    scope = run_blocks(COMMON.replace("optax.adam(1e-3)", "optax.set_to_zero()"), LINEN)
     assert scope["params"]["layers_1"]["spike_fn"]["alpha"] == np.float32(0.02)
 
 
 def test_a_schedule_is_followed():
     schedule = "follow(optax.linear_schedule(0.1, 0.0, 4))"
     imported = COMMON.replace("import project", "import follow, project")
-    scope = run(imported.replace("optax.adam(1e-3)", schedule), LINEN)
+    scope = run_blocks(imported.replace("optax.adam(1e-3)", schedule), LINEN)
     alpha = scope["params"]["layers_1"]["spike_fn"]["alpha"]
     assert_close(alpha, 0.05, 4, scale=0.1)  # two of four steps, from 0.1
 

@@ -65,7 +65,7 @@ def values(key, setting):
     return setting
 
 
-def run(key, setting, x, *args):
+def spike_and_gradient(key, setting, x, *args):
     """The spike and the gradient of the original, in float64."""
     f = factory(key)(**values(key, setting))
     if key.split(".")[0] in TORCH:
@@ -85,7 +85,7 @@ def test_the_original_does_what_the_table_says(key):
     # Far above what float64 rounds, and far below another formula; but for pi in float32, and for our epsilon.
     tolerance = {"norse.heavi_erfc": 1e-7, "spikingjelly.S2NN": 1e-7}.get(key, 1e-9)
     for i, setting in enumerate(settings(key)):
-        _, gradient = run(key, setting, X)
+        _, gradient = spike_and_gradient(key, setting, X)
         if name == "SFS":  # the exception: what the code does, not what the paper has
             slope, edge = setting.get("slope", 25), setting.get("B", 1)
             expected = np.where(edge < X, 1 / (1 + slope * np.abs(X)) ** 2, 0.0)
@@ -116,14 +116,14 @@ def test_the_spike_at_0(key):
 def test_those_that_the_table_says_fail_do(key):
     factory(key)
     with pytest.raises((TypeError, RuntimeError)) as error:
-        run(key, {}, X)
+        spike_and_gradient(key, {}, X)
     assert isinstance(error.value, TypeError) == (key != "norse.heaviside")
 
 
 @pytest.mark.parametrize("key", ["snntorch.SSO", "spikingjelly.PoissonPass", "norse.logistic_fn", "norse.circ_dist_fn"])
 def test_those_that_the_table_says_are_random_are(key):
     x = np.full(4000, 0.3 if key != "snntorch.SSO" else -0.3)
-    spikes, gradient = run(key, required(key), x)
+    spikes, gradient = spike_and_gradient(key, required(key), x)
     drawn = gradient if key == "snntorch.SSO" else spikes
     assert len(np.unique(drawn)) > 1
     library, _, name = key.partition(".")
@@ -136,7 +136,7 @@ def test_those_that_the_table_says_are_random_are(key):
             0.25 / 4000
         )
     if key == "snntorch.SSO":
-        _, gradient = run(key, {"mean": 2, "variance": 0.5}, x)
+        _, gradient = spike_and_gradient(key, {"mean": 2, "variance": 0.5}, x)
         assert gradient.min() >= 0.75
         assert gradient.max() < 1.25
 
@@ -144,7 +144,7 @@ def test_those_that_the_table_says_are_random_are(key):
 @pytest.mark.parametrize("name", ["sigmoid_bernoulli", "refractory_sigmoid_bernoulli"])
 def test_the_gradient_of_a_probability(name):
     key = f"spyx.experimental.{name}"
-    spikes, gradient = run(key, {}, X, jax.random.key(0))
+    spikes, gradient = spike_and_gradient(key, {}, X, jax.random.key(0))
     assert set(spikes) == {0, 1}
     if name == "sigmoid_bernoulli":
         expected = 0.8 / (1 + np.exp(-10 * (X - 1)))
@@ -154,11 +154,11 @@ def test_the_gradient_of_a_probability(name):
 
 
 def test_spyx_custom_has_the_gradient_x():
-    np.testing.assert_array_equal(run("spyx.custom", {}, X)[1], X)
+    np.testing.assert_array_equal(spike_and_gradient("spyx.custom", {}, X)[1], X)
 
 
 def test_a_count_is_not_a_spike():
-    counts, gradient = run("spikingjelly.MultiLevelSpikeCount", {"max_spike_count": 3}, X)
+    counts, gradient = spike_and_gradient("spikingjelly.MultiLevelSpikeCount", {"max_spike_count": 3}, X)
     assert set(counts) == {0, 1, 2, 3}
     np.testing.assert_array_equal(gradient, (X >= 0) & (X <= 3))
 

@@ -17,24 +17,24 @@ def test_counts_are_those_of_a_loop():
     recipe = Recipe(hidden=1, classes=2, epochs=1, batch=1)
     how = {"recipe": recipe, "lif": lif}
     kind = events.DataSet("none", "none", ("", ""), lambda some: some["x"] // 2, units=5, window=100, steps=4, **how)
-    made = np.zeros(300, [("t", int), ("x", int)])
-    made["t"], made["x"] = rng.integers(0, 600, 300), rng.integers(0, 10, 300)
+    recorded = np.zeros(300, [("t", int), ("x", int)])
+    recorded["t"], recorded["x"] = rng.integers(0, 600, 300), rng.integers(0, 10, 300)
     expected = np.zeros((4, 5), int)
-    for t, x in made:
+    for t, x in recorded:
         if t < 400:
             expected[t // 100, x // 2] += 1
-    counts = events.counts(made, kind)
+    counts = events.counts(recorded, kind)
     np.testing.assert_array_equal(counts, expected)
     assert counts.dtype == np.uint8
-    many = np.zeros(300, made.dtype)
+    many = np.zeros(300, recorded.dtype)
     assert events.counts(many, kind)[0, 0] == 255
 
 
 def test_every_pixel_and_channel_has_its_unit():
     pixels = np.stack(np.meshgrid(range(34), range(34), range(2), indexing="ij"), -1).reshape(-1, 3)
-    made = np.zeros(len(pixels), [("x", int), ("y", int), ("p", int)])
-    made["x"], made["y"], made["p"] = pixels.T
-    assert np.bincount(NMNIST.place(made)).tolist() == [4] * NMNIST.units
+    recorded = np.zeros(len(pixels), [("x", int), ("y", int), ("p", int)])
+    recorded["x"], recorded["y"], recorded["p"] = pixels.T
+    assert np.bincount(NMNIST.place(recorded)).tolist() == [4] * NMNIST.units
     channels = np.zeros(700, [("x", int)])
     channels["x"] = np.arange(700)
     assert np.bincount(SHD.place(channels)).tolist() == [5] * SHD.units
@@ -50,10 +50,10 @@ def make_shd(folder, rng, classes=4, each=20):
         times = [np.sort(rng.uniform(0, 1, 200)).astype(np.float16) for _ in labels]
         units = [(rng.integers(0, 100, 200) + 150 * label).astype(np.uint16) for label in labels]
         with h5py.File(folder / "SHD" / f"shd_{part}.h5", "w") as file:
-            for name, several, kind in (("times", times, np.float16), ("units", units, np.uint16)):
-                made = file.create_dataset(f"spikes/{name}", (len(labels),), h5py.vlen_dtype(kind))
-                for i, one in enumerate(several):
-                    made[i] = one
+            for name, values, kind in (("times", times, np.float16), ("units", units, np.uint16)):
+                dataset = file.create_dataset(f"spikes/{name}", (len(labels),), h5py.vlen_dtype(kind))
+                for i, one in enumerate(values):
+                    dataset[i] = one
             file["labels"] = labels.astype(np.uint16)
             file["extra/speaker"] = np.zeros(len(labels), np.uint16)
             file["extra/keys"] = np.array([b"zero", b"one"])

@@ -23,18 +23,18 @@ FILES = {path.stem: path for path in sorted((RESULTS / "family").glob("*.json"))
 
 
 @pytest.fixture(scope="module")
-def found():
+def by_setting():
     return outcomes.load(RESULTS / "family")
 
 
 @pytest.mark.parametrize("name", PAGES)
-def test_page_is_that_of_the_result_files(name, found):
-    assert (ROOT / "docs" / name).read_text() == PAGES[name].page(found), "run `make evidence`"
+def test_page_is_that_of_the_result_files(name, by_setting):
+    assert (ROOT / "docs" / name).read_text() == PAGES[name].page(by_setting), "run `make evidence`"
 
 
-def test_widths_are_those_of_the_result_files(found):
+def test_widths_are_those_of_the_result_files(by_setting):
     text = evidence.WIDTHS.read_text()
-    assert evidence.with_widths(text, found) == text, "run `make evidence`"
+    assert evidence.with_widths(text, by_setting) == text, "run `make evidence`"
 
 
 def test_pictures_are_there():
@@ -54,9 +54,9 @@ def seeds_of(name):
     return Grid.of(FILES[name]).seeds
 
 
-def test_a_number_of_the_page_by_hand(found):
+def test_a_number_of_the_page_by_hand(by_setting):
     """Mean and standard deviation of ten accuracies, by the standard library, stand in the row of their call."""
-    for name, outcome in found.items():
+    for name, outcome in by_setting.items():
         section = studies.settings({name: outcome})
         for shape in ("S2NN", "LogTailedRelu"):
             entry = outcome.tuned[shape]
@@ -71,31 +71,31 @@ def test_a_number_of_the_page_by_hand(found):
             assert f" {statistics.mean(tests):.1f} ± {statistics.stdev(tests):.1f} " in line
 
 
-def test_regret_by_hand(found):
+def test_regret_by_hand(by_setting):
     """The worst and the mean distance of the recommended call to the best, in the table and in the README."""
-    best = str(outcomes.default(found))
+    best = str(outcomes.default(by_setting))
     gaps = {}
-    for name in found:
+    for name in by_setting:
         means = {}
         for row in rows(FILES[name]):
-            if row["rate"] == 1 and row["seed"] in seeds_of(name) and row["call"] in found[name].single:
+            if row["rate"] == 1 and row["seed"] in seeds_of(name) and row["call"] in by_setting[name].single:
                 means.setdefault(row["call"], []).append(100 * row["test"])
         means = {call: statistics.mean(values) for call, values in means.items()}
         gaps[name] = max(means.values()) - means[best]
-    (row,) = (line for line in evidence.page(found).splitlines() if line.startswith("| **"))
+    (row,) = (line for line in evidence.page(by_setting).splitlines() if line.startswith("| **"))
     cells = [cell.strip() for cell in row.split("|")]
     assert cells[2:4] == [f"{max(gaps.values()):.1f}", f"{statistics.mean(gaps.values()):.1f}"]
     assert cells[-2] == max(gaps, key=gaps.get)
-    text = " ".join(evidence.readme(found).split())
+    text = " ".join(evidence.readme(by_setting).split())
     assert f"it is at most {max(gaps.values()):.1f} points of accuracy" in text
 
 
-def test_the_readme_has_five_rows_and_the_page_eight(found):
+def test_the_readme_has_five_rows_and_the_page_eight(by_setting):
     def rows(text):
         return [line for line in text.splitlines() if line.startswith(("| `bs.", "| **`bs."))]
 
-    assert len(rows(evidence.readme(found))) <= 5
-    assert len(rows(evidence.page(found))) <= 8
+    assert len(rows(evidence.readme(by_setting))) <= 5
+    assert len(rows(evidence.page(by_setting))) <= 8
 
 
 def test_a_default_of_the_layers_is_called_so():
@@ -106,7 +106,7 @@ def test_a_default_of_the_layers_is_called_so():
     assert not any(c.alpha != pytest.approx(layers.surrogate_grad(-2.0)) for c in same if c.alpha is not None)
 
 
-def test_a_claim_can_fail(found):
+def test_a_claim_can_fail(by_setting):
     """Claims are computed: with accuracies turned round, others hold."""
 
     def turned(entries):
@@ -116,16 +116,17 @@ def test_a_claim_can_fail(found):
         return {point: 100 - value for point, value in values.items()}
 
     other = {
-        name: o._replace(tuned=turned(o.tuned), single=turned(o.single), grid=grid(o.grid)) for name, o in found.items()
+        name: o._replace(tuned=turned(o.tuned), single=turned(o.single), grid=grid(o.grid))
+        for name, o in by_setting.items()
     }
-    before, after = ([claim.holds for claim in claims.claims(some)] for some in (found, other))
+    before, after = ([claim.holds for claim in claims.claims(some)] for some in (by_setting, other))
     assert len(before) == len(after)
     assert before != after
 
 
-def test_a_setting_that_is_not_finished_is_named_and_left_out(found, tmp_path):
+def test_a_setting_that_is_not_finished_is_named_and_left_out(by_setting, tmp_path):
     """Without the single calls, or without one of the shapes."""
-    first, second, *others = found
+    first, second, *others = by_setting
     for name in others:
         (tmp_path / FILES[name].name).write_text(FILES[name].read_text())
     for name, left in (
@@ -157,36 +158,36 @@ def test_a_shape_that_the_code_no_longer_has_is_named_and_left_out(shape):
 
 
 @pytest.mark.parametrize("start", ["depth-", "randman-"])
-def test_pages_do_without_some_settings(found, start):
+def test_pages_do_without_some_settings(by_setting, start):
     """What a sentence or a table says of settings that are not there is left out."""
-    fewer = {name: outcome for name, outcome in found.items() if not name.startswith(start)}
+    fewer = {name: outcome for name, outcome in by_setting.items() if not name.startswith(start)}
     said = {"depth-": "layers at most", "randman-": "Randman, by learning rate"}[start]
     assert said not in evidence.page(fewer) + studies.page(fewer)
 
 
-def test_adapted_widths_are_those_of_the_settings_that_have_them(found, tmp_path):
-    first, *others = outcomes.with_adapted(found)
-    lost = next(iter(found[first].adapted))
-    fewer = {key: entry for key, entry in found[first].adapted.items() if key != lost}
-    table = report.adapted_table(found | {first: found[first]._replace(adapted=fewer)})
-    assert table == report.adapted_table({name: found[name] for name in others})
+def test_adapted_widths_are_those_of_the_settings_that_have_them(by_setting, tmp_path):
+    first, *others = outcomes.with_adapted(by_setting)
+    lost = next(iter(by_setting[first].adapted))
+    fewer = {key: entry for key, entry in by_setting[first].adapted.items() if key != lost}
+    table = report.adapted_table(by_setting | {first: by_setting[first]._replace(adapted=fewer)})
+    assert table == report.adapted_table({name: by_setting[name] for name in others})
 
 
-def test_calls_are_those_that_all_settings_have(found, tmp_path):
+def test_calls_are_those_that_all_settings_have(by_setting, tmp_path):
     """A call that was tried in one setting alone is not compared, and keeps no other away."""
-    name, *others = found
+    name, *others = by_setting
     for other in others:
         (tmp_path / FILES[other].name).write_text(FILES[other].read_text())
-    result, tuned = json.loads(FILES[name].read_text()), {entry.call for entry in found[name].tuned.values()}
-    lost = next(call for call in found[name].single if call not in {*map(str, family.ADAPTED), *tuned})
+    result, tuned = json.loads(FILES[name].read_text()), {entry.call for entry in by_setting[name].tuned.values()}
+    lost = next(call for call in by_setting[name].single if call not in {*map(str, family.ADAPTED), *tuned})
     kept = [row for row in result["rows"] if not (row[0] == lost and row[3] in seeds_of(name)[5:] and row[1] == 1)]
     (tmp_path / FILES[name].name).write_text(json.dumps(result | {"rows": kept}))
-    assert set(found[name].single) - set(outcomes.load(tmp_path)[name].single) == {lost}
+    assert set(by_setting[name].single) - set(outcomes.load(tmp_path)[name].single) == {lost}
 
 
-def test_adapted_widths_are_compared_with_every_call_that_has_ten_seeds(found):
+def test_adapted_widths_are_compared_with_every_call_that_has_ten_seeds(by_setting):
     """At any rate, and whether other settings have it or not, as the page says: by hand from the rows of the files."""
-    for name, outcome in found.items():
+    for name, outcome in by_setting.items():
         tests: dict[tuple[str, float], list[float]] = {}
         for row in rows(FILES[name]):
             if row["seed"] in seeds_of(name) and row["call"].startswith("S2NN width="):

@@ -93,9 +93,11 @@ def test_calls_that_are_not_trained_to_the_end_are_counted():
     assert not outcomes.not_trained_to_the_end(settled)
     single = settled["one"].single
     slow = settled["one"]._replace(single=single | {A: single[A]._replace(loss=0.5)})
-    several = settled | {"one": slow}
-    assert outcomes.not_trained_to_the_end(several) == {"one": [A]}
-    assert f"Of {len(single)} calls, those with a training loss above 0.2 are 1 in *one*" in advice.how_sure(several)[1]
+    by_setting = settled | {"one": slow}
+    assert outcomes.not_trained_to_the_end(by_setting) == {"one": [A]}
+    assert (
+        f"Of {len(single)} calls, those with a training loss above 0.2 are 1 in *one*" in advice.how_sure(by_setting)[1]
+    )
     assert len(advice.how_sure(settled)) == 1
 
 
@@ -112,19 +114,19 @@ def test_settings_without_which_the_rule_chooses_another_call_are_named():
 
 
 def test_the_worst_case_in_draws_is_that_of_each_draw():
-    several = make_outcomes(94.0)
-    draws = outcomes.worst_in_draws(several, OURS)
+    by_setting = make_outcomes(94.0)
+    draws = outcomes.worst_in_draws(by_setting, OURS)
     assert len(draws) == outcomes.DRAWS
     np.testing.assert_allclose(draws.mean(), 2.0, atol=0.2)  # as the means have it, with noise of .1
 
 
 def test_the_gain_and_the_rate_that_were_chosen_are_said():
-    several = make_outcomes(94.0)
+    by_setting = make_outcomes(94.0)
     pilots = {(OURS, 1.0): 20.0, (OURS, 1.4): 90.0, (A, 1.0): 10.0, (A, 1.4): 80.0}
-    several["one"] = several["one"]._replace(
+    by_setting["one"] = by_setting["one"]._replace(
         about="deep", pilots=pilots, grid={(OURS, 0.333333): 75.0, (OURS, 1.0): 91.0}
     )
-    sentence = advice.advice(several)[1]
+    sentence = advice.advice(by_setting)[1]
     assert "in *deep* the calls that chose the gain have 15 / 85% on average with the weights times 1 / 1.4" in sentence
     assert "in *deep* this one has 75 / 91% with the rate times 0.33 / 1" in sentence
 

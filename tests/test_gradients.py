@@ -93,13 +93,15 @@ def test_recurrent_with_a_delay_in_blocks(host):
 
 @pytest.mark.slow  # as the laws of test_laws.py have it
 def test_every_surrogate_is_the_derivative_of_its_primitive_in_each_parameter():
-    made = {name(case): case.make(**{key: jnp.float32(v) for key, v in case.parameters.items()}) for case in DEFAULTS}
+    surrogates = {
+        name(case): case.make(**{key: jnp.float32(v) for key, v in case.parameters.items()}) for case in DEFAULTS
+    }
     x = jnp.asarray([-1.83, -0.61, -0.17, 0.29, 0.74, 1.57])
 
     def loss(params):
         return sum(jnp.sum(f(params["x"][key]) * jnp.arange(1.0, 7.0)) for key, f in params["f"].items())
 
-    report = bs.check_gradients({"f": made, "x": dict.fromkeys(made, x)}, loss)
+    report = bs.check_gradients({"f": surrogates, "x": dict.fromkeys(surrogates, x)}, loss)
     assert report.fine, report
     assert len(report) == sum(1 + len(case.parameters) for case in DEFAULTS)
 
@@ -339,9 +341,9 @@ def test_a_detached_branch_is_named_by_its_line():
 )
 def test_a_detached_reset_is_named(host, options):
     report, _ = checked(host, layers_of(host, reset="zero", **options))
-    found = statuses(report)
-    assert set(found.values()) == {"fine", "reset"}
-    assert found[next(name for name in found if name.endswith("threshold"))] == "reset"
+    status = statuses(report)
+    assert set(status.values()) == {"fine", "reset"}
+    assert status[next(name for name in status if name.endswith("threshold"))] == "reset"
     assert not report.fine
     assert "a reset is detached, as it is by default for reset='zero', and nothing else differs" in report.sentences[0]
 

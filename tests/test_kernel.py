@@ -436,8 +436,8 @@ def test_forward_pass_computes_no_derivative(dtype):
 def test_half_precision_forward_pass_is_of_integers(dtype):
     """A CPU that has no arithmetic in half precision converts each float of a comparison, a select or a maximum."""
     text = jax.jit(bs.LogTailedRelu(0.1)).lower(jnp.zeros(64, dtype)).compile().as_text()
-    found = re.findall(r"= (\w+)\[64\]\S* (convert|select|maximum)\(", text)
-    assert found == [("u16", "select"), ("u16", "select")]
+    operations = re.findall(r"= (\w+)\[64\]\S* (convert|select|maximum)\(", text)
+    assert operations == [("u16", "select"), ("u16", "select")]
 
 
 def test_a_loop_over_time_carries_no_array_of_one_number():

@@ -48,7 +48,7 @@ def assert_equal(a, b):
         np.testing.assert_array_equal(left, right)
 
 
-def run(layer, xs, key=KEY):
+def call_layer(layer, xs, key=KEY):
     carry = layer.initialize_carry(key, xs.shape[1:])
     return layer.init_with_output(key, carry, xs)[0]
 
@@ -272,7 +272,7 @@ def test_any_module_can_be_the_spike_fn():
 
 
 def test_cell_in_rnn_is_the_layer_batch_first():
-    carry, expected = run(LIF(F, decay=0.75), XS)
+    carry, expected = call_layer(LIF(F, decay=0.75), XS)
     cell = LIFCell(F, decay=0.75)
     assert cell.num_feature_axes == 1
     rnn = nn.RNN(cell, return_carry=True)

@@ -15,6 +15,7 @@ from combinations import each_value_once
 from dtypes import why_no_float16
 from flax import linen, nnx
 from nir_reference import simulate
+from surrogate_table import EXPORTED
 
 import brainsurr as bs
 from brainsurr.nir import from_nir, to_nir
@@ -90,7 +91,7 @@ class Brainstate(Nnx):
 MAKE = {"nnx": Nnx, "linen": Linen, "brainstate": Brainstate}
 
 
-def run(net, xs):
+def outputs_of(net, xs):
     """The outputs of a network of any framework; of Linen with its variables."""
     xs = jnp.asarray(xs)
     if isinstance(net, tuple):
@@ -227,7 +228,7 @@ def test_a_graph_means_the_network(network, method, r):
     net = Nnx().net(layers(Nnx()), size)
     xs = inputs(size)
     graph = written(net, size, dt=DT[method], method=method, r=r)
-    ys = run(net, xs)
+    ys = outputs_of(net, xs)
     for i in range(B):
         there = np.moveaxis(xs[:, i], -1, 1) if len(size) > 1 else xs[:, i]
         expected, near = simulate(graph, there, DT[method], method)
@@ -243,13 +244,13 @@ def test_ours_to_a_file_to_ours(network, host, tmp_path):
     brainstate.random.seed(0)
     net = make.net(layers(make), size)
     xs = inputs(size)
-    expected = run(net, xs)
+    expected = outputs_of(net, xs)
     file = filed(written(net, size), tmp_path)
     back = from_nir(file, host, dt=1e-3)
-    np.testing.assert_array_equal(run(back, xs), expected)
+    np.testing.assert_array_equal(outputs_of(back, xs), expected)
     assert np.abs(expected).max() > 0.2
     other = HOSTS[HOSTS.index(host) - 1]
-    assert_close(run(from_nir(file, other, dt=1e-3), xs), expected, 4 * T)
+    assert_close(outputs_of(from_nir(file, other, dt=1e-3), xs), expected, 4 * T)
 
 
 RESETS = [
@@ -273,15 +274,15 @@ def test_a_reset_that_nir_has_not_is_refused_or_named_in_the_metadata(reset, hos
     with pytest.warns(UserWarning, match=f"not said to other readers: .*{said}"):
         graph = written(net, (6,), lossy=True)
     xs = inputs((6,))
-    expected = run(net, xs)
+    expected = outputs_of(net, xs)
     back = from_nir(filed(graph, tmp_path), host, dt=1e-3)
-    np.testing.assert_array_equal(run(back, xs), expected)
+    np.testing.assert_array_equal(outputs_of(back, xs), expected)
     lif = layers_of(back)[1]
     assert {name: getattr(lif, name) for name in reset if name != "threshold"} == {
         name: value for name, value in reset.items() if name != "threshold"
     }
     other = from_nir(graph, host, dt=1e-3, reset="zero", reset_delay=False)  # as others read it
-    assert np.any(run(other, xs) != expected)
+    assert np.any(outputs_of(other, xs) != expected)
 
 
 @pytest.mark.parametrize("said", [{"dt": 1e-4}, {"dt": 1e-3, "method": "exp"}], ids=str)
@@ -299,9 +300,9 @@ def test_the_caller_says_how_neurons_reset():
     graph = nir.NIRGraph.from_list(nir.LIF(tau=5 * one, r=5 * one, v_leak=0 * one, v_threshold=one))
     xs = inputs((4,))
     said = {"reset": "subtract", "reset_delay": True}
-    expected = run(bs.nnx.SpikingSequential([bs.nnx.LIF(4, decay=0.8, **said)]), xs)
-    np.testing.assert_array_equal(run(from_nir(graph, "nnx", dt=1, **said), xs), expected)
-    assert np.any(run(from_nir(graph, "nnx", dt=1), xs) != expected)
+    expected = outputs_of(bs.nnx.SpikingSequential([bs.nnx.LIF(4, decay=0.8, **said)]), xs)
+    np.testing.assert_array_equal(outputs_of(from_nir(graph, "nnx", dt=1, **said), xs), expected)
+    assert np.any(outputs_of(from_nir(graph, "nnx", dt=1), xs) != expected)
 
 
 @pytest.mark.parametrize("host", HOSTS)
@@ -353,8 +354,7 @@ def test_a_surrogate_comes_back(f, host, tmp_path):
 
 
 def test_every_surrogate_comes_back(tmp_path):
-    exported = [getattr(bs, name) for name in bs.surrogates.__all__]
-    every = [f() for f in exported if isinstance(f, type)]
+    every = [cls() for cls in EXPORTED.values()]
     assert len(every) > 20
     net = bs.nnx.SpikingSequential([bs.nnx.LIF(2, reset="zero", spike_fn=f) for f in every])
     back = from_nir(filed(to_nir(net, (2,), dt=1.0), tmp_path), "nnx", dt=1.0)
@@ -392,7 +392,7 @@ def test_dtypes_come_back(host, dtype, tmp_path):
     net = from_nir(start, host, dt=1.0)  # in this framework
     back = from_nir(filed(written(net, (6,), dt=1.0), tmp_path), host, dt=1.0)
     xs = inputs((6,)).astype(dtype)
-    np.testing.assert_array_equal(run(back, xs), run(net, xs))
+    np.testing.assert_array_equal(outputs_of(back, xs), outputs_of(net, xs))
     variables = jax.tree.leaves(back[1]) if host == "linen" else []
     if host == "nnx":
         variables = jax.tree.leaves(nnx.state(back, nnx.Param))
@@ -417,7 +417,7 @@ def test_a_spike_at_the_threshold_is_one_here_and_none_there():
     net = bs.nnx.SpikingSequential([bs.nnx.LIF(1, decay=0.5, reset="zero")])
     graph = to_nir(net, (1,), dt=1.0)
     xs = np.ones((1, 1, 1), np.float32)
-    assert run(net, xs).item() == 1
+    assert outputs_of(net, xs).item() == 1
     assert simulate(graph, xs[:, 0], 1.0)[0].item() == 0
 
 
@@ -540,8 +540,8 @@ def test_padding_of_an_even_kernel_is_that_of_the_same_size():
     assert graph.nodes["conv_0"].padding == "same"
     xs = inputs((5, 5, 1))
     expected, _ = simulate(graph, np.moveaxis(xs[:, 0], -1, 1), 1.0)
-    assert_close(np.moveaxis(run(net, xs)[:, 0], -1, 1), expected, 32)
-    assert_close(run(from_nir(graph, "nnx", dt=1.0), xs), run(net, xs), 32)
+    assert_close(np.moveaxis(outputs_of(net, xs)[:, 0], -1, 1), expected, 32)
+    assert_close(outputs_of(from_nir(graph, "nnx", dt=1.0), xs), outputs_of(net, xs), 32)
 
 
 @pytest.mark.parametrize(
@@ -579,7 +579,7 @@ def test_random_spikes_are_written_as_in_evaluation():
     act = bs.nnx.SpikingActivation(bs.Sigmoid(alpha=4.0), random=True, rngs=nnx.Rngs(0))
     net = bs.nnx.SpikingSequential([bs.nnx.LIF(4, decay=0.8, reset="zero", spike_fn=act), act])
     back, xs = from_nir(to_nir(net, (4,), dt=1.0), "nnx", dt=1.0), inputs((4,))
-    drawn = run(net, xs)
+    drawn = outputs_of(net, xs)
     net.eval()
-    np.testing.assert_array_equal(run(back, xs), run(net, xs))
-    assert np.any(run(net, xs) != drawn)
+    np.testing.assert_array_equal(outputs_of(back, xs), outputs_of(net, xs))
+    assert np.any(outputs_of(net, xs) != drawn)

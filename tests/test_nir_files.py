@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from close import assert_close
 from nir_reference import simulate
-from test_nir import DT, REST_EXHAUSTIVE, T, inputs, run
+from test_nir import DT, REST_EXHAUSTIVE, T, inputs, outputs_of
 
 import brainsurr as bs
 from brainsurr.nir import from_nir, to_nir
@@ -91,7 +91,7 @@ def test_what_a_graph_means_is_what_is_read(name, host, tmp_path):
     xs = inputs((*shape[1:], shape[0]))[:, :1]
     expected, near = simulate(graph, np.moveaxis(xs[:, 0], -1, 1) if len(shape) > 1 else xs[:, 0], 1.0)
     assert near > 1e-5
-    ys = run(from_nir(tmp_path / "a.nir", host, dt=1.0), xs)[:, 0]
+    ys = outputs_of(from_nir(tmp_path / "a.nir", host, dt=1.0), xs)[:, 0]
     assert_close(ys, expected, 4 * T)
     assert np.abs(expected).max() > 0.4
 
@@ -102,7 +102,7 @@ def test_by_the_exponential_too(kind):
     xs = inputs((N,))[:, :1]
     expected, near = simulate(graph, xs[:, 0], DT["exp"], "exp")
     assert near > 1e-5
-    np.testing.assert_array_equal(run(from_nir(graph, "nnx", dt=DT["exp"], method="exp"), xs)[:, 0], expected)
+    np.testing.assert_array_equal(outputs_of(from_nir(graph, "nnx", dt=DT["exp"], method="exp"), xs)[:, 0], expected)
 
 
 @pytest.mark.parametrize("method", ["euler", "exp"])
@@ -113,7 +113,7 @@ def test_what_has_no_time_constant_is_written_again_by_any_method(name, method):
     written, given = (sorted(type(node).__name__ for node in g.nodes.values()) for g in (graph, STRANGERS[name]))
     assert written == given
     xs = inputs((N,))
-    np.testing.assert_array_equal(run(from_nir(graph, "nnx", dt=1.0, method=method), xs), run(net, xs))
+    np.testing.assert_array_equal(outputs_of(from_nir(graph, "nnx", dt=1.0, method=method), xs), outputs_of(net, xs))
 
 
 def test_neurons_in_a_graph_of_their_own():
@@ -132,7 +132,7 @@ def test_neurons_in_a_graph_of_their_own():
     xs = inputs((N,))[:, :1]
     expected, near = simulate(flat, xs[:, 0], 1.0)
     assert near > 1e-5
-    np.testing.assert_array_equal(run(from_nir(graph, "nnx", dt=1.0), xs)[:, 0], expected)
+    np.testing.assert_array_equal(outputs_of(from_nir(graph, "nnx", dt=1.0), xs)[:, 0], expected)
     assert 0.05 < expected.mean() < 0.9
 
 
@@ -420,7 +420,7 @@ def test_reading_changes_nothing():
     assert str({name: node.to_dict() for name, node in graph.nodes.items()}) == str(before)
     again = to_nir(net, (N,), dt=1.0)
     xs = inputs((N,))
-    np.testing.assert_array_equal(run(from_nir(again, "nnx", dt=1.0), xs), run(net, xs))
+    np.testing.assert_array_equal(outputs_of(from_nir(again, "nnx", dt=1.0), xs), outputs_of(net, xs))
 
 
 def test_weights_of_float64_are_of_the_dtype_that_jax_has():

@@ -33,23 +33,23 @@ def test_as_many_spikes_differ_as_the_page_says(trial, tmp_path):
         pytest.importorskip(library)
     if trial[:3] in STOPS:
         try:
-            expected, found = outputs(trial, tmp_path)
+            expected, spikes = outputs(trial, tmp_path)
         except (AttributeError, RuntimeError):
             return
-        assert found.shape != expected.shape
+        assert spikes.shape != expected.shape
         return
-    expected, found = outputs(trial, tmp_path)
+    expected, spikes = outputs(trial, tmp_path)
     assert 0.02 < expected.mean() < 0.9
-    assert found.shape == expected.shape
-    assert (np.mean(found != expected) > 0.05) == (trial[:3] in DIFFERENT)
+    assert spikes.shape == expected.shape
+    assert (np.mean(spikes != expected) > 0.05) == (trial[:3] in DIFFERENT)
     if trial[:3] not in DIFFERENT:
-        np.testing.assert_array_equal(found, expected)
+        np.testing.assert_array_equal(spikes, expected)
 
 
 def test_digits_have_the_same_accuracy_there(tmp_path):
-    found = dict(digits.compare(tmp_path))
-    if len(found) == 1:
+    entries = dict(digits.compare(tmp_path))
+    if len(entries) == 1:
         pytest.skip("none of the other libraries is installed")
-    assert found["brainsurr"]["accuracy"] > 0.9
-    for library, entry in found.items():
-        assert (entry["differ"], entry["accuracy"]) == (0.0, found["brainsurr"]["accuracy"]), library
+    assert entries["brainsurr"]["accuracy"] > 0.9
+    for library, entry in entries.items():
+        assert (entry["differ"], entry["accuracy"]) == (0.0, entries["brainsurr"]["accuracy"]), library

@@ -13,7 +13,7 @@ PATHS = sorted(FOLDER.glob("*.ipynb"))
 notebooks = pytest.mark.parametrize("path", PATHS, ids=lambda path: path.stem)
 
 
-def read(path):
+def read_notebook(path):
     return nbformat.read(path, as_version=4)
 
 
@@ -42,13 +42,15 @@ def test_there_are_eight_in_reading_order():
         "8-to-hardware-with-nir",
     ]
     for path, following in pairwise(PATHS):
-        assert f"]({following.name})" in read(path).cells[-1].source, f"{path.name} does not lead to {following.name}"
+        assert f"]({following.name})" in read_notebook(path).cells[-1].source, (
+            f"{path.name} does not lead to {following.name}"
+        )
 
 
 @pytest.mark.slow
 @notebooks
 def test_runs_without_a_warning(path, environment):
-    kept, ran = read(path), strip(execute(path, XLA_FLAGS=environment["XLA_FLAGS"]))
+    kept, ran = read_notebook(path), strip(execute(path, XLA_FLAGS=environment["XLA_FLAGS"]))
     gc.collect()  # a socket left open is warned of here, and not in some later test
     for cell in ran.cells:
         for output in cell.get("outputs", ()):
@@ -62,8 +64,8 @@ def test_runs_without_a_warning(path, environment):
 @notebooks
 def test_kept_is_what_running_keeps(path):
     """Pictures are there; counts, times, progress bars and the machine are not."""
-    notebook = read(path)
-    assert notebook == strip(read(path)), "run `make notebooks`"
+    notebook = read_notebook(path)
+    assert notebook == strip(read_notebook(path)), "run `make notebooks`"
     assert nbformat.validate(notebook) is None
     for text in texts(notebook):
         assert not re.search(r"(?<![\w.])/(home|root|tmp|usr|work|opt|Users)/|[A-Z]:\\", text), text
@@ -72,7 +74,7 @@ def test_kept_is_what_running_keeps(path):
 
 @notebooks
 def test_reads_well(path):
-    cells = read(path).cells
+    cells = read_notebook(path).cells
     assert any(map(shows_a_picture, cells[:3])), "no picture in the first three cells, prose included"
     for before, cell in pairwise(cells):
         if shows_a_picture(cell):
@@ -83,6 +85,6 @@ def test_reads_well(path):
 
 @notebooks
 def test_every_link_to_a_file_exists(path):
-    for cell in read(path).cells:
+    for cell in read_notebook(path).cells:
         for link in re.findall(r"\]\(([^)#]+)\)", cell.source) if cell.cell_type == "markdown" else ():
             assert link.startswith("https://") or (FOLDER / link).exists(), link

@@ -101,8 +101,8 @@ def pushes(shape, dtype, seed):
 @pytest.mark.parametrize(("own", "theirs"), MIXTURES)
 def test_what_is_stored_is_inside_whatever_the_dtypes(own, theirs, lenient):
     """As check_inside reads it, by NumPy; compiled in one program, which may keep more bits, in two, and not at all."""
-    found = {interval: inside(interval, own) for interval in INTERVALS}
-    values = {interval: numbers for interval, (numbers, _, _) in found.items()}
+    ranges = {interval: inside(interval, own) for interval in INTERVALS}
+    values = {interval: numbers for interval, (numbers, _, _) in ranges.items()}
     tx = project({interval: interval for interval in INTERVALS})
 
     def update(p, u):
@@ -117,7 +117,7 @@ def test_what_is_stored_is_inside_whatever_the_dtypes(own, theirs, lenient):
             u = {interval: pushes(numbers.shape, theirs, seed) for interval, numbers in values.items()}
             p, u = jax.tree.map(jnp.asarray, (values, u))
             for new in (whole(p, u), second(p, first(p, u)), *([] if seed else [apply(p, u)])):
-                for interval, (numbers, low, high) in found.items():
+                for interval, (numbers, low, high) in ranges.items():
                     assert new[interval].dtype == own
                     stored = np.asarray(new[interval])
                     wrong = ~((stored >= low) & (stored <= high))
@@ -126,7 +126,7 @@ def test_what_is_stored_is_inside_whatever_the_dtypes(own, theirs, lenient):
             new = p
             for _ in range(8):  # the first steps may be too short by a rounding
                 new = whole(new, jax.tree.map(lambda p, push=push: jnp.full_like(p, push, dtype=theirs), new))
-            for interval, ends in found.items():
+            for interval, ends in ranges.items():
                 if np.isfinite(ends[side]) and interval != (1e-40, 1.0):
                     np.testing.assert_array_equal(new[interval], np.full(len(ends[0]), ends[side]))
 

@@ -138,8 +138,8 @@ def cases():
     bit = {}  # of each triple, in the integers that stand for sets of them
 
     def triples(row):
-        found = itertools.combinations(enumerate(row), 3)
-        return functools.reduce(operator.or_, (1 << bit.setdefault(triple, len(bit)) for triple in found))
+        choices = itertools.combinations(enumerate(row), 3)
+        return functools.reduce(operator.or_, (1 << bit.setdefault(triple, len(bit)) for triple in choices))
 
     rows = {row: triples(row) for row in itertools.product(*OPTIONS.values())}
     left, tried = functools.reduce(operator.or_, rows.values()), set()

@@ -120,7 +120,7 @@ def test_spikes_and_gradient_are_those_of_the_library(key):
     library, _, original = key.partition(".")
     xs = ports.inputs(key)
     expected, gradient = globals()[library](original, xs)
-    ys, gx = ports.run(ports.ours(key, spike_fn=SURROGATES[library]), xs)
+    ys, gx = ports.spikes_and_gradient(ports.ours(key, spike_fn=SURROGATES[library]), xs)
     assert np.abs(gradient).max() > 0.1
     if ".LI(" in key:
         assert_close((ys, gx), (expected, gradient), 10 * T)
@@ -161,7 +161,7 @@ def test_what_the_remarks_say(port):
     xs = xs / 6 if port.library == "snntorch" else xs
     expected, gradient = globals()[port.library](port.original, xs)
     with distances() as near:
-        ys, gx = ports.run(ports.network(port, spike_fn=SURROGATES[port.library]), xs)
+        ys, gx = ports.spikes_and_gradient(ports.network(port, spike_fn=SURROGATES[port.library]), xs)
     assert min(near) > bound(10 * T, 6)
     assert 0.05 < expected.mean() < 0.9
     np.testing.assert_array_equal(ys, expected)
@@ -202,7 +202,7 @@ def recurrent(kernel, **neuron):
 def test_the_recurrent_neurons_of_the_remarks(make):
     (expected, gradient), layers, xs = make(ports.X)
     with distances() as near:
-        ys, gx = ports.run(SpikingSequential(layers), xs)
+        ys, gx = ports.spikes_and_gradient(SpikingSequential(layers), xs)
     assert min(near) > bound(20 * T, 4)
     assert 0.05 < expected.mean() < 0.9
     np.testing.assert_array_equal(ys, expected)

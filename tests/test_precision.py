@@ -128,7 +128,7 @@ def test_underflow_is_seen_where_there_is_some(data):
     assert share["float16, scaled"] > share["float32"] + 0.1, "made smaller instead of larger, gradients vanish"
 
 
-def run(losses, accuracies):
+def record(losses, accuracies):
     return {"loss": losses, "test_accuracy": [[a] for a in accuracies]}
 
 
@@ -142,5 +142,5 @@ def run(losses, accuracies):
     ],
 )
 def test_within_noise_is_between_the_extremes_of_the_reference(losses, accuracies, expected):
-    reference = run([[2.0, 1.0], [3.0, 2.0]], [0.8, 0.9])
-    assert report.within(run(losses, accuracies), reference) == expected
+    reference = record([[2.0, 1.0], [3.0, 2.0]], [0.8, 0.9])
+    assert report.within(record(losses, accuracies), reference) == expected

@@ -132,9 +132,9 @@ def test_a_wrong_layout_is_seen(monkeypatch):
 
 
 def test_examples_do_not_depend_on_who_makes_them():
-    whole, labels, made = mesh.load(mesh.make((1, 1), jax.devices()[:1]), seed=1, step=2)
+    whole, labels, count = mesh.load(mesh.make((1, 1), jax.devices()[:1]), seed=1, step=2)
     parts, same, _ = mesh.load(mesh.make((4, 2), jax.devices()), seed=1, step=2)
-    assert made == len(labels) == 32
+    assert count == len(labels) == 32
     np.testing.assert_array_equal(parts, whole)
     np.testing.assert_array_equal(same, labels)
     assert parts.addressable_shards[0].data.shape == (12, 8, 32)
@@ -184,8 +184,8 @@ def test_collectives_are_counted_with_their_loops():
         return total, x @ jnp.ones(5)
 
     out = NamedSharding(where, P())
-    found = collectives(jax.jit(f, out_shardings=out).lower(x).compile().as_text())
-    assert sorted(found) == [("all-gather", 8, 0, 1), ("all-reduce", 5, 1, 7)]
+    sent = collectives(jax.jit(f, out_shardings=out).lower(x).compile().as_text())
+    assert sorted(sent) == [("all-gather", 8, 0, 1), ("all-reduce", 5, 1, 7)]
 
     def until(x):
         return jax.lax.while_loop(lambda c: jnp.sum(c) < 100, lambda c: c + jnp.sum(x * c, 0), jnp.ones(5))

@@ -42,12 +42,12 @@ def test_without_noise_nothing_changes():
 def test_shifted_examples_are_those_of_a_slice():
     inputs = np.random.default_rng(0).normal(size=(64, 10, 1)).astype(np.float32)
     shifted = np.asarray(sequences.augment(jax.random.key(0), jnp.asarray(inputs), RECIPE._replace(shift=2)))
-    found = []
+    shifts = []
     for before, after in zip(inputs, shifted, strict=True):
         padded = np.concatenate([before[:1]] * 2 + [before] + [before[-1:]] * 2)
-        found.append([k for k in range(5) if np.array_equal(padded[k : k + 10], after)])
-    assert all(len(places) == 1 for places in found)
-    assert {places[0] for places in found} == {0, 1, 2, 3, 4}
+        shifts.append([k for k in range(5) if np.array_equal(padded[k : k + 10], after)])
+    assert all(len(places) == 1 for places in shifts)
+    assert {places[0] for places in shifts} == {0, 1, 2, 3, 4}
 
 
 def test_a_mask_blanks_one_stretch_of_time_and_one_of_features():

@@ -55,10 +55,10 @@ def gradient(host, options):
 
 def transposed(text):
     """The arrays ``[..., batch, features]`` that a compiled program transposes, or stores with axes reordered."""
-    found = re.findall(r"= \w+\[([\d,]+)\]\{([\d,]+)\S* (\w+)\(", text)
+    arrays = re.findall(r"= \w+\[([\d,]+)\]\{([\d,]+)\S* (\w+)\(", text)
     return [
         shape
-        for shape, layout, operation in found
+        for shape, layout, operation in arrays
         if shape.count(",") >= 2
         if operation == "transpose" or layout.split(",") != sorted(layout.split(","), reverse=True)
     ]

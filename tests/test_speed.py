@@ -102,9 +102,9 @@ def test_a_page_of_a_gpu(out, tmp_path):
 
 
 def test_each_unmet_mark_has_its_reason(out):
-    several = {name: json.loads((out / f"{name}.json").read_text()) for name in speed.CLAIMS}
-    text = speed.marks(several)
-    for name, result in several.items():
+    results = {name: json.loads((out / f"{name}.json").read_text()) for name in speed.CLAIMS}
+    text = speed.marks(results)
+    for name, result in results.items():
         for mark in speed.CLAIMS[name].marks(result):
             shown = any(mark.what in line for line in text.splitlines() if line.startswith("- "))
             assert shown == (mark.met is False)
@@ -232,10 +232,10 @@ def test_brainsurr_trains_the_same_in_both_modes(out):
     losses = [run["losses"] for run in runs if run["name"] == "brainsurr" and run["batch"] == 8]
     assert len(losses) == 4  # two modes, each with inputs as bytes and as floats
     operations = sum(task.NETWORK.sizes) + 20  # the sums over the inputs of each layer, and over time
-    for several in losses:
-        assert several[0] == pytest.approx(losses[0][0], rel=bound(operations, 1))
-        assert several == pytest.approx(losses[0], rel=0.02)  # rounding of the weights may carry a spike across
-        assert several[-1] < several[0]
+    for curve in losses:
+        assert curve[0] == pytest.approx(losses[0][0], rel=bound(operations, 1))
+        assert curve == pytest.approx(losses[0], rel=0.02)  # rounding of the weights may carry a spike across
+        assert curve[-1] < curve[0]
 
 
 def test_twenty_layers_fire_to_the_last_and_learn():

@@ -81,7 +81,7 @@ def equal(actual, desired):
 
 
 @pytest.mark.parametrize(
-    ("host", "several"),
+    ("host", "settings"),
     [
         (HOSTS[0], RUNS),
         pytest.param(HOSTS[0], MORE_RUNS, marks=pytest.mark.exhaustive),
@@ -89,7 +89,7 @@ def equal(actual, desired):
     ],
     ids=label,
 )
-def test_spikes_and_a_rate_penalty_are_those_of_a_loop(host, several):
+def test_spikes_and_a_rate_penalty_are_those_of_a_loop(host, settings):
     (params, carry, run), xs = network(host), inputs()
     weights = kernels(params)
     ys, spikes = time_loop(weights, xs)
@@ -98,7 +98,7 @@ def test_spikes_and_a_rate_penalty_are_those_of_a_loop(host, several):
     without = jax.jit(jax.grad(lambda weights: penalised(mean_over_time(time_loop(weights, xs)[0]), {})))(weights)
     for one, other in list(zip(by_loop, without, strict=True))[:2]:
         assert float(jnp.abs(one - other).max()) > 100 * bound(GRADIENT, np.abs(one).max()), "the penalty is in it"
-    for options in several:
+    for options in settings:
         options = {"block_size": options[0], "remat": options[1]} if options else {}
 
         def loss(params, options=options):

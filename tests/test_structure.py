@@ -23,7 +23,7 @@ def modules(package: str) -> dict[str, Path]:
 def imported(path: Path, known) -> set[str]:
     """Return the modules among ``known`` that a file imports when it runs, within functions too."""
     package = module_name(path).split(".") if path.name == "__init__.py" else module_name(path).split(".")[:-1]
-    found, tree = set(), ast.parse(path.read_text())
+    imports, tree = set(), ast.parse(path.read_text())
     for_types = {
         inner
         for node in ast.walk(tree)
@@ -35,14 +35,14 @@ def imported(path: Path, known) -> set[str]:
         if node in for_types:
             continue
         if isinstance(node, ast.Import):
-            found |= {alias.name for alias in node.names}
+            imports |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom):
             base = package[: len(package) - node.level + 1] if node.level else []
             source = ".".join([*base, *(node.module or "").split(".")]).rstrip(".")
             # `from package import name` takes the module of that name where there is one, else what the package has.
             names = {f"{source}.{alias.name}" for alias in node.names}
-            found |= {name if name in known else source for name in names}
-    return {name for name in found if name in known}
+            imports |= {name if name in known else source for name in names}
+    return {name for name in imports if name in known}
 
 
 def folder(module: str) -> str:
@@ -79,14 +79,14 @@ def test_a_framework_is_imported_by_its_own_folder_alone():
 def may_import() -> dict[str, set[str]]:
     """Return what each folder of benchmarks may import, according to its `__init__`."""
     paths = {path.parent.name: path for path in (ROOT / "benchmarks").glob("*/__init__.py")}
-    found = {}
+    allowed = {}
     for name, path in paths.items():
         text = " ".join((ast.get_docstring(ast.parse(path.read_text())) or "").split())
         nothing, may = "import nothing from the rest of `benchmarks`" in text, text.partition("May import from ")[2]
         assert nothing != bool(may), f"expected {path} to say once what it may import"
         every = "all other folders" in may
-        found[name] = paths.keys() - {name} if every else paths.keys() & set(re.findall(r"`(\w+)`", may))
-    return found
+        allowed[name] = paths.keys() - {name} if every else paths.keys() & set(re.findall(r"`(\w+)`", may))
+    return allowed
 
 
 def test_the_sentences_about_imports_leave_no_cycle():

@@ -13,7 +13,7 @@ from benchmarks.studies import neurons, randman, speech
 STUDIES = ("learn_alpha",)
 
 
-def run(name, out, environment):
+def run_study(name, out, environment):
     """A quick run in a process of its own, as a user starts it."""
     command = [sys.executable, "-m", f"benchmarks.studies.{name}", "--quick", "--out", str(out)]
     subprocess.run(command, check=True, capture_output=True, text=True, env=environment)
@@ -23,7 +23,7 @@ def run(name, out, environment):
 @pytest.fixture(scope="module", params=STUDIES)
 def study(request, tmp_path_factory, environment):
     out = tmp_path_factory.mktemp(request.param)
-    return request.param, out, run(request.param, out, environment)
+    return request.param, out, run_study(request.param, out, environment)
 
 
 @pytest.mark.slow

@@ -52,7 +52,7 @@ class Mean(bs.Surrogate):
 
 
 def test_bounds_of_surrogates_inside_of_others(host):
-    def found(f):
+    def bounds_of(f):
         layer = host.layers.SpikingActivation(f, learnable=tuple(f.named_parameters()[1]))
         return intervals(host, layer)
 
@@ -61,11 +61,11 @@ def test_bounds_of_surrogates_inside_of_others(host):
         {"first_alpha": (0.0, 0.25), "second_alpha": (0.01, 100.0)},
         {"height": (0, 100), "width": (0.01, 100)},
     )
-    assert found(f) == own
+    assert bounds_of(f) == own
     scaled = {f"surrogate_{name}": interval for name, interval in own.items()} | scales
-    assert found(f.scaled()) == scaled
+    assert bounds_of(f.scaled()) == scaled
     assert f.scaled().bounds == scaled
-    both = found(Mean(bs.Arctan(2.0).scaled(), bs.Arctan(3.0).scaled()))
+    both = bounds_of(Mean(bs.Arctan(2.0).scaled(), bs.Arctan(3.0).scaled()))
     each = {"surrogate_alpha": (0.01, 100), **scales}
     assert both == {f"{which}_{name}": each[name] for which in ("first", "second") for name in each}
 

@@ -191,7 +191,7 @@ def test_nan_shows_in_a_reduction(reduce):
     assert np.isnan(bs.unroll(lambda c, x: (c, x), None, xs, block_size=3, reduce=reduce)[1])
 
 
-def several(carry, xs):
+def three_outputs(carry, xs):
     return carry + xs.sum(0), (xs, {"twice": 2 * xs, "square": xs**2})
 
 
@@ -199,7 +199,7 @@ def several(carry, xs):
 def test_a_reduction_for_each_output(size, remat):
     xs = start()[1][:, 0]
     run = jax.jit(
-        lambda xs, reduce: bs.unroll(several, jnp.zeros(3), xs, block_size=size, remat=remat, reduce=reduce),
+        lambda xs, reduce: bs.unroll(three_outputs, jnp.zeros(3), xs, block_size=size, remat=remat, reduce=reduce),
         static_argnames="reduce",
     )
     words = (None, "mean"), (None, "last")
@@ -213,7 +213,7 @@ def test_a_reduction_for_each_output(size, remat):
 
     def loss(xs):
         reduce = ("last", {"twice": "max", "square": "mean"})
-        last, rest = bs.unroll(several, jnp.zeros(3), xs, block_size=size, remat=remat, reduce=reduce)[1]
+        last, rest = bs.unroll(three_outputs, jnp.zeros(3), xs, block_size=size, remat=remat, reduce=reduce)[1]
         return jnp.sum(last) + jnp.sum(rest["twice"]) + jnp.sum(rest["square"])
 
     plain = lambda xs: jnp.sum(xs[-1]) + jnp.sum((2 * xs).max(0)) + jnp.sum((xs**2).mean(0))  # noqa: E731
@@ -236,14 +236,14 @@ def test_a_reduction_for_each_output(size, remat):
 )
 def test_words_that_do_not_fit_the_outputs(message, reduce):
     with pytest.raises(ValueError, match=message):
-        bs.unroll(several, jnp.zeros(3), start()[1][:, 0], reduce=reduce)
+        bs.unroll(three_outputs, jnp.zeros(3), start()[1][:, 0], reduce=reduce)
 
 
 def test_no_time_steps_of_several_outputs():
     xs = start()[1][:0, 0]
     with pytest.raises(ValueError, match="over zero time steps"):
-        bs.unroll(several, jnp.zeros(3), xs, reduce=(None, "mean"))
-    assert bs.unroll(several, jnp.zeros(3), xs, reduce=(None, None))[1][0].shape == (0, 3)
+        bs.unroll(three_outputs, jnp.zeros(3), xs, reduce=(None, "mean"))
+    assert bs.unroll(three_outputs, jnp.zeros(3), xs, reduce=(None, None))[1][0].shape == (0, 3)
 
 
 # --- time steps: none, one, many --------------------------------------------------------------------------------

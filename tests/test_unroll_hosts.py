@@ -79,18 +79,18 @@ def equal(actual, desired):
 
 
 @pytest.mark.parametrize(
-    ("host", "several"),
+    ("host", "settings"),
     [
         *((host, RUNS[i : i + 1]) for i, host in enumerate(HOSTS)),
         *(pytest.param(host, RUNS[:i] + RUNS[i + 1 :], marks=exhaustive) for i, host in enumerate(HOSTS)),
     ],
     ids=label,
 )
-def test_equals_the_plain_network(host, several):
+def test_equals_the_plain_network(host, settings):
     case, xs = Case(host), inputs()
     plain, plain_grads = case.value_and_gradient(loss)(case.params, case.carry, xs)
     assert all(float(jnp.abs(leaf).max()) > 0 for leaf in jax.tree.leaves(plain_grads)), "every gradient is tried"
-    for size, remat in several:
+    for size, remat in settings:
         run = case.value_and_gradient(loss, block_size=size, remat=remat)
         value, grads = run(case.params, case.carry, xs)
         equal(value, plain)

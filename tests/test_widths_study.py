@@ -83,9 +83,9 @@ def test_the_table_has_each_call_and_gain(tmp_path):
 
 @pytest.mark.parametrize(("better", "holds"), [(0.08, [True, True]), (0.02, [False, True]), (-0.08, [False, False])])
 def test_a_claim_holds_by_its_numbers(tmp_path, better, holds):
-    found = list(report.claims(studied(tmp_path, with_better(better))))
-    assert [claim.holds for claim in found] == holds
-    assert f"{50 + 100 * better:.1f}" in found[1].numbers
+    claims = list(report.claims(studied(tmp_path, with_better(better))))
+    assert [claim.holds for claim in claims] == holds
+    assert f"{50 + 100 * better:.1f}" in claims[1].numbers
 
 
 # What is not finished

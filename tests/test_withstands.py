@@ -6,9 +6,9 @@ from benchmarks.pages import withstands
 
 
 @pytest.fixture(scope="module")
-def several():
+def trials():
     return withstands.load()
 
 
-def test_page_is_that_of_the_result_files(several):
-    assert (withstands.ROOT / "docs/withstands.md").read_text() == withstands.page(several), "run `make evidence`"
+def test_page_is_that_of_the_result_files(trials):
+    assert (withstands.ROOT / "docs/withstands.md").read_text() == withstands.page(trials), "run `make evidence`"

@@ -67,8 +67,7 @@ def train_and_write(job: Job, folder: Folder, save_every: int):
 
 def parse(argv):
     """Parse the arguments, or exit with an error of one line."""
-    exported = {name: getattr(bs, name) for name in bs.__all__ if name not in ("Surrogate", "Scaled")}
-    classes = {name: c for name, c in exported.items() if isinstance(c, type) and issubclass(c, bs.Surrogate)}
+    classes = {name: cls for name in bs.surrogates.__all__ if isinstance(cls := getattr(bs, name), type)}
     parser = argparse.ArgumentParser(prog="python -m benchmarks.digits", description=__doc__.splitlines()[0])
     seeds = "number of networks of each kind (default: 5)"
     parser.add_argument("--seeds", type=positive, default=5, metavar="N", help=seeds)

@@ -35,19 +35,19 @@ def pytest_terminal_summary(terminalreporter):
     counts: dict[str, dict[str, int]] = {}
     for outcome in ("passed", "failed", "error", "xfailed"):
         for report in terminalreporter.stats.get(outcome, []):
-            if found := re.search(r"peers/test_(\w+)\.py", report.nodeid):
-                tally = counts.setdefault(found[1], {})
+            if match := re.search(r"peers/test_(\w+)\.py", report.nodeid):
+                tally = counts.setdefault(match[1], {})
                 tally[outcome] = tally.get(outcome, 0) + 1
     if not counts:
         return
     cells = {}
     rows = [("library", "version", "result")]
     for name, requirement in peers().items():
-        reason, found, tally = excluded(requirement), version(name), counts.get(name, {})
+        reason, installed, tally = excluded(requirement), version(name), counts.get(name, {})
         if reason or (tally.keys() & {"passed"} and not tally.keys() & {"failed", "error"}):
-            cells[name] = reason or found
+            cells[name] = reason or installed
         result = ", ".join(f"{n} {outcome}" for outcome, n in tally.items()) or "not run"
-        rows.append((name, found or "-", f"not installed: {reason}" if reason else result))
+        rows.append((name, installed or "-", f"not installed: {reason}" if reason else result))
     terminalreporter.section(f"peers, Python {platform.python_version()}, jax {jax.__version__}")
     for row in rows:
         terminalreporter.line(" | ".join(cell.ljust(12) for cell in row).rstrip())

@@ -37,12 +37,12 @@ KEY = Argument(
 
 def calls():
     """Yield a call for each public name that has to do with surrogates."""
-    for name in bs.__all__:
+    for name in bs.surrogates.__all__:
         value = getattr(bs, name)
-        if inspect.isclass(value) and issubclass(value, bs.Surrogate) and value not in (bs.Surrogate, bs.Scaled):
+        if isinstance(value, type):
             arguments, right = {"x": floats(), **parameters(value, value.bounds)}, partial(judge, cls=value)
             yield Call(f"brainsurr.{name}", arguments, lambda x, cls=value, **made: answers(cls(**made), x), right)
-        elif hasattr(value, "__signature__"):  # what `surrogates._function.function` makes
+        else:
             arguments = {"x": floats(), **parameters(value, {})}
             del arguments["origin"]
             yield Call(f"brainsurr.{name}", arguments, value, spikes)
