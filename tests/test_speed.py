@@ -11,7 +11,7 @@ from close import bound
 
 from benchmarks.lib import timing
 from benchmarks.speed import __main__ as command
-from benchmarks.speed import claims
+from benchmarks.speed import claims, libraries
 from benchmarks.speed import report as speed
 from benchmarks.speed.peers import task
 
@@ -298,9 +298,9 @@ def test_functions_take_turns():
 
 
 def test_a_peer_that_cannot_be_installed_is_named():
-    nowhere = speed.peers.Peer(("nothing",), ("0.1",), ("loop",))
+    nowhere = libraries.Peer(("nothing",), ("0.1",), ("loop",))
     with pytest.raises(RuntimeError, match=r"needs python0\.1, which is not here"):
-        speed.peers.environment("nowhere", nowhere)
+        libraries.environment("nowhere", nowhere)
     missing = {"nowhere": "needs python0.1, which is not here"}
     result = {"networks": {}, "missing": missing, "runs": [], "live": {}}
     assert "- nowhere: not measured, needs python0.1, which is not here" in speed.peers.report(result)
