@@ -19,7 +19,7 @@ from close import assert_close, largest
 from flax import linen, nnx
 
 import brainsurr as bs
-from brainsurr._unknown_arguments import ELSEWHERE
+from brainsurr._layers.unknown_arguments import ELSEWHERE
 from brainsurr.interop import transfer
 from tools.hosts import HOSTS, Brainstate, Linen, Nnx
 

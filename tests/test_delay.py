@@ -11,7 +11,7 @@ from close import assert_close
 from jax.sharding import AxisType, PartitionSpec
 
 import brainsurr as bs
-from brainsurr._delay import delay
+from brainsurr._layers.delay import delay
 from tools.hosts import HOSTS, Brainstate, Nnx
 
 T, B, F = 7, 2, 3

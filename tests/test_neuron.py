@@ -8,8 +8,8 @@ from dtypes import FLOATS
 
 import brainsurr as bs
 from brainsurr._checks import check_input_shape
-from brainsurr._layer_arguments import LIFArguments
-from brainsurr._neuron import (
+from brainsurr._layers.arguments import LIFArguments
+from brainsurr._layers.equation import (
     li_step_with_output,
     lif_carry,
     lif_step,

@@ -13,7 +13,7 @@ from jax.sharding import AxisType, NamedSharding
 from jax.sharding import PartitionSpec as P
 
 import brainsurr as bs
-from brainsurr._neuron import lif_step, lif_step_with_spikes
+from brainsurr._layers.equation import lif_step, lif_step_with_spikes
 
 pytestmark = pytest.mark.numbers
 

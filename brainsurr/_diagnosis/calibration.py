@@ -10,8 +10,8 @@ import jax.numpy as jnp
 import numpy as np
 
 from .._arrays import is_number
-from .._bounds import Interval
 from .._checks import check_function
+from .._layers.bounds import Interval
 from .._report import Report, as_text
 from .._surrogate import Scaled, Surrogate
 from .probe import Totals, gradient, measure, no_value

@@ -6,7 +6,7 @@ from typing import Any
 import jax.numpy as jnp
 import numpy as np
 
-from .._plain import Shape
+from .._layers.plain import Shape
 from .graphs import numbers
 from .surrogates import as_python
 from .writer import channels_first

@@ -7,7 +7,7 @@ from typing import Any
 import nir
 import numpy as np
 
-from .._plain import Shape
+from .._layers.plain import Shape
 from . import reading_neurons, reading_weights
 from .graphs import row_of
 from .reader import LARGEST, Reader, words_of

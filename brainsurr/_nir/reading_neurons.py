@@ -6,7 +6,7 @@ import jax.numpy as jnp
 import nir
 import numpy as np
 
-from .._plain import Affine, LeakyIntegrator, Neurons, Step
+from .._layers.plain import Affine, LeakyIntegrator, Neurons, Step
 from . import surrogates
 from .graphs import Link
 from .reader import Reader, bias_of, dtype_of, unordered, weights, words_of

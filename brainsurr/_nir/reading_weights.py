@@ -6,7 +6,7 @@ from typing import Any
 import nir
 import numpy as np
 
-from .._plain import Affine, Conv, Delay, Flatten, Pool
+from .._layers.plain import Affine, Conv, Delay, Flatten, Pool
 from .graphs import Link, numbers
 from .reader import LARGEST, Reader, bias_of, unordered, weights, words_of
 from .surrogates import as_python

@@ -6,7 +6,7 @@ from typing import Any
 import nir
 import numpy as np
 
-from .._plain import Shape
+from .._layers.plain import Shape
 
 
 class Writer:

@@ -4,7 +4,7 @@ import itertools
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from .._plain import LeakyIntegrator, Neurons, Shape, Step, function
+from .._layers.plain import LeakyIntegrator, Neurons, Shape, Step, function
 from . import writing_neurons, writing_weights
 from .writer import Writer
 

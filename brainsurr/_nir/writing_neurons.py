@@ -6,7 +6,7 @@ from typing import Any
 import nir
 import numpy as np
 
-from .._plain import LeakyIntegrator, Neurons, Step
+from .._layers.plain import LeakyIntegrator, Neurons, Step
 from . import surrogates
 from .times import gain_of, tau_of
 from .writer import Writer

@@ -6,7 +6,7 @@ from typing import Any
 import nir
 import numpy as np
 
-from .._plain import Affine, Conv, Delay, Flatten, Pool, Product
+from .._layers.plain import Affine, Conv, Delay, Flatten, Pool, Product
 from .surrogates import plain
 from .writer import Writer, channels_first, flat_order
 

@@ -9,12 +9,12 @@ import brainstate
 import jax
 from brainstate import nn
 
-from .._bounds import Interval
 from .._checks import check_random, check_surrogate
 from .._diagnosis.watching import seen
-from .._layers import ActivationLayer
+from .._layers.bounds import Interval
+from .._layers.steps import ActivationLayer
+from .._layers.unknown_arguments import ChecksArguments
 from .._surrogate import Surrogate
-from .._unknown_arguments import ChecksArguments
 from ._parameters import parameter_value, set_parameters
 
 

@@ -6,8 +6,8 @@ from typing import Any
 import jax
 from brainstate import nn
 
-from .._delay import DelayArguments, DelayLayer, delay, longest
-from .._layer_arguments import documented, takes
+from .._layers.arguments import documented, takes
+from .._layers.delay import DelayArguments, DelayLayer, delay, longest
 from ._state import StatefulLayer, size_of
 
 

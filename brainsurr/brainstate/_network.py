@@ -7,9 +7,9 @@ import brainstate
 from brainstate import nn
 
 from .._checks import check_flag, check_function
-from .._sequential import apply_layers, check_layers
+from .._layers.sequential import apply_layers, check_layers
+from .._layers.unknown_arguments import ChecksArguments
 from .._time.unroll import transforms_of, unroll_blocks
-from .._unknown_arguments import ChecksArguments
 from ._activation import SpikingActivation
 
 

@@ -9,8 +9,8 @@ import numpy as np
 from brainstate import nn
 from brainstate.typing import Filter
 
-from .._bounds import Interval, clip_straight_through, initial_value, trained_intervals
 from .._checks import check_kind
+from .._layers.bounds import Interval, clip_straight_through, initial_value, trained_intervals
 
 
 class Inside(nn.ClipT):

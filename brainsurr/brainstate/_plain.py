@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 from brainstate import nn
 
-from .. import _plain as plain
+from .._layers import plain
 from ._activation import SpikingActivation
 from ._delay import Delay
 from ._network import SpikingSequential

@@ -7,7 +7,7 @@ import jax
 from brainstate import nn
 
 from .._checks import is_size
-from .._unknown_arguments import ChecksArguments
+from .._layers.unknown_arguments import ChecksArguments
 
 
 class StatefulLayer(ChecksArguments, nn.Module):

@@ -4,9 +4,9 @@ import jax
 from flax import linen as nn
 
 from .._checks import check_input_shape
-from .._delay import DelayArguments, DelayLayer, delay
-from .._layer_arguments import documented
-from .._unknown_arguments import ChecksArguments
+from .._layers.arguments import documented
+from .._layers.delay import DelayArguments, DelayLayer, delay
+from .._layers.unknown_arguments import ChecksArguments
 
 
 @documented(DelayArguments)

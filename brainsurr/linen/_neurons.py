@@ -7,8 +7,8 @@ from flax import linen as nn
 
 from .._arrays import as_float
 from .._checks import check_drawn_shape, check_input_shape, drawing_dtype
-from .._layer_arguments import ALIFArguments, LeakyArguments, LIFArguments, documented
-from .._layers import ALIFLayer, LeakyLayer, LIFLayer
+from .._layers.arguments import ALIFArguments, LeakyArguments, LIFArguments, documented
+from .._layers.steps import ALIFLayer, LeakyLayer, LIFLayer
 from .._time.scan import scan_over_time
 from ._activation import SpikingActivation
 from ._parameters import ParameterModule

@@ -12,11 +12,11 @@ from flax.errors import ScopeCollectionNotFound, ScopeParamNotFoundError
 from flax.traverse_util import flatten_dict, unflatten_dict
 
 from .._arrays import combine, is_number, partition
-from .._bounds import Interval, clip_straight_through, initial_value, names_of, not_trained, trained_intervals
 from .._checks import check_kind
+from .._layers.bounds import Interval, clip_straight_through, initial_value, names_of, not_trained, trained_intervals
+from .._layers.unknown_arguments import ChecksArguments
 from .._pytree import leaf_key
 from .._surrogate import Surrogate
-from .._unknown_arguments import ChecksArguments
 
 
 class ParameterModule(ChecksArguments, nn.Module):

@@ -3,9 +3,9 @@
 from flax import nnx
 
 from .._checks import check_input_shape
-from .._delay import DelayArguments, DelayLayer, delay
-from .._layer_arguments import documented, takes
-from .._unknown_arguments import ChecksArguments
+from .._layers.arguments import documented, takes
+from .._layers.delay import DelayArguments, DelayLayer, delay
+from .._layers.unknown_arguments import ChecksArguments
 
 
 @documented(DelayArguments)

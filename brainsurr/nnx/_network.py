@@ -9,10 +9,10 @@ import jax.numpy as jnp
 from flax import nnx
 
 from .._checks import check_flag, check_input_shape, check_kind
-from .._plain import functions_replaced_in_flax
-from .._sequential import apply_layer, apply_layers, check_layers, is_stateful, named, step_shape
+from .._layers.plain import functions_replaced_in_flax
+from .._layers.sequential import apply_layer, apply_layers, check_layers, is_stateful, named, step_shape
+from .._layers.unknown_arguments import ChecksArguments
 from .._time.unroll import JAX, unroll_blocks
-from .._unknown_arguments import ChecksArguments
 from ._activation import SpikingActivation
 
 

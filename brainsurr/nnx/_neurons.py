@@ -8,8 +8,8 @@ from flax.typing import Initializer
 
 from .._arrays import as_float
 from .._checks import check_drawn_shape, check_input_shape, drawing_dtype
-from .._layer_arguments import ALIFArguments, LeakyArguments, LIFArguments, documented, takes
-from .._layers import ALIFLayer, LeakyLayer, LIFLayer
+from .._layers.arguments import ALIFArguments, LeakyArguments, LIFArguments, documented, takes
+from .._layers.steps import ALIFLayer, LeakyLayer, LIFLayer
 from .._surrogate import Surrogate
 from .._time.scan import scan_over_time
 from ._activation import SpikingActivation

@@ -7,9 +7,9 @@ import jax.numpy as jnp
 import numpy as np
 from flax import nnx
 
-from .._bounds import clip_straight_through, initial_value, not_trained, trained_intervals
 from .._checks import check_kind
-from .._unknown_arguments import ChecksArguments
+from .._layers.bounds import clip_straight_through, initial_value, not_trained, trained_intervals
+from .._layers.unknown_arguments import ChecksArguments
 
 
 class ParameterModule(ChecksArguments, nnx.Module):

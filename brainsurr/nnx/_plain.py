@@ -6,7 +6,7 @@ from typing import Any
 import jax.numpy as jnp
 from flax import nnx
 
-from .. import _plain as plain
+from .._layers import plain
 from ._activation import SpikingActivation
 from ._delay import Delay
 from ._network import SpikingSequential

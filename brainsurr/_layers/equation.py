@@ -5,9 +5,9 @@ from functools import partial
 
 import jax.numpy as jnp
 
-from ._arrays import as_float, match_dtype_and_rank
-from ._checks import check_step_shape, check_word, shapes
-from ._smooth import detached_reset, widened
+from .._arrays import as_float, match_dtype_and_rank
+from .._checks import check_step_shape, check_word, shapes
+from .._smooth import detached_reset, widened
 
 RESETS = ("subtract", "zero", "none")
 ADAPTS = ("threshold", "input")

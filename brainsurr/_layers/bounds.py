@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from ._checks import check_dtype
+from .._checks import check_dtype
 
 Interval = tuple[float, float]
 

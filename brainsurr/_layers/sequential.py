@@ -6,11 +6,11 @@ from typing import Any
 
 import jax
 
-from ._arrays import as_float
-from ._checks import hint_to_call, is_function
-from ._layers import LIFLayer
-from ._surrogate import Surrogate
-from ._time.guard import check_time_steps_alone
+from .._arrays import as_float
+from .._checks import hint_to_call, is_function
+from .._surrogate import Surrogate
+from .._time.guard import check_time_steps_alone
+from .steps import LIFLayer
 
 
 @contextlib.contextmanager

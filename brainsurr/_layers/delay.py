@@ -7,9 +7,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from ._arrays import as_array
-from ._checks import check_dtype, check_features, is_integer, shapes
-from ._smooth import widened
+from .._arrays import as_array
+from .._checks import check_dtype, check_features, is_integer, shapes
+from .._smooth import widened
 
 
 @dataclasses.dataclass(kw_only=True, eq=False)

@@ -8,8 +8,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from ._checks import is_function
-from ._surrogate import Surrogate
+from .._checks import is_function
+from .._surrogate import Surrogate
 
 Shape = tuple[int, ...]
 

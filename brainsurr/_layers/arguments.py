@@ -10,11 +10,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from ._arrays import as_parameter, is_number, variable_value
-from ._bounds import Interval, check_inside, names_of
-from ._checks import check_features, check_flag, check_function, check_word, hint_to_surrogate
-from ._neuron import ADAPTS, RESETS
-from .surrogates.logarithm import FakeNumericalGradient
+from .._arrays import as_parameter, is_number, variable_value
+from .._checks import check_features, check_flag, check_function, check_word, hint_to_surrogate
+from ..surrogates.logarithm import FakeNumericalGradient
+from .bounds import Interval, check_inside, names_of
+from .equation import ADAPTS, RESETS
 
 P = ParamSpec("P")
 A = TypeVar("A", bound="Arguments")
