@@ -8,9 +8,10 @@ import pytest
 
 from benchmarks.lib.runs import Runs, rows
 from benchmarks.studies import family, sparse, true_gradient, widths
+from benchmarks.studies.reports import others as others_report
 from benchmarks.studies.reports import sparse as sparse_report
 from benchmarks.studies.reports import true_gradient as true_gradient_report
-from benchmarks.studies.reports import widths as report
+from benchmarks.studies.reports import widths as widths_report
 
 pytestmark = pytest.mark.usefixtures("lenient")
 SEEDS = tuple(range(10))  # of the file: a report takes those that it has
@@ -56,7 +57,7 @@ def studied(folder, accuracy):
                     runs.run(lambda test=test: dict.fromkeys(family.MEASURED, test), call, 1.0, gain, seed)
     runs.run(lambda: dict.fromkeys(family.MEASURED, 0.5), "Circ width=1", 1.0, 9.0, 0)
     runs.finish("widths", seeds=SEEDS)
-    return report.load(folder)
+    return widths_report.load(folder)
 
 
 def with_better(better):
@@ -69,7 +70,7 @@ def with_better(better):
 
 
 def test_the_table_has_each_call_and_gain(tmp_path):
-    knees, gains = report.tables(studied(tmp_path, with_better(0.08))).split("\n\n")
+    knees, gains = widths_report.tables(studied(tmp_path, with_better(0.08))).split("\n\n")
     assert [cell.strip() for cell in knees.splitlines()[2].split("|")[1:-1]] == [
         "depth-12, gain 1.4",
         "60.0 ± 1.1",
@@ -83,7 +84,7 @@ def test_the_table_has_each_call_and_gain(tmp_path):
 
 @pytest.mark.parametrize(("better", "holds"), [(0.08, [True, True]), (0.02, [False, True]), (-0.08, [False, False])])
 def test_a_claim_holds_by_its_numbers(tmp_path, better, holds):
-    claims = list(report.claims(studied(tmp_path, with_better(better))))
+    claims = list(widths_report.claims(studied(tmp_path, with_better(better))))
     assert [claim.holds for claim in claims] == holds
     assert f"{50 + 100 * better:.1f}" in claims[1].numbers
 
@@ -133,7 +134,13 @@ def test_the_true_gradient_is_reported_when_it_is_finished(tmp_path, monkeypatch
     assert ("0.500" in text) == (not stop)
 
 
-@pytest.mark.parametrize("report", [sparse_report, true_gradient_report])
-def test_what_has_not_run_is_not_finished(tmp_path, report):
-    (text,) = report.parts(report.load(tmp_path / "result.json"))
+@pytest.mark.parametrize(
+    ("report", "outcomes"),
+    [(sparse_report, ()), (true_gradient_report, ()), (widths_report, ()), (others_report, ({},))],
+    ids=lambda value: getattr(value, "__name__", "").rpartition(".")[2],
+)
+def test_what_has_not_run_is_not_finished(tmp_path, report, outcomes):
+    (text,) = report.parts(report.load(tmp_path / "result.json"), *outcomes)
     assert "not been finished" in text
+    if report in (widths_report, others_report):
+        assert list(report.claims({}, *outcomes)) == []

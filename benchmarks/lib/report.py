@@ -32,6 +32,17 @@ def percent(tests: np.ndarray) -> str:
     return f"{tests.mean():.1f} ± {tests.std(ddof=1):.1f}"
 
 
+def missing(studied, settings: dict[str, str]) -> list[str]:
+    """List a sentence that names the settings which are not among the ``studied``, none if all are.
+
+    Args:
+      studied: what has been finished, by setting.
+      settings: what each is called on a page.
+    """
+    names = [shown for setting, shown in settings.items() if setting not in studied]
+    return [f"These settings have not been finished: {', '.join(names)}."] * bool(names)
+
+
 def plot_seeds(axis, curves, label, alpha):
     """Plot the mean of curves ``[seeds, epochs]``, with their range shaded by ``alpha``."""
     values = np.array(curves)

@@ -89,11 +89,9 @@ def environments() -> str:
 def every_claim(outcomes: Outcomes) -> Iterable[Claim]:
     """Yield the claims of all studies."""
     yield from claims.claims(outcomes)
-    if (folder := RESULTS / "others").exists():
-        yield from others.claims(others.load(folder), outcomes)
+    yield from others.claims(others.load(RESULTS / "others"), outcomes)
     yield from sparse.claims(sparse.load(RESULTS / "sparse"))
-    if (folder := RESULTS / "widths").exists():
-        yield from widths.claims(widths.load(folder))
+    yield from widths.claims(widths.load(RESULTS / "widths"))
     yield from learn_alpha.claims(result("learn_alpha"))
 
 
@@ -120,14 +118,12 @@ def settings(outcomes: Outcomes) -> str:
 
 def studies(outcomes: Outcomes) -> Iterable[str]:
     """Yield the sections of the other studies."""
-    if (folder := RESULTS / "widths").exists():
-        command = f"python -m benchmarks.studies.widths{RECORDINGS} --out benchmarks/results/widths"
-        yield section("widths", widths.tables(widths.load(folder)), command=command)
+    command = f"python -m benchmarks.studies.widths{RECORDINGS} --out benchmarks/results/widths"
+    yield section("widths", *widths.parts(widths.load(RESULTS / "widths")), command=command)
     yield section("sparse", *sparse.parts(sparse.load(RESULTS / "sparse")))
     yield section("true_gradient", *true_gradient.parts(true_gradient.load(RESULTS / "true_gradient/result.json")))
-    if (folder := RESULTS / "others").exists():
-        command = f"python -m benchmarks.studies.others{RECORDINGS} --out benchmarks/results/others"
-        yield section("others", others.tables(others.load(folder), outcomes), command=command)
+    command = f"python -m benchmarks.studies.others{RECORDINGS} --out benchmarks/results/others"
+    yield section("others", *others.parts(others.load(RESULTS / "others"), outcomes), command=command)
     alphas = result("learn_alpha")
     picture = "![learning alpha](pictures/evidence/learn-alpha.png)"
     command = f"python -m benchmarks.studies.learn_alpha{RECORDINGS} --out benchmarks/results/learn_alpha"

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from ...lib import results
-from ...lib.report import Claim, percent
+from ...lib.report import Claim, missing, percent
 from ...lib.runs import finished, rows
 from ...lib.study import rounded
 from .outcomes import Outcomes
@@ -26,6 +26,11 @@ def load(folder: Path) -> dict[str, dict[str, tuple[np.ndarray, int]]]:
                     by_entrant.setdefault(row["entrant"], []).append((100 * row["test"], row["weights"]))
             studied[name] = {e: (np.array([test for test, _ in of]), int(of[0][1])) for e, of in by_entrant.items()}
     return studied
+
+
+def parts(studied, outcomes: Outcomes) -> list[str]:
+    """List what the page has: the tables, and the names of the settings that are not finished."""
+    return [tables(studied, outcomes)] * bool(studied) + missing(studied, SETTINGS)
 
 
 def tables(studied, outcomes: Outcomes) -> str:

@@ -8,7 +8,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 
 from ...lib import results
-from ...lib.report import Claim
+from ...lib.report import Claim, missing
 from ...lib.runs import finished, rows
 from ..sparse import SETTINGS
 
@@ -33,8 +33,7 @@ def load(folder: Path) -> dict[str, dict[str, np.ndarray]]:
 def parts(studied) -> list[str]:
     """List what the page has: the picture, the tables, and the names of the settings that are not finished."""
     shown = ["![accuracy over firing rate](pictures/evidence/sparse.png)", tables(studied)] if studied else []
-    missing = [NAMES.get(name, name) for name in SETTINGS if name not in studied]
-    return shown + [f"These settings have not been finished: {', '.join(missing)}."] * bool(missing)
+    return shown + missing(studied, {name: NAMES.get(name, name) for name in SETTINGS})
 
 
 def sparsest(points: np.ndarray, best: float) -> float:

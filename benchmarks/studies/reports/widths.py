@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from ...lib import results
-from ...lib.report import Claim, percent
+from ...lib.report import Claim, missing, percent
 from ...lib.runs import finished, rows
 from ..shapes import Call
 from ..widths import GRIDS, KNEES, calibrated
@@ -26,6 +26,11 @@ def load(folder: Path) -> dict[str, dict[tuple[str, float], np.ndarray]]:
                     by_call.setdefault((row["call"], row["gain"]), []).append(100 * row["test"])
             studied[name] = {key: np.array(tests) for key, tests in by_call.items() if len(tests) == len(grid["seeds"])}
     return studied
+
+
+def parts(studied) -> list[str]:
+    """List what the page has: the tables, and the names of the settings that are not finished."""
+    return [tables(studied)] * bool(studied) + missing(studied, {name: name for name in GRIDS})
 
 
 def tables(studied) -> str:
