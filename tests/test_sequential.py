@@ -253,9 +253,29 @@ def test_an_intermediate_of_linen_keeps_its_axes(one_device):
     assert seen["layers_0"]["__call__"][0].shape == (T, BATCH, SIZES[1])
 
 
-def test_nothing_in_a_batch(one_device):
-    net = brainsurr.nnx.SpikingSequential([nnx.Linear(6, 5, rngs=nnx.Rngs(0))])
-    assert net((None,), jnp.zeros((T, 0, 6)))[1].shape == (T, 0, 5)
+def test_an_output_that_nnx_captures_keeps_its_axes(one_device):
+    if not hasattr(nnx, "capture"):
+        pytest.skip("this flax has no nnx.capture")
+    net, xs = network(Nnx), inputs()
+    carry = net.initialize_carry(xs.shape[1:])
+    outputs = nnx.capture(net, nnx.Intermediate, method_outputs=nnx.Intermediate)(carry, xs)[1]
+    shapes = [jnp.shape(leaf) for leaf in jax.tree.leaves(outputs["layers"][0])]
+    assert shapes == [(T, BATCH, SIZES[1])]
+    assert ranks(partial(net, carry), xs) == [2, 2]  # and then as before
+
+
+def test_linen_makes_parameters_in_apply(one_device):
+    net, xs = network(Linen), inputs()
+    carry, key = net.initialize_carry(jax.random.key(0), xs.shape[1:]), jax.random.key(0)
+    outputs, made = net.apply({}, carry, xs, rngs={"params": key}, mutable=["params"])
+    expected = net.apply(made, carry, xs)
+    assert_close(outputs, expected, sum(SIZES))
+
+
+@pytest.mark.parametrize("shape", [(T, 0, 6), (T, BATCH, 0)])
+def test_nothing_in_a_batch_or_no_features(shape, one_device):
+    net = brainsurr.nnx.SpikingSequential([nnx.Linear(shape[-1], 5, use_bias=False, rngs=nnx.Rngs(0))])
+    assert net((None,), jnp.zeros(shape))[1].shape == (*shape[:-1], 5)
 
 
 @host

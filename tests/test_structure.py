@@ -59,6 +59,16 @@ def test_no_module_imports_itself_by_way_of_others(package):
         pytest.fail(f"expected imports without a cycle, got {' <- '.join(error.args[1])}")
 
 
+def test_folders_of_the_library_do_not_import_each_other_both_ways():
+    """A file beside them is a folder of its own."""
+    known = modules("brainsurr")
+    between: dict[str, set[str]] = {}
+    for name, path in known.items():
+        between.setdefault(folder(name), set()).update(map(folder, imported(path, known)))
+    both = {(a, b) for a, others in between.items() for b in others if a < b and a in between.get(b, ())}
+    assert not both
+
+
 def test_library_does_not_import_benchmarks():
     """Nor do the tools, which the tests of the library use."""
     known = modules("brainsurr") | modules("benchmarks") | modules("tools")

@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 
 from benchmarks.lib.runs import Runs, rows
-from benchmarks.studies import family, sparse, true_gradient, widths
+from benchmarks.studies import family, others, sparse, true_gradient, widths
+from benchmarks.studies.reports import learn_alpha as learn_alpha_report
 from benchmarks.studies.reports import others as others_report
 from benchmarks.studies.reports import sparse as sparse_report
 from benchmarks.studies.reports import true_gradient as true_gradient_report
@@ -144,3 +145,45 @@ def test_what_has_not_run_is_not_finished(tmp_path, report, outcomes):
     assert "not been finished" in text
     if report in (widths_report, others_report):
         assert list(report.claims({}, *outcomes)) == []
+
+
+def test_others_are_shown_at_the_rate_that_validation_chose(tmp_path):
+    """What a wider grid or a new entrant adds waits until it is finished."""
+    runs = Runs(tmp_path / "vowels.json", {}, others.KEY, others.MEASURED)
+    grid = {"rates": [1.0, 3.0], "strengths": [0.1], "choosing": [100], "seeds": [0, 1]}
+
+    def run(entrant, rate, seed, validation, test):
+        runs.run(lambda: dict(zip(others.MEASURED, (validation, test, 0.0, 7), strict=True)), entrant, rate, seed)
+
+    for rate, validation in ((1.0, 0.5), (3.0, 0.9)):
+        run("GRU", rate, 100, validation, 0.0)
+    for seed in grid["seeds"]:
+        run("GRU", 3.0, seed, 0.9, 0.8)
+    runs.finish("compare", **grid)
+    for seed in grid["seeds"]:
+        run("GRU", 9.0, seed, 1.0, 1.0)  # of a wider grid
+    run("LSTM", 1.0, 100, 1.0, 1.0)
+    run("LSTM", 1.0, 0, 1.0, 1.0)
+    (entrants,) = others_report.load(tmp_path).values()
+    assert {name: (tests.tolist(), weights) for name, (tests, weights) in entrants.items()} == {"GRU": ([80, 80], 7)}
+    run("GRU", 9.0, 100, 1.0, 1.0)
+    runs.finish("compare", **grid | {"rates": [1.0, 3.0, 9.0]})
+    (entrants,) = others_report.load(tmp_path).values()
+    assert entrants["GRU"][0].tolist() == [100, 100]
+
+
+@pytest.mark.parametrize("rules", [0, 1, 2, 5])
+def test_learning_alpha_is_reported_for_what_has_run(tmp_path, rules):
+    """A second task of which some rules have run; its numbers are those of the first."""
+    starts = [0.01, learn_alpha_report.START]
+    run = {"starts": starts, "test": [[0.5, 0.7], [0.6, 0.8]], "optimiser": "adam"}
+    run["alpha"] = {"mean": [[[0.1], [0.2]], [[0.3], [0.4]]]}
+    names = ["fixed", *learn_alpha_report.SHOWN, "learned"]
+    result = {"runs": {f"first, {name}": run for name in names}}
+    result["runs"] |= {f"second, {name}": run for name in names[:rules]}
+    text = learn_alpha_report.tables(result)
+    assert ("not been finished: second." in text) == (0 < rules < 4)
+    assert len(list(learn_alpha_report.ends(result))) == (2 if rules >= 4 else 1)
+    assert len(list(learn_alpha_report.claims(result))) == (4 if rules >= 4 else 2)
+    learn_alpha_report.draw(result, tmp_path)
+    assert (tmp_path / "learn-alpha.png").exists()

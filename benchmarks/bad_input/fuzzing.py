@@ -109,12 +109,12 @@ def unclear(error: Exception, call: Call, spoilt: list[str]) -> str | None:
     return None
 
 
-def fuzz(call: Call, alone: Iterable[Mapping[str, Given]], number: int, seed: int) -> dict[str, Any]:
+def fuzz(call: Call, examples: Iterable[Mapping[str, Given]], number: int, seed: int) -> dict[str, Any]:
     """Count how a call took some examples: counts of right answers and clear errors, of each kind, and failures.
 
     Args:
       call: the call.
-      alone: examples, such as `singles` of it.
+      examples: such as `singles` of it.
       number: how many `mixtures` of it hypothesis draws besides.
       seed: of hypothesis.
     """
@@ -148,16 +148,16 @@ def fuzz(call: Call, alone: Iterable[Mapping[str, Given]], number: int, seed: in
         suppress_health_check=list(hypothesis.HealthCheck),
     )
     @hypothesis.given(mixtures(call))
-    def several(given):
+    def mixture(given):
         one(given)
 
     filtering = jax.config.jax_traceback_filtering
     jax.config.update("jax_traceback_filtering", "off")  # or the frames in which jax raises would not be seen
     try:
-        for given in alone:
+        for given in examples:
             one(given)
         if number:
-            several()
+            mixture()
     finally:
         jax.config.update("jax_traceback_filtering", filtering)
     return {

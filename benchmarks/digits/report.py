@@ -48,9 +48,9 @@ def table(result):
     )
 
 
-def section(found: Sequence[Mapping[str, Any]]) -> str:
+def section(results_of_runs: Sequence[Mapping[str, Any]]) -> str:
     """Write the table of the first result, a picture, and the accuracies of the others, from other frameworks."""
-    first, *others = found
+    first, *others = results_of_runs
     versions = first["versions"]
     lines = [
         "## Digits",

@@ -53,7 +53,9 @@ def environment(name, peer):
         base = next((interpreter for interpreter in here if _runs(interpreter)), None)
         if base is None:
             raise RuntimeError(f"needs {' or '.join(here)}, which is not here")
-        subprocess.run([base, "-m", "venv", "--clear", folder], check=True)
+        make = subprocess.run([base, "-m", "venv", "--clear", folder], capture_output=True, text=True)
+        if make.returncode:
+            raise RuntimeError(f"{base} -m venv: {_last_line(make.stderr or make.stdout)}")
         command = [python, "-m", "pip", "install", "--quiet", *peer.requirements]
         install = subprocess.run(command, capture_output=True, text=True)
         if install.returncode:
@@ -82,4 +84,7 @@ def run_peer(python, name, *options):
         raise RuntimeError(f"it took more than {PATIENCE // 60} minutes") from error
     if answer.returncode:
         raise RuntimeError(_last_line(answer.stderr))
-    return json.loads(answer.stdout)
+    try:
+        return json.loads(answer.stdout.splitlines()[-1])  # a library may have printed something before
+    except (IndexError, ValueError) as error:
+        raise RuntimeError(f"expected a line of JSON, got {_last_line(answer.stdout)}") from error

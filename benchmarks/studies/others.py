@@ -37,7 +37,7 @@ def train(entrant, setting, rate, seed, parts):
     return measured | {"weights": sum(leaf.size for leaf in jax.tree.leaves(nnx.state(net, nnx.Param)))}
 
 
-def fit(strength, parts):
+def logistic_regression(strength, parts):
     """Fit logistic regression to all time steps at once; its penalty is the inverse of the strength."""
     (xs, ys), *held_out = [(np.asarray(xs, np.float32).reshape(len(xs), -1), ys) for xs, ys in parts]
     model = LogisticRegression(C=strength, max_iter=1000, tol=1e-3).fit(xs, ys)
@@ -60,7 +60,7 @@ def compare(name: str, setting: settings.Setting, out: Path, quick: bool):
             bar.set_postfix_str(f"{entrant}, {rate:.2g}")
             bar.update()
             if entrant == LOGISTIC:
-                return runs.run(lambda: fit(rate, parts[seed]), entrant, rate, seed)
+                return runs.run(lambda: logistic_regression(rate, parts[seed]), entrant, rate, seed)
             how = entrant, setting, rate * setting.rate, seed, parts[seed]
             return runs.run(lambda: train(*how), entrant, rate, seed)
 

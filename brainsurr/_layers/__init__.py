@@ -1,1 +1,1 @@
-"""The layers of neurons, once for the three frameworks: equation, arguments and step; delays, networks, bounds."""
+"""The layers of neurons, once for the three frameworks: equation, arguments, step, delay, bounds, sequence."""

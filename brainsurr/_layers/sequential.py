@@ -1,6 +1,7 @@
 """Layers in sequence over time, and what their layers of neurons return besides the output."""
 
 import contextlib
+import math
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
@@ -86,7 +87,7 @@ def call_on_rows(product: Callable, xs):
     """
 
     def on_rows(xs):
-        ys = product(as_float(xs, "xs").reshape(-1, xs.shape[-1]))
+        ys = product(as_float(xs, "xs").reshape(math.prod(xs.shape[:-1]), xs.shape[-1]))
         return ys.reshape(*xs.shape[:-1], *ys.shape[1:])
 
     return jax.checkpoint(on_rows, prevent_cse=False)(xs)
@@ -119,8 +120,8 @@ def apply_layers(
       as_function: of the framework, see :func:`check_time_steps_alone`.
       call: ``call(layer, carry, xs) -> (carry, ys)`` of the framework.
       as_product: ``as_product(layer)`` of the framework returns a function of ``[..., features]`` for its own module of
-        a product over the last axis, and None for any other layer, a subclass too, which may be something else. A
-        product treats each time step alone, so it is not tried.
+        a product over the last axis, and None for any other layer, a subclass too, which may be something else. On
+        ``[time, ..., features]`` it treats each time step alone, so it is not tried.
       spiking: modules of the framework whose outputs are spikes, beside LIF layers; None returns no spikes.
     """
     layers = tuple(layers)

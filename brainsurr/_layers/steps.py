@@ -7,11 +7,11 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
-from .._diagnosis.watching import seen
 from .._smooth import widened
 from .._surrogate import Surrogate
 from .arguments import ALIFArguments, LeakyArguments, LIFArguments
 from .equation import li_step_with_output, lif_carry, neuron_step
+from .watching import seen
 
 
 class ActivationLayer:

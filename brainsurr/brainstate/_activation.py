@@ -10,10 +10,10 @@ import jax
 from brainstate import nn
 
 from .._checks import check_random, check_surrogate
-from .._diagnosis.watching import seen
 from .._layers.bounds import Interval
 from .._layers.steps import ActivationLayer
 from .._layers.unknown_arguments import ChecksArguments
+from .._layers.watching import seen
 from .._surrogate import Surrogate
 from ._parameters import parameter_value, set_parameters
 

@@ -10,7 +10,7 @@ from brainstate import nn
 from .._checks import check_kind
 from .._diagnosis import Diagnosis, examine, layer_name, loss_takes
 from .._diagnosis.calibration import Calibration, Slot, fit_widths, scaled_activations
-from .._diagnosis.watching import watching
+from .._layers.watching import watching
 from ._activation import SpikingActivation
 from ._neurons import LIFBase
 from ._parameters import interval_of

@@ -9,9 +9,9 @@ from flax.core import FrozenDict
 from flax.typing import Dtype
 
 from .._checks import check_flag, check_random, check_surrogate
-from .._diagnosis.watching import seen
 from .._layers.bounds import Interval
 from .._layers.steps import ActivationLayer
+from .._layers.watching import seen
 from .._surrogate import Surrogate
 from ._parameters import ParameterModule
 

@@ -8,7 +8,7 @@ import jax
 
 from .._diagnosis import Diagnosis, examine, layer_name, loss_takes
 from .._diagnosis.calibration import Calibration, Slot, fit_widths
-from .._diagnosis.watching import watching
+from .._layers.watching import watching
 from .._surrogate import Scaled
 from ._activation import SpikingActivation
 from ._neurons import LIFBase

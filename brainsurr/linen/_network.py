@@ -31,6 +31,9 @@ class SpikingSequential(ChecksArguments, nn.Module):
     dictionary or can't run separately, those of a module of your own outside of a `SpikingSequential`, or any on a mesh
     with explicit or manual axes.
 
+    On one device a ``Dense`` gets ``[time * batch, features]``, by a function of its variables: what is given to
+    ``nn.intercept_methods`` sees that call.
+
     Inputs become real numbers, so put an ``Embed`` before the network; spikes can be uint8 or bool, which `unroll`
     keeps, but for one block at a time. Add a cell of flax as ``nn.RNN(cell, time_major=True)``, which starts from its
     initial state at each call.
@@ -99,13 +102,14 @@ def _as_function(layer) -> Callable | None:
 def _as_product(layer) -> Callable | None:
     """Return a product over the last axis that flax computes as a function of its variables; None for any other layer.
 
-    And None for one whose output may be wanted as an intermediate ``[time, batch, features]``.
+    And None for one that may make its parameters, or whose output may be wanted as an intermediate
+    ``[time, batch, features]``.
     """
     kind = type(layer)
     general = kind is nn.DenseGeneral and layer.axis in (-1, (-1,)) and not layer.batch_dims
     if not (kind is nn.Dense or general) or functions_replaced_in_flax(layer):
         return None
-    if layer.is_initializing() or layer.is_mutable_collection("intermediates"):
+    if layer.is_mutable_collection("params") or layer.is_mutable_collection("intermediates"):
         return None
     module, variables = layer.unbind()
     return partial(module.apply, variables)

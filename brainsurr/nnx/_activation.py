@@ -10,9 +10,9 @@ from flax import nnx
 from flax.typing import Dtype
 
 from .._checks import check_random, check_surrogate
-from .._diagnosis.watching import seen
 from .._layers.bounds import Interval
 from .._layers.steps import ActivationLayer
+from .._layers.watching import seen
 from .._surrogate import Surrogate
 from ._parameters import ParameterModule, check_rngs, parameter_value, set_parameters
 

@@ -96,8 +96,13 @@ def _as_function(layer) -> Callable | None:
 def _as_product(layer) -> Callable | None:
     """Return a product over the last axis that flax computes; None for any other layer."""
     kind = type(layer)
-    general = kind is nnx.LinearGeneral and layer.axis == (-1,) and not layer.batch_axis
-    return layer if (kind is nnx.Linear or general) and not functions_replaced_in_flax(layer) else None
+    if _CALLS.get(kind) is not kind.__call__ or functions_replaced_in_flax(layer):
+        return None
+    return layer if kind is nnx.Linear or (layer.axis == (-1,) and not layer.batch_axis) else None
+
+
+# `nnx.capture` replaces these for a while, to store their outputs, which must be ``[time, batch, features]``.
+_CALLS = {kind: kind.__call__ for kind in (nnx.Linear, nnx.LinearGeneral)}
 
 
 def unroll(

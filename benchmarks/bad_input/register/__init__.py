@@ -1,7 +1,7 @@
 """What is fed to every public name by `benchmarks.bad_input`: the kinds of bad input, and how a call is described.
 
 `surrogates`, `layers`, `modules`, `tools`, `pictures` and `files` hold the register of calls; a public name that is in
-none of them fails a test.
+none of them fails a test. `frameworks` says how the calls of each framework differ.
 """
 
 import dataclasses

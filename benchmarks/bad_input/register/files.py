@@ -101,8 +101,8 @@ def from_nir():
         layer, dt = net.layers[0], float(given["dt"])
         decay = 1 - dt / 2 if given["method"] == "euler" else math.exp(-dt / 2)
         expected = np.array([decay, 1.0])
-        found = np.array([layer.decay, layer.threshold])
-        right = np.allclose(found, expected, rtol=1e-6) and layer.reset == (given["reset"] or "zero")
+        actual = np.array([layer.decay, layer.threshold])
+        right = np.allclose(actual, expected, rtol=1e-6) and layer.reset == (given["reset"] or "zero")
         right = right and layer.decay_input == (given["r"] != "tau/dt")
         return None if right else f"the neurons are {layer}, expected decay and threshold {expected}"
 

@@ -42,7 +42,7 @@ class Framework:
     no_net = wrong_type()
 
     @classmethod
-    def start(cls, carry: Argument) -> dict[str, Argument]:
+    def state_arguments(cls, carry: Argument) -> dict[str, Argument]:
         """Return the arguments that give the state of a layer."""
         sizes = [(), (4,), (2, 4), ("a", 3), (-1, 3), (2.0, 3), (None, 3), 3]
         bad = wrong_type() + one_of("wrong size", *sizes, refused=True) + one_of("wrong size", (5, 3))
@@ -123,19 +123,19 @@ class Linen(Framework, hosts.Linen):
         return cls.layers.bounds(model, 0.0)
 
     @classmethod
-    def _start(cls, layer):
+    def _first_carry(cls, layer):
         return (layer.initialize_carry(cls.key(), (BATCH, 3)),) if hasattr(layer, "initialize_carry") else ()
 
     @classmethod
     def nets(cls, make, xs, no_parameters):
         layer = make()
-        variables = good(layer.init(cls.key(), *cls._start(layer), xs))
+        variables = good(layer.init(cls.key(), *cls._first_carry(layer), xs))
         return Argument(variables, no_parameters or variables)
 
     @classmethod
     def function(cls, net, make, xs, of_outputs):
         layer = make()
-        return lambda variables: of_outputs(layer.apply(variables, *cls._start(layer), xs))
+        return lambda variables: of_outputs(layer.apply(variables, *cls._first_carry(layer), xs))
 
     @classmethod
     def calibrated(cls, *args, **options):
@@ -151,7 +151,7 @@ class Brainstate(Framework, hosts.Brainstate):
     no_net = wrong_type("function")
 
     @classmethod
-    def start(cls, carry):
+    def state_arguments(cls, carry):
         sizes = one_of("wrong size", -1, 2.0, True, (2.0,), ("a",), 7, refused=True)
         return {"batch_size": Argument(good(Shaped(lambda shape: shape[1:-1] or None)), wrong_type("None") + sizes)}
 

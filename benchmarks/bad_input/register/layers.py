@@ -95,7 +95,7 @@ def state_and_input(host, layer, recurrent) -> dict[str, Argument]:
     }
     if layer in CELLS:
         arguments["time"] = Argument(good(1), good(1))
-    return arguments | host.start(carry(layer, recurrent))
+    return arguments | host.state_arguments(carry(layer, recurrent))
 
 
 def carry(layer, recurrent) -> Argument:
@@ -106,11 +106,11 @@ def carry(layer, recurrent) -> Argument:
         return (v, np.zeros(shape, np.float32)) if layer in ADAPTIVE else v
 
     def potential(make):
-        def made(s):
+        def shaped(s):
             shape = (*s[1:-1], 2, s[-1]) if layer == "Delay" else s[1:]
             return whole(make(shape), shape)
 
-        return Shaped(made)
+        return Shaped(shaped)
 
     fine = good(None, *(potential(lambda s, i=i: jnp.asarray(filled(s, start=i))) for i in range(3)))
     bad = [

@@ -41,8 +41,8 @@ def activation(host):
         "x": floats(),
     }
 
-    def call(x, **made):
-        return host.outputs(host.layers.SpikingActivation(**made), x)
+    def call(x, **options):
+        return host.outputs(host.layers.SpikingActivation(**options), x)
 
     # "alpha" is a name, and so is what the wrong list and dictionary hold.
     arguments["learnable"] = Argument(arguments["learnable"].good, wrong_type("text", "list", "dictionary") + names)
@@ -58,9 +58,9 @@ def random_activation(host):
         **host.of_random_spikes,
     }
 
-    def call(x, **made):
+    def call(x, **options):
         with brainstate.environ.context(fit=True):
-            return host.outputs(host.layers.SpikingActivation(**made), x)
+            return host.outputs(host.layers.SpikingActivation(**options), x)
 
     def judge(answer, given):
         return spikes(answer, given) if given.get("deterministic") else random_spikes(answer, given)
@@ -140,8 +140,8 @@ def found_bounds(host):
         return host.layers.SpikingActivation(F, learnable="alpha")
 
     def judge(answer, given):
-        found = jax.tree.leaves(answer, is_leaf=lambda node: isinstance(node, tuple))
-        return None if found == [(0.0, 1.0)] else f"found {answer}"
+        intervals = jax.tree.leaves(answer, is_leaf=lambda node: isinstance(node, tuple))
+        return None if intervals == [(0.0, 1.0)] else f"found {answer}"
 
     arguments = {host.model: Argument(good(Shaped(act)), wrong_type())}
     return Call(f"{host.layers.__name__}.bounds", arguments, lambda **given: host.bounds_of(*given.values()), judge)

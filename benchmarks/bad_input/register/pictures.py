@@ -52,8 +52,8 @@ def calls():
 
     def strokes(answer, given):
         wanted = int((as_floats(given["spikes"]) > 0).sum())
-        found = len(answer[1].collections[0].get_segments())
-        return None if found == wanted else f"{found} strokes, expected {wanted}"
+        strokes = len(answer[1].collections[0].get_segments())
+        return None if strokes == wanted else f"{strokes} strokes, expected {wanted}"
 
     arguments = shared | {"spikes": Argument(x.good, spikes + flat)}
     yield Call("brainsurr.plot.raster", arguments, partial(render, bs.plot.raster), strokes)

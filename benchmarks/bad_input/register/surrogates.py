@@ -41,7 +41,7 @@ def calls():
         value = getattr(bs, name)
         if isinstance(value, type):
             arguments, right = {"x": floats(), **parameters(value, value.bounds)}, partial(judge, cls=value)
-            yield Call(f"brainsurr.{name}", arguments, lambda x, cls=value, **made: answers(cls(**made), x), right)
+            yield Call(f"brainsurr.{name}", arguments, lambda x, cls=value, **given: answers(cls(**given), x), right)
         else:
             arguments = {"x": floats(), **parameters(value, {})}
             del arguments["origin"]
@@ -53,8 +53,8 @@ def calls():
     changes = {"alpha": number(0.25, outside=ODD), "origin": flag(), "continuous": flag()}
     yield Call("brainsurr.Surrogate", {"x": floats(), **changes}, changed, judge)
     sizes = {"height": number(0.5, 2.0, outside=ODD), "width": number(0.5, 2.0, outside=ODD)}
-    made = {"surrogate": SURROGATE, **sizes, "origin": flag()}
-    yield Call("brainsurr.Scaled", {"x": floats(), **made}, lambda x, **made: answers(bs.Scaled(**made), x), judge)
+    options = {"surrogate": SURROGATE, **sizes, "origin": flag()}
+    yield Call("brainsurr.Scaled", {"x": floats(), **options}, lambda x, **given: answers(bs.Scaled(**given), x), judge)
 
 
 def parameters(make, bounds) -> dict[str, Argument]:
@@ -96,7 +96,7 @@ def judge(answer, given, cls=None):
     wrong = spikes(value, given) if not given.get("origin") else differs("g(x)", value, primitive, x.dtype)
     if wrong:
         return wrong
-    made = [np.asarray(p, np.float64) for name, p in given.items() if name != "x" and bs._arrays.is_number(p)]
+    parameters = [np.asarray(p, np.float64) for name, p in given.items() if name != "x" and bs._arrays.is_number(p)]
     for what, y in (("g'(x)", gradient), ("derivative", derivative), ("g(x)", primitive)):
         if y.shape != x.shape or y.dtype != x.dtype:
             return f"{what} is {y.dtype}{list(y.shape)}, expected {x.dtype}{list(x.shape)}"
@@ -107,7 +107,7 @@ def judge(answer, given, cls=None):
         if what == "g(x)" and cls in UNDEFINED:
             with np.errstate(over="ignore"):
                 ordinary = ordinary & ~UNDEFINED[cls](**given | {"x": wide})
-        if all(np.isfinite(p).all() for p in made) and np.isnan(y[ordinary]).any():
+        if all(np.isfinite(p).all() for p in parameters) and np.isnan(y[ordinary]).any():
             return f"{what} is NaN: {y} for x {wide}"
     return None
 

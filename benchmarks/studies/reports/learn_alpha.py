@@ -6,7 +6,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 
 from ...lib import results
-from ...lib.report import Claim, spread
+from ...lib.report import Claim, missing, spread
 
 MARK = 0.005
 START = 0.1
@@ -55,12 +55,15 @@ def tables(result):
             rows.append([name, *cells, ", ".join(f"{a:.3f}" for a in alphas)])
         how = f"**{task}** ({np.shape(fixed['test'])[1]} seeds; {fixed['optimiser']})"
         texts.append(f"{how}.\n\nFixed alpha, by its value: {line}.\n\n{results.table(header, rows)}")
-    return "\n\n".join(["A + is within half a point of the best fixed alpha.", *texts])
+    unfinished = missing(_tasks(result, SHOWN), {task: task for task in _rules(result)})
+    return "\n\n".join(["A + is within half a point of the best fixed alpha.", *texts, *unfinished])
 
 
 def draw(result, folder):
     """Draw every rule from every start, and the best fixed alpha, in one panel per task."""
     tasks = _tasks(result)
+    if not tasks:
+        return
     figure, axes = plt.subplots(
         1, len(tasks), figsize=(4.6 * len(tasks) + 2, 4.4), layout="constrained", squeeze=False, sharey=True
     )
@@ -87,7 +90,7 @@ def draw(result, folder):
 
 def ends(result):
     """Yield the outcome of learning alpha on each task."""
-    for task in _tasks(result):
+    for task in _tasks(result, SHOWN):
         fixed, others = _split(result, task)
         best = _best(fixed)
         test = {name: np.mean(others[name]["test"][_from_start(others[name])]) for name in SHOWN}
@@ -132,8 +135,17 @@ def claims(result):
             )
 
 
-def _tasks(result):
-    return list(dict.fromkeys(key.split(", ")[0] for key in result["runs"]))
+def _rules(result):
+    """Return the rules that have run, by task."""
+    rules: dict[str, set[str]] = {}
+    for task, rule in (key.split(", ", 1) for key in result["runs"]):
+        rules.setdefault(task, set()).add(rule)
+    return rules
+
+
+def _tasks(result, needed=()):
+    """List the tasks with fixed alphas and another rule, and all that are ``needed``."""
+    return [task for task, rules in _rules(result).items() if {"fixed", *needed} <= rules and len(rules) > 1]
 
 
 def _split(result, task):

@@ -9,23 +9,42 @@ from ...lib import results
 from ...lib.report import Claim, missing, percent
 from ...lib.runs import finished, rows
 from ...lib.study import rounded
+from ..others import LOGISTIC
 from .outcomes import Outcomes
 
 SETTINGS = {"speech": "Spoken digits", "vowels": "Japanese vowels"}
 
 
 def load(folder: Path) -> dict[str, dict[str, tuple[np.ndarray, int]]]:
-    """Read, for each setting and entrant, test accuracies in per cent by seed, and the number of weights."""
+    """Read, for each finished setting and entrant, test accuracies in per cent by seed, and the number of weights.
+
+    They are those at the rate that validation chose among the rates of the finished grid. An entrant that has not run
+    over all of it is left out.
+    """
     studied = {}
     for name in SETTINGS:
         path = folder / f"{name}.json"
         if path.exists() and (grid := finished(path, "compare")):
-            by_entrant: dict[str, list] = {}
-            for row in rows(path):
-                if row["seed"] in grid["seeds"]:
-                    by_entrant.setdefault(row["entrant"], []).append((100 * row["test"], row["weights"]))
-            studied[name] = {e: (np.array([test for test, _ in of]), int(of[0][1])) for e, of in by_entrant.items()}
+            table = {(row["entrant"], row["rate"], row["seed"]): row for row in rows(path)}
+            entrants = dict.fromkeys(entrant for entrant, _, _ in table)
+            chosen = {entrant: _chosen(entrant, table, grid) for entrant in entrants}
+            studied[name] = {
+                entrant: (np.array([100 * run["test"] for run in runs]), int(runs[0]["weights"]))
+                for entrant, runs in chosen.items()
+                if runs
+            }
     return studied
+
+
+def _chosen(entrant: str, table, grid) -> list[dict]:
+    """Return the runs on test examples at the best rate, by seed; nothing if a run of the grid is not there."""
+    rates = grid["strengths" if entrant == LOGISTIC else "rates"]
+    tried = {rate: [table.get((entrant, rate, seed)) for seed in grid["choosing"]] for rate in rates}
+    if not all(all(runs) for runs in tried.values()):
+        return []
+    best = max(tried, key=lambda rate: np.mean([run["validation"] for run in tried[rate]]))
+    runs = [table.get((entrant, best, seed)) for seed in grid["seeds"]]
+    return runs if all(runs) else []
 
 
 def parts(studied, outcomes: Outcomes) -> list[str]:
