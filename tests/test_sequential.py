@@ -264,6 +264,16 @@ def test_an_output_that_nnx_captures_keeps_its_axes(one_device):
     assert ranks(partial(net, carry), xs) == [2, 2]  # and then as before
 
 
+@host
+def test_outside_of_a_trace_there_is_no_checkpoint(host, one_device, monkeypatch):
+    """It would take longer than the product."""
+    params, start, run, _ = host.pure(network(host), (BATCH, SIZES[0]))
+    carry = start((BATCH, SIZES[0]))
+    expected = jax.jit(run)(params, carry, inputs())[1]
+    monkeypatch.setattr(jax, "checkpoint", None)
+    assert_close(run(params, carry, inputs())[1], expected, sum(SIZES))
+
+
 def test_linen_makes_parameters_in_apply(one_device):
     net, xs = network(Linen), inputs()
     carry, key = net.initialize_carry(jax.random.key(0), xs.shape[1:]), jax.random.key(0)

@@ -133,8 +133,9 @@ def test_a_chooser_sees_each_library_in_its_best_mode():
     *_, first, second = speed.peers.chooser(result).splitlines()
     assert [cell.strip() for cell in first.split("|")[1:-1]] == ["spyx 1.0", "50 ms", "500 MB", *2 * ["not measured"]]
     assert [cell.strip() for cell in second.split("|")[1:-1]] == ["brainsurr", "100 ms", "100 MB", "4 s", "200 MB"]
-    memory = speed.peers.marks(result)[-1]
-    assert memory.value == pytest.approx(1 / 8)
+    own, any_form = speed.peers.marks(result)[-2:]
+    assert own.value == pytest.approx(1 / 8)
+    assert any_form.value == pytest.approx(1 / 5)
 
 
 def test_the_caption_names_both_networks_and_what_ran_on_other_versions(tmp_path):
@@ -147,7 +148,7 @@ def test_the_caption_names_both_networks_and_what_ran_on_other_versions(tmp_path
     result = {"networks": networks, "device": "a machine", "runs": runs, **here}
     (tmp_path / "peers.json").write_text(json.dumps(result))
     caption = " ".join(speed.part(tmp_path).partition("\n\n")[2].split())
-    assert caption.startswith("T = 100: 4-3-2, batch 256; T = 10,000: 8-7-6, batch 16.")
+    assert caption.startswith("T = 100: 4-3-2, batch 256; T = 10,000: 8-7-6, batch 16, one process for each mode.")
     assert caption.endswith("On a machine; Python 3.13.5, jax 0.12, flax 0.12.12; other: Python 3.11.7, torch 2.13.0.")
 
 
@@ -250,6 +251,11 @@ def test_twenty_layers_fire_to_the_last_and_learn():
         losses.append(float(loss))
     assert losses[0] != pytest.approx(np.log(network.sizes[-1]), rel=1e-3)  # what an output of zeros has
     assert losses[-1] < losses[0]
+
+
+def test_what_was_not_measured_is_not_shown(tmp_path, capsys):
+    command.main(["--show", "--out", str(tmp_path), "live"])
+    assert "live: not measured" in capsys.readouterr().out
 
 
 @pytest.mark.skipif(jax.default_backend() != "cpu", reason="there is a GPU")

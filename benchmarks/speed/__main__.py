@@ -26,6 +26,9 @@ def main(argv=None):
         if not args.show:
             measured = CLAIMS[name].measure(args.quick)
             results.write(path, {"claim": name, "quick": args.quick, **measured, **results.environment()})
+        elif not path.exists():
+            print(f"\n{name}: not measured, {path} is not there")
+            continue
         result = json.loads(path.read_text())
         draw(name, result, args.out)
         where = f"{result['device']}; Python {result['python']}, jax {result['versions']['jax']}"

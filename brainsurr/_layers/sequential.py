@@ -83,14 +83,15 @@ def call_on_rows(product: Callable, xs):
     """Call a product over the last axis on ``[time * batch, features]``.
 
     XLA on a CPU copies ``[time, batch, features]`` into another order for the gradient of the weights, and not this.
-    The checkpoint lets the backward pass keep ``xs`` as it is, integers too, not a second array of rows of floats.
+    In a trace, a checkpoint lets the backward pass keep ``xs`` as it is, integers too, not a second array of rows of
+    floats. Outside of one it would take longer than the product.
     """
 
     def on_rows(xs):
         ys = product(as_float(xs, "xs").reshape(math.prod(xs.shape[:-1]), xs.shape[-1]))
         return ys.reshape(*xs.shape[:-1], *ys.shape[1:])
 
-    return jax.checkpoint(on_rows, prevent_cse=False)(xs)
+    return (jax.checkpoint(on_rows, prevent_cse=False) if isinstance(xs, jax.core.Tracer) else on_rows)(xs)
 
 
 def is_on_one_device() -> bool:

@@ -44,8 +44,9 @@ def unroll(
         float32: the layers here make floats of them, of one block at a time.
       block_size: time steps per block. If None, as many as have 1024 examples ``[time, *batch, features]`` together,
         from :math:`\sqrt T / 2` to :math:`\sqrt T`: the divisor of :math:`T` closest to that, or that rounded if no
-        divisor is within a factor of 2. The last block may be shorter; a block size that divides :math:`T` avoids a
-        copy of the inputs and compiling the block twice.
+        divisor is within a factor of 2. For a small batch, larger blocks are faster and need more memory. The last
+        block may be shorter; a block size that divides :math:`T` avoids a copy of the inputs and compiling the block
+        twice.
       remat: how much of a block the backward pass recomputes: ``"none"`` nothing, ``"dots"`` all but matrix products,
         ``"full"`` everything, from the carry. With a single block, ``block_size >= T``, ``"full"`` saves no memory.
       reduce: None returns all outputs ``[time, ...]``; ``"mean"``, ``"max"`` or ``"last"`` returns their reduction over
