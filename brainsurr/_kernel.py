@@ -92,7 +92,7 @@ def spike(x, surrogate, *, key=None):
 def _spike(x, surrogate, uniform):
     if surrogate.origin:
         return surrogate.surrogate_fun(x)
-    return _step(x) if uniform is None else _drawn(x, surrogate, uniform)
+    return _step(x) if uniform is None else _random_spikes(x, surrogate, uniform)
 
 
 @functools.partial(_spike.defjvp, symbolic_zeros=True)
@@ -142,7 +142,7 @@ def _step(x):
     return jax.lax.bitcast_convert_type(jnp.where(is_nan, bits, spikes), x.dtype)
 
 
-def _drawn(x, surrogate, uniform):
+def _random_spikes(x, surrogate, uniform):
     probability = surrogate.surrogate_fun(x.astype(uniform.dtype))
     return jnp.where(jnp.isnan(x), x, (uniform < probability).astype(x.dtype))
 

@@ -23,7 +23,7 @@ def register(cls: type):
     if _names[name] > 1:
         name = f"{name}#{_names[name]}"
     export.register_pytree_node_serialization(
-        cls, serialized_name=name, serialize_auxdata=_write, deserialize_auxdata=_read
+        cls, serialized_name=name, serialize_auxdata=_as_json, deserialize_auxdata=_from_json
     )
     _unknown_to_flax.append(cls)
     register_with_flax()
@@ -42,8 +42,8 @@ def register_with_flax():
                 serialization.register_serialization_state(cls, _to_state, _from_state)
 
 
-def _write(structure) -> bytes:
-    """Write names and flags as JSON. It turns tuples into lists, which `_read` undoes."""
+def _as_json(structure) -> bytes:
+    """Write names and flags as JSON. It turns tuples into lists, which `_from_json` undoes."""
     names, flags = structure
     for name, flag in flags:
         if odd := _odd(flag):
@@ -61,7 +61,7 @@ def _odd(flag) -> str:
     return "" if type(flag) in (bool, int, float, str, type(None)) else type(flag).__name__
 
 
-def _read(written: bytes):
+def _from_json(written: bytes):
     names, flags = _tuples(json.loads(written))
     return names, flags
 

@@ -75,7 +75,7 @@ def place_in_time(xs):
     return xs + jnp.arange(len(xs), dtype=xs.dtype)[:, None, None]
 
 
-def hold(xs):
+def sample_and_hold(xs):
     return jnp.repeat(xs[::4], 4, axis=0)[: len(xs)]
 
 
@@ -91,7 +91,7 @@ def add_rounded_rate(xs):
     return xs + jnp.round(xs.mean(0))
 
 
-ACROSS = [delay, centre, backwards, place_in_time, hold, centre_a_little, gate_by_rate, add_rounded_rate]
+ACROSS = [delay, centre, backwards, place_in_time, sample_and_hold, centre_a_little, gate_by_rate, add_rounded_rate]
 
 
 @pytest.mark.parametrize(("layer", "run", "jit"), each_value_once(ACROSS, RUNS, [False, True]), ids=label)

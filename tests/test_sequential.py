@@ -284,8 +284,8 @@ def test_linen_makes_parameters_in_apply(one_device):
 
 @pytest.mark.parametrize("shape", [(T, 0, 6), (T, BATCH, 0)])
 def test_nothing_in_a_batch_or_no_features(shape, one_device):
-    net = brainsurr.nnx.SpikingSequential([nnx.Linear(shape[-1], 5, use_bias=False, rngs=nnx.Rngs(0))])
-    assert net((None,), jnp.zeros(shape))[1].shape == (*shape[:-1], 5)
+    layer = nnx.Linear(shape[-1], 5, kernel_init=nnx.initializers.zeros, rngs=nnx.Rngs(0))
+    assert brainsurr.nnx.SpikingSequential([layer])((None,), jnp.zeros(shape))[1].shape == (*shape[:-1], 5)
 
 
 @host

@@ -21,7 +21,7 @@ class Opposite(bs.Surrogate):
 
 
 @pytest.fixture(scope="module")
-def drawn():
+def small_network():
     return study.problem(jax.random.key(0))
 
 
@@ -44,16 +44,16 @@ def replayed_expectation(weights, xs):
     return outcomes[:, 1].sum(), outcomes.prod(1).sum()
 
 
-def test_the_expected_loss_is_the_sum_over_all_spikes(drawn):
+def test_the_expected_loss_is_the_sum_over_all_spikes(small_network):
     """4096 terms whose probabilities add up to 1, in float32 to 4096 times its rounding."""
-    total, expected = replayed_expectation(*drawn)
+    total, expected = replayed_expectation(*small_network)
     assert total == pytest.approx(1, abs=1e-12)
-    np.testing.assert_allclose(study.expected_loss(*drawn), expected, rtol=4096 * 1.2e-7)
+    np.testing.assert_allclose(study.expected_loss(*small_network), expected, rtol=4096 * 1.2e-7)
 
 
-def test_the_true_gradient_is_that_of_the_expected_loss(drawn):
+def test_the_true_gradient_is_that_of_the_expected_loss(small_network):
     """Central differences of the NumPy sum in float64, in one weight of each layer: error of the order of 1e-8."""
-    weights, xs = drawn
+    weights, xs = small_network
     gradient = jax.grad(study.expected_loss)(weights, xs)
     for layer in range(len(weights)):
         values = []
@@ -66,29 +66,31 @@ def test_the_true_gradient_is_that_of_the_expected_loss(drawn):
         assert_close(gradient[layer][0, 0], expected, len(study.PATTERNS), scale=largest(gradient[layer]))
 
 
-def test_the_surrogate_gradient_of_the_readout_is_the_true_one(drawn):
+def test_the_surrogate_gradient_of_the_readout_is_the_true_one(small_network):
     """The spikes do not depend on the readout's weights, so that there no surrogate is used."""
-    true = jax.grad(study.expected_loss)(*drawn)
-    ours = study.expected_surrogate_gradient(bs.Arctan(), *drawn)
+    true = jax.grad(study.expected_loss)(*small_network)
+    ours = study.expected_surrogate_gradient(bs.Arctan(), *small_network)
     assert_close(ours[-1], true[-1], len(study.PATTERNS))
     assert not np.allclose(ours[0], true[0], rtol=0.05)
 
 
-def test_an_opposite_gradient_points_away(drawn):
+def test_an_opposite_gradient_points_away(small_network):
     """In the last hidden layer, where one spike lies between weight and readout; before it two turn the sign twice."""
-    true = jax.grad(study.expected_loss)(*drawn)[-2]
-    good, bad = (study.expected_surrogate_gradient(f, *drawn)[-2] for f in (bs.Sigmoid(study.STEEPNESS), Opposite()))
+    true = jax.grad(study.expected_loss)(*small_network)[-2]
+    good, bad = (
+        study.expected_surrogate_gradient(f, *small_network)[-2] for f in (bs.Sigmoid(study.STEEPNESS), Opposite())
+    )
     assert jnp.sum(true * good) > 0 > jnp.sum(true * bad)
 
 
 def test_agreement_is_of_signs_and_of_directions(monkeypatch):
     """In the place of the surrogate gradient the true one, then the same with one sign of all turned."""
-    monkeypatch.setattr(study, "expected_surrogate_gradient", lambda f, *drawn: jax.grad(study.expected_loss)(*drawn))
+    monkeypatch.setattr(study, "expected_surrogate_gradient", lambda f, *given: jax.grad(study.expected_loss)(*given))
     agreed = study.agreement.__wrapped__(bs.Arctan(), 0, 2)
     np.testing.assert_allclose([agreed["sign"], agreed["cosine"]], 1, rtol=1e-5)
 
-    def turned(f, *drawn):
-        first, *others = jax.grad(study.expected_loss)(*drawn)
+    def turned(f, *given):
+        first, *others = jax.grad(study.expected_loss)(*given)
         return [-first, *others]
 
     monkeypatch.setattr(study, "expected_surrogate_gradient", turned)

@@ -25,11 +25,11 @@ class Slope(NamedTuple):
 
 def directions(values: dict[str, Any]) -> dict[str, Any]:
     """Draw a direction for each parameter, of the size of its entries, or of size 1 where all are 0."""
-    rng, drawn = np.random.default_rng(0), {}
+    rng, by_name = np.random.default_rng(0), {}
     for name, value in values.items():
         size = float(jnp.sqrt(jnp.mean(jnp.square(value)))) if value.size else 1.0
-        drawn[name] = jnp.asarray((size or 1.0) * rng.standard_normal(value.shape))
-    return drawn
+        by_name[name] = jnp.asarray((size or 1.0) * rng.standard_normal(value.shape))
+    return by_name
 
 
 def along(losses: np.ndarray) -> Slope:

@@ -59,16 +59,16 @@ def calls():
 
 def parameters(make, bounds) -> dict[str, Argument]:
     """Return what a class or a function takes besides x: a boolean default makes a flag, an integer one a count."""
-    found = {}
+    arguments = {}
     for name, parameter in inspect.signature(make).parameters.items():
         default = parameter.default
         if isinstance(default, bool):
-            found[name] = flag()
+            arguments[name] = flag()
         elif isinstance(default, int):
-            found[name] = count(default, 1)
+            arguments[name] = count(default, 1)
         elif name != "x":
-            found[name] = number(default, bounds.get(name, (default,))[0], outside=ODD)
-    return found
+            arguments[name] = number(default, bounds.get(name, (default,))[0], outside=ODD)
+    return arguments
 
 
 def changed(x, **changes):
