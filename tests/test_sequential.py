@@ -277,8 +277,8 @@ def test_outside_of_a_trace_there_is_no_checkpoint(host, one_device, monkeypatch
 def test_linen_makes_parameters_in_apply(one_device):
     net, xs = network(Linen), inputs()
     carry, key = net.initialize_carry(jax.random.key(0), xs.shape[1:]), jax.random.key(0)
-    outputs, made = net.apply({}, carry, xs, rngs={"params": key}, mutable=["params"])
-    expected = net.apply(made, carry, xs)
+    outputs, variables = net.apply({}, carry, xs, rngs={"params": key}, mutable=["params"])
+    expected = net.apply(variables, carry, xs)
     assert_close(outputs, expected, sum(SIZES))
 
 
