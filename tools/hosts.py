@@ -153,10 +153,11 @@ class Linen:
         example = start(input_shape), jnp.zeros((1, *input_shape))
         return Pure(net.init(cls.key(), *example)["params"], start, run, brainsurr.linen.bounds(net, *example))
 
-    def _args(self, layer, xs):
+    @classmethod
+    def _args(cls, layer, xs):
         if not hasattr(layer, "initialize_carry"):
             return (xs,)
-        return layer.initialize_carry(self.key(), xs.shape[1:]), xs
+        return layer.initialize_carry(cls.key(), xs.shape[1:]), xs
 
     def params(self, layer, xs):
         """Return the parameters of a layer."""

@@ -45,6 +45,11 @@ def logistic_regression(strength, parts):
     return {"validation": validation, "test": test, "loss": None, "weights": model.coef_.size + len(model.intercept_)}
 
 
+def chosen_rate(validations: dict[float, list[float]]) -> float:
+    """Return the rate with the best mean accuracy on validation examples, given those of its seeds."""
+    return max(validations, key=lambda rate: np.mean(validations[rate]))
+
+
 def compare(name: str, setting: settings.Setting, out: Path, quick: bool):
     """Add to the setting's file what it does not have."""
     about = {field: getattr(setting, field) for field in ("about", "rate", "epochs", "batch", "weight_decay")}
@@ -65,9 +70,9 @@ def compare(name: str, setting: settings.Setting, out: Path, quick: bool):
             return runs.run(lambda: train(*how), entrant, rate, seed)
 
         for entrant, rates in {**dict.fromkeys(NETWORKS, factors), LOGISTIC: strengths}.items():
-            means = {r: np.mean([train_and_score(entrant, r, seed)["validation"] for seed in choosing]) for r in rates}
+            tried = {r: [train_and_score(entrant, r, seed)["validation"] for seed in choosing] for r in rates}
             for seed in seeds:
-                train_and_score(entrant, max(means, key=means.get), seed)
+                train_and_score(entrant, chosen_rate(tried), seed)
     runs.finish("compare", rates=factors, strengths=strengths, choosing=choosing, seeds=seeds)
 
 

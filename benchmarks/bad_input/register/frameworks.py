@@ -10,8 +10,6 @@ from tools import hosts
 
 from . import Argument, Given, Shaped, flag, good, one_of, wrong_type
 
-BATCH = 2  # of the networks given to `diagnose` and its like
-
 
 def standard(*_):
     """Stand for the function of a network that ``Framework.function`` returns."""
@@ -80,7 +78,7 @@ class Framework:
         """Return the function of a network that `diagnose` and its like take: ``of_outputs`` of its outputs."""
 
         def function(net):
-            start = (net.initialize_carry((BATCH, 3)),) if hasattr(net, "initialize_carry") else ()
+            start = (net.initialize_carry(xs.shape[1:]),) if hasattr(net, "initialize_carry") else ()
             return of_outputs(net(*start, xs))
 
         return function
@@ -123,19 +121,15 @@ class Linen(Framework, hosts.Linen):
         return cls.layers.bounds(model, 0.0)
 
     @classmethod
-    def _first_carry(cls, layer):
-        return (layer.initialize_carry(cls.key(), (BATCH, 3)),) if hasattr(layer, "initialize_carry") else ()
-
-    @classmethod
     def nets(cls, make, xs, no_parameters):
         layer = make()
-        variables = good(layer.init(cls.key(), *cls._first_carry(layer), xs))
+        variables = good(layer.init(cls.key(), *cls._args(layer, xs)))
         return Argument(variables, no_parameters or variables)
 
     @classmethod
     def function(cls, net, make, xs, of_outputs):
         layer = make()
-        return lambda variables: of_outputs(layer.apply(variables, *cls._first_carry(layer), xs))
+        return lambda variables: of_outputs(layer.apply(variables, *cls._args(layer, xs)))
 
     @classmethod
     def calibrated(cls, *args, **options):
@@ -171,7 +165,7 @@ class Brainstate(Framework, hosts.Brainstate):
     def nets(cls, make, xs, no_parameters):
         def with_state(_):
             net = make()
-            brainstate.nn.init_all_states(net, BATCH)
+            brainstate.nn.init_all_states(net, xs.shape[1])
             return net
 
         return Argument(good(Shaped(with_state)), wrong_type())

@@ -56,9 +56,14 @@ def measure(quick):
     return {"surrogate": repr(FUNCTIONS[OURS]), "runs": runs}
 
 
+def _times(result):
+    """Return what was measured, by ``(size, dtype, pass, name)``."""
+    return {(run["size"], run["dtype"], run["pass"], run["name"]): run["time"] for run in result["runs"]}
+
+
 def ratios(result, floor=RELU):
     """Time over that of relu, or of another, by ``(size, dtype, pass, name)``; without what was not measured."""
-    times = {(run["size"], run["dtype"], run["pass"], run["name"]): run["time"]["median"] for run in result["runs"]}
+    times = {key: time["median"] for key, time in _times(result).items()}
     return {key: time / times[*key[:-1], floor] for key, time in times.items() if (*key[:-1], floor) in times}
 
 
@@ -73,8 +78,7 @@ WIDE = "the step compares bits, as an integer, in more operations than relu's ma
 
 
 def marks(result):
-    all_marks = []
-    times = {(run["size"], run["dtype"], run["pass"], run["name"]): run["time"] for run in result["runs"]}
+    all_marks, times = [], _times(result)
     for dtype, which, floor, limit in HELD:
         held = {s: r for (s, d, p, f), r in ratios(result, floor).items() if (d, p, f) == (dtype, which, OURS)}
         worst = max(held, key=held.get) if held else None

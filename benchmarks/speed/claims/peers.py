@@ -207,7 +207,7 @@ def _first_steps(result):
     for run in result["runs"]:
         if run["trial"] in FIRST_STEPS and run["name"] != FLOOR and run["inputs"] == PEERS[run["name"]].inputs[0]:
             taken[_shown(run), run["mode"]][run["trial"]] = run["first_step"]
-    whole = {way: seconds for way, seconds in taken.items() if len(seconds) == len(FIRST_STEPS)}
+    whole = {way: by_trial for way, by_trial in taken.items() if len(by_trial) == len(FIRST_STEPS)}
     rows = [
         (", ".join(way), *(f"{whole[way][trial]:.1f} s" for trial in FIRST_STEPS))
         for way in sorted(whole, key=lambda way: whole[way][DEEP])

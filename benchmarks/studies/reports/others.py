@@ -9,7 +9,7 @@ from ...lib import results
 from ...lib.report import Claim, missing, percent
 from ...lib.runs import finished, rows
 from ...lib.study import rounded
-from ..others import LOGISTIC
+from ..others import LOGISTIC, chosen_rate
 from .outcomes import Outcomes
 
 SETTINGS = {"speech": "Spoken digits", "vowels": "Japanese vowels"}
@@ -42,7 +42,7 @@ def _chosen(entrant: str, table, grid) -> list[dict]:
     tried = {rate: [table.get((entrant, rate, seed)) for seed in grid["choosing"]] for rate in rates}
     if not all(all(runs) for runs in tried.values()):
         return []
-    best = max(tried, key=lambda rate: np.mean([run["validation"] for run in tried[rate]]))
+    best = chosen_rate({rate: [run["validation"] for run in runs] for rate, runs in tried.items()})
     runs = [table.get((entrant, best, seed)) for seed in grid["seeds"]]
     return runs if all(runs) else []
 
