@@ -225,7 +225,7 @@ def test_page_has_every_mark_and_readme_every_library(out):
 def test_long_runs_need_less_memory_in_blocks(out):
     runs = json.loads((out / "long.json").read_text())["runs"]
     memory = {run["name"]: run["temporaries"] for run in runs if run["steps"] == 64}
-    assert memory["blocks of sqrt(T), full"] < 0.5 * memory["scan over steps"] < memory["layer by layer"]
+    assert memory["blocks, full"] < 0.6 * memory["scan over steps"] < memory["layer by layer"]
 
 
 def test_brainsurr_trains_the_same_in_both_modes(out):

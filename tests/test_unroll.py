@@ -257,7 +257,8 @@ def test_no_time_steps():
 
 
 @pytest.mark.parametrize(
-    ("steps", "size"), [(1, 1), (2, 1), (7, 3), (100, 10), (1000, 25), (997, 32), (10_000, 100), (96, 8), (30, 5)]
+    ("steps", "size"),
+    [(1, 1), (2, 2), (7, 7), (11, 11), (13, 13), (100, 20), (1000, 50), (997, 63), (10_000, 200), (96, 16), (30, 10)],
 )
 def test_default_block_size_divides_the_steps_where_it_can(steps, size):
     lengths = []
@@ -269,12 +270,12 @@ def test_default_block_size_divides_the_steps_where_it_can(steps, size):
 @pytest.mark.parametrize(
     ("shapes", "size"),
     [
-        ([(100, 32, 3)], 10),  # 32 time steps would have 1024 examples: no more than the square root
-        ([(100, 128, 3)], 10),  # 8, to which 10 is nearer than 5
+        ([(100, 32, 3)], 20),  # 48 time steps would have 1536 examples: no more than twice the square root
+        ([(100, 128, 3)], 10),  # 12, to which 10 is nearer than 20
         ([(100, 256, 3)], 5),
         ([(100, 10_000, 3)], 5),
         ([(100, 8, 32, 3)], 5),  # 8 pictures of 32 rows
-        ([(10_000, 16, 3)], 80),
+        ([(10_000, 16, 3)], 100),  # 96
         ([(100, 4), (100, 256, 3)], 5),
         ([(4, 10_000, 3)], 1),
     ],
@@ -290,7 +291,7 @@ def test_default_block_size_of_a_batch_of_any_size():
     lengths = []
     run = jax.jit(lambda xs: bs.unroll(lambda c, x: (c, lengths.append(len(x)) or x), None, xs)[1])
     jax.export.export(run)(jax.ShapeDtypeStruct(jax.export.symbolic_shape("(100, batch, 3)"), jnp.float32))
-    assert lengths == [10]
+    assert lengths == [20]
 
 
 def test_trees_of_inputs_and_outputs():

@@ -146,8 +146,6 @@ def marks(result):
                 "the products alone, the first row of the table *peers*, take much of both, and jaxpike, too, computes "
                 "the products of many time steps before it loops over the neurons"
             )
-            if trial == LONG:
-                why += ", in chunks of 100, where `unroll` by itself takes blocks of 80: larger ones are faster here"
             all_marks.append(Mark.of(what, 0.95, ours["time"], fastest["time"], why=why))
     for own_inputs, form in ((True, "in each library's own form"), (False, "in the form that is best for each")):
         modes = best(result, USUAL, added, own_inputs)
