@@ -24,7 +24,7 @@ BUILD := $(dir $(VENV))build-$(notdir $(VENV))
 train: $(VENV)/train  ## train two spiking networks and a ReLU network on handwritten digits, from one seed
 	$(BIN)/python -m benchmarks.digits --seeds 1
 
-test: tested-$(TESTED)  ## test the package, its laws and what its docs show: about four minutes on two cores
+test: tested-$(TESTED)  ## test the package, its laws and what its docs show: four minutes on two cores, five on Python 3.11
 	cd $(TESTED_IN) && $(TESTED_BY) $(PYTEST) -m "$(QUICK)" ./tests $(PACKAGE)
 
 test-all: test test-slow  ## run `make test`, then `make test-slow`
