@@ -225,6 +225,8 @@ def test_amplitudes_are_spread_between_examples_or_channels(kind, axis):
 @pytest.mark.slow
 def test_a_quick_run(tmp_path, monkeypatch):
     """All stages: what is reported is what validation prefers, and a second run trains nothing."""
+    grid = GRID._replace(widths=(0.5, 1.0), rates=(1.0, 3.0), seeds=GRID.seeds[:2])
+    monkeypatch.setattr(family, "GRID", grid)
     monkeypatch.setattr(family, "PILOTS", family.PILOTS[:1])  # each is compiled, and no other test needs it
     command = ["depth-2", "--quick", "--out", str(tmp_path)]
     family.main(command)
@@ -233,12 +235,12 @@ def test_a_quick_run(tmp_path, monkeypatch):
     assert all(0 <= row["test"] <= 1 and 0 <= row["firing"] <= 1 for row in table)
     for shape in list(SHAPES)[:2]:
         of_shape = [row for row in table if row["call"].split()[0] == shape]
-        reported = {(row["call"], row["rate"]) for row in of_shape if row["seed"] in GRID.seeds}
+        reported = {(row["call"], row["rate"]) for row in of_shape if row["seed"] in grid.seeds}
         means = {}
         for row in of_shape:
-            if row["seed"] in GRID.choosing:
+            if row["seed"] in grid.choosing:
                 means.setdefault((row["call"], row["rate"]), []).append(row["validation"])
-        whole = {point: np.mean(values) for point, values in means.items() if len(values) == len(GRID.choosing)}
+        whole = {point: np.mean(values) for point, values in means.items() if len(values) == len(grid.choosing)}
         assert max(whole, key=whole.get) in reported
     adapted = {row["call"].partition(":")[0] for row in table if ":" in row["call"]}
     assert adapted == {*family.CALIBRATED, *family.TRAINED}

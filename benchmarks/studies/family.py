@@ -193,7 +193,7 @@ def parse(argv=None):
 def tune(trials: Trials, shapes):
     """Tune every shape, and train it from all seeds."""
     for shape in shapes:
-        call, factor = choose(shape, trials.score)
+        call, factor = choose(shape, trials.score, GRID)
         for seed in GRID.seeds:
             trials.run(call, factor, trials.gain, seed)
     trials.runs.finish("tune", gain=trials.gain, shapes=shapes, **GRID._asdict())
@@ -202,7 +202,7 @@ def tune(trials: Trials, shapes):
 def try_calls(trials: Trials, chosen: list[Call]):
     """Train single calls from all seeds at one rate, and at the best of the three."""
     for call in chosen:
-        for factor in dict.fromkeys([1.0, best_factor(call, trials.score)]):
+        for factor in dict.fromkeys([1.0, best_factor(call, trials.score, GRID)]):
             for seed in GRID.seeds:
                 trials.run(call, factor, trials.gain, seed)
     trials.runs.finish("calls", calls=list(map(str, chosen)))
