@@ -4,8 +4,8 @@ Eight folders; each imports only from folders further down this list, as its `__
 
 - `pages` assembles README and docs.
 - `studies` compares surrogates; `robustness` tries many devices, kills, half precision and long runs.
-- `digits` trains on handwritten digits; `speed` measures time and memory; `bad_input` calls every public name with bad
-  values; `nir` sends networks to other libraries and back.
+- `nir` sends networks to other libraries and back; `digits` trains on handwritten digits; `speed` measures time and
+  memory; `bad_input` calls every public name with bad values.
 - `lib` is shared by all; `tools.hosts` gives the frameworks one interface.
 
 Committed results are in ``benchmarks/results``.

@@ -43,7 +43,7 @@ def transfer(source: Any, target: Any, *, transposed: str | Iterable[str] | None
       ``model.states(brainstate.ParamState).assign_dict_values(tree)``.
 
     Raises:
-      TypeError: a parameter is not an array, or a floating one meets one that is not.
+      TypeError: a parameter is not an array, or only one of two that correspond is of a floating dtype.
       ValueError: a parameter is in one tree alone, or its shape differs; two of a tree have one name; a kernel may be
         that of a transposed convolution, or ``transposed`` names something else.
 

@@ -54,17 +54,17 @@ def add(tree):
 
 
 def extend_the_grid(tree):
-    """Add a width, an alpha and a seed to what studies will try, of which no result has any run."""
-    path = tree / "benchmarks/studies/choice.py"
-    text = path.read_text()
-    for before, after in {
-        "(0.1, 0.25,": "(0.05, 0.1, 0.25,",
-        "(0.0, 0.01,": "(0.0, 0.02, 0.01,",
-        "range(10)": "range(11)",
-    }.items():
+    """Add a width, an alpha, a seed and a setting to what studies will try, of which no result has any run."""
+    for name, before, after in (
+        ("choice", "(0.1, 0.25,", "(0.05, 0.1, 0.25,"),
+        ("choice", "(0.0, 0.01,", "(0.0, 0.02, 0.01,"),
+        ("choice", "range(10)", "range(11)"),
+        ("settings", "16: 120}", "16: 120, 24: 120}"),
+    ):
+        path = tree / f"benchmarks/studies/{name}.py"
+        text = path.read_text()
         assert text.count(before) == 1, before
-        text = text.replace(before, after)
-    path.write_text(text)
+        path.write_text(text.replace(before, after))
 
 
 @pytest.mark.skipif(shutil.which("make") is None, reason="the text gives commands of make")
@@ -86,7 +86,9 @@ def test_a_surrogate_is_added_as_the_text_says(tree):
 
     run_command("make", *options, *write)
     run_command("make", *options, "lint")
-    assert "Not compared yet: `Parabola`." in " ".join((tree / "docs/evidence.md").read_text().split())
+    evidence = " ".join((tree / "docs/evidence.md").read_text().split())
+    assert "Not compared yet: `Parabola`." in evidence
+    assert "not been finished: depth-24." in evidence
     not_called = (tree / "docs/withstands.md").read_text().partition("Not called: ")[2].partition("`.")[0]
     assert {"`brainsurr.Parabola", "`brainsurr.parabola"} <= {name.rstrip("`") for name in not_called.split(", ")}
     before, after = ((folder / "README.md").read_text() for folder in (ROOT, tree))

@@ -104,6 +104,11 @@ def test_the_sentences_about_imports_leave_no_cycle():
     assert allowed["lib"] == set()
     assert "lib" in allowed["studies"]
     TopologicalSorter(allowed).prepare()
+    text = ast.get_docstring(ast.parse((ROOT / "benchmarks/__init__.py").read_text())) or ""
+    listed = [name for name in re.findall(r"`(\w+)`", text.partition("\n- ")[2]) if name in allowed]
+    assert sorted(listed) == sorted(allowed)
+    for i, name in enumerate(listed):
+        assert allowed[name] <= set(listed[i:]), name
     assert not [path.name for path in (ROOT / "benchmarks").glob("*.py") if path.name != "__init__.py"]
 
 

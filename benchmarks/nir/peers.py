@@ -42,7 +42,7 @@ def run_steps(net, xs, *, per_sample: bool = False):
 
 
 def snntorch_reads(path, xs):
-    """snnTorch; of an image one sample at a time, for its flatten takes the batch with it."""
+    """Run a file in snnTorch; of images one sample at a time, because its flatten flattens the batch too."""
     import nir
     import snntorch.import_nir
 
@@ -55,7 +55,7 @@ def snntorch_reads(path, xs):
 
 
 def norse_reads(path, xs):
-    """norse; of an image one sample at a time, for the same reason."""
+    """Run a file in norse; of images one sample at a time, for the same reason."""
     import nir
     import norse.torch
 
@@ -63,7 +63,7 @@ def norse_reads(path, xs):
 
 
 def spyx_reads(path, xs):
-    """spyx, with the step of its files, 1."""
+    """Run a file in spyx, with the step of its files, 1."""
     import nir
     import spyx.nir
 
@@ -71,7 +71,7 @@ def spyx_reads(path, xs):
 
 
 def jaxpike_reads(path, xs):
-    """jaxpike, with the step of its files, 1 ms."""
+    """Run a file in jaxpike, with the step of its files, 1 ms."""
     import jax
     from jaxpike import nir as jaxpike_nir
 
@@ -80,7 +80,7 @@ def jaxpike_reads(path, xs):
 
 
 def snntorch_writes(path, xs, *, synaptic: bool = False, recurrent: bool = False, **reset):
-    """Two layers of Leaky, RLeaky or Synaptic, whose parameters are one for each neuron, as its exporter needs them."""
+    """Write two layers of Leaky, RLeaky or Synaptic, with a parameter for each neuron, as its exporter needs them."""
     import nir
     import snntorch
     import snntorch.export_nir
@@ -106,7 +106,7 @@ def snntorch_writes(path, xs, *, synaptic: bool = False, recurrent: bool = False
 
 
 def norse_writes(path, xs):
-    """Two layers of LIFBoxCell."""
+    """Write two layers of LIFBoxCell."""
     import nir
     import norse.torch
     import torch
@@ -123,7 +123,7 @@ def norse_writes(path, xs):
 
 
 def spyx_writes(path, xs):
-    """Two layers of LIF."""
+    """Write two layers of LIF."""
     import jax
     import nir
     import spyx
@@ -138,7 +138,7 @@ def spyx_writes(path, xs):
 
 
 def jaxpike_writes(path, xs):
-    """Two layers of LIF that reset to zero."""
+    """Write two layers of LIF that reset to zero."""
     import jax
     import jaxpike
     from jaxpike import nir as jaxpike_nir

@@ -121,7 +121,7 @@ def everything(quick):
     return collected[0] | {"runs": [run for result in collected for run in result["runs"]]}
 
 
-def start(args, parser):
+def start_jax(args, parser):
     """Start jax and return the devices of a run: all, or so many of this process, simulated on a CPU."""
     if args.devices:
         flags = os.environ.get("XLA_FLAGS", "")
@@ -159,7 +159,7 @@ def main(argv=None):
     args, parser = parse(argv)
     begin = time.perf_counter()
     if args.devices or args.coordinator or args.distributed:
-        runs = run_layouts(start(args, parser), args.quick)
+        runs = run_layouts(start_jax(args, parser), args.quick)
         result = {"study": "scale", "settings": SETTINGS, **results.environment(), "runs": runs}
     else:
         result = everything(args.quick)

@@ -1,4 +1,4 @@
-"""`check_gradients`: hold what differentiation gives against differences of the smooth network, in float64."""
+"""`check_gradients`: compare gradients with finite differences of the network without jumps, in float64."""
 
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
@@ -30,8 +30,8 @@ def check_gradients(params: Any, loss_fn: Callable[[Any], Any]) -> GradientRepor
     taken as given.
 
     This is for networks of plain functions; there is also a ``check_gradients`` of ``brainsurr.nnx``,
-    ``brainsurr.linen`` and ``brainsurr.brainstate``. Arrays that ``loss_fn`` closes over keep their dtype until they
-    come to brainsurr or meet a parameter.
+    ``brainsurr.linen`` and ``brainsurr.brainstate``. Arrays that ``loss_fn`` closes over keep their dtype until
+    brainsurr gets them or an operation combines them with a parameter.
 
     Args:
       params: a tree of parameters, such as ``{"w": w, "spike": f}`` with a surrogate in it. Those of a floating dtype

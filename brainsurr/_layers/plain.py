@@ -58,7 +58,7 @@ class Pool:
 
 @dataclasses.dataclass(frozen=True)
 class Flatten:
-    """A reshape of the last ``axes`` axes to one; can itself be used as a layer."""
+    """A layer that reshapes the last ``axes`` axes to one."""
 
     axes: int
 

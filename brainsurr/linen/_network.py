@@ -143,7 +143,7 @@ def unroll(
         a method of a module, or ``net.bind(variables)``.
       carry: its state before the first step, from ``net.initialize_carry``.
       xs: inputs ``[time, ...]``.
-      block_size: time steps per block; if None, from half the square root of their number to twice that.
+      block_size: time steps per block; if None, from half to twice the square root of their number.
       remat: how much of a block the backward pass recomputes: ``"none"``, all but matrix products (``"dots"``), or
         everything (``"full"``).
       reduce: return the ``"mean"``, ``"max"`` or ``"last"`` over time in place of all outputs; or one for each of

@@ -1,4 +1,4 @@
-"""The few forms that keep a formula finite for every finite x, in float16 as in float32, derivatives included.
+"""Forms of the formulas that are finite for every finite x, in float16 as in float32, derivatives included.
 
 A textbook formula fails far out: exp overflows, inf / inf and 0 * inf are NaN, and a branch that `jnp.where`
 does not take still spoils the derivative. Each form here is the formula itself, written another way.

@@ -69,9 +69,9 @@ def find_browser() -> str | None:
 
 def pages(site: Path) -> list[str]:
     """Return the addresses of the pages below a site; not those that Sphinx makes of code, which nobody lays out."""
-    made = ("_modules/", "genindex.html", "py-modindex.html", "search.html", "index.html")
+    generated = ("_modules/", "genindex.html", "py-modindex.html", "search.html", "index.html")
     names = sorted(path.relative_to(site).as_posix() for path in site.rglob("*.html"))
-    return [name for name in names if not name.startswith(made)]
+    return [name for name in names if not name.startswith(generated)]
 
 
 def missing_words(site: Path) -> list[str]:
@@ -81,8 +81,8 @@ def missing_words(site: Path) -> list[str]:
     text = (site / "searchindex.js").read_text()
     index = json.loads(re.fullmatch(r"Search\.setIndex\((.*)\);?\s*", text, re.DOTALL)[1])
     stem = snowballstemmer.stemmer("porter").stemWord
-    found = {*index["terms"], *index["titleterms"]}
-    missing = [word for word in WORDS.split() if stem(word.lower()) not in found and word.lower() not in found]
+    stems = {*index["terms"], *index["titleterms"]}
+    missing = [word for word in WORDS.split() if stem(word.lower()) not in stems and word.lower() not in stems]
     return [f"the search finds no page for {', '.join(missing)}"] if missing else []
 
 

@@ -86,7 +86,7 @@ FUNCTIONS = {"function": abs, "class": float}
 
 
 def wrong_type(*but: str) -> list[Given]:
-    """Something of a type that is not wanted, but for the named ones."""
+    """List values of types that are not wanted, except those named."""
     values = [value for name, value in (NOTHING | ARRAYS | FUNCTIONS).items() if name not in but]
     return one_of("wrong type", *values, refused=True)
 
@@ -199,7 +199,7 @@ def differs(what: str, got, expected, dtype) -> str | None:
 
 
 def differs_reduced(got, ys, reduce: str | None) -> str | None:
-    """In words how an output differs from that of every step, ``ys``, reduced over time, or None."""
+    """Say how an output differs from the outputs of all steps, ``ys``, reduced over time; None if it doesn't."""
     if reduce == "mean":
         dtype = jnp.float32 if ys.dtype.kind in "iub" else ys.dtype
         with np.errstate(all="ignore"):  # overflow included: the sum is one of float32

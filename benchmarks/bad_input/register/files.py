@@ -27,7 +27,7 @@ STEPS = Argument(
 
 
 def graph(**changes):
-    """Two neurons that keep half of their potential at dt=1, and none at dt=2, by Euler."""
+    """Make a graph of two neurons that keep half of their potential at dt=1, and none at dt=2, by Euler."""
     two = {"tau": np.full(2, 2.0), "r": np.ones(2), "v_leak": np.zeros(2), "v_threshold": np.ones(2)}
     return nir.NIRGraph.from_list(nir.LIF(**two | changes), type_check=False)
 
@@ -69,7 +69,7 @@ def to_nir():
 
 
 def from_nir():
-    """And back."""
+    """Return the call of `from_nir`."""
     others = [
         graph(**{name: value})
         for name in ("tau", "r", "v_threshold")

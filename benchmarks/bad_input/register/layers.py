@@ -194,7 +194,7 @@ def adaptation() -> dict[str, Argument]:
 
 
 def intervals(name) -> Argument:
-    """Intervals by name."""
+    """Return intervals by name, good and bad."""
     odd = [3, [name], (), {name: 3}, {name: (1.0, 0.0)}, {name: (0.0, float("nan"))}, {name: "ab"}, {3: (0.0, 1.0)}]
     return Argument(good({}, None), wrong_type("None") + one_of("not an interval", *odd, refused=True))
 

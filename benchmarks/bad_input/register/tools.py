@@ -157,7 +157,7 @@ def loss_of_two(spike_fns):
 
 
 def equivalents():
-    """Names of other libraries."""
+    """Yield the calls of `equivalent` and `equivalents`, with names of other libraries."""
     unknown = one_of("unknown word", "snntorc", "", "brainsurr", "SNNTORCH ", refused=True)
     other = one_of("number for a word", 3, True, np.zeros(2), refused=True)
     library = Argument(good("snntorch", "SNNTorch"), wrong_type("None") + unknown + other)
@@ -226,7 +226,7 @@ def optimisers():
 
 
 def transfers():
-    """From one framework to another."""
+    """Yield the calls that take parameters from one framework to another."""
     tree = {"layers_0": {"kernel": jnp.asarray(filled((2, 2))), "bias": jnp.zeros(2)}}
 
     def changed(**changes):

@@ -62,7 +62,7 @@ def _times(result):
 
 
 def ratios(result, floor=RELU):
-    """Time over that of relu, or of another, by ``(size, dtype, pass, name)``; without what was not measured."""
+    """Return time over that of relu, or of another, by ``(size, dtype, pass, name)``; without what was not measured."""
     times = {key: time["median"] for key, time in _times(result).items()}
     return {key: time / times[*key[:-1], floor] for key, time in times.items() if (*key[:-1], floor) in times}
 
@@ -99,7 +99,7 @@ def report(result):
 
 
 def draw(result, plt):
-    """Time over that of relu, over the number of elements."""
+    """Draw time over that of relu, over the number of elements."""
     ratio = ratios(result)
     figure, axes = plt.subplots(1, 2, figsize=(9, 3.4), layout="constrained", sharey=True)
     for axis, name in zip(axes, PASSES, strict=True):

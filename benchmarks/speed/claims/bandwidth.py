@@ -46,7 +46,7 @@ def ratios(result):
 
 
 def marks(result):
-    """None on a CPU, which runs the loop on one thread and fills what it writes with zeros before."""
+    """Return no mark on a CPU, which runs the loop on one thread and fills what it writes with zeros before."""
     if result["platform"] == "cpu":
         return []
     why = "a kernel for each time step, which also reads and writes the potential"

@@ -105,7 +105,7 @@ def report(result):
 
 
 def draw(result, plt):
-    """Memory and time over T."""
+    """Draw memory and time over T."""
     figure, axes = plt.subplots(1, 2, figsize=(9, 3.4), layout="constrained")
     for name in (BLOCKS, STEPS, LAYERS):
         runs = [run for run in result["runs"] if run["name"] == name]

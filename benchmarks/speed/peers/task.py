@@ -53,7 +53,7 @@ def weights(network=None):
 
 
 def inputs(batch, steps, features=None, dtype=None):
-    """Spikes ``[time, batch, features]`` of which 5 % are 1.
+    """Draw spikes ``[time, batch, features]`` of which 5 % are 1.
 
     Aligned as XLA wants its arrays, so that ``jax.device_put``, like ``torch.from_numpy``, makes no copy, and made a
     step at a time: neither may be what a process needs most memory for.

@@ -142,7 +142,7 @@ def _about_decades(decades: Outcomes):
 
 
 def _about_tails(over, settings):
-    """Averages over settings: amplitudes spread between examples, and between channels."""
+    """Claim averages over settings: amplitudes spread between examples, and between channels."""
 
     def at(alpha, shape):
         return float(np.mean([max(grid_by_alpha(outcome, shape)[alpha]) for outcome in settings]))

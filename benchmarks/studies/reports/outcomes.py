@@ -73,8 +73,12 @@ Outcomes = Mapping[str, Outcome]
 
 
 def load(folder: Path) -> dict[str, Outcome]:
-    """Read the settings of a folder that are finished, with the shapes and the calls that all of these have."""
-    by_name = {name: path for name in names() if (path := folder / f"{name}.json").exists()}
+    """Read the settings of a folder that are finished, with the shapes and the calls that all of these have.
+
+    In the order of `names`; last, those that the code no longer has.
+    """
+    by_name = {path.stem: path for path in sorted(folder.glob("*.json"))}
+    by_name = {name: by_name[name] for name in dict.fromkeys([*names(), *by_name]) if name in by_name}
     paths, shapes = together(list(by_name.values()))
     complete = {name: path for name, path in by_name.items() if path in paths and finished(path, "calls")}
     seeds = common([Grid.of(path) for path in complete.values()]).seeds if complete else ()
