@@ -1,5 +1,6 @@
 """`unroll` gives the numbers of the plain time loop, in a fraction of its memory."""
 
+import math
 from functools import partial
 
 import jax
@@ -14,6 +15,7 @@ from jax.sharding import PartitionSpec as P
 
 import brainsurr as bs
 from brainsurr._layers.equation import lif_step, lif_step_with_spikes
+from brainsurr._time.unroll import _block_size
 
 pytestmark = pytest.mark.numbers
 
@@ -258,7 +260,20 @@ def test_no_time_steps():
 
 @pytest.mark.parametrize(
     ("steps", "size"),
-    [(1, 1), (2, 2), (7, 7), (11, 11), (13, 13), (100, 20), (1000, 50), (997, 63), (10_000, 200), (96, 16), (30, 10)],
+    [
+        (1, 1),
+        (2, 2),
+        (4, 4),
+        (7, 5),
+        (13, 7),
+        (62, 15),
+        (100, 20),
+        (106, 20),
+        (997, 63),
+        (1000, 50),
+        (10_000, 200),
+        (30, 10),
+    ],
 )
 def test_default_block_size_divides_the_steps_where_it_can(steps, size):
     lengths = []
@@ -274,6 +289,8 @@ def test_default_block_size_divides_the_steps_where_it_can(steps, size):
         ([(100, 128, 3)], 10),  # 12, to which 10 is nearer than 20
         ([(100, 256, 3)], 5),
         ([(100, 10_000, 3)], 5),
+        ([(60, 400, 3)], 4),  # 3.9, half the square root, to which 4 is nearer than 5; 3 is less than it
+        ([(98, 90, 3)], 14),  # 17, for which 7 and 49 are too far
         ([(100, 8, 32, 3)], 5),  # 8 pictures of 32 rows
         ([(10_000, 16, 3)], 100),  # 96
         ([(100, 4), (100, 256, 3)], 5),
@@ -290,8 +307,16 @@ def test_default_block_size_is_smaller_for_large_batches(shapes, size):
 def test_default_block_size_of_a_batch_of_any_size():
     lengths = []
     run = jax.jit(lambda xs: bs.unroll(lambda c, x: (c, lengths.append(len(x)) or x), None, xs)[1])
-    jax.export.export(run)(jax.ShapeDtypeStruct(jax.export.symbolic_shape("(100, batch, 3)"), jnp.float32))
-    assert lengths == [20]
+    for shape in ("(100, batch, 3)", "(100, 256, batch, 3)"):
+        jax.export.export(run)(jax.ShapeDtypeStruct(jax.export.symbolic_shape(shape), jnp.float32))
+    assert lengths == [20, 5]
+
+
+def test_default_block_size_is_near_the_square_root_of_the_steps():
+    for steps in range(1, 3000):
+        for examples in (1, 16, 90, 10_000):
+            size = _block_size(None, np.zeros((steps, examples, 0)), steps)
+            assert math.floor(math.sqrt(steps) / 2) <= size <= max(1, 2 * math.sqrt(steps)), (steps, examples)
 
 
 def test_trees_of_inputs_and_outputs():

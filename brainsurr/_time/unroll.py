@@ -16,7 +16,7 @@ from .reductions import REDUCTIONS, Reduction
 from .scan import scan
 
 REMATS = ("none", "dots", "full")
-_ROWS = 1536  # of the matrix products of a block: more rows fill caches and make products no faster
+_ROWS = 1536  # of the matrix products of a block: more take more memory, and save little time or none
 
 
 def unroll(
@@ -43,10 +43,10 @@ def unroll(
       xs: inputs, an array ``[time, ...]`` or a tree of these. Spikes can be uint8 or bool, a quarter of the memory of
         float32: the layers here make floats of them, of one block at a time.
       block_size: time steps per block. If None, as many as have 1536 examples ``[time, *batch, features]`` together,
-        from :math:`\sqrt T / 2` to :math:`2 \sqrt T`: the divisor of :math:`T` closest to that, or that rounded if no
-        divisor is within a factor of 2. For a small batch, larger blocks are faster and need more memory; a batch that
-        ``jax.vmap`` adds is not counted. The last block may be shorter; a block size that divides :math:`T` avoids a
-        copy of the inputs and compiling the block twice.
+        from :math:`\sqrt T / 2` to :math:`2 \sqrt T`: the divisor of :math:`T` there that is closest, or the number
+        rounded down if no divisor is within a factor of 2. A batch that ``jax.vmap`` adds is not counted, nor an axis
+        of symbolic size. For a small batch, larger blocks can be faster, and need more memory. The last block may be
+        shorter; a block size that divides :math:`T` avoids a copy of the inputs and compiling the block twice.
       remat: how much of a block the backward pass recomputes: ``"none"`` nothing, ``"dots"`` all but matrix products,
         ``"full"`` everything, from the carry. With a single block, ``block_size >= T``, ``"full"`` saves no memory.
       reduce: None returns all outputs ``[time, ...]``; ``"mean"``, ``"max"`` or ``"last"`` returns their reduction over
@@ -207,10 +207,11 @@ def _continues(before, after) -> bool:
 
 def _block_size(block_size, xs, steps: int) -> int:
     if block_size is None:
-        square = min(max((_ROWS / _examples(xs)) ** 2, steps / 4), 4 * steps, steps**2)
-        target = math.sqrt(square)
-        divisors = [d for d in range(math.ceil(target / 2), int(2 * target) + 1) if d and steps % d == 0]
-        return min(divisors, key=lambda d: max(d * d / square, square / (d * d))) if divisors else max(1, round(target))
+        low, high = math.sqrt(steps) / 2, 2 * math.sqrt(steps)
+        target = min(max(_ROWS / _examples(xs), low), high)
+        between = range(max(1, math.ceil(max(low, target / 2))), int(min(high, 2 * target)) + 1)
+        divisors = [d for d in between if steps % d == 0]
+        return min(divisors, key=lambda d: max(d / target, target / d)) if divisors else max(1, int(target))
     if not is_integer(block_size):
         raise TypeError(f"expected block_size to be an integer or None, got {block_size!r}")
     if block_size < 1:
@@ -219,9 +220,8 @@ def _block_size(block_size, xs, steps: int) -> int:
 
 
 def _examples(xs) -> int:
-    """Return how many examples a time step of ``[time, *batch, features]`` has, at least 1; 1 for a symbolic batch."""
-    batches = [leaf.shape[1:-1] for leaf in jax.tree.leaves(xs)]
-    return max([1, *(math.prod(batch) for batch in batches if all(map(is_integer, batch)))])
+    """Return how many examples a time step of ``[time, *batch, features]`` has, at least 1, without symbolic axes."""
+    return max([1, *(math.prod(filter(is_integer, leaf.shape[1:-1])) for leaf in jax.tree.leaves(xs))])
 
 
 def _steps(name: str, tree) -> int:

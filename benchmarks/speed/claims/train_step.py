@@ -21,7 +21,7 @@ PRODUCTS = "matrix products alone"
 FLOOR = f"{PRODUCTS}, flat"
 LAYERS, KEPT = "layer by layer", ", time and batch apart"
 SMALLEST = """larger blocks need more memory, which the default keeps near the square root of the number of time steps:
-a block of its own has two square roots of it at most"""
+its blocks have two square roots of it at most"""
 WHY = """the neurons between the products: where a loop over time stores values, XLA on a CPU runs it on one thread, but
 the products on all; and it first fills each array that a loop writes with zeros. In blocks, the products are smaller,
 and take longer by themselves: *flat, blocks* in the table"""
