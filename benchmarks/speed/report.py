@@ -35,7 +35,7 @@ REPLACED = """Targets that compared different work were replaced. `full` repeats
 the network layer by layer are compared with the products alone. A process that has imported jax and flax holds most of
 its peak before it trains, so libraries are compared by what data and training add. And in bfloat16 a gradient other
 than 0 and 1 is a rounded product, unlike that of a relu, so it is compared with a square; braintools' function is
-faster there, in the table *activation*."""
+faster there at some sizes, in the table *activation*."""
 
 
 def show(name, result):
@@ -90,7 +90,7 @@ def _verdict(mark):
 
 
 def marks(by_claim, reasons=True):
-    """List every mark in a table, and below it why some are not met."""
+    """List every mark in a table, and below it why some are not met, or undecided."""
     all_marks = [mark for name, result in by_claim.items() for mark in CLAIMS[name].marks(result)]
     rows = [(m.what, m.shown(m.limit), m.measured(), _verdict(m)) for m in all_marks]
     text = results.table(("what", "at most", "measured", "met"), rows)
@@ -99,7 +99,7 @@ def marks(by_claim, reasons=True):
         if mark.met is False and reasons:
             by_reason.setdefault(" ".join(mark.why.split()), []).append(mark.what)
     unmet = [f"- {'; '.join(what)}: {why}." for why, what in by_reason.items()]
-    return "\n\n".join([text, *(["Why some targets are not met:", "\n".join(unmet)] if unmet else [])])
+    return "\n\n".join([text, *(["Why some targets are not met, or undecided:", "\n".join(unmet)] if unmet else [])])
 
 
 def tables(by_claim):

@@ -16,7 +16,7 @@ from .reductions import REDUCTIONS, Reduction
 from .scan import scan
 
 REMATS = ("none", "dots", "full")
-_ROWS = 1536  # of the matrix products of a block: more take more memory, and save little time or none
+_ROWS = 1536  # of the matrix products of a block: more take more memory, and save little time
 
 
 def unroll(
@@ -43,12 +43,13 @@ def unroll(
       xs: inputs, an array ``[time, ...]`` or a tree of these. Spikes can be uint8 or bool, a quarter of the memory of
         float32: the layers here make floats of them, of one block at a time.
       block_size: time steps per block. If None, as many as have 1536 examples ``[time, *batch, features]`` together,
-        from :math:`\sqrt T / 2` to :math:`2 \sqrt T`: the divisor of :math:`T` there that is closest, or the number
-        rounded down if no divisor is within a factor of 2. A batch that ``jax.vmap`` adds is not counted, nor an axis
-        of symbolic size. For a small batch, larger blocks can be faster, and need more memory. The last block may be
-        shorter; a block size that divides :math:`T` avoids a copy of the inputs and compiling the block twice.
+        from :math:`\sqrt T / 2` to :math:`2 \sqrt T`: the divisor of :math:`T` there that is closest. If none is within
+        a factor of 2, that number rounded down, or half of :math:`T`. A batch that ``jax.vmap`` adds is not counted,
+        nor an axis of symbolic size. For a small batch, larger blocks can be faster, and need more memory. The last
+        block may be shorter; a block size that divides :math:`T` avoids a copy of the inputs and compiling the block
+        twice.
       remat: how much of a block the backward pass recomputes: ``"none"`` nothing, ``"dots"`` all but matrix products,
-        ``"full"`` everything, from the carry. With a single block, ``block_size >= T``, ``"full"`` saves no memory.
+        ``"full"`` everything, from the carry. With a single block, or few time steps, ``"full"`` saves no memory.
       reduce: None returns all outputs ``[time, ...]``; ``"mean"``, ``"max"`` or ``"last"`` returns their reduction over
         time without storing them. The gradient of ``"max"`` is shared by ties, NaN where the maximum is NaN, and 0
         where it is infinite. The mean of integers is a float. Where the outputs are a tree, a tree of these words has
@@ -207,16 +208,21 @@ def _continues(before, after) -> bool:
 
 def _block_size(block_size, xs, steps: int) -> int:
     if block_size is None:
-        low, high = math.sqrt(steps) / 2, 2 * math.sqrt(steps)
-        target = min(max(_ROWS / _examples(xs), low), high)
-        between = range(max(1, math.ceil(max(low, target / 2))), int(min(high, 2 * target)) + 1)
-        divisors = [d for d in between if steps % d == 0]
-        return min(divisors, key=lambda d: max(d / target, target / d)) if divisors else max(1, int(target))
+        return _default_block_size(_examples(xs), steps)
     if not is_integer(block_size):
         raise TypeError(f"expected block_size to be an integer or None, got {block_size!r}")
     if block_size < 1:
         raise ValueError(f"expected block_size to be at least 1, got {block_size}")
     return int(block_size)
+
+
+def _default_block_size(examples: int, steps: int) -> int:
+    low, high = math.sqrt(steps) / 2, 2 * math.sqrt(steps)
+    target = min(max(_ROWS / examples, low), high)
+    near = range(max(1, math.ceil(max(low, target / 2))), int(min(high, 2 * target)) + 1)
+    if divisors := [d for d in near if steps % d == 0]:
+        return min(divisors, key=lambda d: max(d / target, target / d))
+    return max(1, int(min(target, steps / 2)))  # a scan over one block and a shorter one would take more memory
 
 
 def _examples(xs) -> int:
