@@ -163,8 +163,8 @@ def test_the_shortlist_has_the_smallest_worst_regret():
 
 def test_the_best_rate_is_the_settings_own_if_as_good():
     call = Call("S2NN", None, 0.5)
-    assert choice.best_factor(call, scorer({})[0]) == 1.0
-    assert choice.best_factor(call, scorer({(str(call), 3.0): 0.9})[0]) == 3.0
+    assert choice.best_factor(call, scorer({})[0], GRID) == 1.0
+    assert choice.best_factor(call, scorer({(str(call), 3.0): 0.9})[0], GRID) == 3.0
 
 
 def test_scores_from_a_file_are_those_of_its_gain(tmp_path):

@@ -45,6 +45,10 @@ def imported(path: Path, known) -> set[str]:
     return {name for name in imports if name in known}
 
 
+def docstring(path: Path) -> str:
+    return ast.get_docstring(ast.parse(path.read_text())) or ""
+
+
 def folder(module: str) -> str:
     """Return the folder of benchmarks that a module is in; "" for benchmarks itself."""
     return [*module.split("."), ""][1]
@@ -91,7 +95,7 @@ def may_import() -> dict[str, set[str]]:
     paths = {path.parent.name: path for path in (ROOT / "benchmarks").glob("*/__init__.py")}
     allowed = {}
     for name, path in paths.items():
-        text = " ".join((ast.get_docstring(ast.parse(path.read_text())) or "").split())
+        text = " ".join(docstring(path).split())
         nothing, may = "import nothing from the rest of `benchmarks`" in text, text.partition("May import from ")[2]
         assert nothing != bool(may), f"expected {path} to say once what it may import"
         every = "all other folders" in may
@@ -104,8 +108,8 @@ def test_the_sentences_about_imports_leave_no_cycle():
     assert allowed["lib"] == set()
     assert "lib" in allowed["studies"]
     TopologicalSorter(allowed).prepare()
-    text = ast.get_docstring(ast.parse((ROOT / "benchmarks/__init__.py").read_text())) or ""
-    listed = [name for name in re.findall(r"`(\w+)`", text.partition("\n- ")[2]) if name in allowed]
+    _, _, folders = docstring(ROOT / "benchmarks/__init__.py").partition("\n- ")
+    listed = [name for name in re.findall(r"`(\w+)`", folders) if name in allowed]
     assert sorted(listed) == sorted(allowed)
     for i, name in enumerate(listed):
         assert allowed[name] <= set(listed[i:]), name

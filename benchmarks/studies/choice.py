@@ -67,7 +67,7 @@ class Grid(NamedTuple):
 GRID = Grid()
 
 
-def choose(shape: str, score: Score, grid: Grid = GRID) -> Point:
+def choose(shape: str, score: Score, grid: Grid) -> Point:
     """Choose call and rate of a shape: the grid from one seed, the best from all, a step further where on an edge."""
     points = list(itertools.product(grid.calls(shape), grid.rates))
     first = {point: score(*point, grid.choosing[:1]) for point in points}
@@ -85,7 +85,7 @@ def _preference(scores, point):
     return (-round(scores[point], 6), round(width + abs(math.log(factor)), 4), str(call))  # a third is rounded in files
 
 
-def best_factor(call: Call, score: Score, grid: Grid = GRID) -> float:
+def best_factor(call: Call, score: Score, grid: Grid) -> float:
     """Choose the rate of a call from one seed, the setting's own if it is as good as another."""
     return max(grid.rates, key=lambda factor: (score(call, factor, grid.choosing[:1]), factor == 1.0))
 

@@ -71,8 +71,9 @@ def compare(name: str, setting: settings.Setting, out: Path, quick: bool):
 
         for entrant, rates in {**dict.fromkeys(NETWORKS, factors), LOGISTIC: strengths}.items():
             tried = {r: [train_and_score(entrant, r, seed)["validation"] for seed in choosing] for r in rates}
+            best = chosen_rate(tried)
             for seed in seeds:
-                train_and_score(entrant, chosen_rate(tried), seed)
+                train_and_score(entrant, best, seed)
     runs.finish("compare", rates=factors, strengths=strengths, choosing=choosing, seeds=seeds)
 
 

@@ -77,8 +77,8 @@ def load(folder: Path) -> dict[str, Outcome]:
 
     In the order of `names`; last, those that the code no longer has.
     """
-    by_name = {path.stem: path for path in sorted(folder.glob("*.json"))}
-    by_name = {name: by_name[name] for name in dict.fromkeys([*names(), *by_name]) if name in by_name}
+    files = {path.stem: path for path in sorted(folder.glob("*.json"))}
+    by_name = {name: files[name] for name in [*names(), *files] if name in files}
     paths, shapes = together(list(by_name.values()))
     complete = {name: path for name, path in by_name.items() if path in paths and finished(path, "calls")}
     seeds = common([Grid.of(path) for path in complete.values()]).seeds if complete else ()
