@@ -23,6 +23,12 @@ def _chosen(axes, place, marks):
     return pytest.param(*(value.values[0] for value in values), marks=marks)
 
 
+def first_quick(values):
+    """Return the values; mark all but the first as slow: the frameworks share the code, and differ elsewhere."""
+    first, *others = values
+    return [first, *(pytest.param(value, marks=pytest.mark.slow) for value in others)]
+
+
 def label(value):
     """Return the id of a framework, a function, a dtype or options in a test; None leaves it to pytest."""
     return str(value) if isinstance(value, dict | list) else getattr(value, "name", getattr(value, "__name__", None))

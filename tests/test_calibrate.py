@@ -9,6 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from close import assert_close
+from combinations import first_quick, label
 from flax import linen, nnx
 from jax.sharding import AxisType, NamedSharding
 from jax.sharding import PartitionSpec as P
@@ -23,7 +24,7 @@ X[..., -1] = -1
 OPERATIONS = X.size + 8  # a sum of squares over all of it, and a root
 
 
-@pytest.fixture(params=HOSTS, ids=lambda host: host.name)
+@pytest.fixture(params=first_quick(HOSTS), ids=label)
 def host(request):
     return request.param()
 

@@ -8,6 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from close import assert_close
+from combinations import first_quick, label
 from jax.sharding import AxisType, PartitionSpec
 
 import brainsurr as bs
@@ -41,7 +42,7 @@ def test_gives_what_came_that_many_steps_ago(host, steps):
     np.testing.assert_array_equal(ys, delayed(X, steps))
 
 
-@every_host
+@pytest.mark.parametrize("host", first_quick(HOSTS), ids=label)
 @pytest.mark.parametrize(
     "steps", [*(pytest.param(steps, marks=pytest.mark.exhaustive) for steps in (0, T + 2)), [2, 0, 5]], ids=str
 )

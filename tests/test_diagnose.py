@@ -422,6 +422,7 @@ def test_what_ran_is_seen_in_scan_vmap_remat_jit_and_while():
         bs.diagnose(both, lambda fns: jnp.sum(jax.lax.stop_gradient(fns["a"](x))) + jnp.sum(fns["b"](x[:0])))
 
 
+@pytest.mark.slow
 def test_the_frameworks_give_one_report():
     params, reports = None, []
     rngs, xs = nnx.Rngs(0), jnp.asarray(X, jnp.float32)

@@ -8,6 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from combinations import first_quick, label
 from flax import linen, nnx
 from surrogate_table import DEFAULTS, name
 
@@ -15,7 +16,7 @@ import brainsurr as bs
 from brainsurr._gradients.differences import STEPS, along
 from tools.hosts import HOSTS, Brainstate, Linen, Nnx
 
-every_host = pytest.mark.parametrize("host", HOSTS, ids=lambda host: host.name)
+every_host = pytest.mark.parametrize("host", first_quick(HOSTS), ids=label)
 KEY = jax.random.key(0)
 XS = jnp.asarray(np.random.default_rng(0).uniform(0, 1, (6, 2, 3)), jnp.float32)
 PARAMS = {"a": jnp.asarray(np.random.default_rng(1).normal(size=(3, 2)), jnp.float32), "b": jnp.array([1.0, -2.0])}
@@ -59,14 +60,14 @@ def layers_of(host, neuron="LIF", f=F, **options):
 
 
 HOST_OPTIONS = [
-    *((host, {}) for host in HOSTS),
     (Nnx, {"reset_delay": True}),
     (Linen, {"reset": "zero", "reset_grad": True, "decay_input": True}),
     (Brainstate, {"neuron": "ALIF"}),
+    *(pytest.param(host, {}, marks=pytest.mark.slow) for host in HOSTS),
 ]
 
 
-@pytest.mark.parametrize(("host", "options"), HOST_OPTIONS, ids=str)
+@pytest.mark.parametrize(("host", "options"), HOST_OPTIONS, ids=label)
 def test_a_network_is_fine(host, options):
     report, _ = checked(host, layers_of(host, **options))
     assert report.fine, report
@@ -78,7 +79,7 @@ def test_a_network_is_fine(host, options):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("host", [Nnx, *(pytest.param(h, marks=pytest.mark.slow) for h in (Linen, Brainstate))])
+@every_host
 def test_recurrent_with_a_delay_in_blocks(host):
     rngs = {"rngs": nnx.Rngs(0)} if host.name == "nnx" else {}
     layers = layers_of(host, recurrent=True, **rngs)
@@ -229,7 +230,7 @@ class Steeper(bs.Surrogate):
         return jax.nn.sigmoid(self.alpha * x) * jax.nn.sigmoid(-self.alpha * x)
 
 
-@pytest.mark.parametrize("host", [Nnx, *(pytest.param(h, marks=pytest.mark.slow) for h in (Linen, Brainstate))])
+@every_host
 def test_a_wrong_gradient_of_a_surrogate(host):
     report, _ = checked(host, layers_of(host, f=Steeper()))
     for parameter, status in statuses(report).items():

@@ -11,7 +11,7 @@ import nir
 import numpy as np
 import pytest
 from close import assert_close
-from combinations import each_value_once
+from combinations import each_value_once, first_quick
 from dtypes import why_no_float16
 from flax import linen, nnx
 from nir_reference import simulate
@@ -237,7 +237,7 @@ def test_a_graph_means_the_network(network, method, r):
     assert np.abs(ys).max() > 0.5
 
 
-@pytest.mark.parametrize("host", [HOSTS[0], *(pytest.param(host, marks=pytest.mark.slow) for host in HOSTS[1:])])
+@pytest.mark.parametrize("host", first_quick(HOSTS))
 def test_ours_to_a_file_to_ours(network, host, tmp_path):
     size, layers = network
     make = MAKE[host]()

@@ -242,6 +242,7 @@ def test_integrator_equals_the_loop(host, dtype):
     assert_close(gx, expected_gx, 1 if dtype == "bfloat16" else GRADIENT)
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("lenient")  # brainstate's Linear
 def test_networks_agree_after_an_exchange_of_their_parameters():
     """Dense, LIF, Dense, LI with the same weights: the same spikes and gradients in each framework."""

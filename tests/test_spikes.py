@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from close import assert_close, bound
-from combinations import label
+from combinations import first_quick, label
 from flax import linen, nnx
 from jax.sharding import AxisType, PartitionSpec
 
@@ -27,7 +27,7 @@ RUNS = [None, (3, "full"), (T, "dots")]
 MORE_RUNS = [(1, "full"), (3, "none"), (3, "dots"), (T + 1, "full")]
 SURROGATE = bs.LogTailedRelu(0.125)
 pytestmark = pytest.mark.usefixtures("lenient")
-host = pytest.mark.parametrize("host", HOSTS, ids=lambda h: h.name)
+host = pytest.mark.parametrize("host", first_quick(HOSTS), ids=label)
 
 
 def inputs(steps=T, features=SIZES[0]):
@@ -83,9 +83,8 @@ def equal(actual, desired):
 @pytest.mark.parametrize(
     ("host", "settings"),
     [
-        (HOSTS[0], RUNS),
         pytest.param(HOSTS[0], MORE_RUNS, marks=pytest.mark.exhaustive),
-        *(pytest.param(host, RUNS, marks=pytest.mark.slow) for host in HOSTS[1:]),
+        *(pytest.param(host, RUNS, marks=pytest.mark.slow if host is not HOSTS[0] else ()) for host in HOSTS),
     ],
     ids=label,
 )

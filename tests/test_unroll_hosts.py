@@ -134,7 +134,8 @@ def test_a_stream_goes_on(host):
     equal((carry, jnp.concatenate([first, second])), whole)
 
 
-@pytest.mark.parametrize("host", [HOSTS[0], *(pytest.param(h, marks=slow) for h in HOSTS[1:])], ids=lambda h: h.name)
+@slow
+@pytest.mark.parametrize("host", HOSTS, ids=lambda h: h.name)
 def test_memory(host):
     case = Case(host, inputs=64, hidden_size=128)
 
