@@ -24,7 +24,7 @@ BUILD := $(dir $(VENV))build-$(notdir $(VENV))
 train: $(VENV)/train  ## train two spiking networks and a ReLU network on handwritten digits, from one seed
 	$(BIN)/python -m benchmarks.digits --seeds 1
 
-test: tested-$(TESTED)  ## test the package, its laws and what its docs show: four minutes on two cores, five on Python 3.11
+test: tested-$(TESTED)  ## test the package, its laws and what its docs show: four minutes on two cores
 	cd $(TESTED_IN) && $(TESTED_BY) $(PYTEST) -m "$(QUICK)" ./tests $(PACKAGE)
 
 test-all: test test-slow  ## run `make test`, then `make test-slow`
@@ -84,7 +84,8 @@ soak: $(VENV)/test  ## train, save, resume and change everything for half an hou
 	$(BIN)/python -m benchmarks.robustness.soak
 
 test-floor: $(FLOOR)/floor  ## run every test on the oldest versions that pyproject.toml allows
-	$(FLOOR)/bin/python $(PYTEST) -W ignore::DeprecationWarning  # of old libraries about their newer neighbours
+	XLA_FLAGS="$$XLA_FLAGS --xla_cpu_use_fusion_emitters=true" \
+	    $(FLOOR)/bin/python $(PYTEST) -W ignore::DeprecationWarning  # of old libraries about their newer neighbours
 
 $(FLOOR)/floor: pyproject.toml tools/floor.py
 	$(PYTHON) -m venv $(@D)
