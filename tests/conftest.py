@@ -7,7 +7,7 @@ import before_jax
 import jax
 import pytest
 
-run = itertools.count(1)
+tests_run = itertools.count(1)
 gc.set_threshold(200_000)  # collecting more often takes a tenth of the time, on what jax has traced and keeps
 jax.config.update("jax_numpy_dtype_promotion", "strict")
 jax.config.update("jax_numpy_rank_promotion", "raise")
@@ -29,8 +29,8 @@ def optimizations(request):
 
 
 def pytest_runtest_teardown(item):
-    """Forget what is compiled, now and then: jax 0.10 takes longer for a program the more programs it has kept."""
-    if jax.__version_info__ < (0, 12) and next(run) % 100 == 0:
+    """Forget what was compiled, now and then: jax 0.10 takes longer for each program the more it has kept."""
+    if jax.__version_info__ < (0, 12) and next(tests_run) % 100 == 0:
         jax.clear_caches()
 
 
