@@ -29,7 +29,7 @@ def optimizations(request):
 
 
 def pytest_runtest_teardown(item):
-    """Forget what was compiled, now and then: jax 0.10 takes longer for each program the more it has kept."""
+    """Forget what was compiled, now and then: before 0.12, jax takes longer the more it has kept."""
     if jax.__version_info__ < (0, 12) and next(tests_run) % 100 == 0:
         jax.clear_caches()
 

@@ -228,6 +228,7 @@ def test_a_network_of_several_layers(host):
     assert report[f"layers{dot}1"].rate == 1  # spikes are 0 or 1, at or above 0
 
 
+@pytest.mark.parametrize("host", HOSTS, ids=label, indirect=True)  # each finds out by itself what is shared
 @pytest.mark.parametrize("per_channel", [False, True])
 def test_a_width_that_layers_share_fits_all_of_them(host, per_channel):
     """Whatever their order; each has its own rate and root mean square in the report."""

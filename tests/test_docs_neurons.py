@@ -70,7 +70,6 @@ def test_a_synaptic_neuron_is_a_current_and_a_potential(host):
     np.testing.assert_array_equal(ys, expected)
 
 
-@pytest.mark.slow
 def test_synaptic():
     scope = run_block(SYNAPTIC)
     assert scope["spikes"].shape == (30, 8, 32)
@@ -80,7 +79,6 @@ def test_synaptic():
     assert len(trained) == 2
 
 
-@pytest.mark.slow
 def test_adaptive():
     scope = run_block(ADAPTIVE)
     spikes, net = scope["spikes"], scope["net"]

@@ -8,7 +8,6 @@ from pages import HOSTS, run_blocks
 pytestmark = pytest.mark.usefixtures("lenient")  # optax.adam, flax's Linear
 
 
-@pytest.mark.slow
 def test_page(capsys):
     scope = run_blocks(HOSTS.parent / "saving.md")
     differ = "the parameters differ: ['layers.0.spike_fn.alpha'] only in the source, [] only in the target"

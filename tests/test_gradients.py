@@ -60,10 +60,11 @@ def layers_of(host, neuron="LIF", f=F, **options):
 
 
 HOST_OPTIONS = [
-    (Nnx, {"reset_delay": True}),
+    (Nnx, {}),
     (Linen, {"reset": "zero", "reset_grad": True, "decay_input": True}),
     (Brainstate, {"neuron": "ALIF"}),
-    *(pytest.param(host, {}, marks=pytest.mark.slow) for host in HOSTS),
+    pytest.param(Nnx, {"reset_delay": True}, marks=pytest.mark.slow),
+    *(pytest.param(host, {}, marks=pytest.mark.slow) for host in (Linen, Brainstate)),
 ]
 
 

@@ -288,7 +288,7 @@ def test_nothing_in_a_batch_or_no_features(shape, one_device):
     assert brainsurr.nnx.SpikingSequential([layer])((None,), jnp.zeros(shape))[1].shape == (*shape[:-1], 5)
 
 
-@host
+@pytest.mark.parametrize("host", HOSTS, ids=label)  # each converts by itself
 @pytest.mark.parametrize("dtype", ["uint8", "bool"])
 @pytest.mark.parametrize("name", ["LIF", "LI", "LIFCell"])
 def test_a_layer_takes_spikes_in_bytes(host, dtype, name):

@@ -164,7 +164,7 @@ def test_memory_is_that_of_unroll(host):
     assert short <= 1.25 * temporaries(100, False, **blocks)
 
 
-@host
+@pytest.mark.parametrize("host", HOSTS, ids=label)  # each finds them by itself
 def test_which_layers_fire(host):
     """LIF layers, the last one too, activations and surrogates, by their index; ReLU, dense layers and LI do not."""
     layers, rngs = host.layers, nnx.Rngs(0)

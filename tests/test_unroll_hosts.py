@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from close import assert_close
-from combinations import each_value_once, label
+from combinations import each_value_once, first_quick, label
 from flax import linen, nnx
 from jax.sharding import AxisType, PartitionSpec
 
@@ -134,8 +134,7 @@ def test_a_stream_goes_on(host):
     equal((carry, jnp.concatenate([first, second])), whole)
 
 
-@slow
-@pytest.mark.parametrize("host", HOSTS, ids=lambda h: h.name)
+@pytest.mark.parametrize("host", first_quick(HOSTS), ids=label)
 def test_memory(host):
     case = Case(host, inputs=64, hidden_size=128)
 
