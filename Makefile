@@ -4,6 +4,9 @@ PYTHON ?= python3
 TESTED ?= checkout
 # WORKERS=2 make test           uses two processes instead of one for each core, up to eight.
 WORKERS ?= logical --maxprocesses 8
+# MACHINE=older make test       compiles as for a processor of 2011, if this one is x86-64: AVX has no fused multiply-add,
+# and shorter vectors than any instruction set after it.
+MACHINE ?= this
 VENV := .venv/$(shell $(PYTHON) -c 'import sys; print("%d.%d" % sys.version_info[:2])')
 BIN := $(VENV)/bin
 PEERS := $(dir $(VENV))peers-$(notdir $(VENV))
@@ -13,7 +16,9 @@ WHEEL := $(dir $(VENV))wheel-$(notdir $(VENV))
 PYTEST := -m pytest -n $(WORKERS) --dist worksteal
 QUICK := not slow and not exhaustive and not peers
 TESTED_IN := $(if $(filter wheel,$(TESTED)),$(WHEEL)/sdist,.)
-TESTED_BY := $(if $(filter wheel,$(TESTED)),../bin/python,$(BIN)/python)
+OLDER := $(if $(filter x86_64,$(shell uname -m)),--xla_cpu_max_isa=AVX)
+TESTED_BY = $(if $(filter older,$(MACHINE)),XLA_FLAGS="$$XLA_FLAGS $(OLDER)") \
+    $(if $(filter wheel,$(TESTED)),../bin/python,$(BIN)/python)
 LINT := $(if $(filter wheel,$(TESTED)),$(WHEEL)/bin,$(BIN))
 PACKAGE := $(if $(filter wheel,$(TESTED)),--pyargs) brainsurr
 BUILD := $(dir $(VENV))build-$(notdir $(VENV))
@@ -35,11 +40,10 @@ test-slow: tested-$(TESTED)  ## run what takes longer: training, processes, note
 test-exhaustive: tested-$(TESTED)  ## try every combination of settings of which the other tests try some: before a release
 	cd $(TESTED_IN) && $(TESTED_BY) $(PYTEST) -m "exhaustive and not peers" ./tests
 
-# AVX, of 2011, has no fused multiply-add, and shorter vectors than any set after it.
+test-older: MACHINE := older
 test-older: tested-$(TESTED)  ## test the numbers under an older instruction set than the machine's own
-ifeq ($(shell uname -m),x86_64)
-	cd $(TESTED_IN) && XLA_FLAGS="$$XLA_FLAGS --xla_cpu_max_isa=AVX" \
-	    $(TESTED_BY) $(PYTEST) -m "numbers and $(QUICK)" ./tests
+ifdef OLDER
+	cd $(TESTED_IN) && $(TESTED_BY) $(PYTEST) -m "numbers and $(QUICK)" ./tests
 else
 	@echo "test-older: jax has no older instruction set for $(shell uname -m)"
 endif
