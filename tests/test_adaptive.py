@@ -27,7 +27,7 @@ X = jnp.asarray(np.random.default_rng(0).integers(-4, 17, (T, B, F)) / 8, jnp.fl
 KERNEL = jnp.asarray(np.random.default_rng(1).integers(-4, 5, (F, F)) / 8, jnp.float32)
 NEURON = {"decay": 0.5, "adaptation_decay": 0.5, "spike_adaptation": 0.5, "voltage_adaptation": 0.5}
 TRAINED = ("decay", "threshold", "adaptation_decay", "spike_adaptation", "voltage_adaptation")
-every_host = pytest.mark.parametrize("host", HOSTS, ids=lambda host: host.name)
+every_host = pytest.mark.parametrize("host", HOSTS, ids=label)
 adapts = pytest.mark.parametrize("adapts", ["threshold", "input"])
 equal = np.testing.assert_array_equal
 

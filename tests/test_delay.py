@@ -17,7 +17,7 @@ from tools.hosts import HOSTS, Brainstate, Nnx
 
 T, B, F = 7, 2, 3
 X = np.random.default_rng(0).normal(size=(T, B, F)).astype(np.float32)
-every_host = pytest.mark.parametrize("host", HOSTS, ids=lambda host: host.name)
+every_host = pytest.mark.parametrize("host", HOSTS, ids=label)
 each_delay = pytest.mark.parametrize("steps", [0, 1, 3, T + 2, [2, 0, 5], [0, 0, 0]], ids=str)
 
 

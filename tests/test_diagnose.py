@@ -290,7 +290,7 @@ def test_neurons_that_never_fire_in_a_layer_that_does():
         assert report.sentences == sentences
 
 
-@pytest.mark.parametrize("host", HOSTS, ids=lambda h: h.name)
+@pytest.mark.parametrize("host", HOSTS, ids=label)
 def test_a_loss_that_needs_a_batch_is_to_be_bound(host):
     """And what it says to write is run, up to the loss."""
     diagnose, net = host.layers.diagnose, host.layers.SpikingSequential([host.layers.LIF(2)])
@@ -348,7 +348,7 @@ NO_VALUE = "no value reached {}: expected a batch and a time axis that are not e
 
 @pytest.mark.slow
 @pytest.mark.parametrize("shape", [(T, 0, F), (0, B, F)], ids=["batch", "time"])
-@pytest.mark.parametrize("host", HOSTS, ids=lambda h: h.name)
+@pytest.mark.parametrize("host", HOSTS, ids=label)
 def test_an_empty_batch_and_no_time_are_not_blamed_on_a_stop_gradient(host, shape):
     host, xs = host(), jnp.zeros(shape)
     with pytest.raises(ValueError, match=NO_VALUE.format("LIF")):
@@ -383,7 +383,7 @@ def branches(host, taken):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("host", HOSTS, ids=lambda h: h.name)
+@pytest.mark.parametrize("host", HOSTS, ids=label)
 def test_a_branch_not_taken_is_not_reported_as_one_without_a_gradient(host):
     host = host()
     report = branches(host, jnp.array(False))

@@ -9,6 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from close import assert_close, bound, distances, largest
+from combinations import label
 from flax import linen, nnx
 
 import brainsurr as bs
@@ -48,7 +49,7 @@ def assert_unroll_is_the_network(scope, xs, net="net"):
     same(lambda: net(carry, xs), lambda: scope["unroll"](net, carry, xs, block_size=3, remat="full"))
 
 
-@pytest.mark.parametrize("host", HOSTS, ids=lambda host: host.name)
+@pytest.mark.parametrize("host", HOSTS, ids=label)
 def test_a_synaptic_neuron_is_a_current_and_a_potential(host):
     """Written by hand, of numbers that are not rounded, in every framework."""
     alpha, decay = 0.5, 0.75
@@ -121,7 +122,7 @@ def test_group_norm_mixes_examples_unless_told():
         assert (np.abs(norm(xs)[:, :1] - norm(xs[:, :1])).max() > 1e-2) == mixes
 
 
-@pytest.mark.parametrize("host", HOSTS, ids=lambda host: host.name)
+@pytest.mark.parametrize("host", HOSTS, ids=label)
 def test_recurrent_weights_mix_channels_at_a_pixel(host):
     height, width, channels = 3, 2, 4
     kernel = jnp.full((channels, channels), 0.5)

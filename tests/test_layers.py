@@ -9,6 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from close import assert_close
+from combinations import label
 from dtypes import FLOATS, needs_float16
 from flax import linen, nnx
 
@@ -26,7 +27,7 @@ pytestmark = pytest.mark.usefixtures("lenient")  # brainstate's Orthogonal
 # Multiples of 1 / 8, so that with such decays and thresholds no potential is rounded, in any order: spikes are equal.
 XS = jnp.asarray(np.random.default_rng(0).integers(-8, 25, (5, 2, 3)) / 8, jnp.float32)
 KEY = jax.random.key(0)
-every_host = pytest.mark.parametrize("host", HOSTS, ids=lambda host: host.name)
+every_host = pytest.mark.parametrize("host", HOSTS, ids=label)
 
 
 def called(host, layer):

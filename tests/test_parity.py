@@ -219,7 +219,7 @@ def test_a_trained_width_equals_the_loop(host, per_channel):
     assert_close(gx, expected_gx, GRADIENT)
 
 
-@pytest.mark.parametrize("host", HOSTS, ids=lambda h: h.name)
+@pytest.mark.parametrize("host", HOSTS, ids=label)
 @pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
 def test_integrator_equals_the_loop(host, dtype):
     host, decay = host(), CHANNEL["decay"].astype(np.float64)
@@ -276,7 +276,7 @@ def test_networks_agree_after_an_exchange_of_their_parameters():
         assert_close(gradients, results[0][1:], GRADIENT)
 
 
-@pytest.mark.parametrize("host", HOSTS, ids=lambda h: h.name)
+@pytest.mark.parametrize("host", HOSTS, ids=label)
 def test_a_cell_step_by_step_is_the_layer(host):
     host = host()
     config = {

@@ -20,7 +20,7 @@ from tools.hosts import HOSTS
 KEY = jax.random.key(0)
 DRAWS = 2**16
 Z = 4.0  # standard errors, of seeds that do not change
-every_host = pytest.mark.parametrize("host", HOSTS, ids=lambda host: host.name)
+every_host = pytest.mark.parametrize("host", HOSTS, ids=label)
 PROBABILITIES = [entry for entry in FAMILY if entry.function and entry.is_distribution]
 probabilities = pytest.mark.parametrize("entry", PROBABILITIES, ids=lambda entry: entry.make.__name__)
 F = bs.Sigmoid(4.0)

@@ -83,8 +83,9 @@ def equal(actual, desired):
 @pytest.mark.parametrize(
     ("host", "settings"),
     [
+        (HOSTS[0], RUNS),
         pytest.param(HOSTS[0], MORE_RUNS, marks=pytest.mark.exhaustive),
-        *(pytest.param(host, RUNS, marks=pytest.mark.slow if host is not HOSTS[0] else ()) for host in HOSTS),
+        *(pytest.param(host, RUNS, marks=pytest.mark.slow) for host in HOSTS[1:]),
     ],
     ids=label,
 )

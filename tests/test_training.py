@@ -8,6 +8,7 @@ import numpy as np
 import optax
 import pytest
 from close import assert_close
+from combinations import label
 
 import brainsurr as bs
 from brainsurr.optim import follow, project
@@ -16,7 +17,7 @@ from tools.hosts import HOSTS, by_name, leaf_name
 BELOW, ABOVE = jnp.full((3, 2, 4), -1.0), jnp.full((3, 2, 4), 1.5)
 
 
-@pytest.fixture(params=HOSTS, ids=lambda host: host.name)
+@pytest.fixture(params=HOSTS, ids=label)
 def host(request):
     return request.param()
 
@@ -224,7 +225,7 @@ def test_a_class_is_no_surrogate(host):
         host.layers.SpikingSequential([jax.nn.relu, 3])
 
 
-@pytest.mark.parametrize("host", HOSTS, ids=lambda h: h.name)
+@pytest.mark.parametrize("host", HOSTS, ids=label)
 def test_a_surrogates_class_is_no_surrogate(host):
     with pytest.raises(TypeError, match=r"got <class .*Arctan'> for surrogate\w*: call it, Arctan\(...\)"):
         host().layers.SpikingActivation(bs.Arctan)

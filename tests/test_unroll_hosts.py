@@ -63,7 +63,7 @@ class Case:
         return jax.jit(jax.grad(lambda params, carry, xs: loss(*run(params, carry, xs)), (0, 1, 2)))
 
 
-host = pytest.mark.parametrize("host", HOSTS, ids=lambda h: h.name)
+host = pytest.mark.parametrize("host", HOSTS, ids=label)
 
 
 def loss(carry, ys):
