@@ -1,10 +1,11 @@
-"""Install the wheel alone and with each extra of the package in fresh environments; check what is there and imports.
+"""Install the wheel alone and with each extra of the package, each in an environment; check what is there and imports.
 
 python tools/extras.py dist/brainsurr-0.1.0-py3-none-any.whl    # as `make test-package` does
 """
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -60,15 +61,20 @@ def requirements(wheel: Path) -> dict[str, set[str]]:
     return {"": always} | {extra: names(extra) - always for extra in metadata.provides_extra if extra not in OURS}
 
 
-def install(wheel: Path, extra: str, variables: dict[str, str]) -> dict:
-    """Run `tools/inspect_environment.py` in a fresh environment that holds the wheel with one extra.
+def install(wheel: Path, extra: str, alone: Path, variables: dict[str, str]) -> dict:
+    """Run `tools/inspect_environment.py` in an environment that holds the wheel with one extra.
 
+    The environment without extras is made in the folder `alone`; the others begin as copies of it.
     Of what is installed little is imported, so Python compiles it then and not pip.
     """
     start = time.perf_counter()
-    with tempfile.TemporaryDirectory() as folder:
-        venv.create(folder, with_pip=False)
-        python = Path(folder) / "bin" / "python"
+    with tempfile.TemporaryDirectory() as scratch:
+        folder = Path(scratch) / "environment" if extra else alone
+        if extra:
+            shutil.copytree(alone, folder, symlinks=True, copy_function=os.link)
+        else:
+            venv.create(folder, with_pip=False)
+        python = folder / "bin" / "python"
         pip = [sys.executable, "-m", "pip", "--quiet", "--python", python]
         subprocess.run([*pip, "install", "--no-compile", f"{wheel}[{extra}]" if extra else wheel], check=True)
         subprocess.run([*pip, "check"], check=True)
@@ -127,10 +133,12 @@ def main(wheel: Path) -> None:
     optional = set().union(*(names for extra, names in asked.items() if extra))
     with tempfile.TemporaryDirectory() as folder, ThreadPoolExecutor(2) as pool:
         # Each environment runs many of the same examples: what jax compiles for one is there for the others.
-        cache = {"COMPILATION_CACHE_DIR": folder}
+        cache = {"COMPILATION_CACHE_DIR": f"{folder}/jax"}
         cache |= {"PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0", "PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES": "-1"}
         variables = {f"JAX_{name}": value for name, value in cache.items()} | os.environ
-        reports = dict(zip(asked, pool.map(lambda extra: install(wheel, extra, variables), asked), strict=True))
+        alone, extras = Path(folder) / "alone", [extra for extra in asked if extra]
+        reports = {"": install(wheel, "", alone, variables)}
+        reports |= zip(extras, pool.map(lambda extra: install(wheel, extra, alone, variables), extras), strict=True)
     without_extra = reports[""]["installed"]
     rows = [("extra", "asks for", "comes along", "others", "imports", "refuses", "seconds")]
     for extra, report in reports.items():
