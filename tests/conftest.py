@@ -21,8 +21,8 @@ def pytest_sessionfinish():
 
 @pytest.fixture(autouse=True, scope="module")
 def optimizations(request):
-    """Leave out most of LLVM's optimizations, except in modules marked `numbers` or `slow`, to save compile time."""
-    left_out = {mark.name for mark in request.node.iter_markers()}.isdisjoint({"numbers", "slow"})
+    """Leave out most of LLVM's optimizations, except in modules marked `numbers`, to save compile time."""
+    left_out = request.node.get_closest_marker("numbers") is None
     if jax.config.read("jax_disable_most_optimizations") != left_out:
         jax.config.update("jax_disable_most_optimizations", left_out)
         jax.clear_caches()
@@ -60,3 +60,9 @@ def saved(monkeypatch):
 def environment():
     """For the processes that tests start."""
     return before_jax.of_a_user()
+
+
+@pytest.fixture(scope="session")
+def unoptimized(environment):
+    """For processes that take longer to compile than to compute."""
+    return environment | {"JAX_DISABLE_MOST_OPTIMIZATIONS": "1"}

@@ -38,11 +38,11 @@ FLIPPED = {"losses": 0.02, "parameters": 0.3}
 
 
 @pytest.fixture(scope="module")
-def quick(tmp_path_factory):
+def quick(tmp_path_factory, unoptimized):
     """The result of the command that CI runs: two devices in one process, and in two."""
     out = tmp_path_factory.mktemp("scale")
     command = [sys.executable, "-m", "benchmarks.robustness.scale", "--quick", "--out", str(out)]
-    run = subprocess.run(command, capture_output=True, text=True, check=True, cwd=ROOT, env=os.environ)
+    run = subprocess.run(command, capture_output=True, text=True, check=True, cwd=ROOT, env=unoptimized)
     return json.loads((out / "result.json").read_text()) | {"stdout": run.stdout}
 
 

@@ -21,9 +21,9 @@ def run_study(name, out, environment):
 
 
 @pytest.fixture(scope="module", params=STUDIES)
-def study(request, tmp_path_factory, environment):
+def study(request, tmp_path_factory, unoptimized):
     out = tmp_path_factory.mktemp(request.param)
-    return request.param, out, run_study(request.param, out, environment)
+    return request.param, out, run_study(request.param, out, unoptimized)
 
 
 @pytest.mark.slow

@@ -159,11 +159,10 @@ def test_the_setting_of_speech_is_the_split(spoken):
 
 
 @pytest.mark.slow
-def test_neurons_learn(spoken, tmp_path, environment):
-    """A quick run of three, compiled without optimisation."""
+def test_neurons_learn(spoken, tmp_path, unoptimized):
+    """A quick run of three."""
     command = [sys.executable, "-m", "benchmarks.studies.neurons", str(spoken), "--quick", "--out", str(tmp_path)]
-    flags = environment["XLA_FLAGS"] + " --xla_backend_optimization_level=0"
-    subprocess.run(command, check=True, capture_output=True, text=True, env=environment | {"XLA_FLAGS": flags})
+    subprocess.run(command, check=True, capture_output=True, text=True, env=unoptimized)
     result = json.loads((tmp_path / "result.json").read_text())
     assert str(spoken) not in json.dumps(result)
     runs = result["runs"]
