@@ -46,6 +46,16 @@ costly_cases = pytest.mark.parametrize(
 # For the law that costs most by far: the simplest formula, and one with a power.
 A_FEW = [case for case in DEFAULTS if case.entry.make in (bs.LogTailedRelu, bs.QPseudoSpike)]
 FEW_FIRST = [*A_FEW, *(pytest.param(case, marks=pytest.mark.exhaustive) for case in CASES if case not in A_FEW)]
+# For laws of how jax transforms any surrogate: the same two in `make test`, the other defaults in `make test-all`.
+transformed_cases = pytest.mark.parametrize(
+    "case",
+    [
+        *A_FEW,
+        *(pytest.param(case, marks=pytest.mark.slow) for case in DEFAULTS if case not in A_FEW),
+        *(pytest.param(case, marks=pytest.mark.exhaustive) for case in CASES if case not in DEFAULTS),
+    ],
+    ids=name,
+)
 cases_and_scaled = pytest.mark.parametrize("case", CASES + SCALED, ids=name)
 defaults_and_scaled = pytest.mark.parametrize("case", DEFAULTS + SCALED, ids=name)
 
@@ -195,7 +205,7 @@ def test_derivative_with_respect_to_each_parameter_is_that_of_the_primitive(case
             np.testing.assert_allclose(slope[keep], difference[keep], rtol=2e-4, atol=2e-5, err_msg=parameter)
 
 
-@costly_cases
+@transformed_cases
 def test_forward_and_reverse_mode_agree(case):
     x, ct, dx = X, jnp.cos(7 * X), jnp.sin(5 * X)
     f = jax.tree.map(jnp.float32, case.make())
@@ -358,7 +368,7 @@ def test_infinity_and_nan(case):
 # --- transforms --------------------------------------------------------------------------------------------------
 
 
-@defaults
+@transformed_cases
 def test_jit_scan_remat_and_vmap(case):
     @jax.jit
     def run(f, xs):
@@ -394,7 +404,7 @@ def test_equal_values_do_not_trace_again(case):
     assert len(traced) == 2
 
 
-@costly_cases
+@transformed_cases
 def test_vmap_over_a_batch_of_surrogates(case):
     f = jax.tree.map(lambda a: jnp.asarray([a, a * 1.1 + 0.01]), case.make())
     slopes = jax.vmap(lambda f: jax.jvp(f, (X,), (jnp.ones_like(X),))[1])(f)

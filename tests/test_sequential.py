@@ -104,7 +104,7 @@ def test_spikes_in_bytes_are_floats_for_a_block_at_a_time(host, dtype, remat, on
     assert_close(compiled(params, xs), step(params, xs.astype(jnp.float32)), 256 * BATCH * 64)
 
 
-@pytest.mark.parametrize("options", [{}, {"block_size": 3, "remat": "dots"}], ids=str)
+@pytest.mark.parametrize("options", first_quick([{"block_size": 3, "remat": "dots"}, {}]), ids=str)
 def test_brainstate_by_its_own_transformations(options, one_device):
     """The weights are states of the module, which brainstate sees read inside the checkpoint around a product."""
     net, xs = network(Brainstate), inputs()
