@@ -3,6 +3,7 @@
 import doctest
 import errno
 import json
+import os
 import shutil
 import signal
 import subprocess
@@ -424,7 +425,10 @@ def start(out):
     """A process that trains, as soon as it has written another checkpoint."""
     command = [sys.executable, "-m", "benchmarks.digits", *RUN, "--out", str(out), "--resume"]
     before, end = whole(out), time.monotonic() + 300
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    # Compiled as in this process, to the bit.
+    unoptimized = str(int(jax.config.read("jax_disable_most_optimizations")))
+    environment = os.environ | {"JAX_DISABLE_MOST_OPTIMIZATIONS": unoptimized}
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment)
     while process.poll() is None and whole(out) <= before:
         assert time.monotonic() < end
         time.sleep(0.002)
