@@ -425,7 +425,7 @@ def start(out):
     """A process that trains, as soon as it has written another checkpoint."""
     command = [sys.executable, "-m", "benchmarks.digits", *RUN, "--out", str(out), "--resume"]
     before, end = whole(out), time.monotonic() + 300
-    # Compiled as in this process, to the bit.
+    # Compile as this process does: outcomes are compared to the bit.
     unoptimized = str(int(jax.config.read("jax_disable_most_optimizations")))
     environment = os.environ | {"JAX_DISABLE_MOST_OPTIMIZATIONS": unoptimized}
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment)
