@@ -122,6 +122,10 @@ def test_value_and_gradient_are_those_of_the_formula(case):
         spike, slope = jax.jvp(f, (x,), (jnp.ones_like(x),))
         np.testing.assert_array_equal(spike, GRID >= 0)
         assert_close(slope, case.dg(GRID), FORMULA, each=True, scale=scale_on(case, GRID))
+        moved = {p: v * 1.1 + 0.01 for p, v in case.parameters.items()}  # that no setting of the table has
+        g, dg = case.g(GRID, **moved), case.dg(GRID, **moved)
+        assert_close(case.make(**moved).surrogate_fun(x), g, FORMULA, each=True, scale=scale_on(case, GRID))
+        assert_close(case.make(**moved).surrogate_grad(x), dg, FORMULA, each=True, scale=scale_on(case, GRID))
 
 
 @cases

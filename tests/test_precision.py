@@ -17,7 +17,7 @@ from benchmarks.digits import task
 from benchmarks.robustness import precision
 from benchmarks.robustness.reports import precision as report
 
-pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("lenient")]
+pytestmark = [pytest.mark.slow, pytest.mark.numbers, pytest.mark.usefixtures("lenient")]
 HOSTS = pytest.mark.parametrize(
     "host", [digits_nnx, digits_linen, digits_brainstate], ids=["nnx", "linen", "brainstate"]
 )
