@@ -64,7 +64,7 @@ def requirements(wheel: Path) -> dict[str, set[str]]:
 def install(wheel: Path, extra: str, alone: Path, variables: dict[str, str]) -> dict:
     """Run `tools/inspect_environment.py` in an environment that holds the wheel with one extra.
 
-    The environment without extras is made in the folder `alone`; the others begin as copies of it.
+    The environment without extras is made in the folder `alone`; the others begin as copies of it, by hard links.
     Of what is installed little is imported, so Python compiles it then and not pip.
     """
     start = time.perf_counter()
