@@ -76,6 +76,11 @@ def scale_on(case, x):
     return max(1, case.known("peak")) * max(1, angle * np.abs(x).max())
 
 
+def moved(case):
+    """Values of the parameters that no setting of the table has."""
+    return {parameter: value * 1.1 + 0.01 for parameter, value in case.parameters.items()}
+
+
 def with_respect_to(case, parameter, x):
     """d spike / d parameter, by forward mode through the kernel."""
 
@@ -122,10 +127,9 @@ def test_value_and_gradient_are_those_of_the_formula(case):
         spike, slope = jax.jvp(f, (x,), (jnp.ones_like(x),))
         np.testing.assert_array_equal(spike, GRID >= 0)
         assert_close(slope, case.dg(GRID), FORMULA, each=True, scale=scale_on(case, GRID))
-        moved = {p: v * 1.1 + 0.01 for p, v in case.parameters.items()}  # that no setting of the table has
-        g, dg = case.g(GRID, **moved), case.dg(GRID, **moved)
-        assert_close(case.make(**moved).surrogate_fun(x), g, FORMULA, each=True, scale=scale_on(case, GRID))
-        assert_close(case.make(**moved).surrogate_grad(x), dg, FORMULA, each=True, scale=scale_on(case, GRID))
+        f = case.make(**moved(case))
+        assert_close(f.surrogate_fun(x), case.g(GRID, **moved(case)), FORMULA, each=True, scale=scale_on(case, GRID))
+        assert_close(f.surrogate_grad(x), case.dg(GRID, **moved(case)), FORMULA, each=True, scale=scale_on(case, GRID))
 
 
 @cases
@@ -410,10 +414,9 @@ def test_equal_values_do_not_trace_again(case):
 
 @transformed_cases
 def test_vmap_over_a_batch_of_surrogates(case):
-    f = jax.tree.map(lambda a: jnp.asarray([a, a * 1.1 + 0.01]), case.make())
+    f = jax.tree.map(lambda *values: jnp.asarray(values), case.make(), case.make(**moved(case)))
     slopes = jax.vmap(lambda f: jax.jvp(f, (X,), (jnp.ones_like(X),))[1])(f)
-    second = {p: v * 1.1 + 0.01 for p, v in case.parameters.items()}
-    assert_close(slopes, [case.dg(X), case.dg(X, **second)], FORMULA)
+    assert_close(slopes, [case.dg(X), case.dg(X, **moved(case))], FORMULA)
 
 
 # --- as a value --------------------------------------------------------------------------------------------------

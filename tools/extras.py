@@ -69,10 +69,10 @@ def install(wheel: Path, extra: str, alone: Path, variables: dict[str, str]) -> 
     """
     start = time.perf_counter()
     with tempfile.TemporaryDirectory() as scratch:
-        folder = Path(scratch) / "environment" if extra else alone
         if extra:
-            shutil.copytree(alone, folder, symlinks=True, copy_function=os.link)
+            folder = shutil.copytree(alone, Path(scratch) / "environment", symlinks=True, copy_function=os.link)
         else:
+            folder = alone
             venv.create(folder, with_pip=False)
         python = folder / "bin" / "python"
         pip = [sys.executable, "-m", "pip", "--quiet", "--python", python]
