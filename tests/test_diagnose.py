@@ -15,6 +15,8 @@ import pytest
 from close import assert_close, bound
 from combinations import each_value_once, label
 from flax import linen, nnx
+from jax.sharding import AxisType, NamedSharding
+from jax.sharding import PartitionSpec as P
 
 import brainsurr as bs
 import brainsurr.brainstate
@@ -60,6 +62,7 @@ def by_loop(decay=0.5, threshold=1.0):
         "reached": (dx != 0).mean(),
         "grad_norm": math.sqrt((dx**2).sum()),
         "membrane": x.mean(),
+        "rms": math.sqrt((x**2).mean()),
         "nan": 0.0,
         "status": "fine",
     }
@@ -111,6 +114,28 @@ def test_numbers_are_those_of_a_loop(host, how):
     assert numbers.keys() == expected.keys()
     assert_close(numbers, expected, X.size, each=True, dtype=jnp.float32)  # sums over all values
     assert json.loads(json.dumps(dataclasses.asdict(report)))["layers"]["LIF"]["rate"] == numbers["rate"]
+
+
+def test_rms_is_over_the_finite_values_of_all_steps():
+    """Not a mean over calls or neurons: each value counts once, however many a step has."""
+    steps = [np.array([[3.0, -4.0]]), np.array([[0.5, np.nan], [-np.inf, 2.0], [-1.0, 0.0]]), np.full((2, 2), 8.0)]
+
+    def loss_fn(spike_fns):
+        return sum(jnp.sum(spike_fns["layer"](jnp.asarray(x, jnp.float32))) for x in steps)
+
+    report = bs.diagnose({"layer": bs.Arctan()}, loss_fn)
+    x = np.concatenate(steps)
+    assert_close(report["layer"].rms, np.sqrt(np.mean(np.square(x[np.isfinite(x)]))), x.size + 4, dtype=jnp.float32)
+    assert f"  {report['layer'].rms:.3g}  " in str(report)
+
+
+def test_rms_of_nothing_is_nan_and_shown_as_dashes():
+    x = jnp.full((2, F), -jnp.inf)
+    report = bs.diagnose(
+        {"a": bs.Arctan(), "b": bs.Arctan()}, lambda fns: jnp.sum(fns["a"](x)) + 0 * fns["b"](x[:0]).sum()
+    )
+    assert all(math.isnan(layer.rms) for layer in report.values())
+    assert str(report).count("  --  ") == 2
 
 
 def two_layers(spike_fns, xs, nudge=(0.0, 0.0)):
@@ -176,6 +201,25 @@ def test_it_sees_through_jit_vmap_and_a_cache():
     jitted = jax.jit(lambda variables: jnp.sum(net.apply(variables, jnp.zeros((B, F)), x)[1]))
     jitted({})
     assert_same(bs.linen.diagnose({}, jitted), report)
+
+
+def test_on_a_mesh():
+    """Where types say how values are split, or in shard_map, a sentence says to diagnose elsewhere."""
+    auto, explicit = (
+        jax.make_mesh((2,), ("a",), axis_types=(kind,), devices=jax.devices()[:2])
+        for kind in (AxisType.Auto, AxisType.Explicit)
+    )
+    f, xs = {"a": bs.Arctan()}, jnp.asarray(X[0, :2], jnp.float32)
+    expected = bs.diagnose(f, lambda f: f["a"](xs).sum())
+    split = jax.device_put(xs, NamedSharding(auto, P("a")))
+    assert_same(bs.diagnose(f, lambda f: f["a"](split).sum()), expected)
+    split = jax.device_put(xs, NamedSharding(explicit, P("a")))
+    for loss_fn in (
+        lambda f: f["a"](split).sum(),
+        lambda f: jax.shard_map(f["a"], mesh=auto, in_specs=P("a"), out_specs=P("a"))(xs).sum(),
+    ):
+        with pytest.raises(ValueError, match=r"diagnose can't add up values .* call it outside of the mesh"):
+            bs.diagnose(f, loss_fn)
 
 
 class Triangle(bs.Surrogate):
@@ -583,6 +627,11 @@ def test_errors_say_what_to_do():
         bs.diagnose({"layer": f}, lambda fns: jnp.sum(jax.lax.stop_gradient(fns["layer"](x))))
     with pytest.raises(TypeError, match="scalar"):
         bs.diagnose({"layer": f}, lambda fns: fns["layer"](x))
+    with pytest.raises(ValueError, match="reads numbers, which are not known inside of jit, grad or vmap"):
+        jax.jit(lambda x: bs.diagnose({"layer": f}, lambda fns: fns["layer"](x).sum()))(x)
+    for module in (bs.nnx, bs.brainstate):
+        with pytest.raises(TypeError, match="expected net to be a"):
+            module.diagnose(3, lambda: x)
     linear = nnx.Linear(4, 4, rngs=nnx.Rngs(0))
     with pytest.raises(ValueError, match="no spiking layer was used"):
         bs.nnx.diagnose(linear, lambda net: jnp.sum(net(x)))

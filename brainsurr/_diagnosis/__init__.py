@@ -43,10 +43,11 @@ class Diagnosis(Report[LayerReport]):
 
     def __str__(self) -> str:
         shares = ("rate", "silent", "dead", "passing", "reached")
-        rows = [["layer", *shares, "grad norm", "status"]]
+        rows = [["layer", *shares, "rms", "grad norm", "status"]]
         for name, layer in self.layers.items():
             cells = [f"{getattr(layer, share):.1%}" for share in shares]
-            rows.append([name, *cells, f"{layer.grad_norm:.3g}", layer.status])
+            rms = "--" if math.isnan(layer.rms) else f"{layer.rms:.3g}"
+            rows.append([name, *cells, rms, f"{layer.grad_norm:.3g}", layer.status])
         return as_text(rows, self.sentences, words_last=True)
 
 
@@ -104,9 +105,9 @@ def diagnose(spike_fns: Mapping[str, Callable], loss_fn: Callable[[dict[str, Cal
       ...     first = spike_fns["first"](jnp.array([[-0.5, 0.5], [-2.0, 3.0]]))
       ...     return jnp.sum(spike_fns["second"](first - 2))
       >>> print(bs.diagnose({"first": f, "second": f}, loss_fn))
-      layer    rate  silent    dead  passing  reached  grad norm  status
-      first   50.0%   50.0%   50.0%    50.0%     0.0%          0  cut off
-      second   0.0%  100.0%  100.0%     0.0%     0.0%          0  dead
+      layer    rate  silent    dead  passing  reached   rms  grad norm  status
+      first   50.0%   50.0%   50.0%    50.0%     0.0%  1.84          0  cut off
+      second   0.0%  100.0%  100.0%     0.0%     0.0%  1.58          0  dead
       <BLANKLINE>
       first fires and is cut off: no gradient gets through second, which is dead; fix that
         first.
@@ -197,6 +198,7 @@ def _report(per_neuron: Totals, changes: list[str]) -> LayerReport:
         reached=t.n_gradients / count,
         grad_norm=math.sqrt(t.sum_squares),
         membrane=t.sum_membrane / t.n_finite if t.n_finite else math.nan,
+        rms=math.sqrt(t.sum_membrane_squares / t.n_finite) if t.n_finite else math.nan,
         nan=t.n_nan / count,
         trials={c: float(n.sum()) / count for c, n in zip(changes, per_neuron.n_trial_slopes, strict=True)},
     )

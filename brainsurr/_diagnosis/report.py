@@ -22,6 +22,7 @@ class LayerReport:
       grad_norm: :math:`\lVert \partial L / \partial x \rVert_2`, with :math:`x` all arguments of the spike function:
         potential minus threshold.
       membrane: mean of :math:`x`, where it is finite.
+      rms: root mean square of the same values, :math:`\sqrt{\mathrm{mean}\,(x^2)}`.
       nan: share of spikes that are NaN.
       trials: the value of ``passing`` if one parameter of the surrogate were changed, by a description of the change.
       status: ``"fine"``, ``"recoverable"`` (silent, but a gradient reaches it), ``"dead"`` (silent, and no gradient can
@@ -38,6 +39,7 @@ class LayerReport:
     reached: float = math.nan
     grad_norm: float = math.nan
     membrane: float = math.nan
+    rms: float = math.nan
     nan: float = math.nan
     trials: dict[str, float] = dataclasses.field(default_factory=dict)
     status: str = "fine"

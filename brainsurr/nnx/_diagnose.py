@@ -40,8 +40,8 @@ def diagnose(net: nnx.Module, loss_fn: Callable[[Any], Any]) -> Diagnosis:
       >>> net = SpikingSequential([lif, linear, LI(1)])
       >>> xs = jnp.full((10, 4, 2), 0.01)
       >>> print(diagnose(net, lambda net: jnp.sum(net(net.initialize_carry((4, 2)), xs)[1])))
-      layer     rate  silent    dead  passing  reached  grad norm  status
-      layers.0  0.0%  100.0%  100.0%     0.0%     0.0%          0  dead
+      layer     rate  silent    dead  passing  reached    rms  grad norm  status
+      layers.0  0.0%  100.0%  100.0%     0.0%     0.0%  0.959          0  dead
       <BLANKLINE>
       layers.0 is dead: no neuron ever fires, and where none fires no gradient passes (its
         membrane is 0.959 below threshold on average), so training can't change it. Scale up
