@@ -5,7 +5,6 @@ from typing import TYPE_CHECKING
 
 from . import surrogates
 from ._diagnosis import Diagnosis, LayerReport, diagnose
-from ._diagnosis.calibration import Calibration, LayerWidth, calibrate
 from ._equivalent import answer_names, equivalent, equivalents, where_else
 from ._gradients import check_gradients
 from ._gradients.report import GradientReport, ParameterGradient
@@ -26,15 +25,12 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 __all__ = [
-    "Calibration",
     "Diagnosis",
     "GradientReport",
     "LayerReport",
-    "LayerWidth",
     "ParameterGradient",
     "Scaled",
     "Surrogate",
-    "calibrate",
     "check_gradients",
     "diagnose",
     "equivalent",

@@ -24,18 +24,17 @@ class Report(Mapping[str, Measured]):
         return len(self._measured)
 
 
-def as_text(rows: Sequence[Sequence[str]], sentences: Sequence[str], *, words_last: bool = False) -> str:
-    """Align rows of cells, the first column to the left and numbers to the right, and put sentences below.
+def as_text(rows: Sequence[Sequence[str]], sentences: Sequence[str]) -> str:
+    """Align rows of a name, numbers and words, numbers to the right, and put sentences below.
 
     Args:
       rows: of one length, the first of them the header.
       sentences: may be none.
-      words_last: whether the last column holds words, which are not aligned.
     """
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     lines = []
-    for first, *cells in rows:
-        aligned = [cell.rjust(width) for cell, width in zip(cells, widths[1:], strict=True)]
-        lines.append("  ".join([first.ljust(widths[0]), *aligned[:-1], cells[-1] if words_last else aligned[-1]]))
+    for name, *numbers, words in rows:
+        aligned = [number.rjust(width) for number, width in zip(numbers, widths[1:-1], strict=True)]
+        lines.append("  ".join([name.ljust(widths[0]), *aligned, words]))
     below = [textwrap.fill(sentence, 88, subsequent_indent="  ") for sentence in sentences]
     return "\n".join([*lines, "", *below] if below else lines)

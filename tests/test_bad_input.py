@@ -186,8 +186,10 @@ def test_the_result_is_shown():
     assert all(f"| `{name}` " in text for name in result["calls"])
     failed = sum(call["failed"] for call in result["calls"].values())
     assert f"{failed} failed." in " ".join(text.split())
-    assert "Not called" not in section(result, [name.partition(" ")[0] for name in result["calls"]])
+    called = [name.partition(" ")[0] for name in result["calls"]]
+    assert not any(what in section(result, called) + text for what in ("Not called", "Removed since"))
     assert "Not called: `brainsurr.Cube`, `brainsurr.cube`." in section(result, ["brainsurr.Cube", "brainsurr.cube"])
+    assert f"Removed since: `{called[0]}`." in section(result, [name for name in called if name != called[0]])
 
 
 def test_a_failure_is_written_and_shown(tmp_path, monkeypatch, capsys):

@@ -31,11 +31,8 @@ EXPECTS = re.compile(
 PACKAGE = str(Path(brainsurr.__file__).parent)
 CLEAR = (TypeError, ValueError, NotImplementedError)
 MODULES = ("", ".nnx", ".linen", ".brainstate", ".optim", ".interop", ".nir", ".plot")
-# What `diagnose`, `calibrate` and `check_gradients` return; users don't construct these.
-RECORDS = {
-    f"brainsurr.{name}"
-    for name in ("Calibration", "Diagnosis", "GradientReport", "LayerReport", "LayerWidth", "ParameterGradient")
-}
+# What `diagnose` and `check_gradients` return; users don't construct these.
+RECORDS = {f"brainsurr.{name}" for name in ("Diagnosis", "GradientReport", "LayerReport", "ParameterGradient")}
 CALLS: dict[str, Call] = {
     call.name: call for register in (surrogates, layers, modules, tools, pictures, files) for call in register.calls()
 }

@@ -19,19 +19,20 @@ def section(result, names=()):
 
     Args:
       result: of the run.
-      names: what is public today; what of it was not called is said.
+      names: what is public today; what of it was not called, and what was called and is gone, is said.
     """
     calls, settings = result["calls"], result["settings"]
     sums = total(calls)
     failures = [f"- `{name}`: {failure['what']}" for name, call in calls.items() for failure in call["failures"]]
     shown = "\n".join(failures) + "\n\n" if failures else ""
-    called = {name.partition(" ")[0] for name in calls}
-    absent = ", ".join(f"`{name}`" for name in names if name not in called)
-    shown += f"Not called: {absent}.\n\n" if absent else ""
+    called = dict.fromkeys(name.partition(" ")[0] for name in calls)
+    for what, some, others in (("Not called", names, called), ("Removed since", called, names or called)):
+        apart = ", ".join(f"`{name}`" for name in some if name not in others)
+        shown += f"{what}: {apart}.\n\n" if apart else ""
     return f"""## Bad input
 
-{len(calls)} calls, at least one for each public name except what `diagnose` and `calibrate` return. Every bad value of
-every argument is tried alone; then hypothesis {settings["hypothesis"]} draws, from seed {settings["seed"]}, up to
+{len(calls)} calls, at least one for each public name but what `diagnose` and `check_gradients` return. Every bad value
+of every argument is tried alone; then hypothesis {settings["hypothesis"]} draws, from seed {settings["seed"]}, up to
 {settings["examples"]} mixtures of each call with one or two bad arguments. No example counts twice. Either the answer
 is right according to a check in NumPy (shape, dtype, spikes 0 and 1, NaN exactly where NaN went in), or brainsurr
 itself raises a `TypeError`, a `ValueError` or a `NotImplementedError` that names a bad argument and says what was
@@ -79,7 +80,7 @@ def group(name):
     module, _, last = name.rpartition(".")
     if module != "brainsurr":
         return f"`{module}`"
-    if last in ("unroll", "calibrate", "diagnose", "equivalent", "equivalents"):
+    if last in ("unroll", "calibrate", "diagnose", "equivalent", "equivalents"):  # calibrate: in results of before
         return f"`{name}`"
     return "surrogates, classes" if last[0].isupper() else "surrogates, functions"
 

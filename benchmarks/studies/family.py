@@ -19,7 +19,7 @@ import optax
 from tqdm import tqdm
 
 import brainsurr as bs
-from brainsurr.nnx import SpikingActivation, bounds, calibrate
+from brainsurr.nnx import SpikingActivation, bounds, diagnose
 from brainsurr.optim import project
 
 from ..lib import results
@@ -139,7 +139,7 @@ class Trials:
             net = self.setting.network(key, any_will_do, gain)
             net.eval()
             xs = self.setting.show(self.parts(seed)[0][0][: self.setting.batch])
-            report = calibrate(net, lambda net: net(net.initialize_carry(xs.shape[1:]), xs)[1])
+            report = diagnose(net, lambda net: net(net.initialize_carry(xs.shape[1:]), xs)[1].sum())
             self._rms[gain, seed] = [layer.rms for layer in report.values()]
         return self._rms[gain, seed]
 

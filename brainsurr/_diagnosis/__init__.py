@@ -14,7 +14,7 @@ import numpy as np
 from .._arrays import as_float
 from .._checks import check_function
 from .._report import Report, as_text
-from .probe import Totals, fresh_trace, gradient, marked, measure, no_value, trials
+from .probe import Totals, fresh_trace, gradient, marked, measure
 from .report import LayerReport, judge, sentences
 
 P = ParamSpec("P")
@@ -48,7 +48,7 @@ class Diagnosis(Report[LayerReport]):
             cells = [f"{getattr(layer, share):.1%}" for share in shares]
             rms = "--" if math.isnan(layer.rms) else f"{layer.rms:.3g}"
             rows.append([name, *cells, rms, f"{layer.grad_norm:.3g}", layer.status])
-        return as_text(rows, self.sentences, words_last=True)
+        return as_text(rows, self.sentences)
 
 
 def loss_takes(number: int, example: str) -> Callable[[Callable[P, Diagnosis]], Callable[P, Diagnosis]]:
@@ -151,7 +151,7 @@ def examine(
             raise TypeError(f"expected loss_fn to return a scalar, got shape {value.shape}")
         return value
 
-    value, totals, changes = measure(scalar, trace, value_and_grad, trials, "diagnose", "loss_fn")
+    value, totals, changes = measure(scalar, trace, value_and_grad)
     reports = {name: _report(totals[name], changes[name]) for name in totals}
     if unmeasured := [name for name, report in reports.items() if report.status == "not run"]:
         ran: set[str] = set()
@@ -176,7 +176,10 @@ def _nothing_measured(reports: dict[str, LayerReport]) -> str:
             f"the loss does not depend on the spikes of {', '.join(unused)} in any way that can be differentiated: "
             "look for a stop_gradient, or a loss_fn that comes out of a cache; pass it undecorated"
         )
-    return no_value(reports, "loss_fn") + ". If brainstate has compiled loss_fn, pass the plain function"
+    return (
+        f"no value reached {', '.join(reports)}: expected a batch and a time axis that are not empty, and a branch "
+        "that is taken; give loss_fn data that reaches it. If brainstate has compiled loss_fn, pass the plain function"
+    )
 
 
 def layer_name(path: tuple, layer: Any) -> str:

@@ -1,6 +1,6 @@
 """Measure a spike function in a training step: sums over its calls, returned as the gradient of zeros."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -38,7 +38,7 @@ class Trial(NamedTuple):
     surrogate: Surrogate
 
 
-def trials(spike_fn: Callable, random: bool = False) -> list[Trial]:
+def trials(spike_fn: Callable, random: bool) -> list[Trial]:
     """Return variants of a surrogate, each with one parameter changed, some of which may pass more gradient.
 
     Which do is measured; a parameter's name doesn't tell. The width, which every surrogate can have, is tried first. A
@@ -98,32 +98,19 @@ def gradient(f: Callable, x: Any) -> tuple[Any, Any]:
     return jax.jit(jax.value_and_grad(f))(x)
 
 
-def no_value(names: Iterable[str], argument: str) -> str:
-    """Return the message if no value reached the layers; ``argument`` is the one that calls the network."""
-    return (
-        f"no value reached {', '.join(names)}: expected a batch and a time axis that are not empty, and a branch "
-        f"that is taken; give {argument} data that reaches it"
-    )
-
-
-def _check_whole(caller: str, spike_fn: Callable, x: jax.Array):
+def _check_whole(spike_fn: Callable, x: jax.Array):
     """Raise a ValueError if the types of arrays include a split over a mesh: the types of their sums would differ."""
     for array in (x, *(leaf for leaf in jax.tree.leaves(spike_fn) if isinstance(leaf, jax.Array))):
         sharding = jax.typeof(array).sharding
         if sharding.mesh.manual_axes or (sharding.mesh.explicit_axes and any(sharding.spec)):
             raise ValueError(
-                f"{caller} can't add up values that are split over explicit mesh axes or in shard_map: call it outside "
+                "diagnose can't add up values that are split over explicit mesh axes or in shard_map: call it outside "
                 "of the mesh, or on one whose axes are AxisType.Auto"
             )
 
 
 def measure(
-    loss: Callable[[Callable], Any],
-    trace: Callable,
-    value_and_grad: Callable,
-    variants: Callable[[Callable, bool], list[Trial]],
-    caller: str,
-    argument: str,
+    loss: Callable[[Callable], Any], trace: Callable, value_and_grad: Callable
 ) -> tuple[float, dict[str, Totals], dict[str, list[str]]]:
     """Run ``loss(watch)`` forward and back, with ``watch(name, spike_fn)`` in place of each spike function.
 
@@ -131,12 +118,9 @@ def measure(
       loss: returns a scalar. It is called twice.
       trace: of the framework: ``trace(f)`` traces a function without arguments.
       value_and_grad: of the framework, see :func:`gradient`.
-      variants: the surrogates that are to be tried in the place of a spike function, which may draw its spikes.
-      caller: what the user called, for messages.
-      argument: the name of the user's argument that ``loss`` calls, for messages.
 
     Returns:
-      The loss, the totals in float64 of each layer that was called, and the changes that were tried in each.
+      The loss, the totals in float64 of each layer that was called, and the changes of its surrogate that were tried.
     """
     widths: dict[str, int] = {}
     changes: dict[str, list[str]] = {}
@@ -147,34 +131,33 @@ def measure(
 
         def call(x, **key):
             x = as_float(x)
-            _check_whole(caller, spike_fn, x)
+            _check_whole(spike_fn, x)
             if widths.setdefault(name, features(x)) != features(x):
                 raise ValueError(
                     f"{name} is used by layers of {widths[name]} and {features(x)} neurons: give each one of its own"
                 )
             random.setdefault(name, key.get("key") is not None)
-            changes[name] = [trial.change for trial in variants(spike_fn, random[name])]
+            changes[name] = [trial.change for trial in trials(spike_fn, random[name])]
             return spike_fn(x, **key)
 
         return call
 
     def measured(totals):
-        return loss(lambda name, f: watched(f, totals[name], variants(f, random[name])) if name in totals else f)
+        return loss(lambda name, f: watched(f, totals[name], trials(f, random[name])) if name in totals else f)
 
     with fresh_trace():
         trace(lambda: loss(note))
     if not widths:
         raise ValueError(
-            f"no spiking layer was used. {caller} sees the LIF, LIFCell and SpikingActivation layers of brainsurr, and "
+            "no spiking layer was used. diagnose sees the LIF, LIFCell and SpikingActivation layers of brainsurr, and "
             "the functions it is given by name. It doesn't see a bare surrogate in a neuron of your own: wrap it in "
-            f"SpikingActivation. {argument} must use what it is called with, and must not be cached: pass it "
-            "undecorated"
+            "SpikingActivation. loss_fn must use what it is called with, and must not be cached: pass it undecorated"
         )
     start = {name: zeros(width, len(changes[name])) for name, width in widths.items()}
     with fresh_trace():
         value, totals = value_and_grad(measured, start)
     if any(isinstance(leaf, jax.core.Tracer) for leaf in jax.tree.leaves((value, totals))):
-        raise ValueError(f"{caller} reads numbers, which are not known inside of jit, grad or vmap: call it outside")
+        raise ValueError("diagnose reads numbers, which are not known inside of jit, grad or vmap: call it outside")
     wide = {name: Totals(*(np.asarray(total, np.float64) for total in totals[name])) for name in widths}
     return float(value), wide, changes
 

@@ -64,7 +64,7 @@ class GradientReport(Report[ParameterGradient]):
             slopes = (parameter.measured, parameter.reverse, parameter.forward)
             shown = ["-" if slope is None else f"{slope:.6g}" for slope in slopes]
             rows.append([name, *shown, f"{parameter.differ:.0e}", parameter.status])
-        return as_text(rows, self.sentences, words_last=True)
+        return as_text(rows, self.sentences)
 
 
 def judge(measured: Slope, derived: Mapping, attached: Mapping, loss: float, eps: float) -> ParameterGradient:

@@ -5,7 +5,7 @@ from .._optional import needs
 with needs("flax"):
     from ._activation import SpikingActivation
     from ._delay import Delay
-    from ._diagnose import calibrate, diagnose
+    from ._diagnose import diagnose
     from ._gradients import check_gradients
     from ._network import SpikingSequential, unroll
     from ._neurons import ALIF, LI, LIF, ALIFCell, LIFCell
@@ -21,7 +21,6 @@ __all__ = [
     "SpikingActivation",
     "SpikingSequential",
     "bounds",
-    "calibrate",
     "check_gradients",
     "diagnose",
     "unroll",

@@ -8,7 +8,6 @@ from flax import nnx
 
 from .._checks import check_kind
 from .._diagnosis import Diagnosis, examine, layer_name, loss_takes
-from .._diagnosis.calibration import Calibration, Slot, fit_widths, scaled_activations
 from .._layers.watching import watching
 from ._activation import SpikingActivation
 from ._neurons import LIFBase
@@ -50,49 +49,6 @@ def diagnose(net: nnx.Module, loss_fn: Callable[[Any], Any]) -> Diagnosis:
     """
     check_kind("net", net, nnx.Module)
     return examine(loss_fn, partial(_watched, net, loss_fn))
-
-
-def calibrate(net: nnx.Module, forward: Callable[[Any], Any], *, k: float = 1.0) -> Calibration:
-    """Set the width of each spiking layer to k times the root mean square of its membrane: :func:`brainsurr.calibrate`.
-
-    A width can be set where it is trained, ``SpikingActivation(f.scaled(), learnable="width")``, or an array,
-    ``f.scaled(width=jnp.ones(()))``; with an entry for each neuron it is set for each neuron. No new value recompiles
-    anything. The report says which layers have no such width. One that ``nnx.scan`` or ``nnx.vmap`` stack is left as it
-    is: set it by hand.
-
-    Args:
-      net: any module. Its widths are set in place, and nothing else is changed: ``forward`` gets a copy.
-      forward: ``forward(net)`` runs the network that it is called with on a batch, and returns its output.
-      k: above 0.
-
-    Raises:
-      TypeError: ``k`` is not a number.
-      ValueError: no spiking layer was measured, or ``k`` is not above 0.
-
-    Example:
-      >>> import brainsurr as bs, jax.numpy as jnp
-      >>> from brainsurr.nnx import LIF, SpikingActivation, SpikingSequential, calibrate
-      >>> act = SpikingActivation(
-      ...     bs.LogTailedRelu(0.1, continuous=True).scaled(), learnable="width"
-      ... )
-      >>> net, xs = SpikingSequential([LIF(3, spike_fn=act)]), jnp.full((10, 4, 3), 0.05)
-      >>> report = calibrate(net, lambda net: net(net.initialize_carry((4, 3)), xs))
-      >>> print(f"{report['layers.0'].width:.3f} {act.width[...]:.3f}")
-      0.798 0.798
-    """
-    check_kind("net", net, nnx.Module)
-    layers = ((layer_name(path, node), node) for path, node in nnx.iter_graph(net))
-    acts = scaled_activations(layers, LIFBase, SpikingActivation)
-    variables = {name: vars(act)["width"] for name, act in acts.items()}
-    slots = {
-        name: Slot(variable[...], variable.get_metadata().get("bounds"), id(variable))
-        for name, variable in variables.items()
-        if isinstance(variable, nnx.Variable)
-    }
-    report, widths = fit_widths(forward, partial(_watched, net, forward), slots, k)
-    for name, width in widths.items():
-        variables[name].set_value(width)
-    return report
 
 
 def _watched(net, user_fn, watch):

@@ -21,7 +21,7 @@ class Framework:
 
     Attributes:
       surrogate: the argument of an activation for its surrogate.
-      net: that of `diagnose`, `calibrate` and `check_gradients` for the network.
+      net: that of `diagnose` and `check_gradients` for the network.
       model: that of `bounds`.
       state: those of a call that give the state.
       batch: which of these gives the batch.
@@ -83,11 +83,6 @@ class Framework:
 
         return function
 
-    @classmethod
-    def calibrated(cls, *args, **options):
-        """Return the report of `calibrate`."""
-        return cls.layers.calibrate(*args, **options)
-
 
 class Nnx(Framework, hosts.Nnx):
     """Random numbers come from an ``nnx.Rngs``."""
@@ -130,10 +125,6 @@ class Linen(Framework, hosts.Linen):
     def function(cls, net, make, xs, of_outputs):
         layer = make()
         return lambda variables: of_outputs(layer.apply(variables, *cls._args(layer, xs)))
-
-    @classmethod
-    def calibrated(cls, *args, **options):
-        return cls.layers.calibrate(*args, **options)[1]
 
 
 class Brainstate(Framework, hosts.Brainstate):

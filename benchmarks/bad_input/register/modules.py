@@ -14,20 +14,12 @@ from .frameworks import FRAMEWORKS, standard
 from .layers import WORDS, F, floating, intervals, lif, loop, make_and_call, state_and_input
 from .surrogates import PROBABILITY, SURROGATE, random_spikes, spikes
 
-NOT_ABOVE_0 = (0, -1.0, float("nan"), float("inf"))
-K = Argument(
-    good(1.0, 0.5, 2),
-    wrong_type("array")
-    + one_of("not above 0", *NOT_ABOVE_0, refused=True)
-    + one_of("not a number", True, 1j, np.ones(2), refused=True),
-)
-
 
 def calls():
     """Yield the calls for each framework."""
     for host in FRAMEWORKS:
         yield from (activation(host), sequential(host), unrolled(host), found_bounds(host), diagnosed(host))
-        yield from (calibrated(host), checked(host), random_activation(host))
+        yield from (checked(host), random_activation(host))
 
 
 def activation(host):
@@ -145,33 +137,6 @@ def found_bounds(host):
 
     arguments = {host.model: Argument(good(Shaped(act)), wrong_type())}
     return Call(f"{host.layers.__name__}.bounds", arguments, lambda **given: host.bounds_of(*given.values()), judge)
-
-
-def calibrated(host):
-    """Return the call of `calibrate`."""
-    xs = jnp.asarray(filled((4, 2, 3)))
-
-    def make():
-        act = host.layers.SpikingActivation(F.scaled(), learnable="width")
-        return host.layers.LIF(3, decay=0.5, spike_fn=act)
-
-    def call(forward, k, **given):
-        net = given[host.net]
-        forward = host.function(net, make, xs, lambda outputs: outputs) if forward is standard else forward
-        return host.calibrated(net, forward, k=k)
-
-    def judge(answer, given):
-        v, squares = np.zeros((2, 3)), []
-        for x in np.asarray(xs, np.float64):
-            u = 0.5 * v + x
-            squares.append((u - 1) ** 2)
-            v = u - (u >= 1)
-        expected, width = given["k"] * np.sqrt(np.mean(squares)), answer["LIF"].width
-        return None if np.isclose(width, expected, rtol=1e-6) else f"the width is {width}, expected {expected}"
-
-    bad = wrong_type("function", "class") + one_of("another answer", lambda *_: None, lambda *_: 1.0, refused=True)
-    arguments = {host.net: host.nets(make, xs, []), "forward": Argument(good(standard), bad), "k": K}
-    return Call(f"{host.layers.__name__}.calibrate", arguments, call, judge)
 
 
 def diagnosed(host):

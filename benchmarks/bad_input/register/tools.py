@@ -23,14 +23,13 @@ from . import (
     spoilt,
     wrong_type,
 )
-from .modules import K, blocks
+from .modules import blocks
 
 
 def calls():
     """Yield a call for each of these names."""
     yield unroll()
     yield diagnose()
-    yield calibrate()
     yield check_gradients()
     yield from equivalents()
     yield from optimisers()
@@ -96,34 +95,6 @@ def diagnose():
         return None if answer.loss == 2.0 else f"the loss is {answer.loss}, expected 2"
 
     return Call("brainsurr.diagnose", arguments, bs.diagnose, judge, {"spike_fns": ("functions",)})
-
-
-def calibrate():
-    """Return `calibrate` of two spike functions in a row."""
-    x = jnp.array([[-0.5, 0.5], [-2.0, 3.0]])
-
-    def forward(spike_fns):
-        return spike_fns["second"](spike_fns["first"](x) - 0.5)
-
-    f = bs.LogTailedRelu(0.25)
-    odd = [{"first": f, "second": value} for value in (None, "a", 3, bs.Sigmoid, np.ones(2))]
-    arguments = {
-        "spike_fns": Argument(
-            good({"first": f, "second": 0.5 * f}), wrong_type() + one_of("not a function", *odd, refused=True)
-        ),
-        "forward": Argument(
-            good(forward),
-            wrong_type("function") + one_of("another answer", lambda fns: None, lambda fns: 1.0, refused=True),
-        ),
-        "k": K,
-    }
-
-    def judge(answer, given):
-        widths = [answer[0][name].width for name in ("first", "second")]
-        expected = np.multiply(given["k"], [np.sqrt(13.5 / 4), 0.5])
-        return None if np.allclose(widths, expected, rtol=1e-6) else f"the widths are {widths}, expected {expected}"
-
-    return Call("brainsurr.calibrate", arguments, bs.calibrate, judge, {"spike_fns": ("surrogates",)})
 
 
 def check_gradients():
