@@ -3,12 +3,12 @@
 from importlib import import_module
 from typing import TYPE_CHECKING
 
-from . import surrogates
+from . import neurons, surrogates
 from ._diagnosis import Diagnosis, LayerReport, diagnose
 from ._equivalent import answer_names, equivalent, equivalents, where_else
 from ._gradients import check_gradients
 from ._gradients.report import GradientReport, ParameterGradient
-from ._kernel import spike
+from ._kernel import detached, spike
 from ._surrogate import Scaled, Surrogate
 from ._time.unroll import unroll
 from .surrogates import *  # noqa: F403
@@ -32,6 +32,7 @@ __all__ = [
     "Scaled",
     "Surrogate",
     "check_gradients",
+    "detached",
     "diagnose",
     "equivalent",
     "equivalents",

@@ -8,9 +8,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from ._smooth import widened
-
 _INT32_MAX = 2**31 - 1
+_COMMON = frozenset(map(jnp.dtype, ("float16", "bfloat16", "float32", "float64")))
 _NO_ZERO_OR_SIGN = ("float8_e8m0fnu", "float4_e2m1fn")  # the second has fewer than 8 bits
 
 
@@ -30,6 +29,8 @@ def variable_value(x: Any) -> Any:
 
 def as_float(x: Any, name: str = "x") -> jax.Array:
     """Convert to an array of a real floating dtype; a TypeError says what came and what to pass."""
+    if isinstance(x, jax.Array) and not isinstance(x, float) and x.dtype in _COMMON:  # jax has floats with a dtype
+        return x
     if hasattr(x, "mantissa") and hasattr(x, "unit"):  # a brainunit Quantity, without importing brainunit
         if not x.is_unitless:
             raise TypeError(
@@ -57,9 +58,17 @@ def as_array(x: Any, name: str, unwrap: Callable = variable_value) -> jax.Array:
         raise TypeError(f"expected {name} to be a real array, got {x!r}")
     x = unwrap(x)
     try:
-        return widened(jnp.asarray(x))
+        return jnp.asarray(x)
     except (TypeError, ValueError) as error:
         raise TypeError(f"expected {name} to be a real array, got {type(x).__name__}") from error
+
+
+def as_real(x: Any, name: str) -> jax.Array:
+    """Convert to an array of real numbers, integers or booleans; a TypeError says what came."""
+    x = as_array(x, name)
+    if not any(jnp.issubdtype(x.dtype, kind) for kind in (jnp.floating, jnp.integer, jnp.bool_)):
+        raise TypeError(f"expected {name} to be a real array, got dtype {x.dtype}")
+    return x
 
 
 def as_parameter(value: Any, expected: str = "expected") -> Any:
@@ -87,6 +96,8 @@ def as_parameter(value: Any, expected: str = "expected") -> Any:
 
 def match_dtype_and_rank(parameter, x: jax.Array, name: str):
     """Cast a parameter to x's dtype and left-pad its shape to x's rank. Python scalars are returned unchanged."""
+    if type(parameter) is float:
+        return parameter
     parameter = as_parameter(parameter)
     if not isinstance(parameter, (jax.Array, np.ndarray, np.generic)):
         return parameter

@@ -37,9 +37,11 @@ def hint_to_surrogate(value: Any) -> str:
     return hint_to_call(value)
 
 
-def check_function(name: str, value: Any, what: str = "a function", hint: Callable[[Any], str] = hint_to_call):
+def check_function(
+    name: str, value: Any, what: str = "a function", hint: Callable[[Any], str] = hint_to_call, optional: bool = False
+):
     """Raise a TypeError unless the value can be called; a class was probably meant to be instantiated."""
-    if not is_function(value):
+    if not is_function(value) and not (optional and value is None):
         raise TypeError(f"{_expected(name)} {what}, got {value!r}{hint(value)}")
 
 
@@ -157,31 +159,29 @@ def check_drawn_shape(name: str, value, shape: tuple[int, ...]):
     return value
 
 
-def check_step_shape(carry, shape: tuple[int, ...], layer: str = ""):
-    """Raise a ValueError unless one time step of the input has the shape of the carry.
+def wrong_state(owner: str, state: Any, shape: tuple[int, ...], over_time: bool) -> ValueError:
+    """Return the error for a state that is not of the shape of one time step of the input.
 
     Args:
-      carry: an array of the carry.
+      owner: the class of the neuron.
+      state: as it was given.
       shape: of one time step of the input.
-      layer: the name of a layer over time; "" in a step, whose input may have a time axis by mistake.
+      over_time: whether the input has a time axis. In a step, it may have one by mistake.
     """
-    expected = getattr(carry, "shape", None)
-    if expected == shape:
-        return
-    brainstate = "(brainstate: init_state(batch_size))"
-    missing_axes = len(shape) - len(shape if expected is None else expected)
-    if layer:  # a single step can't be told from a sequence without a batch, so say all of it
-        hint = "a layer over time takes [time, batch, features], and a carry without the time axis, "
-        hint += f"from initialize_carry(xs.shape[1:]) {brainstate}"
+    start = "initialize_carry({}) (brainstate: init_state(batch_size); a neuron by itself: initial_state({}))"
+    missing_axes = len(shape) - len(getattr(state, "shape", shape))
+    if over_time:  # a single step can't be told from a sequence without a batch, so say all of it
+        hint = "a layer over time takes [time, batch, features], and a carry without the time axis, from "
+        hint += start.format("xs.shape[1:]", "xs[0]")
     elif missing_axes > 0:
-        hint = "a LIFCell takes one step, [batch, features]; a layer over time takes [time, batch, features]"
+        hint = f"a {owner}Cell takes one step, [batch, features]; a layer over time takes [time, batch, features]"
     elif missing_axes < 0:
-        hint = f"use a carry without the time axis, from initialize_carry(xs.shape[1:]) {brainstate}"
+        hint = f"use a carry without the time axis, from {start.format('xs.shape[1:]', 'xs[0]')}"
     else:
-        hint = f"use a carry for this batch, from initialize_carry(x.shape) {brainstate}"
-    raise ValueError(
-        f"{layer}{': ' if layer else ''}expected one time step of the input to have the shape of the carry, "
-        f"{shapes(carry)}, got {shape}: {hint}"
+        hint = f"use a carry for this batch, from {start.format('x.shape', 'x')}"
+    return ValueError(
+        f"{owner}: expected one time step of the input to have the shape of the carry, {shapes(state)}, got {shape}: "
+        f"{hint}"
     )
 
 
@@ -192,6 +192,8 @@ def drawing_dtype(dtype):
 
 def shapes(tree: Any) -> Any:
     """Return the shape of each array in a tree, for a message."""
+    if tree is None:
+        return None
     return jax.tree.map(lambda leaf: getattr(leaf, "shape", type(leaf).__name__), tree)
 
 

@@ -1,15 +1,19 @@
-"""The spike, thresholded or drawn, and the one custom derivative rule of the package."""
+"""The spike, thresholded or drawn, with the one custom derivative rule of the package; and its smooth pass."""
 
+import contextlib
+import dataclasses
 import functools
+from collections.abc import Iterator
+from contextvars import ContextVar
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.custom_derivatives import SymbolicZero
 
-from ._arrays import as_float, is_negative, match_dtype_and_rank
+from ._arrays import as_float, as_real, is_negative, match_dtype_and_rank
 from ._checks import check_distribution, check_key, check_surrogate
-from ._smooth import is_smooth
 
 
 def spike(x, surrogate, *, key=None):
@@ -77,7 +81,7 @@ def spike(x, surrogate, *, key=None):
       0.27 0.27
     """
     check_surrogate("surrogate", surrogate)
-    x = as_float(x)
+    x = widened(as_float(x))
     parameters = jax.tree.leaves(surrogate.broadcast_into(x))
     if key is not None:
         check_key("key", key)
@@ -101,6 +105,7 @@ def _spike_jvp(primals, tangents):
     # include the dependence of the output on x. Symbolic zeros are skipped: adding one would save it for the
     # backward pass.
     (x, surrogate, uniform), (dx, dsurrogate, _) = primals, tangents
+    x = jnp.asarray(x)  # jax may give a number that is no array
     terms = []
     if not isinstance(dx, SymbolicZero):
         terms.append(surrogate.surrogate_grad(x) * dx)
@@ -169,3 +174,67 @@ def _vary_with(x, parameters):
         for p in parameters:
             x = jnp.where(False, jax.lax.stop_gradient(jnp.asarray(p, x.dtype)), x)
     return x
+
+
+def detached(s: Any) -> Any:
+    """Stop the gradient through spikes that reset a neuron.
+
+    As ``jax.lax.stop_gradient``, and known to :func:`brainsurr.check_gradients` as a reset that is meant to be
+    detached: it says so, and checks all else.
+
+    Args:
+      s: spikes, any shape and dtype.
+
+    Raises:
+      TypeError: ``s`` is not an array.
+
+    Example:
+      >>> import jax, brainsurr as bs
+      >>> f = bs.Arctan(2.0)
+      >>> print(f"{jax.grad(lambda v: v * (1 - f(v)))(0.5):.3f}")
+      -0.144
+      >>> print(jax.grad(lambda v: v * (1 - bs.detached(f(v))))(0.5))
+      0.0
+    """
+    s, how = as_real(s, "s"), _smooth.get()
+    if how is not None:
+        how.has_detached_reset = True
+    return s if how is not None and how.attached else jax.lax.stop_gradient(s)
+
+
+@dataclasses.dataclass
+class Smooth:
+    """State of a smooth pass.
+
+    Attributes:
+      attached: whether to differentiate detached resets all the same.
+      has_detached_reset: whether there was a detached reset.
+    """
+
+    attached: bool = False
+    has_detached_reset: bool = False
+
+
+_smooth: ContextVar[Smooth | None] = ContextVar("smooth", default=None)
+
+
+@contextlib.contextmanager
+def smooth(how: Smooth) -> Iterator[None]:
+    """Replace every spike by its primitive and widen every incoming array to float64, until the block ends."""
+    token = _smooth.set(how)
+    try:
+        yield
+    finally:
+        _smooth.reset(token)
+
+
+def is_smooth() -> bool:
+    """Return whether spikes are replaced by their primitives."""
+    return _smooth.get() is not None
+
+
+def widened(x: Any) -> Any:
+    """Return an array unchanged; in a smooth pass, cast a floating one to float64."""
+    if _smooth.get() is None or not isinstance(x, jax.Array) or not jnp.issubdtype(x.dtype, jnp.floating):
+        return x
+    return x.astype(jnp.float64)

@@ -1,20 +1,18 @@
-"""A surrogate as a pytree and as a value: its leaves, their names, and how two surrogates are compared."""
+"""A value as a pytree: its leaves, their names, and how two values are compared."""
 
 import jax
 import numpy as np
 
 from ._arrays import is_number
 
-_AT_FIRST = frozenset({"origin"})  # a class attribute until it is assigned
-
 
 def flag_names(f) -> frozenset[str]:
-    """Return which attributes of a surrogate are flags; the others are parameters."""
-    return getattr(f, "_flags", _AT_FIRST)
+    """Return which attributes of a value are flags; the others are parameters."""
+    return getattr(f, "_flags", f._flags_at_first)
 
 
 def flatten(f):
-    """Return the parameters of a surrogate, and what is static: their names, and the flags with theirs."""
+    """Return the parameters of a value, and what is static: their names, and the flags with theirs."""
     items, flags = f._items(), flag_names(f)
     parameters = {name: value for name, value in items.items() if name not in flags}
     return tuple(parameters.values()), (tuple(parameters), tuple([item for item in items.items() if item[0] in flags]))
@@ -27,7 +25,7 @@ def flatten_with_keys(f):
 
 
 def unflatten(cls, structure, parameters):
-    """Make a surrogate from what `flatten` gave, or with whatever jax puts in the place of parameters."""
+    """Make a value from what `flatten` gave, or with whatever jax puts in the place of parameters."""
     names, flags = structure
     f = object.__new__(cls)  # without `__init__` and its checks
     f.__dict__.update(zip(names, parameters, strict=True))
@@ -37,7 +35,7 @@ def unflatten(cls, structure, parameters):
 
 
 def rebuild(cls, structure, parameters):
-    """Make a surrogate from what `flatten` gave, with copies of its arrays."""
+    """Make a value from what `flatten` gave, with copies of its arrays."""
     return unflatten(cls, structure, map(frozen, parameters))
 
 
@@ -53,7 +51,7 @@ def leaf_names(paths) -> list[str]:
         names = [_join(path) if before.count(name) > 1 else name for path, name in zip(paths, before, strict=True)]
     for name in names:
         if names.count(name) > 1:
-            raise ValueError(f"two parameters of a surrogate have the name {name!r}: rename an attribute of it")
+            raise ValueError(f"two parameters of a value have the name {name!r}: rename an attribute of it")
     return names
 
 
@@ -62,7 +60,7 @@ def _join(path) -> str:
 
 
 def is_parameter(value) -> bool:
-    """Return whether a value is a number, an array, a surrogate, or a container of nothing but these."""
+    """Return whether it is a number, an array, a value, or a container of nothing but these."""
     leaves = jax.tree.leaves(value)
     return (bool(leaves) or isinstance(value, list | tuple | dict)) and all(map(is_number, leaves))
 

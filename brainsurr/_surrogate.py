@@ -1,6 +1,5 @@
 """`Surrogate`, the base class: a value, a function and a pytree; and `Scaled`, one made higher or wider."""
 
-import copy
 import dataclasses
 import functools
 from collections.abc import Callable
@@ -11,22 +10,9 @@ import jax.numpy as jnp
 import numpy as np
 
 from ._arrays import as_float, as_parameter, is_number, match_dtype_and_rank, with_sign_of
-from ._checks import check_flag, check_surrogate
+from ._checks import check_surrogate
 from ._kernel import spike
-from ._pytree import (
-    flag_names,
-    flatten,
-    flatten_with_keys,
-    frozen,
-    is_parameter,
-    leaf_names,
-    rebuild,
-    short,
-    unflatten,
-    unhashable,
-    value_key,
-)
-from ._serialization import register, register_with_flax
+from ._value import Value
 
 # A parameter is a Python number (weakly typed) or an array that broadcasts into the input.
 Parameter = Any
@@ -49,7 +35,7 @@ def by_name(scaled: Callable[P, R]) -> Callable[P, R]:
 
 
 @dataclasses.dataclass(eq=False, repr=False)
-class Surrogate:
+class Surrogate(Value):
     r"""A spike whose backward pass you choose: the base class.
 
     A surrogate is a value. Numbers, arrays, other surrogates, and containers of nothing but these are its parameters:
@@ -105,22 +91,15 @@ class Surrogate:
       Tanh(alpha=2.0, origin=True)
     """
 
-    # `_hashed`: attributes can't be set any more. `_flags`: the names of the flags, which `__setattr__` decides and all
-    # else keeps: jax may put None, a boolean or a string where a parameter was.
-    __slots__ = ("__dict__", "__weakref__", "_flags", "_hashed")
-
-    bounds: ClassVar[dict[str, tuple[float, float]]] = {}
     is_distribution: ClassVar[bool] = False
     __array_ufunc__: ClassVar[None] = None  # numpy leaves `array * surrogate` to `__rmul__`
-    _always_static: ClassVar[frozenset[str]] = frozenset()  # as named in `static=`
-    _lower_limits: ClassVar[dict[str, float]] = {}  # by name, what a parameter must be above
+    _flags_at_first: ClassVar[frozenset[str]] = frozenset({"origin"})
 
     _: dataclasses.KW_ONLY
     origin: bool = False
 
-    def __init_subclass__(cls, static: tuple[str, ...] = (), **kwargs):
+    def __init_subclass__(cls, **kwargs):
         super().__init_subclass__(**kwargs)
-        cls._always_static = cls._always_static.union((static,) if isinstance(static, str) else static)
         for name, other in (("surrogate_fun", "surrogate_grad"), ("surrogate_grad", "surrogate_fun")):
             if name in cls.__dict__:
                 if other not in cls.__dict__ and _has_partner(cls, other, name):  # inherited, of another formula
@@ -128,12 +107,6 @@ class Surrogate:
                 setattr(cls, name, _elementwise(cls.__dict__[name]))
                 if "is_distribution" not in cls.__dict__:  # it was declared for the parent's formula
                     cls.is_distribution = False
-        # Define these in the class itself, where `@dataclass` keeps them; else it would drop the hash.
-        for name in ("__eq__", "__hash__", "__repr__"):
-            if name not in cls.__dict__:
-                setattr(cls, name, getattr(cls, name))
-        jax.tree_util.register_pytree_with_keys(cls, flatten_with_keys, functools.partial(unflatten, cls), flatten)
-        register(cls)
 
     def __call__(self, x, *, key=None) -> jax.Array:
         """Return the spike, ``brainsurr.spike(x, self, key=key)``; the primitive where ``origin`` is true."""
@@ -172,48 +145,16 @@ class Surrogate:
         """
         return Scaled(self.replace(origin=False), height, width, origin=self.origin)
 
-    def replace(self, **changes) -> "Surrogate":
-        """Copy, with some parameters or flags changed, as in ``f.replace(alpha=0.3, origin=True)``."""
-        changed, names = copy.copy(self), self._items()
-        for name, value in changes.items():
-            if name not in names:
-                raise TypeError(f"{type(self).__name__} has no parameter or flag {name!r}, only {', '.join(names)}")
-            setattr(changed, name, value)
-        return changed
-
-    def named_parameters(self) -> tuple["Surrogate", dict[str, Any]]:
-        """Return this surrogate with each parameter replaced by its name, and the parameters by name.
-
-        Layers hold the two apart: the first is static, and ``jax.tree.map(values.get, template)`` puts values back.
-        A parameter of a surrogate inside has its own name, ``alpha``, or its path where two share one, ``first_alpha``.
-        """
-        leaves, structure = jax.tree_util.tree_flatten_with_path(self)
-        paths, values = zip(*leaves, strict=True) if leaves else ((), ())
-        names = leaf_names(paths)
-        return jax.tree.unflatten(structure, names), dict(zip(names, values, strict=True))
-
-    def _inner_bounds(self) -> dict[str, tuple[float, float]]:
-        """Return the bounds of the surrogates inside, under the names that their parameters have here."""
-        intervals: dict[str, tuple[float, float]] = {}
-        template, _ = self.named_parameters()
-        inner, names = (jax.tree.leaves(flatten(f)[0], is_leaf=_is_surrogate) for f in (self, template))
-        for f, its_names in zip(inner, names, strict=True):
-            if _is_surrogate(f):
-                here = dict(zip(f.named_parameters()[1], jax.tree.leaves(its_names), strict=True))
-                intervals |= {here[name]: interval for name, interval in f._all_bounds().items() if name in here}
-        return intervals
-
-    def _all_bounds(self) -> dict[str, tuple[float, float]]:
-        return self._inner_bounds() | self.bounds
-
     def broadcast_into(self, x: jax.Array) -> "Surrogate":
         """Cast the parameters to the dtype and rank of ``x``; a ValueError if one does not broadcast into it."""
         self._check_defined()
-
-        template, values = self.named_parameters()
-        owner = type(self).__name__
-        matched = {name: match_dtype_and_rank(value, x, f"{owner}: {name}") for name, value in values.items()}
-        return jax.tree.map(matched.get, template)
+        leaves, structure = jax.tree.flatten(self)
+        try:
+            return structure.unflatten([match_dtype_and_rank(leaf, x, "a parameter") for leaf in leaves])
+        except ValueError:
+            for name, value in self.named_parameters()[1].items():  # which one
+                match_dtype_and_rank(value, x, f"{type(self).__name__}: {name}")
+            raise
 
     def _check_defined(self):
         cls = type(self)
@@ -222,83 +163,8 @@ class Surrogate:
                 f"{cls.__name__} gives neither surrogate_fun nor surrogate_grad: subclass Surrogate and define one"
             )
 
-    def _items(self) -> dict[str, Any]:
+    def _items(self):
         return {"origin": self.origin, **vars(self)}
-
-    def __setattr__(self, name, value):
-        cls = type(self)
-        if getattr(self, "_hashed", False):
-            raise TypeError(
-                f"can't set {name}: this {cls.__name__} has been hashed (by jax.jit, as a static argument or as "
-                f"a key), and what was compiled for it would go stale. Make a copy: f = f.replace({name}={value!r})"
-            )
-        register_with_flax()  # flax may have been loaded since the class was made
-        fields = cls.__dict__.get("__dataclass_fields__")
-        if fields is not None and name not in fields:
-            raise AttributeError(f"{cls.__name__} has no parameter or flag {name!r}, only {', '.join(fields)}")
-        static = name in cls._always_static
-        value = value if static else as_parameter(value)
-        self._check(name, value)
-        static, value = static or not is_parameter(value), frozen(value)
-        if static and (kind := unhashable(value)):
-            raise TypeError(
-                f"{cls.__name__}: expected {name}, which is static, to compare by value, got {kind}: "
-                "give numbers, strings or tuples of these"
-            )
-        flags = flag_names(self)
-        object.__setattr__(self, "_flags", flags | {name} if static else flags - {name})
-        self.__dict__[name] = value
-
-    def _check(self, name, value):
-        """Raise an error unless the value is of the type of the field's default, and above its limit."""
-        field = type(self).__dataclass_fields__.get(name)
-        default = None if field is None else field.default
-        what = f"{type(self).__name__}: expected {name} to be"
-        if isinstance(default, bool):
-            check_flag(f"{type(self).__name__}: {name}", value)
-        elif isinstance(default, int) and name in self._always_static:
-            if isinstance(value, bool) or not isinstance(value, int):
-                raise TypeError(f"{what} an integer, got {value!r}")
-        elif is_number(default) and not is_number(value):
-            raise TypeError(f"{what} a real number or array, got {value!r}")
-        low = self._lower_limits.get(name)
-        if low is not None and not isinstance(value, jax.core.Tracer) and not np.all(np.asarray(value) > low):
-            raise ValueError(f"{what} above {low:g}, got {value!r}")
-
-    def __reduce__(self):  # for copy and pickle
-        parameters, structure = flatten(self)
-        return rebuild, (type(self), structure, parameters)
-
-    def __eq__(self, other):
-        if type(self) is not type(other):
-            return NotImplemented
-        return self._key() == other._key()
-
-    def __hash__(self):
-        if not getattr(self, "_hashed", False):  # `jax.tree.map` may have put in arrays that can be written in place
-            self.__dict__.update({name: frozen(value) for name, value in vars(self).items()})
-        value = hash((type(self), self._key()))
-        object.__setattr__(self, "_hashed", True)
-        for inner in jax.tree.leaves(vars(self), is_leaf=lambda node: isinstance(node, Surrogate)):
-            if isinstance(inner, Surrogate):
-                hash(inner)  # so that it can't change either
-        return value
-
-    def _key(self):
-        return tuple(sorted((name, value_key(value)) for name, value in self._items().items()))
-
-    def __repr__(self):
-        items = self._items()
-        fields = (name for name in type(self).__dataclass_fields__ if name in items)  # in this order, flags among them
-        items = {name: items[name] for name in (*fields, *items)}
-        switches = {name: v for name, v in items.items() if isinstance(v, bool)}
-        shown = {name: v for name, v in items.items() if name not in switches}
-        shown |= {name: v for name, v in switches.items() if v is not getattr(type(self), name, None)}
-        return f"{type(self).__name__}({', '.join(f'{name}={short(value)}' for name, value in shown.items())})"
-
-
-def _is_surrogate(node) -> bool:
-    return isinstance(node, Surrogate)
 
 
 def _has_partner(cls, inherited: str, given: str) -> bool:

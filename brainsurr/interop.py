@@ -11,8 +11,8 @@ import jax
 import jax.numpy as jnp
 
 from ._arrays import as_array
+from ._bounds import names_of
 from ._checks import check_word
-from ._layers.bounds import names_of
 from ._optional import needs
 
 __all__ = ["register_layers", "transfer"]

@@ -78,7 +78,7 @@ def to_nir(
     check_flag("to_nir: lossy", lossy)
     writer = Writer(shape, float(dt), method, r)
     owners = [f"to_nir: layer {i}, {type(layer).__name__}" for i, layer in enumerate(net.layers)]
-    write(zip(owners, map(_module(host).as_plain, net.layers), strict=True), writer)
+    write(zip(owners, map(_module(host).as_arrays, net.layers), strict=True), writer)
     return writer.graph(lossy)
 
 
@@ -137,7 +137,7 @@ def from_nir(
 
 
 def _module(host: str):
-    return import_module(f"brainsurr.{host}._plain")
+    return import_module(f"brainsurr.{host}._nir")
 
 
 def _host_of(net: Any) -> str:

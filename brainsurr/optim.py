@@ -8,8 +8,8 @@ import jax.numpy as jnp
 import numpy as np
 
 from ._arrays import as_float, is_number, match_dtype_and_rank
+from ._bounds import edges
 from ._checks import check_function
-from ._layers.bounds import edges
 from ._optional import needs
 
 with needs("train"):

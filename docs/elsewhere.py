@@ -7,7 +7,7 @@ from pathlib import Path
 
 import brainsurr as bs
 from brainsurr import _other_libraries
-from brainsurr._layers.unknown_arguments import ELSEWHERE
+from brainsurr._unknown_arguments import ELSEWHERE
 from docs import ports
 
 PAGE = Path(__file__).parent / "coming-from-elsewhere.md"

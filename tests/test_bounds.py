@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from dtypes import FLOATS
 
-from brainsurr._layers.bounds import check_inside, clip_straight_through, initial_value, trained_intervals
+from brainsurr._bounds import check_inside, clip_straight_through, initial_value, trained_intervals
 
 pytestmark = pytest.mark.numbers
 

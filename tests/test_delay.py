@@ -12,7 +12,7 @@ from combinations import first_quick, label
 from jax.sharding import AxisType, PartitionSpec
 
 import brainsurr as bs
-from brainsurr._layers.delay import delay
+from brainsurr.neurons import Delay
 from tools.hosts import HOSTS, Brainstate, Nnx
 
 T, B, F = 7, 2, 3
@@ -89,7 +89,7 @@ def test_a_state_that_would_round_its_input_is_refused():
     for dtype, state in (("int32", "float32"), ("float32", "bfloat16"), ("float16", "bfloat16"), ("float32", "int32")):
         xs = jnp.ones((T, F), dtype)
         with pytest.raises(ValueError, match=rf"of dtype {dtype}, got {state}: give state_dtype=jnp.{dtype}"):
-            delay("Delay", 1, jnp.zeros((1, F), state), xs)
+            Delay()(jnp.zeros((1, F), state), xs)
         layer = Nnx.layers.Delay(F, state_dtype=dtype)
         after, ys = layer(layer.initialize_carry((F,)), xs)
         assert after.dtype == ys.dtype == dtype
@@ -139,12 +139,12 @@ def test_on_a_mesh_the_state_takes_the_type_of_the_input():
     ("wrong", "error", "message"),
     [
         ({"features": 0}, ValueError, "expected features to be a positive integer, got 0"),
-        ({"steps": -1}, ValueError, "expected steps to be a non-negative integer, or 3 of them, got -1"),
+        ({"steps": -1}, ValueError, "expected steps to be a non-negative integer, or one for each channel, got -1"),
         ({"steps": 1.0}, ValueError, "got 1.0"),
         ({"steps": True}, ValueError, "got True"),
         ({"steps": [1, 2]}, ValueError, "expected steps to be one integer or 3, got 2"),
-        ({"steps": np.ones(3)}, ValueError, "a non-negative integer, or 3 of them"),
-        ({"steps": [[1, 2, 3]]}, ValueError, "a non-negative integer, or 3 of them"),
+        ({"steps": np.ones(3)}, ValueError, "a non-negative integer, or one for each"),
+        ({"steps": [[1, 2, 3]]}, ValueError, "a non-negative integer, or one for each"),
         ({"steps": "1"}, ValueError, "got '1'"),
         ({"state_dtype": "floating"}, TypeError, "expected state_dtype to be a dtype"),
         ({"state_dtype": None}, TypeError, "expected state_dtype to be a dtype"),
@@ -171,7 +171,7 @@ def test_a_carry_of_other_inputs():
             layer(carry, jnp.asarray(X))
     with pytest.raises(ValueError, match=r"Delay: expected input_shape \(\*batch, 3\), got \(2, 4\)"):
         layer.initialize_carry((2, 4))
-    with pytest.raises(ValueError, match="Delay: expected the carry"):
+    with pytest.raises(ValueError, match=r"Delay: expected xs of shape \[time, ..., features\]"):
         layer(layer.initialize_carry((F,)), jnp.ones(F))
 
 

@@ -677,7 +677,7 @@ class BrainstateNeuron(brainstate.nn.Module):
 def test_a_neuron_of_ones_own(layers, neuron, run):
     """Half of its values are above threshold; a bare surrogate in it is not seen."""
     x = jnp.array([[0.5, 1.5], [0.5, 1.5]])
-    with pytest.raises(ValueError, match="a bare surrogate in a neuron of your own: wrap it in SpikingAct"):
+    with pytest.raises(ValueError, match="a bare surrogate in a module of your own: wrap it in SpikingAct"):
         layers.diagnose(*run(neuron(bs.Arctan()), x))
     (report,) = layers.diagnose(*run(neuron(layers.SpikingActivation(bs.Arctan())), x)).values()
     assert report.rate == 0.5

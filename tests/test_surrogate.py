@@ -297,7 +297,7 @@ def test_a_path_that_is_the_name_of_another_parameter():
         def __init__(self):
             self.a = {"b_c": 1.0, "b": {"c": 2.0}}
 
-    with pytest.raises(ValueError, match="two parameters of a surrogate have the name 'a_b_c': rename an attribute"):
+    with pytest.raises(ValueError, match="two parameters of a value have the name 'a_b_c': rename an attribute"):
         Alike().named_parameters()
 
 

@@ -14,8 +14,8 @@ from jax.sharding import AxisType, NamedSharding
 from jax.sharding import PartitionSpec as P
 
 import brainsurr as bs
-from brainsurr._layers.equation import lif_step, lif_step_with_spikes
 from brainsurr._time.unroll import _default_block_size
+from brainsurr.neurons import LIF, Recurrent
 
 pytestmark = pytest.mark.numbers
 
@@ -40,18 +40,18 @@ def parameters(seed=0, width=WIDTH, inputs=3, dtype=jnp.float32):
 
 def network(p, carry, xs):
     """Dense, LIF that feeds back, dense: layer by layer over a stretch of time."""
-    neuron = {"decay": p["decay"], "threshold": 1.0, "spike_fn": bs.LogTailedRelu(p["alpha"])}
-    carry, spikes = jax.lax.scan(partial(lif_step_with_spikes, kernel=p["back"], **neuron), carry, xs @ p["w"])
+    neuron = Recurrent(LIF(decay=p["decay"], spike_fn=bs.LogTailedRelu(p["alpha"])), p["back"])
+    carry, spikes = jax.lax.scan(neuron.step, carry, xs @ p["w"])
     return carry, spikes @ p["out"]
 
 
 def time_loop(p, carry, xs):
     """The same, step by step in Python."""
-    neuron = {"decay": p["decay"], "threshold": 1.0, "spike_fn": bs.LogTailedRelu(p["alpha"])}
+    neuron = LIF(decay=p["decay"], spike_fn=bs.LogTailedRelu(p["alpha"]))
     ys = []
     for x in xs:
         v, s = carry
-        v, s = lif_step(v, x @ p["w"] + s.astype(x.dtype) @ p["back"], **neuron)
+        v, s = neuron.step(v, x @ p["w"] + s.astype(x.dtype) @ p["back"])
         carry = (v, s.astype(v.dtype))
         ys.append(s @ p["out"])
     return carry, jnp.stack(ys)
@@ -343,8 +343,7 @@ def temporaries(steps, **options):
     p = {"w": jnp.ones((64, 128)), "out": jnp.ones((128, 10))}
 
     def block(p, carry, xs):
-        neuron = {"decay": 0.9, "threshold": 1.0, "spike_fn": bs.LogTailedRelu(0.1)}
-        carry, spikes = jax.lax.scan(partial(lif_step, **neuron), carry, xs @ p["w"])
+        carry, spikes = LIF(decay=0.9, spike_fn=bs.LogTailedRelu(0.1))(carry, xs @ p["w"])
         return carry, spikes @ p["out"]
 
     def loss(p, carry, xs):

@@ -30,9 +30,11 @@ EXPECTS = re.compile(
 )
 PACKAGE = str(Path(brainsurr.__file__).parent)
 CLEAR = (TypeError, ValueError, NotImplementedError)
-MODULES = ("", ".nnx", ".linen", ".brainstate", ".optim", ".interop", ".nir", ".plot")
-# What `diagnose` and `check_gradients` return; users don't construct these.
-RECORDS = {f"brainsurr.{name}" for name in ("Diagnosis", "GradientReport", "LayerReport", "ParameterGradient")}
+MODULES = ("", ".neurons", ".nnx", ".linen", ".brainstate", ".optim", ".interop", ".nir", ".plot")
+# What `diagnose` and `check_gradients` return, and the base class of neurons; users don't construct these.
+RECORDS = {"brainsurr.neurons.Neuron"} | {
+    f"brainsurr.{name}" for name in ("Diagnosis", "GradientReport", "LayerReport", "ParameterGradient")
+}
 CALLS: dict[str, Call] = {
     call.name: call for register in (surrogates, layers, modules, tools, pictures, files) for call in register.calls()
 }

@@ -14,6 +14,8 @@ import numpy as np
 from .._arrays import as_float
 from .._checks import check_function
 from .._report import Report, as_text
+from ..neurons import Neuron
+from ..neurons._spikes import Watched, spike_fields, with_spike_functions
 from .probe import Totals, fresh_trace, gradient, marked, measure
 from .report import LayerReport, judge, sentences
 
@@ -85,10 +87,10 @@ def diagnose(spike_fns: Mapping[str, Callable], loss_fn: Callable[[dict[str, Cal
     gradient. It may use jit, scan, vmap, remat and any dtype.
 
     Args:
-      spike_fns: the spike function of each layer by a name of your choice: a surrogate, or any elementwise function
-        with a derivative.
-      loss_fn: the training loss on one batch, ``loss_fn(spike_fns) -> scalar``. It is called with functions of the same
-        values and derivatives that also measure, and must use these.
+      spike_fns: the spike function of each layer by a name of your choice: a surrogate, any elementwise function with a
+        derivative, or a neuron of ``brainsurr.neurons``, whose surrogates are meant.
+      loss_fn: the training loss on one batch, ``loss_fn(spike_fns) -> scalar``. It is called with functions and neurons
+        of the same values and derivatives that also measure, and must use these.
 
     Returns:
       A :class:`Diagnosis`: print it, or read ``report["name"].rate``.
@@ -125,8 +127,30 @@ def diagnose(spike_fns: Mapping[str, Callable], loss_fn: Callable[[dict[str, Cal
             "for a module there is diagnose of brainsurr.nnx, brainsurr.linen and brainsurr.brainstate"
         )
     for name, f in spike_fns.items():
-        check_function(f"spike_fns[{name!r}]", f, "a surrogate or a function")
-    return examine(loss_fn, lambda watch: loss_fn({name: watch(name, f) for name, f in spike_fns.items()}))
+        check_function(f"spike_fns[{name!r}]", f, "a surrogate, a function or a neuron")
+
+    def watched(watch, name, f):
+        return with_spike_functions(watching(watch, name, type(f)), f) if isinstance(f, Neuron) else watch(name, f)
+
+    return examine(loss_fn, lambda watch: loss_fn({name: watched(watch, name, f) for name, f in spike_fns.items()}))
+
+
+def watching(watch: Callable, name: str, kind: type[Neuron] | None = None) -> Callable[[str, Any], Watched]:
+    """Return what replaces each spike function of a layer, given the name of its field.
+
+    A layer has one row under its name; one with more surrogates has a row more for each of them, ``name.field``.
+
+    Args:
+      watch: as `examine` gives it.
+      name: of the layer.
+      kind: the class of its neuron; None for a surrogate by itself.
+    """
+    first = "" if kind is None else next(iter(spike_fields(kind)), "")
+
+    def replace(field, f):
+        return Watched(f, partial(watch, name if field == first else f"{name}.{field}"))
+
+    return replace
 
 
 def examine(
@@ -146,7 +170,8 @@ def examine(
     check_function("loss_fn", loss_fn)
 
     def scalar(watch):
-        value = as_float(loss(watch), "what loss_fn returns")
+        value = loss(_outermost(watch))
+        value = as_float(value, "what loss_fn returns")
         if value.ndim:
             raise TypeError(f"expected loss_fn to return a scalar, got shape {value.shape}")
         return value
@@ -167,6 +192,28 @@ def examine(
     layers = judge(reports)
     idle = [f"{name} was not called." for name in changes if name not in totals]
     return Diagnosis(value, layers, (*sentences(layers), *idle))
+
+
+def _outermost(watch: Callable) -> Callable:
+    """Return a watch that leaves a spike function alone that is called by a watched one: it is a part of it."""
+    inside = False
+
+    def outermost(name, f):
+        watched = watch(name, f)
+
+        def call(x, **key):
+            nonlocal inside
+            if inside:
+                return f(x, **key)
+            inside = True
+            try:
+                return watched(x, **key)
+            finally:
+                inside = False
+
+        return call
+
+    return outermost
 
 
 def _nothing_measured(reports: dict[str, LayerReport]) -> str:

@@ -10,6 +10,7 @@ import numpy as np
 
 from .._arrays import as_float
 from .._surrogate import Scaled, Surrogate
+from ..neurons._spikes import Drawn, is_drawn
 
 
 class Totals(NamedTuple):
@@ -45,6 +46,7 @@ def trials(spike_fn: Callable, random: bool) -> list[Trial]:
     function that is no surrogate has none. Of one that draws its spikes, height times width stays 1.
     """
     variants: list[Trial] = []
+    spike_fn = spike_fn.surrogate if isinstance(spike_fn, Drawn) else spike_fn
     if not isinstance(spike_fn, Surrogate):
         return variants
     template, values = spike_fn.named_parameters()
@@ -136,7 +138,7 @@ def measure(
                 raise ValueError(
                     f"{name} is used by layers of {widths[name]} and {features(x)} neurons: give each one of its own"
                 )
-            random.setdefault(name, key.get("key") is not None)
+            random.setdefault(name, is_drawn(spike_fn) or key.get("key") is not None)
             changes[name] = [trial.change for trial in trials(spike_fn, random[name])]
             return spike_fn(x, **key)
 
@@ -149,9 +151,9 @@ def measure(
         trace(lambda: loss(note))
     if not widths:
         raise ValueError(
-            "no spiking layer was used. diagnose sees the LIF, LIFCell and SpikingActivation layers of brainsurr, and "
-            "the functions it is given by name. It doesn't see a bare surrogate in a neuron of your own: wrap it in "
-            "SpikingActivation. loss_fn must use what it is called with, and must not be cached: pass it undecorated"
+            "no spiking layer was used. diagnose sees the layers of neurons and the SpikingActivation of brainsurr, "
+            "and the functions it is given by name. It doesn't see a bare surrogate in a module of your own: wrap it "
+            "in SpikingActivation. loss_fn must use what it is called with, and must not be cached: pass it undecorated"
         )
     start = {name: zeros(width, len(changes[name])) for name, width in widths.items()}
     with fresh_trace():

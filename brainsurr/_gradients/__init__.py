@@ -10,7 +10,7 @@ import numpy as np
 from .._arrays import as_float
 from .._checks import check_function
 from .._diagnosis.probe import fresh_trace
-from .._smooth import Smooth, smooth
+from .._kernel import Smooth, smooth
 from .differences import STEPS, along, directions
 from .program import narrowing_casts, stopped_gradients
 from .report import GradientReport, judge, sentences

@@ -1,4 +1,4 @@
-"""Convert plain layers to and from NIR graphs; the public API is `brainsurr.nir`."""
+"""Convert layers to and from NIR graphs; the public API is `brainsurr.nir`."""
 
 from .._optional import needs
 

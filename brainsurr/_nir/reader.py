@@ -6,8 +6,8 @@ from typing import Any
 import jax.numpy as jnp
 import numpy as np
 
-from .._layers.plain import Shape
 from .graphs import numbers
+from .layers import Shape
 from .surrogates import as_python
 from .writer import channels_first
 

@@ -1,4 +1,4 @@
-"""Convert an NIR graph to plain layers."""
+"""Convert an NIR graph to layers."""
 
 import math
 import warnings
@@ -7,9 +7,9 @@ from typing import Any
 import nir
 import numpy as np
 
-from .._layers.plain import Shape
 from . import reading_neurons, reading_weights
 from .graphs import row_of
+from .layers import Shape
 from .reader import LARGEST, Reader, words_of
 from .writer import channels_last
 

@@ -6,9 +6,11 @@ import jax.numpy as jnp
 import nir
 import numpy as np
 
-from .._layers.plain import Affine, LeakyIntegrator, Neurons, Step
+from ..neurons import LI, LIF
+from ..neurons.lif import RESETS
 from . import surrogates
 from .graphs import Link
+from .layers import Affine, Population
 from .reader import Reader, bias_of, dtype_of, unordered, weights, words_of
 from .times import decay_of, gain_of
 
@@ -37,7 +39,7 @@ def _integrator(owner, link: Link, to: Reader):
     if isinstance(node, nir.I):
         if not np.allclose(to.numbers(owner, node, "r") * to.dt, 1, rtol=1e-6, atol=0):
             raise ValueError(f"{owner}: expected r to be 1 / dt, with dt={to.dt:g}, got {node.r}: scale its input")
-        to.add(LeakyIntegrator(1.0, False, dtype))
+        to.add(Population(LI(1.0), param_dtype=dtype))
         return
     decay = _leak(owner, node, "tau", to)
     gain = _gain(decay, node, owner, to)
@@ -46,7 +48,7 @@ def _integrator(owner, link: Link, to: Reader):
     decay_input = not np.allclose(gain, 1, rtol=1e-6, atol=0)
     if decay_input and not np.allclose(gain, 1 - decay, rtol=1e-6, atol=0):
         raise ValueError(f"{owner}: expected r to be 1 or tau / dt, with dt={to.dt:g}, got {node.r}: scale its input")
-    to.add(LeakyIntegrator(to.each(owner, "tau", decay), decay_input, dtype))
+    to.add(Population(LI(to.each(owner, "tau", decay), decay_input), param_dtype=dtype))
 
 
 def read_without_reset(link: Link, after: Link, to: Reader):
@@ -70,13 +72,13 @@ def _threshold(owner, link: Link, to: Reader):
         zero = np.zeros_like(threshold)
         _add_neurons(owner, zero, threshold, zero + 1, words, "none", False, None, to)
     else:
-        to.add(Step(_spike_fn(owner, words, to)))
+        to.add(_spike_fn(owner, words, to))
 
 
 def _spike_fn(owner, words, to: Reader):
     if to.spike_fn is not None:
         return to.spike_fn
-    return surrogates.from_words(owner, words["surrogate"]) if "surrogate" in words else None
+    return surrogates.from_words(owner, words["surrogate"]) if "surrogate" in words else LIF.spike_fn
 
 
 def _neurons(owner, link: Link, to: Reader):
@@ -101,7 +103,7 @@ def _neurons(owner, link: Link, to: Reader):
         through = _gain(slow, node, owner, to, "w_in")
         decays = words.get("synapse_decay_input", bool(not np.allclose(through, 1, rtol=1e-6, atol=0)))
         dtype = dtype_of(owner, words, "synapse_param_dtype", jnp.float32)
-        to.add(LeakyIntegrator(to.each(owner, "tau_syn", slow), decays, dtype))
+        to.add(Population(LI(to.each(owner, "tau_syn", slow), decays), param_dtype=dtype))
         gain = gain * through / (1 - slow if decays else 1.0)
     reset = words.get("reset", "zero")
     delayed = words.get("reset_delay", False)
@@ -122,28 +124,29 @@ def _add_neurons(owner, decay, threshold, gain, words, reset, delayed, recurrent
     threshold = threshold * (1 - decay if decays else 1.0) / gain
     if not np.all(np.isfinite(threshold)):
         raise ValueError(f"{owner}: expected a threshold that is finite over r, got {threshold}")
-    layer = Neurons(
+    reset = reset if to.reset is None else to.reset
+    if reset not in RESETS:
+        raise ValueError(f"{owner}: expected reset in its metadata to be subtract, zero or none, got {reset!r}")
+    neuron = LIF(
         decay=to.each(owner, "tau", decay),
         decay_input=decays,
-        param_dtype=dtype_of(owner, words, "param_dtype", jnp.float32),
         threshold=to.each(owner, "v_threshold", threshold),
-        reset=reset if to.reset is None else to.reset,
+        reset=reset,
         reset_delay=delayed if to.reset_delay is None else to.reset_delay,
         reset_grad=words.get("reset_grad"),
         spike_fn=_spike_fn(owner, words, to),
     )
-    if layer.reset not in ("subtract", "zero", "none"):
-        raise ValueError(f"{owner}: expected reset in its metadata to be subtract, zero or none, got {reset!r}")
-    to.add(layer if recurrent is None else _with_recurrence(owner, layer, recurrent, to))
+    population = Population(neuron, param_dtype=dtype_of(owner, words, "param_dtype", jnp.float32))
+    to.add(population if recurrent is None else _with_recurrence(owner, population, recurrent, to))
 
 
-def _with_recurrence(owner, layer: Neurons, recurrent, to: Reader) -> Neurons:
+def _with_recurrence(owner, population: Population, recurrent, to: Reader) -> Population:
     """Add recurrent weights; a bias of them is one of the layer before, which is added at every step too."""
     owner, words = f"{owner}, its recurrent weights", words_of(owner, recurrent)
     weight = weights(owner, recurrent, "weight", words)
     if len(to.shape) != 1 or weight.shape != to.shape * 2:
         raise ValueError(f"{owner}: expected weight of shape {to.shape * 2}, got {weight.shape}")
-    kernel = weight.T.astype(layer.param_dtype)
+    kernel = weight.T.astype(population.param_dtype)
     if to.order is not None:
         kernel = unordered(unordered(kernel, to.order).T, to.order).T
     if isinstance(recurrent, nir.Affine) and np.any(bias := bias_of(owner, recurrent, words, weight.shape[0])):
@@ -151,7 +154,7 @@ def _with_recurrence(owner, layer: Neurons, recurrent, to: Reader) -> Neurons:
         if not isinstance(before, Affine):
             raise ValueError(f"{owner}: expected no bias, or a Linear or Affine before the neurons, which can take it")
         to.layers[-1] = (dataclasses.replace(before, bias=bias if before.bias is None else before.bias + bias), shape)
-    return dataclasses.replace(layer, kernel=kernel)
+    return dataclasses.replace(population, kernel=kernel)
 
 
 READERS = {

@@ -6,8 +6,9 @@ from typing import Any
 import nir
 import numpy as np
 
-from .._layers.plain import Affine, Conv, Delay, Flatten, Pool
+from ..neurons import Delay
 from .graphs import Link, numbers
+from .layers import Affine, Conv, Flatten, Pool, Population
 from .reader import LARGEST, Reader, bias_of, unordered, weights, words_of
 from .surrogates import as_python
 from .writer import channels_first, flat_order
@@ -107,7 +108,7 @@ def _delay(owner, link: Link, to: Reader):
     if np.max(whole) * math.prod(to.shape) > LARGEST:
         raise ValueError(f"{owner}: expected delays that hold {LARGEST} entries at most, got {np.max(whole):g} steps")
     steps = to.each(owner, "delay", whole)
-    to.add(Delay(int(steps) if np.ndim(steps) == 0 else tuple(int(n) for n in steps)))
+    to.add(Population(Delay(int(steps) if np.ndim(steps) == 0 else tuple(int(n) for n in steps))))
 
 
 READERS = {

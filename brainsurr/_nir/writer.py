@@ -6,7 +6,7 @@ from typing import Any
 import nir
 import numpy as np
 
-from .._layers.plain import Shape
+from .layers import Shape
 
 
 class Writer:

@@ -6,7 +6,7 @@ from typing import Any
 import nir
 import numpy as np
 
-from .._layers.plain import Affine, Conv, Delay, Flatten, Pool, Product
+from .layers import Affine, Conv, Flatten, Pool, Product
 from .surrogates import plain
 from .writer import Writer, channels_first, flat_order
 
@@ -133,8 +133,4 @@ def _flat(owner, name, layer: Flatten, to: Writer):
     to.shape = (int(np.prod(to.shape)),)
 
 
-def _delay(owner, name, layer: Delay, to: Writer):
-    to.add(name, nir.Delay(delay=to.spread(layer.steps) * to.dt))
-
-
-WRITERS: dict[type, Callable[..., None]] = {Affine: _affine, Conv: _conv, Pool: _pool, Flatten: _flat, Delay: _delay}
+WRITERS: dict[type, Callable[..., None]] = {Affine: _affine, Conv: _conv, Pool: _pool, Flatten: _flat}

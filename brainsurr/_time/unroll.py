@@ -11,9 +11,10 @@ import jax.numpy as jnp
 
 from .._arrays import as_array
 from .._checks import check_function, check_word, is_integer
+from .._kernel import widened
+from .._scan import scan
 from .guard import trying_stateless_layers
 from .reductions import REDUCTIONS, Reduction
-from .scan import scan
 
 REMATS = ("none", "dots", "full")
 _ROWS = 1536  # of the matrix products of a block: more take more memory, and save little time
@@ -126,7 +127,7 @@ def unroll_blocks(transforms: Transforms, block, carry, xs, block_size, remat, r
     for word in words:
         check_word("reduce", word, tuple(REDUCTIONS))
     check_function("block", block)
-    carry, xs = (jax.tree.map(partial(as_array, name=name), tree) for name, tree in (("carry", carry), ("xs", xs)))
+    carry, xs = (jax.tree.map(partial(_as_array, name), tree) for name, tree in (("carry", carry), ("xs", xs)))
     steps = _steps("xs", xs)
     if any(words) and not steps:
         raise ValueError(f"reduce={reduce!r} over zero time steps is undefined")
@@ -169,6 +170,10 @@ def unroll_blocks(transforms: Transforms, block, carry, xs, block_size, remat, r
     return carry, jax.tree.map(combine, *parts, is_leaf=lambda node: isinstance(node, _Part))
 
 
+def _as_array(name: str, x) -> jax.Array:
+    return widened(as_array(x, name))
+
+
 def _is_word(node) -> bool:
     return node is None or isinstance(node, str)
 
@@ -192,7 +197,7 @@ def _reduced(reduce, ys):
 
 def _check_carry(before, after):
     """Return the carry after a block, or raise a TypeError if the next block can't start from it."""
-    after = jax.tree.map(partial(as_array, name="the carry that block returns"), after)
+    after = jax.tree.map(partial(_as_array, "the carry that block returns"), after)
     same_structure = jax.tree.structure(before) == jax.tree.structure(after)  # type: ignore[operator]
     if not same_structure or not jax.tree.all(jax.tree.map(_continues, before, after)):
         given, returned = (

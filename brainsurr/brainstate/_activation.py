@@ -1,24 +1,23 @@
 """A surrogate as a layer of brainstate."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 from types import MappingProxyType
-from typing import Any
+from typing import Any, ClassVar
 
 import brainstate
 import jax
 from brainstate import nn
 
+from .._bounds import Interval
 from .._checks import check_random, check_surrogate
-from .._layers.bounds import Interval
-from .._layers.steps import ActivationLayer
-from .._layers.unknown_arguments import ChecksArguments
-from .._layers.watching import seen
 from .._surrogate import Surrogate
+from .._unknown_arguments import ChecksArguments
+from ..neurons._spikes import Drawn
 from ._parameters import parameter_value, set_parameters
 
 
-class SpikingActivation(ChecksArguments, ActivationLayer, nn.ElementWiseBlock):
+class SpikingActivation(ChecksArguments, nn.ElementWiseBlock):
     """A surrogate as a layer, its parameters configuration or trained.
 
     It is called with any shape, alone, among layers, or as the ``spk_fun=`` of a neuron.
@@ -49,6 +48,9 @@ class SpikingActivation(ChecksArguments, ActivationLayer, nn.ElementWiseBlock):
       0.1 0.100
     """
 
+    fires: ClassVar[bool] = True
+    _watch: Callable | None = None  # of `diagnose`, as of `Neurons`
+
     def __init__(
         self,
         surrogate: Surrogate,
@@ -73,9 +75,11 @@ class SpikingActivation(ChecksArguments, ActivationLayer, nn.ElementWiseBlock):
 
     def update(self, x) -> jax.Array:
         """Return the spikes of ``x``, membrane potential minus threshold, in its shape and dtype."""
-        return seen(self, self.surrogate)(x, **self._draw())
+        f = self._spikes()
+        return f(x) if self._watch is None else self._watch("", f)(x)
 
-    def _draw(self) -> dict[str, Any]:
+    def _spikes(self) -> Callable:
+        """Return what makes spikes now: the surrogate, or one that draws with a new key."""
         if not self.random or not brainstate.environ.get("fit", desc="Whether this is a fitting process. Bool."):
-            return {}
-        return {"key": brainstate.random.split_key()}
+            return self.surrogate
+        return Drawn(self.surrogate, brainstate.random.split_key())

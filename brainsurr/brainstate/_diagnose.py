@@ -8,15 +8,16 @@ import brainstate
 from brainstate import nn
 
 from .._checks import check_kind
-from .._diagnosis import Diagnosis, examine, layer_name, loss_takes
-from .._layers.watching import watching
+from .._diagnosis import Diagnosis, examine, layer_name, loss_takes, watching
+from ._activation import SpikingActivation
+from ._layer import Neurons
 
 
 @loss_takes(0, "diagnose(net, lambda: loss_fn(x, y))")
 def diagnose(net: nn.Module, loss_fn: Callable[[], Any]) -> Diagnosis:
     """Diagnose which layers are silent, whether gradients reach them, and what to change: :func:`brainsurr.diagnose`.
 
-    Every :class:`LIF` and :class:`LIFCell` of ``net`` is looked at, and every :class:`SpikingActivation` outside of
+    Every layer and cell of neurons with spikes of ``net`` is looked at, and every :class:`SpikingActivation` outside of
     these, such as the ``spk_fun`` of another library's neuron, each under its path.
 
     Args:
@@ -52,16 +53,14 @@ def _value_and_grad(f, x):
 def _watched(net, user_fn, watch):
     nodes: Any = net.nodes()
     states: Any = net.states()
-    names = {id(node): layer_name(path, node) for path, node in nodes.items()}
     attributes = [(node, dict(vars(node))) for node in nodes.values()]
     values = [(state, state.value) for state in (*states.values(), brainstate.random.DEFAULT)]
 
-    def see(layer, spike_fn):
-        return watch(names[id(layer)], spike_fn) if id(layer) in names else spike_fn
-
     try:
-        with watching(see):
-            return user_fn()
+        for path, node in nodes.items():
+            if isinstance(node, Neurons | SpikingActivation):
+                node._watch = watching(watch, layer_name(path, node), getattr(node, "_neuron_class", None))
+        return user_fn()
     finally:
         for node, kept in attributes:
             vars(node).clear()

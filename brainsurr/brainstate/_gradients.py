@@ -10,7 +10,7 @@ from brainstate import nn
 from .._checks import check_kind
 from .._gradients import examine_gradients, is_floating
 from .._gradients.report import GradientReport
-from .._smooth import widened
+from .._kernel import widened
 
 
 def check_gradients(net: nn.Module, loss_fn: Callable[[], Any]) -> GradientReport:

@@ -7,10 +7,9 @@ import brainstate
 from brainstate import nn
 
 from .._checks import check_flag, check_function
-from .._layers.sequential import apply_layers, check_layers
-from .._layers.unknown_arguments import ChecksArguments
+from .._time.sequential import apply_layers, check_layers
 from .._time.unroll import transforms_of, unroll_blocks
-from ._activation import SpikingActivation
+from .._unknown_arguments import ChecksArguments
 
 
 class SpikingSequential(ChecksArguments, nn.Module):
@@ -65,8 +64,7 @@ class SpikingSequential(ChecksArguments, nn.Module):
 
     def update(self, xs):
         states = [_hidden_values(layer) for layer in self.layers]
-        spiking = (SpikingActivation,) if self.return_spikes else None
-        return apply_layers(self.layers, states, xs, _as_function, _call_layer, _as_product, spiking)[1]
+        return apply_layers(self.layers, states, xs, _as_function, _call_layer, _as_product, self.return_spikes)[1]
 
 
 def _hidden_values(layer) -> list[Any]:

@@ -9,8 +9,8 @@ import numpy as np
 from brainstate import nn
 from brainstate.typing import Filter
 
+from .._bounds import Interval, clip_straight_through, initial_value, trained_intervals
 from .._checks import check_kind
-from .._layers.bounds import Interval, clip_straight_through, initial_value, trained_intervals
 
 
 class Inside(nn.ClipT):
@@ -30,10 +30,10 @@ def make_param(value, interval: Interval | None = None) -> nn.Param:
     return param
 
 
-def set_parameters(module: nn.Module, values, learnable, bounds, defaults, param_dtype):
+def set_parameters(module: nn.Module, values, learnable, bounds, defaults, param_dtype, others=()):
     """Set each value as an attribute of its name: trained, an array, or a plain number."""
     dtype = brainstate.environ.dftype() if param_dtype is None else param_dtype
-    intervals = trained_intervals(type(module).__name__, values, learnable, bounds, defaults, dtype)
+    intervals = trained_intervals(type(module).__name__, values, learnable, bounds, defaults, dtype, others)
     for name, value in values.items():
         if name in intervals:
             setattr(module, name, make_param(initial_value(value, dtype), intervals[name]))

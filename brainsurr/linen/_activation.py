@@ -1,6 +1,7 @@
 """A surrogate as a layer of Flax Linen."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from typing import ClassVar
 
 import jax
 import jax.numpy as jnp
@@ -8,15 +9,14 @@ from flax import linen as nn
 from flax.core import FrozenDict
 from flax.typing import Dtype
 
+from .._bounds import Interval
 from .._checks import check_flag, check_random, check_surrogate
-from .._layers.bounds import Interval
-from .._layers.steps import ActivationLayer
-from .._layers.watching import seen
 from .._surrogate import Surrogate
+from ..neurons._spikes import Drawn
 from ._parameters import ParameterModule
 
 
-class SpikingActivation(ParameterModule, ActivationLayer):
+class SpikingActivation(ParameterModule):
     """A surrogate as a layer, its parameters configuration or trained.
 
     Attributes:
@@ -49,6 +49,8 @@ class SpikingActivation(ParameterModule, ActivationLayer):
       0.1 0.100
     """
 
+    fires: ClassVar[bool] = True
+
     surrogate_init: Surrogate
     learnable: str | Iterable[str] = ()
     bounds: Mapping[str, Interval | None] | None = FrozenDict()
@@ -77,11 +79,17 @@ class SpikingActivation(ParameterModule, ActivationLayer):
 
     def __call__(self, x) -> jax.Array:
         """Return the spikes of ``x``, membrane potential minus threshold, in its shape and dtype."""
-        return seen(self, self.surrogate)(x, **self._draw())
+        return self._running()(x)
+
+    def _running(self) -> Callable:
+        """Return what makes spikes now; `diagnose` intercepts this, where no layer has the activation."""
+        return self._spikes()
 
     @nn.nowrap
-    def _draw(self):
-        return {"key": self.make_rng("spikes")} if self.random and not self.deterministic else {}
+    def _spikes(self) -> Callable:
+        """Return what makes spikes now: the surrogate, or one that draws with a new key."""
+        draws = self.random and not self.deterministic
+        return Drawn(self.surrogate, self.make_rng("spikes")) if draws else self.surrogate
 
     @nn.nowrap
     def _parameters_and_bounds(self):

@@ -4,16 +4,20 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
-from .._diagnosis import Diagnosis, examine, layer_name, loss_takes
-from .._layers.watching import watching
+from flax import linen as nn
+
+from .._diagnosis import Diagnosis, examine, layer_name, loss_takes, watching
+from ..neurons._spikes import with_spike_functions
+from ._activation import SpikingActivation
+from ._layer import Neurons
 
 
 @loss_takes(1, "diagnose(variables, lambda variables: loss_fn(variables, x, y))")
 def diagnose(variables: Any, loss_fn: Callable[[Any], Any]) -> Diagnosis:
     """Diagnose which layers are silent, whether gradients reach them, and what to change: :func:`brainsurr.diagnose`.
 
-    Every :class:`LIF` and :class:`LIFCell` that ``loss_fn`` calls is looked at, and every :class:`SpikingActivation`
-    outside of these, each under its path.
+    Every layer and cell of neurons with spikes that ``loss_fn`` calls is looked at, and every
+    :class:`SpikingActivation` outside of these, each under its path.
 
     Args:
       variables: what ``loss_fn`` takes, such as ``net.init(...)`` or its ``"params"``.
@@ -39,10 +43,13 @@ def diagnose(variables: Any, loss_fn: Callable[[Any], Any]) -> Diagnosis:
 
 
 def _watched(variables, user_fn, watch):
-    def see(layer, spike_fn):
-        if layer.scope is None or layer.is_initializing():
-            return spike_fn
-        return watch(layer_name(layer.path, layer), spike_fn)
+    def intercept(method, args, kwargs, context):
+        running, layer = method(*args, **kwargs), context.module
+        ours = isinstance(layer, Neurons | SpikingActivation) and context.method_name == "_running"
+        if not ours or layer.is_initializing():
+            return running
+        replace = watching(watch, layer_name(layer.path, layer), getattr(layer, "_neuron_class", None))
+        return with_spike_functions(replace, running) if isinstance(layer, Neurons) else replace("", running)
 
-    with watching(see):
+    with nn.intercept_methods(intercept):
         return user_fn(variables)

@@ -11,11 +11,10 @@ from flax import linen as nn
 from flax.core import DenyList
 
 from .._checks import check_flag, check_input_shape, check_kind
-from .._layers.plain import functions_replaced_in_flax
-from .._layers.sequential import apply_layer, apply_layers, check_layers, is_stateful, named, step_shape
-from .._layers.unknown_arguments import ChecksArguments
+from .._flax import functions_replaced
+from .._time.sequential import apply_layer, apply_layers, check_layers, is_stateful, named, step_shape
 from .._time.unroll import Transforms, unroll_blocks
-from ._activation import SpikingActivation
+from .._unknown_arguments import ChecksArguments
 
 
 class SpikingSequential(ChecksArguments, nn.Module):
@@ -83,8 +82,9 @@ class SpikingSequential(ChecksArguments, nn.Module):
         return tuple(carries)
 
     def __call__(self, carry, xs):
-        spiking = (SpikingActivation,) if self.return_spikes else None
-        return apply_layers(self.layers, carry, xs, _as_function, as_product=_as_product, spiking=spiking)
+        return apply_layers(
+            self.layers, carry, xs, _as_function, as_product=_as_product, return_spikes=self.return_spikes
+        )
 
 
 def _as_function(layer) -> Callable | None:
@@ -107,7 +107,7 @@ def _as_product(layer) -> Callable | None:
     """
     kind = type(layer)
     general = kind is nn.DenseGeneral and layer.axis in (-1, (-1,)) and not layer.batch_dims
-    if not (kind is nn.Dense or general) or functions_replaced_in_flax(layer):
+    if not (kind is nn.Dense or general) or functions_replaced(layer):
         return None
     if layer.is_mutable_collection("params") or layer.is_mutable_collection("intermediates"):
         return None

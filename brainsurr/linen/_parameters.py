@@ -12,11 +12,11 @@ from flax.errors import ScopeCollectionNotFound, ScopeParamNotFoundError
 from flax.traverse_util import flatten_dict, unflatten_dict
 
 from .._arrays import combine, is_number, partition
+from .._bounds import Interval, clip_straight_through, initial_value, names_of, not_trained, trained_intervals
 from .._checks import check_kind
-from .._layers.bounds import Interval, clip_straight_through, initial_value, names_of, not_trained, trained_intervals
-from .._layers.unknown_arguments import ChecksArguments
 from .._pytree import leaf_key
 from .._surrogate import Surrogate
+from .._unknown_arguments import ChecksArguments
 
 
 class ParameterModule(ChecksArguments, nn.Module):
@@ -75,7 +75,13 @@ class ParameterModule(ChecksArguments, nn.Module):
     @nn.nowrap
     def _intervals(self) -> dict[str, Interval | None]:
         values, defaults = self._parameters_and_bounds()
-        return trained_intervals(type(self).__name__, values, self.learnable, self.bounds, defaults, self.param_dtype)
+        owner, inner = type(self).__name__, self._inner_paths()
+        return trained_intervals(owner, values, self.learnable, self.bounds, defaults, self.param_dtype, inner)
+
+    @nn.nowrap
+    def _inner_paths(self) -> list[str]:
+        """Return what may be trained in modules inside, for a message."""
+        return []
 
     @nn.nowrap
     def _parameters_and_bounds(self) -> tuple[dict[str, Any], Mapping[str, Interval]]:

@@ -1,23 +1,23 @@
 """A surrogate as a layer of Flax NNX."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 from types import MappingProxyType
+from typing import ClassVar
 
 import jax
 import jax.numpy as jnp
 from flax import nnx
 from flax.typing import Dtype
 
+from .._bounds import Interval
 from .._checks import check_random, check_surrogate
-from .._layers.bounds import Interval
-from .._layers.steps import ActivationLayer
-from .._layers.watching import seen
 from .._surrogate import Surrogate
+from ..neurons._spikes import Drawn
 from ._parameters import ParameterModule, check_rngs, parameter_value, set_parameters
 
 
-class SpikingActivation(ParameterModule, ActivationLayer):
+class SpikingActivation(ParameterModule):
     """A surrogate as a layer, its parameters configuration or trained.
 
     Args:
@@ -47,6 +47,9 @@ class SpikingActivation(ParameterModule, ActivationLayer):
       0.1 0.100
     """
 
+    fires: ClassVar[bool] = True
+    _watch: Callable | None = None  # of `diagnose`, as of `Neurons`
+
     def __init__(
         self,
         surrogate: Surrogate,
@@ -75,7 +78,8 @@ class SpikingActivation(ParameterModule, ActivationLayer):
 
     def __call__(self, x) -> jax.Array:
         """Return the spikes of ``x``, membrane potential minus threshold, in its shape and dtype."""
-        return seen(self, self.surrogate)(x, **self._draw())
+        f = self._spikes()
+        return f(x) if self._watch is None else self._watch("", f)(x)
 
     def set_view(self, deterministic: bool | None = None):
         """Set the mode, for ``nnx.view``.
@@ -86,5 +90,6 @@ class SpikingActivation(ParameterModule, ActivationLayer):
         if deterministic is not None:
             self.deterministic = deterministic
 
-    def _draw(self) -> dict[str, jax.Array]:
-        return {"key": self.rngs()} if self.random and not self.deterministic else {}
+    def _spikes(self) -> Callable:
+        """Return what makes spikes now: the surrogate, or one that draws with a new key."""
+        return Drawn(self.surrogate, self.rngs()) if self.random and not self.deterministic else self.surrogate

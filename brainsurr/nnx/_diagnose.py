@@ -7,17 +7,16 @@ from typing import Any
 from flax import nnx
 
 from .._checks import check_kind
-from .._diagnosis import Diagnosis, examine, layer_name, loss_takes
-from .._layers.watching import watching
+from .._diagnosis import Diagnosis, examine, layer_name, loss_takes, watching
 from ._activation import SpikingActivation
-from ._neurons import LIFBase
+from ._layer import Neurons
 
 
 @loss_takes(1, "diagnose(net, lambda net: loss_fn(net, x, y))")
 def diagnose(net: nnx.Module, loss_fn: Callable[[Any], Any]) -> Diagnosis:
     """Diagnose which layers are silent, whether gradients reach them, and what to change: :func:`brainsurr.diagnose`.
 
-    Every :class:`LIF` and :class:`LIFCell` of ``net`` is looked at, and every :class:`SpikingActivation` outside of
+    Every layer and cell of neurons with spikes of ``net`` is looked at, and every :class:`SpikingActivation` outside of
     these, each under its path.
 
     Args:
@@ -54,11 +53,6 @@ def diagnose(net: nnx.Module, loss_fn: Callable[[Any], Any]) -> Diagnosis:
 def _watched(net, user_fn, watch):
     copy = nnx.clone(net)  # here, so that its variables belong to the trace that may write them
     for path, node in nnx.iter_graph(copy):
-        if isinstance(node, LIFBase | SpikingActivation):
-            node._path = layer_name(path, node)  # which a copy of the node, in a transform of flax, has as well
-
-    def see(layer, spike_fn):
-        return watch(layer._path, spike_fn) if hasattr(layer, "_path") else spike_fn
-
-    with watching(see):
-        return user_fn(copy)
+        if isinstance(node, Neurons | SpikingActivation):  # a copy of it, in a transform of flax, has this as well
+            node._watch = watching(watch, layer_name(path, node), getattr(node, "_neuron_class", None))
+    return user_fn(copy)

@@ -9,7 +9,7 @@ from .._checks import check_kind
 from .._diagnosis import layer_name
 from .._gradients import examine_gradients, is_floating
 from .._gradients.report import GradientReport
-from .._smooth import widened
+from .._kernel import widened
 
 
 def check_gradients(net: nnx.Module, loss_fn: Callable[[Any], Any]) -> GradientReport:

@@ -9,11 +9,10 @@ import jax.numpy as jnp
 from flax import nnx
 
 from .._checks import check_flag, check_input_shape, check_kind
-from .._layers.plain import functions_replaced_in_flax
-from .._layers.sequential import apply_layer, apply_layers, check_layers, is_stateful, named, step_shape
-from .._layers.unknown_arguments import ChecksArguments
+from .._flax import functions_replaced
+from .._time.sequential import apply_layer, apply_layers, check_layers, is_stateful, named, step_shape
 from .._time.unroll import JAX, unroll_blocks
-from ._activation import SpikingActivation
+from .._unknown_arguments import ChecksArguments
 
 
 class SpikingSequential(ChecksArguments, nnx.Module):
@@ -78,8 +77,9 @@ class SpikingSequential(ChecksArguments, nnx.Module):
         return tuple(carries)
 
     def __call__(self, carry, xs):
-        spiking = (SpikingActivation,) if self.return_spikes else None
-        return apply_layers(self.layers, carry, xs, _as_function, as_product=_as_product, spiking=spiking)
+        return apply_layers(
+            self.layers, carry, xs, _as_function, as_product=_as_product, return_spikes=self.return_spikes
+        )
 
 
 def _as_function(layer) -> Callable | None:
@@ -96,7 +96,7 @@ def _as_function(layer) -> Callable | None:
 def _as_product(layer) -> Callable | None:
     """Return a product over the last axis that flax computes; None for any other layer."""
     kind = type(layer)
-    if _CALLS.get(kind) is not kind.__call__ or functions_replaced_in_flax(layer):
+    if _CALLS.get(kind) is not kind.__call__ or functions_replaced(layer):
         return None
     return layer if kind is nnx.Linear or (layer.axis == (-1,) and not layer.batch_axis) else None
 

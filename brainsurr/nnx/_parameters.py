@@ -7,9 +7,9 @@ import jax.numpy as jnp
 import numpy as np
 from flax import nnx
 
+from .._bounds import clip_straight_through, initial_value, not_trained, trained_intervals
 from .._checks import check_kind
-from .._layers.bounds import clip_straight_through, initial_value, not_trained, trained_intervals
-from .._layers.unknown_arguments import ChecksArguments
+from .._unknown_arguments import ChecksArguments
 
 
 class ParameterModule(ChecksArguments, nnx.Module):
@@ -27,9 +27,9 @@ class ParameterModule(ChecksArguments, nnx.Module):
         super().__setattr__(name, value)
 
 
-def set_parameters(module: ParameterModule, values, learnable, bounds, defaults, param_dtype):
+def set_parameters(module: ParameterModule, values, learnable, bounds, defaults, param_dtype, others=()):
     """Set each value as an attribute of its name: trained, an array, or a plain number."""
-    intervals = trained_intervals(type(module).__name__, values, learnable, bounds, defaults, param_dtype)
+    intervals = trained_intervals(type(module).__name__, values, learnable, bounds, defaults, param_dtype, others)
     module._fixed = tuple(name for name in values if name not in intervals)
     for name, value in values.items():
         if name in intervals:

@@ -6,6 +6,7 @@ import brainstate
 import jax
 from flax import nnx
 
+import brainsurr.neurons
 from tools import hosts
 
 from . import Argument, Given, Shaped, flag, good, one_of, wrong_type
@@ -164,6 +165,22 @@ class Brainstate(Framework, hosts.Brainstate):
     @classmethod
     def function(cls, net, make, xs, of_outputs):
         return lambda: of_outputs(net(xs))
+
+
+class Plain:
+    """No framework: a neuron by itself, which is given the state before the first step."""
+
+    layers, state = brainsurr.neurons, ("carry",)
+
+    @classmethod
+    def state_arguments(cls, carry):
+        """Return the arguments that give the state of a neuron."""
+        return {"carry": Argument(carry.good[1:], carry.bad + one_of("wrong type", None, refused=True))}
+
+    @staticmethod
+    def call(neuron, carry, xs):
+        """Run a neuron over time."""
+        return neuron(carry, xs)
 
 
 FRAMEWORKS = (Nnx, Linen, Brainstate)

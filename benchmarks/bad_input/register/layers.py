@@ -7,6 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 
 import brainsurr as bs
+from brainsurr import neurons
 
 from . import (
     Argument,
@@ -27,7 +28,7 @@ from . import (
     tracer,
     wrong_type,
 )
-from .frameworks import FRAMEWORKS
+from .frameworks import FRAMEWORKS, Plain
 
 F = bs.LogTailedRelu(0.25)
 INFINITE = {"NaN": float("nan"), "infinite": float("inf")}
@@ -35,6 +36,7 @@ INFINITE = {"NaN": float("nan"), "infinite": float("inf")}
 
 def calls():
     """Yield a call for each layer that has a state, two for one that can be recurrent."""
+    yield from neurons_alone()
     for host in FRAMEWORKS:
         name = host.layers.__name__
         kinds = [(layer, recurrent) for layer in ("LIF", "LIFCell") for recurrent in (False, True)]
@@ -50,6 +52,31 @@ def calls():
         )
         arguments = delay(host) | state_and_input(host, "Delay", False)
         yield Call(f"{name}.Delay", arguments, partial(make_and_call, host, host.layers.Delay), delayed, WORDS)
+
+
+def neurons_alone():
+    """Yield a call for each neuron in plain jax."""
+    of_layers = {"features", "learnable", "bounds", "carry_init", "param_dtype", "rngs", "recurrent"}
+    for kind in ("LI", "LIF", "ALIF", "Recurrent", "Delay"):
+        host, recurrent = FRAMEWORKS[0], kind == "Recurrent"
+        every = {"LI": leaky, "Delay": delay}.get(kind, neuron)(host) | state_and_input(Plain, kind, recurrent)
+        every |= {"spike_fn": Argument(good(F), every["spike_fn"].bad)} if "spike_fn" in every else {}
+        every |= feedback(host, False) if kind in ("LIF", "ALIF") else {}
+        every |= adaptation() if kind == "ALIF" else {}
+        arguments = {name: argument for name, argument in every.items() if name not in of_layers}
+        if recurrent:
+            wrong = one_of("wrong shape", np.ones(3, "f4"), np.ones((3, 2), "f4"), np.ones((2, 2), "f4"), refused=True)
+            own = {"neuron": Argument(good(neurons.LIF(spike_fn=F)), wrong_type() + one_of("class", neurons.LIF))}
+            own |= {"kernel": Argument(good(np.full((3, 3), 0.25, np.float32)), wrong_type() + wrong)}
+            arguments = own | {name: arguments[name] for name in ("time", "batch", "xs", "carry")}
+        judge = delayed if kind == "Delay" else partial(alone, recurrent)
+        yield Call(f"brainsurr.neurons.{kind}", arguments, partial(make_and_call, Plain, getattr(neurons, kind)), judge)
+
+
+def alone(recurrent, answer, given):
+    """Check a neuron by itself, which has the default arguments of a layer."""
+    defaults = {"decay": 0.9, "threshold": 1.0, "reset": "subtract", "recurrent": True} if recurrent else {}
+    return lif(Plain, "ALIF" if "adapts" in given else "LIF", answer, defaults | given)
 
 
 ADAPTIVE, CELLS = ("ALIF", "ALIFCell"), ("LIFCell", "ALIFCell")
@@ -142,7 +169,7 @@ def leaky(host) -> dict[str, Argument]:
         "decay_input": flag(),
         "learnable": Argument(good((), "decay", ["decay"]), wrong_type() + names),
         "bounds": intervals("decay"),
-        "carry_init": initialiser(host.constant(0.0), host.constant(0.5)),
+        "carry_init": optional(initialiser(host.constant(0.0), host.constant(0.5))),
         "param_dtype": floating(host),
     }
 
@@ -213,6 +240,11 @@ def initialiser(*values) -> Argument:
         "another shape", lambda *_, **__: jnp.zeros(7), lambda *_: jnp.zeros(()), lambda *_: None, refused=True
     )
     return Argument(good(*values), wrong_type("function", "class") + odd)
+
+
+def optional(argument: Argument) -> Argument:
+    """Return an argument that may be None too."""
+    return Argument(argument.good, [given for given in argument.bad if given.value is not None])
 
 
 def neuron(host) -> dict[str, Argument]:

@@ -1,5 +1,6 @@
 """Calls of what is made of layers: a surrogate as one, several in a row, over long time, and what is found in them."""
 
+import dataclasses
 from functools import partial
 
 import brainstate
@@ -8,6 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 
 import brainsurr as bs
+from brainsurr import neurons
 
 from . import Argument, Call, Shaped, as_floats, choice, count, filled, flag, floats, good, one_of, wrong_type
 from .frameworks import FRAMEWORKS, standard
@@ -20,6 +22,22 @@ def calls():
     for host in FRAMEWORKS:
         yield from (activation(host), sequential(host), unrolled(host), found_bounds(host), diagnosed(host))
         yield from (checked(host), random_activation(host))
+        yield from made(host)
+
+
+def made(host):
+    """Return what makes the class of the layers of a neuron, and of its cells."""
+    taken = dataclasses.make_dataclass("Named", [("features", float, 3.0)], bases=(neurons.LI,))
+    no_class = one_of("no class of neurons", bs.Sigmoid, neurons.LIF(), neurons.Neuron, neurons.Recurrent, refused=True)
+    kinds = wrong_type() + no_class + one_of("a name that is taken", taken, refused=True)
+    for name, expected in (("layer", host.layers.LIF), ("cell", host.layers.LIFCell)):
+        yield Call(
+            f"{host.layers.__name__}.{name}",
+            {"kind": Argument(good(neurons.LIF), kinds)},
+            getattr(host.layers, name),
+            lambda answer, given, expected=expected: None if answer is expected else f"{answer} is not {expected}",
+            {"kind": ("class", "field")},
+        )
 
 
 def activation(host):

@@ -50,11 +50,19 @@ def calls():
     yield Call(
         "brainsurr.spike (random)", {"x": floats(), "surrogate": PROBABILITY, "key": KEY}, bs.spike, random_spikes
     )
+    yield Call("brainsurr.detached", {"s": floats()}, bs.detached, unchanged)
     changes = {"alpha": number(0.25, outside=ODD), "origin": flag(), "continuous": flag()}
     yield Call("brainsurr.Surrogate", {"x": floats(), **changes}, changed, judge)
     sizes = {"height": number(0.5, 2.0, outside=ODD), "width": number(0.5, 2.0, outside=ODD)}
     options = {"surrogate": SURROGATE, **sizes, "origin": flag()}
     yield Call("brainsurr.Scaled", {"x": floats(), **options}, lambda x, **given: answers(bs.Scaled(**given), x), judge)
+
+
+def unchanged(answer, given):
+    """Check that an array comes back."""
+    s = np.asarray(given["s"])
+    s = s.astype(np.float32) if s.dtype == np.float64 else s
+    return differs("the answer", answer, s, s.dtype)
 
 
 def parameters(make, bounds) -> dict[str, Argument]:

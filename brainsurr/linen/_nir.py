@@ -1,4 +1,4 @@
-"""Layers of Flax Linen as plain arrays, and back."""
+"""Layers of Flax Linen as arrays and neurons, for NIR, and back."""
 
 from collections.abc import Iterable
 from typing import Any
@@ -6,15 +6,17 @@ from typing import Any
 import jax.numpy as jnp
 from flax import linen as nn
 
-from .._layers import plain
+from .._flax import product
+from .._nir.layers import Affine, Conv, Population, Shape, arguments, population
+from .._surrogate import Surrogate
 from ._activation import SpikingActivation
-from ._delay import Delay
+from ._layer import Layer
+from ._layer import layer as neuron_layer
 from ._network import SpikingSequential
-from ._neurons import LI, LIF
 
 
-def as_plain(layer: Any) -> Any:
-    """Return a layer as plain arrays, a function as it is, and None for a module that is none Flax Linen's or ours."""
+def as_arrays(layer: Any) -> Any:
+    """Return a layer as arrays or neurons, a function unchanged, and None for any other module."""
     kind = type(layer)
     if isinstance(layer, nn.Module) and layer.scope is None:
         raise ValueError("to_nir: expected a bound module, net.bind(variables), got one without its variables")
@@ -22,15 +24,19 @@ def as_plain(layer: Any) -> Any:
         params = nn.unbox(layer.unbind()[1].get("params", {}))
         if "kernel" not in params:
             raise ValueError(f"to_nir: expected the variables of the network, got none of its layer {layer.name!r}")
-        kernel, bias, product = params["kernel"], params.get("bias"), plain.product_of_flax(layer)
+        kernel, bias, computed = params["kernel"], params.get("bias"), product(layer)
         if kind is nn.Dense:
-            return plain.Affine(kernel, bias, **product)
+            return Affine(kernel, bias, **computed)
         how = layer.strides, layer.padding, layer.kernel_dilation, layer.feature_group_count
-        return plain.Conv(kernel, bias, *how, **product)
-    return plain.as_plain(layer, LIF, LI, Delay, SpikingActivation, nn.Module)
+        return Conv(kernel, bias, *how, **computed)
+    if isinstance(layer, Layer):
+        return population(layer, layer.neuron())
+    if kind is SpikingActivation:
+        return layer.surrogate
+    return None if isinstance(layer, nn.Module) else layer
 
 
-def build(layers: Iterable[tuple[Any, plain.Shape]]) -> tuple[SpikingSequential, dict[str, Any]]:
+def build(layers: Iterable[tuple[Any, Shape]]) -> tuple[SpikingSequential, dict[str, Any]]:
     """Return a network of layers, each with the shape of its input, and its variables."""
     modules: list[Any] = []
     params: dict[str, Any] = {}
@@ -42,24 +48,24 @@ def build(layers: Iterable[tuple[Any, plain.Shape]]) -> tuple[SpikingSequential,
 
 
 def _params(layer: Any) -> dict[str, Any]:
-    if isinstance(layer, plain.Affine | plain.Conv):
+    if isinstance(layer, Affine | Conv):
         params: dict[str, Any] = {"kernel": layer.kernel, "bias": layer.bias}
-    elif isinstance(layer, plain.Neurons):
+    elif isinstance(layer, Population):
         params = {"recurrent_kernel": layer.kernel}
     else:
         params = {}
     return {name: jnp.asarray(value) for name, value in params.items() if value is not None}
 
 
-def _layer(layer: Any, shape: plain.Shape) -> Any:
-    if isinstance(layer, plain.Affine | plain.Conv):
+def _layer(layer: Any, shape: Shape) -> Any:
+    if isinstance(layer, Affine | Conv):
         bias, dtype = layer.bias is not None, jnp.asarray(layer.kernel[:0]).dtype
         *window, _, out = layer.kernel.shape
-        if isinstance(layer, plain.Affine):
+        if isinstance(layer, Affine):
             return nn.Dense(out, use_bias=bias, param_dtype=dtype)
         how: dict[str, Any] = {"strides": layer.strides, "padding": layer.padding, "kernel_dilation": layer.dilation}
         more: dict[str, Any] = {"feature_group_count": layer.groups, "use_bias": bias, "param_dtype": dtype}
         return nn.Conv(out, tuple(window), **how, **more)
-    if isinstance(layer, plain.Neurons):
-        return LIF(shape[-1], **plain.arguments(layer))
-    return plain.build(layer, shape[-1], LI, Delay, SpikingActivation)
+    if isinstance(layer, Population):
+        return neuron_layer(type(layer.neuron))(shape[-1], **arguments(layer))
+    return SpikingActivation(layer) if isinstance(layer, Surrogate) else layer

@@ -10,8 +10,8 @@ import jax
 from .._arrays import as_float
 from .._checks import hint_to_call, is_function
 from .._surrogate import Surrogate
-from .._time.guard import check_time_steps_alone
-from .steps import LIFLayer
+from ..neurons import Neuron
+from .guard import check_time_steps_alone
 
 
 @contextlib.contextmanager
@@ -32,6 +32,12 @@ def check_layers(layers: Iterable[Callable]) -> tuple[Callable, ...]:
         expected = "SpikingSequential: expected layers to be a list, SpikingSequential([a, b])"
         raise TypeError(f"{expected}, got {layers!r}") from error
     for layer in layers:
+        if isinstance(layer, Neuron):
+            kind = type(layer).__name__
+            raise TypeError(
+                f"SpikingSequential: expected layers, got a neuron by itself, {layer!r}: make a layer of its class, "
+                f"layer({kind})(features, ...)"
+            )
         if not is_function(layer):
             hint = hint_to_call(layer)
             raise TypeError(f"SpikingSequential: expected layers that can be called, got {layer!r}{hint}")
@@ -107,12 +113,12 @@ def apply_layers(
     as_function: Callable,
     call: Callable = call_layer,
     as_product: Callable[[Any], Callable | None] = lambda layer: None,
-    spiking: tuple[type, ...] | None = None,
+    return_spikes: bool = False,
 ):
     """Call layers in a row on a stretch of time; return their carries and the outputs of the last.
 
-    With ``spiking``, the outputs are a pair of these and the spikes of the layers that fire, by index: LIF layers,
-    surrogates, ``spiking`` modules of the framework, and layers that return their spikes beside their outputs.
+    With ``return_spikes``, the outputs are a pair of these and the spikes of the layers that fire, by index: neurons,
+    surrogates, activations, and layers that return their spikes beside their outputs.
 
     Args:
       layers: modules and functions.
@@ -123,7 +129,7 @@ def apply_layers(
       as_product: ``as_product(layer)`` of the framework returns a function of ``[..., features]`` for its own module of
         a product over the last axis, and None for any other layer, a subclass too, which may be something else. On
         ``[time, ..., features]`` it treats each time step alone, so it is not tried.
-      spiking: modules of the framework whose outputs are spikes, beside LIF layers; None returns no spikes.
+      return_spikes: whether the outputs are such a pair.
     """
     layers = tuple(layers)
     if not isinstance(carry, (tuple, list)) or len(carry) != len(layers):
@@ -146,6 +152,6 @@ def apply_layers(
         carries.append(after)
         if inside is not None:
             spikes[index] = inside
-        elif isinstance(layer, (LIFLayer, Surrogate, *(spiking or ()))):
+        elif isinstance(layer, Surrogate) or getattr(type(layer), "fires", False):
             spikes[index] = xs
-    return tuple(carries), xs if spiking is None else (xs, spikes)
+    return tuple(carries), (xs, spikes) if return_spikes else xs

@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from .._checks import check_dtype
+from ._checks import check_dtype
 
 Interval = tuple[float, float]
 
@@ -19,6 +19,7 @@ def trained_intervals(
     bounds: Mapping[str, Interval | None] | None,
     defaults: Mapping[str, Interval],
     param_dtype: Any = jnp.float32,
+    others: Iterable[str] = (),
 ) -> dict[str, Interval | None]:
     """Return the interval of each parameter to be trained, or None where it is unbounded.
 
@@ -29,6 +30,7 @@ def trained_intervals(
       bounds: intervals by name that replace the defaults; None removes them all, a None entry one of them.
       defaults: intervals by name.
       param_dtype: of a parameter that was given as a Python number.
+      others: what may be trained in modules inside it, for a message.
 
     Raises:
       TypeError: ``learnable`` or ``bounds`` is of another type, or ``param_dtype`` not a floating dtype.
@@ -39,12 +41,10 @@ def trained_intervals(
     for name in names:
         if name not in values:
             hint = ""
-            if "threshold" in values:
-                hint = f"; one of its surrogate: spike_fn=SpikingActivation(f, learnable={name!r})"
-            elif name in ("height", "width") and "decay" not in values:  # of a surrogate
+            if name in ("height", "width") and not others:  # of a surrogate
                 hint = f"; the surrogate f has a {name} as f.scaled()"
             raise ValueError(
-                f"{owner}: learnable={name!r} is not a parameter of it, which has {', '.join(values)}{hint}"
+                f"{owner}: learnable={name!r} is not a parameter of it, which has {', '.join([*values, *others])}{hint}"
             )
     if not isinstance(bounds, Mapping | None):
         raise TypeError(f"{owner}: expected bounds to be intervals by name, {{'alpha': (0.0, 1.0)}}, got {bounds!r}")

@@ -1,4 +1,4 @@
-"""Layers of brainstate as plain arrays, and back."""
+"""Layers of brainstate as arrays and neurons, for NIR, and back."""
 
 from collections.abc import Iterable
 from typing import Any
@@ -7,11 +7,12 @@ import jax
 import jax.numpy as jnp
 from brainstate import nn
 
-from .._layers import plain
+from .._nir.layers import Affine, Conv, Population, Shape, arguments, population
+from .._surrogate import Surrogate
 from ._activation import SpikingActivation
-from ._delay import Delay
+from ._layer import Layer
+from ._layer import layer as neuron_layer
 from ._network import SpikingSequential
-from ._neurons import LI, LIF
 
 
 class OverTime(nn.Module):
@@ -25,17 +26,21 @@ class OverTime(nn.Module):
         return jax.vmap(self.module)(xs)
 
 
-def as_plain(layer: Any) -> Any:
-    """Return a layer as plain arrays, a function as it is, and None for a module that is none brainstate's or ours."""
+def as_arrays(layer: Any) -> Any:
+    """Return a layer as arrays or neurons, a function unchanged, and None for any other module."""
     kind = type(layer)
     if kind is nn.Linear and layer.w_mask is None:
-        return plain.Affine(layer.weight.value["weight"], layer.weight.value.get("bias"))
+        return Affine(layer.weight.value["weight"], layer.weight.value.get("bias"))
     inner = layer.module if kind is OverTime else _mapped(layer)
     if type(inner) in (nn.Conv1d, nn.Conv2d):
         return _convolution(inner)
     if kind is nn.Flatten:
         return layer.update
-    return plain.as_plain(layer, LIF, LI, Delay, SpikingActivation, nn.Module)
+    if isinstance(layer, Layer):
+        return population(layer, layer.neuron)
+    if kind is SpikingActivation:
+        return layer.surrogate
+    return None if isinstance(layer, nn.Module) else layer
 
 
 def _mapped(layer: Any) -> Any:
@@ -50,20 +55,20 @@ def _convolution(conv):
         return None
     bias = conv.weight.value.get("bias")
     bias = None if bias is None else bias.reshape(-1)
-    return plain.Conv(conv.weight.value["weight"], bias, conv.stride, conv.padding, conv.rhs_dilation, conv.groups)
+    return Conv(conv.weight.value["weight"], bias, conv.stride, conv.padding, conv.rhs_dilation, conv.groups)
 
 
-def build(layers: Iterable[tuple[Any, plain.Shape]]) -> SpikingSequential:
+def build(layers: Iterable[tuple[Any, Shape]]) -> SpikingSequential:
     """Return a network of layers, each with the shape of its input."""
     return SpikingSequential([_layer(layer, shape) for layer, shape in layers])
 
 
-def _layer(layer: Any, shape: plain.Shape) -> Any:
-    if isinstance(layer, plain.Affine | plain.Conv):
+def _layer(layer: Any, shape: Shape) -> Any:
+    if isinstance(layer, Affine | Conv):
         weights = {"weight": jnp.asarray(layer.kernel)}
         zero = None if layer.bias is None else nn.init.ZeroInit()
         *window, _, out = layer.kernel.shape
-        if isinstance(layer, plain.Affine):
+        if isinstance(layer, Affine):
             module: Any = nn.Linear(shape, (out,), w_init=nn.init.ZeroInit(), b_init=zero)
         else:
             kind: Any = nn.Conv1d if len(window) == 1 else nn.Conv2d
@@ -73,10 +78,10 @@ def _layer(layer: Any, shape: plain.Shape) -> Any:
         if layer.bias is not None:
             weights["bias"] = jnp.asarray(layer.bias).reshape(module.weight.value["bias"].shape)
         module.weight.value = weights
-        return module if isinstance(layer, plain.Affine) else OverTime(module)
-    if isinstance(layer, plain.Neurons):
-        lif = LIF(shape, **plain.arguments(layer))
+        return module if isinstance(layer, Affine) else OverTime(module)
+    if isinstance(layer, Population):
+        made: Any = neuron_layer(type(layer.neuron))(shape, **arguments(layer))
         if layer.kernel is not None:
-            lif.recurrent_kernel.val.value = jnp.asarray(layer.kernel, lif.param_dtype)
-        return lif
-    return plain.build(layer, shape, LI, Delay, SpikingActivation)
+            made.recurrent_kernel.val.value = jnp.asarray(layer.kernel, made.param_dtype)
+        return made
+    return SpikingActivation(layer) if isinstance(layer, Surrogate) else layer

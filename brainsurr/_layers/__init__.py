@@ -1,1 +1,0 @@
-"""The layers of neurons, once for the three frameworks: equation, arguments, step, delay, bounds, sequence."""

@@ -1,0 +1,34 @@
+"""A scan over time from a carry that may lack the sharding type of the inputs."""
+
+import operator
+
+import jax
+import jax.numpy as jnp
+
+
+def scan(step, carry, xs):
+    """Scan a pure step over time, like ``jax.lax.scan``, from a carry that may lack the sharding type of the inputs.
+
+    Under explicit mesh axes and in ``shard_map``, types say how an array is sharded or over which axes it varies, and
+    ``lax.scan`` requires the initial carry to have the type that a step returns. So the step is called once more, for
+    its types, and again where one part of the carry gets its type from another. XLA removes the extra calls; their side
+    effects (debug prints) still happen.
+    """
+    mesh = jax.sharding.get_abstract_mesh()
+    if (mesh.explicit_axes or mesh.manual_axes) and all(map(_has_first, jax.tree.leaves(xs))):
+        first = jax.tree.map(lambda x: x[0], xs)
+        for _ in jax.tree.leaves(carry):
+            before, (after, _) = carry, step(carry, first)
+            carry = jax.tree.map(_typed, before, after)
+            if all(map(operator.is_, jax.tree.leaves(carry), jax.tree.leaves(before))):
+                break
+    return jax.lax.scan(step, carry, xs)
+
+
+def _has_first(x):
+    """Return whether the time axis is non-empty and unsharded. Otherwise `lax.scan` raises its own error."""
+    return len(x) > 0 and tuple(jax.typeof(x).sharding.spec)[:1] in ((), (None,))
+
+
+def _typed(before, after):
+    return before if jax.typeof(before) == jax.typeof(after) else before + jnp.zeros_like(after)

@@ -1,0 +1,193 @@
+"""`Value`, the base of surrogates and neurons: parameters and flags, compared by value, and a pytree."""
+
+import copy
+import dataclasses
+import functools
+from typing import Any, ClassVar, TypeVar
+
+import jax
+import numpy as np
+
+from ._arrays import as_parameter, is_number
+from ._checks import check_flag
+from ._pytree import (
+    flag_names,
+    flatten,
+    flatten_with_keys,
+    frozen,
+    is_parameter,
+    leaf_names,
+    rebuild,
+    short,
+    unflatten,
+    unhashable,
+    value_key,
+)
+from ._serialization import register, register_with_flax
+
+Self = TypeVar("Self", bound="Value")
+
+
+@dataclasses.dataclass(eq=False, repr=False)
+class Value:
+    """Parameters and flags under names, compared by value: the base of `Surrogate` and `Neuron`.
+
+    Numbers, arrays, other values, and containers of nothing but these are parameters: the leaves of a pytree, which can
+    be traced, batched and differentiated. All other attributes (booleans, strings, functions) are flags, static and
+    hashable, as are those named in ``static=`` whatever they are. Equal values are equal and hash alike, so they serve
+    as dictionary keys, as static arguments of ``jax.jit`` and as fields of a module.
+
+    Attributes:
+      bounds: for each parameter by name, the closed interval in which a layer keeps it while it is trained. Those of a
+        value inside hold too, unless this names its parameter.
+
+    Note:
+      ``jax.jit(f)`` keeps what it compiled under the hash of ``f``. If ``f`` could change afterwards, jit would
+      go on answering for the old one, silently; so from its first hash on (``jax.jit(f)``, a static argument, a
+      dictionary key) a value refuses assignment, as do those inside of it, and ``f.replace(alpha=0.3)`` makes a
+      changed copy. It copies arrays and containers, and turns lists into tuples. It can't detect assignment to an entry
+      of a dictionary, ``f.p["a"] = 5.0``, and jit would not see it: make a copy for that too.
+    """
+
+    # `_hashed`: attributes can't be set any more. `_flags`: the names of the flags, which `__setattr__` decides and all
+    # else keeps: jax may put None, a boolean or a string where a parameter was.
+    __slots__ = ("__dict__", "__weakref__", "_flags", "_hashed")
+
+    bounds: ClassVar[dict[str, tuple[float, float]]] = {}
+    _always_static: ClassVar[frozenset[str]] = frozenset()  # as named in `static=`
+    _flags_at_first: ClassVar[frozenset[str]] = frozenset()  # class attributes until they are assigned
+    _lower_limits: ClassVar[dict[str, float]] = {}  # by name, what a parameter must be above
+
+    def __init_subclass__(cls, static: str | tuple[str, ...] = (), **kwargs):
+        super().__init_subclass__(**kwargs)
+        cls._always_static = cls._always_static.union((static,) if isinstance(static, str) else static)
+        # Define these in the class itself, where `@dataclass` keeps them; else it would drop the hash.
+        for name in ("__eq__", "__hash__", "__repr__"):
+            if name not in cls.__dict__:
+                setattr(cls, name, getattr(cls, name))
+        jax.tree_util.register_pytree_with_keys(cls, flatten_with_keys, functools.partial(unflatten, cls), flatten)
+        register(cls)
+
+    def replace(self: Self, **changes) -> Self:
+        """Copy, with some parameters or flags changed, as in ``f.replace(alpha=0.3, origin=True)``."""
+        changed, names = copy.copy(self), {**self._items(), **self.__dataclass_fields__}
+        for name, value in changes.items():
+            if name not in names:
+                raise TypeError(f"{type(self).__name__} has no parameter or flag {name!r}, only {', '.join(names)}")
+            setattr(changed, name, value)
+        return changed
+
+    def _with(self: Self, **values) -> Self:
+        """Copy, with other values of some attributes, which stay parameters or flags; nothing is checked."""
+        changed = object.__new__(type(self))
+        vars(changed).update(vars(self), **values)
+        object.__setattr__(changed, "_flags", flag_names(self))
+        return changed
+
+    @classmethod
+    def _of(cls, parameters: dict[str, Any], flags: dict[str, Any]):
+        """Make a value of its attributes; nothing is checked."""
+        return unflatten(cls, (tuple(parameters), tuple(flags.items())), parameters.values())
+
+    def named_parameters(self: Self) -> tuple[Self, dict[str, Any]]:
+        """Return this value with each parameter replaced by its name, and the parameters by name.
+
+        Layers hold the two apart: the first is static, and ``jax.tree.map(values.get, template)`` puts values back.
+        A parameter of a value inside has its own name, ``alpha``, or its path where two share one, ``first_alpha``.
+        """
+        leaves, structure = jax.tree_util.tree_flatten_with_path(self)
+        paths, values = zip(*leaves, strict=True) if leaves else ((), ())
+        names = leaf_names(paths)
+        return jax.tree.unflatten(structure, names), dict(zip(names, values, strict=True))
+
+    def _inner_bounds(self) -> dict[str, tuple[float, float]]:
+        """Return the bounds of the values inside, under the names that their parameters have here."""
+        intervals: dict[str, tuple[float, float]] = {}
+        template, _ = self.named_parameters()
+        inner, names = (jax.tree.leaves(flatten(f)[0], is_leaf=_is_value) for f in (self, template))
+        for f, its_names in zip(inner, names, strict=True):
+            if _is_value(f):
+                here = dict(zip(f.named_parameters()[1], jax.tree.leaves(its_names), strict=True))
+                intervals |= {here[name]: interval for name, interval in f._all_bounds().items() if name in here}
+        return intervals
+
+    def _all_bounds(self) -> dict[str, tuple[float, float]]:
+        return self._inner_bounds() | self.bounds
+
+    def _items(self) -> dict[str, Any]:
+        return vars(self)
+
+    def __setattr__(self, name, value):
+        cls = type(self)
+        if getattr(self, "_hashed", False):
+            raise TypeError(
+                f"can't set {name}: this {cls.__name__} has been hashed (by jax.jit, as a static argument or as "
+                f"a key), and what was compiled for it would go stale. Make a copy: f = f.replace({name}={value!r})"
+            )
+        register_with_flax()  # flax may have been loaded since the class was made
+        fields = cls.__dict__.get("__dataclass_fields__")
+        if fields is not None and name not in fields:
+            raise AttributeError(f"{cls.__name__} has no parameter or flag {name!r}, only {', '.join(fields)}")
+        static = name in cls._always_static
+        value = value if static else as_parameter(value, f"{cls.__name__}: expected {name} to be")
+        self._check(name, value)
+        static, value = static or not is_parameter(value), frozen(value)
+        if static and (kind := unhashable(value)):
+            raise TypeError(
+                f"{cls.__name__}: expected {name}, which is static, to compare by value, got {kind}: "
+                "give numbers, strings or tuples of these"
+            )
+        flags = flag_names(self)
+        object.__setattr__(self, "_flags", flags | {name} if static else flags - {name})
+        self.__dict__[name] = value
+
+    def _check(self, name, value):
+        """Raise an error unless the value is of the type of the field's default, and above its limit."""
+        field = type(self).__dataclass_fields__.get(name)
+        default = None if field is None else field.default
+        what = f"{type(self).__name__}: expected {name} to be"
+        if isinstance(default, bool):
+            check_flag(f"{type(self).__name__}: {name}", value)
+        elif isinstance(default, int) and name in self._always_static:
+            if isinstance(value, bool) or not isinstance(value, int):
+                raise TypeError(f"{what} an integer, got {value!r}")
+        elif is_number(default) and not is_number(value):
+            raise TypeError(f"{what} a real number or array, got {value!r}")
+        low = self._lower_limits.get(name)
+        if low is not None and not isinstance(value, jax.core.Tracer) and not np.all(np.asarray(value) > low):
+            raise ValueError(f"{what} above {low:g}, got {value!r}")
+
+    def __reduce__(self):  # for copy and pickle
+        parameters, structure = flatten(self)
+        return rebuild, (type(self), structure, parameters)
+
+    def __eq__(self, other):
+        if type(self) is not type(other):
+            return NotImplemented
+        return self._key() == other._key()
+
+    def __hash__(self):
+        if not getattr(self, "_hashed", False):  # `jax.tree.map` may have put in arrays that can be written in place
+            self.__dict__.update({name: frozen(value) for name, value in vars(self).items()})
+        value = hash((type(self), self._key()))
+        object.__setattr__(self, "_hashed", True)
+        for inner in jax.tree.leaves(vars(self), is_leaf=_is_value):
+            if _is_value(inner):
+                hash(inner)  # so that it can't change either
+        return value
+
+    def _key(self):
+        return tuple(sorted((name, value_key(value)) for name, value in self._items().items()))
+
+    def __repr__(self):
+        items = self._items()
+        fields = (name for name in type(self).__dataclass_fields__ if name in items)  # in this order, flags among them
+        items = {name: items[name] for name in (*fields, *items)}
+        switches = {name: v for name, v in items.items() if isinstance(v, bool)}
+        shown = {name: v for name, v in items.items() if name not in switches}
+        shown |= {name: v for name, v in switches.items() if v is not getattr(type(self), name, None)}
+        return f"{type(self).__name__}({', '.join(f'{name}={short(value)}' for name, value in shown.items())})"
+
+
+def _is_value(node) -> bool:
+    return isinstance(node, Value)

@@ -1,0 +1,275 @@
+"""Layers of neurons for brainstate: how a module holds a neuron of which some parts are trained, and its state."""
+
+import functools
+from collections.abc import Callable, Iterable, Mapping
+from types import MappingProxyType
+from typing import Any, ClassVar
+
+import brainstate
+import jax
+import jax.numpy as jnp
+from brainstate import nn
+
+from .._bounds import Interval
+from .._checks import check_drawn_shape, check_flag, check_function, is_size
+from .._layer import (
+    check_kind,
+    docstring,
+    first_state,
+    names_of_fields,
+    neuron_of,
+    options_of,
+    read_fields,
+    signature_of,
+)
+from .._unknown_arguments import ChecksArguments
+from ..neurons import Neuron
+from ..neurons._neuron import run
+from ..neurons._spikes import spike_fields, with_spike_functions
+from ._activation import SpikingActivation
+from ._parameters import make_param, parameter_value, set_parameters
+
+OPTIONS = {
+    "learnable": (),
+    "bounds": MappingProxyType({}),
+    "carry_init": None,
+    "param_dtype": None,
+    "recurrent": False,
+    "recurrent_kernel_init": nn.init.Orthogonal(),
+}
+
+
+class Neurons(ChecksArguments, nn.Module):
+    """A module that holds a neuron, some parts of it trained, and a ``HiddenState`` for each array of its state."""
+
+    _neuron_class: ClassVar[type[Neuron]]
+    _watch: Callable | None = None  # of `diagnose`: what it puts in the place of each spike function
+
+    def __init__(
+        self,
+        features: Any,
+        *,
+        learnable: str | Iterable[str] = (),
+        bounds: Mapping[str, Interval | None] | None = MappingProxyType({}),
+        carry_init: Callable | None = None,
+        param_dtype: Any = None,
+        recurrent: bool = False,
+        recurrent_kernel_init: Callable = OPTIONS["recurrent_kernel_init"],
+        **fields,
+    ):
+        super().__init__()
+        owner, kind = type(self).__name__, self._neuron_class
+        size = _sizes(features)
+        if not all(map(is_size, size[:-1])):
+            raise ValueError(f"{owner}: expected features to be an integer or several, got {features!r}")
+        given = read_fields(owner, kind, size[-1], fields, learnable, bounds, _surrogate_of)
+        check_function(f"{owner}: carry_init", carry_init, "an initialiser", optional=True)
+        check_flag(f"{owner}: recurrent", recurrent)
+        check_function(f"{owner}: recurrent_kernel_init", recurrent_kernel_init, "an initialiser")
+        self.in_size = self.out_size = size
+        self.carry_init, self.recurrent = carry_init, recurrent
+        self.param_dtype = dtype = brainstate.environ.dftype() if param_dtype is None else param_dtype
+        set_parameters(self, given.numbers, given.learnable, given.bounds, kind.bounds, dtype, given.paths)
+        for name, trained in given.surrogates.items():
+            setattr(self, name, SpikingActivation(getattr(given.neuron, name), **trained, param_dtype=dtype))
+        for name, value in given.rest.items():
+            setattr(self, name, value)
+        self._names = names_of_fields(given.neuron)
+        if recurrent:
+            shape = (size[-1], size[-1])
+            with brainstate.environ.context(precision=max(32, brainstate.environ.get_precision())):  # see drawing_dtype
+                kernel = check_drawn_shape("recurrent_kernel_init", recurrent_kernel_init(shape), shape)
+            self.recurrent_kernel = make_param(jnp.asarray(kernel, dtype))
+
+    @property
+    def neuron(self) -> Neuron:
+        """The neuron with the values that it has now, what is trained inside its bounds."""
+        return self._neuron(SpikingActivation.surrogate.fget)  # type: ignore[attr-defined]
+
+    def _neuron(self, spikes: Callable) -> Neuron:
+        parameters, flags = self._names
+        values = {}
+        for name in parameters:
+            held = getattr(self, name)
+            values[name] = spikes(held) if isinstance(held, SpikingActivation) else parameter_value(self, name)
+        static = {name: getattr(self, name) for name in flags}
+        kernel = self.recurrent_kernel.value() if self.recurrent else None
+        return neuron_of(self._neuron_class, values, static, self.recurrent, kernel)
+
+    def _running(self) -> Neuron:
+        """Return the neuron with what draws its spikes, or watches them."""
+        neuron = self._neuron(SpikingActivation._spikes)
+        return neuron if self._watch is None else with_spike_functions(self._watch, neuron)
+
+    def init_state(self, batch_size: int | tuple[int, ...] | None = None, **kwargs):
+        """Make the state before the first step, in ``param_dtype``, its first array drawn by ``carry_init`` if given.
+
+        Each array is a state of its name: ``v``, the last spikes ``s``, the adaptation ``a``. Call this once. Compiled
+        functions keep a reference to these states; use `reset_state` to restart them.
+        """
+        for name, value in zip(self.neuron.states, jax.tree.leaves(self._first(batch_size)), strict=True):
+            setattr(self, name, brainstate.HiddenState(value))
+
+    def reset_state(self, batch_size: int | tuple[int, ...] | None = None, **kwargs):
+        """Set the state back to what it is before the first step."""
+        self._set_state(self._check_state(self.neuron), self._first(batch_size))
+
+    def _first(self, batch_size):
+        batch = () if batch_size is None else _sizes(batch_size)
+        if not all(map(is_size, batch)):
+            owner = type(self).__name__
+            raise ValueError(f"{owner}: expected batch_size to be an integer or several, got {batch_size!r}")
+        init = self.carry_init
+        draw = None if init is None else lambda shape: jnp.asarray(init(shape), self.param_dtype)
+        return first_state(self.neuron, jnp.zeros((*batch, *_sizes(self.in_size)), self.param_dtype), draw)
+
+    def _check_state(self, neuron):
+        if not all(hasattr(self, name) for name in neuron.states):
+            raise ValueError(
+                f"{type(self).__name__} has no state yet: call init_state(batch_size) on it or on the network, "
+                "or brainstate.nn.init_all_states(network, batch_size)"
+            )
+        return neuron
+
+    def _state(self, neuron):
+        self._check_state(neuron)
+        like = jax.ShapeDtypeStruct(_sizes(self.in_size), jnp.float32)
+        structure = jax.tree.structure(jax.eval_shape(lambda x: neuron.initial_state(x), like))
+        return structure.unflatten([getattr(self, name).value for name in neuron.states])
+
+    def _set_state(self, neuron, state):
+        for name, value in zip(neuron.states, jax.tree.leaves(state), strict=True):
+            getattr(self, name).value = value
+
+
+class Layer(Neurons):
+    """Neurons over time, time first: ``ys = layer(xs)``; `layer` makes the class of each neuron."""
+
+    def update(self, xs):
+        neuron = self._running()
+        # The scan of the framework: a function in the place of a surrogate may read or write states.
+        state, ys = run(neuron, self._state(neuron), xs, brainstate.transform.scan)
+        self._set_state(neuron, state)
+        return ys
+
+
+class Cell(Neurons):
+    """One time step of neurons: ``y = cell(x)``; `cell` makes the class of each neuron."""
+
+    def update(self, x):
+        neuron = self._running()
+        state, y = neuron.step(self._state(neuron), x)
+        self._set_state(neuron, state)
+        return y
+
+
+def _sizes(value) -> tuple[int, ...]:
+    return tuple(value) if isinstance(value, (tuple, list)) and value else (value,)
+
+
+def _surrogate_of(value):
+    return value.surrogate if isinstance(value, SpikingActivation) else None
+
+
+def layer(kind: type[Neuron]) -> type[Layer]:
+    """Return the class of the layers of a neuron over time, such as ``LIF`` for ``brainsurr.neurons.LIF``.
+
+    Its arguments are ``features``, by name the fields of the neuron, and the options of every layer. It is called as
+    ``ys = layer(xs)`` with ``xs`` as ``[time, batch, features]``. A call continues from the state that the last one
+    left; ``reset_state`` resets it. A compiled function ignores a later ``init_state``.
+
+    Args:
+      kind: the class of the neuron.
+
+    Raises:
+      TypeError: it is not a class of neurons, or a field has no default.
+      ValueError: a field has a name that a layer uses for something else.
+
+    Example:
+      >>> import jax.numpy as jnp
+      >>> from brainsurr import neurons
+      >>> from brainsurr.brainstate import layer
+      >>> lif = layer(neurons.LIF)(2, decay=0.5)
+      >>> lif.init_state(batch_size=1)
+      >>> print(lif(jnp.full((4, 1, 2), 0.75))[:, 0].T)
+      [[0. 1. 0. 1.]
+       [0. 1. 0. 1.]]
+    """
+    return _made(Layer, check_kind(kind))
+
+
+def cell(kind: type[Neuron]) -> type[Cell]:
+    """Return the class of the cells of a neuron, one step in time, such as ``LIFCell`` for ``brainsurr.neurons.LIF``.
+
+    As :func:`layer`, but it is called as ``y = cell(x)`` with ``x`` as ``[batch, features]``.
+    ``brainstate.transform.for_loop(cell, xs)`` and ``checkpointed_for_loop`` run it over time.
+
+    Args:
+      kind: the class of the neuron.
+
+    Raises:
+      TypeError: as of :func:`layer`.
+      ValueError: likewise.
+
+    Example:
+      >>> import jax.numpy as jnp
+      >>> from brainsurr import neurons
+      >>> from brainsurr.brainstate import cell
+      >>> lif = cell(neurons.LIF)(2, decay=0.5)
+      >>> lif.init_state(batch_size=1)
+      >>> print(lif(jnp.array([[0.75, 2.0]])), lif.v.value)
+      [[0. 1.]] [[0.75 1.  ]]
+    """
+    return _made(Cell, check_kind(kind))
+
+
+@functools.cache
+def _made(base, kind):
+    name = kind.__name__ + ("Cell" if base is Cell else "")
+    options = options_of(kind, base, OPTIONS)
+    signature = signature_of(kind, options)
+
+    def __init__(self, *args, **kwargs):
+        base.__init__(**signature.bind(self, *args, **kwargs).arguments)
+
+    __init__.__signature__ = signature  # type: ignore[attr-defined]
+    own = {
+        "_neuron_class": kind,
+        "fires": bool(spike_fields(kind)),
+        "__init__": __init__,
+        "__signature__": signature.replace(parameters=[*signature.parameters.values()][1:]),
+        "__module__": __package__,
+        "__doc__": docstring(name, kind, options, *_SAID[base], **_OTHERS),
+    }
+    return type(base)(name, (base,), own)
+
+
+_OTHERS = {
+    "features": "number of neurons, the last axis of the input; or the whole size, ``(height, width, channels)``.",
+    "param_dtype": "of parameters and of the state; ``brainstate.environ.dftype()`` if None. The output has the dtype "
+    "of\n    the input.",
+    "recurrent_kernel_init": "their initialiser, a function of the shape.",
+}
+_SAID = {
+    Layer: (
+        "As a layer of brainstate, over time, time first: ``ys = layer(xs)`` with ``xs`` as ``[time, ..., features]``.\n"
+        "Batch-first data would run along the wrong axis: ``xs = jnp.swapaxes(xs, 0, 1)`` turns it around. A call\n"
+        "continues from the state that the last one left; ``reset_state`` resets it.",
+        "  >>> import jax.numpy as jnp\n"
+        "  >>> from brainsurr.brainstate import {name}\n"
+        "  >>> neurons = {name}(3)\n"
+        "  >>> neurons.init_state(batch_size=2)\n"
+        "  >>> neurons(jnp.ones((10, 2, 3))).shape\n"
+        "  (10, 2, 3)",
+    ),
+    Cell: (
+        "As a cell of brainstate, one step in time: ``y = cell(x)`` with ``x`` as ``[..., features]``.\n"
+        "``brainstate.transform.for_loop(cell, xs)`` and ``checkpointed_for_loop`` run it over time.",
+        "  >>> import jax.numpy as jnp\n"
+        "  >>> from brainsurr.brainstate import {name}\n"
+        "  >>> neurons = {name}(3)\n"
+        "  >>> neurons.init_state(batch_size=2)\n"
+        "  >>> neurons(jnp.ones((2, 3))).shape\n"
+        "  (2, 3)",
+    ),
+}

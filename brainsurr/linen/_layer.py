@@ -1,0 +1,290 @@
+"""Layers of neurons for Flax Linen: how a module holds a neuron of which some parts are trained."""
+
+import copyreg
+import dataclasses
+import functools
+import types
+from typing import Any, ClassVar
+
+import jax
+import jax.numpy as jnp
+from flax import linen as nn
+from flax.core import FrozenDict
+
+from .._checks import check_drawn_shape, check_flag, check_function, check_input_shape, drawing_dtype
+from .._layer import (
+    ORTHOGONAL,
+    check_kind,
+    docstring,
+    fields_of,
+    first_state,
+    names_of_fields,
+    neuron_of,
+    options_of,
+    read_fields,
+)
+from ..neurons import Neuron
+from ..neurons._neuron import run
+from ..neurons._spikes import spike_fields
+from ._activation import SpikingActivation
+from ._parameters import ParameterModule
+
+OPTIONS = {
+    "learnable": (),
+    "bounds": FrozenDict(),
+    "carry_init": None,
+    "param_dtype": jnp.float32,
+    "recurrent": False,
+    "recurrent_kernel_init": ORTHOGONAL,
+}
+
+
+class LayerMeta(type(nn.Module)):  # type: ignore[misc]
+    """The class of the classes that `layer` and `cell` make, which are pickled as that call."""
+
+
+def _reduce(cls):
+    made = {"layer": layer, "cell": cell}.get(vars(cls).get("_made_by"))
+    return cls.__qualname__ if made is None else (made, (cls._neuron_class,))
+
+
+copyreg.pickle(LayerMeta, _reduce)
+
+
+class Neurons(ParameterModule, metaclass=LayerMeta):
+    """A module that holds a neuron. The fields of the neuron, and the options, are fields of the class that is made."""
+
+    _neuron_class: ClassVar[type[Neuron]]
+    # Fields of the classes that are made; of a neuron that has no use for an option, its default.
+    features: ClassVar[int]
+    learnable, bounds, carry_init, param_dtype, recurrent, recurrent_kernel_init = OPTIONS.values()
+
+    def __post_init__(self):
+        owner = type(self).__name__
+        fields = {field.name: getattr(self, field.name) for field in fields_of(self._neuron_class)}
+        given = read_fields(
+            owner, self._neuron_class, self.features, fields, self.learnable, self.bounds, _surrogate_of
+        )
+        check_function(f"{owner}: carry_init", self.carry_init, "an initialiser", optional=True)
+        check_flag(f"{owner}: recurrent", self.recurrent)
+        check_function(f"{owner}: recurrent_kernel_init", self.recurrent_kernel_init, "an initialiser", optional=True)
+        for name, trained in given.surrogates.items():
+            if trained["learnable"]:  # its own module, and from now on what says so
+                act = SpikingActivation(fields[name], **trained, param_dtype=self.param_dtype, parent=None)
+                object.__setattr__(self, name, act)
+        for name, value in given.rest.items():
+            object.__setattr__(self, name, value)
+        object.__setattr__(self, "learnable", given.learnable)
+        if given.bounds is not None:
+            object.__setattr__(self, "bounds", given.bounds)
+        object.__setattr__(self, "_given", given)
+        super().__post_init__()
+
+    def setup(self):
+        super().setup()
+        self._kernel = None
+        if self.recurrent:
+            shape = (self.features, self.features)
+
+            def init(key):
+                weights = self.recurrent_kernel_init(key, shape, drawing_dtype(self.param_dtype))
+                check_drawn_shape("recurrent_kernel_init", nn.unbox(weights), shape)
+                return jax.tree.map(lambda array: array.astype(self.param_dtype), weights)
+
+            self._kernel = self.param("recurrent_kernel", init)
+
+    def neuron(self) -> Neuron:
+        """Return the neuron with the values that it has now, what is trained inside its bounds."""
+        if self.scope is None:
+            if self.recurrent or self.learnable or any(map(_is_trained, self._fields().values())):
+                raise ValueError(
+                    f"{type(self).__name__}: what is trained has no value in an unbound module: use "
+                    "net.bind(variables).neuron()"
+                )
+            return self._given.neuron
+        return self._neuron(lambda act: act.surrogate)
+
+    def _running(self) -> Neuron:
+        """Return the neuron with what draws its spikes; `diagnose` intercepts this."""
+        return self._neuron(SpikingActivation._spikes)
+
+    @nn.nowrap
+    def _fields(self) -> dict[str, Any]:
+        return {field.name: getattr(self, field.name) for field in fields_of(self._neuron_class)}
+
+    @nn.nowrap
+    def _neuron(self, spikes) -> Neuron:
+        def value(held):
+            if isinstance(held, SpikingActivation):
+                return spikes(held)
+            if isinstance(held, nn.Module):  # lax.scan can't call a module, but a function of variables
+                module, variables = held.unbind()
+                return functools.partial(module.apply, variables)
+            return held
+
+        values = self._fields() | dict(self._now)
+        parameters, flags = (
+            {name: value(values[name]) for name in names} for names in names_of_fields(self._given.neuron)
+        )
+        return neuron_of(self._neuron_class, parameters, flags, self.recurrent, self._kernel)
+
+    @nn.nowrap
+    def _make_variables(self, x):
+        """Make the variables of a spike function that is another module, outside of the scan."""
+        for held in self._fields().values() if self.is_initializing() else ():
+            if isinstance(held, nn.Module) and not isinstance(held, SpikingActivation):
+                held(x)
+
+    @nn.nowrap
+    def _parameters_and_bounds(self):
+        return dict(self._given.numbers), self._neuron_class.bounds
+
+    @nn.nowrap
+    def _inner_paths(self):
+        return self._given.paths
+
+    @nn.nowrap
+    def initialize_carry(self, rng: jax.Array, input_shape: tuple[int, ...]):
+        """Return the state before the first step, for inputs of ``input_shape = (*batch, features)``.
+
+        It is that of the neuron, in ``param_dtype``, its first array drawn by ``carry_init`` if there is one.
+        """
+        shape = check_input_shape(type(self).__name__, self.features, input_shape)
+        neuron, init = self._given.neuron, self.carry_init
+        parameters, flags = ({name: getattr(neuron, name) for name in names} for names in names_of_fields(neuron))
+        neuron = neuron_of(self._neuron_class, parameters, flags, self.recurrent)
+        draw = None if init is None else lambda shape: init(rng, shape, self.param_dtype)
+        return first_state(neuron, jnp.zeros(shape, self.param_dtype), draw)
+
+
+class Layer(Neurons):
+    """Neurons over time, time first: ``(carry, xs) -> (carry, ys)``; `layer` makes the class of each neuron."""
+
+    def __call__(self, carry, xs):
+        self._make_variables(xs)
+        return run(self._running(), carry, xs)
+
+
+class Cell(Neurons, nn.RNNCellBase):
+    """One time step of neurons: ``(carry, x) -> (carry, y)``; `cell` makes the class of each neuron."""
+
+    def __call__(self, carry, inputs):
+        self._make_variables(inputs)
+        return self._running().step(carry, inputs)
+
+    @property
+    def num_feature_axes(self) -> int:
+        return 1
+
+
+def _surrogate_of(value):
+    return value.surrogate_init if isinstance(value, SpikingActivation) else None
+
+
+def _is_trained(value):
+    return isinstance(value, SpikingActivation) and bool(value.learnable)
+
+
+def layer(kind: type[Neuron]) -> type[Layer]:
+    """Return the class of the layers of a neuron over time, such as ``LIF`` for ``brainsurr.neurons.LIF``.
+
+    Its fields are ``features``, by name those of the neuron, and the options of every layer. It is called as
+    ``(carry, xs) -> (carry, ys)`` with ``xs`` as ``[time, batch, features]``.
+
+    Args:
+      kind: the class of the neuron.
+
+    Raises:
+      TypeError: it is not a class of neurons, or a field has no default.
+      ValueError: a field has a name that a layer uses for something else.
+
+    Example:
+      >>> import jax, jax.numpy as jnp
+      >>> from brainsurr import neurons
+      >>> from brainsurr.linen import layer
+      >>> lif, xs = layer(neurons.LIF)(2, decay=0.5), jnp.full((4, 1, 2), 0.75)
+      >>> carry = lif.initialize_carry(jax.random.key(0), (1, 2))
+      >>> carry, spikes = lif.apply({}, carry, xs)
+      >>> print(spikes[:, 0].T)
+      [[0. 1. 0. 1.]
+       [0. 1. 0. 1.]]
+    """
+    return _made("layer", Layer, check_kind(kind))
+
+
+def cell(kind: type[Neuron]) -> type[Cell]:
+    """Return the class of the cells of a neuron, one step in time, such as ``LIFCell`` for ``brainsurr.neurons.LIF``.
+
+    As :func:`layer`, but it is called as ``(carry, x) -> (carry, y)`` with ``x`` as ``[batch, features]``: the contract
+    of flax's own cells, so ``nn.RNN`` runs it over batch-major sequences.
+
+    Args:
+      kind: the class of the neuron.
+
+    Raises:
+      TypeError: as of :func:`layer`.
+      ValueError: likewise.
+
+    Example:
+      >>> import jax, jax.numpy as jnp
+      >>> from brainsurr import neurons
+      >>> from brainsurr.linen import cell
+      >>> lif, x = cell(neurons.LIF)(2, decay=0.5), jnp.array([[0.75, 2.0]])
+      >>> v = lif.initialize_carry(jax.random.key(0), (1, 2))
+      >>> v, s = lif.apply({}, v, x)
+      >>> print(s, v)
+      [[0. 1.]] [[0.75 1.  ]]
+    """
+    return _made("cell", Cell, check_kind(kind))
+
+
+@functools.cache
+def _made(by, base, kind):
+    name = kind.__name__ + ("Cell" if base is Cell else "")
+    options = options_of(kind, base, OPTIONS)
+    annotations: dict[str, Any] = {"_neuron_class": ClassVar, "fires": ClassVar, "_made_by": ClassVar, "features": int}
+    own = {
+        "_neuron_class": kind,
+        "fires": bool(spike_fields(kind)),
+        "_made_by": by,
+        "features": dataclasses.field(kw_only=False),
+        "__annotations__": annotations,
+        "__module__": __package__,
+        "__doc__": docstring(name, kind, options, *_SAID[base]),
+    }
+    for field in fields_of(kind):
+        annotations[field.name] = Any
+        factory = field.default_factory
+        default = {"default": field.default} if factory is dataclasses.MISSING else {"default_factory": factory}
+        own[field.name] = dataclasses.field(**default, kw_only=field.name not in kind._by_position)
+    for option, default in options.items():
+        annotations[option] = Any
+        own[option] = dataclasses.field(default=default, kw_only=True)
+    return types.new_class(name, (base,), {"kw_only": True}, lambda namespace: namespace.update(own))
+
+
+_SAID = {
+    Layer: (
+        "As a layer of Flax Linen, over time, time first: ``(carry, xs) -> (carry, ys)`` with ``xs`` as\n"
+        "``[time, ..., features]``. Batch-first data would run along the wrong axis: ``xs = jnp.swapaxes(xs, 0, 1)``\n"
+        "turns it around.",
+        "  >>> import jax, jax.numpy as jnp\n"
+        "  >>> from brainsurr.linen import {name}\n"
+        "  >>> neurons, key = {name}(3), jax.random.key(0)\n"
+        "  >>> carry = neurons.initialize_carry(key, (2, 3))\n"
+        "  >>> (carry, ys), variables = neurons.init_with_output(key, carry, jnp.ones((10, 2, 3)))\n"
+        "  >>> ys.shape\n"
+        "  (10, 2, 3)",
+    ),
+    Cell: (
+        "As a cell of Flax Linen, one step in time: ``(carry, x) -> (carry, y)`` with ``x`` as ``[..., features]``.\n"
+        "It has the contract of flax's own cells, so ``nn.RNN`` runs it over batch-major sequences.",
+        "  >>> import jax, jax.numpy as jnp\n"
+        "  >>> from brainsurr.linen import {name}\n"
+        "  >>> neurons, key = {name}(3), jax.random.key(0)\n"
+        "  >>> carry = neurons.initialize_carry(key, (2, 3))\n"
+        "  >>> (carry, y), variables = neurons.init_with_output(key, carry, jnp.ones((2, 3)))\n"
+        "  >>> y.shape\n"
+        "  (2, 3)",
+    ),
+}

@@ -1,0 +1,327 @@
+"""`Neuron`, the base class: a value with parameters, a state and one step. All else follows from these."""
+
+import dataclasses
+import functools
+import inspect
+from collections.abc import Callable
+from typing import Any, ClassVar
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from .._arrays import as_float, as_real, is_number, match_dtype_and_rank
+from .._bounds import check_inside
+from .._checks import check_function, hint_to_surrogate, shapes, wrong_state
+from .._kernel import is_smooth, widened
+from .._pytree import flag_names
+from .._scan import scan
+from .._surrogate import Surrogate
+from .._value import Value
+from ._spikes import draw_each, drawn, is_drawn, is_spike_function, spike_functions
+
+
+@dataclasses.dataclass(eq=False, repr=False)
+class Neuron(Value):
+    r"""A neuron: parameters, a state, and one step in time; the base class.
+
+    A neuron is a value, as a surrogate is. Its fields that hold numbers, arrays and surrogates are parameters, the
+    leaves of a pytree; all others (words, booleans, integers, functions) are static. It knows no framework:
+    ``brainsurr.nnx.layer``, ``brainsurr.linen.layer`` and ``brainsurr.brainstate.layer`` make a layer of its class.
+
+    To write one, subclass as a dataclass with fields that have defaults, and define ``initial_state(x)`` and
+    ``step(state, x)``. Both are pure maths on arrays that fit: in ``step`` the parameters, and the input, have the
+    dtype of the state and the rank of the input; the new state is cast to the dtypes of the old one, and the output to
+    that of the input. A reset whose gradient is to be stopped is ``u * (1 - brainsurr.detached(s))``.
+
+    Attributes:
+      bounds: by name, what may be trained, and the closed interval in which a layer keeps it.
+      states: a name for each array of the state, in the order of its leaves. brainstate's layers have states of
+        these names.
+
+    Raises:
+      TypeError: a field is not of the type of its default.
+      ValueError: a number is not finite; in a call, a state or an output has another shape than expected.
+
+    Example:
+      >>> import dataclasses
+      >>> from typing import Any, ClassVar
+      >>> import jax.numpy as jnp, brainsurr as bs
+      >>> from brainsurr.neurons import Neuron
+      >>> @dataclasses.dataclass
+      ... class QIF(Neuron):
+      ...     bounds: ClassVar = {"rate": (0.0, 1.0)}
+      ...     rate: Any = 0.1
+      ...     spike_fn: Any = bs.Arctan(2.0)
+      ...
+      ...     def initial_state(self, x):
+      ...         return jnp.zeros_like(x)
+      ...
+      ...     def step(self, state, x):
+      ...         u = state + self.rate * state * (state - 0.5) + x
+      ...         s = self.spike_fn(u - 1.0)
+      ...         return u * (1 - bs.detached(s)), s
+      >>> neuron, xs = QIF(rate=0.2), jnp.full((4, 1), 0.75)
+      >>> state, spikes = neuron(neuron.initial_state(xs[0]), xs)
+      >>> print(spikes.ravel())
+      [0. 1. 0. 1.]
+    """
+
+    states: ClassVar[tuple[str, ...]] = ("v",)
+    _fits: ClassVar[bool] = True  # whether `step` gets parameters, state and input in one dtype; a wrapper's don't
+    _inside: ClassVar[tuple[str, ...]] = ()  # parameters that must be inside their bounds also where they are fixed
+    _by_position: ClassVar[tuple[str, ...]] = ()  # fields that a layer takes by position too, after `features`
+    _without: ClassVar[frozenset[str]] = frozenset()  # options of a layer that make no sense
+    _as_input: ClassVar[Callable] = staticmethod(as_float)
+
+    def __init_subclass__(cls, **kwargs):
+        super().__init_subclass__(**kwargs)
+        # A count, say of refractory steps, is static: it may be the length of a loop.
+        cls._always_static |= {name for name, value in vars(cls).items() if type(value) is int}
+        if "step" in vars(cls):
+            cls.step = _checked_step(cls.step)
+        if "initial_state" in vars(cls):
+            cls.initial_state = _checked_start(cls.initial_state)
+
+    def initial_state(self, x) -> Any:
+        """Return the state before the first step.
+
+        Args:
+          x: the input of one step, ``[..., features]``, in the dtype that the state is to have. Only its shape and
+            dtype matter.
+        """
+        raise NotImplementedError(f"{type(self).__name__} gives no initial_state(self, x): define one")
+
+    def step(self, state, x) -> tuple[Any, Any]:
+        """Take one step.
+
+        Args:
+          state: as `initial_state` makes it.
+          x: the input, ``[..., features]``.
+
+        Returns:
+          The new state, and the output in the shape and dtype of ``x``.
+        """
+        raise NotImplementedError(f"{type(self).__name__} gives no step(self, state, x): define one")
+
+    def over_time(self, state, xs) -> tuple[Any, Any]:
+        """Run over the leading axis of ``xs``. Override it where there is a faster way than a scan of steps."""
+        return scan(lambda state, x: self.step(state, x), state, xs)
+
+    def __call__(self, state, xs, *, key=None) -> tuple[Any, Any]:
+        """Run over time.
+
+        Args:
+          state: that before the first step.
+          xs: inputs ``[time, ..., features]``.
+          key: draws the spikes of each surrogate, as in ``brainsurr.spike(x, f, key=key)``; None, the step, draws none.
+
+        Returns:
+          The state after the last step, and the outputs ``[time, ..., features]``.
+        """
+        return run(self if key is None else drawn(self, key), state, xs)
+
+    def _check(self, name, value):
+        owner, field = type(self).__name__, type(self).__dataclass_fields__.get(name)
+        if field is not None and isinstance(field.default, Surrogate):
+            check_function(f"{owner}: {name}", value, "a surrogate or a function", hint_to_surrogate)
+        super()._check(name, value)
+        if is_number(value):
+            self._check_number(owner, name, value)
+            if name in self._inside:
+                check_inside(f"{owner}: {name}", value, self.bounds[name])
+
+    @classmethod
+    def _check_number(cls, owner: str, name: str, value):
+        if not isinstance(value, jax.core.Tracer) and not np.all(np.isfinite(value)):
+            hint = ": a layer that never fires is LI" if name == "threshold" else ""
+            raise ValueError(f"{owner}: expected {name} to be finite, got {value!r}{hint}")
+
+    def _check_features(self, owner: str, features: int):
+        """Raise a ValueError unless each parameter is one number, or one for each of the features of a layer."""
+        for name, value in self._items().items():
+            if is_number(value) and jnp.shape(value) not in ((), (1,), (features,)):
+                raise ValueError(
+                    f"{owner}: expected {name} to be one number or {features}, got shape {jnp.shape(value)}"
+                )
+
+    def _matched(self, like):
+        """Return a copy whose own numbers have the dtype and rank of an array, and whose functions are checked."""
+        owner, flags, changed = type(self).__name__, flag_names(self), {}
+        for name, value in vars(self).items():
+            if name not in flags and is_number(value):
+                changed[name] = match_dtype_and_rank(value, like, f"{owner}: {name}")
+            elif not isinstance(value, Value) and is_spike_function(self, name, value):
+                changed[name] = functools.partial(_call_function, f"{owner}: {name}", value)
+        return self._with(**changed)
+
+
+def _call_function(name: str, function: Callable, x):
+    """Call a function in the place of a surrogate: return an array like ``x``."""
+    s = as_float(function(x), f"what {name} returns").astype(x.dtype)
+    if s.shape != x.shape:
+        raise ValueError(
+            f"{name}: expected it to return an array of the shape of its argument, {x.shape}, got {s.shape}"
+        )
+    return s
+
+
+def run(neuron: Neuron, state, xs, host_scan: Callable = scan) -> tuple[Any, Any]:
+    """Run a neuron over time.
+
+    Args:
+      neuron: with what is drawn or watched in the place of its surrogates.
+      state: before the first step.
+      xs: ``[time, ..., features]``.
+      host_scan: the scan of a framework, used where a function among the fields may read or write its state.
+    """
+    xs = widened(neuron._as_input(xs, "xs"))
+    if not xs.ndim:
+        raise ValueError("expected xs to be an array [time, ..., features], got a single number")
+    state = as_state(neuron, state, xs.shape[1:], over_time=True)
+    # Outside of jit, a scan compiles for each new function and keeps the program. So a neuron whose numbers are all
+    # that is new is the argument of one function: a new value neither compiles again nor fills the cache.
+    if all(isinstance(f, Surrogate) or is_drawn(f) for f in spike_functions(neuron)):
+        return _compiled(neuron, state, xs)
+    return _over_time(neuron, state, xs, host_scan)
+
+
+def _over_time(neuron, state, xs, host_scan=scan):
+    # The keys of all steps are an input of the scan: it carries none, and a step that is computed again draws the same.
+    keys, with_keys = draw_each(neuron, len(xs))
+    if keys:
+        return host_scan(lambda state, x: with_keys(x[1]).step(state, x[0]), state, (xs, keys))
+    if type(neuron).over_time is not Neuron.over_time:
+        return neuron.over_time(state, xs)
+    return host_scan(lambda state, x: neuron.step(state, x), state, xs)
+
+
+_compiled = jax.jit(_over_time, inline=True)
+
+
+def as_state(neuron: Neuron, state, shape: tuple[int, ...], over_time: bool = False):
+    """Return a state as arrays, of float64 in a smooth pass; a ValueError unless it is one for such inputs.
+
+    Args:
+      neuron: whose state it is.
+      state: as it was given.
+      shape: of the input of one step.
+      over_time: whether that is the input of a layer, for the hints.
+    """
+    leaves = jax.tree.leaves(state)
+    usual = len(leaves) == len(neuron.states) and all(
+        isinstance(leaf, jax.Array) and leaf.shape == shape and jnp.issubdtype(leaf.dtype, jnp.floating)
+        for leaf in leaves
+    )
+    if not usual:
+        expected = jax.eval_shape(lambda x: neuron.initial_state(x), jax.ShapeDtypeStruct(shape, jnp.float32))
+        state = _as_expected(neuron, state, expected, shape, over_time)
+    return jax.tree.map(widened, state) if is_smooth() else state
+
+
+def _as_expected(neuron, state, expected, shape, over_time):
+    owner, parts = type(neuron).__name__, jax.tree.leaves(expected)
+    if jax.tree.structure(state) != jax.tree.structure(expected):
+        if len(parts) == 1 and parts[0].shape == shape:
+            raise wrong_state(owner, state, shape, over_time)
+        names = ", ".join(neuron.states)
+        raise ValueError(
+            f"{owner}: expected a carry like the state before the first step, {names} of shapes {shapes(expected)}, got "
+            f"{shapes(state)}"
+        )
+
+    def as_part(part, like):
+        to_array = as_float if neuron._fits and jnp.issubdtype(like.dtype, jnp.floating) else as_real
+        return to_array(part, "carry")
+
+    state = jax.tree.map(as_part, state, expected)
+    for part, like in zip(jax.tree.leaves(state), parts, strict=True):
+        if part.shape != like.shape:
+            if like.shape == shape:
+                raise wrong_state(owner, state, shape, over_time)
+            raise ValueError(
+                f"{owner}: expected the carry of inputs of shape {shape} at each step to have the shape "
+                f"{shapes(expected)}, got {shapes(state)}: make it by initialize_carry(xs.shape[1:]) (brainstate: "
+                "init_state(batch_size))"
+            )
+    return state
+
+
+@functools.cache
+def check_class(cls):
+    """Raise a TypeError unless what a class annotates are its fields."""
+    for name, annotation in inspect.get_annotations(cls).items():
+        if name not in cls.__dataclass_fields__ and "ClassVar" not in str(annotation):
+            raise TypeError(
+                f"{cls.__name__}: expected {name} to be a field, got an attribute of the class: write "
+                f"@dataclasses.dataclass above class {cls.__name__}"
+            )
+
+
+def _checked_start(initial_state):
+    """Wrap `initial_state`: x is an array, and each array of the state has a name."""
+
+    @functools.wraps(initial_state)
+    def wrapped(self, x):
+        if type(self).initial_state is not wrapped:  # called by that of a subclass
+            return initial_state(self, x)
+        check_class(type(self))
+        state = initial_state(self, widened(self._as_input(x, "x")))
+        arrays = len(jax.tree.leaves(state))
+        if arrays != len(self.states):
+            names = "one name" if arrays == 1 else f"{arrays} names"
+            raise ValueError(
+                f"{type(self).__name__}: expected states to have {names}, one for each array of its state, such as "
+                f"states = ({', '.join(repr(name) for name in 'vuwabcde'[:arrays])},), got {self.states!r}"
+            )
+        return jax.tree.map(widened, state)
+
+    return wrapped
+
+
+def _checked_step(step):
+    """Wrap `step`: all is in the dtype of the state, which it keeps, and the output is like the input."""
+
+    @functools.wraps(step)
+    def wrapped(self, state, x):
+        if type(self).step is not wrapped:  # called by that of a subclass
+            return step(self, state, x)
+        x = widened(self._as_input(x, "x"))
+        state = as_state(self, state, x.shape)
+        if not self._fits:
+            return step(self, state, x)
+        dtypes = [part.dtype for part in jax.tree.leaves(state) if jnp.issubdtype(part.dtype, jnp.floating)]
+        like = jax.ShapeDtypeStruct(x.shape, (*dtypes, x.dtype)[0])
+
+        def fit(part):
+            return part.astype(like.dtype) if jnp.issubdtype(part.dtype, jnp.floating) else part
+
+        new, y = step(self._matched(like), jax.tree.map(fit, state), x.astype(like.dtype))
+        y = as_float(y, f"the output of {type(self).__name__}")
+        if y.shape != x.shape:
+            raise ValueError(
+                f"{type(self).__name__}: expected step to give an output of the shape of its input, {x.shape}, got "
+                f"{y.shape}"
+            )
+        return _kept(type(self).__name__, state, new), y.astype(x.dtype)
+
+    return wrapped
+
+
+def _kept(owner, before, after):
+    """Return a new state in the dtypes of the old one."""
+    same = jax.tree.structure(before) == jax.tree.structure(after)
+    if not same or any(
+        jnp.shape(a) != jnp.shape(b) for a, b in zip(*map(jax.tree.leaves, (before, after)), strict=True)
+    ):
+        raise ValueError(
+            f"{owner}: expected step to give a state like the one it takes, {shapes(before)}, got {shapes(after)}"
+        )
+
+    def keep(a, b):
+        b = jnp.asarray(b)
+        if jnp.issubdtype(b.dtype, jnp.floating) and not jnp.issubdtype(a.dtype, jnp.floating):
+            raise TypeError(f"{owner}: expected step to keep the dtype {a.dtype} of a part of its state, got {b.dtype}")
+        return b.astype(a.dtype)
+
+    return jax.tree.map(keep, before, after)

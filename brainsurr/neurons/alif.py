@@ -1,0 +1,103 @@
+"""The leaky integrate-and-fire neuron that adapts."""
+
+import dataclasses
+from typing import Any, ClassVar
+
+import jax.numpy as jnp
+
+from .._checks import check_word
+from .lif import LIF
+
+ADAPTS = ("threshold", "input")
+
+
+@dataclasses.dataclass(eq=False, repr=False)
+class ALIF(LIF):
+    r"""A LIF neuron that adapts: the more it has fired, the higher its threshold or the smaller its input.
+
+    With the adaptation :math:`a`, :math:`\rho` the ``adaptation_decay``, :math:`b` the ``spike_adaptation`` and
+    :math:`c` the ``voltage_adaptation``,
+
+    .. math::
+       u &= \mathrm{decay} \cdot v + x - a\,[\text{input}], \qquad
+       s = \mathrm{spike\_fn}(u - \mathrm{threshold} - a\,[\text{threshold}]) \\
+       v' &= u - (\mathrm{threshold} + a\,[\text{threshold}])\, s, \qquad a' = \rho\, a + (1 - \rho)(b\, s + c\, v')
+
+    The adaptation follows the new potential, which keeps the pair of equations stable. With ``reset_delay=True`` a
+    spike adapts the neuron one step later too, so that what is subtracted is the threshold at which it fired.
+
+    State: a pair of that of :class:`LIF` and the adaptation ``a``, of the same shape.
+
+    Args:
+      decay: what is left of the potential after a step, in [0, 1]: exp(-dt / tau). A number or ``[features]``.
+      decay_input: whether the input is multiplied by 1 - decay.
+      threshold: a number or ``[features]``.
+      spike_fn: a surrogate, or any other function of the potential minus the threshold.
+      reset: ``"subtract"`` the threshold, set to ``"zero"``, or ``"none"``.
+      reset_delay: whether a spike resets the potential, and adapts the neuron, one step later.
+      reset_grad: whether the gradient flows through the reset. None: yes, but not for ``"zero"``.
+      adapts: ``"threshold"``, to which the adaptation is added, or ``"input"``, from which it is subtracted.
+      adaptation_decay: what is left of the adaptation after a step, in [0, 1]. A number or ``[features]``.
+      spike_adaptation: what a spike adds to the adaptation, times 1 - adaptation_decay. A number or ``[features]``.
+      voltage_adaptation: what the potential adds to it, times the same. With ``adapts="input"`` a potential runs away
+        where it is below -1 with ``decay_input=True``, and below decay - 1 without.
+
+    Raises:
+      TypeError: as of :class:`LIF`.
+      ValueError: as of :class:`LIF`; ``adaptation_decay`` is outside [0, 1], or an unknown ``adapts``.
+
+    References:
+      Bellec, Salaj, Subramoney, Legenstein, Maass 2018, "Long short-term memory and learning-to-learn in networks of
+      spiking neurons" (``decay_input=True, reset_delay=True``). Bittar, Garner 2022, "A surrogate gradient spiking
+      baseline for speech command recognition" (``adapts="input", decay_input=True``). Baronig, Ferrand, Sabathiel,
+      Legenstein 2024, "Advancing spatio-temporal processing in spiking neural networks through adaptation" (and
+      ``reset="zero"``).
+
+    Example:
+      >>> import jax.numpy as jnp
+      >>> from brainsurr.neurons import ALIF
+      >>> alif, xs = ALIF(decay=0.5, adaptation_decay=0.5, spike_adaptation=2.0), jnp.full((8, 1), 1.5)
+      >>> state, spikes = alif(alif.initial_state(xs[0]), xs)
+      >>> print(spikes.ravel())
+      [1. 0. 1. 0. 1. 0. 1. 0.]
+    """
+
+    bounds: ClassVar[dict[str, tuple[float, float]]] = LIF.bounds | {
+        "adaptation_decay": (0.0, 1.0),
+        "spike_adaptation": (0.0, float("inf")),
+        "voltage_adaptation": (0.0, float("inf")),
+    }
+    _inside: ClassVar[tuple[str, ...]] = ("decay", "adaptation_decay")
+
+    adapts: str = "threshold"
+    adaptation_decay: Any = 0.98
+    spike_adaptation: Any = 1.8
+    voltage_adaptation: Any = 0.0
+
+    def _check(self, name, value):
+        super()._check(name, value)
+        if name == "adapts":
+            check_word(f"{type(self).__name__}: adapts", value, ADAPTS)
+
+    @property
+    def states(self):
+        return (*super().states, "a")
+
+    def initial_state(self, x):
+        return super().initial_state(x), jnp.zeros_like(x)
+
+    def step(self, state, x):
+        inner, before = state
+        v, last = inner if self._has_spikes else (inner, None)
+        a = self._adapted(before, v, last) if self.reset_delay else before  # what acts now
+        if self.adapts == "input":
+            v, s = self.fire(v, last, x - a, self.threshold, self.threshold)
+        else:
+            v, s = self.fire(v, last, x, self.threshold + before, self.threshold + a)
+        return ((v, s) if self._has_spikes else v, a if self.reset_delay else self._adapted(a, v, s)), s
+
+    def _adapted(self, a, v, s):
+        rho, c = self.adaptation_decay, self.voltage_adaptation
+        # Avoid 0 times infinity, for a neuron that may not fire.
+        v = jnp.where((c == 0) & jnp.isinf(v), jnp.zeros_like(v), v)
+        return rho * a + (1 - rho) * (self.spike_adaptation * s + c * v)

@@ -1,0 +1,124 @@
+"""The leaky integrate-and-fire neuron."""
+
+import dataclasses
+from collections.abc import Callable
+from typing import Any, ClassVar
+
+import jax.numpy as jnp
+
+from .._checks import check_flag, check_word
+from .._kernel import detached
+from ..surrogates.logarithm import FakeNumericalGradient
+from .li import LI
+
+RESETS = ("subtract", "zero", "none")
+
+
+@dataclasses.dataclass(eq=False, repr=False)
+class LIF(LI):
+    r"""A leaky integrate-and-fire neuron.
+
+    .. math::
+       u &= \mathrm{decay} \cdot v + x \\
+       s &= \mathrm{spike\_fn}(u - \mathrm{threshold}) \\
+       v' &= u - \mathrm{threshold}\, s \ (\text{subtract}), \quad u\,(1 - s)\ (\text{zero}), \quad u\ (\text{none})
+
+    With ``reset_delay=True`` the spikes of the last step, :math:`s_0`, reset the potential in the place of :math:`s`:
+
+    .. math::
+       v' = u - \mathrm{threshold}\, s_0 \ (\text{subtract}), \quad u\,(1 - s_0)\ (\text{zero}), \qquad
+       s = \mathrm{spike\_fn}(v' - \mathrm{threshold})
+
+    State: the potential ``v``, with a delayed reset a pair of it and the last spikes ``s``, each of the shape of the
+    input of a step, ``[..., features]``. All is dimensionless.
+
+    Args:
+      decay: what is left of the potential after a step, in [0, 1]: exp(-dt / tau). A number or ``[features]``.
+      decay_input: whether the input is multiplied by 1 - decay, so that the potential tends to a constant input.
+      threshold: a number or ``[features]``. A fixed one may be below 0, as in files of NIR: then it fires at rest.
+      spike_fn: a surrogate, or any other function of ``u - threshold``. The default has a gradient of 1 up to 1/8
+        from the threshold, and of 1 / (8 distance) beyond, so it is 0 nowhere.
+      reset: ``"subtract"`` the threshold, set to ``"zero"``, or ``"none"``. Under ``"zero"`` an infinite potential
+        becomes NaN.
+      reset_delay: whether a spike resets the potential one step later, and the state holds it as it was before. What is
+        subtracted does not decay then, and ``"zero"`` loses the input of that step.
+      reset_grad: whether the gradient flows through the reset. None: yes, but not for ``"zero"``, where each step
+        multiplies it by :math:`1 - s - u\,g'`, which explodes when g' is large far from the threshold.
+
+    Raises:
+      TypeError: ``spike_fn`` can't be called; a number or a flag is not one.
+      ValueError: ``decay`` is outside [0, 1], ``threshold`` not finite, or an unknown ``reset``.
+
+    References:
+      Neftci, Mostafa, Zenke 2019, "Surrogate Gradient Learning in Spiking Neural Networks", eq. 5, with the
+      reset by subtraction applied in the step of the spike.
+
+    Example:
+      >>> import jax.numpy as jnp
+      >>> from brainsurr.neurons import LIF
+      >>> lif, xs = LIF(decay=0.5), jnp.full((4, 1), 0.75)
+      >>> state, spikes = lif(lif.initial_state(xs[0]), xs)
+      >>> print(spikes.ravel(), state)
+      [0. 1. 0. 1.] [0.15625]
+      >>> state, s = lif.step(state, xs[0])
+      >>> print(s, state)
+      [0.] [0.828125]
+    """
+
+    bounds: ClassVar[dict[str, tuple[float, float]]] = LI.bounds | {"threshold": (0.0, float("inf"))}
+
+    threshold: Any = 1.0
+    spike_fn: Callable = FakeNumericalGradient(alpha=1.0).scaled(width=0.125)
+    reset: str = "subtract"
+    reset_delay: bool = False
+    reset_grad: bool | None = None
+    keeps_spikes: bool = dataclasses.field(default=False, init=False)  # in the state, as `Recurrent` asks
+
+    def _check(self, name, value):
+        super()._check(name, value)
+        if name == "reset":
+            check_word(f"{type(self).__name__}: reset", value, RESETS)
+        elif name == "reset_grad":
+            check_flag(f"{type(self).__name__}: reset_grad", value, optional=True)
+
+    @property
+    def states(self):  # type: ignore[override]
+        """The names of the arrays of the state."""
+        return ("v", "s") if self._has_spikes else ("v",)
+
+    @property
+    def _has_spikes(self):
+        return self.reset_delay or self.keeps_spikes
+
+    def initial_state(self, x):
+        v = jnp.zeros_like(x)
+        return (v, jnp.zeros_like(x)) if self._has_spikes else v
+
+    def step(self, state, x):
+        v, last = state if self._has_spikes else (state, None)
+        v, s = self.fire(v, last, x, self.threshold, self.threshold)
+        return ((v, s) if self._has_spikes else v), s
+
+    def fire(self, v, last, x, fired_at, threshold):
+        """Integrate, fire and reset; return the potential and the spikes.
+
+        Args:
+          v: the potential.
+          last: the spikes of the last step, if they are in the state.
+          x: the input.
+          fired_at: the threshold of the spikes that reset.
+          threshold: that of the new spikes.
+        """
+        u = self.integrate(v, x)
+        if self.reset_delay:
+            v = self._after(u, last, fired_at)
+            return v, self.spike_fn(v - threshold)
+        s = self.spike_fn(u - threshold)
+        return self._after(u, s, fired_at), s
+
+    def _after(self, u, s, fired_at):
+        if self.reset == "none":
+            return u
+        if not (self.reset != "zero" if self.reset_grad is None else self.reset_grad):
+            s = detached(s)
+        return u - fired_at * s if self.reset == "subtract" else u * (1 - s)

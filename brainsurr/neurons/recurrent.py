@@ -1,0 +1,86 @@
+"""Neurons whose last spikes come back to them through weights."""
+
+import dataclasses
+from typing import Any, ClassVar
+
+import jax
+import jax.numpy as jnp
+
+from .._arrays import is_number
+from .._checks import shapes
+from ._neuron import Neuron
+
+
+@dataclasses.dataclass(eq=False, repr=False)
+class Recurrent(Neuron):
+    r"""Neurons whose last outputs come back through weights, a neuron again.
+
+    .. math:: x'_t = x_t + s_{t-1} W
+
+    is the input of the neurons inside, and :math:`s_t` what they give. The product is in the dtype of the input.
+
+    State: that of the neurons inside, with the last spikes: of :class:`LIF` a pair ``v, s``, of :class:`ALIF`
+    ``(v, s), a``; of any other neuron a pair of its state and ``s``.
+
+    Args:
+      neuron: any neuron.
+      kernel: the weights :math:`W`, ``[features, features]``, from the first axis to the second.
+
+    Raises:
+      TypeError: ``neuron`` is not a neuron.
+      ValueError: ``kernel`` is not a square matrix.
+
+    Example:
+      >>> import jax.numpy as jnp
+      >>> from brainsurr.neurons import LIF, Recurrent
+      >>> neuron = Recurrent(LIF(decay=0.5), kernel=jnp.array([[0.0, 1.0], [0.0, 0.0]]))
+      >>> xs = jnp.array([[1.0, 0.0], [0.0, 0.0]])
+      >>> state, spikes = neuron(neuron.initial_state(xs[0]), xs)
+      >>> print(spikes)
+      [[1. 0.]
+       [0. 1.]]
+    """
+
+    _fits: ClassVar[bool] = False
+
+    neuron: Neuron
+    kernel: Any
+
+    def _check(self, name, value):
+        super()._check(name, value)
+        if name == "neuron" and not isinstance(value, Neuron):
+            raise TypeError(f"Recurrent: expected neuron to be a neuron, such as LIF(), got {value!r}")
+        shape = value.shape if is_number(value) and hasattr(value, "shape") else None
+        if name == "kernel" and (shape is None or len(shape) != 2 or shape[0] != shape[1]):
+            raise ValueError(f"Recurrent: expected kernel to be an array [features, features], got {shapes(value)}")
+
+    def __post_init__(self):
+        if hasattr(self.neuron, "keeps_spikes"):
+            self.neuron = self.neuron.replace(keeps_spikes=True)
+
+    @property
+    def _inside_has_spikes(self):
+        return "s" in self.neuron.states
+
+    @property
+    def states(self):  # type: ignore[override]
+        """The names of the arrays of the state."""
+        return self.neuron.states if self._inside_has_spikes else (*self.neuron.states, "s")
+
+    def initial_state(self, x):
+        state = self.neuron.initial_state(x)
+        return state if self._inside_has_spikes else (state, jnp.zeros_like(x))
+
+    def step(self, state, x):
+        if self.kernel.shape[0] != x.shape[-1]:
+            features = x.shape[-1]
+            raise ValueError(
+                f"Recurrent: expected kernel of shape ({features}, {features}) for an input of shape {x.shape}, got "
+                f"{self.kernel.shape}"
+            )
+        if self._inside_has_spikes:
+            state, s = state, jax.tree.leaves(state)[self.neuron.states.index("s")]
+        else:
+            state, s = state
+        state, y = self.neuron.step(state, x + jnp.dot(s.astype(x.dtype), self.kernel.astype(x.dtype)))
+        return (state if self._inside_has_spikes else (state, y.astype(s.dtype))), y
