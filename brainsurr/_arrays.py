@@ -54,6 +54,8 @@ def as_float(x: Any, name: str = "x") -> jax.Array:
 
 def as_array(x: Any, name: str, unwrap: Callable = variable_value) -> jax.Array:
     """Convert to an array of any dtype; a TypeError says what came."""
+    if isinstance(x, jax.Array):
+        return jnp.asarray(x)
     if x is None or isinstance(x, (str, bytes)):
         raise TypeError(f"expected {name} to be a real array, got {x!r}")
     x = unwrap(x)
@@ -98,10 +100,11 @@ def match_dtype_and_rank(parameter, x: jax.Array, name: str):
     """Cast a parameter to x's dtype and left-pad its shape to x's rank. Python scalars are returned unchanged."""
     if type(parameter) is float:
         return parameter
-    parameter = as_parameter(parameter)
-    if not isinstance(parameter, (jax.Array, np.ndarray, np.generic)):
-        return parameter
-    parameter = jnp.asarray(parameter)
+    if not isinstance(parameter, jax.Array):
+        parameter = as_parameter(parameter)
+        if not isinstance(parameter, np.ndarray | np.generic):
+            return parameter
+        parameter = jnp.asarray(parameter)
     try:
         wider = jnp.broadcast_shapes(parameter.shape, x.shape) != x.shape
     except ValueError:
@@ -117,17 +120,13 @@ def match_dtype_and_rank(parameter, x: jax.Array, name: str):
 
 def is_negative(x: jax.Array) -> jax.Array:
     """Return x < 0, also for subnormal numbers, which a CPU takes for 0 when it compares them as floats."""
-    bits = _bits(x)
+    bits = jax.lax.bitcast_convert_type(x, f"int{8 * x.dtype.itemsize}")
     return (bits < 0) & (bits != jnp.iinfo(bits.dtype).min)  # the smallest integer is -0.0
 
 
 def is_positive(x: jax.Array) -> jax.Array:
     """Return x > 0, also for subnormal numbers."""
-    return _bits(x) > 0
-
-
-def _bits(x):
-    return jax.lax.bitcast_convert_type(x, jnp.dtype(f"int{8 * x.dtype.itemsize}"))
+    return jax.lax.bitcast_convert_type(x, f"int{8 * x.dtype.itemsize}") > 0
 
 
 @jax.custom_jvp
@@ -152,7 +151,7 @@ def _with_sign_of_jvp(primals, tangents):
 @jax.custom_jvp
 def at_least_one(x: jax.Array) -> jax.Array:
     """Return the larger of x and 1, compared as integers."""
-    bits = _bits(x)
+    bits = jax.lax.bitcast_convert_type(x, f"int{8 * x.dtype.itemsize}")
     return jax.lax.bitcast_convert_type(jnp.maximum(bits, np.array(1, x.dtype).view(bits.dtype)), x.dtype)
 
 

@@ -81,36 +81,38 @@ def spike(x, surrogate, *, key=None):
       0.27 0.27
     """
     check_surrogate("surrogate", surrogate)
-    x = widened(as_float(x))
-    parameters = jax.tree.leaves(surrogate.broadcast_into(x))
+    surrogate._check_defined()
+    x = widened(as_float(x)) if is_smooth() else as_float(x)
+    surrogate._matched(x, inside=True)  # raises the error that names a parameter which doesn't fit
     if key is not None:
         check_key("key", key)
         check_distribution("surrogate", surrogate)
     if is_smooth():
         surrogate = surrogate.replace(origin=True)
+    parameters, structure = jax.tree.flatten(surrogate)
     x = _vary_with(x, parameters)
-    return _spike(x, surrogate, None if key is None or surrogate.origin else _uniform(key, x))
+    return _spike(x, parameters, None if key is None or surrogate.origin else _uniform(key, x), structure)
 
 
-@jax.custom_jvp
-def _spike(x, surrogate, uniform):
+@functools.partial(jax.custom_jvp, nondiff_argnums=(3,))
+def _spike(x, parameters, uniform, structure):
+    surrogate = structure.unflatten(parameters)
     if surrogate.origin:
         return surrogate.surrogate_fun(x)
     return _step(x) if uniform is None else _random_spikes(x, surrogate, uniform)
 
 
 @functools.partial(_spike.defjvp, symbolic_zeros=True)
-def _spike_jvp(primals, tangents):
+def _spike_jvp(structure, primals, tangents):
     # The primal output is `_spike` again and not the bare step, so that second derivatives of nonlinear losses
     # include the dependence of the output on x. Symbolic zeros are skipped: adding one would save it for the
     # backward pass.
-    (x, surrogate, uniform), (dx, dsurrogate, _) = primals, tangents
+    (x, parameters, uniform), (dx, dparameters, _) = primals, tangents
     x = jnp.asarray(x)  # jax may give a number that is no array
     terms = []
     if not isinstance(dx, SymbolicZero):
-        terms.append(surrogate.surrogate_grad(x) * dx)
-    parameters, structure = jax.tree.flatten(surrogate)
-    for i, da in enumerate(jax.tree.leaves(dsurrogate, is_leaf=lambda t: isinstance(t, SymbolicZero))):
+        terms.append(structure.unflatten(parameters).surrogate_grad(x) * dx)
+    for i, da in enumerate(dparameters):
         if isinstance(da, SymbolicZero):
             continue
 
@@ -119,7 +121,7 @@ def _spike_jvp(primals, tangents):
         finite = jnp.where(jnp.isfinite(x), x, jnp.zeros_like(x))
 
         def primitive(a, i=i, finite=finite):
-            return jax.tree.unflatten(structure, [*parameters[:i], a, *parameters[i + 1 :]]).surrogate_fun(finite)
+            return structure.unflatten([*parameters[:i], a, *parameters[i + 1 :]]).surrogate_fun(finite)
 
         a = match_dtype_and_rank(jnp.asarray(parameters[i], x.dtype), x, "a parameter")
         a = a + jnp.zeros_like(x)  # with x's shape and sharding
@@ -129,7 +131,7 @@ def _spike_jvp(primals, tangents):
         da = jnp.asarray(da)
         wide = da.astype(jnp.float32) if da.dtype.itemsize < 4 else da
         terms.append(slope * jnp.broadcast_to(wide, x.shape).astype(x.dtype))
-    return _spike(x, surrogate, uniform), functools.reduce(jnp.add, terms)
+    return _spike(x, parameters, uniform, structure), functools.reduce(jnp.add, terms)
 
 
 def _step(x):
@@ -228,9 +230,7 @@ def smooth(how: Smooth) -> Iterator[None]:
         _smooth.reset(token)
 
 
-def is_smooth() -> bool:
-    """Return whether spikes are replaced by their primitives."""
-    return _smooth.get() is not None
+is_smooth = _smooth.get  # whether spikes are replaced by their primitives: the smooth pass, or None
 
 
 def widened(x: Any) -> Any:

@@ -11,11 +11,18 @@ def flag_names(f) -> frozenset[str]:
     return getattr(f, "_flags", f._flags_at_first)
 
 
+# jax calls these many times in each trace: they call nothing of Python's.
+
+
 def flatten(f):
     """Return the parameters of a value, and what is static: their names, and the flags with theirs."""
-    items, flags = f._items(), flag_names(f)
-    parameters = {name: value for name, value in items.items() if name not in flags}
-    return tuple(parameters.values()), (tuple(parameters), tuple([item for item in items.items() if item[0] in flags]))
+    flags, parameters, static = getattr(f, "_flags", f._flags_at_first), {}, []
+    for item in f.__dict__.items():
+        if item[0] in flags:
+            static.append(item)
+        else:
+            parameters[item[0]] = item[1]
+    return tuple(parameters.values()), (tuple(parameters), tuple(static))
 
 
 def flatten_with_keys(f):
@@ -30,7 +37,7 @@ def unflatten(cls, structure, parameters):
     f = object.__new__(cls)  # without `__init__` and its checks
     f.__dict__.update(zip(names, parameters, strict=True))
     f.__dict__.update(flags)
-    object.__setattr__(f, "_flags", frozenset(name for name, _ in flags))
+    object.__setattr__(f, "_flags", frozenset(dict(flags)))
     return f
 
 

@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from ._arrays import as_float, as_parameter, is_number, match_dtype_and_rank, with_sign_of
+from ._arrays import as_float, as_parameter, is_number, with_sign_of
 from ._checks import check_surrogate
 from ._kernel import spike
 from ._value import Value
@@ -147,14 +147,7 @@ class Surrogate(Value):
 
     def broadcast_into(self, x: jax.Array) -> "Surrogate":
         """Cast the parameters to the dtype and rank of ``x``; a ValueError if one does not broadcast into it."""
-        self._check_defined()
-        leaves, structure = jax.tree.flatten(self)
-        try:
-            return structure.unflatten([match_dtype_and_rank(leaf, x, "a parameter") for leaf in leaves])
-        except ValueError:
-            for name, value in self.named_parameters()[1].items():  # which one
-                match_dtype_and_rank(value, x, f"{type(self).__name__}: {name}")
-            raise
+        return self._matched(x, inside=True)
 
     def _check_defined(self):
         cls = type(self)
@@ -162,9 +155,6 @@ class Surrogate(Value):
             raise NotImplementedError(
                 f"{cls.__name__} gives neither surrogate_fun nor surrogate_grad: subclass Surrogate and define one"
             )
-
-    def _items(self):
-        return {"origin": self.origin, **vars(self)}
 
 
 def _has_partner(cls, inherited: str, given: str) -> bool:
@@ -179,7 +169,7 @@ def _elementwise(formula):
     @functools.wraps(formula)
     def wrapped(self, x):
         x = as_float(x)
-        y = jnp.asarray(formula(self.broadcast_into(x), x)).astype(x.dtype)
+        y = jnp.asarray(formula(self._matched(x, inside=True), x)).astype(x.dtype)
         if y.ndim > x.ndim or jnp.broadcast_shapes(y.shape, x.shape) != x.shape:
             raise ValueError(f"{type(self).__name__}.{formula.__name__} gave shape {y.shape} for x of shape {x.shape}")
         return jnp.where(jnp.isnan(x), x, jnp.broadcast_to(y, x.shape))

@@ -8,7 +8,7 @@ from typing import Any, ClassVar, TypeVar
 import jax
 import numpy as np
 
-from ._arrays import as_parameter, is_number
+from ._arrays import as_parameter, is_number, match_dtype_and_rank
 from ._checks import check_flag
 from ._pytree import (
     flag_names,
@@ -70,7 +70,7 @@ class Value:
 
     def replace(self: Self, **changes) -> Self:
         """Copy, with some parameters or flags changed, as in ``f.replace(alpha=0.3, origin=True)``."""
-        changed, names = copy.copy(self), {**self._items(), **self.__dataclass_fields__}
+        changed, names = copy.copy(self), {**vars(self), **self.__dataclass_fields__}
         for name, value in changes.items():
             if name not in names:
                 raise TypeError(f"{type(self).__name__} has no parameter or flag {name!r}, only {', '.join(names)}")
@@ -81,8 +81,27 @@ class Value:
         """Copy, with other values of some attributes, which stay parameters or flags; nothing is checked."""
         changed = object.__new__(type(self))
         vars(changed).update(vars(self), **values)
-        object.__setattr__(changed, "_flags", flag_names(self))
+        object.__setattr__(changed, "_flags", getattr(self, "_flags", self._flags_at_first))
         return changed
+
+    def _matched(self: Self, like, inside: bool = False) -> Self:
+        """Copy, with the numbers in the dtype and rank of an array, those of values inside too if so wanted.
+
+        Raises:
+          ValueError: one does not broadcast into the array.
+        """
+        changed, flags, owner = {}, getattr(self, "_flags", ()), type(self).__name__
+        for name, value in vars(self).items():
+            if name in flags or type(value) is float:
+                continue
+            if isinstance(value, jax.Array | np.ndarray):
+                changed[name] = match_dtype_and_rank(value, like, f"{owner}: {name}")
+            elif isinstance(value, Value):
+                changed |= {name: value._matched(like, inside)} if inside else {}
+            elif not callable(value):  # a number, or a container
+                match = functools.partial(match_dtype_and_rank, x=like, name=f"{owner}: {name}")
+                changed[name] = jax.tree.map(match, value)
+        return self._with(**changed) if changed else self
 
     @classmethod
     def _of(cls, parameters: dict[str, Any], flags: dict[str, Any]):
@@ -114,9 +133,6 @@ class Value:
     def _all_bounds(self) -> dict[str, tuple[float, float]]:
         return self._inner_bounds() | self.bounds
 
-    def _items(self) -> dict[str, Any]:
-        return vars(self)
-
     def __setattr__(self, name, value):
         cls = type(self)
         if getattr(self, "_hashed", False):
@@ -125,6 +141,8 @@ class Value:
                 f"a key), and what was compiled for it would go stale. Make a copy: f = f.replace({name}={value!r})"
             )
         register_with_flax()  # flax may have been loaded since the class was made
+        for flag in self._flags_at_first - vars(self).keys():
+            vars(self)[flag] = getattr(self, flag)
         fields = cls.__dict__.get("__dataclass_fields__")
         if fields is not None and name not in fields:
             raise AttributeError(f"{cls.__name__} has no parameter or flag {name!r}, only {', '.join(fields)}")
@@ -177,10 +195,10 @@ class Value:
         return value
 
     def _key(self):
-        return tuple(sorted((name, value_key(value)) for name, value in self._items().items()))
+        return tuple(sorted((name, value_key(value)) for name, value in vars(self).items()))
 
     def __repr__(self):
-        items = self._items()
+        items = vars(self)
         fields = (name for name in type(self).__dataclass_fields__ if name in items)  # in this order, flags among them
         items = {name: items[name] for name in (*fields, *items)}
         switches = {name: v for name, v in items.items() if isinstance(v, bool)}

@@ -10,7 +10,7 @@ import numpy as np
 
 from .._arrays import as_float
 from .._surrogate import Scaled, Surrogate
-from ..neurons._spikes import Drawn, is_drawn
+from ..neurons._spikes import Drawn
 
 
 class Totals(NamedTuple):
@@ -138,7 +138,7 @@ def measure(
                 raise ValueError(
                     f"{name} is used by layers of {widths[name]} and {features(x)} neurons: give each one of its own"
                 )
-            random.setdefault(name, is_drawn(spike_fn) or key.get("key") is not None)
+            random.setdefault(name, isinstance(spike_fn, Drawn) or key.get("key") is not None)
             changes[name] = [trial.change for trial in trials(spike_fn, random[name])]
             return spike_fn(x, **key)
 

@@ -22,7 +22,7 @@ def to_words(f: Surrogate) -> dict[str, Any] | None:
     if known().get(name) is not type(f):
         return None
     values: dict[str, Any] = {}
-    for parameter, value in f._items().items():
+    for parameter, value in vars(f).items():
         if isinstance(value, Surrogate):
             value = to_words(value)
             if value is None:

@@ -11,7 +11,7 @@ import jax.numpy as jnp
 
 from .._arrays import as_array
 from .._checks import check_function, check_word, is_integer
-from .._kernel import widened
+from .._kernel import is_smooth, widened
 from .._scan import scan
 from .guard import trying_stateless_layers
 from .reductions import REDUCTIONS, Reduction
@@ -127,7 +127,7 @@ def unroll_blocks(transforms: Transforms, block, carry, xs, block_size, remat, r
     for word in words:
         check_word("reduce", word, tuple(REDUCTIONS))
     check_function("block", block)
-    carry, xs = (jax.tree.map(partial(_as_array, name), tree) for name, tree in (("carry", carry), ("xs", xs)))
+    carry, xs = _as_arrays("carry", carry), _as_arrays("xs", xs)
     steps = _steps("xs", xs)
     if any(words) and not steps:
         raise ValueError(f"reduce={reduce!r} over zero time steps is undefined")
@@ -170,8 +170,11 @@ def unroll_blocks(transforms: Transforms, block, carry, xs, block_size, remat, r
     return carry, jax.tree.map(combine, *parts, is_leaf=lambda node: isinstance(node, _Part))
 
 
-def _as_array(name: str, x) -> jax.Array:
-    return widened(as_array(x, name))
+def _as_arrays(name: str, tree):
+    """Return a tree of arrays, of float64 in a smooth pass."""
+    if not all(isinstance(leaf, jax.Array) for leaf in jax.tree.leaves(tree)):
+        tree = jax.tree.map(lambda x: as_array(x, name), tree)
+    return jax.tree.map(widened, tree) if is_smooth() else tree
 
 
 def _is_word(node) -> bool:
@@ -197,7 +200,7 @@ def _reduced(reduce, ys):
 
 def _check_carry(before, after):
     """Return the carry after a block, or raise a TypeError if the next block can't start from it."""
-    after = jax.tree.map(partial(_as_array, "the carry that block returns"), after)
+    after = _as_arrays("the carry that block returns", after)
     same_structure = jax.tree.structure(before) == jax.tree.structure(after)  # type: ignore[operator]
     if not same_structure or not jax.tree.all(jax.tree.map(_continues, before, after)):
         given, returned = (
@@ -238,7 +241,8 @@ def _examples(xs) -> int:
 def _steps(name: str, tree) -> int:
     """Return the length of the time axis, the leading one, of all arrays of a tree."""
     leaves = jax.tree.leaves(tree)
-    if not leaves or any(jnp.ndim(leaf) == 0 for leaf in leaves) or len({leaf.shape[0] for leaf in leaves}) > 1:
+    lengths = {jnp.shape(leaf)[:1] for leaf in leaves}
+    if len(lengths) != 1 or () in lengths:
         raise ValueError(f"expected {name} to be arrays [time, ...] of one length, got {_shapes(tree)}")
     return leaves[0].shape[0]
 

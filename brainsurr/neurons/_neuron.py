@@ -10,15 +10,14 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from .._arrays import as_float, as_real, is_number, match_dtype_and_rank
+from .._arrays import as_float, as_real, is_number
 from .._bounds import check_inside
 from .._checks import check_function, hint_to_surrogate, shapes, wrong_state
 from .._kernel import is_smooth, widened
-from .._pytree import flag_names
 from .._scan import scan
 from .._surrogate import Surrogate
 from .._value import Value
-from ._spikes import draw_each, drawn, is_drawn, is_spike_function, spike_functions
+from ._spikes import Drawn, Watched, all_spike_functions, draw_each, drawn, spike_functions
 
 
 @dataclasses.dataclass(eq=False, repr=False)
@@ -106,7 +105,7 @@ class Neuron(Value):
 
     def over_time(self, state, xs) -> tuple[Any, Any]:
         """Run over the leading axis of ``xs``. Override it where there is a faster way than a scan of steps."""
-        return scan(lambda state, x: self.step(state, x), state, xs)
+        return scan(lambda state, x: self._advance(state, x), state, xs)
 
     def __call__(self, state, xs, *, key=None) -> tuple[Any, Any]:
         """Run over time.
@@ -120,6 +119,29 @@ class Neuron(Value):
           The state after the last step, and the outputs ``[time, ..., features]``.
         """
         return run(self if key is None else drawn(self, key), state, xs)
+
+    def _advance(self, state, x):
+        """Take one step from a state that fits: in the dtype of the state, which it keeps; the output is like x."""
+        step, owner = type(self).step.alone, type(self).__name__
+        if not self._fits:
+            return step(self, state, x)
+        dtypes = [part.dtype for part in jax.tree.leaves(state) if jnp.issubdtype(part.dtype, jnp.floating)]
+        like = jax.ShapeDtypeStruct(x.shape, (*dtypes, x.dtype)[0])
+        if [dtype for dtype in dtypes if dtype != like.dtype]:
+            state = jax.tree.map(lambda part: part.astype(like.dtype) if _is_float(part) else part, state)
+        neuron = self._matched(like)
+        functions = {
+            name: functools.partial(_call_function, f"{owner}: {name}", f)
+            for name, f in spike_functions(self).items()
+            if not isinstance(f, Surrogate)
+        }
+        new, y = step(neuron._with(**functions) if functions else neuron, state, x.astype(like.dtype))
+        y = as_float(y, f"the output of {owner}")
+        if y.shape != x.shape:
+            raise ValueError(
+                f"{owner}: expected step to give an output of the shape of its input, {x.shape}, got {y.shape}"
+            )
+        return _kept(owner, state, new), y.astype(x.dtype)
 
     def _check(self, name, value):
         owner, field = type(self).__name__, type(self).__dataclass_fields__.get(name)
@@ -139,21 +161,11 @@ class Neuron(Value):
 
     def _check_features(self, owner: str, features: int):
         """Raise a ValueError unless each parameter is one number, or one for each of the features of a layer."""
-        for name, value in self._items().items():
+        for name, value in vars(self).items():
             if is_number(value) and jnp.shape(value) not in ((), (1,), (features,)):
                 raise ValueError(
                     f"{owner}: expected {name} to be one number or {features}, got shape {jnp.shape(value)}"
                 )
-
-    def _matched(self, like):
-        """Return a copy whose own numbers have the dtype and rank of an array, and whose functions are checked."""
-        owner, flags, changed = type(self).__name__, flag_names(self), {}
-        for name, value in vars(self).items():
-            if name not in flags and is_number(value):
-                changed[name] = match_dtype_and_rank(value, like, f"{owner}: {name}")
-            elif not isinstance(value, Value) and is_spike_function(self, name, value):
-                changed[name] = functools.partial(_call_function, f"{owner}: {name}", value)
-        return self._with(**changed)
 
 
 def _call_function(name: str, function: Callable, x):
@@ -175,28 +187,35 @@ def run(neuron: Neuron, state, xs, host_scan: Callable = scan) -> tuple[Any, Any
       xs: ``[time, ..., features]``.
       host_scan: the scan of a framework, used where a function among the fields may read or write its state.
     """
-    xs = widened(neuron._as_input(xs, "xs"))
+    xs = neuron._as_input(xs, "xs")
+    xs = widened(xs) if is_smooth() else xs
     if not xs.ndim:
         raise ValueError("expected xs to be an array [time, ..., features], got a single number")
     state = as_state(neuron, state, xs.shape[1:], over_time=True)
-    # Outside of jit, a scan compiles for each new function and keeps the program. So a neuron whose numbers are all
-    # that is new is the argument of one function: a new value neither compiles again nor fills the cache.
-    if all(isinstance(f, Surrogate) or is_drawn(f) for f in spike_functions(neuron)):
-        return _compiled(neuron, state, xs)
-    return _over_time(neuron, state, xs, host_scan)
+    functions = all_spike_functions(neuron)
+    draws = Drawn in [type(f.function if isinstance(f, Watched) else f) for f in functions]
+    if [f for f in functions if not isinstance(f, Surrogate | Drawn)]:
+        return _over_time(neuron, draws, state, xs, host_scan)
+    # Outside of jit, a scan compiles for each new function and keeps the program. So all numbers of a neuron are
+    # arguments of one function: a new value neither compiles again nor fills the cache.
+    leaves, structure = jax.tree.flatten(neuron)
+    return _compiled(structure, draws, leaves, state, xs)
 
 
-def _over_time(neuron, state, xs, host_scan=scan):
-    # The keys of all steps are an input of the scan: it carries none, and a step that is computed again draws the same.
-    keys, with_keys = draw_each(neuron, len(xs))
-    if keys:
-        return host_scan(lambda state, x: with_keys(x[1]).step(state, x[0]), state, (xs, keys))
+def _over_time(neuron, draws, state, xs, host_scan):
+    if draws:
+        # The keys of all steps are an input of the scan: it carries none, and a step that is computed again draws the
+        # same.
+        keys, with_keys = draw_each(neuron, len(xs))
+        return host_scan(lambda state, x: with_keys(x[1])._advance(state, x[0]), state, (xs, keys))
     if type(neuron).over_time is not Neuron.over_time:
         return neuron.over_time(state, xs)
-    return host_scan(lambda state, x: neuron.step(state, x), state, xs)
+    return host_scan(lambda state, x: neuron._advance(state, x), state, xs)
 
 
-_compiled = jax.jit(_over_time, inline=True)
+@functools.partial(jax.jit, static_argnums=(0, 1), inline=True)
+def _compiled(structure, draws, leaves, state, xs):
+    return _over_time(structure.unflatten(leaves), draws, state, xs, scan)
 
 
 def as_state(neuron: Neuron, state, shape: tuple[int, ...], over_time: bool = False):
@@ -209,14 +228,19 @@ def as_state(neuron: Neuron, state, shape: tuple[int, ...], over_time: bool = Fa
       over_time: whether that is the input of a layer, for the hints.
     """
     leaves = jax.tree.leaves(state)
-    usual = len(leaves) == len(neuron.states) and all(
-        isinstance(leaf, jax.Array) and leaf.shape == shape and jnp.issubdtype(leaf.dtype, jnp.floating)
+    usual = [
+        leaf
         for leaf in leaves
-    )
-    if not usual:
+        if isinstance(leaf, jax.Array) and leaf.shape == shape and jnp.issubdtype(leaf.dtype, jnp.floating)
+    ]
+    if not len(usual) == len(leaves) == len(neuron.states):
         expected = jax.eval_shape(lambda x: neuron.initial_state(x), jax.ShapeDtypeStruct(shape, jnp.float32))
         state = _as_expected(neuron, state, expected, shape, over_time)
     return jax.tree.map(widened, state) if is_smooth() else state
+
+
+def _is_float(part) -> bool:
+    return jnp.issubdtype(part.dtype, jnp.floating)
 
 
 def _as_expected(neuron, state, expected, shape, over_time):
@@ -226,13 +250,12 @@ def _as_expected(neuron, state, expected, shape, over_time):
             raise wrong_state(owner, state, shape, over_time)
         names = ", ".join(neuron.states)
         raise ValueError(
-            f"{owner}: expected a carry like the state before the first step, {names} of shapes {shapes(expected)}, got "
-            f"{shapes(state)}"
+            f"{owner}: expected a carry like the state before the first step, {names} of shapes {shapes(expected)}, "
+            f"got {shapes(state)}"
         )
 
     def as_part(part, like):
-        to_array = as_float if neuron._fits and jnp.issubdtype(like.dtype, jnp.floating) else as_real
-        return to_array(part, "carry")
+        return (as_float if neuron._fits and _is_float(like) else as_real)(part, "carry")
 
     state = jax.tree.map(as_part, state, expected)
     for part, like in zip(jax.tree.leaves(state), parts, strict=True):
@@ -266,62 +289,45 @@ def _checked_start(initial_state):
         if type(self).initial_state is not wrapped:  # called by that of a subclass
             return initial_state(self, x)
         check_class(type(self))
-        state = initial_state(self, widened(self._as_input(x, "x")))
+        state, names = initial_state(self, widened(self._as_input(x, "x"))), self.states
         arrays = len(jax.tree.leaves(state))
-        if arrays != len(self.states):
-            names = "one name" if arrays == 1 else f"{arrays} names"
+        if arrays != len(names):
+            need = "one name" if arrays == 1 else f"{arrays} names"
             raise ValueError(
-                f"{type(self).__name__}: expected states to have {names}, one for each array of its state, such as "
-                f"states = ({', '.join(repr(name) for name in 'vuwabcde'[:arrays])},), got {self.states!r}"
+                f"{type(self).__name__}: expected states to have {need}, one for each array of its state, such as "
+                f"states = ({', '.join(repr(name) for name in 'vuwabcde'[:arrays])},), got {names!r}"
             )
-        return jax.tree.map(widened, state)
+        return jax.tree.map(widened, state) if is_smooth() else state
 
     return wrapped
 
 
 def _checked_step(step):
-    """Wrap `step`: all is in the dtype of the state, which it keeps, and the output is like the input."""
+    """Wrap `step`: check the state, and take the step in its dtype."""
 
     @functools.wraps(step)
     def wrapped(self, state, x):
         if type(self).step is not wrapped:  # called by that of a subclass
             return step(self, state, x)
-        x = widened(self._as_input(x, "x"))
-        state = as_state(self, state, x.shape)
-        if not self._fits:
-            return step(self, state, x)
-        dtypes = [part.dtype for part in jax.tree.leaves(state) if jnp.issubdtype(part.dtype, jnp.floating)]
-        like = jax.ShapeDtypeStruct(x.shape, (*dtypes, x.dtype)[0])
+        x = self._as_input(x, "x")
+        x = widened(x) if is_smooth() else x
+        return self._advance(as_state(self, state, x.shape), x)
 
-        def fit(part):
-            return part.astype(like.dtype) if jnp.issubdtype(part.dtype, jnp.floating) else part
-
-        new, y = step(self._matched(like), jax.tree.map(fit, state), x.astype(like.dtype))
-        y = as_float(y, f"the output of {type(self).__name__}")
-        if y.shape != x.shape:
-            raise ValueError(
-                f"{type(self).__name__}: expected step to give an output of the shape of its input, {x.shape}, got "
-                f"{y.shape}"
-            )
-        return _kept(type(self).__name__, state, new), y.astype(x.dtype)
-
+    wrapped.alone = step
     return wrapped
 
 
 def _kept(owner, before, after):
     """Return a new state in the dtypes of the old one."""
-    same = jax.tree.structure(before) == jax.tree.structure(after)
-    if not same or any(
-        jnp.shape(a) != jnp.shape(b) for a, b in zip(*map(jax.tree.leaves, (before, after)), strict=True)
-    ):
+    old, structure = jax.tree.flatten(before)
+    new, same = jax.tree.flatten(after)
+    if structure != same or [jnp.shape(a) for a in old] != [jnp.shape(b) for b in new]:
         raise ValueError(
             f"{owner}: expected step to give a state like the one it takes, {shapes(before)}, got {shapes(after)}"
         )
-
-    def keep(a, b):
+    for i, (a, b) in enumerate(zip(old, new, strict=True)):
         b = jnp.asarray(b)
-        if jnp.issubdtype(b.dtype, jnp.floating) and not jnp.issubdtype(a.dtype, jnp.floating):
+        if b.dtype != a.dtype and _is_float(b) and not _is_float(a):
             raise TypeError(f"{owner}: expected step to keep the dtype {a.dtype} of a part of its state, got {b.dtype}")
-        return b.astype(a.dtype)
-
-    return jax.tree.map(keep, before, after)
+        new[i] = b.astype(a.dtype)
+    return structure.unflatten(new)

@@ -1,12 +1,13 @@
 """What is done to a neuron replaces the surrogates inside it: by random spikes, or by what watches them."""
 
 import dataclasses
-from collections.abc import Callable, Iterator
+import functools
+from collections.abc import Callable
 from typing import Any
 
 import jax
 
-from .._checks import check_distribution, check_key, is_function
+from .._checks import check_distribution, check_key
 from .._kernel import spike
 from .._surrogate import Surrogate
 from .._value import Value
@@ -36,37 +37,34 @@ class Watched:
         return self.watch(self.function)(x)
 
 
-def is_drawn(node) -> bool:
-    """Return whether it draws its spikes."""
-    return isinstance(node, Drawn)
-
-
-def spike_fields(kind: type) -> list[str]:
+@functools.cache
+def spike_fields(kind: type) -> tuple[str, ...]:
     """Return the fields of a class of neurons that hold a surrogate, or a function in the place of one."""
-    return [field.name for field in dataclasses.fields(kind) if isinstance(field.default, Surrogate)]
+    return tuple([field.name for field in dataclasses.fields(kind) if isinstance(field.default, Surrogate)])
 
 
-def is_spike_function(neuron, name: str, value) -> bool:
-    """Return whether a field holds a surrogate, or a function in the place of one."""
-    return isinstance(value, Surrogate | Drawn | Watched) or (is_function(value) and name in spike_fields(type(neuron)))
+def spike_functions(neuron) -> dict[str, Any]:
+    """Return the surrogates of a neuron, and the functions in the place of one, by field; not of neurons inside it."""
+    fields = spike_fields(type(neuron))
+    return {
+        name: value
+        for name, value in vars(neuron).items()
+        if isinstance(value, Surrogate | Drawn | Watched) or name in fields
+    }
 
 
-def spike_functions(neuron) -> Iterator[Any]:
-    """Yield the surrogates of a neuron, and the functions in the place of one, also of neurons inside it."""
-    for name, value in vars(neuron).items():
-        if is_spike_function(neuron, name, value):
-            yield value
-        elif isinstance(value, Value):
-            yield from spike_functions(value)
+def all_spike_functions(neuron) -> list[Any]:
+    """Return the spike functions of a neuron and of the neurons inside it."""
+    functions = spike_functions(neuron)
+    inner = [value for name, value in vars(neuron).items() if isinstance(value, Value) and name not in functions]
+    return [*functions.values(), *[f for one in inner for f in all_spike_functions(one)]]
 
 
 def with_spike_functions(replace: Callable[[str, Any], Any], neuron):
     """Return a neuron with ``replace(name, function)`` for each of its spike functions, named after its field."""
-    changed = {}
+    changed = {name: replace(name, value) for name, value in spike_functions(neuron).items()}
     for name, value in vars(neuron).items():
-        if is_spike_function(neuron, name, value):
-            changed[name] = replace(name, value)
-        elif isinstance(value, Value):
+        if isinstance(value, Value) and name not in changed:
             changed[name] = with_spike_functions(replace, value)
     return neuron._with(**changed)
 
@@ -74,15 +72,13 @@ def with_spike_functions(replace: Callable[[str, Any], Any], neuron):
 def drawn(neuron, key):
     """Return a neuron that draws its spikes: the first surrogate with the key, the others with one each."""
     check_key("key", key)
-    n = len(list(spike_functions(neuron)))
+    owner, n = type(neuron).__name__, len(all_spike_functions(neuron))
     keys = iter([key, *(jax.random.fold_in(key, i) for i in range(1, n))])
 
     def draw(name, f):
         if not isinstance(f, Surrogate):
-            raise TypeError(
-                f"{type(neuron).__name__}: expected {name} to be a surrogate, whose spikes a key draws, got {f!r}"
-            )
-        check_distribution(f"{type(neuron).__name__}: {name}", f)
+            raise TypeError(f"{owner}: expected {name} to be a surrogate, whose spikes a key draws, got {f!r}")
+        check_distribution(f"{owner}: {name}", f)
         return Drawn(f, next(keys))
 
     return with_spike_functions(draw, neuron)
@@ -90,8 +86,8 @@ def drawn(neuron, key):
 
 def draw_each(neuron, steps: int) -> tuple[list[Any], Callable[[list[Any]], Any]]:
     """Return the keys of each step of a neuron that draws its spikes, and a function that puts those of one step in."""
-    leaves, structure = jax.tree.flatten(neuron, is_leaf=is_drawn)
-    places = [i for i, leaf in enumerate(leaves) if is_drawn(leaf)]
+    leaves, structure = jax.tree.flatten(neuron, is_leaf=lambda node: isinstance(node, Drawn))
+    places = [i for i, leaf in enumerate(leaves) if isinstance(leaf, Drawn)]
 
     def with_keys(keys):
         step = list(leaves)

@@ -95,9 +95,10 @@ class LIF(LI):
         return (v, jnp.zeros_like(x)) if self._has_spikes else v
 
     def step(self, state, x):
-        v, last = state if self._has_spikes else (state, None)
-        v, s = self.fire(v, last, x, self.threshold, self.threshold)
-        return ((v, s) if self._has_spikes else v), s
+        if not self._has_spikes:
+            return self.fire(state, None, x, self.threshold, self.threshold)
+        v, s = self.fire(*state, x, self.threshold, self.threshold)
+        return (v, s), s
 
     def fire(self, v, last, x, fired_at, threshold):
         """Integrate, fire and reset; return the potential and the spikes.

@@ -82,5 +82,5 @@ class Recurrent(Neuron):
             state, s = state, jax.tree.leaves(state)[self.neuron.states.index("s")]
         else:
             state, s = state
-        state, y = self.neuron.step(state, x + jnp.dot(s.astype(x.dtype), self.kernel.astype(x.dtype)))
+        state, y = self.neuron._advance(state, x + jnp.dot(s.astype(x.dtype), self.kernel.astype(x.dtype)))
         return (state if self._inside_has_spikes else (state, y.astype(s.dtype))), y
