@@ -109,7 +109,8 @@ def read_fields(
     neuron = neuron._with(**trained)
     neuron._check_features(owner, features)
 
-    numbers, surrogates, rest = {}, {}, {}
+    numbers, rest = {}, {}
+    surrogates: dict[str, dict[str, Any]] = {}
     for name, value in vars(neuron).items():
         if isinstance(value, Surrogate) and name not in acts:
             surrogates[name] = {"learnable": [], "bounds": None if bounds is None else {}}
@@ -170,10 +171,10 @@ def first_state(neuron: Neuron, x: jax.Array, draw: Callable | None):
         return state
     leaves, structure = jax.tree.flatten(state)
     leaves[0] = widened(check_drawn_shape("carry_init", draw(leaves[0].shape), leaves[0].shape))
-    return structure.unflatten(leaves)
+    return jax.tree.unflatten(structure, leaves)
 
 
-def check_kind(kind: Any) -> type[Neuron]:
+def check_kind(kind: Any) -> Any:  # type[Neuron], which mypy takes for unhashable
     """Return a class of neurons, or raise a TypeError if it is none."""
     if not (isinstance(kind, type) and issubclass(kind, Neuron)) or kind in (Neuron, Recurrent):
         hint = ": give that of the neuron inside, and recurrent=True to its layer" if kind is Recurrent else ""

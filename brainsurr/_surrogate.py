@@ -150,7 +150,7 @@ class Surrogate(Value):
         self._check_defined()
         leaves, structure = jax.tree.flatten(self)
         try:
-            return structure.unflatten([match_dtype_and_rank(leaf, x, "a parameter") for leaf in leaves])
+            return jax.tree.unflatten(structure, [match_dtype_and_rank(leaf, x, "a parameter") for leaf in leaves])
         except ValueError:
             for name, value in self.named_parameters()[1].items():  # which one
                 match_dtype_and_rank(value, x, f"{type(self).__name__}: {name}")

@@ -13,19 +13,53 @@ with needs("brainstate"):
     from ._network import SpikingSequential, unroll
     from ._parameters import bounds
 
-if TYPE_CHECKING:  # what `layer` and `cell` make, as an editor sees it
+if TYPE_CHECKING:  # what `layer` and `cell` make: the arguments are fields, of the neuron and of the other bases
+    from collections.abc import Callable, Iterable, Mapping
+    from dataclasses import field
+    from types import MappingProxyType
+    from typing import Any, ClassVar, dataclass_transform
 
-    class LIF(Layer, neurons.LIF): ...
+    from .._bounds import Interval
+    from ._layer import OPTIONS
 
-    class ALIF(Layer, neurons.ALIF): ...
+    @dataclass_transform(kw_only_default=True, field_specifiers=(field,))
+    class _Arguments: ...
 
-    class LI(Layer, neurons.LI): ...
+    class _Size(_Arguments):  # as the last base, its field comes first
+        features: int | tuple[int, ...] | list[int] = field(kw_only=False)
 
-    class Delay(Layer, neurons.Delay): ...
+    class _Features(_Size):
+        _by_name: None = field(default=None, kw_only=False)  # nothing behind it is given by position
 
-    class LIFCell(Cell, neurons.LIF): ...
+    class _Trained(_Arguments):
+        learnable: str | Iterable[str] = ()
+        bounds: Mapping[str, Interval | None] | None = MappingProxyType({})
+        carry_init: Callable | None = None
+        param_dtype: Any = None
 
-    class ALIFCell(Cell, neurons.ALIF): ...
+    class _Spiking(_Trained):
+        recurrent: bool = False
+        recurrent_kernel_init: Callable = OPTIONS["recurrent_kernel_init"]
+
+    class _Layer(Layer, neurons.Neuron):  # what both bases have, as the layer has it
+        bounds: ClassVar[Any]
+        states: ClassVar[Any]
+
+    class _Cell(Cell, neurons.Neuron):
+        bounds: ClassVar[Any]
+        states: ClassVar[Any]
+
+    class LIF(_Layer, _Spiking, neurons.LIF, _Features): ...
+
+    class ALIF(_Layer, _Spiking, neurons.ALIF, _Features): ...
+
+    class LI(_Layer, _Trained, neurons.LI, _Features): ...
+
+    class Delay(_Layer, neurons.Delay, _Size): ...
+
+    class LIFCell(_Cell, _Spiking, neurons.LIF, _Features): ...
+
+    class ALIFCell(_Cell, _Spiking, neurons.ALIF, _Features): ...
 
 else:
     LIF, ALIF, LI, Delay = map(layer, (neurons.LIF, neurons.ALIF, neurons.LI, neurons.Delay))

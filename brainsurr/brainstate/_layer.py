@@ -29,7 +29,7 @@ from ..neurons._spikes import spike_fields, with_spike_functions
 from ._activation import SpikingActivation
 from ._parameters import make_param, parameter_value, set_parameters
 
-OPTIONS = {
+OPTIONS: dict[str, Any] = {
     "learnable": (),
     "bounds": MappingProxyType({}),
     "carry_init": None,
@@ -84,7 +84,7 @@ class Neurons(ChecksArguments, nn.Module):
     @property
     def neuron(self) -> Neuron:
         """The neuron with the values that it has now, what is trained inside its bounds."""
-        return self._neuron(SpikingActivation.surrogate.fget)  # type: ignore[attr-defined]
+        return self._neuron(lambda act: act.surrogate)
 
     def _neuron(self, spikes: Callable) -> Neuron:
         parameters, flags = self._names
@@ -135,7 +135,7 @@ class Neurons(ChecksArguments, nn.Module):
         self._check_state(neuron)
         like = jax.ShapeDtypeStruct(_sizes(self.in_size), jnp.float32)
         structure = jax.tree.structure(jax.eval_shape(lambda x: neuron.initial_state(x), like))
-        return structure.unflatten([getattr(self, name).value for name in neuron.states])
+        return jax.tree.unflatten(structure, [getattr(self, name).value for name in neuron.states])
 
     def _set_state(self, neuron, state):
         for name, value in zip(neuron.states, jax.tree.leaves(state), strict=True):
@@ -145,7 +145,7 @@ class Neurons(ChecksArguments, nn.Module):
 class Layer(Neurons):
     """Neurons over time, time first: ``ys = layer(xs)``; `layer` makes the class of each neuron."""
 
-    def update(self, xs):
+    def update(self, xs) -> jax.Array:
         neuron = self._running()
         # The scan of the framework: a function in the place of a surrogate may read or write states.
         state, ys = run(neuron, self._state(neuron), xs, brainstate.transform.scan)
@@ -156,7 +156,7 @@ class Layer(Neurons):
 class Cell(Neurons):
     """One time step of neurons: ``y = cell(x)``; `cell` makes the class of each neuron."""
 
-    def update(self, x):
+    def update(self, x) -> jax.Array:
         neuron = self._running()
         state, y = neuron.step(self._state(neuron), x)
         self._set_state(neuron, state)
@@ -252,9 +252,9 @@ _OTHERS = {
 }
 _SAID = {
     Layer: (
-        "As a layer of brainstate, over time, time first: ``ys = layer(xs)`` with ``xs`` as ``[time, ..., features]``.\n"
-        "Batch-first data would run along the wrong axis: ``xs = jnp.swapaxes(xs, 0, 1)`` turns it around. A call\n"
-        "continues from the state that the last one left; ``reset_state`` resets it.",
+        "As a layer of brainstate, over time, time first: ``ys = layer(xs)`` with ``xs`` as\n"
+        "``[time, ..., features]``. Batch-first data would run along the wrong axis: ``xs = jnp.swapaxes(xs, 0, 1)``\n"
+        "turns it around. A call continues from the state that the last one left; ``reset_state`` resets it.",
         "  >>> import jax.numpy as jnp\n"
         "  >>> from brainsurr.brainstate import {name}\n"
         "  >>> neurons = {name}(3)\n"

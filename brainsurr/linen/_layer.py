@@ -4,7 +4,7 @@ import copyreg
 import dataclasses
 import functools
 import types
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import jax
 import jax.numpy as jnp
@@ -29,7 +29,7 @@ from ..neurons._spikes import spike_fields
 from ._activation import SpikingActivation
 from ._parameters import ParameterModule
 
-OPTIONS = {
+OPTIONS: dict[str, Any] = {
     "learnable": (),
     "bounds": FrozenDict(),
     "carry_init": None,
@@ -39,7 +39,7 @@ OPTIONS = {
 }
 
 
-class LayerMeta(type(nn.Module)):  # type: ignore[misc]
+class LayerMeta(type):
     """The class of the classes that `layer` and `cell` make, which are pickled as that call."""
 
 
@@ -55,8 +55,8 @@ class Neurons(ParameterModule, metaclass=LayerMeta):
     """A module that holds a neuron. The fields of the neuron, and the options, are fields of the class that is made."""
 
     _neuron_class: ClassVar[type[Neuron]]
+    features: int
     # Fields of the classes that are made; of a neuron that has no use for an option, its default.
-    features: ClassVar[int]
     learnable, bounds, carry_init, param_dtype, recurrent, recurrent_kernel_init = OPTIONS.values()
 
     def __post_init__(self):
@@ -160,7 +160,11 @@ class Neurons(ParameterModule, metaclass=LayerMeta):
 class Layer(Neurons):
     """Neurons over time, time first: ``(carry, xs) -> (carry, ys)``; `layer` makes the class of each neuron."""
 
-    def __call__(self, carry, xs):
+    if TYPE_CHECKING:  # of the classes that are made
+
+        def __init__(self, features: int, **fields: Any): ...
+
+    def __call__(self, carry, xs) -> tuple[Any, jax.Array]:
         self._make_variables(xs)
         return run(self._running(), carry, xs)
 
@@ -168,7 +172,11 @@ class Layer(Neurons):
 class Cell(Neurons, nn.RNNCellBase):
     """One time step of neurons: ``(carry, x) -> (carry, y)``; `cell` makes the class of each neuron."""
 
-    def __call__(self, carry, inputs):
+    if TYPE_CHECKING:  # of the classes that are made
+
+        def __init__(self, features: int, **fields: Any): ...
+
+    def __call__(self, carry, inputs) -> tuple[Any, jax.Array]:
         self._make_variables(inputs)
         return self._running().step(carry, inputs)
 
@@ -242,12 +250,11 @@ def cell(kind: type[Neuron]) -> type[Cell]:
 def _made(by, base, kind):
     name = kind.__name__ + ("Cell" if base is Cell else "")
     options = options_of(kind, base, OPTIONS)
-    annotations: dict[str, Any] = {"_neuron_class": ClassVar, "fires": ClassVar, "_made_by": ClassVar, "features": int}
+    annotations: dict[str, Any] = {"_neuron_class": ClassVar, "fires": ClassVar, "_made_by": ClassVar}
     own = {
         "_neuron_class": kind,
         "fires": bool(spike_fields(kind)),
         "_made_by": by,
-        "features": dataclasses.field(kw_only=False),
         "__annotations__": annotations,
         "__module__": __package__,
         "__doc__": docstring(name, kind, options, *_SAID[base]),

@@ -20,6 +20,10 @@ from .._surrogate import Surrogate
 from .._value import Value
 from ._spikes import draw_each, drawn, is_drawn, is_spike_function, spike_functions
 
+# mypy takes a class that defines __hash__ for unhashable, and does not know that these compare.
+_cache: Any = functools.cache
+_structure: Any = jax.tree.structure
+
 
 @dataclasses.dataclass(eq=False, repr=False)
 class Neuron(Value):
@@ -78,10 +82,9 @@ class Neuron(Value):
         super().__init_subclass__(**kwargs)
         # A count, say of refractory steps, is static: it may be the length of a loop.
         cls._always_static |= {name for name, value in vars(cls).items() if type(value) is int}
-        if "step" in vars(cls):
-            cls.step = _checked_step(cls.step)
-        if "initial_state" in vars(cls):
-            cls.initial_state = _checked_start(cls.initial_state)
+        for name, checked in (("initial_state", _checked_start), ("step", _checked_step)):
+            if name in vars(cls):
+                setattr(cls, name, checked(getattr(cls, name)))
 
     def initial_state(self, x) -> Any:
         """Return the state before the first step.
@@ -92,7 +95,7 @@ class Neuron(Value):
         """
         raise NotImplementedError(f"{type(self).__name__} gives no initial_state(self, x): define one")
 
-    def step(self, state, x) -> tuple[Any, Any]:
+    def step(self, state, x) -> tuple[Any, jax.Array]:
         """Take one step.
 
         Args:
@@ -104,11 +107,11 @@ class Neuron(Value):
         """
         raise NotImplementedError(f"{type(self).__name__} gives no step(self, state, x): define one")
 
-    def over_time(self, state, xs) -> tuple[Any, Any]:
+    def over_time(self, state, xs) -> tuple[Any, jax.Array]:
         """Run over the leading axis of ``xs``. Override it where there is a faster way than a scan of steps."""
         return scan(lambda state, x: self.step(state, x), state, xs)
 
-    def __call__(self, state, xs, *, key=None) -> tuple[Any, Any]:
+    def __call__(self, state, xs, *, key: jax.Array | None = None) -> tuple[Any, jax.Array]:
         """Run over time.
 
         Args:
@@ -166,7 +169,7 @@ def _call_function(name: str, function: Callable, x):
     return s
 
 
-def run(neuron: Neuron, state, xs, host_scan: Callable = scan) -> tuple[Any, Any]:
+def run(neuron: Neuron, state, xs, host_scan: Callable = scan) -> tuple[Any, jax.Array]:
     """Run a neuron over time.
 
     Args:
@@ -221,13 +224,13 @@ def as_state(neuron: Neuron, state, shape: tuple[int, ...], over_time: bool = Fa
 
 def _as_expected(neuron, state, expected, shape, over_time):
     owner, parts = type(neuron).__name__, jax.tree.leaves(expected)
-    if jax.tree.structure(state) != jax.tree.structure(expected):
+    if _structure(state) != _structure(expected):
         if len(parts) == 1 and parts[0].shape == shape:
             raise wrong_state(owner, state, shape, over_time)
         names = ", ".join(neuron.states)
         raise ValueError(
-            f"{owner}: expected a carry like the state before the first step, {names} of shapes {shapes(expected)}, got "
-            f"{shapes(state)}"
+            f"{owner}: expected a carry like the state before the first step, {names} of shapes {shapes(expected)}, "
+            f"got {shapes(state)}"
         )
 
     def as_part(part, like):
@@ -247,7 +250,7 @@ def _as_expected(neuron, state, expected, shape, over_time):
     return state
 
 
-@functools.cache
+@_cache
 def check_class(cls):
     """Raise a TypeError unless what a class annotates are its fields."""
     for name, annotation in inspect.get_annotations(cls).items():
@@ -310,7 +313,7 @@ def _checked_step(step):
 
 def _kept(owner, before, after):
     """Return a new state in the dtypes of the old one."""
-    same = jax.tree.structure(before) == jax.tree.structure(after)
+    same = _structure(before) == _structure(after)
     if not same or any(
         jnp.shape(a) != jnp.shape(b) for a, b in zip(*map(jax.tree.leaves, (before, after)), strict=True)
     ):

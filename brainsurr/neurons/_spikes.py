@@ -97,6 +97,6 @@ def draw_each(neuron, steps: int) -> tuple[list[Any], Callable[[list[Any]], Any]
         step = list(leaves)
         for i, key in zip(places, keys, strict=True):
             step[i] = dataclasses.replace(leaves[i], key=key)
-        return structure.unflatten(step)
+        return jax.tree.unflatten(structure, step)
 
     return [jax.random.split(leaves[i].key, steps) for i in places], with_keys

@@ -4,7 +4,7 @@ import copyreg
 import functools
 from collections.abc import Callable, Iterable, Mapping
 from types import MappingProxyType
-from typing import ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import jax
 import jax.numpy as jnp
@@ -30,7 +30,12 @@ from ..neurons._spikes import spike_fields, with_spike_functions
 from ._activation import SpikingActivation
 from ._parameters import ParameterModule, check_rngs, parameter_value, set_parameters
 
-OPTIONS = {
+if TYPE_CHECKING:
+    from flax.nnx.module import ModuleMeta
+else:
+    ModuleMeta = type(nnx.Module)
+
+OPTIONS: dict[str, Any] = {
     "learnable": (),
     "bounds": MappingProxyType({}),
     "carry_init": None,
@@ -41,7 +46,7 @@ OPTIONS = {
 }
 
 
-class LayerMeta(type(nnx.Module)):  # type: ignore[misc]
+class LayerMeta(ModuleMeta):
     """The class of the classes that `layer` and `cell` make, which are pickled as that call."""
 
 
@@ -99,7 +104,7 @@ class Neurons(ParameterModule, metaclass=LayerMeta):
     @property
     def neuron(self) -> Neuron:
         """The neuron with the values that it has now, what is trained inside its bounds."""
-        return self._neuron(SpikingActivation.surrogate.fget)
+        return self._neuron(lambda act: act.surrogate)
 
     def _neuron(self, spikes: Callable) -> Neuron:
         parameters, flags = self._names
@@ -128,7 +133,7 @@ class Neurons(ParameterModule, metaclass=LayerMeta):
         It is that of the neuron, in ``param_dtype``, its first array drawn by ``carry_init`` if there is one.
         """
         shape = check_input_shape(type(self).__name__, self.features, input_shape)
-        init = self.carry_init if carry_init is None else carry_init
+        init: Any = self.carry_init if carry_init is None else carry_init
         check_rngs(type(self).__name__, rngs, nnx.RngStream)
 
         def draw(shape):
@@ -141,14 +146,14 @@ class Neurons(ParameterModule, metaclass=LayerMeta):
 class Layer(Neurons):
     """Neurons over time, time first: ``(carry, xs) -> (carry, ys)``; `layer` makes the class of each neuron."""
 
-    def __call__(self, carry, xs):
+    def __call__(self, carry, xs) -> tuple[Any, jax.Array]:
         return run(self._running(), carry, xs)
 
 
 class Cell(Neurons, nnx.RNNCellBase):
     """One time step of neurons: ``(carry, x) -> (carry, y)``; `cell` makes the class of each neuron."""
 
-    def __call__(self, carry, inputs):
+    def __call__(self, carry, inputs) -> tuple[Any, jax.Array]:
         return self._running().step(carry, inputs)
 
     @property
