@@ -3,7 +3,8 @@
 from importlib import import_module
 from typing import TYPE_CHECKING
 
-from . import neurons, surrogates
+from . import neurons as neurons
+from . import surrogates
 from ._diagnosis import Diagnosis, LayerReport, diagnose
 from ._equivalent import answer_names, equivalent, equivalents, where_else
 from ._gradients import check_gradients

@@ -1,9 +1,11 @@
 """What the frameworks share in making a layer of a neuron: its arguments with their checks, and its docstring."""
 
+import copyreg
 import dataclasses
 import inspect
+import re
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, dataclass_transform
 
 import jax
 
@@ -16,6 +18,18 @@ from ._surrogate import Surrogate
 from .neurons import Neuron, Recurrent
 from .neurons._neuron import check_class
 from .neurons._spikes import spike_fields
+
+if TYPE_CHECKING:  # the arguments of a layer, to a type checker: the fields of its bases, the last base first
+
+    @dataclass_transform(kw_only_default=True, field_specifiers=(dataclasses.field,))
+    class Arguments: ...
+
+    class Size(Arguments):
+        features: int = dataclasses.field(kw_only=False)
+
+    class Features(Size):
+        _by_name: None = dataclasses.field(default=None, kw_only=False)  # nothing behind it is given by position
+
 
 ORTHOGONAL = jax.nn.initializers.orthogonal()
 OPTIONS = {
@@ -109,7 +123,8 @@ def read_fields(
     neuron = neuron._with(**trained)
     neuron._check_features(owner, features)
 
-    numbers, surrogates, rest = {}, {}, {}
+    numbers, rest = {}, {}
+    surrogates: dict[str, dict[str, Any]] = {}
     for name, value in vars(neuron).items():
         if isinstance(value, Surrogate) and name not in acts:
             surrogates[name] = {"learnable": [], "bounds": None if bounds is None else {}}
@@ -170,7 +185,7 @@ def first_state(neuron: Neuron, x: jax.Array, draw: Callable | None):
         return state
     leaves, structure = jax.tree.flatten(state)
     leaves[0] = widened(check_drawn_shape("carry_init", draw(leaves[0].shape), leaves[0].shape))
-    return structure.unflatten(leaves)
+    return jax.tree.unflatten(structure, leaves)
 
 
 def check_kind(kind: Any) -> type[Neuron]:
@@ -210,40 +225,68 @@ def options_of(kind: type[Neuron], base: type, defaults: Mapping[str, Any]) -> d
     }
 
 
-def signature_of(kind: type[Neuron], options: Mapping[str, Any]) -> inspect.Signature:
-    """Return the signature of a constructor: ``self``, ``features``, the fields of the neuron, and the options."""
-    at, by_name = inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY
-    fields = inspect.signature(kind).parameters.values()
-    return inspect.Signature(
-        [
-            *(inspect.Parameter(name, at) for name in ("self", "features")),
-            *(field.replace(kind=at if field.name in kind._by_position else by_name) for field in fields),
-            *(inspect.Parameter(name, by_name, default=default) for name, default in options.items()),
-        ]
-    )
-
-
-def docstring(
-    name: str, kind: type[Neuron], options: Iterable[str], opening: str, example: str, **others: str
-) -> str | None:
-    """Return the docstring of a layer: that of its neuron, with what the layer adds.
+def attributes_of(kind: type[Neuron], base: type, options: Iterable[str], **others: str) -> tuple[str, dict[str, Any]]:
+    """Return the name of a class of layers, and what it has besides its constructor.
 
     Args:
-      name: of the layer.
-      kind: the class of the neuron.
-      options: the names of the options of the layer.
-      opening: how it is called.
-      example: of the framework, for the neurons of this package.
+      kind: the class of its neuron.
+      base: of the framework, whose docstring says how a layer is called, with an example for LIF.
+      options: the names of its options.
       **others: what the framework says of ``features`` and its options in place of what all say.
     """
+    cell = "Cell" if base.__name__ == "Cell" else ""
+    name = f"{kind.__name__}{cell}"
+    own = {"_neuron_class": kind, "_made_by": base.__name__.lower(), "fires": bool(spike_fields(kind))}
+    return name, own | {
+        "__module__": base.__module__.rpartition(".")[0],
+        "__doc__": _docstring(name, kind, base, options, others),
+    }
+
+
+def make_class(kind: type[Neuron], base: Any, defaults: Mapping[str, Any], **others: str) -> Any:
+    """Return the class of the layers of a neuron, of a framework whose modules are ordinary classes."""
+    options = options_of(kind, base, defaults)
+    at, by_name = inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY
+    parameters = [
+        inspect.Parameter("features", at),
+        *[
+            field.replace(kind=at if field.name in kind._by_position else by_name)
+            for field in inspect.signature(kind).parameters.values()
+        ],
+        *[inspect.Parameter(option, by_name, default=default) for option, default in options.items()],
+    ]
+    signature = inspect.Signature([inspect.Parameter("self", at), *parameters])
+
+    def __init__(self, *args, **kwargs):
+        base.__init__(**signature.bind(self, *args, **kwargs).arguments)
+
+    __init__.__signature__ = signature  # type: ignore[attr-defined]
+    name, own = attributes_of(kind, base, options, **others)
+    own |= {"__init__": __init__, "__signature__": inspect.Signature(parameters)}
+    return type(base)(name, (base,), own)
+
+
+def pickle_as_call(metaclass: type, layer: Callable, cell: Callable):
+    """Make pickle write a class that ``layer(kind)`` or ``cell(kind)`` made as that call."""
+
+    def reduce(cls):
+        by = vars(cls).get("_made_by")
+        return cls.__qualname__ if by is None else ({"layer": layer, "cell": cell}[by], (cls._neuron_class,))
+
+    copyreg.pickle(metaclass, reduce)
+
+
+def _docstring(name: str, kind: type[Neuron], base: type, options: Iterable[str], others: dict[str, str]) -> str | None:
+    """Return the docstring of a layer: that of its neuron, with what the layer adds."""
     if kind.__doc__ is None:  # `python -OO` removes docstrings
         return None
     said = {"features": "number of neurons, the last axis of the input."} | OPTIONS | others
+    opening, _, example = inspect.cleandoc(base.__doc__ or "").partition("\n\nExample:")
     first, _, rest = inspect.cleandoc(kind.__doc__).partition("\n\nExample:")[0].partition("\n")
     features = f"Args:\n  features: {said['features']}\n"
     rest = rest.replace("Args:\n", features) if "Args:\n" in rest else f"{rest}\n\n{features}"
     trained = next(iter(kind.bounds), "spike_fn.alpha")
-    more = "\n".join(f"  {name}: {said[name].format(example=repr(trained))}" for name in options)
+    more = "\n".join(f"  {option}: {said[option].format(example=repr(trained))}" for option in options)
     doc = f"{first}\n\n{opening}\n{rest.rstrip()}\n\nKeyword Args:\n{more}"
-    ours = kind.__module__.startswith(Neuron.__module__.rpartition(".")[0])
-    return f"{doc}\n\nExample:\n{example.replace('{name}', name)}" if ours else doc
+    is_exported = kind.__module__.startswith(f"{__package__}.neurons")
+    return f"{doc}\n\nExample:{re.sub('LIF(Cell)?', name, example)}" if is_exported else doc

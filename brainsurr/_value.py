@@ -26,6 +26,7 @@ from ._pytree import (
 from ._serialization import register, register_with_flax
 
 Self = TypeVar("Self", bound="Value")
+cache_by_class: Any = functools.cache  # mypy takes a class that defines __hash__ for unhashable
 
 
 @dataclasses.dataclass(eq=False, repr=False)
@@ -184,7 +185,7 @@ class Value:
             return NotImplemented
         return self._key() == other._key()
 
-    def __hash__(self):
+    def __hash__(self) -> int:
         if not getattr(self, "_hashed", False):  # `jax.tree.map` may have put in arrays that can be written in place
             self.__dict__.update({name: frozen(value) for name, value in vars(self).items()})
         value = hash((type(self), self._key()))

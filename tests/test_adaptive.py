@@ -196,11 +196,11 @@ def test_a_carry_of_another_layer():
     adaptive, plain = all_at_once(Nnx), Nnx.layers.ALIF(F)
     with pytest.raises(ValueError, match=r"carry like .*, v, a of shapes \(\(2, 3\), \(2, 3\)\), got \(2, 3\)"):
         plain(jnp.zeros((B, F)), X)
-    with pytest.raises(ValueError, match="carry like .*, v, s.* of shapes .*, got"):
+    with pytest.raises(ValueError, match=r"carry like .*, v, s.* of shapes .*, got"):
         adaptive(plain.initialize_carry((B, F)), X)
     with pytest.raises(ValueError, match="ALIF: expected one time step of the input to have the shape of the carry"):
         plain(plain.initialize_carry((B + 1, F)), X)
-    with pytest.raises(ValueError, match="carry like .*, v, s.* of shapes .*, got"):
+    with pytest.raises(ValueError, match=r"carry like .*, v, s.* of shapes .*, got"):
         Nnx.layers.LIF(F, reset_delay=True)(jnp.zeros((B, F)), X)
 
 

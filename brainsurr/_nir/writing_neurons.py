@@ -96,7 +96,8 @@ def _neurons(owner, name, population: Population, to: Writer):
 
 def write_synaptic(owner, name, synapses: Population, population: Population, to: Writer):
     """Write a leaky integrator and the neurons behind it as one node."""
-    synapse, layer = (part.neuron for part in (synapses, population))
+    synapse: Any = synapses.neuron
+    layer: Any = population.neuron
     (slow, tau_syn, gain_syn), (decay, tau, gain) = _leak(owner, synapse, to), _leak(owner, layer, to)
     metadata = _about(owner, population, to) | {f"synapse_{word}": value for word, value in _own(synapses).items()}
     one = np.ones_like(decay)

@@ -13,19 +13,44 @@ with needs("brainstate"):
     from ._network import SpikingSequential, unroll
     from ._parameters import bounds
 
-if TYPE_CHECKING:  # what `layer` and `cell` make, as an editor sees it
+if TYPE_CHECKING:  # what `layer` and `cell` make: the arguments are fields, of the neuron and of the other bases
+    from collections.abc import Callable, Iterable, Mapping
+    from types import MappingProxyType
+    from typing import Any, ClassVar
 
-    class LIF(Layer, neurons.LIF): ...
+    from .._bounds import Interval
+    from .._layer import Arguments, Features, Size
+    from ._layer import OPTIONS
 
-    class ALIF(Layer, neurons.ALIF): ...
+    class _Trained(Arguments):
+        learnable: str | Iterable[str] = ()
+        bounds: Mapping[str, Interval | None] | None = MappingProxyType({})
+        carry_init: Callable | None = None
+        param_dtype: Any = None
 
-    class LI(Layer, neurons.LI): ...
+    class _Spiking(_Trained):
+        recurrent: bool = False
+        recurrent_kernel_init: Callable = OPTIONS["recurrent_kernel_init"]
 
-    class Delay(Layer, neurons.Delay): ...
+    class _Layer(Layer, neurons.Neuron):  # what both bases have, as the layer has it
+        bounds: ClassVar[Any]
+        states: ClassVar[Any]
 
-    class LIFCell(Cell, neurons.LIF): ...
+    class _Cell(Cell, neurons.Neuron):
+        bounds: ClassVar[Any]
+        states: ClassVar[Any]
 
-    class ALIFCell(Cell, neurons.ALIF): ...
+    class LIF(_Layer, _Spiking, neurons.LIF, Features): ...
+
+    class ALIF(_Layer, _Spiking, neurons.ALIF, Features): ...
+
+    class LI(_Layer, _Trained, neurons.LI, Features): ...
+
+    class Delay(_Layer, neurons.Delay, Size): ...
+
+    class LIFCell(_Cell, _Spiking, neurons.LIF, Features): ...
+
+    class ALIFCell(_Cell, _Spiking, neurons.ALIF, Features): ...
 
 else:
     LIF, ALIF, LI, Delay = map(layer, (neurons.LIF, neurons.ALIF, neurons.LI, neurons.Delay))

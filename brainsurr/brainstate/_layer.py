@@ -1,6 +1,5 @@
 """Layers of neurons for brainstate: how a module holds a neuron of which some parts are trained, and its state."""
 
-import functools
 from collections.abc import Callable, Iterable, Mapping
 from types import MappingProxyType
 from typing import Any, ClassVar
@@ -12,24 +11,16 @@ from brainstate import nn
 
 from .._bounds import Interval
 from .._checks import check_drawn_shape, check_flag, check_function, is_size
-from .._layer import (
-    check_kind,
-    docstring,
-    first_state,
-    names_of_fields,
-    neuron_of,
-    options_of,
-    read_fields,
-    signature_of,
-)
+from .._layer import check_kind, first_state, make_class, names_of_fields, neuron_of, read_fields
 from .._unknown_arguments import ChecksArguments
+from .._value import cache_by_class
 from ..neurons import Neuron
 from ..neurons._neuron import run
-from ..neurons._spikes import spike_fields, with_spike_functions
+from ..neurons._spikes import with_spike_functions
 from ._activation import SpikingActivation
 from ._parameters import make_param, parameter_value, set_parameters
 
-OPTIONS = {
+OPTIONS: dict[str, Any] = {
     "learnable": (),
     "bounds": MappingProxyType({}),
     "carry_init": None,
@@ -84,7 +75,7 @@ class Neurons(ChecksArguments, nn.Module):
     @property
     def neuron(self) -> Neuron:
         """The neuron with the values that it has now, what is trained inside its bounds."""
-        return self._neuron(SpikingActivation.surrogate.fget)  # type: ignore[attr-defined]
+        return self._neuron(lambda act: act.surrogate)
 
     def _neuron(self, spikes: Callable) -> Neuron:
         parameters, flags = self._names
@@ -135,7 +126,7 @@ class Neurons(ChecksArguments, nn.Module):
         self._check_state(neuron)
         like = jax.ShapeDtypeStruct(_sizes(self.in_size), jnp.float32)
         structure = jax.tree.structure(jax.eval_shape(lambda x: neuron.initial_state(x), like))
-        return structure.unflatten([getattr(self, name).value for name in neuron.states])
+        return jax.tree.unflatten(structure, [getattr(self, name).value for name in neuron.states])
 
     def _set_state(self, neuron, state):
         for name, value in zip(neuron.states, jax.tree.leaves(state), strict=True):
@@ -143,9 +134,22 @@ class Neurons(ChecksArguments, nn.Module):
 
 
 class Layer(Neurons):
-    """Neurons over time, time first: ``ys = layer(xs)``; `layer` makes the class of each neuron."""
+    """As a layer of brainstate, over time, time first: ``ys = layer(xs)`` with ``xs`` as ``[time, ..., features]``.
 
-    def update(self, xs):
+    Batch-first data would run along the wrong axis: ``xs = jnp.swapaxes(xs, 0, 1)`` turns it around. A call continues
+    from the state that the last one left; ``reset_state`` resets it. A compiled function ignores a later
+    ``init_state``.
+
+    Example:
+      >>> import jax.numpy as jnp
+      >>> from brainsurr.brainstate import LIF
+      >>> neurons = LIF(3)
+      >>> neurons.init_state(batch_size=2)
+      >>> neurons(jnp.ones((10, 2, 3))).shape
+      (10, 2, 3)
+    """
+
+    def update(self, xs) -> jax.Array:
         neuron = self._running()
         # The scan of the framework: a function in the place of a surrogate may read or write states.
         state, ys = run(neuron, self._state(neuron), xs, brainstate.transform.scan)
@@ -154,9 +158,20 @@ class Layer(Neurons):
 
 
 class Cell(Neurons):
-    """One time step of neurons: ``y = cell(x)``; `cell` makes the class of each neuron."""
+    """As a cell of brainstate, one step in time: ``y = cell(x)`` with ``x`` as ``[..., features]``.
 
-    def update(self, x):
+    ``brainstate.transform.for_loop(cell, xs)`` and ``checkpointed_for_loop`` run it over time.
+
+    Example:
+      >>> import jax.numpy as jnp
+      >>> from brainsurr.brainstate import LIFCell
+      >>> neurons = LIFCell(3)
+      >>> neurons.init_state(batch_size=2)
+      >>> neurons(jnp.ones((2, 3))).shape
+      (2, 3)
+    """
+
+    def update(self, x) -> jax.Array:
         neuron = self._running()
         state, y = neuron.step(self._state(neuron), x)
         self._set_state(neuron, state)
@@ -223,25 +238,9 @@ def cell(kind: type[Neuron]) -> type[Cell]:
     return _made(Cell, check_kind(kind))
 
 
-@functools.cache
+@cache_by_class
 def _made(base, kind):
-    name = kind.__name__ + ("Cell" if base is Cell else "")
-    options = options_of(kind, base, OPTIONS)
-    signature = signature_of(kind, options)
-
-    def __init__(self, *args, **kwargs):
-        base.__init__(**signature.bind(self, *args, **kwargs).arguments)
-
-    __init__.__signature__ = signature  # type: ignore[attr-defined]
-    own = {
-        "_neuron_class": kind,
-        "fires": bool(spike_fields(kind)),
-        "__init__": __init__,
-        "__signature__": signature.replace(parameters=[*signature.parameters.values()][1:]),
-        "__module__": __package__,
-        "__doc__": docstring(name, kind, options, *_SAID[base], **_OTHERS),
-    }
-    return type(base)(name, (base,), own)
+    return make_class(kind, base, OPTIONS, **_OTHERS)
 
 
 _OTHERS = {
@@ -249,27 +248,4 @@ _OTHERS = {
     "param_dtype": "of parameters and of the state; ``brainstate.environ.dftype()`` if None. The output has the dtype "
     "of\n    the input.",
     "recurrent_kernel_init": "their initialiser, a function of the shape.",
-}
-_SAID = {
-    Layer: (
-        "As a layer of brainstate, over time, time first: ``ys = layer(xs)`` with ``xs`` as ``[time, ..., features]``.\n"
-        "Batch-first data would run along the wrong axis: ``xs = jnp.swapaxes(xs, 0, 1)`` turns it around. A call\n"
-        "continues from the state that the last one left; ``reset_state`` resets it.",
-        "  >>> import jax.numpy as jnp\n"
-        "  >>> from brainsurr.brainstate import {name}\n"
-        "  >>> neurons = {name}(3)\n"
-        "  >>> neurons.init_state(batch_size=2)\n"
-        "  >>> neurons(jnp.ones((10, 2, 3))).shape\n"
-        "  (10, 2, 3)",
-    ),
-    Cell: (
-        "As a cell of brainstate, one step in time: ``y = cell(x)`` with ``x`` as ``[..., features]``.\n"
-        "``brainstate.transform.for_loop(cell, xs)`` and ``checkpointed_for_loop`` run it over time.",
-        "  >>> import jax.numpy as jnp\n"
-        "  >>> from brainsurr.brainstate import {name}\n"
-        "  >>> neurons = {name}(3)\n"
-        "  >>> neurons.init_state(batch_size=2)\n"
-        "  >>> neurons(jnp.ones((2, 3))).shape\n"
-        "  (2, 3)",
-    ),
 }

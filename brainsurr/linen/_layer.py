@@ -1,10 +1,9 @@
 """Layers of neurons for Flax Linen: how a module holds a neuron of which some parts are trained."""
 
-import copyreg
 import dataclasses
 import functools
 import types
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import jax
 import jax.numpy as jnp
@@ -14,22 +13,23 @@ from flax.core import FrozenDict
 from .._checks import check_drawn_shape, check_flag, check_function, check_input_shape, drawing_dtype
 from .._layer import (
     ORTHOGONAL,
+    attributes_of,
     check_kind,
-    docstring,
     fields_of,
     first_state,
     names_of_fields,
     neuron_of,
     options_of,
+    pickle_as_call,
     read_fields,
 )
+from .._value import cache_by_class
 from ..neurons import Neuron
 from ..neurons._neuron import run
-from ..neurons._spikes import spike_fields
 from ._activation import SpikingActivation
 from ._parameters import ParameterModule
 
-OPTIONS = {
+OPTIONS: dict[str, Any] = {
     "learnable": (),
     "bounds": FrozenDict(),
     "carry_init": None,
@@ -39,24 +39,16 @@ OPTIONS = {
 }
 
 
-class LayerMeta(type(nn.Module)):  # type: ignore[misc]
+class LayerMeta(type):
     """The class of the classes that `layer` and `cell` make, which are pickled as that call."""
-
-
-def _reduce(cls):
-    made = {"layer": layer, "cell": cell}.get(vars(cls).get("_made_by"))
-    return cls.__qualname__ if made is None else (made, (cls._neuron_class,))
-
-
-copyreg.pickle(LayerMeta, _reduce)
 
 
 class Neurons(ParameterModule, metaclass=LayerMeta):
     """A module that holds a neuron. The fields of the neuron, and the options, are fields of the class that is made."""
 
     _neuron_class: ClassVar[type[Neuron]]
+    features: int
     # Fields of the classes that are made; of a neuron that has no use for an option, its default.
-    features: ClassVar[int]
     learnable, bounds, carry_init, param_dtype, recurrent, recurrent_kernel_init = OPTIONS.values()
 
     def __post_init__(self):
@@ -158,17 +150,50 @@ class Neurons(ParameterModule, metaclass=LayerMeta):
 
 
 class Layer(Neurons):
-    """Neurons over time, time first: ``(carry, xs) -> (carry, ys)``; `layer` makes the class of each neuron."""
+    """As a layer of Flax Linen, over time, time first: ``(carry, xs) -> (carry, ys)``.
 
-    def __call__(self, carry, xs):
+    Its ``xs`` is ``[time, ..., features]``. Batch-first data would run along the wrong axis:
+    ``xs = jnp.swapaxes(xs, 0, 1)`` turns it around.
+
+    Example:
+      >>> import jax, jax.numpy as jnp
+      >>> from brainsurr.linen import LIF
+      >>> neurons, key = LIF(3), jax.random.key(0)
+      >>> carry = neurons.initialize_carry(key, (2, 3))
+      >>> (carry, ys), variables = neurons.init_with_output(key, carry, jnp.ones((10, 2, 3)))
+      >>> ys.shape
+      (10, 2, 3)
+    """
+
+    if TYPE_CHECKING:  # of the classes that are made
+
+        def __init__(self, features: int, **fields: Any): ...
+
+    def __call__(self, carry, xs) -> tuple[Any, jax.Array]:
         self._make_variables(xs)
         return run(self._running(), carry, xs)
 
 
 class Cell(Neurons, nn.RNNCellBase):
-    """One time step of neurons: ``(carry, x) -> (carry, y)``; `cell` makes the class of each neuron."""
+    """As a cell of Flax Linen, one step in time: ``(carry, x) -> (carry, y)`` with ``x`` as ``[..., features]``.
 
-    def __call__(self, carry, inputs):
+    It has the contract of flax's own cells, so ``nn.RNN`` runs it over batch-major sequences.
+
+    Example:
+      >>> import jax, jax.numpy as jnp
+      >>> from brainsurr.linen import LIFCell
+      >>> neurons, key = LIFCell(3), jax.random.key(0)
+      >>> carry = neurons.initialize_carry(key, (2, 3))
+      >>> (carry, y), variables = neurons.init_with_output(key, carry, jnp.ones((2, 3)))
+      >>> y.shape
+      (2, 3)
+    """
+
+    if TYPE_CHECKING:  # of the classes that are made
+
+        def __init__(self, features: int, **fields: Any): ...
+
+    def __call__(self, carry, inputs) -> tuple[Any, jax.Array]:
         self._make_variables(inputs)
         return self._running().step(carry, inputs)
 
@@ -209,7 +234,7 @@ def layer(kind: type[Neuron]) -> type[Layer]:
       [[0. 1. 0. 1.]
        [0. 1. 0. 1.]]
     """
-    return _made("layer", Layer, check_kind(kind))
+    return _made(Layer, check_kind(kind))
 
 
 def cell(kind: type[Neuron]) -> type[Cell]:
@@ -235,56 +260,24 @@ def cell(kind: type[Neuron]) -> type[Cell]:
       >>> print(s, v)
       [[0. 1.]] [[0.75 1.  ]]
     """
-    return _made("cell", Cell, check_kind(kind))
+    return _made(Cell, check_kind(kind))
 
 
-@functools.cache
-def _made(by, base, kind):
-    name = kind.__name__ + ("Cell" if base is Cell else "")
+@cache_by_class
+def _made(base, kind):
     options = options_of(kind, base, OPTIONS)
-    annotations: dict[str, Any] = {"_neuron_class": ClassVar, "fires": ClassVar, "_made_by": ClassVar, "features": int}
-    own = {
-        "_neuron_class": kind,
-        "fires": bool(spike_fields(kind)),
-        "_made_by": by,
-        "features": dataclasses.field(kw_only=False),
-        "__annotations__": annotations,
-        "__module__": __package__,
-        "__doc__": docstring(name, kind, options, *_SAID[base]),
-    }
+    name, own = attributes_of(kind, base, options)
+    annotations: dict[str, Any] = dict.fromkeys(own, ClassVar)
     for field in fields_of(kind):
         annotations[field.name] = Any
         factory = field.default_factory
         default = {"default": field.default} if factory is dataclasses.MISSING else {"default_factory": factory}
         own[field.name] = dataclasses.field(**default, kw_only=field.name not in kind._by_position)
-    for option, default in options.items():
+    for option, value in options.items():
         annotations[option] = Any
-        own[option] = dataclasses.field(default=default, kw_only=True)
+        own[option] = dataclasses.field(default=value, kw_only=True)
+    own["__annotations__"] = annotations
     return types.new_class(name, (base,), {"kw_only": True}, lambda namespace: namespace.update(own))
 
 
-_SAID = {
-    Layer: (
-        "As a layer of Flax Linen, over time, time first: ``(carry, xs) -> (carry, ys)`` with ``xs`` as\n"
-        "``[time, ..., features]``. Batch-first data would run along the wrong axis: ``xs = jnp.swapaxes(xs, 0, 1)``\n"
-        "turns it around.",
-        "  >>> import jax, jax.numpy as jnp\n"
-        "  >>> from brainsurr.linen import {name}\n"
-        "  >>> neurons, key = {name}(3), jax.random.key(0)\n"
-        "  >>> carry = neurons.initialize_carry(key, (2, 3))\n"
-        "  >>> (carry, ys), variables = neurons.init_with_output(key, carry, jnp.ones((10, 2, 3)))\n"
-        "  >>> ys.shape\n"
-        "  (10, 2, 3)",
-    ),
-    Cell: (
-        "As a cell of Flax Linen, one step in time: ``(carry, x) -> (carry, y)`` with ``x`` as ``[..., features]``.\n"
-        "It has the contract of flax's own cells, so ``nn.RNN`` runs it over batch-major sequences.",
-        "  >>> import jax, jax.numpy as jnp\n"
-        "  >>> from brainsurr.linen import {name}\n"
-        "  >>> neurons, key = {name}(3), jax.random.key(0)\n"
-        "  >>> carry = neurons.initialize_carry(key, (2, 3))\n"
-        "  >>> (carry, y), variables = neurons.init_with_output(key, carry, jnp.ones((2, 3)))\n"
-        "  >>> y.shape\n"
-        "  (2, 3)",
-    ),
-}
+pickle_as_call(LayerMeta, layer, cell)

@@ -16,7 +16,7 @@ from .._checks import check_function, hint_to_surrogate, shapes, wrong_state
 from .._kernel import is_smooth, widened
 from .._scan import scan
 from .._surrogate import Surrogate
-from .._value import Value
+from .._value import Value, cache_by_class
 from ._spikes import Drawn, Watched, all_spike_functions, draw_each, drawn, spike_functions
 
 
@@ -77,10 +77,9 @@ class Neuron(Value):
         super().__init_subclass__(**kwargs)
         # A count, say of refractory steps, is static: it may be the length of a loop.
         cls._always_static |= {name for name, value in vars(cls).items() if type(value) is int}
-        if "step" in vars(cls):
-            cls.step = _checked_step(cls.step)
-        if "initial_state" in vars(cls):
-            cls.initial_state = _checked_start(cls.initial_state)
+        for name, checked in (("initial_state", _checked_start), ("step", _checked_step)):
+            if name in vars(cls):
+                setattr(cls, name, checked(getattr(cls, name)))
 
     def initial_state(self, x) -> Any:
         """Return the state before the first step.
@@ -91,7 +90,7 @@ class Neuron(Value):
         """
         raise NotImplementedError(f"{type(self).__name__} gives no initial_state(self, x): define one")
 
-    def step(self, state, x) -> tuple[Any, Any]:
+    def step(self, state, x) -> tuple[Any, jax.Array]:
         """Take one step.
 
         Args:
@@ -103,11 +102,11 @@ class Neuron(Value):
         """
         raise NotImplementedError(f"{type(self).__name__} gives no step(self, state, x): define one")
 
-    def over_time(self, state, xs) -> tuple[Any, Any]:
+    def over_time(self, state, xs) -> tuple[Any, jax.Array]:
         """Run over the leading axis of ``xs``. Override it where there is a faster way than a scan of steps."""
         return scan(lambda state, x: self._advance(state, x), state, xs)
 
-    def __call__(self, state, xs, *, key=None) -> tuple[Any, Any]:
+    def __call__(self, state, xs, *, key: jax.Array | None = None) -> tuple[Any, jax.Array]:
         """Run over time.
 
         Args:
@@ -122,7 +121,7 @@ class Neuron(Value):
 
     def _advance(self, state, x):
         """Take one step from a state that fits: in the dtype of the state, which it keeps; the output is like x."""
-        step, owner = type(self).step.alone, type(self).__name__
+        step, owner = type(self).step.alone, type(self).__name__  # type: ignore[attr-defined]
         if not self._fits:
             return step(self, state, x)
         dtypes = [part.dtype for part in jax.tree.leaves(state) if jnp.issubdtype(part.dtype, jnp.floating)]
@@ -178,7 +177,7 @@ def _call_function(name: str, function: Callable, x):
     return s
 
 
-def run(neuron: Neuron, state, xs, host_scan: Callable = scan) -> tuple[Any, Any]:
+def run(neuron: Neuron, state, xs, host_scan: Callable = scan) -> tuple[Any, jax.Array]:
     """Run a neuron over time.
 
     Args:
@@ -245,7 +244,7 @@ def _is_float(part) -> bool:
 
 def _as_expected(neuron, state, expected, shape, over_time):
     owner, parts = type(neuron).__name__, jax.tree.leaves(expected)
-    if jax.tree.structure(state) != jax.tree.structure(expected):
+    if jax.tree.structure(state) != jax.tree.structure(expected):  # type: ignore[operator]
         if len(parts) == 1 and parts[0].shape == shape:
             raise wrong_state(owner, state, shape, over_time)
         names = ", ".join(neuron.states)
@@ -270,7 +269,7 @@ def _as_expected(neuron, state, expected, shape, over_time):
     return state
 
 
-@functools.cache
+@cache_by_class
 def check_class(cls):
     """Raise a TypeError unless what a class annotates are its fields."""
     for name, annotation in inspect.get_annotations(cls).items():
@@ -313,12 +312,13 @@ def _checked_step(step):
         x = widened(x) if is_smooth() else x
         return self._advance(as_state(self, state, x.shape), x)
 
-    wrapped.alone = step
+    wrapped.alone = step  # type: ignore[attr-defined]
     return wrapped
 
 
 def _kept(owner, before, after):
     """Return a new state in the dtypes of the old one."""
+    structure: Any
     old, structure = jax.tree.flatten(before)
     new, same = jax.tree.flatten(after)
     if structure != same or [jnp.shape(a) for a in old] != [jnp.shape(b) for b in new]:
@@ -330,4 +330,4 @@ def _kept(owner, before, after):
         if b.dtype != a.dtype and _is_float(b) and not _is_float(a):
             raise TypeError(f"{owner}: expected step to keep the dtype {a.dtype} of a part of its state, got {b.dtype}")
         new[i] = b.astype(a.dtype)
-    return structure.unflatten(new)
+    return jax.tree.unflatten(structure, new)

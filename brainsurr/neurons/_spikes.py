@@ -1,7 +1,6 @@
 """What is done to a neuron replaces the surrogates inside it: by random spikes, or by what watches them."""
 
 import dataclasses
-import functools
 from collections.abc import Callable
 from typing import Any
 
@@ -10,7 +9,7 @@ import jax
 from .._checks import check_distribution, check_key
 from .._kernel import spike
 from .._surrogate import Surrogate
-from .._value import Value
+from .._value import Value, cache_by_class
 
 
 @jax.tree_util.register_dataclass
@@ -37,7 +36,7 @@ class Watched:
         return self.watch(self.function)(x)
 
 
-@functools.cache
+@cache_by_class
 def spike_fields(kind: type) -> tuple[str, ...]:
     """Return the fields of a class of neurons that hold a surrogate, or a function in the place of one."""
     return tuple([field.name for field in dataclasses.fields(kind) if isinstance(field.default, Surrogate)])
@@ -93,6 +92,6 @@ def draw_each(neuron, steps: int) -> tuple[list[Any], Callable[[list[Any]], Any]
         step = list(leaves)
         for i, key in zip(places, keys, strict=True):
             step[i] = dataclasses.replace(leaves[i], key=key)
-        return structure.unflatten(step)
+        return jax.tree.unflatten(structure, step)
 
     return [jax.random.split(leaves[i].key, steps) for i in places], with_keys

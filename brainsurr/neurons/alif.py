@@ -80,7 +80,7 @@ class ALIF(LIF):
             check_word(f"{type(self).__name__}: adapts", value, ADAPTS)
 
     @property
-    def states(self):
+    def states(self):  # type: ignore[override]
         return (*super().states, "a")
 
     def initial_state(self, x):

@@ -97,7 +97,8 @@ class LIF(LI):
     def step(self, state, x):
         if not self._has_spikes:
             return self.fire(state, None, x, self.threshold, self.threshold)
-        v, s = self.fire(*state, x, self.threshold, self.threshold)
+        v, last = state
+        v, s = self.fire(v, last, x, self.threshold, self.threshold)
         return (v, s), s
 
     def fire(self, v, last, x, fired_at, threshold):

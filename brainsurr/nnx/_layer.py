@@ -1,10 +1,8 @@
 """Layers of neurons for Flax NNX: how a module holds a neuron of which some parts are trained."""
 
-import copyreg
-import functools
 from collections.abc import Callable, Iterable, Mapping
 from types import MappingProxyType
-from typing import ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import jax
 import jax.numpy as jnp
@@ -16,21 +14,26 @@ from .._checks import check_drawn_shape, check_flag, check_function, check_input
 from .._layer import (
     ORTHOGONAL,
     check_kind,
-    docstring,
     first_state,
+    make_class,
     names_of_fields,
     neuron_of,
-    options_of,
+    pickle_as_call,
     read_fields,
-    signature_of,
 )
+from .._value import cache_by_class
 from ..neurons import Neuron
 from ..neurons._neuron import run
-from ..neurons._spikes import spike_fields, with_spike_functions
+from ..neurons._spikes import with_spike_functions
 from ._activation import SpikingActivation
 from ._parameters import ParameterModule, check_rngs, parameter_value, set_parameters
 
-OPTIONS = {
+if TYPE_CHECKING:
+    from flax.nnx.module import ModuleMeta
+else:
+    ModuleMeta = type(nnx.Module)
+
+OPTIONS: dict[str, Any] = {
     "learnable": (),
     "bounds": MappingProxyType({}),
     "carry_init": None,
@@ -41,16 +44,8 @@ OPTIONS = {
 }
 
 
-class LayerMeta(type(nnx.Module)):  # type: ignore[misc]
+class LayerMeta(ModuleMeta):
     """The class of the classes that `layer` and `cell` make, which are pickled as that call."""
-
-
-def _reduce(cls):
-    made = {"layer": layer, "cell": cell}.get(vars(cls).get("_made_by"))
-    return cls.__qualname__ if made is None else (made, (cls._neuron_class,))
-
-
-copyreg.pickle(LayerMeta, _reduce)
 
 
 class Neurons(ParameterModule, metaclass=LayerMeta):
@@ -99,7 +94,7 @@ class Neurons(ParameterModule, metaclass=LayerMeta):
     @property
     def neuron(self) -> Neuron:
         """The neuron with the values that it has now, what is trained inside its bounds."""
-        return self._neuron(SpikingActivation.surrogate.fget)
+        return self._neuron(lambda act: act.surrogate)
 
     def _neuron(self, spikes: Callable) -> Neuron:
         parameters, flags = self._names
@@ -128,7 +123,7 @@ class Neurons(ParameterModule, metaclass=LayerMeta):
         It is that of the neuron, in ``param_dtype``, its first array drawn by ``carry_init`` if there is one.
         """
         shape = check_input_shape(type(self).__name__, self.features, input_shape)
-        init = self.carry_init if carry_init is None else carry_init
+        init: Any = self.carry_init if carry_init is None else carry_init
         check_rngs(type(self).__name__, rngs, nnx.RngStream)
 
         def draw(shape):
@@ -139,16 +134,39 @@ class Neurons(ParameterModule, metaclass=LayerMeta):
 
 
 class Layer(Neurons):
-    """Neurons over time, time first: ``(carry, xs) -> (carry, ys)``; `layer` makes the class of each neuron."""
+    """As a layer of Flax NNX, over time, time first: ``(carry, xs) -> (carry, ys)``.
 
-    def __call__(self, carry, xs):
+    Its ``xs`` is ``[time, ..., features]``. Batch-first data would run along the wrong axis:
+    ``xs = jnp.swapaxes(xs, 0, 1)`` turns it around.
+
+    Example:
+      >>> import jax.numpy as jnp
+      >>> from brainsurr.nnx import LIF
+      >>> neurons = LIF(3)
+      >>> carry, ys = neurons(neurons.initialize_carry((2, 3)), jnp.ones((10, 2, 3)))
+      >>> ys.shape
+      (10, 2, 3)
+    """
+
+    def __call__(self, carry, xs) -> tuple[Any, jax.Array]:
         return run(self._running(), carry, xs)
 
 
 class Cell(Neurons, nnx.RNNCellBase):
-    """One time step of neurons: ``(carry, x) -> (carry, y)``; `cell` makes the class of each neuron."""
+    """As a cell of Flax NNX, one step in time: ``(carry, x) -> (carry, y)`` with ``x`` as ``[..., features]``.
 
-    def __call__(self, carry, inputs):
+    It has the contract of flax's own cells, so ``nnx.RNN`` runs it over batch-major sequences.
+
+    Example:
+      >>> import jax.numpy as jnp
+      >>> from brainsurr.nnx import LIFCell
+      >>> neurons = LIFCell(3)
+      >>> carry, y = neurons(neurons.initialize_carry((2, 3)), jnp.ones((2, 3)))
+      >>> y.shape
+      (2, 3)
+    """
+
+    def __call__(self, carry, inputs) -> tuple[Any, jax.Array]:
         return self._running().step(carry, inputs)
 
     @property
@@ -183,7 +201,7 @@ def layer(kind: type[Neuron]) -> type[Layer]:
       [[0. 1. 0. 1.]
        [0. 1. 0. 1.]]
     """
-    return _made("layer", Layer, check_kind(kind))
+    return _made(Layer, check_kind(kind))
 
 
 def cell(kind: type[Neuron]) -> type[Cell]:
@@ -208,52 +226,12 @@ def cell(kind: type[Neuron]) -> type[Cell]:
       >>> print(s, v)
       [[0. 1.]] [[0.75 1.  ]]
     """
-    return _made("cell", Cell, check_kind(kind))
+    return _made(Cell, check_kind(kind))
 
 
-@functools.cache
-def _made(by, base, kind):
-    name = kind.__name__ + ("Cell" if base is Cell else "")
-    options = options_of(kind, base, OPTIONS)
-    signature = signature_of(kind, options)
-
-    def __init__(self, *args, **kwargs):
-        given = signature.bind(self, *args, **kwargs).arguments
-        base.__init__(**given)
-
-    __init__.__signature__ = signature  # type: ignore[attr-defined]
-    own = {
-        "_neuron_class": kind,
-        "fires": bool(spike_fields(kind)),
-        "_made_by": by,
-        "__init__": __init__,
-        "__signature__": signature.replace(parameters=[*signature.parameters.values()][1:]),
-        "__module__": __package__,
-        "__doc__": docstring(name, kind, options, *_SAID[base]),
-    }
-    return LayerMeta(name, (base,), own)
+@cache_by_class
+def _made(base, kind):
+    return make_class(kind, base, OPTIONS)
 
 
-_SAID = {
-    Layer: (
-        "As a layer of Flax NNX, over time, time first: ``(carry, xs) -> (carry, ys)`` with ``xs`` as\n"
-        "``[time, ..., features]``. Batch-first data would run along the wrong axis: ``xs = jnp.swapaxes(xs, 0, 1)``\n"
-        "turns it around.",
-        "  >>> import jax.numpy as jnp\n"
-        "  >>> from brainsurr.nnx import {name}\n"
-        "  >>> neurons = {name}(3)\n"
-        "  >>> carry, ys = neurons(neurons.initialize_carry((2, 3)), jnp.ones((10, 2, 3)))\n"
-        "  >>> ys.shape\n"
-        "  (10, 2, 3)",
-    ),
-    Cell: (
-        "As a cell of Flax NNX, one step in time: ``(carry, x) -> (carry, y)`` with ``x`` as ``[..., features]``. It\n"
-        "has the contract of flax's own cells, so ``nnx.RNN`` runs it over batch-major sequences.",
-        "  >>> import jax.numpy as jnp\n"
-        "  >>> from brainsurr.nnx import {name}\n"
-        "  >>> neurons = {name}(3)\n"
-        "  >>> carry, y = neurons(neurons.initialize_carry((2, 3)), jnp.ones((2, 3)))\n"
-        "  >>> y.shape\n"
-        "  (2, 3)",
-    ),
-}
+pickle_as_call(LayerMeta, layer, cell)

@@ -69,9 +69,8 @@ def _layer(layer: Any, shape: Shape) -> Any:
 
 def _neurons(neurons: Population, features: int) -> Layer:
     recurrent = neurons.kernel is not None
-    made: Any = neuron_layer(type(neurons.neuron))(
-        features, **arguments(neurons), **({"rngs": nnx.Rngs(0)} if recurrent else {})
-    )
+    rngs: dict[str, Any] = {"rngs": nnx.Rngs(0)} if recurrent else {}
+    made: Any = neuron_layer(type(neurons.neuron))(features, **arguments(neurons), **rngs)
     if recurrent:
         made.recurrent_kernel[...] = jnp.asarray(neurons.kernel, made.param_dtype)
     return made
