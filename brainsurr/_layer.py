@@ -2,6 +2,7 @@
 
 import dataclasses
 import inspect
+import re
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, NamedTuple
 
@@ -19,7 +20,7 @@ from .neurons._spikes import spike_fields
 
 ORTHOGONAL = jax.nn.initializers.orthogonal()
 OPTIONS = {
-    "learnable": "the name or names of what to train, such as ``{example}``; of a surrogate the path.",
+    "learnable": "the name or names of what to train{example}.",
     "bounds": "closed intervals for these by name, in place of the neuron's own; None trains unbounded.",
     "carry_init": "initialiser of the first array of the state; None: as the neuron makes it.",
     "param_dtype": "of parameters and of the state. The output has the dtype of the input.",
@@ -226,24 +227,33 @@ def signature_of(kind: type[Neuron], options: Mapping[str, Any]) -> inspect.Sign
 def docstring(
     name: str, kind: type[Neuron], options: Iterable[str], opening: str, example: str, **others: str
 ) -> str | None:
-    """Return the docstring of a layer: that of its neuron, with what the layer adds.
+    """Return the docstring of a layer: how it is called, then that of its neuron, with what the layer adds.
 
     Args:
       name: of the layer.
       kind: the class of the neuron.
       options: the names of the options of the layer.
-      opening: how it is called.
+      opening: how it is called, a summary and a paragraph. ``{neuron}`` becomes the name of the neuron.
       example: of the framework, for the neurons of this package.
       **others: what the framework says of ``features`` and its options in place of what all say.
     """
     if kind.__doc__ is None:  # `python -OO` removes docstrings
         return None
     said = {"features": "number of neurons, the last axis of the input."} | OPTIONS | others
-    first, _, rest = inspect.cleandoc(kind.__doc__).partition("\n\nExample:")[0].partition("\n")
-    features = f"Args:\n  features: {said['features']}\n"
-    rest = rest.replace("Args:\n", features) if "Args:\n" in rest else f"{rest}\n\n{features}"
-    trained = next(iter(kind.bounds), "spike_fn.alpha")
-    more = "\n".join(f"  {name}: {said[name].format(example=repr(trained))}" for name in options)
-    doc = f"{first}\n\n{opening}\n{rest.rstrip()}\n\nKeyword Args:\n{more}"
+    text = inspect.cleandoc(kind.__doc__).partition("\n\nExample:")[0]
+    before, _, after = text.partition("Args:\n")
+    described = re.match(r"(?: .*\n?|\n)*", after)[0]  # type: ignore[index]
+    arguments = f"Args:\n  features: {said['features']}\n{described}"
+    paths = [f"``'{field}.alpha'``" for field in spike_fields(kind)[:1]]
+    trained = " or ".join([*(f"``{name!r}``" for name in [*kind.bounds][:1]), *paths])
+    more = "\n".join(f"  {name}: {said[name].format(example=trained and f', such as {trained}')}" for name in options)
     ours = kind.__module__.startswith(Neuron.__module__.rpartition(".")[0])
-    return f"{doc}\n\nExample:\n{example.replace('{name}', name)}" if ours else doc
+    parts = [
+        opening.replace("{neuron}", kind.__name__),
+        before,
+        arguments,
+        f"Keyword Args:\n{more}" if more else "",
+        after[len(described) :],
+        f"Example:\n{example.replace('{name}', name)}" if ours else "",
+    ]
+    return "\n\n".join(part.rstrip() for part in parts if part)

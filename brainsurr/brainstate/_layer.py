@@ -252,9 +252,10 @@ _OTHERS = {
 }
 _SAID = {
     Layer: (
-        "As a layer of brainstate, over time, time first: ``ys = layer(xs)`` with ``xs`` as ``[time, ..., features]``.\n"
-        "Batch-first data would run along the wrong axis: ``xs = jnp.swapaxes(xs, 0, 1)`` turns it around. A call\n"
-        "continues from the state that the last one left; ``reset_state`` resets it.",
+        "{neuron} over time, time first: ``ys = layer(xs)``.\n\n"
+        "A layer of brainstate: ``xs`` is ``[time, ..., features]``. Batch-first data would run along the wrong axis:\n"
+        "``xs = jnp.swapaxes(xs, 0, 1)`` turns it around. A call continues from the state that the last one left;\n"
+        "``reset_state`` resets it.",
         "  >>> import jax.numpy as jnp\n"
         "  >>> from brainsurr.brainstate import {name}\n"
         "  >>> neurons = {name}(3)\n"
@@ -263,8 +264,9 @@ _SAID = {
         "  (10, 2, 3)",
     ),
     Cell: (
-        "As a cell of brainstate, one step in time: ``y = cell(x)`` with ``x`` as ``[..., features]``.\n"
-        "``brainstate.transform.for_loop(cell, xs)`` and ``checkpointed_for_loop`` run it over time.",
+        "One time step of {neuron}: ``y = cell(x)``.\n\n"
+        "A cell of brainstate: ``x`` is ``[..., features]``. ``brainstate.transform.for_loop(cell, xs)`` and\n"
+        "``checkpointed_for_loop`` run it over time.",
         "  >>> import jax.numpy as jnp\n"
         "  >>> from brainsurr.brainstate import {name}\n"
         "  >>> neurons = {name}(3)\n"

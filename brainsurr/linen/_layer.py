@@ -265,9 +265,9 @@ def _made(by, base, kind):
 
 _SAID = {
     Layer: (
-        "As a layer of Flax Linen, over time, time first: ``(carry, xs) -> (carry, ys)`` with ``xs`` as\n"
-        "``[time, ..., features]``. Batch-first data would run along the wrong axis: ``xs = jnp.swapaxes(xs, 0, 1)``\n"
-        "turns it around.",
+        "{neuron} over time, time first: ``(carry, xs) -> (carry, ys)``.\n\n"
+        "A layer of Flax Linen: ``xs`` is ``[time, ..., features]``. Batch-first data would run along the wrong axis:\n"
+        "``xs = jnp.swapaxes(xs, 0, 1)`` turns it around.",
         "  >>> import jax, jax.numpy as jnp\n"
         "  >>> from brainsurr.linen import {name}\n"
         "  >>> neurons, key = {name}(3), jax.random.key(0)\n"
@@ -277,8 +277,9 @@ _SAID = {
         "  (10, 2, 3)",
     ),
     Cell: (
-        "As a cell of Flax Linen, one step in time: ``(carry, x) -> (carry, y)`` with ``x`` as ``[..., features]``.\n"
-        "It has the contract of flax's own cells, so ``nn.RNN`` runs it over batch-major sequences.",
+        "One time step of {neuron}: ``(carry, x) -> (carry, y)``.\n\n"
+        "A cell of Flax Linen: ``x`` is ``[..., features]``. It has the contract of flax's own cells, so ``nn.RNN``\n"
+        "runs it over batch-major sequences.",
         "  >>> import jax, jax.numpy as jnp\n"
         "  >>> from brainsurr.linen import {name}\n"
         "  >>> neurons, key = {name}(3), jax.random.key(0)\n"

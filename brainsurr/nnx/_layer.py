@@ -236,9 +236,9 @@ def _made(by, base, kind):
 
 _SAID = {
     Layer: (
-        "As a layer of Flax NNX, over time, time first: ``(carry, xs) -> (carry, ys)`` with ``xs`` as\n"
-        "``[time, ..., features]``. Batch-first data would run along the wrong axis: ``xs = jnp.swapaxes(xs, 0, 1)``\n"
-        "turns it around.",
+        "{neuron} over time, time first: ``(carry, xs) -> (carry, ys)``.\n\n"
+        "A layer of Flax NNX: ``xs`` is ``[time, ..., features]``. Batch-first data would run along the wrong axis:\n"
+        "``xs = jnp.swapaxes(xs, 0, 1)`` turns it around.",
         "  >>> import jax.numpy as jnp\n"
         "  >>> from brainsurr.nnx import {name}\n"
         "  >>> neurons = {name}(3)\n"
@@ -247,8 +247,9 @@ _SAID = {
         "  (10, 2, 3)",
     ),
     Cell: (
-        "As a cell of Flax NNX, one step in time: ``(carry, x) -> (carry, y)`` with ``x`` as ``[..., features]``. It\n"
-        "has the contract of flax's own cells, so ``nnx.RNN`` runs it over batch-major sequences.",
+        "One time step of {neuron}: ``(carry, x) -> (carry, y)``.\n\n"
+        "A cell of Flax NNX: ``x`` is ``[..., features]``. It has the contract of flax's own cells, so ``nnx.RNN``\n"
+        "runs it over batch-major sequences.",
         "  >>> import jax.numpy as jnp\n"
         "  >>> from brainsurr.nnx import {name}\n"
         "  >>> neurons = {name}(3)\n"
