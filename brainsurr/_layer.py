@@ -33,7 +33,7 @@ if TYPE_CHECKING:  # the arguments of a layer, to a type checker: the fields of 
 
 ORTHOGONAL = jax.nn.initializers.orthogonal()
 OPTIONS = {
-    "learnable": "the name or names of what to train, such as ``{example}``; of a surrogate the path.",
+    "learnable": "the name or names of what to train{example}.",
     "bounds": "closed intervals for these by name, in place of the neuron's own; None trains unbounded.",
     "carry_init": "initialiser of the first array of the state; None: as the neuron makes it.",
     "param_dtype": "of parameters and of the state. The output has the dtype of the input.",
@@ -277,16 +277,23 @@ def pickle_as_call(metaclass: type, layer: Callable, cell: Callable):
 
 
 def _docstring(name: str, kind: type[Neuron], base: type, options: Iterable[str], others: dict[str, str]) -> str | None:
-    """Return the docstring of a layer: that of its neuron, with what the layer adds."""
-    if kind.__doc__ is None:  # `python -OO` removes docstrings
+    """Return the docstring of a layer: how it is called, then that of its neuron, with what the layer adds."""
+    if kind.__doc__ is None or base.__doc__ is None:  # `python -OO` removes docstrings
         return None
     said = {"features": "number of neurons, the last axis of the input."} | OPTIONS | others
-    opening, _, example = inspect.cleandoc(base.__doc__ or "").partition("\n\nExample:")
-    first, _, rest = inspect.cleandoc(kind.__doc__).partition("\n\nExample:")[0].partition("\n")
-    features = f"Args:\n  features: {said['features']}\n"
-    rest = rest.replace("Args:\n", features) if "Args:\n" in rest else f"{rest}\n\n{features}"
-    trained = next(iter(kind.bounds), "spike_fn.alpha")
-    more = "\n".join(f"  {option}: {said[option].format(example=repr(trained))}" for option in options)
-    doc = f"{first}\n\n{opening}\n{rest.rstrip()}\n\nKeyword Args:\n{more}"
+    opening, _, example = inspect.cleandoc(base.__doc__).partition("Example:\n")
+    before, _, after = inspect.cleandoc(kind.__doc__).partition("\n\nExample:")[0].partition("Args:\n")
+    described = re.match(r"(?: .*\n?|\n)*", after)[0]  # type: ignore[index]
+    trained = [repr(trained) for trained in kind.bounds][:1] + [repr(f"{f}.alpha") for f in spike_fields(kind)][:1]
+    such = f", such as {' or '.join(f'``{path}``' for path in trained)}" if trained else ""
+    more = "\n".join(f"  {option}: {said[option].format(example=such)}" for option in options)
     is_exported = kind.__module__.startswith(f"{__package__}.neurons")
-    return f"{doc}\n\nExample:{re.sub('LIF(Cell)?', name, example)}" if is_exported else doc
+    parts = [
+        re.sub(r"\bLIF\b", kind.__name__, opening),
+        before,
+        f"Args:\n  features: {said['features']}\n{described}",
+        f"Keyword Args:\n{more}" if more else "",
+        after[len(described) :],
+        f"Example:\n{re.sub('LIF(Cell)?', name, example)}" if is_exported else "",
+    ]
+    return "\n\n".join(part.rstrip() for part in parts if part)

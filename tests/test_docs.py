@@ -1,6 +1,6 @@
 """The pages: their links, and that their code is run. `make docs` builds them, and checks the rest.
 
-Of docs/hosts, the pages of Flax and brainstate run here, the others in `make test-peers`.
+Of docs/hosts, the pages of Flax, brainstate and Equinox run here, the others in `make test-peers`.
 """
 
 import inspect
@@ -27,6 +27,17 @@ def test_page(host):
     assert scope["ys"].shape == (20, 8, 2)
     assert scope["spikes"].shape == (20, 8, 4)
     assert set(jax.numpy.unique(scope["spikes"]).tolist()) == {0.0, 1.0}
+
+
+def test_page_of_equinox():
+    """Arrays are trained, numbers are not."""
+    scope = run_page("equinox")
+    net = scope["net"]
+    trained = {jax.tree_util.keystr(path) for path, _ in jax.tree_util.tree_leaves_with_path(scope["parameters"])}
+    weights = {f".{layer}.{name}" for layer in ("first", "last") for name in ("weight", "bias")}
+    assert trained == weights | {".lif.decay", ".lif.spike_fn.alpha"}
+    assert (net.lif.decay != 0.9).all()
+    assert (net.li, scope["slower"].li) == (bs.neurons.LI(decay=0.9), bs.neurons.LI(decay=0.95))
 
 
 def test_the_tables_name_every_page_and_every_peer():
@@ -179,7 +190,7 @@ def test_every_surrogate_has_a_page_and_every_function_a_class():
     pages = {name: reference.page(name, f) for name, f in gallery.exported_surrogates().items()}
     assert set(pages) == {*EXPORTED, "Scaled"}
     shown = re.findall(r"autofunction:: (\w+)", "".join(pages.values()))
-    others = {"check_gradients", "diagnose", "equivalent", "equivalents", "spike", "unroll"}
+    others = {"check_gradients", "detached", "diagnose", "equivalent", "equivalents", "spike", "unroll"}
     assert sorted(shown) == sorted({name for name in bs.__all__ if inspect.isfunction(getattr(bs, name))} - others)
     assert "`alpha` in [0, 1]" in pages["LogTailedRelu"]
     for text in pages.values():

@@ -20,7 +20,7 @@ from benchmarks.pages import neurons
 from tools.hosts import HOSTS, Brainstate
 
 PAGE = (pathlib.Path(__file__).parent.parent / "docs" / "neurons.md").read_text()
-COMMON, SYNAPTIC, ADAPTIVE, DELAYS, CONVOLUTION, RESIDUAL, POPULATION = re.findall(
+COMMON, SYNAPTIC, ADAPTIVE, DELAYS, CONVOLUTION, RESIDUAL, POPULATION, *PLAIN = re.findall(
     r"```python\n(.*?)```", PAGE, re.DOTALL
 )
 pytestmark = pytest.mark.usefixtures("lenient")  # flax's Conv, brainstate's Linear
@@ -183,6 +183,24 @@ def test_population():
         return jnp.stack([spikes[..., 8 * c : 8 * c + 8].mean((0, -1)) for c in range(4)], -1)
 
     same(votes, lambda: scope["logits"])
+
+
+def test_without_a_framework():
+    scope = run_block("".join(PLAIN))
+    xs, plain, now = scope["xs"], bs.neurons.LIF(decay=0.9), scope["now"]
+    assert scope["lif"] == plain
+    assert (scope["Layer"], scope["Cell"]) == (bs.nnx.LIF, bs.nnx.LIFCell)
+    assert 0.05 < scope["spikes"].mean() < 0.95
+    layer, few = scope["trained"], xs[:10, :2]
+    run = jax.jit(lambda neuron: neuron(neuron.initial_state(few[0]), few))
+    same(lambda: layer(layer.initialize_carry((2, 16)), few), lambda: run(now))
+    trained = nnx.to_flat_state(nnx.state(layer, nnx.Param))
+    assert {path for path, _ in trained} == {("decay",), ("spike_fn", "alpha")}
+    gradient = jax.grad(lambda neuron: run(neuron)[1].sum())(plain)
+    assert all(value != 0 for value in jax.tree.leaves(gradient))
+    back = bs.neurons.Recurrent(plain, jnp.eye(16))
+    state = back.initial_state(few[0])
+    same(lambda: back(state, few), lambda: bs.unroll(back, state, few, remat="full", block_size=3))
 
 
 def test_the_table_is_that_of_the_result_file():

@@ -134,11 +134,11 @@ class Neurons(ChecksArguments, nn.Module):
 
 
 class Layer(Neurons):
-    """As a layer of brainstate, over time, time first: ``ys = layer(xs)`` with ``xs`` as ``[time, ..., features]``.
+    """LIF over time, time first: ``ys = layer(xs)``.
 
-    Batch-first data would run along the wrong axis: ``xs = jnp.swapaxes(xs, 0, 1)`` turns it around. A call continues
-    from the state that the last one left; ``reset_state`` resets it. A compiled function ignores a later
-    ``init_state``.
+    A layer of brainstate: ``xs`` is ``[time, ..., features]``. Batch-first data would run along the wrong axis: ``xs =
+    jnp.swapaxes(xs, 0, 1)`` turns it around. A call continues from the state that the last one left; ``reset_state``
+    resets it. A compiled function ignores a later ``init_state``.
 
     Example:
       >>> import jax.numpy as jnp
@@ -158,9 +158,10 @@ class Layer(Neurons):
 
 
 class Cell(Neurons):
-    """As a cell of brainstate, one step in time: ``y = cell(x)`` with ``x`` as ``[..., features]``.
+    """One time step of LIF: ``y = cell(x)``.
 
-    ``brainstate.transform.for_loop(cell, xs)`` and ``checkpointed_for_loop`` run it over time.
+    A cell of brainstate: ``x`` is ``[..., features]``. ``brainstate.transform.for_loop(cell, xs)`` and
+    ``checkpointed_for_loop`` run it over time.
 
     Example:
       >>> import jax.numpy as jnp

@@ -150,9 +150,9 @@ class Neurons(ParameterModule, metaclass=LayerMeta):
 
 
 class Layer(Neurons):
-    """As a layer of Flax Linen, over time, time first: ``(carry, xs) -> (carry, ys)``.
+    """LIF over time, time first: ``(carry, xs) -> (carry, ys)``.
 
-    Its ``xs`` is ``[time, ..., features]``. Batch-first data would run along the wrong axis:
+    A layer of Flax Linen: ``xs`` is ``[time, ..., features]``. Batch-first data would run along the wrong axis:
     ``xs = jnp.swapaxes(xs, 0, 1)`` turns it around.
 
     Example:
@@ -175,9 +175,10 @@ class Layer(Neurons):
 
 
 class Cell(Neurons, nn.RNNCellBase):
-    """As a cell of Flax Linen, one step in time: ``(carry, x) -> (carry, y)`` with ``x`` as ``[..., features]``.
+    """One time step of LIF: ``(carry, x) -> (carry, y)``.
 
-    It has the contract of flax's own cells, so ``nn.RNN`` runs it over batch-major sequences.
+    A cell of Flax Linen: ``x`` is ``[..., features]``. It has the contract of flax's own cells, so ``nn.RNN`` runs it
+    over batch-major sequences.
 
     Example:
       >>> import jax, jax.numpy as jnp

@@ -134,9 +134,9 @@ class Neurons(ParameterModule, metaclass=LayerMeta):
 
 
 class Layer(Neurons):
-    """As a layer of Flax NNX, over time, time first: ``(carry, xs) -> (carry, ys)``.
+    """LIF over time, time first: ``(carry, xs) -> (carry, ys)``.
 
-    Its ``xs`` is ``[time, ..., features]``. Batch-first data would run along the wrong axis:
+    A layer of Flax NNX: ``xs`` is ``[time, ..., features]``. Batch-first data would run along the wrong axis:
     ``xs = jnp.swapaxes(xs, 0, 1)`` turns it around.
 
     Example:
@@ -153,9 +153,10 @@ class Layer(Neurons):
 
 
 class Cell(Neurons, nnx.RNNCellBase):
-    """As a cell of Flax NNX, one step in time: ``(carry, x) -> (carry, y)`` with ``x`` as ``[..., features]``.
+    """One time step of LIF: ``(carry, x) -> (carry, y)``.
 
-    It has the contract of flax's own cells, so ``nnx.RNN`` runs it over batch-major sequences.
+    A cell of Flax NNX: ``x`` is ``[..., features]``. It has the contract of flax's own cells, so ``nnx.RNN`` runs it
+    over batch-major sequences.
 
     Example:
       >>> import jax.numpy as jnp

@@ -44,7 +44,7 @@ LIFNode IFNode v_threshold detach_reset CuBaLIF ALIF superspike LIFBoxCell LIFPa
 adaptive threshold synapse delay convolution population readout rate latency encoding events streaming
 regularisation regularization penalty sparsity BPTT truncated checkpoint raster membrane silent dead
 spikegen ce_rate_loss accuracy_rate TBPTT reset_mem reset_net PoissonEncoder integral_crossentropy
-NIR hardware neuromorphic export snntorch spikingjelly norse spyx braintools jaxpike ReLU convert
+NIR hardware neuromorphic export snntorch spikingjelly norse spyx braintools jaxpike equinox ReLU convert
 """
 
 
