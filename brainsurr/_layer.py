@@ -243,10 +243,11 @@ def attributes_of(kind: type[Neuron], base: type, options: Iterable[str], **othe
     }
 
 
-def make_class(kind: type[Neuron], base: Any, defaults: Mapping[str, Any], **others: str) -> Any:
+def make_class(kind: type[Neuron], base: Any, **others: str) -> Any:
     """Return the class of the layers of a neuron, of a framework whose modules are ordinary classes."""
-    options = options_of(kind, base, defaults)
     at, by_name = inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY
+    defaults = inspect.signature(base.__init__).parameters.values()
+    options = options_of(kind, base, {option.name: option.default for option in defaults if option.kind == by_name})
     parameters = [
         inspect.Parameter("features", at),
         *[

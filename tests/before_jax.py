@@ -5,14 +5,14 @@ import os
 import tempfile
 from pathlib import Path
 
-# Before 0.12, jaxlib has two kinds of code generators. With the older ones `make test` takes a fifth less time. The
+# Before 0.11, jaxlib has two kinds of code generators. With the older ones `make test` takes a fifth less time. The
 # others are the default, which `make test-floor` asks for, and the only ones of newer versions.
 EMITTERS = "--xla_cpu_use_fusion_emitters"
 DEVICES = " --xla_force_host_platform_device_count=8"  # behind the flags of whoever runs the tests
 
 flags = os.environ.get("XLA_FLAGS", "").removesuffix(DEVICES)
 version = tuple(map(int, importlib.metadata.version("jaxlib").split(".")[:2]))
-if version < (0, 12) and EMITTERS not in flags:
+if version < (0, 11) and EMITTERS not in flags:
     flags += f" {EMITTERS}=false"
 os.environ["XLA_FLAGS"] = flags + DEVICES
 os.environ["MPLBACKEND"] = "Agg"

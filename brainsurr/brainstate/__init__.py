@@ -20,7 +20,7 @@ if TYPE_CHECKING:  # what `layer` and `cell` make: the arguments are fields, of 
 
     from .._bounds import Interval
     from .._layer import Arguments, Features, Size
-    from ._layer import OPTIONS
+    from ._layer import ORTHOGONAL
 
     class _Trained(Arguments):
         learnable: str | Iterable[str] = ()
@@ -30,7 +30,7 @@ if TYPE_CHECKING:  # what `layer` and `cell` make: the arguments are fields, of 
 
     class _Spiking(_Trained):
         recurrent: bool = False
-        recurrent_kernel_init: Callable = OPTIONS["recurrent_kernel_init"]
+        recurrent_kernel_init: Callable = ORTHOGONAL
 
     class _Layer(Layer, neurons.Neuron):  # what both bases have, as the layer has it
         bounds: ClassVar[Any]

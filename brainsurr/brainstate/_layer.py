@@ -20,14 +20,7 @@ from ..neurons._spikes import with_spike_functions
 from ._activation import SpikingActivation
 from ._parameters import make_param, parameter_value, set_parameters
 
-OPTIONS: dict[str, Any] = {
-    "learnable": (),
-    "bounds": MappingProxyType({}),
-    "carry_init": None,
-    "param_dtype": None,
-    "recurrent": False,
-    "recurrent_kernel_init": nn.init.Orthogonal(),
-}
+ORTHOGONAL = nn.init.Orthogonal()
 
 
 class Neurons(ChecksArguments, nn.Module):
@@ -45,7 +38,7 @@ class Neurons(ChecksArguments, nn.Module):
         carry_init: Callable | None = None,
         param_dtype: Any = None,
         recurrent: bool = False,
-        recurrent_kernel_init: Callable = OPTIONS["recurrent_kernel_init"],
+        recurrent_kernel_init: Callable = ORTHOGONAL,
         **fields,
     ):
         super().__init__()
@@ -241,7 +234,7 @@ def cell(kind: type[Neuron]) -> type[Cell]:
 
 @cache_by_class
 def _made(base, kind):
-    return make_class(kind, base, OPTIONS, **_OTHERS)
+    return make_class(kind, base, **_OTHERS)
 
 
 _OTHERS = {

@@ -22,7 +22,7 @@ if TYPE_CHECKING:  # what `layer` and `cell` make: the arguments are fields, of 
 
     from .._bounds import Interval
     from .._layer import Arguments, Features, Size
-    from ._layer import OPTIONS
+    from ._layer import ORTHOGONAL
 
     class _Trained(Arguments):
         learnable: str | Iterable[str] = ()
@@ -32,7 +32,7 @@ if TYPE_CHECKING:  # what `layer` and `cell` make: the arguments are fields, of 
 
     class _Spiking(_Trained):
         recurrent: bool = False
-        recurrent_kernel_init: Initializer = OPTIONS["recurrent_kernel_init"]
+        recurrent_kernel_init: Initializer = ORTHOGONAL
 
     class _Layer(Layer, neurons.Neuron):  # what both bases have, as the layer has it
         __call__ = Layer.__call__  # type: ignore[assignment]

@@ -24,7 +24,7 @@ if TYPE_CHECKING:  # what `layer` and `cell` make: the arguments are fields, of 
 
     from .._bounds import Interval
     from .._layer import Arguments, Features, Size
-    from ._layer import OPTIONS
+    from ._layer import ORTHOGONAL
 
     class _Trained(Arguments):
         learnable: str | Iterable[str] = ()
@@ -34,7 +34,7 @@ if TYPE_CHECKING:  # what `layer` and `cell` make: the arguments are fields, of 
 
     class _Spiking(_Trained):
         recurrent: bool = False
-        recurrent_kernel_init: Initializer = OPTIONS["recurrent_kernel_init"]
+        recurrent_kernel_init: Initializer = ORTHOGONAL
         rngs: nnx.Rngs | None = None
 
     class _Layer(Layer, neurons.Neuron):  # what both bases have, as the layer has it

@@ -33,16 +33,6 @@ if TYPE_CHECKING:
 else:
     ModuleMeta = type(nnx.Module)
 
-OPTIONS: dict[str, Any] = {
-    "learnable": (),
-    "bounds": MappingProxyType({}),
-    "carry_init": None,
-    "param_dtype": jnp.float32,
-    "recurrent": False,
-    "recurrent_kernel_init": ORTHOGONAL,
-    "rngs": None,
-}
-
 
 class LayerMeta(ModuleMeta):
     """The class of the classes that `layer` and `cell` make, which are pickled as that call."""
@@ -232,7 +222,7 @@ def cell(kind: type[Neuron]) -> type[Cell]:
 
 @cache_by_class
 def _made(base, kind):
-    return make_class(kind, base, OPTIONS)
+    return make_class(kind, base)
 
 
 pickle_as_call(LayerMeta, layer, cell)
