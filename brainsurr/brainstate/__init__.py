@@ -15,12 +15,19 @@ with needs("brainstate"):
 
 if TYPE_CHECKING:  # what `layer` and `cell` make: the arguments are fields, of the neuron and of the other bases
     from collections.abc import Callable, Iterable, Mapping
+    from dataclasses import field
     from types import MappingProxyType
     from typing import Any, ClassVar
 
     from .._bounds import Interval
-    from .._layer import Arguments, Features, Size
+    from .._layer import Arguments
     from ._layer import ORTHOGONAL
+
+    class Size(Arguments):
+        features: int | tuple[int, ...] = field(kw_only=False)
+
+    class Features(Size):
+        _by_name: None = field(default=None, kw_only=False)  # nothing behind it is given by position
 
     class _Trained(Arguments):
         learnable: str | Iterable[str] = ()
