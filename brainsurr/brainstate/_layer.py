@@ -1,5 +1,6 @@
 """Layers of neurons for brainstate: how a module holds a neuron of which some parts are trained, and its state."""
 
+import copyreg
 import functools
 from collections.abc import Callable, Iterable, Mapping
 from types import MappingProxyType
@@ -39,7 +40,19 @@ OPTIONS = {
 }
 
 
-class Neurons(ChecksArguments, nn.Module):
+class LayerMeta(type(nn.Module)):  # type: ignore[misc]
+    """The class of the classes that `layer` and `cell` make, which are pickled as that call."""
+
+
+def _reduce(cls):
+    made = {"layer": layer, "cell": cell}.get(vars(cls).get("_made_by"))
+    return cls.__qualname__ if made is None else (made, (cls._neuron_class,))
+
+
+copyreg.pickle(LayerMeta, _reduce)
+
+
+class Neurons(ChecksArguments, nn.Module, metaclass=LayerMeta):
     """A module that holds a neuron, some parts of it trained, and a ``HiddenState`` for each array of its state."""
 
     _neuron_class: ClassVar[type[Neuron]]
@@ -195,7 +208,7 @@ def layer(kind: type[Neuron]) -> type[Layer]:
       [[0. 1. 0. 1.]
        [0. 1. 0. 1.]]
     """
-    return _made(Layer, check_kind(kind))
+    return _made("layer", Layer, check_kind(kind))
 
 
 def cell(kind: type[Neuron]) -> type[Cell]:
@@ -220,11 +233,11 @@ def cell(kind: type[Neuron]) -> type[Cell]:
       >>> print(lif(jnp.array([[0.75, 2.0]])), lif.v.value)
       [[0. 1.]] [[0.75 1.  ]]
     """
-    return _made(Cell, check_kind(kind))
+    return _made("cell", Cell, check_kind(kind))
 
 
 @functools.cache
-def _made(base, kind):
+def _made(by, base, kind):
     name = kind.__name__ + ("Cell" if base is Cell else "")
     options = options_of(kind, base, OPTIONS)
     signature = signature_of(kind, options)
@@ -236,12 +249,13 @@ def _made(base, kind):
     own = {
         "_neuron_class": kind,
         "fires": bool(spike_fields(kind)),
+        "_made_by": by,
         "__init__": __init__,
         "__signature__": signature.replace(parameters=[*signature.parameters.values()][1:]),
         "__module__": __package__,
         "__doc__": docstring(name, kind, options, *_SAID[base], **_OTHERS),
     }
-    return type(base)(name, (base,), own)
+    return LayerMeta(name, (base,), own)
 
 
 _OTHERS = {
