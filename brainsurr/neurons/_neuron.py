@@ -74,6 +74,10 @@ class Neuron(Value):
     _without: ClassVar[frozenset[str]] = frozenset()  # options of a layer that make no sense
     _as_input: ClassVar[Callable] = staticmethod(as_float)
 
+    def __new__(cls, *args, **kwargs):
+        check_class(cls)
+        return super().__new__(cls)
+
     def __init_subclass__(cls, **kwargs):
         super().__init_subclass__(**kwargs)
         # A count, say of refractory steps, is static: it may be the length of a loop.
@@ -249,12 +253,19 @@ def _as_expected(neuron, state, expected, shape, over_time):
 
 @functools.cache
 def check_class(cls):
-    """Raise a TypeError unless what a class annotates are its fields."""
-    for name, annotation in inspect.get_annotations(cls).items():
-        if name not in cls.__dataclass_fields__ and "ClassVar" not in str(annotation):
+    """Raise a TypeError unless what a class annotates are its fields, and what it sets of inherited fields too."""
+    annotations = inspect.get_annotations(cls)
+    for name, annotation in annotations.items():
+        if name not in vars(cls).get("__dataclass_fields__", ()) and "ClassVar" not in str(annotation):
             raise TypeError(
                 f"{cls.__name__}: expected {name} to be a field, got an attribute of the class: write "
                 f"@dataclasses.dataclass above class {cls.__name__}"
+            )
+    for field in dataclasses.fields(cls):
+        if field.name in vars(cls) and field.name not in annotations:
+            raise TypeError(
+                f"{cls.__name__}: expected {field.name} to be a field, got an attribute of the class: annotate it, "
+                f"{field.name}: Any = {vars(cls)[field.name]!r}"
             )
 
 
@@ -265,14 +276,13 @@ def _checked_start(initial_state):
     def wrapped(self, x):
         if type(self).initial_state is not wrapped:  # called by that of a subclass
             return initial_state(self, x)
-        check_class(type(self))
         state = initial_state(self, widened(self._as_input(x, "x")))
         arrays = len(jax.tree.leaves(state))
-        if arrays != len(self.states):
+        if not arrays == len(self.states) == len(set(self.states)):
             names = "one name" if arrays == 1 else f"{arrays} names"
             raise ValueError(
                 f"{type(self).__name__}: expected states to have {names}, one for each array of its state, such as "
-                f"states = ({', '.join(repr(name) for name in 'vuwabcde'[:arrays])},), got {self.states!r}"
+                f"states = {tuple('vuwabcde'[:arrays])}, got {self.states!r}"
             )
         return jax.tree.map(widened, state)
 
@@ -293,23 +303,34 @@ def _checked_step(step):
         dtypes = [part.dtype for part in jax.tree.leaves(state) if jnp.issubdtype(part.dtype, jnp.floating)]
         like = jax.ShapeDtypeStruct(x.shape, (*dtypes, x.dtype)[0])
 
-        def fit(part):
-            return part.astype(like.dtype) if jnp.issubdtype(part.dtype, jnp.floating) else part
+        mesh = jax.sharding.get_abstract_mesh()
+        on_mesh = mesh.explicit_axes or mesh.manual_axes
 
-        new, y = step(self._matched(like), jax.tree.map(fit, state), x.astype(like.dtype))
-        y = as_float(y, f"the output of {type(self).__name__}")
+        def fit(part):
+            part = part.astype(like.dtype) if jnp.issubdtype(part.dtype, jnp.floating) else part
+            # A first state may lack the sharding type of the input, and ``jnp.where`` needs both of one type.
+            return part + jnp.zeros_like(x, part.dtype) if on_mesh and part.shape == x.shape else part
+
+        pair = step(self._matched(like), jax.tree.map(fit, state), x.astype(like.dtype))
+        if not isinstance(pair, tuple) or len(pair) != 2:
+            raise TypeError(
+                f"{type(self).__name__}: expected step to return a pair, the new state and the output, got "
+                f"{shapes(pair)}"
+            )
+        new, y = pair[0], as_float(pair[1], f"the output of {type(self).__name__}")
         if y.shape != x.shape:
             raise ValueError(
                 f"{type(self).__name__}: expected step to give an output of the shape of its input, {x.shape}, got "
                 f"{y.shape}"
             )
-        return _kept(type(self).__name__, state, new), y.astype(x.dtype)
+        return _kept(self, state, new), y.astype(x.dtype)
 
     return wrapped
 
 
-def _kept(owner, before, after):
+def _kept(neuron, before, after):
     """Return a new state in the dtypes of the old one."""
+    owner = type(neuron).__name__
     same = jax.tree.structure(before) == jax.tree.structure(after)
     if not same or any(
         jnp.shape(a) != jnp.shape(b) for a, b in zip(*map(jax.tree.leaves, (before, after)), strict=True)
@@ -318,10 +339,14 @@ def _kept(owner, before, after):
             f"{owner}: expected step to give a state like the one it takes, {shapes(before)}, got {shapes(after)}"
         )
 
-    def keep(a, b):
+    def keep(name, a, b):
         b = jnp.asarray(b)
         if jnp.issubdtype(b.dtype, jnp.floating) and not jnp.issubdtype(a.dtype, jnp.floating):
-            raise TypeError(f"{owner}: expected step to keep the dtype {a.dtype} of a part of its state, got {b.dtype}")
+            raise TypeError(
+                f"{owner}: expected step to keep the dtype of its state {name}, {a.dtype}, got {b.dtype}: cast it, "
+                f"{name}.astype(jnp.{a.dtype})"
+            )
         return b.astype(a.dtype)
 
-    return jax.tree.map(keep, before, after)
+    parts, structure = jax.tree.flatten(before)
+    return jax.tree.unflatten(structure, map(keep, neuron.states, parts, jax.tree.leaves(after)))
