@@ -41,8 +41,9 @@ def trained_intervals(
     for name in names:
         if name not in values:
             hint = ""
-            if name in ("height", "width") and not others:  # of a surrogate
-                hint = f"; the surrogate f has a {name} as f.scaled()"
+            field, _, inner = name.rpartition(".")
+            if inner in ("height", "width") and (field or not others):  # of a surrogate
+                hint = f"; the surrogate f has a {inner} as f.scaled()"
             raise ValueError(
                 f"{owner}: learnable={name!r} is not a parameter of it, which has {', '.join([*values, *others])}{hint}"
             )

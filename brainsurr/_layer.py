@@ -118,7 +118,11 @@ def read_fields(
                 "and its name in learnable= to train it"
             )
     # What is trained has bounds of its own, which are checked with these.
-    trained = {name: _number(owner, kind, name, values.pop(name)) for name in learnable if name in values}
+    trained = {
+        name: _number(owner, kind, name, values.pop(name))
+        for name in learnable
+        if name in values and not isinstance(values[name], Surrogate)
+    }
     neuron = kind(**values)
     neuron = neuron._with(**trained)
     neuron._check_features(owner, features)
@@ -135,7 +139,7 @@ def read_fields(
     own = []
     for path in learnable:
         field, _, inner = path.partition(".")
-        if inner and field in surrogates:
+        if inner and field in surrogates and inner in getattr(neuron, field).named_parameters()[1]:
             surrogates[field]["learnable"].append(inner)
         elif inner and field in acts:
             act = f"{field}={type(acts[field]).__name__}(f, learnable={inner!r})"
@@ -192,6 +196,8 @@ def check_kind(kind: Any) -> type[Neuron]:
     """Return a class of neurons, or raise a TypeError if it is none."""
     if not (isinstance(kind, type) and issubclass(kind, Neuron)) or kind in (Neuron, Recurrent):
         hint = ": give that of the neuron inside, and recurrent=True to its layer" if kind is Recurrent else ""
+        if isinstance(kind, Neuron):
+            hint = f": give its class, layer({type(kind).__name__}), and its fields to the layer"
         raise TypeError(f"expected a class of neurons, such as brainsurr.neurons.LIF, got {kind!r}{hint}")
     return kind
 
@@ -214,10 +220,12 @@ def options_of(kind: type[Neuron], base: type, defaults: Mapping[str, Any]) -> d
         if field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING:
             raise TypeError(f"{kind.__name__}: expected a default for the field {name}, got none")
     for name in names:
-        if name in _TAKEN or hasattr(base, name) or name in kind().states:
-            raise ValueError(
-                f"{kind.__name__}: expected a field of another name than {name}, which a layer, or its state, has"
-            )
+        if name in _TAKEN or hasattr(base, name) or hasattr(Neuron, name):
+            raise ValueError(f"{kind.__name__}: expected a field of another name than {name}, which a layer has")
+    for name in kind().states:
+        if name in names or name in _TAKEN or hasattr(base, name):
+            has = "a field" if name in names else "a layer"
+            raise ValueError(f"{kind.__name__}: expected a state of another name than {name}, which {has} has")
     return {
         name: default
         for name, default in defaults.items()

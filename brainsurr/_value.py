@@ -71,7 +71,7 @@ class Value:
 
     def replace(self: Self, **changes) -> Self:
         """Copy, with some parameters or flags changed, as in ``f.replace(alpha=0.3, origin=True)``."""
-        changed, names = copy.copy(self), {**vars(self), **self.__dataclass_fields__}
+        changed, names = copy.copy(self), dict.fromkeys([*vars(self), *_field_names(type(self))])
         for name, value in changes.items():
             if name not in names:
                 raise TypeError(f"{type(self).__name__} has no parameter or flag {name!r}, only {', '.join(names)}")
@@ -146,7 +146,8 @@ class Value:
             vars(self)[flag] = getattr(self, flag)
         fields = cls.__dict__.get("__dataclass_fields__")
         if fields is not None and name not in fields:
-            raise AttributeError(f"{cls.__name__} has no parameter or flag {name!r}, only {', '.join(fields)}")
+            names = ", ".join(_field_names(cls))
+            raise AttributeError(f"{cls.__name__} has no parameter or flag {name!r}, only {names}")
         static = name in cls._always_static
         value = value if static else as_parameter(value, f"{cls.__name__}: expected {name} to be")
         self._check(name, value)
@@ -206,6 +207,10 @@ class Value:
         shown = {name: v for name, v in items.items() if name not in switches}
         shown |= {name: v for name, v in switches.items() if v is not getattr(type(self), name, None)}
         return f"{type(self).__name__}({', '.join(f'{name}={short(value)}' for name, value in shown.items())})"
+
+
+def _field_names(kind: type) -> list[str]:
+    return [field.name for field in dataclasses.fields(kind)]
 
 
 def _is_value(node) -> bool:

@@ -151,7 +151,8 @@ class Linen:
             return brainsurr.linen.unroll(bound, carry, xs, **options) if options else bound(carry, xs)
 
         example = start(input_shape), jnp.zeros((1, *input_shape))
-        return Pure(net.init(cls.key(), *example)["params"], start, run, brainsurr.linen.bounds(net, *example))
+        params = net.init(cls.key(), *example).get("params", {})
+        return Pure(params, start, run, brainsurr.linen.bounds(net, *example))
 
     @classmethod
     def _args(cls, layer, xs):
@@ -212,6 +213,8 @@ class Brainstate:
     @staticmethod
     def _carry(layer):
         """Return the state of a layer as the other hosts hold it."""
+        if hasattr(layer, "_neuron_class"):
+            return layer._state(layer.neuron)
         state = {path[-1]: state.value for path, state in layer.states(brainstate.HiddenState).items()}
         carry = state.get("v", state.get("past"))
         carry = (carry, state["s"]) if "s" in state else carry

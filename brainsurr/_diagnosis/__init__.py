@@ -14,7 +14,7 @@ import numpy as np
 from .._arrays import as_float
 from .._checks import check_function
 from .._report import Report, as_text
-from ..neurons import Neuron
+from ..neurons import Neuron, Recurrent
 from ..neurons._spikes import Watched, spike_fields, with_spike_functions
 from .probe import Totals, fresh_trace, gradient, marked, measure
 from .report import LayerReport, judge, sentences
@@ -130,7 +130,8 @@ def diagnose(spike_fns: Mapping[str, Callable], loss_fn: Callable[[dict[str, Cal
         check_function(f"spike_fns[{name!r}]", f, "a surrogate, a function or a neuron")
 
     def watched(watch, name, f):
-        return with_spike_functions(watching(watch, name, type(f)), f) if isinstance(f, Neuron) else watch(name, f)
+        kind = type(f.neuron if isinstance(f, Recurrent) else f)
+        return with_spike_functions(watching(watch, name, kind), f) if issubclass(kind, Neuron) else watch(name, f)
 
     return examine(loss_fn, lambda watch: loss_fn({name: watched(watch, name, f) for name, f in spike_fns.items()}))
 

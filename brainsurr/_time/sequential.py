@@ -32,11 +32,11 @@ def check_layers(layers: Iterable[Callable]) -> tuple[Callable, ...]:
         expected = "SpikingSequential: expected layers to be a list, SpikingSequential([a, b])"
         raise TypeError(f"{expected}, got {layers!r}") from error
     for layer in layers:
-        if isinstance(layer, Neuron):
-            kind = type(layer).__name__
+        kind = layer if isinstance(layer, type) else type(layer)
+        if issubclass(kind, Neuron):
             raise TypeError(
                 f"SpikingSequential: expected layers, got a neuron by itself, {layer!r}: make a layer of its class, "
-                f"layer({kind})(features, ...)"
+                f"layer({kind.__name__})(features, ...)"
             )
         if not is_function(layer):
             hint = hint_to_call(layer)

@@ -11,7 +11,7 @@ from brainstate import nn
 
 from .._bounds import Interval
 from .._checks import check_drawn_shape, check_flag, check_function, is_size
-from .._layer import check_kind, first_state, make_class, names_of_fields, neuron_of, read_fields
+from .._layer import check_kind, first_state, make_class, names_of_fields, neuron_of, pickle_as_call, read_fields
 from .._unknown_arguments import ChecksArguments
 from .._value import cache_by_class
 from ..neurons import Neuron
@@ -23,7 +23,11 @@ from ._parameters import make_param, parameter_value, set_parameters
 ORTHOGONAL = nn.init.Orthogonal()
 
 
-class Neurons(ChecksArguments, nn.Module):
+class LayerMeta(type(nn.Module)):  # type: ignore[misc]
+    """The class of the classes that `layer` and `cell` make, which are pickled as that call."""
+
+
+class Neurons(ChecksArguments, nn.Module, metaclass=LayerMeta):
     """A module that holds a neuron, some parts of it trained, and a ``HiddenState`` for each array of its state."""
 
     _neuron_class: ClassVar[type[Neuron]]
@@ -236,6 +240,8 @@ def cell(kind: type[Neuron]) -> type[Cell]:
 def _made(base, kind):
     return make_class(kind, base, **_OTHERS)
 
+
+pickle_as_call(LayerMeta, layer, cell)
 
 _OTHERS = {
     "features": "number of neurons, the last axis of the input; or the whole size, ``(height, width, channels)``.",

@@ -73,6 +73,10 @@ class Neuron(Value):
     _without: ClassVar[frozenset[str]] = frozenset()  # options of a layer that make no sense
     _as_input: ClassVar[Callable] = staticmethod(as_float)
 
+    def __new__(cls, *args, **kwargs):
+        check_class(cls)
+        return super().__new__(cls)
+
     def __init_subclass__(cls, **kwargs):
         super().__init_subclass__(**kwargs)
         # A count, say of refractory steps, is static: it may be the length of a loop.
@@ -121,26 +125,32 @@ class Neuron(Value):
 
     def _advance(self, state, x):
         """Take one step from a state that fits: in the dtype of the state, which it keeps; the output is like x."""
-        step, owner = type(self).step.alone, type(self).__name__  # type: ignore[attr-defined]
+        step, owner = type(self).step, type(self).__name__
+        step = getattr(step, "alone", step)
         if not self._fits:
             return step(self, state, x)
         dtypes = [part.dtype for part in jax.tree.leaves(state) if jnp.issubdtype(part.dtype, jnp.floating)]
         like = jax.ShapeDtypeStruct(x.shape, (*dtypes, x.dtype)[0])
-        if [dtype for dtype in dtypes if dtype != like.dtype]:
-            state = jax.tree.map(lambda part: part.astype(like.dtype) if _is_float(part) else part, state)
+        mesh = jax.sharding.get_abstract_mesh()
+        if mesh.explicit_axes or mesh.manual_axes or [dtype for dtype in dtypes if dtype != like.dtype]:
+            state = jax.tree.map(functools.partial(_like_input, x, like.dtype), state)
         neuron = self._matched(like)
         functions = {
             name: functools.partial(_call_function, f"{owner}: {name}", f)
             for name, f in spike_functions(self).items()
             if not isinstance(f, Surrogate)
         }
-        new, y = step(neuron._with(**functions) if functions else neuron, state, x.astype(like.dtype))
-        y = as_float(y, f"the output of {owner}")
+        pair = step(neuron._with(**functions) if functions else neuron, state, x.astype(like.dtype))
+        if not isinstance(pair, tuple) or len(pair) != 2:
+            raise TypeError(
+                f"{owner}: expected step to return a pair, the new state and the output, got {shapes(pair)}"
+            )
+        new, y = pair[0], as_float(pair[1], f"the output of {owner}")
         if y.shape != x.shape:
             raise ValueError(
                 f"{owner}: expected step to give an output of the shape of its input, {x.shape}, got {y.shape}"
             )
-        return _kept(owner, state, new), y.astype(x.dtype)
+        return _kept(self, state, new), y.astype(x.dtype)
 
     def _check(self, name, value):
         owner, field = type(self).__name__, type(self).__dataclass_fields__.get(name)
@@ -165,6 +175,12 @@ class Neuron(Value):
                 raise ValueError(
                     f"{owner}: expected {name} to be one number or {features}, got shape {jnp.shape(value)}"
                 )
+
+
+def _like_input(x, dtype, part):
+    """Return a part of the state in the dtype of all, and of the sharding type of the input, which a first state lacks."""
+    part = part.astype(dtype) if _is_float(part) else part
+    return part + jnp.zeros_like(x, part.dtype) if part.shape == x.shape else part
 
 
 def _call_function(name: str, function: Callable, x):
@@ -271,12 +287,19 @@ def _as_expected(neuron, state, expected, shape, over_time):
 
 @cache_by_class
 def check_class(cls):
-    """Raise a TypeError unless what a class annotates are its fields."""
-    for name, annotation in inspect.get_annotations(cls).items():
-        if name not in cls.__dataclass_fields__ and "ClassVar" not in str(annotation):
+    """Raise a TypeError unless what a class annotates are its fields, and what it sets of inherited fields too."""
+    annotations = inspect.get_annotations(cls)
+    for name, annotation in annotations.items():
+        if name not in vars(cls).get("__dataclass_fields__", ()) and "ClassVar" not in str(annotation):
             raise TypeError(
                 f"{cls.__name__}: expected {name} to be a field, got an attribute of the class: write "
                 f"@dataclasses.dataclass above class {cls.__name__}"
+            )
+    for field in dataclasses.fields(cls):
+        if field.name in vars(cls) and field.name not in annotations:
+            raise TypeError(
+                f"{cls.__name__}: expected {field.name} to be a field, got an attribute of the class: annotate it, "
+                f"{field.name}: Any = {vars(cls)[field.name]!r}"
             )
 
 
@@ -287,14 +310,13 @@ def _checked_start(initial_state):
     def wrapped(self, x):
         if type(self).initial_state is not wrapped:  # called by that of a subclass
             return initial_state(self, x)
-        check_class(type(self))
         state, names = initial_state(self, widened(self._as_input(x, "x"))), self.states
         arrays = len(jax.tree.leaves(state))
-        if arrays != len(names):
+        if not arrays == len(names) == len(set(names)):
             need = "one name" if arrays == 1 else f"{arrays} names"
             raise ValueError(
                 f"{type(self).__name__}: expected states to have {need}, one for each array of its state, such as "
-                f"states = ({', '.join(repr(name) for name in 'vuwabcde'[:arrays])},), got {names!r}"
+                f"states = {tuple('vuwabcde'[:arrays])}, got {names!r}"
             )
         return jax.tree.map(widened, state) if is_smooth() else state
 
@@ -316,9 +338,10 @@ def _checked_step(step):
     return wrapped
 
 
-def _kept(owner, before, after):
+def _kept(neuron, before, after):
     """Return a new state in the dtypes of the old one."""
     structure: Any
+    owner = type(neuron).__name__
     old, structure = jax.tree.flatten(before)
     new, same = jax.tree.flatten(after)
     if structure != same or [jnp.shape(a) for a in old] != [jnp.shape(b) for b in new]:
@@ -328,6 +351,10 @@ def _kept(owner, before, after):
     for i, (a, b) in enumerate(zip(old, new, strict=True)):
         b = jnp.asarray(b)
         if b.dtype != a.dtype and _is_float(b) and not _is_float(a):
-            raise TypeError(f"{owner}: expected step to keep the dtype {a.dtype} of a part of its state, got {b.dtype}")
+            name = neuron.states[i]
+            raise TypeError(
+                f"{owner}: expected step to keep the dtype of its state {name}, {a.dtype}, got {b.dtype}: cast it, "
+                f"{name}.astype(jnp.{a.dtype})"
+            )
         new[i] = b.astype(a.dtype)
     return jax.tree.unflatten(structure, new)

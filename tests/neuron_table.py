@@ -1,0 +1,197 @@
+"""The table of neurons that the laws of `test_neurons.py` are tried on.
+
+A newcomer enters here and is tested, in plain jax and in each framework; an exported class that is missing fails
+`test_the_table_is_complete`. A step is written again from the formula of the class, in NumPy and not taken from the
+package. Numbers are small multiples of powers of two: where a step has no product of states, no potential is rounded.
+"""
+
+import dataclasses
+import functools
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax.numpy as jnp
+import numpy as np
+from close import bound
+
+import brainsurr as bs
+import brainsurr.nnx
+from brainsurr import neurons
+from brainsurr._layer import fields_of
+from brainsurr.neurons import Neuron, Recurrent
+from brainsurr.neurons._spikes import spike_fields
+
+T, B, F = 6, 2, 4
+rng = np.random.default_rng(0)
+X = rng.integers(-6, 15, (T, B, F)) / 8
+KERNEL = rng.integers(-4, 5, (F, F)) / 8
+
+# The classes that brainsurr.neurons exports, and the names that they have in each framework, as a layer or a cell.
+EXPORTED = [kind for kind in map(vars(neurons).get, neurons.__all__) if kind not in (Neuron, Recurrent)]
+NAMES = {name: layer._neuron_class for name, layer in vars(bs.nnx).items() if hasattr(layer, "_neuron_class")}
+NAMES = {name: kind for name, kind in NAMES.items() if name in bs.nnx.__all__}
+
+
+@dataclasses.dataclass
+class Entry:
+    """One neuron: how it is made, and what it does.
+
+    Attributes:
+      kind: its class.
+      settings: of its fields, each a case: numbers, or one for each of 4 channels. The first has numbers alone.
+      step: ``step(fire, state, x, **fields) -> (state, y)`` in float64, with a tuple for the state. ``fire(h)`` is 1
+        where h is 0 or more.
+      start: ``start(x, **fields)``, the state before the first step; None: zeros like ``x`` under each name of a state.
+      rounded: how many operations of a step round, where there is a product of states; 0 if none does.
+    """
+
+    kind: type[Neuron]
+    settings: list[dict[str, Any]]
+    step: Callable
+    start: Callable | None = None
+    rounded: int = 0
+
+
+class Loop(NamedTuple):
+    """What a loop over time gives: the state after the last step, its arrays by name, and the outputs."""
+
+    state: dict[str, np.ndarray]
+    ys: np.ndarray
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Case:
+    """An entry at one setting; ``recurrent`` feeds its spikes back through `KERNEL`."""
+
+    name: str
+    entry: Entry
+    setting: dict[str, Any]
+    recurrent: bool
+
+    @property
+    def kind(self) -> type[Neuron]:
+        return self.entry.kind
+
+    @property
+    def fires(self) -> bool:
+        return bool(spike_fields(self.kind))
+
+    @functools.cached_property
+    def neuron(self) -> Neuron:
+        neuron = self.kind(**self.setting)
+        return Recurrent(neuron, jnp.asarray(KERNEL, jnp.float32)) if self.recurrent else neuron
+
+    @functools.cached_property
+    def learnable(self) -> tuple[str, ...]:
+        """The paths of all that can be trained."""
+        fields = vars(self.kind(**self.setting)).items()
+        surrogates = {name: f.named_parameters()[1] for name, f in fields if isinstance(f, bs.Surrogate)}
+        numbers = [name for name, value in fields if isinstance(value, float | np.ndarray)]
+        return (*numbers, *(f"{name}.{inner}" for name, names in surrogates.items() for inner in names))
+
+    def layer(self, host, make="layer", trained=True, **options) -> Any:
+        """A layer of a framework, or a cell; all that can be trained is."""
+        options |= {"learnable": self.learnable, "bounds": None} if trained and self.learnable else {}
+        options |= host().recurrent(jnp.asarray(KERNEL, jnp.float32)) if self.recurrent else {}
+        return getattr(host.layers, make)(self.kind)(F, **self.setting, **options)
+
+    @functools.cached_property
+    def loop(self) -> Loop:
+        neuron, distances = self.kind(**self.setting), [np.inf]
+        fields = {field.name: getattr(neuron, field.name) for field in fields_of(self.kind)}
+        fields |= {name: value.astype(float) for name, value in fields.items() if isinstance(value, np.ndarray)}
+
+        def fire(h):
+            distances.extend(np.abs(h[h != 0]))  # at 0, nothing was rounded
+            return (h >= 0).astype(float)
+
+        state = self.entry.start(X[0], **fields) if self.entry.start else (np.zeros((B, F)),) * len(neuron.states)
+        s, ys = np.zeros((B, F)), []
+        for x in X:
+            state, s = self.entry.step(fire, state, x + s @ KERNEL if self.recurrent else x, **fields)
+            ys.append(s)
+        states, ys = dict(zip(neuron.states, state, strict=True)), np.stack(ys)
+        if not self.entry.rounded:
+            assert all((array == array.astype(np.float32)).all() for array in states.values()), "a potential is rounded"
+        else:
+            size = max(np.abs(array).max() for array in (X, *states.values()))
+            assert min(distances) > bound(T * self.entry.rounded, size), "rounding could decide over a spike"
+        return Loop(states | {"s": s} if self.recurrent else states, ys)
+
+
+def li(fire, state, x, *, decay, decay_input):
+    (v,) = state
+    v = decay * v + (1 - decay if decay_input else 1) * x
+    return (v,), v
+
+
+def lif(fire, state, x, *, decay, decay_input, threshold, reset, reset_delay, fired_at=None, **_):
+    v, last = state if reset_delay else (*state, None)
+    fired_at = threshold if fired_at is None else fired_at  # of an adaptive threshold, what it was
+    (u,), _ = li(fire, (v,), x, decay=decay, decay_input=decay_input)
+    s = last if reset_delay else fire(u - threshold)
+    v = {"subtract": u - fired_at * s, "zero": u * (1 - s), "none": u}[reset]
+    s = fire(v - threshold) if reset_delay else s
+    return ((v, s) if reset_delay else (v,)), s
+
+
+def alif(fire, state, x, *, threshold, adapts, adaptation_decay, spike_adaptation, voltage_adaptation, **lif_fields):
+    def adapted(v, s):
+        return adaptation_decay * a + (1 - adaptation_decay) * (spike_adaptation * s + voltage_adaptation * v)
+
+    *inner, a = state
+    now = adapted(*inner) if lif_fields["reset_delay"] else a
+    if adapts == "threshold":
+        inner, s = lif(fire, inner, x, threshold=threshold + now, fired_at=threshold + a, **lif_fields)
+    else:
+        inner, s = lif(fire, inner, x - now, threshold=threshold, **lif_fields)
+    return (*inner, now if lif_fields["reset_delay"] else adapted(inner[0], s)), s
+
+
+def delay(fire, state, x, *, steps, state_dtype):
+    past = np.concatenate([*state, x[:, None]], axis=1)  # [batch, time, features]
+    y = np.stack([past[:, -1 - n, c] for c, n in enumerate(np.broadcast_to(steps, F))], axis=-1)
+    return tuple(past[:, 1:] for _ in state), y
+
+
+def nothing_yet(x, *, steps, state_dtype):
+    return (np.zeros((B, np.max(steps), F)),)
+
+
+F0, F4 = bs.LogTailedRelu(0.25), bs.LogTailedRelu(np.array([0.0, 0.125, 0.5, 1.0], np.float32))
+DECAY = np.array([0.5, 0.75, 0.25, 1.0], np.float32)
+THRESHOLD = np.array([1.0, 0.75, 1.25, 0.5], np.float32)
+TABLE = [
+    Entry(neurons.LI, [{"decay": 0.5}, {"decay": DECAY, "decay_input": True}], li),
+    Entry(
+        neurons.LIF,
+        [
+            {"decay": 0.5, "threshold": 0.75, "spike_fn": F0},
+            {"decay": DECAY, "decay_input": True, "threshold": THRESHOLD, "spike_fn": F4, "reset": "zero"},
+        ],
+        lif,
+    ),
+    Entry(
+        neurons.ALIF,
+        [
+            {"decay": 0.5, "adaptation_decay": 0.5, "spike_adaptation": 0.5, "adapts": "input", "spike_fn": F0},
+            {
+                "decay": DECAY,
+                "threshold": THRESHOLD,
+                "spike_fn": F4,
+                "reset_delay": True,
+                "adaptation_decay": np.array([0.5, 0.75, 0.0, 0.5], np.float32),
+                "spike_adaptation": np.array([0.5, 1.0, 2.0, 0.25], np.float32),
+                "voltage_adaptation": np.array([-1.0, 0.0, 0.0, 0.5], np.float32),
+            },
+        ],
+        alif,
+    ),
+    Entry(neurons.Delay, [{"steps": 2}, {"steps": (1, 3, 0, 2)}], delay, start=nothing_yet),
+]
+CASES = [
+    Case(f"{entry.kind.__name__}-{i}{'-recurrent' * recurrent}", entry, setting, recurrent)
+    for entry in TABLE
+    for i, setting in enumerate(entry.settings)
+    for recurrent in (False, True)[: 1 + bool(spike_fields(entry.kind))]
+]

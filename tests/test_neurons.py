@@ -1,0 +1,305 @@
+"""One list of laws, over the table of neurons in `neuron_table.py`: in plain jax, and in each framework.
+
+Spikes and states are those of a loop in NumPy. Gradients are those of the plain neuron, a pytree that jax
+differentiates, and these are checked by finite differences.
+"""
+
+import copy
+import dataclasses
+import functools
+import itertools
+import pickle
+
+import brainstate
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from close import assert_close, largest
+from combinations import label
+from jax.sharding import AxisType, PartitionSpec
+from neuron_table import CASES, EXPORTED, NAMES, TABLE, B, F, T, X
+from test_diagnose import diagnose
+from test_gradients import checked
+
+import brainsurr as bs
+from brainsurr._layer import fields_of
+from brainsurr._nir.writing_neurons import WRITERS
+from brainsurr.neurons._spikes import spike_fields
+from brainsurr.nir import to_nir
+from tools.hosts import HOSTS, Brainstate, Linen, Pure, by_name
+
+pytestmark = [pytest.mark.numbers, pytest.mark.usefixtures("lenient")]  # brainstate's Orthogonal
+XS = jnp.asarray(X, jnp.float32)
+ON_YS = np.random.default_rng(1).integers(-4, 5, (T, B, F)) / 4
+# In each step a sum over the neurons that feed back, and up to 16 operations of one; then sums over time and batch.
+GRADIENT = T * (F + 16) + T * B
+
+
+class Plain:
+    """Plain jax, as a host whose layer is the neuron."""
+
+    name = "jax"
+
+    @staticmethod
+    def pure(neuron, input_shape):
+        def run(neuron, state, xs, **options):
+            return bs.unroll(neuron, state, xs, **options) if options else neuron(state, xs)
+
+        return Pure(neuron, lambda shape: neuron.initial_state(jnp.zeros(shape)), run, None)
+
+
+# The last case of each neuron is its hardest. `make test` tries each law on these, and each host once; `make test-all`
+# on each of these in each host; `make test-exhaustive` on all cases.
+HARDEST = [[case for case in CASES if case.entry is entry][-1] for entry in TABLE]
+
+
+def law(*hosts, cases=CASES):
+    """Decorate a test of ``host`` and ``case``."""
+    hardest = [case for case in HARDEST if case in cases]
+    length = max(len(hosts), len(hardest))
+    quick = {(hosts[i % len(hosts)], hardest[i % len(hardest)]) for i in range(length)} if hardest else ()
+    rows = []
+    for host, case in itertools.product(hosts, cases):
+        marks = () if (host, case) in quick else pytest.mark.slow if case in hardest else pytest.mark.exhaustive
+        rows.append(pytest.param(host, case, marks=marks))
+    return pytest.mark.parametrize(("host", "case"), rows, ids=label)
+
+
+def pure(host, case) -> Pure:
+    """The functions of a layer, or of a neuron by itself."""
+    return host.pure(case.neuron if host is Plain else case.layer(host), (B, F))
+
+
+def loss(carry, ys):
+    """With a weight for each output and each entry of the state, whatever the order of its arrays."""
+    parts = [(ys, ON_YS), *((leaf, np.resize([-1, 0, 1], leaf.shape)) for leaf in jax.tree.leaves(carry))]
+    return sum(jnp.sum(a * jnp.asarray(b, a.dtype)) for a, b in parts if jnp.issubdtype(a.dtype, jnp.floating))
+
+
+@functools.cache
+def differentiated(case):
+    """The state and the outputs of a neuron in plain jax; gradients of the loss, by name and in the input."""
+
+    def run(neuron, xs):
+        out = neuron(neuron.initial_state(xs[0]), xs)
+        return loss(*out), out
+
+    (grads, gx), out = jax.jit(jax.grad(run, (0, 1), has_aux=True))(case.neuron, XS)
+    return out, named(grads), gx
+
+
+def named(grads):
+    return {"recurrent_kernel" if name == "kernel" else name: grad for name, grad in by_name(grads).items()}
+
+
+def assert_same_gradients(case, grads, gx):
+    _, expected, expected_gx = differentiated(case)
+    assert grads.keys() == expected.keys()
+    every = [expected_gx, *expected.values()]
+    assert all(np.any(leaf != 0) for leaf in every), "each gradient is tried"
+    assert_close([gx, *map(grads.get, expected)], every, GRADIENT, scale=largest(every))
+
+
+def assert_outputs(case, ys, dtype=jnp.float32):
+    """Those of the loop, to the bit but for what is rounded: a spike never is."""
+    assert ys.dtype == dtype
+    rounded = 0 if case.fires else T * case.entry.rounded + (dtype != jnp.float32)
+    assert_close(ys, case.loop.ys, rounded, each=True)
+
+
+def assert_state(case, state):
+    leaves = jax.tree.leaves(state)
+    for name, leaf in zip(case.neuron.states, leaves, strict=True):
+        assert leaf.dtype in (jnp.float32, jnp.int32)
+        assert_close(leaf, case.loop.state[name], T * case.entry.rounded, dtype=jnp.float32)
+
+
+# The table ---------------------------------------------------------------------------------------------------------
+
+
+def test_the_table_is_complete():
+    assert {entry.kind for entry in TABLE} == set(EXPORTED)
+    assert set(NAMES.values()) <= set(EXPORTED)
+    for host in HOSTS:
+        for name, kind in NAMES.items():
+            assert getattr(host.layers, name) is getattr(host.layers, "cell" if "Cell" in name else "layer")(kind)
+
+
+# Numbers -----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("dtype", [jnp.float32, jnp.bfloat16])
+@pytest.mark.parametrize("case", CASES, ids=label)
+def test_a_neuron_is_the_loop(case, dtype):
+    """In half precision too, with a state of float32."""
+    state, ys = case.neuron(case.neuron.initial_state(XS[0]), XS.astype(dtype))
+    assert_outputs(case, ys, dtype)
+    assert_state(case, state)
+
+
+@law(*HOSTS)
+def test_a_layer_is_the_neuron(host, case):
+    (state, ys), grads, gx = host().grad(case.layer(host), loss, XS)
+    assert_outputs(case, ys)
+    assert_state(case, state)
+    assert_same_gradients(case, by_name(grads), gx)
+
+
+@law(*HOSTS)
+def test_a_cell_step_by_step_is_the_neuron(host, case):
+    """With inputs in half precision, and a state of float32."""
+    cell, xs = case.layer(host, "cell"), XS.astype(jnp.bfloat16)
+    if host is Brainstate:
+        cell.init_state(B)
+        ys = brainstate.transform.for_loop(cell, xs)
+        state = host._carry(cell)
+    else:
+        start = cell.initialize_carry(*([host.key()] if host is Linen else []), (B, F))
+        bound = cell.bind(cell.init(host.key(), start, xs[0])) if host is Linen else cell
+        state, ys = jax.lax.scan(lambda state, x: bound(state, x), start, xs)
+    assert_outputs(case, ys, jnp.bfloat16)
+    assert_state(case, state)
+
+
+@law(Plain, *HOSTS)
+def test_in_blocks_of_time(host, case):
+    params, start, run, _ = pure(host, case)
+
+    def value(params, xs):
+        carry, ys = run(params, start((B, F)), xs, block_size=4, remat="full")
+        return loss(carry, ys), ys
+
+    (grads, gx), ys = jax.jit(jax.grad(value, (0, 1), has_aux=True))(params, XS)
+    assert_outputs(case, ys)
+    assert_same_gradients(case, named(grads), gx)
+
+
+@law(Plain, *HOSTS)
+def test_in_a_stream_that_is_cut_anywhere(host, case):
+    params, start, run, _ = pure(host, case)
+    middle, before = run(params, start((B, F)), XS[:4])
+    after, rest = run(params, middle, XS[4:])
+    assert_outputs(case, jnp.concatenate([before, rest]))
+    for leaf, whole in zip(jax.tree.leaves(after), sorted_states(host, case), strict=True):
+        assert_close(leaf, whole, T * case.entry.rounded, dtype=jnp.float32)
+
+
+def sorted_states(host, case):
+    names = sorted(case.neuron.states) if host is Brainstate else case.neuron.states
+    return [case.loop.state[name] for name in names]
+
+
+@law(Plain, *HOSTS)
+def test_over_examples_one_by_one(host, case):
+    params, start, run, _ = pure(host, case)
+    carry = start((1, F))
+    ys = jax.vmap(lambda xs: run(params, carry, xs)[1], 1, 1)(XS[:, :, None])
+    assert_outputs(case, ys[:, :, 0])
+
+
+@law(Plain, *HOSTS)
+def test_on_an_explicit_mesh(host, case):
+    params, start, run, _ = pure(host, case)
+    with jax.set_mesh(jax.make_mesh((1,), ("data",), axis_types=(AxisType.Explicit,))):
+        xs = jax.reshard(XS, PartitionSpec(None, "data"))
+        ys = jax.jit(lambda params, xs: run(params, start((B, F)), xs)[1])(params, xs)
+    assert_outputs(case, ys)
+
+
+# Gradients, spikes -------------------------------------------------------------------------------------------------
+
+
+@law(Plain, *HOSTS, cases=[case for case in CASES if case.learnable])
+def test_its_gradients_are_right(host, case):
+    """But for a reset that is detached."""
+    case = dataclasses.replace(case, setting=case.setting | dict.fromkeys(spike_fields(case.kind), bs.Arctan(2.0)))
+    if host is Plain:
+        params = {"neuron": jax.tree.map(jnp.float32, case.neuron), "xs": XS}
+        report = bs.check_gradients(params, lambda p: loss(*p["neuron"](p["neuron"].initial_state(XS[0]), p["xs"])))
+    else:
+        report, _ = checked(host, [case.layer(host)], XS)
+    assert {parameter.status for parameter in report.values()} <= {"fine", "reset"}, report
+    assert len(report) == len(case.learnable) + case.recurrent + (host is Plain)
+
+
+@law(Plain, *HOSTS, cases=[case for case in CASES if case.fires])
+def test_diagnose_counts_its_spikes(host, case):
+    name = case.kind.__name__
+    if host is Plain:
+        start = case.neuron.initial_state(XS[0])
+        report = bs.diagnose({name: case.neuron}, lambda neurons: jnp.sum(neurons[name](start, XS)[1]))
+    else:
+        report = diagnose(host(), case.layer(host), jnp.sum, XS)
+    assert_close(jnp.float32(report[name].rate), case.loop.ys.mean(), 1)
+    assert report[name].status == "fine"
+
+
+@law(*HOSTS)
+def test_a_network_returns_its_spikes(host, case):
+    net = host.layers.SpikingSequential([case.layer(host)], return_spikes=True)
+    _, (ys, spikes) = host.call(net, *([B] if host is Brainstate else [(B, F), None]), XS)
+    assert_outputs(case, ys)
+    assert list(spikes) == [0] * case.fires
+    assert all(spike is ys for spike in spikes.values())
+
+
+# Values ------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("case", CASES, ids=label)
+def test_it_is_a_value(case):
+    neuron = case.neuron
+    for twin in (copy.copy(neuron), copy.deepcopy(neuron), pickle.loads(pickle.dumps(neuron)), neuron.replace()):
+        assert twin == neuron
+        assert hash(twin) == hash(neuron)
+    leaves, structure = jax.tree.flatten(neuron)
+    for i, leaf in enumerate(leaves):
+        other = structure.unflatten([*leaves[:i], leaf * 0.5 - 0.125, *leaves[i + 1 :]])
+        assert other != neuron
+
+
+@pytest.mark.parametrize("host", HOSTS, ids=label)
+@pytest.mark.parametrize("case", [case for case in CASES if not case.recurrent], ids=label)
+def test_its_layer_holds_it_and_is_copied(host, case):
+    layer = case.layer(host, trained=False)
+    for twin in (layer, copy.deepcopy(layer)):
+        assert (twin.neuron() if host is Linen else twin.neuron) == case.neuron
+        assert host is not Linen or (twin == layer and hash(twin) == hash(layer))
+    for made in (type(layer), host.layers.cell(case.kind)):  # not what a framework puts into the layer
+        assert pickle.loads(pickle.dumps(made)) is made
+
+
+programs: list[str] = []  # grows with each program that jax compiles
+jax.monitoring.register_event_duration_secs_listener(
+    lambda event, *_, **__: programs.append(event) if "backend_compile" in event else None
+)
+scales = (1 - 2.0**-i for i in itertools.count(4))  # so that no other test has compiled for these values
+
+
+@law(Plain, *HOSTS)
+@pytest.mark.parametrize("trained", [False, True])
+def test_outside_of_jit_a_new_value_compiles_nothing(host, case, trained):
+    def call():
+        neuron = jax.tree.map(lambda leaf, scale=next(scales): leaf * scale, case.kind(**case.setting))
+        changed = dataclasses.replace(case, setting={f.name: getattr(neuron, f.name) for f in fields_of(case.kind)})
+        if host is Plain:
+            return changed.neuron(changed.neuron.initial_state(XS[0]), XS)
+        layer = changed.layer(host, trained=trained)
+        return host.call(layer, *([B] if host is Brainstate else [(B, F), None]), XS)
+
+    call()
+    before = len(programs)
+    call()
+    assert len(programs) == before
+
+
+# Files -------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("host", HOSTS, ids=label)
+@pytest.mark.parametrize("kind", [kind for kind in EXPORTED if kind not in WRITERS])
+def test_nir_refuses_by_name_what_it_does_not_have(host, kind):
+    net = host.layers.SpikingSequential([host.layers.layer(kind)(F)])
+    with pytest.raises(ValueError, match=f"^to_nir: layer 0, {kind.__name__}: expected neurons that NIR has, .*, got "):
+        to_nir(net.bind({}) if host is Linen else net, (F,), dt=1.0)

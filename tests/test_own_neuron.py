@@ -1,0 +1,316 @@
+"""A neuron of one's own: in plain jax and in each framework it does what its class says, and what is wrong is named."""
+
+import dataclasses
+from typing import Any, ClassVar
+
+import jax.numpy as jnp
+import numpy as np
+import pytest
+import test_neurons as laws
+from combinations import label
+from neuron_table import Case, Entry, lif
+
+import brainsurr as bs
+from brainsurr.neurons import LIF, Neuron
+from tools.hosts import HOSTS, Brainstate
+
+pytestmark = [pytest.mark.numbers, pytest.mark.usefixtures("lenient")]  # brainstate's Orthogonal
+XS = jnp.full((4, 2, 3), 0.75)
+every_host = pytest.mark.parametrize("host", HOSTS, ids=label)
+everywhere = pytest.mark.parametrize("host", [laws.Plain, *HOSTS], ids=label)
+
+
+@dataclasses.dataclass
+class QIF(Neuron):
+    """Maths, arguments, reference: here, once; each framework's layer shows it."""
+
+    bounds: ClassVar = {"rate": (0.0, 1.0)}  # what may be trained, and inside what
+    rate: Any = 0.1  # a number, or one for each neuron
+    spike_fn: Any = bs.Arctan(2.0)  # a surrogate
+
+    def initial_state(self, x):  # x: one step's input, [..., features], in the dtype of the state
+        return jnp.zeros_like(x)
+
+    def step(self, state, x):  # pure; parameters come in the state's dtype and rank
+        u = state + self.rate * state * (state - 0.5) + x
+        s = self.spike_fn(u - 1.0)
+        return u * (1 - bs.detached(s)), s  # a reset without its gradient, known to check_gradients as one
+
+
+def quadratic(fire, state, x, *, rate, spike_fn):
+    (v,) = state
+    u = v + rate * v * (v - 0.5) + x
+    s = fire(u - 1)
+    return (u * (1 - s),), s
+
+
+@dataclasses.dataclass
+class Quiet(LIF):
+    """Another default in a class that has it from its base."""
+
+    reset: str = "none"
+
+
+@dataclasses.dataclass
+class Biased(LIF):
+    """One more field."""
+
+    bias: Any = 0.25
+
+    def step(self, state, x):
+        return super().step(state, x + self.bias)
+
+
+@dataclasses.dataclass
+class Counting(LIF):
+    """One more array in the state, of integers."""
+
+    @property
+    def states(self):
+        return (*super().states, "count")
+
+    def initial_state(self, x):
+        return super().initial_state(x), jnp.zeros_like(x, jnp.int32)
+
+    def step(self, state, x):
+        inner, count = state
+        inner, s = super().step(inner, x)
+        return (inner, count + (s >= 0.5).astype(jnp.int32)), s
+
+
+def counting(fire, state, x, **fields):
+    inner, s = lif(fire, state[:1], x, **fields)
+    return (*inner, state[1] + s), s
+
+
+def cases(kind, step, rounded=0, **setting):
+    """One's own in the place of a row of the table."""
+    entry = Entry(kind, [setting], step, rounded=rounded)
+    names = (kind.__name__, f"{kind.__name__}-recurrent")
+    return [Case(name, entry, setting, name is names[1]) for name in names]
+
+
+OWN = cases(QIF, quadratic, rounded=6, rate=np.array([0.25, 0.5, 0.0, 1.0], np.float32))
+SUBCLASSES = [
+    *cases(Quiet, lambda *given, reset, **fields: lif(*given, reset="none", **fields), decay=0.5),
+    *cases(Biased, lambda fire, state, x, bias, **fields: lif(fire, state, x + bias, **fields), decay=0.5),
+    *cases(Counting, counting, decay=0.5),
+]
+
+
+@every_host
+@pytest.mark.parametrize("case", OWN, ids=label)
+def test_the_same_spikes_and_gradients_everywhere(host, case):
+    laws.test_a_neuron_is_the_loop(case, jnp.float32)
+    laws.test_a_layer_is_the_neuron(host, case)
+
+
+@every_host
+@pytest.mark.parametrize("case", SUBCLASSES, ids=label)
+def test_a_subclass_of_lif_does_what_it_says_everywhere(host, case):
+    laws.test_a_neuron_is_the_loop(case, jnp.float32)
+    laws.test_a_cell_step_by_step_is_the_neuron(host, case)
+    laws.test_a_network_returns_its_spikes(host, case)
+
+
+@everywhere
+def test_the_state_and_the_output_keep_their_dtypes(host):
+    """Of a step that computes in others."""
+
+    class Wide(Counting):
+        def initial_state(self, x):
+            v, _ = super().initial_state(x)
+            return v.astype(jnp.bfloat16), jnp.zeros_like(x, jnp.int8)
+
+        def step(self, state, x):
+            (v, count), s = super().step((state[0], state[1].astype(jnp.int32)), x)
+            return (v.astype(jnp.float32), count), s.astype(jnp.float32)
+
+    (v, count), s = run(host, Wide, XS.astype(jnp.float16))
+    assert (v.dtype, count.dtype, s.dtype) == (jnp.bfloat16, jnp.int8, jnp.float16)
+    np.testing.assert_array_equal(count, s.sum(0))
+    assert count.all()
+
+
+def run(host, kind, xs=XS, **fields):
+    if host is laws.Plain:
+        neuron = kind(**fields)
+        return neuron(neuron.initial_state(xs[0]), xs)
+    return host.call(host.layers.layer(kind)(3, **fields), *([2] if host is Brainstate else [(2, 3), None]), xs)
+
+
+# What does not fit, when it runs -------------------------------------------------------------------------------------
+
+
+@everywhere
+@pytest.mark.parametrize(
+    ("step", "error", "message"),
+    [
+        (
+            lambda self, v, x: (v, x[..., :1]),
+            ValueError,
+            r"an output of the shape of its input, \(2, 3\), got \(2, 1\)",
+        ),
+        (lambda self, v, x: (v[..., :1], x), ValueError, r"a state like the one it takes, \(2, 3\), got \(2, 1\)"),
+        (
+            lambda self, v, x: ((v, v), x),
+            ValueError,
+            r"a state like the one it takes, \(2, 3\), got \(\(2, 3\), \(2, 3\)",
+        ),
+        (lambda self, v, x: x, TypeError, r"return a pair, the new state and the output, got \(2, 3\)"),
+    ],
+)
+def test_a_step_that_does_not_fit(host, step, error, message):
+    with pytest.raises(error, match=f"^Own: expected step to (give|return) .*{message.removeprefix('return ')}"):
+        run(host, type("Own", (QIF,), {"step": step}))
+
+
+@everywhere
+def test_a_count_that_becomes_a_float(host):
+    class Wrong(Counting):
+        def step(self, state, x):
+            (v, count), s = super().step(state, x)
+            return (v, count + s), s
+
+    message = r"^Wrong: expected step to keep the dtype of its state count, int32, got float32: cast it, count.astype"
+    with pytest.raises(TypeError, match=message):
+        run(host, Wrong)
+
+
+@everywhere
+@pytest.mark.parametrize("states", [("v",), ("v", "u", "w"), ("v", "v")])
+def test_states_that_do_not_name_the_arrays(host, states):
+    class Two(QIF):
+        def initial_state(self, x):
+            return jnp.zeros_like(x), jnp.zeros_like(x)
+
+    Two.states = states
+    with pytest.raises(
+        ValueError, match=r"^Two: expected states to have 2 names, .* such as states = \('v', 'u'\), got"
+    ):
+        run(host, Two)
+
+
+def test_a_state_of_another_shape():
+    hint = r"and a carry without the time axis, from .*a neuron by itself: initial_state\(xs\[0\]\)"
+    with pytest.raises(ValueError, match=rf"^QIF: .* shape of the carry, \(5, 3\), got \(2, 3\): .*{hint}"):
+        QIF()(jnp.zeros((5, 3)), XS)
+    for host in HOSTS:
+        layer = host.layers.layer(QIF)(3)
+        carry = [5] if host is Brainstate else [(2, 3), jnp.zeros((5, 3))]
+        with pytest.raises(ValueError, match=rf"^QIF: .* shape of the carry, \(5, 3\), got \(2, 3\): .*{hint}"):
+            host.call(layer, *carry, XS)
+
+
+# Arguments -----------------------------------------------------------------------------------------------------------
+
+
+@every_host
+@pytest.mark.parametrize("make", ["layer", "cell"])
+@pytest.mark.parametrize(
+    ("given", "error", "message"),
+    [
+        ({"rate": "fast"}, TypeError, "expected rate to be a real number or array, got 'fast'"),
+        ({"rate": np.ones(2)}, ValueError, r"expected rate to be one number or 3, got shape \(2,\)"),
+        ({"rate": np.ones((2, 3))}, ValueError, r"expected rate to be one number or 3, got shape \(2, 3\)"),
+        (
+            {"rate": 1.5, "learnable": "rate"},
+            ValueError,
+            r"rate = 1.5 is outside \[0.0, 1.0\]; choose another value, or",
+        ),
+        (
+            {"rat": 0.1},
+            TypeError,
+            r"has no argument rat: did you mean rate\? it has features, rate, spike_fn, learnable",
+        ),
+        ({"learnable": "rat"}, ValueError, "learnable='rat' is not a parameter of it, which has rate, spike_fn.alpha"),
+        ({"learnable": "alpha"}, ValueError, "'alpha' is not a parameter of it, which has rate, spike_fn.alpha"),
+        ({"learnable": "spike_fn"}, ValueError, "'spike_fn' is not a parameter of it, which has rate, spike_fn.alpha"),
+        (
+            {"learnable": "spike_fn.alfa"},
+            ValueError,
+            "'spike_fn.alfa' is not a parameter of it, which has rate, spike_fn",
+        ),
+        ({"learnable": "spike_fn.width"}, ValueError, r"; the surrogate f has a width as f.scaled\(\)"),
+        ({"spike_fn": bs.Arctan}, TypeError, r"expected spike_fn to be a surrogate .*: call it, Arctan\(...\)"),
+        ({"bounds": {"rate": (0, 1)}}, ValueError, "bounds name 'rate', which is not learnable"),
+    ],
+)
+def test_arguments_that_do_not_fit(host, make, given, error, message):
+    with pytest.raises(error, match=f"^QIF(Cell)?:? .*{message}"):
+        getattr(host.layers, make)(QIF)(3, **given)
+
+
+def test_arguments_of_the_neuron_itself():
+    with pytest.raises(TypeError, match=r"^QIF: expected rate to be a real number or array, got 'fast'"):
+        QIF(rate="fast")
+    with pytest.raises(TypeError, match=r"^QIF has no parameter or flag 'rat', only rate, spike_fn$"):
+        QIF().replace(rat=0.1)
+    with pytest.raises(AttributeError, match=r"^QIF has no parameter or flag 'rat', only rate, spike_fn$"):
+        QIF().rat = 0.1
+    with pytest.raises(
+        ValueError, match=r"^QIF: rate of shape \(2,\) does not broadcast .*: give one number, or one per"
+    ):
+        run(laws.Plain, QIF, rate=np.ones(2))
+
+
+# Classes -------------------------------------------------------------------------------------------------------------
+
+
+@every_host
+@pytest.mark.parametrize(
+    "name", ["features", "learnable", "bounds", "recurrent", "name", "parent", "step", "states", "v"]
+)
+def test_a_field_whose_name_is_taken(host, name):
+    kind = dataclasses.dataclass(type("Own", (QIF,), {"__annotations__": {name: Any}, name: 0.5}))
+    of = (
+        "state of another name than v, which a field"
+        if name == "v"
+        else f"field of another name than {name}, which a layer"
+    )
+    with pytest.raises(ValueError, match=f"^Own: expected a {of} has$"):
+        host.layers.layer(kind)
+
+
+def test_a_state_whose_name_a_module_has():
+    with pytest.raises(ValueError, match=r"^Own: expected a state of another name than update, which a layer has$"):
+        bs.brainstate.layer(type("Own", (QIF,), {"states": ("update",)}))
+
+
+@everywhere
+@pytest.mark.parametrize("base", [Neuron, QIF, LIF])
+def test_a_class_that_is_no_dataclass(host, base):
+    kind = type("Own", (base,), {"__annotations__": {"reset": Any}, "reset": "none"})
+    for make in (kind,) if host is laws.Plain else (host.layers.layer, host.layers.cell):
+        message = "^Own: expected reset to be a field, .*: write @dataclasses.dataclass above class Own$"
+        with pytest.raises(TypeError, match=message):
+            make() if make is kind else make(kind)
+
+
+@everywhere
+def test_a_default_without_its_annotation(host):
+    """Which a dataclass would leave as it is in the base."""
+    kind = dataclasses.dataclass(type("Own", (LIF,), {"reset": "none"}))
+    with pytest.raises(TypeError, match=r"^Own: expected reset to be a field, .*: annotate it, reset: Any = 'none'$"):
+        run(host, kind)
+
+
+@every_host
+def test_a_field_without_a_default(host):
+    kind = dataclasses.dataclass(type("Own", (Neuron,), {"__annotations__": {"rate": Any}}))
+    with pytest.raises(TypeError, match=r"^Own: expected a default for the field rate, got none$"):
+        host.layers.layer(kind)
+
+
+@every_host
+def test_a_neuron_in_the_place_of_its_class_or_its_layer(host):
+    message = (
+        r"^expected a class of neurons, .*, got QIF\(.*\): give its class, layer\(QIF\), and its fields to the layer$"
+    )
+    for make in (host.layers.layer, host.layers.cell):
+        with pytest.raises(TypeError, match=message):
+            make(QIF())
+    for given in (QIF(), QIF):
+        message = r"got a neuron by itself, .*QIF.*: make a layer of its class, layer\(QIF\)\(features, ...\)$"
+        with pytest.raises(TypeError, match=f"^SpikingSequential: expected layers, {message}"):
+            host.layers.SpikingSequential([given])
