@@ -19,7 +19,7 @@ def scan(step, carry, xs):
         first = jax.tree.map(lambda x: x[0], xs)
         for _ in jax.tree.leaves(carry):
             before, (after, _) = carry, step(carry, first)
-            carry = jax.tree.map(_typed, before, after)
+            carry = jax.tree.map(typed_like, before, after)
             if all(map(operator.is_, jax.tree.leaves(carry), jax.tree.leaves(before))):
                 break
     return jax.lax.scan(step, carry, xs)
@@ -30,5 +30,9 @@ def _has_first(x):
     return len(x) > 0 and tuple(jax.typeof(x).sharding.spec)[:1] in ((), (None,))
 
 
-def _typed(before, after):
-    return before if jax.typeof(before) == jax.typeof(after) else before + jnp.zeros_like(after)
+def typed_like(part, like):
+    """Return an array with the sharding type of another one of its shape."""
+    if part.shape != like.shape:
+        return part
+    zeros = jnp.zeros_like(like, part.dtype)
+    return part if jax.typeof(part) == jax.typeof(zeros) else part + zeros

@@ -21,9 +21,10 @@ from ._activation import SpikingActivation
 from ._parameters import make_param, parameter_value, set_parameters
 
 ORTHOGONAL = nn.init.Orthogonal()
+ModuleMeta: Any = type(nn.Module)
 
 
-class LayerMeta(type(nn.Module)):  # type: ignore[misc]
+class LayerMeta(ModuleMeta):
     """The class of the classes that `layer` and `cell` make, which are pickled as that call."""
 
 

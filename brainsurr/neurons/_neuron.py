@@ -14,7 +14,7 @@ from .._arrays import as_float, as_real, is_number
 from .._bounds import check_inside
 from .._checks import check_function, hint_to_surrogate, shapes, wrong_state
 from .._kernel import is_smooth, widened
-from .._scan import scan
+from .._scan import scan, typed_like
 from .._surrogate import Surrogate
 from .._value import Value, cache_by_class
 from ._spikes import Drawn, Watched, all_spike_functions, draw_each, drawn, spike_functions
@@ -131,9 +131,12 @@ class Neuron(Value):
             return step(self, state, x)
         dtypes = [part.dtype for part in jax.tree.leaves(state) if jnp.issubdtype(part.dtype, jnp.floating)]
         like = jax.ShapeDtypeStruct(x.shape, (*dtypes, x.dtype)[0])
+        if [dtype for dtype in dtypes if dtype != like.dtype]:
+            state = jax.tree.map(lambda part: part.astype(like.dtype) if _is_float(part) else part, state)
         mesh = jax.sharding.get_abstract_mesh()
-        if mesh.explicit_axes or mesh.manual_axes or [dtype for dtype in dtypes if dtype != like.dtype]:
-            state = jax.tree.map(functools.partial(_like_input, x, like.dtype), state)
+        if mesh.explicit_axes or mesh.manual_axes:
+            # A first state may lack the sharding type of the input, and `jnp.where` needs both of one type.
+            state = jax.tree.map(lambda part: typed_like(part, x), state)
         neuron = self._matched(like)
         functions = {
             name: functools.partial(_call_function, f"{owner}: {name}", f)
@@ -175,12 +178,6 @@ class Neuron(Value):
                 raise ValueError(
                     f"{owner}: expected {name} to be one number or {features}, got shape {jnp.shape(value)}"
                 )
-
-
-def _like_input(x, dtype, part):
-    """Return a part of the state in the dtype of all, and of the sharding type of the input, which a first state lacks."""
-    part = part.astype(dtype) if _is_float(part) else part
-    return part + jnp.zeros_like(x, part.dtype) if part.shape == x.shape else part
 
 
 def _call_function(name: str, function: Callable, x):
