@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterable, Mapping
 from types import MappingProxyType
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import brainstate
 import jax
@@ -21,11 +21,14 @@ from ._activation import SpikingActivation
 from ._parameters import make_param, parameter_value, set_parameters
 
 ORTHOGONAL = nn.init.Orthogonal()
-ModuleMeta: Any = type(nn.Module)
 
 
-class LayerMeta(ModuleMeta):
-    """The class of the classes that `layer` and `cell` make, which are pickled as that call."""
+if TYPE_CHECKING:
+    LayerMeta = type
+else:
+
+    class LayerMeta(type(nn.Module)):
+        """The class of the classes that `layer` and `cell` make, which are pickled as that call."""
 
 
 class Neurons(ChecksArguments, nn.Module, metaclass=LayerMeta):

@@ -29,13 +29,11 @@ from ._activation import SpikingActivation
 from ._parameters import ParameterModule, check_rngs, parameter_value, set_parameters
 
 if TYPE_CHECKING:
-    from flax.nnx.module import ModuleMeta
+    LayerMeta = type
 else:
-    ModuleMeta = type(nnx.Module)
 
-
-class LayerMeta(ModuleMeta):
-    """The class of the classes that `layer` and `cell` make, which are pickled as that call."""
+    class LayerMeta(type(nnx.Module)):
+        """The class of the classes that `layer` and `cell` make, which are pickled as that call."""
 
 
 class Neurons(ParameterModule, metaclass=LayerMeta):
