@@ -119,6 +119,9 @@ class Case:
         return Loop(states | {"s": s} if self.recurrent else states, ys)
 
 
+# Steps.
+
+
 def li(fire, state, x, *, decay, decay_input):
     (v,) = state
     v = decay * v + (1 - decay if decay_input else 1) * x

@@ -9,10 +9,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from close import bound
-from combinations import each_value_once, label
-from flax import linen, nnx
-from jax.sharding import AxisType, PartitionSpec
-from test_diagnose import diagnose
+from combinations import label
+from flax import nnx
 
 import brainsurr as bs
 from brainsurr.interop import transfer
@@ -35,46 +33,6 @@ equal = np.testing.assert_array_equal
 def all_at_once(host, **more):
     """Adaptation, recurrent weights and a delayed reset in one layer."""
     return host.layers.ALIF(F, reset_delay=True, **NEURON, **host().recurrent(KERNEL), **more)
-
-
-@pytest.mark.parametrize(("host", "adapts"), each_value_once(HOSTS, ["threshold", "input"]), ids=label)
-def test_in_blocks_and_in_a_stream(host, adapts):
-    pure = host.pure(all_at_once(host, adapts=adapts, learnable=TRAINED), (B, F))
-    carry = pure.start((B, F))
-    assert len(jax.tree.leaves(carry)) == 3
-    whole = pure.run(pure.params, carry, X)
-    assert 0.1 < whole[1].mean() < 0.9
-    jax.tree.map(equal, pure.run(pure.params, carry, X, block_size=2, remat="full"), whole)
-    middle, one = pure.run(pure.params, carry, X[:4])
-    after, other = pure.run(pure.params, middle, X[4:])
-    jax.tree.map(equal, (after, jnp.concatenate([one, other])), whole)
-
-
-@every_host
-@adapts
-def test_a_cell_step_by_step_is_the_layer(host, adapts):
-    config = {"adapts": adapts, "reset_delay": True} | NEURON | host().recurrent(KERNEL)
-    layer, cell = host.layers.ALIF(F, **config), host.layers.ALIFCell(F, **config)
-    if host is Brainstate:
-        _, expected = host.call(layer, B, X)
-        cell.init_state(B)
-        equal(brainstate.transform.for_loop(cell, X), expected)
-        return
-    _, expected = host.call(layer, (B, F), None, X)
-    if host is Nnx:
-        equal(nnx.RNN(cell, time_major=True)(X), expected)
-    else:
-        rnn = linen.RNN(cell, time_major=True)
-        equal(rnn.apply(rnn.init(jax.random.key(0), X), X), expected)
-
-
-@pytest.mark.parametrize(("host", "reset_delay"), each_value_once(HOSTS, [False, True]), ids=label)
-def test_diagnose_counts_each_spike_once(host, reset_delay):
-    layer = host.layers.ALIF(F, reset_delay=reset_delay, **NEURON)
-    _, ys = host.call(layer, B, X) if host is Brainstate else host.call(layer, (B, F), None, X)
-    report = diagnose(host(), layer, jnp.sum, X)["ALIF"]
-    assert report.rate == pytest.approx(float(ys.mean()), rel=1e-6)
-    assert report.status == "fine"
 
 
 def test_parameters_go_from_one_framework_to_another():
@@ -151,27 +109,6 @@ def test_a_neuron_that_may_not_fire_and_a_broken_one(adapts, reset_delay):
     assert np.isnan(ys[2:, :, 0]).all()
     assert np.isfinite(ys[..., 1:]).all()
     assert all(np.isnan(leaf[:, 0]).all() for leaf in jax.tree.leaves(carry))
-
-
-@adapts
-def test_over_examples_one_by_one_and_on_a_mesh(adapts):
-    layer = all_at_once(Nnx, adapts=adapts)
-    carry = layer.initialize_carry((B, F))
-    whole = layer(carry, X)
-    jax.tree.map(equal, jax.vmap(layer, (0, 1), (0, 1))(carry, X), whole)
-    with jax.set_mesh(jax.make_mesh((1,), ("data",), axis_types=(AxisType.Explicit,))):
-        xs = jax.reshard(X, PartitionSpec(None, "data"))
-        on_mesh = jax.jit(lambda xs: layer(layer.initialize_carry((B, F)), xs))(xs)
-        jax.tree.map(lambda a, b: equal(np.asarray(a), b), on_mesh, jax.tree.map(np.asarray, whole))
-
-
-@pytest.mark.parametrize("dtype", [jnp.bfloat16, jnp.float32])
-def test_the_state_has_its_own_dtype(dtype):
-    layer = all_at_once(Nnx, param_dtype=dtype)
-    for xs in (X, X.astype(jnp.bfloat16)):
-        carry, ys = layer(layer.initialize_carry((B, F)), xs)
-        assert ys.dtype == xs.dtype
-        assert [leaf.dtype for leaf in jax.tree.leaves(carry)] == [dtype] * 3
 
 
 def test_the_states_of_brainstate_by_name():

@@ -17,14 +17,18 @@ import orbax.checkpoint as ocp
 import pytest
 from close import assert_close, largest
 from flax import linen, nnx
+from neuron_table import NAMES
 
 import brainsurr as bs
 from brainsurr._unknown_arguments import ELSEWHERE
 from brainsurr.interop import transfer
+from brainsurr.neurons import LI, LIF
 from tools.hosts import HOSTS, Brainstate, Linen, Nnx
 
 every_host = pytest.mark.parametrize("host", [host() for host in HOSTS], ids=[host.name for host in HOSTS])
-LAYERS = ("LIF", "LIFCell", "LI")
+LAYERS = list(NAMES)
+LEAKY = [name for name, kind in NAMES.items() if issubclass(kind, LI)]
+FIRING = [name for name, kind in NAMES.items() if issubclass(kind, LIF)]
 KEY = jax.random.key(0)
 
 
@@ -38,7 +42,7 @@ def refusal(make, *args, **kwargs) -> str:
 
 
 @every_host
-@pytest.mark.parametrize("layer", LAYERS)
+@pytest.mark.parametrize("layer", LEAKY)
 @pytest.mark.parametrize(
     ("name", "value", "says"),
     [
@@ -61,7 +65,7 @@ def test_of_any_layer(host, layer, name, value, says):
 
 
 @every_host
-@pytest.mark.parametrize("layer", ["LIF", "LIFCell"])
+@pytest.mark.parametrize("layer", FIRING)
 @pytest.mark.parametrize(
     ("name", "value", "says"),
     [
@@ -186,7 +190,7 @@ def test_of_a_surrogate(make):
 
 
 @pytest.mark.parametrize("host", [Nnx(), Linen()], ids=["nnx", "linen"])
-@pytest.mark.parametrize("layer", ["LIF", "ALIF", "LI", "LIFCell", "ALIFCell", "Delay", "SpikingSequential"])
+@pytest.mark.parametrize("layer", [*LAYERS, "SpikingSequential"])
 def test_a_call_without_its_carry_says_where_one_comes_from(host, layer):
     """And what it says to write is run."""
     arguments = {"Delay": (3, 2), "SpikingSequential": ([host.layers.LIF(3)],)}.get(layer, (3,))
@@ -202,7 +206,7 @@ def test_a_call_without_its_carry_says_where_one_comes_from(host, layer):
     assert scope["outputs"].shape == x.shape
 
 
-@pytest.mark.parametrize("layer", ["LIF", "LIFCell", "LI", "Delay", "SpikingSequential"])
+@pytest.mark.parametrize("layer", [*LAYERS, "SpikingSequential"])
 def test_a_state_of_linen_without_its_key(layer):
     module = getattr(bs.linen, layer)(*{"Delay": (4, 2), "SpikingSequential": ([bs.linen.LIF(4)],)}.get(layer, (4,)))
     message = refusal(module.initialize_carry, (8, 4))
@@ -257,7 +261,7 @@ def test_a_constructor_shows_its_own_signature(host):
 
 @every_host
 def test_every_argument_of_a_layer_is_in_its_docstring(host):
-    for layer in (*LAYERS, "ALIF", "ALIFCell", "Delay"):
+    for layer in LAYERS:
         cls = getattr(host.layers, layer)
         assert not re.search(r"\{(arguments|equation|references)\}", cls.__doc__)
         assert ".. math::" in cls.__doc__ or layer in ("LIF", "ALIF")
@@ -269,7 +273,7 @@ def test_every_argument_of_a_layer_is_in_its_docstring(host):
 def test_the_frameworks_have_the_same_arguments_with_the_same_defaults():
     differ = {"rngs", "parent", "name", "bounds", "features"}  # `bounds` is {} under two names
     own = {"carry_init", "recurrent_kernel_init", "param_dtype"}  # of brainstate
-    for layer in (*LAYERS, "ALIF", "ALIFCell", "Delay"):
+    for layer in LAYERS:
         nnx, linen, brainstate = (
             {p.name: p.default for p in inspect.signature(getattr(host.layers, layer)).parameters.values()}
             for host in HOSTS
@@ -324,10 +328,11 @@ def test_linen_clones_and_lifts():
 
 
 @every_host
-@pytest.mark.parametrize("layer", ["LIF", "LIFCell"])
+@pytest.mark.parametrize("layer", FIRING)
 def test_a_surrogate_that_was_not_called(host, layer):
     message = refusal(getattr(host.layers, layer), 4, spike_fn=bs.Arctan)
-    assert message.startswith("LIF: expected spike_fn to be a surrogate or a function, got <class")
+    owner = NAMES[layer].__name__
+    assert message.startswith(f"{owner}: expected spike_fn to be a surrogate or a function, got <class")
     assert message.endswith(": call it, Arctan(...)")
     assert "call it" not in refusal(getattr(host.layers, layer), 4, spike_fn=3)
     assert refusal(host.layers.SpikingSequential, [bs.Arctan]).endswith(": call it, Arctan(...)")
@@ -379,7 +384,7 @@ def started(host, net, batch, features):
 
 
 @every_host
-@pytest.mark.parametrize("layer", ["LIF", "LI"])
+@pytest.mark.parametrize("layer", ["LIF", "LI"])  # whose state is one array like the input
 def test_a_carry_with_a_time_axis(host, layer):
     xs, make = jnp.ones((5, 2, 4)), getattr(host.layers, layer)
     instead = r"without the time axis, from initialize_carry\(xs.shape\[1:\]\)"

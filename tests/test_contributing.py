@@ -1,6 +1,6 @@
-"""CONTRIBUTING.md, followed word for word in a copy of the tree: a surrogate is added, and nothing has to run again.
+"""CONTRIBUTING.md, followed word for word in a copy of the tree: a surrogate and a neuron are added.
 
-Nor has it to if the studies will try more than they did when they ran.
+For a surrogate nothing has to run again. Nor has it to if the studies will try more than they did when they ran.
 """
 
 import os
@@ -17,13 +17,13 @@ import brainsurr
 pytestmark = pytest.mark.slow
 
 ROOT = Path(__file__).parent.parent
-TEXT = (ROOT / "CONTRIBUTING.md").read_text().partition("## Add a surrogate")[2].partition("\n## ")[0]
 # The files that ask something of every surrogate, of the pages or of the results; of those with a case for each
 # surrogate, the cases of this one, what is asked of all, and the scaled ones: their widths follow the table's order.
 WHOLE = ("docs", "evidence", "family", "family_report", "readme", "structure", "studies", "widths_study", "withstands")
 IN_PART = ("bad_input", "equivalents", "laws", "plot", "serialization", "surrogate", "training")
 OF_ALL = "arabola or the_table or every_surrogate or gallery or public or Scaled"
 ASKED = f"({OF_ALL} or not ({' or '.join(f'test_{name}' for name in IN_PART)})) and not test_snippets"  # of the README
+OF_NEURONS = ("docs", "neurons", "random", "structure")  # and of a neuron
 
 
 @pytest.fixture(scope="module")
@@ -39,17 +39,26 @@ def tree(tmp_path_factory):
     return tree
 
 
-def add(tree):
+def section(title):
+    """A section of the text, and the commands that it gives to make."""
+    text = (ROOT / "CONTRIBUTING.md").read_text().partition(f"## {title}\n")[2].partition("\n## ")[0]
+    (commands,) = re.findall(r"```bash\n(.*?)```", text, re.DOTALL)
+    return text, [line.removeprefix("make ").split() for line in commands.splitlines()]
+
+
+def add(tree, text):
     """Write each block of Python where the sentence before it says."""
-    steps = re.findall(r"In `([^`\n]+)`, (?:at the end|below `([^`\n]+)`):\n\n```python\n(.*?)```", TEXT, re.DOTALL)
-    assert len(steps) == TEXT.count("```python")
-    for path, anchor, block in steps:
-        text = (tree / path).read_text()
+    where = r"In `([^`\n]+)`, (at the end|a new file|below `([^`\n]+)`):\n\n```python\n(.*?)```"
+    steps = re.findall(where, text, re.DOTALL)
+    assert len(steps) == text.count("```python")
+    for path, place, anchor, block in steps:
+        assert (tree / path).exists() == (place != "a new file"), path
+        text = (tree / path).read_text() if place != "a new file" else ""
         if anchor:
             assert text.count(f"\n{anchor}\n") == 1, (path, anchor)
             text = text.replace(f"\n{anchor}\n", f"\n{anchor}\n{block}")
         else:
-            text = f"{text}\n\n{block}"
+            text = f"{text}\n\n{block}" if text else block
         (tree / path).write_text(text)
 
 
@@ -67,25 +76,34 @@ def extend_the_grid(tree):
         path.write_text(text.replace(before, after))
 
 
-@pytest.mark.skipif(shutil.which("make") is None, reason="the text gives commands of make")
-def test_a_surrogate_is_added_as_the_text_says(tree):
-    add(tree)
-    extend_the_grid(tree)
-    (commands,) = re.findall(r"```bash\n(.*?)```", TEXT, re.DOTALL)
-    write, check = (line.split()[1:] for line in commands.splitlines())
-    assert check == ["test", "lint"]
+@pytest.fixture(scope="module")
+def run(tree):
+    """``run("make", ...)`` and ``run("pytest", ...)`` in the copy; pytest runs what `make test` does."""
+    if shutil.which("make") is None:
+        pytest.skip("the text gives commands of make")
     environment = tree / "environment"  # stands for the one that make would install
     environment.mkdir()
     (environment / "test").touch()
     options = ["TESTED=checkout", f"VENV={environment}", f"BIN={Path(sys.executable).parent}"]
     variables = os.environ | {"PYTHONPATH": str(tree), "XLA_FLAGS": "", "MAKEFLAGS": ""}  # of a make around the tests
+    (quick,) = re.findall(r"^QUICK := (.*)$", (tree / "Makefile").read_text(), re.MULTILINE)
+    commands = {"make": ["make", *options], "pytest": [sys.executable, "-m", "pytest", "-q", "-m", quick]}
 
-    def run_command(*command):
+    def run_command(name, *arguments):
+        command = [*commands[name], *arguments]
         done = subprocess.run(command, cwd=tree, env=variables, capture_output=True, text=True)
         assert not done.returncode, done.stdout + done.stderr
 
-    run_command("make", *options, *write)
-    run_command("make", *options, "lint")
+    return run_command
+
+
+def test_a_surrogate_is_added_as_the_text_says(tree, run):
+    text, (write, check) = section("Add a surrogate")
+    add(tree, text)
+    extend_the_grid(tree)
+    assert check == ["test", "lint"]
+    run("make", *write)
+    run("make", "lint")
     evidence = " ".join((tree / "docs/evidence.md").read_text().split())
     assert "Not compared yet: `Parabola`." in evidence
     assert "not been finished: depth-24." in evidence
@@ -97,6 +115,14 @@ def test_a_surrogate_is_added_as_the_text_says(tree):
     for path in (ROOT / "benchmarks/results").glob("*/*.json"):
         assert (tree / path.relative_to(ROOT)).read_bytes() == path.read_bytes()
     tests = [f"tests/test_{name}.py" for name in (*WHOLE, *IN_PART)]
-    (quick,) = re.findall(r"^QUICK := (.*)$", (tree / "Makefile").read_text(), re.MULTILINE)
-    chosen = ["-m", quick, "-k", ASKED]  # of what `make test` runs
-    run_command(sys.executable, "-m", "pytest", "-q", *chosen, *tests, "brainsurr/surrogates/triangle.py")
+    run("pytest", "-k", ASKED, *tests, "brainsurr/surrogates/triangle.py")
+
+
+def test_a_neuron_is_added_as_the_text_says(tree, run):
+    text, (write, check) = section("Add a neuron")
+    add(tree, text)
+    assert check == ["test", "lint"]
+    run("make", *write)
+    run("make", "lint")
+    tests = [f"tests/test_{name}.py" for name in OF_NEURONS]
+    run("pytest", "-k", "QIF or qif or the_table or every_layer or structure", *tests, "brainsurr/neurons/qif.py")

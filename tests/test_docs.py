@@ -11,6 +11,7 @@ from pathlib import Path
 
 import jax
 import pytest
+from neuron_table import EXPORTED as NEURONS
 from pages import HOSTS, patched, run_page
 from surrogate_table import EXPORTED
 
@@ -200,7 +201,9 @@ def test_every_surrogate_has_a_page_and_every_function_a_class():
 
 @pytest.mark.parametrize("layers", [bs.nnx, bs.linen, bs.brainstate], ids=["nnx", "linen", "brainstate"])
 def test_every_layer_over_time_says_that_time_comes_first(layers):
-    for name in ("LIF", "LI", "ALIF", "Delay", "SpikingSequential", "unroll"):
+    for kind in NEURONS:
+        assert "over time, time first" in layers.layer(kind).__doc__.split("\n\n")[1], kind
+    for name in ("SpikingSequential", "unroll"):
         assert "time first" in getattr(layers, name).__doc__.splitlines()[0], name
     for name in ("LIF", "SpikingSequential"):
         shown = " ".join(getattr(layers, name).__doc__.split())

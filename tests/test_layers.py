@@ -43,43 +43,6 @@ def called(host, layer):
     return lambda: layer.apply(variables, carry, XS)[1]
 
 
-def compiled_from_now_on() -> list[str]:
-    """A list that grows with each program that jax compiles."""
-    programs: list[str] = []
-    count = lambda event, *_, **__: programs.append(event) if "backend_compile" in event else None  # noqa: E731
-    jax.monitoring.register_event_duration_secs_listener(count)
-    return programs
-
-
-@every_host
-@pytest.mark.parametrize("name", ["LIF", "LI", "recurrent"])
-def test_outside_of_jit_a_layer_compiles_once(host, name):
-    layers = host.layers
-    if name == "LI":
-        layer = layers.LI(3, decay=jnp.full(3, 0.5))
-    else:
-        act = layers.SpikingActivation(bs.LogTailedRelu(jnp.full(3, 0.25)), learnable="alpha")
-        options = host().recurrent(jnp.eye(3)) if name == "recurrent" else {}
-        layer = layers.LIF(3, spike_fn=act, learnable="decay", reset="zero", **options)
-    call = called(host, layer)
-    call()
-    programs = compiled_from_now_on()
-    first, second = call(), call()
-    assert not programs
-    assert first.shape == second.shape == XS.shape
-
-
-@every_host
-def test_outside_of_jit_a_new_number_compiles_nothing(host):
-    jax.clear_caches()  # of the other hosts, which share it
-    layers = host.layers
-    first, second = (layers.LIF(3, spike_fn=bs.LogTailedRelu(p), decay=p, threshold=p) for p in (0.25, 0.5))
-    called(host, first)()
-    programs = compiled_from_now_on()
-    called(host, second)()
-    assert not programs
-
-
 class Summing(brainstate.nn.Module):
     """A neuron of brainstate that takes one step, and adds without a look at shapes."""
 

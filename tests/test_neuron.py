@@ -4,11 +4,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from dtypes import FLOATS
 
 import brainsurr as bs
 from brainsurr._checks import check_input_shape
-from brainsurr.neurons import ALIF, LI, LIF, Delay, Recurrent
+from brainsurr.neurons import ALIF, LIF, Delay, Recurrent
 
 pytestmark = pytest.mark.numbers
 
@@ -70,18 +69,6 @@ def test_at_the_threshold_a_fused_multiply_add_decides():
 def test_a_decay_of_one_is_an_integrate_and_fire_neuron():
     v, _ = LIF(decay=1, spike_fn=F)(jnp.zeros(2), jnp.full((3, 2), 0.25))
     np.testing.assert_array_equal(v, 0.75)
-
-
-@pytest.mark.parametrize("dtype", FLOATS)
-def test_spikes_follow_the_input_and_the_state_itself(dtype):
-    x = jnp.ones(3, dtype)
-    for neuron in (LIF(spike_fn=F), Recurrent(LIF(), jnp.eye(3)), LI(), ALIF(reset_delay=True)):
-        state, y = neuron.step(neuron.initial_state(jnp.zeros(3)), x)
-        assert {leaf.dtype for leaf in jax.tree.leaves(state)} == {jnp.dtype("float32")}
-        assert y.dtype == dtype
-        state, y = neuron.step(neuron.initial_state(x), jnp.ones(3))
-        assert {leaf.dtype for leaf in jax.tree.leaves(state)} == {jnp.dtype(dtype)}
-        assert y.dtype == jnp.float32
 
 
 def test_recurrent_step_adds_the_last_spikes():

@@ -71,6 +71,11 @@ def pure(host, case) -> Pure:
     return host.pure(case.neuron if host is Plain else case.layer(host), (B, F))
 
 
+def called(host, layer):
+    """The state and the outputs of a layer, outside of jit."""
+    return host.call(layer, *([B] if host is Brainstate else [(B, F), None]), XS)
+
+
 def loss(carry, ys):
     """With a weight for each output and each entry of the state, whatever the order of its arrays."""
     parts = [(ys, ON_YS), *((leaf, np.resize([-1, 0, 1], leaf.shape)) for leaf in jax.tree.leaves(carry))]
@@ -162,6 +167,16 @@ def test_a_cell_step_by_step_is_the_neuron(host, case):
     assert_state(case, state)
 
 
+@law(Plain, *HOSTS, cases=[case for case in CASES if case.kind._fits])
+def test_the_state_has_its_own_dtype(host, case):
+    if host is Plain:
+        state, ys = case.neuron(case.neuron.initial_state(XS[0].astype(jnp.bfloat16)), XS)
+    else:
+        state, ys = called(host, case.layer(host, param_dtype=jnp.bfloat16))
+    assert ys.dtype == jnp.float32
+    assert {leaf.dtype for leaf in jax.tree.leaves(state)} <= {jnp.dtype(jnp.bfloat16), jnp.dtype(jnp.int32)}
+
+
 @law(Plain, *HOSTS)
 def test_in_blocks_of_time(host, case):
     params, start, run, _ = pure(host, case)
@@ -238,7 +253,7 @@ def test_diagnose_counts_its_spikes(host, case):
 @law(*HOSTS)
 def test_a_network_returns_its_spikes(host, case):
     net = host.layers.SpikingSequential([case.layer(host)], return_spikes=True)
-    _, (ys, spikes) = host.call(net, *([B] if host is Brainstate else [(B, F), None]), XS)
+    _, (ys, spikes) = called(host, net)
     assert_outputs(case, ys)
     assert list(spikes) == [0] * case.fires
     assert all(spike is ys for spike in spikes.values())
@@ -285,8 +300,7 @@ def test_outside_of_jit_a_new_value_compiles_nothing(host, case, trained):
         changed = dataclasses.replace(case, setting={f.name: getattr(neuron, f.name) for f in fields_of(case.kind)})
         if host is Plain:
             return changed.neuron(changed.neuron.initial_state(XS[0]), XS)
-        layer = changed.layer(host, trained=trained)
-        return host.call(layer, *([B] if host is Brainstate else [(B, F), None]), XS)
+        return called(host, changed.layer(host, trained=trained))
 
     call()
     before = len(programs)

@@ -83,6 +83,20 @@ def counting(fire, state, x, **fields):
     return (*inner, state[1] + s), s
 
 
+@dataclasses.dataclass
+class Waiting(LIF):
+    """One that stays as it is where no input comes."""
+
+    def step(self, state, x):
+        after, s = super().step(state, x)
+        return jnp.where(x > 0, after, state), s
+
+
+def waiting(fire, state, x, **fields):
+    (after,), s = lif(fire, state, x, **fields)
+    return (np.where(x > 0, after, *state),), s
+
+
 def cases(kind, step, rounded=0, **setting):
     """One's own in the place of a row of the table."""
     entry = Entry(kind, [setting], step, rounded=rounded)
@@ -111,6 +125,13 @@ def test_a_subclass_of_lif_does_what_it_says_everywhere(host, case):
     laws.test_a_neuron_is_the_loop(case, jnp.float32)
     laws.test_a_cell_step_by_step_is_the_neuron(host, case)
     laws.test_a_network_returns_its_spikes(host, case)
+
+
+@everywhere
+def test_a_choice_between_the_state_and_the_input_on_a_mesh(host):
+    """jnp.where takes arrays that are sharded alike, and a first state may be zeros that are not."""
+    case, _ = cases(Waiting, waiting, decay=0.5)
+    laws.test_on_an_explicit_mesh(host, case)
 
 
 @everywhere

@@ -274,26 +274,3 @@ def test_networks_agree_after_an_exchange_of_their_parameters():
     for ys, *gradients in results[1:]:
         np.testing.assert_array_equal(ys, results[0][0])
         assert_close(gradients, results[0][1:], GRADIENT)
-
-
-@pytest.mark.parametrize("host", HOSTS, ids=label)
-def test_a_cell_step_by_step_is_the_layer(host):
-    host = host()
-    config = {
-        "decay": CHANNEL["decay"],
-        "reset": "zero",
-        "spike_fn": bs.Arctan(),
-        **host.recurrent(jnp.asarray(KERNEL)),
-    }
-    xs = jnp.asarray(X, jnp.float32)
-    (_, expected), _, _ = host.grad(host.layers.LIF(F, **config), lambda carry, ys: ys.sum(), xs)
-    cell = host.layers.LIFCell(F, **config)
-    if host.name == "nnx":
-        ys = nnx.RNN(cell, time_major=True)(xs)
-    elif host.name == "linen":
-        rnn = linen.RNN(cell, time_major=True)
-        ys = rnn.apply(rnn.init(jax.random.key(0), xs) | {"params": {"cell": {"recurrent_kernel": KERNEL}}}, xs)
-    else:
-        cell.init_state(B)
-        ys = brainstate.transform.for_loop(cell, xs)
-    np.testing.assert_array_equal(ys, expected)

@@ -11,10 +11,12 @@ from dtypes import FLOATS
 from flax import linen, nnx
 from flax.errors import InvalidRngError
 from jax.sharding import AxisType, NamedSharding, PartitionSpec
+from neuron_table import EXPORTED
 from surrogate_table import FAMILY
 
 import brainsurr as bs
 from brainsurr import _kernel
+from brainsurr.neurons._spikes import spike_fields
 from tools.hosts import HOSTS
 
 KEY = jax.random.key(0)
@@ -320,15 +322,18 @@ def test_two_layers_draw_apart(host):
     assert z_of(((ys - p) * (xs - P)).ravel(), 0) < Z
 
 
-@pytest.mark.parametrize(("host", "layer"), each_value_once(HOSTS, ["LIF", "ALIF", "SpikingActivation"]), ids=label)
-def test_in_evaluation_it_is_the_threshold(host, layer):
+FIRING = [kind for kind in EXPORTED if spike_fields(kind)]
+
+
+@pytest.mark.parametrize(("host", "kind"), each_value_once(HOSTS, [*FIRING, None]), ids=label)
+def test_in_evaluation_it_is_the_threshold(host, kind):
     def make(layers, activation):
-        return [activation()] if layer == "SpikingActivation" else [getattr(layers, layer)(3, spike_fn=activation())]
+        return [layers.layer(kind)(3, **{spike_fields(kind)[0]: activation()}) if kind else activation()]
 
     xs = jnp.asarray(np.random.default_rng(0).integers(-4, 12, (20, 2, 3)) / 8, jnp.float32)
     drawing = Drawing(host, make, xs)
-    plain = bs.nnx.SpikingActivation(F) if layer == "SpikingActivation" else getattr(bs.nnx, layer)(3, spike_fn=F)
-    expected = plain(xs) if layer == "SpikingActivation" else plain(plain.initialize_carry((2, 3)), xs)[1]
+    (plain,) = make(bs.nnx, lambda: bs.nnx.SpikingActivation(F))
+    expected = plain(plain.initialize_carry((2, 3)), xs)[1] if kind else plain(xs)
     np.testing.assert_array_equal(drawing(training=False), expected)
     np.testing.assert_array_equal(drawing(training=False, block_size=5), expected)
     assert np.any(drawing() != expected)  # and on again

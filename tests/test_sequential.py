@@ -15,6 +15,7 @@ from combinations import each_value_once, first_quick, label
 from flax import linen, nnx
 from flax.errors import ScopeParamShapeError
 from jax.sharding import AxisType, PartitionSpec
+from neuron_table import NAMES
 
 import brainsurr.brainstate
 import brainsurr.linen
@@ -290,11 +291,11 @@ def test_nothing_in_a_batch_or_no_features(shape, one_device):
 
 @pytest.mark.parametrize("host", HOSTS, ids=label)  # each converts by itself
 @pytest.mark.parametrize("dtype", ["uint8", "bool"])
-@pytest.mark.parametrize("name", ["LIF", "LI", "LIFCell"])
+@pytest.mark.parametrize("name", [name for name, kind in NAMES.items() if kind._fits])
 def test_a_layer_takes_spikes_in_bytes(host, dtype, name):
-    layer = getattr(host.layers, name)(3, decay=0.5)
+    layer = getattr(host.layers, name)(3)
     xs = np.random.default_rng(2).integers(0, 2, (4, 5, 3))
-    given = [jnp.asarray(xs if name != "LIFCell" else xs[0], kind) for kind in (dtype, jnp.float32)]
+    given = [jnp.asarray(xs[0] if "Cell" in name else xs, kind) for kind in (dtype, jnp.float32)]
     shape = xs.shape[1:]
     outputs = []
     for x in given:

@@ -12,4 +12,11 @@ from .li import LI
 from .lif import LIF
 from .recurrent import Recurrent
 
-__all__ = ["ALIF", "LI", "LIF", "Delay", "Neuron", "Recurrent"]
+__all__ = [
+    "ALIF",
+    "LI",
+    "LIF",
+    "Delay",
+    "Neuron",
+    "Recurrent",
+]
