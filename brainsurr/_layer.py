@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple, dataclass_transform
 
 import jax
+import jax.numpy as jnp
 
 from ._arrays import as_parameter, is_number, variable_value
 from ._bounds import Interval, names_of
@@ -188,7 +189,8 @@ def first_state(neuron: Neuron, x: jax.Array, draw: Callable | None):
     if draw is None:
         return state
     leaves, structure = jax.tree.flatten(state)
-    leaves[0] = widened(check_drawn_shape("carry_init", draw(leaves[0].shape), leaves[0].shape))
+    drawn = check_drawn_shape("carry_init", draw(leaves[0].shape), leaves[0].shape)
+    leaves[0] = widened(jnp.asarray(drawn, x.dtype))
     return jax.tree.unflatten(structure, leaves)
 
 
@@ -233,6 +235,15 @@ def options_of(kind: type[Neuron], base: type, defaults: Mapping[str, Any]) -> d
     }
 
 
+def _is_exported(kind: type) -> bool:
+    return kind.__module__.startswith(f"{__package__}.neurons")
+
+
+def parent_of(kind: type[Neuron]) -> type[Neuron] | None:
+    """Return the neuron with spikes that another one extends, whose layers are the parents of its: LIF of ALIF."""
+    return next((parent for parent in kind.__mro__[1:] if _is_exported(parent) and spike_fields(parent)), None)
+
+
 def attributes_of(kind: type[Neuron], base: type, options: Iterable[str], **others: str) -> tuple[str, dict[str, Any]]:
     """Return the name of a class of layers, and what it has besides its constructor.
 
@@ -251,7 +262,7 @@ def attributes_of(kind: type[Neuron], base: type, options: Iterable[str], **othe
     }
 
 
-def make_class(kind: type[Neuron], base: Any, **others: str) -> Any:
+def make_class(kind: type[Neuron], base: Any, parent: type, **others: str) -> Any:
     """Return the class of the layers of a neuron, of a framework whose modules are ordinary classes."""
     at, by_name = inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY
     defaults = inspect.signature(base.__init__).parameters.values()
@@ -272,7 +283,7 @@ def make_class(kind: type[Neuron], base: Any, **others: str) -> Any:
     __init__.__signature__ = signature  # type: ignore[attr-defined]
     name, own = attributes_of(kind, base, options, **others)
     own |= {"__init__": __init__, "__signature__": inspect.Signature(parameters)}
-    return type(base)(name, (base,), own)
+    return type(base)(name, (parent,), own)
 
 
 def pickle_as_call(metaclass: type, layer: Callable, cell: Callable):
@@ -296,13 +307,12 @@ def _docstring(name: str, kind: type[Neuron], base: type, options: Iterable[str]
     trained = [repr(trained) for trained in kind.bounds][:1] + [repr(f"{f}.alpha") for f in spike_fields(kind)][:1]
     such = f", such as {' or '.join(f'``{path}``' for path in trained)}" if trained else ""
     more = "\n".join(f"  {option}: {said[option].format(example=such)}" for option in options)
-    is_exported = kind.__module__.startswith(f"{__package__}.neurons")
     parts = [
         re.sub(r"\bLIF\b", kind.__name__, opening),
         before,
         f"Args:\n  features: {said['features']}\n{described}",
         f"Keyword Args:\n{more}" if more else "",
         after[len(described) :],
-        f"Example:\n{re.sub('LIF(Cell)?', name, example)}" if is_exported else "",
+        f"Example:\n{re.sub('LIF(Cell)?', name, example)}" if _is_exported(kind) else "",
     ]
     return "\n\n".join(part.rstrip() for part in parts if part)

@@ -67,7 +67,11 @@ ELSEWHERE = (
         "potentials are counted from the one at rest: subtract it from the threshold and from what a spike resets to",
     ),
     ("carry_init", "V_initializer V_init v_init", "it is carry_init here"),
-    ("threshold", "tau_ref t_ref refractory", "there is no refractory period here"),
+    (
+        "threshold",
+        "tau_ref t_ref refractory",
+        "there is no refractory period here: docs/write-your-own-neuron.md has a neuron with one",
+    ),
     ("learnable", "learn_alpha", 'a synaptic current is LI before LIF: LI(..., learnable="decay")'),
     (
         "recurrent",

@@ -263,11 +263,10 @@ def test_a_constructor_shows_its_own_signature(host):
 def test_every_argument_of_a_layer_is_in_its_docstring(host):
     for layer in LAYERS:
         cls = getattr(host.layers, layer)
-        assert not re.search(r"\{(arguments|equation|references)\}", cls.__doc__)
-        assert ".. math::" in cls.__doc__ or layer in ("LIF", "ALIF")
+        assert ".. math::" in cls.__doc__
         described = re.findall(r"^  (\w+): ", cls.__doc__, re.MULTILINE)
         own = [name for name in inspect.signature(cls).parameters if name not in ("parent", "name")]
-        assert [name for name in described if name in own] == own
+        assert sorted(name for name in described if name in own) == sorted(own)  # linen's own come after a parent's
 
 
 def test_the_frameworks_have_the_same_arguments_with_the_same_defaults():

@@ -11,7 +11,16 @@ from brainstate import nn
 
 from .._bounds import Interval
 from .._checks import check_drawn_shape, check_flag, check_function, is_size
-from .._layer import check_kind, first_state, make_class, names_of_fields, neuron_of, pickle_as_call, read_fields
+from .._layer import (
+    check_kind,
+    first_state,
+    make_class,
+    names_of_fields,
+    neuron_of,
+    parent_of,
+    pickle_as_call,
+    read_fields,
+)
 from .._unknown_arguments import ChecksArguments
 from .._value import cache_by_class
 from ..neurons import Neuron
@@ -111,9 +120,7 @@ class Neurons(ChecksArguments, nn.Module, metaclass=LayerMeta):
         if not all(map(is_size, batch)):
             owner = type(self).__name__
             raise ValueError(f"{owner}: expected batch_size to be an integer or several, got {batch_size!r}")
-        init = self.carry_init
-        draw = None if init is None else lambda shape: jnp.asarray(init(shape), self.param_dtype)
-        return first_state(self.neuron, jnp.zeros((*batch, *_sizes(self.in_size)), self.param_dtype), draw)
+        return first_state(self.neuron, jnp.zeros((*batch, *_sizes(self.in_size)), self.param_dtype), self.carry_init)
 
     def _check_state(self, neuron):
         if not all(hasattr(self, name) for name in neuron.states):
@@ -242,7 +249,8 @@ def cell(kind: type[Neuron]) -> type[Cell]:
 
 @cache_by_class
 def _made(base, kind):
-    return make_class(kind, base, **_OTHERS)
+    parent = parent_of(kind)
+    return make_class(kind, base, base if parent is None else _made(base, parent), **_OTHERS)
 
 
 pickle_as_call(LayerMeta, layer, cell)

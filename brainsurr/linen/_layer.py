@@ -20,6 +20,7 @@ from .._layer import (
     names_of_fields,
     neuron_of,
     options_of,
+    parent_of,
     pickle_as_call,
     read_fields,
 )
@@ -59,7 +60,7 @@ class Neurons(ParameterModule, metaclass=LayerMeta):
         )
         check_function(f"{owner}: carry_init", self.carry_init, "an initialiser", optional=True)
         check_flag(f"{owner}: recurrent", self.recurrent)
-        check_function(f"{owner}: recurrent_kernel_init", self.recurrent_kernel_init, "an initialiser", optional=True)
+        check_function(f"{owner}: recurrent_kernel_init", self.recurrent_kernel_init, "an initialiser")
         for name, trained in given.surrogates.items():
             if trained["learnable"]:  # its own module, and from now on what says so
                 act = SpikingActivation(fields[name], **trained, param_dtype=self.param_dtype, parent=None)
@@ -278,7 +279,9 @@ def _made(base, kind):
         annotations[option] = Any
         own[option] = dataclasses.field(default=value, kw_only=True)
     own["__annotations__"] = annotations
-    return types.new_class(name, (base,), {"kw_only": True}, lambda namespace: namespace.update(own))
+    parent = parent_of(kind)
+    above = base if parent is None else _made(base, parent)
+    return types.new_class(name, (above,), {"kw_only": True}, lambda namespace: namespace.update(own))
 
 
 pickle_as_call(LayerMeta, layer, cell)

@@ -18,6 +18,7 @@ from .._layer import (
     make_class,
     names_of_fields,
     neuron_of,
+    parent_of,
     pickle_as_call,
     read_fields,
 )
@@ -220,7 +221,8 @@ def cell(kind: type[Neuron]) -> type[Cell]:
 
 @cache_by_class
 def _made(base, kind):
-    return make_class(kind, base)
+    parent = parent_of(kind)
+    return make_class(kind, base, base if parent is None else _made(base, parent))
 
 
 pickle_as_call(LayerMeta, layer, cell)
