@@ -202,7 +202,7 @@ def test_every_surrogate_has_a_page_and_every_function_a_class():
 @pytest.mark.parametrize("layers", [bs.nnx, bs.linen, bs.brainstate], ids=["nnx", "linen", "brainstate"])
 def test_every_layer_over_time_says_that_time_comes_first(layers):
     for kind in NEURONS:
-        assert "over time, time first" in layers.layer(kind).__doc__.split("\n\n")[1], kind
+        assert "over time, time first" in layers.layer(kind).__doc__.split("\n\n")[0], kind
     for name in ("SpikingSequential", "unroll"):
         assert "time first" in getattr(layers, name).__doc__.splitlines()[0], name
     for name in ("LIF", "SpikingSequential"):
