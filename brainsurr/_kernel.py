@@ -83,13 +83,14 @@ def spike(x, surrogate, *, key=None):
     check_surrogate("surrogate", surrogate)
     surrogate._check_defined()
     x = widened(as_float(x)) if is_smooth() else as_float(x)
-    surrogate._matched(x, inside=True)  # raises the error that names a parameter which doesn't fit
     if key is not None:
         check_key("key", key)
         check_distribution("surrogate", surrogate)
     if is_smooth():
         surrogate = surrogate.replace(origin=True)
     parameters, structure = jax.tree.flatten(surrogate)
+    if [p for p in parameters if getattr(p, "ndim", 0)]:
+        surrogate._matched(x, inside=True)  # raises the error that names a parameter which doesn't fit
     x = _vary_with(x, parameters)
     return _spike(x, parameters, None if key is None or surrogate.origin else _uniform(key, x), structure)
 

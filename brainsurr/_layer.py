@@ -14,7 +14,7 @@ from ._arrays import as_parameter, is_number, variable_value
 from ._bounds import Interval, names_of
 from ._checks import check_drawn_shape, check_features
 from ._kernel import widened
-from ._pytree import flag_names
+from ._pytree import flag_names, unflatten
 from ._surrogate import Surrogate
 from .neurons import Neuron, Recurrent
 from .neurons._neuron import check_class
@@ -177,10 +177,11 @@ def neuron_of(
 ) -> Neuron:
     """Return the neuron that a layer holds, without checks; a recurrent one with its weights."""
     if not recurrent:
-        return kind._of(parameters, flags)
+        return unflatten(kind, (tuple(parameters), tuple(flags.items())), parameters.values())
     if hasattr(kind, "keeps_spikes"):
         flags = flags | {"keeps_spikes": True}
-    return Recurrent._of({"neuron": kind._of(parameters, flags), "kernel": kernel}, {})
+    inner = neuron_of(kind, parameters, flags, recurrent=False)
+    return neuron_of(Recurrent, {"neuron": inner, "kernel": kernel}, {}, recurrent=False)
 
 
 def first_state(neuron: Neuron, x: jax.Array, draw: Callable | None):

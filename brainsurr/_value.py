@@ -104,11 +104,6 @@ class Value:
                 changed[name] = jax.tree.map(match, value)
         return self._with(**changed) if changed else self
 
-    @classmethod
-    def _of(cls, parameters: dict[str, Any], flags: dict[str, Any]):
-        """Make a value of its attributes; nothing is checked."""
-        return unflatten(cls, (tuple(parameters), tuple(flags.items())), parameters.values())
-
     def named_parameters(self: Self) -> tuple[Self, dict[str, Any]]:
         """Return this value with each parameter replaced by its name, and the parameters by name.
 

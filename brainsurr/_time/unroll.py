@@ -172,7 +172,7 @@ def unroll_blocks(transforms: Transforms, block, carry, xs, block_size, remat, r
 
 def _as_arrays(name: str, tree):
     """Return a tree of arrays, of float64 in a smooth pass."""
-    if not all(isinstance(leaf, jax.Array) for leaf in jax.tree.leaves(tree)):
+    if [leaf for leaf in jax.tree.leaves(tree) if not isinstance(leaf, jax.Array)]:
         tree = jax.tree.map(lambda x: as_array(x, name), tree)
     return jax.tree.map(widened, tree) if is_smooth() else tree
 
@@ -195,7 +195,7 @@ def _reduced(reduce, ys):
     except ValueError as error:
         shown = jax.tree.map(lambda y: "mean", ys)
         raise ValueError(f"expected reduce to be a string, or strings such as {shown}, got {reduce!r}") from error
-    return places.unflatten(jax.tree.map(partial(part, word), y) for word, y in zip(words, outputs, strict=True))
+    return places.unflatten([jax.tree.map(partial(part, word), y) for word, y in zip(words, outputs, strict=True)])
 
 
 def _check_carry(before, after):

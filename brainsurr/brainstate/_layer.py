@@ -89,10 +89,12 @@ class Neurons(ChecksArguments, nn.Module, metaclass=LayerMeta):
 
     def _neuron(self, spikes: Callable) -> Neuron:
         parameters, flags = self._names
-        values = {}
-        for name in parameters:
-            held = getattr(self, name)
-            values[name] = spikes(held) if isinstance(held, SpikingActivation) else parameter_value(self, name)
+        values = {name: getattr(self, name) for name in parameters}
+        for name, held in values.items():
+            if isinstance(held, SpikingActivation):
+                values[name] = spikes(held)
+            elif not isinstance(held, float):
+                values[name] = parameter_value(self, name)
         static = {name: getattr(self, name) for name in flags}
         kernel = self.recurrent_kernel.value() if self.recurrent else None
         return neuron_of(self._neuron_class, values, static, self.recurrent, kernel)

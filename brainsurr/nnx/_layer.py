@@ -87,10 +87,12 @@ class Neurons(ParameterModule, metaclass=LayerMeta):
 
     def _neuron(self, spikes: Callable) -> Neuron:
         parameters, flags = self._names
-        values = {}
-        for name in parameters:
-            held = getattr(self, name)
-            values[name] = spikes(held) if isinstance(held, SpikingActivation) else parameter_value(self, name)
+        values = {name: getattr(self, name) for name in parameters}
+        for name, held in values.items():
+            if isinstance(held, SpikingActivation):
+                values[name] = spikes(held)
+            elif not isinstance(held, float):
+                values[name] = parameter_value(self, name)
         static = {name: getattr(self, name) for name in flags}
         if self.recurrent_kernel is None:
             return neuron_of(self._neuron_class, values, static, recurrent=False)

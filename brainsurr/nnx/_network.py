@@ -159,7 +159,7 @@ def unroll(
         after = _values(parts[2])
         if new := [".".join(map(str, path)) for path in after if path not in before]:
             raise ValueError(f"unroll: expected net to create no new variables, it created {', '.join(new)}")
-        written.update(path for path, values in after.items() if not _same(values, before[path]))
+        written.update({path for path, values in after.items() if not _same(values, before[path])})
         return (carry, parts[2]), ys
 
     (carry, state), ys = unroll_blocks(JAX, block, (carry, state), xs, block_size, remat, reduce)
