@@ -1,8 +1,4 @@
-"""The surrogates of other libraries: what each is, as its code has it, and the same function here.
-
-A row of facts a function, found by running the version named, and nothing else in this file: what reads it is
-`brainsurr.equivalent`, the page docs/coming-from-elsewhere.md and the tests. It is imported on first use.
-"""
+"""The surrogates of other libraries, as the version named computes them, and the same functions here."""
 
 import dataclasses
 import functools
@@ -44,8 +40,7 @@ class Original:
       name: as one calls it there.
       gradient: what its backward pass computes, whatever its documentation says.
       make: the surrogate here, from the parameters of the original, with the defaults of the original.
-      why_none: empty where ``make`` gives the same function. Otherwise why there is none; ``{}`` stands for what
-        ``make`` gives, which is then the nearest thing and not the same.
+      why_none: why there is no such function here, empty if there is; ``{}`` stands for the nearest, of ``make``.
       note: what is wrong in the original, and where the two differ.
       library: its import name.
       version: the version that was run.
