@@ -159,9 +159,9 @@ class Layer(Neurons):
     Example:
       >>> import jax, jax.numpy as jnp
       >>> from brainsurr.linen import LIF
-      >>> neurons, key = LIF(3), jax.random.key(0)
+      >>> neurons, key, xs = LIF(3), jax.random.key(0), jnp.ones((10, 2, 3))
       >>> carry = neurons.initialize_carry(key, (2, 3))
-      >>> (carry, ys), variables = neurons.init_with_output(key, carry, jnp.ones((10, 2, 3)))
+      >>> (carry, ys), variables = neurons.init_with_output(key, carry, xs)
       >>> ys.shape
       (10, 2, 3)
     """

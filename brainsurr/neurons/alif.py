@@ -56,7 +56,8 @@ class ALIF(LIF):
     Example:
       >>> import jax.numpy as jnp
       >>> from brainsurr.neurons import ALIF
-      >>> alif, xs = ALIF(decay=0.5, adaptation_decay=0.5, spike_adaptation=2.0), jnp.full((8, 1), 1.5)
+      >>> alif = ALIF(decay=0.5, adaptation_decay=0.5, spike_adaptation=2.0)
+      >>> xs = jnp.full((8, 1), 1.5)
       >>> state, spikes = alif(alif.initial_state(xs[0]), xs)
       >>> print(spikes.ravel())
       [1. 0. 1. 0. 1. 0. 1. 0.]
