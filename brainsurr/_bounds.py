@@ -56,7 +56,7 @@ def trained_intervals(
     for name in names:
         interval = None if bounds is None else {**defaults, **bounds}.get(name)
         if interval is not None:
-            interval = _checked(f"{owner}: {name}", interval)
+            interval = checked_interval(f"{owner}: {name}", interval)
             check_inside(f"{owner}: {name}", values[name], interval)
         intervals[name] = interval
     return intervals
@@ -117,7 +117,8 @@ def clip_straight_through(value: jax.Array, interval: Interval | None) -> jax.Ar
     return jnp.clip(constant, *interval) + (value - constant)
 
 
-def _checked(name: str, interval) -> Interval:
+def checked_interval(name: str, interval) -> Interval:
+    """Return an interval as two numbers, or raise a ValueError."""
     try:
         low, high = (float(edge) for edge in interval)
     except (TypeError, ValueError) as error:

@@ -136,12 +136,19 @@ def read_fields(
         elif is_number(value) and name not in kind._always_static:
             numbers[name] = value
         else:
-            rest[name] = acts.get(name, value)
+            rest[name] = values[name] if callable(values.get(name)) and name not in acts else acts.get(name, value)
     own = []
     for path in learnable:
         field, _, inner = path.partition(".")
         if inner and field in surrogates and inner in getattr(neuron, field).named_parameters()[1]:
             surrogates[field]["learnable"].append(inner)
+            if bounds is not None and path in kind.bounds:
+                surrogates[field]["bounds"][inner] = kind.bounds[path]
+        elif path in kind._always_static and path in vars(neuron):
+            raise ValueError(
+                f"{owner}: learnable={path!r} is a field of integers, which are not trained: give it a float as "
+                f"default, {path}: Any = {float(getattr(kind, path))!r}"
+            )
         elif inner and field in acts:
             act = f"{field}={type(acts[field]).__name__}(f, learnable={inner!r})"
             raise ValueError(f"{owner}: learnable={path!r} is for a surrogate, and {field} is a module: give {act}")
@@ -149,6 +156,9 @@ def read_fields(
             own.append(path)
     if isinstance(bounds, Mapping):
         paths = {path: str(path).partition(".") for path in bounds}
+        for path in bounds:
+            if longer := [name for name in learnable if path not in learnable and name.endswith(f".{path}")]:
+                raise ValueError(f"{owner}: bounds name {path!r}: write {longer[0]!r}")
         for path, (field, _, inner) in paths.items():
             if inner and field in surrogates:
                 surrogates[field]["bounds"][inner] = bounds[path]
@@ -225,6 +235,10 @@ def options_of(kind: type[Neuron], base: type, defaults: Mapping[str, Any]) -> d
     for name in names:
         if name in _TAKEN or hasattr(base, name) or hasattr(Neuron, name):
             raise ValueError(f"{kind.__name__}: expected a field of another name than {name}, which a layer has")
+    if "s" in names or ("s" in kind().states and not hasattr(kind, "keeps_spikes")):
+        raise ValueError(
+            f"{kind.__name__}: expected another name than s, which the last spikes of recurrent neurons have"
+        )
     for name in kind().states:
         if name in names or name in _TAKEN or hasattr(base, name):
             has = "a field" if name in names else "a layer"
@@ -266,15 +280,15 @@ def attributes_of(kind: type[Neuron], base: type, options: Iterable[str], **othe
 def make_class(kind: type[Neuron], base: Any, parent: type, **others: str) -> Any:
     """Return the class of the layers of a neuron, of a framework whose modules are ordinary classes."""
     at, by_name = inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY
-    defaults = inspect.signature(base.__init__).parameters.values()
-    options = options_of(kind, base, {option.name: option.default for option in defaults if option.kind == by_name})
+    own = inspect.signature(base.__init__).parameters
+    options = options_of(kind, base, {name: option.default for name, option in own.items() if option.kind == by_name})
     parameters = [
-        inspect.Parameter("features", at),
+        own["features"],
         *[
             field.replace(kind=at if field.name in kind._by_position else by_name)
             for field in inspect.signature(kind).parameters.values()
         ],
-        *[inspect.Parameter(option, by_name, default=default) for option, default in options.items()],
+        *[own[option] for option in options],
     ]
     signature = inspect.Signature([inspect.Parameter("self", at), *parameters])
 
@@ -282,9 +296,9 @@ def make_class(kind: type[Neuron], base: Any, parent: type, **others: str) -> An
         base.__init__(**signature.bind(self, *args, **kwargs).arguments)
 
     __init__.__signature__ = signature  # type: ignore[attr-defined]
-    name, own = attributes_of(kind, base, options, **others)
-    own |= {"__init__": __init__, "__signature__": inspect.Signature(parameters)}
-    return type(base)(name, (parent,), own)
+    name, attributes = attributes_of(kind, base, options, **others)
+    attributes |= {"__init__": __init__, "__signature__": inspect.Signature(parameters)}
+    return type(base)(name, (parent,), attributes)
 
 
 def pickle_as_call(metaclass: type, layer: Callable, cell: Callable):

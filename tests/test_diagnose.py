@@ -387,6 +387,15 @@ def test_unused_and_uncalled_layers_are_named():
     assert report.sentences[1:] == ("a: 50.0% of its neurons never fire on this batch.", "c was not called.")
 
 
+def test_an_activation_inside_a_spike_function_was_called():
+    steep = nnx.Sequential(lambda x: 2 * x, bs.nnx.SpikingActivation(bs.Arctan()))
+    net = bs.nnx.SpikingSequential([bs.nnx.LIF(F, spike_fn=steep)])
+    xs = jnp.asarray(X, jnp.float32)
+    report = bs.nnx.diagnose(net, lambda net: jnp.sum(net(net.initialize_carry((B, F)), xs)[1]))
+    assert list(report.layers) == ["layers.0"]
+    assert not any("not called" in sentence for sentence in report.sentences)
+
+
 NO_VALUE = "no value reached {}: expected a batch and a time axis that are not empty, and a branch that is taken"
 
 

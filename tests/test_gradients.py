@@ -347,7 +347,10 @@ def test_a_detached_reset_is_named(host, options):
     assert set(status.values()) == {"fine", "reset"}
     assert status[next(name for name in status if name.endswith("threshold"))] == "reset"
     assert not report.fine
-    assert "a reset is detached, as it is by default for reset='zero', and nothing else differs" in report.sentences[0]
+    assert (
+        "a reset is detached, by brainsurr.detached or, by default, reset='zero' of LIF, and nothing else differs"
+        in report.sentences[0]
+    )
 
 
 def test_a_detached_reset_hides_no_wrong_rule():

@@ -139,3 +139,67 @@ def test_input_shape(shape):
     with pytest.raises(ValueError, match=r"LIF: expected input_shape \(\*batch, 4\), got \("):
         check_input_shape("LIF", 4, shape)
     assert check_input_shape("LIF", 4, [2, 4]) == (2, 4)
+
+
+# What 0.1 did, and a fresh mind found gone ------------------------------------------------------------------------
+
+
+def test_each_part_of_a_state_keeps_its_dtype():
+    v = jnp.zeros((2, 4))
+    state = v, v.astype(jnp.bfloat16)
+    neuron = LIF(reset_delay=True)
+    for after, _ in (neuron.step(state, v + 1), neuron(state, jnp.ones((3, 2, 4)))):
+        assert [part.dtype for part in after] == [jnp.float32, jnp.bfloat16]
+
+
+@pytest.mark.parametrize("neuron", [LIF(reset_delay=True), ALIF(), Recurrent(LIF(), jnp.eye(4))])
+def test_a_state_may_be_of_lists_or_of_integers(neuron):
+    """As a checkpoint gives it that is restored without a template."""
+    x, start = jnp.ones((2, 4)), neuron.initial_state(jnp.zeros((2, 4)))
+    expected = neuron.step(start, x)
+    for state in (list(start), jax.tree.map(lambda part: np.zeros(part.shape, int), start)):
+        jax.tree.map(np.testing.assert_array_equal, neuron.step(state, x), expected)
+
+
+def test_a_state_of_another_structure_is_named():
+    with pytest.raises(ValueError, match="ALIF: expected a carry like the state before the first step, v, a of shapes"):
+        ALIF().step({"v": jnp.zeros(4), "s": jnp.zeros(4)}, jnp.zeros(4))
+    with pytest.raises(ValueError, match=r"Delay: expected the carry .* to have the shape \(2, 3, 4\), got \(2, 4\)"):
+        Delay(3)(jnp.zeros((2, 4)), jnp.ones((5, 2, 4)))
+
+
+@pytest.mark.parametrize("layers", [bs.nnx, bs.brainstate], ids=["nnx", "brainstate"])
+def test_a_word_that_is_set_afterwards_is_checked(layers):
+    for layer, name in ((layers.LIF(4), "reset"), (layers.ALIF(4), "adapts")):
+        setattr(layer, name, "soft")
+        with pytest.raises(ValueError, match=f"expected {name} to be one of"):
+            layer.neuron.step(layer.neuron.initial_state(jnp.zeros(4)), jnp.zeros(4))
+
+
+class Unhashable:
+    """A function in the place of a surrogate that compares by value."""
+
+    __hash__ = None
+
+    def __eq__(self, other):
+        return True
+
+    def __call__(self, x):
+        return bs.Arctan(2.0)(x)
+
+
+@pytest.mark.parametrize("layers", [bs.nnx, bs.linen, bs.brainstate], ids=["nnx", "linen", "brainstate"])
+def test_a_spike_function_without_a_hash(layers):
+    f = Unhashable()
+    assert layers.LIF(4, spike_fn=f).spike_fn is f
+    xs, neuron = jnp.ones((3, 4)), LIF(spike_fn=f)
+    expected = LIF(spike_fn=bs.Arctan(2.0))(jnp.zeros(4), xs)
+    jax.tree.map(np.testing.assert_array_equal, neuron(jnp.zeros(4), xs), expected)
+
+
+def test_linen_shows_arrays_alone_to_who_captures_everything():
+    layer = bs.linen.LIF(4)
+    _, noted = layer.apply(
+        {}, jnp.zeros((2, 4)), jnp.ones((3, 2, 4)), capture_intermediates=lambda *_: True, mutable=["intermediates"]
+    )
+    assert set(noted["intermediates"]) <= {"__call__", "setup"}

@@ -463,6 +463,16 @@ def test_a_layer_that_nir_has_not_is_refused_by_name(name):
         to_nir(net, (6,), dt=1.0, lossy=True)
 
 
+@pytest.mark.parametrize("host", MAKE)
+def test_a_layer_of_a_class_of_its_own_is_refused(host):
+    """It may do something else than the class that it extends."""
+    made = MAKE[host]()
+    own = type("Twice", (made.layers.LIF,), {})
+    layers = [made.linear(6, 6), own(6, reset="zero")]
+    with pytest.raises(ValueError, match=r"^to_nir: layer 1, Twice: expected"):
+        written(made.net(layers, (6,)), (6,))
+
+
 def test_the_size_of_a_layer_is_that_of_its_input():
     """In brainstate the whole of it; and that of the neurons behind a leaky integrator, too."""
     net = bs.brainstate.SpikingSequential([bs.brainstate.LIF((4, 4, 2), reset="zero")])

@@ -193,7 +193,7 @@ def test_a_count_that_becomes_a_float(host):
             (v, count), s = super().step(state, x)
             return (v, count + s), s
 
-    message = r"^Wrong: expected step to keep the dtype of its state count, int32, got float32: cast it, count.astype"
+    message = r"^Wrong: expected step to keep the dtype of its state count, int32, got float32: start it as a"
     with pytest.raises(TypeError, match=message):
         run(host, Wrong)
 
@@ -279,9 +279,7 @@ def test_arguments_of_the_neuron_itself():
 
 
 @every_host
-@pytest.mark.parametrize(
-    "name", ["features", "learnable", "bounds", "recurrent", "name", "parent", "step", "states", "v"]
-)
+@pytest.mark.parametrize("name", ["features", "learnable", "recurrent", "name", "parent", "step", "v"])
 def test_a_field_whose_name_is_taken(host, name):
     kind = dataclasses.dataclass(type("Own", (QIF,), {"__annotations__": {name: Any}, name: 0.5}))
     of = (
@@ -291,6 +289,67 @@ def test_a_field_whose_name_is_taken(host, name):
     )
     with pytest.raises(ValueError, match=f"^Own: expected a {of} has$"):
         host.layers.layer(kind)
+
+
+@pytest.mark.parametrize("name", ["bounds", "states"])
+def test_an_attribute_of_the_class_that_is_annotated_as_a_field(name):
+    with pytest.raises(TypeError, match=f"^Own: expected {name} to be an attribute of the class: {name}: ClassVar"):
+        type("Own", (QIF,), {"__annotations__": {name: Any}, name: {}})
+
+
+@every_host
+def test_the_name_of_the_last_spikes_is_taken(host):
+    """They would replace a field, or another state would be fed back."""
+    field = dataclasses.dataclass(type("Own", (QIF,), {"__annotations__": {"s": Any}, "s": 1.0}))
+    for kind in (field, type("Own", (QIF,), {"states": ("s",)})):
+        with pytest.raises(ValueError, match=r"^Own: expected another name than s, which the last spikes of recurrent"):
+            host.layers.layer(kind)
+
+
+@everywhere
+@pytest.mark.parametrize(
+    ("bounds", "message"),
+    [
+        ({"Rate": (0.0, 1.0)}, "bounds name 'Rate', which is no field of it; it has rate, spike_fn"),
+        ({"rate": (1.0, 0.0)}, r"rate: expected bounds with low < high, got \(1.0, 0.0\)"),
+    ],
+)
+def test_bounds_of_a_class_are_checked(host, bounds, message):
+    with pytest.raises(ValueError, match=f"^Own: {message}"):
+        run(host, type("Own", (QIF,), {"bounds": bounds}))
+
+
+@every_host
+def test_bounds_of_a_class_hold_for_its_surrogate(host):
+    kind = type("Own", (QIF,), {"bounds": QIF.bounds | {"spike_fn.alpha": (0.5, 3.0)}})
+    layer = host.layers.layer(kind)(3, learnable="spike_fn.alpha")
+    assert "(0.5, 3.0)" in str(host().bounds(layer, XS))
+    with pytest.raises(ValueError, match=r"bounds name 'alpha': write 'spike_fn.alpha'"):
+        host.layers.layer(QIF)(3, learnable="spike_fn.alpha", bounds={"alpha": (0.5, 3.0)})
+
+
+@every_host
+def test_an_integer_is_not_trained(host):
+    kind = dataclasses.dataclass(type("Own", (QIF,), {"__annotations__": {"refractory": int}, "refractory": 2}))
+    with pytest.raises(ValueError, match=r"learnable='refractory' is a field of integers, .*refractory: Any = 2.0"):
+        host.layers.layer(kind)(3, learnable="refractory")
+
+
+def test_a_first_state_of_one_number_and_a_swapped_output():
+    class Scalar(QIF):
+        def initial_state(self, x):
+            return -65.0
+
+    class Swapped(Counting):
+        def step(self, state, x):
+            return super().step(state, x)[::-1]
+
+    with pytest.raises(TypeError, match=r"^Swapped: expected step to return new state, output in this order"):
+        Swapped().step(Swapped().initial_state(XS[0]), XS[0])
+    with pytest.raises(ValueError, match=r"^Scalar: expected initial_state to make v an array .*write jnp.full_like"):
+        Scalar().initial_state(XS[0])
+    with pytest.raises(TypeError, match=r"^QIF: expected x to be the input of one step, got \(2, 3\): write jnp.zeros"):
+        QIF().initial_state((2, 3))
 
 
 def test_a_state_whose_name_a_module_has():

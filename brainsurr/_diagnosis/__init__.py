@@ -4,7 +4,7 @@ import dataclasses
 import functools
 import inspect
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 from typing import Any, ParamSpec
 
@@ -133,7 +133,10 @@ def diagnose(spike_fns: Mapping[str, Callable], loss_fn: Callable[[dict[str, Cal
         kind = type(f.neuron if isinstance(f, Recurrent) else f)
         return with_spike_functions(watching(watch, name, kind), f) if issubclass(kind, Neuron) else watch(name, f)
 
-    return examine(loss_fn, lambda watch: loss_fn({name: watched(watch, name, f) for name, f in spike_fns.items()}))
+    def loss(watch):
+        return loss_fn({name: watched(watch, name, f) for name, f in spike_fns.items()})
+
+    return examine(loss_fn, loss, names=spike_fns)
 
 
 def watching(watch: Callable, name: str, kind: type[Neuron] | None = None) -> Callable[[str, Any], Watched]:
@@ -159,6 +162,7 @@ def examine(
     loss: Callable[[Callable], Any],
     trace: Callable = jax.eval_shape,
     value_and_grad: Callable = gradient,
+    names: Iterable[str] = (),
 ) -> Diagnosis:
     """Diagnose ``loss(watch)``, which uses ``watch(name, spike_fn)`` in place of each spike function.
 
@@ -167,6 +171,7 @@ def examine(
       loss: returns a scalar. It is called twice, or three times if some layer was not measured.
       trace: of the framework: ``trace(f)`` traces a function without arguments.
       value_and_grad: of the framework: ``value_and_grad(f, x)`` compiles, and returns ``f(x)`` and its gradient.
+      names: of what is expected to be called.
     """
     check_function("loss_fn", loss_fn)
 
@@ -191,7 +196,7 @@ def examine(
         if len(unmeasured) == len(reports):
             raise ValueError(_nothing_measured(reports))
     layers = judge(reports)
-    idle = [f"{name} was not called." for name in changes if name not in totals]
+    idle = [f"{name} was not called." for name in dict.fromkeys([*changes, *names]) if name not in totals]
     return Diagnosis(value, layers, (*sentences(layers), *idle))
 
 
@@ -200,15 +205,13 @@ def _outermost(watch: Callable) -> Callable:
     inside = False
 
     def outermost(name, f):
-        watched = watch(name, f)
-
         def call(x, **key):
             nonlocal inside
             if inside:
                 return f(x, **key)
             inside = True
             try:
-                return watched(x, **key)
+                return watch(name, f)(x, **key)
             finally:
                 inside = False
 

@@ -129,8 +129,8 @@ def sentences(reports: Mapping[str, ParameterGradient], casts: list[Cast], stops
         )
     if names := by_status.get("reset"):
         said.append(
-            f"{_listed(names)}: a reset is detached, as it is by default for reset='zero', and nothing else differs. "
-            "reset_grad=True differentiates it."
+            f"{_listed(names)}: a reset is detached, by brainsurr.detached or, by default, reset='zero' of LIF, and "
+            "nothing else differs. Without detached, or by reset_grad=True, it is differentiated."
         )
     if names := by_status.get("rounded"):
         where = _listed([str(cast) for cast in casts if cast.where])

@@ -24,7 +24,7 @@ from .._layer import (
 from .._unknown_arguments import ChecksArguments
 from .._value import cache_by_class
 from ..neurons import Neuron
-from ..neurons._neuron import run
+from ..neurons._neuron import expected_state, run
 from ..neurons._spikes import with_spike_functions
 from ._activation import SpikingActivation
 from ._parameters import make_param, parameter_value, set_parameters
@@ -44,6 +44,7 @@ class Neurons(ChecksArguments, nn.Module, metaclass=LayerMeta):
     """A module that holds a neuron, some parts of it trained, and a ``HiddenState`` for each array of its state."""
 
     _neuron_class: ClassVar[type[Neuron]]
+    fires: ClassVar[bool]
     _watch: Callable | None = None  # of `diagnose`: what it puts in the place of each spike function
 
     def __init__(
@@ -104,6 +105,11 @@ class Neurons(ChecksArguments, nn.Module, metaclass=LayerMeta):
         neuron = self._neuron(SpikingActivation._spikes)
         return neuron if self._watch is None else with_spike_functions(self._watch, neuron)
 
+    def __pretty_repr_item__(self, name, value):
+        """Hide what is not an argument of the layer."""
+        hidden = name == "_names" or name in self._neuron_class._without or (name == "recurrent" and not self.fires)
+        return None if hidden else super().__pretty_repr_item__(name, value)
+
     def init_state(self, batch_size: int | tuple[int, ...] | None = None, **kwargs):
         """Make the state before the first step, in ``param_dtype``, its first array drawn by ``carry_init`` if given.
 
@@ -134,8 +140,7 @@ class Neurons(ChecksArguments, nn.Module, metaclass=LayerMeta):
 
     def _state(self, neuron):
         self._check_state(neuron)
-        like = jax.ShapeDtypeStruct(_sizes(self.in_size), jnp.float32)
-        structure = jax.tree.structure(jax.eval_shape(lambda x: neuron.initial_state(x), like))
+        structure = jax.tree.structure(expected_state(neuron, _sizes(self.in_size)))
         return jax.tree.unflatten(structure, [getattr(self, name).value for name in neuron.states])
 
     def _set_state(self, neuron, state):

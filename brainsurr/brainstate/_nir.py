@@ -36,7 +36,7 @@ def as_arrays(layer: Any) -> Any:
         return _convolution(inner)
     if kind is nn.Flatten:
         return layer.update
-    if isinstance(layer, Layer):
+    if isinstance(layer, Layer) and kind is neuron_layer(layer._neuron_class):  # a subclass may do something else
         return population(layer, layer.neuron)
     if kind is SpikingActivation:
         return layer.surrogate

@@ -50,6 +50,7 @@ class SpikingActivation(ParameterModule):
     """
 
     fires: ClassVar[bool] = True
+    _watch: ClassVar[Callable | None] = None  # of `diagnose`, as of `Neurons`
 
     surrogate_init: Surrogate
     learnable: str | Iterable[str] = ()
@@ -79,11 +80,8 @@ class SpikingActivation(ParameterModule):
 
     def __call__(self, x) -> jax.Array:
         """Return the spikes of ``x``, membrane potential minus threshold, in its shape and dtype."""
-        return self._running()(x)
-
-    def _running(self) -> Callable:
-        """Return what makes spikes now; `diagnose` intercepts this, where no layer has the activation."""
-        return self._spikes()
+        f = self._spikes()
+        return f(x) if self._watch is None else self._watch("", f)(x)
 
     @nn.nowrap
     def _spikes(self) -> Callable:

@@ -7,7 +7,6 @@ from typing import Any
 from flax import linen as nn
 
 from .._diagnosis import Diagnosis, examine, layer_name, loss_takes, watching
-from ..neurons._spikes import with_spike_functions
 from ._activation import SpikingActivation
 from ._layer import Neurons
 
@@ -44,12 +43,12 @@ def diagnose(variables: Any, loss_fn: Callable[[Any], Any]) -> Diagnosis:
 
 def _watched(variables, user_fn, watch):
     def intercept(method, args, kwargs, context):
-        running, layer = method(*args, **kwargs), context.module
-        ours = isinstance(layer, Neurons | SpikingActivation) and context.method_name == "_running"
-        if not ours or layer.is_initializing():
-            return running
-        replace = watching(watch, layer_name(layer.path, layer), getattr(layer, "_neuron_class", None))
-        return with_spike_functions(replace, running) if isinstance(layer, Neurons) else replace("", running)
+        layer = context.module
+        ours = isinstance(layer, Neurons | SpikingActivation) and context.method_name == "__call__"
+        if ours and not layer.is_initializing():
+            replace = watching(watch, layer_name(layer.path, layer), getattr(layer, "_neuron_class", None))
+            object.__setattr__(layer, "_watch", replace)  # of this copy of the module, bound to its variables
+        return method(*args, **kwargs)
 
     with nn.intercept_methods(intercept):
         return user_fn(variables)

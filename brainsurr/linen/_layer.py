@@ -3,6 +3,7 @@
 import dataclasses
 import functools
 import types
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import jax
@@ -27,6 +28,7 @@ from .._layer import (
 from .._value import cache_by_class
 from ..neurons import Neuron
 from ..neurons._neuron import run
+from ..neurons._spikes import with_spike_functions
 from ._activation import SpikingActivation
 from ._parameters import ParameterModule
 
@@ -48,6 +50,7 @@ class Neurons(ParameterModule, metaclass=LayerMeta):
     """A module that holds a neuron. The fields of the neuron, and the options, are fields of the class that is made."""
 
     _neuron_class: ClassVar[type[Neuron]]
+    _watch: ClassVar[Callable | None] = None  # of `diagnose`: what it puts in the place of each spike function
     features: int
     # Fields of the classes that are made; of a neuron that has no use for an option, its default.
     learnable, bounds, carry_init, param_dtype, recurrent, recurrent_kernel_init = OPTIONS.values()
@@ -97,9 +100,11 @@ class Neurons(ParameterModule, metaclass=LayerMeta):
             return self._given.neuron
         return self._neuron(lambda act: act.surrogate)
 
+    @nn.nowrap
     def _running(self) -> Neuron:
-        """Return the neuron with what draws its spikes; `diagnose` intercepts this."""
-        return self._neuron(SpikingActivation._spikes)
+        """Return the neuron with what draws its spikes, or watches them."""
+        neuron = self._neuron(SpikingActivation._spikes)
+        return neuron if self._watch is None else with_spike_functions(self._watch, neuron)
 
     @nn.nowrap
     def _fields(self) -> dict[str, Any]:

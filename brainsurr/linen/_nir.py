@@ -29,7 +29,7 @@ def as_arrays(layer: Any) -> Any:
             return Affine(kernel, bias, **computed)
         how = layer.strides, layer.padding, layer.kernel_dilation, layer.feature_group_count
         return Conv(kernel, bias, *how, **computed)
-    if isinstance(layer, Layer):
+    if isinstance(layer, Layer) and kind is neuron_layer(layer._neuron_class):  # a subclass may do something else
         return population(layer, layer.neuron())
     if kind is SpikingActivation:
         return layer.surrogate

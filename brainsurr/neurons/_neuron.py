@@ -11,13 +11,13 @@ import jax.numpy as jnp
 import numpy as np
 
 from .._arrays import as_float, as_real, is_number
-from .._bounds import check_inside
+from .._bounds import check_inside, checked_interval
 from .._checks import check_function, hint_to_surrogate, shapes, wrong_state
 from .._kernel import is_smooth, widened
 from .._scan import scan, typed_like
 from .._surrogate import Surrogate
 from .._value import Value, cache_by_class
-from ._spikes import Drawn, Watched, all_spike_functions, draw_each, drawn, spike_functions
+from ._spikes import Drawn, Watched, all_spike_functions, draw_each, drawn, spike_fields, spike_functions
 
 
 @dataclasses.dataclass(eq=False, repr=False)
@@ -79,6 +79,11 @@ class Neuron(Value):
 
     def __init_subclass__(cls, **kwargs):
         super().__init_subclass__(**kwargs)
+        for name in ("bounds", "states"):
+            if "ClassVar" not in str(inspect.get_annotations(cls).get(name, "ClassVar")):
+                raise TypeError(
+                    f"{cls.__name__}: expected {name} to be an attribute of the class: {name}: ClassVar = ..."
+                )
         # A count, say of refractory steps, is static: it may be the length of a loop.
         cls._always_static |= {name for name, value in vars(cls).items() if type(value) is int}
         for name, checked in (("initial_state", _checked_start), ("step", _checked_step)):
@@ -131,6 +136,7 @@ class Neuron(Value):
             return step(self, state, x)
         dtypes = [part.dtype for part in jax.tree.leaves(state) if jnp.issubdtype(part.dtype, jnp.floating)]
         like = jax.ShapeDtypeStruct(x.shape, (*dtypes, x.dtype)[0])
+        before = state
         if [dtype for dtype in dtypes if dtype != like.dtype]:
             state = jax.tree.map(lambda part: part.astype(like.dtype) if _is_float(part) else part, state)
         mesh = jax.sharding.get_abstract_mesh()
@@ -148,12 +154,19 @@ class Neuron(Value):
             raise TypeError(
                 f"{owner}: expected step to return a pair, the new state and the output, got {shapes(pair)}"
             )
+        if isinstance(pair[1], tuple | list | dict):
+            raise TypeError(f"{owner}: expected step to return new state, output in this order, got {shapes(pair)}")
         new, y = pair[0], as_float(pair[1], f"the output of {owner}")
         if y.shape != x.shape:
             raise ValueError(
                 f"{owner}: expected step to give an output of the shape of its input, {x.shape}, got {y.shape}"
             )
-        return _kept(self, state, new), y.astype(x.dtype)
+        return _kept(self, before, new), y.astype(x.dtype)
+
+    def __setattr__(self, name, value):
+        if name in spike_fields(type(self)) and callable(value) and type(value).__hash__ is None:
+            value = functools.partial(value)  # which has a hash
+        super().__setattr__(name, value)
 
     def _check(self, name, value):
         owner, field = type(self).__name__, type(self).__dataclass_fields__.get(name)
@@ -239,24 +252,42 @@ def as_state(neuron: Neuron, state, shape: tuple[int, ...], over_time: bool = Fa
       shape: of the input of one step.
       over_time: whether that is the input of a layer, for the hints.
     """
-    leaves = jax.tree.leaves(state)
-    usual = [
+    expected = expected_state(neuron, shape)
+    leaves, structure = jax.tree.flatten(state)
+    if structure != jax.tree.structure(expected) or [  # type: ignore[operator]
         leaf
-        for leaf in leaves
-        if isinstance(leaf, jax.Array) and leaf.shape == shape and jnp.issubdtype(leaf.dtype, jnp.floating)
-    ]
-    if not len(usual) == len(leaves) == len(neuron.states):
-        expected = jax.eval_shape(lambda x: neuron.initial_state(x), jax.ShapeDtypeStruct(shape, jnp.float32))
+        for leaf, like in zip(leaves, jax.tree.leaves(expected), strict=True)
+        if not isinstance(leaf, jax.Array) or leaf.shape != like.shape or leaf.dtype.kind != like.dtype.kind
+    ]:
         state = _as_expected(neuron, state, expected, shape, over_time)
     return jax.tree.map(widened, state) if is_smooth() else state
+
+
+_expected: dict[Any, Any] = {}
+
+
+def expected_state(neuron: Neuron, shape: tuple[int, ...]):
+    """Return shapes and dtypes of the first state, for an input of a shape and of float32."""
+    key = jax.tree.structure(neuron), shape
+    if key not in _expected:
+        if len(_expected) > 999:
+            _expected.clear()
+        x = jax.ShapeDtypeStruct(shape, jnp.float32)
+        _expected[key] = jax.eval_shape(lambda x: neuron.initial_state(x), x)
+    return _expected[key]
 
 
 def _is_float(part) -> bool:
     return jnp.issubdtype(part.dtype, jnp.floating)
 
 
+def _tuples(state):
+    return tuple(map(_tuples, state)) if type(state) in (tuple, list) else state
+
+
 def _as_expected(neuron, state, expected, shape, over_time):
     owner, parts = type(neuron).__name__, jax.tree.leaves(expected)
+    state = _tuples(state)  # a checkpoint may give lists
     if jax.tree.structure(state) != jax.tree.structure(expected):  # type: ignore[operator]
         if len(parts) == 1 and parts[0].shape == shape:
             raise wrong_state(owner, state, shape, over_time)
@@ -267,7 +298,7 @@ def _as_expected(neuron, state, expected, shape, over_time):
         )
 
     def as_part(part, like):
-        return (as_float if neuron._fits and _is_float(like) else as_real)(part, "carry")
+        return (neuron._as_input if _is_float(like) else as_real)(part, "carry")
 
     state = jax.tree.map(as_part, state, expected)
     for part, like in zip(jax.tree.leaves(state), parts, strict=True):
@@ -292,12 +323,20 @@ def check_class(cls):
                 f"{cls.__name__}: expected {name} to be a field, got an attribute of the class: write "
                 f"@dataclasses.dataclass above class {cls.__name__}"
             )
-    for field in dataclasses.fields(cls):
-        if field.name in vars(cls) and field.name not in annotations:
+    names = [field.name for field in dataclasses.fields(cls)]
+    for name, value in vars(cls).items():
+        is_meant = name in names or (not name.startswith("_") and (is_number(value) or isinstance(value, Surrogate)))
+        if is_meant and name not in annotations:
             raise TypeError(
-                f"{cls.__name__}: expected {field.name} to be a field, got an attribute of the class: annotate it, "
-                f"{field.name}: Any = {vars(cls)[field.name]!r}"
+                f"{cls.__name__}: expected {name} to be a field, got an attribute of the class: annotate it, "
+                f"{name}: Any = {value!r}"
             )
+    for path, interval in cls.bounds.items():
+        if path.partition(".")[0] not in names:
+            raise ValueError(
+                f"{cls.__name__}: bounds name {path!r}, which is no field of it; it has {', '.join(names)}"
+            )
+        checked_interval(f"{cls.__name__}: {path}", interval)
 
 
 def _checked_start(initial_state):
@@ -307,14 +346,24 @@ def _checked_start(initial_state):
     def wrapped(self, x):
         if type(self).initial_state is not wrapped:  # called by that of a subclass
             return initial_state(self, x)
-        state, names = initial_state(self, widened(self._as_input(x, "x"))), self.states
+        owner = type(self).__name__
+        if isinstance(x, tuple | list):
+            raise TypeError(f"{owner}: expected x to be the input of one step, got {x!r}: write jnp.zeros({x!r})")
+        x = widened(self._as_input(x, "x"))
+        state, names = initial_state(self, x), self.states
         arrays = len(jax.tree.leaves(state))
         if not arrays == len(names) == len(set(names)):
             need = "one name" if arrays == 1 else f"{arrays} names"
             raise ValueError(
-                f"{type(self).__name__}: expected states to have {need}, one for each array of its state, such as "
+                f"{owner}: expected states to have {need}, one for each array of its state, such as "
                 f"states = {tuple('vuwabcde'[:arrays])}, got {names!r}"
             )
+        for name, part in zip(names, jax.tree.leaves(state), strict=True):
+            if x.ndim and not jnp.ndim(part) and jnp.issubdtype(jnp.result_type(part), jnp.floating):
+                raise ValueError(
+                    f"{owner}: expected initial_state to make {name} an array like its input, {x.shape}, got one "
+                    f"number: write jnp.full_like(x, {name})"
+                )
         return jax.tree.map(widened, state) if is_smooth() else state
 
     return wrapped
@@ -350,8 +399,8 @@ def _kept(neuron, before, after):
         if b.dtype != a.dtype and _is_float(b) and not _is_float(a):
             name = neuron.states[i]
             raise TypeError(
-                f"{owner}: expected step to keep the dtype of its state {name}, {a.dtype}, got {b.dtype}: cast it, "
-                f"{name}.astype(jnp.{a.dtype})"
+                f"{owner}: expected step to keep the dtype of its state {name}, {a.dtype}, got {b.dtype}: start it as "
+                f"a float in initial_state, or cast it, {name}.astype(jnp.{a.dtype})"
             )
         new[i] = b.astype(a.dtype)
     return jax.tree.unflatten(structure, new)

@@ -88,6 +88,8 @@ class ALIF(LIF):
         return super().initial_state(x), jnp.zeros_like(x)
 
     def step(self, state, x):
+        if self.adapts not in ADAPTS:  # set on a layer afterwards
+            check_word(f"{type(self).__name__}: adapts", self.adapts, ADAPTS)
         inner, before = state
         v, last = inner if self._has_spikes else (inner, None)
         a = self._adapted(before, v, last) if self.reset_delay else before  # what acts now

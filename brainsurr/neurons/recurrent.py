@@ -60,7 +60,7 @@ class Recurrent(Neuron):
 
     @property
     def _inside_has_spikes(self):
-        return "s" in self.neuron.states
+        return hasattr(self.neuron, "keeps_spikes")
 
     @property
     def states(self):  # type: ignore[override]

@@ -23,7 +23,7 @@ def as_arrays(layer: Any) -> Any:
     if kind is nnx.Conv and layer.mask is None and layer.input_dilation in (None, 1):
         how = layer.strides, layer.padding, layer.kernel_dilation, layer.feature_group_count
         return Conv(layer.kernel[...], _value(layer.bias), *how, **product(layer))
-    if isinstance(layer, Layer):
+    if isinstance(layer, Layer) and kind is neuron_layer(layer._neuron_class):  # a subclass may do something else
         return population(layer, layer.neuron)
     if kind is SpikingActivation:
         return layer.surrogate
