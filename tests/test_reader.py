@@ -8,7 +8,9 @@ from docs import reader
 
 FAULTY = """
 <!DOCTYPE html><html><head><style>
-  .pst-scrollable-table-container { overflow-x: auto } pre { overflow-x: auto }
+  .pst-scrollable-table-container { overflow-x: auto }
+  pre { overflow-x: auto; transition: width 9s; width: 300px }  /* from the width of a frame, 300 px, where it fits */
+  @media (max-width: 350px) { pre { width: 30000px } }
 </style></head><body><article>
 <p style="color: #eee; background: #fff">pale</p>
 <img src="nothing.png" alt="a picture">
