@@ -1,0 +1,373 @@
+"""Plant small faults in copies of the tree, one in each, and see which test of `make test` finds it.
+
+``python -m tools.faults`` tries all, two at a time, each until its first failure: first the test files that are near to
+it, then all. It writes `tools/faults.json`: for each fault the test that found it, or null. ``--only neurons`` tries
+those of files with that word in their path. A fault that has a result is not tried again, unless with ``--again``. Each
+takes a minute, or five if no test finds it.
+"""
+
+import argparse
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections import Counter
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+from tqdm import tqdm
+
+ROOT = Path(__file__).parent.parent
+RESULT = Path(__file__).with_suffix(".json")
+QUICK = re.search(r"^QUICK := (.*)$", (ROOT / "Makefile").read_text(), re.MULTILINE)[1]  # what `make test` selects
+
+
+class Fault(NamedTuple):
+    """A text that stands once in a file of the package, and what takes its place.
+
+    Attributes:
+      path: of the file, below `brainsurr`.
+      before: the text.
+      after: what takes its place.
+      near: words in the names of the test files to try first.
+    """
+
+    path: str
+    before: str
+    after: str
+    near: str
+
+    def __str__(self):
+        return f"{self.path}: {self.before!r} -> {self.after!r}"
+
+
+FAULTS = [
+    # The spike and its derivative.
+    Fault("_kernel.py", "(bits <= negative_zero)", "(bits < negative_zero)", "kernel surrogate"),
+    Fault("_kernel.py", "da.astype(jnp.float32) if da.dtype.itemsize < 4 else da", "da", "kernel"),
+    Fault("_kernel.py", "jnp.where(jnp.isfinite(x), x, jnp.zeros_like(x))", "x", "kernel"),
+    Fault("_kernel.py", "(uniform < probability)", "(uniform <= probability)", "random kernel"),
+    Fault("_kernel.py", "+ float(jnp.finfo(wide).eps) / 2", "", "random kernel"),
+    Fault("_kernel.py", "jnp.float32 if x.dtype.itemsize < 4 else x.dtype", "x.dtype", "random"),
+    Fault("_kernel.py", "return jnp.where(jnp.isnan(x), x, (uniform", "return ((uniform", "random kernel"),
+    Fault("_kernel.py", "if how is not None and how.attached else jax.lax.stop_gradient(s)", "", "gradients neuron"),
+    Fault("_kernel.py", "how.has_detached_reset = True", "pass", "gradients"),
+    Fault(
+        "_arrays.py",
+        "if jnp.issubdtype(x.dtype, jnp.floating):\n        return x",
+        "if False:\n        return x",
+        "kernel",
+    ),
+    Fault("_arrays.py", "(1,) * rank + parameter.shape", "parameter.shape + (1,) * rank", "kernel surrogate"),
+    Fault(
+        "_arrays.py",
+        "return at_least_one(x), jnp.where(x <= 1,",
+        "return at_least_one(x), jnp.where(x < 1,",
+        "kernel surrogate",
+    ),
+    # Surrogates.
+    Fault("surrogates/relu.py", "jnp.where(x <= 1, x, tail)", "jnp.where(x < 1, x, tail)", "laws surrogate"),
+    Fault(
+        "surrogates/algebraic.py",
+        "return self.alpha / 2 * _fall(self.alpha, x) ** 2",
+        "return self.alpha * _fall(self.alpha, x) ** 2",
+        "laws",
+    ),
+    Fault("surrogates/algebraic.py", "jnp.pi / 2 * q) / jnp.pi", "jnp.pi / 2 * q) / 3.1416", "laws"),
+    Fault(
+        "surrogates/exponential.py",
+        "jnp.exp(-self.alpha * jnp.abs(x)) / 2)",
+        "jnp.exp(-self.alpha * jnp.abs(x)) / 3)",
+        "laws",
+    ),
+    Fault(
+        "surrogates/gaussian.py", "(1 + self.h) * curve(x, self.sigma)", "(1 - self.h) * curve(x, self.sigma)", "laws"
+    ),
+    Fault("surrogates/triangle.py", "jnp.abs(x) <= self.w", "jnp.abs(x) < self.w", "laws surrogate"),
+    Fault(
+        "surrogates/pseudo_spike.py",
+        "return odd(x, (self.alpha + 1) / 2 * growth",
+        "return odd(x, (self.alpha - 1) / 2 * growth",
+        "laws",
+    ),
+    Fault("surrogates/logarithm.py", "self.alpha * p / (p + self.alpha * q)", "self.alpha * p / (p + q)", "laws"),
+    Fault("surrogates/fourier.py", "range(1, 2 * self.n, 2)", "range(1, 2 * self.n + 1, 1)", "laws"),
+    Fault(
+        "_surrogate.py",
+        "self.height * self.width * self.surrogate.surrogate_fun",
+        "self.height * self.surrogate.surrogate_fun",
+        "laws surrogate",
+    ),
+    Fault("_surrogate.py", '"width": (0.01, 100.0)', '"width": (0.0, 100.0)', "training surrogate"),
+    Fault("_surrogate.py", "np.allclose(np.multiply(height, width), 1)", "np.allclose(height, 1)", "random surrogate"),
+    # Values.
+    Fault("_value.py", 'object.__setattr__(self, "_hashed", True)', "pass", "surrogate"),
+    Fault(
+        "_value.py",
+        "if type(self) is not type(other):\n            return NotImplemented",
+        "if not isinstance(other, Value):\n            return NotImplemented",
+        "surrogate",
+    ),
+    Fault("_value.py", "np.asarray(value) > low", "np.asarray(value) >= low", "surrogate"),
+    Fault(
+        "_pytree.py",
+        "return str(leaf.dtype), leaf.shape, leaf.tobytes()",
+        "return leaf.shape, leaf.tobytes()",
+        "surrogate serialization",
+    ),
+    Fault("_pytree.py", "value.flags.writeable = False", "pass", "surrogate"),
+    Fault(
+        "_serialization.py",
+        "return tuple(map(_tuples, value)) if isinstance(value, list) else value",
+        "return value",
+        "serialization",
+    ),
+    # Neurons.
+    Fault(
+        "neurons/li.py",
+        "(1 - self.decay) * x if self.decay_input",
+        "self.decay * x if self.decay_input",
+        "neurons parity",
+    ),
+    Fault(
+        "neurons/lif.py",
+        'self.reset != "zero" if self.reset_grad is None',
+        "True if self.reset_grad is None",
+        "neuron parity",
+    ),
+    Fault("neurons/lif.py", "return u - fired_at * s", "return u - self.threshold * s", "adaptive parity"),
+    Fault(
+        "neurons/lif.py",
+        "return v, self.spike_fn(v - threshold)",
+        "return v, self.spike_fn(u - threshold)",
+        "neurons parity",
+    ),
+    Fault("neurons/alif.py", "(1 - rho) * (self.spike_adaptation", "(self.spike_adaptation", "neurons adaptive parity"),
+    Fault(
+        "neurons/alif.py",
+        "self.threshold + before, self.threshold + a",
+        "self.threshold + a, self.threshold + a",
+        "adaptive parity",
+    ),
+    Fault("neurons/alif.py", "(c == 0) & jnp.isinf(v)", "c != c", "adaptive"),
+    Fault(
+        "neurons/recurrent.py",
+        "jnp.dot(s.astype(x.dtype), self.kernel.astype(x.dtype))",
+        "jnp.dot(self.kernel.astype(x.dtype), s.astype(x.dtype).T).T",
+        "parity neurons",
+    ),
+    Fault(
+        "neurons/delay.py", "start = self.longest - np.asarray(self.steps)", "start = np.asarray(self.steps)", "delay"
+    ),
+    Fault("neurons/delay.py", "if not np.can_cast(xs.dtype, past.dtype):", "if False:", "delay"),
+    Fault("neurons/_neuron.py", "y.astype(x.dtype)", "y", "neuron layers"),
+    Fault("neurons/_neuron.py", "new[i] = b.astype(a.dtype)", "new[i] = b", "neurons neuron"),
+    Fault("neurons/_neuron.py", "not np.all(np.isfinite(value))", "np.any(np.isnan(value))", "layers neuron"),
+    Fault("neurons/_spikes.py", "jax.random.fold_in(key, i)", "key", "random neurons"),
+    Fault(
+        "neurons/_spikes.py",
+        "return [jax.random.split(leaves[i].key, steps) for i in places]",
+        "return [jnp.stack([leaves[i].key] * steps) for i in places]",
+        "random",
+    ),
+    # Layers.
+    Fault(
+        "_bounds.py",
+        "jnp.clip(constant, *interval) + (value - constant)",
+        "jnp.clip(value, *interval)",
+        "bounds training",
+    ),
+    Fault(
+        "_bounds.py",
+        "return np.where(np.isinf(value), value, np.clip(value, -largest, largest)).astype(dtype)",
+        "return np.asarray(value, dtype)",
+        "bounds optim",
+    ),
+    Fault("_bounds.py", "if not low < high:", "if not low <= high:", "bounds training"),
+    Fault("_bounds.py", "(number >= low) & (number <= high)", "(number > low) & (number <= high)", "bounds layers"),
+    Fault("_layer.py", "bounds = {path: bounds[path] for path", "bounds = {path: None for path", "training own"),
+    Fault("nnx/_layer.py", "kernel.set_value(weights.astype(self.param_dtype))", "kernel.set_value(weights)", "layers"),
+    Fault(
+        "nnx/_layer.py", "self._neuron(SpikingActivation._spikes)", "self._neuron(lambda act: act.surrogate)", "random"
+    ),
+    Fault(
+        "nnx/_parameters.py",
+        "return value[...] if isinstance(value, nnx.Variable) else value",
+        "return value",
+        "nnx layers",
+    ),
+    Fault(
+        "nnx/_network.py",
+        "written.update({path for path, values in after.items() if not _same(values, before[path])})",
+        "written.update(after)",
+        "unroll_hosts nnx",
+    ),
+    Fault("linen/_layer.py", "flags, self.recurrent, self._kernel)", "flags, False)", "parity linen"),
+    Fault(
+        "linen/_parameters.py",
+        "now[name] = clip_straight_through(stored, interval)",
+        "now[name] = stored",
+        "training linen",
+    ),
+    Fault("linen/_network.py", "key = jax.random.fold_in(rng, i)", "key = rng", "linen sequential"),
+    Fault(
+        "linen/_network.py",
+        'variable_carry=DenyList(("params", "intermediates"))',
+        "variable_carry=False",
+        "unroll_hosts linen",
+    ),
+    Fault(
+        "brainstate/_layer.py",
+        "self._set_state(self._check_state(self.neuron), self._first(batch_size))",
+        "self._check_state(self.neuron)",
+        "brainstate adaptive",
+    ),
+    Fault(
+        "brainstate/_layer.py",
+        "state, ys = run(neuron, self._state(neuron), xs, brainstate.transform.scan)",
+        "state, ys = run(neuron, self._state(neuron), xs)",
+        "brainstate layers",
+    ),
+    Fault(
+        "brainstate/_activation.py",
+        "return Drawn(self.surrogate, brainstate.random.split_key())",
+        "return Drawn(self.surrogate, brainstate.random.DEFAULT.value)",
+        "random",
+    ),
+    Fault("brainstate/_parameters.py", "param.val.value = value", "pass", "brainstate layers"),
+    # Time.
+    Fault(
+        "_time/unroll.py", "low, high = math.sqrt(steps) / 2, 2 * math.sqrt(steps)", "low, high = 1, steps", "unroll"
+    ),
+    Fault("_time/unroll.py", "x[blocks * size :]", "x[(blocks - 1) * size :]", "unroll"),
+    Fault(
+        "_time/unroll.py",
+        'policy = jax.checkpoint_policies.dots_saveable if remat == "dots" else None',
+        "policy = None",
+        "unroll",
+    ),
+    Fault(
+        "_time/reductions.py",
+        "/ steps).astype(_float_dtype(dtype))",
+        "/ (steps - (steps % 7 == 3))).astype(_float_dtype(dtype))",
+        "unroll",
+    ),
+    Fault("_time/reductions.py", "y.astype(jnp.float32) if y.dtype.itemsize < 4 else y", "y", "unroll"),
+    Fault("_time/guard.py", "min(steps // 2 + 1, steps - 1)", "steps // 2", "guard"),
+    Fault("_time/guard.py", "rate in (0.9, 0.1)", "rate in (0.9, 0.9)", "guard"),
+    Fault(
+        "_time/sequential.py",
+        "product(as_float(xs,",
+        "product(jnp.asarray(xs, jnp.float32) if 1 else as_float(xs,",
+        "sequential",
+    ),
+    Fault("_time/sequential.py", "elif isinstance(layer, Surrogate) or getattr", "elif getattr", "spikes"),
+    Fault("_time/sequential.py", "jax.device_count() == 1 and", "", "sequential scale"),
+    Fault("_scan.py", "for _ in jax.tree.leaves(carry):", "for _ in [0]:", "layers adaptive"),
+    # Reports.
+    Fault("_diagnosis/probe.py", "n_gradients=total(dx != 0)", "n_gradients=total(ds != 0)", "diagnose"),
+    Fault("_diagnosis/probe.py", "sum_squares=total(jnp.square(dx", "sum_squares=total(jnp.square(ds", "diagnose"),
+    Fault("_diagnosis/report.py", "if layer.silent >= NEARLY_ALL:", "if layer.silent > NEARLY_ALL:", "diagnose"),
+    Fault(
+        "_diagnosis/report.py",
+        'return "cut off" if layer.passing else "blocked"',
+        'return "blocked" if layer.passing else "cut off"',
+        "diagnose",
+    ),
+    Fault(
+        "_diagnosis/__init__.py", "t.sum_membrane_squares / t.n_finite", "t.sum_membrane_squares / count", "diagnose"
+    ),
+    Fault("_diagnosis/__init__.py", "            inside = True\n", "", "diagnose"),
+    Fault(
+        "_gradients/differences.py",
+        "(8 * (right - left) - (far_right - far_left)) / (12 * _WIDTHS)",
+        "(right - left) / (2 * _WIDTHS)",
+        "gradients",
+    ),
+    Fault("_gradients/report.py", "_RELATIVE = 1e-6", "_RELATIVE = 1e-2", "gradients"),
+    Fault(
+        "_gradients/report.py",
+        "difference = max(abs(slope - measured.slope) for slope in given)",
+        "difference = min(abs(slope - measured.slope) for slope in given)",
+        "gradients",
+    ),
+    Fault("_gradients/program.py", "before == jnp.float64 and", "", "gradients"),
+    # Conversions.
+    Fault("_nir/writing_neurons.py", "threshold = threshold * inside / gain", "threshold = threshold * inside", "nir"),
+    Fault("_nir/writing_neurons.py", "nir.Linear(weight=kernel.T.copy())", "nir.Linear(weight=kernel.copy())", "nir"),
+    Fault("_nir/reading_neurons.py", "threshold - leak, gain", "threshold, gain", "nir"),
+    Fault("_nir/writing_weights.py", "node.input_type = {", "node.inputs = {", "nir"),
+    Fault("_nir/reader.py", "ours[order] = value", "ours[:] = value[order]", "nir"),
+    Fault("interop.py", "jnp.flip(new, range(new.ndim - 2)).swapaxes(-1, -2)", "new.swapaxes(-1, -2)", "interop"),
+    Fault("optim.py", "jnp.where(new < low, jnp.nextafter", "jnp.where(new <= low, jnp.nextafter", "optim"),
+    Fault("optim.py", "value = as_float(schedule(count)", "value = as_float(schedule(state.count)", "optim"),
+    Fault("_unknown_arguments.py", "difflib.get_close_matches(name, names, 1)", "[]", "arguments"),
+    Fault(
+        "_checks.py",
+        'f"{owner}: expected one time step of the input',
+        'f"expected one time step of the input',
+        "arguments layers",
+    ),
+    Fault("_equivalent.py", "library == library.lower()", "library == library", "equivalents"),
+    Fault("plot.py", "xlim: tuple[float, float] = (-3.0, 3.0)", "xlim: tuple[float, float] = (-2.0, 3.0)", "plot"),
+]
+
+
+def plant(fault: Fault, tree: Path):
+    """Write the fault into a copy of the tree."""
+    path = tree / "brainsurr" / fault.path
+    text = path.read_text()
+    if text.count(fault.before) != 1:
+        raise ValueError(f"expected the text once, got {text.count(fault.before)} times: {fault}")
+    path.write_text(text.replace(fault.before, fault.after))
+
+
+def found_by(fault: Fault) -> str | None:
+    """Return the first test that fails with the fault, None if none does."""
+    with tempfile.TemporaryDirectory() as folder:
+        tree = Path(folder) / "tree"
+        shutil.copytree(
+            ROOT, tree, ignore=shutil.ignore_patterns(".git", ".venv", "__pycache__", "runs", "site", "dist")
+        )
+        plant(fault, tree)
+        names = "|".join(fault.near.split())
+        near = [str(path) for path in sorted((tree / "tests").rglob("test_*.py")) if re.search(names, path.stem)]
+        for tests in (near, ["tests", "brainsurr"]):
+            command = [sys.executable, "-m", "pytest", "-x", "-q", "--no-header", "-p", "no:cacheprovider", "-m", QUICK]
+            variables = os.environ | {"JAX_COMPILATION_CACHE_DIR": str(ROOT / ".pytest_cache" / "jax")}
+            done = subprocess.run([*command, *tests], cwd=tree, env=variables, capture_output=True, text=True)
+            failed = re.findall(r"^(?:FAILED|ERROR) (\S+)", done.stdout, re.MULTILINE)
+            if failed:
+                return failed[0]
+            if done.returncode not in (0, pytest.ExitCode.NO_TESTS_COLLECTED):
+                raise RuntimeError(f"pytest ended with exit status {done.returncode}: {done.stdout}")
+    return None
+
+
+def main(argv=None):
+    """Try the faults, and write what found each."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--only", default="", help="a word in the path of the file")
+    parser.add_argument("--again", action="store_true", help="try all anew, in place of those that have no result")
+    args = parser.parse_args(argv)
+    results = json.loads(RESULT.read_text()) if RESULT.exists() and not args.again else {}
+    chosen = [fault for fault in FAULTS if args.only in fault.path and str(fault) not in results]
+    results = {str(fault): results[str(fault)] for fault in FAULTS if str(fault) in results}
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        waiting = {pool.submit(found_by, fault): fault for fault in chosen}
+        for done in tqdm(as_completed(waiting), total=len(waiting), desc="faults", unit="fault"):
+            results[str(waiting[done])] = done.result()
+            RESULT.write_text(json.dumps(dict(sorted(results.items())), indent=1) + "\n")
+    survivors = [fault for fault, test in results.items() if test is None]
+    files = Counter(test.partition("::")[0] for test in results.values() if test)
+    print(f"{len(results)} faults, {len(survivors)} not found by any test", *survivors, sep="\n  ")
+    print("found by", ", ".join(f"{name} {count}" for name, count in files.most_common()))
+
+
+if __name__ == "__main__":
+    main()
