@@ -14,25 +14,8 @@ with needs("flax"):
     from ._parameters import bounds
 
 if TYPE_CHECKING:  # what `layer` and `cell` make: the arguments are fields, of the neuron and of the other bases
-    from collections.abc import Iterable, Mapping
-    from types import MappingProxyType
-
-    import jax.numpy as jnp
-    from flax.typing import Dtype, Initializer
-
-    from .._bounds import Interval
-    from .._layer import Arguments, Features, Size
-    from ._layer import ORTHOGONAL
-
-    class _Trained(Arguments):
-        learnable: str | Iterable[str] = ()
-        bounds: Mapping[str, Interval | None] | None = MappingProxyType({})
-        carry_init: Initializer | None = None
-        param_dtype: Dtype = jnp.float32
-
-    class _Spiking(_Trained):
-        recurrent: bool = False
-        recurrent_kernel_init: Initializer = ORTHOGONAL
+    from .._flax import Spiking, Trained
+    from .._layer import Features, Size
 
     class _Layer(Layer, neurons.Neuron):  # what both bases have, as the layer has it
         __call__ = Layer.__call__  # type: ignore[assignment]
@@ -40,17 +23,17 @@ if TYPE_CHECKING:  # what `layer` and `cell` make: the arguments are fields, of 
     class _Cell(Cell, neurons.Neuron):
         __call__ = Cell.__call__  # type: ignore[assignment]
 
-    class LIF(_Layer, _Spiking, neurons.LIF, Features): ...
+    class LIF(_Layer, Spiking, neurons.LIF, Features): ...
 
-    class ALIF(_Layer, _Spiking, neurons.ALIF, Features): ...
+    class ALIF(_Layer, Spiking, neurons.ALIF, Features): ...
 
-    class LI(_Layer, _Trained, neurons.LI, Features): ...
+    class LI(_Layer, Trained, neurons.LI, Features): ...
 
     class Delay(_Layer, neurons.Delay, Size): ...
 
-    class LIFCell(_Cell, _Spiking, neurons.LIF, Features): ...
+    class LIFCell(_Cell, Spiking, neurons.LIF, Features): ...
 
-    class ALIFCell(_Cell, _Spiking, neurons.ALIF, Features): ...
+    class ALIFCell(_Cell, Spiking, neurons.ALIF, Features): ...
 
 else:
     LIF, ALIF, LI, Delay = map(layer, (neurons.LIF, neurons.ALIF, neurons.LI, neurons.Delay))

@@ -84,7 +84,7 @@ class LIF(LI):
     @property
     def states(self):  # type: ignore[override]
         """The names of the arrays of the state."""
-        return ("v", "s") if self.reset_delay or self.keeps_spikes else ("v",)
+        return ("v", "s") if self._has_spikes else ("v",)
 
     @property
     def _has_spikes(self):

@@ -14,27 +14,14 @@ with needs("flax"):
     from ._parameters import bounds
 
 if TYPE_CHECKING:  # what `layer` and `cell` make: the arguments are fields, of the neuron and of the other bases
-    from collections.abc import Iterable, Mapping
-    from types import MappingProxyType
     from typing import Any, ClassVar
 
-    import jax.numpy as jnp
     from flax import nnx
-    from flax.typing import Dtype, Initializer
 
-    from .._bounds import Interval
-    from .._layer import Arguments, Features, Size
-    from ._layer import ORTHOGONAL
+    from .._flax import Spiking, Trained
+    from .._layer import Features, Size
 
-    class _Trained(Arguments):
-        learnable: str | Iterable[str] = ()
-        bounds: Mapping[str, Interval | None] | None = MappingProxyType({})
-        carry_init: Initializer | None = None
-        param_dtype: Dtype = jnp.float32
-
-    class _Spiking(_Trained):
-        recurrent: bool = False
-        recurrent_kernel_init: Initializer = ORTHOGONAL
+    class _Spiking(Spiking):
         rngs: nnx.Rngs | None = None
 
     class _Layer(Layer, neurons.Neuron):  # what both bases have, as the layer has it
@@ -49,7 +36,7 @@ if TYPE_CHECKING:  # what `layer` and `cell` make: the arguments are fields, of 
 
     class ALIF(_Layer, _Spiking, neurons.ALIF, Features): ...
 
-    class LI(_Layer, _Trained, neurons.LI, Features): ...
+    class LI(_Layer, Trained, neurons.LI, Features): ...
 
     class Delay(_Layer, neurons.Delay, Size): ...
 
