@@ -72,7 +72,7 @@ $(BUILD)/build:
 	touch $@
 
 test-peers: $(PEERS)/peers  ## test surrogates in the other libraries, each in the newest version that installs here
-	$(PEERS)/bin/python $(PYTEST) -m peers tests/peers tests/test_equivalents_peers.py tests/test_ports_peers.py tests/test_nir_peers.py
+	$(PEERS)/bin/python $(PYTEST) -m peers tests/peers tests/test_equivalents.py tests/test_ports.py tests/test_nir_peers.py
 
 test-data: $(DATA)/data  ## read Japanese vowels, SHD and N-MNIST, in a separate environment: the readers have many dependencies
 	$(DATA)/bin/python -m pytest -m peers tests/test_events.py tests/test_studies_data.py
@@ -110,16 +110,16 @@ readme: $(VENV)/test  ## write the README's numbers from benchmarks/results
 	$(BIN)/python -m benchmarks.pages.readme
 
 docs: $(VENV)/docs  ## build the documentation into site/; a bad link or a public name on no page is an error
-	$(BIN)/python -m docs.elsewhere
-	$(BIN)/python -m docs.reference
+	$(BIN)/python -m tools.coming_from_elsewhere
+	$(BIN)/python -m tools.surrogate_pages
 	$(BIN)/sphinx-build --quiet --fresh-env --nitpicky --fail-on-warning --keep-going -c docs . site
-	$(BIN)/python -m docs.reader site
+	$(BIN)/python -m tools.check_site site
 
 notebooks: $(VENV)/test  ## run the notebooks in place and keep their outputs
 	$(BIN)/python -m notebooks.run
 
 gallery: $(VENV)/test  ## draw every surrogate into docs/pictures
-	$(BIN)/python -m docs.gallery
+	$(BIN)/python -m tools.surrogate_pictures
 
 clean:
 	rm -rf .venv .pytest_cache runs dist site docs/surrogates jupyter_execute

@@ -1,92 +1,11 @@
-"""Hints for arguments that a layer does not have, such as the names that other libraries use."""
+"""What a layer answers to wrong arguments, such as those that other libraries have, and to a call without a carry."""
 
 import difflib
 import functools
 import inspect
 from typing import Any
 
-_SURROGATE = (
-    "activation act_fun method spike_fn spike_func spike_grad spk_fun surrogate surrogate_fn surrogate_function "
-    "surrogate_grad_fn surrogate_init"
-)
-
-# (our argument, its names in other libraries, the hint to show by a layer that has our argument)
-ELSEWHERE = (
-    (
-        "features",
-        "size in_size out_size hidden_size hidden_shape layer_shape shape num_neurons n_neurons units out_features",
-        "it is features here, the length of the last axis",
-    ),
-    ("decay", "alpha beta decay_constants", "it is decay here, what is left of the potential after a step"),
-    (
-        "decay",
-        "tau tau_m tau_mem tau_membrane dt",
-        "give decay=exp(-dt / tau), or 1 - 1 / tau for the tau of SpikingJelly; decay_input=True scales the input",
-    ),
-    ("decay", "tau_inv tau_mem_inv", "give decay=1 - dt * tau_mem_inv and decay_input=True"),
-    ("decay", "tau_syn tau_syn_inv", "a synaptic current is LI before LIF, each with its own decay"),
-    ("decay", "voltage_decay", "give decay=1 - voltage_decay"),
-    ("decay", "R", "scale the weights before the layer"),
-    (
-        "adaptation_decay",
-        "tau_a tau_adaptation gamma rho",
-        "it is adaptation_decay here, what is left of the adaptation after a step: exp(-dt / tau_a)",
-    ),
-    ("spike_adaptation", "beta b", "what a spike adds is spike_adaptation here, times 1 - adaptation_decay"),
-    ("voltage_adaptation", "a", "what the potential adds is voltage_adaptation here, times 1 - adaptation_decay"),
-    ("steps", "delay delays max_delay delay_steps time", "it is steps here, whole time steps"),
-    ("threshold", "thr thresh v_th vth V_th v_thr v_threshold spike_threshold", "it is threshold here"),
-    *((name, _SURROGATE, f"it is {name} here") for name in ("spike_fn", "surrogate", "surrogate_init")),
-    ("spike_fn", "alpha k sigma slope", "a parameter of the surrogate goes into it: spike_fn=LogTailedRelu(alpha=...)"),
-    *(
-        (name, "alpha beta k sigma slope", "give it to the surrogate: SpikingActivation(LogTailedRelu(alpha=...))")
-        for name in ("surrogate", "surrogate_init")
-    ),
-    ("reset", "reset_mechanism", 'it is reset here, with the same words: "subtract", "zero" or "none"'),
-    ("reset", "hard_reset", 'give reset="zero" for True, reset="subtract" for False'),
-    ("reset", "subtraction_reset", 'give reset="subtract" for True, reset="zero" for False'),
-    ("reset", "spk_reset", 'give reset="zero" for "hard", reset="subtract" for "soft"'),
-    ("reset", "v_reset V_reset", 'give reset="zero" for 0, the one potential to reset to, reset="subtract" for None'),
-    ("reset_grad", "detach_reset stop_reset_grad", "give reset_grad=False for True, reset_grad=True for False"),
-    ("learnable", "learn_beta train_tau trainable_tau", 'give learnable="decay"'),
-    ("threshold", "learn_threshold", 'give learnable="threshold"'),
-    (
-        "features",
-        "init_hidden",
-        "initialize_carry makes the state, which is passed in and returned (brainstate: init_state makes and keeps it)",
-    ),
-    (
-        "threshold",
-        "output",
-        "the potential is in the state that is returned with the spikes (brainstate: in v.value); the readout is LI",
-    ),
-    ("features", "step_mode", "LIF and LI run over time, LIFCell takes one step"),
-    (
-        "decay",
-        "V_rest v_rest V_leak v_leak",
-        "potentials are counted from the one at rest: subtract it from the threshold and from what a spike resets to",
-    ),
-    ("carry_init", "V_initializer V_init v_init", "it is carry_init here"),
-    (
-        "threshold",
-        "tau_ref t_ref refractory",
-        "there is no refractory period here: docs/write-your-own-neuron.md has a neuron with one",
-    ),
-    ("learnable", "learn_alpha", 'a synaptic current is LI before LIF: LI(..., learnable="decay")'),
-    (
-        "recurrent",
-        "linear_features all_to_all learn_recurrent",
-        "give recurrent=True, with trained weights [features, features]",
-    ),
-)
-
-# Arguments of spiking neurons, in any library; LI has none of them.
-_OF_SPIKES = {
-    name
-    for ours, others, _ in ELSEWHERE
-    if ours in ("threshold", "spike_fn", "reset", "reset_grad")
-    for name in (ours, *others.split())
-}
+from ._other_libraries import argument_hints
 
 
 class ChecksArguments:
@@ -178,10 +97,7 @@ def _answer(owner: str, signature: inspect.Signature, args: tuple[Any, ...], kwa
         return f"{owner}: too many positional arguments: write {name}=..."
 
     def here(name):
-        answers = [answer for ours, others, answer in ELSEWHERE if ours in names and name in others.split()]
-        if not answers and "decay" in names and "threshold" not in names and name in _OF_SPIKES:
-            answers = ["it never fires, and has no threshold, surrogate or reset; LIF has"]
         near = "".join(f"did you mean {other}? " for other in difflib.get_close_matches(name, names, 1))
-        return ", or ".join(answers) or f"{near}it has {', '.join(names)}"
+        return ", or ".join(argument_hints(names, name)) or f"{near}it has {', '.join(names)}"
 
     return "\n".join(f"{owner} has no argument {name}: {here(name)}" for name in kwargs if name not in names)

@@ -20,7 +20,7 @@ from flax import linen, nnx
 from neuron_table import NAMES
 
 import brainsurr as bs
-from brainsurr._unknown_arguments import ELSEWHERE
+from brainsurr._other_libraries import table
 from brainsurr.interop import transfer
 from brainsurr.neurons import LI, LIF
 from tools.hosts import HOSTS, Brainstate, Linen, Nnx
@@ -156,13 +156,15 @@ def test_a_name_that_nobody_has(host, layer):
 
 
 @every_host
-def test_what_a_layer_does_not_have_is_not_promised(host):
+def test_a_hint_is_given_where_the_layer_has_what_it_names(host):
+    """And the hints are those of the table: each argument elsewhere in each layer."""
     for layer in LAYERS:
         takes = list(inspect.signature(getattr(host.layers, layer).__init__).parameters)[1:]
-        for ours, others, answer in ELSEWHERE:
-            for name in others.split():
-                if name not in takes:
-                    assert (answer in refusal(getattr(host.layers, layer), **{name: 1})) == (ours in takes)
+        for row in table()["argument"]:
+            ours = [name for name in row["here"].split() if name in takes]
+            for name in set(row["there"].split()) - set(takes):
+                message = refusal(getattr(host.layers, layer), **{name: 1})
+                assert (row["note"].replace("{}", "".join(ours)) in message) == bool(ours)
 
 
 @every_host

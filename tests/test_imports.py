@@ -139,7 +139,7 @@ def test_what_is_elsewhere_is_found(name, says):
 
 
 def test_the_layers_that_are_pointed_to_are_in_each_framework():
-    from brainsurr._equivalent import LAYERS
+    from brainsurr._other_libraries import LAYERS
 
     for layers in (brainsurr.nnx, brainsurr.linen, brainsurr.brainstate):
         assert set(LAYERS.split()) <= set(layers.__all__)

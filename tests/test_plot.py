@@ -152,7 +152,7 @@ def test_bad_input():
 
 @pytest.mark.slow
 def test_the_gallery_shows_every_exported_surrogate(tmp_path):
-    from docs import gallery
+    from tools import surrogate_pictures as gallery
 
     exported = {*EXPORTED, "Scaled"}
     figure = gallery.gallery()

@@ -19,7 +19,7 @@ from benchmarks.studies import family, neurons, others, sequences, settings, spe
 from benchmarks.studies.reports import neurons as neurons_report
 from benchmarks.studies.reports import others as others_report
 from benchmarks.studies.shapes import Call
-from docs.ports import PORTS
+from brainsurr import _other_libraries
 
 if os.environ.get("CI") != "true":  # at home a missing library skips, in CI it is an error
     pytest.importorskip("kaldi_native_fbank")
@@ -184,13 +184,13 @@ def test_neurons_learn(spoken, tmp_path, unoptimized):
 
 
 def test_each_neuron_of_a_port_is_trained():
-    """The layers of docs/ports.py, with their switches, whatever their numbers."""
+    """The layers of every port, with their switches, whatever their numbers."""
     numbers = {"decay", "adaptation_decay", "spike_adaptation", "voltage_adaptation"}
     trained = set()
     for neuron in neurons.NEURONS:
         flags = frozenset((name, value) for name, value in neuron.options.items() if name not in numbers)
         trained.add(("LI",) * neuron.current + ((neuron.layer.__name__, flags),) + ("Delay",) * neuron.late)
-    for port in PORTS:
+    for port in filter(lambda row: row.here, _other_libraries.rows("neuron")):
         tree = ast.parse(port.here, mode="eval").body
         layers = []
         for call in tree.elts if isinstance(tree, ast.List) else [tree]:

@@ -1,4 +1,4 @@
-"""Look at the site as a reader's browser draws it: ``python -m docs.reader site``.
+"""Look at the site as a reader's browser draws it: ``python -m tools.check_site site``.
 
 Every page is opened at the widths of a desk, a tablet and a phone, in light and dark. Reported is what a reader would
 stumble over: a page that scrolls sideways, code or a table that is cut at the width of a desk, one that scrolls on
@@ -6,8 +6,8 @@ a smaller screen without showing it, a picture that is broken or has no link to 
 tell from its background; words that people search for and the site does not find; and links that lead nowhere.
 
 A headless Chromium does it, of any name under which it is installed (``CHROMIUM=path`` names another). It loads
-``look.html`` from a server on this machine, which opens the pages in a frame and sends back what it saw. Where there is
-none this says so, and checks words and links alone.
+``check_site.html`` from a server on this machine, which opens the pages in a frame and sends back what it saw. Where
+there is none this says so, and checks words and links alone.
 """
 
 import functools
@@ -25,7 +25,7 @@ import time
 import urllib.parse
 from pathlib import Path
 
-LOOK = Path(__file__).parent / "look.html"
+LOOK = Path(__file__).with_suffix(".html")
 BROWSERS = (
     "chromium",
     "chromium-browser",
@@ -55,9 +55,9 @@ def main(site: Path) -> int:
     if browser:
         faults += look(site, pages(site), browser)
     else:
-        print(f"docs.reader: skipped: no browser looked at the pages, as none of {', '.join(BROWSERS)} is installed")
+        print(f"check_site: skipped: no browser looked at the pages, as none of {', '.join(BROWSERS)} is installed")
     for fault in faults:
-        print(f"docs.reader: {fault}", file=sys.stderr)
+        print(f"check_site: {fault}", file=sys.stderr)
     return 1 if faults else 0
 
 
@@ -146,3 +146,7 @@ def look(site: Path, names: list[str], browser: str) -> list[str]:
             status = process.wait()
             server.shutdown()
     return report[0] if report else [f"{browser} gave no report within {LIMIT} s, or ended before (status {status})"]
+
+
+if __name__ == "__main__":
+    sys.exit(main(Path(sys.argv[1] if len(sys.argv) > 1 else "site")))

@@ -1,13 +1,13 @@
-"""Write docs/surrogates, a page for each surrogate: ``python -m docs.reference``."""
+"""Write docs/surrogates, a page for each surrogate: ``python -m tools.surrogate_pages``."""
 
 import inspect
 from pathlib import Path
 
 import brainsurr as bs
 
-from .gallery import exported_surrogates
+from .surrogate_pictures import exported_surrogates
 
-FOLDER = Path(__file__).parent / "surrogates"
+FOLDER = Path(__file__).parent.parent / "docs" / "surrogates"
 
 PAGE = """\
 # {name}

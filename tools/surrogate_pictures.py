@@ -1,4 +1,4 @@
-"""Draw every surrogate into docs/pictures: ``python -m docs.gallery [folder]``."""
+"""Draw every surrogate into docs/pictures: ``python -m tools.surrogate_pictures [folder]``."""
 
 import inspect
 import sys
@@ -10,7 +10,7 @@ import numpy as np
 import brainsurr as bs
 from brainsurr import plot
 
-PICTURES = Path(__file__).parent / "pictures"
+PICTURES = Path(__file__).parent.parent / "docs" / "pictures"
 STYLE = {"font.size": 9, "axes.spines.top": False, "axes.spines.right": False, "lines.linewidth": 1.6}
 GROUPS = ("relu", "triangle", "gaussian", "exponential", "pseudo_spike", "algebraic", "logarithm", "fourier")
 COLUMNS = 3

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from docs import reader
+from tools import check_site
 
 FAULTY = """
 <!DOCTYPE html><html><head><style>
@@ -28,7 +28,7 @@ SOUND = """
 def site(tmp_path):
     (tmp_path / "faulty.html").write_text(FAULTY.replace("WIDE", 400 * "wide "))
     (tmp_path / "sound.html").write_text(SOUND)
-    words = {word.lower(): 0 for word in reader.WORDS.split()}
+    words = {word.lower(): 0 for word in check_site.WORDS.split()}
     index = {"terms": words, "titleterms": {}}
     (tmp_path / "searchindex.js").write_text(f"Search.setIndex({json.dumps(index)})")
     return tmp_path
@@ -36,43 +36,43 @@ def site(tmp_path):
 
 def test_a_word_that_the_search_does_not_find_is_named(site):
     pytest.importorskip("snowballstemmer")
-    assert reader.missing_words(site) == []
+    assert check_site.missing_words(site) == []
     text = (site / "searchindex.js").read_text()
     (site / "searchindex.js").write_text(text.replace('"synaptic"', '"else"'))
-    assert reader.missing_words(site) == ["the search finds no page for Synaptic"]
+    assert check_site.missing_words(site) == ["the search finds no page for Synaptic"]
 
 
 def test_a_link_that_leads_nowhere_is_named(site):
     links = '<a href="sound.html#top">a</a> <a class="b" href="sound.html">b</a> <a href="#here">c</a>'
     links += ' <a href="https://example.org/none">d</a> <a href="n.html">e</a>'
     (site / "links.html").write_text(f'<p id="here">{links}')
-    assert reader.dead_links(site, ["links.html"]) == [
+    assert check_site.dead_links(site, ["links.html"]) == [
         "links.html: the link to n.html leads nowhere",
         "links.html: the link to sound.html#top leads to no place on that page",
     ]
     (site / "sound.html").write_text(SOUND.replace("<p>", '<p id="top">'))
     (site / "n.html").write_text(SOUND)
-    assert reader.dead_links(site, ["links.html"]) == []
+    assert check_site.dead_links(site, ["links.html"]) == []
 
 
 def test_without_a_browser_it_says_so(site, monkeypatch, capsys):
     monkeypatch.delenv("CHROMIUM", raising=False)
     monkeypatch.setenv("PATH", str(site))
-    monkeypatch.setattr(reader, "missing_words", lambda site: [])
+    monkeypatch.setattr(check_site, "missing_words", lambda site: [])
     (site / "faulty.html").unlink()
-    assert reader.main(site) == 0
+    assert check_site.main(site) == 0
     assert "skipped: no browser looked at the pages, as none of chromium," in capsys.readouterr().out
 
 
 def test_a_browser_that_ends_without_a_report_is_a_fault(site):
-    (fault,) = reader.look(site, ["sound.html"], "false")
+    (fault,) = check_site.look(site, ["sound.html"], "false")
     assert "false gave no report within 600 s, or ended before (status 1)" in fault
 
 
 @pytest.mark.slow
-@pytest.mark.skipif(reader.find_browser() is None, reason="no Chromium is installed")
+@pytest.mark.skipif(check_site.find_browser() is None, reason="no Chromium is installed")
 def test_a_browser_sees_each_fault_and_no_other(site):
-    faults = reader.look(site, ["faulty.html", "sound.html"], reader.find_browser())
+    faults = check_site.look(site, ["faulty.html", "sound.html"], check_site.find_browser())
     assert {fault.partition(",")[0].partition(":")[0] for fault in faults} == {"faulty.html"}
     said = "\n".join(faults)
     for what in (
