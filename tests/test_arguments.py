@@ -3,7 +3,6 @@
 import copy
 import functools
 import inspect
-import math
 import pickle
 import re
 
@@ -11,23 +10,20 @@ import brainstate
 import braintools
 import jax
 import jax.numpy as jnp
-import jaxpike
 import numpy as np
 import orbax.checkpoint as ocp
 import pytest
-from close import assert_close, largest
 from flax import linen, nnx
 from neuron_table import NAMES
 
 import brainsurr as bs
-from brainsurr._other_libraries import table
+from brainsurr._other_libraries import rows, table
 from brainsurr.interop import transfer
-from brainsurr.neurons import LI, LIF
+from brainsurr.neurons import LIF
 from tools.hosts import HOSTS, Brainstate, Linen, Nnx
 
 every_host = pytest.mark.parametrize("host", [host() for host in HOSTS], ids=[host.name for host in HOSTS])
 LAYERS = list(NAMES)
-LEAKY = [name for name, kind in NAMES.items() if issubclass(kind, LI)]
 FIRING = [name for name, kind in NAMES.items() if issubclass(kind, LIF)]
 KEY = jax.random.key(0)
 
@@ -40,77 +36,55 @@ def refusal(make, *args, **kwargs) -> str:
 
 # Names from elsewhere ------------------------------------------------------------------------------------------
 
+DECAY = "it is decay here, what is left of the potential after a step"
+ALPHA = "a parameter of the surrogate goes into it: spike_fn=LogTailedRelu(alpha=...)"
+NEVER = "it never fires, and has no threshold, surrogate or reset; LIF has"
+OF_SPIKES = ("thr", "threshold", "output", "spike_grad", "reset_mechanism", "reset", "v_reset", "detach_reset")
+TO_IT = "give it to the surrogate: SpikingActivation(LogTailedRelu(alpha=...))"
+
 
 @every_host
-@pytest.mark.parametrize("layer", LEAKY)
 @pytest.mark.parametrize(
-    ("name", "value", "says"),
+    ("layer", "name", "answer"),
     [
-        ("beta", 0.9, "it is decay here"),
-        ("alpha", 0.9, "it is decay here"),
-        ("tau", 20.0, "give decay=exp(-dt / tau)"),
-        ("tau_mem", 20.0, "give decay=exp(-dt / tau)"),
-        ("tau_mem_inv", 100.0, "give decay=1 - dt * tau_mem_inv and decay_input=True"),
-        ("tau_syn_inv", 100.0, "a synaptic current is LI before LIF"),
-        ("learn_beta", True, 'give learnable="decay"'),
-        ("init_hidden", True, "initialize_carry makes the state, which is passed in and returned"),
-        ("V_rest", -65.0, "potentials are counted from the one at rest: subtract it from the threshold"),
-        ("V_initializer", 0.0, "it is carry_init here"),
-        ("learn_alpha", True, "a synaptic current is LI before LIF"),
+        ("LIF", "size", "it is features here, the length of the last axis"),
+        ("LIF", "beta", DECAY),
+        ("LIFCell", "tau_syn_inv", "a synaptic current is LI before LIF, each with its own decay"),
+        ("LI", "alpha", DECAY),  # which has no surrogate
+        ("LIF", "alpha", f"{DECAY}, or {ALPHA}"),
+        ("LIF", "spk_fun", "it is spike_fn here"),
+        ("LIF", "reset_mechanism", 'it is reset here, with the same words: "subtract", "zero" or "none"'),
+        ("Delay", "max_delay", "it is steps here, whole time steps"),
+        *(("LI", name, NEVER) for name in OF_SPIKES),
+        *(("SpikingActivation", name, TO_IT) for name in ("alpha", "slope", "beta")),
     ],
 )
-def test_of_any_layer(host, layer, name, value, says):
-    message = refusal(getattr(host.layers, layer), 4, **{name: value})
-    assert message.startswith(f"{layer} has no argument {name}: {says}")
+def test_what_is_answered(host, layer, name, answer):
+    assert refusal(getattr(host.layers, layer), **{name: 1.0}) == f"{layer} has no argument {name}: {answer}"
 
 
 @every_host
-@pytest.mark.parametrize("layer", FIRING)
-@pytest.mark.parametrize(
-    ("name", "value", "says"),
-    [
-        *((name, 1.0, "it is threshold here") for name in ("thr", "v_th", "V_th", "v_threshold")),
-        *(
-            (name, bs.Arctan(), "it is spike_fn here")
-            for name in ("activation", "surrogate", "spike_grad", "surrogate_function", "spk_fun")
-        ),
-        ("slope", 25.0, "a parameter of the surrogate goes into it: spike_fn="),
-        ("reset_mechanism", "zero", 'it is reset here, with the same words: "subtract", "zero" or "none"'),
-        ("hard_reset", True, 'give reset="zero" for True, reset="subtract" for False'),
-        ("v_reset", 0.0, 'give reset="zero" for 0, the one potential to reset to, reset="subtract" for None'),
-        ("spk_reset", "soft", 'give reset="zero" for "hard", reset="subtract" for "soft"'),
-        ("detach_reset", True, "give reset_grad=False for True"),
-        ("output", True, "the potential is in the state"),
-        ("tau_ref", 5.0, "there is no refractory period here"),
-        ("linear_features", 4, "give recurrent=True"),
-    ],
-)
-def test_of_a_layer_that_fires(host, layer, name, value, says):
-    message = refusal(getattr(host.layers, layer), 4, **{name: value})
-    assert message.startswith(f"{layer} has no argument {name}: {says}")
+def test_a_hint_is_given_where_the_layer_has_what_it_names(host):
+    """And the hints are those of the table: each argument elsewhere in each layer."""
+    for layer in LAYERS:
+        takes = list(inspect.signature(getattr(host.layers, layer).__init__).parameters)[1:]
+        for row in table()["argument"]:
+            ours = [name for name in row["here"].split() if name in takes]
+            for name in set(row["there"].split()) - set(takes):
+                message = refusal(getattr(host.layers, layer), **{name: 1})
+                assert (row["note"].replace("{}", "".join(ours)) in message) == bool(ours)
 
 
-@every_host
-@pytest.mark.parametrize("layer", LAYERS)
-@pytest.mark.parametrize("name", ["size", "in_size", "hidden_shape", "layer_shape", "num_neurons"])
-def test_features(host, layer, name):
-    message = refusal(getattr(host.layers, layer), **{name: 4})
-    assert message == f"{layer} has no argument {name}: it is features here, the length of the last axis"
-
-
-@every_host
-def test_an_alpha_is_of_the_potential_or_of_the_surrogate(host):
-    message = refusal(host.layers.LIF, 4, alpha=0.9)
-    assert "it is decay here" in message
-    assert "spike_fn=LogTailedRelu(alpha=...)" in message
-    assert "LogTailedRelu" not in refusal(host.layers.LI, 4, alpha=0.9)  # which has no surrogate
-
-
-@every_host
-def test_of_a_layer_that_never_fires(host):
-    for name in ("thr", "threshold", "output", "spike_grad", "reset_mechanism", "reset", "v_reset", "detach_reset"):
-        answer = "it never fires, and has no threshold, surrogate or reset; LIF has"
-        assert refusal(host.layers.LI, 4, **{name: 1}) == f"LI has no argument {name}: {answer}"
+def test_the_formulas_for_decay_are_those_of_the_ports():
+    """Which are compared with the libraries."""
+    here = {f"{row.library}.{row.name}": row.here for row in rows("neuron")}
+    for name, neurons in (("tau", ["jaxpike.LIF", "spikingjelly.LIFNode"]), ("tau_mem_inv", ["norse.LIFBoxCell"])):
+        message = refusal(bs.nnx.LI, 4, **{name: 5.0})
+        for neuron in neurons:
+            formula = re.search(r"decay=(.*?), ", here[neuron])[1]
+            assert formula in message
+            assert "decay_input=True" in message
+            assert "decay_input=True" in here[neuron]
 
 
 def test_a_variable_in_place_of_a_number():
@@ -128,14 +102,10 @@ def test_a_number_that_no_float_holds(host):
 
 
 @every_host
-def test_of_an_activation(host):
-    activation, ours = host.layers.SpikingActivation, "surrogate_init" if host.name == "linen" else "surrogate"
-    for name in ("alpha", "slope", "beta"):
-        message = refusal(activation, bs.LogTailedRelu(), **{name: 0.1})
-        answer = "give it to the surrogate: SpikingActivation(LogTailedRelu(alpha=...))"
-        assert message == f"SpikingActivation has no argument {name}: {answer}"
+def test_the_surrogate_of_an_activation(host):
+    ours = "surrogate_init" if host.name == "linen" else "surrogate"
     for name in {"surrogate", "surrogate_init", "spike_fn", "activation"} - {ours}:
-        message = refusal(activation, **{name: bs.LogTailedRelu()})
+        message = refusal(host.layers.SpikingActivation, **{name: bs.LogTailedRelu()})
         assert message == f"SpikingActivation has no argument {name}: it is {ours} here"
 
 
@@ -147,24 +117,13 @@ def test_every_unknown_name_is_answered(host):
 
 
 @every_host
-@pytest.mark.parametrize("layer", [*LAYERS, "SpikingActivation", "SpikingSequential"])
-def test_a_name_that_nobody_has(host, layer):
-    make = getattr(host.layers, layer)
-    first = {"SpikingActivation": bs.Arctan(), "SpikingSequential": []}.get(layer, 4)
-    takes = list(inspect.signature(make.__init__).parameters)[1:]
-    assert refusal(make, first, wibble=1) == f"{layer} has no argument wibble: it has {', '.join(takes)}"
-
-
-@every_host
-def test_a_hint_is_given_where_the_layer_has_what_it_names(host):
-    """And the hints are those of the table: each argument elsewhere in each layer."""
-    for layer in LAYERS:
-        takes = list(inspect.signature(getattr(host.layers, layer).__init__).parameters)[1:]
-        for row in table()["argument"]:
-            ours = [name for name in row["here"].split() if name in takes]
-            for name in set(row["there"].split()) - set(takes):
-                message = refusal(getattr(host.layers, layer), **{name: 1})
-                assert (row["note"].replace("{}", "".join(ours)) in message) == bool(ours)
+def test_a_name_that_nobody_has(host):
+    for layer in (*LAYERS, "SpikingActivation", "SpikingSequential"):
+        make = getattr(host.layers, layer)
+        first = {"SpikingActivation": bs.Arctan(), "SpikingSequential": []}.get(layer, 4)
+        takes = list(inspect.signature(make.__init__).parameters)[1:]
+        assert refusal(make, first, wibble=1) == f"{layer} has no argument wibble: it has {', '.join(takes)}"
+    assert "no argument treshold: did you mean threshold? it has" in refusal(host.layers.LIF, 4, treshold=1.0)
 
 
 @every_host
@@ -215,35 +174,6 @@ def test_a_state_of_linen_without_its_key(layer):
     assert message.startswith(f"{layer}: initialize_carry takes a key first")
     (call,) = re.findall(r"initialize_carry\(jax.*\)$", message)
     eval(f"module.{call}", {"module": module, "jax": jax, "input_shape": (8, 4)})
-
-
-def test_the_formulas_for_decay():
-    """Of the messages themselves, against the step of each library, which scales its input."""
-    message = refusal(bs.nnx.LI, 4, tau=5.0)
-    exponential, of_steps = re.search(r"decay=(exp\(.*?\)), or (1 - .*?) for the tau of SpikingJelly", message).groups()
-    (inverse,) = re.search(r"decay=(1 - .*?) and decay_input=True", refusal(bs.nnx.LI, 4, tau_mem_inv=5.0)).groups()
-    xs = np.random.default_rng(0).normal(size=(20, 1, 4)).astype(np.float32)
-
-    def ours(formula, **values):
-        li = bs.nnx.LI(4, decay=eval(formula, {"exp": math.exp}, values), decay_input=True)
-        return li(jnp.zeros((1, 4)), xs)[1]
-
-    def steps(step):
-        v, vs = np.zeros((1, 4), np.float32), []
-        for x in xs:
-            v = step(v, x)
-            vs.append(v)
-        return np.stack(vs)
-
-    theirs = jaxpike.LeakyIntegrator(5.0, dt=1.0)
-    state = theirs.init_state((1, 4))
-    _, expected = jax.lax.scan(lambda state, x: theirs(state, x), state, jnp.asarray(xs))
-    rounded = {"operations": 4 * len(xs), "scale": largest([xs])}  # a difference, two products and a sum in each step
-    assert_close(ours(exponential, dt=1.0, tau=5.0), expected, **rounded)
-    expected = steps(lambda v, x: v + (x - v) / 5.0)  # LIFNode with decay_input=True
-    assert_close(ours(of_steps, tau=5.0), expected, **rounded)
-    expected = steps(lambda v, x: v + 1e-3 * 100.0 * (x - v))  # norse's lif_box
-    assert_close(ours(inverse, dt=1e-3, tau_mem_inv=100.0), expected, **rounded)
 
 
 # What wraps the constructors leaves them as they are -----------------------------------------------------------
@@ -504,10 +434,6 @@ def test_a_trained_alpha_is_formatted_as_the_surrogates(host):
     if host.name == "linen":
         act = act.bind({"params": host.params(act, XS)})
     assert f"{act.surrogate.alpha:.2f}" == "0.12"
-
-
-def test_a_typo_gets_the_nearest_name():
-    assert "no argument treshold: did you mean threshold? it has" in refusal(bs.nnx.LIF, 4, treshold=1.0)
 
 
 def test_a_subclass_has_attributes_and_parameters_of_its_own():
