@@ -8,7 +8,6 @@ import difflib
 import functools
 import inspect
 import math
-import tomllib
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
@@ -61,6 +60,8 @@ class Row:
 @functools.cache
 def table() -> dict:
     """Read the table: a dictionary for each library, and the list ``argument``."""
+    import tomllib  # on first use, as it takes longer to import than this module
+
     return tomllib.loads(Path(__file__).with_suffix(".toml").read_text(encoding="utf-8"))
 
 
