@@ -150,7 +150,7 @@ def check_input_shape(owner: str, features: int | None, input_shape: tuple[int, 
 def is_size(n) -> bool:
     """Return whether it can be the length of an axis: an integer from 0 on, or a symbolic one of ``jax.export``."""
     if isinstance(n, int | np.integer):
-        return is_integer(n) and bool(n >= 0)
+        return not isinstance(n, bool) and bool(n >= 0)
     from jax import export  # which `import jax` leaves out
 
     return export.is_symbolic_dim(n)

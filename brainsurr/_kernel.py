@@ -144,7 +144,7 @@ def elementwise(formula):
         x = as_float(x)
         return _evaluate(formula, self._matched(x, inside=True), x)
 
-    wrapped.alone = formula
+    wrapped.alone = formula  # type: ignore[attr-defined]
     return wrapped
 
 

@@ -331,7 +331,7 @@ def test_bounds_of_a_class_hold_for_its_surrogate(host):
 @every_host
 def test_an_integer_is_not_trained(host):
     kind = dataclasses.dataclass(type("Own", (QIF,), {"__annotations__": {"refractory": int}, "refractory": 2}))
-    with pytest.raises(ValueError, match=r"learnable='refractory' is a field of integers, .*refractory: Any = 2.0"):
+    with pytest.raises(ValueError, match="learnable='refractory' is not a parameter of it"):
         host.layers.layer(kind)(3, learnable="refractory")
 
 

@@ -216,14 +216,14 @@ def run(neuron: Neuron, state, xs, host_scan: Callable = scan) -> tuple[Any, jax
     xs = widened(xs) if is_smooth() else xs
     if not xs.ndim:
         raise ValueError("expected xs to be an array [time, ..., features], got a single number")
-    state = as_state(neuron, state, xs.shape[1:], over_time=True)
+    leaves, structure = jax.tree.flatten(neuron)
+    state = as_state(neuron, structure, state, xs.shape[1:], over_time=True)
     functions = all_spike_functions(neuron)
     draws = Drawn in [type(f.function if isinstance(f, Watched) else f) for f in functions]
     if [f for f in functions if not isinstance(f, Surrogate | Drawn)]:
         return _over_time(neuron, draws, state, xs, host_scan)
     # Outside of jit, a scan compiles for each new function and keeps the program. So all numbers of a neuron are
     # arguments of one function: a new value neither compiles again nor fills the cache.
-    leaves, structure = jax.tree.flatten(neuron)
     return _compiled(structure, draws, leaves, state, xs)
 
 
@@ -243,20 +243,21 @@ def _compiled(structure, draws, leaves, state, xs):
     return _over_time(structure.unflatten(leaves), draws, state, xs, scan)
 
 
-def as_state(neuron: Neuron, state, shape: tuple[int, ...], over_time: bool = False):
+def as_state(neuron: Neuron, structure, state, shape: tuple[int, ...], over_time: bool = False):
     """Return a state as arrays, of float64 in a smooth pass; a ValueError unless it is one for such inputs.
 
     Args:
       neuron: whose state it is.
+      structure: of its pytree.
       state: as it was given.
       shape: of the input of one step.
       over_time: whether that is the input of a layer, for the hints.
     """
-    expected = expected_state(neuron, shape)
-    leaves, structure = jax.tree.flatten(state)
-    if structure != jax.tree.structure(expected) or [  # type: ignore[operator]
+    expected = expected_state(neuron, structure, shape)
+    (leaves, given), (likes, wanted) = jax.tree.flatten(state), jax.tree.flatten(expected)
+    if given != wanted or [  # type: ignore[operator]
         leaf
-        for leaf, like in zip(leaves, jax.tree.leaves(expected), strict=True)
+        for leaf, like in zip(leaves, likes, strict=True)
         if not isinstance(leaf, jax.Array) or leaf.shape != like.shape or leaf.dtype.kind != like.dtype.kind
     ]:
         state = _as_expected(neuron, state, expected, shape, over_time)
@@ -266,14 +267,15 @@ def as_state(neuron: Neuron, state, shape: tuple[int, ...], over_time: bool = Fa
 _expected: dict[Any, Any] = {}
 
 
-def expected_state(neuron: Neuron, shape: tuple[int, ...]):
+def expected_state(neuron: Neuron, structure, shape: tuple[int, ...]):
     """Return shapes and dtypes of the first state, for an input of a shape and of float32."""
-    key = jax.tree.structure(neuron), shape
+    key = structure, shape
     if key not in _expected:
         if len(_expected) > 999:
             _expected.clear()
-        x = jax.ShapeDtypeStruct(shape, jnp.float32)
-        _expected[key] = jax.eval_shape(lambda x: neuron.initial_state(x), x)
+        start = type(neuron).initial_state
+        start = functools.partial(getattr(start, "alone", start), neuron)
+        _expected[key] = jax.eval_shape(start, jax.ShapeDtypeStruct(shape, jnp.float32))
     return _expected[key]
 
 
@@ -366,6 +368,7 @@ def _checked_start(initial_state):
                 )
         return jax.tree.map(widened, state) if is_smooth() else state
 
+    wrapped.alone = initial_state  # type: ignore[attr-defined]
     return wrapped
 
 
@@ -378,7 +381,7 @@ def _checked_step(step):
             return step(self, state, x)
         x = self._as_input(x, "x")
         x = widened(x) if is_smooth() else x
-        return self._advance(as_state(self, state, x.shape), x)
+        return self._advance(as_state(self, jax.tree.structure(self), state, x.shape), x)
 
     wrapped.alone = step  # type: ignore[attr-defined]
     return wrapped
