@@ -91,7 +91,7 @@ class Neurons(ParameterModule, metaclass=LayerMeta):
             self._kernel = self.param("recurrent_kernel", init)
 
     def neuron(self) -> Neuron:
-        """Return the neuron with the values that it has now, what is trained inside its bounds."""
+        """Return the neuron with its current values, the trained ones clipped to their bounds."""
         if self.scope is None:
             if self.recurrent or self.learnable or any(map(_is_trained, self._fields().values())):
                 raise ValueError(

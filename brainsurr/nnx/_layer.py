@@ -83,7 +83,7 @@ class Neurons(ParameterModule, metaclass=LayerMeta):
 
     @property
     def neuron(self) -> Neuron:
-        """The neuron with the values that it has now, what is trained inside its bounds."""
+        """The neuron with its current values, the trained ones clipped to their bounds."""
         return self._neuron(operator.attrgetter("surrogate"))
 
     def _neuron(self, spikes: Callable) -> Neuron:
