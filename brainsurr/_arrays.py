@@ -124,11 +124,6 @@ def is_negative(x: jax.Array) -> jax.Array:
     return (bits < 0) & (bits != jnp.iinfo(bits.dtype).min)  # the smallest integer is -0.0
 
 
-def is_positive(x: jax.Array) -> jax.Array:
-    """Return x > 0, also for subnormal numbers."""
-    return jax.lax.bitcast_convert_type(x, f"int{8 * x.dtype.itemsize}") > 0
-
-
 @jax.custom_jvp
 def with_sign_of(x: jax.Array, other: jax.Array) -> jax.Array:
     """Return x, but no 0 and no subnormal number where ``other`` isn't 0: the smallest normal one, with its sign."""
@@ -146,19 +141,6 @@ def with_sign_of(x: jax.Array, other: jax.Array) -> jax.Array:
 @with_sign_of.defjvp
 def _with_sign_of_jvp(primals, tangents):
     return with_sign_of(*primals), tangents[0]
-
-
-@jax.custom_jvp
-def at_least_one(x: jax.Array) -> jax.Array:
-    """Return the larger of x and 1, compared as integers."""
-    bits = jax.lax.bitcast_convert_type(x, f"int{8 * x.dtype.itemsize}")
-    return jax.lax.bitcast_convert_type(jnp.maximum(bits, np.array(1, x.dtype).view(bits.dtype)), x.dtype)
-
-
-@at_least_one.defjvp
-def _at_least_one_jvp(primals, tangents):
-    (x,), (dx,) = primals, tangents
-    return at_least_one(x), jnp.where(x <= 1, jnp.zeros_like(dx), dx)
 
 
 def partition(tree, is_traced) -> tuple[list, tuple]:

@@ -51,10 +51,14 @@ def is_function(value: Any) -> bool:
 
 
 def check_surrogate(name: str, value: Any):
-    """Raise a TypeError unless the value is a surrogate."""
+    """Raise a TypeError unless the value is a surrogate, and a NotImplementedError if it has no formula."""
     if isinstance(value, type) or not hasattr(value, "broadcast_into"):  # importing the class here would be a cycle
         hint = hint_to_surrogate(value)
         raise TypeError(f"expected a surrogate such as LogTailedRelu(0.1), got {value!r} for {name}{hint}")
+    if not value._has_formula:
+        raise NotImplementedError(
+            f"{type(value).__name__} gives neither surrogate_fun nor surrogate_grad: subclass Surrogate and define one"
+        )
 
 
 def check_distribution(name: str, surrogate: Any):
@@ -146,7 +150,7 @@ def check_input_shape(owner: str, features: int | None, input_shape: tuple[int, 
 def is_size(n) -> bool:
     """Return whether it can be the length of an axis: an integer from 0 on, or a symbolic one of ``jax.export``."""
     if isinstance(n, int | np.integer):
-        return is_integer(n) and bool(n >= 0)
+        return not isinstance(n, bool) and bool(n >= 0)
     from jax import export  # which `import jax` leaves out
 
     return export.is_symbolic_dim(n)

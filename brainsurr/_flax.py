@@ -1,28 +1,8 @@
-"""What NNX and Linen share: how a linear layer or a convolution computes, and types; flax is not imported."""
+"""What NNX and Linen share: how a linear layer or a convolution computes; flax is not imported."""
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import jax
-
-if TYPE_CHECKING:  # options of layers, to a type checker
-    from collections.abc import Iterable, Mapping
-    from types import MappingProxyType
-
-    import jax.numpy as jnp
-    from flax.typing import Dtype, Initializer
-
-    from ._bounds import Interval
-    from ._layer import ORTHOGONAL, Arguments
-
-    class Trained(Arguments):
-        learnable: str | Iterable[str] = ()
-        bounds: Mapping[str, Interval | None] | None = MappingProxyType({})
-        carry_init: Initializer | None = None
-        param_dtype: Dtype = jnp.float32
-
-    class Spiking(Trained):
-        recurrent: bool = False
-        recurrent_kernel_init: Initializer = ORTHOGONAL
 
 
 def product(layer: Any) -> dict[str, Any]:

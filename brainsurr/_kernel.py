@@ -81,7 +81,6 @@ def spike(x, surrogate, *, key=None):
       0.27 0.27
     """
     check_surrogate("surrogate", surrogate)
-    surrogate._check_defined()
     x = widened(as_float(x)) if is_smooth() else as_float(x)
     if key is not None:
         check_key("key", key)
@@ -92,27 +91,29 @@ def spike(x, surrogate, *, key=None):
     if [p for p in parameters if getattr(p, "ndim", 0)]:
         surrogate._matched(x, inside=True)  # raises the error that names a parameter which doesn't fit
     x = _vary_with(x, parameters)
-    return _spike(x, parameters, None if key is None or surrogate.origin else _uniform(key, x), structure)
+    uniform = None if key is None or surrogate.origin else _uniform(key, x)
+    return _spike(x, parameters, uniform, structure, surrogate.origin)
 
 
-@functools.partial(jax.custom_jvp, nondiff_argnums=(3,))
-def _spike(x, parameters, uniform, structure):
-    surrogate = structure.unflatten(parameters)
-    if surrogate.origin:
-        return surrogate.surrogate_fun(x)
-    return _step(x) if uniform is None else _random_spikes(x, surrogate, uniform)
+@functools.partial(jax.custom_jvp, nondiff_argnums=(3, 4))
+def _spike(x, parameters, uniform, structure, origin):
+    if origin:
+        return structure.unflatten(parameters).surrogate_fun(x)
+    return _step(x) if uniform is None else _random_spikes(x, structure.unflatten(parameters), uniform)
 
 
 @functools.partial(_spike.defjvp, symbolic_zeros=True)
-def _spike_jvp(structure, primals, tangents):
+def _spike_jvp(structure, origin, primals, tangents):
     # The primal output is `_spike` again and not the bare step, so that second derivatives of nonlinear losses
     # include the dependence of the output on x. Symbolic zeros are skipped: adding one would save it for the
     # backward pass.
     (x, parameters, uniform), (dx, dparameters, _) = primals, tangents
     x = jnp.asarray(x)  # jax may give a number that is no array
+    fitting = [match_dtype_and_rank(p, x, "a parameter") for p in parameters]
     terms = []
     if not isinstance(dx, SymbolicZero):
-        terms.append(structure.unflatten(parameters).surrogate_grad(x) * dx)
+        f = structure.unflatten(fitting)
+        terms.append(_evaluate(type(f).surrogate_grad, f, x) * dx)
     for i, da in enumerate(dparameters):
         if isinstance(da, SymbolicZero):
             continue
@@ -122,17 +123,38 @@ def _spike_jvp(structure, primals, tangents):
         finite = jnp.where(jnp.isfinite(x), x, jnp.zeros_like(x))
 
         def primitive(a, i=i, finite=finite):
-            return structure.unflatten([*parameters[:i], a, *parameters[i + 1 :]]).surrogate_fun(finite)
+            f = structure.unflatten([*fitting[:i], a, *fitting[i + 1 :]])
+            return _evaluate(type(f).surrogate_fun, f, finite)
 
-        a = match_dtype_and_rank(jnp.asarray(parameters[i], x.dtype), x, "a parameter")
-        a = a + jnp.zeros_like(x)  # with x's shape and sharding
+        a = jnp.asarray(fitting[i], x.dtype) + jnp.zeros_like(x)  # with x's shape and sharding
         slope = jax.jvp(primitive, (a,), (jnp.ones_like(a),))[1]
         slope = jnp.where(jnp.isfinite(x), slope, jnp.where(jnp.isnan(x), x, jnp.zeros_like(x)))
         # Widen before broadcasting, so that the transpose sums in at least float32.
         da = jnp.asarray(da)
         wide = da.astype(jnp.float32) if da.dtype.itemsize < 4 else da
         terms.append(slope * jnp.broadcast_to(wide, x.shape).astype(x.dtype))
-    return _spike(x, parameters, uniform, structure), functools.reduce(jnp.add, terms)
+    return _spike(x, parameters, uniform, structure, origin), functools.reduce(jnp.add, terms)
+
+
+def elementwise(formula):
+    """Wrap a formula of a surrogate: x is an array, and parameters are in its dtype and rank."""
+
+    @functools.wraps(formula)
+    def wrapped(self, x):
+        x = as_float(x)
+        return _evaluate(formula, self._matched(x, inside=True), x)
+
+    wrapped.alone = formula  # type: ignore[attr-defined]
+    return wrapped
+
+
+def _evaluate(formula, surrogate, x):
+    """Compute a formula, of parameters that fit x: NaN is kept, the result has x's shape and dtype."""
+    y = jnp.asarray(getattr(formula, "alone", formula)(surrogate, x)).astype(x.dtype)
+    if y.ndim > x.ndim or jnp.broadcast_shapes(y.shape, x.shape) != x.shape:
+        name = f"{type(surrogate).__name__}.{formula.__name__}"
+        raise ValueError(f"{name} gave shape {y.shape} for x of shape {x.shape}")
+    return jnp.where(jnp.isnan(x), x, jnp.broadcast_to(y, x.shape))
 
 
 def _step(x):

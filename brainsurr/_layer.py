@@ -5,6 +5,7 @@ import dataclasses
 import inspect
 import re
 from collections.abc import Callable, Iterable, Mapping
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, NamedTuple, dataclass_transform
 
 import jax
@@ -20,6 +21,8 @@ from .neurons import Neuron, Recurrent
 from .neurons._neuron import check_class
 from .neurons._spikes import spike_fields
 
+ORTHOGONAL = jax.nn.initializers.orthogonal()
+
 if TYPE_CHECKING:  # the arguments of a layer, to a type checker: the fields of its bases, the last base first
 
     @dataclass_transform(kw_only_default=True, field_specifiers=(dataclasses.field,))
@@ -31,8 +34,17 @@ if TYPE_CHECKING:  # the arguments of a layer, to a type checker: the fields of 
     class Features(Size):
         _by_name: None = dataclasses.field(default=None, kw_only=False)  # nothing behind it is given by position
 
+    class Trained(Arguments):
+        learnable: str | Iterable[str] = ()
+        bounds: Mapping[str, Interval | None] | None = MappingProxyType({})
+        carry_init: Callable | None = None
+        param_dtype: Any = jnp.float32
 
-ORTHOGONAL = jax.nn.initializers.orthogonal()
+    class Spiking(Trained):
+        recurrent: bool = False
+        recurrent_kernel_init: Callable = ORTHOGONAL
+
+
 OPTIONS = {
     "learnable": "the name or names of what to train{example}.",
     "bounds": "closed intervals for these by name, in place of the neuron's own; None trains unbounded.",
@@ -46,6 +58,7 @@ _OF_RECURRENT = ("recurrent", "recurrent_kernel_init", "rngs")
 _TAKEN = {
     "features",
     "neuron",
+    "s",
     "_neuron_class",
     "in_size",
     "out_size",
@@ -67,6 +80,7 @@ class Fields(NamedTuple):
       bounds: intervals for them, as the layer got them.
       surrogates: the fields that hold a surrogate, each with ``learnable`` and ``bounds`` for its activation.
       rest: the other fields as they were given: activations, functions, words.
+      paths: what may be trained inside the surrogates.
     """
 
     neuron: Neuron
@@ -75,12 +89,7 @@ class Fields(NamedTuple):
     bounds: Mapping[str, Interval | None] | None
     surrogates: dict[str, dict[str, Any]]
     rest: dict[str, Any]
-
-    @property
-    def paths(self) -> list[str]:
-        """What may be trained inside the surrogates."""
-        surrogates = ((name, getattr(self.neuron, name)) for name in self.surrogates)
-        return [f"{name}.{inner}" for name, f in surrogates for inner in f.named_parameters()[1]]
+    paths: list[str]
 
 
 def fields_of(kind: type[Neuron]) -> list[dataclasses.Field]:
@@ -124,46 +133,45 @@ def read_fields(
         for name in learnable
         if name in values and not isinstance(values[name], Surrogate)
     }
-    neuron = kind(**values)
-    neuron = neuron._with(**trained)
+    neuron = kind(**values)._with(**trained)
     neuron._check_features(owner, features)
 
-    numbers, rest = {}, {}
-    surrogates: dict[str, dict[str, Any]] = {}
+    numbers, rest, inside = {}, {}, {}
     for name, value in vars(neuron).items():
         if isinstance(value, Surrogate) and name not in acts:
-            surrogates[name] = {"learnable": [], "bounds": None if bounds is None else {}}
+            inside[name] = list(value.named_parameters()[1])
         elif is_number(value) and name not in kind._always_static:
             numbers[name] = value
         else:
             rest[name] = values[name] if callable(values.get(name)) and name not in acts else acts.get(name, value)
-    own = []
+
+    paths = [f"{field}.{name}" for field, names in inside.items() for name in names]
     for path in learnable:
-        field, _, inner = path.partition(".")
-        if inner and field in surrogates and inner in getattr(neuron, field).named_parameters()[1]:
-            surrogates[field]["learnable"].append(inner)
-            if bounds is not None and path in kind.bounds:
-                surrogates[field]["bounds"][inner] = kind.bounds[path]
-        elif path in kind._always_static and path in vars(neuron):
-            raise ValueError(
-                f"{owner}: learnable={path!r} is a field of integers, which are not trained: give it a float as "
-                f"default, {path}: Any = {float(getattr(kind, path))!r}"
-            )
-        elif inner and field in acts:
-            act = f"{field}={type(acts[field]).__name__}(f, learnable={inner!r})"
+        field, _, name = path.partition(".")
+        if name and field in acts:
+            act = f"{field}={type(acts[field]).__name__}(f, learnable={name!r})"
             raise ValueError(f"{owner}: learnable={path!r} is for a surrogate, and {field} is a module: give {act}")
-        else:
-            own.append(path)
+    intervals = dict(bounds) if isinstance(bounds, Mapping) else {}
+    for path in intervals:
+        if longer := [name for name in learnable if path not in learnable and name.endswith(f".{path}")]:
+            raise ValueError(f"{owner}: bounds name {path!r}: write {longer[0]!r}")
+    defaults = {path: kind.bounds[path] for path in learnable if path in kind.bounds}
+    surrogates = {
+        field: {
+            "learnable": [name for name in names if f"{field}.{name}" in learnable],
+            "bounds": None if bounds is None else _below(field, defaults | intervals),
+        }
+        for field, names in inside.items()
+    }
     if isinstance(bounds, Mapping):
-        paths = {path: str(path).partition(".") for path in bounds}
-        for path in bounds:
-            if longer := [name for name in learnable if path not in learnable and name.endswith(f".{path}")]:
-                raise ValueError(f"{owner}: bounds name {path!r}: write {longer[0]!r}")
-        for path, (field, _, inner) in paths.items():
-            if inner and field in surrogates:
-                surrogates[field]["bounds"][inner] = bounds[path]
-        bounds = {path: bounds[path] for path, (field, _, _) in paths.items() if field not in surrogates}
-    return Fields(neuron, numbers, tuple(own), bounds, surrogates, rest)
+        bounds = {path: interval for path, interval in intervals.items() if path.partition(".")[0] not in inside}
+    own = tuple(path for path in learnable if path not in paths)
+    return Fields(neuron, numbers, own, bounds, surrogates, rest, paths)
+
+
+def _below(field: str, intervals: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the intervals of what is inside a field, by its name there."""
+    return {path.removeprefix(f"{field}."): pair for path, pair in intervals.items() if path.startswith(f"{field}.")}
 
 
 def _number(owner: str, kind: type[Neuron], name: str, value: Any) -> Any:
@@ -205,7 +213,7 @@ def first_state(neuron: Neuron, x: jax.Array, draw: Callable | None):
     return jax.tree.unflatten(structure, leaves)
 
 
-def check_kind(kind: Any) -> type[Neuron]:
+def neuron_class(kind: Any) -> type[Neuron]:
     """Return a class of neurons, or raise a TypeError if it is none."""
     if not (isinstance(kind, type) and issubclass(kind, Neuron)) or kind in (Neuron, Recurrent):
         hint = ": give that of the neuron inside, and recurrent=True to its layer" if kind is Recurrent else ""
@@ -228,21 +236,16 @@ def options_of(kind: type[Neuron], base: type, defaults: Mapping[str, Any]) -> d
       ValueError: a field has a name that a layer uses for something else.
     """
     check_class(kind)
-    names = {field.name: field for field in fields_of(kind)}
-    for name, field in names.items():
+    for field in fields_of(kind):
         if field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING:
-            raise TypeError(f"{kind.__name__}: expected a default for the field {name}, got none")
-    for name in names:
-        if name in _TAKEN or hasattr(base, name) or hasattr(Neuron, name):
-            raise ValueError(f"{kind.__name__}: expected a field of another name than {name}, which a layer has")
-    if "s" in names or ("s" in kind().states and not hasattr(kind, "keeps_spikes")):
-        raise ValueError(
-            f"{kind.__name__}: expected another name than s, which the last spikes of recurrent neurons have"
-        )
-    for name in kind().states:
-        if name in names or name in _TAKEN or hasattr(base, name):
-            has = "a field" if name in names else "a layer"
-            raise ValueError(f"{kind.__name__}: expected a state of another name than {name}, which {has} has")
+            raise TypeError(f"{kind.__name__}: expected a default for the field {field.name}, got none")
+    fields, states = [field.name for field in fields_of(kind)], kind().states
+    for name in (*fields, *states):
+        keeps_spikes = name == "s" and hasattr(kind, "keeps_spikes")
+        taken = name in _TAKEN or hasattr(base, name) or hasattr(Neuron, name)
+        if (taken and not keeps_spikes) or (name in fields and name in states):
+            has = "a layer has" if taken else "both a field and a state have"
+            raise ValueError(f"{kind.__name__}: expected another name than {name}, which {has}")
     return {
         name: default
         for name, default in defaults.items()

@@ -11,7 +11,7 @@ import numpy as np
 
 from ._arrays import as_float, as_parameter, is_number, with_sign_of
 from ._checks import check_surrogate
-from ._kernel import spike
+from ._kernel import elementwise, spike
 from ._value import Value
 
 # A parameter is a Python number (weakly typed) or an array that broadcasts into the input.
@@ -92,6 +92,7 @@ class Surrogate(Value):
     """
 
     is_distribution: ClassVar[bool] = False
+    _has_formula: ClassVar[bool] = False
     __array_ufunc__: ClassVar[None] = None  # numpy leaves `array * surrogate` to `__rmul__`
     _flags_at_first: ClassVar[frozenset[str]] = frozenset({"origin"})
 
@@ -104,7 +105,8 @@ class Surrogate(Value):
             if name in cls.__dict__:
                 if other not in cls.__dict__ and _has_partner(cls, other, name):  # inherited, of another formula
                     setattr(cls, other, getattr(Surrogate, other))
-                setattr(cls, name, _elementwise(cls.__dict__[name]))
+                setattr(cls, name, elementwise(cls.__dict__[name]))
+                cls._has_formula = True
                 if "is_distribution" not in cls.__dict__:  # it was declared for the parent's formula
                     cls.is_distribution = False
 
@@ -121,7 +123,6 @@ class Surrogate(Value):
 
     def surrogate_grad(self, x) -> jax.Array:
         """Compute the gradient :math:`g'(x)`, elementwise, in the dtype of ``x``."""
-        self._check_defined()
         x = as_float(x)
         return jax.jvp(self.surrogate_fun, (x,), (jnp.ones_like(x),))[1]
 
@@ -149,32 +150,11 @@ class Surrogate(Value):
         """Cast the parameters to the dtype and rank of ``x``; a ValueError if one does not broadcast into it."""
         return self._matched(x, inside=True)
 
-    def _check_defined(self):
-        cls = type(self)
-        if cls.surrogate_fun is Surrogate.surrogate_fun and cls.surrogate_grad is Surrogate.surrogate_grad:
-            raise NotImplementedError(
-                f"{cls.__name__} gives neither surrogate_fun nor surrogate_grad: subclass Surrogate and define one"
-            )
-
 
 def _has_partner(cls, inherited: str, given: str) -> bool:
     """Return whether the inherited formula comes from a surrogate class that has the given one as well."""
     source = next(base for base in cls.__mro__[1:] if inherited in base.__dict__)
     return issubclass(source, Surrogate) and getattr(source, given) is not getattr(Surrogate, given)
-
-
-def _elementwise(formula):
-    """Wrap a formula: x is an array, parameters are in its dtype and rank, NaN is kept, the result has x's shape."""
-
-    @functools.wraps(formula)
-    def wrapped(self, x):
-        x = as_float(x)
-        y = jnp.asarray(formula(self._matched(x, inside=True), x)).astype(x.dtype)
-        if y.ndim > x.ndim or jnp.broadcast_shapes(y.shape, x.shape) != x.shape:
-            raise ValueError(f"{type(self).__name__}.{formula.__name__} gave shape {y.shape} for x of shape {x.shape}")
-        return jnp.where(jnp.isnan(x), x, jnp.broadcast_to(y, x.shape))
-
-    return wrapped
 
 
 @dataclasses.dataclass

@@ -65,9 +65,9 @@ FAULTS = [
     ),
     Fault("_arrays.py", "(1,) * rank + parameter.shape", "parameter.shape + (1,) * rank", "kernel surrogate"),
     Fault(
-        "_arrays.py",
-        "return at_least_one(x), jnp.where(x <= 1,",
-        "return at_least_one(x), jnp.where(x < 1,",
+        "surrogates/relu.py",
+        "return _at_least_one(x), jnp.where(x <= 1,",
+        "return _at_least_one(x), jnp.where(x < 1,",
         "kernel surrogate",
     ),
     # Surrogates.

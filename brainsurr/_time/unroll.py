@@ -123,7 +123,7 @@ class _Part:
 def unroll_blocks(transforms: Transforms, block, carry, xs, block_size, remat, reduce):
     """Run `unroll` with the transforms of a framework."""
     check_word("remat", remat, REMATS)
-    words = jax.tree.leaves(reduce, is_leaf=_is_word)
+    words, places = jax.tree.flatten(reduce, is_leaf=_is_word)
     for word in words:
         check_word("reduce", word, tuple(REDUCTIONS))
     check_function("block", block)
@@ -139,11 +139,10 @@ def unroll_blocks(transforms: Transforms, block, carry, xs, block_size, remat, r
         if not isinstance(returned, (tuple, list)) or len(returned) != 2:
             raise TypeError(f"expected block to return a carry and outputs, got {type(returned).__name__}")
         carry, ys = returned
-        if _steps("the outputs of block", ys) != _steps("xs", xs):
-            raise ValueError(
-                f"expected block to give an output for each of {_steps('xs', xs)} steps, got {_shapes(ys)}"
-            )
-        return carry, _reduced(reduce, ys)
+        steps = len(jax.tree.leaves(xs)[0])
+        if _steps("the outputs of block", ys) != steps:
+            raise ValueError(f"expected block to give an output for each of {steps} steps, got {_shapes(ys)}")
+        return carry, _reduced(words, places, ys)
 
     if remat != "none":
         policy = jax.checkpoint_policies.dots_saveable if remat == "dots" else None
@@ -181,19 +180,18 @@ def _is_word(node) -> bool:
     return node is None or isinstance(node, str)
 
 
-def _reduced(reduce, ys):
+def _reduced(words, places, ys):
     """Return a `_Part` for each output of a block. A word of ``reduce`` is for all outputs at its place."""
 
     def part(word, y):
         reduction = REDUCTIONS[word]
         return _Part(reduction.block(y), reduction, y.dtype)
 
-    places: Any
-    words, places = jax.tree.flatten(reduce, is_leaf=_is_word)
     try:
         outputs = places.flatten_up_to(ys)
     except ValueError as error:
         shown = jax.tree.map(lambda y: "mean", ys)
+        reduce = places.unflatten(words)
         raise ValueError(f"expected reduce to be a string, or strings such as {shown}, got {reduce!r}") from error
     return places.unflatten([jax.tree.map(partial(part, word), y) for word, y in zip(words, outputs, strict=True)])
 

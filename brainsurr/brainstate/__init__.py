@@ -14,30 +14,16 @@ with needs("brainstate"):
     from ._parameters import bounds
 
 if TYPE_CHECKING:  # what `layer` and `cell` make: the arguments are fields, of the neuron and of the other bases
-    from collections.abc import Callable, Iterable, Mapping
     from dataclasses import field
-    from types import MappingProxyType
     from typing import Any, ClassVar
 
-    from .._bounds import Interval
-    from .._layer import Arguments
-    from ._layer import ORTHOGONAL
+    from .._layer import Arguments, Spiking, Trained
 
     class Size(Arguments):
         features: int | tuple[int, ...] = field(kw_only=False)
 
     class Features(Size):
         _by_name: None = field(default=None, kw_only=False)  # nothing behind it is given by position
-
-    class _Trained(Arguments):
-        learnable: str | Iterable[str] = ()
-        bounds: Mapping[str, Interval | None] | None = MappingProxyType({})
-        carry_init: Callable | None = None
-        param_dtype: Any = None
-
-    class _Spiking(_Trained):
-        recurrent: bool = False
-        recurrent_kernel_init: Callable = ORTHOGONAL
 
     class _Layer(Layer, neurons.Neuron):  # what both bases have, as the layer has it
         bounds: ClassVar[Any]
@@ -47,17 +33,17 @@ if TYPE_CHECKING:  # what `layer` and `cell` make: the arguments are fields, of 
         bounds: ClassVar[Any]
         states: ClassVar[Any]
 
-    class LIF(_Layer, _Spiking, neurons.LIF, Features): ...
+    class LIF(_Layer, Spiking, neurons.LIF, Features): ...
 
-    class ALIF(_Layer, _Spiking, neurons.ALIF, Features): ...
+    class ALIF(_Layer, Spiking, neurons.ALIF, Features): ...
 
-    class LI(_Layer, _Trained, neurons.LI, Features): ...
+    class LI(_Layer, Trained, neurons.LI, Features): ...
 
     class Delay(_Layer, neurons.Delay, Size): ...
 
-    class LIFCell(_Cell, _Spiking, neurons.LIF, Features): ...
+    class LIFCell(_Cell, Spiking, neurons.LIF, Features): ...
 
-    class ALIFCell(_Cell, _Spiking, neurons.ALIF, Features): ...
+    class ALIFCell(_Cell, Spiking, neurons.ALIF, Features): ...
 
 else:
     LIF, ALIF, LI, Delay = map(layer, (neurons.LIF, neurons.ALIF, neurons.LI, neurons.Delay))

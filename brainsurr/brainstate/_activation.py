@@ -70,7 +70,7 @@ class SpikingActivation(ChecksArguments, nn.ElementWiseBlock):
 
     @property
     def surrogate(self) -> Surrogate:
-        """The surrogate as it is now, its trained parameters inside their bounds."""
+        """The surrogate with its current parameters, the trained ones clipped to their bounds."""
         return jax.tree.map(partial(parameter_value, self), self.template)
 
     def update(self, x) -> jax.Array:

@@ -1,5 +1,6 @@
 """Layers of neurons for brainstate: how a module holds a neuron of which some parts are trained, and its state."""
 
+import operator
 from collections.abc import Callable, Iterable, Mapping
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -12,10 +13,10 @@ from brainstate import nn
 from .._bounds import Interval
 from .._checks import check_drawn_shape, check_flag, check_function, is_size
 from .._layer import (
-    check_kind,
     first_state,
     make_class,
     names_of_fields,
+    neuron_class,
     neuron_of,
     parent_of,
     pickle_as_call,
@@ -85,8 +86,8 @@ class Neurons(ChecksArguments, nn.Module, metaclass=LayerMeta):
 
     @property
     def neuron(self) -> Neuron:
-        """The neuron with the values that it has now, what is trained inside its bounds."""
-        return self._neuron(lambda act: act.surrogate)
+        """The neuron with its current values, the trained ones clipped to their bounds."""
+        return self._neuron(operator.attrgetter("surrogate"))
 
     def _neuron(self, spikes: Callable) -> Neuron:
         parameters, flags = self._names
@@ -140,7 +141,7 @@ class Neurons(ChecksArguments, nn.Module, metaclass=LayerMeta):
 
     def _state(self, neuron):
         self._check_state(neuron)
-        structure = jax.tree.structure(expected_state(neuron, _sizes(self.in_size)))
+        structure = jax.tree.structure(expected_state(neuron, jax.tree.structure(neuron), _sizes(self.in_size)))
         return jax.tree.unflatten(structure, [getattr(self, name).value for name in neuron.states])
 
     def _set_state(self, neuron, state):
@@ -226,7 +227,7 @@ def layer(kind: type[Neuron]) -> type[Layer]:
       [[0. 1. 0. 1.]
        [0. 1. 0. 1.]]
     """
-    return _made(Layer, check_kind(kind))
+    return _made(Layer, neuron_class(kind))
 
 
 def cell(kind: type[Neuron]) -> type[Cell]:
@@ -251,7 +252,7 @@ def cell(kind: type[Neuron]) -> type[Cell]:
       >>> print(lif(jnp.array([[0.75, 2.0]])), lif.v.value)
       [[0. 1.]] [[0.75 1.  ]]
     """
-    return _made(Cell, check_kind(kind))
+    return _made(Cell, neuron_class(kind))
 
 
 @cache_by_class

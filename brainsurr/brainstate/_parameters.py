@@ -44,7 +44,7 @@ def set_parameters(module: nn.Module, values, learnable, bounds, defaults, param
 
 
 def parameter_value(module: nn.Module, name: str):
-    """Return the value under a name as it is now, a trained one inside its bounds."""
+    """Return the current value under a name, a trained one clipped to its bounds."""
     value = getattr(module, name)
     if isinstance(value, nn.Param):
         return value.value()

@@ -14,8 +14,7 @@ with needs("flax"):
     from ._parameters import bounds
 
 if TYPE_CHECKING:  # what `layer` and `cell` make: the arguments are fields, of the neuron and of the other bases
-    from .._flax import Spiking, Trained
-    from .._layer import Features, Size
+    from .._layer import Features, Size, Spiking, Trained
 
     class _Layer(Layer, neurons.Neuron):  # what both bases have, as the layer has it
         __call__ = Layer.__call__  # type: ignore[assignment]

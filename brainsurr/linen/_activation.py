@@ -68,7 +68,7 @@ class SpikingActivation(ParameterModule):
 
     @property
     def surrogate(self) -> Surrogate:
-        """The surrogate as it is now, its trained parameters inside their bounds."""
+        """The surrogate with its current parameters, the trained ones clipped to their bounds."""
         if self.scope is not None:
             return jax.tree.map(self._now.get, self.surrogate_init.named_parameters()[0])
         if self.learnable:

@@ -2,6 +2,7 @@
 
 import dataclasses
 import functools
+import operator
 import types
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -15,10 +16,10 @@ from .._checks import check_drawn_shape, check_flag, check_function, check_input
 from .._layer import (
     ORTHOGONAL,
     attributes_of,
-    check_kind,
     fields_of,
     first_state,
     names_of_fields,
+    neuron_class,
     neuron_of,
     options_of,
     parent_of,
@@ -90,7 +91,7 @@ class Neurons(ParameterModule, metaclass=LayerMeta):
             self._kernel = self.param("recurrent_kernel", init)
 
     def neuron(self) -> Neuron:
-        """Return the neuron with the values that it has now, what is trained inside its bounds."""
+        """Return the neuron with its current values, the trained ones clipped to their bounds."""
         if self.scope is None:
             if self.recurrent or self.learnable or any(map(_is_trained, self._fields().values())):
                 raise ValueError(
@@ -98,7 +99,7 @@ class Neurons(ParameterModule, metaclass=LayerMeta):
                     "net.bind(variables).neuron()"
                 )
             return self._given.neuron
-        return self._neuron(lambda act: act.surrogate)
+        return self._neuron(operator.attrgetter("surrogate"))
 
     @nn.nowrap
     def _running(self) -> Neuron:
@@ -241,7 +242,7 @@ def layer(kind: type[Neuron]) -> type[Layer]:
       [[0. 1. 0. 1.]
        [0. 1. 0. 1.]]
     """
-    return _made(Layer, check_kind(kind))
+    return _made(Layer, neuron_class(kind))
 
 
 def cell(kind: type[Neuron]) -> type[Cell]:
@@ -267,7 +268,7 @@ def cell(kind: type[Neuron]) -> type[Cell]:
       >>> print(s, v)
       [[0. 1.]] [[0.75 1.  ]]
     """
-    return _made(Cell, check_kind(kind))
+    return _made(Cell, neuron_class(kind))
 
 
 @cache_by_class

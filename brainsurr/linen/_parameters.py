@@ -70,7 +70,7 @@ class ParameterModule(ChecksArguments, nn.Module):
                     f"layer without learnable={name!r}"
                 ) from error
             now[name] = clip_straight_through(stored, interval)
-        self._now = now  # every value as it is now, a trained one inside its bounds
+        self._now = now  # the current values, the trained ones clipped to their bounds
 
     @nn.nowrap
     def _intervals(self) -> dict[str, Interval | None]:

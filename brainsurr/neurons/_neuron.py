@@ -79,11 +79,6 @@ class Neuron(Value):
 
     def __init_subclass__(cls, **kwargs):
         super().__init_subclass__(**kwargs)
-        for name in ("bounds", "states"):
-            if "ClassVar" not in str(inspect.get_annotations(cls).get(name, "ClassVar")):
-                raise TypeError(
-                    f"{cls.__name__}: expected {name} to be an attribute of the class: {name}: ClassVar = ..."
-                )
         # A count, say of refractory steps, is static: it may be the length of a loop.
         cls._always_static |= {name for name, value in vars(cls).items() if type(value) is int}
         for name, checked in (("initial_state", _checked_start), ("step", _checked_step)):
@@ -150,12 +145,10 @@ class Neuron(Value):
             if not isinstance(f, Surrogate)
         }
         pair = step(neuron._with(**functions) if functions else neuron, state, x.astype(like.dtype))
-        if not isinstance(pair, tuple) or len(pair) != 2:
+        if not isinstance(pair, tuple) or len(pair) != 2 or isinstance(pair[1], tuple | list | dict):
             raise TypeError(
                 f"{owner}: expected step to return a pair, the new state and the output, got {shapes(pair)}"
             )
-        if isinstance(pair[1], tuple | list | dict):
-            raise TypeError(f"{owner}: expected step to return new state, output in this order, got {shapes(pair)}")
         new, y = pair[0], as_float(pair[1], f"the output of {owner}")
         if y.shape != x.shape:
             raise ValueError(
@@ -216,14 +209,14 @@ def run(neuron: Neuron, state, xs, host_scan: Callable = scan) -> tuple[Any, jax
     xs = widened(xs) if is_smooth() else xs
     if not xs.ndim:
         raise ValueError("expected xs to be an array [time, ..., features], got a single number")
-    state = as_state(neuron, state, xs.shape[1:], over_time=True)
+    leaves, structure = jax.tree.flatten(neuron)
+    state = as_state(neuron, structure, state, xs.shape[1:], over_time=True)
     functions = all_spike_functions(neuron)
     draws = Drawn in [type(f.function if isinstance(f, Watched) else f) for f in functions]
     if [f for f in functions if not isinstance(f, Surrogate | Drawn)]:
         return _over_time(neuron, draws, state, xs, host_scan)
     # Outside of jit, a scan compiles for each new function and keeps the program. So all numbers of a neuron are
     # arguments of one function: a new value neither compiles again nor fills the cache.
-    leaves, structure = jax.tree.flatten(neuron)
     return _compiled(structure, draws, leaves, state, xs)
 
 
@@ -243,37 +236,54 @@ def _compiled(structure, draws, leaves, state, xs):
     return _over_time(structure.unflatten(leaves), draws, state, xs, scan)
 
 
-def as_state(neuron: Neuron, state, shape: tuple[int, ...], over_time: bool = False):
+def as_state(neuron: Neuron, structure, state, shape: tuple[int, ...], over_time: bool = False):
     """Return a state as arrays, of float64 in a smooth pass; a ValueError unless it is one for such inputs.
 
     Args:
       neuron: whose state it is.
+      structure: of its pytree.
       state: as it was given.
       shape: of the input of one step.
       over_time: whether that is the input of a layer, for the hints.
     """
-    expected = expected_state(neuron, shape)
-    leaves, structure = jax.tree.flatten(state)
-    if structure != jax.tree.structure(expected) or [  # type: ignore[operator]
-        leaf
-        for leaf, like in zip(leaves, jax.tree.leaves(expected), strict=True)
-        if not isinstance(leaf, jax.Array) or leaf.shape != like.shape or leaf.dtype.kind != like.dtype.kind
-    ]:
-        state = _as_expected(neuron, state, expected, shape, over_time)
-    return jax.tree.map(widened, state) if is_smooth() else state
+    owner, expected = type(neuron).__name__, expected_state(neuron, structure, shape)
+    (leaves, given), (likes, wanted) = jax.tree.flatten(state), jax.tree.flatten(expected)
+    if given != wanted:  # type: ignore[operator]
+        state = _tuples(state)  # a checkpoint may give lists
+        leaves, given = jax.tree.flatten(state)
+    if given != wanted:  # type: ignore[operator]
+        if [like.shape for like in likes] == [shape]:
+            raise wrong_state(owner, state, shape, over_time)
+        raise ValueError(
+            f"{owner}: expected a carry like the state before the first step, {', '.join(neuron.states)} of shapes "
+            f"{shapes(expected)}, got {shapes(state)}"
+        )
+    for i, (leaf, like) in enumerate(zip(leaves, likes, strict=True)):
+        if not isinstance(leaf, jax.Array) or leaf.dtype.kind != like.dtype.kind:
+            leaves[i] = (neuron._as_input if _is_float(like) else as_real)(leaf, "carry")
+        if leaves[i].shape != like.shape:
+            if like.shape == shape:
+                raise wrong_state(owner, state, shape, over_time)
+            raise ValueError(
+                f"{owner}: expected the carry of inputs of shape {shape} at each step to have the shape "
+                f"{shapes(expected)}, got {shapes(state)}: make it by initialize_carry(xs.shape[1:]) (brainstate: "
+                "init_state(batch_size))"
+            )
+    return jax.tree.unflatten(wanted, [widened(leaf) for leaf in leaves] if is_smooth() else leaves)
 
 
 _expected: dict[Any, Any] = {}
 
 
-def expected_state(neuron: Neuron, shape: tuple[int, ...]):
+def expected_state(neuron: Neuron, structure, shape: tuple[int, ...]):
     """Return shapes and dtypes of the first state, for an input of a shape and of float32."""
-    key = jax.tree.structure(neuron), shape
+    key = structure, shape
     if key not in _expected:
         if len(_expected) > 999:
             _expected.clear()
-        x = jax.ShapeDtypeStruct(shape, jnp.float32)
-        _expected[key] = jax.eval_shape(lambda x: neuron.initial_state(x), x)
+        start = type(neuron).initial_state
+        start = functools.partial(getattr(start, "alone", start), neuron)
+        _expected[key] = jax.eval_shape(start, jax.ShapeDtypeStruct(shape, jnp.float32))
     return _expected[key]
 
 
@@ -283,34 +293,6 @@ def _is_float(part) -> bool:
 
 def _tuples(state):
     return tuple(map(_tuples, state)) if type(state) in (tuple, list) else state
-
-
-def _as_expected(neuron, state, expected, shape, over_time):
-    owner, parts = type(neuron).__name__, jax.tree.leaves(expected)
-    state = _tuples(state)  # a checkpoint may give lists
-    if jax.tree.structure(state) != jax.tree.structure(expected):  # type: ignore[operator]
-        if len(parts) == 1 and parts[0].shape == shape:
-            raise wrong_state(owner, state, shape, over_time)
-        names = ", ".join(neuron.states)
-        raise ValueError(
-            f"{owner}: expected a carry like the state before the first step, {names} of shapes {shapes(expected)}, "
-            f"got {shapes(state)}"
-        )
-
-    def as_part(part, like):
-        return (neuron._as_input if _is_float(like) else as_real)(part, "carry")
-
-    state = jax.tree.map(as_part, state, expected)
-    for part, like in zip(jax.tree.leaves(state), parts, strict=True):
-        if part.shape != like.shape:
-            if like.shape == shape:
-                raise wrong_state(owner, state, shape, over_time)
-            raise ValueError(
-                f"{owner}: expected the carry of inputs of shape {shape} at each step to have the shape "
-                f"{shapes(expected)}, got {shapes(state)}: make it by initialize_carry(xs.shape[1:]) (brainstate: "
-                "init_state(batch_size))"
-            )
-    return state
 
 
 @cache_by_class
@@ -331,6 +313,9 @@ def check_class(cls):
                 f"{cls.__name__}: expected {name} to be a field, got an attribute of the class: annotate it, "
                 f"{name}: Any = {value!r}"
             )
+    if wrong := {"bounds", "states"}.intersection(names):
+        name = min(wrong)
+        raise TypeError(f"{cls.__name__}: expected {name} to be an attribute of the class: {name}: ClassVar = ...")
     for path, interval in cls.bounds.items():
         if path.partition(".")[0] not in names:
             raise ValueError(
@@ -366,6 +351,7 @@ def _checked_start(initial_state):
                 )
         return jax.tree.map(widened, state) if is_smooth() else state
 
+    wrapped.alone = initial_state  # type: ignore[attr-defined]
     return wrapped
 
 
@@ -378,7 +364,7 @@ def _checked_step(step):
             return step(self, state, x)
         x = self._as_input(x, "x")
         x = widened(x) if is_smooth() else x
-        return self._advance(as_state(self, state, x.shape), x)
+        return self._advance(as_state(self, jax.tree.structure(self), state, x.shape), x)
 
     wrapped.alone = step  # type: ignore[attr-defined]
     return wrapped

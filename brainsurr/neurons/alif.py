@@ -91,12 +91,12 @@ class ALIF(LIF):
         if self.adapts not in ADAPTS:  # set on a layer afterwards
             check_word(f"{type(self).__name__}: adapts", self.adapts, ADAPTS)
         inner, before = state
-        v, last = inner if self._has_spikes else (inner, None)
-        a = self._adapted(before, v, last) if self.reset_delay else before  # what acts now
+        v, previous_spikes = inner if self._has_spikes else (inner, None)
+        a = self._adapted(before, v, previous_spikes) if self.reset_delay else before  # what acts now
         if self.adapts == "input":
-            v, s = self.fire(v, last, x - a, self.threshold, self.threshold)
+            v, s = self.fire(v, previous_spikes, x - a, self.threshold, self.threshold)
         else:
-            v, s = self.fire(v, last, x, self.threshold + before, self.threshold + a)
+            v, s = self.fire(v, previous_spikes, x, self.threshold + before, self.threshold + a)
         return ((v, s) if self._has_spikes else v, a if self.reset_delay else self._adapted(a, v, s)), s
 
     def _adapted(self, a, v, s):

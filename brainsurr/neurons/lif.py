@@ -97,16 +97,16 @@ class LIF(LI):
     def step(self, state, x):
         if not self._has_spikes:
             return self.fire(state, None, x, self.threshold, self.threshold)
-        v, last = state
-        v, s = self.fire(v, last, x, self.threshold, self.threshold)
+        v, previous_spikes = state
+        v, s = self.fire(v, previous_spikes, x, self.threshold, self.threshold)
         return (v, s), s
 
-    def fire(self, v, last, x, fired_at, threshold):
+    def fire(self, v, previous_spikes, x, fired_at, threshold):
         """Integrate, fire and reset; return the potential and the spikes.
 
         Args:
           v: the potential.
-          last: the spikes of the last step, if they are in the state.
+          previous_spikes: those of the step before, if they are in the state.
           x: the input.
           fired_at: the threshold of the spikes that reset.
           threshold: that of the new spikes.
@@ -115,7 +115,7 @@ class LIF(LI):
             check_word(f"{type(self).__name__}: reset", self.reset, RESETS)
         u = self.integrate(v, x)
         if self.reset_delay:
-            v = self._after(u, last, fired_at)
+            v = self._after(u, previous_spikes, fired_at)
             return v, self.spike_fn(v - threshold)
         s = self.spike_fn(u - threshold)
         return self._after(u, s, fired_at), s

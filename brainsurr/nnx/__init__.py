@@ -18,8 +18,7 @@ if TYPE_CHECKING:  # what `layer` and `cell` make: the arguments are fields, of 
 
     from flax import nnx
 
-    from .._flax import Spiking, Trained
-    from .._layer import Features, Size
+    from .._layer import Features, Size, Spiking, Trained
 
     class _Spiking(Spiking):
         rngs: nnx.Rngs | None = None

@@ -1,5 +1,6 @@
 """Layers of neurons for Flax NNX: how a module holds a neuron of which some parts are trained."""
 
+import operator
 from collections.abc import Callable, Iterable, Mapping
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -13,10 +14,10 @@ from .._bounds import Interval
 from .._checks import check_drawn_shape, check_flag, check_function, check_input_shape, drawing_dtype
 from .._layer import (
     ORTHOGONAL,
-    check_kind,
     first_state,
     make_class,
     names_of_fields,
+    neuron_class,
     neuron_of,
     parent_of,
     pickle_as_call,
@@ -82,8 +83,8 @@ class Neurons(ParameterModule, metaclass=LayerMeta):
 
     @property
     def neuron(self) -> Neuron:
-        """The neuron with the values that it has now, what is trained inside its bounds."""
-        return self._neuron(lambda act: act.surrogate)
+        """The neuron with its current values, the trained ones clipped to their bounds."""
+        return self._neuron(operator.attrgetter("surrogate"))
 
     def _neuron(self, spikes: Callable) -> Neuron:
         parameters, flags = self._names
@@ -193,7 +194,7 @@ def layer(kind: type[Neuron]) -> type[Layer]:
       [[0. 1. 0. 1.]
        [0. 1. 0. 1.]]
     """
-    return _made(Layer, check_kind(kind))
+    return _made(Layer, neuron_class(kind))
 
 
 def cell(kind: type[Neuron]) -> type[Cell]:
@@ -218,7 +219,7 @@ def cell(kind: type[Neuron]) -> type[Cell]:
       >>> print(s, v)
       [[0. 1.]] [[0.75 1.  ]]
     """
-    return _made(Cell, check_kind(kind))
+    return _made(Cell, neuron_class(kind))
 
 
 @cache_by_class

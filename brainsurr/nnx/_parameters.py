@@ -41,7 +41,7 @@ def set_parameters(module: ParameterModule, values, learnable, bounds, defaults,
 
 
 def parameter_value(module: nnx.Module, name: str):
-    """Return the value under a name as it is now, a trained one inside its bounds."""
+    """Return the current value under a name, a trained one clipped to its bounds."""
     value = getattr(module, name)
     if isinstance(value, nnx.Param):
         return clip_straight_through(value[...], value.get_metadata().get("bounds"))

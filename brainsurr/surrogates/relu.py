@@ -3,9 +3,11 @@
 import dataclasses
 from typing import ClassVar
 
+import jax
 import jax.numpy as jnp
+import numpy as np
 
-from .._arrays import at_least_one, is_negative, is_positive
+from .._arrays import is_negative
 from .._surrogate import Parameter, Surrogate
 from ._function import function
 from ._stable import fill
@@ -88,12 +90,12 @@ class LogTailedRelu(Surrogate):
     def surrogate_fun(self, x):
         # -inf * 0 is NaN, so at alpha = 0 the x below is 0; where(alpha == 0, 0, ...) would cut alpha's gradient.
         below = self.alpha * jnp.where((self.alpha == 0) & (x == -jnp.inf), jnp.zeros_like(x), x)
-        tail = jnp.log(at_least_one(x)) + float(self.continuous)
-        return jnp.where(is_positive(x), jnp.where(x <= 1, x, tail), below)
+        tail = jnp.log(_at_least_one(x)) + float(self.continuous)
+        return jnp.where(_is_positive(x), jnp.where(x <= 1, x, tail), below)
 
     def surrogate_grad(self, x):
-        slope = 1 / at_least_one(x)  # 1 below 0; XLA would keep an array of alphas for a loop
-        return jnp.where(is_positive(x), slope, self.alpha * slope)
+        slope = 1 / _at_least_one(x)  # 1 below 0; XLA would keep an array of alphas for a loop
+        return jnp.where(_is_positive(x), slope, self.alpha * slope)
 
 
 @dataclasses.dataclass
@@ -132,6 +134,24 @@ class LeakyRelu(Surrogate):
 
     def surrogate_grad(self, x):
         return jnp.where(is_negative(x), fill(self.alpha, x), self.beta)
+
+
+def _is_positive(x: jax.Array) -> jax.Array:
+    """Return x > 0, also for subnormal numbers."""
+    return jax.lax.bitcast_convert_type(x, f"int{8 * x.dtype.itemsize}") > 0
+
+
+@jax.custom_jvp
+def _at_least_one(x: jax.Array) -> jax.Array:
+    """Return the larger of x and 1, compared as integers."""
+    bits = jax.lax.bitcast_convert_type(x, f"int{8 * x.dtype.itemsize}")
+    return jax.lax.bitcast_convert_type(jnp.maximum(bits, np.array(1, x.dtype).view(bits.dtype)), x.dtype)
+
+
+@_at_least_one.defjvp
+def _at_least_one_jvp(primals, tangents):
+    (x,), (dx,) = primals, tangents
+    return _at_least_one(x), jnp.where(x <= 1, jnp.zeros_like(dx), dx)
 
 
 log_tailed_relu = function(LogTailedRelu, "log_tailed_relu")
