@@ -306,7 +306,7 @@ FAULTS = [
     Fault("interop.py", "jnp.flip(new, range(new.ndim - 2)).swapaxes(-1, -2)", "new.swapaxes(-1, -2)", "interop"),
     Fault("optim.py", "jnp.where(new < low, jnp.nextafter", "jnp.where(new <= low, jnp.nextafter", "optim"),
     Fault("optim.py", "value = as_float(schedule(count)", "value = as_float(schedule(state.count)", "optim"),
-    Fault("_unknown_arguments.py", "difflib.get_close_matches(name, names, 1)", "[]", "arguments"),
+    Fault("_wrong_calls.py", "difflib.get_close_matches(name, names, 1)", "[]", "arguments"),
     Fault(
         "_checks.py",
         'f"{owner}: expected one time step of the input',

@@ -9,10 +9,10 @@ from brainstate import nn
 from .._checks import check_flag, check_function
 from .._time.sequential import apply_layers, check_layers
 from .._time.unroll import transforms_of, unroll_blocks
-from .._unknown_arguments import ChecksArguments
+from .._wrong_calls import AnswersWrongCalls
 
 
-class SpikingSequential(ChecksArguments, nn.Module):
+class SpikingSequential(AnswersWrongCalls, nn.Module):
     """Layers in a row over time, time first: ``ys = net(xs)`` with ``xs`` as ``[time, batch, ...]``.
 
     Each layer sees all time steps at once, so a ``Linear`` is one large matrix product. Batch-first data would run

@@ -12,10 +12,10 @@ from .._checks import check_flag, check_input_shape, check_kind
 from .._flax import functions_replaced
 from .._time.sequential import apply_layer, apply_layers, check_layers, is_stateful, named, step_shape
 from .._time.unroll import JAX, unroll_blocks
-from .._unknown_arguments import ChecksArguments
+from .._wrong_calls import AnswersWrongCalls
 
 
-class SpikingSequential(ChecksArguments, nnx.Module):
+class SpikingSequential(AnswersWrongCalls, nnx.Module):
     """Layers in a row over time, time first: ``(carry, xs) -> (carry, ys)`` with ``xs`` as ``[time, batch, ...]``.
 
     A layer that has ``initialize_carry`` is called as ``layer(carry, xs)``, any other as ``layer(xs)`` on all time

@@ -8,8 +8,8 @@ from typing import Any
 from ._other_libraries import argument_hints
 
 
-class ChecksArguments:
-    """Reject unknown arguments, and calls without a carry, with a hint. Must be the first base class of a layer."""
+class AnswersWrongCalls:
+    """Answer unknown arguments, and calls without a carry or a key, with a hint. Must be the first base of a layer."""
 
     def __init_subclass__(cls, **kwargs):
         super().__init_subclass__(**kwargs)
