@@ -163,18 +163,6 @@ def test_a_state_of_linen_without_its_key(layer):
 
 
 @every_host
-def test_a_constructor_shows_its_own_signature(host):
-    for layer in ("LIF", "LIFCell"):
-        parameters = inspect.signature(getattr(host.layers, layer).__init__).parameters
-        assert list(parameters)[:3] == ["self", "features", "decay"]
-        assert parameters["threshold"].default == 1.0
-    assert list(inspect.signature(host.layers.SpikingActivation.__init__).parameters)[1:3] == [
-        "surrogate_init" if host.name == "linen" else "surrogate",
-        "learnable",
-    ]
-
-
-@every_host
 def test_every_argument_of_a_layer_is_in_its_docstring(host):
     for layer in LAYERS:
         cls = getattr(host.layers, layer)
