@@ -20,7 +20,7 @@ with needs("nir"):
     import nir as _nir
 
 from ._nir import neurons, weights
-from ._nir.chain import METHODS, RESISTANCES, Convention, Reader, Writer, channels_first, expect, naming
+from ._nir.chain import Convention, Reader, Writer, channels_first, expect, naming
 from ._nir.graph import chain_of
 from ._nir.layers import Population, as_arrays, build, known
 from ._nir.metadata import words_of
@@ -32,10 +32,9 @@ PAIRS: list[Any] = [*weights.PAIRS, *neurons.PAIRS]
 WRITERS = {layer: write for layer, write, *_ in PAIRS}
 READERS = {kind: read for _, _, read, *kinds in PAIRS for kind in kinds}
 LAYERS = (
-    "a layer that NIR has: a linear layer, a convolution over one axis or two, LIF, LI, Delay, a surrogate, a reshape "
-    "of all axes but time and batch, or functools.partial(nnx.avg_pool, window_shape=(2, 2), strides=(2, 2))"
+    "a layer that NIR has: a linear layer, a convolution of one axis or two, LIF, LI, Delay, a surrogate, a flatten "
 )
-KNOWN = ", ".join(sorted(kind.__name__ for kind in READERS))
+LAYERS += "of all axes but time and batch, or functools.partial(nnx.avg_pool, window_shape=(2, 2), strides=(2, 2))"
 
 
 def to_nir(
@@ -87,7 +86,7 @@ def to_nir(
       [4. 4.] [0.25 0.25]
     """
     host = _host_of(net)
-    how = _convention("to_nir", dt, method, r, RESISTANCES)
+    how = _convention("to_nir", dt, method, r, ("1", "tau/dt"))
     check_flag("to_nir: lossy", lossy)
     with naming("to_nir"):
         sizes = tuple(input_shape) if isinstance(input_shape, tuple | list) else ()
@@ -153,12 +152,11 @@ def from_nir(
       0.75 True zero
     """
     check_word("from_nir: host", host, HOSTS)
-    how = _convention("from_nir", dt, method, r, (*RESISTANCES, None))
+    how = _convention("from_nir", dt, method, r, ("1", "tau/dt", None))
     check_word("from_nir: reset", reset, (*RESETS, None))
     check_flag("from_nir: reset_delay", reset_delay, optional=True)
     check_function("from_nir: spike_fn", spike_fn, "a surrogate or a function", optional=True)
     said = {"reset": reset, "reset_delay": reset_delay, "spike_fn": spike_fn}
-    said = {word: value for word, value in said.items() if value is not None}
     graph = _graph_of(graph)
     with naming("from_nir"):
         start, links = chain_of(graph)
@@ -172,7 +170,7 @@ def from_nir(
                 warnings.warn(text, UserWarning, stacklevel=2)
         for name, node, partner in links:
             with naming(f"node {name!r}"):
-                expect(type(node) in READERS, f"one of {KNOWN}", type(node).__name__)
+                expect(type(node) in READERS, f"one of {sorted(k.__name__ for k in READERS)}", type(node).__name__)
                 READERS[type(node)](node, to, *([] if partner is None else [partner]))
         to.check_end()
         return build(_host(host), to.layers)
@@ -181,10 +179,10 @@ def from_nir(
 def _write(index: int, layer: Any, after: Any, to: Writer):
     """Write a layer; ``after`` is the one behind it."""
     layer = known(layer, to.shape)
-    neurons_of = isinstance(layer, Population)
-    kind = type(layer.neuron) if neurons_of else Surrogate if isinstance(layer, Surrogate) else type(layer)
+    of_neurons = isinstance(layer, Population)
+    kind = type(layer.neuron) if of_neurons else Surrogate if isinstance(layer, Surrogate) else type(layer)
     expect(kind in WRITERS, LAYERS)
-    if neurons_of:
+    if of_neurons:
         expect(to.shape[-len(layer.size) :] == layer.size, f"an input of shape {layer.size}", to.shape)
     if neurons.is_synapse(layer, after):
         neurons.open_synapse(f"cubalif_{index}", layer, to)
@@ -209,20 +207,19 @@ def _convention(owner: str, dt: Any, method: Any, r: Any, resistances: tuple[str
     with naming(owner):
         is_number = isinstance(dt, numbers.Real) and not isinstance(dt, bool)
         expect(is_number and 0 < dt < math.inf, "dt to be a number above 0", repr(dt))
-    check_word(f"{owner}: method", method, METHODS)
+    check_word(f"{owner}: method", method, ("euler", "exp"))
     check_word(f"{owner}: r", r, resistances)
     return Convention(float(dt), method, r)
 
 
 def _graph_of(graph: Any) -> "_nir.NIRGraph":
-    content, is_file = graph, isinstance(graph, str | os.PathLike)
-    if is_file:
+    if isinstance(graph, str | os.PathLike):
         try:
-            content = _nir.read(graph, type_check=False)
+            graph = _nir.read(graph, type_check=False)
         except Exception as error:  # nir raises arbitrary exceptions on bad files
             got = f"{os.fspath(graph)!r}, {type(error).__name__}: {error}"
             raise ValueError(f"from_nir: expected graph to be the path of a file that nir reads, got {got}") from error
-    if not isinstance(content, _nir.NIRGraph):
+    if not isinstance(graph, _nir.NIRGraph):
         what = "a nir.NIRGraph or the path of a file that holds one"
-        raise (ValueError if is_file else TypeError)(f"from_nir: expected graph to be {what}, got {content!r}")
-    return content
+        raise TypeError(f"from_nir: expected graph to be {what}, got {graph!r}")
+    return graph

@@ -19,8 +19,6 @@ import numpy as np
 
 from .layers import Shape
 
-METHODS = ("euler", "exp")
-RESISTANCES = ("1", "tau/dt")
 LARGEST = 2**31 - 1  # entries of one time step; a larger shape is no network, and checking it would take all memory
 
 
@@ -136,12 +134,12 @@ class Reader(Chain):
     """Layers while they are read, each with the shape of its input.
 
     Attributes:
-      said: by the caller of all neurons: ``reset``, ``reset_delay``, ``spike_fn``, or none of these.
+      said: by the caller of all neurons: ``reset``, ``reset_delay``, ``spike_fn``, but those that are None.
     """
 
     def __init__(self, shape: Shape, how: Convention, said: dict[str, Any]):
         super().__init__(checked(shape), how)
-        self.said = said
+        self.said = {word: value for word, value in said.items() if value is not None}
         self.layers: list[tuple[Any, Shape]] = []
 
     def add(self, layer: Any, shape: Shape | None = None):

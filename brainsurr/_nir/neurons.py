@@ -92,8 +92,8 @@ def write_integrator(name: str, population: Population, to: Writer):
     if tau is None:
         node = nir.I(r=np.full_like(decay, 1 / to.how.dt))
     else:
-        full = tau / to.how.dt if to.how.method == "euler" else 1 / (1 - decay)
-        node = nir.LI(tau=tau, r=np.ones_like(decay) if neuron.decay_input else full, v_leak=np.zeros_like(decay))
+        r_full = tau / to.how.dt if to.how.method == "euler" else 1 / (1 - decay)
+        node = nir.LI(tau=tau, r=np.ones_like(decay) if neuron.decay_input else r_full, v_leak=np.zeros_like(decay))
     to.add(name, node, _words(population))
 
 
@@ -164,8 +164,9 @@ def _read_membrane(node: Any, to: Reader, tau: str = "tau", r: str = "r") -> tup
     if isinstance(node, nir.I | nir.IF):
         given = to.numbers(node, r)
         one = np.ones_like(given)
-        gain = dt * given if said is None or isinstance(node, nir.I) else one if said == "tau/dt" else dt * one
-        return one, gain, 0 * one
+        if isinstance(node, nir.I) or said is None:  # what an integrator gives depends on its resistance as it is
+            return one, dt * given, 0 * one
+        return one, one if said == "tau/dt" else dt * one, 0 * one
     time, rest = to.numbers(node, tau), to.numbers(node, "v_leak")
     expect(np.all(time > 0), f"{tau} above 0", time.min())
     decay = to.how.decay_of(time)
@@ -268,8 +269,8 @@ def read_delay(node: Any, to: Reader):
     whole = np.round(steps)
     fits = np.all(np.abs(steps - whole) <= 1e-6 * np.maximum(whole, 1)) and np.all(whole >= 0)
     expect(fits, f"delays of whole steps of dt={to.how.dt:g}", f"{steps.reshape(-1)[:4]} of it")
-    held = np.max(whole) * math.prod(to.shape)
-    expect(held <= LARGEST, f"delays that hold {LARGEST} entries at most", f"{np.max(whole):g} steps")
+    longest = np.max(whole)
+    expect(longest * math.prod(to.shape) <= LARGEST, f"delays of {LARGEST} entries at most", f"{longest:g} steps")
     to.add(Population(Delay(np.asarray(to.each("delay", whole)).astype(int).tolist())))
 
 

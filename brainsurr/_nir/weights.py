@@ -85,11 +85,10 @@ def write_conv(name: str, layer: Conv, to: Writer):
     window = [d * (k - 1) + 1 for d, k in zip(dilation, window, strict=True)]
     pads = _pads(layer.padding, space, window, strides)
     to_shape = *_slid(space, window, strides, pads), outputs
-    padding: Any = tuple(low for low, _ in pads)
-    if any(low != high for low, high in pads):
-        same_size = layer.padding == "SAME" and set(strides) == {1}
-        expect(same_size, "padding that is the same on both sides, as in NIR", pads)
-        padding = "same"
+    even = all(low == high for low, high in pads)
+    same = layer.padding == "SAME" and set(strides) == {1}
+    expect(even or same, "padding that is the same on both sides, as in NIR", pads)
+    padding: Any = tuple(low for low, _ in pads) if even else "same"
     how = {"input_shape": space, "stride": strides, "padding": padding, "dilation": dilation}
     if axes == 1:
         how = {field: value if isinstance(value, str) else value[0] for field, value in how.items()}
