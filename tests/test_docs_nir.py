@@ -7,7 +7,6 @@ import numpy as np
 import pytest
 from pages import run_blocks
 
-from benchmarks.nir.report import cell
 from benchmarks.pages import nir as page
 
 pytestmark = pytest.mark.usefixtures("lenient")  # flax's Linear
@@ -28,8 +27,3 @@ def test_code(tmp_path, monkeypatch, capsys):
 def test_the_tables_are_those_of_the_result_file():
     text = page.PAGE.read_text()
     assert text == page.rendered(text, page.load()), "run `make evidence`"
-
-
-def test_a_library_that_stops_is_said_to():
-    assert cell({"differ": None, "error": "ValueError: no"}) == "stops: ValueError: no"
-    assert [cell({"differ": n}) for n in (0.0, 0.214)] == ["**0**", "21.4 %"]
