@@ -230,12 +230,6 @@ def test_a_layer_of_ones_own():
         net((jnp.zeros((BATCH, 3)),), xs)
 
 
-@pytest.mark.parametrize("layers", [bs.nnx, bs.linen, bs.brainstate], ids=["nnx", "linen", "brainstate"])
-def test_return_spikes_is_a_flag(layers):
-    with pytest.raises(TypeError, match="SpikingSequential: expected return_spikes to be True or False, got 'spikes'"):
-        layers.SpikingSequential([], return_spikes="spikes")
-
-
 def test_a_network_made_before():
     """The same layers, in a network that returns their spikes."""
     xs, carry = inputs(), (jnp.zeros((BATCH, 3)),)

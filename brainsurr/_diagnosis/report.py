@@ -28,7 +28,7 @@ class LayerReport:
       status: ``"fine"``, ``"recoverable"`` (silent, but a gradient reaches it), ``"dead"`` (silent, and no gradient can
         reach it), ``"cut off"`` (no gradient of the loss arrives), ``"blocked"`` (fires, but passes no gradient),
         ``"saturated"``, ``"vanishing"`` or ``"not finite"``. If nothing was measured, all numbers are NaN and the
-        status is ``"unused"`` (the loss does not depend on its spikes) or ``"not run"`` (it got no values).
+        status is ``"unused"`` (the loss does not depend on its spikes, or it got no values).
     """
 
     rate: float = math.nan
@@ -132,13 +132,9 @@ def _sentence(name, layer, layers, before, after) -> str | None:
             )
         case "unused":
             return (
-                f"{name}: the loss does not depend on its spikes in any way that can be differentiated, so nothing was "
-                "measured. Look for a stop_gradient, or an output that is not used."
-            )
-        case "not run":
-            return (
-                f"{name}: no value reached it, so nothing was measured. Its batch or its time axis is empty, or it is "
-                "in a branch that was not taken."
+                f"{name}: the loss does not depend on its spikes in any way that can be differentiated, or no value "
+                "reached it, so nothing was measured. Look for a stop_gradient, an output that is not used, an empty "
+                "batch or time axis, or a branch that was not taken."
             )
     return None
 

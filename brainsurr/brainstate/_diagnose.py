@@ -8,12 +8,11 @@ import brainstate
 from brainstate import nn
 
 from .._checks import check_kind
-from .._diagnosis import Diagnosis, examine, layer_name, loss_takes, watching
+from .._diagnosis import Diagnosis, examine, layer_name, watching
 from ._activation import SpikingActivation
 from ._layer import Neurons
 
 
-@loss_takes(0, "diagnose(net, lambda: loss_fn(x, y))")
 def diagnose(net: nn.Module, loss_fn: Callable[[], Any]) -> Diagnosis:
     """Diagnose which layers are silent, whether gradients reach them, and what to change: :func:`brainsurr.diagnose`.
 

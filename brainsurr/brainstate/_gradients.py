@@ -8,7 +8,7 @@ import jax
 from brainstate import nn
 
 from .._checks import check_kind
-from .._gradients import examine_gradients, is_floating
+from .._gradients import examine_gradients
 from .._gradients.report import GradientReport
 from .._kernel import widened
 
@@ -53,7 +53,7 @@ def check_gradients(net: nn.Module, loss_fn: Callable[[], Any]) -> GradientRepor
             finally:
                 trace.recovery_original_values()
 
-    return examine_gradients(loss_fn, {name: value for name, value in trained.items() if is_floating(value)}, loss)
+    return examine_gradients(loss_fn, trained, loss)
 
 
 def _leaf_name(name: str, path) -> str:
