@@ -12,7 +12,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from close import assert_close, bound
+from close import assert_close
 from combinations import each_value_once, label
 from flax import linen, nnx
 from jax.sharding import AxisType, NamedSharding
@@ -22,7 +22,6 @@ import brainsurr as bs
 import brainsurr.brainstate
 import brainsurr.linen
 import brainsurr.nnx
-from brainsurr.interop import transfer
 from tools.hosts import HOSTS, Brainstate, Linen, Nnx
 
 pytestmark = pytest.mark.usefixtures("lenient")  # brainstate's Linear
@@ -133,37 +132,6 @@ def test_rms_of_nothing_is_nan_and_shown_as_dashes():
     report = bs.diagnose({"a": bs.Arctan()}, lambda fns: jnp.sum(fns["a"](jnp.full((2, F), -jnp.inf))))
     assert math.isnan(report["a"].rms)
     assert "  --  " in str(report)
-
-
-def two_layers(spike_fns, xs, nudge=(0.0, 0.0)):
-    """A recurrent layer below another, by hand, with something added to the argument of each spike function."""
-    weights = (jnp.arange(F * F) / 4 - 1).reshape(F, F)  # and decays, so that no potential is rounded
-    first, second = spike_fns.values()
-
-    def step(carry, x):
-        (v, s, w), (x, first_nudge, second_nudge) = carry, x
-        v = 0.5 * v + x + s @ weights * 0.25
-        s = first(v - 1 + first_nudge)
-        w = 0.5 * w + s @ weights
-        return (v - s, s, w), second(w - 1 + second_nudge)
-
-    xs = xs, *(jnp.broadcast_to(n, X.shape) for n in nudge)
-    return jnp.sum(jax.lax.scan(step, (jnp.zeros((B, F)),) * 3, xs)[1] * jnp.asarray(WEIGHT, jnp.float32))
-
-
-def test_gradient_norm_is_that_of_a_perturbation():
-    spike_fns = {"first": bs.Sigmoid(2.0), "second": bs.ReluGrad()}
-    xs = jnp.asarray(X, jnp.float32)
-    nudges = jax.grad(lambda nudge: two_layers(spike_fns, xs, nudge))((jnp.zeros(X.shape), jnp.zeros(X.shape)))
-    report = bs.diagnose(spike_fns, lambda spike_fns: two_layers(spike_fns, xs))
-    assert list(report) == ["first", "second"]
-    assert len(report) == 2
-    for layer, nudge in zip(report.values(), nudges, strict=True):
-        smallest = np.abs(nudge)[nudge != 0].min()
-        assert smallest > bound(T * (F + 8), np.abs(nudge).max()), "no zero is one by rounding"
-        assert_close(layer.grad_norm, np.linalg.norm(nudge), T * (F + 8) + X.size, dtype=jnp.float32)
-        assert_close(layer.reached, np.mean(nudge != 0), 2, dtype=jnp.float32)
-    assert report.loss == two_layers(spike_fns, xs)
 
 
 def assert_same(report, other):
@@ -365,59 +333,18 @@ def test_a_loss_of_which_nothing_can_be_measured_is_an_error(host):
         diagnose(host, host.layers.SpikingSequential([host.layers.LIF(F), host.layers.LIF(F)]), jnp.sum, xs)
 
 
-@pytest.mark.slow
-def test_the_frameworks_give_one_report():
-    params, reports = None, []
-    rngs, xs = nnx.Rngs(0), jnp.asarray(X, jnp.float32)
-    dense = {
-        "nnx": lambda n: nnx.Linear(F, n, rngs=rngs),
-        "linen": linen.Dense,
-        "brainstate": lambda n: brainstate.nn.Linear(F, n),
-    }
-    for host in HOSTS:
-        host = host()
-        layers, linear = host.layers, dense[host.name]
-        act, other = (layers.SpikingActivation(bs.ReluGrad(), learnable="alpha") for _ in range(2))
-        first = layers.LIF(F, decay=0.5, spike_fn=act, **host.recurrent(jnp.asarray(WEIGHT[:4, 0], jnp.float32)))
-        second = layers.LIF(F, decay=0.5)
-        net = layers.SpikingSequential([linear(F), first, linear(F), second, other, linear(2), layers.LI(2)])
-        own = host.params(net, xs)
-        if params is None:  # no potential is rounded; what comes back from the readout is, so that nothing cancels
-            params = jax.tree.map(lambda p: jnp.round(8 * p) / 8 if p.shape == (F, F) else p, own)
-        reports.append(diagnose(host.with_params(net, transfer(params, own)) and host, net, jnp.mean, xs))
-    assert [list(report) for report in reports] == [
-        ["layers.1", "layers.3", "layers.4"],
-        ["layers_1", "layers_3", "layers_4"],
-        ["layers.1", "layers.3", "layers.4"],
-    ]
-    for other in reports[1:]:
-        assert_same(other, reports[0])
-
-
-def test_a_trained_alpha_of_a_dead_layer_is_named():
-    for host in HOSTS:
-        host = host()
-        lif = host.layers.LIF(F, spike_fn=host.layers.SpikingActivation(bs.LogTailedRelu(), learnable="alpha"))
-        report = diagnose(host, lif, jnp.sum, jnp.zeros((T, B, F)))
-        assert statuses(report) == ["dead"]
-        assert "raise alpha of its LogTailedRelu (times 2; 0.1 where it is 0)" in report.sentences[0]
-
-
-# Modules of a user's own: cells step by step, activations outside of a neuron, in setup and compact, shared ones.
+# Modules of a user's own: cells step by step, activations outside of a neuron, in setup and compact.
 
 
 class NnxNet(nnx.Module):
-    def __init__(self, act):
-        self.act, self.drop = act, nnx.Dropout(0.5, rngs=nnx.Rngs(3))
-        self.block = nnx.Dict(lif=brainsurr.nnx.LIF(F, spike_fn=lambda x: bs.arctan(x)))
+    def __init__(self):
+        self.act, self.drop = brainsurr.nnx.SpikingActivation(bs.Arctan()), nnx.Dropout(0.5, rngs=nnx.Rngs(3))
         self.cell = brainsurr.nnx.LIFCell(F, spike_fn=bs.LogTailedRelu(0.1))
-        self.shared = brainsurr.nnx.LIF(F, spike_fn=self.cell.spike_fn)
+        self.block = nnx.Dict(lif=brainsurr.nnx.LIF(F, spike_fn=self.cell.spike_fn))
 
     def __call__(self, xs):
-        xs = self.act(xs)
-        xs = self.block.lif(jnp.zeros((B, F)), self.drop(xs))[1]
-        xs = nnx.RNN(self.cell, time_major=True)(xs)
-        return self.shared(jnp.zeros((B, F)), xs)[1]
+        xs = nnx.RNN(self.cell, time_major=True)(self.drop(self.act(xs)))
+        return self.block.lif(jnp.zeros((B, F)), xs)[1]
 
 
 class LinenBlock(linen.Module):
@@ -425,13 +352,12 @@ class LinenBlock(linen.Module):
 
     @linen.compact
     def __call__(self, xs):
-        xs = brainsurr.linen.LIF(F, spike_fn=lambda x: bs.arctan(x), name="lif")(jnp.zeros((B, F)), self.act(xs))[1]
-        return linen.RNN(brainsurr.linen.LIFCell(F, spike_fn=bs.LogTailedRelu(0.1)), time_major=True)(xs)
+        return linen.RNN(brainsurr.linen.LIFCell(F, spike_fn=bs.LogTailedRelu(0.1)), time_major=True)(self.act(xs))
 
 
 class LinenNet(linen.Module):
     def setup(self):
-        self.act = brainsurr.linen.SpikingActivation(bs.Arctan(), learnable="alpha")
+        self.act = brainsurr.linen.SpikingActivation(bs.Arctan())
         self.block = LinenBlock(self.act)
 
     def __call__(self, xs):
@@ -441,9 +367,9 @@ class LinenNet(linen.Module):
 class BrainstateNet(brainstate.nn.Module):
     """As a neuron of another library has it: a state of its own, and a `spk_fun`."""
 
-    def __init__(self, act):
+    def __init__(self):
         super().__init__()
-        self.spk_fun, self.drop = act, brainstate.nn.Dropout(0.5)
+        self.spk_fun, self.drop = brainsurr.brainstate.SpikingActivation(bs.Arctan()), brainstate.nn.Dropout(0.5)
         self.cell = brainsurr.brainstate.LIFCell(F, spike_fn=bs.LogTailedRelu(0.1))
 
     def init_state(self, batch_size=None, **kwargs):
@@ -455,36 +381,29 @@ class BrainstateNet(brainstate.nn.Module):
 
 
 def test_a_module_of_ones_own_in_nnx():
-    act, x = brainsurr.nnx.SpikingActivation(bs.Arctan(), learnable="alpha"), jnp.asarray(X, jnp.float32)
-    net = NnxNet(act)
+    net, x = NnxNet(), jnp.asarray(X, jnp.float32)
 
     def snapshot():
-        values = jax.tree.map(np.asarray, jax.tree.leaves(nnx.state(net, nnx.Not(nnx.RngKey))))
-        return values, nnx.graphdef(net), [id(node) for _, node in nnx.iter_graph(net) if isinstance(node, nnx.Module)]
+        return nnx.graphdef(net), [np.asarray(leaf) for leaf in jax.tree.leaves(nnx.state(net, nnx.RngCount))]
 
     before = snapshot()
     report = brainsurr.nnx.diagnose(net, lambda net: jnp.mean(net(x)))
-    assert list(report) == ["act", "block.lif", "cell", "shared"]
+    assert list(report) == ["act", "cell", "block.lif"]
     assert report["act"].rate == np.mean(X >= 0)
     assert brainsurr.nnx.diagnose(net, lambda net: jnp.mean(net(x))) == report
-    after = snapshot()
-    assert len(before[0]) == 2  # alpha, and how often the Dropout drew a key
-    np.testing.assert_equal(before[0], after[0])
-    assert before[1:] == after[1:]
+    assert snapshot() == before
 
 
 def test_a_module_of_ones_own_in_linen():
     net, x = LinenNet(), jnp.asarray(X, jnp.float32)
-    variables = net.init(jax.random.key(0), x)
-    report = brainsurr.linen.diagnose(variables, lambda variables: jnp.mean(net.apply(variables, x)))
-    assert list(report) == ["act", "block.lif", "block.LIFCell_0"]
+    report = brainsurr.linen.diagnose({}, lambda variables: jnp.mean(net.apply(variables, x)))
+    assert list(report) == ["act", "block.LIFCell_0"]
     assert report["act"].rate == np.mean(X >= 0)
 
 
 def test_a_module_of_ones_own_in_brainstate():
-    net = BrainstateNet(brainsurr.brainstate.SpikingActivation(bs.Arctan(), learnable="alpha"))
+    net, x = BrainstateNet(), jnp.asarray(X, jnp.float32)
     brainstate.nn.init_all_states(net, B)
-    x = jnp.asarray(X, jnp.float32)
 
     def loss_fn():
         return jnp.mean(brainstate.transform.for_loop(net, x))
@@ -495,21 +414,20 @@ def test_a_module_of_ones_own_in_brainstate():
 
     def snapshot():
         states = {path: np.asarray(state.value) for path, state in net.states().items()}
-        key = jax.random.key_data(brainstate.random.DEFAULT.value)
-        return states, np.asarray(key), {path: dict(vars(node)) for path, node in net.nodes().items()}
+        states["key"] = np.asarray(jax.random.key_data(brainstate.random.DEFAULT.value))
+        return states, {path: dict(vars(node)) for path, node in net.nodes().items()}
 
     with brainstate.environ.context(fit=True):
         before = snapshot()
         report = brainsurr.brainstate.diagnose(net, loss_fn)
         again = brainsurr.brainstate.diagnose(net, from_the_start)
+        with pytest.raises(RuntimeError, match="no"):
+            brainsurr.brainstate.diagnose(net, lambda: [loss_fn(), exec("raise RuntimeError('no')")])
     after = snapshot()
     assert list(report) == ["spk_fun", "cell"]
     assert again == report
-    assert before[0].keys() == after[0].keys()
-    for key, value in before[0].items():
-        np.testing.assert_array_equal(value, after[0][key])
-    np.testing.assert_array_equal(before[1], after[1])
-    assert before[2] == after[2]
+    np.testing.assert_equal(after[0], before[0])
+    assert after[1] == before[1]
 
 
 def test_errors_say_what_to_do():
@@ -568,20 +486,6 @@ def test_a_surrogate_in_a_module_of_ones_own_is_seen_if_wrapped(host, own):
     inside = diagnose(host, host.layers.LIF(F, spike_fn=own(act)), jnp.mean, xs)
     assert list(inside) == ["LIF"]
     assert len(inside.sentences) == 2  # neither of them says that the activation was not called
-
-
-def test_a_failing_loss_leaves_a_brainstate_network_as_it_was():
-    net = bs.brainstate.LIF(F)
-    net.init_state(B)
-
-    def loss_fn():
-        net(jnp.ones((T, B, F)))
-        raise RuntimeError("no")
-
-    with pytest.raises(RuntimeError, match="no"):
-        bs.brainstate.diagnose(net, loss_fn)
-    np.testing.assert_array_equal(net.v.value, np.zeros((B, F)))
-    assert "_step" not in vars(net)
 
 
 def test_what_the_page_shows_runs():

@@ -48,7 +48,7 @@ def test_round_trip(here, there):
     np.testing.assert_array_equal(by_name(moved)["alpha"], F.alpha + 0.125)
 
 
-def test_the_dtype_is_the_targets_and_a_convolutions_bias_keeps_its_rank():
+def test_the_dtype_and_the_rank_of_a_bias_are_the_targets():
     flax = {"layers_0": {"kernel": jnp.ones((3, 3, 1, 2)), "bias": jnp.array([1.0, 2.0])}}
     host = {("layers", 0, "weight"): {"weight": jnp.zeros((3, 3, 1, 2), jnp.bfloat16), "bias": jnp.zeros((1, 1, 2))}}
     moved = transfer(flax, host)["layers", 0, "weight"]
@@ -127,7 +127,7 @@ def test_a_convolution_gives_the_same_outputs_elsewhere(case, transpose):
 
 
 @pytest.mark.parametrize("shape", [(3, 2, 2), (3, 3, 4, 4), (1, 2, 3, 3, 3)])
-def test_a_kernel_that_may_be_transposed_is_refused_unless_it_is_said(shape):
+def test_a_kernel_that_may_be_transposed_is_refused(shape):
     flax, host = {"layers_0": {"kernel": jnp.ones(shape)}}, {("layers", 0, "weight"): {"weight": jnp.zeros(shape)}}
     for pair in ((flax, host), (host, flax)):
         with pytest.raises(ValueError, match=r"0.kernel, of shape .* transposed=\('layers.0.kernel',\), or give t"):
@@ -159,25 +159,6 @@ def test_two_parameters_of_one_name_are_refused():
         transfer(twice, once)
     with pytest.raises(ValueError, match=both.format("target")):
         transfer(once, twice)
-
-
-RNGS, THERE = nnx.Rngs(0), brainstate.nn
-NAMED_OTHERWISE = {
-    "Embed": (lambda: nnx.Embed(3, 3, rngs=RNGS), lambda: THERE.Embedding(3, 3)),
-    "LayerNorm": (lambda: nnx.LayerNorm(3, rngs=RNGS), lambda: THERE.LayerNorm((3,))),
-    "PReLU": (lambda: nnx.PReLU(), lambda: THERE.PReLU()),
-    "GRUCell": (lambda: nnx.GRUCell(3, 3, rngs=RNGS), lambda: THERE.GRUCell(3, 3)),
-}
-
-
-@pytest.mark.usefixtures("lenient")
-@pytest.mark.parametrize("layer", NAMED_OTHERWISE)
-def test_a_layer_whose_parameters_have_other_names_is_refused(layer):
-    flax, host = (make() for make in NAMED_OTHERWISE[layer])
-    trees = nnx.state(flax, nnx.Param), host.states(brainstate.ParamState).to_dict_values()
-    for source, target in (trees, trees[::-1]):
-        with pytest.raises(ValueError, match=r"parameters differ: \[.*'.*\] only in the source, \[.*'.*\] only in"):
-            transfer(source, target)
 
 
 def there_and_back(framework, act):

@@ -103,7 +103,7 @@ def test_raster_shows_each_spike():
     assert axes.get_xlim() == (-1, 9)
 
 
-def test_a_raster_of_few_steps_parts_them_and_one_of_many_does_not():
+def test_a_raster_parts_few_steps_and_not_many():
     few, many = plot.raster(np.eye(4, 3), dt=2.0), plot.raster(np.eye(60, 3))
     edges = [segment[0, 0] for segment in few.collections[1].get_segments()]
     assert edges == [1.0, 3.0, 5.0]

@@ -58,16 +58,13 @@ def test_bounds_of_surrogates_inside_of_others(host):
         return intervals(host, layer)
 
     f = Mean(bs.LogTailedRelu(0.125), bs.Arctan(2.0))
-    own, scales = (
-        {"first_alpha": (0.0, 0.25), "second_alpha": (0.01, 100.0)},
-        {"height": (0, 100), "width": (0.01, 100)},
-    )
+    own, scales = {"first_alpha": (0.0, 0.25), "second_alpha": (0.01, 100)}, {"height": (0, 100), "width": (0.01, 100)}
     assert bounds_of(f) == own
     scaled = {f"surrogate_{name}": interval for name, interval in own.items()} | scales
     assert bounds_of(f.scaled()) == scaled
     assert f.scaled().bounds == scaled
-    both = bounds_of(Mean(bs.Arctan(2.0).scaled(), bs.Arctan(3.0).scaled()))
     each = {"surrogate_alpha": (0.01, 100), **scales}
+    both = bounds_of(Mean(bs.Arctan(2.0).scaled(), bs.Arctan(3.0).scaled()))
     assert both == {f"{which}_{name}": each[name] for which in ("first", "second") for name in each}
 
 

@@ -259,7 +259,7 @@ FAULTS = [
     ),
     Fault("_time/reductions.py", "y.astype(jnp.float32) if y.dtype.itemsize < 4 else y", "y", "unroll"),
     Fault("_time/guard.py", "_count(after[0], prime) != most", "_count(after[0], prime) > most", "guard"),
-    Fault("_time/guard.py", "return over_time and any(", "return over_time or any(", "guard"),
+    Fault("_time/guard.py", "return is_marked and any(", "return is_marked or any(", "guard"),
     Fault("_jaxpr.py", 'and name != "cond_jaxpr"', "", "guard"),
     Fault(
         "_time/sequential.py",

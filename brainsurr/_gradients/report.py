@@ -131,38 +131,30 @@ def _agrees(measured: Slope, derived: Derived) -> bool:
     return difference <= _RELATIVE * largest + _NEXT_TO_NOTHING * size + measured.error
 
 
+_SENTENCES = {
+    "no slope": "No parameter has a slope, so nothing is checked: the loss depends on none of them here. loss_fn must "
+    "use the parameters that it is called with.",
+    "reset": "{names}: a reset is detached, by brainsurr.detached or, by default, reset='zero' of LIF, and nothing "
+    "else differs. Without detached, or by reset_grad=True, it is differentiated.",
+    "rounded": "{names}: digits are lost by a cast{where}, so differences can't tell whether the gradient is right. "
+    "Compute in the dtype of the parameters, and check again.",
+    "knot": "{names}: the slopes to both sides differ or do not settle, so there is no gradient to compare with: a "
+    "potential or an input is at a knot of its function, a parameter at an edge of its interval, or a surrogate too "
+    "steep for differences. Give other values.",
+    "not finite": "{names}: the gradient is not finite, and the loss is.",
+    "differs": "{names}: {reason}",
+}
+
+
 def sentences(reports: Mapping[str, ParameterGradient], casts: list[Cast], stops: list[str]) -> tuple[str, ...]:
     """Describe where the numbers differ."""
-    by_status: dict[str, list[str]] = {}
-    for name, report in reports.items():
-        by_status.setdefault(report.status, []).append(name)
+    where = _listed([str(cast) for cast in casts if cast.where])
     said = []
-    if by_status.keys() == {"no slope"}:
-        said.append(
-            "No parameter has a slope, so nothing is checked: the loss depends on none of them here. loss_fn must use "
-            "the parameters that it is called with."
-        )
-    if names := by_status.get("reset"):
-        said.append(
-            f"{_listed(names)}: a reset is detached, by brainsurr.detached or, by default, reset='zero' of LIF, and "
-            "nothing else differs. Without detached, or by reset_grad=True, it is differentiated."
-        )
-    if names := by_status.get("rounded"):
-        where = _listed([str(cast) for cast in casts if cast.where])
-        said.append(
-            f"{_listed(names)}: digits are lost by a cast{f', {where}' if where else ''}, so differences can't tell "
-            "whether the gradient is right. Compute in the dtype of the parameters, and check again."
-        )
-    if names := by_status.get("knot"):
-        said.append(
-            f"{_listed(names)}: the slopes to both sides differ or do not settle, so there is no gradient to compare "
-            "with: a potential or an input is at a knot of its function, a parameter at an edge of its interval, or a "
-            "surrogate too steep for differences. Give other values."
-        )
-    if names := by_status.get("not finite"):
-        said.append(f"{_listed(names)}: the gradient is not finite, and the loss is.")
-    if names := by_status.get("differs"):
-        said.append(f"{_listed(names)}: {_reason([reports[name] for name in names], stops)}")
+    for status, text in _SENTENCES.items():
+        those = {name: report for name, report in reports.items() if report.status == status}
+        if those and (status != "no slope" or len(those) == len(reports)):
+            reason = _reason(list(those.values()), stops)
+            said.append(text.format(names=_listed(list(those)), where=f", {where}" if where else "", reason=reason))
     for mode in ("reverse", "forward"):
         if any(getattr(report, mode) is None for report in reports.values()):
             said.append(f"{mode.capitalize()} mode is not defined for this loss: it raises an error.")

@@ -47,7 +47,7 @@ def check_time_steps_alone(index: int, layer: Any, as_function: Callable[[Any], 
         return
     with refusing_layers_that_mix_time(False):  # a network inside of the layer is part of it
         function = as_function(layer)
-        if function is None or not all(_mixes_time(function, prime, xs) for prime in _PRIMES):
+        if function is None or not all(_mixes_along(0, function, prime, xs) for prime in _PRIMES):
             return
     name = getattr(layer, "__name__", type(layer).__name__)
     raise ValueError(
@@ -57,14 +57,16 @@ def check_time_steps_alone(index: int, layer: Any, as_function: Callable[[Any], 
     )
 
 
-def _mixes_time(function: Callable, steps: int, xs) -> bool:
-    step = [n if isinstance(n, int) else 1 for n in xs.shape[1:]]  # 1 for a symbolic length of jax.export
+def _mixes_along(axis: int, function: Callable, prime: int, xs) -> bool:
+    """Return whether a function is seen to combine entries along an axis of its input, or to number them."""
+    lengths = [n if isinstance(n, int) else 1 for n in xs.shape]  # 1 for a symbolic length of jax.export
+    lengths[axis] = prime
     try:
-        program = jax.make_jaxpr(function)(jax.ShapeDtypeStruct((steps, *step), xs.dtype))
+        program = jax.make_jaxpr(function)(jax.ShapeDtypeStruct(lengths, xs.dtype))
+        numbered = any(_count(jax.typeof(constant).shape, prime) for constant in program.consts)
+        return numbered or any(_mixes(equation, prime) for equation in equations(program.jaxpr))
     except Exception:  # a user's code may raise anything when it is traced separately
         return False
-    positions = any(_count(jax.typeof(constant).shape, steps) for constant in program.consts)
-    return positions or any(_mixes(equation, steps) for equation in equations(program.jaxpr))
 
 
 def _count(lengths: Iterable[int], prime: int) -> int:
@@ -76,26 +78,26 @@ def _count(lengths: Iterable[int], prime: int) -> int:
 
 
 def _mixes(equation, prime: int) -> bool:
-    """Return whether an equation combines entries along an axis of time, or numbers them."""
+    """Return whether an equation combines entries along an axis that the prime marks, or numbers them."""
     before = [getattr(value.aval, "shape", ()) for value in equation.invars]
     after = [getattr(value.aval, "shape", ()) for value in equation.outvars]
     most = max((_count(shape, prime) for shape in before), default=0)
     if most and len(after) == 1 and _count(after[0], prime) != most:
-        return True  # a sum over time, a part of the steps, or all pairs of them
+        return True  # a sum over the axis, a part of it, or all pairs of its entries
     if equation.primitive.name == "scan":
-        return _carries_over_time(equation, prime)
+        return _carries_along(equation, prime)
     shape = (before or after)[0]
     axes = _mixed_axes(equation.primitive.name, equation.params, before, after)
     return any(_count(shape[axis : axis + 1], prime) for axis in axes)
 
 
-def _carries_over_time(scan, prime: int) -> bool:
-    """Return whether a scan over an axis of time has a carry of floats; a counter or a key is no memory."""
+def _carries_along(scan, prime: int) -> bool:
+    """Return whether a scan over a marked axis has a carry of floats; a counter or a key is no memory."""
     body = scan.params["jaxpr"].jaxpr
     given = [(outer.aval.shape, inner.aval.shape) for outer, inner in zip(scan.invars, body.invars, strict=True)]
-    over_time = any(outer != inner and _count(outer[:1], prime) for outer, inner in given)
+    is_marked = any(outer != inner and _count(outer[:1], prime) for outer, inner in given)
     returned = [(outer.aval, inner.aval) for outer, inner in zip(scan.outvars, body.outvars, strict=True)]
-    return over_time and any(a.shape == b.shape and jnp.issubdtype(a.dtype, jnp.inexact) for a, b in returned)
+    return is_marked and any(a.shape == b.shape and jnp.issubdtype(a.dtype, jnp.inexact) for a, b in returned)
 
 
 def _mixed_axes(name: str, params, before, after) -> Iterable[int]:

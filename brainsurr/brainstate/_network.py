@@ -10,6 +10,7 @@ from .._checks import check_flag, check_function
 from .._time.sequential import apply_layers, check_layers
 from .._time.unroll import transforms_of, unroll_blocks
 from .._unknown_arguments import ChecksArguments
+from ._parameters import states_kept
 
 
 class SpikingSequential(ChecksArguments, nn.Module):
@@ -82,11 +83,8 @@ def _as_function(layer) -> Callable:
     """Return a layer as a function that leaves all states as they are, and has no output if one is not a parameter."""
 
     def call(xs):
-        with brainstate.StateTraceStack() as trace:
-            try:
-                ys = layer(xs)
-            finally:
-                trace.recovery_original_values()
+        with states_kept() as trace:
+            ys = layer(xs)
         return ys if all(isinstance(state, brainstate.ParamState) for state in trace.states) else None
 
     return call
