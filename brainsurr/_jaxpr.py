@@ -4,15 +4,16 @@ from collections.abc import Iterator
 
 
 def equations(jaxpr) -> Iterator:
-    """Yield the equations that the outputs depend on, the last first, and those inside of them.
+    """Yield the equations that the outputs depend on, in order, each followed by those inside of it.
 
     Leave out the condition of a ``while``: how often it repeats is no value.
     """
-    used = set(map(id, jaxpr.outvars))
+    used, needed = set(map(id, jaxpr.outvars)), []
     for equation in reversed(jaxpr.eqns):
-        if used.isdisjoint(map(id, equation.outvars)):
-            continue
-        used.update(map(id, equation.invars))
+        if not used.isdisjoint(map(id, equation.outvars)):
+            used.update(map(id, equation.invars))
+            needed.append(equation)
+    for equation in reversed(needed):
         yield equation
         for name, value in equation.params.items():
             for inner in value if isinstance(value, tuple | list) else (value,):

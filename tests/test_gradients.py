@@ -248,6 +248,11 @@ def twice(x):
     return jax.custom_derivatives.linear_call(lambda _, x: 2 * x, lambda _, ct: 3 * ct, (), x)
 
 
+def of_integers():
+    """Ones, cast to float32 from integers, which loses no digits."""
+    return jnp.array([1, 1]).astype(jnp.float32)
+
+
 def of_two(xs):
     """Parameters of two numbers."""
     return {"x": jnp.array(xs)}
@@ -255,7 +260,12 @@ def of_two(xs):
 
 VERDICTS = {
     "a custom_jvp": (PARAMS, lambda p: slightly_wrong(1.0)(F(X @ p["a"])) * p["b"], "fine", None),
-    "slightly wrong": (PARAMS, lambda p: slightly_wrong(1.0001)(F(X @ p["a"])) * p["b"], "differs", None),
+    "slightly wrong": (
+        PARAMS,
+        lambda p: slightly_wrong(1.0001)(F(X @ p["a"])) * p["b"] * of_integers(),
+        "differs",
+        None,
+    ),
     "no gradient": (PARAMS, lambda p: slightly_wrong(0.0)(F(X @ p["a"])) * p["b"], "differs", None),
     "wrong in a cast": (PARAMS, lambda p: slightly_wrong(1.1)(F(X @ p["a"])).astype(jnp.float32), "differs", None),
     "a custom_vjp": (PARAMS, lambda p: half_as_steep(X @ p["a"]), "differs", "or custom_vjp"),

@@ -52,7 +52,7 @@ def test_both_curves_in_one_axes():
     assert (primitive.get_linestyle(), gradient.get_linestyle()) == ("--", "-")
     labels = [text.get_text() for text in axis.get_legend().get_texts()]
     assert labels == ["Sigmoid(alpha=4.0): primitive", "Sigmoid(alpha=4.0): gradient"]
-    assert axis.get_ylabel() == "g(x), g'(x)"
+    assert (axis.get_ylabel(), axis.get_xlim()) == ("g(x), g'(x)", (-3, 3))
 
 
 @pytest.mark.parametrize(
