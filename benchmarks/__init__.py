@@ -3,7 +3,7 @@
 Seven folders; each imports only from folders further down this list, as its `__init__` says:
 
 - `pages` assembles README and docs.
-- `studies` compares surrogates; `robustness` tries many devices, kills, half precision and long runs.
+- `studies` compares surrogates; `robustness` tries many devices, half precision and long runs.
 - `nir` sends networks to other libraries and back; `digits` trains on handwritten digits; `speed` measures time and
   memory.
 - `lib` is shared by all; `tools.hosts` gives the frameworks one interface.
