@@ -24,7 +24,7 @@ PACKAGE := $(if $(filter wheel,$(TESTED)),--pyargs) brainsurr
 BUILD := $(dir $(VENV))build-$(notdir $(VENV))
 
 .PHONY: train test test-all test-slow test-exhaustive test-older tested-checkout tested-wheel test-package test-floor test-peers test-data
-.PHONY: dist bench evidence soak lint format readme docs gallery notebooks clean
+.PHONY: dist bench evidence soak lint format docs gallery notebooks clean
 
 train: $(VENV)/train  ## train two spiking networks and a ReLU network on handwritten digits, from one seed
 	$(BIN)/python -m benchmarks.digits --seeds 1
@@ -74,12 +74,12 @@ $(BUILD)/build:
 test-peers: $(PEERS)/peers  ## test surrogates in the other libraries, each in the newest version that installs here
 	$(PEERS)/bin/python $(PYTEST) -m peers tests/peers tests/test_equivalents_peers.py tests/test_ports_peers.py tests/test_nir_peers.py
 
-test-data: $(DATA)/data  ## read Japanese vowels, SHD and N-MNIST, in a separate environment: the readers have many dependencies
-	$(DATA)/bin/python -m pytest -m peers tests/test_events.py tests/test_studies_data.py
+test-data: $(DATA)/data  ## read Japanese vowels in a separate environment: their reader has many dependencies
+	$(DATA)/bin/python -m pytest -m peers tests/test_studies_data.py
 
 bench: $(VENV)/test  ## measure every claim about speed, other libraries included, and write the README's numbers
 	$(BIN)/python -m benchmarks.speed --out benchmarks/results/speed
-	$(BIN)/python -m benchmarks.pages.readme
+	$(BIN)/python -m benchmarks.pages
 
 evidence: $(VENV)/test  ## write every page and table that is made from benchmarks/results, the README's too
 	$(BIN)/python -m benchmarks.pages
@@ -106,9 +106,6 @@ format: $(VENV)/test
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-readme: $(VENV)/test  ## write the README's numbers from benchmarks/results
-	$(BIN)/python -m benchmarks.pages.readme
-
 docs: $(VENV)/docs  ## build the documentation into site/; a bad link or a public name on no page is an error
 	$(BIN)/python -m docs.elsewhere
 	$(BIN)/python -m docs.reference
@@ -127,7 +124,7 @@ clean:
 $(VENV)/train: EXTRAS := flax,train
 $(VENV)/test: EXTRAS := test
 $(VENV)/docs: EXTRAS := docs
-$(DATA)/data: EXTRAS := test,vowels,events
+$(DATA)/data: EXTRAS := test,vowels
 $(PEERS)/peers: EXTRAS := test,peers
 
 $(VENV)/train $(VENV)/test $(VENV)/docs $(DATA)/data $(PEERS)/peers: pyproject.toml

@@ -1,7 +1,10 @@
 """Write every page: ``python -m benchmarks.pages``, which `make evidence` runs."""
 
-from . import evidence, neurons, nir, readme, studies, withstands
+from ..speed import report as speed
+from . import evidence, studies, tables, withstands
+from .parts import RESULTS, ROOT
 
 if __name__ == "__main__":
-    for page in (evidence, studies, withstands, nir, neurons, readme):
+    for page in (evidence, studies, withstands, tables):
         page.main()
+    (ROOT / "docs/speed.md").write_text(speed.page(RESULTS / "speed"))

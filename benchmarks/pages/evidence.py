@@ -1,4 +1,4 @@
-"""Write docs/evidence.md, its picture and parts of the README and of docs/training-parameters.md from result files."""
+"""Write docs/evidence.md and its picture, and the part of the README about it, from result files."""
 
 import numpy as np
 
@@ -6,12 +6,11 @@ from brainsurr.nnx import LIF
 
 from ..lib.report import wrapped
 from ..robustness.reports import precision
-from ..studies.reports import advice, family, learn_alpha
+from ..studies import learn_alpha
+from ..studies.reports import advice, family
 from ..studies.reports.outcomes import TIE, Outcomes, default, load, regrets, unfinished
 from ..studies.shapes import SHAPES, Call
-from .parts import PICTURES, RESULTS, ROOT, filled, result
-
-WIDTHS = ROOT / "docs/training-parameters.md"
+from .parts import PICTURES, RESULTS, ROOT, result
 
 HEAD = """# Evidence: which surrogate?
 
@@ -43,9 +42,9 @@ choose a surrogate; ten points are.
 
 {sure}
 
-The plan (`benchmarks/studies/PLAN.md`) was amended twice after its first results: networks of 16 layers are trained for
-120 epochs in the place of 40, after which their losses had been .2 to .8; and the calls that were on either shortlist
-are compared. By the first results the rule had chosen another call, `Arctan` with a half-width of .5."""
+[The plan](plan.md) was amended twice after its first results: networks of 16 layers are trained for 120 epochs in the
+place of 40, after which their losses had been .2 to .8; and the calls that were on either shortlist are compared.
+By the first results the rule had chosen another call, `Arctan` with a half-width of .5."""
 
 
 def settings_list(outcomes: Outcomes) -> str:
@@ -76,11 +75,12 @@ def half_precision() -> str:
 def in_short(outcomes: Outcomes) -> list[str]:
     """Write one line for each question that is asked most."""
     lines = [*advice.special_cases(outcomes), half_precision()]
-    ends = list(learn_alpha.ends(result("learn_alpha")))
+    ends = learn_alpha.load(RESULTS / "learn_alpha").values()
+    good, plain = (sum(end.within(rule) for end in ends) for rule in (learn_alpha.DECAYED, learn_alpha.PLAIN))
     lines.append(
         f"- *Trained alpha*: better than the best fixed one in {sum(end.better for end in ends)} of {len(ends)} tasks; "
-        f"as good, within half a point, in {sum(end.as_good for end in ends)} with a decay towards 0, and in "
-        f"{sum(end.as_good_without_decay for end in ends)} without: [the study](studies.md#learning-alpha)."
+        f"as good, within half a point, in {good} with a decay towards 0, and in {plain} without: "
+        "[the study](studies.md#learning-alpha)."
     )
     return [wrapped(line, indent="  ") for line in lines]
 
@@ -123,11 +123,6 @@ def readme(outcomes: Outcomes) -> str:
     return f"{wrapped(text)}\n\n{family.single_table(outcomes, 5)}"
 
 
-def with_widths(text: str, outcomes: Outcomes) -> str:
-    """Replace the part of docs/training-parameters.md about calibrated and trained widths."""
-    return filled(text, {"widths": family.adapted_summary(outcomes)}, WIDTHS.name)
-
-
 def is_of_the_layers(call: Call) -> bool:
     """Check whether the layers have this surrogate where none is given, to the three digits that a page prints."""
     x = np.linspace(-3.03, 3.01, 606, dtype=np.float32)
@@ -136,13 +131,7 @@ def is_of_the_layers(call: Call) -> bool:
 
 
 def main():
-    """Write the page and the pictures into docs."""
-    PICTURES.mkdir(parents=True, exist_ok=True)
+    """Write the page and its picture into docs."""
     outcomes = load(RESULTS / "family")
-    family.draw(outcomes, PICTURES)
+    family.draw(outcomes, PICTURES / "evidence")
     (ROOT / "docs/evidence.md").write_text(page(outcomes))
-    WIDTHS.write_text(with_widths(WIDTHS.read_text(), outcomes))
-
-
-if __name__ == "__main__":
-    main()

@@ -1,30 +1,19 @@
 """Write docs/withstands.md, the trials of robustness, from the result files."""
 
-import json
-
 from ..bad_input import report as bad_input
 from ..bad_input.fuzzing import public_names
-from ..lib import results
+from ..lib.report import table
 from ..robustness.reports import kills, precision, scale, soak
-from .parts import RESULTS, ROOT
+from .parts import PICTURES, ROOT, result
 
-PICTURES = ROOT / "docs/pictures/withstands"
 SHOWN = ("jax", "flax", "brainstate", "optax", "orbax-checkpoint")
-TRIALS = {  # the folder of each result, and the command that wrote it
-    "scale": "robustness.scale",
-    "kills": "robustness.kills",
-    "precision": "robustness.precision",
-    "bad_input": "bad_input",
-    "soak": "robustness.soak",
-    "soak-without-checkpoints": "robustness.soak --no-checkpoints --minutes 6",
-}
-REPORTS = {
-    "scale": scale,
-    "kills": kills,
-    "precision": precision,
-    "bad_input": bad_input,
-    "soak": soak,
-    "soak-without-checkpoints": soak,
+TRIALS = {  # by the folder of the result: the report, and the command that wrote it
+    "scale": (scale, "robustness.scale"),
+    "kills": (kills, "robustness.kills"),
+    "precision": (precision, "robustness.precision"),
+    "bad_input": (bad_input, "bad_input"),
+    "soak": (soak, "robustness.soak"),
+    "soak-without-checkpoints": (soak, "robustness.soak --no-checkpoints --minutes 6"),
 }
 
 HEAD = """# What it withstands
@@ -34,35 +23,25 @@ bad input, and half an hour of everything at once. Each section ends with its co
 with your own model: [many devices](many-devices.md), and [saving and resuming, and half precision](saving.md)."""
 
 
-def load(folder=RESULTS):
-    """Load the result of each trial by name."""
-    return {name: json.loads((folder / name / "result.json").read_text()) for name in TRIALS}
-
-
-def page(trials):
+def page():
     """Write the text of docs/withstands.md."""
-    summary = results.table(("", "tested", "result"), [REPORTS[name].line(result) for name, result in trials.items()])
-    return "\n\n".join([HEAD, summary, *(section(name, result) for name, result in trials.items())]) + "\n"
+    summary = table(("", "tested", "result"), [report.line(result(name)) for name, (report, _) in TRIALS.items()])
+    return "\n\n".join([HEAD, summary, *map(section, TRIALS)]) + "\n"
 
 
-def section(name, result):
+def section(name):
     """Write the section of a trial in Markdown, with its command and machine."""
-    versions = ", ".join(f"{package} {version}" for package, version in result["versions"].items() if package in SHOWN)
-    command = f"python -m benchmarks.{TRIALS[name]} --out benchmarks/results/{name}"
-    where = f"{result['seconds'] / 60:.0f} minutes on {result['device']}; Python {result['python']}, {versions}"
-    about = (result, public_names()) if name == "bad_input" else (result,)
-    return f"{REPORTS[name].section(*about).strip()}\n\n`{command}`: {where}."
+    (report, module), trial = TRIALS[name], result(name)
+    versions = ", ".join(f"{package} {version}" for package, version in trial["versions"].items() if package in SHOWN)
+    command = f"python -m benchmarks.{module} --out benchmarks/results/{name}"
+    where = f"{trial['seconds'] / 60:.0f} minutes on {trial['device']}; Python {trial['python']}, {versions}"
+    about = (trial, public_names()) if name == "bad_input" else (trial,)
+    return f"{report.section(*about).strip()}\n\n`{command}`: {where}."
 
 
 def main():
     """Write the page and the pictures into docs."""
-    PICTURES.mkdir(parents=True, exist_ok=True)
-    trials = load()
-    for name, result in trials.items():
-        if hasattr(REPORTS[name], "draw"):
-            REPORTS[name].draw(result, PICTURES)
-    (ROOT / "docs/withstands.md").write_text(page(trials))
-
-
-if __name__ == "__main__":
-    main()
+    for name, (report, _) in TRIALS.items():
+        if hasattr(report, "draw"):
+            report.draw(result(name), PICTURES / "withstands")
+    (ROOT / "docs/withstands.md").write_text(page())

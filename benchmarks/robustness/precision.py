@@ -12,6 +12,7 @@ is doubled after ``PATIENCE`` finite steps (Micikevicius et al. 2018, "Mixed Pre
 """
 
 import importlib
+import time
 
 import jax
 import jax.numpy as jnp
@@ -24,7 +25,7 @@ from ..digits import nnx as digits_nnx
 from ..digits import task
 from ..digits.training import train
 from ..lib import FRAMEWORKS, results
-from ..lib.study import Study, arguments
+from ..lib.study import arguments, as_json, positive
 
 SURROGATE, LEARNABLE = bs.LogTailedRelu(0.1), ("alpha",)
 DTYPES = ("float32", "bfloat16")
@@ -131,34 +132,28 @@ def settings(epochs, seeds):
 
 def main(argv=None):
     """Train everything and write the result."""
-    args = arguments("robustness.precision", __doc__, SEEDS, argv)
-    epochs, data = 2 if args.quick else EPOCHS, task.load()
-    steps = epochs * (len(data.train_images) // task.BATCH)
-    study = Study("precision", settings(epochs, args.seeds), args.out, total=len(FRAMEWORKS) * len(DTYPES) + 2)
+
+    def extend(parser):
+        about = f"runs for each configuration (default: {SEEDS})"
+        parser.add_argument("--seeds", type=positive, metavar="N", help=about)
+
+    args = arguments("robustness.precision", __doc__, argv, quick="two epochs, two seeds", extend=extend)
+    epochs, seeds, data = 2 if args.quick else EPOCHS, args.seeds or (2 if args.quick else SEEDS), task.load()
+    steps, start, runs = epochs * (len(data.train_images) // task.BATCH), time.perf_counter(), {}
     for framework in FRAMEWORKS:
         make = importlib.import_module(f"..digits.{framework}", __package__).Network
         for dtype in DTYPES:
-
-            def plain(make=make, dtype=dtype):
-                networks = (make(SURROGATE, LEARNABLE, seed, steps, dtype) for seed in range(args.seeds))
-                return outcome(networks, data, epochs)
-
-            study.record(f"{framework}, {dtype}", plain)
+            networks = (make(SURROGATE, LEARNABLE, seed, steps, dtype) for seed in range(seeds))
+            runs[f"{framework}, {dtype}"] = outcome(networks, data, epochs)
     for name, scale, patience in (("none", 1.0, None), ("dynamic", SCALE, PATIENCE)):
-
-        def scaled(scale=scale, patience=patience):
-            networks = [LossScaledNetwork(seed, steps, scale, patience) for seed in range(args.seeds)]
-            result = outcome(networks, data, epochs)
-            return result | {
-                "scale": [network.scale for network in networks],
-                "left_out": [network.left_out for network in networks],
-                "no_gradient": underflow(data, nnx.state(networks[0].net, nnx.Param), SCALE),
-            }
-
-        study.record(f"nnx, float16, {name}", scaled)
-    study.finish()
-    study.result["seconds"] = sum(run["seconds"] for run in study.result["runs"].values())
-    results.write(study.path, study.result)
+        networks = [LossScaledNetwork(seed, steps, scale, patience) for seed in range(seeds)]
+        runs[f"nnx, float16, {name}"] = outcome(networks, data, epochs) | {
+            "scale": [network.scale for network in networks],
+            "left_out": [network.left_out for network in networks],
+            "no_gradient": underflow(data, nnx.state(networks[0].net, nnx.Param), SCALE),
+        }
+    result = {"study": "precision", "settings": settings(epochs, seeds), **results.environment(), "runs": runs}
+    results.write(args.out / "result.json", as_json(result | {"seconds": time.perf_counter() - start}))
 
 
 if __name__ == "__main__":
