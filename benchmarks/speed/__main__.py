@@ -4,7 +4,6 @@
 numbers are held against. ``--show`` prints and draws again what is there already.
 """
 
-import argparse
 import json
 import os
 
@@ -13,6 +12,7 @@ import jax
 os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")  # on a GPU: leave the peers' processes their share
 
 from ..lib import results
+from ..lib.study import arguments
 from .report import CLAIMS, draw, show
 
 
@@ -21,7 +21,7 @@ def main(argv=None):
     args = parse(argv)
     if not (args.quick or args.show):
         jax.config.update("jax_enable_compilation_cache", False)  # else a second run would time how it is read
-    for name in args.claims or CLAIMS:
+    for name in args.settings:
         path = args.out / f"{name}.json"
         if not args.show:
             measured = CLAIMS[name].measure(args.quick)
@@ -35,19 +35,15 @@ def main(argv=None):
         print(f"\n{show(name, result)}\n\n{where}; {path}")
 
 
-def parse(argv):
+def parse(argv=None):
     """Parse the arguments, or stop with an error of one line."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.speed", description=__doc__.splitlines()[0])
-    parser.add_argument("claims", nargs="*", metavar="CLAIM", help=", ".join(CLAIMS))
-    parser.add_argument("--quick", action="store_true", help="small sizes, no other libraries, to see that it runs")
-    parser.add_argument("--show", action="store_true", help="print and draw the last measurement")
-    results.add_out(parser, "speed")
-    args = parser.parse_args(argv)
-    results.check_names(parser, args.claims, CLAIMS)
-    if not args.show:
-        if args.out.name.endswith("-gpu") and jax.default_backend() == "cpu":
-            parser.error(f"{args.out} is for the results of a GPU, and jax sees none: install jax for it, jax[cuda13]")
-        results.try_out(parser, args.out)
+
+    def extend(parser):
+        parser.add_argument("--show", action="store_true", help="print and draw the last measurement")
+
+    args = arguments("speed", __doc__, argv, quick="small sizes, no other libraries", settings=CLAIMS, extend=extend)
+    if args.out.name.endswith("-gpu") and jax.default_backend() == "cpu" and not args.show:
+        raise SystemExit(f"{args.out} is for the results of a GPU, and jax sees none: install jax for it, jax[cuda13]")
     return args
 
 
