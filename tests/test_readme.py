@@ -10,7 +10,6 @@ import pytest
 from surrogate_table import EXPORTED
 
 import brainsurr as bs
-from benchmarks.pages import tables
 from brainsurr import nnx
 
 README = Path(__file__).parent.parent / "README.md"
@@ -64,16 +63,6 @@ def test_batch_first_data_is_an_error_where_the_carry_is_made_from_the_batch():
     with pytest.raises(ValueError, match="expected one time step of the input to have the shape of the carry"):
         net(carries[0], batch_first)
     assert net(carries[1], batch_first)[1].shape == batch_first.shape
-
-
-def test_numbers_are_those_of_the_result_files():
-    """Here, and in the other pages that are written by hand but for their tables."""
-    for page in tables.PARTS:
-        assert tables.rendered(page) == (README.parent / page).read_text(), f"{page}: run `make evidence`"
-    text = (README.parent / "docs/speed.md").read_text()
-    assert tables.speed.page(tables.RESULTS / "speed") == text, "run `make evidence`"
-    with pytest.raises(ValueError, match="a page has no <!-- speed -->"):
-        tables.filled("", {"speed": "fast"}, "a page")
 
 
 def test_every_local_link_exists():

@@ -37,7 +37,7 @@ def measured(out):
 @pytest.mark.parametrize("name", speed.CLAIMS)
 def test_a_result_says_where_it_came_from_and_is_shown(name, measured, out):
     """Times have a spread; the printed tables and claims are those of the file, and stand on the page."""
-    result, stdout, page = measured[name], (out / "stdout").read_text(), speed.page(out)
+    result, stdout, page = measured[name], (out / "stdout").read_text(), speed.parts(out)["claims"]
     assert {"versions", "device", "commit", "python"} <= set(result)
     assert (result["claim"], result["quick"]) == (name, True)
     times = result["times"].values() if "times" in result else [run["time"] for run in result["runs"]]
@@ -82,23 +82,22 @@ def test_bandwidth_has_claims_on_a_gpu(measured):
 def test_what_was_not_measured_is_said(out, tmp_path):
     for name in ("train-step", "long", "activation", "import", "peers"):
         (tmp_path / f"{name}.json").write_text((out / f"{name}.json").read_text())
-    page = speed.page(tmp_path)
-    assert "## live\n\nStreaming: one time step of a jitted network" in page
-    assert page.count("\n\nNot measured.") == 4  # live, first-step, bandwidth, and on a GPU
-    assert f"`{speed.COMMAND}`" in page
-    command.parse(["--show", *speed.COMMAND.split()[3:]])  # measuring is refused without a GPU
+    parts = speed.parts(tmp_path)
+    assert "## live\n\nStreaming: one time step of a jitted network" in parts["tables"]
+    assert parts["tables"].count("\n\nNot measured.") == 3  # live, first-step, bandwidth
+    assert parts["gpu"].startswith("Not measured.")
+    assert f"`{speed.COMMAND}`" in parts["gpu"]
 
 
-def test_a_page_of_a_gpu(out, tmp_path):
+def test_a_page_of_a_gpu(measured, tmp_path):
     for folder in ("speed", "speed-gpu"):
         (tmp_path / folder).mkdir()
         for name in speed.ON_A_GPU if folder == "speed-gpu" else speed.CLAIMS:
-            result = json.loads((out / f"{name}.json").read_text())
-            (tmp_path / folder / f"{name}.json").write_text(json.dumps(result | {"device": f"a {folder}"}))
-    page = speed.page(tmp_path / "speed")
-    assert "On a speed-gpu; Python" in page
-    assert "### bandwidth, on a GPU" in page
-    assert "Not measured" not in page
+            (tmp_path / folder / f"{name}.json").write_text(json.dumps(measured[name] | {"device": f"a {folder}"}))
+    text = speed.parts(tmp_path / "speed")["gpu"]
+    assert "On a speed-gpu; Python" in text
+    assert "### bandwidth, on a GPU" in text
+    assert "Not measured" not in text
 
 
 def test_a_stream_compiles_once(measured):
@@ -136,7 +135,7 @@ def test_the_caption_names_both_networks_and_what_ran_on_other_versions(tmp_path
     networks = {speed.peers.BATCH_256: "4-3-2"}
     result = {"networks": networks, "device": "a machine", "runs": runs, **here}
     (tmp_path / "peers.json").write_text(json.dumps(result))
-    caption = " ".join(speed.part(tmp_path).partition("\n\n")[2].split())
+    caption = " ".join(speed.readme(tmp_path).partition("\n\n")[2].split())
     assert caption.startswith(
         "T = 100: 4-3-2, batch 256; T = 10,000: 64-128-128-10, batch 16, one process for each mode."
     )
@@ -168,12 +167,6 @@ def test_first_steps_beside_the_peers():
     text = speed.peers.report({"runs": runs, "networks": {}, "missing": {}, "live": {}})
     rows = [[cell.strip() for cell in line.split("|")[1:-1]] for line in text.splitlines()[2:]]
     assert rows == [["brainsurr, loop", "2.0 s", "3.0 s"], ["spyx 1.0, loop", "1.0 s", "4.0 s"]]
-
-
-def test_shown_again_from_the_files(out, capsys):
-    shown = (out / "stdout").read_text()
-    command.main(["--show", "--out", str(out)])
-    assert capsys.readouterr().out == shown
 
 
 def test_another_number_in_the_file_is_another_in_the_tables(out):
@@ -213,7 +206,7 @@ def test_brainsurr_trains_the_same_in_both_modes(out, measured):
     runs = measured["peers"]["runs"]
     assert measured["peers"]["missing"] == {}
     assert list(measured["peers"]["live"]) == ["brainsurr"]
-    assert speed.part(out).count("\n| brainsurr ") == 1
+    assert speed.readme(out).count("\n| brainsurr ") == 1
     losses = [run["losses"] for run in runs if run["name"] == "brainsurr" and run["batch"] == 8]
     assert len(losses) == 4  # two modes, each with inputs as bytes and as floats
     operations = sum(task.USUAL.sizes) + 20  # the sums over the inputs of each layer, and over time
@@ -236,15 +229,10 @@ def test_twenty_layers_fire_to_the_last_and_learn():
     assert losses[-1] < losses[0]
 
 
-def test_what_was_not_measured_is_not_shown(tmp_path, capsys):
-    command.main(["--show", "--out", str(tmp_path), "live"])
-    assert "live: not measured" in capsys.readouterr().out
-
-
 @pytest.mark.skipif(jax.default_backend() != "cpu", reason="there is a GPU")
 def test_results_of_a_cpu_are_not_those_of_a_gpu(tmp_path):
     with pytest.raises(SystemExit, match="jax sees none"):
-        command.parse(["--out", str(tmp_path / "speed-gpu")])
+        command.main(["--out", str(tmp_path / "speed-gpu")])
 
 
 def test_units():

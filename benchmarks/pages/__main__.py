@@ -1,10 +1,9 @@
 """Write every page: ``python -m benchmarks.pages``, which `make evidence` runs."""
 
-from ..speed import report as speed
-from . import evidence, studies, tables, withstands
-from .parts import RESULTS, ROOT
+from .parts import ROOT
+from .tables import draw, pages
 
 if __name__ == "__main__":
-    for page in (evidence, studies, withstands, tables):
-        page.main()
-    (ROOT / "docs/speed.md").write_text(speed.page(RESULTS / "speed"))
+    draw()
+    for page, text in pages().items():
+        (ROOT / page).write_text(text)

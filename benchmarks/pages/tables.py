@@ -1,10 +1,6 @@
-"""Write the generated parts of pages that are written by hand: README, docs/neurons.md, nir.md, training-parameters.md.
-
-A part stands between ``<!-- name -->`` and ``<!-- /name -->``.
-"""
+"""The text of every page that has generated parts."""
 
 import re
-from collections.abc import Mapping
 
 import braintools
 
@@ -13,17 +9,17 @@ import brainsurr as bs
 from ..lib.study import provenance
 from ..nir import report as nir
 from ..speed import report as speed
-from ..studies import neurons
+from ..studies import learn_alpha, neurons, sparse
 from ..studies.reports import family
 from ..studies.reports.outcomes import load
 from ..studies.shapes import SAME_AS, SHAPES
-from . import evidence
-from .parts import RESULTS, ROOT, result
+from . import evidence, studies, withstands
+from .parts import PICTURES, RESULTS, filled, result
 
 COMMAND = "python -m benchmarks.studies.neurons --speech free_spoken_digits.npz --out benchmarks/results/neurons"
 
 
-def neurons_part() -> str:
+def of_neurons() -> str:
     """Write the part of docs/neurons.md: what the study of neurons found, how and where."""
     settings = result("neurons")["settings"]
     recipe, grid = settings["recipe"], result("neurons")["finished"]["neurons"]
@@ -35,35 +31,29 @@ def neurons_part() -> str:
     return "\n\n".join([*neurons.parts(RESULTS / "neurons"), about, where])
 
 
-PARTS = {  # of each page, by the name in its markers
-    "README.md": {
-        "speed": lambda: speed.part(RESULTS / "speed"),
-        "evidence": lambda: evidence.readme(load(RESULTS / "family")),
-    },
-    "docs/neurons.md": {"table": neurons_part},
-    "docs/nir.md": {"tables": lambda: nir.part(result("nir"))},
-    "docs/training-parameters.md": {"widths": lambda: family.adapted_summary(load(RESULTS / "family"))},
-}
+def pages() -> dict[str, str]:
+    """Return the text of each page, with its generated parts of now."""
+    outcomes = load(RESULTS / "family")
+    parts = {
+        "README.md": {"speed": speed.readme(RESULTS / "speed"), "evidence": evidence.readme(outcomes)},
+        "docs/evidence.md": evidence.parts(outcomes),
+        "docs/studies.md": studies.parts(outcomes),
+        "docs/speed.md": speed.parts(RESULTS / "speed"),
+        "docs/withstands.md": withstands.parts(),
+        "docs/neurons.md": {"table": of_neurons()},
+        "docs/nir.md": {"tables": nir.part(result("nir"))},
+        "docs/training-parameters.md": {"widths": family.adapted_summary(outcomes)},
+    }
+    texts = {page: filled(page, of_page) for page, of_page in parts.items()}
+    return texts | {"README.md": counted(texts["README.md"])}
 
 
-def rendered(page: str) -> str:
-    """Return the text of a page with its generated parts of now."""
-    text = filled((ROOT / page).read_text(), {name: part() for name, part in PARTS[page].items()}, page)
-    return counted(text) if page == "README.md" else text
-
-
-def filled(text: str, parts: Mapping[str, str], page: str) -> str:
-    """Replace the parts of a text, by the name in their markers.
-
-    Raises:
-      ValueError: the text, that of ``page``, lacks the markers of a part.
-    """
-    for name, part in parts.items():
-        marked = re.compile(rf"(<!-- {name} -->\n).*?(<!-- /{name} -->)", re.DOTALL)
-        if not marked.search(text):
-            raise ValueError(f"{page} has no <!-- {name} --> ... <!-- /{name} -->")
-        text = marked.sub(lambda match, part=part: f"{match[1]}\n{part}\n\n{match[2]}", text)
-    return text
+def draw():
+    """Draw the pictures of the pages."""
+    family.draw(load(RESULTS / "family"), PICTURES / "evidence")
+    for study in (learn_alpha, sparse):
+        study.draw(study.load(RESULTS / study.__name__.rpartition(".")[2]), PICTURES / "evidence")
+    withstands.draw()
 
 
 def counted(text):
@@ -80,9 +70,3 @@ def surrogates_of(library):
         return len(bs.equivalents(library))
     ours = {*SHAPES, *SAME_AS}
     return len(ours if library == "brainsurr" else ours & set(vars(braintools.surrogate)))
-
-
-def main():
-    """Write every part."""
-    for page in PARTS:
-        (ROOT / page).write_text(rendered(page))

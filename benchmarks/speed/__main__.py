@@ -1,7 +1,7 @@
 """Measure what brainsurr claims about its speed: one claim for each name below, all of them if none is given.
 
 ``python -m benchmarks.speed long`` writes ``runs/speed/long.json`` and a picture, and prints the table with what the
-numbers are held against. ``--show`` prints and draws again what is there already.
+numbers are held against.
 """
 
 import json
@@ -18,33 +18,19 @@ from .report import CLAIMS, draw, show
 
 def main(argv=None):
     """Measure each claim, write its JSON and its picture, print its table."""
-    args = parse(argv)
-    if not (args.quick or args.show):
+    args = arguments("speed", __doc__, argv, quick="small sizes, no other libraries", settings=CLAIMS)
+    if args.out.name.endswith("-gpu") and jax.default_backend() == "cpu":
+        raise SystemExit(f"{args.out} is for the results of a GPU, and jax sees none: install jax for it, jax[cuda13]")
+    if not args.quick:
         jax.config.update("jax_enable_compilation_cache", False)  # else a second run would time how it is read
     for name in args.settings:
         path = args.out / f"{name}.json"
-        if not args.show:
-            measured = CLAIMS[name].measure(args.quick)
-            results.write(path, {"claim": name, "quick": args.quick, **measured, **results.environment()})
-        elif not path.exists():
-            print(f"\n{name}: not measured, {path} is not there")
-            continue
+        measured = CLAIMS[name].measure(args.quick)
+        results.write(path, {"claim": name, "quick": args.quick, **measured, **results.environment()})
         result = json.loads(path.read_text())
         draw(name, result, args.out)
         where = f"{result['device']}; Python {result['python']}, jax {result['versions']['jax']}"
         print(f"\n{show(name, result)}\n\n{where}; {path}")
-
-
-def parse(argv=None):
-    """Parse the arguments, or stop with an error of one line."""
-
-    def extend(parser):
-        parser.add_argument("--show", action="store_true", help="print and draw the last measurement")
-
-    args = arguments("speed", __doc__, argv, quick="small sizes, no other libraries", settings=CLAIMS, extend=extend)
-    if args.out.name.endswith("-gpu") and jax.default_backend() == "cpu" and not args.show:
-        raise SystemExit(f"{args.out} is for the results of a GPU, and jax sees none: install jax for it, jax[cuda13]")
-    return args
 
 
 if __name__ == "__main__":

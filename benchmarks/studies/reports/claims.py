@@ -131,11 +131,11 @@ def about_tails(outcomes, decades):
 
 def about_recurrence(outcomes, name):
     outcome, setting = outcomes[name], {"speech": "Spoken digits", "vowels": "Japanese vowels"}[name]
+    ours, without = outcome.tuned[FOCUS], outcome.tuned[NO_TAIL]
     by_alpha = {alpha: max(of) for alpha, of in grid_by_alpha(outcome).items()}
     small, large = (max(v for a, v in by_alpha.items() if (a <= 0.03) == is_small) for is_small in (True, False))
     text = f"{setting}: in a recurrent network LogTailedRelu with an alpha above 0.03 loses 5 points or more"
     yield Claim(text, small - large >= 5, f"{_by_alpha(by_alpha)} {AT_BEST}")
-    ours, without = outcome.tuned[FOCUS], outcome.tuned[NO_TAIL]
     text = f"{setting}: without its tail, as LeakyRelu, LogTailedRelu loses 10 points or more in a recurrent network"
     yield Claim(text, ours.mean - without.mean >= 10, f"{_shown(ours)}, {_shown(without)}")
 
