@@ -1,6 +1,6 @@
 """Measurements of brainsurr; no part of the library needs them.
 
-Seven folders; each imports only from folders further down this list, as its `__init__` says:
+Seven folders; each imports only from folders further down this list (``tests/test_structure.py`` says from which):
 
 - `pages` assembles README and docs.
 - `studies` compares surrogates; `robustness` tries many devices, half precision and long runs.

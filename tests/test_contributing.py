@@ -19,7 +19,7 @@ pytestmark = pytest.mark.slow
 ROOT = Path(__file__).parent.parent
 # The files that ask something of every surrogate, of the pages or of the results; of those with a case for each
 # surrogate, the cases of this one, what is asked of all, and the scaled ones: their widths follow the table's order.
-WHOLE = ("docs", "evidence", "family", "family_report", "readme", "structure", "studies", "widths_study", "withstands")
+WHOLE = ("docs", "evidence", "family", "family_report", "readme", "structure", "studies")
 IN_PART = ("bad_input", "equivalents", "laws", "plot", "serialization", "surrogate", "training")
 OF_ALL = "arabola or the_table or every_surrogate or gallery or public or Scaled"
 ASKED = f"({OF_ALL} or not ({' or '.join(f'test_{name}' for name in IN_PART)})) and not test_snippets"  # of the README

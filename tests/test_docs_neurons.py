@@ -16,7 +16,6 @@ import brainsurr as bs
 import brainsurr.brainstate
 import brainsurr.linen
 import brainsurr.nnx
-from benchmarks.pages import neurons
 from tools.hosts import HOSTS, Brainstate
 
 PAGE = (pathlib.Path(__file__).parent.parent / "docs" / "neurons.md").read_text()
@@ -201,7 +200,3 @@ def test_without_a_framework():
     back = bs.neurons.Recurrent(plain, jnp.eye(16))
     state = back.initial_state(few[0])
     same(lambda: back(state, few), lambda: bs.unroll(back, state, few, remat="full", block_size=3))
-
-
-def test_the_table_is_that_of_the_result_file():
-    assert neurons.rendered(PAGE, neurons.load()) == PAGE, "run `make evidence`"

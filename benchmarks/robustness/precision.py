@@ -12,7 +12,8 @@ is doubled after ``PATIENCE`` finite steps (Micikevicius et al. 2018, "Mixed Pre
 """
 
 import importlib
-from functools import cache, partial
+import time
+from functools import cache
 
 import jax
 import jax.numpy as jnp
@@ -26,7 +27,7 @@ from ..digits import nnx as digits_nnx
 from ..digits import task
 from ..digits.training import train
 from ..lib import FRAMEWORKS, results
-from ..lib.study import Study, arguments
+from ..lib.study import arguments, as_json, positive
 
 SURROGATE, LEARNABLE = bs.LogTailedRelu(0.1), ("alpha",)
 DTYPES = ("float32", "bfloat16")
@@ -140,21 +141,21 @@ def scaled(scale, patience, seeds, epochs, data, steps):
 
 def main(argv=None):
     """Train everything and write the result."""
-    args = arguments("robustness.precision", __doc__, SEEDS, argv)
-    epochs, data = 2 if args.quick else EPOCHS, task.load()
-    how = args.seeds, epochs, data, epochs * (len(data.train_images) // task.BATCH)
-    runs = {f"{name}, {dtype}": (plain, name, dtype, *how) for name in FRAMEWORKS for dtype in DTYPES}
-    runs |= {
-        "nnx, float16, none": (scaled, 1.0, None, *how),
-        "nnx, float16, dynamic": (scaled, SCALE, PATIENCE, *how),
-    }
-    settings = {"surrogate": repr(SURROGATE), "learnable": LEARNABLE, "epochs": epochs, "seeds": args.seeds}
-    study = Study("precision", settings | {"scale": SCALE, "patience": PATIENCE}, args.out, total=len(runs))
-    for name, run in runs.items():
-        study.record(name, partial(*run))
-    study.finish()
-    study.result["seconds"] = sum(run["seconds"] for run in study.result["runs"].values())
-    results.write(study.path, study.result)
+
+    def extend(parser):
+        about = f"runs for each configuration (default: {SEEDS})"
+        parser.add_argument("--seeds", type=positive, metavar="N", help=about)
+
+    args = arguments("robustness.precision", __doc__, argv, quick="two epochs, two seeds", extend=extend)
+    epochs, seeds, data = 2 if args.quick else EPOCHS, args.seeds or (2 if args.quick else SEEDS), task.load()
+    how, start = (seeds, epochs, data, epochs * (len(data.train_images) // task.BATCH)), time.perf_counter()
+    runs = {f"{name}, {dtype}": plain(name, dtype, *how) for name in FRAMEWORKS for dtype in DTYPES}
+    runs["nnx, float16, none"] = scaled(1.0, None, *how)
+    runs["nnx, float16, dynamic"] = scaled(SCALE, PATIENCE, *how)
+    settings = {"surrogate": repr(SURROGATE), "learnable": LEARNABLE, "epochs": epochs, "seeds": seeds}
+    settings |= {"scale": SCALE, "patience": PATIENCE}
+    result = {"study": "precision", "settings": settings, **results.environment(), "runs": runs}
+    results.write(args.out / "result.json", as_json(result | {"seconds": time.perf_counter() - start}))
 
 
 if __name__ == "__main__":

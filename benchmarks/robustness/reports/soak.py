@@ -3,7 +3,7 @@
 import matplotlib.pyplot as plt
 import numpy as np
 
-from ...lib import results
+from ...lib import report
 
 NAMES = {
     "resident": "memory of the process, MB",
@@ -20,7 +20,7 @@ def table(result):
     measures = result["summary"]["table"]
     digits = {name: int(label.endswith("MB")) for name, label in NAMES.items()}
     rows = [[NAMES[name], *(f"{value:.{digits[name]}f}" for value in at.values())] for name, at in measures.items()]
-    return results.table(["after", *measures["resident"]], rows)
+    return report.table(["after", *measures["resident"]], rows)
 
 
 def picture(result):
