@@ -22,6 +22,7 @@ from benchmarks.digits import nnx as digits_nnx
 from benchmarks.digits import report, task, training
 from benchmarks.digits.folder import Folder, FolderError
 from benchmarks.lib import checkpoints, results
+from benchmarks.lib.report import table
 
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("lenient")]
 HOSTS = [digits_nnx, digits_linen, digits_brainstate]
@@ -228,7 +229,7 @@ def test_arguments(tmp_path, monkeypatch, capsys):
 
 
 def test_table_aligns():
-    text = results.table(["a", "bb"], [["x", "1"], ["longer", "22"]])
+    text = table(["a", "bb"], [["x", "1"], ["longer", "22"]])
     assert text.splitlines() == ["| a      | bb |", "| :----- | -: |", "| x      |  1 |", "| longer | 22 |"]
 
 

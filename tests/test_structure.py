@@ -9,13 +9,12 @@ import pytest
 
 ROOT = Path(__file__).parent.parent
 MAY_IMPORT = {  # the folders of benchmarks, and from which others each may import
-    "pages": ("studies", "robustness", "nir", "digits", "speed", "bad_input", "lib"),
+    "pages": ("studies", "robustness", "nir", "digits", "speed", "lib"),
     "studies": ("digits", "lib"),
     "robustness": ("digits", "lib"),
     "nir": ("digits", "lib"),
     "digits": ("lib",),
     "speed": ("lib",),
-    "bad_input": ("lib",),
     "lib": (),
 }
 
