@@ -194,9 +194,8 @@ def test_every_surrogate_has_a_page_and_every_function_a_class():
     others = {"check_gradients", "detached", "diagnose", "equivalent", "equivalents", "spike", "unroll"}
     assert sorted(shown) == sorted({name for name in bs.__all__ if inspect.isfunction(getattr(bs, name))} - others)
     assert "`alpha` in [0, 1]" in pages["LogTailedRelu"]
-    for text in pages.values():
-        (picture,) = re.findall(r"\{image\} (.*)", text)
-        assert (surrogate_pages.FOLDER / picture).resolve().exists()
+    for name, text in pages.items():
+        assert f"{{image}} {name}.png" in text
 
 
 @pytest.mark.parametrize("layers", [bs.nnx, bs.linen, bs.brainstate], ids=["nnx", "linen", "brainstate"])
