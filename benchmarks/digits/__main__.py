@@ -63,27 +63,18 @@ def parse(argv):
     """Parse the arguments, or exit with an error of one line."""
     classes = {name: cls for name in bs.surrogates.__all__ if isinstance(cls := getattr(bs, name), type)}
     parser = argparse.ArgumentParser(prog="python -m benchmarks.digits", description=__doc__.splitlines()[0])
-    seeds = "number of networks of each kind (default: 5)"
-    parser.add_argument("--seeds", type=positive, default=5, metavar="N", help=seeds)
-    parser.add_argument("--epochs", type=positive, default=40, metavar="N", help="passes over the data (default: 40)")
-    parser.add_argument("--surrogate", default="LogTailedRelu", metavar="NAME", help=", ".join(sorted(classes)))
-    parser.add_argument(
-        "--alpha", type=float, metavar="A", help="the surrogate's alpha (default: 0.1 for LogTailedRelu)"
-    )
-    parser.add_argument(
-        "--learnable", nargs="*", default=["alpha"], metavar="NAME", help="parameters that the second network trains"
-    )
-    parser.add_argument(
-        "--framework", choices=FRAMEWORKS, default="nnx", help="framework of layers and training (default: nnx)"
-    )
-    parser.add_argument(
-        "--dtype", choices=("float32", "bfloat16"), default="float32", help="dtype of activations (default: float32)"
-    )
+    add = parser.add_argument
+    add("--seeds", type=positive, default=5, metavar="N", help="networks of each kind (default: 5)")
+    add("--epochs", type=positive, default=40, metavar="N", help="passes over the data (default: 40)")
+    add("--surrogate", default="LogTailedRelu", metavar="NAME", help=", ".join(sorted(classes)))
+    add("--alpha", type=float, metavar="A", help="the surrogate's alpha (default: 0.1 for LogTailedRelu)")
+    trained = "parameters that the second network trains (default: alpha)"
+    add("--learnable", nargs="*", default=["alpha"], metavar="NAME", help=trained)
+    add("--framework", choices=FRAMEWORKS, default="nnx", help="of layers and training (default: nnx)")
+    add("--dtype", choices=("float32", "bfloat16"), default="float32", help="of activations (default: float32)")
     results.add_out(parser, "digits")
-    parser.add_argument(
-        "--save-every", type=positive, default=10, metavar="EPOCHS", help="epochs between checkpoints (default: 10)"
-    )
-    parser.add_argument("--resume", action="store_true", help="resume from the checkpoints in DIR, if any")
+    add("--save-every", type=positive, default=10, metavar="EPOCHS", help="between checkpoints (default: 10)")
+    add("--resume", action="store_true", help="resume from the checkpoints in DIR, if any")
     args = parser.parse_args(argv)
     if args.surrogate not in classes:
         parser.error(f"--surrogate: {args.surrogate!r} is not one of {', '.join(sorted(classes))}")

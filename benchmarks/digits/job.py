@@ -45,22 +45,11 @@ class Job(NamedTuple):
 
     def settings(self) -> dict[str, Any]:
         """Return the settings that a result shows."""
-        return {
-            "framework": self.framework,
-            "surrogate": repr(self.surrogate),
-            "epochs": self.epochs,
-            "dtype": self.dtype,
-        }
+        shown = {"framework": self.framework, "surrogate": repr(self.surrogate)}
+        return shown | {"epochs": self.epochs, "dtype": self.dtype}
 
     def about(self) -> dict[str, Any]:
         """Return everything that must be equal for a resumed run to end with the same bits."""
-        here = results.environment()
-        return {
-            **self.settings(),
-            "seeds": self.seeds,
-            "learnable": self.learnable,
-            **{name: str(getattr(jax.config, name)) for name in OPTIONS},
-            "python": here["python"],
-            "device": here["device"],
-            **here["versions"],
-        }
+        here, options = results.environment(), {name: str(getattr(jax.config, name)) for name in OPTIONS}
+        more = {"seeds": self.seeds, "learnable": self.learnable, "python": here["python"], "device": here["device"]}
+        return self.settings() | more | options | here["versions"]

@@ -71,20 +71,12 @@ def run_layouts(devices, quick):
         shape, groups = LAYOUTS[layout](len(devices))
         outcomes, text, shares = mesh.train(build, mesh.make(shape, devices), groups)
         if jax.process_index() == 0:
-            runs.append(
-                {
-                    "framework": framework,
-                    "layout": layout,
-                    "devices": len(devices),
-                    "processes": jax.process_count(),
-                    "simulated": devices[0].platform == "cpu",
-                    "mesh": shape,
-                    "losses": [outcome["losses"] for outcome in outcomes],
-                    "difference": {part: differences(outcomes, one[framework], part) for part in outcomes[0]},
-                    "collectives": [collective._asdict() for collective in collectives(text)],
-                    **shares,
-                }
-            )
+            run = {"framework": framework, "layout": layout, "devices": len(devices), "processes": jax.process_count()}
+            run |= {"simulated": devices[0].platform == "cpu", "mesh": shape}
+            run["losses"] = [outcome["losses"] for outcome in outcomes]
+            run["difference"] = {part: differences(outcomes, one[framework], part) for part in outcomes[0]}
+            run["collectives"] = [collective._asdict() for collective in collectives(text)]
+            runs.append(run | shares)
     return runs
 
 
@@ -107,23 +99,21 @@ def everything(quick):
     common, runs = ["--quick"] * quick, []
     with tempfile.TemporaryDirectory() as out:
         for number, devices in tqdm(groups, desc="scale", unit="number of devices"):
-            together(number, [*common, f"--devices={devices}", f"--out={out}"])
+            together(number, *common, f"--devices={devices}", f"--out={out}")
             result = json.loads((Path(out) / "result.json").read_text())
             runs += result["runs"]
     return result | {"runs": runs}
 
 
-def together(number, common):
+def together(number, *arguments):
     """Run so many processes of this program on this machine; jax ends the others when one of them fails."""
-    command, arguments, environment = [sys.executable, "-m", "benchmarks.robustness.scale", *common], [[]], {}
-    if number > 1:
-        with socket.socket() as free:
-            free.bind(("localhost", 0))
-            address = f"--coordinator=localhost:{free.getsockname()[1]}"
-        arguments = [[address, f"--num-processes={number}", f"--process-id={i}"] for i in range(number)]
-        environment = {"JAX_PLATFORMS": "cpu"}  # processes on one machine can't share an accelerator
-    how = {"stdout": subprocess.DEVNULL, "env": os.environ | environment}
-    started = [subprocess.Popen([*command, *own], **how) for own in arguments]
+    with socket.socket() as free:
+        free.bind(("localhost", 0))
+        many = f"--coordinator=localhost:{free.getsockname()[1]}", f"--num-processes={number}"
+    command = [sys.executable, "-m", "benchmarks.robustness.scale", *arguments, *many]
+    cpu = {"JAX_PLATFORMS": "cpu"} if number > 1 else {}  # processes on one machine can't share an accelerator
+    how = {"stdout": subprocess.DEVNULL, "env": os.environ | cpu}
+    started = [subprocess.Popen([*command, f"--process-id={i}"], **how) for i in range(number)]
     for process in started:
         if process.wait():
             raise RuntimeError(f"{' '.join(process.args)} ended with {process.returncode}")

@@ -25,7 +25,7 @@ import brainsurr as bs
 from brainsurr.optim import project
 
 from ..lib import FRAMEWORKS, checkpoints, results
-from . import networks
+from . import mesh, networks
 from .reports import soak as report
 
 SHAPES = ((12, 32), (12, 7), (48, 32), (5, 1), (200, 4), (12, 128))  # time steps, batch
@@ -40,20 +40,12 @@ class Model:
         network = networks.build(framework, SEED)
         tx = optax.chain(optax.adamw(RATE), project(network.bounds))
         self.framework, self.steps, self.state = framework, 0, (network.params, tx.init(network.params))
-
-        @jax.jit
-        def train_step(state, xs, labels):
-            params, opt_state = state
-            loss, grads = jax.value_and_grad(network.loss)(params, xs, labels)
-            updates, opt_state = tx.update(grads, opt_state, params)
-            return (optax.apply_updates(params, updates), opt_state), loss
-
-        self.train_step = train_step
+        self.train_step = jax.jit(mesh.train_step(network.loss, tx, groups=1))
 
     def train(self, xs, labels):
         """Train some steps."""
         for _ in range(TRAIN_STEPS):
-            self.state, loss = self.train_step(self.state, xs, labels)
+            *self.state, loss, _ = self.train_step(*self.state, xs, labels)
         self.steps += TRAIN_STEPS
         if not jnp.isfinite(loss):
             raise FloatingPointError(f"{self.framework}: expected a finite loss, got {loss} after {self.steps} steps")
@@ -90,6 +82,20 @@ def batch(rng, steps, size):
     return spikes.astype(np.float32), rng.integers(networks.CLASSES, size=size).astype(np.int32)
 
 
+def usage(folder):
+    """Measure what this process holds now, in MB or in pieces, and the files of a folder, if there is one."""
+    process, sizes = psutil.Process(), [array.nbytes for array in jax.live_arrays()]
+    files = [path.stat().st_size for path in folder.rglob("*") if path.is_file()] if folder else []
+    return {
+        "resident": process.memory_info().rss / 2**20,
+        "on_device": sum(sizes) / 2**20,
+        "arrays": len(sizes),
+        "on_disk": sum(files) / 2**20,
+        "files": process.num_fds(),
+        "threads": process.num_threads(),
+    }
+
+
 def soak(shapes, minutes, folder=None):
     """Repeat rounds for so many minutes, and at least two tours; return the measures after each round, by name.
 
@@ -98,7 +104,7 @@ def soak(shapes, minutes, folder=None):
       minutes: how long, at least.
       folder: of the checkpoints; None writes none.
     """
-    rng, process, compiled, rounds = np.random.default_rng(SEED), psutil.Process(), Counter(), []
+    rng, compiled, rounds = np.random.default_rng(SEED), Counter(), []
     tour = list(itertools.product(shapes, FRAMEWORKS))
     jax.monitoring.register_event_duration_secs_listener(lambda event, *_, **__: compiled.update([event]))
     models = {name: Model(name) for name in FRAMEWORKS}
@@ -114,18 +120,7 @@ def soak(shapes, minutes, folder=None):
         model.new_alphas(rng)
         model.train(*data)
         jax.block_until_ready(answer(bs.LogTailedRelu(rng.random(dtype=np.float32)), jnp.linspace(-2, 2, 9)))
-        sizes = [array.nbytes for array in jax.live_arrays()]  # not the arrays: this list would keep them alive
-        files = [path for path in folder.rglob("*") if path.is_file()] if folder else []
-        now = {
-            "seconds": time.perf_counter() - start,
-            "resident": process.memory_info().rss / 2**20,
-            "on_device": sum(sizes) / 2**20,
-            "arrays": len(sizes),
-            "on_disk": sum(path.stat().st_size for path in files) / 2**20,
-            "files": process.num_fds(),
-            "threads": process.num_threads(),
-            "programs": compiled[COMPILED],
-        }
+        now = {"seconds": time.perf_counter() - start, **usage(folder), "programs": compiled[COMPILED]}
         rounds.append(now)
         bar.set_postfix_str(f"round {len(rounds)}, {now['resident']:.0f} MB, {now['programs']} programs", refresh=False)
         bar.update(min(now["seconds"], bar.total) - bar.n)
@@ -144,20 +139,22 @@ def summary(measured, tour):
       Medians of the last tour at some times, with the maximum; the growth of the memory in KB per round, by a straight
       line through the second half; and for a picture the first tour and 200 later rounds.
     """
-    rounds = len(measured["seconds"])
-    ends = {"first tour": tour, "a quarter": rounds // 4, "half": rounds // 2, "the end": rounds}
-    late = np.arange(rounds // 2, rounds)
+    programs, rounds = measured["programs"], len(measured["seconds"])
+    late, resident = np.arange(rounds // 2, rounds), np.array(measured["resident"])
     shown = sorted({*range(tour), *np.linspace(tour, rounds - 1, 200, dtype=int).tolist()})
+    ends = {"first tour": tour, "a quarter": rounds // 4, "half": rounds // 2, "the end": rounds}
+    table = {}
+    for name in report.NAMES:
+        table[name] = {at: np.median(measured[name][max(0, end - tour) : end]) for at, end in ends.items()}
+        table[name]["most"] = max(measured[name])
+    curves = ("seconds", "resident", "programs")
     return {
         "rounds": rounds,
-        "programs": {"first tour": measured["programs"][tour - 1], "all": measured["programs"][-1]},
-        "growth": 1024 * np.polyfit(late, np.array(measured["resident"])[late], 1)[0],
-        "table": {
-            name: {at: np.median(measured[name][max(0, end - tour) : end]) for at, end in ends.items()}
-            | {"most": max(measured[name])}
-            for name in report.NAMES
-        },
-        "picture": {name: [round(measured[name][i], 1) for i in shown] for name in ("seconds", "resident", "programs")},
+        "tour": tour,
+        "programs": {"first tour": programs[tour - 1], "all": programs[-1]},
+        "growth": 1024 * np.polyfit(late, resident[late], 1)[0],
+        "table": table,
+        "picture": {name: [round(measured[name][i], 1) for i in shown] for name in curves},
     }
 
 

@@ -44,35 +44,39 @@ def underflow(result):
     return report.table(("trained with scale", *(f"no gradient in {column}" for column in columns)), rows)
 
 
-def beside_float32(result):
-    """Pair the runs in bfloat16, by name, with those of the same framework in float32."""
-    runs = result["runs"]
-    names = (name for name in runs if name.endswith("bfloat16"))
-    return {name: (runs[name], runs[name.replace("bfloat16", "float32")]) for name in names}
+def compared(result):
+    """Return for each framework the results of `within`, and the accuracies of the seeds in bfloat16 and float32."""
+    pairs = {}
+    for name, half in result["runs"].items():
+        if name.endswith("bfloat16"):
+            whole = result["runs"][name.replace("bfloat16", "float32")]
+            ends = ([curve[-1] for curve in run["test_accuracy"]] for run in (half, whole))
+            pairs[name] = (*within(half, whole), *ends)
+    return pairs
+
+
+def counts(result):
+    """Count the frameworks, and those in which bfloat16's loss and accuracy are within noise."""
+    epochs, accuracy, *_ = zip(*compared(result).values(), strict=True)
+    return len(epochs), epochs.count(result["settings"]["epochs"]), accuracy.count(True)
 
 
 def verdict(result):
     """Say in how many frameworks bfloat16 is within noise, and how far it is from it in the others."""
-    pairs, epochs = beside_float32(result), result["settings"]["epochs"]
-    names = list(pairs)
-    loss, accuracy = zip(*(within(*pair) for pair in pairs.values()), strict=True)
-    text = f"By that, bfloat16's loss is within noise in {loss.count(epochs)} of {len(names)} frameworks, "
-    text += f"its accuracy in {accuracy.count(True)} of {len(names)}."
-    for name in (name for name, inside in zip(names, accuracy, strict=True) if not inside):
-        half, whole = ([curve[-1] for curve in run["test_accuracy"]] for run in pairs[name])
-        text += f" {name}: {np.mean(half):.4f}, where float32's seeds have {min(whole):.4f} to {max(whole):.4f}."
+    total, loss, accuracy = counts(result)
+    text = f"By that, bfloat16's loss is within noise in {loss} of {total} frameworks, "
+    text += f"its accuracy in {accuracy} of {total}."
+    for name, (_, inside, half, whole) in compared(result).items():
+        if not inside:
+            text += f" {name}: {np.mean(half):.4f}, where float32's seeds have {min(whole):.4f} to {max(whole):.4f}."
     return text
 
 
 def line(result):
     """Make the row of the summary."""
-    pairs = beside_float32(result)
-    loss, accuracy = zip(*(within(*pair) for pair in pairs.values()), strict=True)
-    same = (
-        f"loss in {loss.count(result['settings']['epochs'])} of {len(pairs)} frameworks, accuracy in "
-        f"{accuracy.count(True)} (bfloat16)"
-    )
-    return "half precision", f"bfloat16 in {len(pairs)} frameworks, float16 in one", f"within float32's noise: {same}"
+    total, loss, accuracy = counts(result)
+    same = f"loss in {loss} of {total} frameworks, accuracy in {accuracy} (bfloat16)"
+    return "half precision", f"bfloat16 in {total} frameworks, float16 in one", f"within float32's noise: {same}"
 
 
 def section(result):

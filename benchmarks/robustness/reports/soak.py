@@ -52,18 +52,13 @@ def draw(result, folder):
 
 def line(result):
     """Make the row of the summary."""
-    summary, tour = result["summary"], tour_length(result)
+    summary = result["summary"]
     outcome = (
-        f"{later(result)} programs compiled after the first {tour}; "
+        f"{later(result)} programs compiled after the first {summary['tour']}; "
         f"{summary['growth']:+.1f} KB of memory a round in the second half"
     )
     tried = f"{summary['rounds']:,} rounds of training with new shapes and alphas"
     return f"a long run, {'with' if saves(result) else 'without'} checkpoints", tried, outcome
-
-
-def tour_length(result):
-    """Return how many rounds it takes to go through every framework with every shape."""
-    return len(result["settings"]["frameworks"]) * len(result["settings"]["shapes"])
 
 
 def section(result):
@@ -80,7 +75,7 @@ In turn, the network of each framework ({", ".join(settings["frameworks"])}) get
 x examples: {shapes}), trains, {resumed if saved else ""}gets new random alphas, and trains again.
 
 {rounds:,} rounds, so {rounds * settings["steps_a_round"]:,} training steps{checkpoints}.
-{summary["programs"]["first tour"]} programs were compiled in the first {tour_length(result)} rounds, which see every \
+{summary["programs"]["first tour"]} programs were compiled in the first {summary["tour"]} rounds, which see every \
 shape in every framework, and {later(result)} after
 them. In the second half of the rounds the memory of the process grew by {summary["growth"]:.1f} KB a round.
 {beside if saved else ""}
