@@ -32,9 +32,9 @@ PAIRS: list[Any] = [*weights.PAIRS, *neurons.PAIRS]
 WRITERS = {layer: write for layer, write, *_ in PAIRS}
 READERS = {kind: read for _, _, read, *kinds in PAIRS for kind in kinds}
 LAYERS = (
-    "a layer that NIR has: a linear layer, a convolution of one axis or two, LIF, LI, Delay, a surrogate, a flatten "
+    "a layer that NIR has: a linear layer, a convolution over one axis or two, LIF, LI, Delay, a surrogate, a reshape "
+    "of all axes but time and batch, or functools.partial(nnx.avg_pool, window_shape=(2, 2), strides=(2, 2))"
 )
-LAYERS += "of all axes but time and batch, or functools.partial(nnx.avg_pool, window_shape=(2, 2), strides=(2, 2))"
 
 
 def to_nir(

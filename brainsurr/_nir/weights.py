@@ -1,5 +1,6 @@
 """Layers without neurons to nodes of NIR and back: products, convolutions, pools, a flatten."""
 
+import dataclasses
 from collections.abc import Sequence
 from typing import Any
 
@@ -73,33 +74,16 @@ def read_affine(node: Any, to: Reader):
 # Convolutions ------------------------------------------------------------------------------------------------------
 
 
-def write_conv(name: str, layer: Conv, to: Writer):
-    """Write a convolution over one axis or two."""
-    kernel, bias, words = _checked(layer, to)
-    *window, inputs, outputs = kernel.shape
-    axes, channels, space = len(window), inputs * layer.groups, to.shape[:-1]
-    expect(axes in (1, 2), "a convolution over one axis or two, which NIR has", axes)
-    fits = len(space) == axes and channels == to.shape[-1]
-    expect(fits, f"an input of {axes + 1} axes with {channels} channels", to.shape)
+def _geometry(layer: Conv, shape: Shape) -> tuple[Shape, Shape, tuple[tuple[int, int], ...], Shape]:
+    """Return strides and dilation, what is added before and after each axis, and the shape of the output."""
+    *window, inputs, outputs = np.shape(layer.kernel)
+    axes, channels, space = len(window), inputs * layer.groups, shape[:-1]
+    fits = len(space) == axes and channels == shape[-1]
+    expect(fits, f"an input of {axes + 1} axes with {channels} channels", shape)
     strides, dilation = (tuple(np.broadcast_to(n or 1, axes).tolist()) for n in (layer.strides, layer.dilation))
     window = [d * (k - 1) + 1 for d, k in zip(dilation, window, strict=True)]
     pads = _pads(layer.padding, space, window, strides)
-    to_shape = *_slid(space, window, strides, pads), outputs
-    even = all(low == high for low, high in pads)
-    same = layer.padding == "SAME" and set(strides) == {1}
-    expect(even or same, "padding that is the same on both sides, as in NIR", pads)
-    padding: Any = tuple(low for low, _ in pads) if even else "same"
-    how = {"input_shape": space, "stride": strides, "padding": padding, "dilation": dilation}
-    if axes == 1:
-        how = {field: value if isinstance(value, str) else value[0] for field, value in how.items()}
-    weight = np.ascontiguousarray(np.moveaxis(kernel, (-1, -2), (0, 1)))
-    bias = np.zeros(outputs, kernel.dtype) if bias is None else bias
-    node = (nir.Conv1d if axes == 1 else nir.Conv2d)(weight=weight, groups=layer.groups, bias=bias, **how)
-    node.input_type = {"input": np.array(channels_first(to.shape))}  # nir leaves the groups out of it
-    expected, got = channels_first(to_shape), tuple(np.asarray(node.output_type["output"]).tolist())
-    expect(got == expected, f"nir to compute an output of {expected}", f"{got}: it assumes square kernels")
-    to.add(name, node, words)
-    to.shape = to_shape
+    return strides, dilation, pads, (*_slid(space, window, strides, pads), outputs)
 
 
 def _pads(padding: Any, space: Shape, window: Sequence[int], strides: Sequence[int]) -> tuple[tuple[int, int], ...]:
@@ -112,26 +96,45 @@ def _pads(padding: Any, space: Shape, window: Sequence[int], strides: Sequence[i
     return tuple((int(low), int(high)) for low, high in pairs)
 
 
+def write_conv(name: str, layer: Conv, to: Writer):
+    """Write a convolution over one axis or two."""
+    kernel, bias, words = _checked(layer, to)
+    axes = kernel.ndim - 2
+    expect(axes in (1, 2), "a convolution over one axis or two, which NIR has", axes)
+    strides, dilation, pads, shape = _geometry(layer, to.shape)
+    even = all(low == high for low, high in pads)
+    same = layer.padding == "SAME" and set(strides) == {1}
+    expect(even or same, "padding that is the same on both sides, as in NIR", pads)
+    padding: Any = tuple(low for low, _ in pads) if even else "same"
+    how = {"input_shape": to.shape[:-1], "stride": strides, "padding": padding, "dilation": dilation}
+    if axes == 1:
+        how = {field: value if isinstance(value, str) else value[0] for field, value in how.items()}
+    weight = np.ascontiguousarray(np.moveaxis(kernel, (-1, -2), (0, 1)))
+    bias = np.zeros(kernel.shape[-1], kernel.dtype) if bias is None else bias
+    node = (nir.Conv1d if axes == 1 else nir.Conv2d)(weight=weight, groups=layer.groups, bias=bias, **how)
+    node.input_type = {"input": np.array(channels_first(to.shape))}  # nir leaves the groups out of it
+    expected, got = channels_first(shape), tuple(np.asarray(node.output_type["output"]).tolist())
+    expect(got == expected, f"nir to compute an output of {expected}", f"{got}: it assumes square kernels")
+    to.add(name, node, words)
+    to.shape = shape
+
+
 def read_conv(node: Any, to: Reader):
     """Read a convolution."""
     words, axes = words_of(node), 1 if isinstance(node, nir.Conv1d) else 2
     weight = weights_of(node, "weight", words)
-    (groups,) = _integers(node, "groups", 1, 1)
-    space, channels = to.shape[:-1], to.shape[-1]
-    fits = weight.ndim == axes + 2 and len(space) == axes and weight.shape[1] * groups == channels
-    what = f"an input of {axes + 1} axes and weight (out, in / groups, ...) for its {channels} channels"
-    expect(fits, what, f"an input of shape {channels_first(to.shape)} and weight of shape {weight.shape}")
+    expect(weight.ndim == axes + 2, f"weight of {axes + 2} axes, (out, in / groups, ...)", f"shape {weight.shape}")
+    kernel, bias = np.moveaxis(weight, (0, 1), (-1, -2)), bias_of(node, words, len(weight))
     strides, dilation = _integers(node, "stride", axes, 1), _integers(node, "dilation", axes, 1)
-    window = [d * (k - 1) + 1 for d, k in zip(dilation, weight.shape[2:], strict=True)]
     padding = as_python(node.padding)
     if isinstance(padding, str):
         fits = padding == "valid" or (padding == "same" and set(strides) == {1})
         got = f"{padding!r} with a stride of {strides}"
         expect(fits, "padding to be numbers, 'valid', or 'same' with a stride of 1", got)
     padding = padding.upper() if isinstance(padding, str) else _integers(node, "padding", axes, 0)
-    pads, outputs = _pads(padding, space, window, strides), len(weight)
-    kernel, bias = np.moveaxis(weight, (0, 1), (-1, -2)), bias_of(node, words, outputs)
-    to.add(Conv(kernel, bias, strides, pads, dilation, groups), (*_slid(space, window, strides, pads), outputs))
+    conv = Conv(kernel, bias, strides, padding, dilation, *_integers(node, "groups", 1, 1))
+    _, _, pads, shape = _geometry(conv, to.shape)
+    to.add(dataclasses.replace(conv, padding=pads), shape)
 
 
 def _integers(node: Any, field: str, axes: int, least: int) -> tuple[int, ...]:
