@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING
 from . import neurons as neurons
 from . import surrogates
 from ._diagnosis import Diagnosis, LayerReport, diagnose
-from ._equivalent import answer_names, equivalent, equivalents, where_else
 from ._gradients import check_gradients
 from ._gradients.report import GradientReport, ParameterGradient
 from ._kernel import detached, spike
+from ._other_libraries import answer_names, equivalent, equivalents, where_else
 from ._surrogate import Scaled, Surrogate
 from ._time.unroll import unroll
 from .surrogates import *  # noqa: F403

@@ -58,6 +58,7 @@ _OF_RECURRENT = ("recurrent", "recurrent_kernel_init", "rngs")
 _TAKEN = {
     "features",
     "neuron",
+    "s",
     "_neuron_class",
     "in_size",
     "out_size",
@@ -235,21 +236,16 @@ def options_of(kind: type[Neuron], base: type, defaults: Mapping[str, Any]) -> d
       ValueError: a field has a name that a layer uses for something else.
     """
     check_class(kind)
-    names = {field.name: field for field in fields_of(kind)}
-    for name, field in names.items():
+    for field in fields_of(kind):
         if field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING:
-            raise TypeError(f"{kind.__name__}: expected a default for the field {name}, got none")
-    for name in names:
-        if name in _TAKEN or hasattr(base, name) or hasattr(Neuron, name):
-            raise ValueError(f"{kind.__name__}: expected a field of another name than {name}, which a layer has")
-    if "s" in names or ("s" in kind().states and not hasattr(kind, "keeps_spikes")):
-        raise ValueError(
-            f"{kind.__name__}: expected another name than s, which the last spikes of recurrent neurons have"
-        )
-    for name in kind().states:
-        if name in names or name in _TAKEN or hasattr(base, name):
-            has = "a field" if name in names else "a layer"
-            raise ValueError(f"{kind.__name__}: expected a state of another name than {name}, which {has} has")
+            raise TypeError(f"{kind.__name__}: expected a default for the field {field.name}, got none")
+    fields, states = [field.name for field in fields_of(kind)], kind().states
+    for name in (*fields, *states):
+        keeps_spikes = name == "s" and hasattr(kind, "keeps_spikes")
+        taken = name in _TAKEN or hasattr(base, name) or hasattr(Neuron, name)
+        if (taken and not keeps_spikes) or (name in fields and name in states):
+            has = "a layer has" if taken else "both a field and a state have"
+            raise ValueError(f"{kind.__name__}: expected another name than {name}, which {has}")
     return {
         name: default
         for name, default in defaults.items()

@@ -1,4 +1,4 @@
-"""Execute the notebooks: ``make notebooks`` runs them in place and keeps only the parts that a reader sees."""
+"""Execute the notebooks: ``python -m notebooks.run`` runs them in place and keeps only the parts that a reader sees."""
 
 import os
 import re

@@ -3,7 +3,6 @@
 import copy
 import functools
 import inspect
-import math
 import pickle
 import re
 
@@ -11,24 +10,18 @@ import brainstate
 import braintools
 import jax
 import jax.numpy as jnp
-import jaxpike
 import numpy as np
 import orbax.checkpoint as ocp
 import pytest
-from close import assert_close, largest
 from flax import linen, nnx
 from neuron_table import NAMES
 
 import brainsurr as bs
-from brainsurr._unknown_arguments import ELSEWHERE
-from brainsurr.interop import transfer
-from brainsurr.neurons import LI, LIF
+from brainsurr._other_libraries import rows, table
 from tools.hosts import HOSTS, Brainstate, Linen, Nnx
 
 every_host = pytest.mark.parametrize("host", [host() for host in HOSTS], ids=[host.name for host in HOSTS])
 LAYERS = list(NAMES)
-LEAKY = [name for name, kind in NAMES.items() if issubclass(kind, LI)]
-FIRING = [name for name, kind in NAMES.items() if issubclass(kind, LIF)]
 KEY = jax.random.key(0)
 
 
@@ -40,102 +33,62 @@ def refusal(make, *args, **kwargs) -> str:
 
 # Names from elsewhere ------------------------------------------------------------------------------------------
 
+DECAY = "it is decay here, what is left of the potential after a step"
+ALPHA = "a parameter of the surrogate goes into it: spike_fn=LogTailedRelu(alpha=...)"
+NEVER = "it never fires, and has no threshold, surrogate or reset; LIF has"
+OF_SPIKES = ("thr", "threshold", "output", "spike_grad", "reset_mechanism", "reset", "v_reset", "detach_reset")
+TO_IT = "give it to the surrogate: SpikingActivation(LogTailedRelu(alpha=...))"
+
 
 @every_host
-@pytest.mark.parametrize("layer", LEAKY)
 @pytest.mark.parametrize(
-    ("name", "value", "says"),
+    ("layer", "name", "answer"),
     [
-        ("beta", 0.9, "it is decay here"),
-        ("alpha", 0.9, "it is decay here"),
-        ("tau", 20.0, "give decay=exp(-dt / tau)"),
-        ("tau_mem", 20.0, "give decay=exp(-dt / tau)"),
-        ("tau_mem_inv", 100.0, "give decay=1 - dt * tau_mem_inv and decay_input=True"),
-        ("tau_syn_inv", 100.0, "a synaptic current is LI before LIF"),
-        ("learn_beta", True, 'give learnable="decay"'),
-        ("init_hidden", True, "initialize_carry makes the state, which is passed in and returned"),
-        ("V_rest", -65.0, "potentials are counted from the one at rest: subtract it from the threshold"),
-        ("V_initializer", 0.0, "it is carry_init here"),
-        ("learn_alpha", True, "a synaptic current is LI before LIF"),
+        ("LIF", "size", "it is features here, the length of the last axis"),
+        ("LIF", "beta", DECAY),
+        ("LIFCell", "tau_syn_inv", "a synaptic current is LI before LIF, each with its own decay"),
+        ("LI", "alpha", DECAY),  # which has no surrogate
+        ("LIF", "alpha", f"{DECAY}, or {ALPHA}"),
+        ("LIF", "spk_fun", "it is spike_fn here"),
+        ("LIF", "reset_mechanism", 'it is reset here, with the same words: "subtract", "zero" or "none"'),
+        ("Delay", "max_delay", "it is steps here, whole time steps"),
+        *(("LI", name, NEVER) for name in OF_SPIKES),
+        *(("SpikingActivation", name, TO_IT) for name in ("alpha", "slope", "beta")),
     ],
 )
-def test_of_any_layer(host, layer, name, value, says):
-    message = refusal(getattr(host.layers, layer), 4, **{name: value})
-    assert message.startswith(f"{layer} has no argument {name}: {says}")
+def test_what_is_answered(host, layer, name, answer):
+    assert refusal(getattr(host.layers, layer), **{name: 1.0}) == f"{layer} has no argument {name}: {answer}"
 
 
 @every_host
-@pytest.mark.parametrize("layer", FIRING)
-@pytest.mark.parametrize(
-    ("name", "value", "says"),
-    [
-        *((name, 1.0, "it is threshold here") for name in ("thr", "v_th", "V_th", "v_threshold")),
-        *(
-            (name, bs.Arctan(), "it is spike_fn here")
-            for name in ("activation", "surrogate", "spike_grad", "surrogate_function", "spk_fun")
-        ),
-        ("slope", 25.0, "a parameter of the surrogate goes into it: spike_fn="),
-        ("reset_mechanism", "zero", 'it is reset here, with the same words: "subtract", "zero" or "none"'),
-        ("hard_reset", True, 'give reset="zero" for True, reset="subtract" for False'),
-        ("v_reset", 0.0, 'give reset="zero" for 0, the one potential to reset to, reset="subtract" for None'),
-        ("spk_reset", "soft", 'give reset="zero" for "hard", reset="subtract" for "soft"'),
-        ("detach_reset", True, "give reset_grad=False for True"),
-        ("output", True, "the potential is in the state"),
-        ("tau_ref", 5.0, "there is no refractory period here"),
-        ("linear_features", 4, "give recurrent=True"),
-    ],
-)
-def test_of_a_layer_that_fires(host, layer, name, value, says):
-    message = refusal(getattr(host.layers, layer), 4, **{name: value})
-    assert message.startswith(f"{layer} has no argument {name}: {says}")
+def test_a_hint_is_given_where_the_layer_has_what_it_names(host):
+    """And the hints are those of the table: each argument elsewhere in each layer."""
+    for layer in LAYERS:
+        takes = list(inspect.signature(getattr(host.layers, layer).__init__).parameters)[1:]
+        for row in table()["argument"]:
+            ours = [name for name in row["here"].split() if name in takes]
+            for name in set(row["there"].split()) - set(takes):
+                message = refusal(getattr(host.layers, layer), **{name: 1})
+                assert (row["note"].replace("{}", "".join(ours)) in message) == bool(ours)
+
+
+def test_the_formulas_for_decay_are_those_of_the_ports():
+    """Which are compared with the libraries."""
+    here = {f"{row.library}.{row.name}": row.here for row in rows("neuron")}
+    for name, neurons in (("tau", ["jaxpike.LIF", "spikingjelly.LIFNode"]), ("tau_mem_inv", ["norse.LIFBoxCell"])):
+        message = refusal(bs.nnx.LI, 4, **{name: 5.0})
+        for neuron in neurons:
+            formula = re.search(r"decay=(.*?), ", here[neuron])[1]
+            assert formula in message
+            assert "decay_input=True" in message
+            assert "decay_input=True" in here[neuron]
 
 
 @every_host
-@pytest.mark.parametrize("layer", LAYERS)
-@pytest.mark.parametrize("name", ["size", "in_size", "hidden_shape", "layer_shape", "num_neurons"])
-def test_features(host, layer, name):
-    message = refusal(getattr(host.layers, layer), **{name: 4})
-    assert message == f"{layer} has no argument {name}: it is features here, the length of the last axis"
-
-
-@every_host
-def test_an_alpha_is_of_the_potential_or_of_the_surrogate(host):
-    message = refusal(host.layers.LIF, 4, alpha=0.9)
-    assert "it is decay here" in message
-    assert "spike_fn=LogTailedRelu(alpha=...)" in message
-    assert "LogTailedRelu" not in refusal(host.layers.LI, 4, alpha=0.9)  # which has no surrogate
-
-
-@every_host
-def test_of_a_layer_that_never_fires(host):
-    for name in ("thr", "threshold", "output", "spike_grad", "reset_mechanism", "reset", "v_reset", "detach_reset"):
-        answer = "it never fires, and has no threshold, surrogate or reset; LIF has"
-        assert refusal(host.layers.LI, 4, **{name: 1}) == f"LI has no argument {name}: {answer}"
-
-
-def test_a_variable_in_place_of_a_number():
-    hint = ": give the array that it holds, and its name in learnable= to train it"
-    assert refusal(bs.nnx.LIF, 2, decay=nnx.Param(jnp.ones(2))).endswith(hint)
-    assert refusal(bs.brainstate.LIF, 2, threshold=brainstate.ParamState(jnp.ones(2))).endswith(hint)
-
-
-@every_host
-def test_a_number_that_no_float_holds(host):
-    with pytest.raises(
-        ValueError, match="LIF: expected threshold to be a number that a float can hold, got an integer"
-    ):
-        host.layers.LIF(2, threshold=10**400)
-
-
-@every_host
-def test_of_an_activation(host):
-    activation, ours = host.layers.SpikingActivation, "surrogate_init" if host.name == "linen" else "surrogate"
-    for name in ("alpha", "slope", "beta"):
-        message = refusal(activation, bs.LogTailedRelu(), **{name: 0.1})
-        answer = "give it to the surrogate: SpikingActivation(LogTailedRelu(alpha=...))"
-        assert message == f"SpikingActivation has no argument {name}: {answer}"
+def test_the_surrogate_of_an_activation(host):
+    ours = "surrogate_init" if host.name == "linen" else "surrogate"
     for name in {"surrogate", "surrogate_init", "spike_fn", "activation"} - {ours}:
-        message = refusal(activation, **{name: bs.LogTailedRelu()})
+        message = refusal(host.layers.SpikingActivation, **{name: bs.LogTailedRelu()})
         assert message == f"SpikingActivation has no argument {name}: it is {ours} here"
 
 
@@ -147,22 +100,13 @@ def test_every_unknown_name_is_answered(host):
 
 
 @every_host
-@pytest.mark.parametrize("layer", [*LAYERS, "SpikingActivation", "SpikingSequential"])
-def test_a_name_that_nobody_has(host, layer):
-    make = getattr(host.layers, layer)
-    first = {"SpikingActivation": bs.Arctan(), "SpikingSequential": []}.get(layer, 4)
-    takes = list(inspect.signature(make.__init__).parameters)[1:]
-    assert refusal(make, first, wibble=1) == f"{layer} has no argument wibble: it has {', '.join(takes)}"
-
-
-@every_host
-def test_what_a_layer_does_not_have_is_not_promised(host):
-    for layer in LAYERS:
-        takes = list(inspect.signature(getattr(host.layers, layer).__init__).parameters)[1:]
-        for ours, others, answer in ELSEWHERE:
-            for name in others.split():
-                if name not in takes:
-                    assert (answer in refusal(getattr(host.layers, layer), **{name: 1})) == (ours in takes)
+def test_a_name_that_nobody_has(host):
+    for layer in (*LAYERS, "SpikingActivation", "SpikingSequential"):
+        make = getattr(host.layers, layer)
+        first = {"SpikingActivation": bs.Arctan(), "SpikingSequential": []}.get(layer, 4)
+        takes = list(inspect.signature(make.__init__).parameters)[1:]
+        assert refusal(make, first, wibble=1) == f"{layer} has no argument wibble: it has {', '.join(takes)}"
+    assert "no argument treshold: did you mean threshold? it has" in refusal(host.layers.LIF, 4, treshold=1.0)
 
 
 @every_host
@@ -215,48 +159,7 @@ def test_a_state_of_linen_without_its_key(layer):
     eval(f"module.{call}", {"module": module, "jax": jax, "input_shape": (8, 4)})
 
 
-def test_the_formulas_for_decay():
-    """Of the messages themselves, against the step of each library, which scales its input."""
-    message = refusal(bs.nnx.LI, 4, tau=5.0)
-    exponential, of_steps = re.search(r"decay=(exp\(.*?\)), or (1 - .*?) for the tau of SpikingJelly", message).groups()
-    (inverse,) = re.search(r"decay=(1 - .*?) and decay_input=True", refusal(bs.nnx.LI, 4, tau_mem_inv=5.0)).groups()
-    xs = np.random.default_rng(0).normal(size=(20, 1, 4)).astype(np.float32)
-
-    def ours(formula, **values):
-        li = bs.nnx.LI(4, decay=eval(formula, {"exp": math.exp}, values), decay_input=True)
-        return li(jnp.zeros((1, 4)), xs)[1]
-
-    def steps(step):
-        v, vs = np.zeros((1, 4), np.float32), []
-        for x in xs:
-            v = step(v, x)
-            vs.append(v)
-        return np.stack(vs)
-
-    theirs = jaxpike.LeakyIntegrator(5.0, dt=1.0)
-    state = theirs.init_state((1, 4))
-    _, expected = jax.lax.scan(lambda state, x: theirs(state, x), state, jnp.asarray(xs))
-    rounded = {"operations": 4 * len(xs), "scale": largest([xs])}  # a difference, two products and a sum in each step
-    assert_close(ours(exponential, dt=1.0, tau=5.0), expected, **rounded)
-    expected = steps(lambda v, x: v + (x - v) / 5.0)  # LIFNode with decay_input=True
-    assert_close(ours(of_steps, tau=5.0), expected, **rounded)
-    expected = steps(lambda v, x: v + 1e-3 * 100.0 * (x - v))  # norse's lif_box
-    assert_close(ours(inverse, dt=1e-3, tau_mem_inv=100.0), expected, **rounded)
-
-
 # What wraps the constructors leaves them as they are -----------------------------------------------------------
-
-
-@every_host
-def test_a_constructor_shows_its_own_signature(host):
-    for layer in ("LIF", "LIFCell"):
-        parameters = inspect.signature(getattr(host.layers, layer).__init__).parameters
-        assert list(parameters)[:3] == ["self", "features", "decay"]
-        assert parameters["threshold"].default == 1.0
-    assert list(inspect.signature(host.layers.SpikingActivation.__init__).parameters)[1:3] == [
-        "surrogate_init" if host.name == "linen" else "surrogate",
-        "learnable",
-    ]
 
 
 @every_host
@@ -326,49 +229,45 @@ def test_linen_clones_and_lifts():
 # Calls ---------------------------------------------------------------------------------------------------------
 
 
-@every_host
-@pytest.mark.parametrize("layer", FIRING)
-def test_a_surrogate_that_was_not_called(host, layer):
-    message = refusal(getattr(host.layers, layer), 4, spike_fn=bs.Arctan)
-    owner = NAMES[layer].__name__
-    assert message.startswith(f"{owner}: expected spike_fn to be a surrogate or a function, got <class")
-    assert message.endswith(": call it, Arctan(...)")
-    assert "call it" not in refusal(getattr(host.layers, layer), 4, spike_fn=3)
-    assert refusal(host.layers.SpikingSequential, [bs.Arctan]).endswith(": call it, Arctan(...)")
+BY_EQUIVALENT = r": a surrogate of another library is brainsurr.equivalent\(library, 'fast_sigmoid'\)$"
+IN_A_LIST = r"^SpikingSequential: expected layers to be a list, SpikingSequential\(\[a, b\]\)"
+ITS_ARRAY = ": give the array that it holds, and its name in learnable= to train it$"
+REFUSED = [
+    (lambda layers: layers.LIF(4, spike_fn=bs.Arctan), r"^LIF: .* spike_fn .*<class .*: call it, Arctan\(...\)$"),
+    (lambda layers: layers.LIFCell(4, spike_fn=bs.Arctan), r": call it, Arctan\(...\)$"),
+    (lambda layers: layers.SpikingSequential([bs.Arctan]), r": call it, Arctan\(...\)$"),
+    (lambda layers: layers.LIF(4, spike_fn=3), "spike_fn to be a surrogate or a function, got 3(?!.*call it)"),
+    (lambda layers: layers.SpikingActivation(braintools.surrogate.ReluGrad()), ": write brainsurr.ReluGrad$"),
+    (lambda layers: layers.SpikingActivation(braintools.surrogate.ReluGrad), ": write brainsurr.ReluGrad$"),
+    (lambda layers: layers.SpikingActivation(braintools.surrogate.sigmoid), ": write brainsurr.sigmoid$"),
+    (lambda layers: layers.SpikingActivation("fast_sigmoid"), BY_EQUIVALENT),
+    (lambda layers: layers.LIF(4, spike_fn="fast_sigmoid"), BY_EQUIVALENT),
+    (
+        lambda layers: layers.SpikingActivation(bs.Arctan(), learnable="width"),
+        r"'width' .* has a width as f.scaled",
+    ),
+    (lambda layers: layers.SpikingSequential(layers.LIF(4)), IN_A_LIST),
+    (lambda layers: layers.SpikingSequential(*[layers.LIF(4)] * 2), IN_A_LIST),
+    (lambda layers: layers.SpikingSequential(*[layers.LIF(4)] * 4), IN_A_LIST),
+    (
+        lambda layers: layers.LIF(2, threshold=10**400),
+        "^LIF: expected threshold .* float can hold, got an integer",
+    ),
+    (lambda layers: bs.nnx.LIF(2, decay=nnx.Param(jnp.ones(2))), ITS_ARRAY),
+    (lambda layers: bs.brainstate.LIF(2, threshold=brainstate.ParamState(jnp.ones(2))), ITS_ARRAY),
+]
 
 
 @every_host
-def test_a_surrogate_of_another_library(host):
-    """Of braintools by its name here, of any other by the function that finds it."""
-    theirs = braintools.surrogate
-    for given, instead in (
-        (theirs.ReluGrad(), "ReluGrad"),
-        (theirs.ReluGrad, "ReluGrad"),
-        (theirs.sigmoid, "sigmoid"),
-    ):
-        assert refusal(host.layers.SpikingActivation, given).endswith(f": write brainsurr.{instead}")
-        assert getattr(bs, instead)
-    for make in (host.layers.SpikingActivation, lambda name: host.layers.LIF(4, spike_fn=name)):
-        message = refusal(make, "fast_sigmoid")
-        assert message.endswith(": a surrogate of another library is brainsurr.equivalent(library, 'fast_sigmoid')")
+@pytest.mark.parametrize(("make", "says"), REFUSED, ids=range(len(REFUSED)))
+def test_what_is_refused_says_what_to_write(host, make, says):
+    with pytest.raises((TypeError, ValueError), match=says):
+        make(host.layers)
 
 
 @every_host
-def test_a_width_that_a_surrogate_does_not_have(host):
-    message = (
-        r"learnable='width' is not a parameter of it, which has alpha; the surrogate f has a width as f.scaled\(\)"
-    )
-    with pytest.raises(ValueError, match=message):
-        host.layers.SpikingActivation(bs.Arctan(), learnable="width")
+def test_a_scaled_surrogate_has_a_width(host):
     host.layers.SpikingActivation(bs.Arctan().scaled(), learnable="width")
-
-
-@every_host
-def test_layers_that_are_not_in_a_list(host):
-    first, second = host.layers.LIF(4), host.layers.LI(4)
-    for layers in ((first,), (first, second), (first, second, first, second)):
-        message = refusal(host.layers.SpikingSequential, *layers)
-        assert message.startswith("SpikingSequential: expected layers to be a list, SpikingSequential([a, b])")
 
 
 def started(host, net, batch, features):
@@ -488,24 +387,11 @@ def test_orbax_names_what_differs(host, tmp_path):
 
 
 @every_host
-def test_transfer_compares_in_both_directions(host):
-    trees = [type(host)().params(spiking(host, **setting), XS) for setting in (BOTH, {"learnable": BOTH["learnable"]})]
-    with pytest.raises(ValueError, match=r"\['layers.0.spike_fn.alpha'\] only in the source"):
-        transfer(*trees)
-    with pytest.raises(ValueError, match=r"\['layers.0.spike_fn.alpha'\] only in the target"):
-        transfer(*reversed(trees))
-
-
-@every_host
 def test_a_trained_alpha_is_formatted_as_the_surrogates(host):
     act = host.layers.SpikingActivation(bs.LogTailedRelu(0.125), learnable="alpha")
     if host.name == "linen":
         act = act.bind({"params": host.params(act, XS)})
     assert f"{act.surrogate.alpha:.2f}" == "0.12"
-
-
-def test_a_typo_gets_the_nearest_name():
-    assert "no argument treshold: did you mean threshold? it has" in refusal(bs.nnx.LIF, 4, treshold=1.0)
 
 
 def test_a_subclass_has_attributes_and_parameters_of_its_own():

@@ -17,7 +17,7 @@ from pages import HOSTS, patched, run_blocks, run_page
 from surrogate_table import EXPORTED
 
 import brainsurr as bs
-from docs import gallery, reference
+from tools import surrogate_pages, surrogate_pictures
 from tools.hosts import HOSTS as FRAMEWORKS
 
 ROOT = Path(__file__).parent.parent
@@ -184,7 +184,7 @@ def test_every_test_that_the_design_notes_name_exists():
 
 
 def test_every_surrogate_has_a_page_and_every_function_a_class():
-    pages = {name: reference.page(name, f) for name, f in gallery.exported_surrogates().items()}
+    pages = {name: surrogate_pages.page(name, f) for name, f in surrogate_pictures.exported_surrogates().items()}
     assert set(pages) == {*EXPORTED, "Scaled"}
     shown = re.findall(r"autofunction:: (\w+)", "".join(pages.values()))
     others = {"check_gradients", "detached", "diagnose", "equivalent", "equivalents", "spike", "unroll"}
@@ -192,7 +192,7 @@ def test_every_surrogate_has_a_page_and_every_function_a_class():
     assert "`alpha` in [0, 1]" in pages["LogTailedRelu"]
     for text in pages.values():
         (picture,) = re.findall(r"\{image\} (.*)", text)
-        assert (reference.FOLDER / picture).resolve().exists()
+        assert (surrogate_pages.FOLDER / picture).resolve().exists()
 
 
 @pytest.mark.parametrize("host", FRAMEWORKS, ids=label)

@@ -54,7 +54,7 @@ def test_runs_without_a_warning(path, environment):
 def test_kept_is_what_running_keeps(path):
     """Pictures are there; counts, times, progress bars and the machine are not."""
     notebook = read_notebook(path)
-    assert notebook == strip(read_notebook(path)), "run `make notebooks`"
+    assert notebook == strip(read_notebook(path)), "run `python -m notebooks.run`"
     assert nbformat.validate(notebook) is None
     for text in texts(notebook):
         assert not re.search(r"(?<![\w.])/(home|root|tmp|usr|work|opt|Users)/|[A-Z]:\\", text), text

@@ -110,13 +110,13 @@ def test_a_step_with_a_gradient_that_is_not_finite_is_left_out(data):
     network = precision.LossScaledNetwork(0, 20, scale=2.0**100, patience=3)  # beyond float16
     before = [np.asarray(leaf) for leaf in floats(network.state())]
     network.train_epoch(*batches(data, 2))
-    assert (int(network.left_out), float(network.scale)) == (2, 2.0**98)
+    assert (int(network.left_out()), float(network.scale)) == (2, 2.0**98)
     assert all((a == b).all() for a, b in zip(before, floats(network.state()), strict=True))
     network.scale = jnp.float32(2.0**8)
     network.train_epoch(*batches(data, 2))
-    assert (int(network.left_out), int(network.good), float(network.scale)) == (2, 2, 2.0**8)
+    assert (int(network.left_out()), int(network.good), float(network.scale)) == (2, 2, 2.0**8)
     network.train_epoch(*batches(data, 2))  # doubled after the third of the four
-    assert (int(network.left_out), int(network.good), float(network.scale)) == (2, 4, 2.0**9)
+    assert (int(network.left_out()), int(network.good), float(network.scale)) == (2, 4, 2.0**9)
     assert all((a != b).any() for a, b in zip(before, floats(network.state()), strict=True) if a.size > 1)
 
 

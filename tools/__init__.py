@@ -1,1 +1,1 @@
-"""`hosts`, which tests and benchmarks share, and the programs of `make test-package` and `make test-floor`."""
+"""Programs that write pages and check the site, the package and the tests; `hosts`, for tests and benchmarks."""

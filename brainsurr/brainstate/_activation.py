@@ -12,12 +12,12 @@ from brainstate import nn
 from .._bounds import Interval
 from .._checks import check_random, check_surrogate
 from .._surrogate import Surrogate
-from .._unknown_arguments import ChecksArguments
+from .._wrong_calls import AnswersWrongCalls
 from ..neurons._spikes import Drawn
 from ._parameters import parameter_value, set_parameters
 
 
-class SpikingActivation(ChecksArguments, nn.ElementWiseBlock):
+class SpikingActivation(AnswersWrongCalls, nn.ElementWiseBlock):
     """A surrogate as a layer, its parameters configuration or trained.
 
     It is called with any shape, alone, among layers, or as the ``spk_fun=`` of a neuron.

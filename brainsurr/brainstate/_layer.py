@@ -22,8 +22,8 @@ from .._layer import (
     pickle_as_call,
     read_fields,
 )
-from .._unknown_arguments import ChecksArguments
 from .._value import cache_by_class
+from .._wrong_calls import AnswersWrongCalls
 from ..neurons import Neuron
 from ..neurons._neuron import expected_state, run
 from ..neurons._spikes import with_spike_functions
@@ -41,7 +41,7 @@ else:
         """The class of the classes that `layer` and `cell` make, which are pickled as that call."""
 
 
-class Neurons(ChecksArguments, nn.Module, metaclass=LayerMeta):
+class Neurons(AnswersWrongCalls, nn.Module, metaclass=LayerMeta):
     """A module that holds a neuron, some parts of it trained, and a ``HiddenState`` for each array of its state."""
 
     _neuron_class: ClassVar[type[Neuron]]

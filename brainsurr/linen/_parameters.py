@@ -16,10 +16,10 @@ from .._bounds import Interval, clip_straight_through, initial_value, names_of, 
 from .._checks import check_kind
 from .._pytree import leaf_key
 from .._surrogate import Surrogate
-from .._unknown_arguments import ChecksArguments
+from .._wrong_calls import AnswersWrongCalls
 
 
-class ParameterModule(ChecksArguments, nn.Module):
+class ParameterModule(AnswersWrongCalls, nn.Module):
     """What every layer with trainable values has: which are trained, and inside which interval.
 
     Arrays among its fields compare and hash by value, as a module must.

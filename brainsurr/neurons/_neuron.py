@@ -79,11 +79,6 @@ class Neuron(Value):
 
     def __init_subclass__(cls, **kwargs):
         super().__init_subclass__(**kwargs)
-        for name in ("bounds", "states"):
-            if "ClassVar" not in str(inspect.get_annotations(cls).get(name, "ClassVar")):
-                raise TypeError(
-                    f"{cls.__name__}: expected {name} to be an attribute of the class: {name}: ClassVar = ..."
-                )
         # A count, say of refractory steps, is static: it may be the length of a loop.
         cls._always_static |= {name for name, value in vars(cls).items() if type(value) is int}
         for name, checked in (("initial_state", _checked_start), ("step", _checked_step)):
@@ -150,12 +145,10 @@ class Neuron(Value):
             if not isinstance(f, Surrogate)
         }
         pair = step(neuron._with(**functions) if functions else neuron, state, x.astype(like.dtype))
-        if not isinstance(pair, tuple) or len(pair) != 2:
+        if not isinstance(pair, tuple) or len(pair) != 2 or isinstance(pair[1], tuple | list | dict):
             raise TypeError(
                 f"{owner}: expected step to return a pair, the new state and the output, got {shapes(pair)}"
             )
-        if isinstance(pair[1], tuple | list | dict):
-            raise TypeError(f"{owner}: expected step to return new state, output in this order, got {shapes(pair)}")
         new, y = pair[0], as_float(pair[1], f"the output of {owner}")
         if y.shape != x.shape:
             raise ValueError(
@@ -253,15 +246,30 @@ def as_state(neuron: Neuron, structure, state, shape: tuple[int, ...], over_time
       shape: of the input of one step.
       over_time: whether that is the input of a layer, for the hints.
     """
-    expected = expected_state(neuron, structure, shape)
+    owner, expected = type(neuron).__name__, expected_state(neuron, structure, shape)
     (leaves, given), (likes, wanted) = jax.tree.flatten(state), jax.tree.flatten(expected)
-    if given != wanted or [  # type: ignore[operator]
-        leaf
-        for leaf, like in zip(leaves, likes, strict=True)
-        if not isinstance(leaf, jax.Array) or leaf.shape != like.shape or leaf.dtype.kind != like.dtype.kind
-    ]:
-        state = _as_expected(neuron, state, expected, shape, over_time)
-    return jax.tree.map(widened, state) if is_smooth() else state
+    if given != wanted:  # type: ignore[operator]
+        state = _tuples(state)  # a checkpoint may give lists
+        leaves, given = jax.tree.flatten(state)
+    if given != wanted:  # type: ignore[operator]
+        if [like.shape for like in likes] == [shape]:
+            raise wrong_state(owner, state, shape, over_time)
+        raise ValueError(
+            f"{owner}: expected a carry like the state before the first step, {', '.join(neuron.states)} of shapes "
+            f"{shapes(expected)}, got {shapes(state)}"
+        )
+    for i, (leaf, like) in enumerate(zip(leaves, likes, strict=True)):
+        if not isinstance(leaf, jax.Array) or leaf.dtype.kind != like.dtype.kind:
+            leaves[i] = (neuron._as_input if _is_float(like) else as_real)(leaf, "carry")
+        if leaves[i].shape != like.shape:
+            if like.shape == shape:
+                raise wrong_state(owner, state, shape, over_time)
+            raise ValueError(
+                f"{owner}: expected the carry of inputs of shape {shape} at each step to have the shape "
+                f"{shapes(expected)}, got {shapes(state)}: make it by initialize_carry(xs.shape[1:]) (brainstate: "
+                "init_state(batch_size))"
+            )
+    return jax.tree.unflatten(wanted, [widened(leaf) for leaf in leaves] if is_smooth() else leaves)
 
 
 _expected: dict[Any, Any] = {}
@@ -287,34 +295,6 @@ def _tuples(state):
     return tuple(map(_tuples, state)) if type(state) in (tuple, list) else state
 
 
-def _as_expected(neuron, state, expected, shape, over_time):
-    owner, parts = type(neuron).__name__, jax.tree.leaves(expected)
-    state = _tuples(state)  # a checkpoint may give lists
-    if jax.tree.structure(state) != jax.tree.structure(expected):  # type: ignore[operator]
-        if len(parts) == 1 and parts[0].shape == shape:
-            raise wrong_state(owner, state, shape, over_time)
-        names = ", ".join(neuron.states)
-        raise ValueError(
-            f"{owner}: expected a carry like the state before the first step, {names} of shapes {shapes(expected)}, "
-            f"got {shapes(state)}"
-        )
-
-    def as_part(part, like):
-        return (neuron._as_input if _is_float(like) else as_real)(part, "carry")
-
-    state = jax.tree.map(as_part, state, expected)
-    for part, like in zip(jax.tree.leaves(state), parts, strict=True):
-        if part.shape != like.shape:
-            if like.shape == shape:
-                raise wrong_state(owner, state, shape, over_time)
-            raise ValueError(
-                f"{owner}: expected the carry of inputs of shape {shape} at each step to have the shape "
-                f"{shapes(expected)}, got {shapes(state)}: make it by initialize_carry(xs.shape[1:]) (brainstate: "
-                "init_state(batch_size))"
-            )
-    return state
-
-
 @cache_by_class
 def check_class(cls):
     """Raise a TypeError unless what a class annotates are its fields, and what it sets of inherited fields too."""
@@ -333,6 +313,9 @@ def check_class(cls):
                 f"{cls.__name__}: expected {name} to be a field, got an attribute of the class: annotate it, "
                 f"{name}: Any = {value!r}"
             )
+    if wrong := {"bounds", "states"}.intersection(names):
+        name = min(wrong)
+        raise TypeError(f"{cls.__name__}: expected {name} to be an attribute of the class: {name}: ClassVar = ...")
     for path, interval in cls.bounds.items():
         if path.partition(".")[0] not in names:
             raise ValueError(

@@ -9,10 +9,10 @@ from flax import nnx
 
 from .._bounds import clip_straight_through, initial_value, not_trained, trained_intervals
 from .._checks import check_kind
-from .._unknown_arguments import ChecksArguments
+from .._wrong_calls import AnswersWrongCalls
 
 
-class ParameterModule(ChecksArguments, nnx.Module):
+class ParameterModule(AnswersWrongCalls, nnx.Module):
     """What every layer with trainable values has: a number that is fixed refuses to become a parameter.
 
     That is what ``nnx.update`` tries with the state of a layer that trains it.

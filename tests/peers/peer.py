@@ -10,9 +10,13 @@ from pathlib import Path
 import jax
 import jax.numpy as jnp
 import numpy as np
+import optax
 import pytest
 from close import assert_close, largest
 from packaging.requirements import Requirement
+
+import brainsurr as bs
+from brainsurr.optim import project
 
 ROOT = Path(__file__).parent.parent.parent
 
@@ -79,3 +83,67 @@ def assert_learns(losses, to=0.9):
     losses = [float(loss) for loss in losses]
     assert np.isfinite(losses).all()
     assert min(losses[-3:]) < to * losses[0], losses
+
+
+def train(loss, params, bounds=None):
+    """The parameters after ten steps of Adam, inside bounds, by which the loss falls."""
+    tx = optax.adam(1e-2) if bounds is None else optax.chain(optax.adam(1e-2), project(bounds))
+    step, state, losses = jax.jit(jax.value_and_grad(loss)), tx.init(params), []
+    for _ in range(10):
+        value, grads = step(params)
+        updates, state = tx.update(grads, state, params)
+        params = optax.apply_updates(params, updates)
+        losses.append(value)
+    assert_learns(losses)
+    return params
+
+
+def bound_to(low, high, name, params):
+    """The bounds that hold the parameters of a name in an interval, and no others."""
+
+    def interval(path, _):
+        return (low, high) if jax.tree_util.keystr(path).endswith(name) else None
+
+    return jax.tree_util.tree_map_with_path(interval, params)
+
+
+def assert_trains(act, step, steps=10, to=0.9):
+    """Steps, each of which returns the loss, lower it, and move alpha from 0.1 inside its bounds."""
+    assert_learns([step() for _ in range(steps)], to)
+    assert 0 <= act.surrogate.alpha <= 1
+    assert abs(act.surrogate.alpha - 0.1) > 1e-3
+
+
+def brainstate_step(net, loss, rate):
+    """A step of Adam on a network of brainstate, which returns its loss."""
+    import brainstate
+    import braintools
+
+    params, optimizer = net.states(brainstate.ParamState), braintools.optim.Adam(rate)
+    optimizer.register_trainable_weights(params)
+
+    @brainstate.transform.jit
+    def step():
+        grads, value = brainstate.transform.grad(lambda: loss(net), params, return_value=True)()
+        optimizer.update(grads)
+        return value
+
+    return step
+
+
+def assert_gradient_is_the_formula(gradients):
+    """Of a network of brainstate: those with our activation, by the formula, and without training alpha."""
+    import brainstate
+    import brainunit
+
+    class ByHand(brainstate.nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.alpha = brainstate.nn.Param(jnp.array(0.1))
+
+        def update(self, x):
+            return log_tailed_relu(brainunit.get_mantissa(x), self.alpha.value())
+
+    ours = gradients(bs.brainstate.SpikingActivation(bs.LogTailedRelu(0.1), learnable="alpha"))
+    assert_same(ours, gradients(ByHand()))
+    assert_same(gradients(bs.LogTailedRelu(0.1)), {k: v for k, v in ours.items() if "alpha" not in k})

@@ -1,7 +1,7 @@
 import braintools
 import jax.numpy as jnp
 import pytest
-from peer import assert_learns, assert_same, inputs, load, log_tailed_relu, target
+from peer import assert_gradient_is_the_formula, assert_same, assert_trains, brainstate_step, inputs, load, target
 
 import brainsurr as bs
 from brainsurr.brainstate import SpikingActivation
@@ -51,36 +51,12 @@ def test_gradient_is_that_of_relu_grad():
 
 
 def test_gradient_is_the_formula():
-    class ByHand(brainstate.nn.Module):
-        def __init__(self):
-            super().__init__()
-            self.alpha = brainstate.nn.Param(jnp.array(0.1))
-
-        def update(self, x):
-            x = u.get_mantissa(x)
-            return log_tailed_relu(x, self.alpha.value())
-
-    ours = gradients(SpikingActivation(bs.LogTailedRelu(0.1), learnable="alpha"))
-    assert_same(ours, gradients(ByHand()))
-    assert_same(gradients(bs.LogTailedRelu(0.1)), {k: v for k, v in ours.items() if "alpha" not in k})
+    assert_gradient_is_the_formula(gradients)
 
 
 def test_alpha_is_trained():
     act = SpikingActivation(bs.LogTailedRelu(0.1), learnable="alpha")
-    net = Net(act)
-    params = net.states(brainstate.ParamState)
-    optimizer = braintools.optim.Adam(1e-2)
-    optimizer.register_trainable_weights(params)
-
-    @brainstate.transform.jit
-    def step():
-        grads, value = brainstate.transform.grad(lambda: loss(net), params, return_value=True)()
-        optimizer.update(grads)
-        return value
-
-    assert_learns([step() for _ in range(10)])
-    assert 0 <= act.surrogate.alpha <= 1
-    assert abs(act.surrogate.alpha - 0.1) > 1e-3
+    assert_trains(act, brainstate_step(Net(act), loss, 1e-2))
 
 
 def test_page():

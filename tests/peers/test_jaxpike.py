@@ -4,7 +4,7 @@ import numpy as np
 import optax
 import pytest
 from pages import run_page
-from peer import assert_learns, assert_same, inputs, load, log_tailed_relu, target
+from peer import assert_learns, assert_same, bound_to, inputs, load, log_tailed_relu, target
 
 import brainsurr as bs
 from brainsurr.optim import project
@@ -67,11 +67,7 @@ def test_eprop_takes_one_alpha_for_a_layer():
 def test_alpha_is_trained():
     net = network(bs.LogTailedRelu(jnp.array(0.1)))
     params = eqx.filter(net, eqx.is_inexact_array)
-
-    def interval(path, _):
-        return (0.05, 1.0) if jax.tree_util.keystr(path).endswith(".alpha") else None
-
-    tx = optax.chain(optax.adam(1e-2), project(jax.tree_util.tree_map_with_path(interval, params)))
+    tx = optax.chain(optax.adam(1e-2), project(bound_to(0.05, 1.0, ".alpha", params)))
     step, state, losses = jaxpike.make_step(loss, tx), tx.init(params), []
     for _ in range(10):
         net, state, value, _ = step(net, state, 2 * inputs(), target())

@@ -1,14 +1,12 @@
 import jax
 import jax.numpy as jnp
 import numpy as np
-import optax
 from flax import linen as nn
 from pages import run_page
-from peer import assert_learns, assert_same, inputs, load, log_tailed_relu, target
+from peer import assert_same, inputs, load, log_tailed_relu, target, train
 
 import brainsurr as bs
 from brainsurr.linen import SpikingActivation, bounds
-from brainsurr.optim import project
 
 slax = load("slax")
 
@@ -51,15 +49,7 @@ def test_gradient_is_the_formula():
 
 def test_alpha_is_trained():
     net = network(SpikingActivation(bs.LogTailedRelu(0.1), learnable="alpha"))
-    params, losses = start(net), []
-    tx = optax.chain(optax.adam(1e-2), project(bounds(net, inputs())))
-    state, step = tx.init(params), jax.jit(lambda params: jax.value_and_grad(loss)(params, net))
-    for _ in range(10):
-        value, grads = step(params)
-        updates, state = tx.update(grads, state, params)
-        params = optax.apply_updates(params, updates)
-        losses.append(value)
-    assert_learns(losses)
+    params = train(lambda params: loss(params, net), start(net), bounds(net, inputs()))
     (alpha,) = jax.tree.leaves(params["layers_1"])
     assert 0 <= alpha <= 1
     assert abs(alpha - np.float32(0.1)) > 1e-3

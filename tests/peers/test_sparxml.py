@@ -1,9 +1,8 @@
 import jax
 import jax.numpy as jnp
 import numpy as np
-import optax
 import pytest
-from peer import EVERY_STEP, assert_learns, assert_same, inputs, load, log_tailed_relu, target
+from peer import EVERY_STEP, assert_same, inputs, load, log_tailed_relu, target, train
 
 import brainsurr as bs
 
@@ -56,14 +55,7 @@ def test_gradient(ours, theirs, refractory):
 @pytest.mark.parametrize("refractory", [0, 3])
 def test_trains(alpha, refractory):
     net = network(bs.LogTailedRelu(alpha), refractory)
-    params, tx, losses = start(net), optax.adam(1e-2), []
-    state, step = tx.init(params), jax.jit(lambda params: jax.value_and_grad(loss)(params, net))
-    for _ in range(10):
-        value, grads = step(params)
-        updates, state = tx.update(grads, state, params)
-        params = optax.apply_updates(params, updates)
-        losses.append(value)
-    assert_learns(losses)
+    train(lambda params: loss(params, net), start(net))
 
 
 def test_its_rule_has_no_derivative_in_alpha():

@@ -3,8 +3,7 @@
 import matplotlib.pyplot as plt
 import numpy as np
 
-from ...lib import results
-from ...lib.report import plot_seeds, spread
+from ...lib import report
 
 
 def within(run, reference):
@@ -27,12 +26,12 @@ def table(result):
         framework, dtype, *scaling = name.split(", ")
         reference = result["runs"][f"{framework}, float32"]
         epochs, accuracy = within(run, reference)
-        noise = ("", "") if run is reference else (f"{epochs} of {result['settings']['epochs']}", results.yes(accuracy))
+        noise = ("", "") if run is reference else (f"{epochs} of {result['settings']['epochs']}", report.yes(accuracy))
         label = f"{framework}, {dtype}" + (f", scale: {scaling[0]}" if scaling else "")
-        ends = (spread([curve[-1] for curve in run[what]]) for what in ("loss", "test_accuracy"))
-        rows.append((label, *ends, *noise, results.yes(run["finite"]), ", ".join(run["dtypes_of_state"])))
+        ends = (report.spread([curve[-1] for curve in run[what]]) for what in ("loss", "test_accuracy"))
+        rows.append((label, *ends, *noise, report.yes(run["finite"]), ", ".join(run["dtypes_of_state"])))
     header = ("", "loss, last epoch", "test accuracy", "epochs within noise", "accuracy within noise", "all finite")
-    return results.table((*header, "parameters"), rows)
+    return report.table((*header, "parameters"), rows)
 
 
 def underflow(result):
@@ -42,7 +41,7 @@ def underflow(result):
     for name, run in result["runs"].items():
         if "no_gradient" in run:
             rows.append((name.split(", ")[-1], *(f"{run['no_gradient'][column]:.4%}" for column in columns)))
-    return results.table(("trained with scale", *(f"no gradient in {column}" for column in columns)), rows)
+    return report.table(("trained with scale", *(f"no gradient in {column}" for column in columns)), rows)
 
 
 def beside_float32(result):
@@ -111,7 +110,7 @@ def draw(result, folder):
     for name, run in result["runs"].items():
         framework, label = name.split(", ", 1)
         for axis, what in zip(axes[:, frameworks.index(framework)], ("loss", "test_accuracy"), strict=True):
-            plot_seeds(axis, run[what], label=label.replace("float16, ", "float16, scale: "), alpha=0.15)
+            report.plot_seeds(axis, run[what], label=label.replace("float16, ", "float16, scale: "), alpha=0.15)
     for axis, framework in zip(axes[0], frameworks, strict=True):
         axis.set(title=framework, yscale="log")
     for axis in axes[1]:

@@ -4,7 +4,7 @@ from collections import Counter
 
 import numpy as np
 
-from ...lib import results
+from ...lib import report
 
 PLACES = ("once", "by block", "by time step")  # by the number of loops around a collective
 UNGROUPED = "batch, one gradient"
@@ -70,7 +70,7 @@ def table(result):
         numbers = (f"{difference:.1e}" for difference in differences(runs))
         rows.append((layout, processes, processes * devices, *has, *numbers, *moved, f"{met} of {len(runs)}"))
     header = ("layout", "processes", "devices", "examples a process", "parameters a device")
-    return results.table((*header, "loss", "gradients", "parameters", *kinds, "as expected"), rows)
+    return report.table((*header, "loss", "gradients", "parameters", *kinds, "as expected"), rows)
 
 
 def as_expected(result):

@@ -1,0 +1,152 @@
+"""Look at the site as a reader's browser draws it: ``python -m tools.check_site site``.
+
+Every page is opened at the widths of a desk, a tablet and a phone, in light and dark. Reported is what a reader would
+stumble over: a page that scrolls sideways, code or a table that is cut at the width of a desk, one that scrolls on
+a smaller screen without showing it, a picture that is broken or has no link to its full size, text that is hard to
+tell from its background; words that people search for and the site does not find; and links that lead nowhere.
+
+A headless Chromium does it, of any name under which it is installed (``CHROMIUM=path`` names another). It loads
+``check_site.html`` from a server on this machine, which opens the pages in a frame and sends back what it saw. Where
+there is none this says so, and checks words and links alone.
+"""
+
+import functools
+import html
+import http.server
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+import urllib.parse
+from pathlib import Path
+
+LOOK = Path(__file__).with_suffix(".html")
+BROWSERS = (
+    "chromium",
+    "chromium-browser",
+    "chromium-headless-shell",
+    "google-chrome",
+    "google-chrome-stable",
+    "chrome",
+    "microsoft-edge",
+)
+LIMIT = 600  # seconds for all pages
+
+# What people who come from other libraries type into the search.
+WORDS = """
+Leaky Synaptic Alpha RLeaky beta reset_mechanism spike_grad atan fast_sigmoid surrogate init_hidden mem
+LIFNode IFNode v_threshold detach_reset CuBaLIF ALIF superspike LIFBoxCell LIFParameters
+adaptive threshold synapse delay convolution population readout rate latency encoding events streaming
+regularisation regularization penalty sparsity BPTT truncated checkpoint raster membrane silent dead
+spikegen ce_rate_loss accuracy_rate TBPTT reset_mem reset_net PoissonEncoder integral_crossentropy
+NIR hardware neuromorphic export snntorch spikingjelly norse spyx braintools jaxpike equinox ReLU convert
+"""
+
+
+def main(site: Path) -> int:
+    """Print what is wrong with a site; return 1 if there is anything, for the shell."""
+    faults = missing_words(site) + dead_links(site, pages(site))
+    browser = find_browser()
+    if browser:
+        faults += look(site, pages(site), browser)
+    else:
+        print(f"check_site: skipped: no browser looked at the pages, as none of {', '.join(BROWSERS)} is installed")
+    for fault in faults:
+        print(f"check_site: {fault}", file=sys.stderr)
+    return 1 if faults else 0
+
+
+def find_browser() -> str | None:
+    """Return the path of a Chromium, or None."""
+    named = os.environ.get("CHROMIUM")
+    return named or next(filter(None, map(shutil.which, BROWSERS)), None)
+
+
+def pages(site: Path) -> list[str]:
+    """Return the addresses of the pages below a site; not those that Sphinx makes of code, which nobody lays out."""
+    generated = ("_modules/", "genindex.html", "py-modindex.html", "search.html", "index.html")
+    names = sorted(path.relative_to(site).as_posix() for path in site.rglob("*.html"))
+    return [name for name in names if not name.startswith(generated)]
+
+
+def missing_words(site: Path) -> list[str]:
+    """Return a sentence if the search of a site does not find some of the words."""
+    import snowballstemmer  # which Sphinx brings: its index has stems
+
+    text = (site / "searchindex.js").read_text()
+    index = json.loads(re.fullmatch(r"Search\.setIndex\((.*)\);?\s*", text, re.DOTALL)[1])
+    stem = snowballstemmer.stemmer("porter").stemWord
+    stems = {*index["terms"], *index["titleterms"]}
+    missing = [word for word in WORDS.split() if stem(word.lower()) not in stems and word.lower() not in stems]
+    return [f"the search finds no page for {', '.join(missing)}"] if missing else []
+
+
+def dead_links(site: Path, names: list[str]) -> list[str]:
+    """Return a sentence for each link of some pages to a file of the site that is not there, or to a place in it."""
+    faults = []
+    for name in names:
+        links = set(re.findall(r'<a [^>]*href="([^"]*)"', (site / name).read_text()))
+        for link in sorted(links):
+            address, _, place = html.unescape(link).partition("#")
+            if re.match(r"[a-z]+:", address):  # https:, mailto:
+                continue
+            target = (site / name).parent / urllib.parse.unquote(address) if address else site / name
+            if not target.is_file():
+                faults.append(f"{name}: the link to {link} leads nowhere")
+            elif place and target.suffix == ".html" and f'id="{place}"' not in target.read_text():
+                faults.append(f"{name}: the link to {link} leads to no place on that page")
+    return faults
+
+
+def look(site: Path, names: list[str], browser: str) -> list[str]:
+    """Return what is wrong with some pages of a site, as sentences."""
+    report: list[list[str]] = []
+    done = threading.Event()  # set once there is a report
+
+    class Handler(http.server.SimpleHTTPRequestHandler):
+        def do_GET(self):
+            if self.path != "/look":
+                return super().do_GET()
+            text = LOOK.read_text().replace("PAGES", json.dumps(names)).encode()
+            self.send_response(200)
+            self.send_header("Content-Type", "text/html; charset=utf-8")
+            self.end_headers()
+            self.wfile.write(text)
+
+        def do_POST(self):
+            report.append(json.loads(self.rfile.read(int(self.headers["Content-Length"]))))
+            self.send_response(204)
+            self.end_headers()
+            done.set()
+
+        def log_message(self, *args):
+            pass
+
+    with (
+        http.server.ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(Handler, directory=str(site))) as server,
+        tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as profile,
+    ):
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        # No sandbox: root, as in a container, can't have one; the pages are our own.
+        options = ["--headless=new", "--no-sandbox", "--disable-gpu", "--hide-scrollbars", "--mute-audio"]
+        options += [f"--user-data-dir={profile}", "--window-size=1500,1000"]
+        url = f"http://127.0.0.1:{server.server_port}/look"
+        process = subprocess.Popen([browser, *options, url], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        end = time.monotonic() + LIMIT
+        try:
+            while not done.wait(1) and process.poll() is None and time.monotonic() < end:
+                pass
+        finally:
+            process.terminate()
+            status = process.wait()
+            server.shutdown()
+    return report[0] if report else [f"{browser} gave no report within {LIMIT} s, or ended before (status {status})"]
+
+
+if __name__ == "__main__":
+    sys.exit(main(Path(sys.argv[1] if len(sys.argv) > 1 else "site")))

@@ -1,0 +1,182 @@
+"""Write the tables of docs/coming-from-elsewhere.md: ``python -m tools.coming_from_elsewhere``.
+
+The rows are those of brainsurr/_other_libraries.toml. All else on the page is written by hand.
+"""
+
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+import brainsurr as bs
+from brainsurr._other_libraries import Row, rows, table
+
+PAGE = Path(__file__).parent.parent / "docs" / "coming-from-elsewhere.md"
+
+# Names that mean several functions: the surrogates that have them, and those here with their formulas.
+NAMES = {
+    "SuperSpike": (
+        "spyx.superspike jaxsnn.superspike norse.super spikingjelly.SuperSpike snnax.superspike_surrogate",
+        {"1 / (1 + alpha |x|)^2": bs.InvSquareGrad()},
+    ),
+    "Fast sigmoid": (
+        "snntorch.fast_sigmoid jaxpike.FastSigmoid sparx.FastSigmoid slax.fast_sigmoid",
+        {"1 / (1 + alpha |x|)^2": bs.InvSquareGrad(), "(alpha / 2) / (1 + alpha |x|)^2": bs.SoftSign()},
+    ),
+    "Arctan": (
+        "snntorch.atan spikingjelly.ATan jaxpike.ATan sparx.ATan slax.atan spyx.arctan",
+        {"(alpha / 2) / (1 + (pi/2 alpha x)^2)": bs.Arctan()},
+    ),
+    "Triangle": (
+        "spikingjelly.PiecewiseQuadratic norse.triangle spyx.triangular jaxpike.Triangular sparx.Triangle "
+        "snntorch.triangular",
+        {"alpha max(0, 1 - alpha |x|)": bs.PiecewiseQuadratic(), "alpha max(0, width - |x|)": bs.ReluGrad()},
+    ),
+    "QPseudoSpike": (
+        "spikingjelly.QPseudoSpike",
+        {
+            "(1 + 2 |x| / (alpha + 1))^-alpha": bs.QPseudoSpike(),
+            "(1 + 2 |x| / (alpha - 1))^-alpha": bs.NormalizedQPseudoSpike(),
+        },
+    ),
+    "Tanh and sigmoid": (
+        "snntorch.sigmoid spikingjelly.Sigmoid sparx.Sigmoid norse.tanh spyx.tanh",
+        {"alpha s (1 - s), s = sigmoid(alpha x)": bs.Sigmoid()},
+    ),
+    "Rectangle, boxcar": (
+        "spikingjelly.Rect spyx.boxcar jaxpike.Boxcar sparx.Rectangle snnax.piecewise_surrogate",
+        {"1 / (2 w) for |x| <= w, else c": bs.PiecewiseLeakyRelu(c=0.0)},
+    ),
+}
+
+# Classes with several shapes: their defaults are not compared.
+SHAPES = (bs.LeakyRelu, bs.PiecewiseLeakyRelu, bs.ReluGrad)
+
+
+def page(text: str) -> str:
+    """Fill the parts of the page between the markers of their names, ``<!-- name -->`` and ``<!-- /name -->``."""
+    parts = {"functions": functions(), "neurons": neurons(), "arguments": arguments(), "defaults": defaults()}
+    parts |= {name: same_name(*members) for name, members in NAMES.items()} | {"surrogates": surrogates()}
+    for name, part in parts.items():
+        before, start, rest = text.partition(f"<!-- {name} -->\n")
+        _, end, after = rest.partition(f"<!-- /{name} -->")
+        if not end:
+            raise ValueError(f"expected <!-- {name} --> ... <!-- /{name} --> in {PAGE.name}")
+        text = f"{before}{start}\n{part}\n{end}{after}"
+    return text
+
+
+def functions() -> str:
+    """Return the table of encoders and losses."""
+    lines = [[title(row), code(row.there), code(row.here), row.note] for row in rows("function")]
+    return markdown(["library", "there", "here", "to know"], lines)
+
+
+def neurons() -> str:
+    """Return for each library a table of its neurons, then those that have no port."""
+    parts = []
+    for library, listed in by_library("neuron"):
+        ports = [[code(row.there), code(row.here), row.note] for row in listed if row.here]
+        parts += [f"### Neurons of {library}\n", markdown(["there", "here", "to know"], ports)]
+        parts += [f"No port of `{row.there}`: {row.why_none}.\n" for row in listed if not row.here]
+    return "\n".join(parts)
+
+
+def arguments() -> str:
+    """Return the table of the arguments of neurons."""
+    lines = []
+    for row in table()["argument"]:
+        ours = row["here"].split()[0]
+        if not ours.startswith("surrogate"):
+            names = ", ".join(code(name) for name in row["there"].split() if name != ours)
+            lines.append([names, row["note"].replace("{}", ours)])
+    return markdown(["elsewhere", "here"], lines)
+
+
+def surrogates() -> str:
+    """Return for each library a table of its surrogates."""
+    parts = []
+    for library, listed in by_library("surrogate"):
+        about = table()[listed[0].library].get("about")
+        lines = [[code(row.there), code(row.gradient), at_0(row), here(row), row.note] for row in listed]
+        parts += [f"## {library}\n", *([f"{about}\n"] if about else [])]
+        parts.append(markdown(["original, defaults", "gradient as computed", "spikes at 0", "here", "notes"], lines))
+    return "\n".join(parts)
+
+
+def same_name(members: str, ours: dict[str, bs.Surrogate]) -> str:
+    """Return a table of surrogates with one name, and of those here, with numbers at their defaults."""
+    known = {f"{row.library}.{row.name}": row for row in rows("surrogate")}
+    theirs = [known[name] for name in members.split()]
+    lines = [[title(row), code(row.there), code(row.gradient), *numbers(at_defaults(row)), here(row)] for row in theirs]
+    lines += [["**here**", code(f), code(gradient), *numbers(f), ""] for gradient, f in ours.items()]
+    return markdown(["library", "name", "gradient", "at 0", "area", "equivalent"], lines)
+
+
+def defaults() -> str:
+    """Return a table of each class with its default, and the surrogates of other libraries that equal it at others."""
+    by_class: dict[type, dict[str, list[str]]] = {}
+    for row in rows("surrogate"):
+        f = at_defaults(row)
+        if row.why_none or isinstance(f, (bs.Scaled, *SHAPES)) or required(row) or f == type(f)():
+            continue
+        # 25 and 25.0 are one default.
+        floats = {name: float(v) for name, v in vars(f).items() if type(v) is int and name not in f._always_static}
+        others = by_class.setdefault(type(f), {}).setdefault(repr(f.replace(**floats)), [])
+        others.append(f"{title(row)} `{row.name}`")
+    lines = [
+        [code(cls()), "; ".join(f"{code(value)} in {', '.join(names)}" for value, names in others.items())]
+        for cls, others in sorted(by_class.items(), key=lambda item: item[0].__name__)
+    ]
+    return markdown(["here", "elsewhere"], lines)
+
+
+def by_library(kind: str) -> Iterator[tuple[str, list[Row]]]:
+    """Yield each library that has rows of a kind, with its version, and the rows."""
+    for library in dict.fromkeys(row.library for row in rows(kind)):
+        listed = [row for row in rows(kind) if row.library == library]
+        yield f"{title(listed[0])} {listed[0].version}", listed
+
+
+def title(row: Row) -> str:
+    """Return what people call a library."""
+    return table()[row.library]["title"]
+
+
+def required(row: Row) -> dict[str, int]:
+    """Return the parameters that have no default, with a value."""
+    return {name: 1 for name, p in row.parameters.items() if p.default is p.empty}
+
+
+def at_defaults(row: Row) -> bs.Surrogate:
+    """Return the surrogate here, at the defaults of the original."""
+    return row.make(**required(row))
+
+
+def numbers(f: bs.Surrogate) -> tuple[str, str]:
+    """Return the gradient at 0 and the area, the difference of the primitive's limits."""
+    area = float(f.surrogate_fun(float("inf")) - f.surrogate_fun(float("-inf")))
+    return f"{float(f.surrogate_grad(0.0)):.3g}", "-" if area != area else f"{area:.3g}"
+
+
+def at_0(row: Row) -> str:
+    """Say whether a surrogate spikes at 0."""
+    return {0: "no", 1: "yes", "random": "drawn"}.get(row.at_0, f"{row.at_0}")
+
+
+def here(row: Row) -> str:
+    """Return the equivalent, or why there is none."""
+    return f"none: {row.why_none.format(code(row.here))}" if row.why_none else code(row.here)
+
+
+def code(text) -> str:
+    """Return something as code."""
+    return f"`{text}`"
+
+
+def markdown(heads: list[str], lines: Iterable[list[str]]) -> str:
+    """Return a table."""
+    body = [heads, ["---"] * len(heads), *([cell.replace("|", r"\|") for cell in line] for line in lines)]
+    return "\n".join(f"| {' | '.join(line)} |" for line in body) + "\n"
+
+
+if __name__ == "__main__":
+    PAGE.write_text(page(PAGE.read_text()))

@@ -1,0 +1,68 @@
+"""Write docs/surrogates, a page for each surrogate: ``python -m tools.surrogate_pages``."""
+
+import inspect
+from pathlib import Path
+
+import brainsurr as bs
+
+from .surrogate_pictures import exported_surrogates
+
+FOLDER = Path(__file__).parent.parent / "docs" / "surrogates"
+
+PAGE = """\
+# {name}
+
+```{{image}} ../pictures/surrogates/{name}.png
+:alt: {name}, primitive and gradient
+:width: 600px
+```
+
+{bounds}
+
+```{{eval-rst}}
+.. currentmodule:: brainsurr
+.. autoclass:: {name}
+{function}
+```
+"""
+
+
+PICTURE = """\
+```{{image}} pictures/surrogates/{name}.png
+:alt: {name}, primitive and gradient
+:class: gallery
+:target: surrogates/{name}.html
+```
+"""
+
+
+def page(name: str, f: bs.Surrogate) -> str:
+    """Write the page of a surrogate: its picture, the bounds of its parameters, its class and its function."""
+    intervals = type(f).bounds if isinstance(type(f).bounds, dict) else {}  # those of Scaled depend on what it scales
+    bounds = [f"`{parameter}` in [{low:g}, {high:g}]" for parameter, (low, high) in intervals.items()]
+    function = functions().get(name)
+    return PAGE.format(
+        name=name,
+        bounds=f"A layer that trains it keeps {', '.join(bounds)}, unless it is told otherwise." if bounds else "",
+        function=f".. autofunction:: {function}" if function else "",
+    )
+
+
+def functions() -> dict[str, str]:
+    """Return the name of the function of each class that has one: the class's letters in lower case."""
+    lower = {name.replace("_", ""): name for name in bs.__all__ if inspect.isfunction(getattr(bs, name))}
+    return {cls: lower[cls.lower()] for cls in exported_surrogates() if cls.lower() in lower}
+
+
+def main():
+    """Write all pages, and the pictures that link to them, and remove those of former surrogates."""
+    FOLDER.mkdir(exist_ok=True)
+    for old in FOLDER.glob("*.md"):
+        old.unlink()
+    for name, f in exported_surrogates().items():
+        (FOLDER / f"{name}.md").write_text(page(name, f))
+    (FOLDER / "pictures.txt").write_text("\n".join(PICTURE.format(name=name) for name in exported_surrogates()))
+
+
+if __name__ == "__main__":
+    main()
