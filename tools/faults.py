@@ -140,21 +140,21 @@ FAULTS = [
         "True if self.reset_grad is None",
         "neuron parity",
     ),
-    Fault("neurons/lif.py", "return u - fired_at * s", "return u - self.threshold * s", "adaptive parity"),
+    Fault("neurons/lif.py", "return u - fired_at * s", "return u - self.threshold * s", "neuron parity"),
     Fault(
         "neurons/lif.py",
         "return v, self.spike_fn(v - threshold)",
         "return v, self.spike_fn(u - threshold)",
         "neurons parity",
     ),
-    Fault("neurons/alif.py", "(1 - rho) * (self.spike_adaptation", "(self.spike_adaptation", "neurons adaptive parity"),
+    Fault("neurons/alif.py", "(1 - rho) * (self.spike_adaptation", "(self.spike_adaptation", "neuron parity"),
     Fault(
         "neurons/alif.py",
         "self.threshold + before, self.threshold + a",
         "self.threshold + a, self.threshold + a",
-        "adaptive parity",
+        "neuron parity",
     ),
-    Fault("neurons/alif.py", "(c == 0) & jnp.isinf(v)", "c != c", "adaptive"),
+    Fault("neurons/alif.py", "(c == 0) & jnp.isinf(v)", "c != c", "neuron"),
     Fault(
         "neurons/recurrent.py",
         "jnp.dot(s.astype(x.dtype), self.kernel.astype(x.dtype))",
@@ -162,9 +162,9 @@ FAULTS = [
         "parity neurons",
     ),
     Fault(
-        "neurons/delay.py", "start = self.longest - np.asarray(self.steps)", "start = np.asarray(self.steps)", "delay"
+        "neurons/delay.py", "start = self.longest - np.asarray(self.steps)", "start = np.asarray(self.steps)", "neuron"
     ),
-    Fault("neurons/delay.py", "if not np.can_cast(xs.dtype, past.dtype):", "if False:", "delay"),
+    Fault("neurons/delay.py", "if not np.can_cast(xs.dtype, past.dtype):", "if False:", "neuron"),
     Fault("neurons/_neuron.py", "y.astype(x.dtype)", "y", "neuron layers"),
     Fault("neurons/_neuron.py", "new[i] = b.astype(a.dtype)", "new[i] = b", "neurons neuron"),
     Fault("neurons/_neuron.py", "not np.all(np.isfinite(value))", "np.any(np.isnan(value))", "layers neuron"),
@@ -225,7 +225,7 @@ FAULTS = [
         "brainstate/_layer.py",
         "self._set_state(self._check_state(self.neuron), self._first(batch_size))",
         "self._check_state(self.neuron)",
-        "brainstate adaptive",
+        "brainstate",
     ),
     Fault(
         "brainstate/_layer.py",
@@ -269,7 +269,7 @@ FAULTS = [
     ),
     Fault("_time/sequential.py", "elif isinstance(layer, Surrogate) or getattr", "elif getattr", "spikes"),
     Fault("_time/sequential.py", "jax.device_count() == 1 and", "", "sequential scale"),
-    Fault("_scan.py", "for _ in jax.tree.leaves(carry):", "for _ in [0]:", "layers adaptive"),
+    Fault("_scan.py", "for _ in jax.tree.leaves(carry):", "for _ in [0]:", "neurons"),
     # Reports.
     Fault("_diagnosis/probe.py", "n_gradients=total(dx != 0)", "n_gradients=total(ds != 0)", "diagnose"),
     Fault("_diagnosis/probe.py", "sum_squares=total(jnp.square(dx", "sum_squares=total(jnp.square(ds", "diagnose"),
