@@ -30,8 +30,9 @@ DIFFERENT = [
     lambda: bs.LogTailedRelu(jnp.array([0.1])),
     lambda: bs.LogTailedRelu(jnp.arange(3.0)),
     lambda: bs.LogTailedRelu(jnp.arange(3.0).astype(jnp.bfloat16)),
-    lambda: bs.LeakyRelu(0.1),
     lambda: bs.LeakyRelu(0.1, jnp.arange(3.0)),
+    lambda: bs.Arctan(0.1),
+    lambda: bs.Sigmoid(0.1),
     lambda: 0.1,
 ]
 
