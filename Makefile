@@ -50,7 +50,7 @@ docs: $(VENV)/docs  ## build the documentation into site/; a bad link or a publi
 
 bench: $(VENV)/test  ## measure every claim about speed, other libraries included, and write the README's numbers
 	$(BIN)/python -m benchmarks.speed --out benchmarks/results/speed
-	$(BIN)/python -m benchmarks.pages.readme
+	$(BIN)/python -m benchmarks.pages
 
 evidence: $(VENV)/test  ## write every page, table and picture that is made from results or from the surrogates
 	$(BIN)/python -m benchmarks.pages
@@ -128,7 +128,7 @@ $(FLOOR)/floor: pyproject.toml tools/floor.py
 $(VENV)/train: EXTRAS := flax,train
 $(VENV)/test: EXTRAS := test
 $(VENV)/docs: EXTRAS := docs
-$(DATA)/data: EXTRAS := test,vowels,events
+$(DATA)/data: EXTRAS := test,vowels
 $(PEERS)/peers: EXTRAS := test,peers
 
 $(VENV)/train $(VENV)/test $(VENV)/docs $(DATA)/data $(PEERS)/peers: pyproject.toml

@@ -1,11 +1,11 @@
 """Measurements of brainsurr; no part of the library needs them.
 
-Eight folders; each imports only from folders further down this list, as its `__init__` says:
+Seven folders; each imports only from folders further down this list (``tests/test_structure.py`` says from which):
 
 - `pages` assembles README and docs.
-- `studies` compares surrogates; `robustness` tries many devices, kills, half precision and long runs.
+- `studies` compares surrogates; `robustness` tries many devices, half precision and long runs.
 - `nir` sends networks to other libraries and back; `digits` trains on handwritten digits; `speed` measures time and
-  memory; `bad_input` calls every public name with bad values.
+  memory.
 - `lib` is shared by all; `tools.hosts` gives the frameworks one interface.
 
 Committed results are in ``benchmarks/results``.

@@ -73,6 +73,14 @@ def as_real(x: Any, name: str) -> jax.Array:
     return x
 
 
+def as_scalar(x: Any, loss: str) -> jax.Array:
+    """Convert what a loss returns to a scalar of a floating dtype; a TypeError names the loss."""
+    x = as_float(x, f"what {loss} returns")
+    if x.ndim:
+        raise TypeError(f"expected {loss} to return a scalar, got shape {x.shape}")
+    return x
+
+
 def as_parameter(value: Any, expected: str = "expected") -> Any:
     """Return the array of a framework's variable, and integers beyond int32 as floats; all else unchanged.
 

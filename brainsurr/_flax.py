@@ -5,13 +5,6 @@ from typing import Any
 import jax
 
 
-def product(layer: Any) -> dict[str, Any]:
-    """Return how a linear layer or a convolution of flax computes, the fields of a `Product`."""
-    dtypes = [layer.dtype, getattr(layer, "preferred_element_type", None)]
-    dtype = next((dtype for dtype in dtypes if dtype is not None), None)
-    return {"dtype": dtype, "replaced": functions_replaced(layer)}
-
-
 def functions_replaced(layer: Any) -> tuple[str, ...]:
     """Return the names of the functions of a linear layer or a convolution of flax that are the user's."""
     names = ("dot_general", "dot_general_cls", "conv_general_dilated", "conv_general_dilated_cls")

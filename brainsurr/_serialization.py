@@ -46,19 +46,16 @@ def _as_json(structure) -> bytes:
     """Write names and flags as JSON. It turns tuples into lists, which `_from_json` undoes."""
     names, flags = structure
     for name, flag in flags:
-        if odd := _odd(flag):
+        try:
+            kept = _tuples(json.loads(json.dumps(flag))) == flag
+        except TypeError:
+            kept = False
+        if not kept:
             raise TypeError(
                 f"jax.export: expected the flag {name} of a surrogate to be a boolean, a number, a string, None or a "
-                f"tuple of these, got {odd}, which can't be written: make the surrogate inside of the exported function"
+                f"tuple of these, got {flag!r}, which can't be written: make the surrogate inside the exported function"
             )
     return json.dumps([names, flags]).encode()
-
-
-def _odd(flag) -> str:
-    """Name the type in a flag that JSON can't write; empty if there is none."""
-    if type(flag) is tuple:
-        return next(filter(None, map(_odd, flag)), "")
-    return "" if type(flag) in (bool, int, float, str, type(None)) else type(flag).__name__
 
 
 def _from_json(written: bytes):

@@ -245,6 +245,6 @@ def _quotient(x, width):
         return x
     largest, quotient = float(jnp.finfo(x.dtype).max), with_sign_of(x / width, x)  # a surrogate may jump at 0
     # The derivative in the width is x / width^2 times what the formula multiplies it by, such as a steepness.
-    near = jnp.abs(x) <= largest / 1024 * jnp.minimum(1.0, width * width)
+    near = jnp.abs(x) <= largest / 1024 * jnp.square(jnp.minimum(1.0, width))
     far = jnp.where(jnp.isinf(x), x, jnp.clip(quotient, -largest, largest))
     return jnp.where(near, quotient, jax.lax.stop_gradient(far))

@@ -174,12 +174,14 @@ def register_layers(framework: str) -> None:
 
 
 def _from_brainstate(act, module) -> dict[str, Any]:
-    intervals = {path[0]: interval for path, interval in module.bounds(act).items()}
-    return {"surrogate": act.surrogate, "learnable": tuple(intervals), "bounds": intervals, "random": act.random}
+    return _options(act, {path[0]: interval for path, interval in module.bounds(act).items()})
 
 
 def _from_nnx(act, module) -> dict[str, Any]:
-    intervals = dict(module.bounds(act))
+    return _options(act, dict(module.bounds(act)))
+
+
+def _options(act, intervals) -> dict[str, Any]:
     return {"surrogate": act.surrogate, "learnable": tuple(intervals), "bounds": intervals, "random": act.random}
 
 
@@ -194,13 +196,9 @@ def _to_nnx(config, module):
 
 
 def _from_linen(node, module) -> dict[str, Any]:
-    act = node.module
-    return {
-        "surrogate": act.bind(node.variables).surrogate,
-        "learnable": act.learnable,
-        "bounds": act.bounds,
-        "random": act.random,
-    }
+    act = node.module.bind(node.variables)
+    names = ("surrogate", "learnable", "bounds", "random")
+    return {name: getattr(act, name) for name in names}
 
 
 def _to_linen(config, module):

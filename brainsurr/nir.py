@@ -1,26 +1,40 @@
 """Convert networks to and from NIR, the exchange format of neuromorphic software; needs the extra ``nir``."""
 
+import itertools
 import math
+import numbers
 import os
+import sys
+import warnings
 from importlib import import_module
 from typing import Any
 
 import numpy as np
 
-from ._checks import check_flag, check_function, check_word, is_size
-from ._nir.times import METHODS, RESISTANCES
+from ._checks import check_flag, check_function, check_word, is_integer
 from ._optional import needs
+from ._surrogate import Surrogate
+from .neurons.lif import RESETS
 
 with needs("nir"):
     import nir as _nir
 
-    from ._nir.reading import layers_of_graph
-    from ._nir.writer import Writer
-    from ._nir.writing import write
+from ._nir import neurons, weights
+from ._nir.chain import Convention, Reader, Writer, channels_first, expect, naming
+from ._nir.graph import chain_of
+from ._nir.layers import Population, as_arrays, build, known
+from ._nir.metadata import words_of
 
 __all__ = ["from_nir", "to_nir"]
 
 HOSTS = ("nnx", "linen", "brainstate")
+PAIRS: list[Any] = [*weights.PAIRS, *neurons.PAIRS]
+WRITERS = {layer: write for layer, write, *_ in PAIRS}
+READERS = {kind: read for _, _, read, *kinds in PAIRS for kind in kinds}
+LAYERS = (
+    "a layer that NIR has: a linear layer, a convolution over one axis or two, LIF, LI, Delay, a surrogate, a reshape "
+    "of all axes but time and batch, or functools.partial(nnx.avg_pool, window_shape=(2, 2), strides=(2, 2))"
+)
 
 
 def to_nir(
@@ -72,14 +86,26 @@ def to_nir(
       [4. 4.] [0.25 0.25]
     """
     host = _host_of(net)
-    shape = _check_shape(input_shape)
-    _check_how("to_nir", dt, method)
-    check_word("to_nir: r", r, RESISTANCES)
+    how = _convention("to_nir", dt, method, r, ("1", "tau/dt"))
     check_flag("to_nir: lossy", lossy)
-    writer = Writer(shape, float(dt), method, r)
-    owners = [f"to_nir: layer {i}, {type(layer).__name__}" for i, layer in enumerate(net.layers)]
-    write(zip(owners, map(_module(host).as_arrays, net.layers), strict=True), writer)
-    return writer.graph(lossy)
+    with naming("to_nir"):
+        sizes = tuple(input_shape) if isinstance(input_shape, tuple | list) else ()
+        fits = sizes and all(is_integer(n) and n > 0 for n in sizes)
+        expect(fits, "input_shape to be that of one time step of one sample, (features,)", repr(input_shape))
+        to = Writer(tuple(map(int, sizes)), how)
+        layers = [as_arrays(host, layer) for layer in net.layers]
+        for i, (layer, after) in enumerate(itertools.pairwise([*layers, None])):
+            to.owner = f"layer {i}, {type(net.layers[i]).__name__}"
+            with naming(to.owner):
+                _write(i, layer, after, to)
+        to.check_end()
+        if to.lost and not lossy:
+            raise ValueError(f"{to.lost[0]}. With lossy=True it is written all the same, and other readers miss that")
+        to.add("output", _nir.Output(output_type={"output": np.array(channels_first(to.shape))}))
+        graph = _nir.NIRGraph(nodes=to.nodes, edges=to.edges)
+    if to.lost:
+        warnings.warn(f"to_nir: not said to other readers: {'; '.join(to.lost)}", UserWarning, stacklevel=2)
+    return graph
 
 
 def from_nir(
@@ -126,58 +152,74 @@ def from_nir(
       0.75 True zero
     """
     check_word("from_nir: host", host, HOSTS)
-    _check_how("from_nir", dt, method)
-    check_word("from_nir: r", r, (*RESISTANCES, None))
-    check_word("from_nir: reset", reset, ("subtract", "zero", "none", None))
+    how = _convention("from_nir", dt, method, r, ("1", "tau/dt", None))
+    check_word("from_nir: reset", reset, (*RESETS, None))
     check_flag("from_nir: reset_delay", reset_delay, optional=True)
-    if spike_fn is not None:
-        check_function("from_nir: spike_fn", spike_fn, "a surrogate or a function")
-    words = {"r": r, "reset": reset, "reset_delay": reset_delay, "spike_fn": spike_fn}
-    return _module(host).build(layers_of_graph(_graph_of(graph), dt=float(dt), method=method, **words))
+    check_function("from_nir: spike_fn", spike_fn, "a surrogate or a function", optional=True)
+    said = {"reset": reset, "reset_delay": reset_delay, "spike_fn": spike_fn}
+    graph = _graph_of(graph)
+    with naming("from_nir"):
+        start, links = chain_of(graph)
+        sizes = np.ravel(start.input_type.get("input")).tolist()
+        fits = sizes and all(is_integer(n) and n > 0 for n in sizes)
+        expect(fits, "an Input with a shape of positive integers", sizes)
+        to, written = Reader((*sizes[1:], sizes[0]), how, said), words_of(start)
+        for word, value in {"dt": how.dt, "method": method}.items():
+            if word in written and written[word] != value:
+                text = f"from_nir: expected {word}={written[word]!r}, which the file was written with, got {value!r}"
+                warnings.warn(text, UserWarning, stacklevel=2)
+        for name, node, partner in links:
+            with naming(f"node {name!r}"):
+                expect(type(node) in READERS, f"one of {sorted(k.__name__ for k in READERS)}", type(node).__name__)
+                READERS[type(node)](node, to, *([] if partner is None else [partner]))
+        to.check_end()
+        return build(_host(host), to.layers)
 
 
-def _module(host: str):
-    return import_module(f"brainsurr.{host}._nir")
+def _write(index: int, layer: Any, after: Any, to: Writer):
+    """Write a layer; ``after`` is the one behind it."""
+    layer = known(layer, to.shape)
+    of_neurons = isinstance(layer, Population)
+    kind = type(layer.neuron) if of_neurons else Surrogate if isinstance(layer, Surrogate) else type(layer)
+    expect(kind in WRITERS, LAYERS)
+    if of_neurons:
+        expect(to.shape[-len(layer.size) :] == layer.size, f"an input of shape {layer.size}", to.shape)
+    if neurons.is_synapse(layer, after):
+        neurons.open_synapse(f"cubalif_{index}", layer, to)
+    else:
+        WRITERS[kind](f"{kind.__name__.lower()}_{index}", layer, to)
 
 
-def _host_of(net: Any) -> str:
-    """Return the framework of a network, without importing any."""
-    for cls in type(net).__mro__:
-        package, _, rest = cls.__module__.partition(".")
-        host = rest.partition(".")[0]
-        if package == __package__ and host in HOSTS and cls.__name__ == "SpikingSequential":
-            return host
+def _host(name: str) -> Any:
+    return import_module(f"brainsurr.{name}._nir")
+
+
+def _host_of(net: Any) -> Any:
+    """Return how the framework of a network holds layers, without importing any other."""
+    for name in HOSTS:
+        package = sys.modules.get(f"brainsurr.{name}")
+        if package is not None and isinstance(net, package.SpikingSequential):
+            return _host(name)
     raise TypeError(f"to_nir: expected net to be a SpikingSequential, got {net!r}")
 
 
-def _check_shape(input_shape: Any) -> tuple[int, ...]:
-    shape = tuple(input_shape) if isinstance(input_shape, tuple | list) else ()
-    if not shape or not all(is_size(n) and n > 0 for n in shape):
-        raise ValueError(
-            f"to_nir: expected input_shape to be that of one time step of one sample, (features,), got {input_shape!r}"
-        )
-    return tuple(map(int, shape))
-
-
-def _check_how(owner: str, dt: Any, method: Any):
-    numbers = int | float | np.integer | np.floating
-    if isinstance(dt, bool) or not isinstance(dt, numbers) or not 0 < dt < math.inf:
-        raise ValueError(f"{owner}: expected dt to be a number above 0, got {dt!r}")
-    check_word(f"{owner}: method", method, METHODS)
+def _convention(owner: str, dt: Any, method: Any, r: Any, resistances: tuple[str | None, ...]) -> Convention:
+    with naming(owner):
+        is_number = isinstance(dt, numbers.Real) and not isinstance(dt, bool)
+        expect(is_number and 0 < dt < math.inf, "dt to be a number above 0", repr(dt))
+    check_word(f"{owner}: method", method, ("euler", "exp"))
+    check_word(f"{owner}: r", r, resistances)
+    return Convention(float(dt), method, r)
 
 
 def _graph_of(graph: Any) -> "_nir.NIRGraph":
-    if isinstance(graph, _nir.NIRGraph):
-        return graph
-    if not isinstance(graph, str | os.PathLike):
-        raise TypeError(f"from_nir: expected graph to be a nir.NIRGraph or the path of a file, got {graph!r}")
-    if not os.path.isfile(graph):
-        raise ValueError(f"from_nir: expected graph to be the path of a file, got {os.fspath(graph)!r}: not a file")
-    try:
-        content = _nir.read(graph, type_check=False)
-    except Exception as error:  # nir raises arbitrary exceptions on bad files
-        got = f"{type(error).__name__}: {error}"
-        raise ValueError(f"from_nir: expected {os.fspath(graph)!r} to be a file that nir reads, got {got}") from error
-    if not isinstance(content, _nir.NIRGraph):
-        raise ValueError(f"from_nir: expected {os.fspath(graph)!r} to hold a graph, got {type(content).__name__}")
-    return content
+    if isinstance(graph, str | os.PathLike):
+        try:
+            graph = _nir.read(graph, type_check=False)
+        except Exception as error:  # nir raises arbitrary exceptions on bad files
+            got = f"{os.fspath(graph)!r}, {type(error).__name__}: {error}"
+            raise ValueError(f"from_nir: expected graph to be the path of a file that nir reads, got {got}") from error
+    if not isinstance(graph, _nir.NIRGraph):
+        what = "a nir.NIRGraph or the path of a file that holds one"
+        raise TypeError(f"from_nir: expected graph to be {what}, got {graph!r}")
+    return graph

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from ._arrays import as_float, is_number
-from ._checks import check_kind
+from ._checks import check_kind, check_surrogate
 from ._optional import needs
 from ._surrogate import Surrogate
 
@@ -56,8 +56,7 @@ def surrogate(
       ['primitive g(x)', "gradient g'(x)"]
     """
     for f in surrogates or (None,):
-        if not isinstance(f, Surrogate):
-            raise TypeError(f"expected surrogates such as LogTailedRelu(0.1), got {f!r}")
+        check_surrogate("surrogates", f)
     for name, values in parameters.items():
         parameters[name] = _as_list(name, values)
     if len(edges := _as_list("xlim", xlim)) != 2 or not -np.inf < edges[0] < edges[1] < np.inf:
@@ -67,10 +66,9 @@ def surrogate(
         figure, axes = plt.subplots(1, 2, figsize=(9, 3.4), layout="constrained")
     left, right = _two_axes(axes)
     one = left is right
-    chosen = [
-        (f, dict(zip(parameters, values, strict=True))) for f in surrogates for values in product(*parameters.values())
-    ]
-    for i, (f, setting) in enumerate(chosen):
+    chosen = list(product(surrogates, product(*parameters.values())))
+    for i, (f, values) in enumerate(chosen):
+        setting = dict(zip(parameters, values, strict=True))
         g = f.replace(**setting)
         label = ", ".join(f"{name} = {value:g}" for name, value in setting.items()) or repr(g)
         if len(surrogates) > 1 and setting:

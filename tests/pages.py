@@ -3,7 +3,11 @@
 import re
 from pathlib import Path
 
-HOSTS = Path(__file__).parent.parent / "docs" / "hosts"
+import jax
+
+DOCS = Path(__file__).parent.parent / "docs"
+HOSTS = DOCS / "hosts"
+PYTHON = r"```python\n(.*?)```"
 
 
 def run_page(host: str) -> dict:
@@ -13,12 +17,31 @@ def run_page(host: str) -> dict:
 
 def run_blocks(page: Path) -> dict:
     """Run every python block of a page, in order and in one scope, and give the names it leaves behind."""
-    scope: dict = {}
-    blocks = re.findall(r"```python\n(.*?)```", page.read_text(), re.DOTALL)
-    assert blocks, f"{page} shows no python"
+    return run(*blocks(page))
+
+
+def blocks(page: Path) -> list[str]:
+    """Give the python blocks of a page, some of which go on from others."""
+    found = re.findall(PYTHON, page.read_text(), re.DOTALL)
+    assert found, f"{page} shows no python"
+    return found
+
+
+def run(*blocks: str, **scope) -> dict:
+    """Run blocks in one scope, and give the names in it."""
     for block in blocks:
-        exec(compile(block, str(page), "exec"), scope)
+        exec(compile(block, "docs", "exec"), scope)
     return scope
+
+
+def by_section(page: Path) -> dict[str, dict]:
+    """Run a page from top to bottom, and give by title the names that there are at the end of each of its sections."""
+    scopes, scope = {}, {}
+    with jax.numpy_dtype_promotion("standard"), jax.numpy_rank_promotion("allow"):  # optax.adam, flax's Linear
+        for section in page.read_text().split("\n## "):
+            scope = run(*re.findall(PYTHON, section, re.DOTALL), **scope)
+            scopes[section.partition("\n")[0]] = scope
+    return scopes
 
 
 def patched(program: str, diff: str) -> str:

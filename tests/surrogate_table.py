@@ -17,7 +17,7 @@ import brainsurr as bs
 # The surrogates that brainsurr exports, by name, as its namespace has them: what every table is compared with.
 EXPORTED = {name: cls for name, cls in vars(bs).items() if isinstance(cls, type) and issubclass(cls, bs.Surrogate)}
 del EXPORTED["Surrogate"], EXPORTED["Scaled"]  # the base class, and what has another inside
-ZERO = (0.0, 0.0)
+FUNCTIONS = {name.replace("_", ""): f for name, f in vars(bs).items() if "surrogates" in getattr(f, "__module__", "")}
 
 
 @dataclasses.dataclass
@@ -28,17 +28,19 @@ class Entry:
     """
 
     make: Callable[..., bs.Surrogate]
-    function: Callable | None
     settings: list[dict[str, Any]]  # the first holds the defaults
     g: Callable  # primitive
     dg: Callable  # gradient
-    zero: Callable  # primitive and gradient at x = 0
-    peak: Callable
-    area: Callable  # inf where it is infinite, nan where there is none
-    limits: Callable  # primitive at -inf and +inf
-    slopes: Callable = lambda **_: ZERO  # gradient at -inf and +inf
+    limits: Callable = lambda **_: (0, 1)  # primitive at -inf and +inf, whose difference is the area
+    slopes: Callable = lambda **_: (0, 0)  # gradient at -inf and +inf
     kinks: Callable = lambda **_: [0.0]  # where the gradient jumps or has a corner
+    peak: Callable | None = None  # of the gradient, if it is not the gradient at 0
     static: tuple[str, ...] = ()
+
+    @property
+    def function(self) -> Callable | None:
+        """The function of the class: of its name, with underscores."""
+        return FUNCTIONS.get(self.make.__name__.lower())
 
     @property
     def is_distribution(self) -> bool:
@@ -66,6 +68,10 @@ class Case:
 
     def dg(self, x, **changes):
         return self._call(self.entry.dg, x, changes)
+
+    @property
+    def peak(self) -> float:
+        return float(self.dg(0.0)) if self.entry.peak is None else self.entry.peak(**self.setting)
 
     def known(self, name):
         return getattr(self.entry, name)(**self.setting)
@@ -119,23 +125,17 @@ def harmonics(n):
     return range(1, 2 * n, 2)
 
 
-INF, NAN = float("inf"), float("nan")
+INF = float("inf")
 
 FAMILY = [
     Entry(
         bs.Sigmoid,
-        bs.sigmoid,
         [{"alpha": 4.0}, {"alpha": 0.7}],
         g=lambda x, alpha: logistic(alpha * x),
         dg=lambda x, alpha: alpha / (2 + np.exp(alpha * x) + np.exp(-alpha * x)),
-        zero=lambda alpha: (0.5, alpha / 4),
-        peak=lambda alpha: alpha / 4,
-        area=lambda alpha: 1,
-        limits=lambda alpha: (0, 1),
     ),
     Entry(
         bs.PiecewiseQuadratic,
-        bs.piecewise_quadratic,
         [{"alpha": 1.0}, {"alpha": 0.4}, {"alpha": 2.0}],
         g=lambda x, alpha: np.where(
             alpha * np.abs(x) > 1,
@@ -143,96 +143,60 @@ FAMILY = [
             -(alpha**2) / 2 * np.abs(x) * x + alpha * x + 0.5,
         ),
         dg=lambda x, alpha: np.where(alpha * np.abs(x) > 1, 0.0, alpha - alpha**2 * np.abs(x)),
-        zero=lambda alpha: (0.5, alpha),
-        peak=lambda alpha: alpha,
-        area=lambda alpha: 1,
-        limits=lambda alpha: (0, 1),
         kinks=lambda alpha: [-1 / alpha, 0, 1 / alpha],
     ),
     Entry(
         bs.PiecewiseExp,
-        bs.piecewise_exp,
         [{"alpha": 1.0}, {"alpha": 3.0}],
         g=lambda x, alpha: np.where(x < 0, np.exp(alpha * x) / 2, 1 - np.exp(-alpha * x) / 2),
         dg=lambda x, alpha: alpha / 2 * np.exp(-alpha * np.abs(x)),
-        zero=lambda alpha: (0.5, alpha / 2),
-        peak=lambda alpha: alpha / 2,
-        area=lambda alpha: 1,
-        limits=lambda alpha: (0, 1),
     ),
     Entry(
         bs.SoftSign,
-        bs.soft_sign,
         [{"alpha": 1.0}, {"alpha": 5.0}],
         g=lambda x, alpha: 0.5 * (1 + alpha * x / (1 + np.abs(alpha * x))),
         dg=lambda x, alpha: alpha / (2 * (1 + np.abs(alpha * x)) ** 2),
-        zero=lambda alpha: (0.5, alpha / 2),
-        peak=lambda alpha: alpha / 2,
-        area=lambda alpha: 1,
-        limits=lambda alpha: (0, 1),
     ),
     Entry(
         bs.Arctan,
-        bs.arctan,
         [{"alpha": 1.0}, {"alpha": 2.0}],
         g=lambda x, alpha: np.arctan(np.pi / 2 * alpha * x) / np.pi + 0.5,
         dg=lambda x, alpha: alpha / 2 / (1 + (np.pi / 2 * alpha * x) ** 2),
-        zero=lambda alpha: (0.5, alpha / 2),
-        peak=lambda alpha: alpha / 2,
-        area=lambda alpha: 1,
-        limits=lambda alpha: (0, 1),
     ),
     Entry(
         bs.NonzeroSignLog,
-        bs.nonzero_sign_log,
         [{"alpha": 1.0}, {"alpha": 3.0}],
         g=lambda x, alpha: np.sign(x) * np.log(1 + alpha * np.abs(x)),
         dg=lambda x, alpha: alpha / (1 + alpha * np.abs(x)),
-        zero=lambda alpha: (0, alpha),
-        peak=lambda alpha: alpha,
-        area=lambda alpha: INF,
         limits=lambda alpha: (-INF, INF),
     ),
     Entry(
         bs.ERF,
-        bs.erf,
         [{"alpha": 1.0}, {"alpha": 2.5}],
         g=lambda x, alpha: (1 + special.erf(alpha * x)) / 2,
         dg=lambda x, alpha: alpha / np.sqrt(np.pi) * np.exp(-((alpha * x) ** 2)),
-        zero=lambda alpha: (0.5, alpha / np.sqrt(np.pi)),
-        peak=lambda alpha: alpha / np.sqrt(np.pi),
-        area=lambda alpha: 1,
-        limits=lambda alpha: (0, 1),
     ),
     Entry(
         bs.PiecewiseLeakyRelu,
-        bs.piecewise_leaky_relu,
         [{"c": 0.01, "w": 1.0}, {"c": 0.0, "w": 0.5}, {"c": 0.2, "w": 2.0}],
         g=lambda x, c, w: np.where(x < -w, c * (x + w), np.where(x > w, c * (x - w) + 1, x / (2 * w) + 0.5)),
         dg=lambda x, c, w: np.where(np.abs(x) <= w, 1 / (2 * w), c),
-        zero=lambda c, w: (0.5, 1 / (2 * w)),
         peak=lambda c, w: max(c, 1 / (2 * w)),
-        area=lambda c, w: INF if c else 1,
         limits=lambda c, w: (-INF, INF) if c else (0, 1),
         slopes=lambda c, w: (c, c),
         kinks=lambda c, w: [-w, w],
     ),
     Entry(
         bs.SquarewaveFourierSeries,
-        bs.squarewave_fourier_series,
         [{"n": 2, "t_period": 8.0}, {"n": 1, "t_period": 3.0}, {"n": 5, "t_period": 8.0}],
         g=lambda x, n, t_period: 0.5 + 2 / np.pi * sum(np.sin(k * 2 * np.pi * x / t_period) / k for k in harmonics(n)),
         dg=lambda x, n, t_period: 4 / t_period * sum(np.cos(k * 2 * np.pi * x / t_period) for k in harmonics(n)),
-        zero=lambda n, t_period: (0.5, 4 * n / t_period),
-        peak=lambda n, t_period: 4 * n / t_period,
-        area=lambda n, t_period: NAN,
         limits=lambda n, t_period: (0.5, 0.5),
         kinks=lambda n, t_period: [],
         static=("n",),
     ),
     Entry(
         bs.S2NN,
-        bs.s2nn,
         [{"alpha": 4.0, "beta": 1.0, "epsilon": 1e-8}, {"alpha": 2.0, "beta": 0.3, "epsilon": 0.1}],
         g=lambda x, alpha, beta, epsilon: np.where(
             x < 0, logistic(alpha * x), 0.5 + beta * np.log(np.maximum(x, 0) + 1 + epsilon)
@@ -242,27 +206,20 @@ FAMILY = [
             alpha * logistic(alpha * x) * (1 - logistic(alpha * x)),
             beta / (np.maximum(x, 0) + 1 + epsilon),
         ),
-        zero=lambda alpha, beta, epsilon: (0.5 + beta * np.log(1 + epsilon), beta / (1 + epsilon)),
         peak=lambda alpha, beta, epsilon: max(alpha / 4, beta / (1 + epsilon)),
-        area=lambda alpha, beta, epsilon: INF,
         limits=lambda alpha, beta, epsilon: (0, INF),
     ),
     Entry(
         bs.QPseudoSpike,
-        bs.q_pseudo_spike,
         [{"alpha": 2.0}, {"alpha": 1.0}, {"alpha": 0.5}, {"alpha": 6.0}, {"alpha": 1.02}],
         g=q_pseudo,
         dg=lambda x, alpha: (1 + 2 * np.abs(x) / (alpha + 1)) ** -alpha,
-        zero=lambda alpha: (0.5, 1),
-        peak=lambda alpha: 1,
-        area=lambda alpha: (alpha + 1) / (alpha - 1) if alpha > 1 else INF,
         limits=lambda alpha: (
             (0.5 - (alpha + 1) / (2 * (alpha - 1)), 0.5 + (alpha + 1) / (2 * (alpha - 1))) if alpha > 1 else (-INF, INF)
         ),
     ),
     Entry(
         bs.NormalizedQPseudoSpike,
-        bs.normalized_q_pseudo_spike,
         [{"alpha": 2.0}, {"alpha": 1.3}, {"alpha": 8.0}],
         g=lambda x, alpha: np.where(
             x < 0,
@@ -270,32 +227,22 @@ FAMILY = [
             1 - (1 + 2 * np.abs(x) / (alpha - 1)) ** (1 - alpha) / 2,
         ),
         dg=lambda x, alpha: (1 + 2 * np.abs(x) / (alpha - 1)) ** -alpha,
-        zero=lambda alpha: (0.5, 1),
-        peak=lambda alpha: 1,
-        area=lambda alpha: 1,
-        limits=lambda alpha: (0, 1),
     ),
     Entry(
         bs.LeakyRelu,
-        bs.leaky_relu,
         [{"alpha": 0.1, "beta": 1.0}, {"alpha": 1.0, "beta": 1.0}, {"alpha": 0.0, "beta": 0.5}],
         g=lambda x, alpha, beta: np.where(x < 0, alpha, beta) * x,
         dg=lambda x, alpha, beta: np.where(x < 0, alpha, beta),
-        zero=lambda alpha, beta: (0, beta),
         peak=lambda alpha, beta: max(alpha, beta),
-        area=lambda alpha, beta: INF,
         limits=lambda alpha, beta: (-INF if alpha else 0, INF),
         slopes=lambda alpha, beta: (alpha, beta),
     ),
     Entry(
         bs.LogTailedRelu,
-        bs.log_tailed_relu,
         [{"alpha": 0.0, "continuous": False}, {"alpha": 0.2, "continuous": True}],
         g=log_tailed,
         dg=lambda x, alpha, continuous: np.where(x <= 0, alpha, 1 / np.maximum(x, 1)),
-        zero=lambda alpha, continuous: (0, alpha),
         peak=lambda alpha, continuous: max(alpha, 1),
-        area=lambda alpha, continuous: INF,
         limits=lambda alpha, continuous: (-INF if alpha else 0, INF),
         slopes=lambda alpha, continuous: (alpha, 0),
         kinks=lambda alpha, continuous: [0, 1],
@@ -303,89 +250,57 @@ FAMILY = [
     ),
     Entry(
         bs.ReluGrad,
-        bs.relu_grad,
         [{"alpha": 0.3, "width": 1.0}, {"alpha": 1.0, "width": 2.0}],
         g=lambda x, alpha, width: 0.5 + np.sign(x) * alpha / 2 * (width**2 - np.maximum(width - np.abs(x), 0) ** 2),
         dg=lambda x, alpha, width: alpha * np.maximum(width - np.abs(x), 0),
-        zero=lambda alpha, width: (0.5, alpha * width),
-        peak=lambda alpha, width: alpha * width,
-        area=lambda alpha, width: alpha * width**2,
         limits=lambda alpha, width: (0.5 - alpha * width**2 / 2, 0.5 + alpha * width**2 / 2),
         kinks=lambda alpha, width: [-width, 0, width],
     ),
     Entry(
         bs.GaussianGrad,
-        bs.gaussian_grad,
         [{"sigma": 0.5, "alpha": 0.5}, {"sigma": 1.5, "alpha": 2.0}],
         g=lambda x, sigma, alpha: 0.5 + alpha * (normal_cdf(x, sigma) - 0.5),
         dg=lambda x, sigma, alpha: alpha * normal(x, sigma),
-        zero=lambda sigma, alpha: (0.5, alpha / (np.sqrt(2 * np.pi) * sigma)),
-        peak=lambda sigma, alpha: alpha / (np.sqrt(2 * np.pi) * sigma),
-        area=lambda sigma, alpha: alpha,
         limits=lambda sigma, alpha: (0.5 - alpha / 2, 0.5 + alpha / 2),
     ),
     Entry(
         bs.MultiGaussianGrad,
-        bs.multi_gaussian_grad,
         [
             {"h": 0.15, "s": 6.0, "sigma": 0.5, "scale": 0.5},
             {"h": 0.4, "s": 2.0, "sigma": 1.0, "scale": 1.5},
         ],
         g=multi_gaussian,
         dg=multi_gaussian_grad,
-        zero=lambda h, s, sigma, scale: (
-            0.5,
-            scale / (np.sqrt(2 * np.pi) * sigma) * (1 + h - 2 * h / s * np.exp(-1 / (2 * s**2))),
-        ),
-        peak=lambda h, s, sigma, scale: (
-            scale / (np.sqrt(2 * np.pi) * sigma) * (1 + h - 2 * h / s * np.exp(-1 / (2 * s**2)))
-        ),
-        area=lambda h, s, sigma, scale: scale * (1 - h),
         limits=lambda h, s, sigma, scale: (0.5 - scale * (1 - h) / 2, 0.5 + scale * (1 - h) / 2),
     ),
     Entry(
         bs.InvSquareGrad,
-        bs.inv_square_grad,
         [{"alpha": 100.0}, {"alpha": 25.0}, {"alpha": 1.0}],
         g=lambda x, alpha: 0.5 + x / (1 + alpha * np.abs(x)),
         dg=lambda x, alpha: 1 / (1 + alpha * np.abs(x)) ** 2,
-        zero=lambda alpha: (0.5, 1),
-        peak=lambda alpha: 1,
-        area=lambda alpha: 2 / alpha,
         limits=lambda alpha: (0.5 - 1 / alpha, 0.5 + 1 / alpha),
     ),
     Entry(
         bs.SparseFastSigmoid,
-        bs.sparse_fast_sigmoid,
         [{"alpha": 100.0, "width": 1.0}, {"alpha": 1.0, "width": 2.0}],
         g=lambda x, alpha, width: 0.5 + np.clip(x, -width, width) / (1 + alpha * np.abs(np.clip(x, -width, width))),
         dg=lambda x, alpha, width: np.where(np.abs(x) < width, 1 / (1 + alpha * np.abs(x)) ** 2, 0.0),
-        zero=lambda alpha, width: (0.5, 1),
-        peak=lambda alpha, width: 1,
-        area=lambda alpha, width: 2 * width / (1 + alpha * width),
         limits=lambda alpha, width: (0.5 - width / (1 + alpha * width), 0.5 + width / (1 + alpha * width)),
         kinks=lambda alpha, width: [-width, 0, width],
     ),
     Entry(
         bs.SlayerGrad,
-        bs.slayer_grad,
         [{"alpha": 1.0}, {"alpha": 4.0}],
         g=lambda x, alpha: 0.5 + np.sign(x) * (1 - np.exp(-alpha * np.abs(x))) / alpha,
         dg=lambda x, alpha: np.exp(-alpha * np.abs(x)),
-        zero=lambda alpha: (0.5, 1),
-        peak=lambda alpha: 1,
-        area=lambda alpha: 2 / alpha,
         limits=lambda alpha: (0.5 - 1 / alpha, 0.5 + 1 / alpha),
     ),
     Entry(
         bs.SpikeRateEscape,
-        bs.spike_rate_escape,
         [{"beta": 1.0, "slope": 25.0, "mu": 0.0}, {"beta": 2.0, "slope": 3.0, "mu": 1.0}],
         g=escape,
         dg=lambda x, beta, slope, mu: slope * np.exp(-beta * np.abs(x - mu)),
-        zero=lambda beta, slope, mu: (0.5, slope * np.exp(-beta * abs(mu))),
         peak=lambda beta, slope, mu: slope,
-        area=lambda beta, slope, mu: 2 * slope / beta,
         limits=lambda beta, slope, mu: (  # for mu >= 0
             0.5 - slope / beta * np.exp(-beta * mu),
             0.5 + slope / beta * (2 - np.exp(-beta * mu)),
@@ -394,41 +309,29 @@ FAMILY = [
     ),
     Entry(
         bs.FakeNumericalGradient,
-        bs.fake_numerical_gradient,
         [{"alpha": 0.3}, {"alpha": 2.0}],
         g=lambda x, alpha: (
             0.5
             + np.where(alpha * np.abs(x) <= 1, alpha * x, np.sign(x) * (1 + np.log(np.maximum(alpha * np.abs(x), 1))))
         ),
         dg=lambda x, alpha: np.minimum(alpha, 1 / np.abs(x)),
-        zero=lambda alpha: (0.5, alpha),
-        peak=lambda alpha: alpha,
-        area=lambda alpha: INF,
         limits=lambda alpha: (-INF, INF),
         kinks=lambda alpha: [-1 / alpha, 1 / alpha],
     ),
     Entry(
         bs.Circ,
-        bs.circ,
         [{"alpha": 1.0}, {"alpha": 0.3}, {"alpha": 3.0}],
         g=lambda x, alpha: 0.5 + alpha * x / np.sqrt(x**2 + alpha**2),
         dg=lambda x, alpha: (1 + (x / alpha) ** 2) ** -1.5,
-        zero=lambda alpha: (0.5, 1),
-        peak=lambda alpha: 1,
-        area=lambda alpha: 2 * alpha,
         limits=lambda alpha: (0.5 - alpha, 0.5 + alpha),
     ),
     Entry(
         lambda alpha, height, width: bs.Scaled(bs.Sigmoid(alpha), height, width),
-        None,
         [{"alpha": 4.0, "height": 1.0, "width": 1.0}, {"alpha": 2.0, "height": 0.5, "width": 3.0}],
         g=lambda x, alpha, height, width: height * width * logistic(alpha * x / width),
         dg=lambda x, alpha, height, width: (
             height * alpha / (2 + np.exp(alpha * x / width) + np.exp(-alpha * x / width))
         ),
-        zero=lambda alpha, height, width: (height * width / 2, height * alpha / 4),
-        peak=lambda alpha, height, width: height * alpha / 4,
-        area=lambda alpha, height, width: height * width,
         limits=lambda alpha, height, width: (0, height * width),
     ),
 ]
@@ -455,13 +358,10 @@ def scaled(entry: Entry, height: float, width: float) -> Case:
     stretched_entry = dataclasses.replace(
         entry,
         make=lambda height, width, **setting: entry.make(**inner(setting)).scaled(height=height, width=width),
-        function=None,
         settings=[{new: entry.settings[0][name] for name, new in names.items()} | {"height": height, "width": width}],
         g=lambda x, height, width, **setting: height * width * entry.g(x / width, **inner(setting)),
         dg=lambda x, height, width, **setting: height * entry.dg(x / width, **inner(setting)),
-        zero=lambda height, width, **setting: np.multiply(entry.zero(**inner(setting)), [height * width, height]),
-        peak=stretched(entry.peak, 1, 0),
-        area=stretched(entry.area, 1, 1),
+        peak=entry.peak and stretched(entry.peak, 1, 0),
         limits=stretched(entry.limits, 1, 1),
         slopes=stretched(entry.slopes, 1, 0),
         kinks=lambda height, width, **setting: [width * kink for kink in entry.kinks(**inner(setting))],

@@ -1,169 +1,329 @@
-"""Every public call answers rightly or refuses in clear words; and the fuzz that says so sees what does not."""
+"""Every public name answers a bad argument with an error that explains itself.
 
-import dataclasses
+The error comes from brainsurr, not from jax or a framework; it names the argument and says what was expected. The
+values are in `bad_values.py`. A new public name needs no entry: its arguments are known by their names, or by the types
+of their defaults. If one is not, a test says what to write.
+"""
+
+import importlib
 import inspect
-import json
+import pkgutil
 import re
+import traceback
+import warnings
+from pathlib import Path
 
+import brainstate
+import hypothesis
 import jax
+import jax.numpy as jnp
+import matplotlib.pyplot as plt
 import numpy as np
 import pytest
+from bad_values import KEY, KINDS, OF_THE_HOST, START, XS, Changed, Fresh, Traced
 from close import assert_close
-from dtypes import why_no_float16
+from hypothesis import strategies as st
 from surrogate_table import FAMILY
 
 import brainsurr as bs
-from benchmarks.bad_input import __main__ as command
-from benchmarks.bad_input import fuzzing as bad_input
-from benchmarks.bad_input.register import Argument, Call, Given, Shaped, good, one_of
-from benchmarks.bad_input.report import section
-from benchmarks.pages.evidence import RESULTS
 
-EXAMPLES = 10
+PACKAGE = str(Path(bs.__file__).parent)
+# Users do not call these: what `diagnose` and `check_gradients` return, and the base class of neurons.
+NOT_CALLED = ("Diagnosis", "GradientReport", "LayerReport", "ParameterGradient", "neurons.Neuron")
+# By which words a message says what was expected, and what it may call an argument besides its name.
+EXPECTS = re.compile(
+    r"expected|outside \[|does not broadcast|not a parameter of|not learnable|in the (source|target)|undefined"
+    r"|There are: |have the same names|must use what it is called with"
+)
+ALIASES = {
+    "xs": "x inputs? input_shape",
+    "input_shape": "carry",
+    "batch_size": "carry",
+    "layers": "xs carry input_shape",
+    "surrogate_init": "surrogate",
+    "kind": "class",
+    "net": "layer",
+    "variables": "parameters",
+    "params": "parameters",
+    "spike_fns": "functions",
+    "library": "surrogates",
+    "name": "surrogate",
+    "slope": "alpha",
+    "graph": "node file Input",
+}
 
 
-def compilable(call):
-    """The call without values in float16, where jax can't compile it."""
-
-    def is_float16(given):
-        value = given.value.make((2, 2, 3)) if isinstance(given.value, Shaped) else given.value
-        return getattr(value, "dtype", None) == np.float16
-
-    def left(argument):
-        return Argument(argument.good, [given for given in argument.bad if not is_float16(given)])
-
-    arguments = {name: left(argument) for name, argument in call.arguments.items()}
-    return dataclasses.replace(call, arguments=arguments) if why_no_float16() else call
+# Names whose signature does not tell how to call them ------------------------------------------------------------
 
 
-def quick_first(name):
-    """Slow: what has the checks of another surrogate, framework or neuron; and pictures."""
-    public = name.partition(" ")[0].removeprefix("brainsurr.")
+def changed(alpha=0.25, origin=False, continuous=False):
+    """A surrogate that is given its parameters afterwards."""
+    f = bs.LogTailedRelu()
+    f.alpha, f.origin, f.continuous = alpha, origin, continuous
+    assert bs.LogTailedRelu().replace(alpha=alpha, origin=origin, continuous=continuous) == f
+    return f
+
+
+def curves(surrogates, xlim, axes, alpha):
+    return bs.plot.surrogate(*surrogates, xlim=xlim, axes=axes, alpha=alpha)
+
+
+CALLS = {
+    "brainsurr.Surrogate": changed,
+    "brainsurr.equivalent": lambda library, name, slope: bs.equivalent(library, name, slope=slope),
+    "brainsurr.linen.bounds": lambda module: bs.linen.bounds(module, START, XS),
+    "brainsurr.plot.surrogate": curves,
+}
+
+
+# What is done with an answer, and takes further arguments --------------------------------------------------------
+
+
+def use_surrogate(f, x):
+    return f(x), f.derivative(x), f.surrogate_grad(x), f.surrogate_fun(x)
+
+
+def use_neuron(neuron, carry, xs):
+    return neuron(right(carry, neuron.initial_state(XS[0])), xs)
+
+
+def use_nnx(layer, input_shape, carry, xs):
+    return layer(right(carry, layer.initialize_carry(input_shape)), xs)
+
+
+def use_linen(layer, input_shape, carry, xs):
+    return layer.init_with_output(KEY, right(carry, layer.initialize_carry(KEY, input_shape)), xs)[0]
+
+
+def use_brainstate(layer, batch_size, xs):
+    layer.init_state(batch_size)
+    return layer(xs)
+
+
+def use_linen_activation(act, x):
+    return act.init_with_output({"params": KEY, "spikes": KEY}, x)[0]
+
+
+def use_brainstate_activation(act, x):
+    with brainstate.environ.context(fit=True), brainstate.random.seed_context(0):
+        return act(x)
+
+
+def use_rule(rule, update):
+    """Update parameters with what is for optax."""
+    params = {"alpha": jnp.float32(0.5)}
+    return rule.update({"alpha": update}, rule.init(params), params)
+
+
+def use_axes(axes):
+    """Draw the figure."""
+    (axes[-1] if isinstance(axes, tuple) else axes).figure.canvas.draw()
+
+
+USES = {
+    "Surrogate": use_surrogate,
+    "Neuron": use_neuron,
+    "nnx Module": use_nnx,
+    "linen Module": use_linen,
+    "brainstate Module": use_brainstate,
+    "nnx Module SpikingActivation": lambda act, x: act(x),
+    "linen Module SpikingActivation": use_linen_activation,
+    "brainstate Module SpikingActivation": use_brainstate_activation,
+    "optim": use_rule,
+    "plot": use_axes,
+}
+
+
+def right(carry, start):
+    """What is given for a carry, of which the right one is known."""
+    return carry.of(start) if isinstance(carry, Changed) else carry
+
+
+# A trial ----------------------------------------------------------------------------------------------------------
+
+
+def public_names():
+    """What is in the `__all__` of a public module, by its path."""
+    modules = [importlib.import_module(f"brainsurr.{module.name}") for module in pkgutil.iter_modules(bs.__path__)]
+    modules = [bs, *(module for module in modules if hasattr(module, "__all__") and module is not bs.surrogates)]
+    names = {f"{module.__name__}.{name}": getattr(module, name) for module in modules for name in module.__all__}
+    return {path: value for path, value in names.items() if path.removeprefix("brainsurr.") not in NOT_CALLED}
+
+
+def parameters(function):
+    """The parameters of a function or a class, by name."""
+    found = inspect.signature(function).parameters
+    if inspect.isclass(function) and "kwargs" in found:  # these are of its metaclass
+        return dict(list(inspect.signature(function.__init__).parameters.items())[1:])
+    return dict(found)
+
+
+def most_words(table, words):
+    """The entry whose key has most of these words and no other; None if there is none."""
+    keys = [key for key in table if set(key.split()) <= words]
+    return table[max(keys, key=lambda key: len(key.split()))] if keys else None
+
+
+class Trial:
+    """A public name, the kinds of its arguments, and what is done with its answer.
+
+    Args:
+      path: of the name.
+      public: what it names.
+      **options: good values of arguments that decide what others may be.
+    """
+
+    def __init__(self, path, public, **options):
+        bases = inspect.getmro(public) if inspect.isclass(public) else ()
+        words = {*path.split("."), *options, *(base.__name__ for base in bases)}
+        self.call, self.use = CALLS.get(path, public), most_words(USES, words)
+        own = parameters(self.call)
+        further = dict(list(parameters(self.use).items())[1:]) if self.use else {}
+        kinds = {name: kind_of(path, words, parameter) for name, parameter in (own | further).items()}
+        self.kinds = {name: kind for name, kind in kinds.items() if kind is not OF_THE_HOST}
+        self.kinds |= {name: self.kinds[name]._replace(good=(value,)) for name, value in options.items()}
+        self.own = own.keys() & self.kinds.keys()
+
+    def answer(self, given):
+        """What comes of it, with good values for all other arguments."""
+        given = {name: kind.good[0] for name, kind in self.kinds.items()} | given
+        given = {name: value.make() if isinstance(value, Fresh) else value for name, value in given.items()}
+        traced = {name: value.like for name, value in given.items() if isinstance(value, Traced)}
+
+        def call(traced):
+            values = given | traced
+            answer = self.call(**{name: right(values.pop(name), START) for name in self.own})
+            return self.use(answer, **values) if self.use else answer
+
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")
+            return jax.eval_shape(call, traced) if traced else call({})
+
+    def verdict(self, **given):
+        """ "accepted" or "refused", or else what is wrong with the error."""
+        try:
+            self.answer(given)
+        except Exception as error:
+            return why_unclear(error, given) or "refused"
+        finally:
+            plt.close("all")
+        return "accepted"
+
+
+def kind_of(path, words, parameter):
+    """The kind of an argument: by its name, or by the type of its default."""
+    default = parameter.default
+    for last in (parameter.name, type(default).__name__):
+        kind = most_words({key: kind for key, kind in KINDS.items() if key.split()[-1] == last}, words | {last})
+        if kind is OF_THE_HOST:
+            return kind
+        if kind is not None:
+            good = kind.good or (default,)
+            optional = any(value is None for value in (default, *good))
+            return kind._replace(good=good, bad=[value for value in kind.bad if value is not None or not optional])
+    raise LookupError(f"{path} has an argument {parameter.name}: say what it may be in KINDS of tests/bad_values.py")
+
+
+def why_unclear(error, names):
+    """Why the error for some arguments does not explain itself; None if it does."""
+    said, where = f"{type(error).__name__}: {error}", traceback.extract_tb(error.__traceback__)[-1]
+    words = [word for name in names for word in (name, *ALIASES.get(name, "").split())]
+    if not where.filename.startswith(PACKAGE):
+        return f"raised in {where.filename}, {where.name}: {said}"
+    if not isinstance(error, TypeError | ValueError | NotImplementedError):
+        return f"neither a TypeError, a ValueError nor a NotImplementedError: {said}"
+    if not any(re.search(rf"\b{word}\b", str(error)) for word in words):
+        return f"names none of {', '.join(words)}: {said}"
+    return None if EXPECTS.search(str(error)) else f"does not say what was expected: {said}"
+
+
+# The tests --------------------------------------------------------------------------------------------------------
+
+
+def cases():
+    """All names, slow those that have the checks of another surrogate, framework or neuron."""
     alike = {make.__name__ for entry in FAMILY[1:] for make in (entry.make, entry.function) if make}
-    is_slow = public in alike or public.split(".")[0] in ("plot", "linen", "brainstate")
-    is_slow |= f"{name} (recurrent)" in bad_input.CALLS or public.endswith(("ALIF", "Cell"))
-    return pytest.param(name, marks=pytest.mark.slow if is_slow else ())
+    alike |= {"ALIF", "LIFCell", "ALIFCell"}
+    for path, public in public_names().items():
+        module, _, name = path.rpartition(".")
+        slow = name in alike or module.endswith((".linen", ".brainstate", ".plot"))
+        for options in ({}, {"recurrent": True}, {"random": True}):
+            if options.keys() <= parameters(public).keys():
+                marks = pytest.mark.slow if slow else ()
+                yield pytest.param(path, public, options, id=" ".join([path, *options]), marks=marks)
 
 
-@pytest.mark.parametrize("name", [quick_first(name) for name in bad_input.CALLS])
-def test_every_bad_input_is_an_error_that_explains_itself(name):
-    """Whatever is good or must be refused, by itself, which is quick; and a few mixtures of good and bad."""
-    call = compilable(bad_input.CALLS[name])
-    fine, *bad = bad_input.singles(call)
-    refused = [given for given in bad if any(g.refused for g in given.values())]
-    fines = [fine | {key: good} for key, argument in call.arguments.items() for good in argument.good]
-    tally = bad_input.fuzz(call, [*fines, *refused], EXAMPLES, seed=0)
-    assert not tally["failures"]
-    assert tally["right"]
-    assert tally["clear"] >= len(refused)
+every_name = pytest.mark.parametrize(("path", "public", "options"), list(cases()))
 
 
-def test_every_public_name_is_called():
-    called = {name.partition(" ")[0] for name in bad_input.CALLS}
-    assert called == set(bad_input.public_names())
+@pytest.fixture(autouse=True, scope="module")
+def every_frame():
+    """In an error's traceback, those in jax too, which it hides."""
+    before = jax.config.jax_traceback_filtering
+    jax.config.update("jax_traceback_filtering", "off")
+    yield
+    jax.config.update("jax_traceback_filtering", before)
 
 
-def test_every_argument_of_a_public_name_is_spoilt():
-    """But for what is spoilt under another name, or is the host's own."""
-    elsewhere = {"args", "kwargs", "parameters", "wrt", "parent", "name", "origin"}
-    for public in bad_input.public_names():
-        calls = [call for name, call in bad_input.CALLS.items() if name.partition(" ")[0] == public]
-        spoilt = {argument for call in calls for argument in call.arguments}
-        module, _, name = public.rpartition(".")
-        value = getattr(bad_input.importlib.import_module(module), name)
-        if calls and public != "brainsurr.Surrogate":
-            assert set(inspect.signature(value).parameters) - spoilt <= elsewhere, public
+@every_name
+def test_a_bad_value_is_refused_by_name(path, public, options):
+    trial = Trial(path, public, **options)
+    wrong = []
+    for name, kind in trial.kinds.items():
+        for values, verdicts in zip(kind, ("accepted", "refused", "accepted refused"), strict=True):
+            found = [(f"{name}={value!r}", trial.verdict(**{name: value})) for value in values]
+            wrong += [(value, verdict) for value, verdict in found if verdict not in verdicts.split()]
+    assert not wrong
 
 
-def call(run, judge=lambda answer, given: None):
-    arguments = {"size": Argument(good(1), one_of("text", "a", refused=True) + one_of("zero", 0))}
-    return Call("call", arguments, run, judge)
+@every_name
+@hypothesis.settings(max_examples=10, derandomize=True, database=None, deadline=None)
+@hypothesis.given(data=st.data())
+def test_two_bad_values_are_refused_by_name(path, public, options, data):
+    trial = Trial(path, public, **options)
+    names = [name for name, kind in trial.kinds.items() if kind.bad]
+    chosen = data.draw(st.lists(st.sampled_from(names), min_size=min(2, len(names)), max_size=2, unique=True))
+    assert trial.verdict(**{name: data.draw(st.sampled_from(trial.kinds[name].bad)) for name in chosen}) == "refused"
+
+
+@every_name
+def test_odd_numbers_are_read_as_float32(path, public, options):
+    """And NaN comes out exactly where it goes in. A delay, and `detached`, keep the dtype of what they are given."""
+    trial = Trial(path, public, **options)
+    for name in {"x", "xs"} & trial.kinds.keys() - ({"xs"} if path.endswith("Delay") else set()):
+        for x in trial.kinds[name].odd:
+            if x.dtype.itemsize != 2:
+                answer, expected = (jax.tree.leaves(trial.answer({name: value})) for value in (x, x.astype("f4")))
+                for y, same in zip(answer, expected, strict=True):
+                    np.testing.assert_array_equal(y, same)
+                    assert y.dtype == same.dtype == np.float32
+                    assert y.shape != x.shape or np.array_equal(np.isnan(y), np.isnan(x))
 
 
 @pytest.mark.parametrize(
-    ("run", "judge", "what"),
+    ("call", "verdict"),
     [
-        (lambda size: size, None, "accepted size (text)"),
-        (lambda size: jax.numpy.zeros(size), None, "raised in"),
-        (lambda size: bs._checks.check_word("word", size, ("b",)), None, "refused good input"),
-        (lambda size: size == 1 or bs._checks.check_word("word", size, ("b",)), None, "names none of size"),
-        (lambda size: size == 1 or bs._checks.check_word("size", size, ("b",)), None, None),
-        (lambda size: size == 1 or bs._checks.check_word("size", size, ("b",)), "wrong", "wrong"),
+        (lambda features: features, "accepted"),
+        (lambda features: jnp.zeros(features), "raised in"),
+        (lambda features: bs._checks.check_word("word", features, ("b",)), "names none of features"),
+        (lambda features: bs.LogTailedRelu(alpha=features), "names none of features"),
+        (lambda features: bs._checks.check_word("features", features, ("b",)), "refused"),
     ],
 )
-def test_what_the_fuzz_sees(run, judge, what):
-    one = call(run, lambda answer, given: judge)
-    tally = bad_input.fuzz(one, bad_input.singles(one), 20, seed=0)
-    whats = [failure["what"] for failure in tally["failures"]]
-    assert any(what in each for each in whats) if what else not whats
-    assert tally["examples"] == tally["right"] + tally["clear"] + tally["failed"]
+def test_what_a_trial_sees(call, verdict):
+    assert verdict in Trial("brainsurr.call", call).verdict(features="a")
 
 
-def judged(name, spoil, **chosen):
-    """What the judge of a call says of an answer that was right and is then spoilt."""
-    call = bad_input.CALLS[name]
-    given = {key: argument.good[0] for key, argument in call.arguments.items()}
-    values = bad_input.values_of(given | {key: Given("good", value) for key, value in chosen.items()})
-    answer = call.run(**values)
-    assert call.judge(answer, values) is None
-    return call.judge(spoil(answer), values)
-
-
-@pytest.mark.parametrize("name", [name for name, call in bad_input.CALLS.items() if "origin" in call.arguments])
-@pytest.mark.parametrize("origin", [False, True])
-def test_a_primitive_of_nan_is_seen(name, origin):
-    def spoil(answer):
-        value, gradient, derivative, primitive = answer
-        nan = jax.numpy.full_like(primitive, np.nan)
-        return nan if origin else value, gradient, derivative, nan
-
-    assert judged(name, spoil, origin=origin).startswith("g(x) is NaN")
-
-
-@pytest.mark.parametrize("name", [name for name, call in bad_input.CALLS.items() if "reduce" in call.arguments])
-@pytest.mark.parametrize("reduce", [None, "mean", "max", "last"])
-def test_a_wrong_output_of_unroll_is_seen(name, reduce):
-    ys = 0 if "brainstate" in name else 1
-
-    def spoilt(change):
-        return lambda answer: tuple(change(part) if i == ys else part for i, part in enumerate(answer))
-
-    for change in (lambda y: y.at[..., -1].add(1), lambda y: y[None], lambda y: y.astype("bfloat16"), lambda y: None):
-        assert judged(name, spoilt(change), reduce=reduce)
-
-
-STATEFUL = [name for name in bad_input.CALLS if re.search(r"\.(LIF|LIFCell|LI|SpikingSequential)\b", name)]
-
-
-@pytest.mark.parametrize("name", [name for name in STATEFUL if name != "brainsurr.brainstate.SpikingSequential"])
-def test_a_missing_state_is_seen(name):
-    """But for brainstate's SpikingSequential, which has none of its own."""
-    network = "Sequential" in name
-    assert "state" in judged(name, lambda answer: ((None, None) if network else None, answer[1]))
-    if "recurrent" in name:
-        assert "state" in judged(name, lambda answer: (answer[0][:1], answer[1]))
-
-
-@pytest.mark.parametrize("name", STATEFUL)
-def test_a_wrong_output_of_a_layer_is_seen(name):
-    assert "output" in judged(name, lambda answer: (answer[0], answer[1].at[..., -1].add(1)))
-
-
-def test_a_decay_out_of_its_bounds_is_seen():
-    call = bad_input.CALLS["brainsurr.nnx.LI"]
-    values = bad_input.values_of({name: argument.good[0] for name, argument in call.arguments.items()})
-    values |= {"decay": 1.5, "learnable": "decay", "bounds": None}
-    answer = call.run(**values)
-    assert call.judge(answer, values) is None
-    for bounded in ({"bounds": {}}, {"learnable": ()}):
-        assert "decay outside [0, 1]" in call.judge(answer, values | bounded)
+def test_an_argument_that_is_not_known():
+    with pytest.raises(LookupError, match=r"brainsurr.call has an argument unheard: say what it may be in KINDS"):
+        Trial("brainsurr.call", lambda features, unheard: None)
 
 
 PARAMETERS = [(e, name) for e in FAMILY for name in e.settings[0] if name not in e.static and e.function]
 
 
 @pytest.mark.parametrize(("entry", "name"), PARAMETERS, ids=lambda p: getattr(getattr(p, "make", p), "__name__", p))
-def test_a_parameter_out_of_the_ordinary_is_refused_or_obeys_the_formula(entry, name):
+def test_an_odd_parameter_is_refused_or_obeys_the_formula(entry, name):
     x = np.array([-2.0, -0.75, -0.25, 0.25, 0.75, 2.0], np.float32)
     above = entry.make(**entry.settings[0])._lower_limits.get(name, -np.inf)
     # A negative steepness: the table has |alpha x| for it, the class alpha |x|. They are the same from 0 on.
@@ -178,25 +338,6 @@ def test_a_parameter_out_of_the_ordinary_is_refused_or_obeys_the_formula(entry, 
                 expected = np.broadcast_to(entry.dg(x.astype(np.float64), **setting), x.shape)
             slope = np.asarray(entry.make(**setting).surrogate_grad(x))
             assert_close(slope, expected, 32)
-
-
-def test_the_result_is_shown():
-    result = json.loads((RESULTS / "bad_input/result.json").read_text())
-    text = section(result)
-    assert all(f"| `{name}` " in text for name in result["calls"])
-    failed = sum(call["failed"] for call in result["calls"].values())
-    assert f"{failed} failed." in " ".join(text.split())
-    called = [name.partition(" ")[0] for name in result["calls"]]
-    assert not any(what in section(result, called) + text for what in ("Not called", "Removed since"))
-    assert "Not called: `brainsurr.Cube`, `brainsurr.cube`." in section(result, ["brainsurr.Cube", "brainsurr.cube"])
-    assert f"Removed since: `{called[0]}`." in section(result, [name for name in called if name != called[0]])
-
-
-def test_a_failure_is_written_and_shown(tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr(command, "CALLS", {"call": call(lambda size: size)})
-    assert command.main(["--examples", "20", "--out", str(tmp_path)])
-    assert "call: accepted size (text)" in capsys.readouterr().out
-    assert "- `call`: accepted size (text)" in section(json.loads((tmp_path / "result.json").read_text()))
 
 
 @pytest.mark.parametrize("dtype", ["int8", "int32", "bool"])

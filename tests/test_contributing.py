@@ -17,13 +17,9 @@ import brainsurr
 pytestmark = pytest.mark.slow
 
 ROOT = Path(__file__).parent.parent
-# The files that ask something of every surrogate, of the pages or of the results; of those with a case for each
-# surrogate, the cases of this one, what is asked of all, and the scaled ones: their widths follow the table's order.
-WHOLE = ("docs", "evidence", "family", "family_report", "readme", "structure", "studies", "widths_study", "withstands")
-IN_PART = ("bad_input", "equivalents", "laws", "plot", "serialization", "surrogate", "training")
-OF_ALL = "arabola or the_table or every_surrogate or gallery or public or Scaled"
-ASKED = f"({OF_ALL} or not ({' or '.join(f'test_{name}' for name in IN_PART)})) and not test_snippets"  # of the README
-OF_NEURONS = ("docs", "neurons", "random", "structure")  # and of a neuron
+# The files that look at the pages, the results or the tree as a whole.
+WHOLE = ("docs", "evidence", "family", "family_report", "structure", "studies")
+OF_ALL = "the_table or every_surrogate or every_layer or gallery or public"  # what is asked of all at once
 
 
 @pytest.fixture(scope="module")
@@ -114,8 +110,8 @@ def test_a_surrogate_is_added_as_the_text_says(tree, run):
     assert after == re.sub(rf"^(\| surrogates +\|) {count} ", rf"\1 {int(count) + 1} ", before, flags=re.MULTILINE)
     for path in (ROOT / "benchmarks/results").glob("*/*.json"):
         assert (tree / path.relative_to(ROOT)).read_bytes() == path.read_bytes()
-    tests = [f"tests/test_{name}.py" for name in (*WHOLE, *IN_PART)]
-    run("pytest", "-k", ASKED, *tests, "brainsurr/surrogates/triangle.py")
+    run("pytest", "-k", f"arabola or {OF_ALL}", "tests", "brainsurr/surrogates/triangle.py")
+    run("pytest", *(str(path) for name in WHOLE for path in (tree / "tests").rglob(f"test_{name}.py")))
 
 
 def test_a_neuron_is_added_as_the_text_says(tree, run):
@@ -124,5 +120,4 @@ def test_a_neuron_is_added_as_the_text_says(tree, run):
     assert check == ["test", "lint"]
     run("make", *write)
     run("make", "lint")
-    tests = [f"tests/test_{name}.py" for name in OF_NEURONS]
-    run("pytest", "-k", "QIF or qif or the_table or every_layer or structure", *tests, "brainsurr/neurons/qif.py")
+    run("pytest", "-k", f"QIF or qif or {OF_ALL} or structure", "tests", "brainsurr/neurons/qif.py")

@@ -5,14 +5,14 @@ import json
 import math
 import pathlib
 import re
-from collections.abc import Callable
+from typing import Any
 
 import brainstate
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from close import assert_close, bound
+from close import assert_close
 from combinations import each_value_once, label
 from flax import linen, nnx
 from jax.sharding import AxisType, NamedSharding
@@ -22,7 +22,6 @@ import brainsurr as bs
 import brainsurr.brainstate
 import brainsurr.linen
 import brainsurr.nnx
-from brainsurr.interop import transfer
 from tools.hosts import HOSTS, Brainstate, Linen, Nnx
 
 pytestmark = pytest.mark.usefixtures("lenient")  # brainstate's Linear
@@ -130,43 +129,9 @@ def test_rms_is_over_the_finite_values_of_all_steps():
 
 
 def test_rms_of_nothing_is_nan_and_shown_as_dashes():
-    x = jnp.full((2, F), -jnp.inf)
-    report = bs.diagnose(
-        {"a": bs.Arctan(), "b": bs.Arctan()}, lambda fns: jnp.sum(fns["a"](x)) + 0 * fns["b"](x[:0]).sum()
-    )
-    assert all(math.isnan(layer.rms) for layer in report.values())
-    assert str(report).count("  --  ") == 2
-
-
-def two_layers(spike_fns, xs, nudge=(0.0, 0.0)):
-    """A recurrent layer below another, by hand, with something added to the argument of each spike function."""
-    weights = (jnp.arange(F * F) / 4 - 1).reshape(F, F)  # and decays, so that no potential is rounded
-    first, second = spike_fns.values()
-
-    def step(carry, x):
-        (v, s, w), (x, first_nudge, second_nudge) = carry, x
-        v = 0.5 * v + x + s @ weights * 0.25
-        s = first(v - 1 + first_nudge)
-        w = 0.5 * w + s @ weights
-        return (v - s, s, w), second(w - 1 + second_nudge)
-
-    xs = xs, *(jnp.broadcast_to(n, X.shape) for n in nudge)
-    return jnp.sum(jax.lax.scan(step, (jnp.zeros((B, F)),) * 3, xs)[1] * jnp.asarray(WEIGHT, jnp.float32))
-
-
-def test_gradient_norm_is_that_of_a_perturbation():
-    spike_fns = {"first": bs.Sigmoid(2.0), "second": bs.ReluGrad()}
-    xs = jnp.asarray(X, jnp.float32)
-    nudges = jax.grad(lambda nudge: two_layers(spike_fns, xs, nudge))((jnp.zeros(X.shape), jnp.zeros(X.shape)))
-    report = bs.diagnose(spike_fns, lambda spike_fns: two_layers(spike_fns, xs))
-    assert list(report) == ["first", "second"]
-    assert len(report) == 2
-    for layer, nudge in zip(report.values(), nudges, strict=True):
-        smallest = np.abs(nudge)[nudge != 0].min()
-        assert smallest > bound(T * (F + 8), np.abs(nudge).max()), "no zero is one by rounding"
-        assert_close(layer.grad_norm, np.linalg.norm(nudge), T * (F + 8) + X.size, dtype=jnp.float32)
-        assert_close(layer.reached, np.mean(nudge != 0), 2, dtype=jnp.float32)
-    assert report.loss == two_layers(spike_fns, xs)
+    report = bs.diagnose({"a": bs.Arctan()}, lambda fns: jnp.sum(fns["a"](jnp.full((2, F), -jnp.inf))))
+    assert math.isnan(report["a"].rms)
+    assert "  --  " in str(report)
 
 
 def assert_same(report, other):
@@ -191,16 +156,13 @@ def test_it_sees_through_jit_vmap_and_a_cache():
     report = bs.diagnose({"layer": f}, lambda spike_fns: jnp.sum(jax.vmap(spike_fns["layer"], in_axes=-1)(x)))
     assert report["layer"].rate == np.mean(X >= 0)
 
-    net, x = bs.nnx.LIF(F, decay=0.5, spike_fn=f), jnp.asarray(X, jnp.float32)
-    jitted = nnx.jit(lambda net: jnp.sum(net(jnp.zeros((B, F)), x)[1]))
-    jitted(net)
-    report = bs.nnx.diagnose(net, jitted)
-    assert_same(report, bs.nnx.diagnose(net, lambda net: jnp.sum(net(jnp.zeros((B, F)), x)[1])))
-
-    net = bs.linen.LIF(F, decay=0.5, spike_fn=f)
-    jitted = jax.jit(lambda variables: jnp.sum(net.apply(variables, jnp.zeros((B, F)), x)[1]))
-    jitted({})
-    assert_same(bs.linen.diagnose({}, jitted), report)
+    net, other = (layers.LIF(F, decay=0.5, spike_fn=f) for layers in (bs.nnx, bs.linen))
+    expected = bs.nnx.diagnose(net, lambda net: jnp.sum(net(jnp.zeros((B, F)), x)[1]))
+    in_nnx = nnx.jit(lambda net: jnp.sum(net(jnp.zeros((B, F)), x)[1]))
+    in_linen = jax.jit(lambda variables: jnp.sum(other.apply(variables, jnp.zeros((B, F)), x)[1]))
+    in_nnx(net), in_linen({})
+    assert_same(bs.nnx.diagnose(net, in_nnx), expected)
+    assert_same(bs.linen.diagnose({}, in_linen), expected)
 
 
 def test_on_a_mesh():
@@ -237,23 +199,14 @@ class Triangle(bs.Surrogate):
         (bs.GaussianGrad(sigma=0.05), "widen its GaussianGrad by .scaled(width=10), and"),
         (
             0.5 * bs.LogTailedRelu(np.zeros(4, np.float32)),
-            "raise alpha of its scaled LogTailedRelu (times 2; 0.1 where it is 0), and",
+            "raise alpha of its scaled LogTailedRelu (times 2; 0.1 where",
         ),
         (Triangle(), "widen its Triangle by .scaled(width=2), and a gradient passes at 100.0%"),
         (Triangle().scaled(width=0.25), "raise width of its scaled Triangle from 0.25 to 2.5, and"),
         (bs.ReluGrad(0.5).scaled(width=jnp.ones(4)), "raise width of its scaled ReluGrad (times 2), and"),
         (lambda x: bs.log_tailed_relu(x), "give it a surrogate that reaches that far"),
     ],
-    ids=[
-        "ReluGrad",
-        "LeakyRelu",
-        "GaussianGrad",
-        "scaled, an array",
-        "no parameter",
-        "a width",
-        "widths",
-        "a function",
-    ],
+    ids=["ReluGrad", "LeakyRelu", "GaussianGrad", "scaled", "no parameter", "a width", "widths", "a function"],
 )
 def test_the_advice_opens_the_surrogate(surrogate, advice):
     x = jnp.full((5, 4), -1.5)
@@ -317,45 +270,25 @@ def test_saturated_blocked_and_vanishing():
     assert report.sentences == ("Every layer fires, and a gradient reaches it.",)
 
 
-def test_dead_neurons_of_a_layer_that_fires():
-    x = jnp.array([[1.0, -1.0, -1.0, 1.0], [2.0, -2.0, 1.0, 1.0]])
-    report = bs.diagnose({"layer": bs.ReluGrad()}, lambda fns: jnp.sum(fns["layer"](x * 1.25)))
-    assert report["layer"].dead == 0.25
-    assert report["layer"].silent == 0.25
+@pytest.mark.parametrize("dead", [False, True])
+@pytest.mark.parametrize(("silent", "named"), [(1, False), (2, True)])
+def test_a_tenth_of_silent_or_dead_neurons_is_named(silent, named, dead):
+    x = jnp.concatenate([-jnp.ones((2, silent)), jnp.array([[1.0] * (20 - silent), [-1.0] * (20 - silent)])], 1)
+    f = bs.ReluGrad(width=0.5) if dead else bs.LogTailedRelu(0.1)
+    x = jnp.where(x > 0, 0.25, x) if dead else x
+    report = bs.diagnose({"layer": f}, lambda fns: jnp.sum(fns["layer"](x)))
+    assert (report["layer"].silent, report["layer"].dead) == (silent / 20, dead * silent / 20)
+    assert report["layer"].status == "fine"
+    what = "are dead, they never fire and pass no gradient." if dead else "never fire on this batch."
+    assert (f"layer: 10.0% of its neurons {what}" in " ".join(report.sentences)) == named
+    assert ("Every layer fires, and a gradient reaches it." in report.sentences) == (not dead or not named)
 
 
-def test_neurons_that_never_fire_in_a_layer_that_does():
-    """They are named even if a gradient reaches them; a tenth of them is enough."""
-    fine = "Every layer fires, and a gradient reaches it."
-    for silent, sentences in ((2, (fine, "layer: 10.0% of its neurons never fire on this batch.")), (1, (fine,))):
-        x = jnp.concatenate([-jnp.ones((2, silent)), jnp.array([[1.0] * (20 - silent), [-1.0] * (20 - silent)])], 1)
-        report = bs.diagnose({"layer": bs.LogTailedRelu(0.1)}, lambda fns, x=x: jnp.sum(fns["layer"](x)))
-        assert (report["layer"].silent, report["layer"].dead, report["layer"].status) == (silent / 20, 0, "fine")
-        assert report.sentences == sentences
-
-
-@pytest.mark.parametrize("host", HOSTS, ids=label)
-def test_a_loss_that_needs_a_batch_is_to_be_bound(host):
-    """And what it says to write is run, up to the loss."""
-    diagnose, net = host.layers.diagnose, host.layers.SpikingSequential([host.layers.LIF(2)])
-    names = {"brainstate": [], "linen": ["variables"]}.get(host.name, ["net"])
-    exec(f"def loss_fn({', '.join([*names, 'x', 'y'])}): raise FloatingPointError", scope := {})
-    for batch in ((), (1.0, 2.0)):
-        with pytest.raises(TypeError, match="diagnose takes a loss without a batch: bind it, diagnose") as error:
-            diagnose(net, scope["loss_fn"], *batch)
-    call = str(error.value).partition("bind it, ")[2]
-    with pytest.raises(FloatingPointError):
-        eval(call, scope | {"diagnose": diagnose, "net": net, "variables": net, "x": 1.0, "y": 2.0})
-    with pytest.raises(TypeError, match="bind it, diagnose\\(spike_fns, "):
-        bs.diagnose({"a": bs.Arctan()}, lambda fns, x: x)
-
-
-def test_a_loss_that_brainstate_has_compiled_is_named():
-    net = bs.brainstate.SpikingSequential([bs.brainstate.LIF(2)])
-    net.init_state(batch_size=4)
-    loss_fn = brainstate.transform.jit(lambda: jnp.sum(net(jnp.ones((3, 4, 2)))))
-    with pytest.raises(ValueError, match="If brainstate has compiled loss_fn, pass the plain function"):
-        bs.brainstate.diagnose(net, loss_fn)
+@pytest.mark.parametrize(("silent", "status"), [(99, "recoverable"), (98, "fine")])
+def test_a_layer_is_silent_if_99_percent_of_its_neurons_are(silent, status):
+    x = jnp.stack([jnp.where(jnp.arange(100) < silent, -1.0, 1.0), -jnp.ones(100)])
+    report = bs.diagnose({"layer": bs.LogTailedRelu(0.1)}, lambda fns: jnp.sum(fns["layer"](x)))
+    assert report["layer"].status == status
 
 
 def test_nan_in_a_membrane_and_in_a_gradient():
@@ -375,159 +308,43 @@ def test_a_step_without_a_surrogate_is_named():
     assert_close(report["layer 1"].rate, np.mean(np.linspace(0.25, 1, 32) >= 0.5), 2, dtype=jnp.float32)
 
 
-def test_unused_and_uncalled_layers_are_named():
+def test_layers_that_cannot_be_measured_are_named():
+    """By a stop_gradient, without a value, in a branch that is not taken, and not called at all."""
     f, x = bs.Arctan(), jnp.linspace(-1, 1, 8)
 
-    def loss_fn(spike_fns):
-        return jnp.sum(spike_fns["a"](x)) + jnp.sum(jax.lax.stop_gradient(spike_fns["b"](x)))
+    def loss_fn(fns):
+        ys = fns["a"](x), jax.lax.stop_gradient(fns["b"](x)), fns["c"](x[:0])
+        return sum(map(jnp.sum, ys)) + jax.lax.cond(jnp.array(False), fns["d"], lambda x: x, x).sum()
 
-    report = bs.diagnose({"a": f, "b": f, "c": f}, loss_fn)
-    assert statuses(report) == ["fine", "unused"]
-    assert report.sentences[0].startswith("b: the loss does not depend on its spikes")
-    assert report.sentences[1:] == ("a: 50.0% of its neurons never fire on this batch.", "c was not called.")
-
-
-def test_an_activation_inside_a_spike_function_was_called():
-    steep = nnx.Sequential(lambda x: 2 * x, bs.nnx.SpikingActivation(bs.Arctan()))
-    net = bs.nnx.SpikingSequential([bs.nnx.LIF(F, spike_fn=steep)])
-    xs = jnp.asarray(X, jnp.float32)
-    report = bs.nnx.diagnose(net, lambda net: jnp.sum(net(net.initialize_carry((B, F)), xs)[1]))
-    assert list(report.layers) == ["layers.0"]
-    assert not any("not called" in sentence for sentence in report.sentences)
+    report = bs.diagnose(dict.fromkeys("abcde", f), loss_fn)
+    assert statuses(report) == ["fine", "unused", "unused", "unused"]
+    assert math.isnan(report["d"].rate)
+    for name, sentence in zip("bcd", report.sentences, strict=False):
+        assert sentence.startswith(f"{name}: the loss does not depend on its spikes in any way that can be")
+    assert report.sentences[3:] == ("a: 50.0% of its neurons never fire on this batch.", "e was not called.")
 
 
-NO_VALUE = "no value reached {}: expected a batch and a time axis that are not empty, and a branch that is taken"
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("shape", [(T, 0, F), (0, B, F)], ids=["batch", "time"])
 @pytest.mark.parametrize("host", HOSTS, ids=label)
-def test_an_empty_batch_and_no_time_are_not_blamed_on_a_stop_gradient(host, shape):
-    host, xs = host(), jnp.zeros(shape)
-    with pytest.raises(ValueError, match=NO_VALUE.format("LIF")):
-        diagnose(host, host.layers.LIF(F), jnp.sum, xs)
-    with pytest.raises(ValueError, match=NO_VALUE.format(r"layers[._]0, layers[._]1")):
+def test_a_loss_of_which_nothing_can_be_measured_is_an_error(host):
+    host, xs = host(), jnp.zeros((T, 0, F))
+    with pytest.raises(
+        ValueError, match=r"depends on the spikes of layers[._]0, layers[._]1 .* empty batch or time axis"
+    ):
         diagnose(host, host.layers.SpikingSequential([host.layers.LIF(F), host.layers.LIF(F)]), jnp.sum, xs)
 
 
-def branches(host, taken):
-    """A loss of two layers, of which one is in a branch, and the diagnosis of it."""
-    x = jnp.asarray(X, jnp.float32)
-    acts = [host.layers.SpikingActivation(bs.Arctan()) for _ in range(2)]
-    if host.name == "nnx":
-        net = nnx.Dict(a=acts[0], b=acts[1])
-        return host.layers.diagnose(
-            net, lambda net: jnp.sum(net.a(x)) + jnp.sum(jax.lax.cond(taken, net.b, lambda x: x, x))
-        )
-    if host.name == "linen":
-
-        class Net(linen.Module):
-            def setup(self):
-                self.a, self.b = acts
-
-            def __call__(self, x):
-                return self.a(x) + linen.cond(taken, lambda net, x: net.b(x), lambda net, x: x, self, x)
-
-        return host.layers.diagnose({}, lambda variables: jnp.sum(Net().apply(variables, x)))
-    net = brainstate.nn.Module()
-    net.a, net.b = acts
-    cond = brainstate.transform.cond
-    return host.layers.diagnose(net, lambda: jnp.sum(net.a(x)) + jnp.sum(cond(taken, net.b, lambda x: x, x)))
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("host", HOSTS, ids=label)
-def test_a_branch_not_taken_is_not_reported_as_one_without_a_gradient(host):
-    host = host()
-    report = branches(host, jnp.array(False))
-    assert report["a"].status == "fine"
-    assert report["b"].status == "not run"
-    assert math.isnan(report["b"].rate)
-    assert report.sentences[0].startswith("b: no value reached it, so nothing was measured.")
-    assert "stop_gradient" not in str(report)
-    assert statuses(branches(host, jnp.array(True))) == ["fine", "fine"]
-
-
-@pytest.mark.slow
-def test_what_ran_is_seen_in_scan_vmap_remat_jit_and_while():
-    """Under a stop_gradient, so that nothing is measured and only the way forward can tell."""
-    f, x = bs.Arctan(), jnp.asarray(X, jnp.float32)
-    ways = {
-        "scan": lambda f, x: jax.lax.scan(lambda c, x: (c, f(x)), 0.0, x)[1],
-        "vmap": jax.vmap,
-        "remat": jax.checkpoint,
-        "jit": jax.jit,
-        "while": lambda f, x: jax.lax.while_loop(lambda c: c[0] < len(x), lambda c: (c[0] + 1, f(c[1])), (0, x))[1],
-    }
-    for name, way in ways.items():
-        run = way if name in ("scan", "while") else lambda f, x, way=way: way(f)(x)
-
-        def loss_fn(fns, steps, run=run):
-            return jnp.sum(fns["seen"](x)) + jnp.sum(jax.lax.stop_gradient(run(fns["a"], x[:steps])))
-
-        report = bs.diagnose({"seen": f, "a": f}, lambda fns, loss_fn=loss_fn: loss_fn(fns, T))
-        assert statuses(report) == ["fine", "unused"], name
-        if name != "vmap":  # which takes no axis of length 0
-            report = bs.diagnose({"seen": f, "a": f}, lambda fns, loss_fn=loss_fn: loss_fn(fns, 0))
-            assert statuses(report) == ["fine", "not run"], name
-    both = {"a": f, "b": f}
-    with pytest.raises(ValueError, match="depend on the spikes of a in any way"):  # b is not to blame
-        bs.diagnose(both, lambda fns: jnp.sum(jax.lax.stop_gradient(fns["a"](x))) + jnp.sum(fns["b"](x[:0])))
-
-
-@pytest.mark.slow
-def test_the_frameworks_give_one_report():
-    params, reports = None, []
-    rngs, xs = nnx.Rngs(0), jnp.asarray(X, jnp.float32)
-    dense = {
-        "nnx": lambda n: nnx.Linear(F, n, rngs=rngs),
-        "linen": linen.Dense,
-        "brainstate": lambda n: brainstate.nn.Linear(F, n),
-    }
-    for host in HOSTS:
-        host = host()
-        layers, linear = host.layers, dense[host.name]
-        act, other = (layers.SpikingActivation(bs.ReluGrad(), learnable="alpha") for _ in range(2))
-        first = layers.LIF(F, decay=0.5, spike_fn=act, **host.recurrent(jnp.asarray(WEIGHT[:4, 0], jnp.float32)))
-        second = layers.LIF(F, decay=0.5)
-        net = layers.SpikingSequential([linear(F), first, linear(F), second, other, linear(2), layers.LI(2)])
-        own = host.params(net, xs)
-        if params is None:  # no potential is rounded; what comes back from the readout is, so that nothing cancels
-            params = jax.tree.map(lambda p: jnp.round(8 * p) / 8 if p.shape == (F, F) else p, own)
-        reports.append(diagnose(host.with_params(net, transfer(params, own)) and host, net, jnp.mean, xs))
-    assert [list(report) for report in reports] == [
-        ["layers.1", "layers.3", "layers.4"],
-        ["layers_1", "layers_3", "layers_4"],
-        ["layers.1", "layers.3", "layers.4"],
-    ]
-    for other in reports[1:]:
-        assert_same(other, reports[0])
-
-
-def test_a_trained_alpha_of_a_dead_layer_is_named():
-    for host in HOSTS:
-        host = host()
-        lif = host.layers.LIF(F, spike_fn=host.layers.SpikingActivation(bs.LogTailedRelu(), learnable="alpha"))
-        report = diagnose(host, lif, jnp.sum, jnp.zeros((T, B, F)))
-        assert statuses(report) == ["dead"]
-        assert "raise alpha of its LogTailedRelu (times 2; 0.1 where it is 0)" in report.sentences[0]
-
-
-# Modules of a user's own: cells step by step, activations outside of a neuron, in setup and compact, shared ones.
+# Modules of a user's own: cells step by step, activations outside of a neuron, in setup and compact.
 
 
 class NnxNet(nnx.Module):
-    def __init__(self, act):
-        self.act, self.drop = act, nnx.Dropout(0.5, rngs=nnx.Rngs(3))
-        self.block = nnx.Dict(lif=brainsurr.nnx.LIF(F, spike_fn=lambda x: bs.arctan(x)))
+    def __init__(self):
+        self.act, self.drop = brainsurr.nnx.SpikingActivation(bs.Arctan()), nnx.Dropout(0.5, rngs=nnx.Rngs(3))
         self.cell = brainsurr.nnx.LIFCell(F, spike_fn=bs.LogTailedRelu(0.1))
-        self.shared = brainsurr.nnx.LIF(F, spike_fn=self.cell.spike_fn)
+        self.block = nnx.Dict(lif=brainsurr.nnx.LIF(F, spike_fn=self.cell.spike_fn))
 
     def __call__(self, xs):
-        xs = self.act(xs)
-        xs = self.block.lif(jnp.zeros((B, F)), self.drop(xs))[1]
-        xs = nnx.RNN(self.cell, time_major=True)(xs)
-        return self.shared(jnp.zeros((B, F)), xs)[1]
+        xs = nnx.RNN(self.cell, time_major=True)(self.drop(self.act(xs)))
+        return self.block.lif(jnp.zeros((B, F)), xs)[1]
 
 
 class LinenBlock(linen.Module):
@@ -535,13 +352,12 @@ class LinenBlock(linen.Module):
 
     @linen.compact
     def __call__(self, xs):
-        xs = brainsurr.linen.LIF(F, spike_fn=lambda x: bs.arctan(x), name="lif")(jnp.zeros((B, F)), self.act(xs))[1]
-        return linen.RNN(brainsurr.linen.LIFCell(F, spike_fn=bs.LogTailedRelu(0.1)), time_major=True)(xs)
+        return linen.RNN(brainsurr.linen.LIFCell(F, spike_fn=bs.LogTailedRelu(0.1)), time_major=True)(self.act(xs))
 
 
 class LinenNet(linen.Module):
     def setup(self):
-        self.act = brainsurr.linen.SpikingActivation(bs.Arctan(), learnable="alpha")
+        self.act = brainsurr.linen.SpikingActivation(bs.Arctan())
         self.block = LinenBlock(self.act)
 
     def __call__(self, xs):
@@ -551,9 +367,9 @@ class LinenNet(linen.Module):
 class BrainstateNet(brainstate.nn.Module):
     """As a neuron of another library has it: a state of its own, and a `spk_fun`."""
 
-    def __init__(self, act):
+    def __init__(self):
         super().__init__()
-        self.spk_fun, self.drop = act, brainstate.nn.Dropout(0.5)
+        self.spk_fun, self.drop = brainsurr.brainstate.SpikingActivation(bs.Arctan()), brainstate.nn.Dropout(0.5)
         self.cell = brainsurr.brainstate.LIFCell(F, spike_fn=bs.LogTailedRelu(0.1))
 
     def init_state(self, batch_size=None, **kwargs):
@@ -565,36 +381,29 @@ class BrainstateNet(brainstate.nn.Module):
 
 
 def test_a_module_of_ones_own_in_nnx():
-    act, x = brainsurr.nnx.SpikingActivation(bs.Arctan(), learnable="alpha"), jnp.asarray(X, jnp.float32)
-    net = NnxNet(act)
+    net, x = NnxNet(), jnp.asarray(X, jnp.float32)
 
     def snapshot():
-        values = jax.tree.map(np.asarray, jax.tree.leaves(nnx.state(net, nnx.Not(nnx.RngKey))))
-        return values, nnx.graphdef(net), [id(node) for _, node in nnx.iter_graph(net) if isinstance(node, nnx.Module)]
+        return nnx.graphdef(net), [np.asarray(leaf) for leaf in jax.tree.leaves(nnx.state(net, nnx.RngCount))]
 
     before = snapshot()
     report = brainsurr.nnx.diagnose(net, lambda net: jnp.mean(net(x)))
-    assert list(report) == ["act", "block.lif", "cell", "shared"]
+    assert list(report) == ["act", "cell", "block.lif"]
     assert report["act"].rate == np.mean(X >= 0)
     assert brainsurr.nnx.diagnose(net, lambda net: jnp.mean(net(x))) == report
-    after = snapshot()
-    assert len(before[0]) == 2  # alpha, and how often the Dropout drew a key
-    np.testing.assert_equal(before[0], after[0])
-    assert before[1:] == after[1:]
+    assert snapshot() == before
 
 
 def test_a_module_of_ones_own_in_linen():
     net, x = LinenNet(), jnp.asarray(X, jnp.float32)
-    variables = net.init(jax.random.key(0), x)
-    report = brainsurr.linen.diagnose(variables, lambda variables: jnp.mean(net.apply(variables, x)))
-    assert list(report) == ["act", "block.lif", "block.LIFCell_0"]
+    report = brainsurr.linen.diagnose({}, lambda variables: jnp.mean(net.apply(variables, x)))
+    assert list(report) == ["act", "block.LIFCell_0"]
     assert report["act"].rate == np.mean(X >= 0)
 
 
 def test_a_module_of_ones_own_in_brainstate():
-    net = BrainstateNet(brainsurr.brainstate.SpikingActivation(bs.Arctan(), learnable="alpha"))
+    net, x = BrainstateNet(), jnp.asarray(X, jnp.float32)
     brainstate.nn.init_all_states(net, B)
-    x = jnp.asarray(X, jnp.float32)
 
     def loss_fn():
         return jnp.mean(brainstate.transform.for_loop(net, x))
@@ -605,52 +414,38 @@ def test_a_module_of_ones_own_in_brainstate():
 
     def snapshot():
         states = {path: np.asarray(state.value) for path, state in net.states().items()}
-        key = jax.random.key_data(brainstate.random.DEFAULT.value)
-        return states, np.asarray(key), {path: dict(vars(node)) for path, node in net.nodes().items()}
+        states["key"] = np.asarray(jax.random.key_data(brainstate.random.DEFAULT.value))
+        return states, {path: dict(vars(node)) for path, node in net.nodes().items()}
 
     with brainstate.environ.context(fit=True):
         before = snapshot()
         report = brainsurr.brainstate.diagnose(net, loss_fn)
         again = brainsurr.brainstate.diagnose(net, from_the_start)
+        with pytest.raises(RuntimeError, match="no"):
+            brainsurr.brainstate.diagnose(net, lambda: [loss_fn(), exec("raise RuntimeError('no')")])
     after = snapshot()
     assert list(report) == ["spk_fun", "cell"]
     assert again == report
-    assert before[0].keys() == after[0].keys()
-    for key, value in before[0].items():
-        np.testing.assert_array_equal(value, after[0][key])
-    np.testing.assert_array_equal(before[1], after[1])
-    assert before[2] == after[2]
+    np.testing.assert_equal(after[0], before[0])
+    assert after[1] == before[1]
 
 
 def test_errors_say_what_to_do():
     f, x = bs.Arctan(), jnp.ones((B, F))
-    with pytest.raises(TypeError, match=r"expected spike functions by name, diagnose\(\{'hidden': f\}, loss_fn\)"):
-        bs.diagnose(lambda spike_fns: 0.0, {"layer": f})
     with pytest.raises(TypeError, match=r"got LIF: for a module there is diagnose of brainsurr.nnx, brainsurr.linen"):
         bs.diagnose(bs.nnx.LIF(3), lambda net: 0.0)
     with pytest.raises(ValueError, match=r"no spiking layer was used.*loss_fn must use what it is called with"):
         bs.diagnose({"layer": f}, lambda spike_fns: jnp.sum(f(x)))
     with pytest.raises(ValueError, match="layer is used by layers of 4 and 3 neurons"):
         bs.diagnose({"layer": f}, lambda fns: jnp.sum(fns["layer"](x)) + jnp.sum(fns["layer"](x.T)))
-    with pytest.raises(ValueError, match=r"the loss does not depend on the spikes of layer .*stop_gradient"):
-        bs.diagnose({"layer": f}, lambda fns: jnp.sum(jax.lax.stop_gradient(fns["layer"](x))))
     with pytest.raises(TypeError, match="scalar"):
         bs.diagnose({"layer": f}, lambda fns: fns["layer"](x))
-    with pytest.raises(ValueError, match="reads numbers, which are not known inside of jit, grad or vmap"):
-        jax.jit(lambda x: bs.diagnose({"layer": f}, lambda fns: fns["layer"](x).sum()))(x)
     for module in (bs.nnx, bs.brainstate):
         with pytest.raises(TypeError, match="expected net to be a"):
             module.diagnose(3, lambda: x)
-    linear = nnx.Linear(4, 4, rngs=nnx.Rngs(0))
-    with pytest.raises(ValueError, match="no spiking layer was used"):
-        bs.nnx.diagnose(linear, lambda net: jnp.sum(net(x)))
-    with pytest.raises(ValueError, match="no spiking layer was used"):
-        bs.linen.diagnose({}, lambda variables: jnp.sum(linen.relu(x)))
-    with pytest.raises(ValueError, match="no spiking layer was used"):
-        bs.brainstate.diagnose(brainstate.nn.ReLU(), lambda: jnp.sum(x))
 
 
-class NnxNeuron(nnx.Module):
+class OwnNnx(nnx.Module):
     def __init__(self, f):
         self.f = f
 
@@ -658,14 +453,14 @@ class NnxNeuron(nnx.Module):
         return self.f(x - 1)
 
 
-class LinenNeuron(linen.Module):
-    f: Callable
+class OwnLinen(linen.Module):
+    f: Any
 
     def __call__(self, x):
         return self.f(x - 1)
 
 
-class BrainstateNeuron(brainstate.nn.Module):
+class OwnBrainstate(brainstate.nn.Module):
     def __init__(self, f):
         super().__init__()
         self.f = f
@@ -674,36 +469,23 @@ class BrainstateNeuron(brainstate.nn.Module):
         return self.f(x - 1)
 
 
-@pytest.mark.parametrize(
-    ("layers", "neuron", "run"),
-    [
-        (bs.nnx, NnxNeuron, lambda net, x: (net, lambda net: jnp.sum(net(x)))),
-        (bs.linen, LinenNeuron, lambda net, x: ({}, lambda variables: jnp.sum(net.apply(variables, x)))),
-        (bs.brainstate, BrainstateNeuron, lambda net, x: (net, lambda: jnp.sum(net(x)))),
-    ],
-    ids=["nnx", "linen", "brainstate"],
-)
-def test_a_neuron_of_ones_own(layers, neuron, run):
-    """Half of its values are above threshold; a bare surrogate in it is not seen."""
-    x = jnp.array([[0.5, 1.5], [0.5, 1.5]])
+@pytest.mark.parametrize(("host", "own"), list(zip(HOSTS, (OwnNnx, OwnLinen, OwnBrainstate), strict=True)), ids=label)
+def test_a_surrogate_in_a_module_of_ones_own_is_seen_if_wrapped(host, own):
+    """And in the spike function of a neuron it is a part of the neuron."""
+    host = host()
+    act, xs = host.layers.SpikingActivation(bs.Arctan()), jnp.asarray(X, jnp.float32)
+
+    def report(module):
+        if host.name == "linen":
+            return host.layers.diagnose({}, lambda variables: jnp.sum(module.apply(variables, xs)))
+        return host.layers.diagnose(module, lambda *net: jnp.sum((net or (module,))[0](xs)))
+
     with pytest.raises(ValueError, match="a bare surrogate in a module of your own: wrap it in SpikingAct"):
-        layers.diagnose(*run(neuron(bs.Arctan()), x))
-    (report,) = layers.diagnose(*run(neuron(layers.SpikingActivation(bs.Arctan())), x)).values()
-    assert report.rate == 0.5
-
-
-def test_a_failing_loss_leaves_a_brainstate_network_as_it_was():
-    net = bs.brainstate.LIF(F)
-    net.init_state(B)
-
-    def loss_fn():
-        net(jnp.ones((T, B, F)))
-        raise RuntimeError("no")
-
-    with pytest.raises(RuntimeError, match="no"):
-        bs.brainstate.diagnose(net, loss_fn)
-    np.testing.assert_array_equal(net.v.value, np.zeros((B, F)))
-    assert "_step" not in vars(net)
+        report(own(bs.Arctan()))
+    assert report(own(act))["f"].rate == np.mean(X >= 1)
+    inside = diagnose(host, host.layers.LIF(F, spike_fn=own(act)), jnp.mean, xs)
+    assert list(inside) == ["LIF"]
+    assert len(inside.sentences) == 2  # neither of them says that the activation was not called
 
 
 def test_what_the_page_shows_runs():
@@ -713,43 +495,3 @@ def test_what_the_page_shows_runs():
         exec(compile(block, "docs/silent-layers.md", "exec"), scope)
     shown = re.findall(r"```text\n(.*?)```", page, re.DOTALL)
     assert shown == [f"{scope[name]}\n" for name in ("report", "again")]
-
-
-class NnxSpike(nnx.Module):
-    def __init__(self):
-        self.act = brainsurr.nnx.SpikingActivation(bs.Arctan())
-
-    def __call__(self, x):
-        return self.act(x)
-
-
-class LinenSpike(linen.Module):
-    @linen.compact
-    def __call__(self, x):
-        return brainsurr.linen.SpikingActivation(bs.Arctan())(x)
-
-
-class BrainstateSpike(brainstate.nn.Module):
-    def __init__(self):
-        super().__init__()
-        self.act = brainsurr.brainstate.SpikingActivation(bs.Arctan())
-
-    def update(self, x):
-        return self.act(x)
-
-
-@pytest.mark.parametrize("spike", [NnxSpike, LinenSpike, BrainstateSpike])
-def test_an_activation_in_the_spike_function_of_a_neuron_is_part_of_the_neuron(spike):
-    x = jnp.asarray(X, jnp.float32)
-    if spike is NnxSpike:
-        net = brainsurr.nnx.LIF(F, spike_fn=spike())
-        report = brainsurr.nnx.diagnose(net, lambda net: jnp.mean(net(jnp.zeros((B, F)), x)[1]))
-    elif spike is LinenSpike:
-        net = brainsurr.linen.LIF(F, spike_fn=spike())
-        variables = net.init(jax.random.key(0), jnp.zeros((B, F)), x)
-        report = brainsurr.linen.diagnose(variables, lambda v: jnp.mean(net.apply(v, jnp.zeros((B, F)), x)[1]))
-    else:
-        net = brainsurr.brainstate.LIF(F, spike_fn=spike())
-        net.init_state(B)
-        report = brainsurr.brainstate.diagnose(net, lambda: jnp.mean(net(x)))
-    assert list(report) == ["LIF"]

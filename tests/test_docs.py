@@ -11,20 +11,22 @@ from pathlib import Path
 
 import jax
 import pytest
+from combinations import label
 from neuron_table import EXPORTED as NEURONS
-from pages import HOSTS, patched, run_page
+from pages import HOSTS, patched, run_blocks, run_page
 from surrogate_table import EXPORTED
 
 import brainsurr as bs
 from tools import surrogate_pages, surrogate_pictures
+from tools.hosts import HOSTS as FRAMEWORKS
 
 ROOT = Path(__file__).parent.parent
 pytestmark = pytest.mark.usefixtures("lenient")  # brainstate's Linear
 
 
-@pytest.mark.parametrize("host", ["nnx", "linen", "brainstate"])
+@pytest.mark.parametrize("host", FRAMEWORKS, ids=label)
 def test_page(host):
-    scope = run_page(host)
+    scope = run_page(host.name)
     assert scope["ys"].shape == (20, 8, 2)
     assert scope["spikes"].shape == (20, 8, 4)
     assert set(jax.numpy.unique(scope["spikes"]).tolist()) == {0.0, 1.0}
@@ -80,22 +82,20 @@ def test_every_page_with_code_is_run_by_a_test():
     elsewhere |= {f"docs/{name}.md" for name in guides}
     shown = {str(page.relative_to(ROOT)) for page in pages() if "```python" in page.read_text()}
     assert shown == elsewhere | {"docs/braintools.md"} | {f"docs/hosts/{p.name}" for p in HOSTS.glob("[!R]*.md")}
-    (code,) = re.findall(r"```python\n(.*?)```", (ROOT / "docs/braintools.md").read_text(), re.DOTALL)
-    exec(code, scope := {})
-    assert scope["surrogate"].LogTailedRelu(0.1)(0.0) == 1
+    assert run_blocks(ROOT / "docs/braintools.md")["surrogate"].LogTailedRelu(0.1)(0.0) == 1
 
 
-@pytest.mark.parametrize(
-    ("page", "words"),
-    [
-        ("neurons", ["synaptic", "adaptive", "ALIF", "LSNN", "delay", "convolution", "normalisation", "pooling"]),
-        ("rate-penalty", ["rate penalty", "firing rate", "regularisation", "regularization"]),
-    ],
-)
-def test_what_is_searched_for_is_on_its_page(page, words):
+SEARCHED = {
+    "neurons": ["synaptic", "adaptive", "ALIF", "LSNN", "delay", "convolution", "normalisation", "pooling"],
+    "rate-penalty": ["rate penalty", "firing rate", "regularisation", "regularization"],
+}
+
+
+@pytest.mark.parametrize("page", SEARCHED)
+def test_what_is_searched_for_is_on_its_page(page):
     """The site finds a page by its words, in either spelling."""
     text = (ROOT / "docs" / f"{page}.md").read_text().lower()
-    assert [word for word in words if word.lower() not in text] == []
+    assert [word for word in SEARCHED[page] if word.lower() not in text] == []
 
 
 @pytest.mark.parametrize("page", pages(), ids=lambda page: str(page.relative_to(ROOT)))
@@ -116,65 +116,61 @@ def test_pages_and_notebooks_install_from_the_clone():
     assert len(named) >= 1 + 8
 
 
-def braintools_commands():
-    """The two that docs/braintools.md shows: one converts, one lists what is left."""
-    return re.findall(r"```bash\n(.*?)```", (ROOT / "docs/braintools.md").read_text(), re.DOTALL)
+BRAINTOOLS = (ROOT / "docs/braintools.md").read_text()
+CONVERT, REST = re.findall(r"```bash\n(.*?)```", BRAINTOOLS, re.DOTALL)  # what converts, and what lists what is left
 
 
 def test_the_command_for_braintools_does_what_the_diff_shows(tmp_path):
-    (diff,) = re.findall(r"```diff\n(.*?)```", (ROOT / "docs/braintools.md").read_text(), re.DOTALL)
+    (diff,) = re.findall(r"```diff\n(.*?)```", BRAINTOOLS, re.DOTALL)
     before = "".join(line[1:] for line in diff.splitlines(keepends=True) if line[0] in " -")
     (tmp_path / "model.py").write_text(before)
-    subprocess.run(braintools_commands()[0], shell=True, cwd=tmp_path, check=True)
+    subprocess.run(CONVERT, shell=True, cwd=tmp_path, check=True)
     assert (tmp_path / "model.py").read_text() == patched(before, diff)
     assert (tmp_path / "model.py.bak").read_text() == before
 
 
-@pytest.mark.parametrize(
-    ("imported", "used"),
-    [
-        ("import braintools", "braintools.surrogate"),
-        ("import braintools.surrogate", "braintools.surrogate"),
-        ("import braintools.surrogate\nbraintools.metric", "braintools.surrogate"),
-        ("import braintools.metric", "braintools.surrogate"),
-        ("import brainstate, braintools", "braintools.surrogate"),
-        ("import brainstate as bst, braintools, jax", "braintools.surrogate"),
-        ("import braintools  # comment", "braintools.surrogate"),
-        ("if True:\n    import braintools", "braintools.surrogate"),
-        ("from braintools import surrogate", "surrogate"),
-        ("from braintools import surrogate  # comment", "surrogate"),
-        ("from braintools import surrogate as s", "s"),
-        ("import braintools.surrogate as s", "s"),
-        ("import braintools.surrogate as s, braintools", "braintools.surrogate"),
-        ("from braintools.surrogate import ReluGrad", ""),
-        ("from braintools.surrogate import (\n    ReluGrad,\n)", ""),
-        ("import braintools as bt\nimport braintools.surrogate", "braintools.surrogate"),
-    ],
-)
-def test_the_command_for_braintools_converts(imported, used, tmp_path):
-    (tmp_path / "model.py").write_text(f"{imported}\nf = {used}{'.' if used else ''}ReluGrad(alpha=0.3)\n")
-    subprocess.run(braintools_commands()[0], shell=True, cwd=tmp_path, check=True)
-    exec((tmp_path / "model.py").read_text(), scope := {})
-    assert type(scope["f"]) is bs.ReluGrad
+CONVERTED = [
+    ("import braintools", "braintools.surrogate"),
+    ("import braintools.surrogate", "braintools.surrogate"),
+    ("import braintools.surrogate\nbraintools.metric", "braintools.surrogate"),
+    ("import braintools.metric", "braintools.surrogate"),
+    ("import brainstate, braintools", "braintools.surrogate"),
+    ("import brainstate as bst, braintools, jax", "braintools.surrogate"),
+    ("import braintools  # comment", "braintools.surrogate"),
+    ("if True:\n    import braintools", "braintools.surrogate"),
+    ("from braintools import surrogate", "surrogate"),
+    ("from braintools import surrogate  # comment", "surrogate"),
+    ("from braintools import surrogate as s", "s"),
+    ("import braintools.surrogate as s", "s"),
+    ("import braintools.surrogate as s, braintools", "braintools.surrogate"),
+    ("from braintools.surrogate import ReluGrad", ""),
+    ("from braintools.surrogate import (\n    ReluGrad,\n)", ""),
+    ("import braintools as bt\nimport braintools.surrogate", "braintools.surrogate"),
+]
+LEFT = [
+    ("import braintools as bt", "bt.surrogate"),
+    ("from braintools import metric, surrogate", "surrogate"),
+    ("from braintools import surrogate, metric", "surrogate"),
+    ("from braintools import surrogate as s, metric", "s"),
+    ("from braintools import (\n    surrogate,\n)", "surrogate"),
+]
 
 
-@pytest.mark.parametrize(
-    ("imported", "used"),
-    [
-        ("import braintools as bt", "bt.surrogate"),
-        ("from braintools import metric, surrogate", "surrogate"),
-        ("from braintools import surrogate, metric", "surrogate"),
-        ("from braintools import surrogate as s, metric", "s"),
-        ("from braintools import (\n    surrogate,\n)", "surrogate"),
-    ],
-)
-def test_what_the_command_for_braintools_leaves_runs_and_is_listed(imported, used, tmp_path):
-    (tmp_path / "model.py").write_text(before := f"{imported}\nf = {used}.ReluGrad(alpha=0.3)\n")
-    convert, rest = braintools_commands()
-    subprocess.run(convert, shell=True, cwd=tmp_path, check=True)
-    assert (tmp_path / "model.py").read_text() == before
-    listed = subprocess.run(rest, shell=True, cwd=tmp_path, check=True, capture_output=True, text=True).stdout
-    assert "1:" + imported.partition("\n")[0] in listed
+def test_the_command_for_braintools_converts_or_lists(tmp_path):
+    """What it leaves as it is, the second command lists."""
+    for i, (imported, used) in enumerate([*CONVERTED, *LEFT]):
+        call = f"{used}.ReluGrad" if used else "ReluGrad"
+        (tmp_path / f"model{i}.py").write_text(f"{imported}\nf = {call}(alpha=0.3)\n")
+    subprocess.run(CONVERT, shell=True, cwd=tmp_path, check=True)
+    listed = subprocess.run(REST, shell=True, cwd=tmp_path, check=True, capture_output=True, text=True).stdout
+    for i, (imported, _) in enumerate([*CONVERTED, *LEFT]):
+        program, before = ((tmp_path / f"model{i}.py{end}").read_text() for end in ("", ".bak"))
+        if i < len(CONVERTED):
+            exec(program, scope := {})
+            assert type(scope["f"]) is bs.ReluGrad, imported
+        else:
+            assert program == before
+            assert f"model{i}.py:1:{imported.partition(chr(10))[0]}" in listed
 
 
 def test_every_test_that_the_design_notes_name_exists():
@@ -194,13 +190,13 @@ def test_every_surrogate_has_a_page_and_every_function_a_class():
     others = {"check_gradients", "detached", "diagnose", "equivalent", "equivalents", "spike", "unroll"}
     assert sorted(shown) == sorted({name for name in bs.__all__ if inspect.isfunction(getattr(bs, name))} - others)
     assert "`alpha` in [0, 1]" in pages["LogTailedRelu"]
-    for text in pages.values():
-        (picture,) = re.findall(r"\{image\} (.*)", text)
-        assert (surrogate_pages.FOLDER / picture).resolve().exists()
+    for name, text in pages.items():
+        assert f"{{image}} {name}.png" in text
 
 
-@pytest.mark.parametrize("layers", [bs.nnx, bs.linen, bs.brainstate], ids=["nnx", "linen", "brainstate"])
-def test_every_layer_over_time_says_that_time_comes_first(layers):
+@pytest.mark.parametrize("host", FRAMEWORKS, ids=label)
+def test_every_layer_over_time_says_that_time_comes_first(host):
+    layers = host.layers
     for kind in NEURONS:
         assert "over time, time first" in layers.layer(kind).__doc__.split("\n\n")[0], kind
     for name in ("SpikingSequential", "unroll"):

@@ -1,16 +1,15 @@
 """docs/convert-relu.md: its diffs fit, each program trains, and reaches the accuracy that the page states."""
 
 import re
-from pathlib import Path
 
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from pages import patched
+from pages import DOCS, patched, run
 
 from brainsurr import nnx
 
-PAGE = (Path(__file__).parent.parent / "docs" / "convert-relu.md").read_text()
+PAGE = (DOCS / "convert-relu.md").read_text()
 FRAMEWORKS = ("Flax NNX", "Flax Linen", "brainstate")
 STEPS = 8  # the program that is given, and seven diffs
 
@@ -22,12 +21,6 @@ def programs(framework):
     for diff in re.findall(r"```diff\n(.*?)```", section, re.DOTALL):
         program = patched(program, diff)
         yield program
-
-
-def trained(framework):
-    """What the given program leaves behind: a network with ReLU, trained."""
-    exec(compile(next(programs(framework)), framework, "exec"), scope := {"__name__": "convert"})
-    return scope
 
 
 def stated(framework):
@@ -52,20 +45,19 @@ def test_every_diff_fits_and_no_line_is_left_over(framework):
 @pytest.mark.parametrize("framework", FRAMEWORKS)
 def test_trained_weights_are_a_start(framework, lenient):
     """Of the spiking network without and with what the fourth diff adds."""
-    relu = trained(framework)
+    relu = run(next(programs(framework)))
     section = PAGE.partition("\n## Start from your trained weights\n")[2].partition("\n## ")[0]
     copy = re.findall(r"```python\n(.*?)```", section, re.DOTALL)[FRAMEWORKS.index(framework)]
     for program in list(programs(framework))[3:5]:
         before_training = program.partition("\nnet = Classifier")[0]
-        exec(compile(before_training, framework, "exec"), scope := {"__name__": "convert"})
-        exec(copy, scope | {"relu": relu["net"], "relu_params": relu.get("params")}, scope)
+        scope = run(before_training, copy, relu=relu["net"], relu_params=relu.get("params"))
         forward = (
             (lambda x, s=scope: s["net"].apply({"params": s["params"]}, x)) if "Linen" in framework else scope["net"]
         )
         assert (forward(scope["x_test"]).argmax(-1) == scope["y_test"]).mean() > 0.9
 
 
-def test_a_black_pixel_fires_in_the_latency_code_unless_it_is_masked(lenient):
+def test_a_black_pixel_fires_in_the_latency_code_unless_masked(lenient):
     (code,) = re.findall(r"`(jnp\.arange\(10\).*?)` gives each pixel one spike", PAGE.replace("\n", " "))
     (mask,) = re.findall(r"`& (.*?)` keeps it silent", PAGE)
     x = jnp.array([[0.0, 0.5, 1.0]])
@@ -79,7 +71,7 @@ def test_a_black_pixel_fires_in_the_latency_code_unless_it_is_masked(lenient):
 def test_diagnose_is_called_as_the_page_does(lenient):
     (call,) = re.findall(r"`(diagnose\(.*?\))`", PAGE)
     *_, last = programs("Flax NNX")
-    exec(compile(last.partition("\nwith ocp")[0], "Flax NNX", "exec"), scope := {"__name__": "convert"})
+    scope = run(last.partition("\nwith ocp")[0])
     scope |= {"loss": lambda *args: scope["optax"].softmax_cross_entropy_with_integer_labels(*args).mean()}
     assert eval(call, scope | {"diagnose": nnx.diagnose})["layers.layers.1"].status == "fine"
 
@@ -90,12 +82,12 @@ def test_every_step_reaches_the_accuracy_that_the_page_states(framework, lenient
     monkeypatch.chdir(tmp_path)
     accuracies = []
     for program in programs(framework):
-        exec(compile(program, framework, "exec"), {"__name__": "convert"})
+        run(program)
         accuracy, *more = capsys.readouterr().out.splitlines()
         accuracies.append(float(accuracy.removeprefix("test accuracy ")))
     assert more == ["same outputs: True"]
     assert {path.name for path in tmp_path.iterdir()} == {"digits", "raster.png"}
-    exec(compile(program, framework, "exec"), {"__name__": "convert"})  # again, over what was saved
+    run(program)  # again, over what was saved
     assert capsys.readouterr().out.endswith("same outputs: True\n")
     table = stated(framework)
     # 450 images: another machine rounds another way, and may tell a few of them differently.

@@ -1,28 +1,19 @@
 """What docs/rate-penalty.md shows runs, and does what it says."""
 
-import contextlib
-import io
 import re
-from pathlib import Path
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 from close import assert_close
+from pages import DOCS, blocks, run
 
 from brainsurr.nnx import diagnose
 
-PAGE = (Path(__file__).parent.parent / "docs" / "rate-penalty.md").read_text()
-COMMON, NNX, OTHERS, LINEN, BRAINSTATE, RESIDUAL, PLAIN = re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL)
+PAGE = DOCS / "rate-penalty.md"
+COMMON, NNX, OTHERS, LINEN, BRAINSTATE, RESIDUAL, PLAIN = blocks(PAGE)
 pytestmark = pytest.mark.usefixtures("lenient")  # optax.adam, brainstate's Linear
-
-
-def run_blocks(*blocks):
-    scope: dict = {}
-    for block in blocks:
-        exec(compile(block, "docs/rate-penalty.md", "exec"), scope)
-    return scope
 
 
 def numbers(text):
@@ -30,11 +21,10 @@ def numbers(text):
 
 
 @pytest.mark.slow
-def test_nnx_fires_less_and_is_as_accurate():
-    with contextlib.redirect_stdout(io.StringIO()) as out:
-        scope = run_blocks(COMMON, NNX, OTHERS)
-    (shown,) = re.findall(r"```text\n(.*?)```", PAGE, re.DOTALL)
-    (accuracy, *rates), (after, *fewer) = printed = numbers(out.getvalue())
+def test_nnx_fires_less_and_is_as_accurate(capsys):
+    scope = run(COMMON, NNX, OTHERS)
+    (shown,) = re.findall(r"```text\n(.*?)```", PAGE.read_text(), re.DOTALL)
+    (accuracy, *rates), (after, *fewer) = printed = numbers(capsys.readouterr().out)
     assert accuracy == after == 1
     assert all(0 < few < rate for few, rate in zip(fewer, rates, strict=True))
     assert sum(fewer) < sum(rates) / 2
@@ -53,13 +43,13 @@ def test_nnx_fires_less_and_is_as_accurate():
 
 @pytest.mark.slow
 def test_linen_and_brainstate():
-    scope = run_blocks(COMMON, LINEN, BRAINSTATE)
+    scope = run(COMMON, LINEN, BRAINSTATE)
     for gradients in (scope["by_linen"], scope["by_brainstate"]):
         assert all(np.abs(leaf).max() > 0 for leaf in jax.tree.leaves(gradients) if leaf.ndim == 2)
 
 
 def test_layers_of_ones_own():
-    scope = run_blocks(COMMON, "from flax import nnx", RESIDUAL, PLAIN)
+    scope = run(COMMON, "from flax import nnx", RESIDUAL, PLAIN)
     assert {index: rate.shape for index, rate in scope["rates"].items()} == {0: (32, 16), 1: (32, 16)}
     assert scope["outputs"]["rate"].shape == (32, 16)
     for rate in (*scope["rates"].values(), scope["outputs"]["rate"]):

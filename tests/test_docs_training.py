@@ -1,6 +1,5 @@
 """What docs/training-parameters.md shows runs, and does what it says."""
 
-import pathlib
 import re
 
 import brainstate
@@ -11,68 +10,62 @@ import numpy as np
 import optax
 import pytest
 from close import assert_close
+from flax import nnx
+from pages import DOCS, blocks, by_section, run
 
 import brainsurr as bs
-from brainsurr.optim import project
+from brainsurr.optim import follow, project
+from tools.hosts import by_name
 
-PAGE = (pathlib.Path(__file__).parent.parent / "docs" / "training-parameters.md").read_text()
-BLOCKS = re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL)
-COMMON, NNX, NNX_MODULE, NNX_FILTER, LINEN, LINEN_MODULE, BRAINSTATE, BRAINSTATE_FILTER, WIDTH, FITTED = BLOCKS
-
-
-def run_blocks(*blocks):
-    scope: dict = {}
-    for block in blocks:
-        exec(compile(block, "docs/training-parameters.md", "exec"), scope)
-    return scope
-
-
+PAGE = DOCS / "training-parameters.md"
+COMMON, *_ = blocks(PAGE)
 pytestmark = pytest.mark.usefixtures("lenient")  # optax.adam, brainstate's Linear
 
 
-def test_nnx():
-    scope = run_blocks(COMMON, NNX)
+@pytest.fixture(scope="module")
+def page():
+    return by_section(PAGE)
+
+
+def test_nnx(page):
+    """Adam's first two steps have the length of its rate, for alpha 1e-3; the filter then leaves it where it is."""
+    scope = page["Flax NNX"]
+    np.testing.assert_allclose(np.abs(scope["act"].alpha[...] - 0.02), 2e-3, rtol=0.1)
+    assert by_name(scope["grads"]).keys() == {"kernel", "bias"}
     assert scope["step"](scope["net"], scope["optimizer"], scope["xs"], scope["target"]) < scope["before"]
-    alpha = np.asarray(scope["act"].alpha[...])
-    assert alpha != np.float32(0.02)
-    weights = np.asarray(scope["net"].layers[0].kernel[...])
-    exec(NNX_FILTER, scope)
-    np.testing.assert_array_equal(scope["act"].alpha[...], alpha)
-    assert (np.asarray(scope["net"].layers[0].kernel[...]) != weights).any()
 
 
-def test_linen():
-    scope = run_blocks(COMMON, LINEN)
+def test_linen(page):
+    scope = page["Flax Linen"]
     assert scope["after"] < scope["before"]
-    assert scope["params"]["layers_1"]["spike_fn"]["alpha"] != np.float32(0.02)
+    alpha = scope["params"]["layers_1"]["spike_fn"]["alpha"]
+    np.testing.assert_allclose(np.abs(alpha - 0.02), 2e-3, rtol=0.1)
 
 
-def test_a_module_of_your_own_trains_alpha_decay_and_threshold():
-    scope = run_blocks(COMMON, NNX, NNX_MODULE)
-    nnx = scope["nnx"]
-    assert scope["logits"].shape == (4, 2)
-    grads = nnx.grad(lambda net: (net(scope["xs"]) ** 2).sum())(scope["Classifier"](nnx.Rngs(0)))["hidden"]["layers"][1]
-    assert {path[0] for path, _ in nnx.to_flat_state(grads)} == {"decay", "threshold", "recurrent_kernel", "spike_fn"}
-    assert all(np.abs(leaf).max() > 0 for leaf in jax.tree.leaves(grads))
-    scope = run_blocks(COMMON, LINEN, LINEN_MODULE)
-    assert scope["logits"].shape == (4, 2)
-    net, params = scope["Classifier"](), scope["variables"]["params"]
-    grads = jax.grad(lambda params: (net.apply({"params": params}, scope["xs"]) ** 2).sum())(params)
+def test_a_module_of_your_own_trains_alpha_decay_and_threshold(page):
     trained = {"decay", "threshold", "recurrent_kernel", "alpha"}
-    names = {path[-1].key: leaf for path, leaf in jax.tree_util.tree_leaves_with_path(grads)}
-    assert trained < set(names)
-    assert all(np.abs(names[name]).max() > 0 for name in trained)
+    by_nnx, by_linen = page["Flax NNX"], page["Flax Linen"]
+    grads = [
+        nnx.jit(nnx.grad(lambda net: (net(by_nnx["xs"]) ** 2).sum()))(by_nnx["Classifier"](nnx.Rngs(0))),
+        jax.jit(jax.grad(lambda v: (by_linen["Classifier"]().apply(v, by_linen["xs"]) ** 2).sum()))(
+            by_linen["variables"]
+        ),
+    ]
+    for scope, gradient in zip((by_nnx, by_linen), map(by_name, grads), strict=True):
+        assert scope["logits"].shape == (4, 2)
+        assert trained < set(gradient)
+        assert all(np.abs(gradient[name]).max() > 0 for name in trained)
 
 
-def test_brainstate():
-    scope = run_blocks(COMMON, BRAINSTATE, BRAINSTATE_FILTER)
+def test_brainstate(page):
+    scope = page["brainstate"]
     assert scope["act"].alpha.value() != np.float32(0.02)
     assert list(scope["params"]) == [("layers", 0, "weight"), ("layers", 2, "weight")]
     assert list(scope["bounds"](scope["net"], scope["weights"]).values()) == [None, None]
 
 
-def test_a_width_is_set_from_the_network():
-    scope = run_blocks(COMMON, WIDTH, FITTED)
+def test_a_width_is_set_from_the_network(page):
+    scope = page["Width"]
     xs, (linear, lif, *_) = scope["xs"], scope["net"].layers
     u, potentials = np.zeros((4, 8)), []
     for x in np.asarray(linear(xs), np.float64):
@@ -85,27 +78,28 @@ def test_a_width_is_set_from_the_network():
     assert after["layers.1"].rms == before["layers.1"].rms  # a width changes no spike
 
 
-def test_each_group_has_its_own_rate():
-    """Adam's first steps have the length of its rate: 1e-3 twice for alpha; frozen, it stays."""
-    alpha = run_blocks(COMMON, LINEN)["params"]["layers_1"]["spike_fn"]["alpha"]
-    np.testing.assert_allclose(np.abs(alpha - 0.02), 2e-3, rtol=0.1)
-    scope = run_blocks(COMMON.replace("optax.adam(1e-3)", "optax.set_to_zero()"), LINEN)
-    assert scope["params"]["layers_1"]["spike_fn"]["alpha"] == np.float32(0.02)
-
-
-def test_a_schedule_is_followed():
-    schedule = "follow(optax.linear_schedule(0.1, 0.0, 4))"
-    imported = COMMON.replace("import project", "import follow, project")
-    scope = run_blocks(imported.replace("optax.adam(1e-3)", schedule), LINEN)
-    alpha = scope["params"]["layers_1"]["spike_fn"]["alpha"]
-    assert_close(alpha, 0.05, 4, scale=0.1)  # two of four steps, from 0.1
+@pytest.mark.parametrize(
+    ("instead", "alpha"),
+    [("optax.set_to_zero()", 0.02), ("follow(optax.linear_schedule(0.1, 0.0, 4))", 0.05)],
+)
+def test_alpha_is_frozen_or_follows_a_schedule(instead, alpha):
+    """After two steps, of four from 0.1 to 0."""
+    assert "optax.adam(1e-3)" in COMMON
+    rates = run(COMMON.replace("optax.adam(1e-3)", instead), follow=follow)["rates"]
+    params = {"weights": jnp.float32(1.0), "alpha": jnp.float32(0.02)}
+    state = rates.init(params)
+    for _ in range(2):
+        updates, state = rates.update(jax.tree.map(jnp.ones_like, params), state, params)
+        params = optax.apply_updates(params, updates)
+    assert_close(params["alpha"], np.float32(alpha), 4, scale=0.1)
+    assert params["weights"] < 1
 
 
 @pytest.mark.filterwarnings("ignore")  # braintools' own affair
 @pytest.mark.parametrize("page", ["training-parameters", "braintools"])
 def test_an_optimiser_of_braintools_keeps_alpha_inside(page):
     """Adam at a rate of 1e-2 would take an alpha of 1 to 1.01."""
-    text = (pathlib.Path(__file__).parent.parent / "docs" / f"{page}.md").read_text()
+    text = (DOCS / f"{page}.md").read_text()
     (line,) = re.findall(r"`(braintools\.optim\..*?)`", text)
     act = bs.brainstate.SpikingActivation(bs.LogTailedRelu(1.0), learnable="alpha")
     net = bs.brainstate.SpikingSequential([bs.brainstate.LIF(2, spike_fn=act)])

@@ -1,6 +1,5 @@
-"""The comparison of the family: its shapes, its table of runs, how a point is chosen, and a quick run of it."""
+"""The comparison of the family: its shapes, how a point is chosen, its settings, and a quick run of it."""
 
-import json
 from collections import Counter
 
 import jax.numpy as jnp
@@ -10,8 +9,8 @@ import pytest
 from surrogate_table import EXPORTED
 
 import brainsurr as bs
-from benchmarks.lib.runs import Runs, rows
-from benchmarks.studies import choice, family, settings
+from benchmarks.lib.study import Runs, of_seeds, rows
+from benchmarks.studies import choice, data, family, settings
 from benchmarks.studies.choice import GRID, Grid
 from benchmarks.studies.shapes import SAME_AS, SHAPES, Call, half_width, normalised
 
@@ -61,55 +60,6 @@ def test_the_width_of_log_tailed_relu_is_its_knee():
     np.testing.assert_allclose(grad, [0.1, 1, 1, 0.25 / 0.26, 0.5, 0.25], rtol=1e-3)
 
 
-def test_calls_are_the_grid():
-    count = Counter(call.shape for name in SHAPES for call in GRID.calls(name))
-    assert count.pop("LogTailedRelu") == len(GRID.alphas) * len(GRID.widths)
-    assert count.pop("LeakyRelu") == len(GRID.alphas)
-    assert set(count.values()) == {len(GRID.widths)}
-
-
-# The table of runs
-
-
-def open_runs(path, **settings):
-    return Runs(path, {"epochs": 3} | settings, key=("call", "seed"), measured=("test",))
-
-
-def test_a_run_is_made_once_and_a_file_is_extended(tmp_path):
-    path, trained = tmp_path / "a.json", []
-
-    def train(test):
-        trained.append(test)
-        return {"test": np.float32(test), "not kept": 0}
-
-    first = open_runs(path)
-    assert first.run(lambda: train(0.5), "b", 1)["test"] == 0.5
-    assert first.run(lambda: train(0.6), "b", 1)["test"] == 0.5
-    again = open_runs(path)
-    again.run(lambda: train(0.7), "b", 1)
-    again.run(lambda: train(0.8), "a", 0)
-    assert trained == [0.5, 0.8]
-    assert [(row["call"], row["seed"], row["test"]) for row in rows(path)] == [("a", 0, 0.8), ("b", 1, 0.5)]
-
-
-def test_a_row_of_another_environment_says_so(tmp_path, monkeypatch):
-    path = tmp_path / "a.json"
-    open_runs(path).run(lambda: {"test": 0.5}, "a", 0)
-    here = json.loads(path.read_text())["environments"][0]
-    monkeypatch.setattr("benchmarks.lib.results.environment", lambda: here | {"device": "another"})
-    open_runs(path).run(lambda: {"test": 0.5}, "a", 1)
-    devices = [environment["device"] for environment in json.loads(path.read_text())["environments"]]
-    assert devices == [here["device"], "another"]
-    assert [row["environment"] for row in rows(path)] == [0, 1]
-
-
-def test_a_file_of_other_settings_is_refused(tmp_path):
-    path = tmp_path / "a.json"
-    open_runs(path).run(lambda: {"test": 0.5}, "a", 0)
-    with pytest.raises(ValueError, match=r"holds runs with settings .*3.*now it is .*4.*--out"):
-        open_runs(path, epochs=4)
-
-
 # How a point is chosen
 
 
@@ -128,14 +78,12 @@ def scorer(table, default=0.5):
 
 
 def test_the_best_point_is_chosen_with_all_choosing_seeds():
+    """Of equal points the nearest to the default."""
     score, asked = scorer({("Arctan width=0.25", 3.0): 0.9, ("Arctan width=1", 1.0): 0.8})
     assert choice.choose("Arctan", score, GIVEN) == (Call("Arctan", None, 0.25), 3.0)
     seeds = {seed for call, factor, seed in asked if (call, factor) == ("Arctan width=0.25", 3.0)}
     assert seeds == set(GIVEN.choosing)
     assert len(set(asked)) == 15 + 2 * choice.KEPT + 3  # the grid, the best again, and three times the rate
-
-
-def test_of_equal_points_the_nearest_to_the_default_is_chosen():
     assert choice.choose("Arctan", scorer({})[0], GIVEN) == (Call("Arctan", None, 0.5), 1.0)
     assert choice.choose("LeakyRelu", scorer({})[0], GIVEN)[1] == 1.0
 
@@ -194,7 +142,7 @@ def test_in_logarithm_optimises_the_logarithm():
 
 
 def test_latency_is_one_spike_a_pixel_the_brighter_the_earlier():
-    spikes = np.asarray(settings.latency(jnp.array([[1.0, 0.5, 0.1, 0.0]])))
+    spikes = np.asarray(data.latency(jnp.array([[1.0, 0.5, 0.1, 0.0]])))
     assert spikes.shape == (20, 1, 4)
     np.testing.assert_array_equal(spikes.sum(0)[0], [1, 1, 1, 0])
     np.testing.assert_array_equal(spikes.argmax(0)[0, :3], [0, 5, 9])
@@ -211,8 +159,8 @@ def test_an_early_spike_counts_more():
 
 @pytest.mark.parametrize(("kind", "axis"), [("examples", 1), ("channels", 0)])
 def test_amplitudes_are_spread_between_examples_or_channels(kind, axis):
-    (plain, _), *_ = settings.digits(0)
-    (images, _), *_ = settings.amplified(3, **{kind: 2})
+    (plain, _), *_ = data.digits(0)
+    (images, _), *_ = data.amplified(3, **{kind: 2})
     plain, images = np.asarray(plain), np.asarray(images)
     shown = plain > 0
     factor = np.log10(np.divide(images, plain, where=shown, out=np.ones_like(images)))
@@ -231,27 +179,22 @@ def test_a_quick_run(tmp_path, monkeypatch):
     command = ["depth-2", "--quick", "--out", str(tmp_path)]
     family.main(command)
     path = tmp_path / "depth-2.json"
-    table, before = list(rows(path)), path.read_bytes()
+    table, before = rows(path), path.read_bytes()
     assert all(0 <= row["test"] <= 1 and 0 <= row["firing"] <= 1 for row in table)
+    validated = of_seeds([row for row in table if ":" not in row["call"]], grid.choosing, "call", "rate")
+    reported = {(row["call"], row["rate"]) for row in table if row["seed"] in grid.seeds}
     for shape in list(SHAPES)[:2]:
-        of_shape = [row for row in table if row["call"].split()[0] == shape]
-        reported = {(row["call"], row["rate"]) for row in of_shape if row["seed"] in grid.seeds}
-        means = {}
-        for row in of_shape:
-            if row["seed"] in grid.choosing:
-                means.setdefault((row["call"], row["rate"]), []).append(row["validation"])
-        whole = {point: np.mean(values) for point, values in means.items() if len(values) == len(grid.choosing)}
-        assert max(whole, key=whole.get) in reported
-    adapted = {row["call"].partition(":")[0] for row in table if ":" in row["call"]}
-    assert adapted == {*family.CALIBRATED, *family.TRAINED}
-    widths = {how: [r["width"] for r in table if r["call"].startswith(how) and r["seed"] == 0] for how in adapted}
-    assert all(len(set(ends)) == 2 for ends in widths.values())
+        means = {point: run["validation"].mean() for point, run in validated.items() if point[0].split()[0] == shape}
+        assert max(means, key=means.get) in reported
+    widths = {row["call"]: row["width"] for row in table if row["seed"] == 0}
     start = [float(call.surrogate.width) for call in family.ADAPTED[:2]]
-    assert all(not np.allclose(ends, start, rtol=1e-3) for ends in widths.values())
-    half, whole = (np.array(widths[how]) for how in family.CALIBRATED)  # k of .5 and of 1
+    ends = {
+        how: [widths[f"{how}: {call}"] for call in family.ADAPTED[:2]] for how in (*family.CALIBRATED, *family.TRAINED)
+    }
+    assert not any(np.allclose(of, start, rtol=1e-3) for of in ends.values())
+    half, whole = (np.array(ends[how]) for how in family.CALIBRATED)  # k of .5 and of 1
     np.testing.assert_allclose(whole, 2 * half, rtol=1e-3)
-    fixed = {row["call"]: row["width"] for row in table if ":" not in row["call"]}
-    assert fixed["Arctan width=0.5"] == pytest.approx(float(family.ADAPTED[0].surrogate.width), rel=1e-4)
+    assert widths["Arctan width=0.5"] == pytest.approx(start[0], rel=1e-4)
     family.main(command)
     assert path.read_bytes() == before
 
@@ -274,15 +217,3 @@ def test_settings_are_compared_by_the_shapes_that_most_have(tmp_path, monkeypatc
     monkeypatch.setattr(family, "try_calls", lambda *how: None)
     family.main(["depth-2", "--stage", "calls", "--out", str(tmp_path)])
     assert asked == [(2, ["Arctan", "Circ"])]
-
-
-def test_a_wrong_setting_is_an_error_of_one_line(capsys):
-    with pytest.raises(SystemExit):
-        family.main(["depth-3"])
-    assert "'depth-3' is not one of randman-0.03" in capsys.readouterr().err
-
-
-def test_speech_needs_its_recordings(capsys):
-    with pytest.raises(SystemExit):
-        family.main(["speech"])
-    assert "speech needs --speech: free_spoken_digits.npz" in capsys.readouterr().err

@@ -5,7 +5,7 @@ import pytest
 
 import brainsurr as bs
 from benchmarks.studies import choice, family
-from benchmarks.studies.reports import advice, outcomes, reruns
+from benchmarks.studies.reports import advice, outcomes
 from benchmarks.studies.reports import family as report
 from benchmarks.studies.reports.outcomes import Entry, Outcome
 from benchmarks.studies.shapes import SHAPES, Call
@@ -57,19 +57,15 @@ def test_the_default_has_the_smallest_worst_regret_and_ties_are_ours():
     assert str(outcomes.default(make_outcomes(91.0))) == B
 
 
-def test_holm_on_paired_differences():
+def test_holm_on_paired_differences(monkeypatch):
     """Of p = .001, .02, .04, .3 the first alone is at most .05 / 4, and .02 is above .05 / 3: all others are kept."""
     values = {"best": 0.001, "a": 0.001, "b": 0.02, "c": 0.04, "d": 0.3}
     entries = {name: entry(name, 90.0 - rank) for rank, name in enumerate(values)}
     names = {entries[name].test.tobytes(): name for name in entries}
-    paired = outcomes._paired
-    try:
-        outcomes._paired = lambda first, second: values[names[second.tobytes()]]
-        assert outcomes.indistinguishable(entries) == {"best", "b", "c", "d"}
-        values["b"] = 0.016
-        assert outcomes.indistinguishable(entries) == {"best", "c", "d"}
-    finally:
-        outcomes._paired = paired
+    monkeypatch.setattr(outcomes, "_paired", lambda first, second: values[names[second.tobytes()]])
+    assert outcomes.indistinguishable(entries) == {"best", "b", "c", "d"}
+    values["b"] = 0.016
+    assert outcomes.indistinguishable(entries) == {"best", "c", "d"}
 
 
 def test_pairs_differ_significantly_where_means_do_not():
@@ -79,10 +75,14 @@ def test_pairs_differ_significantly_where_means_do_not():
     assert outcomes.indistinguishable({"a": entry("a", 90.0), "same": entry("same", 90.0)}) == {"a", "same"}
 
 
-def test_bootstrap_shares_add_up():
-    steadiest, chosen = outcomes.in_draws(make_outcomes(94.0))
+def test_draws_are_of_the_regrets():
+    by_setting = make_outcomes(94.0)
+    steadiest, chosen = outcomes.in_draws(by_setting)
     assert sum(steadiest.values()) == sum(chosen.values()) == pytest.approx(1)
     assert steadiest[OURS] > 0.9
+    draws = outcomes.worst_in_draws(by_setting, OURS)
+    assert len(draws) == outcomes.DRAWS
+    np.testing.assert_allclose(draws.mean(), 2.0, atol=0.2)  # as the means have it, with noise of .1
     steadiest, chosen = outcomes.in_draws(make_outcomes(92.8))  # 3.2 points behind, S2NN 3: chosen within half a point
     assert steadiest[OURS] < 0.1
     assert chosen[OURS] > 0.9
@@ -103,21 +103,13 @@ def test_calls_that_are_not_trained_to_the_end_are_counted():
 
 def test_settings_without_which_the_rule_chooses_another_call_are_named():
     """Ours is 2 points behind in one setting and 1 in the other, where S2NN is the best."""
-    (text,) = advice.how_sure(make_outcomes(94.0))
-    # Each setting without the other one.
-    left_out = {name: outcomes.default({name: kept}) for name, kept in make_outcomes(94.0).items()}
-    changed = [call for call in left_out.values() if str(call) != OURS]
+    by_setting = make_outcomes(94.0)
+    (text,) = advice.how_sure(by_setting)
+    changed = [call for name in by_setting if str(call := outcomes.default({name: by_setting[name]})) != OURS]
     assert f"the rule chooses the same in {2 - len(changed)} of 2" in text
+    assert len(changed) > 0
     for call in changed:
         assert f"`{report.written(str(call))}`" in text.partition("the rule chooses the same in")[2]
-    assert len(changed) > 0
-
-
-def test_the_worst_case_in_draws_is_that_of_each_draw():
-    by_setting = make_outcomes(94.0)
-    draws = outcomes.worst_in_draws(by_setting, OURS)
-    assert len(draws) == outcomes.DRAWS
-    np.testing.assert_allclose(draws.mean(), 2.0, atol=0.2)  # as the means have it, with noise of .1
 
 
 def test_the_gain_and_the_rate_that_were_chosen_are_said():
@@ -163,12 +155,9 @@ def test_widths_within_a_point_are_counted():
 
 
 def test_a_rerun_has_the_lines_of_which_every_point_is_there():
-    grid = {(str(Call(outcomes.FOCUS, a, width)), 1.0): 100 * a for a in reruns.ALPHAS for width in reruns.WIDTHS}
-    del grid[str(Call(outcomes.FOCUS, reruns.ALPHAS[0], reruns.WIDTHS[1])), 1.0]
-    (line,) = (
-        line
-        for line in reruns.section({"depth-12": outcome({A: 90.0})._replace(grid=grid)}).splitlines()
-        if line.startswith("| alpha")
-    )
-    assert [cell.strip() for cell in line.split("|")[1:-1]] == ["alpha 0.1", *["10.0"] * len(reruns.WIDTHS)]
-    assert "| alpha" not in reruns.section({"depth-12": outcome({A: 90.0})})
+    grid = {(str(Call(outcomes.FOCUS, a, width)), 1.0): 100 * a for a in report.ALPHAS for width in report.WIDTHS}
+    del grid[str(Call(outcomes.FOCUS, report.ALPHAS[0], report.WIDTHS[1])), 1.0]
+    table, *_ = report.reruns({"depth-12": outcome({A: 90.0})._replace(grid=grid)})
+    (line,) = table.splitlines()[2:]
+    assert [cell.strip() for cell in line.split("|")[1:-1]] == ["alpha 0.1", *["10.0"] * len(report.WIDTHS)]
+    assert "alpha" not in report.reruns({"depth-12": outcome({A: 90.0})})[0]

@@ -2,8 +2,6 @@
 
 import os
 import re
-import subprocess
-import sys
 
 import jax
 import jax.numpy as jnp
@@ -59,24 +57,12 @@ def primitive(x, alpha, continuous=False):
 
 
 @pytest.mark.parametrize("alpha", [0.0, 0.1, 0.3])
-def test_documented_gradients(alpha):
-    xs = jnp.linspace(-2, 4, 1000)
-    assert_close(jax.vmap(jax.grad(bs.LogTailedRelu(alpha)))(xs), oracle(xs, alpha)[1], 2, each=True)
-
-
-@pytest.mark.parametrize("alpha", [0.0, 0.1, 0.3])
-def test_documented_origin(alpha):
-    xs = jnp.linspace(-2, 4, 1000)
-    f = bs.LogTailedRelu(alpha)
+def test_documented_gradients_and_origin(alpha):
+    xs, f = jnp.linspace(-2, 4, 1000), bs.LogTailedRelu(alpha)
+    assert_close(jax.vmap(jax.grad(f))(xs), oracle(xs, alpha)[1], 2, each=True)
     f.origin = True
     assert_close(f(xs), primitive(xs, alpha), 4)  # a logarithm of up to log 4, good to a few ulps
     assert_close(jax.vmap(jax.grad(f))(xs), oracle(xs, alpha)[1], 2, each=True)
-
-
-def test_documented_values():
-    f, x = bs.LogTailedRelu(alpha=0.1), jnp.array([-1.0, 0.0, 2.0])
-    np.testing.assert_array_equal(f(x), [0, 1, 1])
-    assert_close(jax.vmap(jax.grad(f))(jnp.array([-1.0, 0.5, 2.0])), [0.1, 1, 0.5], 2, each=True)
 
 
 def test_ties():
@@ -91,21 +77,6 @@ def test_ties():
 # --- values, dtypes, special numbers ----------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("dtype", HALF)
-def test_every_number_of_a_half_precision(dtype):
-    x = jnp.arange(2**16, dtype=jnp.uint16).view(dtype)
-    value, grad, dalpha = oracle(x, 0.25)
-    f = bs.LogTailedRelu(0.25)
-    np.testing.assert_array_equal(f(x).astype(jnp.float32), value)
-    got, pullback = jax.vjp(lambda x, a: bs.log_tailed_relu(x, a), x, jnp.full(x.shape, 0.25, jnp.float32))
-    dx, da = pullback(jnp.ones_like(x))
-    assert (got.dtype, dx.dtype, da.dtype) == (dtype, dtype, jnp.float32)
-    eps, tiny = float(jnp.finfo(dtype).eps), float(jnp.finfo(dtype).tiny)
-    np.testing.assert_allclose(dx.astype(jnp.float32), grad, rtol=eps, atol=tiny)  # rounded once
-    # min(x, 0) of a subnormal bfloat16 may be flushed to 0.
-    np.testing.assert_allclose(da, dalpha, rtol=0, atol=float(jnp.finfo(jnp.float32).tiny))
-
-
 @pytest.mark.parametrize("dtype", FLOATS)
 @pytest.mark.parametrize("compiled", [False, True])
 def test_a_nan_keeps_its_bits(dtype, compiled):
@@ -115,23 +86,6 @@ def test_a_nan_keeps_its_bits(dtype, compiled):
     bits = np.array([m | s for s in (0, sign) for m in (infinity + 1, (infinity + last) // 2, last)], f"uint{size}")
     f = jax.jit(bs.LogTailedRelu(0.1)) if compiled else bs.LogTailedRelu(0.1)
     np.testing.assert_array_equal(np.asarray(f(jnp.asarray(bits).view(dtype))).view(bits.dtype), bits)
-
-
-@pytest.mark.parametrize("dtype", FLOATS)
-@pytest.mark.parametrize("alpha", [0.1, np.float32(0.1), np.float64(0.1), jnp.float32(0.1), jnp.full(3, 0.1)])
-def test_output_and_tangent_have_the_dtype_of_x(dtype, alpha):
-    x = jnp.linspace(-1, 2, 6).reshape(2, 3).astype(dtype)
-    y, t = jax.jvp(bs.LogTailedRelu(alpha), (x,), (jnp.ones_like(x),))
-    assert y.dtype == t.dtype == dtype
-    assert bs.LogTailedRelu(alpha, origin=True)(x).dtype == dtype
-
-
-def test_float64():
-    with jax.enable_x64(True):
-        x = jnp.linspace(-2, 4, 100, dtype=jnp.float64)
-        y, t = jax.jvp(bs.LogTailedRelu(0.1), (x,), (jnp.ones_like(x),))
-        assert y.dtype == t.dtype == jnp.float64
-        assert_close(t, oracle(x, 0.1)[1], 2, each=True)
 
 
 JUMPING = [bs.LogTailedRelu(0.25), bs.S2NN(1.0), bs.LeakyRelu(0.25)]  # at 0, from 1/4 to 1
@@ -174,43 +128,28 @@ newer_emitters = pytest.mark.skipif(
 )
 
 
-@needs_float16  # which eight bits are converted by
-@pytest.mark.parametrize(
-    "dtype",
-    ["e4m3", "e4m3fn", "e4m3fnuz", "e4m3b11fnuz", "e5m2", pytest.param("e5m2fnuz", marks=newer_emitters), "e3m4"],
-)
-def test_every_number_of_eight_bits(dtype):
-    dtype = jnp.dtype(getattr(jnp, f"float8_{dtype}"))
-    x = jnp.arange(2**8, dtype=jnp.uint8).view(dtype)
-    value, grad, _ = oracle(x, 0.25)
-    got, dx = jax.jvp(bs.LogTailedRelu(0.25), (x,), (jnp.ones_like(x),))
-    assert got.dtype == dx.dtype == dtype
-    np.testing.assert_array_equal(widen(got), value)
+EIGHT_BITS = [
+    pytest.param(
+        getattr(jnp, f"float8_{name}"),
+        marks=[needs_float16, newer_emitters] if name == "e5m2fnuz" else needs_float16,  # what they are converted by
+    )
+    for name in ("e4m3", "e4m3fn", "e4m3fnuz", "e4m3b11fnuz", "e5m2", "e5m2fnuz", "e3m4")
+]
+
+
+@pytest.mark.parametrize("dtype", [*HALF, *EIGHT_BITS])
+def test_every_number_of_a_small_dtype(dtype):
     info = jnp.finfo(dtype)
-    np.testing.assert_allclose(widen(dx), grad, rtol=float(info.eps), atol=float(info.smallest_subnormal))
-
-
-@pytest.mark.parametrize("dtype", ["float8_e8m0fnu", "float4_e2m1fn"])
-def test_dtypes_without_a_zero_or_of_four_bits_are_refused(dtype):
-    x = jnp.ones(2, getattr(jnp, dtype))
-    with pytest.raises(TypeError, match=rf"got {dtype}: cast it, x\.astype\(jnp\.bfloat16\)"):
-        bs.LogTailedRelu()(x)
-
-
-def test_nan_shows_and_infinities_are_right():
-    x = jnp.array([jnp.nan, jnp.inf, -jnp.inf])
-    f = bs.LogTailedRelu()
-    np.testing.assert_array_equal(f(x), [np.nan, 1, 0])
-    np.testing.assert_array_equal(jax.vmap(jax.grad(f))(x), [np.nan, 0, 0])
-    np.testing.assert_array_equal(f.surrogate_fun(x), [np.nan, np.inf, 0])
-    np.testing.assert_array_equal(f.replace(alpha=0.5).surrogate_fun(x), [np.nan, np.inf, -np.inf])
-
-
-@pytest.mark.parametrize("alpha", [0.0, 0.1])
-def test_alpha_of_a_refractory_neuron(alpha):
-    x = jnp.array([-jnp.inf, -2.0])
-    assert jax.grad(lambda a: jnp.sum(bs.log_tailed_relu(x, a)))(alpha) == -2.0
-    assert jax.jvp(lambda a: bs.log_tailed_relu(x[0], a), (alpha,), (0.0,))[1] == 0.0
+    x = jnp.arange(2**info.bits, dtype=f"uint{info.bits}").view(dtype)
+    value, grad, dalpha = oracle(x, 0.25)
+    got, pullback = jax.vjp(bs.log_tailed_relu, x, jnp.full(x.shape, 0.25, jnp.float32))
+    dx, da = pullback(jnp.ones_like(x))
+    assert (got.dtype, dx.dtype, da.dtype) == (dtype, dtype, jnp.float32)
+    np.testing.assert_array_equal(widen(got), value)
+    least = info.tiny if dtype in (jnp.float16, jnp.bfloat16) else info.smallest_subnormal
+    np.testing.assert_allclose(widen(dx), grad, rtol=float(info.eps), atol=float(least))  # rounded once
+    # min(x, 0) of a subnormal bfloat16 may be flushed to 0.
+    np.testing.assert_allclose(da, dalpha, rtol=0, atol=float(jnp.finfo(jnp.float32).tiny))
 
 
 @pytest.mark.parametrize("compiled", [False, True])
@@ -232,21 +171,6 @@ def test_infinities_leave_nothing_for_debug_nans(entry, compiled):
 @pytest.mark.parametrize("x", [3, True, np.int8(3), jnp.arange(3), np.array([True]), [1, 2], jnp.uint8(1)])
 def test_integers_become_the_default_float(x):
     assert bs.LogTailedRelu()(x).dtype == jnp.float32
-
-
-def test_integers_beyond_int32_in_a_container():
-    class Slopes(bs.Surrogate):
-        def __init__(self, p):
-            self.p = p
-
-        def surrogate_fun(self, x):
-            return self.p[0] * x + self.p[1]["b"]
-
-    assert jax.grad(Slopes([3_000_000_000, {"b": 3_000_000_000}]))(1.0) == 3e9
-    np.testing.assert_array_equal(bs.spike([3_000_000_000, -1], bs.Arctan()), [1, 0])
-    for make in (lambda: Slopes((10**400,)), lambda: bs.spike([10**400], bs.Arctan())):
-        with pytest.raises(ValueError, match="a number that a float can hold, got an integer of 1329 bits"):
-            make()
 
 
 # --- the definition of d/d alpha --------------------------------------------------------------------------------
@@ -402,20 +326,6 @@ def test_transforms(transform, alpha):
         assert_close(ga, dalpha.sum(axis=axes), XS.size, each=True)  # a sum of one sign
 
 
-def test_vmap_over_alpha_and_over_surrogates():
-    x, alphas = jnp.array([-2.0, 0.5, 3.0]), jnp.array([0.1, 0.2, 0.3])
-    by_alpha = jax.vmap(jax.grad(lambda a, x: bs.log_tailed_relu(x, a), 1), (0, None))(alphas, -2.0)
-    np.testing.assert_array_equal(by_alpha, alphas)
-    batch = bs.LogTailedRelu(alphas)
-    assert_close(jax.vmap(lambda f, x: jax.grad(f)(x))(batch, x), [0.1, 1, 1 / 3], 2, each=True)
-
-
-@pytest.mark.parametrize("jac", [jax.jacfwd, jax.jacrev])
-def test_jacobians(jac):
-    x = jnp.array([-1.0, 0.5, 4.0])
-    assert_close(jac(bs.LogTailedRelu(0.1))(x), np.diag([0.1, 1.0, 0.25]), 2, each=True)
-
-
 def test_export_with_symbolic_shapes_and_its_gradient():
     args = jax.export.symbolic_args_specs((jnp.zeros((2, 3)), jnp.zeros(3)), ("b, c", "c"))
     exported = jax.export.export(jax.jit(lambda x, a: bs.log_tailed_relu(x, a)))(*args)
@@ -485,29 +395,6 @@ def test_a_trained_alpha_adds_one_residual():
     )
 
 
-@pytest.mark.parametrize("dtype", HALF)
-def test_half_precision_graph_holds_no_float32_array(dtype):
-    f = bs.LogTailedRelu(jnp.float32(0.1))
-    jaxpr = str(jax.make_jaxpr(lambda x: jax.vjp(f, x)[1](x))(XS.astype(dtype)))
-    assert "f32[4,3]" not in jaxpr
-    assert {jnp.bfloat16: "bf16[4,3]", jnp.float16: "f16[4,3]"}[dtype] in jaxpr
-
-
-def test_a_new_alpha_never_recompiles():
-    traces = []
-
-    @jax.jit
-    def run(f, x):
-        traces.append(f)
-        return jax.grad(lambda f, x: jnp.sum(f(x)), (0, 1))(f, x)
-
-    for alpha in (0.0, 0.1, 0.5):
-        df, dx = run(bs.LogTailedRelu(alpha), XS)
-        assert_close(dx, oracle(XS, alpha)[1], 2, each=True)
-        assert_close(df.alpha, oracle(XS, alpha)[2].sum(), XS.size)
-    assert len(traces) == 1
-
-
 # --- many devices -----------------------------------------------------------------------------------------------
 
 COLLECTIVE = re.compile(r"= \S+ (all-reduce|all-gather|all-to-all|collective-permute|reduce-scatter)(?:-start)?\(")
@@ -555,47 +442,24 @@ def test_shard_map(mesh, x_spec, a_spec):
         assert_close(dx, oracle(x, 0.3)[1], 2, each=True)
 
 
-def test_explicit_sharding():
-    mesh = jax.make_mesh((8,), ("batch",), axis_types=(AxisType.Explicit,))
-    with jax.set_mesh(mesh):
-        x = jax.device_put(jnp.linspace(-2, 4, 16).reshape(8, 2), P("batch"))
-        alpha = jnp.array([0.1, 0.2])
-        dx, da = jax.jit(jax.grad(lambda x, a: jnp.sum(bs.log_tailed_relu(x, a)), (0, 1)))(x, alpha)
-        assert_close(dx, oracle(x, np.array([0.1, 0.2]))[1], 2, each=True)
-        assert_close(da, oracle(x, 0.0)[2].sum(0), len(x), each=True)
-
-
 # --- bad input --------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
     ("x", "message"),
     [
-        (1j, r"real array, got dtype complex64: pass its real part, x\.real"),
-        (jnp.ones(2, jnp.complex64), "got dtype complex64"),
+        (1j, r"expected x to be a real array, got dtype complex64: pass its real part, x\.real"),
         ("a", "got 'a'"),
-        (np.array(["a"]), "expected x to be a real array"),
-        (None, "got None"),
         ([None], "got list"),
-        (object(), "got object"),
-        (np.array([object()]), "expected x to be a real array"),
+        (jax.random.key(0), r"got dtype key<fry>$"),
+        (jnp.ones(2, jnp.float8_e8m0fnu), r"got float8_e8m0fnu: cast it, x\.astype\(jnp\.bfloat16\)"),
+        (jnp.ones(2, jnp.float4_e2m1fn), r"got float4_e2m1fn: cast it, x\.astype\(jnp\.bfloat16\)"),
     ],
-    ids=lambda value: value if isinstance(value, str) else type(value).__name__,
+    ids=["complex", "text", "list", "key", "no zero", "four bits"],
 )
-def test_bad_x(x, message):
+def test_bad_x_is_described(x, message):
     with pytest.raises(TypeError, match=message):
         bs.LogTailedRelu()(x)
-
-
-def test_a_key_is_not_a_number():
-    with pytest.raises(TypeError, match=r"got dtype key<fry>$"):
-        bs.LogTailedRelu()(jax.random.key(0))
-
-
-@pytest.mark.parametrize("surrogate", [0.1, jax.nn.relu, None, bs.LogTailedRelu])
-def test_bad_surrogate(surrogate):
-    with pytest.raises(TypeError, match=r"expected a surrogate such as LogTailedRelu\(0\.1\)"):
-        bs.spike(jnp.ones(2), surrogate)
 
 
 def test_quantities():
@@ -608,8 +472,3 @@ def test_quantities():
     np.testing.assert_array_equal(f(u.Quantity(jnp.array([-1.0, 2.0]))), [0, 1])
     dv = jax.grad(lambda v: jnp.sum(f(u.Quantity(v))))(jnp.array([-1.0, 2.0]))
     assert_close(dv, [0.1, 0.5], 2, each=True)
-
-
-def test_kernel_does_not_import_brainunit():
-    code = "import sys, brainsurr; assert not {'brainunit', 'saiunit', 'flax', 'optax'} & set(sys.modules)"
-    subprocess.run([sys.executable, "-c", code], check=True)

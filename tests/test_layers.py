@@ -1,6 +1,4 @@
-"""What the layers of the three frameworks owe their users alike, beside their numbers."""
-
-import warnings
+"""What the layers of every framework owe their users alike, beside the numbers of their neurons."""
 
 import brainstate
 import brainunit
@@ -10,37 +8,143 @@ import numpy as np
 import pytest
 from close import assert_close
 from combinations import label
-from dtypes import FLOATS, needs_float16
+from dtypes import FLOATS
 from flax import linen, nnx
 
 import brainsurr as bs
-from brainsurr.brainstate import LIF as BrainstateLIF
-from brainsurr.brainstate import unroll as brainstate_unroll
-from brainsurr.linen import LIF as LinenLIF
-from brainsurr.linen import bounds as linen_bounds
-from brainsurr.linen import unroll as linen_unroll
-from brainsurr.nnx import LIF as NnxLIF
-from brainsurr.nnx import unroll as nnx_unroll
-from tools.hosts import HOSTS, Brainstate, Nnx, by_name
+from tools.hosts import HOSTS, Brainstate, Linen, Nnx, by_name
 
-pytestmark = pytest.mark.usefixtures("lenient")  # brainstate's Orthogonal
-# Multiples of 1 / 8, so that with such decays and thresholds no potential is rounded, in any order: spikes are equal.
-XS = jnp.asarray(np.random.default_rng(0).integers(-8, 25, (5, 2, 3)) / 8, jnp.float32)
+pytestmark = pytest.mark.usefixtures("lenient")  # brainstate's Linear and Orthogonal
+T, B, F = 5, 2, 3
+XS = jnp.asarray(np.random.default_rng(0).integers(-8, 25, (T, B, F)) / 8, jnp.float32)
 KEY = jax.random.key(0)
 every_host = pytest.mark.parametrize("host", HOSTS, ids=label)
+flax = pytest.mark.parametrize("host", [Nnx, Linen], ids=label)
 
 
-def called(host, layer):
-    """What calls a layer outside of jit, from its first state."""
-    if host is Brainstate:
-        layer.init_state(2)
-        return lambda: layer(XS)
+def called(host, layer, xs=XS):
+    """The outputs of a layer from its first state."""
+    return host.call(layer, *([xs.shape[1:-1] or None] if host is Brainstate else [xs.shape[1:], None]), xs)[1]
+
+
+@every_host
+def test_parameters_have_the_surrogates_names(host):
+    make = host.layers.SpikingActivation
+    params = by_name(host().params(make(bs.LeakyRelu(0.25, jnp.ones(F)), learnable="alpha"), XS))
+    assert params == {"alpha": 0.25}
+    assert not params["alpha"].weak_type
+    half = make(bs.LogTailedRelu(0.3), learnable="alpha", param_dtype=jnp.bfloat16)
+    assert by_name(host().params(half, XS))["alpha"].dtype == jnp.bfloat16
+    assert make(bs.LogTailedRelu(0.3)).surrogate == bs.LogTailedRelu(0.3)
+
+
+@every_host
+@pytest.mark.parametrize(("stored", "used"), [(0.5, 0.5), (3.0, 1.0)])
+def test_the_surrogate_has_its_current_value_clipped(host, stored, used):
+    f = bs.LogTailedRelu(0.1, continuous=True)
+    act = host.layers.SpikingActivation(f, learnable="alpha")
+    params = jax.tree.map(lambda p: jnp.full_like(p, stored), host().params(act, XS))
+    act = act.bind({"params": params}) if host is Linen else host().with_params(act, params)
+    assert act.surrogate == f.replace(alpha=jnp.float32(used))
+
+
+@every_host
+def test_an_activation_in_a_sequential_of_the_framework(host):
+    first = host.dense(F, 6, nnx.Rngs(0))
+    layers = [first, host.layers.SpikingActivation(bs.Arctan(jnp.ones(6)), learnable="alpha")]
+    make = {Nnx: nnx.Sequential, Linen: lambda *given: linen.Sequential(given), Brainstate: brainstate.nn.Sequential}
+    (_, ys), grads, _ = host().grad(make[host](*layers), lambda _, ys: ys.sum(), XS)
+    assert set(np.unique(ys)) == {0, 1}
+    assert by_name(grads)["alpha"].shape == (6,)
+
+
+@flax
+def test_layers_draw_their_own_first_potentials(host):
+    normal = (nnx if host is Nnx else linen).initializers.normal(1.0)
+    options = host.recurrent(jnp.eye(F)) | {"carry_init": normal}
+    net = host.layers.SpikingSequential([host.layers.LIF(F, **options), host.layers.LIF(F, carry_init=normal)])
+
+    def start(*seed):
+        if host is Linen:
+            return net.initialize_carry(jax.random.key(*seed or [0]), (B, F))
+        return net.initialize_carry((B, F), *map(nnx.Rngs, seed))
+
+    (v, s), other = start()
+    assert v.std() > 0.3
+    assert not s.any()
+    assert (v != other).all()
+    np.testing.assert_array_equal(start(0)[0][0], v)
+    assert (start(1)[0][0] != v).any()
+
+
+@every_host
+@pytest.mark.parametrize("batch", [(), (2,), (2, 3)])
+def test_any_batch_shape_none_included(host, batch):
+    assert called(host, host.layers.LIF(F), jnp.ones((T, *batch, F))).shape == (T, *batch, F)
+
+
+@flax
+def test_shapes_are_followed_through_other_layers(host):
+    """Convolution, dropout, functions and a network inside; no random number is used up."""
+    layers, rngs = host.layers, nnx.Rngs(0)
+    net = layers.SpikingSequential(
+        [
+            nnx.Conv(1, 3, (3, 3), strides=2, rngs=rngs) if host is Nnx else linen.Conv(3, (3, 3), strides=2),
+            layers.LIF(3),
+            nnx.Dropout(0.5, rngs=rngs) if host is Nnx else linen.Dropout(0.5, deterministic=False),
+            lambda xs: xs.reshape(*xs.shape[:-3], -1),
+            jax.nn.relu,
+            layers.SpikingSequential([host.dense(48, 5, rngs), layers.LIF(5)]),
+            layers.LI(5),
+        ]
+    )
+    counts = jax.tree.leaves(nnx.state(net, nnx.RngCount)) if host is Nnx else []
+    carry = net.initialize_carry(*[KEY] * (host is Linen), (2, 8, 8, 1))
+    assert [None if c is None else jax.tree.map(jnp.shape, c) for c in carry] == [
+        *(None, (2, 4, 4, 3), None, None, None),
+        *((None, (2, 5)), (2, 5)),
+    ]
+    xs = jnp.ones((T, 2, 8, 8, 1))
     if host is Nnx:
-        carry = layer.initialize_carry((2, 3))
-        return lambda: layer(carry, XS)[1]
-    carry = layer.initialize_carry(KEY, (2, 3))
-    variables = layer.init(KEY, carry, XS)
-    return lambda: layer.apply(variables, carry, XS)[1]
+        assert counts == jax.tree.leaves(nnx.state(net, nnx.RngCount))
+        _, ys = nnx.jit(lambda net, carry, xs: net(carry, xs))(net, carry, xs)
+    else:
+        _, ys = net.init_with_output({"params": KEY, "dropout": KEY}, carry, xs)[0]
+    assert ys.shape == (T, 2, 5)
+
+
+@every_host
+def test_a_sequence_is_not_a_step(host):
+    with pytest.raises(ValueError, match="a LIFCell takes one step"):
+        host.call(host.layers.LIFCell(F), *([B] if host is Brainstate else [(B, F), None]), XS)
+
+
+@flax
+def test_wrong_features_and_carries(host):
+    key = [KEY] * (host is Linen)
+    lif = host.layers.LIF(8)
+    for layer, shape, message in (
+        (lif, (B, 7), r"^LIF: expected input_shape \(\*batch, 8\), got \(2, 7\)"),
+        (lif, (), r"^LIF: expected input_shape \(\*batch, 8\), got \(\)"),
+        (host.layers.SpikingSequential([lif]), (B, 7), r"LIF: expected input_shape \(\*batch, 8\), got \(2, 7\)"),
+        (host.layers.SpikingSequential([lif]), (), r"^SpikingSequential: expected input_shape .*, got \(\)"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            layer.initialize_carry(*key, shape)
+    net = host.layers.SpikingSequential([host.layers.LIF(F), jax.nn.relu])
+    run = net.bind({}) if host is Linen else net
+    with pytest.raises(ValueError, match="expected a carry of 2 entries, one for each layer, got 1 entries"):
+        run((None,), XS)
+    with pytest.raises(ValueError, match="got NoneType: start from initialize_carry"):
+        run(None, XS)
+
+
+@every_host
+@pytest.mark.parametrize("xs", [None, "abc", jnp.ones((T, B, F), complex)], ids=["none", "word", "complex"])
+def test_inputs_that_are_no_numbers(host, xs):
+    for layer in (host.layers.LIF(F), host.layers.LI(F), host.layers.SpikingSequential([host.layers.LIF(F)])):
+        with pytest.raises(TypeError, match="expected xs to be a real array"):
+            host.call(layer, *([B] if host is Brainstate else [(B, F), None]), xs)
 
 
 class Summing(brainstate.nn.Module):
@@ -114,48 +218,33 @@ def test_a_cell_of_flax_over_time():
 
 
 def test_recurrent_weights_can_be_partitioned():
+    recurrent, spec = {"recurrent": True, "rngs": nnx.Rngs(0)}, jax.sharding.PartitionSpec(None, "m")
     with jax.set_mesh(jax.make_mesh((2,), ("m",), axis_types=(jax.sharding.AxisType.Auto,))):
         init = nnx.with_partitioning(nnx.initializers.orthogonal(), (None, "m"))
-        kernel = NnxLIF(4, recurrent=True, recurrent_kernel_init=init, rngs=nnx.Rngs(0)).recurrent_kernel.get_value()
-    assert kernel.sharding.spec == jax.sharding.PartitionSpec(None, "m")
-    plain = NnxLIF(4, recurrent=True, rngs=nnx.Rngs(0)).recurrent_kernel.get_value()
+        kernel = bs.nnx.LIF(4, recurrent_kernel_init=init, **recurrent).recurrent_kernel.get_value()
+    assert kernel.sharding.spec == spec
+    plain = bs.nnx.LIF(4, **recurrent | {"rngs": nnx.Rngs(0)}).recurrent_kernel.get_value()
     assert_close(kernel, plain, 32)  # the decomposition of a matrix of 4 by 4
 
-    init = linen.with_partitioning(linen.initializers.orthogonal(), (None, "m"))
-    layers = [LinenLIF(3, recurrent=True, param_dtype=jnp.bfloat16, **o) for o in ({}, {"recurrent_kernel_init": init})]
-    carry = layers[0].initialize_carry(KEY, (2, 3))
+    init = {"recurrent_kernel_init": linen.with_partitioning(linen.initializers.orthogonal(), (None, "m"))}
+    layers = [bs.linen.LIF(F, recurrent=True, param_dtype=jnp.bfloat16, **options) for options in ({}, init)]
+    carry = layers[0].initialize_carry(KEY, (B, F))
     plain, boxed = (layer.init(KEY, carry, XS) for layer in layers)
-    spec = linen.get_partition_spec(boxed)["params"]["recurrent_kernel"]
-    assert spec == jax.sharding.PartitionSpec(None, "m")
+    assert linen.get_partition_spec(boxed)["params"]["recurrent_kernel"] == spec
     jax.tree.map(np.testing.assert_array_equal, linen.unbox(boxed), plain)
     np.testing.assert_array_equal(layers[1].apply(boxed, carry, XS)[1], layers[0].apply(plain, carry, XS)[1])
 
 
-def test_a_function_that_changes_is_not_remembered():
-    scale = 1.0
-    layer = NnxLIF(3, spike_fn=lambda x: scale * bs.log_tailed_relu(x))
-    carry = layer.initialize_carry((2, 3))
-    before, scale = layer(carry, XS)[1], 0.0
-    assert before.any()
-    assert not layer(carry, XS)[1].any()
-
-
 @every_host
-def test_the_numbers_are_those_of_jit(host):
-    layer = host.layers.LIF(3, spike_fn=bs.Arctan(2.0), decay=0.75, threshold=np.float32(0.875))
-    (_, ys), _, _ = host().grad(layer, lambda carry, ys: ys.sum(), XS)
-    np.testing.assert_array_equal(
-        called(host, host.layers.LIF(3, spike_fn=bs.Arctan(2.0), decay=0.75, threshold=0.875))(), ys
-    )
-
-
-@every_host
-@pytest.mark.parametrize("threshold", [float("inf"), float("nan"), np.array([1.0, np.inf, 1.0])])
-def test_a_threshold_that_is_never_met_is_refused(host, threshold):
-    with pytest.raises(
-        ValueError, match=r"LIF: expected threshold to be finite, got .*: a layer that never fires is LI"
-    ):
-        host.layers.LIF(3, threshold=threshold)
+def test_what_is_not_finite_is_refused(host):
+    """Even an unbounded decay is a number."""
+    message = "LIF: expected threshold to be finite, got .*: a layer that never fires is LI"
+    for threshold in (float("inf"), float("nan"), np.array([1.0, np.inf, 1.0])):
+        with pytest.raises(ValueError, match=message):
+            host.layers.LIF(3, threshold=threshold)
+    for decay in (float("inf"), np.array([0.5, np.nan, 0.5])):
+        with pytest.raises(ValueError, match="LI: expected decay to be finite, got"):
+            host.layers.LI(3, decay=decay, learnable="decay", bounds=None)
 
 
 @every_host
@@ -169,21 +258,13 @@ def test_with_a_fixed_threshold_below_0_a_neuron_fires_at_rest(host, threshold):
 
 
 @every_host
-@pytest.mark.parametrize("decay", [float("inf"), np.array([0.5, np.nan, 0.5])])
-def test_an_unbounded_decay_is_a_number_all_the_same(host, decay):
-    with pytest.raises(ValueError, match="LI: expected decay to be finite, got"):
-        host.layers.LI(3, decay=decay, learnable="decay", bounds=None)
-
-
-@every_host
 def test_bounds_take_the_place_of_the_interval_of_the_decay(host):
     layer = host.layers.LIF(3, decay=-0.5, learnable="decay", bounds={"decay": (-1.0, 1.0)})
     assert by_name(host().params(layer, XS))["decay"] == -0.5
     free = host.layers.LI(3, decay=1.5, learnable="decay", bounds=None)
     assert by_name(host().params(free, XS))["decay"] == 1.5
-    for options in ({}, {"learnable": "decay"}, {"learnable": "threshold", "bounds": None}):
-        with pytest.raises(ValueError, match=r"decay = 1.5 is outside \[0.0, 1.0\]"):
-            host.layers.LIF(3, decay=1.5, **options)
+    with pytest.raises(ValueError, match=r"decay = 1.5 is outside \[0.0, 1.0\]"):
+        host.layers.LIF(3, decay=1.5, learnable="threshold", bounds=None)
 
 
 @every_host
@@ -200,101 +281,10 @@ def test_integers_make_floating_parameters(host):
 @every_host
 @pytest.mark.parametrize("dtype", FLOATS)
 def test_recurrent_weights_of_any_dtype_are_orthogonal(host, dtype):
+    """As many as an integer of NumPy says."""
     options = {"rngs": nnx.Rngs(0)} if host is Nnx else {}
-    layer = host.layers.LIF(3, recurrent=True, param_dtype=dtype, **options)
+    layer = host.layers.LIF(np.prod((1, 3)), recurrent=True, param_dtype=dtype, **options)
     kernel = by_name(host().params(layer, XS))["recurrent_kernel"]
     assert kernel.dtype == dtype
     wide = np.asarray(kernel, np.float32)
     assert_close(wide @ wide.T, np.eye(3), 8, dtype=dtype)
-
-
-@needs_float16
-def test_recurrent_weights_under_a_precision_of_16():
-    with brainstate.environ.context(precision=16):
-        assert BrainstateLIF(3, recurrent=True).recurrent_kernel.value().dtype == jnp.float16
-
-
-@every_host
-def test_numpy_integers_count(host):
-    layer = host.layers.LIF(np.prod((1, 3)))
-    np.testing.assert_array_equal(called(host, layer)(), called(host, host.layers.LIF(3))())
-
-
-@pytest.mark.parametrize("size", [(2, -1, 3), (2.0, 3), ("a", 3)])
-def test_every_axis_of_a_size_is_looked_at(size):
-    with pytest.raises(ValueError, match="LIF: expected features to be an integer or several, got"):
-        BrainstateLIF(size)
-
-
-@pytest.mark.parametrize("unrolled", [False, True])
-def test_brainstates_own_random_numbers_can_be_drawn_by_a_spike_function(unrolled):
-    f = bs.Arctan(2.0)
-    layer = BrainstateLIF(3, spike_fn=lambda x: f(x + brainstate.random.normal(size=x.shape)))
-    run = (lambda: brainstate_unroll(layer, XS, block_size=2, remat="full")) if unrolled else (lambda: layer(XS))
-    layer.init_state(2)
-    answers = []
-    for seed in (0, 0, 1):
-        brainstate.random.seed(seed)
-        layer.reset_state(2)
-        answers.append(np.asarray(run()))
-    assert (answers[0] == answers[1]).all()
-    assert (answers[0] != answers[2]).any()
-    assert np.isfinite(brainstate.random.normal(size=2)).all(), "the random state is no tracer"
-
-
-class Sown(linen.Module):
-    """A network that notes its firing rate."""
-
-    @linen.compact
-    def __call__(self, carry, xs):
-        carry, spikes = LinenLIF(3)(carry, xs)
-        self.sow("intermediates", "rate", spikes.mean())
-        return carry, spikes
-
-
-@pytest.mark.parametrize("remat", ["none", "full"])
-def test_what_linen_sows_comes_out_by_block(remat):
-    class Unrolled(linen.Module):
-        def setup(self):
-            self.net = Sown()
-
-        def __call__(self, carry, xs):
-            return linen_unroll(self.net, carry, xs, block_size=2, remat=remat)
-
-    (_, spikes), noted = Unrolled().apply({}, jnp.zeros((2, 3)), XS, mutable=["intermediates"])
-    whole, rest = noted["intermediates"]["net"]["rate"]
-    assert_close(whole, spikes[:4].reshape(2, 2, 2, 3).mean((1, 2, 3)), 2)  # sums of spikes are exact
-    assert_close(rest, spikes[4:].mean(), 2)
-
-
-def test_what_nnx_makes_inside_of_unroll_is_named():
-    class Noting(nnx.Module):
-        def __init__(self):
-            self.lif = NnxLIF(3)
-
-        def __call__(self, carry, xs):
-            carry, spikes = self.lif(carry, xs)
-            self.rate = nnx.Intermediate(spikes.mean())
-            return carry, spikes
-
-    with pytest.raises(ValueError, match="unroll: expected net to create no new variables, it created rate"):
-        nnx_unroll(Noting(), jnp.zeros((2, 3)), XS, block_size=2)
-
-
-def test_linen_bounds_take_what_init_takes():
-    class Net(linen.Module):
-        @linen.compact
-        def __call__(self, xs, train, steps):
-            xs = linen.BatchNorm(use_running_average=not train)(xs)
-            return LinenLIF(3, learnable="decay")(jnp.zeros((2, 3)), xs[: list(range(9))[steps]])[1]
-
-    for args in ((XS, False, 4), (jax.ShapeDtypeStruct(XS.shape, XS.dtype), True, 4)):
-        assert linen_bounds(Net(), *args)["LIF_0"] == {"decay": (0.0, 1.0)}
-
-
-def test_linen_tabulates_without_a_warning():
-    layer = LinenLIF(3, learnable="decay")
-    with warnings.catch_warnings(record=True) as caught:  # as an error, flax would swallow it
-        warnings.simplefilter("always")
-        assert "decay" in layer.tabulate(KEY, jnp.zeros((2, 3)), XS)
-    assert not [str(warning.message) for warning in caught if "partial" in str(warning.message)]

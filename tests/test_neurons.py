@@ -24,10 +24,9 @@ from test_gradients import checked
 
 import brainsurr as bs
 from brainsurr._layer import fields_of
-from brainsurr._nir.writing_neurons import WRITERS
 from brainsurr.neurons._spikes import spike_fields
-from brainsurr.nir import to_nir
-from tools.hosts import HOSTS, Brainstate, Linen, Pure, by_name
+from brainsurr.nir import WRITERS, to_nir
+from tools.hosts import HOSTS, Brainstate, Linen, Nnx, Pure, by_name
 
 pytestmark = [pytest.mark.numbers, pytest.mark.usefixtures("lenient")]  # brainstate's Orthogonal
 XS = jnp.asarray(X, jnp.float32)
@@ -54,11 +53,12 @@ class Plain:
 HARDEST = [[case for case in CASES if case.entry is entry][-1] for entry in TABLE]
 
 
-def law(*hosts, cases=CASES):
-    """Decorate a test of ``host`` and ``case``."""
+def law(*hosts, cases=CASES, everywhere=False):
+    """Decorate a test of ``host`` and ``case``; `make test` tries it ``everywhere``, or in each host once."""
     hardest = [case for case in HARDEST if case in cases]
-    length = max(len(hosts), len(hardest))
-    quick = {(hosts[i % len(hosts)], hardest[i % len(hardest)]) for i in range(length)} if hardest else ()
+    length = len(hosts) * len(hardest) if everywhere else max(len(hosts), len(hardest))
+    pairs = itertools.product(hosts, hardest) if everywhere else zip(itertools.cycle(hosts), itertools.cycle(hardest))
+    quick = set(itertools.islice(pairs, length))
     rows = []
     for host, case in itertools.product(hosts, cases):
         marks = () if (host, case) in quick else pytest.mark.slow if case in hardest else pytest.mark.exhaustive
@@ -143,7 +143,7 @@ def test_a_neuron_is_the_loop(case, dtype):
     assert_state(case, state)
 
 
-@law(*HOSTS)
+@law(*HOSTS, everywhere=True)
 def test_a_layer_is_the_neuron(host, case):
     (state, ys), grads, gx = host().grad(case.layer(host), loss, XS)
     assert_outputs(case, ys)
@@ -193,8 +193,8 @@ def test_in_blocks_of_time(host, case):
 @law(Plain, *HOSTS)
 def test_in_a_stream_that_is_cut_anywhere(host, case):
     params, start, run, _ = pure(host, case)
-    middle, before = run(params, start((B, F)), XS[:4])
-    after, rest = run(params, middle, XS[4:])
+    middle, before = run(params, start((B, F)), XS[:3])
+    after, rest = run(params, middle, XS[3:], block_size=2)
     assert_outputs(case, jnp.concatenate([before, rest]))
     for leaf, whole in zip(jax.tree.leaves(after), sorted_states(host, case), strict=True):
         assert_close(leaf, whole, T * case.entry.rounded, dtype=jnp.float32)
@@ -214,12 +214,30 @@ def test_over_examples_one_by_one(host, case):
 
 
 @law(Plain, *HOSTS)
-def test_on_an_explicit_mesh(host, case):
+def test_on_a_mesh_with_explicit_axes(host, case):
+    """From a state that knows of no mesh, and in blocks of time from one that lies where the inputs lie."""
     params, start, run, _ = pure(host, case)
-    with jax.set_mesh(jax.make_mesh((1,), ("data",), axis_types=(AxisType.Explicit,))):
-        xs = jax.reshard(XS, PartitionSpec(None, "data"))
-        ys = jax.jit(lambda params, xs: run(params, start((B, F)), xs)[1])(params, xs)
+
+    def value(params, carry, xs):
+        carry, ys = run(params, carry, xs, block_size=4, remat="full")
+        return loss(carry, ys), ys
+
+    with jax.set_mesh(jax.make_mesh((B,), ("data",), axis_types=(AxisType.Explicit,))):
+        xs, carry = jax.reshard(XS, PartitionSpec(None, "data")), jax.reshard(start((B, F)), PartitionSpec("data"))
+        assert_outputs(case, jax.jit(lambda params, xs: run(params, start((B, F)), xs)[1])(params, xs))
+        (grads, _, gx), ys = jax.jit(jax.grad(value, (0, 1, 2), has_aux=True))(params, carry, xs)
     assert_outputs(case, ys)
+    assert_same_gradients(case, named(grads), gx)
+
+
+@law(Plain, *HOSTS)
+def test_on_a_mesh_with_manual_axes(host, case):
+    """In blocks of time too, where a host makes the state vary as the input does."""
+    params, start, run, _ = pure(host, case)
+    mesh, spec = jax.make_mesh((B,), ("data",), axis_types=(AxisType.Auto,)), PartitionSpec(None, "data")
+    for options in ({}, {"block_size": 4, "remat": "full"})[: 1 + (host in (Plain, Nnx))]:
+        part = lambda xs, options=options: run(params, start((1, F)), xs, **options)[1]  # noqa: E731
+        assert_outputs(case, jax.jit(jax.shard_map(part, mesh=mesh, in_specs=spec, out_specs=spec))(XS))
 
 
 # Gradients, spikes -------------------------------------------------------------------------------------------------
@@ -315,5 +333,5 @@ def test_outside_of_jit_a_new_value_compiles_nothing(host, case, trained):
 @pytest.mark.parametrize("kind", [kind for kind in EXPORTED if kind not in WRITERS])
 def test_nir_refuses_by_name_what_it_does_not_have(host, kind):
     net = host.layers.SpikingSequential([host.layers.layer(kind)(F)])
-    with pytest.raises(ValueError, match=f"^to_nir: layer 0, {kind.__name__}: expected neurons that NIR has, .*, got "):
+    with pytest.raises(ValueError, match=f"^to_nir: layer 0, {kind.__name__}: expected a layer that NIR has: "):
         to_nir(net.bind({}) if host is Linen else net, (F,), dt=1.0)

@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 import test_neurons as laws
-from combinations import label
+from combinations import first_quick, label
 from neuron_table import Case, Entry, lif
 
 import brainsurr as bs
@@ -106,9 +106,9 @@ def cases(kind, step, rounded=0, **setting):
 
 OWN = cases(QIF, quadratic, rounded=6, rate=np.array([0.25, 0.5, 0.0, 1.0], np.float32))
 SUBCLASSES = [
-    *cases(Quiet, lambda *given, reset, **fields: lif(*given, reset="none", **fields), decay=0.5),
-    *cases(Biased, lambda fire, state, x, bias, **fields: lif(fire, state, x + bias, **fields), decay=0.5),
-    *cases(Counting, counting, decay=0.5),
+    cases(Quiet, lambda *given, reset, **fields: lif(*given, reset="none", **fields), decay=0.5)[1],
+    cases(Biased, lambda fire, state, x, bias, **fields: lif(fire, state, x + bias, **fields), decay=0.5)[1],
+    cases(Counting, counting, decay=0.5)[0],
 ]
 
 
@@ -127,11 +127,11 @@ def test_a_subclass_of_lif_does_what_it_says_everywhere(host, case):
     laws.test_a_network_returns_its_spikes(host, case)
 
 
-@everywhere
+@pytest.mark.parametrize("host", first_quick([laws.Plain, *HOSTS]), ids=label)
 def test_a_choice_between_the_state_and_the_input_on_a_mesh(host):
     """jnp.where takes arrays that are sharded alike, and a first state may be zeros that are not."""
     case, _ = cases(Waiting, waiting, decay=0.5)
-    laws.test_on_an_explicit_mesh(host, case)
+    laws.test_on_a_mesh_with_explicit_axes(host, case)
 
 
 @everywhere
@@ -163,103 +163,62 @@ def run(host, kind, xs=XS, **fields):
 # What does not fit, when it runs -------------------------------------------------------------------------------------
 
 
+SHAPES, DTYPES = r"give a state like the one it takes, \(2, 3\), got", "keep the dtype of its state count, int32, got"
+
+
 @everywhere
 @pytest.mark.parametrize(
-    ("step", "error", "message"),
+    ("base", "step", "error", "message"),
     [
-        (
-            lambda self, v, x: (v, x[..., :1]),
-            ValueError,
-            r"an output of the shape of its input, \(2, 3\), got \(2, 1\)",
-        ),
-        (lambda self, v, x: (v[..., :1], x), ValueError, r"a state like the one it takes, \(2, 3\), got \(2, 1\)"),
-        (
-            lambda self, v, x: ((v, v), x),
-            ValueError,
-            r"a state like the one it takes, \(2, 3\), got \(\(2, 3\), \(2, 3\)",
-        ),
-        (lambda self, v, x: x, TypeError, r"return a pair, the new state and the output, got \(2, 3\)"),
+        (QIF, lambda self, v, x: (v, x[..., :1]), ValueError, r"give an output of .*, \(2, 3\), got \(2, 1\)"),
+        (QIF, lambda self, v, x: (v[..., :1], x), ValueError, rf"{SHAPES} \(2, 1\)"),
+        (QIF, lambda self, v, x: ((v, v), x), ValueError, rf"{SHAPES} \(\(2, 3\), \(2, 3\)"),
+        (QIF, lambda self, v, x: x, TypeError, r"return a pair, the new state and the output, got \(2, 3\)"),
+        (Counting, lambda self, v, x: ((v[0], v[1] + 0.5), x), TypeError, f"{DTYPES} float32: start it as a"),
     ],
 )
-def test_a_step_that_does_not_fit(host, step, error, message):
-    with pytest.raises(error, match=f"^Own: expected step to (give|return) .*{message.removeprefix('return ')}"):
-        run(host, type("Own", (QIF,), {"step": step}))
-
-
-@everywhere
-def test_a_count_that_becomes_a_float(host):
-    class Wrong(Counting):
-        def step(self, state, x):
-            (v, count), s = super().step(state, x)
-            return (v, count + s), s
-
-    message = r"^Wrong: expected step to keep the dtype of its state count, int32, got float32: start it as a"
-    with pytest.raises(TypeError, match=message):
-        run(host, Wrong)
+def test_a_step_that_does_not_fit(host, base, step, error, message):
+    with pytest.raises(error, match=f"^Own: expected step to {message}"):
+        run(host, type("Own", (base,), {"step": step}))
 
 
 @everywhere
 @pytest.mark.parametrize("states", [("v",), ("v", "u", "w"), ("v", "v")])
 def test_states_that_do_not_name_the_arrays(host, states):
-    class Two(QIF):
-        def initial_state(self, x):
-            return jnp.zeros_like(x), jnp.zeros_like(x)
-
-    Two.states = states
-    with pytest.raises(
-        ValueError, match=r"^Two: expected states to have 2 names, .* such as states = \('v', 'u'\), got"
-    ):
-        run(host, Two)
-
-
-def test_a_state_of_another_shape():
-    hint = r"and a carry without the time axis, from .*a neuron by itself: initial_state\(xs\[0\]\)"
-    with pytest.raises(ValueError, match=rf"^QIF: .* shape of the carry, \(5, 3\), got \(2, 3\): .*{hint}"):
-        QIF()(jnp.zeros((5, 3)), XS)
-    for host in HOSTS:
-        layer = host.layers.layer(QIF)(3)
-        carry = [5] if host is Brainstate else [(2, 3), jnp.zeros((5, 3))]
-        with pytest.raises(ValueError, match=rf"^QIF: .* shape of the carry, \(5, 3\), got \(2, 3\): .*{hint}"):
-            host.call(layer, *carry, XS)
+    two = {"states": states, "initial_state": lambda self, x: (jnp.zeros_like(x), jnp.zeros_like(x))}
+    message = r"^Own: expected states to have 2 names, .* such as states = \('v', 'u'\), got"
+    with pytest.raises(ValueError, match=message):
+        run(host, type("Own", (QIF,), two))
 
 
 # Arguments -----------------------------------------------------------------------------------------------------------
 
 
+NOT_ONE = "is not a parameter of it, which has rate, spike_fn.alpha"
+
+
 @every_host
-@pytest.mark.parametrize("make", ["layer", "cell"])
 @pytest.mark.parametrize(
     ("given", "error", "message"),
     [
         ({"rate": "fast"}, TypeError, "expected rate to be a real number or array, got 'fast'"),
         ({"rate": np.ones(2)}, ValueError, r"expected rate to be one number or 3, got shape \(2,\)"),
         ({"rate": np.ones((2, 3))}, ValueError, r"expected rate to be one number or 3, got shape \(2, 3\)"),
-        (
-            {"rate": 1.5, "learnable": "rate"},
-            ValueError,
-            r"rate = 1.5 is outside \[0.0, 1.0\]; choose another value, or",
-        ),
-        (
-            {"rat": 0.1},
-            TypeError,
-            r"has no argument rat: did you mean rate\? it has features, rate, spike_fn, learnable",
-        ),
-        ({"learnable": "rat"}, ValueError, "learnable='rat' is not a parameter of it, which has rate, spike_fn.alpha"),
-        ({"learnable": "alpha"}, ValueError, "'alpha' is not a parameter of it, which has rate, spike_fn.alpha"),
-        ({"learnable": "spike_fn"}, ValueError, "'spike_fn' is not a parameter of it, which has rate, spike_fn.alpha"),
-        (
-            {"learnable": "spike_fn.alfa"},
-            ValueError,
-            "'spike_fn.alfa' is not a parameter of it, which has rate, spike_fn",
-        ),
+        ({"rate": 1.5, "learnable": "rate"}, ValueError, r"rate = 1.5 is outside \[0.0, 1.0\]; choose another"),
+        ({"rat": 0.1}, TypeError, r"has no argument rat: did you mean rate\? it has features, rate, spike_fn"),
+        ({"learnable": "rat"}, ValueError, f"learnable='rat' {NOT_ONE}"),
+        ({"learnable": "alpha"}, ValueError, f"'alpha' {NOT_ONE}"),
+        ({"learnable": "spike_fn"}, ValueError, f"'spike_fn' {NOT_ONE}"),
+        ({"learnable": "spike_fn.alfa"}, ValueError, f"'spike_fn.alfa' {NOT_ONE}"),
         ({"learnable": "spike_fn.width"}, ValueError, r"; the surrogate f has a width as f.scaled\(\)"),
         ({"spike_fn": bs.Arctan}, TypeError, r"expected spike_fn to be a surrogate .*: call it, Arctan\(...\)"),
         ({"bounds": {"rate": (0, 1)}}, ValueError, "bounds name 'rate', which is not learnable"),
     ],
 )
-def test_arguments_that_do_not_fit(host, make, given, error, message):
-    with pytest.raises(error, match=f"^QIF(Cell)?:? .*{message}"):
-        getattr(host.layers, make)(QIF)(3, **given)
+def test_arguments_that_do_not_fit(host, given, error, message):
+    for make in (host.layers.layer, host.layers.cell):
+        with pytest.raises(error, match=f"^QIF(Cell)?:? .*{message}"):
+            make(QIF)(3, **given)
 
 
 def test_arguments_of_the_neuron_itself():
@@ -269,56 +228,68 @@ def test_arguments_of_the_neuron_itself():
         QIF().replace(rat=0.1)
     with pytest.raises(AttributeError, match=r"^QIF has no parameter or flag 'rat', only rate, spike_fn$"):
         QIF().rat = 0.1
-    with pytest.raises(
-        ValueError, match=r"^QIF: rate of shape \(2,\) does not broadcast .*: give one number, or one per"
-    ):
+    with pytest.raises(ValueError, match=r"^QIF: rate of shape \(2,\) does not broadcast .*: give one number"):
         run(laws.Plain, QIF, rate=np.ones(2))
+    hint = r"a carry without the time axis, from .*a neuron by itself: initial_state\(xs\[0\]\)"
+    with pytest.raises(ValueError, match=rf"^QIF: .* shape of the carry, \(5, 3\), got \(2, 3\): .*{hint}"):
+        QIF()(jnp.zeros((5, 3)), XS)
 
 
 # Classes -------------------------------------------------------------------------------------------------------------
 
 
-@every_host
-@pytest.mark.parametrize("name", ["features", "learnable", "recurrent", "name", "parent", "step", "v"])
-def test_a_field_whose_name_is_taken(host, name):
-    kind = dataclasses.dataclass(type("Own", (QIF,), {"__annotations__": {name: Any}, name: 0.5}))
-    has = "both a field and a state have" if name == "v" else "a layer has"
-    with pytest.raises(ValueError, match=f"^Own: expected another name than {name}, which {has}$"):
-        host.layers.layer(kind)
+def made(base=QIF, annotated=(), **attributes):
+    """A class by the name of Own."""
+    return type("Own", (base,), {"__annotations__": dict.fromkeys(annotated, Any), **attributes})
+
+
+def own(base=QIF, annotated=(), **fields):
+    """A dataclass with these fields."""
+    return dataclasses.dataclass(made(base, annotated or fields, **fields))
+
+
+OF_A_LAYER = [
+    *(
+        (own(**{name: 0.5}), ValueError, f"expected another name than {name}, which a layer has$")
+        for name in ("features", "learnable", "recurrent", "name", "parent", "step", "s")
+    ),
+    (own(v=0.5), ValueError, "expected another name than v, which both a field and a state have$"),
+    (made(states=("s",)), ValueError, "expected another name than s, which a layer has"),
+    (own(Neuron, ["rate"]), TypeError, "expected a default for the field rate, got none$"),
+]
+OF_ANY = [
+    *(
+        (made(base, ["reset"], reset="none"), TypeError, "expected reset to be a field, .*: write @dataclasses")
+        for base in (Neuron, QIF, LIF)
+    ),
+    # Which a dataclass would leave as it is in the base.
+    (dataclasses.dataclass(made(LIF, reset="none")), TypeError, "expected reset .*: annotate it, reset: Any = 'none'$"),
+    (made(bounds={"Rate": (0.0, 1.0)}), ValueError, "bounds name 'Rate', which is no field of it; it has rate"),
+    (made(bounds={"rate": (1.0, 0.0)}), ValueError, r"rate: expected bounds with low < high, got \(1.0, 0.0\)"),
+]
+
+
+@pytest.mark.parametrize(
+    ("host", "kind", "error", "message"),
+    [
+        *((host, *row) for row in OF_A_LAYER for host in HOSTS),
+        *((host, *row) for row in OF_ANY for host in (laws.Plain, *HOSTS)),
+    ],
+)
+def test_a_class_that_does_not_fit(host, kind, error, message):
+    with pytest.raises(error, match=f"^Own: {message}"):
+        run(host, kind)
 
 
 @pytest.mark.parametrize(("name", "value"), [("bounds", None), ("states", ("v",))])
 def test_an_attribute_of_the_class_that_is_annotated_as_a_field(name, value):
-    kind = dataclasses.dataclass(type("Own", (QIF,), {"__annotations__": {name: Any}, name: value}))
     with pytest.raises(TypeError, match=f"^Own: expected {name} to be an attribute of the class: {name}: ClassVar"):
-        kind()
-
-
-@every_host
-def test_the_name_of_the_last_spikes_is_taken(host):
-    """They would replace a field, or another state would be fed back."""
-    field = dataclasses.dataclass(type("Own", (QIF,), {"__annotations__": {"s": Any}, "s": 1.0}))
-    for kind in (field, type("Own", (QIF,), {"states": ("s",)})):
-        with pytest.raises(ValueError, match=r"^Own: expected another name than s, which a layer has"):
-            host.layers.layer(kind)
-
-
-@everywhere
-@pytest.mark.parametrize(
-    ("bounds", "message"),
-    [
-        ({"Rate": (0.0, 1.0)}, "bounds name 'Rate', which is no field of it; it has rate, spike_fn"),
-        ({"rate": (1.0, 0.0)}, r"rate: expected bounds with low < high, got \(1.0, 0.0\)"),
-    ],
-)
-def test_bounds_of_a_class_are_checked(host, bounds, message):
-    with pytest.raises(ValueError, match=f"^Own: {message}"):
-        run(host, type("Own", (QIF,), {"bounds": bounds}))
+        own(**{name: value})()
 
 
 @every_host
 def test_bounds_of_a_class_hold_for_its_surrogate(host):
-    kind = type("Own", (QIF,), {"bounds": QIF.bounds | {"spike_fn.alpha": (0.5, 3.0)}})
+    kind = made(bounds=QIF.bounds | {"spike_fn.alpha": (0.5, 3.0)})
     layer = host.layers.layer(kind)(3, learnable="spike_fn.alpha")
     assert "(0.5, 3.0)" in str(host().bounds(layer, XS))
     with pytest.raises(ValueError, match=r"bounds name 'alpha': write 'spike_fn.alpha'"):
@@ -327,9 +298,8 @@ def test_bounds_of_a_class_hold_for_its_surrogate(host):
 
 @every_host
 def test_an_integer_is_not_trained(host):
-    kind = dataclasses.dataclass(type("Own", (QIF,), {"__annotations__": {"refractory": int}, "refractory": 2}))
     with pytest.raises(ValueError, match="learnable='refractory' is not a parameter of it"):
-        host.layers.layer(kind)(3, learnable="refractory")
+        host.layers.layer(own(refractory=2))(3, learnable="refractory")
 
 
 def test_a_first_state_of_one_number_and_a_swapped_output():
@@ -351,32 +321,7 @@ def test_a_first_state_of_one_number_and_a_swapped_output():
 
 def test_a_state_whose_name_a_module_has():
     with pytest.raises(ValueError, match=r"^Own: expected another name than update, which a layer has$"):
-        bs.brainstate.layer(type("Own", (QIF,), {"states": ("update",)}))
-
-
-@everywhere
-@pytest.mark.parametrize("base", [Neuron, QIF, LIF])
-def test_a_class_that_is_no_dataclass(host, base):
-    kind = type("Own", (base,), {"__annotations__": {"reset": Any}, "reset": "none"})
-    for make in (kind,) if host is laws.Plain else (host.layers.layer, host.layers.cell):
-        message = "^Own: expected reset to be a field, .*: write @dataclasses.dataclass above class Own$"
-        with pytest.raises(TypeError, match=message):
-            make() if make is kind else make(kind)
-
-
-@everywhere
-def test_a_default_without_its_annotation(host):
-    """Which a dataclass would leave as it is in the base."""
-    kind = dataclasses.dataclass(type("Own", (LIF,), {"reset": "none"}))
-    with pytest.raises(TypeError, match=r"^Own: expected reset to be a field, .*: annotate it, reset: Any = 'none'$"):
-        run(host, kind)
-
-
-@every_host
-def test_a_field_without_a_default(host):
-    kind = dataclasses.dataclass(type("Own", (Neuron,), {"__annotations__": {"rate": Any}}))
-    with pytest.raises(TypeError, match=r"^Own: expected a default for the field rate, got none$"):
-        host.layers.layer(kind)
+        bs.brainstate.layer(made(states=("update",)))
 
 
 @every_host

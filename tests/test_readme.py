@@ -66,18 +66,6 @@ def test_batch_first_data_is_an_error_where_the_carry_is_made_from_the_batch():
     assert net(carries[1], batch_first)[1].shape == batch_first.shape
 
 
-def test_numbers_are_those_of_the_result_files():
-    from benchmarks.pages import readme
-
-    text = README.read_text()
-    assert readme.rendered(text) == text, "run `make evidence`"
-    page = (README.parent / "docs/speed.md").read_text()
-    assert readme.speed.page(readme.RESULTS / "speed") == page, "run `make evidence`"
-    assert "test accuracy" in text
-    with pytest.raises(ValueError, match="has no <!-- speed -->"):
-        readme.rendered("")
-
-
 def test_every_local_link_exists():
     links = re.findall(r"\]\(([^)#]+)\)", README.read_text())
     assert links

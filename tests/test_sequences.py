@@ -4,7 +4,6 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from close import assert_close, bound, distances
 from flax import nnx
 
 import brainsurr as bs
@@ -26,12 +25,6 @@ def test_networks_have_the_size_that_they_say():
     for make, size in expected.items():
         net = make(jax.random.key(0), (5, 3), RECIPE, bs.LogTailedRelu())
         assert sum(leaf.size for leaf in jax.tree.leaves(nnx.state(net, nnx.Param))) == size, make
-
-
-def test_stretched_is_linear_interpolation():
-    series = np.array([[0.0, 10.0], [1.0, 10.0], [4.0, 10.0]])
-    expected = np.array([[0, 10], [0.5, 10], [1, 10], [2.5, 10], [4, 10]], np.float32)
-    np.testing.assert_array_equal(sequences.stretched(series, 5), expected)
 
 
 def test_without_noise_nothing_changes():
@@ -80,9 +73,5 @@ def test_evaluation_is_without_noise_and_dropout(noise):
     inputs, logits = jnp.ones((4, 5, 3)), sequences.logits(recipe)
     once, again = (logits(net, inputs, jax.random.key(key)) for key in (0, 1))
     assert np.abs(once - again).max() > 0
-    with distances() as seen:
-        still = logits(net, inputs, None)
-    length = 5 * (3 + 8 + 4)  # in each step a sum over inputs and neurons
-    assert min(seen) > bound(length, 4)
+    still = logits(net, inputs, None)
     np.testing.assert_array_equal(still, logits(net, inputs, None))
-    assert_close(still, sequences.logits_and_rates(net, inputs)[0], length)

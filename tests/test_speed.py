@@ -10,6 +10,7 @@ import pytest
 from close import bound
 
 from benchmarks.lib import timing
+from benchmarks.lib.report import at_most, claim_table, ratio_at_most
 from benchmarks.speed import __main__ as command
 from benchmarks.speed import claims, libraries
 from benchmarks.speed import report as speed
@@ -28,52 +29,51 @@ def out(tmp_path_factory, environment):
     return out
 
 
-@pytest.fixture(params=speed.CLAIMS)
-def claim(request, out):
-    return request.param, json.loads((out / f"{request.param}.json").read_text())
+@pytest.fixture(scope="module")
+def measured(out):
+    return {name: json.loads((out / f"{name}.json").read_text()) for name in speed.CLAIMS}
 
 
-def test_result_says_where_it_came_from(claim):
-    name, result = claim
-    assert {"versions", "device", "commit", "python", "quick"} <= set(result)
+@pytest.mark.parametrize("name", speed.CLAIMS)
+def test_a_result_says_where_it_came_from_and_is_shown(name, measured, out):
+    """Times have a spread; the printed tables and claims are those of the file, and stand on the page."""
+    result, stdout, page = measured[name], (out / "stdout").read_text(), speed.parts(out)["claims"]
+    assert {"versions", "device", "commit", "python"} <= set(result)
     assert (result["claim"], result["quick"]) == (name, True)
-
-
-def times(result):
-    return result["times"].values() if "times" in result else [run["time"] for run in result["runs"]]
-
-
-def test_times_have_a_spread(claim):
-    assert times(claim[1])
-    for time in times(claim[1]):
+    times = result["times"].values() if "times" in result else [run["time"] for run in result["runs"]]
+    assert times
+    for time in times:
         low, high = time["quartiles"]
         assert 0 < low <= time["median"] <= high
         assert time["rounds"] >= 2
-
-
-def test_tables_and_marks_are_those_of_the_file(claim, out):
-    name, result = claim
-    stdout = (out / "stdout").read_text()
     assert speed.show(name, result) in stdout
     tables = [part for part in speed.show(name, result).split("\n\n") if part.startswith("|")]
-    assert tables
-    for table in tables:
-        assert len({len(row) for row in table.splitlines() if row.startswith("|")}) == 1, "columns align"
-    for mark in speed.CLAIMS[name].marks(result):
-        assert mark.value > 0
-        assert f"mark <= {mark.limit:.3g}{mark.unit}: " in stdout
-        verdict = ", met" if mark.value <= mark.limit else ", NOT met"
-        assert str(mark).endswith(verdict if mark.clear else f"{verdict}, within the spread")
+    assert all(len({len(row) for row in table.splitlines()}) == 1 for table in tables), "columns align"
+    made = speed.CLAIMS[name].claims(result)
+    assert bool(made) == (name not in ("peers", "bandwidth"))  # without peers, without a GPU
+    for claim in made:
+        assert any(line.startswith(f"| {claim.text} ") for line in page.splitlines())
+        assert any(line.startswith("- ") and claim.text in line for line in page.splitlines()) == (not claim.holds)
+        assert claim.why or claim.holds, claim.text
 
 
-def test_every_claim_has_a_mark_but_peers_without_peers_and_bandwidth_without_a_gpu(claim):
-    name, result = claim
-    assert bool(speed.CLAIMS[name].marks(result)) == (name not in ("peers", "bandwidth"))
+def test_claims_are_in_a_table_with_their_verdict():
+    """A ratio is undecided where its limit lies within the spread of the quartiles; what fails has its reason below."""
+    one, other = timing.summary([9, 10, 11]), timing.summary([18, 20, 22])
+    made = [ratio_at_most(limit, "a / b", one, other, f"{limit}") for limit in (0.4, 0.46, 0.54, 0.6)]
+    made.append(at_most(60, "import", 38.25, unit=" ms"))
+    rows, _, reasons = claim_table(made).split("\n\n")
+    cells = [[cell.strip() for cell in line.split("|")[2:-1]] for line in rows.splitlines()[2:]]
+    ratio = "0.5 (0.452-0.553)"
+    verdicts = ["**no**", "undecided", "undecided", "yes"]
+    assert cells[:4] == [[f"{c.limit}", ratio, verdict] for c, verdict in zip(made, verdicts, strict=False)]
+    assert cells[4] == ["60 ms", "38.2 ms", "yes"]
+    assert reasons == "- a / b: 0.4.\n- a / b: 0.46."
 
 
-def test_bandwidth_has_marks_on_a_gpu(out):
-    result = json.loads((out / "bandwidth.json").read_text()) | {"platform": "gpu"}
-    assert [mark.limit for mark in speed.bandwidth.marks(result)] == [1.3, 1.3]
+def test_bandwidth_has_claims_on_a_gpu(measured):
+    result = measured["bandwidth"] | {"platform": "gpu"}
+    assert [claim.limit for claim in speed.bandwidth.claims(result)] == ["1.3", "1.3"]
     times = {run["name"]: run["time"]["median"] for run in result["runs"]}
     three = 3 * times[speed.bandwidth.MOVE]  # six arrays of which moving has two
     assert speed.bandwidth.ratios(result)["with gradient"] == pytest.approx(times["with gradient"] / three)
@@ -82,43 +82,32 @@ def test_bandwidth_has_marks_on_a_gpu(out):
 def test_what_was_not_measured_is_said(out, tmp_path):
     for name in ("train-step", "long", "activation", "import", "peers"):
         (tmp_path / f"{name}.json").write_text((out / f"{name}.json").read_text())
-    page = speed.page(tmp_path)
-    assert "## live\n\nStreaming: one time step of a jitted network" in page
-    assert page.count("\n\nNot measured.") == 4  # live, first-step, bandwidth, and on a GPU
-    assert f"`{speed.COMMAND}`" in page
-    command.parse(["--show", *speed.COMMAND.split()[3:]])  # measuring is refused without a GPU
+    parts = speed.parts(tmp_path)
+    assert "## live\n\nStreaming: one time step of a jitted network" in parts["tables"]
+    assert parts["tables"].count("\n\nNot measured.") == 3  # live, first-step, bandwidth
+    assert parts["gpu"].startswith("Not measured.")
+    assert f"`{speed.COMMAND}`" in parts["gpu"]
 
 
-def test_a_page_of_a_gpu(out, tmp_path):
+def test_a_page_of_a_gpu(measured, tmp_path):
     for folder in ("speed", "speed-gpu"):
         (tmp_path / folder).mkdir()
         for name in speed.ON_A_GPU if folder == "speed-gpu" else speed.CLAIMS:
-            result = json.loads((out / f"{name}.json").read_text())
-            (tmp_path / folder / f"{name}.json").write_text(json.dumps(result | {"device": f"a {folder}"}))
-    page = speed.page(tmp_path / "speed")
-    assert "On a speed-gpu; Python" in page
-    assert "### bandwidth, on a GPU" in page
-    assert "Not measured" not in page
+            (tmp_path / folder / f"{name}.json").write_text(json.dumps(measured[name] | {"device": f"a {folder}"}))
+    text = speed.parts(tmp_path / "speed")["gpu"]
+    assert "On a speed-gpu; Python" in text
+    assert "### bandwidth, on a GPU" in text
+    assert "Not measured" not in text
 
 
-def test_each_unmet_mark_has_its_reason(out):
-    results = {name: json.loads((out / f"{name}.json").read_text()) for name in speed.CLAIMS}
-    text = speed.marks(results)
-    for name, result in results.items():
-        for mark in speed.CLAIMS[name].marks(result):
-            shown = any(mark.what in line for line in text.splitlines() if line.startswith("- "))
-            assert shown == (mark.met is False)
-            assert mark.why or mark.met, mark.what
-
-
-def test_a_stream_compiles_once(out):
-    assert json.loads((out / "live.json").read_text())["compiled"] == 1
+def test_a_stream_compiles_once(measured):
+    assert measured["live"]["compiled"] == 1
 
 
 def a_peer(name, mode, seconds, peak, **more):
     time = timing.summary([seconds])
     memory = {"peak_memory": peak, "added": timing.summary([peak - 10**8])}
-    run = {"trial": speed.peers.USUAL, "batch": 256, "name": name, "mode": mode, "inputs": "float32", "time": time}
+    run = {"trial": speed.peers.BATCH_256, "batch": 256, "name": name, "mode": mode, "inputs": "float32", "time": time}
     return run | {"versions": {name: "1.0"}, **memory, **more}
 
 
@@ -126,29 +115,30 @@ def test_a_chooser_sees_each_library_in_its_best_mode():
     """In either form of inputs; the mark on memory takes each library's own."""
     fast = a_peer("brainsurr", "fast", 0.1, 5 * 10**8, inputs="uint8")
     small = a_peer("brainsurr", "small", 0.2, 2 * 10**8, inputs="uint8")
-    long = a_peer("brainsurr", "small", 4, 3 * 10**8, trial=speed.peers.LONG)
+    long = a_peer("brainsurr", "small", 4, 3 * 10**8, trial=speed.peers.T_10_000)
     other = a_peer("spyx", "loop", 0.05, 9 * 10**8)
     slimmer = a_peer("spyx", "loop", 0.06, 6 * 10**8, inputs="uint8")
-    result = {"runs": [fast, small, other, slimmer, long]}
-    *_, first, second = speed.peers.chooser(result).splitlines()
+    result = {"runs": [fast, small, other, slimmer, long], "networks": {speed.peers.BATCH_256: "4-3-2"}}
+    *_, first, second = speed.peers.chooser(result)[0].splitlines()
     assert [cell.strip() for cell in first.split("|")[1:-1]] == ["spyx 1.0", "50 ms", "500 MB", *2 * ["not measured"]]
     assert [cell.strip() for cell in second.split("|")[1:-1]] == ["brainsurr", "100 ms", "100 MB", "4 s", "200 MB"]
-    own, any_form = speed.peers.marks(result)[-2:]
-    assert own.value == pytest.approx(1 / 8)
-    assert any_form.value == pytest.approx(1 / 5)
+    own, any_form = speed.peers.claims(result)[-2:]
+    assert (own.numbers, any_form.numbers) == ("0.125 (0.125-0.125)", "0.2 (0.2-0.2)")
 
 
 def test_the_caption_names_both_networks_and_what_ran_on_other_versions(tmp_path):
     here = {"python": "3.13.5", "versions": {"jax": "0.12", "flax": "0.12.12"}}
     runs = [a_peer("brainsurr", "fast", 0.1, 5 * 10**8) | here]
-    runs.append(runs[0] | {"trial": speed.peers.LONG})
+    runs.append(runs[0] | {"trial": speed.peers.T_10_000})
     runs.append(a_peer("other", "loop", 0.05, 9 * 10**8) | {"python": "3.11.7"})
     runs[-1]["versions"]["torch"] = "2.13.0"
-    networks = {speed.peers.USUAL: "4-3-2", speed.peers.LONG: "8-7-6"}
+    networks = {speed.peers.BATCH_256: "4-3-2"}
     result = {"networks": networks, "device": "a machine", "runs": runs, **here}
     (tmp_path / "peers.json").write_text(json.dumps(result))
-    caption = " ".join(speed.part(tmp_path).partition("\n\n")[2].split())
-    assert caption.startswith("T = 100: 4-3-2, batch 256; T = 10,000: 8-7-6, batch 16, one process for each mode.")
+    caption = " ".join(speed.readme(tmp_path).partition("\n\n")[2].split())
+    assert caption.startswith(
+        "T = 100: 4-3-2, batch 256; T = 10,000: 64-128-128-10, batch 16, one process for each mode."
+    )
     assert caption.endswith("On a machine; Python 3.13.5, jax 0.12, flax 0.12.12; other: Python 3.11.7, torch 2.13.0.")
 
 
@@ -156,7 +146,7 @@ def test_a_peer_too_slow_for_three_steps_is_shown():
     """At 10,000 time steps some take a train step in six seconds, and stop after two."""
     slow = a_peer("other", "loop", 6.0, 9 * 10**8, losses=[2.5, 2.25], first_step=1.0, notes=[])
     runs = [slow | {"losses": [2.5, 2.25, 2.125]}, slow]
-    table = speed.peers.report({"runs": runs, "networks": {speed.peers.USUAL: "4-3-2"}, "missing": {}, "live": {}})
+    table = speed.peers.report({"runs": runs, "networks": {speed.peers.BATCH_256: "4-3-2"}, "missing": {}, "live": {}})
     assert [line.split("|")[-2].split() for line in table.splitlines()[2:]] == [["2.5000", "2.1250"], ["2.5000"]]
 
 
@@ -167,22 +157,16 @@ def test_first_steps_beside_the_peers():
         return a_peer(name, "loop", 1, 2 * 10**8, trial=trial, first_step=seconds, losses=[1], notes=[], **more)
 
     runs = [
-        first("spyx", speed.peers.SMALL, 1),
-        first("spyx", speed.peers.SMALL, 0.1, inputs="uint8"),
+        first("spyx", speed.peers.BATCH_32, 1),
+        first("spyx", speed.peers.BATCH_32, 0.1, inputs="uint8"),
         first("spyx", speed.peers.DEEP, 4),
-        first("brainsurr", speed.peers.SMALL, 2, inputs="uint8"),
+        first("brainsurr", speed.peers.BATCH_32, 2, inputs="uint8"),
         first("brainsurr", speed.peers.DEEP, 3, inputs="uint8"),
-        first("snntorch", speed.peers.SMALL, 1),
+        first("snntorch", speed.peers.BATCH_32, 1),
     ]
     text = speed.peers.report({"runs": runs, "networks": {}, "missing": {}, "live": {}})
     rows = [[cell.strip() for cell in line.split("|")[1:-1]] for line in text.splitlines()[2:]]
     assert rows == [["brainsurr, loop", "2.0 s", "3.0 s"], ["spyx 1.0, loop", "1.0 s", "4.0 s"]]
-
-
-def test_shown_again_from_the_files(out, capsys):
-    shown = (out / "stdout").read_text()
-    command.main(["--show", "--out", str(out)])
-    assert capsys.readouterr().out == shown
 
 
 def test_another_number_in_the_file_is_another_in_the_tables(out):
@@ -191,22 +175,21 @@ def test_another_number_in_the_file_is_another_in_the_tables(out):
     (floor,) = [run for run in result["runs"] if run["name"] == speed.train_step.FLOOR]
     floor["time"]["median"] *= 1000
     assert speed.show("train-step", result) != before
-    assert speed.CLAIMS["train-step"].marks(result)[0].met
+    assert speed.CLAIMS["train-step"].claims(result)[0].holds
 
 
-def test_pictures_show_the_numbers(out, tmp_path, saved):
-    results = {name: json.loads((out / f"{name}.json").read_text()) for name in ("long", "activation")}
-    for name, result in results.items():
+def test_pictures_show_the_numbers(out, measured, tmp_path, saved):
+    for name in ("long", "activation"):
         assert (out / f"{name}.png").exists()
-        speed.draw(name, result, tmp_path)
+        speed.draw(name, measured[name], tmp_path)
     memory, time = saved["long.png"].axes
     for axis, number in ((memory, lambda run: run["temporaries"] / 1e6), (time, lambda run: run["time"]["median"])):
         assert len(axis.lines) == 3
         for line in axis.lines:
-            runs = [run for run in results["long"]["runs"] if run["name"] == line.get_label()]
+            runs = [run for run in measured["long"]["runs"] if run["name"] == line.get_label()]
             assert list(line.get_ydata()) == [number(run) for run in runs]
     forward = {line.get_label(): line.get_ydata() for line in saved["activation.png"].axes[0].lines[:4]}
-    ratio = claims.activation.ratios(results["activation"])
+    ratio = claims.activation.ratios(measured["activation"])
     assert list(forward["brainsurr, bfloat16"]) == [
         value
         for (_, dtype, passes, name), value in ratio.items()
@@ -214,25 +197,19 @@ def test_pictures_show_the_numbers(out, tmp_path, saved):
     ]
 
 
-def test_page_has_every_mark_and_readme_every_library(out):
-    page = speed.page(out)
-    for name, module in speed.CLAIMS.items():
-        for mark in module.marks(json.loads((out / f"{name}.json").read_text())):
-            assert f"| {mark.what} " in page
-    assert speed.part(out).count("\n| brainsurr ") == 1
-
-
-def test_long_runs_need_less_memory_in_blocks(out):
-    runs = json.loads((out / "long.json").read_text())["runs"]
-    memory = {run["name"]: run["temporaries"] for run in runs if run["steps"] == 64}
+def test_long_runs_need_less_memory_in_blocks(measured):
+    memory = {run["name"]: run["temporaries"] for run in measured["long"]["runs"] if run["steps"] == 64}
     assert memory["blocks, full"] < 0.6 * memory["scan over steps"] < memory["layer by layer"]
 
 
-def test_brainsurr_trains_the_same_in_both_modes(out):
-    runs = json.loads((out / "peers.json").read_text())["runs"]
+def test_brainsurr_trains_the_same_in_both_modes(out, measured):
+    runs = measured["peers"]["runs"]
+    assert measured["peers"]["missing"] == {}
+    assert list(measured["peers"]["live"]) == ["brainsurr"]
+    assert speed.readme(out).count("\n| brainsurr ") == 1
     losses = [run["losses"] for run in runs if run["name"] == "brainsurr" and run["batch"] == 8]
     assert len(losses) == 4  # two modes, each with inputs as bytes and as floats
-    operations = sum(task.NETWORK.sizes) + 20  # the sums over the inputs of each layer, and over time
+    operations = sum(task.USUAL.sizes) + 20  # the sums over the inputs of each layer, and over time
     for curve in losses:
         assert curve[0] == pytest.approx(losses[0][0], rel=bound(operations, 1))
         assert curve == pytest.approx(losses[0], rel=0.02)  # rounding of the weights may carry a spike across
@@ -242,9 +219,8 @@ def test_brainsurr_trains_the_same_in_both_modes(out):
 def test_twenty_layers_fire_to_the_last_and_learn():
     """Else the libraries would be timed on zeros."""
     network = task.NETWORKS["deep"]
-    net = claims.train_step.spiking(network)
-    xs, labels = task.inputs(8, 50, network.sizes[0]), task.labels(8, network.sizes[-1])
-    step, params = claims.train_step.train_step(net, claims.train_step.layer_by_layer)
+    xs, labels = claims.train_step.data(network, 8, 50)
+    step, params = claims.train_step.train_step(network, claims.train_step.layer_by_layer)
     step, losses = jax.jit(step), []
     for _ in range(4):
         params, loss = step(params, xs, labels)
@@ -253,39 +229,10 @@ def test_twenty_layers_fire_to_the_last_and_learn():
     assert losses[-1] < losses[0]
 
 
-def test_what_was_not_measured_is_not_shown(tmp_path, capsys):
-    command.main(["--show", "--out", str(tmp_path), "live"])
-    assert "live: not measured" in capsys.readouterr().out
-
-
 @pytest.mark.skipif(jax.default_backend() != "cpu", reason="there is a GPU")
-def test_results_of_a_cpu_are_not_those_of_a_gpu(tmp_path, capsys):
-    with pytest.raises(SystemExit):
-        command.parse(["--out", str(tmp_path / "speed-gpu")])
-    assert "jax sees none" in capsys.readouterr().err
-
-
-def test_marks():
-    mark = claims.Mark("a / b", 1.1, 0.934)
-    assert str(mark) == "a / b: mark <= 1.1: 0.934, met"
-    assert str(mark._replace(value=1.2)) == "a / b: mark <= 1.1: 1.2, NOT met"
-    assert str(claims.Mark("import", 60, 38.25, " ms")) == "import: mark <= 60 ms: 38.2 ms, met"
-    assert str(claims.Mark("T", 2, None)) == "T: mark <= 2: not measured"
-    assert claims.ratio(None, 2) is claims.ratio(1, None) is None
-
-
-def test_a_mark_within_the_spread_is_undecided():
-    one, other = timing.summary([9, 10, 11]), timing.summary([18, 20, 22])
-    for limit, verdict, shown in (
-        (0.4, ", NOT met", "**no**"),
-        (0.46, ", NOT met, within the spread", "undecided"),
-        (0.54, ", met, within the spread", "undecided"),
-        (0.6, ", met", "yes"),
-    ):
-        mark = claims.Mark.of("a / b", limit, one, other)
-        assert str(mark) == f"a / b: mark <= {limit}: 0.5 (0.452-0.553){verdict}"
-        assert speed._verdict(mark) == shown
-    assert claims.Mark.of("a / b", 1, None, other).value is claims.Mark.of("a / b", 1, one, None).value is None
+def test_results_of_a_cpu_are_not_those_of_a_gpu(tmp_path):
+    with pytest.raises(SystemExit, match="jax sees none"):
+        command.main(["--out", str(tmp_path / "speed-gpu")])
 
 
 def test_units():
@@ -304,20 +251,9 @@ def test_functions_take_turns():
 
 
 def test_a_peer_that_cannot_be_installed_is_named():
-    nowhere = libraries.Peer(("nothing",), ("0.1",), ("loop",))
+    nowhere = libraries.Peer(("nothing",), ("0.1",), ("loop",), ("float32",), ("nothing",))
     with pytest.raises(RuntimeError, match=r"needs python0\.1, which is not here"):
         libraries.environment("nowhere", nowhere)
     missing = {"nowhere": "needs python0.1, which is not here"}
     result = {"networks": {}, "missing": missing, "runs": [], "live": {}}
     assert "- nowhere: not measured, needs python0.1, which is not here" in speed.peers.report(result)
-
-
-@pytest.mark.parametrize(
-    ("arguments", "message"), [(["speed"], "'speed' is not one of train-step, long"), (["--nonsense"], "unrecognized")]
-)
-def test_bad_arguments_get_one_line(arguments, message, capsys):
-    with pytest.raises(SystemExit):
-        command.parse(arguments)
-    error = capsys.readouterr().err.split("python -m benchmarks.speed: error: ")[1]
-    assert message in error
-    assert len(error.strip().splitlines()) == 1

@@ -10,13 +10,12 @@ import pytest
 from close import assert_close, bound
 from combinations import first_quick, label
 from flax import linen, nnx
-from jax.sharding import AxisType, PartitionSpec
 
 import brainsurr as bs
 import brainsurr.brainstate
 import brainsurr.linen
 import brainsurr.nnx
-from tools.hosts import HOSTS, Nnx
+from tools.hosts import HOSTS
 
 # Inputs, weights and decays are small multiples of a power of two: no sum of the forward pass is rounded, in any order,
 # and spikes are equal. Means are rounded, and what a gradient is made of: in each step a sum over at most 6 neurons and
@@ -115,18 +114,6 @@ def test_spikes_and_a_rate_penalty_are_those_of_a_loop(host, settings):
         assert_close(kernels(gradient), by_loop, GRADIENT)
 
 
-@pytest.mark.slow
-@host
-def test_a_reduction_for_the_output_and_another_for_the_spikes(host):
-    (params, carry, run), xs = network(host), inputs()
-    ys, spikes = time_loop(kernels(params), xs)
-    last, rates = run(params, carry, xs, block_size=3, reduce=("last", "mean"))[1]
-    equal(last, ys[-1])
-    assert_close(rates, mean_over_time(spikes), T)
-    mixed = run(params, carry, xs, block_size=3, reduce=(None, {1: "max", 3: None}))[1]
-    equal(mixed, (ys, {1: spikes[1].max(0), 3: spikes[3]}))
-
-
 @host
 def test_a_stream_goes_on(host):
     (params, carry, run), xs = network(host), inputs()
@@ -134,14 +121,6 @@ def test_a_stream_goes_on(host):
     carry, first = run(params, carry, xs[:4], block_size=3)
     carry, second = run(params, carry, xs[4:])
     equal((carry, jax.tree.map(lambda *parts: jnp.concatenate(parts), first, second)), whole)
-
-
-@host
-def test_who_does_not_ask_gets_the_output_alone(host):
-    (params, carry, run), xs = network(host), inputs()
-    asked = run(params, carry, xs, block_size=3)
-    _, _, run = network(host, return_spikes=False)
-    equal(run(params, carry, xs, block_size=3), (asked[0], asked[1][0]))
 
 
 @pytest.mark.slow
@@ -230,12 +209,6 @@ def test_a_layer_of_ones_own():
         net((jnp.zeros((BATCH, 3)),), xs)
 
 
-@pytest.mark.parametrize("layers", [bs.nnx, bs.linen, bs.brainstate], ids=["nnx", "linen", "brainstate"])
-def test_return_spikes_is_a_flag(layers):
-    with pytest.raises(TypeError, match="SpikingSequential: expected return_spikes to be True or False, got 'spikes'"):
-        layers.SpikingSequential([], return_spikes="spikes")
-
-
 def test_a_network_made_before():
     """The same layers, in a network that returns their spikes."""
     xs, carry = inputs(), (jnp.zeros((BATCH, 3)),)
@@ -243,10 +216,6 @@ def test_a_network_made_before():
     expected = lif.apply({}, carry[0], xs)[1]
     ys, spikes = brainsurr.linen.SpikingSequential([lif]).clone(return_spikes=True).apply({}, carry, xs)[1]
     equal((ys, spikes), (expected, {0: expected}))
-    net = brainsurr.nnx.SpikingSequential([brainsurr.nnx.LIF(3, decay=0.5)])
-    equal(brainsurr.nnx.SpikingSequential(net.layers, return_spikes=True)(carry, xs)[1], (expected, {0: expected}))
-    net.return_spikes = True
-    equal(net(carry, xs)[1], (expected, {0: expected}))
 
 
 def test_under_a_checkpoint_of_the_host():
@@ -258,20 +227,3 @@ def test_under_a_checkpoint_of_the_host():
     net = brainsurr.linen.SpikingSequential([brainsurr.linen.LIF(3)], return_spikes=True)
     spikes = linen.remat(lambda net, carry, xs: net(carry, xs))(net.bind(variables), (jnp.zeros((BATCH, 3)),), xs)[1][1]
     assert spikes[0].shape == xs.shape
-
-
-@pytest.mark.slow
-@pytest.mark.xfail(
-    jax.__version_info__ < (0, 10), reason="jax 0.8: a Linear's gradient under explicit axes is ambiguous to jax itself"
-)
-@pytest.mark.parametrize("options", [{}, {"block_size": 3, "remat": "full"}], ids=str)
-def test_on_a_mesh(options):
-    params, carry, run = network(Nnx)
-
-    def loss(params, xs):
-        return penalised(*mean_over_time(run(params, carry, xs, **options)[1]))
-
-    expected = jax.grad(loss)(params, inputs())
-    with jax.set_mesh(jax.make_mesh((BATCH,), ("batch",), axis_types=(AxisType.Explicit,))):
-        xs = jax.device_put(inputs(), PartitionSpec(None, "batch"))
-        assert_close(jax.jit(jax.grad(loss))(params, xs), expected, GRADIENT)

@@ -117,15 +117,6 @@ def test_eager_transforms_do_not_hash(transform):
     f.origin = True
 
 
-def test_stale_answers_are_impossible():
-    f = bs.LogTailedRelu(0.1)
-    jitted = jax.jit(f)
-    np.testing.assert_array_equal(jitted(X), [0, 1, 1])
-    with pytest.raises(TypeError):
-        f.origin = True
-    assert_close(jax.jit(f.replace(origin=True))(X), [-0.1, 0.5, np.log(2)], FORMULA)
-
-
 class Sum(bs.Surrogate):
     def __init__(self, parts, weights):
         self.parts = parts
@@ -217,13 +208,6 @@ def test_a_numpy_array_is_taken_as_a_value():
         f.alpha[0] = 0.9
 
 
-@pytest.mark.parametrize("through", [copy.copy, copy.deepcopy, lambda f: pickle.loads(pickle.dumps(f))])
-def test_the_arrays_of_a_copy_are_read_only_too(through):
-    f = through(bs.LogTailedRelu(np.full(3, 0.1), origin=True))
-    with pytest.raises(ValueError, match="read-only"):
-        f.alpha[0] = 0.9
-
-
 def test_arrays_that_tree_map_puts_in_are_fixed_by_the_hash():
     f = jax.tree.map(np.array, bs.LogTailedRelu(np.full(3, 0.1, np.float32), origin=True))
     given = f.alpha
@@ -246,9 +230,20 @@ def test_integers_beyond_int32_are_parameters(alpha):
             np.testing.assert_allclose(grad(x, f), np.broadcast_to(expected, 2), rtol=1e-5)
 
 
-def test_an_integer_beyond_every_float_is_refused():
-    with pytest.raises(ValueError, match="a number that a float can hold, got an integer of 1329 bits"):
-        bs.InvSquareGrad(10**400)
+def test_integers_beyond_int32_in_a_container():
+    class Slopes(bs.Surrogate):
+        def __init__(self, p):
+            self.p = p
+
+        def surrogate_fun(self, x):
+            return self.p[0] * x + self.p[1]["b"]
+
+    assert jax.grad(Slopes([3_000_000_000, {"b": 3_000_000_000}]))(1.0) == 3e9
+    np.testing.assert_array_equal(bs.spike([3_000_000_000, -1], bs.Arctan()), [1, 0])
+    too_large = lambda: Slopes((10**400,)), lambda: bs.spike([10**400], bs.Arctan()), lambda: bs.InvSquareGrad(10**400)
+    for make in too_large:
+        with pytest.raises(ValueError, match="a number that a float can hold, got an integer of 1329 bits"):
+            make()
 
 
 def test_two_parameters_of_one_name_are_called_by_their_paths():
@@ -301,10 +296,11 @@ def test_a_path_that_is_the_name_of_another_parameter():
         Alike().named_parameters()
 
 
-def test_a_width_is_finite():
-    for width in (np.inf, np.array([1.0, np.inf]), jnp.asarray(np.inf)):
-        with pytest.raises(ValueError, match="Scaled: expected width to be finite, got"):
-            bs.Arctan().scaled(width=width)
+@pytest.mark.parametrize("width", [np.inf, np.array([1.0, np.inf]), jnp.asarray(np.inf), 0.0, np.array([1.0, 0.0])])
+def test_a_width_is_above_0_and_finite(width):
+    says = "finite" if np.isinf(width).any() else "above 0"
+    with pytest.raises(ValueError, match=f"Scaled: expected width to be {says}, got"):
+        bs.Arctan().scaled(width=width)
 
 
 def test_replace_names_what_there_is():
@@ -312,19 +308,9 @@ def test_replace_names_what_there_is():
         bs.LogTailedRelu().replace(alhpa=1)
     with pytest.raises(AttributeError, match="no parameter or flag 'orgin'"):
         bs.LogTailedRelu().orgin = True
-    with pytest.raises(TypeError, match="origin to be True or False, got 1"):
-        bs.LogTailedRelu().origin = 1
 
 
-@pytest.mark.parametrize("alpha", ["0.1", None, 1j, True, [0.1, "a"], jnp.ones(2, bool), bs.LogTailedRelu])
-def test_bad_parameters(alpha):
-    with pytest.raises(TypeError, match="LogTailedRelu: expected alpha to be a real number or array"):
-        bs.LogTailedRelu(alpha)
-
-
-def test_bad_flags_and_positional_flags():
-    with pytest.raises(TypeError, match="expected continuous to be True or False, got 1"):
-        bs.LogTailedRelu(0.1, continuous=1)
+def test_flags_are_given_by_name():
     with pytest.raises(TypeError):
         bs.LogTailedRelu(0.1, True)
     with pytest.raises(TypeError):
@@ -352,11 +338,14 @@ def test_whatever_is_put_into_a_leaf_stays_a_leaf(leaf):
 
 
 @pytest.mark.parametrize("through", [copy.copy, copy.deepcopy, lambda f: pickle.loads(pickle.dumps(f))])
-@pytest.mark.parametrize("f", [bs.LogTailedRelu(0.1, continuous=True), bs.LeakyRelu(jnp.arange(3.0), origin=True)])
+@pytest.mark.parametrize("f", [bs.LogTailedRelu(0.1, continuous=True), bs.LeakyRelu(np.arange(3.0), origin=True)])
 def test_copies_are_equal_and_can_be_changed(through, f):
     hash(f)
     again = through(f)
     assert again == f
+    if isinstance(again.alpha, np.ndarray):
+        with pytest.raises(ValueError, match="read-only"):
+            again.alpha[0] = 0.9
     again.origin = not f.origin
     assert again != f
 
@@ -385,12 +374,6 @@ def test_repr_of_a_surrogate_whose_array_was_donated(size):
     f = bs.LogTailedRelu(jnp.zeros(size))
     f.alpha.delete()
     assert repr(f) == f"LogTailedRelu(alpha=float32[{size}] (deleted))"
-
-
-def test_as_a_jit_argument_and_a_scan_constant():
-    run = jax.jit(lambda f, x: jax.lax.scan(lambda c, x: (c, f(x)), None, x)[1])
-    np.testing.assert_array_equal(run(bs.LogTailedRelu(0.1), X), [0, 1, 1])
-    assert_close(run(bs.LogTailedRelu(0.1, origin=True), X), [-0.1, 0.5, np.log(2)], FORMULA)
 
 
 # --- what a user writes -----------------------------------------------------------------------------------------
@@ -461,13 +444,14 @@ def test_user_subclasses(cls):
 
 def test_gradient_alone_trains_a_network_but_not_itself():
     f = GradientOnly(2.0)
-    assert_close(jax.vmap(jax.grad(f))(X), 2 / (1 + np.abs(X)), FORMULA)
-    for use in (lambda: f.replace(origin=True)(X), lambda: jax.grad(lambda f: jnp.sum(f(X)))(f)):
+    for height in (1, 3):
+        assert_close(jax.vmap(jax.grad(height * f))(X), height * 2 / (1 + np.abs(X)), FORMULA)
+    for use in (f.replace(origin=True), (3 * f).surrogate_fun, jax.grad(lambda x: f.replace(alpha=x)(x))):
         with pytest.raises(NotImplementedError, match="GradientOnly gives no surrogate_fun"):
-            use()
+            use(0.5)
 
 
-def test_a_subclass_that_gives_one_formula_anew_does_not_keep_the_other():
+def test_a_formula_given_anew_takes_the_place_of_both():
     class Atan(bs.Sigmoid):
         def surrogate_fun(self, x):
             return jnp.arctan(self.alpha * x)
@@ -569,12 +553,8 @@ def test_a_constant_formula_is_enough():
             return 1
 
     np.testing.assert_array_equal(jax.vmap(jax.grad(Straight()))(X.astype(jnp.bfloat16)), [1, 1, 1])
+    np.testing.assert_array_equal(Straight().derivative(X), [1, 1, 1])
     assert np.isnan(jax.grad(Straight())(jnp.nan))
-
-
-def test_derivative_is_surrogate_grad():
-    f = bs.LogTailedRelu(0.1)
-    assert_close(f.derivative(X), f.surrogate_grad(X), 4)
 
 
 @pytest.mark.parametrize("f", [bs.Arctan(2.0), bs.Arctan(2.0).scaled(width=2.0)])

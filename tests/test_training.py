@@ -58,16 +58,13 @@ def test_bounds_of_surrogates_inside_of_others(host):
         return intervals(host, layer)
 
     f = Mean(bs.LogTailedRelu(0.125), bs.Arctan(2.0))
-    own, scales = (
-        {"first_alpha": (0.0, 0.25), "second_alpha": (0.01, 100.0)},
-        {"height": (0, 100), "width": (0.01, 100)},
-    )
+    own, scales = {"first_alpha": (0.0, 0.25), "second_alpha": (0.01, 100)}, {"height": (0, 100), "width": (0.01, 100)}
     assert bounds_of(f) == own
     scaled = {f"surrogate_{name}": interval for name, interval in own.items()} | scales
     assert bounds_of(f.scaled()) == scaled
     assert f.scaled().bounds == scaled
-    both = bounds_of(Mean(bs.Arctan(2.0).scaled(), bs.Arctan(3.0).scaled()))
     each = {"surrogate_alpha": (0.01, 100), **scales}
+    both = bounds_of(Mean(bs.Arctan(2.0).scaled(), bs.Arctan(3.0).scaled()))
     assert both == {f"{which}_{name}": each[name] for which in ("first", "second") for name in each}
 
 
@@ -90,13 +87,9 @@ def test_bounds_of_neurons(host):
     ("layer", "kwargs", "message"),
     [
         ("SpikingActivation", {"learnable": "alpha"}, r"alpha = 1.5 is outside \[0.0, 1.0\]"),
-        ("SpikingActivation", {"learnable": "alpha", "bounds": {"alpha": (0, 0.25)}}, r"outside \[0.0, 0.25\]"),
-        ("SpikingActivation", {"learnable": "beta"}, "learnable='beta' is not a parameter of it, which has alpha"),
         ("SpikingActivation", {"bounds": {"alpha": (0, 1)}}, "bounds name 'alpha', which is not learnable"),
-        ("LIF", {"threshold": -1.0, "learnable": "threshold"}, r"threshold = -1.0 is outside \[0.0, inf\]"),
         ("LIFCell", {"learnable": "decay", "bounds": {"decay": (0, 0.5)}}, r"decay = 0.9 is outside \[0.0, 0.5\]"),
-        ("LI", {"learnable": "threshold"}, "learnable='threshold' is not a parameter of it, which has decay$"),
-        ("LIF", {"learnable": "alpha"}, r"decay, threshold, spike_fn.alpha"),
+        ("LIF", {"learnable": "alpha"}, r"'alpha' is not a parameter of it, which has .*threshold, spike_fn.alpha"),
         ("LI", {"decay": 1.5}, r"decay = 1.5 is outside \[0.0, 1.0\]"),
     ],
 )
@@ -130,14 +123,15 @@ def test_an_edge_is_reached_kept_and_left(host, per_channel):
     assert seen[10] > 0
 
 
-@pytest.mark.parametrize("stored", [-3.0, 7.0])
-def test_a_value_outside_is_never_used_and_still_has_a_gradient(host, stored):
-    """Without project the stored value may wander; the layer clips it, and passes the gradient."""
-    layer = host.layers.SpikingActivation(bs.LogTailedRelu(0.25), learnable="alpha")
+@pytest.mark.parametrize(("stored", "used"), [(-3.0, 0.0), (7.0, 1.0), (-3.0, -3.0)])
+def test_a_value_outside_is_never_used_and_still_has_a_gradient(host, stored, used):
+    """Without project the stored value may wander; the layer clips it if it has bounds, and passes the gradient."""
+    bounds = {} if used in (0, 1) else None
+    layer = host.layers.SpikingActivation(bs.LogTailedRelu(0.25), learnable="alpha", bounds=bounds)
     params = jax.tree.map(lambda p: jnp.full_like(p, stored), host.params(layer, BELOW))
     layer = host.with_params(layer, params)
     _, grads, gx = host.grad(layer, lambda _, ys: ys.sum(), BELOW)
-    np.testing.assert_array_equal(gx, np.clip(stored, 0, 1))
+    np.testing.assert_array_equal(gx, used)
     np.testing.assert_array_equal(by_name(grads)["alpha"], BELOW.sum())
 
 
@@ -146,19 +140,11 @@ def test_height_and_width_have_bounds_and_follow_a_schedule(host, start):
     surrogate = bs.LogTailedRelu(0.5).scaled(height=start, width=start)
     layer = host.layers.SpikingActivation(surrogate, learnable=("height", "width"))
     assert intervals(host, layer) == {"height": (0.0, 100.0), "width": (0.01, 100.0)}
-    params = host.params(layer, ABOVE)
-    tx = optax.chain(follow(lambda n: 0.75 - n.astype(float)), project(host.bounds(layer, ABOVE)))
-    updates, _ = tx.update(jax.tree.map(jnp.ones_like, params), tx.init(params), params)
+    params, tx = host.params(layer, ABOVE), follow(lambda n: 0.5 * n.astype(float))
+    updates, _ = tx.update(params, tx.init(params), params)
     params = optax.apply_updates(params, updates)
-    assert {name: np.shape(p) for name, p in by_name(params).items()} == dict.fromkeys(
-        ("height", "width"), np.shape(start)
-    )
-    np.testing.assert_array_equal(by_name(params)["height"], 0.0)  # where -0.25 is projected to
-    assert_close(by_name(params)["width"], 0.01, 4, scale=0.25)
-    assert np.all(by_name(params)["width"] >= np.float32(0.01))
-    halved = follow(lambda n: 0.5 * n.astype(float))
-    updates, _ = halved.update(params, halved.init(params), params)
-    _, _, gx = host.grad(host.with_params(layer, optax.apply_updates(params, updates)), lambda _, ys: ys.sum(), ABOVE)
+    assert [np.shape(param) for param in by_name(params).values()] == [np.shape(start)] * 2
+    _, _, gx = host.grad(host.with_params(layer, params), lambda _, ys: ys.sum(), ABOVE)
     np.testing.assert_array_equal(gx, np.full(ABOVE.shape, np.float32(0.5 * 0.5 / 1.5)))
 
 
@@ -170,24 +156,6 @@ def test_a_width_of_its_own_has_a_longer_name(host):
     assert {name: float(value) for name, value in params.items()} == {"surrogate_width": 2.0, "width": 4.0}
     _, _, gx = host.grad(layer, lambda _, ys: ys.sum(), BELOW)
     np.testing.assert_array_equal(gx, 0.5 * (2 - 1 / 4))
-
-
-def test_unbounded_is_used_as_it_is(host):
-    layer = host.layers.SpikingActivation(bs.LogTailedRelu(0.25), learnable="alpha", bounds=None)
-    params = jax.tree.map(lambda p: jnp.full_like(p, -3.0), host.params(layer, BELOW))
-    _, _, gx = host.grad(host.with_params(layer, params), lambda _, ys: ys.sum(), BELOW)
-    np.testing.assert_array_equal(gx, -3.0)
-
-
-def test_decay_and_threshold_train_inside_their_bounds(host):
-    layer = host.layers.LIF(4, learnable=("decay", "threshold"), bounds={"threshold": (0.5, 1.25)})
-    params = host.params(layer, ABOVE)
-    tx = optax.chain(optax.sgd(1.0), project(host.bounds(layer, ABOVE)))
-    _, grads, _ = host.grad(layer, lambda v, ys: -ys.sum(), ABOVE)
-    updates, _ = tx.update(grads, tx.init(params), params)
-    new = by_name(optax.apply_updates(params, updates))
-    assert float(new["threshold"]) == 0.5
-    assert float(new["decay"]) in (0.0, 1.0)
 
 
 @pytest.mark.parametrize("surrogate", [bs.ReluGrad(), bs.LeakyRelu(0.1, 2.0), bs.Sigmoid(), bs.Arctan()], ids=repr)
@@ -217,15 +185,7 @@ def test_what_is_configuration_is_no_parameter(host):
 
 
 def test_a_class_is_no_surrogate(host):
-    with pytest.raises(TypeError, match=r"expected a surrogate such as LogTailedRelu\(0.1\), got"):
-        host.layers.SpikingActivation(bs.LogTailedRelu)
+    with pytest.raises(TypeError, match=r"got <class .*Arctan'> for surrogate\w*: call it, Arctan\(...\)"):
+        host.layers.SpikingActivation(bs.Arctan)
     with pytest.raises(TypeError, match="LIF: expected spike_fn to be a surrogate or a function, got <class"):
         host.layers.LIF(4, spike_fn=bs.LogTailedRelu)
-    with pytest.raises(TypeError, match="SpikingSequential: expected layers that can be called, got 3"):
-        host.layers.SpikingSequential([jax.nn.relu, 3])
-
-
-@pytest.mark.parametrize("host", HOSTS, ids=label)
-def test_a_surrogates_class_is_no_surrogate(host):
-    with pytest.raises(TypeError, match=r"got <class .*Arctan'> for surrogate\w*: call it, Arctan\(...\)"):
-        host().layers.SpikingActivation(bs.Arctan)

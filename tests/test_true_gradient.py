@@ -7,7 +7,6 @@ import pytest
 from close import assert_close, largest
 
 import brainsurr as bs
-from benchmarks.lib.runs import rows
 from benchmarks.studies import true_gradient as study
 
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("lenient")]
@@ -95,12 +94,3 @@ def test_agreement_is_of_signs_and_of_directions(monkeypatch):
 
     monkeypatch.setattr(study, "expected_surrogate_gradient", turned)
     assert study.agreement.__wrapped__(bs.Arctan(), 0, 2)["sign"] == pytest.approx(4 / 10, abs=0.15)  # 4 of 10 weights
-
-
-def test_a_quick_run(tmp_path):
-    study.main(["--quick", "--out", str(tmp_path)])
-    table = list(rows(tmp_path / "result.json"))
-    assert {row["call"].split()[0] for row in table} == {"Arctan", "Circ"}
-    assert all(0 <= row["sign"] <= 1 and -1 <= row["cosine"] <= 1 for row in table)
-    assert len({row["sign"] for row in table}) > 1
-    assert jnp.isfinite(jnp.array([row["cosine"] for row in table])).all()

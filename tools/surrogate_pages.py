@@ -1,10 +1,12 @@
-"""Write docs/surrogates, a page for each surrogate: ``python -m tools.surrogate_pages``."""
+"""Write docs/surrogates, a page and a picture for each surrogate: ``python -m tools.surrogate_pages``."""
 
 import inspect
+import shutil
 from pathlib import Path
 
 import brainsurr as bs
 
+from . import surrogate_pictures
 from .surrogate_pictures import exported_surrogates
 
 FOLDER = Path(__file__).parent.parent / "docs" / "surrogates"
@@ -12,7 +14,7 @@ FOLDER = Path(__file__).parent.parent / "docs" / "surrogates"
 PAGE = """\
 # {name}
 
-```{{image}} ../pictures/surrogates/{name}.png
+```{{image}} {name}.png
 :alt: {name}, primitive and gradient
 :width: 600px
 ```
@@ -28,7 +30,7 @@ PAGE = """\
 
 
 PICTURE = """\
-```{{image}} pictures/surrogates/{name}.png
+```{{image}} surrogates/{name}.png
 :alt: {name}, primitive and gradient
 :class: gallery
 :target: surrogates/{name}.html
@@ -55,10 +57,10 @@ def functions() -> dict[str, str]:
 
 
 def main():
-    """Write all pages, and the pictures that link to them, and remove those of former surrogates."""
-    FOLDER.mkdir(exist_ok=True)
-    for old in FOLDER.glob("*.md"):
-        old.unlink()
+    """Write all pages and pictures anew, and the part of the gallery that links to them."""
+    shutil.rmtree(FOLDER, ignore_errors=True)
+    FOLDER.mkdir()
+    surrogate_pictures.each(FOLDER)
     for name, f in exported_surrogates().items():
         (FOLDER / f"{name}.md").write_text(page(name, f))
     (FOLDER / "pictures.txt").write_text("\n".join(PICTURE.format(name=name) for name in exported_surrogates()))

@@ -1,7 +1,6 @@
-"""Draw every surrogate into docs/pictures: ``python -m tools.surrogate_pictures [folder]``."""
+"""Draw the gallery of surrogates, and the picture on top of the README: ``python -m tools.surrogate_pictures``."""
 
 import inspect
-import sys
 from pathlib import Path
 
 import matplotlib.pyplot as plt
@@ -102,14 +101,18 @@ def large(f):
     return figure
 
 
-def main(folder: Path):
-    """Draw the gallery, the picture on top of the README, and a picture of each surrogate."""
-    (folder / "surrogates").mkdir(parents=True, exist_ok=True)
+def main(folder: Path = PICTURES):
+    """Draw the gallery and the picture on top of the README into a folder."""
     with plt.rc_context(STYLE):
         save(gallery(), folder / "gallery.png")
         save(hero(), folder / "hero.png")
+
+
+def each(folder: Path):
+    """Draw a picture of each surrogate into a folder."""
+    with plt.rc_context(STYLE):
         for name, f in exported_surrogates().items():
-            save(large(f), folder / "surrogates" / f"{name}.png")
+            save(large(f), folder / f"{name}.png")
 
 
 def save(figure, path):
@@ -119,4 +122,4 @@ def save(figure, path):
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]) if len(sys.argv) > 1 else PICTURES)
+    main()

@@ -5,8 +5,8 @@ three pictures to ``runs/digits``. Of its two spiking networks the second trains
 surrogate with the weights. All see the same noisy, shifted images over 8 time steps, in the same order, and every
 ``--framework`` starts from the same weights. Each framework has its network and its step in a file of its name.
 
-Checkpoints are kept in ``checkpoints`` beside the result until it is written. ``--resume`` continues a stopped run and
-ends with the same bits as an undisturbed one; SIGTERM and Ctrl-C save before they stop it.
+Checkpoints are kept in ``checkpoints`` beside the result until it is written. ``--resume`` continues a run that was
+stopped, at any time and by any signal, and ends with the same bits as an undisturbed one.
 """
 
 import argparse
@@ -17,36 +17,32 @@ import brainsurr as bs
 from brainsurr.nnx import SpikingActivation
 
 from ..lib import FRAMEWORKS, results
-from ..lib.checkpoints import CheckpointError, exclusive_folder
 from ..lib.study import positive
 from . import report, task
-from .folder import Folder
+from .folder import Folder, FolderError
 from .job import Job
-from .training import StoppedBySignal, train_all
+from .training import train_all
 
 
 def main(argv=None):
     """Train every network from every seed, print the table, write the result and the pictures."""
     args = parse(argv)
     job = Job(args.framework, args.surrogate, args.learnable, args.epochs, args.seeds, args.dtype)
-    folder = Folder(args.out)
+    folder = Folder(args.out, job.about())
     try:
-        with exclusive_folder(args.out):
-            if args.resume and (result := folder.finished_result(job)):
-                print(f"{report.table(result)}\n\n{folder.result} is finished: nothing to resume")
-            else:
-                folder.check(job, args.resume)
-                train_and_write(job, folder, args.save_every)
-    except CheckpointError as error:
+        if result := folder.begin(args.resume):
+            print(f"{report.table(result)}\n\n{folder.result} is finished: nothing to resume")
+        else:
+            train_and_write(job, folder, args.save_every)
+    except FolderError as error:
         sys.exit(f"python -m benchmarks.digits: error: {error}")
-    except StoppedBySignal as stopped:
-        print(f"{stopped.number.name}: saved in {folder.checkpoints}; continue with --resume", file=sys.stderr)
-        sys.exit(128 + stopped.number)
+    except KeyboardInterrupt:
+        sys.exit(f"stopped; --resume goes on from the newest checkpoint in {args.out}, one every --save-every epochs")
 
 
 def train_and_write(job: Job, folder: Folder, save_every: int):
-    """Train the networks of a job, write the result and the pictures, remove the checkpoints and print the table."""
-    data, start, resumed = task.load(), time.perf_counter(), folder.has_checkpoints()
+    """Train the networks of a job, draw the pictures, write the result and print the table."""
+    data, start, resumed = task.load(), time.perf_counter(), folder.checkpoints.exists()
     runs, spikes = train_all(job, data, folder.checkpoints, save_every)
     result = {
         "task": "scikit-learn digits, 75/25 stratified split, random_state 0",
@@ -55,12 +51,10 @@ def train_and_write(job: Job, folder: Folder, save_every: int):
         "runs": runs,
         "seconds": time.perf_counter() - start,  # of the last process alone, if resumed
         "resumed": resumed,
-        "about": job.identity(),
         **results.environment(),
     }
-    results.write(folder.result, result)
     report.draw(folder.path, job.surrogate, runs, spikes["LIF"], int(data.test_labels[0]))
-    folder.remove_checkpoints()
+    folder.finish(result)
     print(report.table(result))
     print(f"\n{result['seconds']:.0f} s on {result['device']}; see {folder.path} for result.json and the pictures")
 
@@ -69,27 +63,18 @@ def parse(argv):
     """Parse the arguments, or exit with an error of one line."""
     classes = {name: cls for name in bs.surrogates.__all__ if isinstance(cls := getattr(bs, name), type)}
     parser = argparse.ArgumentParser(prog="python -m benchmarks.digits", description=__doc__.splitlines()[0])
-    seeds = "number of networks of each kind (default: 5)"
-    parser.add_argument("--seeds", type=positive, default=5, metavar="N", help=seeds)
-    parser.add_argument("--epochs", type=positive, default=40, metavar="N", help="passes over the data (default: 40)")
-    parser.add_argument("--surrogate", default="LogTailedRelu", metavar="NAME", help=", ".join(sorted(classes)))
-    parser.add_argument(
-        "--alpha", type=float, metavar="A", help="the surrogate's alpha (default: 0.1 for LogTailedRelu)"
-    )
-    parser.add_argument(
-        "--learnable", nargs="*", default=["alpha"], metavar="NAME", help="parameters that the second network trains"
-    )
-    parser.add_argument(
-        "--framework", choices=FRAMEWORKS, default="nnx", help="framework of layers and training (default: nnx)"
-    )
-    parser.add_argument(
-        "--dtype", choices=("float32", "bfloat16"), default="float32", help="dtype of activations (default: float32)"
-    )
+    add = parser.add_argument
+    add("--seeds", type=positive, default=5, metavar="N", help="networks of each kind (default: 5)")
+    add("--epochs", type=positive, default=40, metavar="N", help="passes over the data (default: 40)")
+    add("--surrogate", default="LogTailedRelu", metavar="NAME", help=", ".join(sorted(classes)))
+    add("--alpha", type=float, metavar="A", help="the surrogate's alpha (default: 0.1 for LogTailedRelu)")
+    trained = "parameters that the second network trains (default: alpha)"
+    add("--learnable", nargs="*", default=["alpha"], metavar="NAME", help=trained)
+    add("--framework", choices=FRAMEWORKS, default="nnx", help="of layers and training (default: nnx)")
+    add("--dtype", choices=("float32", "bfloat16"), default="float32", help="of activations (default: float32)")
     results.add_out(parser, "digits")
-    parser.add_argument(
-        "--save-every", type=positive, default=10, metavar="EPOCHS", help="epochs between checkpoints (default: 10)"
-    )
-    parser.add_argument("--resume", action="store_true", help="resume from the checkpoints in DIR, if any")
+    add("--save-every", type=positive, default=10, metavar="EPOCHS", help="between checkpoints (default: 10)")
+    add("--resume", action="store_true", help="resume from the checkpoints in DIR, if any")
     args = parser.parse_args(argv)
     if args.surrogate not in classes:
         parser.error(f"--surrogate: {args.surrogate!r} is not one of {', '.join(sorted(classes))}")

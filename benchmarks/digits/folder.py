@@ -1,68 +1,61 @@
 """The folder of a run: whether the run in it starts, continues or is finished, and which folders are refused."""
 
 import json
-import tempfile
+import shutil
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from ..lib.checkpoints import CheckpointError, differences
-from .job import Job, place
+from ..lib import results
+
+
+class FolderError(ValueError):
+    """A folder holds another run, or one that is not to be continued."""
 
 
 class Folder:
-    """The folder of a run: checkpoints until it is finished, then ``result.json`` and the pictures.
+    """The folder of a run: checkpoints, until it is finished, then ``result.json`` and the pictures.
 
     Args:
       path: of the folder, which exists.
+      about: what must be equal for a resumed run to end with the same bits. It stands in ``unfinished.json`` while the
+        run is not finished, and in the result.
     """
 
-    def __init__(self, path: Path):
-        self.path, self.result, self.checkpoints = path, path / "result.json", path / "checkpoints"
+    def __init__(self, path: Path, about: Mapping[str, Any]):
+        self.path, self.about = path, json.loads(json.dumps(about))
+        self.result, self.unfinished, self.checkpoints = (
+            path / name for name in ("result.json", "unfinished.json", "checkpoints")
+        )
 
-    def has_checkpoints(self) -> bool:
-        """Return whether there is any file of a checkpoint, even a half-written one."""
-        return any(path.is_file() for path in self.checkpoints.rglob("*"))
-
-    def finished_result(self, job: Job) -> dict[str, Any] | None:
-        """Return the result if this job is finished, None if there is something left to train.
+    def begin(self, resume: bool) -> dict[str, Any] | None:
+        """Return the result if the run is finished and ``resume`` is True; otherwise make the folder ready to train.
 
         Raises:
-          CheckpointError: there is a result of another job, or a file that is no result.
+          FolderError: it holds another run, an unfinished run and ``resume`` is False, or checkpoints of no run.
         """
-        if self.checkpoints.exists() or not self.result.exists():
-            return None
-        try:
+        if self.unfinished.exists():
+            if not resume:
+                raise FolderError(f"{self.path} holds an unfinished run: --resume goes on with it, --out takes another")
+            self._check(self.unfinished, json.loads(self.unfinished.read_text()))
+        elif resume and self.result.exists():
             result = json.loads(self.result.read_text())
-            theirs = result["about"] | {"seeds": len(result["runs"]["LIF"])}
-        except (ValueError, KeyError, TypeError) as error:
-            raise CheckpointError(f"{self.result} is no result of this program: --out takes another folder") from error
-        ours = job.identity() | {"seeds": job.seeds}
-        if theirs != ours:
-            raise CheckpointError(
-                f"{self.result} is the result of another run: {differences(theirs, ours)}. --out takes another folder"
-            )
-        return result
+            self._check(self.result, result.get("about", {}))
+            return result
+        elif self.checkpoints.exists():
+            raise FolderError(f"{self.checkpoints} is of no unfinished run: remove it, or --out takes another folder")
+        else:
+            results.write(self.unfinished, self.about)
+        return None
 
-    def check(self, job: Job, resume: bool) -> None:
-        """Refuse to train here if a checkpoint is neither to be continued nor part of this job.
+    def finish(self, result: Mapping[str, Any]) -> None:
+        """Write the result and remove the checkpoints, in an order in which a killed process leaves either."""
+        results.write(self.result, {**result, "about": self.about})
+        self.unfinished.unlink()
+        shutil.rmtree(self.checkpoints)
 
-        The checkpoints themselves are compared with the job when they are read.
-
-        Raises:
-          CheckpointError: there are checkpoints and ``resume`` is False, or something else lies among them.
-        """
-        if not resume and self.has_checkpoints():
-            raise CheckpointError(
-                f"{self.path} holds an unfinished run: --resume goes on with it, --out takes another; or remove "
-                f"{self.checkpoints}"
-            )
-        expected = {place(name, seed) for name, seed in job.trainings()}
-        if strangers := sorted({path.name for path in self.checkpoints.glob("*")} - expected):
-            raise CheckpointError(
-                f"{self.checkpoints} holds {', '.join(strangers)}, no part of this run: give another folder by --out"
-            )
-
-    def remove_checkpoints(self) -> None:
-        """Remove the checkpoints. Renamed first: a half-removed folder would be reported as damaged."""
-        with tempfile.TemporaryDirectory(dir=self.path) as removed:
-            self.checkpoints.rename(Path(removed) / self.checkpoints.name)
+    def _check(self, path, theirs):
+        names = [name for name in {**theirs, **self.about} if theirs.get(name) != self.about.get(name)]
+        if names:
+            differences = (f"{name} was {theirs.get(name)!r}, now it is {self.about.get(name)!r}" for name in names)
+            raise FolderError(f"{path} is of another run: {'; '.join(differences)}. --out takes another folder")

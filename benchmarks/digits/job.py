@@ -1,6 +1,5 @@
 """The networks that a run trains, and the settings that its numbers depend on."""
 
-from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 import jax
@@ -44,27 +43,13 @@ class Job(NamedTuple):
         trained = {"LIF, trained": (self.surrogate, tuple(self.learnable))} if self.learnable else {}
         return {"LIF": (self.surrogate, ()), **trained, "ReLU": (None, ())}
 
-    def trainings(self) -> Iterator[tuple[str, int]]:
-        """Yield the name and the seed of each network, in the order of training."""
-        return ((name, seed) for name in self.networks() for seed in range(self.seeds))
-
     def settings(self) -> dict[str, Any]:
         """Return the settings that a result shows."""
-        return {
-            "framework": self.framework,
-            "surrogate": repr(self.surrogate),
-            "epochs": self.epochs,
-            "dtype": self.dtype,
-        }
+        shown = {"framework": self.framework, "surrogate": repr(self.surrogate)}
+        return shown | {"epochs": self.epochs, "dtype": self.dtype}
 
-    def identity(self) -> dict[str, Any]:
+    def about(self) -> dict[str, Any]:
         """Return everything that must be equal for a resumed run to end with the same bits."""
-        environment = results.environment()
-        here = {name: environment[name] for name in ("python", "versions", "device")}
-        options = {name: str(getattr(jax.config, name)) for name in OPTIONS}
-        return {"program": "benchmarks.digits", **self.settings(), "learnable": self.learnable, "jax": options, **here}
-
-
-def place(name: str, seed: int) -> str:
-    """Return the name of the folder that holds the checkpoints of one network."""
-    return f"{name.replace(', ', '-')}-{seed}"
+        here, options = results.environment(), {name: str(getattr(jax.config, name)) for name in OPTIONS}
+        more = {"seeds": self.seeds, "learnable": self.learnable, "python": here["python"], "device": here["device"]}
+        return self.settings() | more | options | here["versions"]

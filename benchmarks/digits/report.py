@@ -8,8 +8,7 @@ import numpy as np
 
 from brainsurr import plot
 
-from ..lib import results
-from ..lib.report import plot_seeds, wrapped
+from ..lib import report
 
 SHOWN = 40  # neurons in a raster
 
@@ -43,7 +42,7 @@ def table(result):
         accuracy = result["test_accuracy"][name]
         spread = f"{accuracy['mean']:.4f} ± {accuracy['sd']:.4f}"
         rows.append((name, spread, mean(runs, "firing_rate", "{:.3f}"), mean(runs, "silent", "{:.1%}"), alpha(runs)))
-    return f"\n{result['surrogate']}, mean over {len(next(iter(result['runs'].values())))} seeds\n\n" + results.table(
+    return f"\n{result['surrogate']}, mean over {len(next(iter(result['runs'].values())))} seeds\n\n" + report.table(
         header, rows
     )
 
@@ -58,7 +57,7 @@ def section(results_of_runs: Sequence[Mapping[str, Any]]) -> str:
         "learn; the\ntask is too easy to compare surrogates.",
         table(first).strip(),
         "![training curves](../benchmarks/results/digits/training.png)",
-        wrapped(
+        report.wrapped(
             f"{first['seconds']:.0f} s on {first['device']}; Python {first['python']}, jax {versions['jax']}, flax "
             f"{versions['flax']}. With the same weights, data order and noise, but their own Dropout masks:"
         ),
@@ -96,7 +95,7 @@ def draw(out, surrogate, runs, spikes, digit):
     figure, axes = plt.subplots(1, 2, figsize=(9, 3.4), layout="constrained")
     for name, of_seeds in runs.items():
         for axis, curve in zip(axes, ("loss", "test_accuracy"), strict=True):
-            plot_seeds(axis, [run["curve"][curve] for run in of_seeds], label=name, alpha=0.2)
+            report.plot_seeds(axis, [run["curve"][curve] for run in of_seeds], label=name, alpha=0.2)
     axes[0].set(xlabel="epoch", ylabel="training loss", yscale="log")
     axes[1].set(xlabel="epoch", ylabel="test accuracy", ylim=(0.9, 1.0))
     axes[1].legend(frameon=False, title="mean and range of the seeds")

@@ -1,6 +1,6 @@
-"""Modules that all programs share: result files, studies, training, checkpoints, processes, timing, parts of reports.
+"""Modules that all programs share: result files, studies, training, checkpoints, timing, parts of reports.
 
-They import nothing from the rest of `benchmarks`. `timing`, which also runs in the environments of other libraries,
+`timing`, which also runs in the environments of other libraries,
 needs the standard library alone.
 """
 

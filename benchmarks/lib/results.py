@@ -1,4 +1,4 @@
-"""Result files: the environment of a number, the folder of a result, and tables."""
+"""Result files: the environment of a number, and the folder of a result."""
 
 import argparse
 import importlib.metadata
@@ -8,11 +8,13 @@ import platform
 import re
 import subprocess
 import tempfile
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 import jax
+
+from .report import table, yes  # noqa: F401  until every report takes them from there
 
 PACKAGES = (
     "brainsurr",
@@ -29,7 +31,7 @@ PACKAGES = (
 
 # The files that a result depends on.
 CODE = (":/brainsurr", ":/benchmarks/*.py", ":/tools/hosts.py", ":/pyproject.toml", ":/Makefile")
-ENVIRONMENT = ("python", "versions", "device", "commit", "uncommitted_changes")  # the fields of `environment`
+_ROW = re.compile(r'\[[^][{}"]*\]|\[\s*"(?:[^][{}]|\[[^][{}"]*\])*\]')  # of numbers, or of a string and what follows it
 
 
 def environment() -> dict[str, Any]:
@@ -49,12 +51,8 @@ def device() -> str:
     if first.platform != "cpu":
         return first.device_kind
     info = Path("/proc/cpuinfo")
-    names = (
-        [line.split(":")[1].strip() for line in info.read_text().splitlines() if "model name" in line]
-        if (info.exists())
-        else []
-    )
-    return f"{names[0] if names else platform.processor() or platform.machine()}, {len(os.sched_getaffinity(0))} cores"
+    names = re.findall(r"model name\s*: (.*)", info.read_text()) if info.exists() else []
+    return f"{[*names, platform.processor() or platform.machine()][0]}, {len(os.sched_getaffinity(0))} cores"
 
 
 def add_out(parser: argparse.ArgumentParser, name: str):
@@ -85,31 +83,12 @@ def make_writable(folder: Path):
 
 
 def write(path: Path, result: dict[str, Any]):
-    """Write a result as JSON, completely or not at all, with each list of numbers on one line."""
+    """Write a result as JSON, completely or not at all, with each list of numbers and each row on one line."""
     path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_suffix(".part")
-    text = json.dumps(result, indent=2)
-    part.write_text(re.sub(r"\[[^][{}\"]*\]", lambda numbers: " ".join(numbers[0].split()), text) + "\n")
+    text = _ROW.sub(lambda row: re.sub(r"\n\s*", " ", row[0]), json.dumps(result, indent=2))
+    part.write_text(text + "\n")
     part.replace(path)
-
-
-def table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    """Make an aligned Markdown table, the first column to the left and the others to the right."""
-    rows = [list(map(str, row)) for row in rows]
-    widths = [max(map(len, column)) for column in zip(header, *rows, strict=True)]
-
-    def line(cells):
-        first, *rest = cells
-        padded = [first.ljust(widths[0]), *(cell.rjust(width) for cell, width in zip(rest, widths[1:], strict=True))]
-        return f"| {' | '.join(padded)} |"
-
-    rule = [":" + "-" * (widths[0] - 1), *("-" * (width - 1) + ":" for width in widths[1:])]
-    return "\n".join(map(line, [header, rule, *rows]))
-
-
-def yes(held: bool) -> str:
-    """Return a cell of a table that says whether something held, in bold if not."""
-    return "yes" if held else "**no**"
 
 
 def _version(name: str) -> str | None:

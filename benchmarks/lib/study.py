@@ -1,9 +1,9 @@
-"""A study: many configurations, and one result file that each adds to when it finishes; a stopped study continues."""
+"""A study: a table of runs in one file, each made once, which later runs of any surrogate, rate or seed extend."""
 
 import argparse
 import json
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,80 +13,110 @@ from tqdm import tqdm
 
 from . import results
 
+TIMES = ("seconds", "cpu_seconds")  # columns that any study may have: what a run takes
 
-class Study:
-    """The result file of a study: its settings, and the outcome and the environment of each configuration.
 
-    A file can be extended on another machine, with other versions or by other code: a configuration that ran in
-    another environment than the first one carries its own, see `environment_of`.
+class Runs:
+    """The file of a table of runs: its settings, and one row for each run.
+
+    A row holds the values of ``key`` (which run it is), those of ``measured``, and the index of its environment: a
+    file can be extended on another machine, with other versions or by other code. What of the study is finished, over
+    which grid, stands in the file too: who reads it needs no grid of its own.
 
     Args:
-      name: of the study.
-      settings: everything that the numbers depend on apart from a configuration and its environment.
-      out: the folder of ``result.json``.
-      total: number of configurations, for the progress bar.
+      path: of the JSON file.
+      settings: everything that the numbers depend on apart from a row's key and its environment.
+      key: the names of the columns that identify a run.
+      measured: the names of the columns that a run returns, or that are among `TIMES`.
+      total: number of runs, for the progress bar.
 
     Raises:
-      ValueError: the folder holds a result of another study, or of other settings.
+      ValueError: the file holds runs of other settings or columns.
     """
 
-    def __init__(self, name: str, settings: Mapping[str, Any], out: Path, total: int):
-        self.path = out / "result.json"
-        self.environment = results.environment()  # now: HEAD may move while the loaded code runs
-        self.result = {"study": name, "settings": as_json(settings), **self.environment, "runs": {}}
-        if self.path.exists():
-            before = json.loads(self.path.read_text())
-            for field in ("study", "settings"):
-                check_same(self.path, f"was begun with {field}", before.get(field), self.result[field], "the file")
-            self.result = before
-        self.bar = tqdm(total=total, desc=name, unit="configuration")
+    def __init__(
+        self, path: Path, settings: Mapping[str, Any], key: Sequence[str], measured: Sequence[str], total=None
+    ):
+        self.path, self.measured = path, measured
+        self.result = as_json({"settings": settings, "columns": [*key, *measured, "environment"], "environments": []})
+        self.result |= {"finished": {}, "rows": []}
+        if path.exists():
+            before = json.loads(path.read_text())
+            for field in ("settings", "columns"):
+                if before[field] != self.result[field]:
+                    raise ValueError(
+                        f"{path} holds runs with {field} {before[field]}, now it is {self.result[field]}: give another "
+                        "folder by --out, or remove the file to start anew"
+                    )
+            self.result |= before
+        self._rows = {tuple(row[: len(key)]): row for row in self.result["rows"]}
+        self._environment: int | None = None
+        self.bar = tqdm(desc=path.stem, unit="run", total=total)
 
-    def record(self, key: str, configuration: Callable[[], Mapping[str, Any]], **tried: Any) -> dict[str, Any]:
-        """Run a configuration and write its outcome, unless the file already holds it.
-
-        Args:
-          key: its name in the file.
-          configuration: called to run it; it returns the outcome.
-          **tried: fields that are known before, such as the surrogates of a grid; they are written with the outcome.
-
-        Raises:
-          ValueError: the file holds an outcome with other values in these fields.
-        """
-        runs = self.result["runs"]
-        self.bar.set_postfix_str(key, refresh=True)
-        known = as_json(tried)
-        if key in runs:
-            for field, value in known.items():
-                check_same(self.path, f"holds {key!r} with {field}", runs[key].get(field), value, "that entry")
-        else:
-            wall, cpu = time.perf_counter(), time.process_time()
-            outcome = as_json(jax.device_get(configuration()))
-            seconds = {"seconds": time.perf_counter() - wall, "cpu_seconds": time.process_time() - cpu}
-            runs[key] = outcome | known | as_json(seconds)
-            here = self.environment | {"uncommitted_changes": results.environment()["uncommitted_changes"]}
-            if here != environment_of(self.result):
-                runs[key]["environment"] = here
-            results.write(self.path, self.result)
+    def run(self, train: Callable[[], Mapping[str, Any]], *key: Any) -> dict[str, Any]:
+        """Return the row of a run as a dictionary; run it and add it to the file if the file does not have it."""
+        self.bar.set_postfix_str(", ".join(map(str, key)))
         self.bar.update()
-        return runs[key]
+        key = tuple(as_json({"key": key})["key"])
+        if key not in self._rows:
+            wall, cpu = time.perf_counter(), time.process_time()
+            values = jax.device_get(train())
+            took = dict(zip(TIMES, (time.perf_counter() - wall, time.process_time() - cpu), strict=True))
+            values = as_json(took | values)
+            row = [*key, *(values[name] for name in self.measured), self._here()]
+            self._rows[key] = row
+            self.result["rows"] = sorted(self._rows.values(), key=repr)
+            results.write(self.path, self.result)
+        return dict(zip(self.result["columns"], self._rows[key], strict=True))
 
-    def finish(self):
-        """Close the progress bar."""
+    def finish(self, part: str, **grid: Any):
+        """Note that a part of the study is finished, and over which grid."""
+        grid = as_json(grid)
+        if self.result["finished"].get(part) != grid:
+            self.result["finished"][part] = grid
+            results.write(self.path, self.result)
         self.bar.close()
 
+    def _here(self) -> int:
+        """Return the index of this process's environment in the file."""
+        if self._environment is None:
+            here, known = results.environment(), self.result["environments"]
+            if here not in known:
+                known.append(here)
+            self._environment = known.index(here)
+        return self._environment
 
-def check_same(path: Path, what: str, before: Any, now: Any, stale: str):
-    """Raise a ValueError unless what a file holds is what would be written now."""
-    if before != now:
-        raise ValueError(
-            f"{path} {what} {before}, now it is {now}: give another folder by --out, or remove {stale} to start anew"
-        )
+
+def finished(path: Path, part: str) -> dict[str, Any] | None:
+    """Return the grid of a part of a study, or None if it is not finished or not begun."""
+    return json.loads(path.read_text())["finished"].get(part) if path.exists() else None
 
 
-def environment_of(result: Mapping[str, Any], key: str | None = None) -> dict[str, Any]:
-    """Return Python, versions, device and commit of a configuration, or without a key of the first one."""
-    first = {field: result[field] for field in results.ENVIRONMENT if field in result}
-    return first if key is None else result["runs"][key].get("environment", first)
+def rows(path: Path) -> list[dict[str, Any]]:
+    """List the rows of a file as dictionaries."""
+    result = json.loads(path.read_text())
+    return [dict(zip(result["columns"], row, strict=True)) for row in result["rows"]]
+
+
+def of_seeds(rows: Iterable[Mapping[str, Any]], seeds: Sequence[int], *names: str) -> dict[Any, dict[str, np.ndarray]]:
+    """Return the columns of runs over the seeds, by the values of the named columns; without those that lack a seed."""
+    by_key: dict[Any, dict[int, Mapping[str, Any]]] = {}
+    for row in rows:
+        by_key.setdefault(tuple(row[name] for name in names), {})[row["seed"]] = row
+    whole = {key: [of_seed[seed] for seed in seeds] for key, of_seed in by_key.items() if of_seed.keys() >= set(seeds)}
+    columns = {key: {name: np.array([run[name] for run in runs]) for name in runs[0]} for key, runs in whole.items()}
+    return {key if len(names) > 1 else key[0]: column for key, column in columns.items()}
+
+
+def provenance(path: Path) -> str:
+    """Write how long a study with the columns `TIMES` took, and where."""
+    environments, texts = json.loads(path.read_text())["environments"], []
+    for index, here in enumerate(environments):
+        runs = [row for row in rows(path) if row["environment"] == index]
+        minutes, of_processor = (sum(run[name] for run in runs) / 60 for name in TIMES)
+        where = f"on {here['device']} beside other work; Python {here['python']}, jax {here['versions']['jax']}"
+        texts.append(f"{minutes:.0f} minutes, {of_processor:.0f} of processor time, {where}")
+    return ". ".join(texts)
 
 
 def as_json(tree: Any) -> Any:
@@ -105,24 +135,38 @@ def rounded(value: float) -> float:
     return float(f"{value:.6g}")
 
 
-def arguments(module: str, doc: str, seeds: int, argv=None, extend=lambda parser: None) -> argparse.Namespace:
-    """Parse the arguments of a study, ``--quick``, ``--seeds``, ``--out`` and those that ``extend`` adds.
+def arguments(
+    module: str, doc: str, argv=None, *, quick: str, settings: Sequence[str] = (), extend=lambda parser: None
+) -> argparse.Namespace:
+    """Parse the arguments of a program, ``--quick``, ``--out`` and others, or stop with an error of one line.
 
     Args:
       module: its name below `benchmarks`.
       doc: its docstring, for ``--help``.
-      seeds: the default.
       argv: None for those of this process.
-      extend: called with the parser.
+      quick: what ``--quick`` leaves.
+      settings: those that can be named; ``speech`` among them needs its recordings, by ``--speech``.
+      extend: called with the parser, to add more.
     """
     parser = argparse.ArgumentParser(prog=f"python -m benchmarks.{module}", description=doc.splitlines()[0])
-    parser.add_argument("--quick", action="store_true", help="a few small configurations, to see that it runs")
-    parser.add_argument("--seeds", type=positive, metavar="N", help=f"runs for each configuration (default: {seeds})")
+    if settings:
+        known = f"{', '.join(settings)} (default: all with data)"
+        parser.add_argument("settings", nargs="*", metavar="SETTING", help=known)
+    if "speech" in settings:
+        recordings = "free_spoken_digits.npz, as benchmarks.studies.speech builds it"
+        parser.add_argument("--speech", type=Path, metavar="FILE", help=recordings)
+    parser.add_argument("--quick", action="store_true", help=f"{quick}, to see that it runs")
     results.add_out(parser, module.rpartition(".")[2])
     extend(parser)
     args = parser.parse_args(argv)
+    if settings:
+        results.check_names(parser, args.settings, settings)
+        lacks = {"speech"} if "speech" in settings and args.speech is None else set()
+        asked = args.settings or [name for name in settings if name not in lacks]
+        if lacks & set(asked) or not asked:
+            parser.error(f"speech needs --speech: {recordings}")
+        args.settings = asked
     results.try_out(parser, args.out)
-    args.seeds = args.seeds or (2 if args.quick else seeds)
     return args
 
 

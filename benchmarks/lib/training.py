@@ -132,26 +132,3 @@ def last_layers(net: SpikingSequential, xs: jax.Array):
 def firing_rate(net: SpikingSequential, xs: jax.Array) -> jax.Array:
     """Return the mean firing rate of the LIF layers, over neurons, examples and steps."""
     return jnp.stack([spikes.mean() for spikes in last_layers(net, xs)[1]]).mean()
-
-
-def map_grid(function: Callable, *axes, data=()):
-    """Call a function for every combination of one element of each axis, in one compiled program.
-
-    On a CPU the calls run one after another, which is faster there than batching them; elsewhere they are batched.
-
-    Args:
-      function: of one element of each axis, then of ``data``; it returns a tree of arrays.
-      *axes: each an array, or a list of trees that differ in their numbers alone, such as surrogates of one class.
-      data: arguments that all calls share and that are too large to be constants of the program.
-
-    Returns:
-      The tree of the results, with the axes first: ``[*axes, ...]``.
-    """
-    stacked = [jax.tree.map(lambda *leaves: jnp.stack([jnp.asarray(leaf) for leaf in leaves]), *axis) for axis in axes]
-    sizes = list(map(len, axes))
-    indices = [index.ravel() for index in jnp.meshgrid(*map(jnp.arange, sizes), indexing="ij")]
-    grid = tuple(jax.tree.map(lambda leaf, i=i: leaf[i], axis) for axis, i in zip(stacked, indices, strict=True))
-    batch_size = None if jax.devices()[0].platform == "cpu" else len(indices[0])
-    every = jax.jit(lambda grid, data: jax.lax.map(lambda one: function(*one, *data), grid, batch_size=batch_size))
-    outcome = every(grid, data)
-    return jax.tree.map(lambda leaf: leaf.reshape(*sizes, *leaf.shape[1:]), outcome)

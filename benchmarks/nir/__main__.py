@@ -4,8 +4,6 @@
 file that the tables of docs/nir.md are made of. A library that is missing has no rows, which is said.
 """
 
-import argparse
-import importlib
 import importlib.metadata
 import importlib.util
 import tempfile
@@ -16,6 +14,7 @@ from pathlib import Path
 import numpy as np
 
 from ..lib import results
+from ..lib.study import arguments
 from .digits import compare
 from .trials import TRIALS, outputs
 
@@ -37,21 +36,21 @@ def row(trial, folder: Path) -> dict:
 
 def main(argv=None):
     """Run every trial whose libraries are there, and write the result."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.nir", description=__doc__.splitlines()[0])
-    results.add_out(parser, "nir")
-    args = parser.parse_args(argv)
-    results.try_out(parser, args.out)
+    args = arguments("nir", __doc__, argv, quick="three trials, no digits")
     warnings.simplefilter("ignore")  # of other libraries, and of `to_nir` about resets
     start, missing = time.perf_counter(), {name for name in LIBRARIES if importlib.util.find_spec(name) is None}
     if missing:
         print(f"missing, and so left out: {', '.join(sorted(missing))}")
+    possible = [trial for trial in TRIALS if not {trial.writer, trial.reader} & missing]
     with tempfile.TemporaryDirectory() as folder:
-        trials = [row(trial, Path(folder)) for trial in TRIALS if not {trial.writer, trial.reader} & missing]
-        digits = dict(compare(Path(folder)))
+        trials = [row(trial, Path(folder)) for trial in possible[: 3 if args.quick else None]]
+        digits = {} if args.quick else dict(compare(Path(folder)))
     about = results.environment()
-    for name in ("nir", "nirtorch", *LIBRARIES, "torch"):
-        if importlib.util.find_spec(name) is not None:
-            about["versions"][name] = getattr(importlib.import_module(name), "__version__", None) or version(name)
+    for name in {"nir", "nirtorch", *LIBRARIES, "torch"} - missing:
+        try:
+            about["versions"][name] = importlib.metadata.version(name)
+        except importlib.metadata.PackageNotFoundError:
+            continue  # of what comes with one of the libraries
     about |= {"seconds": time.perf_counter() - start, "trials": trials, "digits": digits}
     results.write(args.out / "result.json", about)
     for entry in trials:
@@ -59,14 +58,6 @@ def main(argv=None):
         print(f"{entry['network']}: {entry['writer']} -> {entry['reader']}: {shown}")
     for name, entry in digits.items():
         print(f"digits: {name}: {entry}")
-
-
-def version(name: str) -> str | None:
-    """Return the version of an installed package."""
-    try:
-        return importlib.metadata.version(name)
-    except importlib.metadata.PackageNotFoundError:
-        return None
 
 
 if __name__ == "__main__":

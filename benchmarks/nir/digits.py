@@ -10,6 +10,7 @@ from brainsurr.nir import to_nir
 from brainsurr.nnx import LIF, SpikingSequential
 
 from ..digits import task
+from ..lib.training import train_network
 from . import peers
 
 STEPS, EPOCHS, BATCH = 20, 12, 64
@@ -33,30 +34,13 @@ def spikes(net: SpikingSequential, images) -> jax.Array:
     return net(net.initialize_carry(xs.shape[1:]), xs)[1]
 
 
-def train(net: SpikingSequential, images, labels):
-    """Train on the number of spikes."""
-    optimiser = nnx.Optimizer(net, optax.adam(2e-3), wrt=nnx.Param)
-
-    @nnx.jit
-    def step(net, optimiser, images, labels):
-        def loss(net):
-            counts = spikes(net, images).sum(0)
-            return optax.softmax_cross_entropy_with_integer_labels(counts, labels).mean()
-
-        optimiser.update(net, nnx.grad(loss)(net))
-
-    rng = np.random.default_rng(0)
-    for _ in range(EPOCHS):
-        for batch in np.array_split(rng.permutation(len(labels)), len(labels) // BATCH)[:-1]:
-            step(net, optimiser, images[batch[:BATCH]], labels[batch[:BATCH]])
-
-
 def compare(folder):
     """Yield, for each library, the accuracy on the test images and the share of spikes that differ from those here."""
     import nir
 
-    data, net = task.load(), network()
-    train(net, data.train_images, data.train_labels)
+    data, how = task.load(), {"epochs": EPOCHS, "batch": BATCH, "optimizer": optax.adam(2e-3)}
+    known = jax.random.key(0), data.train_images, data.train_labels
+    net, _ = train_network(network(), lambda net, images, key: spikes(net, images).sum(0), *known, **how)
     xs, labels = np.repeat(np.asarray(data.test_images)[None], STEPS, axis=0), np.asarray(data.test_labels)
     expected = np.asarray(spikes(net, data.test_images))
 

@@ -1,6 +1,6 @@
 """The tables of docs/nir.md."""
 
-from ..lib import results
+from ..lib.report import table
 
 TITLES = {"brainsurr": "brainsurr", "snntorch": "snnTorch", "norse": "norse", "spyx": "spyx", "jaxpike": "jaxpike"}
 SHOWN = ("nir", "snntorch", "norse", "spyx", "jaxpike", "nirtorch", "torch", "jax", "flax")
@@ -18,7 +18,7 @@ def matrix(trials) -> str:
         (row["network"], TITLES[row["writer"]], TITLES[row["reader"]], row["how"] and f"`{row['how']}`", cell(row))
         for row in trials
     ]
-    return results.table(("network", "written by", "read by", "said to brainsurr", "differ"), rows)
+    return table(("network", "written by", "read by", "said to brainsurr", "differ"), rows)
 
 
 def cell(row) -> str:
@@ -34,4 +34,4 @@ def digits(by_library) -> str:
         (TITLES[name], f"{100 * row['accuracy']:.2f} %", "" if name == "brainsurr" else cell(row))
         for name, row in by_library.items()
     ]
-    return results.table(("digits in", "test accuracy", "spikes that differ"), rows)
+    return table(("digits in", "test accuracy", "spikes that differ"), rows)

@@ -83,45 +83,38 @@ OURS: dict[str, Callable[[], SpikingSequential]] = {
     "reset by subtraction and spikes, late": lambda: late(two_layers(lif(reset_delay=True), reset_delay=True)),
 }
 SNNTORCH, NORSE = {"dt": peers.SNNTORCH_DT}, {"dt": peers.NORSE_DT}
-RECURRENT = {"recurrent": True, "reset_mechanism": "zero", "reset_delay": False}
-TRIALS = [
-    *(
-        Trial(network, "brainsurr", "brainsurr", {**NORSE, **({"lossy": True} if "subtraction" in network else {})})
-        for network in OURS
-    ),
-    Trial("reset to zero", "brainsurr", "snntorch", SNNTORCH),
-    Trial("reset to zero", "brainsurr", "norse", NORSE),
-    Trial("reset to zero", "brainsurr", "jaxpike", EXPONENTIAL),
-    Trial("reset to zero", "brainsurr", "spyx", {"dt": 1.0}),
-    Trial("one decay for each neuron", "brainsurr", "snntorch", {**SNNTORCH, "r": "tau/dt"}),
-    Trial("one decay for each neuron", "brainsurr", "norse", NORSE),
-    Trial("synapses", "brainsurr", "snntorch", {**SNNTORCH, "r": "tau/dt"}),
-    Trial("synapses", "brainsurr", "norse", NORSE),
-    Trial("recurrent", "brainsurr", "snntorch", {**SNNTORCH, "r": "tau/dt"}),
-    Trial("recurrent", "brainsurr", "norse", NORSE),
-    Trial("convolution", "brainsurr", "snntorch", SNNTORCH),
-    Trial("convolution", "brainsurr", "norse", NORSE),
-    Trial("convolution, average pool", "brainsurr", "snntorch", SNNTORCH),
-    Trial("convolution, average pool", "brainsurr", "norse", NORSE),
-    Trial("reset by subtraction", "brainsurr", "snntorch", {**SNNTORCH, "lossy": True}),
-    Trial("reset by subtraction", "brainsurr", "norse", {**NORSE, "lossy": True}),
-    Trial("reset by subtraction and spikes, late", "brainsurr", "spyx", {"dt": 1.0, "r": "tau/dt", "lossy": True}),
-    Trial("Leaky, zero, at once", "snntorch", "brainsurr", SNNTORCH, {"reset_mechanism": "zero", "reset_delay": False}),
-    Trial("Leaky", "snntorch", "brainsurr", {**SNNTORCH, **LATE}),
-    Trial("Leaky, zero, at once", "snntorch", "snntorch", {}, {"reset_mechanism": "zero", "reset_delay": False}),
-    Trial("Leaky", "snntorch", "snntorch"),
-    Trial("Synaptic", "snntorch", "brainsurr", {**SNNTORCH, **LATE}, {"synaptic": True}),
-    Trial("Synaptic", "snntorch", "snntorch", {}, {"synaptic": True}),
-    Trial("RLeaky, zero, at once", "snntorch", "brainsurr", SNNTORCH, RECURRENT),
-    Trial("RLeaky, zero, at once", "snntorch", "snntorch", {}, RECURRENT),
-    Trial("LIFBoxCell", "norse", "brainsurr", {"dt": peers.NORSE_DT**2}),  # it writes its time constants times dt
-    Trial("LIFBoxCell", "norse", "norse"),
-    Trial("LIF", "spyx", "brainsurr", {"dt": 1.0, "r": "tau/dt", **LATE}),
-    Trial("LIF", "spyx", "spyx"),
-    Trial("LIF", "spyx", "snntorch"),
-    Trial("LIF, zero", "jaxpike", "brainsurr", EXPONENTIAL),
-    Trial("LIF, zero", "jaxpike", "jaxpike"),
+TAU = {"r": "tau/dt"}
+AT_ONCE = {"reset_mechanism": "zero", "reset_delay": False}
+BOTH = {"snntorch": SNNTORCH, "norse": NORSE}
+OF_TAU = {"snntorch": {**SNNTORCH, **TAU}, "norse": NORSE}
+LOSSY = {"lossy": True}
+WRITTEN = {  # by brainsurr, for whom and how
+    "reset to zero": {**BOTH, "jaxpike": EXPONENTIAL, "spyx": {"dt": 1.0}},
+    "one decay for each neuron": OF_TAU,
+    "synapses": OF_TAU,
+    "recurrent": OF_TAU,
+    "convolution": BOTH,
+    "convolution, average pool": BOTH,
+    "reset by subtraction": {reader: {**how, **LOSSY} for reader, how in BOTH.items()},
+    "reset by subtraction and spikes, late": {"spyx": {"dt": 1.0, **TAU, **LOSSY}},
+}
+READ = [  # network, writer, how brainsurr reads it, the writer's options, and who reads it, too
+    ("Leaky, zero, at once", "snntorch", SNNTORCH, AT_ONCE, ["snntorch"]),
+    ("Leaky", "snntorch", {**SNNTORCH, **LATE}, {}, ["snntorch"]),
+    ("Synaptic", "snntorch", {**SNNTORCH, **LATE}, {"synaptic": True}, ["snntorch"]),
+    ("RLeaky, zero, at once", "snntorch", SNNTORCH, {"recurrent": True, **AT_ONCE}, ["snntorch"]),
+    ("LIFBoxCell", "norse", {"dt": peers.NORSE_DT**2}, {}, ["norse"]),  # it writes its time constants times dt
+    ("LIF", "spyx", {"dt": 1.0, **TAU, **LATE}, {}, ["spyx", "snntorch"]),
+    ("LIF, zero", "jaxpike", EXPONENTIAL, {}, ["jaxpike"]),
 ]
+TRIALS = [
+    Trial(network, "brainsurr", "brainsurr", {**NORSE, **(LOSSY if "subtraction" in network else {})})
+    for network in OURS
+]
+TRIALS += [Trial(n, "brainsurr", reader, how) for n, readers in WRITTEN.items() for reader, how in readers.items()]
+for network, writer, how, options, readers in READ:
+    TRIALS += [Trial(network, writer, "brainsurr", how, options)]
+    TRIALS += [Trial(network, writer, reader, {}, options) for reader in readers]
 
 
 def inputs(network: str) -> np.ndarray:

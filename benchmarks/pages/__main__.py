@@ -1,7 +1,9 @@
 """Write every page: ``python -m benchmarks.pages``, which `make evidence` runs."""
 
-from . import evidence, neurons, nir, readme, studies, withstands
+from .parts import ROOT
+from .tables import draw, pages
 
 if __name__ == "__main__":
-    for page in (evidence, studies, withstands, nir, neurons, readme):
-        page.main()
+    draw()
+    for page, text in pages().items():
+        (ROOT / page).write_text(text)

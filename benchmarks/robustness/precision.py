@@ -12,10 +12,13 @@ is doubled after ``PATIENCE`` finite steps (Micikevicius et al. 2018, "Mixed Pre
 """
 
 import importlib
+import time
+from functools import cache
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+import optax
 from flax import nnx
 
 import brainsurr as bs
@@ -24,13 +27,18 @@ from ..digits import nnx as digits_nnx
 from ..digits import task
 from ..digits.training import train
 from ..lib import FRAMEWORKS, results
-from ..lib.study import Study, arguments
+from ..lib.study import arguments, as_json, positive
 
 SURROGATE, LEARNABLE = bs.LogTailedRelu(0.1), ("alpha",)
 DTYPES = ("float32", "bfloat16")
 EPOCHS, SEEDS = 20, 5
 SCALE, PATIENCE = 2.0**15, 50
-STEPPED = (nnx.Param, nnx.optimizer.OptState)  # the state that a training step changes, apart from random states
+
+
+@cache
+def optimiser(steps):
+    """Make one optimiser for all seeds, which leaves out a step whose gradients are not finite."""
+    return optax.apply_if_finite(digits_nnx.optimiser(SURROGATE, LEARNABLE, steps), max_consecutive_errors=steps)
 
 
 class LossScaledNetwork(digits_nnx.Network):
@@ -38,40 +46,38 @@ class LossScaledNetwork(digits_nnx.Network):
 
     def __init__(self, seed, steps, scale, patience=None):
         super().__init__(SURROGATE, LEARNABLE, seed, steps, jnp.float16)
-        self.patience = patience
-        self.scale, self.good, self.left_out = jnp.float32(scale), jnp.int32(0), jnp.int32(0)
+        self.optimizer = nnx.Optimizer(self.net, optimiser(steps), wrt=nnx.Param)
+        self.patience, self.scale, self.good = patience, jnp.float32(scale), jnp.int32(0)
 
     def train_epoch(self, images, labels, keys):
         self.net.train()
-        scaling = (self.scale, self.good, self.left_out)
-        loss, (self.scale, self.good, self.left_out) = train_epoch(
-            self.net, self.optimizer, scaling, images, labels, keys, self.patience
+        loss, self.scale, self.good = train_epoch(
+            self.net, self.optimizer, self.scale, self.good, images, labels, keys, self.patience
         )
         return loss
 
+    def left_out(self):
+        """Return how many steps were left out so far."""
+        return self.optimizer.opt_state.total_notfinite[...]
+
 
 @nnx.jit(static_argnames="patience")
-def train_epoch(net, optimizer, scaling, images, labels, keys, patience):
-    """Train on ``[batches, batch, ...]`` once; return the mean loss, and the scale with its counts."""
+def train_epoch(net, optimizer, scale, good, images, labels, keys, patience):
+    """Train on ``[batches, batch, ...]`` once; return the mean loss, the scale and the count of finite steps."""
 
     @nnx.scan(in_axes=(nnx.Carry, 0, 0, 0), out_axes=(nnx.Carry, 0))
     def step(carry, images, labels, key):
-        net, optimizer, (scale, good, left_out) = carry
+        net, optimizer, scale, good = carry
         loss, grads = scaled_gradients(net, task.augment(key, images), labels, scale)
-        finite = jnp.stack([jnp.isfinite(g).all() for g in jax.tree.leaves(grads)]).all()
-        before = jax.tree.leaves(nnx.state((net, optimizer), STEPPED))  # arrays: the update would change variables
         optimizer.update(net, grads)
-        after, structure = jax.tree.flatten(nnx.state((net, optimizer), STEPPED))
-        kept = [jnp.where(finite, new, old) for new, old in zip(after, before, strict=True)]
-        nnx.update((net, optimizer), jax.tree.unflatten(structure, kept))
         if patience is not None:
+            finite = optimizer.opt_state.last_finite[...]
             good = jnp.where(finite, good + 1, 0)
-            grown = jnp.where(good % patience == 0, 2 * scale, scale)
-            scale = jnp.where(finite, grown, scale / 2)
-        return (net, optimizer, (scale, good, left_out + ~finite)), loss
+            scale = jnp.where(finite, jnp.where(good % patience == 0, 2 * scale, scale), scale / 2)
+        return (net, optimizer, scale, good), loss
 
-    (_, _, scaling), losses = step((net, optimizer, scaling), images, labels, keys)
-    return losses.mean(), scaling
+    (_, _, scale, good), losses = step((net, optimizer, scale, good), images, labels, keys)
+    return losses.mean(), scale, good
 
 
 def scaled_gradients(net, xs, labels, scale):
@@ -117,48 +123,39 @@ def outcome(networks, data, epochs):
     }
 
 
-def settings(epochs, seeds):
-    """Return the settings that the numbers depend on, apart from versions and device."""
-    return {
-        "surrogate": repr(SURROGATE),
-        "learnable": LEARNABLE,
-        "epochs": epochs,
-        "seeds": seeds,
-        "scale": SCALE,
-        "patience": PATIENCE,
+def plain(framework, dtype, seeds, epochs, data, steps):
+    """Train the networks of a framework in a dtype."""
+    make = importlib.import_module(f"..digits.{framework}", __package__).Network
+    return outcome((make(SURROGATE, LEARNABLE, seed, steps, dtype) for seed in range(seeds)), data, epochs)
+
+
+def scaled(scale, patience, seeds, epochs, data, steps):
+    """Train the networks in float16."""
+    networks = [LossScaledNetwork(seed, steps, scale, patience) for seed in range(seeds)]
+    return outcome(networks, data, epochs) | {
+        "scale": [network.scale for network in networks],
+        "left_out": [network.left_out() for network in networks],
+        "no_gradient": underflow(data, nnx.state(networks[0].net, nnx.Param), SCALE),
     }
 
 
 def main(argv=None):
     """Train everything and write the result."""
-    args = arguments("robustness.precision", __doc__, SEEDS, argv)
-    epochs, data = 2 if args.quick else EPOCHS, task.load()
-    steps = epochs * (len(data.train_images) // task.BATCH)
-    study = Study("precision", settings(epochs, args.seeds), args.out, total=len(FRAMEWORKS) * len(DTYPES) + 2)
-    for framework in FRAMEWORKS:
-        make = importlib.import_module(f"..digits.{framework}", __package__).Network
-        for dtype in DTYPES:
 
-            def plain(make=make, dtype=dtype):
-                networks = (make(SURROGATE, LEARNABLE, seed, steps, dtype) for seed in range(args.seeds))
-                return outcome(networks, data, epochs)
+    def extend(parser):
+        about = f"runs for each configuration (default: {SEEDS})"
+        parser.add_argument("--seeds", type=positive, metavar="N", help=about)
 
-            study.record(f"{framework}, {dtype}", plain)
-    for name, scale, patience in (("none", 1.0, None), ("dynamic", SCALE, PATIENCE)):
-
-        def scaled(scale=scale, patience=patience):
-            networks = [LossScaledNetwork(seed, steps, scale, patience) for seed in range(args.seeds)]
-            result = outcome(networks, data, epochs)
-            return result | {
-                "scale": [network.scale for network in networks],
-                "left_out": [network.left_out for network in networks],
-                "no_gradient": underflow(data, nnx.state(networks[0].net, nnx.Param), SCALE),
-            }
-
-        study.record(f"nnx, float16, {name}", scaled)
-    study.finish()
-    study.result["seconds"] = sum(run["seconds"] for run in study.result["runs"].values())
-    results.write(study.path, study.result)
+    args = arguments("robustness.precision", __doc__, argv, quick="two epochs, two seeds", extend=extend)
+    epochs, seeds, data = 2 if args.quick else EPOCHS, args.seeds or (2 if args.quick else SEEDS), task.load()
+    how, start = (seeds, epochs, data, epochs * (len(data.train_images) // task.BATCH)), time.perf_counter()
+    runs = {f"{name}, {dtype}": plain(name, dtype, *how) for name in FRAMEWORKS for dtype in DTYPES}
+    runs["nnx, float16, none"] = scaled(1.0, None, *how)
+    runs["nnx, float16, dynamic"] = scaled(SCALE, PATIENCE, *how)
+    settings = {"surrogate": repr(SURROGATE), "learnable": LEARNABLE, "epochs": epochs, "seeds": seeds}
+    settings |= {"scale": SCALE, "patience": PATIENCE}
+    result = {"study": "precision", "settings": settings, **results.environment(), "runs": runs}
+    results.write(args.out / "result.json", as_json(result | {"seconds": time.perf_counter() - start}))
 
 
 if __name__ == "__main__":

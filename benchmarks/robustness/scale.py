@@ -10,6 +10,7 @@ import argparse
 import itertools
 import json
 import os
+import socket
 import subprocess
 import sys
 import tempfile
@@ -21,7 +22,7 @@ import jax
 import numpy as np
 from tqdm import tqdm
 
-from ..lib import FRAMEWORKS, processes, results
+from ..lib import FRAMEWORKS, results
 from ..lib.study import positive
 from . import mesh, networks
 from .collectives import collectives
@@ -70,20 +71,12 @@ def run_layouts(devices, quick):
         shape, groups = LAYOUTS[layout](len(devices))
         outcomes, text, shares = mesh.train(build, mesh.make(shape, devices), groups)
         if jax.process_index() == 0:
-            setting = {
-                "framework": framework,
-                "layout": layout,
-                "devices": len(devices),
-                "processes": jax.process_count(),
-                "simulated": devices[0].platform == "cpu",
-            }
-            sent = [collective._asdict() for collective in collectives(text)]
-            difference = {part: differences(outcomes, one[framework], part) for part in outcomes[0]}
-            losses = [outcome["losses"] for outcome in outcomes]
-            runs.append(
-                setting | {"mesh": shape, "losses": losses, "difference": difference, "collectives": sent} | shares
-            )
-            print(f"finished {framework}, {layout}", flush=True)
+            run = {"framework": framework, "layout": layout, "devices": len(devices), "processes": jax.process_count()}
+            run |= {"simulated": devices[0].platform == "cpu", "mesh": shape}
+            run["losses"] = [outcome["losses"] for outcome in outcomes]
+            run["difference"] = {part: differences(outcomes, one[framework], part) for part in outcomes[0]}
+            run["collectives"] = [collective._asdict() for collective in collectives(text)]
+            runs.append(run | shares)
     return runs
 
 
@@ -103,47 +96,37 @@ def everything(quick):
     backend, count = subprocess.run(query, capture_output=True, text=True, check=True).stdout.split()
     one_process = [n for n in ((2,) if quick else DEVICES) if backend == "cpu" or n <= int(count)]
     groups = [(1, n) for n in one_process] + ([(2, 1)] if quick else [(2, 2), (4, 1)])
-    total = sum(len(plan(number, number * devices, quick)) for number, devices in groups)
-    collected = []
-    with tqdm(total=total, desc="scale", unit="configuration") as bar, tempfile.TemporaryDirectory() as out:
-        for number, devices in groups:
-            bar.set_postfix_str(f"{number} x {devices} devices")
-            common = [f"--devices={devices}", f"--out={out}", *(["--quick"] if quick else [])]
-            arguments, environment = [common], {}
-            if number > 1:
-                address = f"--coordinator=localhost:{processes.free_port()}"
-                ids = (f"--process-id={i}" for i in range(number))
-                arguments = [[*common, address, f"--num-processes={number}", i] for i in ids]
-                environment = {"JAX_PLATFORMS": "cpu"}  # processes on one machine can't share an accelerator
-            advance = lambda line: bar.update(line.startswith("finished "))  # noqa: E731
-            processes.together("benchmarks.robustness.scale", arguments, advance, **environment)
-            collected.append(json.loads((Path(out) / "result.json").read_text()))
-    return collected[0] | {"runs": [run for result in collected for run in result["runs"]]}
+    common, runs = ["--quick"] * quick, []
+    with tempfile.TemporaryDirectory() as out:
+        for number, devices in tqdm(groups, desc="scale", unit="number of devices"):
+            together(number, *common, f"--devices={devices}", f"--out={out}")
+            result = json.loads((Path(out) / "result.json").read_text())
+            runs += result["runs"]
+    return result | {"runs": runs}
+
+
+def together(number, *arguments):
+    """Run so many processes of this program on this machine; jax ends the others when one of them fails."""
+    with socket.socket() as free:
+        free.bind(("localhost", 0))
+        many = f"--coordinator=localhost:{free.getsockname()[1]}", f"--num-processes={number}"
+    command = [sys.executable, "-m", "benchmarks.robustness.scale", *arguments, *many]
+    cpu = {"JAX_PLATFORMS": "cpu"} if number > 1 else {}  # processes on one machine can't share an accelerator
+    how = {"stdout": subprocess.DEVNULL, "env": os.environ | cpu}
+    started = [subprocess.Popen([*command, f"--process-id={i}"], **how) for i in range(number)]
+    for process in started:
+        if process.wait():
+            raise RuntimeError(f"{' '.join(process.args)} ended with {process.returncode}")
 
 
 def start_jax(args, parser):
-    """Start jax and return the devices of a run: all, or so many of this process, simulated on a CPU."""
+    """Start jax and return the devices of a run: all, or so many of each process, simulated on a CPU."""
     if args.devices:
         flags = os.environ.get("XLA_FLAGS", "")
         os.environ["XLA_FLAGS"] = f"{flags} --xla_force_host_platform_device_count={args.devices}"
-    if args.coordinator:
-        if args.process_id == 0 and not processes.is_free(port := int(args.coordinator.rpartition(":")[2])):
-            parser.error(f"--coordinator: port {port} of this machine is taken")
-        print(f"waiting for {args.num_processes} processes at {args.coordinator}, {args.wait} s at most", flush=True)
-        jax.distributed.initialize(
-            args.coordinator, args.num_processes, args.process_id, initialization_timeout=args.wait
-        )
-    elif args.distributed:
-        try:
-            jax.distributed.initialize()
-        except ValueError as error:
-            parser.error(f"--distributed: jax finds no cluster around this process ({error})")
+    if args.coordinator or args.distributed:
+        jax.distributed.initialize(args.coordinator, args.num_processes, args.process_id)
     devices = jax.devices() if jax.process_count() > 1 else jax.devices()[: args.devices]
-    if jax.device_count() != jax.local_device_count() * jax.process_count():
-        parser.error(
-            f"expected as many devices in each of {jax.process_count()} processes, got {jax.local_device_count()} "
-            f"in this one and {jax.device_count()} in all"
-        )
     if args.devices and len(devices) != args.devices * jax.process_count():
         parser.error(f"--devices: expected at most the {jax.local_device_count()} there are, got {args.devices}")
     if mesh.BATCH % len(devices) or networks.WIDTH % len(devices):
@@ -178,25 +161,12 @@ def parse(argv):
     parser.add_argument("--coordinator", metavar="HOST:PORT", help="address at which process 0 listens")
     parser.add_argument("--num-processes", type=positive, metavar="N", help="number of processes of the run")
     parser.add_argument("--process-id", type=int, metavar="I", help="number of this process, from 0")
-    parser.add_argument(
-        "--wait",
-        type=positive,
-        default=300,
-        metavar="S",
-        help="seconds to wait for the other processes before jax aborts (default: 300)",
-    )
     parser.add_argument("--distributed", action="store_true", help="one of several processes that jax detects")
     results.add_out(parser, "scale")
     args = parser.parse_args(argv)
     many = args.coordinator, args.num_processes, args.process_id
     if any(value is not None for value in many) and (None in many or args.distributed):
         parser.error("--coordinator, --num-processes and --process-id go together, and --distributed without them")
-    if args.coordinator is not None:
-        host, _, port = args.coordinator.rpartition(":")
-        if not host or not port.isdecimal() or not 1 <= int(port) <= 65535:
-            parser.error(f"--coordinator: expected HOST:PORT with a port from 1 to 65535, got {args.coordinator!r}")
-        if args.process_id not in range(args.num_processes):
-            parser.error(f"--process-id: expected 0 to {args.num_processes - 1}, got {args.process_id}")
     if not args.process_id and not args.distributed:  # the others write nothing
         results.try_out(parser, args.out)
     return args, parser

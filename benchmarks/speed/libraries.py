@@ -12,12 +12,19 @@ PATIENCE = 180  # seconds, after which a process is stopped
 
 
 class Peer(NamedTuple):
-    """What pip shall install, on which Python, the ways to run it, and the inputs it takes, its own first."""
+    """What pip shall install, on which Python, the ways to run it, and the inputs it takes, its own first.
+
+    Attributes:
+      packages: whose versions to state, its own first.
+      notes: how it differs from the task.
+    """
 
     requirements: tuple[str, ...]
     pythons: tuple[str, ...]
     modes: tuple[str, ...]
-    inputs: tuple[str, ...] = ("float32", "uint8")
+    inputs: tuple[str, ...]
+    packages: tuple[str, ...]
+    notes: tuple[str, ...] = ()
 
     @property
     def is_of_jax(self):
@@ -25,21 +32,50 @@ class Peer(NamedTuple):
 
 
 # torch has CPU builds for every Python, but plain `pip install torch` may take gigabytes of CUDA with it: one Python.
-JAX, TORCH, FLOATS = ("3.13", "3.12", "3.11"), ("3.11",), ("float32",)
+JAX, TORCH, FLOATS, BOTH = ("3.13", "3.12", "3.11"), ("3.11",), ("float32",), ("float32", "uint8")
+UNROLLS = ("unroll", "unroll_checkpointed", "unroll, scan_unroll=1", "unroll_checkpointed, scan_unroll=1")
+SCALED = "takes (1 - decay) of its input: weights and learning rate are scaled to make up for it"
 PEERS = {
-    "products": Peer(("jax",), JAX, ("all steps at once",), FLOATS),
-    "brainsurr": Peer(("flax",), JAX, ("dots", "full", "none", "layer by layer"), ("uint8", "float32")),
-    "spyx": Peer(("spyx",), JAX, ("scan",)),
-    "jaxpike": Peer(
-        ("jaxpike",),
+    "products": Peer(("jax",), JAX, ("all steps at once",), FLOATS, ("jax",), ("no neurons: a floor, not a network",)),
+    "brainsurr": Peer(("flax",), JAX, ("dots", "full", "none", "layer by layer"), BOTH[::-1], ("jax", "flax")),
+    "spyx": Peer(
+        ("spyx",),
         JAX,
-        ("unroll", "unroll_checkpointed", "unroll, scan_unroll=1", "unroll_checkpointed, scan_unroll=1"),
+        ("scan",),
+        BOTH,
+        ("spyx", "jax", "flax"),
+        ("a spike comes one step after the threshold is passed, and is taken off undecayed",),
     ),
-    "sparx": Peer(("sparxml",), JAX[:2], ("unroll=1", "unroll=8")),
-    "brainpy": Peer(("brainpy",), JAX, ("for_loop", "checkpointed_for_loop")),
-    "snntorch": Peer(("snntorch", "torch", "numpy"), TORCH, ("loop",), FLOATS),
-    "spikingjelly": Peer(("spikingjelly", "torch"), TORCH, ("multi-step", "checkpointed"), FLOATS),
-    "norse": Peer(("norse", "torch"), TORCH, ("layer by layer",), FLOATS),
+    "jaxpike": Peer(("jaxpike",), JAX, UNROLLS, BOTH, ("jaxpike", "jax", "equinox"), (SCALED,)),
+    "sparx": Peer(("sparxml",), JAX[:2], ("unroll=1", "unroll=8"), BOTH, ("sparxml", "jax", "flax")),
+    "brainpy": Peer(("brainpy",), JAX, ("for_loop", "checkpointed_for_loop"), BOTH, ("brainpy", "brainstate", "jax")),
+    "snntorch": Peer(
+        ("snntorch", "torch", "numpy"),
+        TORCH,
+        ("loop",),
+        FLOATS,
+        ("snntorch", "torch"),
+        ("a potential above threshold after a reset is reset again before the next spike, so its losses differ",),
+    ),
+    "spikingjelly": Peer(
+        ("spikingjelly", "torch"),
+        TORCH,
+        ("multi-step", "checkpointed"),
+        FLOATS,
+        ("spikingjelly", "torch"),
+        ("its leaky integrator takes (1 - decay) of its input: its weights and learning rate are scaled for it",),
+    ),
+    "norse": Peer(
+        ("norse", "torch"),
+        TORCH,
+        ("layer by layer",),
+        FLOATS,
+        ("norse", "torch"),
+        (
+            SCALED,
+            "has no arctan surrogate: SuperSpike with alpha = 10 in its place, so its losses part after the first",
+        ),
+    ),
 }
 OURS, FLOOR = "brainsurr", "products"
 
@@ -50,41 +86,38 @@ def environment(name, peer):
     python, done = folder / "bin/python", folder / " ".join(peer.requirements)
     if not done.exists():
         here = [f"python{version}" for version in peer.pythons]
-        base = next((interpreter for interpreter in here if _runs(interpreter)), None)
+        base = next(filter(_works, here), None)
         if base is None:
             raise RuntimeError(f"needs {' or '.join(here)}, which is not here")
-        make = subprocess.run([base, "-m", "venv", "--clear", folder], capture_output=True, text=True)
-        if make.returncode:
-            raise RuntimeError(f"{base} -m venv: {_last_line(make.stderr or make.stdout)}")
-        command = [python, "-m", "pip", "install", "--quiet", *peer.requirements]
-        install = subprocess.run(command, capture_output=True, text=True)
-        if install.returncode:
-            raise RuntimeError(f"pip install {' '.join(peer.requirements)}: {_last_line(install.stderr)}")
+        _run([base, "-m", "venv", "--clear", folder], f"{base} -m venv")
+        install = [python, "-m", "pip", "install", "--quiet", *peer.requirements]
+        _run(install, f"pip install {' '.join(peer.requirements)}")
         done.touch()
     return python
 
 
-def _runs(python):
-    path = shutil.which(python)
-    return path and not subprocess.run([path, "-c", "import venv, ensurepip"], capture_output=True).returncode
+def _works(python):
+    return (
+        shutil.which(python) and not subprocess.run([python, "-c", "import ensurepip"], capture_output=True).returncode
+    )
 
 
-def _last_line(text):
-    return text.strip().splitlines()[-1] if text.strip() else "no message"
-
-
-def run_peer(python, name, *options):
+def run_peer(python, name, **job):
     """Run one peer in a process of its own; return what it printed, or raise a RuntimeError."""
-    command = [python, "-m", f"benchmarks.speed.peers.{name}", *map(str, options)]
     environ = os.environ | {"JAX_PLATFORMS": "cpu", "CUDA_VISIBLE_DEVICES": ""}
     environ["JAX_ENABLE_COMPILATION_CACHE"] = "false"  # else a second run would time how it is read
+    command = [python, "-m", "benchmarks.speed.peers", name, json.dumps(job)]
+    printed = _run(command, name, cwd=ROOT, env=environ, timeout=PATIENCE)
+    return json.loads(printed.splitlines()[-1])  # a library may have printed something before
+
+
+def _run(command, what, **how):
+    """Return what a process prints; a RuntimeError has the last line of its error."""
     try:
-        answer = subprocess.run(command, cwd=ROOT, env=environ, capture_output=True, text=True, timeout=PATIENCE)
-    except subprocess.TimeoutExpired as error:
-        raise RuntimeError(f"it took more than {PATIENCE // 60} minutes") from error
-    if answer.returncode:
-        raise RuntimeError(_last_line(answer.stderr))
-    try:
-        return json.loads(answer.stdout.splitlines()[-1])  # a library may have printed something before
-    except (IndexError, ValueError) as error:
-        raise RuntimeError(f"expected a line of JSON, got {_last_line(answer.stdout)}") from error
+        done = subprocess.run(command, capture_output=True, text=True, **how)
+    except subprocess.TimeoutExpired:
+        raise RuntimeError(f"it took more than {PATIENCE // 60} minutes") from None
+    if done.returncode:
+        *_, last = ["no message", *(done.stderr or done.stdout).strip().splitlines()]
+        raise RuntimeError(f"{what}: {last}")
+    return done.stdout

@@ -30,7 +30,7 @@ class Rule(NamedTuple):
     Args:
       spike_fn: ``spike_fn(start, features)`` makes the threshold function of a layer.
       optimizer: ``optimizer(start, rate, steps)`` makes the optimiser of its parameters; None trains none.
-      adapt: ``adapt(net, inputs, labels, start, task, rate)`` changes the network before each step.
+      adapt: ``adapt(net, inputs, labels, start, setting)`` changes the network before each step.
     """
 
     spike_fn: Callable
@@ -81,28 +81,28 @@ def _step_rule(primals, tangents):
     return _step(x, alpha), bs.LogTailedRelu(alpha).surrogate_grad(x) * tangents[0]
 
 
-def hypergradient(net, inputs, labels, start, task, rate):
+def hypergradient(net, inputs, labels, start, setting):
     """Step alpha down the loss of half a batch, after an unrolled, normalised step of the weights on the other half."""
     graphdef, params, alphas, rest = nnx.split(net, nnx.Param, Alpha, ...)
     halves = [(inputs[i::2], labels[i::2]) for i in range(2)]
 
     def loss_fn(params, alphas, half):
-        return cross_entropy(task.logits(nnx.merge(graphdef, params, alphas, rest), half[0], None), half[1])
+        return cross_entropy(setting.logits(nnx.merge(graphdef, params, alphas, rest), half[0], None), half[1])
 
     def after_a_step(shift):
         moved = jax.tree.map(lambda alpha: alpha + shift, alphas)
         grads = jax.grad(loss_fn)(params, moved, halves[0])
-        length = optax.global_norm(grads) + 1e-12
+        length = jnp.sqrt(sum(jnp.vdot(g, g) for g in jax.tree.leaves(grads))) + 1e-12
         stepped = jax.tree.map(lambda p, g: p - INNER * g / length, params, grads)
         return loss_fn(stepped, alphas, halves[1])
 
     _, slope = jax.jvp(after_a_step, (0.0,), (1.0,))  # forward over reverse: right in scan on every jax
-    nnx.update(net, jax.tree.map(lambda alpha: jnp.clip(alpha - rate * jnp.sign(slope), *BOUNDS), alphas))
+    nnx.update(net, jax.tree.map(lambda alpha: jnp.clip(alpha - setting.rate * jnp.sign(slope), *BOUNDS), alphas))
 
 
-def only_silent(net, inputs, labels, start, task, rate):
+def only_silent(net, inputs, labels, start, setting):
     """Set alpha to ``start`` for the channels that fire for no example of the batch, and to 0 for the others."""
-    for layer, spikes in zip(neurons(net), last_layers(net, task.show(inputs))[1], strict=True):
+    for layer, spikes in zip(neurons(net), last_layers(net, setting.show(inputs))[1], strict=True):
         layer.spike_fn.alpha[...] = jnp.where(spikes.sum((0, 1)) == 0, start, 0.0)
 
 

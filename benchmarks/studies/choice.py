@@ -1,4 +1,4 @@
-"""How a point of a grid is chosen, and the calls of the shortlist, as PLAN.md says: from scores, nothing is run."""
+"""How a point of a grid is chosen, and the calls of the shortlist, as docs/plan.md says: of scores, nothing is run."""
 
 import itertools
 import math
@@ -8,8 +8,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ..lib.runs import finished, rows
-from ..lib.study import rounded
+from ..lib.study import finished, rounded, rows
 from .shapes import SHAPES, WITH_ALPHA, Call, half_width
 
 DEFAULT_WIDTH = 0.5

@@ -1,12 +1,11 @@
 """The family compared: which shape, width and rate suit each setting, and which single call needs no tuning.
 
-PLAN.md, beside this file, says how everything is chosen and what is reported; it was committed before the runs, and
-amended before those of 16 layers were made anew.
+``docs/plan.md`` says how everything is chosen and what is reported; it was committed before the runs, and amended
+before those of 16 layers were made anew.
 ``python -m benchmarks.studies.family`` goes through all settings, or those that are named, and adds to one file each
 what that file does not have yet. Several processes may work on different settings at once.
 """
 
-import argparse
 import itertools
 from collections.abc import Sequence
 from functools import cached_property, partial
@@ -16,14 +15,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
-from tqdm import tqdm
 
 import brainsurr as bs
 from brainsurr.nnx import SpikingActivation, bounds, diagnose
 from brainsurr.optim import project
 
-from ..lib import results
-from ..lib.runs import Runs
+from ..lib.study import Runs, arguments
 from ..lib.training import firing_rate, neurons, train_and_test
 from . import settings
 from .choice import DEFAULT_WIDTH, GRID, Grid, best_factor, choose, common, recorded, shortlist, together
@@ -101,25 +98,21 @@ class Trials:
     Args:
       name: of the setting.
       out: the folder of its file.
-      data: its file or folder, where it comes from outside.
+      recordings: the file of spoken digits, for the setting of these.
       quick: few steps, to see that it runs.
     """
 
-    def __init__(self, name: str, out: Path, data: Path | None = None, quick: bool = False):
-        self.setting = settings.setting(name, data)
+    def __init__(self, name: str, out: Path, recordings: Path | None = None, quick: bool = False):
+        self.setting = settings.setting(name, recordings if name == "speech" else None)
         if quick:
             self.setting = self.setting._replace(epochs=2, gains=self.setting.gains[:2])
-        kept = ("about", "layers", "gains", "rate", "epochs", "batch", "weight_decay")
-        about = {name: getattr(self.setting, name) for name in kept}
+        about = self.setting.written("about", "layers", "gains", "rate", "epochs", "batch", "weight_decay")
         self.runs = Runs(out / f"{name}.json", about, KEY, MEASURED)
-        self.bar = tqdm(desc=name, unit="run")
         self._parts: dict[int, list] = {}
         self._rms: dict[tuple[float, int], list[float]] = {}
 
     def run(self, call: Call | str, factor: float, gain: float, seed: int) -> dict:
         """Train with a call at so many times the setting's rate, and return its row."""
-        self.bar.set_postfix_str(f"{call}, rate x {factor:.2g}")
-        self.bar.update()
         return self.runs.run(lambda: self.train(call, factor, gain, seed), str(call), factor, gain, seed)
 
     def train(self, call, factor, gain, seed):
@@ -166,29 +159,6 @@ class Trials:
         means = [np.mean([self.validated(call, 1.0, gain, GRID.choosing[:1]) for call in PILOTS]) for gain in gains]
         return gains[int(np.argmax(means))]
 
-    def close(self):
-        """Close the progress bar."""
-        self.bar.close()
-
-
-def parse(argv=None):
-    """Parse the arguments, or stop with an error of one line."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.studies.family", description=__doc__.splitlines()[0])
-    known = settings.names()
-    parser.add_argument("settings", nargs="*", metavar="SETTING", help=f"{', '.join(known)} (default: all with data)")
-    for name, what in settings.NEEDED.items():
-        parser.add_argument(f"--{name}", type=Path, metavar="PATH", help=what.replace("`", ""))
-    parser.add_argument("--quick", action="store_true", help="two shapes and two epochs, to see that it runs")
-    parser.add_argument("--stage", choices=STAGES, help="tune every shape, compare single calls, or adapt widths")
-    results.add_out(parser, "family")
-    args = parser.parse_args(argv)
-    results.check_names(parser, args.settings, known)
-    args.data = {name: getattr(args, name) for name in settings.NEEDED}  # all other settings need none
-    args.settings = args.settings or [name for name in known if args.data.get(name, True)]
-    settings.check_data(parser, args.settings, args.data)
-    results.try_out(parser, args.out)
-    return args
-
 
 def tune(trials: Trials, shapes):
     """Tune every shape, and train it from all seeds."""
@@ -217,7 +187,12 @@ def adapt(trials: Trials, adapted: Sequence[Call]):
 
 def main(argv=None):
     """Go through the settings; then, with all grids there, through the single calls."""
-    args = parse(argv)
+
+    def extend(parser):
+        parser.add_argument("--stage", choices=STAGES, help="tune every shape, compare single calls, or adapt widths")
+
+    quick = "two shapes and two epochs"
+    args = arguments("studies.family", __doc__, argv, quick=quick, settings=settings.names(), extend=extend)
     shapes = list(SHAPES)[:2] if args.quick else list(SHAPES)
     for stage in (args.stage,) if args.stage else STAGES:
         chosen = list(ADAPTED[:1])
@@ -225,17 +200,13 @@ def main(argv=None):
             paths, tuned = together(sorted(args.out.glob("*.json")))
             chosen = shortlist(list(map(recorded, paths)), tuned, common(list(map(Grid.of, paths))))
         for name in args.settings:
-            try:
-                trials = Trials(name, args.out, args.data.get(name), args.quick)
-            except ValueError as error:
-                raise SystemExit(f"python -m benchmarks.studies.family: error: {error}") from None
+            trials = Trials(name, args.out, args.speech, args.quick)
             if stage == "tune":
                 tune(trials, shapes)
             elif stage == "calls":
                 try_calls(trials, chosen)
             else:
                 adapt(trials, ADAPTED[: 2 if args.quick else None])
-            trials.close()
 
 
 if __name__ == "__main__":

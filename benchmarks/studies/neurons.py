@@ -1,8 +1,8 @@
 """Neurons: every neuron that the layers offer, in a recurrent network for spoken digits, to show that it trains.
 
-``python -m benchmarks.studies.neurons free_spoken_digits.npz``; `benchmarks.studies.spoken_digits` builds that file.
-Data, features, noise and readout are those of `speech`. All networks have the same surrogate, learning rate and size,
-chosen so that each trains and best for none: their accuracies do not compare them.
+``python -m benchmarks.studies.neurons --speech free_spoken_digits.npz``; `benchmarks.studies.speech` builds that file.
+Data, features, noise and readout are those of the comparison. All networks have the same surrogate, learning rate and
+size, chosen so that each trains and best for none: their accuracies do not compare them.
 """
 
 import importlib.metadata
@@ -20,14 +20,16 @@ import brainsurr as bs
 from brainsurr.nnx import ALIF, LI, LIF, Delay, SpikingSequential, bounds
 from brainsurr.optim import project
 
-from ..lib.study import Study, arguments
-from ..lib.training import dense, map_grid, train_network
-from . import sequences, speech
+from ..lib.report import spread, table
+from ..lib.study import Runs, arguments, finished, of_seeds, rows
+from ..lib.training import dense, firing_rate, train_and_test
+from . import sequences, settings, speech
 
+KEY, MEASURED = ("neuron", "seed"), ("validation", "test", "loss", "firing", "parameters", "seconds", "cpu_seconds")
 SURROGATE, RATE = bs.Arctan(2.0), 6e-3
 CURRENT, ADAPTATION = 0.8, 0.95  # decays of a synaptic current and of an adaptation
 GAIN = 4.0  # of the weights before a neuron that takes 1 - decay of its input
-RECIPE = speech.RECIPE._replace(hidden=64)
+RECIPE = settings.SPEECH._replace(hidden=64)
 
 
 class Neuron(NamedTuple):
@@ -102,69 +104,64 @@ def network(neuron: Neuron, key, features: int, recipe: sequences.Recipe) -> Spi
     return SpikingSequential(layers)
 
 
-def train(neuron: Neuron, data, seeds, recipe: sequences.Recipe, rate: float = RATE):
-    """Train from each seed; return accuracies, last loss and firing rate, one for each seed, and the parameters.
-
-    Args:
-      neuron: of the network.
-      data: inputs ``[examples, time, features]`` and labels of training, validation and test.
-      seeds: of weights, order and noise.
-      recipe: sizes and training.
-      rate: the learning rate at the start.
-    """
-    (train_xs, train_ys), *_ = data
-    batch = min(recipe.batch, len(train_ys))
-    steps = recipe.epochs * (len(train_ys) // batch)
-    how = {"epochs": recipe.epochs, "batch": batch}
-
-    def train_one(seed, train, validation, test):
-        keys = jax.random.split(jax.random.key(seed))
-        net = network(neuron, keys[0], train_xs.shape[-1], recipe)
-        optimizer = optax.chain(sequences.optimizer(recipe, rate, steps), project(bounds(net)))
-        net, losses = train_network(net, sequences.logits(recipe), keys[1], *train, optimizer=optimizer, **how)
-
-        def measure(xs, ys):
-            logits, (spikes,) = sequences.logits_and_rates(net, xs)
-            return (logits.argmax(-1) == ys).mean(), spikes
-
-        accuracy, firing = measure(*test)
-        return {"validation": measure(*validation)[0], "test": accuracy, "rate": firing, "loss": losses[-1]}
-
-    params = jax.eval_shape(
-        lambda key: nnx.state(network(neuron, key, train_xs.shape[-1], recipe), nnx.Param), jax.random.key(0)
-    )
-    sizes = sum(leaf.size for leaf in jax.tree.leaves(params))
-    return {"parameters": sizes, **map_grid(train_one, jnp.asarray(seeds), data=data)}
+@partial(jax.jit, static_argnames=("index", "recipe"))
+def train(index: int, recipe: sequences.Recipe, seed, parts):
+    """Train a network of one of `NEURONS` from a seed."""
+    keys, features = jax.random.split(jax.random.key(seed)), parts[0][0].shape[-1]
+    net = network(NEURONS[index], keys[0], features, recipe)
+    batch = min(recipe.batch, len(parts[0][1]))
+    steps = recipe.epochs * (len(parts[0][1]) // batch)
+    optimizer = optax.chain(sequences.optimizer(recipe, RATE, steps), project(bounds(net)))
+    how = {"epochs": recipe.epochs, "batch": batch, "optimizer": optimizer}
+    net, measured = train_and_test(net, sequences.logits(recipe), keys[1], parts, **how)
+    parameters = sum(leaf.size for leaf in jax.tree.leaves(nnx.state(net, nnx.Param)))
+    return measured | {"firing": firing_rate(net, sequences.show(parts[2][0])), "parameters": parameters}
 
 
 def main(argv=None):
     """Train every neuron from a few seeds."""
-
-    def extend(parser):
-        parser.add_argument("data", type=Path, help="the file of recordings, free_spoken_digits.npz")
-
-    args = arguments("studies.neurons", __doc__, 5, argv, extend)
-    features, digit, speaker, take = speech.load(args.data)
-    neurons, recipe = NEURONS, RECIPE
+    quick = "three neurons, ten epochs, two seeds"
+    args = arguments("studies.neurons", __doc__, argv, quick=quick, settings=["speech"])
+    features, digit, speaker, take = speech.load(args.speech)
+    chosen, recipe, seeds = range(len(NEURONS)), RECIPE, list(range(5))
     if args.quick:  # a plain one, a synaptic one, one that adapts and whose parameters are trained
-        chosen = [NEURONS[0], *(n for n in NEURONS if (n.current and n.late) or "learnable" in n.options)]
-        neurons, recipe = chosen, RECIPE._replace(hidden=32, batch=32, epochs=10)
-    split = speech.by_take(take)
-    data = [tuple(map(jnp.asarray, part)) for part in speech.parts(features, digit, take)]
-    settings = {
+        chosen = [i for i, n in enumerate(NEURONS) if not i or (n.current and n.late) or "learnable" in n.options]
+        recipe, seeds = RECIPE._replace(hidden=32, batch=32, epochs=10), [0, 1]
+    parts = [tuple(map(jnp.asarray, part)) for part in speech.parts(features, digit, take)]
+    about = {
         "task": f"spoken digits: {len(digit)} recordings, {len(set(speaker.tolist()))} speakers",
-        "split": {part: len(rows) for part, rows in split.items()},
+        "split": {part: len(rows) for part, rows in speech.by_take(take).items()},
         "features": f"log-mel, {speech.BANDS} bands, {speech.FRAMES} frames",
         "features_by": f"kaldi-native-fbank {importlib.metadata.version('kaldi-native-fbank')}",
         "surrogate": str(SURROGATE),
         "optimiser": f"AdamW, {RATE:g}, cosine schedule",
         "recipe": recipe._asdict(),
-        "seeds": list(range(args.seeds)),
     }
-    study = Study("neurons", settings, args.out, total=len(neurons))
-    for neuron in neurons:
-        study.record(str(neuron), partial(train, neuron, data, settings["seeds"], recipe))
-    study.finish()
+    runs = Runs(args.out / "result.json", about, KEY, MEASURED, total=len(chosen) * len(seeds))
+    for index in chosen:
+        for seed in seeds:
+            runs.run(partial(train, index, recipe, seed, parts), str(NEURONS[index]), seed)
+    runs.finish("neurons", neurons=[str(NEURONS[index]) for index in chosen], seeds=seeds)
+
+
+# The report
+
+
+def parts(folder: Path) -> list[str]:
+    """List what the page has: a summary, and a table with a row for each neuron."""
+    path = folder / "result.json"
+    grid, like = finished(path, "neurons"), {str(neuron): neuron.like for neuron in NEURONS}
+    runs, lines = of_seeds(rows(path), grid["seeds"], "neuron"), []
+    for name in grid["neurons"]:
+        run = runs[name]
+        numbers = spread(run["test"]), f"{run['firing'].mean():.2f}", run["parameters"][0]
+        lines.append([f"`{name}`", like.get(name, ""), *numbers, f"{run['cpu_seconds'].mean():.1f} s"])
+    means = {name: runs[name]["test"].mean() for name in grid["neurons"]}
+    worst = min(means, key=means.get)
+    return [
+        f"The least accurate of the {len(means)}, `{worst}`, is right on {means[worst]:.1%} of the test takes.",
+        table(["layers", "as", "test accuracy", "firing rate", "parameters", "a seed takes"], lines),
+    ]
 
 
 if __name__ == "__main__":

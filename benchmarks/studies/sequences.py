@@ -7,13 +7,12 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 import optax
 from flax import nnx
 
 from brainsurr.nnx import LI, LIF, SpikingSequential
 
-from ..lib.training import averaged, dense, last_layers, neurons
+from ..lib.training import averaged, dense
 
 FAST, SLOW, READOUT = 0.5, 0.95, 0.9  # decays of the first and the last hidden neuron, and of the outputs
 
@@ -58,10 +57,10 @@ class AtOnce(SpikingSequential):
         return super().__call__(carry, jnp.swapaxes(xs, 0, 1).reshape(1, xs.shape[1], -1))
 
 
-def lif(key, shape, recipe, surrogate, recurrent=True, gain=1.0):
-    """Make a layer of LIF neurons with decays from fast to slow, and leaky integrators as outputs."""
+def lif(key, shape, recipe, surrogate, gain=1.0):
+    """Make a recurrent layer of LIF neurons with decays from fast to slow, and leaky integrators as outputs."""
     rngs, hidden = nnx.Rngs(key), recipe.hidden
-    neurons = LIF(hidden, decay=jnp.linspace(FAST, SLOW, hidden), spike_fn=surrogate, recurrent=recurrent, rngs=rngs)
+    neurons = LIF(hidden, decay=jnp.linspace(FAST, SLOW, hidden), spike_fn=surrogate, recurrent=True, rngs=rngs)
     layers = [dense(shape[-1], hidden, rngs, gain), neurons, nnx.Dropout(recipe.dropout, rngs=rngs)]
     return SpikingSequential([*layers, dense(hidden, recipe.classes, rngs), LI(recipe.classes, decay=READOUT)])
 
@@ -82,18 +81,6 @@ def mlp(key, shape, recipe, surrogate=None):
     return AtOnce([*layers, dense(hidden, recipe.classes, rngs)])
 
 
-def standardised(inputs, train):
-    """Scale each feature to mean 0 and deviation 1 over time and the training examples."""
-    chosen = inputs[train]
-    return (inputs - chosen.mean((0, 1))) / (chosen.std((0, 1)) + 1e-6)
-
-
-def stretched(series, steps):
-    """Stretch ``[time, features]`` to ``steps`` steps by linear interpolation."""
-    at, time = np.linspace(0, len(series) - 1, steps), np.arange(len(series))
-    return np.stack([np.interp(at, time, feature) for feature in series.T], axis=1).astype(np.float32)
-
-
 def show(inputs):
     """Convert ``[batch, time, features]`` to the layers' format: time first, in floating point."""
     return jnp.swapaxes(inputs, 0, 1).astype(jnp.float32)
@@ -110,20 +97,8 @@ def logits(recipe):
     return readout
 
 
-def logits_and_rates(net, inputs):
-    """Return the logits without noise, and the firing rate of each LIF layer."""
-    net.eval()
-    xs = show(inputs)
-    if not neurons(net):
-        return averaged(net, xs), jnp.zeros(0)
-    ys, spikes = last_layers(net, xs)
-    return ys.mean(0), jnp.stack([layer.mean() for layer in spikes])
-
-
 def augment(key, inputs, recipe):
     """Shift each example in time, blank a stretch of time and one of features, and add noise."""
-    if not (recipe.noise or recipe.shift or recipe.mask):
-        return inputs
     examples, steps, features = inputs.shape
     keys = jax.random.split(key)
     shift, *stretches = jax.random.uniform(keys[0], (5, examples, 1))

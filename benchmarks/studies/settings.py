@@ -1,8 +1,7 @@
 """The settings of the comparison: a data set, a network, and how long it is trained.
 
 All networks of a setting have the same sizes, steps and optimiser (AdamW, gradients clipped to a norm of 1, the rate
-falling to 0 as a cosine). Deep networks, amplitudes and spike times use scikit-learn's digits. Two settings more than
-PLAN.md lists, ``shd`` and ``nmnist``, are there for those who have these data.
+falling to 0 as a cosine). Deep networks, amplitudes and spike times use scikit-learn's digits.
 """
 
 import itertools
@@ -17,9 +16,10 @@ from flax import nnx
 
 from brainsurr.nnx import LI, LIF, SpikingSequential
 
-from ..digits.task import load_validated, still
+from ..digits.task import still
 from ..lib.training import averaged, dense
-from . import events, randman, sequences, speech, vowels
+from . import data, sequences, speech
+from .sequences import Recipe
 
 GAINS = (1.0, 1.4, 2.0, 2.8)  # of the weights, where their scale is not what is studied
 DECAY = 0.9
@@ -27,6 +27,8 @@ DEPTHS = {2: 40, 8: 40, 12: 40, 16: 120}  # hidden layers: epochs
 SCALES = (0.03, 0.5, 3.0, 15.0)  # of Randman's first weights
 DECADES = (2, 3)
 FADING = 5.0  # steps after which an output spike counts e times less
+SPEECH = Recipe(hidden=128, classes=10, epochs=20, batch=128, noise=0.2, shift=2, mask=4)
+VOWELS = Recipe(hidden=128, classes=9, epochs=30, batch=32, noise=0.3, shift=1)
 
 
 class Setting(NamedTuple):
@@ -58,7 +60,7 @@ class Setting(NamedTuple):
     epochs: int = 40
     batch: int = 128
     weight_decay: float = 0.0
-    recipe: sequences.Recipe | None = None
+    recipe: Recipe | None = None
 
     def parts(self, seed) -> list[tuple[jax.Array, jax.Array]]:
         """Return ``data(seed)`` as arrays of jax."""
@@ -69,6 +71,10 @@ class Setting(NamedTuple):
         examples = len(parts[0][1])
         batch = min(self.batch, examples)
         return batch, self.epochs * (examples // batch)
+
+    def written(self, *fields: str):
+        """Return some fields, for a file of results."""
+        return {name: getattr(self, name) for name in fields}
 
 
 def feedforward(key, spike_fns, gain, sizes, first_gain=None):
@@ -99,55 +105,27 @@ def mean_potential(show):
 
 def early_spikes(net, inputs, key):
     """Count the outputs' spikes, an early one more than a late one: the first spike has the largest part."""
-    spikes = net(net.initialize_carry(inputs.shape), latency(inputs))[1]
+    spikes = net(net.initialize_carry(inputs.shape), data.latency(inputs))[1]
     weights = jnp.exp(-jnp.arange(len(spikes)) / FADING)
     return 5 * jnp.tensordot(weights, spikes, 1)
 
 
-def latency(images, steps=20):
-    """Convert images in [0, 1] to one spike for each pixel above 0, the brighter the earlier, in half of the steps."""
-    time = jnp.round((1 - images) * (steps // 2))
-    return ((time == jnp.arange(steps)[:, None, None]) & (images > 0)).astype(jnp.float32)
-
-
-def digits(seed):
-    return load_validated()
-
-
-def amplified(seed, examples=0, channels=0):
-    """Multiply each example, or each channel, by its own power of ten up to so many decades."""
-    parts = []
-    for part, (images, labels) in enumerate(load_validated()):
-        keys = [jax.random.fold_in(jax.random.key(seed), part), jax.random.key(seed)]
-        between_examples = jax.random.uniform(keys[0], (len(images), 1))
-        between_channels = jax.random.uniform(keys[1], (1, images.shape[1]))  # the same in all parts
-        parts.append((images * 10 ** (examples * between_examples + channels * between_channels), labels))
-    return parts
+def of_digits(about, layers, sizes, examples=data.digits, **how):
+    """Make a setting of digits."""
+    network, logits = partial(feedforward, sizes=sizes), mean_potential(still)
+    return Setting(about, layers, examples, network, logits, show=still, **how)
 
 
 def deep(depth):
     """Make the setting of digits through so many hidden layers."""
-    return Setting(
-        f"digits, {depth} hidden layers",
-        layers=depth,
-        data=digits,
-        network=partial(feedforward, sizes=(64,) * (depth + 1) + (10,)),
-        logits=mean_potential(still),
-        show=still,
-        epochs=DEPTHS[depth],
-    )
+    sizes = (64,) * (depth + 1) + (10,)
+    return of_digits(f"digits, {depth} hidden layers", depth, sizes, epochs=DEPTHS[depth])
 
 
 def spread(kind, decades):
     """Make the setting of digits whose amplitudes are spread over decades."""
-    return Setting(
-        f"digits, {decades} decades between {kind}",
-        layers=2,
-        data=partial(amplified, **{kind: decades}),
-        network=partial(feedforward, sizes=(64, 128, 128, 10)),
-        logits=mean_potential(still),
-        show=still,
-    )
+    about = f"digits, {decades} decades between {kind}"
+    return of_digits(about, 2, (64, 128, 128, 10), partial(data.amplified, **{kind: decades}))
 
 
 def scaled(scale):
@@ -155,10 +133,10 @@ def scaled(scale):
     return Setting(
         f"Randman, first weights x {scale:g}",
         layers=1,
-        data=randman.sample,
-        network=partial(feedforward, sizes=(randman.UNITS, randman.HIDDEN, randman.CLASSES), first_gain=scale),
-        logits=mean_potential(randman.show),
-        show=randman.show,
+        data=data.randman,
+        network=partial(feedforward, sizes=(data.UNITS, 64, data.CLASSES), first_gain=scale),
+        logits=mean_potential(data.show_times),
+        show=data.show_times,
         gains=(1.0,),
         rate=1.5e-2,
         epochs=25,
@@ -168,31 +146,24 @@ def scaled(scale):
 
 def first_spike():
     """Make the setting in which spike times are the inputs and the outputs."""
-    return Setting(
-        "digits, spike times in and out",
-        layers=2,
-        data=digits,
-        network=partial(spiking_outputs, sizes=(64, 128, 10)),
-        logits=early_spikes,
-        show=latency,
-    )
+    network = partial(spiking_outputs, sizes=(64, 128, 10))
+    return Setting("digits, spike times in and out", 2, data.digits, network, early_spikes, show=data.latency)
 
 
-def sequential(about, parts, recipe, lif=sequences.lif):
+def sequential(about, parts, recipe):
     """Make the setting of a network that classifies sequences ``[examples, time, features]``.
 
     Args:
       about: one line for a table.
       parts: ``parts(seed)``, inputs and labels for training, for validation and for the test.
       recipe: sizes, training and noise.
-      lif: makes the network.
     """
     shape = parts(0)[0][0].shape[1:]
     return Setting(
         about,
         layers=1,
         data=parts,
-        network=lambda key, spike_fns, gain: lif(key, shape, recipe, *spike_fns, gain=gain),
+        network=lambda key, spike_fns, gain: sequences.lif(key, shape, recipe, *spike_fns, gain=gain),
         logits=sequences.logits(recipe),
         show=sequences.show,
         epochs=recipe.epochs,
@@ -202,65 +173,40 @@ def sequential(about, parts, recipe, lif=sequences.lif):
     )
 
 
-def spoken_digits(recordings):
+def spoken_digits(recordings, recipe=SPEECH._replace(hidden=64, epochs=15)):
     """Make the setting of spoken digits, on the data set's own split."""
     features, digit, _, take = speech.load(recordings)
     parts = speech.parts(features, digit, take)
-    return sequential("spoken digits, recurrent", lambda seed: parts, speech.RECIPE._replace(hidden=64, epochs=15))
+    return sequential("spoken digits, recurrent", lambda seed: parts, recipe)
 
 
 def japanese_vowels():
     """Make the setting of Japanese vowels; each seed holds out another third of the training series."""
-    series, labels, split, _ = vowels.load()
-    series = sequences.standardised(series, split["train"])
-    folds = [list(fold.values()) for fold in vowels.folds(labels, split)]
+    series, labels, split = data.vowels()
+    series = data.standardised(series, split["train"])
+    folds = [list(fold.values()) for fold in data.folds(labels, split)]
 
     def parts(seed):
         return [(series[rows], labels[rows]) for rows in folds[seed % len(folds)]]
 
-    return sequential("Japanese vowels, recurrent", parts, vowels.RECIPE)
+    return sequential("Japanese vowels, recurrent", parts, VOWELS)
 
 
-def of_events(name, folder):
-    """Make the setting of a data set of events, on its own split."""
-    kind = events.DATA_SETS[name]
-    inputs, labels, split = events.load(kind, folder)
-    parts = [(inputs[rows], labels[rows]) for rows in split.values()]
-    return sequential(kind.about, lambda seed: parts, kind.recipe, kind.lif)
-
-
-def names() -> list[str]:
-    """List the settings, those that need no data from outside first."""
-    return [*_GENERATED, "vowels", *NEEDED]
-
-
-def check_data(parser, asked, data):
-    """Stop with an error if one of the settings that are asked for has no path in ``data``, and needs one."""
-    for name in asked:
-        if name in NEEDED and not data.get(name):
-            parser.error(f"{name} needs --{name}: {NEEDED[name]}")
-
-
-@cache
-def setting(name: str, data: Path | None = None) -> Setting:
-    """Make a setting by name.
-
-    Args:
-      name: of `names`.
-      data: the file or folder of a setting that `NEEDED` lists.
-    """
-    if name in NEEDED:
-        return spoken_digits(data) if name == "speech" else of_events(name, data)
-    return japanese_vowels() if name == "vowels" else _GENERATED[name]()
-
-
-NEEDED = {  # what comes from outside
-    "speech": "free_spoken_digits.npz, as `spoken_digits` builds it",
-    **{name: f"the folder that holds {kind.source}/" for name, kind in events.DATA_SETS.items()},
-}
-_GENERATED = {
+_MADE = {
     **{f"randman-{scale:g}": partial(scaled, scale) for scale in SCALES},
     **{f"depth-{depth}": partial(deep, depth) for depth in DEPTHS},
     **{f"{kind}-{decades}": partial(spread, kind, decades) for kind in ("examples", "channels") for decades in DECADES},
     "spike-times": first_spike,
+    "vowels": japanese_vowels,
 }
+
+
+def names() -> list[str]:
+    """List the settings."""
+    return [*_MADE, "speech"]
+
+
+@cache
+def setting(name: str, recordings: Path | None = None) -> Setting:
+    """Make a setting by name; ``speech`` needs its recordings."""
+    return spoken_digits(recordings) if name == "speech" else _MADE[name]()

@@ -1,20 +1,71 @@
-"""Spoken digits as log-mel features; `spoken_digits` builds the file of recordings.
+"""Build the file of spoken digits from the public recordings, and read it as log-mel features.
+
+``git clone https://github.com/Jakobovski/free-spoken-digit-dataset``, then
+``python -m benchmarks.studies.speech free-spoken-digit-dataset/recordings``. A recording is called
+``{digit}_{speaker}_{take}.wav``, 8 kHz, mono, 16 bits.
 
 Test takes are 0 to 4 of every speaker and digit, the data set's own split; 5 to 9 are for validation, the rest for
-training. In training, features are shifted, masked and get noise.
+training.
 """
 
+import argparse
+import wave
 from pathlib import Path
 
 import numpy as np
 
-from .sequences import Recipe, standardised, stretched
-from .spoken_digits import RATE
+from .data import standardised, stretched
 
+RATE = 8000
 BANDS, FRAMES = 32, 32
 SILENCE = 8.0  # lower logarithms of a band's power are set to this, for samples of 16 bits
 TEST, VALIDATION = 5, 10  # takes below 5, and below 10
-RECIPE = Recipe(hidden=128, classes=10, epochs=20, batch=128, noise=0.2, shift=2, mask=4)
+
+
+def build(folder: Path) -> dict[str, np.ndarray]:
+    """Build the arrays of the file, with the recordings sorted by name.
+
+    Args:
+      folder: of the WAV files.
+
+    Returns:
+      ``samples`` (all recordings one after another), their ``lengths``, and ``digit``, ``speaker`` and ``take`` of
+      each; ``rate``.
+
+    Raises:
+      ValueError: no recordings, or one of another kind.
+    """
+    paths = sorted(Path(folder).glob("*.wav"), key=lambda path: path.name)
+    if not paths:
+        raise ValueError(f"expected {folder} to hold recordings such as 7_jackson_32.wav, found no WAV file there")
+    digits, speakers, takes = zip(*map(parse_name, paths), strict=True)
+    recordings = list(map(read_wav, paths))
+    return {
+        "samples": np.concatenate(recordings),
+        "lengths": np.array(list(map(len, recordings)), np.int32),
+        "digit": np.array(digits, np.uint8),
+        "speaker": np.array(speakers),
+        "take": np.array(takes, np.uint8),
+        "rate": np.array(RATE, np.int32),
+    }
+
+
+def parse_name(path: Path) -> tuple[int, str, int]:
+    """Read digit, speaker and take from the name of a file."""
+    try:
+        digit, speaker, take = path.stem.split("_")
+        return int(digit), speaker, int(take)
+    except ValueError:
+        raise ValueError(f"expected a file called digit_speaker_take.wav, got {path.name}") from None
+
+
+def read_wav(path: Path) -> np.ndarray:
+    """Read the samples of a recording."""
+    with wave.open(str(path)) as file:
+        kind = (file.getframerate(), file.getnchannels(), 8 * file.getsampwidth())
+        if kind != (RATE, 1, 16):
+            raise ValueError(f"{path.name}: expected {RATE} Hz, 1 channel, 16 bits, got {', '.join(map(str, kind))}")
+        return np.frombuffer(file.readframes(file.getnframes()), "<i2").astype(np.int16)
 
 
 def load(path):
@@ -27,20 +78,20 @@ def load(path):
         return np.stack(list(map(log_mel, recordings))), *labels
 
 
-def log_mel(samples, bands=BANDS, frames=FRAMES):
-    """Return the log power in mel bands, with its mean subtracted and its duration stretched to ``frames``."""
+def log_mel(samples):
+    """Return the log power in mel bands, with its mean subtracted and its duration stretched to `FRAMES`."""
     import kaldi_native_fbank  # here: other settings do without it
 
     options = kaldi_native_fbank.FbankOptions()
     options.frame_opts.samp_freq = RATE
     options.frame_opts.dither = 0
     options.frame_opts.snip_edges = False  # a frame every 10 ms, the edges mirrored
-    options.mel_opts.num_bins = bands
+    options.mel_opts.num_bins = BANDS
     bank = kaldi_native_fbank.OnlineFbank(options)
     bank.accept_waveform(RATE, samples.astype(np.float32).tolist())
     bank.input_finished()
     spectrum = np.maximum([bank.get_frame(i) for i in range(bank.num_frames_ready)], SILENCE)
-    return stretched(spectrum - spectrum.mean(), frames)
+    return stretched(spectrum - spectrum.mean(), FRAMES)
 
 
 def by_take(take):
@@ -55,3 +106,21 @@ def parts(features, digit, take):
     split = by_take(take)
     features = standardised(features, split["train"])
     return [(features[rows], digit[rows].astype(np.int32)) for rows in split.values()]
+
+
+def main(argv=None):
+    """Build the file."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.studies.speech", description=__doc__.splitlines()[0])
+    parser.add_argument("recordings", type=Path, help="the folder of WAV files")
+    parser.add_argument("--out", type=Path, default=Path("free_spoken_digits.npz"), metavar="FILE")
+    args = parser.parse_args(argv)
+    try:
+        arrays = build(args.recordings)
+    except ValueError as error:
+        parser.error(str(error))
+    np.savez_compressed(args.out, **arrays)
+    print(f"{len(arrays['lengths'])} recordings of {len(set(arrays['speaker']))} speakers in {args.out}")
+
+
+if __name__ == "__main__":
+    main()

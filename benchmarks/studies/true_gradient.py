@@ -8,19 +8,18 @@ probability times the surrogate gradient, taken with these spikes. The report ha
 have the same sign, and the cosine of the angle between them, over random networks and inputs.
 """
 
-import argparse
 import itertools
 from functools import partial
+from pathlib import Path
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-from tqdm import tqdm
 
-from ..lib import results
-from ..lib.runs import Runs
+from ..lib.report import table
+from ..lib.study import Runs, arguments, finished, of_seeds, rows
 from .choice import GRID
-from .shapes import SHAPES
+from .shapes import SHAPES, Call
 
 INPUTS, NEURONS, LAYERS, STEPS = 3, 2, 2, 3
 DECAY, STEEPNESS = 0.9, 4.0
@@ -106,21 +105,42 @@ def agreement(surrogate, seed, networks=NETWORKS):
 
 def main(argv=None):
     """Compare every call of the grid."""
-    parser = argparse.ArgumentParser(
-        prog="python -m benchmarks.studies.true_gradient", description=__doc__.splitlines()[0]
-    )
-    parser.add_argument("--quick", action="store_true", help="two shapes, two networks, two seeds")
-    results.add_out(parser, "true_gradient")
-    args = parser.parse_args(argv)
-    results.try_out(parser, args.out)
+    args = arguments("studies.true_gradient", __doc__, argv, quick="two shapes, two networks, two seeds")
     networks, seeds = (2, GRID.seeds[:2]) if args.quick else (NETWORKS, GRID.seeds[:5])
     every = [call for shape in list(SHAPES)[: 2 if args.quick else None] for call in GRID.calls(shape)]
     about = {"networks": networks, "neurons": (INPUTS, *(NEURONS,) * LAYERS, 1), "steps": STEPS, "decay": DECAY}
-    runs = Runs(args.out / "result.json", about | {"steepness": STEEPNESS}, KEY, MEASURED)
-    for call in tqdm(every, desc="true_gradient", unit="call"):
-        for seed in seeds:
-            runs.run(lambda c=call, s=seed: agreement(c.surrogate, s, networks), str(call), seed)
+    about |= {"steepness": STEEPNESS}
+    runs = Runs(args.out / "result.json", about, KEY, MEASURED, total=len(every) * len(seeds))
+    for call, seed in itertools.product(every, seeds):
+        runs.run(partial(agreement, call.surrogate, seed, networks), str(call), seed)
     runs.finish("true_gradient", calls=list(map(str, every)), seeds=seeds)
+
+
+# The report
+
+
+def load(folder: Path) -> dict[str, tuple[float, float]]:
+    """Read, for each call, the share of equal signs and the cosine, means of the seeds; nothing if not finished."""
+    grid = finished(folder / "result.json", "true_gradient")
+    if grid is None:
+        return {}
+    runs = of_seeds(rows(folder / "result.json"), grid["seeds"], "call")
+    return {call: tuple(float(runs[call][name].mean()) for name in MEASURED) for call in grid["calls"]}
+
+
+def parts(calls) -> list[str]:
+    """List what the page has: a summary, and a table with the best call of each shape, by the cosine."""
+    if not calls:
+        return ["This study has not been finished."]
+    order = sorted(calls, key=lambda call: -calls[call][1])
+    best = {Call.parse(call).shape: call for call in reversed(order)}  # the last one of a shape is its best
+    lines = [[f"`{c}`", f"{calls[c][0]:.1%}", f"{calls[c][1]:.3f}"] for c in order if c in best.values()]
+    cosines = np.array([cosine for _, cosine in calls.values()])
+    summary = (
+        f"The closest is `{order[0]}` (cosine {cosines.max():.3f}, {calls[order[0]][0]:.0%} of the signs); over all "
+        f"calls the cosine is {cosines.min():.3f} to {cosines.max():.3f}, its median {np.median(cosines):.3f}."
+    )
+    return [summary, table(["best call of each shape", "same sign", "cosine"], lines)]
 
 
 if __name__ == "__main__":

@@ -1,25 +1,20 @@
 """`diagnose`: measure in one forward and backward pass which layers are silent, and where gradients reach."""
 
 import dataclasses
-import functools
-import inspect
 import math
 from collections.abc import Callable, Iterable, Mapping
 from functools import partial
-from typing import Any, ParamSpec
+from typing import Any
 
 import jax
-import numpy as np
 
-from .._arrays import as_float
+from .._arrays import as_scalar
 from .._checks import check_function
 from .._report import Report, as_text
 from ..neurons import Neuron, Recurrent
 from ..neurons._spikes import Watched, spike_fields, with_spike_functions
-from .probe import Totals, fresh_trace, gradient, marked, measure
+from .probe import Totals, gradient, measure
 from .report import LayerReport, judge, sentences
-
-P = ParamSpec("P")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -53,32 +48,6 @@ class Diagnosis(Report[LayerReport]):
         return as_text(rows, self.sentences)
 
 
-def loss_takes(number: int, example: str) -> Callable[[Callable[P, Diagnosis]], Callable[P, Diagnosis]]:
-    """Make a ``diagnose`` say how to bind the batch, if it gets one, or a loss of more than ``number`` arguments."""
-
-    def decorate(diagnose: Callable[P, Diagnosis]) -> Callable[P, Diagnosis]:
-        @functools.wraps(diagnose)
-        def wrapped(*args: P.args, **kwargs: P.kwargs) -> Diagnosis:
-            if len(args) > 2 or _required(args[1] if len(args) == 2 else kwargs.get("loss_fn")) > number:
-                raise TypeError(f"diagnose takes a loss without a batch: bind it, {example}")
-            return diagnose(*args, **kwargs)
-
-        return wrapped
-
-    return decorate
-
-
-def _required(f: Any) -> int:
-    """Return how many arguments by position a function needs; 0 if it doesn't tell."""
-    try:
-        parameters = inspect.signature(f).parameters.values()
-    except (TypeError, ValueError):
-        return 0
-    by_position = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
-    return sum(p.kind in by_position and p.default is p.empty for p in parameters)
-
-
-@loss_takes(1, "diagnose(spike_fns, lambda spike_fns: loss_fn(spike_fns, x, y))")
 def diagnose(spike_fns: Mapping[str, Callable], loss_fn: Callable[[dict[str, Callable]], Any]) -> Diagnosis:
     r"""Find out which layers are silent, whether a gradient can reach them, and what to change.
 
@@ -97,8 +66,8 @@ def diagnose(spike_fns: Mapping[str, Callable], loss_fn: Callable[[dict[str, Cal
 
     Raises:
       TypeError: the arguments are in the wrong order, or the loss is not a scalar.
-      ValueError: no spike function was used, no value reached one, the loss does not depend on any spike, or layers of
-        different widths share a function.
+      ValueError: no spike function was used, none got a value that the loss depends on, or layers of different widths
+        share a function.
 
     Example:
       >>> import jax, jax.numpy as jnp, brainsurr as bs
@@ -168,7 +137,7 @@ def examine(
 
     Args:
       loss_fn: the user's argument, which ``loss`` calls.
-      loss: returns a scalar. It is called twice, or three times if some layer was not measured.
+      loss: returns a scalar. It is called twice.
       trace: of the framework: ``trace(f)`` traces a function without arguments.
       value_and_grad: of the framework: ``value_and_grad(f, x)`` compiles, and returns ``f(x)`` and its gradient.
       names: of what is expected to be called.
@@ -176,27 +145,18 @@ def examine(
     check_function("loss_fn", loss_fn)
 
     def scalar(watch):
-        value = loss(_outermost(watch))
-        value = as_float(value, "what loss_fn returns")
-        if value.ndim:
-            raise TypeError(f"expected loss_fn to return a scalar, got shape {value.shape}")
-        return value
+        return as_scalar(loss(_outermost(watch)), "loss_fn")
 
     value, totals, changes = measure(scalar, trace, value_and_grad)
     reports = {name: _report(totals[name], changes[name]) for name in totals}
-    if unmeasured := [name for name, report in reports.items() if report.status == "not run"]:
-        ran: set[str] = set()
-        # Callbacks see the forward pass of a layer that has no backward pass. A measured layer needs none.
-        with fresh_trace():
-            value_and_grad(
-                lambda _: scalar(lambda name, f: marked(f, partial(ran.add, name))), np.zeros((), np.float32)
-            )
-        jax.effects_barrier()
-        reports |= {name: LayerReport(status="unused") for name in unmeasured if name in ran}
-        if len(unmeasured) == len(reports):
-            raise ValueError(_nothing_measured(reports))
+    if all(report.status == "unused" for report in reports.values()):
+        raise ValueError(
+            f"expected a loss that depends on the spikes of {', '.join(reports)} in a way that can be differentiated, "
+            "and values that reach them: look for a stop_gradient, an empty batch or time axis, a branch that is not "
+            "taken, or a loss_fn that is cached or that brainstate has compiled; pass the plain function"
+        )
     layers = judge(reports)
-    idle = [f"{name} was not called." for name in dict.fromkeys([*changes, *names]) if name not in totals]
+    idle = [f"{name} was not called." for name in names if name not in totals]
     return Diagnosis(value, layers, (*sentences(layers), *idle))
 
 
@@ -220,19 +180,6 @@ def _outermost(watch: Callable) -> Callable:
     return outermost
 
 
-def _nothing_measured(reports: dict[str, LayerReport]) -> str:
-    unused = [name for name, report in reports.items() if report.status == "unused"]
-    if unused:
-        return (
-            f"the loss does not depend on the spikes of {', '.join(unused)} in any way that can be differentiated: "
-            "look for a stop_gradient, or a loss_fn that comes out of a cache; pass it undecorated"
-        )
-    return (
-        f"no value reached {', '.join(reports)}: expected a batch and a time axis that are not empty, and a branch "
-        "that is taken; give loss_fn data that reaches it. If brainstate has compiled loss_fn, pass the plain function"
-    )
-
-
 def layer_name(path: tuple, layer: Any) -> str:
     """Return the path of a layer, such as ``layers.0``; for a layer that is the whole network, its class."""
     return ".".join(map(str, path)) or type(layer).__name__
@@ -241,8 +188,8 @@ def layer_name(path: tuple, layer: Any) -> str:
 def _report(per_neuron: Totals, changes: list[str]) -> LayerReport:
     t = Totals(*(float(total.sum()) for total in per_neuron))
     count, never_fires = t.n_silent + t.n_spikes + t.n_nan, per_neuron.n_spikes == 0
-    if not count:  # no backward pass of this layer
-        return LayerReport(status="not run")
+    if not count:  # no backward pass of this layer, or no value
+        return LayerReport(status="unused")
     return LayerReport(
         rate=t.n_spikes / count,
         silent=float(never_fires.mean()),

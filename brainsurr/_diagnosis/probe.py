@@ -32,46 +32,41 @@ class Totals(NamedTuple):
     n_trial_slopes: Any  # [trials, neurons]: `n_slopes` of the surrogate of each trial
 
 
-class Trial(NamedTuple):
-    """A surrogate with one parameter changed, and a description of the change."""
-
-    change: str
-    surrogate: Surrogate
-
-
-def trials(spike_fn: Callable, random: bool) -> list[Trial]:
-    """Return variants of a surrogate, each with one parameter changed, some of which may pass more gradient.
+def trials(spike_fn: Callable, random: bool) -> dict[str, Surrogate]:
+    """Return variants of a surrogate by what is changed, some of which may pass more gradient.
 
     Which do is measured; a parameter's name doesn't tell. The width, which every surrogate can have, is tried first. A
     function that is no surrogate has none. Of one that draws its spikes, height times width stays 1.
     """
-    variants: list[Trial] = []
     spike_fn = spike_fn.surrogate if isinstance(spike_fn, Drawn) else spike_fn
     if not isinstance(spike_fn, Surrogate):
-        return variants
-    template, values = spike_fn.named_parameters()
-    its, own = type(spike_fn).__name__, values
+        return {}
+    variants: dict[str, Surrogate] = {}
+    is_scaled, its = False, type(spike_fn).__name__
     if isinstance(spike_fn, Scaled):
-        its = f"scaled {type(spike_fn.surrogate).__name__}"
-        values = {"width": values["width"], **values}
-    if random:
-        change = f"widen its {its} by .scaled(height=1 / {{0}}, width={{0}})"
-        variants += [Trial(change.format(w), spike_fn.scaled(height=1 / w, width=w)) for w in (2, 10)]
-        scales = ("height", "width") if isinstance(spike_fn, Scaled) else ()
-        values = {name: value for name, value in values.items() if name not in scales}
-    elif not isinstance(spike_fn, Scaled):
-        change = f"widen its {its} by .scaled(width={{}})"
-        variants += [Trial(change.format(width), spike_fn.scaled(width=width)) for width in (2, 10)]
-    for name, value in values.items():
+        is_scaled, its = True, f"scaled {type(spike_fn.surrogate).__name__}"
+    for width in (2, 10):
+        if random:
+            scaled = spike_fn.scaled(height=1 / width, width=width)
+            variants[f"widen its {its} by .scaled(height=1 / {width}, width={width})"] = scaled
+        elif not is_scaled:
+            variants[f"widen its {its} by .scaled(width={width})"] = spike_fn.scaled(width=width)
+    template, values = spike_fn.named_parameters()
+    names = sorted(values, key=lambda name: name != "width") if is_scaled else list(values)
+    for name in names:
+        if random and is_scaled and name in ("height", "width"):
+            continue
         low, high = spike_fn._all_bounds().get(name, (-jnp.inf, jnp.inf))
+        value = values[name]
         known = isinstance(value, (int, float))
         xp = np if known else jnp  # NumPy's results have values within a trace as well, which go into the text
         for factor in (2,) if known and value == 0 else (2, 0.5, 10, 0.1):
             new = xp.clip(xp.where(value == 0, 0.1, factor * value), low, high)
-            change = f"{'raise' if factor > 1 else 'lower'} {name} of its {its}"
             at_zero = "" if low > 0 else "; 0.1 where it is 0"
-            change += f" from {value:.3g} to {new:.3g}" if known else f" (times {factor}{at_zero})"
-            variants.append(Trial(change, jax.tree.map({**own, name: float(new) if known else new}.get, template)))
+            how = f"from {value:.3g} to {new:.3g}" if known else f"(times {factor}{at_zero})"
+            changed = values | {name: float(new) if known else new}
+            change = f"{'raise' if factor > 1 else 'lower'} {name} of its {its} {how}"
+            variants[change] = jax.tree.map(changed.get, template)
     return variants
 
 
@@ -125,12 +120,10 @@ def measure(
       The loss, the totals in float64 of each layer that was called, and the changes of its surrogate that were tried.
     """
     widths: dict[str, int] = {}
-    changes: dict[str, list[str]] = {}
     random: dict[str, bool] = {}
+    changes: dict[str, list[str]] = {}
 
     def note(name, spike_fn):
-        changes.setdefault(name, [])
-
         def call(x, **key):
             x = as_float(x)
             _check_whole(spike_fn, x)
@@ -139,7 +132,7 @@ def measure(
                     f"{name} is used by layers of {widths[name]} and {features(x)} neurons: give each one of its own"
                 )
             random.setdefault(name, isinstance(spike_fn, Drawn) or key.get("key") is not None)
-            changes[name] = [trial.change for trial in trials(spike_fn, random[name])]
+            changes[name] = list(trials(spike_fn, random[name]))
             return spike_fn(x, **key)
 
         return call
@@ -158,13 +151,11 @@ def measure(
     start = {name: zeros(width, len(changes[name])) for name, width in widths.items()}
     with fresh_trace():
         value, totals = value_and_grad(measured, start)
-    if any(isinstance(leaf, jax.core.Tracer) for leaf in jax.tree.leaves((value, totals))):
-        raise ValueError("diagnose reads numbers, which are not known inside of jit, grad or vmap: call it outside")
     wide = {name: Totals(*(np.asarray(total, np.float64) for total in totals[name])) for name in widths}
     return float(value), wide, changes
 
 
-def watched(spike_fn: Callable, totals: Totals, variants: list[Trial]) -> Callable:
+def watched(spike_fn: Callable, totals: Totals, variants: dict[str, Surrogate]) -> Callable:
     """Return the elementwise ``spike_fn``, same value and derivative, with measurements as the gradient of ``totals``.
 
     jax adds up the gradient over all uses of an argument: the steps of a scan, the blocks of a remat, the lanes of a
@@ -177,20 +168,8 @@ def watched(spike_fn: Callable, totals: Totals, variants: list[Trial]) -> Callab
         # within a scan is a tracer that is no longer valid when the rule runs.
         s, pull = jax.vjp(partial(spike_fn, **key), jax.lax.stop_gradient(x))
         (slope,) = pull(jnp.ones_like(s))
-        trial_slopes = [trial.surrogate.surrogate_grad(jax.lax.stop_gradient(x)) != 0 for trial in variants]
+        trial_slopes = [f.surrogate_grad(jax.lax.stop_gradient(x)) != 0 for f in variants.values()]
         return _tap(x, s, slope, trial_slopes, totals)
-
-    return call
-
-
-def marked(spike_fn: Callable, mark: Callable[[], None]) -> Callable:
-    """Return ``spike_fn`` with a callback: call ``mark`` at each run on a value, with or without a gradient."""
-
-    def call(x, **key):
-        x = as_float(x)
-        if x.size:
-            jax.debug.callback(mark)
-        return spike_fn(x, **key)
 
     return call
 

@@ -28,7 +28,7 @@ class LayerReport:
       status: ``"fine"``, ``"recoverable"`` (silent, but a gradient reaches it), ``"dead"`` (silent, and no gradient can
         reach it), ``"cut off"`` (no gradient of the loss arrives), ``"blocked"`` (fires, but passes no gradient),
         ``"saturated"``, ``"vanishing"`` or ``"not finite"``. If nothing was measured, all numbers are NaN and the
-        status is ``"unused"`` (the loss does not depend on its spikes) or ``"not run"`` (it got no values).
+        status is ``"unused"`` (the loss does not depend on its spikes, or it got no values).
     """
 
     rate: float = math.nan
@@ -70,77 +70,81 @@ def _status(layer: LayerReport) -> str:
     return "saturated" if layer.rate >= NEARLY_ALL else "fine"
 
 
+_SENTENCES = {
+    "dead": "{name} is dead: {fires}, and where none fires no gradient passes ({level}), so training can't change it. "
+    "{Remedy}; or {suggestion}.",
+    "recoverable": "{name} is silent but recoverable: {fires}, but a gradient reaches {layer.reached:.1%} of its "
+    "membrane values ({level}). {Train}.",
+    "cut off": "{name} {how} and is cut off: {cut_off}.",
+    "blocked": "{name} fires but lets no gradient through: that of its surrogate is 0 at every membrane value. "
+    "{Suggestion}; or change the weights before it or its threshold so that its membrane comes nearer.",
+    "saturated": "{name} is saturated: it fires at {layer.rate:.1%} of all steps ({level}), so its spikes carry little "
+    "information. Scale down the weights before it or raise its threshold.",
+    "vanishing": "{name}: the gradient vanishes on the way to it, norm {layer.grad_norm:.2g} against "
+    "{most.grad_norm:.2g} at {at}. Between them, use a surrogate with more gradient where the membranes are (a larger "
+    "alpha, a wider one, 2 * f), or larger weights.",
+    "unused": "{name}: the loss does not depend on its spikes in any way that can be differentiated, or no value "
+    "reached it, so nothing was measured. Look for a stop_gradient, an output that is not used, an empty batch or time "
+    "axis, or a branch that was not taken.",
+}
+_DEAD = "{name}: {layer.dead:.1%} of its neurons are dead, they never fire and pass no gradient. {Suggestion}."
+_SILENT = "{name}: {layer.silent:.1%} of its neurons never fire on this batch."
+_NAN = (
+    "{name} is the first layer with NaN in its membrane ({layer.nan:.1%} of the values). Look at what goes into it: "
+    "inputs, weights after too large a step."
+)
+_BROKEN = (
+    "{name} is the last layer whose gradient is NaN or too large for its dtype, though its membrane is finite. Look at "
+    "the loss, at large recurrent weights, and at reset_grad=True with reset='zero'."
+)
+
+
 def sentences(layers: dict[str, LayerReport]) -> tuple[str, ...]:
     """Describe the problem of each layer that is not fine, its cause, and what to change."""
-    texts, names = _not_finite(layers), list(layers)
-    for i, (name, layer) in enumerate(layers.items()):
-        sentence = _sentence(name, layer, layers, names[:i], names[i + 1 :])
-        texts += [sentence] if sentence else []
+    facts = {name: _facts(name, layers) for name in layers}
+    texts, partly = [], []
+    # NaN comes from the first layer of the forward pass that has one, or else from the first of the backward pass.
+    poisoned = [name for name, layer in layers.items() if layer.nan > 0]
+    broken = [name for name, layer in layers.items() if layer.status == "not finite"]
+    if broken:
+        texts += [_NAN.format(**facts[poisoned[0]]) if poisoned else _BROKEN.format(**facts[broken[-1]])]
+    for name, layer in layers.items():
+        if layer.status in _SENTENCES:
+            texts.append(_SENTENCES[layer.status].format(**facts[name]))
         if layer.status != "dead" and layer.dead >= WORTH_SAYING:
-            texts.append(
-                f"{name}: {layer.dead:.1%} of its neurons are dead, they never fire and pass no gradient. "
-                f"{_capitalise(_suggest(layer))}."
-            )
-    texts = texts or ["Every layer fires, and a gradient reaches it."]
-    partly = (
-        f"{name}: {layer.silent:.1%} of its neurons never fire on this batch."
-        for name, layer in layers.items()
-        if NEARLY_ALL > layer.silent >= WORTH_SAYING > layer.dead
-    )
-    return (*texts, *partly)
+            texts.append(_DEAD.format(**facts[name]))
+        if NEARLY_ALL > layer.silent >= WORTH_SAYING > layer.dead:
+            partly.append(_SILENT.format(**facts[name]))
+    return (*(texts or ["Every layer fires, and a gradient reaches it."]), *partly)
 
 
-def _sentence(name, layer, layers, before, after) -> str | None:
+def _facts(name: str, layers: dict[str, LayerReport]) -> dict[str, object]:
+    """Return what the sentences say of a layer."""
+    layer, names = layers[name], list(layers)
+    before, after = names[: names.index(name)], names[names.index(name) + 1 :]
     silent_before = [other for other in before if layers[other].rate == 0]
     remedy = "scale up the weights before it or lower its threshold"
     if silent_before:
         remedy = f"fix {silent_before[-1]}, which sends it no spike"
     fires = "no neuron ever fires" if layer.rate == 0 else f"{layer.silent:.1%} of its neurons never fire"
-    side = "below" if layer.membrane < 0 else "above"
-    level = f"its membrane is {abs(layer.membrane):.3g} {side} threshold on average"
-    match layer.status:
-        case "dead":
-            return (
-                f"{name} is dead: {fires}, and where none fires no gradient passes ({level}), so training can't change "
-                f"it. {_capitalise(remedy)}; or {_suggest(layer)}."
-            )
-        case "recoverable":
-            return (
-                f"{name} is silent but recoverable: {fires}, but a gradient reaches {layer.reached:.1%} of its "
-                f"membrane values ({level}). {_capitalise(remedy) if silent_before else f'Train it, or {remedy}'}."
-            )
-        case "cut off":
-            how = "fires" if layer.silent < NEARLY_ALL else f"is silent ({fires}; {level})"
-            return f"{name} {how} and is cut off: {_explain_cut_off(layer, layers, after)}."
-        case "blocked":
-            return (
-                f"{name} fires but lets no gradient through: that of its surrogate is 0 at every membrane value. "
-                f"{_capitalise(_suggest(layer))}; or change the weights before it or its threshold so that its "
-                "membrane comes nearer."
-            )
-        case "saturated":
-            return (
-                f"{name} is saturated: it fires at {layer.rate:.1%} of all steps ({level}), so its spikes carry "
-                "little information. Scale down the weights before it or raise its threshold."
-            )
-        case "vanishing":
-            most = max(after, key=lambda other: layers[other].grad_norm)
-            return (
-                f"{name}: the gradient vanishes on the way to it, norm {layer.grad_norm:.2g} against "
-                f"{layers[most].grad_norm:.2g} at {most}. Between them, use a surrogate with more gradient where the "
-                "membranes are (a larger alpha, a wider one, 2 * f), or larger weights."
-            )
-        case "unused":
-            return (
-                f"{name}: the loss does not depend on its spikes in any way that can be differentiated, so nothing was "
-                "measured. Look for a stop_gradient, or an output that is not used."
-            )
-        case "not run":
-            return (
-                f"{name}: no value reached it, so nothing was measured. Its batch or its time axis is empty, or it is "
-                "in a branch that was not taken."
-            )
-    return None
+    level = (
+        f"its membrane is {abs(layer.membrane):.3g} {'below' if layer.membrane < 0 else 'above'} threshold on average"
+    )
+    strongest = max(after, key=lambda other: layers[other].grad_norm, default=name)
+    return {
+        "name": name,
+        "layer": layer,
+        "fires": fires,
+        "level": level,
+        "how": "fires" if layer.silent < NEARLY_ALL else f"is silent ({fires}; {level})",
+        "cut_off": _explain_cut_off(layer, layers, after),
+        "most": layers[strongest],
+        "at": strongest,
+        "Remedy": _capitalise(remedy),
+        "Train": _capitalise(remedy) if silent_before else f"Train it, or {remedy}",
+        "suggestion": _suggest(layer),
+        "Suggestion": _capitalise(_suggest(layer)),
+    }
 
 
 def _explain_cut_off(layer, layers, after) -> str:
@@ -153,23 +157,6 @@ def _explain_cut_off(layer, layers, after) -> str:
         "no gradient of the loss arrives at its spikes, though no later layer stops it; look for weights of 0, a "
         "stop_gradient, or a step without a surrogate after it"
     )
-
-
-def _not_finite(layers) -> list[str]:
-    """Name the layer where NaN comes from: the first of the forward pass, or the first of the backward pass."""
-    poisoned = [name for name, layer in layers.items() if layer.nan > 0]
-    if poisoned:
-        return [
-            f"{poisoned[0]} is the first layer with NaN in its membrane ({layers[poisoned[0]].nan:.1%} of the values). "
-            "Look at what goes into it: inputs, weights after too large a step."
-        ]
-    broken = [name for name, layer in layers.items() if layer.status == "not finite"]
-    if broken:
-        return [
-            f"{broken[-1]} is the last layer whose gradient is NaN or too large for its dtype, though its membrane is "
-            "finite. Look at the loss, at large recurrent weights, and at reset_grad=True with reset='zero'."
-        ]
-    return []
 
 
 def _suggest(layer: LayerReport) -> str:

@@ -7,13 +7,13 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from .._arrays import as_float
+from .._arrays import as_scalar
 from .._checks import check_function
 from .._diagnosis.probe import fresh_trace
 from .._kernel import Smooth, smooth
-from .differences import STEPS, along, directions
+from .differences import STEPS, Slope, along, directions
 from .program import narrowing_casts, stopped_gradients
-from .report import GradientReport, judge, sentences
+from .report import Derived, GradientReport, judge, sentences
 
 
 def check_gradients(params: Any, loss_fn: Callable[[Any], Any]) -> GradientReport:
@@ -58,18 +58,10 @@ def check_gradients(params: Any, loss_fn: Callable[[Any], Any]) -> GradientRepor
       (True, 'fine')
     """
     leaves, structure = jax.tree_util.tree_flatten_with_path(params)
-    names = [jax.tree_util.keystr(path, simple=True, separator=".") or "params" for path, _ in leaves]
-    values = dict(zip(names, (leaf for _, leaf in leaves), strict=True))
+    values = {jax.tree_util.keystr(path, simple=True, separator=".") or "params": leaf for path, leaf in leaves}
     return examine_gradients(
-        loss_fn,
-        {name: value for name, value in values.items() if is_floating(value)},
-        lambda new: loss_fn(jax.tree.unflatten(structure, (values | new).values())),
+        loss_fn, values, lambda new: loss_fn(jax.tree.unflatten(structure, (values | new).values()))
     )
-
-
-def is_floating(value: Any) -> bool:
-    """Return whether a value is a number or an array of a floating dtype."""
-    return isinstance(value, float) or jnp.issubdtype(getattr(value, "dtype", bool), jnp.floating)
 
 
 def examine_gradients(
@@ -79,44 +71,37 @@ def examine_gradients(
 
     Args:
       loss_fn: the user's argument, which ``loss`` calls.
-      values: the parameters by name.
+      values: the parameters by name, of which those of a floating dtype are checked.
       loss: computes the loss with other values in their place, in float64.
     """
     check_function("loss_fn", loss_fn)
+    values = {name: value for name, value in values.items() if _is_floating(value)}
     if not values:
         raise ValueError("expected parameters of a floating dtype, got none")
 
     def scalar(values):
-        value = as_float(loss(values), "what loss_fn returns")
-        if value.ndim:
-            raise TypeError(f"expected loss_fn to return a scalar, got shape {value.shape}")
-        return value.astype(jnp.float64)
+        return as_scalar(loss(values), "loss_fn").astype(jnp.float64)
 
     with jax.enable_x64(True), jax.numpy_dtype_promotion("standard"), jax.numpy_rank_promotion("allow"):
         values = {name: jnp.asarray(np.asarray(value), jnp.float64) for name, value in values.items()}
         how = Smooth()
         with smooth(how), fresh_trace():
             program = _traced(scalar, values)
-            measured = _measured(scalar, values)
+            value, measured = _measured(scalar, values)
             derived = _derived(scalar, values)
-        attached = None
+        attached: dict[str, Derived] = {}
         if how.has_detached_reset:
             with smooth(Smooth(attached=True)), fresh_trace():
                 attached = _derived(scalar, values)
         casts, stops = narrowing_casts(program), stopped_gradients(program)
 
     eps = max((float(jnp.finfo(cast.dtype).eps) for cast in casts), default=0.0)
-    reports = {
-        name: judge(
-            measured[name],
-            {mode: slopes[name] for mode, slopes in derived.items()},
-            {} if attached is None else {mode: slopes[name] for mode, slopes in attached.items()},
-            measured.loss,
-            eps,
-        )
-        for name in values
-    }
-    return GradientReport(measured.loss, reports, sentences(reports, casts, stops))
+    reports = {name: judge(measured[name], derived[name], attached.get(name), value, eps) for name in values}
+    return GradientReport(value, reports, sentences(reports, casts, stops))
+
+
+def _is_floating(value: Any) -> bool:
+    return isinstance(value, float) or jnp.issubdtype(getattr(value, "dtype", bool), jnp.floating)
 
 
 def _traced(scalar, values):
@@ -131,13 +116,9 @@ def _traced(scalar, values):
         raise
 
 
-class Measured(dict):
-    """The values of the loss along the direction of each parameter, and ``loss`` itself."""
+def _measured(scalar, values) -> tuple[float, dict[str, Slope]]:
+    """Return the loss, and its slope in a direction of each parameter."""
 
-    loss: float
-
-
-def _measured(scalar, values) -> Measured:
     @jax.jit
     def line(values, direction):
         def at(step):
@@ -145,50 +126,41 @@ def _measured(scalar, values) -> Measured:
 
         return jax.lax.map(at, jnp.asarray(STEPS))
 
-    measured = Measured()
-    for name, direction in _each(values):
-        losses = np.asarray(line(values, direction))
-        measured.loss = float(losses[0])
-        if not np.isfinite(measured.loss):
-            raise ValueError(
-                f"expected loss_fn to return a finite loss, got {measured.loss} of the smooth network: if it is finite "
-                "with spikes, shorten the sequence, since a primitive without bounds can grow from step to step; else "
-                "diagnose finds the layer that is not finite"
-            )
-        measured[name] = along(losses)
-    return measured
+    losses = {name: np.asarray(line(values, direction)) for name, direction in _each(values)}
+    value = float(next(iter(losses.values()))[0])
+    if not np.isfinite(value):
+        raise ValueError(
+            f"expected loss_fn to return a finite loss, got {value} of the smooth network: if it is finite with "
+            "spikes, shorten the sequence, since a primitive without bounds can grow from step to step; else diagnose "
+            "finds the layer that is not finite"
+        )
+    return value, {name: along(points) for name, points in losses.items()}
 
 
-def _derived(scalar, values) -> dict[str, dict[str, tuple[float, float] | None]]:
-    """Return the slope of each parameter, and the size of its terms, in reverse and in forward mode.
-
-    Where a mode is not defined, None.
-    """
+def _derived(scalar, values) -> dict[str, Derived]:
+    """Return the slope of each parameter in reverse and in forward mode, None where a mode is not defined."""
     # The loss itself was computed before: what is raised here is raised by the mode.
-    gradients, none = None, None
-    try:
-        gradients = jax.jit(jax.grad(scalar))(values)
-    except (TypeError, ValueError, NotImplementedError) as error:
-        none = error
-    reverse: dict[str, Any] = {}
-    forward: dict[str, Any] = {}
+    gradients, none = _unless_undefined(jax.jit(jax.grad(scalar)), values)
     forward_mode = jax.jit(lambda direction: jax.jvp(scalar, (values,), (direction,))[1])
+    slopes = {}
     for name, direction in _each(values):
-        if gradients is None:
-            reverse[name] = None
-        else:
-            terms = np.asarray(gradients[name] * direction[name])
-            reverse[name] = float(terms.sum()), float(np.abs(terms).sum())
-        try:
-            slope = float(forward_mode(direction))
-            forward[name] = slope, abs(slope)
-        except (TypeError, ValueError, NotImplementedError):
-            forward[name] = None
-            if gradients is None:
-                raise ValueError(
-                    f"expected loss_fn to have a gradient, but reverse and forward mode both raise an error: {none}"
-                ) from none
-    return {"reverse": reverse, "forward": forward}
+        terms = np.zeros(0) if gradients is None else np.asarray(gradients[name] * direction[name])
+        reverse = None if gradients is None else float(terms.sum())
+        forward, _ = _unless_undefined(forward_mode, direction)
+        if reverse is None and forward is None:
+            raise ValueError(
+                f"expected loss_fn to have a gradient, but reverse and forward mode both raise an error: {none}"
+            ) from none
+        slopes[name] = Derived(reverse, None if forward is None else float(forward), float(np.abs(terms).sum()))
+    return slopes
+
+
+def _unless_undefined(f, x) -> tuple[Any, Exception | None]:
+    """Return ``f(x)`` and None, or None and the error of a mode that is not defined."""
+    try:
+        return f(x), None
+    except (TypeError, ValueError, NotImplementedError) as error:
+        return None, error
 
 
 def _each(values) -> Iterator[tuple[str, dict[str, Any]]]:

@@ -1,11 +1,12 @@
 """Where a traced program stops gradients, and where it loses digits: the lines of the user's code."""
 
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+
+from .._jaxpr import equations
 
 _OURS = str(Path(__file__).parent.parent)
 _JAX = str(Path(jax.__file__).parent)
@@ -25,7 +26,7 @@ def narrowing_casts(program) -> list[Cast]:
     """Return the casts of floats of 64 bits to fewer."""
     casts = [
         Cast(_where(equation), equation.outvars[0].aval.dtype)
-        for equation in _equations(program.jaxpr)
+        for equation in equations(program.jaxpr)
         if equation.primitive.name == "convert_element_type" and _narrows(equation)
     ]
     return list(dict.fromkeys(casts))
@@ -33,23 +34,13 @@ def narrowing_casts(program) -> list[Cast]:
 
 def stopped_gradients(program) -> list[str]:
     """Return ``file:line`` of each ``stop_gradient`` that is called by neither jax nor brainsurr."""
-    stops = [_where(equation) for equation in _equations(program.jaxpr) if equation.primitive.name == "stop_gradient"]
+    stops = [_where(equation) for equation in equations(program.jaxpr) if equation.primitive.name == "stop_gradient"]
     return list(filter(None, dict.fromkeys(stops)))
 
 
 def _narrows(equation) -> bool:
     before, after = equation.invars[0].aval.dtype, equation.outvars[0].aval.dtype
     return before == jnp.float64 and jnp.issubdtype(after, jnp.floating) and after.itemsize < 8
-
-
-def _equations(jaxpr) -> Iterator:
-    for equation in jaxpr.eqns:
-        yield equation
-        for value in equation.params.values():
-            for inner in value if isinstance(value, tuple | list) else (value,):
-                inner = getattr(inner, "jaxpr", inner)
-                if hasattr(inner, "eqns"):
-                    yield from _equations(inner)
 
 
 def _where(equation) -> str:

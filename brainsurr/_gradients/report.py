@@ -1,7 +1,9 @@
 """What `check_gradients` says: a row for each parameter, and sentences on those where the numbers differ."""
 
 import dataclasses
+import math
 from collections.abc import Mapping
+from typing import NamedTuple
 
 from .._report import Report, as_text
 from .differences import Slope, rounding
@@ -10,6 +12,25 @@ from .program import Cast
 # A five-point difference in float64 is good to about ten digits; a steep surrogate leaves fewer.
 _RELATIVE = 1e-6
 _NEXT_TO_NOTHING = 1e-9
+
+
+class Derived(NamedTuple):
+    """The slopes that derivative rules give, None where a mode is not defined.
+
+    Attributes:
+      reverse: by reverse mode.
+      forward: by forward mode.
+      terms: the sum of the magnitudes of the terms that reverse mode adds up.
+    """
+
+    reverse: float | None
+    forward: float | None
+    terms: float
+
+    @property
+    def slopes(self) -> list[float]:
+        """Those that are defined."""
+        return [slope for slope in (self.reverse, self.forward) if slope is not None]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -67,87 +88,73 @@ class GradientReport(Report[ParameterGradient]):
         return as_text(rows, self.sentences)
 
 
-def judge(measured: Slope, derived: Mapping, attached: Mapping, loss: float, eps: float) -> ParameterGradient:
+def judge(measured: Slope, derived: Derived, attached: Derived | None, loss: float, eps: float) -> ParameterGradient:
     """Compare the measured slope with those of reverse and forward mode.
 
     Args:
       measured: by finite differences.
-      derived: the slope and the size of its terms by mode, None if a mode is not defined.
-      attached: the same with each reset differentiated; empty if none is detached.
+      derived: by derivative rules.
+      attached: the same with each reset differentiated; None if none is detached.
       loss: of the network.
       eps: the largest of the dtypes that values are cast to; 0 if none is cast.
     """
-    slopes = {mode: None if pair is None else pair[0] for mode, pair in derived.items()}
-    differ, agree = _compared(measured, derived, loss)
-    if not all(abs(slope) < float("inf") for slope in slopes.values() if slope is not None):
+    difference, largest, size = _compared(measured, derived)
+    unsure = measured.error > max(100 * _RELATIVE * size, _NEXT_TO_NOTHING * abs(loss))
+    agrees = _agrees(measured, derived)
+    if not all(map(math.isfinite, derived.slopes)):
         status = "not finite"
-    elif agree:
-        nothing = not measured.slope and not any(slopes.values())
-        status = "no slope" if nothing else "fine"
-    elif attached and _compared(measured, attached, loss)[1]:
+    elif agrees and not largest:
+        status = "no slope"
+    elif agrees and not unsure:
+        status = "fine"
+    elif attached and not unsure and _agrees(measured, attached):
         status = "reset"
-    elif differ * _largest(measured, derived) <= rounding(eps, abs(loss) + _size(measured, derived)):
+    elif difference <= rounding(eps, abs(loss) + size):
         status = "rounded"
+    elif agrees or measured.knot > _RELATIVE * size:
+        status = "knot"
     else:
-        unsettled = agree is None or measured.knot > _RELATIVE * _size(measured, derived)
-        status = "knot" if unsettled else "differs"
-    return ParameterGradient(measured.slope, slopes["reverse"], slopes["forward"], differ, status)
+        status = "differs"
+    differ = difference / largest if largest else 0.0
+    return ParameterGradient(measured.slope, derived.reverse, derived.forward, differ, status)
 
 
-def _size(measured: Slope, derived: Mapping) -> float:
-    return max([abs(measured.slope), *(pair[1] for pair in derived.values() if pair is not None)])
+def _compared(measured: Slope, derived: Derived) -> tuple[float, float, float]:
+    """Return the difference of the worse mode, the largest slope, and the size of what is added up to one."""
+    difference = max(abs(slope - measured.slope) for slope in derived.slopes)
+    largest = max(map(abs, [measured.slope, *derived.slopes]))
+    return difference, largest, max(largest, derived.terms)
 
 
-def _compared(measured: Slope, derived: Mapping, loss: float) -> tuple[float, bool | None]:
-    """Return the relative difference of the worse mode, and whether it is within the error of the measured slope.
-
-    The second value is None if the error of the measured slope is as large as the disagreement, and too large relative
-    to slope and loss.
-    """
-    given = [pair[0] for pair in derived.values() if pair is not None]
-    size, largest = _size(measured, derived), _largest(measured, derived)
-    difference = max(abs(slope - measured.slope) for slope in given)
-    sure = measured.error <= max(100 * _RELATIVE * size, _NEXT_TO_NOTHING * abs(loss)) or difference == size == 0
-    agree: bool | None = difference <= _RELATIVE * largest + _NEXT_TO_NOTHING * size + measured.error
-    return (difference / largest if largest else 0.0), (agree and (sure or None))
+def _agrees(measured: Slope, derived: Derived) -> bool:
+    difference, largest, size = _compared(measured, derived)
+    return difference <= _RELATIVE * largest + _NEXT_TO_NOTHING * size + measured.error
 
 
-def _largest(measured: Slope, derived: Mapping) -> float:
-    return max([abs(measured.slope), *(abs(pair[0]) for pair in derived.values() if pair is not None)])
+_SENTENCES = {
+    "no slope": "No parameter has a slope, so nothing is checked: the loss depends on none of them here. loss_fn must "
+    "use the parameters that it is called with.",
+    "reset": "{names}: a reset is detached, by brainsurr.detached or, by default, reset='zero' of LIF, and nothing "
+    "else differs. Without detached, or by reset_grad=True, it is differentiated.",
+    "rounded": "{names}: digits are lost by a cast{where}, so differences can't tell whether the gradient is right. "
+    "Compute in the dtype of the parameters, and check again.",
+    "knot": "{names}: the slopes to both sides differ or do not settle, so there is no gradient to compare with: a "
+    "potential or an input is at a knot of its function, a parameter at an edge of its interval, or a surrogate too "
+    "steep for differences. Give other values.",
+    "not finite": "{names}: the gradient is not finite, and the loss is.",
+    "differs": "{names}: {reason}",
+}
 
 
 def sentences(reports: Mapping[str, ParameterGradient], casts: list[Cast], stops: list[str]) -> tuple[str, ...]:
     """Describe where the numbers differ."""
-    by_status: dict[str, list[str]] = {}
-    for name, report in reports.items():
-        by_status.setdefault(report.status, []).append(name)
+    where = _listed([str(cast) for cast in casts if cast.where])
     said = []
-    if by_status.keys() == {"no slope"}:
-        said.append(
-            "No parameter has a slope, so nothing is checked: the loss depends on none of them here. loss_fn must use "
-            "the parameters that it is called with."
-        )
-    if names := by_status.get("reset"):
-        said.append(
-            f"{_listed(names)}: a reset is detached, by brainsurr.detached or, by default, reset='zero' of LIF, and "
-            "nothing else differs. Without detached, or by reset_grad=True, it is differentiated."
-        )
-    if names := by_status.get("rounded"):
-        where = _listed([str(cast) for cast in casts if cast.where])
-        said.append(
-            f"{_listed(names)}: digits are lost by a cast{f', {where}' if where else ''}, so differences can't tell "
-            "whether the gradient is right. Compute in the dtype of the parameters, and check again."
-        )
-    if names := by_status.get("knot"):
-        said.append(
-            f"{_listed(names)}: the slopes to both sides differ or do not settle, so there is no gradient to compare "
-            "with: a potential or an input is at a knot of its function, a parameter at an edge of its interval, or a "
-            "surrogate too steep for differences. Give other values."
-        )
-    if names := by_status.get("not finite"):
-        said.append(f"{_listed(names)}: the gradient is not finite, and the loss is.")
-    if names := by_status.get("differs"):
-        said.append(f"{_listed(names)}: {_reason([reports[name] for name in names], stops)}")
+    for status, text in _SENTENCES.items():
+        those = {name: report for name, report in reports.items() if report.status == status}
+        if those and (status != "no slope" or len(those) == len(reports)):
+            reason = _reason(list(those.values()), stops)
+            said.append(text.format(names=_listed(list(those)), where=f", {where}" if where else "", reason=reason))
     for mode in ("reverse", "forward"):
         if any(getattr(report, mode) is None for report in reports.values()):
             said.append(f"{mode.capitalize()} mode is not defined for this loss: it raises an error.")

@@ -8,12 +8,12 @@ import brainstate
 from brainstate import nn
 
 from .._checks import check_kind
-from .._diagnosis import Diagnosis, examine, layer_name, loss_takes, watching
+from .._diagnosis import Diagnosis, examine, layer_name, watching
 from ._activation import SpikingActivation
 from ._layer import Neurons
+from ._parameters import states_kept
 
 
-@loss_takes(0, "diagnose(net, lambda: loss_fn(x, y))")
 def diagnose(net: nn.Module, loss_fn: Callable[[], Any]) -> Diagnosis:
     """Diagnose which layers are silent, whether gradients reach them, and what to change: :func:`brainsurr.diagnose`.
 
@@ -52,18 +52,14 @@ def _value_and_grad(f, x):
 
 def _watched(net, user_fn, watch):
     nodes: Any = net.nodes()
-    states: Any = net.states()
     attributes = [(node, dict(vars(node))) for node in nodes.values()]
-    values = [(state, state.value) for state in (*states.values(), brainstate.random.DEFAULT)]
-
-    try:
-        for path, node in nodes.items():
-            if isinstance(node, Neurons | SpikingActivation):
-                node._watch = watching(watch, layer_name(path, node), getattr(node, "_neuron_class", None))
-        return user_fn()
-    finally:
-        for node, kept in attributes:
-            vars(node).clear()
-            vars(node).update(kept)
-        for state, value in values:
-            state.value = value
+    with states_kept():
+        try:
+            for path, node in nodes.items():
+                if isinstance(node, Neurons | SpikingActivation):
+                    node._watch = watching(watch, layer_name(path, node), getattr(node, "_neuron_class", None))
+            return user_fn()
+        finally:
+            for node, kept in attributes:
+                vars(node).clear()
+                vars(node).update(kept)

@@ -8,9 +8,10 @@ import jax
 from brainstate import nn
 
 from .._checks import check_kind
-from .._gradients import examine_gradients, is_floating
+from .._gradients import examine_gradients
 from .._gradients.report import GradientReport
 from .._kernel import widened
+from ._parameters import states_kept
 
 
 def check_gradients(net: nn.Module, loss_fn: Callable[[], Any]) -> GradientReport:
@@ -42,18 +43,14 @@ def check_gradients(net: nn.Module, loss_fn: Callable[[], Any]) -> GradientRepor
             trained |= {_leaf_name(name, path): leaf for path, leaf in jax.tree_util.tree_leaves_with_path(state.value)}
 
     def loss(values):
-        with brainstate.StateTraceStack() as trace:
-            try:
-                for name, state in states.items():
-                    state.value = jax.tree_util.tree_map_with_path(
-                        lambda path, leaf, name=name: values.get(_leaf_name(name, path), widened(leaf)), state.value
-                    )
-                with brainstate.environ.context(precision=64):
-                    return loss_fn()
-            finally:
-                trace.recovery_original_values()
+        with states_kept(), brainstate.environ.context(precision=64):
+            for name, state in states.items():
+                state.value = jax.tree_util.tree_map_with_path(
+                    lambda path, leaf, name=name: values.get(_leaf_name(name, path), widened(leaf)), state.value
+                )
+            return loss_fn()
 
-    return examine_gradients(loss_fn, {name: value for name, value in trained.items() if is_floating(value)}, loss)
+    return examine_gradients(loss_fn, trained, loss)
 
 
 def _leaf_name(name: str, path) -> str:

@@ -10,6 +10,7 @@ from .._checks import check_flag, check_function
 from .._time.sequential import apply_layers, check_layers
 from .._time.unroll import transforms_of, unroll_blocks
 from .._wrong_calls import AnswersWrongCalls
+from ._parameters import states_kept
 
 
 class SpikingSequential(AnswersWrongCalls, nn.Module):
@@ -19,10 +20,10 @@ class SpikingSequential(AnswersWrongCalls, nn.Module):
     along the wrong axis: ``xs = jnp.swapaxes(xs, 0, 1)`` turns it around.
 
     A layer without a state must process each time step separately, and all in the same way; one that needs earlier
-    steps keeps a state, such as a ``HiddenState``. `unroll` tries layers on random numbers and on spikes, and raises an
-    error for one that mixes time steps there. It does not see mixing that shows with other values alone, and does not
-    try layers that take a dictionary or can't run separately, those of a module of your own outside of a
-    `SpikingSequential`, or any on a mesh with explicit or manual axes.
+    steps keeps a state, such as a ``HiddenState``. `unroll` traces each layer and raises an error for one that mixes
+    time steps. It does not see what happens in a callback, and does not look at layers that take a dictionary or can't
+    be traced separately, those of a module of your own outside of a `SpikingSequential`, or any on a mesh with explicit
+    or manual axes.
 
     Inputs become real numbers, so put an ``Embedding`` before the network; spikes can be uint8 or bool, which `unroll`
     keeps, but for one block at a time.
@@ -82,11 +83,8 @@ def _as_function(layer) -> Callable:
     """Return a layer as a function that leaves all states as they are, and has no output if one is not a parameter."""
 
     def call(xs):
-        with brainstate.StateTraceStack() as trace:
-            try:
-                ys = layer(xs)
-            finally:
-                trace.recovery_original_values()
+        with states_kept() as trace:
+            ys = layer(xs)
         return ys if all(isinstance(state, brainstate.ParamState) for state in trace.states) else None
 
     return call

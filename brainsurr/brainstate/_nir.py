@@ -1,18 +1,15 @@
-"""Layers of brainstate as arrays and neurons, for NIR, and back."""
+"""How brainstate holds the weights of layers, for NIR: those of a linear layer or a convolution in one state."""
 
-from collections.abc import Iterable
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 from brainstate import nn
 
-from .._nir.layers import Affine, Conv, Population, Shape, arguments, population
-from .._surrogate import Surrogate
-from ._activation import SpikingActivation
-from ._layer import Layer
-from ._layer import layer as neuron_layer
-from ._network import SpikingSequential
+from .. import brainstate as package
+from .._nir.layers import Affine, Conv
+
+MODULE = nn.Module
 
 
 class OverTime(nn.Module):
@@ -20,68 +17,54 @@ class OverTime(nn.Module):
 
     def __init__(self, module: nn.Module):
         super().__init__()
-        self.module = module
+        self.module: Any = module
 
     def update(self, xs):
         return jax.vmap(self.module)(xs)
 
 
-def as_arrays(layer: Any) -> Any:
-    """Return a layer as arrays or neurons, a function unchanged, and None for any other module."""
-    kind = type(layer)
-    if kind is nn.Linear and layer.w_mask is None:
+def arrays_of(layer):
+    """Return a linear layer or a convolution as arrays, a flatten as a function; None for any other layer."""
+    if type(layer) is nn.Linear and layer.w_mask is None:
         return Affine(layer.weight.value["weight"], layer.weight.value.get("bias"))
-    inner = layer.module if kind is OverTime else _mapped(layer)
-    if type(inner) in (nn.Conv1d, nn.Conv2d):
-        return _convolution(inner)
-    if kind is nn.Flatten:
+    if type(layer) is nn.Flatten:
         return layer.update
-    if isinstance(layer, Layer) and kind is neuron_layer(layer._neuron_class):  # a subclass may do something else
-        return population(layer, layer.neuron)
-    if kind is SpikingActivation:
-        return layer.surrogate
-    return None if isinstance(layer, nn.Module) else layer
+    conv = layer.module if type(layer) is OverTime else _mapped(layer)
+    known = type(conv) in (nn.Conv1d, nn.Conv2d) and not conv.channel_first
+    if not known or conv.w_mask is not None or set(conv.lhs_dilation) != {1}:
+        return None
+    weight = conv.weight.value
+    bias = weight["bias"].reshape(-1) if "bias" in weight else None
+    return Conv(weight["weight"], bias, conv.stride, conv.padding, conv.rhs_dilation, conv.groups)
 
 
-def _mapped(layer: Any) -> Any:
+def _mapped(layer) -> Any:
     """Return the module of ``jax.vmap(module.update)``."""
     mapped = getattr(layer, "__wrapped__", None)
     module = getattr(mapped, "__self__", None)
     return module if isinstance(module, nn.Module) and mapped == module.update else None
 
 
-def _convolution(conv):
-    if conv.channel_first or conv.w_mask is not None or set(conv.lhs_dilation) != {1}:
-        return None
-    bias = conv.weight.value.get("bias")
-    bias = None if bias is None else bias.reshape(-1)
-    return Conv(conv.weight.value["weight"], bias, conv.stride, conv.padding, conv.rhs_dilation, conv.groups)
+def make_affine(affine, shape):
+    """Return a linear layer or a convolution for an input of that shape."""
+    *window, _, out = affine.kernel.shape
+    bias = None if affine.bias is None else jnp.asarray(affine.bias).reshape(*[1] * len(window), out)
+    init: dict[str, Any] = {"w_init": jnp.asarray(affine.kernel), "b_init": bias}
+    if not isinstance(affine, Conv):
+        return nn.Linear(shape, (out,), **init)
+    how = {"stride": affine.strides, "padding": affine.padding, "rhs_dilation": affine.dilation}
+    kind: Any = nn.Conv1d if len(window) == 1 else nn.Conv2d
+    return OverTime(kind(shape, out, tuple(window), **how, groups=affine.groups, **init))
 
 
-def build(layers: Iterable[tuple[Any, Shape]]) -> SpikingSequential:
-    """Return a network of layers, each with the shape of its input."""
-    return SpikingSequential([_layer(layer, shape) for layer, shape in layers])
+def make_neurons(kind, shape, options):
+    """Return a layer of neurons."""
+    return kind(shape, **options)
 
 
-def _layer(layer: Any, shape: Shape) -> Any:
-    if isinstance(layer, Affine | Conv):
-        weights = {"weight": jnp.asarray(layer.kernel)}
-        zero = None if layer.bias is None else nn.init.ZeroInit()
-        *window, _, out = layer.kernel.shape
-        if isinstance(layer, Affine):
-            module: Any = nn.Linear(shape, (out,), w_init=nn.init.ZeroInit(), b_init=zero)
-        else:
-            kind: Any = nn.Conv1d if len(window) == 1 else nn.Conv2d
-            how: dict[str, Any] = {"stride": layer.strides, "padding": layer.padding, "rhs_dilation": layer.dilation}
-            more: dict[str, Any] = {"groups": layer.groups, "w_init": nn.init.ZeroInit(), "b_init": zero}
-            module = kind(shape, out, tuple(window), **how, **more)
-        if layer.bias is not None:
-            weights["bias"] = jnp.asarray(layer.bias).reshape(module.weight.value["bias"].shape)
-        module.weight.value = weights
-        return module if isinstance(layer, Affine) else OverTime(module)
-    if isinstance(layer, Population):
-        made: Any = neuron_layer(type(layer.neuron))(shape, **arguments(layer))
-        if layer.kernel is not None:
-            made.recurrent_kernel.val.value = jnp.asarray(layer.kernel, made.param_dtype)
-        return made
-    return SpikingActivation(layer) if isinstance(layer, Surrogate) else layer
+def network(layers, weights):
+    """Return the network of layers with their weights."""
+    for layer, named in zip(layers, weights, strict=True):
+        if "recurrent_kernel" in named:
+            layer.recurrent_kernel.val.value = named["recurrent_kernel"]
+    return package.SpikingSequential(layers)

@@ -1,5 +1,6 @@
 """How a layer of brainstate holds what it may train, and inside which interval."""
 
+import contextlib
 from typing import Any
 
 import brainstate
@@ -49,6 +50,16 @@ def parameter_value(module: nn.Module, name: str):
     if isinstance(value, nn.Param):
         return value.value()
     return value.value if isinstance(value, brainstate.State) else value
+
+
+@contextlib.contextmanager
+def states_kept():
+    """Put all states back that are written in this context. Yield the trace, which knows of those that were read."""
+    with brainstate.StateTraceStack() as trace:
+        try:
+            yield trace
+        finally:
+            trace.recovery_original_values()
 
 
 def interval_of(parameter) -> Interval | None:

@@ -6,12 +6,11 @@ from typing import Any
 
 from flax import linen as nn
 
-from .._diagnosis import Diagnosis, examine, layer_name, loss_takes, watching
+from .._diagnosis import Diagnosis, examine, layer_name, watching
 from ._activation import SpikingActivation
 from ._layer import Neurons
 
 
-@loss_takes(1, "diagnose(variables, lambda variables: loss_fn(variables, x, y))")
 def diagnose(variables: Any, loss_fn: Callable[[Any], Any]) -> Diagnosis:
     """Diagnose which layers are silent, whether gradients reach them, and what to change: :func:`brainsurr.diagnose`.
 

@@ -7,12 +7,11 @@ from typing import Any
 from flax import nnx
 
 from .._checks import check_kind
-from .._diagnosis import Diagnosis, examine, layer_name, loss_takes, watching
+from .._diagnosis import Diagnosis, examine, layer_name, watching
 from ._activation import SpikingActivation
 from ._layer import Neurons
 
 
-@loss_takes(1, "diagnose(net, lambda net: loss_fn(net, x, y))")
 def diagnose(net: nnx.Module, loss_fn: Callable[[Any], Any]) -> Diagnosis:
     """Diagnose which layers are silent, whether gradients reach them, and what to change: :func:`brainsurr.diagnose`.
 

@@ -7,7 +7,7 @@ from flax import nnx
 
 from .._checks import check_kind
 from .._diagnosis import layer_name
-from .._gradients import examine_gradients, is_floating
+from .._gradients import examine_gradients
 from .._gradients.report import GradientReport
 from .._kernel import widened
 
@@ -44,7 +44,7 @@ def check_gradients(net: nnx.Module, loss_fn: Callable[[Any], Any]) -> GradientR
         return loss_fn(copy)
 
     params = {layer_name(path, v): v.get_value() for path, v in _variables(net) if isinstance(v, nnx.Param)}
-    return examine_gradients(loss_fn, {name: value for name, value in params.items() if is_floating(value)}, loss)
+    return examine_gradients(loss_fn, params, loss)
 
 
 def _variables(net):

@@ -3,8 +3,7 @@
 import matplotlib.pyplot as plt
 import numpy as np
 
-from ...lib import results
-from ...lib.report import plot_seeds, spread
+from ...lib import report
 
 
 def within(run, reference):
@@ -27,12 +26,12 @@ def table(result):
         framework, dtype, *scaling = name.split(", ")
         reference = result["runs"][f"{framework}, float32"]
         epochs, accuracy = within(run, reference)
-        noise = ("", "") if run is reference else (f"{epochs} of {result['settings']['epochs']}", results.yes(accuracy))
+        noise = ("", "") if run is reference else (f"{epochs} of {result['settings']['epochs']}", report.yes(accuracy))
         label = f"{framework}, {dtype}" + (f", scale: {scaling[0]}" if scaling else "")
-        ends = (spread([curve[-1] for curve in run[what]]) for what in ("loss", "test_accuracy"))
-        rows.append((label, *ends, *noise, results.yes(run["finite"]), ", ".join(run["dtypes_of_state"])))
+        ends = (report.spread([curve[-1] for curve in run[what]]) for what in ("loss", "test_accuracy"))
+        rows.append((label, *ends, *noise, report.yes(run["finite"]), ", ".join(run["dtypes_of_state"])))
     header = ("", "loss, last epoch", "test accuracy", "epochs within noise", "accuracy within noise", "all finite")
-    return results.table((*header, "parameters"), rows)
+    return report.table((*header, "parameters"), rows)
 
 
 def underflow(result):
@@ -42,38 +41,42 @@ def underflow(result):
     for name, run in result["runs"].items():
         if "no_gradient" in run:
             rows.append((name.split(", ")[-1], *(f"{run['no_gradient'][column]:.4%}" for column in columns)))
-    return results.table(("trained with scale", *(f"no gradient in {column}" for column in columns)), rows)
+    return report.table(("trained with scale", *(f"no gradient in {column}" for column in columns)), rows)
 
 
-def beside_float32(result):
-    """Pair the runs in bfloat16, by name, with those of the same framework in float32."""
-    runs = result["runs"]
-    names = (name for name in runs if name.endswith("bfloat16"))
-    return {name: (runs[name], runs[name.replace("bfloat16", "float32")]) for name in names}
+def compared(result):
+    """Return for each framework the results of `within`, and the accuracies of the seeds in bfloat16 and float32."""
+    pairs = {}
+    for name, half in result["runs"].items():
+        if name.endswith("bfloat16"):
+            whole = result["runs"][name.replace("bfloat16", "float32")]
+            ends = ([curve[-1] for curve in run["test_accuracy"]] for run in (half, whole))
+            pairs[name] = (*within(half, whole), *ends)
+    return pairs
+
+
+def counts(result):
+    """Count the frameworks, and those in which bfloat16's loss and accuracy are within noise."""
+    epochs, accuracy, *_ = zip(*compared(result).values(), strict=True)
+    return len(epochs), epochs.count(result["settings"]["epochs"]), accuracy.count(True)
 
 
 def verdict(result):
     """Say in how many frameworks bfloat16 is within noise, and how far it is from it in the others."""
-    pairs, epochs = beside_float32(result), result["settings"]["epochs"]
-    names = list(pairs)
-    loss, accuracy = zip(*(within(*pair) for pair in pairs.values()), strict=True)
-    text = f"By that, bfloat16's loss is within noise in {loss.count(epochs)} of {len(names)} frameworks, "
-    text += f"its accuracy in {accuracy.count(True)} of {len(names)}."
-    for name in (name for name, inside in zip(names, accuracy, strict=True) if not inside):
-        half, whole = ([curve[-1] for curve in run["test_accuracy"]] for run in pairs[name])
-        text += f" {name}: {np.mean(half):.4f}, where float32's seeds have {min(whole):.4f} to {max(whole):.4f}."
+    total, loss, accuracy = counts(result)
+    text = f"By that, bfloat16's loss is within noise in {loss} of {total} frameworks, "
+    text += f"its accuracy in {accuracy} of {total}."
+    for name, (_, inside, half, whole) in compared(result).items():
+        if not inside:
+            text += f" {name}: {np.mean(half):.4f}, where float32's seeds have {min(whole):.4f} to {max(whole):.4f}."
     return text
 
 
 def line(result):
     """Make the row of the summary."""
-    pairs = beside_float32(result)
-    loss, accuracy = zip(*(within(*pair) for pair in pairs.values()), strict=True)
-    same = (
-        f"loss in {loss.count(result['settings']['epochs'])} of {len(pairs)} frameworks, accuracy in "
-        f"{accuracy.count(True)} (bfloat16)"
-    )
-    return "half precision", f"bfloat16 in {len(pairs)} frameworks, float16 in one", f"within float32's noise: {same}"
+    total, loss, accuracy = counts(result)
+    same = f"loss in {loss} of {total} frameworks, accuracy in {accuracy} (bfloat16)"
+    return "half precision", f"bfloat16 in {total} frameworks, float16 in one", f"within float32's noise: {same}"
 
 
 def section(result):
@@ -111,7 +114,7 @@ def draw(result, folder):
     for name, run in result["runs"].items():
         framework, label = name.split(", ", 1)
         for axis, what in zip(axes[:, frameworks.index(framework)], ("loss", "test_accuracy"), strict=True):
-            plot_seeds(axis, run[what], label=label.replace("float16, ", "float16, scale: "), alpha=0.15)
+            report.plot_seeds(axis, run[what], label=label.replace("float16, ", "float16, scale: "), alpha=0.15)
     for axis, framework in zip(axes[0], frameworks, strict=True):
         axis.set(title=framework, yscale="log")
     for axis in axes[1]:

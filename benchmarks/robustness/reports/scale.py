@@ -4,7 +4,7 @@ from collections import Counter
 
 import numpy as np
 
-from ...lib import results
+from ...lib import report
 
 PLACES = ("once", "by block", "by time step")  # by the number of loops around a collective
 UNGROUPED = "batch, one gradient"
@@ -37,17 +37,20 @@ def expected(run, settings):
     return moved
 
 
-def agreement(runs):
-    """Return the largest relative difference between the frameworks' losses, each on one device."""
-    first, *others = [np.asarray(run["losses"]) for run in runs if run["devices"] == 1]
-    return np.max([np.abs(losses / first - 1).max() for losses in others])
-
-
 def differences(runs):
     """Return the largest relative difference of the runs in losses, gradients and parameters; NaN if one has NaN."""
     # Not Python's max, which drops a NaN that is not first.
     parts = "losses", "gradients", "parameters"
     return [np.max([run["difference"][part]["relative"] for run in runs]) for part in parts]
+
+
+def between(runs):
+    """Say how far apart the frameworks' losses are, each on one device, if there are such runs."""
+    losses = [np.asarray(run["losses"]) for run in runs if run["devices"] == 1]
+    if not losses:
+        return ""
+    most = np.max([np.abs(other / losses[0] - 1).max() for other in losses[1:]])
+    return f"Between the frameworks, on one device, losses differ by {most:.1e}."
 
 
 def grouped(runs):
@@ -65,29 +68,27 @@ def table(result):
     kinds = sorted({kind for run in result["runs"] for kind, _ in sent(run)}, reverse=True)
     for (layout, processes, devices), runs in grouped(result["runs"]).items():
         has = runs[0]["examples_made"], f"{runs[0]['parameters_per_device']:,}"
-        met = sum(sent(run) == expected(run, settings) for run in runs)
+        met = as_expected(runs, settings)
         moved = ("; ".join(sorted({_moved(sent(run), kind) for run in runs})) for kind in kinds)
         numbers = (f"{difference:.1e}" for difference in differences(runs))
         rows.append((layout, processes, processes * devices, *has, *numbers, *moved, f"{met} of {len(runs)}"))
     header = ("layout", "processes", "devices", "examples a process", "parameters a device")
-    return results.table((*header, "loss", "gradients", "parameters", *kinds, "as expected"), rows)
+    return report.table((*header, "loss", "gradients", "parameters", *kinds, "as expected"), rows)
 
 
-def as_expected(result):
-    """Count the runs that send exactly what their layout needs, and the runs with such a layout."""
-    runs = [run for run in result["runs"] if run["layout"] != UNGROUPED]
-    return sum(sent(run) == expected(run, result["settings"]) for run in runs), len(runs)
+def as_expected(runs, settings):
+    """Count the runs that send exactly what their layout needs."""
+    return sum(sent(run) == expected(run, settings) for run in runs)
 
 
 def line(result):
     """Make the row of the summary."""
     runs = result["runs"]
     devices, processes = (max(run[what] for run in runs) for what in ("devices", "processes"))
-    met, by_layout = as_expected(result)
+    by_layout = [run for run in runs if run["layout"] != UNGROUPED]
+    met = f"{as_expected(by_layout, result['settings'])} of {len(by_layout)} runs send only what they must"
     tried = f"{len(runs)} runs on up to {devices} devices, in up to {processes} processes"
-    outcome = (
-        f"at most {np.max(differences(runs)):.1e} from one device; {met} of {by_layout} runs send only what they must"
-    )
+    outcome = f"at most {np.max(differences(runs)):.1e} from one device; {met}"
     return "devices and processes", tried, outcome
 
 
@@ -97,7 +98,8 @@ def section(result):
     frameworks = ", ".join(dict.fromkeys(run["framework"] for run in runs))
     worst = np.max(differences(runs))
     verdict = "within" if worst <= settings["tolerance"] else "NOT within"
-    met, by_layout = as_expected(result)
+    by_layout, ungrouped = ([run for run in runs if (run["layout"] == UNGROUPED) == is_one] for is_one in (False, True))
+    met = as_expected(by_layout, settings)
     return f"""## Many devices, many processes
 
 {settings["network"]} LIF network with one trained alpha per neuron, {settings["surrogate"]} at first, over
@@ -110,21 +112,15 @@ Devices are {"simulated on one CPU" if all(run["simulated"] for run in runs) els
 The largest difference, relative to the largest number in its array, is {worst:.1e}: {verdict} the bound of
 {settings["tolerance"]:g}, set beforehand for float32 sums in another order. A single additional input spike changes far
 more, as a test shows.
-{_between(runs)}
+{between(runs)}
 
 The compiled program shows how many elements a device receives in one training step, times the lengths of the
-loops around. In {met} of {by_layout} runs they are exactly what the layout needs. With the examples split over
+loops around. In {met} of {len(by_layout)} runs they are exactly what the layout needs. With the examples split over
 devices: the gradient and the loss, once. With the hidden units split, each alpha with its neuron: activations, one
 block of time at once, namely the spikes of the first layer, forward and backward, and the sums before the readout; no
-weight, no alpha. {_one_gradient([run for run in runs if run["layout"] == UNGROUPED])}
+weight, no alpha. {_one_gradient(ungrouped)}
 
 {table(result)}"""
-
-
-def _between(runs):
-    if not any(run["devices"] == 1 for run in runs):
-        return ""
-    return f"Between the frameworks, on one device, losses differ by {agreement(runs):.1e}."
 
 
 def _one_gradient(runs):

@@ -1,5 +1,6 @@
 """The activation against jax.nn.relu and jnp.square, also elementwise, and braintools' function of the same name."""
 
+import itertools
 import os
 
 import braintools
@@ -10,8 +11,9 @@ from tqdm import tqdm
 
 import brainsurr as bs
 
-from ...lib import results, timing
-from . import Mark, compiled, seconds
+from ...lib import timing
+from ...lib.report import picture, ratio_at_most, table
+from . import compiled, seconds
 
 FUNCTIONS = {
     "jax.nn.relu": jax.nn.relu,
@@ -36,35 +38,28 @@ def with_gradient(f):
 def measure(quick):
     sizes, rounds = ([10**4, 10**5], 3) if quick else ([10**n for n in range(4, 9)], 21)
     available = os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-    sizes = [size for size in sizes if 6 * 4 * size < available]
+    settings = list(itertools.product([s for s in sizes if 6 * 4 * s < available], ("float32", "bfloat16"), PASSES))
     draw, runs = np.random.default_rng(0), []
-    with tqdm(total=2 * len(sizes) * len(PASSES) * len(FUNCTIONS) * rounds, desc="activation") as bar:
-        for size in sizes:
-            for dtype in ("float32", "bfloat16"):
-                x, cotangent = (jnp.asarray(draw.standard_normal(size, np.float32), dtype) for _ in range(2))
-                for name in PASSES:
-                    passes = {
-                        f: compiled(with_gradient(function), x, cotangent).call
-                        if name == "with gradient"
-                        else compiled(function, x).call
-                        for f, function in FUNCTIONS.items()
-                    }
-                    calls = max(1, 10**6 // size) if not quick else 1
-                    times = timing.interleaved(passes, rounds, calls, bar.update)
-                    setting = {"size": size, "dtype": dtype, "pass": name}
-                    runs += [{**setting, "name": f, "time": time} for f, time in times.items()]
+    with tqdm(total=len(settings) * len(FUNCTIONS) * rounds, desc="activation") as bar:
+        for size, dtype, which in settings:
+            x, cotangent = (jnp.asarray(draw.standard_normal(size, np.float32), dtype) for _ in range(2))
+            passes = {
+                name: compiled(f, x).call if which == "forward" else compiled(with_gradient(f), x, cotangent).call
+                for name, f in FUNCTIONS.items()
+            }
+            times = timing.interleaved(passes, rounds, 1 if quick else max(1, 10**6 // size), bar.update)
+            runs += [{"size": size, "dtype": dtype, "pass": which, "name": f, "time": t} for f, t in times.items()]
     return {"surrogate": repr(FUNCTIONS[OURS]), "runs": runs}
 
 
-def _times(result):
-    """Return what was measured, by ``(size, dtype, pass, name)``."""
-    return {(run["size"], run["dtype"], run["pass"], run["name"]): run["time"] for run in result["runs"]}
-
-
 def ratios(result, floor=RELU):
-    """Return time over that of relu, or of another, by ``(size, dtype, pass, name)``; without what was not measured."""
+    """Return time over that of relu, or of another, by ``(size, dtype, pass, name)``."""
     times = {key: time["median"] for key, time in _times(result).items()}
-    return {key: time / times[*key[:-1], floor] for key, time in times.items() if (*key[:-1], floor) in times}
+    return {key: time / times[*key[:-1], floor] for key, time in times.items()}
+
+
+def _times(result):
+    return {(run["size"], run["dtype"], run["pass"], run["name"]): run["time"] for run in result["runs"]}
 
 
 FORWARD = """in half precision the step is told from the bits of x, so that NaN shows and -0.0 and subnormal numbers
@@ -82,39 +77,38 @@ HELD = (
 )
 
 
-def marks(result):
-    all_marks, times = [], _times(result)
+def claims(result):
+    made, times = [], _times(result)
     for dtype, which, floor, limit, why in HELD:
         held = {s: r for (s, d, p, f), r in ratios(result, floor).items() if (d, p, f) == (dtype, which, OURS)}
-        worst = max(held, key=held.get) if held else None
-        where = f", worst of {min(held):.0e} to {max(held):.0e}: {worst:.0e}" if held else ""
-        what = f"activation, {dtype}, {which} / {floor}{where}"
-        pair = (times.get((worst, dtype, which, name)) for name in (OURS, floor))
-        all_marks.append(Mark.of(what, limit, *pair, why=why))
-    return all_marks
+        worst = max(held, key=held.get)
+        where = f"worst of {min(held):.0e} to {max(held):.0e}: {worst:.0e}"
+        pair = (times[worst, dtype, which, name] for name in (OURS, floor))
+        made.append(ratio_at_most(limit, f"activation, {dtype}, {which} / {floor}, {where}", *pair, why=why))
+    return made
 
 
 def report(result):
-    ratio, rows = ratios(result), []
-    for run in result["runs"]:
-        key = (run["size"], run["dtype"], run["pass"], run["name"])
-        rows.append((f"{run['size']:.0e} {run['dtype']}, {run['pass']}: {run['name']}", seconds(run["time"])))
-        rows[-1] += (f"{ratio[key]:.2f}",)
-    return results.table((result["surrogate"], "time", "/ relu"), rows)
+    ratio = ratios(result)
+    rows = [
+        (f"{size:.0e} {dtype}, {which}: {name}", seconds(time), f"{ratio[size, dtype, which, name]:.2f}")
+        for (size, dtype, which, name), time in _times(result).items()
+    ]
+    return table((result["surrogate"], "time", "/ relu"), rows)
 
 
-def draw(result, plt):
+def draw(result, path):
     """Draw time over that of relu, over the number of elements."""
     ratio = ratios(result)
-    figure, axes = plt.subplots(1, 2, figsize=(9, 3.4), layout="constrained", sharey=True)
-    for axis, name in zip(axes, PASSES, strict=True):
-        for dtype, line in (("float32", "o-"), ("bfloat16", "s--")):
-            for f, colour in ((OURS, "C0"), ("braintools", "C1")):
-                sizes = sorted({size for size, *_ in ratio})
+    sizes = sorted({size for size, *_ in ratio})
+    with picture(path, columns=2, size=(9, 3.4), dpi=150, sharey=True) as (axes,):
+        for axis, name in zip(axes, PASSES, strict=True):
+            for (dtype, line), (f, colour) in itertools.product(
+                (("float32", "o-"), ("bfloat16", "s--")), ((OURS, "C0"), ("braintools", "C1"))
+            ):
                 values = [ratio[size, dtype, name, f] for size in sizes]
                 axis.plot(sizes, values, line, color=colour, label=f"{f}, {dtype}")
-        axis.axhline(1, color="grey", linewidth=0.8)
-        axis.set(xlabel="elements", xscale="log", title=name)
-    axes[0].set(ylabel="time / jax.nn.relu")
-    axes[0].legend(frameon=False)
-    return figure
+            axis.axhline(1, color="grey", linewidth=0.8)
+            axis.set(xlabel="elements", xscale="log", title=name)
+        axes[0].set(ylabel="time / jax.nn.relu")
+        axes[0].legend(frameon=False)

@@ -6,8 +6,9 @@ import numpy as np
 
 from brainsurr.nnx import LIF
 
-from ...lib import results, timing
-from . import Mark, compiled, seconds
+from ...lib import timing
+from ...lib.report import at_most, table
+from . import compiled, seconds
 
 MOVE = "an array read and written"
 # How many arrays must be read or written, at the least: the inputs and the spikes; with gradient also the slopes, which
@@ -45,18 +46,15 @@ def ratios(result):
     return {name: times[name] / (times[MOVE] * arrays / 2) for name, arrays in ARRAYS.items()}
 
 
-def marks(result):
-    """Return no mark on a CPU, which runs the loop on one thread and fills what it writes with zeros before."""
+def claims(result):
+    """Claim nothing of a CPU, which runs the loop on one thread and fills what it writes with zeros before."""
     if result["platform"] == "cpu":
         return []
     why = "a kernel for each time step, which also reads and writes the potential"
-    return [Mark(f"LIF over time, {name} / moving its arrays", 1.3, r, why=why) for name, r in ratios(result).items()]
+    return [at_most(1.3, f"LIF over time, {n} / moving its arrays", r, why=why) for n, r in ratios(result).items()]
 
 
 def report(result):
-    over = ratios(result)
-    rows = [
-        (run["name"], seconds(run["time"]), f"{over[run['name']]:.2f}" if run["name"] in over else "")
-        for run in result["runs"]
-    ]
-    return results.table((" x ".join(map(str, result["shape"])), "time", "/ moving its arrays"), rows)
+    over = {name: f"{ratio:.2f}" for name, ratio in ratios(result).items()}
+    rows = [(run["name"], seconds(run["time"]), over.get(run["name"], "")) for run in result["runs"]]
+    return table((" x ".join(map(str, result["shape"])), "time", "/ moving its arrays"), rows)

@@ -7,8 +7,9 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from ...lib import results, timing
-from . import Mark, seconds
+from ...lib import timing
+from ...lib.report import at_most, table
+from . import seconds
 
 ROOT = Path(__file__).parents[3]
 CODE = """
@@ -31,11 +32,10 @@ def measure(quick):
     return {"times": {name: timing.summary(samples) for name, samples in times.items()}}
 
 
-def marks(result):
+def claims(result):
     ours = result["times"]["import brainsurr after it"]["median"]
-    why = "its own modules"
-    return [Mark("`import brainsurr` beyond `import jax`", 60, 1e3 * ours, " ms", why)]
+    return [at_most(60, "`import brainsurr` beyond `import jax`", 1e3 * ours, unit=" ms", why="its own modules")]
 
 
 def report(result):
-    return results.table(("fresh process", "time"), [(name, seconds(time)) for name, time in result["times"].items()])
+    return table(("fresh process", "time"), [(name, seconds(time)) for name, time in result["times"].items()])

@@ -5,21 +5,21 @@ from functools import partial
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 from flax import nnx
 
-from ...lib import results, timing
-from ..peers import task
-from . import Mark, seconds
+from ...lib import timing
+from ...lib.report import at_most, table
+from ..peers.task import LONG
+from . import seconds
 from .train_step import spiking
 
-NETWORK, BARE = task.NETWORKS["long"], "a jitted addition"
+BARE = "a jitted addition"
 FIXED, GIVEN = "a time step, weights in the program", "a time step, weights as an argument"
 
 
 def measure(quick):
     rounds, calls = (2, 5) if quick else (21, 1000)
-    net, traced = spiking(NETWORK), []
+    net, traced = spiking(LONG), []
     graphdef, params = nnx.split(net)
 
     def step(params, carry, x):
@@ -30,10 +30,10 @@ def measure(quick):
     steps = {FIXED: jax.jit(partial(step, params)), GIVEN: partial(jax.jit(step), params)}
 
     add = jax.jit(jnp.add)
-    xs = list(jnp.asarray(np.random.default_rng(0).random((16, 1, NETWORK.sizes[0])) < 0.05, jnp.float32))
+    xs = list(jnp.asarray(LONG.inputs(1, 16)))
 
     def live(step):
-        carry, inputs = net.initialize_carry((1, NETWORK.sizes[0])), itertools.cycle(xs)
+        carry, inputs = net.initialize_carry((1, LONG.sizes[0])), itertools.cycle(xs)
 
         def call():
             nonlocal carry
@@ -45,20 +45,20 @@ def measure(quick):
     functions = {name: live(step) for name, step in steps.items()}
     functions[BARE] = lambda: jax.block_until_ready(add(xs[0], xs[1]))
     times = timing.interleaved(functions, rounds, calls)
-    about = {"network": "-".join(map(str, NETWORK.sizes)), "compiled": len(traced) / len(steps)}
+    about = {"network": "-".join(map(str, LONG.sizes)), "compiled": len(traced) / len(steps)}
     return {**about, "runs": [{"name": name, "time": time} for name, time in times.items()]}
 
 
-def marks(result):
+def claims(result):
     times = {run["name"]: 1e6 * run["time"]["median"] for run in result["runs"]}
     why = f"""three products and the passes between them, and the call itself: in this run one of a jitted addition took
 {times[BARE]:.1f} us, which moves with the machine as this absolute time does"""
     return [
-        Mark("one time step of three layers, live", 50, times[FIXED], " us", why),
-        Mark("programs that a stream compiles", 1, result["compiled"], why="the step was traced more than once"),
+        at_most(50, "one time step of three layers, live", times[FIXED], unit=" us", why=why),
+        at_most(1, "programs that a stream compiles", result["compiled"], why="the step was traced more than once"),
     ]
 
 
 def report(result):
     rows = [(run["name"], seconds(run["time"])) for run in result["runs"]]
-    return results.table((f"{result['network']}, one example", "a call"), rows)
+    return table((f"{result['network']}, one example", "a call"), rows)

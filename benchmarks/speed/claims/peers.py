@@ -13,22 +13,22 @@ from typing import NamedTuple
 
 from tqdm import tqdm
 
-from ...lib import results, timing
+from ...lib import timing
+from ...lib.report import ratio_at_most, table
 from ..libraries import FLOOR, OURS, PEERS, environment, run_peer
-from ..peers import task
-from . import Mark, megabytes, seconds, spread
+from ..peers.task import LONG, NETWORKS, STEPS, Job
+from . import megabytes, seconds, spread
 
 
 class Trial(NamedTuple):
     """A network of `task`, how it is run, and by whom.
 
     Attributes:
-      network: of `task.NETWORKS`.
+      network: of `NETWORKS`.
       batch: examples.
       steps: time steps.
       rounds: processes of each way to run a library.
       timed: train steps that each of them times, at most.
-      both_inputs: whether a library gets spikes in each form that it takes, or in its own alone.
       of_jax: whether only libraries on jax take part: those on torch would take minutes or have nothing to compile.
     """
 
@@ -37,37 +37,37 @@ class Trial(NamedTuple):
     steps: int
     rounds: int = 1
     timed: int = 5
-    both_inputs: bool = False
     of_jax: bool = False
 
 
-USUAL, SMALL, LONG = "batch 256", "batch 32", "T = 10,000"
-LONGEST, DEEP = "T = 100,000", "20 layers"
+BATCH_256, BATCH_32, T_10_000 = "batch 256", "batch 32", "T = 10,000"
+T_100_000, DEEP = "T = 100,000", "20 layers"
 TRIALS = {
-    USUAL: Trial("usual", 256, task.STEPS, rounds=5, both_inputs=True),
-    SMALL: Trial("usual", 32, task.STEPS, rounds=3, both_inputs=True),
-    LONG: Trial("long", 16, 10_000, both_inputs=True),
-    LONGEST: Trial("long", 16, 100_000, timed=3, both_inputs=True, of_jax=True),
-    DEEP: Trial("deep", 32, task.STEPS, both_inputs=True, of_jax=True),
+    BATCH_256: Trial("usual", 256, STEPS, rounds=5),
+    BATCH_32: Trial("usual", 32, STEPS, rounds=3),
+    T_10_000: Trial("long", 16, 10_000),
+    T_100_000: Trial("long", 16, 100_000, timed=3, of_jax=True),
+    DEEP: Trial("deep", 32, STEPS, of_jax=True),
 }
-FIRST_STEPS = {SMALL: "2 LIF layers", DEEP: "20 LIF layers"}
-QUICK = {USUAL: Trial("usual", 8, 20, timed=2, both_inputs=True)}
-
-
-def _train(python, trial, name, mode, inputs):
-    options = {"mode": mode, "inputs": inputs, "rounds": trial.timed}
-    options |= {field: getattr(trial, field) for field in ("network", "batch", "steps")}
-    return run_peer(python, name, *(text for key, value in options.items() for text in (f"--{key}", value)))
+FIRST_STEPS = {BATCH_32: "2 LIF layers", DEEP: "20 LIF layers"}
+QUICK = {BATCH_256: Trial("usual", 8, 20, timed=2)}
 
 
 def measure(quick):
     trials, chosen = (QUICK, {name: PEERS[name] for name in (FLOOR, OURS)}) if quick else (TRIALS, PEERS)
-    pythons, missing, answers = {}, {}, defaultdict(list)
+    pythons, missing, answers, live = {}, {}, defaultdict(list), {}
+
+    def tried(what, run, *args, **how):
+        """Return what a run returns, None if it fails; what fails with inputs of one form isn't tried with others."""
+        if what not in missing:
+            try:
+                return run(*args, **how)
+            except RuntimeError as error:
+                missing[what] = str(error)
+
     for name, peer in tqdm(chosen.items(), desc="peers, environments"):
-        try:
-            pythons[name] = sys.executable if quick else environment(name, peer)
-        except RuntimeError as error:
-            missing[name] = str(error)
+        if python := sys.executable if quick else tried(name, environment, name, peer):
+            pythons[name] = python
     of_jax = [name for name in pythons if PEERS[name].is_of_jax and name != FLOOR]
     turns = [
         (title, name, mode, inputs)
@@ -76,30 +76,29 @@ def measure(quick):
         for name in pythons
         if name in of_jax or not trial.of_jax
         for mode in PEERS[name].modes[: 2 if quick else None]
-        for inputs in PEERS[name].inputs[: None if trial.both_inputs else 1]
+        for inputs in PEERS[name].inputs
     ]
-    for title, *way in (bar := tqdm(turns, desc="peers")):
-        bar.set_postfix_str(", ".join([*way, title]))
-        what = ", ".join([*way[:2], title])  # what fails with inputs of one form isn't tried with others
-        if what not in missing:
-            try:
-                answer = _train(pythons[way[0]], trials[title], *way)
-            except RuntimeError as error:
-                missing[what] = str(error)
-            else:
-                answers[title, *way].append(answer)
+    for title, name, mode, inputs in (bar := tqdm(turns, desc="peers")):
+        bar.set_postfix_str(f"{name}, {mode}, {inputs}, {title}")
+        job = trials[title]._asdict() | {"mode": mode, "inputs": inputs, "rounds": trials[title].timed}
+        job = {key: job[key] for key in Job._fields}
+        if answer := tried(f"{name}, {mode}, {title}", run_peer, pythons[name], name, **job):
+            answers[title, name, mode, inputs].append(answer)
     runs = [
         {"trial": title, "batch": trials[title].batch, "name": name, "mode": mode, "inputs": inputs, **_merged(rounds)}
         for (title, name, mode, inputs), rounds in answers.items()
     ]
-    networks = {trial: "-".join(map(str, task.NETWORKS[trials[trial].network].sizes)) for trial in trials}
-    live = {}
     for name in of_jax:
-        try:
-            live[name] = run_peer(pythons[name], name, "--live", *(["--rounds", 2] if quick else []))["live"]
-        except RuntimeError as error:
-            missing[f"{name}, live"] = str(error)
+        if answer := tried(f"{name}, live", run_peer, pythons[name], name, mode="live", rounds=2 if quick else 5):
+            live[name] = answer["live"]
+    networks = {trial: "-".join(map(str, NETWORKS[trials[trial].network].sizes)) for trial in trials}
     return {"networks": networks, "missing": missing, "runs": runs, "live": live}
+
+
+AS_FAST = """the products alone, the first row of the table *peers*, take much of both, and jaxpike, too, computes the
+products of many time steps before it loops over the neurons"""
+AS_SMALL = """beside inputs and temporaries, building and compiling a network takes memory in every library; and
+jaxpike, too, can compute a stretch of time again in place of storing it"""
 
 
 def _merged(rounds):
@@ -134,64 +133,55 @@ def best(result, trial, key=duration, own_inputs=False):
     return modes
 
 
-def marks(result):
-    all_marks = []
-    for trial in (USUAL, SMALL, LONG):
-        modes = best(result, trial)
-        of_jax = [run for name, run in modes.items() if name != OURS and "jax" in run["versions"]]
-        if of_jax and OURS in modes:
-            fastest, ours = min(of_jax, key=duration), modes[OURS]
+def claims(result):
+    made = []
+    for trial in (BATCH_256, BATCH_32, T_10_000):
+        ours, peers = _apart(best(result, trial))
+        peers = [run for run in peers if "jax" in run["versions"]]
+        if ours and peers:
+            fastest = min(peers, key=duration)
             what = f"train step, {_way(ours)} / fastest JAX peer ({fastest['name']}, {_way(fastest)}), {trial}"
-            why = (
-                "the products alone, the first row of the table *peers*, take much of both, and jaxpike, too, computes "
-                "the products of many time steps before it loops over the neurons"
-            )
-            all_marks.append(Mark.of(what, 0.95, ours["time"], fastest["time"], why=why))
+            made.append(ratio_at_most(0.95, what, ours["time"], fastest["time"], AS_FAST))
     for own_inputs, form in ((True, "in each library's own form"), (False, "in the form that is best for each")):
-        modes = best(result, USUAL, added, own_inputs)
-        peers = [run for name, run in modes.items() if name != OURS]
-        if peers and OURS in modes:
-            smallest, ours = min(peers, key=added), modes[OURS]
+        ours, peers = _apart(best(result, BATCH_256, added, own_inputs))
+        if ours and peers:
+            smallest = min(peers, key=added)
             what = (
                 f"memory that data and training add, inputs {form}, {_way(ours)} / smallest peer "
-                f"({smallest['name']}, {_way(smallest)}), {USUAL}"
+                f"({smallest['name']}, {_way(smallest)}), {BATCH_256}"
             )
-            why = (
-                "beside inputs and temporaries, building and compiling a network takes memory in every library; and "
-                "jaxpike, too, can compute a stretch of time again in place of storing it"
-            )
-            all_marks.append(Mark.of(what, 2 / 3, ours["added"], smallest["added"], why=why))
-    return all_marks
+            made.append(ratio_at_most(2 / 3, what, ours["added"], smallest["added"], AS_SMALL))
+    return made
+
+
+def _apart(modes):
+    """Return the mode of ours, None if there is none, and those of others."""
+    return modes.pop(OURS, None), list(modes.values())
 
 
 def _way(run):
     return f"`{run['mode']}`, {run['inputs']}"
 
 
-def about_chooser(result):
-    """Say what the columns of the README's table are of."""
-    columns = [f"T = {task.STEPS}: {result['networks'][USUAL]}, batch {TRIALS[USUAL].batch}"]
-    if best(result, LONG):
-        columns.append(f"{LONG}: {result['networks'][LONG]}, batch {TRIALS[LONG].batch}, one process for each mode")
-    return (
-        f"{'; '.join(columns)}. Each number is that of a library's best mode for it, so time and memory in a row can "
-        "be those of two modes. Libraries on jax got the input spikes as uint8 and as float32, whichever is better for "
-        "the number. The memory is the peak of a process less what its imports take: inputs, network, compilation, "
-        "training."
-    )
-
-
 def chooser(result):
-    """Return the README's table: the best mode of each library, a line each."""
-    fast, small = best(result, USUAL), best(result, USUAL, added)
-    fast_long, small_long = best(result, LONG), best(result, LONG, added)
-    none, rows = "not measured", []
-    for name in sorted(fast, key=lambda name: duration(fast[name])):
-        row = [_shown(fast[name]), f"{1e3 * duration(fast[name]):.0f} ms", megabytes(added(small[name]))]
-        row.append(f"{duration(fast_long[name]):.3g} s" if name in fast_long else none)
-        rows.append([*row, megabytes(added(small_long[name])) if name in small_long else none])
-    steps = f"train step, T = {task.STEPS}"
-    return results.table(("library", steps, "memory it adds", f"train step, {LONG}", "memory it adds"), rows)
+    """Return the README's table, the best mode of each library a line, and what its columns are of."""
+    rows = []
+    for name, run in sorted(best(result, BATCH_256).items(), key=lambda item: duration(item[1])):
+        row = [_shown(run)]
+        for trial in (BATCH_256, T_10_000):
+            fast, small = best(result, trial).get(name), best(result, trial, added).get(name)
+            took = fast and (f"{duration(fast):.3g} s" if trial == T_10_000 else f"{1e3 * duration(fast):.0f} ms")
+            row += [took, megabytes(added(small))] if fast else 2 * ["not measured"]
+        rows.append(row)
+    header = ("library", f"train step, T = {STEPS}", "memory it adds", f"train step, {T_10_000}", "memory it adds")
+    about = (
+        f"T = {STEPS}: {result['networks'][BATCH_256]}, batch {TRIALS[BATCH_256].batch}; {T_10_000}: "
+        f"{'-'.join(map(str, LONG.sizes))}, batch {TRIALS[T_10_000].batch}, one process for each mode. Each number is "
+        "that of a library's best mode for it, so time and memory in a row can be those of two modes. Libraries on jax "
+        "got the input spikes as uint8 and as float32, whichever is better for the number. The memory is the peak of a "
+        "process less what its imports take: inputs, network, compilation, training."
+    )
+    return table(header, rows), about
 
 
 def _shown(run):
@@ -211,10 +201,10 @@ def _first_steps(result):
         for way in sorted(whole, key=lambda way: whole[way][DEEP])
     ]
     heads = (
-        f"first step: trace, compile, train; T = {task.STEPS}, inputs in each library's own form",
+        f"first step: trace, compile, train; T = {STEPS}, inputs in each library's own form",
         *FIRST_STEPS.values(),
     )
-    return [results.table(heads, rows)] if rows else []
+    return [table(heads, rows)] if rows else []
 
 
 def report(result):
@@ -234,12 +224,12 @@ def report(result):
         ]
         header = ("train step", "peak memory", "data and training add", "first step", "loss of steps 1, 3")
         short = network if len(network) < 20 else f"{network.split('-')[0]}-...-{network.split('-')[-1]}"
-        parts.append(results.table((f"{trial}: {short}", *header), rows))
+        parts.append(table((f"{trial}: {short}", *header), rows))
     parts += _first_steps(result)
     if result["live"]:
         rows = [(name, seconds(time)) for name, time in sorted(result["live"].items(), key=lambda i: i[1]["median"])]
-        network = "-".join(map(str, task.NETWORKS["long"].sizes))
-        parts.append(results.table((f"one time step of {network}, called from Python, one example", "time"), rows))
+        network = "-".join(map(str, LONG.sizes))
+        parts.append(table((f"one time step of {network}, called from Python, one example", "time"), rows))
     notes = {f"{run['name']}: {note}" for run in result["runs"] for note in run["notes"]}
     notes |= {f"{name}: not measured, {why}" for name, why in result["missing"].items()}
     return "\n\n".join([*parts, *(["\n".join(f"- {note}" for note in sorted(notes))] if notes else [])])

@@ -1,5 +1,6 @@
 """A train step against its matrix products alone, of `[time * batch, features]`: 700-256-256-20, T = 100."""
 
+import itertools
 from unittest import mock
 
 import jax
@@ -11,10 +12,10 @@ from tqdm import tqdm
 import brainsurr as bs
 from brainsurr.nnx import LI, LIF, SpikingSequential, unroll
 
-from ...lib import results, timing
-from ...lib.report import wrapped
-from ..peers import task
-from . import Mark, compiled, megabytes, seconds
+from ...lib import timing
+from ...lib.report import ratio_at_most, table, wrapped
+from ..peers.task import ALPHA, STEPS, USUAL, Network
+from . import compiled, megabytes, seconds
 
 SIZES = (5, 10, 20, 50)  # steps a block, beside what `unroll` takes itself
 PRODUCTS = "matrix products alone"
@@ -30,46 +31,51 @@ and take longer by themselves: *flat, blocks* in the table"""
 def spiking(network):
     """Make Linear and LIF layers in turns, a leaky integrator behind, of a `task.Network`."""
     layers, rngs = [], nnx.Rngs(0)
-    for w in task.weights(network):
-        i, o = w.shape
-        kernel_init = nnx.initializers.constant(w)
-        linear = nnx.Linear(i, o, use_bias=False, kernel_init=kernel_init, rngs=rngs)
-        layers += [linear, LIF(o, spike_fn=bs.Arctan(task.ALPHA))]
+    for w in network.weights():
+        linear = nnx.Linear(*w.shape, use_bias=False, kernel_init=nnx.initializers.constant(w), rngs=rngs)
+        layers += [linear, LIF(w.shape[1], spike_fn=bs.Arctan(ALPHA))]
     return SpikingSequential([*layers[:-1], LI(network.sizes[-1])])
 
 
-def train_step(net, logits):
-    """Make a step of gradient descent on the weights of a network, ``logits(net, xs)`` of which are its output."""
-    graphdef, params = nnx.split(net)
+def descent(loss_fn, rate):
+    """Make a step of gradient descent on the first argument of a loss."""
 
     def step(params, xs, labels):
-        def loss_fn(params):
-            ys = logits(nnx.merge(graphdef, params), xs)
-            return optax.softmax_cross_entropy_with_integer_labels(ys, labels).mean()
-
-        loss, grads = jax.value_and_grad(loss_fn)(params)
-        return jax.tree.map(lambda p, g: p - task.NETWORK.rate * g, params, grads), loss
-
-    return step, params
-
-
-def products(block_size, flat=False):
-    """Make a step of gradient descent through the products alone, in blocks of time; flat, ``[time x batch, ...]``."""
-
-    def step(weights, xs, labels):
-        def loss_fn(weights):
-            def multiply(carry, xs):
-                ys = xs.reshape(-1, xs.shape[-1]) if flat else xs
-                for w in weights:
-                    ys = ys @ w
-                return carry, ys.reshape(*xs.shape[:-1], -1)
-
-            return jnp.mean(bs.unroll(multiply, (), xs, block_size=block_size)[1] ** 2)
-
-        loss, grads = jax.value_and_grad(loss_fn)(weights)
-        return jax.tree.map(lambda p, g: p - task.NETWORK.rate * g, weights, grads), loss
+        loss, grads = jax.value_and_grad(loss_fn)(params, xs, labels)
+        return jax.tree.map(lambda p, g: p - rate * g, params, grads), loss
 
     return step
+
+
+def data(network, batch, steps):
+    """Return inputs and labels."""
+    return jax.device_put(network.inputs(batch, steps)), jnp.asarray(network.labels(batch))
+
+
+def train_step(network, logits):
+    """Make a step on the weights of a network, whose output is ``logits(net, xs)``, and the weights."""
+    graphdef, params = nnx.split(spiking(network))
+
+    def loss_fn(params, xs, labels):
+        ys = logits(nnx.merge(graphdef, params), xs)
+        return optax.softmax_cross_entropy_with_integer_labels(ys, labels).mean()
+
+    return descent(loss_fn, network.rate), params
+
+
+def products(rate, block_size, flat=False):
+    """Make a step through the products alone, in blocks of time; flat, ``[time x batch, ...]``."""
+
+    def loss_fn(weights, xs, labels):
+        def multiply(carry, xs):
+            ys = xs.reshape(-1, xs.shape[-1]) if flat else xs
+            for w in weights:
+                ys = ys @ w
+            return carry, ys.reshape(*xs.shape[:-1], -1)
+
+        return jnp.mean(bs.unroll(multiply, (), xs, block_size=block_size)[1] ** 2)
+
+    return descent(loss_fn, rate)
 
 
 def layer_by_layer(net, xs):
@@ -87,33 +93,27 @@ def blocks(remat, block_size=None):
 
 
 def measure(quick):
-    network, steps, batches, rounds = task.NETWORK, task.STEPS, (256, 32), 15
+    network, steps, batches, rounds = USUAL, STEPS, (256, 32), 15
     if quick:
-        network, steps, batches, rounds = task.Network((70, 32, 32, 10)), 20, (8,), 2
-    net, sizes, runs = spiking(network), network.sizes, []
+        network, steps, batches, rounds = Network((70, 32, 32, 10)), 20, (8,), 2
+    sizes, runs, rate = network.sizes, [], network.rate
     ways = {LAYERS: layer_by_layer} | {_name(remat): blocks(remat) for remat in ("none", "dots", "full")}
     kept = {f"{name}{KEPT}": ways[name] for name in (LAYERS, _name("dots"))}
     ways |= {_name("dots", size): blocks("dots", size) for size in SIZES} | kept
     with tqdm(total=len(batches) * (3 + len(ways)) * (1 + rounds), desc="train-step") as bar:
         for batch in batches:
-            xs = jax.device_put(task.inputs(batch, steps, sizes[0]))
-            labels = jnp.asarray(task.labels(batch, sizes[-1]))
-            weights = [jnp.asarray(w) for w in task.weights(network)]
-            programs = {
-                FLOOR: compiled(products(steps, flat=True), weights, xs, labels),
-                PRODUCTS: compiled(products(steps), weights, xs, labels),
-                f"{FLOOR}, blocks": compiled(products(None, flat=True), weights, xs, labels),
-            }
-            bar.update(len(programs))
+            given, weights, programs = data(network, batch, steps), list(map(jnp.asarray, network.weights())), {}
+            for name, size, flat in ((FLOOR, steps, True), (PRODUCTS, steps, False), (f"{FLOOR}, blocks", None, True)):
+                programs[name] = compiled(products(rate, size, flat), weights, *given)
+                bar.update()
             for name, logits in ways.items():
-                step, params = train_step(net, logits)
+                step, params = train_step(network, logits)
                 with mock.patch.object(jax, "device_count", lambda n=8 if name in kept else 1: n):  # as on a mesh
-                    programs[name] = compiled(step, params, xs, labels)
+                    programs[name] = compiled(step, params, *given)
                 bar.update()
             times = timing.interleaved({name: p.call for name, p in programs.items()}, rounds, each=bar.update)
             runs += [{"batch": batch, "name": name, "time": times[name], **p.costs} for name, p in programs.items()]
-    shapes = [w.shape for w in task.weights(network)]
-    forward = [i * o for i, o in shapes]
+    forward = [i * o for i, o in itertools.pairwise(sizes)]
     once = 2 * sum(forward) + sum(forward[1:])  # no gradient of the input
     # `full` computes all forward products but the last again, for the derivative of the spikes and of the weights.
     multiplications = {"full": (once + sum(forward[:-1])) / once}
@@ -128,28 +128,28 @@ def _times(result):
     return {(run["batch"], run["name"]): run["time"] for run in result["runs"]}
 
 
-def marks(result):
+def claims(result):
     times = _times(result)
     large, *small = dict.fromkeys(run["batch"] for run in result["runs"])
 
     def over_floor(what, limit, name, batch):
         what = f"train step, {what} / its flat products alone, batch {batch}"
-        return Mark.of(what, limit, times.get((batch, name)), times.get((batch, FLOOR)), WHY)
+        return ratio_at_most(limit, what, times[batch, name], times[batch, FLOOR], WHY)
 
     def fastest(batch, ways):
         return min(ways, key=lambda name: times[batch, name]["median"])
 
     dots, modes = _name("dots"), [LAYERS, *map(_name, ("none", "dots", "full"))]
-    all_marks = [over_floor(LAYERS, 1.25, LAYERS, large), over_floor(dots, 1.3, dots, large)]
+    made = [over_floor(LAYERS, 1.25, LAYERS, large), over_floor(dots, 1.3, dots, large)]
     for batch in small:
         best = fastest(batch, [*modes, *(_name("dots", size) for size in SIZES)])
-        all_marks.append(over_floor(f"best mode ({best})", 1.35, best, batch))
+        made.append(over_floor(f"best mode ({best})", 1.35, best, batch))
     for batch in (large, *small):
         best = fastest(batch, [_name("dots", size) for size in SIZES])
         among = ", ".join(map(str, SIZES))
         what = f"train step, blocks of the default size / {best}, the fastest of {among}, batch {batch}"
-        all_marks.append(Mark.of(what, 1.1, times[batch, dots], times[batch, best], SMALLEST))
-    return all_marks
+        made.append(ratio_at_most(1.1, what, times[batch, dots], times[batch, best], SMALLEST))
+    return made
 
 
 def report(result):
@@ -162,4 +162,4 @@ def report(result):
     more = result["multiplications"]["full"]
     kept = f"*{KEPT[2:]}*: a `Linear` gets `[time, batch, features]`, as on several devices."
     why = f"`full` computes forward products twice: {more:.2f} times as many multiplications as the products alone."
-    return f"{results.table(header, rows)}\n\n{wrapped(f'{kept} {why}')}"
+    return f"{table(header, rows)}\n\n{wrapped(f'{kept} {why}')}"

@@ -6,8 +6,7 @@ from pathlib import Path
 import matplotlib.pyplot as plt
 import numpy as np
 
-from ...lib import results
-from ...lib.report import percent
+from ...lib.report import picture, spread, table
 from ..choice import ALWAYS
 from ..family import CALIBRATED
 from ..shapes import SHAPES, Call, normalised, peak
@@ -24,6 +23,7 @@ from .outcomes import (
 )
 
 SHOWN, DRAWN_UP_TO = 8, 20  # calls in a table; points behind the best in the picture
+ALPHAS, WIDTHS = (0.01, 0.1), (0.1, 0.25, 0.5, 1.0, 2.0)  # of a rerun in twelve layers
 LEARNT = 20  # per cent: twice chance
 
 
@@ -43,7 +43,7 @@ def grid_by_alpha(outcome, shape=FOCUS) -> dict[float, list[float]]:
 def single_table(outcomes: Outcomes, shown: int = SHOWN) -> str:
     """Make a table with a row per call that needs no tuning, the recommended one in bold, then the others in order."""
     fixed, tuned, (share, _) = regrets(outcomes), regrets(outcomes, "best_rate"), in_draws(outcomes)
-    best, table = str(default(outcomes)), []
+    best, lines = str(default(outcomes)), []
     order = sorted(fixed, key=lambda call: max(fixed[call].values()))
     ours = next((call for call in order if Call.parse(call).shape == FOCUS), None)
     always = [call for call in dict.fromkeys([ours, *map(str, ALWAYS)]) if call in fixed]
@@ -55,9 +55,9 @@ def single_table(outcomes: Outcomes, shown: int = SHOWN) -> str:
         name = f"**`{written(call)}`**" if call == best else f"`{written(call)}`"
         numbers = [max(gaps.values()), np.mean(list(gaps.values())), max(tuned[call].values())]
         firing = np.mean([outcome.single[call].firing for outcome in outcomes.values()])
-        table.append([name, *(f"{n:.1f}" for n in numbers), f"{share[call]:.0%}", f"{firing:.2f}", where])
+        lines.append([name, *(f"{n:.1f}" for n in numbers), f"{share[call]:.0%}", f"{firing:.2f}", where])
     header = ["call", "worst", "mean", "tuned", "draws", "fires", "worst in"]
-    return results.table(header, table)
+    return table(header, lines)
 
 
 def written(call: str) -> str:
@@ -83,19 +83,19 @@ def _arguments(values):
 
 def setting_table(outcome) -> str:
     """Make the table of a setting: every shape tuned, sorted; an asterisk where it can't be told from the best."""
-    same, table = indistinguishable(outcome.tuned), []
+    same, lines = indistinguishable(outcome.tuned), []
     for shape in sorted(outcome.tuned, key=lambda shape: -outcome.tuned[shape].mean):
         entry = outcome.tuned[shape]
         mark = " \\*" if shape in same else ""
-        accuracy = percent(entry.test) + mark
-        table.append([f"`{entry.call}`", f"x {entry.factor:.2g}", accuracy, f"{entry.loss:.3f}", f"{entry.firing:.2f}"])
-    return results.table(["call", "rate", "test accuracy, %", "training loss", "firing rate"], table)
+        accuracy = spread(entry.test, 1) + mark
+        lines.append([f"`{entry.call}`", f"x {entry.factor:.2g}", accuracy, f"{entry.loss:.3f}", f"{entry.firing:.2f}"])
+    return table(["call", "rate", "test accuracy, %", "training loss", "firing rate"], lines)
 
 
 def adapted_table(outcomes: Outcomes) -> str:
     """Make a table of calibrated and trained widths beside the best fixed width of the same shape."""
     outcomes = with_adapted(outcomes)
-    table = []
+    lines = []
     for how, call in sorted(rules(outcomes), key=lambda rule: rule[::-1]):
         gaps = {name: best_width(o, call) - o.adapted[how, call].mean for name, o in outcomes.items()}
         within = sum(gap <= 1 for gap in gaps.values())
@@ -103,9 +103,9 @@ def adapted_table(outcomes: Outcomes) -> str:
         unit = float(Call.parse(call).surrogate.width) / (Call.parse(call).width or 1)
         end = "-" if how in CALIBRATED else f"{min(ends) / unit:.2g} to {max(ends) / unit:.2g}"
         worst = max(gaps, key=lambda name: gaps[name])
-        table.append([f"`{call}`, {how}", f"{within} of {len(gaps)}", f"{gaps[worst]:.1f}", worst, end])
+        lines.append([f"`{call}`, {how}", f"{within} of {len(gaps)}", f"{gaps[worst]:.1f}", worst, end])
     header = ["shape and rule", "within a point", "worst", "worst in", "widths end at"]
-    return results.table(header, table)
+    return table(header, lines)
 
 
 def best_width(outcome, call: str) -> float:
@@ -133,8 +133,34 @@ def pilot_table(outcome) -> str:
     """Make a table of the calls that choose the gain: validation accuracy over gains, one seed."""
     calls, gains = (list(dict.fromkeys(key[i] for key in sorted(outcome.pilots))) for i in (0, 1))
     gains = sorted(gains)
-    table = [[f"`{call}`", *(f"{outcome.pilots[call, gain]:.1f}" for gain in gains)] for call in calls]
-    return results.table([f"validation, seed {outcome.first}", *(f"gain {gain:g}" for gain in gains)], table)
+    lines = [[f"`{call}`", *(f"{outcome.pilots[call, gain]:.1f}" for gain in gains)] for call in calls]
+    return table([f"validation, seed {outcome.first}", *(f"gain {gain:g}" for gain in gains)], lines)
+
+
+def reruns(outcomes: Outcomes) -> list[str]:
+    """Make the tables of three reruns that a review asked for, with commands, as far as their settings are there."""
+    command, parts = "`python -m benchmarks.studies.family {}`", []
+    if {"randman-0.03", "randman-3"} <= set(outcomes):
+        rates = {"rate .005": 0.333333, "rate .015": 1.0}
+        header = [f"x {scale}, {rate}" for scale in ("3", "0.03") for rate in rates]
+        points = [(outcomes[f"randman-{scale}"].grid, rate) for scale in ("3", "0.03") for rate in rates.values()]
+        calls = (Call(FOCUS, 0.01, 1.0), Call("S2NN", None, 0.5), Call("Arctan", None, 0.5))
+        lines = {f"`{call}`": [grid.get((str(call), rate)) for grid, rate in points] for call in calls}
+        parts += [*_complete("Randman, by learning rate", header, lines), command.format("randman-3 randman-0.03")]
+    if "depth-12" in outcomes:
+        header, grid = [f"width {width:g}" for width in WIDTHS], outcomes["depth-12"].grid
+        lines = {f"alpha {a:g}": [grid.get((str(Call(FOCUS, a, width)), 1.0)) for width in WIDTHS] for a in ALPHAS}
+        parts += [*_complete(f"{FOCUS} in 12 layers", header, lines), command.format("depth-12")]
+    for name in [name for name in ("depth-16", "depth-12") if name in outcomes][:1]:
+        about = f"The gain of the weights, in the setting *{name}*:"
+        parts += [about, pilot_table(outcomes[name]), command.format(name)]
+    return parts
+
+
+def _complete(title, header, lines) -> list[str]:
+    """Make a table of the lines of which every point is there, if there are any."""
+    whole = [[name, *(f"{value:.1f}" for value in values)] for name, values in lines.items() if None not in values]
+    return [table([title, *header], whole)] if whole else []
 
 
 # Pictures
@@ -149,19 +175,20 @@ def draw(outcomes: Outcomes, folder: Path):
     }
     rows = [len(next(iter(getattr(o, kind) for o in outcomes.values()))) for kind in kinds]
     size = (0.55 * len(outcomes) + 4.2, 0.27 * sum(rows) + 3)
-    figure, axes = plt.subplots(2, 1, figsize=size, layout="constrained", height_ratios=rows, sharex=True)
-    for axis, (kind, (title, recommended)) in zip(axes, kinds.items(), strict=True):
-        picture = _map(axis, [getattr(outcome, kind) for outcome in outcomes.values()])
-        axis.set_title(title, fontsize=10, loc="left")
-        for label in axis.get_yticklabels():
-            name = label.get_text()
-            colour = "C0" if name == recommended else "C3" if name.startswith(FOCUS) else "black"
-            label.set(color=colour, fontweight="bold" if name == recommended else None)
-    axes[1].set_xticks(range(len(outcomes)), outcomes, rotation=60, ha="right", fontsize=9)
-    figure.colorbar(picture, ax=list(axes), label=f"points behind the best ({DRAWN_UP_TO}: or more)", shrink=0.5)
-    figure.supxlabel("hatched: can't be told from the best (paired t test over ten seeds, Holm)", fontsize=9)
-    figure.savefig(folder / "family.png", dpi=120)
-    plt.close(figure)
+    with picture(folder / "family.png", rows=2, size=size, dpi=120, height_ratios=rows, sharex=True) as axes:
+        for axis, (kind, (title, recommended)) in zip(axes[:, 0], kinds.items(), strict=True):
+            shown = _map(axis, [getattr(outcome, kind) for outcome in outcomes.values()])
+            axis.set_title(title, fontsize=10, loc="left")
+            for label in axis.get_yticklabels():
+                name = label.get_text()
+                colour = "C0" if name == recommended else "C3" if name.startswith(FOCUS) else "black"
+                label.set(color=colour, fontweight="bold" if name == recommended else None)
+        axes[1, 0].set_xticks(range(len(outcomes)), outcomes, rotation=60, ha="right", fontsize=9)
+        figure = axes[0, 0].figure
+        figure.colorbar(
+            shown, ax=list(axes[:, 0]), label=f"points behind the best ({DRAWN_UP_TO}: or more)", shrink=0.5
+        )
+        figure.supxlabel("hatched: can't be told from the best (paired t test over ten seeds, Holm)", fontsize=9)
 
 
 def _map(axis, columns):
@@ -169,7 +196,7 @@ def _map(axis, columns):
     gaps = [behind(column) for column in columns]
     order = sorted(gaps[0], key=lambda name: np.mean([column[name] for column in gaps]))
     matrix = np.array([[column[name] for column in gaps] for name in order])
-    picture = axis.imshow(np.minimum(matrix, DRAWN_UP_TO), cmap="YlOrBr", vmin=0, vmax=DRAWN_UP_TO, aspect="auto")
+    shown = axis.imshow(np.minimum(matrix, DRAWN_UP_TO), cmap="YlOrBr", vmin=0, vmax=DRAWN_UP_TO, aspect="auto")
     for x, column in enumerate(columns):
         same = indistinguishable(column)
         for y, name in enumerate(order):
@@ -179,4 +206,4 @@ def _map(axis, columns):
             if name in same:
                 axis.add_patch(plt.Rectangle((x - 0.5, y - 0.5), 1, 1, fill=False, hatch="////", lw=0, ec="0.8"))
     axis.set_yticks(range(len(order)), order, fontsize=8)
-    return picture
+    return shown

@@ -9,10 +9,8 @@ from typing import NamedTuple
 import numpy as np
 from scipy import stats
 
-from ...lib.runs import finished, rows
-from ...lib.study import rounded
+from ...lib.study import finished, of_seeds, rounded, rows
 from ..choice import Grid, best_factor, choose, common, recorded, together
-from ..events import DATA_SETS
 from ..settings import names
 from ..shapes import SHAPES, Call
 
@@ -99,8 +97,7 @@ def with_adapted(outcomes: Outcomes) -> dict[str, Outcome]:
 
 def unfinished(outcomes: Outcomes) -> list[str]:
     """List the settings of the plan that have no outcome yet."""
-    planned = [name for name in names() if name not in DATA_SETS]
-    return [name for name in planned if name not in outcomes]
+    return [name for name in names() if name not in outcomes]
 
 
 def _with_common_calls(outcomes):
@@ -116,18 +113,12 @@ def _with_common_calls(outcomes):
 def _outcome(path, shapes, seeds):
     grid, score, tuned = Grid.of(path), recorded(path), finished(path, "tune")
     every, first, gain = [row for row in rows(path) if _shape(row["call"]) in SHAPES], grid.choosing[0], tuned["gain"]
-    table: dict[tuple[str, float], dict[int, dict]] = {}
-    for row in every:
-        if row["gain"] == gain and row["seed"] in seeds:
-            table.setdefault((row["call"], row["rate"]), {})[row["seed"]] = row
-    table = {key: of_seeds for key, of_seeds in table.items() if set(of_seeds) == set(seeds)}
+    table = of_seeds([row for row in every if row["gain"] == gain], seeds, "call", "rate")
 
     def entry(call, factor):
-        of_seeds = table[str(call), rounded(factor)]
-        column = {name: np.array([of_seeds[seed][name] for seed in seeds]) for name in ("test", "loss", "firing")}
-        widths = [of_seeds[seed]["width"] for seed in seeds]
-        means = [float(np.mean(values)) for values in (column["loss"], column["firing"], widths)]
-        return Entry(str(call), factor, 100 * column["test"], *means)
+        columns = table[str(call), rounded(factor)]
+        means = [float(columns[name].mean()) for name in ("loss", "firing", "width")]
+        return Entry(str(call), factor, 100 * columns["test"], *means)
 
     def is_there(call, factor):
         return (str(call), rounded(factor)) in table
@@ -181,14 +172,14 @@ def regrets(outcomes: Outcomes, kind: str = "single") -> dict[str, dict[str, flo
 
 
 def default(outcomes: Outcomes) -> Call:
-    """Choose the layers' default by the rule of PLAN.md."""
+    """Choose the layers' default by the rule of docs/plan.md."""
     table = regrets(outcomes)
     gaps = np.array([list(of.values()) for of in table.values()]).T
     return Call.parse(list(table)[_by_the_rule(gaps, list(table))])
 
 
 def _by_the_rule(gaps: np.ndarray, calls: Sequence[str]) -> int:
-    """Return the place of the call that the rule of PLAN.md chooses from regrets of shape [settings, calls]."""
+    """Return the place of the call that the rule of docs/plan.md chooses from regrets of shape [settings, calls]."""
     worst, mean = gaps.max(0), gaps.mean(0)
     near = np.flatnonzero(worst <= worst.min() + TIE)
     ours = [i for i in near if Call.parse(calls[i]).shape == FOCUS]

@@ -1,0 +1,72 @@
+"""The text of every page that has generated parts."""
+
+import re
+
+import braintools
+
+import brainsurr as bs
+
+from ..lib.study import provenance
+from ..nir import report as nir
+from ..speed import report as speed
+from ..studies import learn_alpha, neurons, sparse
+from ..studies.reports import family
+from ..studies.reports.outcomes import load
+from ..studies.shapes import SAME_AS, SHAPES
+from . import evidence, studies, withstands
+from .parts import PICTURES, RESULTS, filled, result
+
+COMMAND = "python -m benchmarks.studies.neurons --speech free_spoken_digits.npz --out benchmarks/results/neurons"
+
+
+def of_neurons() -> str:
+    """Write the part of docs/neurons.md: what the study of neurons found, how and where."""
+    settings = result("neurons")["settings"]
+    recipe, grid = settings["recipe"], result("neurons")["finished"]["neurons"]
+    about = (
+        f"{settings['task']}, {settings['split']['train']} of them to train on; {recipe['hidden']} neurons, "
+        f"`{settings['surrogate']}`, {settings['optimiser']}, {recipe['epochs']} epochs; {len(grid['seeds'])} seeds."
+    )
+    where = f"`{COMMAND}`: {provenance(RESULTS / 'neurons/result.json')}."
+    return "\n\n".join([*neurons.parts(RESULTS / "neurons"), about, where])
+
+
+def pages() -> dict[str, str]:
+    """Return the text of each page, with its generated parts of now."""
+    outcomes = load(RESULTS / "family")
+    parts = {
+        "README.md": {"speed": speed.readme(RESULTS / "speed"), "evidence": evidence.readme(outcomes)},
+        "docs/evidence.md": evidence.parts(outcomes),
+        "docs/studies.md": studies.parts(outcomes),
+        "docs/speed.md": speed.parts(RESULTS / "speed"),
+        "docs/withstands.md": withstands.parts(),
+        "docs/neurons.md": {"table": of_neurons()},
+        "docs/nir.md": {"tables": nir.part(result("nir"))},
+        "docs/training-parameters.md": {"widths": family.adapted_summary(outcomes)},
+    }
+    texts = {page: filled(page, of_page) for page, of_page in parts.items()}
+    return texts | {"README.md": counted(texts["README.md"])}
+
+
+def draw():
+    """Draw the pictures of the pages."""
+    family.draw(load(RESULTS / "family"), PICTURES / "evidence")
+    for study in (learn_alpha, sparse):
+        study.draw(study.load(RESULTS / study.__name__.rpartition(".")[2]), PICTURES / "evidence")
+    withstands.draw()
+
+
+def counted(text):
+    """Write the number of surrogates of each library into the row of that name, in the README's table of libraries."""
+    (head,) = re.findall(r"^\| +(\| brainsurr .*)\|$", text, re.MULTILINE)
+    columns = head.removeprefix("|").split("|")
+    cells = [f" {surrogates_of(column.strip())}".ljust(len(column)) for column in columns]
+    return re.sub(r"^(\| surrogates +\|).*\|$", rf"\g<1>{'|'.join(cells)}|", text, flags=re.MULTILINE)
+
+
+def surrogates_of(library):
+    """Count the surrogates of a library: those of braintools have the same names here, the others rows of a table."""
+    if library not in ("brainsurr", "braintools"):
+        return len(bs.equivalents(library))
+    ours = {*SHAPES, *SAME_AS}
+    return len(ours if library == "brainsurr" else ours & set(vars(braintools.surrogate)))

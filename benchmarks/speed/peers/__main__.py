@@ -1,0 +1,49 @@
+"""Measure one library: its first step, one more, and then those that are timed; or single time steps."""
+
+import importlib
+import importlib.metadata
+import itertools
+import json
+import platform
+import sys
+import time
+
+from ...lib import timing
+from ..libraries import PEERS
+from . import task
+
+PATIENCE = 15  # stop timing after this many seconds
+
+
+def main():
+    """Print what was measured of the library that the first argument names, by the second, a `task.Job`."""
+    name, job = sys.argv[1], task.Job(**json.loads(sys.argv[2]))
+    module = importlib.import_module(f".on_{'jax' if PEERS[name].is_of_jax else 'torch'}", __package__)
+    build, live = getattr(module, name)()
+    imported = timing.peak_memory()
+    if job.mode == "live":
+        step, xs = live(), itertools.cycle(task.LONG.inputs(batch=1, steps=16))
+        print(json.dumps({"live": timing.interleaved({"": lambda: step(next(xs))}, job.rounds, calls=1000)[""]}))
+        return
+    step = build(job)
+    built, seconds, losses = timing.peak_memory(), [], []
+    while len(seconds) < 2 or (len(seconds) < 2 + job.rounds and sum(seconds[1:]) < PATIENCE):
+        start = time.perf_counter()
+        losses.append(step())
+        seconds.append(time.perf_counter() - start)
+    result = {
+        "first_step": seconds[0],
+        "seconds": seconds[2:] or seconds[1:],
+        "peak_memory": timing.peak_memory(),
+        "memory_after_import": imported,
+        "memory_before_training": built,
+        "losses": losses,
+        "notes": PEERS[name].notes,
+        "python": platform.python_version(),
+        "versions": {package: importlib.metadata.version(package) for package in PEERS[name].packages},
+    }
+    print(json.dumps(result))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,253 @@
+"""The libraries on jax."""
+
+import functools
+import math
+
+import jax
+import jax.numpy as jnp
+
+from .task import ALPHA, DECAY, LONG, THRESHOLD
+
+TAU, SCALE = -1 / math.log(DECAY), 1 / (1 - DECAY)  # SCALE makes up for neurons that take (1 - decay) of their input
+
+
+def cross_entropy(logits, labels):
+    return -jnp.take_along_axis(jax.nn.log_softmax(logits), labels[:, None], axis=1).mean()
+
+
+def descent(outputs, params, job, rate=1.0, loss=cross_entropy):
+    """Make ``step()`` of gradient descent on a tree of parameters, ``outputs(params, xs)`` of which go to the loss."""
+    xs, labels = jax.device_put(job.xs()), jnp.asarray(job.net.labels(job.batch))
+
+    @jax.jit
+    def train_step(params, xs, labels):
+        value, grads = jax.value_and_grad(lambda params: loss(outputs(params, xs), labels))(params)
+        return jax.tree.map(lambda p, g: p - rate * job.net.rate * g, params, grads), value
+
+    def step():
+        nonlocal params
+        params, value = jax.block_until_ready(train_step(params, xs, labels))
+        return float(value)
+
+    return step
+
+
+def stream(network, carry):
+    """Make ``step(x)``, which takes one time step and waits for it, of ``network(carry, x)``, a pure function."""
+    compiled = jax.jit(network)
+
+    def step(x):
+        nonlocal carry
+        carry, y = compiled(carry, x)
+        return jax.block_until_ready(y)
+
+    return step
+
+
+def products():
+    """Only the matrix products, ``[time * batch, features]``, forward and backward: a floor."""
+
+    def multiplied(weights, xs):
+        ys = xs.reshape(-1, xs.shape[-1])
+        for w in weights:
+            ys = ys @ w
+        return ys
+
+    def build(job):
+        weights = list(map(jnp.asarray, job.net.weights()))
+        return descent(multiplied, weights, job, loss=lambda ys, labels: jnp.mean(ys**2))
+
+    return build, None
+
+
+def brainsurr():
+    """`unroll` with the `remat` of the mode, or layer by layer over all time steps."""
+    from flax import nnx
+
+    import brainsurr as bs
+    from brainsurr.nnx import LI, LIF, SpikingSequential, unroll
+
+    def network(weights):
+        layers, rngs = [], nnx.Rngs(0)
+        for w in weights:
+            layers += [
+                nnx.Linear(*w.shape, use_bias=False, kernel_init=nnx.initializers.constant(w), rngs=rngs),
+                LIF(w.shape[1], decay=DECAY, threshold=THRESHOLD, spike_fn=bs.Arctan(ALPHA)),
+            ]
+        return SpikingSequential([*layers[:-1], LI(weights[-1].shape[1], decay=DECAY)])
+
+    def build(job):
+        graphdef, params = nnx.split(network(job.net.weights()))
+
+        def logits(params, xs):
+            net = nnx.merge(graphdef, params)
+            carry = net.initialize_carry(xs.shape[1:])
+            if job.mode == "layer by layer":
+                return net(carry, xs)[1].mean(0)
+            return unroll(net, carry, xs, remat=job.mode, reduce="mean")[1]
+
+        return descent(logits, params, job)
+
+    def live():
+        net = network(LONG.weights())
+        graphdef, params = nnx.split(net)
+        carry = net.initialize_carry((1, LONG.sizes[0]))
+        return stream(lambda carry, x: nnx.merge(graphdef, params)(carry, x[None]), carry)
+
+    return build, live
+
+
+def spyx():
+    """`spyx.nn.run`, a scan over time steps."""
+    import spyx
+    from flax import nnx
+
+    def network(weights):
+        arctan = spyx.axn.custom(lambda x: ALPHA / 2 / (1 + (jnp.pi / 2 * ALPHA * x) ** 2))
+        layers, rngs = [], nnx.Rngs(0)
+        for w in weights:
+            i, o = w.shape
+            layers += [
+                nnx.Linear(i, o, use_bias=False, kernel_init=nnx.initializers.constant(w), rngs=rngs),
+                spyx.nn.LIF((o,), beta=DECAY, threshold=THRESHOLD, activation=arctan, rngs=rngs),
+            ]
+        return spyx.nn.Sequential(*layers[:-1], spyx.nn.LI((o,), beta=DECAY, rngs=rngs))
+
+    def build(job):
+        graphdef, params, decays = nnx.split(network(job.net.weights()), lambda path, _: path[-1] == "kernel", ...)
+        return descent(lambda params, xs: spyx.nn.run(nnx.merge(graphdef, params, decays), xs)[0].mean(0), params, job)
+
+    def live():
+        net = network(LONG.weights())
+        graphdef, state = nnx.split(net)
+        return stream(lambda carry, x: nnx.merge(graphdef, state)(x, carry)[::-1], net.initial_state(1))
+
+    return build, live
+
+
+def jaxpike():
+    """`unroll`, layer by layer, and `unroll_checkpointed`, the same in chunks that are recomputed.
+
+    An iteration of its scans takes several time steps by default, and one with `scan_unroll=1`.
+    """
+    import equinox as eqx
+    import jaxpike
+
+    def network(weights):
+        layers = []
+        for w in weights:
+            dense = jaxpike.Dense(*w.shape, use_bias=False, key=jax.random.key(0))
+            layers += [
+                eqx.tree_at(lambda dense: dense.weight, dense, jnp.asarray(SCALE * w.T)),
+                jaxpike.LIF(TAU, threshold=THRESHOLD, surrogate=jaxpike.ATan(ALPHA)),
+            ]
+        return jaxpike.Sequential(*layers[:-1], jaxpike.LeakyIntegrator(TAU))
+
+    def build(job):
+        name, _, one = job.mode.partition(", scan_unroll=")
+        unroll = functools.partial(getattr(jaxpike, name), **({"scan_unroll": int(one)} if one else {}))
+        net = network(job.net.weights())
+        params, fixed = eqx.partition(net, jax.tree.map(lambda leaf: eqx.is_array(leaf) and leaf.ndim == 2, net))
+        return descent(lambda params, xs: unroll(eqx.combine(params, fixed), xs)[0].mean(0), params, job, SCALE**2)
+
+    def live():
+        net = network(LONG.weights())
+        return stream(lambda carry, x: net(carry, x), net.init_state((1, LONG.sizes[0])))
+
+    return build, live
+
+
+def sparx():
+    """Flax linen layers, each over all time steps; `unroll` steps in an iteration of its scan."""
+    import flax.linen as nn
+    import sparx
+
+    def network(weights, unroll):
+        class Net(nn.Module):
+            @nn.compact
+            def __call__(self, xs):
+                neuron = {"threshold": THRESHOLD, "surrogate": sparx.surrogate.ATan(ALPHA)}
+                for i, w in enumerate(weights):
+                    xs = nn.Dense(w.shape[1], use_bias=False, kernel_init=nn.initializers.constant(w))(xs)
+                    if i < len(weights) - 1:
+                        xs = sparx.nn.LIF(tau=TAU, unroll=unroll, **neuron)(xs)
+                return sparx.nn.LI(tau=TAU, unroll=unroll)(xs)
+
+        return Net()
+
+    def build(job):
+        net = network(job.net.weights(), int(job.mode.removeprefix("unroll=")))
+        params = net.init(jax.random.key(0), jnp.zeros((1, job.batch, job.net.sizes[0])))
+        return descent(lambda params, xs: net.apply(params, xs).mean(0), params, job)
+
+    def live():
+        net, x = network(LONG.weights(), 1), jnp.zeros((1, 1, LONG.sizes[0]))
+        params = net.init(jax.random.key(0), x)
+
+        def step(state, x):
+            ys, state = net.apply(params | state, x[None], mutable=["state"])
+            return state, ys[0]
+
+        return stream(step, net.apply(params, x, mutable=["state"])[1])
+
+    return build, live
+
+
+def brainpy():
+    """brainpy.state: `for_loop` over time steps, and `checkpointed_for_loop`."""
+    import brainpy
+    import brainstate
+    import braintools
+
+    class Net(brainstate.nn.Module):
+        """The task's network; R makes up for the neurons' taking (1 - decay) of their input."""
+
+        def __init__(self, weights):
+            super().__init__()
+            *hidden, last = weights
+            neuron = {"R": SCALE, "tau": TAU, "V_th": THRESHOLD, "V_reset": 0.0, "V_rest": 0.0}
+            neuron |= {"V_initializer": braintools.init.Constant(0.0), "spk_fun": braintools.surrogate.Arctan(ALPHA)}
+            self.layers = []
+            for w in hidden:
+                linear = brainstate.nn.Linear(*w.shape, w_init=jnp.asarray(w), b_init=None)
+                self.layers += [linear, brainpy.state.LIF(w.shape[1], **neuron)]
+            self.layers.append(brainpy.state.LeakyRateReadout(*last.shape, tau=TAU, w_init=jnp.asarray(last)))
+
+        def update(self, x):
+            for layer in self.layers:
+                x = layer(x)
+            return x
+
+    brainstate.environ.set(dt=1.0)
+
+    def build(job):
+        net, loop = Net(job.net.weights()), getattr(brainstate.transform, job.mode)
+        params = net.states(brainstate.ParamState)
+        xs, labels = jax.device_put(job.xs()), jnp.asarray(job.net.labels(job.batch))
+
+        @brainstate.transform.jit
+        def train_step(xs, labels):
+            brainstate.nn.init_all_states(net, batch_size=job.batch)
+
+            def loss_fn():
+                return cross_entropy(loop(net, xs).mean(0), labels)
+
+            grads, loss = brainstate.transform.grad(loss_fn, params, return_value=True)()
+            for name, grad in grads.items():
+                params[name].value = jax.tree.map(lambda p, g: p - job.net.rate * g, params[name].value, grad)
+            return loss
+
+        def step():
+            loss = train_step(xs, labels)
+            jax.block_until_ready([param.value for param in params.values()])
+            return float(loss)
+
+        return step
+
+    def live():
+        net = Net(LONG.weights())
+        brainstate.nn.init_all_states(net, batch_size=1)
+        step = brainstate.transform.jit(net)
+        return lambda x: jax.block_until_ready(step(x))
+
+    return build, live
