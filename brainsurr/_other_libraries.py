@@ -28,6 +28,7 @@ class Row:
       why_none: why there is no such thing here, empty if there is; ``{}`` stands for the nearest surrogate.
       note: what is wrong in the original, and where the two differ.
       gradient: what the backward pass of a surrogate computes, whatever its documentation says.
+      step: the step that is documented of a neuron, as statements.
       at_0: the spike at x = 0, ``"random"`` if it is drawn. Here it is always 1.
     """
 
@@ -38,6 +39,7 @@ class Row:
     why_none: str = ""
     note: str = ""
     gradient: str = ""
+    step: str = ""
     at_0: float | str | None = None
 
     @property

@@ -6,7 +6,6 @@ in every run, the others by ``pytest -m peers``, which skips those that are miss
 
 import contextlib
 import importlib
-import itertools
 import math
 import re
 
@@ -29,23 +28,29 @@ from brainsurr._other_libraries import rows, table
 from brainsurr.nnx import LIF, Delay, SpikingSequential
 from tools.coming_from_elsewhere import PAGE
 
-NORSE = "LIFParameters(tau_syn_inv=tau_syn_inv, tau_mem_inv=tau_mem_inv), dt=dt)"
-ROWS = {f"{row.library}.{row.there}": row.here for row in rows("neuron") if row.here}
-HERE = ROWS | {  # and what the notes say
+PORTS = {f"{row.library}.{row.there}": (row.here, row.step) for row in rows("neuron") if row.here}
+SYNAPTIC = "LIFParameters(tau_syn_inv=tau_syn_inv, tau_mem_inv=tau_mem_inv), dt=dt)"
+STEP = "v = v + (x - v) / tau; s = fire(v - 1); v = v * (1 - s)"
+NOTES = {  # what the notes say
     'snntorch.Leaky(beta=beta, reset_mechanism="zero", reset_delay=False)': (
-        'LIF(n, decay=beta, reset="zero", reset_grad=True)'
+        'LIF(n, decay=beta, reset="zero", reset_grad=True)',
+        "v = beta * v * (v <= 1) + x; s = fire(v - 1)",
     ),
     "spikingjelly.LIFNode(tau, detach_reset=True)": (
-        'LIF(n, decay=1 - 1 / tau, decay_input=True, reset="zero", reset_grad=False)'
+        'LIF(n, decay=1 - 1 / tau, decay_input=True, reset="zero", reset_grad=False)',
+        STEP,
     ),
     "spikingjelly.LIFNode(tau, v_reset=-0.5, v_threshold=0.5)": (
-        'LIF(n, decay=1 - 1 / tau, decay_input=True, threshold=1.0, reset="zero", reset_grad=True)'
+        'LIF(n, decay=1 - 1 / tau, decay_input=True, threshold=1.0, reset="zero", reset_grad=True)',
+        STEP,
     ),
     "norse.LIFBoxCell(LIFBoxParameters(tau_mem_inv=tau_mem_inv, reset_method=reset_subtract), dt=dt)": (
-        "LIF(n, decay=1 - dt * tau_mem_inv, decay_input=True)"
+        "LIF(n, decay=1 - dt * tau_mem_inv, decay_input=True)",
+        "v = v + dt * tau_mem_inv * (x - v); s = fire(v - 1); v = v - s",
     ),
-    f"norse.LIF({NORSE}": ROWS[f"norse.LIFCell({NORSE}"],
+    f"norse.LIF({SYNAPTIC}": PORTS[f"norse.LIFCell({SYNAPTIC}"],
 }
+HERE, STEPS = ({key: row[i] for key, row in (PORTS | NOTES).items()} for i in range(2))
 TORCH = ("snntorch", "spikingjelly", "norse")
 T, B, N = 40, 2, 4
 VALUES = {
@@ -89,57 +94,6 @@ def spikes_and_gradient(net, xs):
 
 # What the libraries document -----------------------------------------------------------------------------------
 
-# The step of each row: x is the input, v the potential, i the current, a the adaptation, s the output, `fire` the step
-# function. A spike of the last potential that is taken off in the next step is `v > 1`.
-EULER = "v = v + dt * tau_mem_inv * (x - v)"
-SYNAPSE = "i = i + x; v = v + dt * tau_mem_inv * (i - v); i = i - dt * tau_syn_inv * i"
-EXACT = "v = exp(-dt / tau) * v + (1 - exp(-dt / tau)) * x"
-STEPS = {
-    "snntorch": [  # U[t+1] = beta U[t] + I[t+1] - R U_thr, with R the spike of U[t]
-        "v = beta * v + x - (v > 1); s = fire(v - 1)",
-        "r = v > 1; v = beta * v + x - r; s = fire(v - 1); v = v - (s - r)",
-        "v = beta * v * (v <= 1) + x; s = fire(v - 1)",
-        "v = beta * v + x; s = fire(v - 1)",
-        "i = alpha * i + x; v = beta * v + i - (v > 1); s = fire(v - 1)",
-        "i = alpha * i + x; v = (beta * v + i) * (v <= 1); s = fire(v - 1)",
-        "v = beta * v * (v <= 1) + x; s = fire(v - 1)",
-    ],
-    "spikingjelly": [  # H = V + (X - V) / tau, or V - V / tau + X, or V + X; V = H (1 - S), or H - S
-        "v = v + (x - v) / tau; s = fire(v - 1); v = v * (1 - s)",
-        "v = v - v / tau + x; s = fire(v - 1); v = v * (1 - s)",
-        "v = v + (x - v) / tau; s = fire(v - 1); v = v - s",
-        "v = v + x; s = fire(v - 1); v = v * (1 - s)",
-        "v = v + (x - v) / tau; s = fire(v - 1); v = v * (1 - s)",
-        "v = v + (x - v) / tau; s = fire(v - 1); v = v * (1 - s)",  # from v_reset
-    ],
-    "norse": [  # v' = (v_leak - v + i) / tau_mem, i' = -i / tau_syn, i += i_in, v = (1 - z) v
-        f"{EULER}; s = fire(v - 1); v = v * (1 - s)",
-        f"{SYNAPSE}; s = fire(v - 1); v = v * (1 - s)",
-        f"{EULER}; s = fire(v - 1); v = v - s",
-        f"{SYNAPSE}; s = fire(v - 1); v = v * (1 - s)",
-    ],
-    "spyx": [  # the spike of V comes first, then V = beta V + x - s threshold; CuBaLIF: beta (V - s threshold) + I
-        "s = fire(v - 1); v = beta * v + x - s",
-        "s = fire(v - 1); i = alpha * i + x; v = beta * (v - s) + i",
-        "s = fire(v - 1 - a); v = beta * v + x - s * (1 + a); a = gamma * a + (1 - gamma) * s",
-        "v = s = beta * v + x",
-    ],
-    "jaxpike": [  # v = alpha v + (1 - alpha) x, alpha = exp(-dt / tau); threshold + beta a, a = rho a + s
-        f"{EXACT}; s = fire(v - 1); v = v - s",
-        f"{EXACT}; s = fire(v - 1); v = v * (1 - s)",
-        f"{EXACT}; s = fire(v - 1 - beta * a); v = v - (1 + beta * a) * s; a = exp(-dt / tau_a) * a + s",
-        f"{EXACT}; s = v",
-    ],
-    "brainpy": [  # tau dV/dt = -V + R I by exponential Euler, after the reset by the spike of the last V
-        f"v = v - (v > 1); {EXACT}; s = fire(v - 1)",
-        f"v = v * (v <= 1); {EXACT}; s = fire(v - 1)",
-        # tau_a da/dt = -a after a = a + spike, threshold V_th + beta a
-        f"r = v > 1 + beta * a; v = v * (1 - r); {EXACT}; a = exp(-dt / tau_a) * (a + r); s = fire(v - 1 - beta * a)",
-    ],
-}
-KEYS = [key for library in STEPS for key in HERE if key.startswith(f"{library}.")]
-STEPS = dict(zip(KEYS, itertools.chain(*STEPS.values()), strict=True))
-
 
 def loop(key, xs):
     """Outputs over time, where no potential is so near to its threshold that rounding could carry it across."""
@@ -161,7 +115,7 @@ def loop(key, xs):
     return np.stack(ys)
 
 
-@pytest.mark.parametrize("key", KEYS)
+@pytest.mark.parametrize("key", HERE)
 def test_spikes_are_those_of_the_documented_loop(key):
     xs = inputs(key)
     ys, _ = spikes_and_gradient(network(key), xs)
@@ -184,7 +138,7 @@ def test_where_a_potential_stays_above_threshold_snntorch_has_no_port():
 
 @pytest.mark.parametrize("layers", [brainsurr.linen, brainsurr.brainstate], ids=["linen", "brainstate"])
 def test_a_row_reads_the_same_in_every_framework(layers):
-    for key in ROWS:
+    for key in PORTS:
         assert network(key, layers).layers
 
 
@@ -277,7 +231,7 @@ def of_library(key, xs):
     return with_gradient(library, over_time(library, lambda state, x: step(library, neuron, state, x)), xs)
 
 
-@with_library(KEYS)
+@with_library(HERE)
 def test_spikes_and_gradient_are_those_of_the_library(key):
     """And what it documents is what it does."""
     xs, fires = inputs(key), "fire" in STEPS[key]
