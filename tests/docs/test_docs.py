@@ -175,7 +175,7 @@ def test_every_test_that_the_design_notes_name_exists():
     text = (ROOT / "docs/design-notes.md").read_text()
     sections = text.split("\n## ")[1:]
     for section in sections:
-        named = re.findall(r"`(tests/\w+\.py)::(\w+)`", section)
+        named = re.findall(r"`(tests/[\w/]+\.py)::(\w+)`", section)
         assert named, section
         for file, test in named:
             assert f"\ndef {test}(" in (ROOT / file).read_text(), test
