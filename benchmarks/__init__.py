@@ -6,7 +6,7 @@ Seven folders; each imports only from folders further down this list (``tests/te
 - `studies` compares surrogates; `robustness` tries many devices, half precision and long runs.
 - `nir` sends networks to other libraries and back; `digits` trains on handwritten digits; `speed` measures time and
   memory.
-- `lib` is shared by all; `tools.hosts` gives the frameworks one interface.
+- `lib` is shared by all; `tools.frameworks` gives the frameworks one interface.
 
 Committed results are in ``benchmarks/results``.
 """

@@ -18,7 +18,7 @@ from neuron_table import NAMES
 
 import brainsurr as bs
 from brainsurr._other_libraries import rows, table
-from tools.hosts import HOSTS, Brainstate, Linen, Nnx
+from tools.frameworks import HOSTS, Brainstate, Linen, Nnx
 
 every_host = pytest.mark.parametrize("host", [host() for host in HOSTS], ids=[host.name for host in HOSTS])
 LAYERS = list(NAMES)

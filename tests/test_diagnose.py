@@ -22,7 +22,7 @@ import brainsurr as bs
 import brainsurr.brainstate
 import brainsurr.linen
 import brainsurr.nnx
-from tools.hosts import HOSTS, Brainstate, Linen, Nnx
+from tools.frameworks import HOSTS, Brainstate, Linen, Nnx
 
 pytestmark = pytest.mark.usefixtures("lenient")  # brainstate's Linear
 

@@ -18,7 +18,7 @@ from surrogate_table import EXPORTED
 
 import brainsurr as bs
 from tools import surrogate_pages, surrogate_pictures
-from tools.hosts import HOSTS as FRAMEWORKS
+from tools.frameworks import HOSTS as FRAMEWORKS
 
 ROOT = Path(__file__).parent.parent
 pytestmark = pytest.mark.usefixtures("lenient")  # brainstate's Linear

@@ -14,7 +14,7 @@ import brainsurr as bs
 import brainsurr.brainstate
 import brainsurr.linen
 import brainsurr.nnx
-from tools.hosts import HOSTS, Brainstate, Linen
+from tools.frameworks import HOSTS, Brainstate, Linen
 
 PAGE = DOCS / "neurons.md"
 COMMON, SYNAPTIC, ADAPTIVE, DELAYS, CONVOLUTION, RESIDUAL, POPULATION, *PLAIN = blocks(PAGE)

@@ -15,7 +15,7 @@ from pages import DOCS, blocks, by_section, run
 
 import brainsurr as bs
 from brainsurr.optim import follow, project
-from tools.hosts import by_name
+from tools.frameworks import by_name
 
 PAGE = DOCS / "training-parameters.md"
 COMMON, *_ = blocks(PAGE)

@@ -13,7 +13,7 @@ from flax import linen, nnx
 
 import brainsurr as bs
 from brainsurr._gradients.differences import STEPS, along
-from tools.hosts import HOSTS, Brainstate, Linen, Nnx
+from tools.frameworks import HOSTS, Brainstate, Linen, Nnx
 
 every_host = pytest.mark.parametrize("host", first_quick(HOSTS), ids=label)
 KEY = jax.random.key(0)

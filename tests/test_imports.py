@@ -10,7 +10,7 @@ import pytest
 
 import brainsurr
 from brainsurr._optional import needs
-from tools import hosts
+from tools import frameworks
 
 pytestmark = pytest.mark.slow  # processes
 
@@ -25,7 +25,7 @@ OPTIONAL = {
     "plot": ("matplotlib", "plot"),
     "nir": ("nir", "nir"),
 }
-HOSTS = [f"brainsurr.{host.name}" for host in hosts.HOSTS]
+HOSTS = [f"brainsurr.{host.name}" for host in frameworks.HOSTS]
 
 
 def python(code: str):

@@ -13,7 +13,7 @@ import brainsurr.brainstate
 import brainsurr.linen
 import brainsurr.nnx
 from brainsurr.interop import register_layers, transfer
-from tools.hosts import Brainstate, Linen, Nnx, by_name
+from tools.frameworks import Brainstate, Linen, Nnx, by_name
 
 XS = (jnp.arange(24.0) / 8 - 1.5).reshape(2, 3, 4)
 F = bs.LogTailedRelu(jnp.array([0.0, 0.125, 0.25, 0.5]), continuous=True)

@@ -12,7 +12,7 @@ from dtypes import FLOATS
 from flax import linen, nnx
 
 import brainsurr as bs
-from tools.hosts import HOSTS, Brainstate, Linen, Nnx, by_name
+from tools.frameworks import HOSTS, Brainstate, Linen, Nnx, by_name
 
 pytestmark = pytest.mark.usefixtures("lenient")  # brainstate's Linear and Orthogonal
 T, B, F = 5, 2, 3

@@ -12,7 +12,7 @@ from combinations import each_value_once, label
 
 import brainsurr as bs
 from brainsurr.neurons import ALIF, LIF, Delay, Recurrent
-from tools.hosts import HOSTS, Brainstate, Nnx
+from tools.frameworks import HOSTS, Brainstate, Nnx
 
 pytestmark = pytest.mark.numbers
 

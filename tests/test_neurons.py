@@ -26,7 +26,7 @@ import brainsurr as bs
 from brainsurr._layer import fields_of
 from brainsurr.neurons._spikes import spike_fields
 from brainsurr.nir import WRITERS, to_nir
-from tools.hosts import HOSTS, Brainstate, Linen, Nnx, Pure, by_name
+from tools.frameworks import HOSTS, Brainstate, Linen, Nnx, Pure, by_name
 
 pytestmark = [pytest.mark.numbers, pytest.mark.usefixtures("lenient")]  # brainstate's Orthogonal
 XS = jnp.asarray(X, jnp.float32)

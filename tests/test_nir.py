@@ -18,7 +18,7 @@ from surrogate_table import EXPORTED
 
 import brainsurr as bs
 from brainsurr.nir import from_nir, to_nir
-from tools import hosts
+from tools import frameworks
 
 pytestmark = pytest.mark.usefixtures("lenient")  # flax's Linear, brainstate's Linear
 HOSTS = ["nnx", "linen", "brainstate"]
@@ -240,14 +240,14 @@ def test_a_step_that_the_file_was_not_written_with_is_named(said, tmp_path):
     assert warned[0].filename == __file__
 
 
-@pytest.mark.parametrize("host", hosts.HOSTS, ids=label)
+@pytest.mark.parametrize("host", frameworks.HOSTS, ids=label)
 def test_what_is_trained_is_written_as_it_is_now(host, tmp_path):
     make, host = MAKE[host.name](), host()
     act = make.layers.SpikingActivation(bs.LogTailedRelu(0.25), learnable="alpha")
     net = make.layers.SpikingSequential([make.lif(4, threshold=0.5, spike_fn=act, learnable=("decay", "threshold"))])
     now = {"decay": 0.5, "threshold": 2.0, "alpha": 0.125}
     params = host.params(net, jnp.zeros((1, B, 4)))
-    params = jax.tree_util.tree_map_with_path(lambda path, _: jnp.float32(now[hosts.leaf_name(path)]), params)
+    params = jax.tree_util.tree_map_with_path(lambda path, _: jnp.float32(now[frameworks.leaf_name(path)]), params)
     net = (net, {"params": params}) if make.layers is bs.linen else host.with_params(net, params)
     back = from_nir(filed(written(net, (4,)), tmp_path), "nnx", dt=1e-3).layers[0]
     assert {"decay": back.decay, "threshold": back.threshold, "alpha": back.spike_fn.surrogate.alpha} == now
@@ -311,7 +311,7 @@ def test_dtypes_come_back(host, dtype, tmp_path):
     back = from_nir(filed(written(net, (6,), dt=1.0), tmp_path), host, dt=1.0)
     xs = inputs((6,)).astype(dtype)
     np.testing.assert_array_equal(outputs_of(back, xs), outputs_of(net, xs))
-    (kind,) = (each for each in hosts.HOSTS if each.name == host)
+    (kind,) = (each for each in frameworks.HOSTS if each.name == host)
     variables = back[1] if host == "linen" else kind().params(back, xs)
     assert {str(value.dtype) for value in jax.tree.leaves(variables)} == {dtype}
     assert [jnp.dtype(layer.param_dtype) for layer in layers_of(back)[1:]] == [dtype, "float32", dtype]

@@ -12,7 +12,7 @@ from neuron_table import Case, Entry, lif
 
 import brainsurr as bs
 from brainsurr.neurons import LIF, Neuron
-from tools.hosts import HOSTS, Brainstate
+from tools.frameworks import HOSTS, Brainstate
 
 pytestmark = [pytest.mark.numbers, pytest.mark.usefixtures("lenient")]  # brainstate's Orthogonal
 XS = jnp.full((4, 2, 3), 0.75)

@@ -11,7 +11,7 @@ from close import assert_close
 
 import brainsurr as bs
 from brainsurr.neurons import ALIF, LIF, Recurrent
-from tools.hosts import by_name
+from tools.frameworks import by_name
 
 pytestmark = pytest.mark.numbers
 

@@ -17,7 +17,7 @@ from surrogate_table import FAMILY
 import brainsurr as bs
 from brainsurr import _kernel
 from brainsurr.neurons._spikes import spike_fields
-from tools.hosts import HOSTS, Brainstate, Linen, Nnx
+from tools.frameworks import HOSTS, Brainstate, Linen, Nnx
 
 KEY = jax.random.key(0)
 DRAWS = 2**16

@@ -19,7 +19,7 @@ from neuron_table import NAMES
 import brainsurr.brainstate
 import brainsurr.linen
 import brainsurr.nnx
-from tools.hosts import HOSTS, Brainstate, Linen, Nnx
+from tools.frameworks import HOSTS, Brainstate, Linen, Nnx
 
 T, BATCH, SIZES = 12, 4, (6, 5, 3)
 pytestmark = pytest.mark.usefixtures("lenient")

@@ -15,7 +15,7 @@ import brainsurr as bs
 import brainsurr.brainstate
 import brainsurr.linen
 import brainsurr.nnx
-from tools.hosts import HOSTS
+from tools.frameworks import HOSTS
 
 # Inputs, weights and decays are small multiples of a power of two: no sum of the forward pass is rounded, in any order,
 # and spikes are equal. Means are rounded, and what a gradient is made of: in each step a sum over at most 6 neurons and

@@ -12,7 +12,7 @@ from combinations import label
 
 import brainsurr as bs
 from brainsurr.optim import follow, project
-from tools.hosts import HOSTS, by_name, leaf_name
+from tools.frameworks import HOSTS, by_name, leaf_name
 
 BELOW, ABOVE = jnp.full((3, 2, 4), -1.0), jnp.full((3, 2, 4), 1.5)
 

@@ -13,7 +13,7 @@ import brainsurr as bs
 import brainsurr.brainstate
 import brainsurr.linen
 import brainsurr.nnx
-from tools.hosts import HOSTS, Nnx
+from tools.frameworks import HOSTS, Nnx
 
 # Inputs, weights and decays are small multiples of a power of two: no sum of the forward pass is rounded, in any order,
 # and spikes and potentials are equal. What a gradient is made of is rounded: in each step a sum over 5 neurons and as

@@ -30,7 +30,7 @@ PACKAGES = (
 )
 
 # The files that a result depends on.
-CODE = (":/brainsurr", ":/benchmarks/*.py", ":/tools/hosts.py", ":/pyproject.toml", ":/Makefile")
+CODE = (":/brainsurr", ":/benchmarks/*.py", ":/tools/frameworks.py", ":/pyproject.toml", ":/Makefile")
 _ROW = re.compile(r'\[[^][{}"]*\]|\[\s*"(?:[^][{}]|\[[^][{}"]*\])*\]')  # of numbers, or of a string and what follows it
 
 

@@ -13,7 +13,7 @@ from flax import nnx
 
 import brainsurr as bs
 from brainsurr.interop import transfer
-from tools.hosts import HOSTS, Nnx
+from tools.frameworks import HOSTS, Nnx
 
 FEATURES, WIDTH, CLASSES = 32, 64, 10
 STEPS, BLOCK = 12, 4  # time steps, and how many of them `unroll` takes at once

@@ -212,7 +212,7 @@ class Brainstate:
 
     @staticmethod
     def _carry(layer):
-        """Return the state of a layer as the other hosts hold it."""
+        """Return the state of a layer as the other frameworks hold it."""
         if hasattr(layer, "_neuron_class"):
             return layer._state(layer.neuron)
         state = {path[-1]: state.value for path, state in layer.states(brainstate.HiddenState).items()}
