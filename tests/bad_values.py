@@ -54,7 +54,7 @@ JUNK = {
     "None": None,
     "text": "a",
     "bytes": b"a",
-    "list": ["a"],
+    "list": ["no"],
     "dictionary": {"a": 1.0},
     "object": object(),
     "objects": np.array([None, 1.0]),

@@ -140,13 +140,6 @@ def test_a_call_is_printed_as_it_is_typed(shape):
     assert np.abs(typed.surrogate_grad(x) - call.surrogate.surrogate_grad(x)).max() < 0.02
 
 
-def test_a_setting_has_its_best_first_and_marks_what_is_the_same():
-    best, *others = report.setting_table(make_outcomes(94.0)["one"]).splitlines()[2:]
-    assert "`Circ width=1`" in best
-    assert "98.0 ± 0.7 \\*" in best
-    assert not any("\\*" in line for line in others)
-
-
 def test_widths_within_a_point_are_counted():
     text = report.adapted_table(make_outcomes(94.0))
     rows = [line for line in text.splitlines() if line.startswith("| `Arctan")]

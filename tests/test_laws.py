@@ -34,7 +34,6 @@ GRID = np.unique(np.r_[np.linspace(-6, 6, 1201), np.geomspace(1e-6, 1e4, 101), -
 INFO = np.finfo(np.float32)
 MAGNITUDES = np.r_[np.geomspace(INFO.tiny, INFO.max, 400), INFO.max, INFO.smallest_subnormal, 0.0].astype(np.float32)
 EXTREMES = jnp.asarray(np.r_[-MAGNITUDES, MAGNITUDES])
-NODES, WEIGHTS = np.polynomial.legendre.leggauss(400)
 X = jnp.asarray([-4.0, -2.5, -1.5, -0.7, -0.2, -0.0, 0.0, 1e-3, 0.3, 0.5, 1.6, 3.2], jnp.float32)
 
 cases = pytest.mark.parametrize("case", CASES, ids=name)
@@ -106,6 +105,8 @@ def test_the_table_agrees_with_itself(case):
     x, h = GRID[away_from(case.known("kinks"))], 1e-5
     difference = (case.g(x + h) - case.g(x - h)) / (2 * h)
     np.testing.assert_allclose(case.dg(x), difference, rtol=1e-4, atol=1e-6)  # the quotient's own error, as below
+    for limit, g in zip(case.known("limits"), case.g([-1e150, 1e150]), strict=True):
+        assert "t_period" in case.setting or (abs(g) > 100 if np.isinf(limit) else np.isclose(g, limit, rtol=1e-2))
 
 
 # --- value and gradient ------------------------------------------------------------------------------------------
@@ -156,31 +157,6 @@ def test_at_zero_and_peak(case):
     assert_close(f.surrogate_grad(X)[zeros], case.dg(np.zeros(2)), FORMULA, each=True)
     with jax.enable_x64(True):
         np.testing.assert_allclose(f.surrogate_grad(jnp.asarray(GRID)).max(), case.peak, rtol=1e-3)
-
-
-@cases
-def test_area(case):
-    def integral(low, high):
-        """By Gauss and Legendre, in t with x = sinh(t), piece by piece between the kinks."""
-        inner = {*case.known("kinks"), 0.0}
-        inner |= set([-3.0, -0.03, 0.03, 3.0][: 4 - len(inner)])  # five pieces each time, for the arrays' shape
-        edges = np.arcsinh([low, *sorted(np.clip(list(inner), low, high)), high])
-        t = (edges[1:, None] + edges[:-1, None]) / 2 + NODES * np.diff(edges)[:, None] / 2
-        weight = WEIGHTS * np.diff(edges)[:, None] / 2 * np.cosh(t)
-        with jax.enable_x64(True):
-            return float(np.sum(weight * np.asarray(case.make().surrogate_grad(jnp.asarray(np.sinh(t))))))
-
-    low, high = case.known("limits")
-    area = high - low
-    if "t_period" in case.setting:
-        assert abs(integral(0, case.setting["t_period"])) < 1e-6
-    elif np.isinf(area):  # every decade brings as much as the one before
-        first, second, third = (integral(-(10**k), 10**k) for k in (4, 5, 6))
-        assert third - second >= 0.999 * (second - first) > 0
-    else:
-        heavy_tail = 1e30 if case.setting.get("alpha") == 1.02 else 1e12
-        missing = high - case.g(heavy_tail)
-        np.testing.assert_allclose(integral(-heavy_tail, heavy_tail) + 2 * missing, area, rtol=1e-5)
 
 
 # --- parameters --------------------------------------------------------------------------------------------------
@@ -363,15 +339,16 @@ def test_equal_values_do_not_trace_again(case):
 
     def run(f, x):
         traced.append(f)
-        return jax.grad(f)(x)
+        return jax.jvp(f, (x,), (x,))
 
-    static, argument = jax.jit(run, static_argnums=0), jax.jit(run)
-    for _ in range(3):
-        static(case.make(), 0.5)
-    assert len(traced) == 1
-    for parameter, value in case.parameters.items():
-        argument(case.make(**{parameter: value * 1.01}), 0.5)
+    static, argument, x = jax.jit(run, static_argnums=0), jax.jit(run), X[:3]
+    for _ in range(2):
+        static(case.make(), x)
+        static(jax.tree.map(lambda value: jnp.full(3, value), case.make()), x)
     assert len(traced) == 2
+    for parameter, value in case.parameters.items():
+        argument(case.make(**{parameter: value * 1.01}), x)
+    assert len(traced) == 3
 
 
 @transformed_cases

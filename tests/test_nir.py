@@ -270,7 +270,6 @@ def test_every_surrogate_comes_back(host, tmp_path):
     make = MAKE[host]()
     layers = [layer for f in SURROGATES for layer in (make.lif(4, spike_fn=f), make.layers.SpikingActivation(f))]
     back = layers_of(from_nir(filed(written(make.net(layers, (4,)), (4,)), tmp_path), "nnx", dt=1e-3))
-    assert len(back) == len(layers) > 50
     for lif, step, f in zip(back[::2], back[1::2], SURROGATES, strict=True):
         for read in (lif.spike_fn.surrogate, step.surrogate):
             assert type(read) is type(f)
@@ -304,8 +303,8 @@ def test_dtypes_come_back(host, dtype, tmp_path):
     layers = [
         nnx.Linear(6, 8, param_dtype=dtype, rngs=rngs),
         bs.nnx.LIF(8, decay=0.75, reset="zero", recurrent=True, param_dtype=dtype, rngs=rngs),
-        bs.nnx.LI(8),
-        bs.nnx.LIF(8, reset="zero", param_dtype=dtype),  # with the one before a synaptic neuron
+        bs.nnx.LI(8, param_dtype=dtype),
+        bs.nnx.LIF(8, reset="zero"),  # with the one before a synaptic neuron
     ]
     net = from_nir(to_nir(sequential(*layers), (6,), dt=1.0), host, dt=1.0)  # in this framework
     back = from_nir(filed(written(net, (6,), dt=1.0), tmp_path), host, dt=1.0)
@@ -314,7 +313,7 @@ def test_dtypes_come_back(host, dtype, tmp_path):
     (kind,) = (each for each in frameworks.HOSTS if each.name == host)
     variables = back[1] if host == "linen" else kind().params(back, xs)
     assert {str(value.dtype) for value in jax.tree.leaves(variables)} == {dtype}
-    assert [jnp.dtype(layer.param_dtype) for layer in layers_of(back)[1:]] == [dtype, "float32", dtype]
+    assert [jnp.dtype(layer.param_dtype) for layer in layers_of(back)[1:]] == [dtype, dtype, "float32"]
     assert MAKE[host].layers.LIF is type(layers_of(back)[1])
 
 
@@ -391,9 +390,10 @@ def test_neurons_behind_a_synapse_are_named_themselves():
             to_nir(net, (6,), dt=1.0)
 
 
+HALF = functools.partial(nnx.Linear, 6, 6, param_dtype="bfloat16")
 COMPUTING = [
     (Nnx, (6,), functools.partial(nnx.Linear, 6, 6, rngs=nnx.Rngs(0)), "dtype"),
-    (Nnx, (6,), functools.partial(nnx.Linear, 6, 6, rngs=nnx.Rngs(0)), "preferred_element_type"),
+    (Nnx, (6,), functools.partial(HALF, rngs=nnx.Rngs(0)), "preferred_element_type"),  # readers take float32
     (Linen, (6,), functools.partial(linen.Dense, 6), "dtype"),
     (Linen, (4, 6), functools.partial(linen.Conv, 6, (1,)), "dtype"),
 ]

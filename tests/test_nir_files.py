@@ -13,7 +13,6 @@ from close import assert_close
 from nir_reference import simulate
 from test_nir import REST_EXHAUSTIVE, T, inputs, outputs_of
 
-import brainsurr as bs
 from brainsurr.nir import from_nir, to_nir
 
 pytestmark = pytest.mark.usefixtures("lenient")
@@ -135,6 +134,7 @@ def test_the_caller_says_what_the_resistances_mean():
     assert (read.decay, read.decay_input, read.threshold) == (0.8, False, 1.0)
     one = from_nir(graph, "nnx", dt=1.0, r="1").layers[0]  # as norse reads it
     assert (one.decay, one.decay_input, one.threshold) == (0.8, True, 1.0)
+    assert from_nir(row(nir.I(r=2 * ONE)), "nnx", dt=0.5, r="1").layers[0].decay == 1  # of neurons, not of integrators
     as_written = from_nir(graph, "nnx", dt=1.0).layers[0]
     assert (as_written.decay_input, as_written.threshold) == (True, 1.25)
 
@@ -273,4 +273,3 @@ def test_weights_of_float64_are_of_the_dtype_that_jax_has():
     net = from_nir(row(nir.Linear(W)), "nnx", dt=1.0)
     assert net.layers[0].kernel[...].dtype == jnp.float32
     np.testing.assert_array_equal(net.layers[0].kernel[...], W.T.astype(np.float32))
-    assert bs.nnx.SpikingSequential is type(net)

@@ -190,7 +190,7 @@ FAULTS = [
     ),
     Fault("_bounds.py", "if not low < high:", "if not low <= high:", "bounds training"),
     Fault("_bounds.py", "(number >= low) & (number <= high)", "(number > low) & (number <= high)", "bounds layers"),
-    Fault("_layer.py", "bounds = {path: bounds[path] for path", "bounds = {path: None for path", "training own"),
+    Fault("_layer.py", "bounds = {path: interval for path", "bounds = {path: None for path", "training own"),
     Fault("nnx/_layer.py", "kernel.set_value(weights.astype(self.param_dtype))", "kernel.set_value(weights)", "layers"),
     Fault(
         "nnx/_layer.py", "self._neuron(SpikingActivation._spikes)", "self._neuron(lambda act: act.surrogate)", "random"
@@ -207,7 +207,7 @@ FAULTS = [
         "written.update(after)",
         "unroll_hosts nnx",
     ),
-    Fault("linen/_layer.py", "flags, self.recurrent, self._kernel)", "flags, False)", "parity linen"),
+    Fault("linen/_layer.py", "flags, self.recurrent, self._kernel)", "flags, False)", "layers neurons"),
     Fault(
         "linen/_parameters.py",
         "now[name] = clip_straight_through(stored, interval)",

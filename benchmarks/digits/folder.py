@@ -23,7 +23,7 @@ class Folder:
     """
 
     def __init__(self, path: Path, about: Mapping[str, Any]):
-        self.path, self.about = path, json.loads(json.dumps(about))
+        self.path, self.about = path, about
         self.result, self.unfinished, self.checkpoints = (
             path / name for name in ("result.json", "unfinished.json", "checkpoints")
         )

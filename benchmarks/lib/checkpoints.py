@@ -19,18 +19,7 @@ logging.getLogger("absl").setLevel(logging.CRITICAL)
 
 
 def manager(folder: Path) -> ocp.CheckpointManager:
-    """Open the folder of a run's two newest checkpoints; used in a ``with``, it waits for the last write.
-
-    Example:
-      >>> import tempfile, jax.numpy as jnp
-      >>> folder = tempfile.TemporaryDirectory()
-      >>> with manager(Path(folder.name)) as checkpoints:
-      ...     save(checkpoints, 10, {"w": jnp.ones(2)}, {"losses": [0.5]})
-      ...     checkpoints.wait_until_finished()
-      ...     restore(checkpoints, like={"w": jnp.zeros(2)})
-      ({'w': Array([1., 1.], dtype=float32)}, {'losses': [0.5]})
-      >>> folder.cleanup()
-    """
+    """Open the folder of a run's two newest checkpoints; used in a ``with``, it waits for the last write."""
     # Without OCDBT: with it each save of these few arrays leaks 20 KB of memory (tensorstore 0.1.86).
     handler = ocp.StandardCheckpointHandler(use_ocdbt=False)
     options = ocp.CheckpointManagerOptions(max_to_keep=2)
@@ -51,14 +40,7 @@ def restore(checkpoints: ocp.CheckpointManager, like: Any) -> tuple[Any, dict[st
 
 
 def digest(tree: Any) -> str:
-    """Compute the SHA-256 of the arrays of a tree, PRNG keys included: of their names, dtypes, shapes and bits.
-
-    Example:
-      >>> digest({"w": np.zeros(2, np.float32)}) == digest(
-      ...     {"w": np.array([0.0, -0.0], np.float32)}
-      ... )
-      False
-    """
+    """Compute the SHA-256 of the arrays of a tree, PRNG keys included: of their names, dtypes, shapes and bits."""
     sha256 = hashlib.sha256()
     leaves = jax.tree_util.tree_leaves_with_path(tree)
     for name, leaf in sorted((jax.tree_util.keystr(path, simple=True, separator="/"), leaf) for path, leaf in leaves):

@@ -8,7 +8,6 @@ import platform
 import re
 import subprocess
 import tempfile
-from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -67,13 +66,6 @@ def try_out(parser: argparse.ArgumentParser, out: Path):
         make_writable(out)
     except OSError as error:
         parser.error(f"--out: expected a folder to write into, got {out}: {error.strerror}")
-
-
-def check_names(parser: argparse.ArgumentParser, given: Iterable[str], known: Iterable[str]):
-    """Exit with an error of one line if a name is not known."""
-    for name in given:
-        if name not in known:
-            parser.error(f"{name!r} is not one of {', '.join(known)}")
 
 
 def make_writable(folder: Path):

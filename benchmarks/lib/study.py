@@ -160,7 +160,9 @@ def arguments(
     extend(parser)
     args = parser.parse_args(argv)
     if settings:
-        results.check_names(parser, args.settings, settings)
+        for name in args.settings:
+            if name not in settings:
+                parser.error(f"{name!r} is not one of {', '.join(settings)}")
         lacks = {"speech"} if "speech" in settings and args.speech is None else set()
         asked = args.settings or [name for name in settings if name not in lacks]
         if lacks & set(asked) or not asked:

@@ -17,7 +17,7 @@ import brainsurr as bs
 from brainsurr.nnx import SpikingActivation, bounds
 from brainsurr.optim import follow, project
 
-from ..lib.training import cross_entropy, last_layers, neurons
+from ..lib.training import cross_entropy, last_layers, neurons, partitioned
 
 BOUNDS = (0.0, 1.0)  # the default of LogTailedRelu
 DECAY = 50.0  # of the decayed rules: Adam's step is at most about 1, so alpha can't stay above 1 / 50
@@ -148,15 +148,5 @@ RULES = {
 
 def optimizer(net, rule, start, rate, steps):
     """Combine Adam for the weights, the rule's optimiser for alpha, and the bounds of the network."""
-
-    def label(path, _):
-        return "alpha" if "alpha" in jax.tree_util.keystr(path) else "weights"
-
-    def labels(params):
-        return jax.tree_util.tree_map_with_path(label, params, is_leaf=lambda node: isinstance(node, nnx.Variable))
-
-    rules = {
-        "weights": optax.adam(rate),
-        "alpha": rule.optimizer(start, rate, steps) if rule.optimizer else optax.set_to_zero(),
-    }
-    return optax.chain(optax.partition(rules, labels), project(bounds(net)))
+    of_alpha = rule.optimizer(start, rate, steps) if rule.optimizer else optax.set_to_zero()
+    return optax.chain(partitioned("alpha", of_alpha, optax.adam(rate)), project(bounds(net)))

@@ -21,7 +21,7 @@ from brainsurr.nnx import SpikingActivation, bounds, diagnose
 from brainsurr.optim import project
 
 from ..lib.study import Runs, arguments
-from ..lib.training import firing_rate, neurons, train_and_test
+from ..lib.training import firing_rate, neurons, partitioned, train_and_test
 from . import settings
 from .choice import DEFAULT_WIDTH, GRID, Grid, best_factor, choose, common, recorded, shortlist, together
 from .shapes import SHAPES, Call
@@ -67,19 +67,11 @@ def train(setting, trained, surrogates, rate, gain, seed, parts, strength=None):
 
 def optimizer(net, schedule, weight_decay, trained):
     """Make AdamW with clipped gradients; a trained width has no weight decay, and may move in its logarithm."""
-
-    def label(path, _):
-        return "width" if "width" in jax.tree_util.keystr(path) else "weights"
-
-    def labels(params):
-        return jax.tree_util.tree_map_with_path(label, params)
-
-    weights = optax.adamw(schedule, weight_decay=weight_decay)
+    clipped, weights = optax.clip_by_global_norm(1.0), optax.adamw(schedule, weight_decay=weight_decay)
     if not trained:
-        return optax.chain(optax.clip_by_global_norm(1.0), weights)
+        return optax.chain(clipped, weights)
     width = in_logarithm(optax.adam(schedule)) if trained == "trained log width" else optax.adam(schedule)
-    by_label = optax.partition({"weights": weights, "width": width}, labels)
-    return optax.chain(optax.clip_by_global_norm(1.0), by_label, project(bounds(net)))
+    return optax.chain(clipped, partitioned("width", width, weights), project(bounds(net)))
 
 
 def in_logarithm(inner: optax.GradientTransformation) -> optax.GradientTransformation:

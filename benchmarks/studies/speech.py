@@ -9,6 +9,7 @@ training.
 """
 
 import argparse
+import re
 import wave
 from pathlib import Path
 
@@ -38,8 +39,7 @@ def build(folder: Path) -> dict[str, np.ndarray]:
     paths = sorted(Path(folder).glob("*.wav"), key=lambda path: path.name)
     if not paths:
         raise ValueError(f"expected {folder} to hold recordings such as 7_jackson_32.wav, found no WAV file there")
-    digits, speakers, takes = zip(*map(parse_name, paths), strict=True)
-    recordings = list(map(read_wav, paths))
+    digits, speakers, takes, recordings = zip(*map(read, paths), strict=True)
     return {
         "samples": np.concatenate(recordings),
         "lengths": np.array(list(map(len, recordings)), np.int32),
@@ -50,22 +50,16 @@ def build(folder: Path) -> dict[str, np.ndarray]:
     }
 
 
-def parse_name(path: Path) -> tuple[int, str, int]:
-    """Read digit, speaker and take from the name of a file."""
-    try:
-        digit, speaker, take = path.stem.split("_")
-        return int(digit), speaker, int(take)
-    except ValueError:
-        raise ValueError(f"expected a file called digit_speaker_take.wav, got {path.name}") from None
-
-
-def read_wav(path: Path) -> np.ndarray:
-    """Read the samples of a recording."""
+def read(path: Path) -> tuple[int, str, int, np.ndarray]:
+    """Read digit, speaker and take from the name of a file, and the samples in it."""
+    named = re.fullmatch(r"(\d+)_([^_]+)_(\d+)", path.stem)
+    if named is None:
+        raise ValueError(f"expected a file called digit_speaker_take.wav, got {path.name}")
     with wave.open(str(path)) as file:
         kind = (file.getframerate(), file.getnchannels(), 8 * file.getsampwidth())
         if kind != (RATE, 1, 16):
             raise ValueError(f"{path.name}: expected {RATE} Hz, 1 channel, 16 bits, got {', '.join(map(str, kind))}")
-        return np.frombuffer(file.readframes(file.getnframes()), "<i2").astype(np.int16)
+        return int(named[1]), named[2], int(named[3]), np.frombuffer(file.readframes(file.getnframes()), "<i2")
 
 
 def load(path):

@@ -21,7 +21,7 @@ def advice(outcomes: Outcomes) -> list[str]:
     """Write three sentences: what to type, when it fails, when it does not matter."""
     fixed, best = regrets(outcomes), default(outcomes)
     gaps = fixed[str(best)]
-    worst = max(gaps, key=lambda name: gaps[name])
+    worst = max(gaps, key=gaps.get)
     where = outcomes[worst]
     rival = max(where.single, key=lambda call: where.single[call].mean)
     median = {name: np.median(list(behind(outcome.tuned).values())) for name, outcome in outcomes.items()}
@@ -40,36 +40,29 @@ def advice(outcomes: Outcomes) -> list[str]:
     equal = [call for call in worst_of if call != str(best) and worst_of[call] <= min(worst_of.values()) + TIE]
     if equal:
         named = ", ".join(f"`{written(call)}` {worst_of[call]:.1f}" for call in sorted(equal, key=worst_of.get))
-        why = (
-            "of these it is the one that this package is built around"
-            if best.shape == FOCUS
-            else "of these it has the smallest mean"
-        )
-        sentences[0] += f" As good: {named}. The plan treats calls within {TIE:g} points as equal, and {why}."
+        why = "is the one that this package is built around" if best.shape == FOCUS else "has the smallest mean"
+        sentences[0] += f" As good: {named}. The plan treats calls within {TIE:g} points as equal; of these it {why}."
     return sentences
 
 
 def _not_replaced(outcomes, best: str) -> str:
     """Write what a call without tuning still needs: the gain of the weights and the learning rate of the setting."""
-    rates = {
-        name: {factor: value for (call, factor), value in outcome.grid.items() if call == best}
-        for name, outcome in outcomes.items()
-    }
-    gains: dict[str, dict[float, float]] = {}
+    gains, rates = ({name: {} for name in outcomes} for _ in range(2))
     for name, outcome in outcomes.items():
-        for gain in sorted({gain for _, gain in outcome.pilots}):
-            values = [value for (_, at), value in outcome.pilots.items() if at == gain]
-            gains.setdefault(name, {})[gain] = float(np.mean(values))
+        for (_, gain), value in outcome.pilots.items():
+            gains[name].setdefault(gain, []).append(value)
+        rates[name] = {factor: [value] for (call, factor), value in outcome.grid.items() if call == best}
     parts = []
-    for by_setting, text in (
-        (gains, "the calls that chose the gain have {} on average with the weights times {}"),
-        (rates, "this one has {} with the rate times {}"),
+    for tried, text in (
+        (gains, "the calls that chose the gain have {}% on average with the weights times {}"),
+        (rates, "this one has {}% with the rate times {}"),
     ):
-        if any(by_setting.values()):
-            name = max(by_setting, key=lambda name: np.ptp(list(by_setting[name].values()) or [0.0]))
-            factors, accuracies = zip(*sorted(by_setting[name].items()), strict=True)
-            shown = " / ".join(f"{accuracy:.0f}" for accuracy in accuracies), " / ".join(f"{f:.2g}" for f in factors)
-            parts.append(f"in *{outcomes[name].about}* {text.format(f'{shown[0]}%', shown[1])}")
+        means = {name: {f: np.mean(of) for f, of in sorted(by.items())} for name, by in tried.items() if by}
+        if means:
+            name = max(means, key=lambda name: np.ptp(list(means[name].values())))
+            accuracies = " / ".join(f"{accuracy:.0f}" for accuracy in means[name].values())
+            factors = " / ".join(f"{factor:.2g}" for factor in means[name])
+            parts.append(f"in *{outcomes[name].about}* {text.format(accuracies, factors)}")
     text = "Other calls chose the gain of the weights for each setting, and the learning rate is that of its data"
     return f"{text}; no surrogate replaces them: {'; '.join(parts)} (validation, one seed)." if parts else f"{text}."
 

@@ -102,12 +102,11 @@ def unfinished(outcomes: Outcomes) -> list[str]:
 
 def _with_common_calls(outcomes):
     common_calls = set.intersection(*(set(outcome.best_rate) for outcome in outcomes.values())) if outcomes else set()
-    kept = {}
-    for name, outcome in outcomes.items():
-        both = (outcome.single, outcome.best_rate)
-        single, best = ({call: of[call] for call in of if call in common_calls} for of in both)
-        kept[name] = outcome._replace(single=single, best_rate=best)
-    return kept
+
+    def kept(entries):
+        return {call: entry for call, entry in entries.items() if call in common_calls}
+
+    return {n: o._replace(single=kept(o.single), best_rate=kept(o.best_rate)) for n, o in outcomes.items()}
 
 
 def _outcome(path, shapes, seeds):
