@@ -8,10 +8,10 @@ import pytest
 
 from benchmarks.nir import digits
 from benchmarks.nir.trials import TRIALS, outputs
-from benchmarks.pages import nir
+from benchmarks.pages.parts import result
 
 pytestmark = [pytest.mark.peers, pytest.mark.filterwarnings("ignore"), pytest.mark.usefixtures("lenient")]
-DIFFER = {tuple(row[key] for key in ("network", "writer", "reader")): row["differ"] for row in nir.load()["trials"]}
+DIFFER = {tuple(row[key] for key in ("network", "writer", "reader")): row["differ"] for row in result("nir")["trials"]}
 
 
 @pytest.mark.parametrize("trial", TRIALS, ids=lambda trial: " ".join(trial[:3]))
