@@ -86,10 +86,10 @@ test-floor: $(FLOOR)/floor  # every test on the oldest versions that pyproject.t
 	    $(FLOOR)/bin/python $(PYTEST) -W ignore::DeprecationWarning  # of old libraries about their newer neighbours
 
 test-peers: $(PEERS)/peers  # the other libraries, each in the newest version that installs here
-	$(PEERS)/bin/python $(PYTEST) -m peers tests/peers tests/test_equivalents.py tests/test_ports.py tests/test_nir_peers.py
+	$(PEERS)/bin/python $(PYTEST) -m peers tests/peers tests/values tests/neurons tests/nir
 
 test-data: $(DATA)/data  # Japanese vowels, SHD and N-MNIST, whose readers have many dependencies
-	$(DATA)/bin/python -m pytest -m peers tests/test_events.py tests/test_studies_data.py
+	$(DATA)/bin/python -m pytest -m peers tests/laboratory
 
 soak: $(VENV)/test  # train, save, resume and change everything for half an hour: no leak, no recompilation
 	$(BIN)/python -m benchmarks.robustness.soak

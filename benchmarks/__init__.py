@@ -1,6 +1,6 @@
 """Measurements of brainsurr; no part of the library needs them.
 
-Seven folders; each imports only from folders further down this list (``tests/test_structure.py`` says from which):
+Seven folders; each imports only from folders further down this list, as ``tests/project/test_structure.py`` checks:
 
 - `pages` assembles README and docs.
 - `studies` compares surrogates; `robustness` tries many devices, half precision and long runs.

@@ -5,7 +5,8 @@ from pathlib import Path
 
 import jax
 
-DOCS = Path(__file__).parent.parent / "docs"
+ROOT = Path(__file__).parent.parent
+DOCS = ROOT / "docs"
 HOSTS = DOCS / "hosts"
 PYTHON = r"```python\n(.*?)```"
 

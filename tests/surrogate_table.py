@@ -2,7 +2,7 @@
 
 A newcomer enters here and is tested; an exported class that is missing fails `test_the_table_is_complete`.
 The formulas are those of the papers (docstring and References of each class), in plain float64, written for this
-table and not taken from the package. `tests/test_laws.py` holds them against each other and the package to them.
+table and not taken from the package. `tests/values/test_laws.py` holds them against each other and the package to them.
 """
 
 import dataclasses

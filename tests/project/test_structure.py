@@ -6,8 +6,8 @@ from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
 import pytest
+from pages import ROOT
 
-ROOT = Path(__file__).parent.parent
 MAY_IMPORT = {  # the folders of benchmarks, and from which others each may import
     "pages": ("studies", "robustness", "nir", "digits", "speed", "lib"),
     "studies": ("digits", "lib"),

@@ -7,20 +7,18 @@ import inspect
 import re
 import subprocess
 import tomllib
-from pathlib import Path
 
 import jax
 import pytest
 from combinations import label
 from neuron_table import EXPORTED as NEURONS
-from pages import HOSTS, patched, run_blocks, run_page
+from pages import HOSTS, ROOT, patched, run_blocks, run_page
 from surrogate_table import EXPORTED
 
 import brainsurr as bs
 from tools import surrogate_pages, surrogate_pictures
 from tools.frameworks import HOSTS as FRAMEWORKS
 
-ROOT = Path(__file__).parent.parent
 pytestmark = pytest.mark.usefixtures("lenient")  # brainstate's Linear
 
 

@@ -11,12 +11,12 @@ import sys
 from pathlib import Path
 
 import pytest
+from pages import ROOT
 
 import brainsurr
 
 pytestmark = pytest.mark.slow
 
-ROOT = Path(__file__).parent.parent
 # The files that look at the pages, the results or the tree as a whole.
 WHOLE = ("docs", "evidence", "family", "family_report", "readme", "structure", "studies")
 OF_ALL = "the_table or every_surrogate or every_layer or gallery or public"  # what is asked of all at once

@@ -3,7 +3,6 @@
 import dataclasses
 import json
 import math
-import pathlib
 import re
 from typing import Any
 
@@ -17,6 +16,7 @@ from combinations import each_value_once, label
 from flax import linen, nnx
 from jax.sharding import AxisType, NamedSharding
 from jax.sharding import PartitionSpec as P
+from pages import DOCS
 
 import brainsurr as bs
 import brainsurr.brainstate
@@ -489,7 +489,7 @@ def test_a_surrogate_in_a_module_of_ones_own_is_seen_if_wrapped(host, own):
 
 
 def test_what_the_page_shows_runs():
-    page = (pathlib.Path(__file__).parent.parent / "docs" / "silent-layers.md").read_text()
+    page = (DOCS / "silent-layers.md").read_text()
     scope: dict = {}
     for block in re.findall(r"```python\n(.*?)```", page, re.DOTALL):
         exec(compile(block, "docs/silent-layers.md", "exec"), scope)

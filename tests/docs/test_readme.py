@@ -2,18 +2,18 @@
 
 import re
 import subprocess
-from pathlib import Path
 
 import braintools
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from pages import ROOT
 from surrogate_table import EXPORTED
 
 import brainsurr as bs
 from brainsurr import nnx
 
-README = Path(__file__).parent.parent / "README.md"
+README = ROOT / "README.md"
 
 
 def snippets():

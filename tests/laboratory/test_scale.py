@@ -6,7 +6,6 @@ import os
 import re
 import subprocess
 import sys
-from pathlib import Path
 
 import jax
 import jax.numpy as jnp
@@ -15,13 +14,13 @@ import pytest
 from close import assert_close, bound, distances
 from jax.sharding import NamedSharding
 from jax.sharding import PartitionSpec as P
+from pages import ROOT
 
 from benchmarks.robustness import mesh, networks, scale
 from benchmarks.robustness.collectives import Collective, collectives
 from benchmarks.robustness.reports import scale as report
 
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("lenient")]  # optax.adam
-ROOT = Path(__file__).parent.parent
 # Weights, biases and alphas of 32-64-64-10: of all units, and of half the hidden ones.
 PARAMETERS = (32 * 64 + 64 + 64) + (64 * 64 + 64 + 64) + (64 * 10 + 10)
 HALF = (32 * 32 + 32 + 32) + (64 * 32 + 32 + 32) + (32 * 10 + 10)

@@ -14,6 +14,7 @@ import zipfile
 from pathlib import Path
 
 import pytest
+from pages import ROOT
 
 import brainsurr
 from tools import extras, package
@@ -25,7 +26,7 @@ def test_what_is_tested_is_what_is_installed():
     installed = next(iter(importlib.metadata.distributions(name="brainsurr")), None)
     origin = json.loads((installed and installed.read_text("direct_url.json")) or "{}")
     if installed is None or origin.get("dir_info", {}).get("editable"):
-        assert tested == Path(__file__).resolve().parent.parent / "brainsurr"
+        assert tested == ROOT.resolve() / "brainsurr"
         return
 
     assert tested == Path(installed.locate_file("brainsurr")).resolve()

@@ -9,7 +9,6 @@ import doctest
 import importlib
 import inspect
 import os
-import pathlib
 import re
 import warnings
 
@@ -19,6 +18,7 @@ import numpy as np
 import pytest
 from close import assert_close
 from dtypes import needs_float16
+from pages import DOCS
 from surrogate_table import CASES, name
 
 import brainsurr as bs
@@ -161,7 +161,7 @@ def test_documented_examples_run_with_the_import_line_changed(which, text):
 
 
 def rows():
-    text = (pathlib.Path(__file__).parent.parent / "docs" / "braintools.md").read_text()
+    text = (DOCS / "braintools.md").read_text()
     return [line.split("|")[1].strip() for line in text.splitlines() if line.startswith("| ")][1:]
 
 

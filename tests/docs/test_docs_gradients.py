@@ -3,12 +3,12 @@
 import contextlib
 import io
 import re
-from pathlib import Path
 
 import numpy as np
 import pytest
+from pages import DOCS
 
-PAGE = (Path(__file__).parent.parent / "docs" / "gradients.md").read_text()
+PAGE = (DOCS / "gradients.md").read_text()
 BLOCKS = re.findall(r"```python\n(.*?)```\n+```text\n(.*?)```", PAGE, re.DOTALL)
 pytestmark = pytest.mark.usefixtures("lenient")  # optax.adam, nnx.Linear
 

@@ -1,6 +1,5 @@
 """Each neuron beyond the laws of all: resets, adaptation, delays, dtypes, and what is refused."""
 
-import pathlib
 import re
 
 import jax
@@ -9,6 +8,7 @@ import numpy as np
 import pytest
 from close import bound
 from combinations import each_value_once, label
+from pages import DOCS
 
 import brainsurr as bs
 from brainsurr.neurons import ALIF, LIF, Delay, Recurrent
@@ -16,7 +16,7 @@ from tools.frameworks import HOSTS, Brainstate, Nnx
 
 pytestmark = pytest.mark.numbers
 
-NEURONS = pathlib.Path(__file__).parent.parent / "docs" / "neurons.md"
+NEURONS = DOCS / "neurons.md"
 SPIKE = bs.LogTailedRelu(0.1)
 T, B, F = 7, 2, 3
 X = np.random.default_rng(0).normal(size=(T, B, F)).astype(np.float32)
