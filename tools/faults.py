@@ -214,7 +214,7 @@ FAULTS = [
         "now[name] = stored",
         "training linen",
     ),
-    Fault("linen/_network.py", "key = jax.random.fold_in(rng, i)", "key = rng", "linen sequential"),
+    Fault("linen/_network.py", "key = jax.random.fold_in(rng, i)", "key = rng", "layers"),
     Fault(
         "linen/_network.py",
         'variable_carry=DenyList(("params", "intermediates"))',
