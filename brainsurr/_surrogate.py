@@ -106,9 +106,10 @@ class Surrogate(Value):
                 if other not in cls.__dict__ and _has_partner(cls, other, name):  # inherited, of another formula
                     setattr(cls, other, getattr(Surrogate, other))
                 setattr(cls, name, elementwise(cls.__dict__[name]))
-                cls._has_formula = True
                 if "is_distribution" not in cls.__dict__:  # it was declared for the parent's formula
                     cls.is_distribution = False
+        formulas = cls.surrogate_fun, cls.surrogate_grad
+        cls._has_formula = formulas != (Surrogate.surrogate_fun, Surrogate.surrogate_grad)
 
     def __call__(self, x, *, key=None) -> jax.Array:
         """Return the spike, ``brainsurr.spike(x, self, key=key)``; the primitive where ``origin`` is true."""

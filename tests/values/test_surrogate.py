@@ -541,3 +541,13 @@ def test_scaled_takes_its_arguments_by_name(f):
     with pytest.raises(TypeError, match=r"write scaled\(width=0.5\)$"):
         f.scaled(0.5)
     assert [*inspect.signature(f.scaled).parameters] == ["height", "width"]
+
+
+def test_formulas_may_come_from_a_class_that_is_no_surrogate():
+    class Formula:
+        def surrogate_fun(self, x):
+            return jnp.tanh(x)
+
+    class Mixed(Formula, bs.Surrogate): ...
+
+    assert jax.grad(Mixed())(0.0) == 1
