@@ -153,7 +153,7 @@ def main(argv=None):
             "no_gradient": underflow(data, nnx.state(networks[0].net, nnx.Param), SCALE),
         }
     result = {"study": "precision", "settings": settings(epochs, seeds), **results.environment(), "runs": runs}
-    results.write(args.out / "result.json", as_json(jax.device_get(result) | {"seconds": time.perf_counter() - start}))
+    results.write(args.out / "result.json", as_json(result | {"seconds": time.perf_counter() - start}))
 
 
 if __name__ == "__main__":
