@@ -57,7 +57,7 @@ class Runs:
         """Return the row of a run as a dictionary; run it and add it to the file if the file does not have it."""
         self.bar.set_postfix_str(", ".join(map(str, key)))
         self.bar.update()
-        key = tuple(as_json({"key": key})["key"])
+        key = tuple(as_json(key))
         if key not in self._rows:
             wall, cpu = time.perf_counter(), time.process_time()
             values = jax.device_get(train())
@@ -121,13 +121,13 @@ def provenance(path: Path) -> str:
 
 def as_json(tree: Any) -> Any:
     """Return a tree as JSON gives it back, with lists in place of arrays and floats rounded to six digits."""
-
-    def leaf(value):
-        if isinstance(value, (np.ndarray, np.generic)):
-            return jax.tree.map(leaf, value.tolist())
-        return rounded(value) if isinstance(value, float) else value
-
-    return json.loads(json.dumps(jax.tree.map(leaf, dict(tree))))
+    if isinstance(tree, Mapping):
+        return {key: as_json(value) for key, value in tree.items()}
+    if isinstance(tree, (list, tuple)):
+        return [as_json(value) for value in tree]
+    if isinstance(tree, (np.ndarray, np.generic, jax.Array)):
+        return as_json(tree.tolist())
+    return rounded(tree) if isinstance(tree, float) else tree
 
 
 def rounded(value: float) -> float:

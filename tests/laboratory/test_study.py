@@ -39,10 +39,10 @@ def test_a_run_is_made_once_and_a_stopped_study_goes_on(tmp_path):
     assert trained == [0.5, 1, 0.8]
     assert [(row["call"], row["seed"], row["test"]) for row in rows(path)] == [("a", 0, 0.8), ("b", 1, 0.5)]
     assert finished(path, "all") is finished(tmp_path / "none.json", "all") is None
-    again.finish("all", seeds=(0, 1))
-    assert finished(path, "all") == {"seeds": [0, 1]}
+    again.finish("all", seeds=(0, 1), rules={"b": 1, "a": 2})
+    assert str(finished(path, "all")) == "{'seeds': [0, 1], 'rules': {'b': 1, 'a': 2}}", "in the order that was given"
     before = path.read_bytes()
-    open_runs(path).finish("all", seeds=(0, 1))
+    open_runs(path).finish("all", seeds=(0, 1), rules={"b": 1, "a": 2})
     assert path.read_bytes() == before
     assert sum(line.strip().startswith('[ "') for line in before.decode().splitlines()) == 2, "a row is a line"
 
