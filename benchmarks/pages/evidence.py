@@ -70,16 +70,17 @@ def readme(outcomes: Outcomes) -> str:
     why = ""
     if any(max(of.values()) < max(gaps.values()) for of in calls.values()):
         why = (
-            f" Another row has a smaller worst case: of the calls within {TIE:g} points of the smallest, the "
+            f" Another row has a smaller worst case: of the configurations within {TIE:g} points of the smallest, the "
             "recommended one has the smallest mean."
         )
     text = (
-        "A *call* is a surrogate with fixed parameters; a *setting* is a task and a network to train on it. Take "
-        f"`{family.written(str(best))}`{whose}: in each of {len(outcomes)} settings, at a gain of the weights that "
-        f"other calls chose, it is at most {max(gaps.values()):.1f} points of accuracy behind the best of {len(calls)} "
-        f"calls. *worst* and *mean* are these distances for each call, *worst in* where.{why} *tuned* is the largest "
-        "distance to the best tuned surrogate, at the learning rate that validation prefers. *draws* is the share of "
-        "bootstrap resamples of the seeds in which its worst case is the smallest. *fires* is its firing rate."
+        "A *configuration* is a surrogate with fixed parameters; a *setting* is a task and a network to train on it. "
+        f"Take `{family.written(str(best))}`{whose}: in each of {len(outcomes)} settings, at a gain of the weights "
+        f"that other configurations chose, it is at most {max(gaps.values()):.1f} points of accuracy behind the best "
+        f"of {len(calls)} configurations. *worst* and *mean* are these distances for each configuration, *worst in* "
+        f"where.{why} *tuned* is the largest distance to the best tuned surrogate, at the learning rate that "
+        "validation prefers. *win rate* is the share of bootstrap resamples in which its worst case is "
+        "the smallest."
     )
     return f"{wrapped(text)}\n\n{family.single_table(outcomes, 5)}"
 

@@ -181,7 +181,7 @@ def main(argv=None):
     """Go through the settings; then, with all grids there, through the single calls."""
 
     def extend(parser):
-        parser.add_argument("--stage", choices=STAGES, help="tune every shape, compare single calls, or adapt widths")
+        parser.add_argument("--stage", choices=STAGES, help="tune every shape, compare configurations, or adapt widths")
 
     quick = "two shapes and two epochs"
     args = arguments("studies.family", __doc__, argv, quick=quick, settings=settings.names(), extend=extend)

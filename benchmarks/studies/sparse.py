@@ -32,7 +32,7 @@ COST = 1.0  # points of accuracy that may be given up
 
 def main(argv=None):
     """Train every call with every strength in every setting."""
-    quick = "two epochs, two calls, two strengths, two seeds"
+    quick = "two epochs, two configurations, two strengths, two seeds"
     args = arguments("studies.sparse", __doc__, argv, quick=quick, settings=list(SETTINGS))
     calls, strengths, seeds = CALLS, STRENGTHS, GRID.seeds[:5]
     if args.quick:

@@ -138,9 +138,9 @@ def parts(calls) -> list[str]:
     cosines = np.array([cosine for _, cosine in calls.values()])
     summary = (
         f"The closest is `{order[0]}` (cosine {cosines.max():.3f}, {calls[order[0]][0]:.0%} of the signs); over all "
-        f"calls the cosine is {cosines.min():.3f} to {cosines.max():.3f}, its median {np.median(cosines):.3f}."
+        f"configurations the cosine is {cosines.min():.3f} to {cosines.max():.3f}, its median {np.median(cosines):.3f}."
     )
-    return [summary, table(["best call of each shape", "same sign", "cosine"], lines)]
+    return [summary, table(["best configuration of each shape", "same sign", "cosine"], lines)]
 
 
 if __name__ == "__main__":

@@ -110,7 +110,7 @@ def claims(studied) -> Iterator[Claim]:
         worst = {call: [min(both[gain, call][i].mean() for gain in gains) for i in (0, 1)] for call in calls}
         yield Claim(
             f"{name}: over gains of {', '.join(f'{gain:g}' for gain in gains)}, the worst accuracy of each of "
-            f"{len(calls)} calls is better with calibrated widths",
+            f"{len(calls)} configurations is better with calibrated widths",
             all(after > before for before, after in worst.values()),
             "worst accuracy fixed and calibrated, %: "
             + ", ".join(f"{Call.parse(call).shape} {a:.1f} and {b:.1f}" for call, (a, b) in worst.items()),

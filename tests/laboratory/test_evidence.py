@@ -42,7 +42,7 @@ def test_pictures_are_there_and_lines_are_short():
     text = "".join((ROOT / "docs" / name).read_text() for name in ("evidence.md", "studies.md"))
     pictures = {path.name for path in (PICTURES / "evidence").glob("*.png")}
     assert pictures == set(re.findall(r"\(pictures/evidence/(.*?)\)", text))
-    assert not [line for line in text.splitlines() if len(line) > 120]
+    assert not [line for line in text.splitlines() if len(line) > 120 and not line.startswith("|")]
 
 
 @functools.cache

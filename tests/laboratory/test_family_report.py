@@ -95,9 +95,8 @@ def test_calls_that_are_not_trained_to_the_end_are_counted():
     slow = settled["one"]._replace(single=single | {A: single[A]._replace(loss=0.5)})
     by_setting = settled | {"one": slow}
     assert outcomes.not_trained_to_the_end(by_setting) == {"one": [A]}
-    assert (
-        f"Of {len(single)} calls, those with a training loss above 0.2 are 1 in *one*" in advice.how_sure(by_setting)[1]
-    )
+    said = f"Of {len(single)} configurations, those with a training loss above 0.2 are 1 in *one*"
+    assert said in advice.how_sure(by_setting)[1]
     assert len(advice.how_sure(settled)) == 1
 
 
@@ -119,7 +118,8 @@ def test_the_gain_and_the_rate_that_were_chosen_are_said():
         about="deep", pilots=pilots, grid={(OURS, 0.333333): 75.0, (OURS, 1.0): 91.0}
     )
     sentence = advice.advice(by_setting)[1]
-    assert "in *deep* the calls that chose the gain have 15 / 85% on average with the weights times 1 / 1.4" in sentence
+    chose = "the configurations that chose the gain have 15 / 85% on average with the weights times 1 / 1.4"
+    assert f"in *deep* {chose}" in sentence
     assert "in *deep* this one has 75 / 91% with the rate times 0.33 / 1" in sentence
 
 

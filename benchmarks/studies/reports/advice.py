@@ -28,7 +28,7 @@ def advice(outcomes: Outcomes) -> list[str]:
     apart = [name for name, gap in median.items() if gap > 1]
     sentences = [
         f"**What to type.** `{written(str(best))}`. In each of {len(outcomes)} settings it is at most "
-        f"{gaps[worst]:.1f} points behind the best of {len(fixed)} untuned calls, and "
+        f"{gaps[worst]:.1f} points behind the best of {len(fixed)} untuned configurations, and "
         f"{np.mean(list(gaps.values())):.1f} on average.",
         f"**When it fails.** It is furthest behind in *{where.about}*: {where.single[str(best)].mean:.1f}%, where "
         f"`{written(rival)}` has {where.single[rival].mean:.1f}%. {_not_replaced(outcomes, str(best))}",
@@ -41,7 +41,7 @@ def advice(outcomes: Outcomes) -> list[str]:
     if equal:
         named = ", ".join(f"`{written(call)}` {worst_of[call]:.1f}" for call in sorted(equal, key=worst_of.get))
         why = "is the one that this package is built around" if best.shape == FOCUS else "has the smallest mean"
-        sentences[0] += f" As good: {named}. The plan treats calls within {TIE:g} points as equal; of these it {why}."
+        sentences[0] += f" As good: {named}. Within {TIE:g} points the plan calls them equal; of these it {why}."
     return sentences
 
 
@@ -54,7 +54,7 @@ def _not_replaced(outcomes, best: str) -> str:
         rates[name] = {factor: [value] for (call, factor), value in outcome.grid.items() if call == best}
     parts = []
     for tried, text in (
-        (gains, "the calls that chose the gain have {}% on average with the weights times {}"),
+        (gains, "the configurations that chose the gain have {}% on average with the weights times {}"),
         (rates, "this one has {}% with the rate times {}"),
     ):
         means = {name: {f: np.mean(of) for f, of in sorted(by.items())} for name, by in tried.items() if by}
@@ -63,7 +63,7 @@ def _not_replaced(outcomes, best: str) -> str:
             accuracies = " / ".join(f"{accuracy:.0f}" for accuracy in means[name].values())
             factors = " / ".join(f"{factor:.2g}" for factor in means[name])
             parts.append(f"in *{outcomes[name].about}* {text.format(accuracies, factors)}")
-    text = "Other calls chose the gain of the weights for each setting, and the learning rate is that of its data"
+    text = "Other configurations chose the gain of the weights for each setting; the learning rate is that of its data"
     return f"{text}; no surrogate replaces them: {'; '.join(parts)} (validation, one seed)." if parts else f"{text}."
 
 
@@ -76,11 +76,12 @@ def how_sure(outcomes: Outcomes) -> list[str]:
     others = sorted((call for call in chosen if call != str(best)), key=chosen.get, reverse=True)[:2]
     low, median, high = np.percentile(worst_in_draws(outcomes, str(best)), [5, 50, 95])
     paragraphs = [
-        "The call was chosen by the accuracies shown here, so its worst case is better here than it will be elsewhere: "
-        f"in bootstrap draws of the seeds its median is {median:.1f} points (5 to 95%: {low:.1f} to {high:.1f}). The "
-        f"margin is small: its worst case is {worst[str(best)]:.2f} points, and that of `{written(following)}`, the "
-        f"nearest, {worst[following]:.2f}. In the draws the rule chooses the recommended call in "
-        f"{chosen[str(best)]:.0%}, {' and '.join(f'`{written(call)}` in {chosen[call]:.0%}' for call in others)}."
+        "The configuration was chosen by the accuracies shown here, so its worst case is better here than it will be "
+        f"elsewhere: in bootstrap resamples of the seeds its median is {median:.1f} points (5 to 95%: {low:.1f} to "
+        f"{high:.1f}). The margin is small: its worst case is {worst[str(best)]:.2f} points, and that of "
+        f"`{written(following)}`, the nearest, {worst[following]:.2f}. In these the rule chooses the recommended "
+        f"configuration in {chosen[str(best)]:.0%}, "
+        f"{' and '.join(f'`{written(call)}` in {chosen[call]:.0%}' for call in others)}."
     ]
     without = {name: default({n: o for n, o in outcomes.items() if n != name}) for name in outcomes}
     changed = {name: call for name, call in without.items() if call != best}
@@ -89,8 +90,8 @@ def how_sure(outcomes: Outcomes) -> list[str]:
     if unfinished := not_trained_to_the_end(outcomes):
         counts = ", ".join(f"{len(calls)} in *{name}*" for name, calls in unfinished.items())
         paragraphs.append(
-            f"Not all training comes to its end. Of {len(fixed)} calls, those with a training loss above {LEARNING:g} "
-            f"are {counts}. There the numbers also show how fast a call learns."
+            f"Not all training comes to its end. Of {len(fixed)} configurations, those with a training loss above "
+            f"{LEARNING:g} are {counts}. There the numbers also show how fast a configuration learns."
         )
     return paragraphs
 

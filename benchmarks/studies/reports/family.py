@@ -56,7 +56,7 @@ def single_table(outcomes: Outcomes, shown: int = SHOWN) -> str:
         numbers = [max(gaps.values()), np.mean(list(gaps.values())), max(tuned[call].values())]
         firing = np.mean([outcome.single[call].firing for outcome in outcomes.values()])
         lines.append([name, *(f"{n:.1f}" for n in numbers), f"{share[call]:.0%}", f"{firing:.2f}", where])
-    header = ["call", "worst", "mean", "tuned", "draws", "fires", "worst in"]
+    header = ["configuration", "worst", "mean", "tuned", "win rate", "firing rate", "worst in"]
     return table(header, lines)
 
 
@@ -89,7 +89,7 @@ def setting_table(outcome) -> str:
         mark = " \\*" if shape in same else ""
         accuracy = spread(entry.test, 1) + mark
         lines.append([f"`{entry.call}`", f"x {entry.factor:.2g}", accuracy, f"{entry.loss:.3f}", f"{entry.firing:.2f}"])
-    return table(["call", "rate", "test accuracy, %", "training loss", "firing rate"], lines)
+    return table(["configuration", "rate", "test accuracy, %", "training loss", "firing rate"], lines)
 
 
 def adapted_table(outcomes: Outcomes) -> str:
@@ -171,7 +171,7 @@ def draw(outcomes: Outcomes, folder: Path):
     best = default(outcomes)
     kinds = {
         "tuned": ("width and learning rate tuned: behind the best shape", best.shape),
-        "single": ("one call, no tuning: behind the best call", str(best)),
+        "single": ("one configuration, no tuning: behind the best configuration", str(best)),
     }
     rows = [len(next(iter(getattr(o, kind) for o in outcomes.values()))) for kind in kinds]
     size = (0.55 * len(outcomes) + 4.2, 0.27 * sum(rows) + 3)
