@@ -151,7 +151,7 @@ def read_fields(
         if name and field in acts:
             act = f"{field}={type(acts[field]).__name__}(f, learnable={name!r})"
             raise ValueError(f"{owner}: learnable={path!r} is for a surrogate, and {field} is a module: give {act}")
-    intervals = dict(bounds) if isinstance(bounds, Mapping) else {}
+    intervals = {str(path): bounds[path] for path in bounds} if isinstance(bounds, Mapping) else {}
     for path in intervals:
         if longer := [name for name in learnable if path not in learnable and name.endswith(f".{path}")]:
             raise ValueError(f"{owner}: bounds name {path!r}: write {longer[0]!r}")

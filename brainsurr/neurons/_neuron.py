@@ -259,7 +259,7 @@ def as_state(neuron: Neuron, structure, state, shape: tuple[int, ...], over_time
             f"{shapes(expected)}, got {shapes(state)}"
         )
     for i, (leaf, like) in enumerate(zip(leaves, likes, strict=True)):
-        if not isinstance(leaf, jax.Array) or leaf.dtype.kind != like.dtype.kind:
+        if not (isinstance(leaf, jax.Array) and _is_float(leaf) and _is_float(like)):
             leaves[i] = (neuron._as_input if _is_float(like) else as_real)(leaf, "carry")
         if leaves[i].shape != like.shape:
             if like.shape == shape:
