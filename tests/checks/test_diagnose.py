@@ -11,6 +11,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from asked import diagnose
 from close import assert_close
 from combinations import each_value_once, label
 from flax import linen, nnx
@@ -65,30 +66,6 @@ def by_loop(decay=0.5, threshold=1.0):
         "nan": 0.0,
         "status": "fine",
     }
-
-
-def diagnose(host, layer, loss, xs, unroll=None):
-    """The diagnosis of loss(ys), the same question to each framework."""
-    run = host.layers.unroll
-    if host.name == "nnx":
-
-        def loss_fn(net):
-            carry = net.initialize_carry(xs.shape[1:])
-            return loss((run(net, carry, xs, **unroll) if unroll else net(carry, xs))[1])
-
-        return host.layers.diagnose(layer, loss_fn)
-    if host.name == "linen":
-        carry = layer.initialize_carry(host.key(), xs.shape[1:])
-        variables = {"params": host.params(layer, xs)}
-
-        def loss_fn(variables):
-            if unroll:
-                return loss(run(layer.bind(variables), carry, xs, **unroll)[1])
-            return loss(layer.apply(variables, carry, xs)[1])
-
-        return host.layers.diagnose(variables, loss_fn)
-    brainstate.nn.init_all_states(layer, xs.shape[1])
-    return host.layers.diagnose(layer, lambda: loss(run(layer, xs, **unroll) if unroll else layer(xs)))
 
 
 WHOLE = {"dtype": "float32", "learnable": (), "unroll": None}

@@ -8,6 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from asked import XS, checked
 from combinations import first_quick, label
 from flax import linen, nnx
 
@@ -17,7 +18,6 @@ from tools.frameworks import HOSTS, Brainstate, Linen, Nnx
 
 every_host = pytest.mark.parametrize("host", first_quick(HOSTS), ids=label)
 KEY = jax.random.key(0)
-XS = jnp.asarray(np.random.default_rng(0).uniform(0, 1, (6, 2, 3)), jnp.float32)
 PARAMS = {"a": jnp.asarray(np.random.default_rng(1).normal(size=(3, 2)), jnp.float32), "b": jnp.array([1.0, -2.0])}
 X = jnp.array([1.0, -2.0, 0.5])
 F = bs.Arctan(2.0)
@@ -31,21 +31,6 @@ def line_of(text):
 
 def statuses(report):
     return {name: parameter.status for name, parameter in report.items()}
-
-
-def checked(host, layers, xs=XS, run=None, loss=lambda ys: jnp.mean(ys**2)):
-    """The report of a network of one host, and the network."""
-    snn = host.layers
-    net = snn.SpikingSequential(layers)
-    run = run or (lambda net, *args: net(*args))
-    if host.name == "brainstate":
-        net.init_state(xs.shape[1])
-        return snn.check_gradients(net, lambda: loss(run(net, xs))), net
-    if host.name == "nnx":
-        return snn.check_gradients(net, lambda net: loss(run(net, net.initialize_carry(xs.shape[1:]), xs)[1])), net
-    carry = net.initialize_carry(KEY, xs.shape[1:])  # in float32, outside
-    variables = net.init(KEY, carry, xs)
-    return snn.check_gradients(variables, lambda v: loss(run(net.bind(v, rngs={"spikes": KEY}), carry, xs)[1])), net
 
 
 def layers_of(host, neuron="LIF", f=F, **options):

@@ -15,12 +15,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from asked import checked, diagnose
 from close import assert_close, largest
 from combinations import label
 from jax.sharding import AxisType, PartitionSpec
 from neuron_table import CASES, EXPORTED, NAMES, TABLE, B, F, T, X
-from test_diagnose import diagnose
-from test_gradients import checked
 
 import brainsurr as bs
 from brainsurr._layer import fields_of

@@ -13,6 +13,7 @@ from jax.sharding import AxisType, NamedSharding
 from jax.sharding import PartitionSpec as P
 
 import brainsurr as bs
+from brainsurr._jaxpr import equations
 from brainsurr.neurons import LIF, Recurrent
 
 pytestmark = pytest.mark.numbers
@@ -359,3 +360,17 @@ def test_bad_input(error, message, call):
     call = {"block": lambda c, x: (c, x), "carry": None, "xs": XS, "block_size": 3} | call
     with pytest.raises(error, match=message):
         bs.unroll(**call)
+
+
+def test_dots_keeps_matrix_products_and_full_repeats_them():
+    def products(remat):
+        def loss(w):
+            def block(carry, xs):
+                return carry, jnp.tanh(jnp.tanh(xs @ w) @ w)
+
+            return bs.unroll(block, jnp.zeros(()), jnp.ones((8, 2, 3)), block_size=4, remat=remat)[1].sum()
+
+        program = jax.make_jaxpr(jax.value_and_grad(loss))(jnp.ones((3, 3)))
+        return sum(equation.primitive.name == "dot_general" for equation in equations(program.jaxpr))
+
+    assert [products(remat) for remat in REMATS] == [5, 5, 7]  # two forward, three backward
