@@ -81,11 +81,11 @@ def spike(x, surrogate, *, key=None):
       0.27 0.27
     """
     check_surrogate("surrogate", surrogate)
-    x = widened(as_float(x)) if is_smooth() else as_float(x)
+    x = promote_in_gradient_check(as_float(x))
     if key is not None:
         check_key("key", key)
         check_distribution("surrogate", surrogate)
-    if is_smooth():
+    if _smooth.get() is not None:
         surrogate = surrogate.replace(origin=True)
     parameters, structure = jax.tree.flatten(surrogate)
     if [p for p in parameters if getattr(p, "ndim", 0)]:
@@ -253,11 +253,10 @@ def smooth(how: Smooth) -> Iterator[None]:
         _smooth.reset(token)
 
 
-is_smooth = _smooth.get  # whether spikes are replaced by their primitives: the smooth pass, or None
+def promote_in_gradient_check(tree: Any) -> Any:
+    """Return a tree as it is; in a smooth pass, with its floating arrays cast to float64."""
 
+    def promoted(x):
+        return x.astype(jnp.float64) if isinstance(x, jax.Array) and jnp.issubdtype(x.dtype, jnp.floating) else x
 
-def widened(x: Any) -> Any:
-    """Return an array unchanged; in a smooth pass, cast a floating one to float64."""
-    if _smooth.get() is None or not isinstance(x, jax.Array) or not jnp.issubdtype(x.dtype, jnp.floating):
-        return x
-    return x.astype(jnp.float64)
+    return tree if _smooth.get() is None else jax.tree.map(promoted, tree)

@@ -14,7 +14,7 @@ import jax.numpy as jnp
 from ._arrays import as_parameter, is_number, variable_value
 from ._bounds import Interval, names_of
 from ._checks import check_drawn_shape, check_features
-from ._kernel import widened
+from ._kernel import promote_in_gradient_check
 from ._pytree import flag_names, unflatten
 from ._surrogate import Surrogate
 from .neurons import Neuron, Recurrent
@@ -209,7 +209,7 @@ def first_state(neuron: Neuron, x: jax.Array, draw: Callable | None):
         return state
     leaves, structure = jax.tree.flatten(state)
     drawn = check_drawn_shape("carry_init", draw(leaves[0].shape), leaves[0].shape)
-    leaves[0] = widened(jnp.asarray(drawn, x.dtype))
+    leaves[0] = promote_in_gradient_check(jnp.asarray(drawn, x.dtype))
     return jax.tree.unflatten(structure, leaves)
 
 

@@ -187,7 +187,7 @@ def layer_name(path: tuple, layer: Any) -> str:
 
 def _report(per_neuron: Totals, changes: list[str]) -> LayerReport:
     t = Totals(*(float(total.sum()) for total in per_neuron))
-    count, never_fires = t.n_silent + t.n_spikes + t.n_nan, per_neuron.n_spikes == 0
+    count, never_fires = t.n_zeros + t.n_spikes + t.n_nan, per_neuron.n_spikes == 0
     if not count:  # no backward pass of this layer, or no value
         return LayerReport(status="unused")
     return LayerReport(

@@ -19,7 +19,7 @@ class Totals(NamedTuple):
     A value is one membrane value and its spike, at one step of one example. Counts start with ``n_``.
     """
 
-    n_silent: Any  # values whose spike is 0
+    n_zeros: Any  # values whose spike is 0
     n_spikes: Any  # values whose spike is neither 0 nor NaN
     n_nan: Any  # values whose spike is NaN
     n_finite: Any  # values with a finite membrane
@@ -195,7 +195,7 @@ def _tap_backward(residuals, ds):
     finite = jnp.where(jnp.isfinite(x), x, jnp.zeros_like(x))
     # Count values, never use shapes: under vmap a shape is that of one lane.
     measured = Totals(
-        n_silent=total(s == 0),
+        n_zeros=total(s == 0),
         n_spikes=total((s != 0) & ~jnp.isnan(s)),
         n_nan=total(jnp.isnan(s)),
         n_finite=total(jnp.isfinite(x)),

@@ -11,7 +11,7 @@ import jax.numpy as jnp
 
 from .._arrays import as_array
 from .._checks import check_function, check_word, is_integer
-from .._kernel import is_smooth, widened
+from .._kernel import promote_in_gradient_check
 from .._scan import scan
 from .guard import refusing_layers_that_mix_time
 from .reductions import REDUCTIONS, Reduction
@@ -173,7 +173,7 @@ def _as_arrays(name: str, tree):
     """Return a tree of arrays, of float64 in a smooth pass."""
     if [leaf for leaf in jax.tree.leaves(tree) if not isinstance(leaf, jax.Array)]:
         tree = jax.tree.map(lambda x: as_array(x, name), tree)
-    return jax.tree.map(widened, tree) if is_smooth() else tree
+    return promote_in_gradient_check(tree)
 
 
 def _is_word(node) -> bool:

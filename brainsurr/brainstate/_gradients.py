@@ -10,7 +10,7 @@ from brainstate import nn
 from .._checks import check_kind
 from .._gradients import examine_gradients
 from .._gradients.report import GradientReport
-from .._kernel import widened
+from .._kernel import promote_in_gradient_check
 from ._parameters import states_kept
 
 
@@ -46,7 +46,8 @@ def check_gradients(net: nn.Module, loss_fn: Callable[[], Any]) -> GradientRepor
         with states_kept(), brainstate.environ.context(precision=64):
             for name, state in states.items():
                 state.value = jax.tree_util.tree_map_with_path(
-                    lambda path, leaf, name=name: values.get(_leaf_name(name, path), widened(leaf)), state.value
+                    lambda path, leaf, name=name: values.get(_leaf_name(name, path), promote_in_gradient_check(leaf)),
+                    state.value,
                 )
             return loss_fn()
 

@@ -13,7 +13,7 @@ import numpy as np
 from .._arrays import as_float, as_real, is_number
 from .._bounds import check_inside, checked_interval
 from .._checks import check_function, hint_to_surrogate, shapes, wrong_state
-from .._kernel import is_smooth, widened
+from .._kernel import promote_in_gradient_check
 from .._scan import scan, typed_like
 from .._surrogate import Surrogate
 from .._value import Value, cache_by_class
@@ -205,8 +205,7 @@ def run(neuron: Neuron, state, xs, host_scan: Callable = scan) -> tuple[Any, jax
       xs: ``[time, ..., features]``.
       host_scan: the scan of a framework, used where a function among the fields may read or write its state.
     """
-    xs = neuron._as_input(xs, "xs")
-    xs = widened(xs) if is_smooth() else xs
+    xs = promote_in_gradient_check(neuron._as_input(xs, "xs"))
     if not xs.ndim:
         raise ValueError("expected xs to be an array [time, ..., features], got a single number")
     leaves, structure = jax.tree.flatten(neuron)
@@ -269,7 +268,7 @@ def as_state(neuron: Neuron, structure, state, shape: tuple[int, ...], over_time
                 f"{shapes(expected)}, got {shapes(state)}: make it by initialize_carry(xs.shape[1:]) (brainstate: "
                 "init_state(batch_size))"
             )
-    return jax.tree.unflatten(wanted, [widened(leaf) for leaf in leaves] if is_smooth() else leaves)
+    return promote_in_gradient_check(jax.tree.unflatten(wanted, leaves))
 
 
 _expected: dict[Any, Any] = {}
@@ -334,7 +333,7 @@ def _checked_start(initial_state):
         owner = type(self).__name__
         if isinstance(x, tuple | list):
             raise TypeError(f"{owner}: expected x to be the input of one step, got {x!r}: write jnp.zeros({x!r})")
-        x = widened(self._as_input(x, "x"))
+        x = promote_in_gradient_check(self._as_input(x, "x"))
         state, names = initial_state(self, x), self.states
         arrays = len(jax.tree.leaves(state))
         if not arrays == len(names) == len(set(names)):
@@ -349,7 +348,7 @@ def _checked_start(initial_state):
                     f"{owner}: expected initial_state to make {name} an array like its input, {x.shape}, got one "
                     f"number: write jnp.full_like(x, {name})"
                 )
-        return jax.tree.map(widened, state) if is_smooth() else state
+        return promote_in_gradient_check(state)
 
     wrapped.alone = initial_state  # type: ignore[attr-defined]
     return wrapped
@@ -362,8 +361,7 @@ def _checked_step(step):
     def wrapped(self, state, x):
         if type(self).step is not wrapped:  # called by that of a subclass
             return step(self, state, x)
-        x = self._as_input(x, "x")
-        x = widened(x) if is_smooth() else x
+        x = promote_in_gradient_check(self._as_input(x, "x"))
         return self._advance(as_state(self, jax.tree.structure(self), state, x.shape), x)
 
     wrapped.alone = step  # type: ignore[attr-defined]

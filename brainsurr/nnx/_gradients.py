@@ -9,7 +9,7 @@ from .._checks import check_kind
 from .._diagnosis import layer_name
 from .._gradients import examine_gradients
 from .._gradients.report import GradientReport
-from .._kernel import widened
+from .._kernel import promote_in_gradient_check
 
 
 def check_gradients(net: nnx.Module, loss_fn: Callable[[Any], Any]) -> GradientReport:
@@ -40,7 +40,7 @@ def check_gradients(net: nnx.Module, loss_fn: Callable[[Any], Any]) -> GradientR
         copy = nnx.clone(net)  # here, so that its variables belong to the trace that may write them
         for path, variable in _variables(copy):
             name = layer_name(path, variable)
-            variable.set_value(values[name] if name in values else widened(variable.get_value()))
+            variable.set_value(values[name] if name in values else promote_in_gradient_check(variable.get_value()))
         return loss_fn(copy)
 
     params = {layer_name(path, v): v.get_value() for path, v in _variables(net) if isinstance(v, nnx.Param)}
