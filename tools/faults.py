@@ -51,7 +51,7 @@ FAULTS = [
     Fault("_kernel.py", "(bits <= negative_zero)", "(bits < negative_zero)", "kernel surrogate"),
     Fault("_kernel.py", "da.astype(jnp.float32) if da.dtype.itemsize < 4 else da", "da", "kernel"),
     Fault("_kernel.py", "jnp.where(jnp.isfinite(x), x, jnp.zeros_like(x))", "x", "kernel"),
-    Fault("_kernel.py", "(uniform < probability)", "(uniform <= probability)", "random kernel"),
+    Fault("_kernel.py", "(uniform < probability)", "(uniform < probability.astype(x.dtype))", "random kernel"),
     Fault("_kernel.py", "+ float(jnp.finfo(wide).eps) / 2", "", "random kernel"),
     Fault("_kernel.py", "jnp.float32 if x.dtype.itemsize < 4 else x.dtype", "x.dtype", "random"),
     Fault("_kernel.py", "return jnp.where(jnp.isnan(x), x, (uniform", "return ((uniform", "random kernel"),

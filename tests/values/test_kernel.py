@@ -239,8 +239,8 @@ def test_cotangent_of_alpha_has_the_dtype_of_alpha(alpha_dtype):
 @pytest.mark.parametrize("inner", [jax.jacfwd, jax.jacrev], ids=["fwd", "rev"])
 def test_second_derivative_of_a_nonlinear_loss(outer, inner):
     f = bs.LogTailedRelu(0.1)
-    # d2(s^2) = 2 g'^2 + 2 s g'': at 0.5, s = 1, g' = 1, g'' = 0; at 2, g' = 1/2, g'' = -1/4.
-    for x, expected in [(0.5, 2.0), (2.0, 2 * 0.25 - 2 * 0.25), (-1.0, 2 * 0.01)]:
+    # d2(s^2) = 2 g'^2 + 2 s g'': at 0.5 and 1, s = 1, g' = 1, g'' = 0; at 2, g' = 1/2, g'' = -1/4.
+    for x, expected in [(0.5, 2.0), (1.0, 2.0), (2.0, 2 * 0.25 - 2 * 0.25), (-1.0, 2 * 0.01)]:
         assert_close(outer(inner(lambda x: f(x) ** 2))(x), expected, 8, scale=2.0)
     assert jax.hessian(lambda x: f(x) ** 2)(0.5) == 2.0  # exact, fused or not, as below
 
