@@ -172,7 +172,7 @@ def test_every_argument_of_a_layer_is_in_its_docstring(host):
         assert sorted(name for name in described if name in own) == sorted(own)  # linen's own come after a parent's
 
 
-def test_the_frameworks_have_the_same_arguments_with_the_same_defaults():
+def test_frameworks_have_the_same_arguments_and_defaults():
     differ = {"rngs", "parent", "name", "bounds", "features"}  # `bounds` is {} under two names
     own = {"carry_init", "recurrent_kernel_init", "param_dtype"}  # of brainstate
     for layer in LAYERS:
@@ -197,7 +197,7 @@ def test_a_layer_is_copied_and_pickled(host):
 
 
 @every_host
-def test_a_subclass_with_a_constructor_of_its_own_passes_arguments_on(host):
+def test_a_subclass_with_its_own_constructor_passes_arguments(host):
     if host.name == "linen":
 
         class Own(host.layers.LIF):

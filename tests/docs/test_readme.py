@@ -43,7 +43,7 @@ def test_the_surrogates_of_each_library_are_counted():
     assert counts == expected
 
 
-def test_batch_first_data_is_turned_around_by_the_line_that_is_shown(lenient):
+def test_the_line_shown_turns_batch_first_data_around(lenient):
     assert "Time comes first: `xs` is `[time, batch, features]`;" in README.read_text()
     (line,) = re.findall(r"`(xs = [^`]*)` turns batch-first data around", README.read_text())
     lif = nnx.LIF(3, decay=0.5)
@@ -56,7 +56,7 @@ def test_batch_first_data_is_turned_around_by_the_line_that_is_shown(lenient):
         np.testing.assert_array_equal(lif(lif.initialize_carry((5, 3)), batch_first)[1], jnp.swapaxes(spikes, 0, 1))
 
 
-def test_batch_first_data_is_an_error_where_the_carry_is_made_from_the_batch():
+def test_batch_first_data_does_not_fit_a_carry_of_the_batch():
     net, batch_first = nnx.SpikingSequential([nnx.LIF(3)]), jnp.ones((4, 5, 3))
     shapes = re.findall(r"`net\.initialize_carry\((.*?)\)`", README.read_text())
     assert shapes == ["(batch, features)", "xs.shape[1:]"]

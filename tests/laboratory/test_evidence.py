@@ -123,7 +123,7 @@ def test_a_setting_that_is_not_finished_is_named_and_left_out(by_setting, tmp_pa
 
 
 @pytest.mark.parametrize("shape", sorted({"Circ", "S2NN", outcomes.FOCUS} & SHAPES.keys()))
-def test_a_shape_that_the_code_no_longer_has_is_named_and_left_out(shape):
+def test_a_shape_that_the_code_lost_is_named_and_left_out(shape):
     """It is renamed: its runs have a name that is gone, and the new one has none. Claims name two of the three."""
     shapes = {"Renamed" if name == shape else name: surrogate for name, surrogate in SHAPES.items()}
     with mock.patch.dict(SHAPES, shapes, clear=True):  # which gives back the order, too
@@ -137,7 +137,7 @@ def test_a_shape_that_the_code_no_longer_has_is_named_and_left_out(shape):
         assert not any(f"`{shape} " in text + of_comparison[part] for part in ("settings", "adapted", "reruns"))
 
 
-def test_results_of_a_setting_that_the_code_no_longer_has_are_shown(by_setting):
+def test_results_of_a_setting_that_the_code_lost_are_shown(by_setting):
     first, *others = by_setting
     with mock.patch.object(outcomes, "names", return_value=others):
         assert list(outcomes.load(RESULTS / "family")) == [*others, first]
@@ -171,7 +171,7 @@ def test_calls_are_those_that_all_settings_have(by_setting, tmp_path):
     assert set(by_setting[name].single) - set(outcomes.load(tmp_path)[name].single) == {lost}
 
 
-def test_adapted_widths_are_compared_with_every_call_that_has_ten_seeds(by_setting):
+def test_adapted_widths_are_compared_where_ten_seeds_are_there(by_setting):
     """At any rate, and whether other settings have it or not, as the page says: by hand from the rows of the files."""
     for name, outcome in by_setting.items():
         best = max(100 * run["test"].mean() for (call, _), run in runs_of(name).items() if call.startswith("S2NN "))

@@ -51,7 +51,7 @@ def test_regret_is_behind_the_best_call_and_tuned_behind_all():
     np.testing.assert_allclose([tuned[call]["one"] for call in (A, B, OURS)], [1, 2, 3], atol=1e-9)
 
 
-def test_the_default_has_the_smallest_worst_regret_and_ties_are_ours():
+def test_the_default_has_the_least_worst_regret_ties_are_ours():
     assert str(outcomes.default(make_outcomes(94.0))) == OURS  # 2 points behind, S2NN 3
     assert str(outcomes.default(make_outcomes(92.8))) == OURS  # 3.2: within half a point of S2NN
     assert str(outcomes.default(make_outcomes(91.0))) == B
@@ -100,7 +100,7 @@ def test_calls_that_are_not_trained_to_the_end_are_counted():
     assert len(advice.how_sure(settled)) == 1
 
 
-def test_settings_without_which_the_rule_chooses_another_call_are_named():
+def test_settings_on_which_the_choice_depends_are_named():
     """Ours is 2 points behind in one setting and 1 in the other, where S2NN is the best."""
     by_setting = make_outcomes(94.0)
     (text,) = advice.how_sure(by_setting)

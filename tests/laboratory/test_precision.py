@@ -84,7 +84,7 @@ def test_loss_of_half_precision_outputs_is_computed_in_float32():
     assert_close(loss, expected, 8 + 10 + 16, scale=np.abs(logits).max())  # sums over time, classes and examples
 
 
-def test_loss_scaling_by_a_power_of_two_changes_no_bit_of_float32(data):
+def test_a_loss_scale_of_a_power_of_two_changes_no_bit(data):
     net = digits_nnx.build(0, precision.SURROGATE, precision.LEARNABLE)
     net.eval()
     xs, labels = task.still(data.train_images[:16]), data.train_labels[:16]

@@ -106,7 +106,7 @@ def trained(shape, groups, monkeypatch):
     return outcomes[0], collectives(text), costs
 
 
-def test_one_gradient_of_the_whole_batch_sends_in_every_time_step(monkeypatch):
+def test_one_gradient_of_the_batch_sends_in_every_time_step(monkeypatch):
     """What the groups are for: alpha's gradients, of two layers of 64, are summed in each of 12 steps."""
     _, sent, _ = trained((4, 1), 1, monkeypatch)
     assert [c for c in sent if c.loops == 2] == 2 * [("all-reduce", 64, 2, 12)]

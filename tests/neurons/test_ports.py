@@ -127,7 +127,7 @@ def test_spikes_are_those_of_the_documented_loop(key):
         np.testing.assert_array_equal(ys, expected)
 
 
-def test_where_a_potential_stays_above_threshold_snntorch_has_no_port():
+def test_snntorch_has_no_port_for_potentials_above_threshold():
     """Undelayed, the threshold is taken off before the spike is decided: 2.5 fires, leaves 1.5, and is silent there."""
     key, xs = "snntorch.Leaky(beta=beta, reset_delay=False)", np.zeros_like(X)
     xs[0] = 2.5

@@ -212,7 +212,7 @@ RESETS = [
 
 @pytest.mark.parametrize("reset", RESETS, ids=str)
 @pytest.mark.parametrize("host", REST_EXHAUSTIVE)
-def test_a_reset_that_nir_has_not_is_refused_or_named_in_the_metadata(reset, host, tmp_path):
+def test_a_reset_that_nir_lacks_is_refused_or_in_the_metadata(reset, host, tmp_path):
     make = MAKE[host]()
     lif = make.lif(8, decay=0.8, threshold=0.1 if "decay_input" in reset else 1.0, **reset)
     net = make.net([make.linear(6, 8), lif, make.linear(8, 4)], (6,))
@@ -401,7 +401,7 @@ COMPUTING = [
 
 @pytest.mark.parametrize("dtype", ["float16", "bfloat16"])
 @pytest.mark.parametrize(("make", "size", "layer", "kind"), COMPUTING)
-def test_a_layer_that_computes_in_a_dtype_of_its_own_is_refused_or_told(make, size, layer, kind, dtype):
+def test_a_layer_with_its_own_dtype_is_refused_or_told(make, size, layer, kind, dtype):
     layer = layer(**{kind: jnp.dtype(dtype)})
     net, said = make().net([layer], size), f"layer 0, {type(layer).__name__}: the dtype {dtype} that it computes in"
     with pytest.raises(ValueError, match=said):

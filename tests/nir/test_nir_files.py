@@ -100,7 +100,7 @@ def test_what_a_graph_means_is_what_is_read(name, method, host, tmp_path):
 
 @pytest.mark.parametrize("method", ["euler", "exp"])
 @pytest.mark.parametrize("name", ["Threshold", "I, Threshold", "IF"])
-def test_what_has_no_time_constant_is_written_again_by_any_method(name, method):
+def test_what_has_no_time_constant_is_written_by_any_method(name, method):
     net = from_nir(STRANGERS[name], "nnx", dt=1.0, method=method)
     graph = to_nir(net, (N,), dt=1.0, method=method)
     written, given = (sorted(type(node).__name__ for node in g.nodes.values()) for g in (graph, STRANGERS[name]))

@@ -68,7 +68,7 @@ def test_no_module_imports_itself_by_way_of_others(package):
         pytest.fail(f"expected imports without a cycle, got {' <- '.join(error.args[1])}")
 
 
-def test_folders_of_the_library_do_not_import_each_other_both_ways():
+def test_no_two_folders_of_the_library_import_each_other():
     """A file beside them is a folder of its own."""
     known = modules("brainsurr")
     between: dict[str, set[str]] = {}
