@@ -51,14 +51,10 @@ def is_function(value: Any) -> bool:
 
 
 def check_surrogate(name: str, value: Any):
-    """Raise a TypeError unless the value is a surrogate, and a NotImplementedError if it has no formula."""
+    """Raise a TypeError unless the value is a surrogate."""
     if isinstance(value, type) or not hasattr(value, "broadcast_into"):  # importing the class here would be a cycle
         hint = hint_to_surrogate(value)
         raise TypeError(f"expected a surrogate such as LogTailedRelu(0.1), got {value!r} for {name}{hint}")
-    if not value._has_formula:
-        raise NotImplementedError(
-            f"{type(value).__name__} gives neither surrogate_fun nor surrogate_grad: subclass Surrogate and define one"
-        )
 
 
 def check_distribution(name: str, surrogate: Any):

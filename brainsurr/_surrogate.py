@@ -92,7 +92,6 @@ class Surrogate(Value):
     """
 
     is_distribution: ClassVar[bool] = False
-    _has_formula: ClassVar[bool] = False
     __array_ufunc__: ClassVar[None] = None  # numpy leaves `array * surrogate` to `__rmul__`
     _flags_at_first: ClassVar[frozenset[str]] = frozenset({"origin"})
 
@@ -108,11 +107,14 @@ class Surrogate(Value):
                 setattr(cls, name, elementwise(cls.__dict__[name]))
                 if "is_distribution" not in cls.__dict__:  # it was declared for the parent's formula
                     cls.is_distribution = False
-        formulas = cls.surrogate_fun, cls.surrogate_grad
-        cls._has_formula = formulas != (Surrogate.surrogate_fun, Surrogate.surrogate_grad)
 
     def __call__(self, x, *, key=None) -> jax.Array:
         """Return the spike, ``brainsurr.spike(x, self, key=key)``; the primitive where ``origin`` is true."""
+        cls = type(self)
+        if cls.surrogate_fun is Surrogate.surrogate_fun and cls.surrogate_grad is Surrogate.surrogate_grad:
+            raise NotImplementedError(
+                f"{cls.__name__} gives neither surrogate_fun nor surrogate_grad: subclass Surrogate and define one"
+            )
         return spike(x, self, key=key)
 
     def surrogate_fun(self, x) -> jax.Array:
@@ -125,7 +127,7 @@ class Surrogate(Value):
     def surrogate_grad(self, x) -> jax.Array:
         """Compute the gradient :math:`g'(x)`, elementwise, in the dtype of ``x``."""
         x = as_float(x)
-        return jax.jvp(self.surrogate_fun, (x,), (jnp.ones_like(x),))[1]
+        return jnp.where(jnp.isnan(x), x, jax.jvp(self.surrogate_fun, (x,), (jnp.ones_like(x),))[1])
 
     def derivative(self, x) -> jax.Array:
         """Compute :meth:`surrogate_grad`, under the name that sparx calls."""
@@ -150,6 +152,11 @@ class Surrogate(Value):
     def broadcast_into(self, x: jax.Array) -> "Surrogate":
         """Cast the parameters to the dtype and rank of ``x``; a ValueError if one does not broadcast into it."""
         return self._matched(x, inside=True)
+
+    def _check(self, name, value):
+        if name in ("surrogate_fun", "surrogate_grad"):
+            raise TypeError(f"{type(self).__name__}: expected {name} to be a method of the class, got {value!r}")
+        super()._check(name, value)
 
 
 def _has_partner(cls, inherited: str, given: str) -> bool:

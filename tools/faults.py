@@ -258,9 +258,9 @@ FAULTS = [
         "unroll",
     ),
     Fault("_time/reductions.py", "y.astype(jnp.float32) if y.dtype.itemsize < 4 else y", "y", "unroll"),
-    Fault("_time/guard.py", "_count(after[0], prime) != most", "_count(after[0], prime) > most", "guard"),
-    Fault("_time/guard.py", "return is_marked and any(", "return is_marked or any(", "guard"),
-    Fault("_jaxpr.py", 'and name != "cond_jaxpr"', "", "guard"),
+    Fault("_time/guard.py", "min(steps // 2 + 1, steps - 1)", "steps // 2", "guard"),
+    Fault("_time/guard.py", "rate in (0.9, 0.1)", "rate in (0.9, 0.9)", "guard"),
+    Fault("_jaxpr.py", 'and name != "cond_jaxpr"', "", "gradients"),
     Fault(
         "_time/sequential.py",
         "product(as_float(xs,",

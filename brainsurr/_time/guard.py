@@ -1,39 +1,39 @@
-"""A check for `unroll`: a layer without a state must process each time step separately, and all in the same way.
-
-The layer is traced, not run, with a number of time steps that is a large prime. So the lengths of axes tell which of
-them are of time, also where time and batch have become one axis: the multiples of that prime.
-"""
+"""A check for `unroll`: a layer without a state must process each time step separately, and all in the same way."""
 
 import contextlib
 import math
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from contextvars import ContextVar
 from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
-from .._jaxpr import equations
-
-_in_blocks: ContextVar[bool] = ContextVar("in_blocks", default=False)
-_PRIMES = (10007, 10009)  # no other axis has a length that is a multiple of both
+# The number of time steps on which layers without a state are tried; 0 outside of `unroll`.
+_steps: ContextVar[int] = ContextVar("steps", default=0)
+_MAX_INPUT_SIZE = 2**20  # of the random inputs of one trial; at least four steps are tried
+_MAX_PARAMETERS = 2**26  # of a layer: random ones are drawn in their place
 
 
 @contextlib.contextmanager
-def refusing_layers_that_mix_time(in_blocks: bool = True) -> Iterator[None]:
-    """Make `check_time_steps_alone` check layers in this context."""
-    token = _in_blocks.set(in_blocks)
+def trying_stateless_layers(steps: int) -> Iterator[None]:
+    """Make `check_time_steps_alone` try layers on ``steps`` time steps in this context."""
+    token = _steps.set(steps)
     try:
         yield
     finally:
-        _in_blocks.reset(token)
+        _steps.reset(token)
 
 
 def check_time_steps_alone(index: int, layer: Any, as_function: Callable[[Any], Callable | None], xs: Any):
-    """Raise a ValueError if a layer without a state mixes time steps; outside of `unroll`, do nothing.
+    """Raise a ValueError if a layer without a state mixes time steps. Outside of `trying_stateless_layers`, do nothing.
 
-    Skip a layer that can't be traced separately or takes anything but an array, and a mesh with explicit or manual
-    axes.
+    Run the layer on random inputs, apart from the program that is being traced: its output after some step must not
+    depend on its input before that step, nor the other way round, and equal inputs at all steps must give equal
+    outputs. Skip a layer that can't be run separately, has side effects, draws random numbers (whose generator takes
+    seconds to compile), has very many parameters, takes anything but an array, or runs on a mesh with explicit or
+    manual axes.
 
     Args:
       index: the position of the layer in its network.
@@ -42,87 +42,96 @@ def check_time_steps_alone(index: int, layer: Any, as_function: Callable[[Any], 
         the layer, or None if the layer has a state, be it a carry or variables such as batch statistics.
       xs: the input of the layer, ``[time, ...]``, of which only shape and dtype are used.
     """
-    mesh = jax.sharding.get_abstract_mesh()
-    if not _in_blocks.get() or not isinstance(xs, jax.Array) or mesh.explicit_axes or mesh.manual_axes:
+    steps, mesh = _steps.get(), jax.sharding.get_abstract_mesh()
+    if steps < 2 or not isinstance(xs, jax.Array) or mesh.explicit_axes or mesh.manual_axes:
         return
-    with refusing_layers_that_mix_time(False):  # a network inside of the layer is part of it
+    mixes = None
+    with trying_stateless_layers(0):  # a network inside of the layer is part of it
         function = as_function(layer)
-        if function is None or not all(_mixes_along(0, function, prime, xs) for prime in _PRIMES):
+        if function is None:
             return
-    name = getattr(layer, "__name__", type(layer).__name__)
-    raise ValueError(
-        f"SpikingSequential: layers[{index}], {name}, has no state, but its output at one time step depends on "
-        "other steps, or on the position in time, so unroll would give other numbers than the network itself. "
-        "Expected it to process each time step separately; keep what it needs of earlier steps in a state"
-    )
+        # A single example is fast, but a layer may differ between batch sizes: confirm with the actual one.
+        for shape in [(1, *xs.shape[2:])] * (xs.ndim > 2) + [xs.shape[1:]]:
+            mixes = _mixes_time(function, steps, shape, xs.dtype)
+            if mixes is False:
+                return
+    if mixes:
+        name = getattr(layer, "__name__", type(layer).__name__)
+        raise ValueError(
+            f"SpikingSequential: layers[{index}], {name}, has no state, but its output at one time step depends on "
+            "other steps, or on the position in time, so unroll would give other numbers than the network itself. "
+            "Expected it to process each time step separately; keep what it needs of earlier steps in a state"
+        )
 
 
-def _mixes_along(axis: int, function: Callable, prime: int, xs) -> bool:
-    """Return whether a function is seen to combine entries along an axis of its input, or to number them."""
-    lengths = [n if isinstance(n, int) else 1 for n in xs.shape]  # 1 for a symbolic length of jax.export
-    lengths[axis] = prime
+def _mixes_time(function: Callable, steps: int, shape: tuple[int, ...], dtype) -> bool | None:
+    """Return whether a function of ``[time, *shape]`` mixes time steps; None if it can't be run."""
+    steps = min(steps, max(4, _MAX_INPUT_SIZE // max(1, math.prod(shape))))
     try:
-        program = jax.make_jaxpr(function)(jax.ShapeDtypeStruct(lengths, xs.dtype))
-        numbered = any(_count(jax.typeof(constant).shape, prime) for constant in program.consts)
-        return numbered or any(_mixes(equation, prime) for equation in equations(program.jaxpr))
-    except Exception:  # a user's code may raise anything when it is traced separately
-        return False
+        closed = jax.make_jaxpr(function)(jax.ShapeDtypeStruct((steps, *shape), dtype))
+        avals = [jax.typeof(constant) for constant in closed.consts]
+        draws = any(jnp.issubdtype(aval.dtype, jax.dtypes.prng_key) for aval in avals)
+        if closed.effects or draws or sum(aval.size for aval in avals) > _MAX_PARAMETERS:
+            return False
+        return any(
+            _leaf_mixes(*leaf)
+            for trial in _outputs(closed, steps, shape, dtype)
+            for leaf in zip(*trial, strict=True)
+            if leaf[0].shape[:1] == (steps,)
+        )
+    except Exception:  # a user's code may raise anything when it runs separately
+        return None
 
 
-def _count(lengths: Iterable[int], prime: int) -> int:
-    """Return how often the prime is a factor of these lengths of axes."""
-    size, count = math.prod(n for n in lengths if n), 0
-    while size % prime == 0:
-        size, count = size // prime, count + 1
-    return count
+def _outputs(closed, steps, shape, dtype):
+    """Return, for each of two trials, the outputs for five inputs and the two cuts in time.
+
+    The inputs are: two random ones; for each cut, the first up to the cut and the second from there on; and one step
+    repeated. There are two cuts since a layer that groups time steps may have the border of two groups at one of them.
+    The first trial is of normal numbers; the second of spikes, many and then few, for a layer with a threshold on the
+    rate over time.
+    """
+    from jax.extend.core import ClosedJaxpr, jaxpr_as_fun  # here: it takes as long to import as all of brainsurr
+
+    rng = np.random.default_rng(0)
+    numbers = [rng.standard_normal((steps, *shape), np.float32) for _ in range(2)]
+    spikes = [(rng.random((steps, *shape), np.float32) < rate).astype(np.float32) for rate in (0.9, 0.1)]
+    cuts = (steps // 2, min(steps // 2 + 1, steps - 1))
+
+    def inputs(first, second):
+        mixed = (np.concatenate([first[:cut], second[cut:]]) for cut in cuts)
+        return first, second, *mixed, np.broadcast_to(first[:1], first.shape)
+
+    @jax.jit
+    def run(constants, xs):
+        return jaxpr_as_fun(ClosedJaxpr(closed.jaxpr, constants))(xs > 0 if dtype == jnp.bool_ else xs.astype(dtype))
+
+    with jax.ensure_compile_time_eval():
+        # Parameters may be tracers of the surrounding program: use random values in their place, away from 0.
+        constants = [_stand_in(c, rng) if isinstance(c, jax.core.Tracer) else c for c in closed.consts]
+        for trial in (numbers, spikes):
+            outputs = [[np.asarray(leaf) for leaf in run(constants, xs)] for xs in inputs(*trial)]
+            yield (*outputs, [cuts] * len(outputs[0]))
 
 
-def _mixes(equation, prime: int) -> bool:
-    """Return whether an equation combines entries along an axis that the prime marks, or numbers them."""
-    before = [getattr(value.aval, "shape", ()) for value in equation.invars]
-    after = [getattr(value.aval, "shape", ()) for value in equation.outvars]
-    most = max((_count(shape, prime) for shape in before), default=0)
-    if most and len(after) == 1 and _count(after[0], prime) != most:
-        return True  # a sum over the axis, a part of it, or all pairs of its entries
-    if equation.primitive.name == "scan":
-        return _carries_along(equation, prime)
-    shape = (before or after)[0]
-    axes = _mixed_axes(equation.primitive.name, equation.params, before, after)
-    return any(_count(shape[axis : axis + 1], prime) for axis in axes)
+def _stand_in(tracer, rng):
+    return jnp.asarray(rng.uniform(0.5, 1.5, tracer.shape)).astype(tracer.dtype)
 
 
-def _carries_along(scan, prime: int) -> bool:
-    """Return whether a scan over a marked axis has a carry of floats; a counter or a key is no memory."""
-    body = scan.params["jaxpr"].jaxpr
-    given = [(outer.aval.shape, inner.aval.shape) for outer, inner in zip(scan.invars, body.invars, strict=True)]
-    is_marked = any(outer != inner and _count(outer[:1], prime) for outer, inner in given)
-    returned = [(outer.aval, inner.aval) for outer, inner in zip(scan.outvars, body.outvars, strict=True)]
-    return is_marked and any(a.shape == b.shape and jnp.issubdtype(a.dtype, jnp.inexact) for a, b in returned)
+def _leaf_mixes(first, second, early, late, same, cuts) -> bool:
+    eps = float(jnp.finfo(first.dtype).eps) if jnp.issubdtype(first.dtype, jnp.inexact) else 0.0
+    return any(
+        # Both are of one program, but an accelerator may still round its sums in another order.
+        _differ(mixed[:cut], first[:cut], 8 * eps) or _differ(mixed[cut:], second[cut:], 8 * eps)
+        for mixed, cut in zip((early, late), cuts, strict=True)
+    ) or _differ(same, same[:1], max(1e-3, 8 * eps))  # rows of one program may be rounded in different orders
 
 
-def _mixed_axes(name: str, params, before, after) -> Iterable[int]:
-    """Return the axes of the first input, or the output if there is none, along which entries are mixed or numbered."""
-    shape = (before or after)[0]
-    match name:
-        case "fft":
-            return range(len(shape) - len(params["fft_lengths"]), len(shape))
-        case "pad":
-            return [i for i, config in enumerate(params["padding_config"]) if config != (0, 0, 0)]
-        case "conv_general_dilated":
-            (_, features, *space), (_, _, *kernel), _ = params["dimension_numbers"]
-            return [features, *(i for i, j in zip(space, kernel, strict=True) if before[1][j] > 1)]
-        case "gather":
-            batch = params["dimension_numbers"].operand_batching_dims
-            return [i for i, size in enumerate(params["slice_sizes"]) if size < shape[i] and i not in batch]
-        case "dynamic_update_slice":
-            return [i for i, size in enumerate(before[1]) if size < shape[i]]
-        case "reshape":  # what is inside of an axis must stay there
-            new = after[0]
-            kept = [(i, new.index(n)) for i, n in enumerate(shape) if n in new]
-            return [i for i, j in kept if math.prod(shape[i:]) != math.prod(new[j:])]
-    if name.startswith("scatter"):
-        return params["dimension_numbers"].scatter_dims_to_operand_dims
-    if "window_dimensions" in params:
-        return [i for i, size in enumerate(params["window_dimensions"]) if size > 1]
-    named = [params[key] for key in ("axis", "axes", "dimension", "dimensions") if params.get(key) is not None]
-    return [axis for axes in named for axis in (axes if isinstance(axes, tuple) else (axes,))]
+def _differ(left, right, tolerance) -> bool:
+    """Return whether two arrays differ by more than rounding, relative to the largest finite number."""
+    left, right = np.broadcast_arrays(*(a.astype(np.result_type(a, np.float64)) for a in (left, right)))
+    finite = np.isfinite(left) & np.isfinite(right)
+    equal = (left == right) | (np.isnan(left) & np.isnan(right))
+    with np.errstate(invalid="ignore"):
+        near = np.abs(left - right) <= tolerance * np.max(np.abs(right), initial=0, where=finite)
+    return not np.all(equal | (finite & near))

@@ -127,7 +127,8 @@ def apply_layers(
       as_function: of the framework, see :func:`check_time_steps_alone`.
       call: ``call(layer, carry, xs) -> (carry, ys)`` of the framework.
       as_product: ``as_product(layer)`` of the framework returns a function of ``[..., features]`` for its own module of
-        a product over the last axis, and None for any other layer, a subclass too, which may be something else.
+        a product over the last axis, and None for any other layer, a subclass too, which may be something else. On
+        ``[time, ..., features]`` it treats each time step alone, so it is not tried.
       return_spikes: whether the outputs are such a pair.
     """
     layers = tuple(layers)
@@ -140,7 +141,8 @@ def apply_layers(
     carries, spikes, given, xs = [], {}, xs, as_float(xs, "xs")
     for index, (layer, before) in enumerate(zip(layers, carry, strict=True)):
         product = as_product(layer)
-        check_time_steps_alone(index, layer, as_function, xs)
+        if product is None:
+            check_time_steps_alone(index, layer, as_function, xs)
         with named(index, layer):
             if product and getattr(xs, "ndim", 0) > 2 and is_on_one_device():
                 rows = given if index == 0 and isinstance(given, jax.Array) else xs

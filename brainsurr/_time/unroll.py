@@ -13,7 +13,7 @@ from .._arrays import as_array
 from .._checks import check_function, check_word, is_integer
 from .._kernel import promote_in_gradient_check
 from .._scan import scan
-from .guard import refusing_layers_that_mix_time
+from .guard import trying_stateless_layers
 from .reductions import REDUCTIONS, Reduction
 
 REMATS = ("none", "dots", "full")
@@ -156,7 +156,7 @@ def unroll_blocks(transforms: Transforms, block, carry, xs, block_size, remat, r
     parts = []  # of the blocks of equal length, and of the rest
     if blocks:
         whole = jax.tree.map(lambda x: x[: blocks * size].reshape(blocks, size, *x.shape[1:]), xs)
-        with refusing_layers_that_mix_time():
+        with trying_stateless_layers(min(steps, max(2 * size, 32))):
             carry, stacked = transforms.scan(scan_body, block, carry, whole)
         parts.append(stacked)
     if blocks * size < steps or not blocks:

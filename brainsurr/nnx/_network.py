@@ -23,9 +23,10 @@ class SpikingSequential(AnswersWrongCalls, nnx.Module):
     ``xs = jnp.swapaxes(xs, 0, 1)`` turns it around.
 
     A layer without a state must process each time step separately, and all in the same way; one that needs earlier
-    steps keeps a state. `unroll` traces each layer and raises an error for one that mixes time steps. It does not
-    see what happens in a callback, and does not look at layers that take a dictionary or can't be traced separately,
-    those of a module of your own outside of a `SpikingSequential`, or any on a mesh with explicit or manual axes.
+    steps keeps a state. `unroll` tries layers on random numbers and on spikes, and raises an error for one that mixes
+    time steps there. It does not see mixing that shows with other values alone, and does not try layers that take a
+    dictionary or can't run separately, those of a module of your own outside of a `SpikingSequential`, or any on a mesh
+    with explicit or manual axes.
 
     Inputs become real numbers, so put an ``Embed`` before the network; spikes can be uint8 or bool, which `unroll`
     keeps, but for one block at a time. Add a cell of flax as ``nnx.RNN(cell, time_major=True)``, which starts from its

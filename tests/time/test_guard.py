@@ -6,140 +6,134 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from combinations import each_value_once, label
+from dtypes import HALF
 from flax import linen, nnx
 
 from brainsurr import brainstate as bst
 from brainsurr import linen as bl
 from brainsurr import nnx as bn
+from brainsurr._time import guard
 
 T, B, F = 24, 3, 4
 XS = jnp.asarray(np.random.default_rng(0).normal(1, 1, (T, B, F)), jnp.float32)
-KEY = jax.random.key(0)
 
 pytestmark = pytest.mark.usefixtures("lenient")  # the Linear of brainstate, the layers of flax
 
 
-def run_nnx(layer, **options):
+def run_nnx(layer, jit, **options):
     net = bn.SpikingSequential([nnx.Linear(F, F, rngs=nnx.Rngs(0)), bn.LIF(F), layer, bn.LI(F)])
     carry = net.initialize_carry((B, F))
-    return nnx.eval_shape(lambda net: bn.unroll(net, carry, XS, **options)[1], net)
+
+    def run(net):
+        return (bn.unroll(net, carry, XS, **options) if options else net(carry, XS))[1]
+
+    return (nnx.jit(run) if jit else run)(net)
 
 
-def run_linen(layer, **options):
+def run_linen(layer, jit, **options):
     net = bl.SpikingSequential([linen.Dense(F), bl.LIF(F), layer, bl.LI(F)])
-    carry = net.initialize_carry(KEY, (B, F))
+    carry = net.initialize_carry(jax.random.key(0), (B, F))
+    variables = net.init(jax.random.key(0), carry, XS)
 
     def run(variables):
-        bound = net.bind(variables, rngs={"dropout": KEY}, mutable=["batch_stats"])
-        return bl.unroll(bound, carry, XS, **options)[1]
+        bound = net.bind(variables, rngs={"dropout": jax.random.key(1)}, mutable=["batch_stats"])
+        return (bl.unroll(bound, carry, XS, **options) if options else bound(carry, XS))[1]
 
-    return jax.eval_shape(run, net.init(KEY, carry, XS))
+    return (jax.jit(run) if jit else run)(variables)
 
 
-def run_brainstate(layer, **options):
+def run_brainstate(layer, jit, **options):
+    brainstate.random.seed(0)
     net = bst.SpikingSequential([brainstate.nn.Linear(F, F), bst.LIF(F), layer, bst.LI(F)])
     net.init_state(B)
-    with brainstate.environ.context(fit=True):
-        return brainstate.transform.make_jaxpr(lambda: bst.unroll(net, XS, **options))()
+
+    def run():
+        with brainstate.environ.context(fit=True):
+            return bst.unroll(net, XS, **options) if options else net(XS)
+
+    return (brainstate.transform.jit(run) if jit else run)()
 
 
 HOSTS = {"nnx": run_nnx, "linen": run_linen, "brainstate": run_brainstate}
 RUNS = list(HOSTS.values())
+hosts = pytest.mark.parametrize("run", RUNS, ids=HOSTS)
+
+
+def delay(xs):
+    return jnp.concatenate([jnp.zeros_like(xs[:3]), xs[:-3]])
 
 
 def centre(xs):
     return xs - xs.mean(0)
 
 
-def running_sum(xs):
-    return jax.lax.scan(lambda total, x: (total + x, total + x), jnp.zeros(xs.shape[1:]), xs)[1]
+def backwards(xs):
+    return xs[::-1]
 
 
-def all_pairs(xs):
-    weights = jax.nn.softmax(jnp.einsum("tbf,sbf->bts", xs, xs))
-    return jnp.einsum("bts,sbf->tbf", weights, xs)
+def place_in_time(xs):
+    return xs + jnp.arange(len(xs), dtype=xs.dtype)[:, None, None]
 
 
-def smooth(xs):
-    kernel = jnp.ones((1, F, 3))
-    return jax.lax.conv_general_dilated(xs, kernel, (1,), "SAME", dimension_numbers=("WNC", "OIW", "WNC"))
+def sample_and_hold(xs):
+    return jnp.repeat(xs[::4], 4, axis=0)[: len(xs)]
 
 
-ACROSS = {
-    "a delay": lambda xs: jnp.concatenate([jnp.zeros_like(xs[:3]), xs[:-3]]),
-    "a mean": centre,
-    "a mean, compiled": jax.jit(centre),
-    "a mean, each feature alone": jax.vmap(lambda xs: xs - xs.mean(), -1, -1),
-    "backwards": lambda xs: xs[::-1],
-    "the place in time": lambda xs: xs + jnp.arange(len(xs), dtype=xs.dtype)[:, None, None],
-    "the place, in NumPy": lambda xs: xs + np.arange(len(xs), dtype=np.float32)[:, None, None],
-    "sample and hold": lambda xs: jnp.repeat(xs[::4], 4, axis=0)[: len(xs)],
-    "a gate by the rate": lambda xs: xs * (xs.mean(0) > 0.5),
-    "a sum so far": lambda xs: jnp.cumsum(xs, 0),
-    "a scan": running_sum,
-    "all pairs": all_pairs,
-    "a convolution": lambda xs: smooth(xs) + xs,
-    "a maximum of three": lambda xs: linen.max_pool(xs.swapaxes(0, 1), (3,), (1,), "SAME").swapaxes(0, 1),
-    "a rank": lambda xs: jnp.sort(xs, 0),
-    "steps drawn": lambda xs: jnp.take(xs, jax.random.randint(KEY, len(xs), 0, len(xs)), axis=0),
-    "one step set": lambda xs: xs.at[0].set(0),
-    "two steps set": lambda xs: jax.lax.dynamic_update_slice(xs, xs[:2] * 0, (0, 0, 0)),
-    "a shift": lambda xs: jax.lax.pad(xs, np.float32(0), [(1, -1, 0), (0, 0, 0), (0, 0, 0)]),
-    "frequencies": lambda xs: jnp.fft.fft(xs.swapaxes(0, -1)).real.swapaxes(0, -1),
-    "a reshape for a transpose": lambda xs: xs.reshape(B, -1, F).swapaxes(0, 1),
-}
+def centre_a_little(xs):
+    return xs - 1e-4 * xs.mean()
 
 
-@pytest.mark.parametrize(("kind", "run"), each_value_once(list(ACROSS), RUNS), ids=label)
-def test_a_layer_that_looks_across_time_is_refused(run, kind):
-    with pytest.raises(ValueError, match=r"layers\[2\], .*, has no state, but its output"):
-        run(ACROSS[kind], block_size=5)
+def gate_by_rate(xs):
+    return xs * (xs.mean(0) > 0.5)
 
 
-def test_with_a_single_block_nothing_is_cut():
-    run_nnx(centre, block_size=T)
+def add_rounded_rate(xs):
+    return xs + jnp.round(xs.mean(0))
 
 
-def report_the_mean(xs):
-    jax.debug.callback(reported.append, xs.mean())
-    return xs
+ACROSS = [delay, centre, backwards, place_in_time, sample_and_hold, centre_a_little, gate_by_rate, add_rounded_rate]
 
 
-def each_picture(xs):
-    pictures = xs.reshape(-1, B, 2, 2, 1)
-    return nnx.Conv(1, 1, (2, 2), rngs=nnx.Rngs(0))(pictures).reshape(xs.shape)
+@pytest.mark.parametrize(("layer", "run", "jit"), each_value_once(ACROSS, RUNS, [False, True]), ids=label)
+def test_a_layer_that_looks_across_time_is_refused_by_unroll(run, layer, jit):
+    assert run(layer, jit).shape == XS.shape  # without it, such a layer is a layer like any other
+    with pytest.raises(ValueError, match=rf"layers\[2\], {layer.__name__}, has no state, but its output"):
+        run(layer, jit, block_size=5)
 
 
-def of_few_steps(xs):
-    if len(xs) > T:
-        raise NotImplementedError
-    return centre(xs)
+@hosts
+def test_a_delay_longer_than_a_block_is_seen(run):
+    with pytest.raises(ValueError, match="delay, has no state"):
+        run(delay, True, block_size=1)
 
 
-reported = []
-ALONE = {
-    "of one batch size": lambda xs: jnp.flip(xs.reshape(-1, B, 2, 2), -1).reshape(-1, B, F),
-    "rows": lambda xs: xs.reshape(-1, F).reshape(len(xs), -1, F),
-    "groups": lambda xs: jax.nn.softmax(xs.reshape(-1, B, 2, 2), axis=2).reshape(xs.shape),
-    "the place in a step": lambda xs: jnp.tanh(xs * jnp.arange(F)),
-    "examples in another order": lambda xs: jnp.take(xs, jnp.array([2, 0, 1]), axis=1),
-    "a rank in each step": lambda xs: jnp.take_along_axis(xs, jnp.argsort(xs, -1), -1),
-    "one feature set": lambda xs: xs.at[..., 0].set(0),
-    "step by step": lambda xs: jax.lax.map(lambda x: x - x.mean(), xs),
-    "a scan over features": lambda xs: jnp.moveaxis(running_sum(jnp.moveaxis(xs, -1, 0)), 0, -1),
-    "a scan over weights": lambda xs: jax.lax.scan(lambda x, w: (x @ w, None), xs, jnp.ones((2, F, F)))[0],
-    "rejection sampling": lambda xs: jax.random.poisson(KEY, jnp.abs(xs)).astype(xs.dtype),
-    "a report of the mean": report_the_mean,
-    "a convolution of each picture": each_picture,
-    "of few steps": of_few_steps,
-}
+@hosts
+def test_with_a_single_block_nothing_is_cut(run):
+    np.testing.assert_array_equal(run(centre, True, block_size=T), run(centre, True))
 
 
-@pytest.mark.parametrize(("kind", "run"), each_value_once(list(ALONE), RUNS), ids=label)
-def test_a_layer_that_treats_each_time_step_alone_passes(run, kind):
-    """And one that can't be traced by itself; what is traced does not run, so nothing is reported twice."""
-    run(ALONE[kind], block_size=5)
-    assert not reported
+def scale(xs):
+    return jnp.tanh(xs * jnp.arange(F))
+
+
+def of_one_batch_size(xs):
+    return jnp.flip(xs.reshape(-1, B, 2, 2), -1).reshape(-1, B, F)
+
+
+def in_groups_of_channels(xs):
+    return jax.nn.softmax(xs.reshape(-1, B, F), axis=1).reshape(xs.shape)
+
+
+def gather(xs):
+    return jnp.take(xs, jnp.array([2, 0, 1]), axis=1)
+
+
+ALONE = [jax.nn.relu, scale, of_one_batch_size, in_groups_of_channels, gather, jnp.log]
+
+
+@pytest.mark.parametrize(("layer", "run"), each_value_once(ALONE, RUNS), ids=label)
+def test_a_layer_that_treats_each_time_step_alone_passes(run, layer):
+    run(layer, True, block_size=5)
 
 
 MODULES = {
@@ -164,40 +158,92 @@ MODULES = {
 }
 
 
-@pytest.mark.parametrize("run", RUNS, ids=HOSTS)
-def test_modules_of_the_hosts_pass(run):
+@pytest.mark.slow
+@pytest.mark.parametrize(("run", "layer"), [(run, layer) for run, layers in MODULES.items() for layer in layers])
+def test_modules_of_the_hosts_pass(run, layer):
     """BatchNorm, the last of each, mixes time steps: it keeps statistics, which are a state, and is let be."""
-    for layer in MODULES[run]:
-        run(layer, block_size=5)
+    run(layer, True, block_size=5)
 
 
-MIXING = {
-    run_nnx: lambda: nnx.Sequential(nnx.Linear(F, F, rngs=nnx.Rngs(0)), centre),
-    run_linen: lambda: linen.Sequential([linen.Dense(F), centre]),
-    run_brainstate: lambda: brainstate.nn.Sequential(brainstate.nn.Linear(F, F), centre),
-}
+class Mixer(nnx.Module):
+    def __init__(self, rngs):
+        self.linear = nnx.Linear(F, F, rngs=rngs)
+
+    def __call__(self, xs):
+        return centre(self.linear(xs))
 
 
-@pytest.mark.parametrize("run", RUNS, ids=HOSTS)
-def test_a_module_with_parameters_that_mixes_is_refused(run):
-    with pytest.raises(ValueError, match="Sequential, has no state"):
-        run(MIXING[run](), block_size=5)
+class Mixing(linen.Module):
+    @linen.compact
+    def __call__(self, xs):
+        return centre(linen.Dense(F)(xs))
 
 
-def test_a_product_whose_function_is_replaced_is_refused():
+class MixingModule(brainstate.nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.linear = brainstate.nn.Linear(F, F)
+
+    def update(self, xs):
+        return centre(self.linear(xs))
+
+
+@pytest.mark.parametrize(
+    ("run", "layer"),
+    [(run_nnx, lambda: Mixer(nnx.Rngs(0))), (run_linen, Mixing), (run_brainstate, MixingModule)],
+    ids=HOSTS,
+)
+@pytest.mark.parametrize("jit", [False, True])
+def test_a_module_with_parameters_that_mixes_time_steps_is_refused(run, layer, jit):
+    with pytest.raises(ValueError, match=r"Mix.*, has no state"):
+        run(layer(), jit, block_size=5)
+
+
+@pytest.mark.parametrize(
+    ("run", "layer"),
+    [
+        (run_nnx, lambda: nnx.Linear(F, F, rngs=nnx.Rngs(0))),
+        (run_linen, lambda: linen.Dense(F)),
+        (run_brainstate, lambda: brainstate.nn.Linear(F, F)),
+    ],
+    ids=HOSTS,
+)
+def test_a_product_of_the_framework_is_not_tried(run, layer, monkeypatch):
+    """A trial compiles the layer, which takes as long as all else in the trace of a network."""
+    tried = []
+    monkeypatch.setattr(guard, "_mixes_time", lambda *args: tried.append(args) or False)
+    run(layer(), True, block_size=5)
+    others = len(tried)
+    run(scale, True, block_size=5)
+    assert len(tried) > 2 * others
+
+
+def test_a_product_whose_function_is_replaced_is_tried():
     def centred(lhs, rhs, dimensions, **options):
         return centre(jax.lax.dot_general(lhs, rhs, dimensions, **options))
 
     with pytest.raises(ValueError, match="Linear, has no state"):
-        run_nnx(nnx.Linear(F, F, dot_general=centred, rngs=nnx.Rngs(0)), block_size=5)
+        run_nnx(nnx.Linear(F, F, dot_general=centred, rngs=nnx.Rngs(0)), True, block_size=5)
 
 
 def test_layers_of_other_ranks_and_structures_pass():
-    """Two axes, whose second is no batch, and a dictionary from layer to layer."""
+    """Two axes, whose second is no batch; a dictionary from layer to layer; parameters that are divided by."""
+
+    class Scaled(nnx.Module):
+        def __init__(self):
+            self.variance, self.count = nnx.Param(jnp.array(0.5)), nnx.Param(jnp.array(4))
+
+        def __call__(self, xs):
+            return xs / jnp.sqrt(self.variance[...]) / self.count[...].astype(xs.dtype)
+
     by_groups = lambda xs: jax.nn.softmax(xs.reshape(-1, 2, 2), axis=1).reshape(xs.shape)  # noqa: E731
-    net = bn.SpikingSequential([by_groups, lambda xs: {"x": xs}, lambda tree: tree["x"], bn.LIF(F)])
-    _, ys = bn.unroll(net, (None, None, None, jnp.zeros(F)), XS[:, 0], block_size=4)
-    assert ys.shape == (T, F)
+    layers = [by_groups, Scaled(), lambda xs: {"x": xs}, lambda tree: tree["x"], bn.LIF(F)]
+
+    @nnx.jit
+    def run(net, xs):
+        return bn.unroll(net, (None, None, None, None, jnp.zeros(F)), xs, block_size=4)[1]
+
+    assert run(bn.SpikingSequential(layers), XS[:, 0]).shape == (T, F)
 
 
 def test_inside_of_a_network_of_ones_own_and_under_a_gradient():
@@ -212,3 +258,40 @@ def test_inside_of_a_network_of_ones_own_and_under_a_gradient():
     carry = net.inner.initialize_carry((B, F))
     with pytest.raises(ValueError, match=r"layers\[1\], centre, has no state"):
         jax.grad(lambda xs: bn.unroll(net, carry, xs, block_size=4, remat="full")[1].sum())(XS)
+
+
+@pytest.mark.parametrize("dtype", HALF)
+def test_in_half_precision(dtype):
+    net = bn.SpikingSequential([centre, bn.LIF(F)])
+    with pytest.raises(ValueError, match="centre, has no state"):
+        bn.unroll(net, net.initialize_carry((B, F)), XS.astype(dtype), block_size=4)
+
+
+def test_what_the_guard_does_not_see():
+    """Side effects are not caused twice, and what fails on other inputs than its own goes unchecked."""
+    printed = []
+
+    def prints(xs):
+        jax.debug.callback(lambda: printed.append(1))
+        return centre(xs)
+
+    def of_few_steps(xs):
+        if len(xs) > 4:
+            raise NotImplementedError
+        return centre(xs)
+
+    def random(xs):
+        return centre(xs) + jax.random.normal(key, xs.shape)
+
+    @jax.jit
+    def run(k):
+        nonlocal key
+        key = k
+        for layer in (prints, of_few_steps, random):
+            net = bn.SpikingSequential([layer, bn.LIF(F)])
+            bn.unroll(net, net.initialize_carry((B, F)), XS, block_size=4)
+
+    key = None
+    run(jax.random.key(0))
+    jax.effects_barrier()
+    assert len(printed) == T // 4

@@ -551,3 +551,15 @@ def test_formulas_may_come_from_a_class_that_is_no_surrogate():
     class Mixed(Formula, bs.Surrogate): ...
 
     assert jax.grad(Mixed())(0.0) == 1
+
+
+def test_a_formula_is_a_method_of_the_class():
+    class Own(bs.Surrogate):
+        def surrogate_fun(self, x):
+            return jnp.tanh(x)
+
+    f = Own()
+    assert np.isnan(jax.grad(f)(jnp.nan))
+    assert np.isnan(f.surrogate_grad(jnp.nan))
+    with pytest.raises(TypeError, match="Own: expected surrogate_grad to be a method of the class"):
+        f.surrogate_grad = jnp.tanh
