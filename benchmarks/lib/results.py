@@ -13,8 +13,6 @@ from typing import Any
 
 import jax
 
-from .report import table, yes  # noqa: F401  until every report takes them from there
-
 PACKAGES = (
     "brainsurr",
     "jax",
