@@ -260,7 +260,7 @@ FAULTS = [
     Fault("_time/reductions.py", "y.astype(jnp.float32) if y.dtype.itemsize < 4 else y", "y", "unroll"),
     Fault("_time/guard.py", "min(steps // 2 + 1, steps - 1)", "steps // 2", "guard"),
     Fault("_time/guard.py", "rate in (0.9, 0.1)", "rate in (0.9, 0.9)", "guard"),
-    Fault("_jaxpr.py", 'and name != "cond_jaxpr"', "", "gradients"),
+    Fault("_gradients/program.py", 'and name != "cond_jaxpr"', "", "gradients"),
     Fault(
         "_time/sequential.py",
         "product(as_float(xs,",

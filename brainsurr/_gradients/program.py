@@ -1,12 +1,11 @@
 """Where a traced program stops gradients, and where it loses digits: the lines of the user's code."""
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
-
-from .._jaxpr import equations
 
 _OURS = str(Path(__file__).parent.parent)
 _JAX = str(Path(jax.__file__).parent)
@@ -20,6 +19,25 @@ class Cast(NamedTuple):
 
     def __str__(self):
         return f"{self.where} ({self.dtype})"
+
+
+def equations(jaxpr) -> Iterator:
+    """Yield the equations that the outputs depend on, in order, each followed by those inside of it.
+
+    Leave out the condition of a ``while``: how often it repeats is no value.
+    """
+    used, needed = set(map(id, jaxpr.outvars)), []
+    for equation in reversed(jaxpr.eqns):
+        if not used.isdisjoint(map(id, equation.outvars)):
+            used.update(map(id, equation.invars))
+            needed.append(equation)
+    for equation in reversed(needed):
+        yield equation
+        for name, value in equation.params.items():
+            for inner in value if isinstance(value, tuple | list) else (value,):
+                inner = getattr(inner, "jaxpr", inner)
+                if hasattr(inner, "eqns") and name != "cond_jaxpr":
+                    yield from equations(inner)
 
 
 def narrowing_casts(program) -> list[Cast]:

@@ -13,7 +13,7 @@ from jax.sharding import AxisType, NamedSharding
 from jax.sharding import PartitionSpec as P
 
 import brainsurr as bs
-from brainsurr._jaxpr import equations
+from brainsurr._gradients.program import equations
 from brainsurr.neurons import LIF, Recurrent
 
 pytestmark = pytest.mark.numbers
