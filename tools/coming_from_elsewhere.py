@@ -4,12 +4,13 @@ The rows are those of brainsurr/_other_libraries.toml. All else on the page is w
 """
 
 from collections.abc import Iterable, Iterator
-from pathlib import Path
 
 import brainsurr as bs
 from brainsurr._other_libraries import Row, rows, table
 
-PAGE = Path(__file__).parent.parent / "docs" / "coming-from-elsewhere.md"
+from .parts import ROOT, filled
+
+PAGE = "docs/coming-from-elsewhere.md"
 
 # Names that mean several functions: the surrogates that have them, and those here with their formulas.
 NAMES = {
@@ -51,17 +52,11 @@ NAMES = {
 SHAPES = (bs.LeakyRelu, bs.PiecewiseLeakyRelu, bs.ReluGrad)
 
 
-def page(text: str) -> str:
-    """Fill the parts of the page between the markers of their names, ``<!-- name -->`` and ``<!-- /name -->``."""
+def page() -> str:
+    """Return the text of the page, with its generated parts of now."""
     parts = {"functions": functions(), "neurons": neurons(), "arguments": arguments(), "defaults": defaults()}
     parts |= {name: same_name(*members) for name, members in NAMES.items()} | {"surrogates": surrogates()}
-    for name, part in parts.items():
-        before, start, rest = text.partition(f"<!-- {name} -->\n")
-        _, end, after = rest.partition(f"<!-- /{name} -->")
-        if not end:
-            raise ValueError(f"expected <!-- {name} --> ... <!-- /{name} --> in {PAGE.name}")
-        text = f"{before}{start}\n{part}\n{end}{after}"
-    return text
+    return filled(PAGE, parts)
 
 
 def functions() -> str:
@@ -179,4 +174,4 @@ def markdown(heads: list[str], lines: Iterable[list[str]]) -> str:
 
 
 if __name__ == "__main__":
-    PAGE.write_text(page(PAGE.read_text()))
+    (ROOT / PAGE).write_text(page())

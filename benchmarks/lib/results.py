@@ -28,6 +28,9 @@ PACKAGES = (
 
 # The files that a result depends on.
 CODE = (":/brainsurr", ":/benchmarks/*.py", ":/tools/frameworks.py", ":/pyproject.toml", ":/Makefile")
+ROOT = Path(__file__).parents[2]
+RESULTS = ROOT / "benchmarks" / "results"  # those that are committed, and what pages are made of
+PICTURES = ROOT / "docs" / "pictures"
 _ROW = re.compile(r'\[[^][{}"]*\]|\[\s*"(?:[^][{}]|\[[^][{}"]*\])*\]')  # of numbers, or of a string and what follows it
 
 
@@ -40,6 +43,11 @@ def environment() -> dict[str, Any]:
         "commit": _git("rev-parse", "HEAD"),
         "uncommitted_changes": bool(_git("status", "--porcelain", "--", *CODE)),
     }
+
+
+def committed(study: str) -> dict[str, Any]:
+    """Read the committed result of a study, by the name of its folder."""
+    return json.loads((RESULTS / study / "result.json").read_text())
 
 
 def device() -> str:

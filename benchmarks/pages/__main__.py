@@ -1,6 +1,6 @@
 """Write every page: ``python -m benchmarks.pages``, which `make evidence` runs."""
 
-from .parts import ROOT
+from ..lib.results import ROOT
 from .tables import draw, pages
 
 if __name__ == "__main__":

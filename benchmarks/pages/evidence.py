@@ -5,12 +5,12 @@ import numpy as np
 from brainsurr.nnx import LIF
 
 from ..lib.report import wrapped
+from ..lib.results import RESULTS, committed
 from ..robustness.reports import precision
 from ..studies import learn_alpha
 from ..studies.reports import advice, family
 from ..studies.reports.outcomes import TIE, Outcomes, default, regrets, unfinished
 from ..studies.shapes import SHAPES, Call
-from .parts import RESULTS, result
 
 
 def settings_list(outcomes: Outcomes) -> str:
@@ -31,7 +31,7 @@ def settings_list(outcomes: Outcomes) -> str:
 
 def half_precision() -> str:
     """Write the line about half precision from its own study."""
-    study = result("precision")
+    study = committed("precision")
     return (
         f"- *Half precision* (`{study['settings']['surrogate']}`, digits): {precision.line(study)[-1]}; "
         "[the study](withstands.md#half-precision)."

@@ -5,11 +5,11 @@ from collections.abc import Iterable
 
 from ..digits import report as digits
 from ..lib.report import Claim, listed, wrapped
+from ..lib.results import RESULTS
 from ..lib.study import provenance
 from ..studies import learn_alpha, others, sparse, true_gradient, widths
 from ..studies.reports import claims, family
 from ..studies.reports.outcomes import Outcomes
-from .parts import RESULTS
 
 RECORDINGS = " --speech free_spoken_digits.npz"  # what commands need that read spoken digits
 

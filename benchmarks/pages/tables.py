@@ -5,24 +5,26 @@ import re
 import braintools
 
 import brainsurr as bs
+from tools.parts import filled
 
+from ..lib.results import PICTURES, RESULTS, committed
 from ..lib.study import provenance
 from ..nir import report as nir
+from ..robustness import reports as robustness
 from ..speed import report as speed
 from ..studies import learn_alpha, neurons, sparse
 from ..studies.reports import family
 from ..studies.reports.outcomes import load
 from ..studies.shapes import SAME_AS, SHAPES
-from . import evidence, studies, withstands
-from .parts import PICTURES, RESULTS, filled, result
+from . import evidence, studies
 
 COMMAND = "python -m benchmarks.studies.neurons --speech free_spoken_digits.npz --out benchmarks/results/neurons"
 
 
 def of_neurons() -> str:
     """Write the part of docs/neurons.md: what the study of neurons found, how and where."""
-    settings = result("neurons")["settings"]
-    recipe, grid = settings["recipe"], result("neurons")["finished"]["neurons"]
+    settings = committed("neurons")["settings"]
+    recipe, grid = settings["recipe"], committed("neurons")["finished"]["neurons"]
     about = (
         f"{settings['task']}, {settings['split']['train']} of them to train on; {recipe['hidden']} neurons, "
         f"`{settings['surrogate']}`, {settings['optimiser']}, {recipe['epochs']} epochs; {len(grid['seeds'])} seeds."
@@ -39,9 +41,9 @@ def pages() -> dict[str, str]:
         "docs/evidence.md": evidence.parts(outcomes),
         "docs/studies.md": studies.parts(outcomes),
         "docs/speed.md": speed.parts(RESULTS / "speed"),
-        "docs/withstands.md": withstands.parts(),
+        "docs/withstands.md": robustness.parts(),
         "docs/neurons.md": {"table": of_neurons()},
-        "docs/nir.md": {"tables": nir.part(result("nir"))},
+        "docs/nir.md": {"tables": nir.part(committed("nir"))},
         "docs/training-parameters.md": {"widths": family.adapted_summary(outcomes)},
     }
     texts = {page: filled(page, of_page) for page, of_page in parts.items()}
@@ -53,7 +55,7 @@ def draw():
     family.draw(load(RESULTS / "family"), PICTURES / "evidence")
     for study in (learn_alpha, sparse):
         study.draw(study.load(RESULTS / study.__name__.rpartition(".")[2]), PICTURES / "evidence")
-    withstands.draw()
+    robustness.draw(PICTURES / "withstands")
 
 
 def counted(text):

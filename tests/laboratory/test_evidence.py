@@ -8,15 +8,16 @@ from unittest import mock
 
 import pytest
 
+from benchmarks.lib.results import PICTURES, RESULTS, ROOT
 from benchmarks.lib.study import of_seeds, rows
 from benchmarks.pages import evidence, studies, tables
-from benchmarks.pages.parts import PICTURES, RESULTS, ROOT, filled
 from benchmarks.studies import family
 from benchmarks.studies.choice import GRID, Grid
 from benchmarks.studies.reports import claims, outcomes
 from benchmarks.studies.reports import family as report
 from benchmarks.studies.shapes import SHAPES, Call
 from brainsurr.nnx import LIF
+from tools.parts import filled
 
 FILES = {path.stem: path for path in sorted((RESULTS / "family").glob("*.json"))}
 
@@ -34,7 +35,7 @@ def by_setting():
 def test_pages_are_those_of_the_result_files():
     for name, text in tables.pages().items():
         assert text == (ROOT / name).read_text(), f"{name}: run `make evidence`"
-    with pytest.raises(ValueError, match=r"README\.md has no <!-- nothing -->"):
+    with pytest.raises(ValueError, match=r"expected <!-- nothing --> .* in README\.md"):
         filled("README.md", {"nothing": ""})
 
 

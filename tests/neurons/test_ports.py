@@ -21,12 +21,12 @@ import pytest
 from close import assert_close, bound, distances
 from flax import nnx
 from libraries import with_library
+from pages import DOCS
 
 import brainsurr as bs
 import brainsurr.nnx
 from brainsurr._other_libraries import rows, table
 from brainsurr.nnx import LIF, Delay, SpikingSequential
-from tools.coming_from_elsewhere import PAGE
 
 PORTS = {f"{row.library}.{row.there}": (row.here, row.step) for row in rows("neuron") if row.here}
 SYNAPTIC = "LIFParameters(tau_syn_inv=tau_syn_inv, tau_mem_inv=tau_mem_inv), dt=dt)"
@@ -300,7 +300,7 @@ def networks():
     """The two programs of each section: by library, there and here."""
     titles = {about["title"]: library for library, about in table().items() if library != "argument"}
     programs = {}
-    for section in PAGE.read_text().split("### A model of ")[1:]:
+    for section in (DOCS / "coming-from-elsewhere.md").read_text().split("### A model of ")[1:]:
         title = section.partition("\n")[0].removeprefix("braintools and ")
         programs[titles[title]] = re.findall(r"```python\n(.*?)```", section.partition("\n## ")[0], re.DOTALL)
     return programs
@@ -352,7 +352,7 @@ def test_a_network_gives_the_same_on_both_sides(key):
 
 def test_the_initial_weights_of_torch():
     """Uniform up to 1 / sqrt(inputs), and those of flax are sqrt(3) times as large."""
-    (code,) = re.findall(r"`kernel_init=(.*?)`", PAGE.read_text())
+    (code,) = re.findall(r"`kernel_init=(.*?)`", (DOCS / "coming-from-elsewhere.md").read_text())
     torch, flax = eval(code)(jax.random.key(0), (256, 512)), nnx.Linear(256, 512, rngs=nnx.Rngs(0)).kernel[...]
     assert 0.999 * 256**-0.5 < np.abs(torch).max() <= 256**-0.5
     np.testing.assert_allclose(torch.std(), 256**-0.5 / 3**0.5, rtol=0.01)

@@ -6,12 +6,13 @@ They don't all fit into one environment. A library that is missing is skipped, a
 import numpy as np
 import pytest
 
+from benchmarks.lib.results import committed
 from benchmarks.nir import digits
 from benchmarks.nir.trials import TRIALS, outputs
-from benchmarks.pages.parts import result
 
 pytestmark = [pytest.mark.peers, pytest.mark.filterwarnings("ignore"), pytest.mark.usefixtures("lenient")]
-DIFFER = {tuple(row[key] for key in ("network", "writer", "reader")): row["differ"] for row in result("nir")["trials"]}
+KEY = ("network", "writer", "reader")
+DIFFER = {tuple(row[key] for key in KEY): row["differ"] for row in committed("nir")["trials"]}
 
 
 @pytest.mark.parametrize("trial", TRIALS, ids=lambda trial: " ".join(trial[:3]))

@@ -1,0 +1,186 @@
+"""What the shorter guides of docs show runs, prints what they say, and does it."""
+
+import contextlib
+import io
+import re
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+from close import assert_close
+from pages import DOCS, blocks, run, run_blocks
+
+import brainsurr as bs
+from benchmarks.nir.report import cell
+from brainsurr.nnx import diagnose
+
+pytestmark = pytest.mark.usefixtures("lenient")  # optax.adam, Linear of flax and brainstate
+
+GRADIENTS = (DOCS / "gradients.md").read_text()
+SHOWN = re.findall(r"```python\n(.*?)```\n+```text\n(.*?)```", GRADIENTS, re.DOTALL)
+
+
+@pytest.mark.slow
+def test_gradients():
+    assert len(SHOWN) == GRADIENTS.count("```python") == 5
+    scope: dict = {}
+    for code, shown in SHOWN:
+        with contextlib.redirect_stdout(io.StringIO()) as out:
+            exec(compile(code, "docs/gradients.md", "exec"), scope)
+        printed, shown = (re.sub(r"\de[-+]\d\d", "", text).split() for text in (out.getvalue(), shown))  # of rounding
+        assert len(printed) == len(shown)
+        loose = {"atol": 0.1} if "accuracy" in shown else {"rtol": 1e-3}
+        for one, other in zip(printed, shown, strict=True):
+            if re.fullmatch(r"-?\d+\.\d+,?", other):
+                np.testing.assert_allclose(*(float(text.strip(",")) for text in (one, other)), **loose)
+            else:
+                assert one == other
+    assert scope["report"].fine
+    assert {parameter.status for parameter in scope["wrong"].values()} == {"fine", "differs"}
+    assert {parameter.status for parameter in scope["detached"].values()} == {"fine", "reset"}
+
+
+def test_every_status_of_a_gradient_is_explained():
+    named = set(re.findall(r"``\"([\w ]+)\"``", bs.ParameterGradient.__doc__))
+    assert named == set(re.findall(r"^\| `([\w ]+)` +\|", GRADIENTS, re.MULTILINE))
+
+
+def test_nir(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    scope = run_blocks(DOCS / "nir.md")
+    assert {path.name for path in tmp_path.iterdir()} == {"net.nir", "leaky.nir"}
+    said = re.search(r"print\(error\)  # (.*) \.\.\.\n", (DOCS / "nir.md").read_text())[1]
+    assert capsys.readouterr().out.startswith(said)
+    (leaky,) = scope["snntorch_net"].layers
+    assert (np.float32(leaky.decay), leaky.threshold, leaky.reset) == (np.float32(0.9), 1.0, "subtract")
+    assert leaky.reset_delay
+    assert 0.02 < jnp.mean(scope["spikes"]) < 0.95
+
+
+def test_a_library_that_stops_at_a_file_is_said_to():
+    assert cell({"differ": None, "error": "ValueError: no"}) == "stops: ValueError: no"
+    assert [cell({"differ": n}) for n in (0.0, 0.214)] == ["**0**", "21.4 %"]
+
+
+RATES = DOCS / "rate-penalty.md"
+COMMON, NNX, OTHERS, LINEN, BRAINSTATE, RESIDUAL, PLAIN = blocks(RATES)
+
+
+def numbers(text):
+    return np.array([re.findall(r"\d\.\d+", line) for line in text.splitlines()], float)
+
+
+@pytest.mark.slow
+def test_a_rate_penalty_makes_it_fire_less_and_as_accurate(capsys):
+    scope = run(COMMON, NNX, OTHERS)
+    (shown,) = re.findall(r"```text\n(.*?)```", RATES.read_text(), re.DOTALL)
+    (accuracy, *rates), (after, *fewer) = printed = numbers(capsys.readouterr().out)
+    assert accuracy == after == 1
+    assert all(0 < few < rate for few, rate in zip(fewer, rates, strict=True))
+    assert sum(fewer) < sum(rates) / 2
+    np.testing.assert_allclose(printed, numbers(shown), atol=0.02)  # rounding goes on into spikes, in 50 steps
+
+    by_hand = {1: jnp.array([[0.5, 0.0], [0.25, 0.0]]), 3: jnp.array([[0.125], [0.125]])}
+    assert scope["fires_at_most"](by_hand, 0.125) == 0.25**2
+    assert scope["fires_at_least"](by_hand, 0.25) == 0.25**2 + 0.125**2
+
+    net = scope["net"]
+    _, rates = scope["loss_fn"](net, 1.0)
+    report = diagnose(net, lambda net: scope["loss_fn"](net, 1.0)[0])
+    for index, rate in rates.items():  # the same spikes: both count them
+        assert_close(report[f"layers.{index}"].rate, rate, scope["xs"].shape[0] + 64 * 32, dtype=jnp.float32)
+
+
+@pytest.mark.slow
+def test_a_rate_penalty_in_linen_and_brainstate():
+    scope = run(COMMON, LINEN, BRAINSTATE)
+    for gradients in (scope["by_linen"], scope["by_brainstate"]):
+        assert all(np.abs(leaf).max() > 0 for leaf in jax.tree.leaves(gradients) if leaf.ndim == 2)
+
+
+def test_the_rates_of_layers_of_ones_own():
+    scope = run(COMMON, "from flax import nnx", RESIDUAL, PLAIN)
+    assert {index: rate.shape for index, rate in scope["rates"].items()} == {0: (32, 16), 1: (32, 16)}
+    assert scope["outputs"]["rate"].shape == (32, 16)
+    for rate in (*scope["rates"].values(), scope["outputs"]["rate"]):
+        assert 0 < float(rate.mean()) < 1
+
+
+def test_saving(capsys):
+    scope = run_blocks(DOCS / "saving.md")
+    differ = "the parameters differ: ['layers.0.spike_fn.alpha'] only in the source, [] only in the target"
+    assert differ in " ".join((DOCS / "saving.md").read_text().split())
+    assert differ in capsys.readouterr().out.splitlines()
+    neuron = scope["fixed"].layers[0]
+    assert (neuron.spike_fn.alpha, neuron.decay[...]) == (0.25, np.float32(0.9))
+    for one, other in (scope["nnx_losses"], scope["linen_losses"]):
+        np.testing.assert_array_equal(one, other)
+    anew = scope["make"]()
+    assert scope["step"](*anew) != scope["nnx_losses"][0], "what was restored is not a fresh start"
+    act = scope["again"][0].layers[1].spike_fn
+    assert float(act.alpha[...]) != np.float32(0.02)
+    assert (scope["spikes"].dtype, scope["v"].dtype) == (jnp.bfloat16, jnp.float32)
+    restored = scope["serialization"].from_bytes(scope["blank"], scope["written"])["f"]
+    np.testing.assert_array_equal(restored.alpha, np.float32([0.1, 0.2]))
+    np.testing.assert_array_equal(scope["exported_spikes"], [0.0, 1.0])
+
+
+@pytest.fixture(scope="module")
+def own():
+    """What docs/write-your-own-neuron.md leaves behind."""
+    with jax.numpy_dtype_promotion("standard"), jax.numpy_rank_promotion("allow"):
+        return run_blocks(DOCS / "write-your-own-neuron.md")
+
+
+def test_a_neuron_of_ones_own(own):
+    assert own["ys"].shape == (30, 8, 4)
+    assert 0.05 < own["spikes"].mean() < 0.95
+    assert own["slope"] != 0
+    trained = own["neuron"]
+    assert trained.rate != np.float32(0.2)
+    assert 0.5 <= trained.spike_fn.alpha <= 10
+    xs = own["xs"]
+    summing = own["Integrator"]()
+    state, ys = summing(summing.initial_state(xs[0]), xs)
+    assert_close(ys, jnp.stack([xs[: t + 1].sum(0) for t in range(30)]), 30)
+    assert_close(state, xs.sum(0), 30)
+
+
+def test_project_keeps_it_inside(own):
+    neuron, tx = own["neuron"], own["tx"]
+    for slope, edges in ((100.0, (0.0, 0.5)), (-100.0, (1.0, 10.0))):
+        grads = jax.tree.map(lambda leaf, slope=slope: jnp.full_like(leaf, slope), neuron)
+        moved = optax.apply_updates(neuron, tx.update(grads, tx.init(neuron), neuron)[0])
+        assert (moved.rate, moved.spike_fn.alpha) == edges
+
+
+def test_a_refractory_neuron_rests_as_long_as_it_says(own):
+    neuron = own["RefractoryLIF"](refractory=3)
+    _, spikes = neuron(neuron.initial_state(jnp.zeros(1)), jnp.full((12, 1), 2.0))
+    np.testing.assert_array_equal(spikes[:, 0], [1, 0, 0, 0] * 3)
+
+
+def test_a_resonating_neuron_fires_at_its_own_rhythm(own):
+    """Pulses of half the threshold, one in each turn or one in each half of it."""
+    neuron = own["ResonateAndFire"](frequency=2 * np.pi / 12, decay=0.95)
+    counts = []
+    for period in (12, 6):
+        xs = jnp.where(jnp.arange(120) % period == 0, 0.75, 0.0)[:, None]
+        counts.append(neuron(neuron.initial_state(xs[0]), xs)[1].sum())
+    assert counts[0] > 0
+    assert counts[1] == 0
+
+
+@pytest.mark.parametrize("name", ["QIF", "RefractoryLIF", "ResonateAndFire"])
+def test_the_gradients_of_a_neuron_of_ones_own_are_right(own, name):
+    xs = own["xs"][:6, :2, :4]
+    neuron = jax.tree.map(jnp.float32, own[name]())
+
+    def loss(params):
+        neuron, xs = params
+        return jnp.sum(neuron(neuron.initial_state(xs[0]), xs)[1] * jnp.arange(4.0))
+
+    report = bs.check_gradients((neuron, xs), loss)
+    assert {parameter.status for parameter in report.values()} <= {"fine", "reset"}, report

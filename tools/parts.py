@@ -1,0 +1,26 @@
+"""The generated parts of a page whose other text is written by hand."""
+
+import re
+from collections.abc import Mapping
+from pathlib import Path
+
+ROOT = Path(__file__).parent.parent
+
+
+def filled(page: str, parts: Mapping[str, str]) -> str:
+    """Return the text of a page with these parts, each between ``<!-- name -->`` and ``<!-- /name -->``.
+
+    Args:
+      page: its path from the root of the repository.
+      parts: by name.
+
+    Raises:
+      ValueError: the page lacks the markers of a part.
+    """
+    text = (ROOT / page).read_text()
+    for name, part in parts.items():
+        marked = re.compile(rf"(<!-- {name} -->\n).*?(<!-- /{name} -->)", re.DOTALL)
+        if not marked.search(text):
+            raise ValueError(f"expected <!-- {name} --> ... <!-- /{name} --> in {page}")
+        text = marked.sub(lambda match, part=part: f"{match[1]}\n{part.rstrip()}\n\n{match[2]}", text)
+    return text
