@@ -66,13 +66,6 @@ def test_batch_first_data_does_not_fit_a_carry_of_the_batch():
     assert net(carries[1], batch_first)[1].shape == batch_first.shape
 
 
-def test_every_local_link_exists():
-    links = re.findall(r"\]\(([^)#]+)\)", README.read_text())
-    assert links
-    for link in links:
-        assert link.startswith("https://") or (README.parent / link).exists(), link
-
-
 def test_every_make_target_exists():
     printed = subprocess.run(["make", "help"], cwd=README.parent, capture_output=True, text=True, check=True).stdout
     targets = set(re.findall(r"^make ([\w-]+) ", printed, re.MULTILINE))

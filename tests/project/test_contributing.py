@@ -18,7 +18,7 @@ import brainsurr
 pytestmark = pytest.mark.slow
 
 # The files that look at the pages, the results or the tree as a whole.
-WHOLE = ("docs", "evidence", "family", "family_report", "readme", "structure", "studies")
+WHOLE = ("docs", "evidence", "family", "readme", "structure", "studies")
 OF_ALL = "the_table or every_surrogate or every_layer or gallery or public"  # what is asked of all at once
 
 
