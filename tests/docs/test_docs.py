@@ -171,6 +171,13 @@ def test_the_command_for_braintools_converts_or_lists(tmp_path):
             assert f"model{i}.py:1:{imported.partition(chr(10))[0]}" in listed
 
 
+def test_a_carry_is_made_from_the_sizes_that_are_meant():
+    """Batch-first data does not fit it then; from the shape of the data it would fit any order."""
+    shown = [*pages(), *sorted((ROOT / "notebooks").glob("*.ipynb"))]
+    found = [page.name for page in shown if re.search(r"initialize_carry\([^`\n]*shape\[1:\]", page.read_text())]
+    assert found == ["README.md"], "which says why not to"
+
+
 def test_every_test_that_the_design_notes_name_exists():
     text = (ROOT / "docs/design-notes.md").read_text()
     sections = text.split("\n## ")[1:]

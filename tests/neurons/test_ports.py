@@ -313,8 +313,8 @@ NETWORKS = networks()
 @pytest.mark.parametrize("library", NETWORKS)
 def test_a_network_here_is_run(library):
     exec(NETWORKS[library][1], scope := {})
-    ys = scope["run"](jnp.ones((T, 2, 16)))
-    assert (ys.shape, ys.dtype) == ((T, 2, 4), jnp.float32)
+    ys = scope["run"](jnp.ones((T, 3, 16)))
+    assert (ys.shape, ys.dtype) == ((T, 3, 4), jnp.float32)
 
 
 SEED = 0  # of weights with which no potential is near enough to its threshold for rounding to decide
