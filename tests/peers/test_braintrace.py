@@ -105,6 +105,17 @@ def test_alpha_has_the_gradient_of_backpropagation(start, layer):
     assert_same(alpha(online(neuron)), alpha(through_time(neuron)), operations=EVERY_STEP)
 
 
+@whole_gradient
+def test_with_recurrent_weights_it_is_an_approximation():
+    """As the page says: of the weights before the neurons too, with a fixed alpha or a trained one."""
+    act = Online(bs.LogTailedRelu(0.1), learnable="alpha")
+    neuron = lambda: LIFCell(16, decay=0.8, spike_fn=act, recurrent=True)  # noqa: E731
+    one, exact = online(neuron), through_time(neuron)
+    for of in (weights, alpha):
+        ours_, theirs_ = (np.concatenate([np.ravel(leaf) for leaf in jax.tree.leaves(of(g))]) for g in (one, exact))
+        assert np.linalg.norm(ours_ - theirs_) > 0.01 * np.linalg.norm(theirs_), of.__name__
+
+
 def test_without_element_wise_alpha_has_another():
     """What it did to earlier spikes, and these to the potential by the reset, is then left out: hence the adapter."""
     neuron = theirs(SpikingActivation(bs.LogTailedRelu(0.1), learnable="alpha"))
