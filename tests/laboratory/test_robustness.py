@@ -222,6 +222,21 @@ def test_page_trains_on_eight_devices_as_on_one():
     np.testing.assert_allclose(eight["losses"], one, rtol=FLIPPED["losses"])
 
 
+def test_the_loss_of_the_page_takes_explicit_axes_inside_set_mesh():
+    scope = page((1, 1))
+    mesh = jax.make_mesh((2,), ("batch",), devices=jax.devices()[:2])
+    given = [np.asarray(scope[name]) for name in ("xs", "labels")]
+    params = jax.device_put(jax.device_get(scope["params"]), NamedSharding(mesh, P()))
+    placed = [
+        jax.device_put(x, NamedSharding(mesh, s)) for x, s in zip(given, (P(None, "batch"), P("batch")), strict=True)
+    ]
+    with jax.set_mesh(mesh):
+        value, grads = jax.jit(jax.value_and_grad(scope["loss"]))(params, *placed)
+    expected, theirs = jax.jit(jax.value_and_grad(scope["loss"]))(jax.device_get(params), *given)
+    assert_close(value, expected, 32 + 64 + 10)
+    assert_close(grads, theirs, 20 * 16 * 8)
+
+
 # The long run, shortly
 
 
