@@ -1,6 +1,5 @@
 """Checks of arguments that are not arrays: words, flags, functions, dtypes, shapes. One wording for each."""
 
-import warnings
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -11,7 +10,7 @@ import numpy as np
 
 def check_word(name: str, value: Any, words: Sequence[str | None]):
     """Raise a ValueError unless the value is one of some words."""
-    # Check the type first: an array compared with a word has no truth value.
+    # The type first: an array compared with a word has no truth value.
     if not isinstance(value, str | None) or value not in words:
         raise ValueError(f"{_expected(name)} one of {', '.join(map(repr, words))}, got {value!r}")
 
@@ -32,9 +31,8 @@ def hint_to_surrogate(value: Any) -> str:
     if isinstance(value, str):
         return f": a surrogate of another library is brainsurr.equivalent(library, {value!r})"
     named = value if hasattr(value, "__name__") else type(value)
-    if (named.__module__ or "").partition(".")[0] == "braintools":
-        return f": write brainsurr.{named.__name__}"
-    return hint_to_call(value)
+    of_braintools = (named.__module__ or "").startswith("braintools.")
+    return f": write brainsurr.{named.__name__}" if of_braintools else hint_to_call(value)
 
 
 def check_function(
@@ -88,14 +86,6 @@ def check_random(owner: str, random: Any, surrogate: Any, fixed: Sequence[str]):
                 )
 
 
-def check_key(name: str, value: Any):
-    """Raise a TypeError unless the value is one random key of jax, of either kind."""
-    is_array = isinstance(value, jax.Array)
-    typed = is_array and jnp.issubdtype(value.dtype, jax.dtypes.prng_key) and not value.ndim
-    if not typed and not (is_array and value.dtype == jnp.uint32 and value.ndim == 1):
-        raise TypeError(f"{_expected(name)} one key, such as jax.random.key(0), got {value!r}")
-
-
 def check_features(owner: str, features: Any):
     """Raise a ValueError unless the number of features of a layer is a positive integer."""
     if not is_integer(features) or features < 1:
@@ -105,21 +95,19 @@ def check_features(owner: str, features: Any):
 def check_kind(name: str, value: Any, kind: type):
     """Raise a TypeError unless the value is an instance of a class."""
     if not isinstance(value, kind):
-        owner = "" if kind.__module__ == "builtins" else f"{kind.__module__.partition('.')[0]} "
-        raise TypeError(f"{_expected(name)} a {owner}{kind.__name__}, got {value!r}")
+        raise TypeError(f"{_expected(name)} a {kind.__module__.partition('.')[0]} {kind.__name__}, got {value!r}")
 
 
 def check_dtype(name: str, value: Any, any_real: bool = False):
     """Raise a TypeError unless the value is a floating dtype, or with ``any_real`` one of integers or booleans."""
     kinds = (jnp.floating, jnp.integer, jnp.bool_) if any_real else (jnp.floating,)
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", DeprecationWarning)  # about names of dtypes that are not floating anyway
-            # None is float64 to NumPy, and an array has a dtype without being one.
-            fits = not isinstance(value, jax.Array | np.ndarray | None) and any(
-                jnp.issubdtype(jnp.dtype(value), kind) for kind in kinds
-            )
-    except (TypeError, ValueError):
+        dtype = jnp.dtype(value)
+        # None is float64 to NumPy, and an array has a dtype without being one.
+        fits = not isinstance(value, jax.Array | np.ndarray | None) and any(
+            jnp.issubdtype(dtype, kind) for kind in kinds
+        )
+    except (TypeError, ValueError, DeprecationWarning):  # the last of names of dtypes that are not floating anyway
         fits = False
     if not fits:
         what = "a dtype of real numbers" if any_real else "a floating dtype"

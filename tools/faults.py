@@ -57,12 +57,7 @@ FAULTS = [
     Fault("_kernel.py", "return jnp.where(jnp.isnan(x), x, (uniform", "return ((uniform", "random kernel"),
     Fault("_kernel.py", "if how is not None and how.attached else jax.lax.stop_gradient(s)", "", "gradients neuron"),
     Fault("_kernel.py", "how.has_detached_reset = True", "pass", "gradients"),
-    Fault(
-        "_arrays.py",
-        "if jnp.issubdtype(x.dtype, jnp.floating):\n        return x",
-        "if False:\n        return x",
-        "kernel",
-    ),
+    Fault("_arrays.py", "return x if jnp.issubdtype(x.dtype, jnp.floating) else x.astype", "return x.astype", "kernel"),
     Fault("_arrays.py", "(1,) * rank + parameter.shape", "parameter.shape + (1,) * rank", "kernel surrogate"),
     Fault(
         "surrogates/relu.py",
@@ -184,11 +179,11 @@ FAULTS = [
     ),
     Fault(
         "_bounds.py",
-        "return np.where(np.isinf(value), value, np.clip(value, -largest, largest)).astype(dtype)",
-        "return np.asarray(value, dtype)",
+        "np.where(np.isinf(x), x, np.clip(x, -largest, largest)).astype(dtype)",
+        "x.astype(dtype)",
         "bounds optim",
     ),
-    Fault("_bounds.py", "if not low < high:", "if not low <= high:", "bounds training"),
+    Fault("_bounds.py", "fits = low < high", "fits = low <= high", "bounds training"),
     Fault("_bounds.py", "(number >= low) & (number <= high)", "(number > low) & (number <= high)", "bounds layers"),
     Fault("_layer.py", "bounds = {path: interval for path", "bounds = {path: None for path", "training own"),
     Fault("nnx/_layer.py", "kernel.set_value(weights.astype(self.param_dtype))", "kernel.set_value(weights)", "layers"),

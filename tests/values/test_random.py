@@ -168,12 +168,6 @@ def test_the_same_key_draws_the_same_and_origin_nothing():
     assert np.any(jax.vmap(lambda key: F(x, key=key))(jax.random.split(KEY))[0] != first)
 
 
-@pytest.mark.parametrize("key", [0, np.zeros(2, np.uint32), jax.random.split(KEY), jnp.zeros(2), "a", nnx.Rngs(0)])
-def test_what_is_no_key_is_refused(key):
-    with pytest.raises(TypeError, match=r"expected key to be one key, such as jax.random.key\(0\), got"):
-        bs.spike(0.0, F, key=key)
-
-
 def test_under_explicit_mesh_axes():
     mesh = jax.make_mesh((1,), ("data",), axis_types=(AxisType.Explicit,))
     with jax.set_mesh(mesh):
