@@ -3,8 +3,7 @@
 from importlib import import_module
 from typing import TYPE_CHECKING
 
-from . import neurons as neurons
-from . import surrogates
+from . import neurons, surrogates  # noqa: F401
 from ._diagnosis import Diagnosis, LayerReport, diagnose
 from ._gradients import check_gradients
 from ._gradients.report import GradientReport, ParameterGradient
@@ -16,13 +15,7 @@ from ._wrong_calls import answer_names, surrogate_hints, where_else
 from .surrogates import *  # noqa: F403
 
 if TYPE_CHECKING:
-    from . import brainstate as brainstate
-    from . import interop as interop
-    from . import linen as linen
-    from . import nir as nir
-    from . import nnx as nnx
-    from . import optim as optim
-    from . import plot as plot
+    from . import brainstate, interop, linen, nir, nnx, optim, plot  # noqa: F401
 
 __version__ = "0.1.0"
 

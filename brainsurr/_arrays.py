@@ -151,10 +151,7 @@ def combine(arrays, rest):
 
 def is_number(value) -> bool:
     """Return whether a value is a Python number or an array of real numbers; a boolean is neither."""
-    if isinstance(value, (bool, np.bool_)):
-        return False
     if isinstance(value, (int, float)):
-        return True
-    return isinstance(value, (np.ndarray, np.generic, jax.Array)) and (
-        jnp.issubdtype(value.dtype, jnp.floating) or jnp.issubdtype(value.dtype, jnp.integer)
-    )
+        return not isinstance(value, bool)
+    is_array = isinstance(value, (np.ndarray, np.generic, jax.Array))
+    return is_array and any(jnp.issubdtype(value.dtype, kind) for kind in (jnp.floating, jnp.integer))

@@ -60,9 +60,7 @@ def check_distribution(name: str, surrogate: Any):
     if not surrogate.is_distribution:
         raise ValueError(
             f"{_expected(name)} one whose primitive rises from 0 to 1, the probability of a random spike, such as "
-            f"Sigmoid(4.0), got {surrogate!r}: of the surrogates here ERF, Arctan, NormalizedQPseudoSpike, "
-            "PiecewiseExp, PiecewiseQuadratic, Sigmoid and SoftSign have one, and .scaled(height=1 / w, width=w) of "
-            "these; for one of your own, set is_distribution = True in its class"
+            f"Sigmoid(4.0) and any with is_distribution = True (set it in a class of your own), got {surrogate!r}"
         )
 
 
@@ -102,11 +100,9 @@ def check_dtype(name: str, value: Any, any_real: bool = False):
     """Raise a TypeError unless the value is a floating dtype, or with ``any_real`` one of integers or booleans."""
     kinds = (jnp.floating, jnp.integer, jnp.bool_) if any_real else (jnp.floating,)
     try:
-        dtype = jnp.dtype(value)
+        is_real = any(jnp.issubdtype(jnp.dtype(value), kind) for kind in kinds)
         # None is float64 to NumPy, and an array has a dtype without being one.
-        fits = not isinstance(value, jax.Array | np.ndarray | None) and any(
-            jnp.issubdtype(dtype, kind) for kind in kinds
-        )
+        fits = is_real and not isinstance(value, jax.Array | np.ndarray | None)
     except (TypeError, ValueError, DeprecationWarning):  # the last of names of dtypes that are not floating anyway
         fits = False
     if not fits:
@@ -154,22 +150,13 @@ def wrong_state(owner: str, state: Any, shape: tuple[int, ...], over_time: bool)
       owner: the class of the neuron.
       state: as it was given.
       shape: of one time step of the input.
-      over_time: whether the input has a time axis. In a step, it may have one by mistake.
+      over_time: whether the input has a time axis.
     """
-    start = "initialize_carry({}) (brainstate: init_state(batch_size); a neuron by itself: initial_state({}))"
-    missing_axes = len(shape) - len(getattr(state, "shape", shape))
-    if over_time:  # a single step can't be told from a sequence without a batch, so say all of it
-        hint = "a layer over time takes [time, batch, features], and a carry without the time axis, from "
-        hint += start.format("xs.shape[1:]", "xs[0]")
-    elif missing_axes > 0:
-        hint = f"a {owner}Cell takes one step, [batch, features]; a layer over time takes [time, batch, features]"
-    elif missing_axes < 0:
-        hint = f"use a carry without the time axis, from {start.format('xs.shape[1:]', 'xs[0]')}"
-    else:
-        hint = f"use a carry for this batch, from {start.format('x.shape', 'x')}"
+    takes = "layer over time takes [time, batch, features]" if over_time else f"{owner}Cell takes one step"
     return ValueError(
         f"{owner}: expected one time step of the input to have the shape of the carry, {shapes(state)}, got {shape}: "
-        f"{hint}"
+        f"a {takes}, and a carry without the time axis, from initialize_carry(xs.shape[1:]) of inputs xs over time "
+        "(brainstate: init_state(batch_size); a neuron by itself: initial_state(xs[0]))"
     )
 
 

@@ -3,7 +3,7 @@
 import copy
 import dataclasses
 import functools
-from typing import Any, ClassVar, TypeVar
+from typing import Any, ClassVar, Self
 
 import jax
 import numpy as np
@@ -13,7 +13,6 @@ from ._arrays import as_parameter, is_number, match_dtype_and_rank
 from ._checks import check_flag
 from ._serialization import register, register_with_flax
 
-Self = TypeVar("Self", bound="Value")
 cache_by_class: Any = functools.cache  # mypy takes a class that defines __hash__ for unhashable
 
 
@@ -59,7 +58,7 @@ class Value:
         )
         register(cls)
 
-    def replace(self: Self, **changes) -> Self:
+    def replace(self, **changes) -> Self:
         """Copy, with some parameters or flags changed, as in ``f.replace(alpha=0.3, origin=True)``."""
         changed, names = copy.copy(self), dict.fromkeys([*vars(self), *_field_names(type(self))])
         for name, value in changes.items():
@@ -68,14 +67,14 @@ class Value:
             setattr(changed, name, value)
         return changed
 
-    def _with(self: Self, **values) -> Self:
+    def _with(self, **values) -> Self:
         """Copy, with other values of some attributes, which stay parameters or flags; nothing is checked."""
         changed = object.__new__(type(self))
         vars(changed).update(vars(self), **values)
         object.__setattr__(changed, "_flags", _pytree.flag_names(self))
         return changed
 
-    def _matched(self: Self, like, inside: bool = False) -> Self:
+    def _matched(self, like, inside: bool = False) -> Self:
         """Copy, with the numbers in the dtype and rank of an array, those of values inside too if so wanted.
 
         Raises:
@@ -93,7 +92,7 @@ class Value:
                 changed[name] = jax.tree.map(match, value)
         return self._with(**changed) if changed else self
 
-    def named_parameters(self: Self) -> tuple[Self, dict[str, Any]]:
+    def named_parameters(self) -> tuple[Self, dict[str, Any]]:
         """Return this value with each parameter replaced by its name, and the parameters by name.
 
         Layers hold the two apart: the first is static, and ``jax.tree.map(values.get, template)`` puts values back.
