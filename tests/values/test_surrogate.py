@@ -139,18 +139,10 @@ class Table(bs.Surrogate, static="table"):
 
 @pytest.mark.parametrize(
     ("table", "kind"),
-    [
-        (np.zeros(3), "ndarray"),
-        (jnp.zeros(3), "ArrayImpl"),
-        ([np.zeros(3)], "ndarray"),
-        ({"a": 0.0}, "dict"),
-        ({0.0}, "set"),
-    ],
+    [(np.zeros(3), "ndarray"), (jnp.zeros(3), "ArrayImpl"), ([np.zeros(3)], "ndarray"), ({"a": 0.0}, "dict")],
 )
 def test_what_is_static_compares_by_value(table, kind):
-    with pytest.raises(
-        TypeError, match=rf"Table: expected table, which is static, to compare by value, got {kind}: giv"
-    ):
+    with pytest.raises(TypeError, match=rf"Table: expected table, which is static, to compare by value, got {kind}"):
         Table(table)
     traced = []
 
@@ -175,15 +167,6 @@ def test_an_empty_container_is_no_flag():
     f = Sum([], {})
     assert jax.tree.leaves(f) == []
     assert hash(f) == hash(Sum((), {}))
-
-
-def test_a_numpy_array_is_taken_as_a_value():
-    alpha = np.full(3, 0.1)
-    f = bs.LogTailedRelu(alpha)
-    alpha[0] = 0.9
-    np.testing.assert_array_equal(f.alpha, 0.1)
-    with pytest.raises(ValueError, match="read-only"):
-        f.alpha[0] = 0.9
 
 
 def test_arrays_that_tree_map_puts_in_are_fixed_by_the_hash():
@@ -233,12 +216,8 @@ def test_two_parameters_of_one_name_are_called_by_their_paths():
     template, values = f.named_parameters()
     assert values == {"first_alpha": 0.1, "second_alpha": 0.2}
     assert jax.tree.map(values.get, template) == f
-    assert [*Sum(bs.LogTailedRelu(), bs.SlayerGrad().scaled(width=2)).named_parameters()[1]] == [
-        "first_alpha",
-        "second_surrogate_alpha",
-        "height",
-        "width",
-    ]
+    _, values = Sum(bs.LogTailedRelu(), bs.SlayerGrad().scaled(width=2)).named_parameters()
+    assert [*values] == ["first_alpha", "second_surrogate_alpha", "height", "width"]
 
 
 class Named(bs.Surrogate):
@@ -253,13 +232,8 @@ class Named(bs.Surrogate):
 
 def test_a_path_that_is_the_name_of_another_parameter():
     f = Named().scaled(width=2.0)
-    assert f.named_parameters()[1] == {
-        "surrogate_width": 3.0,
-        "surrogate_height": 5.0,
-        "surrogate_surrogate_width": 0.75,
-        "height": 1.0,
-        "width": 2.0,
-    }
+    inner = {"surrogate_width": 3.0, "surrogate_height": 5.0, "surrogate_surrogate_width": 0.75}
+    assert f.named_parameters()[1] == inner | {"height": 1.0, "width": 2.0}
     assert_close(jax.grad(f)(0.25), 5 * 0.75 / 3 / np.cosh(0.125 / 3) ** 2, FORMULA)
 
     class Alike(bs.Surrogate):
@@ -295,7 +269,10 @@ def test_whatever_is_put_into_a_leaf_stays_a_leaf(leaf):
     assert jax.tree.map(lambda m, p: p, masked, f, is_leaf=is_leaf) == f
 
 
-@pytest.mark.parametrize("through", [copy.copy, copy.deepcopy, lambda f: pickle.loads(pickle.dumps(f))])
+COPIES = [copy.copy, copy.deepcopy, lambda f: pickle.loads(pickle.dumps(f))]
+
+
+@pytest.mark.parametrize("through", COPIES)
 @pytest.mark.parametrize("f", [bs.LogTailedRelu(0.1, continuous=True), bs.LeakyRelu(np.arange(3.0), origin=True)])
 def test_copies_are_equal_and_can_be_changed(through, f):
     hash(f)
@@ -308,9 +285,7 @@ def test_copies_are_equal_and_can_be_changed(through, f):
     assert again != f
 
 
-@pytest.mark.parametrize(
-    "through", [copy.copy, copy.deepcopy, lambda f: pickle.loads(pickle.dumps(f)), bs.Surrogate.replace]
-)
+@pytest.mark.parametrize("through", [*COPIES, bs.Surrogate.replace])
 def test_a_template_is_copied_as_one(through):
     template, values = bs.LeakyRelu(0.1, origin=True).named_parameters()
     assert jax.tree.map(values.get, through(template)) == bs.LeakyRelu(0.1, origin=True)
@@ -466,24 +441,17 @@ class Optional(bs.Surrogate):
         return self.alpha if self.beta is None else self.beta
 
 
-@pytest.mark.parametrize("first", [None, 0.5])
-def test_each_assignment_decides_for_its_attribute(first):
+def test_each_assignment_decides_for_its_attribute():
     """Not the first instance of a class, nor what an attribute was before."""
-    f, other = Optional(beta=first), Optional(beta=0.5 if first is None else None)
+    none, number = Optional(), Optional(beta=0.5)
     for _ in range(2):
-        assert jax.tree.leaves(f) == ([1.0] if first is None else [1.0, 0.5])
-        assert jax.tree.leaves(other) == ([1.0, 0.5] if first is None else [1.0])
-        f, other = other.replace(beta=f.beta), f.replace(beta=other.beta)
+        assert (jax.tree.leaves(none), jax.tree.leaves(number)) == ([1.0], [1.0, 0.5])
+        none, number = number.replace(beta=None), none.replace(beta=0.5)
 
 
 @pytest.mark.parametrize("through", [copy.copy, bs.Surrogate.replace, lambda f: jax.tree.map(lambda p: p, f)])
 def test_attributes_keep_their_order(through):
     assert repr(through(bs.SquarewaveFourierSeries(3))) == "SquarewaveFourierSeries(n=3, t_period=8.0)"
-
-
-def test_a_dataclass_gets_origin_and_keeps_its_hash():
-    assert DataTanh(origin=True).origin
-    assert repr(DataTanh(2.0, "other")) == "DataTanh(alpha=2.0, name='other')"
 
 
 def test_a_constant_formula_is_enough():
