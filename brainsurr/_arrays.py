@@ -32,10 +32,7 @@ def as_float(x: Any, name: str = "x") -> jax.Array:
         return x
     if hasattr(x, "mantissa") and hasattr(x, "unit"):  # a brainunit Quantity, without importing brainunit
         if not x.is_unitless:
-            raise TypeError(
-                f"expected a dimensionless {name}, got a quantity with the unit {x.unit}: divide by it, "
-                f"as in (v - threshold) / mV, or pass {name}.mantissa"
-            )
+            raise TypeError(f"expected a dimensionless {name}, got one with the unit {x.unit}: divide by it")
         x = x.to_decimal()
     x = as_real(as_parameter(x), name)
     if x.dtype.name in _NO_ZERO_OR_SIGN:
@@ -101,10 +98,7 @@ def match_dtype_and_rank(parameter, x: jax.Array, name: str):
         parameter = jnp.asarray(parameter)
     sizes = zip(parameter.shape[::-1], x.shape[::-1], strict=False)
     if parameter.ndim > x.ndim or any(n not in (1, m) for n, m in sizes):
-        raise ValueError(
-            f"{name} of shape {parameter.shape} does not broadcast into an input of shape {x.shape}: "
-            "give one number, or one per channel (the last axis of the input)"
-        )
+        raise ValueError(f"{name} of shape {parameter.shape} does not broadcast into an input of shape {x.shape}")
     rank = x.ndim - parameter.ndim if parameter.ndim else 0
     return parameter.astype(x.dtype).reshape((1,) * rank + parameter.shape)
 

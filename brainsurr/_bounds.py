@@ -82,9 +82,7 @@ def check_inside(name: str, value, interval: Interval):
     number = np.asarray(value)  # NumPy computes inside a trace as well
     low, high = edges(interval, number.dtype if jnp.issubdtype(number.dtype, jnp.floating) else np.float64)
     if not np.all((number >= low) & (number <= high)):
-        raise ValueError(
-            f"{name} = {value} is outside [{interval[0]}, {interval[1]}]; choose another value, or other bounds"
-        )
+        raise ValueError(f"{name} = {value} is outside {list(interval)}; choose another value, or other bounds")
 
 
 def initial_value(value, dtype) -> jax.Array:

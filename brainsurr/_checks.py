@@ -6,6 +6,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax import export
 
 
 def check_word(name: str, value: Any, words: Sequence[str | None]):
@@ -131,8 +132,6 @@ def is_size(n) -> bool:
     """Return whether it can be the length of an axis: an integer from 0 on, or a symbolic one of ``jax.export``."""
     if isinstance(n, int | np.integer):
         return not isinstance(n, bool) and bool(n >= 0)
-    from jax import export  # which `import jax` leaves out
-
     return export.is_symbolic_dim(n)
 
 

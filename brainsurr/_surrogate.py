@@ -98,10 +98,8 @@ class Surrogate(Value):
 
     def surrogate_fun(self, x) -> jax.Array:
         """Compute the primitive :math:`g(x)`, elementwise, in the dtype of ``x``."""
-        raise NotImplementedError(
-            f"{type(self).__name__} gives no surrogate_fun, so it has no origin and no derivative with respect to "
-            "its parameters: define surrogate_fun(self, x), the primitive of its gradient"
-        )
+        owner = type(self).__name__
+        raise NotImplementedError(f"{owner} gives no surrogate_fun, so it has no origin and trains no parameter")
 
     def surrogate_grad(self, x) -> jax.Array:
         """Compute the gradient :math:`g'(x)`, elementwise, in the dtype of ``x``."""
@@ -205,10 +203,7 @@ class Scaled(Surrogate):
         if name == "surrogate":
             check_surrogate(name, value)
             if isinstance(value, Scaled):
-                raise TypeError(
-                    "Scaled: expected surrogate to be one that is not scaled yet, got a Scaled: write "
-                    "f.scaled(height=..., width=...), which multiplies heights and widths"
-                )
+                raise TypeError("Scaled: expected surrogate to be one that is not scaled yet: write f.scaled(...)")
         super()._check(name, value)
         if name == "width" and not isinstance(value, jax.core.Tracer) and not np.all(np.isfinite(value)):
             raise ValueError(f"Scaled: expected width to be finite, got {value!r}")

@@ -135,10 +135,7 @@ class Value:
         self._check(name, value)
         static, value = static or not _pytree.is_parameter(value), _pytree.frozen(value)
         if static and (kind := _pytree.unhashable(value)):
-            raise TypeError(
-                f"{cls.__name__}: expected {name}, which is static, to compare by value, got {kind}: "
-                "give numbers, strings or tuples of these"
-            )
+            raise TypeError(f"{cls.__name__}: expected {name}, which is static, to compare by value, got {kind}")
         flags = _pytree.flag_names(self)
         object.__setattr__(self, "_flags", flags | {name} if static else flags - {name})
         self.__dict__[name] = value

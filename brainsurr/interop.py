@@ -80,9 +80,8 @@ def transfer(source: Any, target: Any, *, transposed: str | Iterable[str] | None
             other = jnp.flip(new, range(new.ndim - 2)).swapaxes(-1, -2)
             if kernels is None and new.shape == other.shape:
                 raise ValueError(
-                    f"transfer: {name}, of shape {new.shape}, may be the kernel of a convolution or of a transposed "
-                    "one, which differ between flax and brainstate: name those of flax's ConvTranspose (except with "
-                    f"transpose_kernel=True) in transposed=({name!r},), or give transposed=() if there are none"
+                    f"transfer: {name}, of shape {new.shape}, may be the kernel of a ConvTranspose of flax (without "
+                    f"transpose_kernel=True): name all such kernels in transposed=({name!r},), or give transposed=()"
                 )
             if name in (kernels or ()):
                 moved = other

@@ -423,7 +423,7 @@ def test_what_a_surrogate_is_not_multiplied_by(other):
         bs.Sigmoid() * other
     with pytest.raises(TypeError):
         bs.Scaled(0.5, bs.Sigmoid())
-    with pytest.raises(TypeError, match=r"one that is not scaled yet, got a Scaled: write f\.scaled\("):
+    with pytest.raises(TypeError, match=r"one that is not scaled yet: write f\.scaled\("):
         bs.Scaled(0.5 * bs.Sigmoid())
 
 
