@@ -167,7 +167,7 @@ def register_layers(framework: str) -> None:
         if framework == "nnx":
             return ours.SpikingActivation(act.surrogate, **options(act, dict(theirs.bounds(act))))
         act = act.module.bind(act.variables)  # to brainstate.interop a linen layer is anything that has these two
-        return ours.SpikingActivation(act.surrogate, **options(act, act._intervals()))
+        return ours.SpikingActivation(act.surrogate, learnable=act.learnable, bounds=act.bounds, random=act.random)
 
     def from_brainstate(act, context):
         given = options(act, {path[0]: interval for path, interval in ours.bounds(act).items()})
