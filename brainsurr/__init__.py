@@ -3,25 +3,19 @@
 from importlib import import_module
 from typing import TYPE_CHECKING
 
-from . import neurons as neurons
-from . import surrogates
+from . import neurons, surrogates  # noqa: F401
 from ._diagnosis import Diagnosis, LayerReport, diagnose
 from ._gradients import check_gradients
 from ._gradients.report import GradientReport, ParameterGradient
 from ._kernel import detached, spike
-from ._other_libraries import answer_names, equivalent, equivalents, where_else
+from ._other_libraries import equivalent, equivalents
 from ._surrogate import Scaled, Surrogate
 from ._time.unroll import unroll
+from ._wrong_calls import answer_names, surrogate_hints, where_else
 from .surrogates import *  # noqa: F403
 
 if TYPE_CHECKING:
-    from . import brainstate as brainstate
-    from . import interop as interop
-    from . import linen as linen
-    from . import nir as nir
-    from . import nnx as nnx
-    from . import optim as optim
-    from . import plot as plot
+    from . import brainstate, interop, linen, nir, nnx, optim, plot  # noqa: F401
 
 __version__ = "0.1.0"
 
@@ -39,12 +33,12 @@ __all__ = [
     "equivalents",
     "spike",
     "unroll",
-    *surrogates.__all__,
+    *surrogates.NAMES,
 ]
 
-for _name in surrogates.__all__:
+for _name in surrogates.NAMES:
     if isinstance(_cls := getattr(surrogates, _name), type):
-        answer_names(_cls)
+        answer_names(_cls, surrogate_hints)
 
 _OPTIONAL = ("brainstate", "interop", "linen", "nir", "nnx", "optim", "plot")
 

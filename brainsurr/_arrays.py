@@ -1,7 +1,6 @@
 """Input conversion, and broadcasting of parameters."""
 
 import sys
-from collections.abc import Callable
 from typing import Any
 
 import jax
@@ -33,32 +32,21 @@ def as_float(x: Any, name: str = "x") -> jax.Array:
         return x
     if hasattr(x, "mantissa") and hasattr(x, "unit"):  # a brainunit Quantity, without importing brainunit
         if not x.is_unitless:
-            raise TypeError(
-                f"expected a dimensionless {name}, got a quantity with the unit {x.unit}: divide by it, "
-                f"as in (v - threshold) / mV, or pass {name}.mantissa"
-            )
+            raise TypeError(f"expected a dimensionless {name}, got one with the unit {x.unit}: divide by it")
         x = x.to_decimal()
-    x = as_array(x, name, as_parameter)
+    x = as_real(as_parameter(x), name)
     if x.dtype.name in _NO_ZERO_OR_SIGN:
-        raise TypeError(
-            f"expected {name} in a dtype that can hold 0, 1 and -1 in 8 bits or more, got {x.dtype}: "
-            f"cast it, {name}.astype(jnp.bfloat16)"
-        )
-    if jnp.issubdtype(x.dtype, jnp.floating):
-        return x
-    if jnp.issubdtype(x.dtype, jnp.integer) or x.dtype == jnp.bool_:
-        return x.astype(jnp.result_type(float))
-    hint = f": pass its real part, {name}.real" if jnp.issubdtype(x.dtype, jnp.complexfloating) else ""
-    raise TypeError(f"expected {name} to be a real array, got dtype {x.dtype}{hint}")
+        raise TypeError(f"expected {name} in a dtype that holds 0, 1 and -1, got {x.dtype}: cast it to jnp.bfloat16")
+    return x if jnp.issubdtype(x.dtype, jnp.floating) else x.astype(jnp.result_type(float))
 
 
-def as_array(x: Any, name: str, unwrap: Callable = variable_value) -> jax.Array:
+def as_array(x: Any, name: str) -> jax.Array:
     """Convert to an array of any dtype; a TypeError says what came."""
     if isinstance(x, jax.Array):
         return jnp.asarray(x)
     if x is None or isinstance(x, (str, bytes)):
         raise TypeError(f"expected {name} to be a real array, got {x!r}")
-    x = unwrap(x)
+    x = variable_value(x)
     try:
         return jnp.asarray(x)
     except (TypeError, ValueError) as error:
@@ -81,24 +69,19 @@ def as_scalar(x: Any, loss: str) -> jax.Array:
     return x
 
 
-def as_parameter(value: Any, expected: str = "expected") -> Any:
+def as_parameter(value: Any) -> Any:
     """Return the array of a framework's variable, and integers beyond int32 as floats; all else unchanged.
 
-    In lists, tuples and dictionaries as well. An integer that no float can hold is a ValueError, which begins with
-    ``expected``.
+    In lists, tuples and dictionaries as well.
     """
     if type(value) in (list, tuple):
-        return type(value)(as_parameter(entry, expected) for entry in value)
+        return type(value)(map(as_parameter, value))
     if type(value) is dict:
-        return {key: as_parameter(entry, expected) for key, entry in value.items()}
+        return {key: as_parameter(entry) for key, entry in value.items()}
     value = variable_value(value)
     # jax reads integers as int32: a larger one raises an OverflowError if it is Python's, and wraps around if NumPy's.
     if isinstance(value, int) and abs(value) > _INT32_MAX:
-        try:
-            return float(value)
-        except OverflowError as error:
-            bits = value.bit_length()
-            raise ValueError(f"{expected} a number that a float can hold, got an integer of {bits} bits") from error
+        return float(value)
     if isinstance(value, (np.integer, np.ndarray)) and value.dtype.kind in "iu":
         return value.astype(np.float64) if np.any(np.abs(value.astype(np.float64)) > _INT32_MAX) else value
     return value
@@ -113,15 +96,9 @@ def match_dtype_and_rank(parameter, x: jax.Array, name: str):
         if not isinstance(parameter, np.ndarray | np.generic):
             return parameter
         parameter = jnp.asarray(parameter)
-    try:
-        wider = jnp.broadcast_shapes(parameter.shape, x.shape) != x.shape
-    except ValueError:
-        wider = True
-    if wider:
-        raise ValueError(
-            f"{name} of shape {parameter.shape} does not broadcast into an input of shape {x.shape}: "
-            "give one number, or one per channel (the last axis of the input)"
-        )
+    sizes = zip(parameter.shape[::-1], x.shape[::-1], strict=False)
+    if parameter.ndim > x.ndim or any(n not in (1, m) for n, m in sizes):
+        raise ValueError(f"{name} of shape {parameter.shape} does not broadcast into an input of shape {x.shape}")
     rank = x.ndim - parameter.ndim if parameter.ndim else 0
     return parameter.astype(x.dtype).reshape((1,) * rank + parameter.shape)
 
@@ -168,10 +145,7 @@ def combine(arrays, rest):
 
 def is_number(value) -> bool:
     """Return whether a value is a Python number or an array of real numbers; a boolean is neither."""
-    if isinstance(value, (bool, np.bool_)):
-        return False
     if isinstance(value, (int, float)):
-        return True
-    return isinstance(value, (np.ndarray, np.generic, jax.Array)) and (
-        jnp.issubdtype(value.dtype, jnp.floating) or jnp.issubdtype(value.dtype, jnp.integer)
-    )
+        return not isinstance(value, bool)
+    is_array = isinstance(value, (np.ndarray, np.generic, jax.Array))
+    return is_array and any(jnp.issubdtype(value.dtype, kind) for kind in (jnp.floating, jnp.integer))

@@ -40,13 +40,8 @@ def trained_intervals(
     names = names_of(owner, learnable)
     for name in names:
         if name not in values:
-            hint = ""
-            field, _, inner = name.rpartition(".")
-            if inner in ("height", "width") and (field or not others):  # of a surrogate
-                hint = f"; the surrogate f has a {inner} as f.scaled()"
-            raise ValueError(
-                f"{owner}: learnable={name!r} is not a parameter of it, which has {', '.join([*values, *others])}{hint}"
-            )
+            known = ", ".join([*values, *others])
+            raise ValueError(f"{owner}: learnable={name!r} is not a parameter of it, which has {known}")
     if not isinstance(bounds, Mapping | None):
         raise TypeError(f"{owner}: expected bounds to be intervals by name, {{'alpha': (0.0, 1.0)}}, got {bounds!r}")
     for name in bounds or ():
@@ -75,13 +70,8 @@ def names_of(owner: str, value, argument: str = "learnable") -> tuple[str, ...]:
 
 def edges(interval, dtype) -> tuple[np.ndarray, np.ndarray]:
     """Round the edges of an interval to a dtype: float32's 0.01 is not below 0.01. A finite one stays finite."""
-    largest = float(jnp.finfo(dtype).max)
-
-    def edge(value):
-        value = np.asarray(value, np.float64)
-        return np.where(np.isinf(value), value, np.clip(value, -largest, largest)).astype(dtype)
-
-    low, high = map(edge, interval)
+    largest, wide = float(jnp.finfo(dtype).max), [np.asarray(edge, np.float64) for edge in interval]
+    low, high = [np.where(np.isinf(x), x, np.clip(x, -largest, largest)).astype(dtype) for x in wide]
     return low, high
 
 
@@ -92,9 +82,7 @@ def check_inside(name: str, value, interval: Interval):
     number = np.asarray(value)  # NumPy computes inside a trace as well
     low, high = edges(interval, number.dtype if jnp.issubdtype(number.dtype, jnp.floating) else np.float64)
     if not np.all((number >= low) & (number <= high)):
-        raise ValueError(
-            f"{name} = {value} is outside [{interval[0]}, {interval[1]}]; choose another value, or other bounds"
-        )
+        raise ValueError(f"{name} = {value} is outside {list(interval)}; choose another value, or other bounds")
 
 
 def initial_value(value, dtype) -> jax.Array:
@@ -120,10 +108,11 @@ def clip_straight_through(value: jax.Array, interval: Interval | None) -> jax.Ar
 def checked_interval(name: str, interval) -> Interval:
     """Return an interval as two numbers, or raise a ValueError."""
     try:
-        low, high = (float(edge) for edge in interval)
-    except (TypeError, ValueError) as error:
-        raise ValueError(f"{name}: expected bounds (low, high), got {interval!r}") from error
-    if not low < high:
+        low, high = map(float, interval)
+        fits = low < high
+    except (TypeError, ValueError):
+        fits = False
+    if not fits:
         raise ValueError(f"{name}: expected bounds with low < high, got {interval!r}")
     return low, high
 

@@ -1,17 +1,17 @@
 """Checks of arguments that are not arrays: words, flags, functions, dtypes, shapes. One wording for each."""
 
-import warnings
 from collections.abc import Callable, Sequence
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax import export
 
 
 def check_word(name: str, value: Any, words: Sequence[str | None]):
     """Raise a ValueError unless the value is one of some words."""
-    # Check the type first: an array compared with a word has no truth value.
+    # The type first: an array compared with a word has no truth value.
     if not isinstance(value, str | None) or value not in words:
         raise ValueError(f"{_expected(name)} one of {', '.join(map(repr, words))}, got {value!r}")
 
@@ -32,9 +32,8 @@ def hint_to_surrogate(value: Any) -> str:
     if isinstance(value, str):
         return f": a surrogate of another library is brainsurr.equivalent(library, {value!r})"
     named = value if hasattr(value, "__name__") else type(value)
-    if (named.__module__ or "").partition(".")[0] == "braintools":
-        return f": write brainsurr.{named.__name__}"
-    return hint_to_call(value)
+    of_braintools = (named.__module__ or "").startswith("braintools.")
+    return f": write brainsurr.{named.__name__}" if of_braintools else hint_to_call(value)
 
 
 def check_function(
@@ -62,9 +61,7 @@ def check_distribution(name: str, surrogate: Any):
     if not surrogate.is_distribution:
         raise ValueError(
             f"{_expected(name)} one whose primitive rises from 0 to 1, the probability of a random spike, such as "
-            f"Sigmoid(4.0), got {surrogate!r}: of the surrogates here ERF, Arctan, NormalizedQPseudoSpike, "
-            "PiecewiseExp, PiecewiseQuadratic, Sigmoid and SoftSign have one, and .scaled(height=1 / w, width=w) of "
-            "these; for one of your own, set is_distribution = True in its class"
+            f"Sigmoid(4.0) and any with is_distribution = True (set it in a class of your own), got {surrogate!r}"
         )
 
 
@@ -88,14 +85,6 @@ def check_random(owner: str, random: Any, surrogate: Any, fixed: Sequence[str]):
                 )
 
 
-def check_key(name: str, value: Any):
-    """Raise a TypeError unless the value is one random key of jax, of either kind."""
-    is_array = isinstance(value, jax.Array)
-    typed = is_array and jnp.issubdtype(value.dtype, jax.dtypes.prng_key) and not value.ndim
-    if not typed and not (is_array and value.dtype == jnp.uint32 and value.ndim == 1):
-        raise TypeError(f"{_expected(name)} one key, such as jax.random.key(0), got {value!r}")
-
-
 def check_features(owner: str, features: Any):
     """Raise a ValueError unless the number of features of a layer is a positive integer."""
     if not is_integer(features) or features < 1:
@@ -105,21 +94,17 @@ def check_features(owner: str, features: Any):
 def check_kind(name: str, value: Any, kind: type):
     """Raise a TypeError unless the value is an instance of a class."""
     if not isinstance(value, kind):
-        owner = "" if kind.__module__ == "builtins" else f"{kind.__module__.partition('.')[0]} "
-        raise TypeError(f"{_expected(name)} a {owner}{kind.__name__}, got {value!r}")
+        raise TypeError(f"{_expected(name)} a {kind.__module__.partition('.')[0]} {kind.__name__}, got {value!r}")
 
 
 def check_dtype(name: str, value: Any, any_real: bool = False):
     """Raise a TypeError unless the value is a floating dtype, or with ``any_real`` one of integers or booleans."""
     kinds = (jnp.floating, jnp.integer, jnp.bool_) if any_real else (jnp.floating,)
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", DeprecationWarning)  # about names of dtypes that are not floating anyway
-            # None is float64 to NumPy, and an array has a dtype without being one.
-            fits = not isinstance(value, jax.Array | np.ndarray | None) and any(
-                jnp.issubdtype(jnp.dtype(value), kind) for kind in kinds
-            )
-    except (TypeError, ValueError):
+        is_real = any(jnp.issubdtype(jnp.dtype(value), kind) for kind in kinds)
+        # None is float64 to NumPy, and an array has a dtype without being one.
+        fits = is_real and not isinstance(value, jax.Array | np.ndarray | None)
+    except (TypeError, ValueError, DeprecationWarning):  # the last of names of dtypes that are not floating anyway
         fits = False
     if not fits:
         what = "a dtype of real numbers" if any_real else "a floating dtype"
@@ -147,8 +132,6 @@ def is_size(n) -> bool:
     """Return whether it can be the length of an axis: an integer from 0 on, or a symbolic one of ``jax.export``."""
     if isinstance(n, int | np.integer):
         return not isinstance(n, bool) and bool(n >= 0)
-    from jax import export  # which `import jax` leaves out
-
     return export.is_symbolic_dim(n)
 
 
@@ -166,22 +149,13 @@ def wrong_state(owner: str, state: Any, shape: tuple[int, ...], over_time: bool)
       owner: the class of the neuron.
       state: as it was given.
       shape: of one time step of the input.
-      over_time: whether the input has a time axis. In a step, it may have one by mistake.
+      over_time: whether the input has a time axis.
     """
-    start = "initialize_carry({}) (brainstate: init_state(batch_size); a neuron by itself: initial_state({}))"
-    missing_axes = len(shape) - len(getattr(state, "shape", shape))
-    if over_time:  # a single step can't be told from a sequence without a batch, so say all of it
-        hint = "a layer over time takes [time, batch, features], and a carry without the time axis, from "
-        hint += start.format("xs.shape[1:]", "xs[0]")
-    elif missing_axes > 0:
-        hint = f"a {owner}Cell takes one step, [batch, features]; a layer over time takes [time, batch, features]"
-    elif missing_axes < 0:
-        hint = f"use a carry without the time axis, from {start.format('xs.shape[1:]', 'xs[0]')}"
-    else:
-        hint = f"use a carry for this batch, from {start.format('x.shape', 'x')}"
+    takes = "layer over time takes [time, batch, features]" if over_time else f"{owner}Cell takes one step"
     return ValueError(
         f"{owner}: expected one time step of the input to have the shape of the carry, {shapes(state)}, got {shape}: "
-        f"{hint}"
+        f"a {takes}, and a carry without the time axis, from initialize_carry(xs.shape[1:]) of inputs xs over time "
+        "(brainstate: init_state(batch_size); a neuron by itself: initial_state(xs[0]))"
     )
 
 

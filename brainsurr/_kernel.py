@@ -13,7 +13,7 @@ import numpy as np
 from jax.custom_derivatives import SymbolicZero
 
 from ._arrays import as_float, as_real, is_negative, match_dtype_and_rank
-from ._checks import check_distribution, check_key, check_surrogate
+from ._checks import check_distribution, check_surrogate
 
 
 def spike(x, surrogate, *, key=None):
@@ -83,7 +83,6 @@ def spike(x, surrogate, *, key=None):
     check_surrogate("surrogate", surrogate)
     x = promote_in_gradient_check(as_float(x))
     if key is not None:
-        check_key("key", key)
         check_distribution("surrogate", surrogate)
     if _smooth.get() is not None:
         surrogate = surrogate.replace(origin=True)
@@ -151,9 +150,6 @@ def elementwise(formula):
 def _evaluate(formula, surrogate, x):
     """Compute a formula, of parameters that fit x: NaN is kept, the result has x's shape and dtype."""
     y = jnp.asarray(getattr(formula, "alone", formula)(surrogate, x)).astype(x.dtype)
-    if y.ndim > x.ndim or jnp.broadcast_shapes(y.shape, x.shape) != x.shape:
-        name = f"{type(surrogate).__name__}.{formula.__name__}"
-        raise ValueError(f"{name} gave shape {y.shape} for x of shape {x.shape}")
     return jnp.where(jnp.isnan(x), x, jnp.broadcast_to(y, x.shape))
 
 

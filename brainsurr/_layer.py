@@ -175,7 +175,7 @@ def _below(field: str, intervals: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _number(owner: str, kind: type[Neuron], name: str, value: Any) -> Any:
-    value = as_parameter(value, f"{owner}: expected {name} to be")
+    value = as_parameter(value)
     if not is_number(value):
         raise TypeError(f"{owner}: expected {name} to be a real number or array, got {value!r}")
     kind._check_number(owner, name, value)

@@ -1,4 +1,4 @@
-"""The names of other libraries, and what they are here: `equivalent`, and hints for error messages.
+"""The surrogates and neurons of other libraries, and what they are here: `equivalent`.
 
 Everything is read from ``_other_libraries.toml``, on first use: `import brainsurr` stays small.
 """
@@ -12,7 +12,6 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from . import surrogates
-from ._checks import check_kind
 from ._surrogate import Surrogate
 
 
@@ -95,7 +94,7 @@ def equivalent(library: str, name: str, **parameters) -> Surrogate:
 
     Raises:
       ValueError: the library or the name is unknown, or the name is that of a neuron.
-      TypeError: the original has no such parameter, or no default for one that is left out; an argument is no string.
+      TypeError: the original has no such parameter, or no default for one that is left out.
       NotImplementedError: there is no equivalent. The message says why, and what comes nearest.
 
     Example:
@@ -108,14 +107,9 @@ def equivalent(library: str, name: str, **parameters) -> Surrogate:
       Traceback (most recent call last):
       NotImplementedError: norse.heaviside has no equivalent here: it has no gradient, ...
     """
-    for what, value in (("library", library), ("name", name)):
-        check_kind(what, value, str)
-    neurons = [row for row in rows("neuron") if (row.library, row.name) == (library.lower(), name)]
-    if neurons:
-        why = f"no layers here have its spikes, because {neurons[0].why_none}"
-        if any(row.here for row in neurons):
-            why = "docs/coming-from-elsewhere.md says which layers here have its spikes"
-        raise ValueError(f"{library}.{name} is a neuron, not a surrogate: {why}")
+    if (library.lower(), name) in [(row.library, row.name) for row in rows("neuron")]:
+        where = "docs/coming-from-elsewhere.md says which layers here have its spikes, if any"
+        raise ValueError(f"{library}.{name} is a neuron, not a surrogate: {where}")
     originals = {original.name: original for original in equivalents(library)}
     if name not in originals:
         raise ValueError(f"{library} has no surrogate {name!r}{_did_you_mean(name, originals)}")
@@ -155,75 +149,13 @@ def equivalents(library: str | None = None) -> list:
     """
     if library is None:
         return list(rows("surrogate"))
-    check_kind("library", library, str)
     found = [row for row in rows("surrogate") if row.library == library.lower()]
     if not found:
         if library.lower() in ("braintools", "brainsurr"):
-            raise ValueError(
-                f"the surrogates of {library} have the same names here: brainsurr.Sigmoid, brainsurr.sigmoid"
-            )
+            raise ValueError(f"the surrogates of {library} have the same names here, brainsurr.Sigmoid or sigmoid")
         known = dict.fromkeys(row.library for row in rows("surrogate"))
         raise ValueError(f"unknown library {library!r}{_did_you_mean(library, known)}")
     return found
-
-
-LAYERS = "ALIF ALIFCell Delay LI LIF LIFCell SpikingActivation SpikingSequential bounds"
-
-
-def where_else(name: str) -> str:
-    """Say what to write in place of ``brainsurr.name``: a layer, a surrogate of another library; "" of neither."""
-    if name in LAYERS.split():
-        return f": it is in brainsurr.nnx, brainsurr.linen and brainsurr.brainstate, from brainsurr.nnx import {name}"
-    libraries = [row.library for row in rows("surrogate") if row.name == name]
-    return f": write brainsurr.equivalent({libraries[0]!r}, {name!r})" if libraries else ""
-
-
-def answer_names(cls: type[Surrogate]):
-    """Make the constructor of a surrogate answer parameters that it does not have, such as those of other libraries."""
-    init = cls.__init__
-
-    @functools.wraps(init)
-    def __init__(self, *args, **kwargs):
-        try:
-            init(self, *args, **kwargs)
-        except TypeError:
-            _, *names = inspect.signature(init).parameters
-            for name in kwargs:
-                if name not in names:
-                    known, hint = ", ".join(names), _calls_with(cls, name)
-                    raise TypeError(f"{cls.__name__} has no parameter {name}, only {known}{hint}") from None
-            raise
-
-    cls.__init__ = __init__  # type: ignore[method-assign]
-
-
-def _calls_with(cls: type[Surrogate], parameter: str) -> str:
-    """Return which surrogates of other libraries have a parameter and are one of a class, for an error."""
-    calls = []
-    for row in rows("surrogate"):
-        f = row.make(**{name: 1 for name, p in row.parameters.items() if p.default is p.empty})
-        if parameter in row.parameters and not row.why_none and cls in (type(f), type(getattr(f, "surrogate", None))):
-            calls.append(f"equivalent({row.library!r}, {row.name!r}, {parameter}=...)")
-    return f"; for that of another library, brainsurr.{' or brainsurr.'.join(calls)}" if calls else ""
-
-
-def argument_hints(names: list[str], unknown: str) -> list[str]:
-    """Return what to write in place of an argument of a neuron elsewhere, in a layer that takes ``names``."""
-    hints = []
-    for row in table()["argument"]:
-        ours = [name for name in row["here"].split() if name in names]
-        if ours and unknown in row["there"].split():
-            hints.append(row["note"].replace("{}", ours[0]))
-    if not hints and "decay" in names and "threshold" not in names and unknown in _arguments_of_spikes():
-        return ["it never fires, and has no threshold, surrogate or reset; LIF has"]
-    return hints
-
-
-def _arguments_of_spikes() -> set[str]:
-    """Return the arguments of spiking neurons, here and in any other library: LI has none of them."""
-    ours = {"threshold", "spike_fn", "reset", "reset_grad"}
-    named = (row["there"].split() for row in table()["argument"] if ours & set(row["here"].split()))
-    return ours.union(*named)
 
 
 def _did_you_mean(word: str, known) -> str:

@@ -56,9 +56,8 @@ def leaf_names(paths) -> list[str]:
     while names != before:  # a path may be the name of another parameter
         before = names
         names = [_join(path) if before.count(name) > 1 else name for path, name in zip(paths, before, strict=True)]
-    for name in names:
-        if names.count(name) > 1:
-            raise ValueError(f"two parameters of a value have the name {name!r}: rename an attribute of it")
+    if len(set(names)) < len(names):
+        raise ValueError(f"two parameters of a value have the same name, of {', '.join(names)}: rename an attribute")
     return names
 
 

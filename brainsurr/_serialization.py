@@ -43,24 +43,22 @@ def register_with_flax():
 
 
 def _as_json(structure) -> bytes:
-    """Write names and flags as JSON. It turns tuples into lists, which `_from_json` undoes."""
-    names, flags = structure
-    for name, flag in flags:
-        try:
-            kept = _tuples(json.loads(json.dumps(flag))) == flag
-        except TypeError:
-            kept = False
-        if not kept:
+    """Write names and flags as JSON, which turns tuples into lists."""
+    for name, flag in structure[1]:
+        if not _is_plain(flag):
             raise TypeError(
                 f"jax.export: expected the flag {name} of a surrogate to be a boolean, a number, a string, None or a "
                 f"tuple of these, got {flag!r}, which can't be written: make the surrogate inside the exported function"
             )
-    return json.dumps([names, flags]).encode()
+    return json.dumps(structure).encode()
+
+
+def _is_plain(flag) -> bool:
+    return all(map(_is_plain, flag)) if isinstance(flag, tuple) else isinstance(flag, bool | int | float | str | None)
 
 
 def _from_json(written: bytes):
-    names, flags = _tuples(json.loads(written))
-    return names, flags
+    return _tuples(json.loads(written))
 
 
 def _tuples(value):
@@ -72,17 +70,16 @@ def _to_state(f) -> dict:
     from flax.serialization import to_state_dict
 
     children, (names, _) = flatten(f)
-    return dict(zip(names, map(to_state_dict, children), strict=True))
+    return to_state_dict(dict(zip(names, children, strict=True)))
 
 
 def _from_state(f, state: dict):
     from flax.serialization import current_path, from_state_dict
 
     children, structure = flatten(f)
-    names = structure[0]
-    if not isinstance(state, dict) or state.keys() != set(names):
-        what = f"{type(f).__name__}: expected a state with the parameters {sorted(names)}"
+    parameters = dict(zip(structure[0], children, strict=True))
+    if not isinstance(state, dict) or state.keys() != parameters.keys():  # flax would leave out what is too many
+        what = f"{type(f).__name__}: expected a state with the parameters {sorted(parameters)}"
         got = sorted(state) if isinstance(state, dict) else type(state).__name__
         raise ValueError(f"{what}, got {got} at path {current_path()}")
-    restored = [from_state_dict(child, state[name], name) for name, child in zip(names, children, strict=True)]
-    return rebuild(type(f), structure, restored)
+    return rebuild(type(f), structure, from_state_dict(parameters, state).values())

@@ -1,9 +1,9 @@
 """`Surrogate`, the base class: a value, a function and a pytree; and `Scaled`, one made higher or wider."""
 
 import dataclasses
-import functools
+import inspect
 from collections.abc import Callable
-from typing import Any, ClassVar, ParamSpec, TypeVar
+from typing import Any, ClassVar
 
 import jax
 import jax.numpy as jnp
@@ -16,22 +16,6 @@ from ._value import Value
 
 # A parameter is a Python number (weakly typed) or an array that broadcasts into the input.
 Parameter = Any
-
-
-P = ParamSpec("P")
-R = TypeVar("R")
-
-
-def by_name(scaled: Callable[P, R]) -> Callable[P, R]:
-    """Make ``f.scaled(2.0)`` say that height and width are given by name."""
-
-    @functools.wraps(scaled)
-    def wrapped(*args: P.args, **kwargs: P.kwargs) -> R:
-        if len(args) > 1:
-            raise TypeError(f"scaled takes its arguments by name: write scaled(width={args[1]!r})")
-        return scaled(*args, **kwargs)
-
-    return wrapped
 
 
 @dataclasses.dataclass(eq=False, repr=False)
@@ -65,7 +49,7 @@ class Surrogate(Value):
     Raises:
       TypeError: a parameter is not a real number or array, or a flag can't be hashed; an attribute is set after the
         surrogate was hashed.
-      NotImplementedError: it is called and neither ``surrogate_fun`` nor ``surrogate_grad`` is given.
+      NotImplementedError: its gradient is taken and neither ``surrogate_fun`` nor ``surrogate_grad`` is given.
 
     Note:
       ``jax.jit(f)`` keeps what it compiled under the hash of ``f``. If ``f`` could change afterwards, jit would
@@ -110,19 +94,12 @@ class Surrogate(Value):
 
     def __call__(self, x, *, key=None) -> jax.Array:
         """Return the spike, ``brainsurr.spike(x, self, key=key)``; the primitive where ``origin`` is true."""
-        cls = type(self)
-        if cls.surrogate_fun is Surrogate.surrogate_fun and cls.surrogate_grad is Surrogate.surrogate_grad:
-            raise NotImplementedError(
-                f"{cls.__name__} gives neither surrogate_fun nor surrogate_grad: subclass Surrogate and define one"
-            )
         return spike(x, self, key=key)
 
     def surrogate_fun(self, x) -> jax.Array:
         """Compute the primitive :math:`g(x)`, elementwise, in the dtype of ``x``."""
-        raise NotImplementedError(
-            f"{type(self).__name__} gives no surrogate_fun, so it has no origin and no derivative with respect to "
-            "its parameters: define surrogate_fun(self, x), the primitive of its gradient"
-        )
+        owner = type(self).__name__
+        raise NotImplementedError(f"{owner} gives no surrogate_fun, so it has no origin and trains no parameter")
 
     def surrogate_grad(self, x) -> jax.Array:
         """Compute the gradient :math:`g'(x)`, elementwise, in the dtype of ``x``."""
@@ -140,7 +117,6 @@ class Surrogate(Value):
     def __rmul__(self, factor) -> "Surrogate":
         return self * factor
 
-    @by_name
     def scaled(self, *, height=1.0, width=1.0) -> "Scaled":
         r"""Make the gradient ``height`` times as high and ``width`` times as wide: :math:`h\, g'(x / w)`.
 
@@ -163,6 +139,21 @@ def _has_partner(cls, inherited: str, given: str) -> bool:
     """Return whether the inherited formula comes from a surrogate class that has the given one as well."""
     source = next(base for base in cls.__mro__[1:] if inherited in base.__dict__)
     return issubclass(source, Surrogate) and getattr(source, given) is not getattr(Surrogate, given)
+
+
+def function(cls: type[Surrogate], name: str) -> Callable[..., jax.Array]:
+    """Make the function that constructs ``cls`` and applies it, with the same parameters and defaults."""
+
+    def call(x, *args, **kwargs):
+        return cls(*args, **kwargs)(x)
+
+    x = inspect.Parameter("x", inspect.Parameter.POSITIONAL_OR_KEYWORD)
+    parameters = inspect.signature(cls).parameters.values()
+    call.__signature__ = inspect.Signature([x, *parameters])  # type: ignore[attr-defined]
+    call.__name__ = call.__qualname__ = name
+    call.__module__ = cls.__module__
+    call.__doc__ = f"``{cls.__name__}(...)(x)``, with the parameters and defaults of :class:`{cls.__name__}`."
+    return call
 
 
 @dataclasses.dataclass
@@ -212,10 +203,7 @@ class Scaled(Surrogate):
         if name == "surrogate":
             check_surrogate(name, value)
             if isinstance(value, Scaled):
-                raise TypeError(
-                    "Scaled: expected surrogate to be one that is not scaled yet, got a Scaled: write "
-                    "f.scaled(height=..., width=...), which multiplies heights and widths"
-                )
+                raise TypeError("Scaled: expected surrogate to be one that is not scaled yet: write f.scaled(...)")
         super()._check(name, value)
         if name == "width" and not isinstance(value, jax.core.Tracer) and not np.all(np.isfinite(value)):
             raise ValueError(f"Scaled: expected width to be finite, got {value!r}")
@@ -235,7 +223,6 @@ class Scaled(Surrogate):
         traced = any(isinstance(value, jax.core.Tracer) for value in (height, width))
         return self.surrogate.is_distribution and (traced or bool(np.allclose(np.multiply(height, width), 1)))
 
-    @by_name
     def scaled(self, *, height=1.0, width=1.0) -> "Scaled":
         height, width = self.height * as_parameter(height), self.width * as_parameter(width)
         return Scaled(self.surrogate, height, width, origin=self.origin)

@@ -3,29 +3,16 @@
 import copy
 import dataclasses
 import functools
-from typing import Any, ClassVar, TypeVar
+from typing import Any, ClassVar, Self
 
 import jax
 import numpy as np
 
+from . import _pytree
 from ._arrays import as_parameter, is_number, match_dtype_and_rank
 from ._checks import check_flag
-from ._pytree import (
-    flag_names,
-    flatten,
-    flatten_with_keys,
-    frozen,
-    is_parameter,
-    leaf_names,
-    rebuild,
-    short,
-    unflatten,
-    unhashable,
-    value_key,
-)
 from ._serialization import register, register_with_flax
 
-Self = TypeVar("Self", bound="Value")
 cache_by_class: Any = functools.cache  # mypy takes a class that defines __hash__ for unhashable
 
 
@@ -66,10 +53,12 @@ class Value:
         for name in ("__eq__", "__hash__", "__repr__"):
             if name not in cls.__dict__:
                 setattr(cls, name, getattr(cls, name))
-        jax.tree_util.register_pytree_with_keys(cls, flatten_with_keys, functools.partial(unflatten, cls), flatten)
+        jax.tree_util.register_pytree_with_keys(
+            cls, _pytree.flatten_with_keys, functools.partial(_pytree.unflatten, cls), _pytree.flatten
+        )
         register(cls)
 
-    def replace(self: Self, **changes) -> Self:
+    def replace(self, **changes) -> Self:
         """Copy, with some parameters or flags changed, as in ``f.replace(alpha=0.3, origin=True)``."""
         changed, names = copy.copy(self), dict.fromkeys([*vars(self), *_field_names(type(self))])
         for name, value in changes.items():
@@ -78,48 +67,46 @@ class Value:
             setattr(changed, name, value)
         return changed
 
-    def _with(self: Self, **values) -> Self:
+    def _with(self, **values) -> Self:
         """Copy, with other values of some attributes, which stay parameters or flags; nothing is checked."""
         changed = object.__new__(type(self))
         vars(changed).update(vars(self), **values)
-        object.__setattr__(changed, "_flags", getattr(self, "_flags", self._flags_at_first))
+        object.__setattr__(changed, "_flags", _pytree.flag_names(self))
         return changed
 
-    def _matched(self: Self, like, inside: bool = False) -> Self:
+    def _matched(self, like, inside: bool = False) -> Self:
         """Copy, with the numbers in the dtype and rank of an array, those of values inside too if so wanted.
 
         Raises:
           ValueError: one does not broadcast into the array.
         """
-        changed, flags, owner = {}, getattr(self, "_flags", ()), type(self).__name__
+        changed: dict[str, Any] = {}
+        flags = getattr(self, "_flags", ())
         for name, value in vars(self).items():
             if name in flags or type(value) is float:
                 continue
-            if isinstance(value, jax.Array | np.ndarray):
-                changed[name] = match_dtype_and_rank(value, like, f"{owner}: {name}")
-            elif isinstance(value, Value):
+            if isinstance(value, Value):
                 changed |= {name: value._matched(like, inside)} if inside else {}
-            elif not callable(value):  # a number, or a container
-                match = functools.partial(match_dtype_and_rank, x=like, name=f"{owner}: {name}")
+            elif not callable(value):
+                match = functools.partial(match_dtype_and_rank, x=like, name=f"{type(self).__name__}: {name}")
                 changed[name] = jax.tree.map(match, value)
         return self._with(**changed) if changed else self
 
-    def named_parameters(self: Self) -> tuple[Self, dict[str, Any]]:
+    def named_parameters(self) -> tuple[Self, dict[str, Any]]:
         """Return this value with each parameter replaced by its name, and the parameters by name.
 
         Layers hold the two apart: the first is static, and ``jax.tree.map(values.get, template)`` puts values back.
         A parameter of a value inside has its own name, ``alpha``, or its path where two share one, ``first_alpha``.
         """
         leaves, structure = jax.tree_util.tree_flatten_with_path(self)
-        paths, values = zip(*leaves, strict=True) if leaves else ((), ())
-        names = leaf_names(paths)
-        return jax.tree.unflatten(structure, names), dict(zip(names, values, strict=True))
+        names = _pytree.leaf_names([path for path, _ in leaves])
+        return jax.tree.unflatten(structure, names), dict(zip(names, jax.tree.leaves(self), strict=True))
 
     def _inner_bounds(self) -> dict[str, tuple[float, float]]:
         """Return the bounds of the values inside, under the names that their parameters have here."""
         intervals: dict[str, tuple[float, float]] = {}
         template, _ = self.named_parameters()
-        inner, names = (jax.tree.leaves(flatten(f)[0], is_leaf=_is_value) for f in (self, template))
+        inner, names = (jax.tree.leaves(_pytree.flatten(f)[0], is_leaf=_is_value) for f in (self, template))
         for f, its_names in zip(inner, names, strict=True):
             if _is_value(f):
                 here = dict(zip(f.named_parameters()[1], jax.tree.leaves(its_names), strict=True))
@@ -144,15 +131,12 @@ class Value:
             names = ", ".join(_field_names(cls))
             raise AttributeError(f"{cls.__name__} has no parameter or flag {name!r}, only {names}")
         static = name in cls._always_static
-        value = value if static else as_parameter(value, f"{cls.__name__}: expected {name} to be")
+        value = value if static else as_parameter(value)
         self._check(name, value)
-        static, value = static or not is_parameter(value), frozen(value)
-        if static and (kind := unhashable(value)):
-            raise TypeError(
-                f"{cls.__name__}: expected {name}, which is static, to compare by value, got {kind}: "
-                "give numbers, strings or tuples of these"
-            )
-        flags = flag_names(self)
+        static, value = static or not _pytree.is_parameter(value), _pytree.frozen(value)
+        if static and (kind := _pytree.unhashable(value)):
+            raise TypeError(f"{cls.__name__}: expected {name}, which is static, to compare by value, got {kind}")
+        flags = _pytree.flag_names(self)
         object.__setattr__(self, "_flags", flags | {name} if static else flags - {name})
         self.__dict__[name] = value
 
@@ -163,18 +147,17 @@ class Value:
         what = f"{type(self).__name__}: expected {name} to be"
         if isinstance(default, bool):
             check_flag(f"{type(self).__name__}: {name}", value)
-        elif isinstance(default, int) and name in self._always_static:
-            if isinstance(value, bool) or not isinstance(value, int):
-                raise TypeError(f"{what} an integer, got {value!r}")
-        elif is_number(default) and not is_number(value):
-            raise TypeError(f"{what} a real number or array, got {value!r}")
+        elif is_number(default):
+            counts = isinstance(default, int) and name in self._always_static
+            if not (type(value) is int if counts else is_number(value)):
+                raise TypeError(f"{what} {'an integer' if counts else 'a real number or array'}, got {value!r}")
         low = self._lower_limits.get(name)
         if low is not None and not isinstance(value, jax.core.Tracer) and not np.all(np.asarray(value) > low):
             raise ValueError(f"{what} above {low:g}, got {value!r}")
 
     def __reduce__(self):  # for copy and pickle
-        parameters, structure = flatten(self)
-        return rebuild, (type(self), structure, parameters)
+        parameters, structure = _pytree.flatten(self)
+        return _pytree.rebuild, (type(self), structure, parameters)
 
     def __eq__(self, other):
         if type(self) is not type(other):
@@ -183,7 +166,7 @@ class Value:
 
     def __hash__(self) -> int:
         if not getattr(self, "_hashed", False):  # `jax.tree.map` may have put in arrays that can be written in place
-            self.__dict__.update({name: frozen(value) for name, value in vars(self).items()})
+            self.__dict__.update({name: _pytree.frozen(value) for name, value in vars(self).items()})
         value = hash((type(self), self._key()))
         object.__setattr__(self, "_hashed", True)
         for inner in jax.tree.leaves(vars(self), is_leaf=_is_value):
@@ -192,16 +175,14 @@ class Value:
         return value
 
     def _key(self):
-        return tuple(sorted((name, value_key(value)) for name, value in vars(self).items()))
+        return tuple(sorted((name, _pytree.value_key(value)) for name, value in vars(self).items()))
 
     def __repr__(self):
-        items = vars(self)
-        fields = (name for name in type(self).__dataclass_fields__ if name in items)  # in this order, flags among them
-        items = {name: items[name] for name in (*fields, *items)}
-        switches = {name: v for name, v in items.items() if isinstance(v, bool)}
-        shown = {name: v for name, v in items.items() if name not in switches}
-        shown |= {name: v for name, v in switches.items() if v is not getattr(type(self), name, None)}
-        return f"{type(self).__name__}({', '.join(f'{name}={short(value)}' for name, value in shown.items())})"
+        fields = [name for name in type(self).__dataclass_fields__ if name in vars(self)]  # in this order
+        items = {name: vars(self)[name] for name in (*fields, *vars(self))}
+        shown = {name: v for name, v in items.items() if not isinstance(v, bool)}
+        shown |= {k: v for k, v in items.items() if isinstance(v, bool) and v is not getattr(type(self), k, None)}
+        return f"{type(self).__name__}({', '.join(f'{name}={_pytree.short(value)}' for name, value in shown.items())})"
 
 
 def _field_names(kind: type) -> list[str]:

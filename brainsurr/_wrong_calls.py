@@ -1,40 +1,80 @@
-"""What a layer answers to wrong arguments, such as those that other libraries have, and to a call without a carry."""
+"""What is answered to wrong names and calls: those of other libraries, and a call of a layer without its carry."""
 
 import difflib
 import functools
 import inspect
-from typing import Any
+from collections.abc import Callable
 
-from ._other_libraries import argument_hints
+from ._other_libraries import rows, table
+from ._surrogate import Surrogate
 
-
-class AnswersWrongCalls:
-    """Answer unknown arguments, and calls without a carry or a key, with a hint. Must be the first base of a layer."""
-
-    def __init_subclass__(cls, **kwargs):
-        super().__init_subclass__(**kwargs)
-        if "__init__" in vars(cls):  # its own, or the one that flax.linen has just written
-            cls.__init__ = _checked(cls.__init__)  # type: ignore[method-assign]
-        if "__call__" in vars(cls):
-            cls.__call__ = _given_carry(cls.__call__)  # type: ignore[method-assign]
-        if "initialize_carry" in vars(cls):
-            cls.initialize_carry = _given_key(cls.initialize_carry)  # type: ignore[attr-defined]
+LAYERS = "ALIF ALIFCell Delay LI LIF LIFCell SpikingActivation SpikingSequential bounds"
 
 
-def _checked(init):
-    signature = _signature(init)
+def where_else(name: str) -> str:
+    """Say what to write in place of ``brainsurr.name``: a layer, a surrogate of another library; "" of neither."""
+    if name in LAYERS.split():
+        return f": it is in brainsurr.nnx, brainsurr.linen and brainsurr.brainstate, from brainsurr.nnx import {name}"
+    libraries = [row.library for row in rows("surrogate") if row.name == name]
+    return f": write brainsurr.equivalent({libraries[0]!r}, {name!r})" if libraries else ""
+
+
+def answer_names(cls: type, hints: Callable[[type, list[str], str], list[str]]):
+    """Make a constructor answer arguments that it does not have, such as those of other libraries.
+
+    Args:
+      cls: the class.
+      hints: from the class, the names of its arguments and an unknown one to what may be written in place of that.
+    """
+    init, signature = cls.__init__, _signature(cls.__init__)  # type: ignore[misc]
 
     @functools.wraps(init)
     def __init__(self, *args, **kwargs):
         try:
             signature.bind(self, *args, **kwargs)
         except TypeError as error:
-            answer = _answer(type(self).__name__, signature, args, kwargs)
-            raise TypeError(answer or f"{type(self).__name__}: {error}") from None
+            owner, (_, *names) = type(self).__name__, signature.parameters
+            has, answers = f"it has {', '.join(names)}", []
+            for name in (name for name in kwargs if name not in names):
+                near = "".join(f"did you mean {other}? " for other in difflib.get_close_matches(name, names, 1))
+                answer = ", or ".join(hints(cls, names, name)) or f"{near}{has}"
+                answers.append(f"{owner} has no argument {name}: {answer}")
+            raise TypeError("\n".join(answers) or f"{owner}: {error}; {has}") from None
         init(self, *args, **kwargs)
 
     __init__.__signature__ = signature  # type: ignore[attr-defined]
-    return __init__
+    cls.__init__ = __init__  # type: ignore[misc]
+
+
+def surrogate_hints(cls: type[Surrogate], names: list[str], unknown: str) -> list[str]:
+    """Return the calls of other libraries' surrogates that have a parameter and are one of a class."""
+    calls = []
+    for row in rows("surrogate"):
+        f = row.make(**{name: 1 for name, p in row.parameters.items() if p.default is p.empty})
+        if unknown in row.parameters and not row.why_none and cls in (type(f), type(getattr(f, "surrogate", None))):
+            calls.append(f"write brainsurr.equivalent({row.library!r}, {row.name!r}, {unknown}=...)")
+    return calls
+
+
+def layer_hints(cls: type, names: list[str], unknown: str) -> list[str]:
+    """Return what to write in place of an argument of a neuron elsewhere, in a layer that takes ``names``."""
+    hints = []
+    for row in table()["argument"]:
+        ours = [name for name in row["here"].split() if name in names]
+        if ours and unknown in row["there"].split():
+            hints.append(row["note"].replace("{}", ours[0]))
+    return hints
+
+
+class AnswersWrongCalls:
+    """Answer unknown arguments, and calls without a carry, with a hint. Must be the first base of a layer."""
+
+    def __init_subclass__(cls, **kwargs):
+        super().__init_subclass__(**kwargs)
+        if "__init__" in vars(cls):  # its own, or the one that flax.linen has just written
+            answer_names(cls, layer_hints)
+        if "__call__" in vars(cls):
+            cls.__call__ = _given_carry(cls.__call__)  # type: ignore[method-assign]
 
 
 def _given_carry(call):
@@ -59,23 +99,6 @@ def _given_carry(call):
     return __call__
 
 
-def _given_key(initialize_carry):
-    """Make ``initialize_carry(shape)`` of linen raise an error that says that it takes a key first."""
-    if list(inspect.signature(initialize_carry).parameters)[1:2] != ["rng"]:
-        return initialize_carry
-
-    @functools.wraps(initialize_carry)
-    def wrapped(self, *args, **kwargs):
-        if len(args) == 1 and not kwargs:
-            raise TypeError(
-                f"{type(self).__name__}: initialize_carry takes a key first, as in flax's own cells: "
-                "initialize_carry(jax.random.key(0), input_shape)"
-            )
-        return initialize_carry(self, *args, **kwargs)
-
-    return wrapped
-
-
 def _signature(init) -> inspect.Signature:
     """Return the signature of a constructor, with linen's ``parent`` and ``name`` last and keyword-only."""
     signature = inspect.signature(init)
@@ -83,21 +106,3 @@ def _signature(init) -> inspect.Signature:
     linen = [parameters.pop(name) for name in ("parent", "name") if name in parameters]
     by_name = [parameter.replace(kind=parameter.KEYWORD_ONLY) for parameter in linen]
     return signature.replace(parameters=[*parameters.values(), *by_name])
-
-
-def _answer(owner: str, signature: inspect.Signature, args: tuple[Any, ...], kwargs: dict[str, Any]) -> str:
-    """Return hints for arguments that do not fit a signature, or an empty string if there are none."""
-    _, *names = signature.parameters
-    if len(args) > 1 and names[:1] == ["layers"]:
-        return f"{owner}: expected layers to be a list, {owner}([a, b])"
-    by_name = [name for name in names if signature.parameters[name].kind is inspect.Parameter.KEYWORD_ONLY]
-    first = len(names) - len(by_name)
-    if len(args) > first and by_name:
-        name = "spike_fn" if "spike_fn" in by_name and callable(args[first]) else by_name[0]
-        return f"{owner}: too many positional arguments: write {name}=..."
-
-    def here(name):
-        near = "".join(f"did you mean {other}? " for other in difflib.get_close_matches(name, names, 1))
-        return ", or ".join(argument_hints(names, name)) or f"{near}it has {', '.join(names)}"
-
-    return "\n".join(f"{owner} has no argument {name}: {here(name)}" for name in kwargs if name not in names)

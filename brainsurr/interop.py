@@ -72,8 +72,6 @@ def transfer(source: Any, target: Any, *, transposed: str | Iterable[str] | None
         name = _name(path)
         origin, new = given[name]
         new = as_array(new, f"{name} in the source")
-        if not hasattr(like, "dtype"):
-            raise TypeError(f"expected {name} in the target to be an array, got {type(like).__name__}")
         floating = [jnp.issubdtype(dtype, jnp.floating) for dtype in (new.dtype, like.dtype)]
         if new.dtype != like.dtype and not all(floating):
             raise TypeError(f"{name}: dtype {new.dtype} in the source, {like.dtype} in the target")
@@ -82,9 +80,8 @@ def transfer(source: Any, target: Any, *, transposed: str | Iterable[str] | None
             other = jnp.flip(new, range(new.ndim - 2)).swapaxes(-1, -2)
             if kernels is None and new.shape == other.shape:
                 raise ValueError(
-                    f"transfer: {name}, of shape {new.shape}, may be the kernel of a convolution or of a transposed "
-                    "one, which differ between flax and brainstate: name those of flax's ConvTranspose (except with "
-                    f"transpose_kernel=True) in transposed=({name!r},), or give transposed=() if there are none"
+                    f"transfer: {name}, of shape {new.shape}, may be the kernel of a ConvTranspose of flax (without "
+                    f"transpose_kernel=True): name all such kernels in transposed=({name!r},), or give transposed=()"
                 )
             if name in (kernels or ()):
                 moved = other
@@ -154,59 +151,36 @@ def register_layers(framework: str) -> None:
       >>> print(isinstance(act, nnx.Module), act.alpha[...])
       True 0.25
     """
-    check_word("framework", framework, tuple(_CONVERSIONS))
+    check_word("framework", framework, ("nnx", "linen"))
     # Here, and not at the top: these load frameworks, and this module is also used for one of them alone.
     with needs("all"):
         from brainstate import interop
+        from flax.nnx import Rngs
 
         ours = importlib.import_module("brainsurr.brainstate")
         theirs = importlib.import_module(f"brainsurr.{framework}")
-    to_brainstate, from_brainstate = _CONVERSIONS[framework]
+
+    def options(act, intervals):
+        return {"learnable": tuple(intervals), "bounds": intervals, "random": act.random}
+
+    def to_brainstate(act, context):
+        if framework == "nnx":
+            return ours.SpikingActivation(act.surrogate, **options(act, dict(theirs.bounds(act))))
+        act = act.module.bind(act.variables)  # to brainstate.interop a linen layer is anything that has these two
+        return ours.SpikingActivation(act.surrogate, learnable=act.learnable, bounds=act.bounds, random=act.random)
+
+    def from_brainstate(act, context):
+        given = options(act, {path[0]: interval for path, interval in ours.bounds(act).items()})
+        if framework == "nnx":
+            new = theirs.SpikingActivation(act.surrogate, **given, rngs=Rngs(0))
+            new.deterministic = act.random
+            return new
+        _, values = act.surrogate.named_parameters()
+        params = {name: jnp.asarray(values[name]) for name in given["learnable"]}
+        new = theirs.SpikingActivation(act.surrogate, **given, deterministic=act.random)
+        return SimpleNamespace(module=new, variables={"params": params})
+
+    kinds = {"bst_type": ours.SpikingActivation, "foreign_type": theirs.SpikingActivation}
     interop.register_layer_mapping(
-        interop.LayerMapping(
-            bst_type=ours.SpikingActivation,
-            framework=framework,
-            foreign_type=theirs.SpikingActivation,
-            to_bst=lambda act, context: ours.SpikingActivation(**to_brainstate(act, theirs)),
-            to_foreign=lambda act, context: from_brainstate(_from_brainstate(act, ours), theirs),
-        )
+        interop.LayerMapping(framework=framework, **kinds, to_bst=to_brainstate, to_foreign=from_brainstate)
     )
-
-
-def _from_brainstate(act, module) -> dict[str, Any]:
-    return _options(act, {path[0]: interval for path, interval in module.bounds(act).items()})
-
-
-def _from_nnx(act, module) -> dict[str, Any]:
-    return _options(act, dict(module.bounds(act)))
-
-
-def _options(act, intervals) -> dict[str, Any]:
-    return {"surrogate": act.surrogate, "learnable": tuple(intervals), "bounds": intervals, "random": act.random}
-
-
-def _to_nnx(config, module):
-    rngs = importlib.import_module("flax.nnx").Rngs(0) if config["random"] else None
-    act = module.SpikingActivation(**config, rngs=rngs)
-    act.deterministic = config["random"]
-    return act
-
-
-# To brainstate.interop a linen layer is anything with `module` and `variables`.
-
-
-def _from_linen(node, module) -> dict[str, Any]:
-    act = node.module.bind(node.variables)
-    names = ("surrogate", "learnable", "bounds", "random")
-    return {name: getattr(act, name) for name in names}
-
-
-def _to_linen(config, module):
-    surrogate = config.pop("surrogate")
-    _, values = surrogate.named_parameters()
-    params = {name: jnp.asarray(values[name]) for name in config["learnable"]}
-    act = module.SpikingActivation(surrogate, **config, deterministic=config["random"])
-    return SimpleNamespace(module=act, variables={"params": params})
-
-
-_CONVERSIONS = {"nnx": (_from_nnx, _to_nnx), "linen": (_from_linen, _to_linen)}

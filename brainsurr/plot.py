@@ -10,8 +10,8 @@ from typing import Any
 
 import numpy as np
 
-from ._arrays import as_float, is_number
-from ._checks import check_kind, check_surrogate
+from ._arrays import as_float
+from ._checks import check_surrogate
 from ._optional import needs
 from ._surrogate import Surrogate
 
@@ -43,8 +43,7 @@ def surrogate(
       The two axes. A surrogate that has no primitive is drawn in the second alone.
 
     Raises:
-      TypeError: something that isn't a surrogate; ``axes`` or the values of a parameter are of another type.
-      ValueError: ``xlim`` is not a range.
+      TypeError: something that isn't a surrogate.
 
     Example:
       The two pictures of LogTailedRelu in one call:
@@ -55,16 +54,12 @@ def surrogate(
       >>> [axis.get_ylabel() for axis in axes]
       ['primitive g(x)', "gradient g'(x)"]
     """
-    for f in surrogates or (None,):
+    for f in surrogates:
         check_surrogate("surrogates", f)
-    for name, values in parameters.items():
-        parameters[name] = _as_list(name, values)
-    if len(edges := _as_list("xlim", xlim)) != 2 or not -np.inf < edges[0] < edges[1] < np.inf:
-        raise ValueError(f"expected xlim to be (low, high) with low < high, got {xlim!r}")
     own = axes is None
     if own:
         figure, axes = plt.subplots(1, 2, figsize=(9, 3.4), layout="constrained")
-    left, right = _two_axes(axes)
+    left, right = (axes, axes) if isinstance(axes, Axes) else axes  # type: ignore[misc]
     one = left is right
     chosen = list(product(surrogates, product(*parameters.values())))
     for i, (f, values) in enumerate(chosen):
@@ -102,7 +97,7 @@ def raster(spikes, *, dt: float = 1.0, unit: str = "steps", axes: Axes | None = 
       The axes.
 
     Raises:
-      TypeError: an argument is of another type.
+      TypeError: ``spikes`` are no numbers.
       ValueError: ``spikes`` has not two axes, or ``dt`` is not a time.
 
     Example:
@@ -112,7 +107,7 @@ def raster(spikes, *, dt: float = 1.0, unit: str = "steps", axes: Axes | None = 
       'time (steps)'
     """
     spikes = _real("spikes", spikes)
-    _check_drawing(dt, unit, axes)
+    _check_step(dt)
     if spikes.ndim != 2:
         raise ValueError(f"expected spikes [time, neurons], got shape {spikes.shape}: choose one example of the batch")
     axes = axes or plt.subplots(figsize=(6, 3.4), layout="constrained")[1]
@@ -124,8 +119,8 @@ def raster(spikes, *, dt: float = 1.0, unit: str = "steps", axes: Axes | None = 
     if few:
         edges = (np.arange(1, steps) - 0.5) * dt
         axes.vlines(edges, -0.5, spikes.shape[1] - 0.5, color="0.9", linewidth=0.6, zorder=0)
-    axes.set(xlabel=f"time ({unit})", ylabel="neuron", xlim=(-0.5 * dt, (steps - 0.5) * dt))
-    axes.set_ylim(-0.5, max(1, spikes.shape[1]) - 0.5)
+    xlim, ylim = (-0.5 * dt, (steps - 0.5) * dt), (-0.5, max(1, spikes.shape[1]) - 0.5)
+    axes.set(xlabel=f"time ({unit})", ylabel="neuron", xlim=xlim, ylim=ylim)
     axes.yaxis.set_major_locator(MaxNLocator(integer=True))
     return axes
 
@@ -147,7 +142,7 @@ def membrane(
       The axes.
 
     Raises:
-      TypeError: an argument is of another type.
+      TypeError: ``v`` or ``spikes`` are no numbers.
       ValueError: ``v`` has more than two axes, ``spikes`` another shape, or ``dt`` is not a time.
 
     Example:
@@ -157,9 +152,7 @@ def membrane(
       'membrane potential'
     """
     v = _real("v", v)
-    _check_drawing(dt, unit, axes)
-    if threshold is not None and not (is_number(threshold) and np.ndim(threshold) == 0):
-        raise TypeError(f"expected threshold to be a number, got {threshold!r}")
+    _check_step(dt)
     if v.ndim not in (1, 2):
         raise ValueError(f"expected v [time] or [time, neurons], got shape {v.shape}: choose one example of the batch")
     spikes = None if spikes is None else _real("spikes", spikes)
@@ -179,7 +172,7 @@ def membrane(
             fired = spikes.reshape(columns.shape)[:, i] > 0
             axes.scatter(time[fired], column[fired], marker="^", s=28, color=color, zorder=3)
     if threshold is not None:
-        axes.axhline(threshold, color="0.3", linestyle="--", linewidth=1.0, label="threshold")
+        axes.axhline(float(threshold), color="0.3", linestyle="--", linewidth=1.0, label="threshold")
     if spikes is not None:
         axes.scatter([], [], marker="^", s=28, color="0.3", label="spike")
     axes.set(xlabel=f"time ({unit})", ylabel="membrane potential")
@@ -202,35 +195,9 @@ def _real(name: str, x) -> np.ndarray:
     return np.asarray(as_float(x, name), np.float64)
 
 
-def _as_list(name: str, values) -> list:
-    """Return numbers or flags as a list."""
-    try:
-        numbers = [] if isinstance(values, (str, bytes)) else list(values)
-    except TypeError:
-        numbers = []
-    if not numbers or not all(isinstance(v, bool) or (is_number(v) and np.ndim(v) == 0) for v in numbers):
-        raise TypeError(f"expected {name} to be several numbers, as in {name}=[0.0, 0.1], got {values!r}")
-    return numbers
-
-
-def _two_axes(axes) -> tuple[Axes, Axes]:
-    try:
-        pair = [axes, axes] if isinstance(axes, Axes) else list(axes)
-    except TypeError:
-        pair = []
-    if len(pair) != 2 or not all(isinstance(axis, Axes) for axis in pair):
-        raise TypeError(f"expected axes to be the Axes of a figure, one or two, got {axes!r}")
-    return pair[0], pair[1]
-
-
-def _check_drawing(dt, unit, axes):
-    if not is_number(dt) or np.ndim(dt):
-        raise TypeError(f"expected dt to be a number, got {dt!r}")
+def _check_step(dt):
     if not 0 < dt < np.inf:
         raise ValueError(f"expected dt to be a time above 0, got {dt!r}")
-    check_kind("unit", unit, str)
-    if axes is not None:
-        check_kind("axes", axes, Axes)
 
 
 def _draw(axes: Axes, curve: Callable, xlim: tuple[float, float], color: str, style: str, label: str):

@@ -24,11 +24,13 @@ class Kind(NamedTuple):
         default of the argument is good.
       bad: must be refused.
       odd: may be refused.
+      anyhow: whether any error will do, such as one of jax, a host or matplotlib, which names its own.
     """
 
     good: tuple
     bad: tuple = ()
     odd: tuple = ()
+    anyhow: bool = False
 
 
 class Fresh(NamedTuple):
@@ -66,9 +68,9 @@ JUNK = {
 }
 
 
-def kind(*good, but="", bad=(), odd=()):
+def kind(*good, but="", bad=(), odd=(), anyhow=False):
     """Make a kind, for which all junk is bad but that named."""
-    return Kind(good, (*(value for name, value in JUNK.items() if name not in but.split()), *bad), tuple(odd))
+    return Kind(good, (*(value for name, value in JUNK.items() if name not in but.split()), *bad), tuple(odd), anyhow)
 
 
 def filled(*shape):
@@ -203,7 +205,7 @@ KINDS: dict[str, Kind] = {
     "random surrogate": PROBABILITY,
     "random surrogate_init": PROBABILITY,
     "spike surrogate": PROBABILITY,
-    "key": kind(KEY, jax.random.PRNGKey(0), but="key", bad=(jax.random.split(KEY), 0, np.zeros(2, np.uint32))),
+    "key": kind(KEY, jax.random.PRNGKey(0), but="key", bad=(jax.random.split(KEY), 0, np.ones(2)), anyhow=True),
     # Neurons and layers.
     "features": kind(3, np.int64(3), bad=NO_COUNT),
     "brainstate features": kind(3, bad=(*NO_COUNT, (-1, 3), (2.0, 3), (True, 3), ("a", 3), (2, 0), ())),
@@ -257,14 +259,16 @@ KINDS: dict[str, Kind] = {
     "check_gradients loss_fn": loss(lambda p: bs.Arctan()(XS * p["w"]).sum(), "function", [lambda p: jnp.inf]),
     "spike_fns": kind({"f": bs.Arctan()}, bad=[{"f": value} for value in (None, "a", 3, bs.Sigmoid, np.ones(2))]),
     "diagnose loss_fn": loss(lambda fns: fns["f"](XS).sum(), "function", [lambda fns: 1.0]),
-    "library": kind("snntorch", "SNNTorch", bad=("snntorc", "", "brainsurr", "SNNTORCH ", 3, True, np.zeros(2))),
-    "equivalent name": kind("fast_sigmoid", bad=("fast_sigmoi", "", 3, True, np.zeros(2))),
+    "library": kind("snntorch", "SNNTorch", bad=("snntorc", "", "brainsurr", "SNNTORCH ", 3, True), anyhow=True),
+    "equivalent name": kind("fast_sigmoid", bad=("fast_sigmoi", "", 3, True, np.zeros(2)), anyhow=True),
     "slope": kind(25.0, bad=(True, 1j), odd=(math.nan, 0.0, -1.0)),
-    "optim bounds": kind({"alpha": (0.0, 1.0)}, None, bad=[*NO_TREE_OF_BOUNDS, *({"alpha": p} for p in NO_BOUNDS)]),
+    "optim bounds": kind(
+        {"alpha": (0.0, 1.0)}, None, bad=[*NO_TREE_OF_BOUNDS, *({"alpha": p} for p in NO_BOUNDS)], anyhow=True
+    ),
     "schedule": loss(lambda n: 0.5 * n.astype(float), bad=[lambda n: [None]]),
     "update": Kind((jnp.float32(0.25),), (), (jnp.float32(math.nan), jnp.float32(math.inf))),
     "source": kind(tree(), bad=({}, [], *NO_TREES), odd=TREES),
-    "target": kind(tree(), but="None", bad=NO_TREES, odd=TREES),
+    "target": kind(tree(), but="None", bad=NO_TREES, odd=TREES, anyhow=True),
     "transposed": kind(None, (), bad=("layers.0.kernel", "kernel", ("bias",))),
     "framework": kind("nnx", "linen", bad=("equinox", "", "NNX", 3, np.zeros(2))),
     "to_nir net": kind(bs.nnx.SpikingSequential([bs.nnx.LIF(2, reset="zero")]), bad=NO_NETWORKS),
@@ -275,13 +279,16 @@ KINDS: dict[str, Kind] = {
     "reset": WORD,
     "from_nir spike_fn": kind(None, bs.Arctan(), but="function"),
     "dt": kind(0.5, 1.0, bad=(0, 0.0, -1.0, math.nan, math.inf, True, np.ones(2), 1j), odd=(np.float64(0.5),)),
+    "plot dt": kind(0.5, 1.0, bad=(0, 0.0, -1.0, math.nan, math.inf, np.ones(2), 1j), odd=(True,), anyhow=True),
     # Pictures.
-    "surrogates": Kind(((bs.Sigmoid(),), (bs.Sigmoid(), bs.Arctan())), (("a",), (), (3,), (None,))),
-    "plot alpha": kind([0.25, 0.5], (1.0,), bad=(0.1, [], [None], ["a"], [1j], [True], [np.ones(3)], math.nan)),
-    "xlim": kind((-3.0, 3.0), [-1, 2], bad=((1.0, 1.0), (2.0, 1.0), (math.nan, 1.0), (0.0, math.inf), (0.0,), 3.0)),
-    "axes": kind(None, bad=(3,)),
-    "unit": kind("ms", but="text", bad=(3,)),
+    "surrogates": Kind(((bs.Sigmoid(),), (bs.Sigmoid(), bs.Arctan())), (("a",), (3,), (None,))),
+    "plot alpha": kind(
+        [0.25, 0.5], (1.0,), but="bytes", bad=(0.1, [None], ["a"], [1j], [True], [np.ones(3)]), anyhow=True
+    ),
+    "xlim": kind((-3.0, 3.0), [-1, 2], bad=((math.nan, 1.0), (0.0, math.inf), (0.0,), 3.0), anyhow=True),
+    "axes": kind(None, bad=(3,), anyhow=True),
+    "unit": Kind(("ms",)),
     "v": array(4, 3, bad=(filled(), filled(2, 2, 2))),
     "spikes": array(4, 3, bad=(filled(), filled(2, 2, 2))),
-    "plot threshold": kind(None, 1.0, bad=(1j, True, np.ones(3))),
+    "plot threshold": kind(None, 1.0, bad=(1j, np.ones(3)), odd=(True,), anyhow=True),
 }

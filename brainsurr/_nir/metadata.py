@@ -64,7 +64,7 @@ def surrogate_of(words: Any) -> Surrogate:
 
 def _exported() -> dict[str, type[Surrogate]]:
     """Return the surrogates that brainsurr exports, by name."""
-    exported = {name: getattr(surrogates, name) for name in surrogates.__all__}
+    exported = {name: getattr(surrogates, name) for name in surrogates.NAMES}
     return {name: f for name, f in exported.items() if isinstance(f, type)} | {"Scaled": Scaled}
 
 

@@ -1,12 +1,10 @@
 """Surrogates with power-law tails, of finite area."""
 
 import dataclasses
-from typing import ClassVar
 
 import jax.numpy as jnp
 
-from .._surrogate import Parameter, Surrogate
-from ._function import function
+from .._surrogate import Parameter, Surrogate, function
 from ._stable import odd, ratio, tails
 
 
@@ -35,8 +33,8 @@ class SoftSign(Surrogate):
       Array([0.125  , 0.5    , 0.03125], dtype=float32)
     """
 
-    is_distribution: ClassVar = True
-    bounds: ClassVar = {"alpha": (0.01, 100.0)}
+    is_distribution = True
+    bounds = {"alpha": (0.01, 100.0)}
 
     alpha: Parameter = 1.0
 
@@ -75,7 +73,7 @@ class InvSquareGrad(Surrogate):
       Array([0.25  , 1.    , 0.0625], dtype=float32)
     """
 
-    bounds: ClassVar = {"alpha": (0.01, 1000.0)}
+    bounds = {"alpha": (0.01, 1000.0)}
 
     alpha: Parameter = 100.0
 
@@ -113,7 +111,7 @@ class SparseFastSigmoid(Surrogate):
       Array([0.25, 1.  , 0.25, 0.  ], dtype=float32)
     """
 
-    bounds: ClassVar = {"alpha": (0.01, 1000.0), "width": (0.01, 10.0)}
+    bounds = {"alpha": (0.01, 1000.0), "width": (0.01, 10.0)}
 
     alpha: Parameter = 100.0
     width: Parameter = 1.0
@@ -153,8 +151,8 @@ class Arctan(Surrogate):
       [0.092, 1.0, 0.092]
     """
 
-    is_distribution: ClassVar = True
-    bounds: ClassVar = {"alpha": (0.01, 100.0)}
+    is_distribution = True
+    bounds = {"alpha": (0.01, 100.0)}
 
     alpha: Parameter = 1.0
 
@@ -194,8 +192,8 @@ class Circ(Surrogate):
       [0.354, 1.0, 0.089]
     """
 
-    bounds: ClassVar = {"alpha": (0.01, 100.0)}
-    _lower_limits: ClassVar = {"alpha": 0.0}
+    bounds = {"alpha": (0.01, 100.0)}
+    _lower_limits = {"alpha": 0.0}
 
     alpha: Parameter = 1.0
 

@@ -1,13 +1,11 @@
 """Surrogates with exponential tails: the logistic function and the two-sided exponentials."""
 
 import dataclasses
-from typing import ClassVar
 
 import jax
 import jax.numpy as jnp
 
-from .._surrogate import Parameter, Surrogate
-from ._function import function
+from .._surrogate import Parameter, Surrogate, function
 from ._stable import growth, odd, tails
 
 
@@ -39,8 +37,8 @@ class Sigmoid(Surrogate):
       [0.071, 1.0, 0.071]
     """
 
-    is_distribution: ClassVar = True
-    bounds: ClassVar = {"alpha": (0.01, 100.0)}
+    is_distribution = True
+    bounds = {"alpha": (0.01, 100.0)}
 
     alpha: Parameter = 4.0
 
@@ -77,8 +75,8 @@ class PiecewiseExp(Surrogate):
       [0.184, 0.5, 0.184]
     """
 
-    is_distribution: ClassVar = True
-    bounds: ClassVar = {"alpha": (0.01, 100.0)}
+    is_distribution = True
+    bounds = {"alpha": (0.01, 100.0)}
 
     alpha: Parameter = 1.0
 
@@ -114,7 +112,7 @@ class SlayerGrad(Surrogate):
       [0.368, 1.0, 0.135]
     """
 
-    bounds: ClassVar = {"alpha": (0.01, 100.0)}
+    bounds = {"alpha": (0.01, 100.0)}
 
     alpha: Parameter = 1.0
 
@@ -155,7 +153,7 @@ class SpikeRateEscape(Surrogate):
       [0.736, 2.0, 0.736]
     """
 
-    bounds: ClassVar = {"beta": (0.01, 100.0), "slope": (0.0, 100.0), "mu": (-1.0, 1.0)}
+    bounds = {"beta": (0.01, 100.0), "slope": (0.0, 100.0), "mu": (-1.0, 1.0)}
 
     beta: Parameter = 1.0
     slope: Parameter = 25.0

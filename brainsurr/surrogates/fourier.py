@@ -1,12 +1,10 @@
 """A surrogate that is periodic in x."""
 
 import dataclasses
-from typing import ClassVar
 
 import jax.numpy as jnp
 
-from .._surrogate import Parameter, Surrogate
-from ._function import function
+from .._surrogate import Parameter, Surrogate, function
 
 
 @dataclasses.dataclass
@@ -41,8 +39,8 @@ class SquarewaveFourierSeries(Surrogate, static=("n",)):
       [1.0, 0.653, -1.0]
     """
 
-    bounds: ClassVar = {"t_period": (1.0, 100.0)}
-    _lower_limits: ClassVar = {"n": 0, "t_period": 0.0}
+    bounds = {"t_period": (1.0, 100.0)}
+    _lower_limits = {"n": 0, "t_period": 0.0}
 
     n: int = 2
     t_period: Parameter = 8.0

@@ -1,13 +1,11 @@
 """Surrogates with Gaussian tails."""
 
 import dataclasses
-from typing import ClassVar
 
 import jax
 import jax.numpy as jnp
 
-from .._surrogate import Parameter, Surrogate
-from ._function import function
+from .._surrogate import Parameter, Surrogate, function
 from ._stable import SQRT_2, SQRT_PI, bounded
 
 
@@ -38,8 +36,8 @@ class ERF(Surrogate):
       [0.208, 0.564, 0.208]
     """
 
-    is_distribution: ClassVar = True
-    bounds: ClassVar = {"alpha": (0.01, 100.0)}
+    is_distribution = True
+    bounds = {"alpha": (0.01, 100.0)}
 
     alpha: Parameter = 1.0
 
@@ -78,8 +76,8 @@ class GaussianGrad(Surrogate):
       [0.054, 0.399, 0.242]
     """
 
-    bounds: ClassVar = {"sigma": (0.01, 10.0), "alpha": (0.0, 10.0)}
-    _lower_limits: ClassVar = {"sigma": 0.0}
+    bounds = {"sigma": (0.01, 10.0), "alpha": (0.0, 10.0)}
+    _lower_limits = {"sigma": 0.0}
 
     sigma: Parameter = 0.5
     alpha: Parameter = 0.5
@@ -125,8 +123,8 @@ class MultiGaussianGrad(Surrogate):
       [-0.016, 0.439, 0.259]
     """
 
-    bounds: ClassVar = {"h": (0.0, 1.0), "s": (1.0, 100.0), "sigma": (0.01, 10.0), "scale": (0.0, 10.0)}
-    _lower_limits: ClassVar = {"s": 0.0, "sigma": 0.0}
+    bounds = {"h": (0.0, 1.0), "s": (1.0, 100.0), "sigma": (0.01, 10.0), "scale": (0.0, 10.0)}
+    _lower_limits = {"s": 0.0, "sigma": 0.0}
 
     h: Parameter = 0.15
     s: Parameter = 6.0

@@ -1,14 +1,12 @@
 """Surrogates with a tail of 1 / |x|, whose primitive is a logarithm and whose area is infinite."""
 
 import dataclasses
-from typing import ClassVar
 
 import jax
 import jax.numpy as jnp
 
 from .._arrays import is_negative
-from .._surrogate import Parameter, Surrogate
-from ._function import function
+from .._surrogate import Parameter, Surrogate, function
 from ._stable import log_linear, odd, ratio
 
 
@@ -34,7 +32,7 @@ class NonzeroSignLog(Surrogate):
       Array([0.5 , 1.  , 0.25], dtype=float32)
     """
 
-    bounds: ClassVar = {"alpha": (0.01, 100.0)}
+    bounds = {"alpha": (0.01, 100.0)}
 
     alpha: Parameter = 1.0
 
@@ -75,7 +73,7 @@ class FakeNumericalGradient(Surrogate):
       Array([0.25, 0.5 , 0.5 , 0.1 ], dtype=float32)
     """
 
-    bounds: ClassVar = {"alpha": (0.0, 10.0)}
+    bounds = {"alpha": (0.0, 10.0)}
 
     alpha: Parameter = 0.3
 
@@ -121,8 +119,8 @@ class S2NN(Surrogate):
       [0.071, 1.0, 0.5]
     """
 
-    bounds: ClassVar = {"alpha": (0.01, 100.0), "beta": (0.0, 10.0), "epsilon": (0.0, 1.0)}
-    _lower_limits: ClassVar = {"epsilon": -1.0}
+    bounds = {"alpha": (0.01, 100.0), "beta": (0.0, 10.0), "epsilon": (0.0, 1.0)}
+    _lower_limits = {"epsilon": -1.0}
 
     alpha: Parameter = 4.0
     beta: Parameter = 1.0

@@ -1,13 +1,11 @@
 """The q-PseudoSpike: power-law tails whose exponent is the parameter."""
 
 import dataclasses
-from typing import ClassVar
 
 import jax
 import jax.numpy as jnp
 
-from .._surrogate import Parameter, Surrogate
-from ._function import function
+from .._surrogate import Parameter, Surrogate, function
 from ._stable import fill, growth, log_linear, odd, tails
 
 
@@ -43,8 +41,8 @@ class QPseudoSpike(Surrogate):
       [0.25, 1.0, 0.25]
     """
 
-    bounds: ClassVar = {"alpha": (0.1, 100.0)}
-    _lower_limits: ClassVar = {"alpha": 0.0}
+    bounds = {"alpha": (0.1, 100.0)}
+    _lower_limits = {"alpha": 0.0}
 
     alpha: Parameter = 2.0
 
@@ -82,9 +80,9 @@ class NormalizedQPseudoSpike(Surrogate):
       [0.25, 1.0, 0.25]
     """
 
-    is_distribution: ClassVar = True
-    bounds: ClassVar = {"alpha": (1.01, 100.0)}
-    _lower_limits: ClassVar = {"alpha": 1.0}
+    is_distribution = True
+    bounds = {"alpha": (1.01, 100.0)}
+    _lower_limits = {"alpha": 1.0}
 
     alpha: Parameter = 2.0
 

@@ -1,15 +1,13 @@
 """Surrogates shaped like a rectifier: the gradient does not vanish above threshold, or vanishes slowly."""
 
 import dataclasses
-from typing import ClassVar
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
 from .._arrays import is_negative
-from .._surrogate import Parameter, Surrogate
-from ._function import function
+from .._surrogate import Parameter, Surrogate, function
 from ._stable import fill
 
 
@@ -81,7 +79,7 @@ class LogTailedRelu(Surrogate):
       [-0.1  0.5  1. ]
     """
 
-    bounds: ClassVar = {"alpha": (0.0, 1.0)}
+    bounds = {"alpha": (0.0, 1.0)}
 
     alpha: Parameter = 0.0
     _: dataclasses.KW_ONLY
@@ -122,7 +120,7 @@ class LeakyRelu(Surrogate):
       Array([0.1, 1. , 1. ], dtype=float32)
     """
 
-    bounds: ClassVar = {"alpha": (0.0, 1.0), "beta": (0.0, 10.0)}
+    bounds = {"alpha": (0.0, 1.0), "beta": (0.0, 10.0)}
 
     alpha: Parameter = 0.1
     beta: Parameter = 1.0

@@ -1,12 +1,10 @@
 """Triangles and rectangles: beyond some distance from threshold no gradient flows, or a constant leak."""
 
 import dataclasses
-from typing import ClassVar
 
 import jax.numpy as jnp
 
-from .._surrogate import Parameter, Surrogate
-from ._function import function
+from .._surrogate import Parameter, Surrogate, function
 from ._stable import fill, odd
 
 
@@ -37,7 +35,7 @@ class ReluGrad(Surrogate):
       Array([0.  , 0.3 , 0.15], dtype=float32)
     """
 
-    bounds: ClassVar = {"alpha": (0.0, 10.0), "width": (0.01, 10.0)}
+    bounds = {"alpha": (0.0, 10.0), "width": (0.01, 10.0)}
 
     alpha: Parameter = 0.3
     width: Parameter = 1.0
@@ -75,8 +73,8 @@ class PiecewiseQuadratic(Surrogate):
       Array([0.  , 0.5 , 0.25], dtype=float32)
     """
 
-    is_distribution: ClassVar = True
-    bounds: ClassVar = {"alpha": (0.01, 100.0)}
+    is_distribution = True
+    bounds = {"alpha": (0.01, 100.0)}
 
     alpha: Parameter = 1.0
 
@@ -119,8 +117,8 @@ class PiecewiseLeakyRelu(Surrogate):
       Array([0.01, 0.5 , 0.5 ], dtype=float32)
     """
 
-    bounds: ClassVar = {"c": (0.0, 1.0), "w": (0.01, 10.0)}
-    _lower_limits: ClassVar = {"w": 0.0}
+    bounds = {"c": (0.0, 1.0), "w": (0.01, 10.0)}
+    _lower_limits = {"w": 0.0}
 
     c: Parameter = 0.01
     w: Parameter = 1.0

@@ -68,7 +68,7 @@ def test_at_the_threshold_a_fused_multiply_add_decides():
 
 
 BACK, ONE, STEP = Recurrent(LIF(), jnp.eye(3)), jnp.zeros(3), jnp.zeros((5, 3))
-ANOTHER = r"got \(5, 3\): use a carry for this batch, from initialize_carry"
+ANOTHER = r"got \(5, 3\): a LIFCell takes one step, and a carry without the time axis, from initialize_carry"
 
 
 @pytest.mark.parametrize(

@@ -1,46 +1,18 @@
+"""The intervals that trained parameters stay in, and what keeps them there: a layer's clip, and optax."""
+
 import jax
 import jax.numpy as jnp
 import numpy as np
+import optax
 import pytest
-from dtypes import FLOATS
+from close import assert_close
+from combinations import each_value_once
+from dtypes import FLOATS, needs_float16
 
-from brainsurr._bounds import check_inside, clip_straight_through, initial_value, trained_intervals
+from brainsurr._bounds import check_inside, clip_straight_through, initial_value
+from brainsurr.optim import follow, project
 
 pytestmark = pytest.mark.numbers
-
-VALUES, DEFAULTS = {"alpha": 0.1, "beta": 2.0, "gamma": 5.0}, {"alpha": (0.0, 1.0), "beta": (0.5, 10.0)}
-
-
-@pytest.mark.parametrize(
-    ("learnable", "bounds", "expected"),
-    [
-        ("alpha", {}, {"alpha": (0.0, 1.0)}),
-        ((), {}, {}),
-        ("gamma", {}, {"gamma": None}),
-        (["alpha", "beta"], {"alpha": [0, 0.5]}, {"alpha": (0.0, 0.5), "beta": (0.5, 10.0)}),
-        (("alpha", "beta"), None, {"alpha": None, "beta": None}),
-        (("alpha", "beta"), {"alpha": None}, {"alpha": None, "beta": (0.5, 10.0)}),
-    ],
-)
-def test_intervals_are_the_defaults_the_users_or_none(learnable, bounds, expected):
-    assert trained_intervals("Act", VALUES, learnable, bounds, DEFAULTS) == expected
-
-
-@pytest.mark.parametrize(
-    ("learnable", "bounds", "message"),
-    [
-        ("delta", {}, "learnable='delta' is not a parameter of it, which has alpha, beta, gamma"),
-        ("alpha", {"beta": (0, 1)}, "bounds name 'beta', which is not learnable; add it to learnable="),
-        ("alpha", {"alpha": (0.2, 1.0)}, r"alpha = 0.1 is outside \[0.2, 1.0\]"),
-        ("alpha", {"alpha": (0.1, 0.1)}, "expected bounds with low < high, got"),
-        ("alpha", {"alpha": (0.0, float("nan"))}, "expected bounds with low < high"),
-        ("alpha", {"alpha": 1.0}, r"expected bounds \(low, high\), got 1.0"),
-        ("alpha", {"alpha": (0, 1, 2)}, r"expected bounds \(low, high\), got"),
-    ],
-)
-def test_what_is_refused(learnable, bounds, message):
-    with pytest.raises(ValueError, match="Act.*" + message):
-        trained_intervals("Act", VALUES, learnable, bounds, DEFAULTS)
 
 
 @pytest.mark.parametrize(
@@ -102,3 +74,136 @@ def test_a_clip_may_be_half_open_or_none():
     x = jnp.array([-1.0, 1e9])
     assert clip_straight_through(x, None) is x
     np.testing.assert_array_equal(clip_straight_through(x, (0.0, float("inf"))), [0.0, 1e9])
+
+
+# Optax ------------------------------------------------------------------------------------------------------
+
+
+def step(tx, params, grads, state=None):
+    updates, state = tx.update(grads, tx.init(params) if state is None else state, params)
+    return optax.apply_updates(params, updates), state
+
+
+def test_eight_bits_are_not_the_fault_of_the_bounds():
+    params = {"alpha": jnp.ones(2, jnp.float8_e4m3fn)}
+    with pytest.raises(TypeError, match="project: expected parameters in 16 bits or more, got float8_e4m3fn"):
+        step(project({"alpha": (0.0, 1.0)}), params, {"alpha": jnp.ones(2)})
+
+
+DTYPES = ["bfloat16", pytest.param("float16", marks=needs_float16), "float32", "float64"]
+INTERVALS = [(0.01, 100.0), (0.0, 1.0), (-0.1, 1 / 3), (2e-7, 3e-5), (-6e4, 1e6), (0.0, np.inf), (1e-40, 1.0)]
+
+
+def inside(interval, dtype):
+    """Every number of a narrow dtype in an interval, many of a wide one; and what the edges are there."""
+    rng, bits = np.random.default_rng(0), {"bfloat16": 16, "float16": 16, "float32": 32, "float64": 64}[dtype]
+    pattern = np.arange(2**16) if bits == 16 else rng.integers(0, 2**bits, 2**15, f"uint{bits}")
+    numbers = pattern.astype(f"uint{bits}").view(jnp.dtype(dtype))
+    if bits > 16:  # random bits are seldom near 1
+        numbers = np.concatenate([numbers, rng.uniform(-2, 2, 2**15).astype(dtype)])
+    with np.errstate(invalid="ignore"):  # ml_dtypes warns of NaN
+        numbers = numbers[np.isfinite(numbers)]
+    most = float(jnp.finfo(dtype).max)
+    low, high = (np.asarray(edge if np.isinf(edge) else np.clip(edge, -most, most), dtype) for edge in interval)
+    return np.resize(numbers[(numbers >= low) & (numbers <= high)], 2**16), low, high  # of one shape: compiled once
+
+
+def pushes(shape, dtype, seed):
+    """Updates of every size, and the ones that were wrong."""
+    rng = np.random.default_rng(seed)
+    u = rng.normal(size=shape) * 10.0 ** rng.choice([rng.uniform(-3, 3, shape), rng.uniform(-46, 39, shape)])
+    known = [0.0, -0.0, np.inf, -np.inf, 0.25, -0.25, 100.0, -100.0, 1e-45, -1e-45, 1e-7, -1e-7]
+    u[: len(known)] = known[: len(u)]
+    with np.errstate(over="ignore"):
+        return rng.permutation(u).astype(jnp.dtype(dtype))
+
+
+@pytest.mark.parametrize(("own", "theirs"), each_value_once(DTYPES, ["float32", *DTYPES[:2], "float64"]))
+def test_what_is_stored_is_inside_whatever_the_dtypes(own, theirs, lenient):
+    """As check_inside reads it, by NumPy; compiled in one program, which may keep more bits, in two, and not at all."""
+    ranges = {interval: inside(interval, own) for interval in INTERVALS}
+    values = {interval: numbers for interval, (numbers, _, _) in ranges.items()}
+    tx = project({interval: interval for interval in INTERVALS})
+
+    def update(p, u):
+        return tx.update(u, tx.init(p), p)[0]
+
+    def apply(p, u):
+        return optax.apply_updates(p, update(p, u))
+
+    with jax.enable_x64(True):
+        whole, first, second = map(jax.jit, (apply, update, optax.apply_updates))
+        for seed in range(4):
+            u = {interval: pushes(numbers.shape, theirs, seed) for interval, numbers in values.items()}
+            p, u = jax.tree.map(jnp.asarray, (values, u))
+            for new in (whole(p, u), second(p, first(p, u)), *([] if seed else [apply(p, u)])):
+                for interval, (numbers, low, high) in ranges.items():
+                    assert new[interval].dtype == own
+                    stored = np.asarray(new[interval])
+                    wrong = ~((stored >= low) & (stored <= high))
+                    assert not wrong.any(), (interval, numbers[wrong][0], u[interval][wrong][0], stored[wrong][0])
+        for side, push in ((1, -np.inf), (2, np.inf)):
+            new = p
+            for _ in range(8):  # the first steps may be too short by a rounding
+                new = whole(new, jax.tree.map(lambda p, push=push: jnp.full_like(p, push, dtype=theirs), new))
+            for interval, ends in ranges.items():
+                if np.isfinite(ends[side]) and interval != (1e-40, 1.0):
+                    np.testing.assert_array_equal(new[interval], np.full(len(ends[0]), ends[side]))
+
+
+@pytest.mark.parametrize("theirs", DTYPES)
+@pytest.mark.parametrize("own", DTYPES)
+def test_inside_it_is_the_sum_and_no_more_than_rounded(own, theirs, lenient):
+    """Rounded as stored, and as the update."""
+    interval = (-4.0, 4.0)
+    rng = np.random.default_rng(1)
+    p, u = rng.uniform(-2, 2, 20_000).astype(jnp.dtype(own)), rng.uniform(-1.9, 1.9, 20_000).astype(jnp.dtype(theirs))
+    with jax.enable_x64(True):
+        tx = project(interval)
+        updates = tx.update(u, tx.init(p), p)[0]
+        assert updates.dtype == jnp.result_type(p, u)
+        new = optax.apply_updates(p, updates)
+    expected = p.astype(np.float64) + u.astype(np.float64)
+    error = np.abs(np.asarray(new, np.float64) - expected)
+    # Two roundings of numbers below 4 in the dtype of the update, and one in that of the parameter.
+    assert (error <= 2 * (2 * float(jnp.finfo(updates.dtype).eps) + float(jnp.finfo(own).eps))).all()
+
+
+def test_nothing_bounded_is_left_alone():
+    tx = project({"a": None, "b": {"c": None}})
+    updates = {"a": jnp.array(3.0), "b": {"c": jnp.array(-2.0)}}
+    assert tx.update(updates, tx.init(updates), updates)[0] == updates
+
+
+@pytest.mark.parametrize("tx", [project({"a": None}), follow(lambda count: 1.0)], ids=["project", "follow"])
+def test_needs_the_parameters(tx):
+    with pytest.raises(ValueError, match=r"needs the parameters: tx.update\(grads, state, params\)"):
+        tx.update({"a": 1.0}, tx.init({"a": 1.0}))
+
+
+def test_a_network_may_be_a_tuple_of_layers():
+    """As it is in Equinox: a tuple is an interval only if it is a pair of numbers."""
+    tx = optax.chain(optax.sgd(1.0), project(({"alpha": (0.0, 1.0)}, {"w": None})))
+    params = ({"alpha": jnp.array(0.5)}, {"w": jnp.array(0.5)})
+    after, _ = step(tx, params, ({"alpha": jnp.array(2.0)}, {"w": jnp.array(2.0)}))
+    assert after == ({"alpha": 0.0}, {"w": -1.5})
+
+
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+def test_follow_is_where_the_schedule_is(dtype, lenient):
+    """Whatever the gradient says, within a rounding of the parameter's own dtype, and in one compilation."""
+    traces, tx = [], follow(optax.linear_schedule(0.25, 0.0, 4))
+
+    @jax.jit
+    def update(grads, state, params):
+        traces.append(None)
+        return tx.update(grads, state, params)
+
+    params = {"alpha": jnp.array([0.25, 0.9], dtype)}
+    state = tx.init(params)
+    for expected in (0.1875, 0.125, 0.0625, 0.0, 0.0):
+        updates, state = update({"alpha": jnp.array([jnp.nan, 100.0], dtype)}, state, params)
+        params = optax.apply_updates(params, updates)
+        assert params["alpha"].dtype == dtype
+        assert_close(params["alpha"], expected, 1, scale=0.9)
+    assert len(traces) == 1

@@ -9,9 +9,6 @@ from close import assert_close
 from flax import linen, nnx
 
 import brainsurr as bs
-import brainsurr.brainstate
-import brainsurr.linen
-import brainsurr.nnx
 from brainsurr.interop import register_layers, transfer
 from tools.frameworks import Brainstate, Linen, Nnx, by_name
 
@@ -130,7 +127,7 @@ def test_a_convolution_gives_the_same_outputs_elsewhere(case, transpose):
 def test_a_kernel_that_may_be_transposed_is_refused(shape):
     flax, host = {"layers_0": {"kernel": jnp.ones(shape)}}, {("layers", 0, "weight"): {"weight": jnp.zeros(shape)}}
     for pair in ((flax, host), (host, flax)):
-        with pytest.raises(ValueError, match=r"0.kernel, of shape .* transposed=\('layers.0.kernel',\), or give t"):
+        with pytest.raises(ValueError, match=r"0.kernel, of shape .* transposed=\('layers.0.kernel',\), or give tr"):
             transfer(*pair)
         assert jax.tree.leaves(transfer(*pair, transposed=()))[0].shape == shape
     for tree in (flax, host):
@@ -148,8 +145,6 @@ def test_what_is_transposed_is_named_as_it_is_here():
     host["layers", 0, "weight"]["weight"] = jnp.ones((3, 2, 4))
     with pytest.raises(ValueError, match=r"0.kernel: shape \(3, 2, 4\) in the source, \(3, 2, 4\) in the target"):
         transfer(flax, host, transposed=["layers.0.kernel"])
-    with pytest.raises(TypeError, match="transfer: expected transposed to be a name or several, got True"):
-        transfer(flax, host, transposed=True)
 
 
 def test_two_parameters_of_one_name_are_refused():
@@ -177,19 +172,19 @@ def there_and_back(framework, act):
 )
 @pytest.mark.parametrize("framework", ["nnx", "linen"])
 def test_brainstate_interop_keeps_an_activation(framework, f, options):
-    act = brainsurr.brainstate.SpikingActivation(f, **options)
+    act = bs.brainstate.SpikingActivation(f, **options)
     ys, theirs, back = there_and_back(framework, act)
-    assert type(theirs) is getattr(brainsurr, framework).SpikingActivation
+    assert type(theirs) is getattr(bs, framework).SpikingActivation
     np.testing.assert_array_equal(ys, act(XS))
     jax.tree.map(np.testing.assert_array_equal, back.surrogate, act.surrogate)
-    assert brainsurr.brainstate.bounds(back) == brainsurr.brainstate.bounds(act)
-    assert type(back) is brainsurr.brainstate.SpikingActivation
+    assert bs.brainstate.bounds(back) == bs.brainstate.bounds(act)
+    assert type(back) is bs.brainstate.SpikingActivation
 
 
 @pytest.mark.parametrize("framework", ["nnx", "linen"])
 def test_brainstate_interop_keeps_random_spikes(framework):
     """In evaluation in flax, as brainstate makes a Dropout there."""
-    act = brainsurr.brainstate.SpikingActivation(bs.Sigmoid(2.0), random=True, learnable="alpha")
+    act = bs.brainstate.SpikingActivation(bs.Sigmoid(2.0), random=True, learnable="alpha")
     ys, theirs, back = there_and_back(framework, act)
     assert theirs.random
     assert theirs.deterministic
@@ -200,7 +195,7 @@ def test_brainstate_interop_keeps_random_spikes(framework):
 @pytest.mark.usefixtures("lenient")
 @pytest.mark.parametrize("framework", ["nnx", "linen"])
 def test_brainstate_interop_in_a_sequential(framework):
-    act = brainsurr.brainstate.SpikingActivation(F, learnable="alpha")
+    act = bs.brainstate.SpikingActivation(F, learnable="alpha")
     net = brainstate.nn.Sequential(brainstate.nn.Linear(4, 4), act, brainstate.nn.Linear(4, 2))
     act.alpha.set_value(jnp.full(4, 0.375))
     for state in net.states(brainstate.ParamState).values():  # multiples of 1 / 8, so that no sum is rounded
@@ -208,8 +203,3 @@ def test_brainstate_interop_in_a_sequential(framework):
     ys, _, back = there_and_back(framework, net)
     np.testing.assert_array_equal(ys, net(XS))
     np.testing.assert_array_equal(back(XS), net(XS))
-
-
-def test_unknown_framework():
-    with pytest.raises(ValueError, match="expected framework to be one of 'nnx', 'linen', got 'equinox'"):
-        register_layers("equinox")

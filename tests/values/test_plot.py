@@ -126,19 +126,6 @@ def test_membrane_of_many_neurons_has_one_entry_for_all():
     assert [text.get_text() for text in axes.get_legend().get_texts()] == ["20 neurons"]
 
 
-@pytest.mark.parametrize(
-    ("draw", "says"),
-    [
-        (lambda: plot.raster(np.zeros((2, 3, 4))), r"expected spikes \[time, neurons\], got shape \(2, 3, 4\)"),
-        (lambda: plot.membrane(np.zeros((2, 3, 4))), r"expected v \[time\]"),
-        (lambda: plot.membrane(np.zeros(3), spikes=np.zeros(2)), "spikes of the shape of v"),
-    ],
-)
-def test_arrays_of_another_shape_are_refused(draw, says):
-    with pytest.raises(ValueError, match=says):
-        draw()
-
-
 @pytest.mark.slow
 def test_the_gallery_shows_every_exported_surrogate(tmp_path):
     from tools import surrogate_pictures as gallery

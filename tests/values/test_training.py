@@ -86,6 +86,7 @@ def test_bounds_of_neurons(host):
 @pytest.mark.parametrize(
     ("layer", "kwargs", "message"),
     [
+        ("SpikingActivation", {"learnable": "alpha", "bounds": {"alpha": (2, 2)}}, "expected bounds with low < high"),
         ("SpikingActivation", {"learnable": "alpha"}, r"alpha = 1.5 is outside \[0.0, 1.0\]"),
         ("SpikingActivation", {"bounds": {"alpha": (0, 1)}}, "bounds name 'alpha', which is not learnable"),
         ("LIFCell", {"learnable": "decay", "bounds": {"decay": (0, 0.5)}}, r"decay = 0.9 is outside \[0.0, 0.5\]"),
@@ -148,16 +149,6 @@ def test_height_and_width_have_bounds_and_follow_a_schedule(host, start):
     np.testing.assert_array_equal(gx, np.full(ABOVE.shape, np.float32(0.5 * 0.5 / 1.5)))
 
 
-def test_a_width_of_its_own_has_a_longer_name(host):
-    surrogate = bs.ReluGrad(0.5, 2.0).scaled(width=4.0)
-    layer = host.layers.SpikingActivation(surrogate, learnable=("surrogate_width", "width"))
-    assert intervals(host, layer) == {"surrogate_width": (0.01, 10.0), "width": (0.01, 100.0)}
-    params = by_name(host.params(layer, BELOW))
-    assert {name: float(value) for name, value in params.items()} == {"surrogate_width": 2.0, "width": 4.0}
-    _, _, gx = host.grad(layer, lambda _, ys: ys.sum(), BELOW)
-    np.testing.assert_array_equal(gx, 0.5 * (2 - 1 / 4))
-
-
 @pytest.mark.parametrize("surrogate", [bs.ReluGrad(), bs.LeakyRelu(0.1, 2.0), bs.Sigmoid(), bs.Arctan()], ids=repr)
 def test_every_parameter_of_a_surrogate_can_be_trained(host, surrogate):
     _, values = surrogate.named_parameters()
@@ -182,10 +173,3 @@ def test_what_is_configuration_is_no_parameter(host):
     _, _, gx = host.grad(layer, lambda _, ys: ys.sum(), BELOW)
     np.testing.assert_array_equal(gx, np.broadcast_to(f.alpha, BELOW.shape))
     assert layer.surrogate == f
-
-
-def test_a_class_is_no_surrogate(host):
-    with pytest.raises(TypeError, match=r"got <class .*Arctan'> for surrogate\w*: call it, Arctan\(...\)"):
-        host.layers.SpikingActivation(bs.Arctan)
-    with pytest.raises(TypeError, match="LIF: expected spike_fn to be a surrogate or a function, got <class"):
-        host.layers.LIF(4, spike_fn=bs.LogTailedRelu)
