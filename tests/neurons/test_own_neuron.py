@@ -292,7 +292,7 @@ def test_bounds_of_a_class_hold_for_its_surrogate(host):
     kind = made(bounds=QIF.bounds | {"spike_fn.alpha": (0.5, 3.0)})
     layer = host.layers.layer(kind)(3, learnable="spike_fn.alpha")
     assert "(0.5, 3.0)" in str(host().bounds(layer, XS))
-    with pytest.raises(ValueError, match=r"bounds name 'alpha': write 'spike_fn.alpha'"):
+    with pytest.raises(ValueError, match=r"bounds name 'alpha', which is not learnable"):
         host.layers.layer(QIF)(3, learnable="spike_fn.alpha", bounds={"alpha": (0.5, 3.0)})
 
 
