@@ -8,16 +8,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from . import _checks
 from ._arrays import as_parameter, is_number, variable_value
 from ._bounds import Interval, initial_value, names_of, trained_intervals
-from ._checks import (
-    check_drawn_shape,
-    check_features,
-    check_flag,
-    check_function,
-    check_random,
-    check_surrogate,
-)
 from ._kernel import promote_in_gradient_check
 from ._pytree import unflatten
 from ._surrogate import Surrogate
@@ -37,8 +30,23 @@ else:
     _OfNeuron = object
 
 
-class HoldsSurrogate(AnswersWrongCalls):
-    """A module that holds a surrogate. Of the framework: ``_value(name)`` and, of what draws spikes, ``_new_key()``.
+class Holds(AnswersWrongCalls):
+    """A module that holds numbers under names, some of them trained.
+
+    Of the framework: ``_value(name)`` gives the current value, a trained one clipped to its bounds; ``_values(names)``
+    gives several by name.
+    """
+
+    fires: ClassVar[bool]
+    _fixed: tuple[str, ...] = ()  # the names of the numbers that are not trained
+    _watch: Callable | None = None  # of `diagnose`: what it puts in the place of each spike function
+    _hold: Callable
+    _value: Callable
+    _values: Callable
+
+
+class HoldsSurrogate(Holds):
+    """A module that holds a surrogate. Of the framework, of one that draws spikes: ``_new_key()``, or None.
 
     Attributes:
       template: the surrogate, with the name of each parameter in its place.
@@ -47,17 +55,13 @@ class HoldsSurrogate(AnswersWrongCalls):
     fires: ClassVar[bool] = True
     template: Surrogate
     random: bool
-    _watch: Callable | None = None  # of `diagnose`: what it puts in the place of each spike function
-    _fixed: tuple[str, ...]
-    _hold: Callable
-    _value: Callable
     _new_key: Callable
 
     def _hold_surrogate(self, surrogate: Surrogate, learnable, bounds, param_dtype, random: bool):
-        check_surrogate("surrogate", surrogate)
+        _checks.check_surrogate("surrogate", surrogate)
         self.template, values = surrogate.named_parameters()
         self._hold(values, learnable, bounds, surrogate._all_bounds(), param_dtype)
-        check_random("SpikingActivation", random, surrogate, self._fixed)
+        _checks.check_random("SpikingActivation", random, surrogate, self._fixed)
         self.random = random
 
     @property
@@ -79,20 +83,13 @@ class HoldsSurrogate(AnswersWrongCalls):
         return f if self._watch is None else self._watch("", f)
 
 
-class HoldsNeuron(AnswersWrongCalls, _OfNeuron):
-    """A module that holds a neuron: numbers and surrogates under the names of its fields, some of them trained.
+class HoldsNeuron(Holds, _OfNeuron):
+    """A module that holds a neuron: numbers and surrogates under the names of its fields."""
 
-    Of the framework: ``_values(names)`` of these.
-    """
-
-    fires: ClassVar[bool]
+    recurrent: bool
     _neuron_class: ClassVar[type[Neuron]]
     _said: ClassVar[dict[str, str]] = {}  # what a docstring says of ``features`` and options in place of what all say
     _template: Neuron  # its parameters and flags are those of the module
-    _watch: Callable | None = None
-    _hold: Callable
-    _values: Callable
-    recurrent: bool
 
     def _hold_neuron(self, activation: Callable, features, *, param_dtype, carry_init, **given):
         """Set the fields of a neuron as attributes of their names, and each surrogate as an activation."""
@@ -130,11 +127,9 @@ class HoldsNeuron(AnswersWrongCalls, _OfNeuron):
 class HoldsNumbers:
     """A module whose attributes hold numbers: what is trained, arrays, and Python's numbers.
 
-    Of the framework: ``_param(value, interval)`` and ``_array(value)`` make what holds one, and ``_value(name)`` gives
-    the current value, a trained one clipped to its bounds.
+    Of the framework: ``_param(value, interval)`` and ``_array(value)`` make what holds one.
     """
 
-    _fixed: tuple[str, ...] = ()  # the names of the numbers that are not trained
     _holders: ClassVar[Any]  # the classes of what holds a number
     _param: Callable
     _array: Callable
@@ -203,10 +198,10 @@ def read_neuron(
       recurrent_kernel_init: the initialiser of the weights then.
       **fields: of the neuron.
     """
-    check_features(owner, features)
-    check_function(f"{owner}: carry_init", carry_init, "an initialiser", optional=True)
-    check_flag(f"{owner}: recurrent", recurrent)
-    check_function(f"{owner}: recurrent_kernel_init", recurrent_kernel_init, "an initialiser")
+    _checks.check_features(owner, features)
+    _checks.check_function(f"{owner}: carry_init", carry_init, "an initialiser", optional=True)
+    _checks.check_flag(f"{owner}: recurrent", recurrent)
+    _checks.check_function(f"{owner}: recurrent_kernel_init", recurrent_kernel_init, "an initialiser")
     learnable = names_of(owner, learnable)
     activations = {name: value for name, value in fields.items() if isinstance(value, HoldsSurrogate)}
     values = fields | {name: activation._untrained() for name, activation in activations.items()}
@@ -268,6 +263,6 @@ def first_state(neuron: Neuron, x: jax.Array, draw: Callable | None):
     if draw is None:
         return state
     leaves, structure = jax.tree.flatten(state)
-    drawn = check_drawn_shape("carry_init", draw(leaves[0].shape), leaves[0].shape)
+    drawn = _checks.check_drawn_shape("carry_init", draw(leaves[0].shape), leaves[0].shape)
     leaves[0] = promote_in_gradient_check(jnp.asarray(drawn, x.dtype))
     return jax.tree.unflatten(structure, leaves)

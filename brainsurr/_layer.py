@@ -103,8 +103,7 @@ def _made(base: Any, kind: type[Neuron]) -> Any:
         keeps_spikes = name == "s" and hasattr(kind, "keeps_spikes")
         taken = name in _TAKEN or hasattr(base, name) or hasattr(Neuron, name)
         if (taken and not keeps_spikes) or (name in fields and name in states):
-            has = "a layer has" if taken else "both a field and a state have"
-            raise ValueError(f"{kind.__name__}: expected another name than {name}, which {has}")
+            raise ValueError(f"{kind.__name__}: expected another name than {name}, which a layer or a state has")
 
     options = [
         name

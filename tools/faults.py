@@ -218,8 +218,8 @@ FAULTS = [
     ),
     Fault(
         "brainstate/_layer.py",
-        "self._set_state(self._check_state(self.neuron), self._first(batch_size))",
-        "self._check_state(self.neuron)",
+        "self._set_state(neuron, self._first(batch_size))",
+        "pass",
         "brainstate",
     ),
     Fault(

@@ -65,7 +65,9 @@ class Neurons(HoldsNeuron, ParameterModule, metaclass=pickled_as_call(type(nn.Mo
 
     def reset_state(self, batch_size: int | tuple[int, ...] | None = None, **kwargs):
         """Set the state back to what it is before the first step."""
-        self._set_state(self._check_state(self.neuron), self._first(batch_size))
+        neuron = self.neuron
+        self._state(neuron)  # there must be one
+        self._set_state(neuron, self._first(batch_size))
 
     def _first(self, batch_size):
         batch = () if batch_size is None else _sizes(batch_size)
@@ -74,16 +76,12 @@ class Neurons(HoldsNeuron, ParameterModule, metaclass=pickled_as_call(type(nn.Mo
             raise ValueError(f"{owner}: expected batch_size to be an integer or several, got {batch_size!r}")
         return first_state(self.neuron, jnp.zeros((*batch, *_sizes(self.in_size)), self.param_dtype), self.carry_init)
 
-    def _check_state(self, neuron):
+    def _state(self, neuron):
         if not all(hasattr(self, name) for name in neuron.states):
             raise ValueError(
                 f"{type(self).__name__} has no state yet: call init_state(batch_size) on it or on the network, "
                 "or brainstate.nn.init_all_states(network, batch_size)"
             )
-        return neuron
-
-    def _state(self, neuron):
-        self._check_state(neuron)
         structure = jax.tree.structure(expected_state(neuron, jax.tree.structure(neuron), _sizes(self.in_size)))
         return jax.tree.unflatten(structure, [getattr(self, name).value for name in neuron.states])
 

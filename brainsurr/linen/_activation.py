@@ -9,7 +9,6 @@ import jax.numpy as jnp
 import numpy as np
 from flax import linen as nn
 from flax.core import FrozenDict
-from flax.errors import ScopeCollectionNotFound, ScopeParamNotFoundError
 from flax.traverse_util import flatten_dict, unflatten_dict
 from flax.typing import Dtype
 
@@ -59,19 +58,13 @@ class ParameterModule(nn.Module):
                 object.__setattr__(self, field.name, jax.tree.map(_as_numpy, value))
 
     def setup(self):
-        now, owner = dict(self._numbers), " ".join([type(self).__name__, "/".join(self.path)]).strip()
+        now = dict(self._numbers)
         ours = type(self).__module__.startswith(__package__)  # a subclass may have a parameter of this name itself
         for name in now:
             if ours and name not in self._intervals and self.has_variable("params", name):  # flax would ignore it
-                raise not_trained(owner, name)
+                raise not_trained(" ".join([type(self).__name__, "/".join(self.path)]).strip(), name)
         for name, interval in self._intervals.items():
-            try:
-                stored = self.param(name, lambda key, value=now[name]: initial_value(value, self.param_dtype))
-            except (ScopeParamNotFoundError, ScopeCollectionNotFound) as error:
-                raise ValueError(
-                    f"{owner}: {name} is trained here and not among the parameters given: add it to them, or make the "
-                    f"layer without learnable={name!r}"
-                ) from error
+            stored = self.param(name, lambda key, value=now[name]: initial_value(value, self.param_dtype))
             now[name] = clip_straight_through(stored, interval)
         self._now = now  # the current values, the trained ones clipped to their bounds
 

@@ -76,15 +76,11 @@ class Neurons(HoldsNeuron, ParameterModule, metaclass=pickled_as_call(type)):  #
 
     def neuron(self) -> Neuron:  # type: ignore[override]
         """Return the neuron with its current values, the trained ones clipped to their bounds."""
-        if self.scope is None:
-            held = [getattr(self, name) for name in vars(self._template)]
-            if self.recurrent or self.learnable or any(isinstance(h, SpikingActivation) and h.learnable for h in held):
-                raise ValueError(
-                    f"{type(self).__name__}: what is trained has no value in an unbound module: use "
-                    "net.bind(variables).neuron()"
-                )
-            return self._template
-        return super().neuron
+        held = [getattr(self, name) for name in vars(self._template)]
+        trained = (
+            self.recurrent or self.learnable or any(isinstance(h, SpikingActivation) and h.learnable for h in held)
+        )
+        return super().neuron if self.scope is not None or trained else self._template
 
     @nn.nowrap
     def _values(self, names):

@@ -250,11 +250,11 @@ def own(base=QIF, annotated=(), **fields):
 
 OF_A_LAYER = [
     *(
-        (own(**{name: 0.5}), ValueError, f"expected another name than {name}, which a layer has$")
+        (own(**{name: 0.5}), ValueError, f"expected another name than {name}, which a layer or a state has$")
         for name in ("features", "learnable", "recurrent", "name", "parent", "step", "s")
     ),
-    (own(v=0.5), ValueError, "expected another name than v, which both a field and a state have$"),
-    (made(states=("s",)), ValueError, "expected another name than s, which a layer has"),
+    (own(v=0.5), ValueError, "expected another name than v, which a layer or a state has$"),
+    (made(states=("s",)), ValueError, "expected another name than s, which a layer or a state has"),
     (own(Neuron, ["rate"]), TypeError, "expected a default for the field rate, got none$"),
 ]
 OF_ANY = [
@@ -320,7 +320,7 @@ def test_a_first_state_of_one_number_and_a_swapped_output():
 
 
 def test_a_state_whose_name_a_module_has():
-    with pytest.raises(ValueError, match=r"^Own: expected another name than update, which a layer has$"):
+    with pytest.raises(ValueError, match=r"^Own: expected another name than update, which a layer or a state has$"):
         bs.brainstate.layer(made(states=("update",)))
 
 
