@@ -83,7 +83,7 @@ class Neuron(Value):
         cls._always_static |= {name for name, value in vars(cls).items() if type(value) is int}
         for name, call in (("initial_state", _first_state), ("step", _one_step)):
             if name in vars(cls):
-                setattr(cls, name, _checked(getattr(cls, name), call))
+                setattr(cls, name, _checked(name, getattr(cls, name), call))
 
     def initial_state(self, x) -> Any:
         """Return the state before the first step.
@@ -314,12 +314,12 @@ def check_class(cls):
             )
 
 
-def _checked(method: Callable, call: Callable) -> Callable:
+def _checked(name: str, method: Callable, call: Callable) -> Callable:
     """Wrap a method: ``call(self, method, *args)`` in its place, but not where that of a subclass calls it."""
 
     @functools.wraps(method)
     def wrapped(self, *args, **kwargs):
-        if getattr(type(self), method.__name__) is not wrapped:
+        if getattr(type(self), name) is not wrapped:
             return method(self, *args, **kwargs)
         return call(self, method, *args, **kwargs)
 

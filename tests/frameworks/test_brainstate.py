@@ -103,16 +103,6 @@ def test_an_activation_is_the_spk_fun_of_a_neuron():
 # Transforms -----------------------------------------------------------------------------------------------------
 
 
-def test_jit_compiles_once_when_parameters_change():
-    net, traces = ready(), []
-    step = transform.jit(lambda: traces.append(1) or loss(net))
-    before, count = step(), len(traces)
-    assert_close(before, loss(net), T * B * 2)
-    params_of(net).assign_dict_values(jax.tree.map(lambda p: p * 0.9, params_of(net).to_dict_values()))
-    assert step() != before
-    assert len(traces) == count
-
-
 def test_loops_and_remat_give_the_same_gradients():
     act = SpikingActivation(bs.LogTailedRelu(0.1), learnable="alpha")
     options = {"decay": 0.75, "learnable": "decay", "spike_fn": act}
@@ -192,12 +182,6 @@ def test_a_call_before_init_state(layer):
         layer(XS)
     with pytest.raises(ValueError, match=message):
         layer.reset_state(B)
-
-
-@pytest.mark.parametrize("features", [0, 2.5, True, (), None, (2, -1, 3), (2.0, 3), ("a", 3)])
-def test_bad_features(features):
-    with pytest.raises(ValueError, match=r"LIF: expected features to be an? (positive )?integer"):
-        LIF(features)
 
 
 @pytest.mark.parametrize("make", [brainstate.ParamState, brainstate.nn.Param])

@@ -47,23 +47,6 @@ def test_what_is_trained_is_a_param():
     assert SpikingActivation(bs.LogTailedRelu(0.3)).alpha == 0.3
 
 
-def test_jit_compiles_once_when_parameters_change():
-    """And with the remat of nnx the gradient is the same."""
-    net, traces = network(), []
-
-    @nnx.jit
-    def step(net, xs):
-        traces.append(1)
-        return nnx.value_and_grad(loss)(net, xs)
-
-    value, grads = step(net, XS)
-    assert_close(value, loss(net), T * B * 2)
-    assert_close(nnx.jit(nnx.grad(nnx.remat(loss)))(net), grads, GRADIENT)
-    nnx.update(net, jax.tree.map(lambda p: p * 0.9, nnx.state(net, nnx.Param)))
-    assert step(net, XS)[0] != value
-    assert len(traces) == 1
-
-
 def test_split_and_merge_deepcopy_and_clone():
     net = network()
     graphdef, state = nnx.split(net)
