@@ -131,16 +131,6 @@ def test_vmap_over_a_batch_with_states_of_its_own():
     np.testing.assert_array_equal(ys, net(XS))
 
 
-def test_split_and_merge_and_clone():
-    net = ready()
-    graphdef, state = brainstate.graph.treefy_split(net)
-    hash(graphdef)
-    for other in (brainstate.graph.treefy_merge(graphdef, state), brainstate.graph.clone(net)):
-        assert_close(loss(other), loss(net), T * B * 2)
-        other.layers[1].spike_fn.alpha.val.value = jnp.float32(0.9)
-    assert net.layers[1].spike_fn.alpha.value() == np.float32(0.1)
-
-
 # States and shapes ----------------------------------------------------------------------------------------------
 
 
