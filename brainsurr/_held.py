@@ -93,10 +93,9 @@ class HoldsNeuron(Holds, _OfNeuron):
 
     def _hold_neuron(self, activation: Callable, features, *, param_dtype, carry_init, **given):
         """Set the fields of a neuron as attributes of their names, and each surrogate as an activation."""
-        kind = self._neuron_class
-        held = read_neuron(type(self).__name__, kind, features, carry_init=carry_init, **given)
+        held = read_neuron(type(self).__name__, self._neuron_class, features, carry_init=carry_init, **given)
         self.carry_init, self.param_dtype, self.recurrent = carry_init, param_dtype, given["recurrent"]
-        self._hold(held.numbers, held.learnable, held.bounds, kind.bounds, param_dtype, held.paths)
+        self._hold(**held.numbers, param_dtype=param_dtype)
         for name, trained in held.surrogates.items():
             setattr(self, name, activation(getattr(held.neuron, name), **trained, param_dtype=param_dtype))
         for name, value in held.rest.items():
@@ -156,21 +155,15 @@ class Held(NamedTuple):
 
     Attributes:
       neuron: the value before training, with a surrogate in the place of each activation.
-      numbers: its numbers by name.
-      learnable: which of these are trained.
-      bounds: intervals for them, as the layer got them.
+      numbers: its numbers by name, which are trained and in what bounds, as `_hold` of a module takes them.
       surrogates: the fields that hold a surrogate, each with ``learnable`` and ``bounds`` for its activation.
       rest: the other fields as they were given: activations, functions, words.
-      paths: what may be trained inside the surrogates.
     """
 
     neuron: Neuron
     numbers: dict[str, Any]
-    learnable: tuple[str, ...]
-    bounds: Mapping[str, Interval | None] | None
     surrogates: dict[str, dict[str, Any]]
     rest: dict[str, Any]
-    paths: list[str]
 
 
 def read_neuron(
@@ -240,8 +233,9 @@ def read_neuron(
             numbers[name] = value
         elif name not in activations:
             rest[name] = fields[name] if callable(fields.get(name)) else value
-    learnable = tuple(path for path in learnable if path not in paths)
-    return Held(neuron, numbers, learnable, own if isinstance(bounds, Mapping) else bounds, surrogates, rest, paths)
+    trained = {"learnable": tuple(path for path in learnable if path not in paths), "others": paths}
+    trained |= {"bounds": own if isinstance(bounds, Mapping) else bounds, "defaults": kind.bounds}
+    return Held(neuron, {"values": numbers} | trained, surrogates, rest)
 
 
 def _number(owner: str, kind: type[Neuron], name: str, value: Any) -> Any:

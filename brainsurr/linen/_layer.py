@@ -58,7 +58,7 @@ class Neurons(HoldsNeuron, ParameterModule, metaclass=pickled_as_call(type)):  #
                 object.__setattr__(self, name, act)
         for name, value in (held.rest | {"_template": held.neuron}).items():
             object.__setattr__(self, name, value)
-        self._hold(held.numbers, held.learnable, held.bounds, kind.bounds, held.paths)
+        self._hold(**held.numbers)
         super().__post_init__()
 
     def setup(self):

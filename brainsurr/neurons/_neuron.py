@@ -292,21 +292,18 @@ def _tuples(state):
 @cache_by_class
 def check_class(cls):
     """Raise a TypeError unless what a class annotates are its fields, and what it sets of inherited fields too."""
-    annotations = inspect.get_annotations(cls)
-    for name, annotation in annotations.items():
-        if name not in vars(cls).get("__dataclass_fields__", ()) and "ClassVar" not in str(annotation):
-            raise TypeError(
-                f"{cls.__name__}: expected {name} to be a field, got an attribute of the class: write "
-                f"@dataclasses.dataclass above class {cls.__name__}"
-            )
-    names = [field.name for field in dataclasses.fields(cls)]
+    annotations, names = inspect.get_annotations(cls), [field.name for field in dataclasses.fields(cls)]
+    hints = {
+        name: f"write @dataclasses.dataclass above class {cls.__name__}"
+        for name, annotation in annotations.items()
+        if name not in vars(cls).get("__dataclass_fields__", ()) and "ClassVar" not in str(annotation)
+    }
     for name, value in vars(cls).items():
         is_meant = name in names or (not name.startswith("_") and (is_number(value) or isinstance(value, Surrogate)))
         if is_meant and name not in annotations:
-            raise TypeError(
-                f"{cls.__name__}: expected {name} to be a field, got an attribute of the class: annotate it, "
-                f"{name}: Any = {value!r}"
-            )
+            hints[name] = f"annotate it, {name}: Any = {value!r}"
+    for name, hint in hints.items():
+        raise TypeError(f"{cls.__name__}: expected {name} to be a field, got an attribute of the class: {hint}")
     for path in cls.bounds:
         if path.partition(".")[0] not in names:
             raise ValueError(

@@ -113,12 +113,6 @@ def test_shapes_are_followed_through_other_layers(host):
     assert ys.shape == (T, 2, 5)
 
 
-@every_host
-def test_a_sequence_is_not_a_step(host):
-    with pytest.raises(ValueError, match="a LIFCell takes one step"):
-        host.call(host.layers.LIFCell(F), *([B] if host is Brainstate else [(B, F), None]), XS)
-
-
 class Summing(brainstate.nn.Module):
     """A neuron of brainstate that takes one step, and adds without a look at shapes."""
 
@@ -144,36 +138,6 @@ def test_a_cell_is_no_layer_over_time(host):
         run, name = lambda: net.initialize_carry(KEY, (2, 3)), "GRUCell"
     with pytest.raises(ValueError, match=rf"expected {name} to keep the shape of its state.*takes one step"):
         run()
-
-
-class Last(brainstate.nn.Module):
-    """A layer that keeps what it saw last, and a word that is no array."""
-
-    def __init__(self):
-        super().__init__()
-        self.mode, self.last = brainstate.LongTermState("train"), brainstate.HiddenState(jnp.zeros(()))
-
-    def update(self, xs):
-        self.last.value = xs
-        return xs
-
-
-class Late(nnx.Module):
-    """A layer whose state is made at the first call."""
-
-    def initialize_carry(self, input_shape, rngs):
-        return None
-
-    def __call__(self, carry, xs):
-        return xs[-1], xs
-
-
-def test_a_state_may_change_its_shape():
-    net = bs.brainstate.SpikingSequential([Last()])
-    np.testing.assert_array_equal(brainstate.transform.jit(lambda xs: net(xs))(XS), XS)
-    net = bs.nnx.SpikingSequential([Late()])
-    (carry,), _ = net(net.initialize_carry((2, 3)), XS)
-    np.testing.assert_array_equal(carry, XS[-1])
 
 
 def test_a_cell_of_flax_over_time():

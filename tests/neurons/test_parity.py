@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from close import assert_close
-from neuron_table import alif, lif
+from neuron_table import DECAY, KERNEL, THRESHOLD, B, F, T, X, alif, lif
 
 import brainsurr as bs
 from brainsurr.neurons import ALIF, LIF, Recurrent
@@ -16,14 +16,11 @@ from tools.frameworks import by_name
 
 pytestmark = pytest.mark.numbers
 
-T, B, F = 6, 3, 4
 GRADIENT = T * (F + 8) + T * B  # in each step a sum over neurons and as many products, then one over time and batch
 
 # Everything is a small multiple of a power of two: the forward pass is exact in float32, whatever is fused, and
 # potentials that land exactly on the threshold occur. The spikes can then be compared exactly.
-rng = np.random.default_rng(0)
-X = rng.integers(-6, 15, (T, B, F)) / 8
-KERNEL = rng.integers(-4, 5, (F, F)) / 8
+rng = np.random.default_rng(2)
 ON_SPIKES, ON_V = rng.integers(-4, 5, (T, B, F)) / 4, rng.integers(-4, 5, (B, F)) / 4
 V0 = 0.25
 SCALAR = {"alpha": 0.25, "width": 0.5, "decay": 0.5, "threshold": 1.0}
@@ -31,8 +28,8 @@ SCALAR |= {"adaptation_decay": 0.5, "spike_adaptation": 0.5, "voltage_adaptation
 CHANNEL = {
     "alpha": np.array([0.0, 0.125, 0.5, 1.0], np.float32),
     "width": np.array([0.25, 0.5, 1.0, 0.125], np.float32),
-    "decay": np.array([0.5, 0.75, 0.25, 1.0], np.float32),
-    "threshold": np.array([1.0, 0.75, 1.25, 0.5], np.float32),
+    "decay": DECAY,
+    "threshold": THRESHOLD,
     "adaptation_decay": np.array([0.5, 0.75, 0.0, 0.5], np.float32),
     "spike_adaptation": np.array([0.5, 1.0, 2.0, 0.25], np.float32),
     "voltage_adaptation": np.array([-1.0, 0.0, 0.0, 0.5], np.float32),
