@@ -12,7 +12,7 @@ from brainstate.typing import Filter
 
 from .._bounds import Interval, clip_straight_through
 from .._checks import check_kind
-from .._held import HoldsNumbers, HoldsSurrogate
+from .._held import Holds, HoldsSurrogate
 from .._surrogate import Surrogate
 
 
@@ -33,7 +33,7 @@ def make_param(value, interval: Interval | None = None) -> nn.Param:
     return param
 
 
-class ParameterModule(HoldsNumbers, nn.Module):
+class ParameterModule(Holds, nn.Module):
     """What every layer with trainable values has."""
 
     _holders = (nn.Param, brainstate.State)

@@ -15,12 +15,12 @@ from flax.typing import Dtype
 from .._arrays import combine, is_number, partition
 from .._bounds import Interval, clip_straight_through, initial_value, names_of, not_trained, trained_intervals
 from .._checks import check_flag, check_kind, check_random, check_surrogate
-from .._held import HoldsSurrogate
+from .._held import Holds, HoldsSurrogate
 from .._pytree import leaf_key
 from .._surrogate import Surrogate
 
 
-class ParameterModule(nn.Module):
+class ParameterModule(Holds, nn.Module):
     """What every layer with trainable values has: which are trained, and inside which interval.
 
     Arrays among its fields compare and hash by value, as a module must.
@@ -44,10 +44,9 @@ class ParameterModule(nn.Module):
         return tuple(leaf_key(v) if isinstance(v, (jax.Array, np.ndarray)) else v for v in values)
 
     @nn.nowrap
-    def _hold(self, values, learnable, bounds, defaults, others=()):
+    def _hold(self, values, learnable, bounds, defaults, param_dtype, others=()):
         """Keep which values are trained, before flax takes over: later fields can't be set, and must have a hash."""
-        owner, dtype = type(self).__name__, self.param_dtype
-        intervals = trained_intervals(owner, values, learnable, bounds, defaults, dtype, others)
+        intervals = trained_intervals(type(self).__name__, values, learnable, bounds, defaults, param_dtype, others)
         if bounds is not None:
             bounds = FrozenDict({name: None if pair is None else tuple(pair) for name, pair in bounds.items()})
         own = {"learnable": names_of("", learnable), "bounds": bounds, "_intervals": intervals, "_numbers": values}
@@ -114,7 +113,7 @@ class SpikingActivation(HoldsSurrogate, ParameterModule):
         check_surrogate("surrogate_init", surrogate)
         check_flag("SpikingActivation: deterministic", self.deterministic)
         template, values = surrogate.named_parameters()
-        self._hold(values, self.learnable, self.bounds, surrogate._all_bounds())
+        self._hold(values, self.learnable, self.bounds, surrogate._all_bounds(), self.param_dtype)
         check_random("SpikingActivation", self.random, surrogate, tuple(values.keys() - self._intervals.keys()))
         object.__setattr__(self, "template", template)
         super().__post_init__()

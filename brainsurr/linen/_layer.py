@@ -12,7 +12,7 @@ from flax import linen as nn
 from flax.core import FrozenDict
 
 from .._checks import check_drawn_shape, check_input_shape, drawing_dtype
-from .._held import HoldsNeuron, HoldsSurrogate, fed_back, first_state, read_neuron
+from .._held import HoldsNeuron, HoldsSurrogate, fed_back, first_state
 from .._layer import Spiking, fields_of, made, options_of, pickled_as_call
 from ..neurons import Neuron
 from ..neurons._neuron import run
@@ -45,20 +45,16 @@ class Neurons(HoldsNeuron, ParameterModule, metaclass=pickled_as_call(type)):  #
         return types.new_class(name, (parent,), {"kw_only": True}, lambda namespace: namespace.update(attributes))
 
     def __post_init__(self):
-        kind = self._neuron_class
-        fields, options = (
-            {name: getattr(self, name) for name in names}
-            for names in ([field.name for field in fields_of(kind)], self._options)
-        )
-        del options["param_dtype"]
-        held = read_neuron(type(self).__name__, kind, self.features, **options, **fields)
+        names = [*self._options, *(field.name for field in fields_of(self._neuron_class))]
+        given = {name: getattr(self, name) for name in names if name != "param_dtype"}
+        held = self._read(self.features, **given)
         for name, trained in held.surrogates.items():
             if trained["learnable"]:  # its own module, and from now on what says so
-                act = SpikingActivation(fields[name], **trained, param_dtype=self.param_dtype, parent=None)
+                act = SpikingActivation(given[name], **trained, param_dtype=self.param_dtype, parent=None)
                 object.__setattr__(self, name, act)
         for name, value in (held.rest | {"_template": held.neuron}).items():
             object.__setattr__(self, name, value)
-        self._hold(**held.numbers)
+        self._hold(**held.numbers, param_dtype=self.param_dtype)
         super().__post_init__()
 
     def setup(self):

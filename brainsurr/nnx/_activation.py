@@ -12,11 +12,11 @@ from flax.typing import Dtype
 
 from .._bounds import Interval, clip_straight_through, not_trained
 from .._checks import check_kind
-from .._held import HoldsNumbers, HoldsSurrogate
+from .._held import Holds, HoldsSurrogate
 from .._surrogate import Surrogate
 
 
-class ParameterModule(HoldsNumbers, nnx.Module):
+class ParameterModule(Holds, nnx.Module):
     """What every layer with trainable values has: a number that is fixed refuses to become a parameter.
 
     That is what ``nnx.update`` tries with the state of a layer that trains it.
