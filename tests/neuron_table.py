@@ -128,12 +128,14 @@ def li(fire, state, x, *, decay, decay_input):
     return (v,), v
 
 
-def lif(fire, state, x, *, decay, decay_input, threshold, reset, reset_delay, fired_at=None, **_):
+def lif(fire, state, x, *, decay, decay_input, threshold, reset, reset_grad, reset_delay, fired_at=None, **_):
     v, last = state if reset_delay else (*state, None)
     fired_at = threshold if fired_at is None else fired_at  # of an adaptive threshold, what it was
     (u,), _ = li(fire, (v,), x, decay=decay, decay_input=decay_input)
-    s = last if reset_delay else fire(u - threshold)
-    v = {"subtract": u - fired_at * s, "zero": u * (1 - s), "none": u}[reset]
+    s = r = last if reset_delay else fire(u - threshold)
+    if not (reset != "zero" if reset_grad is None else reset_grad):
+        r = getattr(r, "value", r)  # of a dual number, without its derivative
+    v = {"subtract": u - fired_at * r, "zero": u * (1 - r), "none": u}[reset]
     s = fire(v - threshold) if reset_delay else s
     return ((v, s) if reset_delay else (v,)), s
 

@@ -186,26 +186,21 @@ FAULTS = [
     ),
     Fault("_bounds.py", "fits = low < high", "fits = low <= high", "bounds training"),
     Fault("_bounds.py", "(number >= low) & (number <= high)", "(number > low) & (number <= high)", "bounds layers"),
-    Fault("_layer.py", "bounds = {path: interval for path", "bounds = {path: None for path", "training own"),
+    Fault("_held.py", "own = {str(path): pair for", "own = {str(path): None for", "training own"),
+    Fault(
+        "_held.py", "return fed_back(neuron, kernel) if self.recurrent else neuron", "return neuron", "layers neurons"
+    ),
+    Fault("_held.py", "self._neuron(HoldsSurrogate._spikes)", "self.neuron", "random"),
+    Fault("_held.py", "self._value(name) if isinstance(held, self._holders) else held", "held", "nnx layers"),
     Fault("nnx/_layer.py", "kernel.set_value(weights.astype(self.param_dtype))", "kernel.set_value(weights)", "layers"),
-    Fault(
-        "nnx/_layer.py", "self._neuron(SpikingActivation._spikes)", "self._neuron(lambda act: act.surrogate)", "random"
-    ),
-    Fault(
-        "nnx/_parameters.py",
-        "return value[...] if isinstance(value, nnx.Variable) else value",
-        "return value",
-        "nnx layers",
-    ),
     Fault(
         "nnx/_network.py",
         "written.update({path for path, values in after.items() if not _same(values, before[path])})",
         "written.update(after)",
         "unroll_hosts nnx",
     ),
-    Fault("linen/_layer.py", "flags, self.recurrent, self._kernel)", "flags, False)", "layers neurons"),
     Fault(
-        "linen/_parameters.py",
+        "linen/_activation.py",
         "now[name] = clip_straight_through(stored, interval)",
         "now[name] = stored",
         "training linen",
@@ -219,8 +214,8 @@ FAULTS = [
     ),
     Fault(
         "brainstate/_layer.py",
-        "self._set_state(self._check_state(self.neuron), self._first(batch_size))",
-        "self._check_state(self.neuron)",
+        "self._set_state(neuron, self._first(batch_size))",
+        "pass",
         "brainstate",
     ),
     Fault(
@@ -231,11 +226,11 @@ FAULTS = [
     ),
     Fault(
         "brainstate/_activation.py",
-        "return Drawn(self.surrogate, brainstate.random.split_key())",
-        "return Drawn(self.surrogate, brainstate.random.DEFAULT.value)",
+        "return brainstate.random.split_key() if",
+        "return brainstate.random.DEFAULT.value if",
         "random",
     ),
-    Fault("brainstate/_parameters.py", "param.val.value = value", "pass", "brainstate layers"),
+    Fault("brainstate/_activation.py", "param.val.value = value", "pass", "brainstate layers"),
     # Time.
     Fault(
         "_time/unroll.py", "low, high = math.sqrt(steps) / 2, 2 * math.sqrt(steps)", "low, high = 1, steps", "unroll"

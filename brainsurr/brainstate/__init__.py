@@ -6,16 +6,13 @@ from .. import neurons
 from .._optional import needs
 
 with needs("brainstate"):
-    from ._activation import SpikingActivation
-    from ._diagnose import diagnose
-    from ._gradients import check_gradients
+    from ._activation import SpikingActivation, bounds
+    from ._checks import check_gradients, diagnose
     from ._layer import Cell, Layer, cell, layer
     from ._network import SpikingSequential, unroll
-    from ._parameters import bounds
 
 if TYPE_CHECKING:  # what `layer` and `cell` make: the arguments are fields, of the neuron and of the other bases
     from dataclasses import field
-    from typing import Any, ClassVar
 
     from .._layer import Arguments, Spiking, Trained
 
@@ -25,25 +22,17 @@ if TYPE_CHECKING:  # what `layer` and `cell` make: the arguments are fields, of 
     class Features(Size):
         _by_name: None = field(default=None, kw_only=False)  # nothing behind it is given by position
 
-    class _Layer(Layer, neurons.Neuron):  # what both bases have, as the layer has it
-        bounds: ClassVar[Any]
-        states: ClassVar[Any]
+    class LIF(Layer, Spiking, neurons.LIF, Features): ...
 
-    class _Cell(Cell, neurons.Neuron):
-        bounds: ClassVar[Any]
-        states: ClassVar[Any]
+    class ALIF(Layer, Spiking, neurons.ALIF, Features): ...
 
-    class LIF(_Layer, Spiking, neurons.LIF, Features): ...
+    class LI(Layer, Trained, neurons.LI, Features): ...
 
-    class ALIF(_Layer, Spiking, neurons.ALIF, Features): ...
+    class Delay(Layer, neurons.Delay, Size): ...
 
-    class LI(_Layer, Trained, neurons.LI, Features): ...
+    class LIFCell(Cell, Spiking, neurons.LIF, Features): ...
 
-    class Delay(_Layer, neurons.Delay, Size): ...
-
-    class LIFCell(_Cell, Spiking, neurons.LIF, Features): ...
-
-    class ALIFCell(_Cell, Spiking, neurons.ALIF, Features): ...
+    class ALIFCell(Cell, Spiking, neurons.ALIF, Features): ...
 
 else:
     LIF, ALIF, LI, Delay = map(layer, (neurons.LIF, neurons.ALIF, neurons.LI, neurons.Delay))

@@ -1,23 +1,56 @@
-"""A surrogate as a layer of brainstate."""
+"""How a module of brainstate holds what it may train, and a surrogate as a layer."""
 
-from collections.abc import Callable, Iterable, Mapping
-from functools import partial
+import contextlib
+from collections.abc import Iterable, Mapping
 from types import MappingProxyType
-from typing import Any, ClassVar
+from typing import Any
 
 import brainstate
 import jax
 from brainstate import nn
+from brainstate.typing import Filter
 
-from .._bounds import Interval
-from .._checks import check_random, check_surrogate
+from .._bounds import Interval, clip_straight_through
+from .._checks import check_kind
+from .._held import Holds, HoldsSurrogate
 from .._surrogate import Surrogate
-from .._wrong_calls import AnswersWrongCalls
-from ..neurons._spikes import Drawn
-from ._parameters import parameter_value, set_parameters
 
 
-class SpikingActivation(AnswersWrongCalls, nn.ElementWiseBlock):
+class Inside(nn.ClipT):
+    """Clips into a closed interval, and passes the gradient at an edge so that it can be left."""
+
+    def __init__(self, interval: Interval):
+        super().__init__(*interval)
+        self.interval = interval
+
+    def forward(self, x):
+        return clip_straight_through(x, self.interval)
+
+
+def make_param(value, interval: Interval | None = None) -> nn.Param:
+    param = nn.Param(value, t=nn.IdentityT() if interval is None else Inside(interval))
+    param.val.value = value  # Param casts what it is given to the dtype of the environment
+    return param
+
+
+class ParameterModule(Holds, nn.Module):
+    """What every layer with trainable values has."""
+
+    _holders = (nn.Param, brainstate.State)
+    _param = staticmethod(make_param)
+    _array = brainstate.LongTermState
+
+    def _value(self, name):
+        held = getattr(self, name)
+        if isinstance(held, nn.Param):
+            return held.value()
+        return held.value if isinstance(held, brainstate.State) else held
+
+    def __pretty_repr_item__(self, name, value):
+        return None if name.startswith("_") else super().__pretty_repr_item__(name, value)
+
+
+class SpikingActivation(HoldsSurrogate, ParameterModule, nn.ElementWiseBlock):
     """A surrogate as a layer, its parameters configuration or trained.
 
     It is called with any shape, alone, among layers, or as the ``spk_fun=`` of a neuron.
@@ -48,9 +81,6 @@ class SpikingActivation(AnswersWrongCalls, nn.ElementWiseBlock):
       0.1 0.100
     """
 
-    fires: ClassVar[bool] = True
-    _watch: Callable | None = None  # of `diagnose`, as of `Neurons`
-
     def __init__(
         self,
         surrogate: Surrogate,
@@ -61,25 +91,56 @@ class SpikingActivation(AnswersWrongCalls, nn.ElementWiseBlock):
         random: bool = False,
     ):
         super().__init__()
-        check_surrogate("surrogate", surrogate)
-        self.template, values = surrogate.named_parameters()
-        set_parameters(self, values, learnable, bounds, surrogate._all_bounds(), param_dtype)
-        fixed = tuple(name for name in values if not isinstance(getattr(self, name), nn.Param))
-        check_random("SpikingActivation", random, surrogate, fixed)
-        self.random = random
-
-    @property
-    def surrogate(self) -> Surrogate:
-        """The surrogate with its current parameters, the trained ones clipped to their bounds."""
-        return jax.tree.map(partial(parameter_value, self), self.template)
+        self._hold_surrogate(surrogate, learnable, bounds, dtype_or_default(param_dtype), random)
 
     def update(self, x) -> jax.Array:
         """Return the spikes of ``x``, membrane potential minus threshold, in its shape and dtype."""
-        f = self._spikes()
-        return f(x) if self._watch is None else self._watch("", f)(x)
+        return self._running()(x)
 
-    def _spikes(self) -> Callable:
-        """Return what makes spikes now: the surrogate, or one that draws with a new key."""
-        if not self.random or not brainstate.environ.get("fit", desc="Whether this is a fitting process. Bool."):
-            return self.surrogate
-        return Drawn(self.surrogate, brainstate.random.split_key())
+    def _new_key(self):
+        fits = brainstate.environ.get("fit", desc="Whether this is a fitting process. Bool.")
+        return brainstate.random.split_key() if fits else None
+
+
+def dtype_or_default(param_dtype):
+    """Return the dtype that is given, or that of the environment."""
+    return brainstate.environ.dftype() if param_dtype is None else param_dtype
+
+
+@contextlib.contextmanager
+def states_kept():
+    """Put all states back that are written in this context. Yield the trace, which knows of those that were read."""
+    with brainstate.StateTraceStack() as trace:
+        try:
+            yield trace
+        finally:
+            trace.recovery_original_values()
+
+
+def interval_of(parameter) -> Interval | None:
+    """Return the interval that a parameter stays in, None if there is none or it is not trained."""
+    transform = getattr(parameter, "t", None)
+    return transform.interval if isinstance(transform, Inside) else None
+
+
+def bounds(model: nn.Module, wrt: Filter = brainstate.ParamState) -> dict[tuple, Interval | None]:
+    """Return the closed interval of each parameter of a model, None where it has none, for ``brainsurr.optim.project``.
+
+    Args:
+      model: any module.
+      wrt: the filter that picks the trained states, as in ``model.states(wrt)``.
+
+    Returns:
+      A dictionary with the keys of ``model.states(wrt)``, as gradients have.
+
+    Example:
+      >>> import brainsurr as bs
+      >>> from brainsurr.brainstate import SpikingActivation, bounds
+      >>> bounds(SpikingActivation(bs.LogTailedRelu(0.1), learnable="alpha"))
+      {('alpha', 'val'): (0.0, 1.0)}
+    """
+    check_kind("model", model, nn.Module)
+    params: Any = model.nodes(nn.Param)
+    intervals = {(*path, "val"): interval_of(param) for path, param in params.items()}
+    trained: Any = model.states(wrt)
+    return {path: intervals.get(path) for path in trained}

@@ -1,114 +1,57 @@
 """Layers of neurons for brainstate: how a module holds a neuron of which some parts are trained, and its state."""
 
-import operator
-from collections.abc import Callable, Iterable, Mapping
-from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, ClassVar
+from collections.abc import Callable
+from typing import Any, ClassVar
 
 import brainstate
 import jax
 import jax.numpy as jnp
 from brainstate import nn
 
-from .._bounds import Interval
-from .._checks import check_drawn_shape, check_flag, check_function, is_size
-from .._layer import (
-    first_state,
-    make_class,
-    names_of_fields,
-    neuron_class,
-    neuron_of,
-    parent_of,
-    pickle_as_call,
-    read_fields,
-)
-from .._value import cache_by_class
-from .._wrong_calls import AnswersWrongCalls
+from .._checks import check_drawn_shape, is_size
+from .._held import HoldsNeuron, first_state
+from .._layer import Spiking, define, made, options_of, pickled_as_call
 from ..neurons import Neuron
 from ..neurons._neuron import expected_state, run
-from ..neurons._spikes import with_spike_functions
-from ._activation import SpikingActivation
-from ._parameters import make_param, parameter_value, set_parameters
-
-ORTHOGONAL = nn.init.Orthogonal()
+from ._activation import ParameterModule, SpikingActivation, dtype_or_default, make_param
 
 
-if TYPE_CHECKING:
-    LayerMeta = type
-else:
-
-    class LayerMeta(type(nn.Module)):
-        """The class of the classes that `layer` and `cell` make, which are pickled as that call."""
+class Options(Spiking):
+    param_dtype: Any = None
+    recurrent_kernel_init: Callable = nn.init.Orthogonal()
 
 
-class Neurons(AnswersWrongCalls, nn.Module, metaclass=LayerMeta):
-    """A module that holds a neuron, some parts of it trained, and a ``HiddenState`` for each array of its state."""
+class Neurons(HoldsNeuron, ParameterModule, metaclass=pickled_as_call(type(nn.Module))):  # type: ignore[metaclass]
+    """A module that holds a neuron, and a ``HiddenState`` for each array of its state."""
 
-    _neuron_class: ClassVar[type[Neuron]]
-    fires: ClassVar[bool]
-    _watch: Callable | None = None  # of `diagnose`: what it puts in the place of each spike function
+    _options = options_of(Options)
+    _define = classmethod(define)
+    _said: ClassVar[dict[str, str]] = {
+        "features": "number of neurons, the last axis of the input; or the whole size, ``(height, width, channels)``.",
+        "param_dtype": "of parameters and of the state; ``brainstate.environ.dftype()`` if None. The output has the "
+        "dtype\n    of the input.",
+        "recurrent_kernel_init": "their initialiser, a function of the shape.",
+    }
 
-    def __init__(
-        self,
-        features: Any,
-        *,
-        learnable: str | Iterable[str] = (),
-        bounds: Mapping[str, Interval | None] | None = MappingProxyType({}),
-        carry_init: Callable | None = None,
-        param_dtype: Any = None,
-        recurrent: bool = False,
-        recurrent_kernel_init: Callable = ORTHOGONAL,
-        **fields,
-    ):
+    def __init__(self, features: Any, *, recurrent_kernel_init: Any = None, param_dtype: Any = None, **given: Any):
         super().__init__()
-        owner, kind = type(self).__name__, self._neuron_class
         size = _sizes(features)
         if not all(map(is_size, size[:-1])):
+            owner = type(self).__name__
             raise ValueError(f"{owner}: expected features to be an integer or several, got {features!r}")
-        given = read_fields(owner, kind, size[-1], fields, learnable, bounds, _surrogate_of)
-        check_function(f"{owner}: carry_init", carry_init, "an initialiser", optional=True)
-        check_flag(f"{owner}: recurrent", recurrent)
-        check_function(f"{owner}: recurrent_kernel_init", recurrent_kernel_init, "an initialiser")
+        dtype = dtype_or_default(param_dtype)
+        given |= {"recurrent_kernel_init": recurrent_kernel_init, "param_dtype": dtype}
+        self._hold_neuron(SpikingActivation, size[-1], **given)
         self.in_size = self.out_size = size
-        self.carry_init, self.recurrent = carry_init, recurrent
-        self.param_dtype = dtype = brainstate.environ.dftype() if param_dtype is None else param_dtype
-        set_parameters(self, given.numbers, given.learnable, given.bounds, kind.bounds, dtype, given.paths)
-        for name, trained in given.surrogates.items():
-            setattr(self, name, SpikingActivation(getattr(given.neuron, name), **trained, param_dtype=dtype))
-        for name, value in given.rest.items():
-            setattr(self, name, value)
-        self._names = names_of_fields(given.neuron)
-        if recurrent:
+        if self.recurrent:
             shape = (size[-1], size[-1])
             with brainstate.environ.context(precision=max(32, brainstate.environ.get_precision())):  # see drawing_dtype
                 kernel = check_drawn_shape("recurrent_kernel_init", recurrent_kernel_init(shape), shape)
             self.recurrent_kernel = make_param(jnp.asarray(kernel, dtype))
 
-    @property
-    def neuron(self) -> Neuron:
-        """The neuron with its current values, the trained ones clipped to their bounds."""
-        return self._neuron(operator.attrgetter("surrogate"))
-
-    def _neuron(self, spikes: Callable) -> Neuron:
-        parameters, flags = self._names
-        values = {name: getattr(self, name) for name in parameters}
-        for name, held in values.items():
-            if isinstance(held, SpikingActivation):
-                values[name] = spikes(held)
-            elif not isinstance(held, float):
-                values[name] = parameter_value(self, name)
-        static = {name: getattr(self, name) for name in flags}
-        kernel = self.recurrent_kernel.value() if self.recurrent else None
-        return neuron_of(self._neuron_class, values, static, self.recurrent, kernel)
-
-    def _running(self) -> Neuron:
-        """Return the neuron with what draws its spikes, or watches them."""
-        neuron = self._neuron(SpikingActivation._spikes)
-        return neuron if self._watch is None else with_spike_functions(self._watch, neuron)
-
     def __pretty_repr_item__(self, name, value):
         """Hide what is not an argument of the layer."""
-        hidden = name == "_names" or name in self._neuron_class._without or (name == "recurrent" and not self.fires)
+        hidden = name in ("keeps_spikes", *self._neuron_class._without) or (name == "recurrent" and not self.fires)
         return None if hidden else super().__pretty_repr_item__(name, value)
 
     def init_state(self, batch_size: int | tuple[int, ...] | None = None, **kwargs):
@@ -122,7 +65,9 @@ class Neurons(AnswersWrongCalls, nn.Module, metaclass=LayerMeta):
 
     def reset_state(self, batch_size: int | tuple[int, ...] | None = None, **kwargs):
         """Set the state back to what it is before the first step."""
-        self._set_state(self._check_state(self.neuron), self._first(batch_size))
+        neuron = self.neuron
+        self._state(neuron)  # there must be one
+        self._set_state(neuron, self._first(batch_size))
 
     def _first(self, batch_size):
         batch = () if batch_size is None else _sizes(batch_size)
@@ -131,16 +76,12 @@ class Neurons(AnswersWrongCalls, nn.Module, metaclass=LayerMeta):
             raise ValueError(f"{owner}: expected batch_size to be an integer or several, got {batch_size!r}")
         return first_state(self.neuron, jnp.zeros((*batch, *_sizes(self.in_size)), self.param_dtype), self.carry_init)
 
-    def _check_state(self, neuron):
+    def _state(self, neuron):
         if not all(hasattr(self, name) for name in neuron.states):
             raise ValueError(
                 f"{type(self).__name__} has no state yet: call init_state(batch_size) on it or on the network, "
                 "or brainstate.nn.init_all_states(network, batch_size)"
             )
-        return neuron
-
-    def _state(self, neuron):
-        self._check_state(neuron)
         structure = jax.tree.structure(expected_state(neuron, jax.tree.structure(neuron), _sizes(self.in_size)))
         return jax.tree.unflatten(structure, [getattr(self, name).value for name in neuron.states])
 
@@ -199,10 +140,6 @@ def _sizes(value) -> tuple[int, ...]:
     return tuple(value) if isinstance(value, (tuple, list)) and value else (value,)
 
 
-def _surrogate_of(value):
-    return value.surrogate if isinstance(value, SpikingActivation) else None
-
-
 def layer(kind: type[Neuron]) -> type[Layer]:
     """Return the class of the layers of a neuron over time, such as ``LIF`` for ``brainsurr.neurons.LIF``.
 
@@ -227,7 +164,7 @@ def layer(kind: type[Neuron]) -> type[Layer]:
       [[0. 1. 0. 1.]
        [0. 1. 0. 1.]]
     """
-    return _made(Layer, neuron_class(kind))
+    return made(Layer, kind)
 
 
 def cell(kind: type[Neuron]) -> type[Cell]:
@@ -252,20 +189,4 @@ def cell(kind: type[Neuron]) -> type[Cell]:
       >>> print(lif(jnp.array([[0.75, 2.0]])), lif.v.value)
       [[0. 1.]] [[0.75 1.  ]]
     """
-    return _made(Cell, neuron_class(kind))
-
-
-@cache_by_class
-def _made(base, kind):
-    parent = parent_of(kind)
-    return make_class(kind, base, base if parent is None else _made(base, parent), **_OTHERS)
-
-
-pickle_as_call(LayerMeta, layer, cell)
-
-_OTHERS = {
-    "features": "number of neurons, the last axis of the input; or the whole size, ``(height, width, channels)``.",
-    "param_dtype": "of parameters and of the state; ``brainstate.environ.dftype()`` if None. The output has the dtype "
-    "of\n    the input.",
-    "recurrent_kernel_init": "their initialiser, a function of the shape.",
-}
+    return made(Cell, kind)

@@ -10,7 +10,7 @@ from .._checks import check_flag, check_function
 from .._time.sequential import apply_layers, check_layers
 from .._time.unroll import transforms_of, unroll_blocks
 from .._wrong_calls import AnswersWrongCalls
-from ._parameters import states_kept
+from ._activation import states_kept
 
 
 class SpikingSequential(AnswersWrongCalls, nn.Module):

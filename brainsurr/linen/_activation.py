@@ -1,22 +1,74 @@
-"""A surrogate as a layer of Flax Linen."""
+"""How a module of Flax Linen holds what it may train, and a surrogate as a layer."""
 
-from collections.abc import Callable, Iterable, Mapping
-from typing import ClassVar
+import dataclasses
+from collections.abc import Iterable, Mapping
+from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from flax import linen as nn
 from flax.core import FrozenDict
+from flax.traverse_util import flatten_dict, unflatten_dict
 from flax.typing import Dtype
 
-from .._bounds import Interval
-from .._checks import check_flag, check_random, check_surrogate
+from .._arrays import combine, is_number, partition
+from .._bounds import Interval, clip_straight_through, initial_value, names_of, not_trained, trained_intervals
+from .._checks import check_flag, check_kind, check_random, check_surrogate
+from .._held import Holds, HoldsSurrogate
+from .._pytree import leaf_key
 from .._surrogate import Surrogate
-from ..neurons._spikes import Drawn
-from ._parameters import ParameterModule
 
 
-class SpikingActivation(ParameterModule):
+class ParameterModule(Holds, nn.Module):
+    """What every layer with trainable values has: which are trained, and inside which interval.
+
+    Arrays among its fields compare and hash by value, as a module must.
+    """
+
+    def __init_subclass__(cls, **kwargs):
+        for name in ("__eq__", "__hash__"):  # define these in the class itself, or flax writes those of a dataclass
+            if name not in cls.__dict__:
+                setattr(cls, name, getattr(cls, name))
+        super().__init_subclass__(**kwargs)
+
+    def __eq__(self, other):
+        return self._key() == other._key() if type(self) is type(other) else NotImplemented
+
+    def __hash__(self):
+        return hash((type(self), self._key()))
+
+    @nn.nowrap
+    def _key(self):
+        values = (getattr(self, field.name) for field in dataclasses.fields(self) if field.compare)
+        return tuple(leaf_key(v) if isinstance(v, (jax.Array, np.ndarray)) else v for v in values)
+
+    @nn.nowrap
+    def _hold(self, values, learnable, bounds, defaults, param_dtype, others=()):
+        """Keep which values are trained, before flax takes over: later fields can't be set, and must have a hash."""
+        intervals = trained_intervals(type(self).__name__, values, learnable, bounds, defaults, param_dtype, others)
+        if bounds is not None:
+            bounds = FrozenDict({name: None if pair is None else tuple(pair) for name, pair in bounds.items()})
+        own = {"learnable": names_of("", learnable), "bounds": bounds, "_intervals": intervals, "_numbers": values}
+        for name, value in own.items():
+            object.__setattr__(self, name, value)
+        for field in dataclasses.fields(self):
+            if isinstance(value := getattr(self, field.name, None), jax.Array | Surrogate):
+                object.__setattr__(self, field.name, jax.tree.map(_as_numpy, value))
+
+    def setup(self):
+        now = dict(self._numbers)
+        ours = type(self).__module__.startswith(__package__)  # a subclass may have a parameter of this name itself
+        for name in now:
+            if ours and name not in self._intervals and self.has_variable("params", name):  # flax would ignore it
+                raise not_trained(" ".join([type(self).__name__, "/".join(self.path)]).strip(), name)
+        for name, interval in self._intervals.items():
+            stored = self.param(name, lambda key, value=now[name]: initial_value(value, self.param_dtype))
+            now[name] = clip_straight_through(stored, interval)
+        self._now = now  # the current values, the trained ones clipped to their bounds
+
+
+class SpikingActivation(HoldsSurrogate, ParameterModule):
     """A surrogate as a layer, its parameters configuration or trained.
 
     Attributes:
@@ -49,9 +101,6 @@ class SpikingActivation(ParameterModule):
       0.1 0.100
     """
 
-    fires: ClassVar[bool] = True
-    _watch: ClassVar[Callable | None] = None  # of `diagnose`, as of `Neurons`
-
     surrogate_init: Surrogate
     learnable: str | Iterable[str] = ()
     bounds: Mapping[str, Interval | None] | None = FrozenDict()
@@ -60,17 +109,20 @@ class SpikingActivation(ParameterModule):
     deterministic: bool = False
 
     def __post_init__(self):
-        check_surrogate("surrogate_init", self.surrogate_init)
+        surrogate = self.surrogate_init
+        check_surrogate("surrogate_init", surrogate)
         check_flag("SpikingActivation: deterministic", self.deterministic)
+        template, values = surrogate.named_parameters()
+        self._hold(values, self.learnable, self.bounds, surrogate._all_bounds(), self.param_dtype)
+        check_random("SpikingActivation", self.random, surrogate, tuple(values.keys() - self._intervals.keys()))
+        object.__setattr__(self, "template", template)
         super().__post_init__()
-        fixed = self.surrogate_init.named_parameters()[1].keys() - self._intervals().keys()
-        check_random("SpikingActivation", self.random, self.surrogate_init, tuple(fixed))
 
     @property
     def surrogate(self) -> Surrogate:
         """The surrogate with its current parameters, the trained ones clipped to their bounds."""
         if self.scope is not None:
-            return jax.tree.map(self._now.get, self.surrogate_init.named_parameters()[0])
+            return super().surrogate
         if self.learnable:
             raise ValueError(
                 "SpikingActivation: a trained surrogate has no value in an unbound module: "
@@ -80,15 +132,61 @@ class SpikingActivation(ParameterModule):
 
     def __call__(self, x) -> jax.Array:
         """Return the spikes of ``x``, membrane potential minus threshold, in its shape and dtype."""
-        f = self._spikes()
-        return f(x) if self._watch is None else self._watch("", f)(x)
+        return self._running()(x)
 
     @nn.nowrap
-    def _spikes(self) -> Callable:
-        """Return what makes spikes now: the surrogate, or one that draws with a new key."""
-        draws = self.random and not self.deterministic
-        return Drawn(self.surrogate, self.make_rng("spikes")) if draws else self.surrogate
+    def _untrained(self):
+        return self.surrogate_init
 
     @nn.nowrap
-    def _parameters_and_bounds(self):
-        return self.surrogate_init.named_parameters()[1], self.surrogate_init._all_bounds()
+    def _value(self, name):
+        return self._now[name]
+
+    @nn.nowrap
+    def _new_key(self):
+        return None if self.deterministic else self.make_rng("spikes")
+
+
+def _as_numpy(value):
+    """Convert to NumPy: `nn.jit` iterates over a jax array in a field, and fails at the 0-d arrays inside."""
+    is_known = isinstance(value, jax.Array) and is_number(value) and not isinstance(value, jax.core.Tracer)
+    return np.asarray(value)[()] if is_known else value
+
+
+def bounds(module: nn.Module, *args, **kwargs) -> dict[str, Any]:
+    """Return the closed interval of each parameter, None where it has none, for ``brainsurr.optim.project``.
+
+    Modules made inside compact methods are seen too. Nothing is computed: shapes alone are followed.
+
+    Args:
+      module: any module.
+      *args: what it is called with, as in ``module.init(key, *args)``.
+      **kwargs: likewise.
+
+    Returns:
+      A tree like ``module.init(key, *args, **kwargs)["params"]``.
+
+    Example:
+      >>> import brainsurr as bs
+      >>> from brainsurr.linen import SpikingActivation, bounds
+      >>> bounds(SpikingActivation(bs.LogTailedRelu(0.1), learnable="alpha"), 0.0)
+      {'alpha': (0.0, 1.0)}
+    """
+    check_kind("module", module, nn.Module)
+    intervals: dict[tuple[str, ...], Interval | None] = {}
+
+    def note(method, args, kwargs, context):
+        layer = context.module
+        if context.method_name == "setup" and isinstance(layer, ParameterModule) and layer.is_initializing():
+            intervals.update({(*layer.path, name): interval for name, interval in layer._intervals.items()})
+        return method(*args, **kwargs)
+
+    arrays, rest = partition((args, kwargs), lambda leaf: hasattr(leaf, "shape"))  # not a flag, nor a count
+
+    def init(arrays):
+        args, kwargs = combine(arrays, rest)
+        return module.init(jax.random.key(0), *args, **kwargs)
+
+    with nn.intercept_methods(note):
+        variables = jax.eval_shape(init, arrays)
+    return unflatten_dict({path: intervals.get(path) for path in flatten_dict(variables.get("params", {}))})

@@ -1,10 +1,9 @@
 """Layers of neurons for Flax Linen: how a module holds a neuron of which some parts are trained."""
 
+import copy
 import dataclasses
 import functools
-import operator
 import types
-from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import jax
@@ -12,69 +11,50 @@ import jax.numpy as jnp
 from flax import linen as nn
 from flax.core import FrozenDict
 
-from .._checks import check_drawn_shape, check_flag, check_function, check_input_shape, drawing_dtype
-from .._layer import (
-    ORTHOGONAL,
-    attributes_of,
-    fields_of,
-    first_state,
-    names_of_fields,
-    neuron_class,
-    neuron_of,
-    options_of,
-    parent_of,
-    pickle_as_call,
-    read_fields,
-)
-from .._value import cache_by_class
+from .._checks import check_drawn_shape, check_input_shape, drawing_dtype
+from .._held import HoldsNeuron, HoldsSurrogate, fed_back, first_state
+from .._layer import Spiking, fields_of, made, options_of, pickled_as_call
 from ..neurons import Neuron
 from ..neurons._neuron import run
-from ..neurons._spikes import with_spike_functions
-from ._activation import SpikingActivation
-from ._parameters import ParameterModule
-
-OPTIONS: dict[str, Any] = {
-    "learnable": (),
-    "bounds": FrozenDict(),
-    "carry_init": None,
-    "param_dtype": jnp.float32,
-    "recurrent": False,
-    "recurrent_kernel_init": ORTHOGONAL,
-}
+from ._activation import ParameterModule, SpikingActivation
 
 
-class LayerMeta(type):
-    """The class of the classes that `layer` and `cell` make, which are pickled as that call."""
+class Options(Spiking):
+    bounds = FrozenDict()
 
 
-class Neurons(ParameterModule, metaclass=LayerMeta):
+class Neurons(HoldsNeuron, ParameterModule, metaclass=pickled_as_call(type)):  # type: ignore[metaclass]
     """A module that holds a neuron. The fields of the neuron, and the options, are fields of the class that is made."""
 
-    _neuron_class: ClassVar[type[Neuron]]
-    _watch: ClassVar[Callable | None] = None  # of `diagnose`: what it puts in the place of each spike function
+    _options = options_of(Options)
     features: int
-    # Fields of the classes that are made; of a neuron that has no use for an option, its default.
-    learnable, bounds, carry_init, param_dtype, recurrent, recurrent_kernel_init = OPTIONS.values()
+    # Of a neuron that has no use for an option, its default.
+    learnable, bounds, carry_init, param_dtype, recurrent, recurrent_kernel_init = (
+        option.default for option in _options.values()
+    )
+
+    @classmethod
+    def _define(cls, name, parent, attributes, options):
+        kind = attributes["_neuron_class"]
+        annotations: dict[str, Any] = dict.fromkeys(attributes, ClassVar)
+        for field in fields_of(kind):
+            attributes[field.name] = here = copy.copy(field)
+            here.kw_only = field.name not in kind._by_position
+        attributes |= {name: dataclasses.field(default=cls._options[name].default, kw_only=True) for name in options}
+        attributes["__annotations__"] = dict.fromkeys(attributes, Any) | annotations
+        return types.new_class(name, (parent,), {"kw_only": True}, lambda namespace: namespace.update(attributes))
 
     def __post_init__(self):
-        owner = type(self).__name__
-        fields = {field.name: getattr(self, field.name) for field in fields_of(self._neuron_class)}
-        given = read_fields(
-            owner, self._neuron_class, self.features, fields, self.learnable, self.bounds, _surrogate_of
-        )
-        check_function(f"{owner}: carry_init", self.carry_init, "an initialiser", optional=True)
-        check_flag(f"{owner}: recurrent", self.recurrent)
-        check_function(f"{owner}: recurrent_kernel_init", self.recurrent_kernel_init, "an initialiser")
-        for name, trained in given.surrogates.items():
+        names = [*self._options, *(field.name for field in fields_of(self._neuron_class))]
+        given = {name: getattr(self, name) for name in names if name != "param_dtype"}
+        held = self._read(self.features, **given)
+        for name, trained in held.surrogates.items():
             if trained["learnable"]:  # its own module, and from now on what says so
-                act = SpikingActivation(fields[name], **trained, param_dtype=self.param_dtype, parent=None)
+                act = SpikingActivation(given[name], **trained, param_dtype=self.param_dtype, parent=None)
                 object.__setattr__(self, name, act)
-        for name, value in given.rest.items():
+        for name, value in (held.rest | {"_template": held.neuron}).items():
             object.__setattr__(self, name, value)
-        object.__setattr__(self, "learnable", given.learnable)
-        if given.bounds is not None:
-            object.__setattr__(self, "bounds", given.bounds)
-        object.__setattr__(self, "_given", given)
+        self._hold(**held.numbers, param_dtype=self.param_dtype)
         super().__post_init__()
 
     def setup(self):
@@ -90,57 +70,32 @@ class Neurons(ParameterModule, metaclass=LayerMeta):
 
             self._kernel = self.param("recurrent_kernel", init)
 
-    def neuron(self) -> Neuron:
+    def neuron(self) -> Neuron:  # type: ignore[override]
         """Return the neuron with its current values, the trained ones clipped to their bounds."""
-        if self.scope is None:
-            if self.recurrent or self.learnable or any(map(_is_trained, self._fields().values())):
-                raise ValueError(
-                    f"{type(self).__name__}: what is trained has no value in an unbound module: use "
-                    "net.bind(variables).neuron()"
-                )
-            return self._given.neuron
-        return self._neuron(operator.attrgetter("surrogate"))
-
-    @nn.nowrap
-    def _running(self) -> Neuron:
-        """Return the neuron with what draws its spikes, or watches them."""
-        neuron = self._neuron(SpikingActivation._spikes)
-        return neuron if self._watch is None else with_spike_functions(self._watch, neuron)
-
-    @nn.nowrap
-    def _fields(self) -> dict[str, Any]:
-        return {field.name: getattr(self, field.name) for field in fields_of(self._neuron_class)}
-
-    @nn.nowrap
-    def _neuron(self, spikes) -> Neuron:
-        def value(held):
-            if isinstance(held, SpikingActivation):
-                return spikes(held)
-            if isinstance(held, nn.Module):  # lax.scan can't call a module, but a function of variables
-                module, variables = held.unbind()
-                return functools.partial(module.apply, variables)
-            return held
-
-        values = self._fields() | dict(self._now)
-        parameters, flags = (
-            {name: value(values[name]) for name in names} for names in names_of_fields(self._given.neuron)
+        held = [getattr(self, name) for name in vars(self._template)]
+        trained = (
+            self.recurrent or self.learnable or any(isinstance(h, SpikingActivation) and h.learnable for h in held)
         )
-        return neuron_of(self._neuron_class, parameters, flags, self.recurrent, self._kernel)
+        return super().neuron if self.scope is not None or trained else self._template
+
+    @nn.nowrap
+    def _values(self, names):
+        values = dict(self._now) | {"recurrent_kernel": self._kernel}
+        for name in names:
+            held = values[name] if name in values else getattr(self, name)
+            if isinstance(held, nn.Module) and not isinstance(held, HoldsSurrogate):
+                module, variables = held.unbind()  # lax.scan can't call a module, but a function of variables
+                held = functools.partial(module.apply, variables)
+            values[name] = held
+        return {name: values[name] for name in names}
 
     @nn.nowrap
     def _make_variables(self, x):
         """Make the variables of a spike function that is another module, outside of the scan."""
-        for held in self._fields().values() if self.is_initializing() else ():
-            if isinstance(held, nn.Module) and not isinstance(held, SpikingActivation):
+        for name in vars(self._template) if self.is_initializing() else ():
+            held = getattr(self, name)
+            if isinstance(held, nn.Module) and not isinstance(held, HoldsSurrogate):
                 held(x)
-
-    @nn.nowrap
-    def _parameters_and_bounds(self):
-        return dict(self._given.numbers), self._neuron_class.bounds
-
-    @nn.nowrap
-    def _inner_paths(self):
-        return self._given.paths
 
     @nn.nowrap
     def initialize_carry(self, rng: jax.Array, input_shape: tuple[int, ...]):
@@ -149,11 +104,10 @@ class Neurons(ParameterModule, metaclass=LayerMeta):
         It is that of the neuron, in ``param_dtype``, its first array drawn by ``carry_init`` if there is one.
         """
         shape = check_input_shape(type(self).__name__, self.features, input_shape)
-        neuron, init = self._given.neuron, self.carry_init
-        parameters, flags = ({name: getattr(neuron, name) for name in names} for names in names_of_fields(neuron))
-        neuron = neuron_of(self._neuron_class, parameters, flags, self.recurrent)
+        neuron, init = self._template, self.carry_init
         draw = None if init is None else lambda shape: init(rng, shape, self.param_dtype)
-        return first_state(neuron, jnp.zeros(shape, self.param_dtype), draw)
+        zeros = jnp.zeros(shape, self.param_dtype)
+        return first_state(fed_back(neuron) if self.recurrent else neuron, zeros, draw)
 
 
 class Layer(Neurons):
@@ -176,7 +130,7 @@ class Layer(Neurons):
 
         def __init__(self, features: int, **fields: Any): ...
 
-    def __call__(self, carry, xs) -> tuple[Any, jax.Array]:
+    def __call__(self, carry, xs) -> tuple[Any, jax.Array]:  # type: ignore[override]
         self._make_variables(xs)
         return run(self._running(), carry, xs)
 
@@ -201,21 +155,13 @@ class Cell(Neurons, nn.RNNCellBase):
 
         def __init__(self, features: int, **fields: Any): ...
 
-    def __call__(self, carry, inputs) -> tuple[Any, jax.Array]:
+    def __call__(self, carry, inputs) -> tuple[Any, jax.Array]:  # type: ignore[override]
         self._make_variables(inputs)
         return self._running().step(carry, inputs)
 
     @property
     def num_feature_axes(self) -> int:
         return 1
-
-
-def _surrogate_of(value):
-    return value.surrogate_init if isinstance(value, SpikingActivation) else None
-
-
-def _is_trained(value):
-    return isinstance(value, SpikingActivation) and bool(value.learnable)
 
 
 def layer(kind: type[Neuron]) -> type[Layer]:
@@ -242,7 +188,7 @@ def layer(kind: type[Neuron]) -> type[Layer]:
       [[0. 1. 0. 1.]
        [0. 1. 0. 1.]]
     """
-    return _made(Layer, neuron_class(kind))
+    return made(Layer, kind)
 
 
 def cell(kind: type[Neuron]) -> type[Cell]:
@@ -268,26 +214,4 @@ def cell(kind: type[Neuron]) -> type[Cell]:
       >>> print(s, v)
       [[0. 1.]] [[0.75 1.  ]]
     """
-    return _made(Cell, neuron_class(kind))
-
-
-@cache_by_class
-def _made(base, kind):
-    options = options_of(kind, base, OPTIONS)
-    name, own = attributes_of(kind, base, options)
-    annotations: dict[str, Any] = dict.fromkeys(own, ClassVar)
-    for field in fields_of(kind):
-        annotations[field.name] = Any
-        factory = field.default_factory
-        default = {"default": field.default} if factory is dataclasses.MISSING else {"default_factory": factory}
-        own[field.name] = dataclasses.field(**default, kw_only=field.name not in kind._by_position)
-    for option, value in options.items():
-        annotations[option] = Any
-        own[option] = dataclasses.field(default=value, kw_only=True)
-    own["__annotations__"] = annotations
-    parent = parent_of(kind)
-    above = base if parent is None else _made(base, parent)
-    return types.new_class(name, (above,), {"kw_only": True}, lambda namespace: namespace.update(own))
-
-
-pickle_as_call(LayerMeta, layer, cell)
+    return made(Cell, kind)

@@ -11,7 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from .._arrays import as_float, as_real, is_number
-from .._bounds import check_inside, checked_interval
+from .._bounds import check_inside
 from .._checks import check_function, hint_to_surrogate, shapes, wrong_state
 from .._kernel import promote_in_gradient_check
 from .._scan import scan, typed_like
@@ -81,9 +81,9 @@ class Neuron(Value):
         super().__init_subclass__(**kwargs)
         # A count, say of refractory steps, is static: it may be the length of a loop.
         cls._always_static |= {name for name, value in vars(cls).items() if type(value) is int}
-        for name, checked in (("initial_state", _checked_start), ("step", _checked_step)):
+        for name, call in (("initial_state", _first_state), ("step", _one_step)):
             if name in vars(cls):
-                setattr(cls, name, checked(getattr(cls, name)))
+                setattr(cls, name, _checked(name, getattr(cls, name), call))
 
     def initial_state(self, x) -> Any:
         """Return the state before the first step.
@@ -250,24 +250,19 @@ def as_state(neuron: Neuron, structure, state, shape: tuple[int, ...], over_time
     if given != wanted:  # type: ignore[operator]
         state = _tuples(state)  # a checkpoint may give lists
         leaves, given = jax.tree.flatten(state)
-    if given != wanted:  # type: ignore[operator]
-        if [like.shape for like in likes] == [shape]:
+    fits = given == wanted  # type: ignore[operator]
+    if fits:
+        for i, (leaf, like) in enumerate(zip(leaves, likes, strict=True)):
+            if not (isinstance(leaf, jax.Array) and _is_float(leaf) and _is_float(like)):
+                leaves[i] = (neuron._as_input if _is_float(like) else as_real)(leaf, "carry")
+    if not fits or [leaf.shape for leaf in leaves] != [like.shape for like in likes]:
+        if {like.shape for like in likes} == {shape} and (fits or len(likes) == 1):
             raise wrong_state(owner, state, shape, over_time)
         raise ValueError(
             f"{owner}: expected a carry like the state before the first step, {', '.join(neuron.states)} of shapes "
-            f"{shapes(expected)}, got {shapes(state)}"
+            f"{shapes(expected)} for an input of shape {shape} at each step, got {shapes(state)}: make it by "
+            "initialize_carry(xs.shape[1:]) (brainstate: init_state(batch_size))"
         )
-    for i, (leaf, like) in enumerate(zip(leaves, likes, strict=True)):
-        if not (isinstance(leaf, jax.Array) and _is_float(leaf) and _is_float(like)):
-            leaves[i] = (neuron._as_input if _is_float(like) else as_real)(leaf, "carry")
-        if leaves[i].shape != like.shape:
-            if like.shape == shape:
-                raise wrong_state(owner, state, shape, over_time)
-            raise ValueError(
-                f"{owner}: expected the carry of inputs of shape {shape} at each step to have the shape "
-                f"{shapes(expected)}, got {shapes(state)}: make it by initialize_carry(xs.shape[1:]) (brainstate: "
-                "init_state(batch_size))"
-            )
     return promote_in_gradient_check(jax.tree.unflatten(wanted, leaves))
 
 
@@ -297,75 +292,58 @@ def _tuples(state):
 @cache_by_class
 def check_class(cls):
     """Raise a TypeError unless what a class annotates are its fields, and what it sets of inherited fields too."""
-    annotations = inspect.get_annotations(cls)
-    for name, annotation in annotations.items():
-        if name not in vars(cls).get("__dataclass_fields__", ()) and "ClassVar" not in str(annotation):
-            raise TypeError(
-                f"{cls.__name__}: expected {name} to be a field, got an attribute of the class: write "
-                f"@dataclasses.dataclass above class {cls.__name__}"
-            )
-    names = [field.name for field in dataclasses.fields(cls)]
+    annotations, names = inspect.get_annotations(cls), [field.name for field in dataclasses.fields(cls)]
+    hints = {
+        name: f"write @dataclasses.dataclass above class {cls.__name__}"
+        for name, annotation in annotations.items()
+        if name not in vars(cls).get("__dataclass_fields__", ()) and "ClassVar" not in str(annotation)
+    }
     for name, value in vars(cls).items():
         is_meant = name in names or (not name.startswith("_") and (is_number(value) or isinstance(value, Surrogate)))
         if is_meant and name not in annotations:
-            raise TypeError(
-                f"{cls.__name__}: expected {name} to be a field, got an attribute of the class: annotate it, "
-                f"{name}: Any = {value!r}"
-            )
-    if wrong := {"bounds", "states"}.intersection(names):
-        name = min(wrong)
-        raise TypeError(f"{cls.__name__}: expected {name} to be an attribute of the class: {name}: ClassVar = ...")
-    for path, interval in cls.bounds.items():
+            hints[name] = f"annotate it, {name}: Any = {value!r}"
+    for name, hint in hints.items():
+        raise TypeError(f"{cls.__name__}: expected {name} to be a field, got an attribute of the class: {hint}")
+    for path in cls.bounds:
         if path.partition(".")[0] not in names:
             raise ValueError(
                 f"{cls.__name__}: bounds name {path!r}, which is no field of it; it has {', '.join(names)}"
             )
-        checked_interval(f"{cls.__name__}: {path}", interval)
 
 
-def _checked_start(initial_state):
-    """Wrap `initial_state`: x is an array, and each array of the state has a name."""
+def _checked(name: str, method: Callable, call: Callable) -> Callable:
+    """Wrap a method: ``call(self, method, *args)`` in its place, but not where that of a subclass calls it."""
 
-    @functools.wraps(initial_state)
-    def wrapped(self, x):
-        if type(self).initial_state is not wrapped:  # called by that of a subclass
-            return initial_state(self, x)
-        owner = type(self).__name__
-        if isinstance(x, tuple | list):
-            raise TypeError(f"{owner}: expected x to be the input of one step, got {x!r}: write jnp.zeros({x!r})")
-        x = promote_in_gradient_check(self._as_input(x, "x"))
-        state, names = initial_state(self, x), self.states
-        arrays = len(jax.tree.leaves(state))
-        if not arrays == len(names) == len(set(names)):
-            need = "one name" if arrays == 1 else f"{arrays} names"
-            raise ValueError(
-                f"{owner}: expected states to have {need}, one for each array of its state, such as "
-                f"states = {tuple('vuwabcde'[:arrays])}, got {names!r}"
-            )
-        for name, part in zip(names, jax.tree.leaves(state), strict=True):
-            if x.ndim and not jnp.ndim(part) and jnp.issubdtype(jnp.result_type(part), jnp.floating):
-                raise ValueError(
-                    f"{owner}: expected initial_state to make {name} an array like its input, {x.shape}, got one "
-                    f"number: write jnp.full_like(x, {name})"
-                )
-        return promote_in_gradient_check(state)
+    @functools.wraps(method)
+    def wrapped(self, *args, **kwargs):
+        if getattr(type(self), name) is not wrapped:
+            return method(self, *args, **kwargs)
+        return call(self, method, *args, **kwargs)
 
-    wrapped.alone = initial_state  # type: ignore[attr-defined]
+    wrapped.alone = method  # type: ignore[attr-defined]
     return wrapped
 
 
-def _checked_step(step):
-    """Wrap `step`: check the state, and take the step in its dtype."""
+def _first_state(self, initial_state, x):
+    """Make the first state of an array; each array of it has a name."""
+    owner = type(self).__name__
+    if isinstance(x, tuple | list):
+        raise TypeError(f"{owner}: expected x to be the input of one step, got {x!r}: write jnp.zeros({x!r})")
+    state, names = initial_state(self, promote_in_gradient_check(self._as_input(x, "x"))), self.states
+    arrays = len(jax.tree.leaves(state))
+    if not arrays == len(names) == len(set(names)):
+        need = "one name" if arrays == 1 else f"{arrays} names"
+        raise ValueError(
+            f"{owner}: expected states to have {need}, one for each array of its state, such as "
+            f"states = {tuple('vuwabcde'[:arrays])}, got {names!r}"
+        )
+    return promote_in_gradient_check(state)
 
-    @functools.wraps(step)
-    def wrapped(self, state, x):
-        if type(self).step is not wrapped:  # called by that of a subclass
-            return step(self, state, x)
-        x = promote_in_gradient_check(self._as_input(x, "x"))
-        return self._advance(as_state(self, jax.tree.structure(self), state, x.shape), x)
 
-    wrapped.alone = step  # type: ignore[attr-defined]
-    return wrapped
+def _one_step(self, step, state, x):
+    """Take one step from a state that is checked, in its dtype."""
+    x = promote_in_gradient_check(self._as_input(x, "x"))
+    return self._advance(as_state(self, jax.tree.structure(self), state, x.shape), x)
 
 
 def _kept(neuron, before, after):

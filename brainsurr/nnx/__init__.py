@@ -6,42 +6,26 @@ from .. import neurons
 from .._optional import needs
 
 with needs("flax"):
-    from ._activation import SpikingActivation
-    from ._diagnose import diagnose
-    from ._gradients import check_gradients
+    from ._activation import SpikingActivation, bounds
+    from ._checks import check_gradients, diagnose
     from ._layer import Cell, Layer, cell, layer
     from ._network import SpikingSequential, unroll
-    from ._parameters import bounds
 
 if TYPE_CHECKING:  # what `layer` and `cell` make: the arguments are fields, of the neuron and of the other bases
-    from typing import Any, ClassVar
+    from .._layer import Features, Size, Trained
+    from ._layer import Options
 
-    from flax import nnx
+    class LIF(Layer, Options, neurons.LIF, Features): ...
 
-    from .._layer import Features, Size, Spiking, Trained
+    class ALIF(Layer, Options, neurons.ALIF, Features): ...
 
-    class _Spiking(Spiking):
-        rngs: nnx.Rngs | None = None
+    class LI(Layer, Trained, neurons.LI, Features): ...
 
-    class _Layer(Layer, neurons.Neuron):  # what both bases have, as the layer has it
-        bounds: ClassVar[Any]
-        __call__ = Layer.__call__  # type: ignore[assignment]
+    class Delay(Layer, neurons.Delay, Size): ...
 
-    class _Cell(Cell, neurons.Neuron):
-        bounds: ClassVar[Any]
-        __call__ = Cell.__call__  # type: ignore[assignment]
+    class LIFCell(Cell, Options, neurons.LIF, Features): ...
 
-    class LIF(_Layer, _Spiking, neurons.LIF, Features): ...
-
-    class ALIF(_Layer, _Spiking, neurons.ALIF, Features): ...
-
-    class LI(_Layer, Trained, neurons.LI, Features): ...
-
-    class Delay(_Layer, neurons.Delay, Size): ...
-
-    class LIFCell(_Cell, _Spiking, neurons.LIF, Features): ...
-
-    class ALIFCell(_Cell, _Spiking, neurons.ALIF, Features): ...
+    class ALIFCell(Cell, Options, neurons.ALIF, Features): ...
 
 else:
     LIF, ALIF, LI, Delay = map(layer, (neurons.LIF, neurons.ALIF, neurons.LI, neurons.Delay))

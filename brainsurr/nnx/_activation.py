@@ -1,23 +1,47 @@
-"""A surrogate as a layer of Flax NNX."""
+"""How a module of Flax NNX holds what it may train, and a surrogate as a layer."""
 
-from collections.abc import Callable, Iterable, Mapping
-from functools import partial
+from collections.abc import Iterable, Mapping
 from types import MappingProxyType
-from typing import ClassVar
+from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from flax import nnx
 from flax.typing import Dtype
 
-from .._bounds import Interval
-from .._checks import check_random, check_surrogate
+from .._bounds import Interval, clip_straight_through, not_trained
+from .._checks import check_kind
+from .._held import Holds, HoldsSurrogate
 from .._surrogate import Surrogate
-from ..neurons._spikes import Drawn
-from ._parameters import ParameterModule, check_rngs, parameter_value, set_parameters
 
 
-class SpikingActivation(ParameterModule):
+class ParameterModule(Holds, nnx.Module):
+    """What every layer with trainable values has: a number that is fixed refuses to become a parameter.
+
+    That is what ``nnx.update`` tries with the state of a layer that trains it.
+    """
+
+    _holders = nnx.Variable
+    _array = nnx.Variable
+
+    def _param(self, value, interval):
+        return nnx.Param(value, bounds=interval)
+
+    def _value(self, name):
+        held = getattr(self, name)
+        if not isinstance(held, nnx.Variable):
+            return held
+        return clip_straight_through(held[...], held.get_metadata().get("bounds"))
+
+    def __setattr__(self, name, value):
+        fixed = name in self._fixed and isinstance(vars(self).get(name), (int, float, np.generic))
+        if fixed and isinstance(value, (nnx.Variable, jax.Array)):
+            raise not_trained(type(self).__name__, name)
+        super().__setattr__(name, value)
+
+
+class SpikingActivation(HoldsSurrogate, ParameterModule):
     """A surrogate as a layer, its parameters configuration or trained.
 
     Args:
@@ -47,9 +71,6 @@ class SpikingActivation(ParameterModule):
       0.1 0.100
     """
 
-    fires: ClassVar[bool] = True
-    _watch: Callable | None = None  # of `diagnose`, as of `Neurons`
-
     def __init__(
         self,
         surrogate: Surrogate,
@@ -60,26 +81,20 @@ class SpikingActivation(ParameterModule):
         random: bool = False,
         rngs: nnx.Rngs | nnx.RngStream | None = None,
     ):
-        check_surrogate("surrogate", surrogate)
-        self.template, values = surrogate.named_parameters()
-        set_parameters(self, values, learnable, bounds, surrogate._all_bounds(), param_dtype)
-        check_random("SpikingActivation", random, surrogate, self._fixed)
+        self._hold_surrogate(surrogate, learnable, bounds, param_dtype, random)
         check_rngs("SpikingActivation", rngs, nnx.RngStream)
-        self.random, self.deterministic = random, False
+        self.deterministic = False
         if random:
             if rngs is None:
                 raise ValueError("SpikingActivation: random=True draws spikes: expected rngs=nnx.Rngs(seed), got None")
             self.rngs = (rngs["spikes"] if isinstance(rngs, nnx.Rngs) else rngs).fork()
 
-    @property
-    def surrogate(self) -> Surrogate:
-        """The surrogate with its current parameters, the trained ones clipped to their bounds."""
-        return jax.tree.map(partial(parameter_value, self), self.template)
-
     def __call__(self, x) -> jax.Array:
         """Return the spikes of ``x``, membrane potential minus threshold, in its shape and dtype."""
-        f = self._spikes()
-        return f(x) if self._watch is None else self._watch("", f)(x)
+        return self._running()(x)
+
+    def _new_key(self):
+        return None if self.deterministic else self.rngs()
 
     def set_view(self, deterministic: bool | None = None):
         """Set the mode, for ``nnx.view``.
@@ -90,6 +105,29 @@ class SpikingActivation(ParameterModule):
         if deterministic is not None:
             self.deterministic = deterministic
 
-    def _spikes(self) -> Callable:
-        """Return what makes spikes now: the surrogate, or one that draws with a new key."""
-        return Drawn(self.surrogate, self.rngs()) if self.random and not self.deterministic else self.surrogate
+
+def check_rngs(owner: str, rngs, *others: type):
+    """Raise a TypeError unless the value is None or has keys: an ``nnx.Rngs``, or of one of the other types."""
+    if not isinstance(rngs, (nnx.Rngs, *others)) and rngs is not None:
+        raise TypeError(f"{owner}: expected rngs to be nnx.Rngs(seed), got {rngs!r}")
+
+
+def bounds(model: nnx.Module, wrt: Any = nnx.Param) -> nnx.State:
+    """Return the closed interval of each parameter of a model, None where it has none, for ``brainsurr.optim.project``.
+
+    Args:
+      model: any module.
+      wrt: the filter that was given to ``nnx.Optimizer``.
+
+    Example:
+      >>> import brainsurr as bs
+      >>> from brainsurr.nnx import SpikingActivation, bounds
+      >>> print(bounds(SpikingActivation(bs.LogTailedRelu(0.1), learnable="alpha")).alpha)
+      (0.0, 1.0)
+    """
+    check_kind("model", model, nnx.Module)
+
+    def interval(variable):
+        return variable.get_metadata().get("bounds")
+
+    return jax.tree.map(interval, nnx.state(model, wrt), is_leaf=lambda node: isinstance(node, nnx.Variable))

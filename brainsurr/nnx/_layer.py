@@ -1,76 +1,35 @@
 """Layers of neurons for Flax NNX: how a module holds a neuron of which some parts are trained."""
 
-import operator
-from collections.abc import Callable, Iterable, Mapping
-from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 from flax import nnx
-from flax.typing import Dtype, Initializer
+from flax.typing import Initializer
 
-from .._bounds import Interval
-from .._checks import check_drawn_shape, check_flag, check_function, check_input_shape, drawing_dtype
-from .._layer import (
-    ORTHOGONAL,
-    first_state,
-    make_class,
-    names_of_fields,
-    neuron_class,
-    neuron_of,
-    parent_of,
-    pickle_as_call,
-    read_fields,
-)
-from .._value import cache_by_class
+from .._checks import check_drawn_shape, check_input_shape, drawing_dtype
+from .._held import HoldsNeuron, first_state
+from .._layer import Spiking, define, made, options_of, pickled_as_call
 from ..neurons import Neuron
 from ..neurons._neuron import run
-from ..neurons._spikes import with_spike_functions
-from ._activation import SpikingActivation
-from ._parameters import ParameterModule, check_rngs, parameter_value, set_parameters
-
-if TYPE_CHECKING:
-    LayerMeta = type
-else:
-
-    class LayerMeta(type(nnx.Module)):
-        """The class of the classes that `layer` and `cell` make, which are pickled as that call."""
+from ._activation import ParameterModule, SpikingActivation, check_rngs
 
 
-class Neurons(ParameterModule, metaclass=LayerMeta):
-    """A module that holds a neuron: numbers and surrogates under the names of its fields, some of them trained."""
+class Options(Spiking):
+    rngs: nnx.Rngs | None = None
 
-    _neuron_class: ClassVar[type[Neuron]]
-    _watch: Callable | None = None  # of `diagnose`: what it puts in the place of each spike function
 
-    def __init__(
-        self,
-        features: int,
-        *,
-        learnable: str | Iterable[str] = (),
-        bounds: Mapping[str, Interval | None] | None = MappingProxyType({}),
-        carry_init: Initializer | None = None,
-        param_dtype: Dtype = jnp.float32,
-        recurrent: bool = False,
-        recurrent_kernel_init: Initializer = ORTHOGONAL,
-        rngs: nnx.Rngs | None = None,
-        **fields,
-    ):
-        owner, kind = type(self).__name__, self._neuron_class
-        given = read_fields(owner, kind, features, fields, learnable, bounds, _surrogate_of)
-        check_function(f"{owner}: carry_init", carry_init, "an initialiser", optional=True)
-        check_flag(f"{owner}: recurrent", recurrent)
-        check_function(f"{owner}: recurrent_kernel_init", recurrent_kernel_init, "an initialiser")
-        check_rngs(owner, rngs)
-        self.features, self.carry_init, self.param_dtype, self.recurrent = features, carry_init, param_dtype, recurrent
-        set_parameters(self, given.numbers, given.learnable, given.bounds, kind.bounds, param_dtype, given.paths)
-        for name, trained in given.surrogates.items():
-            setattr(self, name, SpikingActivation(getattr(given.neuron, name), **trained, param_dtype=param_dtype))
-        for name, value in given.rest.items():
-            setattr(self, name, value)
-        self._names = names_of_fields(given.neuron)
-        self.recurrent_kernel = self._drawn_kernel(recurrent_kernel_init, rngs) if recurrent else None
+class Neurons(HoldsNeuron, ParameterModule, metaclass=pickled_as_call(type(nnx.Module))):  # type: ignore[metaclass]
+    """A module that holds a neuron."""
+
+    _options = options_of(Options)
+    _define = classmethod(define)
+
+    def __init__(self, features: int, *, recurrent_kernel_init: Any = None, rngs: nnx.Rngs | None = None, **given: Any):
+        self.features = features
+        self._hold_neuron(SpikingActivation, features, recurrent_kernel_init=recurrent_kernel_init, **given)
+        check_rngs(type(self).__name__, rngs)
+        self.recurrent_kernel = self._drawn_kernel(recurrent_kernel_init, rngs) if self.recurrent else None
 
     def _drawn_kernel(self, init, rngs):
         if rngs is None:
@@ -80,29 +39,6 @@ class Neurons(ParameterModule, metaclass=LayerMeta):
         weights = check_drawn_shape("recurrent_kernel_init", kernel.get_value(), shape)
         kernel.set_value(weights.astype(self.param_dtype))  # with nnx.with_partitioning too
         return kernel
-
-    @property
-    def neuron(self) -> Neuron:
-        """The neuron with its current values, the trained ones clipped to their bounds."""
-        return self._neuron(operator.attrgetter("surrogate"))
-
-    def _neuron(self, spikes: Callable) -> Neuron:
-        parameters, flags = self._names
-        values = {name: getattr(self, name) for name in parameters}
-        for name, held in values.items():
-            if isinstance(held, SpikingActivation):
-                values[name] = spikes(held)
-            elif not isinstance(held, float):
-                values[name] = parameter_value(self, name)
-        static = {name: getattr(self, name) for name in flags}
-        if self.recurrent_kernel is None:
-            return neuron_of(self._neuron_class, values, static, recurrent=False)
-        return neuron_of(self._neuron_class, values, static, recurrent=True, kernel=self.recurrent_kernel[...])
-
-    def _running(self) -> Neuron:
-        """Return the neuron with what draws its spikes, or watches them."""
-        neuron = self._neuron(SpikingActivation._spikes)
-        return neuron if self._watch is None else with_spike_functions(self._watch, neuron)
 
     def initialize_carry(
         self,
@@ -140,7 +76,7 @@ class Layer(Neurons):
       (10, 2, 3)
     """
 
-    def __call__(self, carry, xs) -> tuple[Any, jax.Array]:
+    def __call__(self, carry, xs) -> tuple[Any, jax.Array]:  # type: ignore[override]
         return run(self._running(), carry, xs)
 
 
@@ -159,16 +95,12 @@ class Cell(Neurons, nnx.RNNCellBase):
       (2, 3)
     """
 
-    def __call__(self, carry, inputs) -> tuple[Any, jax.Array]:
+    def __call__(self, carry, inputs) -> tuple[Any, jax.Array]:  # type: ignore[override]
         return self._running().step(carry, inputs)
 
     @property
     def num_feature_axes(self) -> int:
         return 1
-
-
-def _surrogate_of(value):
-    return value.surrogate if isinstance(value, SpikingActivation) else None
 
 
 def layer(kind: type[Neuron]) -> type[Layer]:
@@ -194,7 +126,7 @@ def layer(kind: type[Neuron]) -> type[Layer]:
       [[0. 1. 0. 1.]
        [0. 1. 0. 1.]]
     """
-    return _made(Layer, neuron_class(kind))
+    return made(Layer, kind)
 
 
 def cell(kind: type[Neuron]) -> type[Cell]:
@@ -219,13 +151,4 @@ def cell(kind: type[Neuron]) -> type[Cell]:
       >>> print(s, v)
       [[0. 1.]] [[0.75 1.  ]]
     """
-    return _made(Cell, neuron_class(kind))
-
-
-@cache_by_class
-def _made(base, kind):
-    parent = parent_of(kind)
-    return make_class(kind, base, base if parent is None else _made(base, parent))
-
-
-pickle_as_call(LayerMeta, layer, cell)
+    return made(Cell, kind)

@@ -317,18 +317,6 @@ def test_a_trained_parameter_for_a_fixed_one(name, fixed):
     net.apply({"params": params}, *host._args(net, XS))
 
 
-@pytest.mark.parametrize(("name", "fixed"), SETTINGS)
-def test_a_fixed_parameter_for_a_trained_one(name, fixed):
-    host = Linen()
-    net = spiking(host, **BOTH)
-    params = host.params(spiking(host, **fixed), XS)
-    says = f"{name} is trained here and not among the parameters given: .* without learnable='{name}'"
-    with pytest.raises(ValueError, match=says):
-        net.apply({"params": params}, *host._args(net, XS))
-    with pytest.raises(ValueError, match="decay is trained here"):  # nor is anything else
-        net.apply({}, *host._args(net, XS))
-
-
 def test_a_fixed_number_may_be_set():
     lif = bs.nnx.LIF(4, decay=0.5)
     lif.decay = 0.25

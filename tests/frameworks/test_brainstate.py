@@ -103,16 +103,6 @@ def test_an_activation_is_the_spk_fun_of_a_neuron():
 # Transforms -----------------------------------------------------------------------------------------------------
 
 
-def test_jit_compiles_once_when_parameters_change():
-    net, traces = ready(), []
-    step = transform.jit(lambda: traces.append(1) or loss(net))
-    before, count = step(), len(traces)
-    assert_close(before, loss(net), T * B * 2)
-    params_of(net).assign_dict_values(jax.tree.map(lambda p: p * 0.9, params_of(net).to_dict_values()))
-    assert step() != before
-    assert len(traces) == count
-
-
 def test_loops_and_remat_give_the_same_gradients():
     act = SpikingActivation(bs.LogTailedRelu(0.1), learnable="alpha")
     options = {"decay": 0.75, "learnable": "decay", "spike_fn": act}
@@ -139,16 +129,6 @@ def test_vmap_over_a_batch_with_states_of_its_own():
     ys = transform.vmap(net, in_axes=1, out_axes=1, in_states=hidden, out_states=hidden)(XS)
     net.init_state(B)
     np.testing.assert_array_equal(ys, net(XS))
-
-
-def test_split_and_merge_and_clone():
-    net = ready()
-    graphdef, state = brainstate.graph.treefy_split(net)
-    hash(graphdef)
-    for other in (brainstate.graph.treefy_merge(graphdef, state), brainstate.graph.clone(net)):
-        assert_close(loss(other), loss(net), T * B * 2)
-        other.layers[1].spike_fn.alpha.val.value = jnp.float32(0.9)
-    assert net.layers[1].spike_fn.alpha.value() == np.float32(0.1)
 
 
 # States and shapes ----------------------------------------------------------------------------------------------
@@ -192,12 +172,6 @@ def test_a_call_before_init_state(layer):
         layer(XS)
     with pytest.raises(ValueError, match=message):
         layer.reset_state(B)
-
-
-@pytest.mark.parametrize("features", [0, 2.5, True, (), None, (2, -1, 3), (2.0, 3), ("a", 3)])
-def test_bad_features(features):
-    with pytest.raises(ValueError, match=r"LIF: expected features to be an? (positive )?integer"):
-        LIF(features)
 
 
 @pytest.mark.parametrize("make", [brainstate.ParamState, brainstate.nn.Param])

@@ -113,40 +113,6 @@ def test_shapes_are_followed_through_other_layers(host):
     assert ys.shape == (T, 2, 5)
 
 
-@every_host
-def test_a_sequence_is_not_a_step(host):
-    with pytest.raises(ValueError, match="a LIFCell takes one step"):
-        host.call(host.layers.LIFCell(F), *([B] if host is Brainstate else [(B, F), None]), XS)
-
-
-@flax
-def test_wrong_features_and_carries(host):
-    key = [KEY] * (host is Linen)
-    lif = host.layers.LIF(8)
-    for layer, shape, message in (
-        (lif, (B, 7), r"^LIF: expected input_shape \(\*batch, 8\), got \(2, 7\)"),
-        (lif, (), r"^LIF: expected input_shape \(\*batch, 8\), got \(\)"),
-        (host.layers.SpikingSequential([lif]), (B, 7), r"LIF: expected input_shape \(\*batch, 8\), got \(2, 7\)"),
-        (host.layers.SpikingSequential([lif]), (), r"^SpikingSequential: expected input_shape .*, got \(\)"),
-    ):
-        with pytest.raises(ValueError, match=message):
-            layer.initialize_carry(*key, shape)
-    net = host.layers.SpikingSequential([host.layers.LIF(F), jax.nn.relu])
-    run = net.bind({}) if host is Linen else net
-    with pytest.raises(ValueError, match="expected a carry of 2 entries, one for each layer, got 1 entries"):
-        run((None,), XS)
-    with pytest.raises(ValueError, match="got NoneType: start from initialize_carry"):
-        run(None, XS)
-
-
-@every_host
-@pytest.mark.parametrize("xs", [None, "abc", jnp.ones((T, B, F), complex)], ids=["none", "word", "complex"])
-def test_inputs_that_are_no_numbers(host, xs):
-    for layer in (host.layers.LIF(F), host.layers.LI(F), host.layers.SpikingSequential([host.layers.LIF(F)])):
-        with pytest.raises(TypeError, match="expected xs to be a real array"):
-            host.call(layer, *([B] if host is Brainstate else [(B, F), None]), xs)
-
-
 class Summing(brainstate.nn.Module):
     """A neuron of brainstate that takes one step, and adds without a look at shapes."""
 
@@ -172,36 +138,6 @@ def test_a_cell_is_no_layer_over_time(host):
         run, name = lambda: net.initialize_carry(KEY, (2, 3)), "GRUCell"
     with pytest.raises(ValueError, match=rf"expected {name} to keep the shape of its state.*takes one step"):
         run()
-
-
-class Last(brainstate.nn.Module):
-    """A layer that keeps what it saw last, and a word that is no array."""
-
-    def __init__(self):
-        super().__init__()
-        self.mode, self.last = brainstate.LongTermState("train"), brainstate.HiddenState(jnp.zeros(()))
-
-    def update(self, xs):
-        self.last.value = xs
-        return xs
-
-
-class Late(nnx.Module):
-    """A layer whose state is made at the first call."""
-
-    def initialize_carry(self, input_shape, rngs):
-        return None
-
-    def __call__(self, carry, xs):
-        return xs[-1], xs
-
-
-def test_a_state_may_change_its_shape():
-    net = bs.brainstate.SpikingSequential([Last()])
-    np.testing.assert_array_equal(brainstate.transform.jit(lambda xs: net(xs))(XS), XS)
-    net = bs.nnx.SpikingSequential([Late()])
-    (carry,), _ = net(net.initialize_carry((2, 3)), XS)
-    np.testing.assert_array_equal(carry, XS[-1])
 
 
 def test_a_cell_of_flax_over_time():
@@ -238,10 +174,8 @@ def test_recurrent_weights_can_be_partitioned():
 @every_host
 def test_what_is_not_finite_is_refused(host):
     """Even an unbounded decay is a number."""
-    message = "LIF: expected threshold to be finite, got .*: a layer that never fires is LI"
-    for threshold in (float("inf"), float("nan"), np.array([1.0, np.inf, 1.0])):
-        with pytest.raises(ValueError, match=message):
-            host.layers.LIF(3, threshold=threshold)
+    with pytest.raises(ValueError, match="threshold to be finite, got inf: a layer that never fires is LI"):
+        host.layers.LIF(3, threshold=float("inf"))
     for decay in (float("inf"), np.array([0.5, np.nan, 0.5])):
         with pytest.raises(ValueError, match="LI: expected decay to be finite, got"):
             host.layers.LI(3, decay=decay, learnable="decay", bounds=None)

@@ -9,7 +9,7 @@ pytestmark = pytest.mark.slow  # mypy reads the frameworks
 
 PROGRAM = """
 import dataclasses
-from typing import Any, ClassVar, assert_type
+from typing import Any, assert_type
 
 import jax
 import jax.numpy as jnp
@@ -19,16 +19,8 @@ from brainsurr.{framework} import LI, LIF, Delay, LIFCell, SpikingActivation, Sp
 
 
 @dataclasses.dataclass
-class QIF(bs.neurons.Neuron):
-    bounds: ClassVar = {{"rate": (0.0, 1.0)}}
+class QIF(bs.neurons.LIF):
     rate: Any = 0.1
-    spike_fn: Any = bs.Arctan(2.0)
-
-    def initial_state(self, x):
-        return jnp.zeros_like(x)
-
-    def step(self, state, x):
-        return state, self.spike_fn(x)
 
 
 class Mixin: ...

@@ -24,7 +24,6 @@ from neuron_table import CASES, EXPORTED, NAMES, TABLE, B, F, T, X
 import brainsurr as bs
 from brainsurr._layer import fields_of
 from brainsurr.neurons._spikes import spike_fields
-from brainsurr.nir import WRITERS, to_nir
 from tools.frameworks import HOSTS, Brainstate, Linen, Nnx, Pure, by_name
 
 pytestmark = [pytest.mark.numbers, pytest.mark.usefixtures("lenient")]  # brainstate's Orthogonal
@@ -323,14 +322,3 @@ def test_outside_of_jit_a_new_value_compiles_nothing(host, case, trained):
     before = len(programs)
     call()
     assert len(programs) == before
-
-
-# Files -------------------------------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("host", HOSTS, ids=label)
-@pytest.mark.parametrize("kind", [kind for kind in EXPORTED if kind not in WRITERS])
-def test_nir_refuses_by_name_what_it_does_not_have(host, kind):
-    net = host.layers.SpikingSequential([host.layers.layer(kind)(F)])
-    with pytest.raises(ValueError, match=f"^to_nir: layer 0, {kind.__name__}: expected a layer that NIR has: "):
-        to_nir(net.bind({}) if host is Linen else net, (F,), dt=1.0)

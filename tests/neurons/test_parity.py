@@ -1,4 +1,4 @@
-"""LIF and ALIF with all their options: the spikes of a NumPy loop, and the gradients of a backward pass by hand."""
+"""LIF and ALIF with all their options: spikes and gradients are those of the loops of the table, on dual numbers."""
 
 import functools
 import itertools
@@ -8,6 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from close import assert_close
+from neuron_table import DECAY, KERNEL, THRESHOLD, B, F, T, X, alif, lif
 
 import brainsurr as bs
 from brainsurr.neurons import ALIF, LIF, Recurrent
@@ -15,14 +16,11 @@ from tools.frameworks import by_name
 
 pytestmark = pytest.mark.numbers
 
-T, B, F = 6, 3, 4
 GRADIENT = T * (F + 8) + T * B  # in each step a sum over neurons and as many products, then one over time and batch
 
 # Everything is a small multiple of a power of two: the forward pass is exact in float32, whatever is fused, and
 # potentials that land exactly on the threshold occur. The spikes can then be compared exactly.
-rng = np.random.default_rng(0)
-X = rng.integers(-6, 15, (T, B, F)) / 8
-KERNEL = rng.integers(-4, 5, (F, F)) / 8
+rng = np.random.default_rng(2)
 ON_SPIKES, ON_V = rng.integers(-4, 5, (T, B, F)) / 4, rng.integers(-4, 5, (B, F)) / 4
 V0 = 0.25
 SCALAR = {"alpha": 0.25, "width": 0.5, "decay": 0.5, "threshold": 1.0}
@@ -30,83 +28,75 @@ SCALAR |= {"adaptation_decay": 0.5, "spike_adaptation": 0.5, "voltage_adaptation
 CHANNEL = {
     "alpha": np.array([0.0, 0.125, 0.5, 1.0], np.float32),
     "width": np.array([0.25, 0.5, 1.0, 0.125], np.float32),
-    "decay": np.array([0.5, 0.75, 0.25, 1.0], np.float32),
-    "threshold": np.array([1.0, 0.75, 1.25, 0.5], np.float32),
+    "decay": DECAY,
+    "threshold": THRESHOLD,
     "adaptation_decay": np.array([0.5, 0.75, 0.0, 0.5], np.float32),
     "spike_adaptation": np.array([0.5, 1.0, 2.0, 0.25], np.float32),
     "voltage_adaptation": np.array([-1.0, 0.0, 0.0, 0.5], np.float32),
 }
 
 
-def loop(values, kernel, reset, reset_grad, decay_input, reset_delay, adapts):
-    """Spikes and last state; the gradient of sum(ON_SPIKES s) + sum(ON_V v), and the size of its terms; in float64."""
-    alpha, width, decay, threshold, rho, b, c = (np.asarray(values[name], np.float64) for name in SCALAR)
-    kernel = np.zeros((F, F)) if kernel is None else kernel
-    gain = 1 - decay if decay_input else 1.0
-    v, s, a = np.full((B, F), V0), np.zeros((B, F)), np.zeros((B, F))
-    tape, spikes = [], []
-    for x in X:
-        before = v, s, a
-        if adapts and reset_delay:  # late, so that what is subtracted is the threshold at which it fired
-            a = rho * a + (1 - rho) * (b * s + c * v)
-        drive = x + s @ kernel - (a if adapts == "input" else 0)
-        limit, fired_at = (threshold + (some if adapts == "threshold" else 0) for some in (a, before[2]))
-        u = decay * v + gain * drive
-        r = s if reset_delay else (u >= limit).astype(float)
-        v = {"subtract": u - fired_at * r, "zero": u * (1 - r), "none": u}[reset]
-        h = (v if reset_delay else u) - limit
-        s = (h >= 0).astype(float)
-        if adapts and not reset_delay:
-            a = rho * a + (1 - rho) * (b * s + c * v)
-        tape.append((*before, drive, u, fired_at, r, v, h, s))
-        spikes.append(s)
+class Dual:
+    """A number with its derivative in each parameter and input, along the first axis of ``slope``."""
 
-    feed = reset != "zero" if reset_grad is None else reset_grad
-    grads = {name: np.zeros(np.shape(values[name])) for name in values} | {"kernel": np.zeros((F, F))}
-    gx, gv, ga, gs_next = np.zeros_like(X), ON_V.copy(), np.zeros((B, F)), np.zeros((B, F))
-    last, sizes = (v, s, a), dict.fromkeys(grads, 0.0)
+    __array_ufunc__ = None  # NumPy leaves arithmetic to this class
 
-    def add(name, g):
-        sizes[name] += np.abs(g).sum(0 if grads[name].ndim else None)
-        grads[name] = grads[name] + g.sum(0 if grads[name].ndim else None)
+    def __init__(self, value, slope):
+        self.value, self.slope = value, slope
 
-    def adapted(ga, a, v, s):
-        """Back through the adaptation: what of its gradient goes to the one before, the potential and the spikes."""
-        add("adaptation_decay", ga * (a - b * s - c * v))
-        add("spike_adaptation", ga * (1 - rho) * s)
-        add("voltage_adaptation", ga * (1 - rho) * v)
-        return rho * ga, ga * (1 - rho) * c, ga * (1 - rho) * b
+    def __add__(self, other):
+        value, slope = (other.value, other.slope) if isinstance(other, Dual) else (other, 0)
+        return Dual(self.value + value, self.slope + slope)
 
-    for t in reversed(range(T)):
-        v_before, s_before, a_before, drive, u, fired_at, r, v, h, s = tape[t]
-        gs = ON_SPIKES[t] + gs_next
-        if adapts and not reset_delay:
-            ga, to_v, to_s = adapted(ga, a_before, v, s)
-            gv, gs = gv + to_v, gs + to_s
-        slope = np.where(h <= 0, alpha, width / np.maximum(h, width))  # of LogTailedRelu with a width
-        if reset_delay:  # the spike comes of the potential after the reset
-            gv = gv + gs * slope
-        gr = feed * -gv * {"subtract": fired_at, "zero": u, "none": 0}[reset]
-        gfired_at = -gv * r if reset == "subtract" else np.zeros((B, F))
-        gu = gv * (1 - r) if reset == "zero" else gv
-        if not reset_delay:
-            gs, gr = gs + gr, 0
-            gu = gu + gs * slope
-        glimit = -gs * slope
-        add("alpha", gs * np.minimum(h, 0))
-        add("width", gs * np.log(np.maximum(h, width) / width))  # below, the primitive does not depend on it
-        add("threshold", glimit + gfired_at)
-        add("decay", gu * (v_before - decay_input * drive))
-        gx[t] = gain * gu
-        ga = ga + {"threshold": glimit, "input": -gx[t], None: 0}[adapts]
-        to_v, to_s = 0, 0
-        if adapts and reset_delay:
-            ga, to_v, to_s = adapted(ga, a_before, v_before, s_before)
-        ga = ga + (gfired_at if adapts == "threshold" else 0)
-        grads["kernel"] += s_before.T @ gx[t]
-        sizes["kernel"] += s_before.T @ np.abs(gx[t])
-        gv, gs_next = decay * gu + to_v, gr + gx[t] @ kernel.T + to_s
-    return np.stack(spikes), last, grads, sizes, gx
+    def __mul__(self, other):
+        value, slope = (other.value, other.slope) if isinstance(other, Dual) else (other, 0)
+        return Dual(self.value * value, self.slope * value + self.value * slope)
+
+    def __matmul__(self, other):
+        return Dual(self.value @ other.value, self.slope @ other.value + self.value @ other.slope)
+
+    def __sub__(self, other):
+        return self + -1 * other
+
+    def __rsub__(self, other):
+        return -1 * self + other
+
+    __radd__, __rmul__ = __add__, __mul__
+
+
+def duals(values):
+    """Numbers with their derivatives, each by itself."""
+    ends = np.cumsum([np.size(value) for value in values.values()])
+    slopes = np.split(np.eye(ends[-1]), ends[:-1], axis=1)
+    for (name, value), slope in zip(values.items(), slopes, strict=True):
+        shape = (1,) * (2 - np.ndim(value)) + np.shape(value)
+        yield name, Dual(np.asarray(value, np.float64), slope.reshape(-1, *shape))
+
+
+def loop(values, step, n_states, flags, recurrent):
+    """Spikes and last states; by name the gradient of sum(ON_SPIKES s) + sum(ON_V v), and the size of its terms."""
+    fields = dict(duals(values))
+    alpha, width, kernel, xs = (fields.pop(name) for name in ("alpha", "width", "kernel", "xs"))
+
+    def fire(h):
+        high = np.maximum(h.value, width.value)
+        slope = np.where(h.value <= 0, alpha.value, width.value / high) * h.slope  # of LogTailedRelu with a width
+        # Below its width, the primitive does not depend on it.
+        more = np.minimum(h.value, 0) * alpha.slope + np.log(high / width.value) * width.slope
+        return Dual((h.value >= 0).astype(float), slope + more)
+
+    zeros = Dual(np.zeros((B, F)), np.zeros((len(xs.slope), B, F)))
+    state, s, spikes, terms = (zeros + V0, *[zeros] * (n_states - 1)), zeros, [], []
+    for t in range(T):
+        x = Dual(xs.value[t], xs.slope[:, t])
+        state, s = step(fire, state, x + s @ kernel if recurrent else x, **fields, **flags)
+        spikes.append(s.value)
+        terms.append(ON_SPIKES[t] * s.slope)
+    terms = np.stack([*terms, ON_V * state[0].slope], 1)
+    ends = np.cumsum([np.size(value) for value in values.values()])[:-1]
+    grads, sizes = (np.split(part.sum((1, 2, 3)), ends) for part in (terms, np.abs(terms)))
+    grads = {name: grad.reshape(np.shape(values[name])) for name, grad in zip(values, grads, strict=True)}
+    return np.stack(spikes), [part.value for part in (*state, s)], grads, dict(zip(values, sizes, strict=True))
 
 
 OPTIONS = {
@@ -141,7 +131,9 @@ def test_spikes_and_gradients_are_those_of_the_loop(
     flags = {"reset": reset, "reset_grad": reset_grad, "decay_input": decay_input, "reset_delay": reset_delay}
     fields = {name: values[name] for name in (list(SCALAR)[2:] if adapts else ("decay", "threshold"))}
     surrogate = bs.LogTailedRelu(values["alpha"], continuous=True).scaled(width=values["width"])
-    kind = functools.partial(ALIF, adapts=adapts) if adapts else LIF
+    kind, step = (
+        functools.partial(f, adapts=adapts) if adapts else f for f in ((ALIF, alif) if adapts else (LIF, lif))
+    )
     neuron = kind(spike_fn=surrogate, **fields, **flags)
     if recurrent:
         neuron = Recurrent(neuron, jnp.asarray(KERNEL, jnp.float32))
@@ -155,12 +147,12 @@ def test_spikes_and_gradients_are_those_of_the_loop(
         return on_spikes + jnp.sum(v * jnp.asarray(ON_V, v.dtype)), (state, ys)
 
     (grads, gx), (last, ys) = jax.jit(jax.grad(loss, (0, 1), has_aux=True))(neuron, jnp.asarray(X, dtype))
-    spikes, (v, s, a), expected, sizes, expected_gx = loop(
-        values, KERNEL if recurrent else None, adapts=adapts, **flags
-    )
+    values = {"alpha": values["alpha"], "width": values["width"]} | fields | {"kernel": KERNEL, "xs": X}
+    spikes, states, expected, sizes = loop(values, step, 1 + reset_delay + bool(adapts), flags, recurrent)
     assert ys.dtype == dtype
     np.testing.assert_array_equal(np.asarray(ys, np.float64), spikes)
-    state = [v, *([s] if recurrent or reset_delay else []), *([a] if adapts else [])]
+    v, *between, s = states
+    state = [v, *([s] if recurrent or reset_delay else []), *between[reset_delay:]]
     for now, then in zip(jax.tree.leaves(last), state, strict=True):
         assert now.dtype == jnp.float32
         np.testing.assert_array_equal(now, then)
@@ -173,4 +165,4 @@ def test_spikes_and_gradients_are_those_of_the_loop(
     for name in grads.keys() - {"height"}:
         rounding = half if dtype == "bfloat16" and back else whole
         assert_close(grads[name], expected[name], **rounding, scale=np.max(sizes[name]))
-    assert_close(gx, expected_gx, **(half if dtype == "bfloat16" else whole))
+    assert_close(gx, expected["xs"], **(half if dtype == "bfloat16" else whole))

@@ -1,4 +1,4 @@
-"""Which layers of a Flax NNX network are silent."""
+"""The checks of a Flax NNX network: which layers are silent, and whether the gradients are right."""
 
 from collections.abc import Callable
 from functools import partial
@@ -8,8 +8,10 @@ from flax import nnx
 
 from .._checks import check_kind
 from .._diagnosis import Diagnosis, examine, layer_name, watching
-from ._activation import SpikingActivation
-from ._layer import Neurons
+from .._gradients import examine_gradients
+from .._gradients.report import GradientReport
+from .._held import HoldsNeuron, HoldsSurrogate
+from .._kernel import promote_in_gradient_check
 
 
 def diagnose(net: nnx.Module, loss_fn: Callable[[Any], Any]) -> Diagnosis:
@@ -52,6 +54,45 @@ def diagnose(net: nnx.Module, loss_fn: Callable[[Any], Any]) -> Diagnosis:
 def _watched(net, user_fn, watch):
     copy = nnx.clone(net)  # here, so that its variables belong to the trace that may write them
     for path, node in nnx.iter_graph(copy):
-        if isinstance(node, Neurons | SpikingActivation):  # a copy of it, in a transform of flax, has this as well
+        if isinstance(node, HoldsNeuron | HoldsSurrogate):  # a copy of it, in a transform of flax, has this as well
             node._watch = watching(watch, layer_name(path, node), getattr(node, "_neuron_class", None))
     return user_fn(copy)
+
+
+def check_gradients(net: nnx.Module, loss_fn: Callable[[Any], Any]) -> GradientReport:
+    """Check the gradients of a network in each ``nnx.Param``: :func:`brainsurr.check_gradients`.
+
+    Args:
+      net: any module. It is not changed: ``loss_fn`` gets copies in float64, which draw the same Dropout masks.
+      loss_fn: what is trained, ``loss_fn(net) -> scalar``, on a small batch. It must use the network that it is called
+        with.
+
+    Raises:
+      TypeError: the loss is not a scalar.
+      ValueError: the network has no parameter, or the loss is not finite.
+
+    Example:
+      >>> import jax.numpy as jnp
+      >>> from flax import nnx
+      >>> from brainsurr.nnx import LI, LIF, SpikingSequential, check_gradients
+      >>> net = SpikingSequential([nnx.Linear(2, 3, rngs=nnx.Rngs(0)), LIF(3), LI(3)])
+      >>> xs = jnp.linspace(0.1, 0.9, 20).reshape(5, 2, 2)
+      >>> loss_fn = lambda net: jnp.mean(net(net.initialize_carry((2, 2)), xs)[1] ** 2)
+      >>> check_gradients(net, loss_fn).fine
+      True
+    """
+    check_kind("net", net, nnx.Module)
+
+    def loss(values):
+        copy = nnx.clone(net)  # here, so that its variables belong to the trace that may write them
+        for path, variable in _variables(copy):
+            name = layer_name(path, variable)
+            variable.set_value(values[name] if name in values else promote_in_gradient_check(variable.get_value()))
+        return loss_fn(copy)
+
+    params = {layer_name(path, v): v.get_value() for path, v in _variables(net) if isinstance(v, nnx.Param)}
+    return examine_gradients(loss_fn, params, loss)
+
+
+def _variables(net):
+    return [(path, node) for path, node in nnx.iter_graph(net) if isinstance(node, nnx.Variable)]

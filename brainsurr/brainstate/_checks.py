@@ -1,0 +1,112 @@
+"""The checks of a brainstate network: which layers are silent, and whether the gradients are right."""
+
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+import brainstate
+import jax
+from brainstate import nn
+
+from .._checks import check_kind
+from .._diagnosis import Diagnosis, examine, layer_name, watching
+from .._gradients import examine_gradients
+from .._gradients.report import GradientReport
+from .._held import HoldsNeuron, HoldsSurrogate
+from .._kernel import promote_in_gradient_check
+from ._activation import states_kept
+
+
+def diagnose(net: nn.Module, loss_fn: Callable[[], Any]) -> Diagnosis:
+    """Diagnose which layers are silent, whether gradients reach them, and what to change: :func:`brainsurr.diagnose`.
+
+    Every layer and cell of neurons with spikes of ``net`` is looked at, and every :class:`SpikingActivation` outside of
+    these, such as the ``spk_fun`` of another library's neuron, each under its path.
+
+    Args:
+      net: any module. Its states, and the default random state, are put back to what they were.
+      loss_fn: what is trained, ``loss_fn() -> scalar`` through ``net``, a function of the batch you have in mind.
+
+    Raises:
+      ValueError: no spiking layer was used, no value reached one, or no spike has to do with the loss.
+
+    Example:
+      >>> import brainstate, brainsurr as bs, jax.numpy as jnp
+      >>> from functools import partial
+      >>> from brainsurr.brainstate import LI, LIF, SpikingSequential, diagnose
+      >>> linear = partial(brainstate.nn.Linear, b_init=None)
+      >>> net = SpikingSequential([LIF(2, spike_fn=bs.LogTailedRelu()), linear(2, 1), LI(1)])
+      >>> net.init_state(batch_size=4)
+      >>> diagnose(net, lambda: jnp.sum(net(jnp.full((10, 4, 2), 0.01))))["layers.0"].status
+      'dead'
+    """
+    check_kind("net", net, nn.Module)
+    return examine(loss_fn, partial(_watched, net, loss_fn), _trace, _value_and_grad)
+
+
+def _trace(f):
+    return brainstate.transform.make_jaxpr(f)()
+
+
+def _value_and_grad(f, x):
+    gradient, value = brainstate.transform.jit(brainstate.transform.grad(f, return_value=True))(x)
+    return value, gradient
+
+
+def _watched(net, user_fn, watch):
+    nodes: Any = net.nodes()
+    attributes = [(node, dict(vars(node))) for node in nodes.values()]
+    with states_kept():
+        try:
+            for path, node in nodes.items():
+                if isinstance(node, HoldsNeuron | HoldsSurrogate):
+                    node._watch = watching(watch, layer_name(path, node), getattr(node, "_neuron_class", None))
+            return user_fn()
+        finally:
+            for node, kept in attributes:
+                vars(node).clear()
+                vars(node).update(kept)
+
+
+def check_gradients(net: nn.Module, loss_fn: Callable[[], Any]) -> GradientReport:
+    """Check the gradients of a network in each ``ParamState``: :func:`brainsurr.check_gradients`.
+
+    Args:
+      net: any module, with its state made. Its states, and the default random state, are put back to what they were.
+      loss_fn: what is trained, ``loss_fn() -> scalar`` through ``net``, on a small batch.
+
+    Raises:
+      TypeError: the loss is not a scalar.
+      ValueError: the network has no parameter, or the loss is not finite.
+
+    Example:
+      >>> import brainstate, jax.numpy as jnp
+      >>> from brainsurr.brainstate import LI, LIF, SpikingSequential, check_gradients
+      >>> net = SpikingSequential([brainstate.nn.Linear(2, 3, b_init=None), LIF(3), LI(3)])
+      >>> net.init_state(batch_size=2)
+      >>> xs = jnp.linspace(0.1, 0.9, 20).reshape(5, 2, 2)
+      >>> check_gradients(net, lambda: jnp.mean(net(xs) ** 2)).fine
+      True
+    """
+    check_kind("net", net, nn.Module)
+    states: Any = net.states()
+    states = {".".join(map(str, path)): state for path, state in states.items()}
+    trained: dict[str, Any] = {}
+    for name, state in states.items():
+        if isinstance(state, brainstate.ParamState):
+            trained |= {_leaf_name(name, path): leaf for path, leaf in jax.tree_util.tree_leaves_with_path(state.value)}
+
+    def loss(values):
+        with states_kept(), brainstate.environ.context(precision=64):
+            for name, state in states.items():
+                state.value = jax.tree_util.tree_map_with_path(
+                    lambda path, leaf, name=name: values.get(_leaf_name(name, path), promote_in_gradient_check(leaf)),
+                    state.value,
+                )
+            return loss_fn()
+
+    return examine_gradients(loss_fn, trained, loss)
+
+
+def _leaf_name(name: str, path) -> str:
+    return ".".join(filter(None, [name.removesuffix(".val"), jax.tree_util.keystr(path, simple=True, separator=".")]))
