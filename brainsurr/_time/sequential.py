@@ -26,21 +26,18 @@ def named(index: int, layer: Any) -> Iterator[None]:
 
 def check_layers(layers: Iterable[Callable]) -> tuple[Callable, ...]:
     """Return the layers as a tuple, or raise a TypeError if one can't be called."""
+    expected = "SpikingSequential: expected layers"
     try:
         layers = tuple(layers)
     except TypeError as error:
-        expected = "SpikingSequential: expected layers to be a list, SpikingSequential([a, b])"
-        raise TypeError(f"{expected}, got {layers!r}") from error
+        raise TypeError(f"{expected} to be a list, SpikingSequential([a, b]), got {layers!r}") from error
     for layer in layers:
         kind = layer if isinstance(layer, type) else type(layer)
         if issubclass(kind, Neuron):
-            raise TypeError(
-                f"SpikingSequential: expected layers, got a neuron by itself, {layer!r}: make a layer of its class, "
-                f"layer({kind.__name__})(features, ...)"
-            )
+            instead = f"make a layer of its class, layer({kind.__name__})(features, ...)"
+            raise TypeError(f"{expected}, got a neuron by itself, {layer!r}: {instead}")
         if not is_function(layer):
-            hint = hint_to_call(layer)
-            raise TypeError(f"SpikingSequential: expected layers that can be called, got {layer!r}{hint}")
+            raise TypeError(f"{expected} that can be called, got {layer!r}{hint_to_call(layer)}")
     return layers
 
 
@@ -106,15 +103,7 @@ def is_on_one_device() -> bool:
     return jax.device_count() == 1 and not mesh.explicit_axes and not mesh.manual_axes
 
 
-def apply_layers(
-    layers: Iterable[Any],
-    carry,
-    xs,
-    as_function: Callable,
-    call: Callable = call_layer,
-    as_product: Callable[[Any], Callable | None] = lambda layer: None,
-    return_spikes: bool = False,
-):
+def apply_layers(layers, carry, xs, as_function, call=call_layer, as_product=lambda layer: None, return_spikes=False):
     """Call layers in a row on a stretch of time; return their carries and the outputs of the last.
 
     With ``return_spikes``, the outputs are a pair of these and the spikes of the layers that fire, by index: neurons,
