@@ -271,8 +271,8 @@ FAULTS = [
     Fault("_time/sequential.py", "jax.device_count() == 1 and", "", "sequential scale"),
     Fault("_scan.py", "for _ in jax.tree.leaves(carry):", "for _ in [0]:", "neurons"),
     # Reports.
-    Fault("_diagnosis/probe.py", "n_gradients=total(dx != 0)", "n_gradients=total(ds != 0)", "diagnose"),
-    Fault("_diagnosis/probe.py", "sum_squares=total(jnp.square(dx", "sum_squares=total(jnp.square(ds", "diagnose"),
+    Fault("_diagnosis/probe.py", '"reached": dx != 0', '"reached": ds != 0', "diagnose"),
+    Fault("_diagnosis/probe.py", '"grad_norm": jnp.square(dx', '"grad_norm": jnp.square(ds', "diagnose"),
     Fault("_diagnosis/report.py", "if layer.silent >= NEARLY_ALL:", "if layer.silent > NEARLY_ALL:", "diagnose"),
     Fault(
         "_diagnosis/report.py",
@@ -280,9 +280,7 @@ FAULTS = [
         'return "blocked" if layer.passing else "cut off"',
         "diagnose",
     ),
-    Fault(
-        "_diagnosis/__init__.py", "t.sum_membrane_squares / t.n_finite", "t.sum_membrane_squares / count", "diagnose"
-    ),
+    Fault("_diagnosis/__init__.py", 'total["rms"] / finite', 'total["rms"] / count', "diagnose"),
     Fault("_diagnosis/__init__.py", "            inside = True\n", "", "diagnose"),
     Fault(
         "_gradients/differences.py",

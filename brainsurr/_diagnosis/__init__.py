@@ -13,7 +13,7 @@ from .._checks import check_function
 from .._report import Report, as_text
 from ..neurons import Neuron, Recurrent
 from ..neurons._spikes import Watched, spike_fields, with_spike_functions
-from .probe import Totals, gradient, measure
+from .probe import gradient, measure
 from .report import LayerReport, judge, sentences
 
 
@@ -147,8 +147,8 @@ def examine(
     def scalar(watch):
         return as_scalar(loss(_outermost(watch)), "loss_fn")
 
-    value, totals, changes = measure(scalar, trace, value_and_grad)
-    reports = {name: _report(totals[name], changes[name]) for name in totals}
+    value, sums, changes = measure(scalar, trace, value_and_grad)
+    reports = {name: _report(sums[name], tried) for name, tried in changes.items()}
     if all(report.status == "unused" for report in reports.values()):
         raise ValueError(
             f"expected a loss that depends on the spikes of {', '.join(reports)} in a way that can be differentiated, "
@@ -156,7 +156,7 @@ def examine(
             "taken, or a loss_fn that is cached or that brainstate has compiled; pass the plain function"
         )
     layers = judge(reports)
-    idle = [f"{name} was not called." for name in names if name not in totals]
+    idle = [f"{name} was not called." for name in names if name not in changes]
     return Diagnosis(value, layers, (*sentences(layers), *idle))
 
 
@@ -185,21 +185,18 @@ def layer_name(path: tuple, layer: Any) -> str:
     return ".".join(map(str, path)) or type(layer).__name__
 
 
-def _report(per_neuron: Totals, changes: list[str]) -> LayerReport:
-    t = Totals(*(float(total.sum()) for total in per_neuron))
-    count, never_fires = t.n_zeros + t.n_spikes + t.n_nan, per_neuron.n_spikes == 0
+def _report(sums: dict[str, Any], changes: list[str]) -> LayerReport:
+    total = jax.tree.map(lambda per_neuron: float(per_neuron.sum()), sums)
+    count, finite = total["zeros"] + total["rate"] + total["nan"], total["finite"] or math.nan
     if not count:  # no backward pass of this layer, or no value
         return LayerReport(status="unused")
+    never_fires = sums["rate"] == 0
     return LayerReport(
-        rate=t.n_spikes / count,
         silent=float(never_fires.mean()),
-        dead=float((never_fires & (per_neuron.n_slopes == 0)).mean()),
-        passing=t.n_slopes / count,
-        arriving=t.n_cotangents / count,
-        reached=t.n_gradients / count,
-        grad_norm=math.sqrt(t.sum_squares),
-        membrane=t.sum_membrane / t.n_finite if t.n_finite else math.nan,
-        rms=math.sqrt(t.sum_membrane_squares / t.n_finite) if t.n_finite else math.nan,
-        nan=t.n_nan / count,
-        trials={c: float(n.sum()) / count for c, n in zip(changes, per_neuron.n_trial_slopes, strict=True)},
+        dead=float((never_fires & (sums["passing"] == 0)).mean()),
+        grad_norm=math.sqrt(total["grad_norm"]),
+        membrane=total["membrane"] / finite,
+        rms=math.sqrt(total["rms"] / finite),
+        trials={change: passing / count for change, passing in zip(changes, total["trials"], strict=True)},
+        **{share: total[share] / count for share in ("rate", "passing", "arriving", "reached", "nan")},
     )
