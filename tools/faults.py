@@ -283,7 +283,7 @@ FAULTS = [
     Fault("_diagnosis/__init__.py", 'total["rms"] / finite', 'total["rms"] / count', "diagnose"),
     Fault("_diagnosis/__init__.py", "            inside = True\n", "", "diagnose"),
     Fault(
-        "_gradients/differences.py",
+        "_gradients/__init__.py",
         "(8 * (right - left) - (far_right - far_left)) / (12 * _WIDTHS)",
         "(right - left) / (2 * _WIDTHS)",
         "gradients",
@@ -291,8 +291,8 @@ FAULTS = [
     Fault("_gradients/report.py", "_RELATIVE = 1e-6", "_RELATIVE = 1e-2", "gradients"),
     Fault(
         "_gradients/report.py",
-        "difference = max(abs(slope - measured.slope) for slope in derived.slopes)",
-        "difference = min(abs(slope - measured.slope) for slope in derived.slopes)",
+        "difference = max(abs(slope - measured.slope) for slope in slopes)",
+        "difference = min(abs(slope - measured.slope) for slope in slopes)",
         "gradients",
     ),
     Fault("_gradients/program.py", "before == jnp.float64 and", "", "gradients"),

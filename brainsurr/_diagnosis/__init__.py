@@ -91,10 +91,8 @@ def diagnose(spike_fns: Mapping[str, Callable], loss_fn: Callable[[dict[str, Cal
         to 0.1, and a gradient passes at 100.0% of its membrane values.
     """
     if not isinstance(spike_fns, Mapping):
-        raise TypeError(
-            f"expected spike functions by name, diagnose({{'hidden': f}}, loss_fn), got {type(spike_fns).__name__}: "
-            "for a module there is diagnose of brainsurr.nnx, brainsurr.linen and brainsurr.brainstate"
-        )
+        instead = "for a module there is diagnose of brainsurr.nnx, brainsurr.linen and brainsurr.brainstate"
+        raise TypeError(f"expected spike functions by name, {{'a': f}}, got {type(spike_fns).__name__}: {instead}")
     for name, f in spike_fns.items():
         check_function(f"spike_fns[{name!r}]", f, "a surrogate, a function or a neuron")
 
@@ -148,16 +146,11 @@ def examine(
         return as_scalar(loss(_outermost(watch)), "loss_fn")
 
     value, sums, changes = measure(scalar, trace, value_and_grad)
-    reports = {name: _report(sums[name], tried) for name, tried in changes.items()}
-    if all(report.status == "unused" for report in reports.values()):
-        raise ValueError(
-            f"expected a loss that depends on the spikes of {', '.join(reports)} in a way that can be differentiated, "
-            "and values that reach them: look for a stop_gradient, an empty batch or time axis, a branch that is not "
-            "taken, or a loss_fn that is cached or that brainstate has compiled; pass the plain function"
-        )
-    layers = judge(reports)
-    idle = [f"{name} was not called." for name in names if name not in changes]
-    return Diagnosis(value, layers, (*sentences(layers), *idle))
+    layers = judge({name: _report(sums[name], tried) for name, tried in changes.items()})
+    said = (*sentences(layers), *[f"{name} was not called." for name in names if name not in changes])
+    if all(layer.status == "unused" for layer in layers.values()):
+        raise ValueError(f"expected a loss that depends on spikes, of a plain function: {' '.join(said)}")
+    return Diagnosis(value, layers, said)
 
 
 def _outermost(watch: Callable) -> Callable:

@@ -23,8 +23,9 @@ def trials(spike_fn: Callable, random: bool) -> dict[str, Surrogate]:
     if not isinstance(spike_fn, Surrogate):
         return {}
     variants: dict[str, Surrogate] = {}
-    scaled = isinstance(spike_fn, Scaled)
-    its = f"scaled {type(spike_fn.surrogate).__name__}" if scaled else type(spike_fn).__name__
+    scaled, its = False, type(spike_fn).__name__
+    if isinstance(spike_fn, Scaled):
+        scaled, its = True, f"scaled {type(spike_fn.surrogate).__name__}"
     for width in (2, 10) if random or not scaled else ():
         height, written = (1 / width, f"height=1 / {width}, ") if random else (1.0, "")
         variants[f"widen its {its} by .scaled({written}width={width})"] = spike_fn.scaled(height=height, width=width)
@@ -143,10 +144,10 @@ def _tap_forward(x, s, slope, trial_slopes, totals):
 
 
 def _tap_backward(residuals, ds):
-    x, _, slope, _ = residuals
+    x, s, slope, trial_slopes = residuals
     # Return an array even if it is all zeros, so that the backward rules of earlier layers run and are measured too.
     dx = (ds * slope.astype(ds.dtype)).astype(x.dtype)
-    return dx, None, None, None, _sums(*residuals, ds, dx)
+    return dx, None, None, None, _sums(x, s, slope, trial_slopes, ds, dx)
 
 
 _tap.defvjp(_tap_forward, _tap_backward)

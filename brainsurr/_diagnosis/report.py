@@ -85,7 +85,7 @@ _SENTENCES = {
     "alpha, a wider one, 2 * f), or larger weights.",
     "unused": "{name}: the loss does not depend on its spikes in any way that can be differentiated, or no value "
     "reached it, so nothing was measured. Look for a stop_gradient, an output that is not used, an empty batch or time "
-    "axis, or a branch that was not taken.",
+    "axis, a branch that was not taken, or a loss_fn that is cached or compiled.",
 }
 _DEAD = "{name}: {layer.dead:.1%} of its neurons are dead, they never fire and pass no gradient. {Suggestion}."
 _SILENT = "{name}: {layer.silent:.1%} of its neurons never fire on this batch."

@@ -74,12 +74,12 @@ def apply_layer(layer: Any, carry, xs, call: Callable = call_layer):
         )
     if getattr(layer, "return_spikes", False) is not True:
         return after, ys, None
-    if not isinstance(ys, tuple) or len(ys) != 2:
+    if not isinstance(ys, tuple):
         raise TypeError(
-            f"SpikingSequential: expected {type(layer).__name__}, whose return_spikes is True, to return a pair "
-            f"(ys, spikes) as its outputs, got {type(ys).__name__}"
+            f"SpikingSequential: expected outputs (ys, spikes), with return_spikes, got {type(ys).__name__}"
         )
-    return after, *ys
+    ys, spikes = ys
+    return after, ys, spikes
 
 
 def call_on_rows(product: Callable, xs):
@@ -121,12 +121,11 @@ def apply_layers(layers, carry, xs, as_function, call=call_layer, as_product=lam
       return_spikes: whether the outputs are such a pair.
     """
     layers = tuple(layers)
-    if not isinstance(carry, (tuple, list)) or len(carry) != len(layers):
-        got = f"{len(carry)} entries" if isinstance(carry, (tuple, list)) else type(carry).__name__
-        raise ValueError(
-            f"SpikingSequential: expected a carry of {len(layers)} entries, one for each layer, got {got}: "
-            "start from initialize_carry"
-        )
+    wanted = f"{len(layers)} entries"
+    got = f"{len(carry)} entries" if isinstance(carry, (tuple, list)) else type(carry).__name__
+    if got != wanted:
+        expected = f"SpikingSequential: expected a carry of {wanted}, one for each layer"
+        raise ValueError(f"{expected}, got {got}: start from initialize_carry")
     carries, spikes, given, xs = [], {}, xs, as_float(xs, "xs")
     for index, (layer, before) in enumerate(zip(layers, carry, strict=True)):
         product = as_product(layer)

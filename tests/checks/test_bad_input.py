@@ -33,8 +33,9 @@ NOT_CALLED = ("Diagnosis", "GradientReport", "LayerReport", "ParameterGradient",
 # By which words a message says what was expected, and what it may call an argument besides its name.
 EXPECTS = re.compile(
     r"expected|outside \[|does not broadcast|not a parameter of|not learnable|in the (source|target)|undefined"
-    r"|There are: |have the same names|must use what it is called with"
+    r"|There are: |have the same names|must use what it is called with|must have equal types"
 )
+BY_JAX = "TypeError: scan body function carry input and carry output must have equal types"  # and it names the leaf
 ALIASES = {
     "xs": "x inputs? input_shape",
     "input_shape": "carry",
@@ -228,7 +229,7 @@ def why_unclear(error, names):
     """Why the error for some arguments does not explain itself; None if it does."""
     said, where = f"{type(error).__name__}: {error}", traceback.extract_tb(error.__traceback__)[-1]
     words = [word for name in names for word in (name, *ALIASES.get(name, "").split())]
-    if not where.filename.startswith(PACKAGE):
+    if not where.filename.startswith(PACKAGE) and not said.startswith(BY_JAX):
         return f"raised in {where.filename}, {where.name}: {said}"
     if not isinstance(error, TypeError | ValueError | NotImplementedError):
         return f"neither a TypeError, a ValueError nor a NotImplementedError: {said}"
