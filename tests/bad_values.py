@@ -118,7 +118,7 @@ PROBABILITY = kind(bs.Sigmoid(2.0), bad=(bs.Sigmoid, bs.ReluGrad(), 0.5 * bs.Sig
 SPIKE_FN = kind(but="function", bad=(bs.Sigmoid, lambda x: None, lambda x: "a", lambda x: jnp.zeros(7)))
 DRAWN = kind(lambda *_: jnp.full((3, 3), 0.25), but="function class")
 NOT_DRAWN = lambda *_, **__: jnp.zeros(7), lambda *_: jnp.zeros(()), lambda *_: None
-NO_BLOCKS = lambda c, x: None, lambda c, x: x, lambda c, x: (c, x[:-1])
+NO_BLOCKS = lambda c, x: None, lambda c, x: x, lambda c, x: (c, x[:-1]), lambda c, x: (c, x.sum())
 NO_FLOAT = jnp.int32, "int8", bool, jnp.complex64, np.str_, 3
 
 # Inputs, and states that do not fit them.

@@ -301,25 +301,6 @@ def test_odd_numbers_are_read_as_float32(path, public, options):
                     assert y.shape != x.shape or np.array_equal(np.isnan(y), np.isnan(x))
 
 
-@pytest.mark.parametrize(
-    ("call", "verdict"),
-    [
-        (lambda features: features, "accepted"),
-        (lambda features: jnp.zeros(features), "raised in"),
-        (lambda features: bs._checks.check_word("word", features, ("b",)), "names none of features"),
-        (lambda features: bs.LogTailedRelu(alpha=features), "names none of features"),
-        (lambda features: bs._checks.check_word("features", features, ("b",)), "refused"),
-    ],
-)
-def test_what_a_trial_sees(call, verdict):
-    assert verdict in Trial("brainsurr.call", call).verdict(features="a")
-
-
-def test_an_argument_that_is_not_known():
-    with pytest.raises(LookupError, match=r"brainsurr.call has an argument unheard: say what it may be in KINDS"):
-        Trial("brainsurr.call", lambda features, unheard: None)
-
-
 PARAMETERS = [(e, name) for e in FAMILY for name in e.settings[0] if name not in e.static and e.function]
 
 
@@ -339,13 +320,3 @@ def test_an_odd_parameter_is_refused_or_obeys_the_formula(entry, name):
                 expected = np.broadcast_to(entry.dg(x.astype(np.float64), **setting), x.shape)
             slope = np.asarray(entry.make(**setting).surrogate_grad(x))
             assert_close(slope, expected, 32)
-
-
-@pytest.mark.parametrize("dtype", ["int8", "int32", "bool"])
-@pytest.mark.parametrize("size", [1, 2, 5])
-def test_reductions_of_what_has_no_gradient(dtype, size):
-    xs = np.array([[0, 1], [1, 1], [0, 0], [1, 1], [1, 1]]).astype(dtype)
-    for reduce, expected in (("mean", [0.6, 0.8]), ("max", xs.max(0)), ("last", xs[-1])):
-        answer = bs.unroll(lambda c, x: (c, x), None, xs, block_size=size, reduce=reduce)[1]
-        assert answer.dtype == ("float32" if reduce == "mean" else dtype)
-        assert_close(np.asarray(answer, np.float32), expected, 2, each=True)  # sums of integers are exact

@@ -232,15 +232,3 @@ def test_linen_collections_of_a_bound_module(remat):
 def test_linen_wants_a_bound_module():
     with pytest.raises(ValueError, match="unroll: expected a bound module"):
         brainsurr.linen.unroll(brainsurr.linen.LIF(3), CARRY, inputs())
-
-
-@pytest.mark.parametrize("host", HOSTS, ids=label)
-def test_bad_input_is_named(host):
-    case = Case(host)
-    for name, value, message in (
-        ("block_size", 0, "at least 1, got 0"),
-        ("remat", "some", "one of"),
-        ("reduce", "sum", "one of"),
-    ):
-        with pytest.raises(ValueError, match=f"{name} to be {message}"):
-            case.run(case.params, case.carry, inputs(), **{name: value})
