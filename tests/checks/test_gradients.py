@@ -364,19 +364,9 @@ class GradientAlone(bs.Surrogate):
         return 1 / (1 + x**2)
 
 
-@pytest.mark.parametrize(
-    ("params", "loss", "error", "says"),
-    [
-        ({"n": jnp.arange(3)}, lambda p: 0.0, ValueError, "expected parameters of a floating dtype, got none"),
-        (PARAMS, lambda p: F(X @ p["a"]), TypeError, r"expected loss_fn to return a scalar, got shape \(2,\)"),
-        (PARAMS, lambda p: jnp.log(-jnp.abs(jnp.sum(p["a"]))), ValueError, "return a finite loss, got nan"),
-        (PARAMS, 3, TypeError, "expected loss_fn to be a function, got 3"),
-        (PARAMS, lambda p: GradientAlone()(p["a"]), NotImplementedError, "no surrogate_fun, so it has no origin"),
-    ],
-)
-def test_errors(params, loss, error, says):
-    with pytest.raises(error, match=says):
-        bs.check_gradients(params, loss)
+def test_a_surrogate_without_a_primitive():
+    with pytest.raises(NotImplementedError, match="no surrogate_fun, so it has no origin"):
+        bs.check_gradients(PARAMS, lambda p: GradientAlone()(p["a"]))
 
 
 def test_a_primitive_that_grows_is_told_from_an_infinite_loss():
@@ -388,21 +378,6 @@ def test_a_primitive_that_grows_is_told_from_an_infinite_loss():
     assert check(3).fine
     with pytest.raises(ValueError, match="if it is finite with spikes, shorten the sequence"):
         check(40)
-
-
-@pytest.mark.parametrize("host", [bs.nnx, bs.brainstate])
-def test_what_is_no_module(host):
-    with pytest.raises(TypeError, match="expected net to be a"):
-        host.check_gradients(3, lambda net: 0.0)
-
-
-def test_linen_takes_variables():
-    net = linen.Dense(2)
-    for module in (net, net.bind(net.init(KEY, XS))):
-        with pytest.raises(
-            TypeError, match=r"expected variables, such as net.init\(...\) gives them, got a module, Dense"
-        ):
-            bs.linen.check_gradients(module, lambda variables: jnp.sum(net.apply(variables, XS)))
 
 
 def test_a_loss_of_another_network_is_not_fine():

@@ -123,7 +123,6 @@ def test_a_stream_goes_on(host):
     equal((carry, jax.tree.map(lambda *parts: jnp.concatenate(parts), first, second)), whole)
 
 
-@pytest.mark.slow
 @host
 def test_memory_is_that_of_unroll(host):
     def temporaries(steps, by_rate, **options):
