@@ -267,7 +267,7 @@ FAULTS = [
         "product(jnp.asarray(xs, jnp.float32) if 1 else as_float(xs,",
         "sequential",
     ),
-    Fault("_time/sequential.py", "elif isinstance(layer, Surrogate) or getattr", "elif getattr", "spikes"),
+    Fault("_time/sequential.py", "elif isinstance(layer, Surrogate) or getattr", "elif getattr", "unroll_hosts"),
     Fault("_time/sequential.py", "jax.device_count() == 1 and", "", "sequential scale"),
     Fault("_scan.py", "for _ in jax.tree.leaves(carry):", "for _ in [0]:", "neurons"),
     # Reports.

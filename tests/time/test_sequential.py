@@ -16,9 +16,7 @@ from flax.errors import ScopeParamShapeError
 from jax.sharding import AxisType, PartitionSpec
 from neuron_table import NAMES
 
-import brainsurr.brainstate
-import brainsurr.linen
-import brainsurr.nnx
+import brainsurr as bs
 from tools.frameworks import HOSTS, Brainstate, Linen, Nnx
 
 T, BATCH, SIZES = 12, 4, (6, 5, 3)
@@ -107,7 +105,7 @@ def test_brainstate_by_its_own_transformations(options, one_device):
     states = net.states(brainstate.ParamState)
 
     def loss(xs):
-        ys = brainsurr.brainstate.unroll(net, xs, **options) if options else net(xs)
+        ys = bs.brainstate.unroll(net, xs, **options) if options else net(xs)
         return jnp.mean(ys**2)
 
     grads, by_xs = brainstate.transform.jit(brainstate.transform.grad(loss, states, argnums=0))(xs)
@@ -174,7 +172,7 @@ def test_products_over_the_last_axis_get_rows(host, layer, shape, one_device, mo
 
 def test_meshes_and_several_devices_keep_the_axes(monkeypatch):
     """Where an axis is explicit or manual, time and batch may be cut in two ways, even over one device."""
-    run = partial(brainsurr.nnx.SpikingSequential([nnx.Linear(6, 5, use_bias=False, rngs=nnx.Rngs(0))]), (None,))
+    run = partial(bs.nnx.SpikingSequential([nnx.Linear(6, 5, use_bias=False, rngs=nnx.Rngs(0))]), (None,))
     assert jax.device_count() == 8
     assert ranks(run, inputs()) == [3]
     monkeypatch.setattr(jax, "device_count", lambda: 1)
@@ -235,7 +233,7 @@ def test_linen_makes_parameters_in_apply(one_device):
 @pytest.mark.parametrize("shape", [(T, 0, 6), (T, BATCH, 0)])
 def test_nothing_in_a_batch_or_no_features(shape, one_device):
     layer = nnx.Linear(shape[-1], 5, kernel_init=nnx.initializers.zeros, rngs=nnx.Rngs(0))
-    assert brainsurr.nnx.SpikingSequential([layer])((None,), jnp.zeros(shape))[1].shape == (*shape[:-1], 5)
+    assert bs.nnx.SpikingSequential([layer])((None,), jnp.zeros(shape))[1].shape == (*shape[:-1], 5)
 
 
 @pytest.mark.parametrize(
