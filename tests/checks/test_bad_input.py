@@ -212,26 +212,19 @@ KINDS: dict[str, Kind] = {
     "str": WORD,
     "float": kind(bad=NO_NUMBER, odd=NUMBERS + NOT_FINITE),
     **{f"{module} float": FINITE for module in ("neurons", "nnx", "linen", "brainstate")},
-    "linen parent": OF_THE_HOST,
-    "linen name": OF_THE_HOST,
-    "wrt": OF_THE_HOST,
+    **dict.fromkeys(("linen parent", "linen name", "wrt"), OF_THE_HOST),
     # Surrogates.
     "x": array(2, 3),
     "detached s": array(2, 3),
-    "surrogate": SURROGATE,
-    "surrogate_init": SURROGATE,
-    "random surrogate": PROBABILITY,
-    "random surrogate_init": PROBABILITY,
-    "spike surrogate": PROBABILITY,
+    **dict.fromkeys(("surrogate", "surrogate_init"), SURROGATE),
+    **dict.fromkeys(("random surrogate", "random surrogate_init", "spike surrogate"), PROBABILITY),
     "key": kind(KEY, jax.random.PRNGKey(0), but="key", bad=(jax.random.split(KEY), 0, np.zeros(2, np.uint32))),
     # Neurons and layers.
     "features": kind(3, np.int64(3), bad=NO_COUNT),
     "brainstate features": kind(3, bad=(*NO_COUNT, (-1, 3), (2.0, 3), (True, 3), ("a", 3), (2, 0), ())),
-    "decay": RATE,
-    "adaptation_decay": RATE,
+    **dict.fromkeys(("decay", "adaptation_decay"), RATE),
     "spike_fn": SPIKE_FN,
-    "reset_delay": FLAG,
-    "reset_grad": FLAG,
+    **dict.fromkeys(("reset_delay", "reset_grad"), FLAG),
     "learnable": kind("decay", ["decay"], (), bad=NO_NAMES),
     "SpikingActivation learnable": kind("alpha", ["alpha"], (), bad=NO_NAMES),
     "bounds": bounds("decay"),
@@ -291,8 +284,7 @@ KINDS: dict[str, Kind] = {
     "to_nir input_shape": kind((2,), [2], bad=((), (0,), (-1,), (2.5,), (True,), (2, math.nan), np.ones((2, 2)), 2)),
     "graph": kind(graph(), bad=NO_GRAPHS),
     "host": WORD._replace(good=("nnx", "linen", "brainstate")),
-    "r": WORD,
-    "reset": WORD,
+    **dict.fromkeys(("r", "reset"), WORD),
     "from_nir spike_fn": kind(None, bs.Arctan(), but="function"),
     "dt": kind(0.5, 1.0, bad=(0, 0.0, -1.0, math.nan, math.inf, True, np.ones(2), 1j), odd=(np.float64(0.5),)),
     # Pictures.
@@ -301,8 +293,7 @@ KINDS: dict[str, Kind] = {
     "xlim": kind((-3.0, 3.0), [-1, 2], bad=((1.0, 1.0), (2.0, 1.0), (math.nan, 1.0), (0.0, math.inf), (0.0,), 3.0)),
     "axes": kind(None, bad=(3,)),
     "unit": kind("ms", but="text", bad=(3,)),
-    "v": array(4, 3, bad=(filled(), filled(2, 2, 2))),
-    "spikes": array(4, 3, bad=(filled(), filled(2, 2, 2))),
+    **dict.fromkeys(("v", "spikes"), array(4, 3, bad=(filled(), filled(2, 2, 2)))),
     "plot threshold": kind(None, 1.0, bad=(1j, True, np.ones(3))),
 }
 
@@ -347,31 +338,17 @@ def changed(alpha=0.25, origin=False, continuous=False):
     return f
 
 
-def curves(surrogates, xlim, axes, alpha):
-    return bs.plot.surrogate(*surrogates, xlim=xlim, axes=axes, alpha=alpha)
-
-
 CALLS = {
     "brainsurr.Surrogate": changed,
     "brainsurr.equivalent": lambda library, name, slope: bs.equivalent(library, name, slope=slope),
     "brainsurr.linen.bounds": lambda module: bs.linen.bounds(module, START, XS),
-    "brainsurr.plot.surrogate": curves,
+    "brainsurr.plot.surrogate": lambda surrogates, xlim, axes, alpha: bs.plot.surrogate(
+        *surrogates, xlim=xlim, axes=axes, alpha=alpha
+    ),
 }
 
 
 # What is done with an answer, and takes further arguments --------------------------------------------------------
-
-
-def use_surrogate(f, x):
-    return f(x), f.derivative(x), f.surrogate_grad(x), f.surrogate_fun(x)
-
-
-def use_neuron(neuron, carry, xs):
-    return neuron(right(carry, neuron.initial_state(XS[0])), xs)
-
-
-def use_nnx(layer, input_shape, carry, xs):
-    return layer(right(carry, layer.initialize_carry(input_shape)), xs)
 
 
 def use_linen(layer, input_shape, carry, xs):
@@ -381,10 +358,6 @@ def use_linen(layer, input_shape, carry, xs):
 def use_brainstate(layer, batch_size, xs):
     layer.init_state(batch_size)
     return layer(xs)
-
-
-def use_linen_activation(act, x):
-    return act.init_with_output({"params": KEY, "spikes": KEY}, x)[0]
 
 
 def use_brainstate_activation(act, x):
@@ -398,22 +371,17 @@ def use_rule(rule, update):
     return rule.update({"alpha": update}, rule.init(params), params)
 
 
-def use_axes(axes):
-    """Draw the figure."""
-    (axes[-1] if isinstance(axes, tuple) else axes).figure.canvas.draw()
-
-
 USES = {
-    "Surrogate": use_surrogate,
-    "Neuron": use_neuron,
-    "nnx Module": use_nnx,
+    "Surrogate": lambda f, x: (f(x), f.derivative(x), f.surrogate_grad(x), f.surrogate_fun(x)),
+    "Neuron": lambda neuron, carry, xs: neuron(right(carry, neuron.initial_state(XS[0])), xs),
+    "nnx Module": lambda layer, input_shape, carry, xs: layer(right(carry, layer.initialize_carry(input_shape)), xs),
     "linen Module": use_linen,
     "brainstate Module": use_brainstate,
     "nnx Module SpikingActivation": lambda act, x: act(x),
-    "linen Module SpikingActivation": use_linen_activation,
+    "linen Module SpikingActivation": lambda act, x: act.init_with_output({"params": KEY, "spikes": KEY}, x)[0],
     "brainstate Module SpikingActivation": use_brainstate_activation,
     "optim": use_rule,
-    "plot": use_axes,
+    "plot": lambda axes: (axes[-1] if isinstance(axes, tuple) else axes).figure.canvas.draw(),
 }
 
 
