@@ -290,7 +290,7 @@ def test_a_loss_of_which_nothing_can_be_measured_is_an_error(host):
 class NnxNet(nnx.Module):
     def __init__(self):
         self.act, self.drop = bs.nnx.SpikingActivation(bs.Arctan()), nnx.Dropout(0.5, rngs=nnx.Rngs(3))
-        self.cell = bs.nnx.LIFCell(F, spike_fn=bs.LogTailedRelu(0.1))
+        self.cell = bs.nnx.LIFCell(F, spike_fn=LEAKY)
         self.block = nnx.Dict(lif=bs.nnx.LIF(F, spike_fn=self.cell.spike_fn))
 
     def __call__(self, xs):
@@ -298,21 +298,13 @@ class NnxNet(nnx.Module):
         return self.block.lif(jnp.zeros((B, F)), xs)[1]
 
 
-class LinenBlock(linen.Module):
-    act: linen.Module
-
-    @linen.compact
-    def __call__(self, xs):
-        return linen.RNN(bs.linen.LIFCell(F, spike_fn=bs.LogTailedRelu(0.1)), time_major=True)(self.act(xs))
-
-
 class LinenNet(linen.Module):
     def setup(self):
         self.act = bs.linen.SpikingActivation(bs.Arctan())
-        self.block = LinenBlock(self.act)
+        self.block = linen.RNN(bs.linen.LIFCell(F, spike_fn=LEAKY), time_major=True)
 
     def __call__(self, xs):
-        return self.block(xs)
+        return self.block(self.act(xs))
 
 
 class BrainstateNet(brainstate.nn.Module):
@@ -321,7 +313,7 @@ class BrainstateNet(brainstate.nn.Module):
     def __init__(self):
         super().__init__()
         self.spk_fun, self.drop = bs.brainstate.SpikingActivation(bs.Arctan()), brainstate.nn.Dropout(0.5)
-        self.cell = bs.brainstate.LIFCell(F, spike_fn=bs.LogTailedRelu(0.1))
+        self.cell = bs.brainstate.LIFCell(F, spike_fn=LEAKY)
 
     def init_state(self, batch_size=None, **kwargs):
         self.v = brainstate.HiddenState(jnp.zeros((batch_size, F)))
@@ -348,7 +340,7 @@ def test_a_module_of_ones_own_in_nnx():
 def test_a_module_of_ones_own_in_linen():
     net, x = LinenNet(), jnp.asarray(X, jnp.float32)
     report = bs.linen.diagnose({}, lambda variables: jnp.mean(net.apply(variables, x)))
-    assert list(report) == ["act", "block.LIFCell_0"]
+    assert list(report) == ["act", "block.cell"]
     assert report["act"].rate == np.mean(X >= 0)
 
 
