@@ -124,18 +124,12 @@ def watching(watch: Callable, name: str, kind: type[Neuron] | None = None) -> Ca
     return replace
 
 
-def examine(
-    loss_fn: Callable,
-    loss: Callable[[Callable], Any],
-    trace: Callable = jax.eval_shape,
-    value_and_grad: Callable = gradient,
-    names: Iterable[str] = (),
-) -> Diagnosis:
+def examine(loss_fn, loss, trace=jax.eval_shape, value_and_grad=gradient, names: Iterable[str] = ()) -> Diagnosis:
     """Diagnose ``loss(watch)``, which uses ``watch(name, spike_fn)`` in place of each spike function.
 
     Args:
       loss_fn: the user's argument, which ``loss`` calls.
-      loss: returns a scalar. It is called twice.
+      loss: ``loss(watch)`` returns a scalar. It is called twice.
       trace: of the framework: ``trace(f)`` traces a function without arguments.
       value_and_grad: of the framework: ``value_and_grad(f, x)`` compiles, and returns ``f(x)`` and its gradient.
       names: of what is expected to be called.

@@ -61,13 +61,11 @@ def gradient(f: Callable, x: Any) -> tuple[Any, Any]:
     return jax.jit(jax.value_and_grad(f))(x)
 
 
-def measure(
-    loss: Callable[[Callable], Any], trace: Callable, value_and_grad: Callable
-) -> tuple[float, dict[str, dict[str, Any]], dict[str, list[str]]]:
+def measure(loss: Callable, trace: Callable, value_and_grad: Callable) -> tuple[float, dict[str, Any], dict[str, list]]:
     """Run ``loss(watch)`` forward and back, with ``watch(name, spike_fn)`` in place of each spike function.
 
     Args:
-      loss: returns a scalar. It is called twice.
+      loss: ``loss(watch)`` returns a scalar. It is called twice.
       trace: of the framework: ``trace(f)`` traces a function without arguments.
       value_and_grad: of the framework, see :func:`gradient`.
 

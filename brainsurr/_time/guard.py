@@ -46,16 +46,13 @@ def check_time_steps_alone(index: int, layer: Any, as_function: Callable[[Any], 
     steps, mesh = _steps.get(), jax.sharding.get_abstract_mesh()
     if steps < 2 or not isinstance(xs, jax.Array) or mesh.explicit_axes or mesh.manual_axes:
         return
-    mixes = None
     with trying_stateless_layers(0):  # a network inside of the layer is part of it
         function = as_function(layer)
         if function is None:
             return
         # A single example is fast, but a layer may differ between batch sizes: confirm with the actual one.
-        for shape in [(1, *xs.shape[2:])] * (xs.ndim > 2) + [xs.shape[1:]]:
-            mixes = _mixes_time(function, steps, shape, xs.dtype)
-            if mixes is False:
-                return
+        alone = xs.ndim > 2 and _mixes_time(function, steps, (1, *xs.shape[2:]), xs.dtype) is False
+        mixes = not alone and _mixes_time(function, steps, xs.shape[1:], xs.dtype)
     if mixes:
         name = getattr(layer, "__name__", type(layer).__name__)
         raise ValueError(
