@@ -14,7 +14,7 @@ from flax import linen, nnx
 
 import brainsurr as bs
 from brainsurr._gradients import STEPS, along
-from tools.frameworks import HOSTS, Brainstate, Linen, Nnx
+from tools.frameworks import HOSTS, Nnx
 
 every_host = pytest.mark.parametrize("host", first_quick(HOSTS), ids=label)
 KEY = jax.random.key(0)
@@ -33,43 +33,27 @@ def statuses(report):
     return {name: parameter.status for name, parameter in report.items()}
 
 
-def layers_of(host, neuron="LIF", f=F, **options):
+def layers_of(host, f=F, **options):
     snn, rngs = host.layers, nnx.Rngs(0)
     act = snn.SpikingActivation(f, learnable="alpha")
-    lif = getattr(snn, neuron)(4, spike_fn=act, learnable=("decay", "threshold"), **options)
+    lif = snn.LIF(4, spike_fn=act, learnable=("decay", "threshold"), **options)
     return [host.dense(3, 4, rngs), lif, host.dense(4, 2, rngs), snn.LI(2, learnable="decay")]
 
 
 # What is right ---------------------------------------------------------------------------------------------------
 
 
-HOST_OPTIONS = [
-    (Nnx, {}),
-    (Linen, {"reset": "zero", "reset_grad": True, "decay_input": True}),
-    (Brainstate, {"neuron": "ALIF"}),
-    pytest.param(Nnx, {"reset_delay": True}, marks=pytest.mark.slow),
-    *(pytest.param(host, {}, marks=pytest.mark.slow) for host in (Linen, Brainstate)),
-]
-
-
-@pytest.mark.parametrize(("host", "options"), HOST_OPTIONS, ids=label)
-def test_a_network_is_fine(host, options):
-    report, _ = checked(host, layers_of(host, **options))
+@every_host
+def test_a_network_is_fine(host):
+    """In blocks of time; the neurons alone, and their options, are in `test_neurons.py`."""
+    run = partial(host.layers.unroll, block_size=2, remat="full")
+    report, _ = checked(host, layers_of(host), run=run)
     assert report.fine, report
     assert len(report) == 8
     for parameter in report.values():
         assert abs(parameter.measured) > 1e-6
         assert parameter.differ < 1e-8
     assert not report.sentences
-
-
-@pytest.mark.slow
-def test_recurrent_with_a_delay_in_blocks():
-    layers = layers_of(Nnx, recurrent=True, rngs=nnx.Rngs(0))
-    run = partial(bs.nnx.unroll, block_size=2, remat="full")
-    report, _ = checked(Nnx, [*layers[:2], bs.nnx.Delay(4), *layers[2:]], run=run)
-    assert report.fine, report
-    assert any("recurrent_kernel" in parameter for parameter in report)
 
 
 @pytest.mark.parametrize("x64", [False, True])

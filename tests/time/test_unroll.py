@@ -1,5 +1,6 @@
 """`unroll` gives the numbers of the plain time loop, in a fraction of its memory."""
 
+import re
 from functools import partial
 
 import jax
@@ -237,21 +238,10 @@ def test_a_reduction_for_each_output(size, remat):
     assert_close(got, wanted, 4 * T)
 
 
-WORDS_FOR = r"strings such as \('mean', \{'square': 'mean', 'twice': 'mean'\}\), got "
-UNKNOWN = "reduce to be one of None, 'mean', 'max', 'last', got "
-
-
-@pytest.mark.parametrize(
-    ("says", "reduce"),
-    [
-        (WORDS_FOR + r"\('mean', 'mean', 'last'\)", ("mean", "mean", "last")),
-        (WORDS_FOR + r"\('mean', \{'twice': 'mean'\}\)", ("mean", {"twice": "mean"})),
-        (UNKNOWN + "'sum'", ("mean", {"twice": "sum", "square": None})),
-        (UNKNOWN + "3", (3, None)),
-    ],
-)
-def test_words_that_do_not_fit_the_outputs(says, reduce):
-    with pytest.raises(ValueError, match=says):
+@pytest.mark.parametrize("reduce", [("mean", "mean", "last"), ("mean", {"twice": "mean"})])
+def test_words_that_do_not_fit_the_outputs(reduce):
+    says = f"strings such as ('mean', {{'square': 'mean', 'twice': 'mean'}}), got {reduce}"
+    with pytest.raises(ValueError, match=re.escape(says)):
         bs.unroll(three_outputs, jnp.zeros(3), start()[1][:, 0], reduce=reduce)
 
 
