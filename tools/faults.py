@@ -258,12 +258,12 @@ FAULTS = [
         "product(jnp.asarray(xs, jnp.float32) if 1 else as_float(xs,",
         "sequential",
     ),
-    Fault("_time/sequential.py", "elif isinstance(layer, Surrogate) or getattr", "elif getattr", "spikes"),
+    Fault("_time/sequential.py", "elif isinstance(layer, Surrogate) or getattr", "elif getattr", "unroll_hosts"),
     Fault("_time/sequential.py", "jax.device_count() == 1 and", "", "sequential scale"),
     Fault("_scan.py", "for _ in jax.tree.leaves(carry):", "for _ in [0]:", "neurons"),
     # Reports.
-    Fault("_diagnosis/probe.py", "n_gradients=total(dx != 0)", "n_gradients=total(ds != 0)", "diagnose"),
-    Fault("_diagnosis/probe.py", "sum_squares=total(jnp.square(dx", "sum_squares=total(jnp.square(ds", "diagnose"),
+    Fault("_diagnosis/probe.py", '"reached": dx != 0', '"reached": ds != 0', "diagnose"),
+    Fault("_diagnosis/probe.py", '"grad_norm": jnp.square(dx', '"grad_norm": jnp.square(ds', "diagnose"),
     Fault("_diagnosis/report.py", "if layer.silent >= NEARLY_ALL:", "if layer.silent > NEARLY_ALL:", "diagnose"),
     Fault(
         "_diagnosis/report.py",
@@ -271,12 +271,10 @@ FAULTS = [
         'return "blocked" if layer.passing else "cut off"',
         "diagnose",
     ),
-    Fault(
-        "_diagnosis/__init__.py", "t.sum_membrane_squares / t.n_finite", "t.sum_membrane_squares / count", "diagnose"
-    ),
+    Fault("_diagnosis/__init__.py", 'total["rms"] / finite', 'total["rms"] / count', "diagnose"),
     Fault("_diagnosis/__init__.py", "            inside = True\n", "", "diagnose"),
     Fault(
-        "_gradients/differences.py",
+        "_gradients/__init__.py",
         "(8 * (right - left) - (far_right - far_left)) / (12 * _WIDTHS)",
         "(right - left) / (2 * _WIDTHS)",
         "gradients",
@@ -284,8 +282,8 @@ FAULTS = [
     Fault("_gradients/report.py", "_RELATIVE = 1e-6", "_RELATIVE = 1e-2", "gradients"),
     Fault(
         "_gradients/report.py",
-        "difference = max(abs(slope - measured.slope) for slope in derived.slopes)",
-        "difference = min(abs(slope - measured.slope) for slope in derived.slopes)",
+        "difference = max(abs(slope - measured.slope) for slope in slopes)",
+        "difference = min(abs(slope - measured.slope) for slope in slopes)",
         "gradients",
     ),
     Fault("_gradients/program.py", "before == jnp.float64 and", "", "gradients"),

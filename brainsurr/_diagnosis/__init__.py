@@ -13,7 +13,7 @@ from .._checks import check_function
 from .._report import Report, as_text
 from ..neurons import Neuron, Recurrent
 from ..neurons._spikes import Watched, spike_fields, with_spike_functions
-from .probe import Totals, gradient, measure
+from .probe import gradient, measure
 from .report import LayerReport, judge, sentences
 
 
@@ -91,10 +91,8 @@ def diagnose(spike_fns: Mapping[str, Callable], loss_fn: Callable[[dict[str, Cal
         to 0.1, and a gradient passes at 100.0% of its membrane values.
     """
     if not isinstance(spike_fns, Mapping):
-        raise TypeError(
-            f"expected spike functions by name, diagnose({{'hidden': f}}, loss_fn), got {type(spike_fns).__name__}: "
-            "for a module there is diagnose of brainsurr.nnx, brainsurr.linen and brainsurr.brainstate"
-        )
+        instead = "for a module there is diagnose of brainsurr.nnx, brainsurr.linen and brainsurr.brainstate"
+        raise TypeError(f"expected spike functions by name, {{'a': f}}, got {type(spike_fns).__name__}: {instead}")
     for name, f in spike_fns.items():
         check_function(f"spike_fns[{name!r}]", f, "a surrogate, a function or a neuron")
 
@@ -126,18 +124,12 @@ def watching(watch: Callable, name: str, kind: type[Neuron] | None = None) -> Ca
     return replace
 
 
-def examine(
-    loss_fn: Callable,
-    loss: Callable[[Callable], Any],
-    trace: Callable = jax.eval_shape,
-    value_and_grad: Callable = gradient,
-    names: Iterable[str] = (),
-) -> Diagnosis:
+def examine(loss_fn, loss, trace=jax.eval_shape, value_and_grad=gradient, names: Iterable[str] = ()) -> Diagnosis:
     """Diagnose ``loss(watch)``, which uses ``watch(name, spike_fn)`` in place of each spike function.
 
     Args:
       loss_fn: the user's argument, which ``loss`` calls.
-      loss: returns a scalar. It is called twice.
+      loss: ``loss(watch)`` returns a scalar. It is called twice.
       trace: of the framework: ``trace(f)`` traces a function without arguments.
       value_and_grad: of the framework: ``value_and_grad(f, x)`` compiles, and returns ``f(x)`` and its gradient.
       names: of what is expected to be called.
@@ -147,17 +139,12 @@ def examine(
     def scalar(watch):
         return as_scalar(loss(_outermost(watch)), "loss_fn")
 
-    value, totals, changes = measure(scalar, trace, value_and_grad)
-    reports = {name: _report(totals[name], changes[name]) for name in totals}
-    if all(report.status == "unused" for report in reports.values()):
-        raise ValueError(
-            f"expected a loss that depends on the spikes of {', '.join(reports)} in a way that can be differentiated, "
-            "and values that reach them: look for a stop_gradient, an empty batch or time axis, a branch that is not "
-            "taken, or a loss_fn that is cached or that brainstate has compiled; pass the plain function"
-        )
-    layers = judge(reports)
-    idle = [f"{name} was not called." for name in names if name not in totals]
-    return Diagnosis(value, layers, (*sentences(layers), *idle))
+    value, sums, changes = measure(scalar, trace, value_and_grad)
+    layers = judge({name: _report(sums[name], tried) for name, tried in changes.items()})
+    said = (*sentences(layers), *[f"{name} was not called." for name in names if name not in changes])
+    if all(layer.status == "unused" for layer in layers.values()):
+        raise ValueError(f"expected a loss that depends on spikes, of a plain function: {' '.join(said)}")
+    return Diagnosis(value, layers, said)
 
 
 def _outermost(watch: Callable) -> Callable:
@@ -185,21 +172,18 @@ def layer_name(path: tuple, layer: Any) -> str:
     return ".".join(map(str, path)) or type(layer).__name__
 
 
-def _report(per_neuron: Totals, changes: list[str]) -> LayerReport:
-    t = Totals(*(float(total.sum()) for total in per_neuron))
-    count, never_fires = t.n_zeros + t.n_spikes + t.n_nan, per_neuron.n_spikes == 0
+def _report(sums: dict[str, Any], changes: list[str]) -> LayerReport:
+    total = jax.tree.map(lambda per_neuron: float(per_neuron.sum()), sums)
+    count, finite = total["zeros"] + total["rate"] + total["nan"], total["finite"] or math.nan
     if not count:  # no backward pass of this layer, or no value
         return LayerReport(status="unused")
+    never_fires = sums["rate"] == 0
     return LayerReport(
-        rate=t.n_spikes / count,
         silent=float(never_fires.mean()),
-        dead=float((never_fires & (per_neuron.n_slopes == 0)).mean()),
-        passing=t.n_slopes / count,
-        arriving=t.n_cotangents / count,
-        reached=t.n_gradients / count,
-        grad_norm=math.sqrt(t.sum_squares),
-        membrane=t.sum_membrane / t.n_finite if t.n_finite else math.nan,
-        rms=math.sqrt(t.sum_membrane_squares / t.n_finite) if t.n_finite else math.nan,
-        nan=t.n_nan / count,
-        trials={c: float(n.sum()) / count for c, n in zip(changes, per_neuron.n_trial_slopes, strict=True)},
+        dead=float((never_fires & (sums["passing"] == 0)).mean()),
+        grad_norm=math.sqrt(total["grad_norm"]),
+        membrane=total["membrane"] / finite,
+        rms=math.sqrt(total["rms"] / finite),
+        trials={change: passing / count for change, passing in zip(changes, total["trials"], strict=True)},
+        **{share: total[share] / count for share in ("rate", "passing", "arriving", "reached", "nan")},
     )

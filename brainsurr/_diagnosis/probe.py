@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from functools import partial
-from typing import Any, NamedTuple
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -11,25 +11,6 @@ import numpy as np
 from .._arrays import as_float
 from .._surrogate import Scaled, Surrogate
 from ..neurons._spikes import Drawn
-
-
-class Totals(NamedTuple):
-    """Sums over all calls of a spike function, for each neuron (entry of the last axis), in the default float.
-
-    A value is one membrane value and its spike, at one step of one example. Counts start with ``n_``.
-    """
-
-    n_zeros: Any  # values whose spike is 0
-    n_spikes: Any  # values whose spike is neither 0 nor NaN
-    n_nan: Any  # values whose spike is NaN
-    n_finite: Any  # values with a finite membrane
-    sum_membrane: Any  # the sum of the finite membrane values
-    sum_membrane_squares: Any  # and that of their squares
-    n_slopes: Any  # values at which the surrogate's gradient is not 0
-    n_cotangents: Any  # values whose spike gets a gradient of the loss other than 0
-    n_gradients: Any  # values whose membrane gets one
-    sum_squares: Any  # the sum of the squares of the membrane's gradients
-    n_trial_slopes: Any  # [trials, neurons]: `n_slopes` of the surrogate of each trial
 
 
 def trials(spike_fn: Callable, random: bool) -> dict[str, Surrogate]:
@@ -42,19 +23,15 @@ def trials(spike_fn: Callable, random: bool) -> dict[str, Surrogate]:
     if not isinstance(spike_fn, Surrogate):
         return {}
     variants: dict[str, Surrogate] = {}
-    is_scaled, its = False, type(spike_fn).__name__
+    scaled, its = False, type(spike_fn).__name__
     if isinstance(spike_fn, Scaled):
-        is_scaled, its = True, f"scaled {type(spike_fn.surrogate).__name__}"
-    for width in (2, 10):
-        if random:
-            scaled = spike_fn.scaled(height=1 / width, width=width)
-            variants[f"widen its {its} by .scaled(height=1 / {width}, width={width})"] = scaled
-        elif not is_scaled:
-            variants[f"widen its {its} by .scaled(width={width})"] = spike_fn.scaled(width=width)
+        scaled, its = True, f"scaled {type(spike_fn.surrogate).__name__}"
+    for width in (2, 10) if random or not scaled else ():
+        height, written = (1 / width, f"height=1 / {width}, ") if random else (1.0, "")
+        variants[f"widen its {its} by .scaled({written}width={width})"] = spike_fn.scaled(height=height, width=width)
     template, values = spike_fn.named_parameters()
-    names = sorted(values, key=lambda name: name != "width") if is_scaled else list(values)
-    for name in names:
-        if random and is_scaled and name in ("height", "width"):
+    for name in sorted(values, key=lambda name: scaled and name != "width"):
+        if random and scaled and name in ("height", "width"):
             continue
         low, high = spike_fn._all_bounds().get(name, (-jnp.inf, jnp.inf))
         value = values[name]
@@ -79,61 +56,43 @@ def fresh_trace():
     return _pass(object())
 
 
-def features(x: jax.Array) -> int:
-    """Return the number of neurons of a membrane: the length of its last axis."""
-    return x.shape[-1] if x.ndim else 1
-
-
-def zeros(neurons: int, trials: int) -> Totals:
-    """Return zeros to differentiate with respect to: the gradient of the loss in them are the measured totals."""
-    shapes = dict.fromkeys(Totals._fields, (neurons,)) | {"n_trial_slopes": (trials, neurons)}
-    return Totals(**{name: jnp.zeros(shape, float) for name, shape in shapes.items()})
-
-
 def gradient(f: Callable, x: Any) -> tuple[Any, Any]:
     """Compile, and return the value of ``f(x)`` and its gradient."""
     return jax.jit(jax.value_and_grad(f))(x)
 
 
-def _check_whole(spike_fn: Callable, x: jax.Array):
-    """Raise a ValueError if the types of arrays include a split over a mesh: the types of their sums would differ."""
-    for array in (x, *(leaf for leaf in jax.tree.leaves(spike_fn) if isinstance(leaf, jax.Array))):
-        sharding = jax.typeof(array).sharding
-        if sharding.mesh.manual_axes or (sharding.mesh.explicit_axes and any(sharding.spec)):
-            raise ValueError(
-                "diagnose can't add up values that are split over explicit mesh axes or in shard_map: call it outside "
-                "of the mesh, or on one whose axes are AxisType.Auto"
-            )
-
-
-def measure(
-    loss: Callable[[Callable], Any], trace: Callable, value_and_grad: Callable
-) -> tuple[float, dict[str, Totals], dict[str, list[str]]]:
+def measure(loss: Callable, trace: Callable, value_and_grad: Callable) -> tuple[float, dict[str, Any], dict[str, list]]:
     """Run ``loss(watch)`` forward and back, with ``watch(name, spike_fn)`` in place of each spike function.
 
     Args:
-      loss: returns a scalar. It is called twice.
+      loss: ``loss(watch)`` returns a scalar. It is called twice.
       trace: of the framework: ``trace(f)`` traces a function without arguments.
       value_and_grad: of the framework, see :func:`gradient`.
 
     Returns:
-      The loss, the totals in float64 of each layer that was called, and the changes of its surrogate that were tried.
+      The loss, the `_sums` in float64 of each layer that was called, and the changes of its surrogate that were tried.
     """
-    widths: dict[str, int] = {}
+    shapes: dict[str, dict[str, Any]] = {}
     random: dict[str, bool] = {}
     changes: dict[str, list[str]] = {}
 
     def note(name, spike_fn):
         def call(x, **key):
             x = as_float(x)
-            _check_whole(spike_fn, x)
-            if widths.setdefault(name, features(x)) != features(x):
-                raise ValueError(
-                    f"{name} is used by layers of {widths[name]} and {features(x)} neurons: give each one of its own"
-                )
             random.setdefault(name, isinstance(spike_fn, Drawn) or key.get("key") is not None)
             changes[name] = list(trials(spike_fn, random[name]))
-            return spike_fn(x, **key)
+            shape = jax.eval_shape(_sums, x, x, x, [x] * len(changes[name]), x, x)
+            before, now = (len(one["rate"]) for one in (shapes.setdefault(name, shape), shape))
+            if before != now:
+                raise ValueError(f"{name} is used by layers of {before} and {now} neurons: give each one of its own")
+            s = spike_fn(x, **key)
+            sharding = jax.typeof(s).sharding
+            if sharding.mesh.manual_axes or (sharding.mesh.explicit_axes and any(sharding.spec)):
+                raise ValueError(
+                    "diagnose can't add up values that are split over explicit mesh axes or in shard_map: call it "
+                    "outside of the mesh, or on one whose axes are AxisType.Auto"
+                )
+            return s
 
         return call
 
@@ -142,20 +101,19 @@ def measure(
 
     with fresh_trace():
         trace(lambda: loss(note))
-    if not widths:
+    if not shapes:
         raise ValueError(
             "no spiking layer was used. diagnose sees the layers of neurons and the SpikingActivation of brainsurr, "
             "and the functions it is given by name. It doesn't see a bare surrogate in a module of your own: wrap it "
             "in SpikingActivation. loss_fn must use what it is called with, and must not be cached: pass it undecorated"
         )
-    start = {name: zeros(width, len(changes[name])) for name, width in widths.items()}
+    start = jax.tree.map(lambda total: jnp.zeros(total.shape, total.dtype), shapes)
     with fresh_trace():
         value, totals = value_and_grad(measured, start)
-    wide = {name: Totals(*(np.asarray(total, np.float64) for total in totals[name])) for name in widths}
-    return float(value), wide, changes
+    return float(value), jax.tree.map(lambda total: np.asarray(total, np.float64), totals), changes
 
 
-def watched(spike_fn: Callable, totals: Totals, variants: dict[str, Surrogate]) -> Callable:
+def watched(spike_fn: Callable, totals: dict[str, Any], variants: dict[str, Surrogate]) -> Callable:
     """Return the elementwise ``spike_fn``, same value and derivative, with measurements as the gradient of ``totals``.
 
     jax adds up the gradient over all uses of an argument: the steps of a scan, the blocks of a remat, the lanes of a
@@ -187,27 +145,45 @@ def _tap_backward(residuals, ds):
     x, s, slope, trial_slopes = residuals
     # Return an array even if it is all zeros, so that the backward rules of earlier layers run and are measured too.
     dx = (ds * slope.astype(ds.dtype)).astype(x.dtype)
-
-    def total(values):
-        values = jnp.atleast_1d(values.astype(jnp.result_type(float)))
-        return jnp.sum(values, axis=tuple(range(values.ndim - 1)))
-
-    finite = jnp.where(jnp.isfinite(x), x, jnp.zeros_like(x))
-    # Count values, never use shapes: under vmap a shape is that of one lane.
-    measured = Totals(
-        n_zeros=total(s == 0),
-        n_spikes=total((s != 0) & ~jnp.isnan(s)),
-        n_nan=total(jnp.isnan(s)),
-        n_finite=total(jnp.isfinite(x)),
-        sum_membrane=total(finite),
-        sum_membrane_squares=total(jnp.square(finite.astype(jnp.result_type(float)))),
-        n_slopes=total(slope != 0),
-        n_cotangents=total(ds != 0),
-        n_gradients=total(dx != 0),
-        sum_squares=total(jnp.square(dx.astype(jnp.result_type(float)))),
-        n_trial_slopes=jnp.stack([*map(total, trial_slopes)]) if trial_slopes else jnp.zeros((0, features(x))),
-    )
-    return dx, None, None, None, measured
+    return dx, None, None, None, _sums(x, s, slope, trial_slopes, ds, dx)
 
 
 _tap.defvjp(_tap_forward, _tap_backward)
+
+
+def _sums(x, s, slope, trial_slopes, ds, dx) -> dict[str, Any]:
+    """Return sums over all values of each neuron (entry of the last axis), in the default float.
+
+    A value is one membrane value ``x`` and its spike ``s``, at one step of one example. Most are named after the entry
+    of the `LayerReport` that is made of them.
+
+    Args:
+      x: membrane values.
+      s: their spikes.
+      slope: the gradient of the surrogate.
+      trial_slopes: that of the surrogate of each trial, or whether it is not 0.
+      ds: the gradient of the loss in the spikes.
+      dx: and in the membrane values.
+    """
+    wide = jnp.result_type(float)
+    finite = jnp.where(jnp.isfinite(x), x, jnp.zeros_like(x))
+
+    def total(values):
+        values = jnp.atleast_1d(values.astype(wide))
+        return jnp.sum(values, axis=tuple(range(values.ndim - 1)))
+
+    # Count values, never use shapes: under vmap a shape is that of one lane.
+    summed = {
+        "zeros": s == 0,
+        "rate": (s != 0) & ~jnp.isnan(s),
+        "nan": jnp.isnan(s),
+        "finite": jnp.isfinite(x),
+        "membrane": finite,
+        "rms": jnp.square(finite.astype(wide)),
+        "passing": slope != 0,
+        "arriving": ds != 0,
+        "reached": dx != 0,
+        "grad_norm": jnp.square(dx.astype(wide)),
+        "trials": trial_slopes,
+    }
+    return jax.tree.map(total, summed)

@@ -81,40 +81,41 @@ _SENTENCES = {
     "saturated": "{name} is saturated: it fires at {layer.rate:.1%} of all steps ({level}), so its spikes carry little "
     "information. Scale down the weights before it or raise its threshold.",
     "vanishing": "{name}: the gradient vanishes on the way to it, norm {layer.grad_norm:.2g} against "
-    "{most.grad_norm:.2g} at {at}. Between them, use a surrogate with more gradient where the membranes are (a larger "
+    "{strongest}. Between them, use a surrogate with more gradient where the membranes are (a larger "
     "alpha, a wider one, 2 * f), or larger weights.",
     "unused": "{name}: the loss does not depend on its spikes in any way that can be differentiated, or no value "
     "reached it, so nothing was measured. Look for a stop_gradient, an output that is not used, an empty batch or time "
-    "axis, or a branch that was not taken.",
+    "axis, a branch that was not taken, or a loss_fn that is cached or compiled.",
+    # Whatever the status is:
+    "partly dead": "{name}: {layer.dead:.1%} of its neurons are dead, they never fire and pass no gradient. "
+    "{Suggestion}.",
+    "partly silent": "{name}: {layer.silent:.1%} of its neurons never fire on this batch.",
+    "first NaN": "{name} is the first layer with NaN in its membrane ({layer.nan:.1%} of the values). Look at what "
+    "goes into it: inputs, weights after too large a step.",
+    "last broken": "{name} is the last layer whose gradient is NaN or too large for its dtype, though its membrane is "
+    "finite. Look at the loss, at large recurrent weights, and at reset_grad=True with reset='zero'.",
 }
-_DEAD = "{name}: {layer.dead:.1%} of its neurons are dead, they never fire and pass no gradient. {Suggestion}."
-_SILENT = "{name}: {layer.silent:.1%} of its neurons never fire on this batch."
-_NAN = (
-    "{name} is the first layer with NaN in its membrane ({layer.nan:.1%} of the values). Look at what goes into it: "
-    "inputs, weights after too large a step."
-)
-_BROKEN = (
-    "{name} is the last layer whose gradient is NaN or too large for its dtype, though its membrane is finite. Look at "
-    "the loss, at large recurrent weights, and at reset_grad=True with reset='zero'."
-)
 
 
 def sentences(layers: dict[str, LayerReport]) -> tuple[str, ...]:
     """Describe the problem of each layer that is not fine, its cause, and what to change."""
-    facts = {name: _facts(name, layers) for name in layers}
+
+    def say(what, name):
+        return _SENTENCES[what].format(**_facts(name, layers))
+
     texts, partly = [], []
     # NaN comes from the first layer of the forward pass that has one, or else from the first of the backward pass.
     poisoned = [name for name, layer in layers.items() if layer.nan > 0]
     broken = [name for name, layer in layers.items() if layer.status == "not finite"]
     if broken:
-        texts += [_NAN.format(**facts[poisoned[0]]) if poisoned else _BROKEN.format(**facts[broken[-1]])]
+        texts.append(say("first NaN", poisoned[0]) if poisoned else say("last broken", broken[-1]))
     for name, layer in layers.items():
         if layer.status in _SENTENCES:
-            texts.append(_SENTENCES[layer.status].format(**facts[name]))
+            texts.append(say(layer.status, name))
         if layer.status != "dead" and layer.dead >= WORTH_SAYING:
-            texts.append(_DEAD.format(**facts[name]))
+            texts.append(say("partly dead", name))
         if NEARLY_ALL > layer.silent >= WORTH_SAYING > layer.dead:
-            partly.append(_SILENT.format(**facts[name]))
+            partly.append(say("partly silent", name))
     return (*(texts or ["Every layer fires, and a gradient reaches it."]), *partly)
 
 
@@ -138,8 +139,7 @@ def _facts(name: str, layers: dict[str, LayerReport]) -> dict[str, object]:
         "level": level,
         "how": "fires" if layer.silent < NEARLY_ALL else f"is silent ({fires}; {level})",
         "cut_off": _explain_cut_off(layer, layers, after),
-        "most": layers[strongest],
-        "at": strongest,
+        "strongest": f"{layers[strongest].grad_norm:.2g} at {strongest}",
         "Remedy": _capitalise(remedy),
         "Train": _capitalise(remedy) if silent_before else f"Train it, or {remedy}",
         "suggestion": _suggest(layer),

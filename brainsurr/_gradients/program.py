@@ -2,23 +2,13 @@
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 
 _OURS = str(Path(__file__).parent.parent)
 _JAX = str(Path(jax.__file__).parent)
-
-
-class Cast(NamedTuple):
-    """A cast of floats of 64 bits to fewer: where, empty if that is in brainsurr, and the new dtype."""
-
-    where: str
-    dtype: Any
-
-    def __str__(self):
-        return f"{self.where} ({self.dtype})"
 
 
 def equations(jaxpr) -> Iterator:
@@ -40,25 +30,21 @@ def equations(jaxpr) -> Iterator:
                     yield from equations(inner)
 
 
-def narrowing_casts(program) -> list[Cast]:
-    """Return the casts of floats of 64 bits to fewer."""
-    casts = [
-        Cast(_where(equation), equation.outvars[0].aval.dtype)
-        for equation in equations(program.jaxpr)
-        if equation.primitive.name == "convert_element_type" and _narrows(equation)
-    ]
-    return list(dict.fromkeys(casts))
+def casts_and_stops(program) -> tuple[list[tuple[str, Any]], list[str]]:
+    """Return the line of each cast of floats of 64 bits to fewer, with the new dtype, and of each ``stop_gradient``.
 
-
-def stopped_gradients(program) -> list[str]:
-    """Return ``file:line`` of each ``stop_gradient`` that is called by neither jax nor brainsurr."""
-    stops = [_where(equation) for equation in equations(program.jaxpr) if equation.primitive.name == "stop_gradient"]
-    return list(filter(None, dict.fromkeys(stops)))
-
-
-def _narrows(equation) -> bool:
-    before, after = equation.invars[0].aval.dtype, equation.outvars[0].aval.dtype
-    return before == jnp.float64 and jnp.issubdtype(after, jnp.floating) and after.itemsize < 8
+    The line, ``file:line``, is empty for a cast in brainsurr. Its own ``stop_gradient`` and those of jax are left out.
+    """
+    casts: dict[tuple[str, Any], None] = {}
+    stops: dict[str, None] = {}
+    for equation in equations(program.jaxpr):
+        if equation.primitive.name == "stop_gradient":
+            stops[_where(equation)] = None
+        elif equation.primitive.name == "convert_element_type":
+            before, after = equation.invars[0].aval.dtype, equation.outvars[0].aval.dtype
+            if before == jnp.float64 and jnp.issubdtype(after, jnp.floating) and after.itemsize < 8:
+                casts[_where(equation), after] = None
+    return list(casts), list(filter(None, stops))
 
 
 def _where(equation) -> str:

@@ -6,12 +6,27 @@ from collections.abc import Mapping
 from typing import NamedTuple
 
 from .._report import Report, as_text
-from .differences import Slope, rounding
-from .program import Cast
 
 # A five-point difference in float64 is good to about ten digits; a steep surrogate leaves fewer.
 _RELATIVE = 1e-6
 _NEXT_TO_NOTHING = 1e-9
+# By how many roundings of a value a slope may be off at the widest step, 1e-2: there are four points, and several
+# roundings on the way to each.
+_ROUNDINGS = 1000
+
+
+class Slope(NamedTuple):
+    """What finite differences say.
+
+    Attributes:
+      slope: of the step width at which two widths agree best.
+      error: the difference of these two, and what rounding leaves undecided.
+      knot: the largest difference of the slopes to the right and to the left that does not vanish with the width.
+    """
+
+    slope: float
+    error: float
+    knot: float
 
 
 class Derived(NamedTuple):
@@ -26,11 +41,6 @@ class Derived(NamedTuple):
     reverse: float | None
     forward: float | None
     terms: float
-
-    @property
-    def slopes(self) -> list[float]:
-        """Those that are defined."""
-        return [slope for slope in (self.reverse, self.forward) if slope is not None]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -98,18 +108,21 @@ def judge(measured: Slope, derived: Derived, attached: Derived | None, loss: flo
       loss: of the network.
       eps: the largest of the dtypes that values are cast to; 0 if none is cast.
     """
-    difference, largest, size = _compared(measured, derived)
+    slopes = [slope for slope in (derived.reverse, derived.forward) if slope is not None]
+    difference = max(abs(slope - measured.slope) for slope in slopes)
+    largest = max(map(abs, [measured.slope, *slopes]))
+    size = max(largest, derived.terms)
+    agrees = difference <= _RELATIVE * largest + _NEXT_TO_NOTHING * size + measured.error
     unsure = measured.error > max(100 * _RELATIVE * size, _NEXT_TO_NOTHING * abs(loss))
-    agrees = _agrees(measured, derived)
-    if not all(map(math.isfinite, derived.slopes)):
+    if not all(map(math.isfinite, slopes)):
         status = "not finite"
     elif agrees and not largest:
         status = "no slope"
     elif agrees and not unsure:
         status = "fine"
-    elif attached and not unsure and _agrees(measured, attached):
+    elif attached and judge(measured, attached, None, loss, eps).status in ("fine", "no slope"):
         status = "reset"
-    elif difference <= rounding(eps, abs(loss) + size):
+    elif difference <= _ROUNDINGS * eps * (abs(loss) + size):
         status = "rounded"
     elif agrees or measured.knot > _RELATIVE * size:
         status = "knot"
@@ -117,18 +130,6 @@ def judge(measured: Slope, derived: Derived, attached: Derived | None, loss: flo
         status = "differs"
     differ = difference / largest if largest else 0.0
     return ParameterGradient(measured.slope, derived.reverse, derived.forward, differ, status)
-
-
-def _compared(measured: Slope, derived: Derived) -> tuple[float, float, float]:
-    """Return the difference of the worse mode, the largest slope, and the size of what is added up to one."""
-    difference = max(abs(slope - measured.slope) for slope in derived.slopes)
-    largest = max(map(abs, [measured.slope, *derived.slopes]))
-    return difference, largest, max(largest, derived.terms)
-
-
-def _agrees(measured: Slope, derived: Derived) -> bool:
-    difference, largest, size = _compared(measured, derived)
-    return difference <= _RELATIVE * largest + _NEXT_TO_NOTHING * size + measured.error
 
 
 _SENTENCES = {
@@ -146,9 +147,9 @@ _SENTENCES = {
 }
 
 
-def sentences(reports: Mapping[str, ParameterGradient], casts: list[Cast], stops: list[str]) -> tuple[str, ...]:
+def sentences(reports: Mapping[str, ParameterGradient], casts: list, stops: list[str]) -> tuple[str, ...]:
     """Describe where the numbers differ."""
-    where = _listed([str(cast) for cast in casts if cast.where])
+    where = _listed([f"{where} ({dtype})" for where, dtype in casts if where])
     said = []
     for status, text in _SENTENCES.items():
         those = {name: report for name, report in reports.items() if report.status == status}

@@ -4,6 +4,7 @@ import contextlib
 import math
 from collections.abc import Callable, Iterator
 from contextvars import ContextVar
+from functools import partial
 from typing import Any
 
 import jax
@@ -45,16 +46,13 @@ def check_time_steps_alone(index: int, layer: Any, as_function: Callable[[Any], 
     steps, mesh = _steps.get(), jax.sharding.get_abstract_mesh()
     if steps < 2 or not isinstance(xs, jax.Array) or mesh.explicit_axes or mesh.manual_axes:
         return
-    mixes = None
     with trying_stateless_layers(0):  # a network inside of the layer is part of it
         function = as_function(layer)
         if function is None:
             return
         # A single example is fast, but a layer may differ between batch sizes: confirm with the actual one.
-        for shape in [(1, *xs.shape[2:])] * (xs.ndim > 2) + [xs.shape[1:]]:
-            mixes = _mixes_time(function, steps, shape, xs.dtype)
-            if mixes is False:
-                return
+        alone = xs.ndim > 2 and _mixes_time(function, steps, (1, *xs.shape[2:]), xs.dtype) is False
+        mixes = not alone and _mixes_time(function, steps, xs.shape[1:], xs.dtype)
     if mixes:
         name = getattr(layer, "__name__", type(layer).__name__)
         raise ValueError(
@@ -66,72 +64,61 @@ def check_time_steps_alone(index: int, layer: Any, as_function: Callable[[Any], 
 
 def _mixes_time(function: Callable, steps: int, shape: tuple[int, ...], dtype) -> bool | None:
     """Return whether a function of ``[time, *shape]`` mixes time steps; None if it can't be run."""
-    steps = min(steps, max(4, _MAX_INPUT_SIZE // max(1, math.prod(shape))))
-    try:
-        closed = jax.make_jaxpr(function)(jax.ShapeDtypeStruct((steps, *shape), dtype))
-        avals = [jax.typeof(constant) for constant in closed.consts]
-        draws = any(jnp.issubdtype(aval.dtype, jax.dtypes.prng_key) for aval in avals)
-        if closed.effects or draws or sum(aval.size for aval in avals) > _MAX_PARAMETERS:
-            return False
-        return any(
-            _leaf_mixes(*leaf)
-            for trial in _outputs(closed, steps, shape, dtype)
-            for leaf in zip(*trial, strict=True)
-            if leaf[0].shape[:1] == (steps,)
-        )
-    except Exception:  # a user's code may raise anything when it runs separately
-        return None
-
-
-def _outputs(closed, steps, shape, dtype):
-    """Return, for each of two trials, the outputs for five inputs and the two cuts in time.
-
-    The inputs are: two random ones; for each cut, the first up to the cut and the second from there on; and one step
-    repeated. There are two cuts since a layer that groups time steps may have the border of two groups at one of them.
-    The first trial is of normal numbers; the second of spikes, many and then few, for a layer with a threshold on the
-    rate over time.
-    """
     from jax.extend.core import ClosedJaxpr, jaxpr_as_fun  # here: it takes as long to import as all of brainsurr
 
-    rng = np.random.default_rng(0)
+    steps, rng = min(steps, max(4, _MAX_INPUT_SIZE // max(1, math.prod(shape)))), np.random.default_rng(0)
+    # Normal numbers; then spikes, many and few, for a layer with a threshold on the rate over time.
     numbers = [rng.standard_normal((steps, *shape), np.float32) for _ in range(2)]
     spikes = [(rng.random((steps, *shape), np.float32) < rate).astype(np.float32) for rate in (0.9, 0.1)]
-    cuts = (steps // 2, min(steps // 2 + 1, steps - 1))
-
-    def inputs(first, second):
-        mixed = (np.concatenate([first[:cut], second[cut:]]) for cut in cuts)
-        return first, second, *mixed, np.broadcast_to(first[:1], first.shape)
 
     @jax.jit
-    def run(constants, xs):
-        return jaxpr_as_fun(ClosedJaxpr(closed.jaxpr, constants))(xs > 0 if dtype == jnp.bool_ else xs.astype(dtype))
+    def outputs(constants, xs):
+        program = jaxpr_as_fun(ClosedJaxpr(closed.jaxpr, constants))
+        return [y for y in program(xs > 0 if dtype == jnp.bool_ else xs.astype(dtype)) if y.shape[:1] == (steps,)]
 
-    with jax.ensure_compile_time_eval():
-        # Parameters may be tracers of the surrounding program: use random values in their place, away from 0.
-        constants = [_stand_in(c, rng) if isinstance(c, jax.core.Tracer) else c for c in closed.consts]
-        for trial in (numbers, spikes):
-            outputs = [[np.asarray(leaf) for leaf in run(constants, xs)] for xs in inputs(*trial)]
-            yield (*outputs, [cuts] * len(outputs[0]))
+    try:
+        closed = jax.make_jaxpr(function)(jax.ShapeDtypeStruct((steps, *shape), dtype))
+        types = [jax.typeof(constant) for constant in closed.consts]
+        draws = any(jnp.issubdtype(constant.dtype, jax.dtypes.prng_key) for constant in types)
+        if closed.effects or draws or sum(constant.size for constant in types) > _MAX_PARAMETERS:
+            return False
+        with jax.ensure_compile_time_eval():
+            # Parameters may be tracers of the surrounding program: use random values in their place, away from 0.
+            constants = [_stand_in(c, rng) if isinstance(c, jax.core.Tracer) else c for c in closed.consts]
+            return any(_looks_across(partial(outputs, constants), *trial) for trial in (numbers, spikes))
+    except Exception:  # a user's code may raise anything when it runs separately
+        return None
 
 
 def _stand_in(tracer, rng):
     return jnp.asarray(rng.uniform(0.5, 1.5, tracer.shape)).astype(tracer.dtype)
 
 
-def _leaf_mixes(first, second, early, late, same, cuts) -> bool:
-    eps = float(jnp.finfo(first.dtype).eps) if jnp.issubdtype(first.dtype, jnp.inexact) else 0.0
-    return any(
+def _looks_across(outputs: Callable, first: np.ndarray, second: np.ndarray) -> bool:
+    """Return whether the outputs of two inputs, cut and joined in time, differ from those of the inputs so joined.
+
+    Or those of one step repeated, from step to step. There are two cuts since a layer that groups time steps may have
+    the border of two groups at one of them.
+    """
+    steps, before, after = len(first), outputs(first), outputs(second)
+    for cut in (steps // 2, min(steps // 2 + 1, steps - 1)):
+
+        def joined(one, other, cut=cut):
+            return np.concatenate([one[:cut], other[cut:]])
+
         # Both are of one program, but an accelerator may still round its sums in another order.
-        _differ(mixed[:cut], first[:cut], 8 * eps) or _differ(mixed[cut:], second[cut:], 8 * eps)
-        for mixed, cut in zip((early, late), cuts, strict=True)
-    ) or _differ(same, same[:1], max(1e-3, 8 * eps))  # rows of one program may be rounded in different orders
+        if any(map(_differ, outputs(joined(first, second)), map(joined, before, after))):
+            return True
+    same = map(np.asarray, outputs(np.broadcast_to(first[:1], first.shape)))
+    return any(_differ(y, y[:1], least=1e-3) for y in same)  # rows of one program may be rounded in different orders
 
 
-def _differ(left, right, tolerance) -> bool:
+def _differ(left, right, least: float = 0.0) -> bool:
     """Return whether two arrays differ by more than rounding, relative to the largest finite number."""
-    left, right = np.broadcast_arrays(*(a.astype(np.result_type(a, np.float64)) for a in (left, right)))
+    eps = float(jnp.finfo(left.dtype).eps) if jnp.issubdtype(left.dtype, jnp.inexact) else 0.0
+    left, right = np.broadcast_arrays(*(np.asarray(a, np.result_type(a.dtype, np.float64)) for a in (left, right)))
     finite = np.isfinite(left) & np.isfinite(right)
     equal = (left == right) | (np.isnan(left) & np.isnan(right))
     with np.errstate(invalid="ignore"):
-        near = np.abs(left - right) <= tolerance * np.max(np.abs(right), initial=0, where=finite)
+        near = np.abs(left - right) <= max(least, 8 * eps) * np.max(np.abs(right), initial=0, where=finite)
     return not np.all(equal | (finite & near))

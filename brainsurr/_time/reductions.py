@@ -1,77 +1,44 @@
 """The reductions of `unroll` over time: what to keep of one block, and how to combine that of all blocks."""
 
-from typing import Any, Protocol
+from collections.abc import Callable
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 
 
-class Reduction(Protocol):
-    """A reduction over time in two steps: within each block, which may differ in length, and over the blocks."""
+class Reduction(NamedTuple):
+    """A reduction over time in two steps: within each block, which may differ in length, and over the blocks.
 
-    def block(self, y: jax.Array) -> Any:
-        """Return what to keep of the outputs of one block, ``[time, ...]``: an array or a tuple of arrays."""
+    Attributes:
+      block: ``block(y)`` returns what to keep of the outputs of one block, ``[time, ...]``: an array or several.
+      combine: ``combine(parts, steps, dtype)`` returns the outputs of all ``steps``, of what was kept, one or two trees
+        with a leading axis of blocks; ``dtype`` is that of the outputs of a block.
+    """
 
-    def combine(self, parts: list, steps: int, dtype) -> jax.Array:
-        """Return the outputs of all time steps.
-
-        Args:
-          parts: what was kept of the blocks, one or two trees with a leading axis of blocks.
-          steps: the number of time steps of all blocks.
-          dtype: of the outputs of a block.
-        """
+    block: Callable
+    combine: Callable
 
 
-class All(Reduction):
-    """Keep the outputs of all time steps."""
-
-    def block(self, y):
-        """Keep everything."""
-        return y
-
-    def combine(self, parts, steps, dtype):
-        """Concatenate the blocks in time."""
-        return jnp.concatenate([y.reshape(y.shape[0] * y.shape[1], *y.shape[2:]) for y in parts])
+def _all(parts, steps, dtype):
+    return jnp.concatenate([y.reshape(y.shape[0] * y.shape[1], *y.shape[2:]) for y in parts])
 
 
-class Mean(Reduction):
-    """The mean over time; of integers, a float. Half precision is summed in float32."""
-
-    def block(self, y):
-        """Sum over time."""
-        y = y.astype(_float_dtype(y.dtype))
-        return jnp.sum(y.astype(jnp.float32) if y.dtype.itemsize < 4 else y, axis=0)
-
-    def combine(self, parts, steps, dtype):
-        """Sum over the blocks and divide by the number of time steps."""
-        return (jnp.sum(_concatenate(parts), axis=0) / steps).astype(_float_dtype(dtype))
+def _sum(y):
+    y = y.astype(_float_dtype(y.dtype))
+    return jnp.sum(y.astype(jnp.float32) if y.dtype.itemsize < 4 else y, axis=0)
 
 
-class Max(Reduction):
-    """The maximum over time, whose gradient is shared by all time steps that attain it."""
-
-    def block(self, y):
-        """Return the maximum, and how many time steps attain it."""
-        return _shared_maximum(y, 1)
-
-    def combine(self, parts, steps, dtype):
-        """Return the largest of the maxima; a block has a share in its gradient for each step that attains it."""
-        return _shared_maximum(*_concatenate(parts))[0]
+def _mean(parts, steps, dtype):
+    return (jnp.sum(_concatenate(parts), axis=0) / steps).astype(_float_dtype(dtype))
 
 
-class Last(Reduction):
-    """The outputs of the last time step."""
-
-    def block(self, y):
-        """Keep the last time step."""
-        return y[-1]
-
-    def combine(self, parts, steps, dtype):
-        """Keep the last block."""
-        return parts[-1][-1]
+def _float_dtype(dtype):
+    return dtype if jnp.issubdtype(dtype, jnp.inexact) else jnp.result_type(float)
 
 
-REDUCTIONS: dict[str | None, Reduction] = {None: All(), "mean": Mean(), "max": Max(), "last": Last()}
+def _max(parts, steps, dtype):
+    return _shared_maximum(*_concatenate(parts))[0]
 
 
 def _shared_maximum(values, counts):
@@ -91,9 +58,13 @@ def _shared_maximum(values, counts):
     return largest + jnp.sum(shares * (finite - jax.lax.stop_gradient(finite)), axis=0), total
 
 
-def _float_dtype(dtype):
-    return dtype if jnp.issubdtype(dtype, jnp.inexact) else jnp.result_type(float)
-
-
 def _concatenate(parts):
     return jax.tree.map(lambda *arrays: jnp.concatenate(arrays), *parts)
+
+
+REDUCTIONS: dict[str | None, Reduction] = {
+    None: Reduction(lambda y: y, _all),
+    "mean": Reduction(_sum, _mean),  # of integers, a float; half precision is summed in float32
+    "max": Reduction(lambda y: _shared_maximum(y, 1), _max),
+    "last": Reduction(lambda y: y[-1], lambda parts, steps, dtype: parts[-1][-1]),
+}

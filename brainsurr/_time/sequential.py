@@ -26,21 +26,18 @@ def named(index: int, layer: Any) -> Iterator[None]:
 
 def check_layers(layers: Iterable[Callable]) -> tuple[Callable, ...]:
     """Return the layers as a tuple, or raise a TypeError if one can't be called."""
+    expected = "SpikingSequential: expected layers"
     try:
         layers = tuple(layers)
     except TypeError as error:
-        expected = "SpikingSequential: expected layers to be a list, SpikingSequential([a, b])"
-        raise TypeError(f"{expected}, got {layers!r}") from error
+        raise TypeError(f"{expected} to be a list, SpikingSequential([a, b]), got {layers!r}") from error
     for layer in layers:
         kind = layer if isinstance(layer, type) else type(layer)
         if issubclass(kind, Neuron):
-            raise TypeError(
-                f"SpikingSequential: expected layers, got a neuron by itself, {layer!r}: make a layer of its class, "
-                f"layer({kind.__name__})(features, ...)"
-            )
+            instead = f"make a layer of its class, layer({kind.__name__})(features, ...)"
+            raise TypeError(f"{expected}, got a neuron by itself, {layer!r}: {instead}")
         if not is_function(layer):
-            hint = hint_to_call(layer)
-            raise TypeError(f"SpikingSequential: expected layers that can be called, got {layer!r}{hint}")
+            raise TypeError(f"{expected} that can be called, got {layer!r}{hint_to_call(layer)}")
     return layers
 
 
@@ -77,12 +74,12 @@ def apply_layer(layer: Any, carry, xs, call: Callable = call_layer):
         )
     if getattr(layer, "return_spikes", False) is not True:
         return after, ys, None
-    if not isinstance(ys, tuple) or len(ys) != 2:
+    if not isinstance(ys, tuple):
         raise TypeError(
-            f"SpikingSequential: expected {type(layer).__name__}, whose return_spikes is True, to return a pair "
-            f"(ys, spikes) as its outputs, got {type(ys).__name__}"
+            f"SpikingSequential: expected outputs (ys, spikes), with return_spikes, got {type(ys).__name__}"
         )
-    return after, *ys
+    ys, spikes = ys
+    return after, ys, spikes
 
 
 def call_on_rows(product: Callable, xs):
@@ -106,15 +103,7 @@ def is_on_one_device() -> bool:
     return jax.device_count() == 1 and not mesh.explicit_axes and not mesh.manual_axes
 
 
-def apply_layers(
-    layers: Iterable[Any],
-    carry,
-    xs,
-    as_function: Callable,
-    call: Callable = call_layer,
-    as_product: Callable[[Any], Callable | None] = lambda layer: None,
-    return_spikes: bool = False,
-):
+def apply_layers(layers, carry, xs, as_function, call=call_layer, as_product=lambda layer: None, return_spikes=False):
     """Call layers in a row on a stretch of time; return their carries and the outputs of the last.
 
     With ``return_spikes``, the outputs are a pair of these and the spikes of the layers that fire, by index: neurons,
@@ -132,12 +121,11 @@ def apply_layers(
       return_spikes: whether the outputs are such a pair.
     """
     layers = tuple(layers)
-    if not isinstance(carry, (tuple, list)) or len(carry) != len(layers):
-        got = f"{len(carry)} entries" if isinstance(carry, (tuple, list)) else type(carry).__name__
-        raise ValueError(
-            f"SpikingSequential: expected a carry of {len(layers)} entries, one for each layer, got {got}: "
-            "start from initialize_carry"
-        )
+    wanted = f"{len(layers)} entries"
+    got = f"{len(carry)} entries" if isinstance(carry, (tuple, list)) else type(carry).__name__
+    if got != wanted:
+        expected = f"SpikingSequential: expected a carry of {wanted}, one for each layer"
+        raise ValueError(f"{expected}, got {got}: start from initialize_carry")
     carries, spikes, given, xs = [], {}, xs, as_float(xs, "xs")
     for index, (layer, before) in enumerate(zip(layers, carry, strict=True)):
         product = as_product(layer)

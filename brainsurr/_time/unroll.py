@@ -14,7 +14,7 @@ from .._checks import check_function, check_word, is_integer
 from .._kernel import promote_in_gradient_check
 from .._scan import scan
 from .guard import trying_stateless_layers
-from .reductions import REDUCTIONS, Reduction
+from .reductions import REDUCTIONS
 
 REMATS = ("none", "dots", "full")
 _ROWS = 1536  # of the matrix products of a block: more take more memory, and save little time
@@ -113,17 +113,17 @@ JAX = transforms_of(scan, jax.checkpoint)
 @jax.tree_util.register_dataclass
 @dataclasses.dataclass(frozen=True)
 class _Part:
-    """What a reduction keeps of one output of a block, the reduction, and the dtype of that output."""
+    """What a reduction keeps of one output of a block, its word, and the dtype of that output."""
 
     kept: Any
-    reduction: Reduction = dataclasses.field(metadata={"static": True})
+    word: str | None = dataclasses.field(metadata={"static": True})
     dtype: Any = dataclasses.field(metadata={"static": True})
 
 
 def unroll_blocks(transforms: Transforms, block, carry, xs, block_size, remat, reduce):
     """Run `unroll` with the transforms of a framework."""
     check_word("remat", remat, REMATS)
-    words, places = jax.tree.flatten(reduce, is_leaf=_is_word)
+    words, places = jax.tree.flatten(reduce, is_leaf=lambda node: node is None or isinstance(node, str))
     for word in words:
         check_word("reduce", word, tuple(REDUCTIONS))
     check_function("block", block)
@@ -142,29 +142,25 @@ def unroll_blocks(transforms: Transforms, block, carry, xs, block_size, remat, r
         steps = len(jax.tree.leaves(xs)[0])
         if _steps("the outputs of block", ys) != steps:
             raise ValueError(f"expected block to give an output for each of {steps} steps, got {_shapes(ys)}")
-        return carry, _reduced(words, places, ys)
+        return promote_in_gradient_check(carry), _reduced(words, places, ys)
 
     if remat != "none":
         policy = jax.checkpoint_policies.dots_saveable if remat == "dots" else None
         block_and_reduce = transforms.checkpoint(block_and_reduce, policy=policy, prevent_cse=False)
-
-    def scan_body(block, carry, xs):
-        after, parts = block_and_reduce(block, carry, xs)
-        return _check_carry(carry, after), parts
 
     blocks = steps // size if size < steps else 0
     parts = []  # of the blocks of equal length, and of the rest
     if blocks:
         whole = jax.tree.map(lambda x: x[: blocks * size].reshape(blocks, size, *x.shape[1:]), xs)
         with trying_stateless_layers(min(steps, max(2 * size, 32))):
-            carry, stacked = transforms.scan(scan_body, block, carry, whole)
+            carry, stacked = transforms.scan(block_and_reduce, block, carry, whole)
         parts.append(stacked)
     if blocks * size < steps or not blocks:
         carry, rest = block_and_reduce(block, carry, jax.tree.map(lambda x: x[blocks * size :], xs))
         parts.append(jax.tree.map(lambda kept: kept[None], rest))
 
     def combine(*parts):
-        return parts[0].reduction.combine([part.kept for part in parts], steps, parts[0].dtype)
+        return REDUCTIONS[parts[0].word].combine([part.kept for part in parts], steps, parts[0].dtype)
 
     return carry, jax.tree.map(combine, *parts, is_leaf=lambda node: isinstance(node, _Part))
 
@@ -176,40 +172,19 @@ def _as_arrays(name: str, tree):
     return promote_in_gradient_check(tree)
 
 
-def _is_word(node) -> bool:
-    return node is None or isinstance(node, str)
-
-
 def _reduced(words, places, ys):
     """Return a `_Part` for each output of a block. A word of ``reduce`` is for all outputs at its place."""
-
-    def part(word, y):
-        reduction = REDUCTIONS[word]
-        return _Part(reduction.block(y), reduction, y.dtype)
-
     try:
         outputs = places.flatten_up_to(ys)
     except ValueError as error:
         shown = jax.tree.map(lambda y: "mean", ys)
         reduce = places.unflatten(words)
         raise ValueError(f"expected reduce to be a string, or strings such as {shown}, got {reduce!r}") from error
-    return places.unflatten([jax.tree.map(partial(part, word), y) for word, y in zip(words, outputs, strict=True)])
-
-
-def _check_carry(before, after):
-    """Return the carry after a block, or raise a TypeError if the next block can't start from it."""
-    after = _as_arrays("the carry that block returns", after)
-    same_structure = jax.tree.structure(before) == jax.tree.structure(after)  # type: ignore[operator]
-    if not same_structure or not jax.tree.all(jax.tree.map(_continues, before, after)):
-        given, returned = (
-            ", ".join(f"{leaf.dtype}{list(leaf.shape)}" for leaf in jax.tree.leaves(carry)) for carry in (before, after)
-        )
-        raise TypeError(f"expected block to return a carry like the one it is given, {given}, got {returned}")
-    return after
-
-
-def _continues(before, after) -> bool:
-    return after.shape == before.shape and (after.dtype == before.dtype or after.weak_type)
+    parts = (
+        jax.tree.map(lambda y, word=word: _Part(REDUCTIONS[word].block(y), word, y.dtype), output)
+        for word, output in zip(words, outputs, strict=True)
+    )
+    return places.unflatten(parts)
 
 
 def _block_size(block_size, xs, steps: int) -> int:

@@ -164,9 +164,9 @@ def test_frameworks_have_the_same_arguments_and_defaults():
             for host in HOSTS
         )
         assert nnx.keys() - differ == linen.keys() - differ == brainstate.keys() - differ
-        assert [nnx[name] for name in nnx if name not in differ] == [linen[name] for name in nnx if name not in differ]
-        shared = nnx.keys() - differ - own
-        assert {name: nnx[name] for name in shared} == {name: brainstate[name] for name in shared}
+        for name in nnx.keys() - differ:
+            assert nnx[name] == linen[name]
+            assert name in own or nnx[name] == brainstate[name]
 
 
 @every_host
@@ -217,11 +217,9 @@ IN_A_LIST = r"^SpikingSequential: expected layers to be a list, SpikingSequentia
 ITS_ARRAY = ": give the array that it holds, and its name in learnable= to train it$"
 REFUSED = [
     (lambda layers: layers.LIF(4, spike_fn=bs.Arctan), r"^LIF: .* spike_fn .*<class .*: call it, Arctan\(...\)$"),
-    (lambda layers: layers.LIFCell(4, spike_fn=bs.Arctan), r": call it, Arctan\(...\)$"),
     (lambda layers: layers.SpikingSequential([bs.Arctan]), r": call it, Arctan\(...\)$"),
     (lambda layers: layers.LIF(4, spike_fn=3), "spike_fn to be a surrogate or a function, got 3(?!.*call it)"),
     (lambda layers: layers.SpikingActivation(braintools.surrogate.ReluGrad()), ": write brainsurr.ReluGrad$"),
-    (lambda layers: layers.SpikingActivation(braintools.surrogate.ReluGrad), ": write brainsurr.ReluGrad$"),
     (lambda layers: layers.SpikingActivation(braintools.surrogate.sigmoid), ": write brainsurr.sigmoid$"),
     (lambda layers: layers.SpikingActivation("fast_sigmoid"), BY_EQUIVALENT),
     (lambda layers: layers.LIF(4, spike_fn="fast_sigmoid"), BY_EQUIVALENT),
@@ -239,11 +237,6 @@ def test_what_is_refused_says_what_to_write(host, make, says):
         make(host.layers)
 
 
-@every_host
-def test_a_scaled_surrogate_has_a_width(host):
-    host.layers.SpikingActivation(bs.Arctan().scaled(), learnable="width")
-
-
 def started(host, net, batch, features):
     """What runs a network over time, or `unroll` in its place, from the state that is made for such a batch."""
     if host.name == "brainstate":
@@ -256,16 +249,19 @@ def started(host, net, batch, features):
 
 
 @every_host
-@pytest.mark.parametrize("layer", ["LIF", "LI"])  # whose state is one array like the input
-def test_a_carry_with_a_time_axis(host, layer):
-    xs, make = jnp.ones((5, 2, 4)), getattr(host.layers, layer)
-    instead = r"without the time axis, from initialize_carry\(xs.shape\[1:\]\)"
-    for net in (make(4), host.layers.SpikingSequential([make(4)])):
-        run = started(host, net, (5, 2), 4)
-        for options in ({}, {"run": host.layers.unroll}):
-            with pytest.raises(ValueError, match=rf"^{layer}: .*got \(2, 4\): .*{instead}") as error:
-                run(xs, **options)
-            assert "LIFCell" not in str(error.value)
+def test_a_carry_with_a_time_axis(host):
+    xs, instead = jnp.ones((5, 2, 4)), r"without the time axis, from initialize_carry\(xs.shape\[1:\]\)"
+    for layer in ("LIF", "LI"):  # whose state is one array like the input
+        make = getattr(host.layers, layer)
+        for net in (make(4), host.layers.SpikingSequential([make(4)])):
+            run = started(host, net, (5, 2), 4)
+            for options in ({}, {"run": host.layers.unroll}):
+                with pytest.raises(ValueError, match=rf"^{layer}: .*got \(2, 4\): (?!.*LIFCell).*{instead}"):
+                    run(xs, **options)
+    if host.name == "nnx":
+        cell = host.layers.LIFCell(4)
+        with pytest.raises(ValueError, match=instead):
+            jax.lax.scan(cell, cell.initialize_carry(xs.shape), xs)
 
 
 @every_host
@@ -275,12 +271,6 @@ def test_a_carry_for_another_batch_and_a_single_step(host):
         run = started(host, host.layers.LIF(4), (batch,), 4)
         with pytest.raises(ValueError, match=r"^LIF: .*a layer over time takes \[time, batch, features\]"):
             run(xs)
-
-
-def test_a_carry_with_a_time_axis_in_a_cell():
-    cell, xs = bs.nnx.LIFCell(4), jnp.ones((5, 2, 4))
-    with pytest.raises(ValueError, match=r"without the time axis, from initialize_carry\(xs.shape\[1:\]\)"):
-        jax.lax.scan(cell, cell.initialize_carry(xs.shape), xs)
 
 
 # Checkpoints ---------------------------------------------------------------------------------------------------
@@ -300,21 +290,24 @@ SETTINGS += [("threshold", BOTH | {"learnable": "decay"})]
 
 
 @pytest.mark.parametrize(("name", "fixed"), SETTINGS)
-def test_a_trained_parameter_for_a_fixed_one(name, fixed):
+def test_a_trained_parameter_for_a_fixed_one_and_back(name, fixed):
     """And what is said where flax itself says nothing, or speaks of static attributes."""
     says = f"{name} is fixed in the layer but trained in the values given: make the layer with learnable='{name}', or "
     says += f"leave {name} out of the values"
     nets = [spiking(Nnx(), **setting) for setting in (BOTH, fixed)]
-    pure = nnx.to_pure_dict(nnx.state(nets[0]))
-    for state in (nnx.state(nets[0]), nnx.state(nets[0], nnx.Param), pure):
+    for state in (nnx.state(nets[0]), nnx.state(nets[0], nnx.Param), nnx.to_pure_dict(nnx.state(nets[0]))):
         with pytest.raises(ValueError, match=says):
             nnx.update(nets[1], state)
-    net, host = spiking(Linen(), **BOTH), Linen()
-    params = host.params(net, XS)
+    (net, other), host = (spiking(Linen(), **setting) for setting in (BOTH, fixed)), Linen()
+    (params, fewer), args = (host.params(one, XS) for one in (net, other)), host._args(net, XS)
     owner = "SpikingActivation layers_0/spike_fn" if name == "alpha" else "LIF layers_0"
     with pytest.raises(ValueError, match=f"^{owner}: {says}"):
-        host.with_params(spiking(host, **fixed), params).apply({"params": params}, *host._args(net, XS))
-    net.apply({"params": params}, *host._args(net, XS))
+        other.apply({"params": params}, *args)
+    net.apply({"params": params}, *args)
+    with pytest.raises(ValueError, match=f"{name} is trained here and not among the .* without learnable='{name}'"):
+        net.apply({"params": fewer}, *args)
+    with pytest.raises(ValueError, match="decay is trained here"):  # nor is anything else
+        net.apply({}, *args)
 
 
 def test_a_fixed_number_may_be_set():
@@ -338,22 +331,13 @@ def test_what_the_page_says_of_what_is_not_compared():
         trained.assign_dict_values(fixed.to_dict_values())
 
 
-@pytest.mark.parametrize("host", [Nnx, Linen])
-def test_orbax_names_what_differs(host, tmp_path):
-    trees = [host().params(spiking(host(), **setting), XS) for setting in (BOTH, {"act": "alpha"})]
+def test_orbax_names_what_differs(tmp_path):
+    trees = [Nnx().params(spiking(Nnx(), **setting), XS) for setting in (BOTH, {"act": "alpha"})]
     for i, (saved, wanted) in enumerate((trees, reversed(trees))):
         with ocp.StandardCheckpointer() as checkpointer:
             checkpointer.save(tmp_path / str(i), saved)
         with ocp.StandardCheckpointer() as checkpointer, pytest.raises(ValueError, match="decay"):
             checkpointer.restore(tmp_path / str(i), wanted)
-
-
-@every_host
-def test_a_trained_alpha_is_formatted_as_the_surrogates(host):
-    act = host.layers.SpikingActivation(bs.LogTailedRelu(0.125), learnable="alpha")
-    if host.name == "linen":
-        act = act.bind({"params": host.params(act, XS)})
-    assert f"{act.surrogate.alpha:.2f}" == "0.12"
 
 
 def test_a_subclass_has_attributes_and_parameters_of_its_own():

@@ -4,15 +4,15 @@ import dataclasses
 import json
 import math
 import re
-from typing import Any
 
 import brainstate
 import jax
 import jax.numpy as jnp
 import numpy as np
+import optax
 import pytest
 from asked import diagnose
-from close import assert_close
+from close import assert_close, bound, distances
 from combinations import each_value_once, label
 from flax import linen, nnx
 from jax.sharding import AxisType, NamedSharding
@@ -20,9 +20,6 @@ from jax.sharding import PartitionSpec as P
 from pages import DOCS
 
 import brainsurr as bs
-import brainsurr.brainstate
-import brainsurr.linen
-import brainsurr.nnx
 from tools.frameworks import HOSTS, Brainstate, Linen, Nnx
 
 pytestmark = pytest.mark.usefixtures("lenient")  # brainstate's Linear
@@ -93,21 +90,18 @@ def test_numbers_are_those_of_a_loop(host, how):
 
 
 def test_rms_is_over_the_finite_values_of_all_steps():
-    """Not a mean over calls or neurons: each value counts once, however many a step has."""
+    """Not a mean over calls or neurons: each value counts once, however many a step has. That of nothing is NaN."""
     steps = [np.array([[3.0, -4.0]]), np.array([[0.5, np.nan], [-np.inf, 2.0], [-1.0, 0.0]]), np.full((2, 2), 8.0)]
 
     def loss_fn(spike_fns):
-        return sum(jnp.sum(spike_fns["layer"](jnp.asarray(x, jnp.float32))) for x in steps)
+        nothing = jnp.sum(spike_fns["nothing"](jnp.full((2, F), -jnp.inf)))
+        return sum((jnp.sum(spike_fns["layer"](jnp.asarray(x, jnp.float32))) for x in steps), nothing)
 
-    report = bs.diagnose({"layer": bs.Arctan()}, loss_fn)
+    report = bs.diagnose({"layer": bs.Arctan(), "nothing": bs.Arctan()}, loss_fn)
     x = np.concatenate(steps)
     assert_close(report["layer"].rms, np.sqrt(np.mean(np.square(x[np.isfinite(x)]))), x.size + 4, dtype=jnp.float32)
+    assert math.isnan(report["nothing"].rms)
     assert f"  {report['layer'].rms:.3g}  " in str(report)
-
-
-def test_rms_of_nothing_is_nan_and_shown_as_dashes():
-    report = bs.diagnose({"a": bs.Arctan()}, lambda fns: jnp.sum(fns["a"](jnp.full((2, F), -jnp.inf))))
-    assert math.isnan(report["a"].rms)
     assert "  --  " in str(report)
 
 
@@ -201,88 +195,68 @@ def test_the_advice_for_random_spikes_is_one_that_they_can_take(f):
     bs.nnx.SpikingActivation(f.scaled(height=1 / 10, width=10), random=True, rngs=nnx.Rngs(0))
 
 
-def chain(surrogates, gains, biases):
-    """A loss of layers in a row, each `spike(gain * x + bias)`, whose statuses can be told by hand."""
+def statuses(report):
+    return ", ".join(layer.status for layer in report.values())
+
+
+LEAKY, SHUT = bs.LogTailedRelu(0.1), bs.LogTailedRelu()
+IN_A_ROW = [  # surrogates, and the gain and the bias of what each is given; the statuses can be told by hand
+    ([LEAKY, SHUT, LEAKY], [(1, 0), (1, -2), (1, -0.5)], "cut off, dead, recoverable"),
+    ([LEAKY, SHUT], [(1, -2), (1, -2)], "cut off, dead"),  # the first is silent, but lets a gradient through
+    ([LEAKY, LEAKY], [(1, 0), (1, -0.5)], "saturated, saturated"),
+    ([LEAKY, bs.ReluGrad(width=0.5)], [(0.1, -0.05), (4, -0.75)], "cut off, blocked"),  # that is -0.75 or 3.25 away
+    ([1e-6 * LEAKY, LEAKY], [(1, -0.5), (1, -0.5)], "vanishing, fine"),
+    ([LEAKY, LEAKY], [(1, -0.5), (1, -0.5)], "fine, fine"),
+    ([LEAKY] * 3, [(1, -0.5), (jnp.nan, 0), (1, 0)], "not finite, not finite, not finite"),
+    ([LEAKY, jnp.inf * LEAKY, LEAKY], [(1, -0.5), (1, -0.5), (1, 0)], "not finite, not finite, saturated"),
+    # No gradient at all is sent to the layer before a step without a surrogate, which is counted all the same.
+    ([bs.Arctan(), lambda x: jnp.heaviside(x, 1.0)], [(1, -0.5), (1, -0.5)], "cut off, blocked"),
+]
+SAID = [
+    ["gets through layer 2, which is dead", "Scale up the weights before it", "Fix layer 2, which sends it no spike"],
+    ["layer 1 is silent .* layer 2, which is dead"],
+    ["^layer 1 is saturated"],
+    ["layer 2, which is blocked"],
+    ["norm .* at layer 2"],
+    ["^Every layer fires, and a gradient reaches it.$"],
+    [r"^layer 2 is the first layer with NaN in its membrane \(100.0%"],
+    ["^layer 2 is the last layer whose gradient"],
+    ["no gradient gets through layer 2"],
+]
+
+
+@pytest.mark.parametrize(("layers", "said"), list(zip(IN_A_ROW, SAID, strict=True)))
+def test_the_statuses_of_layers_in_a_row(layers, said):
+    surrogates, steps, expected = layers
 
     def loss_fn(spike_fns):
         x = jnp.linspace(0.25, 1, 8 * 4).reshape(8, 4)
-        for f, gain, bias in zip(spike_fns.values(), gains, biases, strict=True):
+        for f, (gain, bias) in zip(spike_fns.values(), steps, strict=True):
             x = f(gain * x + bias)
         return jnp.sum(x)
 
-    return bs.diagnose({f"layer {i}": f for i, f in enumerate(surrogates, 1)}, loss_fn)
+    report = bs.diagnose({f"layer {i}": f for i, f in enumerate(surrogates, 1)}, loss_fn)
+    assert statuses(report) == expected
+    for pattern, sentence in zip(said, report.sentences, strict=False):
+        assert re.search(pattern, sentence)
 
 
-def statuses(report):
-    return [layer.status for layer in report.values()]
-
-
-def test_a_dead_layer_in_the_middle_is_the_culprit():
-    leaky, not_leaky = bs.LogTailedRelu(0.1), bs.LogTailedRelu()
-    report = chain([leaky, not_leaky, leaky], [1, 1, 1], [0, -2, -0.5])
-    assert statuses(report) == ["cut off", "dead", "recoverable"]
-    assert "no gradient gets through layer 2, which is dead" in report.sentences[0]
-    assert "Scale up the weights before it" in report.sentences[1]
-    assert "Fix layer 2, which sends it no spike" in report.sentences[2]
-    # A silent layer that would let a gradient through is not dead either, if it is another that stops it.
-    report = chain([leaky, not_leaky], [1, 1], [-2, -2])
-    assert statuses(report) == ["cut off", "dead"]
-    assert "layer 1 is silent" in report.sentences[0]
-    assert "layer 2, which is dead" in report.sentences[0]
-
-
-@pytest.mark.slow
-def test_saturated_blocked_and_vanishing():
-    leaky = bs.LogTailedRelu(0.1)
-    report = chain([leaky, leaky], [1, 1], [0, -0.5])
-    assert statuses(report) == ["saturated", "saturated"]
-    report = chain([leaky, bs.ReluGrad(width=0.5)], [0.1, 4], [-0.05, -0.75])  # the second is -0.75 or 3.25 away
-    assert statuses(report) == ["cut off", "blocked"]
-    assert "layer 2, which is blocked" in report.sentences[0]
-    report = chain([1e-6 * leaky, leaky], [1, 1], [-0.5, -0.5])
-    assert statuses(report) == ["vanishing", "fine"]
-    assert "norm" in report.sentences[0]
-    assert "at layer 2" in report.sentences[0]
-    report = chain([leaky, leaky], [1, 1], [-0.5, -0.5])
-    assert report.sentences == ("Every layer fires, and a gradient reaches it.",)
-
-
-@pytest.mark.parametrize("dead", [False, True])
 @pytest.mark.parametrize(("silent", "named"), [(1, False), (2, True)])
-def test_a_tenth_of_silent_or_dead_neurons_is_named(silent, named, dead):
-    x = jnp.concatenate([-jnp.ones((2, silent)), jnp.array([[1.0] * (20 - silent), [-1.0] * (20 - silent)])], 1)
-    f = bs.ReluGrad(width=0.5) if dead else bs.LogTailedRelu(0.1)
-    x = jnp.where(x > 0, 0.25, x) if dead else x
-    report = bs.diagnose({"layer": f}, lambda fns: jnp.sum(fns["layer"](x)))
-    assert (report["layer"].silent, report["layer"].dead) == (silent / 20, dead * silent / 20)
-    assert report["layer"].status == "fine"
-    what = "are dead, they never fire and pass no gradient." if dead else "never fire on this batch."
-    assert (f"layer: 10.0% of its neurons {what}" in " ".join(report.sentences)) == named
-    assert ("Every layer fires, and a gradient reaches it." in report.sentences) == (not dead or not named)
+def test_a_tenth_of_silent_or_dead_neurons_is_named(silent, named):
+    for dead, what in ((0, "never fire on this batch."), (1, "are dead, they never fire and pass no gradient.")):
+        x = np.where(np.arange(20) < silent, -1.0, [[0.25], [-1.0]])
+        f = bs.ReluGrad(width=0.5) if dead else LEAKY
+        report = bs.diagnose({"layer": f}, lambda fns, x=x: jnp.sum(fns["layer"](jnp.asarray(x, jnp.float32))))
+        layer = report["layer"]
+        assert (layer.silent, layer.dead, layer.status) == (silent / 20, dead * silent / 20, "fine")
+        assert (f"layer: 10.0% of its neurons {what}" in " ".join(report.sentences)) == named
+        assert ("Every layer fires, and a gradient reaches it." in report.sentences) == (not dead or not named)
 
 
 @pytest.mark.parametrize(("silent", "status"), [(99, "recoverable"), (98, "fine")])
 def test_a_layer_is_silent_if_99_percent_of_its_neurons_are(silent, status):
     x = jnp.stack([jnp.where(jnp.arange(100) < silent, -1.0, 1.0), -jnp.ones(100)])
-    report = bs.diagnose({"layer": bs.LogTailedRelu(0.1)}, lambda fns: jnp.sum(fns["layer"](x)))
-    assert report["layer"].status == status
-
-
-def test_nan_in_a_membrane_and_in_a_gradient():
-    leaky = bs.LogTailedRelu(0.1)
-    report = chain([leaky] * 3, [1, jnp.nan, 1], [-0.5, 0, 0])
-    assert statuses(report) == ["not finite"] * 3
-    assert report.sentences[0].startswith("layer 2 is the first layer with NaN in its membrane (100.0%")
-    report = chain([leaky, jnp.inf * leaky, leaky], [1, 1, 1], [-0.5, -0.5, 0])
-    assert statuses(report) == ["not finite", "not finite", "saturated"]
-    assert report.sentences[0].startswith("layer 2 is the last layer whose gradient")
-
-
-def test_a_step_without_a_surrogate_is_named():
-    """Its layers before are still counted, though no gradient is sent to them at all."""
-    report = chain([bs.Arctan(), lambda x: jnp.heaviside(x, 1.0)], [1, 1], [-0.5, -0.5])
-    assert statuses(report) == ["cut off", "blocked"]
-    assert_close(report["layer 1"].rate, np.mean(np.linspace(0.25, 1, 32) >= 0.5), 2, dtype=jnp.float32)
+    assert statuses(bs.diagnose({"layer": LEAKY}, lambda fns: jnp.sum(fns["layer"](x)))) == status
 
 
 def test_layers_that_cannot_be_measured_are_named():
@@ -294,7 +268,7 @@ def test_layers_that_cannot_be_measured_are_named():
         return sum(map(jnp.sum, ys)) + jax.lax.cond(jnp.array(False), fns["d"], lambda x: x, x).sum()
 
     report = bs.diagnose(dict.fromkeys("abcde", f), loss_fn)
-    assert statuses(report) == ["fine", "unused", "unused", "unused"]
+    assert statuses(report) == "fine, unused, unused, unused"
     assert math.isnan(report["d"].rate)
     for name, sentence in zip("bcd", report.sentences, strict=False):
         assert sentence.startswith(f"{name}: the loss does not depend on its spikes in any way that can be")
@@ -305,7 +279,7 @@ def test_layers_that_cannot_be_measured_are_named():
 def test_a_loss_of_which_nothing_can_be_measured_is_an_error(host):
     host, xs = host(), jnp.zeros((T, 0, F))
     with pytest.raises(
-        ValueError, match=r"depends on the spikes of layers[._]0, layers[._]1 .* empty batch or time axis"
+        ValueError, match=r"expected a loss that depends on spikes.* layers[._]1: .* empty batch or time"
     ):
         diagnose(host, host.layers.SpikingSequential([host.layers.LIF(F), host.layers.LIF(F)]), jnp.sum, xs)
 
@@ -315,30 +289,22 @@ def test_a_loss_of_which_nothing_can_be_measured_is_an_error(host):
 
 class NnxNet(nnx.Module):
     def __init__(self):
-        self.act, self.drop = brainsurr.nnx.SpikingActivation(bs.Arctan()), nnx.Dropout(0.5, rngs=nnx.Rngs(3))
-        self.cell = brainsurr.nnx.LIFCell(F, spike_fn=bs.LogTailedRelu(0.1))
-        self.block = nnx.Dict(lif=brainsurr.nnx.LIF(F, spike_fn=self.cell.spike_fn))
+        self.act, self.drop = bs.nnx.SpikingActivation(bs.Arctan()), nnx.Dropout(0.5, rngs=nnx.Rngs(3))
+        self.cell = bs.nnx.LIFCell(F, spike_fn=LEAKY)
+        self.block = nnx.Dict(lif=bs.nnx.LIF(F, spike_fn=self.cell.spike_fn))
 
     def __call__(self, xs):
         xs = nnx.RNN(self.cell, time_major=True)(self.drop(self.act(xs)))
         return self.block.lif(jnp.zeros((B, F)), xs)[1]
 
 
-class LinenBlock(linen.Module):
-    act: linen.Module
-
-    @linen.compact
-    def __call__(self, xs):
-        return linen.RNN(brainsurr.linen.LIFCell(F, spike_fn=bs.LogTailedRelu(0.1)), time_major=True)(self.act(xs))
-
-
 class LinenNet(linen.Module):
     def setup(self):
-        self.act = brainsurr.linen.SpikingActivation(bs.Arctan())
-        self.block = LinenBlock(self.act)
+        self.act = bs.linen.SpikingActivation(bs.Arctan())
+        self.block = linen.RNN(bs.linen.LIFCell(F, spike_fn=LEAKY), time_major=True)
 
     def __call__(self, xs):
-        return self.block(xs)
+        return self.block(self.act(xs))
 
 
 class BrainstateNet(brainstate.nn.Module):
@@ -346,8 +312,8 @@ class BrainstateNet(brainstate.nn.Module):
 
     def __init__(self):
         super().__init__()
-        self.spk_fun, self.drop = brainsurr.brainstate.SpikingActivation(bs.Arctan()), brainstate.nn.Dropout(0.5)
-        self.cell = brainsurr.brainstate.LIFCell(F, spike_fn=bs.LogTailedRelu(0.1))
+        self.spk_fun, self.drop = bs.brainstate.SpikingActivation(bs.Arctan()), brainstate.nn.Dropout(0.5)
+        self.cell = bs.brainstate.LIFCell(F, spike_fn=LEAKY)
 
     def init_state(self, batch_size=None, **kwargs):
         self.v = brainstate.HiddenState(jnp.zeros((batch_size, F)))
@@ -364,17 +330,17 @@ def test_a_module_of_ones_own_in_nnx():
         return nnx.graphdef(net), [np.asarray(leaf) for leaf in jax.tree.leaves(nnx.state(net, nnx.RngCount))]
 
     before = snapshot()
-    report = brainsurr.nnx.diagnose(net, lambda net: jnp.mean(net(x)))
+    report = bs.nnx.diagnose(net, lambda net: jnp.mean(net(x)))
     assert list(report) == ["act", "cell", "block.lif"]
     assert report["act"].rate == np.mean(X >= 0)
-    assert brainsurr.nnx.diagnose(net, lambda net: jnp.mean(net(x))) == report
+    assert bs.nnx.diagnose(net, lambda net: jnp.mean(net(x))) == report
     assert snapshot() == before
 
 
 def test_a_module_of_ones_own_in_linen():
     net, x = LinenNet(), jnp.asarray(X, jnp.float32)
-    report = brainsurr.linen.diagnose({}, lambda variables: jnp.mean(net.apply(variables, x)))
-    assert list(report) == ["act", "block.LIFCell_0"]
+    report = bs.linen.diagnose({}, lambda variables: jnp.mean(net.apply(variables, x)))
+    assert list(report) == ["act", "block.cell"]
     assert report["act"].rate == np.mean(X >= 0)
 
 
@@ -385,10 +351,6 @@ def test_a_module_of_ones_own_in_brainstate():
     def loss_fn():
         return jnp.mean(brainstate.transform.for_loop(net, x))
 
-    def from_the_start():
-        brainstate.nn.init_all_states(net, B)
-        return loss_fn()
-
     def snapshot():
         states = {path: np.asarray(state.value) for path, state in net.states().items()}
         states["key"] = np.asarray(jax.random.key_data(brainstate.random.DEFAULT.value))
@@ -396,13 +358,11 @@ def test_a_module_of_ones_own_in_brainstate():
 
     with brainstate.environ.context(fit=True):
         before = snapshot()
-        report = brainsurr.brainstate.diagnose(net, loss_fn)
-        again = brainsurr.brainstate.diagnose(net, from_the_start)
+        report = bs.brainstate.diagnose(net, loss_fn)
         with pytest.raises(RuntimeError, match="no"):
-            brainsurr.brainstate.diagnose(net, lambda: [loss_fn(), exec("raise RuntimeError('no')")])
+            bs.brainstate.diagnose(net, lambda: [loss_fn(), exec("raise RuntimeError('no')")])
     after = snapshot()
     assert list(report) == ["spk_fun", "cell"]
-    assert again == report
     np.testing.assert_equal(after[0], before[0])
     assert after[1] == before[1]
 
@@ -411,46 +371,21 @@ def test_errors_say_what_to_do():
     f, x = bs.Arctan(), jnp.ones((B, F))
     with pytest.raises(TypeError, match=r"got LIF: for a module there is diagnose of brainsurr.nnx, brainsurr.linen"):
         bs.diagnose(bs.nnx.LIF(3), lambda net: 0.0)
-    with pytest.raises(ValueError, match=r"no spiking layer was used.*loss_fn must use what it is called with"):
-        bs.diagnose({"layer": f}, lambda spike_fns: jnp.sum(f(x)))
     with pytest.raises(ValueError, match="layer is used by layers of 4 and 3 neurons"):
         bs.diagnose({"layer": f}, lambda fns: jnp.sum(fns["layer"](x)) + jnp.sum(fns["layer"](x.T)))
-    with pytest.raises(TypeError, match="scalar"):
-        bs.diagnose({"layer": f}, lambda fns: fns["layer"](x))
-    for module in (bs.nnx, bs.brainstate):
-        with pytest.raises(TypeError, match="expected net to be a"):
-            module.diagnose(3, lambda: x)
 
 
-class OwnNnx(nnx.Module):
-    def __init__(self, f):
-        self.f = f
-
-    def __call__(self, x):
-        return self.f(x - 1)
-
-
-class OwnLinen(linen.Module):
-    f: Any
-
-    def __call__(self, x):
-        return self.f(x - 1)
+SEQUENCES = [
+    (Nnx, nnx.Sequential),
+    (Linen, lambda f: linen.Sequential([f])),
+    (Brainstate, lambda f: brainstate.nn.Sequential(brainstate.nn.Identity(), f)),
+]
 
 
-class OwnBrainstate(brainstate.nn.Module):
-    def __init__(self, f):
-        super().__init__()
-        self.f = f
-
-    def update(self, x):
-        return self.f(x - 1)
-
-
-@pytest.mark.parametrize(("host", "own"), list(zip(HOSTS, (OwnNnx, OwnLinen, OwnBrainstate), strict=True)), ids=label)
+@pytest.mark.parametrize(("host", "own"), SEQUENCES, ids=label)
 def test_a_surrogate_in_a_module_of_ones_own_is_seen_if_wrapped(host, own):
     """And in the spike function of a neuron it is a part of the neuron."""
-    host = host()
-    act, xs = host.layers.SpikingActivation(bs.Arctan()), jnp.asarray(X, jnp.float32)
+    host, xs = host(), jnp.asarray(X, jnp.float32)
 
     def report(module):
         if host.name == "linen":
@@ -459,7 +394,9 @@ def test_a_surrogate_in_a_module_of_ones_own_is_seen_if_wrapped(host, own):
 
     with pytest.raises(ValueError, match="a bare surrogate in a module of your own: wrap it in SpikingAct"):
         report(own(bs.Arctan()))
-    assert report(own(act))["f"].rate == np.mean(X >= 1)
+    act = host.layers.SpikingActivation(bs.Arctan())
+    (layer,) = report(own(act)).values()
+    assert layer.rate == np.mean(X >= 0)
     inside = diagnose(host, host.layers.LIF(F, spike_fn=own(act)), jnp.mean, xs)
     assert list(inside) == ["LIF"]
     assert len(inside.sentences) == 2  # neither of them says that the activation was not called
@@ -472,3 +409,71 @@ def test_what_the_page_shows_runs():
         exec(compile(block, "docs/silent-layers.md", "exec"), scope)
     shown = re.findall(r"```text\n(.*?)```", page, re.DOTALL)
     assert shown == [f"{scope[name]}\n" for name in ("report", "again")]
+
+
+# What alpha does to a silent layer: with 0 it gets exactly no gradient and stays silent, a small one recovers. And
+# `diagnose` says so before it is trained.
+
+
+def train(spike_fn, steps=200):
+    """The first layer's gradient before training, and what is said of it before and after, from too small weights."""
+    rngs = nnx.Rngs(0)
+    lif = bs.nnx.LIF(16, spike_fn=spike_fn)
+    net = bs.nnx.SpikingSequential([nnx.Linear(3, 16, rngs=rngs), lif, nnx.Linear(16, 1, rngs=rngs), bs.nnx.LI(1)])
+    net.layers[0].kernel[...] *= 1e-3
+    xs = jax.random.uniform(jax.random.key(0), (20, 8, 3))
+    optimizer = nnx.Optimizer(net, optax.adam(1e-2), wrt=nnx.Param)
+
+    def loss_fn(net):
+        return jnp.mean((net(net.initialize_carry((8, 3)), xs)[1] - 1) ** 2)
+
+    @nnx.jit
+    def step(net, optimizer):
+        grads = nnx.grad(loss_fn)(net)
+        optimizer.update(net, grads)
+        return grads["layers"][0]["kernel"][...]
+
+    before = bs.nnx.diagnose(net, loss_fn)["layers.1"]
+    first = step(net, optimizer)
+    for _ in range(steps):
+        step(net, optimizer)
+    after = bs.nnx.diagnose(net, loss_fn)["layers.1"]
+    with distances() as seen:
+        _, spikes = lif(lif.initialize_carry((8, 16)), net.layers[0](xs))
+    # A potential within rounding of the threshold may fire in one program alone, and change the steps that follow it.
+    near = np.array(seen) < bound(20 * (3 + 2), 4)
+    assert near.mean() < 0.01
+    assert after.rate == pytest.approx(float(spikes.mean()), abs=1e-6 + 20 * near.mean())
+    return np.asarray(first), before, after
+
+
+@pytest.mark.slow
+def test_alpha_zero_gets_exactly_no_gradient_and_stays_silent():
+    gradient, before, after = train(bs.LogTailedRelu())
+    assert (before.status, before.rate, before.silent, before.dead, before.grad_norm) == ("dead", 0, 1, 1, 0)
+    np.testing.assert_array_equal(gradient, 0)
+    assert (after.status, after.rate) == ("dead", 0)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "spike_fn", [bs.LogTailedRelu(0.01), bs.LogTailedRelu(0.1), bs.nnx.LIF(1).spike_fn.surrogate], ids=repr
+)
+def test_a_gradient_below_threshold_recovers(spike_fn):
+    """As a small alpha gives it, and the layers' default."""
+    gradient, before, after = train(spike_fn)
+    assert (before.status, before.rate, before.silent, before.dead, before.passing) == ("recoverable", 0, 1, 0, 1)
+    assert np.abs(gradient).max() > 0
+    assert after.status == "fine"
+    assert after.rate > 0.01
+
+
+@pytest.mark.parametrize("layers", [bs.nnx, bs.linen, bs.brainstate])
+def test_the_default_of_all_layers_is_one(layers):
+    """The gradient is 1 up to 1/8 from the threshold and 1 / |8 x| beyond, so it passes below."""
+    x = jnp.linspace(-20.0, 20.0, 4001)
+    for layer in (layers.LIF(1), layers.LIFCell(1), layers.ALIF(1), layers.ALIFCell(1)):
+        default = layer.spike_fn if isinstance(layer.spike_fn, bs.Surrogate) else layer.spike_fn.surrogate
+        assert default == bs.FakeNumericalGradient(1.0).scaled(width=0.125)
+        expected = 1 / np.maximum(1, np.abs(8 * np.asarray(x, np.float64)))
+        np.testing.assert_allclose(default.surrogate_grad(x), expected, rtol=bound(4, 1))

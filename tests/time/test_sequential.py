@@ -16,9 +16,7 @@ from flax.errors import ScopeParamShapeError
 from jax.sharding import AxisType, PartitionSpec
 from neuron_table import NAMES
 
-import brainsurr.brainstate
-import brainsurr.linen
-import brainsurr.nnx
+import brainsurr as bs
 from tools.frameworks import HOSTS, Brainstate, Linen, Nnx
 
 T, BATCH, SIZES = 12, 4, (6, 5, 3)
@@ -44,13 +42,17 @@ def inputs():
     return jnp.asarray(np.random.default_rng(0).integers(0, 2, (T, BATCH, SIZES[0])), jnp.float32)
 
 
+def losses(host, net, options):
+    """``(params, xs) -> loss`` of a network, and its parameters."""
+    params, start, run, _ = host.pure(net, (BATCH, SIZES[0]))
+    carry = start((BATCH, SIZES[0]))
+    return (lambda params, xs: jnp.mean(run(params, carry, xs, **options)[1] ** 2)), params
+
+
 def gradient(host, options):
     """``(params, xs) -> (loss, gradients)`` of a new network, and its parameters: no sum of its products is rounded."""
-    params, start, run, _ = host.pure(network(host), (BATCH, SIZES[0]))
-    params = jax.tree.map(lambda p: jnp.round(4 * p) / 4, params)
-    carry = start((BATCH, SIZES[0]))
-    step = jax.jit(jax.value_and_grad(lambda params, xs: jnp.mean(run(params, carry, xs, **options)[1] ** 2), (0, 1)))
-    return step, params
+    loss, params = losses(host, network(host), options)
+    return jax.jit(jax.value_and_grad(loss, (0, 1))), jax.tree.map(lambda p: jnp.round(4 * p) / 4, params)
 
 
 def transposed(text):
@@ -103,47 +105,13 @@ def test_brainstate_by_its_own_transformations(options, one_device):
     states = net.states(brainstate.ParamState)
 
     def loss(xs):
-        ys = brainsurr.brainstate.unroll(net, xs, **options) if options else net(xs)
+        ys = bs.brainstate.unroll(net, xs, **options) if options else net(xs)
         return jnp.mean(ys**2)
 
     grads, by_xs = brainstate.transform.jit(brainstate.transform.grad(loss, states, argnums=0))(xs)
-    net.init_state(batch_size=BATCH)
-    params, start, run, _ = Brainstate.pure(net, (BATCH, SIZES[0]))
-    carry = start((BATCH, SIZES[0]))
-    expected = jax.jit(jax.grad(lambda params, xs: jnp.mean(run(params, carry, xs, **options)[1] ** 2), (0, 1)))
+    expected, params = losses(Brainstate, net, options)
     assert all(float(jnp.abs(grad).max()) > 0 for grad in jax.tree.leaves((grads, by_xs)))
-    assert_close((grads, by_xs), expected(params, xs), T * BATCH * sum(SIZES))
-
-
-SEEN: list[int] = []  # how many axes a product over the last axis was called with
-
-
-def watched(layer, call="__call__"):
-    """A subclass of a layer of a framework."""
-
-    def noted(self, xs):
-        SEEN.append(xs.ndim)
-        return getattr(super(kind, self), call)(xs)
-
-    kind = type("Watched", (layer,), {call: noted})
-    return kind
-
-
-@pytest.mark.parametrize(
-    ("host", "layer"),
-    [
-        (Nnx, lambda: watched(nnx.Linear)(6, 5, rngs=nnx.Rngs(0))),
-        (Linen, lambda: watched(linen.Dense)(5)),
-        (Brainstate, lambda: watched(brainstate.nn.Linear, "update")(6, 5)),
-    ],
-    ids=label,
-)
-def test_a_subclass_sees_time_and_batch(host, layer, one_device):
-    params, start, run, _ = host.pure(host.layers.SpikingSequential([layer()]), (BATCH, 6))
-    SEEN.clear()
-    ys = run(params, start((BATCH, 6)), inputs())[1]
-    assert ys.shape == (T, BATCH, 5)
-    assert set(SEEN) == {3}
+    assert_close((grads, by_xs), jax.jit(jax.grad(expected, (0, 1)))(params, xs), T * BATCH * sum(SIZES))
 
 
 def ranks(step, *args):
@@ -156,14 +124,19 @@ def ranks(step, *args):
             if "jaxpr" in equation.params:
                 yield from walk(getattr(equation.params["jaxpr"], "jaxpr", equation.params["jaxpr"]))
 
-    return list(walk(jax.make_jaxpr(step)(*args).jaxpr))
+    return list(walk(jax.make_jaxpr(lambda *args: step(*args))(*args).jaxpr))  # a new function: jax keeps traces
 
 
 def other_dot(lhs, rhs, dimensions, **options):
     return jax.lax.dot_general(lhs, rhs, dimensions, **options)
 
 
-# Of flax: products over the last axis alone, and then others, on [time, batch, 6] or [time, batch, 2, 3].
+def subclass(layer, *arguments, **options):
+    """A layer that a user derives from one of a framework; it may be something else."""
+    return type("Own", (layer,), {})(*arguments, **options)
+
+
+# Products over the last axis alone, and then others, on [time, batch, 6] or [time, batch, 2, 3].
 RNGS = nnx.Rngs(0)
 ON_ROWS = [
     (Nnx, lambda: nnx.LinearGeneral(6, (5, 2), rngs=RNGS), (6,)),
@@ -174,37 +147,43 @@ WITH_AXES = [
     (Nnx, lambda: nnx.LinearGeneral((2, 3), 5, axis=(-2, -1), rngs=RNGS), (2, 3)),
     (Nnx, lambda: nnx.LinearGeneral(6, 5, batch_axis={0: T}, rngs=RNGS), (6,)),
     (Nnx, lambda: nnx.Linear(6, 5, dot_general=other_dot, rngs=RNGS), (6,)),
+    (Nnx, lambda: subclass(nnx.Linear, 6, 5, rngs=RNGS), (6,)),
     (Linen, lambda: linen.DenseGeneral(5, axis=(-2, -1)), (2, 3)),
     (Linen, lambda: linen.Dense(5, dot_general=other_dot), (6,)),
+    (Linen, lambda: subclass(linen.Dense, 5), (6,)),
+    (Brainstate, lambda: subclass(brainstate.nn.Linear, 6, 5), (6,)),
 ]
 
 
 @pytest.mark.parametrize(("host", "layer", "shape"), [*ON_ROWS, *WITH_AXES])
-def test_products_of_flax_over_the_last_axis_get_rows(host, layer, shape, one_device, monkeypatch):
+def test_products_over_the_last_axis_get_rows(host, layer, shape, one_device, monkeypatch):
     flat = (host, layer, shape) in ON_ROWS
     params, _, run, _ = host.pure(host.layers.SpikingSequential([layer()]), (BATCH, *shape))
+    run = partial(run, params, [] if host is Brainstate else (None,))
     xs = jnp.asarray(np.random.default_rng(0).integers(0, 2, (T, BATCH, *shape)), jnp.float32)
-    assert ranks(partial(run, params, (None,)), xs) == ([2] if flat else [xs.ndim])
-    rows = run(params, (None,), xs)[1]
+    assert ranks(run, xs) == ([2] if flat else [xs.ndim])
+    rows = run(xs)[1]
     monkeypatch.setattr(jax, "device_count", lambda: 8)
-    assert ranks(partial(run, params, (None,)), xs) == [xs.ndim]
-    axes = run(params, (None,), xs)[1]
+    assert ranks(run, xs) == [xs.ndim]
+    axes = run(xs)[1]
     assert rows.shape == axes.shape
     assert_close(rows, axes, 6)
 
 
-def test_meshes_keep_their_axes(one_device):
+def test_meshes_and_several_devices_keep_the_axes(monkeypatch):
     """Where an axis is explicit or manual, time and batch may be cut in two ways, even over one device."""
-    layer = nnx.Linear(6, 5, use_bias=False, rngs=nnx.Rngs(0))
-    net = brainsurr.nnx.SpikingSequential([layer])
-    run = partial(net, (None,))
+    run = partial(bs.nnx.SpikingSequential([nnx.Linear(6, 5, use_bias=False, rngs=nnx.Rngs(0))]), (None,))
+    assert jax.device_count() == 8
+    assert ranks(run, inputs()) == [3]
+    monkeypatch.setattr(jax, "device_count", lambda: 1)
     assert ranks(run, inputs()) == [2]
-    explicit = jax.make_mesh((1,), ("batch",), (AxisType.Explicit,), devices=jax.devices()[:1])
+    explicit, manual = (
+        jax.make_mesh((1,), ("batch",), (kind,), devices=jax.devices()[:1])
+        for kind in (AxisType.Explicit, AxisType.Auto)
+    )
     with jax.set_mesh(explicit):
         assert ranks(run, inputs()) == [3]
-    manual = jax.make_mesh((1,), ("batch",), (AxisType.Auto,), devices=jax.devices()[:1])
-    spec = PartitionSpec(None, "batch")
-    seen = []
+    seen, spec = [], PartitionSpec(None, "batch")
 
     def inside(xs):
         seen.extend(ranks(run, xs))
@@ -212,12 +191,6 @@ def test_meshes_keep_their_axes(one_device):
 
     jax.shard_map(inside, mesh=manual, in_specs=spec, out_specs=spec)(inputs())
     assert seen == [3]
-
-
-def test_several_devices_keep_the_axes():
-    assert jax.device_count() == 8
-    net = brainsurr.nnx.SpikingSequential([nnx.Linear(6, 5, use_bias=False, rngs=nnx.Rngs(0))])
-    assert ranks(partial(net, (None,)), inputs()) == [3]
 
 
 def test_an_intermediate_of_linen_keeps_its_axes(one_device):
@@ -260,7 +233,7 @@ def test_linen_makes_parameters_in_apply(one_device):
 @pytest.mark.parametrize("shape", [(T, 0, 6), (T, BATCH, 0)])
 def test_nothing_in_a_batch_or_no_features(shape, one_device):
     layer = nnx.Linear(shape[-1], 5, kernel_init=nnx.initializers.zeros, rngs=nnx.Rngs(0))
-    assert brainsurr.nnx.SpikingSequential([layer])((None,), jnp.zeros(shape))[1].shape == (*shape[:-1], 5)
+    assert bs.nnx.SpikingSequential([layer])((None,), jnp.zeros(shape))[1].shape == (*shape[:-1], 5)
 
 
 @pytest.mark.parametrize(
@@ -281,15 +254,12 @@ def test_a_layer_takes_spikes_in_bytes(host, name, dtype):
 def test_an_error_names_its_layer(host):
     """That of a framework, which names no layer, as well as our own."""
 
-    def fail(features, hidden):
-        net = host.layers.SpikingSequential([host.dense(4, 8, nnx.Rngs(0)), host.layers.LIF(hidden)])
-        params, start, run, _ = host.pure(net, (3, 4))
+    def fail(layers, features):
+        params, start, run, _ = host.pure(host.layers.SpikingSequential(layers), (3, 4))
         run(params, start((3, 4)), jnp.ones((5, 3, features)))
 
-    def notes(*mistake):
+    for features, hidden, layer in ((6, 8, 0), (4, 9, 1)):
+        layers = [host.dense(4, 8, nnx.Rngs(0)), host.layers.LIF(hidden)]
         with pytest.raises((TypeError, ValueError, ScopeParamShapeError)) as error:
-            fail(*mistake)
-        return error.value.__notes__
-
-    assert f"in layer 0 of SpikingSequential, {type(host.dense(4, 8, nnx.Rngs(0))).__name__}" in notes(6, 8)
-    assert "in layer 1 of SpikingSequential, LIF" in notes(4, 9)
+            fail(layers, features)
+        assert f"in layer {layer} of SpikingSequential, {type(layers[layer]).__name__}" in error.value.__notes__

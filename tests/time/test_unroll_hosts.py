@@ -1,88 +1,30 @@
-"""`unroll` of each framework: the numbers of the plain network, gradients too, in a fraction of its memory."""
+"""`unroll` of each framework: the numbers of a loop over time, spikes too, and the state that is no carry."""
+
+from itertools import pairwise
 
 import brainstate
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from close import assert_close
+from close import assert_close, bound
 from combinations import each_value_once, first_quick, label
 from flax import linen, nnx
 
 import brainsurr as bs
-import brainsurr.brainstate
-import brainsurr.linen
-import brainsurr.nnx
-from tools.frameworks import HOSTS, Nnx
+from tools.frameworks import HOSTS
 
 # Inputs, weights and decays are small multiples of a power of two: no sum of the forward pass is rounded, in any order,
-# and spikes and potentials are equal. What a gradient is made of is rounded: in each step a sum over 5 neurons and as
-# many products, and then a sum over time, batch and outputs.
-T, BATCH = 7, 4
-GRADIENT = T * (5 + 8) + T * BATCH * 2
-RUNS = [(3, "full"), (3, "dots"), (T + 1, "none")]
+# and spikes and potentials are equal. Means are rounded, and what a gradient is made of: in each step a sum over at
+# most 6 neurons and as many products for each of three layers, and then a sum over time, batch and outputs.
+T, BATCH, SIZES = 7, 4, (3, 6, 5, 2)
+GRADIENT = 3 * T * (6 + 8) + T * BATCH * 2
+RUNS = [(3, "full"), (3, "dots"), (T + 1, "none"), None]
 pytestmark = pytest.mark.usefixtures("lenient")
-
-
-class Case:
-    """Network, parameters and carry, with ``run(params, carry, xs, **options)``, by `unroll` if there are options."""
-
-    def __init__(self, host, inputs=3, hidden_size=5):
-        brainstate.random.seed(0)
-        layers, rngs = host.layers, nnx.Rngs(0)
-        act = layers.SpikingActivation(bs.LogTailedRelu(jnp.full(hidden_size, 0.1)), learnable="alpha")
-        feedback = {"recurrent": True, **({"rngs": rngs} if host is Nnx else {})}
-        lif = layers.LIF(hidden_size, decay=0.5, spike_fn=act, learnable="decay", **feedback)
-        first, last = host.dense(inputs, hidden_size, rngs), host.dense(hidden_size, 2, rngs)
-        net = layers.SpikingSequential([first, lif, last, layers.LI(2, decay=0.5, learnable="decay")])
-        params, start, self.run, _ = host.pure(net, (BATCH, inputs))
-        self.params = jax.tree.map(lambda p: jnp.round(8 * p) / 8 if p.ndim == 2 else p, params)
-        self.carry = start((BATCH, inputs))
-
-    def gradient(self, loss, **options):
-        """``(params, carry, xs) -> gradients, (carry, ys)``, compiled."""
-
-        def loss_and_value(params, carry, xs):
-            value = self.run(params, carry, xs, **options)
-            return loss(*value), value
-
-        return jax.jit(jax.grad(loss_and_value, (0, 1, 2), has_aux=True))
-
-
-def loss(carry, ys):
-    return jnp.mean((ys - 1) ** 2) + sum(jnp.sum(leaf) for leaf in jax.tree.leaves(carry)) / 10
 
 
 def inputs(steps=T, features=3):
     return jnp.asarray(np.random.default_rng(0).integers(-4, 5, (steps, BATCH, features)) / 2, jnp.float32)
-
-
-@pytest.mark.parametrize(("host", "settings"), each_value_once(HOSTS, RUNS), ids=label)
-def test_equals_the_plain_network(host, settings):
-    case, (size, remat) = Case(host), settings
-    plain_grads, plain = case.gradient(loss)(case.params, case.carry, inputs())
-    assert all(float(jnp.abs(leaf).max()) > 0 for leaf in jax.tree.leaves(plain_grads)), "every gradient is tried"
-    grads, value = case.gradient(loss, block_size=size, remat=remat)(case.params, case.carry, inputs())
-    jax.tree.map(np.testing.assert_array_equal, value, plain)
-    assert_close(grads, plain_grads, GRADIENT)
-
-
-@pytest.mark.parametrize("host", first_quick(HOSTS), ids=label)
-def test_memory(host):
-    case = Case(host, inputs=64, hidden_size=128)
-
-    def temporaries(steps, **options):
-        """Bytes of temporary memory of a compiled gradient."""
-        xs = inputs(steps, 64)
-
-        def mean_loss(carry, ys):
-            return loss(carry, ys if options else ys.mean(0))
-
-        lowered = case.gradient(mean_loss, **options).lower(case.params, case.carry, xs)
-        return lowered.compile().memory_analysis().temp_size_in_bytes
-
-    # A square root of the steps: at 100 steps less than 0.3 of all.
-    assert temporaries(900, remat="full", reduce="mean") <= 0.10 * temporaries(900)
 
 
 BLOCKS = [slice(0, 2), slice(2, 4), slice(4, 6), slice(6, T)]
@@ -99,12 +41,12 @@ def assert_mean_of_blocks(mean):
 def test_other_state_of_nnx_rides_along():
     rngs = nnx.Rngs(0)
     norm, drop = nnx.BatchNorm(3, rngs=rngs), nnx.Dropout(0.5, rngs=rngs)
-    net = brainsurr.nnx.SpikingSequential([norm, drop, brainsurr.nnx.LIF(3)])
+    net = bs.nnx.SpikingSequential([norm, drop, bs.nnx.LIF(3)])
     count = int(drop.rngs.count[...])
 
     @nnx.jit
     def run(net, xs):
-        return brainsurr.nnx.unroll(net, net.initialize_carry(xs.shape[1:]), xs, block_size=2, remat="full")
+        return bs.nnx.unroll(net, net.initialize_carry(xs.shape[1:]), xs, block_size=2, remat="full")
 
     run(net, inputs())
     assert_mean_of_blocks(norm.mean[...])
@@ -114,19 +56,19 @@ def test_other_state_of_nnx_rides_along():
 def test_what_nnx_only_reads_is_not_written():
     spike_fn = bs.LogTailedRelu(jnp.full(3, 0.25))
     drop = nnx.Dropout(0.5, deterministic=True, rngs=nnx.Rngs(0))
-    net = brainsurr.nnx.SpikingSequential([brainsurr.nnx.LIF(3, decay=jnp.full(3, 0.5), spike_fn=spike_fn), drop])
+    net = bs.nnx.SpikingSequential([bs.nnx.LIF(3, decay=jnp.full(3, 0.5), spike_fn=spike_fn), drop])
     carry = net.initialize_carry((BATCH, 3))  # its variables are not those of the traces below
     for transform in (jax.jit, lambda f: jax.jit(jax.grad(lambda xs: jnp.sum(f(xs))))):
         expected = transform(lambda xs: net(carry, xs)[1])(inputs())
         for remat in ("none", "full"):
-            run = transform(lambda xs, remat=remat: brainsurr.nnx.unroll(net, carry, xs, block_size=2, remat=remat)[1])
+            run = transform(lambda xs, remat=remat: bs.nnx.unroll(net, carry, xs, block_size=2, remat=remat)[1])
             assert_close(run(inputs()), expected, GRADIENT)
 
 
 def test_what_nnx_makes_inside_is_named():
     class Noting(nnx.Module):
         def __init__(self):
-            self.lif = brainsurr.nnx.LIF(3)
+            self.lif = bs.nnx.LIF(3)
 
         def __call__(self, carry, xs):
             carry, spikes = self.lif(carry, xs)
@@ -134,7 +76,7 @@ def test_what_nnx_makes_inside_is_named():
             return carry, spikes
 
     with pytest.raises(ValueError, match="unroll: expected net to create no new variables, it created rate"):
-        brainsurr.nnx.unroll(Noting(), jnp.zeros((BATCH, 3)), inputs(), block_size=2)
+        bs.nnx.unroll(Noting(), jnp.zeros((BATCH, 3)), inputs(), block_size=2)
 
 
 def test_other_state_of_linen_rides_along():
@@ -144,10 +86,10 @@ def test_other_state_of_linen_rides_along():
         @linen.compact
         def __call__(self, xs):
             norm = linen.BatchNorm(use_running_average=False)
-            layers = [norm, linen.Dropout(0.5, deterministic=False), brainsurr.linen.LIF(3)]
-            net = brainsurr.linen.SpikingSequential(layers)
+            layers = [norm, linen.Dropout(0.5, deterministic=False), bs.linen.LIF(3)]
+            net = bs.linen.SpikingSequential(layers)
             carry = net.initialize_carry(jax.random.key(0), xs.shape[1:])
-            return brainsurr.linen.unroll(net, carry, xs, block_size=2, remat="full")
+            return bs.linen.unroll(net, carry, xs, block_size=2, remat="full")
 
     variables = Net().init(RNGS, inputs())
     _, state = Net().apply(variables, inputs(), rngs=RNGS, mutable="batch_stats")
@@ -165,7 +107,7 @@ class Noisy(linen.Module):
         self.sow("intermediates", "input", xs.sum())
         keep = linen.Dropout(0.5, deterministic=False)(jnp.ones_like(xs))
         self.sow("intermediates", "keep", keep[0])
-        return brainsurr.linen.LIF(3, decay=0.5, learnable="decay")(carry, xs * keep)
+        return bs.linen.LIF(3, decay=0.5, learnable="decay")(carry, xs * keep)
 
 
 class Inside(linen.Module):
@@ -177,7 +119,7 @@ class Inside(linen.Module):
         self.net = Noisy()
 
     def __call__(self, carry, xs):
-        return brainsurr.linen.unroll(self.net, carry, xs, block_size=2, remat=self.remat)
+        return bs.linen.unroll(self.net, carry, xs, block_size=2, remat=self.remat)
 
 
 RNGS = {"params": jax.random.key(0), "dropout": jax.random.key(1)}
@@ -222,25 +164,187 @@ def test_linen_collections_of_a_bound_module(remat):
     @jax.jit
     def run(variables):
         net = Noisy().bind(variables, rngs=RNGS, mutable=["counters", "intermediates"])
-        brainsurr.linen.unroll(net, CARRY, inputs(), block_size=2, remat=remat)
+        bs.linen.unroll(net, CARRY, inputs(), block_size=2, remat=remat)
         return net.variables
 
     state = run({name: variables[name] for name in ("params", "counters")})
     check_noted(state["counters"], state["intermediates"])
 
 
-def test_linen_wants_a_bound_module():
-    with pytest.raises(ValueError, match="unroll: expected a bound module"):
-        brainsurr.linen.unroll(brainsurr.linen.LIF(3), CARRY, inputs())
+# The spikes of each layer beside the output: those of a loop over time, in the memory of `unroll`, to be penalised ---
 
 
-@pytest.mark.parametrize("host", HOSTS, ids=label)
-def test_bad_input_is_named(host):
-    case = Case(host)
-    for name, value, message in (
-        ("block_size", 0, "at least 1, got 0"),
-        ("remat", "some", "one of"),
-        ("reduce", "sum", "one of"),
-    ):
-        with pytest.raises(ValueError, match=f"{name} to be {message}"):
-            case.run(case.params, case.carry, inputs(), **{name: value})
+SURROGATE = bs.LogTailedRelu(0.125)
+host = pytest.mark.parametrize("host", first_quick(HOSTS), ids=label)
+
+
+def network(host, sizes=SIZES, **options):
+    """Dense and LIF twice, dense and LI: parameters, first carry and ``run(params, carry, xs, **options)``."""
+    brainstate.random.seed(0)
+    layers, rngs = host.layers, nnx.Rngs(0)
+    dense = [host.dense(i, o, rngs) for i, o in pairwise(sizes)]
+    neurons = [layers.LIF(size, decay=0.5, spike_fn=SURROGATE) for size in sizes[1:-1]]
+    neurons.append(layers.LI(sizes[-1], decay=0.5))
+    options = {"return_spikes": True} | options
+    net = layers.SpikingSequential([layer for pair in zip(dense, neurons, strict=True) for layer in pair], **options)
+    params, start, run, _ = host.pure(net, (BATCH, sizes[0]))
+    params = jax.tree.map(lambda p: jnp.round(8 * p) / 4 if p.ndim == 2 else p, params)
+    return params, start((BATCH, sizes[0])), run
+
+
+def kernels(params):
+    return [leaf for leaf in jax.tree.leaves(params) if leaf.ndim == 2]
+
+
+def time_loop(weights, xs):
+    """Outputs and spikes ``[time, ...]``, step by step: no layer and no scan."""
+    potentials = [jnp.zeros((BATCH, w.shape[1])) for w in weights]
+    outputs, spikes = [], {1: [], 3: []}
+    for x in xs:
+        for i, w in enumerate(weights):
+            potentials[i] = 0.5 * potentials[i] + x @ w
+            if 2 * i + 1 in spikes:
+                x = SURROGATE(potentials[i] - 1)
+                potentials[i] -= x
+                spikes[2 * i + 1].append(x)
+        outputs.append(potentials[-1])
+    return jnp.stack(outputs), jax.tree.map(lambda s: jnp.stack(s), spikes, is_leaf=lambda s: isinstance(s, list))
+
+
+def mean_over_time(tree):
+    return jax.tree.map(lambda a: a.mean(0), tree)
+
+
+def penalised(ys, rates):
+    """The loss of outputs and firing rates, both means over time."""
+    return jnp.mean((ys - 1) ** 2) + sum(jnp.mean(rate**2) for rate in rates.values())
+
+
+def equal(actual, desired):
+    jax.tree.map(np.testing.assert_array_equal, actual, desired)
+
+
+@pytest.mark.parametrize(("host", "setting"), each_value_once(HOSTS, RUNS), ids=label)
+def test_spikes_and_a_rate_penalty_are_those_of_a_loop(host, setting):
+    (params, carry, run), xs = network(host), inputs()
+    weights = kernels(params)
+    ys, spikes = time_loop(weights, xs)
+    assert all(0.1 < float(s.mean()) < 0.9 for s in spikes.values())
+    by_loop = jax.jit(jax.grad(lambda weights: penalised(*mean_over_time(time_loop(weights, xs)))))(weights)
+    without = jax.jit(jax.grad(lambda weights: penalised(mean_over_time(time_loop(weights, xs)[0]), {})))(weights)
+    for one, other in list(zip(by_loop, without, strict=True))[:2]:
+        assert float(jnp.abs(one - other).max()) > 100 * bound(GRADIENT, np.abs(one).max()), "the penalty is in it"
+    options = {"block_size": setting[0], "remat": setting[1]} if setting else {}
+
+    def loss(params):
+        outputs = run(params, carry, xs, **options, **({"reduce": "mean"} if options else {}))[1]
+        return penalised(*(outputs if options else mean_over_time(outputs)))
+
+    values, gradient = jax.jit(lambda params: (run(params, carry, xs, **options)[1], jax.grad(loss)(params)))(params)
+    equal(values, (ys, spikes))
+    assert_close(kernels(gradient), by_loop, GRADIENT)
+
+
+@host
+def test_memory_is_that_of_unroll(host):
+    def temporaries(steps, by_rate, **options):
+        """Bytes of temporary memory of a compiled gradient."""
+        params, carry, run = network(host, (64, 128, 128, 10), return_spikes=by_rate)
+
+        def loss(params, xs):
+            ys = run(params, carry, xs, **options)[1]
+            ys = ys if options else mean_over_time(ys)
+            return penalised(*ys) if by_rate else penalised(ys, {})
+
+        lowered = jax.jit(jax.grad(loss)).lower(params, inputs(steps, 64))
+        return lowered.compile().memory_analysis().temp_size_in_bytes
+
+    blocks = {"remat": "full", "reduce": "mean"}
+    short = temporaries(100, True, **blocks)
+    assert short <= 0.30 * temporaries(100, True)
+    assert temporaries(2500, True, **blocks) <= 8 * short  # the square root of 25 is 5
+    assert short <= 1.25 * temporaries(100, False, **blocks)
+
+
+@pytest.mark.parametrize("host", HOSTS, ids=label)  # each finds them by itself
+def test_which_layers_fire(host):
+    """LIF layers, the last one too, activations and surrogates, by their index; ReLU, dense layers and LI do not."""
+    layers, rngs = host.layers, nnx.Rngs(0)
+    dense = [host.dense(SIZES[0], SIZES[0], rngs) for _ in range(3)]
+    activation = layers.SpikingActivation(bs.LogTailedRelu(0.125), learnable="alpha")
+    every = [dense[0], jax.nn.relu, bs.arctan, layers.LI(3), activation, dense[1], bs.Arctan(), dense[2], layers.LIF(3)]
+    params, start, run, _ = host.pure(layers.SpikingSequential(every, return_spikes=True), (BATCH, 3))
+    ys, spikes = run(params, start((BATCH, 3)), inputs(), block_size=3)[1]
+    assert {index: s.shape for index, s in spikes.items()} == dict.fromkeys((4, 6, 8), (T, BATCH, 3))
+    assert set(np.unique(jnp.stack([*spikes.values()])).tolist()) == {0.0, 1.0}
+    equal(spikes[8], ys)
+
+
+@host
+def test_a_network_in_a_network(host):
+    (params, carry, run), xs = network(host), inputs()
+    ys, spikes = run(params, carry, xs)[1]
+    layers = host.layers
+
+    def nested(inner, outer):
+        brainstate.random.seed(0)
+        rngs = nnx.Rngs(0)
+        one, two, three = (host.dense(i, o, rngs) for i, o in pairwise(SIZES))
+        lifs = [layers.LIF(size, decay=0.5, spike_fn=SURROGATE) for size in SIZES[1:-1]]
+        hidden = layers.SpikingSequential([one, lifs[0], two, lifs[1]], return_spikes=inner)
+        net = layers.SpikingSequential([hidden, three, layers.LI(SIZES[-1], decay=0.5)], return_spikes=outer)
+        given, start, run, _ = host.pure(net, (BATCH, SIZES[0]))
+        given = jax.tree.unflatten(jax.tree.structure(given), jax.tree.leaves(params))
+        return run(given, start((BATCH, SIZES[0])), xs, block_size=3, remat="full")[1]
+
+    equal(nested(True, True), (ys, {0: spikes}))
+    equal(nested(False, True), (ys, {}))
+    equal(nested(True, False), ys)
+
+
+class Residual(nnx.Module):
+    """A layer of one's own that returns its spikes beside its outputs."""
+
+    return_spikes = True
+
+    def __init__(self, pair=True):
+        self.lif, self.pair = bs.nnx.LIF(3, decay=0.5), pair
+
+    def initialize_carry(self, input_shape, rngs=None):
+        return self.lif.initialize_carry(input_shape)
+
+    def __call__(self, carry, xs):
+        carry, spikes = self.lif(carry, xs)
+        return carry, ((xs + spikes, spikes) if self.pair else xs + spikes)
+
+
+def test_a_layer_of_ones_own():
+    lif, xs = bs.nnx.LIF(3, decay=0.5), inputs()
+    net = bs.nnx.SpikingSequential([Residual(), lif], return_spikes=True)
+    _, (ys, spikes) = bs.nnx.unroll(net, net.initialize_carry(xs.shape[1:]), xs, block_size=3)
+    _, first = lif(jnp.zeros((BATCH, 3)), xs)
+    _, second = lif(jnp.zeros((BATCH, 3)), xs + first)
+    equal((ys, spikes), (second, {0: first, 1: second}))
+    net = bs.nnx.SpikingSequential([Residual(pair=False)])
+    with pytest.raises(TypeError, match=r"expected outputs \(ys, spikes\), with return_spikes, got"):
+        net((jnp.zeros((BATCH, 3)),), xs)
+
+
+def test_a_network_made_before():
+    """The same layers, in a network that returns their spikes."""
+    xs, carry = inputs(), (jnp.zeros((BATCH, 3)),)
+    lif = bs.linen.LIF(3, decay=0.5)
+    expected = lif.apply({}, carry[0], xs)[1]
+    ys, spikes = bs.linen.SpikingSequential([lif]).clone(return_spikes=True).apply({}, carry, xs)[1]
+    equal((ys, spikes), (expected, {0: expected}))
+
+
+def test_under_a_checkpoint_of_the_host():
+    """A flag that is an argument of the call would be traced there."""
+    net, xs = bs.nnx.SpikingSequential([bs.nnx.LIF(3)], return_spikes=True), inputs()
+    spikes = nnx.remat(lambda net, carry, xs: net(carry, xs))(net, net.initialize_carry(xs.shape[1:]), xs)[1][1]
+    assert spikes[0].shape == xs.shape
+    variables = {}
+    net = bs.linen.SpikingSequential([bs.linen.LIF(3)], return_spikes=True)
+    spikes = linen.remat(lambda net, carry, xs: net(carry, xs))(net.bind(variables), (jnp.zeros((BATCH, 3)),), xs)[1][1]
+    assert spikes[0].shape == xs.shape
