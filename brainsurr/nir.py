@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from ._checks import check_flag, check_word, is_integer
+from ._checks import check_flag, check_function, check_word, is_integer
 from ._nir import neurons, weights
 from ._nir import nir as _nir
 from ._nir.chain import Convention, Reader, Shape, Writer, chain_of, channels_first, expect, naming
@@ -136,6 +136,7 @@ def from_nir(
       0.75 True zero
     """
     check_word("from_nir: host", host, HOSTS)
+    check_function("from_nir: spike_fn", spike_fn, "a surrogate or a function", optional=True)
     what = "graph to be a nir.NIRGraph or the path of a file that holds one"
     if isinstance(graph, str | os.PathLike):
         with naming(f"from_nir: expected {what}, got {os.fspath(graph)!r}"):
@@ -146,7 +147,7 @@ def from_nir(
     with naming("from_nir"):
         how = _convention(dt, method, r, ("1", "tau/dt", None))
         start, chain = chain_of(graph)
-        channels, *space = _shape("an Input with a shape of positive integers", np.ravel(start.input_type["input"]))
+        channels, *space = _shape("an Input of a known shape", np.ravel(start.input_type["input"]).tolist())
         to, written = Reader((*space, channels), how, said), words_of(start)
         for word, value in {"dt": how.dt, "method": method}.items():
             if word in written and written[word] != value:
@@ -161,9 +162,8 @@ def from_nir(
 
 
 def _shape(what: str, sizes: Any) -> Shape:
-    given = list(sizes) if isinstance(sizes, tuple | list | np.ndarray) else []
-    expect(given and all(is_integer(n) and n > 0 for n in given), what, sizes)
-    return tuple(map(int, given))
+    expect(isinstance(sizes, tuple | list) and sizes and all(is_integer(n) and n > 0 for n in sizes), what, sizes)
+    return tuple(map(int, sizes))
 
 
 def _write(index: int, layer: Any, to: Writer):

@@ -31,7 +31,7 @@ def naming(owner: str) -> Iterator[None]:
     try:
         yield
     except Exception as error:  # what others wrote may lack anything
-        raise ValueError(f"{owner}: {error}").with_traceback(error.__traceback__) from error.__cause__
+        raise ValueError(f"{owner}: {error}") from error.__cause__ or error
 
 
 def near(value: np.ndarray, other: Any) -> np.ndarray:

@@ -145,8 +145,8 @@ def read_integrator(node: Any, to: Reader, threshold: Any = None):
     """Read an integrator; with a threshold behind it, neurons without a reset."""
     words, (decay, gain, rest) = words_of(node), _read_membrane(node, to)
     if threshold is not None:
-        limit = to.numbers(threshold, "threshold")
-        to.add(_neurons(decay, limit - rest, gain, words | words_of(threshold) | NO_RESET, to))
+        words |= words_of(threshold) | NO_RESET
+        to.add(_neurons(decay, to.numbers(threshold, "threshold") - rest, gain, words, to))
         return
     expect(not np.any(rest), "v_leak to be 0, the only one here", rest)
     whole = bool(np.all(near(gain, 1)))
