@@ -203,7 +203,6 @@ def test_ours_to_a_file_to_ours(name, host, tmp_path):
     expected = outputs_of(net, xs)
     file = filed(written(net, size), tmp_path)
     np.testing.assert_array_equal(outputs_of(from_nir(file, host, dt=1e-3), xs), expected)
-    assert np.abs(expected).max() > 0.2
     # Another framework.
     assert_close(outputs_of(from_nir(file, HOSTS[HOSTS.index(host) - 1], dt=1e-3), xs), expected, 4 * T)
 
@@ -318,6 +317,7 @@ NOT_KNOWN = [
     lambda r: nnx.Dropout(0.5, rngs=r),
     lambda r: type("OwnLinear", (nnx.Linear,), {})(6, 6, rngs=r),
     lambda r: functools.partial(nnx.max_pool, window_shape=(2, 2), strides=(2, 2)),
+    lambda r: functools.partial(nnx.avg_pool, window_shape=(2, 2), count_include_pad=False),
     lambda r: lambda xs: jax.lax.cummax(xs, axis=0),
     lambda r: lambda xs: jnp.clip(xs, -1e3, 1e3),
 ]

@@ -135,7 +135,6 @@ NO_SHAPE = nir.Input({"input": None})
 BAD_NODES = {  # what is said of the node n0, and the node
     r"one of \['Affine', .*, got Scale": nir.Scale(ONE),
     r"tau to hold finite real numbers, got float64\[6\]": lif(tau=np.nan * ONE),
-    "r to hold finite real numbers, got <U1": lif(r="a"),
     "tau to be dt or more, .*: pass the dt": lif(tau=1e-3 * ONE),
     "r above 0, got 0": lif(r=ZERO),
     "v_reset to be where the potential rests": lif(v_reset=-ONE),
@@ -145,6 +144,7 @@ BAD_NODES = {  # what is said of the node n0, and the node
     r"weight of shape \(outputs, \*\(6,\)\), got \(6, 5\)": nir.Linear(np.ones((N, 5))),
     r"tau of shape \(6,\), got \(5,\)": lif(tau=2 * np.ones(5)),
     "one of Arctan, .*, got '__import__'": surrogate("__import__"),
+    "one of Arctan, .*, got 'arctan'": surrogate("arctan"),
     "one of Arctan, .*, got 'Nothing'": surrogate("Scaled", surrogate={"name": "Nothing", "parameters": {}}),
 }
 BAD_CHAINS = {  # what is said of the way from the Input to the Output, and the graph
