@@ -1,8 +1,5 @@
 """Convert networks to and from NIR, the exchange format of neuromorphic software; needs the extra ``nir``."""
 
-import itertools
-import math
-import numbers
 import os
 import sys
 import warnings
@@ -12,18 +9,12 @@ from typing import Any
 import numpy as np
 
 from ._checks import check_flag, check_function, check_word, is_integer
-from ._optional import needs
-from ._surrogate import Surrogate
-from .neurons.lif import RESETS
-
-with needs("nir"):
-    import nir as _nir
-
 from ._nir import neurons, weights
-from ._nir.chain import Convention, Reader, Writer, channels_first, expect, naming
-from ._nir.graph import chain_of
-from ._nir.layers import Population, as_arrays, build, known
+from ._nir import nir as _nir
+from ._nir.chain import Convention, Reader, Shape, Writer, chain_of, channels_first, expect, naming
+from ._nir.layers import Population, as_arrays, build
 from ._nir.metadata import words_of
+from ._surrogate import Surrogate
 
 __all__ = ["from_nir", "to_nir"]
 
@@ -31,10 +22,6 @@ HOSTS = ("nnx", "linen", "brainstate")
 PAIRS: list[Any] = [*weights.PAIRS, *neurons.PAIRS]
 WRITERS = {layer: write for layer, write, *_ in PAIRS}
 READERS = {kind: read for _, _, read, *kinds in PAIRS for kind in kinds}
-LAYERS = (
-    "a layer that NIR has: a linear layer, a convolution over one axis or two, LIF, LI, Delay, a surrogate, a reshape "
-    "of all axes but time and batch, or functools.partial(nnx.avg_pool, window_shape=(2, 2), strides=(2, 2))"
-)
 
 
 def to_nir(
@@ -86,22 +73,19 @@ def to_nir(
       [4. 4.] [0.25 0.25]
     """
     host = _host_of(net)
-    how = _convention("to_nir", dt, method, r, ("1", "tau/dt"))
     check_flag("to_nir: lossy", lossy)
     with naming("to_nir"):
-        sizes = tuple(input_shape) if isinstance(input_shape, tuple | list) else ()
-        fits = sizes and all(is_integer(n) and n > 0 for n in sizes)
-        expect(fits, "input_shape to be that of one time step of one sample, (features,)", repr(input_shape))
-        to = Writer(tuple(map(int, sizes)), how)
-        layers = [as_arrays(host, layer) for layer in net.layers]
-        for i, (layer, after) in enumerate(itertools.pairwise([*layers, None])):
-            to.owner = f"layer {i}, {type(net.layers[i]).__name__}"
+        shape = _shape("input_shape to be that of one time step of one sample, (features,)", input_shape)
+        to = Writer(shape, _convention(dt, method, r, ("1", "tau/dt")))
+        to.add("input", _nir.Input(np.array(channels_first(shape))), {"dt": to.how.dt, "method": method})
+        for i, layer in enumerate(net.layers):
+            to.owner = f"layer {i}, {type(layer).__name__}"
             with naming(to.owner):
-                _write(i, layer, after, to)
+                _write(i, as_arrays(host, layer, to.shape), to)
         to.check_end()
         if to.lost and not lossy:
             raise ValueError(f"{to.lost[0]}. With lossy=True it is written all the same, and other readers miss that")
-        to.add("output", _nir.Output(output_type={"output": np.array(channels_first(to.shape))}))
+        to.add("output", _nir.Output(np.array(channels_first(to.shape))))
         graph = _nir.NIRGraph(nodes=to.nodes, edges=to.edges)
     if to.lost:
         warnings.warn(f"to_nir: not said to other readers: {'; '.join(to.lost)}", UserWarning, stacklevel=2)
@@ -152,46 +136,41 @@ def from_nir(
       0.75 True zero
     """
     check_word("from_nir: host", host, HOSTS)
-    how = _convention("from_nir", dt, method, r, ("1", "tau/dt", None))
-    check_word("from_nir: reset", reset, (*RESETS, None))
-    check_flag("from_nir: reset_delay", reset_delay, optional=True)
     check_function("from_nir: spike_fn", spike_fn, "a surrogate or a function", optional=True)
-    said = {"reset": reset, "reset_delay": reset_delay, "spike_fn": spike_fn}
-    graph = _graph_of(graph)
+    what = "graph to be a nir.NIRGraph or the path of a file that holds one"
+    if isinstance(graph, str | os.PathLike):
+        with naming(f"from_nir: expected {what}, got {os.fspath(graph)!r}"):
+            graph = _nir.read(graph, type_check=False)
+    if not isinstance(graph, _nir.NIRGraph):
+        raise TypeError(f"from_nir: expected {what}, got {graph!r}")
+    said = {"reset": reset, "reset_delay": reset_delay, "surrogate": spike_fn}
     with naming("from_nir"):
-        start, links = chain_of(graph)
-        sizes = np.ravel(start.input_type.get("input")).tolist()
-        fits = sizes and all(is_integer(n) and n > 0 for n in sizes)
-        expect(fits, "an Input with a shape of positive integers", sizes)
-        to, written = Reader((*sizes[1:], sizes[0]), how, said), words_of(start)
+        how = _convention(dt, method, r, ("1", "tau/dt", None))
+        start, chain = chain_of(graph)
+        channels, *space = _shape("an Input of a known shape", np.ravel(start.input_type["input"]).tolist())
+        to, written = Reader((*space, channels), how, said), words_of(start)
         for word, value in {"dt": how.dt, "method": method}.items():
             if word in written and written[word] != value:
                 text = f"from_nir: expected {word}={written[word]!r}, which the file was written with, got {value!r}"
                 warnings.warn(text, UserWarning, stacklevel=2)
-        for name, node, partner in links:
+        for name, node, partner in chain:
             with naming(f"node {name!r}"):
                 expect(type(node) in READERS, f"one of {sorted(k.__name__ for k in READERS)}", type(node).__name__)
                 READERS[type(node)](node, to, *([] if partner is None else [partner]))
         to.check_end()
-        return build(_host(host), to.layers)
+        return build(import_module(f"brainsurr.{host}._nir"), to.layers)
 
 
-def _write(index: int, layer: Any, after: Any, to: Writer):
-    """Write a layer; ``after`` is the one behind it."""
-    layer = known(layer, to.shape)
-    of_neurons = isinstance(layer, Population)
-    kind = type(layer.neuron) if of_neurons else Surrogate if isinstance(layer, Surrogate) else type(layer)
-    expect(kind in WRITERS, LAYERS)
-    if of_neurons:
-        expect(to.shape[-len(layer.size) :] == layer.size, f"an input of shape {layer.size}", to.shape)
-    if neurons.is_synapse(layer, after):
-        neurons.open_synapse(f"cubalif_{index}", layer, to)
-    else:
-        WRITERS[kind](f"{kind.__name__.lower()}_{index}", layer, to)
+def _shape(what: str, sizes: Any) -> Shape:
+    expect(isinstance(sizes, tuple | list) and sizes and all(is_integer(n) and n > 0 for n in sizes), what, sizes)
+    return tuple(map(int, sizes))
 
 
-def _host(name: str) -> Any:
-    return import_module(f"brainsurr.{name}._nir")
+def _write(index: int, layer: Any, to: Writer):
+    kind = type(layer.neuron if isinstance(layer, Population) else layer)
+    kind = Surrogate if issubclass(kind, Surrogate) else kind
+    expect(kind in WRITERS, "a layer that NIR has: linear, convolution, avg_pool, flatten, LIF, LI, Delay, surrogate")
+    WRITERS[kind](f"{kind.__name__.lower()}_{index}", layer, to)
 
 
 def _host_of(net: Any) -> Any:
@@ -199,27 +178,13 @@ def _host_of(net: Any) -> Any:
     for name in HOSTS:
         package = sys.modules.get(f"brainsurr.{name}")
         if package is not None and isinstance(net, package.SpikingSequential):
-            return _host(name)
+            return import_module(f"brainsurr.{name}._nir")
     raise TypeError(f"to_nir: expected net to be a SpikingSequential, got {net!r}")
 
 
-def _convention(owner: str, dt: Any, method: Any, r: Any, resistances: tuple[str | None, ...]) -> Convention:
-    with naming(owner):
-        is_number = isinstance(dt, numbers.Real) and not isinstance(dt, bool)
-        expect(is_number and 0 < dt < math.inf, "dt to be a number above 0", repr(dt))
-    check_word(f"{owner}: method", method, ("euler", "exp"))
-    check_word(f"{owner}: r", r, resistances)
+def _convention(dt: Any, method: Any, r: Any, resistances: tuple[str | None, ...]) -> Convention:
+    is_number = is_integer(dt) or isinstance(dt, float | np.floating)
+    expect(is_number and 0 < dt < np.inf, "dt to be a number above 0", repr(dt))
+    check_word("method", method, ("euler", "exp"))
+    check_word("r", r, resistances)
     return Convention(float(dt), method, r)
-
-
-def _graph_of(graph: Any) -> "_nir.NIRGraph":
-    if isinstance(graph, str | os.PathLike):
-        try:
-            graph = _nir.read(graph, type_check=False)
-        except Exception as error:  # nir raises arbitrary exceptions on bad files
-            got = f"{os.fspath(graph)!r}, {type(error).__name__}: {error}"
-            raise ValueError(f"from_nir: expected graph to be the path of a file that nir reads, got {got}") from error
-    if not isinstance(graph, _nir.NIRGraph):
-        what = "a nir.NIRGraph or the path of a file that holds one"
-        raise TypeError(f"from_nir: expected graph to be {what}, got {graph!r}")
-    return graph

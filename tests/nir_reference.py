@@ -5,6 +5,7 @@ A step of ``tau dv/dt = v_leak - v + r I`` is Euler's, or the exact one for an i
 which NIR says nothing. Time first, channels first, no batch.
 """
 
+import jax
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 
@@ -81,15 +82,11 @@ def windows(x, size, stride):
 
 
 def convolve(node, x):
-    axes = x.ndim - 1
-    stride, dilation = (np.broadcast_to(n, axes) for n in (node.stride, node.dilation))
-    size = [d * (k - 1) + 1 for d, k in zip(dilation, node.weight.shape[2:], strict=True)]
-    pads = [((n - 1) // 2, n // 2) for n in size] if node.padding == "same" else [(0, 0)] * axes
-    if not isinstance(node.padding, str):
-        pads = [(n, n) for n in np.broadcast_to(node.padding, axes)]
-    view = windows(np.pad(x, [(0, 0), *pads]), size, stride)
-    view = view[(..., *(slice(None, None, int(d)) for d in dilation))]
-    groups = zip(np.split(view, node.groups), np.split(node.weight.astype(np.float64), node.groups), strict=True)
-    space = list(range(1, axes + 1))
-    ys = [np.tensordot(w, part, [[1, *(n + 1 for n in space)], [0, *(n + axes for n in space)]]) for part, w in groups]
-    return np.concatenate(ys) + node.bias.reshape(-1, *[1] * axes)
+    """A convolution of jax, whose order of axes is NIR's unless another is given."""
+    axes, padding = x.ndim - 1, node.padding
+    stride, dilation = (np.broadcast_to(n, axes).tolist() for n in (node.stride, node.dilation))
+    pads = padding.upper() if isinstance(padding, str) else [(int(n), int(n)) for n in np.broadcast_to(padding, axes)]
+    how = {"rhs_dilation": dilation, "feature_group_count": int(node.groups)}
+    with jax.enable_x64(True):
+        ys = jax.lax.conv_general_dilated(x[None], node.weight.astype(np.float64), stride, pads, **how)
+    return np.asarray(ys[0]) + node.bias.reshape(-1, *[1] * axes)

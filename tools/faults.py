@@ -288,7 +288,7 @@ FAULTS = [
     ),
     Fault("_gradients/program.py", "before == jnp.float64 and", "", "gradients"),
     # Conversions.
-    Fault("_nir/neurons.py", "threshold * membrane_gain / gain", "threshold * membrane_gain", "nir"),
+    Fault("_nir/neurons.py", "threshold * gain_there / gain", "threshold * gain_there", "nir"),
     Fault("_nir/neurons.py", "nir.Linear(weight=weight.copy())", "nir.Linear(weight=weight.T.copy())", "nir"),
     Fault("_nir/neurons.py", "threshold - rest, gain", "threshold, gain", "nir"),
     Fault("_nir/weights.py", "node.input_type = {", "node.inputs = {", "nir"),

@@ -3,4 +3,4 @@
 from .._optional import needs
 
 with needs("nir"):
-    import nir  # noqa: F401
+    import nir as nir

@@ -9,17 +9,14 @@ factor, by which the threshold is scaled. All is computed in float64, so that a 
 """
 
 import contextlib
-import dataclasses
-import math
+import itertools
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, NamedTuple
 
 import nir
 import numpy as np
 
-from .layers import Shape
-
-LARGEST = 2**31 - 1  # entries of one time step; a larger shape is no network, and checking it would take all memory
+Shape = tuple[int, ...]
 
 
 def expect(fits: Any, what: str, got: Any = None):
@@ -30,15 +27,19 @@ def expect(fits: Any, what: str, got: Any = None):
 
 @contextlib.contextmanager
 def naming(owner: str) -> Iterator[None]:
-    """Begin the message of any error with what it is about: of ours, of NIR's, or of a layer that is made."""
+    """Begin the message of any error with what it is about: ours, NIR's, of a layer that is made, or of a bad file."""
     try:
         yield
-    except (TypeError, ValueError) as error:
-        raise ValueError(f"{owner}: {error}").with_traceback(error.__traceback__) from error.__cause__
+    except Exception as error:  # what others wrote may lack anything
+        raise ValueError(f"{owner}: {error}") from error.__cause__ or error
 
 
-@dataclasses.dataclass(frozen=True)
-class Convention:
+def near(value: np.ndarray, other: Any) -> np.ndarray:
+    """Return where two numbers are equal up to their rounding to float32."""
+    return np.isclose(value, other, rtol=1e-6, atol=0)
+
+
+class Convention(NamedTuple):
     """How a library computes what a graph says.
 
     Attributes:
@@ -59,8 +60,12 @@ class Convention:
         """Return the decay of a time constant above 0."""
         return 1 - self.dt / tau if self.method == "euler" else np.exp(-self.dt / tau)
 
+    def gain_of(self, decay: np.ndarray, r: np.ndarray, leaks: bool) -> np.ndarray:
+        """Return the factor of the input in a step there; exactly 1 if r is tau / dt, rounded to float32."""
+        gain = (1 - decay if leaks else self.dt) * r
+        return np.where(leaks & near(gain, 1), 1.0, gain)
 
-@dataclasses.dataclass
+
 class Chain:
     """What is known on the way.
 
@@ -70,13 +75,13 @@ class Chain:
       order: after a `Flatten`, where in it here each entry of NIR's is, whose channels come first; None if the same.
     """
 
-    shape: Shape
-    how: Convention
-    order: np.ndarray | None = dataclasses.field(default=None, init=False)
+    def __init__(self, shape: Shape, how: Convention):
+        self.shape, self.how = shape, how
+        self.order: np.ndarray | None = None
 
     def flatten(self):
         """Make one axis of all."""
-        size = math.prod(self.shape)
+        size = int(np.prod(self.shape))
         self.order = np.moveaxis(np.arange(size).reshape(self.shape), -1, 0).reshape(-1)
         self.shape = (size,)
 
@@ -99,26 +104,24 @@ class Writer(Chain):
     Attributes:
       owner: the layer that is written, for messages.
       lost: what NIR does not say of the layers so far.
-      synapse: a leaky integrator that waits for the neurons behind it, with which it makes one node; or None.
+      synapses: by their nodes, the potentials that make one node with neurons that come next.
     """
 
     def __init__(self, shape: Shape, how: Convention):
         super().__init__(shape, how)
-        start = nir.Input(input_type={"input": np.array(channels_first(shape))})
-        start.metadata = {"brainsurr": {"dt": how.dt, "method": how.method}}
-        self.nodes: dict[str, Any] = {"input": start}
+        self.nodes: dict[str, Any] = {}
         self.edges: list[tuple[str, str]] = []
-        self.last, self.owner = "input", ""
+        self.synapses: dict[str, Any] = {}
         self.lost: list[str] = []
-        self.synapse: Any = None
+        self.owner = self.last = ""
 
-    def add(self, name: str, node: Any, metadata: dict[str, Any] | None = None):
-        """Add a node after the last one."""
-        if metadata:
-            node.metadata = {"brainsurr": metadata}
-        self.nodes[name] = node
-        self.edges.append((self.last, name))
-        self.last = name
+    def add(self, name: str, node: Any, words: dict[str, Any] | None = None):
+        """Add a node after the last one, with words for its metadata."""
+        if words:
+            node.metadata = {"brainsurr": words}
+        if self.nodes:
+            self.edges.append((self.last, name))
+        self.nodes[name], self.last = node, name
 
     def lose(self, what: str):
         """Note what NIR does not say of the layer."""
@@ -138,14 +141,14 @@ class Reader(Chain):
     """
 
     def __init__(self, shape: Shape, how: Convention, said: dict[str, Any]):
-        super().__init__(checked(shape), how)
+        super().__init__(shape, how)
         self.said = {word: value for word, value in said.items() if value is not None}
         self.layers: list[tuple[Any, Shape]] = []
 
     def add(self, layer: Any, shape: Shape | None = None):
         """Add a layer; ``shape`` is that of its output, if it differs from the one of its input."""
         self.layers.append((layer, self.shape))
-        self.shape = checked(shape or self.shape)
+        self.shape = shape or self.shape
 
     def numbers(self, node: Any, field: str) -> np.ndarray:
         """Return a parameter of a node that has one number for all, or one for each entry of a time step."""
@@ -165,24 +168,65 @@ class Reader(Chain):
 
 def numbers(node: Any, field: str) -> np.ndarray:
     """Return a parameter of a node in float64, or raise a ValueError if it does not hold real and finite numbers."""
-    value = getattr(node, field)
-    array = np.asarray(value)
-    fits = array.dtype.kind in "iuf" and array.size and np.all(np.isfinite(array))
-    got = type(value).__name__ if array.dtype == object else f"{array.dtype}{list(array.shape)}"
-    expect(fits, f"{field} to hold finite real numbers", got)
-    return array.astype(np.float64)
-
-
-def checked(shape: Shape) -> Shape:
-    """Return a shape, or raise a ValueError if a time step of it fits into no memory."""
-    expect(
-        math.prod(shape) <= LARGEST,
-        f"a time step of {LARGEST} entries at most",
-        f"one of shape {channels_first(shape)}",
-    )
-    return shape
+    value = np.asarray(getattr(node, field))
+    fits = value.dtype.kind in "iuf" and np.all(np.isfinite(value))
+    expect(fits, f"{field} to hold finite real numbers", f"{value.dtype}{list(value.shape)}")
+    return value.astype(np.float64)
 
 
 def channels_first(shape: Shape) -> Shape:
     """Move the channels to the front, where NIR has them."""
     return (*shape[-1:], *shape[:-1])
+
+
+# Graphs ------------------------------------------------------------------------------------------------------------
+
+
+def chain_of(graph: Any) -> tuple[Any, list[tuple[str, Any, Any]]]:
+    """Return the input of a graph, and the nodes after it in order; raise a ValueError unless they form a chain.
+
+    Each node has its name, with those of the graphs around it, and what makes one layer of neurons with it: recurrent
+    weights, which form a cycle with spiking neurons, or the threshold behind an integrator; or None.
+    """
+    nodes, edges = _inlined(graph)
+    spiking, linear = nir.LIF | nir.IF | nir.CubaLIF, nir.Linear | nir.Affine
+    back = [edge for edge in edges if edge[::-1] in edges]
+    partners = {a: b for a, b in back if isinstance(nodes[a], spiking) and isinstance(nodes[b], linear)}
+    edges -= {edge for a, b in partners.items() for edge in ((a, b), (b, a))}
+    order, after = [_only(nir.Input, graph)], dict(sorted(edges))
+    while order[-1] in after and len(order) < len(nodes):
+        order.append(after[order[-1]])
+    left = [*edges - set(itertools.pairwise(order)), *nodes.keys() - {*order, *partners.values()}]
+    got = f"{' -> '.join(order)}, and apart from it {sorted(map(str, left))}"
+    fits = not left and isinstance(nodes[order[-1]], nir.Output)
+    expect(fits, "one layer after another, from the Input to the Output", got)
+    for a, b in itertools.pairwise(order):
+        if isinstance(nodes[a], nir.LI | nir.I) and isinstance(nodes[b], nir.Threshold):
+            partners[a] = b
+    passed = [name for name in order if isinstance(nodes[name], nir.Input | nir.Output)]
+    names = [name for name in order if name not in {*passed, *partners.values()}]
+    return nodes[order[0]], [(name, nodes[name], nodes[partners[name]] if name in partners else None) for name in names]
+
+
+def _only(kind: type, graph: Any) -> str:
+    names = [name for name, node in graph.nodes.items() if isinstance(node, kind)]
+    expect(len(names) == 1, f"one {kind.__name__} in each graph", names)
+    return names[0]
+
+
+def _inlined(graph: Any, prefix: str = "") -> tuple[dict[str, Any], set[tuple[str, str]]]:
+    """Return nodes and edges of a graph with those of the graphs inside of it."""
+    nodes: dict[str, Any] = {}
+    edges: set[tuple[str, str]] = set()
+    starts, ends = {}, {}  # of graphs inside, which edges name
+    for name, node in graph.nodes.items():
+        path = f"{prefix}{name}"
+        if isinstance(node, nir.NIRGraph):
+            inner, between = _inlined(node, f"{path}.")
+            starts[path], ends[path] = (f"{path}.{_only(kind, node)}" for kind in (nir.Input, nir.Output))
+            nodes |= inner
+            edges |= between
+        else:
+            nodes[path] = node
+    pairs = [(f"{prefix}{a}", f"{prefix}{b}") for a, b in graph.edges]
+    return nodes, edges | {(ends.get(a, a), starts.get(b, b)) for a, b in pairs}

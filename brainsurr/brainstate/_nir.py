@@ -24,7 +24,7 @@ class OverTime(nn.Module):
 
 
 def arrays_of(layer):
-    """Return a linear layer or a convolution as arrays, a flatten as a function; None for any other layer."""
+    """Return a linear layer or a convolution as arrays, a flatten as a function; any other layer as it is."""
     if type(layer) is nn.Linear and layer.w_mask is None:
         return Affine(layer.weight.value["weight"], layer.weight.value.get("bias"))
     if type(layer) is nn.Flatten:
@@ -32,10 +32,9 @@ def arrays_of(layer):
     conv = layer.module if type(layer) is OverTime else _mapped(layer)
     known = type(conv) in (nn.Conv1d, nn.Conv2d) and not conv.channel_first
     if not known or conv.w_mask is not None or set(conv.lhs_dilation) != {1}:
-        return None
-    weight = conv.weight.value
-    bias = weight["bias"].reshape(-1) if "bias" in weight else None
-    return Conv(weight["weight"], bias, conv.stride, conv.padding, conv.rhs_dilation, conv.groups)
+        return layer
+    kernel, bias = conv.weight.value["weight"], conv.weight.value.get("bias")
+    return Conv(kernel, bias, conv.stride, conv.padding, conv.rhs_dilation, conv.groups)
 
 
 def _mapped(layer) -> Any:
@@ -52,9 +51,9 @@ def make_affine(affine, shape):
     init: dict[str, Any] = {"w_init": jnp.asarray(affine.kernel), "b_init": bias}
     if not isinstance(affine, Conv):
         return nn.Linear(shape, (out,), **init)
-    how = {"stride": affine.strides, "padding": affine.padding, "rhs_dilation": affine.dilation}
+    init |= {"stride": affine.strides, "padding": affine.padding, "rhs_dilation": affine.kernel_dilation}
     kind: Any = nn.Conv1d if len(window) == 1 else nn.Conv2d
-    return OverTime(kind(shape, out, tuple(window), **how, groups=affine.groups, **init))
+    return OverTime(kind(shape, out, tuple(window), groups=affine.feature_group_count, **init))
 
 
 def make_neurons(kind, shape, options):

@@ -10,15 +10,14 @@ MODULE = nn.Module
 
 
 def arrays_of(layer):
-    """Return a linear layer or a convolution as arrays; None for any other layer."""
+    """Return a linear layer or a convolution as arrays; any other layer as it is."""
     bound = not isinstance(layer, nn.Module) or layer.scope is not None
     expect(bound, "a bound module, net.bind(variables)", "one without its variables")
     kind = type(layer)
     if kind is nn.Dense or (kind is nn.Conv and layer.mask is None and layer.input_dilation in (None, 1)):
         params = nn.unbox(layer.unbind()[1].get("params", {}))
-        expect("kernel" in params, "the variables of the network", f"none of its layer {layer.name!r}")
         return flax_affine(layer, params["kernel"], params.get("bias"))
-    return None
+    return layer
 
 
 def make_affine(affine, shape):

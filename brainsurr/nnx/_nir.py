@@ -9,11 +9,11 @@ MODULE = nnx.Module
 
 
 def arrays_of(layer):
-    """Return a linear layer or a convolution as arrays; None for any other layer."""
+    """Return a linear layer or a convolution as arrays; any other layer as it is."""
     kind = type(layer)
     if kind is nnx.Linear or (kind is nnx.Conv and layer.mask is None and layer.input_dilation in (None, 1)):
         return flax_affine(layer, layer.kernel[...], None if layer.bias is None else layer.bias[...])
-    return None
+    return layer
 
 
 def make_affine(affine, shape):

@@ -54,7 +54,7 @@ BACK, ONE, STEP = Recurrent(LIF(), jnp.eye(3)), jnp.zeros(3), jnp.zeros((5, 3))
     ("neuron", "carry", "x", "message"),
     [
         (LIF(), ONE, STEP, r"carry, \(3,\), got \(5, 3\).*a LIFCell takes one step"),
-        (LIF(), jnp.zeros((4, 3)), STEP, r"got \(5, 3\): a LIFCell takes one step, and a carry without the time axis, from"),
+        (LIF(), jnp.zeros((4, 3)), STEP, r"got \(5, 3\): a LIFCell takes one step, and a carry without the time"),
         (LIF(), (ONE, ONE), ONE, r"the shape of the carry, \(\(3,\), \(3,\)\), got \(3,\)"),
         (BACK, (STEP, STEP), ONE, r"carry, \(\(5, 3\), \(5, 3\)\), got \(3,\)"),  # would broadcast
         (BACK, STEP, STEP, r"v, s of shapes \(\(5, 3\), \(5, 3\)\) for .*, got \(5, 3\)"),

@@ -52,9 +52,6 @@ class Nnx:
         how = {"reset": "zero"} | ({"rngs": self.rngs} if self.layers is bs.nnx else {}) | how
         return self.layers.LIF(size if self.layers is bs.brainstate else size[-1], **how)
 
-    def li(self, size, decay, **how):
-        return self.layers.LI(size, decay=decay, **how)
-
     def net(self, layers, size):
         return self.layers.SpikingSequential(layers)
 
@@ -115,8 +112,29 @@ def inputs(size):
     return np.random.default_rng(1).normal(0.3, 1.0, (T, B, *size)).astype(np.float32)
 
 
+def told(net, size, said):
+    """The graph of a network of which NIR lacks something: refused, or with ``lossy=True`` written with a warning."""
+    with pytest.raises(ValueError, match=rf"^to_nir: {said}.*With lossy=True"):
+        written(net, size)
+    with pytest.warns(UserWarning, match=f"^to_nir: not said to other readers: .*{said}") as warned:
+        graph = written(net, size, lossy=True)
+    assert warned[0].filename == __file__
+    return graph
+
+
 def layers_of(net):
     return net[0].layers if isinstance(net, tuple) else net.layers
+
+
+def assert_means(graph, net, xs, dt, method="euler"):
+    """That a network does what its graph says, by NIR's own equations: with NumPy in float64, channels first."""
+    ys = outputs_of(net, xs)
+    for i in range(xs.shape[1]):
+        there = np.moveaxis(xs[:, i], -1, 1) if xs.ndim > 3 else xs[:, i]
+        expected, near = simulate(graph, there, dt, method)
+        assert near > 1e-5  # no potential that rounding could carry across its threshold
+        assert_close(ys[:, i], expected, 4 * T)
+    assert np.abs(ys).max() > 0.4
 
 
 def sequential(*layers):
@@ -128,26 +146,24 @@ SLOW = np.linspace(0.2, 0.9, 24).astype(np.float32)
 TIMES = {"decay_input": True}
 SIZES = {"convolutions": (8, 6, 2), "convolution of one axis": (9, 2)}  # of the input; of the others (6,)
 NETWORKS = {
-    "feedforward": lambda h: [h.linear(6, 8), h.lif(8, decay=0.8), h.linear(8, 4), h.li(4, 0.9)],
-    "without a bias, input times 1 - decay, one decay and threshold each": lambda h: [
-        h.linear(6, 8, bias=False),
-        h.lif(8, decay=EACH, threshold=EACH / 4, **TIMES),
-        h.linear(8, 4),
-        h.li(4, 0.9, **TIMES),
+    "input as it is or times 1 - decay, without a bias, one decay and threshold each": lambda h: [
+        *(h.linear(6, 8), h.lif(8, decay=0.8), h.linear(8, 8, bias=False), h.lif(8, decay=EACH, threshold=EACH / 4)),
+        *(h.linear(8, 8), h.lif(8, decay=EACH, threshold=EACH / 4, **TIMES), h.linear(8, 4), h.layers.LI(4, decay=0.9)),
+        *(h.linear(4, 4), h.layers.LI(4, decay=0.9, **TIMES)),
     ],
     "synaptic": lambda h: [
-        *(h.linear(6, 8), h.li(8, 0.5), h.lif(8, decay=EACH, **TIMES)),
-        *(h.linear(8, 4), h.li(4, 0.6, **TIMES), h.lif(4, decay=0.8, threshold=0.5)),
+        *(h.linear(6, 8), h.layers.LI(8, decay=0.5), h.lif(8, decay=EACH, **TIMES)),
+        *(h.linear(8, 4), h.layers.LI(4, decay=0.6, **TIMES), h.lif(4, decay=0.8, threshold=0.5)),
     ],
-    "synaptic, recurrent": lambda h: [h.linear(6, 8), h.li(8, 0.5), h.lif(8, decay=0.9, recurrent=True)],
+    "synaptic, recurrent": lambda h: [h.linear(6, 8), h.layers.LI(8, decay=0.5), h.lif(8, decay=0.9, recurrent=True)],
     "synaptic, one of the two without a leak": lambda h: [
-        *(h.linear(6, 8), h.li(8, 0.5), h.lif(8, decay=1.0, threshold=1.5)),
-        *(h.linear(8, 4), h.li(4, 1.0), h.lif(4, decay=0.8, threshold=2.5)),
+        *(h.linear(6, 8), h.layers.LI(8, decay=0.5), h.lif(8, decay=1.0, threshold=1.5)),
+        *(h.linear(8, 4), h.layers.LI(4, decay=1.0), h.lif(4, decay=0.8, threshold=2.5)),
     ],
     "without a leak, without a reset, delayed": lambda h: [
         *(h.linear(6, 8), h.lif(8, decay=1.0), h.layers.Delay(8, [0, 1, 2, 3, 0, 1, 2, 3])),
         *(h.linear(8, 4), h.lif(4, decay=0.9, reset="none"), h.layers.Delay(4, 2)),
-        *(h.linear(4, 4), h.li(4, 1.0)),
+        *(h.linear(4, 4), h.layers.LI(4, decay=1.0)),
     ],
     "steps": lambda h: [h.linear(6, 8), h.layers.SpikingActivation(bs.Arctan()), h.linear(8, 4), bs.Sigmoid()],
     "convolutions": lambda h: [
@@ -173,18 +189,9 @@ NETWORKS = {
 @pytest.mark.parametrize("method", ["euler", pytest.param("exp", marks=pytest.mark.exhaustive)])
 @pytest.mark.parametrize("name", NETWORKS)
 def test_a_graph_means_the_network(name, method, r):
-    """By NIR's own equations: with NumPy in float64, channels first."""
     size, make = SIZES.get(name, (6,)), Nnx()
     net = make.net(NETWORKS[name](make), size)
-    xs = inputs(size)
-    graph = written(net, size, dt=DT[method], method=method, r=r)
-    ys = outputs_of(net, xs)
-    for i in range(B):
-        there = np.moveaxis(xs[:, i], -1, 1) if len(size) > 1 else xs[:, i]
-        expected, near = simulate(graph, there, DT[method], method)
-        assert near > 1e-5  # no potential that rounding could carry across its threshold
-        assert_close(ys[:, i], expected, 4 * T)
-    assert np.abs(ys).max() > 0.5
+    assert_means(written(net, size, dt=DT[method], method=method, r=r), net, inputs(size), DT[method], method)
 
 
 @pytest.mark.parametrize("host", first_quick(HOSTS))
@@ -196,9 +203,8 @@ def test_ours_to_a_file_to_ours(name, host, tmp_path):
     expected = outputs_of(net, xs)
     file = filed(written(net, size), tmp_path)
     np.testing.assert_array_equal(outputs_of(from_nir(file, host, dt=1e-3), xs), expected)
-    assert np.abs(expected).max() > 0.2
-    other = HOSTS[HOSTS.index(host) - 1]
-    assert_close(outputs_of(from_nir(file, other, dt=1e-3), xs), expected, 4 * T)
+    # Another framework.
+    assert_close(outputs_of(from_nir(file, HOSTS[HOSTS.index(host) - 1], dt=1e-3), xs), expected, 4 * T)
 
 
 RESETS = [
@@ -216,11 +222,7 @@ def test_a_reset_that_nir_lacks_is_refused_or_in_the_metadata(reset, host, tmp_p
     make = MAKE[host]()
     lif = make.lif(8, decay=0.8, threshold=0.1 if "decay_input" in reset else 1.0, **reset)
     net = make.net([make.linear(6, 8), lif, make.linear(8, 4)], (6,))
-    said = f"layer 1, LIF: the reset '{reset['reset']}'"
-    with pytest.raises(ValueError, match=rf"^to_nir: {said}.*With lossy=True"):
-        written(net, (6,))
-    with pytest.warns(UserWarning, match=f"not said to other readers: .*{said}"):
-        graph = written(net, (6,), lossy=True)
+    graph = told(net, (6,), f"layer 1, LIF: the reset '{reset['reset']}'")
     xs = inputs((6,))
     expected = outputs_of(net, xs)
     back = from_nir(filed(graph, tmp_path), host, dt=1e-3)
@@ -272,11 +274,8 @@ def test_every_surrogate_comes_back(host, tmp_path):
     back = layers_of(from_nir(filed(written(make.net(layers, (4,)), (4,)), tmp_path), "nnx", dt=1e-3))
     for lif, step, f in zip(back[::2], back[1::2], SURROGATES, strict=True):
         for read in (lif.spike_fn.surrogate, step.surrogate):
-            assert type(read) is type(f)
-            assert jax.tree.structure(read) == jax.tree.structure(f)
-            for one, other in zip(jax.tree.leaves(read), jax.tree.leaves(f), strict=True):
-                assert np.asarray(one).dtype == np.asarray(other).dtype
-                np.testing.assert_array_equal(one, other)
+            assert read == f
+            assert repr(read).lower() == repr(f).lower()  # of the same dtypes, of NumPy or jax
 
 
 def test_a_surrogate_of_ones_own_is_refused_or_left_out():
@@ -286,13 +285,9 @@ def test_a_surrogate_of_ones_own_is_refused_or_left_out():
 
     Own.__name__ = "Arctan"  # the name is not enough
     net = sequential(bs.nnx.LIF(2, reset="zero", spike_fn=0.5 * Own()))
-    with pytest.raises(ValueError, match=r"layer 0, LIF: the surrogate Scaled, which is not one of brainsurr's"):
-        to_nir(net, (2,), dt=1.0)
-    with pytest.warns(UserWarning, match="the surrogate Scaled") as warned:
-        graph = to_nir(net, (2,), dt=1.0, lossy=True)
-    assert warned[0].filename == __file__
-    assert from_nir(graph, "nnx", dt=1.0).layers[0].spike_fn.surrogate == bs.nnx.LIF(2).spike_fn.surrogate
-    assert from_nir(graph, "nnx", dt=1.0, spike_fn=bs.Arctan()).layers[0].spike_fn.surrogate == bs.Arctan()
+    graph = told(net, (2,), "layer 0, LIF: the surrogate Scaled, which is not one of brainsurr's")
+    for said, expected in ({}, bs.nnx.LIF(2).spike_fn.surrogate), ({"spike_fn": bs.Arctan()}, bs.Arctan()):
+        assert from_nir(graph, "nnx", dt=1e-3, **said).layers[0].spike_fn.surrogate == expected
 
 
 @pytest.mark.parametrize(("host", "dtype"), each_value_once(HOSTS, ["float16", "bfloat16", "float32"]))
@@ -314,28 +309,16 @@ def test_dtypes_come_back(host, dtype, tmp_path):
     variables = back[1] if host == "linen" else kind().params(back, xs)
     assert {str(value.dtype) for value in jax.tree.leaves(variables)} == {dtype}
     assert [jnp.dtype(layer.param_dtype) for layer in layers_of(back)[1:]] == [dtype, dtype, "float32"]
-    assert MAKE[host].layers.LIF is type(layers_of(back)[1])
 
 
-def test_a_spike_at_the_threshold_is_one_here_and_none_there():
-    """The one thing that no file can say."""
-    net = sequential(bs.nnx.LIF(1, decay=0.5, reset="zero"))
-    xs = np.ones((1, 1, 1), np.float32)
-    assert outputs_of(net, xs).item() == 1
-    assert simulate(to_nir(net, (1,), dt=1.0), xs[:, 0], 1.0)[0].item() == 0
-
-
-OTHER_DOT = functools.partial(jax.lax.dot_general)
 NOT_KNOWN = [
     lambda r: bs.nnx.ALIF(6),
+    lambda r: type("OwnLIF", (bs.nnx.LIF,), {})(6, reset="zero"),
     lambda r: nnx.Dropout(0.5, rngs=r),
-    lambda r: type("Own", (nnx.Module,), {"__call__": lambda self, xs: xs})(),
     lambda r: type("OwnLinear", (nnx.Linear,), {})(6, 6, rngs=r),
     lambda r: functools.partial(nnx.max_pool, window_shape=(2, 2), strides=(2, 2)),
-    lambda r: nnx.ConvTranspose(6, 6, (3,), rngs=r),
-    lambda r: jax.nn.relu,
+    lambda r: functools.partial(nnx.avg_pool, window_shape=(2, 2), count_include_pad=False),
     lambda r: lambda xs: jax.lax.cummax(xs, axis=0),
-    lambda r: lambda xs: jnp.sort(xs, axis=-1),
     lambda r: lambda xs: jnp.clip(xs, -1e3, 1e3),
 ]
 REFUSED = [  # the input, what is said, and the layer
@@ -343,19 +326,17 @@ REFUSED = [  # the input, what is said, and the layer
     ((6,), "a surrogate for its spikes", lambda r: bs.nnx.LIF(6, spike_fn=lambda u: u > 0)),
     ((6,), "a surrogate for its spikes", lambda r: bs.nnx.LIF(6, spike_fn=bs.Arctan(origin=True))),
     ((3,), "every decay of 0 or more and below 1, or all to", lambda r: bs.nnx.LIF(3, decay=np.float32([1, 1, 0.5]))),
-    ((6,), "a decay below 1 with decay_input=True", lambda r: bs.nnx.LI(6, decay=1.0, decay_input=True)),
-    ((6,), r"an input of shape \(5,\), got \(6,\)", lambda r: bs.nnx.LIF(5, reset="zero")),
+    ((6,), "every decay .* all to be 1 without decay_input", lambda r: bs.nnx.LI(6, decay=1.0, decay_input=True)),
     ((4, 5, 2), r"an input of shape \(4, 4, 2\), got \(4, 5, 2\)", lambda r: bs.brainstate.LIF((4, 4, 2))),
-    ((6,), "flax's own dot_general", lambda r: nnx.Linear(6, 6, dot_general=OTHER_DOT, rngs=r)),
+    ((6,), "flax's own dot_general", lambda r: nnx.Linear(6, 6, dot_general=lambda *_, **how: None, rngs=r)),
     ((8, 8, 2), "padding that is the same on both sides", lambda r: nnx.Conv(2, 4, (3, 3), strides=2, rngs=r)),
-    ((8, 8, 2), "padding in numbers", lambda r: nnx.Conv(2, 4, (3, 3), padding="CIRCULAR", rngs=r)),
-    ((8, 8, 2), "nir to .* assumes square kernels", lambda r: nnx.Conv(2, 4, (3, 2), padding="VALID", rngs=r)),
+    ((8, 8, 2), "a square kernel, for which alone", lambda r: nnx.Conv(2, 4, (3, 2), padding="VALID", rngs=r)),
     ((8, 8, 2), "an input of 3 axes with 3 channels", lambda r: nnx.Conv(3, 4, (3, 3), rngs=r)),
-    ((8, 8, 2), r"an input of shape \(2,\), got .*: flatten it before", lambda r: nnx.Linear(2, 4, rngs=r)),
+    ((8, 8, 2), r"a flat input of shape \(2,\), got", lambda r: nnx.Linear(2, 4, rngs=r)),
     ((8, 8, 2), "a convolution over one axis or two", lambda r: nnx.Conv(2, 4, (3, 3, 3), rngs=r)),
     ((8, 8, 2), "recurrent neurons on one axis", lambda r: bs.nnx.LIF(2, reset="zero", recurrent=True, rngs=r)),
     ((8, 8, 2), "a window that fits into its input", lambda r: nnx.Conv(2, 4, (9, 9), padding="VALID", rngs=r)),
-    ((8, 8, 2), "a window that fits", lambda r: functools.partial(nnx.avg_pool, window_shape=(9, 9))),
+    ((8, 2), "a pool over two axes", lambda r: functools.partial(nnx.avg_pool, window_shape=(2,))),
     ((8, 8, 2), "a layer that NIR has", lambda r: lambda xs: jnp.swapaxes(xs, 2, 3).reshape(*xs.shape[:2], -1)),
 ]
 
@@ -374,45 +355,27 @@ def test_a_flatten_at_the_end_leaves_another_order_than_nir():
         to_nir(sequential(flatten), (8, 8, 2), dt=1.0)
 
 
-@pytest.mark.parametrize("host", MAKE)
-def test_a_layer_of_a_class_of_its_own_is_refused(host):
-    """It may do something else than the class that it extends."""
-    made = MAKE[host]()
-    own = type("Twice", (made.layers.LIF,), {})
-    with pytest.raises(ValueError, match=r"^to_nir: layer 1, Twice: expected"):
-        written(made.net([made.linear(6, 6), own(6, reset="zero")], (6,)), (6,))
+@pytest.mark.parametrize(("features", "said"), [(5, "expected an input"), (6, "the reset 'subtract'")])
+def test_neurons_behind_a_synapse_are_named_themselves(features, said):
+    with pytest.raises(ValueError, match=f"^to_nir: layer 1, LIF: {said}"):
+        to_nir(sequential(bs.nnx.LI(6), bs.nnx.LIF(features)), (6,), dt=1.0)
 
 
-def test_neurons_behind_a_synapse_are_named_themselves():
-    for features, reset, said in ((5, "zero", "expected an input of shape"), (6, "subtract", "the reset 'subtract'")):
-        net = sequential(bs.nnx.LI(6), bs.nnx.LIF(features, reset=reset))
-        with pytest.raises(ValueError, match=f"^to_nir: layer 1, LIF: {said}"):
-            to_nir(net, (6,), dt=1.0)
-
-
-HALF = functools.partial(nnx.Linear, 6, 6, param_dtype="bfloat16")
 COMPUTING = [
-    (Nnx, (6,), functools.partial(nnx.Linear, 6, 6, rngs=nnx.Rngs(0)), "dtype"),
-    (Nnx, (6,), functools.partial(HALF, rngs=nnx.Rngs(0)), "preferred_element_type"),  # readers take float32
-    (Linen, (6,), functools.partial(linen.Dense, 6), "dtype"),
-    (Linen, (4, 6), functools.partial(linen.Conv, 6, (1,)), "dtype"),
+    (Nnx, (6,), lambda dtype: nnx.Linear(6, 6, dtype=dtype, rngs=nnx.Rngs(0))),
+    # Readers take float32.
+    (Nnx, (6,), lambda dtype: nnx.Linear(6, 6, param_dtype="bfloat16", preferred_element_type=dtype, rngs=nnx.Rngs(0))),
+    (Linen, (6,), lambda dtype: linen.Dense(6, dtype=dtype)),
+    (Linen, (4, 6), lambda dtype: linen.Conv(6, (1,), dtype=dtype)),
 ]
 
 
 @pytest.mark.parametrize("dtype", ["float16", "bfloat16"])
-@pytest.mark.parametrize(("make", "size", "layer", "kind"), COMPUTING)
-def test_a_layer_with_its_own_dtype_is_refused_or_told(make, size, layer, kind, dtype):
-    layer = layer(**{kind: jnp.dtype(dtype)})
-    net, said = make().net([layer], size), f"layer 0, {type(layer).__name__}: the dtype {dtype} that it computes in"
-    with pytest.raises(ValueError, match=said):
-        written(net, size)
-    with pytest.warns(UserWarning, match=said):
-        written(net, size, lossy=True)
-
-
-def test_a_layer_that_names_the_dtype_of_its_weights_is_written():
-    net = sequential(nnx.Linear(6, 6, dtype=jnp.float32, rngs=nnx.Rngs(0)))
-    assert list(to_nir(net, (6,), dt=1.0).nodes) == ["input", "affine_0", "output"]
+@pytest.mark.parametrize(("make", "size", "layer"), COMPUTING)
+def test_a_layer_with_its_own_dtype_is_refused_or_told(make, size, layer, dtype):
+    layer = layer(jnp.dtype(dtype))
+    told(make().net([layer], size), size, f"layer 0, {type(layer).__name__}: the dtype {dtype} that it computes in")
+    written(sequential(nnx.Linear(6, 6, dtype=jnp.float32, rngs=nnx.Rngs(0))), (6,))  # that of its weights
 
 
 @pytest.mark.parametrize("dt", [np.float32(0.25), np.int64(2), 2])
@@ -422,20 +385,14 @@ def test_dt_is_a_number_of_python_or_numpy(dt):
     assert from_nir(graph, "nnx", dt=dt).layers[0].decay == 0.75
 
 
-@pytest.mark.parametrize(("decay", "method", "least"), [(0.0, "exp", "above 0"), (1.5, "euler", "of 0 or more")])
-def test_a_decay_without_a_time_constant_is_refused(decay, method, least):
-    lif = bs.nnx.LIF(2, decay=0.5, reset="zero", learnable="decay", bounds=None)
-    lif.decay[...] = jnp.float32(decay)
-    with pytest.raises(ValueError, match=f"layer 0, LIF: expected every decay {least} and below 1"):
-        to_nir(sequential(lif), (2,), dt=1.0, method=method)
+def test_a_decay_of_0_has_no_time_constant_of_method_exp():
+    with pytest.raises(ValueError, match="layer 0, LIF: expected every decay above 0 and below 1"):
+        to_nir(sequential(bs.nnx.LIF(2, decay=0.0, reset="zero")), (2,), dt=1.0, method="exp")
 
 
 def test_linen_is_written_with_its_variables():
-    net, _ = Linen().net([linen.Dense(4)], (6,))
-    with pytest.raises(ValueError, match=r"^to_nir: expected a bound module, net.bind\(variables\)"):
-        to_nir(net, (6,), dt=1.0)
-    with pytest.raises(ValueError, match=r"expected the variables of the network, got none of its layer 'layers_0'"):
-        to_nir(net.bind({"params": {}}), (6,), dt=1.0)
+    with pytest.raises(ValueError, match=r"^to_nir: layer 0, Dense: expected a bound module, net.bind\(variables\)"):
+        to_nir(bs.linen.SpikingSequential([linen.Dense(4)]), (6,), dt=1.0)
 
 
 def test_a_function_of_a_convolution_is_no_convolution():
@@ -449,7 +406,5 @@ def test_random_spikes_are_written_as_in_evaluation():
     act = bs.nnx.SpikingActivation(bs.Sigmoid(alpha=4.0), random=True, rngs=nnx.Rngs(0))
     net = sequential(bs.nnx.LIF(4, decay=0.8, reset="zero", spike_fn=act), act)
     back, xs = from_nir(to_nir(net, (4,), dt=1.0, lossy=True), "nnx", dt=1.0), inputs((4,))  # with no warning
-    drawn = outputs_of(net, xs)
     net.eval()
     np.testing.assert_array_equal(outputs_of(back, xs), outputs_of(net, xs))
-    assert np.any(outputs_of(net, xs) != drawn)
