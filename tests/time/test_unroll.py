@@ -338,3 +338,19 @@ def test_dots_keeps_matrix_products_and_full_repeats_them():
         return sum(equation.primitive.name == "dot_general" for equation in equations(program.jaxpr))
 
     assert [products(remat) for remat in REMATS] == [5, 5, 7]  # two forward, three backward
+
+
+def test_a_carry_gets_its_types_from_one_part_after_another():
+    """A delay of three blocks: on explicit axes a part has the type of the inputs once the one before has it."""
+    mesh = jax.make_mesh((2,), ("batch",), axis_types=(AxisType.Explicit,))
+    xs = np.arange(32.0, dtype=np.float32).reshape(8, 4)
+
+    def block(carry, xs):
+        a, b, c = carry
+        return (xs[-1], a, b), xs - c[None]
+
+    start = (jnp.zeros(4),) * 3
+    with jax.set_mesh(mesh):
+        placed = jax.device_put(xs, NamedSharding(mesh, P(None, "batch")))
+        _, ys = jax.jit(lambda xs: bs.unroll(block, start, xs, block_size=1))(placed)
+    np.testing.assert_array_equal(ys, xs - np.concatenate([np.zeros((3, 4), np.float32), xs[:-3]]))

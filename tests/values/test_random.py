@@ -1,5 +1,8 @@
 """Random spikes: their probability is the primitive, so that the surrogate gradient is that of their mean."""
 
+import dataclasses
+from typing import Any
+
 import brainstate
 import jax
 import jax.numpy as jnp
@@ -139,6 +142,26 @@ def test_the_same_key_draws_the_same_and_origin_nothing():
     assert np.any(first != F(x, key=jax.random.key(1)))
     np.testing.assert_array_equal(F.replace(origin=True)(x, key=KEY), F.replace(origin=True)(x))
     assert np.any(jax.vmap(lambda key: F(x, key=key))(jax.random.split(KEY))[0] != first)
+
+
+@dataclasses.dataclass
+class Two(bs.neurons.Neuron):
+    """A neuron that has two surrogates, and gives the difference of their spikes."""
+
+    first: Any = F
+    second: Any = F
+
+    def initial_state(self, x):
+        return jnp.zeros_like(x)
+
+    def step(self, state, x):
+        return state, self.first(x) - self.second(x)
+
+
+def test_two_surrogates_of_a_neuron_draw_apart():
+    """At 0 each fires in half of the cases: they differ in a half, or in none with one key."""
+    _, ys = Two()(jnp.zeros(100), jnp.zeros((DRAWS // 100, 100)), key=KEY)
+    assert z_of(np.ravel(np.abs(ys)), 0.5) < Z
 
 
 def test_under_explicit_mesh_axes():
