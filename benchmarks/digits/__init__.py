@@ -1,6 +1,6 @@
 """Handwritten digits, trained in each framework: ``python -m benchmarks.digits``.
 
-`__main__` has the command line; `job` lists the networks and the settings; `folder` decides whether a run starts,
-continues or is finished; `training` trains; `report` makes the table and the pictures. `task` has the data and the
-sizes; each framework has its network and its training step in a file of its name. May import from `lib`.
+`__main__` has the command line; `job` lists the networks and the settings, and decides in the folder of a run whether
+it starts, continues or is finished; `training` trains; `report` makes the table and the pictures. `task` has the data
+and the sizes; each framework has its network and its training step in a file of its name. May import from `lib`.
 """

@@ -19,8 +19,7 @@ from brainsurr.nnx import SpikingActivation
 from ..lib import FRAMEWORKS, results
 from ..lib.study import positive
 from . import report, task
-from .folder import Folder, FolderError
-from .job import Job
+from .job import Folder, FolderError, Job
 from .training import train_all
 
 

@@ -20,7 +20,7 @@ from benchmarks.digits import brainstate as digits_brainstate
 from benchmarks.digits import linen as digits_linen
 from benchmarks.digits import nnx as digits_nnx
 from benchmarks.digits import report, task, training
-from benchmarks.digits.folder import Folder, FolderError
+from benchmarks.digits.job import Folder, FolderError
 from benchmarks.lib import checkpoints, results
 from benchmarks.lib.report import table
 

@@ -1,0 +1,166 @@
+"""What is built: which brainsurr the other tests test, and that faults of an sdist, a wheel and the site are seen.
+
+That is the checkout's in `make test`, and the built wheel's in `TESTED=wheel make test`.
+"""
+
+import base64
+import hashlib
+import importlib.metadata
+import json
+import shutil
+import subprocess
+import tarfile
+import zipfile
+from pathlib import Path
+
+import pytest
+from pages import ROOT
+
+import brainsurr
+from tools import check_site, extras, package
+
+
+def test_what_is_tested_is_what_is_installed():
+    """An install from a wheel means its files, each as its RECORD has it; an editable one, or none, those beside us."""
+    tested = Path(brainsurr.__file__).resolve().parent
+    installed = next(iter(importlib.metadata.distributions(name="brainsurr")), None)
+    origin = json.loads((installed and installed.read_text("direct_url.json")) or "{}")
+    if installed is None or origin.get("dir_info", {}).get("editable"):
+        assert tested == ROOT.resolve() / "brainsurr"
+        return
+
+    assert tested == Path(installed.locate_file("brainsurr")).resolve()
+    record = {Path(file.locate()).resolve(): file.hash for file in installed.files}
+    files = {path for path in tested.rglob("*") if path.is_file() and path.suffix != ".pyc"}
+    assert files <= record.keys()
+    for path in files:
+        digest = hashlib.new(record[path].mode, path.read_bytes()).digest()
+        assert base64.urlsafe_b64encode(digest).decode().rstrip("=") == record[path].value, path
+
+
+@pytest.mark.skipif(shutil.which("git") is None, reason="a checkout needs git")
+def test_what_an_sdist_lacks_or_has_too_much_is_seen(tmp_path, monkeypatch):
+    root, built, direct = (tmp_path / name for name in ("checkout", "built", "direct"))
+    folders = {"benchmarks", "brainsurr", "docs", "notebooks", "tests", "tools"}
+    names = [*(package.SDIST - folders), *(f"{folder}/a.py" for folder in folders), "tests/deep/b.txt"]
+    for folder in (built, direct, root / "tests/deep", *(root / folder for folder in folders)):
+        folder.mkdir(parents=True, exist_ok=True)
+    for name in [*names, "docs/draft.md"]:
+        (root / name).touch()
+    for command in (["init", "--quiet"], ["add", *(name for name in names if name != "PKG-INFO")]):
+        subprocess.run(["git", *command], cwd=root, check=True)
+    with zipfile.ZipFile(built / "brainsurr-1-py3-none-any.whl", "w") as wheel:
+        for name in ["brainsurr/a.py", *(f"brainsurr-1.dist-info/{name}" for name in package.ABOUT)]:
+            wheel.writestr(name, "")
+    shutil.copy(built / "brainsurr-1-py3-none-any.whl", direct)
+    monkeypatch.setattr(package, "ROOT", root)
+
+    def compare(holds):
+        with tarfile.open(built / "brainsurr-1.tar.gz", "w:gz") as sdist:
+            for name in holds:
+                sdist.add(root / name, f"brainsurr-1/{name}")
+        package.main(built, direct)
+
+    compare(names)
+    for name in ("tests/deep/b.txt", "docs/a.py", "Makefile"):
+        with pytest.raises(SystemExit, match=f"the sdist and the checkout differ in {name}"):
+            compare([other for other in names if other != name])
+    with pytest.raises(SystemExit, match="differ in docs/draft"):  # which git does not know
+        compare([*names, "docs/draft.md"])
+
+
+def test_what_a_wheel_asks_for_is_read_as_installers_read_it(tmp_path):
+    asks = [
+        *("Jax>=0.8", 'never; python_version < "3"'),
+        *("A_b.C>=1; python_version >= '3' and extra == \"one-two\"", 'd[e]; extra == "one-two" or extra == "three"'),
+        *('jax; extra == "three"', "pytest; extra == 'test'"),
+    ]
+    lines = ["Metadata-Version: 2.4", "Name: brainsurr", "Version: 1"]
+    lines += [f"Provides-Extra: {extra}" for extra in ("one-two", "three", "test")]
+    with zipfile.ZipFile(tmp_path / "a.whl", "w") as wheel:
+        wheel.writestr("brainsurr-1.dist-info/METADATA", "\n".join(lines + [f"Requires-Dist: {ask}" for ask in asks]))
+    assert extras.requirements(tmp_path / "a.whl") == {"": {"jax"}, "one-two": {"a-b-c", "d"}, "three": {"d"}}
+
+
+# The site
+
+FAULTY = """
+<!DOCTYPE html><html><head><style>
+  .pst-scrollable-table-container { overflow-x: auto }
+  pre { overflow-x: auto; transition: width 9s; width: 300px }  /* from the width of a frame, 300 px, where it fits */
+  @media (max-width: 350px) { pre { width: 30000px } }
+</style></head><body><article>
+<p style="color: #eee; background: #fff">pale</p>
+<img src="nothing.png" alt="a picture">
+<div class="pst-scrollable-table-container"><table><tr><td style="white-space: nowrap">WIDE</td></tr></table></div>
+<pre>WIDE</pre>
+<div style="width: 2000px">OUT</div>
+</article></body></html>
+"""
+SOUND = """
+<!DOCTYPE html><html><body><article><p>text</p><pre>code</pre><table><tr><td>cell</td></tr></table></article></body>
+"""
+
+
+@pytest.fixture
+def site(tmp_path):
+    (tmp_path / "faulty.html").write_text(FAULTY.replace("WIDE", 400 * "wide "))
+    (tmp_path / "sound.html").write_text(SOUND)
+    words = {word.lower(): 0 for word in check_site.WORDS.split()}
+    index = {"terms": words, "titleterms": {}}
+    (tmp_path / "searchindex.js").write_text(f"Search.setIndex({json.dumps(index)})")
+    return tmp_path
+
+
+def test_a_word_that_the_search_does_not_find_is_named(site):
+    pytest.importorskip("snowballstemmer")
+    assert check_site.missing_words(site) == []
+    text = (site / "searchindex.js").read_text()
+    (site / "searchindex.js").write_text(text.replace('"synaptic"', '"else"'))
+    assert check_site.missing_words(site) == ["the search finds no page for Synaptic"]
+
+
+def test_a_link_that_leads_nowhere_is_named(site):
+    links = '<a href="sound.html#top">a</a> <a class="b" href="sound.html">b</a> <a href="#here">c</a>'
+    links += ' <a href="https://example.org/none">d</a> <a href="n.html">e</a>'
+    (site / "links.html").write_text(f'<p id="here">{links}')
+    assert check_site.dead_links(site, ["links.html"]) == [
+        "links.html: the link to n.html leads nowhere",
+        "links.html: the link to sound.html#top leads to no place on that page",
+    ]
+    (site / "sound.html").write_text(SOUND.replace("<p>", '<p id="top">'))
+    (site / "n.html").write_text(SOUND)
+    assert check_site.dead_links(site, ["links.html"]) == []
+
+
+def test_without_a_browser_it_says_so(site, monkeypatch, capsys):
+    monkeypatch.delenv("CHROMIUM", raising=False)
+    monkeypatch.setenv("PATH", str(site))
+    monkeypatch.setattr(check_site, "missing_words", lambda site: [])
+    (site / "faulty.html").unlink()
+    assert check_site.main(site) == 0
+    assert "skipped: no browser looked at the pages, as none of chromium," in capsys.readouterr().out
+
+
+def test_a_browser_that_ends_without_a_report_is_a_fault(site):
+    (fault,) = check_site.look(site, ["sound.html"], "false")
+    assert "false gave no report within 600 s, or ended before (status 1)" in fault
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(check_site.find_browser() is None, reason="no Chromium is installed")
+def test_a_browser_sees_each_fault_and_no_other(site):
+    faults = check_site.look(site, ["faulty.html", "sound.html"], check_site.find_browser())
+    assert {fault.partition(",")[0].partition(":")[0] for fault in faults} == {"faulty.html"}
+    said = "\n".join(faults)
+    for what in (
+        "faulty.html, 1440 px: table is cut by",
+        "faulty.html, 1440 px: code is cut by",
+        "faulty.html, 390 px: table scrolls without showing it",
+        "faulty.html, 390 px: code scrolls without showing it",
+        "faulty.html, 390 px: the page scrolls sideways by",
+        "faulty.html, light: text is hard to read",
+        "faulty.html: picture nothing.png is broken",
+        "faulty.html: picture nothing.png does not open in full size",
+    ):
+        assert what in said
