@@ -107,7 +107,7 @@ class Delay(Neuron):
 
 def _whole(owner: str, steps) -> int | tuple[int, ...]:
     concrete = isinstance(steps, np.ndarray | jax.Array) and not isinstance(steps, jax.core.Tracer)
-    delays = steps.tolist() if concrete else steps
+    delays = steps.tolist() if concrete and jnp.issubdtype(steps.dtype, jnp.integer) else steps
     each = list(delays) if isinstance(delays, tuple | list) else [delays]
     if not each or not all(is_integer(n) and n >= 0 for n in each):
         raise ValueError(
