@@ -168,10 +168,7 @@ class Triangle(bs.Surrogate):
         (bs.ReluGrad(), "widen its ReluGrad by .scaled(width=2), and a gradient passes at 100.0%"),
         (bs.LeakyRelu(0.0), "raise alpha of its LeakyRelu from 0 to 0.1"),
         (bs.GaussianGrad(sigma=0.05), "widen its GaussianGrad by .scaled(width=10), and"),
-        (
-            0.5 * bs.LogTailedRelu(np.zeros(4, np.float32)),
-            "raise alpha of its scaled LogTailedRelu (times 2; 0.1 where",
-        ),
+        (0.5 * bs.LogTailedRelu(np.zeros(4, np.float32)), "alpha of its scaled LogTailedRelu (times 2; 0.1 where"),
         (Triangle(), "widen its Triangle by .scaled(width=2), and a gradient passes at 100.0%"),
         (Triangle().scaled(width=0.25), "raise width of its scaled Triangle from 0.25 to 2.5, and"),
         (bs.ReluGrad(0.5).scaled(width=jnp.ones(4)), "raise width of its scaled ReluGrad (times 2), and"),

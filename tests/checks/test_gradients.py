@@ -210,7 +210,9 @@ own_spike.defjvp(lambda primals, tangents: (own_spike(*primals), tangents[0] / (
 
 
 def three_times(x):
-    return jax.lax.while_loop(lambda c: c[0] < 3, lambda c: (c[0] + 1, jnp.sin(c[1])), (0, jnp.sum(x)))[1]
+    """A loop whose condition loses digits, which are no part of the value."""
+    goes_on = lambda c: (c[0] < 3) & (c[1].astype(jnp.float32) < 9)  # noqa: E731
+    return jax.lax.while_loop(goes_on, lambda c: (c[0] + 1, jnp.sin(c[1])), (0, jnp.sum(x)))[1]
 
 
 def twice(x):
@@ -230,6 +232,7 @@ VERDICTS = {
     "wrong in a cast": (PARAMS, lambda p: slightly(1.1, p).astype(jnp.float32), "differs", ""),
     "a custom_vjp": (PARAMS, lambda p: half_as_steep(X @ p["a"]), "differs", "or custom_vjp"),
     "a loop": (PARAMS, lambda p: three_times(F(X @ p["a"])), "fine", "Reverse mode is not defined"),
+    "wrong in a loop": (PARAMS, lambda p: three_times(slightly_wrong(1.0001)(F(X @ p["a"]))), "differs", ""),
     "one mode": (PARAMS, lambda p: twice(F(X @ p["a"])), "differs", "reverse and forward mode differ"),
     "a poor surrogate": (PARAMS, lambda p: bs.Sigmoid(0.01)(X @ p["a"]), "fine", ""),  # which it can't see
     "no surrogate": (PARAMS, lambda p: own_spike(X @ p["a"]), "differs", ""),  # so it has no primitive

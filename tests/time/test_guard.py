@@ -212,18 +212,15 @@ def test_what_the_guard_does_not_see():
             raise NotImplementedError
         return centre(xs)
 
-    def random(xs):
-        return centre(xs) + jax.random.normal(key, xs.shape)
-
     @jax.jit
-    def run(k):
-        nonlocal key
-        key = k
+    def run(key):
+        def random(xs):
+            return centre(xs) + jax.random.normal(key, xs.shape)
+
         for layer in (prints, of_few_steps, random):
             net = bn.SpikingSequential([layer, bn.LIF(F)])
             bn.unroll(net, net.initialize_carry((B, F)), XS, block_size=4)
 
-    key = None
     run(jax.random.key(0))
     jax.effects_barrier()
     assert len(printed) == T // 4
