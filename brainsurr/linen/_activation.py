@@ -121,14 +121,9 @@ class SpikingActivation(HoldsSurrogate, ParameterModule):
     @property
     def surrogate(self) -> Surrogate:
         """The surrogate with its current parameters, the trained ones clipped to their bounds."""
-        if self.scope is not None:
-            return super().surrogate
-        if self.learnable:
-            raise ValueError(
-                "SpikingActivation: a trained surrogate has no value in an unbound module: "
-                "use act.bind(variables).surrogate, or act.surrogate_init for the one before training"
-            )
-        return self.surrogate_init
+        if self.scope is None and self.learnable:
+            raise ValueError("SpikingActivation: no value in an unbound module: use act.bind(variables).surrogate")
+        return self.surrogate_init if self.scope is None else super().surrogate
 
     def __call__(self, x) -> jax.Array:
         """Return the spikes of ``x``, membrane potential minus threshold, in its shape and dtype."""
