@@ -51,9 +51,9 @@ class Neurons(HoldsNeuron, ParameterModule, metaclass=pickled_as_call(type)):  #
         for name, trained in surrogates.items():
             if trained["learnable"]:  # its own module, and from now on what says so
                 act = SpikingActivation(given[name], **trained, param_dtype=self.param_dtype, parent=None)
-                object.__setattr__(self, name, act)
+                setattr(self, name, act)
         for name, value in (rest | {"_template": neuron}).items():
-            object.__setattr__(self, name, value)
+            setattr(self, name, value)
         self._hold(**numbers, param_dtype=self.param_dtype)
         super().__post_init__()
 

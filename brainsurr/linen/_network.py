@@ -60,7 +60,7 @@ class SpikingSequential(AnswersWrongCalls, nn.Module):
 
     def __post_init__(self):
         check_flag("SpikingSequential: return_spikes", self.return_spikes)
-        object.__setattr__(self, "layers", sequential.check_layers(self.layers))
+        self.layers = sequential.check_layers(self.layers)
         super().__post_init__()
 
     @nn.nowrap

@@ -290,7 +290,7 @@ def as_state(neuron: Neuron, structure, state, shape: tuple[int, ...]):
         raise ValueError(
             f"{owner}: expected a carry like the state before the first step, {', '.join(neuron.states)} of shapes "
             f"{shapes(expected)} for an input of shape {shape} at each step, got {shapes(state)}: a layer takes "
-            f"[time, batch, features], a {owner}Cell one step, and both a carry without the time axis, from "
+            "[time, batch, features], a cell one step, and both a carry without the time axis, from "
             "initialize_carry(xs.shape[1:]) of inputs xs over time (brainstate: init_state(batch_size); a neuron by "
             "itself: initial_state(xs[0]))"
         )

@@ -53,7 +53,7 @@ BACK, ONE, STEP = Recurrent(LIF(), jnp.eye(3)), jnp.zeros(3), jnp.zeros((5, 3))
 @pytest.mark.parametrize(
     ("neuron", "carry", "x", "message"),
     [
-        (LIF(), ONE, STEP, r"v of shapes \(5, 3\) for .*, got \(3,\): .* a LIFCell one step"),
+        (LIF(), ONE, STEP, r"v of shapes \(5, 3\) for .*, got \(3,\): .* a cell one step"),
         (
             LIF(),
             jnp.zeros((4, 3)),
