@@ -142,23 +142,6 @@ def check_drawn_shape(name: str, value, shape: tuple[int, ...]):
     return value
 
 
-def wrong_state(owner: str, state: Any, shape: tuple[int, ...], over_time: bool) -> ValueError:
-    """Return the error for a state that is not of the shape of one time step of the input.
-
-    Args:
-      owner: the class of the neuron.
-      state: as it was given.
-      shape: of one time step of the input.
-      over_time: whether the input has a time axis.
-    """
-    takes = "layer over time takes [time, batch, features]" if over_time else f"{owner}Cell takes one step"
-    return ValueError(
-        f"{owner}: expected one time step of the input to have the shape of the carry, {shapes(state)}, got {shape}: "
-        f"a {takes}, and a carry without the time axis, from initialize_carry(xs.shape[1:]) of inputs xs over time "
-        "(brainstate: init_state(batch_size); a neuron by itself: initial_state(xs[0]))"
-    )
-
-
 def drawing_dtype(dtype):
     """Return the dtype to draw weights in before they are cast: jax has no orthogonal matrix in half precision."""
     return jnp.float32 if jnp.dtype(dtype).itemsize < 4 else dtype

@@ -2,7 +2,7 @@
 
 import operator
 from collections.abc import Callable, Iterable, Mapping
-from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import jax
 import jax.numpy as jnp
@@ -107,22 +107,6 @@ class HoldsSurrogate(Holds):
         return f if self._watch is None else self._watch("", f)
 
 
-class Held(NamedTuple):
-    """A neuron as a layer holds it.
-
-    Attributes:
-      neuron: the value before training, with a surrogate in the place of each activation.
-      numbers: its numbers by name, which are trained and in what bounds, as `_hold` of a module takes them.
-      surrogates: the fields that hold a surrogate, each with ``learnable`` and ``bounds`` for its activation.
-      rest: the other fields as they were given: activations, functions, words.
-    """
-
-    neuron: Neuron
-    numbers: dict[str, Any]
-    surrogates: dict[str, dict[str, Any]]
-    rest: dict[str, Any]
-
-
 class HoldsNeuron(Holds, _OfNeuron):
     """A module that holds a neuron: numbers and surrogates under the names of its fields."""
 
@@ -133,17 +117,17 @@ class HoldsNeuron(Holds, _OfNeuron):
 
     def _hold_neuron(self, activation: Callable, features, *, param_dtype, carry_init, **given):
         """Set the fields of a neuron as attributes of their names, and each surrogate as an activation."""
-        held = self._read(features, carry_init=carry_init, **given)
+        neuron, numbers, surrogates, rest = self._read(features, carry_init=carry_init, **given)
         self.carry_init, self.param_dtype, self.recurrent = carry_init, param_dtype, given["recurrent"]
-        self._hold(**held.numbers, param_dtype=param_dtype)
-        for name, trained in held.surrogates.items():
-            setattr(self, name, activation(getattr(held.neuron, name), **trained, param_dtype=param_dtype))
-        for name, value in held.rest.items():
+        self._hold(**numbers, param_dtype=param_dtype)
+        for name, trained in surrogates.items():
+            setattr(self, name, activation(getattr(neuron, name), **trained, param_dtype=param_dtype))
+        for name, value in rest.items():
             setattr(self, name, value)
-        self._template = held.neuron._with(**dict.fromkeys(vars(held.neuron)))
+        self._template = neuron._with(**dict.fromkeys(vars(neuron)))
 
-    def _read(self, features, learnable, bounds, carry_init, recurrent, recurrent_kernel_init, **fields) -> Held:
-        """Check the arguments of a layer.
+    def _read(self, features, learnable, bounds, carry_init, recurrent, recurrent_kernel_init, **fields):
+        """Check the arguments of a layer; return what it holds of its neuron.
 
         Args:
           features: of the layer.
@@ -153,6 +137,11 @@ class HoldsNeuron(Holds, _OfNeuron):
           recurrent: whether the spikes come back.
           recurrent_kernel_init: the initialiser of the weights then.
           **fields: of the neuron.
+
+        Returns:
+          The neuron before training, with a surrogate in the place of each activation; its numbers by name, which are
+          trained and in what bounds, as `_hold` takes them; the fields that hold a surrogate, each with ``learnable``
+          and ``bounds`` for its activation; and the other fields as they were given: activations, functions, words.
         """
         owner, kind = type(self).__name__, self._neuron_class
         _checks.check_features(owner, features)
@@ -199,7 +188,7 @@ class HoldsNeuron(Holds, _OfNeuron):
                 rest[name] = fields[name] if callable(fields.get(name)) else value
         trained = {"learnable": tuple(path for path in learnable if path not in paths), "others": paths}
         trained |= {"bounds": own if isinstance(bounds, Mapping) else bounds, "defaults": kind.bounds}
-        return Held(neuron, {"values": numbers} | trained, surrogates, rest)
+        return neuron, {"values": numbers} | trained, surrogates, rest
 
     @property
     def neuron(self) -> Neuron:

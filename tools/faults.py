@@ -205,7 +205,7 @@ FAULTS = [
         "now[name] = stored",
         "training linen",
     ),
-    Fault("linen/_network.py", "key = jax.random.fold_in(rng, i)", "key = rng", "layers"),
+    Fault("linen/_network.py", "jax.random.fold_in(rng, i)", "rng", "layers"),
     Fault(
         "linen/_network.py",
         'variable_carry=DenyList(("params", "intermediates"))',
@@ -260,7 +260,7 @@ FAULTS = [
     ),
     Fault("_time/sequential.py", "elif isinstance(layer, Surrogate) or getattr", "elif getattr", "unroll_hosts"),
     Fault("_time/sequential.py", "jax.device_count() == 1 and", "", "sequential scale"),
-    Fault("_scan.py", "for _ in jax.tree.leaves(carry):", "for _ in [0]:", "neurons"),
+    Fault("neurons/_neuron.py", "for _ in jax.tree.leaves(carry):", "for _ in [0]:", "neurons"),
     # Reports.
     Fault("_diagnosis/probe.py", '"reached": dx != 0', '"reached": ds != 0', "diagnose"),
     Fault("_diagnosis/probe.py", '"grad_norm": jnp.square(dx', '"grad_norm": jnp.square(ds', "diagnose"),
@@ -298,9 +298,9 @@ FAULTS = [
     Fault("optim.py", "value = as_float(schedule(count)", "value = as_float(schedule(state.count)", "bounds"),
     Fault("_wrong_calls.py", "difflib.get_close_matches(name, names, 1)", "[]", "arguments"),
     Fault(
-        "_checks.py",
-        'f"{owner}: expected one time step of the input',
-        'f"expected one time step of the input',
+        "neurons/_neuron.py",
+        'f"{owner}: expected a carry like',
+        'f"expected a carry like',
         "arguments layers",
     ),
     Fault("_other_libraries.py", "if row.library == library.lower()]", "if row.library == library]", "equivalents"),

@@ -14,9 +14,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from .._flax import functions_replaced, is_of_flax
 from .._layer import fields_of
 from .._surrogate import Surrogate
+from .._time.sequential import functions_replaced, is_of_flax
 from ..neurons import Neuron, Recurrent
 from .chain import Shape, expect
 

@@ -3,12 +3,14 @@
 import contextlib
 import math
 from collections.abc import Callable, Iterable, Iterator
+from functools import partial
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 
 from .._arrays import as_float
-from .._checks import hint_to_call, is_function
+from .._checks import check_input_shape, hint_to_call, is_function
 from .._surrogate import Surrogate
 from ..neurons import Neuron
 from .guard import check_time_steps_alone
@@ -46,13 +48,6 @@ def is_stateful(layer: Any) -> bool:
     return hasattr(layer, "initialize_carry")
 
 
-def step_shape(x) -> tuple[int, ...]:
-    """Return the shape of one time step of the input of a layer with a state."""
-    if not hasattr(x, "shape"):
-        raise TypeError(f"SpikingSequential: expected layers to give an array to the next, got {type(x).__name__}")
-    return x.shape[1:]
-
-
 def call_layer(layer: Any, carry, xs):
     """Call a layer on a stretch of time; return its carry and outputs. A layer without a state leaves its carry."""
     return layer(carry, xs) if is_stateful(layer) else (carry, layer(xs))
@@ -82,6 +77,27 @@ def apply_layer(layer: Any, carry, xs, call: Callable = call_layer):
     return after, ys, spikes
 
 
+def first_carries(layers, input_shape: tuple[int, ...], start: Callable, outputs: Callable) -> tuple[Any, ...]:
+    """Return the carry of each layer before the first step, None of one without a state.
+
+    Args:
+      layers: modules and functions.
+      input_shape: of one time step of the input, ``(*batch, features)``.
+      start: of the framework, ``start(i, layer, shape)`` returns the carry of layer ``i`` for an input of that shape.
+      outputs: of the framework, ``outputs(i, layer, carry, xs)``; it is followed for its shapes alone.
+    """
+    carries: list[Any] = []
+    xs: Any = jax.ShapeDtypeStruct((1, *check_input_shape("SpikingSequential", None, input_shape)), jnp.float32)
+    for i, layer in enumerate(layers):
+        with named(i, layer):
+            if not hasattr(xs, "shape") and is_stateful(layer):
+                got = type(xs).__name__
+                raise TypeError(f"SpikingSequential: expected layers to give an array to the next, got {got}")
+            carries.append(start(i, layer, xs.shape[1:]) if is_stateful(layer) else None)
+            xs = jax.eval_shape(partial(outputs, i, layer), carries[i], xs)
+    return tuple(carries)
+
+
 def call_on_rows(product: Callable, xs):
     """Call a product over the last axis on ``[time * batch, features]``.
 
@@ -95,6 +111,21 @@ def call_on_rows(product: Callable, xs):
         return ys.reshape(*xs.shape[:-1], *ys.shape[1:])
 
     return (jax.checkpoint(on_rows, prevent_cse=False) if isinstance(xs, jax.core.Tracer) else on_rows)(xs)
+
+
+def functions_replaced(layer: Any) -> tuple[str, ...]:
+    """Return the names of the functions of a linear layer or a convolution of flax that are the user's."""
+    names = ("dot_general", "dot_general_cls", "conv_general_dilated", "conv_general_dilated_cls")
+    usual = (None, jax.lax.dot_general, jax.lax.conv_general_dilated)
+    replaced = [name for name in names if getattr(layer, name, None) not in usual]
+    if not is_of_flax(layer.promote_dtype, "promote_dtype"):
+        replaced.append("promote_dtype")
+    return tuple(replaced)
+
+
+def is_of_flax(function, name: str) -> bool:
+    """Return whether a function is flax's own of that name."""
+    return getattr(function, "__name__", "") == name and getattr(function, "__module__", "").startswith("flax.")
 
 
 def is_on_one_device() -> bool:

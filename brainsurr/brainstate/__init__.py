@@ -38,19 +38,5 @@ else:
     LIF, ALIF, LI, Delay = map(layer, (neurons.LIF, neurons.ALIF, neurons.LI, neurons.Delay))
     LIFCell, ALIFCell = map(cell, (neurons.LIF, neurons.ALIF))
 
-__all__ = [
-    "ALIF",
-    "LI",
-    "LIF",
-    "ALIFCell",
-    "Delay",
-    "LIFCell",
-    "SpikingActivation",
-    "SpikingSequential",
-    "bounds",
-    "cell",
-    "check_gradients",
-    "diagnose",
-    "layer",
-    "unroll",
-]
+__all__ = ["ALIF", "LI", "LIF", "ALIFCell", "Delay", "LIFCell", "SpikingActivation", "SpikingSequential"]
+__all__ += ["bounds", "cell", "check_gradients", "diagnose", "layer", "unroll"]

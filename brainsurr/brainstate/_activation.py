@@ -117,12 +117,6 @@ def states_kept():
             trace.recovery_original_values()
 
 
-def interval_of(parameter) -> Interval | None:
-    """Return the interval that a parameter stays in, None if there is none or it is not trained."""
-    transform = getattr(parameter, "t", None)
-    return transform.interval if isinstance(transform, Inside) else None
-
-
 def bounds(model: nn.Module, wrt: Filter = brainstate.ParamState) -> dict[tuple, Interval | None]:
     """Return the closed interval of each parameter of a model, None where it has none, for ``brainsurr.optim.project``.
 
@@ -141,6 +135,6 @@ def bounds(model: nn.Module, wrt: Filter = brainstate.ParamState) -> dict[tuple,
     """
     check_kind("model", model, nn.Module)
     params: Any = model.nodes(nn.Param)
-    intervals = {(*path, "val"): interval_of(param) for path, param in params.items()}
+    intervals = {(*path, "val"): param.t.interval for path, param in params.items() if isinstance(param.t, Inside)}
     trained: Any = model.states(wrt)
     return {path: intervals.get(path) for path in trained}

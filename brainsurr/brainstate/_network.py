@@ -95,14 +95,7 @@ def _as_product(layer) -> Callable | None:
     return layer if type(layer) is nn.Linear else None
 
 
-def unroll(
-    net: nn.Module,
-    xs: Any,
-    *,
-    block_size: int | None = None,
-    remat: str = "none",
-    reduce: Any = None,
-):
+def unroll(net: nn.Module, xs: Any, *, block_size: int | None = None, remat: str = "none", reduce: Any = None):
     """Run a network over a long sequence, time first, in blocks of time: :func:`brainsurr.unroll` for a module.
 
     The state of ``net`` is passed from block to block and stays as it is after the last step; a Dropout draws a new

@@ -14,7 +14,7 @@ from flax.typing import Dtype
 
 from .._arrays import combine, is_number, partition
 from .._bounds import Interval, clip_straight_through, initial_value, names_of, not_trained, trained_intervals
-from .._checks import check_flag, check_kind, check_random, check_surrogate
+from .._checks import check_flag, check_kind, check_surrogate
 from .._held import Holds, HoldsSurrogate
 from .._pytree import leaf_key
 from .._surrogate import Surrogate
@@ -49,18 +49,19 @@ class ParameterModule(Holds, nn.Module):
         intervals = trained_intervals(type(self).__name__, values, learnable, bounds, defaults, param_dtype, others)
         if bounds is not None:
             bounds = FrozenDict({name: None if pair is None else tuple(pair) for name, pair in bounds.items()})
-        own = {"learnable": names_of("", learnable), "bounds": bounds, "_intervals": intervals, "_numbers": values}
-        for name, value in own.items():
-            object.__setattr__(self, name, value)
+        self._intervals, self._numbers = intervals, values
+        for name, value in {"learnable": names_of("", learnable), "bounds": bounds}.items():
+            setattr(self, name, value)
+        self._fixed = tuple(name for name in values if name not in intervals)
         for field in dataclasses.fields(self):
             if isinstance(value := getattr(self, field.name, None), jax.Array | Surrogate):
-                object.__setattr__(self, field.name, jax.tree.map(_as_numpy, value))
+                setattr(self, field.name, jax.tree.map(_as_numpy, value))
 
     def setup(self):
         now = dict(self._numbers)
         ours = type(self).__module__.startswith(__package__)  # a subclass may have a parameter of this name itself
         for name in now:
-            if ours and name not in self._intervals and self.has_variable("params", name):  # flax would ignore it
+            if ours and name in self._fixed and self.has_variable("params", name):  # flax would ignore it
                 raise not_trained(" ".join([type(self).__name__, "/".join(self.path)]).strip(), name)
         for name, interval in self._intervals.items():
             stored = self.param(name, lambda key, value=now[name]: initial_value(value, self.param_dtype))
@@ -109,26 +110,17 @@ class SpikingActivation(HoldsSurrogate, ParameterModule):
     deterministic: bool = False
 
     def __post_init__(self):
-        surrogate = self.surrogate_init
-        check_surrogate("surrogate_init", surrogate)
+        check_surrogate("surrogate_init", self.surrogate_init)
         check_flag("SpikingActivation: deterministic", self.deterministic)
-        template, values = surrogate.named_parameters()
-        self._hold(values, self.learnable, self.bounds, surrogate._all_bounds(), self.param_dtype)
-        check_random("SpikingActivation", self.random, surrogate, tuple(values.keys() - self._intervals.keys()))
-        object.__setattr__(self, "template", template)
+        self._hold_surrogate(self.surrogate_init, self.learnable, self.bounds, self.param_dtype, self.random)
         super().__post_init__()
 
     @property
     def surrogate(self) -> Surrogate:
         """The surrogate with its current parameters, the trained ones clipped to their bounds."""
-        if self.scope is not None:
-            return super().surrogate
-        if self.learnable:
-            raise ValueError(
-                "SpikingActivation: a trained surrogate has no value in an unbound module: "
-                "use act.bind(variables).surrogate, or act.surrogate_init for the one before training"
-            )
-        return self.surrogate_init
+        if self.scope is None and self.learnable:
+            raise ValueError("SpikingActivation: no value in an unbound module: use act.bind(variables).surrogate")
+        return self.surrogate_init if self.scope is None else super().surrogate
 
     def __call__(self, x) -> jax.Array:
         """Return the spikes of ``x``, membrane potential minus threshold, in its shape and dtype."""

@@ -47,14 +47,14 @@ class Neurons(HoldsNeuron, ParameterModule, metaclass=pickled_as_call(type)):  #
     def __post_init__(self):
         names = [*self._options, *(field.name for field in fields_of(self._neuron_class))]
         given = {name: getattr(self, name) for name in names if name != "param_dtype"}
-        held = self._read(self.features, **given)
-        for name, trained in held.surrogates.items():
+        neuron, numbers, surrogates, rest = self._read(self.features, **given)
+        for name, trained in surrogates.items():
             if trained["learnable"]:  # its own module, and from now on what says so
                 act = SpikingActivation(given[name], **trained, param_dtype=self.param_dtype, parent=None)
-                object.__setattr__(self, name, act)
-        for name, value in (held.rest | {"_template": held.neuron}).items():
-            object.__setattr__(self, name, value)
-        self._hold(**held.numbers, param_dtype=self.param_dtype)
+                setattr(self, name, act)
+        for name, value in (rest | {"_template": neuron}).items():
+            setattr(self, name, value)
+        self._hold(**numbers, param_dtype=self.param_dtype)
         super().__post_init__()
 
     def setup(self):
@@ -159,9 +159,7 @@ class Cell(Neurons, nn.RNNCellBase):
         self._make_variables(inputs)
         return self._running().step(carry, inputs)
 
-    @property
-    def num_feature_axes(self) -> int:
-        return 1
+    num_feature_axes = 1
 
 
 def layer(kind: type[Neuron]) -> type[Layer]:

@@ -6,13 +6,11 @@ from functools import partial
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 from flax import linen as nn
 from flax.core import DenyList
 
-from .._checks import check_flag, check_input_shape, check_kind
-from .._flax import functions_replaced
-from .._time.sequential import apply_layer, apply_layers, check_layers, is_stateful, named, step_shape
+from .._checks import check_flag, check_kind
+from .._time import sequential
 from .._time.unroll import Transforms, unroll_blocks
 from .._wrong_calls import AnswersWrongCalls
 
@@ -62,7 +60,7 @@ class SpikingSequential(AnswersWrongCalls, nn.Module):
 
     def __post_init__(self):
         check_flag("SpikingSequential: return_spikes", self.return_spikes)
-        object.__setattr__(self, "layers", check_layers(self.layers))
+        self.layers = sequential.check_layers(self.layers)
         super().__post_init__()
 
     @nn.nowrap
@@ -71,25 +69,21 @@ class SpikingSequential(AnswersWrongCalls, nn.Module):
 
         A layer without a state has None.
         """
-        carries: list[Any] = []
-        x = jax.ShapeDtypeStruct((1, *check_input_shape("SpikingSequential", None, input_shape)), jnp.float32)
-        layer: Any
-        for i, layer in enumerate(self.layers):
-            key = jax.random.fold_in(rng, i)
-            with named(i, layer):
-                carries.append(layer.initialize_carry(key, step_shape(x)) if is_stateful(layer) else None)
-                x = jax.eval_shape(partial(_outputs, layer), key, carries[i], x)
-        return tuple(carries)
+
+        def start(i, layer, shape):
+            return layer.initialize_carry(jax.random.fold_in(rng, i), shape)
+
+        return sequential.first_carries(self.layers, input_shape, start, partial(_outputs, rng))
 
     def __call__(self, carry, xs):
-        return apply_layers(
+        return sequential.apply_layers(
             self.layers, carry, xs, _as_function, as_product=_as_product, return_spikes=self.return_spikes
         )
 
 
 def _as_function(layer) -> Callable | None:
     """Return a layer as a function that leaves the layer as it is; None if it has a state, or no variables yet."""
-    if is_stateful(layer):
+    if sequential.is_stateful(layer):
         return None
     if not isinstance(layer, nn.Module):
         return layer
@@ -107,7 +101,7 @@ def _as_product(layer) -> Callable | None:
     """
     kind = type(layer)
     general = kind is nn.DenseGeneral and layer.axis in (-1, (-1,)) and not layer.batch_dims
-    if not (kind is nn.Dense or general) or functions_replaced(layer):
+    if not (kind is nn.Dense or general) or sequential.functions_replaced(layer):
         return None
     if layer.is_mutable_collection("params") or layer.is_mutable_collection("intermediates"):
         return None
@@ -115,22 +109,16 @@ def _as_product(layer) -> Callable | None:
     return partial(module.apply, variables)
 
 
-def _outputs(layer, key, carry, x):
+def _outputs(key, i, layer, carry, x):
     """Return the outputs of a layer that need not be initialised, for their shape."""
     if not isinstance(layer, nn.Module):
         return layer(x)
     unbound = layer if layer.scope is None else layer.unbind()[0]
-    return nn.init_with_output(apply_layer, unbound)(key, carry, x)[0][1]
+    return nn.init_with_output(sequential.apply_layer, unbound)(key, carry, x)[0][1]
 
 
 def unroll(
-    net: nn.Module,
-    carry: Any,
-    xs: Any,
-    *,
-    block_size: int | None = None,
-    remat: str = "none",
-    reduce: Any = None,
+    net: nn.Module, carry: Any, xs: Any, *, block_size: int | None = None, remat: str = "none", reduce: Any = None
 ):
     """Run a network over a long sequence, time first, in blocks of time: :func:`brainsurr.unroll` for a module.
 

@@ -12,11 +12,4 @@ from .li import LI
 from .lif import LIF
 from .recurrent import Recurrent
 
-__all__ = [
-    "ALIF",
-    "LI",
-    "LIF",
-    "Delay",
-    "Neuron",
-    "Recurrent",
-]
+__all__ = ["ALIF", "LI", "LIF", "Delay", "Neuron", "Recurrent"]

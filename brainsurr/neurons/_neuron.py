@@ -3,6 +3,7 @@
 import dataclasses
 import functools
 import inspect
+import operator
 from collections.abc import Callable
 from typing import Any, ClassVar
 
@@ -12,12 +13,43 @@ import numpy as np
 
 from .._arrays import as_float, as_real, is_number
 from .._bounds import check_inside
-from .._checks import check_function, hint_to_surrogate, shapes, wrong_state
+from .._checks import check_function, hint_to_surrogate, shapes
 from .._kernel import promote_in_gradient_check
-from .._scan import scan, typed_like
 from .._surrogate import Surrogate
 from .._value import Value, cache_by_class
 from ._spikes import Drawn, Watched, all_spike_functions, draw_each, drawn, spike_fields, spike_functions
+
+
+def scan(step, carry, xs):
+    """Scan a pure step over time, like ``jax.lax.scan``, from a carry that may lack the sharding type of the inputs.
+
+    Under explicit mesh axes and in ``shard_map``, types say how an array is sharded or over which axes it varies, and
+    ``lax.scan`` requires the initial carry to have the type that a step returns. So the step is called once more, for
+    its types, and again where one part of the carry gets its type from another. XLA removes the extra calls; their side
+    effects (debug prints) still happen.
+    """
+    mesh = jax.sharding.get_abstract_mesh()
+    if (mesh.explicit_axes or mesh.manual_axes) and all(map(_has_first, jax.tree.leaves(xs))):
+        first = jax.tree.map(lambda x: x[0], xs)
+        for _ in jax.tree.leaves(carry):
+            before, (after, _) = carry, step(carry, first)
+            carry = jax.tree.map(typed_like, before, after)
+            if all(map(operator.is_, jax.tree.leaves(carry), jax.tree.leaves(before))):
+                break
+    return jax.lax.scan(step, carry, xs)
+
+
+def _has_first(x):
+    """Return whether the time axis is non-empty and unsharded. Otherwise `lax.scan` raises its own error."""
+    return len(x) > 0 and tuple(jax.typeof(x).sharding.spec)[:1] in ((), (None,))
+
+
+def typed_like(part, like):
+    """Return an array with the sharding type of another one of its shape."""
+    if part.shape != like.shape:
+        return part
+    zeros = jnp.zeros_like(like, part.dtype)
+    return part if jax.typeof(part) == jax.typeof(zeros) else part + zeros
 
 
 @dataclasses.dataclass(eq=False, repr=False)
@@ -209,7 +241,7 @@ def run(neuron: Neuron, state, xs, host_scan: Callable = scan) -> tuple[Any, jax
     if not xs.ndim:
         raise ValueError("expected xs to be an array [time, ..., features], got a single number")
     leaves, structure = jax.tree.flatten(neuron)
-    state = as_state(neuron, structure, state, xs.shape[1:], over_time=True)
+    state = as_state(neuron, structure, state, xs.shape[1:])
     functions = all_spike_functions(neuron)
     draws = Drawn in [type(f.function if isinstance(f, Watched) else f) for f in functions]
     if [f for f in functions if not isinstance(f, Surrogate | Drawn)]:
@@ -235,7 +267,7 @@ def _compiled(structure, draws, leaves, state, xs):
     return _over_time(structure.unflatten(leaves), draws, state, xs, scan)
 
 
-def as_state(neuron: Neuron, structure, state, shape: tuple[int, ...], over_time: bool = False):
+def as_state(neuron: Neuron, structure, state, shape: tuple[int, ...]):
     """Return a state as arrays, of float64 in a smooth pass; a ValueError unless it is one for such inputs.
 
     Args:
@@ -243,7 +275,6 @@ def as_state(neuron: Neuron, structure, state, shape: tuple[int, ...], over_time
       structure: of its pytree.
       state: as it was given.
       shape: of the input of one step.
-      over_time: whether that is the input of a layer, for the hints.
     """
     owner, expected = type(neuron).__name__, expected_state(neuron, structure, shape)
     (leaves, given), (likes, wanted) = jax.tree.flatten(state), jax.tree.flatten(expected)
@@ -256,12 +287,12 @@ def as_state(neuron: Neuron, structure, state, shape: tuple[int, ...], over_time
             if not (isinstance(leaf, jax.Array) and _is_float(leaf) and _is_float(like)):
                 leaves[i] = (neuron._as_input if _is_float(like) else as_real)(leaf, "carry")
     if not fits or [leaf.shape for leaf in leaves] != [like.shape for like in likes]:
-        if {like.shape for like in likes} == {shape} and (fits or len(likes) == 1):
-            raise wrong_state(owner, state, shape, over_time)
         raise ValueError(
             f"{owner}: expected a carry like the state before the first step, {', '.join(neuron.states)} of shapes "
-            f"{shapes(expected)} for an input of shape {shape} at each step, got {shapes(state)}: make it by "
-            "initialize_carry(xs.shape[1:]) (brainstate: init_state(batch_size))"
+            f"{shapes(expected)} for an input of shape {shape} at each step, got {shapes(state)}: a layer takes "
+            "[time, batch, features], a cell one step, and both a carry without the time axis, from "
+            "initialize_carry(xs.shape[1:]) of inputs xs over time (brainstate: init_state(batch_size); a neuron by "
+            "itself: initial_state(xs[0]))"
         )
     return promote_in_gradient_check(jax.tree.unflatten(wanted, leaves))
 

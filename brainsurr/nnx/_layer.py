@@ -98,9 +98,7 @@ class Cell(Neurons, nnx.RNNCellBase):
     def __call__(self, carry, inputs) -> tuple[Any, jax.Array]:  # type: ignore[override]
         return self._running().step(carry, inputs)
 
-    @property
-    def num_feature_axes(self) -> int:
-        return 1
+    num_feature_axes = 1
 
 
 def layer(kind: type[Neuron]) -> type[Layer]:

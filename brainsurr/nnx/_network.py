@@ -5,12 +5,10 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 from flax import nnx
 
-from .._checks import check_flag, check_input_shape, check_kind
-from .._flax import functions_replaced
-from .._time.sequential import apply_layer, apply_layers, check_layers, is_stateful, named, step_shape
+from .._checks import check_flag, check_kind
+from .._time import sequential
 from .._time.unroll import JAX, unroll_blocks
 from .._wrong_calls import AnswersWrongCalls
 
@@ -53,7 +51,7 @@ class SpikingSequential(AnswersWrongCalls, nnx.Module):
 
     def __init__(self, layers: Iterable[Callable], *, return_spikes: bool = False):
         check_flag("SpikingSequential: return_spikes", return_spikes)
-        self.layers = nnx.List(check_layers(layers))
+        self.layers = nnx.List(sequential.check_layers(layers))
         self.return_spikes = return_spikes
 
     def initialize_carry(self, input_shape: tuple[int, ...], rngs: nnx.Rngs | nnx.RngStream | None = None):
@@ -61,30 +59,26 @@ class SpikingSequential(AnswersWrongCalls, nnx.Module):
 
         A layer without a state has None. ``carry_init`` draws anew for each layer, from seed 0 without ``rngs``.
         """
-        carries: list[Any] = []
         rngs = nnx.Rngs(0) if rngs is None else rngs
-        x = jax.ShapeDtypeStruct((1, *check_input_shape("SpikingSequential", None, input_shape)), jnp.float32)
-        graphdef, state = nnx.split(self)  # trace a copy: a Dropout would keep a traced key
-        layer: Any
-        for i, layer in enumerate(self.layers):
 
-            def ys(state, carry, x, i=i):
-                return apply_layer(nnx.merge(graphdef, state).layers[i], carry, x)[1]
+        def outputs(i, layer, carry, x):
+            copy = nnx.clone(self)  # a Dropout would keep a traced key
+            return sequential.apply_layer(copy.layers[i], carry, x)[1]
 
-            with named(i, layer):
-                carries.append(layer.initialize_carry(step_shape(x), rngs) if is_stateful(layer) else None)
-                x = jax.eval_shape(ys, state, carries[i], x)
-        return tuple(carries)
+        def start(i, layer, shape):
+            return layer.initialize_carry(shape, rngs)
+
+        return sequential.first_carries(self.layers, input_shape, start, outputs)
 
     def __call__(self, carry, xs):
-        return apply_layers(
+        return sequential.apply_layers(
             self.layers, carry, xs, _as_function, as_product=_as_product, return_spikes=self.return_spikes
         )
 
 
 def _as_function(layer) -> Callable | None:
     """Return a layer as a function that leaves the layer as it is; None if it has a state."""
-    if is_stateful(layer):
+    if sequential.is_stateful(layer):
         return None
     if not isinstance(layer, nnx.Module):
         return layer
@@ -96,7 +90,7 @@ def _as_function(layer) -> Callable | None:
 def _as_product(layer) -> Callable | None:
     """Return a product over the last axis that flax computes; None for any other layer."""
     kind = type(layer)
-    if _CALLS.get(kind) is not kind.__call__ or functions_replaced(layer):
+    if _CALLS.get(kind) is not kind.__call__ or sequential.functions_replaced(layer):
         return None
     return layer if kind is nnx.Linear or (layer.axis == (-1,) and not layer.batch_axis) else None
 
@@ -106,13 +100,7 @@ _CALLS = {kind: kind.__call__ for kind in (nnx.Linear, nnx.LinearGeneral)}
 
 
 def unroll(
-    net: nnx.Module,
-    carry: Any,
-    xs: Any,
-    *,
-    block_size: int | None = None,
-    remat: str = "none",
-    reduce: Any = None,
+    net: nnx.Module, carry: Any, xs: Any, *, block_size: int | None = None, remat: str = "none", reduce: Any = None
 ):
     """Run a network over a long sequence, time first, in blocks of time: :func:`brainsurr.unroll` for a module.
 

@@ -256,7 +256,7 @@ def test_a_carry_with_a_time_axis(host):
         for net in (make(4), host.layers.SpikingSequential([make(4)])):
             run = started(host, net, (5, 2), 4)
             for options in ({}, {"run": host.layers.unroll}):
-                with pytest.raises(ValueError, match=rf"^{layer}: .*got \(2, 4\): (?!.*LIFCell).*{instead}"):
+                with pytest.raises(ValueError, match=rf"^{layer}: .* input of shape \(2, 4\) at .*{instead}"):
                     run(xs, **options)
     if host.name == "nnx":
         cell = host.layers.LIFCell(4)
@@ -269,7 +269,7 @@ def test_a_carry_for_another_batch_and_a_single_step(host):
     """A single step can't be told from a sequence without a batch, so its shape is said."""
     for batch, xs in ((3, jnp.ones((5, 2, 4))), (2, jnp.ones((2, 4)))):
         run = started(host, host.layers.LIF(4), (batch,), 4)
-        with pytest.raises(ValueError, match=r"^LIF: .*a layer over time takes \[time, batch, features\]"):
+        with pytest.raises(ValueError, match=r"^LIF: .*a layer takes \[time, batch, features\]"):
             run(xs)
 
 

@@ -217,7 +217,7 @@ def test_arguments_of_the_neuron_itself():
     with pytest.raises(ValueError, match=r"^QIF: rate of shape \(2,\) does not broadcast into an input"):
         run(laws.Plain, QIF, rate=np.ones(2))
     hint = r"a carry without the time axis, from .*a neuron by itself: initial_state\(xs\[0\]\)"
-    with pytest.raises(ValueError, match=rf"^QIF: .* shape of the carry, \(5, 3\), got \(2, 3\): .*{hint}"):
+    with pytest.raises(ValueError, match=rf"^QIF: .* input of shape \(2, 3\) .*, got \(5, 3\): .*{hint}"):
         QIF()(jnp.zeros((5, 3)), XS)
 
 
