@@ -105,7 +105,6 @@ def test_alpha_has_the_gradient_of_backpropagation(start, layer):
     assert_same(alpha(online(neuron)), alpha(through_time(neuron)), operations=EVERY_STEP)
 
 
-@whole_gradient
 def test_with_recurrent_weights_it_is_an_approximation():
     """As the page says: of the weights before the neurons too, with a fixed alpha or a trained one."""
     act = Online(bs.LogTailedRelu(0.1), learnable="alpha")
