@@ -97,7 +97,7 @@ def match_dtype_and_rank(parameter, x: jax.Array, name: str):
             return parameter
         parameter = jnp.asarray(parameter)
     sizes = zip(parameter.shape[::-1], x.shape[::-1], strict=False)
-    if parameter.ndim > x.ndim or any(n not in (1, m) for n, m in sizes):
+    if parameter.ndim > x.ndim or [n for n, m in sizes if n not in (1, m)]:
         raise ValueError(f"{name} of shape {parameter.shape} does not broadcast into an input of shape {x.shape}")
     rank = x.ndim - parameter.ndim if parameter.ndim else 0
     return parameter.astype(x.dtype).reshape((1,) * rank + parameter.shape)
