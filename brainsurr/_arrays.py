@@ -42,6 +42,8 @@ def as_float(x: Any, name: str = "x") -> jax.Array:
 
 def as_array(x: Any, name: str) -> jax.Array:
     """Convert to an array of any dtype; a TypeError says what came."""
+    if x is None or isinstance(x, (str, bytes)):
+        raise TypeError(f"expected {name} to be a real array, got {x!r}")
     x = variable_value(x)
     try:
         return jnp.asarray(x)
