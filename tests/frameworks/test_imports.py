@@ -117,7 +117,7 @@ def test_what_is_elsewhere_is_found(name, says):
 
 
 def test_the_layers_that_are_pointed_to_are_in_each_framework():
-    from brainsurr._other_libraries import LAYERS
+    from brainsurr._wrong_calls import LAYERS
 
     for host in HOSTS:
         assert set(LAYERS.split()) <= set(importlib.import_module(host).__all__)
