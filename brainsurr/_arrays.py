@@ -42,8 +42,6 @@ def as_float(x: Any, name: str = "x") -> jax.Array:
 
 def as_array(x: Any, name: str) -> jax.Array:
     """Convert to an array of any dtype; a TypeError says what came."""
-    if isinstance(x, jax.Array):
-        return jnp.asarray(x)
     if x is None or isinstance(x, (str, bytes)):
         raise TypeError(f"expected {name} to be a real array, got {x!r}")
     x = variable_value(x)
@@ -89,13 +87,10 @@ def as_parameter(value: Any) -> Any:
 
 def match_dtype_and_rank(parameter, x: jax.Array, name: str):
     """Cast a parameter to x's dtype and left-pad its shape to x's rank. Python scalars are returned unchanged."""
-    if type(parameter) is float:
+    parameter = as_parameter(parameter)
+    if not isinstance(parameter, jax.Array | np.ndarray | np.generic):
         return parameter
-    if not isinstance(parameter, jax.Array):
-        parameter = as_parameter(parameter)
-        if not isinstance(parameter, np.ndarray | np.generic):
-            return parameter
-        parameter = jnp.asarray(parameter)
+    parameter = jnp.asarray(parameter)
     sizes = zip(parameter.shape[::-1], x.shape[::-1], strict=False)
     if parameter.ndim > x.ndim or [n for n, m in sizes if n not in (1, m)]:
         raise ValueError(f"{name} of shape {parameter.shape} does not broadcast into an input of shape {x.shape}")

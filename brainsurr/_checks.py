@@ -130,9 +130,7 @@ def check_input_shape(owner: str, features: int | None, input_shape: tuple[int, 
 
 def is_size(n) -> bool:
     """Return whether it can be the length of an axis: an integer from 0 on, or a symbolic one of ``jax.export``."""
-    if isinstance(n, int | np.integer):
-        return not isinstance(n, bool) and bool(n >= 0)
-    return export.is_symbolic_dim(n)
+    return bool(n >= 0) if is_integer(n) else export.is_symbolic_dim(n)
 
 
 def check_drawn_shape(name: str, value, shape: tuple[int, ...]):
@@ -149,8 +147,6 @@ def drawing_dtype(dtype):
 
 def shapes(tree: Any) -> Any:
     """Return the shape of each array in a tree, for a message."""
-    if tree is None:
-        return None
     return jax.tree.map(lambda leaf: getattr(leaf, "shape", type(leaf).__name__), tree)
 
 

@@ -1,9 +1,20 @@
-"""A value as a pytree: its leaves, their names, and how two values are compared."""
+"""A value as a pytree: its leaves, their names, how two values are compared, and how jax and flax write one."""
+
+import collections
+import json
+import sys
+import threading
+from functools import partial
 
 import jax
 import numpy as np
+from jax import export
 
 from ._arrays import is_number
+
+_names: collections.Counter[str] = collections.Counter()  # how many classes of each name were registered
+_unknown_to_flax: list[type] = []
+_lock = threading.Lock()
 
 
 def flag_names(f) -> frozenset[str]:
@@ -116,3 +127,76 @@ def short(value) -> str:
     if is_array and (value.size > 4 or deleted):
         return f"{value.dtype}[{','.join(map(str, value.shape))}]" + deleted * " (deleted)"
     return repr(value)
+
+
+# Registration --------------------------------------------------------------------------------------------------------
+
+
+def register(cls: type):
+    """Register a new class with jax now, and with flax as soon as it is loaded."""
+    jax.tree_util.register_pytree_with_keys(cls, flatten_with_keys, partial(unflatten, cls), flatten)
+    name = f"{cls.__module__}.{cls.__qualname__}"
+    _names[name] += 1
+    # jax refuses a second class of the same name (a notebook cell that is run twice), so number them. The reading
+    # program must have defined its class as often as the writing one.
+    if _names[name] > 1:
+        name = f"{name}#{_names[name]}"
+    export.register_pytree_node_serialization(
+        cls, serialized_name=name, serialize_auxdata=_json, deserialize_auxdata=lambda data: _tuples(json.loads(data))
+    )
+    _unknown_to_flax.append(cls)
+    register_with_flax()
+
+
+def register_with_flax():
+    """Register with flax, if it is loaded, the classes that are not yet. Its import can't be observed."""
+    if not _unknown_to_flax or sys.modules.get("flax.serialization") is None:
+        return
+    from flax import serialization
+
+    with _lock:
+        while _unknown_to_flax:
+            cls = _unknown_to_flax.pop()
+            if not serialization.is_serializable(cls):  # a user may have registered it
+                serialization.register_serialization_state(cls, _to_state, _from_state)
+
+
+def _json(structure) -> bytes:
+    """Write names and flags as JSON, which turns tuples into lists."""
+    for name, flag in structure[1]:
+        if not _is_plain(flag):
+            raise TypeError(
+                f"jax.export: expected the flag {name} of a surrogate to be a boolean, a number, a string, None or a "
+                f"tuple of these, got {flag!r}, which can't be written: make the surrogate inside the exported function"
+            )
+    return json.dumps(structure).encode()
+
+
+def _is_plain(flag) -> bool:
+    return all(map(_is_plain, flag)) if isinstance(flag, tuple) else isinstance(flag, bool | int | float | str | None)
+
+
+def _tuples(value):
+    return tuple(map(_tuples, value)) if isinstance(value, list) else value
+
+
+def _to_state(f) -> dict:
+    """Return the parameters by name. Class and flags are taken from the surrogate that is restored into."""
+    from flax.serialization import to_state_dict
+
+    return to_state_dict(_parameters(f))
+
+
+def _from_state(f, state: dict):
+    from flax.serialization import current_path, from_state_dict
+
+    parameters = _parameters(f)
+    if not isinstance(state, dict) or state.keys() != parameters.keys():  # flax would leave out what is too many
+        what = f"{type(f).__name__}: expected a state with the parameters {sorted(parameters)}"
+        got = sorted(state) if isinstance(state, dict) else type(state).__name__
+        raise ValueError(f"{what}, got {got} at path {current_path()}")
+    return rebuild(type(f), flatten(f)[1], from_state_dict(parameters, state).values())
+
+
+def _parameters(f) -> dict:
+    return {name: value for name, value in vars(f).items() if name not in flag_names(f)}

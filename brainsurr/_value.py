@@ -11,7 +11,6 @@ import numpy as np
 from . import _pytree
 from ._arrays import as_parameter, is_number, match_dtype_and_rank
 from ._checks import check_flag
-from ._serialization import register, register_with_flax
 
 cache_by_class: Any = functools.cache  # mypy takes a class that defines __hash__ for unhashable
 
@@ -53,10 +52,7 @@ class Value:
         for name in ("__eq__", "__hash__", "__repr__"):
             if name not in cls.__dict__:
                 setattr(cls, name, getattr(cls, name))
-        jax.tree_util.register_pytree_with_keys(
-            cls, _pytree.flatten_with_keys, functools.partial(_pytree.unflatten, cls), _pytree.flatten
-        )
-        register(cls)
+        _pytree.register(cls)
 
     def replace(self, **changes) -> Self:
         """Copy, with some parameters or flags changed, as in ``f.replace(alpha=0.3, origin=True)``."""
@@ -123,7 +119,7 @@ class Value:
                 f"can't set {name}: this {cls.__name__} has been hashed (by jax.jit, as a static argument or as "
                 f"a key), and what was compiled for it would go stale. Make a copy: f = f.replace({name}={value!r})"
             )
-        register_with_flax()  # flax may have been loaded since the class was made
+        _pytree.register_with_flax()  # flax may have been loaded since the class was made
         for flag in self._flags_at_first - vars(self).keys():
             vars(self)[flag] = getattr(self, flag)
         fields = cls.__dict__.get("__dataclass_fields__")

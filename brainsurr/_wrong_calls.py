@@ -1,9 +1,10 @@
-"""What is answered to wrong names and calls: those of other libraries, and a call of a layer without its carry."""
+"""What is answered to wrong names and calls: of other libraries, without a carry, of a framework that is missing."""
 
+import contextlib
 import difflib
 import functools
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 from ._other_libraries import rows, table
 from ._surrogate import Surrogate
@@ -106,3 +107,18 @@ def _signature(init) -> inspect.Signature:
     linen = [parameters.pop(name) for name in ("parent", "name") if name in parameters]
     by_name = [parameter.replace(kind=parameter.KEYWORD_ONLY) for parameter in linen]
     return signature.replace(parameters=[*parameters.values(), *by_name])
+
+
+@contextlib.contextmanager
+def needs(extra: str) -> Iterator[None]:
+    """Wrap the imports of an optional dependency: if it is missing, raise an error with the command that installs it.
+
+    Only the error of a missing package is changed. An installed one that fails to import shows its own error.
+    """
+    try:
+        yield
+    except ModuleNotFoundError as error:
+        if (error.name or "").partition(".")[0] == __package__:  # a module of brainsurr, which no extra installs
+            raise
+        message = f'{error}; install it with: pip install "brainsurr[{extra}]"'
+        raise ModuleNotFoundError(message, name=error.name, path=error.path) from error

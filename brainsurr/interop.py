@@ -13,7 +13,7 @@ import jax.numpy as jnp
 from ._arrays import as_array
 from ._bounds import names_of
 from ._checks import check_word
-from ._optional import needs
+from ._wrong_calls import needs
 
 __all__ = ["register_layers", "transfer"]
 

@@ -9,17 +9,15 @@ from typing import Any
 import numpy as np
 
 from ._checks import check_flag, check_function, check_word, is_integer
-from ._nir import neurons, weights
 from ._nir import nir as _nir
-from ._nir.chain import Convention, Reader, Shape, Writer, chain_of, channels_first, expect, naming
+from ._nir.chain import Convention, Reader, Shape, Writer, chain_of, channels_first, expect, naming, words_of
 from ._nir.layers import Population, as_arrays, build
-from ._nir.metadata import words_of
+from ._nir.nodes import PAIRS
 from ._surrogate import Surrogate
 
 __all__ = ["from_nir", "to_nir"]
 
 HOSTS = ("nnx", "linen", "brainstate")
-PAIRS: list[Any] = [*weights.PAIRS, *neurons.PAIRS]
 WRITERS = {layer: write for layer, write, *_ in PAIRS}
 READERS = {kind: read for _, _, read, *kinds in PAIRS for kind in kinds}
 
@@ -81,7 +79,13 @@ def to_nir(
         for i, layer in enumerate(net.layers):
             to.owner = f"layer {i}, {type(layer).__name__}"
             with naming(to.owner):
-                _write(i, as_arrays(host, layer, to.shape), to)
+                given = as_arrays(host, layer, to.shape)
+                kind = type(given.neuron if isinstance(given, Population) else given)
+                kind = Surrogate if issubclass(kind, Surrogate) else kind
+                expect(
+                    kind in WRITERS, "a layer that NIR has: linear, conv, avg_pool, flatten, LIF, LI, Delay, surrogate"
+                )
+                WRITERS[kind](f"{kind.__name__.lower()}_{i}", given, to)
         to.check_end()
         if to.lost and not lossy:
             raise ValueError(f"{to.lost[0]}. With lossy=True it is written all the same, and other readers miss that")
@@ -164,13 +168,6 @@ def from_nir(
 def _shape(what: str, sizes: Any) -> Shape:
     expect(isinstance(sizes, tuple | list) and sizes and all(is_integer(n) and n > 0 for n in sizes), what, sizes)
     return tuple(map(int, sizes))
-
-
-def _write(index: int, layer: Any, to: Writer):
-    kind = type(layer.neuron if isinstance(layer, Population) else layer)
-    kind = Surrogate if issubclass(kind, Surrogate) else kind
-    expect(kind in WRITERS, "a layer that NIR has: linear, convolution, avg_pool, flatten, LIF, LI, Delay, surrogate")
-    WRITERS[kind](f"{kind.__name__.lower()}_{index}", layer, to)
 
 
 def _host_of(net: Any) -> Any:

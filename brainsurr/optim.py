@@ -10,7 +10,7 @@ import numpy as np
 from ._arrays import as_float, is_number, match_dtype_and_rank
 from ._bounds import edges
 from ._checks import check_function
-from ._optional import needs
+from ._wrong_calls import needs
 
 with needs("train"):
     import optax

@@ -12,8 +12,8 @@ import numpy as np
 
 from ._arrays import as_float
 from ._checks import check_surrogate
-from ._optional import needs
 from ._surrogate import Surrogate
+from ._wrong_calls import needs
 
 with needs("plot"):
     import matplotlib.pyplot as plt
@@ -106,10 +106,7 @@ def raster(spikes, *, dt: float = 1.0, unit: str = "steps", axes: Axes | None = 
       >>> plot.raster(np.eye(5)).get_xlabel()
       'time (steps)'
     """
-    spikes = _real("spikes", spikes)
-    _check_step(dt)
-    if spikes.ndim != 2:
-        raise ValueError(f"expected spikes [time, neurons], got shape {spikes.shape}: choose one example of the batch")
+    spikes = _over_time("spikes", spikes, dt, "[time, neurons]")
     axes = axes or plt.subplots(figsize=(6, 3.4), layout="constrained")[1]
     time, neuron = np.nonzero(spikes > 0)
     steps = max(1, len(spikes))
@@ -151,17 +148,14 @@ def membrane(
       >>> plot.membrane(np.linspace(0, 1, 5), threshold=1.0).get_ylabel()
       'membrane potential'
     """
-    v = _real("v", v)
-    _check_step(dt)
-    if v.ndim not in (1, 2):
-        raise ValueError(f"expected v [time] or [time, neurons], got shape {v.shape}: choose one example of the batch")
-    spikes = None if spikes is None else _real("spikes", spikes)
+    v = _over_time("v", v, dt, "[time]", "[time, neurons]")
+    spikes = None if spikes is None else _over_time("spikes", spikes, dt, "[time]", "[time, neurons]")
     if spikes is not None and spikes.shape != v.shape:
         raise ValueError(f"expected spikes of the shape of v, {v.shape}, got {spikes.shape}")
     own = axes is None
     axes = axes or plt.subplots(figsize=(7.5, 3.4), layout="constrained")[1]
     time = np.arange(len(v)) * dt
-    columns = v if v.ndim == 2 else v[:, None]
+    columns = v.reshape(len(v), -1)
     count = columns.shape[1]
     for i, column in enumerate(columns.T):
         color, alpha, label = f"C{i}", 1.0, f"neuron {i}" if count > 1 else "membrane potential"
@@ -183,21 +177,17 @@ def membrane(
 
 def _legend(axes: Axes, own: bool):
     """Put the legend beside the curves in a new figure, which has room for it; in given axes, where it fits best."""
-    if not axes.get_legend_handles_labels()[0]:  # nothing was drawn
-        return
-    if own:
-        axes.legend(frameon=False, loc="upper left", bbox_to_anchor=(1.0, 1.0))
-    else:
-        axes.legend(framealpha=0.8, edgecolor="none")
+    beside, inside = {"frameon": False, "loc": "upper left", "bbox_to_anchor": (1.0, 1.0)}, {"edgecolor": "none"}
+    axes.legend(**(beside if own else inside))
 
 
-def _real(name: str, x) -> np.ndarray:
-    return np.asarray(as_float(x, name), np.float64)
-
-
-def _check_step(dt):
+def _over_time(name: str, x, dt: float, *shapes: str) -> np.ndarray:
     if not 0 < dt < np.inf:
         raise ValueError(f"expected dt to be a time above 0, got {dt!r}")
+    x = np.asarray(as_float(x, name), np.float64)
+    if x.ndim not in [len(shape.split(",")) for shape in shapes]:
+        raise ValueError(f"expected {name} {' or '.join(shapes)}, got shape {x.shape}: choose one example of the batch")
+    return x
 
 
 def _draw(axes: Axes, curve: Callable, xlim: tuple[float, float], color: str, style: str, label: str):

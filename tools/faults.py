@@ -118,7 +118,7 @@ FAULTS = [
     ),
     Fault("_pytree.py", "value.flags.writeable = False", "pass", "surrogate"),
     Fault(
-        "_serialization.py",
+        "_pytree.py",
         "return tuple(map(_tuples, value)) if isinstance(value, list) else value",
         "return value",
         "serialization",
@@ -288,10 +288,10 @@ FAULTS = [
     ),
     Fault("_gradients/program.py", "before == jnp.float64 and", "", "gradients"),
     # Conversions.
-    Fault("_nir/neurons.py", "threshold * gain_there / gain", "threshold * gain_there", "nir"),
-    Fault("_nir/neurons.py", "nir.Linear(weight=weight.copy())", "nir.Linear(weight=weight.T.copy())", "nir"),
-    Fault("_nir/neurons.py", "threshold - rest, gain", "threshold, gain", "nir"),
-    Fault("_nir/weights.py", "node.input_type = {", "node.inputs = {", "nir"),
+    Fault("_nir/nodes.py", "threshold * gain_there / gain", "threshold * gain_there", "nir"),
+    Fault("_nir/nodes.py", "nir.Linear(weight=weight.copy())", "nir.Linear(weight=weight.T.copy())", "nir"),
+    Fault("_nir/nodes.py", "threshold - rest, gain", "threshold, gain", "nir"),
+    Fault("_nir/nodes.py", "node.input_type = {", "node.inputs = {", "nir"),
     Fault("_nir/chain.py", "value[np.argsort(self.order)]", "value[self.order]", "nir"),
     Fault("interop.py", "jnp.flip(new, range(new.ndim - 2)).swapaxes(-1, -2)", "new.swapaxes(-1, -2)", "interop"),
     Fault("optim.py", "jnp.where(new < low, jnp.nextafter", "jnp.where(new <= low, jnp.nextafter", "bounds"),

@@ -1,6 +1,6 @@
 """Convert layers to and from NIR graphs; the public API is `brainsurr.nir`."""
 
-from .._optional import needs
+from .._wrong_calls import needs
 
 with needs("nir"):
     import nir as nir

@@ -1,4 +1,4 @@
-r"""How far a conversion is: a chain of layers that is written, or read.
+r"""How far a conversion is: a chain of layers that is written, or read, and what is said of each in its metadata.
 
 With a step of ``dt``, NIR's :math:`\tau \dot v = -v + r\,I` becomes
 
@@ -13,8 +13,12 @@ import itertools
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
+import jax.numpy as jnp
 import nir
 import numpy as np
+
+from .. import surrogates
+from .._surrogate import Scaled, Surrogate
 
 Shape = tuple[int, ...]
 
@@ -179,7 +183,7 @@ def channels_first(shape: Shape) -> Shape:
     return (*shape[-1:], *shape[:-1])
 
 
-# Graphs ------------------------------------------------------------------------------------------------------------
+# Graphs --------------------------------------------------------------------------------------------------------------
 
 
 def chain_of(graph: Any) -> tuple[Any, list[tuple[str, Any, Any]]]:
@@ -230,3 +234,56 @@ def _inlined(graph: Any, prefix: str = "") -> tuple[dict[str, Any], set[tuple[st
             nodes[path] = node
     pairs = [(f"{prefix}{a}", f"{prefix}{b}") for a, b in graph.edges]
     return nodes, edges | {(ends.get(a, a), starts.get(b, b)) for a, b in pairs}
+
+
+# Metadata: words, dtypes, and surrogates, which are read by look-up, and no code is run ------------------------------
+
+EXPORTED: dict[str, Any] = {name: f for name, f in vars(surrogates).items() if isinstance(f, type)} | {"Scaled": Scaled}
+
+
+def words_of(node: Any) -> dict[str, Any]:
+    """Return what brainsurr wrote about a node, as Python numbers, flags and words; empty if it wrote nothing."""
+    words = node.metadata.get("brainsurr", {}) if isinstance(node.metadata, dict) else {}
+    return {key: value if key == "surrogate" else as_python(value) for key, value in words.items()}
+
+
+def dtype_of(words: dict[str, Any], key: str, default: Any = jnp.float32) -> Any:
+    """Return a dtype that brainsurr wrote about a node."""
+    return jnp.dtype(words[key]) if key in words else default
+
+
+def is_own(f: Any) -> bool:
+    """Return whether a surrogate, and any inside of it, is brainsurr's own."""
+    inner = [value for value in vars(f).values() if isinstance(value, Surrogate)]
+    return EXPORTED.get(type(f).__name__) is type(f) and all(map(is_own, inner))
+
+
+def words_of_surrogate(f: Surrogate) -> dict[str, Any]:
+    """Return name and parameters of a surrogate of brainsurr."""
+    values = {}
+    for parameter, value in vars(f).items():
+        if hasattr(value, "ndim"):
+            value = plain(value) if value.ndim else plain(value).item()  # nir writes no array without an axis
+        values[parameter] = words_of_surrogate(value) if isinstance(value, Surrogate) else value
+    return {"name": type(f).__name__, "parameters": values}
+
+
+def surrogate_of(words: dict[str, Any]) -> Surrogate:
+    """Return the surrogate of a name and parameters."""
+    name = words["name"]
+    with naming("the surrogate in its metadata"):
+        expect(name in EXPORTED, f"one of {', '.join(sorted(EXPORTED))}", repr(name))
+        values = {p: surrogate_of(v) if isinstance(v, dict) else as_python(v) for p, v in words["parameters"].items()}
+        return EXPORTED[name](**values)
+
+
+def as_python(value: Any) -> Any:
+    """Return a number, flag or word of a file as Python's own; arrays stay arrays."""
+    value = value.decode() if isinstance(value, bytes) else value
+    return value.item() if getattr(value, "shape", None) == () else value
+
+
+def plain(value: Any) -> np.ndarray:
+    """Return an array of a dtype that HDF5 has: bfloat16 as float32, exactly."""
+    array = np.asarray(value)
+    return array if array.dtype.kind in "biuf" else array.astype(np.float32)

@@ -134,7 +134,9 @@ def _flattens(layer: Any, shape: Shape) -> bool:
 
 def build(host: Any, layers: list[tuple[Any, Shape]]) -> Any:
     """Return a network of layers, each with the shape of its input."""
-    return host.network([_made(host, *layer) for layer in layers], [_weights(layer) for layer, _ in layers])
+    held = [{name: getattr(layer, name, None) for name in WEIGHTS} for layer, _ in layers]
+    weights = [{name: jnp.asarray(w) for name, w in named.items() if w is not None} for named in held]
+    return host.network([_made(host, *layer) for layer in layers], weights)
 
 
 def _made(host: Any, layer: Any, shape: Shape) -> Any:
@@ -147,11 +149,6 @@ def _made(host: Any, layer: Any, shape: Shape) -> Any:
         options |= {} if layer.recurrent_kernel is None else {"recurrent": True}
         return host.make_neurons(host.package.layer(kind), shape, options)
     return host.package.SpikingActivation(layer) if isinstance(layer, Surrogate) else layer
-
-
-def _weights(layer: Any) -> dict[str, Any]:
-    named = {name: getattr(layer, name, None) for name in WEIGHTS}
-    return {name: jnp.asarray(value) for name, value in named.items() if value is not None}
 
 
 def flax_affine(layer: Any, kernel: Any, bias: Any) -> Affine:

@@ -3,7 +3,7 @@
 from typing import TYPE_CHECKING
 
 from .. import neurons
-from .._optional import needs
+from .._wrong_calls import needs
 
 with needs("flax"):
     from ._activation import SpikingActivation, bounds

@@ -9,7 +9,7 @@ import sys
 import pytest
 
 import brainsurr
-from brainsurr._optional import needs
+from brainsurr._wrong_calls import needs
 from tools import frameworks
 
 pytestmark = pytest.mark.slow  # processes
