@@ -87,10 +87,13 @@ def as_parameter(value: Any) -> Any:
 
 def match_dtype_and_rank(parameter, x: jax.Array, name: str):
     """Cast a parameter to x's dtype and left-pad its shape to x's rank. Python scalars are returned unchanged."""
-    parameter = as_parameter(parameter)
-    if not isinstance(parameter, jax.Array | np.ndarray | np.generic):
+    if type(parameter) is float:  # at every step of a trace
         return parameter
-    parameter = jnp.asarray(parameter)
+    if not isinstance(parameter, jax.Array):
+        parameter = as_parameter(parameter)
+        if not isinstance(parameter, np.ndarray | np.generic):
+            return parameter
+        parameter = jnp.asarray(parameter)
     sizes = zip(parameter.shape[::-1], x.shape[::-1], strict=False)
     if parameter.ndim > x.ndim or [n for n, m in sizes if n not in (1, m)]:
         raise ValueError(f"{name} of shape {parameter.shape} does not broadcast into an input of shape {x.shape}")
