@@ -81,6 +81,8 @@ def spike(x, surrogate, *, key=None):
       0.27 0.27
     """
     check_surrogate("surrogate", surrogate)
+    if (notice := noticing.get()) is not None:
+        notice(surrogate)
     x = promote_in_gradient_check(as_float(x))
     if key is not None:
         check_key("key", key)
@@ -241,6 +243,7 @@ class Smooth:
 
 
 _smooth: ContextVar[Smooth | None] = ContextVar("smooth", default=None)
+noticing: ContextVar[Any] = ContextVar("noticing", default=None)  # of `diagnose`: told of each surrogate that spikes
 
 
 @contextlib.contextmanager

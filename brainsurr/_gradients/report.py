@@ -136,8 +136,8 @@ def judge(
 _SENTENCES = {
     "unused": "{names}: not compared, since the loss does not depend on {them}. loss_fn must use the parameters that "
     "it is called with.",
-    "step": "{names}: not compared, since the loss depends on {them} through steps alone, such as x >= 0, a rounding or "
-    "a stop_gradient, whose slope is 0. Make a spike function a surrogate, such as brainsurr.Arctan(2.0).",
+    "step": "{names}: not compared, since the loss depends on {them} through steps alone, such as x >= 0, a rounding "
+    "or a stop_gradient, whose slope is 0. Make a spike function a surrogate, such as brainsurr.Arctan(2.0).",
     "no slope": "{names}: not compared, since all slopes are 0: nothing fires before {them}, or no gradient comes back "
     "through what is behind, which diagnose shows, or the loss is flat there.",
     "reset": "{names}: a reset is detached, by brainsurr.detached or, by default, reset='zero' of LIF, and nothing "
