@@ -81,6 +81,8 @@ def spike(x, surrogate, *, key=None):
       0.27 0.27
     """
     check_surrogate("surrogate", surrogate)
+    if (notice := noticing.get()) is not None:
+        notice(surrogate)
     x = promote_in_gradient_check(as_float(x))
     if key is not None:
         check_distribution("surrogate", surrogate)
@@ -237,6 +239,7 @@ class Smooth:
 
 
 _smooth: ContextVar[Smooth | None] = ContextVar("smooth", default=None)
+noticing: ContextVar[Any] = ContextVar("noticing", default=None)  # of `diagnose`: told of each surrogate that spikes
 
 
 @contextlib.contextmanager
@@ -250,9 +253,11 @@ def smooth(how: Smooth) -> Iterator[None]:
 
 
 def promote_in_gradient_check(tree: Any) -> Any:
-    """Return a tree as it is; in a smooth pass, with its floating arrays cast to float64."""
+    """Return a tree as it is; in a smooth pass, with its floats cast to float64, and complex numbers likewise."""
 
     def promoted(x):
-        return x.astype(jnp.float64) if isinstance(x, jax.Array) and jnp.issubdtype(x.dtype, jnp.floating) else x
+        if not (isinstance(x, jax.Array) and jnp.issubdtype(x.dtype, jnp.inexact)):
+            return x
+        return x.astype(jnp.complex128 if jnp.iscomplexobj(x) else jnp.float64)
 
     return tree if _smooth.get() is None else jax.tree.map(promoted, tree)
