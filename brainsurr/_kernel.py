@@ -88,6 +88,7 @@ def spike(x, surrogate, *, key=None):
         check_distribution("surrogate", surrogate)
     if _smooth.get() is not None:
         surrogate = surrogate.replace(origin=True)
+    surrogate._check_dtype(x.dtype)
     parameters, structure = jax.tree.flatten(surrogate)
     if [p for p in parameters if getattr(p, "ndim", 0)]:
         surrogate._matched(x, inside=True)  # raises the error that names a parameter which doesn't fit
@@ -143,6 +144,7 @@ def elementwise(formula):
     @functools.wraps(formula)
     def wrapped(self, x):
         x = as_float(x)
+        self._check_dtype(x.dtype)
         return _evaluate(formula, self._matched(x, inside=True), x)
 
     wrapped.alone = formula  # type: ignore[attr-defined]
