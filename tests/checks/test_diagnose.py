@@ -206,7 +206,7 @@ IN_A_ROW = [  # surrogates, and the gain and the bias of what each is given; the
     ([1e-6 * LEAKY, LEAKY], [(1, -0.5), (1, -0.5)], "vanishing, fine"),
     ([LEAKY, LEAKY], [(1, -0.5), (1, -0.5)], "fine, fine"),
     ([LEAKY] * 3, [(1, -0.5), (jnp.nan, 0), (1, 0)], "not finite, not finite, not finite"),
-    ([LEAKY, jnp.inf * LEAKY, LEAKY], [(1, -0.5), (1, -0.5), (1, 0)], "not finite, not finite, saturated"),
+    ([LEAKY, 3e38 * LEAKY, LEAKY], [(1, -0.5), (1, -0.5), (1, 0)], "not finite, not finite, saturated"),
     # No gradient at all is sent to the layer before a step without a surrogate, which is counted all the same.
     ([bs.Arctan(), lambda x: jnp.heaviside(x, 1.0)], [(1, -0.5), (1, -0.5)], "cut off, blocked"),
 ]
