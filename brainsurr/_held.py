@@ -136,6 +136,7 @@ class HoldsNeuron(Holds, _OfNeuron):
         held = self._read(features, carry_init=carry_init, **given)
         self.carry_init, self.param_dtype, self.recurrent = carry_init, param_dtype, given["recurrent"]
         self._hold(**held.numbers, param_dtype=param_dtype)
+        held.neuron._check_dtype(type(self).__name__, param_dtype)
         for name, trained in held.surrogates.items():
             setattr(self, name, activation(getattr(held.neuron, name), **trained, param_dtype=param_dtype))
         for name, value in held.rest.items():

@@ -55,6 +55,7 @@ class Neurons(HoldsNeuron, ParameterModule, metaclass=pickled_as_call(type)):  #
         for name, value in (held.rest | {"_template": held.neuron}).items():
             object.__setattr__(self, name, value)
         self._hold(**held.numbers, param_dtype=self.param_dtype)
+        held.neuron._check_dtype(type(self).__name__, self.param_dtype)
         super().__post_init__()
 
     def setup(self):
