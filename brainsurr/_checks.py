@@ -166,8 +166,8 @@ def wrong_state(owner: str, state: Any, shape: tuple[int, ...], over_time: bool)
     takes = "layer over time takes [time, batch, features]" if over_time else f"{owner}Cell takes one step"
     return ValueError(
         f"{owner}: expected one time step of the input to have the shape of the carry, {shapes(state)}, got {shape}: "
-        f"a {takes}, and a carry without the time axis, from initialize_carry(xs.shape[1:]) of inputs xs over time "
-        "(brainstate: init_state(batch_size); a neuron by itself: initial_state(xs[0]))"
+        f"a {takes}, and a carry without the time axis, from initialize_carry((batch, features)) (brainstate: "
+        "init_state(batch_size); a neuron by itself: initial_state(xs[0]))"
     )
 
 

@@ -278,7 +278,7 @@ def as_state(neuron: Neuron, structure, state, shape: tuple[int, ...], over_time
         raise ValueError(
             f"{owner}: expected a carry like the state before the first step, {', '.join(neuron.states)} of shapes "
             f"{shapes(expected)} for an input of shape {shape} at each step, got {shapes(state)}: make it by "
-            "initialize_carry(xs.shape[1:]) (brainstate: init_state(batch_size))"
+            "initialize_carry((batch, features)) (brainstate: init_state(batch_size))"
         )
     return promote_in_gradient_check(jax.tree.unflatten(wanted, leaves))
 
