@@ -61,6 +61,10 @@ def as_real(x: Any, name: str) -> jax.Array:
 
 def as_scalar(x: Any, loss: str) -> jax.Array:
     """Convert what a loss returns to a scalar of a floating dtype; a TypeError names the loss."""
+    if isinstance(x, tuple | list):
+        raise TypeError(
+            f"expected {loss} to return a scalar, got a tuple: pass lambda net: loss_fn(net)[0], without aux"
+        )
     x = as_float(x, f"what {loss} returns")
     if x.ndim:
         raise TypeError(f"expected {loss} to return a scalar, got shape {x.shape}")

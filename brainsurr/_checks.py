@@ -58,11 +58,23 @@ def check_surrogate(name: str, value: Any):
 
 def check_distribution(name: str, surrogate: Any):
     """Raise a ValueError unless the primitive of a surrogate rises from 0 to 1, and so is a probability."""
-    if not surrogate.is_distribution:
+    if not (surrogate.is_distribution and _rises_from_0_to_1(surrogate)):
         raise ValueError(
             f"{_expected(name)} one whose primitive rises from 0 to 1, the probability of a random spike, such as "
             f"Sigmoid(4.0) and any with is_distribution = True (set it in a class of your own), got {surrogate!r}"
         )
+
+
+def _rises_from_0_to_1(surrogate: Any) -> bool:
+    """Return whether the primitive does, with the parameters that it has; of traced ones it is assumed."""
+    parameters = jax.tree.leaves(surrogate)
+    if any(isinstance(parameter, jax.core.Tracer) for parameter in parameters):
+        return True
+    shape = np.broadcast_shapes(*map(np.shape, parameters))
+    points = np.array([-1e30, -1e3, -1.0, 0.0, 1.0, 1e3, 1e30], np.float32).reshape(-1, *[1] * len(shape))
+    with jax.ensure_compile_time_eval():
+        g = np.asarray(surrogate.surrogate_fun(jnp.asarray(np.broadcast_to(points, (len(points), *shape)))))
+    return bool(np.all(g[0] < 0.01) and np.all(g[-1] > 0.99) and np.all(np.diff(g, axis=0) > -1e-6))
 
 
 def check_random(owner: str, random: Any, surrogate: Any, fixed: Sequence[str]):

@@ -81,11 +81,14 @@ def spike(x, surrogate, *, key=None):
       0.27 0.27
     """
     check_surrogate("surrogate", surrogate)
+    if (notice := noticing.get()) is not None:
+        notice(surrogate)
     x = promote_in_gradient_check(as_float(x))
     if key is not None:
         check_distribution("surrogate", surrogate)
     if _smooth.get() is not None:
         surrogate = surrogate.replace(origin=True)
+    surrogate._check_dtype(x.dtype)
     parameters, structure = jax.tree.flatten(surrogate)
     if [p for p in parameters if getattr(p, "ndim", 0)]:
         surrogate._matched(x, inside=True)  # raises the error that names a parameter which doesn't fit
@@ -141,6 +144,7 @@ def elementwise(formula):
     @functools.wraps(formula)
     def wrapped(self, x):
         x = as_float(x)
+        self._check_dtype(x.dtype)
         return _evaluate(formula, self._matched(x, inside=True), x)
 
     wrapped.alone = formula  # type: ignore[attr-defined]
@@ -237,6 +241,7 @@ class Smooth:
 
 
 _smooth: ContextVar[Smooth | None] = ContextVar("smooth", default=None)
+noticing: ContextVar[Any] = ContextVar("noticing", default=None)  # of `diagnose`: told of each surrogate that spikes
 
 
 @contextlib.contextmanager
@@ -250,9 +255,11 @@ def smooth(how: Smooth) -> Iterator[None]:
 
 
 def promote_in_gradient_check(tree: Any) -> Any:
-    """Return a tree as it is; in a smooth pass, with its floating arrays cast to float64."""
+    """Return a tree as it is; in a smooth pass, with its floats cast to float64, and complex numbers likewise."""
 
     def promoted(x):
-        return x.astype(jnp.float64) if isinstance(x, jax.Array) and jnp.issubdtype(x.dtype, jnp.floating) else x
+        if not (isinstance(x, jax.Array) and jnp.issubdtype(x.dtype, jnp.inexact)):
+            return x
+        return x.astype(jnp.complex128 if jnp.iscomplexobj(x) else jnp.float64)
 
     return tree if _smooth.get() is None else jax.tree.map(promoted, tree)

@@ -1,7 +1,9 @@
 """Reports: a mapping from names to what was measured, that prints as a table with sentences below it."""
 
 import textwrap
+import traceback
 from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import TypeVar
 
 Measured = TypeVar("Measured")
@@ -22,6 +24,15 @@ class Report(Mapping[str, Measured]):
 
     def __len__(self) -> int:
         return len(self._measured)
+
+
+def user_line() -> str:
+    """Return ``file:line`` of the code that is running, of a user: not of brainsurr, jax or a framework."""
+    for frame, line in traceback.walk_stack(None):
+        package = frame.f_globals.get("__name__", "").partition(".")[0]
+        if package not in ("brainsurr", "jax", "flax", "brainstate", "contextlib", "functools"):
+            return f"{Path(frame.f_code.co_filename).name}:{line}"
+    return "?"
 
 
 def as_text(rows: Sequence[Sequence[str]], sentences: Sequence[str]) -> str:

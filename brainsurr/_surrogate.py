@@ -125,6 +125,9 @@ class Surrogate(Value):
         """
         return Scaled(self.replace(origin=False), height, width, origin=self.origin)
 
+    def _check_dtype(self, dtype):
+        """Raise a ValueError if a parameter is one that can't be computed with in the dtype of x."""
+
     def broadcast_into(self, x: jax.Array) -> "Surrogate":
         """Cast the parameters to the dtype and rank of ``x``; a ValueError if one does not broadcast into it."""
         return self._matched(x, inside=True)
@@ -205,8 +208,12 @@ class Scaled(Surrogate):
             if isinstance(value, Scaled):
                 raise TypeError("Scaled: expected surrogate to be one that is not scaled yet: write f.scaled(...)")
         super()._check(name, value)
-        if name == "width" and not isinstance(value, jax.core.Tracer) and not np.all(np.isfinite(value)):
-            raise ValueError(f"Scaled: expected width to be finite, got {value!r}")
+        known = name in ("height", "width") and not isinstance(value, jax.core.Tracer)
+        if known and not (np.size(value) and np.all(np.isfinite(value))):
+            raise ValueError(f"Scaled: expected {name} to be finite, got {value!r}")
+
+    def __setattr__(self, name, value):
+        super().__setattr__(name, _floating(value) if name in ("height", "width") else value)
 
     @property
     def bounds(self):  # type: ignore[override]
@@ -224,14 +231,29 @@ class Scaled(Surrogate):
         return self.surrogate.is_distribution and (traced or bool(np.allclose(np.multiply(height, width), 1)))
 
     def scaled(self, *, height=1.0, width=1.0) -> "Scaled":
-        height, width = self.height * as_parameter(height), self.width * as_parameter(width)
+        height, width = self.height * _floating(height), self.width * _floating(width)
         return Scaled(self.surrogate, height, width, origin=self.origin)
+
+    def _check_dtype(self, dtype):
+        info, width = jnp.finfo(dtype), self.width
+        # Below the first, a CPU takes a width for 0; below the second, its reciprocal is infinite.
+        least = max(float(info.smallest_normal) if info.bits > 16 or info.nexp == 8 else 0.0, 1 / float(info.max))
+        if not isinstance(width, jax.core.Tracer) and not np.all(np.asarray(width) >= least):
+            raise ValueError(f"Scaled: expected a width of at least {least:.3g} for an x of {dtype}, got {width!r}")
 
     def surrogate_fun(self, x):
         return self.height * self.width * self.surrogate.surrogate_fun(_quotient(x, self.width))
 
     def surrogate_grad(self, x):
         return self.height * self.surrogate.surrogate_grad(_quotient(x, self.width))
+
+
+def _floating(value):
+    """Return integers as floats, which do not wrap around when they are multiplied; all else as it is."""
+    value = as_parameter(value)
+    if isinstance(value, np.ndarray | np.generic | jax.Array) and jnp.issubdtype(value.dtype, jnp.integer):
+        return value.astype(jnp.result_type(float))
+    return float(value) if type(value) is int else value
 
 
 def _quotient(x, width):

@@ -90,10 +90,9 @@ def _given_carry(call):
             owner, xs = type(self).__name__, names[1]
             first = next(iter(inspect.signature(self.initialize_carry).parameters))
             key = "key, " if first == "rng" else ""  # of linen
-            shape = f"{xs}.shape[1:]" if xs == "xs" else f"{xs}.shape"
             raise TypeError(
                 f"{owner}: expected a carry and {xs}, got one argument. The carry is the state before the first step: "
-                f"carry = layer.initialize_carry({key}{shape}), then carry, outputs = layer(carry, {xs})"
+                f"carry = layer.initialize_carry({key}(batch, features)), then carry, outputs = layer(carry, {xs})"
             )
         return call(self, *args, **kwargs)
 

@@ -26,7 +26,7 @@ def _chosen(axes, place, marks):
 def first_quick(values):
     """Return the values; mark all but the first as slow: frameworks, or settings, that run the same code of ours."""
     first, *others = values
-    return [first, *(pytest.param(value, marks=pytest.mark.slow) for value in others)]
+    return [first, *(_chosen([[value]], [0], [pytest.mark.slow]) for value in others)]
 
 
 def label(value):

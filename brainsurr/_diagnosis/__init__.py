@@ -10,10 +10,11 @@ import jax
 
 from .._arrays import as_scalar
 from .._checks import check_function
-from .._report import Report, as_text
+from .._kernel import noticing
+from .._report import Report, as_text, user_line
 from ..neurons import Neuron, Recurrent
 from ..neurons._spikes import Watched, spike_fields, with_spike_functions
-from .probe import gradient, measure
+from .probe import Use, gradient, measure
 from .report import LayerReport, judge, sentences
 
 
@@ -43,8 +44,8 @@ class Diagnosis(Report[LayerReport]):
         rows = [["layer", *shares, "rms", "grad norm", "status"]]
         for name, layer in self.layers.items():
             cells = [f"{getattr(layer, share):.1%}" for share in shares]
-            rms = "--" if math.isnan(layer.rms) else f"{layer.rms:.3g}"
-            rows.append([name, *cells, rms, f"{layer.grad_norm:.3g}", layer.status])
+            cells += ["--" if math.isnan(layer.rms) else f"{layer.rms:.3g}", f"{layer.grad_norm:.3g}"]
+            rows.append([name, *(["--"] * len(cells) if layer.status == "unused" else cells), layer.status])
         return as_text(rows, self.sentences)
 
 
@@ -135,36 +136,65 @@ def examine(loss_fn, loss, trace=jax.eval_shape, value_and_grad=gradient, names:
       names: of what is expected to be called.
     """
     check_function("loss_fn", loss_fn)
+    inside, unseen = False, dict[str, None]()
+
+    def outermost(watch):  # a spike function that is called by a watched one is a part of it
+        def wrapped(name, f):
+            def call(x, **key):
+                nonlocal inside
+                if inside:
+                    return f(x, **key)
+                inside = True
+                try:
+                    return watch(name, f)(x, **key)
+                finally:
+                    inside = False
+
+            return call
+
+        return wrapped
+
+    def notice(surrogate):
+        if not inside:
+            unseen[f"{type(surrogate).__name__} in {user_line()}"] = None
 
     def scalar(watch):
-        return as_scalar(loss(_outermost(watch)), "loss_fn")
+        token = noticing.set(notice)
+        try:
+            return as_scalar(loss(outermost(watch)), "loss_fn")
+        finally:
+            noticing.reset(token)
 
     value, sums, changes = measure(scalar, trace, value_and_grad)
-    layers = judge({name: _report(sums[name], tried) for name, tried in changes.items()})
-    said = (*sentences(layers), *[f"{name} was not called." for name in names if name not in changes])
+    layers = judge(_rows({use: _report(sums[use], tried) for use, tried in changes.items()}))
+    said = (
+        *sentences(layers),
+        *[f"{name} was not called." for name in names if name not in {use.name for use in changes}],
+    )
+    if unseen:
+        said += (_UNSEEN.format(", ".join(unseen)),)
     if all(layer.status == "unused" for layer in layers.values()):
         raise ValueError(f"expected a loss that depends on spikes, of a plain function: {' '.join(said)}")
     return Diagnosis(value, layers, said)
 
 
-def _outermost(watch: Callable) -> Callable:
-    """Return a watch that leaves a spike function alone that is called by a watched one: it is a part of it."""
-    inside = False
+_UNSEEN = (
+    "Not looked at: {}, of a layer of your own. Write SpikingActivation(f), of your framework, in the place of the "
+    "surrogate f, or give the surrogate to brainsurr.diagnose by a name."
+)
 
-    def outermost(name, f):
-        def call(x, **key):
-            nonlocal inside
-            if inside:
-                return f(x, **key)
-            inside = True
-            try:
-                return watch(name, f)(x, **key)
-            finally:
-                inside = False
 
-        return call
+def _rows(reports: dict[Use, LayerReport]) -> dict[str, LayerReport]:
+    """Name each use of a layer: by the layer alone, where it has one that the loss depends on, or none.
 
-    return outermost
+    It depends on no use of `initialize_carry`: these are left out.
+    """
+    measured = [use.name for use, report in reports.items() if report.status != "unused"]
+    return {
+        str(use) if measured.count(use.name) > 1 else use.name: report
+        for use, report in reports.items()
+        if report.status != "unused" or use.name not in measured
+    }
 
 
 def layer_name(path: tuple, layer: Any) -> str:

@@ -2,13 +2,14 @@
 
 from collections.abc import Callable
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
 from .._arrays import as_float
+from .._report import user_line
 from .._surrogate import Scaled, Surrogate
 from ..neurons._spikes import Drawn
 
@@ -61,7 +62,23 @@ def gradient(f: Callable, x: Any) -> tuple[Any, Any]:
     return jax.jit(jax.value_and_grad(f))(x)
 
 
-def measure(loss: Callable, trace: Callable, value_and_grad: Callable) -> tuple[float, dict[str, Any], dict[str, list]]:
+class Use(NamedTuple):
+    """A place where a spike function is used: its name, the user's line, and the number of neurons there."""
+
+    name: str
+    line: str
+    neurons: int
+
+    def __str__(self):
+        return f"{self.name} ({self.line}, {self.neurons} neurons)"
+
+    @classmethod
+    def here(cls, name, x):
+        """Return the use that is being made."""
+        return cls(name, user_line(), np.shape(x)[-1] if np.ndim(x) else 1)
+
+
+def measure(loss: Callable, trace: Callable, value_and_grad: Callable) -> tuple[float, dict[Use, Any], dict[Use, list]]:
     """Run ``loss(watch)`` forward and back, with ``watch(name, spike_fn)`` in place of each spike function.
 
     Args:
@@ -70,21 +87,19 @@ def measure(loss: Callable, trace: Callable, value_and_grad: Callable) -> tuple[
       value_and_grad: of the framework, see :func:`gradient`.
 
     Returns:
-      The loss, the `_sums` in float64 of each layer that was called, and the changes of its surrogate that were tried.
+      The loss, the `_sums` in float64 of each use of a layer, and the changes of its surrogate that were tried.
     """
-    shapes: dict[str, dict[str, Any]] = {}
-    random: dict[str, bool] = {}
-    changes: dict[str, list[str]] = {}
+    shapes: dict[Use, dict[str, Any]] = {}
+    random: dict[Use, bool] = {}
+    changes: dict[Use, list[str]] = {}
 
     def note(name, spike_fn):
         def call(x, **key):
             x = as_float(x)
-            random.setdefault(name, isinstance(spike_fn, Drawn) or key.get("key") is not None)
-            changes[name] = list(trials(spike_fn, random[name]))
-            shape = jax.eval_shape(_sums, x, x, x, [x] * len(changes[name]), x, x)
-            before, now = (len(one["rate"]) for one in (shapes.setdefault(name, shape), shape))
-            if before != now:
-                raise ValueError(f"{name} is used by layers of {before} and {now} neurons: give each one of its own")
+            use = Use.here(name, x)
+            random.setdefault(use, isinstance(spike_fn, Drawn) or key.get("key") is not None)
+            changes[use] = list(trials(spike_fn, random[use]))
+            shapes[use] = jax.eval_shape(_sums, x, x, x, [x] * len(changes[use]), x, x)
             s = spike_fn(x, **key)
             sharding = jax.typeof(s).sharding
             if sharding.mesh.manual_axes or (sharding.mesh.explicit_axes and any(sharding.spec)):
@@ -97,7 +112,14 @@ def measure(loss: Callable, trace: Callable, value_and_grad: Callable) -> tuple[
         return call
 
     def measured(totals):
-        return loss(lambda name, f: watched(f, totals[name], trials(f, random[name])) if name in totals else f)
+        def watch(name, f):
+            def call(x, **key):
+                use = Use.here(name, x)
+                return (watched(f, totals[use], trials(f, random[use])) if use in totals else f)(x, **key)
+
+            return call
+
+        return loss(watch)
 
     with fresh_trace():
         trace(lambda: loss(note))

@@ -116,7 +116,7 @@ def sentences(layers: dict[str, LayerReport]) -> tuple[str, ...]:
             texts.append(say("partly dead", name))
         if NEARLY_ALL > layer.silent >= WORTH_SAYING > layer.dead:
             partly.append(say("partly silent", name))
-    return (*(texts or ["Every layer fires, and a gradient reaches it."]), *partly)
+    return (*(texts or ["Every layer of the table fires, and a gradient reaches it."]), *partly)
 
 
 def _facts(name: str, layers: dict[str, LayerReport]) -> dict[str, object]:

@@ -11,7 +11,7 @@ from .._arrays import as_scalar
 from .._checks import check_function
 from .._diagnosis.probe import fresh_trace
 from .._kernel import Smooth, smooth
-from .program import casts_and_stops
+from .program import casts_and_stops, used
 from .report import Derived, GradientReport, Slope, judge, sentences
 
 _WIDTHS = 10.0 ** -np.arange(2, 9)
@@ -77,7 +77,7 @@ def examine_gradients(loss_fn: Callable, values: Mapping[str, Any], loss: Callab
       loss: ``loss(values)`` computes the loss with other values in their place, in float64.
     """
     check_function("loss_fn", loss_fn)
-    values = {name: value for name, value in values.items() if _is_floating(value)}
+    values = {name: value for name, value in sorted(values.items()) if _is_inexact(value)}
     if not values:
         raise ValueError("expected parameters of a floating dtype, got none")
 
@@ -85,10 +85,11 @@ def examine_gradients(loss_fn: Callable, values: Mapping[str, Any], loss: Callab
         return as_scalar(loss(values), "loss_fn").astype(jnp.float64)
 
     with jax.enable_x64(True), jax.numpy_dtype_promotion("standard"), jax.numpy_rank_promotion("allow"):
-        values = {name: jnp.asarray(np.asarray(value), jnp.float64) for name, value in values.items()}
+        values = {name: _widened(value) for name, value in values.items()}
         how = Smooth()
         with smooth(how), fresh_trace():
             program = _traced(scalar, values)
+            flat = _why_flat(scalar, values, program)
             value, measured = _measured(scalar, values)
             derived = _derived(scalar, values)
         attached: dict[str, Derived] = {}
@@ -97,12 +98,30 @@ def examine_gradients(loss_fn: Callable, values: Mapping[str, Any], loss: Callab
                 attached = _derived(scalar, values)
     casts, stops = casts_and_stops(program)
     eps = max((float(jnp.finfo(dtype).eps) for _, dtype in casts), default=0.0)
-    reports = {name: judge(measured[name], derived[name], attached.get(name), value, eps) for name in values}
+    reports = {
+        name: judge(measured[name], derived[name], attached.get(name), value, eps, flat[name]) for name in values
+    }
     return GradientReport(value, reports, sentences(reports, casts, stops))
 
 
-def _is_floating(value: Any) -> bool:
-    return isinstance(value, float) or jnp.issubdtype(getattr(value, "dtype", bool), jnp.floating)
+def _is_inexact(value: Any) -> bool:
+    return isinstance(value, float | complex) or jnp.issubdtype(getattr(value, "dtype", bool), jnp.inexact)
+
+
+def _widened(value: Any) -> jax.Array:
+    value = np.asarray(value)
+    return jnp.asarray(value, jnp.complex128 if jnp.issubdtype(value.dtype, jnp.complexfloating) else jnp.float64)
+
+
+def _why_flat(scalar, values, program) -> dict[str, str]:
+    """Return for each parameter the status that it has if all its slopes are 0."""
+    of_loss = used(program, values)
+    try:
+        slope = jax.make_jaxpr(lambda tangents: jax.jvp(scalar, (values,), (tangents,))[1])(values)
+        of_slope = used(slope, values)
+    except (TypeError, ValueError, NotImplementedError):  # forward mode is not defined
+        of_slope = of_loss
+    return {name: "unused" if name not in of_loss else "no slope" if name in of_slope else "step" for name in values}
 
 
 def _traced(scalar, values):
@@ -123,8 +142,11 @@ def _directions(values) -> Iterator[tuple[str, dict[str, Any]]]:
     """
     rng = np.random.default_rng(0)
     for name, value in values.items():
-        size = float(jnp.sqrt(jnp.mean(jnp.square(value)))) if value.size else 1.0
-        direction = jnp.asarray((size or 1.0) * rng.standard_normal(value.shape))
+        size = float(jnp.sqrt(jnp.mean(jnp.square(jnp.abs(value))))) if value.size else 1.0
+        direction = (size or 1.0) * rng.standard_normal(value.shape)
+        if jnp.iscomplexobj(value):
+            direction = direction + 1j * (size or 1.0) * rng.standard_normal(value.shape)
+        direction = jnp.asarray(direction)
         yield name, jax.tree.map(jnp.zeros_like, values) | {name: direction}
 
 
@@ -180,7 +202,7 @@ def _derived(scalar, values) -> dict[str, Derived]:
     forward_mode = jax.jit(lambda direction: jax.jvp(scalar, (values,), (direction,))[1])
     slopes = {}
     for name, direction in _directions(values):
-        terms = np.zeros(0) if gradients is None else np.asarray(gradients[name] * direction[name])
+        terms = np.zeros(0) if gradients is None else np.asarray((gradients[name] * direction[name]).real)
         reverse = None if gradients is None else float(terms.sum())
         forward, _ = unless_undefined(forward_mode, direction)
         if reverse is None and forward is None:

@@ -1,14 +1,22 @@
-"""Where a traced program stops gradients, and where it loses digits: the lines of the user's code."""
+"""What a traced program does to its inputs: which it uses, where it stops gradients, and where it loses digits."""
 
-from collections.abc import Iterator
+import os
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
 import jax
 import jax.numpy as jnp
+from jax.interpreters import partial_eval
 
-_OURS = str(Path(__file__).parent.parent)
-_JAX = str(Path(jax.__file__).parent)
+_OURS = f"{Path(__file__).parent.parent}{os.sep}"
+_JAX = f"{Path(jax.__file__).parent}{os.sep}"
+
+
+def used(program, names: Iterable[str]) -> set[str]:
+    """Return the names of the inputs that the output of a program depends on."""
+    _, is_used = partial_eval.dce_jaxpr(program.jaxpr, [True])
+    return {name for name, its in zip(names, is_used, strict=True) if its}
 
 
 def equations(jaxpr) -> Iterator:
@@ -31,7 +39,7 @@ def equations(jaxpr) -> Iterator:
 
 
 def casts_and_stops(program) -> tuple[list[tuple[str, Any]], list[str]]:
-    """Return the line of each cast of floats of 64 bits to fewer, with the new dtype, and of each ``stop_gradient``.
+    """Return the line of each cast of floats to fewer bits, with the new dtype, and of each ``stop_gradient``.
 
     The line, ``file:line``, is empty for a cast in brainsurr. Its own ``stop_gradient`` and those of jax are left out.
     """
@@ -42,7 +50,8 @@ def casts_and_stops(program) -> tuple[list[tuple[str, Any]], list[str]]:
             stops[_where(equation)] = None
         elif equation.primitive.name == "convert_element_type":
             before, after = equation.invars[0].aval.dtype, equation.outvars[0].aval.dtype
-            if before == jnp.float64 and jnp.issubdtype(after, jnp.floating) and after.itemsize < 8:
+            are_floats = all(jnp.issubdtype(dtype, jnp.inexact) for dtype in (before, after))
+            if are_floats and jnp.finfo(before).bits == 64 > jnp.finfo(after).bits:
                 casts[_where(equation), after] = None
     return list(casts), list(filter(None, stops))
 

@@ -10,9 +10,6 @@ from .._report import Report, as_text
 # A five-point difference in float64 is good to about ten digits; a steep surrogate leaves fewer.
 _RELATIVE = 1e-6
 _NEXT_TO_NOTHING = 1e-9
-# By how many roundings of a value a slope may be off at the widest step, 1e-2: there are four points, and several
-# roundings on the way to each.
-_ROUNDINGS = 1000
 
 
 class Slope(NamedTuple):
@@ -52,9 +49,10 @@ class ParameterGradient:
       reverse: by reverse mode, None if that is not defined.
       forward: by forward mode, likewise.
       differ: by how much the worse of the two differs from what is measured, relative to the larger.
-      status: ``"fine"``; ``"no slope"``, all of them are 0; ``"reset"``, all that differs is a reset that is detached;
-        ``"rounded"``, digits are lost on the way; ``"knot"``, the slopes to both sides differ or do not settle;
-        ``"not finite"``; ``"differs"``.
+      status: ``"fine"``; ``"reset"``, all that differs is a reset that is detached; ``"rounded"``, digits are lost on
+        the way; ``"knot"``, the slopes to both sides differ or do not settle; ``"not finite"``; ``"differs"``. If all
+        of them are 0, nothing is compared: ``"unused"``, the loss does not depend on it; ``"step"``, only through
+        steps; ``"no slope"``, the loss is flat there.
     """
 
     measured: float
@@ -82,8 +80,8 @@ class GradientReport(Report[ParameterGradient]):
 
     @property
     def fine(self) -> bool:
-        """Whether every parameter is ``"fine"`` or has no slope, and at least one has a slope."""
-        return {"fine"} <= {parameter.status for parameter in self.parameters.values()} <= {"fine", "no slope"}
+        """Whether every parameter that the loss depends on is ``"fine"``, and there is one."""
+        return {"fine"} <= {parameter.status for parameter in self.parameters.values()} <= {"fine", "unused"}
 
     @property
     def _measured(self):
@@ -98,7 +96,9 @@ class GradientReport(Report[ParameterGradient]):
         return as_text(rows, self.sentences)
 
 
-def judge(measured: Slope, derived: Derived, attached: Derived | None, loss: float, eps: float) -> ParameterGradient:
+def judge(
+    measured: Slope, derived: Derived, attached: Derived | None, loss: float, eps: float, flat: str
+) -> ParameterGradient:
     """Compare the measured slope with those of reverse and forward mode.
 
     Args:
@@ -107,6 +107,7 @@ def judge(measured: Slope, derived: Derived, attached: Derived | None, loss: flo
       attached: the same with each reset differentiated; None if none is detached.
       loss: of the network.
       eps: the largest of the dtypes that values are cast to; 0 if none is cast.
+      flat: the status if all slopes are 0.
     """
     slopes = [slope for slope in (derived.reverse, derived.forward) if slope is not None]
     difference = max(abs(slope - measured.slope) for slope in slopes)
@@ -117,12 +118,12 @@ def judge(measured: Slope, derived: Derived, attached: Derived | None, loss: flo
     if not all(map(math.isfinite, slopes)):
         status = "not finite"
     elif agrees and not largest:
-        status = "no slope"
+        status = flat
     elif agrees and not unsure:
         status = "fine"
-    elif attached and judge(measured, attached, None, loss, eps).status in ("fine", "no slope"):
+    elif attached and judge(measured, attached, None, loss, eps, "fine").status == "fine":
         status = "reset"
-    elif difference <= _ROUNDINGS * eps * (abs(loss) + size):
+    elif eps:
         status = "rounded"
     elif agrees or measured.knot > _RELATIVE * size:
         status = "knot"
@@ -133,8 +134,12 @@ def judge(measured: Slope, derived: Derived, attached: Derived | None, loss: flo
 
 
 _SENTENCES = {
-    "no slope": "No parameter has a slope, so nothing is checked: the loss depends on none of them here. loss_fn must "
-    "use the parameters that it is called with.",
+    "unused": "{names}: not compared, since the loss does not depend on {them}. loss_fn must use the parameters that "
+    "it is called with.",
+    "step": "{names}: not compared, since the loss depends on {them} through steps alone, such as x >= 0, a rounding "
+    "or a stop_gradient, whose slope is 0. Make a spike function a surrogate, such as brainsurr.Arctan(2.0).",
+    "no slope": "{names}: not compared, since all slopes are 0: nothing fires before {them}, or no gradient comes back "
+    "through what is behind, which diagnose shows, or the loss is flat there.",
     "reset": "{names}: a reset is detached, by brainsurr.detached or, by default, reset='zero' of LIF, and nothing "
     "else differs. Without detached, or by reset_grad=True, it is differentiated.",
     "rounded": "{names}: digits are lost by a cast{where}, so differences can't tell whether the gradient is right. "
@@ -153,9 +158,10 @@ def sentences(reports: Mapping[str, ParameterGradient], casts: list, stops: list
     said = []
     for status, text in _SENTENCES.items():
         those = {name: report for name, report in reports.items() if report.status == status}
-        if those and (status != "no slope" or len(those) == len(reports)):
-            reason = _reason(list(those.values()), stops)
-            said.append(text.format(names=_listed(list(those)), where=f", {where}" if where else "", reason=reason))
+        if those:
+            facts = {"names": _listed(list(those)), "them": "it" if len(those) == 1 else "them"}
+            facts |= {"where": f", {where}" if where else "", "reason": _reason(list(those.values()), stops)}
+            said.append(text.format(**facts))
     for mode in ("reverse", "forward"):
         if any(getattr(report, mode) is None for report in reports.values()):
             said.append(f"{mode.capitalize()} mode is not defined for this loss: it raises an error.")

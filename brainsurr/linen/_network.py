@@ -48,7 +48,7 @@ class SpikingSequential(AnswersWrongCalls, nn.Module):
       >>> net = SpikingSequential([nn.Dense(8), LIF(8), nn.Dense(2), LI(2)])
       >>> key = jax.random.key(0)
       >>> xs = jnp.ones((10, 4, 3))
-      >>> carry = net.initialize_carry(key, xs.shape[1:])
+      >>> carry = net.initialize_carry(key, (4, 3))
       >>> variables = net.init(key, carry, xs)
       >>> carry, ys = net.apply(variables, carry, xs)
       >>> ys.shape

@@ -100,7 +100,7 @@ class Neuron(Value):
 
     states: ClassVar[tuple[str, ...]] = ("v",)
     _fits: ClassVar[bool] = True  # whether `step` gets parameters, state and input in one dtype; a wrapper's don't
-    _inside: ClassVar[tuple[str, ...]] = ()  # parameters that must be inside their bounds also where they are fixed
+    _decays: ClassVar[tuple[str, ...]] = ()  # inside their bounds also where they are fixed
     _by_position: ClassVar[tuple[str, ...]] = ()  # fields that a layer takes by position too, after `features`
     _without: ClassVar[frozenset[str]] = frozenset()  # options of a layer that make no sense
     _as_input: ClassVar[Callable] = staticmethod(as_float)
@@ -200,7 +200,7 @@ class Neuron(Value):
         super()._check(name, value)
         if is_number(value):
             self._check_number(owner, name, value)
-            if name in self._inside:
+            if name in self._decays:
                 check_inside(f"{owner}: {name}", value, self.bounds[name])
 
     @classmethod
@@ -208,6 +208,23 @@ class Neuron(Value):
         if not isinstance(value, jax.core.Tracer) and not np.all(np.isfinite(value)):
             hint = ": a layer that never fires is LI" if name == "threshold" else ""
             raise ValueError(f"{owner}: expected {name} to be finite, got {value!r}{hint}")
+
+    def _check_dtype(self, owner: str, dtype):
+        """Raise a ValueError if a decay below 1 is 1 in the dtype of the state, or if its steps get lost there.
+
+        Near a limit of 1, a step of ``(1 - decay)`` times what is left is rounded away below a quarter of the dtype's
+        eps. The state may stop a tenth short of the limit, and not more.
+        """
+        for name in self._decays:
+            decay = getattr(self, name)
+            left = np.ones(1) if isinstance(decay, jax.core.Tracer) else np.ravel(1 - np.asarray(decay, np.float64))
+            if np.any((left > 0) & (left < 2.5 * float(jnp.finfo(dtype).eps))):
+                wider = "float64" if jnp.finfo(dtype).bits > 16 else "float32"
+                raise ValueError(
+                    f"{owner}: expected {name} = {decay} in a dtype that holds it, such as {wider}: in "
+                    f"{jnp.dtype(dtype)} it is 1, or its last steps are rounded away. That is param_dtype of a layer, "
+                    "the dtype of x of a neuron by itself"
+                )
 
     def _check_features(self, owner: str, features: int):
         """Raise a ValueError unless each parameter is one number, or one for each of the features of a layer."""
@@ -291,7 +308,7 @@ def as_state(neuron: Neuron, structure, state, shape: tuple[int, ...]):
             f"{owner}: expected a carry like the state before the first step, {', '.join(neuron.states)} of shapes "
             f"{shapes(expected)} for an input of shape {shape} at each step, got {shapes(state)}: a layer takes "
             "[time, batch, features], a cell one step, and both a carry without the time axis, from "
-            "initialize_carry(xs.shape[1:]) of inputs xs over time (brainstate: init_state(batch_size); a neuron by "
+            "initialize_carry((batch, features)) (brainstate: init_state(batch_size); a neuron by "
             "itself: initial_state(xs[0]))"
         )
     return promote_in_gradient_check(jax.tree.unflatten(wanted, leaves))
@@ -360,7 +377,9 @@ def _first_state(self, initial_state, x):
     owner = type(self).__name__
     if isinstance(x, tuple | list):
         raise TypeError(f"{owner}: expected x to be the input of one step, got {x!r}: write jnp.zeros({x!r})")
-    state, names = initial_state(self, promote_in_gradient_check(self._as_input(x, "x"))), self.states
+    x = promote_in_gradient_check(self._as_input(x, "x"))
+    self._check_dtype(owner, x.dtype)
+    state, names = initial_state(self, x), self.states
     arrays = len(jax.tree.leaves(state))
     if not arrays == len(names) == len(set(names)):
         need = "one name" if arrays == 1 else f"{arrays} names"

@@ -34,7 +34,7 @@ class LI(Neuron):
     """
 
     bounds: ClassVar[dict[str, tuple[float, float]]] = {"decay": (0.0, 1.0)}
-    _inside: ClassVar[tuple[str, ...]] = ("decay",)
+    _decays: ClassVar[tuple[str, ...]] = ("decay",)
 
     decay: Any = 0.9
     decay_input: bool = False

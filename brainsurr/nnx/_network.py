@@ -44,7 +44,7 @@ class SpikingSequential(AnswersWrongCalls, nnx.Module):
       >>> first, last = nnx.Linear(3, 8, rngs=rngs), nnx.Linear(8, 2, rngs=rngs)
       >>> net = SpikingSequential([first, LIF(8), last, LI(2)])
       >>> xs = jnp.ones((10, 4, 3))
-      >>> carry, ys = net(net.initialize_carry(xs.shape[1:]), xs)
+      >>> carry, ys = net(net.initialize_carry((4, 3)), xs)
       >>> ys.shape
       (10, 4, 2)
     """

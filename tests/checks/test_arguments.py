@@ -130,13 +130,13 @@ def test_of_a_surrogate(make):
 def test_a_call_without_its_carry_says_where_one_comes_from(host, layer):
     """And what it says to write is run."""
     arguments = {"Delay": (3, 2), "SpikingSequential": ([host.layers.LIF(3)],)}.get(layer, (3,))
-    module, x = getattr(host.layers, layer)(*arguments), jnp.full((5, 2, 3), 0.5)
+    module, x = getattr(host.layers, layer)(*arguments), jnp.full((2, 3) if "Cell" in layer else (5, 2, 3), 0.5)
     called = module if host.name == "nnx" else functools.partial(module.apply, {})
     message = refusal(called, x)
     name = "inputs" if "Cell" in layer else "xs"
     assert message.startswith(f"{layer}: expected a carry and {name}, got one argument. The carry is the state before")
     start, call = re.search(r"step: (carry = .*?), then (carry, outputs = .*)$", message).groups()
-    exec(start, scope := {"layer": module, "key": KEY, name: x})
+    exec(start, scope := {"layer": module, "key": KEY, name: x, "batch": 2, "features": 3})
     scope["layer"] = called
     exec(call, scope)
     assert scope["outputs"].shape == x.shape
@@ -250,7 +250,7 @@ def started(host, net, batch, features):
 
 @every_host
 def test_a_carry_with_a_time_axis(host):
-    xs, instead = jnp.ones((5, 2, 4)), r"without the time axis, from initialize_carry\(xs.shape\[1:\]\)"
+    xs, instead = jnp.ones((5, 2, 4)), r"without the time axis, from initialize_carry\(\(batch, features\)\)"
     for layer in ("LIF", "LI"):  # whose state is one array like the input
         make = getattr(host.layers, layer)
         for net in (make(4), host.layers.SpikingSequential([make(4)])):

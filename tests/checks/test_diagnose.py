@@ -1,6 +1,7 @@
 """Which layers are silent and can a gradient reach them: numbers against loops, verdicts against training."""
 
 import dataclasses
+import inspect
 import json
 import math
 import re
@@ -205,7 +206,7 @@ IN_A_ROW = [  # surrogates, and the gain and the bias of what each is given; the
     ([1e-6 * LEAKY, LEAKY], [(1, -0.5), (1, -0.5)], "vanishing, fine"),
     ([LEAKY, LEAKY], [(1, -0.5), (1, -0.5)], "fine, fine"),
     ([LEAKY] * 3, [(1, -0.5), (jnp.nan, 0), (1, 0)], "not finite, not finite, not finite"),
-    ([LEAKY, jnp.inf * LEAKY, LEAKY], [(1, -0.5), (1, -0.5), (1, 0)], "not finite, not finite, saturated"),
+    ([LEAKY, 3e38 * LEAKY, LEAKY], [(1, -0.5), (1, -0.5), (1, 0)], "not finite, not finite, saturated"),
     # No gradient at all is sent to the layer before a step without a surrogate, which is counted all the same.
     ([bs.Arctan(), lambda x: jnp.heaviside(x, 1.0)], [(1, -0.5), (1, -0.5)], "cut off, blocked"),
 ]
@@ -215,7 +216,7 @@ SAID = [
     ["^layer 1 is saturated"],
     ["layer 2, which is blocked"],
     ["norm .* at layer 2"],
-    ["^Every layer fires, and a gradient reaches it.$"],
+    ["^Every layer of the table fires, and a gradient reaches it.$"],
     [r"^layer 2 is the first layer with NaN in its membrane \(100.0%"],
     ["^layer 2 is the last layer whose gradient"],
     ["no gradient gets through layer 2"],
@@ -247,7 +248,9 @@ def test_a_tenth_of_silent_or_dead_neurons_is_named(silent, named):
         layer = report["layer"]
         assert (layer.silent, layer.dead, layer.status) == (silent / 20, dead * silent / 20, "fine")
         assert (f"layer: 10.0% of its neurons {what}" in " ".join(report.sentences)) == named
-        assert ("Every layer fires, and a gradient reaches it." in report.sentences) == (not dead or not named)
+        assert ("Every layer of the table fires, and a gradient reaches it." in report.sentences) == (
+            not dead or not named
+        )
 
 
 @pytest.mark.parametrize(("silent", "status"), [(99, "recoverable"), (98, "fine")])
@@ -364,12 +367,55 @@ def test_a_module_of_ones_own_in_brainstate():
     assert after[1] == before[1]
 
 
+def line_of(start):
+    """The number of the first line of this file that starts so."""
+    lines = inspect.getsource(inspect.getmodule(line_of)).split("\n")
+    return next(number for number, line in enumerate(lines, 1) if line.startswith(start))
+
+
 def test_errors_say_what_to_do():
     f, x = bs.Arctan(), jnp.ones((B, F))
     with pytest.raises(TypeError, match=r"got LIF: for a module there is diagnose of brainsurr.nnx, brainsurr.linen"):
         bs.diagnose(bs.nnx.LIF(3), lambda net: 0.0)
-    with pytest.raises(ValueError, match="layer is used by layers of 4 and 3 neurons"):
-        bs.diagnose({"layer": f}, lambda fns: jnp.sum(fns["layer"](x)) + jnp.sum(fns["layer"](x.T)))
+    with pytest.raises(
+        TypeError, match=r"expected loss_fn to return a scalar, got a tuple: pass .* loss_fn\(net\)\[0\]"
+    ):
+        bs.diagnose({"layer": f}, lambda fns: (jnp.sum(fns["layer"](x)), x))
+
+
+def test_a_shared_activation_is_reported_for_each_use():
+    """Of 8 neurons that all fire, of 4 that never do, and of 4 elsewhere that all do."""
+
+    class Shared(nnx.Module):
+        def __init__(self):
+            self.act = bs.nnx.SpikingActivation(bs.Arctan())
+
+        def __call__(self, xs):
+            s = self.act(xs)
+            never = self.act(xs[..., :4] - 1)
+            return jnp.sum(s) + jnp.sum(never) + jnp.sum(self.act(s[..., 4:] - 0.25))
+
+    report = bs.nnx.diagnose(Shared(), lambda net: net(jnp.full((T, B, 8), 0.5)))
+    lines = [
+        line_of(text)
+        for text in ("            s = self.act(xs)", "            never =", "            return jnp.sum(s)")
+    ]
+    names = [f"act (test_diagnose.py:{line}, {n} neurons)" for line, n in zip(lines, (8, 4, 4), strict=True)]
+    assert {name: use.rate for name, use in report.items()} == dict(zip(names, (1.0, 0.0, 1.0), strict=True))
+
+
+def test_layers_that_are_not_looked_at_are_named():
+    """A neuron of one's own calls a bare surrogate, and never fires."""
+
+    class Own(nnx.Module):
+        def __call__(self, xs):
+            return bs.ReluGrad()(xs - 9)
+
+    net = bs.nnx.SpikingSequential([bs.nnx.LIF(F, spike_fn=LEAKY), Own(), bs.nnx.LI(F)])
+    xs = jnp.full((T, B, F), 2.0)
+    report = bs.nnx.diagnose(net, lambda net: jnp.sum(net(net.initialize_carry((B, F)), xs)[1] * 1.0))
+    assert list(report) == ["layers.0"]
+    assert re.match(r"Not looked at: ReluGrad in test_diagnose\.py:\d+, of a layer of your own\.", report.sentences[-1])
 
 
 SEQUENCES = [

@@ -229,7 +229,17 @@ VERDICTS = {
     "a custom_jvp": (PARAMS, partial(slightly, 1.0), "fine", ""),
     "slightly wrong": (PARAMS, partial(slightly, 1.0001), "differs", ""),
     "no gradient": (PARAMS, partial(slightly, 0.0), "differs", ""),
-    "wrong in a cast": (PARAMS, lambda p: slightly(1.1, p).astype(jnp.float32), "differs", ""),
+    "wrong in a cast": (PARAMS, lambda p: slightly(1.1, p).astype(jnp.float32), "rounded", ""),  # it can't be told
+    "right in a cast": (PARAMS, lambda p: jnp.log(3e3 + slightly(1.0, p)).astype(jnp.float32), "rounded", ""),
+    "a complex cast": (PARAMS, lambda p: jnp.abs(F(X @ p["a"]).astype(jnp.complex64) + 1j), "rounded", "complex64"),
+    "a complex parameter": (jnp.array([1 + 2j, 0.5j]), lambda p: jnp.abs(p**2 + 1) ** 2, "fine", ""),
+    "forgotten": (PARAMS, lambda p: (X @ p["a"] > 0) * p["b"], "step", "a: not compared, since the loss depends on it"),
+    "silent": (
+        PARAMS,
+        lambda p: bs.ReluGrad()(X @ p["a"] - 9) + p["b"],
+        "no slope",
+        "a: not compared, since all",
+    ),
     "a custom_vjp": (PARAMS, lambda p: half_as_steep(X @ p["a"]), "differs", "or custom_vjp"),
     "a loop": (PARAMS, lambda p: three_times(F(X @ p["a"])), "fine", "Reverse mode is not defined"),
     "wrong in a loop": (PARAMS, lambda p: three_times(slightly_wrong(1.0001)(F(X @ p["a"]))), "differs", ""),
@@ -249,9 +259,9 @@ VERDICTS = {
 @pytest.mark.parametrize("case", VERDICTS)
 def test_the_verdict_on_a_function(case):
     params, function, status, sentence = VERDICTS[case]
-    report = bs.check_gradients(params if params is PARAMS else jnp.array(params), lambda p: jnp.sum(function(p)))
+    report = bs.check_gradients(params if params is PARAMS else jnp.asarray(params), lambda p: jnp.sum(function(p)))
     assert next(iter(report.values())).status == status, report
-    assert {parameter.status for parameter in report.values()} <= {status, "fine", "no slope"}
+    assert {parameter.status for parameter in report.values()} <= {status, "fine", "unused"}
     assert report.fine == (status == "fine")
     assert sentence in " ".join(report.sentences)
     if case == "a custom_vjp":
@@ -352,10 +362,12 @@ def test_a_primitive_that_grows_is_told_from_an_infinite_loss():
 def test_a_loss_of_another_network_is_not_fine():
     net = nnx.Linear(3, 2, rngs=nnx.Rngs(0))
     report = bs.nnx.check_gradients(nnx.clone(net), lambda _: jnp.sum(net(XS) ** 2))
-    assert statuses(report) == {"bias": "no slope", "kernel": "no slope"}
+    assert statuses(report) == {"bias": "unused", "kernel": "unused"}
     assert not report.fine
     assert "loss_fn must use the parameters that it is called with" in report.sentences[0]
-    assert bs.nnx.check_gradients(net, lambda net: jnp.sum((net(XS) - net.bias) ** 2)).fine  # one without a slope
+    half = bs.nnx.check_gradients(net, lambda net: jnp.sum(net.kernel**2))
+    assert half.fine
+    assert half.sentences[0].startswith("bias: not compared, since the loss does not depend on it.")
 
 
 # The differences themselves --------------------------------------------------------------------------------------

@@ -173,7 +173,7 @@ def test_the_command_for_braintools_converts_or_lists(tmp_path):
 
 def test_a_carry_is_made_from_the_sizes_that_are_meant():
     """Batch-first data does not fit it then; from the shape of the data it would fit any order."""
-    shown = [*pages(), *sorted((ROOT / "notebooks").glob("*.ipynb"))]
+    shown = [*pages(), *sorted((ROOT / "notebooks").glob("*.ipynb")), *(ROOT / "brainsurr").rglob("*.py")]
     found = [page.name for page in shown if re.search(r"initialize_carry\([^`\n]*shape\[1:\]", page.read_text())]
     assert found == ["README.md"], "which says why not to"
 

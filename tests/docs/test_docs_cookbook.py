@@ -11,7 +11,7 @@ from pages import DOCS, blocks, by_section
 from brainsurr.nnx import LIF, SpikingSequential
 
 PAGE = DOCS / "cookbook.md"
-pytestmark = pytest.mark.usefixtures("lenient")  # flax's Linear, optax.adam
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("lenient")]  # flax's Linear, optax.adam
 
 
 @pytest.fixture(scope="module")

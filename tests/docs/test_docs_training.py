@@ -19,7 +19,7 @@ from tools.frameworks import by_name
 
 PAGE = DOCS / "training-parameters.md"
 COMMON, *_ = blocks(PAGE)
-pytestmark = pytest.mark.usefixtures("lenient")  # optax.adam, brainstate's Linear
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("lenient")]  # optax.adam, brainstate's Linear
 
 
 @pytest.fixture(scope="module")

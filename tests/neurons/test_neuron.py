@@ -1,5 +1,6 @@
 """Each neuron beyond the laws of all: resets, adaptation, delays, dtypes, and what is refused."""
 
+import itertools
 import re
 
 import jax
@@ -11,7 +12,7 @@ from combinations import each_value_once, label
 from pages import DOCS
 
 import brainsurr as bs
-from brainsurr.neurons import ALIF, LIF, Delay, Recurrent
+from brainsurr.neurons import ALIF, LI, LIF, Delay, Recurrent
 from tools.frameworks import HOSTS, Brainstate, Nnx
 
 pytestmark = pytest.mark.numbers
@@ -292,3 +293,33 @@ def test_a_delay_is_a_value_in_linen():
     assert hash(bs.linen.Delay(F, [1, 2, 3])) == hash(bs.linen.Delay(F, np.array([1, 2, 3])))
     assert bs.linen.Delay(F, jnp.array([1, 2, 3])) == bs.linen.Delay(F, (1, 2, 3))
     assert bs.nnx.Delay(F, [1, 2, 3]).steps == (1, 2, 3)
+
+
+LOST = [
+    (LI(decay=0.999), "decay = 0.999", jnp.bfloat16),
+    (LI(decay=np.array([0.5, 0.99])), r"decay = \[0.5  0.99\]", jnp.bfloat16),
+    (ALIF(adaptation_decay=0.999), "adaptation_decay = 0.999", jnp.bfloat16),
+    (LI(decay=1 - 1e-7), "decay = 0.9999999", jnp.float32),
+]
+
+
+@pytest.mark.parametrize(("neuron", "what", "dtype"), LOST)
+def test_a_decay_that_the_state_can_not_hold_is_refused(neuron, what, dtype):
+    """By itself, and in each framework, also where it is trained; one of 1 is meant, and .9 and .98 are held."""
+    message = f"expected {what} in a dtype that holds it, such as float"
+    with pytest.raises(ValueError, match=message):
+        neuron.initial_state(jnp.zeros(2, dtype))
+    name = what.partition(" ")[0]
+    for host, learnable in itertools.product(HOSTS, ((), name)):
+        layer = host.layers.layer(type(neuron))
+        with pytest.raises(ValueError, match=message):
+            layer(2, **{name: getattr(neuron, name)}, learnable=learnable, param_dtype=dtype)
+        layer(2, **{name: 1.0}, learnable=learnable, param_dtype=dtype)
+        layer(2, **{name: 0.9}, learnable=learnable, param_dtype=dtype)
+
+
+def test_the_largest_decay_that_is_held_ends_near_the_limit():
+    """A constant input of 1 takes the potential to 1, less a tenth at most."""
+    li = LI(decay=1 - 2.5 * float(jnp.finfo(jnp.bfloat16).eps), decay_input=True)
+    _, vs = li(li.initial_state(jnp.ones(1, jnp.bfloat16)), jnp.ones((2000, 1), jnp.bfloat16))
+    assert 0.9 <= vs[-1, 0] < 1

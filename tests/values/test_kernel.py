@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from before_jax import EMITTERS
 from close import assert_close
-from combinations import each_value_once, label
+from combinations import each_value_once, first_quick, label
 from dtypes import FLOAT16, FLOATS, HALF, needs_float16
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -119,7 +119,7 @@ EIGHT_BITS = [
 ]
 
 
-@pytest.mark.parametrize("dtype", [*HALF, *EIGHT_BITS])
+@pytest.mark.parametrize("dtype", [*first_quick([jnp.bfloat16, FLOAT16]), *first_quick(EIGHT_BITS)])
 def test_every_number_of_a_small_dtype(dtype):
     info = jnp.finfo(dtype)
     x = jnp.arange(2**info.bits, dtype=f"uint{info.bits}").view(dtype)

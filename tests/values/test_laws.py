@@ -271,6 +271,7 @@ SCALED_IN_HALF = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("case", "dtype"), [*each_value_once(FEW_FIRST, HALF), *SCALED_IN_HALF], ids=name)
 def test_every_finite_number_of_a_half_precision(case, dtype):
     x, eps = jax.lax.bitcast_convert_type(jnp.arange(2**16, dtype=jnp.uint16), dtype), float(jnp.finfo(dtype).eps)
@@ -300,6 +301,7 @@ def test_every_finite_number_of_a_half_precision(case, dtype):
         assert bad.size == 0, f"{what} at {wide[bad[:3]]} is {y[bad[:3]]}, not {reference[bad[:3]]}"
 
 
+@pytest.mark.slow
 @costly_cases
 def test_extremes_of_float32(case):
     for what, y in everything_at(case, EXTREMES).items():

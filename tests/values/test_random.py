@@ -55,6 +55,9 @@ def test_a_scaled_one_is_a_probability_at_height_times_width_1():
         assert F.scaled(height=1 / width, width=width).is_distribution
         assert not F.scaled(width=width).is_distribution  # its primitive ends at the width
     assert not (0.5 * F).is_distribution
+    for falling in (bs.PiecewiseExp(-1.0), bs.SoftSign(-2.0), bs.Sigmoid(np.array([4.0, -4.0])), bs.ERF(-1.0)):
+        with pytest.raises(ValueError, match="expected surrogate to be one whose primitive rises from 0 to 1"):
+            bs.spike(jnp.zeros(2), falling, key=KEY)
     assert not bs.LogTailedRelu().scaled(height=2.0, width=0.5).is_distribution
     s = bs.spike(jnp.full(DRAWS, 0.25), F.scaled(height=0.5, width=2.0), key=KEY)
     assert z_of(s, 1 / (1 + np.exp(-0.5))) < Z

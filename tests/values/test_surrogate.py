@@ -9,6 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from close import assert_close
+from dtypes import why_no_float16
 
 import brainsurr as bs
 
@@ -244,10 +245,39 @@ def test_a_path_that_is_the_name_of_another_parameter():
         Alike().named_parameters()
 
 
-@pytest.mark.parametrize("width", [np.inf, np.array([1.0, np.inf]), jnp.asarray(np.inf), 0.0, np.array([1.0, 0.0])])
-def test_a_width_is_above_0_and_finite(width):
-    with pytest.raises(ValueError, match=r"Scaled: expected width to be .*, got"):
-        bs.Arctan().scaled(width=width)
+INFINITE = [np.inf, np.nan, np.array([1.0, np.inf]), jnp.asarray(np.inf), np.zeros(0)]
+
+
+@pytest.mark.parametrize("name", ["width", "height"])
+def test_a_width_is_above_0_and_like_a_height_finite(name):
+    for value in [*INFINITE, 0.0, np.array([1.0, 0.0])][: None if name == "width" else len(INFINITE)]:
+        with pytest.raises(ValueError, match=rf"Scaled: expected {name} to be .*, got"):
+            bs.Arctan().scaled(**{name: value})
+
+
+@pytest.mark.parametrize("integer", [np.uint8, np.int8, np.int16, np.int32, jnp.int8, int])
+def test_heights_and_widths_are_multiplied_as_floats(integer):
+    """100 * 100 * 100 * 100 wraps around in each of these dtypes but Python's, which 1e8 then has none of."""
+    f = bs.Arctan()
+    for _ in range(4):
+        f = f.scaled(height=integer(100), width=integer(100))
+    assert (f.height, f.width) == (1e8, 1e8)
+
+
+@pytest.mark.parametrize(("dtype", "least"), [("float16", 1.53e-5), ("bfloat16", 1.2e-38), ("float32", 1.2e-38)])
+def test_a_width_is_one_that_the_dtype_can_divide_by(dtype, least):
+    """Of 1 and less it has the gradient at 0, and a knee far from it; a smaller one is refused."""
+    if dtype == "float16" and why_no_float16():
+        pytest.skip(why_no_float16())
+    for width in (least, np.float64(least), np.array([least, 1.0])):
+        f = bs.LogTailedRelu(0.1).scaled(width=width)
+        x = jnp.asarray([[0.0, 0.0], [1.0, 1.0], [-1.0, -1.0]], dtype)
+        slopes = np.asarray(jax.jit(f.surrogate_grad)(x), float)
+        assert np.isfinite(slopes).all()
+        assert slopes[0, 0] == pytest.approx(0.1, rel=0.01)
+        assert slopes[1, 0] == pytest.approx(least, rel=0.02)
+        with pytest.raises(ValueError, match=f"expected a width of at least .* for an x of {dtype}"):
+            jax.jit(bs.LogTailedRelu(0.1).scaled(width=width * 0.5))(x)
 
 
 def test_replace_names_what_there_is():
