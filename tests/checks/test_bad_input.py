@@ -25,8 +25,8 @@ import matplotlib.pyplot as plt
 import nir
 import numpy as np
 import pytest
+from cases import why_no_float16
 from close import assert_close
-from dtypes import why_no_float16
 from hypothesis import strategies as st
 from surrogate_table import FAMILY
 

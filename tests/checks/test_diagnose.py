@@ -13,8 +13,8 @@ import numpy as np
 import optax
 import pytest
 from asked import diagnose
+from cases import each_value_once, label
 from close import assert_close, bound, distances
-from combinations import each_value_once, label
 from flax import linen, nnx
 from jax.sharding import AxisType, NamedSharding
 from jax.sharding import PartitionSpec as P

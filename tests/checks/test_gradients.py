@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from asked import XS, checked
-from combinations import first_quick, label
+from cases import first_quick, label
 from flax import linen, nnx
 
 import brainsurr as bs

@@ -10,7 +10,7 @@ import tomllib
 
 import jax
 import pytest
-from combinations import label
+from cases import label
 from neuron_table import EXPORTED as NEURONS
 from pages import HOSTS, ROOT, patched, run_blocks, run_page
 from surrogate_table import EXPORTED

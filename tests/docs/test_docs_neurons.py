@@ -5,8 +5,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from cases import label
 from close import assert_close, bound, distances, largest
-from combinations import label
 from flax import linen, nnx
 from pages import DOCS, blocks, run
 

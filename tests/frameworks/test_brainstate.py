@@ -8,8 +8,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from brainstate import nn, transform
+from cases import needs_float16
 from close import assert_close
-from dtypes import needs_float16
 
 import brainsurr as bs
 from brainsurr.brainstate import LI, LIF, LIFCell, SpikingActivation, SpikingSequential, unroll

@@ -6,9 +6,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from cases import FLOATS, label
 from close import assert_close
-from combinations import label
-from dtypes import FLOATS
 from flax import linen, nnx
 
 import brainsurr as bs

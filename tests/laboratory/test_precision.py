@@ -8,8 +8,8 @@ import jax.extend
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from cases import needs_float16
 from close import assert_close
-from dtypes import needs_float16
 from flax import nnx
 
 import brainsurr as bs

@@ -9,7 +9,7 @@ import wave
 
 import numpy as np
 import pytest
-from libraries import needs
+from cases import needs
 
 from benchmarks.lib.study import of_seeds, rows
 from benchmarks.studies import data, family, neurons, others, settings, speech

@@ -7,8 +7,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from cases import each_value_once, label
 from close import bound
-from combinations import each_value_once, label
 from pages import DOCS
 
 import brainsurr as bs

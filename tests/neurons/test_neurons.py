@@ -16,8 +16,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from asked import checked, diagnose
+from cases import label
 from close import assert_close, largest
-from combinations import label
 from jax.sharding import AxisType, PartitionSpec
 from neuron_table import CASES, EXPORTED, NAMES, TABLE, B, F, T, X
 

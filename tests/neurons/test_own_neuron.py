@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 import test_neurons as laws
-from combinations import first_quick, label
+from cases import first_quick, label
 from neuron_table import Case, Entry, lif
 
 import brainsurr as bs

@@ -18,9 +18,9 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
+from cases import with_library
 from close import assert_close, bound, distances
 from flax import nnx
-from libraries import with_library
 from pages import DOCS
 
 import brainsurr as bs

@@ -9,9 +9,8 @@ import jax.numpy as jnp
 import nir
 import numpy as np
 import pytest
+from cases import each_value_once, first_quick, label, why_no_float16
 from close import assert_close
-from combinations import each_value_once, first_quick, label
-from dtypes import why_no_float16
 from flax import linen, nnx
 from nir_reference import simulate
 from surrogate_table import EXPORTED

@@ -5,8 +5,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from combinations import each_value_once, label
-from dtypes import HALF
+from cases import HALF, each_value_once, label
 from flax import linen, nnx
 
 from brainsurr import nnx as bn

@@ -9,8 +9,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from cases import each_value_once, first_quick, label
 from close import assert_close
-from combinations import each_value_once, first_quick, label
 from flax import linen, nnx
 from flax.errors import ScopeParamShapeError
 from jax.sharding import AxisType, PartitionSpec

@@ -7,9 +7,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from cases import each_value_once, first_quick, needs_float16
 from close import assert_close
-from combinations import each_value_once, first_quick
-from dtypes import needs_float16
 from jax.sharding import AxisType, NamedSharding
 from jax.sharding import PartitionSpec as P
 

@@ -7,8 +7,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from cases import each_value_once, first_quick, label
 from close import assert_close, bound
-from combinations import each_value_once, first_quick, label
 from flax import linen, nnx
 
 import brainsurr as bs

@@ -5,9 +5,8 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
+from cases import FLOATS, each_value_once, needs_float16
 from close import assert_close
-from combinations import each_value_once
-from dtypes import FLOATS, needs_float16
 
 from brainsurr._bounds import check_inside, clip_straight_through, initial_value
 from brainsurr.optim import follow, project

@@ -16,8 +16,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from cases import needs_float16
 from close import assert_close
-from dtypes import needs_float16
 from pages import DOCS
 from surrogate_table import CASES, name
 

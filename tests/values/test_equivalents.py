@@ -16,8 +16,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from cases import with_library
 from close import assert_close, bound
-from libraries import with_library
 from pages import ROOT
 
 import brainsurr as bs

@@ -8,9 +8,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from before_jax import EMITTERS
+from cases import FLOAT16, FLOATS, HALF, each_value_once, first_quick, label, needs_float16
 from close import assert_close
-from combinations import each_value_once, first_quick, label
-from dtypes import FLOAT16, FLOATS, HALF, needs_float16
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp

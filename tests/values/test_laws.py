@@ -14,9 +14,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from cases import FLOATS, HALF, each_value_once, needs_float16
 from close import assert_close, bound, largest
-from combinations import each_value_once
-from dtypes import FLOATS, HALF, needs_float16
 from jax.sharding import AxisType, PartitionSpec
 from surrogate_table import CASES, DEFAULTS, EXPORTED, FAMILY, SCALED, name
 

@@ -8,9 +8,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from cases import FLOATS, each_value_once, label
 from close import assert_close, bound
-from combinations import each_value_once, label
-from dtypes import FLOATS
 from flax import linen, nnx
 from flax.errors import InvalidRngError
 from jax.sharding import AxisType, NamedSharding, PartitionSpec

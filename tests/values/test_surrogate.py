@@ -8,8 +8,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from cases import why_no_float16
 from close import assert_close
-from dtypes import why_no_float16
 
 import brainsurr as bs
 

@@ -7,8 +7,8 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
+from cases import label
 from close import assert_close
-from combinations import label
 
 import brainsurr as bs
 from brainsurr.optim import follow, project
