@@ -40,7 +40,8 @@ class Holds(AnswersWrongCalls):
     fires: ClassVar[bool]
     _fixed: tuple[str, ...] = ()  # the names of the numbers that are not trained
     _watch: Callable | None = None  # of `diagnose`: what it puts in the place of each spike function
-    _holders: ClassVar[Any]  # the classes of what holds a number
+    _holders: ClassVar[Any] = ()  # the classes of what holds a number
+    _current: Callable  # the surrogate or neuron with its current values
     _param: Callable
     _array: Callable
     _value: Callable
@@ -48,6 +49,16 @@ class Holds(AnswersWrongCalls):
     def _values(self, names: Iterable[str]) -> dict[str, Any]:
         values = {name: getattr(self, name) for name in names}
         return {name: self._value(name) if isinstance(held, self._holders) else held for name, held in values.items()}
+
+    def __setattr__(self, name, value):
+        held, owner = vars(self).get(name), type(self).__name__
+        if isinstance(held, self._holders) and not isinstance(value, self._holders):
+            kind = type(held).__name__
+            raise TypeError(f"{owner}: {name} is a {kind}: set the value that it holds, or make a new layer")
+        changed = held is not None and name in self._fixed  # not while a framework puts a copy together
+        if changed and name in vars(current := self._current()):
+            current.replace(**{name: value})  # which checks it
+        super().__setattr__(name, value)
 
     def _hold(self, values, learnable, bounds, defaults, param_dtype, others=()):
         """Set each value as an attribute of its name."""
@@ -92,6 +103,9 @@ class HoldsSurrogate(Holds):
     def surrogate(self) -> Surrogate:
         """The surrogate with its current parameters, the trained ones clipped to their bounds."""
         return jax.tree.map(self._value, self.template)
+
+    def _current(self) -> Surrogate:
+        return self.surrogate
 
     def _untrained(self) -> Surrogate:
         return self.surrogate
@@ -190,6 +204,9 @@ class HoldsNeuron(Holds, _OfNeuron):
         trained = {"learnable": tuple(path for path in learnable if path not in paths), "others": paths}
         trained |= {"bounds": own if isinstance(bounds, Mapping) else bounds, "defaults": kind.bounds}
         return neuron, {"values": numbers} | trained, surrogates, rest
+
+    def _current(self) -> Neuron:
+        return self.neuron
 
     @property
     def neuron(self) -> Neuron:

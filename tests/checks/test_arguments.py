@@ -312,6 +312,28 @@ def test_a_fixed_number_may_be_set():
     np.testing.assert_array_equal(lif(jnp.ones((2, 4)), XS[:1])[0], np.full((2, 4), 0.25))  # 1.25 less a threshold of 1
 
 
+@pytest.mark.parametrize("host", [Nnx(), Brainstate()], ids=["nnx", "brainstate"])
+def test_what_is_set_later_is_checked_as_at_first(host):
+    """A trained value is refused: it would silently be one no more; a fixed one is checked."""
+    lif = host.layers.LIF(4, decay=0.5, learnable=("threshold", "spike_fn.width"))
+    act = host.layers.SpikingActivation(bs.Arctan(2.0).scaled(width=2.0), learnable="width")
+    for layer, name in ((lif, "threshold"), (lif.spike_fn, "width"), (act, "width")):
+        with pytest.raises(TypeError, match=f"{name} is a (nnx.|)Param: set the value that it holds, or make a new"):
+            setattr(layer, name, 3.0)
+    for layer, name, value in ((lif, "decay", 1.5), (lif, "decay", "fast"), (act, "height", np.nan)):
+        with pytest.raises((TypeError, ValueError), match=name):
+            setattr(layer, name, value)
+    lif.reset = "never"
+    if host.name == "brainstate":
+        lif.init_state(2)
+    args = [lif.initialize_carry((2, 4))] if host.name == "nnx" else []
+    with pytest.raises(ValueError, match="expected reset to be one of 'subtract'"):
+        lif(*args, jnp.ones((3, 2, 4)))
+    lif.reset = "zero"
+    lif.decay, act.height = 0.25, 2.0
+    assert (lif.neuron.decay, act.surrogate.height, lif.neuron.reset) == (0.25, 2.0, "zero")
+
+
 def test_what_the_page_says_of_what_is_not_compared():
     """docs/saving.md: nothing is said by nnx.update of what is missing, nor by brainstate of what is too much."""
     trained, fixed = (spiking(Nnx(), **setting) for setting in (BOTH, {}))
