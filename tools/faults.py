@@ -334,7 +334,8 @@ def found_by(fault: Fault, before: str | None = None) -> str | None:
         shutil.copytree(ROOT, tree, ignore=shutil.ignore_patterns(*LEFT_OUT))
         plant(fault, tree)
         names = "|".join(fault.near.split())
-        near = [str(path) for path in sorted((tree / "tests").rglob("test_*.py")) if re.search(names, path.stem)]
+        files = [path for path in sorted((tree / "tests").rglob("test_*.py")) if path.parent.name != "peers"]
+        near = [str(path) for path in files if re.search(names, path.stem)]
         for tests in ([before] if before else [], near, ["tests", "brainsurr"]):
             if not tests:
                 continue

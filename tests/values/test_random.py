@@ -69,6 +69,15 @@ def test_a_class_of_ones_own_says_that_it_is_a_probability():
         def surrogate_fun(self, x):
             return jnp.clip(x + 0.5, 0.0, 1.0)
 
+    class FromAHalf(bs.Surrogate):
+        is_distribution = True
+
+        def surrogate_fun(self, x):
+            return jnp.clip(x, 0.5, 1.0)
+
+    with pytest.raises(ValueError, match="one whose primitive rises from 0 to 1"):
+        bs.spike(0.0, FromAHalf(), key=KEY)
+
     class Changed(bs.Sigmoid):
         def surrogate_fun(self, x):
             return 2 * super().surrogate_fun(x)
