@@ -71,10 +71,11 @@ def _rises_from_0_to_1(surrogate: Any) -> bool:
     if any(isinstance(parameter, jax.core.Tracer) for parameter in parameters):
         return True
     shape = np.broadcast_shapes(*map(np.shape, parameters))
-    points = np.array([-1e30, -1e3, -1.0, 0.0, 1.0, 1e3, 1e30], np.float32).reshape(-1, *[1] * len(shape))
+    points = np.array([-30.0, -3.0, -1.0, 0.0, 1.0, 3.0, 30.0], np.float32).reshape(-1, *[1] * len(shape))
     with jax.ensure_compile_time_eval():
         g = np.asarray(surrogate.surrogate_fun(jnp.asarray(np.broadcast_to(points, (len(points), *shape)))))
-    return bool(np.all(g[0] < 0.01) and np.all(g[-1] > 0.99) and np.all(np.diff(g, axis=0) > -1e-6))
+    rises = np.all(np.diff(g, axis=0) > -1e-6) and np.all((g[0] < 0.5) & (g[-1] > 0.5))
+    return bool(rises and np.all((g > -1e-6) & (g < 1 + 1e-6)))
 
 
 def check_random(owner: str, random: Any, surrogate: Any, fixed: Sequence[str]):

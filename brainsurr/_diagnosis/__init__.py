@@ -110,7 +110,8 @@ def diagnose(spike_fns: Mapping[str, Callable], loss_fn: Callable[[dict[str, Cal
 def watching(watch: Callable, name: str, kind: type[Neuron] | None = None) -> Callable[[str, Any], Watched]:
     """Return what replaces each spike function of a layer, given the name of its field.
 
-    A layer has one row under its name; one with more surrogates has a row more for each of them, ``name.field``.
+    A layer has one row under its name; one with more surrogates has a row more for each of them, ``name.field``. A
+    surrogate by itself may be shared by several layers, and has a row for each line that uses it.
 
     Args:
       watch: as `examine` gives it.
@@ -120,7 +121,7 @@ def watching(watch: Callable, name: str, kind: type[Neuron] | None = None) -> Ca
     first = "" if kind is None else next(iter(spike_fields(kind)), "")
 
     def replace(field, f):
-        return Watched(f, partial(watch, name if field == first else f"{name}.{field}"))
+        return Watched(f, partial(watch, name if field == first else f"{name}.{field}", shared=kind is None))
 
     return replace
 
@@ -139,14 +140,14 @@ def examine(loss_fn, loss, trace=jax.eval_shape, value_and_grad=gradient, names:
     inside, unseen = False, dict[str, None]()
 
     def outermost(watch):  # a spike function that is called by a watched one is a part of it
-        def wrapped(name, f):
+        def wrapped(name, f, **how):
             def call(x, **key):
                 nonlocal inside
                 if inside:
                     return f(x, **key)
                 inside = True
                 try:
-                    return watch(name, f)(x, **key)
+                    return watch(name, f, **how)(x, **key)
                 finally:
                     inside = False
 
@@ -155,7 +156,7 @@ def examine(loss_fn, loss, trace=jax.eval_shape, value_and_grad=gradient, names:
         return wrapped
 
     def notice(surrogate):
-        if not inside:
+        if not inside and not surrogate.origin:
             unseen[f"{type(surrogate).__name__} in {user_line()}"] = None
 
     def scalar(watch):

@@ -63,19 +63,19 @@ def gradient(f: Callable, x: Any) -> tuple[Any, Any]:
 
 
 class Use(NamedTuple):
-    """A place where a spike function is used: its name, the user's line, and the number of neurons there."""
+    """A use of a spike function: its name, the user's line if it may be shared, and the number of neurons there."""
 
     name: str
     line: str
     neurons: int
 
     def __str__(self):
-        return f"{self.name} ({self.line}, {self.neurons} neurons)"
+        return f"{self.name} ({self.line + ', ' * bool(self.line)}{self.neurons} neurons)"
 
     @classmethod
-    def here(cls, name, x):
+    def here(cls, name, x, shared):
         """Return the use that is being made."""
-        return cls(name, user_line(), np.shape(x)[-1] if np.ndim(x) else 1)
+        return cls(name, user_line() if shared else "", np.shape(x)[-1] if np.ndim(x) else 1)
 
 
 def measure(loss: Callable, trace: Callable, value_and_grad: Callable) -> tuple[float, dict[Use, Any], dict[Use, list]]:
@@ -93,10 +93,10 @@ def measure(loss: Callable, trace: Callable, value_and_grad: Callable) -> tuple[
     random: dict[Use, bool] = {}
     changes: dict[Use, list[str]] = {}
 
-    def note(name, spike_fn):
+    def note(name, spike_fn, shared=False):
         def call(x, **key):
             x = as_float(x)
-            use = Use.here(name, x)
+            use = Use.here(name, x, shared)
             random.setdefault(use, isinstance(spike_fn, Drawn) or key.get("key") is not None)
             changes[use] = list(trials(spike_fn, random[use]))
             shapes[use] = jax.eval_shape(_sums, x, x, x, [x] * len(changes[use]), x, x)
@@ -112,9 +112,9 @@ def measure(loss: Callable, trace: Callable, value_and_grad: Callable) -> tuple[
         return call
 
     def measured(totals):
-        def watch(name, f):
+        def watch(name, f, shared=False):
             def call(x, **key):
-                use = Use.here(name, x)
+                use = Use.here(name, x, shared)
                 return (watched(f, totals[use], trials(f, random[use])) if use in totals else f)(x, **key)
 
             return call

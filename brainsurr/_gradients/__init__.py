@@ -61,6 +61,8 @@ def check_gradients(params: Any, loss_fn: Callable[[Any], Any]) -> GradientRepor
     """
     leaves, structure = jax.tree_util.tree_flatten_with_path(params)
     values = {jax.tree_util.keystr(path, simple=True, separator=".") or "params": leaf for path, leaf in leaves}
+    if len(values) < len(leaves):  # a key with a dot in it
+        values = {jax.tree_util.keystr(path): leaf for path, leaf in leaves}
 
     def loss(new):
         return loss_fn(jax.tree.unflatten(structure, (values | new).values()))
@@ -97,15 +99,16 @@ def examine_gradients(loss_fn: Callable, values: Mapping[str, Any], loss: Callab
             with smooth(Smooth(attached=True)), fresh_trace():
                 attached = _derived(scalar, values)
     casts, stops = casts_and_stops(program)
-    eps = max((float(jnp.finfo(dtype).eps) for _, dtype in casts), default=0.0)
     reports = {
-        name: judge(measured[name], derived[name], attached.get(name), value, eps, flat[name]) for name in values
+        name: judge(measured[name], derived[name], attached.get(name), value, bool(casts), flat[name])
+        for name in values
     }
     return GradientReport(value, reports, sentences(reports, casts, stops))
 
 
 def _is_inexact(value: Any) -> bool:
-    return isinstance(value, float | complex) or jnp.issubdtype(getattr(value, "dtype", bool), jnp.inexact)
+    dtype = getattr(value, "dtype", bool)
+    return isinstance(value, float | complex) or (jnp.issubdtype(dtype, jnp.inexact) and value.size > 0)
 
 
 def _widened(value: Any) -> jax.Array:

@@ -13,6 +13,10 @@ _OURS = f"{Path(__file__).parent.parent}{os.sep}"
 _JAX = f"{Path(jax.__file__).parent}{os.sep}"
 
 
+# What may give fewer digits than it takes; a product does by its `preferred_element_type`.
+_CASTS = ("convert_element_type", "reduce_precision", "dot_general", "conv_general_dilated")
+
+
 def used(program, names: Iterable[str]) -> set[str]:
     """Return the names of the inputs that the output of a program depends on."""
     _, is_used = partial_eval.dce_jaxpr(program.jaxpr, [True])
@@ -48,10 +52,12 @@ def casts_and_stops(program) -> tuple[list[tuple[str, Any]], list[str]]:
     for equation in equations(program.jaxpr):
         if equation.primitive.name == "stop_gradient":
             stops[_where(equation)] = None
-        elif equation.primitive.name == "convert_element_type":
-            before, after = equation.invars[0].aval.dtype, equation.outvars[0].aval.dtype
+        elif equation.primitive.name in _CASTS:
+            after = equation.outvars[0].aval.dtype
+            before = max((of.aval.dtype for of in equation.invars), key=lambda dtype: dtype.itemsize)
             are_floats = all(jnp.issubdtype(dtype, jnp.inexact) for dtype in (before, after))
-            if are_floats and jnp.finfo(before).bits == 64 > jnp.finfo(after).bits:
+            bits = equation.params.get("mantissa_bits", jnp.finfo(after).nmant) if are_floats else 0
+            if are_floats and jnp.finfo(before).nmant == 52 > bits:
                 casts[_where(equation), after] = None
     return list(casts), list(filter(None, stops))
 

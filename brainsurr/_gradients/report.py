@@ -97,7 +97,7 @@ class GradientReport(Report[ParameterGradient]):
 
 
 def judge(
-    measured: Slope, derived: Derived, attached: Derived | None, loss: float, eps: float, flat: str
+    measured: Slope, derived: Derived, attached: Derived | None, loss: float, cast: bool, flat: str
 ) -> ParameterGradient:
     """Compare the measured slope with those of reverse and forward mode.
 
@@ -106,7 +106,7 @@ def judge(
       derived: by derivative rules.
       attached: the same with each reset differentiated; None if none is detached.
       loss: of the network.
-      eps: the largest of the dtypes that values are cast to; 0 if none is cast.
+      cast: whether digits are lost on the way.
       flat: the status if all slopes are 0.
     """
     slopes = [slope for slope in (derived.reverse, derived.forward) if slope is not None]
@@ -121,9 +121,9 @@ def judge(
         status = flat
     elif agrees and not unsure:
         status = "fine"
-    elif attached and judge(measured, attached, None, loss, eps, "fine").status == "fine":
+    elif attached and judge(measured, attached, None, loss, cast, "fine").status == "fine":
         status = "reset"
-    elif eps:
+    elif cast:
         status = "rounded"
     elif agrees or measured.knot > _RELATIVE * size:
         status = "knot"
@@ -139,7 +139,7 @@ _SENTENCES = {
     "step": "{names}: not compared, since the loss depends on {them} through steps alone, such as x >= 0, a rounding "
     "or a stop_gradient, whose slope is 0. Make a spike function a surrogate, such as brainsurr.Arctan(2.0).",
     "no slope": "{names}: not compared, since all slopes are 0: nothing fires before {them}, or no gradient comes back "
-    "through what is behind, which diagnose shows, or the loss is flat there.",
+    "through what is behind, which diagnose shows, or the loss is flat there, as in a first step, whose state is 0.",
     "reset": "{names}: a reset is detached, by brainsurr.detached or, by default, reset='zero' of LIF, and nothing "
     "else differs. Without detached, or by reset_grad=True, it is differentiated.",
     "rounded": "{names}: digits are lost by a cast{where}, so differences can't tell whether the gradient is right. "

@@ -45,7 +45,7 @@ def _watched(variables, user_fn, watch):
     def intercept(method, args, kwargs, context):
         layer = context.module
         ours = isinstance(layer, HoldsNeuron | HoldsSurrogate) and context.method_name == "__call__"
-        if ours and not layer.is_initializing():
+        if ours:
             replace = watching(watch, layer_name(layer.path, layer), getattr(layer, "_neuron_class", None))
             object.__setattr__(layer, "_watch", replace)  # of this copy of the module, bound to its variables
         return method(*args, **kwargs)

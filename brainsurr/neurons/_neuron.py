@@ -259,6 +259,8 @@ def run(neuron: Neuron, state, xs, host_scan: Callable = scan) -> tuple[Any, jax
         raise ValueError("expected xs to be an array [time, ..., features], got a single number")
     leaves, structure = jax.tree.flatten(neuron)
     state = as_state(neuron, structure, state, xs.shape[1:])
+    for part in jax.tree.leaves(state)[: len(neuron._decays)]:  # one that was made by hand was not checked
+        neuron._check_dtype(type(neuron).__name__, part.dtype)
     functions = all_spike_functions(neuron)
     draws = Drawn in [type(f.function if isinstance(f, Watched) else f) for f in functions]
     if [f for f in functions if not isinstance(f, Surrogate | Drawn)]:

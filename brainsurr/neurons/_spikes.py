@@ -74,6 +74,8 @@ def drawn(neuron, key):
     keys = iter([key, *(jax.random.fold_in(key, i) for i in range(1, n))])
 
     def draw(name, f):
+        if isinstance(f, Watched):
+            return dataclasses.replace(f, function=draw(name, f.function))
         if not isinstance(f, Surrogate):
             raise TypeError(f"{owner}: expected {name} to be a surrogate, whose spikes a key draws, got {f!r}")
         check_distribution(f"{owner}: {name}", f)

@@ -404,6 +404,18 @@ def test_a_shared_activation_is_reported_for_each_use():
     assert {name: use.rate for name, use in report.items()} == dict(zip(names, (1.0, 0.0, 1.0), strict=True))
 
 
+def test_a_layer_that_is_called_twice_has_one_row():
+    """In two chunks of time, at two lines."""
+    net = bs.nnx.SpikingSequential([bs.nnx.LIF(F, spike_fn=LEAKY), bs.nnx.LI(F)])
+
+    def loss_fn(net):
+        carry, ys = net(net.initialize_carry((B, F)), jnp.full((2, B, F), 2.0))
+        carry, zs = net(carry, jnp.zeros((2, B, F)))
+        return jnp.sum(ys) + jnp.sum(zs)
+
+    assert bs.nnx.diagnose(net, loss_fn)["layers.0"].rate == 0.75  # 2, 2.9 and 1.71 above 1, then .64
+
+
 def test_layers_that_are_not_looked_at_are_named():
     """A neuron of one's own calls a bare surrogate, and never fires."""
 

@@ -231,6 +231,13 @@ VERDICTS = {
     "no gradient": (PARAMS, partial(slightly, 0.0), "differs", ""),
     "wrong in a cast": (PARAMS, lambda p: slightly(1.1, p).astype(jnp.float32), "rounded", ""),  # it can't be told
     "right in a cast": (PARAMS, lambda p: jnp.log(3e3 + slightly(1.0, p)).astype(jnp.float32), "rounded", ""),
+    "a narrow product": (
+        PARAMS,
+        lambda p: jnp.dot(X, p["a"], preferred_element_type=jnp.bfloat16),
+        "rounded",
+        "bfloat16",
+    ),
+    "fewer digits": (PARAMS, lambda p: jax.lax.reduce_precision(X @ p["a"], 8, 7), "rounded", ""),
     "a complex cast": (PARAMS, lambda p: jnp.abs(F(X @ p["a"]).astype(jnp.complex64) + 1j), "rounded", "complex64"),
     "a complex parameter": (jnp.array([1 + 2j, 0.5j]), lambda p: jnp.abs(p**2 + 1) ** 2, "fine", ""),
     "forgotten": (PARAMS, lambda p: (X @ p["a"] > 0) * p["b"], "step", "a: not compared, since the loss depends on it"),

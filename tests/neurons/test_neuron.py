@@ -310,6 +310,9 @@ def test_a_decay_that_the_state_can_not_hold_is_refused(neuron, what, dtype):
     with pytest.raises(ValueError, match=message):
         neuron.initial_state(jnp.zeros(2, dtype))
     name = what.partition(" ")[0]
+    state = jax.tree.map(lambda like: like.astype(dtype), neuron.replace(**{name: 0.5}).initial_state(jnp.zeros(2)))
+    with pytest.raises(ValueError, match=message):  # made by hand
+        neuron(state, jnp.zeros((3, 2), dtype))
     for host, learnable in itertools.product(HOSTS, ((), name)):
         layer = host.layers.layer(type(neuron))
         with pytest.raises(ValueError, match=message):

@@ -54,6 +54,8 @@ def test_a_scaled_one_is_a_probability_at_height_times_width_1():
         assert F.scaled(height=1 / width, width=width).is_distribution
         assert not F.scaled(width=width).is_distribution  # its primitive ends at the width
     assert not (0.5 * F).is_distribution
+    for entry in (bs.NormalizedQPseudoSpike(1.02), bs.Arctan(0.01), bs.Sigmoid(50.0).scaled(height=1e3, width=1e-3)):
+        bs.spike(jnp.zeros(2), entry, key=KEY)
     for falling in (bs.PiecewiseExp(-1.0), bs.SoftSign(-2.0), bs.Sigmoid(np.array([4.0, -4.0])), bs.ERF(-1.0)):
         with pytest.raises(ValueError, match="expected surrogate to be one whose primitive rises from 0 to 1"):
             bs.spike(jnp.zeros(2), falling, key=KEY)
