@@ -134,7 +134,7 @@ class HoldsNeuron(Holds, _OfNeuron):
         neuron, numbers, surrogates, rest = self._read(features, carry_init=carry_init, **given)
         self.carry_init, self.param_dtype, self.recurrent = carry_init, param_dtype, given["recurrent"]
         self._hold(**numbers, param_dtype=param_dtype)
-        neuron._check_dtype(type(self).__name__, param_dtype)
+        neuron._check_dtype(type(self).__name__, param_dtype, jax.core.Tracer)
         for name, trained in surrogates.items():
             setattr(self, name, activation(getattr(neuron, name), **trained, param_dtype=param_dtype))
         for name, value in rest.items():

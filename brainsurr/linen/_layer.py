@@ -55,7 +55,7 @@ class Neurons(HoldsNeuron, ParameterModule, metaclass=pickled_as_call(type)):  #
         for name, value in (rest | {"_template": neuron}).items():
             setattr(self, name, value)
         self._hold(**numbers, param_dtype=self.param_dtype)
-        neuron._check_dtype(type(self).__name__, self.param_dtype)
+        neuron._check_dtype(type(self).__name__, self.param_dtype, jax.core.Tracer)
         super().__post_init__()
 
     def setup(self):

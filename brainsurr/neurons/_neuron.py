@@ -209,15 +209,16 @@ class Neuron(Value):
             hint = ": a layer that never fires is LI" if name == "threshold" else ""
             raise ValueError(f"{owner}: expected {name} to be finite, got {value!r}{hint}")
 
-    def _check_dtype(self, owner: str, dtype):
+    def _check_dtype(self, owner: str, dtype, let_be: type = jax.Array):
         """Raise a ValueError if a decay below 1 is 1 in the dtype of the state, or if its steps get lost there.
 
         Near a limit of 1, a step of ``(1 - decay)`` times what is left is rounded away below a quarter of the dtype's
-        eps. The state may stop a tenth short of the limit, and not more.
+        eps. The state may stop a tenth short of the limit, and not more. Arrays are let be, since training may have
+        taken them there; when a layer is made, traced ones alone.
         """
         for name in self._decays:
             decay = getattr(self, name)
-            left = np.ones(1) if isinstance(decay, jax.core.Tracer) else np.ravel(1 - np.asarray(decay, np.float64))
+            left = np.ones(1) if isinstance(decay, let_be) else np.ravel(1 - np.asarray(decay, np.float64))
             if np.any((left > 0) & (left < 2.5 * float(jnp.finfo(dtype).eps))):
                 wider = "float64" if jnp.finfo(dtype).bits > 16 else "float32"
                 raise ValueError(
