@@ -145,7 +145,7 @@ def _directions(values) -> Iterator[tuple[str, dict[str, Any]]]:
     """
     rng = np.random.default_rng(0)
     for name, value in values.items():
-        size = float(jnp.sqrt(jnp.mean(jnp.square(jnp.abs(value))))) if value.size else 1.0
+        size = float(jnp.sqrt(jnp.mean(jnp.square(jnp.abs(value)))))
         direction = (size or 1.0) * rng.standard_normal(value.shape)
         if jnp.iscomplexobj(value):
             direction = direction + 1j * (size or 1.0) * rng.standard_normal(value.shape)
