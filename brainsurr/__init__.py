@@ -19,22 +19,9 @@ if TYPE_CHECKING:
 
 __version__ = "0.1.0"
 
-__all__ = [
-    "Diagnosis",
-    "GradientReport",
-    "LayerReport",
-    "ParameterGradient",
-    "Scaled",
-    "Surrogate",
-    "check_gradients",
-    "detached",
-    "diagnose",
-    "equivalent",
-    "equivalents",
-    "spike",
-    "unroll",
-    *surrogates.NAMES,
-]
+__all__ = ["Diagnosis", "GradientReport", "LayerReport", "ParameterGradient", "Scaled", "Surrogate"]
+__all__ += ["check_gradients", "detached", "diagnose", "equivalent", "equivalents", "spike", "unroll"]
+__all__ += surrogates.NAMES
 
 for _name in surrogates.NAMES:
     if isinstance(_cls := getattr(surrogates, _name), type):

@@ -130,21 +130,6 @@ def _with_sign_of_jvp(primals, tangents):
     return with_sign_of(*primals), tangents[0]
 
 
-def partition(tree, is_traced) -> tuple[list, tuple]:
-    """Split a tree into the leaves to trace, with None for the others, and what `combine` needs to put it together."""
-    leaves, structure = jax.tree.flatten(tree)
-    arrays = [leaf if is_traced(leaf) else None for leaf in leaves]
-    others = tuple(leaf if array is None else None for leaf, array in zip(leaves, arrays, strict=True))
-    return arrays, (structure, others)
-
-
-def combine(arrays, rest):
-    """Put a tree together that `partition` took apart, with the same arrays or others."""
-    structure, others = rest
-    leaves = [other if array is None else array for array, other in zip(arrays, others, strict=True)]
-    return jax.tree.unflatten(structure, leaves)
-
-
 def is_number(value) -> bool:
     """Return whether a value is a Python number or an array of real numbers; a boolean is neither."""
     if isinstance(value, (int, float)):

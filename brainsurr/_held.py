@@ -38,10 +38,10 @@ class Holds(AnswersWrongCalls):
     """
 
     fires: ClassVar[bool]
-    _fixed: tuple[str, ...] = ()  # the names of the numbers that are not trained
+    _fixed: tuple[str, ...] = ()  # the names of what is not trained, which is checked where it is set again
     _watch: Callable | None = None  # of `diagnose`: what it puts in the place of each spike function
     _holders: ClassVar[Any] = ()  # the classes of what holds a number
-    _current: Callable  # the surrogate or neuron with its current values
+    _holds: ClassVar[str]  # the name of the surrogate or neuron with its current values
     _param: Callable
     _array: Callable
     _value: Callable
@@ -56,7 +56,7 @@ class Holds(AnswersWrongCalls):
             kind = type(held).__name__
             raise TypeError(f"{owner}: {name} is a {kind}: set the value that it holds, or make a new layer")
         changed = held is not None and name in self._fixed  # not while a framework puts a copy together
-        if changed and name in vars(current := self._current()):
+        if changed and name in vars(current := getattr(self, self._holds)):
             current.replace(**{name: value})  # which checks it
         super().__setattr__(name, value)
 
@@ -88,6 +88,7 @@ class HoldsSurrogate(Holds):
     """
 
     fires: ClassVar[bool] = True
+    _holds: ClassVar[str] = "surrogate"
     template: Surrogate
     random: bool
     _new_key: Callable
@@ -103,9 +104,6 @@ class HoldsSurrogate(Holds):
     def surrogate(self) -> Surrogate:
         """The surrogate with its current parameters, the trained ones clipped to their bounds."""
         return jax.tree.map(self._value, self.template)
-
-    def _current(self) -> Surrogate:
-        return self.surrogate
 
     def _untrained(self) -> Surrogate:
         return self.surrogate
@@ -124,6 +122,7 @@ class HoldsSurrogate(Holds):
 class HoldsNeuron(Holds, _OfNeuron):
     """A module that holds a neuron: numbers and surrogates under the names of its fields."""
 
+    _holds: ClassVar[str] = "neuron"
     recurrent: bool
     _neuron_class: ClassVar[type[Neuron]]
     _said: ClassVar[dict[str, str]] = {}  # what a docstring says of ``features`` and options in place of what all say
@@ -139,6 +138,7 @@ class HoldsNeuron(Holds, _OfNeuron):
             setattr(self, name, activation(getattr(neuron, name), **trained, param_dtype=param_dtype))
         for name, value in rest.items():
             setattr(self, name, value)
+        self._fixed += (*rest, *surrogates)
         self._template = neuron._with(**dict.fromkeys(vars(neuron)))
 
     def _read(self, features, learnable, bounds, carry_init, recurrent, recurrent_kernel_init, **fields):
@@ -204,9 +204,6 @@ class HoldsNeuron(Holds, _OfNeuron):
         trained = {"learnable": tuple(path for path in learnable if path not in paths), "others": paths}
         trained |= {"bounds": own if isinstance(bounds, Mapping) else bounds, "defaults": kind.bounds}
         return neuron, {"values": numbers} | trained, surrogates, rest
-
-    def _current(self) -> Neuron:
-        return self.neuron
 
     @property
     def neuron(self) -> Neuron:

@@ -256,10 +256,11 @@ def smooth(how: Smooth) -> Iterator[None]:
 
 def promote_in_gradient_check(tree: Any) -> Any:
     """Return a tree as it is; in a smooth pass, with its floats cast to float64, and complex numbers likewise."""
-
-    def promoted(x):
-        if not (isinstance(x, jax.Array) and jnp.issubdtype(x.dtype, jnp.inexact)):
-            return x
-        return x.astype(jnp.complex128 if jnp.iscomplexobj(x) else jnp.float64)
-
     return tree if _smooth.get() is None else jax.tree.map(promoted, tree)
+
+
+def promoted(x):
+    """Return an array with floats as float64, and complex numbers likewise; all else as it is."""
+    if not (isinstance(x, jax.Array) and jnp.issubdtype(x.dtype, jnp.inexact)):
+        return x
+    return x.astype(jnp.complex128 if jnp.iscomplexobj(x) else jnp.float64)

@@ -95,9 +95,6 @@ def made(base: Any, kind: Any) -> Any:
 @cache_by_class
 def _made(base: Any, kind: type[Neuron]) -> Any:
     check_class(kind)
-    for field in fields_of(kind):
-        if field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING:
-            raise TypeError(f"{kind.__name__}: expected a default for the field {field.name}, got none")
     fields, states = [field.name for field in fields_of(kind)], kind().states
     for name in (*fields, *states):
         keeps_spikes = name == "s" and hasattr(kind, "keeps_spikes")

@@ -142,7 +142,7 @@ def register(cls: type):
     if _names[name] > 1:
         name = f"{name}#{_names[name]}"
     export.register_pytree_node_serialization(
-        cls, serialized_name=name, serialize_auxdata=_json, deserialize_auxdata=lambda data: _tuples(json.loads(data))
+        cls, serialized_name=name, serialize_auxdata=_json, deserialize_auxdata=lambda data: tuples(json.loads(data))
     )
     _unknown_to_flax.append(cls)
     register_with_flax()
@@ -162,22 +162,12 @@ def register_with_flax():
 
 
 def _json(structure) -> bytes:
-    """Write names and flags as JSON, which turns tuples into lists."""
-    for name, flag in structure[1]:
-        if not _is_plain(flag):
-            raise TypeError(
-                f"jax.export: expected the flag {name} of a surrogate to be a boolean, a number, a string, None or a "
-                f"tuple of these, got {flag!r}, which can't be written: make the surrogate inside the exported function"
-            )
-    return json.dumps(structure).encode()
+    return json.dumps(structure).encode()  # which turns tuples into lists
 
 
-def _is_plain(flag) -> bool:
-    return all(map(_is_plain, flag)) if isinstance(flag, tuple) else isinstance(flag, bool | int | float | str | None)
-
-
-def _tuples(value):
-    return tuple(map(_tuples, value)) if isinstance(value, list) else value
+def tuples(value):
+    """Return lists as tuples, and so what is inside of both."""
+    return tuple(map(tuples, value)) if type(value) in (list, tuple) else value
 
 
 def _to_state(f) -> dict:

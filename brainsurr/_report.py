@@ -4,26 +4,24 @@ import textwrap
 import traceback
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TypeVar
+from typing import ClassVar, TypeVar
 
 Measured = TypeVar("Measured")
 
 
 class Report(Mapping[str, Measured]):
-    """A mapping from names to what was measured, which a subclass holds under a name of its own."""
+    """A mapping from names to what was measured, which a subclass holds in the attribute that ``_measured`` names."""
 
-    @property
-    def _measured(self) -> dict[str, Measured]:
-        raise NotImplementedError
+    _measured: ClassVar[str]
 
     def __getitem__(self, name: str) -> Measured:
-        return self._measured[name]
+        return getattr(self, self._measured)[name]
 
     def __iter__(self) -> Iterator[str]:
-        return iter(self._measured)
+        return iter(getattr(self, self._measured))
 
     def __len__(self) -> int:
-        return len(self._measured)
+        return len(getattr(self, self._measured))
 
 
 def user_line() -> str:

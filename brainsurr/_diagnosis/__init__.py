@@ -4,7 +4,7 @@ import dataclasses
 import math
 from collections.abc import Callable, Iterable, Mapping
 from functools import partial
-from typing import Any
+from typing import Any, ClassVar
 
 import jax
 
@@ -31,13 +31,11 @@ class Diagnosis(Report[LayerReport]):
       sentences: the problems, and how to solve them.
     """
 
+    _measured: ClassVar[str] = "layers"
+
     loss: float
     layers: dict[str, LayerReport]
     sentences: tuple[str, ...]
-
-    @property
-    def _measured(self):
-        return self.layers
 
     def __str__(self) -> str:
         shares = ("rate", "silent", "dead", "passing", "reached")

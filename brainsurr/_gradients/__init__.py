@@ -10,7 +10,7 @@ import numpy as np
 from .._arrays import as_scalar
 from .._checks import check_function
 from .._diagnosis.probe import fresh_trace
-from .._kernel import Smooth, smooth
+from .._kernel import Smooth, promoted, smooth
 from .program import casts_and_stops, used
 from .report import Derived, GradientReport, Slope, judge, sentences
 
@@ -87,7 +87,7 @@ def examine_gradients(loss_fn: Callable, values: Mapping[str, Any], loss: Callab
         return as_scalar(loss(values), "loss_fn").astype(jnp.float64)
 
     with jax.enable_x64(True), jax.numpy_dtype_promotion("standard"), jax.numpy_rank_promotion("allow"):
-        values = {name: _widened(value) for name, value in values.items()}
+        values = {name: promoted(jnp.asarray(value)) for name, value in values.items()}
         how = Smooth()
         with smooth(how), fresh_trace():
             program = _traced(scalar, values)
@@ -109,11 +109,6 @@ def examine_gradients(loss_fn: Callable, values: Mapping[str, Any], loss: Callab
 def _is_inexact(value: Any) -> bool:
     dtype = getattr(value, "dtype", bool)
     return isinstance(value, float | complex) or (jnp.issubdtype(dtype, jnp.inexact) and value.size > 0)
-
-
-def _widened(value: Any) -> jax.Array:
-    value = np.asarray(value)
-    return jnp.asarray(value, jnp.complex128 if jnp.issubdtype(value.dtype, jnp.complexfloating) else jnp.float64)
 
 
 def _why_flat(scalar, values, program) -> dict[str, str]:

@@ -3,7 +3,7 @@
 import dataclasses
 import math
 from collections.abc import Mapping
-from typing import NamedTuple
+from typing import ClassVar, NamedTuple
 
 from .._report import Report, as_text
 
@@ -74,6 +74,8 @@ class GradientReport(Report[ParameterGradient]):
       sentences: where the numbers part, and what it may be.
     """
 
+    _measured: ClassVar[str] = "parameters"
+
     loss: float
     parameters: dict[str, ParameterGradient]
     sentences: tuple[str, ...]
@@ -82,10 +84,6 @@ class GradientReport(Report[ParameterGradient]):
     def fine(self) -> bool:
         """Whether every parameter that the loss depends on is ``"fine"``, and there is one."""
         return {"fine"} <= {parameter.status for parameter in self.parameters.values()} <= {"fine", "unused"}
-
-    @property
-    def _measured(self):
-        return self.parameters
 
     def __str__(self) -> str:
         rows = [["parameter", "measured", "reverse", "forward", "differ", "status"]]

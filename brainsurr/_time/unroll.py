@@ -10,7 +10,7 @@ import jax
 import jax.numpy as jnp
 
 from .._arrays import as_array
-from .._checks import check_function, check_word, is_integer
+from .._checks import check_function, check_word, is_integer, shapes
 from .._kernel import promote_in_gradient_check
 from ..neurons._neuron import scan
 from .guard import trying_stateless_layers
@@ -141,7 +141,7 @@ def unroll_blocks(transforms: Transforms, block, carry, xs, block_size, remat, r
         carry, ys = returned
         steps = len(jax.tree.leaves(xs)[0])
         if _steps("the outputs of block", ys) != steps:
-            raise ValueError(f"expected block to give an output for each of {steps} steps, got {_shapes(ys)}")
+            raise ValueError(f"expected block to give an output for each of {steps} steps, got {shapes(ys)}")
         return promote_in_gradient_check(carry), _reduced(words, places, ys)
 
     if remat != "none":
@@ -216,9 +216,5 @@ def _steps(name: str, tree) -> int:
     leaves = jax.tree.leaves(tree)
     lengths = {jnp.shape(leaf)[:1] for leaf in leaves}
     if len(lengths) != 1 or () in lengths:
-        raise ValueError(f"expected {name} to be arrays [time, ...] of one length, got {_shapes(tree)}")
+        raise ValueError(f"expected {name} to be arrays [time, ...] of one length, got {shapes(tree)}")
     return leaves[0].shape[0]
-
-
-def _shapes(tree) -> str:
-    return ", ".join(str(jnp.shape(leaf)) for leaf in jax.tree.leaves(tree)) or "no array"

@@ -12,7 +12,7 @@ from flax.core import FrozenDict
 from flax.traverse_util import flatten_dict, unflatten_dict
 from flax.typing import Dtype
 
-from .._arrays import combine, is_number, partition
+from .._arrays import is_number
 from .._bounds import Interval, clip_straight_through, initial_value, names_of, not_trained, trained_intervals
 from .._checks import check_flag, check_kind, check_surrogate
 from .._held import Holds, HoldsSurrogate
@@ -173,12 +173,6 @@ def bounds(module: nn.Module, *args, **kwargs) -> dict[str, Any]:
             intervals.update({(*layer.path, name): interval for name, interval in layer._intervals.items()})
         return method(*args, **kwargs)
 
-    arrays, rest = partition((args, kwargs), lambda leaf: hasattr(leaf, "shape"))  # not a flag, nor a count
-
-    def init(arrays):
-        args, kwargs = combine(arrays, rest)
-        return module.init(jax.random.key(0), *args, **kwargs)
-
     with nn.intercept_methods(note):
-        variables = jax.eval_shape(init, arrays)
+        variables = jax.eval_shape(lambda: module.lazy_init(jax.random.key(0), *args, **kwargs))
     return unflatten_dict({path: intervals.get(path) for path in flatten_dict(variables.get("params", {}))})

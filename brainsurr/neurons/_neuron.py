@@ -15,6 +15,7 @@ from .._arrays import as_float, as_real, is_number
 from .._bounds import check_inside
 from .._checks import check_function, hint_to_surrogate, shapes
 from .._kernel import promote_in_gradient_check
+from .._pytree import tuples
 from .._surrogate import Surrogate
 from .._value import Value, cache_by_class
 from ._spikes import Drawn, Watched, all_spike_functions, draw_each, drawn, spike_fields, spike_functions
@@ -299,7 +300,7 @@ def as_state(neuron: Neuron, structure, state, shape: tuple[int, ...]):
     owner, expected = type(neuron).__name__, expected_state(neuron, structure, shape)
     (leaves, given), (likes, wanted) = jax.tree.flatten(state), jax.tree.flatten(expected)
     if given != wanted:  # type: ignore[operator]
-        state = _tuples(state)  # a checkpoint may give lists
+        state = tuples(state)  # a checkpoint may give lists
         leaves, given = jax.tree.flatten(state)
     fits = given == wanted  # type: ignore[operator]
     if fits:
@@ -334,10 +335,6 @@ def expected_state(neuron: Neuron, structure, shape: tuple[int, ...]):
 
 def _is_float(part) -> bool:
     return jnp.issubdtype(part.dtype, jnp.floating)
-
-
-def _tuples(state):
-    return tuple(map(_tuples, state)) if type(state) in (tuple, list) else state
 
 
 @cache_by_class

@@ -88,8 +88,6 @@ class ALIF(LIF):
         return super().initial_state(x), jnp.zeros_like(x)
 
     def step(self, state, x):
-        if self.adapts not in ADAPTS:  # set on a layer afterwards
-            check_word(f"{type(self).__name__}: adapts", self.adapts, ADAPTS)
         inner, before = state
         v, previous_spikes = inner if self._has_spikes else (inner, None)
         a = self._adapted(before, v, previous_spikes) if self.reset_delay else before  # what acts now

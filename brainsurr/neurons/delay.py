@@ -74,7 +74,7 @@ class Delay(Neuron):
     def initial_state(self, x):
         if not x.ndim:
             raise ValueError(
-                f"{type(self).__name__}: expected xs of shape [time, ..., features], got {x.shape} for a step"
+                f"{type(self).__name__}: expected xs of shape [time, ..., features], got one number a step"
             )
         return jnp.zeros((*x.shape[:-1], self.longest, x.shape[-1]), self.state_dtype) if self.longest else None
 

@@ -111,8 +111,6 @@ class LIF(LI):
           fired_at: the threshold of the spikes that reset.
           threshold: that of the new spikes.
         """
-        if self.reset not in RESETS:  # set on a layer afterwards
-            check_word(f"{type(self).__name__}: reset", self.reset, RESETS)
         u = self.integrate(v, x)
         if self.reset_delay:
             v = self._after(u, previous_spikes, fired_at)

@@ -73,11 +73,7 @@ class Recurrent(Neuron):
 
     def step(self, state, x):
         if self.kernel.shape[0] != x.shape[-1]:
-            features = x.shape[-1]
-            raise ValueError(
-                f"Recurrent: expected kernel of shape ({features}, {features}) for an input of shape {x.shape}, got "
-                f"{self.kernel.shape}"
-            )
+            raise ValueError(f"Recurrent: expected a kernel for {x.shape[-1]} features, got shape {self.kernel.shape}")
         if self._inside_has_spikes:
             state, s = state, jax.tree.leaves(state)[self.neuron.states.index("s")]
         else:

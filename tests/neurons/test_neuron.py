@@ -13,7 +13,7 @@ from pages import DOCS
 
 import brainsurr as bs
 from brainsurr.neurons import ALIF, LI, LIF, Delay, Recurrent
-from tools.frameworks import HOSTS, Brainstate, Nnx
+from tools.frameworks import HOSTS, Brainstate
 
 pytestmark = pytest.mark.numbers
 
@@ -98,14 +98,6 @@ def test_a_state_may_be_of_lists_or_of_integers(neuron):
     expected = neuron.step(start, x)
     for state in (list(start), jax.tree.map(lambda part: np.zeros(part.shape, int), start)):
         jax.tree.map(np.testing.assert_array_equal, neuron.step(state, x), expected)
-
-
-@pytest.mark.parametrize("host", [Nnx, Brainstate], ids=label)
-def test_a_word_that_is_set_afterwards_is_checked(host):
-    for layer, name in ((host.layers.LIF(4), "reset"), (host.layers.ALIF(4), "adapts")):
-        setattr(layer, name, "soft")
-        with pytest.raises(ValueError, match=f"expected {name} to be one of"):
-            layer.neuron.step(layer.neuron.initial_state(jnp.zeros(4)), jnp.zeros(4))
 
 
 class Unhashable:

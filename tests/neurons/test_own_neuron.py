@@ -241,7 +241,6 @@ OF_A_LAYER = [
     ),
     (own(v=0.5), ValueError, "expected another name than v, which a layer or a state has$"),
     (made(states=("s",)), ValueError, "expected another name than s, which a layer or a state has"),
-    (own(Neuron, ["rate"]), TypeError, "expected a default for the field rate, got none$"),
 ]
 OF_ANY = [
     *(
