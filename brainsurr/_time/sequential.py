@@ -90,6 +90,9 @@ def first_carries(layers, input_shape: tuple[int, ...], start: Callable, outputs
     xs: Any = jax.ShapeDtypeStruct((1, *check_input_shape("SpikingSequential", None, input_shape)), jnp.float32)
     for i, layer in enumerate(layers):
         with named(i, layer):
+            if not hasattr(xs, "shape") and is_stateful(layer):
+                got = type(xs).__name__
+                raise TypeError(f"SpikingSequential: expected layers to give an array to the next, got {got}")
             carries.append(start(i, layer, xs.shape[1:]) if is_stateful(layer) else None)
             xs = jax.eval_shape(partial(outputs, i, layer), carries[i], xs)
     return tuple(carries)
