@@ -163,6 +163,11 @@ def nothing_yet(x, *, steps, state_dtype):
     return (np.zeros((B, np.max(steps), F)),)
 
 
+def window(fire, state, x, *, length, state_dtype):
+    inputs = np.concatenate([*state, x[:, None]], axis=1)  # [batch, length, features]
+    return (inputs[:, 1:],), inputs.reshape(B, -1)
+
+
 F0, F4 = bs.LogTailedRelu(0.25), bs.LogTailedRelu(np.array([0.0, 0.125, 0.5, 1.0], np.float32))
 DECAY = np.array([0.5, 0.75, 0.25, 1.0], np.float32)
 THRESHOLD = np.array([1.0, 0.75, 1.25, 0.5], np.float32)
@@ -193,6 +198,7 @@ TABLE = [
         alif,
     ),
     Entry(neurons.Delay, [{"steps": 2}, {"steps": (1, 3, 0, 2)}], delay, start=nothing_yet),
+    Entry(neurons.Window, [{"length": 3}], window, start=lambda x, length, **_: (np.zeros((B, length - 1, F)),)),
 ]
 CASES = [
     Case(f"{entry.kind.__name__}-{i}{'-recurrent' * recurrent}", entry, setting, recurrent)

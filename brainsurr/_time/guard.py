@@ -1,4 +1,4 @@
-"""A check for `unroll`: a layer without a state must process each time step separately, and all in the same way."""
+"""Trials of layers without a state: each treats an example of a batch alone, and within `unroll` a time step too."""
 
 import contextlib
 import math
@@ -11,15 +11,22 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-# The number of time steps on which layers without a state are tried; 0 outside of `unroll`.
-_steps: ContextVar[int] = ContextVar("steps", default=0)
+# The number of time steps on which layers are tried: 0 outside of `unroll`, None inside of a trial.
+_steps: ContextVar[int | None] = ContextVar("steps", default=0)
 _MAX_INPUT_SIZE = 2**20  # of the random inputs of one trial; at least four steps are tried
 _MAX_PARAMETERS = 2**26  # of a layer: random ones are drawn in their place
+_verdicts: dict[Any, bool | None] = {}  # by program and constants
+
+_INSTEAD = (
+    "A convolution over time is Window(features, length) before a Linear; attention among parts of an example takes "
+    "[time, batch, parts, features], an RNN of flax time_major=True. If it is meant, or there is no batch: "
+    "SpikingSequential(layers, mixes_examples=True)"
+)
 
 
 @contextlib.contextmanager
-def trying_stateless_layers(steps: int) -> Iterator[None]:
-    """Make `check_time_steps_alone` try layers on ``steps`` time steps in this context."""
+def trying_stateless_layers(steps: int | None) -> Iterator[None]:
+    """Make `check_alone` try layers on ``steps`` time steps in this context."""
     token = _steps.set(steps)
     try:
         yield
@@ -27,88 +34,135 @@ def trying_stateless_layers(steps: int) -> Iterator[None]:
         _steps.reset(token)
 
 
-def check_time_steps_alone(index: int, layer: Any, as_function: Callable[[Any], Callable | None], xs: Any):
-    """Raise a ValueError if a layer without a state mixes time steps. Outside of `trying_stateless_layers`, do nothing.
+def check_alone(index: int, layer: Any, as_function: Callable[[Any], Callable | None], xs: Any, mixes_examples: bool):
+    """Raise a ValueError if a layer without a state mixes examples, or within `unroll` time steps.
 
-    Run the layer on random inputs, apart from the program that is being traced: its output after some step must not
-    depend on its input before that step, nor the other way round, and equal inputs at all steps must give equal
-    outputs. Skip a layer that can't be run separately, has side effects, draws random numbers (whose generator takes
-    seconds to compile), has very many parameters, takes anything but an array, or runs on a mesh with explicit or
-    manual axes.
+    Run the layer on random inputs, apart from the program that is being traced: its output for an example must not
+    depend on its input for another. Within `unroll`, likewise for time steps, and equal inputs at all steps must give
+    equal outputs. Skip a layer that can't be run separately, has side effects, has very many parameters, takes anything
+    but an array, or runs on a mesh with explicit or manual axes or under a ``vmap`` of the network; and for time, one
+    that draws random numbers.
 
     Args:
       index: the position of the layer in its network.
       layer: a module or function.
       as_function: of the framework: ``as_function(layer)`` returns a function of ``xs`` that changes no variable of
         the layer, or None if the layer has a state, be it a carry or variables such as batch statistics.
-      xs: the input of the layer, ``[time, ...]``, of which only shape and dtype are used.
+      xs: the input of the layer, ``[time, batch, ...]``, of which only shape and dtype are used.
+      mixes_examples: whether it may mix examples.
     """
     steps, mesh = _steps.get(), jax.sharding.get_abstract_mesh()
-    if steps < 2 or not isinstance(xs, jax.Array) or mesh.explicit_axes or mesh.manual_axes:
+    batched = not mixes_examples and getattr(xs, "ndim", 0) > 2 and type(xs).__name__ != "BatchTracer"
+    if steps is None or not (steps > 1 or batched) or not isinstance(xs, jax.Array):
         return
-    with trying_stateless_layers(0):  # a network inside of the layer is part of it
+    if mesh.explicit_axes or mesh.manual_axes:
+        return
+    name = f"SpikingSequential: layers[{index}], {getattr(layer, '__name__', type(layer).__name__)},"
+    if "Dropout" in type(layer).__name__:
+        if (
+            steps > 1
+            and not getattr(layer, "deterministic", False)
+            and {0, -xs.ndim} & {*getattr(layer, "broadcast_dims", ())}
+        ):
+            raise ValueError(
+                f"{name} draws one mask for all time steps, and in unroll one for each block: leave axis 0, time, out "
+                "of its broadcast_dims"
+            )
+        return
+    with trying_stateless_layers(None):  # a network inside of the layer is part of it
         function = as_function(layer)
         if function is None:
             return
-        # A single example is fast, but a layer may differ between batch sizes: confirm with the actual one.
-        alone = xs.ndim > 2 and _mixes_time(function, steps, (1, *xs.shape[2:]), xs.dtype) is False
-        mixes = not alone and _mixes_time(function, steps, xs.shape[1:], xs.dtype)
-    if mixes:
-        name = getattr(layer, "__name__", type(layer).__name__)
-        raise ValueError(
-            f"SpikingSequential: layers[{index}], {name}, has no state, but its output at one time step depends on "
-            "other steps, or on the position in time, so unroll would give other numbers than the network itself. "
-            "Expected it to process each time step separately; keep what it needs of earlier steps in a state"
-        )
+        shape, batch = xs.shape[2:], xs.shape[1:2]
+        if steps > 1:
+            # A single example is fast, but a layer may differ between batch sizes: confirm with the actual one.
+            alone = xs.ndim > 2 and _mixes(0, function, (steps, 1, *shape), xs.dtype) is False
+            if not alone and _mixes(0, function, (steps, *xs.shape[1:]), xs.dtype):
+                raise ValueError(
+                    f"{name} has no state, but its output at one time step depends on other steps, or on the position "
+                    "in time, so unroll would give other numbers than the network itself. Expected it to process each "
+                    "time step separately; keep what it needs of earlier steps in a state"
+                )
+        if batched and batch[0] != 1:
+            few = [(3, 2), (3, *batch), (len(xs), 2), (len(xs), *batch)]
+            verdicts = (_mixes(1, function, (*sizes, *shape), xs.dtype) for sizes in few)
+            if next((verdict for verdict in verdicts if verdict is not None), False):
+                raise ValueError(
+                    f"{name} mixes the examples of a batch: its output for one depends on others, where xs is [time, "
+                    f"batch, features]. {_INSTEAD}"
+                )
 
 
-def _mixes_time(function: Callable, steps: int, shape: tuple[int, ...], dtype) -> bool | None:
-    """Return whether a function of ``[time, *shape]`` mixes time steps; None if it can't be run."""
-    from jax.extend.core import ClosedJaxpr, jaxpr_as_fun  # here: it takes as long to import as all of brainsurr
-
-    steps, rng = min(steps, max(4, _MAX_INPUT_SIZE // max(1, math.prod(shape)))), np.random.default_rng(0)
-    # Normal numbers; then spikes, many and few, for a layer with a threshold on the rate over time.
-    numbers = [rng.standard_normal((steps, *shape), np.float32) for _ in range(2)]
-    spikes = [(rng.random((steps, *shape), np.float32) < rate).astype(np.float32) for rate in (0.9, 0.1)]
-
-    @jax.jit
-    def outputs(constants, xs):
-        program = jaxpr_as_fun(ClosedJaxpr(closed.jaxpr, constants))
-        return [y for y in program(xs > 0 if dtype == jnp.bool_ else xs.astype(dtype)) if y.shape[:1] == (steps,)]
-
+def _mixes(axis: int, function: Callable, shape: tuple[int, ...], dtype) -> bool | None:
+    """Return whether a function of ``[time, batch, ...]`` mixes entries of an axis; None if it can't be tried."""
+    if axis == 0:  # fewer steps of a large batch
+        shape = (min(shape[0], max(4, _MAX_INPUT_SIZE // max(1, math.prod(shape[1:])))), *shape[1:])
+    elif math.prod(shape) > _MAX_INPUT_SIZE:
+        return None
     try:
-        closed = jax.make_jaxpr(function)(jax.ShapeDtypeStruct((steps, *shape), dtype))
-        types = [jax.typeof(constant) for constant in closed.consts]
-        draws = any(jnp.issubdtype(constant.dtype, jax.dtypes.prng_key) for constant in types)
-        if closed.effects or draws or sum(constant.size for constant in types) > _MAX_PARAMETERS:
-            return False
-        with jax.ensure_compile_time_eval():
-            # Parameters may be tracers of the surrounding program: use random values in their place, away from 0.
-            constants = [_stand_in(c, rng) if isinstance(c, jax.core.Tracer) else c for c in closed.consts]
-            return any(_looks_across(partial(outputs, constants), *trial) for trial in (numbers, spikes))
+        closed = jax.make_jaxpr(function)(jax.ShapeDtypeStruct(shape, dtype))
+        return _verdict(axis, closed.jaxpr, closed.consts, shape, dtype)
     except Exception:  # a user's code may raise anything when it runs separately
         return None
 
 
+def _verdict(axis, program, constants, shape, dtype) -> bool | None:
+    from jax.extend.core import ClosedJaxpr, jaxpr_as_fun  # here: it takes as long to import as all of brainsurr
+
+    text, size = str(program), sum(jax.typeof(constant).size for constant in constants)
+    if program.effects or (axis == 0 and "random_bits" in text) or size > _MAX_PARAMETERS:
+        return False
+    rng = np.random.default_rng(0)
+    # Normal numbers; then spikes, many and few, for a layer with a threshold on the rate over time.
+    numbers = [rng.standard_normal(shape, np.float32) for _ in range(2)]
+    spikes = [(rng.random(shape, np.float32) < rate).astype(np.float32) for rate in (0.9, 0.1)]
+
+    @jax.jit
+    def outputs(constants, xs):
+        xs = xs > 0 if dtype == jnp.bool_ else xs.astype(dtype)
+        ys = jaxpr_as_fun(ClosedJaxpr(program, constants))(xs)
+        return [y for y in ys if y.shape[: axis + 1] == shape[: axis + 1]]
+
+    with jax.ensure_compile_time_eval():
+        # Parameters may be tracers of the surrounding program: use random values in their place, away from 0.
+        known = [_stand_in(c, rng) if isinstance(c, jax.core.Tracer) else c for c in constants]
+        key = axis, text, str(dtype), tuple(map(_constant_key, known))
+        if key not in _verdicts:
+            if len(_verdicts) > 999:
+                _verdicts.clear()
+            _verdicts[key] = any(_looks_across(axis, partial(outputs, known), *trial) for trial in (numbers, spikes))
+        return _verdicts[key]
+
+
+def _constant_key(constant):
+    if jnp.issubdtype(constant.dtype, jax.dtypes.prng_key):
+        return ()
+    return str(constant.dtype), np.shape(constant), np.asarray(constant).tobytes()
+
+
 def _stand_in(tracer, rng):
+    if jnp.issubdtype(tracer.dtype, jax.dtypes.prng_key):
+        return jax.random.split(jax.random.key(0, impl=jax.random.key_impl(tracer)), tracer.shape)
     return jnp.asarray(rng.uniform(0.5, 1.5, tracer.shape)).astype(tracer.dtype)
 
 
-def _looks_across(outputs: Callable, first: np.ndarray, second: np.ndarray) -> bool:
+def _looks_across(axis: int, outputs: Callable, first: np.ndarray, second: np.ndarray) -> bool:
     """Return whether the outputs of two inputs, cut and joined in time, differ from those of the inputs so joined.
 
     Or those of one step repeated, from step to step. There are two cuts since a layer that groups time steps may have
     the border of two groups at one of them.
     """
-    steps, before, after = len(first), outputs(first), outputs(second)
-    for cut in (steps // 2, min(steps // 2 + 1, steps - 1)):
+    n, before, after = first.shape[axis], outputs(first), outputs(second)
+    for cut in {n // 2, min(n // 2 + 1, n - 1)}:
 
         def joined(one, other, cut=cut):
-            return np.concatenate([one[:cut], other[cut:]])
+            return np.concatenate([np.split(one, [cut], axis)[0], np.split(other, [cut], axis)[1]], axis)
 
         # Both are of one program, but an accelerator may still round its sums in another order.
         if any(map(_differ, outputs(joined(first, second)), map(joined, before, after))):
             return True
+    if axis:
+        return False
     same = map(np.asarray, outputs(np.broadcast_to(first[:1], first.shape)))
     return any(_differ(y, y[:1], least=1e-3) for y in same)  # rows of one program may be rounded in different orders
 

@@ -13,16 +13,17 @@ from .._arrays import as_float
 from .._checks import check_input_shape, hint_to_call, is_function
 from .._surrogate import Surrogate
 from ..neurons import Neuron
-from .guard import check_time_steps_alone
+from .guard import check_alone
 
 
 @contextlib.contextmanager
-def named(index: int, layer: Any) -> Iterator[None]:
-    """Wrap the call of a layer: add a note that names the layer to any error."""
+def named(index: int, layer: Any, xs: Any) -> Iterator[None]:
+    """Wrap the call of a layer: add a note that names the layer, and the shape of its input, to any error."""
     try:
         yield
     except Exception as error:
-        error.add_note(f"in layer {index} of SpikingSequential, {type(layer).__name__}")
+        name, shape = getattr(layer, "__name__", type(layer).__name__), getattr(xs, "shape", type(xs).__name__)
+        error.add_note(f"in layer {index} of SpikingSequential, {name}, for an input [time, batch, ...] of {shape}")
         raise
 
 
@@ -45,11 +46,19 @@ def check_layers(layers: Iterable[Callable]) -> tuple[Callable, ...]:
 
 def is_stateful(layer: Any) -> bool:
     """Return whether a layer is called as ``layer(carry, xs)``. Its carry may be anything, so it can't tell."""
-    return hasattr(layer, "initialize_carry")
+    return hasattr(layer, "initialize_carry") or cell_inside(layer) is not None
+
+
+def cell_inside(layer: Any) -> Any:
+    """Return the cell of an RNN of flax over time, time first, whose carry a network keeps; None of any other layer."""
+    is_rnn = type(layer).__name__ == "RNN" and type(layer).__module__.startswith("flax.")
+    return layer.cell if is_rnn and layer.time_major and not layer.reverse else None
 
 
 def call_layer(layer: Any, carry, xs):
     """Call a layer on a stretch of time; return its carry and outputs. A layer without a state leaves its carry."""
+    if cell_inside(layer) is not None:
+        return layer(xs, initial_carry=carry, return_carry=True)
     return layer(carry, xs) if is_stateful(layer) else (carry, layer(xs))
 
 
@@ -89,7 +98,7 @@ def first_carries(layers, input_shape: tuple[int, ...], start: Callable, outputs
     carries: list[Any] = []
     xs: Any = jax.ShapeDtypeStruct((1, *check_input_shape("SpikingSequential", None, input_shape)), jnp.float32)
     for i, layer in enumerate(layers):
-        with named(i, layer):
+        with named(i, layer, xs):
             if not hasattr(xs, "shape") and is_stateful(layer):
                 got = type(xs).__name__
                 raise TypeError(f"SpikingSequential: expected layers to give an array to the next, got {got}")
@@ -134,24 +143,23 @@ def is_on_one_device() -> bool:
     return jax.device_count() == 1 and not mesh.explicit_axes and not mesh.manual_axes
 
 
-def apply_layers(layers, carry, xs, as_function, call=call_layer, as_product=lambda layer: None, return_spikes=False):
-    """Call layers in a row on a stretch of time; return their carries and the outputs of the last.
+def apply_layers(net, carry, xs, as_function, call=call_layer, as_product=lambda layer: None):
+    """Call the layers of a network in a row on a stretch of time; return their carries and the outputs of the last.
 
     With ``return_spikes``, the outputs are a pair of these and the spikes of the layers that fire, by index: neurons,
     surrogates, activations, and layers that return their spikes beside their outputs.
 
     Args:
-      layers: modules and functions.
-      carry: their states, one for each.
+      net: with ``layers``, ``return_spikes`` and ``mixes_examples``.
+      carry: the states of the layers, one for each.
       xs: inputs ``[time, ...]``.
-      as_function: of the framework, see :func:`check_time_steps_alone`.
+      as_function: of the framework, see :func:`check_alone`.
       call: ``call(layer, carry, xs) -> (carry, ys)`` of the framework.
       as_product: ``as_product(layer)`` of the framework returns a function of ``[..., features]`` for its own module of
         a product over the last axis, and None for any other layer, a subclass too, which may be something else. On
         ``[time, ..., features]`` it treats each time step alone, so it is not tried.
-      return_spikes: whether the outputs are such a pair.
     """
-    layers = tuple(layers)
+    layers = tuple(net.layers)
     wanted = f"{len(layers)} entries"
     got = f"{len(carry)} entries" if isinstance(carry, (tuple, list)) else type(carry).__name__
     if got != wanted:
@@ -160,9 +168,10 @@ def apply_layers(layers, carry, xs, as_function, call=call_layer, as_product=lam
     carries, spikes, given, xs = [], {}, xs, as_float(xs, "xs")
     for index, (layer, before) in enumerate(zip(layers, carry, strict=True)):
         product = as_product(layer)
-        if product is None:
-            check_time_steps_alone(index, layer, as_function, xs)
-        with named(index, layer):
+        fires = isinstance(layer, Surrogate) or getattr(type(layer), "fires", False)
+        if product is None and not fires:
+            check_alone(index, layer, as_function, xs, net.mixes_examples)
+        with named(index, layer, xs):
             if product and getattr(xs, "ndim", 0) > 2 and is_on_one_device():
                 rows = given if index == 0 and isinstance(given, jax.Array) else xs
                 after, xs, inside = before, call_on_rows(product, rows), None
@@ -171,6 +180,6 @@ def apply_layers(layers, carry, xs, as_function, call=call_layer, as_product=lam
         carries.append(after)
         if inside is not None:
             spikes[index] = inside
-        elif isinstance(layer, Surrogate) or getattr(type(layer), "fires", False):
+        elif fires:
             spikes[index] = xs
-    return tuple(carries), (xs, spikes) if return_spikes else xs
+    return tuple(carries), (xs, spikes) if net.return_spikes else xs

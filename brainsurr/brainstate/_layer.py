@@ -42,12 +42,13 @@ class Neurons(HoldsNeuron, ParameterModule, metaclass=pickled_as_call(type(nn.Mo
         dtype = dtype_or_default(param_dtype)
         given |= {"recurrent_kernel_init": recurrent_kernel_init, "param_dtype": dtype}
         self._hold_neuron(SpikingActivation, size[-1], **given)
-        self.in_size = self.out_size = size
+        self.in_size = size
         if self.recurrent:
             shape = (size[-1], size[-1])
             with brainstate.environ.context(precision=max(32, brainstate.environ.get_precision())):  # see drawing_dtype
                 kernel = check_drawn_shape("recurrent_kernel_init", recurrent_kernel_init(shape), shape)
             self.recurrent_kernel = make_param(jnp.asarray(kernel, dtype))
+        self.out_size = (*size[:-1], size[-1] * getattr(self.neuron, "outputs_per_input", 1))
 
     def __pretty_repr_item__(self, name, value):
         """Hide what is not an argument of the layer."""

@@ -19,10 +19,11 @@ class SpikingSequential(AnswersWrongCalls, nn.Module):
     Each layer sees all time steps at once, so a ``Linear`` is one large matrix product. Batch-first data would run
     along the wrong axis: ``xs = jnp.swapaxes(xs, 0, 1)`` turns it around.
 
-    A layer without a state must process each time step separately, and all in the same way; one that needs earlier
-    steps keeps a state, such as a ``HiddenState``. `unroll` tries layers on random numbers and on spikes, and raises an
-    error for one that mixes time steps there. It does not see mixing that shows with other values alone, and does not
-    try layers that take a dictionary or can't run separately, those of a module of your own outside of a
+    A layer without a state must treat each example of the batch alone, and each time step, all in the same way; one
+    that needs earlier steps keeps a state, such as a ``HiddenState``. While it is traced, a network tries such
+    layers on random numbers and on spikes, and raises an error for one that mixes examples; within `unroll`, for
+    one that mixes time steps too. It does not see mixing that shows with other values alone, and does not try
+    layers that take a dictionary or can't run separately, those of a module of your own outside of a
     `SpikingSequential`, or any on a mesh with explicit or manual axes.
 
     Inputs become real numbers, so put an ``Embedding`` before the network; spikes can be uint8 or bool, which `unroll`
@@ -33,6 +34,8 @@ class SpikingSequential(AnswersWrongCalls, nn.Module):
       return_spikes: whether the outputs are a pair, ``ys, spikes``: a dictionary of what each layer that fires returns,
         by its index in ``layers``. Layers that fire are LIF layers, a :class:`SpikingActivation`, a surrogate, and any
         whose own ``return_spikes`` is True and which returns such a pair. Elsewhere, that one's spikes are dropped.
+      mixes_examples: whether layers may mix the examples of a batch, as statistics over it do, or ``xs`` has no batch
+        axis: then none is tried for that.
 
     Example:
       >>> import brainstate, jax.numpy as jnp
@@ -45,11 +48,12 @@ class SpikingSequential(AnswersWrongCalls, nn.Module):
       (10, 4, 2)
     """
 
-    def __init__(self, layers: Iterable[Callable], *, return_spikes: bool = False):
+    def __init__(self, layers: Iterable[Callable], *, return_spikes: bool = False, mixes_examples: bool = False):
         super().__init__()
         check_flag("SpikingSequential: return_spikes", return_spikes)
+        check_flag("SpikingSequential: mixes_examples", mixes_examples)
         self.layers = list(check_layers(layers))
-        self.return_spikes = return_spikes
+        self.return_spikes, self.mixes_examples = return_spikes, mixes_examples
 
     def init_state(self, batch_size: int | None = None, **kwargs):
         """Make the states of all layers."""
@@ -65,7 +69,7 @@ class SpikingSequential(AnswersWrongCalls, nn.Module):
 
     def update(self, xs):
         states = [_hidden_values(layer) for layer in self.layers]
-        return apply_layers(self.layers, states, xs, _as_function, _call_layer, _as_product, self.return_spikes)[1]
+        return apply_layers(self, states, xs, _as_function, _call_layer, _as_product)[1]
 
 
 def _hidden_values(layer) -> list[Any]:
@@ -114,7 +118,7 @@ def unroll(net: nn.Module, xs: Any, *, block_size: int | None = None, remat: str
       The outputs.
 
     Raises:
-      ValueError: a layer of a :class:`SpikingSequential` has no state and mixes time steps.
+      ValueError: a layer of a :class:`SpikingSequential` has no state and mixes time steps or examples.
 
     Example:
       >>> import jax.numpy as jnp

@@ -22,24 +22,27 @@ class SpikingSequential(AnswersWrongCalls, nn.Module):
     steps at once, so a ``Dense`` is one large matrix product. Batch-first data would run along the wrong axis:
     ``xs = jnp.swapaxes(xs, 0, 1)`` turns it around.
 
-    A layer without a state must process each time step separately, and all in the same way; one that needs earlier
-    steps keeps a state. `unroll` tries layers on random numbers and on spikes, and raises an error for one that mixes
-    time steps there. It does not see mixing that shows with other values alone, and does not try layers that take a
-    dictionary or can't run separately, those of a module of your own outside of a `SpikingSequential`, or any on a mesh
-    with explicit or manual axes.
+    A layer without a state must treat each example of the batch alone, and each time step, all in the same way; one
+    that needs earlier steps keeps a state. While it is traced, a network tries such layers on random numbers and on
+    spikes, and raises an error for one that mixes examples; within `unroll`, for one that mixes time steps too. It
+    does not see mixing that shows with other values alone, and does not try layers that take a dictionary or can't
+    run separately, those of a module of your own outside of a `SpikingSequential`, or any on a mesh with explicit
+    or manual axes.
 
     On one device a ``Dense`` gets ``[time * batch, features]``, by a function of its variables: what is given to
     ``nn.intercept_methods`` sees that call.
 
     Inputs become real numbers, so put an ``Embed`` before the network; spikes can be uint8 or bool, which `unroll`
-    keeps, but for one block at a time. Add a cell of flax as ``nn.RNN(cell, time_major=True)``, which starts from its
-    initial state at each call.
+    keeps, but for one block at a time. Add a cell of flax as ``nn.RNN(cell, time_major=True)``, whose carry is
+    that of the cell.
 
     Attributes:
       layers: modules and functions.
       return_spikes: whether the outputs are a pair, ``ys, spikes``: a dictionary of what each layer that fires returns,
         by its index in ``layers``. Layers that fire are LIF layers, a :class:`SpikingActivation`, a surrogate, and any
         whose own ``return_spikes`` is True and which returns such a pair. Elsewhere, that one's spikes are dropped.
+      mixes_examples: whether layers may mix the examples of a batch, as statistics over it do, or ``xs`` has no batch
+        axis: then none is tried for that.
 
     Example:
       >>> import jax, jax.numpy as jnp
@@ -57,9 +60,11 @@ class SpikingSequential(AnswersWrongCalls, nn.Module):
 
     layers: Iterable[Callable]
     return_spikes: bool = dataclasses.field(default=False, kw_only=True)
+    mixes_examples: bool = dataclasses.field(default=False, kw_only=True)
 
     def __post_init__(self):
         check_flag("SpikingSequential: return_spikes", self.return_spikes)
+        check_flag("SpikingSequential: mixes_examples", self.mixes_examples)
         self.layers = sequential.check_layers(self.layers)
         super().__post_init__()
 
@@ -71,14 +76,12 @@ class SpikingSequential(AnswersWrongCalls, nn.Module):
         """
 
         def start(i, layer, shape):
-            return layer.initialize_carry(jax.random.fold_in(rng, i), shape)
+            return (sequential.cell_inside(layer) or layer).initialize_carry(jax.random.fold_in(rng, i), shape)
 
         return sequential.first_carries(self.layers, input_shape, start, partial(_outputs, rng))
 
     def __call__(self, carry, xs):
-        return sequential.apply_layers(
-            self.layers, carry, xs, _as_function, as_product=_as_product, return_spikes=self.return_spikes
-        )
+        return sequential.apply_layers(self, carry, xs, _as_function, as_product=_as_product)
 
 
 def _as_function(layer) -> Callable | None:

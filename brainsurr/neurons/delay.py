@@ -12,8 +12,52 @@ from .._checks import check_dtype, is_integer
 from ._neuron import Neuron
 
 
+class OfThePast(Neuron):
+    """What :class:`Delay` and :class:`Window` share: a state that holds the last inputs, ``longest`` of them."""
+
+    longest: Any
+    state_dtype: Any
+    _fits: ClassVar[bool] = False
+    _without: ClassVar[frozenset[str]] = frozenset({"learnable", "bounds", "carry_init", "param_dtype"})
+    _as_input = staticmethod(as_real)
+
+    def _check(self, name, value):
+        if name == "state_dtype":
+            check_dtype(f"{type(self).__name__}: state_dtype", value, any_real=True)
+
+    @property
+    def states(self):  # type: ignore[override]
+        """The names of the arrays of the state."""
+        return ("past",) if self.longest else ()
+
+    def initial_state(self, x):
+        if not x.ndim:
+            raise ValueError(f"{type(self).__name__}: expected xs of shape [time, ..., features], got one number")
+        return jnp.zeros((*x.shape[:-1], self.longest, x.shape[-1]), self.state_dtype) if self.longest else None
+
+    def step(self, state, x):
+        state, ys = self.over_time(state, x[None])
+        return state, ys[0]
+
+    def _joined(self, past, xs):
+        """Return the inputs of the past and those of now, ``[time, ...]``, and which of them are the next past."""
+        if past is None:
+            return xs, past
+        if not np.can_cast(xs.dtype, past.dtype):
+            raise ValueError(
+                f"{type(self).__name__}: expected a carry that holds every number of an input of dtype {xs.dtype}, got "
+                f"{past.dtype}: give state_dtype=jnp.{xs.dtype}"
+            )
+        before = jnp.moveaxis(past, -2, 0).astype(xs.dtype)
+        mesh = jax.sharding.get_abstract_mesh()
+        if (mesh.explicit_axes or mesh.manual_axes) and len(xs):  # zeros have no sharding type; the inputs may
+            before = before + jnp.zeros_like(xs[:1])
+        both = jnp.concatenate([before, xs])
+        return both, jnp.moveaxis(both[len(xs) :], 0, -2).astype(past.dtype)
+
+
 @dataclasses.dataclass(eq=False, repr=False)
-class Delay(Neuron):
+class Delay(OfThePast):
     r"""A delay by whole time steps.
 
     .. math:: y_t = x_{t - \mathrm{steps}}
@@ -42,20 +86,13 @@ class Delay(Neuron):
        [0 1 2]]
     """
 
-    _fits: ClassVar[bool] = False
     _by_position: ClassVar[tuple[str, ...]] = ("steps",)
-    _without: ClassVar[frozenset[str]] = frozenset({"learnable", "bounds", "carry_init", "param_dtype"})
-    _as_input = staticmethod(as_real)
 
     steps: Any = 1
     state_dtype: Any = jnp.float32
 
     def __setattr__(self, name, value):
         super().__setattr__(name, _whole(type(self).__name__, value) if name == "steps" else value)
-
-    def _check(self, name, value):
-        if name == "state_dtype":
-            check_dtype(f"{type(self).__name__}: state_dtype", value, any_real=True)
 
     def _check_features(self, owner, features):
         if isinstance(self.steps, tuple) and len(self.steps) != features:
@@ -66,43 +103,16 @@ class Delay(Neuron):
         """The longest delay."""
         return max(self.steps) if isinstance(self.steps, tuple) else self.steps
 
-    @property
-    def states(self):  # type: ignore[override]
-        """The names of the arrays of the state."""
-        return ("past",) if self.longest else ()
-
-    def initial_state(self, x):
-        if not x.ndim:
-            raise ValueError(
-                f"{type(self).__name__}: expected xs of shape [time, ..., features], got one number a step"
-            )
-        return jnp.zeros((*x.shape[:-1], self.longest, x.shape[-1]), self.state_dtype) if self.longest else None
-
-    def step(self, state, x):
-        state, ys = self.over_time(state, x[None])
-        return state, ys[0]
-
     def over_time(self, past, xs):
         """Return the last inputs now, and the delayed ones."""
-        if not self.longest:
-            return past, xs
         self._check_features(type(self).__name__, xs.shape[-1])
-        if not np.can_cast(xs.dtype, past.dtype):
-            raise ValueError(
-                f"{type(self).__name__}: expected a carry that holds every number of an input of dtype {xs.dtype}, got "
-                f"{past.dtype}: give state_dtype=jnp.{xs.dtype}"
-            )
-        before = jnp.moveaxis(past, -2, 0).astype(xs.dtype)
-        mesh = jax.sharding.get_abstract_mesh()
-        if (mesh.explicit_axes or mesh.manual_axes) and len(xs):  # zeros have no sharding type; the inputs may
-            before = before + jnp.zeros_like(xs[:1])
-        both = jnp.concatenate([before, xs])
+        both, past = self._joined(past, xs)
         ys = both[: len(xs)]
         if isinstance(self.steps, tuple):
             start = self.longest - np.asarray(self.steps)
             index = np.arange(len(xs))[:, None] + start
             ys = jnp.take_along_axis(both, index.reshape(len(xs), *(1,) * (xs.ndim - 2), len(start)), axis=0)
-        return jnp.moveaxis(both[len(xs) :], 0, -2).astype(past.dtype), ys
+        return past, ys
 
 
 def _whole(owner: str, steps) -> int | tuple[int, ...]:

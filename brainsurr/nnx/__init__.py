@@ -23,13 +23,16 @@ if TYPE_CHECKING:  # what `layer` and `cell` make: the arguments are fields, of 
 
     class Delay(Layer, neurons.Delay, Size): ...
 
+    class Window(Layer, neurons.Window, Size): ...
+
     class LIFCell(Cell, Options, neurons.LIF, Features): ...
 
     class ALIFCell(Cell, Options, neurons.ALIF, Features): ...
 
 else:
-    LIF, ALIF, LI, Delay = map(layer, (neurons.LIF, neurons.ALIF, neurons.LI, neurons.Delay))
+    LIF, ALIF, LI = map(layer, (neurons.LIF, neurons.ALIF, neurons.LI))
+    Delay, Window = map(layer, (neurons.Delay, neurons.Window))
     LIFCell, ALIFCell = map(cell, (neurons.LIF, neurons.ALIF))
 
-__all__ = ["ALIF", "LI", "LIF", "ALIFCell", "Delay", "LIFCell", "SpikingActivation", "SpikingSequential"]
+__all__ = ["ALIF", "LI", "LIF", "ALIFCell", "Delay", "LIFCell", "SpikingActivation", "SpikingSequential", "Window"]
 __all__ += ["bounds", "cell", "check_gradients", "diagnose", "layer", "unroll"]

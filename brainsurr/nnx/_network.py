@@ -20,21 +20,24 @@ class SpikingSequential(AnswersWrongCalls, nnx.Module):
     steps at once, so a ``Linear`` is one large matrix product. Batch-first data would run along the wrong axis:
     ``xs = jnp.swapaxes(xs, 0, 1)`` turns it around.
 
-    A layer without a state must process each time step separately, and all in the same way; one that needs earlier
-    steps keeps a state. `unroll` tries layers on random numbers and on spikes, and raises an error for one that mixes
-    time steps there. It does not see mixing that shows with other values alone, and does not try layers that take a
-    dictionary or can't run separately, those of a module of your own outside of a `SpikingSequential`, or any on a mesh
-    with explicit or manual axes.
+    A layer without a state must treat each example of the batch alone, and each time step, all in the same way; one
+    that needs earlier steps keeps a state. While it is traced, a network tries such layers on random numbers and on
+    spikes, and raises an error for one that mixes examples; within `unroll`, for one that mixes time steps too. It
+    does not see mixing that shows with other values alone, and does not try layers that take a dictionary or can't
+    run separately, those of a module of your own outside of a `SpikingSequential`, or any on a mesh with explicit
+    or manual axes.
 
     Inputs become real numbers, so put an ``Embed`` before the network; spikes can be uint8 or bool, which `unroll`
-    keeps, but for one block at a time. Add a cell of flax as ``nnx.RNN(cell, time_major=True)``, which starts from its
-    initial state at each call.
+    keeps, but for one block at a time. Add a cell of flax as ``nnx.RNN(cell, time_major=True)``, whose carry is
+    that of the cell.
 
     Args:
       layers: modules and functions.
       return_spikes: whether the outputs are a pair, ``ys, spikes``: a dictionary of what each layer that fires returns,
         by its index in ``layers``. Layers that fire are LIF layers, a :class:`SpikingActivation`, a surrogate, and any
         whose own ``return_spikes`` is True and which returns such a pair. Elsewhere, that one's spikes are dropped.
+      mixes_examples: whether layers may mix the examples of a batch, as statistics over it do, or ``xs`` has no batch
+        axis: then none is tried for that.
 
     Example:
       >>> import jax.numpy as jnp
@@ -49,10 +52,11 @@ class SpikingSequential(AnswersWrongCalls, nnx.Module):
       (10, 4, 2)
     """
 
-    def __init__(self, layers: Iterable[Callable], *, return_spikes: bool = False):
+    def __init__(self, layers: Iterable[Callable], *, return_spikes: bool = False, mixes_examples: bool = False):
         check_flag("SpikingSequential: return_spikes", return_spikes)
+        check_flag("SpikingSequential: mixes_examples", mixes_examples)
         self.layers = nnx.List(sequential.check_layers(layers))
-        self.return_spikes = return_spikes
+        self.return_spikes, self.mixes_examples = return_spikes, mixes_examples
 
     def initialize_carry(self, input_shape: tuple[int, ...], rngs: nnx.Rngs | nnx.RngStream | None = None):
         """Return the initial states of all layers, for inputs of ``input_shape = (*batch, features)``.
@@ -66,14 +70,12 @@ class SpikingSequential(AnswersWrongCalls, nnx.Module):
             return sequential.apply_layer(copy.layers[i], carry, x)[1]
 
         def start(i, layer, shape):
-            return layer.initialize_carry(shape, rngs)
+            return (sequential.cell_inside(layer) or layer).initialize_carry(shape, rngs)
 
         return sequential.first_carries(self.layers, input_shape, start, outputs)
 
     def __call__(self, carry, xs):
-        return sequential.apply_layers(
-            self.layers, carry, xs, _as_function, as_product=_as_product, return_spikes=self.return_spikes
-        )
+        return sequential.apply_layers(self, carry, xs, _as_function, as_product=_as_product)
 
 
 def _as_function(layer) -> Callable | None:
@@ -122,7 +124,7 @@ def unroll(
       The carry after the last step, and the outputs.
 
     Raises:
-      ValueError: a layer of a :class:`SpikingSequential` has no state and mixes time steps.
+      ValueError: a layer of a :class:`SpikingSequential` has no state and mixes time steps or examples.
 
     Example:
       >>> import jax.numpy as jnp
@@ -141,7 +143,7 @@ def unroll(
     def block(carry, xs):
         carry, state = carry
         before = _values(state)  # before the call, which changes the variables in place
-        net = nnx.merge(graphdef, params, state)
+        net = nnx.clone(nnx.merge(graphdef, params, state))  # of this trace, as an `nnx.RNN` asks
         carry, ys = net(carry, xs)
         parts: Any = nnx.split(net, nnx.Param, ...)
         after = _values(parts[2])

@@ -8,7 +8,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from cases import each_value_once, label
-from close import bound
+from close import assert_close, bound
+from flax import nnx
 from pages import DOCS
 
 import brainsurr as bs
@@ -285,6 +286,19 @@ def test_a_delay_is_a_value_in_linen():
     assert hash(bs.linen.Delay(F, [1, 2, 3])) == hash(bs.linen.Delay(F, np.array([1, 2, 3])))
     assert bs.linen.Delay(F, jnp.array([1, 2, 3])) == bs.linen.Delay(F, (1, 2, 3))
     assert bs.nnx.Delay(F, [1, 2, 3]).steps == (1, 2, 3)
+
+
+@pytest.mark.parametrize("block_size", [None, 1, 4], ids="block_size={}".format)
+def test_a_linear_layer_behind_a_window_is_a_convolution(block_size):
+    """As `nnx.Conv` does it, which takes the batch first."""
+    conv = nnx.Conv(F, 5, (3,), padding="CAUSAL", rngs=nnx.Rngs(0))
+    xs = jnp.asarray(np.random.default_rng(0).normal(size=(10, 2, F)), jnp.float32)
+    linear = nnx.Linear(3 * F, 5, rngs=nnx.Rngs(0))
+    linear.kernel[...] = conv.kernel[...].reshape(3 * F, 5)
+    net = bs.nnx.SpikingSequential([bs.nnx.Window(F, 3), linear])
+    carry = net.initialize_carry((2, F))
+    ys = net(carry, xs)[1] if block_size is None else bs.nnx.unroll(net, carry, xs, block_size=block_size)[1]
+    assert_close(ys, jnp.swapaxes(conv(jnp.swapaxes(xs, 0, 1)), 0, 1), 3 * F)
 
 
 LOST = [

@@ -76,7 +76,10 @@ def called(host, layer):
 
 def loss(carry, ys):
     """With a weight for each output and each entry of the state, whatever the order of its arrays."""
-    parts = [(ys, ON_YS), *((leaf, np.resize([-1, 0, 1], leaf.shape)) for leaf in jax.tree.leaves(carry))]
+    parts = [
+        (ys, np.resize(ON_YS, ys.shape)),
+        *((leaf, np.resize([-1, 0, 1], leaf.shape)) for leaf in jax.tree.leaves(carry)),
+    ]
     return sum(jnp.sum(a * jnp.asarray(b, a.dtype)) for a, b in parts if jnp.issubdtype(a.dtype, jnp.floating))
 
 

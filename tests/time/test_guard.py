@@ -1,5 +1,8 @@
 """Within `unroll`, a layer without a state may not mix time steps; and which layers the guard does not see."""
 
+import functools
+import re
+
 import brainstate
 import jax
 import jax.numpy as jnp
@@ -22,7 +25,7 @@ def run(host, layer, jit=True, **options):
     """Outputs of a network with a layer, by `unroll` if there are options."""
     brainstate.random.seed(0)
     layers = [host.dense(F, F, nnx.Rngs(0)), host.layers.LIF(F), layer, host.layers.LI(F)]
-    params, start, apply, _ = host.pure(host.layers.SpikingSequential(layers), (B, F))
+    params, start, apply, _ = host.pure(host.layers.SpikingSequential(layers, mixes_examples=True), (B, F))
     carry = start((B, F))
 
     def ys(params):
@@ -142,7 +145,7 @@ def test_a_module_with_parameters_that_mixes_time_steps_is_refused(host, sequenc
 def test_a_product_of_the_framework_is_not_tried(host, monkeypatch):
     """A trial compiles the layer, which takes as long as all else in the trace of a network."""
     tried = []
-    monkeypatch.setattr(guard, "_mixes_time", lambda *args: tried.append(args) or False)
+    monkeypatch.setattr(guard, "_mixes", lambda *args: tried.append(args) or False)
     run(host, host.dense(F, F, nnx.Rngs(0)), block_size=5)
     others = len(tried)
     run(host, scale, block_size=5)
@@ -223,3 +226,99 @@ def test_what_the_guard_does_not_see():
     run(jax.random.key(0))
     jax.effects_barrier()
     assert len(printed) == T // 4
+
+
+# Examples of a batch --------------------------------------------------------------------------------------------------
+
+F12 = 12
+
+
+def centre_the_batch(xs):
+    return xs - xs.mean(1, keepdims=True)
+
+
+def attend(attention):
+    """Among the features of an example, three parts of four."""
+    return lambda xs: attention(xs.reshape(*xs.shape[:-1], 3, 4)).reshape(xs.shape)
+
+
+def rngs():
+    return nnx.Rngs(0)
+
+
+MIXING = [
+    (Nnx, lambda: nnx.Conv(F12, F12, (5,), rngs=rngs())),
+    (Nnx, lambda: nnx.Conv(F12, F12, (2,), padding="CAUSAL", rngs=rngs())),
+    (Nnx, lambda: nnx.MultiHeadAttention(2, F12, decode=False, deterministic=True, rngs=rngs())),
+    (Nnx, lambda: nnx.MultiHeadAttention(2, F12, dropout_rate=0.1, deterministic=False, decode=False, rngs=rngs())),
+    (Nnx, lambda: nnx.RNN(nnx.GRUCell(F12, F12, rngs=rngs()))),
+    (Nnx, lambda: nnx.GroupNorm(F12, num_groups=2, rngs=rngs())),
+    (Linen, lambda: linen.Conv(F12, (5,))),
+    (Linen, lambda: linen.MultiHeadDotProductAttention(2)),
+    (Linen, lambda: linen.RNN(linen.GRUCell(F12))),
+    (Linen, lambda: linen.GroupNorm(num_groups=2)),
+    (Brainstate, lambda: brainstate.nn.Conv1d((B, F12), F12, 5)),
+    *((host, lambda: centre_the_batch) for host in HOSTS),
+]
+SEPARATE = [
+    (Nnx, lambda: nnx.BatchNorm(F12, rngs=rngs())),  # its statistics say that it is meant
+    (Nnx, lambda: attend(nnx.MultiHeadAttention(2, 4, decode=False, deterministic=True, rngs=rngs()))),
+    (Nnx, lambda: nnx.RNN(nnx.GRUCell(F12, F12, rngs=rngs()), time_major=True)),
+    (Nnx, lambda: nnx.Dropout(0.5, rngs=rngs())),
+    (Linen, lambda: linen.RNN(linen.GRUCell(F12), time_major=True)),
+    *((host, lambda: lambda xs: xs * jnp.arange(B)[:, None]) for host in HOSTS),  # a weight of each example
+    *((host, functools.partial(host.layers.Window, F12, 3)) for host in HOSTS),
+]
+
+
+def forward(host, layer, how, **options):
+    """Run a network whose first layer is the one, as a plain call, compiled, or by `unroll`."""
+    brainstate.random.seed(0)
+    xs = jnp.asarray(np.random.default_rng(0).normal(0, 1, (T, B, F12)), jnp.float32)
+    net = host.layers.SpikingSequential([layer, host.layers.LI(36 if "Window" in str(type(layer)) else F12)], **options)
+    params, start, apply, _ = host.pure(net, (B, F12))
+    run = lambda params: apply(params, start((B, F12)), xs, **how)[1]  # noqa: E731
+    return run(params) if how is PLAIN else jax.jit(run)(params)
+
+
+PLAIN, COMPILED, IN_BLOCKS = {}, dict(), {"block_size": 6}  # noqa: C408
+HOW = pytest.mark.parametrize("how", [PLAIN, COMPILED, IN_BLOCKS], ids=["plain", "compiled", "in_blocks"])
+
+
+@HOW
+@pytest.mark.parametrize(("host", "make"), MIXING)
+def test_a_layer_that_mixes_examples_is_refused(host, make, how):
+    with pytest.raises(ValueError, match=r"layers\[0\], \w+, mixes the examples of a batch.* mixes_examples=True"):
+        forward(host, make(), how)
+    if how is PLAIN:
+        forward(host, make(), how, mixes_examples=True)
+
+
+@HOW
+@pytest.mark.parametrize(("host", "make"), SEPARATE)
+def test_a_layer_that_treats_each_example_alone_passes(host, make, how):
+    expected = forward(host, make(), PLAIN)
+    if not isinstance(make(), nnx.Dropout | nnx.BatchNorm | linen.BatchNorm):
+        np.testing.assert_allclose(forward(host, make(), how), expected, rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("host", [Nnx, Linen], ids=label)
+def test_one_mask_over_time_is_refused_in_blocks(host):
+    make = {Nnx: functools.partial(nnx.Dropout, rngs=rngs()), Linen: linen.Dropout}[host]
+    with pytest.raises(ValueError, match=r"one mask for all time steps, .* leave axis 0, time, out"):
+        forward(host, make(0.5, broadcast_dims=(0,), deterministic=False), IN_BLOCKS)
+    off = make(0.5, broadcast_dims=(0,), deterministic=True)
+    np.testing.assert_allclose(forward(host, off, IN_BLOCKS), forward(host, off, PLAIN), rtol=1e-5, atol=1e-6)
+
+
+def of_24_steps(xs):
+    return xs.reshape(T, B, F)
+
+
+def test_a_layer_made_for_one_length_of_time_is_named():
+    net = bn.SpikingSequential([bn.LIF(F), of_24_steps])
+    for call in (lambda: net.initialize_carry((B, F)), lambda: bn.unroll(net, (XS[0], None), XS, block_size=6)):
+        with pytest.raises(TypeError) as caught:
+            call()
+        told = r"in layer 1 of SpikingSequential, of_24_steps, for an input .* of \([16], 3, 4\)"
+        assert any(re.match(told, note) for note in caught.value.__notes__)

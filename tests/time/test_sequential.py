@@ -262,4 +262,5 @@ def test_an_error_names_its_layer(host):
         layers = [host.dense(4, 8, nnx.Rngs(0)), host.layers.LIF(hidden)]
         with pytest.raises((TypeError, ValueError, ScopeParamShapeError)) as error:
             fail(layers, features)
-        assert f"in layer {layer} of SpikingSequential, {type(layers[layer]).__name__}" in error.value.__notes__
+        told = f"in layer {layer} of SpikingSequential, {type(layers[layer]).__name__}, for an input"
+        assert any(note.startswith(told) for note in error.value.__notes__)
