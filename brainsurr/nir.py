@@ -10,7 +10,7 @@ import numpy as np
 
 from ._checks import check_flag, check_function, check_word, is_integer
 from ._nir import nir as _nir
-from ._nir.chain import Convention, Reader, Shape, Writer, chain_of, channels_first, expect, naming, words_of
+from ._nir.chain import Convention, Reader, Shape, Writer, chain_of, channels_first, expect, naming, shape_of, words_of
 from ._nir.layers import Population, as_arrays, build
 from ._nir.nodes import PAIRS
 from ._surrogate import Surrogate
@@ -151,14 +151,15 @@ def from_nir(
     with naming("from_nir"):
         how = _convention(dt, method, r, ("1", "tau/dt", None))
         start, chain = chain_of(graph)
-        channels, *space = _shape("an Input of a known shape", np.ravel(start.input_type["input"]).tolist())
+        channels, *space = _shape("an Input of a known shape", np.ravel(shape_of(start, "input")).tolist())
         to, written = Reader((*space, channels), how, said), words_of(start)
         for word, value in {"dt": how.dt, "method": method}.items():
-            if word in written and written[word] != value:
+            if written.get(word, value) != value:
                 text = f"from_nir: expected {word}={written[word]!r}, which the file was written with, got {value!r}"
                 warnings.warn(text, UserWarning, stacklevel=2)
         for name, node, partner in chain:
-            with naming(f"node {name!r}"):
+            to.owner = f"node {name!r}"
+            with naming(to.owner):
                 expect(type(node) in READERS, f"one of {sorted(k.__name__ for k in READERS)}", type(node).__name__)
                 READERS[type(node)](node, to, *([] if partner is None else [partner]))
         to.check_end()

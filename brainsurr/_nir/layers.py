@@ -18,7 +18,7 @@ from .._layer import fields_of
 from .._surrogate import Surrogate
 from .._time.sequential import functions_replaced, is_of_flax
 from ..neurons import Neuron, Recurrent
-from .chain import Shape, expect
+from .chain import Shape, expect, naming
 
 WEIGHTS = ("kernel", "bias", "recurrent_kernel")
 GEOMETRY = ("strides", "padding", "kernel_dilation", "feature_group_count")  # of a convolution, as flax names it
@@ -132,14 +132,14 @@ def _flattens(layer: Any, shape: Shape) -> bool:
     return np.array_equal(ys, xs.reshape(4, 3, -1))
 
 
-def build(host: Any, layers: list[tuple[Any, Shape]]) -> Any:
-    """Return a network of layers, each with the shape of its input."""
-    held = [{name: getattr(layer, name, None) for name in WEIGHTS} for layer, _ in layers]
+def build(host: Any, layers: list[tuple[Any, Shape, str]]) -> Any:
+    """Return a network of layers, each with the shape of its input and its name for messages."""
+    held = [{name: getattr(layer, name, None) for name in WEIGHTS} for layer, *_ in layers]
     weights = [{name: jnp.asarray(w) for name, w in named.items() if w is not None} for named in held]
     return host.network([_made(host, *layer) for layer in layers], weights)
 
 
-def _made(host: Any, layer: Any, shape: Shape) -> Any:
+def _made(host: Any, layer: Any, shape: Shape, owner: str) -> Any:
     if isinstance(layer, Affine):
         return host.make_affine(layer, shape)
     if isinstance(layer, Population):
@@ -147,7 +147,8 @@ def _made(host: Any, layer: Any, shape: Shape) -> Any:
         options = {field.name: getattr(layer.neuron, field.name) for field in fields_of(kind)}
         options |= {} if layer.param_dtype is None else {"param_dtype": layer.param_dtype}
         options |= {} if layer.recurrent_kernel is None else {"recurrent": True}
-        return host.make_neurons(host.package.layer(kind), shape, options)
+        with naming(owner):
+            return host.make_neurons(host.package.layer(kind), shape, options)
     return host.package.SpikingActivation(layer) if isinstance(layer, Surrogate) else layer
 
 

@@ -3,13 +3,14 @@
 from typing import Any, NamedTuple
 
 import jax
+import jax.numpy as jnp
 import nir
 import numpy as np
 
 from .._surrogate import Surrogate
 from ..neurons import LI, LIF, Delay
 from . import chain
-from .chain import Reader, Shape, Writer, channels_first, dtype_of, expect, near, numbers, plain, words_of
+from .chain import Reader, Shape, Writer, channels_first, dtype_of, expect, near, numbers, plain, within, words_of
 from .layers import Affine, Conv, Flatten, Pool, Population
 
 RESETTING = ("reset", "reset_delay", "reset_grad")
@@ -28,14 +29,26 @@ def _checked(layer: Affine, to: Writer) -> tuple[np.ndarray, np.ndarray | None, 
     dtype = np.asarray(layer.kernel).dtype
     if layer.dtype is not None and (np.dtype(layer.dtype) != dtype or dtype.itemsize < 4):
         to.lose(f"the dtype {np.dtype(layer.dtype).name} that it computes in, where NIR says nothing of any")
-    bias = None if layer.bias is None else plain(layer.bias).reshape(-1)
-    return plain(layer.kernel), bias, {} if dtype.kind == "f" else {"dtype": dtype.name}
+    bias = None if layer.bias is None else within(dtype, "its bias", plain(layer.bias).reshape(-1))
+    return within(dtype, "its kernel", plain(layer.kernel)), bias, {} if dtype.kind == "f" else {"dtype": dtype.name}
 
 
 def weights_of(node: Any, field: str) -> np.ndarray:
     """Return weights of a node in the dtype that they have, or had here."""
-    given = np.asarray(getattr(node, field)).dtype
-    return numbers(node, field).astype(dtype_of(words_of(node), "dtype", given if given.kind == "f" else np.float32))
+    value, given = numbers(node, field), np.asarray(getattr(node, field)).dtype
+    known = given if given.kind == "f" and given.itemsize <= 8 else jnp.float32
+    return _cast(field, value, dtype_of(words_of(node), "dtype", known))
+
+
+def _cast(what: str, value: np.ndarray, dtype: Any) -> np.ndarray:
+    """Return numbers in a dtype, which is float32 here if it is float64 and jax has none."""
+    return within(jax.dtypes.canonicalize_dtype(dtype), what, value).astype(dtype)
+
+
+def _bias_of(node: Any, outputs: int) -> np.ndarray:
+    bias = weights_of(node, "bias")
+    expect(bias.size == outputs, f"bias of shape ({outputs},)", bias.shape)
+    return bias.reshape(-1)
 
 
 def write_affine(name: str, layer: Affine, to: Writer):
@@ -50,8 +63,8 @@ def write_affine(name: str, layer: Affine, to: Writer):
 def read_affine(node: Any, to: Reader):
     """Read a product over the last axis."""
     weight = weights_of(node, "weight")
-    expect(weight.shape == (len(weight), *to.shape), f"weight of shape (outputs, *{to.shape})", weight.shape)
-    bias = weights_of(node, "bias").reshape(len(weight)) if isinstance(node, nir.Affine) else None
+    expect(weight.shape[1:] == to.shape and weight.ndim == 2, f"weight of shape (outputs, *{to.shape})", weight.shape)
+    bias = _bias_of(node, len(weight)) if isinstance(node, nir.Affine) else None
     to.add(Affine(to.from_order(weight.T), bias), weight.shape[:1])
     to.order = None
 
@@ -105,19 +118,27 @@ def write_conv(name: str, layer: Conv, to: Writer):
 
 def read_conv(node: Any, to: Reader):
     """Read a convolution."""
-    weight = weights_of(node, "weight")
-    kernel, bias = np.moveaxis(weight, (0, 1), (-1, -2)), weights_of(node, "bias").reshape(len(weight))
-    axes, padding = weight.ndim - 2, chain.as_python(node.padding)
-    padding = padding.upper() if isinstance(padding, str) else [(n, n) for n in _integers(node, "padding", axes)]
-    strides, dilation = (_integers(node, field, axes) for field in ("stride", "dilation"))
-    layer = Conv(kernel, bias, strides, padding, dilation, int(node.groups))
-    to.add(layer, _slid(layer, kernel.shape, to.shape)[-1])
+    axes, weight = 1 if isinstance(node, nir.Conv1d) else 2, weights_of(node, "weight")
+    expect(weight.ndim == axes + 2, f"weight of {axes + 2} axes", weight.shape)
+    to.check_shape("input_shape", getattr(node, "input_shape", None), to.shape[:-1])
+    padding = chain.as_python(getattr(node, "padding", None))
+    if isinstance(padding, str):
+        expect(padding in ("same", "valid"), "padding to be 'same', 'valid' or integers", repr(padding))
+    padding = padding.upper() if isinstance(padding, str) else [(n, n) for n in _integers(node, "padding", axes, 0)]
+    strides, dilation = (_integers(node, field, axes, 1) for field in ("stride", "dilation"))
+    (groups,) = _integers(node, "groups", 1, 1)
+    expect(len(weight) % groups == 0, f"outputs in {groups} groups", len(weight))
+    layer = Conv(np.moveaxis(weight, (0, 1), (-1, -2)), _bias_of(node, len(weight)), strides, padding, dilation, groups)
+    to.add(layer, _slid(layer, layer.kernel.shape, to.shape)[-1])
 
 
-def _integers(node: Any, field: str, axes: int) -> Shape:
-    value = np.broadcast_to(numbers(node, field), axes)
-    expect(np.all(value == np.floor(value)), f"{field} to be integers", value.tolist())
-    return tuple(map(int, value))
+def _integers(node: Any, field: str, count: int, least: int) -> Shape:
+    value = numbers(node, field)
+    fits = value.shape in ((), (1,), (count,)) and np.all(
+        (value == np.floor(value)) & (value >= least) & (value < 2**31)
+    )
+    expect(fits, f"{field} to be integers of {least} or more, one for all or for each axis", value.tolist())
+    return tuple(map(int, np.broadcast_to(value, count)))
 
 
 def write_pool(name: str, layer: Pool, to: Writer):
@@ -130,7 +151,9 @@ def write_pool(name: str, layer: Pool, to: Writer):
 
 def read_pool(node: Any, to: Reader):
     """Read a pool over two axes."""
-    window, strides, padding = (_integers(node, field, 2) for field in ("kernel_size", "stride", "padding"))
+    window, strides, padding = (
+        _integers(node, field, 2, least) for field, least in (("kernel_size", 1), ("stride", 1), ("padding", 0))
+    )
     layer = Pool(window, strides, padding, average=isinstance(node, nir.AvgPool2d))
     to.add(layer, _slid(layer, (*window, *to.shape[-1:] * 2), to.shape)[-1])
 
@@ -148,7 +171,8 @@ def write_flatten(name: str, layer: Flatten, to: Writer):
 def read_flatten(node: Any, to: Reader):
     """Read a flatten of all axes."""
     last = len(to.shape) - 1
-    start, end = node.start_dim, node.end_dim
+    (start,), (end,) = (_integers(node, field, 1, -1) for field in ("start_dim", "end_dim"))
+    to.check_shape("input_type", chain.shape_of(node, "input"))
     expect(start == 0 and end in (-1, last), f"a Flatten of all axes, from 0 to {last}", f"from {start} to {end}")
     if last:
         to.add(Flatten(len(to.shape)))
@@ -185,8 +209,7 @@ def _membrane(neuron: Any, to: Writer) -> Membrane:
     tau = how.tau_of(decay) if leaks else one
     leak = {"tau": tau, "v_leak": 0 * one} if leaks else {}
     full_r = 1 / (1 - decay) if leaks and how.method == "exp" else tau / how.dt
-    r = one if how.r == "1" else tau / how.dt
-    gain = 1 - decay if neuron.decay_input else one
+    r, gain = how.r_of(tau), 1 - decay if neuron.decay_input else one
     return Membrane(leak, full_r, r, gain, how.gain_of(decay, r, leaks))
 
 
@@ -266,9 +289,7 @@ def write_delay(name: str, population: Population, to: Writer):
 def _read_membrane(node: Any, to: Reader, tau: str = "tau", r: str = "r") -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Return the decay of a potential, the factor of its input in a step, and where it rests."""
     how, given, leaks = to.how, to.numbers(node, r), not isinstance(node, nir.I | nir.IF)
-    said = None if isinstance(node, nir.I) else how.r  # what an integrator gives depends on its resistance as it is
-    expect(said or np.all(given > 0), f"{r} above 0", given.min())
-    one = decay = np.ones_like(given)
+    one = decay = time = np.ones_like(given)
     rest = 0 * one
     if leaks:
         time, rest = to.numbers(node, tau), to.numbers(node, "v_leak")
@@ -276,8 +297,11 @@ def _read_membrane(node: Any, to: Reader, tau: str = "tau", r: str = "r") -> tup
         what = f"{tau} to be dt or more, or above 0 with method='exp'"
         expect(fits, what, f"{time.min():g} with dt={how.dt:g}: pass the dt that the file was written for")
         decay = how.decay_of(time)
-    gain = one if said == "tau/dt" else how.gain_of(decay, one if said else given, leaks)
-    return decay, gain, rest
+        expect(np.all(decay < 1), f"{tau} with a decay below 1 in float64", time.max())
+    if not isinstance(node, nir.I):  # what an integrator gives depends on its resistance as it is
+        given = how.r_of(time, given)
+    expect(np.all(given > 0), f"{r} above 0", given.min())
+    return decay, how.gain_of(decay, given, leaks), rest
 
 
 def read_integrator(node: Any, to: Reader, threshold: Any = None):
@@ -298,7 +322,7 @@ def read_threshold(node: Any, to: Reader):
     """Read a threshold by itself: a surrogate at 0, and else memoryless neurons."""
     words, threshold = words_of(node) | NO_RESET, to.numbers(node, "threshold")
     zero = np.zeros_like(threshold)
-    to.add(_neurons(zero, threshold, zero + 1, words, to) if np.any(threshold) else _spike_fn(words | to.said))
+    to.add(_neurons(zero, threshold, zero + 1, words, to) if np.any(threshold) else _spike_fn(words | to.said, to))
 
 
 def read_neurons(node: Any, to: Reader, weights: Any = None):
@@ -323,36 +347,45 @@ def _neurons(decay, threshold, gain, words: dict[str, Any], to: Reader) -> Popul
     """Return neurons whose potential there has a gain of ``gain``, and here one of 1 or of 1 - decay."""
     decay_input = words.get("decay_input", not np.all(near(gain, 1)) and not np.any(decay == 1))
     words |= to.said
-    threshold = to.each("v_threshold", threshold * (1 - decay if decay_input else 1.0) / gain)
+    dtype = dtype_of(words, "param_dtype")
+    threshold = to.each("v_threshold", threshold * (1 - decay if decay_input else 1.0) / gain, dtype)
     resetting = {name: words[name] for name in RESETTING if name in words}
-    neuron = LIF(to.each("tau", decay), decay_input, threshold, _spike_fn(words), **resetting)
-    return Population(neuron, param_dtype=dtype_of(words, "param_dtype"))
+    return Population(
+        LIF(to.each("tau", decay), decay_input, threshold, _spike_fn(words, to), **resetting), None, dtype
+    )
 
 
-def _spike_fn(words: dict[str, Any]) -> Any:
+def _spike_fn(words: dict[str, Any], to: Reader) -> Any:
     f = words.get("surrogate", LIF.spike_fn)
-    return chain.surrogate_of(f) if isinstance(f, dict) else f
+    return chain.surrogate_of(f, to.shape) if isinstance(f, dict) else f
 
 
 def _read_recurrent(node: Any, dtype: Any, to: Reader) -> np.ndarray:
     """Return recurrent weights; a bias of them is one of the layer before, which is added at every step too."""
     weight = weights_of(node, "weight")
     expect(weight.shape == to.shape * 2, f"recurrent weights of shape {to.shape * 2}", weight.shape)
-    if isinstance(node, nir.Affine) and np.any(bias := weights_of(node, "bias")):
+    if isinstance(node, nir.Affine) and np.any(bias := _bias_of(node, len(weight))):
         before: Any
-        before, shape = to.layers[-1] if to.layers else (None, ())
+        before, shape, owner = to.layers[-1] if to.layers else (None, (), "")
         expect(type(before) is Affine, "a Linear or Affine before neurons whose recurrent weights have a bias", before)
-        to.layers[-1] = Affine(before.kernel, bias if before.bias is None else before.bias + bias), shape
-    return to.from_order(to.from_order(weight.astype(dtype)).T)
+        bias = bias if before.bias is None else _cast("the sum of biases", before.bias + bias.astype(float), bias.dtype)
+        to.layers[-1] = Affine(before.kernel, bias), shape, owner
+    return to.from_order(to.from_order(_cast("weight", weight, dtype)).T)
 
 
 def read_delay(node: Any, to: Reader):
     """Read a delay by whole steps."""
     steps = to.numbers(node, "delay") / to.how.dt
     whole = np.round(steps)
-    fits = np.allclose(steps, whole, rtol=1e-6, atol=1e-6)
+    fits = np.allclose(steps, whole, rtol=1e-6, atol=1e-6) and np.all(whole >= 0)
     expect(fits, f"delays of whole steps of dt={to.how.dt:g}", f"{steps.reshape(-1)[:4]} of it")
+    to.check_size("the steps of a Delay", whole.max())
     to.add(Population(Delay(np.asarray(to.each("delay", whole)).astype(int).tolist())))
+
+
+def read_end(node: Any, to: Reader):
+    """Check what an Input or an Output says of the shape."""
+    to.check_shape(f"an {type(node).__name__}", chain.shape_of(node, "input"))
 
 
 PAIRS: list[Any] = [  # a layer, how it is written, how it is read, and as which nodes
@@ -364,4 +397,5 @@ PAIRS: list[Any] = [  # a layer, how it is written, how it is read, and as which
     (LIF, write_neurons, read_neurons, nir.LIF, nir.IF, nir.CubaLIF),
     (Surrogate, write_surrogate, read_threshold, nir.Threshold),
     (Delay, write_delay, read_delay, nir.Delay),
+    (None, None, read_end, nir.Input, nir.Output),
 ]
