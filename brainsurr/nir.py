@@ -82,9 +82,8 @@ def to_nir(
                 given = as_arrays(host, layer, to.shape)
                 kind = type(given.neuron if isinstance(given, Population) else given)
                 kind = Surrogate if issubclass(kind, Surrogate) else kind
-                expect(
-                    kind in WRITERS, "a layer that NIR has: linear, conv, avg_pool, flatten, LIF, LI, Delay, surrogate"
-                )
+                known = "linear, conv, avg_pool, flatten, LIF, LI, Delay, surrogate"
+                expect(kind in WRITERS, f"a layer that NIR has: {known}")
                 WRITERS[kind](f"{kind.__name__.lower()}_{i}", given, to)
         to.check_end()
         if to.lost and not lossy:
@@ -150,7 +149,7 @@ def from_nir(
     said = {"reset": reset, "reset_delay": reset_delay, "surrogate": spike_fn}
     with naming("from_nir"):
         how = _convention(dt, method, r, ("1", "tau/dt", None))
-        start, chain = chain_of(graph)
+        (_, start, _), *chain = chain_of(graph)
         channels, *space = _shape("an Input of a known shape", np.ravel(shape_of(start, "input")).tolist())
         to, written = Reader((*space, channels), how, said), words_of(start)
         for word, value in {"dt": how.dt, "method": method}.items():
@@ -161,7 +160,7 @@ def from_nir(
             to.owner = f"node {name!r}"
             with naming(to.owner):
                 expect(type(node) in READERS, f"one of {sorted(k.__name__ for k in READERS)}", type(node).__name__)
-                READERS[type(node)](node, to, *([] if partner is None else [partner]))
+                READERS[type(node)](node, to, *filter(None, [partner]))
         to.check_end()
         return build(import_module(f"brainsurr.{host}._nir"), to.layers)
 

@@ -27,6 +27,7 @@ Shape = tuple[int, ...]
 MOST_ENTRIES = 2**30  # of a time step, of what a Delay keeps: 4 GiB
 MOST_TERMS = 1000  # of a Fourier series, which compiles for a second then
 DEEPEST = 50  # that a graph is in others
+SPIKING, LINEAR = nir.LIF | nir.IF | nir.CubaLIF, nir.Linear | nir.Affine
 
 
 def expect(fits: Any, what: str, got: Any = None):
@@ -126,14 +127,12 @@ class Writer(Chain):
     Attributes:
       owner: the layer that is written, for messages.
       lost: what NIR does not say of the layers so far.
-      synapses: by their nodes, the potentials that make one node with neurons that come next.
     """
 
     def __init__(self, shape: Shape, how: Convention):
         super().__init__(shape, how)
         self.nodes: dict[str, Any] = {}
         self.edges: list[tuple[str, str]] = []
-        self.synapses: dict[str, Any] = {}
         self.lost: list[str] = []
         self.owner = self.last = ""
 
@@ -167,7 +166,7 @@ class Reader(Chain):
     def __init__(self, shape: Shape, how: Convention, said: dict[str, Any]):
         super().__init__(shape, how)
         self.said = {word: value for word, value in said.items() if value is not None}
-        self.layers: list[tuple[Any, Shape, str]] = []
+        self.layers: list[Any] = []
         self.owner = ""
 
     def add(self, layer: Any, shape: Shape | None = None):
@@ -228,17 +227,16 @@ def channels_first(shape: Shape) -> Shape:
 # Graphs --------------------------------------------------------------------------------------------------------------
 
 
-def chain_of(graph: Any) -> tuple[Any, list[tuple[str, Any, Any]]]:
-    """Return the input of a graph, and the nodes after it in order; raise a ValueError unless they form a chain.
+def chain_of(graph: Any) -> list[tuple[str, Any, Any]]:
+    """Return the nodes of a graph in order, from its Input on; raise a ValueError unless they form a chain.
 
     Each node has its name, with those of the graphs around it, and what makes one layer of neurons with it: recurrent
     weights, which form a cycle with spiking neurons, or the threshold behind an integrator; or None.
     """
     nodes, edges = _inlined(graph)
-    spiking, linear = nir.LIF | nir.IF | nir.CubaLIF, nir.Linear | nir.Affine
     back = [edge for edge in edges if edge[::-1] in edges]
-    partners = {a: b for a, b in back if isinstance(nodes[a], spiking) and isinstance(nodes[b], linear)}
-    edges -= {edge for a, b in partners.items() for edge in ((a, b), (b, a))}
+    partners = {a: b for a, b in back if isinstance(nodes[a], SPIKING) and isinstance(nodes[b], LINEAR)}
+    edges -= {edge for edge in back if edge in partners.items() or edge[::-1] in partners.items()}
     order, after = [_only(nir.Input, graph)], dict(sorted(edges))
     while order[-1] in after and len(order) < len(nodes):
         order.append(after[order[-1]])
@@ -246,11 +244,10 @@ def chain_of(graph: Any) -> tuple[Any, list[tuple[str, Any, Any]]]:
     got = f"{' -> '.join(order)}, and apart from it {sorted(map(str, left))}"
     fits = not left and order[-1] == _only(nir.Output, graph)
     expect(fits, "one layer after another, from the Input to the Output", got)
-    for a, b in itertools.pairwise(order):
-        if isinstance(nodes[a], nir.LI | nir.I) and isinstance(nodes[b], nir.Threshold):
-            partners[a] = b
-    names = [name for name in order if name not in partners.values()]
-    return nodes[order[0]], [(name, nodes[name], nodes[partners[name]] if name in partners else None) for name in names]
+    follow = itertools.pairwise(order)
+    fires = {a: b for a, b in follow if isinstance(nodes[a], nir.LI | nir.I) and isinstance(nodes[b], nir.Threshold)}
+    partners |= fires
+    return [(name, nodes[name], nodes.get(partners.get(name, ""))) for name in order if name not in partners.values()]
 
 
 def _only(kind: type, graph: Any) -> str:
@@ -263,12 +260,8 @@ def _inlined(graph: Any, prefix: str = "", around: tuple[Any, ...] = ()) -> tupl
     """Return nodes and edges of a graph with those of the graphs inside of it."""
     fits = len(around) < DEEPEST and all(graph is not other for other in around)
     expect(fits, f"graphs in each other, none in itself, at most {DEEPEST} deep", f"more at node {prefix[:60]!r}")
-    fits = isinstance(graph.nodes, dict) and isinstance(graph.edges, list | tuple)
-    got = f"{type(graph.nodes).__name__} and {type(graph.edges).__name__} in {prefix!r}"
-    expect(fits, "a graph with a dict of nodes and a list of edges", got)
-    for edge in graph.edges:
-        pair = isinstance(edge, list | tuple) and len(edge) == 2 and all(isinstance(end, str) for end in edge)
-        expect(pair and graph.edges.count(edge) == 1, "edges from one node to another, each once", repr(edge))
+    kinds = type(graph.nodes).__name__, type(graph.edges).__name__
+    expect(kinds == ("dict", "list"), f"a dict of nodes and a list of edges in the graph {prefix!r}", kinds)
     nodes: dict[str, Any] = {}
     edges: set[tuple[str, str]] = set()
     starts, ends = {}, {}  # of graphs inside, which edges name
@@ -276,13 +269,17 @@ def _inlined(graph: Any, prefix: str = "", around: tuple[Any, ...] = ()) -> tupl
         path = f"{prefix}{name}"
         if isinstance(node, nir.NIRGraph):
             inner, between = _inlined(node, f"{path}.", (*around, graph))
-            starts[path], ends[path] = (f"{path}.{_only(kind, node)}" for kind in (nir.Input, nir.Output))
-            nodes |= inner
-            edges |= between
+            starts[name], ends[name] = (f"{name}.{_only(kind, node)}" for kind in (nir.Input, nir.Output))
+            nodes, edges = nodes | inner, edges | between
         else:
             nodes[path] = node
-    pairs = [(f"{prefix}{a}", f"{prefix}{b}") for a, b in graph.edges]
-    return nodes, edges | {(ends.get(a, a), starts.get(b, b)) for a, b in pairs}
+    for edge in graph.edges:
+        pair = isinstance(edge, list | tuple) and len(edge) == 2 and all(isinstance(end, str) for end in edge)
+        expect(pair, "edges from one node to another", repr(edge))
+        here = f"{prefix}{ends.get(edge[0], edge[0])}", f"{prefix}{starts.get(edge[1], edge[1])}"
+        expect(here not in edges, "each edge once", repr(edge))
+        edges.add(here)
+    return nodes, edges
 
 
 # Metadata: words, dtypes, and surrogates, which are read by look-up, and no code is run ------------------------------
@@ -295,7 +292,7 @@ def words_of(node: Any) -> dict[str, Any]:
     metadata = getattr(node, "metadata", None)
     words = metadata.get("brainsurr", {}) if isinstance(metadata, dict) else {}
     expect(isinstance(words, dict), "words by name in its metadata", words)
-    words = {key: value if key == "surrogate" else as_python(value) for key, value in words.items()}
+    words = {key: as_python(value) for key, value in words.items()}
     for key, value in words.items():
         kind, what = (dict, "a name and parameters") if key == "surrogate" else (int | float | str, "a number or word")
         expect(isinstance(value, kind), f"{key} in its metadata to be {what}", repr(value))
@@ -326,22 +323,16 @@ def words_of_surrogate(f: Surrogate) -> dict[str, Any]:
 
 def surrogate_of(words: dict[str, Any], shape: Shape) -> Surrogate:
     """Return the surrogate of a name and parameters, for an input of a shape."""
-    with naming("the surrogate in its metadata"):
-        f = _surrogate_of(words)
-        for parameter in jax.tree.leaves(f):
-            within(jnp.float32, "its parameters", np.asarray(parameter, np.float64))
-        f._matched(jax.ShapeDtypeStruct(shape, jnp.float32), inside=True)
-        return f
-
-
-def _surrogate_of(words: dict[str, Any]) -> Surrogate:
     parameters: Any
     name, parameters = (as_python(words.get(key)) for key in ("name", "parameters"))
     expect(isinstance(name, str) and name in EXPORTED, f"one of {', '.join(sorted(EXPORTED))}", repr(name))
     expect(isinstance(parameters, dict), "parameters by name", repr(parameters))
-    values = {p: _surrogate_of(v) if isinstance(v, dict) else as_python(v) for p, v in parameters.items()}
+    values = {p: surrogate_of(v, shape) if isinstance(v, dict) else as_python(v) for p, v in parameters.items()}
     f = EXPORTED[name](**values)
     expect(getattr(f, "n", 0) <= MOST_TERMS, f"n, its number of terms, to be {MOST_TERMS} or less", values.get("n"))
+    for value in jax.tree.leaves(f):
+        within(jnp.float32, "its parameters", np.asarray(value, np.float64))
+    f._matched(jax.ShapeDtypeStruct(shape, jnp.float32))  # a ValueError unless they broadcast into it
     return f
 
 
