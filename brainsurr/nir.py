@@ -10,7 +10,7 @@ import numpy as np
 
 from ._checks import check_flag, check_function, check_word, is_integer
 from ._nir import nir as _nir
-from ._nir.chain import Convention, Reader, Shape, Writer, chain_of, channels_first, expect, naming, words_of
+from ._nir.chain import Convention, Reader, Shape, Writer, chain_of, channels_first, expect, naming, shape_of, words_of
 from ._nir.layers import Population, as_arrays, build
 from ._nir.nodes import PAIRS
 from ._surrogate import Surrogate
@@ -82,9 +82,8 @@ def to_nir(
                 given = as_arrays(host, layer, to.shape)
                 kind = type(given.neuron if isinstance(given, Population) else given)
                 kind = Surrogate if issubclass(kind, Surrogate) else kind
-                expect(
-                    kind in WRITERS, "a layer that NIR has: linear, conv, avg_pool, flatten, LIF, LI, Delay, surrogate"
-                )
+                known = "linear, conv, avg_pool, flatten, LIF, LI, Delay, surrogate"
+                expect(kind in WRITERS, f"a layer that NIR has: {known}")
                 WRITERS[kind](f"{kind.__name__.lower()}_{i}", given, to)
         to.check_end()
         if to.lost and not lossy:
@@ -150,17 +149,18 @@ def from_nir(
     said = {"reset": reset, "reset_delay": reset_delay, "surrogate": spike_fn}
     with naming("from_nir"):
         how = _convention(dt, method, r, ("1", "tau/dt", None))
-        start, chain = chain_of(graph)
-        channels, *space = _shape("an Input of a known shape", np.ravel(start.input_type["input"]).tolist())
+        (_, start, _), *chain = chain_of(graph)
+        channels, *space = _shape("an Input of a known shape", np.ravel(shape_of(start, "input")).tolist())
         to, written = Reader((*space, channels), how, said), words_of(start)
         for word, value in {"dt": how.dt, "method": method}.items():
-            if word in written and written[word] != value:
+            if written.get(word, value) != value:
                 text = f"from_nir: expected {word}={written[word]!r}, which the file was written with, got {value!r}"
                 warnings.warn(text, UserWarning, stacklevel=2)
         for name, node, partner in chain:
-            with naming(f"node {name!r}"):
+            to.owner = f"node {name!r}"
+            with naming(to.owner):
                 expect(type(node) in READERS, f"one of {sorted(k.__name__ for k in READERS)}", type(node).__name__)
-                READERS[type(node)](node, to, *([] if partner is None else [partner]))
+                READERS[type(node)](node, to, *filter(None, [partner]))
         to.check_end()
         return build(import_module(f"brainsurr.{host}._nir"), to.layers)
 

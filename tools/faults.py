@@ -298,7 +298,9 @@ FAULTS = [
     Fault("neurons/_neuron.py", "2.5 * float(jnp.finfo(dtype).eps)", "float(jnp.finfo(dtype).eps) / 4", "neuron"),
     Fault("nnx/_layer.py", "return self._running().step(", "return self.neuron.step(", "random neuron"),
     # Conversions.
-    Fault("_nir/nodes.py", "threshold * gain_there / gain", "threshold * gain_there", "nir"),
+    Fault("_nir/nodes.py", "1.0, r / same)", "1.0, same / r)", "nir"),
+    Fault("_nir/chain.py", "(size <= float(info.max))", "np.isfinite(size)", "nir"),
+    Fault("_nir/chain.py", "!= 1] == [n for n in ours", "!= 1] or [n for n in ours", "nir"),
     Fault("_nir/nodes.py", "nir.Linear(weight=weight.copy())", "nir.Linear(weight=weight.T.copy())", "nir"),
     Fault("_nir/nodes.py", "threshold - rest, gain", "threshold, gain", "nir"),
     Fault("_nir/nodes.py", "node.input_type = {", "node.inputs = {", "nir"),

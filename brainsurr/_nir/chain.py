@@ -10,17 +10,24 @@ factor, by which the threshold is scaled. All is computed in float64, so that a 
 
 import contextlib
 import itertools
+import math
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
+import jax
 import jax.numpy as jnp
 import nir
 import numpy as np
 
 from .. import surrogates
+from .._checks import check_dtype
 from .._surrogate import Scaled, Surrogate
 
 Shape = tuple[int, ...]
+MOST_ENTRIES = 2**30  # of a time step, of what a Delay keeps: 4 GiB
+MOST_TERMS = 1000  # of a Fourier series, which compiles for a second then
+DEEPEST = 50  # that a graph is in others
+SPIKING, LINEAR = nir.LIF | nir.IF | nir.CubaLIF, nir.Linear | nir.Affine
 
 
 def expect(fits: Any, what: str, got: Any = None):
@@ -36,6 +43,14 @@ def naming(owner: str) -> Iterator[None]:
         yield
     except Exception as error:  # what others wrote may lack anything
         raise ValueError(f"{owner}: {error}") from error.__cause__ or error
+
+
+def within(dtype: Any, what: str, value: np.ndarray, *, normal: bool = False) -> np.ndarray:
+    """Return numbers, or raise a ValueError if one is not finite in a dtype, or, if so asked, 0 only there."""
+    info, size = jnp.finfo(dtype), np.abs(value)
+    fits = (size <= float(info.max)) & (not normal or (size >= float(info.tiny)) | (size == 0))
+    expect(np.all(fits), f"{what} to hold numbers that {info.dtype} has", np.extract(~fits, value)[:4])
+    return value
 
 
 def near(value: np.ndarray, other: Any) -> np.ndarray:
@@ -64,10 +79,14 @@ class Convention(NamedTuple):
         """Return the decay of a time constant above 0."""
         return 1 - self.dt / tau if self.method == "euler" else np.exp(-self.dt / tau)
 
+    def r_of(self, tau: np.ndarray, given: Any = None) -> Any:
+        """Return the resistance of neurons with a time constant, which is 1 without a leak."""
+        return {"1": np.ones_like(tau), "tau/dt": tau / self.dt}.get(self.r or "", given)
+
     def gain_of(self, decay: np.ndarray, r: np.ndarray, leaks: bool) -> np.ndarray:
         """Return the factor of the input in a step there; exactly 1 if r is tau / dt, rounded to float32."""
         gain = (1 - decay if leaks else self.dt) * r
-        return np.where(leaks & near(gain, 1), 1.0, gain)
+        return np.where(near(gain, 1), 1.0, gain)
 
 
 class Chain:
@@ -108,14 +127,12 @@ class Writer(Chain):
     Attributes:
       owner: the layer that is written, for messages.
       lost: what NIR does not say of the layers so far.
-      synapses: by their nodes, the potentials that make one node with neurons that come next.
     """
 
     def __init__(self, shape: Shape, how: Convention):
         super().__init__(shape, how)
         self.nodes: dict[str, Any] = {}
         self.edges: list[tuple[str, str]] = []
-        self.synapses: dict[str, Any] = {}
         self.lost: list[str] = []
         self.owner = self.last = ""
 
@@ -133,26 +150,41 @@ class Writer(Chain):
 
     def spread(self, value: Any) -> np.ndarray:
         """Expand a number, or one for each channel, to one for each entry of a time step, in the order of NIR."""
-        spread = np.broadcast_to(np.asarray(value, np.float64), self.shape)
+        value = within(np.float32, "its parameters", np.asarray(value, np.float64))
+        spread = np.broadcast_to(value, self.shape)
         return (np.moveaxis(spread, -1, 0) if spread.ndim > 1 else self.to_order(spread)).copy()
 
 
 class Reader(Chain):
-    """Layers while they are read, each with the shape of its input.
+    """Layers while they are read, each with the shape of its input and its node.
 
     Attributes:
       said: by the caller of all neurons: ``reset``, ``reset_delay``, ``spike_fn``, but those that are None.
+      owner: the node that is read, for messages.
     """
 
     def __init__(self, shape: Shape, how: Convention, said: dict[str, Any]):
         super().__init__(shape, how)
         self.said = {word: value for word, value in said.items() if value is not None}
-        self.layers: list[tuple[Any, Shape]] = []
+        self.layers: list[Any] = []
+        self.owner = ""
 
     def add(self, layer: Any, shape: Shape | None = None):
         """Add a layer; ``shape`` is that of its output, if it differs from the one of its input."""
-        self.layers.append((layer, self.shape))
+        self.layers.append((layer, self.shape, self.owner))
         self.shape = shape or self.shape
+        self.check_size("a time step", 1)
+
+    def check_size(self, what: str, steps: float):
+        """Raise a ValueError if some time steps have more entries than there is memory."""
+        size = steps * math.prod(self.shape)
+        expect(size <= MOST_ENTRIES, f"at most {MOST_ENTRIES} entries in {what}", f"{size:.3g}")
+
+    def check_shape(self, what: str, given: Any, ours: Shape | None = None):
+        """Raise a ValueError unless a shape that a node says is None or the one here, with or without axes of 1."""
+        ours = channels_first(self.shape) if ours is None else ours
+        said = ours if given is None else np.ravel(given).tolist()
+        expect([n for n in said if n != 1] == [n for n in ours if n != 1], f"{what} of shape {ours}", said)
 
     def numbers(self, node: Any, field: str) -> np.ndarray:
         """Return a parameter of a node that has one number for all, or one for each entry of a time step."""
@@ -160,8 +192,9 @@ class Reader(Chain):
         expect(value.shape in ((), (1,), shape), f"{field} of shape {shape}", value.shape)
         return value.reshape(()) if value.shape == (1,) else value
 
-    def each(self, field: str, value: np.ndarray) -> Any:
+    def each(self, field: str, value: np.ndarray, dtype: Any = np.float32) -> Any:
         """Return one number for each channel, or for all, of one for each entry of a time step as NIR has them."""
+        within(dtype, field, value, normal=True)
         if value.ndim > 1:
             value = np.moveaxis(value, 0, -1).reshape(-1, self.shape[-1])
             expect(np.all(value == value[0]), f"{field} to be one for each channel", "several")
@@ -172,10 +205,18 @@ class Reader(Chain):
 
 def numbers(node: Any, field: str) -> np.ndarray:
     """Return a parameter of a node in float64, or raise a ValueError if it does not hold real and finite numbers."""
-    value = np.asarray(getattr(node, field))
-    fits = value.dtype.kind in "iuf" and np.all(np.isfinite(value))
+    given = getattr(node, field, None)
+    expect(given is not None, f"a {type(node).__name__} with {field}", "one without")
+    value = np.asarray(given)
+    fits = value.dtype.kind in "iuf" and value.size and np.all(np.isfinite(value))
     expect(fits, f"{field} to hold finite real numbers", f"{value.dtype}{list(value.shape)}")
     return value.astype(np.float64)
+
+
+def shape_of(node: Any, end: str) -> Any:
+    """Return the shape of the input or the output of a node, as it says; None if it says none."""
+    types = getattr(node, f"{end}_type", None)
+    return types.get(end) if isinstance(types, dict) else None
 
 
 def channels_first(shape: Shape) -> Shape:
@@ -186,30 +227,27 @@ def channels_first(shape: Shape) -> Shape:
 # Graphs --------------------------------------------------------------------------------------------------------------
 
 
-def chain_of(graph: Any) -> tuple[Any, list[tuple[str, Any, Any]]]:
-    """Return the input of a graph, and the nodes after it in order; raise a ValueError unless they form a chain.
+def chain_of(graph: Any) -> list[tuple[str, Any, Any]]:
+    """Return the nodes of a graph in order, from its Input on; raise a ValueError unless they form a chain.
 
     Each node has its name, with those of the graphs around it, and what makes one layer of neurons with it: recurrent
     weights, which form a cycle with spiking neurons, or the threshold behind an integrator; or None.
     """
     nodes, edges = _inlined(graph)
-    spiking, linear = nir.LIF | nir.IF | nir.CubaLIF, nir.Linear | nir.Affine
     back = [edge for edge in edges if edge[::-1] in edges]
-    partners = {a: b for a, b in back if isinstance(nodes[a], spiking) and isinstance(nodes[b], linear)}
-    edges -= {edge for a, b in partners.items() for edge in ((a, b), (b, a))}
+    partners = {a: b for a, b in back if isinstance(nodes[a], SPIKING) and isinstance(nodes[b], LINEAR)}
+    edges -= {edge for edge in back if edge in partners.items() or edge[::-1] in partners.items()}
     order, after = [_only(nir.Input, graph)], dict(sorted(edges))
     while order[-1] in after and len(order) < len(nodes):
         order.append(after[order[-1]])
     left = [*edges - set(itertools.pairwise(order)), *nodes.keys() - {*order, *partners.values()}]
     got = f"{' -> '.join(order)}, and apart from it {sorted(map(str, left))}"
-    fits = not left and isinstance(nodes[order[-1]], nir.Output)
+    fits = not left and order[-1] == _only(nir.Output, graph)
     expect(fits, "one layer after another, from the Input to the Output", got)
-    for a, b in itertools.pairwise(order):
-        if isinstance(nodes[a], nir.LI | nir.I) and isinstance(nodes[b], nir.Threshold):
-            partners[a] = b
-    passed = [name for name in order if isinstance(nodes[name], nir.Input | nir.Output)]
-    names = [name for name in order if name not in {*passed, *partners.values()}]
-    return nodes[order[0]], [(name, nodes[name], nodes[partners[name]] if name in partners else None) for name in names]
+    follow = itertools.pairwise(order)
+    fires = {a: b for a, b in follow if isinstance(nodes[a], nir.LI | nir.I) and isinstance(nodes[b], nir.Threshold)}
+    partners |= fires
+    return [(name, nodes[name], nodes.get(partners.get(name, ""))) for name in order if name not in partners.values()]
 
 
 def _only(kind: type, graph: Any) -> str:
@@ -218,22 +256,30 @@ def _only(kind: type, graph: Any) -> str:
     return names[0]
 
 
-def _inlined(graph: Any, prefix: str = "") -> tuple[dict[str, Any], set[tuple[str, str]]]:
+def _inlined(graph: Any, prefix: str = "", around: tuple[Any, ...] = ()) -> tuple[dict[str, Any], set[tuple[str, str]]]:
     """Return nodes and edges of a graph with those of the graphs inside of it."""
+    fits = len(around) < DEEPEST and all(graph is not other for other in around)
+    expect(fits, f"graphs in each other, none in itself, at most {DEEPEST} deep", f"more at node {prefix[:60]!r}")
+    kinds = type(graph.nodes).__name__, type(graph.edges).__name__
+    expect(kinds == ("dict", "list"), f"a dict of nodes and a list of edges in the graph {prefix!r}", kinds)
     nodes: dict[str, Any] = {}
     edges: set[tuple[str, str]] = set()
     starts, ends = {}, {}  # of graphs inside, which edges name
     for name, node in graph.nodes.items():
         path = f"{prefix}{name}"
         if isinstance(node, nir.NIRGraph):
-            inner, between = _inlined(node, f"{path}.")
-            starts[path], ends[path] = (f"{path}.{_only(kind, node)}" for kind in (nir.Input, nir.Output))
-            nodes |= inner
-            edges |= between
+            inner, between = _inlined(node, f"{path}.", (*around, graph))
+            starts[name], ends[name] = (f"{name}.{_only(kind, node)}" for kind in (nir.Input, nir.Output))
+            nodes, edges = nodes | inner, edges | between
         else:
             nodes[path] = node
-    pairs = [(f"{prefix}{a}", f"{prefix}{b}") for a, b in graph.edges]
-    return nodes, edges | {(ends.get(a, a), starts.get(b, b)) for a, b in pairs}
+    for edge in graph.edges:
+        pair = isinstance(edge, list | tuple) and len(edge) == 2 and all(isinstance(end, str) for end in edge)
+        expect(pair, "edges from one node to another", repr(edge))
+        here = f"{prefix}{ends.get(edge[0], edge[0])}", f"{prefix}{starts.get(edge[1], edge[1])}"
+        expect(here not in edges, "each edge once", repr(edge))
+        edges.add(here)
+    return nodes, edges
 
 
 # Metadata: words, dtypes, and surrogates, which are read by look-up, and no code is run ------------------------------
@@ -243,12 +289,19 @@ EXPORTED: dict[str, Any] = {name: f for name, f in vars(surrogates).items() if i
 
 def words_of(node: Any) -> dict[str, Any]:
     """Return what brainsurr wrote about a node, as Python numbers, flags and words; empty if it wrote nothing."""
-    words = node.metadata.get("brainsurr", {}) if isinstance(node.metadata, dict) else {}
-    return {key: value if key == "surrogate" else as_python(value) for key, value in words.items()}
+    metadata = getattr(node, "metadata", None)
+    words = metadata.get("brainsurr", {}) if isinstance(metadata, dict) else {}
+    expect(isinstance(words, dict), "words by name in its metadata", words)
+    words = {key: as_python(value) for key, value in words.items()}
+    for key, value in words.items():
+        kind, what = (dict, "a name and parameters") if key == "surrogate" else (int | float | str, "a number or word")
+        expect(isinstance(value, kind), f"{key} in its metadata to be {what}", repr(value))
+    return words
 
 
 def dtype_of(words: dict[str, Any], key: str, default: Any = jnp.float32) -> Any:
     """Return a dtype that brainsurr wrote about a node."""
+    check_dtype(key, words.get(key, default))
     return jnp.dtype(words[key]) if key in words else default
 
 
@@ -268,13 +321,19 @@ def words_of_surrogate(f: Surrogate) -> dict[str, Any]:
     return {"name": type(f).__name__, "parameters": values}
 
 
-def surrogate_of(words: dict[str, Any]) -> Surrogate:
-    """Return the surrogate of a name and parameters."""
-    name = words["name"]
-    with naming("the surrogate in its metadata"):
-        expect(name in EXPORTED, f"one of {', '.join(sorted(EXPORTED))}", repr(name))
-        values = {p: surrogate_of(v) if isinstance(v, dict) else as_python(v) for p, v in words["parameters"].items()}
-        return EXPORTED[name](**values)
+def surrogate_of(words: dict[str, Any], shape: Shape) -> Surrogate:
+    """Return the surrogate of a name and parameters, for an input of a shape."""
+    parameters: Any
+    name, parameters = (as_python(words.get(key)) for key in ("name", "parameters"))
+    expect(isinstance(name, str) and name in EXPORTED, f"one of {', '.join(sorted(EXPORTED))}", repr(name))
+    expect(isinstance(parameters, dict), "parameters by name", repr(parameters))
+    values = {p: surrogate_of(v, shape) if isinstance(v, dict) else as_python(v) for p, v in parameters.items()}
+    f = EXPORTED[name](**values)
+    expect(getattr(f, "n", 0) <= MOST_TERMS, f"n, its number of terms, to be {MOST_TERMS} or less", values.get("n"))
+    for value in jax.tree.leaves(f):
+        within(jnp.float32, "its parameters", np.asarray(value, np.float64))
+    f._matched(jax.ShapeDtypeStruct(shape, jnp.float32))  # a ValueError unless they broadcast into it
+    return f
 
 
 def as_python(value: Any) -> Any:

@@ -18,37 +18,34 @@ from .._layer import fields_of
 from .._surrogate import Surrogate
 from .._time.sequential import functions_replaced, is_of_flax
 from ..neurons import Neuron, Recurrent
-from .chain import Shape, expect
+from .chain import Shape, expect, naming
 
 WEIGHTS = ("kernel", "bias", "recurrent_kernel")
-GEOMETRY = ("strides", "padding", "kernel_dilation", "feature_group_count")  # of a convolution, as flax names it
+GEOMETRY = ("strides", "padding", "kernel_dilation", "feature_group_count")  # of a convolution
 
 
-@dataclasses.dataclass(frozen=True, eq=False)
-class Affine:
-    """A product over the last axis.
+class Affine(NamedTuple):
+    """A product over the last axis, or a convolution if the kernel has more axes than two.
 
     Attributes:
       kernel: the weights.
       bias: or None.
+      strides: of a convolution, as flax names it, like the next three.
+      padding: ``"SAME"``, ``"VALID"``, or a number or a pair for each axis in space.
+      kernel_dilation: a number, or one for each axis in space.
+      feature_group_count: a number.
       dtype: that it casts to; None if it casts to none.
       replaced: the names of the functions that are the user's.
     """
 
     kernel: Any
     bias: Any = None
-    dtype: Any = dataclasses.field(default=None, kw_only=True)
-    replaced: tuple[str, ...] = dataclasses.field(default=(), kw_only=True)
-
-
-@dataclasses.dataclass(frozen=True, eq=False)
-class Conv(Affine):
-    """A convolution; ``padding`` is ``"SAME"``, ``"VALID"``, or a number or a pair for each axis in space."""
-
     strides: Any = 1
     padding: Any = "VALID"
     kernel_dilation: Any = 1
     feature_group_count: int = 1
+    dtype: Any = None
+    replaced: tuple[str, ...] = ()
 
 
 @dataclasses.dataclass(frozen=True)
@@ -132,14 +129,14 @@ def _flattens(layer: Any, shape: Shape) -> bool:
     return np.array_equal(ys, xs.reshape(4, 3, -1))
 
 
-def build(host: Any, layers: list[tuple[Any, Shape]]) -> Any:
-    """Return a network of layers, each with the shape of its input."""
-    held = [{name: getattr(layer, name, None) for name in WEIGHTS} for layer, _ in layers]
+def build(host: Any, layers: list[tuple[Any, Shape, str]]) -> Any:
+    """Return a network of layers, each with the shape of its input and its name for messages."""
+    held = [{name: getattr(layer, name, None) for name in WEIGHTS} for layer, *_ in layers]
     weights = [{name: jnp.asarray(w) for name, w in named.items() if w is not None} for named in held]
     return host.network([_made(host, *layer) for layer in layers], weights)
 
 
-def _made(host: Any, layer: Any, shape: Shape) -> Any:
+def _made(host: Any, layer: Any, shape: Shape, owner: str) -> Any:
     if isinstance(layer, Affine):
         return host.make_affine(layer, shape)
     if isinstance(layer, Population):
@@ -147,7 +144,8 @@ def _made(host: Any, layer: Any, shape: Shape) -> Any:
         options = {field.name: getattr(layer.neuron, field.name) for field in fields_of(kind)}
         options |= {} if layer.param_dtype is None else {"param_dtype": layer.param_dtype}
         options |= {} if layer.recurrent_kernel is None else {"recurrent": True}
-        return host.make_neurons(host.package.layer(kind), shape, options)
+        with naming(owner):
+            return host.make_neurons(host.package.layer(kind), shape, options)
     return host.package.SpikingActivation(layer) if isinstance(layer, Surrogate) else layer
 
 
@@ -155,13 +153,12 @@ def flax_affine(layer: Any, kernel: Any, bias: Any) -> Affine:
     """Return a linear layer or a convolution of flax, with the weights that it has."""
     dtype = layer.dtype if layer.dtype is not None else getattr(layer, "preferred_element_type", None)
     geometry = {name: getattr(layer, name) for name in GEOMETRY if hasattr(layer, name)}
-    kind = Conv if geometry else Affine
-    return kind(kernel, bias, **geometry, dtype=dtype, replaced=functions_replaced(layer))
+    return Affine(kernel, bias, **geometry, dtype=dtype, replaced=functions_replaced(layer))
 
 
 def flax_options(affine: Affine) -> dict[str, Any]:
     """Return the options of a linear layer or a convolution of flax."""
     options = {"use_bias": affine.bias is not None, "param_dtype": jnp.asarray(affine.kernel[:0]).dtype}
-    if isinstance(affine, Conv):
+    if affine.kernel.ndim > 2:
         options |= {name: getattr(affine, name) for name in GEOMETRY} | {"kernel_size": affine.kernel.shape[:-2]}
     return options

@@ -1,16 +1,17 @@
 """Each kind of layer to a node of NIR and back: products, convolutions, pools, a flatten, and neurons."""
 
-from typing import Any, NamedTuple
+from typing import Any
 
 import jax
+import jax.numpy as jnp
 import nir
 import numpy as np
 
 from .._surrogate import Surrogate
 from ..neurons import LI, LIF, Delay
 from . import chain
-from .chain import Reader, Shape, Writer, channels_first, dtype_of, expect, near, numbers, plain, words_of
-from .layers import Affine, Conv, Flatten, Pool, Population
+from .chain import Reader, Shape, Writer, channels_first, dtype_of, expect, near, numbers, plain, within, words_of
+from .layers import Affine, Flatten, Pool, Population
 
 RESETTING = ("reset", "reset_delay", "reset_grad")
 NO_RESET = {"reset": "none", "reset_delay": False}
@@ -28,18 +29,28 @@ def _checked(layer: Affine, to: Writer) -> tuple[np.ndarray, np.ndarray | None, 
     dtype = np.asarray(layer.kernel).dtype
     if layer.dtype is not None and (np.dtype(layer.dtype) != dtype or dtype.itemsize < 4):
         to.lose(f"the dtype {np.dtype(layer.dtype).name} that it computes in, where NIR says nothing of any")
-    bias = None if layer.bias is None else plain(layer.bias).reshape(-1)
-    return plain(layer.kernel), bias, {} if dtype.kind == "f" else {"dtype": dtype.name}
+    bias = None if layer.bias is None else within(dtype, "its bias", plain(layer.bias).reshape(-1))
+    return within(dtype, "its kernel", plain(layer.kernel)), bias, {} if dtype.kind == "f" else {"dtype": dtype.name}
 
 
-def weights_of(node: Any, field: str) -> np.ndarray:
-    """Return weights of a node in the dtype that they have, or had here."""
-    given = np.asarray(getattr(node, field)).dtype
-    return numbers(node, field).astype(dtype_of(words_of(node), "dtype", given if given.kind == "f" else np.float32))
+def weights_of(node: Any, field: str, *shape: int | None) -> np.ndarray:
+    """Return weights of a node, of a shape in which None is any size, in the dtype that they have, or had here."""
+    value, given = numbers(node, field), np.asarray(getattr(node, field)).dtype
+    fits = value.ndim == len(shape) and all(size in (None, n) for size, n in zip(shape, value.shape, strict=True))
+    expect(fits, f"{field} of shape ({', '.join(str(size or '_') for size in shape)})", value.shape)
+    dtype = given if given.kind == "f" and given.itemsize <= 8 else jnp.float32
+    return _cast(field, value, dtype_of(words_of(node), "dtype", dtype))
+
+
+def _cast(what: str, value: np.ndarray, dtype: Any) -> np.ndarray:
+    """Return numbers in a dtype, which is float32 here if it is float64 and jax has none."""
+    return within(jax.dtypes.canonicalize_dtype(dtype), what, value).astype(dtype)
 
 
 def write_affine(name: str, layer: Affine, to: Writer):
-    """Write a product over the last axis."""
+    """Write a product over the last axis, or a convolution."""
+    if np.ndim(layer.kernel) > 2:
+        return _write_conv(name.replace("affine", "conv"), layer, to)
     kernel, bias, words = _checked(layer, to)
     expect(to.shape == kernel.shape[:1], f"a flat input of shape {kernel.shape[:1]}", to.shape)
     weight = to.to_order(kernel).T.copy()
@@ -49,9 +60,9 @@ def write_affine(name: str, layer: Affine, to: Writer):
 
 def read_affine(node: Any, to: Reader):
     """Read a product over the last axis."""
-    weight = weights_of(node, "weight")
-    expect(weight.shape == (len(weight), *to.shape), f"weight of shape (outputs, *{to.shape})", weight.shape)
-    bias = weights_of(node, "bias").reshape(len(weight)) if isinstance(node, nir.Affine) else None
+    expect(len(to.shape) == 1, "a flat input", to.shape)
+    weight = weights_of(node, "weight", None, *to.shape)
+    bias = weights_of(node, "bias", len(weight)) if isinstance(node, nir.Affine) else None
     to.add(Affine(to.from_order(weight.T), bias), weight.shape[:1])
     to.order = None
 
@@ -81,21 +92,19 @@ def _even(pads: Any) -> Shape:
     return tuple(low for low, _ in pads)
 
 
-def write_conv(name: str, layer: Conv, to: Writer):
-    """Write a convolution over one axis or two."""
+def _write_conv(name: str, layer: Affine, to: Writer):
     kernel, bias, words = _checked(layer, to)
     axes = kernel.ndim - 2
     expect(axes in (1, 2), "a convolution over one axis or two, which NIR has", axes)
     strides, dilation, pads, shape = _slid(layer, kernel.shape, to.shape)
     same = layer.padding == "SAME" and set(strides) == {1} and any(low != high for low, high in pads)
-    padding: Any = "same" if same else _even(pads)
-    how = {"input_shape": to.shape[:-1], "stride": strides, "padding": padding, "dilation": dilation}
-    if axes == 1:
-        how = {field: value if isinstance(value, str) else value[0] for field, value in how.items()}
+    how: dict[str, Any] = {"padding": "same" if same else _even(pads), "stride": strides, "dilation": dilation}
+    how = {field: value[0] if axes == 1 and value != "same" else value for field, value in how.items()}
     weight = np.ascontiguousarray(np.moveaxis(kernel, (-1, -2), (0, 1)))
     bias = np.zeros(kernel.shape[-1], kernel.dtype) if bias is None else bias
+    size = to.shape[:-1] if axes > 1 else to.shape[0]
     kind = nir.Conv1d if axes == 1 else nir.Conv2d
-    node = kind(weight=weight, groups=layer.feature_group_count, bias=bias, **how)
+    node = kind(size, weight, groups=layer.feature_group_count, bias=bias, **how)
     node.input_type = {"input": np.array(channels_first(to.shape))}  # nir leaves the groups out of it
     right = np.array_equal(node.output_type["output"], channels_first(shape))
     expect(right, "a square kernel, for which alone nir computes the shape of the output", kernel.shape[:axes])
@@ -105,19 +114,25 @@ def write_conv(name: str, layer: Conv, to: Writer):
 
 def read_conv(node: Any, to: Reader):
     """Read a convolution."""
-    weight = weights_of(node, "weight")
-    kernel, bias = np.moveaxis(weight, (0, 1), (-1, -2)), weights_of(node, "bias").reshape(len(weight))
-    axes, padding = weight.ndim - 2, chain.as_python(node.padding)
-    padding = padding.upper() if isinstance(padding, str) else [(n, n) for n in _integers(node, "padding", axes)]
-    strides, dilation = (_integers(node, field, axes) for field in ("stride", "dilation"))
-    layer = Conv(kernel, bias, strides, padding, dilation, int(node.groups))
-    to.add(layer, _slid(layer, kernel.shape, to.shape)[-1])
+    axes = 1 if isinstance(node, nir.Conv1d) else 2
+    weight = weights_of(node, "weight", *[None] * (axes + 2))
+    bias = weights_of(node, "bias", len(weight))
+    to.check_shape("input_shape", getattr(node, "input_shape", None), to.shape[:-1])
+    word = {"same": "SAME", "valid": "VALID"}.get(str(chain.as_python(getattr(node, "padding", None))))
+    padding = word or [(n, n) for n in _integers(node, "padding", axes, 0)]
+    strides, dilation = (_integers(node, field, axes, 1) for field in ("stride", "dilation"))
+    (groups,) = _integers(node, "groups", 1, 1)
+    expect(len(weight) % groups == 0, f"outputs in {groups} groups", len(weight))
+    layer = Affine(np.moveaxis(weight, (0, 1), (-1, -2)), bias, strides, padding, dilation, groups)
+    to.add(layer, _slid(layer, layer.kernel.shape, to.shape)[-1])
 
 
-def _integers(node: Any, field: str, axes: int) -> Shape:
-    value = np.broadcast_to(numbers(node, field), axes)
-    expect(np.all(value == np.floor(value)), f"{field} to be integers", value.tolist())
-    return tuple(map(int, value))
+def _integers(node: Any, field: str, count: int, least: int) -> Shape:
+    value = numbers(node, field)
+    whole = (value == np.floor(value)) & (value >= least) & (value < 2**31)
+    fits = value.shape in ((), (1,), (count,)) and np.all(whole)
+    expect(fits, f"{field} to be integers of {least} or more, one for all or for each axis", value.tolist())
+    return tuple(map(int, np.broadcast_to(value, count)))
 
 
 def write_pool(name: str, layer: Pool, to: Writer):
@@ -130,7 +145,8 @@ def write_pool(name: str, layer: Pool, to: Writer):
 
 def read_pool(node: Any, to: Reader):
     """Read a pool over two axes."""
-    window, strides, padding = (_integers(node, field, 2) for field in ("kernel_size", "stride", "padding"))
+    least = {"kernel_size": 1, "stride": 1, "padding": 0}
+    window, strides, padding = (_integers(node, field, 2, low) for field, low in least.items())
     layer = Pool(window, strides, padding, average=isinstance(node, nir.AvgPool2d))
     to.add(layer, _slid(layer, (*window, *to.shape[-1:] * 2), to.shape)[-1])
 
@@ -148,7 +164,8 @@ def write_flatten(name: str, layer: Flatten, to: Writer):
 def read_flatten(node: Any, to: Reader):
     """Read a flatten of all axes."""
     last = len(to.shape) - 1
-    start, end = node.start_dim, node.end_dim
+    (start,), (end,) = (_integers(node, field, 1, -1) for field in ("start_dim", "end_dim"))
+    to.check_shape("input_type", chain.shape_of(node, "input"))
     expect(start == 0 and end in (-1, last), f"a Flatten of all axes, from 0 to {last}", f"from {start} to {end}")
     if last:
         to.add(Flatten(len(to.shape)))
@@ -158,36 +175,19 @@ def read_flatten(node: Any, to: Reader):
 # Neurons, written ----------------------------------------------------------------------------------------------------
 
 
-class Membrane(NamedTuple):
-    """A potential to be written, one of each number for each entry of a time step.
+def _membrane(neuron: Any, to: Writer) -> tuple[dict[str, np.ndarray], np.ndarray]:
+    """Return a potential to be written, in numbers for each entry of a time step.
 
-    Attributes:
-      leak: its time constant and where it rests, as fields of NIR; empty without a leak.
-      full_r: the resistance that lets all of the input in.
-      r: the one that is written for neurons.
-      gain: the factor of the input in a step here.
-      gain_there: the factor with ``r``.
+    Its time constant and where it rests as fields of NIR, empty without a leak; and the resistance that gives it the
+    factor of the input here.
     """
-
-    leak: dict[str, np.ndarray]
-    full_r: np.ndarray
-    r: np.ndarray
-    gain: np.ndarray
-    gain_there: np.ndarray
-
-
-def _membrane(neuron: Any, to: Writer) -> Membrane:
     how, decay = to.how, to.spread(neuron.decay)
     leaks, one = bool(np.any(decay != 1)), np.ones_like(decay)
     low, above = ("above 0", decay > 0) if how.method == "exp" else ("of 0 or more", decay >= 0)
     fits = np.all(above & (decay < 1)) if leaks else not neuron.decay_input
     expect(fits, f"every decay {low} and below 1, or all to be 1 without decay_input, for NIR's tau", decay)
-    tau = how.tau_of(decay) if leaks else one
-    leak = {"tau": tau, "v_leak": 0 * one} if leaks else {}
-    full_r = 1 / (1 - decay) if leaks and how.method == "exp" else tau / how.dt
-    r = one if how.r == "1" else tau / how.dt
     gain = 1 - decay if neuron.decay_input else one
-    return Membrane(leak, full_r, r, gain, how.gain_of(decay, r, leaks))
+    return ({"tau": how.tau_of(decay), "v_leak": 0 * one}, gain / (1 - decay)) if leaks else ({}, one / how.dt)
 
 
 def _words(population: Population) -> dict[str, Any]:
@@ -212,10 +212,14 @@ def _integrator(leak: dict[str, np.ndarray], r: np.ndarray) -> Any:
     return nir.LI(r=r, **leak) if leak else nir.I(r=r)
 
 
+def _factor(r: np.ndarray, same: np.ndarray) -> np.ndarray:
+    """Return the factor of a potential with a resistance, where another gives the same one as here."""
+    return np.where(near(r, same), 1.0, r / same)
+
+
 def write_integrator(name: str, population: Population, to: Writer):
     """Write a leaky integrator, whose potential NIR has to have without a factor."""
-    leak, r, *_ = to.synapses[name] = _membrane(population.neuron, to)
-    to.add(name, _integrator(leak, np.ones_like(r) if population.neuron.decay_input else r), _words(population))
+    to.add(name, _integrator(*_membrane(population.neuron, to)), _words(population))
 
 
 def write_neurons(name: str, population: Population, to: Writer):
@@ -231,22 +235,21 @@ def write_neurons(name: str, population: Population, to: Writer):
     if never_resets and not np.any(neuron.decay) and np.any(threshold):  # memoryless
         to.add(name, nir.Threshold(threshold=threshold), words)
         return
-    leak, _, r, gain, gain_there = _membrane(neuron, to)
-    synapse, zero = to.synapses.get(to.last), np.zeros_like(r)
+    (leak, same), zero, last = _membrane(neuron, to), np.zeros_like(threshold), to.nodes[to.last]
+    r = to.how.r_of(leak.get("tau", zero + 1))
+    threshold = threshold * _factor(r, same)
     node: Any
-    if synapse and synapse.leak and leak and kernel is None and neuron.reset != "none":
-        name, integrator = to.last.replace("li", "cubalif"), to.nodes.pop(to.last)
-        to.last, _ = to.edges.pop()
-        words |= {f"synapse_{word}": value for word, value in integrator.metadata["brainsurr"].items()}
-        threshold = threshold * (gain_there * synapse.gain_there) / (gain * synapse.gain)
-        node = nir.CubaLIF(synapse.leak["tau"], leak["tau"], r, zero, threshold, v_reset=zero, w_in=synapse.r)
+    if never_resets:
+        to.add(f"{name}_potential", _integrator(leak, r), _words(population))
+        node = nir.Threshold(threshold)
+    elif leak and kernel is None and isinstance(last, nir.LI):
+        del to.nodes[to.last]
+        name, (to.last, _) = to.last.replace("li", "cubalif"), to.edges.pop()
+        words |= {f"synapse_{word}": value for word, value in last.metadata["brainsurr"].items()}
+        w_in = to.how.r_of(last.tau)
+        node = nir.CubaLIF(last.tau, leak["tau"], r, zero, threshold * _factor(w_in, last.r), zero, w_in)
     else:
-        threshold = threshold * gain_there / gain
-        if never_resets:
-            to.add(f"{name}_potential", _integrator(leak, r), _words(population))
-            node = nir.Threshold(threshold=threshold)
-        else:
-            node = (nir.LIF if leak else nir.IF)(r=r, **leak, v_threshold=threshold, v_reset=zero)
+        node = (nir.LIF if leak else nir.IF)(r=r, **leak, v_threshold=threshold, v_reset=zero)
     to.add(name, node, words)
     if kernel is not None:
         expect(len(to.shape) == 1, "recurrent neurons on one axis", to.shape)
@@ -266,18 +269,18 @@ def write_delay(name: str, population: Population, to: Writer):
 def _read_membrane(node: Any, to: Reader, tau: str = "tau", r: str = "r") -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Return the decay of a potential, the factor of its input in a step, and where it rests."""
     how, given, leaks = to.how, to.numbers(node, r), not isinstance(node, nir.I | nir.IF)
-    said = None if isinstance(node, nir.I) else how.r  # what an integrator gives depends on its resistance as it is
-    expect(said or np.all(given > 0), f"{r} above 0", given.min())
-    one = decay = np.ones_like(given)
+    one = decay = time = np.ones_like(given)
     rest = 0 * one
     if leaks:
         time, rest = to.numbers(node, tau), to.numbers(node, "v_leak")
-        fits = np.all(time >= how.dt if how.method == "euler" else time > 0)
-        what = f"{tau} to be dt or more, or above 0 with method='exp'"
-        expect(fits, what, f"{time.min():g} with dt={how.dt:g}: pass the dt that the file was written for")
-        decay = how.decay_of(time)
-    gain = one if said == "tau/dt" else how.gain_of(decay, one if said else given, leaks)
-    return decay, gain, rest
+        decay = how.decay_of(np.maximum(time, np.finfo(float).tiny))
+        what = f"{tau} to be dt or more, or above 0 with method='exp', and its decay below 1"
+        got = f"{time.min():g} with dt={how.dt:g}: pass the dt that the file was written for"
+        expect(np.all((time > 0) & (decay >= 0) & (decay < 1)), what, got)
+    if not isinstance(node, nir.I):  # what an integrator gives depends on its resistance as it is
+        given = how.r_of(time, given)
+    expect(np.all(given > 0), f"{r} above 0", given.min())
+    return decay, how.gain_of(decay, given, leaks), rest
 
 
 def read_integrator(node: Any, to: Reader, threshold: Any = None):
@@ -298,7 +301,7 @@ def read_threshold(node: Any, to: Reader):
     """Read a threshold by itself: a surrogate at 0, and else memoryless neurons."""
     words, threshold = words_of(node) | NO_RESET, to.numbers(node, "threshold")
     zero = np.zeros_like(threshold)
-    to.add(_neurons(zero, threshold, zero + 1, words, to) if np.any(threshold) else _spike_fn(words | to.said))
+    to.add(_neurons(zero, threshold, zero + 1, words, to) if np.any(threshold) else _spike_fn(words | to.said, to))
 
 
 def read_neurons(node: Any, to: Reader, weights: Any = None):
@@ -323,27 +326,32 @@ def _neurons(decay, threshold, gain, words: dict[str, Any], to: Reader) -> Popul
     """Return neurons whose potential there has a gain of ``gain``, and here one of 1 or of 1 - decay."""
     decay_input = words.get("decay_input", not np.all(near(gain, 1)) and not np.any(decay == 1))
     words |= to.said
-    threshold = to.each("v_threshold", threshold * (1 - decay if decay_input else 1.0) / gain)
+    dtype = dtype_of(words, "param_dtype")
+    threshold = to.each("v_threshold", threshold * (1 - decay if decay_input else 1.0) / gain, dtype)
     resetting = {name: words[name] for name in RESETTING if name in words}
-    neuron = LIF(to.each("tau", decay), decay_input, threshold, _spike_fn(words), **resetting)
-    return Population(neuron, param_dtype=dtype_of(words, "param_dtype"))
+    return Population(
+        LIF(to.each("tau", decay), decay_input, threshold, _spike_fn(words, to), **resetting), None, dtype
+    )
 
 
-def _spike_fn(words: dict[str, Any]) -> Any:
+def _spike_fn(words: dict[str, Any], to: Reader) -> Any:
     f = words.get("surrogate", LIF.spike_fn)
-    return chain.surrogate_of(f) if isinstance(f, dict) else f
+    with chain.naming("the surrogate in its metadata"):
+        return chain.surrogate_of(f, to.shape) if isinstance(f, dict) else f
 
 
 def _read_recurrent(node: Any, dtype: Any, to: Reader) -> np.ndarray:
     """Return recurrent weights; a bias of them is one of the layer before, which is added at every step too."""
-    weight = weights_of(node, "weight")
-    expect(weight.shape == to.shape * 2, f"recurrent weights of shape {to.shape * 2}", weight.shape)
-    if isinstance(node, nir.Affine) and np.any(bias := weights_of(node, "bias")):
+    expect(len(to.shape) == 1, "recurrent neurons on one axis", to.shape)
+    weight = weights_of(node, "weight", *to.shape * 2)
+    if isinstance(node, nir.Affine) and np.any(bias := weights_of(node, "bias", *to.shape)):
         before: Any
-        before, shape = to.layers[-1] if to.layers else (None, ())
-        expect(type(before) is Affine, "a Linear or Affine before neurons whose recurrent weights have a bias", before)
-        to.layers[-1] = Affine(before.kernel, bias if before.bias is None else before.bias + bias), shape
-    return to.from_order(to.from_order(weight.astype(dtype)).T)
+        before, *about = to.layers[-1] if to.layers else (None,)
+        fits = isinstance(before, Affine) and before.kernel.ndim == 2
+        expect(fits, "a Linear or Affine before neurons whose recurrent weights have a bias", before)
+        bias = bias if before.bias is None else _cast("the sum of biases", before.bias + bias.astype(float), bias.dtype)
+        to.layers[-1] = (before._replace(bias=bias), *about)
+    return to.from_order(to.from_order(_cast("weight", weight, dtype)).T)
 
 
 def read_delay(node: Any, to: Reader):
@@ -351,17 +359,24 @@ def read_delay(node: Any, to: Reader):
     steps = to.numbers(node, "delay") / to.how.dt
     whole = np.round(steps)
     fits = np.allclose(steps, whole, rtol=1e-6, atol=1e-6)
-    expect(fits, f"delays of whole steps of dt={to.how.dt:g}", f"{steps.reshape(-1)[:4]} of it")
+    expect(fits and np.all(whole >= 0), f"delays of whole steps of dt={to.how.dt:g}", f"{steps.reshape(-1)[:4]} of it")
+    to.check_size("the steps of a Delay", whole.max())
     to.add(Population(Delay(np.asarray(to.each("delay", whole)).astype(int).tolist())))
+
+
+def read_end(node: Any, to: Reader):
+    """Check what an Input or an Output says of the shape."""
+    to.check_shape(f"an {type(node).__name__}", chain.shape_of(node, "input"))
 
 
 PAIRS: list[Any] = [  # a layer, how it is written, how it is read, and as which nodes
     (Affine, write_affine, read_affine, nir.Affine, nir.Linear),
-    (Conv, write_conv, read_conv, nir.Conv1d, nir.Conv2d),
+    (None, None, read_conv, nir.Conv1d, nir.Conv2d),
     (Pool, write_pool, read_pool, nir.AvgPool2d, nir.SumPool2d),
     (Flatten, write_flatten, read_flatten, nir.Flatten),
     (LI, write_integrator, read_integrator, nir.LI, nir.I),
     (LIF, write_neurons, read_neurons, nir.LIF, nir.IF, nir.CubaLIF),
     (Surrogate, write_surrogate, read_threshold, nir.Threshold),
     (Delay, write_delay, read_delay, nir.Delay),
+    (None, None, read_end, nir.Input, nir.Output),
 ]

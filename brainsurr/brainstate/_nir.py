@@ -7,7 +7,7 @@ import jax.numpy as jnp
 from brainstate import nn
 
 from .. import brainstate as package
-from .._nir.layers import Affine, Conv
+from .._nir.layers import Affine
 
 MODULE = nn.Module
 
@@ -34,7 +34,7 @@ def arrays_of(layer):
     if not known or conv.w_mask is not None or set(conv.lhs_dilation) != {1}:
         return layer
     kernel, bias = conv.weight.value["weight"], conv.weight.value.get("bias")
-    return Conv(kernel, bias, conv.stride, conv.padding, conv.rhs_dilation, conv.groups)
+    return Affine(kernel, bias, conv.stride, conv.padding, conv.rhs_dilation, conv.groups)
 
 
 def _mapped(layer) -> Any:
@@ -49,7 +49,7 @@ def make_affine(affine, shape):
     *window, _, out = affine.kernel.shape
     bias = None if affine.bias is None else jnp.asarray(affine.bias).reshape(*[1] * len(window), out)
     init: dict[str, Any] = {"w_init": jnp.asarray(affine.kernel), "b_init": bias}
-    if not isinstance(affine, Conv):
+    if not window:
         return nn.Linear(shape, (out,), **init)
     init |= {"stride": affine.strides, "padding": affine.padding, "rhs_dilation": affine.kernel_dilation}
     kind: Any = nn.Conv1d if len(window) == 1 else nn.Conv2d

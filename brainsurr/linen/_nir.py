@@ -4,7 +4,7 @@ from flax import linen as nn
 
 from .. import linen as package
 from .._nir.chain import expect
-from .._nir.layers import Conv, flax_affine, flax_options
+from .._nir.layers import flax_affine, flax_options
 
 MODULE = nn.Module
 
@@ -22,7 +22,7 @@ def arrays_of(layer):
 
 def make_affine(affine, shape):
     """Return a linear layer or a convolution for an input of that shape."""
-    return (nn.Conv if isinstance(affine, Conv) else nn.Dense)(affine.kernel.shape[-1], **flax_options(affine))
+    return (nn.Conv if affine.kernel.ndim > 2 else nn.Dense)(affine.kernel.shape[-1], **flax_options(affine))
 
 
 def make_neurons(kind, shape, options):

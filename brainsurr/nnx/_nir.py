@@ -3,7 +3,7 @@
 from flax import nnx
 
 from .. import nnx as package
-from .._nir.layers import Conv, flax_affine, flax_options
+from .._nir.layers import flax_affine, flax_options
 
 MODULE = nnx.Module
 
@@ -18,7 +18,7 @@ def arrays_of(layer):
 
 def make_affine(affine, shape):
     """Return a linear layer or a convolution for an input of that shape."""
-    kind = nnx.Conv if isinstance(affine, Conv) else nnx.Linear
+    kind = nnx.Conv if affine.kernel.ndim > 2 else nnx.Linear
     return kind(shape[-1], affine.kernel.shape[-1], **flax_options(affine), rngs=nnx.Rngs(0))
 
 

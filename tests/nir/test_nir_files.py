@@ -23,23 +23,25 @@ TAU = np.linspace(2.0, 9.0, N)
 W = RNG.normal(size=(N, N)) / 2
 
 
-def row(*nodes, shape=(N,)):
+def row(*nodes, shape=(N,), out=(N,)):
     """A graph of nodes one after another; nothing is checked."""
     named = {f"n{i}": node for i, node in enumerate(nodes)}
-    return wired(", ".join(map(" ".join, itertools.pairwise(["input", *named, "output"]))), shape, **named)
+    return wired(", ".join(map(" ".join, itertools.pairwise(["input", *named, "output"]))), shape, out, **named)
 
 
-def wired(edges, shape=(N,), **nodes):
+def wired(edges, shape=(N,), out=(N,), **nodes):
     """A graph of nodes with edges, given as ``"input a, a output"``; nothing is checked."""
     pairs = [tuple(edge.split()) for edge in edges.split(", ")]
-    ends = {"input": nir.Input(np.array(shape)), "output": nir.Output(np.array([N]))}
+    ends = {"input": nir.Input(np.array(shape)), "output": nir.Output(np.array(out))}
     return nir.NIRGraph(ends | nodes, pairs, type_check=False)
 
 
 def changed(node, **values):
-    """A node whose own checks have not seen the change."""
+    """A node, or a graph, whose own checks have not seen the change; what is None is left out."""
     node = copy.copy(node)
     vars(node).update(values)
+    for name in [name for name, value in values.items() if value is None]:
+        del vars(node)[name]
     return node
 
 
@@ -75,7 +77,11 @@ STRANGERS = {
     "Delay": row(nir.Delay(delay=np.arange(N) * 1.0), lif()),
     "recurrent": wired("input lif, lif w, w lif, lif output", lif=lif(), w=nir.Linear(W)),
     "pool": row(
-        POOL, nir.Flatten({"input": np.array([2, 3, 3])}, 0, -1), nir.Linear(RNG.normal(size=(3, 18))), shape=(2, 5, 6)
+        POOL,
+        nir.Flatten({"input": np.array([2, 3, 3])}, 0, -1),
+        nir.Linear(RNG.normal(size=(3, 18))),
+        shape=(2, 5, 6),
+        out=(3,),
     ),
 }
 
@@ -122,17 +128,66 @@ def test_the_caller_says_what_the_resistances_mean():
     assert from_nir(row(nir.I(r=2 * ONE)), "nnx", dt=0.5, r="1").layers[0].decay == 1  # of neurons, not of integrators
 
 
+def said(**words):
+    return lif(metadata={"brainsurr": words})
+
+
 def surrogate(name, **parameters):
-    return lif(metadata={"brainsurr": {"surrogate": {"name": name, "parameters": parameters}}})
+    return said(surrogate={"name": name, "parameters": parameters})
 
 
-def flattened(start):
-    return row(nir.Flatten({"input": None}, start), shape=(2, 3))
+def flattened(start, shape=None):
+    return row(nir.Flatten({"input": shape}, start), shape=(2, 3))
+
+
+def convolved(**changes):
+    weight = np.ones((3, 2, 3, 3))
+    return row(changed(nir.Conv2d(None, weight, 1, 1, 1, 1, weight[:, 0, 0, 0]), **changes), shape=(2, 5, 6))
+
+
+def edges(*pairs):
+    return changed(row(lif()), edges=[("input", "n0"), *pairs])
+
+
+def in_itself():
+    graph = row(None)
+    graph.nodes["n0"] = graph
+    return graph
+
+
+def with_biases(*biases):
+    """Neurons whose recurrent weights have a bias, like the layer before."""
+    first, weights = (nir.Affine(W.astype(np.float32), np.full(N, bias, np.float32)) for bias in biases)
+    return wired("input l, l a, a w, w a, a output", l=first, a=lif(), w=weights)
 
 
 PIXELS = nir.LIF(*[np.arange(1.0, 17).reshape(1, 4, 4)] * 5)
 NO_SHAPE = nir.Input({"input": None})
+FLOAT32 = "to hold numbers that float32 has, got"
 BAD_NODES = {  # what is said of the node n0, and the node
+    rf"weight {FLOAT32} \[1.e\+39": nir.Linear(np.full((N, N), 1e39)),
+    rf"bias {FLOAT32} \[-1.e\+39": nir.Affine(W, np.full(N, -1e39)),
+    "weight to hold numbers that float16 has": changed(
+        nir.Linear(1e5 * np.ones((N, N))), metadata={"brainsurr": {"dtype": "float16"}}
+    ),
+    rf"v_threshold {FLOAT32} \[1.e\+39": lif(v_threshold=1e39 * ONE),
+    rf"v_threshold {FLOAT32} \[1.e-50": lif(v_threshold=1e-50 * ONE),
+    rf"v_threshold {FLOAT32} \[2.5e\+299": lif(r=1e-300 * ONE),
+    "a LIF with tau, got one without": lif(tau=None),
+    "a Linear with weight, got one without": changed(nir.Linear(W), weight=None),
+    r"tau to hold finite real numbers, got float64\[0\]": lif(tau=ONE[:0]),
+    "tau to be .*, and its decay below 1": lif(tau=1e300 * ONE),
+    r"bias of shape \(6\), got \(5,\)": nir.Affine(W, np.ones(5)),
+    "n, its number of terms, to be 1000 or less, got 10000000": surrogate("SquarewaveFourierSeries", n=10**7),
+    rf"its parameters {FLOAT32} \[nan\]": surrogate("Arctan", alpha=np.nan),
+    rf"its parameters {FLOAT32} \[1.e\+39\]": surrogate("Arctan", alpha=1e39),
+    "parameters by name, got None": said(surrogate={"name": "Arctan"}),
+    "param_dtype to be a floating dtype .*, got 'int32'": said(param_dtype="int32"),
+    "words by name in its metadata, got 5": lif(metadata={"brainsurr": 5}),
+    "decay_input in its metadata to be a number or word, got array": said(decay_input=ONE),
+    "surrogate in its metadata to be a name and parameters": said(surrogate="Arctan"),
+    "at most 1073741824 entries in the steps of a Delay, got 6e": nir.Delay(1e12 * ONE),
+    r"delays of whole steps of dt=1, got \[-1": nir.Delay(-ONE),
     r"one of \['Affine', .*, got Scale": nir.Scale(ONE),
     r"tau to hold finite real numbers, got float64\[6\]": lif(tau=np.nan * ONE),
     "tau to be dt or more, .*: pass the dt": lif(tau=1e-3 * ONE),
@@ -141,7 +196,7 @@ BAD_NODES = {  # what is said of the node n0, and the node
     "r to be 1 or tau / dt, of an I 1 / dt, with dt=1": nir.LI(TAU, 0.3 * ONE, ZERO),
     "v_leak to be 0": nir.LI(TAU, ONE, ONE),
     "delays of whole steps of dt=1": nir.Delay(0.5 * ONE),
-    r"weight of shape \(outputs, \*\(6,\)\), got \(6, 5\)": nir.Linear(np.ones((N, 5))),
+    r"weight of shape \(_, 6\), got \(6, 5\)": nir.Linear(np.ones((N, 5))),
     r"tau of shape \(6,\), got \(5,\)": lif(tau=2 * np.ones(5)),
     "one of Arctan, .*, got '__import__'": surrogate("__import__"),
     "one of Arctan, .*, got 'arctan'": surrogate("arctan"),
@@ -154,9 +209,42 @@ BAD_CHAINS = {  # what is said of the way from the Input to the Output, and the 
     r"input -> a -> output, .* \['b'\]": wired("input a, a output", a=lif(), b=lif()),
     "input -> w, and": wired("input w, w a, a w, a output", a=lif(), w=nir.Linear(W)),  # as spyx writes it
 }
+BAD_CONVOLUTIONS = {  # what is said of the node n0, and what of it is bad
+    r"weight of shape \(_, _, _, _\), got": {"weight": np.ones((3, 2, 3))},
+    "input_shape of shape": {"input_shape": (50, 60)},
+    "padding to hold finite real numbers, got <U4": {"padding": "full"},
+    "padding to be integers of 0 or more": {"padding": -1},
+    "at most 1073741824 entries in a time step": {"padding": 10**9},
+    r"dilation to be integers of 1 .*, got \[1.0, 1.0, 1.0\]": {"dilation": (1, 1, 1)},
+    "dilation to be integers of 1": {"dilation": 0},
+    "stride to be integers of 1": {"stride": 0},
+    "stride to be integers of 1 or more": {"stride": 2**31},
+    "groups to be integers of 1": {"groups": 1.5},
+    "outputs in 2 groups, got 3": {"groups": 2},
+}
 BAD_GRAPHS = {  # what is said, and the graph
     **{f"node 'n0': (the surrogate .*: )?expected {said}": row(node) for said, node in BAD_NODES.items()},
     **{f"expected one layer after another, .*, got {said}": graph for said, graph in BAD_CHAINS.items()},
+    **{f"node 'n0': expected {said}": convolved(**bad) for said, bad in BAD_CONVOLUTIONS.items()},
+    "node 'n0': the surrogate .*alpha of shape": row(surrogate("Arctan", alpha=np.ones(5))),
+    "node 'n0': LIF: expected decay = 0.9999999999": row(lif(tau=1e10 * ONE)),
+    rf"node 'a': expected the sum of biases {FLOAT32}": with_biases(3e38, 3e38),
+    "node 'a.input': expected an Input": wired("input a, a output", a=row(lif(), shape=(7,))),
+    "node 'a.output': expected an Output": wired("input a, a output", a=row(lif(), out=(7,))),
+    r"node 'output': expected an Output of shape \(6,\), got \[99\]": row(lif(), out=(99,)),
+    r"node 'output': expected an Output of shape \(2, 3, 3\), got \[3, 3, 2\]": row(
+        POOL, shape=(2, 5, 6), out=(3, 3, 2)
+    ),
+    "node 'n0': expected at most 1073741824 entries in a time step, got 1e": row(
+        nir.LIF(*np.float32([2, 1, 0, 1])), shape=(10**12,)
+    ),
+    "node 'n0': expected input_type of shape": flattened(0, np.array([9, 9])),
+    "expected graphs in each other, none in itself, .* at node 'n0.'": in_itself(),
+    "expected edges from one node to another, .*'x'": edges(("n0", "output", "x")),
+    "expected edges from one node to another, .*5": edges(5),
+    "expected each edge once, got .*'output'": edges(("n0", "output"), ("n0", "output")),
+    "expected a dict of nodes and a list of edges .*'int'": changed(row(lif()), edges=5),
+    r"expected one Output in each graph, got \['output', 'n0'\]": row(nir.Output(np.array([N]))),
     "node 'n0': the surrogate .*beta": row(surrogate("Arctan", beta=1.0)),
     "node 'n0': expected tau to be one for each channel, got several": row(PIXELS, shape=(1, 4, 4)),
     "node 'n0': expected a window that fits into its input": row(POOL, shape=(2, 1, 1)),
