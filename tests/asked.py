@@ -9,7 +9,7 @@ KEY = jax.random.key(0)
 XS = jnp.asarray(np.random.default_rng(0).uniform(0, 1, (6, 2, 3)), jnp.float32)
 
 
-def diagnose(host, layer, loss, xs, unroll=None):
+def diagnose(host, layer, loss, xs, unroll=None, mask=None):
     """The diagnosis of loss(ys), the same question to each framework."""
     run = host.layers.unroll
     if host.name == "nnx":
@@ -18,7 +18,7 @@ def diagnose(host, layer, loss, xs, unroll=None):
             carry = net.initialize_carry(xs.shape[1:])
             return loss((run(net, carry, xs, **unroll) if unroll else net(carry, xs))[1])
 
-        return host.layers.diagnose(layer, loss_fn)
+        return host.layers.diagnose(layer, loss_fn, mask=mask)
     if host.name == "linen":
         carry = layer.initialize_carry(host.key(), xs.shape[1:])
         variables = {"params": host.params(layer, xs)}
@@ -28,9 +28,9 @@ def diagnose(host, layer, loss, xs, unroll=None):
                 return loss(run(layer.bind(variables), carry, xs, **unroll)[1])
             return loss(layer.apply(variables, carry, xs)[1])
 
-        return host.layers.diagnose(variables, loss_fn)
+        return host.layers.diagnose(variables, loss_fn, mask=mask)
     brainstate.nn.init_all_states(layer, xs.shape[1])
-    return host.layers.diagnose(layer, lambda: loss(run(layer, xs, **unroll) if unroll else layer(xs)))
+    return host.layers.diagnose(layer, lambda: loss(run(layer, xs, **unroll) if unroll else layer(xs)), mask=mask)
 
 
 def checked(host, layers, xs=XS, run=None, loss=lambda ys: jnp.mean(ys**2)):

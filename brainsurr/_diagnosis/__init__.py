@@ -8,9 +8,9 @@ from typing import Any, ClassVar
 
 import jax
 
-from .._arrays import as_scalar
+from .._arrays import as_real, as_scalar
 from .._checks import check_function
-from .._kernel import noticing
+from .._kernel import counting, noticing
 from .._report import Report, as_text, user_line
 from ..neurons import Neuron, Recurrent
 from ..neurons._spikes import Watched, spike_fields, with_spike_functions
@@ -47,7 +47,9 @@ class Diagnosis(Report[LayerReport]):
         return as_text(rows, self.sentences)
 
 
-def diagnose(spike_fns: Mapping[str, Callable], loss_fn: Callable[[dict[str, Callable]], Any]) -> Diagnosis:
+def diagnose(
+    spike_fns: Mapping[str, Callable], loss_fn: Callable[[dict[str, Callable]], Any], *, mask: Any = None
+) -> Diagnosis:
     r"""Find out which layers are silent, whether a gradient can reach them, and what to change.
 
     This is for networks of plain functions; the ``diagnose`` of ``brainsurr.nnx``, ``brainsurr.linen`` and
@@ -59,6 +61,8 @@ def diagnose(spike_fns: Mapping[str, Callable], loss_fn: Callable[[dict[str, Cal
         derivative, or a neuron of ``brainsurr.neurons``, whose surrogates are meant.
       loss_fn: the training loss on one batch, ``loss_fn(spike_fns) -> scalar``. It is called with functions and neurons
         of the same values and derivatives that also measure, and must use these.
+      mask: which values are counted, ``[time, batch]``, false for padding; None counts all. Neurons over time follow it
+        in ``unroll`` too.
 
     Returns:
       A :class:`Diagnosis`: print it, or read ``report["name"].rate``.
@@ -102,7 +106,7 @@ def diagnose(spike_fns: Mapping[str, Callable], loss_fn: Callable[[dict[str, Cal
     def loss(watch):
         return loss_fn({name: watched(watch, name, f) for name, f in spike_fns.items()})
 
-    return examine(loss_fn, loss, names=spike_fns)
+    return examine(loss_fn, loss, mask, names=spike_fns)
 
 
 def watching(watch: Callable, name: str, kind: type[Neuron] | None = None) -> Callable[[str, Any], Watched]:
@@ -124,12 +128,13 @@ def watching(watch: Callable, name: str, kind: type[Neuron] | None = None) -> Ca
     return replace
 
 
-def examine(loss_fn, loss, trace=jax.eval_shape, value_and_grad=gradient, names: Iterable[str] = ()) -> Diagnosis:
+def examine(loss_fn, loss, mask, trace=jax.eval_shape, value_and_grad=gradient, names: Iterable[str] = ()) -> Diagnosis:
     """Diagnose ``loss(watch)``, which uses ``watch(name, spike_fn)`` in place of each spike function.
 
     Args:
       loss_fn: the user's argument, which ``loss`` calls.
       loss: ``loss(watch)`` returns a scalar. It is called twice.
+      mask: the user's argument.
       trace: of the framework: ``trace(f)`` traces a function without arguments.
       value_and_grad: of the framework: ``value_and_grad(f, x)`` compiles, and returns ``f(x)`` and its gradient.
       names: of what is expected to be called.
@@ -164,7 +169,8 @@ def examine(loss_fn, loss, trace=jax.eval_shape, value_and_grad=gradient, names:
         finally:
             noticing.reset(token)
 
-    value, sums, changes = measure(scalar, trace, value_and_grad)
+    with counting(None if mask is None else as_real(mask, "mask") != 0):
+        value, sums, changes = measure(scalar, trace, value_and_grad)
     layers = judge(_rows({use: _report(sums[use], tried) for use, tried in changes.items()}))
     said = (
         *sentences(layers),

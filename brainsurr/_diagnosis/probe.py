@@ -9,6 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from .._arrays import as_float
+from .._kernel import counted
 from .._report import user_line
 from .._surrogate import Scaled, Surrogate
 from ..neurons._spikes import Drawn
@@ -99,7 +100,7 @@ def measure(loss: Callable, trace: Callable, value_and_grad: Callable) -> tuple[
             use = Use.here(name, x, shared)
             random.setdefault(use, isinstance(spike_fn, Drawn) or key.get("key") is not None)
             changes[use] = list(trials(spike_fn, random[use]))
-            shapes[use] = jax.eval_shape(_sums, x, x, x, [x] * len(changes[use]), x, x)
+            shapes[use] = jax.eval_shape(_sums, x, x, x, [x] * len(changes[use]), mask_for(x), x, x)
             s = spike_fn(x, **key)
             sharding = jax.typeof(s).sharding
             if sharding.mesh.manual_axes or (sharding.mesh.explicit_axes and any(sharding.spec)):
@@ -149,31 +150,44 @@ def watched(spike_fn: Callable, totals: dict[str, Any], variants: dict[str, Surr
         s, pull = jax.vjp(partial(spike_fn, **key), jax.lax.stop_gradient(x))
         (slope,) = pull(jnp.ones_like(s))
         trial_slopes = [f.surrogate_grad(jax.lax.stop_gradient(x)) != 0 for f in variants.values()]
-        return _tap(x, s, slope, trial_slopes, totals)
+        return _tap(x, s, slope, trial_slopes, mask_for(x), totals)
 
     return call
 
 
+def mask_for(x: jax.Array) -> jax.Array | None:
+    """Return where the values of an input are counted, with as many axes as it has; None if everywhere."""
+    mask = counted.get()
+    if mask is None:
+        return None
+    if x.shape[: mask.ndim] != mask.shape:
+        raise ValueError(
+            f"diagnose: expected inputs that start with the axes of the mask, {mask.shape}, got {x.shape}: layers over "
+            "time and unroll take its steps one by one, [time, batch]; a cell in a loop of your own, or vmap, does not"
+        )
+    return mask.reshape(*mask.shape, *[1] * (x.ndim - mask.ndim))
+
+
 @jax.custom_vjp
-def _tap(x, s, slope, trial_slopes, totals):
+def _tap(x, s, slope, trial_slopes, mask, totals):
     return s
 
 
-def _tap_forward(x, s, slope, trial_slopes, totals):
-    return s, (x, s, slope, trial_slopes)
+def _tap_forward(x, s, slope, trial_slopes, mask, totals):
+    return s, (x, s, slope, trial_slopes, mask)
 
 
 def _tap_backward(residuals, ds):
-    x, s, slope, trial_slopes = residuals
+    x, s, slope, trial_slopes, mask = residuals
     # Return an array even if it is all zeros, so that the backward rules of earlier layers run and are measured too.
     dx = (ds * slope.astype(ds.dtype)).astype(x.dtype)
-    return dx, None, None, None, _sums(x, s, slope, trial_slopes, ds, dx)
+    return dx, None, None, None, None, _sums(x, s, slope, trial_slopes, mask, ds, dx)
 
 
 _tap.defvjp(_tap_forward, _tap_backward)
 
 
-def _sums(x, s, slope, trial_slopes, ds, dx) -> dict[str, Any]:
+def _sums(x, s, slope, trial_slopes, mask, ds, dx) -> dict[str, Any]:
     """Return sums over all values of each neuron (entry of the last axis), in the default float.
 
     A value is one membrane value ``x`` and its spike ``s``, at one step of one example. Most are named after the entry
@@ -184,6 +198,7 @@ def _sums(x, s, slope, trial_slopes, ds, dx) -> dict[str, Any]:
       s: their spikes.
       slope: the gradient of the surrogate.
       trial_slopes: that of the surrogate of each trial, or whether it is not 0.
+      mask: where values are counted; None everywhere.
       ds: the gradient of the loss in the spikes.
       dx: and in the membrane values.
     """
@@ -191,7 +206,7 @@ def _sums(x, s, slope, trial_slopes, ds, dx) -> dict[str, Any]:
     finite = jnp.where(jnp.isfinite(x), x, jnp.zeros_like(x))
 
     def total(values):
-        values = jnp.atleast_1d(values.astype(wide))
+        values = jnp.atleast_1d(values.astype(wide) if mask is None else jnp.where(mask, values.astype(wide), 0.0))
         return jnp.sum(values, axis=tuple(range(values.ndim - 1)))
 
     # Count values, never use shapes: under vmap a shape is that of one lane.

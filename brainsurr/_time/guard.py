@@ -11,6 +11,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from .._kernel import counting
+
 # The number of time steps on which layers are tried: 0 outside of `unroll`, None inside of a trial.
 _steps: ContextVar[int | None] = ContextVar("steps", default=0)
 _MAX_INPUT_SIZE = 2**20  # of the random inputs of one trial; at least four steps are tried
@@ -69,7 +71,7 @@ def check_alone(index: int, layer: Any, as_function: Callable[[Any], Callable | 
                 "of its broadcast_dims"
             )
         return
-    with trying_stateless_layers(None):  # a network inside of the layer is part of it
+    with trying_stateless_layers(None), counting(None):  # a network inside of the layer is part of it
         function = as_function(layer)
         if function is None:
             return

@@ -11,6 +11,7 @@ import jax.numpy as jnp
 
 from .._arrays import as_float
 from .._checks import check_input_shape, hint_to_call, is_function
+from .._kernel import counting
 from .._surrogate import Surrogate
 from ..neurons import Neuron
 from .guard import check_alone
@@ -98,7 +99,7 @@ def first_carries(layers, input_shape: tuple[int, ...], start: Callable, outputs
     carries: list[Any] = []
     xs: Any = jax.ShapeDtypeStruct((1, *check_input_shape("SpikingSequential", None, input_shape)), jnp.float32)
     for i, layer in enumerate(layers):
-        with named(i, layer, xs):
+        with named(i, layer, xs), counting(None):
             if not hasattr(xs, "shape") and is_stateful(layer):
                 got = type(xs).__name__
                 raise TypeError(f"SpikingSequential: expected layers to give an array to the next, got {got}")

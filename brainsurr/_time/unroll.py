@@ -11,7 +11,7 @@ import jax.numpy as jnp
 
 from .._arrays import as_array
 from .._checks import check_function, check_word, is_integer, shapes
-from .._kernel import promote_in_gradient_check
+from .._kernel import counted_in, counting, promote_in_gradient_check
 from ..neurons._neuron import scan
 from .guard import trying_stateless_layers
 from .reductions import REDUCTIONS
@@ -134,8 +134,10 @@ def unroll_blocks(transforms: Transforms, block, carry, xs, block_size, remat, r
     size = _block_size(block_size, xs, steps)
 
     # A new function at each call: jax caches by identity, and the weights of a module may have changed.
-    def block_and_reduce(block, carry, xs):
-        returned = block(carry, xs)
+    def block_and_reduce(block, carry, inputs):
+        xs, mask = inputs
+        with counting(mask):
+            returned = block(carry, xs)
         if not isinstance(returned, (tuple, list)) or len(returned) != 2:
             raise TypeError(f"expected block to return a carry and outputs, got {type(returned).__name__}")
         carry, ys = returned
@@ -148,15 +150,15 @@ def unroll_blocks(transforms: Transforms, block, carry, xs, block_size, remat, r
         policy = jax.checkpoint_policies.dots_saveable if remat == "dots" else None
         block_and_reduce = transforms.checkpoint(block_and_reduce, policy=policy, prevent_cse=False)
 
-    blocks = steps // size if size < steps else 0
+    blocks, inputs = steps // size if size < steps else 0, (xs, counted_in(steps))
     parts = []  # of the blocks of equal length, and of the rest
     if blocks:
-        whole = jax.tree.map(lambda x: x[: blocks * size].reshape(blocks, size, *x.shape[1:]), xs)
+        whole = jax.tree.map(lambda x: x[: blocks * size].reshape(blocks, size, *x.shape[1:]), inputs)
         with trying_stateless_layers(min(steps, max(2 * size, 32))):
             carry, stacked = transforms.scan(block_and_reduce, block, carry, whole)
         parts.append(stacked)
     if blocks * size < steps or not blocks:
-        carry, rest = block_and_reduce(block, carry, jax.tree.map(lambda x: x[blocks * size :], xs))
+        carry, rest = block_and_reduce(block, carry, jax.tree.map(lambda x: x[blocks * size :], inputs))
         parts.append(jax.tree.map(lambda kept: kept[None], rest))
 
     def combine(*parts):

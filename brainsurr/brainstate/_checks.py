@@ -17,7 +17,7 @@ from .._kernel import promote_in_gradient_check
 from ._activation import states_kept
 
 
-def diagnose(net: nn.Module, loss_fn: Callable[[], Any]) -> Diagnosis:
+def diagnose(net: nn.Module, loss_fn: Callable[[], Any], *, mask: Any = None) -> Diagnosis:
     """Diagnose which layers are silent, whether gradients reach them, and what to change: :func:`brainsurr.diagnose`.
 
     Every layer and cell of neurons with spikes of ``net`` is looked at, and every :class:`SpikingActivation` outside of
@@ -26,9 +26,12 @@ def diagnose(net: nn.Module, loss_fn: Callable[[], Any]) -> Diagnosis:
     Args:
       net: any module. Its states, and the default random state, are put back to what they were.
       loss_fn: what is trained, ``loss_fn() -> scalar`` through ``net``, a function of the batch you have in mind.
+      mask: which values are counted, ``[time, batch]``, false for padding; None counts all. Layers over time follow it,
+        in ``unroll`` too.
 
     Raises:
-      ValueError: no spiking layer was used, no value reached one, or no spike has to do with the loss.
+      ValueError: no spiking layer was used, no value reached one, or no spike has to do with the loss; ``mask`` does
+        not fit.
 
     Example:
       >>> import brainstate, brainsurr as bs, jax.numpy as jnp
@@ -41,7 +44,7 @@ def diagnose(net: nn.Module, loss_fn: Callable[[], Any]) -> Diagnosis:
       'dead'
     """
     check_kind("net", net, nn.Module)
-    return examine(loss_fn, partial(_watched, net, loss_fn), _trace, _value_and_grad)
+    return examine(loss_fn, partial(_watched, net, loss_fn), mask, _trace, _value_and_grad)
 
 
 def _trace(f):

@@ -12,7 +12,7 @@ from .._gradients.report import GradientReport
 from .._held import HoldsNeuron, HoldsSurrogate
 
 
-def diagnose(variables: Any, loss_fn: Callable[[Any], Any]) -> Diagnosis:
+def diagnose(variables: Any, loss_fn: Callable[[Any], Any], *, mask: Any = None) -> Diagnosis:
     """Diagnose which layers are silent, whether gradients reach them, and what to change: :func:`brainsurr.diagnose`.
 
     Every layer and cell of neurons with spikes that ``loss_fn`` calls is looked at, and every
@@ -22,9 +22,12 @@ def diagnose(variables: Any, loss_fn: Callable[[Any], Any]) -> Diagnosis:
       variables: what ``loss_fn`` takes, such as ``net.init(...)`` or its ``"params"``.
       loss_fn: what is trained, ``loss_fn(variables) -> scalar`` through ``net.apply``, a function of the batch you
         have in mind.
+      mask: which values are counted, ``[time, batch]``, false for padding; None counts all. Layers over time follow it,
+        in ``unroll`` too.
 
     Raises:
-      ValueError: no spiking layer was used, no value reached one, or no spike has to do with the loss.
+      ValueError: no spiking layer was used, no value reached one, or no spike has to do with the loss; ``mask`` does
+        not fit.
 
     Example:
       >>> import brainsurr as bs, jax, jax.numpy as jnp
@@ -38,7 +41,7 @@ def diagnose(variables: Any, loss_fn: Callable[[Any], Any]) -> Diagnosis:
       >>> diagnose(variables, loss_fn)["layers_0"].status
       'dead'
     """
-    return examine(loss_fn, partial(_watched, variables, loss_fn))
+    return examine(loss_fn, partial(_watched, variables, loss_fn), mask)
 
 
 def _watched(variables, user_fn, watch):

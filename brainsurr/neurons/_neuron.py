@@ -14,7 +14,7 @@ import numpy as np
 from .._arrays import as_float, as_real, is_number
 from .._bounds import check_inside
 from .._checks import check_function, hint_to_surrogate, shapes
-from .._kernel import promote_in_gradient_check
+from .._kernel import counted_in, counting, promote_in_gradient_check
 from .._pytree import tuples
 from .._surrogate import Surrogate
 from .._value import Value, cache_by_class
@@ -266,21 +266,24 @@ def run(neuron: Neuron, state, xs, host_scan: Callable = scan) -> tuple[Any, jax
     functions = all_spike_functions(neuron)
     draws = Drawn in [type(f.function if isinstance(f, Watched) else f) for f in functions]
     if [f for f in functions if not isinstance(f, Surrogate | Drawn)]:
-        return _over_time(neuron, draws, state, xs, host_scan)
+        return _over_time(neuron, draws, state, xs, host_scan, counted_in(len(xs)))
     # Outside of jit, a scan compiles for each new function and keeps the program. So all numbers of a neuron are
     # arguments of one function: a new value neither compiles again nor fills the cache.
     return _compiled(structure, draws, leaves, state, xs)
 
 
-def _over_time(neuron, draws, state, xs, host_scan):
-    if draws:
-        # The keys of all steps are an input of the scan: it carries none, and a step that is computed again draws the
-        # same.
-        keys, with_keys = draw_each(neuron, len(xs))
-        return host_scan(lambda state, x: with_keys(x[1])._advance(state, x[0]), state, (xs, keys))
-    if type(neuron).over_time is not Neuron.over_time:
+def _over_time(neuron, draws, state, xs, host_scan, mask=None):
+    if not draws and type(neuron).over_time is not Neuron.over_time:
         return neuron.over_time(state, xs)
-    return host_scan(lambda state, x: neuron._advance(state, x), state, xs)
+    # The keys of all steps are an input of the scan: it carries none, and a step that is computed again draws the same.
+    keys, with_keys = draw_each(neuron, len(xs)) if draws else ([], lambda keys: neuron)
+
+    def step(state, inputs):
+        x, keys, mask = inputs
+        with counting(mask):
+            return with_keys(keys)._advance(state, x)
+
+    return host_scan(step, state, (xs, keys, mask))
 
 
 @functools.partial(jax.jit, static_argnums=(0, 1), inline=True)

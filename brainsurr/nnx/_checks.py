@@ -14,7 +14,7 @@ from .._held import HoldsNeuron, HoldsSurrogate
 from .._kernel import promote_in_gradient_check
 
 
-def diagnose(net: nnx.Module, loss_fn: Callable[[Any], Any]) -> Diagnosis:
+def diagnose(net: nnx.Module, loss_fn: Callable[[Any], Any], *, mask: Any = None) -> Diagnosis:
     """Diagnose which layers are silent, whether gradients reach them, and what to change: :func:`brainsurr.diagnose`.
 
     Every layer and cell of neurons with spikes of ``net`` is looked at, and every :class:`SpikingActivation` outside of
@@ -24,9 +24,12 @@ def diagnose(net: nnx.Module, loss_fn: Callable[[Any], Any]) -> Diagnosis:
       net: any module. It is not changed: ``loss_fn`` gets copies, which draw the same Dropout masks.
       loss_fn: what is trained, ``loss_fn(net) -> scalar``, a function of the batch you have in mind. It must use the
         network that it is called with.
+      mask: which values are counted, ``[time, batch]``, false for padding; None counts all. Layers over time follow it,
+        in ``unroll`` too.
 
     Raises:
-      ValueError: no spiking layer was used, no value reached one, or no spike has to do with the loss.
+      ValueError: no spiking layer was used, no value reached one, or no spike has to do with the loss; ``mask`` does
+        not fit.
 
     Example:
       >>> import brainsurr as bs, jax.numpy as jnp
@@ -48,7 +51,7 @@ def diagnose(net: nnx.Module, loss_fn: Callable[[Any], Any]) -> Diagnosis:
         0 to 0.1, and a gradient passes at 100.0% of its membrane values.
     """
     check_kind("net", net, nnx.Module)
-    return examine(loss_fn, partial(_watched, net, loss_fn))
+    return examine(loss_fn, partial(_watched, net, loss_fn), mask)
 
 
 def _watched(net, user_fn, watch):

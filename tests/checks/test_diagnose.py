@@ -35,7 +35,10 @@ WEIGHT = rng.integers(-4, 5, (T, B, F)) / 4
 ALPHA = np.array([0.0, 0.125, 0.5, 0.0], np.float32)
 
 
-def by_loop(decay=0.5, threshold=1.0):
+LENGTHS = np.arange(T)[:, None] < [11, 5, T]  # where sequences have values, and no padding
+
+
+def by_loop(decay=0.5, threshold=1.0, mask=True):
     """The numbers for one layer of LIF neurons under the loss sum(WEIGHT * spikes), reset by subtraction."""
     v, xs, spikes = np.zeros((B, F)), [], []
     for x in X:
@@ -50,11 +53,12 @@ def by_loop(decay=0.5, threshold=1.0):
         arriving[t] = WEIGHT[t] - threshold * gv
         dx[t] = arriving[t] * slope[t]
         gv = decay * (gv + dx[t])
-    never = s.sum((0, 1)) == 0
+    x, s, slope, arriving, dx = (a[np.broadcast_to(mask, (T, B))] for a in (x, s, slope, arriving, dx))
+    never = s.sum(0) == 0
     return {
         "rate": s.mean(),
         "silent": never.mean(),
-        "dead": (never & ((slope != 0).sum((0, 1)) == 0)).mean(),
+        "dead": (never & ((slope != 0).sum(0) == 0)).mean(),
         "passing": (slope != 0).mean(),
         "arriving": (arriving != 0).mean(),
         "reached": (dx != 0).mean(),
@@ -70,14 +74,15 @@ WHOLE = {"dtype": "float32", "learnable": (), "unroll": None}
 BLOCKS = {"dtype": "bfloat16", "learnable": "alpha", "unroll": {"block_size": 5, "remat": "full"}}
 
 
+@pytest.mark.parametrize("mask", [None, LENGTHS], ids=["all", "padded"])
 @pytest.mark.parametrize(("host", "how"), each_value_once([Linen, Brainstate, Nnx], [BLOCKS, WHOLE]), ids=label)
-def test_numbers_are_those_of_a_loop(host, how):
+def test_numbers_are_those_of_a_loop(host, how, mask):
     host, dtype, learnable, unroll = host(), *how.values()
     act = host.layers.SpikingActivation(bs.LogTailedRelu(ALPHA), learnable=learnable)
     lif = host.layers.LIF(F, decay=0.5, spike_fn=act)
     weight = jnp.asarray(WEIGHT, dtype)
-    report = diagnose(host, lif, lambda ys: jnp.sum(ys * weight), jnp.asarray(X, dtype), unroll)
-    numbers, expected = dataclasses.asdict(report["LIF"]), by_loop()
+    report = diagnose(host, lif, lambda ys: jnp.sum(ys * weight), jnp.asarray(X, dtype), unroll, mask)
+    numbers, expected = dataclasses.asdict(report["LIF"]), by_loop(mask=True if mask is None else mask)
     passing = {change.split(" (")[0]: share for change, share in numbers.pop("trials").items()}
     assert passing.pop("raise alpha of its LogTailedRelu") == passing.pop("lower alpha of its LogTailedRelu") == 1
     widened = [f"widen its LogTailedRelu by .scaled(width={width})" for width in (2, 10)]
@@ -88,6 +93,21 @@ def test_numbers_are_those_of_a_loop(host, how):
     assert numbers.keys() == expected.keys()
     assert_close(numbers, expected, X.size, each=True, dtype=jnp.float32)  # sums over all values
     assert json.loads(json.dumps(dataclasses.asdict(report)))["layers"]["LIF"]["rate"] == numbers["rate"]
+
+
+def test_a_mask_that_does_not_fit_is_refused():
+    for mask, words in (
+        (LENGTHS[:5], "12 time steps, got shape (5, 3)"),
+        (LENGTHS.T, "12 time steps, got shape (3, 12)"),
+    ):
+        with pytest.raises(ValueError, match=re.escape(words)):
+            diagnose(Nnx(), bs.nnx.LIF(F), jnp.sum, jnp.asarray(X, jnp.float32), mask=mask)
+    f = bs.Arctan(2.0)
+    with pytest.raises(ValueError, match=r"axes of the mask, \(12, 3\), got \(3, 4\): .* a cell in a loop of your own"):
+        bs.diagnose({"f": f}, lambda fs: jnp.sum(fs["f"](jnp.ones((B, F)))), mask=LENGTHS)
+    padded = jnp.where(LENGTHS[..., None], jnp.asarray(X, jnp.float32), jnp.nan)  # and nothing of padding is said
+    report = bs.diagnose({"f": f}, lambda fs: jnp.sum(jnp.where(LENGTHS[..., None], fs["f"](padded), 0)), mask=LENGTHS)
+    assert report["f"].nan == 0
 
 
 def test_rms_is_over_the_finite_values_of_all_steps():
