@@ -15,7 +15,7 @@ from ._wrong_calls import answer_names, surrogate_hints, where_else
 from .surrogates import *  # noqa: F403
 
 if TYPE_CHECKING:
-    from . import brainstate, interop, linen, nir, nnx, optim, plot  # noqa: F401
+    from . import brainstate, cpu, interop, linen, nir, nnx, optim, plot  # noqa: F401
 
 __version__ = "0.1.0"
 
@@ -27,7 +27,7 @@ for _name in surrogates.NAMES:
     if isinstance(_cls := getattr(surrogates, _name), type):
         answer_names(_cls, surrogate_hints)
 
-_OPTIONAL = ("brainstate", "interop", "linen", "nir", "nnx", "optim", "plot")
+_OPTIONAL = ("brainstate", "cpu", "interop", "linen", "nir", "nnx", "optim", "plot")
 
 
 def __dir__():
@@ -37,7 +37,7 @@ def __dir__():
 if not TYPE_CHECKING:  # type checkers would accept any attribute
 
     def __getattr__(name):
-        """Import the modules that need more than jax when they are first used."""
+        """Import the modules that need more than jax, or few need, when they are first used."""
         if name not in _OPTIONAL:
             hint = "" if name.startswith("_") else where_else(name)
             raise AttributeError(f"module {__name__!r} has no attribute {name!r}{hint}")

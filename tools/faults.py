@@ -260,6 +260,9 @@ FAULTS = [
     ),
     Fault("_time/sequential.py", "elif isinstance(layer, Surrogate) or getattr", "elif getattr", "unroll_hosts"),
     Fault("_time/sequential.py", "jax.device_count() == 1 and", "", "sequential scale"),
+    Fault(
+        "_time/sequential.py", "return not any(tuple(jax.typeof(xs).sharding.spec)[:-1])", "return True", "sequential"
+    ),
     Fault("neurons/_neuron.py", "for _ in jax.tree.leaves(carry):", "for _ in [0]:", "neurons"),
     # Reports.
     Fault("_diagnosis/probe.py", '"reached": dx != 0', '"reached": ds != 0', "diagnose"),

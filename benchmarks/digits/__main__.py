@@ -14,6 +14,7 @@ import sys
 import time
 
 import brainsurr as bs
+from brainsurr import cpu
 from brainsurr.nnx import SpikingActivation
 
 from ..lib import FRAMEWORKS, results
@@ -90,4 +91,6 @@ def parse(argv):
 
 
 if __name__ == "__main__":
+    # The ordered callback of brainstate's Dropout runs on one device alone.
+    print(cpu.use_all_cores(batch=1 if "brainstate" in " ".join(sys.argv) else task.BATCH))
     main()

@@ -56,6 +56,7 @@ class Job(NamedTuple):
         """Return everything that must be equal for a resumed run to end with the same bits."""
         here, options = results.environment(), {name: str(getattr(jax.config, name)) for name in OPTIONS}
         more = {"seeds": self.seeds, "learnable": self.learnable, "python": here["python"], "device": here["device"]}
+        more |= {"devices": jax.device_count()}
         return self.settings() | more | options | here["versions"]
 
 

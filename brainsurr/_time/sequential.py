@@ -8,6 +8,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+from jax.sharding import AxisType
 
 from .._arrays import as_float
 from .._checks import check_input_shape, hint_to_call, is_function
@@ -138,10 +139,19 @@ def is_of_flax(function, name: str) -> bool:
     return getattr(function, "__name__", "") == name and getattr(function, "__module__", "").startswith("flax.")
 
 
-def is_on_one_device() -> bool:
-    """Return whether time and batch can become one axis without moving data from one device to another."""
+def is_in_one_block(xs) -> bool:
+    """Return whether time and batch of ``xs`` can become one axis without moving data from one device to another.
+
+    In ``shard_map`` every array is the part of one device. Where mesh axes are explicit, the type says what is split;
+    elsewhere nothing does.
+    """
     mesh = jax.sharding.get_abstract_mesh()
-    return jax.device_count() == 1 and not mesh.explicit_axes and not mesh.manual_axes
+    kinds = set(mesh.axis_types)
+    if kinds == {AxisType.Manual}:
+        return True
+    if kinds == {AxisType.Explicit}:
+        return not any(tuple(jax.typeof(xs).sharding.spec)[:-1])
+    return jax.device_count() == 1 and kinds <= {AxisType.Auto}
 
 
 def apply_layers(net, carry, xs, as_function, call=call_layer, as_product=lambda layer: None):
@@ -173,7 +183,7 @@ def apply_layers(net, carry, xs, as_function, call=call_layer, as_product=lambda
         if product is None and not fires:
             check_alone(index, layer, as_function, xs, net.mixes_examples)
         with named(index, layer, xs):
-            if product and getattr(xs, "ndim", 0) > 2 and is_on_one_device():
+            if product and getattr(xs, "ndim", 0) > 2 and is_in_one_block(xs):
                 rows = given if index == 0 and isinstance(given, jax.Array) else xs
                 after, xs, inside = before, call_on_rows(product, rows), None
             else:

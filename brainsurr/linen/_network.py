@@ -29,8 +29,8 @@ class SpikingSequential(AnswersWrongCalls, nn.Module):
     run separately, those of a module of your own outside of a `SpikingSequential`, or any on a mesh with explicit
     or manual axes.
 
-    On one device a ``Dense`` gets ``[time * batch, features]``, by a function of its variables: what is given to
-    ``nn.intercept_methods`` sees that call.
+    On one device, and in ``jax.shard_map``, a ``Dense`` gets ``[time * batch, features]``, by a function of its
+    variables: what is given to ``nn.intercept_methods`` sees that call.
 
     Inputs become real numbers, so put an ``Embed`` before the network; spikes can be uint8 or bool, which `unroll`
     keeps, but for one block at a time. Add a cell of flax as ``nn.RNN(cell, time_major=True)``, whose carry is

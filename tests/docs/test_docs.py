@@ -74,7 +74,17 @@ def test_every_local_link_exists(page):
 
 
 def test_every_page_with_code_is_run_by_a_test():
-    guides = ("convert-relu", "cookbook", "gradients", "many-devices", "neurons", "nir", "rate-penalty", "saving")
+    guides = (
+        "convert-relu",
+        "cookbook",
+        "fast-on-a-cpu",
+        "gradients",
+        "many-devices",
+        "neurons",
+        "nir",
+        "rate-penalty",
+        "saving",
+    )
     guides += ("silent-layers", "training-parameters", "write-your-own-neuron")
     elsewhere = {"CONTRIBUTING.md", "README.md", "docs/coming-from-elsewhere.md"}
     elsewhere |= {f"docs/{name}.md" for name in guides}

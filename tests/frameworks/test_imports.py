@@ -52,7 +52,7 @@ def test_a_module_loads_no_framework_but_its_own(module, first):
 
 
 def test_a_module_is_loaded_when_it_is_first_used():
-    names = sorted([*OPTIONAL, "interop"])
+    names = sorted([*OPTIONAL, "cpu", "interop"])
     code = f"""
 import importlib, json, sys
 import brainsurr as bs

@@ -1,4 +1,4 @@
-"""Layers in a row: a product over the last axis gets one row for each example of each time step, on one device."""
+"""Layers in a row: a product over the last axis gets a row for each example of each time step, if a device has all."""
 
 import re
 from functools import partial
@@ -13,10 +13,11 @@ from cases import each_value_once, first_quick, label
 from close import assert_close
 from flax import linen, nnx
 from flax.errors import ScopeParamShapeError
-from jax.sharding import AxisType, PartitionSpec
+from jax.sharding import AxisType, NamedSharding, PartitionSpec
 from neuron_table import NAMES
 
 import brainsurr as bs
+from benchmarks.robustness.collectives import collectives
 from tools.frameworks import HOSTS, Brainstate, Linen, Nnx
 
 T, BATCH, SIZES = 12, 4, (6, 5, 3)
@@ -42,10 +43,10 @@ def inputs():
     return jnp.asarray(np.random.default_rng(0).integers(0, 2, (T, BATCH, SIZES[0])), jnp.float32)
 
 
-def losses(host, net, options):
+def losses(host, net, options, batch=BATCH):
     """``(params, xs) -> loss`` of a network, and its parameters."""
-    params, start, run, _ = host.pure(net, (BATCH, SIZES[0]))
-    carry = start((BATCH, SIZES[0]))
+    params, start, run, _ = host.pure(net, (batch, SIZES[0]))
+    carry = start((batch, SIZES[0]))
     return (lambda params, xs: jnp.mean(run(params, carry, xs, **options)[1] ** 2)), params
 
 
@@ -170,27 +171,55 @@ def test_products_over_the_last_axis_get_rows(host, layer, shape, one_device, mo
     assert_close(rows, axes, 6)
 
 
-def test_meshes_and_several_devices_keep_the_axes(monkeypatch):
-    """Where an axis is explicit or manual, time and batch may be cut in two ways, even over one device."""
+def test_rows_are_made_where_no_device_cuts_time_or_batch(monkeypatch):
+    """In `shard_map` an array is the part of one device; explicit types say what is cut; elsewhere nothing does."""
     run = partial(bs.nnx.SpikingSequential([nnx.Linear(6, 5, use_bias=False, rngs=nnx.Rngs(0))]), (None,))
     assert jax.device_count() == 8
     assert ranks(run, inputs()) == [3]
     monkeypatch.setattr(jax, "device_count", lambda: 1)
     assert ranks(run, inputs()) == [2]
-    explicit, manual = (
-        jax.make_mesh((1,), ("batch",), (kind,), devices=jax.devices()[:1])
-        for kind in (AxisType.Explicit, AxisType.Auto)
+    monkeypatch.undo()
+    shape, names, seen = (2, 2), ("batch", "hidden"), []
+    auto, explicit = (
+        jax.make_mesh(shape, names, (kind,) * 2, devices=jax.devices()[:4])
+        for kind in (AxisType.Auto, AxisType.Explicit)
     )
-    with jax.set_mesh(explicit):
-        assert ranks(run, inputs()) == [3]
-    seen, spec = [], PartitionSpec(None, "batch")
+    for spec, rank in ((PartitionSpec(None, "batch"), 3), (PartitionSpec(), 2)):
+        with jax.set_mesh(explicit):
+            assert ranks(run, jax.device_put(inputs(), NamedSharding(explicit, spec))) == [rank]
 
     def inside(xs):
         seen.extend(ranks(run, xs))
         return xs
 
-    jax.shard_map(inside, mesh=manual, in_specs=spec, out_specs=spec)(inputs())
-    assert seen == [3]
+    spec = PartitionSpec(None, "batch")
+    jax.shard_map(inside, mesh=auto, in_specs=spec, out_specs=spec)(inputs())
+    assert seen == [2]
+    # An axis that is not manual may cut what `shard_map` gives.
+    jax.jit(jax.shard_map(inside, mesh=auto, in_specs=spec, out_specs=spec, axis_names={"batch"}))(inputs())
+    assert seen == [2, 3]
+
+
+@pytest.mark.parametrize(("host", "options"), each_value_once(HOSTS, WAYS), ids=label)
+def test_devices_send_each_other_the_gradient_once(host, options):
+    """Each takes its part of the batch; the compiled step moves and reorders nothing else."""
+    loss, params = losses(host, network(host), options, BATCH // 2)
+    mesh = jax.make_mesh((2,), ("batch",), (AxisType.Auto,), devices=jax.devices()[:2])
+    parts = PartitionSpec(None, "batch")
+
+    @jax.jit
+    @partial(jax.shard_map, mesh=mesh, in_specs=(PartitionSpec(), parts), out_specs=PartitionSpec(), check_vma=False)
+    def step(params, xs):
+        return jax.lax.pmean(jax.value_and_grad(loss)(params, xs), "batch")
+
+    params, xs = jax.device_put((params, inputs()), tuple(NamedSharding(mesh, p) for p in (PartitionSpec(), parts)))
+    text = step.lower(params, xs).compile().as_text()
+    assert transposed(text) == []
+    sent = collectives(text)
+    assert {(each.kind, each.loops) for each in sent} == {("all-reduce", 0)}
+    assert sum(each.elements for each in sent) == 1 + sum(leaf.size for leaf in jax.tree.leaves(params))
+    whole, alone = losses(host, network(host), options)[0], jax.device_put((params, xs), jax.devices()[0])
+    assert_close(step(params, xs), jax.jit(jax.value_and_grad(whole))(*alone), T * BATCH * sum(SIZES))
 
 
 def test_an_intermediate_of_linen_keeps_its_axes(one_device):

@@ -1,0 +1,148 @@
+"""Every core of a CPU: what `use_all_cores` sets and keeps, and a batch that its devices share."""
+
+import json
+import os
+import subprocess
+import sys
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import orbax.checkpoint as ocp
+import pytest
+from close import assert_close
+from pages import DOCS, blocks, run
+
+from brainsurr import cpu
+
+START, NNX, LINEN, BRAINSTATE, *MAPPED = blocks(DOCS / "fast-on-a-cpu.md")
+ROUNDED = 20 * 64 * (32 + 64)  # additions in a sum of the page's train step: over time, batch and inputs
+# Faults of a program with temporaries of 64 MB, and what came before it, as JSON.
+CODE = """
+import json, resource, sys
+from brainsurr import cpu
+said, raised = cpu.use_all_cores(**json.loads(sys.argv[1])), ""
+import jax, jax.numpy as jnp
+call = jax.jit(lambda x: jax.lax.cumsum(jnp.sin(jnp.full((2**23, 2), x))).max())
+for i in range(5):  # until the heap is as large as it gets
+    call(0.5).block_until_ready()
+before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+for i in range(5):
+    call(0.5).block_until_ready()
+faults = resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
+try:
+    cpu.use_all_cores()
+except RuntimeError as error:
+    raised = str(error)
+print(json.dumps([said, jax.device_count(), faults, raised]))
+"""
+
+
+@pytest.fixture
+def process(environment):
+    def run(environ=(), **arguments):
+        environ = environment | {"JAX_PLATFORMS": "cpu"} | dict(environ)
+        command = [sys.executable, "-c", CODE, json.dumps(arguments)]
+        return json.loads(subprocess.run(command, env=environ, capture_output=True, check=True).stdout)
+
+    return run
+
+
+@pytest.mark.slow
+def test_a_device_for_each_core_and_pages_that_stay(process):
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    said, devices, kept, raised = process()
+    assert devices == cores
+    assert said.startswith(f"{cores} CPU device")
+    assert raised == "use_all_cores: jax has started: call it before anything makes an array"
+    said_of_one, one, given_back, _ = process(batch=1, keep_pages=False)
+    assert one == 1
+    assert said_of_one.endswith("the allocator is as it was")
+    if said.endswith("; pages are kept"):
+        assert kept < given_back / 4  # the heap may still grow once
+    else:
+        assert "; pages are not kept: " in said
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["XLA_FLAGS", "JAX_NUM_CPU_DEVICES"])
+def test_a_number_of_devices_that_was_set_stays(process, environment, name):
+    flags = environment["XLA_FLAGS"]
+    environ = {"XLA_FLAGS": f"{flags} --xla_force_host_platform_device_count=3"}
+    said, devices, *_ = process(environ if name == "XLA_FLAGS" else {name: "3"}, batch=4)
+    assert devices == 3
+    assert said.startswith("3 CPU devices, as was set before; ")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"batch": 0}, "expected batch to be at least 1, got 0"),
+        ({"batch": 2.0}, "expected batch to be an integer or None, got 2.0"),
+        ({"keep_pages": "no"}, "keep_pages"),
+    ],
+)
+def test_bad_arguments(arguments, message):
+    with pytest.raises((TypeError, ValueError), match=message):
+        cpu.use_all_cores(**arguments)
+
+
+@pytest.mark.parametrize(("batch", "sizes"), [(12, "8 or 16"), (7, "8")])
+def test_a_batch_that_cannot_be_shared_names_the_nearest_sizes(batch, sizes):
+    with pytest.raises(ValueError, match=f"8 devices can share equally, got {batch}: take {sizes}$"):
+        cpu.split({"xs": jnp.zeros((3, batch))}, axis=1)
+    with pytest.raises(ValueError, match=r"an axis of an array of shape \(8,\), got axis=1"):
+        cpu.split(np.zeros(8), axis=1)
+
+
+def test_parts_are_of_the_batch_and_copies_are_whole():
+    xs, copy = cpu.split(np.zeros((3, 16)), axis=1), cpu.split(jnp.zeros(5), axis=None)
+    assert {part.data.shape for part in xs.addressable_shards} == {(3, 2)}
+    assert {part.data.shape for part in copy.addressable_shards} == {(5,)}
+    assert len(xs.addressable_shards) == len(copy.addressable_shards) == 8
+
+
+@pytest.fixture
+def devices(monkeypatch):
+    def have(count):
+        monkeypatch.setattr(jax, "device_count", lambda: count)
+
+    monkeypatch.setattr(cpu, "use_all_cores", lambda **how: "jax has started")
+    return have
+
+
+@pytest.mark.slow
+def test_the_page_trains_alike_on_any_number_of_devices(devices, lenient):
+    """But for rounding, which may carry a spike across the threshold in later steps."""
+    found = []
+    for count in (1, 2, 4):
+        devices(count)
+        scope = run(START, NNX, LINEN, BRAINSTATE, *MAPPED)
+        found.append([scope[name] for name in ("losses", "linen_losses", "brainstate_losses", "mapped_losses")])
+    first, *others = np.array(found)
+    assert np.all(first[:, -1] < first[:, 0])
+    for other in others:
+        assert_close(other[:, 0], first[:, 0], ROUNDED, dtype=jnp.float32)
+        np.testing.assert_allclose(other, first, rtol=0.02)
+
+
+@pytest.mark.slow
+def test_a_checkpoint_goes_from_two_devices_to_one_and_back(devices, lenient, tmp_path):
+    devices(1)
+    scope = run(START, NNX)
+    expected, net, state = scope["losses"], (scope["net"], scope["optimizer"]), scope["nnx"].state
+    losses, start = [], run(START, NNX.partition("trained = ")[0])
+    state_of = state((start["net"], start["optimizer"]))
+    with ocp.StandardCheckpointer() as checkpointer:
+        checkpointer.save(tmp_path / "0", state_of)
+        checkpointer.wait_until_finished()
+        for step, count in enumerate((2, 1, 2, 2, 1)):
+            devices(count)
+            restored = checkpointer.restore(tmp_path / str(step), cpu.split(state(net), axis=None))
+            scope["nnx"].update(net, cpu.split(restored, axis=None))
+            batch = cpu.split(scope["xs"], axis=1), cpu.split(scope["labels"])
+            losses.append(float(scope["train_step"](*net, *batch)))
+            checkpointer.save(tmp_path / str(step + 1), state(net))
+            checkpointer.wait_until_finished()
+    np.testing.assert_allclose(losses, expected, rtol=0.02)
+    assert_close(losses[0], expected[0], ROUNDED, dtype=jnp.float32)
