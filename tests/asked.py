@@ -1,4 +1,4 @@
-"""The same question to each framework: which layers are silent, and is the gradient right?"""
+"""The same question to each framework: which layers are silent, or is the gradient right?"""
 
 import brainstate
 import jax
@@ -9,40 +9,18 @@ KEY = jax.random.key(0)
 XS = jnp.asarray(np.random.default_rng(0).uniform(0, 1, (6, 2, 3)), jnp.float32)
 
 
-def diagnose(host, layer, loss, xs, unroll=None):
-    """The diagnosis of loss(ys), the same question to each framework."""
-    run = host.layers.unroll
-    if host.name == "nnx":
+def ask(question, host, net, loss, xs=XS, **blocks):
+    """The report of `diagnose` or `check_gradients` on ``loss(ys)``, in blocks of time if `unroll` gets options."""
+    answer = getattr(host.layers, question)
 
-        def loss_fn(net):
-            carry = net.initialize_carry(xs.shape[1:])
-            return loss((run(net, carry, xs, **unroll) if unroll else net(carry, xs))[1])
+    def run(net, *args):
+        return host.layers.unroll(net, *args, **blocks) if blocks else net(*args)
 
-        return host.layers.diagnose(layer, loss_fn)
-    if host.name == "linen":
-        carry = layer.initialize_carry(host.key(), xs.shape[1:])
-        variables = {"params": host.params(layer, xs)}
-
-        def loss_fn(variables):
-            if unroll:
-                return loss(run(layer.bind(variables), carry, xs, **unroll)[1])
-            return loss(layer.apply(variables, carry, xs)[1])
-
-        return host.layers.diagnose(variables, loss_fn)
-    brainstate.nn.init_all_states(layer, xs.shape[1])
-    return host.layers.diagnose(layer, lambda: loss(run(layer, xs, **unroll) if unroll else layer(xs)))
-
-
-def checked(host, layers, xs=XS, run=None, loss=lambda ys: jnp.mean(ys**2)):
-    """The report of a network of one host, and the network."""
-    snn = host.layers
-    net = snn.SpikingSequential(layers)
-    run = run or (lambda net, *args: net(*args))
     if host.name == "brainstate":
-        net.init_state(xs.shape[1])
-        return snn.check_gradients(net, lambda: loss(run(net, xs))), net
+        brainstate.nn.init_all_states(net, xs.shape[1])
+        return answer(net, lambda: loss(run(net, xs)))
     if host.name == "nnx":
-        return snn.check_gradients(net, lambda net: loss(run(net, net.initialize_carry(xs.shape[1:]), xs)[1])), net
+        return answer(net, lambda net: loss(run(net, net.initialize_carry(xs.shape[1:]), xs)[1]))
     carry = net.initialize_carry(KEY, xs.shape[1:])  # in float32, outside
     variables = net.init(KEY, carry, xs)
-    return snn.check_gradients(variables, lambda v: loss(run(net.bind(v, rngs={"spikes": KEY}), carry, xs)[1])), net
+    return answer(variables, lambda v: loss(run(net.bind(v, rngs={"spikes": KEY}), carry, xs)[1]))

@@ -12,7 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
-from asked import diagnose
+from asked import ask
 from cases import each_value_once, label
 from close import assert_close, bound, distances
 from flax import linen, nnx
@@ -66,17 +66,17 @@ def by_loop(decay=0.5, threshold=1.0):
     }
 
 
-WHOLE = {"dtype": "float32", "learnable": (), "unroll": None}
+WHOLE = {"dtype": "float32", "learnable": (), "unroll": {}}
 BLOCKS = {"dtype": "bfloat16", "learnable": "alpha", "unroll": {"block_size": 5, "remat": "full"}}
 
 
 @pytest.mark.parametrize(("host", "how"), each_value_once([Linen, Brainstate, Nnx], [BLOCKS, WHOLE]), ids=label)
 def test_numbers_are_those_of_a_loop(host, how):
-    host, dtype, learnable, unroll = host(), *how.values()
+    dtype, learnable, blocks = how.values()
     act = host.layers.SpikingActivation(bs.LogTailedRelu(ALPHA), learnable=learnable)
     lif = host.layers.LIF(F, decay=0.5, spike_fn=act)
     weight = jnp.asarray(WEIGHT, dtype)
-    report = diagnose(host, lif, lambda ys: jnp.sum(ys * weight), jnp.asarray(X, dtype), unroll)
+    report = ask("diagnose", host, lif, lambda ys: jnp.sum(ys * weight), jnp.asarray(X, dtype), **blocks)
     numbers, expected = dataclasses.asdict(report["LIF"]), by_loop()
     passing = {change.split(" (")[0]: share for change, share in numbers.pop("trials").items()}
     assert passing.pop("raise alpha of its LogTailedRelu") == passing.pop("lower alpha of its LogTailedRelu") == 1
@@ -277,11 +277,9 @@ def test_layers_that_cannot_be_measured_are_named():
 
 @pytest.mark.parametrize("host", HOSTS, ids=label)
 def test_a_loss_of_which_nothing_can_be_measured_is_an_error(host):
-    host, xs = host(), jnp.zeros((T, 0, F))
-    with pytest.raises(
-        ValueError, match=r"expected a loss that depends on spikes.* layers[._]1: .* empty batch or time"
-    ):
-        diagnose(host, host.layers.SpikingSequential([host.layers.LIF(F), host.layers.LIF(F)]), jnp.sum, xs)
+    net = host.layers.SpikingSequential([host.layers.LIF(F), host.layers.LIF(F)])
+    with pytest.raises(ValueError, match=r"expected a loss that depends on spikes.* layers[._]1: .* empty batch or"):
+        ask("diagnose", host, net, jnp.sum, jnp.zeros((T, 0, F)))
 
 
 # Modules of a user's own: cells step by step, activations outside of a neuron, in setup and compact.
@@ -440,7 +438,7 @@ SEQUENCES = [
 @pytest.mark.parametrize(("host", "own"), SEQUENCES, ids=label)
 def test_a_surrogate_in_a_module_of_ones_own_is_seen_if_wrapped(host, own):
     """And in the spike function of a neuron it is a part of the neuron."""
-    host, xs = host(), jnp.asarray(X, jnp.float32)
+    xs = jnp.asarray(X, jnp.float32)
 
     def report(module):
         if host.name == "linen":
@@ -452,7 +450,7 @@ def test_a_surrogate_in_a_module_of_ones_own_is_seen_if_wrapped(host, own):
     act = host.layers.SpikingActivation(bs.Arctan())
     (layer,) = report(own(act)).values()
     assert layer.rate == np.mean(X >= 0)
-    inside = diagnose(host, host.layers.LIF(F, spike_fn=own(act)), jnp.mean, xs)
+    inside = ask("diagnose", host, host.layers.LIF(F, spike_fn=own(act)), jnp.mean, xs)
     assert list(inside) == ["LIF"]
     assert len(inside.sentences) == 2  # neither of them says that the activation was not called
 

@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from asked import XS, checked
+from asked import XS, ask
 from cases import first_quick, label
 from flax import linen, nnx
 
@@ -40,14 +40,18 @@ def layers_of(host, f=F, **options):
     return [host.dense(3, 4, rngs), lif, host.dense(4, 2, rngs), snn.LI(2, learnable="decay")]
 
 
+def checked(host, layers, xs=XS, **blocks):
+    """The report of a network of one host on the mean square of its outputs."""
+    return ask("check_gradients", host, host.layers.SpikingSequential(layers), lambda ys: jnp.mean(ys**2), xs, **blocks)
+
+
 # What is right ---------------------------------------------------------------------------------------------------
 
 
 @every_host
 def test_a_network_is_fine(host):
     """In blocks of time; the neurons alone, and their options, are in `test_neurons.py`."""
-    run = partial(host.layers.unroll, block_size=2, remat="full")
-    report, _ = checked(host, layers_of(host), run=run)
+    report = checked(host, layers_of(host), block_size=2, remat="full")
     assert report.fine, report
     assert len(report) == 8
     for parameter in report.values():
@@ -126,7 +130,7 @@ def test_random_spikes_are_checked_by_their_mean(host):
     act = host.layers.SpikingActivation(F, random=True, learnable="alpha", **rngs)
     with brainstate.environ.context(fit=True):
         layers = [host.dense(3, 4, nnx.Rngs(0)), host.layers.LIF(4, spike_fn=act), host.layers.LI(4)]
-        report, _ = checked(host, layers)
+        report = checked(host, layers)
     assert report.fine, report
 
 
@@ -171,7 +175,7 @@ class Steeper(bs.Surrogate):
 
 @every_host
 def test_a_wrong_gradient_of_a_surrogate(host):
-    report, _ = checked(host, layers_of(host, f=Steeper()))
+    report = checked(host, layers_of(host, f=Steeper()))
     for parameter, status in statuses(report).items():
         if "2" in parameter or "3" in parameter:  # behind the surrogate
             assert status == "fine", report
@@ -308,7 +312,7 @@ def test_a_detached_branch_is_named_by_its_line():
 @every_host
 @pytest.mark.parametrize("options", first_quick([{}, {"reset_delay": True}]), ids=str)
 def test_a_detached_reset_is_named(host, options):
-    report, _ = checked(host, layers_of(host, reset="zero", **options))
+    report = checked(host, layers_of(host, reset="zero", **options))
     status = statuses(report)
     assert set(status.values()) == {"fine", "reset"}
     assert status[next(name for name in status if name.endswith("threshold"))] == "reset"
@@ -319,7 +323,7 @@ def test_a_detached_reset_is_named(host, options):
 
 
 def test_a_detached_reset_hides_no_wrong_rule():
-    report, _ = checked(Nnx, layers_of(Nnx, f=Steeper(), reset="zero"))
+    report = checked(Nnx, layers_of(Nnx, f=Steeper(), reset="zero"))
     assert "differs" in statuses(report).values()
 
 
@@ -359,7 +363,7 @@ def test_a_primitive_that_grows_is_told_from_an_infinite_loss():
     def check(steps):
         xs = jnp.full((steps, 2, 3), 5.0)
         layers = layers_of(Nnx, f=bs.LeakyRelu(0.1), reset="zero", reset_grad=True)
-        return checked(Nnx, layers, xs)[0]
+        return checked(Nnx, layers, xs)
 
     assert check(3).fine
     with pytest.raises(ValueError, match="if it is finite with spikes, shorten the sequence"):

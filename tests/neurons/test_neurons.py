@@ -15,7 +15,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from asked import checked, diagnose
+from asked import ask
 from cases import label
 from close import assert_close, largest
 from jax.sharding import AxisType, PartitionSpec
@@ -249,7 +249,7 @@ def test_its_gradients_are_right(host, case):
         params = {"neuron": jax.tree.map(jnp.float32, case.neuron), "xs": XS}
         report = bs.check_gradients(params, lambda p: loss(*p["neuron"](p["neuron"].initial_state(XS[0]), p["xs"])))
     else:
-        report, _ = checked(host, [case.layer(host)], XS)
+        report = ask("check_gradients", host, case.layer(host), lambda ys: jnp.mean(ys**2), XS)
     assert {parameter.status for parameter in report.values()} <= {"fine", "reset"}, report
     assert len(report) == len(case.learnable) + case.recurrent + (host is Plain)
 
@@ -261,7 +261,7 @@ def test_diagnose_counts_its_spikes(host, case):
         start = case.neuron.initial_state(XS[0])
         report = bs.diagnose({name: case.neuron}, lambda neurons: jnp.sum(neurons[name](start, XS)[1]))
     else:
-        report = diagnose(host(), case.layer(host), jnp.sum, XS)
+        report = ask("diagnose", host, case.layer(host), jnp.sum, XS)
     assert_close(jnp.float32(report[name].rate), case.loop.ys.mean(), 1)
     assert report[name].status == "fine"
 
