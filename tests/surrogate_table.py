@@ -137,12 +137,8 @@ FAMILY = [
     Entry(
         bs.PiecewiseQuadratic,
         [{"alpha": 1.0}, {"alpha": 0.4}, {"alpha": 2.0}],
-        g=lambda x, alpha: np.where(
-            alpha * np.abs(x) > 1,
-            np.where(x > 0, 1.0, 0.0),
-            -(alpha**2) / 2 * np.abs(x) * x + alpha * x + 0.5,
-        ),
-        dg=lambda x, alpha: np.where(alpha * np.abs(x) > 1, 0.0, alpha - alpha**2 * np.abs(x)),
+        g=lambda x, alpha: 0.5 + np.sign(x) * (1 - np.maximum(1 - alpha * np.abs(x), 0) ** 2) / 2,
+        dg=lambda x, alpha: alpha * np.maximum(1 - alpha * np.abs(x), 0),
         kinks=lambda alpha: [-1 / alpha, 0, 1 / alpha],
     ),
     Entry(
@@ -221,11 +217,7 @@ FAMILY = [
     Entry(
         bs.NormalizedQPseudoSpike,
         [{"alpha": 2.0}, {"alpha": 1.3}, {"alpha": 8.0}],
-        g=lambda x, alpha: np.where(
-            x < 0,
-            (1 + 2 * np.abs(x) / (alpha - 1)) ** (1 - alpha) / 2,
-            1 - (1 + 2 * np.abs(x) / (alpha - 1)) ** (1 - alpha) / 2,
-        ),
+        g=lambda x, alpha: 0.5 + np.sign(x) * (1 - (1 + 2 * np.abs(x) / (alpha - 1)) ** (1 - alpha)) / 2,
         dg=lambda x, alpha: (1 + 2 * np.abs(x) / (alpha - 1)) ** -alpha,
     ),
     Entry(
@@ -265,10 +257,7 @@ FAMILY = [
     ),
     Entry(
         bs.MultiGaussianGrad,
-        [
-            {"h": 0.15, "s": 6.0, "sigma": 0.5, "scale": 0.5},
-            {"h": 0.4, "s": 2.0, "sigma": 1.0, "scale": 1.5},
-        ],
+        [{"h": 0.15, "s": 6.0, "sigma": 0.5, "scale": 0.5}, {"h": 0.4, "s": 2.0, "sigma": 1.0, "scale": 1.5}],
         g=multi_gaussian,
         dg=multi_gaussian_grad,
         limits=lambda h, s, sigma, scale: (0.5 - scale * (1 - h) / 2, 0.5 + scale * (1 - h) / 2),
