@@ -228,6 +228,7 @@ def slightly(factor, p):
     return slightly_wrong(factor)(F(X @ p["a"])) * p["b"] * jnp.array([1, 1]).astype(jnp.float32)  # loses no digits
 
 
+NARROW = {"preferred_element_type": jnp.bfloat16}
 RELU, LEAKY, PIECEWISE = jax.nn.relu, bs.LeakyRelu(0.1), bs.PiecewiseLeakyRelu(w=1.0)
 VERDICTS = {
     "a custom_jvp": (PARAMS, partial(slightly, 1.0), "fine", ""),
@@ -235,22 +236,12 @@ VERDICTS = {
     "no gradient": (PARAMS, partial(slightly, 0.0), "differs", ""),
     "wrong in a cast": (PARAMS, lambda p: slightly(1.1, p).astype(jnp.float32), "rounded", ""),  # it can't be told
     "right in a cast": (PARAMS, lambda p: jnp.log(3e3 + slightly(1.0, p)).astype(jnp.float32), "rounded", ""),
-    "a narrow product": (
-        PARAMS,
-        lambda p: jnp.dot(X, p["a"], preferred_element_type=jnp.bfloat16),
-        "rounded",
-        "bfloat16",
-    ),
+    "a narrow product": (PARAMS, lambda p: jnp.dot(X, p["a"], **NARROW), "rounded", "bfloat16"),
     "fewer digits": (PARAMS, lambda p: jax.lax.reduce_precision(X @ p["a"], 8, 7), "rounded", ""),
     "a complex cast": (PARAMS, lambda p: jnp.abs(F(X @ p["a"]).astype(jnp.complex64) + 1j), "rounded", "complex64"),
     "a complex parameter": (jnp.array([1 + 2j, 0.5j]), lambda p: jnp.abs(p**2 + 1) ** 2, "fine", ""),
     "forgotten": (PARAMS, lambda p: (X @ p["a"] > 0) * p["b"], "step", "a: not compared, since the loss depends on it"),
-    "silent": (
-        PARAMS,
-        lambda p: bs.ReluGrad()(X @ p["a"] - 9) + p["b"],
-        "no slope",
-        "a: not compared, since all",
-    ),
+    "silent": (PARAMS, lambda p: bs.ReluGrad()(X @ p["a"] - 9) + p["b"], "no slope", "a: not compared, since all"),
     "a custom_vjp": (PARAMS, lambda p: half_as_steep(X @ p["a"]), "differs", "or custom_vjp"),
     "a loop": (PARAMS, lambda p: three_times(F(X @ p["a"])), "fine", "Reverse mode is not defined"),
     "wrong in a loop": (PARAMS, lambda p: three_times(slightly_wrong(1.0001)(F(X @ p["a"]))), "differs", ""),
@@ -384,16 +375,16 @@ def test_a_loss_of_another_network_is_not_fine():
 # The differences themselves --------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(
-    ("f", "slope", "tolerance"),
-    [
-        (np.sin, 1.0, 1e-10),
-        (lambda h: np.exp(30 * h), 30.0, 1e-7),
-        (lambda h: np.tanh(100 * h) + h, 101.0, 1e-5),
-        (lambda h: 1e6 + h, 1.0, 1e-4),
-        (lambda h: 3.0 + 0 * h, 0.0, 1e-12),
-    ],
-)
+SLOPES = [
+    (np.sin, 1.0, 1e-10),
+    (lambda h: np.exp(30 * h), 30.0, 1e-7),
+    (lambda h: np.tanh(100 * h) + h, 101.0, 1e-5),
+    (lambda h: 1e6 + h, 1.0, 1e-4),
+    (lambda h: 3.0 + 0 * h, 0.0, 1e-12),
+]
+
+
+@pytest.mark.parametrize(("f", "slope", "tolerance"), SLOPES)
 def test_a_slope_is_as_exact_as_it_says(f, slope, tolerance):
     measured = along(f(STEPS))
     assert abs(measured.slope - slope) <= measured.error + 1e-12

@@ -75,31 +75,6 @@ def test_the_precision_of_the_environment_is_that_of_the_layer():
     assert lif.v.value.dtype == jnp.bfloat16
 
 
-class Neuron(nn.Module):
-    """As brainpy.state has it: ``spk_fun`` is called with the scaled distance to threshold, twice a step."""
-
-    def __init__(self, spk_fun):
-        super().__init__()
-        self.spk_fun, self.v = spk_fun, brainstate.HiddenState(jnp.zeros((B, F)))
-
-    def update(self, x):
-        self.v.value = 0.5 * (self.v.value - jax.lax.stop_gradient(self.spk_fun(self.v.value - 1.0))) + x
-        return self.spk_fun(self.v.value - 1.0)
-
-
-def test_an_activation_is_the_spk_fun_of_a_neuron():
-    neuron = Neuron(SpikingActivation(bs.LogTailedRelu(0.25), learnable="alpha"))
-    grads = transform.grad(lambda: transform.for_loop(neuron, XS).sum(), params_of(neuron))()
-
-    def pure(alpha, v=jnp.zeros((B, F)), s=0.0):
-        for x in XS:
-            v = 0.5 * (v - jax.lax.stop_gradient(bs.log_tailed_relu(v - 1.0, alpha))) + x
-            s += bs.log_tailed_relu(v - 1.0, alpha).sum()
-        return s
-
-    assert_close(grads["spk_fun", "alpha", "val"], jax.grad(pure)(0.25), 2 * XS.size)
-
-
 # Transforms -----------------------------------------------------------------------------------------------------
 
 

@@ -101,15 +101,15 @@ def test_what_brainsurr_does_not_have_is_said_as_by_any_module():
     assert (error.value.name, error.value.obj) == ("Arctn", brainsurr)  # and so Python asks: did you mean Arctan?
 
 
-@pytest.mark.parametrize(
-    ("name", "says"),
-    [
-        ("LIF", "from brainsurr.nnx import LIF"),
-        ("bounds", "from brainsurr.nnx import bounds"),
-        ("fast_sigmoid", "write brainsurr.equivalent('snntorch', 'fast_sigmoid')"),
-        ("ATan", "write brainsurr.equivalent('spikingjelly', 'ATan')"),
-    ],
-)
+ELSEWHERE = [
+    ("LIF", "from brainsurr.nnx import LIF"),
+    ("bounds", "from brainsurr.nnx import bounds"),
+    ("fast_sigmoid", "write brainsurr.equivalent('snntorch', 'fast_sigmoid')"),
+    ("ATan", "write brainsurr.equivalent('spikingjelly', 'ATan')"),
+]
+
+
+@pytest.mark.parametrize(("name", "says"), ELSEWHERE)
 def test_what_is_elsewhere_is_found(name, says):
     with pytest.raises(AttributeError, match=rf"has no attribute '{name}': .*{re.escape(says)}$"):
         getattr(brainsurr, name)

@@ -197,17 +197,16 @@ def test_frameworks_train_alike_from_the_same_weights(surrogate, monkeypatch):
             assert (mine != theirs).mean() < 0.02
 
 
-@pytest.mark.parametrize(
-    ("arguments", "message"),
-    [
-        (["--surrogate", "Nothing"], "'Nothing' is not one of"),
-        (["--alpha", "3"], "alpha = 3.0 is outside [0.0, 1.0]"),
-        (["--learnable", "beta"], "learnable='beta' is not a parameter"),
-        (["--save-every", "0"], "expected a positive integer, got 0"),
-        (["--out", __file__], "--out: expected a folder to write into, got"),
-    ],
-    ids=lambda value: " ".join(value) if isinstance(value, list) else "",
-)
+BAD_ARGUMENTS = [
+    (["--surrogate", "Nothing"], "'Nothing' is not one of"),
+    (["--alpha", "3"], "alpha = 3.0 is outside [0.0, 1.0]"),
+    (["--learnable", "beta"], "learnable='beta' is not a parameter"),
+    (["--save-every", "0"], "expected a positive integer, got 0"),
+    (["--out", __file__], "--out: expected a folder to write into, got"),
+]
+
+
+@pytest.mark.parametrize(("arguments", "message"), BAD_ARGUMENTS)
 def test_bad_arguments_get_one_line(arguments, message, capsys):
     with pytest.raises(SystemExit):
         digits.parse(arguments)

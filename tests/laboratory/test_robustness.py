@@ -179,15 +179,15 @@ def test_collectives_are_counted_with_their_loops():
         collectives(jax.jit(until).lower(x).compile().as_text())
 
 
-@pytest.mark.parametrize(
-    ("arguments", "message"),
-    [
-        (["--devices", "3"], "divides 32 examples and 64 hidden units, got 3"),
-        (["--devices", "9"], "--devices: expected at most the 8 there are, got 9"),
-        (["--process-id", "0"], "--coordinator, --num-processes and --process-id go together"),
-        (["--coordinator=h:1", "--num-processes=2", "--process-id=1", "--distributed"], "--distributed without them"),
-    ],
-)
+BAD_ARGUMENTS = [
+    (["--devices", "3"], "divides 32 examples and 64 hidden units, got 3"),
+    (["--devices", "9"], "--devices: expected at most the 8 there are, got 9"),
+    (["--process-id", "0"], "--coordinator, --num-processes and --process-id go together"),
+    (["--coordinator=h:1", "--num-processes=2", "--process-id=1", "--distributed"], "--distributed without them"),
+]
+
+
+@pytest.mark.parametrize(("arguments", "message"), BAD_ARGUMENTS)
 def test_bad_arguments_get_one_line(arguments, message, capsys, monkeypatch):
     monkeypatch.setenv("XLA_FLAGS", os.environ["XLA_FLAGS"])  # back to what it is now, afterwards
     with pytest.raises(SystemExit):

@@ -65,15 +65,15 @@ def test_spoken_digits_are_those_of_the_files(recordings, spoken):
         np.testing.assert_array_equal(samples, written[name])
 
 
-@pytest.mark.parametrize(
-    ("name", "kind", "message"),
-    [
-        ("7_ann_0.wav", {"rate": 16000}, "7_ann_0.wav: expected 8000 Hz, 1 channel, 16 bits, got 16000, 1, 16"),
-        ("7_ann_0.wav", {"channels": 2}, "got 8000, 2, 16"),
-        ("seven.wav", {}, "expected a file called digit_speaker_take.wav, got seven.wav"),
-        ("seven.mp3", {}, "found no WAV file there"),
-    ],
-)
+OTHER_RECORDINGS = [
+    ("7_ann_0.wav", {"rate": 16000}, "7_ann_0.wav: expected 8000 Hz, 1 channel, 16 bits, got 16000, 1, 16"),
+    ("7_ann_0.wav", {"channels": 2}, "got 8000, 2, 16"),
+    ("seven.wav", {}, "expected a file called digit_speaker_take.wav, got seven.wav"),
+    ("seven.mp3", {}, "found no WAV file there"),
+]
+
+
+@pytest.mark.parametrize(("name", "kind", "message"), OTHER_RECORDINGS)
 def test_other_recordings_are_refused_in_one_line(name, kind, message, tmp_path, capsys):
     write(tmp_path / name, np.zeros(8, np.int16), **kind)
     with pytest.raises(SystemExit):

@@ -51,33 +51,33 @@ def test_at_the_threshold_a_fused_multiply_add_decides():
 BACK, ONE, STEP = Recurrent(LIF(), jnp.eye(3)), jnp.zeros(3), jnp.zeros((5, 3))
 
 
-@pytest.mark.parametrize(
-    ("neuron", "carry", "x", "message"),
-    [
-        (LIF(), ONE, STEP, r"v of shapes \(5, 3\) for .*, got \(3,\): .* a cell one step"),
-        (LIF(), jnp.zeros((4, 3)), STEP, r"input of shape \(5, 3\) .*, got \(4, 3\): .* a carry without the time"),
-        (LIF(), (ONE, ONE), ONE, r"v of shapes \(3,\) for .*, got \(\(3,\), \(3,\)\)"),
-        (BACK, (STEP, STEP), ONE, r"s of shapes \(\(3,\), \(3,\)\) for .*, got \(\(5, 3\), \(5, 3\)\)"),
-        (LIF(decay=jnp.zeros(2)), ONE, ONE, "LIF: decay of shape"),
-        (ALIF(), {"v": ONE, "s": ONE}, ONE, "ALIF: expected a carry like the state before the first step, v, a"),
-    ],
-)
+NO_CARRIES = [
+    (LIF(), ONE, STEP, r"v of shapes \(5, 3\) for .*, got \(3,\): .* a cell one step"),
+    (LIF(), jnp.zeros((4, 3)), STEP, r"input of shape \(5, 3\) .*, got \(4, 3\): .* a carry without the time"),
+    (LIF(), (ONE, ONE), ONE, r"v of shapes \(3,\) for .*, got \(\(3,\), \(3,\)\)"),
+    (BACK, (STEP, STEP), ONE, r"s of shapes \(\(3,\), \(3,\)\) for .*, got \(\(5, 3\), \(5, 3\)\)"),
+    (LIF(decay=jnp.zeros(2)), ONE, ONE, "LIF: decay of shape"),
+    (ALIF(), {"v": ONE, "s": ONE}, ONE, "ALIF: expected a carry like the state before the first step, v, a"),
+]
+
+
+@pytest.mark.parametrize(("neuron", "carry", "x", "message"), NO_CARRIES)
 def test_a_carry_that_does_not_fit_is_named(neuron, carry, x, message):
     with pytest.raises(ValueError, match=message):
         neuron.step(carry, x)
 
 
-@pytest.mark.parametrize(
-    ("kwargs", "error", "message"),
-    [
-        ({"decay": -0.1}, ValueError, r"decay = -0.1 is outside \[0.0, 1.0\]"),
-        ({"threshold": None}, TypeError, "threshold to be a real number or array"),
-        ({"reset_grad": 1}, TypeError, "reset_grad to be True, False or None, got 1"),
-        ({"adapts": None}, ValueError, "expected adapts to be one of 'threshold', 'input', got None"),
-        ({"adaptation_decay": 1.5}, ValueError, r"adaptation_decay = 1.5 is outside \[0.0, 1.0\]"),
-        ({"voltage_adaptation": np.inf}, ValueError, "expected voltage_adaptation to be finite"),
-    ],
-)
+BAD_CONFIGURATIONS = [
+    ({"decay": -0.1}, ValueError, r"decay = -0.1 is outside \[0.0, 1.0\]"),
+    ({"threshold": None}, TypeError, "threshold to be a real number or array"),
+    ({"reset_grad": 1}, TypeError, "reset_grad to be True, False or None, got 1"),
+    ({"adapts": None}, ValueError, "expected adapts to be one of 'threshold', 'input', got None"),
+    ({"adaptation_decay": 1.5}, ValueError, r"adaptation_decay = 1.5 is outside \[0.0, 1.0\]"),
+    ({"voltage_adaptation": np.inf}, ValueError, "expected voltage_adaptation to be finite"),
+]
+
+
+@pytest.mark.parametrize(("kwargs", "error", "message"), BAD_CONFIGURATIONS)
 def test_bad_configuration(kwargs, error, message):
     with pytest.raises(error, match=f"^ALIF: .*{message}"):
         ALIF(**kwargs)

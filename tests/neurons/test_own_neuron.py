@@ -103,10 +103,7 @@ def cases(kind, step, rounded=0, **setting):
 
 
 OWN = cases(QIF, quadratic, rounded=6, rate=np.array([0.25, 0.5, 0.0, 1.0], np.float32))
-SUBCLASSES = [
-    cases(Biased, biased, decay=0.5)[1],
-    cases(Counting, counting, decay=0.5)[0],
-]
+SUBCLASSES = [cases(Biased, biased, decay=0.5)[1], cases(Counting, counting, decay=0.5)[0]]
 
 
 @every_host
@@ -163,17 +160,17 @@ def run(host, kind, xs=XS, **fields):
 SHAPES, DTYPES = r"give a state like the one it takes, \(2, 3\), got", "keep the dtype of its state count, int32, got"
 
 
+BAD_STEPS = [
+    (QIF, lambda self, v, x: (v, x[..., :1]), ValueError, r"give an output of .*, \(2, 3\), got \(2, 1\)"),
+    (QIF, lambda self, v, x: (v[..., :1], x), ValueError, rf"{SHAPES} \(2, 1\)"),
+    (QIF, lambda self, v, x: ((v, v), x), ValueError, rf"{SHAPES} \(\(2, 3\), \(2, 3\)"),
+    (QIF, lambda self, v, x: x, TypeError, r"return a pair, the new state and the output, got \(2, 3\)"),
+    (Counting, lambda self, v, x: ((v[0], v[1] + 0.5), x), TypeError, f"{DTYPES} float32: start it as a"),
+]
+
+
 @everywhere
-@pytest.mark.parametrize(
-    ("base", "step", "error", "message"),
-    [
-        (QIF, lambda self, v, x: (v, x[..., :1]), ValueError, r"give an output of .*, \(2, 3\), got \(2, 1\)"),
-        (QIF, lambda self, v, x: (v[..., :1], x), ValueError, rf"{SHAPES} \(2, 1\)"),
-        (QIF, lambda self, v, x: ((v, v), x), ValueError, rf"{SHAPES} \(\(2, 3\), \(2, 3\)"),
-        (QIF, lambda self, v, x: x, TypeError, r"return a pair, the new state and the output, got \(2, 3\)"),
-        (Counting, lambda self, v, x: ((v[0], v[1] + 0.5), x), TypeError, f"{DTYPES} float32: start it as a"),
-    ],
-)
+@pytest.mark.parametrize(("base", "step", "error", "message"), BAD_STEPS)
 def test_a_step_that_does_not_fit(host, base, step, error, message):
     with pytest.raises(error, match=f"^Own: expected step to {message}"):
         run(host, type("Own", (base,), {"step": step}))
@@ -194,19 +191,19 @@ def test_states_that_do_not_name_the_arrays(host, states):
 NOT_ONE = "is not a parameter of it, which has rate, spike_fn.alpha"
 
 
+BAD_ARGUMENTS = [
+    ({"rate": np.ones((2, 3))}, ValueError, r"expected rate to be one number or 3, got shape \(2, 3\)"),
+    ({"rate": 1.5, "learnable": "rate"}, ValueError, r"rate = 1.5 is outside \[0.0, 1.0\]; choose another"),
+    ({"rat": 0.1}, TypeError, r"has no argument rat: did you mean rate\? it has features, rate, spike_fn"),
+    ({"learnable": "alpha"}, ValueError, f"'alpha' {NOT_ONE}"),
+    ({"learnable": "spike_fn"}, ValueError, f"'spike_fn' {NOT_ONE}"),
+    ({"learnable": "spike_fn.alfa"}, ValueError, f"'spike_fn.alfa' {NOT_ONE}"),
+    ({"bounds": {"rate": (0, 1)}}, ValueError, "bounds name 'rate', which is not learnable"),
+]
+
+
 @every_host
-@pytest.mark.parametrize(
-    ("given", "error", "message"),
-    [
-        ({"rate": np.ones((2, 3))}, ValueError, r"expected rate to be one number or 3, got shape \(2, 3\)"),
-        ({"rate": 1.5, "learnable": "rate"}, ValueError, r"rate = 1.5 is outside \[0.0, 1.0\]; choose another"),
-        ({"rat": 0.1}, TypeError, r"has no argument rat: did you mean rate\? it has features, rate, spike_fn"),
-        ({"learnable": "alpha"}, ValueError, f"'alpha' {NOT_ONE}"),
-        ({"learnable": "spike_fn"}, ValueError, f"'spike_fn' {NOT_ONE}"),
-        ({"learnable": "spike_fn.alfa"}, ValueError, f"'spike_fn.alfa' {NOT_ONE}"),
-        ({"bounds": {"rate": (0, 1)}}, ValueError, "bounds name 'rate', which is not learnable"),
-    ],
-)
+@pytest.mark.parametrize(("given", "error", "message"), BAD_ARGUMENTS)
 def test_arguments_that_do_not_fit(host, given, error, message):
     for make in (host.layers.layer, host.layers.cell):
         with pytest.raises(error, match=f"^QIF(Cell)?:? .*{message}"):
@@ -294,9 +291,7 @@ def test_a_swapped_output_and_a_shape_for_an_input():
 
 @every_host
 def test_a_neuron_in_the_place_of_its_class_or_its_layer(host):
-    with pytest.raises(
-        TypeError, match=r"^expected a class of neurons, .*, got QIF\(.*\): give its class, layer\(QIF\)"
-    ):
+    with pytest.raises(TypeError, match=r"^expected a class of neurons, .* got QIF\(.*\): give its class, layer\(QIF"):
         host.layers.cell(QIF())
     for given in (QIF(), QIF):
         message = r"got a neuron by itself, .*QIF.*: make a layer of its class, layer\(QIF\)\(features, ...\)$"

@@ -145,19 +145,19 @@ def test_parameters_may_be_arrays_and_traced():
     assert_close(jax.jit(gradient)(3.0), 1 / 16, 8)
 
 
-@pytest.mark.parametrize(
-    ("library", "name", "parameters", "says"),
-    [
-        ("snntorc", "atan", {}, r"unknown library 'snntorc', did you mean 'snntorch'\? There are: snntorch, spiking"),
-        ("xyz", "atan", {}, r"unknown library 'xyz'\. There are: snntorch, spikingjelly, norse, spyx"),
-        ("spikingjelly", "atan", {}, r"spikingjelly has no surrogate 'atan', did you mean 'ATan'\? There are: Pie"),
-        ("braintools", "Sigmoid", {}, "the surrogates of braintools have the same names here"),
-        ("snntorch", "atan", {"slope": 25}, r"snntorch\.atan takes alpha=2\.0: got an unexpected keyword .* 'slope'"),
-        ("sparx", "StraightThrough", {"alpha": 1.0}, r"sparx\.StraightThrough takes no parameters: got an unexpected"),
-        ("norse", "tanh", {}, r"norse\.tanh takes alpha: missing a required argument: 'alpha'"),
-        ("snnTorch", "Leaky", {"beta": 0.9}, r"snnTorch\.Leaky is a neuron, not a surrogate: docs/coming-from-else"),
-    ],
-)
+UNKNOWN = [
+    ("snntorc", "atan", {}, r"unknown library 'snntorc', did you mean 'snntorch'\? There are: snntorch, spiking"),
+    ("xyz", "atan", {}, r"unknown library 'xyz'\. There are: snntorch, spikingjelly, norse, spyx"),
+    ("spikingjelly", "atan", {}, r"spikingjelly has no surrogate 'atan', did you mean 'ATan'\? There are: Pie"),
+    ("braintools", "Sigmoid", {}, "the surrogates of braintools have the same names here"),
+    ("snntorch", "atan", {"slope": 25}, r"snntorch\.atan takes alpha=2\.0: got an unexpected keyword .* 'slope'"),
+    ("sparx", "StraightThrough", {"alpha": 1.0}, r"sparx\.StraightThrough takes no parameters: got an unexpected"),
+    ("norse", "tanh", {}, r"norse\.tanh takes alpha: missing a required argument: 'alpha'"),
+    ("snnTorch", "Leaky", {"beta": 0.9}, r"snnTorch\.Leaky is a neuron, not a surrogate: docs/coming-from-else"),
+]
+
+
+@pytest.mark.parametrize(("library", "name", "parameters", "says"), UNKNOWN)
 def test_what_is_unknown_is_answered_with_what_there_is(library, name, parameters, says):
     with pytest.raises((ValueError, TypeError), match=says):
         bs.equivalent(library, name, **parameters)

@@ -55,18 +55,17 @@ def test_both_curves_in_one_axes():
     assert (axis.get_ylabel(), axis.get_xlim()) == ("g(x), g'(x)", (-3, 3))
 
 
-@pytest.mark.parametrize(
-    ("f", "primitive", "gradient"),
-    [
-        (bs.LogTailedRelu(0.1), [1], [0]),
-        (bs.LogTailedRelu(1.0, continuous=True), [], []),
-        (bs.PiecewiseLeakyRelu(), [], [-1, 1]),
-        (bs.LeakyRelu(), [], [0]),
-        (bs.InvSquareGrad(), [], []),  # steep, and no jump
-        (bs.Sigmoid(50.0), [], []),
-    ],
-    ids=repr,
-)
+JUMPS = [
+    (bs.LogTailedRelu(0.1), [1], [0]),
+    (bs.LogTailedRelu(1.0, continuous=True), [], []),
+    (bs.PiecewiseLeakyRelu(), [], [-1, 1]),
+    (bs.LeakyRelu(), [], [0]),
+    (bs.InvSquareGrad(), [], []),  # steep, and no jump
+    (bs.Sigmoid(50.0), [], []),
+]
+
+
+@pytest.mark.parametrize(("f", "primitive", "gradient"), JUMPS, ids=repr)
 def test_a_curve_is_broken_where_it_jumps_and_only_there(f, primitive, gradient):
     for axis, curve, jumps in zip(
         plot.surrogate(f), (f.surrogate_fun, f.surrogate_grad), (primitive, gradient), strict=True

@@ -83,17 +83,17 @@ def test_bounds_of_neurons(host):
     assert intervals(host, li(4, learnable="decay", bounds=None)) == {"decay": None}
 
 
-@pytest.mark.parametrize(
-    ("layer", "kwargs", "message"),
-    [
-        ("SpikingActivation", {"learnable": "alpha", "bounds": {"alpha": (2, 2)}}, "expected bounds with low < high"),
-        ("SpikingActivation", {"learnable": "alpha"}, r"alpha = 1.5 is outside \[0.0, 1.0\]"),
-        ("SpikingActivation", {"bounds": {"alpha": (0, 1)}}, "bounds name 'alpha', which is not learnable"),
-        ("LIFCell", {"learnable": "decay", "bounds": {"decay": (0, 0.5)}}, r"decay = 0.9 is outside \[0.0, 0.5\]"),
-        ("LIF", {"learnable": "alpha"}, r"'alpha' is not a parameter of it, which has .*threshold, spike_fn.alpha"),
-        ("LI", {"decay": 1.5}, r"decay = 1.5 is outside \[0.0, 1.0\]"),
-    ],
-)
+REFUSED = [
+    ("SpikingActivation", {"learnable": "alpha", "bounds": {"alpha": (2, 2)}}, "expected bounds with low < high"),
+    ("SpikingActivation", {"learnable": "alpha"}, r"alpha = 1.5 is outside \[0.0, 1.0\]"),
+    ("SpikingActivation", {"bounds": {"alpha": (0, 1)}}, "bounds name 'alpha', which is not learnable"),
+    ("LIFCell", {"learnable": "decay", "bounds": {"decay": (0, 0.5)}}, r"decay = 0.9 is outside \[0.0, 0.5\]"),
+    ("LIF", {"learnable": "alpha"}, r"'alpha' is not a parameter of it, which has .*threshold, spike_fn.alpha"),
+    ("LI", {"decay": 1.5}, r"decay = 1.5 is outside \[0.0, 1.0\]"),
+]
+
+
+@pytest.mark.parametrize(("layer", "kwargs", "message"), REFUSED)
 def test_what_is_refused(host, layer, kwargs, message):
     args = (bs.LogTailedRelu(1.5),) if layer == "SpikingActivation" else (4,)
     with pytest.raises(ValueError, match=f"{layer}: .*{message}"):
