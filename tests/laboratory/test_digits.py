@@ -22,7 +22,6 @@ from benchmarks.digits import nnx as digits_nnx
 from benchmarks.digits import report, task, training
 from benchmarks.digits.job import Folder, FolderError
 from benchmarks.lib import checkpoints, results
-from benchmarks.lib.report import table
 
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("lenient")]
 HOSTS = [digits_nnx, digits_linen, digits_brainstate]
@@ -225,11 +224,6 @@ def test_arguments(tmp_path, monkeypatch, capsys):
     with pytest.raises(SystemExit):
         digits.parse(["--help"])
     assert "--save-every EPOCHS" in capsys.readouterr().out
-
-
-def test_table_aligns():
-    text = table(["a", "bb"], [["x", "1"], ["longer", "22"]])
-    assert text.splitlines() == ["| a      | bb |", "| :----- | -: |", "| x      |  1 |", "| longer | 22 |"]
 
 
 def test_write_is_whole_or_not_at_all(tmp_path, monkeypatch):
