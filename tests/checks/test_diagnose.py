@@ -1,7 +1,6 @@
 """Which layers are silent and can a gradient reach them: numbers against loops, verdicts against training."""
 
 import dataclasses
-import inspect
 import json
 import math
 import re
@@ -12,9 +11,9 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
-from asked import ask
+from asked import ask, line_of
 from cases import each_value_once, label
-from close import assert_close, bound, distances
+from close import assert_close, bound
 from flax import linen, nnx
 from jax.sharding import AxisType, NamedSharding
 from jax.sharding import PartitionSpec as P
@@ -139,10 +138,8 @@ def test_it_sees_through_jit_vmap_and_a_cache():
 
 def test_on_a_mesh():
     """Where types say how values are split, or in shard_map, a sentence says to diagnose elsewhere."""
-    auto, explicit = (
-        jax.make_mesh((2,), ("a",), axis_types=(kind,), devices=jax.devices()[:2])
-        for kind in (AxisType.Auto, AxisType.Explicit)
-    )
+    kinds, two = (AxisType.Auto, AxisType.Explicit), jax.devices()[:2]
+    auto, explicit = (jax.make_mesh((2,), ("a",), axis_types=(kind,), devices=two) for kind in kinds)
     f, xs = {"a": bs.Arctan()}, jnp.asarray(X[0, :2], jnp.float32)
     expected = bs.diagnose(f, lambda f: f["a"](xs).sum())
     split = jax.device_put(xs, NamedSharding(auto, P("a")))
@@ -363,12 +360,6 @@ def test_a_module_of_ones_own_in_brainstate():
     assert after[1] == before[1]
 
 
-def line_of(start):
-    """The number of the first line of this file that starts so."""
-    lines = inspect.getsource(inspect.getmodule(line_of)).split("\n")
-    return next(number for number, line in enumerate(lines, 1) if line.startswith(start))
-
-
 def test_errors_say_what_to_do():
     f, x = bs.Arctan(), jnp.ones((B, F))
     with pytest.raises(TypeError, match=r"got LIF: for a module there is diagnose of brainsurr.nnx, brainsurr.linen"):
@@ -390,7 +381,7 @@ def test_a_shared_activation_is_reported_for_each_use():
             return jnp.sum(s) + jnp.sum(never) + jnp.sum(self.act(s[..., 4:] - 0.25))
 
     report = bs.nnx.diagnose(Shared(), lambda net: net(jnp.full((T, B, 8), 0.5)))
-    lines = [line_of(f"            {text}") for text in ("s = self.act(xs)", "never =", "return jnp.sum(s)")]
+    lines = [line_of(__file__, f"            {text}") for text in ("s = self.act(xs)", "never =", "return jnp.sum(s)")]
     names = [f"act (test_diagnose.py:{line}, {n} neurons)" for line, n in zip(lines, (8, 4, 4), strict=True)]
     assert {name: use.rate for name, use in report.items()} == dict(zip(names, (1.0, 0.0, 1.0), strict=True))
 
@@ -461,8 +452,8 @@ def test_what_the_page_shows_runs():
 def train(spike_fn, steps=200):
     """The first layer's gradient before training, and what is said of it before and after, from too small weights."""
     rngs = nnx.Rngs(0)
-    lif = bs.nnx.LIF(16, spike_fn=spike_fn)
-    net = bs.nnx.SpikingSequential([nnx.Linear(3, 16, rngs=rngs), lif, nnx.Linear(16, 1, rngs=rngs), bs.nnx.LI(1)])
+    hidden = nnx.Linear(3, 16, rngs=rngs), bs.nnx.LIF(16, spike_fn=spike_fn)
+    net = bs.nnx.SpikingSequential([*hidden, nnx.Linear(16, 1, rngs=rngs), bs.nnx.LI(1)])
     net.layers[0].kernel[...] *= 1e-3
     xs = jax.random.uniform(jax.random.key(0), (20, 8, 3))
     optimizer = nnx.Optimizer(net, optax.adam(1e-2), wrt=nnx.Param)
@@ -481,12 +472,6 @@ def train(spike_fn, steps=200):
     for _ in range(steps):
         step(net, optimizer)
     after = bs.nnx.diagnose(net, loss_fn)["layers.1"]
-    with distances() as seen:
-        _, spikes = lif(lif.initialize_carry((8, 16)), net.layers[0](xs))
-    # A potential within rounding of the threshold may fire in one program alone, and change the steps that follow it.
-    near = np.array(seen) < bound(20 * (3 + 2), 4)
-    assert near.mean() < 0.01
-    assert after.rate == pytest.approx(float(spikes.mean()), abs=1e-6 + 20 * near.mean())
     return np.asarray(first), before, after
 
 
@@ -498,10 +483,11 @@ def test_alpha_zero_gets_exactly_no_gradient_and_stays_silent():
     assert (after.status, after.rate) == ("dead", 0)
 
 
+DEFAULT = bs.nnx.LIF(1).spike_fn.surrogate
+
+
 @pytest.mark.slow
-@pytest.mark.parametrize(
-    "spike_fn", [bs.LogTailedRelu(0.01), bs.LogTailedRelu(0.1), bs.nnx.LIF(1).spike_fn.surrogate], ids=repr
-)
+@pytest.mark.parametrize("spike_fn", [bs.LogTailedRelu(0.01), bs.LogTailedRelu(0.1), DEFAULT], ids=repr)
 def test_a_gradient_below_threshold_recovers(spike_fn):
     """As a small alpha gives it, and the layers' default."""
     gradient, before, after = train(spike_fn)

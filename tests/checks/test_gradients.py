@@ -1,6 +1,5 @@
 """`check_gradients` passes what is right, and finds what is wrong: each fault is put into a network and named."""
 
-import inspect
 from functools import partial
 
 import brainstate
@@ -8,7 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from asked import XS, ask
+from asked import XS, ask, line_of
 from cases import first_quick, label
 from flax import linen, nnx
 
@@ -22,11 +21,6 @@ PARAMS = {"a": jnp.asarray(np.random.default_rng(1).normal(size=(3, 2)), jnp.flo
 X = jnp.array([1.0, -2.0, 0.5])
 F = bs.Arctan(2.0)
 pytestmark = pytest.mark.usefixtures("lenient")  # the linear layers of the hosts
-
-
-def line_of(text):
-    """The number of the first line of this file that has a text."""
-    return inspect.getsource(inspect.getmodule(line_of)).split("\n").index(text) + 1
 
 
 def statuses(report):
@@ -295,7 +289,7 @@ def test_a_detached_branch_is_named_by_its_line():
         z = jax.lax.stop_gradient(y * y)
         return jnp.sum((y + z) * p["b"])
 
-    report, line = bs.check_gradients(PARAMS, loss), line_of("        z = jax.lax.stop_gradient(y * y)")
+    report, line = bs.check_gradients(PARAMS, loss), line_of(__file__, "        z = jax.lax.stop_gradient(y * y)")
     assert statuses(report) == {"a": "differs", "b": "fine"}
     assert report.sentences == (f"a: part of the loss is detached: stop_gradient in test_gradients.py:{line}.",)
 
@@ -325,7 +319,7 @@ def test_a_cast_that_loses_digits_is_named_by_its_line(dtype):
         y = y.astype(dtype)
         return jnp.sum(y * p["b"])
 
-    report, line = bs.check_gradients(PARAMS, loss), line_of("        y = y.astype(dtype)")
+    report, line = bs.check_gradients(PARAMS, loss), line_of(__file__, "        y = y.astype(dtype)")
     assert statuses(report)["a"] == "rounded"
     assert f"test_gradients.py:{line} ({jnp.dtype(dtype)})" in report.sentences[0]
 

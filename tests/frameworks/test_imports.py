@@ -3,10 +3,9 @@
 import importlib
 import json
 import re
-import subprocess
-import sys
 
 import pytest
+from cases import python
 
 import brainsurr
 from brainsurr._wrong_calls import needs
@@ -28,14 +27,8 @@ OPTIONAL = {
 HOSTS = [f"brainsurr.{host.name}" for host in frameworks.HOSTS]
 
 
-def python(code: str):
-    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=300)
-    assert run.returncode == 0, run.stderr
-    return json.loads(run.stdout)
-
-
 def loaded(module: str) -> set[str]:
-    return set(python(f"import json, sys, {module}; print(json.dumps(sorted(sys.modules)))"))
+    return set(python(f"import sys, {module}; print(*sys.modules)").split())
 
 
 def test_brainsurr_alone_loads_no_framework():
@@ -61,7 +54,7 @@ listed, before = dir(bs), sorted(sys.modules)
 same = [getattr(bs, name) is vars(bs)[name] is importlib.import_module("brainsurr." + name) for name in {names}]
 print(json.dumps([listed, before, same]))
 """
-    listed, before, same = python(code)
+    listed, before, same = json.loads(python(code))
     assert set(listed) >= {*names, "spike", "Arctan", "__version__"}
     assert not set(FRAMEWORKS) & set(before)
     assert all(same)
@@ -85,7 +78,7 @@ there = [hasattr(bs, name) for name in ("nnx", "interop")]
 inspect.getmembers(bs), pydoc.render_doc(bs)
 print(json.dumps([messages, there]))
 """
-    messages, there = python(code)
+    messages, there = json.loads(python(code))
     assert messages.keys() == OPTIONAL.keys()
     for name, (package, extra) in OPTIONAL.items():
         (kind, missing, message), (other, _, said) = messages[name]

@@ -1,6 +1,5 @@
 """LIF and ALIF with all their options: spikes and gradients are those of the loops of the table, in float64."""
 
-import functools
 import itertools
 
 import jax
@@ -46,7 +45,7 @@ def loop(values, step, n_states, flags, recurrent):
         def fire(h):
             tail = jnp.minimum(h, width) + width * jnp.log(jnp.maximum(h, width) / width)
             g = jnp.where(h <= 0, alpha * h, tail)  # of LogTailedRelu with a width
-            return (h >= 0).astype(float) + g - jax.lax.stop_gradient(g)
+            return (h >= 0).astype(float) + (g - jax.lax.stop_gradient(g))  # which is exactly 0
 
         zeros = jnp.zeros((B, F))
         state, s, spikes = (zeros + V0, *[zeros] * (n_states - 1)), zeros, []
@@ -58,7 +57,7 @@ def loop(values, step, n_states, flags, recurrent):
 
     with jax.enable_x64(True), jax.numpy_rank_promotion("allow"):
         slopes, (spikes, states) = jax.jacfwd(run, has_aux=True)(jax.tree.map(jnp.float64, values))
-    grads, sizes = ({name: of(slope).sum((0, 1, 2)) for name, slope in slopes.items()} for of in (jnp.asarray, jnp.abs))
+    grads, sizes = ({name: of(slope).sum((0, 1, 2)) for name, slope in slopes.items()} for of in (np.asarray, np.abs))
     return spikes, states, grads, sizes
 
 
@@ -94,9 +93,8 @@ def test_spikes_and_gradients_are_those_of_the_loop(
     flags = {"reset": reset, "reset_grad": reset_grad, "decay_input": decay_input, "reset_delay": reset_delay}
     fields = {name: values[name] for name in (list(SCALAR)[2:] if adapts else ("decay", "threshold"))}
     surrogate = bs.LogTailedRelu(values["alpha"], continuous=True).scaled(width=values["width"])
-    kind, step = (
-        functools.partial(f, adapts=adapts) if adapts else f for f in ((ALIF, alif) if adapts else (LIF, lif))
-    )
+    flags |= {"adapts": adapts} if adapts else {}
+    kind, step = (ALIF, alif) if adapts else (LIF, lif)
     neuron = kind(spike_fn=surrogate, **fields, **flags)
     if recurrent:
         neuron = Recurrent(neuron, jnp.asarray(KERNEL, jnp.float32))

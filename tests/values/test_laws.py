@@ -14,7 +14,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from cases import FLOATS, HALF, each_value_once, needs_float16
+from cases import FLOATS, HALF, all_but, each_value_once, needs_float16
 from close import assert_close, bound, largest
 from jax.sharding import AxisType, PartitionSpec
 from surrogate_table import CASES, DEFAULTS, EXPORTED, FAMILY, SCALED, name
@@ -37,22 +37,14 @@ X = jnp.asarray([-4.0, -2.5, -1.5, -0.7, -0.2, -0.0, 0.0, 1e-3, 0.3, 0.5, 1.6, 3
 cases = pytest.mark.parametrize("case", CASES, ids=name)
 defaults = pytest.mark.parametrize("case", DEFAULTS, ids=name)
 # For the laws that cost most: where a setting is not the default, in `make test-exhaustive` alone.
-costly_cases = pytest.mark.parametrize(
-    "case", [pytest.param(case, marks=() if case in DEFAULTS else pytest.mark.exhaustive) for case in CASES], ids=name
-)
+costly_cases = pytest.mark.parametrize("case", all_but(DEFAULTS, CASES), ids=name)
 # For the law that costs most by far: the simplest formula, and one with a power.
 A_FEW = [case for case in DEFAULTS if case.entry.make in (bs.LogTailedRelu, bs.QPseudoSpike)]
-FEW_FIRST = [*A_FEW, *(pytest.param(case, marks=pytest.mark.exhaustive) for case in CASES if case not in A_FEW)]
+FEW_FIRST = [*A_FEW, *all_but([], [case for case in CASES if case not in A_FEW])]
 # For laws of how jax transforms any surrogate: the same two in `make test`, the other defaults in `make test-all`.
-transformed_cases = pytest.mark.parametrize(
-    "case",
-    [
-        *A_FEW,
-        *(pytest.param(case, marks=pytest.mark.slow) for case in DEFAULTS if case not in A_FEW),
-        *(pytest.param(case, marks=pytest.mark.exhaustive) for case in CASES if case not in DEFAULTS),
-    ],
-    ids=name,
-)
+OTHERS = [case for case in CASES if case not in DEFAULTS]
+TRANSFORMED = [*all_but(A_FEW, DEFAULTS, pytest.mark.slow), *all_but([], OTHERS)]
+transformed_cases = pytest.mark.parametrize("case", TRANSFORMED, ids=name)
 cases_and_scaled = pytest.mark.parametrize("case", CASES + SCALED, ids=name)
 
 
@@ -396,26 +388,6 @@ def test_scaled_origin():
     assert_close(f(0.0), 0.25, 8)
     f.origin = False
     assert f(0.0) == 1
-
-
-def test_a_new_width_compiles_nothing_and_adds_one_residual():
-    traces = []
-
-    @jax.jit
-    def run(f, x):
-        traces.append(f)
-        return jax.vjp(f, x)[1](jnp.ones_like(x))[0]
-
-    for width in (0.5, 2.0):
-        assert_close(run(bs.SlayerGrad().scaled(width=width), X), np.exp(-np.abs(np.asarray(X)) / width), FORMULA)
-    assert len(traces) == 1
-    x = X[:, None] + jnp.zeros((1, 3), jnp.float32)
-
-    def residuals(f, *args):
-        return [r.shape for r in jax.tree.leaves(jax.vjp(f, *args)[1]) if r.shape == x.shape]
-
-    assert len(residuals(lambda x: bs.SlayerGrad().scaled(width=2.0)(x), x)) == 1
-    assert len(residuals(lambda x, w: bs.SlayerGrad().scaled(width=w)(x), x, jnp.float32(2.0))) == 2
 
 
 @pytest.mark.parametrize("other", ["2", None, True, bs.Sigmoid(), [1.0]])
