@@ -1,4 +1,7 @@
-"""The same question to each framework: which layers are silent, and is the gradient right?"""
+"""The same question to each framework: which layers are silent, or is the gradient right?"""
+
+import functools
+from pathlib import Path
 
 import brainstate
 import jax
@@ -9,40 +12,29 @@ KEY = jax.random.key(0)
 XS = jnp.asarray(np.random.default_rng(0).uniform(0, 1, (6, 2, 3)), jnp.float32)
 
 
-def diagnose(host, layer, loss, xs, unroll=None, mask=None):
-    """The diagnosis of loss(ys), the same question to each framework."""
-    run = host.layers.unroll
-    if host.name == "nnx":
-
-        def loss_fn(net):
-            carry = net.initialize_carry(xs.shape[1:])
-            return loss((run(net, carry, xs, **unroll) if unroll else net(carry, xs))[1])
-
-        return host.layers.diagnose(layer, loss_fn, mask=mask)
-    if host.name == "linen":
-        carry = layer.initialize_carry(host.key(), xs.shape[1:])
-        variables = {"params": host.params(layer, xs)}
-
-        def loss_fn(variables):
-            if unroll:
-                return loss(run(layer.bind(variables), carry, xs, **unroll)[1])
-            return loss(layer.apply(variables, carry, xs)[1])
-
-        return host.layers.diagnose(variables, loss_fn, mask=mask)
-    brainstate.nn.init_all_states(layer, xs.shape[1])
-    return host.layers.diagnose(layer, lambda: loss(run(layer, xs, **unroll) if unroll else layer(xs)), mask=mask)
+def line_of(file, text):
+    """The number of the first line of a file that starts with a text."""
+    lines = Path(file).read_text().split("\n")
+    return next(number for number, line in enumerate(lines, 1) if line.startswith(text))
 
 
-def checked(host, layers, xs=XS, run=None, loss=lambda ys: jnp.mean(ys**2)):
-    """The report of a network of one host, and the network."""
-    snn = host.layers
-    net = snn.SpikingSequential(layers)
-    run = run or (lambda net, *args: net(*args))
+def called(host, layer, shape, xs):
+    """The state and the outputs of a layer from its own first state, for inputs of this shape at each step."""
+    return host.call(layer, *([shape[:-1] or None] if host.name == "brainstate" else [shape, None]), xs)
+
+
+def ask(question, host, net, loss, xs=XS, mask=None, **blocks):
+    """The report of `diagnose` or `check_gradients` on ``loss(ys)``, in blocks of time if `unroll` gets options."""
+    answer = functools.partial(getattr(host.layers, question), **({} if mask is None else {"mask": mask}))
+
+    def run(net, *args):
+        return host.layers.unroll(net, *args, **blocks) if blocks else net(*args)
+
     if host.name == "brainstate":
-        net.init_state(xs.shape[1])
-        return snn.check_gradients(net, lambda: loss(run(net, xs))), net
+        brainstate.nn.init_all_states(net, xs.shape[1])
+        return answer(net, lambda: loss(run(net, xs)))
     if host.name == "nnx":
-        return snn.check_gradients(net, lambda net: loss(run(net, net.initialize_carry(xs.shape[1:]), xs)[1])), net
+        return answer(net, lambda net: loss(run(net, net.initialize_carry(xs.shape[1:]), xs)[1]))
     carry = net.initialize_carry(KEY, xs.shape[1:])  # in float32, outside
     variables = net.init(KEY, carry, xs)
-    return snn.check_gradients(variables, lambda v: loss(run(net.bind(v, rngs={"spikes": KEY}), carry, xs)[1])), net
+    return answer(variables, lambda v: loss(run(net.bind(v, rngs={"spikes": KEY}), carry, xs)[1]))

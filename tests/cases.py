@@ -2,6 +2,8 @@
 
 import functools
 import os
+import subprocess
+import sys
 from itertools import product
 
 import jax
@@ -33,6 +35,11 @@ def first_quick(values):
     return [first, *(_chosen([[value]], [0], [pytest.mark.slow]) for value in others)]
 
 
+def all_but(quick, values, mark=pytest.mark.exhaustive):
+    """Return the values; mark all but the quick ones."""
+    return [value if value in quick else pytest.param(value, marks=mark) for value in values]
+
+
 def label(value):
     """Return the id of a framework, a function, a dtype or options in a test; None leaves it to pytest."""
     return str(value) if isinstance(value, dict | list) else getattr(value, "name", getattr(value, "__name__", None))
@@ -54,12 +61,34 @@ HALF = [FLOAT16, jnp.bfloat16]
 FLOATS = [*HALF, jnp.float32]
 
 
+def python(code, *args) -> str:
+    """Return what a program prints in a process of its own."""
+    run = subprocess.run([sys.executable, "-c", code, *args], capture_output=True, text=True, timeout=300)
+    assert run.returncode == 0, run.stderr
+    return run.stdout
+
+
 INSTALLED = ("jaxpike", "brainpy")  # of the libraries in the table of other libraries
 
 
 def needs(library):
     """A library; where it is missing the test is skipped at home and fails in CI."""
     return __import__(library) if os.environ.get("CI") == "true" else pytest.importorskip(library)
+
+
+TORCH = ("snntorch", "spikingjelly", "norse")  # the libraries that are written in torch
+
+
+def outputs_and_gradient(library, run, xs, weight):
+    """The outputs of a function of a library, and the gradient of sum(weight * outputs) in the inputs."""
+    if library in TORCH:
+        torch = pytest.importorskip("torch")
+        xs = torch.tensor(xs, requires_grad=True)
+        ys = run(xs)
+        (ys * torch.tensor(weight)).sum().backward()
+        return ys.detach().numpy(), xs.grad.numpy()
+    ys, pull = jax.vjp(run, jnp.asarray(xs))
+    return ys, pull(jnp.asarray(weight))[0]
 
 
 def with_library(keys):

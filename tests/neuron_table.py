@@ -10,6 +10,7 @@ import functools
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 from close import bound
@@ -133,8 +134,8 @@ def lif(fire, state, x, *, decay, decay_input, threshold, reset, reset_grad, res
     fired_at = threshold if fired_at is None else fired_at  # of an adaptive threshold, what it was
     (u,), _ = li(fire, (v,), x, decay=decay, decay_input=decay_input)
     s = r = last if reset_delay else fire(u - threshold)
-    if not (reset != "zero" if reset_grad is None else reset_grad):
-        r = getattr(r, "value", r)  # of a dual number, without its derivative
+    if not (reset != "zero" if reset_grad is None else reset_grad) and isinstance(r, jax.Array):
+        r = jax.lax.stop_gradient(r)  # where jax differentiates the loop
     v = {"subtract": u - fired_at * r, "zero": u * (1 - r), "none": u}[reset]
     s = fire(v - threshold) if reset_delay else s
     return ((v, s) if reset_delay else (v,)), s

@@ -34,7 +34,6 @@ class Entry:
     limits: Callable = lambda **_: (0, 1)  # primitive at -inf and +inf, whose difference is the area
     slopes: Callable = lambda **_: (0, 0)  # gradient at -inf and +inf
     kinks: Callable = lambda **_: [0.0]  # where the gradient jumps or has a corner
-    peak: Callable | None = None  # of the gradient, if it is not the gradient at 0
     static: tuple[str, ...] = ()
 
     @property
@@ -71,7 +70,8 @@ class Case:
 
     @property
     def peak(self) -> float:
-        return float(self.dg(0.0)) if self.entry.peak is None else self.entry.peak(**self.setting)
+        """The largest gradient: at 0, or on either side of a kink."""
+        return self.dg(np.add.outer([-1e-9, 0, 1e-9], [0.0, *self.known("kinks")])).max()
 
     def known(self, name):
         return getattr(self.entry, name)(**self.setting)
@@ -137,12 +137,8 @@ FAMILY = [
     Entry(
         bs.PiecewiseQuadratic,
         [{"alpha": 1.0}, {"alpha": 0.4}, {"alpha": 2.0}],
-        g=lambda x, alpha: np.where(
-            alpha * np.abs(x) > 1,
-            np.where(x > 0, 1.0, 0.0),
-            -(alpha**2) / 2 * np.abs(x) * x + alpha * x + 0.5,
-        ),
-        dg=lambda x, alpha: np.where(alpha * np.abs(x) > 1, 0.0, alpha - alpha**2 * np.abs(x)),
+        g=lambda x, alpha: 0.5 + np.sign(x) * (1 - np.maximum(1 - alpha * np.abs(x), 0) ** 2) / 2,
+        dg=lambda x, alpha: alpha * np.maximum(1 - alpha * np.abs(x), 0),
         kinks=lambda alpha: [-1 / alpha, 0, 1 / alpha],
     ),
     Entry(
@@ -181,7 +177,6 @@ FAMILY = [
         [{"c": 0.01, "w": 1.0}, {"c": 0.0, "w": 0.5}, {"c": 0.2, "w": 2.0}],
         g=lambda x, c, w: np.where(x < -w, c * (x + w), np.where(x > w, c * (x - w) + 1, x / (2 * w) + 0.5)),
         dg=lambda x, c, w: np.where(np.abs(x) <= w, 1 / (2 * w), c),
-        peak=lambda c, w: max(c, 1 / (2 * w)),
         limits=lambda c, w: (-INF, INF) if c else (0, 1),
         slopes=lambda c, w: (c, c),
         kinks=lambda c, w: [-w, w],
@@ -202,11 +197,8 @@ FAMILY = [
             x < 0, logistic(alpha * x), 0.5 + beta * np.log(np.maximum(x, 0) + 1 + epsilon)
         ),
         dg=lambda x, alpha, beta, epsilon: np.where(
-            x < 0,
-            alpha * logistic(alpha * x) * (1 - logistic(alpha * x)),
-            beta / (np.maximum(x, 0) + 1 + epsilon),
+            x < 0, alpha * logistic(alpha * x) * logistic(-alpha * x), beta / (np.maximum(x, 0) + 1 + epsilon)
         ),
-        peak=lambda alpha, beta, epsilon: max(alpha / 4, beta / (1 + epsilon)),
         limits=lambda alpha, beta, epsilon: (0, INF),
     ),
     Entry(
@@ -221,11 +213,7 @@ FAMILY = [
     Entry(
         bs.NormalizedQPseudoSpike,
         [{"alpha": 2.0}, {"alpha": 1.3}, {"alpha": 8.0}],
-        g=lambda x, alpha: np.where(
-            x < 0,
-            (1 + 2 * np.abs(x) / (alpha - 1)) ** (1 - alpha) / 2,
-            1 - (1 + 2 * np.abs(x) / (alpha - 1)) ** (1 - alpha) / 2,
-        ),
+        g=lambda x, alpha: 0.5 + np.sign(x) * (1 - (1 + 2 * np.abs(x) / (alpha - 1)) ** (1 - alpha)) / 2,
         dg=lambda x, alpha: (1 + 2 * np.abs(x) / (alpha - 1)) ** -alpha,
     ),
     Entry(
@@ -233,7 +221,6 @@ FAMILY = [
         [{"alpha": 0.1, "beta": 1.0}, {"alpha": 1.0, "beta": 1.0}, {"alpha": 0.0, "beta": 0.5}],
         g=lambda x, alpha, beta: np.where(x < 0, alpha, beta) * x,
         dg=lambda x, alpha, beta: np.where(x < 0, alpha, beta),
-        peak=lambda alpha, beta: max(alpha, beta),
         limits=lambda alpha, beta: (-INF if alpha else 0, INF),
         slopes=lambda alpha, beta: (alpha, beta),
     ),
@@ -242,7 +229,6 @@ FAMILY = [
         [{"alpha": 0.0, "continuous": False}, {"alpha": 0.2, "continuous": True}],
         g=log_tailed,
         dg=lambda x, alpha, continuous: np.where(x <= 0, alpha, 1 / np.maximum(x, 1)),
-        peak=lambda alpha, continuous: max(alpha, 1),
         limits=lambda alpha, continuous: (-INF if alpha else 0, INF),
         slopes=lambda alpha, continuous: (alpha, 0),
         kinks=lambda alpha, continuous: [0, 1],
@@ -265,10 +251,7 @@ FAMILY = [
     ),
     Entry(
         bs.MultiGaussianGrad,
-        [
-            {"h": 0.15, "s": 6.0, "sigma": 0.5, "scale": 0.5},
-            {"h": 0.4, "s": 2.0, "sigma": 1.0, "scale": 1.5},
-        ],
+        [{"h": 0.15, "s": 6.0, "sigma": 0.5, "scale": 0.5}, {"h": 0.4, "s": 2.0, "sigma": 1.0, "scale": 1.5}],
         g=multi_gaussian,
         dg=multi_gaussian_grad,
         limits=lambda h, s, sigma, scale: (0.5 - scale * (1 - h) / 2, 0.5 + scale * (1 - h) / 2),
@@ -300,11 +283,7 @@ FAMILY = [
         [{"beta": 1.0, "slope": 25.0, "mu": 0.0}, {"beta": 2.0, "slope": 3.0, "mu": 1.0}],
         g=escape,
         dg=lambda x, beta, slope, mu: slope * np.exp(-beta * np.abs(x - mu)),
-        peak=lambda beta, slope, mu: slope,
-        limits=lambda beta, slope, mu: (  # for mu >= 0
-            0.5 - slope / beta * np.exp(-beta * mu),
-            0.5 + slope / beta * (2 - np.exp(-beta * mu)),
-        ),
+        limits=lambda beta, slope, mu: tuple(escape(np.array([-INF, INF]), beta, slope, mu)),
         kinks=lambda beta, slope, mu: [0.0, mu],
     ),
     Entry(
@@ -329,9 +308,7 @@ FAMILY = [
         lambda alpha, height, width: bs.Scaled(bs.Sigmoid(alpha), height, width),
         [{"alpha": 4.0, "height": 1.0, "width": 1.0}, {"alpha": 2.0, "height": 0.5, "width": 3.0}],
         g=lambda x, alpha, height, width: height * width * logistic(alpha * x / width),
-        dg=lambda x, alpha, height, width: (
-            height * alpha / (2 + np.exp(alpha * x / width) + np.exp(-alpha * x / width))
-        ),
+        dg=lambda x, alpha, height, width: height * alpha * logistic(alpha * x / width) * logistic(-alpha * x / width),
         limits=lambda alpha, height, width: (0, height * width),
     ),
 ]
@@ -361,7 +338,6 @@ def scaled(entry: Entry, height: float, width: float) -> Case:
         settings=[{new: entry.settings[0][name] for name, new in names.items()} | {"height": height, "width": width}],
         g=lambda x, height, width, **setting: height * width * entry.g(x / width, **inner(setting)),
         dg=lambda x, height, width, **setting: height * entry.dg(x / width, **inner(setting)),
-        peak=entry.peak and stretched(entry.peak, 1, 0),
         limits=stretched(entry.limits, 1, 1),
         slopes=stretched(entry.slopes, 1, 0),
         kinks=lambda height, width, **setting: [width * kink for kink in entry.kinks(**inner(setting))],

@@ -115,7 +115,8 @@ def arrays(change):
 
 
 NO_BOUNDS = 3, (1.0, 0.0), (0.0, math.nan), (0.0,), "ab", (None, 1.0)
-NO_TREE_OF_BOUNDS = {}, {"beta": (0.0, 1.0)}, {"alpha": {"beta": (0.0, 1.0)}}, [(0.0, 1.0)], (0.0, 1.0, 2.0)
+NO_TREES_OF_BOUNDS = [{}, {"beta": (0.0, 1.0)}, {"alpha": {"beta": (0.0, 1.0)}}, [(0.0, 1.0)], (0.0, 1.0, 2.0)]
+NO_TREES_OF_BOUNDS += [{"alpha": pair} for pair in NO_BOUNDS]
 
 
 def bounds(name):
@@ -205,6 +206,7 @@ NOT_IN_NIR = [abs, bs.nnx.ALIF(2), bs.nnx.LIF(2, spike_fn=abs), flax.nnx.LayerNo
 NO_NETWORKS = [*(bs.nnx.SpikingSequential([layer]) for layer in NOT_IN_NIR), bs.nnx.LIF(2), bs.nnx.SpikingSequential]
 NO_NETWORKS += [bs.linen.SpikingSequential([flax.linen.Dense(2)]), brainstate.nn.Linear(2, 2), "net.nir"]
 
+NO_ALPHAS = 0.1, [None], ["a"], [1j], [True], [np.ones(3)]
 OF_THE_HOST = Kind(())  # an argument that is the framework's own, and not given
 # By the name of an argument, or the type of its default. Words before it are of the path to the public name, of the
 # names of its base classes, or an option that is on; the entry that has most of them decides.
@@ -216,8 +218,7 @@ KINDS: dict[str, Kind] = {
     **{f"{module} float": FINITE for module in ("neurons", "nnx", "linen", "brainstate")},
     **dict.fromkeys(("linen parent", "linen name", "wrt"), OF_THE_HOST),
     # Surrogates.
-    "x": array(2, 3),
-    "detached s": array(2, 3),
+    **dict.fromkeys(("x", "detached s"), array(2, 3)),
     **dict.fromkeys(("surrogate", "surrogate_init"), SURROGATE),
     **dict.fromkeys(("random surrogate", "random surrogate_init", "spike surrogate"), PROBABILITY),
     "key": kind(KEY, jax.random.PRNGKey(0), but="key", bad=(jax.random.split(KEY), 0, np.ones(2)), anyhow=True),
@@ -277,9 +278,7 @@ KINDS: dict[str, Kind] = {
     "library": kind("snntorch", "SNNTorch", bad=("snntorc", "", "brainsurr", "SNNTORCH ", 3, True), anyhow=True),
     "equivalent name": kind("fast_sigmoid", bad=("fast_sigmoi", "", 3, True, np.zeros(2)), anyhow=True),
     "slope": kind(25.0, bad=(True, 1j), odd=(math.nan, 0.0, -1.0)),
-    "optim bounds": kind(
-        {"alpha": (0.0, 1.0)}, None, bad=[*NO_TREE_OF_BOUNDS, *({"alpha": p} for p in NO_BOUNDS)], anyhow=True
-    ),
+    "optim bounds": kind({"alpha": (0.0, 1.0)}, None, bad=NO_TREES_OF_BOUNDS, anyhow=True),
     "schedule": loss(lambda n: 0.5 * n.astype(float), bad=[lambda n: [None]]),
     "update": Kind((jnp.float32(0.25),), (), (jnp.float32(math.nan), jnp.float32(math.inf))),
     "source": kind(tree(), bad=({}, [], *NO_TREES), odd=TREES),
@@ -296,9 +295,7 @@ KINDS: dict[str, Kind] = {
     "plot dt": kind(0.5, 1.0, bad=(0, 0.0, -1.0, math.nan, math.inf, np.ones(2), 1j), odd=(True,), anyhow=True),
     # Pictures.
     "surrogates": Kind(((bs.Sigmoid(),), (bs.Sigmoid(), bs.Arctan())), (("a",), (3,), (None,))),
-    "plot alpha": kind(
-        [0.25, 0.5], (1.0,), but="bytes", bad=(0.1, [None], ["a"], [1j], [True], [np.ones(3)]), anyhow=True
-    ),
+    "plot alpha": kind([0.25, 0.5], (1.0,), but="bytes", bad=NO_ALPHAS, anyhow=True),
     "xlim": kind((-3.0, 3.0), [-1, 2], bad=((math.nan, 1.0), (0.0, math.inf), (0.0,), 3.0), anyhow=True),
     "axes": kind(None, bad=(3,), anyhow=True),
     "unit": Kind(("ms",)),

@@ -1,7 +1,6 @@
 """Which layers are silent and can a gradient reach them: numbers against loops, verdicts against training."""
 
 import dataclasses
-import inspect
 import json
 import math
 import re
@@ -12,13 +11,13 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
-from asked import diagnose
+from asked import ask, line_of
 from cases import each_value_once, label
-from close import assert_close, bound, distances
+from close import assert_close, bound
 from flax import linen, nnx
 from jax.sharding import AxisType, NamedSharding
 from jax.sharding import PartitionSpec as P
-from pages import DOCS
+from pages import DOCS, run_blocks
 
 import brainsurr as bs
 from tools.frameworks import HOSTS, Brainstate, Linen, Nnx
@@ -70,18 +69,18 @@ def by_loop(decay=0.5, threshold=1.0, mask=True):
     }
 
 
-WHOLE = {"dtype": "float32", "learnable": (), "unroll": None}
+WHOLE = {"dtype": "float32", "learnable": (), "unroll": {}}
 BLOCKS = {"dtype": "bfloat16", "learnable": "alpha", "unroll": {"block_size": 5, "remat": "full"}}
 
 
 @pytest.mark.parametrize("mask", [None, LENGTHS], ids=["all", "padded"])
 @pytest.mark.parametrize(("host", "how"), each_value_once([Linen, Brainstate, Nnx], [BLOCKS, WHOLE]), ids=label)
 def test_numbers_are_those_of_a_loop(host, how, mask):
-    host, dtype, learnable, unroll = host(), *how.values()
+    dtype, learnable, blocks = how.values()
     act = host.layers.SpikingActivation(bs.LogTailedRelu(ALPHA), learnable=learnable)
     lif = host.layers.LIF(F, decay=0.5, spike_fn=act)
     weight = jnp.asarray(WEIGHT, dtype)
-    report = diagnose(host, lif, lambda ys: jnp.sum(ys * weight), jnp.asarray(X, dtype), unroll, mask)
+    report = ask("diagnose", host, lif, lambda ys: jnp.sum(ys * weight), jnp.asarray(X, dtype), mask, **blocks)
     numbers, expected = dataclasses.asdict(report["LIF"]), by_loop(mask=True if mask is None else mask)
     passing = {change.split(" (")[0]: share for change, share in numbers.pop("trials").items()}
     assert passing.pop("raise alpha of its LogTailedRelu") == passing.pop("lower alpha of its LogTailedRelu") == 1
@@ -101,7 +100,7 @@ def test_a_mask_that_does_not_fit_is_refused():
         (LENGTHS.T, "12 time steps, got shape (3, 12)"),
     ):
         with pytest.raises(ValueError, match=re.escape(words)):
-            diagnose(Nnx(), bs.nnx.LIF(F), jnp.sum, jnp.asarray(X, jnp.float32), mask=mask)
+            ask("diagnose", Nnx, bs.nnx.LIF(F), jnp.sum, jnp.asarray(X, jnp.float32), mask)
     f = bs.Arctan(2.0)
     with pytest.raises(ValueError, match=r"axes of the mask, \(12, 3\), got \(3, 4\): .* a cell in a loop of your own"):
         bs.diagnose({"f": f}, lambda fs: jnp.sum(fs["f"](jnp.ones((B, F)))), mask=LENGTHS)
@@ -159,10 +158,8 @@ def test_it_sees_through_jit_vmap_and_a_cache():
 
 def test_on_a_mesh():
     """Where types say how values are split, or in shard_map, a sentence says to diagnose elsewhere."""
-    auto, explicit = (
-        jax.make_mesh((2,), ("a",), axis_types=(kind,), devices=jax.devices()[:2])
-        for kind in (AxisType.Auto, AxisType.Explicit)
-    )
+    kinds, two = (AxisType.Auto, AxisType.Explicit), jax.devices()[:2]
+    auto, explicit = (jax.make_mesh((2,), ("a",), axis_types=(kind,), devices=two) for kind in kinds)
     f, xs = {"a": bs.Arctan()}, jnp.asarray(X[0, :2], jnp.float32)
     expected = bs.diagnose(f, lambda f: f["a"](xs).sum())
     split = jax.device_put(xs, NamedSharding(auto, P("a")))
@@ -183,20 +180,19 @@ class Triangle(bs.Surrogate):
         return jnp.maximum(1 - jnp.abs(x), 0)
 
 
-@pytest.mark.parametrize(
-    ("surrogate", "advice"),
-    [
-        (bs.ReluGrad(), "widen its ReluGrad by .scaled(width=2), and a gradient passes at 100.0%"),
-        (bs.LeakyRelu(0.0), "raise alpha of its LeakyRelu from 0 to 0.1"),
-        (bs.GaussianGrad(sigma=0.05), "widen its GaussianGrad by .scaled(width=10), and"),
-        (0.5 * bs.LogTailedRelu(np.zeros(4, np.float32)), "alpha of its scaled LogTailedRelu (times 2; 0.1 where"),
-        (Triangle(), "widen its Triangle by .scaled(width=2), and a gradient passes at 100.0%"),
-        (Triangle().scaled(width=0.25), "raise width of its scaled Triangle from 0.25 to 2.5, and"),
-        (bs.ReluGrad(0.5).scaled(width=jnp.ones(4)), "raise width of its scaled ReluGrad (times 2), and"),
-        (lambda x: bs.log_tailed_relu(x), "give it a surrogate that reaches that far"),
-    ],
-    ids=["ReluGrad", "LeakyRelu", "GaussianGrad", "scaled", "no parameter", "a width", "widths", "a function"],
-)
+ADVICE = [
+    (bs.ReluGrad(), "widen its ReluGrad by .scaled(width=2), and a gradient passes at 100.0%"),
+    (bs.LeakyRelu(0.0), "raise alpha of its LeakyRelu from 0 to 0.1"),
+    (bs.GaussianGrad(sigma=0.05), "widen its GaussianGrad by .scaled(width=10), and"),
+    (0.5 * bs.LogTailedRelu(np.zeros(4, np.float32)), "alpha of its scaled LogTailedRelu (times 2; 0.1 where"),
+    (Triangle(), "widen its Triangle by .scaled(width=2), and a gradient passes at 100.0%"),
+    (Triangle().scaled(width=0.25), "raise width of its scaled Triangle from 0.25 to 2.5, and"),
+    (bs.ReluGrad(0.5).scaled(width=jnp.ones(4)), "raise width of its scaled ReluGrad (times 2), and"),
+    (lambda x: bs.log_tailed_relu(x), "give it a surrogate that reaches that far"),
+]
+
+
+@pytest.mark.parametrize(("surrogate", "advice"), ADVICE)
 def test_the_advice_opens_the_surrogate(surrogate, advice):
     x = jnp.full((5, 4), -1.5)
     report = bs.diagnose({"layer": surrogate}, lambda fns: jnp.sum(fns["layer"](x)))
@@ -268,9 +264,8 @@ def test_a_tenth_of_silent_or_dead_neurons_is_named(silent, named):
         layer = report["layer"]
         assert (layer.silent, layer.dead, layer.status) == (silent / 20, dead * silent / 20, "fine")
         assert (f"layer: 10.0% of its neurons {what}" in " ".join(report.sentences)) == named
-        assert ("Every layer of the table fires, and a gradient reaches it." in report.sentences) == (
-            not dead or not named
-        )
+        fine = "Every layer of the table fires, and a gradient reaches it."
+        assert (fine in report.sentences) == (not dead or not named)
 
 
 @pytest.mark.parametrize(("silent", "status"), [(99, "recoverable"), (98, "fine")])
@@ -297,11 +292,9 @@ def test_layers_that_cannot_be_measured_are_named():
 
 @pytest.mark.parametrize("host", HOSTS, ids=label)
 def test_a_loss_of_which_nothing_can_be_measured_is_an_error(host):
-    host, xs = host(), jnp.zeros((T, 0, F))
-    with pytest.raises(
-        ValueError, match=r"expected a loss that depends on spikes.* layers[._]1: .* empty batch or time"
-    ):
-        diagnose(host, host.layers.SpikingSequential([host.layers.LIF(F), host.layers.LIF(F)]), jnp.sum, xs)
+    net = host.layers.SpikingSequential([host.layers.LIF(F), host.layers.LIF(F)])
+    with pytest.raises(ValueError, match=r"expected a loss that depends on spikes.* layers[._]1: .* empty batch or"):
+        ask("diagnose", host, net, jnp.sum, jnp.zeros((T, 0, F)))
 
 
 # Modules of a user's own: cells step by step, activations outside of a neuron, in setup and compact.
@@ -387,19 +380,11 @@ def test_a_module_of_ones_own_in_brainstate():
     assert after[1] == before[1]
 
 
-def line_of(start):
-    """The number of the first line of this file that starts so."""
-    lines = inspect.getsource(inspect.getmodule(line_of)).split("\n")
-    return next(number for number, line in enumerate(lines, 1) if line.startswith(start))
-
-
 def test_errors_say_what_to_do():
     f, x = bs.Arctan(), jnp.ones((B, F))
     with pytest.raises(TypeError, match=r"got LIF: for a module there is diagnose of brainsurr.nnx, brainsurr.linen"):
         bs.diagnose(bs.nnx.LIF(3), lambda net: 0.0)
-    with pytest.raises(
-        TypeError, match=r"expected loss_fn to return a scalar, got a tuple: pass .* loss_fn\(net\)\[0\]"
-    ):
+    with pytest.raises(TypeError, match=r"expected loss_fn to return a scalar, got a tuple: .* loss_fn\(net\)\[0\]"):
         bs.diagnose({"layer": f}, lambda fns: (jnp.sum(fns["layer"](x)), x))
 
 
@@ -416,10 +401,7 @@ def test_a_shared_activation_is_reported_for_each_use():
             return jnp.sum(s) + jnp.sum(never) + jnp.sum(self.act(s[..., 4:] - 0.25))
 
     report = bs.nnx.diagnose(Shared(), lambda net: net(jnp.full((T, B, 8), 0.5)))
-    lines = [
-        line_of(text)
-        for text in ("            s = self.act(xs)", "            never =", "            return jnp.sum(s)")
-    ]
+    lines = [line_of(__file__, f"            {text}") for text in ("s = self.act(xs)", "never =", "return jnp.sum(s)")]
     names = [f"act (test_diagnose.py:{line}, {n} neurons)" for line, n in zip(lines, (8, 4, 4), strict=True)]
     assert {name: use.rate for name, use in report.items()} == dict(zip(names, (1.0, 0.0, 1.0), strict=True))
 
@@ -460,7 +442,7 @@ SEQUENCES = [
 @pytest.mark.parametrize(("host", "own"), SEQUENCES, ids=label)
 def test_a_surrogate_in_a_module_of_ones_own_is_seen_if_wrapped(host, own):
     """And in the spike function of a neuron it is a part of the neuron."""
-    host, xs = host(), jnp.asarray(X, jnp.float32)
+    xs = jnp.asarray(X, jnp.float32)
 
     def report(module):
         if host.name == "linen":
@@ -472,17 +454,14 @@ def test_a_surrogate_in_a_module_of_ones_own_is_seen_if_wrapped(host, own):
     act = host.layers.SpikingActivation(bs.Arctan())
     (layer,) = report(own(act)).values()
     assert layer.rate == np.mean(X >= 0)
-    inside = diagnose(host, host.layers.LIF(F, spike_fn=own(act)), jnp.mean, xs)
+    inside = ask("diagnose", host, host.layers.LIF(F, spike_fn=own(act)), jnp.mean, xs)
     assert list(inside) == ["LIF"]
     assert len(inside.sentences) == 2  # neither of them says that the activation was not called
 
 
 def test_what_the_page_shows_runs():
-    page = (DOCS / "silent-layers.md").read_text()
-    scope: dict = {}
-    for block in re.findall(r"```python\n(.*?)```", page, re.DOTALL):
-        exec(compile(block, "docs/silent-layers.md", "exec"), scope)
-    shown = re.findall(r"```text\n(.*?)```", page, re.DOTALL)
+    page = DOCS / "silent-layers.md"
+    scope, shown = run_blocks(page), re.findall(r"```text\n(.*?)```", page.read_text(), re.DOTALL)
     assert shown == [f"{scope[name]}\n" for name in ("report", "again")]
 
 
@@ -493,8 +472,8 @@ def test_what_the_page_shows_runs():
 def train(spike_fn, steps=200):
     """The first layer's gradient before training, and what is said of it before and after, from too small weights."""
     rngs = nnx.Rngs(0)
-    lif = bs.nnx.LIF(16, spike_fn=spike_fn)
-    net = bs.nnx.SpikingSequential([nnx.Linear(3, 16, rngs=rngs), lif, nnx.Linear(16, 1, rngs=rngs), bs.nnx.LI(1)])
+    hidden = nnx.Linear(3, 16, rngs=rngs), bs.nnx.LIF(16, spike_fn=spike_fn)
+    net = bs.nnx.SpikingSequential([*hidden, nnx.Linear(16, 1, rngs=rngs), bs.nnx.LI(1)])
     net.layers[0].kernel[...] *= 1e-3
     xs = jax.random.uniform(jax.random.key(0), (20, 8, 3))
     optimizer = nnx.Optimizer(net, optax.adam(1e-2), wrt=nnx.Param)
@@ -513,12 +492,6 @@ def train(spike_fn, steps=200):
     for _ in range(steps):
         step(net, optimizer)
     after = bs.nnx.diagnose(net, loss_fn)["layers.1"]
-    with distances() as seen:
-        _, spikes = lif(lif.initialize_carry((8, 16)), net.layers[0](xs))
-    # A potential within rounding of the threshold may fire in one program alone, and change the steps that follow it.
-    near = np.array(seen) < bound(20 * (3 + 2), 4)
-    assert near.mean() < 0.01
-    assert after.rate == pytest.approx(float(spikes.mean()), abs=1e-6 + 20 * near.mean())
     return np.asarray(first), before, after
 
 
@@ -530,10 +503,11 @@ def test_alpha_zero_gets_exactly_no_gradient_and_stays_silent():
     assert (after.status, after.rate) == ("dead", 0)
 
 
+DEFAULT = bs.nnx.LIF(1).spike_fn.surrogate
+
+
 @pytest.mark.slow
-@pytest.mark.parametrize(
-    "spike_fn", [bs.LogTailedRelu(0.01), bs.LogTailedRelu(0.1), bs.nnx.LIF(1).spike_fn.surrogate], ids=repr
-)
+@pytest.mark.parametrize("spike_fn", [bs.LogTailedRelu(0.01), bs.LogTailedRelu(0.1), DEFAULT], ids=repr)
 def test_a_gradient_below_threshold_recovers(spike_fn):
     """As a small alpha gives it, and the layers' default."""
     gradient, before, after = train(spike_fn)

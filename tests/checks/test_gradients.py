@@ -1,6 +1,5 @@
 """`check_gradients` passes what is right, and finds what is wrong: each fault is put into a network and named."""
 
-import inspect
 from functools import partial
 
 import brainstate
@@ -8,7 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from asked import XS, checked
+from asked import XS, ask, line_of
 from cases import first_quick, label
 from flax import linen, nnx
 
@@ -24,11 +23,6 @@ F = bs.Arctan(2.0)
 pytestmark = pytest.mark.usefixtures("lenient")  # the linear layers of the hosts
 
 
-def line_of(text):
-    """The number of the first line of this file that has a text."""
-    return inspect.getsource(inspect.getmodule(line_of)).split("\n").index(text) + 1
-
-
 def statuses(report):
     return {name: parameter.status for name, parameter in report.items()}
 
@@ -40,14 +34,18 @@ def layers_of(host, f=F, **options):
     return [host.dense(3, 4, rngs), lif, host.dense(4, 2, rngs), snn.LI(2, learnable="decay")]
 
 
+def checked(host, layers, xs=XS, **blocks):
+    """The report of a network of one host on the mean square of its outputs."""
+    return ask("check_gradients", host, host.layers.SpikingSequential(layers), lambda ys: jnp.mean(ys**2), xs, **blocks)
+
+
 # What is right ---------------------------------------------------------------------------------------------------
 
 
 @every_host
 def test_a_network_is_fine(host):
     """In blocks of time; the neurons alone, and their options, are in `test_neurons.py`."""
-    run = partial(host.layers.unroll, block_size=2, remat="full")
-    report, _ = checked(host, layers_of(host), run=run)
+    report = checked(host, layers_of(host), block_size=2, remat="full")
     assert report.fine, report
     assert len(report) == 8
     for parameter in report.values():
@@ -126,7 +124,7 @@ def test_random_spikes_are_checked_by_their_mean(host):
     act = host.layers.SpikingActivation(F, random=True, learnable="alpha", **rngs)
     with brainstate.environ.context(fit=True):
         layers = [host.dense(3, 4, nnx.Rngs(0)), host.layers.LIF(4, spike_fn=act), host.layers.LI(4)]
-        report, _ = checked(host, layers)
+        report = checked(host, layers)
     assert report.fine, report
 
 
@@ -171,7 +169,7 @@ class Steeper(bs.Surrogate):
 
 @every_host
 def test_a_wrong_gradient_of_a_surrogate(host):
-    report, _ = checked(host, layers_of(host, f=Steeper()))
+    report = checked(host, layers_of(host, f=Steeper()))
     for parameter, status in statuses(report).items():
         if "2" in parameter or "3" in parameter:  # behind the surrogate
             assert status == "fine", report
@@ -224,6 +222,7 @@ def slightly(factor, p):
     return slightly_wrong(factor)(F(X @ p["a"])) * p["b"] * jnp.array([1, 1]).astype(jnp.float32)  # loses no digits
 
 
+NARROW = {"preferred_element_type": jnp.bfloat16}
 RELU, LEAKY, PIECEWISE = jax.nn.relu, bs.LeakyRelu(0.1), bs.PiecewiseLeakyRelu(w=1.0)
 VERDICTS = {
     "a custom_jvp": (PARAMS, partial(slightly, 1.0), "fine", ""),
@@ -231,22 +230,12 @@ VERDICTS = {
     "no gradient": (PARAMS, partial(slightly, 0.0), "differs", ""),
     "wrong in a cast": (PARAMS, lambda p: slightly(1.1, p).astype(jnp.float32), "rounded", ""),  # it can't be told
     "right in a cast": (PARAMS, lambda p: jnp.log(3e3 + slightly(1.0, p)).astype(jnp.float32), "rounded", ""),
-    "a narrow product": (
-        PARAMS,
-        lambda p: jnp.dot(X, p["a"], preferred_element_type=jnp.bfloat16),
-        "rounded",
-        "bfloat16",
-    ),
+    "a narrow product": (PARAMS, lambda p: jnp.dot(X, p["a"], **NARROW), "rounded", "bfloat16"),
     "fewer digits": (PARAMS, lambda p: jax.lax.reduce_precision(X @ p["a"], 8, 7), "rounded", ""),
     "a complex cast": (PARAMS, lambda p: jnp.abs(F(X @ p["a"]).astype(jnp.complex64) + 1j), "rounded", "complex64"),
     "a complex parameter": (jnp.array([1 + 2j, 0.5j]), lambda p: jnp.abs(p**2 + 1) ** 2, "fine", ""),
     "forgotten": (PARAMS, lambda p: (X @ p["a"] > 0) * p["b"], "step", "a: not compared, since the loss depends on it"),
-    "silent": (
-        PARAMS,
-        lambda p: bs.ReluGrad()(X @ p["a"] - 9) + p["b"],
-        "no slope",
-        "a: not compared, since all",
-    ),
+    "silent": (PARAMS, lambda p: bs.ReluGrad()(X @ p["a"] - 9) + p["b"], "no slope", "a: not compared, since all"),
     "a custom_vjp": (PARAMS, lambda p: half_as_steep(X @ p["a"]), "differs", "or custom_vjp"),
     "a loop": (PARAMS, lambda p: three_times(F(X @ p["a"])), "fine", "Reverse mode is not defined"),
     "wrong in a loop": (PARAMS, lambda p: three_times(slightly_wrong(1.0001)(F(X @ p["a"]))), "differs", ""),
@@ -300,7 +289,7 @@ def test_a_detached_branch_is_named_by_its_line():
         z = jax.lax.stop_gradient(y * y)
         return jnp.sum((y + z) * p["b"])
 
-    report, line = bs.check_gradients(PARAMS, loss), line_of("        z = jax.lax.stop_gradient(y * y)")
+    report, line = bs.check_gradients(PARAMS, loss), line_of(__file__, "        z = jax.lax.stop_gradient(y * y)")
     assert statuses(report) == {"a": "differs", "b": "fine"}
     assert report.sentences == (f"a: part of the loss is detached: stop_gradient in test_gradients.py:{line}.",)
 
@@ -308,7 +297,7 @@ def test_a_detached_branch_is_named_by_its_line():
 @every_host
 @pytest.mark.parametrize("options", first_quick([{}, {"reset_delay": True}]), ids=str)
 def test_a_detached_reset_is_named(host, options):
-    report, _ = checked(host, layers_of(host, reset="zero", **options))
+    report = checked(host, layers_of(host, reset="zero", **options))
     status = statuses(report)
     assert set(status.values()) == {"fine", "reset"}
     assert status[next(name for name in status if name.endswith("threshold"))] == "reset"
@@ -319,7 +308,7 @@ def test_a_detached_reset_is_named(host, options):
 
 
 def test_a_detached_reset_hides_no_wrong_rule():
-    report, _ = checked(Nnx, layers_of(Nnx, f=Steeper(), reset="zero"))
+    report = checked(Nnx, layers_of(Nnx, f=Steeper(), reset="zero"))
     assert "differs" in statuses(report).values()
 
 
@@ -330,7 +319,7 @@ def test_a_cast_that_loses_digits_is_named_by_its_line(dtype):
         y = y.astype(dtype)
         return jnp.sum(y * p["b"])
 
-    report, line = bs.check_gradients(PARAMS, loss), line_of("        y = y.astype(dtype)")
+    report, line = bs.check_gradients(PARAMS, loss), line_of(__file__, "        y = y.astype(dtype)")
     assert statuses(report)["a"] == "rounded"
     assert f"test_gradients.py:{line} ({jnp.dtype(dtype)})" in report.sentences[0]
 
@@ -359,7 +348,7 @@ def test_a_primitive_that_grows_is_told_from_an_infinite_loss():
     def check(steps):
         xs = jnp.full((steps, 2, 3), 5.0)
         layers = layers_of(Nnx, f=bs.LeakyRelu(0.1), reset="zero", reset_grad=True)
-        return checked(Nnx, layers, xs)[0]
+        return checked(Nnx, layers, xs)
 
     assert check(3).fine
     with pytest.raises(ValueError, match="if it is finite with spikes, shorten the sequence"):
@@ -380,16 +369,16 @@ def test_a_loss_of_another_network_is_not_fine():
 # The differences themselves --------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(
-    ("f", "slope", "tolerance"),
-    [
-        (np.sin, 1.0, 1e-10),
-        (lambda h: np.exp(30 * h), 30.0, 1e-7),
-        (lambda h: np.tanh(100 * h) + h, 101.0, 1e-5),
-        (lambda h: 1e6 + h, 1.0, 1e-4),
-        (lambda h: 3.0 + 0 * h, 0.0, 1e-12),
-    ],
-)
+SLOPES = [
+    (np.sin, 1.0, 1e-10),
+    (lambda h: np.exp(30 * h), 30.0, 1e-7),
+    (lambda h: np.tanh(100 * h) + h, 101.0, 1e-5),
+    (lambda h: 1e6 + h, 1.0, 1e-4),
+    (lambda h: 3.0 + 0 * h, 0.0, 1e-12),
+]
+
+
+@pytest.mark.parametrize(("f", "slope", "tolerance"), SLOPES)
 def test_a_slope_is_as_exact_as_it_says(f, slope, tolerance):
     measured = along(f(STEPS))
     assert abs(measured.slope - slope) <= measured.error + 1e-12

@@ -38,7 +38,10 @@ def test_page_of_equinox():
     weights = {f".{layer}.{name}" for layer in ("first", "last") for name in ("weight", "bias")}
     assert trained == weights | {".lif.decay", ".lif.spike_fn.alpha"}
     assert (net.lif.decay != 0.9).all()
-    assert (net.li, scope["slower"].li) == (bs.neurons.LI(decay=0.9), bs.neurons.LI(decay=0.95))
+    assert 0 <= net.lif.spike_fn.alpha <= 1
+    assert net.lif.spike_fn.alpha != jax.numpy.float32(0.02)
+    slower = scope["slower"]
+    assert (net.li, slower.li, slower.lif) == (bs.neurons.LI(decay=0.9), bs.neurons.LI(decay=0.95), net.lif)
 
 
 def test_the_tables_name_every_page_and_every_peer():

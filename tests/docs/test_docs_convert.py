@@ -51,10 +51,9 @@ def test_trained_weights_are_a_start(framework, lenient):
     for program in list(programs(framework))[3:5]:
         before_training = program.partition("\nnet = Classifier")[0]
         scope = run(before_training, copy, relu=relu["net"], relu_params=relu.get("params"))
-        forward = (
-            (lambda x, s=scope: s["net"].apply({"params": s["params"]}, x)) if "Linen" in framework else scope["net"]
-        )
-        assert (forward(scope["x_test"]).argmax(-1) == scope["y_test"]).mean() > 0.9
+        net, x = scope["net"], scope["x_test"]
+        logits = net.apply({"params": scope["params"]}, x) if "Linen" in framework else net(x)
+        assert (logits.argmax(-1) == scope["y_test"]).mean() > 0.9
 
 
 def test_a_black_pixel_fires_in_the_latency_code_unless_masked(lenient):

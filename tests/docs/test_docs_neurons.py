@@ -69,14 +69,6 @@ def test_convolution():
     same(lambda: net(two, images[:4])[1][:, :1], lambda: net(one, images[:4, :1])[1])
 
 
-@pytest.mark.slow
-def test_group_norm_mixes_examples_unless_told():
-    xs = jax.random.normal(jax.random.key(0), (3, 2, 4, 4, 8))
-    for options, mixes in (({}, True), ({"reduction_axes": (-3, -2, -1)}, False)):
-        norm = nnx.GroupNorm(8, num_groups=2, rngs=nnx.Rngs(0), **options)
-        assert (np.abs(norm(xs)[:, :1] - norm(xs[:, :1])).max() > 1e-2) == mixes
-
-
 @pytest.mark.parametrize("host", HOSTS, ids=label)
 def test_recurrent_weights_mix_channels_at_a_pixel(host):
     size = (3, 2, 4) if host is Brainstate else 4

@@ -45,11 +45,10 @@ def test_linen(page):
 def test_a_module_of_your_own_trains_alpha_decay_and_threshold(page):
     trained = {"decay", "threshold", "recurrent_kernel", "alpha"}
     by_nnx, by_linen = page["Flax NNX"], page["Flax Linen"]
+    net, linen = by_nnx["Classifier"](nnx.Rngs(0)), by_linen["Classifier"]()
     grads = [
-        nnx.jit(nnx.grad(lambda net: (net(by_nnx["xs"]) ** 2).sum()))(by_nnx["Classifier"](nnx.Rngs(0))),
-        jax.jit(jax.grad(lambda v: (by_linen["Classifier"]().apply(v, by_linen["xs"]) ** 2).sum()))(
-            by_linen["variables"]
-        ),
+        nnx.jit(nnx.grad(lambda net: (net(by_nnx["xs"]) ** 2).sum()))(net),
+        jax.jit(jax.grad(lambda v: (linen.apply(v, by_linen["xs"]) ** 2).sum()))(by_linen["variables"]),
     ]
     for scope, gradient in zip((by_nnx, by_linen), map(by_name, grads), strict=True):
         assert scope["logits"].shape == (4, 2)
@@ -78,10 +77,10 @@ def test_a_width_is_set_from_the_network(page):
     assert after["layers.1"].rms == before["layers.1"].rms  # a width changes no spike
 
 
-@pytest.mark.parametrize(
-    ("instead", "alpha"),
-    [("optax.set_to_zero()", 0.02), ("follow(optax.linear_schedule(0.1, 0.0, 4))", 0.05)],
-)
+INSTEAD = [("optax.set_to_zero()", 0.02), ("follow(optax.linear_schedule(0.1, 0.0, 4))", 0.05)]
+
+
+@pytest.mark.parametrize(("instead", "alpha"), INSTEAD)
 def test_alpha_is_frozen_or_follows_a_schedule(instead, alpha):
     """After two steps, of four from 0.1 to 0."""
     assert "optax.adam(1e-3)" in COMMON

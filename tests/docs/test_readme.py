@@ -7,7 +7,7 @@ import braintools
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from pages import ROOT
+from pages import ROOT, blocks, run
 from surrogate_table import EXPORTED
 
 import brainsurr as bs
@@ -16,14 +16,9 @@ from brainsurr import nnx
 README = ROOT / "README.md"
 
 
-def snippets():
-    return re.findall(r"```python\n(.*?)```", README.read_text(), re.DOTALL)
-
-
 def test_snippets(capsys, lenient):
     """They train, and print what is shown below them, up to the few images that another machine tells differently."""
-    (code,) = snippets()
-    exec(compile(code, README.name, "exec"), scope := {})
+    scope = run(*blocks(README))
     (shown,) = re.findall(r"```text\ntest accuracy (.*)\n```", README.read_text())
     printed = capsys.readouterr().out.removeprefix("test accuracy ")
     assert float(printed) == pytest.approx(float(shown), abs=0.015)

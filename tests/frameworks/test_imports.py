@@ -3,10 +3,9 @@
 import importlib
 import json
 import re
-import subprocess
-import sys
 
 import pytest
+from cases import python
 
 import brainsurr
 from brainsurr._wrong_calls import needs
@@ -28,14 +27,8 @@ OPTIONAL = {
 HOSTS = [f"brainsurr.{host.name}" for host in frameworks.HOSTS]
 
 
-def python(code: str):
-    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=300)
-    assert run.returncode == 0, run.stderr
-    return json.loads(run.stdout)
-
-
 def loaded(module: str) -> set[str]:
-    return set(python(f"import json, sys, {module}; print(json.dumps(sorted(sys.modules)))"))
+    return set(python(f"import sys, {module}; print(*sys.modules)").split())
 
 
 def test_brainsurr_alone_loads_no_framework():
@@ -61,7 +54,7 @@ listed, before = dir(bs), sorted(sys.modules)
 same = [getattr(bs, name) is vars(bs)[name] is importlib.import_module("brainsurr." + name) for name in {names}]
 print(json.dumps([listed, before, same]))
 """
-    listed, before, same = python(code)
+    listed, before, same = json.loads(python(code))
     assert set(listed) >= {*names, "spike", "Arctan", "__version__"}
     assert not set(FRAMEWORKS) & set(before)
     assert all(same)
@@ -85,7 +78,7 @@ there = [hasattr(bs, name) for name in ("nnx", "interop")]
 inspect.getmembers(bs), pydoc.render_doc(bs)
 print(json.dumps([messages, there]))
 """
-    messages, there = python(code)
+    messages, there = json.loads(python(code))
     assert messages.keys() == OPTIONAL.keys()
     for name, (package, extra) in OPTIONAL.items():
         (kind, missing, message), (other, _, said) = messages[name]
@@ -101,15 +94,15 @@ def test_what_brainsurr_does_not_have_is_said_as_by_any_module():
     assert (error.value.name, error.value.obj) == ("Arctn", brainsurr)  # and so Python asks: did you mean Arctan?
 
 
-@pytest.mark.parametrize(
-    ("name", "says"),
-    [
-        ("LIF", "from brainsurr.nnx import LIF"),
-        ("bounds", "from brainsurr.nnx import bounds"),
-        ("fast_sigmoid", "write brainsurr.equivalent('snntorch', 'fast_sigmoid')"),
-        ("ATan", "write brainsurr.equivalent('spikingjelly', 'ATan')"),
-    ],
-)
+ELSEWHERE = [
+    ("LIF", "from brainsurr.nnx import LIF"),
+    ("bounds", "from brainsurr.nnx import bounds"),
+    ("fast_sigmoid", "write brainsurr.equivalent('snntorch', 'fast_sigmoid')"),
+    ("ATan", "write brainsurr.equivalent('spikingjelly', 'ATan')"),
+]
+
+
+@pytest.mark.parametrize(("name", "says"), ELSEWHERE)
 def test_what_is_elsewhere_is_found(name, says):
     with pytest.raises(AttributeError, match=rf"has no attribute '{name}': .*{re.escape(says)}$"):
         getattr(brainsurr, name)

@@ -63,9 +63,8 @@ class Inline(nn.Module):
     @nn.compact
     def __call__(self, xs):
         act = SpikingActivation(bs.LogTailedRelu(0.1), learnable="alpha", bounds={"alpha": (0, 0.5)})
-        net = SpikingSequential(
-            [nn.Dense(8), LIF(8, spike_fn=act, learnable="decay"), nn.Dropout(0.5, deterministic=True)]
-        )
+        lif = LIF(8, spike_fn=act, learnable="decay")
+        net = SpikingSequential([nn.Dense(8), lif, nn.Dropout(0.5, deterministic=True)])
         _, xs = net(net.initialize_carry(KEY, xs.shape[1:]), xs)
         cell = LIFCell(8, learnable="threshold", spike_fn=SpikingActivation(bs.Arctan(), learnable="alpha"))
         return nn.RNN(cell, time_major=True)(xs)

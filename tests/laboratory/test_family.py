@@ -7,9 +7,10 @@ import numpy as np
 import optax
 import pytest
 from surrogate_table import EXPORTED
+from test_studies import run_twice
 
 import brainsurr as bs
-from benchmarks.lib.study import Runs, of_seeds, rows
+from benchmarks.lib.study import Runs, of_seeds
 from benchmarks.studies import choice, data, family, settings
 from benchmarks.studies.choice import GRID, Grid
 from benchmarks.studies.reports import advice, outcomes
@@ -179,10 +180,7 @@ def test_a_quick_run(tmp_path, monkeypatch):
     grid = GRID._replace(widths=(0.5, 1.0), rates=(1.0, 3.0), seeds=GRID.seeds[:2])
     monkeypatch.setattr(family, "GRID", grid)
     monkeypatch.setattr(family, "PILOTS", family.PILOTS[:1])  # each is compiled, and no other test needs it
-    command = ["depth-2", "--quick", "--out", str(tmp_path)]
-    family.main(command)
-    path = tmp_path / "depth-2.json"
-    table, before = rows(path), path.read_bytes()
+    table = run_twice(family, tmp_path / "depth-2.json", "depth-2")
     assert all(0 <= row["test"] <= 1 and 0 <= row["firing"] <= 1 for row in table)
     validated = of_seeds([row for row in table if ":" not in row["call"]], grid.choosing, "call", "rate")
     reported = {(row["call"], row["rate"]) for row in table if row["seed"] in grid.seeds}
@@ -198,8 +196,6 @@ def test_a_quick_run(tmp_path, monkeypatch):
     half, whole = (np.array(ends[how]) for how in family.CALIBRATED)  # k of .5 and of 1
     np.testing.assert_allclose(whole, 2 * half, rtol=1e-3)
     assert widths["Arctan width=0.5"] == pytest.approx(start[0], rel=1e-4)
-    family.main(command)
-    assert path.read_bytes() == before
 
 
 def file_of(folder, name, shapes):

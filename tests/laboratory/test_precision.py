@@ -121,15 +121,15 @@ def record(losses, accuracies):
     return {"loss": losses, "test_accuracy": [[a] for a in accuracies]}
 
 
-@pytest.mark.parametrize(
-    ("losses", "accuracies", "expected"),
-    [
-        ([[2.0, 1.0], [3.0, 2.0]], [0.9, 0.8], (2, True)),
-        ([[1.0, 1.0], [2.5, 1.0]], [0.9, 0.9], (1, True)),
-        ([[4.0, 0.5], [4.0, 0.5]], [0.7, 0.8], (0, False)),
-        ([[2.0, float("nan")], [2.0, 1.0]], [0.8, 0.9], (1, True)),
-    ],
-)
+RECORDS = [
+    ([[2.0, 1.0], [3.0, 2.0]], [0.9, 0.8], (2, True)),
+    ([[1.0, 1.0], [2.5, 1.0]], [0.9, 0.9], (1, True)),
+    ([[4.0, 0.5], [4.0, 0.5]], [0.7, 0.8], (0, False)),
+    ([[2.0, float("nan")], [2.0, 1.0]], [0.8, 0.9], (1, True)),
+]
+
+
+@pytest.mark.parametrize(("losses", "accuracies", "expected"), RECORDS)
 def test_within_noise_is_between_the_extremes_of_the_reference(losses, accuracies, expected):
     reference = record([[2.0, 1.0], [3.0, 2.0]], [0.8, 0.9])
     assert report.within(record(losses, accuracies), reference) == expected

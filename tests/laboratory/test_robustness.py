@@ -3,18 +3,17 @@
 import copy
 import json
 import os
-import re
 import subprocess
 import sys
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+import pages
 import pytest
 from close import assert_close, bound, distances
 from jax.sharding import NamedSharding
 from jax.sharding import PartitionSpec as P
-from pages import ROOT
 
 from benchmarks.robustness import mesh, networks, scale, soak
 from benchmarks.robustness.collectives import Collective, collectives
@@ -37,7 +36,7 @@ def quick(tmp_path_factory, unoptimized):
     """The result of the command that CI runs: two devices in one process, and in two."""
     out = tmp_path_factory.mktemp("scale")
     command = [sys.executable, "-m", "benchmarks.robustness.scale", "--quick", "--out", str(out)]
-    run = subprocess.run(command, capture_output=True, text=True, check=True, cwd=ROOT, env=unoptimized)
+    run = subprocess.run(command, capture_output=True, text=True, check=True, cwd=pages.ROOT, env=unoptimized)
     return json.loads((out / "result.json").read_text()) | {"stdout": run.stdout}
 
 
@@ -101,9 +100,8 @@ def test_nan_is_no_agreement():
 def trained(shape, groups, monkeypatch):
     monkeypatch.setattr(mesh, "SEEDS", (0,))
     monkeypatch.setattr(mesh, "TRAIN_STEPS", 2)
-    outcomes, text, costs = mesh.train(
-        lambda seed: networks.build("nnx", seed), mesh.make(shape, jax.devices()[:4]), groups
-    )
+    where = mesh.make(shape, jax.devices()[:4])
+    outcomes, text, costs = mesh.train(lambda seed: networks.build("nnx", seed), where, groups)
     return outcomes[0], collectives(text), costs
 
 
@@ -179,15 +177,15 @@ def test_collectives_are_counted_with_their_loops():
         collectives(jax.jit(until).lower(x).compile().as_text())
 
 
-@pytest.mark.parametrize(
-    ("arguments", "message"),
-    [
-        (["--devices", "3"], "divides 32 examples and 64 hidden units, got 3"),
-        (["--devices", "9"], "--devices: expected at most the 8 there are, got 9"),
-        (["--process-id", "0"], "--coordinator, --num-processes and --process-id go together"),
-        (["--coordinator=h:1", "--num-processes=2", "--process-id=1", "--distributed"], "--distributed without them"),
-    ],
-)
+BAD_ARGUMENTS = [
+    (["--devices", "3"], "divides 32 examples and 64 hidden units, got 3"),
+    (["--devices", "9"], "--devices: expected at most the 8 there are, got 9"),
+    (["--process-id", "0"], "--coordinator, --num-processes and --process-id go together"),
+    (["--coordinator=h:1", "--num-processes=2", "--process-id=1", "--distributed"], "--distributed without them"),
+]
+
+
+@pytest.mark.parametrize(("arguments", "message"), BAD_ARGUMENTS)
 def test_bad_arguments_get_one_line(arguments, message, capsys, monkeypatch):
     monkeypatch.setenv("XLA_FLAGS", os.environ["XLA_FLAGS"])  # back to what it is now, afterwards
     with pytest.raises(SystemExit):
@@ -204,12 +202,9 @@ def test_a_process_that_fails_is_an_error():
 
 def page(shape):
     """What docs/many-devices.md shows, run on a mesh of another shape."""
-    blocks = re.findall(r"```python\n(.*?)```", (ROOT / "docs/many-devices.md").read_text(), re.DOTALL)
-    code = "\n".join(blocks).replace("shape = (4, 2)", f"shape = {shape}")
+    code = "\n".join(pages.blocks(pages.DOCS / "many-devices.md")).replace("shape = (4, 2)", f"shape = {shape}")
     assert f"shape = {shape}" in code
-    scope: dict = {}
-    exec(compile(code, "docs/many-devices.md", "exec"), scope)
-    return scope
+    return pages.run(code)
 
 
 def test_page_trains_on_eight_devices_as_on_one():
@@ -227,9 +222,8 @@ def test_the_loss_of_the_page_takes_explicit_axes_inside_set_mesh():
     mesh = jax.make_mesh((2,), ("batch",), devices=jax.devices()[:2])
     given = [np.asarray(scope[name]) for name in ("xs", "labels")]
     params = jax.device_put(jax.device_get(scope["params"]), NamedSharding(mesh, P()))
-    placed = [
-        jax.device_put(x, NamedSharding(mesh, s)) for x, s in zip(given, (P(None, "batch"), P("batch")), strict=True)
-    ]
+    specs = P(None, "batch"), P("batch")
+    placed = [jax.device_put(x, NamedSharding(mesh, spec)) for x, spec in zip(given, specs, strict=True)]
     with jax.set_mesh(mesh):
         value, grads = jax.jit(jax.value_and_grad(scope["loss"]))(params, *placed)
     expected, theirs = jax.jit(jax.value_and_grad(scope["loss"]))(jax.device_get(params), *given)

@@ -161,9 +161,7 @@ def test_the_true_gradient_is_reported_when_it_is_finished(tmp_path, monkeypatch
     assert ("0.500" in text) == (not stop)
 
 
-@pytest.mark.parametrize(
-    "study", [sparse, true_gradient, widths, others, learn_alpha], ids=lambda study: study.__name__
-)
+@pytest.mark.parametrize("study", [sparse, true_gradient, widths, others, learn_alpha])
 def test_what_has_not_run_is_not_finished(tmp_path, study):
     outcomes = ({},) if study is others else ()
     assert "not been finished" in study.parts(study.load(tmp_path), *outcomes)[-1]

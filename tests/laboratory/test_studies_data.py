@@ -10,8 +10,9 @@ import wave
 import numpy as np
 import pytest
 from cases import needs
+from test_studies import run_twice
 
-from benchmarks.lib.study import of_seeds, rows
+from benchmarks.lib.study import of_seeds
 from benchmarks.studies import data, family, neurons, others, settings, speech
 from benchmarks.studies.shapes import Call
 from brainsurr import _other_libraries
@@ -65,15 +66,15 @@ def test_spoken_digits_are_those_of_the_files(recordings, spoken):
         np.testing.assert_array_equal(samples, written[name])
 
 
-@pytest.mark.parametrize(
-    ("name", "kind", "message"),
-    [
-        ("7_ann_0.wav", {"rate": 16000}, "7_ann_0.wav: expected 8000 Hz, 1 channel, 16 bits, got 16000, 1, 16"),
-        ("7_ann_0.wav", {"channels": 2}, "got 8000, 2, 16"),
-        ("seven.wav", {}, "expected a file called digit_speaker_take.wav, got seven.wav"),
-        ("seven.mp3", {}, "found no WAV file there"),
-    ],
-)
+OTHER_RECORDINGS = [
+    ("7_ann_0.wav", {"rate": 16000}, "7_ann_0.wav: expected 8000 Hz, 1 channel, 16 bits, got 16000, 1, 16"),
+    ("7_ann_0.wav", {"channels": 2}, "got 8000, 2, 16"),
+    ("seven.wav", {}, "expected a file called digit_speaker_take.wav, got seven.wav"),
+    ("seven.mp3", {}, "found no WAV file there"),
+]
+
+
+@pytest.mark.parametrize(("name", "kind", "message"), OTHER_RECORDINGS)
 def test_other_recordings_are_refused_in_one_line(name, kind, message, tmp_path, capsys):
     write(tmp_path / name, np.zeros(8, np.int16), **kind)
     with pytest.raises(SystemExit):
@@ -116,10 +117,8 @@ def test_the_setting_of_speech_is_split_by_take(spoken):
 @pytest.mark.slow
 def test_networks_that_do_not_spike_learn_speech(spoken, tmp_path):
     """A GRU and an MLP after ten epochs, and logistic regression; a second run trains nothing."""
-    command = ["speech", "--speech", str(spoken), "--quick", "--out", str(tmp_path)]
-    others.main(command)
     path = tmp_path / "speech.json"
-    table, before = rows(path), path.read_bytes()
+    table = run_twice(others, path, "speech", "--speech", str(spoken))
     assert str(spoken) not in path.read_text()
     gru = 3 * (32 * 64 + 64 * 64 + 64) + 64 * 10 + 10  # two gates and the candidate; the readout
     mlp = 32 * 32 * 128 + 128 + 128 * 128 + 128 + 128 * 10 + 10
@@ -127,8 +126,6 @@ def test_networks_that_do_not_spike_learn_speech(spoken, tmp_path):
     assert weights == {"GRU": gru, "MLP": mlp, "logistic regression": 32 * 32 * 10 + 10}
     tests = {name: np.mean([row["test"] for row in table if row["entrant"] == name]) for name in weights}
     assert min(tests.values()) > 0.3, tests
-    others.main(command)
-    assert path.read_bytes() == before
     assert "| GRU " in others.tables(others.load(tmp_path), {})
 
 
@@ -138,12 +135,9 @@ def test_networks_that_do_not_spike_learn_speech(spoken, tmp_path):
 @pytest.mark.slow
 def test_neurons_learn(spoken, tmp_path):
     """A quick run of three; a second one trains nothing."""
-    command = ["--speech", str(spoken), "--quick", "--out", str(tmp_path)]
-    neurons.main(command)
     path = tmp_path / "result.json"
-    before = path.read_bytes()
+    runs = of_seeds(run_twice(neurons, path, "--speech", str(spoken)), [0, 1], "neuron")
     assert str(spoken) not in path.read_text()
-    runs = of_seeds(rows(path), [0, 1], "neuron")
     trained = 'ALIF(learnable=("decay", "adaptation_decay", "spike_adaptation"))'
     weights = (32 * 32 + 32) + 32 * 32 + (32 * 10 + 10)
     parameters = {"LIF()": weights, "LI - LIF() - Delay": weights, trained: weights + 32 + 1 + 1}
@@ -157,8 +151,6 @@ def test_neurons_learn(spoken, tmp_path):
         assert line.startswith(f"| `{name}`")
         assert f"| {run['test'].mean():.3f} ± " in line
         assert f" {run['parameters'][0]} |" in line
-    neurons.main(command)
-    assert path.read_bytes() == before
 
 
 def test_each_neuron_of_a_port_is_trained():

@@ -76,9 +76,8 @@ def test_the_surrogate_gradient_of_the_readout_is_the_true_one(small_network):
 def test_an_opposite_gradient_points_away(small_network):
     """In the last hidden layer, where one spike lies between weight and readout; before it two turn the sign twice."""
     true = jax.grad(study.expected_loss)(*small_network)[-2]
-    good, bad = (
-        study.expected_surrogate_gradient(f, *small_network)[-2] for f in (bs.Sigmoid(study.STEEPNESS), Opposite())
-    )
+    surrogates = bs.Sigmoid(study.STEEPNESS), Opposite()
+    good, bad = (study.expected_surrogate_gradient(f, *small_network)[-2] for f in surrogates)
     assert jnp.sum(true * good) > 0 > jnp.sum(true * bad)
 
 

@@ -1,6 +1,5 @@
-"""LIF and ALIF with all their options: spikes and gradients are those of the loops of the table, on dual numbers."""
+"""LIF and ALIF with all their options: spikes and gradients are those of the loops of the table, in float64."""
 
-import functools
 import itertools
 
 import jax
@@ -36,67 +35,30 @@ CHANNEL = {
 }
 
 
-class Dual:
-    """A number with its derivative in each parameter and input, along the first axis of ``slope``."""
-
-    __array_ufunc__ = None  # NumPy leaves arithmetic to this class
-
-    def __init__(self, value, slope):
-        self.value, self.slope = value, slope
-
-    def __add__(self, other):
-        value, slope = (other.value, other.slope) if isinstance(other, Dual) else (other, 0)
-        return Dual(self.value + value, self.slope + slope)
-
-    def __mul__(self, other):
-        value, slope = (other.value, other.slope) if isinstance(other, Dual) else (other, 0)
-        return Dual(self.value * value, self.slope * value + self.value * slope)
-
-    def __matmul__(self, other):
-        return Dual(self.value @ other.value, self.slope @ other.value + self.value @ other.slope)
-
-    def __sub__(self, other):
-        return self + -1 * other
-
-    def __rsub__(self, other):
-        return -1 * self + other
-
-    __radd__, __rmul__ = __add__, __mul__
-
-
-def duals(values):
-    """Numbers with their derivatives, each by itself."""
-    ends = np.cumsum([np.size(value) for value in values.values()])
-    slopes = np.split(np.eye(ends[-1]), ends[:-1], axis=1)
-    for (name, value), slope in zip(values.items(), slopes, strict=True):
-        shape = (1,) * (2 - np.ndim(value)) + np.shape(value)
-        yield name, Dual(np.asarray(value, np.float64), slope.reshape(-1, *shape))
-
-
 def loop(values, step, n_states, flags, recurrent):
     """Spikes and last states; by name the gradient of sum(ON_SPIKES s) + sum(ON_V v), and the size of its terms."""
-    fields = dict(duals(values))
-    alpha, width, kernel, xs = (fields.pop(name) for name in ("alpha", "width", "kernel", "xs"))
 
-    def fire(h):
-        high = np.maximum(h.value, width.value)
-        slope = np.where(h.value <= 0, alpha.value, width.value / high) * h.slope  # of LogTailedRelu with a width
-        # Below its width, the primitive does not depend on it.
-        more = np.minimum(h.value, 0) * alpha.slope + np.log(high / width.value) * width.slope
-        return Dual((h.value >= 0).astype(float), slope + more)
+    def run(values):
+        fields = {name: value.reshape((1,) * (2 - value.ndim) + value.shape) for name, value in values.items()}
+        alpha, width, kernel, xs = (fields.pop(name) for name in ("alpha", "width", "kernel", "xs"))
 
-    zeros = Dual(np.zeros((B, F)), np.zeros((len(xs.slope), B, F)))
-    state, s, spikes, terms = (zeros + V0, *[zeros] * (n_states - 1)), zeros, [], []
-    for t in range(T):
-        x = Dual(xs.value[t], xs.slope[:, t])
-        state, s = step(fire, state, x + s @ kernel if recurrent else x, **fields, **flags)
-        spikes.append(s.value)
-        terms.append(ON_SPIKES[t] * s.slope)
-    terms = np.stack([*terms, ON_V * state[0].slope], 1)
-    ends = np.cumsum([np.size(value) for value in values.values()])[:-1]
-    grads, sizes = (np.split(part.sum((1, 2, 3)), ends) for part in (terms, np.abs(terms)))
-    grads = {name: grad.reshape(np.shape(values[name])) for name, grad in zip(values, grads, strict=True)}
-    return np.stack(spikes), [part.value for part in (*state, s)], grads, dict(zip(values, sizes, strict=True))
+        def fire(h):
+            tail = jnp.minimum(h, width) + width * jnp.log(jnp.maximum(h, width) / width)
+            g = jnp.where(h <= 0, alpha * h, tail)  # of LogTailedRelu with a width
+            return (h >= 0).astype(float) + (g - jax.lax.stop_gradient(g))  # which is exactly 0
+
+        zeros = jnp.zeros((B, F))
+        state, s, spikes = (zeros + V0, *[zeros] * (n_states - 1)), zeros, []
+        for x in xs:
+            state, s = step(fire, state, x + s @ kernel if recurrent else x, **fields, **flags)
+            spikes.append(s)
+        terms = [*(jnp.stack(spikes) * ON_SPIKES), state[0] * ON_V]
+        return jnp.stack(terms), (jnp.stack(spikes), [*state, s])
+
+    with jax.enable_x64(True), jax.numpy_rank_promotion("allow"):
+        slopes, (spikes, states) = jax.jacfwd(run, has_aux=True)(jax.tree.map(jnp.float64, values))
+    grads, sizes = ({name: of(slope).sum((0, 1, 2)) for name, slope in slopes.items()} for of in (np.asarray, np.abs))
+    return spikes, states, grads, sizes
 
 
 OPTIONS = {
@@ -131,9 +93,8 @@ def test_spikes_and_gradients_are_those_of_the_loop(
     flags = {"reset": reset, "reset_grad": reset_grad, "decay_input": decay_input, "reset_delay": reset_delay}
     fields = {name: values[name] for name in (list(SCALAR)[2:] if adapts else ("decay", "threshold"))}
     surrogate = bs.LogTailedRelu(values["alpha"], continuous=True).scaled(width=values["width"])
-    kind, step = (
-        functools.partial(f, adapts=adapts) if adapts else f for f in ((ALIF, alif) if adapts else (LIF, lif))
-    )
+    flags |= {"adapts": adapts} if adapts else {}
+    kind, step = (ALIF, alif) if adapts else (LIF, lif)
     neuron = kind(spike_fn=surrogate, **fields, **flags)
     if recurrent:
         neuron = Recurrent(neuron, jnp.asarray(KERNEL, jnp.float32))

@@ -8,6 +8,7 @@ import contextlib
 import importlib
 import math
 import re
+from functools import partial
 
 import brainpy
 import brainstate
@@ -18,7 +19,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
-from cases import with_library
+from cases import TORCH, outputs_and_gradient, with_library
 from close import assert_close, bound, distances
 from flax import nnx
 from pages import DOCS
@@ -51,7 +52,6 @@ NOTES = {  # what the notes say
     f"norse.LIF({SYNAPTIC}": PORTS[f"norse.LIFCell({SYNAPTIC}"],
 }
 HERE, STEPS = ({key: row[i] for key, row in (PORTS | NOTES).items()} for i in range(2))
-TORCH = ("snntorch", "spikingjelly", "norse")
 T, B, N = 40, 2, 4
 VALUES = {
     "snntorch": {"beta": 0.9, "alpha": 0.75},
@@ -177,24 +177,26 @@ def make(library, there):
     return eval(there, vars(module) | {name: lambda *args, **kwargs: cls(*args, **kwargs, **more), "n": N} | values)
 
 
-def step(library, neuron, state, x):
-    """One step of a neuron there: its output, and its state, which is None at first."""
-    if library == "snntorch":
-        y, *state = neuron(x, *(state or ()))
-    elif library == "spikingjelly":
-        y = neuron(x)
-    elif library == "norse":
-        y, state = neuron(x, state)
-    elif library == "spyx":
-        y, state = neuron(x, neuron.initial_state(len(x)) if state is None else state)
-    elif library == "jaxpike":
-        state, y = neuron(neuron.init_state(x.shape) if state is None else state, x)
-    else:
-        if state is None:
-            neuron.init_state(len(x))
-        with brainstate.environ.context(dt=VALUES["brainpy"]["dt"] * u.ms):
-            y, state = neuron(x * u.mA), neuron
+def in_brainpy(neuron, state, x):
+    if state is None:
+        neuron.init_state(len(x))
+    with brainstate.environ.context(dt=VALUES["brainpy"]["dt"] * u.ms):
+        return neuron(x * u.mA), neuron
+
+
+def in_snntorch(neuron, state, x):
+    y, *state = neuron(x, *(state or ()))
     return y, state
+
+
+STEPS_THERE = {  # ``(neuron, state, x) -> (output, state)``, with a state that is None at first
+    "snntorch": in_snntorch,
+    "spikingjelly": lambda neuron, state, x: (neuron(x), None),
+    "norse": lambda neuron, state, x: neuron(x, state),
+    "spyx": lambda neuron, state, x: neuron(x, neuron.initial_state(len(x)) if state is None else state),
+    "jaxpike": lambda neuron, state, x: neuron(neuron.init_state(x.shape) if state is None else state, x)[::-1],
+    "brainpy": in_brainpy,
+}
 
 
 def over_time(library, step):
@@ -210,25 +212,14 @@ def over_time(library, step):
     return run
 
 
-def with_gradient(library, run, xs):
-    """Outputs of a function, and the gradient of sum(WEIGHT * outputs) in the inputs."""
-    if library in TORCH:
-        torch = importlib.import_module("torch")
-        xs = torch.tensor(xs, requires_grad=True)
-        ys = run(xs)
-        (ys * torch.tensor(WEIGHT)).sum().backward()
-        return ys.detach().numpy(), xs.grad.numpy()
-    ys, pull = jax.vjp(run, jnp.asarray(xs))
-    return ys, pull(jnp.asarray(WEIGHT))[0]
-
-
 def of_library(key, xs):
     """Spikes and gradient of a neuron there."""
     library, _, there = key.partition(".")
     neuron = make(library, there)
     if key.startswith("norse.LIF("):  # a layer over time
-        return with_gradient(library, lambda xs: neuron(xs)[0], xs)
-    return with_gradient(library, over_time(library, lambda state, x: step(library, neuron, state, x)), xs)
+        return outputs_and_gradient(library, lambda xs: neuron(xs)[0], xs, WEIGHT)
+    run = over_time(library, partial(STEPS_THERE[library], neuron))
+    return outputs_and_gradient(library, run, xs, WEIGHT)
 
 
 @with_library(HERE)
@@ -258,14 +249,14 @@ def test_the_recurrent_neurons_of_the_notes(key):
     here = {"decay": 0.9, "reset_delay": True, "recurrent": True, "rngs": nnx.Rngs(0), "spike_fn": spike_fn}
     if library == "spyx":
         neuron, after, bias = cls((N,), **options), [Delay(N, 1)], 0
-        kernel, run = neuron.recurrent_w[...], over_time(library, lambda state, x: step(library, neuron, state, x))
+        kernel, run = neuron.recurrent_w[...], over_time(library, partial(STEPS_THERE[library], neuron))
     else:
         importlib.import_module("torch").manual_seed(0)
         neuron, after, here["reset_grad"] = cls(linear_features=N, **options), [], False
         kernel, bias = (part.detach().numpy() for part in (neuron.recurrent.weight.T, neuron.recurrent.bias))
         run = over_time(library, lambda state, x: ((y := neuron(x, *(state or ())))[0], y))
     lif = LIF(N, **here, recurrent_kernel_init=lambda *_: jnp.asarray(kernel))
-    expected, gradient = with_gradient(library, run, X)
+    expected, gradient = outputs_and_gradient(library, run, X, WEIGHT)
     with distances() as near:
         ys, gx = spikes_and_gradient(SpikingSequential([lif, *after]), X + bias)
     assert min(near) > bound(20 * T, 4)

@@ -1,7 +1,6 @@
-import braintools
 import jax.numpy as jnp
 import pytest
-from peer import assert_gradient_is_the_formula, assert_same, assert_trains, brainstate_step, inputs, load, target
+from peer import assert_gradient_is_the_formula, assert_trains, brainstate_step, inputs, load, target
 
 import brainsurr as bs
 from brainsurr.brainstate import SpikingActivation
@@ -44,10 +43,6 @@ def loss(net):
 def gradients(spk_fun):
     net = Net(spk_fun)
     return brainstate.transform.grad(lambda: loss(net), net.states(brainstate.ParamState))()
-
-
-def test_gradient_is_that_of_relu_grad():
-    assert_same(gradients(bs.ReluGrad()), gradients(braintools.surrogate.ReluGrad()))
 
 
 def test_gradient_is_the_formula():

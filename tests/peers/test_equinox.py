@@ -2,7 +2,6 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from pages import run_page
 from peer import EVERY_STEP, assert_same, bound_to, inputs, load, log_tailed_relu, target, train
 
 import brainsurr as bs
@@ -71,12 +70,3 @@ def test_arrays_are_trained_inside_their_bounds_and_numbers_stay():
     assert net.lif.decay == np.float32(0.86)  # it was pushed there, and stopped
     assert net.lif.spike_fn.alpha != before.lif.spike_fn.alpha
     assert (net.lif.threshold, net.li) == (0.75, LI(decay=0.9))
-
-
-def test_page():
-    scope = run_page("equinox")
-    net, slower = scope["net"], scope["slower"]
-    assert (net.lif.decay != np.float32(0.9)).all()
-    assert 0 <= net.lif.spike_fn.alpha <= 1
-    assert net.lif.spike_fn.alpha != np.float32(0.02)
-    assert (net.li, slower.li, slower.lif) == (LI(decay=0.9), LI(decay=0.95), net.lif)

@@ -32,12 +32,6 @@ def start():
     return init(jax.random.PRNGKey(0))
 
 
-def test_gradient_is_that_of_superspike():
-    """`superspike(x, alpha=80)` has a float alpha, and a rule that returns None for it."""
-    gradients = jax.grad(loss)(start(), bs.InvSquareGrad(80.0))
-    assert_same(gradients, jax.grad(loss)(start(), threshold.superspike))
-
-
 def test_gradient_is_the_formula():
     """A surrogate is a pytree, so it may be made inside of the loss, or differentiated as it is."""
     params, alpha = start(), jnp.array(0.1)

@@ -31,10 +31,6 @@ def gradients(activation):
     return nnx.grad(loss)(network(activation))
 
 
-def test_gradient_is_that_of_superspike():
-    assert_same(gradients(bs.InvSquareGrad(25.0)), gradients(spyx.axn.superspike(25)))
-
-
 def test_gradient_is_the_formula():
     class ByHand(nnx.Module):
         def __init__(self):

@@ -33,16 +33,10 @@ def imported(path: Path, known) -> set[str]:
     """Return the modules among ``known`` that a file imports when it runs, within functions too."""
     package = module_name(path).split(".") if path.name == "__init__.py" else module_name(path).split(".")[:-1]
     imports, tree = set(), ast.parse(path.read_text())
-    for_types = {
-        inner
-        for node in ast.walk(tree)
-        if isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING"
-        for statement in node.body
-        for inner in ast.walk(statement)
-    }
     for node in ast.walk(tree):
-        if node in for_types:
-            continue
+        if isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING":
+            node.body = []
+    for node in ast.walk(tree):
         if isinstance(node, ast.Import):
             imports |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom):
@@ -129,15 +123,9 @@ def test_a_commit_with_a_long_subject_is_refused(length, refused):
 def test_lazy_imports_and_imports_from_parents_are_found(tmp_path, monkeypatch):
     """A cycle through a lazy import, and an import from a parent package, are found."""
     monkeypatch.setitem(globals(), "ROOT", tmp_path)
-    files = {
-        "__init__": "from .a import f",
-        "a": "from . import b",
-        "b": "def g():\n    from .deep.c import h",
-        "deep/__init__": "",
-        "deep/c": "from ..a import f\nimport numpy",
-    }
-    for name, text in files.items():
-        (tmp_path / f"p/{name}.py").parent.mkdir(parents=True, exist_ok=True)
+    (tmp_path / "p/deep").mkdir(parents=True)
+    files = {"__init__": "from .a import f", "a": "from . import b", "b": "def g():\n    from .deep.c import h"}
+    for name, text in (files | {"deep/__init__": "", "deep/c": "from ..a import f\nimport numpy"}).items():
         (tmp_path / f"p/{name}.py").write_text(text)
     known = modules("p")
     arrows = {name: imported(path, known) for name, path in known.items()}

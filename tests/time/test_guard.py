@@ -264,6 +264,7 @@ SEPARATE = [
     (Nnx, lambda: nnx.BatchNorm(F12, rngs=rngs())),  # its statistics say that it is meant
     (Nnx, lambda: attend(nnx.MultiHeadAttention(2, 4, decode=False, deterministic=True, rngs=rngs()))),
     (Nnx, lambda: nnx.RNN(nnx.GRUCell(F12, F12, rngs=rngs()), time_major=True)),
+    (Nnx, lambda: nnx.GroupNorm(F12, num_groups=2, reduction_axes=(-1,), rngs=rngs())),
     (Nnx, lambda: nnx.Dropout(0.5, rngs=rngs())),
     (Linen, lambda: linen.RNN(linen.GRUCell(F12), time_major=True)),
     *((host, lambda: lambda xs: xs * jnp.arange(B)[:, None]) for host in HOSTS),  # a weight of each example

@@ -9,6 +9,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from asked import called
 from cases import each_value_once, first_quick, label
 from close import assert_close
 from flax import linen, nnx
@@ -265,16 +266,14 @@ def test_nothing_in_a_batch_or_no_features(shape, one_device):
     assert bs.nnx.SpikingSequential([layer])((None,), jnp.zeros(shape))[1].shape == (*shape[:-1], 5)
 
 
-@pytest.mark.parametrize(
-    ("host", "name", "dtype"),
-    each_value_once(HOSTS, [name for name, kind in NAMES.items() if kind._fits], ["uint8", "bool"]),
-    ids=label,
-)
+OF_FLOATS = [name for name, kind in NAMES.items() if kind._fits]
+
+
+@pytest.mark.parametrize(("host", "name", "dtype"), each_value_once(HOSTS, OF_FLOATS, ["uint8", "bool"]), ids=label)
 def test_a_layer_takes_spikes_in_bytes(host, name, dtype):
     layer = getattr(host.layers, name)(3)
     xs = np.random.default_rng(2).integers(0, 2, (5, 3) if "Cell" in name else (4, 5, 3))
-    given = [[5] if host is Brainstate else [(5, 3), None], *(jnp.asarray(xs, kind) for kind in (dtype, jnp.float32))]
-    in_bytes, in_floats = (host.call(layer, *given[0], x)[1] for x in given[1:])
+    in_bytes, in_floats = (called(host, layer, (5, 3), jnp.asarray(xs, kind))[1] for kind in (dtype, jnp.float32))
     assert in_bytes.dtype == jnp.float32
     np.testing.assert_array_equal(in_bytes, in_floats)
 

@@ -41,6 +41,11 @@ def network(p, v, xs):
     return v, spikes @ p["out"]
 
 
+def unrolled(p, v, xs, **options):
+    """The same by `unroll`."""
+    return bs.unroll(partial(network, p), v, xs, **options)
+
+
 def time_loop(p, v, xs):
     """The same, step by step in Python."""
     ys = []
@@ -73,17 +78,14 @@ def assert_equal(actual, desired):
 
 @pytest.mark.parametrize(("size", "remat"), each_value_once((None, 3, 1, T, T + 1), REMATS))
 def test_equals_the_time_loop(expected, size, remat):
-    def run(p, carry, xs):
-        return bs.unroll(partial(network, p), carry, xs, block_size=size, remat=remat)
-
+    run = partial(unrolled, block_size=size, remat=remat)
     args = (parameters(), *start())
     assert_equal(jax.jit(run)(*args), expected[0])
     assert_close(jax.jit(jax.grad(partial(loss, run), (0, 1, 2)))(*args), expected[1], GRADIENT)
 
 
 def test_eager_and_vmapped(expected):
-    def run(p, carry, xs):
-        return bs.unroll(partial(network, p), carry, xs, block_size=3, remat="full")
+    run = partial(unrolled, block_size=3, remat="full")
 
     def stacked(trees):
         return jax.tree.map(lambda *leaves: jnp.stack(leaves), *trees)
@@ -93,17 +95,9 @@ def test_eager_and_vmapped(expected):
     assert_equal(jax.vmap(run)(*stacked(seeds)), stacked([time_loop(*seed) for seed in seeds]))
 
 
-def test_a_stream_goes_on(expected):
-    carry, xs = start()
-    run = partial(bs.unroll, partial(network, parameters()), block_size=3)
-    carry, first = run(carry, xs[:4])
-    carry, second = run(carry, xs[4:])
-    assert_equal((carry, jnp.concatenate([first, second])), expected[0])
-
-
 def test_bfloat16():
     args = (parameters(dtype=jnp.bfloat16), *start(dtype=jnp.bfloat16))
-    v, ys = jax.jit(lambda p, c, x: bs.unroll(partial(network, p), c, x, remat="full"))(*args)
+    v, ys = jax.jit(partial(unrolled, remat="full"))(*args)
     assert (v.dtype, ys.dtype) == (jnp.float32, jnp.bfloat16)
     assert_equal((v, ys), jax.jit(time_loop)(*args))
 
@@ -113,7 +107,7 @@ def test_sharded_batch(expected):
     carry, xs = start()
     carry = jax.device_put(carry, NamedSharding(mesh, P("batch")))
     xs = jax.device_put(xs, NamedSharding(mesh, P(None, "batch")))
-    run = jax.jit(lambda p, c, x: bs.unroll(partial(network, p), c, x, block_size=3, remat="full"))
+    run = jax.jit(partial(unrolled, block_size=3, remat="full"))
     assert_equal(run(parameters(), carry, xs), expected[0])
     assert "all-" not in run.lower(parameters(), carry, xs).compile().as_text().replace("all-reduce-promotion", "")
 
@@ -129,9 +123,10 @@ def reduced(xs, size, reduce, block=same):
     return bs.unroll(block, None, xs, block_size=size, reduce=reduce)[1]
 
 
-@pytest.mark.parametrize(
-    ("reduce", "size", "dtype"), each_value_once(["mean", "max", "last"], [1, 3, T, T + 1], [jnp.float32, jnp.bfloat16])
-)
+REDUCTIONS = each_value_once(["mean", "max", "last"], [1, 3, T, T + 1], [jnp.float32, jnp.bfloat16])
+
+
+@pytest.mark.parametrize(("reduce", "size", "dtype"), REDUCTIONS)
 def test_reductions_and_their_gradients(reduce, size, dtype):
     xs = jnp.asarray(np.random.default_rng(0).integers(0, 3, (10, 2, 6)), dtype)  # many ties, also between blocks
     weights = jnp.arange(1.0, 13).reshape(2, 6).astype(dtype)
@@ -166,12 +161,10 @@ def test_mean_is_summed_in_float32():
     assert reduced(ones, 70_000, "mean") == 1
 
 
-SIZES = [1, 2, 3, 7]
+TO_MAXIMISE = [[1.0, -1, 2], [-1.0, 5, 5, 1], [2.0, 5, 5, 1], [1.0, np.inf, np.inf]]
 
 
-@pytest.mark.parametrize(
-    ("xs", "size"), each_value_once([[1.0, -1, 2], [-1.0, 5, 5, 1], [2.0, 5, 5, 1], [1.0, np.inf, np.inf]], SIZES)
-)
+@pytest.mark.parametrize(("xs", "size"), each_value_once(TO_MAXIMISE, [1, 2, 3, 7]))
 def test_the_gradient_of_a_maximum_is_that_of_jax(xs, size):
     """NaN everywhere where the maximum is NaN, shared by ties, 0 at infinity."""
     largest = partial(reduced, size=size, reduce="max", block=lambda c, x: (c, jnp.log(x)))
@@ -281,20 +274,6 @@ def test_default_block_size_of_a_batch_of_any_size():
     assert lengths == [20, 5]
 
 
-def test_trees_of_inputs_and_outputs():
-    """Integers stay integers, and one of NumPy is a block size."""
-
-    def block(carry, xs):
-        return carry + xs["a"].sum(0), {"twice": 2 * xs["a"], "b": xs["b"]}
-
-    xs = {"a": jnp.arange(8.0).reshape(4, 2), "b": jnp.arange(4)}
-    carry, ys = bs.unroll(block, jnp.zeros(2), xs, block_size=np.int64(3))
-    np.testing.assert_array_equal(carry, [12, 16])
-    np.testing.assert_array_equal(ys["twice"], 2 * xs["a"])
-    assert ys["b"].dtype == xs["b"].dtype
-    np.testing.assert_array_equal(ys["b"], xs["b"])
-
-
 def temporaries(steps, **options):
     """Bytes of temporary memory of a compiled training step, 64-128-10 with a batch of 16."""
     p = {"w": jnp.ones((64, 128)), "out": jnp.ones((128, 10))}
@@ -353,3 +332,17 @@ def test_a_carry_gets_its_types_from_one_part_after_another():
         placed = jax.device_put(xs, NamedSharding(mesh, P(None, "batch")))
         _, ys = jax.jit(lambda xs: bs.unroll(block, start, xs, block_size=1))(placed)
     np.testing.assert_array_equal(ys, xs - np.concatenate([np.zeros((3, 4), np.float32), xs[:-3]]))
+
+
+def test_trees_of_inputs_and_outputs():
+    """Integers stay integers, and one of NumPy is a block size."""
+
+    def block(carry, xs):
+        return carry + xs["a"].sum(0), {"twice": 2 * xs["a"], "b": xs["b"]}
+
+    xs = {"a": jnp.arange(8.0).reshape(4, 2), "b": jnp.arange(4)}
+    carry, ys = bs.unroll(block, jnp.zeros(2), xs, block_size=np.int64(3))
+    np.testing.assert_array_equal(carry, [12, 16])
+    np.testing.assert_array_equal(ys["twice"], 2 * xs["a"])
+    assert ys["b"].dtype == xs["b"].dtype
+    np.testing.assert_array_equal(ys["b"], xs["b"])

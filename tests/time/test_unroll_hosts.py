@@ -30,14 +30,6 @@ def inputs(steps=T, features=3):
 BLOCKS = [slice(0, 2), slice(2, 4), slice(4, 6), slice(6, T)]
 
 
-def assert_mean_of_blocks(mean):
-    """That of a BatchNorm after four blocks, each of which it counts once."""
-    expected = np.zeros(3)
-    for block in BLOCKS:
-        expected = 0.99 * expected + 0.01 * np.asarray(inputs()[block]).mean((0, 1))
-    assert_close(mean, expected, 4 * (2 * BATCH + 3), scale=0.01 * np.abs(inputs()).max())
-
-
 def test_other_state_of_nnx_rides_along():
     rngs = nnx.Rngs(0)
     norm, drop = nnx.BatchNorm(3, rngs=rngs), nnx.Dropout(0.5, rngs=rngs)
@@ -49,7 +41,10 @@ def test_other_state_of_nnx_rides_along():
         return bs.nnx.unroll(net, net.initialize_carry(xs.shape[1:]), xs, block_size=2, remat="full")
 
     run(net, inputs())
-    assert_mean_of_blocks(norm.mean[...])
+    expected = np.zeros(3)
+    for block in BLOCKS:
+        expected = 0.99 * expected + 0.01 * np.asarray(inputs()[block]).mean((0, 1))
+    assert_close(norm.mean[...], expected, 4 * (2 * BATCH + 3), scale=0.01 * np.abs(inputs()).max())
     assert int(drop.rngs.count[...]) == count + 4, "one draw a block"
 
 
@@ -77,23 +72,6 @@ def test_what_nnx_makes_inside_is_named():
 
     with pytest.raises(ValueError, match="unroll: expected net to create no new variables, it created rate"):
         bs.nnx.unroll(Noting(), jnp.zeros((BATCH, 3)), inputs(), block_size=2)
-
-
-def test_other_state_of_linen_rides_along():
-    """Where layers belong to an outer module."""
-
-    class Net(linen.Module):
-        @linen.compact
-        def __call__(self, xs):
-            norm = linen.BatchNorm(use_running_average=False)
-            layers = [norm, linen.Dropout(0.5, deterministic=False), bs.linen.LIF(3)]
-            net = bs.linen.SpikingSequential(layers)
-            carry = net.initialize_carry(jax.random.key(0), xs.shape[1:])
-            return bs.linen.unroll(net, carry, xs, block_size=2, remat="full")
-
-    variables = Net().init(RNGS, inputs())
-    _, state = Net().apply(variables, inputs(), rngs=RNGS, mutable="batch_stats")
-    assert_mean_of_blocks(state["batch_stats"]["BatchNorm_0"]["mean"])
 
 
 class Noisy(linen.Module):
@@ -178,7 +156,7 @@ SURROGATE = bs.LogTailedRelu(0.125)
 host = pytest.mark.parametrize("host", first_quick(HOSTS), ids=label)
 
 
-def network(host, sizes=SIZES, **options):
+def network(host, sizes=SIZES, arrange=lambda layers: layers, **options):
     """Dense and LIF twice, dense and LI: parameters, first carry and ``run(params, carry, xs, **options)``."""
     brainstate.random.seed(0)
     layers, rngs = host.layers, nnx.Rngs(0)
@@ -186,7 +164,8 @@ def network(host, sizes=SIZES, **options):
     neurons = [layers.LIF(size, decay=0.5, spike_fn=SURROGATE) for size in sizes[1:-1]]
     neurons.append(layers.LI(sizes[-1], decay=0.5))
     options = {"return_spikes": True} | options
-    net = layers.SpikingSequential([layer for pair in zip(dense, neurons, strict=True) for layer in pair], **options)
+    in_a_row = [layer for pair in zip(dense, neurons, strict=True) for layer in pair]
+    net = layers.SpikingSequential(arrange(in_a_row), **options)
     params, start, run, _ = host.pure(net, (BATCH, sizes[0]))
     params = jax.tree.map(lambda p: jnp.round(8 * p) / 4 if p.ndim == 2 else p, params)
     return params, start((BATCH, sizes[0])), run
@@ -284,18 +263,14 @@ def test_which_layers_fire(host):
 def test_a_network_in_a_network(host):
     (params, carry, run), xs = network(host), inputs()
     ys, spikes = run(params, carry, xs)[1]
-    layers = host.layers
 
     def nested(inner, outer):
-        brainstate.random.seed(0)
-        rngs = nnx.Rngs(0)
-        one, two, three = (host.dense(i, o, rngs) for i, o in pairwise(SIZES))
-        lifs = [layers.LIF(size, decay=0.5, spike_fn=SURROGATE) for size in SIZES[1:-1]]
-        hidden = layers.SpikingSequential([one, lifs[0], two, lifs[1]], return_spikes=inner)
-        net = layers.SpikingSequential([hidden, three, layers.LI(SIZES[-1], decay=0.5)], return_spikes=outer)
-        given, start, run, _ = host.pure(net, (BATCH, SIZES[0]))
+        def arrange(layers):
+            return [host.layers.SpikingSequential(layers[:4], return_spikes=inner), *layers[4:]]
+
+        given, carry, run = network(host, arrange=arrange, return_spikes=outer)
         given = jax.tree.unflatten(jax.tree.structure(given), jax.tree.leaves(params))
-        return run(given, start((BATCH, SIZES[0])), xs, block_size=3, remat="full")[1]
+        return run(given, carry, xs, block_size=3, remat="full")[1]
 
     equal(nested(True, True), (ys, {0: spikes}))
     equal(nested(False, True), (ys, {}))
@@ -328,15 +303,6 @@ def test_a_layer_of_ones_own():
     net = bs.nnx.SpikingSequential([Residual(pair=False)])
     with pytest.raises(TypeError, match=r"expected outputs \(ys, spikes\), with return_spikes, got"):
         net((jnp.zeros((BATCH, 3)),), xs)
-
-
-def test_a_network_made_before():
-    """The same layers, in a network that returns their spikes."""
-    xs, carry = inputs(), (jnp.zeros((BATCH, 3)),)
-    lif = bs.linen.LIF(3, decay=0.5)
-    expected = lif.apply({}, carry[0], xs)[1]
-    ys, spikes = bs.linen.SpikingSequential([lif]).clone(return_spikes=True).apply({}, carry, xs)[1]
-    equal((ys, spikes), (expected, {0: expected}))
 
 
 def test_under_a_checkpoint_of_the_host():

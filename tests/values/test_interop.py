@@ -6,7 +6,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from close import assert_close
-from flax import linen, nnx
+from flax import nnx
 
 import brainsurr as bs
 from brainsurr.interop import register_layers, transfer
@@ -18,15 +18,12 @@ F = bs.LogTailedRelu(jnp.array([0.0, 0.125, 0.25, 0.5]), continuous=True)
 
 def nets():
     """The same network in each framework, weights drawn anew in each."""
-    for host, dense in (
-        (Nnx(), lambda n, m: nnx.Linear(n, m, rngs=nnx.Rngs(n))),
-        (Linen(), lambda n, m: linen.Dense(m)),
-        (Brainstate(), brainstate.nn.Linear),
-    ):
-        layers = host.layers
+    for host in (Nnx(), Linen(), Brainstate()):
+        layers, rngs = host.layers, nnx.Rngs(0)
         act = layers.SpikingActivation(F, learnable="alpha")
         lif = layers.LIF(4, learnable="decay", spike_fn=act, **host.recurrent(jnp.eye(4)))
-        net = layers.SpikingSequential([dense(4, 4), lif, layers.SpikingSequential([dense(4, 2), layers.LI(2)])])
+        last = layers.SpikingSequential([host.dense(4, 2, rngs), layers.LI(2)])
+        net = layers.SpikingSequential([host.dense(4, 4, rngs), lif, last])
         yield host.params(net, XS)
 
 
@@ -56,9 +53,8 @@ def test_the_dtype_and_the_rank_of_a_bias_are_the_targets():
 
 def test_what_does_not_fit_is_named():
     tree = {"layers_1": {"spike_fn": {"alpha": jnp.zeros(())}}}
-    with pytest.raises(
-        ValueError, match=r"\['layers.1.spike_fn.alpha'\] only in the source, \['layers.1.decay'\] only in"
-    ):
+    differ = r"\['layers.1.spike_fn.alpha'\] only in the source, \['layers.1.decay'\] only in"
+    with pytest.raises(ValueError, match=differ):
         transfer(tree, {("layers", 1, "decay", "val"): jnp.zeros(())})
     with pytest.raises(ValueError, match=r"layers.1.spike_fn.alpha: shape \(\) in the source, \(4,\) in the target"):
         transfer(tree, {("layers", 1, "spike_fn", "alpha", "val"): jnp.zeros(4)})
@@ -166,10 +162,11 @@ def there_and_back(framework, act):
     return theirs.apply(variables, XS), theirs, brainstate.interop.from_linen(theirs, variables)
 
 
+TRAINED = {"learnable": "alpha", "bounds": {"alpha": (0.0, 0.5)}}
+
+
 @pytest.mark.parametrize("f", [bs.LogTailedRelu(0.125), F, bs.LeakyRelu(0.25, 2.0)], ids=["scalar", "channels", "two"])
-@pytest.mark.parametrize(
-    "options", [{}, {"learnable": "alpha", "bounds": {"alpha": (0.0, 0.5)}}, {"learnable": "alpha", "bounds": None}]
-)
+@pytest.mark.parametrize("options", [{}, TRAINED, TRAINED | {"bounds": None}])
 @pytest.mark.parametrize("framework", ["nnx", "linen"])
 def test_brainstate_interop_keeps_an_activation(framework, f, options):
     act = bs.brainstate.SpikingActivation(f, **options)

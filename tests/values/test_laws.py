@@ -14,7 +14,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from cases import FLOATS, HALF, each_value_once, needs_float16
+from cases import FLOATS, HALF, all_but, each_value_once, needs_float16
 from close import assert_close, bound, largest
 from jax.sharding import AxisType, PartitionSpec
 from surrogate_table import CASES, DEFAULTS, EXPORTED, FAMILY, SCALED, name
@@ -37,22 +37,14 @@ X = jnp.asarray([-4.0, -2.5, -1.5, -0.7, -0.2, -0.0, 0.0, 1e-3, 0.3, 0.5, 1.6, 3
 cases = pytest.mark.parametrize("case", CASES, ids=name)
 defaults = pytest.mark.parametrize("case", DEFAULTS, ids=name)
 # For the laws that cost most: where a setting is not the default, in `make test-exhaustive` alone.
-costly_cases = pytest.mark.parametrize(
-    "case", [pytest.param(case, marks=() if case in DEFAULTS else pytest.mark.exhaustive) for case in CASES], ids=name
-)
+costly_cases = pytest.mark.parametrize("case", all_but(DEFAULTS, CASES), ids=name)
 # For the law that costs most by far: the simplest formula, and one with a power.
 A_FEW = [case for case in DEFAULTS if case.entry.make in (bs.LogTailedRelu, bs.QPseudoSpike)]
-FEW_FIRST = [*A_FEW, *(pytest.param(case, marks=pytest.mark.exhaustive) for case in CASES if case not in A_FEW)]
+FEW_FIRST = [*A_FEW, *all_but([], [case for case in CASES if case not in A_FEW])]
 # For laws of how jax transforms any surrogate: the same two in `make test`, the other defaults in `make test-all`.
-transformed_cases = pytest.mark.parametrize(
-    "case",
-    [
-        *A_FEW,
-        *(pytest.param(case, marks=pytest.mark.slow) for case in DEFAULTS if case not in A_FEW),
-        *(pytest.param(case, marks=pytest.mark.exhaustive) for case in CASES if case not in DEFAULTS),
-    ],
-    ids=name,
-)
+OTHERS = [case for case in CASES if case not in DEFAULTS]
+TRANSFORMED = [*all_but(A_FEW, DEFAULTS, pytest.mark.slow), *all_but([], OTHERS)]
+transformed_cases = pytest.mark.parametrize("case", TRANSFORMED, ids=name)
 cases_and_scaled = pytest.mark.parametrize("case", CASES + SCALED, ids=name)
 
 
@@ -398,26 +390,6 @@ def test_scaled_origin():
     assert f(0.0) == 1
 
 
-def test_a_new_width_compiles_nothing_and_adds_one_residual():
-    traces = []
-
-    @jax.jit
-    def run(f, x):
-        traces.append(f)
-        return jax.vjp(f, x)[1](jnp.ones_like(x))[0]
-
-    for width in (0.5, 2.0):
-        assert_close(run(bs.SlayerGrad().scaled(width=width), X), np.exp(-np.abs(np.asarray(X)) / width), FORMULA)
-    assert len(traces) == 1
-    x = X[:, None] + jnp.zeros((1, 3), jnp.float32)
-
-    def residuals(f, *args):
-        return [r.shape for r in jax.tree.leaves(jax.vjp(f, *args)[1]) if r.shape == x.shape]
-
-    assert len(residuals(lambda x: bs.SlayerGrad().scaled(width=2.0)(x), x)) == 1
-    assert len(residuals(lambda x, w: bs.SlayerGrad().scaled(width=w)(x), x, jnp.float32(2.0))) == 2
-
-
 @pytest.mark.parametrize("other", ["2", None, True, bs.Sigmoid(), [1.0]])
 def test_what_a_surrogate_is_not_multiplied_by(other):
     with pytest.raises(TypeError):
@@ -438,34 +410,32 @@ def test_the_fourier_series_far_out(dtype):
     assert_close(np.asarray(f.surrogate_fun(-x), np.float64)[whole], 0.5, 4, dtype=dtype)
 
 
-@pytest.mark.parametrize(
-    ("one", "other"),
-    [
-        (bs.PiecewiseQuadratic(0.5), bs.ReluGrad(0.25, 2.0)),
-        (bs.NormalizedQPseudoSpike(2.0), bs.SoftSign(2.0)),
-        (bs.SoftSign(2.0), bs.InvSquareGrad(2.0)),
-        (bs.SparseFastSigmoid(3.0, 10.0), bs.InvSquareGrad(3.0)),
-        (bs.SpikeRateEscape(2.0, 3.0), 3 * bs.SlayerGrad(2.0)),
-        (bs.PiecewiseExp(2.0), bs.SlayerGrad(2.0)),
-        (bs.ERF(2.0), bs.GaussianGrad(8**-0.5, 1.0)),
-        (bs.MultiGaussianGrad(h=0.0, sigma=0.7), bs.GaussianGrad(0.7, 0.5)),
-        (bs.QPseudoSpike(1.0), bs.NonzeroSignLog(1.0)),
-    ],
-    ids=lambda f: type(f).__name__,
-)
+CALLED_THE_SAME = [
+    (bs.PiecewiseQuadratic(0.5), bs.ReluGrad(0.25, 2.0)),
+    (bs.NormalizedQPseudoSpike(2.0), bs.SoftSign(2.0)),
+    (bs.SoftSign(2.0), bs.InvSquareGrad(2.0)),
+    (bs.SparseFastSigmoid(3.0, 10.0), bs.InvSquareGrad(3.0)),
+    (bs.SpikeRateEscape(2.0, 3.0), 3 * bs.SlayerGrad(2.0)),
+    (bs.PiecewiseExp(2.0), bs.SlayerGrad(2.0)),
+    (bs.ERF(2.0), bs.GaussianGrad(8**-0.5, 1.0)),
+    (bs.MultiGaussianGrad(h=0.0, sigma=0.7), bs.GaussianGrad(0.7, 0.5)),
+    (bs.QPseudoSpike(1.0), bs.NonzeroSignLog(1.0)),
+]
+
+
+@pytest.mark.parametrize(("one", "other"), CALLED_THE_SAME, ids=lambda f: type(f).__name__)
 def test_what_the_docstrings_call_the_same(one, other):
     assert_close(one.surrogate_grad(X), other.surrogate_grad(X), FORMULA)
 
 
-@pytest.mark.parametrize(
-    ("dtype", "alphas"),
-    [
-        (jnp.float32, [1 + 2.0**-20, 1.001, 1.5, 3.0, 1e4, 1e8, 1e12]),
-        (jnp.bfloat16, [1 + 2.0**-6, 1.5, 3.0, 1e4, 1e8]),
-        pytest.param(jnp.float16, [1 + 2.0**-9, 1.5, 3.0, 1e3, 3e4], marks=needs_float16),
-    ],
-    ids=lambda value: getattr(value, "__name__", ""),
-)
+ALPHAS = [
+    (jnp.float32, [1 + 2.0**-20, 1.001, 1.5, 3.0, 1e4, 1e8, 1e12]),
+    (jnp.bfloat16, [1 + 2.0**-6, 1.5, 3.0, 1e4, 1e8]),
+    pytest.param(jnp.float16, [1 + 2.0**-9, 1.5, 3.0, 1e3, 3e4], marks=needs_float16),
+]
+
+
+@pytest.mark.parametrize(("dtype", "alphas"), ALPHAS, ids=lambda value: getattr(value, "__name__", ""))
 @pytest.mark.parametrize(("cls", "shift"), [(bs.QPseudoSpike, 1), (bs.NormalizedQPseudoSpike, -1)])
 def test_pseudo_spikes_far_out_and_just_above_one(cls, shift, dtype, alphas):
     """From a tail that hardly falls to an exponential: gradient and d/dalpha keep the digits of the dtype."""
@@ -476,18 +446,14 @@ def test_pseudo_spikes_far_out_and_just_above_one(cls, shift, dtype, alphas):
         a, m = float(alpha), widen(x)
         log = np.log1p(2 * m / (a + shift))
         gradient = np.exp(-a * log)
-        # The derivative of the primitive on the positive side in alpha, by hand; h is what the tail falls from.
-        fall, slope = np.exp((1 - a) * log), 2 * m / (a + shift) / (a + shift + 2 * m)
-        if shift == 1:
-            d_alpha = 0.5 * (1 - fall) / (a - 1) + (a + 1) / 2 * (fall - 1) / (a - 1) ** 2
-            d_alpha -= (a + 1) / 2 * fall * (-log + (a - 1) * slope) / (a - 1)
-        else:
-            d_alpha = fall / 2 * (log - (a - 1) * slope)
         got = widen(jax.jit(lambda a, x: cls(a).surrogate_grad(x))(alpha, x))
         # A rounding of the exponent, which is at most -log(gradient), is one of the gradient times that.
         np.testing.assert_allclose(got, gradient, rtol=0, atol=4 * eps)
         d_got = jax.jit(jax.jvp, static_argnums=0)(lambda a: cls(a)(x), (alpha,), (jnp.ones_like(alpha),))[1]
         if shift == -1:  # the other is a difference of large numbers near alpha = 1, for which `growth` has a series
+            # The derivative of the primitive on the positive side in alpha, by hand.
+            slope = 2 * m / (a - 1) / (a - 1 + 2 * m)
+            d_alpha = np.exp((1 - a) * log) / 2 * (log - (a - 1) * slope)
             np.testing.assert_allclose(widen(d_got), d_alpha, rtol=0, atol=8 * eps * max(1, np.abs(d_alpha).max()))
         assert np.isfinite(widen(d_got)).all()
 

@@ -16,13 +16,18 @@ def close():
     plt.close("all")
 
 
+def legend(axes):
+    """The words in the legend."""
+    return [text.get_text() for text in axes.get_legend().get_texts()]
+
+
 def test_surrogate_over_several_alphas_is_the_documented_figure():
     left, right = plot.surrogate(bs.LogTailedRelu(), alpha=[0.0, 0.1, 0.3], xlim=(-2, 4))
     for line, alpha in zip(right.lines[:3], (0.0, 0.1, 0.3), strict=True):
         x, y = line.get_data()
         assert (x[0], x[-1]) == (-2, 4)
         assert_close(y, np.where(x <= 0, alpha, 1 / np.maximum(x, 1)), 2, each=True, dtype=np.float32)
-    assert [text.get_text() for text in right.get_legend().get_texts()] == ["alpha = 0", "alpha = 0.1", "alpha = 0.3"]
+    assert legend(right) == ["alpha = 0", "alpha = 0.1", "alpha = 0.3"]
     assert left.get_xlabel() == right.get_xlabel() == "x, membrane potential minus threshold"
     assert right.get_ylim()[0] < 0  # so that a small gradient is seen to be above zero
 
@@ -30,10 +35,9 @@ def test_surrogate_over_several_alphas_is_the_documented_figure():
 def test_several_surrogates_into_given_axes():
     axes = plt.subplots(1, 2)[1]
     assert plot.surrogate(bs.LeakyRelu(), bs.ReluGrad(), axes=axes) == tuple(axes)
-    labels = [text.get_text() for text in axes[1].get_legend().get_texts()]
-    assert labels == ["LeakyRelu(alpha=0.1, beta=1.0)", "ReluGrad(alpha=0.3, width=1.0)"]
-    both = plot.surrogate(bs.LeakyRelu(), bs.LogTailedRelu(), alpha=[0.0, 0.5])[1].get_legend().get_texts()
-    assert [text.get_text() for text in both][:2] == ["LeakyRelu, alpha = 0", "LeakyRelu, alpha = 0.5"]
+    assert legend(axes[1]) == ["LeakyRelu(alpha=0.1, beta=1.0)", "ReluGrad(alpha=0.3, width=1.0)"]
+    both = plot.surrogate(bs.LeakyRelu(), bs.LogTailedRelu(), alpha=[0.0, 0.5])
+    assert legend(both[1])[:2] == ["LeakyRelu, alpha = 0", "LeakyRelu, alpha = 0.5"]
 
 
 def test_a_surrogate_without_primitive():
@@ -50,23 +54,21 @@ def test_both_curves_in_one_axes():
     assert plot.surrogate(bs.Sigmoid(), axes=axis) == (axis, axis)
     primitive, gradient = axis.lines[:2]
     assert (primitive.get_linestyle(), gradient.get_linestyle()) == ("--", "-")
-    labels = [text.get_text() for text in axis.get_legend().get_texts()]
-    assert labels == ["Sigmoid(alpha=4.0): primitive", "Sigmoid(alpha=4.0): gradient"]
+    assert legend(axis) == ["Sigmoid(alpha=4.0): primitive", "Sigmoid(alpha=4.0): gradient"]
     assert (axis.get_ylabel(), axis.get_xlim()) == ("g(x), g'(x)", (-3, 3))
 
 
-@pytest.mark.parametrize(
-    ("f", "primitive", "gradient"),
-    [
-        (bs.LogTailedRelu(0.1), [1], [0]),
-        (bs.LogTailedRelu(1.0, continuous=True), [], []),
-        (bs.PiecewiseLeakyRelu(), [], [-1, 1]),
-        (bs.LeakyRelu(), [], [0]),
-        (bs.InvSquareGrad(), [], []),  # steep, and no jump
-        (bs.Sigmoid(50.0), [], []),
-    ],
-    ids=repr,
-)
+JUMPS = [
+    (bs.LogTailedRelu(0.1), [1], [0]),
+    (bs.LogTailedRelu(1.0, continuous=True), [], []),
+    (bs.PiecewiseLeakyRelu(), [], [-1, 1]),
+    (bs.LeakyRelu(), [], [0]),
+    (bs.InvSquareGrad(), [], []),  # steep, and no jump
+    (bs.Sigmoid(50.0), [], []),
+]
+
+
+@pytest.mark.parametrize(("f", "primitive", "gradient"), JUMPS, ids=repr)
 def test_a_curve_is_broken_where_it_jumps_and_only_there(f, primitive, gradient):
     for axis, curve, jumps in zip(
         plot.surrogate(f), (f.surrogate_fun, f.surrogate_grad), (primitive, gradient), strict=True
@@ -86,9 +88,9 @@ def test_no_legend_lies_on_a_curve():
     v = np.sin(np.arange(40))
     for axes in (plot.surrogate(bs.MultiGaussianGrad(), bs.S2NN())[1], plot.membrane(v, threshold=0.5, spikes=v > 0.5)):
         axes.figure.canvas.draw()
-        legend, inside = axes.get_legend().get_window_extent(), axes.get_window_extent()
-        assert legend.x0 >= inside.x1
-        assert legend.x1 <= axes.figure.bbox.x1
+        box, inside = axes.get_legend().get_window_extent(), axes.get_window_extent()
+        assert box.x0 >= inside.x1
+        assert box.x1 <= axes.figure.bbox.x1
         assert inside.width > axes.figure.bbox.width / 4
 
 
@@ -115,15 +117,14 @@ def test_membrane_shows_potential_threshold_and_spikes():
     axes = plot.membrane(v, threshold=1.0, spikes=v > 1)
     assert axes.lines[0].get_ydata().tolist() == [0.0, 1.5]
     assert axes.collections[0].get_offsets().tolist() == [[1.0, 1.5]]
-    labels = [text.get_text() for text in axes.get_legend().get_texts()]
-    assert labels == ["neuron 0", "neuron 1", "threshold", "spike"]
+    assert legend(axes) == ["neuron 0", "neuron 1", "threshold", "spike"]
     assert (axes.get_xlabel(), axes.get_ylabel()) == ("time (steps)", "membrane potential")
 
 
 def test_membrane_of_many_neurons_has_one_entry_for_all():
     axes = plot.membrane(np.zeros((3, 20)), axes=plt.subplots()[1])
     assert axes is plt.gca()
-    assert [text.get_text() for text in axes.get_legend().get_texts()] == ["20 neurons"]
+    assert legend(axes) == ["20 neurons"]
 
 
 @pytest.mark.slow

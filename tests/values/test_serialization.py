@@ -1,7 +1,5 @@
 """A surrogate through `flax.serialization` and `jax.export`, and back."""
 
-import subprocess
-import sys
 from dataclasses import dataclass
 
 import jax
@@ -9,6 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
+from cases import all_but, python
 from flax import serialization
 from jax import export
 from surrogate_table import CASES
@@ -131,26 +130,15 @@ assert serialization.to_state_dict(tree) == state
 """)
 
 
-def python(code: str, *args: str):
-    run = subprocess.run([sys.executable, "-c", code, *args], capture_output=True, text=True, timeout=300)
-    assert run.returncode == 0, run.stderr
-
-
 def outputs(f, x):
     return f(x), jax.grad(lambda f, x: jnp.sum(f(x)), argnums=(0, 1))(f, x), f
 
 
 # Parameters are arguments of the exported function: one setting for each choice of flags.
-BY_FLAGS = {jax.tree.structure(f): f for f in [*(case.make() for case in reversed(CASES)), *OWN]}
+BY_FLAGS = list({jax.tree.structure(f): f for f in [*(case.make() for case in reversed(CASES)), *OWN]}.values())
 
 
-@pytest.mark.parametrize(
-    "f",
-    [
-        pytest.param(f, marks=pytest.mark.exhaustive if i % 4 else (), id=repr(f))
-        for i, f in enumerate(BY_FLAGS.values())
-    ],
-)
+@pytest.mark.parametrize("f", all_but(BY_FLAGS[::4], BY_FLAGS), ids=repr)
 def test_an_exported_function_takes_and_gives_a_surrogate(f):
     """The surrogate is an argument, an output, and the gradient with respect to it."""
     f = jax.tree.map(jnp.asarray, f)
