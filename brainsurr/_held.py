@@ -39,12 +39,16 @@ class Holds(AnswersWrongCalls):
 
     fires: ClassVar[bool]
     _fixed: tuple[str, ...] = ()  # the names of what is not trained, which is checked where it is set again
+    _made_for: ClassVar[tuple[str, ...]] = ("features", "recurrent", "carry_init", "param_dtype")  # stay as they are
     _watch: Callable | None = None  # of `diagnose`: what it puts in the place of each spike function
     _holders: ClassVar[Any] = ()  # the classes of what holds a number
     _holds: ClassVar[str]  # the name of the surrogate or neuron with its current values
     _param: Callable
     _array: Callable
     _value: Callable
+
+    def _check_changed(self, changed: Any):
+        """Check the surrogate or neuron that a layer holds when one of its numbers was set."""
 
     def _values(self, names: Iterable[str]) -> dict[str, Any]:
         values = {name: getattr(self, name) for name in names}
@@ -55,9 +59,11 @@ class Holds(AnswersWrongCalls):
         if isinstance(held, self._holders) and not isinstance(value, self._holders):
             kind = type(held).__name__
             raise TypeError(f"{owner}: {name} is a {kind}: set the value that it holds, or make a new layer")
-        changed = held is not None and name in self._fixed  # not while a framework puts a copy together
-        if changed and name in vars(current := getattr(self, self._holds)):
-            current.replace(**{name: value})  # which checks it
+        if name in vars(self):  # not while a framework puts a copy together
+            if name in self._made_for and value is not held:
+                raise TypeError(f"{owner}: {name} can't be set later: make a new layer")
+            if name in self._fixed and name in vars(current := getattr(self, self._holds)):
+                self._check_changed(current.replace(**{name: value}))
         super().__setattr__(name, value)
 
     def _hold(self, values, learnable, bounds, defaults, param_dtype, others=()):
@@ -108,6 +114,9 @@ class HoldsSurrogate(Holds):
     def _untrained(self) -> Surrogate:
         return self.surrogate
 
+    def _check_changed(self, changed):
+        _checks.check_random(type(self).__name__, self.random, changed, self._fixed)
+
     def _spikes(self) -> Callable:
         """Return what makes spikes now: the surrogate, or one that draws with a new key."""
         key = self._new_key() if self.random else None
@@ -140,6 +149,11 @@ class HoldsNeuron(Holds, _OfNeuron):
             setattr(self, name, value)
         self._fixed += (*rest, *surrogates)
         self._template = neuron._with(**dict.fromkeys(vars(neuron)))
+
+    def _check_changed(self, changed):
+        owner, size = type(self).__name__, getattr(self, "features", None) or getattr(self, "in_size", (None,))[-1]
+        changed._check_features(owner, size)
+        changed._check_dtype(owner, self.param_dtype, jax.core.Tracer)
 
     def _read(self, features, learnable, bounds, carry_init, recurrent, recurrent_kernel_init, **fields):
         """Check the arguments of a layer; return what it holds of its neuron.

@@ -162,7 +162,7 @@ def _docstring(name: str, kind: type[Neuron], base: Any, options: Iterable[str])
     """Return the docstring of a layer: how it is called, then that of its neuron, with what the layer adds."""
     if kind.__doc__ is None or base.__doc__ is None:  # `python -OO` removes docstrings
         return None
-    said = _SAID | base._said
+    said, is_wider = _SAID | base._said, hasattr(kind, "outputs_per_input")
     opening, _, example = inspect.cleandoc(base.__doc__).partition("Example:\n")
     before, _, after = inspect.cleandoc(kind.__doc__).partition("\n\nExample:")[0].partition("Args:\n")
     described = re.match(r"(?: .*\n?|\n)*", after)[0]  # type: ignore[index]
@@ -175,6 +175,6 @@ def _docstring(name: str, kind: type[Neuron], base: Any, options: Iterable[str])
         f"Args:\n  features: {said['features']}\n{described}",
         f"Keyword Args:\n{more}" if more else "",
         after[len(described) :],
-        f"Example:\n{re.sub('LIF(Cell)?', name, example)}" if _is_exported(kind) else "",
+        f"Example:\n{re.sub('LIF(Cell)?', name, example)}" if _is_exported(kind) and not is_wider else "",
     ]
     return "\n\n".join(part.rstrip() for part in parts if part)

@@ -240,6 +240,11 @@ class Scaled(Surrogate):
         least = max(float(info.smallest_normal) if info.bits > 16 or info.nexp == 8 else 0.0, 1 / float(info.max))
         if not isinstance(width, jax.core.Tracer) and not np.all(np.asarray(width) >= least):
             raise ValueError(f"Scaled: expected a width of at least {least:.3g} for an x of {dtype}, got {width!r}")
+        for name, value in {"height": self.height, "width": width}.items():
+            if not isinstance(value, jax.core.Tracer) and not np.all(np.abs(value) <= float(info.max)):
+                raise ValueError(
+                    f"Scaled: expected a {name} of at most {float(info.max):.3g} for an x of {dtype}, got {value!r}"
+                )
 
     def surrogate_fun(self, x):
         return self.height * self.width * self.surrogate.surrogate_fun(_quotient(x, self.width))

@@ -7,6 +7,7 @@ from functools import partial
 from typing import Any, ClassVar
 
 import jax
+import jax.numpy as jnp
 
 from .._arrays import as_real, as_scalar
 from .._checks import check_function
@@ -169,7 +170,11 @@ def examine(loss_fn, loss, mask, trace=jax.eval_shape, value_and_grad=gradient, 
         finally:
             noticing.reset(token)
 
-    with counting(None if mask is None else as_real(mask, "mask") != 0):
+    if mask is not None:
+        mask = as_real(mask, "mask")
+        if mask.ndim < 2 or not bool(jnp.all((mask == 0) | (mask == 1))):
+            raise ValueError(f"expected mask to be true or false for [time, batch], got {mask.dtype}{list(mask.shape)}")
+    with counting(None if mask is None else mask == 1):
         value, sums, changes = measure(scalar, trace, value_and_grad)
     layers = judge(_rows({use: _report(sums[use], tried) for use, tried in changes.items()}))
     said = (

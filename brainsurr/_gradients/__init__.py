@@ -11,7 +11,7 @@ from .._arrays import as_scalar
 from .._checks import check_function
 from .._diagnosis.probe import fresh_trace
 from .._kernel import Smooth, promoted, smooth
-from .program import casts_and_stops, used
+from .program import casts_and_stops, steps, used
 from .report import Derived, GradientReport, Slope, judge, sentences
 
 _WIDTHS = 10.0 ** -np.arange(2, 9)
@@ -91,6 +91,7 @@ def examine_gradients(loss_fn: Callable, values: Mapping[str, Any], loss: Callab
         how = Smooth()
         with smooth(how), fresh_trace():
             program = _traced(scalar, values)
+            back = _unless_undefined(jax.make_jaxpr(jax.grad(scalar)), values)[0]
             flat = _why_flat(scalar, values, program)
             value, measured = _measured(scalar, values)
             derived = _derived(scalar, values)
@@ -99,11 +100,13 @@ def examine_gradients(loss_fn: Callable, values: Mapping[str, Any], loss: Callab
             with smooth(Smooth(attached=True)), fresh_trace():
                 attached = _derived(scalar, values)
     casts, stops = casts_and_stops(program)
+    casts += [] if back is None else casts_and_stops(back)[0]  # a derivative rule may cast too
     reports = {
         name: judge(measured[name], derived[name], attached.get(name), value, bool(casts), flat[name])
         for name in values
     }
-    return GradientReport(value, reports, sentences(reports, casts, stops))
+    stepped = tuple(steps(program))
+    return GradientReport(value, reports, sentences(reports, list(dict.fromkeys(casts)), stops, stepped), stepped)
 
 
 def _is_inexact(value: Any) -> bool:
@@ -114,11 +117,8 @@ def _is_inexact(value: Any) -> bool:
 def _why_flat(scalar, values, program) -> dict[str, str]:
     """Return for each parameter the status that it has if all its slopes are 0."""
     of_loss = used(program, values)
-    try:
-        slope = jax.make_jaxpr(lambda tangents: jax.jvp(scalar, (values,), (tangents,))[1])(values)
-        of_slope = used(slope, values)
-    except (TypeError, ValueError, NotImplementedError):  # forward mode is not defined
-        of_slope = of_loss
+    slope, _ = _unless_undefined(jax.make_jaxpr(lambda tangents: jax.jvp(scalar, (values,), (tangents,))[1]), values)
+    of_slope = of_loss if slope is None else used(slope, values)
     return {name: "unused" if name not in of_loss else "no slope" if name in of_slope else "step" for name in values}
 
 
@@ -189,21 +189,22 @@ def along(losses: np.ndarray) -> Slope:
 
 def _derived(scalar, values) -> dict[str, Derived]:
     """Return the slope of each parameter in reverse and in forward mode, None where a mode is not defined."""
-
-    def unless_undefined(f, x):
-        try:
-            return f(x), None
-        except (TypeError, ValueError, NotImplementedError) as error:  # of the mode: the loss was computed before
-            return None, error
-
-    gradients, none = unless_undefined(jax.jit(jax.grad(scalar)), values)
+    gradients, none = _unless_undefined(jax.jit(jax.grad(scalar)), values)
     forward_mode = jax.jit(lambda direction: jax.jvp(scalar, (values,), (direction,))[1])
     slopes = {}
     for name, direction in _directions(values):
         terms = np.zeros(0) if gradients is None else np.asarray((gradients[name] * direction[name]).real)
         reverse = None if gradients is None else float(terms.sum())
-        forward, _ = unless_undefined(forward_mode, direction)
+        forward, _ = _unless_undefined(forward_mode, direction)
         if reverse is None and forward is None:
             raise ValueError("expected loss_fn to have a gradient, but both modes raise an error") from none
         slopes[name] = Derived(reverse, None if forward is None else float(forward), float(np.abs(terms).sum()))
     return slopes
+
+
+def _unless_undefined(f: Callable, x: Any) -> tuple[Any, Exception | None]:
+    """Return ``f(x)`` of a derivative, or None and the error if its mode is not defined for the loss."""
+    try:
+        return f(x), None
+    except (TypeError, ValueError, NotImplementedError) as error:  # of the mode: the loss was traced before
+        return None, error

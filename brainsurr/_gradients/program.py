@@ -15,6 +15,7 @@ _JAX = f"{Path(jax.__file__).parent}{os.sep}"
 
 # What may give fewer digits than it takes; a product does by its `preferred_element_type`.
 _CASTS = ("convert_element_type", "reduce_precision", "dot_general", "conv_general_dilated")
+_STEPS = ("sign", "round", "floor", "ceil")
 
 
 def used(program, names: Iterable[str]) -> set[str]:
@@ -35,11 +36,53 @@ def equations(jaxpr) -> Iterator:
             needed.append(equation)
     for equation in reversed(needed):
         yield equation
-        for name, value in equation.params.items():
-            for inner in value if isinstance(value, tuple | list) else (value,):
-                inner = getattr(inner, "jaxpr", inner)
-                if hasattr(inner, "eqns") and name != "cond_jaxpr":
-                    yield from equations(inner)
+        for inner in _inside(equation):
+            yield from equations(inner)
+
+
+def _inside(equation) -> Iterator:
+    """Yield the programs inside of an equation, but the condition of a ``while``."""
+    for name, value in equation.params.items():
+        for inner in value if isinstance(value, tuple | list) else (value,):
+            inner = getattr(inner, "jaxpr", inner)
+            if hasattr(inner, "eqns") and name != "cond_jaxpr":
+                yield inner
+
+
+def steps(program) -> list[str]:
+    """Return the lines of a user that make a step of what depends on an input: ``x >= 0`` as a float, a sign, rounding.
+
+    Those within a derivative rule of the user are left out.
+    """
+    lines: dict[str, None] = {}
+
+    def walk(jaxpr, inputs):
+        depends = {id(var) for var, does in zip(jaxpr.invars, inputs, strict=True) if does}
+        for equation in jaxpr.eqns:
+            does = [id(var) in depends for var in equation.invars]
+            if any(does):
+                depends.update(map(id, equation.outvars))
+                name, given = equation.primitive.name, equation.invars[0].aval
+                is_float = jnp.issubdtype(equation.outvars[0].aval.dtype, jnp.inexact)
+                if is_float and (name in _STEPS or (name == "convert_element_type" and given.dtype == bool)):
+                    lines[_where(equation)] = None
+                for inner in () if name.startswith("custom_") else _inside(equation):
+                    n = len(inner.invars)
+                    flags = does[len(does) - n :]
+                    if name in ("scan", "while"):  # a carry may depend on what another input brought a step before
+                        of_steps = sum(map(_differ_in_shape, equation.invars[-n:], inner.invars))
+                        carries = len(inner.outvars) - sum(map(_differ_in_shape, equation.outvars, inner.outvars))
+                        end = n - of_steps
+                        flags[end - carries : end] = [True] * carries
+                    walk(inner, flags)
+
+    needed, _ = partial_eval.dce_jaxpr(program.jaxpr, [True])
+    walk(needed, [True] * len(needed.invars))
+    return list(filter(None, lines))
+
+
+def _differ_in_shape(outer, inner) -> bool:
+    return outer.aval.shape != inner.aval.shape
 
 
 def casts_and_stops(program) -> tuple[list[tuple[str, Any]], list[str]]:

@@ -72,6 +72,7 @@ class GradientReport(Report[ParameterGradient]):
       loss: that of the smooth network.
       parameters: the numbers by name.
       sentences: where the numbers part, and what it may be.
+      steps: lines, ``file:line``, that make a step of what depends on a parameter, through which no gradient passes.
     """
 
     _measured: ClassVar[str] = "parameters"
@@ -79,11 +80,13 @@ class GradientReport(Report[ParameterGradient]):
     loss: float
     parameters: dict[str, ParameterGradient]
     sentences: tuple[str, ...]
+    steps: tuple[str, ...] = ()
 
     @property
     def fine(self) -> bool:
-        """Whether every parameter that the loss depends on is ``"fine"``, and there is one."""
-        return {"fine"} <= {parameter.status for parameter in self.parameters.values()} <= {"fine", "unused"}
+        """Whether every parameter that the loss depends on is ``"fine"``, there is one, and there are no ``steps``."""
+        states = {parameter.status for parameter in self.parameters.values()}
+        return {"fine"} <= states <= {"fine", "unused"} and not self.steps
 
     def __str__(self) -> str:
         rows = [["parameter", "measured", "reverse", "forward", "differ", "status"]]
@@ -150,8 +153,8 @@ _SENTENCES = {
 }
 
 
-def sentences(reports: Mapping[str, ParameterGradient], casts: list, stops: list[str]) -> tuple[str, ...]:
-    """Describe where the numbers differ."""
+def sentences(reports: Mapping[str, ParameterGradient], casts: list, stops: list[str], steps=()) -> tuple[str, ...]:
+    """Describe where the numbers differ, and where no gradient passes."""
     where = _listed([f"{where} ({dtype})" for where, dtype in casts if where])
     said = []
     for status, text in _SENTENCES.items():
@@ -160,6 +163,11 @@ def sentences(reports: Mapping[str, ParameterGradient], casts: list, stops: list
             facts = {"names": _listed(list(those)), "them": "it" if len(those) == 1 else "them"}
             facts |= {"where": f", {where}" if where else "", "reason": _reason(list(those.values()), stops)}
             said.append(text.format(**facts))
+    if steps:
+        said.append(
+            f"No gradient passes the step in {_listed(list(steps))}, such as x >= 0 as a float. Make a spike function "
+            "a surrogate, such as brainsurr.Arctan(2.0); if it is meant, as x * (x > 0), write jnp.where(x > 0, x, 0)."
+        )
     for mode in ("reverse", "forward"):
         if any(getattr(report, mode) is None for report in reports.values()):
             said.append(f"{mode.capitalize()} mode is not defined for this loss: it raises an error.")

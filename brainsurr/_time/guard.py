@@ -1,7 +1,9 @@
 """Trials of layers without a state: each treats an example of a batch alone, and within `unroll` a time step too."""
 
 import contextlib
+import hashlib
 import math
+import weakref
 from collections.abc import Callable, Iterator
 from contextvars import ContextVar
 from functools import partial
@@ -16,8 +18,10 @@ from .._kernel import counting
 # The number of time steps on which layers are tried: 0 outside of `unroll`, None inside of a trial.
 _steps: ContextVar[int | None] = ContextVar("steps", default=0)
 _MAX_INPUT_SIZE = 2**20  # of the random inputs of one trial; at least four steps are tried
+_MAX_BATCH_SIZE = 2**18  # of those of one step, of as many examples as there is room for
 _MAX_PARAMETERS = 2**26  # of a layer: random ones are drawn in their place
-_verdicts: dict[Any, bool | None] = {}  # by program and constants
+_verdicts: dict[Any, bool] = {}  # by program
+_passed: weakref.WeakKeyDictionary[Any, set[Any]] = weakref.WeakKeyDictionary()  # inputs that a layer was called with
 
 _INSTEAD = (
     "A convolution over time is Window(features, length) before a Linear; attention among parts of an example takes "
@@ -41,15 +45,15 @@ def check_alone(index: int, layer: Any, as_function: Callable[[Any], Callable | 
 
     Run the layer on random inputs, apart from the program that is being traced: its output for an example must not
     depend on its input for another. Within `unroll`, likewise for time steps, and equal inputs at all steps must give
-    equal outputs. Skip a layer that can't be run separately, has side effects, has very many parameters, takes anything
-    but an array, or runs on a mesh with explicit or manual axes or under a ``vmap`` of the network; and for time, one
-    that draws random numbers.
+    equal outputs. Skip a layer that can't be run separately, has side effects or very many parameters, takes anything
+    but an array, or runs on a mesh with explicit or manual axes or in a ``vmap`` of the network. Outside of a trace, a
+    layer is tried on each kind of input once.
 
     Args:
       index: the position of the layer in its network.
       layer: a module or function.
       as_function: of the framework: ``as_function(layer)`` returns a function of ``xs`` that changes no variable of
-        the layer, or None if the layer has a state, be it a carry or variables such as batch statistics.
+        the layer, and has no output if it would (as with batch statistics in training); None if the layer has a carry.
       xs: the input of the layer, ``[time, batch, ...]``, of which only shape and dtype are used.
       mixes_examples: whether it may mix examples.
     """
@@ -57,25 +61,19 @@ def check_alone(index: int, layer: Any, as_function: Callable[[Any], Callable | 
     batched = not mixes_examples and getattr(xs, "ndim", 0) > 2 and type(xs).__name__ != "BatchTracer"
     if steps is None or not (steps > 1 or batched) or not isinstance(xs, jax.Array):
         return
-    if mesh.explicit_axes or mesh.manual_axes:
+    how = steps, batched, xs.shape, xs.dtype
+    if mesh.explicit_axes or mesh.manual_axes or how in _passed_by(layer, xs):
         return
     name = f"SpikingSequential: layers[{index}], {getattr(layer, '__name__', type(layer).__name__)},"
-    if "Dropout" in type(layer).__name__:
-        if (
-            steps > 1
-            and not getattr(layer, "deterministic", False)
-            and {0, -xs.ndim} & {*getattr(layer, "broadcast_dims", ())}
-        ):
-            raise ValueError(
-                f"{name} draws one mask for all time steps, and in unroll one for each block: leave axis 0, time, out "
-                "of its broadcast_dims"
-            )
+    if "Dropout" in type(layer).__name__ and type(layer).__module__.startswith(("flax.", "brainstate.")):
+        if steps > 1 and not getattr(layer, "deterministic", False) and {0, -xs.ndim} & {*layer.broadcast_dims}:
+            raise ValueError(f"{name} {_ONE_MASK}")
         return
     with trying_stateless_layers(None), counting(None):  # a network inside of the layer is part of it
         function = as_function(layer)
         if function is None:
             return
-        shape, batch = xs.shape[2:], xs.shape[1:2]
+        (time, batch), shape = (*xs.shape[:2], 1)[:2], xs.shape[2:]
         if steps > 1:
             # A single example is fast, but a layer may differ between batch sizes: confirm with the actual one.
             alone = xs.ndim > 2 and _mixes(0, function, (steps, 1, *shape), xs.dtype) is False
@@ -85,21 +83,37 @@ def check_alone(index: int, layer: Any, as_function: Callable[[Any], Callable | 
                     "in time, so unroll would give other numbers than the network itself. Expected it to process each "
                     "time step separately; keep what it needs of earlier steps in a state"
                 )
-        if batched and batch[0] != 1:
-            few = [(3, 2), (3, *batch), (len(xs), 2), (len(xs), *batch)]
-            verdicts = (_mixes(1, function, (*sizes, *shape), xs.dtype) for sizes in few)
-            if next((verdict for verdict in verdicts if verdict is not None), False):
-                raise ValueError(
-                    f"{name} mixes the examples of a batch: its output for one depends on others, where xs is [time, "
-                    f"batch, features]. {_INSTEAD}"
-                )
+        few = min(batch, max(2, _MAX_BATCH_SIZE // max(1, math.prod(shape))))
+        sizes = dict.fromkeys([(1, few), (1, batch), (time, few), (time, batch)]) if batched and batch != 1 else ()
+        verdicts = (_mixes(1, function, (*size, *shape), xs.dtype) for size in sizes)
+        if next((verdict for verdict in verdicts if verdict is not None), False):
+            raise ValueError(
+                f"{name} mixes the examples of a batch: its output for one depends on others, where xs is [time, "
+                f"batch, features]. {_INSTEAD}"
+            )
+    _passed_by(layer, xs).add(how)
+
+
+_ONE_MASK = (
+    "draws one mask for all time steps, and in unroll one for each block: leave axis 0, time, out of its broadcast_dims"
+)
+
+
+def _passed_by(layer: Any, xs: Any) -> set[Any]:
+    """Return the kinds of input that a layer was tried on outside of a trace, where layers are not copies."""
+    if isinstance(xs, jax.core.Tracer):
+        return set()
+    try:
+        return _passed.setdefault(layer, set())
+    except TypeError:  # a module of linen with a list in it has no hash
+        return set()
 
 
 def _mixes(axis: int, function: Callable, shape: tuple[int, ...], dtype) -> bool | None:
     """Return whether a function of ``[time, batch, ...]`` mixes entries of an axis; None if it can't be tried."""
     if axis == 0:  # fewer steps of a large batch
         shape = (min(shape[0], max(4, _MAX_INPUT_SIZE // max(1, math.prod(shape[1:])))), *shape[1:])
-    elif math.prod(shape) > _MAX_INPUT_SIZE:
+    elif math.prod(shape) > 4 * _MAX_INPUT_SIZE:
         return None
     try:
         closed = jax.make_jaxpr(function)(jax.ShapeDtypeStruct(shape, dtype))
@@ -112,69 +126,85 @@ def _verdict(axis, program, constants, shape, dtype) -> bool | None:
     from jax.extend.core import ClosedJaxpr, jaxpr_as_fun  # here: it takes as long to import as all of brainsurr
 
     text, size = str(program), sum(jax.typeof(constant).size for constant in constants)
-    if program.effects or (axis == 0 and "random_bits" in text) or size > _MAX_PARAMETERS:
+    if program.effects or size > _MAX_PARAMETERS:
         return False
-    rng = np.random.default_rng(0)
-    # Normal numbers; then spikes, many and few, for a layer with a threshold on the rate over time.
-    numbers = [rng.standard_normal(shape, np.float32) for _ in range(2)]
-    spikes = [(rng.random(shape, np.float32) < rate).astype(np.float32) for rate in (0.9, 0.1)]
+    key = axis, text, str(dtype), tuple(map(_constant_key, constants))
+    if key not in _verdicts:
+        rng = np.random.default_rng(0)
+        # Normal numbers; then spikes, many and few, for a layer with a threshold on the rate over time.
+        numbers = [rng.standard_normal(shape, np.float32) for _ in range(2)]
+        spikes = [(rng.random(shape, np.float32) < rate).astype(np.float32) for rate in (0.9, 0.1)]
 
-    @jax.jit
-    def outputs(constants, xs):
-        xs = xs > 0 if dtype == jnp.bool_ else xs.astype(dtype)
-        ys = jaxpr_as_fun(ClosedJaxpr(program, constants))(xs)
-        return [y for y in ys if y.shape[: axis + 1] == shape[: axis + 1]]
+        @jax.jit
+        def outputs(constants, xs):
+            xs = xs > 0 if dtype == jnp.bool_ else xs.astype(dtype)
+            ys = jaxpr_as_fun(ClosedJaxpr(program, constants))(xs)
+            return [y for y in ys if y.ndim > axis and y.shape[:1] == shape[:1]]
 
-    with jax.ensure_compile_time_eval():
-        # Parameters may be tracers of the surrounding program: use random values in their place, away from 0.
-        known = [_stand_in(c, rng) if isinstance(c, jax.core.Tracer) else c for c in constants]
-        key = axis, text, str(dtype), tuple(map(_constant_key, known))
-        if key not in _verdicts:
-            if len(_verdicts) > 999:
-                _verdicts.clear()
-            _verdicts[key] = any(_looks_across(axis, partial(outputs, known), *trial) for trial in (numbers, spikes))
-        return _verdicts[key]
+        with jax.ensure_compile_time_eval():
+            run = partial(outputs, [_stand_in(constant, rng) for constant in constants])
+            draws = "random_bits" in text
+            verdict = any(_looks_across(axis, run, a, b, draws) for a, b in (numbers, spikes))
+        if len(_verdicts) > 999:
+            _verdicts.clear()
+        _verdicts[key] = verdict
+    return _verdicts[key]
 
 
 def _constant_key(constant):
+    aval = jax.typeof(constant)
+    known = not isinstance(constant, jax.core.Tracer) and not _is_replaced(aval.dtype)
+    return str(aval), hashlib.sha256(np.asarray(constant).tobytes()).digest() if known else None
+
+
+def _is_replaced(dtype) -> bool:
+    return jnp.issubdtype(dtype, jnp.floating) or jnp.issubdtype(dtype, jax.dtypes.prng_key)
+
+
+def _stand_in(constant, rng):
+    """Return what takes the place of a constant: for floats, mostly parameters, random numbers away from 0."""
+    if not (_is_replaced(constant.dtype) or isinstance(constant, jax.core.Tracer)):
+        return constant
     if jnp.issubdtype(constant.dtype, jax.dtypes.prng_key):
-        return ()
-    return str(constant.dtype), np.shape(constant), np.asarray(constant).tobytes()
+        return jax.random.split(jax.random.key(0, impl=jax.random.key_impl(constant)), constant.shape)
+    return jnp.asarray(rng.uniform(0.5, 1.5, constant.shape)).astype(constant.dtype)
 
 
-def _stand_in(tracer, rng):
-    if jnp.issubdtype(tracer.dtype, jax.dtypes.prng_key):
-        return jax.random.split(jax.random.key(0, impl=jax.random.key_impl(tracer)), tracer.shape)
-    return jnp.asarray(rng.uniform(0.5, 1.5, tracer.shape)).astype(tracer.dtype)
-
-
-def _looks_across(axis: int, outputs: Callable, first: np.ndarray, second: np.ndarray) -> bool:
+def _looks_across(axis: int, outputs: Callable, first: np.ndarray, second: np.ndarray, draws: bool) -> bool:
     """Return whether the outputs of two inputs, cut and joined in time, differ from those of the inputs so joined.
 
-    Or those of one step repeated, from step to step. There are two cuts since a layer that groups time steps may have
-    the border of two groups at one of them.
+    Or those of one step repeated, from step to step; what is drawn differs there. There are two cuts since a layer that
+    groups time steps may have the border of two groups at one of them. Likewise for the examples of a batch; where the
+    output has another number of examples, none of these may change with either half of the input.
     """
     n, before, after = first.shape[axis], outputs(first), outputs(second)
-    for cut in {n // 2, min(n // 2 + 1, n - 1)}:
+    for cut in sorted({n // 2, min(n // 2 + 1, n - 1)}):
 
         def joined(one, other, cut=cut):
             return np.concatenate([np.split(one, [cut], axis)[0], np.split(other, [cut], axis)[1]], axis)
 
-        # Both are of one program, but an accelerator may still round its sums in another order.
-        if any(map(_differ, outputs(joined(first, second)), map(joined, before, after))):
-            return True
-    if axis:
+        halves = outputs(joined(first, second)), outputs(joined(second, first))
+        for y, z, left, right in zip(before, after, *halves, strict=True):
+            # All are of one program, but an accelerator may still round its sums in another order.
+            if y.shape[axis] == n:
+                across = _differ(left, joined(y, z)).any()
+            else:
+                others = tuple(i for i in range(y.ndim) if i != axis)
+                across = (_differ(left, y).any(others) & _differ(right, y).any(others)).any()
+            if across:
+                return True
+    if axis or draws:
         return False
     same = map(np.asarray, outputs(np.broadcast_to(first[:1], first.shape)))
-    return any(_differ(y, y[:1], least=1e-3) for y in same)  # rows of one program may be rounded in different orders
+    return any(_differ(y, y[:1], least=1e-3).any() for y in same)  # rows may be rounded in different orders
 
 
-def _differ(left, right, least: float = 0.0) -> bool:
-    """Return whether two arrays differ by more than rounding, relative to the largest finite number."""
+def _differ(left, right, least: float = 0.0) -> np.ndarray:
+    """Return where two arrays differ by more than rounding, relative to the largest finite number."""
     eps = float(jnp.finfo(left.dtype).eps) if jnp.issubdtype(left.dtype, jnp.inexact) else 0.0
     left, right = np.broadcast_arrays(*(np.asarray(a, np.result_type(a.dtype, np.float64)) for a in (left, right)))
     finite = np.isfinite(left) & np.isfinite(right)
     equal = (left == right) | (np.isnan(left) & np.isnan(right))
     with np.errstate(invalid="ignore"):
         near = np.abs(left - right) <= max(least, 8 * eps) * np.max(np.abs(right), initial=0, where=finite)
-    return not np.all(equal | (finite & near))
+    return ~(equal | (finite & near))

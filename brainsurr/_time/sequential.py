@@ -12,7 +12,7 @@ from jax.sharding import AxisType
 
 from .._arrays import as_float
 from .._checks import check_input_shape, hint_to_call, is_function
-from .._kernel import counting
+from .._kernel import counting, promote_in_gradient_check
 from .._surrogate import Surrogate
 from ..neurons import Neuron
 from .guard import check_alone
@@ -60,7 +60,7 @@ def cell_inside(layer: Any) -> Any:
 def call_layer(layer: Any, carry, xs):
     """Call a layer on a stretch of time; return its carry and outputs. A layer without a state leaves its carry."""
     if cell_inside(layer) is not None:
-        return layer(xs, initial_carry=carry, return_carry=True)
+        return layer(xs, initial_carry=promote_in_gradient_check(carry), return_carry=True)
     return layer(carry, xs) if is_stateful(layer) else (carry, layer(xs))
 
 

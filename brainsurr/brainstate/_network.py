@@ -84,12 +84,12 @@ def _call_layer(layer, carry, xs):
 
 
 def _as_function(layer) -> Callable:
-    """Return a layer as a function that leaves all states as they are, and has no output if one is not a parameter."""
+    """Return a layer as a function that leaves all states as they are, and has no output if it writes one."""
 
     def call(xs):
         with states_kept() as trace:
             ys = layer(xs)
-        return ys if all(isinstance(state, brainstate.ParamState) for state in trace.states) else None
+        return None if trace.get_write_states() else ys
 
     return call
 

@@ -85,7 +85,7 @@ class SpikingSequential(AnswersWrongCalls, nn.Module):
 
 
 def _as_function(layer) -> Callable | None:
-    """Return a layer as a function that leaves the layer as it is; None if it has a state, or no variables yet."""
+    """Return a layer as a function, which fails to change a variable; None if it has a carry, or no variables yet."""
     if sequential.is_stateful(layer):
         return None
     if not isinstance(layer, nn.Module):
@@ -93,7 +93,7 @@ def _as_function(layer) -> Callable | None:
     if layer.is_initializing():
         return None
     module, variables = layer.unbind()
-    return None if set(variables) - {"params"} else partial(module.apply, variables)
+    return partial(module.apply, variables, rngs=dict.fromkeys(layer.scope.rngs, jax.random.key(0)))  # type: ignore[union-attr]
 
 
 def _as_product(layer) -> Callable | None:

@@ -214,7 +214,7 @@ class Neuron(Value):
         """Raise a ValueError if a decay below 1 is 1 in the dtype of the state, or if its steps get lost there.
 
         Near a limit of 1, a step of ``(1 - decay)`` times what is left is rounded away below a quarter of the dtype's
-        eps. The state may stop a tenth short of the limit, and not more. Arrays are let be, since training may have
+        eps. The state may stop up to a quarter short of the limit. Arrays are let be, since training may have
         taken them there; when a layer is made, traced ones alone.
         """
         for name in self._decays:
@@ -263,6 +263,9 @@ def run(neuron: Neuron, state, xs, host_scan: Callable = scan) -> tuple[Any, jax
     state = as_state(neuron, structure, state, xs.shape[1:])
     for part in jax.tree.leaves(state)[: len(neuron._decays)]:  # one that was made by hand was not checked
         neuron._check_dtype(type(neuron).__name__, part.dtype)
+    for f in all_spike_functions(neuron):  # before they are compiled, when all their numbers are traced
+        if isinstance(f, Surrogate):
+            f._check_dtype(jax.tree.leaves(state)[0].dtype)
     functions = all_spike_functions(neuron)
     draws = Drawn in [type(f.function if isinstance(f, Watched) else f) for f in functions]
     if [f for f in functions if not isinstance(f, Surrogate | Drawn)]:

@@ -79,14 +79,23 @@ class SpikingSequential(AnswersWrongCalls, nnx.Module):
 
 
 def _as_function(layer) -> Callable | None:
-    """Return a layer as a function that leaves the layer as it is; None if it has a state."""
+    """Return a layer as a function without changes, and without an output if it makes any; None if it has a carry."""
     if sequential.is_stateful(layer):
         return None
     if not isinstance(layer, nnx.Module):
         return layer
-    if nnx.state(layer, nnx.Not(nnx.Any(nnx.Param, nnx.RngState))):
-        return None
-    return lambda xs: nnx.clone(layer)(xs)  # a clone made in the trace that writes to its counters
+
+    def call(xs):
+        copy = nnx.clone(layer)  # made in the trace that writes to its counters
+        before = _values(nnx.state(copy, _OTHER))
+        ys, after = copy(xs), _values(nnx.state(copy, _OTHER))
+        is_left = before.keys() == after.keys() and all(_same(after[path], before[path]) for path in before)
+        return ys if is_left else None
+
+    return call
+
+
+_OTHER = nnx.Not(nnx.Any(nnx.Param, nnx.RngState))  # variables that a layer in training may change
 
 
 def _as_product(layer) -> Callable | None:
