@@ -13,6 +13,7 @@ from ._nir import nir as _nir
 from ._nir.chain import Convention, Reader, Shape, Writer, chain_of, channels_first, expect, naming, shape_of, words_of
 from ._nir.layers import Population, as_arrays, build
 from ._nir.nodes import PAIRS
+from ._nir.readers import LIBRARIES, suit
 from ._surrogate import Surrogate
 
 __all__ = ["from_nir", "to_nir"]
@@ -27,8 +28,9 @@ def to_nir(
     input_shape: tuple[int, ...],
     *,
     dt: float,
-    method: str = "euler",
-    r: str = "1",
+    method: str | None = None,
+    r: str | None = None,
+    reader: str | None = None,
     lossy: bool = False,
 ) -> "_nir.NIRGraph":
     r"""Return a network as a graph of NIR, for ``nir.write(path, graph)``.
@@ -54,6 +56,9 @@ def to_nir(
         exp(-dt / tau).
       r: the resistance of the neurons, ``"1"`` or ``"tau/dt"``. norse takes that of a LIF for 1 whatever it is;
         snnTorch needs tau / dt with recurrent weights and synapses, and reads both without.
+      reader: the library that reads it, one of ``norse``, ``snntorch``, ``spikingjelly``, ``spyx``, ``jaxpike``,
+        ``sparx``, ``sinabs`` (Speck) and ``rockpool`` (Xylo): writes what it computes as the same, by its ``method``
+        and ``r``, and refuses what it can't, with what to change. Without it the graph is NIR's own.
       lossy: whether to write resets that NIR does not have, your own surrogates, and layers with a ``dtype`` of their
         own, with a warning. The metadata then names the reset, which only `from_nir` reads; other libraries reset to
         zero. Surrogate and dtype are left out.
@@ -74,8 +79,16 @@ def to_nir(
     check_flag("to_nir: lossy", lossy)
     with naming("to_nir"):
         shape = _shape("input_shape to be that of one time step of one sample, (features,)", input_shape)
-        to = Writer(shape, _convention(dt, method, r, ("1", "tau/dt")))
-        to.add("input", _nir.Input(np.array(channels_first(shape))), {"dt": to.how.dt, "method": method})
+        check_word("reader", reader, (*LIBRARIES, None))
+        if reader is not None:
+            library = LIBRARIES[reader]
+            expect(method is None and r is None, f"no method and no r, which reader={reader!r} says", (method, r))
+            expect(library.dt in (None, dt), f"dt={library.dt}, the only step of {reader}", dt)
+            method, r = library.method, library.r
+        to = Writer(shape, _convention(dt, method or "euler", r or "1", ("1", "tau/dt")))
+        if reader is not None:
+            to.fuses, to.reset = _nir.CubaLIF in library.nodes, library.reset
+        to.add("input", _nir.Input(np.array(channels_first(shape))), {"dt": to.how.dt, "method": to.how.method})
         for i, layer in enumerate(net.layers):
             to.owner = f"layer {i}, {type(layer).__name__}"
             with naming(to.owner):
@@ -89,6 +102,8 @@ def to_nir(
         if to.lost and not lossy:
             raise ValueError(f"{to.lost[0]}. With lossy=True it is written all the same, and other readers miss that")
         to.add("output", _nir.Output(np.array(channels_first(to.shape))))
+        if reader is not None:
+            suit(to, reader)
         graph = _nir.NIRGraph(nodes=to.nodes, edges=to.edges)
     if to.lost:
         warnings.warn(f"to_nir: not said to other readers: {'; '.join(to.lost)}", UserWarning, stacklevel=2)

@@ -41,6 +41,11 @@ def run_steps(net, xs, *, per_sample: bool = False):
     return np.stack([outputs(xs[:, i]) for i in range(xs.shape[1])], 1) if per_sample else outputs(xs)
 
 
+def channels_last(xs):
+    """Put the channels of images behind."""
+    return np.moveaxis(xs, 2, -1) if xs.ndim > 3 else xs
+
+
 def snntorch_reads(path, xs):
     """Run a file in snnTorch; of images one sample at a time, because its flatten flattens the batch too."""
     import nir
@@ -71,11 +76,11 @@ def spyx_reads(path, xs):
 
 
 def jaxpike_reads(path, xs):
-    """Run a file in jaxpike, with the step of its files, 1 ms."""
+    """Run a file in jaxpike, with the step of its files, 1 ms, and channels last."""
     import jax
     from jaxpike import nir as jaxpike_nir
 
-    net = jaxpike_nir.load(path)
+    net, xs = jaxpike_nir.load(path), channels_last(xs)
     return np.asarray(jax.lax.scan(lambda state, x: net(state, x), net.init_state(xs.shape[1:]), xs)[1])
 
 
@@ -152,3 +157,50 @@ def jaxpike_writes(path, xs):
 
 READERS = {"snntorch": snntorch_reads, "norse": norse_reads, "spyx": spyx_reads, "jaxpike": jaxpike_reads}
 WRITERS = {"snntorch": snntorch_writes, "norse": norse_writes, "spyx": spyx_writes, "jaxpike": jaxpike_writes}
+
+
+def spikingjelly_reads(path, xs):
+    """Run a file in SpikingJelly, with the step of its files, 0.1 ms."""
+    from spikingjelly.activation_based.nir_exchange import import_from_nir
+
+    return run_steps(import_from_nir(str(path)), xs)
+
+
+def sinabs_reads(path, xs, *, single: bool = True):
+    """Run a file in sinabs, whose neurons may fire several spikes in a step; here one, as docs/nir.md says."""
+    import nir
+    import sinabs.nir
+    import torch
+    from sinabs.activation import SingleSpike
+
+    net = sinabs.nir.from_nir(nir.read(path), batch_size=xs.shape[1])
+    for layer in net.modules():
+        if single and getattr(layer, "spike_fn", None):
+            layer.spike_fn, layer.min_v_mem = SingleSpike, None
+    inputs = np.moveaxis(xs, 0, 1)
+    ys = net(torch.tensor(inputs.reshape(-1, *xs.shape[2:])))
+    ys = ys[0] if isinstance(ys, tuple) else ys
+    return np.moveaxis(ys.detach().numpy().reshape(*inputs.shape[:2], *ys.shape[1:]), 0, 1)
+
+
+def rockpool_reads(path, xs, *, single: bool = True):
+    """Run a file in rockpool, whose neurons may fire several spikes in a step; here one, as docs/nir.md says."""
+    import torch
+    from rockpool.nn.modules.torch.nir import from_nir
+
+    net = from_nir(path)
+    for layer in net.modules():
+        if single and hasattr(layer, "max_spikes_per_dt"):
+            layer.max_spikes_per_dt = torch.tensor(1.0)
+    ys = net(torch.tensor(np.moveaxis(xs, 0, 1)))
+    ys = ys[0] if isinstance(ys, tuple) else ys
+    return np.moveaxis(ys.detach().numpy(), 0, 1)
+
+
+def sparx_reads(path, xs):
+    """Run a file in sparx."""
+    import nir
+    import sparx.nir
+
+    net, variables = sparx.nir.from_nir(nir.read(path), dt=1e-3)
+    return np.asarray(net.apply(variables, channels_last(xs)))
