@@ -13,7 +13,7 @@ from ._nir import nir as _nir
 from ._nir.chain import Convention, Reader, Shape, Writer, chain_of, channels_first, expect, naming, shape_of, words_of
 from ._nir.layers import Population, as_arrays, build
 from ._nir.nodes import PAIRS
-from ._nir.readers import LIBRARIES, suit
+from ._nir.readers import LIBRARIES, OTHERWISE, suit
 from ._surrogate import Surrogate
 
 __all__ = ["from_nir", "to_nir"]
@@ -51,11 +51,10 @@ def to_nir(
     Args:
       net: a ``SpikingSequential``; that of Flax Linen with its variables, ``net.bind(variables)``.
       input_shape: of one time step of one sample, ``(features,)`` or ``(height, width, channels)``.
-      dt: the step of who reads it, in seconds or what it takes for its unit: snnTorch 1e-4, norse 1e-3, spyx 1.
-      method: how it steps: ``"euler"`` (snnTorch, norse, spyx), decay = 1 - dt / tau, or ``"exp"`` (jaxpike), decay =
-        exp(-dt / tau).
-      r: the resistance of the neurons, ``"1"`` or ``"tau/dt"``. norse takes that of a LIF for 1 whatever it is;
-        snnTorch needs tau / dt with recurrent weights and synapses, and reads both without.
+      dt: the step of who reads it, in seconds or what it takes for its unit: snnTorch 1e-4, sinabs and spyx 1.
+      method: how it steps: ``"euler"``, the default, decay = 1 - dt / tau, or ``"exp"``, decay = exp(-dt / tau).
+      r: the resistance of the neurons, ``"1"``, the default, or ``"tau/dt"``, with which they take all of their input
+        (1 / (1 - decay) with exp).
       reader: the library that reads it, one of ``norse``, ``snntorch``, ``spikingjelly``, ``spyx``, ``jaxpike``,
         ``sparx``, ``sinabs`` (Speck) and ``rockpool`` (Xylo): writes what it computes as the same, by its ``method``
         and ``r``, and refuses what it can't, with what to change. Without it the graph is NIR's own.
@@ -88,7 +87,8 @@ def to_nir(
         to = Writer(shape, _convention(dt, method or "euler", r or "1", ("1", "tau/dt")))
         if reader is not None:
             to.fuses, to.reset = _nir.CubaLIF in library.nodes, library.reset
-        to.add("input", _nir.Input(np.array(channels_first(shape))), {"dt": to.how.dt, "method": to.how.method})
+        words = {"dt": to.how.dt, "method": to.how.method} | ({} if reader is None else {"reader": reader})
+        to.add("input", _nir.Input(np.array(channels_first(shape))), words)
         for i, layer in enumerate(net.layers):
             to.owner = f"layer {i}, {type(layer).__name__}"
             with naming(to.owner):
@@ -165,12 +165,18 @@ def from_nir(
     with naming("from_nir"):
         how = _convention(dt, method, r, ("1", "tau/dt", None))
         (_, start, _), *chain = chain_of(graph)
-        channels, *space = _shape("an Input of a known shape", np.ravel(shape_of(start, "input")).tolist())
+        sizes = np.ravel(shape_of(start, "input")).tolist()
+        if sizes[:1] == [1] and np.array_equal(sizes[1:], np.ravel(shape_of(chain[0][1], "input"))):
+            del sizes[0]  # the axis of a batch, as rockpool writes it
+        channels, *space = _shape("an Input of a known shape", sizes)
         to, written = Reader((*space, channels), how, said), words_of(start)
         for word, value in {"dt": how.dt, "method": method}.items():
             if written.get(word, value) != value:
                 text = f"from_nir: expected {word}={written[word]!r}, which the file was written with, got {value!r}"
                 warnings.warn(text, UserWarning, stacklevel=2)
+        if written.get("reader") in OTHERWISE:
+            text = f"from_nir: the file was written for {written['reader']}, which reads it otherwise than NIR means"
+            warnings.warn(text, UserWarning, stacklevel=2)
         for name, node, partner in chain:
             to.owner = f"node {name!r}"
             with naming(to.owner):

@@ -255,8 +255,9 @@ def write_neurons(name: str, population: Population, to: Writer):
     if kernel is not None:
         expect(len(to.shape) == 1, "recurrent neurons on one axis", to.shape)
         weight = to.to_order(to.to_order(plain(kernel)).T)
-        to.nodes[f"{name}_recurrent"] = nir.Linear(weight=weight.copy())
-        to.edges += [(name, f"{name}_recurrent"), (f"{name}_recurrent", name)]
+        to.add(f"{name}_recurrent", nir.Linear(weight=weight.copy()))
+        to.edges.append((to.last, name))
+        to.last = name
 
 
 def write_delay(name: str, population: Population, to: Writer):

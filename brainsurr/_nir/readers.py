@@ -33,9 +33,9 @@ class Library(NamedTuple):
     """How a library reads.
 
     Attributes:
-      nodes: the kinds that it reads.
       method: how it steps, ``"euler"`` or ``"exp"``.
-      r: a resistance with which it computes what is meant, ``"1"`` or ``"tau/dt"``; without a leak the latter.
+      r: a resistance with which it computes what is meant, ``"1"`` or ``"tau/dt"``.
+      nodes: the kinds that it reads.
       dt: its step, if it has no other.
       reset: that of its neurons, with ``reset_delay``.
       late: whether spikes leave its neurons a step later, as with a `Delay` of 1 behind them.
@@ -44,9 +44,9 @@ class Library(NamedTuple):
       change: makes of a node the one that says to the library what the node means.
     """
 
-    nodes: tuple[type, ...]
     method: str
     r: str
+    nodes: tuple[type, ...]
     dt: float | None = None
     reset: tuple[str, bool] = ("zero", False)
     late: bool = False
@@ -57,64 +57,71 @@ class Library(NamedTuple):
 
 def suit(to: Writer, reader: str):
     """Make of the graph that is written what a library computes as the same, or raise a ValueError."""
-    library, product, scale = LIBRARIES[reader], None, 1.0
+    library = LIBRARIES[reader]
+    for name in to.nodes if not library.recurrent else ():
+        with naming(to.owners[name]):
+            expect(not name.endswith("_recurrent"), f"no recurrent weights, which {reader} does not read", "some")
     if library.late:
-        _drop_delays(to, reader)
-    for name, node in list(to.nodes.items()):
-        with naming(to.owners.get(name, reader)):
-            if isinstance(node, PRODUCTS) and not name.endswith("_recurrent"):
-                product = _divide(node, np.full(len(node.weight), scale))
-                scale = 1.0
-            elif type(node) is nir.AvgPool2d and type(node) not in library.nodes and nir.SumPool2d in library.nodes:
-                node, scale = (
-                    nir.SumPool2d(node.kernel_size, node.stride, node.padding),
-                    float(np.prod(node.kernel_size)),
-                )
-                expect(not np.any(node.padding), f"a pool without padding, which {reader} reads", node.padding)
-            elif isinstance(node, SPIKING):
-                expect(scale == 1, f"a linear layer behind an average pool, which {reader} takes for a sum", "none")
-                loop = to.nodes.get(f"{name}_recurrent")
-                expect(library.recurrent or loop is None, f"no recurrent weights, which {reader} does not read", "some")
-                if "v_threshold" in library.same and np.ptp(node.v_threshold) > 0:
-                    expect(
-                        product is not None, f"one threshold for all, or a linear layer before, for {reader}", "several"
-                    )
-                    each = node.v_threshold.reshape(len(node.v_threshold), -1)[:, 0]
-                    for weights in filter(None, [product, loop]):
-                        _divide(weights, each)
-                    node.v_threshold = np.ones_like(node.v_threshold)
-            kind = nir.Threshold if name.endswith("_potential") else type(node)  # of neurons that don't reset
-            known = ", ".join(kind.__name__ for kind in library.nodes)
-            got = f"{kind.__name__}: {INSTEAD.get(kind)}"
+        _leave_out_delays(to, reader)
+    _fold(to, library)
+    known = ", ".join(kind.__name__ for kind in library.nodes)
+    for name, node in to.nodes.items():
+        kind = nir.Threshold if name.endswith("_potential") else type(node)  # of neurons that don't reset
+        with naming(to.owners[name]):
+            got = f"{kind.__name__}: {INSTEAD.get(kind, 'leave it out')}"
             expect(kind in (nir.Input, nir.Output, *library.nodes), f"what {reader} reads, {known}", got)
-            expect(
-                getattr(node, "groups", 1) == 1, "one group of channels, without which nir.read refuses a file", "more"
-            )
+            single = getattr(node, "groups", 1) == 1
+            expect(single, "one group of channels, without which nir.read refuses a file", "more")
             for field in library.same:
-                value = np.asarray(getattr(node, field, 0.0))
-                expect(np.all(near(value, np.ravel(value)[0])), f"one {field} for all, which {reader} needs", "several")
+                value = np.ravel(getattr(node, field, 0.0))
+                expect(np.all(near(value, value[0])), f"one {field} for all neurons, as {reader} needs", "several")
             to.nodes[name] = library.change(node, to.how)
 
 
-def _drop_delays(to: Writer, reader: str):
+def _leave_out_delays(to: Writer, reader: str):
     """Leave out the delays of one step behind neurons, whose spikes are late anyway."""
     for (name, node), (after, delay) in itertools.pairwise(list(to.nodes.items())):
         if isinstance(node, SPIKING):
             late = type(delay) is nir.Delay and np.all(near(delay.delay, to.how.dt))
             with naming(to.owners[name]):
-                expect(late, f"a Delay(features, 1) behind it: spikes leave {reader} a step late", "none")
+                expect(late, f"a Delay(features, 1) behind it, since spikes leave {reader} a step late", "none")
             del to.nodes[after]
     to.edges = [*itertools.pairwise(to.nodes)]
 
 
-def _divide(node: Any, by: np.ndarray) -> Any:
-    """Divide what a linear layer or a convolution gives to each neuron, or channel."""
-    if np.any(by != 1):
-        node.metadata = {}  # not of the dtype that it had
-        for field in {"weight", "bias"} & vars(node).keys():
-            value = getattr(node, field)
-            setattr(node, field, (value.T / by).T.astype(value.dtype))
-    return node
+def _fold(to: Writer, library: Library):
+    """Make averages sums, and thresholds 1, by the weights behind and before, where the library reads no others."""
+    before, summed = None, 1.0
+    for name, node in to.nodes.items():
+        if isinstance(node, PRODUCTS):
+            if summed != 1:
+                _divide(node, "weight", np.full(len(node.weight), summed))
+            before = before if name.endswith("_recurrent") else node
+            summed = 1.0
+        elif type(node) is nir.AvgPool2d and nir.SumPool2d in library.nodes and not np.any(node.padding):
+            to.nodes[name] = nir.SumPool2d(node.kernel_size, node.stride, node.padding)
+            summed *= float(np.prod(node.kernel_size))
+        elif isinstance(node, SPIKING) and "v_threshold" in library.same and before is not None:
+            each, loop = node.v_threshold.reshape(len(node.v_threshold), -1)[:, 0], to.nodes.get(f"{name}_recurrent")
+            if np.ptp(each) > 0 and np.all(each > 0):
+                for weights in filter(None, (before, loop)):
+                    _divide(weights, "weight", each)
+                _divide(before, "bias", each)
+                node.v_threshold = np.ones_like(node.v_threshold)
+        if not isinstance(node, PRODUCTS | nir.LI | nir.I):
+            before = None
+        if not isinstance(node, PRODUCTS | nir.AvgPool2d | nir.Flatten):
+            with naming(to.owners[name]):
+                expect(
+                    summed == 1, "a linear layer or convolution behind an average pool, which is a sum there", "none"
+                )
+
+
+def _divide(node: Any, field: str, by: np.ndarray):
+    """Divide what weights or a bias give to each neuron, or channel."""
+    if hasattr(node, field):
+        value, node.metadata = getattr(node, field), {}  # not of the dtype that it had
+        setattr(node, field, (value.T / by).T.astype(value.dtype))
 
 
 def _for_norse(node: Any, how: Convention) -> Any:
@@ -128,15 +135,12 @@ def _for_norse(node: Any, how: Convention) -> Any:
 def _for_jaxpike(node: Any, how: Convention) -> Any:
     """Say in a word how a convolution is padded, without which jaxpike pads none."""
     if type(node) is nir.Conv2d:
-        size, padding = np.array(node.weight.shape[2:]), np.ravel(node.padding)
-        same = node.padding == "same" or (np.all(2 * padding + 1 == size) and np.all(np.ravel(node.stride) == 1))
-        fits = (same or not np.any(padding)) and node.groups == 1 and np.all(np.ravel(node.dilation) == 1)
-        expect(
-            fits, "padding that is SAME with strides of 1 or VALID, one group and no dilation, for jaxpike", "another"
-        )
+        size, padding = np.array(node.weight.shape[2:]), node.padding
+        same = padding == "same" or (np.all(2 * np.array(padding) + 1 == size) and np.all(np.array(node.stride) == 1))
+        fits = (same or not np.any(padding)) and np.all(np.array(node.dilation) == 1)
+        expect(fits, "padding VALID, or SAME with strides of 1, and no dilation, as jaxpike reads", "another")
         node.padding = "same" if same else "valid"
-    if type(node) is nir.LI:
-        expect(np.all(near(node.r, 1)), "decay_input=True, as in jaxpike", "False")
+    expect(type(node) is not nir.LI or np.all(near(node.r, 1)), "decay_input=True, as in jaxpike", "False")
     return node
 
 
@@ -147,59 +151,40 @@ def _for_sinabs(node: Any, how: Convention) -> Any:
     if type(node) is nir.LI:
         expect(np.all(near(node.r, how.r_of(node.tau, node.r))), "decay_input=False, as in sinabs", "True")
         node.r = np.ones_like(node.r)
-    images = type(node) is nir.LIF and node.v_leak.ndim > 1
-    expect(not images, "decay=1.0 of neurons on images, where sinabs reads IF alone", "a leak")
+    image = type(node) is nir.LIF and node.tau.ndim > 1
+    expect(not image, "neurons on images to have decay=1.0, since sinabs fails to read others", "a leak")
     return node
 
 
 def _for_rockpool(node: Any, how: Convention) -> Any:
-    """Say the step by the resistance, tau / dt - 1, and take the input of the synapse for decayed once more."""
+    """Say the step by the resistance, tau / dt - 1, and expect potentials that the synapse decays once more."""
     if type(node) is nir.CubaLIF:
         node.r, node.w_in = node.tau_mem / how.dt - 1, np.ones_like(node.w_in)
         node.v_threshold = node.v_threshold * how.decay_of(node.tau_syn)
     return node
 
 
-DENSE = (nir.Linear, nir.Affine)
+DENSE, IMAGES = (nir.Linear, nir.Affine), (nir.Conv2d, nir.Flatten)
+ONE_THRESHOLD, ONE_TAU = ("v_threshold",), ("tau", "tau_mem", "tau_syn")
+SUBTRACT = ("subtract", False)
+OTHERWISE = ("spyx", "sinabs", "rockpool")  # whose files mean something else to NIR
+READS = {
+    "norse": (*DENSE, *IMAGES, nir.SumPool2d, nir.LIF, nir.IF, nir.CubaLIF),
+    "snntorch": (*DENSE, *IMAGES, nir.AvgPool2d, nir.LIF, nir.CubaLIF),
+    "spikingjelly": (*DENSE, *IMAGES, nir.Conv1d, nir.AvgPool2d, nir.LIF, nir.IF, nir.CubaLIF),
+    "spyx": (*DENSE, nir.LIF, nir.IF),
+    "jaxpike": (*DENSE, *IMAGES, nir.AvgPool2d, nir.LIF, nir.LI),
+    "sparx": (*DENSE, *IMAGES, nir.LIF, nir.IF, nir.LI),
+    "sinabs": (*DENSE, *IMAGES, nir.SumPool2d, nir.LIF, nir.IF, nir.LI),
+    "rockpool": (*DENSE, nir.CubaLIF),
+}
 LIBRARIES = {
-    "norse": Library(
-        (*DENSE, nir.Conv2d, nir.SumPool2d, nir.Flatten, nir.LIF, nir.IF, nir.CubaLIF),
-        "euler",
-        "1",
-        recurrent=True,
-        change=_for_norse,
-    ),
-    "snntorch": Library(
-        (*DENSE, nir.Conv2d, nir.AvgPool2d, nir.Flatten, nir.LIF, nir.CubaLIF),
-        *("euler", "tau/dt"),
-        dt=1e-4,
-        same=("v_threshold",),
-    ),
-    "spikingjelly": Library(
-        (*DENSE, nir.Conv1d, nir.Conv2d, nir.AvgPool2d, nir.Flatten, nir.LIF, nir.IF, nir.CubaLIF),
-        *("euler", "tau/dt"),
-        same=("v_threshold", "tau", "tau_mem", "tau_syn"),
-        recurrent=True,
-    ),
-    "spyx": Library((*DENSE, nir.LIF, nir.IF), "euler", "tau/dt", reset=("subtract", True), late=True),
-    "jaxpike": Library(
-        (*DENSE, nir.Conv2d, nir.AvgPool2d, nir.Flatten, nir.LIF, nir.LI),
-        *("exp", "1"),
-        same=("v_threshold", "tau"),
-        change=_for_jaxpike,
-    ),
-    "sparx": Library(
-        (*DENSE, nir.Conv2d, nir.Flatten, nir.LIF, nir.IF, nir.LI),
-        *("exp", "tau/dt"),
-        same=("v_threshold",),
-        recurrent=True,
-    ),
-    "sinabs": Library(
-        (*DENSE, nir.Conv2d, nir.SumPool2d, nir.Flatten, nir.LIF, nir.IF, nir.LI),
-        *("exp", "tau/dt"),
-        dt=1.0,
-        reset=("subtract", False),
-        change=_for_sinabs,
-    ),
-    "rockpool": Library((*DENSE, nir.CubaLIF), "exp", "tau/dt", reset=("subtract", False), change=_for_rockpool),
+    "norse": Library("euler", "1", READS["norse"], recurrent=True, change=_for_norse),
+    "snntorch": Library("euler", "tau/dt", READS["snntorch"], dt=1e-4, same=ONE_THRESHOLD),
+    "spikingjelly": Library("euler", "tau/dt", READS["spikingjelly"], recurrent=True, same=(*ONE_THRESHOLD, *ONE_TAU)),
+    "spyx": Library("euler", "tau/dt", READS["spyx"], reset=("subtract", True), late=True),
+    "jaxpike": Library("exp", "1", READS["jaxpike"], same=(*ONE_THRESHOLD, *ONE_TAU), change=_for_jaxpike),
+    "sparx": Library("exp", "tau/dt", READS["sparx"], recurrent=True, same=ONE_THRESHOLD),
+    "sinabs": Library("exp", "tau/dt", READS["sinabs"], dt=1.0, reset=SUBTRACT, change=_for_sinabs),
+    "rockpool": Library("exp", "tau/dt", READS["rockpool"], reset=SUBTRACT, change=_for_rockpool),
 }
