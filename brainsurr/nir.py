@@ -78,16 +78,14 @@ def to_nir(
     check_flag("to_nir: lossy", lossy)
     with naming("to_nir"):
         shape = _shape("input_shape to be that of one time step of one sample, (features,)", input_shape)
-        check_word("reader", reader, (*LIBRARIES, None))
-        if reader is not None:
-            library = LIBRARIES[reader]
-            expect(method is None and r is None, f"no method and no r, which reader={reader!r} says", (method, r))
-            expect(library.dt in (None, dt), f"dt={library.dt}, the only step of {reader}", dt)
-            method, r = library.method, library.r
-        to = Writer(shape, _convention(dt, method or "euler", r or "1", ("1", "tau/dt")))
-        if reader is not None:
-            to.fuses, to.reset = _nir.CubaLIF in library.nodes, library.reset
-        words = {"dt": to.how.dt, "method": to.how.method} | ({} if reader is None else {"reader": reader})
+        check_word("reader", reader, tuple(LIBRARIES))
+        library = LIBRARIES[reader]
+        said = reader is not None and (method is not None or r is not None)
+        expect(not said, f"no method and no r, which reader={reader!r} says", (method, r))
+        expect(library.dt in (None, dt), f"dt={library.dt}, the only step of {reader}", dt)
+        how = _convention(dt, method or library.method, r or library.r, ("1", "tau/dt"))
+        to = Writer(shape, how, library.reset, fuses="CubaLIF" in library.nodes)
+        words = {"dt": how.dt, "method": how.method} | ({} if reader is None else {"reader": reader})
         to.add("input", _nir.Input(np.array(channels_first(shape))), words)
         for i, layer in enumerate(net.layers):
             to.owner = f"layer {i}, {type(layer).__name__}"

@@ -16,7 +16,6 @@ from brainsurr.nnx import LI, LIF, Delay, SpikingSequential
 from . import peers
 from .peers import OUT, B, H, N, T
 
-NIR = Library("euler", "1", ())  # NIR's own reset, and no more
 normal = nnx.initializers.normal(0.1)
 LATE = {"reset": "subtract", "reset_delay": True}  # the default of snnTorch; spyx, whose spikes come a step later still
 EXPONENTIAL = {"dt": 1e-3, "method": "exp"}
@@ -39,7 +38,7 @@ class Trial(NamedTuple):
     reader: str
     how: Mapping[str, Any] = MappingProxyType({})
     options: Mapping[str, Any] = MappingProxyType({})
-    manners: str = ""
+    manners: str | None = None
 
     def about(self) -> dict[str, str]:
         """Return what tells it from all others, as the table shows it."""
@@ -118,7 +117,7 @@ OTHER_STEPS = {"snntorch": 1e-4, "spikingjelly": 1e-4, "spyx": 1.0, "sinabs": 1.
 TRIALS = [Trial(kind, "brainsurr", "brainsurr", {"dt": 1e-3}) for kind in KINDS]
 TRIALS += [
     Trial(kind, "brainsurr", name, {"dt": OTHER_STEPS.get(name, 1e-3), "reader": name}, manners=name)
-    for name in LIBRARIES
+    for name in filter(None, LIBRARIES)
     for kind in KINDS
 ]
 # What they don't read the same: without a name, or with several spikes in a step.
@@ -160,7 +159,7 @@ for network, writer, how, options, readers in READ:
 
 def network(trial: Trial) -> SpikingSequential:
     """Return a network of ours, with the resets of a library, or those of NIR."""
-    return SpikingSequential(KINDS[trial.network](Layers(LIBRARIES.get(trial.manners, NIR))))
+    return SpikingSequential(KINDS[trial.network](Layers(LIBRARIES[trial.manners])))
 
 
 def inputs(network: str) -> np.ndarray:

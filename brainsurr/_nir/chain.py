@@ -129,19 +129,19 @@ class Writer(Chain):
     Attributes:
       owner: the layer that is written, for messages.
       owners: by its nodes.
-      fuses: whether integrators and the neurons behind them are one node, a CubaLIF.
       reset: that of neurons there, with ``reset_delay``.
+      fuses: whether integrators and the neurons behind them are one node, a CubaLIF.
       lost: what NIR does not say of the layers so far.
     """
 
-    def __init__(self, shape: Shape, how: Convention):
+    def __init__(self, shape: Shape, how: Convention, reset: tuple[str, bool], fuses: bool):
         super().__init__(shape, how)
+        self.reset, self.fuses = reset, fuses
         self.nodes: dict[str, Any] = {}
         self.edges: list[tuple[str, str]] = []
         self.lost: list[str] = []
         self.owners: dict[str, str] = {}
         self.owner = self.last = ""
-        self.fuses, self.reset = True, ("zero", False)
 
     def add(self, name: str, node: Any, words: dict[str, Any] | None = None):
         """Add a node after the last one, with words for its metadata."""

@@ -97,7 +97,7 @@ def _write_conv(name: str, layer: Affine, to: Writer):
     axes = kernel.ndim - 2
     expect(axes in (1, 2), "a convolution over one axis or two, which NIR has", axes)
     strides, dilation, pads, shape = _slid(layer, kernel.shape, to.shape)
-    same = layer.padding == "SAME" and set(strides) == {1} and any(low != high for low, high in pads)
+    same = layer.padding == "SAME" and set(strides) == {1}
     how: dict[str, Any] = {"padding": "same" if same else _even(pads), "stride": strides, "dilation": dilation}
     how = {field: value[0] if axes == 1 and value != "same" else value for field, value in how.items()}
     weight = np.ascontiguousarray(np.moveaxis(kernel, (-1, -2), (0, 1)))

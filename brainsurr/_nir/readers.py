@@ -6,7 +6,8 @@ they are measured.
 """
 
 import itertools
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import nir
@@ -16,16 +17,14 @@ from .chain import LINEAR, SPIKING, Convention, Writer, expect, naming, near
 
 PRODUCTS = LINEAR | nir.Conv1d | nir.Conv2d
 INSTEAD = {  # of a node that a library does not know
-    nir.LI: "end the network before it, and integrate what comes out",
-    nir.I: "end the network before it, and sum what comes out",
-    nir.IF: "give it a decay below 1",
-    nir.LIF: "put an LI before it",
-    nir.Threshold: "give it a reset, and a decay above 0",
-    nir.Delay: "leave it out",
-    nir.AvgPool2d: "leave it out, for strides in the convolution before it",
-    nir.Conv1d: "make it one over two axes, one of them of length 1",
-    nir.Conv2d: "make it a linear layer",
-    nir.Flatten: "leave it out, for an input of one axis",
+    "LI": "end the network before it, and integrate what comes out",
+    "I": "end the network before it, and sum what comes out",
+    "IF": "give it a decay below 1",
+    "LIF": "put an LI before it",
+    "Threshold": "give it a reset, and a decay above 0",
+    "AvgPool2d": "leave it out, for strides in the convolution before it",
+    "Conv1d": "make it one over two axes, one of them of length 1",
+    "Conv2d": "make it a linear layer",
 }
 
 
@@ -35,86 +34,90 @@ class Library(NamedTuple):
     Attributes:
       method: how it steps, ``"euler"`` or ``"exp"``.
       r: a resistance with which it computes what is meant, ``"1"`` or ``"tau/dt"``.
-      nodes: the kinds that it reads.
+      nodes: the kinds that it reads, by name.
       dt: its step, if it has no other.
       reset: that of its neurons, with ``reset_delay``.
       late: whether spikes leave its neurons a step later, as with a `Delay` of 1 behind them.
       recurrent: whether it reads recurrent weights.
-      same: the fields of a node in which all its neurons have to be the same.
+      one: the fields of a node in which all its neurons have to be the same, with what they are here.
       change: makes of a node the one that says to the library what the node means.
     """
 
     method: str
     r: str
-    nodes: tuple[type, ...]
+    nodes: str
     dt: float | None = None
     reset: tuple[str, bool] = ("zero", False)
     late: bool = False
     recurrent: bool = False
-    same: tuple[str, ...] = ()
+    one: Mapping[str, str] = MappingProxyType({})
     change: Callable[[Any, Convention], Any] = lambda node, how: node
 
 
 def suit(to: Writer, reader: str):
     """Make of the graph that is written what a library computes as the same, or raise a ValueError."""
     library = LIBRARIES[reader]
-    for name in to.nodes if not library.recurrent else ():
-        with naming(to.owners[name]):
-            expect(not name.endswith("_recurrent"), f"no recurrent weights, which {reader} does not read", "some")
+    known = library.nodes.split()
     if library.late:
         _leave_out_delays(to, reader)
-    _fold(to, library)
-    known = ", ".join(kind.__name__ for kind in library.nodes)
+    _fold(to, "SumPool2d" in known and "AvgPool2d" not in known, "v_threshold" in library.one)
     for name, node in to.nodes.items():
-        kind = nir.Threshold if name.endswith("_potential") else type(node)  # of neurons that don't reset
+        kind = "Threshold" if name.endswith("_potential") else type(node).__name__  # of neurons that don't reset
         with naming(to.owners[name]):
-            got = f"{kind.__name__}: {INSTEAD.get(kind, 'leave it out')}"
-            expect(kind in (nir.Input, nir.Output, *library.nodes), f"what {reader} reads, {known}", got)
+            got = f"{kind}: {INSTEAD.get(kind, 'leave it out')}"
+            expect(kind in ("Input", "Output", *known), f"what {reader} reads, {', '.join(known)}", got)
+            loops = name.endswith("_recurrent") and not library.recurrent
+            expect(not loops, f"no recurrent weights, which {reader} does not read", "some")
             single = getattr(node, "groups", 1) == 1
             expect(single, "one group of channels, without which nir.read refuses a file", "more")
-            for field in library.same:
+            for field, what in library.one.items():
                 value = np.ravel(getattr(node, field, 0.0))
-                expect(np.all(near(value, value[0])), f"one {field} for all neurons, as {reader} needs", "several")
+                expect(np.all(near(value, value[0])), f"one {what}, as {reader} needs", "several")
             to.nodes[name] = library.change(node, to.how)
+
+
+def _chain(to: Writer) -> list[str]:
+    """Return the names of the nodes in order, without recurrent weights."""
+    return [name for name in to.nodes if not name.endswith("_recurrent")]
 
 
 def _leave_out_delays(to: Writer, reader: str):
     """Leave out the delays of one step behind neurons, whose spikes are late anyway."""
-    for (name, node), (after, delay) in itertools.pairwise(list(to.nodes.items())):
-        if isinstance(node, SPIKING):
-            late = type(delay) is nir.Delay and np.all(near(delay.delay, to.how.dt))
+    for name, after in itertools.pairwise(_chain(to)):
+        if isinstance(to.nodes.get(name), SPIKING):
+            delay = to.nodes[after]
             with naming(to.owners[name]):
+                late = type(delay) is nir.Delay and np.all(near(delay.delay, to.how.dt))
                 expect(late, f"a Delay(features, 1) behind it, since spikes leave {reader} a step late", "none")
             del to.nodes[after]
     to.edges = [*itertools.pairwise(to.nodes)]
 
 
-def _fold(to: Writer, library: Library):
-    """Make averages sums, and thresholds 1, by the weights behind and before, where the library reads no others."""
+def _fold(to: Writer, sums: bool, ones: bool):
+    """Make averages sums, by whose size the weights behind are divided, and thresholds 1, which divide those before."""
     before, summed = None, 1.0
-    for name, node in to.nodes.items():
+    for name in _chain(to):
+        node = to.nodes[name]
         if isinstance(node, PRODUCTS):
             if summed != 1:
                 _divide(node, "weight", np.full(len(node.weight), summed))
-            before = before if name.endswith("_recurrent") else node
-            summed = 1.0
-        elif type(node) is nir.AvgPool2d and nir.SumPool2d in library.nodes and not np.any(node.padding):
+            before, summed = node, 1.0
+        elif sums and type(node) is nir.AvgPool2d and not np.any(node.padding):
             to.nodes[name] = nir.SumPool2d(node.kernel_size, node.stride, node.padding)
-            summed *= float(np.prod(node.kernel_size))
-        elif isinstance(node, SPIKING) and "v_threshold" in library.same and before is not None:
-            each, loop = node.v_threshold.reshape(len(node.v_threshold), -1)[:, 0], to.nodes.get(f"{name}_recurrent")
-            if np.ptp(each) > 0 and np.all(each > 0):
-                for weights in filter(None, (before, loop)):
-                    _divide(weights, "weight", each)
-                _divide(before, "bias", each)
-                node.v_threshold = np.ones_like(node.v_threshold)
-        if not isinstance(node, PRODUCTS | nir.LI | nir.I):
-            before = None
-        if not isinstance(node, PRODUCTS | nir.AvgPool2d | nir.Flatten):
+            before, summed = None, summed * float(np.prod(node.kernel_size))
+        elif type(node) is not nir.Flatten:
             with naming(to.owners[name]):
-                expect(
-                    summed == 1, "a linear layer or convolution behind an average pool, which is a sum there", "none"
-                )
+                expect(summed == 1, "a linear layer or convolution behind an average pool, as for a sum", "none")
+            if ones and before is not None and isinstance(node, SPIKING) and np.all(node.v_threshold > 0):
+                each = node.v_threshold.reshape(len(node.v_threshold), -1)[:, 0]
+                if np.ptp(each) > 0:
+                    for weights in filter(None, (before, to.nodes.get(f"{name}_recurrent"))):
+                        _divide(weights, "weight", each)
+                    _divide(before, "bias", each)
+                    node.v_threshold = np.ones_like(node.v_threshold)
+            before = before if isinstance(node, nir.LI | nir.I) else None
+        else:
+            before = None
 
 
 def _divide(node: Any, field: str, by: np.ndarray):
@@ -135,9 +138,8 @@ def _for_norse(node: Any, how: Convention) -> Any:
 def _for_jaxpike(node: Any, how: Convention) -> Any:
     """Say in a word how a convolution is padded, without which jaxpike pads none."""
     if type(node) is nir.Conv2d:
-        size, padding = np.array(node.weight.shape[2:]), node.padding
-        same = padding == "same" or (np.all(2 * np.array(padding) + 1 == size) and np.all(np.array(node.stride) == 1))
-        fits = (same or not np.any(padding)) and np.all(np.array(node.dilation) == 1)
+        same = node.padding == "same"
+        fits = (same or not np.any(node.padding)) and np.all(np.array(node.dilation) == 1)
         expect(fits, "padding VALID, or SAME with strides of 1, and no dilation, as jaxpike reads", "another")
         node.padding = "same" if same else "valid"
     expect(type(node) is not nir.LI or np.all(near(node.r, 1)), "decay_input=True, as in jaxpike", "False")
@@ -164,27 +166,20 @@ def _for_rockpool(node: Any, how: Convention) -> Any:
     return node
 
 
-DENSE, IMAGES = (nir.Linear, nir.Affine), (nir.Conv2d, nir.Flatten)
-ONE_THRESHOLD, ONE_TAU = ("v_threshold",), ("tau", "tau_mem", "tau_syn")
-SUBTRACT = ("subtract", False)
+DENSE, IMAGES, SUBTRACT = "Linear Affine", "Linear Affine Conv2d Flatten", ("subtract", False)
+ONE_THRESHOLD = {"v_threshold": "threshold for all neurons, or a linear layer before them"}
+ONE_OF_ALL = dict.fromkeys(("tau", "tau_mem", "tau_syn"), "decay for all neurons") | ONE_THRESHOLD
 OTHERWISE = ("spyx", "sinabs", "rockpool")  # whose files mean something else to NIR
-READS = {
-    "norse": (*DENSE, *IMAGES, nir.SumPool2d, nir.LIF, nir.IF, nir.CubaLIF),
-    "snntorch": (*DENSE, *IMAGES, nir.AvgPool2d, nir.LIF, nir.CubaLIF),
-    "spikingjelly": (*DENSE, *IMAGES, nir.Conv1d, nir.AvgPool2d, nir.LIF, nir.IF, nir.CubaLIF),
-    "spyx": (*DENSE, nir.LIF, nir.IF),
-    "jaxpike": (*DENSE, *IMAGES, nir.AvgPool2d, nir.LIF, nir.LI),
-    "sparx": (*DENSE, *IMAGES, nir.LIF, nir.IF, nir.LI),
-    "sinabs": (*DENSE, *IMAGES, nir.SumPool2d, nir.LIF, nir.IF, nir.LI),
-    "rockpool": (*DENSE, nir.CubaLIF),
-}
-LIBRARIES = {
-    "norse": Library("euler", "1", READS["norse"], recurrent=True, change=_for_norse),
-    "snntorch": Library("euler", "tau/dt", READS["snntorch"], dt=1e-4, same=ONE_THRESHOLD),
-    "spikingjelly": Library("euler", "tau/dt", READS["spikingjelly"], recurrent=True, same=(*ONE_THRESHOLD, *ONE_TAU)),
-    "spyx": Library("euler", "tau/dt", READS["spyx"], reset=("subtract", True), late=True),
-    "jaxpike": Library("exp", "1", READS["jaxpike"], same=(*ONE_THRESHOLD, *ONE_TAU), change=_for_jaxpike),
-    "sparx": Library("exp", "tau/dt", READS["sparx"], recurrent=True, same=ONE_THRESHOLD),
-    "sinabs": Library("exp", "tau/dt", READS["sinabs"], dt=1.0, reset=SUBTRACT, change=_for_sinabs),
-    "rockpool": Library("exp", "tau/dt", READS["rockpool"], reset=SUBTRACT, change=_for_rockpool),
+LIBRARIES: dict[str | None, Library] = {
+    "norse": Library("euler", "1", f"{IMAGES} SumPool2d LIF IF CubaLIF", recurrent=True, change=_for_norse),
+    "snntorch": Library("euler", "tau/dt", f"{IMAGES} AvgPool2d LIF CubaLIF", dt=1e-4, one=ONE_THRESHOLD),
+    "spikingjelly": Library(
+        "euler", "tau/dt", f"{IMAGES} Conv1d AvgPool2d LIF IF CubaLIF", recurrent=True, one=ONE_OF_ALL
+    ),
+    "spyx": Library("euler", "tau/dt", f"{DENSE} LIF IF", reset=("subtract", True), late=True),
+    "jaxpike": Library("exp", "1", f"{IMAGES} AvgPool2d LIF LI", one=ONE_OF_ALL, change=_for_jaxpike),
+    "sparx": Library("exp", "tau/dt", f"{IMAGES} LIF IF LI", recurrent=True, one=ONE_THRESHOLD),
+    "sinabs": Library("exp", "tau/dt", f"{IMAGES} SumPool2d LIF IF LI", dt=1.0, reset=SUBTRACT, change=_for_sinabs),
+    "rockpool": Library("exp", "tau/dt", f"{DENSE} CubaLIF", reset=SUBTRACT, change=_for_rockpool),
+    None: Library("euler", "1", "CubaLIF"),  # NIR's own
 }
