@@ -38,7 +38,7 @@ class Library(NamedTuple):
       dt: its step, if it has no other.
       reset: that of its neurons, with ``reset_delay``.
       late: whether spikes leave its neurons a step later, as with a `Delay` of 1 behind them.
-      recurrent: whether it reads recurrent weights.
+      recurrent: the kinds of neurons whose recurrent weights it reads, by name.
       one: the fields of a node in which all its neurons have to be the same, with what they are here.
       change: makes of a node the one that says to the library what the node means.
     """
@@ -49,7 +49,7 @@ class Library(NamedTuple):
     dt: float | None = None
     reset: tuple[str, bool] = ("zero", False)
     late: bool = False
-    recurrent: bool = False
+    recurrent: str = ""
     one: Mapping[str, str] = MappingProxyType({})
     change: Callable[[Any, Convention], Any] = lambda node, how: node
 
@@ -66,8 +66,9 @@ def suit(to: Writer, reader: str):
         with naming(to.owners[name]):
             got = f"{kind}: {INSTEAD.get(kind, 'leave it out')}"
             expect(kind in ("Input", "Output", *known), f"what {reader} reads, {', '.join(known)}", got)
-            loops = name.endswith("_recurrent") and not library.recurrent
-            expect(not loops, f"no recurrent weights, which {reader} does not read", "some")
+            neurons = type(to.nodes[name.removesuffix("_recurrent")]).__name__
+            fits = not name.endswith("_recurrent") or neurons in library.recurrent.split()
+            expect(fits, f"no recurrent weights of {neurons}, which {reader} does not read", "some")
             single = getattr(node, "groups", 1) == 1
             expect(single, "one group of channels, without which nir.read refuses a file", "more")
             for field, what in library.one.items():
@@ -146,12 +147,19 @@ def _for_jaxpike(node: Any, how: Convention) -> Any:
     return node
 
 
+def _for_sparx(node: Any, how: Convention) -> Any:
+    """Refuse integrators that don't let all in, which sparx can make only of weights right before them."""
+    fits = type(node) is not nir.LI or np.all(near(node.r, how.r_of(node.tau, node.r)))
+    expect(fits, "decay_input=False, as in sparx and sinabs", "True")
+    return node
+
+
 def _for_sinabs(node: Any, how: Convention) -> Any:
     """Give weights a bias, and integrators, which let all in, the resistance that is asked for."""
     if type(node) is nir.Linear:
         return nir.Affine(node.weight, np.zeros(len(node.weight), node.weight.dtype), metadata=node.metadata)
     if type(node) is nir.LI:
-        expect(np.all(near(node.r, how.r_of(node.tau, node.r))), "decay_input=False, as in sinabs", "True")
+        node = _for_sparx(node, how)
         node.r = np.ones_like(node.r)
     image = type(node) is nir.LIF and node.tau.ndim > 1
     expect(not image, "neurons on images to have decay=1.0, since sinabs fails to read others", "a leak")
@@ -171,14 +179,14 @@ ONE_THRESHOLD = {"v_threshold": "threshold for all neurons, or a linear layer be
 ONE_OF_ALL = dict.fromkeys(("tau", "tau_mem", "tau_syn"), "decay for all neurons") | ONE_THRESHOLD
 OTHERWISE = ("spyx", "sinabs", "rockpool")  # whose files mean something else to NIR
 LIBRARIES: dict[str | None, Library] = {
-    "norse": Library("euler", "1", f"{IMAGES} SumPool2d LIF IF CubaLIF", recurrent=True, change=_for_norse),
+    "norse": Library("euler", "1", f"{IMAGES} SumPool2d LIF IF CubaLIF", recurrent="LIF IF", change=_for_norse),
     "snntorch": Library("euler", "tau/dt", f"{IMAGES} AvgPool2d LIF CubaLIF", dt=1e-4, one=ONE_THRESHOLD),
     "spikingjelly": Library(
-        "euler", "tau/dt", f"{IMAGES} Conv1d AvgPool2d LIF IF CubaLIF", recurrent=True, one=ONE_OF_ALL
+        "euler", "tau/dt", f"{IMAGES} Conv1d AvgPool2d LIF IF CubaLIF", recurrent="LIF IF", one=ONE_OF_ALL
     ),
     "spyx": Library("euler", "tau/dt", f"{DENSE} LIF IF", reset=("subtract", True), late=True),
     "jaxpike": Library("exp", "1", f"{IMAGES} AvgPool2d LIF LI", one=ONE_OF_ALL, change=_for_jaxpike),
-    "sparx": Library("exp", "tau/dt", f"{IMAGES} LIF IF LI", recurrent=True, one=ONE_THRESHOLD),
+    "sparx": Library("exp", "tau/dt", f"{IMAGES} LIF IF LI", recurrent="LIF", one=ONE_THRESHOLD, change=_for_sparx),
     "sinabs": Library("exp", "tau/dt", f"{IMAGES} SumPool2d LIF IF LI", dt=1.0, reset=SUBTRACT, change=_for_sinabs),
     "rockpool": Library("exp", "tau/dt", f"{DENSE} CubaLIF", reset=SUBTRACT, change=_for_rockpool),
     None: Library("euler", "1", "CubaLIF"),  # NIR's own

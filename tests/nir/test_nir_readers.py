@@ -131,7 +131,7 @@ BAD = {  # what is said, the reader, and the layers
     r"layer 0, LIF: .* rockpool reads, .*, got LIF: put an LI before it": ("rockpool", [lif(reset="subtract")]),
     r"layer 0, LIF: .* sparx reads, .*, got Threshold: give it a reset": ("sparx", [lif(reset="none")]),
     r"layer 1, Delay: .* jaxpike reads, .*, got Delay: leave it out": ("jaxpike", [lif(), Delay(4, 1)]),
-    r"layer 0, LIF: expected no recurrent weights, which snntorch": (
+    r"layer 0, LIF: expected no recurrent weights of LIF, which snntorch": (
         "snntorch",
         [lif(recurrent=True, rngs=nnx.Rngs(0))],
     ),
@@ -149,7 +149,12 @@ BAD = {  # what is said, the reader, and the layers
         [lif(reset="subtract", reset_delay=True), linear(4, 4), Delay(4, 1)],
     ),
     r"layer 0, LI: expected decay_input=True, as in jaxpike": ("jaxpike", [LI(4)]),
-    r"layer 0, LI: expected decay_input=False, as in sinabs": ("sinabs", [LI(4, decay_input=True)]),
+    r"layer 0, LI: expected decay_input=False, as in sparx and sinabs": ("sinabs", [LI(4, decay_input=True)]),
+    r"layer 1, LI: expected decay_input=False, as in sparx": ("sparx", [lif(), LI(4, decay_input=True)]),
+    r"layer 0, LIF: expected no recurrent weights of IF, which sparx": (
+        "sparx",
+        [lif(decay=1.0, recurrent=True, rngs=nnx.Rngs(0))],
+    ),
     r"layer 0, LIF: the reset 'zero', where neurons there have the reset 'subtract'\.": ("sinabs", [lif()]),
     r"layer 0, LIF: .* 'zero', where .* the reset 'subtract' one step later": ("spyx", [lif(), Delay(4, 1)]),
 }
