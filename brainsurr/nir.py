@@ -82,8 +82,9 @@ def to_nir(
         library = LIBRARIES[reader]
         said = reader is not None and (method is not None or r is not None)
         expect(not said, f"no method and no r, which reader={reader!r} says", (method, r))
-        expect(library.dt in (None, dt), f"dt={library.dt}, the only step of {reader}", dt)
-        how = _convention(dt, method or library.method, r or library.r, ("1", "tau/dt"))
+        method, r = library.method if method is None else method, library.r if r is None else r
+        how = _convention(dt, method, r, ("1", "tau/dt"))
+        expect(np.isclose(how.dt, library.dt or how.dt), f"dt={library.dt}, the only step of {reader}", dt)
         to = Writer(shape, how, library.reset, fuses="CubaLIF" in library.nodes)
         words = {"dt": how.dt, "method": how.method} | ({} if reader is None else {"reader": reader})
         to.add("input", _nir.Input(np.array(channels_first(shape))), words)
