@@ -13,6 +13,7 @@ from ._nir import nir as _nir
 from ._nir.chain import Convention, Reader, Shape, Writer, chain_of, channels_first, expect, naming, shape_of, words_of
 from ._nir.layers import Population, as_arrays, build
 from ._nir.nodes import PAIRS
+from ._nir.readers import LIBRARIES, OTHERWISE, suit
 from ._surrogate import Surrogate
 
 __all__ = ["from_nir", "to_nir"]
@@ -27,8 +28,9 @@ def to_nir(
     input_shape: tuple[int, ...],
     *,
     dt: float,
-    method: str = "euler",
-    r: str = "1",
+    method: str | None = None,
+    r: str | None = None,
+    reader: str | None = None,
     lossy: bool = False,
 ) -> "_nir.NIRGraph":
     r"""Return a network as a graph of NIR, for ``nir.write(path, graph)``.
@@ -49,11 +51,13 @@ def to_nir(
     Args:
       net: a ``SpikingSequential``; that of Flax Linen with its variables, ``net.bind(variables)``.
       input_shape: of one time step of one sample, ``(features,)`` or ``(height, width, channels)``.
-      dt: the step of who reads it, in seconds or what it takes for its unit: snnTorch 1e-4, norse 1e-3, spyx 1.
-      method: how it steps: ``"euler"`` (snnTorch, norse, spyx), decay = 1 - dt / tau, or ``"exp"`` (jaxpike), decay =
-        exp(-dt / tau).
-      r: the resistance of the neurons, ``"1"`` or ``"tau/dt"``. norse takes that of a LIF for 1 whatever it is;
-        snnTorch needs tau / dt with recurrent weights and synapses, and reads both without.
+      dt: the step of who reads it, in seconds or what it takes for its unit: snnTorch 1e-4, sinabs and spyx 1.
+      method: how it steps: ``"euler"``, the default, decay = 1 - dt / tau, or ``"exp"``, decay = exp(-dt / tau).
+      r: the resistance of the neurons, ``"1"``, the default, or ``"tau/dt"``, with which they take all of their input
+        (1 / (1 - decay) with exp).
+      reader: the library that reads it, one of ``norse``, ``snntorch``, ``spikingjelly``, ``spyx``, ``jaxpike``,
+        ``sparx``, ``sinabs`` (Speck) and ``rockpool`` (Xylo): writes what it computes as the same, by its ``method``
+        and ``r``, and refuses what it can't, with what to change. Without it the graph is NIR's own.
       lossy: whether to write resets that NIR does not have, your own surrogates, and layers with a ``dtype`` of their
         own, with a warning. The metadata then names the reset, which only `from_nir` reads; other libraries reset to
         zero. Surrogate and dtype are left out.
@@ -74,8 +78,16 @@ def to_nir(
     check_flag("to_nir: lossy", lossy)
     with naming("to_nir"):
         shape = _shape("input_shape to be that of one time step of one sample, (features,)", input_shape)
-        to = Writer(shape, _convention(dt, method, r, ("1", "tau/dt")))
-        to.add("input", _nir.Input(np.array(channels_first(shape))), {"dt": to.how.dt, "method": method})
+        check_word("reader", reader, tuple(LIBRARIES))
+        library = LIBRARIES[reader]
+        said = reader is not None and (method is not None or r is not None)
+        expect(not said, f"no method and no r, which reader={reader!r} says", (method, r))
+        method, r = library.method if method is None else method, library.r if r is None else r
+        how = _convention(dt, method, r, ("1", "tau/dt"))
+        expect(np.isclose(how.dt, library.dt or how.dt), f"dt={library.dt}, the only step of {reader}", dt)
+        to = Writer(shape, how, library.reset, fuses="CubaLIF" in library.nodes)
+        words = {"dt": how.dt, "method": how.method} | ({} if reader is None else {"reader": reader})
+        to.add("input", _nir.Input(np.array(channels_first(shape))), words)
         for i, layer in enumerate(net.layers):
             to.owner = f"layer {i}, {type(layer).__name__}"
             with naming(to.owner):
@@ -89,6 +101,8 @@ def to_nir(
         if to.lost and not lossy:
             raise ValueError(f"{to.lost[0]}. With lossy=True it is written all the same, and other readers miss that")
         to.add("output", _nir.Output(np.array(channels_first(to.shape))))
+        if reader is not None:
+            suit(to, reader)
         graph = _nir.NIRGraph(nodes=to.nodes, edges=to.edges)
     if to.lost:
         warnings.warn(f"to_nir: not said to other readers: {'; '.join(to.lost)}", UserWarning, stacklevel=2)
@@ -150,12 +164,18 @@ def from_nir(
     with naming("from_nir"):
         how = _convention(dt, method, r, ("1", "tau/dt", None))
         (_, start, _), *chain = chain_of(graph)
-        channels, *space = _shape("an Input of a known shape", np.ravel(shape_of(start, "input")).tolist())
+        sizes = np.ravel(shape_of(start, "input")).tolist()
+        if sizes[:1] == [1] and np.array_equal(sizes[1:], np.ravel(shape_of(chain[0][1], "input"))):
+            del sizes[0]  # the axis of a batch, as rockpool writes it
+        channels, *space = _shape("an Input of a known shape", sizes)
         to, written = Reader((*space, channels), how, said), words_of(start)
         for word, value in {"dt": how.dt, "method": method}.items():
             if written.get(word, value) != value:
                 text = f"from_nir: expected {word}={written[word]!r}, which the file was written with, got {value!r}"
                 warnings.warn(text, UserWarning, stacklevel=2)
+        if written.get("reader") in OTHERWISE:
+            text = f"from_nir: the file was written for {written['reader']}, which reads it otherwise than NIR means"
+            warnings.warn(text, UserWarning, stacklevel=2)
         for name, node, partner in chain:
             to.owner = f"node {name!r}"
             with naming(to.owner):

@@ -1,37 +1,68 @@
 """Test which library reads the NIR files of which, and how many spikes differ.
 
-``python -m benchmarks.nir --out benchmarks/results/nir`` in an environment with the other libraries writes the result
-file that the tables of docs/nir.md are made of. A library that is missing has no rows, which is said.
+``python -m benchmarks.nir --out benchmarks/results/nir`` in an environment with other libraries writes the result file
+that the tables of docs/nir.md are made of. They don't all fit into one environment: the rows of a library that is
+missing stay as they are in the file, which is said.
 """
 
 import importlib.metadata
 import importlib.util
+import platform
 import tempfile
 import time
 import warnings
 from pathlib import Path
 
-import numpy as np
-
 from ..lib import results
 from ..lib.study import arguments
 from .digits import compare
-from .trials import TRIALS, outputs
+from .trials import TRIALS, differ, outputs
 
-LIBRARIES = ("snntorch", "norse", "spyx", "jaxpike")
+LIBRARIES = {  # and where they are from
+    "norse": "norse",
+    "snntorch": "snntorch",
+    "spikingjelly": "spikingjelly",
+    "spyx": "spyx",
+    "jaxpike": "jaxpike",
+    "sparx": "sparxml",
+    "sinabs": "sinabs",
+    "rockpool": "rockpool",
+}
 
 
 def row(trial, folder: Path) -> dict:
     """Return how many of the outputs of a trial differ, or the error of the library that stops."""
-    how = ", ".join(f"{name}={value!r}" for name, value in trial.how.items())
-    about = {"network": trial.network, "writer": trial.writer, "reader": trial.reader, "how": how}
     try:
         expected, actual = outputs(trial, folder)
         if expected.shape != actual.shape:
             raise ValueError(f"outputs of shape {actual.shape[2:]} in place of {expected.shape[2:]}")
     except Exception as error:  # of any library
-        return about | {"differ": None, "spikes": None, "error": f"{type(error).__name__}: {error}".splitlines()[0]}
-    return about | {"differ": float(np.mean(expected != actual)), "spikes": float(expected.mean())}
+        said = str(error).splitlines()[0]
+        return trial.about() | {"differ": None, "spikes": None, "error": f"{type(error).__name__}: {said}"}
+    return trial.about() | {"differ": differ(expected, actual), "spikes": float(expected.mean())}
+
+
+def libraries(present) -> dict[str, dict[str, str]]:
+    """Return, of each library, its version and those of Python and of what it stands on."""
+    found = {}
+    for name in present:
+        under = "jax" if name in ("spyx", "jaxpike", "sparx") else "torch"
+        versions = {part: importlib.metadata.version(part) for part in ("nir", under)}
+        found[name] = {"version": importlib.metadata.version(LIBRARIES[name]), "python": platform.python_version()}
+        found[name] |= versions
+    return found
+
+
+def merged(rows: list[dict], former: list[dict], missing: set[str]) -> list[dict]:
+    """Return the rows of all trials in their order, those of a library that is missing as they were."""
+    known = {key(row): row for row in former if {row["writer"], row["reader"]} & missing}
+    known |= {key(row): row for row in rows}
+    return [known[key(trial.about())] for trial in TRIALS if key(trial.about()) in known]
+
+
+def key(row: dict) -> tuple[str, ...]:
+    """Return what tells a row from all others."""
+    return tuple(row[name] for name in ("network", "writer", "reader", "how"))
 
 
 def main(argv=None):
@@ -39,19 +70,17 @@ def main(argv=None):
     args = arguments("nir", __doc__, argv, quick="three trials, no digits")
     warnings.simplefilter("ignore")  # of other libraries, and of `to_nir` about resets
     start, missing = time.perf_counter(), {name for name in LIBRARIES if importlib.util.find_spec(name) is None}
+    former = {} if args.quick else results.committed("nir")
     if missing:
-        print(f"missing, and so left out: {', '.join(sorted(missing))}")
+        print(f"missing, whose rows stay as they are: {', '.join(sorted(missing))}")
     possible = [trial for trial in TRIALS if not {trial.writer, trial.reader} & missing]
     with tempfile.TemporaryDirectory() as folder:
         trials = [row(trial, Path(folder)) for trial in possible[: 3 if args.quick else None]]
         digits = {} if args.quick else dict(compare(Path(folder)))
-    about = results.environment()
-    for name in {"nir", "nirtorch", *LIBRARIES, "torch"} - missing:
-        try:
-            about["versions"][name] = importlib.metadata.version(name)
-        except importlib.metadata.PackageNotFoundError:
-            continue  # of what comes with one of the libraries
-    about |= {"seconds": time.perf_counter() - start, "trials": trials, "digits": digits}
+    about = results.environment() | {"seconds": time.perf_counter() - start}
+    about["libraries"] = former.get("libraries", {}) | libraries(set(LIBRARIES) - missing)
+    about["trials"] = merged(trials, former.get("trials", []), missing)
+    about["digits"] = {name: entry for name, entry in former.get("digits", {}).items() if name in missing} | digits
     results.write(args.out / "result.json", about)
     for entry in trials:
         shown = entry["error"] if entry["differ"] is None else entry["differ"]

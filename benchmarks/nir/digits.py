@@ -1,5 +1,7 @@
 """A network trained on handwritten digits here, and its file in the other libraries: the same test accuracy there."""
 
+import importlib.util
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -7,25 +9,30 @@ import optax
 from flax import nnx
 
 from brainsurr.nir import to_nir
-from brainsurr.nnx import LIF, SpikingSequential
+from brainsurr.nnx import LI, LIF, SpikingSequential
 
 from ..digits import task
 from ..lib.training import train_network
 from . import peers
+from .trials import OTHER_STEPS
 
 STEPS, EPOCHS, BATCH = 20, 12, 64
-READERS = {
-    "snntorch": {"dt": peers.SNNTORCH_DT},
-    "norse": {"dt": peers.NORSE_DT},
-    "jaxpike": {"dt": 1e-3, "method": "exp"},
+GROUPS = {  # networks by who reads them
+    "LIF, zero": ("snntorch", "norse", "spikingjelly", "jaxpike", "sparx"),
+    "LIF, subtract": ("sinabs",),
+    "LI, LIF, subtract": ("rockpool",),
 }
 
 
-def network() -> SpikingSequential:
-    """Return 64-64-10 neurons that reset to zero; the digit is the neuron that fires most."""
-    rngs, how = nnx.Rngs(0), {"decay": 0.9, "reset": "zero"}
-    first, second = nnx.Linear(64, 64, rngs=rngs), nnx.Linear(64, 10, rngs=rngs)
-    return SpikingSequential([first, LIF(64, **how), second, LIF(10, **how)])
+def network(group: str) -> SpikingSequential:
+    """Return 64-64-10 neurons; the digit is the neuron that fires most."""
+    rngs, how = nnx.Rngs(0), {"decay": 0.9, "reset": group.split(", ")[-1]}
+
+    def neurons(n):
+        return [*([LI(n, decay=0.5)] if group.startswith("LI,") else []), LIF(n, **how)]
+
+    layers = [nnx.Linear(64, 64, rngs=rngs), *neurons(64), nnx.Linear(64, 10, rngs=rngs), *neurons(10)]
+    return SpikingSequential(layers)
 
 
 def spikes(net: SpikingSequential, images) -> jax.Array:
@@ -35,24 +42,25 @@ def spikes(net: SpikingSequential, images) -> jax.Array:
 
 
 def compare(folder):
-    """Yield, for each library, the accuracy on the test images and the share of spikes that differ from those here."""
+    """Yield, for each library, the accuracy of its network here and there, and the share of spikes that differ."""
     import nir
 
     data, how = task.load(), {"epochs": EPOCHS, "batch": BATCH, "optimizer": optax.adam(2e-3)}
     known = jax.random.key(0), data.train_images, data.train_labels
-    net, _ = train_network(network(), lambda net, images, key: spikes(net, images).sum(0), *known, **how)
     xs, labels = np.repeat(np.asarray(data.test_images)[None], STEPS, axis=0), np.asarray(data.test_labels)
-    expected = np.asarray(spikes(net, data.test_images))
 
     def accuracy(spikes):
         return float(np.mean(spikes.sum(0).argmax(-1) == labels))
 
-    yield "brainsurr", {"accuracy": accuracy(expected), "differ": 0.0, "spikes": float(expected.mean())}
-    for library, how in READERS.items():
-        nir.write(folder / "digits.nir", to_nir(net, (64,), **how))
-        try:
+    for group, libraries in GROUPS.items():
+        present = [name for name in libraries if importlib.util.find_spec(name)]
+        if not present:
+            continue
+        net, _ = train_network(network(group), lambda net, images, key: spikes(net, images).sum(0), *known, **how)
+        expected = np.asarray(spikes(net, data.test_images))
+        for library in present:
+            nir.write(folder / "digits.nir", to_nir(net, (64,), dt=OTHER_STEPS.get(library, 1e-3), reader=library))
             with peers.quietly():
                 theirs = peers.READERS[library](folder / "digits.nir", xs)
-        except ImportError:
-            continue
-        yield library, {"accuracy": accuracy(theirs), "differ": float(np.mean(theirs != expected))}
+            about = {"network": group, "here": accuracy(expected), "accuracy": accuracy(theirs)}
+            yield library, about | {"differ": float(np.mean(theirs != expected))}

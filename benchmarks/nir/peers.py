@@ -1,4 +1,4 @@
-"""Files of NIR read and written by snnTorch, norse, spyx and jaxpike, each as it documents it.
+"""Files of NIR read and written by other libraries, each as it documents it.
 
 ``READERS[library](path, xs)`` returns what comes out of the file there. ``WRITERS`` makes a network there, writes it
 and returns what came out of it. ``xs`` is float32, [time, batch, features], images with channels first. A library that
@@ -41,6 +41,11 @@ def run_steps(net, xs, *, per_sample: bool = False):
     return np.stack([outputs(xs[:, i]) for i in range(xs.shape[1])], 1) if per_sample else outputs(xs)
 
 
+def channels_last(xs):
+    """Put the channels of images behind."""
+    return np.moveaxis(xs, 2, -1) if xs.ndim > 3 else xs
+
+
 def snntorch_reads(path, xs):
     """Run a file in snnTorch; of images one sample at a time, because its flatten flattens the batch too."""
     import nir
@@ -71,11 +76,11 @@ def spyx_reads(path, xs):
 
 
 def jaxpike_reads(path, xs):
-    """Run a file in jaxpike, with the step of its files, 1 ms."""
+    """Run a file in jaxpike, with the step of its files, 1 ms, and channels last."""
     import jax
     from jaxpike import nir as jaxpike_nir
 
-    net = jaxpike_nir.load(path)
+    net, xs = jaxpike_nir.load(path), channels_last(xs)
     return np.asarray(jax.lax.scan(lambda state, x: net(state, x), net.init_state(xs.shape[1:]), xs)[1])
 
 
@@ -150,5 +155,128 @@ def jaxpike_writes(path, xs):
     return jaxpike_reads(path, xs)
 
 
-READERS = {"snntorch": snntorch_reads, "norse": norse_reads, "spyx": spyx_reads, "jaxpike": jaxpike_reads}
-WRITERS = {"snntorch": snntorch_writes, "norse": norse_writes, "spyx": spyx_writes, "jaxpike": jaxpike_writes}
+def spikingjelly_reads(path, xs):
+    """Run a file in SpikingJelly, with the step of its files, 0.1 ms."""
+    from spikingjelly.activation_based.nir_exchange import import_from_nir
+
+    return run_steps(import_from_nir(str(path)), xs)
+
+
+def sinabs_reads(path, xs, *, single: bool = True):
+    """Run a file in sinabs, whose neurons may fire several spikes in a step; here one, as docs/nir.md says."""
+    import nir
+    import sinabs.nir
+    import torch
+    from sinabs.activation import SingleSpike
+
+    net = sinabs.nir.from_nir(nir.read(path), batch_size=xs.shape[1])
+    for layer in net.modules():
+        if single and getattr(layer, "spike_fn", None):
+            layer.spike_fn, layer.min_v_mem = SingleSpike, None
+    inputs = np.moveaxis(xs, 0, 1)
+    ys = net(torch.tensor(inputs.reshape(-1, *xs.shape[2:])))
+    ys = ys[0] if isinstance(ys, tuple) else ys
+    return np.moveaxis(ys.detach().numpy().reshape(*inputs.shape[:2], *ys.shape[1:]), 0, 1)
+
+
+def rockpool_reads(path, xs, *, single: bool = True):
+    """Run a file in rockpool, whose neurons may fire several spikes in a step; here one, as docs/nir.md says."""
+    import torch
+    from rockpool.nn.modules.torch.nir import from_nir
+
+    net = from_nir(path)
+    for layer in net.modules():
+        if single and hasattr(layer, "max_spikes_per_dt"):
+            layer.max_spikes_per_dt = torch.tensor(1.0)
+    ys = net(torch.tensor(np.moveaxis(xs, 0, 1)))
+    ys = ys[0] if isinstance(ys, tuple) else ys
+    return np.moveaxis(ys.detach().numpy(), 0, 1)
+
+
+def sparx_reads(path, xs):
+    """Run a file in sparx."""
+    import nir
+    import sparx.nir
+
+    net, variables = sparx.nir.from_nir(nir.read(path), dt=1e-3)
+    return np.asarray(net.apply(variables, channels_last(xs)))
+
+
+def spikingjelly_writes(path, xs):
+    """Write two layers of LIFNode that reset to zero."""
+    import nir
+    import torch
+    from spikingjelly.activation_based import functional, layer, neuron
+    from spikingjelly.activation_based.nir_exchange import export_to_nir
+
+    torch.manual_seed(0)
+
+    def neurons():
+        return neuron.LIFNode(tau=10.0, decay_input=False, v_threshold=0.7, v_reset=0.0)
+
+    net = torch.nn.Sequential(layer.Linear(N, H), neurons(), layer.Linear(H, OUT), neurons())
+    nir.write(path, export_to_nir(net, torch.tensor(xs[0, :1]), dt=1e-4))
+    functional.reset_net(net)
+    return run_steps(net, xs)
+
+
+def sparx_writes(path, xs):
+    """Write two layers of LIF that reset to zero."""
+    import flax.linen as nn
+    import jax
+    import nir
+    import sparx.nir
+    from sparx.nn import LIF
+
+    net = nn.Sequential([nn.Dense(H), LIF(9.5, threshold=0.7, reset="zero"), nn.Dense(OUT), LIF(9.5, reset="zero")])
+    variables = net.init(jax.random.key(0), xs)
+    nir.write(path, sparx.nir.to_nir(net, variables, dt=1e-3))
+    return np.asarray(net.apply(variables, xs))
+
+
+def sinabs_writes(path, xs, *, single: bool = True):
+    """Write two layers of LIF."""
+    import nir
+    import sinabs.layers
+    import sinabs.nir
+    import torch
+    from sinabs.activation import MultiSpike, SingleSpike
+
+    torch.manual_seed(0)
+    how = {"spike_fn": SingleSpike if single else MultiSpike, "norm_input": False, "batch_size": xs.shape[1]}
+
+    def neurons(n):
+        threshold = torch.full((n,), 0.7)
+        return sinabs.layers.LIFSqueeze(tau_mem=torch.full((n,), 9.5), spike_threshold=threshold, **how)
+
+    net = torch.nn.Sequential(torch.nn.Linear(N, H), neurons(H), torch.nn.Linear(H, OUT), neurons(OUT))
+    inputs = torch.tensor(np.moveaxis(xs, 0, 1).reshape(-1, N))
+    nir.write(path, sinabs.nir.to_nir(net, inputs))
+    for layer in net:
+        if hasattr(layer, "reset_states"):
+            layer.reset_states()
+    return np.moveaxis(net(inputs).detach().numpy().reshape(xs.shape[1], len(xs), OUT), 0, 1)
+
+
+def rockpool_writes(path, xs, *, change: bool = False):
+    """Write two layers of LIFTorch, which fire once in a step; change thresholds in the file as docs/nir.md does."""
+    import nir
+    import torch
+    from rockpool.nn.combinators import Sequential
+    from rockpool.nn.modules import LIFTorch, LinearTorch
+    from rockpool.nn.modules.torch.nir import to_nir
+
+    torch.manual_seed(0)
+    how = {"tau_mem": 9.5e-3, "tau_syn": 4e-3, "max_spikes_per_dt": torch.tensor(1.0), "dt": 1e-3}
+    layers = [LinearTorch((N, H)), LIFTorch(H, **how), LinearTorch((H, OUT)), LIFTorch(OUT, **how)]
+    net = Sequential(*layers)
+    graph = to_nir(net)
+    for node in graph.nodes.values():
+        if change and isinstance(node, nir.CubaLIF):
+            node.v_threshold = node.v_threshold / np.exp(-1e-3 / node.tau_syn)
+    nir.write(path, graph)
+    return np.moveaxis(net(torch.tensor(np.moveaxis(xs, 0, 1)))[0].detach().numpy(), 0, 1)
+
+
+READERS = {name.removesuffix("_reads"): f for name, f in globals().items() if name.endswith("_reads")}
+WRITERS = {name.removesuffix("_writes"): f for name, f in globals().items() if name.endswith("_writes")}

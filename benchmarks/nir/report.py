@@ -1,37 +1,72 @@
 """The tables of docs/nir.md."""
 
 from ..lib.report import table
+from .trials import KINDS
 
-TITLES = {"brainsurr": "brainsurr", "snntorch": "snnTorch", "norse": "norse", "spyx": "spyx", "jaxpike": "jaxpike"}
-SHOWN = ("nir", "snntorch", "norse", "spyx", "jaxpike", "nirtorch", "torch", "jax", "flax")
+TITLES = {
+    "brainsurr": "brainsurr",
+    "norse": "norse",
+    "snntorch": "snnTorch",
+    "spikingjelly": "SpikingJelly",
+    "spyx": "spyx",
+    "jaxpike": "jaxpike",
+    "sparx": "sparx",
+    "sinabs": "sinabs",
+    "rockpool": "rockpool",
+}
 
 
 def part(result) -> str:
     """Return who reads whom, the digits, and with which versions."""
-    named = ", ".join(f"{name} {result['versions'][name]}" for name in SHOWN if name in result["versions"])
-    return f"{matrix(result['trials'])}\n\n{digits(result['digits'])}\n\nPython {result['python']}, {named}."
+    named = [row for row in result["trials"] if is_named(row)]
+    others = [row for row in result["trials"] if not is_named(row)]
+    parts = [matrix(named), ways(others), digits(result["digits"]), versions(result["libraries"])]
+    return "\n\n".join(parts)
 
 
-def matrix(trials) -> str:
+def is_named(row) -> bool:
+    """Return whether brainsurr wrote for a reader by its name, or for itself."""
+    named = f"reader={row['reader']!r}" in row["how"] or row["reader"] == "brainsurr"
+    return row["writer"] == "brainsurr" and named and row["network"] in KINDS
+
+
+def matrix(rows) -> str:
+    """Return a row for each network, and a column for each reader."""
+    readers = [name for name in TITLES if name in {row["reader"] for row in rows}]
+    cells = {(row["network"], row["reader"]): cell(row, refused="-") for row in rows}
+    shown = [(kind, *(cells.get((kind, reader), "") for reader in readers)) for kind in KINDS]
+    return table(("network", *(TITLES[reader] for reader in readers)), shown)
+
+
+def ways(rows) -> str:
     """Return a row for each way of a file."""
-    rows = [
+    shown = [
         (row["network"], TITLES[row["writer"]], TITLES[row["reader"]], row["how"] and f"`{row['how']}`", cell(row))
-        for row in trials
+        for row in rows
     ]
-    return table(("network", "written by", "read by", "said to brainsurr", "differ"), rows)
+    return table(("network", "written by", "read by", "said to brainsurr", "differ"), shown)
 
 
-def cell(row) -> str:
+def cell(row, refused: str | None = None) -> str:
     """Return the share of outputs that differ, or why there are none."""
     if row["differ"] is None:
-        return f"stops: {row['error']}"
+        return refused if refused and "to_nir: " in row["error"] else f"stops: {row['error']}"
     return "**0**" if row["differ"] == 0 else f"{100 * row['differ']:.1f} %"
 
 
 def digits(by_library) -> str:
-    """Return the accuracy of the digits in each library."""
+    """Return the accuracy of the digits here and in each library."""
     rows = [
-        (TITLES[name], f"{100 * row['accuracy']:.2f} %", "" if name == "brainsurr" else cell(row))
+        (TITLES[name], row["network"], f"{100 * row['here']:.2f} %", f"{100 * row['accuracy']:.2f} %", cell(row))
         for name, row in by_library.items()
     ]
-    return table(("digits in", "test accuracy", "spikes that differ"), rows)
+    return table(("digits in", "network", "test accuracy here", "and there", "spikes that differ"), rows)
+
+
+def versions(libraries) -> str:
+    """Return the versions with which each library was tried."""
+    rows = [
+        (TITLES[name], found["version"], ", ".join(f"{part} {found[part]}" for part in found if part != "version"))
+        for name, found in sorted(libraries.items(), key=lambda item: list(TITLES).index(item[0]))
+    ]
+    return table(("library", "version", "with"), rows)

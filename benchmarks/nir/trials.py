@@ -9,13 +9,14 @@ from typing import Any, NamedTuple
 import numpy as np
 from flax import nnx
 
+from brainsurr._nir.readers import LIBRARIES, Library
 from brainsurr.nir import from_nir, to_nir
 from brainsurr.nnx import LI, LIF, Delay, SpikingSequential
 
 from . import peers
 from .peers import OUT, B, H, N, T
 
-SIDE = 8  # of an image, of 2 channels
+normal = nnx.initializers.normal(0.1)
 LATE = {"reset": "subtract", "reset_delay": True}  # the default of snnTorch; spyx, whose spikes come a step later still
 EXPONENTIAL = {"dt": 1e-3, "method": "exp"}
 
@@ -28,7 +29,8 @@ class Trial(NamedTuple):
       writer: the library that writes the file.
       reader: the library that reads it.
       how: the arguments of `to_nir` or `from_nir`; of both if brainsurr writes and reads.
-      options: the arguments of `snntorch_writes`.
+      options: the arguments of the function of `peers`.
+      manners: the library whose resets a network of ours has.
     """
 
     network: str
@@ -36,90 +38,134 @@ class Trial(NamedTuple):
     reader: str
     how: Mapping[str, Any] = MappingProxyType({})
     options: Mapping[str, Any] = MappingProxyType({})
+    manners: str | None = None
+
+    def about(self) -> dict[str, str]:
+        """Return what tells it from all others, as the table shows it."""
+        several = ", several spikes in a step" if self.options == SEVERAL else ""
+        how = ", ".join(f"{name}={value!r}" for name, value in self.how.items())
+        return {"network": f"{self.network}{several}", "writer": self.writer, "reader": self.reader, "how": how}
 
 
-def two_layers(middle: Callable, **how) -> SpikingSequential:
-    """Return two layers of neurons, each after a linear layer; ``middle`` makes the first."""
-    rngs = nnx.Rngs(0)
-    layers = [nnx.Linear(N, H, rngs=rngs), *middle(rngs), nnx.Linear(H, OUT, rngs=rngs)]
-    return SpikingSequential([*layers, LIF(OUT, decay=0.9, threshold=0.7, **how)])
+class Layers:
+    """The layers of a random network with the resets of a library, whose neurons may be late, or need synapses."""
 
+    def __init__(self, library: Library):
+        self.rngs = nnx.Rngs(0)
+        self.late, self.synaptic = library.late, library is LIBRARIES["rockpool"]
+        self.reset = dict(zip(("reset", "reset_delay"), library.reset, strict=True))
 
-def late(net: SpikingSequential) -> SpikingSequential:
-    """Return a network whose neurons emit spikes one step later, like those of spyx."""
-    pairs = [[layer, Delay(layer.features, 1)] if isinstance(layer, LIF) else [layer] for layer in net.layers]
-    return SpikingSequential([layer for pair in pairs for layer in pair])
+    def linear(self, inputs: int, outputs: int, **how) -> nnx.Linear:
+        return nnx.Linear(inputs, outputs, bias_init=normal, rngs=self.rngs, **how)
 
+    def lif(self, n: int, synapse: dict | None = None, **how) -> list:
+        synapse = {"decay": 0.75} if self.synaptic and synapse is None else synapse
+        before = [] if synapse is None else [LI(n, **synapse)]
+        how = {"decay": 0.9, "threshold": 0.7, "rngs": self.rngs, **self.reset, **how}
+        return [*before, LIF(n, **how), *([Delay(n, 1)] if self.late else [])]
 
-def lif(**how) -> Callable:
-    """Return what makes a layer of neurons with these arguments."""
-    return lambda rngs: [LIF(H, decay=0.9, threshold=0.7, rngs=rngs, **how)]
+    def two(self, *first, bias: bool = True, last: list | None = None) -> list:
+        """Return two layers of neurons, each after a linear layer."""
+        how = {"use_bias": bias}
+        last = self.lif(OUT) if last is None else last
+        return [self.linear(N, H, **how), *(first or self.lif(H)), self.linear(H, OUT, **how), *last]
 
-
-def convolutional(*, pool: bool) -> SpikingSequential:
-    """Return a convolution of images, with or without a pool."""
-    rngs, side = nnx.Rngs(0), SIDE // 2 if pool else SIDE
-    first = [nnx.Conv(2, 4, (3, 3), rngs=rngs), LIF(4, decay=0.9, threshold=0.7, reset="zero")]
-    middle = [functools.partial(nnx.avg_pool, window_shape=(2, 2), strides=(2, 2))] if pool else []
-    last = [nnx.Linear(4 * side**2, OUT, rngs=rngs), LIF(OUT, decay=0.9, threshold=0.7, reset="zero")]
-    return SpikingSequential([*first, *middle, _flatten, *last])
+    def conv(self, side: int, middle: tuple = (), neurons: dict | None = None, window: tuple = (3, 3), **how) -> list:
+        """Return a convolution with neurons, and a last layer of an image of that side."""
+        conv = nnx.Conv(2, 4, window, bias_init=normal, rngs=self.rngs, **how)
+        last = self.linear(4 * side ** len(window), OUT)
+        return [conv, *self.lif(4, **neurons or {}), *middle, _flatten, last, *self.lif(OUT)]
 
 
 def _flatten(xs):
     return xs.reshape(*xs.shape[:2], -1)
 
 
-OURS: dict[str, Callable[[], SpikingSequential]] = {
-    "reset to zero": lambda: two_layers(lif(reset="zero"), reset="zero"),
-    "one decay for each neuron": lambda: two_layers(
-        lambda rngs: [LIF(H, decay=np.linspace(0.5, 0.95, H, dtype=np.float32), reset="zero")], reset="zero"
+EACH = np.linspace(0.5, 0.95, H).astype(np.float32)
+IF = {"decay": 1.0, "threshold": 2.0}
+POOL = (functools.partial(nnx.avg_pool, window_shape=(2, 2), strides=(2, 2)),)
+KINDS: dict[str, Callable[[Layers], list]] = {
+    "`LIF`": lambda h: h.two(),
+    "without biases": lambda h: h.two(bias=False),
+    "a decay for each": lambda h: h.two(*h.lif(H, decay=EACH)),
+    "a threshold for each": lambda h: h.two(*h.lif(H, threshold=EACH)),
+    "`decay_input=True`": lambda h: h.two(*h.lif(H, decay_input=True, threshold=0.2)),
+    "`decay=1.0`": lambda h: h.two(*h.lif(H, **IF)),
+    "`LI`, `LIF`": lambda h: h.two(*h.lif(H, {"decay": 0.75})),
+    "both `decay_input=True`": lambda h: h.two(
+        *h.lif(H, {"decay": 0.75, "decay_input": True}, decay_input=True, threshold=0.05)
     ),
-    "synapses": lambda: two_layers(lambda rngs: [LI(H, decay=0.75), *lif(reset="zero")(rngs)], reset="zero"),
-    "recurrent": lambda: two_layers(lif(reset="zero", recurrent=True), reset="zero"),
-    "convolution": lambda: convolutional(pool=False),
-    "convolution, average pool": lambda: convolutional(pool=True),
-    "reset by subtraction": lambda: two_layers(lif(), reset="subtract"),
-    "reset by subtraction, late": lambda: two_layers(lif(reset_delay=True), reset_delay=True),
-    "reset by subtraction and spikes, late": lambda: late(two_layers(lif(reset_delay=True), reset_delay=True)),
+    "both a decay for each": lambda h: h.two(*h.lif(H, {"decay": EACH[::-1].copy()}, decay=EACH)),
+    "`recurrent=True`": lambda h: h.two(*h.lif(H, recurrent=True)),
+    "`LI` at the end": lambda h: h.two(last=[LI(OUT, decay=0.9)]),
+    "the same, `decay_input=True`": lambda h: h.two(last=[LI(OUT, decay=0.9, decay_input=True)]),
+    "linear at the end": lambda h: h.two(last=[]),
+    '`reset="none"`': lambda h: h.two(LIF(H, decay=0.9, reset="none")),
+    "`Delay(n, 3)`": lambda h: h.two(*h.lif(H), Delay(H, 3)),
+    "`Conv`": lambda h: h.conv(8),
+    "`Conv`, `decay=1.0`": lambda h: h.conv(8, neurons=IF),
+    "`Conv`, a threshold for each": lambda h: h.conv(8, neurons={"threshold": EACH[::8]}),
+    "`Conv`, strides": lambda h: h.conv(3, strides=2, padding="VALID"),
+    "`Conv`, dilation": lambda h: h.conv(8, kernel_dilation=2),
+    "`Conv`, groups": lambda h: h.conv(8, feature_group_count=2),
+    "`Conv`, average pool": lambda h: h.conv(4, POOL),
+    "the same, `decay=1.0`": lambda h: h.conv(4, POOL, IF),
+    "`Conv` over one axis": lambda h: h.conv(8, window=(3,)),
 }
-SNNTORCH, NORSE = {"dt": peers.SNNTORCH_DT}, {"dt": peers.NORSE_DT}
-TAU = {"r": "tau/dt"}
-AT_ONCE = {"reset_mechanism": "zero", "reset_delay": False}
-BOTH = {"snntorch": SNNTORCH, "norse": NORSE}
-OF_TAU = {"snntorch": {**SNNTORCH, **TAU}, "norse": NORSE}
-LOSSY = {"lossy": True}
-WRITTEN = {  # by brainsurr, for whom and how
-    "reset to zero": {**BOTH, "jaxpike": EXPONENTIAL, "spyx": {"dt": 1.0}},
-    "one decay for each neuron": OF_TAU,
-    "synapses": OF_TAU,
-    "recurrent": OF_TAU,
-    "convolution": BOTH,
-    "convolution, average pool": BOTH,
-    "reset by subtraction": {reader: {**how, **LOSSY} for reader, how in BOTH.items()},
-    "reset by subtraction and spikes, late": {"spyx": {"dt": 1.0, **TAU, **LOSSY}},
-}
+SEVERAL = {"single": False}
+OTHER_STEPS = {"snntorch": 1e-4, "spikingjelly": 1e-4, "spyx": 1.0, "sinabs": 1.0}  # than 1e-3, of their files
+TRIALS = [Trial(kind, "brainsurr", "brainsurr", {"dt": 1e-3}) for kind in KINDS]
+TRIALS += [
+    Trial(kind, "brainsurr", name, {"dt": OTHER_STEPS.get(name, 1e-3), "reader": name}, manners=name)
+    for name in filter(None, LIBRARIES)
+    for kind in KINDS
+]
+# What they don't read the same: without a name, or with several spikes in a step.
+TRIALS += [
+    Trial("`LIF`", "brainsurr", "spyx", {"dt": 1.0}),
+    Trial("`LIF`", "brainsurr", "sinabs", {"dt": 1.0, "method": "exp"}),
+    Trial("`LIF`", "brainsurr", "sinabs", {"dt": 1.0, "reader": "sinabs"}, SEVERAL, "sinabs"),
+    Trial("`LIF`", "brainsurr", "rockpool", EXPONENTIAL),
+    Trial("`LI`, `LIF`", "brainsurr", "rockpool", {**EXPONENTIAL, "lossy": True}, manners="rockpool"),
+    Trial("`LI`, `LIF`", "brainsurr", "rockpool", {"dt": 1e-3, "reader": "rockpool"}, SEVERAL, "rockpool"),
+    Trial("`LI`, `LIF`", "brainsurr", "spyx", {"dt": 1.0, "r": "tau/dt", "lossy": True}, manners="spyx"),
+    Trial("`decay=1.0`", "brainsurr", "norse", {"dt": 1e-3}),
+    Trial("`decay=1.0`", "brainsurr", "snntorch", {"dt": 1e-4, "r": "tau/dt"}),
+    Trial("`recurrent=True`", "brainsurr", "snntorch", {"dt": 1e-4, "r": "tau/dt"}),
+    Trial("`Conv`, average pool", "brainsurr", "norse", {"dt": 1e-3}),
+    Trial("`LIF`", "brainsurr", "norse", {"dt": 1e-3, "lossy": True}, manners="sinabs"),
+    Trial("`LIF`", "brainsurr", "snntorch", {"dt": 1e-4, "lossy": True}, manners="sinabs"),
+]
+AT_ONCE, TAU = {"reset_mechanism": "zero", "reset_delay": False}, {"r": "tau/dt"}
 READ = [  # network, writer, how brainsurr reads it, the writer's options, and who reads it, too
-    ("Leaky, zero, at once", "snntorch", SNNTORCH, AT_ONCE, ["snntorch"]),
-    ("Leaky", "snntorch", {**SNNTORCH, **LATE}, {}, ["snntorch"]),
-    ("Synaptic", "snntorch", {**SNNTORCH, **LATE}, {"synaptic": True}, ["snntorch"]),
-    ("RLeaky, zero, at once", "snntorch", SNNTORCH, {"recurrent": True, **AT_ONCE}, ["snntorch"]),
+    ("Leaky, zero, at once", "snntorch", {"dt": 1e-4}, AT_ONCE, ["snntorch"]),
+    ("Leaky", "snntorch", {"dt": 1e-4, **LATE}, {}, ["snntorch"]),
+    ("Synaptic", "snntorch", {"dt": 1e-4, **LATE}, {"synaptic": True}, ["snntorch"]),
+    ("RLeaky, zero, at once", "snntorch", {"dt": 1e-4}, {"recurrent": True, **AT_ONCE}, ["snntorch"]),
     ("LIFBoxCell", "norse", {"dt": peers.NORSE_DT**2}, {}, ["norse"]),  # it writes its time constants times dt
+    ("LIFNode", "spikingjelly", {"dt": 1e-4}, {}, ["spikingjelly"]),
     ("LIF", "spyx", {"dt": 1.0, **TAU, **LATE}, {}, ["spyx", "snntorch"]),
     ("LIF, zero", "jaxpike", EXPONENTIAL, {}, ["jaxpike"]),
+    ("LIF, zero", "sparx", EXPONENTIAL, {}, ["sparx"]),
+    ("LIF, SingleSpike", "sinabs", {"dt": 1.0, "method": "exp", **TAU, "reset": "subtract"}, {}, ["sinabs"]),
+    ("LIF", "sinabs", {"dt": 1.0, "method": "exp", **TAU, "reset": "subtract"}, SEVERAL, []),
+    ("LIFTorch, 1 spike", "rockpool", {**EXPONENTIAL, **TAU, "reset": "subtract"}, {}, ["rockpool"]),
+    ("the same, its thresholds changed", "rockpool", {**EXPONENTIAL, **TAU, "reset": "subtract"}, {"change": True}, []),
 ]
-TRIALS = [
-    Trial(network, "brainsurr", "brainsurr", {**NORSE, **(LOSSY if "subtraction" in network else {})})
-    for network in OURS
-]
-TRIALS += [Trial(n, "brainsurr", reader, how) for n, readers in WRITTEN.items() for reader, how in readers.items()]
 for network, writer, how, options, readers in READ:
     TRIALS += [Trial(network, writer, "brainsurr", how, options)]
     TRIALS += [Trial(network, writer, reader, {}, options) for reader in readers]
 
 
+def network(trial: Trial) -> SpikingSequential:
+    """Return a network of ours, with the resets of a library, or those of NIR."""
+    return SpikingSequential(KINDS[trial.network](Layers(LIBRARIES[trial.manners])))
+
+
 def inputs(network: str) -> np.ndarray:
     """Return what goes in, channels last."""
-    size = (SIDE, SIDE, 2) if network.startswith("convolution") else (N,)
+    image = network.startswith(("`Conv`", "the same, `decay=1.0`"))
+    size = (8, 2) if "one axis" in network else (8, 8, 2) if image else (N,)
     return np.random.default_rng(2).normal(0.3, 1.0, (T, B, *size)).astype(np.float32)
 
 
@@ -128,25 +174,40 @@ def run_network(net: SpikingSequential, xs) -> np.ndarray:
     return np.asarray(net(net.initialize_carry(xs.shape[1:]), xs)[1])
 
 
+def differ(expected: np.ndarray, actual: np.ndarray) -> float:
+    """Return the share of outputs that differ: spikes at all, sums by more than their rounding over the steps."""
+    spikes = np.isin(expected, (0, 1)).all()
+    return float(np.mean(actual != expected if spikes else ~np.isclose(actual, expected, rtol=1e-5, atol=1e-4)))
+
+
 def outputs(trial: Trial, folder: Path) -> tuple[np.ndarray, np.ndarray]:
-    """Return what comes out of the network where it was written, and of the file where it is read."""
+    """Return what comes out of the network where it was written, and of the file where it is read.
+
+    Raises:
+      ValueError: `to_nir` refuses it.
+    """
     import nir
 
     path, xs = folder / "net.nir", inputs(trial.network)
-    how, read_options = dict(trial.how), {}
+    how = dict(trial.how)
     if trial.writer == "brainsurr":
-        net = OURS[trial.network]()
-        expected = run_network(net, xs)
+        net = network(trial)
         nir.write(path, to_nir(net, xs.shape[2:], **how))
-        read_options = {"dt": how["dt"], "method": how.get("method", "euler")}
+        expected = run_network(net, xs)
     else:
         with peers.quietly():
             expected = peers.WRITERS[trial.writer](path, xs, **trial.options)
-        read_options = how
     if trial.reader == "brainsurr":
-        loaded = from_nir(path, "nnx", **read_options)
-        actual = run_network(late(loaded) if trial.writer == "spyx" else loaded, xs)
+        net = from_nir(path, "nnx", **how)
+        actual = run_network(delayed(net) if trial.writer == "spyx" else net, xs)
     else:
         with peers.quietly():
-            actual = peers.READERS[trial.reader](path, np.moveaxis(xs, -1, 2) if xs.ndim > 3 else xs)
+            theirs = {} if trial.writer != "brainsurr" else trial.options
+            actual = peers.READERS[trial.reader](path, np.moveaxis(xs, -1, 2) if xs.ndim > 3 else xs, **theirs)
     return expected, np.asarray(actual)
+
+
+def delayed(net: SpikingSequential) -> SpikingSequential:
+    """Return a network whose neurons emit spikes one step later, like those of spyx."""
+    pairs = [[layer, Delay(layer.features, 1)] if isinstance(layer, LIF) else [layer] for layer in net.layers]
+    return SpikingSequential([layer for pair in pairs for layer in pair])

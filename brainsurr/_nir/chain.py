@@ -64,7 +64,8 @@ class Convention(NamedTuple):
     Attributes:
       dt: its step.
       method: ``"euler"`` or ``"exp"``.
-      r: what it takes the resistances of neurons for, ``"1"`` or ``"tau/dt"``; None if for what they are.
+      r: what it takes the resistances of neurons for; ``"1"``; ``"tau/dt"``, the one that lets all of the input in,
+        with exp 1 / (1 - decay); or None, what they are.
     """
 
     dt: float
@@ -79,14 +80,15 @@ class Convention(NamedTuple):
         """Return the decay of a time constant above 0."""
         return 1 - self.dt / tau if self.method == "euler" else np.exp(-self.dt / tau)
 
-    def r_of(self, tau: np.ndarray, given: Any = None) -> Any:
-        """Return the resistance of neurons with a time constant, which is 1 without a leak."""
-        return {"1": np.ones_like(tau), "tau/dt": tau / self.dt}.get(self.r or "", given)
-
-    def gain_of(self, decay: np.ndarray, r: np.ndarray, leaks: bool) -> np.ndarray:
-        """Return the factor of the input in a step there; exactly 1 if r is tau / dt, rounded to float32."""
-        gain = (1 - decay if leaks else self.dt) * r
+    def gain_of(self, tau: Any, r: np.ndarray) -> np.ndarray:
+        """Return the factor of the input in a step, 1 where it is near; ``tau`` is None without a leak."""
+        gain = r * (self.dt if tau is None else 1 - self.decay_of(tau))
         return np.where(near(gain, 1), 1.0, gain)
+
+    def r_of(self, tau: Any, given: np.ndarray) -> np.ndarray:
+        """Return the resistance of neurons, which may be given."""
+        one = np.ones_like(given)
+        return {"1": one, "tau/dt": one / (self.dt if tau is None else 1 - self.decay_of(tau))}.get(self.r or "", given)
 
 
 class Chain:
@@ -126,14 +128,19 @@ class Writer(Chain):
 
     Attributes:
       owner: the layer that is written, for messages.
+      owners: by its nodes.
+      reset: that of neurons there, with ``reset_delay``.
+      fuses: whether integrators and the neurons behind them are one node, a CubaLIF.
       lost: what NIR does not say of the layers so far.
     """
 
-    def __init__(self, shape: Shape, how: Convention):
+    def __init__(self, shape: Shape, how: Convention, reset: tuple[str, bool], fuses: bool):
         super().__init__(shape, how)
+        self.reset, self.fuses = reset, fuses
         self.nodes: dict[str, Any] = {}
         self.edges: list[tuple[str, str]] = []
         self.lost: list[str] = []
+        self.owners: dict[str, str] = {}
         self.owner = self.last = ""
 
     def add(self, name: str, node: Any, words: dict[str, Any] | None = None):
@@ -142,7 +149,7 @@ class Writer(Chain):
             node.metadata = {"brainsurr": words}
         if self.nodes:
             self.edges.append((self.last, name))
-        self.nodes[name], self.last = node, name
+        self.nodes[name], self.owners[name], self.last = node, self.owner, name
 
     def lose(self, what: str):
         """Note what NIR does not say of the layer."""

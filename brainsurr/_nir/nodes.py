@@ -97,7 +97,7 @@ def _write_conv(name: str, layer: Affine, to: Writer):
     axes = kernel.ndim - 2
     expect(axes in (1, 2), "a convolution over one axis or two, which NIR has", axes)
     strides, dilation, pads, shape = _slid(layer, kernel.shape, to.shape)
-    same = layer.padding == "SAME" and set(strides) == {1} and any(low != high for low, high in pads)
+    same = layer.padding == "SAME" and set(strides) == {1}
     how: dict[str, Any] = {"padding": "same" if same else _even(pads), "stride": strides, "dilation": dilation}
     how = {field: value[0] if axes == 1 and value != "same" else value for field, value in how.items()}
     weight = np.ascontiguousarray(np.moveaxis(kernel, (-1, -2), (0, 1)))
@@ -228,25 +228,26 @@ def write_neurons(name: str, population: Population, to: Writer):
     words = _words(population) | _words_of_spikes(neuron.spike_fn, to)
     words |= {word: getattr(neuron, word) for word in RESETTING if getattr(neuron, word) is not None}
     never_resets = neuron.reset == "none" and kernel is None
-    delayed = " one step later" if neuron.reset_delay else ""
-    if delayed or not (neuron.reset == "zero" or never_resets):
-        to.lose(f"the reset {neuron.reset!r}{delayed}, where NIR's neurons reset to a value at once")
+    reset = neuron.reset, bool(neuron.reset_delay)
+    if not never_resets and reset != to.reset:
+        said = [f"the reset {how!r}{' one step later' if late else ''}" for how, late in (reset, to.reset)]
+        to.lose(f"{said[0]}, where neurons there have {said[1]}")
     threshold = to.spread(neuron.threshold)
     if never_resets and not np.any(neuron.decay) and np.any(threshold):  # memoryless
         to.add(name, nir.Threshold(threshold=threshold), words)
         return
     (leak, same), zero, last = _membrane(neuron, to), np.zeros_like(threshold), to.nodes[to.last]
-    r = to.how.r_of(leak.get("tau", zero + 1))
+    r = to.how.r_of(leak.get("tau"), same)
     threshold = threshold * _factor(r, same)
     node: Any
     if never_resets:
         to.add(f"{name}_potential", _integrator(leak, r), _words(population))
         node = nir.Threshold(threshold)
-    elif leak and kernel is None and isinstance(last, nir.LI):
+    elif to.fuses and leak and kernel is None and isinstance(last, nir.LI):
         del to.nodes[to.last]
         name, (to.last, _) = to.last.replace("li", "cubalif"), to.edges.pop()
         words |= {f"synapse_{word}": value for word, value in last.metadata["brainsurr"].items()}
-        w_in = to.how.r_of(last.tau)
+        w_in = to.how.r_of(last.tau, last.r)
         node = nir.CubaLIF(last.tau, leak["tau"], r, zero, threshold * _factor(w_in, last.r), zero, w_in)
     else:
         node = (nir.LIF if leak else nir.IF)(r=r, **leak, v_threshold=threshold, v_reset=zero)
@@ -254,8 +255,9 @@ def write_neurons(name: str, population: Population, to: Writer):
     if kernel is not None:
         expect(len(to.shape) == 1, "recurrent neurons on one axis", to.shape)
         weight = to.to_order(to.to_order(plain(kernel)).T)
-        to.nodes[f"{name}_recurrent"] = nir.Linear(weight=weight.copy())
-        to.edges += [(name, f"{name}_recurrent"), (f"{name}_recurrent", name)]
+        to.add(f"{name}_recurrent", nir.Linear(weight=weight.copy()))
+        to.edges.append((to.last, name))
+        to.last = name
 
 
 def write_delay(name: str, population: Population, to: Writer):
@@ -268,10 +270,9 @@ def write_delay(name: str, population: Population, to: Writer):
 
 def _read_membrane(node: Any, to: Reader, tau: str = "tau", r: str = "r") -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Return the decay of a potential, the factor of its input in a step, and where it rests."""
-    how, given, leaks = to.how, to.numbers(node, r), not isinstance(node, nir.I | nir.IF)
-    one = decay = time = np.ones_like(given)
-    rest = 0 * one
-    if leaks:
+    how, given, time = to.how, to.numbers(node, r), None
+    decay, rest = np.ones_like(given), np.zeros_like(given)
+    if not isinstance(node, nir.I | nir.IF):
         time, rest = to.numbers(node, tau), to.numbers(node, "v_leak")
         decay = how.decay_of(np.maximum(time, np.finfo(float).tiny))
         what = f"{tau} to be dt or more, or above 0 with method='exp', and its decay below 1"
@@ -280,7 +281,7 @@ def _read_membrane(node: Any, to: Reader, tau: str = "tau", r: str = "r") -> tup
     if not isinstance(node, nir.I):  # what an integrator gives depends on its resistance as it is
         given = how.r_of(time, given)
     expect(np.all(given > 0), f"{r} above 0", given.min())
-    return decay, how.gain_of(decay, given, leaks), rest
+    return decay, how.gain_of(time, given), rest
 
 
 def read_integrator(node: Any, to: Reader, threshold: Any = None):

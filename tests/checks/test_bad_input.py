@@ -289,7 +289,7 @@ KINDS: dict[str, Kind] = {
     "to_nir input_shape": kind((2,), [2], bad=((), (0,), (-1,), (2.5,), (True,), (2, math.nan), np.ones((2, 2)), 2)),
     "graph": kind(graph(), bad=NO_GRAPHS),
     "host": WORD._replace(good=("nnx", "linen", "brainstate")),
-    **dict.fromkeys(("r", "reset"), WORD),
+    **dict.fromkeys(("r", "reset", "reader", "to_nir method"), WORD),
     "from_nir spike_fn": kind(None, bs.Arctan(), but="function"),
     "dt": kind(0.5, 1.0, bad=(0, 0.0, -1.0, math.nan, math.inf, True, np.ones(2), 1j), odd=(np.float64(0.5),)),
     "plot dt": kind(0.5, 1.0, bad=(0, 0.0, -1.0, math.nan, math.inf, np.ones(2), 1j), odd=(True,), anyhow=True),

@@ -49,7 +49,7 @@ def test_every_status_of_a_gradient_is_explained():
 def test_nir(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     scope = run_blocks(DOCS / "nir.md")
-    assert {path.name for path in tmp_path.iterdir()} == {"net.nir", "leaky.nir"}
+    assert {path.stem for path in tmp_path.iterdir()} == {"net", "leaky", "speck", "xylo"}
     said = re.search(r"print\(error\)  # (.*) \.\.\.\n", (DOCS / "nir.md").read_text())[1]
     assert capsys.readouterr().out.startswith(said)
     (leaky,) = scope["snntorch_net"].layers

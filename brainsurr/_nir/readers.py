@@ -1,0 +1,193 @@
+"""What other libraries read, as data: a row says what a library computes of a file, and which nodes it knows.
+
+A graph for one is at first NIR's own, with the method and the resistances that the library takes as they are meant.
+`suit` makes of it what the library computes as the same. The rows hold for the versions that docs/nir.md names, where
+they are measured.
+"""
+
+import itertools
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
+from typing import Any, NamedTuple
+
+import nir
+import numpy as np
+
+from .chain import LINEAR, SPIKING, Convention, Writer, expect, naming, near
+
+PRODUCTS = LINEAR | nir.Conv1d | nir.Conv2d
+INSTEAD = {  # of a node that a library does not know
+    "LI": "end the network before it, and integrate what comes out",
+    "I": "end the network before it, and sum what comes out",
+    "IF": "give it a decay below 1",
+    "LIF": "put an LI before it",
+    "Threshold": "give it a reset, and a decay above 0",
+    "AvgPool2d": "leave it out, for strides in the convolution before it",
+    "Conv1d": "make it one over two axes, one of them of length 1",
+    "Conv2d": "make it a linear layer",
+}
+
+
+class Library(NamedTuple):
+    """How a library reads.
+
+    Attributes:
+      method: how it steps, ``"euler"`` or ``"exp"``.
+      r: a resistance with which it computes what is meant, ``"1"`` or ``"tau/dt"``.
+      nodes: the kinds that it reads, by name.
+      dt: its step, if it has no other.
+      reset: that of its neurons, with ``reset_delay``.
+      late: whether spikes leave its neurons a step later, as with a `Delay` of 1 behind them.
+      recurrent: the kinds of neurons whose recurrent weights it reads, by name.
+      one: the fields of a node in which all its neurons have to be the same, with what they are here.
+      change: makes of a node the one that says to the library what the node means.
+    """
+
+    method: str
+    r: str
+    nodes: str
+    dt: float | None = None
+    reset: tuple[str, bool] = ("zero", False)
+    late: bool = False
+    recurrent: str = ""
+    one: Mapping[str, str] = MappingProxyType({})
+    change: Callable[[Any, Convention], Any] = lambda node, how: node
+
+
+def suit(to: Writer, reader: str):
+    """Make of the graph that is written what a library computes as the same, or raise a ValueError."""
+    library = LIBRARIES[reader]
+    known = library.nodes.split()
+    if library.late:
+        _leave_out_delays(to, reader)
+    _fold(to, "SumPool2d" in known and "AvgPool2d" not in known, "v_threshold" in library.one)
+    for name, node in to.nodes.items():
+        kind = "Threshold" if name.endswith("_potential") else type(node).__name__  # of neurons that don't reset
+        with naming(to.owners[name]):
+            got = f"{kind}: {INSTEAD.get(kind, 'leave it out')}"
+            expect(kind in ("Input", "Output", *known), f"what {reader} reads, {', '.join(known)}", got)
+            neurons = type(to.nodes[name.removesuffix("_recurrent")]).__name__
+            fits = not name.endswith("_recurrent") or neurons in library.recurrent.split()
+            expect(fits, f"no recurrent weights of {neurons}, which {reader} does not read", "some")
+            single = getattr(node, "groups", 1) == 1
+            expect(single, "one group of channels, without which nir.read refuses a file", "more")
+            for field, what in library.one.items():
+                value = np.ravel(getattr(node, field, 0.0))
+                expect(np.all(near(value, value[0])), f"one {what}, as {reader} needs", "several")
+            to.nodes[name] = library.change(node, to.how)
+
+
+def _chain(to: Writer) -> list[str]:
+    """Return the names of the nodes in order, without recurrent weights."""
+    return [name for name in to.nodes if not name.endswith("_recurrent")]
+
+
+def _leave_out_delays(to: Writer, reader: str):
+    """Leave out the delays of one step behind neurons, whose spikes are late anyway."""
+    for name, after in itertools.pairwise(_chain(to)):
+        if isinstance(to.nodes.get(name), SPIKING):
+            delay = to.nodes[after]
+            with naming(to.owners[name]):
+                late = type(delay) is nir.Delay and np.all(near(delay.delay, to.how.dt))
+                expect(late, f"a Delay(features, 1) behind it, since spikes leave {reader} a step late", "none")
+            del to.nodes[after]
+    to.edges = [*itertools.pairwise(to.nodes)]
+
+
+def _fold(to: Writer, sums: bool, ones: bool):
+    """Make averages sums, by whose size the weights behind are divided, and thresholds 1, which divide those before."""
+    before, summed = None, 1.0
+    for name in _chain(to):
+        node = to.nodes[name]
+        if isinstance(node, PRODUCTS):
+            if summed != 1:
+                _divide(node, "weight", np.full(len(node.weight), summed))
+            before, summed = node, 1.0
+        elif sums and type(node) is nir.AvgPool2d and not np.any(node.padding):
+            to.nodes[name] = nir.SumPool2d(node.kernel_size, node.stride, node.padding)
+            before, summed = None, summed * float(np.prod(node.kernel_size))
+        elif type(node) is not nir.Flatten:
+            with naming(to.owners[name]):
+                expect(summed == 1, "a linear layer or convolution behind an average pool, as for a sum", "none")
+            if ones and before is not None and isinstance(node, SPIKING) and np.all(node.v_threshold > 0):
+                each = node.v_threshold.reshape(len(node.v_threshold), -1)[:, 0]
+                if np.ptp(each) > 0:
+                    for weights in filter(None, (before, to.nodes.get(f"{name}_recurrent"))):
+                        _divide(weights, "weight", each)
+                    _divide(before, "bias", each)
+                    node.v_threshold = np.ones_like(node.v_threshold)
+            before = before if isinstance(node, nir.LI | nir.I) else None
+        else:
+            before = None
+
+
+def _divide(node: Any, field: str, by: np.ndarray):
+    """Divide what weights or a bias give to each neuron, or channel."""
+    if hasattr(node, field):
+        value, node.metadata = getattr(node, field), {}  # not of the dtype that it had
+        setattr(node, field, (value.T / by).T.astype(value.dtype))
+
+
+def _for_norse(node: Any, how: Convention) -> Any:
+    """Let neurons without a leak take all of their input, as they do in norse whatever the resistance."""
+    if type(node) is nir.IF:
+        gain = how.gain_of(None, node.r)
+        node.r, node.v_threshold = node.r / gain, node.v_threshold / gain
+    return node
+
+
+def _for_jaxpike(node: Any, how: Convention) -> Any:
+    """Say in a word how a convolution is padded, without which jaxpike pads none."""
+    if type(node) is nir.Conv2d:
+        same = node.padding == "same"
+        fits = (same or not np.any(node.padding)) and np.all(np.array(node.dilation) == 1)
+        expect(fits, "padding VALID, or SAME with strides of 1, and no dilation, as jaxpike reads", "another")
+        node.padding = "same" if same else "valid"
+    expect(type(node) is not nir.LI or np.all(near(node.r, 1)), "decay_input=True, as in jaxpike", "False")
+    return node
+
+
+def _for_sparx(node: Any, how: Convention) -> Any:
+    """Refuse integrators that don't let all in, which sparx can make only of weights right before them."""
+    fits = type(node) is not nir.LI or np.all(near(node.r, how.r_of(node.tau, node.r)))
+    expect(fits, "decay_input=False, as in sparx and sinabs", "True")
+    return node
+
+
+def _for_sinabs(node: Any, how: Convention) -> Any:
+    """Give weights a bias, and integrators, which let all in, the resistance that is asked for."""
+    if type(node) is nir.Linear:
+        return nir.Affine(node.weight, np.zeros(len(node.weight), node.weight.dtype), metadata=node.metadata)
+    if type(node) is nir.LI:
+        node = _for_sparx(node, how)
+        node.r = np.ones_like(node.r)
+    image = type(node) is nir.LIF and node.tau.ndim > 1
+    expect(not image, "neurons on images to have decay=1.0, since sinabs fails to read others", "a leak")
+    return node
+
+
+def _for_rockpool(node: Any, how: Convention) -> Any:
+    """Say the step by the resistance, tau / dt - 1, and expect potentials that the synapse decays once more."""
+    if type(node) is nir.CubaLIF:
+        node.r, node.w_in = node.tau_mem / how.dt - 1, np.ones_like(node.w_in)
+        node.v_threshold = node.v_threshold * how.decay_of(node.tau_syn)
+    return node
+
+
+DENSE, IMAGES, SUBTRACT = "Linear Affine", "Linear Affine Conv2d Flatten", ("subtract", False)
+ONE_THRESHOLD = {"v_threshold": "threshold for all neurons, or a linear layer before them"}
+ONE_OF_ALL = dict.fromkeys(("tau", "tau_mem", "tau_syn"), "decay for all neurons") | ONE_THRESHOLD
+OTHERWISE = ("spyx", "sinabs", "rockpool")  # whose files mean something else to NIR
+LIBRARIES: dict[str | None, Library] = {
+    "norse": Library("euler", "1", f"{IMAGES} SumPool2d LIF IF CubaLIF", recurrent="LIF IF", change=_for_norse),
+    "snntorch": Library("euler", "tau/dt", f"{IMAGES} AvgPool2d LIF CubaLIF", dt=1e-4, one=ONE_THRESHOLD),
+    "spikingjelly": Library(
+        "euler", "tau/dt", f"{IMAGES} Conv1d AvgPool2d LIF IF CubaLIF", recurrent="LIF IF", one=ONE_OF_ALL
+    ),
+    "spyx": Library("euler", "tau/dt", f"{DENSE} LIF IF", reset=("subtract", True), late=True),
+    "jaxpike": Library("exp", "1", f"{IMAGES} AvgPool2d LIF LI", one=ONE_OF_ALL, change=_for_jaxpike),
+    "sparx": Library("exp", "tau/dt", f"{IMAGES} LIF IF LI", recurrent="LIF", one=ONE_THRESHOLD, change=_for_sparx),
+    "sinabs": Library("exp", "tau/dt", f"{IMAGES} SumPool2d LIF IF LI", dt=1.0, reset=SUBTRACT, change=_for_sinabs),
+    "rockpool": Library("exp", "tau/dt", f"{DENSE} CubaLIF", reset=SUBTRACT, change=_for_rockpool),
+    None: Library("euler", "1", "CubaLIF"),  # NIR's own
+}

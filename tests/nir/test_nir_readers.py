@@ -1,0 +1,234 @@
+"""Files for a library by its name: what they say by NIR's own equations, or by those of the library, in NumPy.
+
+The libraries themselves are tried where they are installed, in `test_nir_files.py`.
+"""
+
+import nir
+import numpy as np
+import pytest
+from cases import each_value_once
+from flax import nnx
+from nir_reference import leak
+from test_nir import assert_means, inputs, outputs_of
+from test_nir_files import ONE, TAU, N, W, cuba, row
+
+from benchmarks.lib.results import committed
+from benchmarks.nir import trials
+from benchmarks.nir.__main__ import key
+from brainsurr._nir.readers import LIBRARIES, OTHERWISE
+from brainsurr.nir import from_nir, to_nir
+from brainsurr.nnx import LI, LIF, Delay, SpikingSequential
+
+pytestmark = pytest.mark.usefixtures("lenient")
+MEANT = sorted(LIBRARIES.keys() - {None, *OTHERWISE})
+ROWS = {key(row): row for row in committed("nir")["trials"]}
+BY_NAME = {(t.network, t.reader): t for t in trials.TRIALS if "reader" in t.how and not t.options}
+
+
+def graph_of(trial):
+    """The network of a trial and its graph, or None if it is refused, as the page says."""
+    net, xs = trials.network(trial), trials.inputs(trial.network)
+    if ROWS[key(trial.about())]["differ"] is None:
+        with pytest.raises(ValueError, match=r"^to_nir: layer \d"):
+            to_nir(net, xs.shape[2:], **trial.how)
+        return net, None
+    return net, to_nir(net, xs.shape[2:], **trial.how)
+
+
+@pytest.mark.parametrize(("reader", "kind"), each_value_once(MEANT, [*trials.KINDS]))
+def test_a_file_for_a_library_still_means_the_network(reader, kind):
+    net, graph = graph_of(trial := BY_NAME[kind, reader])
+    library = LIBRARIES[reader]
+    if graph is None:
+        return
+    assert {type(node).__name__ for node in graph.nodes.values()} <= {"Input", "Output", *library.nodes.split()}
+    for node in graph.nodes.values():
+        assert all(np.ptp(getattr(node, field, 0.0)) == 0 for field in library.one)
+    xs = trials.inputs(kind)[:, :1]
+    assert_means(graph, net, xs, trial.how["dt"], library.method)
+
+
+def simulate(graph, xs, step):
+    """Outputs over time of a chain of linear layers and neurons, of which a library takes a step by its own rules."""
+    following, states, ys = dict(graph.edges), {}, []
+    for x in xs.astype(np.float64):
+        name = following["input"]
+        while name != "output":
+            node = graph.nodes[name]
+            if hasattr(node, "weight"):
+                x = x @ node.weight.T.astype(np.float64) + getattr(node, "bias", 0)
+            else:
+                x, states[name] = step(node, states.get(name, (0.0, 0.0)), x)
+            name = following[name]
+        ys.append(x)
+    return np.stack(ys)
+
+
+def sinabs(node, state, x):
+    """sinabs.layers.functional.lif_forward_single, with SingleSpike: r is not read, a time constant is in steps."""
+    v = (np.exp(-1 / node.tau) if hasattr(node, "tau") else 1.0) * state[0] + x
+    if type(node) is nir.LI:
+        assert np.all(node.r == 1)
+        return v, (v, 0.0)
+    s = (v >= node.v_threshold) * 1.0
+    return s, (v - s * node.v_threshold, 0.0)
+
+
+def rockpool(node, state, x):
+    """rockpool's LIFTorch of a CubaLIF, with one spike in a step; its step is said by r."""
+    dt = np.min(node.tau_mem / (1 + node.r))
+    i = np.exp(-dt / node.tau_syn) * (state[1] + x)
+    v = np.exp(-dt / node.tau_mem) * state[0] + i
+    s = (v >= node.v_threshold) * 1.0
+    return s, (v - s * node.v_threshold, i)
+
+
+def spyx(node, state, x):
+    """spyx.nn.LIF and IF: the spikes and the reset are those of the potential before the step."""
+    decay = 1 - 1 / node.tau if hasattr(node, "tau") else 1.0
+    s = (state[0] > node.v_threshold + 0 * x) * 1.0
+    return s, (decay * state[0] + x - s * node.v_threshold, 0.0)
+
+
+def norse(node, state, x):
+    """norse's IAFCell, which takes its input as it is, and LIFBoxCell, for which r is 1; with a step of 1 ms."""
+    v = state[0] + x if type(node) is nir.IF else leak(state[0], x, node.tau, 1e-3, "euler")
+    s = (v > node.v_threshold) * 1.0
+    return s, (np.where(s > 0, 0.0, v), 0.0)
+
+
+RULES = {"sinabs": sinabs, "rockpool": rockpool, "spyx": spyx, "norse": norse}
+FLAT = [kind for kind in trials.KINDS if "Conv" not in kind and "the same" not in kind]
+
+
+@pytest.mark.parametrize("reader", RULES)
+def test_what_a_library_computes_by_its_own_rules_is_ours(reader):
+    kinds = [kind for kind in FLAT if reader != "norse" or kind in ("`LIF`", "`decay=1.0`", "a decay for each")]
+    tried = 0
+    for kind in kinds:
+        net, graph = graph_of(BY_NAME[kind, reader])
+        if graph is not None:
+            xs, tried = trials.inputs(kind), tried + 1
+            expected = trials.run_network(net, xs)
+            actual = simulate(graph, xs, RULES[reader])
+            assert trials.differ(expected, actual) == 0, kind
+            assert expected.mean() > 0.02
+    assert tried >= 3
+
+
+def lif(n=4, **how):
+    return LIF(n, **{"reset": "zero"} | how)
+
+
+def linear(n, m):
+    return nnx.Linear(n, m, rngs=nnx.Rngs(0))
+
+
+SEVERAL = np.float32([0.5, 0.6, 0.7, 0.8])
+BAD = {  # what is said, the reader, and the layers
+    r"layer 1, LI: .* norse reads, .*, got LI: end the network before it": ("norse", [lif(), LI(4)]),
+    r"layer 0, LIF: .* snntorch reads, .*, got IF: give it a decay below 1": ("snntorch", [lif(decay=1.0)]),
+    r"layer 0, LIF: .* rockpool reads, .*, got LIF: put an LI before it": ("rockpool", [lif(reset="subtract")]),
+    r"layer 0, LIF: .* sparx reads, .*, got Threshold: give it a reset": ("sparx", [lif(reset="none")]),
+    r"layer 1, Delay: .* jaxpike reads, .*, got Delay: leave it out": ("jaxpike", [lif(), Delay(4, 1)]),
+    r"layer 0, LIF: expected no recurrent weights of LIF, which snntorch": (
+        "snntorch",
+        [lif(recurrent=True, rngs=nnx.Rngs(0))],
+    ),
+    r"layer 0, LIF: expected one decay for all neurons, as jaxpike needs": ("jaxpike", [lif(decay=SEVERAL)]),
+    r"layer 1, LIF: expected one threshold for all neurons, or a linear layer before": (
+        "sparx",
+        [lif(), lif(threshold=SEVERAL)],
+    ),
+    r"layer 2, LIF: expected one threshold for all neurons": (
+        "sparx",
+        [linear(4, 4), lif(recurrent=True, rngs=nnx.Rngs(0)), lif(threshold=SEVERAL)],
+    ),
+    r"layer 0, LIF: expected a Delay\(features, 1\) behind it, since spikes leave spyx": (
+        "spyx",
+        [lif(reset="subtract", reset_delay=True), linear(4, 4), Delay(4, 1)],
+    ),
+    r"layer 0, LI: expected decay_input=True, as in jaxpike": ("jaxpike", [LI(4)]),
+    r"layer 0, LI: expected decay_input=False, as in sparx and sinabs": ("sinabs", [LI(4, decay_input=True)]),
+    r"layer 1, LI: expected decay_input=False, as in sparx": ("sparx", [lif(), LI(4, decay_input=True)]),
+    r"layer 0, LIF: expected no recurrent weights of IF, which sparx": (
+        "sparx",
+        [lif(decay=1.0, recurrent=True, rngs=nnx.Rngs(0))],
+    ),
+    r"layer 0, LIF: the reset 'zero', where neurons there have the reset 'subtract'\.": ("sinabs", [lif()]),
+    r"layer 0, LIF: .* 'zero', where .* the reset 'subtract' one step later": ("spyx", [lif(), Delay(4, 1)]),
+}
+
+
+@pytest.mark.parametrize("said", BAD)
+def test_what_a_library_does_not_compute_is_refused(said):
+    reader, layers = BAD[said]
+    with pytest.raises(ValueError, match=f"^to_nir: {said}"):
+        to_nir(SpikingSequential(layers), (4,), dt=trials.OTHER_STEPS.get(reader, 1e-3), reader=reader)
+
+
+POOL = trials.POOL[0]
+BAD_IMAGES = {
+    "layer 0, Conv: expected padding VALID, or SAME": (
+        "jaxpike",
+        [nnx.Conv(2, 4, (3, 3), padding=2, rngs=nnx.Rngs(0))],
+    ),
+    "layer 0, Conv: expected one group": ("norse", [nnx.Conv(2, 4, (3, 3), feature_group_count=2, rngs=nnx.Rngs(0))]),
+    "layer 0, LIF: expected neurons on images to have decay=1.0": ("sinabs", [LIF(2)]),
+    "layer 1, LIF: expected a linear layer or convolution behind an average pool": ("norse", [POOL, lif(2)]),
+    "layer 0, partial: .* sparx reads, .* got AvgPool2d: leave it out": ("sparx", [POOL]),
+}
+
+
+@pytest.mark.parametrize("said", BAD_IMAGES)
+def test_an_image_that_a_library_does_not_compute_is_refused(said):
+    reader, layers = BAD_IMAGES[said]
+    with pytest.raises(ValueError, match=f"^to_nir: {said}"):
+        to_nir(SpikingSequential(layers), (4, 4, 2), dt=trials.OTHER_STEPS.get(reader, 1e-3), reader=reader)
+
+
+@pytest.mark.parametrize(
+    ("how", "said"),
+    [
+        ({"reader": "lava"}, "expected reader to be one of 'norse', 'snntorch', .*, got 'lava'"),
+        ({"reader": "norse", "method": "exp"}, "expected no method and no r, which reader='norse' says"),
+        ({"reader": "norse", "r": "1"}, "expected no method and no r, which reader='norse' says"),
+        ({"reader": "sinabs"}, "expected dt=1.0, the only step of sinabs, got 0.001"),
+    ],
+)
+def test_what_is_said_of_a_reader_is_checked(how, said):
+    with pytest.raises(ValueError, match=f"^to_nir: {said}"):
+        to_nir(SpikingSequential([lif()]), (4,), dt=1e-3, **how)
+
+
+def test_a_lossy_file_for_a_library_keeps_our_reset():
+    with pytest.warns(UserWarning, match="the reset 'zero', where neurons there have the reset 'subtract'"):
+        graph = to_nir(SpikingSequential([lif()]), (4,), dt=1.0, reader="sinabs", lossy=True)
+    with pytest.warns(UserWarning, match="written for sinabs, which reads it otherwise than NIR means") as warned:
+        assert from_nir(graph, "nnx", dt=1.0, method="exp").layers[0].reset == "zero"
+    assert warned[0].filename == __file__
+
+
+def test_a_file_for_norse_is_read_here_without_a_warning():
+    net = SpikingSequential([lif(decay=1.0, threshold=0.7), lif(decay=0.8)])
+    back = from_nir(to_nir(net, (4,), dt=1e-3, reader="norse"), "nnx", dt=1e-3)
+    np.testing.assert_array_equal(outputs_of(back, inputs((4,))), outputs_of(net, inputs((4,))))
+
+
+def test_the_axis_of_a_batch_is_no_axis():
+    """As rockpool writes it, and no more than that of a batch of 1."""
+    net = from_nir(row(nir.Affine(W, ONE), cuba(tau_syn=TAU, tau_mem=TAU), shape=(1, N), out=(1, N)), "nnx", dt=1.0)
+    assert outputs_of(net, inputs((N,))).shape[2:] == (N,)
+    with pytest.raises(ValueError, match="node 'n0': expected a flat input"):
+        from_nir(row(nir.Affine(W, ONE), shape=(2, N)), "nnx", dt=1.0)
+
+
+def test_weights_and_biases_are_divided_as_their_place_asks():
+    """By the size of a pool before them the weights alone, by the thresholds behind them both."""
+    flat, rngs = trials._flatten, nnx.Rngs(0)
+    first = nnx.Linear(8, 4, bias_init=nnx.initializers.normal(1.0), rngs=rngs)
+    net = SpikingSequential([POOL, flat, first, lif(threshold=SEVERAL)])
+    sums = to_nir(net, (4, 4, 2), dt=1e-3, reader="norse").nodes
+    np.testing.assert_array_equal(sums["affine_2"].bias, first.bias[...])
+    ones = to_nir(net, (4, 4, 2), dt=1e-4, reader="snntorch").nodes
+    np.testing.assert_allclose(ones["affine_2"].bias, first.bias[...] / SEVERAL, rtol=1e-6)
