@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from ._other_libraries import rows, table
 from ._surrogate import Surrogate
 
-LAYERS = "ALIF ALIFCell Delay LI LIF LIFCell SpikingActivation SpikingSequential bounds"
+LAYERS = "ALIF ALIFCell Delay LI LIF LIFCell SpikingActivation SpikingSequential Synaptic bounds"
 
 
 def where_else(name: str) -> str:

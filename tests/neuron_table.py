@@ -128,29 +128,50 @@ def li(fire, state, x, *, decay, decay_input):
     return (v,), v
 
 
-def lif(fire, state, x, *, decay, decay_input, threshold, reset, reset_grad, reset_delay, fired_at=None, **_):
-    v, last = state if reset_delay else (*state, None)
+def lif(
+    fire, state, x, *, decay, decay_input, threshold, reset, reset_grad, reset_delay, refractory, fired_at=None, **_
+):
+    v, *others = state
+    left = plain(others.pop()) if refractory else np.zeros(1)
+    awake = (left == 0).astype(float)
     fired_at = threshold if fired_at is None else fired_at  # of an adaptive threshold, what it was
     (u,), _ = li(fire, (v,), x, decay=decay, decay_input=decay_input)
-    s = r = last if reset_delay else fire(u - threshold)
+    u = awake * u + (1 - awake) * v
+    s = r = others[0] if reset_delay else awake * fire(u - threshold)
     if not (reset != "zero" if reset_grad is None else reset_grad):
-        r = getattr(r, "value", r)  # of a dual number, without its derivative
+        r = plain(r)
     v = {"subtract": u - fired_at * r, "zero": u * (1 - r), "none": u}[reset]
-    s = fire(v - threshold) if reset_delay else s
-    return ((v, s) if reset_delay else (v,)), s
+    s = awake * fire(v - threshold) if reset_delay else s
+    left = np.where(plain(s) == 1, refractory, np.maximum(left - 1, 0))
+    return (v, *[s] * reset_delay, *[left] * bool(refractory)), s
 
 
-def alif(fire, state, x, *, threshold, adapts, adaptation_decay, spike_adaptation, voltage_adaptation, **lif_fields):
+def plain(number):
+    """A number; of a dual number it, without its derivative."""
+    return getattr(number, "value", number)
+
+
+def alif(
+    fire, state, x, *, threshold, adapts, adaptation_decay, spike_adaptation, voltage_adaptation, reset_adapted, **rest
+):
     def adapted(v, s):
         return adaptation_decay * a + (1 - adaptation_decay) * (spike_adaptation * s + voltage_adaptation * v)
 
     *inner, a = state
-    now = adapted(*inner) if lif_fields["reset_delay"] else a
+    now = adapted(*inner[:2]) if rest["reset_delay"] else a
     if adapts == "threshold":
-        inner, s = lif(fire, inner, x, threshold=threshold + now, fired_at=threshold + a, **lif_fields)
+        fired_at = threshold + a if reset_adapted else threshold
+        inner, s = lif(fire, inner, x, threshold=threshold + now, fired_at=fired_at, **rest)
     else:
-        inner, s = lif(fire, inner, x - now, threshold=threshold, **lif_fields)
-    return (*inner, now if lif_fields["reset_delay"] else adapted(inner[0], s)), s
+        inner, s = lif(fire, inner, x - now, threshold=threshold, **rest)
+    return (*inner, now if rest["reset_delay"] else adapted(inner[0], s)), s
+
+
+def synaptic(fire, state, x, *, current_decay, **lif_fields):
+    *inner, i = state
+    i = current_decay * i + x
+    inner, s = lif(fire, inner, i, **lif_fields)
+    return (*inner, i), s
 
 
 def delay(fire, state, x, *, steps, state_dtype):
@@ -173,8 +194,24 @@ TABLE = [
         [
             {"decay": 0.5, "threshold": 0.75, "spike_fn": F0},
             {"decay": DECAY, "decay_input": True, "threshold": THRESHOLD, "spike_fn": F4, "reset": "zero"},
+            {"decay": DECAY, "threshold": THRESHOLD, "spike_fn": F4, "refractory": 2},
         ],
         lif,
+    ),
+    Entry(
+        neurons.Synaptic,
+        [
+            {"decay": 0.5, "threshold": 0.75, "spike_fn": F0, "current_decay": 0.5},
+            {
+                "decay": DECAY,
+                "threshold": THRESHOLD,
+                "spike_fn": F4,
+                "reset_delay": True,
+                "refractory": 1,
+                "current_decay": np.array([0.5, 0.25, 1.0, 0.0], np.float32),
+            },
+        ],
+        synaptic,
     ),
     Entry(
         neurons.ALIF,

@@ -11,5 +11,6 @@ from .delay import Delay
 from .li import LI
 from .lif import LIF
 from .recurrent import Recurrent
+from .synaptic import Synaptic
 
-__all__ = ["ALIF", "LI", "LIF", "Delay", "Neuron", "Recurrent"]
+__all__ = ["ALIF", "LI", "LIF", "Delay", "Neuron", "Recurrent", "Synaptic"]

@@ -23,13 +23,17 @@ if TYPE_CHECKING:  # what `layer` and `cell` make: the arguments are fields, of 
 
     class Delay(Layer, neurons.Delay, Size): ...
 
+    class Synaptic(Layer, Options, neurons.Synaptic, Features): ...
+
     class LIFCell(Cell, Options, neurons.LIF, Features): ...
 
     class ALIFCell(Cell, Options, neurons.ALIF, Features): ...
 
 else:
-    LIF, ALIF, LI, Delay = map(layer, (neurons.LIF, neurons.ALIF, neurons.LI, neurons.Delay))
+    LIF, ALIF, LI, Delay, Synaptic = map(
+        layer, (neurons.LIF, neurons.ALIF, neurons.LI, neurons.Delay, neurons.Synaptic)
+    )
     LIFCell, ALIFCell = map(cell, (neurons.LIF, neurons.ALIF))
 
-__all__ = ["ALIF", "LI", "LIF", "ALIFCell", "Delay", "LIFCell", "SpikingActivation", "SpikingSequential"]
+__all__ = ["ALIF", "LI", "LIF", "ALIFCell", "Delay", "LIFCell", "SpikingActivation", "SpikingSequential", "Synaptic"]
 __all__ += ["bounds", "cell", "check_gradients", "diagnose", "layer", "unroll"]

@@ -236,6 +236,7 @@ KINDS: dict[str, Kind] = {
     "recurrent recurrent_kernel_init": DRAWN._replace(bad=(*DRAWN.bad, *NOT_DRAWN)),
     "param_dtype": kind(jnp.float32, "float32", but="class", bad=NO_FLOAT, odd=(jnp.bfloat16, float)),
     "state_dtype": kind(jnp.float32, but="class", bad=(jnp.complex64, np.str_, 3), odd=(jnp.bfloat16, jnp.int8, bool)),
+    "refractory": kind(0, 2, bad=NO_COUNT[1:]),
     "steps": kind(2, [2, 0, 1], np.array([1, 1, 2]), bad=NO_STEPS),
     "rngs": kind(Fresh(lambda: flax.nnx.Rngs(0)), bad=(0,)),
     "neuron": kind(neurons.LIF(), bad=(neurons.LIF,)),

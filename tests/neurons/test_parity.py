@@ -1,6 +1,5 @@
 """LIF and ALIF with all their options: spikes and gradients are those of the loops of the table, on dual numbers."""
 
-import functools
 import itertools
 
 import jax
@@ -8,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from close import assert_close
-from neuron_table import DECAY, KERNEL, THRESHOLD, B, F, T, X, alif, lif
+from neuron_table import DECAY, KERNEL, THRESHOLD, B, F, T, X, alif, lif, plain
 
 import brainsurr as bs
 from brainsurr.neurons import ALIF, LIF, Recurrent
@@ -96,7 +95,7 @@ def loop(values, step, n_states, flags, recurrent):
     ends = np.cumsum([np.size(value) for value in values.values()])[:-1]
     grads, sizes = (np.split(part.sum((1, 2, 3)), ends) for part in (terms, np.abs(terms)))
     grads = {name: grad.reshape(np.shape(values[name])) for name, grad in zip(values, grads, strict=True)}
-    return np.stack(spikes), [part.value for part in (*state, s)], grads, dict(zip(values, sizes, strict=True))
+    return np.stack(spikes), [plain(part) for part in (*state, s)], grads, dict(zip(values, sizes, strict=True))
 
 
 OPTIONS = {
@@ -104,7 +103,8 @@ OPTIONS = {
     "reset_grad": (None, True, False),
     "decay_input": (False, True),
     "reset_delay": (False, True),
-    "adapts": (None, "threshold", "input"),
+    "adapts": (None, "threshold", "input", "baseline"),
+    "refractory": (0, 2),
     "per_channel": (True, False),
     "recurrent": (True, False),
     "dtype": ("float32", "bfloat16"),
@@ -125,15 +125,16 @@ def cases():
 
 @pytest.mark.parametrize(tuple(OPTIONS), list(cases()))
 def test_spikes_and_gradients_are_those_of_the_loop(
-    reset, reset_grad, decay_input, reset_delay, adapts, per_channel, recurrent, dtype
+    reset, reset_grad, decay_input, reset_delay, adapts, refractory, per_channel, recurrent, dtype
 ):
     values = CHANNEL if per_channel else SCALAR
     flags = {"reset": reset, "reset_grad": reset_grad, "decay_input": decay_input, "reset_delay": reset_delay}
+    flags |= {"refractory": refractory}
+    if adapts:
+        flags |= {"adapts": adapts.replace("baseline", "threshold"), "reset_adapted": adapts != "baseline"}
     fields = {name: values[name] for name in (list(SCALAR)[2:] if adapts else ("decay", "threshold"))}
     surrogate = bs.LogTailedRelu(values["alpha"], continuous=True).scaled(width=values["width"])
-    kind, step = (
-        functools.partial(f, adapts=adapts) if adapts else f for f in ((ALIF, alif) if adapts else (LIF, lif))
-    )
+    kind, step = (ALIF, alif) if adapts else (LIF, lif)
     neuron = kind(spike_fn=surrogate, **fields, **flags)
     if recurrent:
         neuron = Recurrent(neuron, jnp.asarray(KERNEL, jnp.float32))
@@ -148,7 +149,7 @@ def test_spikes_and_gradients_are_those_of_the_loop(
 
     (grads, gx), (last, ys) = jax.jit(jax.grad(loss, (0, 1), has_aux=True))(neuron, jnp.asarray(X, dtype))
     values = {"alpha": values["alpha"], "width": values["width"]} | fields | {"kernel": KERNEL, "xs": X}
-    spikes, states, expected, sizes = loop(values, step, 1 + reset_delay + bool(adapts), flags, recurrent)
+    spikes, states, expected, sizes = loop(values, step, len(zeros) - (recurrent and not reset_delay), flags, recurrent)
     assert ys.dtype == dtype
     np.testing.assert_array_equal(np.asarray(ys, np.float64), spikes)
     v, *between, s = states
