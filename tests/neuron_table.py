@@ -174,6 +174,27 @@ def synaptic(fire, state, x, *, current_decay, **lif_fields):
     return (*inner, i), s
 
 
+def resonate(fire, state, x, *, frequency, damping, threshold, **_):
+    z = (1 - damping + 1j * frequency) * (state[0] + 1j * state[1]) + x
+    return (z.real, z.imag), fire(z.real - threshold)
+
+
+def balanced(fire, state, x, *, frequency, damping, threshold, refractory_decay, spike_damping, **_):
+    u, v, q = state
+    z = (np.sqrt(1 - frequency**2) - damping - spike_damping * q + 1j * frequency) * (u + 1j * v) + x
+    s = fire(z.real - threshold - q)
+    return (z.real, z.imag, refractory_decay * q + s), s
+
+
+def harmonic(fire, state, x, *, frequency, damping, threshold, refractory_decay, spike_damping, **_):
+    """With a position in place of a potential, as in the code of the paper: v is frequency times it."""
+    u, v, q = state
+    position = v / frequency + u
+    u = u + x - 2 * (frequency**2 / 2 + damping + spike_damping * q) * u - frequency**2 * position
+    s = fire(u - threshold - q)
+    return (u, frequency * position, refractory_decay * q + s), s
+
+
 def delay(fire, state, x, *, steps, state_dtype):
     past = np.concatenate([*state, x[:, None]], axis=1)  # [batch, time, features]
     y = np.stack([past[:, -1 - n, c] for c, n in enumerate(np.broadcast_to(steps, F))], axis=-1)
@@ -187,6 +208,8 @@ def nothing_yet(x, *, steps, state_dtype):
 F0, F4 = bs.LogTailedRelu(0.25), bs.LogTailedRelu(np.array([0.0, 0.125, 0.5, 1.0], np.float32))
 DECAY = np.array([0.5, 0.75, 0.25, 1.0], np.float32)
 THRESHOLD = np.array([1.0, 0.75, 1.25, 0.5], np.float32)
+TURN = np.array([0.25, 0.5, 0.125, 0.75], np.float32)
+RESTS = {"refractory_decay": DECAY, "spike_damping": 0.25}
 TABLE = [
     Entry(neurons.LI, [{"decay": 0.5}, {"decay": DECAY, "decay_input": True}], li),
     Entry(
@@ -228,6 +251,45 @@ TABLE = [
             },
         ],
         alif,
+    ),
+    Entry(
+        neurons.RF,
+        [
+            {"frequency": 0.5, "damping": 0.25, "spike_fn": F0},
+            {"frequency": TURN, "damping": np.array([0.0, 0.125, 0.25, 0.5], np.float32), "spike_fn": F4},
+        ],
+        resonate,
+        rounded=8,
+    ),
+    Entry(
+        neurons.BRF,
+        [
+            {"frequency": 0.5, "damping": 0.25, "spike_fn": F0},
+            {
+                "frequency": TURN,
+                "threshold": THRESHOLD,
+                "spike_fn": F4,
+                "refractory_decay": DECAY,
+                "spike_damping": 0.25,
+            },
+        ],
+        balanced,
+        rounded=16,
+    ),
+    Entry(
+        neurons.BHRF,
+        [
+            {"frequency": 0.5, "damping": 0.25, "spike_fn": F0},
+            {
+                "frequency": TURN,
+                "threshold": THRESHOLD,
+                "spike_fn": F4,
+                "refractory_decay": DECAY,
+                "spike_damping": 0.25,
+            },
+        ],
+        harmonic,
+        rounded=16,
     ),
     Entry(neurons.Delay, [{"steps": 2}, {"steps": (1, 3, 0, 2)}], delay, start=nothing_yet),
 ]

@@ -32,6 +32,12 @@ if TYPE_CHECKING:  # what `layer` and `cell` make: the arguments are fields, of 
 
     class Synaptic(Layer, Spiking, neurons.Synaptic, Features): ...
 
+    class RF(Layer, Spiking, neurons.RF, Features): ...
+
+    class BRF(Layer, Spiking, neurons.BRF, Features): ...
+
+    class BHRF(Layer, Spiking, neurons.BHRF, Features): ...
+
     class LIFCell(Cell, Spiking, neurons.LIF, Features): ...
 
     class ALIFCell(Cell, Spiking, neurons.ALIF, Features): ...
@@ -40,7 +46,9 @@ else:
     LIF, ALIF, LI, Delay, Synaptic = map(
         layer, (neurons.LIF, neurons.ALIF, neurons.LI, neurons.Delay, neurons.Synaptic)
     )
+    RF, BRF, BHRF = map(layer, (neurons.RF, neurons.BRF, neurons.BHRF))
     LIFCell, ALIFCell = map(cell, (neurons.LIF, neurons.ALIF))
 
 __all__ = ["ALIF", "LI", "LIF", "ALIFCell", "Delay", "LIFCell", "SpikingActivation", "SpikingSequential", "Synaptic"]
 __all__ += ["bounds", "cell", "check_gradients", "diagnose", "layer", "unroll"]
+__all__ += ["BHRF", "BRF", "RF"]

@@ -11,6 +11,8 @@ from .delay import Delay
 from .li import LI
 from .lif import LIF
 from .recurrent import Recurrent
+from .resonate import BHRF, BRF, RF
 from .synaptic import Synaptic
 
 __all__ = ["ALIF", "LI", "LIF", "Delay", "Neuron", "Recurrent", "Synaptic"]
+__all__ += ["BHRF", "BRF", "RF"]

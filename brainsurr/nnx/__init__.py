@@ -25,6 +25,12 @@ if TYPE_CHECKING:  # what `layer` and `cell` make: the arguments are fields, of 
 
     class Synaptic(Layer, Options, neurons.Synaptic, Features): ...
 
+    class RF(Layer, Options, neurons.RF, Features): ...
+
+    class BRF(Layer, Options, neurons.BRF, Features): ...
+
+    class BHRF(Layer, Options, neurons.BHRF, Features): ...
+
     class LIFCell(Cell, Options, neurons.LIF, Features): ...
 
     class ALIFCell(Cell, Options, neurons.ALIF, Features): ...
@@ -33,7 +39,9 @@ else:
     LIF, ALIF, LI, Delay, Synaptic = map(
         layer, (neurons.LIF, neurons.ALIF, neurons.LI, neurons.Delay, neurons.Synaptic)
     )
+    RF, BRF, BHRF = map(layer, (neurons.RF, neurons.BRF, neurons.BHRF))
     LIFCell, ALIFCell = map(cell, (neurons.LIF, neurons.ALIF))
 
 __all__ = ["ALIF", "LI", "LIF", "ALIFCell", "Delay", "LIFCell", "SpikingActivation", "SpikingSequential", "Synaptic"]
 __all__ += ["bounds", "cell", "check_gradients", "diagnose", "layer", "unroll"]
+__all__ += ["BHRF", "BRF", "RF"]

@@ -17,7 +17,8 @@ import brainsurr.nnx
 from tools.frameworks import HOSTS, Brainstate, Linen
 
 PAGE = DOCS / "neurons.md"
-COMMON, SYNAPTIC, BOTH, ADAPTIVE, REFRACTORY, APART, DELAYS, CONVOLUTION, RESIDUAL, POPULATION, *PLAIN = blocks(PAGE)
+COMMON, SYNAPTIC, BOTH, ADAPTIVE, REFRACTORY, RESONATE, APART, DELAYS, *BLOCKS = blocks(PAGE)
+CONVOLUTION, RESIDUAL, POPULATION, *PLAIN = BLOCKS
 pytestmark = pytest.mark.usefixtures("lenient")  # flax's Conv, brainstate's Linear
 
 
@@ -55,6 +56,14 @@ def test_a_current_for_another_neuron():
     _, ys = layer(layer.initialize_carry((8, 32)), jnp.ones((5, 8, 32)))
     assert ys.any()
     assert layer.neuron.neuron.states == ("v", "s", "a", "i")
+
+
+def test_resonate():
+    scope = run(COMMON, RESONATE)
+    assert scope["ys"].shape == (30, 8, 32)
+    assert 0.05 < scope["ys"].mean() < 10
+    _, ys = scope["net"](scope["carry"], 0 * scope["xs"])
+    assert np.all(np.isfinite(ys))
 
 
 def test_refractory_and_apart():
