@@ -124,6 +124,7 @@ class HoldsNeuron(Holds, _OfNeuron):
 
     _holds: ClassVar[str] = "neuron"
     recurrent: bool
+    self_connections: bool
     _neuron_class: ClassVar[type[Neuron]]
     _said: ClassVar[dict[str, str]] = {}  # what a docstring says of ``features`` and options in place of what all say
     _template: Neuron  # its parameters and flags are those of the module
@@ -132,6 +133,7 @@ class HoldsNeuron(Holds, _OfNeuron):
         """Set the fields of a neuron as attributes of their names, and each surrogate as an activation."""
         neuron, numbers, surrogates, rest = self._read(features, carry_init=carry_init, **given)
         self.carry_init, self.param_dtype, self.recurrent = carry_init, param_dtype, given["recurrent"]
+        self.self_connections = given["self_connections"]
         self._hold(**numbers, param_dtype=param_dtype)
         neuron._check_dtype(type(self).__name__, param_dtype, jax.core.Tracer)
         for name, trained in surrogates.items():
@@ -141,7 +143,9 @@ class HoldsNeuron(Holds, _OfNeuron):
         self._fixed += (*rest, *surrogates)
         self._template = neuron._with(**dict.fromkeys(vars(neuron)))
 
-    def _read(self, features, learnable, bounds, carry_init, recurrent, recurrent_kernel_init, **fields):
+    def _read(
+        self, features, learnable, bounds, carry_init, recurrent, recurrent_kernel_init, self_connections, **fields
+    ):
         """Check the arguments of a layer; return what it holds of its neuron.
 
         Args:
@@ -151,6 +155,7 @@ class HoldsNeuron(Holds, _OfNeuron):
           carry_init: the initialiser of the state, or None.
           recurrent: whether the spikes come back.
           recurrent_kernel_init: the initialiser of the weights then.
+          self_connections: whether they lead from a neuron to itself too.
           **fields: of the neuron.
 
         Returns:
@@ -163,6 +168,7 @@ class HoldsNeuron(Holds, _OfNeuron):
         _checks.check_function(f"{owner}: carry_init", carry_init, "an initialiser", optional=True)
         _checks.check_flag(f"{owner}: recurrent", recurrent)
         _checks.check_function(f"{owner}: recurrent_kernel_init", recurrent_kernel_init, "an initialiser")
+        _checks.check_flag(f"{owner}: self_connections", self_connections)
         learnable = names_of(owner, learnable)
         activations = {name: value for name, value in fields.items() if isinstance(value, HoldsSurrogate)}
         values = fields | {name: activation._untrained() for name, activation in activations.items()}
@@ -218,7 +224,7 @@ class HoldsNeuron(Holds, _OfNeuron):
                 values[name] = spikes(held)
         kernel = values.pop("recurrent_kernel", None)
         neuron = self._template._with(**values)
-        return fed_back(neuron, kernel) if self.recurrent else neuron
+        return fed_back(neuron, kernel, self.self_connections) if self.recurrent else neuron
 
     def _running(self) -> Neuron:
         """Return the neuron with what draws its spikes, or watches them."""
@@ -226,9 +232,10 @@ class HoldsNeuron(Holds, _OfNeuron):
         return neuron if self._watch is None else with_spike_functions(self._watch, neuron)
 
 
-def fed_back(neuron: Neuron, kernel: Any = None) -> Neuron:
+def fed_back(neuron: Neuron, kernel: Any = None, self_connections: bool = True) -> Neuron:
     """Return a neuron whose spikes come back, without checks."""
-    return unflatten(Recurrent, (("neuron", "kernel"), ()), (neuron, kernel))
+    flags = (("self_connections", self_connections),)
+    return unflatten(Recurrent, (("neuron", "kernel"), flags), (neuron, kernel))
 
 
 def first_state(neuron: Neuron, x: jax.Array, draw: Callable | None):
