@@ -39,7 +39,13 @@ class Holds(AnswersWrongCalls):
 
     fires: ClassVar[bool]
     _fixed: tuple[str, ...] = ()  # the names of what is not trained, which is checked where it is set again
-    _made_for: ClassVar[tuple[str, ...]] = ("features", "recurrent", "carry_init", "param_dtype")  # stay as they are
+    _made_for: ClassVar[tuple[str, ...]] = (
+        "features",
+        "recurrent",
+        "self_connections",
+        "carry_init",
+        "param_dtype",
+    )  # stay as they are
     _watch: Callable | None = None  # of `diagnose`: what it puts in the place of each spike function
     _holders: ClassVar[Any] = ()  # the classes of what holds a number
     _holds: ClassVar[str]  # the name of the surrogate or neuron with its current values
@@ -133,6 +139,7 @@ class HoldsNeuron(Holds, _OfNeuron):
 
     _holds: ClassVar[str] = "neuron"
     recurrent: bool
+    self_connections: bool
     _neuron_class: ClassVar[type[Neuron]]
     _said: ClassVar[dict[str, str]] = {}  # what a docstring says of ``features`` and options in place of what all say
     _template: Neuron  # its parameters and flags are those of the module
@@ -141,6 +148,7 @@ class HoldsNeuron(Holds, _OfNeuron):
         """Set the fields of a neuron as attributes of their names, and each surrogate as an activation."""
         neuron, numbers, surrogates, rest = self._read(features, carry_init=carry_init, **given)
         self.carry_init, self.param_dtype, self.recurrent = carry_init, param_dtype, given["recurrent"]
+        self.self_connections = given["self_connections"]
         self._hold(**numbers, param_dtype=param_dtype)
         neuron._check_dtype(type(self).__name__, param_dtype, jax.core.Tracer)
         for name, trained in surrogates.items():
@@ -155,7 +163,9 @@ class HoldsNeuron(Holds, _OfNeuron):
         changed._check_features(owner, size)
         changed._check_dtype(owner, self.param_dtype, jax.core.Tracer)
 
-    def _read(self, features, learnable, bounds, carry_init, recurrent, recurrent_kernel_init, **fields):
+    def _read(
+        self, features, learnable, bounds, carry_init, recurrent, recurrent_kernel_init, self_connections, **fields
+    ):
         """Check the arguments of a layer; return what it holds of its neuron.
 
         Args:
@@ -165,6 +175,7 @@ class HoldsNeuron(Holds, _OfNeuron):
           carry_init: the initialiser of the state, or None.
           recurrent: whether the spikes come back.
           recurrent_kernel_init: the initialiser of the weights then.
+          self_connections: whether they lead from a neuron to itself too.
           **fields: of the neuron.
 
         Returns:
@@ -177,6 +188,7 @@ class HoldsNeuron(Holds, _OfNeuron):
         _checks.check_function(f"{owner}: carry_init", carry_init, "an initialiser", optional=True)
         _checks.check_flag(f"{owner}: recurrent", recurrent)
         _checks.check_function(f"{owner}: recurrent_kernel_init", recurrent_kernel_init, "an initialiser")
+        _checks.check_flag(f"{owner}: self_connections", self_connections)
         learnable = names_of(owner, learnable)
         activations = {name: value for name, value in fields.items() if isinstance(value, HoldsSurrogate)}
         values = fields | {name: activation._untrained() for name, activation in activations.items()}
@@ -232,7 +244,7 @@ class HoldsNeuron(Holds, _OfNeuron):
                 values[name] = spikes(held)
         kernel = values.pop("recurrent_kernel", None)
         neuron = self._template._with(**values)
-        return fed_back(neuron, kernel) if self.recurrent else neuron
+        return fed_back(neuron, kernel, self.self_connections) if self.recurrent else neuron
 
     def _running(self) -> Neuron:
         """Return the neuron with what draws its spikes, or watches them."""
@@ -240,9 +252,10 @@ class HoldsNeuron(Holds, _OfNeuron):
         return neuron if self._watch is None else with_spike_functions(self._watch, neuron)
 
 
-def fed_back(neuron: Neuron, kernel: Any = None) -> Neuron:
+def fed_back(neuron: Neuron, kernel: Any = None, self_connections: bool = True) -> Neuron:
     """Return a neuron whose spikes come back, without checks."""
-    return unflatten(Recurrent, (("neuron", "kernel"), ()), (neuron, kernel))
+    flags = (("self_connections", self_connections),)
+    return unflatten(Recurrent, (("neuron", "kernel"), flags), (neuron, kernel))
 
 
 def first_state(neuron: Neuron, x: jax.Array, draw: Callable | None):

@@ -43,6 +43,7 @@ class Trained(Arguments):
 class Spiking(Trained):
     recurrent: bool = False
     recurrent_kernel_init: Callable = jax.nn.initializers.orthogonal()
+    self_connections: bool = True
 
 
 _SAID = {
@@ -53,9 +54,10 @@ _SAID = {
     "param_dtype": "of parameters and of the state. The output has the dtype of the input.",
     "recurrent": "whether the spikes of the last step come back through trained weights, ``recurrent_kernel``.",
     "recurrent_kernel_init": "their initialiser.",
+    "self_connections": "whether a neuron feeds itself. If not, the diagonal is neither used nor trained.",
     "rngs": "needed with ``recurrent=True`` alone.",
 }
-_OF_RECURRENT = ("recurrent", "recurrent_kernel_init", "rngs")
+_OF_RECURRENT = ("recurrent", "recurrent_kernel_init", "self_connections", "rngs")
 _TAKEN = {"neuron", "s", "in_size", "out_size", "name", "parent", "scope", "recurrent_kernel", *_SAID}
 
 

@@ -22,11 +22,12 @@ class Row:
     Attributes:
       library: its import name.
       version: the version that was run.
-      there: as one calls it there.
+      there: as one calls it there; the names of several neurons without a port.
       here: the same here, as an expression in the parameters of the original.
       why_none: why there is no such thing here, empty if there is; ``{}`` stands for the nearest surrogate.
       note: what is wrong in the original, and where the two differ.
-      gradient: what the backward pass of a surrogate computes, whatever its documentation says.
+      gradient: what the backward pass of a surrogate computes, whatever its documentation says; of a neuron, where that
+        is not the gradient of what it is here.
       step: the step that is documented of a neuron, as statements.
       at_0: the spike at x = 0, ``"random"`` if it is drawn. Here it is always 1.
     """
@@ -45,6 +46,11 @@ class Row:
     def name(self) -> str:
         """The name of the function or class."""
         return self.there.partition("(")[0]
+
+    @property
+    def names(self) -> list[str]:
+        """The names of several that have no port for one reason."""
+        return self.name.split(", ")
 
     @functools.cached_property
     def make(self) -> Callable[..., Surrogate]:
@@ -107,7 +113,7 @@ def equivalent(library: str, name: str, **parameters) -> Surrogate:
       Traceback (most recent call last):
       NotImplementedError: norse.heaviside has no equivalent here: it has no gradient, ...
     """
-    if (library.lower(), name) in [(row.library, row.name) for row in rows("neuron")]:
+    if (library.lower(), name) in [(row.library, each) for row in rows("neuron") for each in row.names]:
         where = "docs/coming-from-elsewhere.md says which layers here have its spikes, if any"
         raise ValueError(f"{library}.{name} is a neuron, not a surrogate: {where}")
     originals = {original.name: original for original in equivalents(library)}

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from ._other_libraries import rows, table
 from ._surrogate import Surrogate
 
-LAYERS = "ALIF ALIFCell Delay LI LIF LIFCell SpikingActivation SpikingSequential Window bounds"
+LAYERS = "ALIF ALIFCell BHRF BRF Delay LI LIF LIFCell RF SpikingActivation SpikingSequential Synaptic Window bounds"
 
 
 def where_else(name: str) -> str:

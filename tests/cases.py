@@ -76,21 +76,6 @@ def needs(library):
     return __import__(library) if os.environ.get("CI") == "true" else pytest.importorskip(library)
 
 
-TORCH = ("snntorch", "spikingjelly", "norse")  # the libraries that are written in torch
-
-
-def outputs_and_gradient(library, run, xs, weight):
-    """The outputs of a function of a library, and the gradient of sum(weight * outputs) in the inputs."""
-    if library in TORCH:
-        torch = pytest.importorskip("torch")
-        xs = torch.tensor(xs, requires_grad=True)
-        ys = run(xs)
-        (ys * torch.tensor(weight)).sum().backward()
-        return ys.detach().numpy(), xs.grad.numpy()
-    ys, pull = jax.vjp(run, jnp.asarray(xs))
-    return ys, pull(jnp.asarray(weight))[0]
-
-
 def with_library(keys):
     """Run a test for each ``library.name`` with that library, in every run if it is installed, else among the peers."""
     params = [pytest.param(key, marks=() if key.startswith(INSTALLED) else pytest.mark.peers) for key in keys]

@@ -129,29 +129,66 @@ def li(fire, state, x, *, decay, decay_input):
     return (v,), v
 
 
-def lif(fire, state, x, *, decay, decay_input, threshold, reset, reset_grad, reset_delay, fired_at=None, **_):
-    v, last = state if reset_delay else (*state, None)
+def lif(
+    fire, state, x, *, decay, decay_input, threshold, reset, reset_grad, reset_delay, refractory, fired_at=None, **_
+):
+    v, *others = state
+    left = others.pop() if refractory else np.zeros(1)
+    awake = (left == 0).astype(float)
     fired_at = threshold if fired_at is None else fired_at  # of an adaptive threshold, what it was
     (u,), _ = li(fire, (v,), x, decay=decay, decay_input=decay_input)
-    s = r = last if reset_delay else fire(u - threshold)
+    u = awake * u + (1 - awake) * v
+    s = r = others[0] if reset_delay else awake * fire(u - threshold)
     if not (reset != "zero" if reset_grad is None else reset_grad) and isinstance(r, jax.Array):
         r = jax.lax.stop_gradient(r)  # where jax differentiates the loop
     v = {"subtract": u - fired_at * r, "zero": u * (1 - r), "none": u}[reset]
-    s = fire(v - threshold) if reset_delay else s
-    return ((v, s) if reset_delay else (v,)), s
+    s = awake * fire(v - threshold) if reset_delay else s
+    left = left - (1 - awake) + refractory * s
+    return (v, *[s] * reset_delay, *[left] * bool(refractory)), s
 
 
-def alif(fire, state, x, *, threshold, adapts, adaptation_decay, spike_adaptation, voltage_adaptation, **lif_fields):
+def alif(
+    fire, state, x, *, threshold, adapts, adaptation_decay, spike_adaptation, voltage_adaptation, reset_adapted, **rest
+):
     def adapted(v, s):
         return adaptation_decay * a + (1 - adaptation_decay) * (spike_adaptation * s + voltage_adaptation * v)
 
     *inner, a = state
-    now = adapted(*inner) if lif_fields["reset_delay"] else a
+    now = adapted(*inner[:2]) if rest["reset_delay"] else a
     if adapts == "threshold":
-        inner, s = lif(fire, inner, x, threshold=threshold + now, fired_at=threshold + a, **lif_fields)
+        fired_at = threshold + a if reset_adapted else threshold
+        inner, s = lif(fire, inner, x, threshold=threshold + now, fired_at=fired_at, **rest)
     else:
-        inner, s = lif(fire, inner, x - now, threshold=threshold, **lif_fields)
-    return (*inner, now if lif_fields["reset_delay"] else adapted(inner[0], s)), s
+        inner, s = lif(fire, inner, x - now, threshold=threshold, **rest)
+    return (*inner, now if rest["reset_delay"] else adapted(inner[0], s)), s
+
+
+def synaptic(fire, state, x, *, current_decay, **lif_fields):
+    *inner, i = state
+    i = current_decay * i + x
+    inner, s = lif(fire, inner, i, **lif_fields)
+    return (*inner, i), s
+
+
+def resonate(fire, state, x, *, frequency, damping, threshold, **_):
+    z = (1 - damping + 1j * frequency) * (state[0] + 1j * state[1]) + x
+    return (z.real, z.imag), fire(z.real - threshold)
+
+
+def balanced(fire, state, x, *, frequency, damping, threshold, refractory_decay, spike_damping, **_):
+    u, v, q = state
+    z = (np.sqrt(1 - frequency**2) - damping - spike_damping * q + 1j * frequency) * (u + 1j * v) + x
+    s = fire(z.real - threshold - q)
+    return (z.real, z.imag, refractory_decay * q + s), s
+
+
+def harmonic(fire, state, x, *, frequency, damping, threshold, refractory_decay, spike_damping, **_):
+    """With a position in place of a potential, as in the code of the paper: v is frequency times it."""
+    u, v, q = state
+    position = v / frequency + u
+    u = u + x - 2 * (frequency**2 / 2 + damping + spike_damping * q) * u - frequency**2 * position
+    s = fire(u - threshold - q)
+    return (u, frequency * position, refractory_decay * q + s), s
 
 
 def delay(fire, state, x, *, steps, state_dtype):
@@ -172,6 +209,9 @@ def window(fire, state, x, *, length, state_dtype):
 F0, F4 = bs.LogTailedRelu(0.25), bs.LogTailedRelu(np.array([0.0, 0.125, 0.5, 1.0], np.float32))
 DECAY = np.array([0.5, 0.75, 0.25, 1.0], np.float32)
 THRESHOLD = np.array([1.0, 0.75, 1.25, 0.5], np.float32)
+TURN = np.array([0.25, 0.5, 0.125, 0.75], np.float32)
+RESTS = {"threshold": THRESHOLD, "refractory_decay": DECAY, "spike_damping": 0.25}
+BALANCED = [{"frequency": 0.5, "damping": 0.25, "spike_fn": F0}, {"frequency": TURN, "spike_fn": F4} | RESTS]
 TABLE = [
     Entry(neurons.LI, [{"decay": 0.5}, {"decay": DECAY, "decay_input": True}], li),
     Entry(
@@ -179,8 +219,18 @@ TABLE = [
         [
             {"decay": 0.5, "threshold": 0.75, "spike_fn": F0},
             {"decay": DECAY, "decay_input": True, "threshold": THRESHOLD, "spike_fn": F4, "reset": "zero"},
+            {"decay": DECAY, "threshold": THRESHOLD, "spike_fn": F4, "refractory": 2},
         ],
         lif,
+    ),
+    Entry(
+        neurons.Synaptic,
+        [
+            {"decay": 0.5, "threshold": 0.75, "spike_fn": F0, "current_decay": 0.5},
+            {"decay": DECAY, "threshold": THRESHOLD, "spike_fn": F4, "reset_delay": True, "refractory": 1}
+            | {"current_decay": np.array([0.5, 0.25, 1.0, 0.0], np.float32)},
+        ],
+        synaptic,
     ),
     Entry(
         neurons.ALIF,
@@ -198,6 +248,17 @@ TABLE = [
         ],
         alif,
     ),
+    Entry(
+        neurons.RF,
+        [
+            {"frequency": 0.5, "damping": 0.25, "spike_fn": F0},
+            {"frequency": TURN, "damping": np.array([0.0, 0.125, 0.25, 0.5], np.float32), "spike_fn": F4},
+        ],
+        resonate,
+        rounded=8,
+    ),
+    Entry(neurons.BRF, BALANCED, balanced, rounded=16),
+    Entry(neurons.BHRF, BALANCED, harmonic, rounded=16),
     Entry(neurons.Delay, [{"steps": 2}, {"steps": (1, 3, 0, 2)}], delay, start=nothing_yet),
     Entry(neurons.Window, [{"length": 3}], window, start=lambda x, length, **_: (np.zeros((B, length - 1, F)),)),
 ]

@@ -3,6 +3,7 @@
 The rows are those of brainsurr/_other_libraries.toml. All else on the page is written by hand.
 """
 
+import json
 from collections.abc import Iterable, Iterator
 
 import brainsurr as bs
@@ -11,6 +12,7 @@ from brainsurr._other_libraries import Row, rows, table
 from .parts import ROOT, filled
 
 PAGE = "docs/coming-from-elsewhere.md"
+RUNS = "benchmarks/results/ports/result.json"  # of `tools.ports`
 
 # Names that mean several functions: the surrogates that have them, and those here with their formulas.
 NAMES = {
@@ -66,12 +68,19 @@ def functions() -> str:
 
 
 def neurons() -> str:
-    """Return for each library a table of its neurons, then those that have no port."""
-    parts = []
+    """Return for each library a table of its neurons with what runs say of them, then those that have no port."""
+    parts, runs = [], json.loads((ROOT / RUNS).read_text())["rows"]
     for library, listed in by_library("neuron"):
-        ports = [[code(row.there), code(row.here), row.note] for row in listed if row.here]
-        parts += [f"### Neurons of {library}\n", markdown(["there", "here", "to know"], ports)]
-        parts += [f"No port of `{row.there}`: {row.why_none}.\n" for row in listed if not row.here]
+        lines = []
+        for row in listed:
+            if row.here:
+                run = runs[f"{row.library}.{row.there}"]
+                note = " ".join(filter(None, [row.note, row.gradient and f"Its gradient goes {row.gradient}."]))
+                lines.append([code(row.there), code(row.here), f"{run['differ']}", f"{run['gradient']:.0e}", note])
+        heads = ["there", "here", "differ", "gradient", "to know"]
+        parts += [f"### Neurons of {library}\n", markdown(heads, lines)]
+        without = [[", ".join(map(code, row.names)), row.why_none] for row in listed if not row.here]
+        parts += [markdown(["no port", "because"], without)] if without else []
     return "\n".join(parts)
 
 

@@ -137,25 +137,33 @@ FAULTS = [
         "neuron parity",
     ),
     Fault("neurons/lif.py", "return u - fired_at * s", "return u - self.threshold * s", "neuron parity"),
-    Fault(
-        "neurons/lif.py",
-        "return v, self.spike_fn(v - threshold)",
-        "return v, self.spike_fn(u - threshold)",
-        "neurons parity",
-    ),
+    Fault("neurons/lif.py", "h = v - threshold", "h = u - threshold", "neurons parity"),
+    Fault("neurons/lif.py", "u = jnp.where(left > 0, v, u)", "pass", "neuron parity"),
+    Fault("neurons/lif.py", "h = jnp.where(left > 0, -jnp.inf, h)", "pass", "neurons"),
+    Fault("neurons/lif.py", "s > 0.5", "v >= threshold", "neuron parity"),
+    Fault("neurons/lif.py", "self.refractory > 2 / float", "self.refractory > 9 / float", "neuron"),
+    Fault("neurons/synaptic.py", "i = self.current_decay * i + x", "i = self.current_decay * (i + x)", "neurons ports"),
+    Fault("neurons/resonate.py", "self.frequency * u + kept * v", "self.frequency * u + v", "neurons"),
+    Fault("neurons/resonate.py", "self.damping + self.spike_damping * q", "self.damping", "neurons"),
+    Fault("neurons/resonate.py", "u - self.threshold - q", "u - self.threshold", "neurons"),
+    Fault("neurons/resonate.py", "self.frequency**2 + 2 * damping", "2 * damping", "neurons"),
     Fault("neurons/alif.py", "(1 - rho) * (self.spike_adaptation", "(self.spike_adaptation", "neuron parity"),
     Fault(
         "neurons/alif.py",
-        "self.threshold + before, self.threshold + a",
-        "self.threshold + a, self.threshold + a",
+        "self.threshold + before if self.reset_adapted",
+        "self.threshold + a if self.reset_adapted",
         "neuron parity",
     ),
+    Fault("neurons/alif.py", "if self.reset_adapted else self.threshold", "if True else 0", "neuron parity"),
     Fault("neurons/alif.py", "(c == 0) & jnp.isinf(v)", "c != c", "neuron"),
     Fault(
         "neurons/recurrent.py",
-        "jnp.dot(s.astype(x.dtype), self.kernel.astype(x.dtype))",
-        "jnp.dot(self.kernel.astype(x.dtype), s.astype(x.dtype).T).T",
+        "jnp.dot(s.astype(x.dtype), self.weights.astype(x.dtype))",
+        "jnp.dot(self.weights.astype(x.dtype), s.astype(x.dtype).T).T",
         "parity neurons",
+    ),
+    Fault(
+        "neurons/recurrent.py", "return kernel if self.self_connections else", "return kernel if True else", "neuron"
     ),
     Fault(
         "neurons/delay.py", "start = self.longest - np.asarray(self.steps)", "start = np.asarray(self.steps)", "neuron"
@@ -188,8 +196,12 @@ FAULTS = [
     Fault("_bounds.py", "(number >= low) & (number <= high)", "(number > low) & (number <= high)", "bounds layers"),
     Fault("_held.py", "own = {str(path): pair for", "own = {str(path): None for", "training own"),
     Fault(
-        "_held.py", "return fed_back(neuron, kernel) if self.recurrent else neuron", "return neuron", "layers neurons"
+        "_held.py",
+        "return fed_back(neuron, kernel, self.self_connections) if self.recurrent else neuron",
+        "return neuron",
+        "layers neurons",
     ),
+    Fault("_held.py", "fed_back(neuron, kernel, self.self_connections)", "fed_back(neuron, kernel)", "neuron"),
     Fault("_held.py", "self._neuron(HoldsSurrogate._spikes)", "self.neuron", "random"),
     Fault("_held.py", "self._value(name) if isinstance(held, self._holders) else held", "held", "nnx layers"),
     Fault("nnx/_layer.py", "kernel.set_value(weights.astype(self.param_dtype))", "kernel.set_value(weights)", "layers"),

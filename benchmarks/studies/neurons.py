@@ -6,6 +6,7 @@ size, chosen so that each trains and best for none: their accuracies do not comp
 """
 
 import importlib.metadata
+import inspect
 from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
@@ -17,7 +18,7 @@ import optax
 from flax import nnx
 
 import brainsurr as bs
-from brainsurr.nnx import ALIF, LI, LIF, Delay, SpikingSequential, bounds
+from brainsurr.nnx import ALIF, BHRF, BRF, LI, LIF, RF, Delay, SpikingSequential, Synaptic, bounds
 from brainsurr.optim import project
 
 from ..lib.report import spread, table
@@ -28,6 +29,7 @@ from . import sequences, settings, speech
 KEY, MEASURED = ("neuron", "seed"), ("validation", "test", "loss", "firing", "parameters", "seconds", "cpu_seconds")
 SURROGATE, RATE = bs.Arctan(2.0), 6e-3
 CURRENT, ADAPTATION = 0.8, 0.95  # decays of a synaptic current and of an adaptation
+SLOWLY, QUICKLY = 0.05, 0.8  # radians that a neuron which resonates turns in a frame
 GAIN = 4.0  # of the weights before a neuron that takes 1 - decay of its input
 RECIPE = settings.SPEECH._replace(hidden=64)
 
@@ -44,7 +46,7 @@ class Neuron(NamedTuple):
     """
 
     options: Mapping[str, Any]
-    layer: type[LIF] = LIF
+    layer: type[Any] = LIF
     current: bool = False
     late: bool = False
     like: str = ""
@@ -83,15 +85,29 @@ NEURONS = [
     Neuron(BITTAR_GARNER, ALIF, like="Bittar and Garner 2022"),
     Neuron(BITTAR_GARNER | {"reset": "zero"}, ALIF, like="Baronig et al. 2024"),
     Neuron(BITTAR_GARNER | FEEDFORWARD, ALIF),
+    Neuron({"reset_adapted": False}, ALIF, like="sparx `ALIF`"),
+    Neuron({"refractory": 2}, like="norse `LIFRefrac`, brainpy.state `LIFRef`, but for their input"),
+    Neuron({"self_connections": False}),
+    Neuron({}, Synaptic, like="sparx `Recurrent(Synaptic)`"),
+    Neuron({"reset_delay": True, "reset_grad": False}, Synaptic, like="snnTorch `RSynaptic`"),
+    Neuron({"learnable": ("frequency", "damping")}, RF),
+    Neuron({"learnable": ("frequency", "damping")}, BRF, like="Higuchi et al. 2024"),
+    Neuron({"learnable": ("frequency", "damping")}, BHRF, like="Higuchi et al. 2024, harmonic"),
 ]
 
 
 def network(neuron: Neuron, key, features: int, recipe: sequences.Recipe) -> SpikingSequential:
     """Make weights, neurons with decays from fast to slow, weights, and leaky integrators as outputs."""
     rngs, n = nnx.Rngs(key), recipe.hidden
-    decay = jnp.linspace(sequences.FAST, sequences.SLOW, n)
-    options = {"decay": decay, "spike_fn": SURROGATE, "recurrent": True, "rngs": rngs}
-    options |= {"adaptation_decay": ADAPTATION} if neuron.layer is ALIF else {}
+    numbers = {
+        "decay": jnp.linspace(sequences.FAST, sequences.SLOW, n),
+        "adaptation_decay": ADAPTATION,
+        "current_decay": CURRENT,
+        "frequency": jnp.geomspace(SLOWLY, QUICKLY, n),
+    }
+    takes = inspect.signature(neuron.layer).parameters
+    options = {name: value for name, value in numbers.items() if name in takes}
+    options |= {"spike_fn": SURROGATE, "recurrent": True, "rngs": rngs}
     layers = [
         dense(features, n, rngs, GAIN if "decay_input" in neuron.options else 1.0),
         *([LI(n, decay=CURRENT)] if neuron.current else []),

@@ -107,7 +107,7 @@ def as_arrays(host: Any, layer: Any, shape: Shape) -> Any:
         size = tuple(getattr(layer, "in_size", None) or (layer.features,))
         expect(shape[-len(size) :] == size, f"an input of shape {size}", shape)
         neuron: Any = layer.neuron if isinstance(layer.neuron, Neuron) else layer.neuron()  # a method in Linen
-        parts = (neuron.neuron, neuron.kernel) if isinstance(neuron, Recurrent) else (neuron, None)
+        parts = (neuron.neuron, neuron.weights) if isinstance(neuron, Recurrent) else (neuron, None)
         return Population(parts[0], parts[1], layer.param_dtype)
     if type(layer) is host.package.SpikingActivation:
         return layer.surrogate

@@ -225,6 +225,7 @@ def write_integrator(name: str, population: Population, to: Writer):
 def write_neurons(name: str, population: Population, to: Writer):
     """Write neurons that fire, with their synapses if there are any, and recurrent weights as a cycle."""
     neuron, kernel = population.neuron, population.recurrent_kernel
+    expect(not neuron.refractory, "refractory=0, as in NIR", neuron.refractory)
     words = _words(population) | _words_of_spikes(neuron.spike_fn, to)
     words |= {word: getattr(neuron, word) for word in RESETTING if getattr(neuron, word) is not None}
     never_resets = neuron.reset == "none" and kernel is None

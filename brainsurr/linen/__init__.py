@@ -22,6 +22,14 @@ if TYPE_CHECKING:  # what `layer` and `cell` make: the arguments are fields, of 
 
     class Delay(Layer, neurons.Delay, Size): ...
 
+    class Synaptic(Layer, Spiking, neurons.Synaptic, Features): ...
+
+    class RF(Layer, Spiking, neurons.RF, Features): ...
+
+    class BRF(Layer, Spiking, neurons.BRF, Features): ...
+
+    class BHRF(Layer, Spiking, neurons.BHRF, Features): ...
+
     class Window(Layer, neurons.Window, Size): ...
 
     class LIFCell(Cell, Spiking, neurons.LIF, Features): ...
@@ -29,9 +37,11 @@ if TYPE_CHECKING:  # what `layer` and `cell` make: the arguments are fields, of 
     class ALIFCell(Cell, Spiking, neurons.ALIF, Features): ...
 
 else:
-    LIF, ALIF, LI = map(layer, (neurons.LIF, neurons.ALIF, neurons.LI))
+    LIF, ALIF, LI, Synaptic = map(layer, (neurons.LIF, neurons.ALIF, neurons.LI, neurons.Synaptic))
+    RF, BRF, BHRF = map(layer, (neurons.RF, neurons.BRF, neurons.BHRF))
     Delay, Window = map(layer, (neurons.Delay, neurons.Window))
     LIFCell, ALIFCell = map(cell, (neurons.LIF, neurons.ALIF))
 
-__all__ = ["ALIF", "LI", "LIF", "ALIFCell", "Delay", "LIFCell", "SpikingActivation", "SpikingSequential", "Window"]
+__all__ = ["ALIF", "BHRF", "BRF", "LI", "LIF", "RF", "ALIFCell", "Delay", "LIFCell"]
+__all__ += ["SpikingActivation", "SpikingSequential", "Synaptic", "Window"]
 __all__ += ["bounds", "cell", "check_gradients", "diagnose", "layer", "unroll"]

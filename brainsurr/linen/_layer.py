@@ -29,7 +29,7 @@ class Neurons(HoldsNeuron, ParameterModule, metaclass=pickled_as_call(type)):  #
     _options = options_of(Options)
     features: int
     # Of a neuron that has no use for an option, its default.
-    learnable, bounds, carry_init, param_dtype, recurrent, recurrent_kernel_init = (
+    learnable, bounds, carry_init, param_dtype, recurrent, recurrent_kernel_init, self_connections = (
         option.default for option in _options.values()
     )
 

@@ -11,6 +11,8 @@ from .delay import Delay
 from .li import LI
 from .lif import LIF
 from .recurrent import Recurrent
+from .resonate import BHRF, BRF, RF
+from .synaptic import Synaptic
 from .window import Window
 
-__all__ = ["ALIF", "LI", "LIF", "Delay", "Neuron", "Recurrent", "Window"]
+__all__ = ["ALIF", "BHRF", "BRF", "LI", "LIF", "RF", "Delay", "Neuron", "Recurrent", "Synaptic", "Window"]

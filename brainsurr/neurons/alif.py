@@ -24,7 +24,8 @@ class ALIF(LIF):
        v' &= u - (\mathrm{threshold} + a\,[\text{threshold}])\, s, \qquad a' = \rho\, a + (1 - \rho)(b\, s + c\, v')
 
     The adaptation follows the new potential, which keeps the pair of equations stable. With ``reset_delay=True`` a
-    spike adapts the neuron one step later too, so that what is subtracted is the threshold at which it fired.
+    spike adapts the neuron one step later too, so that what is subtracted is the threshold at which it fired. With
+    ``reset_adapted=False`` it is the threshold alone, without its adaptation.
 
     State: a pair of that of :class:`LIF` and the adaptation ``a``, of the same shape.
 
@@ -36,11 +37,13 @@ class ALIF(LIF):
       reset: ``"subtract"`` the threshold, set to ``"zero"``, or ``"none"``.
       reset_delay: whether a spike resets the potential, and adapts the neuron, one step later.
       reset_grad: whether the gradient flows through the reset. None: yes, but not for ``"zero"``.
+      refractory: how many steps a neuron rests after a spike. Its adaptation goes on.
       adapts: ``"threshold"``, to which the adaptation is added, or ``"input"``, from which it is subtracted.
       adaptation_decay: what is left of the adaptation after a step, in [0, 1]. A number or ``[features]``.
       spike_adaptation: what a spike adds to the adaptation, times 1 - adaptation_decay. A number or ``[features]``.
       voltage_adaptation: what the potential adds to it, times the same. With ``adapts="input"`` a potential runs away
         where it is below -1 with ``decay_input=True``, and below decay - 1 without.
+      reset_adapted: whether ``"subtract"`` subtracts the adaptation of the threshold with the threshold.
 
     Raises:
       TypeError: as of :class:`LIF`.
@@ -48,7 +51,9 @@ class ALIF(LIF):
 
     References:
       Bellec, Salaj, Subramoney, Legenstein, Maass 2018, "Long short-term memory and learning-to-learn in networks of
-      spiking neurons" (``decay_input=True, reset_delay=True``). Bittar, Garner 2022, "A surrogate gradient spiking
+      spiking neurons" (``decay_input=True, reset_delay=True``). Bellec, Scherr, Subramoney, Hajek, Salaj, Legenstein,
+      Maass 2020, "A solution to the learning dilemma for recurrent networks of spiking neurons", eq. 6 to 8
+      (``reset_delay=True, reset_adapted=False``). Bittar, Garner 2022, "A surrogate gradient spiking
       baseline for speech command recognition" (``adapts="input", decay_input=True``). Baronig, Ferrand, Sabathiel,
       Legenstein 2024, "Advancing spatio-temporal processing in spiking neural networks through adaptation" (and
       ``reset="zero"``).
@@ -74,6 +79,7 @@ class ALIF(LIF):
     adaptation_decay: Any = 0.98
     spike_adaptation: Any = 1.8
     voltage_adaptation: Any = 0.0
+    reset_adapted: bool = True
 
     def _check(self, name, value):
         super()._check(name, value)
@@ -89,13 +95,14 @@ class ALIF(LIF):
 
     def step(self, state, x):
         inner, before = state
-        v, previous_spikes = inner if self._has_spikes else (inner, None)
-        a = self._adapted(before, v, previous_spikes) if self.reset_delay else before  # what acts now
+        a = self._adapted(before, *inner[:2]) if self.reset_delay else before  # what acts now
         if self.adapts == "input":
-            v, s = self.fire(v, previous_spikes, x - a, self.threshold, self.threshold)
+            inner, s = self.fire(inner, x - a, self.threshold, self.threshold)
         else:
-            v, s = self.fire(v, previous_spikes, x, self.threshold + before, self.threshold + a)
-        return ((v, s) if self._has_spikes else v, a if self.reset_delay else self._adapted(a, v, s)), s
+            fired_at = self.threshold + before if self.reset_adapted else self.threshold
+            inner, s = self.fire(inner, x, fired_at, self.threshold + a)
+        v = inner[0] if isinstance(inner, tuple) else inner
+        return (inner, a if self.reset_delay else self._adapted(a, v, s)), s
 
     def _adapted(self, a, v, s):
         rho, c = self.adaptation_decay, self.voltage_adaptation

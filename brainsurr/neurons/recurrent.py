@@ -5,6 +5,7 @@ from typing import Any, ClassVar
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from .._arrays import is_number
 from .._checks import shapes
@@ -25,6 +26,8 @@ class Recurrent(Neuron):
     Args:
       neuron: any neuron.
       kernel: the weights :math:`W`, ``[features, features]``, from the first axis to the second.
+      self_connections: whether a neuron feeds itself. If not, the diagonal of :math:`W` counts as 0 and gets no
+        gradient, whatever it is.
 
     Raises:
       TypeError: ``neuron`` is not a neuron.
@@ -45,6 +48,7 @@ class Recurrent(Neuron):
 
     neuron: Neuron
     kernel: Any
+    self_connections: bool = True
 
     def _check(self, name, value):
         super()._check(name, value)
@@ -67,6 +71,12 @@ class Recurrent(Neuron):
         """The names of the arrays of the state."""
         return self.neuron.states if self._inside_has_spikes else (*self.neuron.states, "s")
 
+    @property
+    def weights(self) -> jax.Array:
+        """The weights that act, in the dtype of ``kernel``."""
+        kernel = jnp.asarray(self.kernel)
+        return kernel if self.self_connections else jnp.where(np.eye(len(kernel), dtype=bool), 0, kernel)
+
     def initial_state(self, x):
         state = self.neuron.initial_state(x)
         return state if self._inside_has_spikes else (state, jnp.zeros_like(x))
@@ -78,5 +88,5 @@ class Recurrent(Neuron):
             state, s = state, jax.tree.leaves(state)[self.neuron.states.index("s")]
         else:
             state, s = state
-        state, y = self.neuron._advance(state, x + jnp.dot(s.astype(x.dtype), self.kernel.astype(x.dtype)))
+        state, y = self.neuron._advance(state, x + jnp.dot(s.astype(x.dtype), self.weights.astype(x.dtype)))
         return (state if self._inside_has_spikes else (state, y.astype(s.dtype))), y

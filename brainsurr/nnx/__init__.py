@@ -23,6 +23,14 @@ if TYPE_CHECKING:  # what `layer` and `cell` make: the arguments are fields, of 
 
     class Delay(Layer, neurons.Delay, Size): ...
 
+    class Synaptic(Layer, Options, neurons.Synaptic, Features): ...
+
+    class RF(Layer, Options, neurons.RF, Features): ...
+
+    class BRF(Layer, Options, neurons.BRF, Features): ...
+
+    class BHRF(Layer, Options, neurons.BHRF, Features): ...
+
     class Window(Layer, neurons.Window, Size): ...
 
     class LIFCell(Cell, Options, neurons.LIF, Features): ...
@@ -30,9 +38,11 @@ if TYPE_CHECKING:  # what `layer` and `cell` make: the arguments are fields, of 
     class ALIFCell(Cell, Options, neurons.ALIF, Features): ...
 
 else:
-    LIF, ALIF, LI = map(layer, (neurons.LIF, neurons.ALIF, neurons.LI))
+    LIF, ALIF, LI, Synaptic = map(layer, (neurons.LIF, neurons.ALIF, neurons.LI, neurons.Synaptic))
+    RF, BRF, BHRF = map(layer, (neurons.RF, neurons.BRF, neurons.BHRF))
     Delay, Window = map(layer, (neurons.Delay, neurons.Window))
     LIFCell, ALIFCell = map(cell, (neurons.LIF, neurons.ALIF))
 
-__all__ = ["ALIF", "LI", "LIF", "ALIFCell", "Delay", "LIFCell", "SpikingActivation", "SpikingSequential", "Window"]
+__all__ = ["ALIF", "BHRF", "BRF", "LI", "LIF", "RF", "ALIFCell", "Delay", "LIFCell"]
+__all__ += ["SpikingActivation", "SpikingSequential", "Synaptic", "Window"]
 __all__ += ["bounds", "cell", "check_gradients", "diagnose", "layer", "unroll"]

@@ -70,7 +70,7 @@ def test_a_hint_is_given_where_the_layer_has_what_it_names(host):
 
 def test_the_formulas_for_decay_are_those_of_the_ports():
     """Which are compared with the libraries."""
-    here = {f"{row.library}.{row.name}": row.here for row in rows("neuron")}
+    here = {f"{row.library}.{row.name}": row.here for row in reversed(rows("neuron"))}  # the first of each name
     for name, neurons in (("tau", ["jaxpike.LIF", "spikingjelly.LIFNode"]), ("tau_mem_inv", ["norse.LIFBoxCell"])):
         message = refusal(bs.nnx.LI, 4, **{name: 5.0})
         for neuron in neurons:

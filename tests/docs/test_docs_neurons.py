@@ -17,7 +17,8 @@ import brainsurr.nnx
 from tools.frameworks import HOSTS, Brainstate, Linen
 
 PAGE = DOCS / "neurons.md"
-COMMON, SYNAPTIC, ADAPTIVE, DELAYS, CONVOLUTION, RESIDUAL, POPULATION, *PLAIN = blocks(PAGE)
+COMMON, SYNAPTIC, BOTH, ADAPTIVE, REFRACTORY, RESONATE, APART, DELAYS, *BLOCKS = blocks(PAGE)
+CONVOLUTION, RESIDUAL, POPULATION, *PLAIN = BLOCKS
 pytestmark = pytest.mark.usefixtures("lenient")  # flax's Conv, brainstate's Linear
 
 
@@ -36,8 +37,42 @@ def test_synaptic():
     scope = run(COMMON, SYNAPTIC)
     assert scope["spikes"].shape == (30, 8, 32)
     assert 0.05 < scope["spikes"].mean() < 0.95
-    trained = [path for path, _ in nnx.to_flat_state(nnx.state(scope["net"], nnx.Param)) if path[-1] == "decay"]
-    assert len(trained) == 2
+    trained = {path[-1] for path, _ in nnx.to_flat_state(nnx.state(scope["net"].layers[1], nnx.Param))}
+    assert trained == {"current_decay", "decay", "recurrent_kernel"}
+
+
+def test_a_current_for_another_neuron():
+    """Without recurrent weights, it is LI before that neuron."""
+    scope = run(COMMON, BOTH)
+    both, xs = scope["SynapticALIF"](current_decay=0.8, decay=0.7), scope["xs"]
+    for neurons in ([both], [bs.neurons.LI(0.8), bs.neurons.ALIF(decay=0.7)]):
+        ys = xs
+        for neuron in neurons:
+            _, ys = neuron(neuron.initial_state(xs[0]), ys)
+        scope.setdefault("first", ys)
+    np.testing.assert_array_equal(scope["first"], ys)
+    assert 0.05 < ys.mean() < 0.95
+    layer = scope["alif"]
+    _, ys = layer(layer.initialize_carry((8, 32)), jnp.ones((5, 8, 32)))
+    assert ys.any()
+    assert layer.neuron.neuron.states == ("v", "s", "a", "i")
+
+
+def test_resonate():
+    scope = run(COMMON, RESONATE)
+    assert scope["ys"].shape == (30, 8, 32)
+    assert 0.05 < scope["ys"].mean() < 10
+    _, ys = scope["net"](scope["carry"], 0 * scope["xs"])
+    assert np.all(np.isfinite(ys))
+
+
+def test_refractory_and_apart():
+    spikes = run(COMMON, REFRACTORY)["spikes"]
+    assert 0.05 < spikes.mean() <= 1 / 3
+    assert not np.any(spikes[1:] * spikes[:-1])
+    apart = run(COMMON, APART)["apart"]
+    assert not np.any(np.diag(apart.neuron.weights))
+    assert np.all(np.diag(apart.recurrent_kernel[...]))
 
 
 def test_adaptive():

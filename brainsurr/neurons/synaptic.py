@@ -1,0 +1,72 @@
+"""The leaky integrate-and-fire neuron with a synaptic current, into which its spikes can come back."""
+
+import dataclasses
+from typing import Any, ClassVar
+
+import jax.numpy as jnp
+
+from .lif import LIF
+
+
+@dataclasses.dataclass(eq=False, repr=False)
+class Synaptic(LIF):
+    r"""A LIF neuron whose input is a synaptic current: each input adds to a current, which decays.
+
+    .. math:: i' = \mathrm{current\_decay} \cdot i + x
+
+    is the input of the :class:`LIF` neuron that it is otherwise. The same as :class:`LI` before :class:`LIF`, but that
+    recurrent spikes come back into the current.
+
+    A subclass gives another neuron a current: ``class SynapticALIF(Synaptic, ALIF)``, a dataclass with the bounds of
+    both, is an ALIF neuron with one.
+
+    State: a pair of that of :class:`LIF` and the current ``i``, of the shape of the input of a step.
+
+    Args:
+      decay: what is left of the potential after a step, in [0, 1]: exp(-dt / tau). A number or ``[features]``.
+      decay_input: whether the current is multiplied by 1 - decay where it charges the potential.
+      threshold: a number or ``[features]``.
+      spike_fn: a surrogate, or any other function of the potential minus the threshold.
+      reset: ``"subtract"`` the threshold, set to ``"zero"``, or ``"none"``.
+      reset_delay: whether a spike resets the potential one step later.
+      reset_grad: whether the gradient flows through the reset. None: yes, but not for ``"zero"``.
+      refractory: how many steps a neuron rests after a spike. Its current goes on.
+      current_decay: what is left of the current after a step, in [0, 1]. A number or ``[features]``.
+
+    Raises:
+      TypeError: as of :class:`LIF`.
+      ValueError: as of :class:`LIF`; ``current_decay`` is outside [0, 1].
+
+    References:
+      Neftci, Mostafa, Zenke 2019, "Surrogate Gradient Learning in Spiking Neural Networks", eq. 4 and 5, where spikes
+      and recurrent spikes charge the current. The new current charges the potential at once, as in snnTorch and norse.
+
+    Example:
+      >>> import jax.numpy as jnp
+      >>> from brainsurr.neurons import Synaptic
+      >>> neuron, xs = (
+      ...     Synaptic(decay=0.5, current_decay=0.5),
+      ...     jnp.array([[0.75], [0.0], [0.0], [0.0]]),
+      ... )
+      >>> state, spikes = neuron(neuron.initial_state(xs[0]), xs)
+      >>> print(state)
+      (Array([0.375], dtype=float32), Array([0.09375], dtype=float32))
+    """
+
+    bounds: ClassVar[dict[str, tuple[float, float]]] = LIF.bounds | {"current_decay": (0.0, 1.0)}
+    _decays: ClassVar[tuple[str, ...]] = ("decay", "current_decay")
+
+    current_decay: Any = 0.8
+
+    @property
+    def states(self):  # type: ignore[override]
+        return (*super().states, "i")
+
+    def initial_state(self, x):
+        return super().initial_state(x), jnp.zeros_like(x)
+
+    def step(self, state, x):
+        inner, i = state
+        i = self.current_decay * i + x
+        inner, s = super().step(inner, i)
+        return (inner, i), s
