@@ -264,6 +264,7 @@ FAULTS = [
         "_time/sequential.py", "return not any(tuple(jax.typeof(xs).sharding.spec)[:-1])", "return True", "sequential"
     ),
     Fault("neurons/_scan.py", "if size < _LARGE or", "if size >= 0 or", "sequential"),
+    Fault("neurons/_scan.py", "min(_FEW, size / _LARGE)", "0", "sequential"),
     Fault("neurons/_scan.py", "for _ in jax.tree.leaves(carry):", "for _ in [0]:", "neurons"),
     # Reports.
     Fault("_diagnosis/probe.py", '"reached": dx != 0', '"reached": ds != 0', "diagnose"),

@@ -16,7 +16,7 @@ from .._checks import check_function, hint_to_surrogate, shapes
 from .._kernel import promote_in_gradient_check
 from .._surrogate import Surrogate
 from .._value import Value, cache_by_class
-from ._scan import scan, scan_apart, typed_like
+from ._scan import loop, scan, typed_like
 from ._spikes import Drawn, Watched, all_spike_functions, draw_each, drawn, spike_fields, spike_functions
 
 
@@ -108,7 +108,7 @@ class Neuron(Value):
 
     def over_time(self, state, xs) -> tuple[Any, jax.Array]:
         """Run over the leading axis of ``xs``. Override it where there is a faster way than a scan of steps."""
-        return scan_apart(lambda state, x: self._advance(state, x), state, xs)
+        return loop(lambda state, x: self._advance(state, x), state, xs)
 
     def __call__(self, state, xs, *, key: jax.Array | None = None) -> tuple[Any, jax.Array]:
         """Run over time.
@@ -252,7 +252,7 @@ def _over_time(neuron, draws, state, xs, host_scan):
 
 @functools.partial(jax.jit, static_argnums=(0, 1), inline=True)
 def _compiled(structure, draws, leaves, state, xs):
-    return _over_time(structure.unflatten(leaves), draws, state, xs, scan_apart)
+    return _over_time(structure.unflatten(leaves), draws, state, xs, loop)
 
 
 def as_state(neuron: Neuron, structure, state, shape: tuple[int, ...]):

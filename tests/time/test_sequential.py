@@ -240,6 +240,19 @@ def test_a_step_holds_no_array_before_its_loop_starts(one_device):
     assert_close(whole(params, xs), step({"block_size": 4})(params, xs), xs.size)
 
 
+@pytest.mark.skipif(jax.default_backend() != "cpu", reason="of XLA on a CPU")
+def test_a_few_large_steps_are_written_out():
+    """A loop would run each on one thread; it has no loop, forward or backward, and the numbers of one."""
+    neuron, xs = (
+        bs.neurons.LIF(decay=0.5),
+        jnp.asarray(np.random.default_rng(0).normal(0.5, 1, (3, 4, 2**16)), jnp.float32),
+    )
+    step = jax.jit(jax.grad(lambda xs: jnp.square(neuron(jnp.zeros(xs.shape[1:]), xs)[1]).sum()))
+    assert "while(" not in step.lower(xs).compile().as_text()
+    assert "while(" in step.lower(xs[:, :1]).compile().as_text()
+    assert_close(step(xs)[:, :1], step(xs[:, :1]), 3)
+
+
 def test_an_intermediate_of_linen_keeps_its_axes(one_device):
     net, xs = network(Linen), inputs()
     carry = net.initialize_carry(jax.random.key(0), xs.shape[1:])
