@@ -236,7 +236,7 @@ def test_a_step_holds_no_array_before_its_loop_starts(one_device):
         return jax.jit(jax.value_and_grad(lambda params, xs: jnp.mean(run(params, carry, xs, **options)[1] ** 2)))
 
     whole = step({}).lower(params, xs).compile()
-    assert whole.memory_analysis().temp_size_in_bytes < 5.5 * xs.nbytes
+    assert whole.memory_analysis().temp_size_in_bytes < 6.5 * xs.nbytes  # one more before jax 0.10
     assert_close(whole(params, xs), step({"block_size": 4})(params, xs), xs.size)
 
 
