@@ -91,6 +91,5 @@ def parse(argv):
 
 
 if __name__ == "__main__":
-    # The ordered callback of brainstate's Dropout runs on one device alone.
-    print(cpu.use_all_cores(batch=1 if "brainstate" in " ".join(sys.argv) else task.BATCH))
+    print(cpu.use_all_cores(batch=task.BATCH))
     main()

@@ -37,6 +37,8 @@ def build(surrogate=None, learnable=(), dtype=jnp.float32):
 class Network:
     """A network and its optimiser, with the methods that `training` calls."""
 
+    on_all_devices = False  # brainstate's Dropout has an ordered callback, which jax runs on one device alone
+
     def __init__(self, surrogate, learnable, seed, steps, dtype=jnp.float32):
         brainstate.random.seed(seed)  # of Dropout
         self.net = build(surrogate, learnable, dtype)

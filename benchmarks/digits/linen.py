@@ -67,6 +67,8 @@ def evaluate(net, params, images, labels):
 class Network:
     """A network and its optimiser, with the methods that `training` calls."""
 
+    on_all_devices = True
+
     def __init__(self, surrogate, learnable, seed, steps, dtype=jnp.float32):
         self.train_net, self.net = (build(surrogate, learnable, train, dtype) for train in (True, False))
         self.tx = optimiser(surrogate, learnable, steps)

@@ -54,6 +54,8 @@ def evaluate(net, images, labels):
 class Network:
     """A network and its optimiser, with the methods that `training` calls."""
 
+    on_all_devices = True
+
     def __init__(self, surrogate, learnable, seed, steps, dtype=jnp.float32):
         self.net = build(seed, surrogate, learnable, dtype)
         self.optimizer = nnx.Optimizer(self.net, optimiser(surrogate, learnable, steps), wrt=nnx.Param)

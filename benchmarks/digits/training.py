@@ -61,7 +61,8 @@ def train(data, network, seed, epochs, on_epoch=lambda loss, accuracy: None, kep
       The outcome as JSON, and the spikes ``[time, neurons]`` of each LIF layer for the first test image.
     """
     before, curve, order = parameters(network), {"loss": [], "test_accuracy": []}, np.random.default_rng(seed)
-    network.load(cpu.split(network.state(), axis=None))
+    if network.on_all_devices:
+        network.load(cpu.split(network.state(), axis=None))
     if saved := kept and checkpoints.restore(kept, like=network.state()):
         state, curve = saved
         network.load(state)
@@ -69,7 +70,8 @@ def train(data, network, seed, epochs, on_epoch=lambda loss, accuracy: None, kep
     for epoch in range(epochs):
         images, labels, keys = batches(data, order, seed, epoch)  # drawn again when resumed: each changes the order
         if epoch >= done:
-            images, labels = cpu.split((images, labels), axis=1)
+            if network.on_all_devices:
+                images, labels = cpu.split((images, labels), axis=1)
             curve["loss"].append(float(network.train_epoch(images, labels, keys)))
             curve["test_accuracy"].append(float(network.evaluate(data.test_images, data.test_labels)[0]))
             if kept and ((epoch + 1) % every == 0 or epoch + 1 == epochs):

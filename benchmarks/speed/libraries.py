@@ -78,6 +78,20 @@ PEERS = {
     ),
 }
 OURS, FLOOR = "brainsurr", "products"
+# What `brainsurr.cpu.use_all_cores` sets, as variables, so that it is the same for libraries without jax: these use
+# every core as they are. The batch of one on jax is cut among the devices.
+AS_DOCUMENTED, EVERY_CORE = "as documented", "every core"
+TERMS: dict[str, dict[str, str]] = {
+    AS_DOCUMENTED: {},
+    EVERY_CORE: {
+        "JAX_NUM_CPU_DEVICES": str(
+            len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+        ),
+        "MALLOC_MMAP_MAX_": "0",
+        "MALLOC_TRIM_THRESHOLD_": "8000000000",
+        "MALLOC_ARENA_MAX": "1",
+    },
+}
 
 
 def environment(name, peer):
@@ -102,9 +116,9 @@ def _works(python):
     )
 
 
-def run_peer(python, name, **job):
-    """Run one peer in a process of its own; return what it printed, or raise a RuntimeError."""
-    environ = os.environ | {"JAX_PLATFORMS": "cpu", "CUDA_VISIBLE_DEVICES": ""}
+def run_peer(python, name, terms, **job):
+    """Run one peer in a process of its own, on the terms given; return what it printed, or raise a RuntimeError."""
+    environ = os.environ | {"JAX_PLATFORMS": "cpu", "CUDA_VISIBLE_DEVICES": ""} | TERMS[terms]
     environ["JAX_ENABLE_COMPILATION_CACHE"] = "false"  # else a second run would time how it is read
     command = [python, "-m", "benchmarks.speed.peers", name, json.dumps(job)]
     printed = _run(command, name, cwd=ROOT, env=environ, timeout=PATIENCE)

@@ -3,11 +3,12 @@
 import json
 
 from ..lib.report import claim_table, wrapped
-from .claims import activation, bandwidth, first_step, imports, live, long, peers, train_step
+from .claims import activation, bandwidth, convolution, first_step, imports, live, long, peers, train_step
 
 CLAIMS = {
     "train-step": train_step,
     "long": long,
+    "convolution": convolution,
     "live": live,
     "first-step": first_step,
     "activation": activation,
@@ -52,7 +53,7 @@ def readme(folder):
     """Return the README's part: a line for each library, and where it was measured."""
     result = load(folder)["peers"]
     table, about = peers.chooser(result)
-    return f"{table}\n\n{wrapped(f'{about} On {_where(result)}{_elsewhere(result)}.')}"
+    return f"{table}\n\n{wrapped(f'{about} On {_where(result)}.')}"
 
 
 def _elsewhere(result):

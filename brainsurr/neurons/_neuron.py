@@ -3,7 +3,6 @@
 import dataclasses
 import functools
 import inspect
-import operator
 from collections.abc import Callable
 from typing import Any, ClassVar
 
@@ -18,39 +17,8 @@ from .._kernel import counted_in, counting, promote_in_gradient_check
 from .._pytree import tuples
 from .._surrogate import Surrogate
 from .._value import Value, cache_by_class
+from ._scan import loop, scan, typed_like
 from ._spikes import Drawn, Watched, all_spike_functions, draw_each, drawn, spike_fields, spike_functions
-
-
-def scan(step, carry, xs):
-    """Scan a pure step over time, like ``jax.lax.scan``, from a carry that may lack the sharding type of the inputs.
-
-    Under explicit mesh axes and in ``shard_map``, types say how an array is sharded or over which axes it varies, and
-    ``lax.scan`` requires the initial carry to have the type that a step returns. So the step is called once more, for
-    its types, and again where one part of the carry gets its type from another. XLA removes the extra calls; their side
-    effects (debug prints) still happen.
-    """
-    mesh = jax.sharding.get_abstract_mesh()
-    if (mesh.explicit_axes or mesh.manual_axes) and all(map(_has_first, jax.tree.leaves(xs))):
-        first = jax.tree.map(lambda x: x[0], xs)
-        for _ in jax.tree.leaves(carry):
-            before, (after, _) = carry, step(carry, first)
-            carry = jax.tree.map(typed_like, before, after)
-            if all(map(operator.is_, jax.tree.leaves(carry), jax.tree.leaves(before))):
-                break
-    return jax.lax.scan(step, carry, xs)
-
-
-def _has_first(x):
-    """Return whether the time axis is non-empty and unsharded. Otherwise `lax.scan` raises its own error."""
-    return len(x) > 0 and tuple(jax.typeof(x).sharding.spec)[:1] in ((), (None,))
-
-
-def typed_like(part, like):
-    """Return an array with the sharding type of another one of its shape."""
-    if part.shape != like.shape:
-        return part
-    zeros = jnp.zeros_like(like, part.dtype)
-    return part if jax.typeof(part) == jax.typeof(zeros) else part + zeros
 
 
 @dataclasses.dataclass(eq=False, repr=False)
@@ -141,7 +109,7 @@ class Neuron(Value):
 
     def over_time(self, state, xs) -> tuple[Any, jax.Array]:
         """Run over the leading axis of ``xs``. Override it where there is a faster way than a scan of steps."""
-        return scan(lambda state, x: self._advance(state, x), state, xs)
+        return loop(lambda state, x: self._advance(state, x), state, xs)
 
     def __call__(self, state, xs, *, key: jax.Array | None = None) -> tuple[Any, jax.Array]:
         """Run over time.
@@ -291,7 +259,7 @@ def _over_time(neuron, draws, state, xs, host_scan, mask=None):
 
 @functools.partial(jax.jit, static_argnums=(0, 1), inline=True)
 def _compiled(structure, draws, leaves, state, xs):
-    return _over_time(structure.unflatten(leaves), draws, state, xs, scan)
+    return _over_time(structure.unflatten(leaves), draws, state, xs, loop)
 
 
 def as_state(neuron: Neuron, structure, state, shape: tuple[int, ...]):

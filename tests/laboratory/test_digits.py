@@ -28,6 +28,12 @@ HOSTS = [digits_nnx, digits_linen, digits_brainstate]
 RUN = ["--seeds=2", "--epochs=3", "--save-every=1", "--resume"]
 
 
+@pytest.fixture(autouse=True)
+def one_device(monkeypatch):
+    """As many as the numbers here are of: conftest asks for eight."""
+    monkeypatch.setattr(jax, "device_count", lambda: 1)
+
+
 def start(out, environment):
     """Start a process as a user would."""
     command, pipe = [sys.executable, "-m", "benchmarks.digits", *RUN, f"--out={out}"], subprocess.PIPE
@@ -65,7 +71,7 @@ def test_learns_well_above_chance(result):
             assert all(0 <= layer["alpha"] <= 1 for layer in after)
 
 
-def test_shows_and_leaves_what_it_promises(undisturbed, result, capsys):
+def test_shows_and_leaves_what_it_promises(undisturbed, result, capsys, monkeypatch):
     out, stdout, stderr = undisturbed
     assert report.table(result) in stdout
     assert len({len(line) for line in stdout.splitlines() if line.startswith("|")}) == 1, "columns align"
@@ -74,6 +80,7 @@ def test_shows_and_leaves_what_it_promises(undisturbed, result, capsys):
     assert all(line.startswith("training: ") for line in stderr.strip().splitlines()), "nothing but the bar"
     assert {path.name for path in out.iterdir()} == {"result.json", "surrogate.png", "raster.png", "training.png"}
     assert {"versions", "device", "commit", "python", "seconds", "epochs", "surrogate", "about"} <= set(result)
+    monkeypatch.setattr(jax, "device_count", lambda: result["about"]["devices"])
     digits.main([*RUN, f"--out={out}"])
     assert "result.json is finished: nothing to resume" in capsys.readouterr().out
 

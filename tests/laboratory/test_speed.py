@@ -50,7 +50,7 @@ def test_a_result_says_where_it_came_from_and_is_shown(name, measured, out):
     tables = [part for part in speed.show(name, result).split("\n\n") if part.startswith("|")]
     assert all(len({len(row) for row in table.splitlines()}) == 1 for table in tables), "columns align"
     made = speed.CLAIMS[name].claims(result)
-    assert bool(made) == (name not in ("peers", "bandwidth"))  # without peers, without a GPU
+    assert bool(made) == (name != "bandwidth")  # without a GPU
     for claim in made:
         assert any(line.startswith(f"| {claim.text} ") for line in page.splitlines())
         assert any(line.startswith("- ") and claim.text in line for line in page.splitlines()) == (not claim.holds)
@@ -84,7 +84,7 @@ def test_what_was_not_measured_is_said(out, tmp_path):
         (tmp_path / f"{name}.json").write_text((out / f"{name}.json").read_text())
     parts = speed.parts(tmp_path)
     assert "## live\n\nStreaming: one time step of a jitted network" in parts["tables"]
-    assert parts["tables"].count("\n\nNot measured.") == 3  # live, first-step, bandwidth
+    assert parts["tables"].count("\n\nNot measured.") == 4  # convolution, live, first-step, bandwidth
     assert parts["gpu"].startswith("Not measured.")
     assert f"`{speed.COMMAND}`" in parts["gpu"]
 
@@ -113,12 +113,26 @@ def test_a_chooser_sees_each_library_in_its_best_mode():
     long = a_peer("brainsurr", "small", 4, 3 * 10**8, trial=speed.peers.T_10_000)
     other = a_peer("spyx", "loop", 0.05, 9 * 10**8)
     slimmer = a_peer("spyx", "loop", 0.06, 6 * 10**8, inputs="uint8")
-    result = {"runs": [fast, small, other, slimmer, long], "networks": {speed.peers.BATCH_256: "4-3-2"}}
+    runs = [fast, small, other, slimmer, long]
+    result = {"runs": runs, "networks": {speed.peers.BATCH_256: "4-3-2"}, "live": {}}
     *_, first, second = speed.peers.chooser(result)[0].splitlines()
     assert [cell.strip() for cell in first.split("|")[1:-1]] == ["spyx 1.0", "50 ms", "500 MB", *2 * ["not measured"]]
     assert [cell.strip() for cell in second.split("|")[1:-1]] == ["brainsurr", "100 ms", "100 MB", "4 s", "200 MB"]
     own, any_form = speed.peers.claims(result)[-2:]
     assert (own.numbers, any_form.numbers) == ("0.125 (0.125-0.125)", "0.2 (0.2-0.2)")
+    # On every core a row below each, and claims on the same terms and against a process as it is.
+    for name, mode, seconds in (
+        ("products", "all steps at once", 0.04),
+        ("brainsurr", "dots", 0.02),
+        ("spyx", "loop", 0.025),
+    ):
+        runs.append(a_peer(name, mode, seconds, 5 * 10**8, terms="every core", versions={"jax": "1"}))
+    other["versions"] = slimmer["versions"] = {"jax": "1"}
+    table, about = speed.peers.chooser(result)
+    assert [row.split("|")[2].strip() for row in table.splitlines()[2:]] == ["50 ms", "25 ms", "100 ms", "20 ms"]
+    assert "every core" in about
+    held = {claim.limit: claim.numbers.split()[0] for claim in speed.peers.claims(result)}
+    assert held == {"1.15": "0.5", "0.95": "2", "0.7": "0.4", "0.9": "0.8", "0.667": "0.2"}
 
 
 def test_another_number_in_the_file_is_another_in_the_tables(out):
@@ -134,6 +148,12 @@ def test_pictures_show_the_numbers(out, measured, tmp_path, saved):
     for name in ("long", "activation"):
         assert (out / f"{name}.png").exists()
         speed.draw(name, measured[name], tmp_path)
+    speed.draw("peers", measured["peers"], tmp_path)
+    points = [
+        tuple(point) for of_library in saved["peers.png"].axes[0].collections for point in of_library.get_offsets()
+    ]
+    runs = [run for run in measured["peers"]["runs"] if run["name"] == "brainsurr"]
+    assert sorted(points) == sorted((run["time"]["median"], run["added"]["median"] / 1e6) for run in runs)
     memory, time = saved["long.png"].axes
     for axis, number in ((memory, lambda run: run["temporaries"] / 1e6), (time, lambda run: run["time"]["median"])):
         assert len(axis.lines) == 3
@@ -161,7 +181,7 @@ def test_brainsurr_trains_the_same_in_both_modes(out, measured):
     assert list(measured["peers"]["live"]) == ["brainsurr"]
     assert speed.readme(out).count("\n| brainsurr ") == 1
     losses = [run["losses"] for run in runs if run["name"] == "brainsurr" and run["batch"] == 8]
-    assert len(losses) == 4  # two modes, each with inputs as bytes and as floats
+    assert len(losses) == 6  # two modes and one on every core, each with inputs as bytes and as floats
     operations = sum(task.USUAL.sizes) + 20  # the sums over the inputs of each layer, and over time
     for curve in losses:
         assert curve[0] == pytest.approx(losses[0][0], rel=bound(operations, 1))

@@ -223,6 +223,37 @@ def test_devices_send_each_other_the_gradient_once(host, options):
     assert_close(step(params, xs), jax.jit(jax.value_and_grad(whole))(*alone), T * BATCH * sum(SIZES))
 
 
+@pytest.mark.skipif(jax.default_backend() != "cpu", reason="of XLA on a CPU")
+def test_a_step_holds_no_array_before_its_loop_starts(one_device):
+    """Spikes and slopes of two layers, and the output of a product: not what loops are going to write, too."""
+    shape, rngs = (32, 64, 128), nnx.Rngs(0)
+    linears = [nnx.Linear(128, features, rngs=rngs) for features in (128, 128, 2)]
+    net = bs.nnx.SpikingSequential([linears[0], bs.nnx.LIF(128), linears[1], bs.nnx.LIF(128), linears[2]])
+    params, start, run, _ = Nnx.pure(net, shape[1:])
+    carry = start(shape[1:])
+    xs = jnp.asarray(np.random.default_rng(0).integers(0, 2, shape), jnp.float32)
+
+    def step(options):
+        return jax.jit(jax.value_and_grad(lambda params, xs: jnp.mean(run(params, carry, xs, **options)[1] ** 2)))
+
+    whole = step({}).lower(params, xs).compile()
+    assert whole.memory_analysis().temp_size_in_bytes < 6.5 * xs.nbytes  # one more before jax 0.10
+    assert_close(whole(params, xs), step({"block_size": 4})(params, xs), xs.size)
+
+
+@pytest.mark.skipif(jax.default_backend() != "cpu", reason="of XLA on a CPU")
+def test_a_few_large_steps_are_written_out():
+    """A loop would run each on one thread; it has no loop, forward or backward, and the numbers of one."""
+    neuron, xs = (
+        bs.neurons.LIF(decay=0.5),
+        jnp.asarray(np.random.default_rng(0).normal(0.5, 1, (3, 4, 2**16)), jnp.float32),
+    )
+    step = jax.jit(jax.grad(lambda xs: jnp.square(neuron(jnp.zeros(xs.shape[1:]), xs)[1]).sum()))
+    assert "while(" not in step.lower(xs).compile().as_text()
+    assert "while(" in step.lower(xs[:, :1]).compile().as_text()
+    assert_close(step(xs)[:, :1], step(xs[:, :1]), 3)
+
+
 def test_an_intermediate_of_linen_keeps_its_axes(one_device):
     net, xs = network(Linen), inputs()
     carry = net.initialize_carry(jax.random.key(0), xs.shape[1:])

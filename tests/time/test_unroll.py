@@ -301,7 +301,7 @@ def test_memory_grows_like_the_square_root_of_time():
     plain, blocks = temporaries(100), temporaries(100, remat="full")
     assert blocks <= 0.30 * plain
     assert temporaries(10_000, remat="full") <= 15 * blocks
-    assert temporaries(10_000) >= 80 * plain
+    assert temporaries(10_000) >= 50 * plain  # a long loop holds fewer of its arrays at once than a short one
 
 
 def test_dots_keeps_matrix_products_and_full_repeats_them():

@@ -23,6 +23,8 @@ FLOOR = f"{PRODUCTS}, flat"
 LAYERS, KEPT = "layer by layer", ", time and batch apart"
 SMALLEST = """larger blocks need more memory, which the default keeps near the square root of the number of time steps:
 its blocks have two square roots of it at most"""
+PAGES = """all spikes and slopes are held at once, and the system clears their pages again at each call, unless they are
+kept: docs/fast-on-a-cpu.md"""
 WHY = """the neurons between the products: where a loop over time stores values, XLA on a CPU runs it on one thread, but
 the products on all; and it first fills each array that a loop writes with zeros. In blocks, the products are smaller,
 and take longer by themselves: *flat, blocks* in the table"""
@@ -144,6 +146,10 @@ def claims(result):
     for batch in small:
         best = fastest(batch, [*modes, *(_name("dots", size) for size in SIZES)])
         made.append(over_floor(f"best mode ({best})", 1.35, best, batch))
+    for batch in (large, *small):
+        best = fastest(batch, modes)
+        what = f"train step, {LAYERS} / best mode ({best}), batch {batch}"
+        made.append(ratio_at_most(1.05, what, times[batch, LAYERS], times[batch, best], PAGES))
     for batch in (large, *small):
         best = fastest(batch, [_name("dots", size) for size in SIZES])
         among = ", ".join(map(str, SIZES))

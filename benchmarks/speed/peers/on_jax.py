@@ -5,6 +5,7 @@ import math
 
 import jax
 import jax.numpy as jnp
+from jax.sharding import AxisType, NamedSharding, PartitionSpec
 
 from .task import ALPHA, DECAY, LONG, THRESHOLD
 
@@ -15,9 +16,21 @@ def cross_entropy(logits, labels):
     return -jnp.take_along_axis(jax.nn.log_softmax(logits), labels[:, None], axis=1).mean()
 
 
+def mesh():
+    """All devices, among which a batch is cut."""
+    return jax.make_mesh((jax.device_count(),), ("batch",), (AxisType.Auto,))
+
+
+def data(job):
+    """Return inputs ``[time, batch, features]`` and labels, each device's part of the batch on it."""
+    parts = NamedSharding(mesh(), PartitionSpec(None, "batch")), NamedSharding(mesh(), PartitionSpec("batch"))
+    return jax.device_put((job.xs(), job.net.labels(job.batch)), parts)
+
+
 def descent(outputs, params, job, rate=1.0, loss=cross_entropy):
     """Make ``step()`` of gradient descent on a tree of parameters, ``outputs(params, xs)`` of which go to the loss."""
-    xs, labels = jax.device_put(job.xs()), jnp.asarray(job.net.labels(job.batch))
+    xs, labels = data(job)
+    params = jax.device_put(params, NamedSharding(mesh(), PartitionSpec()))
 
     @jax.jit
     def train_step(params, xs, labels):
@@ -223,7 +236,9 @@ def brainpy():
     def build(job):
         net, loop = Net(job.net.weights()), getattr(brainstate.transform, job.mode)
         params = net.states(brainstate.ParamState)
-        xs, labels = jax.device_put(job.xs()), jnp.asarray(job.net.labels(job.batch))
+        for param in params.values():
+            param.value = jax.device_put(param.value, NamedSharding(mesh(), PartitionSpec()))
+        xs, labels = data(job)
 
         @brainstate.transform.jit
         def train_step(xs, labels):
