@@ -310,9 +310,17 @@ def test_what_is_set_later_is_checked_as_at_first(host):
         with pytest.raises(TypeError, match=f"{name} is a (nnx.|)Param: set the value that it holds, or make a new"):
             setattr(layer, name, 3.0)
     wrong = [(lif, "decay", 1.5), (lif, "decay", "fast"), (lif, "reset", "never"), (act, "height", np.nan)]
-    for layer, name, value in (*wrong, (host.layers.ALIF(4), "adapts", "soft"), (lif, "reset_delay", 1)):
+    wrong += [(host.layers.ALIF(4), "adapts", "soft"), (lif, "reset_delay", 1), (lif, "reset_grad", "a")]
+    half = host.layers.LIFCell(4, decay=0.5, param_dtype=jnp.bfloat16)
+    wrong += [(half, "decay", 0.9999), (half, "param_dtype", "int8"), (lif, "decay", np.full(7, 0.5))]
+    for layer, name, value in wrong:
         with pytest.raises((TypeError, ValueError), match=name):
             setattr(layer, name, value)
+    random = host.layers.SpikingActivation(
+        bs.Sigmoid(4.0), random=True, **({"rngs": nnx.Rngs(0)} if host is Nnx else {})
+    )
+    with pytest.raises(ValueError, match="one whose primitive rises from 0 to 1"):
+        random.alpha = -4.0
     lif.reset = "zero"
     lif.decay, act.height = 0.25, 2.0
     assert (lif.neuron.decay, act.surrogate.height, lif.neuron.reset) == (0.25, 2.0, "zero")

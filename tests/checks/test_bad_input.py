@@ -313,6 +313,7 @@ KINDS: dict[str, Kind] = {
 PACKAGE = str(Path(bs.__file__).parent)
 # Users do not call these: what `diagnose` and `check_gradients` return, and the base class of neurons.
 NOT_CALLED = ("Diagnosis", "GradientReport", "LayerReport", "ParameterGradient", "neurons.Neuron")
+NOT_CALLED += ("cpu.split", "cpu.use_all_cores")  # of the process: tests/time/test_cpu.py
 # By which words a message says what was expected, and what it may call an argument besides its name.
 EXPECTS = re.compile(
     r"expected|outside \[|does not broadcast|not a parameter of|not learnable|in the (source|target)|undefined"

@@ -104,6 +104,9 @@ def test_a_mask_that_does_not_fit_is_refused():
     f = bs.Arctan(2.0)
     with pytest.raises(ValueError, match=r"axes of the mask, \(12, 3\), got \(3, 4\): .* a cell in a loop of your own"):
         bs.diagnose({"f": f}, lambda fs: jnp.sum(fs["f"](jnp.ones((B, F)))), mask=LENGTHS)
+    for mask in (LENGTHS[:, 0], np.where(LENGTHS, 1.0, np.nan), np.full((T, B), 2)):
+        with pytest.raises(ValueError, match=r"expected mask to be true or false for \[time, batch\], got"):
+            bs.diagnose({"f": f}, lambda fs: jnp.sum(fs["f"](jnp.ones((T, B, F)))), mask=mask)
     padded = jnp.where(LENGTHS[..., None], jnp.asarray(X, jnp.float32), jnp.nan)  # and nothing of padding is said
     report = bs.diagnose({"f": f}, lambda fs: jnp.sum(jnp.where(LENGTHS[..., None], fs["f"](padded), 0)), mask=LENGTHS)
     assert report["f"].nan == 0

@@ -1,6 +1,7 @@
 """`check_gradients` passes what is right, and finds what is wrong: each fault is put into a network and named."""
 
 from functools import partial
+from pathlib import Path
 
 import brainstate
 import jax
@@ -384,3 +385,65 @@ def test_a_slope_is_as_exact_as_it_says(f, slope, tolerance):
     assert abs(measured.slope - slope) <= measured.error + 1e-12
     assert measured.error < tolerance
     assert not measured.knot
+
+
+def a_step(x):
+    return (x >= 0).astype(x.dtype)
+
+
+def beside(f):
+    """A network in which a gradient passes beside a spike function."""
+
+    class Beside(nnx.Module):
+        def __init__(self):
+            self.lif = bs.nnx.LIF(3, spike_fn=f)
+
+        def __call__(self, xs):
+            return xs + self.lif(jnp.zeros(xs.shape[1:]), xs)[1]
+
+    return bs.nnx.SpikingSequential([nnx.Linear(3, 3, rngs=nnx.Rngs(0)), Beside(), bs.nnx.LI(3)])
+
+
+@jax.jit
+def events(xs):
+    return (xs > 0.5).astype(xs.dtype)
+
+
+@pytest.mark.parametrize(("f", "fine"), [(a_step, False), (jnp.sign, False), (bs.Arctan(2.0), True)])
+def test_a_step_beside_another_path_is_named_by_its_line(f, fine):
+    """Where all parameters have right slopes; steps of the inputs alone are let be."""
+
+    def loss(net):
+        ys = net(net.initialize_carry((2, 3)), events(XS))[1]
+        return jnp.mean(jnp.where(ys > 0, ys, 0.5 * ys) ** 2)
+
+    report = bs.nnx.check_gradients(beside(f), loss)
+    assert {row.status for row in report.values()} == {"fine"}
+    assert report.fine == fine
+    if f is a_step:
+        (line,) = report.steps
+        assert line == f"{Path(__file__).name}:{line_of(__file__, 'def a_step') + 1}"
+        assert f"No gradient passes the step in {line}" in report.sentences[-1]
+
+
+@jax.custom_vjp
+def narrow_behind(x):
+    return jnp.sin(x)
+
+
+def narrow_back(x, g):
+    return ((g * jnp.cos(x)).astype(jnp.bfloat16).astype(g.dtype),)
+
+
+narrow_behind.defvjp(lambda x: (jnp.sin(x), x), narrow_back)
+
+
+def test_a_cast_in_a_derivative_rule_is_no_wrong_gradient():
+    report = bs.check_gradients({"a": jnp.linspace(0.1, 1.0, 7)}, lambda p: jnp.sum(narrow_behind(p["a"]) ** 2))
+    assert report["a"].status == "rounded"
+
+
+def test_a_cell_of_flax_over_time_is_checked():
+    rnn = nnx.RNN(nnx.GRUCell(3, 3, rngs=nnx.Rngs(0)), time_major=True)
+    net = bs.nnx.SpikingSequential([rnn, bs.nnx.LIF(3), bs.nnx.LI(3)])
+    assert bs.nnx.check_gradients(net, lambda net: jnp.mean(net(net.initialize_carry((2, 3)), XS)[1] ** 2)).fine

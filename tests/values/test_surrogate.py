@@ -469,3 +469,12 @@ def test_a_formula_is_a_method_of_the_class():
     assert np.isnan(f.surrogate_grad(jnp.nan))
     with pytest.raises(TypeError, match="PrimitiveOnly: expected surrogate_grad to be a method of the class"):
         f.surrogate_grad = jnp.tanh
+
+
+def test_a_surrogate_inside_a_neuron_is_held_against_its_dtype():
+    """Before the neuron is compiled, when its numbers are traced."""
+    x = jnp.ones((3, 2), jnp.float16)
+    for scaled, words in (({"width": 1e-8}, "width of at least"), ({"height": 1e6}, "height of at most 6.55e")):
+        lif = bs.neurons.LIF(spike_fn=bs.Sigmoid(4.0).scaled(**scaled))
+        with pytest.raises(ValueError, match=f"expected a {words}.* for an x of float16"):
+            lif(lif.initial_state(x[0]), x)
