@@ -195,6 +195,11 @@ def harmonic(fire, state, x, *, frequency, damping, threshold, refractory_decay,
     return (u, frequency * position, refractory_decay * q + s), s
 
 
+def sliding(fire, state, x, *, weights, threshold, **_):
+    past = np.concatenate([*state, x[:, None]], axis=1)  # [batch, time, features]
+    return (past[:, 1:],), fire(np.einsum("btc,t->bc", past, weights) - threshold)
+
+
 def delay(fire, state, x, *, steps, state_dtype):
     past = np.concatenate([*state, x[:, None]], axis=1)  # [batch, time, features]
     y = np.stack([past[:, -1 - n, c] for c, n in enumerate(np.broadcast_to(steps, F))], axis=-1)
@@ -290,6 +295,15 @@ TABLE = [
         ],
         harmonic,
         rounded=16,
+    ),
+    Entry(
+        neurons.SlidingPSN,
+        [
+            {"weights": (0.5, -0.25, 1.0), "threshold": 0.75, "spike_fn": F0},
+            {"weights": np.array([0.5, 0.25, 0.0, 1.0], np.float32), "threshold": THRESHOLD, "spike_fn": F4},
+        ],
+        sliding,
+        start=lambda x, *, weights, **_: (np.zeros((B, len(weights) - 1, F)),),
     ),
     Entry(neurons.Delay, [{"steps": 2}, {"steps": (1, 3, 0, 2)}], delay, start=nothing_yet),
 ]

@@ -30,6 +30,8 @@ if TYPE_CHECKING:  # what `layer` and `cell` make: the arguments are fields, of 
 
     class BHRF(Layer, Spiking, neurons.BHRF, Features): ...
 
+    class SlidingPSN(Layer, Spiking, neurons.SlidingPSN, Features): ...
+
     class LIFCell(Cell, Spiking, neurons.LIF, Features): ...
 
     class ALIFCell(Cell, Spiking, neurons.ALIF, Features): ...
@@ -39,8 +41,10 @@ else:
         layer, (neurons.LIF, neurons.ALIF, neurons.LI, neurons.Delay, neurons.Synaptic)
     )
     RF, BRF, BHRF = map(layer, (neurons.RF, neurons.BRF, neurons.BHRF))
+    SlidingPSN = layer(neurons.SlidingPSN)
     LIFCell, ALIFCell = map(cell, (neurons.LIF, neurons.ALIF))
 
 __all__ = ["ALIF", "LI", "LIF", "ALIFCell", "Delay", "LIFCell", "SpikingActivation", "SpikingSequential", "Synaptic"]
 __all__ += ["bounds", "cell", "check_gradients", "diagnose", "layer", "unroll"]
+__all__ += ["SlidingPSN"]
 __all__ += ["BHRF", "BRF", "RF"]

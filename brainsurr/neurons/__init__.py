@@ -10,9 +10,10 @@ from .alif import ALIF
 from .delay import Delay
 from .li import LI
 from .lif import LIF
+from .psn import SlidingPSN
 from .recurrent import Recurrent
 from .resonate import BHRF, BRF, RF
 from .synaptic import Synaptic
 
 __all__ = ["ALIF", "LI", "LIF", "Delay", "Neuron", "Recurrent", "Synaptic"]
-__all__ += ["BHRF", "BRF", "RF"]
+__all__ += ["BHRF", "BRF", "RF", "SlidingPSN"]

@@ -17,7 +17,7 @@ import brainsurr.nnx
 from tools.frameworks import HOSTS, Brainstate, Linen
 
 PAGE = DOCS / "neurons.md"
-COMMON, SYNAPTIC, BOTH, ADAPTIVE, REFRACTORY, RESONATE, APART, DELAYS, *BLOCKS = blocks(PAGE)
+COMMON, SYNAPTIC, BOTH, ADAPTIVE, REFRACTORY, RESONATE, SLIDING, APART, DELAYS, *BLOCKS = blocks(PAGE)
 CONVOLUTION, RESIDUAL, POPULATION, *PLAIN = BLOCKS
 pytestmark = pytest.mark.usefixtures("lenient")  # flax's Conv, brainstate's Linear
 
@@ -64,6 +64,14 @@ def test_resonate():
     assert 0.05 < scope["ys"].mean() < 10
     _, ys = scope["net"](scope["carry"], 0 * scope["xs"])
     assert np.all(np.isfinite(ys))
+
+
+def test_sliding():
+    scope = run(COMMON, SLIDING)
+    net, xs = scope["net"], scope["xs"]
+    _, ys = net(net.initialize_carry((8, 16)), xs)
+    assert 0.05 < ys.mean() < 0.95
+    np.testing.assert_array_equal(np.concatenate([scope["first"], scope["second"]]), ys)
 
 
 def test_refractory_and_apart():
