@@ -195,6 +195,12 @@ def harmonic(fire, state, x, *, frequency, damping, threshold, refractory_decay,
     return (u, frequency * position, refractory_decay * q + s), s
 
 
+def integers(fire, state, x, *, decay, decay_input, threshold, levels, **_):
+    (u,), _ = li(fire, state, x, decay=decay, decay_input=decay_input)
+    s = sum(fire(u - threshold * (k + 0.5)) for k in range(levels))
+    return (u - threshold * s,), s
+
+
 def sliding(fire, state, x, *, weights, threshold, **_):
     past = np.concatenate([*state, x[:, None]], axis=1)  # [batch, time, features]
     return (past[:, 1:],), fire(np.einsum("btc,t->bc", past, weights) - threshold)
@@ -295,6 +301,15 @@ TABLE = [
         ],
         harmonic,
         rounded=16,
+    ),
+    Entry(
+        neurons.ILIF,
+        [
+            {"decay": 0.5, "threshold": 0.5, "levels": 2, "spike_fn": F0},
+            {"decay": DECAY, "decay_input": True, "threshold": np.array([0.5, 0.25, 1.0, 0.125], np.float32)}
+            | {"levels": 3, "spike_fn": F4},
+        ],
+        integers,
     ),
     Entry(
         neurons.SlidingPSN,

@@ -18,7 +18,7 @@ import optax
 from flax import nnx
 
 import brainsurr as bs
-from brainsurr.nnx import ALIF, BHRF, BRF, LI, LIF, RF, Delay, SlidingPSN, SpikingSequential, Synaptic, bounds
+from brainsurr.nnx import ALIF, BHRF, BRF, ILIF, LI, LIF, RF, Delay, SlidingPSN, SpikingSequential, Synaptic, bounds
 from brainsurr.optim import project
 
 from ..lib.report import spread, table
@@ -90,6 +90,7 @@ NEURONS = [
     Neuron({"self_connections": False}),
     Neuron({}, Synaptic, like="sparx `Recurrent(Synaptic)`"),
     Neuron({"reset_delay": True, "reset_grad": False}, Synaptic, like="snnTorch `RSynaptic`"),
+    Neuron({}, ILIF, like="SpikingJelly `ILIFNode`"),
     Neuron({"learnable": "weights", "recurrent": False}, SlidingPSN, like="SpikingJelly `SlidingPSN`"),
     Neuron({"learnable": ("frequency", "damping")}, RF),
     Neuron({"learnable": ("frequency", "damping")}, BRF, like="Higuchi et al. 2024"),

@@ -40,6 +40,8 @@ if TYPE_CHECKING:  # what `layer` and `cell` make: the arguments are fields, of 
 
     class SlidingPSN(Layer, Spiking, neurons.SlidingPSN, Features): ...
 
+    class ILIF(Layer, Spiking, neurons.ILIF, Features): ...
+
     class LIFCell(Cell, Spiking, neurons.LIF, Features): ...
 
     class ALIFCell(Cell, Spiking, neurons.ALIF, Features): ...
@@ -50,9 +52,11 @@ else:
     )
     RF, BRF, BHRF = map(layer, (neurons.RF, neurons.BRF, neurons.BHRF))
     SlidingPSN = layer(neurons.SlidingPSN)
+    ILIF = layer(neurons.ILIF)
     LIFCell, ALIFCell = map(cell, (neurons.LIF, neurons.ALIF))
 
 __all__ = ["ALIF", "LI", "LIF", "ALIFCell", "Delay", "LIFCell", "SpikingActivation", "SpikingSequential", "Synaptic"]
 __all__ += ["bounds", "cell", "check_gradients", "diagnose", "layer", "unroll"]
+__all__ += ["ILIF"]
 __all__ += ["SlidingPSN"]
 __all__ += ["BHRF", "BRF", "RF"]

@@ -8,6 +8,7 @@ these.
 from ._neuron import Neuron
 from .alif import ALIF
 from .delay import Delay
+from .ilif import ILIF
 from .li import LI
 from .lif import LIF
 from .psn import SlidingPSN
@@ -16,4 +17,4 @@ from .resonate import BHRF, BRF, RF
 from .synaptic import Synaptic
 
 __all__ = ["ALIF", "LI", "LIF", "Delay", "Neuron", "Recurrent", "Synaptic"]
-__all__ += ["BHRF", "BRF", "RF", "SlidingPSN"]
+__all__ += ["BHRF", "BRF", "ILIF", "RF", "SlidingPSN"]

@@ -229,6 +229,7 @@ KINDS: dict[str, Kind] = {
     "spike_fn": SPIKE_FN,
     **dict.fromkeys(("reset_delay", "reset_grad"), FLAG),
     "learnable": kind("decay", ["decay"], (), bad=NO_NAMES),
+    "ILIF threshold": kind(bad=[*NO_NUMBER, *NOT_FINITE, 0.0, -2.0], odd=NUMBERS[:2]),
     "RF learnable": kind("damping", ["damping"], (), bad=NO_NAMES),
     "SlidingPSN learnable": kind("threshold", ["threshold"], (), bad=NO_NAMES),
     "SpikingActivation learnable": kind("alpha", ["alpha"], (), bad=NO_NAMES),

@@ -17,7 +17,7 @@ import brainsurr.nnx
 from tools.frameworks import HOSTS, Brainstate, Linen
 
 PAGE = DOCS / "neurons.md"
-COMMON, SYNAPTIC, BOTH, ADAPTIVE, REFRACTORY, RESONATE, SLIDING, APART, DELAYS, *BLOCKS = blocks(PAGE)
+COMMON, SYNAPTIC, BOTH, ADAPTIVE, REFRACTORY, RESONATE, INTEGERS, SLIDING, APART, DELAYS, *BLOCKS = blocks(PAGE)
 CONVOLUTION, RESIDUAL, POPULATION, *PLAIN = BLOCKS
 pytestmark = pytest.mark.usefixtures("lenient")  # flax's Conv, brainstate's Linear
 
@@ -64,6 +64,11 @@ def test_resonate():
     assert 0.05 < scope["ys"].mean() < 10
     _, ys = scope["net"](scope["carry"], 0 * scope["xs"])
     assert np.all(np.isfinite(ys))
+
+
+def test_integers():
+    spikes = run(COMMON, INTEGERS)["spikes"]
+    assert set(np.unique(spikes)) == {0, 1, 2, 3, 4}
 
 
 def test_sliding():
