@@ -9,9 +9,8 @@ from collections.abc import Callable, Iterator
 from ._other_libraries import rows, table
 from ._surrogate import Surrogate
 
-LAYERS = (
-    "ALIF ALIFCell BHRF BRF Delay ILIF LI LIF LIFCell RF SlidingPSN SpikingActivation SpikingSequential Synaptic bounds"
-)
+LAYERS = "ALIF ALIFCell BHRF BRF Delay ILIF LI LIF LIFCell LearnableDelay RF SlidingPSN Synaptic "
+LAYERS += "SpikingActivation SpikingSequential bounds"
 
 
 def where_else(name: str) -> str:

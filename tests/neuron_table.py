@@ -206,6 +206,12 @@ def sliding(fire, state, x, *, weights, threshold, **_):
     return (past[:, 1:],), fire(np.einsum("btc,t->bc", past, weights) - threshold)
 
 
+def bell(fire, state, x, *, longest, delay, width):
+    past = np.concatenate([*state, x[:, None]], axis=1)  # [batch, time, features]
+    kernel = np.exp(-((np.arange(longest, -1, -1)[:, None] - delay) ** 2) / (2 * width**2)) * np.ones(F)
+    return (past[:, 1:],), np.einsum("btc,tc->bc", past, kernel / kernel.sum(0))
+
+
 def delay(fire, state, x, *, steps, state_dtype):
     past = np.concatenate([*state, x[:, None]], axis=1)  # [batch, time, features]
     y = np.stack([past[:, -1 - n, c] for c, n in enumerate(np.broadcast_to(steps, F))], axis=-1)
@@ -319,6 +325,17 @@ TABLE = [
         ],
         sliding,
         start=lambda x, *, weights, **_: (np.zeros((B, len(weights) - 1, F)),),
+    ),
+    Entry(
+        neurons.LearnableDelay,
+        [
+            {"longest": 3, "delay": 1.25, "width": 0.5},
+            {"longest": 3, "delay": np.array([0.0, 1.0, 2.75, 3.0], np.float32)}
+            | {"width": np.array([0.5, 1.0, 2.0, 0.75], np.float32)},
+        ],
+        bell,
+        start=lambda x, *, longest, **_: (np.zeros((B, longest, F)),),
+        rounded=16,
     ),
     Entry(neurons.Delay, [{"steps": 2}, {"steps": (1, 3, 0, 2)}], delay, start=nothing_yet),
 ]

@@ -34,21 +34,19 @@ if TYPE_CHECKING:  # what `layer` and `cell` make: the arguments are fields, of 
 
     class ILIF(Layer, Spiking, neurons.ILIF, Features): ...
 
+    class LearnableDelay(Layer, Trained, neurons.LearnableDelay, Features): ...
+
     class LIFCell(Cell, Spiking, neurons.LIF, Features): ...
 
     class ALIFCell(Cell, Spiking, neurons.ALIF, Features): ...
 
 else:
-    LIF, ALIF, LI, Delay, Synaptic = map(
-        layer, (neurons.LIF, neurons.ALIF, neurons.LI, neurons.Delay, neurons.Synaptic)
-    )
+    LIF, ALIF, LI, Delay = map(layer, (neurons.LIF, neurons.ALIF, neurons.LI, neurons.Delay))
     RF, BRF, BHRF = map(layer, (neurons.RF, neurons.BRF, neurons.BHRF))
-    SlidingPSN = layer(neurons.SlidingPSN)
-    ILIF = layer(neurons.ILIF)
+    Synaptic, ILIF, SlidingPSN = map(layer, (neurons.Synaptic, neurons.ILIF, neurons.SlidingPSN))
+    LearnableDelay = layer(neurons.LearnableDelay)
     LIFCell, ALIFCell = map(cell, (neurons.LIF, neurons.ALIF))
 
-__all__ = ["ALIF", "LI", "LIF", "ALIFCell", "Delay", "LIFCell", "SpikingActivation", "SpikingSequential", "Synaptic"]
+__all__ = ["ALIF", "LI", "LIF", "ALIFCell", "Delay", "LIFCell", "SpikingActivation", "SpikingSequential"]
+__all__ += ["BHRF", "BRF", "ILIF", "RF", "LearnableDelay", "SlidingPSN", "Synaptic"]
 __all__ += ["bounds", "cell", "check_gradients", "diagnose", "layer", "unroll"]
-__all__ += ["ILIF"]
-__all__ += ["SlidingPSN"]
-__all__ += ["BHRF", "BRF", "RF"]

@@ -9,6 +9,7 @@ from ._neuron import Neuron
 from .alif import ALIF
 from .delay import Delay
 from .ilif import ILIF
+from .learnable_delay import LearnableDelay
 from .li import LI
 from .lif import LIF
 from .psn import SlidingPSN
@@ -16,5 +17,5 @@ from .recurrent import Recurrent
 from .resonate import BHRF, BRF, RF
 from .synaptic import Synaptic
 
-__all__ = ["ALIF", "LI", "LIF", "Delay", "Neuron", "Recurrent", "Synaptic"]
-__all__ += ["BHRF", "BRF", "ILIF", "RF", "SlidingPSN"]
+__all__ = ["ALIF", "LI", "LIF", "Delay", "Neuron", "Recurrent"]
+__all__ += ["BHRF", "BRF", "ILIF", "RF", "LearnableDelay", "SlidingPSN", "Synaptic"]
