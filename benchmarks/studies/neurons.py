@@ -164,7 +164,11 @@ def main(argv=None):
     features, digit, speaker, take = speech.load(args.speech)
     chosen, recipe, seeds = range(len(NEURONS)), RECIPE, list(range(5))
     if args.quick:  # a plain one, a synaptic one, one that adapts and whose parameters are trained
-        chosen = [i for i, n in enumerate(NEURONS) if not i or (n.current and n.late) or "learnable" in n.options]
+        chosen = [
+            i
+            for i, n in enumerate(NEURONS)
+            if not i or (n.current and n.late) or ("learnable" in n.options and n.layer is ALIF)
+        ]
         recipe, seeds = RECIPE._replace(hidden=32, batch=32, epochs=10), [0, 1]
     parts = [tuple(map(jnp.asarray, part)) for part in speech.parts(features, digit, take)]
     about = {
