@@ -85,7 +85,7 @@ class Holds(AnswersWrongCalls):
 
 
 def _number(owner: str, kind: type[Neuron], name: str, value: Any) -> Any:
-    value = as_parameter(value)
+    value = kind._converted(name, as_parameter(value))
     if not is_number(value):
         raise TypeError(f"{owner}: expected {name} to be a real number or array, got {value!r}")
     kind._check_number(owner, name, value)

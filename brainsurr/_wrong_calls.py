@@ -9,7 +9,8 @@ from collections.abc import Callable, Iterator
 from ._other_libraries import rows, table
 from ._surrogate import Surrogate
 
-LAYERS = "ALIF ALIFCell BHRF BRF Delay LI LIF LIFCell RF SpikingActivation SpikingSequential Synaptic Window bounds"
+LAYERS = "ALIF ALIFCell BHRF BRF Delay ILIF LI LIF LIFCell LearnableDelay RF SlidingPSN Synaptic Window "
+LAYERS += "SpikingActivation SpikingSequential bounds"
 
 
 def where_else(name: str) -> str:

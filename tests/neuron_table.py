@@ -191,6 +191,23 @@ def harmonic(fire, state, x, *, frequency, damping, threshold, refractory_decay,
     return (u, frequency * position, refractory_decay * q + s), s
 
 
+def integers(fire, state, x, *, decay, decay_input, threshold, levels, **_):
+    (u,), _ = li(fire, state, x, decay=decay, decay_input=decay_input)
+    s = sum(fire(u - threshold * (k + 0.5)) for k in range(levels))
+    return (u - threshold * s,), s
+
+
+def sliding(fire, state, x, *, weights, threshold, **_):
+    past = np.concatenate([*state, x[:, None]], axis=1)  # [batch, time, features]
+    return (past[:, 1:],), fire(np.einsum("btc,t->bc", past, weights) - threshold)
+
+
+def bell(fire, state, x, *, longest, delay, width):
+    past = np.concatenate([*state, x[:, None]], axis=1)  # [batch, time, features]
+    kernel = np.exp(-((np.arange(longest, -1, -1)[:, None] - delay) ** 2) / (2 * width**2)) * np.ones(F)
+    return (past[:, 1:],), np.einsum("btc,tc->bc", past, kernel / kernel.sum(0))
+
+
 def delay(fire, state, x, *, steps, state_dtype):
     past = np.concatenate([*state, x[:, None]], axis=1)  # [batch, time, features]
     y = np.stack([past[:, -1 - n, c] for c, n in enumerate(np.broadcast_to(steps, F))], axis=-1)
@@ -259,6 +276,35 @@ TABLE = [
     ),
     Entry(neurons.BRF, BALANCED, balanced, rounded=16),
     Entry(neurons.BHRF, BALANCED, harmonic, rounded=16),
+    Entry(
+        neurons.ILIF,
+        [
+            {"decay": 0.5, "threshold": 0.5, "levels": 2, "spike_fn": F0},
+            {"decay": DECAY, "decay_input": True, "threshold": np.array([0.5, 0.25, 1.0, 0.125], np.float32)}
+            | {"levels": 3, "spike_fn": F4},
+        ],
+        integers,
+    ),
+    Entry(
+        neurons.SlidingPSN,
+        [
+            {"weights": (0.5, -0.25, 1.0), "threshold": 0.75, "spike_fn": F0},
+            {"weights": np.array([0.5, 0.25, 0.0, 1.0], np.float32), "threshold": THRESHOLD, "spike_fn": F4},
+        ],
+        sliding,
+        start=lambda x, *, weights, **_: (np.zeros((B, len(weights) - 1, F)),),
+    ),
+    Entry(
+        neurons.LearnableDelay,
+        [
+            {"longest": 3, "delay": 1.25, "width": 0.5},
+            {"longest": 3, "delay": np.array([0.0, 1.0, 2.75, 3.0], np.float32)}
+            | {"width": np.array([0.5, 1.0, 2.0, 0.75], np.float32)},
+        ],
+        bell,
+        start=lambda x, *, longest, **_: (np.zeros((B, longest, F)),),
+        rounded=16,
+    ),
     Entry(neurons.Delay, [{"steps": 2}, {"steps": (1, 3, 0, 2)}], delay, start=nothing_yet),
     Entry(neurons.Window, [{"length": 3}], window, start=lambda x, length, **_: (np.zeros((B, length - 1, F)),)),
 ]

@@ -168,6 +168,10 @@ FAULTS = [
     Fault(
         "neurons/delay.py", "start = self.longest - np.asarray(self.steps)", "start = np.asarray(self.steps)", "neuron"
     ),
+    Fault("neurons/learnable_delay.py", "jnp.arange(self.longest, -1, -1,", "jnp.arange(self.longest + 1,", "neurons"),
+    Fault("neurons/ilif.py", "u / self.threshold - 0.5", "u / self.threshold", "neurons"),
+    Fault("neurons/psn.py", "weights[i] * both[i :", "weights[-i - 1] * both[i :", "neurons"),
+    Fault("neurons/recurrent.py", "return self.neuron._steps_held", "return None", "neurons"),
     Fault("neurons/delay.py", "if not np.can_cast(xs.dtype, past.dtype):", "if False:", "neuron"),
     Fault("neurons/_neuron.py", "y.astype(x.dtype)", "y", "neuron layers"),
     Fault("neurons/_neuron.py", "new[i] = b.astype(a.dtype)", "new[i] = b", "neurons neuron"),

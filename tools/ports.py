@@ -113,8 +113,11 @@ def with_gradient_here(net: Any, xs: Any, weight: np.ndarray) -> tuple[jax.Array
 # There ---------------------------------------------------------------------------------------------------------------
 
 
-def surrogate(library: str) -> tuple[dict[str, Any], bs.Surrogate]:
-    """Return the arguments that give a neuron there its surrogate, and the same surrogate here."""
+def surrogate(row: Row) -> tuple[dict[str, Any], Any]:
+    """Return the arguments that give a neuron there its surrogate, and the same surrogate here; None for its own."""
+    library = row.library
+    if row.name == "ILIFNode":
+        return {}, None
     if library == "snntorch":
         fast_sigmoid = importlib.import_module("snntorch.surrogate").fast_sigmoid(slope=4)
         return {"spike_grad": fast_sigmoid}, bs.InvSquareGrad(4.0)
@@ -143,7 +146,7 @@ def made(row: Row, module: Any, n: int) -> Any:
 
     def maker(cls):
         taken = getattr(cls.__init__, "__code__", None)
-        more = {k: v for k, v in surrogate(library)[0].items() if taken and k in taken.co_varnames}
+        more = {k: v for k, v in surrogate(row)[0].items() if taken and k in taken.co_varnames}
         return lambda *args, **options: cls(*args, **more | options)
 
     names = {name: maker(getattr(module, name)) for name in re.findall(r"\b[A-Z]\w+(?=\()", row.there)}
@@ -263,7 +266,7 @@ def difference(row: Row, data: Data) -> Difference:
     """Run both sides of a row."""
     module, xs = importlib.import_module(table()[row.library]["neurons"]), inputs(row, data)
     ys, gradient = (np.asarray(part) for part in of_library(row, module, data, xs))
-    net = network(row, data, spike_fn=surrogate(row.library)[1])
+    net = network(row, data, spike_fn=surrogate(row)[1])
     here, gx = (np.asarray(part) for part in with_gradient_here(net, xs, data.weight))
     spikes = np.all((ys == 0) | (ys == 1))
     differ = here != ys if spikes else np.abs(here - ys) > 1e-5 * np.abs(ys).max()

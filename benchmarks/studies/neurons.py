@@ -18,7 +18,21 @@ import optax
 from flax import nnx
 
 import brainsurr as bs
-from brainsurr.nnx import ALIF, BHRF, BRF, LI, LIF, RF, Delay, SpikingSequential, Synaptic, bounds
+from brainsurr.nnx import (
+    ALIF,
+    BHRF,
+    BRF,
+    ILIF,
+    LI,
+    LIF,
+    RF,
+    Delay,
+    LearnableDelay,
+    SlidingPSN,
+    SpikingSequential,
+    Synaptic,
+    bounds,
+)
 from brainsurr.optim import project
 
 from ..lib.report import spread, table
@@ -29,6 +43,7 @@ from . import sequences, settings, speech
 KEY, MEASURED = ("neuron", "seed"), ("validation", "test", "loss", "firing", "parameters", "seconds", "cpu_seconds")
 SURROGATE, RATE = bs.Arctan(2.0), 6e-3
 CURRENT, ADAPTATION = 0.8, 0.95  # decays of a synaptic current and of an adaptation
+LONGEST = 10  # frames of a trained delay
 SLOWLY, QUICKLY = 0.05, 0.8  # radians that a neuron which resonates turns in a frame
 GAIN = 4.0  # of the weights before a neuron that takes 1 - decay of its input
 RECIPE = settings.SPEECH._replace(hidden=64)
@@ -42,6 +57,7 @@ class Neuron(NamedTuple):
       layer: its class.
       current: whether a leaky integrator comes before, as a synaptic current.
       late: whether the spikes are delayed by a step.
+      learned: whether they are delayed by trained delays, of `LONGEST` frames and less.
       like: the neuron of another library that these layers have the spikes of.
     """
 
@@ -49,11 +65,13 @@ class Neuron(NamedTuple):
     layer: type[Any] = LIF
     current: bool = False
     late: bool = False
+    learned: bool = False
     like: str = ""
 
     def __str__(self):
         options = ", ".join(f"{name}={value!r}" for name, value in self.options.items()).replace("'", '"')
         layers = ["LI"] * self.current + [f"{self.layer.__name__}({options})"] + ["Delay"] * self.late
+        layers += ["LearnableDelay"] * self.learned
         return " - ".join(layers)
 
 
@@ -90,6 +108,9 @@ NEURONS = [
     Neuron({"self_connections": False}),
     Neuron({}, Synaptic, like="sparx `Recurrent(Synaptic)`"),
     Neuron({"reset_delay": True, "reset_grad": False}, Synaptic, like="snnTorch `RSynaptic`"),
+    Neuron(FEEDFORWARD, learned=True, like="Hammouamri et al. 2024, by axons"),
+    Neuron({}, ILIF, like="SpikingJelly `ILIFNode`"),
+    Neuron({"learnable": "weights", "recurrent": False}, SlidingPSN, like="SpikingJelly `SlidingPSN`"),
     Neuron({"learnable": ("frequency", "damping")}, RF),
     Neuron({"learnable": ("frequency", "damping")}, BRF, like="Higuchi et al. 2024"),
     Neuron({"learnable": ("frequency", "damping")}, BHRF, like="Higuchi et al. 2024, harmonic"),
@@ -108,11 +129,13 @@ def network(neuron: Neuron, key, features: int, recipe: sequences.Recipe) -> Spi
     takes = inspect.signature(neuron.layer).parameters
     options = {name: value for name, value in numbers.items() if name in takes}
     options |= {"spike_fn": SURROGATE, "recurrent": True, "rngs": rngs}
+    delays = {"delay": jnp.linspace(0, LONGEST, n), "learnable": "delay", "bounds": {"delay": (0, LONGEST)}}
     layers = [
         dense(features, n, rngs, GAIN if "decay_input" in neuron.options else 1.0),
         *([LI(n, decay=CURRENT)] if neuron.current else []),
         neuron.layer(n, **options | neuron.options),
         *([Delay(n, 1)] if neuron.late else []),
+        *([LearnableDelay(n, longest=LONGEST, width=1.5, **delays)] if neuron.learned else []),
         nnx.Dropout(recipe.dropout, rngs=rngs),
         dense(n, recipe.classes, rngs),
         LI(recipe.classes, decay=sequences.READOUT),
@@ -141,7 +164,11 @@ def main(argv=None):
     features, digit, speaker, take = speech.load(args.speech)
     chosen, recipe, seeds = range(len(NEURONS)), RECIPE, list(range(5))
     if args.quick:  # a plain one, a synaptic one, one that adapts and whose parameters are trained
-        chosen = [i for i, n in enumerate(NEURONS) if not i or (n.current and n.late) or "learnable" in n.options]
+        chosen = [
+            i
+            for i, n in enumerate(NEURONS)
+            if not i or (n.current and n.late) or ("learnable" in n.options and n.layer is ALIF)
+        ]
         recipe, seeds = RECIPE._replace(hidden=32, batch=32, epochs=10), [0, 1]
     parts = [tuple(map(jnp.asarray, part)) for part in speech.parts(features, digit, take)]
     about = {

@@ -40,16 +40,23 @@ if TYPE_CHECKING:  # what `layer` and `cell` make: the arguments are fields, of 
 
     class Window(Layer, neurons.Window, Size): ...
 
+    class SlidingPSN(Layer, Spiking, neurons.SlidingPSN, Features): ...
+
+    class ILIF(Layer, Spiking, neurons.ILIF, Features): ...
+
+    class LearnableDelay(Layer, Trained, neurons.LearnableDelay, Features): ...
+
     class LIFCell(Cell, Spiking, neurons.LIF, Features): ...
 
     class ALIFCell(Cell, Spiking, neurons.ALIF, Features): ...
 
 else:
-    LIF, ALIF, LI, Synaptic = map(layer, (neurons.LIF, neurons.ALIF, neurons.LI, neurons.Synaptic))
+    LIF, ALIF, LI, Delay = map(layer, (neurons.LIF, neurons.ALIF, neurons.LI, neurons.Delay))
     RF, BRF, BHRF = map(layer, (neurons.RF, neurons.BRF, neurons.BHRF))
-    Delay, Window = map(layer, (neurons.Delay, neurons.Window))
+    Synaptic, ILIF, SlidingPSN = map(layer, (neurons.Synaptic, neurons.ILIF, neurons.SlidingPSN))
+    LearnableDelay, Window = map(layer, (neurons.LearnableDelay, neurons.Window))
     LIFCell, ALIFCell = map(cell, (neurons.LIF, neurons.ALIF))
 
-__all__ = ["ALIF", "BHRF", "BRF", "LI", "LIF", "RF", "ALIFCell", "Delay", "LIFCell"]
-__all__ += ["SpikingActivation", "SpikingSequential", "Synaptic", "Window"]
+__all__ = ["ALIF", "LI", "LIF", "ALIFCell", "Delay", "LIFCell", "SpikingActivation", "SpikingSequential"]
+__all__ += ["BHRF", "BRF", "ILIF", "RF", "LearnableDelay", "SlidingPSN", "Synaptic", "Window"]
 __all__ += ["bounds", "cell", "check_gradients", "diagnose", "layer", "unroll"]

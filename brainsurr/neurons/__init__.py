@@ -8,11 +8,15 @@ these.
 from ._neuron import Neuron
 from .alif import ALIF
 from .delay import Delay
+from .ilif import ILIF
+from .learnable_delay import LearnableDelay
 from .li import LI
 from .lif import LIF
+from .psn import SlidingPSN
 from .recurrent import Recurrent
 from .resonate import BHRF, BRF, RF
 from .synaptic import Synaptic
 from .window import Window
 
-__all__ = ["ALIF", "BHRF", "BRF", "LI", "LIF", "RF", "Delay", "Neuron", "Recurrent", "Synaptic", "Window"]
+__all__ = ["ALIF", "LI", "LIF", "Delay", "Neuron", "Recurrent"]
+__all__ += ["BHRF", "BRF", "ILIF", "RF", "LearnableDelay", "SlidingPSN", "Synaptic", "Window"]

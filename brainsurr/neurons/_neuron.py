@@ -72,6 +72,7 @@ class Neuron(Value):
     _decays: ClassVar[tuple[str, ...]] = ()  # inside their bounds also where they are fixed
     _by_position: ClassVar[tuple[str, ...]] = ()  # fields that a layer takes by position too, after `features`
     _without: ClassVar[frozenset[str]] = frozenset()  # options of a layer that make no sense
+    _steps_held: ClassVar[Any] = None  # in its state, if their number follows from the shape of a parameter
     _as_input: ClassVar[Callable] = staticmethod(as_float)
 
     def __new__(cls, *args, **kwargs):
@@ -141,7 +142,7 @@ class Neuron(Value):
             state = jax.tree.map(lambda part: typed_like(part, x), state)
         neuron = self._matched(like)
         functions = {
-            name: functools.partial(_call_function, f"{owner}: {name}", f)
+            name: functools.partial(call_function, f"{owner}: {name}", f)
             for name, f in spike_functions(self).items()
             if not isinstance(f, Surrogate)
         }
@@ -171,6 +172,11 @@ class Neuron(Value):
             self._check_number(owner, name, value)
             if name in self._decays:
                 check_inside(f"{owner}: {name}", value, self.bounds[name])
+
+    @classmethod
+    def _converted(cls, name: str, value: Any) -> Any:
+        """Return what a field holds in place of what was given: of a list of numbers, say, an array."""
+        return value
 
     @classmethod
     def _check_number(cls, owner: str, name: str, value):
@@ -205,7 +211,7 @@ class Neuron(Value):
                 )
 
 
-def _call_function(name: str, function: Callable, x):
+def call_function(name: str, function: Callable, x):
     """Call a function in the place of a surrogate: return an array like ``x``."""
     s = as_float(function(x), f"what {name} returns").astype(x.dtype)
     if s.shape != x.shape:
@@ -297,7 +303,7 @@ _expected: dict[Any, Any] = {}
 
 def expected_state(neuron: Neuron, structure, shape: tuple[int, ...]):
     """Return shapes and dtypes of the first state, for an input of a shape and of float32."""
-    key = structure, shape
+    key = structure, shape, neuron._steps_held
     if key not in _expected:
         if len(_expected) > 999:
             _expected.clear()

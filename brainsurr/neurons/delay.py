@@ -31,9 +31,7 @@ class OfThePast(Neuron):
         return ("past",) if self.longest else ()
 
     def initial_state(self, x):
-        if not x.ndim:
-            raise ValueError(f"{type(self).__name__}: expected xs of shape [time, ..., features], got one number")
-        return jnp.zeros((*x.shape[:-1], self.longest, x.shape[-1]), self.state_dtype) if self.longest else None
+        return empty(self, x, self.longest, self.state_dtype) if self.longest else None
 
     def step(self, state, x):
         state, ys = self.over_time(state, x[None])
@@ -48,12 +46,7 @@ class OfThePast(Neuron):
                 f"{type(self).__name__}: expected a carry that holds every number of an input of dtype {xs.dtype}, got "
                 f"{past.dtype}: give state_dtype=jnp.{xs.dtype}"
             )
-        before = jnp.moveaxis(past, -2, 0).astype(xs.dtype)
-        mesh = jax.sharding.get_abstract_mesh()
-        if (mesh.explicit_axes or mesh.manual_axes) and len(xs):  # zeros have no sharding type; the inputs may
-            before = before + jnp.zeros_like(xs[:1])
-        both = jnp.concatenate([before, xs])
-        return both, jnp.moveaxis(both[len(xs) :], 0, -2).astype(past.dtype)
+        return joined(past, xs)
 
 
 @dataclasses.dataclass(eq=False, repr=False)
@@ -113,6 +106,23 @@ class Delay(OfThePast):
             index = np.arange(len(xs))[:, None] + start
             ys = jnp.take_along_axis(both, index.reshape(len(xs), *(1,) * (xs.ndim - 2), len(start)), axis=0)
         return past, ys
+
+
+def empty(neuron, x, steps: int, dtype):
+    """Return the last inputs before the first one: zeros."""
+    if not x.ndim:
+        raise ValueError(f"{type(neuron).__name__}: expected xs of shape [time, ..., features], got one number")
+    return jnp.zeros((*x.shape[:-1], steps, x.shape[-1]), dtype)
+
+
+def joined(past, xs):
+    """Return the inputs with those before them, in the dtype of the inputs, and the last of them as a new state."""
+    before = jnp.moveaxis(past, -2, 0).astype(xs.dtype)
+    mesh = jax.sharding.get_abstract_mesh()
+    if (mesh.explicit_axes or mesh.manual_axes) and len(xs):  # zeros have no sharding type; the inputs may
+        before = before + jnp.zeros_like(xs[:1])
+    both = jnp.concatenate([before, xs])
+    return both, jnp.moveaxis(both[len(xs) :], 0, -2).astype(past.dtype)
 
 
 def _whole(owner: str, steps) -> int | tuple[int, ...]:

@@ -72,6 +72,10 @@ class Recurrent(Neuron):
         return self.neuron.states if self._inside_has_spikes else (*self.neuron.states, "s")
 
     @property
+    def _steps_held(self):
+        return self.neuron._steps_held
+
+    @property
     def weights(self) -> jax.Array:
         """The weights that act, in the dtype of ``kernel``."""
         kernel = jnp.asarray(self.kernel)

@@ -17,8 +17,8 @@ import brainsurr.nnx
 from tools.frameworks import HOSTS, Brainstate, Linen
 
 PAGE = DOCS / "neurons.md"
-COMMON, SYNAPTIC, BOTH, ADAPTIVE, REFRACTORY, RESONATE, APART, DELAYS, *BLOCKS = blocks(PAGE)
-CONVOLUTION, RESIDUAL, POPULATION, *PLAIN = BLOCKS
+COMMON, SYNAPTIC, BOTH, ADAPTIVE, REFRACTORY, RESONATE, INTEGERS, SLIDING, *BLOCKS = blocks(PAGE)
+APART, DELAYS, LEARNED, CONVOLUTION, RESIDUAL, POPULATION, *PLAIN = BLOCKS
 pytestmark = pytest.mark.usefixtures("lenient")  # flax's Conv, brainstate's Linear
 
 
@@ -66,6 +66,19 @@ def test_resonate():
     assert np.all(np.isfinite(ys))
 
 
+def test_integers():
+    spikes = run(COMMON, INTEGERS)["spikes"]
+    assert set(np.unique(spikes)) == {0, 1, 2, 3, 4}
+
+
+def test_sliding():
+    scope = run(COMMON, SLIDING)
+    net, xs = scope["net"], scope["xs"]
+    _, ys = net(net.initialize_carry((8, 16)), xs)
+    assert 0.05 < ys.mean() < 0.95
+    np.testing.assert_array_equal(np.concatenate([scope["first"], scope["second"]]), ys)
+
+
 def test_refractory_and_apart():
     spikes = run(COMMON, REFRACTORY)["spikes"]
     assert 0.05 < spikes.mean() <= 1 / 3
@@ -91,6 +104,20 @@ def test_delays():
     _, later = axons(axons.initialize_carry((8, 32)), spikes)
     np.testing.assert_array_equal(later[4:, :, 4], spikes[:-4, :, 4])
     np.testing.assert_array_equal(later[..., 5], spikes[..., 5])
+
+
+def test_learned_delays():
+    """As narrow as in the end, the bell gives what the rounded delay gives where that is a whole number."""
+    scope = run(COMMON, LEARNED)
+    axons, last = scope["axons"], scope["last"]
+    assert len(set(last.steps)) > 5
+    neuron = axons.neuron.replace(delay=np.float32(last.steps), width=0.05)
+    xs = jax.random.normal(jax.random.key(0), (30, 2, 32))
+    _, ys = neuron(neuron.initial_state(xs[0]), xs)
+    assert_close(ys, last(last.initialize_carry((2, 32)), xs)[1], 20)
+    graph, params, rest = nnx.split(axons, nnx.Param, ...)
+    loss = lambda params: jnp.sum(nnx.merge(graph, params, rest)(axons.initialize_carry((2, 32)), xs)[1] ** 2)  # noqa: E731
+    assert all(np.all(leaf != 0) for leaf in jax.tree.leaves(jax.grad(loss)(params)))
 
 
 @pytest.mark.slow

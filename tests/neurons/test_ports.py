@@ -115,7 +115,7 @@ def test_spikes_and_gradient_are_those_of_the_library(key):
     row, (data, said) = PORTS[key], documented(key)
     module = pytest.importorskip(table()[row.library]["neurons"])
     expected, gradient = ports.of_library(row, module, data, ports.inputs(row, data))
-    ys, gx = both_here(row, data, ports.surrogate(row.library)[1])
+    ys, gx = both_here(row, data, ports.surrogate(row)[1])
     fires = "fire" in row.step
     assert np.abs(gradient).max() > 0.1 or not fires
     for outputs in (ys, said):

@@ -335,6 +335,8 @@ NOT_KNOWN = [
 ]
 REFUSED = [  # the input, what is said, and the layer
     *[((6,), "a layer that NIR has", make) for make in NOT_KNOWN],
+    *[((6,), "a layer that NIR has", lambda r, make=make: make(6)) for make in (bs.nnx.Synaptic, bs.nnx.ILIF)],
+    ((6,), "refractory=0, as in NIR, got 1", lambda r: bs.nnx.LIF(6, refractory=1)),
     ((6,), "a surrogate for its spikes", lambda r: bs.nnx.LIF(6, spike_fn=lambda u: u > 0)),
     ((6,), "a surrogate for its spikes", lambda r: bs.nnx.LIF(6, spike_fn=bs.Arctan(origin=True))),
     ((3,), "every decay of 0 or more and below 1, or all to", lambda r: bs.nnx.LIF(3, decay=np.float32([1, 1, 0.5]))),
@@ -353,6 +355,14 @@ REFUSED = [  # the input, what is said, and the layer
     ((8, 2), "a pool over two axes", lambda r: functools.partial(nnx.avg_pool, window_shape=(2,))),
     ((8, 8, 2), "a layer that NIR has", lambda r: lambda xs: jnp.swapaxes(xs, 2, 3).reshape(*xs.shape[:2], -1)),
 ]
+
+
+def test_without_self_connections_there_are_zeros():
+    layer = bs.nnx.LIF(3, reset="zero", recurrent=True, self_connections=False, rngs=nnx.Rngs(0))
+    graph = to_nir(bs.nnx.SpikingSequential([layer]), (3,), dt=1e-3)
+    (weight,) = (node.weight for name, node in graph.nodes.items() if name.endswith("recurrent"))
+    np.testing.assert_array_equal(weight, layer.recurrent_kernel[...].T * (1 - np.eye(3)))
+    assert np.all(np.diag(layer.recurrent_kernel[...]) != 0)
 
 
 @pytest.mark.parametrize(("size", "said", "make"), REFUSED)

@@ -1,0 +1,69 @@
+"""The leaky integrate-and-fire neuron of integer spikes."""
+
+import dataclasses
+from collections.abc import Callable
+from typing import Any, ClassVar
+
+from ..surrogates.triangle import PiecewiseLeakyRelu
+from .li import LI
+
+
+@dataclasses.dataclass(eq=False, repr=False)
+class ILIF(LI):
+    r"""A leaky integrate-and-fire neuron of several spikes in a step: its output is an integer up to ``levels``.
+
+    .. math::
+       u = \mathrm{decay} \cdot v + x, \qquad
+       s = \sum_{k=0}^{\mathrm{levels} - 1} \mathrm{spike\_fn}\left(\frac{u}{\mathrm{threshold}} - k - \tfrac12\right),
+       \qquad v' = u - \mathrm{threshold}\, s
+
+    So :math:`s` is the potential in units of the threshold, rounded, and cut off at 0 and at ``levels``. With the
+    default ``spike_fn``, a gradient of 1 up to 1/2 on either side, the sum has the gradient of what is cut off without
+    being rounded: 1 where 0 < u < levels threshold, and 0 beyond. On a chip, the s spikes follow one another.
+
+    State: the potential ``v``, of the shape of the input of a step, ``[..., features]``. All is dimensionless.
+
+    Args:
+      decay: what is left of the potential after a step, in [0, 1]: exp(-dt / tau). A number or ``[features]``.
+      decay_input: whether the input is multiplied by 1 - decay.
+      threshold: what one spike stands for, above 0. A number or ``[features]``.
+      levels: the most spikes in a step, a positive integer.
+      spike_fn: a surrogate, or any other function of the distance from a level, in units of the threshold. Random
+        spikes of all levels are drawn with one number, so that they round at random.
+
+    Raises:
+      TypeError: ``spike_fn`` can't be called; ``levels`` is not an integer, a number is not one.
+      ValueError: ``decay`` is outside [0, 1], ``threshold`` not above 0 and finite, or ``levels`` below 1.
+
+    References:
+      Luo, Yao, Chou, Xu, Li 2024, "Integer-Valued Training and Spike-Driven Inference Spiking Neural Network for
+      High-performance and Energy-efficient Object Detection", ECCV, eq. 5 to 8 (``levels`` is its D).
+
+    Example:
+      >>> import jax.numpy as jnp
+      >>> from brainsurr.neurons import ILIF
+      >>> neuron, xs = ILIF(decay=0.5, levels=2), jnp.array([[0.25], [1.5], [7.0], [0.0]])
+      >>> state, spikes = neuron(neuron.initial_state(xs[0]), xs)
+      >>> print(spikes.ravel(), state)
+      [0. 2. 2. 2.] [0.40625]
+    """
+
+    bounds: ClassVar[dict[str, tuple[float, float]]] = LI.bounds | {"threshold": (0.01, float("inf"))}
+    _lower_limits: ClassVar[dict[str, float]] = {"threshold": 0.0}
+
+    threshold: Any = 1.0
+    levels: int = 4
+    spike_fn: Callable = PiecewiseLeakyRelu(c=0.0, w=0.5)
+
+    def _check(self, name, value):
+        super()._check(name, value)
+        if name == "levels" and value < 1:
+            raise ValueError(f"{type(self).__name__}: expected levels to be 1 or more, got {value}")
+
+    def step(self, state, x):
+        u = self.integrate(state, x)
+        above = u / self.threshold - 0.5
+        s = self.spike_fn(above)
+        for k in range(1, self.levels):
+            s += self.spike_fn(above - k)
+        return u - self.threshold * s, s

@@ -1,0 +1,90 @@
+"""Delays that are trained, by a kernel over time that narrows."""
+
+import dataclasses
+from typing import Any, ClassVar
+
+import jax
+import jax.numpy as jnp
+
+from .._bounds import check_inside
+from ._neuron import Neuron
+from .delay import empty, joined
+
+
+@dataclasses.dataclass(eq=False, repr=False)
+class LearnableDelay(Neuron):
+    r"""A delay for each channel that can be trained: a bell over the last inputs, which narrows to one of them.
+
+    .. math:: y_t = \sum_{n=0}^{\mathrm{longest}} k_n\, x_{t - n}, \qquad
+       k_n \propto \exp\left(-\frac{(n - \mathrm{delay})^2}{2\, \mathrm{width}^2}\right), \qquad \sum_n k_n = 1
+
+    Train with a ``width`` of about half of ``longest`` at first, which sees everything, down to 1/2 at the end, and
+    then write :class:`Delay` with the rounded delays. Before the first input come zeros.
+
+    State: the last inputs ``past``, ``[..., longest, features]``, the oldest first, in the dtype of the state.
+
+    Args:
+      longest: the longest delay, in whole time steps, a positive integer; time and memory grow with it.
+      delay: in time steps, in [0, longest]. A number or ``[features]``. Give a layer that trains it ``bounds={"delay":
+        (0, longest)}``: by default it stays at 0 or above alone.
+      width: of the bell, in time steps, above 0. A number or ``[features]``. It is not meant to be trained.
+
+    Raises:
+      TypeError: ``longest`` is not an integer, ``delay`` or ``width`` no number.
+      ValueError: ``longest`` is below 1, ``delay`` outside [0, longest], or ``width`` not above 0 and finite.
+
+    References:
+      Hammouamri, Khalfaoui-Hassani, Masquelier 2024, "Learning Delays in Spiking Neural Networks using Dilated
+      Convolutions with Learnable Spacings", ICLR, eq. 7 and 8, where each synapse has a delay; here each channel has,
+      the axon before the weights of a layer.
+
+    Example:
+      >>> import jax.numpy as jnp
+      >>> from brainsurr.neurons import LearnableDelay
+      >>> delay, xs = (
+      ...     LearnableDelay(longest=3, delay=2.0, width=0.1),
+      ...     jnp.arange(1.0, 6.0)[:, None],
+      ... )
+      >>> state, ys = delay(delay.initial_state(xs[0]), xs)
+      >>> print(jnp.rint(ys).ravel())
+      [0. 0. 1. 2. 3.]
+    """
+
+    _fits: ClassVar[bool] = False
+    _lower_limits: ClassVar[dict[str, float]] = {"width": 0.0}
+    states: ClassVar[tuple[str, ...]] = ("past",)
+    bounds: ClassVar[dict[str, tuple[float, float]]] = {"delay": (0.0, float("inf")), "width": (0.01, float("inf"))}
+
+    longest: int = 16
+    delay: Any = 0.0
+    width: Any = 0.5
+
+    def _check(self, name, value):
+        super()._check(name, value)
+        owner = type(self).__name__
+        if name == "longest" and value < 1:
+            raise ValueError(f"{owner}: expected longest to be 1 or more, got {value}")
+        if name == "delay":
+            check_inside(f"{owner}: delay", value, (0.0, float(self.longest)))
+
+    def _check_features(self, owner, features):
+        super()._check_features(owner, features)
+        check_inside(f"{owner}: delay", self.delay, (0.0, float(self.longest)))  # one that is trained starts there too
+
+    def initial_state(self, x):
+        return empty(self, x, self.longest, x.dtype)
+
+    def step(self, state, x):
+        state, ys = self.over_time(state, x[None])
+        return state, ys[0]
+
+    def over_time(self, past, xs):
+        """Return the last inputs now, and the delayed ones."""
+        super()._check_features(type(self).__name__, xs.shape[-1])
+        both, last = joined(past, xs.astype(past.dtype))
+        back = jnp.arange(self.longest, -1, -1, dtype=past.dtype)[:, None]
+        delay, width = (jnp.atleast_1d(jnp.asarray(n, past.dtype))[None] for n in (self.delay, self.width))
+        kernel = jax.nn.softmax(-(((back - delay) / width) ** 2) / 2, axis=0)
+        kernel = kernel.reshape(len(back), *(1,) * (xs.ndim - 2), -1)
+        ys: Any = sum(kernel[i][None] * both[i : i + len(xs)] for i in range(len(back)))
+        return last, ys.astype(xs.dtype)

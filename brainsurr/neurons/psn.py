@@ -1,0 +1,95 @@
+"""The parallel spiking neuron, in the form that slides over time."""
+
+import dataclasses
+from collections.abc import Callable
+from typing import Any, ClassVar
+
+import jax.numpy as jnp
+import numpy as np
+
+from .._arrays import is_number, match_dtype_and_rank
+from ..surrogates.algebraic import Arctan
+from ._neuron import Neuron, call_function
+from .delay import empty, joined
+
+
+@dataclasses.dataclass(eq=False, repr=False)
+class SlidingPSN(Neuron):
+    r"""A parallel spiking neuron: its potential is a sum over the last inputs, with trained weights and no reset.
+
+    .. math:: h_t = \sum_{i=1}^{k} w_i\, x_{t - k + i}, \qquad s_t = \mathrm{spike\_fn}(h_t - \mathrm{threshold})
+
+    No step waits for the one before, so a layer computes all at once. The other forms of the paper have a weight for
+    each pair of time steps, and in one of them a spike depends on later inputs: they fix the length of a sequence and
+    have no state to go on from, so they can't run in blocks of time or in a stream.
+
+    State: the last inputs ``past``, ``[..., k - 1, features]``, the oldest first. All is dimensionless.
+
+    Args:
+      weights: :math:`w`, a tuple or an array ``[k]``, the last one of the input of now. The same for all neurons.
+      threshold: a number or ``[features]``; minus the bias of the paper.
+      spike_fn: a surrogate, or any other function of ``h - threshold``.
+
+    Raises:
+      TypeError: ``weights`` are not real numbers, or ``spike_fn`` can't be called.
+      ValueError: ``weights`` are not a list of one or more finite numbers, or ``threshold`` is not finite.
+
+    References:
+      Fang, Yu, Zhou, Chen, Chen, Ma, Masquelier, Tian 2023, "Parallel Spiking Neurons with High Efficiency and Ability
+      to Learn Long-term Dependencies", NeurIPS, eq. 14 and 15; weights that halve with each step back, as its code
+      starts.
+
+    Example:
+      >>> import jax.numpy as jnp
+      >>> from brainsurr.neurons import SlidingPSN
+      >>> neuron, xs = SlidingPSN((0.25, 0.5)), jnp.array([[2.0], [2.0], [0.0], [4.0]])
+      >>> state, spikes = neuron(neuron.initial_state(xs[0]), xs)
+      >>> print(spikes.ravel())
+      [1. 1. 0. 1.]
+    """
+
+    _fits: ClassVar[bool] = False
+    _by_position: ClassVar[tuple[str, ...]] = ("weights",)
+    states: ClassVar[tuple[str, ...]] = ("past",)
+    bounds: ClassVar[dict[str, tuple[float, float]]] = {"threshold": (0.0, float("inf"))}
+
+    weights: Any = (0.125, 0.25, 0.5, 1.0)
+    threshold: Any = 1.0
+    spike_fn: Callable = Arctan(2.0)
+
+    @classmethod
+    def _converted(cls, name, value):
+        listed = name == "weights" and type(value) in (list, tuple) and all(map(is_number, value))
+        return np.asarray(value, np.float32) if listed else value
+
+    def __setattr__(self, name, value):
+        super().__setattr__(name, self._converted(name, value))
+
+    def _check(self, name, value):
+        super()._check(name, value)
+        if name == "weights":
+            if not is_number(value):
+                raise TypeError(f"{type(self).__name__}: expected weights to be an array [k], got {value!r}")
+            if jnp.ndim(value) != 1 or not jnp.size(value):
+                raise ValueError(f"{type(self).__name__}: expected weights of shape [k], got {jnp.shape(value)}")
+
+    def _check_features(self, owner, features):
+        Neuron._check_features(self._with(weights=1.0), owner, features)  # these are the same for all neurons
+
+    @property
+    def _steps_held(self):
+        return len(self.weights) - 1
+
+    def initial_state(self, x):
+        return empty(self, x, self._steps_held, x.dtype)
+
+    def step(self, state, x):
+        state, ys = self.over_time(state, x[None])
+        return state, ys[0]
+
+    def over_time(self, past, xs):
+        """Return the last inputs now, and the spikes of all steps."""
+        weights, (both, past) = jnp.asarray(self.weights, past.dtype), joined(past, xs.astype(past.dtype))
+        h: Any = sum(weights[i] * both[i : i + len(xs)] for i in range(len(weights)))
+        threshold = match_dtype_and_rank(self.threshold, h, f"{type(self).__name__}: threshold")
+        return past, call_function(f"{type(self).__name__}: spike_fn", self.spike_fn, h - threshold).astype(xs.dtype)
