@@ -119,7 +119,7 @@ FAULTS = [
     Fault("_pytree.py", "value.flags.writeable = False", "pass", "surrogate"),
     Fault(
         "_pytree.py",
-        "return tuple(map(_tuples, value)) if isinstance(value, list) else value",
+        "return tuple(map(tuples, value)) if type(value) in (list, tuple) else value",
         "return value",
         "serialization",
     ),
@@ -265,8 +265,21 @@ FAULTS = [
         "unroll",
     ),
     Fault("_time/reductions.py", "y.astype(jnp.float32) if y.dtype.itemsize < 4 else y", "y", "unroll"),
-    Fault("_time/guard.py", "min(steps // 2 + 1, steps - 1)", "steps // 2", "guard"),
+    Fault("_time/guard.py", "min(n // 2 + 1, n - 1)", "n // 2", "guard"),
     Fault("_time/guard.py", "rate in (0.9, 0.1)", "rate in (0.9, 0.9)", "guard"),
+    Fault("_time/guard.py", "if batched and batch != 1 else ()", "if batch == 0 else ()", "guard"),
+    Fault("_time/guard.py", "few = min(batch,", "few = min(2,", "guard"),
+    Fault("_time/guard.py", "& _differ(right, y).any(others)", "& False", "guard"),
+    Fault("_time/sequential.py", "initial_carry=promote_in_gradient_check(carry)", "initial_carry=carry", "gradients"),
+    Fault("neurons/window.py", "return self.length - 1", "return self.length", "neurons"),
+    Fault("_kernel.py", "mask.shape[:1] != (steps,)", "not mask.ndim", "diagnose"),
+    Fault("_diagnosis/probe.py", "jnp.where(mask, values.astype(wide), 0.0)", "values.astype(wide)", "diagnose"),
+    Fault("_gradients/__init__.py", "[] if back is None else", "[] if True else", "gradients"),
+    Fault("_gradients/report.py", " and not self.steps", "", "gradients"),
+    Fault("_gradients/program.py", "flags[end - carries : end] = [True] * carries", "pass", "gradients"),
+    Fault("_held.py", "changed._check_features(owner, size)", "pass", "arguments"),
+    Fault("_held.py", "changed._check_dtype(owner, self.param_dtype, jax.core.Tracer)", "pass", "arguments"),
+    Fault("neurons/_neuron.py", "f._check_dtype(jax.tree.leaves(state)[0].dtype)", "pass", "surrogate"),
     Fault("_gradients/program.py", 'and name != "cond_jaxpr"', "", "gradients"),
     Fault(
         "_time/sequential.py",
@@ -274,7 +287,7 @@ FAULTS = [
         "product(jnp.asarray(xs, jnp.float32) if 1 else as_float(xs,",
         "sequential",
     ),
-    Fault("_time/sequential.py", "elif isinstance(layer, Surrogate) or getattr", "elif getattr", "unroll_hosts"),
+    Fault("_time/sequential.py", "fires = isinstance(layer, Surrogate) or getattr", "fires = getattr", "unroll_hosts"),
     Fault("_time/sequential.py", "jax.device_count() == 1 and", "", "sequential scale"),
     Fault(
         "_time/sequential.py", "return not any(tuple(jax.typeof(xs).sharding.spec)[:-1])", "return True", "sequential"
@@ -311,7 +324,10 @@ FAULTS = [
     ),
     Fault("_gradients/program.py", ".nmant == 52 > bits", ".nmant == 23 > bits", "gradients"),
     Fault(
-        "_gradients/program.py", "dce_jaxpr(program.jaxpr, [True])", "dce_jaxpr(program.jaxpr, [False])", "gradients"
+        "_gradients/program.py",
+        "is_used = partial_eval.dce_jaxpr(program.jaxpr, [True])",
+        "is_used = partial_eval.dce_jaxpr(program.jaxpr, [False])",
+        "gradients",
     ),
     Fault("_gradients/report.py", '<= {"fine", "unused"}', '<= {"fine", "unused", "no slope", "step"}', "gradients"),
     Fault("_diagnosis/__init__.py", "if not inside and not surrogate.origin", "if inside", "diagnose"),

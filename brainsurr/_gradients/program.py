@@ -65,7 +65,7 @@ def steps(program) -> list[str]:
                 name, given = equation.primitive.name, equation.invars[0].aval
                 is_float = jnp.issubdtype(equation.outvars[0].aval.dtype, jnp.inexact)
                 if is_float and (name in _STEPS or (name == "convert_element_type" and given.dtype == bool)):
-                    lines[_where(equation)] = None
+                    lines[_where(equation) or _in_place_of_a_surrogate(equation)] = None
                 for inner in () if name.startswith("custom_") else _inside(equation):
                     n = len(inner.invars)
                     flags = does[len(does) - n :]
@@ -79,6 +79,13 @@ def steps(program) -> list[str]:
     needed, _ = partial_eval.dce_jaxpr(program.jaxpr, [True])
     walk(needed, [True] * len(needed.invars))
     return list(filter(None, lines))
+
+
+def _in_place_of_a_surrogate(equation) -> str:
+    """Return that a neuron calls a function of jax as its spike function, or nothing."""
+    traceback = equation.source_info.traceback
+    called = [frame.function_name for frame in traceback.frames] if traceback else []
+    return "a spike function of jax" if "call_function" in called else ""
 
 
 def _differ_in_shape(outer, inner) -> bool:
