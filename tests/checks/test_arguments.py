@@ -317,7 +317,7 @@ def test_what_is_set_later_is_checked_as_at_first(host):
         with pytest.raises((TypeError, ValueError), match=name):
             setattr(layer, name, value)
     random = host.layers.SpikingActivation(
-        bs.Sigmoid(4.0), random=True, **({"rngs": nnx.Rngs(0)} if host is Nnx else {})
+        bs.Sigmoid(4.0), random=True, **({"rngs": nnx.Rngs(0)} if isinstance(host, Nnx) else {})
     )
     with pytest.raises(ValueError, match="one whose primitive rises from 0 to 1"):
         random.alpha = -4.0
