@@ -32,7 +32,7 @@ help:  ## print this
 train: $(VENV)/train  ## train two spiking networks and a ReLU network on handwritten digits, from one seed
 	$(BIN)/python -m benchmarks.digits --seeds 1
 
-test: tested-$(TESTED)  ## test the package, its laws and what its docs show: four minutes on two cores
+test: tested-$(TESTED)  ## test the package, its laws and what its docs show: three minutes on two cores
 	cd $(TESTED_IN) && $(TESTED_BY) $(PYTEST) -m "$(QUICK)" ./tests $(PACKAGE)
 
 test-all: test test-slow  ## test that, and what takes longer: training, processes, notebooks and studies
