@@ -515,7 +515,7 @@ def why_unclear(error, names):
 def cases():
     """All names, slow those that have the checks of another surrogate, framework or neuron."""
     alike = {make.__name__ for entry in FAMILY[1:] for make in (entry.make, entry.function) if make}
-    alike |= {"ALIF", "LIFCell", "ALIFCell"}
+    alike |= {"ALIF", "LIFCell", "ALIFCell", "Synaptic", "BRF", "BHRF"}
     for path, public in public_names().items():
         module, _, name = path.rpartition(".")
         slow = name in alike or module.endswith((".linen", ".brainstate", ".plot"))

@@ -19,6 +19,8 @@ from benchmarks.studies.shapes import SHAPES, Call
 from brainsurr.nnx import LIF
 from tools.parts import filled
 
+pytestmark = pytest.mark.slow
+
 FILES = {path.stem: path for path in sorted((RESULTS / "family").glob("*.json"))}
 
 

@@ -18,7 +18,7 @@ from benchmarks.studies.reports import family as report
 from benchmarks.studies.reports.outcomes import Entry, Outcome
 from benchmarks.studies.shapes import SAME_AS, SHAPES, Call, half_width, normalised
 
-pytestmark = pytest.mark.usefixtures("lenient")
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("lenient")]
 
 X = np.linspace(-6, 6, 2401, dtype=np.float32)
 

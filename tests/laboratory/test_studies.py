@@ -13,7 +13,7 @@ from benchmarks.studies import family, learn_alpha, others, sparse, true_gradien
 from benchmarks.studies.settings import setting
 from benchmarks.studies.shapes import Call
 
-pytestmark = pytest.mark.usefixtures("lenient")
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("lenient")]
 SEEDS = tuple(range(10))  # of the file: a report takes those that it has
 
 

@@ -20,7 +20,7 @@ from brainsurr import _other_libraries
 if os.environ.get("CI") != "true":  # at home a missing library skips, in CI it is an error
     pytest.importorskip("kaldi_native_fbank")
 
-pytestmark = pytest.mark.usefixtures("lenient")
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("lenient")]
 
 
 # Spoken digits

@@ -23,6 +23,7 @@ from neuron_table import CASES, EXPORTED, NAMES, TABLE, B, F, T, X
 
 import brainsurr as bs
 from brainsurr._layer import fields_of
+from brainsurr.neurons import ALIF, LI, LIF, Delay
 from brainsurr.neurons._spikes import spike_fields
 from tools.frameworks import HOSTS, Brainstate, Linen, Nnx, Pure, by_name
 
@@ -46,20 +47,24 @@ class Plain:
         return Pure(neuron, lambda shape: neuron.initial_state(jnp.zeros(shape)), run, None)
 
 
-# The last case of each neuron is its hardest. `make test` tries each law on these, and each host once; `make test-all`
-# on each of these in each host; `make test-exhaustive` on all cases.
+# The last case of each neuron is its hardest. `make test` tries each law on these, the core in the hosts in turn, the
+# others in plain jax if it is their turn; `make test-all` tries the core in each host, the others in one; and
+# `make test-exhaustive` all cases in each.
 HARDEST = [[case for case in CASES if case.entry is entry][-1] for entry in TABLE]
+CORE = [case for case in HARDEST if case.kind in (LI, LIF, ALIF, Delay)]
 
 
 def law(*hosts, cases=CASES, everywhere=False):
-    """Decorate a test of ``host`` and ``case``; `make test` tries it ``everywhere``, or in each host once."""
+    """Decorate a test of ``host`` and ``case``; `make test` tries the core ``everywhere``, or in each host once."""
     hardest = [case for case in HARDEST if case in cases]
     length = len(hosts) * len(hardest) if everywhere else max(len(hosts), len(hardest))
     pairs = itertools.product(hosts, hardest) if everywhere else zip(itertools.cycle(hosts), itertools.cycle(hardest))
     quick = set(itertools.islice(pairs, length))
     rows = []
     for host, case in itertools.product(hosts, cases):
-        marks = () if (host, case) in quick else pytest.mark.slow if case in hardest else pytest.mark.exhaustive
+        is_quick = (host, case) in quick and (case in CORE or host is Plain)
+        is_slow = case in CORE or (host, case) in quick
+        marks = () if is_quick else pytest.mark.slow if is_slow else pytest.mark.exhaustive
         rows.append(pytest.param(host, case, marks=marks))
     return pytest.mark.parametrize(("host", "case"), rows, ids=label)
 
