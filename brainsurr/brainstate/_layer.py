@@ -72,6 +72,9 @@ class Neurons(HoldsNeuron, ParameterModule, metaclass=pickled_as_call(type(nn.Mo
 
     def _first(self, batch_size):
         batch = () if batch_size is None else _sizes(batch_size)
+        if not all(map(is_size, batch)):
+            owner = type(self).__name__
+            raise ValueError(f"{owner}: expected batch_size to be an integer or several, got {batch_size!r}")
         return first_state(self.neuron, jnp.zeros((*batch, *_sizes(self.in_size)), self.param_dtype), self.carry_init)
 
     def _state(self, neuron):

@@ -33,10 +33,6 @@ class Neurons(HoldsNeuron, ParameterModule, metaclass=pickled_as_call(type)):  #
         option.default for option in _options.values()
     )
 
-    if TYPE_CHECKING:  # of the classes that are made
-
-        def __init__(self, features: int, **fields: Any): ...
-
     @classmethod
     def _define(cls, name, parent, attributes, options):
         kind = attributes["_neuron_class"]
@@ -131,6 +127,10 @@ class Layer(Neurons):
       (10, 2, 3)
     """
 
+    if TYPE_CHECKING:  # of the classes that are made
+
+        def __init__(self, features: int, **fields: Any): ...
+
     def __call__(self, carry, xs) -> tuple[Any, jax.Array]:  # type: ignore[override]
         self._make_variables(xs)
         return run(self._running(), carry, xs)
@@ -151,6 +151,10 @@ class Cell(Neurons, nn.RNNCellBase):
       >>> y.shape
       (2, 3)
     """
+
+    if TYPE_CHECKING:  # of the classes that are made
+
+        def __init__(self, features: int, **fields: Any): ...
 
     def __call__(self, carry, inputs) -> tuple[Any, jax.Array]:  # type: ignore[override]
         self._make_variables(inputs)

@@ -23,11 +23,14 @@ def scopes(tmp_path_factory):
 
 
 def test_the_recipes_are_counted():
-    assert len(blocks(PAGE)) == 1 + 13
-    assert "thirteen short snippets" in (DOCS / "index.md").read_text()
+    assert len(blocks(PAGE)) == 1 + 15
+    assert "fifteen short snippets" in (DOCS / "index.md").read_text()
 
 
-@pytest.mark.parametrize("title", ["Synaptic neuron", "Adaptive threshold", "Delay", "Convolution"])
+TO_CLASSES = ["Synaptic neuron", "Adaptive threshold", "Delay", "Convolution", "Convolution over time"]
+
+
+@pytest.mark.parametrize("title", TO_CLASSES)
 def test_a_network_gives_a_potential_for_each_class(scopes, title):
     ys = scopes[title]["ys"]
     assert ys.shape[1:] == (8, 4)
@@ -53,6 +56,17 @@ def test_rate_penalty(scopes):
     assert 0 < float(spikes[1].mean()) < 1
     assert_close(with_penalty - without, spikes[1].mean(), 16, scale=float(with_penalty))
     assert any(np.abs(leaf).max() > 0 for leaf in jax.tree.leaves(scope["grads"]))
+
+
+def test_padding_does_not_count(scopes):
+    scope = scopes["Padded sequences"]
+    loss_fn, net, mask = scope["loss_fn"], scope["net"], scope["mask"]
+    losses = []
+    for padding in (0.0, 1.0):
+        loss_fn.__globals__["xs"] = jnp.where(mask[..., None], scope["xs"], padding)
+        losses.append(float(loss_fn(net)))
+    assert losses[0] == losses[1]
+    assert np.isfinite(losses[0])
 
 
 def test_events_stay_in_uint8(scopes):
