@@ -141,6 +141,14 @@ def check_input_shape(owner: str, features: int | None, input_shape: tuple[int, 
     return shape
 
 
+def check_counts(name: str, count: int, dtype: Any):
+    """Raise a ValueError unless a dtype has each integer up to a count."""
+    if count > 2 / float(jnp.finfo(dtype).eps):
+        raise ValueError(
+            f"{_expected(name)} in a dtype that counts so far, such as float32, got {count} in {jnp.dtype(dtype)}"
+        )
+
+
 def is_size(n) -> bool:
     """Return whether it can be the length of an axis: an integer from 0 on, or a symbolic one of ``jax.export``."""
     return bool(n >= 0) if is_integer(n) else export.is_symbolic_dim(n)

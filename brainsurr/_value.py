@@ -127,7 +127,10 @@ class Value:
             names = ", ".join(_field_names(cls))
             raise AttributeError(f"{cls.__name__} has no parameter or flag {name!r}, only {names}")
         static = name in cls._always_static
-        value = value if static else as_parameter(value)
+        if static:
+            value = int(value) if isinstance(value, np.integer) else value
+        else:
+            value = as_parameter(value)
         self._check(name, value)
         static, value = static or not _pytree.is_parameter(value), _pytree.frozen(value)
         if static and (kind := _pytree.unhashable(value)):

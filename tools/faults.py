@@ -141,7 +141,7 @@ FAULTS = [
     Fault("neurons/lif.py", "u = jnp.where(left > 0, v, u)", "pass", "neuron parity"),
     Fault("neurons/lif.py", "h = jnp.where(left > 0, -jnp.inf, h)", "pass", "neurons"),
     Fault("neurons/lif.py", "s > 0.5", "v >= threshold", "neuron parity"),
-    Fault("neurons/lif.py", "self.refractory > 2 / float", "self.refractory > 9 / float", "neuron"),
+    Fault("_checks.py", "count > 2 / float", "count > 9 / float", "neuron"),
     Fault("neurons/synaptic.py", "i = self.current_decay * i + x", "i = self.current_decay * (i + x)", "neurons ports"),
     Fault("neurons/resonate.py", "self.frequency * u + kept * v", "self.frequency * u + v", "neurons"),
     Fault("neurons/resonate.py", "self.damping + self.spike_damping * q", "self.damping", "neurons"),

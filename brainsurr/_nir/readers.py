@@ -128,6 +128,26 @@ def _divide(node: Any, field: str, by: np.ndarray):
         setattr(node, field, (value.T / by).T.astype(value.dtype))
 
 
+def _above_0(node: Any):
+    """Refuse neurons that fire at rest, which some libraries read otherwise."""
+    fits = not isinstance(node, SPIKING) or np.all(node.v_threshold > 0)
+    expect(fits, "thresholds above 0, as this reader needs", "others")
+
+
+def _for_snntorch(node: Any, how: Convention) -> Any:
+    """Refuse neurons that fire at rest."""
+    _above_0(node)
+    return node
+
+
+def _for_spikingjelly(node: Any, how: Convention) -> Any:
+    """Refuse neurons that forget all at once."""
+    times = [getattr(node, field) for field in ("tau", "tau_mem", "tau_syn") if hasattr(node, field)]
+    fits = not isinstance(node, SPIKING) or all(np.all(time > how.dt) for time in times)
+    expect(fits, "decays above 0, as SpikingJelly needs", "0")
+    return node
+
+
 def _for_norse(node: Any, how: Convention) -> Any:
     """Let neurons without a leak take all of their input, as they do in norse whatever the resistance."""
     if type(node) is nir.IF:
@@ -144,6 +164,10 @@ def _for_jaxpike(node: Any, how: Convention) -> Any:
         expect(fits, "padding VALID, or SAME with strides of 1, and no dilation, as jaxpike reads", "another")
         node.padding = "same" if same else "valid"
     expect(type(node) is not nir.LI or np.all(near(node.r, 1)), "decay_input=True, as in jaxpike", "False")
+    padded = type(node) is nir.AvgPool2d and np.any(node.padding)
+    expect(not padded, "an average pool without padding, which jaxpike ignores", "one with it")
+    slow = type(node) not in (nir.LIF, nir.LI) or np.all(node.tau > how.dt)
+    expect(slow, "decays above exp(-1), 0.37, as jaxpike needs", "others")
     return node
 
 
@@ -168,6 +192,7 @@ def _for_sinabs(node: Any, how: Convention) -> Any:
 
 def _for_rockpool(node: Any, how: Convention) -> Any:
     """Say the step by the resistance, tau / dt - 1, and expect potentials that the synapse decays once more."""
+    _above_0(node)
     if type(node) is nir.CubaLIF:
         node.r, node.w_in = node.tau_mem / how.dt - 1, np.ones_like(node.w_in)
         node.v_threshold = node.v_threshold * how.decay_of(node.tau_syn)
@@ -180,9 +205,16 @@ ONE_OF_ALL = dict.fromkeys(("tau", "tau_mem", "tau_syn"), "decay for all neurons
 OTHERWISE = ("spyx", "sinabs", "rockpool")  # whose files mean something else to NIR
 LIBRARIES: dict[str | None, Library] = {
     "norse": Library("euler", "1", f"{IMAGES} SumPool2d LIF IF CubaLIF", recurrent="LIF IF", change=_for_norse),
-    "snntorch": Library("euler", "tau/dt", f"{IMAGES} AvgPool2d LIF CubaLIF", dt=1e-4, one=ONE_THRESHOLD),
+    "snntorch": Library(
+        "euler", "tau/dt", f"{IMAGES} AvgPool2d LIF CubaLIF", dt=1e-4, one=ONE_THRESHOLD, change=_for_snntorch
+    ),
     "spikingjelly": Library(
-        "euler", "tau/dt", f"{IMAGES} Conv1d AvgPool2d LIF IF CubaLIF", recurrent="LIF IF", one=ONE_OF_ALL
+        "euler",
+        "tau/dt",
+        f"{IMAGES} Conv1d AvgPool2d LIF IF CubaLIF",
+        recurrent="LIF IF",
+        one=ONE_OF_ALL,
+        change=_for_spikingjelly,
     ),
     "spyx": Library("euler", "tau/dt", f"{DENSE} LIF IF", reset=("subtract", True), late=True),
     "jaxpike": Library("exp", "1", f"{IMAGES} AvgPool2d LIF LI", one=ONE_OF_ALL, change=_for_jaxpike),

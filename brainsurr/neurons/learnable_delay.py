@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 
 from .._bounds import check_inside
+from .._checks import check_counts
 from ._neuron import Neuron
 from .delay import empty, joined
 
@@ -64,8 +65,13 @@ class LearnableDelay(Neuron):
         owner = type(self).__name__
         if name == "longest" and value < 1:
             raise ValueError(f"{owner}: expected longest to be 1 or more, got {value}")
-        if name == "delay":
-            check_inside(f"{owner}: delay", value, (0.0, float(self.longest)))
+        now = vars(self) | {name: value}
+        if name in ("longest", "delay") and {"longest", "delay"} <= now.keys():
+            check_inside(f"{owner}: delay", now["delay"], (0.0, float(now["longest"])))
+
+    def _check_dtype(self, owner, dtype, *args):
+        super()._check_dtype(owner, dtype, *args)
+        check_counts(f"{owner}: longest", self.longest, dtype)
 
     def _check_features(self, owner, features):
         super()._check_features(owner, features)

@@ -6,7 +6,7 @@ from typing import Any, ClassVar
 
 import jax.numpy as jnp
 
-from .._checks import check_flag, check_word
+from .._checks import check_counts, check_flag, check_word
 from .._kernel import detached
 from ..surrogates.logarithm import FakeNumericalGradient
 from .li import LI
@@ -94,11 +94,7 @@ class LIF(LI):
 
     def _check_dtype(self, owner, dtype, *args):
         super()._check_dtype(owner, dtype, *args)
-        if self.refractory > 2 / float(jnp.finfo(dtype).eps):
-            raise ValueError(
-                f"{owner}: expected refractory = {self.refractory} in a dtype that counts so far, such as float32, got "
-                f"{jnp.dtype(dtype)}"
-            )
+        check_counts(f"{owner}: refractory", self.refractory, dtype)
 
     @property
     def states(self):  # type: ignore[override]

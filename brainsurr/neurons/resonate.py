@@ -81,7 +81,7 @@ class RF(Neuron):
 
 @dataclasses.dataclass(eq=False, repr=False)
 class BRF(RF):
-    r"""A balanced resonate-and-fire neuron: it never diverges, and rests by itself after a spike.
+    r"""A balanced resonate-and-fire neuron: it turns without growing, and rests by itself after a spike.
 
     With :math:`\omega` the ``frequency``, :math:`b` the ``damping`` and :math:`c` the ``spike_damping``,
 
@@ -89,8 +89,9 @@ class BRF(RF):
        k &= \sqrt{1 - \omega^2} - b - c\, q, \qquad u' = k\, u - \omega\, v + x, \qquad v' = \omega\, u + k\, v \\
        s &= \mathrm{spike\_fn}(u' - \mathrm{threshold} - q), \qquad q' = \mathrm{refractory\_decay} \cdot q + s
 
-    Without damping it turns for ever at its amplitude. Each spike raises :math:`q`, which raises the threshold and the
-    damping, in the place of a reset.
+    Without damping it turns for ever at its amplitude; it grows only where :math:`b + c\, q` is above
+    :math:`2 \sqrt{1 - \omega^2}`, so keep the two small. Each spike raises :math:`q`, which raises the threshold and
+    the damping, in the place of a reset.
 
     State: ``u``, ``v`` and ``q``, each of the shape of the input of a step, ``[..., features]``. All is dimensionless.
 
@@ -150,6 +151,8 @@ class BHRF(BRF):
     .. math::
        d &= \tfrac12 \omega^2 + b + c\, q, \qquad v' = v + \omega\, u, \qquad u' = (1 - 2 d)\, u - \omega\, v' + x \\
        s &= \mathrm{spike\_fn}(u' - \mathrm{threshold} - q), \qquad q' = \mathrm{refractory\_decay} \cdot q + s
+
+    It grows where :math:`d` is above :math:`1 - \tfrac14 \omega^2`, so keep the damping small.
 
     Here :math:`v` is the position in units of the amplitude of its speed :math:`u`: the paper's, times its omega.
 

@@ -40,7 +40,11 @@ TO_IT = "give it to the surrogate: SpikingActivation(LogTailedRelu(alpha=...))"
 ANSWERS = [
     ("LIF", "size", "it is features here, the length of the last axis"),
     ("LIF", "beta", DECAY),
-    ("LIFCell", "tau_syn_inv", "a synaptic current is LI before LIF, each with its own decay"),
+    (
+        "LIFCell",
+        "tau_syn_inv",
+        "a synaptic current is LI before LIF, each with its own decay, or Synaptic with its current_decay",
+    ),
     ("LI", "alpha", DECAY),  # which has no surrogate
     ("LIF", "alpha", f"{DECAY}, or {ALPHA}"),
     ("LIF", "spk_fun", "it is spike_fn here"),

@@ -139,7 +139,7 @@ def test_a_refractory_period_is_of_whole_steps():
     np.testing.assert_array_equal(state, [[0.875], [2]])
     for host in HOSTS:
         with pytest.raises(
-            ValueError, match="expected refractory = 257 in a dtype that counts so far, such as float32"
+            ValueError, match="expected refractory to be in a dtype that counts so far, such as float32, got 257"
         ):
             host.layers.LIF(1, refractory=257, param_dtype=jnp.bfloat16)
         host.layers.LIF(1, refractory=256, param_dtype=jnp.bfloat16)
@@ -389,3 +389,12 @@ def test_the_largest_decay_that_is_held_ends_near_the_limit():
     li = LI(decay=1 - 2.5 * float(jnp.finfo(jnp.bfloat16).eps), decay_input=True)
     _, vs = li(li.initial_state(jnp.ones(1, jnp.bfloat16)), jnp.ones((2000, 1), jnp.bfloat16))
     assert 0.9 <= vs[-1, 0] < 1
+
+
+def test_a_learned_delay_stays_within_its_longest():
+    delay = bs.neurons.LearnableDelay(longest=8, delay=7.0)
+    with pytest.raises(ValueError, match=r"delay = 7.0 is outside \[0.0, 4.0\]"):
+        delay.replace(longest=4)
+    assert delay.replace(longest=np.int64(9)).longest == 9
+    with pytest.raises(ValueError, match=r"expected longest to be in a dtype .*, got 400 in bfloat16"):
+        bs.neurons.LearnableDelay(longest=400).initial_state(jnp.zeros(1, jnp.bfloat16))

@@ -3,6 +3,8 @@
 The libraries themselves are tried where they are installed, in `test_nir_files.py`.
 """
 
+import functools
+
 import nir
 import numpy as np
 import pytest
@@ -155,6 +157,10 @@ BAD = {  # what is said, the reader, and the layers
         "sparx",
         [lif(decay=1.0, recurrent=True, rngs=nnx.Rngs(0))],
     ),
+    "layer 0, LIF: expected thresholds above 0, as this reader needs": ("snntorch", [lif(threshold=-0.2)]),
+    "layer 1, LIF: expected thresholds above 0": ("rockpool", [LI(4), lif(reset="subtract", threshold=0.0)]),
+    "layer 0, LIF: expected decays above 0, as SpikingJelly needs": ("spikingjelly", [lif(decay=0.0)]),
+    r"layer 0, LIF: expected decays above exp\(-1\), 0.37, as jaxpike needs": ("jaxpike", [lif(decay=0.36)]),
     r"layer 0, LIF: the reset 'zero', where neurons there have the reset 'subtract'\.": ("sinabs", [lif()]),
     r"layer 0, LIF: .* 'zero', where .* the reset 'subtract' one step later": ("spyx", [lif(), Delay(4, 1)]),
 }
@@ -176,6 +182,10 @@ BAD_IMAGES = {
     "layer 0, Conv: expected one group": ("norse", [nnx.Conv(2, 4, (3, 3), feature_group_count=2, rngs=nnx.Rngs(0))]),
     "layer 0, LIF: expected neurons on images to have decay=1.0": ("sinabs", [LIF(2)]),
     "layer 1, LIF: expected a linear layer or convolution behind an average pool": ("norse", [POOL, lif(2)]),
+    "layer 0, partial: expected an average pool without padding, which jaxpike ignores": (
+        "jaxpike",
+        [functools.partial(nnx.avg_pool, window_shape=(2, 2), strides=(2, 2), padding=((1, 1), (1, 1)))],
+    ),
     "layer 0, partial: .* sparx reads, .* got AvgPool2d: leave it out": ("sparx", [POOL]),
 }
 
