@@ -11,7 +11,7 @@ import jax.numpy as jnp
 from jax.sharding import AxisType
 
 from .._arrays import as_float
-from .._checks import check_input_shape, hint_to_call, is_function
+from .._checks import check_flag, check_input_shape, hint_to_call, is_function
 from .._kernel import counting, promote_in_gradient_check
 from .._surrogate import Surrogate
 from ..neurons import Neuron
@@ -170,7 +170,9 @@ def apply_layers(net, carry, xs, as_function, call=call_layer, as_product=lambda
         a product over the last axis, and None for any other layer, a subclass too, which may be something else. On
         ``[time, ..., features]`` it treats each time step alone, so it is not tried.
     """
-    layers = tuple(net.layers)
+    layers = check_layers(net.layers)
+    for flag in ("return_spikes", "mixes_examples"):
+        check_flag(f"SpikingSequential: {flag}", getattr(net, flag))  # it may have been set later
     wanted = f"{len(layers)} entries"
     got = f"{len(carry)} entries" if isinstance(carry, (tuple, list)) else type(carry).__name__
     if got != wanted:

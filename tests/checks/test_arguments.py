@@ -325,6 +325,11 @@ def test_what_is_set_later_is_checked_as_at_first(host):
     )
     with pytest.raises(ValueError, match="one whose primitive rises from 0 to 1"):
         random.alpha = -4.0
+    for name, value in (("return_spikes", "yes"), ("mixes_examples", 1), ("layers", [host.layers.LIF])):
+        net = host.layers.SpikingSequential([host.layers.SpikingActivation(bs.Arctan(2.0))])
+        setattr(net, name, value)
+        with pytest.raises(TypeError, match=f"SpikingSequential: expected {name}"):
+            net(*[(None,)] * (host.name == "nnx"), jnp.ones((3, 2, 4)))
     lif.reset = "zero"
     lif.decay, act.height = 0.25, 2.0
     assert (lif.neuron.decay, act.surrogate.height, lif.neuron.reset) == (0.25, 2.0, "zero")
