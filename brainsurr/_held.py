@@ -39,13 +39,8 @@ class Holds(AnswersWrongCalls):
 
     fires: ClassVar[bool]
     _fixed: tuple[str, ...] = ()  # the names of what is not trained, which is checked where it is set again
-    _made_for: ClassVar[tuple[str, ...]] = (
-        "features",
-        "recurrent",
-        "self_connections",
-        "carry_init",
-        "param_dtype",
-    )  # stay as they are
+    # What stays as it is.
+    _made_for: ClassVar[tuple[str, ...]] = ("features", "recurrent", "self_connections", "carry_init", "param_dtype")
     _watch: Callable | None = None  # of `diagnose`: what it puts in the place of each spike function
     _holders: ClassVar[Any] = ()  # the classes of what holds a number
     _holds: ClassVar[str]  # the name of the surrogate or neuron with its current values

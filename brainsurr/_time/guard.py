@@ -40,6 +40,11 @@ def trying_stateless_layers(steps: int | None) -> Iterator[None]:
         _steps.reset(token)
 
 
+def name_of(layer: Any) -> str:
+    """Return the name of a function, or of the class of a module."""
+    return getattr(layer, "__name__", type(layer).__name__)
+
+
 def check_alone(index: int, layer: Any, as_function: Callable[[Any], Callable | None], xs: Any, mixes_examples: bool):
     """Raise a ValueError if a layer without a state mixes examples, or within `unroll` time steps.
 
@@ -64,10 +69,13 @@ def check_alone(index: int, layer: Any, as_function: Callable[[Any], Callable | 
     how = steps, batched, xs.shape, xs.dtype
     if mesh.explicit_axes or mesh.manual_axes or how in _passed_by(layer, xs):
         return
-    name = f"SpikingSequential: layers[{index}], {getattr(layer, '__name__', type(layer).__name__)},"
+    name = f"SpikingSequential: layers[{index}], {name_of(layer)},"
     if "Dropout" in type(layer).__name__ and type(layer).__module__.startswith(("flax.", "brainstate.")):
         if steps > 1 and not getattr(layer, "deterministic", False) and {0, -xs.ndim} & {*layer.broadcast_dims}:
-            raise ValueError(f"{name} {_ONE_MASK}")
+            raise ValueError(
+                f"{name} draws one mask for all time steps, and in unroll one for each block: leave axis 0, time, out "
+                "of its broadcast_dims"
+            )
         return
     with trying_stateless_layers(None), counting(None):  # a network inside of the layer is part of it
         function = as_function(layer)
@@ -94,11 +102,6 @@ def check_alone(index: int, layer: Any, as_function: Callable[[Any], Callable | 
     _passed_by(layer, xs).add(how)
 
 
-_ONE_MASK = (
-    "draws one mask for all time steps, and in unroll one for each block: leave axis 0, time, out of its broadcast_dims"
-)
-
-
 def _passed_by(layer: Any, xs: Any) -> set[Any]:
     """Return the kinds of input that a layer was tried on outside of a trace, where layers are not copies."""
     if isinstance(xs, jax.core.Tracer):
@@ -122,7 +125,7 @@ def _mixes(axis: int, function: Callable, shape: tuple[int, ...], dtype) -> bool
         return None
 
 
-def _verdict(axis, program, constants, shape, dtype) -> bool | None:
+def _verdict(axis, program, constants, shape, dtype) -> bool:
     from jax.extend.core import ClosedJaxpr, jaxpr_as_fun  # here: it takes as long to import as all of brainsurr
 
     text, size = str(program), sum(jax.typeof(constant).size for constant in constants)
@@ -183,12 +186,12 @@ def _looks_across(axis: int, outputs: Callable, first: np.ndarray, second: np.nd
         def joined(one, other, cut=cut):
             return np.concatenate([np.split(one, [cut], axis)[0], np.split(other, [cut], axis)[1]], axis)
 
-        halves = outputs(joined(first, second)), outputs(joined(second, first))
-        for y, z, left, right in zip(before, after, *halves, strict=True):
+        for i, (y, z, left) in enumerate(zip(before, after, outputs(joined(first, second)), strict=True)):
             # All are of one program, but an accelerator may still round its sums in another order.
             if y.shape[axis] == n:
                 across = _differ(left, joined(y, z)).any()
             else:
+                right = outputs(joined(second, first))[i]
                 others = tuple(i for i in range(y.ndim) if i != axis)
                 across = (_differ(left, y).any(others) & _differ(right, y).any(others)).any()
             if across:

@@ -15,7 +15,7 @@ from .._checks import check_flag, check_input_shape, hint_to_call, is_function
 from .._kernel import counting, promote_in_gradient_check
 from .._surrogate import Surrogate
 from ..neurons import Neuron
-from .guard import check_alone
+from .guard import check_alone, name_of
 
 
 @contextlib.contextmanager
@@ -24,8 +24,10 @@ def named(index: int, layer: Any, xs: Any) -> Iterator[None]:
     try:
         yield
     except Exception as error:
-        name, shape = getattr(layer, "__name__", type(layer).__name__), getattr(xs, "shape", type(xs).__name__)
-        error.add_note(f"in layer {index} of SpikingSequential, {name}, for an input [time, batch, ...] of {shape}")
+        shape = getattr(xs, "shape", type(xs).__name__)
+        error.add_note(
+            f"in layer {index} of SpikingSequential, {name_of(layer)}, for an input [time, batch, ...] of {shape}"
+        )
         raise
 
 
@@ -44,6 +46,12 @@ def check_layers(layers: Iterable[Callable]) -> tuple[Callable, ...]:
         if not is_function(layer):
             raise TypeError(f"{expected} that can be called, got {layer!r}{hint_to_call(layer)}")
     return layers
+
+
+def check_flags(net: Any):
+    """Raise a TypeError unless the flags of a network are booleans; they may be set later too."""
+    for flag in ("return_spikes", "mixes_examples"):
+        check_flag(f"SpikingSequential: {flag}", getattr(net, flag))
 
 
 def is_stateful(layer: Any) -> bool:
@@ -171,8 +179,7 @@ def apply_layers(net, carry, xs, as_function, call=call_layer, as_product=lambda
         ``[time, ..., features]`` it treats each time step alone, so it is not tried.
     """
     layers = check_layers(net.layers)
-    for flag in ("return_spikes", "mixes_examples"):
-        check_flag(f"SpikingSequential: {flag}", getattr(net, flag))  # it may have been set later
+    check_flags(net)
     wanted = f"{len(layers)} entries"
     got = f"{len(carry)} entries" if isinstance(carry, (tuple, list)) else type(carry).__name__
     if got != wanted:

@@ -6,8 +6,8 @@ from typing import Any
 import brainstate
 from brainstate import nn
 
-from .._checks import check_flag, check_function
-from .._time.sequential import apply_layers, check_layers
+from .._checks import check_function
+from .._time.sequential import apply_layers, check_flags, check_layers
 from .._time.unroll import transforms_of, unroll_blocks
 from .._wrong_calls import AnswersWrongCalls
 from ._activation import states_kept
@@ -50,10 +50,9 @@ class SpikingSequential(AnswersWrongCalls, nn.Module):
 
     def __init__(self, layers: Iterable[Callable], *, return_spikes: bool = False, mixes_examples: bool = False):
         super().__init__()
-        check_flag("SpikingSequential: return_spikes", return_spikes)
-        check_flag("SpikingSequential: mixes_examples", mixes_examples)
         self.layers = list(check_layers(layers))
         self.return_spikes, self.mixes_examples = return_spikes, mixes_examples
+        check_flags(self)
 
     def init_state(self, batch_size: int | None = None, **kwargs):
         """Make the states of all layers."""

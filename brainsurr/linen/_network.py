@@ -9,7 +9,7 @@ import jax
 from flax import linen as nn
 from flax.core import DenyList
 
-from .._checks import check_flag, check_kind
+from .._checks import check_kind
 from .._time import sequential
 from .._time.unroll import Transforms, unroll_blocks
 from .._wrong_calls import AnswersWrongCalls
@@ -63,8 +63,7 @@ class SpikingSequential(AnswersWrongCalls, nn.Module):
     mixes_examples: bool = dataclasses.field(default=False, kw_only=True)
 
     def __post_init__(self):
-        check_flag("SpikingSequential: return_spikes", self.return_spikes)
-        check_flag("SpikingSequential: mixes_examples", self.mixes_examples)
+        sequential.check_flags(self)
         self.layers = sequential.check_layers(self.layers)
         super().__post_init__()
 

@@ -12,12 +12,21 @@ from .._checks import check_dtype, is_integer
 from ._neuron import Neuron
 
 
-class OfThePast(Neuron):
+class AtOnce(Neuron):
+    """A neuron whose own way over time is its step as well, of one input: it keeps the last inputs as its state."""
+
+    _fits: ClassVar[bool] = False
+
+    def step(self, state, x):
+        state, ys = self.over_time(state, x[None])
+        return state, ys[0]
+
+
+class OfThePast(AtOnce):
     """What :class:`Delay` and :class:`Window` share: a state that holds the last inputs, ``longest`` of them."""
 
     longest: Any
     state_dtype: Any
-    _fits: ClassVar[bool] = False
     _without: ClassVar[frozenset[str]] = frozenset({"learnable", "bounds", "carry_init", "param_dtype"})
     _as_input = staticmethod(as_real)
 
@@ -32,10 +41,6 @@ class OfThePast(Neuron):
 
     def initial_state(self, x):
         return empty(self, x, self.longest, self.state_dtype) if self.longest else None
-
-    def step(self, state, x):
-        state, ys = self.over_time(state, x[None])
-        return state, ys[0]
 
     def _joined(self, past, xs):
         """Return the inputs of the past and those of now, ``[time, ...]``, and which of them are the next past."""

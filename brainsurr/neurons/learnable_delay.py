@@ -8,12 +8,11 @@ import jax.numpy as jnp
 
 from .._bounds import check_inside
 from .._checks import check_counts
-from ._neuron import Neuron
-from .delay import empty, joined
+from .delay import AtOnce, empty, joined
 
 
 @dataclasses.dataclass(eq=False, repr=False)
-class LearnableDelay(Neuron):
+class LearnableDelay(AtOnce):
     r"""A delay for each channel that can be trained: a bell over the last inputs, which narrows to one of them.
 
     .. math:: y_t = \sum_{n=0}^{\mathrm{longest}} k_n\, x_{t - n}, \qquad
@@ -51,7 +50,6 @@ class LearnableDelay(Neuron):
       [0. 0. 1. 2. 3.]
     """
 
-    _fits: ClassVar[bool] = False
     _lower_limits: ClassVar[dict[str, float]] = {"width": 0.0}
     states: ClassVar[tuple[str, ...]] = ("past",)
     bounds: ClassVar[dict[str, tuple[float, float]]] = {"delay": (0.0, float("inf")), "width": (0.01, float("inf"))}
@@ -79,10 +77,6 @@ class LearnableDelay(Neuron):
 
     def initial_state(self, x):
         return empty(self, x, self.longest, x.dtype)
-
-    def step(self, state, x):
-        state, ys = self.over_time(state, x[None])
-        return state, ys[0]
 
     def over_time(self, past, xs):
         """Return the last inputs now, and the delayed ones."""

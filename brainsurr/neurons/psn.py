@@ -10,11 +10,11 @@ import numpy as np
 from .._arrays import is_number, match_dtype_and_rank
 from ..surrogates.algebraic import Arctan
 from ._neuron import Neuron, call_function
-from .delay import empty, joined
+from .delay import AtOnce, empty, joined
 
 
 @dataclasses.dataclass(eq=False, repr=False)
-class SlidingPSN(Neuron):
+class SlidingPSN(AtOnce):
     r"""A parallel spiking neuron: its potential is a sum over the last inputs, with trained weights and no reset.
 
     .. math:: h_t = \sum_{i=1}^{k} w_i\, x_{t - k + i}, \qquad s_t = \mathrm{spike\_fn}(h_t - \mathrm{threshold})
@@ -48,7 +48,6 @@ class SlidingPSN(Neuron):
       [1. 1. 0. 1.]
     """
 
-    _fits: ClassVar[bool] = False
     _by_position: ClassVar[tuple[str, ...]] = ("weights",)
     states: ClassVar[tuple[str, ...]] = ("past",)
     bounds: ClassVar[dict[str, tuple[float, float]]] = {"threshold": (0.0, float("inf"))}
@@ -82,10 +81,6 @@ class SlidingPSN(Neuron):
 
     def initial_state(self, x):
         return empty(self, x, self._steps_held, x.dtype)
-
-    def step(self, state, x):
-        state, ys = self.over_time(state, x[None])
-        return state, ys[0]
 
     def over_time(self, past, xs):
         """Return the last inputs now, and the spikes of all steps."""

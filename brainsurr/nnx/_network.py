@@ -7,7 +7,7 @@ from typing import Any
 import jax
 from flax import nnx
 
-from .._checks import check_flag, check_kind
+from .._checks import check_kind
 from .._time import sequential
 from .._time.unroll import JAX, unroll_blocks
 from .._wrong_calls import AnswersWrongCalls
@@ -53,10 +53,9 @@ class SpikingSequential(AnswersWrongCalls, nnx.Module):
     """
 
     def __init__(self, layers: Iterable[Callable], *, return_spikes: bool = False, mixes_examples: bool = False):
-        check_flag("SpikingSequential: return_spikes", return_spikes)
-        check_flag("SpikingSequential: mixes_examples", mixes_examples)
         self.layers = nnx.List(sequential.check_layers(layers))
         self.return_spikes, self.mixes_examples = return_spikes, mixes_examples
+        sequential.check_flags(self)
 
     def initialize_carry(self, input_shape: tuple[int, ...], rngs: nnx.Rngs | nnx.RngStream | None = None):
         """Return the initial states of all layers, for inputs of ``input_shape = (*batch, features)``.
