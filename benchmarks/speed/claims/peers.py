@@ -28,9 +28,11 @@ class Trial(NamedTuple):
       network: of `NETWORKS`.
       batch: examples.
       steps: time steps.
-      rounds: processes of each way to run a library.
+      rounds: processes of each way to run a library, all but the first for those near its fastest.
       timed: train steps that each of them times, at most.
-      of_jax: whether only libraries on jax take part: those on torch would take minutes or have nothing to compile.
+      of_jax: whether only libraries on jax take part, with the inputs they take first: those on torch would take
+        minutes or have nothing to compile.
+      terms: how the processes are set up.
     """
 
     network: str
@@ -39,6 +41,7 @@ class Trial(NamedTuple):
     rounds: int = 1
     timed: int = 5
     of_jax: bool = False
+    terms: tuple[str, ...] = tuple(TERMS)
 
 
 BATCH_256, BATCH_32, T_10_000 = "batch 256", "batch 32", "T = 10,000"
@@ -48,7 +51,7 @@ TRIALS = {
     BATCH_32: Trial("usual", 32, STEPS, rounds=3),
     T_10_000: Trial("long", 16, 10_000),
     T_100_000: Trial("long", 16, 100_000, timed=3, of_jax=True),
-    DEEP: Trial("deep", 32, STEPS, of_jax=True),
+    DEEP: Trial("deep", 32, STEPS, of_jax=True, terms=(AS_DOCUMENTED,)),
 }
 # The trial, our terms, those of the peers, and what the quotient of times may be at most.
 LIMITS = (
@@ -59,6 +62,7 @@ LIMITS = (
 )
 FIRST_STEPS = {BATCH_32: "2 LIF layers", DEEP: "20 LIF layers"}
 QUICK = {BATCH_256: Trial("usual", 8, 20, timed=2)}
+NEAR = 1.25  # a way that takes more than this times the library's fastest is not run again
 
 
 def measure(quick):
@@ -77,23 +81,24 @@ def measure(quick):
         if python := sys.executable if quick else tried(name, environment, name, peer):
             pythons[name] = python
     of_jax = [name for name in pythons if PEERS[name].is_of_jax and name != FLOOR]
-    turns = [
-        (title, terms, name, mode, inputs)
-        for title, trial in trials.items()
-        for _ in range(trial.rounds)
-        for terms in TERMS
-        for name in pythons
-        if name in of_jax or not trial.of_jax
-        for mode in PEERS[name].modes[: 1 + (terms == AS_DOCUMENTED) if quick else None]
-        for inputs in PEERS[name].inputs
-    ]
-    for title, terms, name, mode, inputs in (bar := tqdm(turns, desc="peers")):
-        bar.set_postfix_str(f"{name}, {mode}, {inputs}, {title}, {terms}")
-        job = trials[title]._asdict() | {"mode": mode, "inputs": inputs, "rounds": trials[title].timed}
-        job = {key: job[key] for key in Job._fields}
-        what = f"{name}, {mode}, {title}" + (f", {terms}" if terms != AS_DOCUMENTED else "")
-        if answer := tried(what, run_peer, pythons[name], name, terms, **job):
-            answers[title, terms, name, mode, inputs].append(answer)
+    for title, trial in trials.items():
+        ways = [
+            (title, terms, name, mode, inputs)
+            for terms in trial.terms
+            for name in (of_jax if trial.of_jax else pythons)
+            for mode in PEERS[name].modes[: 1 + (terms == AS_DOCUMENTED) if quick else None]
+            for inputs in PEERS[name].inputs[: 1 if trial.of_jax else None]
+        ]
+        for i in range(trial.rounds):
+            for way in (bar := tqdm(ways, desc=f"peers, {title}, {i + 1} of {trial.rounds}")):
+                _, terms, name, mode, inputs = way
+                bar.set_postfix_str(f"{name}, {mode}, {inputs}, {terms}")
+                job = trial._asdict() | {"mode": mode, "inputs": inputs, "rounds": trial.timed}
+                job = {key: job[key] for key in Job._fields}
+                what = f"{name}, {mode}, {title}" + (f", {terms}" if terms != AS_DOCUMENTED else "")
+                if answer := tried(what, run_peer, pythons[name], name, terms, **job):
+                    answers[way].append(answer)
+            ways = _near_the_fastest({way: answers[way] for way in ways if answers[way]})
     keys = ("trial", "terms", "name", "mode", "inputs")
     runs = [
         dict(zip(keys, turn, strict=True)) | {"batch": trials[turn[0]].batch} | _merged(rounds)
@@ -115,6 +120,12 @@ comes one step late there, so its three products do not wait for each other"""
 OF_NEURONS = "what is left is the neurons between the products, each core's part in a loop of its own"
 AS_SMALL = """beside inputs and temporaries, building and compiling a network takes memory in every library; and
 jaxpike, too, can compute a stretch of time again in place of storing it"""
+
+
+def _near_the_fastest(answers):
+    """Return the ways that took at most `NEAR` times what the fastest of the same library took, on the same terms."""
+    took = {way: min(second for answer in rounds for second in answer["seconds"]) for way, rounds in answers.items()}
+    return [way for way, time in took.items() if time <= NEAR * min(took[w] for w in took if w[:3] == way[:3])]
 
 
 def _merged(rounds):
