@@ -1,7 +1,8 @@
 """The same network and train step in brainsurr and in its peers, each in its own environment and process.
 
 Processes run in turns, a round after the other, as each library is documented and on every core: a device of jax for
-each, the batch cut among them, and pages kept, as `brainsurr.cpu` does it. They run on the CPU, where the peak memory
+each, the batch cut among them, and pages kept, as `brainsurr.cpu` does it; brainsurr with the devices alone as well,
+to tell what each gains. They run on the CPU, where the peak memory
 of a process means something, and take a peer's newest release. What data and training add to a process is its peak less
 the peak when its imports are done: inputs, network, compilation, training. Libraries on jax get spikes as uint8 and as
 float32, those on torch, whose products take no uint8, as float32.
@@ -16,7 +17,7 @@ from tqdm import tqdm
 
 from ...lib import timing
 from ...lib.report import picture, ratio_at_most, table
-from ..libraries import AS_DOCUMENTED, EVERY_CORE, FLOOR, OURS, PEERS, TERMS, environment, run_peer
+from ..libraries import AS_DOCUMENTED, DEVICES, EVERY_CORE, FLOOR, OURS, PEERS, TERMS, environment, run_peer
 from ..peers.task import LONG, NETWORKS, STEPS, Job
 from . import megabytes, seconds, spread
 
@@ -32,7 +33,7 @@ class Trial(NamedTuple):
       timed: train steps that each of them times, at most.
       of_jax: whether only libraries on jax take part, with the inputs they take first: those on torch would take
         minutes or have nothing to compile.
-      terms: how the processes are set up.
+      terms: how the processes are set up; with devices alone only for brainsurr.
     """
 
     network: str
@@ -49,7 +50,7 @@ T_100_000, DEEP = "T = 100,000", "20 layers"
 TRIALS = {
     BATCH_256: Trial("usual", 256, STEPS, rounds=5),
     BATCH_32: Trial("usual", 32, STEPS, rounds=3),
-    T_10_000: Trial("long", 16, 10_000),
+    T_10_000: Trial("long", 16, 10_000, rounds=2),
     T_100_000: Trial("long", 16, 100_000, timed=3, of_jax=True),
     DEEP: Trial("deep", 32, STEPS, of_jax=True, terms=(AS_DOCUMENTED,)),
 }
@@ -86,6 +87,7 @@ def measure(quick):
             (title, terms, name, mode, inputs)
             for terms in trial.terms
             for name in (of_jax if trial.of_jax else pythons)
+            if terms != DEVICES or name == OURS
             for mode in PEERS[name].modes[: 1 + (terms == AS_DOCUMENTED) if quick else None]
             for inputs in PEERS[name].inputs[: 1 if trial.of_jax else None]
         ]
