@@ -41,6 +41,7 @@ def pages() -> dict[str, str]:
         "docs/evidence.md": evidence.parts(outcomes),
         "docs/studies.md": studies.parts(outcomes),
         "docs/speed.md": speed.parts(RESULTS / "speed"),
+        "docs/fast-on-a-cpu.md": {"gains": speed.gains(RESULTS / "speed")},
         "docs/withstands.md": robustness.parts(),
         "docs/neurons.md": {"table": of_neurons()},
         "docs/nir.md": {"tables": nir.part(committed("nir"))},

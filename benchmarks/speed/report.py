@@ -50,10 +50,16 @@ def _where(result):
 
 
 def readme(folder):
-    """Return the README's part: a line for each library, and where it was measured."""
+    """Return the README's part: a line for each library on jax, and where it was measured."""
     result = load(folder)["peers"]
-    table, about = peers.chooser(result)
+    table, about = peers.chooser(result, of_jax=True)
     return f"{table}\n\n{wrapped(f'{about} On {_where(result)}.')}"
+
+
+def gains(folder):
+    """Return the part of docs/fast-on-a-cpu.md: what devices and kept pages gain, and where it was measured."""
+    result = load(folder)["peers"]
+    return f"{peers.gains(result)}\n\n{wrapped(f'On {_where(result)}.')}"
 
 
 def _elsewhere(result):

@@ -216,26 +216,47 @@ def _way(run):
     return f"`{run['mode']}`, {run['inputs']}"
 
 
-def chooser(result):
-    """Return the README's table, the best mode of each library a line, and what its columns are of."""
-    rows, of_terms = [], [terms for terms in TERMS if best(result, BATCH_256, terms=terms)]
+def chooser(result, of_jax=False):
+    """Return the table of libraries, or of those on jax, each in its best mode, and what the columns are of."""
+    rows, terms_of_times = [], [terms for terms in (AS_DOCUMENTED, EVERY_CORE) if best(result, BATCH_256, terms=terms)]
     for name, run in sorted(best(result, BATCH_256).items(), key=lambda item: duration(item[1])):
-        for terms in of_terms:
-            row = [_shown(run) if terms == AS_DOCUMENTED else f"- {terms}"]
-            for trial in (BATCH_256, T_10_000):
-                fast, small = (best(result, trial, key, terms=terms).get(name) for key in (duration, added))
-                took = fast and (f"{duration(fast):.3g} s" if trial == T_10_000 else f"{1e3 * duration(fast):.0f} ms")
-                row += [took, megabytes(added(small))] if fast else 2 * ["not measured"]
-            rows.append(row)
-    header = ("library", f"train step, T = {STEPS}", "memory it adds", f"train step, {T_10_000}", "memory it adds")
+        if of_jax and "jax" not in run["versions"]:
+            continue
+        row = [_shown(run)]
+        for trial in (BATCH_256, T_10_000):
+            fast = [best(result, trial, terms=terms).get(name) for terms in terms_of_times]
+            row += [_ms(duration(run)) if run else "not measured" for run in fast]
+            small = best(result, trial, added).get(name)
+            row.append(megabytes(added(small)) if small else "not measured")
+        rows.append(row)
+    header = ["library"]
+    for trial in (f"T = {STEPS}", T_10_000):
+        header += [trial, *terms_of_times[1:], "memory"]
     about = (
-        f"{result['networks'][BATCH_256]}, batch {TRIALS[BATCH_256].batch}; {T_10_000}: "
-        f"{'-'.join(map(str, LONG.sizes))}, batch {TRIALS[T_10_000].batch}. The best mode and form of spikes for each "
-        "number; memory: the peak beyond imports."
+        f"A train step of {result['networks'][BATCH_256]}, batch {TRIALS[BATCH_256].batch}; {T_10_000}: "
+        f"{'-'.join(map(str, LONG.sizes))}, batch {TRIALS[T_10_000].batch}. Each number is of its best mode; memory: "
+        "what training adds, as documented."
     )
-    if EVERY_CORE in of_terms:
-        about += f" *{EVERY_CORE}*: a jax device each, pages kept."
     return table(header, rows), about
+
+
+def gains(result):
+    """Return a table of what devices and kept pages gain, a line for each of our modes."""
+    took = {
+        (run["trial"], run["mode"], terms_of(run)): run["time"]["median"]
+        for run in result["runs"]
+        if run["name"] == OURS and run["inputs"] == PEERS[OURS].inputs[0]
+    }
+    rows = []
+    for trial, mode in dict.fromkeys(key[:2] for key in took):
+        times = [took.get((trial, mode, terms)) for terms in TERMS]
+        if None not in times:
+            rows.append((f"{trial}, `{mode}`", *map(_ms, times), f"{times[-1] / times[0]:.2f}"))
+    return table(("a train step", *TERMS, f"{EVERY_CORE} / {AS_DOCUMENTED}"), rows)
+
+
+def _ms(seconds):
+    return f"{1e3 * seconds:.3g} ms" if seconds < 1 else f"{seconds:.3g} s"
 
 
 def _said(run):
@@ -268,7 +289,7 @@ def _first_steps(result):
 
 
 def report(result):
-    parts = []
+    parts = ["\n\n".join(chooser(result))]
     for trial, network in result["networks"].items():
         rows = [
             (
