@@ -13,6 +13,10 @@ from tqdm import tqdm
 
 from . import results
 
+DATA = {  # what settings need, by the option that tells where it is
+    "fashion": "the folder of Fashion-MNIST's four files, as benchmarks.fashion reads them",
+    "speech": "free_spoken_digits.npz, as benchmarks.studies.speech builds it",
+}
 TIMES = ("seconds", "cpu_seconds")  # columns that any study may have: what a run takes
 
 
@@ -136,7 +140,13 @@ def rounded(value: float) -> float:
 
 
 def arguments(
-    module: str, doc: str, argv=None, *, quick: str, settings: Sequence[str] = (), extend=lambda parser: None
+    module: str,
+    doc: str,
+    argv=None,
+    *,
+    quick: str,
+    settings: Mapping[str, str] | Sequence[str] = (),
+    extend=lambda parser: None,
 ) -> argparse.Namespace:
     """Parse the arguments of a program, ``--quick``, ``--out`` and others, or stop with an error of one line.
 
@@ -145,28 +155,28 @@ def arguments(
       doc: its docstring, for ``--help``.
       argv: None for those of this process.
       quick: what ``--quick`` leaves.
-      settings: those that can be named; ``speech`` among them needs its recordings, by ``--speech``.
+      settings: those that can be named, or which of `DATA` each needs; of a list, ``speech`` needs its recordings.
       extend: called with the parser, to add more.
     """
     parser = argparse.ArgumentParser(prog=f"python -m benchmarks.{module}", description=doc.splitlines()[0])
+    needs = settings if isinstance(settings, Mapping) else {name: name if name in DATA else "" for name in settings}
     if settings:
         known = f"{', '.join(settings)} (default: all with data)"
         parser.add_argument("settings", nargs="*", metavar="SETTING", help=known)
-    if "speech" in settings:
-        recordings = "free_spoken_digits.npz, as benchmarks.studies.speech builds it"
-        parser.add_argument("--speech", type=Path, metavar="FILE", help=recordings)
+    for name in sorted({*needs.values()} - {""}):
+        parser.add_argument(f"--{name}", type=Path, metavar="PATH", help=DATA[name])
     parser.add_argument("--quick", action="store_true", help=f"{quick}, to see that it runs")
     results.add_out(parser, module.rpartition(".")[2])
     extend(parser)
     args = parser.parse_args(argv)
     if settings:
         for name in args.settings:
-            if name not in settings:
-                parser.error(f"{name!r} is not one of {', '.join(settings)}")
-        lacks = {"speech"} if "speech" in settings and args.speech is None else set()
-        asked = args.settings or [name for name in settings if name not in lacks]
-        if lacks & set(asked) or not asked:
-            parser.error(f"speech needs --speech: {recordings}")
+            if name not in needs:
+                parser.error(f"{name!r} is not one of {', '.join(needs)}")
+        lacking = {name: of for name, of in needs.items() if of and getattr(args, of) is None}
+        asked = args.settings or [name for name in needs if name not in lacking]
+        for name in lacking if not asked else lacking.keys() & set(asked):
+            parser.error(f"{name} needs --{lacking[name]}: {DATA[lacking[name]]}")
         args.settings = asked
     results.try_out(parser, args.out)
     return args

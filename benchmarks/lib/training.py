@@ -21,9 +21,9 @@ def train_network(
     batch: int,
     optimizer: optax.GradientTransformation,
     adapt: Callable | None = None,
-    penalty: Callable | None = None,
+    loss: Callable | None = None,
 ):
-    """Train a network by cross entropy, with new batches each epoch; examples that do not fill a batch are left out.
+    """Train a network with new batches each epoch; examples that do not fill a batch are left out.
 
     Args:
       net: any module; its ``nnx.Param`` are trained, its other state is carried from step to step.
@@ -35,7 +35,7 @@ def train_network(
       batch: examples per step.
       optimizer: from optax.
       adapt: called as ``adapt(net, inputs, labels)`` before each step, to change state that is not trained.
-      penalty: ``penalty(net, inputs)``, which is added to the loss.
+      loss: ``loss(outputs, labels)``, cross entropy if it is None.
 
     Returns:
       The trained network and the mean loss of each epoch.
@@ -53,14 +53,12 @@ def train_network(
 
         def loss_fn(params):
             net = nnx.merge(graphdef, params, rest, copy=True)  # a copy: Dropout updates its key, inside this trace
-            loss = cross_entropy(logits(net, inputs[rows], key), labels[rows])
-            if penalty is not None:
-                loss += penalty(net, inputs[rows])
-            return loss, nnx.split(net, nnx.Param, ...)[2]
+            value = (loss or cross_entropy)(logits(net, inputs[rows], key), labels[rows])
+            return value, nnx.split(net, nnx.Param, ...)[2]
 
-        (loss, rest), grads = jax.value_and_grad(loss_fn, has_aux=True)(params)
+        (value, rest), grads = jax.value_and_grad(loss_fn, has_aux=True)(params)
         updates, state = optimizer.update(grads, state, params)
-        return (optax.apply_updates(params, updates), rest, state), loss
+        return (optax.apply_updates(params, updates), rest, state), value
 
     def epoch(carry, key):
         order = jax.random.permutation(key, len(labels))[: batches * batch].reshape(batches, batch)
@@ -72,7 +70,7 @@ def train_network(
     return nnx.merge(graphdef, params, rest), losses
 
 
-def train_and_test(net, logits, key, parts, **how):
+def train_and_test(net, logits, key, parts, score=None, **how):
     """Train a network and measure it.
 
     Args:
@@ -80,16 +78,18 @@ def train_and_test(net, logits, key, parts, **how):
       logits: see there.
       key: see there.
       parts: inputs and labels for training, for validation and for the test.
+      score: ``score(net, logits, inputs, labels)``, accuracy if it is None.
       **how: epochs, batch, optimizer and so on.
 
     Returns:
-      The trained network; its accuracies for validation and test, and the loss of the last epoch.
+      The trained network; its scores for validation and test, and the loss of the last epoch.
     """
+    score = score or accuracy
     (inputs, labels), validation, test = parts
     net, losses = train_network(net, logits, key, inputs, labels, **how)
     return net, {
-        "validation": accuracy(net, logits, *validation),
-        "test": accuracy(net, logits, *test),
+        "validation": score(net, logits, *validation),
+        "test": score(net, logits, *test),
         "loss": losses[-1],
     }
 
@@ -115,6 +115,16 @@ def averaged(net, xs):
 def cross_entropy(logits, labels):
     """Return the mean over examples."""
     return optax.softmax_cross_entropy_with_integer_labels(logits, labels).mean()
+
+
+def squared_error(outputs, targets):
+    """Return the mean over examples and time."""
+    return ((outputs - targets) ** 2).mean()
+
+
+def r_squared(net, outputs, inputs, targets):
+    """Return the share of the targets' variance that the outputs tell, 0 where it is less than none."""
+    return jnp.maximum(0.0, 1 - squared_error(outputs(net, inputs, None), targets) / targets.var())
 
 
 def accuracy(net, logits, inputs, labels):

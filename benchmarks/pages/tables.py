@@ -12,11 +12,8 @@ from ..lib.study import provenance
 from ..nir import report as nir
 from ..robustness import reports as robustness
 from ..speed import report as speed
-from ..studies import learn_alpha, neurons, sparse
-from ..studies.reports import family
-from ..studies.reports.outcomes import load
-from ..studies.shapes import SAME_AS, SHAPES
-from . import evidence, studies
+from ..studies import learn_alpha, neurons, report
+from . import evidence
 
 COMMAND = "python -m benchmarks.studies.neurons --speech free_spoken_digits.npz --out benchmarks/results/neurons"
 
@@ -35,17 +32,16 @@ def of_neurons() -> str:
 
 def pages() -> dict[str, str]:
     """Return the text of each page, with its generated parts of now."""
-    outcomes = load(RESULTS / "family")
+    outcomes = report.load(RESULTS / "comparison")
     parts = {
         "README.md": {"speed": speed.readme(RESULTS / "speed"), "evidence": evidence.readme(outcomes)},
         "docs/evidence.md": evidence.parts(outcomes),
-        "docs/studies.md": studies.parts(outcomes),
+        "docs/studies.md": evidence.studies(outcomes),
         "docs/speed.md": speed.parts(RESULTS / "speed"),
         "docs/fast-on-a-cpu.md": {"gains": speed.gains(RESULTS / "speed")},
         "docs/withstands.md": robustness.parts(),
         "docs/neurons.md": {"table": of_neurons()},
         "docs/nir.md": {"tables": nir.part(committed("nir"))},
-        "docs/training-parameters.md": {"widths": family.adapted_summary(outcomes)},
     }
     texts = {page: filled(page, of_page) for page, of_page in parts.items()}
     return texts | {"README.md": counted(texts["README.md"])}
@@ -53,9 +49,8 @@ def pages() -> dict[str, str]:
 
 def draw():
     """Draw the pictures of the pages."""
-    family.draw(load(RESULTS / "family"), PICTURES / "evidence")
-    for study in (learn_alpha, sparse):
-        study.draw(study.load(RESULTS / study.__name__.rpartition(".")[2]), PICTURES / "evidence")
+    report.draw(report.load(RESULTS / "comparison"), PICTURES / "evidence/comparison.png")
+    learn_alpha.draw(learn_alpha.load(RESULTS / "learn_alpha"), PICTURES / "evidence")
     robustness.draw(PICTURES / "withstands")
 
 
@@ -71,5 +66,5 @@ def surrogates_of(library):
     """Count the surrogates of a library: those of braintools have the same names here, the others rows of a table."""
     if library not in ("brainsurr", "braintools"):
         return len(bs.equivalents(library))
-    ours = {*SHAPES, *SAME_AS}
+    ours = {name for name in bs.surrogates.NAMES if isinstance(getattr(bs, name), type)} - {"Surrogate", "Scaled"}
     return len(ours if library == "brainsurr" else ours & set(vars(braintools.surrogate)))

@@ -87,7 +87,7 @@ def hypergradient(net, inputs, labels, start, setting):
     halves = [(inputs[i::2], labels[i::2]) for i in range(2)]
 
     def loss_fn(params, alphas, half):
-        return cross_entropy(setting.logits(nnx.merge(graphdef, params, alphas, rest), half[0], None), half[1])
+        return cross_entropy(setting.outputs(nnx.merge(graphdef, params, alphas, rest), half[0], None), half[1])
 
     def after_a_step(shift):
         moved = jax.tree.map(lambda alpha: alpha + shift, alphas)

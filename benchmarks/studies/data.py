@@ -1,19 +1,45 @@
-"""Data of the comparison: Randman, digits in other forms, Japanese vowels; `speech` has the spoken digits."""
+"""Data of the comparison: Fashion-MNIST, Randman, store and recall, Mackey-Glass; `speech` has the spoken digits."""
 
-import jax
+from functools import cache, partial
+
 import jax.numpy as jnp
 import numpy as np
-from sklearn.model_selection import StratifiedKFold
+from flax import nnx
 
-from ..digits.task import load_validated
+from ..fashion.data import load
 
-CLASSES, UNITS, STEPS, SMOOTHNESS = 10, 20, 50, 3.0  # of Randman
-TRAIN, HELD_OUT = 200, 50  # examples per class, for training, and for each of validation and test
-VOWEL_STEPS, FOLDS = 25, 3
+TRAIN, VALIDATION, TEST = 6000, 2000, 5000  # examples, where the data set doesn't say how many
+CLASSES, UNITS, SPAN, SMOOTHNESS = 10, 20, 50, 3.0  # of Randman
+BITS, LINES, PERIODS, RECALL = 4, 5, 8, 10  # of store and recall: kinds of inputs, lines of each, periods, their steps
+CHANNELS = BITS * LINES
+SERIES, DELAY, AHEAD = 100, 17, 10  # of Mackey-Glass
+
+pooled = partial(nnx.max_pool, window_shape=(2, 2), strides=(2, 2))
+load = cache(load)
 
 
-def randman(seed, train=TRAIN):
-    r"""Draw spike times ``[examples, units]`` and classes, for training, validation and test.
+def flat(xs):
+    """Flatten images ``[..., height, width, channels]``."""
+    return xs.reshape(*xs.shape[:-3], -1)
+
+
+def images(folder, examples, seed):
+    """Return so many images of Fashion-MNIST to train on and others for validation, by the seed; all of the test."""
+    (xs, ys), test = load(folder)
+    order = np.random.default_rng(seed).permutation(len(ys))
+    train, validation = order[:examples], order[examples : examples + VALIDATION]
+    return [(xs[train], ys[train]), (xs[validation], ys[validation]), test]
+
+
+def latency(images, steps=16):
+    """Convert images, bytes, to one spike for each pixel above 0, the brighter the earlier, in half of the steps."""
+    pixels = images.reshape(len(images), -1) / 255.0
+    time = jnp.round((1 - pixels) * (steps // 2))
+    return ((time == jnp.arange(steps)[:, None, None]) & (pixels > 0)).astype(jnp.float32)
+
+
+def randman(seed, train=200, held_out=(200, 500)):
+    r"""Draw spike times ``[examples, units]`` and classes, so many of each class, for training, validation and test.
 
     The task of Zenke & Vogels 2021, "The Remarkable Robustness of Surrogate Gradient Learning for Instilling Complex
     Function in Spiking Neural Networks": each class is a smooth random curve in the space of 20 spike times, one spike
@@ -24,61 +50,58 @@ def randman(seed, train=TRAIN):
     rng = np.random.default_rng(seed)
     i = np.arange(int(np.ceil(1e-3 ** (-1 / SMOOTHNESS))))  # up to the frequency with weight 1e-3
     theta, phi, psi = rng.uniform(size=(3, CLASSES, 1, UNITS, len(i)))
-    x = rng.uniform(size=(CLASSES, train + 2 * HELD_OUT, 1, 1))
+    x = rng.uniform(size=(CLASSES, train + sum(held_out), 1, 1))
     waves = theta * (i + 1.0) ** -SMOOTHNESS * np.sin(2 * np.pi * (i * x * phi + psi))
     values = waves.sum(-1)
     low, high = values.min(1, keepdims=True), values.max(1, keepdims=True)
-    times = np.minimum((values - low) / (high - low) * STEPS, STEPS - 1).astype(np.int32)
+    times = np.minimum((values - low) / (high - low) * SPAN, SPAN - 1).astype(np.int32)
     classes = np.broadcast_to(np.arange(CLASSES)[:, None], times.shape[:2])
-    parts = np.split(np.arange(times.shape[1]), [train, train + HELD_OUT])
+    parts = np.split(np.arange(times.shape[1]), [train, train + held_out[0]])
     return [(times[:, part].reshape(-1, UNITS), classes[:, part].ravel()) for part in parts]
 
 
 def show_times(times):
     """Convert spike times ``[examples, units]`` to spikes ``[time, examples, units]``."""
-    return (times == jnp.arange(STEPS)[:, None, None]).astype(jnp.float32)
+    return (times == jnp.arange(SPAN)[:, None, None]).astype(jnp.float32)
 
 
-def digits(seed):
-    return load_validated()
+def store_recall(seed):
+    """Draw spikes ``[examples, time, CHANNELS]`` and the bits to be told in the last period.
 
-
-def amplified(seed, examples=0, channels=0):
-    """Multiply each example, or each channel, by its own power of ten up to so many decades."""
-    parts = []
-    for part, (images, labels) in enumerate(load_validated()):
-        keys = [jax.random.fold_in(jax.random.key(seed), part), jax.random.key(seed)]
-        between_examples = jax.random.uniform(keys[0], (len(images), 1))
-        between_channels = jax.random.uniform(keys[1], (1, images.shape[1]))  # the same in all parts
-        parts.append((images * 10 ** (examples * between_examples + channels * between_channels), labels))
-    return parts
-
-
-def latency(images, steps=20):
-    """Convert images in [0, 1] to one spike for each pixel above 0, the brighter the earlier, in half of the steps."""
-    time = jnp.round((1 - images) * (steps // 2))
-    return ((time == jnp.arange(steps)[:, None, None]) & (images > 0)).astype(jnp.float32)
-
-
-def vowels():
-    """Load Japanese vowels: series ``[640, VOWEL_STEPS, 12]``, speakers, and the data set's own split of 270 and 370.
-
-    Nine speakers are told apart by one vowel. The series are aeon's (Kudo, Toyama and Shimbo 1999, "Multidimensional
-    curve classification using passing-through regions"), 12 cepstral coefficients over 7 to 29 steps.
+    After Bellec et al. 2018, "Long short-term memory and learning-to-learn in networks of spiking neurons": in each
+    period one of two groups of lines fires, a bit; a third group fires with the bit to be stored, in one of the first
+    three periods, a fourth when it shall be told, at the end.
     """
-    import aeon.datasets  # here: other settings do without it
 
-    (xs, ys), (test_xs, test_ys) = (aeon.datasets.load_japanese_vowels(split=part) for part in ("train", "test"))
-    series = np.stack([stretched(x.T, VOWEL_STEPS) for x in (*xs, *test_xs)])
-    labels = np.concatenate([ys, test_ys]).astype(np.int32) - 1
-    return series, labels, {"train": np.arange(len(ys)), "test": np.arange(len(ys), len(labels))}
+    def draw(examples):
+        groups = np.zeros((examples, PERIODS, BITS))
+        bits = rng.integers(0, 2, (examples, PERIODS))
+        stored, every = rng.integers(0, 3, examples), np.arange(examples)
+        np.put_along_axis(groups, bits[..., None], 1, axis=-1)
+        groups[:, -1, :2] = 0
+        groups[every, stored, 2], groups[:, -1, 3] = 1, 1
+        rates = 0.4 * groups.repeat(LINES, -1).repeat(RECALL, 1)
+        return (rng.random(rates.shape) < rates).astype(np.uint8), bits[every, stored].astype(np.int32)
+
+    rng = np.random.default_rng(seed)
+    return [draw(examples) for examples in (4000, VALIDATION, TEST)]
 
 
-def folds(labels, split):
-    """Split the training series, which are few, into three parts, each once for validation."""
-    train = split["train"]
-    parts = StratifiedKFold(FOLDS, shuffle=True, random_state=0).split(train, labels[train])
-    return [{"train": train[rest], "validation": train[chosen], "test": split["test"]} for rest, chosen in parts]
+def mackey_glass(seed):
+    r"""Draw chaotic series ``[examples, time, 1]``, and their values `AHEAD` steps later, ``[examples, time]``.
+
+    Mackey and Glass 1977, "Oscillation and chaos in physiological control systems":
+    :math:`\dot x = 0.2\,x(t - 17) / (1 + x(t - 17)^{10}) - 0.1\,x`, by Euler's method in steps of .1.
+    """
+    counts = (500, VALIDATION, VALIDATION)
+    fine, examples = 10, sum(counts)
+    history = list(np.random.default_rng(seed).uniform(0.5, 1.3, (1, examples)).repeat(DELAY * fine + 1, 0))
+    for _ in range((300 + SERIES + AHEAD) * fine):  # the first 300 steps are forgotten
+        late, now = history[-1 - DELAY * fine], history[-1]
+        history.append(now + (0.2 * late / (1 + late**10) - 0.1 * now) / fine)
+    series = np.array(history[::-fine][SERIES + AHEAD - 1 :: -1], np.float32).T - 0.9
+    starts = np.split(np.arange(examples), np.cumsum(counts)[:-1])
+    return [(series[rows, :SERIES, None], series[rows, AHEAD:]) for rows in starts]
 
 
 def standardised(inputs, train):

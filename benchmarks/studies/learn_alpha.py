@@ -16,6 +16,7 @@ import numpy as np
 
 import brainsurr as bs
 
+from ..digits.task import load_validated, still
 from ..lib.report import Claim, picture, spread, table, unfinished
 from ..lib.study import Runs, arguments, finished, of_seeds, rows
 from ..lib.training import neurons, train_and_test
@@ -36,23 +37,28 @@ def task(name, recordings=None) -> settings.Setting:
     if name == "randman":
         return settings.scaled(3.0)._replace(rate=5e-3, epochs=20, batch=125)
     if name == "digits":
-        return settings.of_digits("digits", 2, (64, 128, 128, 10), gains=(2.0,), rate=3e-3, epochs=20)
-    speech = settings.spoken_digits(recordings, settings.SPEECH)
-    return speech._replace(gains=(1.0,), rate=6e-3, epochs=10)
+        network = partial(settings.feedforward, sizes=(64, 128, 128, 10))
+        made = settings.Setting("digits", 2, _digits, network, settings.mean_potential(still), still)
+        return made._replace(gain=2.0, rate=3e-3, epochs=20)
+    return settings.spoken_digits(recordings, settings.SPEECH)._replace(rate=6e-3, epochs=10)
+
+
+def _digits(seed):
+    return load_validated()
 
 
 @partial(jax.jit, static_argnames=("setting", "rule"))
 def train(setting, rule, start, seed, parts):
     """Train with a rule from a start; return accuracies and the mean of the final alpha of each layer."""
     keys = jax.random.split(jax.random.key(seed))
-    net = setting.network(keys[0], [bs.LogTailedRelu()] * setting.layers, setting.gains[0])
+    net = setting.network(keys[0], [bs.LogTailedRelu()] * setting.layers, setting.gain)
     for layer in neurons(net):
         layer.spike_fn = RULES[rule].spike_fn(start, layer.features)
     batch, steps = setting.batches(parts)
     tx = optimizer(net, RULES[rule], start, setting.rate, steps)
     adapt = RULES[rule].adapt and partial(RULES[rule].adapt, start=start, setting=setting)
     how = {"epochs": setting.epochs, "batch": batch, "optimizer": tx, "adapt": adapt}
-    net, measured = train_and_test(net, setting.logits, keys[1], parts, **how)
+    net, measured = train_and_test(net, setting.outputs, keys[1], parts, **how)
     alphas = [jnp.asarray(layer.spike_fn.surrogate.alpha) for layer in neurons(net)]
     return measured | {"alpha": jnp.stack([alpha.mean() for alpha in alphas])}
 

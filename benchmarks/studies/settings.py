@@ -1,65 +1,63 @@
-"""The settings of the comparison: a data set, a network, and how long it is trained.
+"""The settings of the comparison: data, a network, and how long it is trained; docs/plan.md says why these.
 
-All networks of a setting have the same sizes, steps and optimiser (AdamW, gradients clipped to a norm of 1, the rate
-falling to 0 as a cosine). Deep networks, amplitudes and spike times use scikit-learn's digits.
+All are trained by AdamW with gradients clipped to a norm of 1, the rate falling to 0 as a cosine.
 """
 
 import itertools
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import cache, partial
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 from flax import nnx
 
-from brainsurr.nnx import LI, LIF, SpikingSequential
+from brainsurr.nnx import ALIF, LI, LIF, SpikingSequential
 
-from ..digits.task import still
-from ..lib.training import averaged, dense
+from ..lib.training import accuracy, averaged, cross_entropy, dense, r_squared, squared_error
 from . import data, sequences, speech
 from .sequences import Recipe
 
-GAINS = (1.0, 1.4, 2.0, 2.8)  # of the weights, where their scale is not what is studied
-DECAY = 0.9
-DEPTHS = {2: 40, 8: 40, 12: 40, 16: 120}  # hidden layers: epochs
-SCALES = (0.03, 0.5, 3.0, 15.0)  # of Randman's first weights
-DECADES = (2, 3)
+DECAY, STEPS, HIDDEN, DEPTH = 0.9, 8, 128, 12
 FADING = 5.0  # steps after which an output spike counts e times less
 SPEECH = Recipe(hidden=128, classes=10, epochs=20, batch=128, noise=0.2, shift=2, mask=4)
-VOWELS = Recipe(hidden=128, classes=9, epochs=30, batch=32, noise=0.3, shift=1)
+ZERO = {"reset": "zero", "reset_grad": True}
 
 
 class Setting(NamedTuple):
-    """A data set, a network and its training.
+    """Data, a network and its training.
 
     Attributes:
       about: one line for a table.
       layers: how many spiking layers the network has.
-      data: ``data(seed)``, inputs and labels for training, for validation and for the test.
+      data: ``data(seed)``, inputs and targets for training, for validation and for the test.
       network: ``network(key, spike_fns, gain)`` with a threshold function for each spiking layer.
-      logits: ``logits(net, inputs, key)``; the key is None in evaluation.
-      show: ``show(inputs)``, the inputs over time ``[time, batch, features]``.
-      gains: those to choose from.
-      rate: of learning, at the start.
+      outputs: ``outputs(net, inputs, key)``; the key is None in evaluation.
+      show: ``show(inputs)``, the inputs over time ``[time, batch, ...]``.
+      gain: of the weights, as drawn.
       epochs: passes over the training examples.
       batch: examples a step.
       weight_decay: of AdamW.
-      recipe: sizes and noise of a network for sequences.
+      loss: ``loss(outputs, targets)``.
+      score: ``score(net, outputs, inputs, targets)``, 1 at best.
+      rate: of learning at the start, where no rate is chosen.
+      recipe: of sequences: sizes and noise.
     """
 
     about: str
     layers: int
     data: Callable
     network: Callable
-    logits: Callable
+    outputs: Callable
     show: Callable
-    gains: tuple[float, ...] = GAINS
-    rate: float = 5e-3
-    epochs: int = 40
+    gain: float = 1.0
+    epochs: int = 10
     batch: int = 128
     weight_decay: float = 0.0
+    loss: Callable = cross_entropy
+    score: Callable = accuracy
+    rate: float = 3e-3
     recipe: Recipe | None = None
 
     def parts(self, seed) -> list[tuple[jax.Array, jax.Array]]:
@@ -77,10 +75,25 @@ class Setting(NamedTuple):
         return {name: getattr(self, name) for name in fields}
 
 
-def feedforward(key, spike_fns, gain, sizes, first_gain=None):
+def still(images):
+    """Show images, bytes, for `STEPS` time steps as ``[time, batch, features]`` in [0, 1]."""
+    return jnp.broadcast_to(images.reshape(len(images), -1) / 255.0, (STEPS, len(images), images[0].size))
+
+
+def rows(images):
+    """Show a row of pixels each time step."""
+    return jnp.moveaxis(images / 255.0, 1, 0)
+
+
+def pictures(images, steps=4):
+    """Show images for some time steps as ``[time, batch, height, width, 1]``."""
+    return jnp.broadcast_to(images[..., None] / 255.0, (steps, *images.shape, 1))
+
+
+def feedforward(key, spike_fns, gain, sizes, first_gain=None, **neurons):
     """Make a network of LIF layers, and of leaky integrators as outputs."""
     rngs = nnx.Rngs(key)
-    layers = spiking_layers(rngs, spike_fns, gain, sizes[:-1], first_gain)
+    layers = spiking_layers(rngs, spike_fns, gain, sizes[:-1], first_gain, **neurons)
     return SpikingSequential([*layers, dense(sizes[-2], sizes[-1], rngs), LI(sizes[-1], decay=DECAY)])
 
 
@@ -89,43 +102,79 @@ def spiking_outputs(key, spike_fns, gain, sizes):
     return SpikingSequential(spiking_layers(nnx.Rngs(key), spike_fns, gain, sizes))
 
 
-def spiking_layers(rngs, spike_fns, gain, sizes, first_gain=None):
+def spiking_layers(rngs, spike_fns, gain, sizes, first_gain=None, **neurons):
     """Make linear layers, each with LIF neurons behind it."""
-    layers = []
+    layers: list[Any] = []
     for (features, hidden), spike_fn in zip(itertools.pairwise(sizes), spike_fns, strict=True):
-        scale = gain if layers or first_gain is None else first_gain
-        layers += [dense(features, hidden, rngs, scale), LIF(hidden, decay=DECAY, spike_fn=spike_fn)]
+        scale = first_gain if first_gain and not layers else gain
+        neuron = LIF(hidden, spike_fn=spike_fn, **{"decay": DECAY} | neurons)
+        layers += [dense(features, hidden, rngs, scale), neuron]
     return layers
 
 
+def convolutional(key, spike_fns, gain):
+    """Make two convolutions with pooling, a hidden and a last linear layer."""
+    rngs, layers = nnx.Rngs(key), []
+    for i, o, spike_fn in zip((1, 8), (8, 16), spike_fns, strict=False):
+        layers += [nnx.Conv(i, o, (3, 3), rngs=rngs), LIF(o, decay=0.5, spike_fn=spike_fn), data.pooled]
+    hidden = [dense(16 * 7 * 7, 64, rngs, gain), LIF(64, decay=0.5, spike_fn=spike_fns[-1])]
+    return SpikingSequential([*layers, data.flat, *hidden, dense(64, 10, rngs), LI(10, decay=DECAY)])
+
+
+def adaptive(key, spike_fns, gain):
+    """Make a recurrent layer of neurons that adapt, and leaky integrators as outputs."""
+    rngs, (spike_fn,) = nnx.Rngs(key), spike_fns
+    neurons = ALIF(64, decay=DECAY, adaptation_decay=0.98, spike_fn=spike_fn, recurrent=True, rngs=rngs)
+    layers = [dense(data.CHANNELS, 64, rngs, gain), neurons, dense(64, 2, rngs), LI(2, decay=0.5)]
+    return SpikingSequential(layers)
+
+
 def mean_potential(show):
-    """Make the logits from the outputs' potential, averaged over time."""
+    """Make the outputs from the readout's potential, averaged over time."""
     return lambda net, inputs, key: averaged(net, show(inputs))
+
+
+def every_potential(show, last=None):
+    """Make the outputs from the readout's potential at every step, or the mean of the last few."""
+
+    def outputs(net, inputs, key):
+        xs = show(inputs)
+        ys = net(net.initialize_carry(xs.shape[1:]), xs)[1]
+        return ys[..., 0].T if last is None else ys[-last:].mean(0)
+
+    return outputs
 
 
 def early_spikes(net, inputs, key):
     """Count the outputs' spikes, an early one more than a late one: the first spike has the largest part."""
-    spikes = net(net.initialize_carry(inputs.shape), data.latency(inputs))[1]
+    xs = data.latency(inputs)
+    spikes = net(net.initialize_carry(xs.shape[1:]), xs)[1]
     weights = jnp.exp(-jnp.arange(len(spikes)) / FADING)
     return 5 * jnp.tensordot(weights, spikes, 1)
 
 
-def of_digits(about, layers, sizes, examples=data.digits, **how):
-    """Make a setting of digits."""
-    network, logits = partial(feedforward, sizes=sizes), mean_potential(still)
-    return Setting(about, layers, examples, network, logits, show=still, **how)
+def of_images(about, folder, examples=data.TRAIN, sizes=(784, HIDDEN, HIDDEN, 10), neurons=None, **how):
+    """Make a setting of still images of Fashion-MNIST through layers of neurons."""
+    made: Mapping[str, Any] = {
+        "network": partial(feedforward, sizes=sizes, **neurons or {}),
+        "outputs": mean_potential(still),
+        "show": still,
+        "layers": len(sizes) - 2,
+    }
+    return Setting(f"Fashion-MNIST, {about}", data=partial(data.images, folder, examples), **made | how)
 
 
-def deep(depth):
-    """Make the setting of digits through so many hidden layers."""
-    sizes = (64,) * (depth + 1) + (10,)
-    return of_digits(f"digits, {depth} hidden layers", depth, sizes, epochs=DEPTHS[depth])
-
-
-def spread(kind, decades):
-    """Make the setting of digits whose amplitudes are spread over decades."""
-    about = f"digits, {decades} decades between {kind}"
-    return of_digits(about, 2, (64, 128, 128, 10), partial(data.amplified, **{kind: decades}))
+def of_rows(folder):
+    """Make the setting of a recurrent layer that sees a row of pixels each time step."""
+    recipe = Recipe(hidden=HIDDEN, classes=10, epochs=10, batch=128, dropout=0.0)
+    return of_images(
+        "rows, recurrent",
+        folder,
+        layers=1,
+        network=lambda key, spike_fns, gain: sequences.lif(key, (28, 28), recipe, *spike_fns, gain=gain),
+        outputs=mean_potential(rows),
+        show=rows,
+    )
 
 
 def scaled(scale):
@@ -135,36 +184,24 @@ def scaled(scale):
         layers=1,
         data=data.randman,
         network=partial(feedforward, sizes=(data.UNITS, 64, data.CLASSES), first_gain=scale),
-        logits=mean_potential(data.show_times),
+        outputs=mean_potential(data.show_times),
         show=data.show_times,
-        gains=(1.0,),
-        rate=1.5e-2,
         epochs=25,
         batch=64,
     )
 
 
-def first_spike():
-    """Make the setting in which spike times are the inputs and the outputs."""
-    network = partial(spiking_outputs, sizes=(64, 128, 10))
-    return Setting("digits, spike times in and out", 2, data.digits, network, early_spikes, show=data.latency)
-
-
-def sequential(about, parts, recipe):
-    """Make the setting of a network that classifies sequences ``[examples, time, features]``.
-
-    Args:
-      about: one line for a table.
-      parts: ``parts(seed)``, inputs and labels for training, for validation and for the test.
-      recipe: sizes, training and noise.
-    """
-    shape = parts(0)[0][0].shape[1:]
+def spoken_digits(recordings, recipe=SPEECH._replace(hidden=64, epochs=15)):
+    """Make the setting of spoken digits, on the data set's own split."""
+    features, digit, _, take = speech.load(recordings)
+    parts = speech.parts(features, digit, take)
+    shape = parts[0][0].shape[1:]
     return Setting(
-        about,
+        "spoken digits, recurrent",
         layers=1,
-        data=parts,
+        data=lambda seed: parts,
         network=lambda key, spike_fns, gain: sequences.lif(key, shape, recipe, *spike_fns, gain=gain),
-        logits=sequences.logits(recipe),
+        outputs=sequences.logits(recipe),
         show=sequences.show,
         epochs=recipe.epochs,
         batch=recipe.batch,
@@ -173,40 +210,61 @@ def sequential(about, parts, recipe):
     )
 
 
-def spoken_digits(recordings, recipe=SPEECH._replace(hidden=64, epochs=15)):
-    """Make the setting of spoken digits, on the data set's own split."""
-    features, digit, _, take = speech.load(recordings)
-    parts = speech.parts(features, digit, take)
-    return sequential("spoken digits, recurrent", lambda seed: parts, recipe)
+def store_recall():
+    """Make the setting in which neurons that adapt remember a bit."""
+    show = sequences.show
+    outputs = every_potential(show, last=data.RECALL)
+    return Setting("store and recall, ALIF", 1, data.store_recall, adaptive, outputs, show, epochs=20)
 
 
-def japanese_vowels():
-    """Make the setting of Japanese vowels; each seed holds out another third of the training series."""
-    series, labels, split = data.vowels()
-    series = data.standardised(series, split["train"])
-    folds = [list(fold.values()) for fold in data.folds(labels, split)]
+def chaos():
+    """Make the setting in which the next values of a chaotic series are told."""
 
-    def parts(seed):
-        return [(series[rows], labels[rows]) for rows in folds[seed % len(folds)]]
+    def network(key, spike_fns, gain):
+        rngs, (spike_fn,) = nnx.Rngs(key), spike_fns
+        neurons = LIF(64, decay=jnp.linspace(0.5, 0.95, 64), spike_fn=spike_fn, recurrent=True, rngs=rngs)
+        return SpikingSequential([dense(1, 64, rngs, gain), neurons, dense(64, 1, rngs), LI(1, decay=0.8)])
 
-    return sequential("Japanese vowels, recurrent", parts, VOWELS)
+    show, how = sequences.show, {"loss": squared_error, "score": r_squared, "epochs": 30, "batch": 32}
+    about = f"Mackey-Glass, {data.AHEAD} steps ahead"
+    return Setting(about, 1, data.mackey_glass, network, every_potential(show), show, **how)
 
 
-_MADE = {
-    **{f"randman-{scale:g}": partial(scaled, scale) for scale in SCALES},
-    **{f"depth-{depth}": partial(deep, depth) for depth in DEPTHS},
-    **{f"{kind}-{decades}": partial(spread, kind, decades) for kind in ("examples", "channels") for decades in DECADES},
-    "spike-times": first_spike,
-    "vowels": japanese_vowels,
+CONVOLUTION = {
+    "layers": 3,
+    "network": convolutional,
+    "outputs": mean_potential(pictures),
+    "show": pictures,
+    "epochs": 6,
 }
-
-
-def names() -> list[str]:
-    """List the settings."""
-    return [*_MADE, "speech"]
+MADE: dict[str, Callable[[Path | None, Path | None], Setting]] = {
+    "dense": lambda images, _: of_images("dense", images),
+    "fast": lambda images, _: of_images("decay .5", images, neurons={"decay": 0.5}),
+    "slow": lambda images, _: of_images("decay .99", images, neurons={"decay": 0.99}),
+    "zero": lambda images, _: of_images("reset to zero, with its gradient", images, neurons=ZERO),
+    "small": lambda images, _: of_images("500 images", images, examples=500, epochs=60, batch=50),
+    "rows": lambda images, _: of_rows(images),
+    "convolution": lambda images, _: of_images("convolutions", images, **CONVOLUTION),
+    "deep": lambda images, _: of_images(
+        f"{DEPTH} hidden layers", images, sizes=(784, *(64,) * DEPTH, 10), gain=1.4, epochs=20
+    ),
+    "times": lambda images, _: of_images(
+        "spike times in and out",
+        images,
+        layers=2,
+        network=partial(spiking_outputs, sizes=(784, HIDDEN, 10)),
+        outputs=early_spikes,
+        show=data.latency,
+    ),
+    "speech": lambda _, recordings: spoken_digits(recordings),
+    "recall": lambda *_: store_recall(),
+    "chaos": lambda *_: chaos(),
+    "randman": lambda *_: scaled(0.5),
+}
+NEEDS = dict.fromkeys(MADE, "fashion") | {"speech": "speech", "recall": "", "chaos": "", "randman": ""}
 
 
 @cache
-def setting(name: str, recordings: Path | None = None) -> Setting:
-    """Make a setting by name; ``speech`` needs its recordings."""
-    return spoken_digits(recordings) if name == "speech" else _MADE[name]()
+def setting(name: str, images: Path | None = None, recordings: Path | None = None) -> Setting:
+    """Make a setting by name, from the folder of Fashion-MNIST and the file of spoken digits, where it needs them."""
+    return MADE[name](images, recordings)
