@@ -1,5 +1,6 @@
 """Training as a pure function, so that one compiled program trains with many seeds and settings."""
 
+import math
 from collections.abc import Callable
 
 import jax
@@ -78,20 +79,29 @@ def train_and_test(net, logits, key, parts, score=None, **how):
       logits: see there.
       key: see there.
       parts: inputs and labels for training, for validation and for the test.
-      score: ``score(net, logits, inputs, labels)``, accuracy if it is None.
+      score: ``score(outputs, labels)``, accuracy if it is None.
       **how: epochs, batch, optimizer and so on.
 
     Returns:
-      The trained network; its scores for validation and test, and the loss of the last epoch.
+      The trained network, in evaluation; its scores for validation and test, and the loss of the last epoch.
     """
-    score = score or accuracy
     (inputs, labels), validation, test = parts
     net, losses = train_network(net, logits, key, inputs, labels, **how)
-    return net, {
-        "validation": score(net, logits, *validation),
-        "test": score(net, logits, *test),
-        "loss": losses[-1],
-    }
+    net.eval()
+
+    def scored(inputs, labels):
+        return (score or accuracy)(evaluated(net, logits, inputs), labels)
+
+    return net, {"validation": scored(*validation), "test": scored(*test), "loss": losses[-1]}
+
+
+def evaluated(net, logits, inputs, most=1000):
+    """Return the outputs of a network in evaluation, a part of the examples after the other, to save memory."""
+    graphdef, state = nnx.split(net)
+    size = len(inputs) if len(inputs) <= most else math.gcd(len(inputs), most)
+    each = inputs.reshape(-1, size, *inputs.shape[1:])
+    outputs = jax.lax.map(lambda part: logits(nnx.merge(graphdef, state, copy=True), part, None), each)
+    return outputs.reshape(-1, *outputs.shape[2:])
 
 
 def partitioned(word: str, theirs: optax.GradientTransformation, others: optax.GradientTransformation):
@@ -122,14 +132,14 @@ def squared_error(outputs, targets):
     return ((outputs - targets) ** 2).mean()
 
 
-def r_squared(net, outputs, inputs, targets):
-    """Return the share of the targets' variance that the outputs tell, 0 where it is less than none."""
-    return jnp.maximum(0.0, 1 - squared_error(outputs(net, inputs, None), targets) / targets.var())
+def r_squared(outputs, targets):
+    """Return the share of the targets' variance that the outputs tell, 0 where it is less than none, or not finite."""
+    return jnp.fmax(0.0, 1 - squared_error(outputs, targets) / targets.var())
 
 
-def accuracy(net, logits, inputs, labels):
+def accuracy(logits, labels):
     """Return the share of right answers."""
-    return (logits(net, inputs, None).argmax(-1) == labels).mean()
+    return (logits.argmax(-1) == labels).mean()
 
 
 def dense(features_in: int, features_out: int, rngs: nnx.Rngs, gain=1.0) -> nnx.Linear:
@@ -139,6 +149,13 @@ def dense(features_in: int, features_out: int, rngs: nnx.Rngs, gain=1.0) -> nnx.
         return gain / jnp.sqrt(features_in) * jax.random.normal(key, shape, dtype)
 
     return nnx.Linear(features_in, features_out, kernel_init=init, rngs=rngs)
+
+
+def with_gains(net: SpikingSequential, gains) -> SpikingSequential:
+    """Multiply the weights before each layer of neurons, in their order; of a shorter list, the first."""
+    for layer, gain in zip((layer for layer in net.layers if hasattr(layer, "kernel")), gains, strict=False):
+        layer.kernel[...] *= gain
+    return net
 
 
 def neurons(net: SpikingSequential) -> list[LIF]:

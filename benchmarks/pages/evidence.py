@@ -1,9 +1,9 @@
 """The parts of docs/evidence.md and docs/studies.md, and that of the README about them."""
 
 import json
-from pathlib import Path
 
 from ..digits import report as digits
+from ..fashion import report as fashion
 from ..lib.report import listed, wrapped
 from ..lib.results import RESULTS, committed
 from ..lib.study import provenance
@@ -11,39 +11,41 @@ from ..robustness.reports import precision
 from ..studies import learn_alpha, report
 from ..studies.report import Outcomes
 
+PICTURE = """![Points behind the best, a dot a setting](pictures/evidence/comparison.png)
+
+Blue is the recommended configuration, red are those of `LogTailedRelu`, orange is the fast sigmoid of slope 25.
+"""
+
 
 def parts(outcomes: Outcomes) -> dict[str, str]:
     """Write the parts of docs/evidence.md."""
     settings = "; ".join(f"*{name}*: {outcome.about}" for name, outcome in outcomes.items())
-    return {
-        "advice": "\n\n".join(map(wrapped, report.advice(outcomes))),
-        "table": report.overview(outcomes),
-        "settings": wrapped(f"Settings. {settings}."),
-    }
+    shown = [PICTURE, report.overview(outcomes), wrapped(f"Settings. {settings}.")] if outcomes else []
+    return {"advice": paragraphs(report.advice(outcomes)), "table": "\n\n".join(shown)}
 
 
 def readme(outcomes: Outcomes) -> str:
     """Write the README's part: what to type, and five lines of the table."""
-    return f"{wrapped(report.what_to_type(outcomes))}\n\n{report.overview(outcomes, 5)}"
+    said = [report.what_to_type(outcomes)] if outcomes else []
+    return "\n\n".join([paragraphs([*said, *report.missing(outcomes)]), *(report.overview(outcomes, 5) for _ in said)])
 
 
 def studies(outcomes: Outcomes) -> dict[str, str]:
     """Write the parts of docs/studies.md."""
-    alphas = learn_alpha.load(RESULTS / "learn_alpha")
-    study = committed("precision")
+    alphas, study = learn_alpha.load(RESULTS / "learn_alpha"), committed("precision")
     of_digits = [json.loads(path.read_text()) for path in sorted(RESULTS.glob("digits*/result.json"))]
-    half = f"`{study['settings']['surrogate']}`, digits: {precision.line(study)[-1]}."
+    ran = (f"*{name}*: {provenance(RESULTS / 'comparison' / f'{name}.json')}." for name in outcomes)
     return {
-        "ran": wrapped(" ".join(dict.fromkeys(_ran(RESULTS / "comparison" / f"{name}.json") for name in outcomes))),
-        "sure": "\n\n".join(map(wrapped, report.how_sure(outcomes))),
+        "ran": wrapped(" ".join(ran)),
+        "sure": paragraphs(report.how_sure(outcomes)),
         "settings": "\n\n".join(report.sections(outcomes)),
+        "fashion": fashion.section(RESULTS / "fashion"),
+        "half": wrapped(f"`{study['settings']['surrogate']}`, digits: {precision.line(study)[-1]}."),
         "alpha": "\n\n".join([*learn_alpha.parts(alphas), listed(learn_alpha.claims(alphas))]),
-        "half": wrapped(half),
-        "digits": digits.section(
-            [json.loads(path.read_text()) for path in sorted(RESULTS.glob("digits*/result.json"))]
-        ),
+        "digits": digits.section(of_digits),
     }
 
 
-def _ran(path: Path) -> str:
-    return f"*{path.stem}*: {provenance(path)}."
+def paragraphs(texts: list[str]) -> str:
+    """Wrap paragraphs."""
+    return "\n\n".join(map(wrapped, texts))

@@ -49,7 +49,8 @@ def pages() -> dict[str, str]:
 
 def draw():
     """Draw the pictures of the pages."""
-    report.draw(report.load(RESULTS / "comparison"), PICTURES / "evidence/comparison.png")
+    if outcomes := report.load(RESULTS / "comparison"):
+        report.draw(outcomes, PICTURES / "evidence/comparison.png")
     learn_alpha.draw(learn_alpha.load(RESULTS / "learn_alpha"), PICTURES / "evidence")
     robustness.draw(PICTURES / "withstands")
 

@@ -1,9 +1,7 @@
-"""Which surrogate, which width and alpha, and does it matter: ``python -m benchmarks.studies.family`` and others.
+"""Which surrogate, and does it matter: ``python -m benchmarks.studies.comparison`` and others.
 
-A file is a study: its question, its runs, and what pages show of them, made from its result file alone: ``parts`` of
-the page, ``claims``, and some a picture. `family` compares the family by the plan in ``docs/plan.md``, from `shapes`
-and `choice`, in each of `settings`, and has its report in `reports`. `widths` and `true_gradient` ask why a width
-matters, `learn_alpha` (with `alpha_rules`) whether to train alpha, `sparse` how little a network may fire; `neurons`
-trains each neuron, `others` networks that do not spike. `data` and `speech` have the data, `sequences` the networks
-for sequences.
+`comparison` compares the `entrants` in each of the `settings`, by the plan in ``docs/plan.md``; `report` has its
+tables, sentences and picture. Every other file is a study: its question, its runs, and what pages show of them, made from its
+result file alone. `learn_alpha` (with `alpha_rules`) asks whether to train alpha; `neurons` trains each neuron. `data`
+and `speech` have the data, `sequences` a network for sequences.
 """

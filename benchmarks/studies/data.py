@@ -1,10 +1,9 @@
 """Data of the comparison: Fashion-MNIST, Randman, store and recall, Mackey-Glass; `speech` has the spoken digits."""
 
-from functools import cache, partial
+from functools import cache
 
 import jax.numpy as jnp
 import numpy as np
-from flax import nnx
 
 from ..fashion.data import load
 
@@ -14,18 +13,12 @@ BITS, LINES, PERIODS, RECALL = 4, 5, 8, 10  # of store and recall: kinds of inpu
 CHANNELS = BITS * LINES
 SERIES, DELAY, AHEAD = 100, 17, 10  # of Mackey-Glass
 
-pooled = partial(nnx.max_pool, window_shape=(2, 2), strides=(2, 2))
 load = cache(load)
 
 
-def flat(xs):
-    """Flatten images ``[..., height, width, channels]``."""
-    return xs.reshape(*xs.shape[:-3], -1)
-
-
 def images(folder, examples, seed):
-    """Return so many images of Fashion-MNIST to train on and others for validation, by the seed; all of the test."""
-    (xs, ys), test = load(folder)
+    """Draw so many training images of Fashion-MNIST to train on, and others for validation; all of the test."""
+    (xs, ys), _, test = load(folder)
     order = np.random.default_rng(seed).permutation(len(ys))
     train, validation = order[:examples], order[examples : examples + VALIDATION]
     return [(xs[train], ys[train]), (xs[validation], ys[validation]), test]

@@ -19,7 +19,7 @@ import brainsurr as bs
 from ..digits.task import load_validated, still
 from ..lib.report import Claim, picture, spread, table, unfinished
 from ..lib.study import Runs, arguments, finished, of_seeds, rows
-from ..lib.training import neurons, train_and_test
+from ..lib.training import neurons, train_and_test, with_gains
 from . import settings
 from .alpha_rules import BOUNDS, DECAY, INNER, RULES, optimizer
 
@@ -51,7 +51,8 @@ def _digits(seed):
 def train(setting, rule, start, seed, parts):
     """Train with a rule from a start; return accuracies and the mean of the final alpha of each layer."""
     keys = jax.random.split(jax.random.key(seed))
-    net = setting.network(keys[0], [bs.LogTailedRelu()] * setting.layers, setting.gain)
+    net = setting.network(keys[0], [bs.LogTailedRelu()] * setting.layers)
+    net = with_gains(net, [setting.gain] * setting.layers)
     for layer in neurons(net):
         layer.spike_fn = RULES[rule].spike_fn(start, layer.features)
     batch, steps = setting.batches(parts)

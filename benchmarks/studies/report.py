@@ -1,5 +1,6 @@
 """The comparison's report: what its files hold, regret, the rule for the default, tables, sentences and a picture."""
 
+import itertools
 import json
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -8,9 +9,11 @@ from typing import NamedTuple
 import numpy as np
 from scipy import stats
 
-from ..lib.report import picture, spread, table, wrapped
+from brainsurr.nnx import LIF
+
+from ..lib.report import picture, spread, table, unfinished, wrapped
 from ..lib.study import finished, of_seeds, rounded, rows
-from .entrants import ARCTAN, DEFAULT, ENTRANTS, FAST_SIGMOID, FOCUS
+from .entrants import ARCTAN, ENTRANTS, FAST_SIGMOID, FOCUS, PRESENT, WHOSE
 from .settings import MADE
 
 TIE, MEAN_TIE, FAILS, MATTERS, SIGNIFICANT, DRAWS = 0.5, 0.1, 5.0, 1.0, 0.05, 1000  # points; probability; bootstrap
@@ -47,7 +50,7 @@ def load(folder: Path) -> dict[str, Outcome]:
     """Read the finished settings of a folder, in the order of the plan, with the entrants that all of them have."""
     found = {name: folder / f"{name}.json" for name in MADE}
     grids = {name: grid for name, path in found.items() if (grid := finished(path, "compare"))}
-    names = [e for e in ENTRANTS if all(e in grid["best"] for grid in grids.values())]
+    names = [e for e, now in ENTRANTS.items() if all(grid["entrants"].get(e) == str(now) for grid in grids.values())]
     return {name: _outcome(found[name], grid, names) for name, grid in grids.items()}
 
 
@@ -55,7 +58,9 @@ def _outcome(path, grid, names):
     settings, every = json.loads(path.read_text())["settings"], rows(path)
     runs = of_seeds([r for r in every if r["gain"] == settings["gain"]], grid["seeds"], "entrant", "rate")
     best = {name: runs[name, rounded(grid["best"][name])] for name in names}
-    explored = finished(path, "explore") or {"choosing": None}
+    explored = finished(path, "explore") or dict.fromkeys(("entrants", "gains", "rates"), ())
+    points = itertools.product((e for e in explored["entrants"] if e in names), explored["gains"], explored["rates"])
+    first = {(r["entrant"], r["gain"], r["rate"]): r["validation"] for r in every if r["seed"] == grid["choosing"]}
     return Outcome(
         settings["about"],
         grid["own"],
@@ -64,11 +69,7 @@ def _outcome(path, grid, names):
         rates={name: grid["best"][name] for name in names},
         loss={name: float(columns["loss"].mean()) for name, columns in best.items()},
         firing={name: float(columns["firing"].mean()) for name, columns in best.items()},
-        region={
-            (r["entrant"], r["gain"], r["rate"]): 100 * r["validation"]
-            for r in every
-            if r["seed"] == explored["choosing"]
-        },
+        region={point: 100 * first[point] for point in points},
     )
 
 
@@ -85,47 +86,45 @@ def regrets(outcomes: Outcomes, kind: str = "best") -> dict[str, dict[str, float
     return behind
 
 
-def by_the_rule(gaps: np.ndarray, names: list[str]) -> str:
-    """Return the entrant that the rule of docs/plan.md chooses from regrets ``[settings, entrants]``."""
-    worst, mean = gaps.max(0), gaps.mean(0)
-    near = [i for i in range(len(names)) if worst[i] <= worst.min() + TIE]
-    first = min(near, key=lambda i: mean[i])
-    stays = names.index(DEFAULT) if DEFAULT in names else first
-    return names[stays] if stays in near and mean[stays] <= mean[first] + MEAN_TIE else names[first]
+def tied(behind: Mapping[str, Mapping[str, float]]) -> list[str]:
+    """Return the entrants that the rule of docs/plan.md can't tell apart, the best mean first, from their regrets."""
+    worst = {name: max(of.values()) for name, of in behind.items()}
+    mean = {name: float(np.mean([*of.values()])) for name, of in behind.items()}
+    near = sorted((name for name in behind if worst[name] <= min(worst.values()) + TIE), key=mean.get)
+    return [name for name in near if mean[name] <= mean[near[0]] + MEAN_TIE]
 
 
-def chosen(outcomes: Outcomes) -> str:
-    """Return the entrant that shall be the layers' default."""
-    return by_the_rule(*_gaps(outcomes))
-
-
-def tie(outcomes: Outcomes, one: str, other: str) -> bool:
-    """Check whether the rule can't tell two entrants apart."""
-    worst, mean = ([of(regrets(outcomes)[n].values()) for n in (one, other)] for of in (max, lambda v: np.mean([*v])))
-    return abs(worst[0] - worst[1]) <= TIE and abs(mean[0] - mean[1]) <= MEAN_TIE
+def chosen(behind: Mapping[str, Mapping[str, float]]) -> str:
+    """Return the entrant that shall be the layers' default: the present one, if it is among those that tie."""
+    first, *others = tied(behind)
+    return PRESENT if PRESENT in others else first
 
 
 def hangs_on(outcomes: Outcomes) -> dict[str, str]:
     """Return the settings without which the rule chooses another entrant, and which."""
-    others = {name: {n: o for n, o in outcomes.items() if n != name} for name in outcomes if len(outcomes) > 1}
-    return {name: new for name, rest in others.items() if (new := chosen(rest)) != chosen(outcomes)}
+    rest = {name: {n: o for n, o in outcomes.items() if n != name} for name in outcomes if len(outcomes) > 1}
+    new = {name: chosen(regrets(others)) for name, others in rest.items()}
+    return {name: other for name, other in new.items() if other != chosen(regrets(outcomes))}
 
 
 def in_draws(outcomes: Outcomes) -> dict[str, float]:
-    """Return in which share of bootstrap draws of the seeds each entrant is chosen."""
-    rng, names = np.random.default_rng(0), list(next(iter(outcomes.values())).best)
-    tests = np.array([list(outcome.best.values()) for outcome in outcomes.values()])  # [settings, entrants, seeds]
-    share, seeds = dict.fromkeys(names, 0.0), tests.shape[-1]
+    """Return in which share of bootstrap draws, of the seeds of each setting, each entrant is chosen."""
+    rng, share = np.random.default_rng(0), {}
     for _ in range(DRAWS):
-        means = tests[..., rng.integers(0, seeds, seeds)].mean(-1)
-        share[by_the_rule(means.max(1, keepdims=True) - means, names)] += 1 / DRAWS
+        drawn = {}
+        for name, outcome in outcomes.items():
+            seeds = len(next(iter(outcome.best.values())))
+            picked = rng.integers(0, seeds, seeds)
+            drawn[name] = outcome._replace(best={name: test[picked] for name, test in outcome.best.items()})
+        best = chosen(regrets(drawn))
+        share[best] = share.get(best, 0) + 1 / DRAWS
     return share
 
 
 def indistinguishable(tests: Mapping[str, np.ndarray]) -> set[str]:
     """Return the entrants that can't be told from the best: paired t test over the seeds, corrected by Holm."""
     best = max(tests, key=lambda name: tests[name].mean())
-    p = {name: _paired(tests[best], test) for name, test in tests.items() if name != best}
+    p = {name: paired(tests[best], test) for name, test in tests.items() if name != best}
     kept, rejecting = {best}, True
     for rank, name in enumerate(sorted(p, key=p.get)):
         rejecting = rejecting and p[name] <= SIGNIFICANT / (len(p) - rank)
@@ -133,7 +132,7 @@ def indistinguishable(tests: Mapping[str, np.ndarray]) -> set[str]:
     return kept
 
 
-def _paired(one, other):
+def paired(one, other) -> float:
     """Return the probability of a paired t test; differences that are all the same have no spread to test with."""
     difference = one - other
     if np.ptp(difference) < 1e-6:
@@ -141,9 +140,22 @@ def _paired(one, other):
     return float(stats.ttest_rel(one, other).pvalue)
 
 
-def _gaps(outcomes):
-    behind = regrets(outcomes)
-    return np.array([list(of.values()) for of in behind.values()]).T, list(behind)
+def learning(outcome: Outcome, name: str) -> list[tuple[float, float]]:
+    """Return the fixed gains and rates of an entrant that come within `FAILS` points of the best of all."""
+    top = max(outcome.region.values())
+    points = {key[1:]: value for key, value in outcome.region.items() if key[0] == name and key[1] in fixed(outcome)}
+    return [point for point, value in points.items() if value >= top - FAILS]
+
+
+def fixed(outcome: Outcome) -> list[float]:
+    """Return the gains that were tried, without those of the rule."""
+    return [gain for gain in dict.fromkeys(key[1] for key in outcome.region) if not isinstance(gain, str)]
+
+
+def by_gain(outcome: Outcome) -> dict[str | float, float]:
+    """Return the regret at each gain, the mean over entrants and rates."""
+    top, gains = max(outcome.region.values()), dict.fromkeys(key[1] for key in outcome.region)
+    return {gain: top - np.mean([value for key, value in outcome.region.items() if key[1] == gain]) for gain in gains}
 
 
 # What is written
@@ -156,81 +168,92 @@ def worst(of: Mapping[str, float]) -> str:
 
 def typed(name: str) -> str:
     """Write what one types for an entrant."""
-    return f"`{ENTRANTS[name].typed}`"
+    return f"`bs.{name}`"
 
 
 def overview(outcomes: Outcomes, most: int | None = None) -> str:
     """Make the table of entrants, or of its first lines with that of `FOCUS`: the smallest worst regret first."""
-    behind, same, best = regrets(outcomes), regrets(outcomes, "same"), chosen(outcomes)
+    behind, same = regrets(outcomes), regrets(outcomes, "same")
+    best = chosen(behind)
     order = sorted(behind, key=lambda name: (name != best, max(behind[name].values())))
-    if most:
-        order = list(dict.fromkeys([*order[: most - 1], FOCUS if FOCUS not in order[: most - 1] else order[most - 1]]))
+    first = order[: (most or len(order)) - 1]
     lines = []
-    for name in order:
+    for name in order if most is None else dict.fromkeys([*first, FOCUS, *order]):
         of, rate = behind[name], same[name]
         numbers = max(of.values()), np.mean([*of.values()]), max(rate.values())
         firing = np.mean([outcome.firing[name] for outcome in outcomes.values()])
         what = f"**{typed(name)}**" if name == best else typed(name)
         lines.append((what, *(f"{number:.1f}" for number in numbers), f"{firing:.2f}", worst(of)))
-    return table(("configuration", "worst", "mean", "worst, one rate", "firing rate", "worst in"), lines)
+    return table(("configuration", "worst", "mean", "worst, one rate", "firing rate", "worst in"), lines[:most])
 
 
 def advice(outcomes: Outcomes) -> list[str]:
     """Write the answers of the page, in its order."""
-    return [
-        what_to_type(outcomes),
-        when_it_fails(outcomes),
-        when_it_does_not_matter(outcomes),
-        your_default(outcomes),
-        the_log_tail(outcomes),
-    ]
+    answers = what_to_type, when_it_fails, when_it_does_not_matter, your_default, the_log_tail
+    return [*(answer(outcomes) for answer in answers if outcomes), *missing(outcomes)]
+
+
+def missing(outcomes: Outcomes) -> list[str]:
+    """Name what the code has and the files have not."""
+    names = [typed(name) for name in ENTRANTS if not all(name in outcome.best for outcome in outcomes.values())]
+    new = [f"Not compared yet: {', '.join(names)}."] * bool(names)
+    return [*unfinished(outcomes, {name: name for name in MADE}), *new]
 
 
 def what_to_type(outcomes: Outcomes) -> str:
     """Say which configuration the rule chooses."""
-    best, behind = chosen(outcomes), regrets(outcomes)
-    of = behind[best]
-    text = "Nothing: the layers' default" if best == DEFAULT else typed(best)
+    behind = regrets(outcomes)
+    best = chosen(behind)
+    of, others = behind[best], [typed(name) for name in tied(behind) if name != best]
+    is_default = ENTRANTS[best] == LIF(1).spike_fn.surrogate
+    text = f"Nothing: {typed(best)} is the layers' default" if is_default else typed(best)
     text = (
         f"**What to type.** {text}. Its learning rate chosen, it is at most {max(of.values()):.1f} points behind the "
         f"best of {len(behind)} configurations in each of {len(outcomes)} settings, {np.mean([*of.values()]):.1f} on "
         "average."
     )
-    if best != ARCTAN and ARCTAN in behind and tie(outcomes, best, ARCTAN):
-        text += f" {typed(ARCTAN)}, which everyone knows, ties: {max(behind[ARCTAN].values()):.1f} at most."
+    if others:
+        text += f" By the rule of the plan {' and '.join(others)} {'tie' if len(others) > 1 else 'ties'}."
+    if ARCTAN in behind and ARCTAN not in (best, *tied(behind)):
+        text += f" {typed(ARCTAN)}, which everyone knows, is {max(behind[ARCTAN].values()):.1f} behind at most."
     return text
 
 
 def when_it_fails(outcomes: Outcomes) -> str:
-    """Say where the chosen one is far behind, and how wide the region is in which a deep network learns."""
-    best = chosen(outcomes)
-    of = regrets(outcomes)[best]
-    far = [f"*{outcomes[s].about}* by {gap:.1f}" for s, gap in of.items() if gap > FAILS]
+    """Say where the chosen one is far behind and what is better there, and how gain and rate decide."""
+    behind = regrets(outcomes)
+    best = chosen(behind)
+    there = {s: min(behind, key=lambda name, s=s: behind[name][s]) for s in outcomes}
+    far = [f"*{s}* by {gap:.1f} (take {typed(there[s])})" for s, gap in behind[best].items() if gap > FAILS]
+    at = worst(behind[best])
     text = (
-        f"more than {FAILS:g} points behind in {', '.join(far)}"
+        f"more than {FAILS:g} points behind in {', '.join(far)}."
         if far
-        else f"nowhere more than {FAILS:g} points behind"
+        else (f"nowhere more than {FAILS:g} points behind; furthest in *{at}*, where {typed(there[at])} is best.")
     )
-    parts = [f"**When it fails.** It is {text}; furthest in *{outcomes[worst(of)].about}*."]
-    for outcome in outcomes.values():
-        if outcome.region:
-            wide = {name: len(learns) for name, learns in _learning(outcome).items()}
-            tried = len({key[1:] for key in outcome.region if not isinstance(key[1], str)})
-            shares = ", ".join(f"{typed(name)} {n}" for name, n in wide.items())
-            parts.append(
-                f"Gain and rate decide more than the surrogate: in *{outcome.about}*, of {tried} pairs of them, those "
-                f"within {FAILS:g} points of the best are {shares}. If the loss does not move, ask `diagnose`, and "
-                "try a rate three times smaller and weights 1.4 times larger."
-            )
-    return " ".join(parts)
+    explored = [of_region(outcome, name, best) for name, outcome in outcomes.items() if outcome.region]
+    return " ".join([f"**When it fails.** It is {text}", *explored])
 
 
-def _learning(outcome: Outcome) -> dict[str, list]:
-    """Return the fixed gains and rates of each entrant that come within `FAILS` points of the best of all."""
-    top = max(outcome.region.values())
-    fixed = {key: value for key, value in outcome.region.items() if not isinstance(key[1], str)}
-    names = dict.fromkeys(name for name, *_ in fixed)
-    return {n: [k[1:] for k, value in fixed.items() if k[0] == n and value >= top - FAILS] for n in names}
+def of_region(outcome: Outcome, setting: str, best: str) -> str:
+    """Say with which gains and rates a setting is learnt, and whether the rule for the gain is recommended."""
+    rates, names = dict.fromkeys(key[2] for key in outcome.region), dict.fromkeys(key[0] for key in outcome.region)
+    shares = ", ".join(f"{typed(name)} {len(learning(outcome, name))}" for name in names)
+    text = (
+        f"Of {len(fixed(outcome)) * len(rates)} pairs of gain and rate in *{setting}*, those within {FAILS:g} points "
+        f"of the best are {shares}."
+    )
+    if points := learning(outcome, best):
+        (low, high), (slow, fast) = ((min(values), max(values)) for values in zip(*points, strict=True))
+        text += f" {typed(best)} needs weights x {low:g} to {high:g} and a rate of {slow:g} to {fast:g}."
+    of = by_gain(outcome)
+    gain, rule = (min(gains, key=of.get) for gains in (fixed(outcome), of.keys() - set(fixed(outcome))))
+    better = of[rule] < of[gain]
+    return text + (
+        f" Scaling each layer's weights until its potential, by `diagnose`, deviates by {rule.split()[-1]} thresholds "
+        f"{'is better than' if better else 'is not better than'} one gain for all: over rates and configurations it is "
+        f"{of[rule]:.1f} points behind on average, weights x {gain:g} {of[gain]:.1f}."
+    )
 
 
 def when_it_does_not_matter(outcomes: Outcomes) -> str:
@@ -247,28 +270,30 @@ def when_it_does_not_matter(outcomes: Outcomes) -> str:
 def your_default(outcomes: Outcomes) -> str:
     """Say what the default of each library comes to."""
     behind, texts = regrets(outcomes), []
-    for name, entrant in ENTRANTS.items():
-        if entrant.whose and name != DEFAULT and name in behind:
+    for name, whose in WHOSE.items():
+        if whose and name in behind:
             of = behind[name]
-            texts.append(f"{entrant.whose} ({typed(name)}): {max(of.values()):.1f} at most, *{worst(of)}*")
+            texts.append(f"{whose} ({typed(name)}): {max(of.values()):.1f} at most, *{worst(of)}*")
     return f"**What your library's default does.** Points behind the best: {'; '.join(texts)}."
 
 
 def the_log_tail(outcomes: Outcomes) -> str:
     """Say where LogTailedRelu is as good, and where it is not."""
-    behind = regrets(outcomes)
-    names = [name for name in behind if name.startswith("LogTailedRelu")]
-    best = min(names, key=lambda name: np.mean([*behind[name].values()]))
+    behind = {name: of for name, of in regrets(outcomes).items() if name.startswith("LogTailedRelu")}
+    best = min(behind, key=lambda name: np.mean([*behind[name].values()]))
     of = behind[best]
     good, bad = ([s for s, gap in of.items() if test(gap)] for test in (lambda g: g <= MATTERS, lambda g: g > FAILS))
     text = f"**LogTailedRelu** is best as {typed(best)}: within {MATTERS:g} point in {len(good)} of {len(of)} settings"
+    text += f" (*{'*, *'.join(good)}*)" if good else ""
     return text + (f", more than {FAILS:g} points behind in *{'*, *'.join(bad)}*." if bad else ".")
 
 
 def how_sure(outcomes: Outcomes) -> list[str]:
-    """Write how much the choice hangs on seeds and settings, and what was not trained to its end."""
+    """Write how much the choice hangs on seeds and settings."""
+    if not outcomes:
+        return missing(outcomes)
     draws = sorted(in_draws(outcomes).items(), key=lambda item: -item[1])[:3]
-    shares = ", ".join(f"{typed(name)} in {share:.0%}" for name, share in draws if share)
+    shares = ", ".join(f"{typed(name)} in {share:.0%}" for name, share in draws)
     left = hangs_on(outcomes)
     other = "; ".join(f"without *{name}* {typed(new)}" for name, new in left.items())
     return [
@@ -279,14 +304,11 @@ def how_sure(outcomes: Outcomes) -> list[str]:
 
 def region(outcome: Outcome) -> str:
     """Make the table of regret over gain and rate of a setting, a line for an entrant and a gain."""
-    top = max(outcome.region.values())
-    rates = sorted({rate for *_, rate in outcome.region})
+    top, rates = max(outcome.region.values()), sorted({key[2] for key in outcome.region})
     lines = []
     for name, gain in dict.fromkeys(key[:2] for key in outcome.region):
-        cells = [outcome.region.get((name, gain, rate)) for rate in rates]
         shown = gain if isinstance(gain, str) else f"weights x {gain:g}"
-        if None not in cells:
-            lines.append((f"{typed(name)}, {shown}", *(f"{top - cell:.1f}" for cell in cells)))
+        lines.append((f"{typed(name)}, {shown}", *(f"{top - outcome.region[name, gain, rate]:.1f}" for rate in rates)))
     return table(("points behind the best, validation", *(f"rate {rate:g}" for rate in rates)), lines)
 
 
@@ -313,16 +335,15 @@ def draw(outcomes: Outcomes, path: Path):
     """Draw how far behind each entrant is, a dot a setting, in type that a telephone shows."""
     behind = regrets(outcomes)
     order = sorted(behind, key=lambda name: -max(behind[name].values()))
-    with picture(path, size=(4.2, 5.2), dpi=200) as ((axis,),):
+    with picture(path, size=(4.2, 5.6), dpi=200) as ((axis,),):
         for y, name in enumerate(order):
             of = behind[name]
-            color = {chosen(outcomes): "C0", FAST_SIGMOID: "C1"}.get(
-                name, "C3" if name.startswith("LogTail") else "0.4"
-            )
+            others = "C3" if name.startswith("LogTail") else "0.4"
+            color = {chosen(behind): "C0", FAST_SIGMOID: "C1"}.get(name, others)
             axis.scatter(list(of.values()), [y] * len(of), s=16, alpha=0.7, color=color)
-            axis.annotate(worst(of), (max(of.values()), y), xytext=(4, 3), textcoords="offset points", fontsize=7)
-        axis.set_yticks(range(len(order)), order, fontsize=9)
+            axis.annotate(worst(of), (max(of.values()), y), xytext=(4, 3), textcoords="offset points", fontsize=8)
+        axis.set_yticks(range(len(order)), [name.replace(".scaled", "\n.scaled") for name in order], fontsize=8)
         axis.set_xscale("symlog", linthresh=1)
         axis.set_xticks([0, 1, 5, 20, 80], ["0", "1", "5", "20", "80"])
-        axis.set(xlabel="points behind the best", xlim=(-0.1, 200))
+        axis.set(xlabel="points behind the best", xlim=(-0.1, 300))
         axis.grid(axis="x", alpha=0.3)

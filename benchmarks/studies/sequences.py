@@ -1,7 +1,4 @@
-"""Networks that classify sequences ``[examples, time, features]``, spiking or not, and the noise of their training.
-
-Each is a ``SpikingSequential`` over time whose output is averaged over time, so all share one ``logits``.
-"""
+"""A recurrent network that classifies sequences ``[examples, time, features]``, and the noise of its training."""
 
 from typing import NamedTuple
 
@@ -18,7 +15,7 @@ FAST, SLOW, READOUT = 0.5, 0.95, 0.9  # decays of the first and the last hidden 
 
 
 class Recipe(NamedTuple):
-    """The sizes and the training that all networks of a study share, apart from the learning rate.
+    """Sizes and training, apart from the learning rate.
 
     ``shift`` and ``mask`` are in steps and features at most, ``noise`` in standard deviations of a feature.
     """
@@ -34,51 +31,12 @@ class Recipe(NamedTuple):
     mask: int = 0
 
 
-class GRU(nnx.Module):
-    """Flax's gated recurrent unit over time, ``(carry, xs) -> (carry, ys)``."""
-
-    def __init__(self, features: int, hidden: int, rngs: nnx.Rngs):
-        self.cell = nnx.GRUCell(features, hidden, rngs=rngs)
-
-    def initialize_carry(self, input_shape, rngs=None):
-        return jnp.zeros((*input_shape[:-1], self.cell.hidden_features))
-
-    def __call__(self, carry, xs):
-        return jax.lax.scan(self.cell, carry, xs)
-
-
-class AtOnce(SpikingSequential):
-    """Layers without state that get all time steps as one input."""
-
-    def initialize_carry(self, input_shape, rngs=None):
-        return (None,) * len(self.layers)
-
-    def __call__(self, carry, xs):
-        return super().__call__(carry, jnp.swapaxes(xs, 0, 1).reshape(1, xs.shape[1], -1))
-
-
-def lif(key, shape, recipe, surrogate, gain=1.0):
+def lif(key, features, recipe, surrogate):
     """Make a recurrent layer of LIF neurons with decays from fast to slow, and leaky integrators as outputs."""
     rngs, hidden = nnx.Rngs(key), recipe.hidden
     neurons = LIF(hidden, decay=jnp.linspace(FAST, SLOW, hidden), spike_fn=surrogate, recurrent=True, rngs=rngs)
-    layers = [dense(shape[-1], hidden, rngs, gain), neurons, nnx.Dropout(recipe.dropout, rngs=rngs)]
+    layers = [dense(features, hidden, rngs), neurons, nnx.Dropout(recipe.dropout, rngs=rngs)]
     return SpikingSequential([*layers, dense(hidden, recipe.classes, rngs), LI(recipe.classes, decay=READOUT)])
-
-
-def gru(key, shape, recipe, surrogate=None):
-    """Make a layer of as many gated recurrent units."""
-    rngs, hidden = nnx.Rngs(key), recipe.hidden
-    layers = [GRU(shape[-1], hidden, rngs), nnx.Dropout(recipe.dropout, rngs=rngs)]
-    return SpikingSequential([*layers, dense(hidden, recipe.classes, rngs)])
-
-
-def mlp(key, shape, recipe, surrogate=None):
-    """Make two ReLU layers, twice as wide, that get all time steps at once."""
-    rngs, hidden = nnx.Rngs(key), 2 * recipe.hidden
-    layers = []
-    for features in (shape[0] * shape[1], hidden):
-        layers += [dense(features, hidden, rngs, jnp.sqrt(2.0)), jax.nn.relu, nnx.Dropout(recipe.dropout, rngs=rngs)]
-    return AtOnce([*layers, dense(hidden, recipe.classes, rngs)])
 
 
 def show(inputs):

@@ -1,7 +1,4 @@
-"""The settings of the comparison: data, a network, and how long it is trained; docs/plan.md says why these.
-
-All are trained by AdamW with gradients clipped to a norm of 1, the rate falling to 0 as a cosine.
-"""
+"""The settings of the comparison: data, a network, and how long it is trained; docs/plan.md lists them."""
 
 import itertools
 from collections.abc import Callable, Mapping
@@ -15,6 +12,7 @@ from flax import nnx
 
 from brainsurr.nnx import ALIF, LI, LIF, SpikingSequential
 
+from ..fashion.networks import flat, pooled
 from ..lib.training import accuracy, averaged, cross_entropy, dense, r_squared, squared_error
 from . import data, sequences, speech
 from .sequences import Recipe
@@ -32,17 +30,16 @@ class Setting(NamedTuple):
       about: one line for a table.
       layers: how many spiking layers the network has.
       data: ``data(seed)``, inputs and targets for training, for validation and for the test.
-      network: ``network(key, spike_fns, gain)`` with a threshold function for each spiking layer.
+      network: ``network(key, spike_fns)`` with a threshold function for each spiking layer.
       outputs: ``outputs(net, inputs, key)``; the key is None in evaluation.
       show: ``show(inputs)``, the inputs over time ``[time, batch, ...]``.
-      gain: of the weights, as drawn.
+      gain: of the weights before each spiking layer, as drawn.
       epochs: passes over the training examples.
       batch: examples a step.
       weight_decay: of AdamW.
       loss: ``loss(outputs, targets)``.
-      score: ``score(net, outputs, inputs, targets)``, 1 at best.
+      score: ``score(outputs, targets)``, 1 at best.
       rate: of learning at the start, where no rate is chosen.
-      recipe: of sequences: sizes and noise.
     """
 
     about: str
@@ -58,7 +55,6 @@ class Setting(NamedTuple):
     loss: Callable = cross_entropy
     score: Callable = accuracy
     rate: float = 3e-3
-    recipe: Recipe | None = None
 
     def parts(self, seed) -> list[tuple[jax.Array, jax.Array]]:
         """Return ``data(seed)`` as arrays of jax."""
@@ -70,10 +66,6 @@ class Setting(NamedTuple):
         batch = min(self.batch, examples)
         return batch, self.epochs * (examples // batch)
 
-    def written(self, *fields: str):
-        """Return some fields, for a file of results."""
-        return {name: getattr(self, name) for name in fields}
-
 
 def still(images):
     """Show images, bytes, for `STEPS` time steps as ``[time, batch, features]`` in [0, 1]."""
@@ -82,51 +74,38 @@ def still(images):
 
 def rows(images):
     """Show a row of pixels each time step."""
-    return jnp.moveaxis(images / 255.0, 1, 0)
+    return jnp.moveaxis(images[..., 0] / 255.0, 1, 0)
 
 
 def pictures(images, steps=4):
     """Show images for some time steps as ``[time, batch, height, width, 1]``."""
-    return jnp.broadcast_to(images[..., None] / 255.0, (steps, *images.shape, 1))
+    return jnp.broadcast_to(images / 255.0, (steps, *images.shape))
 
 
-def feedforward(key, spike_fns, gain, sizes, first_gain=None, **neurons):
-    """Make a network of LIF layers, and of leaky integrators as outputs."""
-    rngs = nnx.Rngs(key)
-    layers = spiking_layers(rngs, spike_fns, gain, sizes[:-1], first_gain, **neurons)
-    return SpikingSequential([*layers, dense(sizes[-2], sizes[-1], rngs), LI(sizes[-1], decay=DECAY)])
+def feedforward(key, spike_fns, sizes, **neurons):
+    """Make linear layers with LIF neurons behind each, or leaky integrators behind the last if it has no spike_fn."""
+    rngs, layers = nnx.Rngs(key), []
+    for (i, o), spike_fn in itertools.zip_longest(itertools.pairwise(sizes), spike_fns):
+        neuron = LIF(o, spike_fn=spike_fn, **{"decay": DECAY} | neurons) if spike_fn else LI(o, decay=DECAY)
+        layers += [dense(i, o, rngs), neuron]
+    return SpikingSequential(layers)
 
 
-def spiking_outputs(key, spike_fns, gain, sizes):
-    """Make a network whose outputs are LIF neurons too."""
-    return SpikingSequential(spiking_layers(nnx.Rngs(key), spike_fns, gain, sizes))
-
-
-def spiking_layers(rngs, spike_fns, gain, sizes, first_gain=None, **neurons):
-    """Make linear layers, each with LIF neurons behind it."""
-    layers: list[Any] = []
-    for (features, hidden), spike_fn in zip(itertools.pairwise(sizes), spike_fns, strict=True):
-        scale = first_gain if first_gain and not layers else gain
-        neuron = LIF(hidden, spike_fn=spike_fn, **{"decay": DECAY} | neurons)
-        layers += [dense(features, hidden, rngs, scale), neuron]
-    return layers
-
-
-def convolutional(key, spike_fns, gain):
+def convolutional(key, spike_fns):
     """Make two convolutions with pooling, a hidden and a last linear layer."""
     rngs, layers = nnx.Rngs(key), []
-    for i, o, spike_fn in zip((1, 8), (8, 16), spike_fns, strict=False):
-        layers += [nnx.Conv(i, o, (3, 3), rngs=rngs), LIF(o, decay=0.5, spike_fn=spike_fn), data.pooled]
-    hidden = [dense(16 * 7 * 7, 64, rngs, gain), LIF(64, decay=0.5, spike_fn=spike_fns[-1])]
-    return SpikingSequential([*layers, data.flat, *hidden, dense(64, 10, rngs), LI(10, decay=DECAY)])
-
-
-def adaptive(key, spike_fns, gain):
-    """Make a recurrent layer of neurons that adapt, and leaky integrators as outputs."""
-    rngs, (spike_fn,) = nnx.Rngs(key), spike_fns
-    neurons = ALIF(64, decay=DECAY, adaptation_decay=0.98, spike_fn=spike_fn, recurrent=True, rngs=rngs)
-    layers = [dense(data.CHANNELS, 64, rngs, gain), neurons, dense(64, 2, rngs), LI(2, decay=0.5)]
+    first, second, third = (partial(LIF, decay=0.5, spike_fn=spike_fn) for spike_fn in spike_fns)
+    for i, o, neuron in ((1, 8, first), (8, 16, second)):
+        layers += [nnx.Conv(i, o, (3, 3), rngs=rngs), neuron(o), pooled]
+    layers += [flat, dense(16 * 7 * 7, 64, rngs), third(64), dense(64, 10, rngs), LI(10, decay=DECAY)]
     return SpikingSequential(layers)
+
+
+def recurrent(key, spike_fns, sizes, neurons, decay):
+    """Make a recurrent layer of such neurons, and leaky integrators with a decay as outputs."""
+    rngs, (i, hidden, o), (spike_fn,) = nnx.Rngs(key), sizes, spike_fns
+    layers = [dense(i, hidden, rngs), neurons(hidden, spike_fn=spike_fn, recurrent=True, rngs=rngs)]
+    return SpikingSequential([*layers, dense(hidden, o, rngs), LI(o, decay=decay)])
 
 
 def mean_potential(show):
@@ -164,79 +143,68 @@ def of_images(about, folder, examples=data.TRAIN, sizes=(784, HIDDEN, HIDDEN, 10
     return Setting(f"Fashion-MNIST, {about}", data=partial(data.images, folder, examples), **made | how)
 
 
+def convolutions(folder):
+    """Make the setting of convolutions."""
+    how = {"network": convolutional, "outputs": mean_potential(pictures), "show": pictures, "epochs": 6}
+    return of_images("convolutions", folder, layers=3, **how)
+
+
 def of_rows(folder):
     """Make the setting of a recurrent layer that sees a row of pixels each time step."""
-    recipe = Recipe(hidden=HIDDEN, classes=10, epochs=10, batch=128, dropout=0.0)
-    return of_images(
-        "rows, recurrent",
-        folder,
-        layers=1,
-        network=lambda key, spike_fns, gain: sequences.lif(key, (28, 28), recipe, *spike_fns, gain=gain),
-        outputs=mean_potential(rows),
-        show=rows,
-    )
+    neurons = partial(LIF, decay=jnp.linspace(0.5, 0.95, HIDDEN))
+    network = partial(recurrent, sizes=(28, HIDDEN, 10), neurons=neurons, decay=DECAY)
+    return of_images("rows, recurrent", folder, layers=1, network=network, outputs=mean_potential(rows), show=rows)
+
+
+def spike_times(folder):
+    """Make the setting of spike times in, and out: the first output spike has the largest part."""
+    how = {"layers": 2, "outputs": early_spikes, "show": data.latency}
+    return of_images("spike times in and out", folder, sizes=(784, HIDDEN, 10), **how)
 
 
 def scaled(scale):
     """Make the setting of Randman with so large first weights."""
-    return Setting(
-        f"Randman, first weights x {scale:g}",
-        layers=1,
-        data=data.randman,
-        network=partial(feedforward, sizes=(data.UNITS, 64, data.CLASSES), first_gain=scale),
-        outputs=mean_potential(data.show_times),
-        show=data.show_times,
-        epochs=25,
-        batch=64,
-    )
+    network = partial(feedforward, sizes=(data.UNITS, 64, data.CLASSES))
+    how = {"outputs": mean_potential(data.show_times), "show": data.show_times, "gain": scale}
+    about = f"Randman, first weights x {scale:g}"
+    return Setting(about, 1, data.randman, network, **how, epochs=25, batch=64)
 
 
 def spoken_digits(recordings, recipe=SPEECH._replace(hidden=64, epochs=15)):
     """Make the setting of spoken digits, on the data set's own split."""
     features, digit, _, take = speech.load(recordings)
     parts = speech.parts(features, digit, take)
-    shape = parts[0][0].shape[1:]
     return Setting(
         "spoken digits, recurrent",
         layers=1,
         data=lambda seed: parts,
-        network=lambda key, spike_fns, gain: sequences.lif(key, shape, recipe, *spike_fns, gain=gain),
+        network=lambda key, spike_fns: sequences.lif(key, speech.BANDS, recipe, *spike_fns),
         outputs=sequences.logits(recipe),
         show=sequences.show,
         epochs=recipe.epochs,
         batch=recipe.batch,
         weight_decay=recipe.weight_decay,
-        recipe=recipe,
     )
 
 
 def store_recall():
     """Make the setting in which neurons that adapt remember a bit."""
-    show = sequences.show
-    outputs = every_potential(show, last=data.RECALL)
-    return Setting("store and recall, ALIF", 1, data.store_recall, adaptive, outputs, show, epochs=20)
+    neurons = partial(ALIF, decay=DECAY, adaptation_decay=0.98)
+    network = partial(recurrent, sizes=(data.CHANNELS, 64, 2), neurons=neurons, decay=0.5)
+    outputs, show = every_potential(sequences.show, last=data.RECALL), sequences.show
+    return Setting("store and recall, ALIF", 1, data.store_recall, network, outputs, show, epochs=20)
 
 
 def chaos():
     """Make the setting in which the next values of a chaotic series are told."""
-
-    def network(key, spike_fns, gain):
-        rngs, (spike_fn,) = nnx.Rngs(key), spike_fns
-        neurons = LIF(64, decay=jnp.linspace(0.5, 0.95, 64), spike_fn=spike_fn, recurrent=True, rngs=rngs)
-        return SpikingSequential([dense(1, 64, rngs, gain), neurons, dense(64, 1, rngs), LI(1, decay=0.8)])
-
-    show, how = sequences.show, {"loss": squared_error, "score": r_squared, "epochs": 30, "batch": 32}
+    neurons = partial(LIF, decay=jnp.linspace(0.5, 0.95, 64))
+    network = partial(recurrent, sizes=(1, 64, 1), neurons=neurons, decay=0.8)
+    outputs, how = every_potential(sequences.show), {"loss": squared_error, "score": r_squared}
     about = f"Mackey-Glass, {data.AHEAD} steps ahead"
-    return Setting(about, 1, data.mackey_glass, network, every_potential(show), show, **how)
+    return Setting(about, 1, data.mackey_glass, network, outputs, sequences.show, epochs=30, batch=32, **how)
 
 
-CONVOLUTION = {
-    "layers": 3,
-    "network": convolutional,
-    "outputs": mean_potential(pictures),
-    "show": pictures,
-    "epochs": 6,
-}
+DEEP = {"sizes": (784, *(64,) * DEPTH, 10), "gain": 1.4, "epochs": 20}
 MADE: dict[str, Callable[[Path | None, Path | None], Setting]] = {
     "dense": lambda images, _: of_images("dense", images),
     "fast": lambda images, _: of_images("decay .5", images, neurons={"decay": 0.5}),
@@ -244,18 +212,9 @@ MADE: dict[str, Callable[[Path | None, Path | None], Setting]] = {
     "zero": lambda images, _: of_images("reset to zero, with its gradient", images, neurons=ZERO),
     "small": lambda images, _: of_images("500 images", images, examples=500, epochs=60, batch=50),
     "rows": lambda images, _: of_rows(images),
-    "convolution": lambda images, _: of_images("convolutions", images, **CONVOLUTION),
-    "deep": lambda images, _: of_images(
-        f"{DEPTH} hidden layers", images, sizes=(784, *(64,) * DEPTH, 10), gain=1.4, epochs=20
-    ),
-    "times": lambda images, _: of_images(
-        "spike times in and out",
-        images,
-        layers=2,
-        network=partial(spiking_outputs, sizes=(784, HIDDEN, 10)),
-        outputs=early_spikes,
-        show=data.latency,
-    ),
+    "convolution": lambda images, _: convolutions(images),
+    "deep": lambda images, _: of_images(f"{DEPTH} hidden layers", images, **DEEP),
+    "times": lambda images, _: spike_times(images),
     "speech": lambda _, recordings: spoken_digits(recordings),
     "recall": lambda *_: store_recall(),
     "chaos": lambda *_: chaos(),
