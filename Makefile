@@ -10,7 +10,6 @@ MACHINE ?= this
 VENV := .venv/$(shell $(PYTHON) -c 'import sys; print("%d.%d" % sys.version_info[:2])')
 BIN := $(VENV)/bin
 PEERS := $(dir $(VENV))peers-$(notdir $(VENV))
-DATA := $(dir $(VENV))data-$(notdir $(VENV))
 FLOOR := $(dir $(VENV))floor-$(notdir $(VENV))
 WHEEL := $(dir $(VENV))wheel-$(notdir $(VENV))
 BUILD := $(dir $(VENV))build-$(notdir $(VENV))
@@ -24,7 +23,7 @@ LINT := $(if $(filter wheel,$(TESTED)),$(WHEEL)/bin,$(BIN))
 PACKAGE := $(if $(filter wheel,$(TESTED)),--pyargs) brainsurr
 
 .PHONY: help train test test-all lint docs bench evidence release format clean
-.PHONY: test-slow test-exhaustive test-older test-floor test-peers test-data test-package soak dist tested-checkout tested-wheel
+.PHONY: test-slow test-exhaustive test-older test-floor test-peers test-package soak dist tested-checkout tested-wheel
 
 help:  ## print this
 	@awk -F ':.*  ## ' '/^[a-z-]+:.*  ## / {printf "make %-9s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
@@ -56,7 +55,7 @@ evidence: $(VENV)/test  ## write every page, table and picture that is made from
 	$(BIN)/python -m benchmarks.pages
 	$(BIN)/python -m tools.surrogate_pictures
 
-release: test-all test-exhaustive test-older test-floor test-peers test-data soak test-package  ## all tests, then dist/
+release: test-all test-exhaustive test-older test-floor test-peers soak test-package  ## all tests, then dist/
 
 format: $(VENV)/test
 	$(BIN)/ruff check --fix .
@@ -87,9 +86,6 @@ test-floor: $(FLOOR)/floor  # every test on the oldest versions that pyproject.t
 
 test-peers: $(PEERS)/peers  # the other libraries, each in the newest version that installs here
 	$(PEERS)/bin/python $(PYTEST) -m peers tests/peers tests/values tests/neurons tests/nir
-
-test-data: $(DATA)/data  # Japanese vowels, SHD and N-MNIST, whose readers have many dependencies
-	$(DATA)/bin/python -m pytest -m peers tests/laboratory
 
 soak: $(VENV)/test  # train, save, resume and change everything for half an hour: no leak, no recompilation
 	$(BIN)/python -m benchmarks.robustness.soak
@@ -128,10 +124,9 @@ $(FLOOR)/floor: pyproject.toml tools/floor.py
 $(VENV)/train: EXTRAS := flax,train
 $(VENV)/test: EXTRAS := test
 $(VENV)/docs: EXTRAS := docs
-$(DATA)/data: EXTRAS := test,vowels
 $(PEERS)/peers: EXTRAS := test,peers
 
-$(VENV)/train $(VENV)/test $(VENV)/docs $(DATA)/data $(PEERS)/peers: pyproject.toml
+$(VENV)/train $(VENV)/test $(VENV)/docs $(PEERS)/peers: pyproject.toml
 	$(PYTHON) -m venv $(@D)
 	$(@D)/bin/pip install --quiet --editable '.[$(EXTRAS)]'
 	touch $@

@@ -18,7 +18,7 @@ from pathlib import Path
 from packaging.metadata import Metadata  # of `build`, which made the wheel
 from packaging.utils import canonicalize_name
 
-OURS = {"docs", "events", "peers", "speech", "test", "vowels"}  # that only this repository's own programs need
+OURS = {"docs", "peers", "speech", "test"}  # that only this repository's own programs need
 # The extra that the ImportError of each module names.
 NAMES = {
     "nnx": "flax",

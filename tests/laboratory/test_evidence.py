@@ -1,37 +1,48 @@
-"""The pages of evidence say what the result files say: numbers, recomputed, and sentences, which can fail."""
+"""The pages of evidence say what the result files say: numbers, by hand, and sentences, which turn with them."""
 
-import functools
-import json
 import re
 import statistics
 from unittest import mock
 
+import numpy as np
 import pytest
+from scipy import stats
 
-from benchmarks.lib.results import PICTURES, RESULTS, ROOT
-from benchmarks.lib.study import of_seeds, rows
-from benchmarks.pages import evidence, studies, tables
-from benchmarks.studies import family
-from benchmarks.studies.choice import GRID, Grid
-from benchmarks.studies.reports import claims, outcomes
-from benchmarks.studies.reports import family as report
-from benchmarks.studies.shapes import SHAPES, Call
+from benchmarks.lib.results import PICTURES, ROOT
+from benchmarks.lib.study import Runs
+from benchmarks.pages import evidence, tables
+from benchmarks.studies import report
+from benchmarks.studies.comparison import KEY, MEASURED, Grid
+from benchmarks.studies.entrants import ARCTAN, ENTRANTS, FAST_SIGMOID, FOCUS, PRESENT
 from brainsurr.nnx import LIF
 from tools.parts import filled
 
-pytestmark = pytest.mark.slow
-
-FILES = {path.stem: path for path in sorted((RESULTS / "family").glob("*.json"))}
-
-
-def page(outcomes, *which):
-    """The generated parts of the pages, as one text."""
-    return "\n\n".join(part for module in which or (evidence, studies) for part in module.parts(outcomes).values())
+GRID, OWN = Grid(), 3e-3
+NOISE = [-0.02, -0.01, 0.0, 0.01, 0.02]  # of the seeds
 
 
-@pytest.fixture(scope="module")
-def by_setting():
-    return outcomes.load(RESULTS / "family")
+def write(folder, setting, behind, rate=1e-2, region=None):
+    """A finished setting: each entrant is so many points behind 90 %, and 10 more at the setting's rate."""
+    behind = dict.fromkeys(GRID.entrants, 0.0) | behind
+    runs = Runs(folder / f"{setting}.json", {"about": f"about {setting}", "gain": 1.4}, KEY, MEASURED)
+    for name, points in behind.items():
+        for at, more in ((rate, 0), (OWN, 10)):
+            for seed, noise in zip(GRID.seeds, NOISE, strict=True):
+                test = 0.9 + noise - (points + more) / 100
+                runs.run(lambda test=test: dict.fromkeys(MEASURED, test), name, at, 1.4, seed)
+    for (name, gain, at), value in (region or {}).items():
+        runs.run(lambda value=value: dict.fromkeys(MEASURED, value), name, at, gain, GRID.choosing)
+    best = dict.fromkeys(behind, rate)
+    entrants = {name: str(ENTRANTS[name]) for name in behind}
+    runs.finish("compare", entrants=entrants, best=best, own=OWN, seeds=GRID.seeds, choosing=GRID.choosing)
+    if region:
+        names, gains, rates = (list(dict.fromkeys(column)) for column in zip(*region, strict=True))
+        runs.finish("explore", entrants=names, gains=gains, rates=rates)
+
+
+def said(folder):
+    """The page, in one line."""
+    return " ".join("\n".join(evidence.parts(report.load(folder)).values()).split())
 
 
 def test_pages_are_those_of_the_result_files():
@@ -39,143 +50,117 @@ def test_pages_are_those_of_the_result_files():
         assert text == (ROOT / name).read_text(), f"{name}: run `make evidence`"
     with pytest.raises(ValueError, match=r"expected <!-- nothing --> .* in README\.md"):
         filled("README.md", {"nothing": ""})
-
-
-def test_pictures_are_there_and_lines_are_short():
     text = "".join((ROOT / "docs" / name).read_text() for name in ("evidence.md", "studies.md"))
     pictures = {path.name for path in (PICTURES / "evidence").glob("*.png")}
     assert pictures == set(re.findall(r"\(pictures/evidence/(.*?)\)", text))
-    assert not [line for line in text.splitlines() if len(line) > 120 and not line.startswith("|")]
+    assert not [line for line in text.splitlines() if len(line) > 120 and not line.startswith("|") and "//" not in line]
 
 
-@functools.cache
-def runs_of(name):
-    """The columns of a setting's runs that have all seeds, by call and rate."""
-    return of_seeds(rows(FILES[name]), Grid.of(FILES[name]).seeds, "call", "rate")
+def test_pages_without_results_say_so(tmp_path):
+    outcomes = report.load(tmp_path)
+    for text in (said(tmp_path), evidence.readme(outcomes), evidence.studies(outcomes)["sure"]):
+        assert "not been finished: dense, fast" in " ".join(text.split())
+        assert "points behind" not in text
 
 
-def test_a_number_of_the_page_by_hand(by_setting):
-    """Mean and standard deviation of ten accuracies, by the standard library, stand in the row of their call."""
-    for name, outcome in by_setting.items():
-        section = studies.settings({name: outcome})
-        for shape in ("S2NN", "LogTailedRelu"):
-            entry = outcome.tuned[shape]
-            (key,) = (k for k in runs_of(name) if k[0] == entry.call and k[1] == pytest.approx(entry.factor, rel=1e-4))
-            tests = [100 * test for test in runs_of(name)[key]["test"].tolist()]
-            (line,) = (line for line in section.splitlines() if line.startswith(f"| `{entry.call}`"))
-            assert f" {statistics.mean(tests):.1f} ± {statistics.stdev(tests):.1f} " in line
+def test_numbers_by_hand(tmp_path, saved):
+    """Means, deviations, regret at both rates, and where; the page is short, the picture has a dot a setting."""
+    write(tmp_path, "dense", {FOCUS: 4.0, FAST_SIGMOID: 7.5})
+    write(tmp_path, "chaos", {FOCUS: 1.0, PRESENT: 0.18})
+    outcomes = report.load(tmp_path)
+    assert list(outcomes) == ["dense", "chaos"], "the order of the plan"
+    rows = {line.split("|")[1].strip("* `"): line for line in report.overview(outcomes).splitlines()}
+    assert [cell.strip() for cell in rows[f"bs.{FOCUS}"].split("|")[2:-1]] == ["4.0", "2.5", "4.0", "0.88", "dense"]
+    shown = report.setting_table(outcomes["dense"])
+    (line,) = (line for line in shown.splitlines() if FOCUS in line)
+    deviation = statistics.stdev([100 * noise for noise in NOISE])
+    assert f"| 0.01 | 86.0 ± {deviation:.1f} | 76.0 ± {deviation:.1f} |" in re.sub(" +", " ", line)
+    assert len(report.overview(outcomes, 5).splitlines()) == 7
+    assert FOCUS in report.overview(outcomes, 5)
+    text = said(tmp_path)
+    assert len(text.partition("![")[0].split()) < 500
+    assert "it is at most 0.2 points behind the best of 14 configurations in each of 2 settings, 0.1 on" in text
+    report.draw(outcomes, tmp_path / "picture.png")
+    dots = [dots.get_offsets() for dots in saved["picture.png"].axes[0].collections]
+    assert sorted(x for x, _ in np.concatenate(dots) if x > 1e-6) == pytest.approx([0.18, 1.0, 4.0, 7.5])
 
 
-def test_regret_by_hand(by_setting):
-    """The worst and the mean distance of the recommended call to the best, in the table and in the README."""
-    best = str(outcomes.default(by_setting))
-    gaps = {}
-    for name in by_setting:
-        means = {call: 100 * runs_of(name)[call, 1]["test"].mean() for call in by_setting[name].single}
-        gaps[name] = max(means.values()) - means[best]
-    (row,) = (line for line in page(by_setting, evidence).splitlines() if line.startswith("| **"))
-    cells = [cell.strip() for cell in row.split("|")]
-    assert cells[2:4] == [f"{max(gaps.values()):.1f}", f"{statistics.mean(gaps.values()):.1f}"]
-    assert cells[-2] == max(gaps, key=gaps.get)
-    text = " ".join(evidence.readme(by_setting).split())
-    assert f"it is at most {max(gaps.values()):.1f} points of accuracy" in text
+@pytest.mark.parametrize(
+    ("behind", "tied"),
+    [
+        ({PRESENT: (0.0, 3.0), ARCTAN: (2.0, 2.0)}, [ARCTAN]),  # the smallest worst
+        ({PRESENT: (2.4, 1.0), ARCTAN: (2.0, 2.0)}, [PRESENT]),  # within half a point of it, the smallest mean
+        ({PRESENT: (2.4, 1.7), ARCTAN: (2.0, 2.0)}, [ARCTAN, PRESENT]),  # within a tenth of that, the present one
+        ({FOCUS: (2.4, 1.7), ARCTAN: (2.0, 2.0)}, [ARCTAN, FOCUS]),
+    ],
+)
+def test_the_rule_of_the_default(behind, tied):
+    of = {name: dict(zip("ab", gaps, strict=True)) for name, gaps in behind.items()}
+    assert report.tied(of) == tied
+    assert report.chosen(of) == (PRESENT if PRESENT in tied else tied[0])
 
 
-def test_a_default_of_the_layers_is_called_so():
-    """By its curve: what a page says of the layers follows the layers; also the one whose neighbour is closest."""
-    calls = [call for shape in SHAPES for call in GRID.calls(shape)]
-    for call in (calls[0], Call("LogTailedRelu", 0.01, 1.0)):
-        with mock.patch.object(evidence, "LIF", lambda size, f=call.surrogate: LIF(size, spike_fn=f)):
-            assert [c for c in calls if evidence.is_of_the_layers(c)] == [call]
+def test_holm_by_hand(monkeypatch):
+    """Of three p values, .016 is below .05 / 3, .03 is not below .05 / 2; .04 is kept with it, though below .05."""
+    t = np.mean([1, 2, 4]) / (np.std([1, 2, 4], ddof=1) / 3**0.5)
+    assert report.paired(np.array([91.0, 92, 94]), np.full(3, 90.0)) == pytest.approx(2 * stats.t.sf(t, 2))
+    best = np.array([90.0, 91])
+    assert report.indistinguishable({"best": best, "same": best, "less": best - 1}) == {"best", "same"}
+    p = {5: 0.03, 6: 0.016, 7: 0.04}
+    monkeypatch.setattr(report, "paired", lambda best, test: p[test[0]])
+    assert report.indistinguishable({score: np.array([score]) for score in (*p, 8)}) == {5, 7, 8}
 
 
-def test_a_claim_can_fail(by_setting):
-    """Claims are computed: with accuracies turned round, others hold."""
+def test_sentences_turn_with_their_numbers(tmp_path):
+    write(tmp_path, "dense", dict.fromkeys(list(ENTRANTS)[2:], 3.0) | {FOCUS: 7.0})
+    text = said(tmp_path)
+    assert f"Nothing: `bs.{PRESENT}` is the layers' default" in text
+    assert f"`bs.{ARCTAN}` ties." in text
+    assert "In 0 of 1 settings all configurations but three" in text
+    assert "nowhere more than 5 points behind; furthest in *dense*" in text
+    write(tmp_path, "chaos", dict.fromkeys(list(ENTRANTS)[1:], 30.0) | {PRESENT: 6.0, FOCUS: 0.0, ARCTAN: 9.0})
+    text = said(tmp_path)
+    assert f"more than 5 points behind in *chaos* by 6.0 (take `bs.{FOCUS}`)." in text
+    assert "within 1 point in 1 of 2 settings (*chaos*)." in text
+    assert f"`bs.{ARCTAN}`, which everyone knows, is 9.0 behind at most." in text
+    assert f"sparx `ATan` (`bs.{ARCTAN}`): 9.0 at most, *chaos*" in text
+    sure = " ".join(report.how_sure(report.load(tmp_path)))
+    assert f"changes the choice in 1 of 2: without *dense* `bs.{FOCUS}`." in sure
+    with mock.patch.object(report, "LIF", lambda size: LIF(size, spike_fn=ENTRANTS[ARCTAN])):
+        assert f"**What to type.** `bs.{PRESENT}`. Its" in said(tmp_path)
 
-    def turned(entries):
-        return {name: entry._replace(test=100 - entry.test) for name, entry in entries.items()}
 
-    def grid(values):
-        return {point: 100 - value for point, value in values.items()}
-
-    other = {
-        name: o._replace(tuned=turned(o.tuned), single=turned(o.single), grid=grid(o.grid))
-        for name, o in by_setting.items()
+def test_gain_and_rate(tmp_path):
+    """Two gains, a rule and two rates, of two entrants; others that ran at the setting's gain are left out."""
+    region = {
+        (PRESENT, 1.4, 1e-3): 0.9,
+        (PRESENT, 1.4, 1e-2): 0.86,
+        (PRESENT, 2.0, 1e-3): 0.5,
+        (PRESENT, 2.0, 1e-2): 0.1,
     }
-    before, after = ([claim.holds for claim in claims.claims(some)] for some in (by_setting, other))
-    assert len(before) == len(after)
-    assert before != after
+    region |= {(ARCTAN, *key[1:]): value - 0.1 for key, value in region.items()}
+    rule = {(name, "potential 1", rate): 0.8 for name in (PRESENT, ARCTAN) for rate in (1e-3, 1e-2)}
+    write(tmp_path, "deep", {}, region=region | rule)
+    text = said(tmp_path)
+    assert f"Of 4 pairs of gain and rate in *deep*, those within 5 points of the best are `bs.{PRESENT}` 2, " in text
+    assert "needs weights x 1.4 to 1.4 and a rate of 0.001 to 0.01." in text
+    assert (
+        "is not better than one gain for all: over rates and configurations it is 10.0 points behind on average" in text
+    )
+    assert "weights x 1.4 7.0." in text
+    shown = report.region(report.load(tmp_path)["deep"])
+    assert re.search(r"`, weights x 2 +\| +40.0 \| +80.0 \|", shown)
+    write(tmp_path / "other", "deep", {}, region=region | dict.fromkeys(rule, 0.85))
+    assert "`diagnose`, deviates by 1 thresholds is better than one gain" in said(tmp_path / "other")
 
 
-def test_a_setting_that_is_not_finished_is_named_and_left_out(by_setting, tmp_path):
-    """Without the single calls, or without one of the shapes."""
-    first, second, *others = by_setting
-    for name in others:
-        (tmp_path / FILES[name].name).write_text(FILES[name].read_text())
-    for name, left in (
-        (first, lambda parts: parts.pop("calls")),
-        (second, lambda parts: parts["tune"]["shapes"].pop()),
-    ):
-        result = json.loads(FILES[name].read_text())
-        left(result["finished"])
-        (tmp_path / FILES[name].name).write_text(json.dumps(result))
-    fewer = outcomes.load(tmp_path)
-    assert set(fewer) == set(others)
-    assert {first, second} <= set(outcomes.unfinished(fewer))
-    assert f"not been finished: {', '.join(outcomes.unfinished(fewer))}." in " ".join(page(fewer, evidence).split())
-
-
-@pytest.mark.parametrize("shape", sorted({"Circ", "S2NN", outcomes.FOCUS} & SHAPES.keys()))
-def test_a_shape_that_the_code_lost_is_named_and_left_out(shape):
-    """It is renamed: its runs have a name that is gone, and the new one has none. Claims name two of the three."""
-    shapes = {"Renamed" if name == shape else name: surrogate for name, surrogate in SHAPES.items()}
-    with mock.patch.dict(SHAPES, shapes, clear=True):  # which gives back the order, too
-        left = outcomes.load(RESULTS / "family")
-        text = " ".join(page(left, evidence).split())
-        new, _, gone = text.partition("Not compared yet: ")[2].partition(" No longer in the family, and left out: ")
-        assert "`Renamed`" in new
-        assert f"`{shape}`" in gone
-        assert f"`bs.{shape}(" not in text + evidence.readme(left)
-        of_comparison = studies.parts(left)
-        assert not any(f"`{shape} " in text + of_comparison[part] for part in ("settings", "adapted", "reruns"))
-
-
-def test_results_of_a_setting_that_the_code_lost_are_shown(by_setting):
-    first, *others = by_setting
-    with mock.patch.object(outcomes, "names", return_value=others):
-        assert list(outcomes.load(RESULTS / "family")) == [*others, first]
-
-
-@pytest.mark.parametrize(("start", "said"), [("depth-", "- *Deep*"), ("randman-", "Randman, by learning rate")])
-def test_pages_do_without_some_settings(by_setting, start, said):
-    """What a sentence or a table says of settings that are not there is left out."""
-    fewer = {name: outcome for name, outcome in by_setting.items() if not name.startswith(start)}
-    assert said in page(by_setting)
-    assert said not in page(fewer)
-
-
-def test_adapted_widths_are_those_of_the_settings_that_have_them(by_setting, tmp_path):
-    first, *others = outcomes.with_adapted(by_setting)
-    lost = next(iter(by_setting[first].adapted))
-    fewer = {key: entry for key, entry in by_setting[first].adapted.items() if key != lost}
-    table = report.adapted_table(by_setting | {first: by_setting[first]._replace(adapted=fewer)})
-    assert table == report.adapted_table({name: by_setting[name] for name in others})
-
-
-def test_calls_are_those_that_all_settings_have(by_setting, tmp_path):
-    """A call that was tried in one setting alone is not compared, and keeps no other away."""
-    name, *others = by_setting
-    for other in others:
-        (tmp_path / FILES[other].name).write_text(FILES[other].read_text())
-    result, tuned = json.loads(FILES[name].read_text()), {entry.call for entry in by_setting[name].tuned.values()}
-    lost = next(call for call in by_setting[name].single if call not in {*map(str, family.ADAPTED), *tuned})
-    kept = [row for row in result["rows"] if not (row[0] == lost and 5 <= row[3] < 10 and row[1] == 1)]
-    (tmp_path / FILES[name].name).write_text(json.dumps(result | {"rows": kept}))
-    assert set(by_setting[name].single) - set(outcomes.load(tmp_path)[name].single) == {lost}
-
-
-def test_adapted_widths_are_compared_where_ten_seeds_are_there(by_setting):
-    """At any rate, and whether other settings have it or not, as the page says: by hand from the rows of the files."""
-    for name, outcome in by_setting.items():
-        best = max(100 * run["test"].mean() for (call, _), run in runs_of(name).items() if call.startswith("S2NN "))
-        assert report.best_width(outcome, "S2NN width=0.5") == pytest.approx(best), name
+def test_what_lacks_is_named_and_left_out(tmp_path):
+    """A setting; a configuration that a file has not, or had with another surrogate."""
+    write(tmp_path, "dense", {})
+    write(tmp_path, "fast", {})
+    path = tmp_path / "fast.json"
+    path.write_text(path.read_text().replace(f'"{FOCUS}": "Scaled', f'"{FOCUS}": "Other'))
+    text = said(tmp_path)
+    assert "not been finished: slow, zero" in text
+    assert f"Not compared yet: `bs.{FOCUS}`." in text
+    assert f"bs.{FOCUS}" not in report.overview(report.load(tmp_path))

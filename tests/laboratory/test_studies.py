@@ -1,20 +1,22 @@
-"""The studies beside the comparison: each runs, quickly, and reports what has run, and no more."""
+"""The studies: each runs, quickly, and trains what it says."""
 
-import contextlib
-import itertools
+import math
+from functools import partial
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from benchmarks.lib.study import Runs, rows
-from benchmarks.lib.training import firing_rate
-from benchmarks.studies import family, learn_alpha, others, sparse, true_gradient, widths
-from benchmarks.studies.settings import setting
-from benchmarks.studies.shapes import Call
+import brainsurr as bs
+from benchmarks.lib.study import finished, rows
+from benchmarks.lib.training import firing_rate, with_gains
+from benchmarks.studies import comparison, data, learn_alpha, settings
+from benchmarks.studies.comparison import Grid, Trials
+from benchmarks.studies.entrants import ENTRANTS, PRESENT
+from brainsurr.nnx import LIF, diagnose
 
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("lenient")]
-SEEDS = tuple(range(10))  # of the file: a report takes those that it has
 
 
 def run_twice(study, path, *command):
@@ -27,49 +29,81 @@ def run_twice(study, path, *command):
     return rows(path)
 
 
-@pytest.mark.slow
-def test_calibrated_widths_fit_each_gain(tmp_path, monkeypatch):
-    """The grid of twelve layers, in two, of one call: larger weights, larger potentials, larger widths."""
-    both, gains = (family.PILOTS[0], widths.calibrated(family.PILOTS[0])), (1.4, 2.0, 2.8)
-    monkeypatch.setitem(widths.GRIDS, "depth-2", [(both, gains)])
-    table = run_twice(widths, tmp_path / "depth-2.json", "depth-2")
-    assert all(0 <= row["test"] <= 1 and 0 <= row["firing"] <= 1 for row in table)
-    ends = {(row["call"], row["gain"]): row["width"] for row in table}
-    fixed, fitted = ([ends[str(call), gain] for gain in gains] for call in both)
-    assert np.ptp(fixed) == 0
-    assert fitted[0] < fitted[1] < fitted[2]
+@pytest.fixture
+def images(monkeypatch):
+    """Ten patterns in noise, in the place of Fashion-MNIST."""
+    rng, labels = np.random.default_rng(0), np.arange(9000, dtype=np.uint8) % 10
+    noise = rng.integers(0, 128, (len(labels), 28, 28, 1), np.uint8)
+    part = rng.integers(0, 128, (10, 28, 28, 1), np.uint8)[labels] + noise, labels
+    monkeypatch.setattr(data, "load", lambda folder: (part, part, part))
 
 
-@pytest.mark.slow
-def test_a_strong_penalty_silences(tmp_path):
-    table = run_twice(sparse, tmp_path / "depth-2.json", "depth-2")
-    firing = {strength: np.mean([r["firing"] for r in table if r["strength"] == strength]) for strength in (0.0, 10.0)}
-    assert firing[10.0] < 0.5 * firing[0.0]
-    assert len(table) == 2 * 2 * 2
+def test_a_quick_comparison_explores_what_is_deep(images, tmp_path):
+    table = run_twice(comparison, tmp_path / "deep.json", "deep", "--fashion", "folder")
+    assert all(0 <= row["test"] <= 1 and 0 <= row["firing"] <= 1 and row["loss"] > 0 for row in table)
+    assert {row["gain"] for row in table} == {1.4, *comparison.QUICK.gains}
+    grid = finished(tmp_path / "deep.json", "compare")
+    assert grid["entrants"].keys() == grid["best"].keys() == set(comparison.QUICK.entrants)
+
+
+@pytest.mark.parametrize("name", [name for name, need in settings.NEEDS.items() if need != "speech"])
+def test_settings_fit_together(images, name):
+    """Shapes alone: data, networks, outputs and scores, with an alpha that each network can tell apart."""
+    setting = settings.setting(name, name)
+    parts = [tuple(values[:50] for values in part) for part in setting.parts(0)]
+    gains = (setting.gain,) * setting.layers
+    outcome = jax.eval_shape(partial(comparison.train.__wrapped__, setting, bs.Arctan()), 0.1, gains, 0, parts)
+    assert {value.shape for value in outcome.values()} == {()}
+    net = setting.network(jax.random.key(0), [bs.Arctan(1.0 + i) for i in range(setting.layers)])
+    alphas = [layer.spike_fn.surrogate.alpha for layer in net.layers if isinstance(layer, LIF)]
+    assert alphas == [1.0 + i for i in range(setting.layers)]
+
+
+@pytest.mark.parametrize(
+    ("target", "tried", "best"),
+    [(1e-3, [], 1e-3), (1e-4, [1e-4, 3.33333e-5], 1e-4), (1.0, [0.09, 0.27], 0.27)],
+)
+def test_a_best_rate_on_an_edge_is_looked_for_outside(tmp_path, monkeypatch, target, tried, best):
+    """Twice at most; rates of all entrants are weighed for the setting's own, by their median."""
+
+    def train(setting, surrogate, rate, gains, seed, parts):
+        worse = 0.5 if surrogate == ENTRANTS[PRESENT] else abs(math.log10(rate / target)) / 10
+        return dict.fromkeys(comparison.MEASURED, 1 - worse)
+
+    monkeypatch.setattr(comparison, "train", train)
+    grid = Grid()
+    Trials(settings.scaled(1.0)._replace(data=lambda seed: []), tmp_path / "a.json", grid).compare()
+    found = finished(tmp_path / "a.json", "compare")
+    assert {found["best"][name] for name in ENTRANTS if name != PRESENT} == {best}
+    assert found["own"] == min(grid.rates, key=lambda rate: abs(math.log(rate / target)))
+    rates = {row["rate"] for row in rows(tmp_path / "a.json") if row["entrant"] != PRESENT}
+    assert rates == {*grid.rates, *tried}
+
+
+def test_the_rule_of_the_gain_reaches_its_target(images, tmp_path):
+    setting = settings.of_images("three layers", "folder", sizes=(784, 32, 32, 32, 10))
+    trials = Trials(setting, tmp_path / "a.json", Grid())
+    xs = setting.show(trials.parts(1000)[0][0][:128])
+    gains = trials.by_potential(2.0)
+    net = with_gains(setting.network(jax.random.split(jax.random.key(1000))[0], [bs.Arctan()] * 3), gains)
+    report = diagnose(net, lambda net: net(net.initialize_carry(xs.shape[1:]), xs)[1].sum())
+    for layer in report.values():
+        assert math.sqrt(layer.rms**2 - layer.membrane**2) == pytest.approx(2.0, rel=0.1)
 
 
 def test_firing_is_the_mean_over_layers_of_all_spikes():
     """Weights so large that each neuron fires at each step where its input is positive, or never."""
-    here = setting("depth-2")
-    net = here.network(jax.random.key(0), [Call("Arctan", None, 0.5).surrogate] * 2, 1e4)
-    images = np.random.default_rng(0).uniform(size=(4, 64)).astype(np.float32)
-    first = np.asarray(images @ net.layers[0].kernel[...] > 0)
-    second = np.asarray(first @ net.layers[2].kernel[...] > 0)
-    expected = (first.mean() + second.mean()) / 2
-    np.testing.assert_allclose(firing_rate(net, here.show(images)), expected, atol=0.02)  # one step until it fires
+    net = settings.feedforward(jax.random.key(0), [bs.Arctan()] * 2, (64, 16, 16, 10))
+    first, _, second, *_ = with_gains(net, [1e4, 1e4]).layers
+    xs = np.random.default_rng(0).uniform(size=(4, 64)).astype(np.float32)
+    fired = np.asarray(xs @ first.kernel[...] > 0)
+    expected = (fired.mean() + np.asarray(fired @ second.kernel[...] > 0).mean()) / 2
+    np.testing.assert_allclose(firing_rate(net, jnp.broadcast_to(xs, (50, 4, 64))), expected, atol=0.04)
 
 
-@pytest.mark.slow
-def test_a_quick_run_of_the_true_gradient(tmp_path):
-    table = run_twice(true_gradient, tmp_path / "result.json")
-    assert {row["call"].split()[0] for row in table} == {"Arctan", "Circ"}
-    assert all(0 <= row["sign"] <= 1 and -1 <= row["cosine"] <= 1 for row in table)
-    assert len({row["sign"] for row in table}) > 1
-
-
-@pytest.mark.slow
-def test_alphas_end_where_their_rule_says(tmp_path, saved):
+def test_alphas_end_where_their_rule_says(tmp_path):
     """A fixed one stays, a scheduled one ends where its schedule does, a learned one moves and stays inside."""
+    assert "not been finished" in learn_alpha.parts(learn_alpha.load(tmp_path))[-1]
     run_twice(learn_alpha, tmp_path / "result.json")
     studied = learn_alpha.load(tmp_path)
     outcome = studied["digits"]
@@ -83,112 +117,3 @@ def test_alphas_end_where_their_rule_says(tmp_path, saved):
     assert np.abs(ends["hypergradient"][0.1] - 0.1).max() > 1e-3
     assert outcome.best > 0.5
     assert "±" in learn_alpha.tables(studied)
-    learn_alpha.draw(studied, tmp_path)
-    axis = saved["learn-alpha.png"].axes[0]
-    assert [label.get_text() for label in axis.get_yticklabels()] == list(outcome.others)
-    bars = [line.get_xdata()[0] for line in axis.lines if line.get_marker() == "|"]
-    assert bars == [test.mean() for by_start in outcome.others.values() for test in by_start.values()]
-
-
-# Reports, of runs that take no time
-
-
-def make_widths(folder, better):
-    """The knee at .25 gains so much, and so does calibration at the largest gain; one more run lacks seeds."""
-    runs = Runs(folder / "depth-12.json", {}, family.KEY, family.MEASURED)
-    for calls, gains in widths.GRIDS["depth-12"]:
-        for call, gain, seed in itertools.product(map(str, calls), gains, SEEDS):
-            gained = better * ("width=0.25" in call or ("calibrated" in call and gain == 2.8)) + 0.1 * (gain < 2.8)
-            test = 0.5 + gained + (0.01 if seed % 2 else -0.01)
-            runs.run(lambda test=test: dict.fromkeys(family.MEASURED, test), call, 1.0, gain, seed)
-    runs.run(lambda: dict.fromkeys(family.MEASURED, 0.5), "Circ width=1", 1.0, 9.0, 0)
-    runs.finish("widths", seeds=SEEDS)
-    return widths.load(folder)
-
-
-@pytest.mark.parametrize(("better", "holds"), [(0.08, [True, True]), (0.02, [False, True]), (-0.08, [False, False])])
-def test_widths_are_shown_and_claimed_by_their_numbers(tmp_path, better, holds):
-    studied = make_widths(tmp_path, better)
-    claims = list(widths.claims(studied))
-    assert [claim.holds for claim in claims] == holds
-    assert f"{50 + 100 * better:.1f}" in claims[1].numbers
-    knees, gains = widths.tables(studied).split("\n\n")
-    cells = [cell.strip() for cell in knees.splitlines()[2].split("|")[1:-1]]
-    assert cells == ["depth-12, gain 1.4", "60.0 ± 1.1", f"{60 + 100 * better:.1f} ± 1.1"]
-    header, _, *lines = gains.splitlines()
-    assert "9" not in header
-    assert [line.split("|")[4].strip() for line in lines] == [f"50.0 -> {50 + 100 * better:.1f}"] * len(family.PILOTS)
-    assert [line.split("|")[2].strip() for line in lines] == ["60.0 -> 60.0"] * len(family.PILOTS)
-
-
-class Stopped(Exception):
-    """Stands for what stops a study between two runs."""
-
-
-def measured_until(stop, names):
-    """A training that takes no time, and stops when it is called for the n-th time."""
-    count = itertools.count(1)
-
-    def train(*_):
-        if next(count) == stop:
-            raise Stopped
-        return dict.fromkeys(names, 0.5)
-
-    return train
-
-
-@pytest.mark.parametrize("stop", [None, 5])
-def test_sparse_networks_are_reported_when_they_are_finished(tmp_path, monkeypatch, stop):
-    """A study that is stopped after its first call is named, and has no number on the page."""
-    monkeypatch.setattr(sparse, "train", measured_until(stop, sparse.MEASURED))
-    with pytest.raises(Stopped) if stop else contextlib.nullcontext():
-        sparse.main(["depth-2", "--quick", "--out", str(tmp_path)])
-    studied = sparse.load(tmp_path)
-    text = "\n\n".join(sparse.parts(studied))
-    names = ["digits", "Randman"] if stop else ["Randman"]
-    assert f"not been finished: {', '.join(names)}." in text
-    assert ("50.0" in text) == ("sparse.png" in text) == (not stop)
-    assert len(list(sparse.claims(studied))) == (not stop)
-
-
-@pytest.mark.parametrize("stop", [None, 2])
-def test_the_true_gradient_is_reported_when_it_is_finished(tmp_path, monkeypatch, stop):
-    monkeypatch.setattr(true_gradient, "agreement", measured_until(stop, true_gradient.MEASURED))
-    with pytest.raises(Stopped) if stop else contextlib.nullcontext():
-        true_gradient.main(["--quick", "--out", str(tmp_path)])
-    text = "\n\n".join(true_gradient.parts(true_gradient.load(tmp_path)))
-    assert ("not been finished" in text) == bool(stop)
-    assert ("0.500" in text) == (not stop)
-
-
-@pytest.mark.parametrize("study", [sparse, true_gradient, widths, others, learn_alpha])
-def test_what_has_not_run_is_not_finished(tmp_path, study):
-    outcomes = ({},) if study is others else ()
-    assert "not been finished" in study.parts(study.load(tmp_path), *outcomes)[-1]
-    if study is not true_gradient:
-        assert list(study.claims({}, *outcomes)) == []
-
-
-def test_others_are_shown_at_the_rate_that_validation_chose(tmp_path):
-    """What a wider grid or a new entrant adds waits until it is finished."""
-    runs = Runs(tmp_path / "vowels.json", {}, others.KEY, others.MEASURED)
-    grid = {"rates": [1.0, 3.0], "strengths": [0.1], "choosing": [100], "seeds": [0, 1]}
-
-    def run(entrant, rate, seed, validation, test):
-        runs.run(lambda: dict(zip(others.MEASURED, (validation, test, 0.0, 7), strict=True)), entrant, rate, seed)
-
-    for rate, validation in ((1.0, 0.5), (3.0, 0.9)):
-        run("GRU", rate, 100, validation, 0.0)
-    for seed in grid["seeds"]:
-        run("GRU", 3.0, seed, 0.9, 0.8)
-    runs.finish("compare", **grid)
-    for seed in grid["seeds"]:
-        run("GRU", 9.0, seed, 1.0, 1.0)  # of a wider grid
-    run("LSTM", 1.0, 100, 1.0, 1.0)
-    run("LSTM", 1.0, 0, 1.0, 1.0)
-    (entrants,) = others.load(tmp_path).values()
-    assert {name: (tests.tolist(), weights) for name, (tests, weights) in entrants.items()} == {"GRU": ([80, 80], 7)}
-    run("GRU", 9.0, 100, 1.0, 1.0)
-    runs.finish("compare", **grid | {"rates": [1.0, 3.0, 9.0]})
-    (entrants,) = others.load(tmp_path).values()
-    assert entrants["GRU"][0].tolist() == [100, 100]
