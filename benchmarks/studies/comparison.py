@@ -84,7 +84,7 @@ class Trials:
     """
 
     def __init__(self, setting, path, grid, examples=None):
-        self.setting, self.grid, self.examples = setting, grid, examples
+        self.setting, self.grid, self.examples, self.drawn = setting, grid, examples, {}
         fields = ("about", "layers", "gain", "epochs", "batch", "weight_decay")
         self.runs = Runs(path, {name: getattr(setting, name) for name in fields}, KEY, MEASURED)
 
@@ -98,8 +98,10 @@ class Trials:
         )
 
     def parts(self, seed):
-        """Return the data of a seed."""
-        return [tuple(values[: self.examples] for values in part) for part in self.setting.parts(seed)]
+        """Return the data of a seed, drawn once."""
+        if seed not in self.drawn:
+            self.drawn[seed] = [tuple(xs[: self.examples] for xs in part) for part in self.setting.parts(seed)]
+        return self.drawn[seed]
 
     def best_rate(self, entrant):
         """Choose the rate of an entrant by validation; where it lies on an edge, one outside is tried, up to twice."""
