@@ -222,7 +222,7 @@ class HoldsNeuron(Holds, _OfNeuron):
                 numbers[name] = value
             elif name not in activations:
                 rest[name] = fields[name] if callable(fields.get(name)) else value
-        how = {"learnable": tuple(path for path in learnable if path not in paths), "others": paths}
+        how: dict[str, Any] = {"learnable": tuple(path for path in learnable if path not in paths), "others": paths}
         how |= {"bounds": own if isinstance(bounds, Mapping) else bounds, "defaults": kind.bounds}
         return neuron, {"values": numbers} | how, surrogates, rest
 

@@ -1,5 +1,6 @@
 """The benchmarks of speed run, say where their numbers came from, and show nothing but what is in their files."""
 
+import collections
 import json
 import subprocess
 import sys
@@ -14,6 +15,7 @@ from benchmarks.lib.report import at_most, claim_table, ratio_at_most
 from benchmarks.speed import __main__ as command
 from benchmarks.speed import claims, libraries
 from benchmarks.speed import report as speed
+from benchmarks.speed.claims import peers
 from benchmarks.speed.peers import task
 
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("lenient")]
@@ -55,6 +57,41 @@ def test_a_result_says_where_it_came_from_and_is_shown(name, measured, out):
         assert any(line.startswith(f"| {claim.text} ") for line in page.splitlines())
         assert any(line.startswith("- ") and claim.text in line for line in page.splitlines()) == (not claim.holds)
         assert claim.why or claim.holds, claim.text
+
+
+def test_a_measurement_of_libraries_that_stopped_goes_on(tmp_path, monkeypatch):
+    """What fails is named, and tried once; ways far from a library's fastest run once; torch runs once at all."""
+    before, tried, answer = (
+        [],
+        [],
+        {"peak_memory": 3, "memory_after_import": 1, "memory_before_training": 2, "first_step": 1.0},
+    )
+    answer |= {"losses": [1.0], "notes": [], "python": "", "versions": {"jax": ""}, "live": {"median": 1.0}}
+
+    def run_peer(python, name, terms, mode, **job):
+        if len(tried) == 40 and not before:
+            raise KeyboardInterrupt
+        tried.append((name, mode, terms))
+        if name == "spyx":
+            raise RuntimeError("no")
+        return answer | {"seconds": [2.0 if mode == "full" else 1.0], "peak_memory": 9 if mode == "full" else 3}
+
+    trial = peers.Trial("usual", 8, 20, rounds=2)
+    for name, value in {"ROOT": tmp_path, "TRIALS": {"one": trial}, "run_peer": run_peer}.items():
+        monkeypatch.setattr(peers, name, value)
+    monkeypatch.setattr(peers, "environment", lambda name, peer: name)
+    with pytest.raises(KeyboardInterrupt):
+        peers.measure(quick=False)
+    before += tried
+    tried.clear()
+    result = peers.measure(quick=False)
+    counts = collections.Counter(before + tried)
+    assert {what.partition(",")[0] for what in result["missing"]} == {"spyx"}
+    assert counts["spyx", "scan", "as documented"] == 2  # once in each process
+    assert counts["brainsurr", "full", "as documented"] == 2  # of two forms of inputs, a round
+    assert counts["brainsurr", "dots", "as documented"] == 4
+    assert counts["norse", "layer by layer", "every core"] == 1
+    assert {run["time"]["rounds"] for run in result["runs"] if run["mode"] == "dots"} == {2}
 
 
 def test_claims_are_in_a_table_with_their_verdict():
