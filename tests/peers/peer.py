@@ -107,30 +107,6 @@ def bound_to(low, high, name, params):
     return jax.tree_util.tree_map_with_path(interval, params)
 
 
-def assert_trains(act, step, steps=10, to=0.9):
-    """Steps, each of which returns the loss, lower it, and move alpha from 0.1 inside its bounds."""
-    assert_learns([step() for _ in range(steps)], to)
-    assert 0 <= act.surrogate.alpha <= 1
-    assert abs(act.surrogate.alpha - 0.1) > 1e-3
-
-
-def brainstate_step(net, loss, rate):
-    """A step of Adam on a network of brainstate, which returns its loss."""
-    import brainstate
-    import braintools
-
-    params, optimizer = net.states(brainstate.ParamState), braintools.optim.Adam(rate)
-    optimizer.register_trainable_weights(params)
-
-    @brainstate.transform.jit
-    def step():
-        grads, value = brainstate.transform.grad(lambda: loss(net), params, return_value=True)()
-        optimizer.update(grads)
-        return value
-
-    return step
-
-
 def assert_gradient_is_the_formula(gradients):
     """Of a network of brainstate: those with our activation, by the formula, and without training alpha."""
     import brainstate
