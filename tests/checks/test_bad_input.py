@@ -18,7 +18,6 @@ from typing import Any, NamedTuple
 
 import brainstate
 import flax
-import hypothesis
 import jax
 import jax.numpy as jnp
 import matplotlib.pyplot as plt
@@ -27,7 +26,6 @@ import numpy as np
 import pytest
 from cases import why_no_float16
 from close import assert_close
-from hypothesis import strategies as st
 from surrogate_table import FAMILY
 
 import brainsurr as bs
@@ -546,16 +544,6 @@ def test_a_bad_value_is_refused_by_name(path, public, options):
             found = [(f"{name}={value!r}", trial.verdict(**{name: value})) for value in values]
             wrong += [(value, verdict) for value, verdict in found if verdict not in verdicts.split()]
     assert not wrong
-
-
-@every_name
-@hypothesis.settings(max_examples=10, derandomize=True, database=None, deadline=None)
-@hypothesis.given(data=st.data())
-def test_two_bad_values_are_refused_by_name(path, public, options, data):
-    trial = Trial(path, public, **options)
-    names = [name for name, kind in trial.kinds.items() if kind.bad]
-    chosen = data.draw(st.lists(st.sampled_from(names), min_size=min(2, len(names)), max_size=2, unique=True))
-    assert trial.verdict(**{name: data.draw(st.sampled_from(trial.kinds[name].bad)) for name in chosen}) == "refused"
 
 
 @every_name

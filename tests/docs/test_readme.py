@@ -5,7 +5,6 @@ import subprocess
 
 import braintools
 import jax.numpy as jnp
-import numpy as np
 import pytest
 from pages import ROOT, blocks, run
 from surrogate_table import EXPORTED
@@ -36,19 +35,6 @@ def test_the_surrogates_of_each_library_are_counted():
     for library in ("spyx", "jaxpike", "snnTorch", "SpikingJelly", "norse"):
         expected[library] = len(bs.equivalents(library))
     assert counts == expected
-
-
-def test_the_line_shown_turns_batch_first_data_around(lenient):
-    assert "Time comes first: `xs` is `[time, batch, features]`;" in README.read_text()
-    (line,) = re.findall(r"`(xs = [^`]*)` turns batch-first data around", README.read_text())
-    lif = nnx.LIF(3, decay=0.5)
-    batch_first = jnp.asarray(np.random.default_rng(0).uniform(0, 2, (4, 5, 3)), jnp.float32)
-    exec(line, scope := {"jnp": jnp, "xs": batch_first})
-    _, spikes = lif(lif.initialize_carry((4, 3)), scope["xs"])
-    for example, one in zip(batch_first, jnp.swapaxes(spikes, 0, 1), strict=True):
-        np.testing.assert_array_equal(lif(lif.initialize_carry((3,)), example)[1], one)
-    with pytest.raises(AssertionError):
-        np.testing.assert_array_equal(lif(lif.initialize_carry((5, 3)), batch_first)[1], jnp.swapaxes(spikes, 0, 1))
 
 
 def test_batch_first_data_does_not_fit_a_carry_of_the_batch():

@@ -8,7 +8,6 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from brainstate import nn, transform
-from cases import needs_float16
 from close import assert_close
 
 import brainsurr as bs
@@ -192,9 +191,3 @@ def test_a_spike_function_draws_brainstates_own_random_numbers(unrolled):
     assert (answers[0] == answers[1]).all()
     assert (answers[0] != answers[2]).any()
     assert np.isfinite(brainstate.random.normal(size=2)).all(), "the random state is no tracer"
-
-
-@needs_float16
-def test_recurrent_weights_under_a_precision_of_16():
-    with brainstate.environ.context(precision=16):
-        assert LIF(F, recurrent=True).recurrent_kernel.value().dtype == jnp.float16

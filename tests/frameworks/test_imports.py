@@ -52,12 +52,14 @@ import brainsurr as bs
 exec("from brainsurr import *")
 listed, before = dir(bs), sorted(sys.modules)
 same = [getattr(bs, name) is vars(bs)[name] is importlib.import_module("brainsurr." + name) for name in {names}]
-print(json.dumps([listed, before, same]))
+read = [bs._other_libraries.table.cache_info().misses for ask in (bool, bs.equivalents) if ask() is not None]
+print(json.dumps([listed, before, same, read]))
 """
-    listed, before, same = json.loads(python(code))
+    listed, before, same, read = json.loads(python(code))
     assert set(listed) >= {*names, "spike", "Arctan", "__version__"}
     assert not set(FRAMEWORKS) & set(before)
     assert all(same)
+    assert read == [0, 1]  # the table of other libraries, when it is asked for
 
 
 def test_a_missing_framework_names_the_line_that_installs_it():

@@ -155,16 +155,6 @@ def test_recurrent_weights_can_be_partitioned():
 
 
 @every_host
-def test_what_is_not_finite_is_refused(host):
-    """Even an unbounded decay is a number."""
-    with pytest.raises(ValueError, match="threshold to be finite, got inf: a layer that never fires is LI"):
-        host.layers.LIF(3, threshold=float("inf"))
-    for decay in (float("inf"), np.array([0.5, np.nan, 0.5])):
-        with pytest.raises(ValueError, match="LI: expected decay to be finite, got"):
-            host.layers.LI(3, decay=decay, learnable="decay", bounds=None)
-
-
-@every_host
 @pytest.mark.parametrize("threshold", [-1.0, np.array([1.0, -0.5, 1.0])])
 def test_with_a_fixed_threshold_below_0_a_neuron_fires_at_rest(host, threshold):
     layer = host.layers.LIF(3, threshold=threshold, reset="none")

@@ -120,18 +120,6 @@ def test_every_framework_goes_on_exactly(host, tmp_path):
     assert seen == list(zip(*resumed[0]["curve"].values(), strict=True))
 
 
-def test_what_changes_after_save_is_not_saved(tmp_path):
-    w, progress = np.ones(300_000, np.float32), {"losses": [0.5]}
-    with checkpoints.manager(tmp_path) as kept:
-        checkpoints.save(kept, 1, {"w": w}, progress)
-        w[:] = 2
-        progress["losses"].append(0.25)
-    with checkpoints.manager(tmp_path) as kept:
-        state, progress = checkpoints.restore(kept, like={"w": w})
-    assert (state["w"] == 1).all()
-    assert progress == {"losses": [0.5]}
-
-
 def test_digest_sees_name_dtype_shape_and_every_bit():
     tree = {"a": np.zeros((2, 3), np.float32)}
     changed = [
@@ -185,13 +173,12 @@ def test_split_is_stratified():
     assert np.bincount(data.test_labels).tolist() == [45, 46, 44, 46, 45, 46, 45, 45, 43, 45]
 
 
-@pytest.mark.parametrize("surrogate", [bs.LogTailedRelu(0.1), None], ids=["LIF", "ReLU"])
-def test_frameworks_train_alike_from_the_same_weights(surrogate, monkeypatch):
+def test_frameworks_train_alike_from_the_same_weights(monkeypatch):
     # Without Dropout, whose masks are each host's own, the frameworks do the same: one network, one order, one noise.
     monkeypatch.setattr(task, "DROPOUT", 0.0)
     digits_linen.build.cache_clear()
-    learnable = ("alpha",) if surrogate else ()
-    runs = [training.train(task.load(), host.Network(surrogate, learnable, 0, 20), 0, 2) for host in HOSTS]
+    networks = [host.Network(bs.LogTailedRelu(0.1), ("alpha",), 0, 20) for host in HOSTS]
+    runs = [training.train(task.load(), network, 0, 2) for network in networks]
     digits_linen.build.cache_clear()
     (reference, spikes), *others = runs
     for run, other_spikes in others:

@@ -13,8 +13,8 @@ import brainsurr as bs
 from benchmarks.lib.study import Runs, of_seeds
 from benchmarks.studies import choice, data, family, settings
 from benchmarks.studies.choice import GRID, Grid
-from benchmarks.studies.reports import advice, outcomes
 from benchmarks.studies.reports import family as report
+from benchmarks.studies.reports import outcomes
 from benchmarks.studies.reports.outcomes import Entry, Outcome
 from benchmarks.studies.shapes import SAME_AS, SHAPES, Call, half_width, normalised
 
@@ -298,48 +298,6 @@ def test_draws_are_of_the_regrets():
     assert chosen[OURS] > 0.9
 
 
-def test_calls_that_are_not_trained_to_the_end_are_counted():
-    settled = make_outcomes(94.0)
-    assert not outcomes.not_trained_to_the_end(settled)
-    single = settled["one"].single
-    slow = settled["one"]._replace(single=single | {A: single[A]._replace(loss=0.5)})
-    by_setting = settled | {"one": slow}
-    assert outcomes.not_trained_to_the_end(by_setting) == {"one": [A]}
-    said = f"Of {len(single)} configurations, those with a training loss above 0.2 are 1 in *one*"
-    assert said in advice.how_sure(by_setting)[1]
-    assert len(advice.how_sure(settled)) == 1
-
-
-def test_settings_on_which_the_choice_depends_are_named():
-    """Ours is 2 points behind in one setting and 1 in the other, where S2NN is the best."""
-    by_setting = make_outcomes(94.0)
-    (text,) = advice.how_sure(by_setting)
-    changed = [call for name in by_setting if str(call := outcomes.default({name: by_setting[name]})) != OURS]
-    assert f"the rule chooses the same in {2 - len(changed)} of 2" in text
-    assert len(changed) > 0
-    for call in changed:
-        assert f"`{report.written(str(call))}`" in text.partition("the rule chooses the same in")[2]
-
-
-def test_the_gain_and_the_rate_that_were_chosen_are_said():
-    by_setting = make_outcomes(94.0)
-    pilots = {(OURS, 1.0): 20.0, (OURS, 1.4): 90.0, (A, 1.0): 10.0, (A, 1.4): 80.0}
-    by_setting["one"] = by_setting["one"]._replace(
-        about="deep", pilots=pilots, grid={(OURS, 0.333333): 75.0, (OURS, 1.0): 91.0}
-    )
-    sentence = advice.advice(by_setting)[1]
-    chose = "the configurations that chose the gain have 15 / 85% on average with the weights times 1 / 1.4"
-    assert f"in *deep* {chose}" in sentence
-    assert "in *deep* this one has 75 / 91% with the rate times 0.33 / 1" in sentence
-
-
-def test_the_table_has_the_recommended_call_first_in_bold():
-    first, *others = report.single_table(make_outcomes(94.0)).splitlines()[2:]
-    assert first.startswith("| **`bs.LogTailedRelu(0.1).scaled(width=0.25)`**")
-    assert [line.split("|")[2].strip() for line in others] == ["3.0", "4.0", "26.0"]
-    assert not any("**" in line for line in others)
-
-
 @pytest.mark.parametrize("shape", SHAPES)
 def test_a_call_is_printed_as_it_is_typed(shape):
     """Three digits are printed: the curve is that of the call to 1 in 100."""
@@ -348,13 +306,6 @@ def test_a_call_is_printed_as_it_is_typed(shape):
     assert Call.parse(str(call)) == call
     typed = eval(report.written(str(call)), {"bs": bs})
     assert np.abs(typed.surrogate_grad(x) - call.surrogate.surrogate_grad(x)).max() < 0.02
-
-
-def test_widths_within_a_point_are_counted():
-    text = report.adapted_table(make_outcomes(94.0))
-    rows = [line for line in text.splitlines() if line.startswith("| `Arctan")]
-    assert len(rows) == 4
-    assert all("| 1 of 2 |" in " ".join(row.split()) for row in rows)  # its best: 97 with the rate tuned, and 90
 
 
 def test_a_rerun_has_the_lines_of_which_every_point_is_there():

@@ -145,12 +145,7 @@ def test_neurons_learn(spoken, tmp_path):
     for run in runs.values():
         assert min(run["test"]) > 0.4
         assert 0 < min(run["firing"]) <= max(run["firing"]) < 0.9
-    summary, table = neurons.parts(tmp_path)
-    assert f"{min(run['test'].mean() for run in runs.values()):.1%}" in summary
-    for (name, run), line in zip(runs.items(), sorted(table.splitlines()[2:]), strict=True):
-        assert line.startswith(f"| `{name}`")
-        assert f"| {run['test'].mean():.3f} ± " in line
-        assert f" {run['parameters'][0]} |" in line
+    assert f"{min(run['test'].mean() for run in runs.values()):.1%}" in neurons.parts(tmp_path)[0]
 
 
 def test_each_neuron_of_a_port_is_trained():

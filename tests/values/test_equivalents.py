@@ -14,7 +14,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from cases import python, with_library
+from cases import with_library
 from close import assert_close, bound
 from pages import ROOT
 
@@ -159,12 +159,6 @@ UNKNOWN = [
 def test_what_is_unknown_is_answered_with_what_there_is(library, name, parameters, says):
     with pytest.raises((ValueError, TypeError), match=says):
         bs.equivalent(library, name, **parameters)
-
-
-def test_the_table_is_not_read_before_it_is_asked_for():
-    code = "import brainsurr as bs; read = bs._other_libraries.table.cache_info; print(read().misses);"
-    code += " bs.equivalents(); print(read().misses)"
-    assert python(code).split() == ["0", "1"]
 
 
 def test_the_page_is_what_the_table_says(capsys):

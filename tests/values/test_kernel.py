@@ -404,20 +404,10 @@ def test_shard_map(mesh, x_spec, a_spec):
 # --- bad input --------------------------------------------------------------------------------------------------
 
 
-BAD = [
-    (1j, r"expected x to be a real array, got dtype complex64"),
-    ("a", "got 'a'"),
-    ([None], "got list"),
-    (jax.random.key(0), r"got dtype key<fry>$"),
-    (jnp.ones(2, jnp.float8_e8m0fnu), "got float8_e8m0fnu: cast it to jnp.bfloat16"),
-    (jnp.ones(2, jnp.float4_e2m1fn), "got float4_e2m1fn: cast it to jnp.bfloat16"),
-]
-
-
-@pytest.mark.parametrize(("x", "message"), BAD, ids=["complex", "text", "list", "key", "no zero", "four bits"])
-def test_bad_x_is_described(x, message):
-    with pytest.raises(TypeError, match=message):
-        bs.LogTailedRelu()(x)
+@pytest.mark.parametrize("dtype", ["float8_e8m0fnu", "float4_e2m1fn"])  # without a zero, and of four bits
+def test_bad_x_is_described(dtype):
+    with pytest.raises(TypeError, match=f"got {dtype}: cast it to jnp.bfloat16"):
+        bs.LogTailedRelu()(jnp.ones(2, dtype))
 
 
 def test_quantities():

@@ -137,17 +137,6 @@ def test_second_derivative_is_that_of_the_formula(case):
         np.testing.assert_allclose(second[keep], difference[keep], rtol=1e-3, atol=1e-5 * max(1, case.peak))
 
 
-@cases_and_scaled
-def test_at_zero_and_peak(case):
-    f = case.make()
-    zeros = X == 0  # -0.0 is one of them
-    assert zeros.sum() == 2
-    assert_close(f.surrogate_fun(X)[zeros], case.g(np.zeros(2)), FORMULA, scale=1)
-    assert_close(f.surrogate_grad(X)[zeros], case.dg(np.zeros(2)), FORMULA, each=True)
-    with jax.enable_x64(True):
-        np.testing.assert_allclose(f.surrogate_grad(jnp.asarray(GRID)).max(), case.peak, rtol=1e-3)
-
-
 # --- parameters --------------------------------------------------------------------------------------------------
 
 

@@ -7,6 +7,7 @@ the peak when its imports are done: inputs, network, compilation, training. Libr
 float32, those on torch, whose products take no uint8, as float32.
 """
 
+import itertools
 import statistics
 import sys
 from collections import defaultdict
@@ -68,6 +69,7 @@ NEAR = 1.25  # a way that takes more than this times the library's fastest is no
 def measure(quick):
     trials, chosen = (QUICK, {name: PEERS[name] for name in (FLOOR, OURS)}) if quick else (TRIALS, PEERS)
     pythons, missing, answers = {}, {}, defaultdict(list)
+    pairs = zip if quick else itertools.product  # of a mode and a form of inputs
 
     def tried(what, run, *args, **how):
         """Return what a run returns, None if it fails; what fails with inputs of one form isn't tried with others."""
@@ -86,8 +88,7 @@ def measure(quick):
             (title, terms, name, mode, inputs)
             for terms in trial.terms
             for name in (of_jax if trial.of_jax else pythons)
-            for mode in PEERS[name].modes[: 1 + (terms == AS_DOCUMENTED) if quick else None]
-            for inputs in PEERS[name].inputs[: 1 if trial.of_jax else None]
+            for mode, inputs in pairs(PEERS[name].modes, PEERS[name].inputs[: 1 if trial.of_jax else None])
         ]
         for i in range(trial.rounds):
             for way in (bar := tqdm(ways, desc=f"peers, {title}, {i + 1} of {trial.rounds}")):
@@ -105,7 +106,7 @@ def measure(quick):
         for turn, rounds in answers.items()
     ]
     medians = defaultdict(list)  # of several processes each: two of the same program differ more than two libraries
-    for name in (2 if quick else 7) * of_jax:
+    for name in (1 if quick else 7) * of_jax:
         if answer := tried(f"{name}, live", run_peer, pythons[name], name, AS_DOCUMENTED, mode="live", rounds=5):
             medians[name].append(answer["live"]["median"])
     live = {name: timing.summary(of_processes) for name, of_processes in medians.items()}
