@@ -15,6 +15,7 @@ from brainsurr import nnx
 README = ROOT / "README.md"
 
 
+@pytest.mark.slow
 def test_snippets(capsys, lenient):
     """They train, and print what is shown below them, up to the few images that another machine tells differently."""
     scope = run(*blocks(README))

@@ -142,7 +142,7 @@ def test_infinities_leave_nothing_for_debug_nans(entry, compiled):
 # --- the definition of d/d alpha --------------------------------------------------------------------------------
 
 
-@settings(deadline=None, max_examples=40)
+@settings(deadline=None, max_examples=15)
 @given(
     shape=hnp.array_shapes(min_dims=0, max_dims=3, min_side=0, max_side=4),
     drop=st.integers(0, 3),
