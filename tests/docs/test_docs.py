@@ -18,6 +18,7 @@ from surrogate_table import EXPORTED
 import brainsurr as bs
 from tools import surrogate_pages, surrogate_pictures
 from tools.frameworks import HOSTS as FRAMEWORKS
+from tools.peers import peers
 
 pytestmark = pytest.mark.usefixtures("lenient")  # brainstate's Linear
 
@@ -48,10 +49,8 @@ def test_the_tables_name_every_page_and_every_peer():
     text = (HOSTS / "README.md").read_text()
     pages = {page.name for page in HOSTS.glob("*.md")} - {"README.md"}
     assert set(re.findall(r"\]\(([\w.]+\.md)\)", text)) == pages
-    extra = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]["peers"]
-    peers = {re.match(r"[\w-]+", line)[0] for line in extra} - {"brainsurr"}
-    assert set(re.findall(r"PyPI `([\w-]+)`", text)) == peers
-    assert {path.stem.removeprefix("test_") for path in (ROOT / "tests" / "peers").glob("test_*.py")} == peers
+    assert set(re.findall(r"PyPI `([\w-]+)`", text)) == peers().keys()
+    assert {path.stem.removeprefix("test_") for path in (ROOT / "tests" / "peers").glob("test_*.py")} == peers().keys()
 
 
 def pages():

@@ -190,24 +190,6 @@ def test_frameworks_train_alike_from_the_same_weights(monkeypatch):
             assert (mine != theirs).mean() < 0.02
 
 
-BAD_ARGUMENTS = [
-    (["--surrogate", "Nothing"], "'Nothing' is not one of"),
-    (["--alpha", "3"], "alpha = 3.0 is outside [0.0, 1.0]"),
-    (["--learnable", "beta"], "learnable='beta' is not a parameter"),
-    (["--save-every", "0"], "expected a positive integer, got 0"),
-    (["--out", __file__], "--out: expected a folder to write into, got"),
-]
-
-
-@pytest.mark.parametrize(("arguments", "message"), BAD_ARGUMENTS)
-def test_bad_arguments_get_one_line(arguments, message, capsys):
-    with pytest.raises(SystemExit):
-        digits.parse(arguments)
-    error = capsys.readouterr().err.split("python -m benchmarks.digits: error: ")[1]
-    assert message in error
-    assert len(error.strip().splitlines()) == 1
-
-
 def test_arguments(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     args = digits.parse(["--surrogate", "LeakyRelu", "--alpha", "0.2", "--learnable", "alpha", "beta", "--seeds", "3"])

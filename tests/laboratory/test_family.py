@@ -233,11 +233,7 @@ def outcome(single, best_rate=None, **tuned):
     entries = {name: entry(name, mean, 0.1, seed) for seed, (name, mean) in enumerate(single.items())}
     best = {name: entry(name, mean) for name, mean in (best_rate or single).items()}
     shapes = {shape: entry(f"{shape} width=1", tuned.get(shape, 90.0)) for shape in SHAPES}
-    rules = (*family.CALIBRATED, *family.TRAINED)
-    adapted = {(how, str(call)): entry(call, 89.5) for call in family.ADAPTED for how in rules}
-    tables = (shapes, entries, best)
-    fixed = {(e.call, float(rate)): e.mean for rate, table in enumerate(tables) for e in table.values()}
-    return Outcome("about", 1.4, *tables, adapted, fixed, grid={}, pilots={}, first=1000)
+    return Outcome("about", 1.4, shapes, entries, best, adapted={}, fixed={}, grid={}, pilots={}, first=1000)
 
 
 ALWAYS = str(choice.ALWAYS[0])
@@ -306,12 +302,3 @@ def test_a_call_is_printed_as_it_is_typed(shape):
     assert Call.parse(str(call)) == call
     typed = eval(report.written(str(call)), {"bs": bs})
     assert np.abs(typed.surrogate_grad(x) - call.surrogate.surrogate_grad(x)).max() < 0.02
-
-
-def test_a_rerun_has_the_lines_of_which_every_point_is_there():
-    grid = {(str(Call(outcomes.FOCUS, a, width)), 1.0): 100 * a for a in report.ALPHAS for width in report.WIDTHS}
-    del grid[str(Call(outcomes.FOCUS, report.ALPHAS[0], report.WIDTHS[1])), 1.0]
-    table, *_ = report.reruns({"depth-12": outcome({A: 90.0})._replace(grid=grid)})
-    (line,) = table.splitlines()[2:]
-    assert [cell.strip() for cell in line.split("|")[1:-1]] == ["alpha 0.1", *["10.0"] * len(report.WIDTHS)]
-    assert "alpha" not in report.reruns({"depth-12": outcome({A: 90.0})})[0]

@@ -2,7 +2,6 @@
 
 import copy
 import json
-import os
 import subprocess
 import sys
 
@@ -159,24 +158,6 @@ def test_collectives_are_counted_with_their_loops():
 
     with pytest.raises(ValueError, match="expected a loop of known length around a collective"):
         collectives(jax.jit(until).lower(x).compile().as_text())
-
-
-BAD_ARGUMENTS = [
-    (["--devices", "3"], "divides 32 examples and 64 hidden units, got 3"),
-    (["--devices", "9"], "--devices: expected at most the 8 there are, got 9"),
-    (["--process-id", "0"], "--coordinator, --num-processes and --process-id go together"),
-    (["--coordinator=h:1", "--num-processes=2", "--process-id=1", "--distributed"], "--distributed without them"),
-]
-
-
-@pytest.mark.parametrize(("arguments", "message"), BAD_ARGUMENTS)
-def test_bad_arguments_get_one_line(arguments, message, capsys, monkeypatch):
-    monkeypatch.setenv("XLA_FLAGS", os.environ["XLA_FLAGS"])  # back to what it is now, afterwards
-    with pytest.raises(SystemExit):
-        scale.main(arguments)
-    error = capsys.readouterr().err.split("python -m benchmarks.robustness.scale: error: ")[1]
-    assert message in error
-    assert len(error.strip().splitlines()) == 1
 
 
 def test_a_process_that_fails_is_an_error():

@@ -1,11 +1,7 @@
-"""Shared by the tests of all peers: the list of peers, a small task, and the formula to compare with."""
+"""Shared by the tests of all peers: how one is imported, a small task, and the formula to compare with."""
 
 import importlib
-import importlib.metadata
-import re
-import tomllib
 import warnings
-from pathlib import Path
 
 import jax
 import jax.numpy as jnp
@@ -13,33 +9,10 @@ import numpy as np
 import optax
 import pytest
 from close import assert_close, largest
-from packaging.requirements import Requirement
 
 import brainsurr as bs
 from brainsurr.optim import project
-
-ROOT = Path(__file__).parent.parent.parent
-
-
-def peers() -> dict[str, Requirement]:
-    """Return the requirements of the extra `peers` of pyproject.toml, by distribution."""
-    extra = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]["peers"]
-    requirements = [Requirement(line) for line in extra]
-    return {r.name: r for r in requirements if r.name != "brainsurr"}
-
-
-def excluded(requirement: Requirement) -> str | None:
-    """Return why a peer is not available on this Python, or None if it is."""
-    if requirement.marker is None or requirement.marker.evaluate():
-        return None
-    return "needs Python " + re.sub(r'python_version\s*|"', "", str(requirement.marker))
-
-
-def version(distribution: str) -> str | None:
-    try:
-        return importlib.metadata.version(distribution)
-    except importlib.metadata.PackageNotFoundError:
-        return None
+from tools.peers import excluded, peers
 
 
 def load(module: str, distribution: str | None = None):

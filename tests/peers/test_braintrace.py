@@ -4,10 +4,11 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from pages import run_page
-from peer import EVERY_STEP, assert_same, inputs, load, target, version
+from peer import EVERY_STEP, assert_same, inputs, load, target
 
 import brainsurr as bs
 from brainsurr.brainstate import LIFCell, SpikingActivation
+from tools.peers import version
 
 braintrace = load("braintrace")
 state = load("brainpy.state", "braintrace")

@@ -250,22 +250,6 @@ def test_those_that_the_table_says_fail_do(key):
     assert isinstance(error.value, TypeError) == (key != "norse.heaviside")
 
 
-@with_library(["snntorch.SSO", "spikingjelly.PoissonPass", "norse.logistic_fn", "norse.circ_dist_fn"])
-def test_those_that_the_table_says_are_random_are(key):
-    """In the mean of 4000 draws."""
-    setting, x = settings(key)[0], np.full(4000, 0.3 if key != "snntorch.SSO" else -0.3)
-    spikes, gradient = spike_and_gradient(key, setting, x)
-    assert len(np.unique(gradient if key == "snntorch.SSO" else spikes)) > 1
-    nearest = np.asarray(ROWS[key].make(**setting).surrogate_grad(x.astype(np.float32)))
-    np.testing.assert_allclose(gradient.mean(), nearest.mean(), atol=5e-3)
-    if key == "norse.logistic_fn":  # whose note says how the same are drawn
-        drawn = bs.Sigmoid(alpha=2 * setting["k"]).surrogate_fun(0.3)
-        assert abs(spikes.mean() - drawn) < 4 * np.sqrt(0.25 / 4000)
-    if key == "snntorch.SSO":
-        _, gradient = spike_and_gradient(key, {"mean": 2, "variance": 0.5}, x)
-        assert 0.75 <= gradient.min() <= gradient.max() < 1.25
-
-
 @with_library(["spyx.experimental.sigmoid_bernoulli", "spyx.experimental.refractory_sigmoid_bernoulli", "spyx.custom"])
 def test_the_gradient_that_is_no_slope(key):
     spikes, gradient = spike_and_gradient(key, {}, X, *([] if key == "spyx.custom" else [jax.random.key(0)]))
