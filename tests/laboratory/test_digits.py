@@ -190,16 +190,13 @@ def test_frameworks_train_alike_from_the_same_weights(monkeypatch):
             assert (mine != theirs).mean() < 0.02
 
 
-def test_arguments(tmp_path, monkeypatch, capsys):
+def test_arguments(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     args = digits.parse(["--surrogate", "LeakyRelu", "--alpha", "0.2", "--learnable", "alpha", "beta", "--seeds", "3"])
     assert (args.surrogate, args.learnable, args.seeds) == (bs.LeakyRelu(0.2), ["alpha", "beta"], 3)
     args = digits.parse(["--learnable"])
     assert (args.surrogate, args.learnable, args.out) == (bs.LogTailedRelu(0.1), [], Path("runs/digits"))
     assert list(args.out.iterdir()) == []
-    with pytest.raises(SystemExit):
-        digits.parse(["--help"])
-    assert "--save-every EPOCHS" in capsys.readouterr().out
 
 
 def test_write_is_whole_or_not_at_all(tmp_path, monkeypatch):

@@ -105,6 +105,7 @@ def test_a_row_reads_the_same_in_every_framework(layers):
 # The libraries themselves --------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 @with_library(PORTS)
 def test_spikes_and_gradient_are_those_of_the_library(key):
     """And what it documents is what it does."""
@@ -173,6 +174,7 @@ def test_the_page_is_of_runs_of_every_row():
         assert (run.gradient > 1e-4) == bool(row.gradient)
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("lenient")
 @pytest.mark.filterwarnings("ignore")  # brainpy's own affair
 def test_a_potential_at_rest_that_is_not_0_is_counted_from():

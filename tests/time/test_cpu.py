@@ -87,6 +87,13 @@ def test_bad_arguments(arguments, message):
         cpu.use_all_cores(**arguments)
 
 
+def test_once_jax_has_started_it_is_refused_though_nothing_would_change(monkeypatch):
+    monkeypatch.setattr(cpu, "_given_devices", lambda: jax.config.jax_num_cpu_devices)
+    assert jax.devices()
+    with pytest.raises(RuntimeError, match="use_all_cores: jax has started"):
+        cpu.use_all_cores(keep_pages=False)
+
+
 @pytest.mark.parametrize(("batch", "sizes"), [(12, "8 or 16"), (7, "8")])
 def test_a_batch_that_cannot_be_shared_names_the_nearest_sizes(batch, sizes):
     with pytest.raises(ValueError, match=f"8 devices can share equally, got {batch}: take {sizes}$"):

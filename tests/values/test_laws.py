@@ -15,7 +15,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from cases import FLOATS, HALF, all_but, each_value_once, needs_float16
-from close import assert_close, bound, largest
+from close import assert_close, bound, largest, widen
 from jax.sharding import AxisType, PartitionSpec
 from surrogate_table import CASES, DEFAULTS, EXPORTED, FAMILY, SCALED, name
 
@@ -51,11 +51,6 @@ cases_and_scaled = pytest.mark.parametrize("case", CASES + SCALED, ids=name)
 def away_from(points, margin=1e-2, x=GRID):
     """Where x is farther than that from each point. (A mask: arrays of one shape share what jax compiles.)"""
     return np.all([np.ones(x.shape, bool), *(np.abs(x - p) > margin for p in points)], axis=0)
-
-
-@np.errstate(invalid="ignore")  # a signalling NaN, and differences of infinities that are masked
-def widen(x):
-    return np.asarray(x.astype(jnp.float32), np.float64)
 
 
 def scale_on(case, x):
@@ -429,15 +424,17 @@ def test_pseudo_spikes_far_out_and_just_above_one(cls, shift, dtype, alphas):
     """From a tail that hardly falls to an exponential: gradient and d/dalpha keep the digits of the dtype."""
     x = jnp.array([0.0, 2.0**-10, 0.125, 1.0, 3.0, 10.0], dtype)
     eps = float(jnp.finfo(dtype).eps)
+    slope_of = jax.jit(lambda a: cls(a).surrogate_grad(x))
+    d_alpha_of = jax.jit(lambda a: jax.jvp(lambda a: cls(a)(x), (a,), (jnp.ones_like(a),))[1])
     for alpha in alphas:
         alpha = jnp.asarray(alpha, dtype)
         a, m = float(alpha), widen(x)
         log = np.log1p(2 * m / (a + shift))
         gradient = np.exp(-a * log)
-        got = widen(jax.jit(lambda a, x: cls(a).surrogate_grad(x))(alpha, x))
+        got = widen(slope_of(alpha))
         # A rounding of the exponent, which is at most -log(gradient), is one of the gradient times that.
         np.testing.assert_allclose(got, gradient, rtol=0, atol=4 * eps)
-        d_got = jax.jit(jax.jvp, static_argnums=0)(lambda a: cls(a)(x), (alpha,), (jnp.ones_like(alpha),))[1]
+        d_got = d_alpha_of(alpha)
         if shift == -1:  # the other is a difference of large numbers near alpha = 1, for which `growth` has a series
             # The derivative of the primitive on the positive side in alpha, by hand.
             slope = 2 * m / (a - 1) / (a - 1 + 2 * m)
