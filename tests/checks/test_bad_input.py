@@ -511,15 +511,16 @@ def why_unclear(error, names):
 
 
 def cases():
-    """All names, slow those that have the checks of another surrogate, framework or neuron."""
+    """All names: slow those of another framework, exhaustive those with the checks of another surrogate or neuron."""
     alike = {make.__name__ for entry in FAMILY[1:] for make in (entry.make, entry.function) if make}
-    alike |= {"ALIF", "LIFCell", "ALIFCell", "Synaptic", "BRF", "BHRF"}
+    alike |= {"LIFCell", "ALIFCell", "Synaptic", "BRF", "BHRF"}
     for path, public in public_names().items():
         module, _, name = path.rpartition(".")
-        slow = name in alike or module.endswith((".linen", ".brainstate", ".plot"))
+        slow = pytest.mark.slow if module.endswith((".linen", ".brainstate", ".plot")) else ()
         for options in ({}, {"recurrent": True}, {"random": True}):
             if options.keys() <= parameters(public).keys():
-                marks = pytest.mark.slow if slow else ()
+                is_alike = name in alike or (name == "ALIF" and module != "brainsurr.neurons")
+                marks = pytest.mark.exhaustive if is_alike else slow
                 yield pytest.param(path, public, options, id=" ".join([path, *options]), marks=marks)
 
 

@@ -6,6 +6,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
+from cases import each_value_once
 from surrogate_table import EXPORTED
 from test_studies import run_twice
 
@@ -45,8 +46,7 @@ def test_other_shapes_are_others():
             assert np.abs(values - curves[other]).max() > 0.02, (name, other)
 
 
-@pytest.mark.parametrize("name", SHAPES)
-@pytest.mark.parametrize("width", [0.25, 2.0])
+@pytest.mark.parametrize(("name", "width"), each_value_once([*SHAPES], [0.25, 2.0]))
 def test_every_call_has_its_peak_and_its_width(name, width):
     call = GRID.calls(name)[-1]
     f = call._replace(width=width if call.width else None).surrogate

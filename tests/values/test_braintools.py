@@ -89,7 +89,7 @@ def documented_examples():
     for which in bt.__all__:
         text = inspect.getdoc(getattr(bt, which)) or ""
         if ">>>" in text:
-            yield pytest.param(which, text, id=which)
+            yield pytest.param(which, text, id=which, marks=pytest.mark.exhaustive if which in FUNCTIONS else ())
 
 
 @pytest.mark.slow
