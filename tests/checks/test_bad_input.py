@@ -18,7 +18,6 @@ from typing import Any, NamedTuple
 
 import brainstate
 import flax
-import hypothesis
 import jax
 import jax.numpy as jnp
 import matplotlib.pyplot as plt
@@ -27,7 +26,6 @@ import numpy as np
 import pytest
 from cases import why_no_float16
 from close import assert_close
-from hypothesis import strategies as st
 from surrogate_table import FAMILY
 
 import brainsurr as bs
@@ -513,15 +511,16 @@ def why_unclear(error, names):
 
 
 def cases():
-    """All names, slow those that have the checks of another surrogate, framework or neuron."""
+    """All names: slow those of another framework, exhaustive those with the checks of another surrogate or neuron."""
     alike = {make.__name__ for entry in FAMILY[1:] for make in (entry.make, entry.function) if make}
-    alike |= {"ALIF", "LIFCell", "ALIFCell", "Synaptic", "BRF", "BHRF"}
+    alike |= {"LIFCell", "ALIFCell", "Synaptic", "BRF", "BHRF"}
     for path, public in public_names().items():
         module, _, name = path.rpartition(".")
-        slow = name in alike or module.endswith((".linen", ".brainstate", ".plot"))
+        slow = pytest.mark.slow if module.endswith((".linen", ".brainstate", ".plot")) else ()
         for options in ({}, {"recurrent": True}, {"random": True}):
             if options.keys() <= parameters(public).keys():
-                marks = pytest.mark.slow if slow else ()
+                is_alike = name in alike or (name == "ALIF" and module != "brainsurr.neurons")
+                marks = pytest.mark.exhaustive if is_alike else slow
                 yield pytest.param(path, public, options, id=" ".join([path, *options]), marks=marks)
 
 
@@ -546,16 +545,6 @@ def test_a_bad_value_is_refused_by_name(path, public, options):
             found = [(f"{name}={value!r}", trial.verdict(**{name: value})) for value in values]
             wrong += [(value, verdict) for value, verdict in found if verdict not in verdicts.split()]
     assert not wrong
-
-
-@every_name
-@hypothesis.settings(max_examples=10, derandomize=True, database=None, deadline=None)
-@hypothesis.given(data=st.data())
-def test_two_bad_values_are_refused_by_name(path, public, options, data):
-    trial = Trial(path, public, **options)
-    names = [name for name, kind in trial.kinds.items() if kind.bad]
-    chosen = data.draw(st.lists(st.sampled_from(names), min_size=min(2, len(names)), max_size=2, unique=True))
-    assert trial.verdict(**{name: data.draw(st.sampled_from(trial.kinds[name].bad)) for name in chosen}) == "refused"
 
 
 @every_name

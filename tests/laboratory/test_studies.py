@@ -84,9 +84,7 @@ def test_alphas_end_where_their_rule_says(tmp_path, saved):
     assert outcome.best > 0.5
     assert "±" in learn_alpha.tables(studied)
     learn_alpha.draw(studied, tmp_path)
-    axis = saved["learn-alpha.png"].axes[0]
-    assert [label.get_text() for label in axis.get_yticklabels()] == list(outcome.others)
-    bars = [line.get_xdata()[0] for line in axis.lines if line.get_marker() == "|"]
+    bars = [line.get_xdata()[0] for line in saved["learn-alpha.png"].axes[0].lines if line.get_marker() == "|"]
     assert bars == [test.mean() for by_start in outcome.others.values() for test in by_start.values()]
 
 
@@ -112,13 +110,7 @@ def test_widths_are_shown_and_claimed_by_their_numbers(tmp_path, better, holds):
     claims = list(widths.claims(studied))
     assert [claim.holds for claim in claims] == holds
     assert f"{50 + 100 * better:.1f}" in claims[1].numbers
-    knees, gains = widths.tables(studied).split("\n\n")
-    cells = [cell.strip() for cell in knees.splitlines()[2].split("|")[1:-1]]
-    assert cells == ["depth-12, gain 1.4", "60.0 ± 1.1", f"{60 + 100 * better:.1f} ± 1.1"]
-    header, _, *lines = gains.splitlines()
-    assert "9" not in header
-    assert [line.split("|")[4].strip() for line in lines] == [f"50.0 -> {50 + 100 * better:.1f}"] * len(family.PILOTS)
-    assert [line.split("|")[2].strip() for line in lines] == ["60.0 -> 60.0"] * len(family.PILOTS)
+    assert f"| {60 + 100 * better:.1f} ± 1.1 |" in widths.tables(studied)
 
 
 class Stopped(Exception):
@@ -149,16 +141,6 @@ def test_sparse_networks_are_reported_when_they_are_finished(tmp_path, monkeypat
     assert f"not been finished: {', '.join(names)}." in text
     assert ("50.0" in text) == ("sparse.png" in text) == (not stop)
     assert len(list(sparse.claims(studied))) == (not stop)
-
-
-@pytest.mark.parametrize("stop", [None, 2])
-def test_the_true_gradient_is_reported_when_it_is_finished(tmp_path, monkeypatch, stop):
-    monkeypatch.setattr(true_gradient, "agreement", measured_until(stop, true_gradient.MEASURED))
-    with pytest.raises(Stopped) if stop else contextlib.nullcontext():
-        true_gradient.main(["--quick", "--out", str(tmp_path)])
-    text = "\n\n".join(true_gradient.parts(true_gradient.load(tmp_path)))
-    assert ("not been finished" in text) == bool(stop)
-    assert ("0.500" in text) == (not stop)
 
 
 @pytest.mark.parametrize("study", [sparse, true_gradient, widths, others, learn_alpha])

@@ -69,23 +69,6 @@ def test_a_carry_that_does_not_fit_is_named(neuron, carry, x, message):
         neuron.step(carry, x)
 
 
-BAD_CONFIGURATIONS = [
-    ({"decay": -0.1}, ValueError, r"decay = -0.1 is outside \[0.0, 1.0\]"),
-    ({"threshold": None}, TypeError, "threshold to be a real number or array"),
-    ({"reset_grad": 1}, TypeError, "reset_grad to be True, False or None, got 1"),
-    ({"refractory": -1}, ValueError, "expected refractory to be a number of steps, 0 or more, got -1"),
-    ({"adapts": None}, ValueError, "expected adapts to be one of 'threshold', 'input', got None"),
-    ({"adaptation_decay": 1.5}, ValueError, r"adaptation_decay = 1.5 is outside \[0.0, 1.0\]"),
-    ({"voltage_adaptation": np.inf}, ValueError, "expected voltage_adaptation to be finite"),
-]
-
-
-@pytest.mark.parametrize(("kwargs", "error", "message"), BAD_CONFIGURATIONS)
-def test_bad_configuration(kwargs, error, message):
-    with pytest.raises(error, match=f"^ALIF: .*{message}"):
-        ALIF(**kwargs)
-
-
 def test_each_part_of_a_state_keeps_its_dtype():
     v = jnp.zeros((2, 4))
     state = v, v.astype(jnp.bfloat16)
@@ -288,14 +271,6 @@ def delayed(xs, steps):
     """One channel at a time."""
     columns = [np.concatenate([0 * xs[:n, :, c], xs[: T - n, :, c]])[:T] for c, n in enumerate(steps)]
     return np.stack(columns, -1)
-
-
-@pytest.mark.parametrize("steps", [0, 1, 3, T, (2, 0, 5), (0, 0, 0)], ids=str)
-def test_a_delay_gives_what_came_that_many_steps_ago(steps):
-    delay = Delay(steps)
-    _, ys = delay(delay.initial_state(jnp.zeros((B, F))), jnp.asarray(X))
-    np.testing.assert_array_equal(ys, delayed(X, np.broadcast_to(steps, F)))
-    assert delay(delay.initial_state(jnp.zeros((B, F))), jnp.zeros((0, B, F)))[1].shape == (0, B, F)
 
 
 DTYPES = ["uint8", "bool", "int16", "bfloat16", "float32"]

@@ -3,10 +3,7 @@ import jax
 import jax.numpy as jnp
 import pytest
 from pages import run_page
-from peer import assert_gradient_is_the_formula, assert_trains, brainstate_step, inputs, load, target
-
-import brainsurr as bs
-from brainsurr.brainstate import SpikingActivation
+from peer import assert_gradient_is_the_formula, inputs, load, target
 
 state = load("brainpy.state")
 brainstate, u = load("brainstate", "brainpy"), load("brainunit", "brainpy")
@@ -40,11 +37,6 @@ def gradients(spk_fun, **options):
 def test_gradient_is_the_formula(reset):
     """The neuron calls its spk_fun twice a step: with the last potential for the reset, with the new one to fire."""
     assert_gradient_is_the_formula(lambda spk_fun: gradients(spk_fun, spk_reset=reset))
-
-
-def test_alpha_is_trained():
-    act = SpikingActivation(bs.LogTailedRelu(0.1), learnable="alpha")
-    assert_trains(act, brainstate_step(Net(act), loss, 3e-2), 15)
 
 
 def test_page():

@@ -1,9 +1,6 @@
 import jax.numpy as jnp
 import pytest
-from peer import assert_gradient_is_the_formula, assert_trains, brainstate_step, inputs, load, target
-
-import brainsurr as bs
-from brainsurr.brainstate import SpikingActivation
+from peer import assert_gradient_is_the_formula, inputs, load, target
 
 brainspike = load("brainspike", "brainspikes")
 
@@ -47,11 +44,6 @@ def gradients(spk_fun):
 
 def test_gradient_is_the_formula():
     assert_gradient_is_the_formula(gradients)
-
-
-def test_alpha_is_trained():
-    act = SpikingActivation(bs.LogTailedRelu(0.1), learnable="alpha")
-    assert_trains(act, brainstate_step(Net(act), loss, 1e-2))
 
 
 def test_page():

@@ -1,13 +1,11 @@
 import jax
 import jax.numpy as jnp
-import optax
 from flax import nnx
 from pages import run_page
-from peer import assert_same, assert_trains, inputs, load, log_tailed_relu, target
+from peer import assert_same, inputs, load, log_tailed_relu, target
 
 import brainsurr as bs
-from brainsurr.nnx import SpikingActivation, bounds
-from brainsurr.optim import project
+from brainsurr.nnx import SpikingActivation
 
 spyx = load("spyx")
 
@@ -43,20 +41,6 @@ def test_gradient_is_the_formula():
     assert_same(ours, gradients(ByHand()))
     fixed = gradients(bs.LogTailedRelu(0.1))
     assert_same(fixed, nnx.filter_state(ours, nnx.Not(nnx.PathContains("alpha"))))
-
-
-def test_alpha_is_trained():
-    act = SpikingActivation(bs.LogTailedRelu(0.1), learnable="alpha")
-    net = network(act)
-    optimizer = nnx.Optimizer(net, optax.chain(optax.adam(1e-2), project(bounds(net))), wrt=nnx.Param)
-
-    @nnx.jit
-    def step(net, optimizer):
-        value, grads = nnx.value_and_grad(loss)(net)
-        optimizer.update(net, grads)
-        return value
-
-    assert_trains(act, lambda: step(net, optimizer))
 
 
 def test_page():

@@ -118,17 +118,3 @@ def test_a_commit_with_a_long_subject_is_refused(length, refused):
     subject = _hooks()[-1].strip("'")
     message = f"{length * 'a'}\n\n{100 * 'b'}\n"
     assert bool(re.search(subject, message, re.MULTILINE | re.DOTALL)) == refused
-
-
-def test_lazy_imports_and_imports_from_parents_are_found(tmp_path, monkeypatch):
-    """A cycle through a lazy import, and an import from a parent package, are found."""
-    monkeypatch.setitem(globals(), "ROOT", tmp_path)
-    (tmp_path / "p/deep").mkdir(parents=True)
-    files = {"__init__": "from .a import f", "a": "from . import b", "b": "def g():\n    from .deep.c import h"}
-    for name, text in (files | {"deep/__init__": "", "deep/c": "from ..a import f\nimport numpy"}).items():
-        (tmp_path / f"p/{name}.py").write_text(text)
-    known = modules("p")
-    arrows = {name: imported(path, known) for name, path in known.items()}
-    assert arrows == {"p": {"p.a"}, "p.a": {"p.b"}, "p.b": {"p.deep.c"}, "p.deep": set(), "p.deep.c": {"p.a"}}
-    with pytest.raises(CycleError):
-        TopologicalSorter(arrows).prepare()

@@ -128,7 +128,7 @@ def measure(quick):
         for turn, rounds in answers.items()
     ]
     # Of several processes each: two of the same program differ more than two libraries.
-    for i, name in itertools.product(range(2 if quick else 7), of_jax):
+    for i, name in itertools.product(range(1 if quick else 7), of_jax):
         how = {"mode": "live", "rounds": 5}
         if answer := tried(f"{name}, live", [name, i], run_peer, pythons[name], name, AS_DOCUMENTED, **how):
             medians[name].append(answer["live"]["median"])
@@ -139,13 +139,13 @@ def measure(quick):
 
 def _ways(title, trial, names, quick):
     """List the ways to run a trial: its title, terms, library, mode and inputs."""
+    pairs = zip if quick else itertools.product  # of a mode and a form of inputs
     return [
         (title, terms, name, mode, inputs)
         for terms in trial.terms
         for name in names
         if terms != DEVICES or name == OURS
-        for mode in PEERS[name].modes[: 1 + (terms == AS_DOCUMENTED) if quick else None]
-        for inputs in PEERS[name].inputs[: 1 if trial.of_jax else None]
+        for mode, inputs in pairs(PEERS[name].modes, PEERS[name].inputs[: 1 if trial.of_jax else None])
     ]
 
 
