@@ -35,7 +35,7 @@ def pytest_terminal_summary(terminalreporter):
     counts: dict[str, dict[str, int]] = {}
     for outcome in ("passed", "failed", "error", "xfailed"):
         for report in terminalreporter.stats.get(outcome, []):
-            if match := re.search(r"peers/test_(\w+)\.py", report.nodeid):
+            if match := re.search(r"peers/test_(?:spike_functions\.py::\w+\[)?(\w+)", report.nodeid):
                 tally = counts.setdefault(match[1], {})
                 tally[outcome] = tally.get(outcome, 0) + 1
     if not counts:

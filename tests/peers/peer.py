@@ -15,7 +15,6 @@ import pytest
 from close import assert_close, largest
 from packaging.requirements import Requirement
 
-import brainsurr as bs
 from brainsurr.optim import project
 
 ROOT = Path(__file__).parent.parent.parent
@@ -112,38 +111,3 @@ def assert_trains(act, step, steps=10, to=0.9):
     assert_learns([step() for _ in range(steps)], to)
     assert 0 <= act.surrogate.alpha <= 1
     assert abs(act.surrogate.alpha - 0.1) > 1e-3
-
-
-def brainstate_step(net, loss, rate):
-    """A step of Adam on a network of brainstate, which returns its loss."""
-    import brainstate
-    import braintools
-
-    params, optimizer = net.states(brainstate.ParamState), braintools.optim.Adam(rate)
-    optimizer.register_trainable_weights(params)
-
-    @brainstate.transform.jit
-    def step():
-        grads, value = brainstate.transform.grad(lambda: loss(net), params, return_value=True)()
-        optimizer.update(grads)
-        return value
-
-    return step
-
-
-def assert_gradient_is_the_formula(gradients):
-    """Of a network of brainstate: those with our activation, by the formula, and without training alpha."""
-    import brainstate
-    import brainunit
-
-    class ByHand(brainstate.nn.Module):
-        def __init__(self):
-            super().__init__()
-            self.alpha = brainstate.nn.Param(jnp.array(0.1))
-
-        def update(self, x):
-            return log_tailed_relu(brainunit.get_mantissa(x), self.alpha.value())
-
-    ours = gradients(bs.brainstate.SpikingActivation(bs.LogTailedRelu(0.1), learnable="alpha"))
-    assert_same(ours, gradients(ByHand()))
-    assert_same(gradients(bs.LogTailedRelu(0.1)), {k: v for k, v in ours.items() if "alpha" not in k})
