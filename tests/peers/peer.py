@@ -10,7 +10,6 @@ import optax
 import pytest
 from close import assert_close, largest
 
-import brainsurr as bs
 from brainsurr.optim import project
 from tools.peers import excluded, peers
 
@@ -78,21 +77,3 @@ def bound_to(low, high, name, params):
         return (low, high) if jax.tree_util.keystr(path).endswith(name) else None
 
     return jax.tree_util.tree_map_with_path(interval, params)
-
-
-def assert_gradient_is_the_formula(gradients):
-    """Of a network of brainstate: those with our activation, by the formula, and without training alpha."""
-    import brainstate
-    import brainunit
-
-    class ByHand(brainstate.nn.Module):
-        def __init__(self):
-            super().__init__()
-            self.alpha = brainstate.nn.Param(jnp.array(0.1))
-
-        def update(self, x):
-            return log_tailed_relu(brainunit.get_mantissa(x), self.alpha.value())
-
-    ours = gradients(bs.brainstate.SpikingActivation(bs.LogTailedRelu(0.1), learnable="alpha"))
-    assert_same(ours, gradients(ByHand()))
-    assert_same(gradients(bs.LogTailedRelu(0.1)), {k: v for k, v in ours.items() if "alpha" not in k})
