@@ -151,7 +151,7 @@ def test_a_chooser_sees_each_library_in_its_best_mode():
     assert [cell.strip() for cell in second.split("|")[1:-1]] == ["brainsurr", "100 ms", "100 MB", "4 s", "200 MB"]
     own, any_form = speed.peers.claims(result)[-2:]
     assert (own.numbers, any_form.numbers) == ("0.125 (0.125-0.125)", "0.2 (0.2-0.2)")
-    # On every core a row below each, and claims on the same terms and against a process as it is.
+    # On every core in a column of its own, and claims on the same terms and against a process as it is.
     for name, mode, seconds in (
         ("products", "all steps at once", 0.04),
         ("brainsurr", "dots", 0.02),
@@ -159,11 +159,28 @@ def test_a_chooser_sees_each_library_in_its_best_mode():
     ):
         runs.append(a_peer(name, mode, seconds, 5 * 10**8, terms="every core", versions={"jax": "1"}))
     other["versions"] = slimmer["versions"] = {"jax": "1"}
-    table, about = speed.peers.chooser(result)
-    assert [row.split("|")[2].strip() for row in table.splitlines()[2:]] == ["50 ms", "25 ms", "100 ms", "20 ms"]
-    assert "every core" in about
+    rows = [row.split("|")[1:4] for row in speed.peers.chooser(result)[0].splitlines()[2:]]
+    assert [[cell.strip() for cell in row] for row in rows] == [
+        ["jax 1", "50 ms", "25 ms"],
+        ["brainsurr", "100 ms", "20 ms"],
+    ]
+    assert len(speed.peers.chooser(result, of_jax=True)[0].splitlines()) == 3, "which leaves out ours, of no jax here"
     held = {claim.limit: claim.numbers.split()[0] for claim in speed.peers.claims(result)}
     assert held == {"1.15": "0.5", "0.95": "2", "0.7": "0.4", "0.9": "0.8", "0.667": "0.2"}
+
+
+def test_what_every_core_gains_is_shown_of_each_of_our_modes():
+    on = {"as documented": 0.4, "a device for each core": 0.3, "every core": 0.1}
+    runs = [a_peer("brainsurr", "dots", seconds, 10**9, inputs="uint8", terms=terms) for terms, seconds in on.items()]
+    runs.append(a_peer("brainsurr", "full", 1.0, 10**9, inputs="uint8"))  # not on all terms
+    *_, row = speed.peers.gains({"runs": runs}).splitlines()
+    assert [cell.strip() for cell in row.split("|")[1:-1]] == [
+        "batch 256, `dots`",
+        "400 ms",
+        "300 ms",
+        "100 ms",
+        "0.25",
+    ]
 
 
 def test_pictures_show_the_numbers(out, measured, tmp_path, saved):
