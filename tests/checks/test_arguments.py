@@ -48,6 +48,8 @@ ANSWERS = [
     ("LIF", "alpha", f"{DECAY}, or {ALPHA}"),
     ("LIF", "spk_fun", "it is spike_fn here"),
     ("LIF", "reset_mechanism", 'it is reset here, with the same words: "subtract", "zero" or "none"'),
+    *(("LIF", name, "give refractory=, in whole time steps") for name in ("rho_reset", "refractory_period")),
+    *(("BRF", name, "LIF, ALIF and Synaptic have a refractory period") for name in ("rho_reset", "refractory_period")),
     ("Delay", "max_delay", "it is steps here, whole time steps"),
     *(("SpikingActivation", name, TO_IT) for name in ("alpha", "slope", "beta")),
 ]

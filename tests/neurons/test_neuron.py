@@ -69,6 +69,18 @@ def test_a_carry_that_does_not_fit_is_named(neuron, carry, x, message):
         neuron.step(carry, x)
 
 
+BAD_CONFIGURATIONS = [
+    ({"adapts": "input", "reset_adapted": False}, r"with reset_adapted=False, got \('input', 'subtract'\)"),
+    ({"reset": "zero", "reset_adapted": False}, r"with reset_adapted=False, got \('threshold', 'zero'\)"),
+]
+
+
+@pytest.mark.parametrize(("kwargs", "message"), BAD_CONFIGURATIONS)
+def test_settings_that_have_no_effect_together_are_refused(kwargs, message):
+    with pytest.raises(ValueError, match=f"^ALIF: .*{message}"):
+        ALIF(**kwargs)
+
+
 def test_each_part_of_a_state_keeps_its_dtype():
     v = jnp.zeros((2, 4))
     state = v, v.astype(jnp.bfloat16)
@@ -134,6 +146,14 @@ def test_drawn_spikes_have_a_refractory_period():
     p = float(jax.nn.sigmoid(-0.5))
     assert abs(ys.mean() - p / (1 + p)) < 5 * (0.2 / 400) ** 0.5
     assert not np.any(ys[1:] * ys[:-1])
+
+
+def test_integer_spikes_are_drawn_from_a_distribution():
+    xs, key = jnp.full((50, 1), 1.25), jax.random.key(0)
+    with pytest.raises(ValueError, match=r"^ILIF: expected spike_fn to be one whose primitive rises from 0 to 1"):
+        bs.neurons.ILIF()(jnp.zeros(1), xs, key=key)
+    _, ys = bs.neurons.ILIF(spike_fn=bs.Sigmoid(4.0))(jnp.zeros(1), xs, key=key)
+    assert {1, 2} < set(ys.ravel().tolist()) <= {0, 1, 2, 3, 4}
 
 
 # Recurrent ----------------------------------------------------------------------------------------------------------
@@ -370,6 +390,8 @@ def test_a_learned_delay_stays_within_its_longest():
     delay = bs.neurons.LearnableDelay(longest=8, delay=7.0)
     with pytest.raises(ValueError, match=r"delay = 7.0 is outside \[0.0, 4.0\]"):
         delay.replace(longest=4)
+    with pytest.raises(ValueError, match=r"^LearnableDelay: delay = 5.0 is outside \[0.0, 4.0\]"):
+        bs.nnx.LearnableDelay(1, longest=4, delay=5.0, learnable="delay", bounds=None)
     assert delay.replace(longest=np.int64(9)).longest == 9
     with pytest.raises(ValueError, match=r"expected longest to be in a dtype .*, got 400 in bfloat16"):
         bs.neurons.LearnableDelay(longest=400).initial_state(jnp.zeros(1, jnp.bfloat16))
