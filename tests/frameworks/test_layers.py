@@ -202,7 +202,7 @@ def test_a_parameter_of_the_framework_is_one_of_a_surrogate(hold):
 
     act = Activation()
     if of_nnx:
-        (alpha, dx) = nnx.jit(nnx.grad(lambda act, x: act(x), (0, 1)))(act, x)
+        alpha, dx = nnx.jit(nnx.grad(lambda act, x: act(x), argnums=(0, 1)))(act, x)
     else:
         alpha, dx = brainstate.transform.grad(act, act.states(brainstate.ParamState), argnums=0)(x)
     np.testing.assert_array_equal(*jax.tree.leaves(alpha), [-1, -2])

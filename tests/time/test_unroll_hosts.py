@@ -175,7 +175,7 @@ def network(host, sizes=SIZES, arrange=lambda layers: layers, **options):
 
 def weights(sizes=SIZES):
     rng = np.random.default_rng(0)
-    return [jnp.asarray(rng.integers(-4, 5, shape) / 4, jnp.float32) for shape in pairwise(sizes)]
+    return [jnp.asarray(rng.integers(-4, 5, shape) / 2, jnp.float32) for shape in pairwise(sizes)]
 
 
 def kernels(params):
