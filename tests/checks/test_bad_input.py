@@ -539,6 +539,7 @@ def every_frame():
 
 
 @every_name
+@pytest.mark.usefixtures("lenient")  # for brainstate's own initialiser of recurrent weights
 def test_a_bad_value_is_refused_by_name(path, public, options):
     trial = Trial(path, public, **options)
     wrong = []

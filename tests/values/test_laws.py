@@ -49,6 +49,7 @@ transformed_cases = pytest.mark.parametrize("case", TRANSFORMED, ids=name)
 cases_and_scaled = pytest.mark.parametrize("case", CASES + SCALED, ids=name)
 
 
+@np.errstate(invalid="ignore")  # infinity less infinity
 def away_from(points, margin=1e-2, x=GRID):
     """Where x is farther than that from each point. (A mask: arrays of one shape share what jax compiles.)"""
     return np.all([np.ones(x.shape, bool), *(np.abs(x - p) > margin for p in points)], axis=0)

@@ -332,7 +332,7 @@ def _first_steps(result):
 
 
 def report(result):
-    parts = ["\n\n".join(chooser(result))]
+    parts = ["\n\n".join(chooser(result))] if best(result, BATCH_256) else []
     for trial, network in result["networks"].items():
         rows = [
             (
@@ -362,7 +362,7 @@ def report(result):
 def draw(result, path):
     """Draw time against memory, a point for every mode of every library, as documented and on every core."""
     trials = [trial for trial in (BATCH_256, BATCH_32, T_10_000) if best(result, trial)]
-    markers = {AS_DOCUMENTED: "o", EVERY_CORE: "^"}
+    markers = {AS_DOCUMENTED: "o", DEVICES: "s", EVERY_CORE: "^"}
     with picture(path, columns=max(1, len(trials)), size=(4 * max(1, len(trials)), 3.8), dpi=150) as (axes,):
         for axis, trial in zip(axes, trials, strict=False):
             for i, name in enumerate(name for name in PEERS if name != FLOOR):
