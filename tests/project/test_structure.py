@@ -8,6 +8,9 @@ from pathlib import Path
 import pytest
 from pages import ROOT
 
+import brainsurr
+from tools.faults import FAULTS
+
 MAY_IMPORT = {  # the folders of benchmarks, and from which others each may import
     "pages": ("studies", "robustness", "nir", "digits", "speed", "lib"),
     "studies": ("digits", "lib"),
@@ -118,3 +121,11 @@ def test_a_commit_with_a_long_subject_is_refused(length, refused):
     subject = _hooks()[-1].strip("'")
     message = f"{length * 'a'}\n\n{100 * 'b'}\n"
     assert bool(re.search(subject, message, re.MULTILINE | re.DOTALL)) == refused
+
+
+def test_planted_faults_are_of_the_code_as_it_stands():
+    """The text of each stands once in its file, and what is put there compiles."""
+    for fault in FAULTS:
+        text = (Path(brainsurr.__file__).parent / fault.path).read_text()
+        assert text.count(fault.before) == 1, fault
+        compile(text.replace(fault.before, fault.after), str(fault), "exec")
