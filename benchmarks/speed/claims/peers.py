@@ -284,7 +284,7 @@ def chooser(result, of_jax=False):
 
 
 def gains(result):
-    """Return a table of what devices and kept pages gain, a line for each of our modes."""
+    """Return a table of what devices and kept pages gain, a line for each of our modes; nothing if none has run."""
     took = {
         (run["trial"], run["mode"], terms_of(run)): run["time"]["median"]
         for run in result["runs"]
@@ -295,7 +295,7 @@ def gains(result):
         times = [took.get((trial, mode, terms)) for terms in TERMS]
         if None not in times:
             rows.append((f"{trial}, `{mode}`", *map(_ms, times), f"{times[-1] / times[0]:.2f}"))
-    return table(("a train step", *TERMS, f"{EVERY_CORE} / {AS_DOCUMENTED}"), rows)
+    return rows and table(("a train step", *TERMS, f"{EVERY_CORE} / {AS_DOCUMENTED}"), rows)
 
 
 def _ms(seconds):
