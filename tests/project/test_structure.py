@@ -9,11 +9,12 @@ import pytest
 from pages import ROOT
 
 MAY_IMPORT = {  # the folders of benchmarks, and from which others each may import
-    "pages": ("studies", "robustness", "nir", "digits", "speed", "lib"),
+    "pages": ("studies", "robustness", "nir", "digits", "fashion", "speed", "lib"),
     "studies": ("digits", "lib"),
     "robustness": ("digits", "lib"),
     "nir": ("digits", "lib"),
     "digits": ("lib",),
+    "fashion": ("lib",),
     "speed": ("lib",),
     "lib": (),
 }

@@ -1,0 +1,58 @@
+"""Fashion-MNIST: spiking networks, each beside a twin of equal size without spikes, trained by the same loop.
+
+``python -m benchmarks.fashion --data FOLDER`` trains a dense network, a recurrent one that reads an image row by row
+and a convolution, and writes result.json and pictures to ``runs/fashion``. 5,000 of the 60,000 training images are held
+out: the weights of the epoch with the best accuracy on them are the ones tested, and no test image decides anything. A
+row is written when a network is finished, so the same command goes on where a stopped one was.
+"""
+
+import itertools
+import sys
+from functools import partial
+from pathlib import Path
+
+from brainsurr import cpu
+
+from ..lib.study import TIMES, Runs, arguments, positive
+from . import report
+from .data import DataError, load, load_openml
+from .networks import NETWORKS
+from .training import BATCH, MEASURED, SETTINGS, train
+
+
+def main(argv=None):
+    """Train every network that the result lacks, draw the pictures, and print the table."""
+    quick, networks = "one epoch of 512 images, small networks, two seeds", NETWORKS
+    args = arguments("fashion", __doc__, argv, quick=quick, settings=list(networks), extend=add_options)
+    try:
+        data = load_openml() if args.openml else load(args.data)
+    except DataError as error:
+        sys.exit(f"python -m benchmarks.fashion: error: {error}")
+    if args.quick:
+        data, args.seeds = [[array[:512] for array in part] for part in data], min(args.seeds, 2)
+        small = {name: tuple(max(2, size // 16) for size in n.sizes) for name, n in networks.items()}
+        networks = {name: n._replace(sizes=small[name], epochs=1) for name, n in networks.items()}
+    settings = SETTINGS | {"images": [len(labels) for _, labels in data]}
+    settings |= {"networks": {name: network._asdict() for name, network in networks.items()}}
+    total = 2 * len(args.settings) * args.seeds
+    runs = Runs(args.out / "result.json", settings, ("network", "kind", "seed"), (*MEASURED, *TIMES), total)
+    for seed, name, spiking in itertools.product(range(args.seeds), args.settings, (True, False)):
+        network, draw = networks[name], spiking and seed == 0
+        on_test = partial(report.draw_raster, args.out, name) if draw else None
+        kind = "LIF" if spiking else network.twin
+        runs.run(partial(train, name, network, spiking, seed, data, on_test), name, kind, seed)
+    runs.bar.close()
+    report.draw(args.out)
+    print(f"\n{report.summary(args.out)}\n\nsee {args.out} for result.json and the pictures")
+
+
+def add_options(parser):
+    """Add where the images come from, and how many seeds there are."""
+    parser.add_argument("--data", type=Path, metavar="FOLDER", help="of the four IDX files of Fashion-MNIST")
+    parser.add_argument("--openml", action="store_true", help="fetch the images by scikit-learn, from the internet")
+    parser.add_argument("--seeds", type=positive, default=5, metavar="N", help="networks of each kind (default: 5)")
+
+
+if __name__ == "__main__":
+    print(cpu.use_all_cores(batch=BATCH))
+    main()

@@ -1,0 +1,75 @@
+"""Fashion-MNIST: 60,000 images of 28 x 28 pixels to train on and 10,000 to test, from IDX files or from OpenML."""
+
+import gzip
+import math
+import struct
+import zlib
+from pathlib import Path
+
+import numpy as np
+
+SIDE, CLASSES, VALIDATION = 28, 10, 5_000
+NAMES = ("T-shirt", "trouser", "pullover", "dress", "coat", "sandal", "shirt", "sneaker", "bag", "ankle boot")
+PARTS = {"train": 60_000, "t10k": 10_000}
+HELP = """to get Fashion-MNIST, either of
+  Debian:             apt-get download dataset-fashion-mnist && dpkg -x dataset-fashion-mnist_*.deb fashion
+                      then --data fashion/usr/share/datasets/fashion-mnist
+  where scikit-learn: --openml, which calls fetch_openml("Fashion-MNIST") and needs the internet"""
+
+
+class DataError(ValueError):
+    """The images are not there, or not those of Fashion-MNIST."""
+
+
+def load(folder: Path | None):
+    """Read the four IDX files in a folder, each gzipped or not; see `parts`."""
+    if folder is None:
+        raise DataError(f"expected --data FOLDER with the four IDX files, or --openml; {HELP}")
+    read = []
+    for name, count in PARTS.items():
+        read.append(read_idx(folder / f"{name}-images-idx3-ubyte", (count, SIDE, SIDE)))
+        read.append(read_idx(folder / f"{name}-labels-idx1-ubyte", (count,)))
+    return parts(*read)
+
+
+def load_openml():
+    """Fetch the images from OpenML, which has those of the test last; see `parts`."""
+    from sklearn.datasets import fetch_openml
+
+    try:
+        images, labels = fetch_openml("Fashion-MNIST", version=1, return_X_y=True, as_frame=False)
+    except OSError as error:
+        raise DataError(f"--openml: {error}; {HELP}") from error
+    images, labels, train = images.astype(np.uint8).reshape(-1, SIDE, SIDE), labels.astype(np.uint8), PARTS["train"]
+    return parts(images[:train], labels[:train], images[train:], labels[train:])
+
+
+def parts(images, labels, test_images, test_labels):
+    """Return images ``[count, 28, 28, 1]``, 0 to 255, and labels, to train, to validate (the last 5,000), to test."""
+    for name, of_part in zip(PARTS, (labels, test_labels), strict=True):
+        counts, each = np.bincount(of_part, minlength=CLASSES).tolist(), PARTS[name] // CLASSES
+        if counts != [each] * CLASSES:
+            raise DataError(f"{name}: expected {each} images of each of {CLASSES} classes, got {counts}")
+    train, held_out = slice(None, -VALIDATION), slice(-VALIDATION, None)
+    images, test_images = images[..., None], test_images[..., None]
+    return (images[train], labels[train]), (images[held_out], labels[held_out]), (test_images, test_labels)
+
+
+def read_idx(path: Path, shape: tuple[int, ...]) -> np.ndarray:
+    """Read an IDX file of unsigned bytes with this shape, or the same with ``.gz`` behind its name."""
+    found = [file for file in (path, path.with_name(f"{path.name}.gz")) if file.is_file()]
+    if not found:
+        raise DataError(f"expected {path} or {path.name}.gz, got neither; {HELP}")
+    data = found[0].read_bytes()
+    try:
+        data = gzip.decompress(data) if data.startswith(b"\x1f\x8b") else data
+    except (OSError, EOFError, zlib.error) as error:
+        raise DataError(f"{found[0]}: expected a whole gzip file, got {error}") from error
+    header = struct.pack(f">{1 + len(shape)}I", 0x0800 + len(shape), *shape)  # magic number: of bytes, of so many axes
+    head, values = data[: len(header)], data[len(header) :]
+    if head != header:
+        expected, got = ([int.from_bytes(h[i : i + 4]) for i in range(0, len(h), 4)] for h in (header, head))
+        raise DataError(f"{found[0]}: expected the magic number and sizes {expected}, got {got}")
+    if len(values) != math.prod(shape):
+        raise DataError(f"{found[0]}: expected {math.prod(shape):,} bytes behind the header, got {len(values):,}")
+    return np.frombuffer(values, np.uint8).reshape(shape)

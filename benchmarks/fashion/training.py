@@ -1,0 +1,104 @@
+"""Train one network: mini-batches, AdamW on a cosine schedule, and the weights of the epoch that validates best."""
+
+import time
+from functools import cache
+
+import jax
+import numpy as np
+import optax
+from flax import nnx
+from tqdm import tqdm
+
+from brainsurr import cpu
+
+from ..lib.training import cross_entropy
+from .data import CLASSES
+from .networks import Classifier, Network
+
+BATCH, CLIP, WEIGHT_DECAY = 256, 1.0, 1e-2
+SETTINGS = {"batch": BATCH, "clip": CLIP, "weight_decay": WEIGHT_DECAY}
+MEASURED = ("validation", "test", "loss", "best_epoch", "firing", "epoch_seconds", "losses", "validations", "confusion")
+
+
+@cache
+def optimiser(rate: float, steps: int) -> optax.GradientTransformation:
+    """Make one for all seeds: jit compares it by identity, so it compiles once."""
+    schedule = optax.cosine_decay_schedule(rate, steps)
+    return optax.chain(optax.clip_by_global_norm(CLIP), optax.adamw(schedule, weight_decay=WEIGHT_DECAY))
+
+
+@nnx.jit
+def train_step(net, optimizer, images, labels):
+    """Change the weights, and return the loss."""
+    loss, grads = nnx.value_and_grad(lambda net: cross_entropy(net(images)[0], labels))(net)
+    optimizer.update(net, grads)
+    return loss
+
+
+@nnx.jit
+def classify(net, images):
+    """Return the class of each image, and how often a neuron of each LIF layer fires while it sees that image."""
+    logits, spikes = net(images)
+    return logits.argmax(-1), [s.mean((0, *range(2, s.ndim))) for s in spikes]
+
+
+def classify_all(net, images):
+    """Do that in batches, the last of them filled up with images that are then left out."""
+    net.eval()
+    filled = np.concatenate([images, images[: -len(images) % BATCH]]).reshape(-1, BATCH, *images.shape[1:])
+    batches = [jax.device_get(classify(net, cpu.split(batch))) for batch in filled]
+    return jax.tree.map(lambda *of_batches: np.concatenate(of_batches)[: len(images)], *batches)
+
+
+def train(name: str, network: Network, spiking: bool, seed: int, data, on_test=None):
+    """Train a network, and test it with the weights of the epoch with the best validation accuracy.
+
+    A seed gives the first weights, the order of the images and the dropout.
+
+    Args:
+      name: of the network.
+      network: its sizes and rates.
+      spiking: whether it is the one of LIF neurons, not the twin.
+      seed: any integer.
+      data: images and labels to train, to validate, to test.
+      on_test: called with the network that is tested, and the images and labels of the test.
+
+    Returns:
+      What `MEASURED` names.
+    """
+    (images, labels), (validation_images, validation_labels), (test_images, test_labels) = data
+    batches, order = len(labels) // BATCH, np.random.default_rng(seed)
+    net, rate = Classifier(name, network, spiking, nnx.Rngs(seed)), network.rate if spiking else network.twin_rate
+    optimizer = nnx.Optimizer(net, optimiser(rate, network.epochs * batches), wrt=nnx.Param)
+    nnx.update((net, optimizer), cpu.split(nnx.state((net, optimizer)), axis=None))
+    best, losses, accuracies, seconds = net, [], [], []
+    what = f"{name}, {'LIF' if spiking else network.twin}, seed {seed}"
+    with tqdm(total=network.epochs * batches, desc=what, unit="batch", leave=False) as bar:
+        for _ in range(network.epochs):
+            net.train()
+            start, of_batches = time.perf_counter(), []
+            # A loop in Python: in one of jax, XLA would run each batch on one thread.
+            for rows in order.permutation(len(labels))[: batches * BATCH].reshape(batches, BATCH):
+                of_batches.append(float(train_step(net, optimizer, *cpu.split((images[rows], labels[rows])))))
+                bar.update()
+            seconds.append(time.perf_counter() - start)
+            losses.append(np.mean(of_batches))
+            accuracies.append((classify_all(net, validation_images)[0] == validation_labels).mean())
+            if accuracies[-1] == max(accuracies):
+                best = nnx.clone(net)
+            bar.set_postfix_str(f"loss {losses[-1]:.3f}, validation {accuracies[-1]:.4f}, best {max(accuracies):.4f}")
+    classes, rates = classify_all(best, test_images)
+    if on_test is not None:
+        on_test(best, test_images, test_labels)
+    confusion = np.bincount(CLASSES * test_labels.astype(int) + classes, minlength=CLASSES**2)
+    return {
+        "validation": max(accuracies),
+        "test": (classes == test_labels).mean(),
+        "loss": losses[-1],
+        "best_epoch": len(accuracies) - accuracies[::-1].index(max(accuracies)),  # of equal ones the last
+        "firing": [rate.mean() for rate in rates],
+        "epoch_seconds": np.median(seconds),
+        "losses": losses,
+        "validations": accuracies,
+        "confusion": confusion,  # a row a true class, one behind the other
+    }
