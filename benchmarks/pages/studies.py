@@ -4,6 +4,7 @@ import json
 from collections.abc import Iterable
 
 from ..digits import report as digits
+from ..fashion import report as fashion
 from ..lib.report import Claim, listed, wrapped
 from ..lib.results import RESULTS
 from ..lib.study import provenance
@@ -66,6 +67,7 @@ def studies(outcomes: Outcomes) -> Iterable[str]:
     alphas = learn_alpha.parts(learn_alpha.load(RESULTS / "learn_alpha"))
     yield section(learn_alpha, *alphas, took, recordings=RECORDINGS)
     yield digits.section([json.loads(path.read_text()) for path in sorted(RESULTS.glob("digits*/result.json"))])
+    yield fashion.section(RESULTS / "fashion")
 
 
 def parts(outcomes: Outcomes) -> dict[str, str]:
