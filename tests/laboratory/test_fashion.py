@@ -1,0 +1,258 @@
+"""Fashion-MNIST: what is read and what is refused, and that seed and validation alone decide what is reported."""
+
+import gzip
+import json
+import struct
+from unittest.mock import Mock
+
+import jax
+import numpy as np
+import pytest
+from flax import nnx
+
+from benchmarks.fashion import __main__ as fashion
+from benchmarks.fashion import data, networks, report, training
+from benchmarks.lib.study import Runs, rows
+
+pytestmark = pytest.mark.usefixtures("lenient")
+SMALL = networks.Network("ReLU", (32,), 4, 8, 3e-2, 3e-2, 0.3)
+
+
+@pytest.fixture(autouse=True)
+def one_device(monkeypatch):
+    """As a user has without `use_all_cores`: conftest asks for eight."""
+    monkeypatch.setattr(jax, "device_count", lambda: 1)
+
+
+def written(values):
+    return struct.pack(f">{1 + values.ndim}I", 0x0800 + values.ndim, *values.shape) + values.tobytes()
+
+
+@pytest.fixture(scope="module")
+def made():
+    """Images of ten patterns in noise, in as many copies as Fashion-MNIST has, by the name of their file."""
+    rng, arrays = np.random.default_rng(0), {}
+    patterns = rng.integers(0, 200, (10, 28, 28), np.uint8)
+    for name, count in data.PARTS.items():
+        labels = rng.permutation(count).astype(np.int32) % 10
+        noise = rng.integers(0, 55, (1000, 28, 28), np.uint8)
+        arrays[f"{name}-images-idx3-ubyte"] = patterns[labels] + noise[np.arange(count) % 1000]
+        arrays[f"{name}-labels-idx1-ubyte"] = labels.astype(np.uint8)
+    return arrays
+
+
+@pytest.fixture(scope="module")
+def folder(made, tmp_path_factory):
+    """Their files, those of labels gzipped."""
+    folder = tmp_path_factory.mktemp("idx")
+    for name, values in made.items():
+        if "labels" in name:
+            (folder / f"{name}.gz").write_bytes(gzip.compress(written(values)))
+        else:
+            (folder / name).write_bytes(written(values))
+    return folder
+
+
+@pytest.fixture(scope="module")
+def few(folder):
+    """Two batches to train, and to validate and to test one and a part of one."""
+    return [[array[:count] for array in part] for part, count in zip(data.load(folder), (512, 300, 300), strict=True)]
+
+
+def test_images_are_those_of_the_files(made, folder):
+    images, labels, test_images, test_labels = made.values()
+    expected = (images[:-5000], labels[:-5000]), (images[-5000:], labels[-5000:]), (test_images, test_labels)
+    for part, of_part in zip(data.load(folder), expected, strict=True):
+        np.testing.assert_array_equal(part[0][..., 0], of_part[0])
+        np.testing.assert_array_equal(part[1], of_part[1])
+
+
+T10K, T10K_IMAGES = "t10k-labels-idx1-ubyte", "t10k-images-idx3-ubyte"
+LABELS = (np.arange(10_000) % 10).astype(np.uint8)
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        (T10K, None, rf"expected .*{T10K} or {T10K}.gz, got neither"),
+        (T10K, written(LABELS[:-1]), r"expected .* sizes \[2049, 10000\], got \[2049, 9999\]"),
+        (T10K, written(LABELS.reshape(100, 100)), r"sizes \[2049, 10000\], got \[2050, 100\]"),
+        (T10K, written(LABELS).replace(b"\x08", b"\x09", 1), r"sizes \[2049, 10000\], got \[2305, 10000\]"),
+        (T10K, b"\0\0\x08", r"sizes \[2049, 10000\], got \[8\]"),
+        (T10K, written(LABELS)[:-1], "expected 10,000 bytes behind the header, got 9,999"),
+        (T10K, written(LABELS) + b"\0", "expected 10,000 bytes behind the header, got 10,001"),
+        (T10K, gzip.compress(written(LABELS))[:-9], "expected a whole gzip file"),
+        (T10K, written(LABELS // 2), r"t10k: expected 1000 images of each of 10 classes, got \[2000, 2000"),
+        (T10K, written(LABELS + 1), "t10k: expected 1000 images of each of 10 classes"),
+        (T10K_IMAGES, written(np.zeros((10_000, 28, 27), np.uint8)), r"28, 28\], got \[2051, 10000, 28, 27"),
+    ],
+    ids=["missing", "count", "axes", "type", "header", "short", "long", "gzip", "classes", "class", "size"],
+)
+def test_other_files_are_refused(folder, tmp_path, name, content, message):
+    for path in folder.iterdir():
+        if not path.name.startswith(name):
+            (tmp_path / path.name).symlink_to(path)
+    if content is not None:
+        (tmp_path / name).write_bytes(content)
+    with pytest.raises(data.DataError, match=message):
+        data.load(tmp_path)
+
+
+@pytest.mark.parametrize("given", [[], ["--data={}"], ["--openml"]])
+def test_without_images_the_error_names_both_ways(given, tmp_path, monkeypatch):
+    monkeypatch.setattr("sklearn.datasets.fetch_openml", Mock(side_effect=OSError("no route to host")))
+    with pytest.raises(SystemExit, match="--data") as stopped:
+        fashion.main([*(option.format(tmp_path) for option in given), f"--out={tmp_path}"])
+    assert all(way in str(stopped.value) for way in ("apt-get download dataset-fashion-mnist", "dpkg -x", "--openml"))
+
+
+def test_openml_has_the_images_of_the_test_last(made, folder, monkeypatch):
+    images, labels, test_images, test_labels = made.values()
+    both = np.concatenate([images, test_images]).reshape(-1, 784), np.concatenate([labels, test_labels])
+    monkeypatch.setattr("sklearn.datasets.fetch_openml", lambda *_, **__: (both[0], both[1].astype(str).astype(object)))
+    jax.tree.map(np.testing.assert_array_equal, data.load_openml(), data.load(folder))
+
+
+SPIKES = {
+    "dense": [(8, 2, 256), (8, 2, 256)],
+    "rows": [(28, 2, 128)],
+    "convolution": [(4, 2, 28, 28, 16), (4, 2, 14, 14, 32), (4, 2, 128)],
+}
+
+
+@pytest.mark.parametrize("spiking", [True, False], ids=["LIF", "twin"])
+@pytest.mark.parametrize("name", networks.NETWORKS)
+def test_layers(name, spiking):
+    """Shapes alone; the twin sees a still image once."""
+    net = nnx.eval_shape(lambda: networks.Classifier(name, networks.NETWORKS[name], spiking, nnx.Rngs(0)))
+    images = jax.ShapeDtypeStruct((2, 28, 28, 1), np.uint8)
+    logits, spikes = nnx.eval_shape(lambda net, images: net(images), net, images)
+    assert logits.shape == (2, 10)
+    assert [layer.shape for layer in spikes] == (SPIKES[name] if spiking else [])
+    if name == "rows" and spiking:
+        assert net.net.layers[1].recurrent
+    assert net.steps == (None if name == "rows" else SPIKES[name][0][0] if spiking else 1)
+
+
+def test_a_row_of_pixels_is_a_step():
+    net = networks.Classifier("rows", networks.NETWORKS["rows"]._replace(sizes=(8,)), True, nnx.Rngs(0))
+    net.eval()
+    image = np.full((1, 28, 28, 1), 100, np.uint8)
+    other = image.copy()
+    other[:, -1] = 255
+    (logits, (spikes,)), (others, (of_other,)) = net(image), net(other)
+    assert spikes[:-1].sum() > 0
+    np.testing.assert_array_equal(spikes[:-1], of_other[:-1])
+    assert (spikes[-1] != of_other[-1]).any()
+    assert (logits != others).any()
+
+
+def test_seed_and_validation_alone_decide(few):
+    """The same seed gives the same numbers, whatever the test images are; these change the test alone."""
+    train, validation, (images, labels) = few
+    runs = [
+        training.train("dense", SMALL, True, seed, (train, validation, (images, of_test)))
+        for seed, of_test in ((7, labels), (7, labels), (7, (labels + 1) % 10), (8, labels))
+    ]
+    first, again, other_test, other_seed = ({**run, "epoch_seconds": 0} for run in runs)
+    assert set(first) == set(training.MEASURED)
+    assert str(first) == str(again)
+    changed = {name for name in first if str(first[name]) != str(other_test[name])}
+    assert changed == {"test", "confusion"}
+    assert first["losses"] != other_seed["losses"]
+    counts = first["confusion"].reshape(10, 10)
+    np.testing.assert_array_equal(counts.sum(1), np.bincount(labels))
+    np.testing.assert_array_equal(other_test["confusion"].reshape(10, 10), np.roll(counts, 1, 0))
+    assert counts.trace() / 300 == first["test"]
+    assert first["test"] > 0.3, "ten patterns in noise are learned"
+
+
+def test_a_seed_gives_the_first_weights(few):
+    nets, still = [], SMALL._replace(rate=0.0, epochs=1)
+    for seed in (7, 7, 8):
+        training.train("dense", still, True, seed, few, lambda net, *_: nets.append(net))
+    first, again, other = (net.net.layers[1].kernel[...] for net in nets)
+    np.testing.assert_array_equal(first, again)
+    assert (first != other).mean() > 0.9
+
+
+def test_the_weights_of_the_epoch_that_validates_best_are_tested(few):
+    """With wrong labels to validate, that is an early one: what is learned makes them worse."""
+    train, (images, labels), test = few
+    wrong, tested = (labels + 1) % 10, []
+    given = train, (images, wrong), test
+    run = training.train("dense", SMALL, False, 0, given, lambda *given: tested.append(given))
+    ((net, *images_and_labels),) = tested
+    best = max(run["validations"])
+    assert run["validations"][run["best_epoch"] - 1] == run["validation"] == best > run["validations"][-1]
+    assert (training.classify_all(net, images)[0] == wrong).mean() == best
+    assert all(a is b for a, b in zip(images_and_labels, test, strict=True))
+    assert run["loss"] == run["losses"][-1] < run["losses"][0]
+
+
+def test_a_stopped_run_goes_on(folder, tmp_path, monkeypatch, capsys):
+    """Behind the last network that was finished; what is there is not trained again."""
+    values = dict.fromkeys(training.MEASURED, 0.5) | {"firing": [], "confusion": np.ones(100, int)}
+    values |= {"losses": [2.0, 1.0], "validations": [0.4, 0.5]}
+
+    def run(*outcomes):
+        monkeypatch.setattr(fashion, "train", train := Mock(side_effect=outcomes))
+        fashion.main(["dense", "--quick", f"--data={folder}", f"--out={tmp_path}"])
+        assert train.call_count == len(outcomes)
+        return [(name, spiking, seed) for (name, _, spiking, seed, *_), _ in train.call_args_list]
+
+    with pytest.raises(KeyboardInterrupt):
+        run(values, KeyboardInterrupt)
+    assert [(row["kind"], row["seed"]) for row in rows(tmp_path / "result.json")] == [("LIF", 0)]
+    assert run(values, values, values) == [("dense", False, 0), ("dense", True, 1), ("dense", False, 1)]
+    assert run() == []
+    assert report.summary(tmp_path) in capsys.readouterr().out
+    assert len(rows(tmp_path / "result.json")) == 4
+    assert json.loads((tmp_path / "result.json").read_text())["environments"][0]["versions"]["jax"]
+
+
+@pytest.mark.slow
+def test_every_network_trains(folder, tmp_path, capsys):
+    fashion.main(["--quick", "--seeds=1", f"--data={folder}", f"--out={tmp_path}"])
+    table = rows(tmp_path / "result.json")
+    assert [(row["network"], row["kind"], len(row["firing"])) for row in table] == [
+        ("convolution", "LIF", 3),
+        ("convolution", "ReLU", 0),
+        ("dense", "LIF", 2),
+        ("dense", "ReLU", 0),
+        ("rows", "GRU", 0),
+        ("rows", "LIF", 1),
+    ]
+    assert all(0 < row["firing"][0] < 1 for row in table if row["kind"] == "LIF")
+    pictures = {f"raster-{name}.png" for name in networks.NETWORKS} | {"curves.png", "confusion.png"}
+    assert {path.name for path in tmp_path.iterdir()} == {"result.json", *pictures}
+    section = report.section(tmp_path)
+    assert all(picture in section for picture in pictures)
+    assert report.summary(tmp_path) in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(("behind", "verdict"), [(0.005, "holds"), (0.0052, "fails")])
+def test_what_a_page_says(tmp_path, behind, verdict):
+    assert "Not measured yet." in report.section(tmp_path)
+    settings = {"networks": {name: network._asdict() for name, network in networks.NETWORKS.items()}}
+    measured = ("test", "firing", "epoch_seconds", "seconds", "cpu_seconds")
+    runs = Runs(tmp_path / "result.json", settings, ("network", "kind", "seed"), measured)
+    for kind, seed, test in (("LIF", 0, 0.9), ("LIF", 1, 0.92), ("ReLU", 0, 0.9 + behind), ("ReLU", 1, 0.92 + behind)):
+        firing = [0.1, 0.2 + 0.1 * seed] if kind == "LIF" else []
+        values = {"test": test, "firing": firing, "epoch_seconds": 2.5}
+        runs.run(lambda values=values: values, "convolution", kind, seed)
+    runs.run(lambda: {"test": 0.5, "firing": [0.5], "epoch_seconds": 1}, "dense", "LIF", 0)
+    lines = [[cell.strip() for cell in line.strip("|").split("|")] for line in report.summary(tmp_path).splitlines()]
+    assert lines[2:] == [
+        ["dense", "LIF", "1", "50.00 ± 0.00", "", "0.50", "1"],
+        ["convolution", "LIF", "2", "91.00 ± 1.41", f"{-100 * behind:+.2f}", "0.10, 0.25", "2.5"],
+        ["convolution", "ReLU", "2", f"{91 + 100 * behind:.2f} ± 1.41", "", "", "2.5"],
+    ]
+    section = report.section(tmp_path)
+    assert f"**{verdict}**. The spiking convolution" in section
+    assert "Not measured" not in section
+    assert "*rows*: 128, 28 steps" in section
+    assert "raster-convolution.png" in section
+    assert (
+        section.index("| network") < section.index("What others report") < section.index("python -m benchmarks.fashion")
+    )
