@@ -8,7 +8,7 @@ on different settings at once.
 
 import itertools
 import math
-from functools import partial
+from functools import cache, partial
 from typing import NamedTuple
 
 import jax
@@ -41,7 +41,7 @@ class Grid(NamedTuple):
     """
 
     entrants: tuple[str, ...] = tuple(ENTRANTS)
-    rates: tuple[float, ...] = (3e-4, 1e-3, 3e-3, 1e-2, 3e-2)
+    rates: tuple[float, ...] = (1e-3, 3e-3, 1e-2, 3e-2)
     seeds: tuple[int, ...] = tuple(range(5))
     exploring: tuple[str, ...] = (PRESENT, ARCTAN, "S2NN().scaled(width=0.694)", FAST_SIGMOID)
     gains: tuple[float | str, ...] = (0.7, 1.0, 1.4, 2.0, 2.8, *(f"{BY_POTENTIAL} {x:g}" for x in (0.5, 1, 2)))
@@ -84,17 +84,20 @@ class Trials:
     """
 
     def __init__(self, setting, path, grid, examples=None):
-        self.setting, self.grid, self.examples, self.drawn = setting, grid, examples, {}
+        self.setting, self.grid, self.examples, self.drawn, self.edges = setting, grid, examples, {}, []
         fields = ("about", "layers", "gain", "epochs", "batch", "weight_decay")
         self.runs = Runs(path, {name: getattr(setting, name) for name in fields}, KEY, MEASURED)
 
     def run(self, entrant, rate, seed, gain=None, gains=None):
-        """Train an entrant, with the setting's gain or another, or with one for each layer; return its row."""
+        """Train an entrant, with the setting's gain or another, or with ``gains()``, one a layer; return its row."""
         gain = self.setting.gain if gain is None else gain
-        gains = tuple(gains or [gain] * self.setting.layers)
-        surrogate = ENTRANTS[entrant]
+
+        def of_layers():
+            return tuple(gains() if gains else [gain] * self.setting.layers)
+
         return self.runs.run(
-            lambda: train(self.setting, surrogate, rate, gains, seed, self.parts(seed)), entrant, rate, gain, seed
+            lambda: train(self.setting, ENTRANTS[entrant], rate, of_layers(), seed, self.parts(seed)),
+            *(entrant, rate, gain, seed),
         )
 
     def parts(self, seed):
@@ -110,6 +113,7 @@ class Trials:
             scores |= {rate: self.run(entrant, rate, self.grid.choosing)["validation"] for rate in new}
             best = max(sorted(scores), key=scores.get)
             new = [rounded(best / 3)] * (best == min(scores)) + [rounded(best * 3)] * (best == max(scores))
+        self.edges += [entrant] * bool(new)
         return best
 
     def compare(self):
@@ -121,14 +125,14 @@ class Trials:
         for name in of.entrants:
             for rate, seed in itertools.product(dict.fromkeys((best[name], own)), of.seeds):
                 self.run(name, rate, seed)
-        surrogates = {name: str(ENTRANTS[name]) for name in of.entrants}
-        self.runs.finish("compare", entrants=surrogates, best=best, own=own, seeds=of.seeds, choosing=choosing)
+        how = {"own": own, "edges": self.edges, "seeds": of.seeds, "choosing": choosing}
+        self.runs.finish("compare", entrants={name: str(ENTRANTS[name]) for name in of.entrants}, best=best, **how)
 
     def explore(self):
         """Train some entrants at every gain and rate, and at the gains of the rule."""
         of = self.grid
         for gain in of.gains:
-            gains = self.by_potential(float(gain.split()[-1])) if isinstance(gain, str) else None
+            gains = cache(partial(self.by_potential, float(gain.split()[-1]))) if isinstance(gain, str) else None
             for name, rate in itertools.product(of.exploring, of.rates):
                 self.run(name, rate, of.choosing, gain, gains)
         self.runs.finish("explore", entrants=of.exploring, gains=of.gains, rates=of.rates, choosing=of.choosing)
@@ -154,14 +158,13 @@ def main(argv=None):
     """Go through the settings."""
     quick = "one epoch of 200 examples, two configurations"
     args = arguments("studies.comparison", __doc__, argv, quick=quick, settings=settings.NEEDS)
-    for name in args.settings:
-        setting, how = settings.setting(name, args.fashion, args.speech), {"grid": Grid()}
-        if args.quick:
-            setting, how = setting._replace(epochs=1), {"grid": QUICK, "examples": 200}
-        trials = Trials(setting, args.out / f"{name}.json", **how)
-        trials.compare()
-        if name == EXPLORED:
-            trials.explore()
+    for part, name in [("compare", name) for name in args.settings] + [("explore", EXPLORED)]:
+        if name in args.settings:
+            setting, how = settings.setting(name, args.fashion, args.speech), {"grid": Grid()}
+            if args.quick:
+                setting, how = setting._replace(epochs=1), {"grid": QUICK, "examples": 200}
+            getattr(Trials(setting, args.out / f"{name}.json", **how), part)()
+            jax.clear_caches()  # of programs that no other setting calls
 
 
 if __name__ == "__main__":

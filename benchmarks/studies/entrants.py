@@ -1,4 +1,4 @@
-"""The configurations that are compared: surrogates as people type them, and whose default each of them is."""
+"""The configurations that are compared: surrogates as people type them, and in whose layers it is the default."""
 
 import brainsurr as bs
 
@@ -7,8 +7,8 @@ PRESENT, ARCTAN = "FakeNumericalGradient(1.0).scaled(width=0.125)", "Arctan(2.0)
 FAST_SIGMOID, FOCUS = "InvSquareGrad(25.0)", "LogTailedRelu(0.1).scaled(width=0.25)"
 WHOSE: dict[str, str] = {
     PRESENT: "",
-    ARCTAN: "snnTorch `atan`, sparx `ATan`",
-    FAST_SIGMOID: "spyx `superspike`, jaxpike `FastSigmoid`",
+    ARCTAN: "snnTorch `atan`, sparx `ATan`, also SpikingJelly and jaxpike `ATan`",
+    FAST_SIGMOID: "spyx `superspike`, jaxpike `FastSigmoid`, also snnTorch `fast_sigmoid`",
     "Sigmoid(4.0)": "SpikingJelly `Sigmoid`",
     "InvSquareGrad(1.0)": "norse `super`",
     "ReluGrad()": "brainpy.state `ReluGrad`",

@@ -30,6 +30,7 @@ class Outcome(NamedTuple):
       rates: the best rate of each entrant.
       loss: of the last epoch, at its best rate.
       firing: spikes a neuron and step, the same.
+      edges: the entrants whose best rate is the smallest or the largest of those tried.
       region: validation scores in per cent by entrant, gain and rate.
     """
 
@@ -40,6 +41,7 @@ class Outcome(NamedTuple):
     rates: dict[str, float]
     loss: dict[str, float]
     firing: dict[str, float]
+    edges: list[str]
     region: dict[tuple[str, str | float, float], float]
 
 
@@ -69,6 +71,7 @@ def _outcome(path, grid, names):
         rates={name: grid["best"][name] for name in names},
         loss={name: float(columns["loss"].mean()) for name, columns in best.items()},
         firing={name: float(columns["firing"].mean()) for name, columns in best.items()},
+        edges=[name for name in grid["edges"] if name in names],
         region={point: 100 * first[point] for point in points},
     )
 
@@ -296,9 +299,12 @@ def how_sure(outcomes: Outcomes) -> list[str]:
     shares = ", ".join(f"{typed(name)} in {share:.0%}" for name, share in draws)
     left = hangs_on(outcomes)
     other = "; ".join(f"without *{name}* {typed(new)}" for name, new in left.items())
+    edges = [f"{typed(name)} in *{s}*" for s, outcome in outcomes.items() for name in outcome.edges]
+    choices = sum(len(outcome.best) for outcome in outcomes.values())
     return [
         f"In bootstrap resamples of the seeds the rule chooses {shares}. Leaving out one setting changes the choice in "
-        f"{len(left)} of {len(outcomes)}{': ' + other if other else ''}.",
+        f"{len(left)} of {len(outcomes)}{': ' + other if other else ''}. In {len(edges)} of {choices} choices the best "
+        f"rate is an outermost one of those tried{': ' + ', '.join(edges) if edges else ''}.",
     ]
 
 

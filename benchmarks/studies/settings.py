@@ -113,6 +113,17 @@ def mean_potential(show):
     return lambda net, inputs, key: averaged(net, show(inputs))
 
 
+def of_still(show):
+    """Make the same for a still image: the first layer, which puts out the same at each step, sees it once."""
+
+    def outputs(net, inputs, key):
+        xs, (first, *others) = show(inputs), net.layers
+        once = first(xs[0])
+        return averaged(SpikingSequential(others), jnp.broadcast_to(once, (len(xs), *once.shape)))
+
+    return outputs
+
+
 def every_potential(show, last=None):
     """Make the outputs from the readout's potential at every step, or the mean of the last few."""
 
@@ -136,7 +147,7 @@ def of_images(about, folder, examples=data.TRAIN, sizes=(784, HIDDEN, HIDDEN, 10
     """Make a setting of still images of Fashion-MNIST through layers of neurons."""
     made: Mapping[str, Any] = {
         "network": partial(feedforward, sizes=sizes, **neurons or {}),
-        "outputs": mean_potential(still),
+        "outputs": of_still(still),
         "show": still,
         "layers": len(sizes) - 2,
     }
@@ -145,7 +156,7 @@ def of_images(about, folder, examples=data.TRAIN, sizes=(784, HIDDEN, HIDDEN, 10
 
 def convolutions(folder):
     """Make the setting of convolutions."""
-    how = {"network": convolutional, "outputs": mean_potential(pictures), "show": pictures, "epochs": 6}
+    how = {"network": convolutional, "outputs": of_still(pictures), "show": pictures, "epochs": 6}
     return of_images("convolutions", folder, layers=3, **how)
 
 
@@ -205,20 +216,20 @@ def chaos():
 
 
 DEEP = {"sizes": (784, *(64,) * DEPTH, 10), "gain": 1.4, "epochs": 20}
-MADE: dict[str, Callable[[Path | None, Path | None], Setting]] = {
+MADE: dict[str, Callable[[Path | None, Path | None], Setting]] = {  # in the order in which they run
     "dense": lambda images, _: of_images("dense", images),
-    "fast": lambda images, _: of_images("decay .5", images, neurons={"decay": 0.5}),
-    "slow": lambda images, _: of_images("decay .99", images, neurons={"decay": 0.99}),
-    "zero": lambda images, _: of_images("reset to zero, with its gradient", images, neurons=ZERO),
-    "small": lambda images, _: of_images("500 images", images, examples=500, epochs=60, batch=50),
-    "rows": lambda images, _: of_rows(images),
-    "convolution": lambda images, _: convolutions(images),
     "deep": lambda images, _: of_images(f"{DEPTH} hidden layers", images, **DEEP),
-    "times": lambda images, _: spike_times(images),
-    "speech": lambda _, recordings: spoken_digits(recordings),
     "recall": lambda *_: store_recall(),
     "chaos": lambda *_: chaos(),
+    "rows": lambda images, _: of_rows(images),
+    "convolution": lambda images, _: convolutions(images),
+    "speech": lambda _, recordings: spoken_digits(recordings),
+    "times": lambda images, _: spike_times(images),
+    "zero": lambda images, _: of_images("reset to zero, with its gradient", images, neurons=ZERO),
     "randman": lambda *_: scaled(0.5),
+    "small": lambda images, _: of_images("500 images", images, examples=500, epochs=60, batch=50),
+    "slow": lambda images, _: of_images("decay .99", images, neurons={"decay": 0.99}),
+    "fast": lambda images, _: of_images("decay .5", images, neurons={"decay": 0.5}),
 }
 NEEDS = dict.fromkeys(MADE, "fashion") | {"speech": "speech", "recall": "", "chaos": "", "randman": ""}
 

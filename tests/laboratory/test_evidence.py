@@ -1,5 +1,6 @@
 """The pages of evidence say what the result files say: numbers, by hand, and sentences, which turn with them."""
 
+import itertools
 import re
 import statistics
 from unittest import mock
@@ -33,8 +34,8 @@ def write(folder, setting, behind, rate=1e-2, region=None):
     for (name, gain, at), value in (region or {}).items():
         runs.run(lambda value=value: dict.fromkeys(MEASURED, value), name, at, gain, GRID.choosing)
     best = dict.fromkeys(behind, rate)
-    entrants = {name: str(ENTRANTS[name]) for name in behind}
-    runs.finish("compare", entrants=entrants, best=best, own=OWN, seeds=GRID.seeds, choosing=GRID.choosing)
+    how = {"own": OWN, "edges": [PRESENT], "seeds": GRID.seeds, "choosing": GRID.choosing}
+    runs.finish("compare", entrants={name: str(ENTRANTS[name]) for name in behind}, best=best, **how)
     if region:
         names, gains, rates = (list(dict.fromkeys(column)) for column in zip(*region, strict=True))
         runs.finish("explore", entrants=names, gains=gains, rates=rates)
@@ -61,6 +62,14 @@ def test_pages_without_results_say_so(tmp_path):
     for text in (said(tmp_path), evidence.readme(outcomes), evidence.studies(outcomes)["sure"]):
         assert "not been finished: dense, fast" in " ".join(text.split())
         assert "points behind" not in text
+
+
+def test_amendments_of_the_plan_are_named(tmp_path, monkeypatch):
+    (tmp_path / "docs").mkdir()
+    monkeypatch.setattr(evidence, "ROOT", tmp_path)
+    for text, said in (("Not yet.", []), ("A change.", ["**Amended after the first run.** A change."])):
+        (tmp_path / "docs/plan.md").write_text(f"# Plan\n\n## Amended\n\n{text}\n")
+        assert evidence.amended() == said
 
 
 def test_numbers_by_hand(tmp_path, saved):
@@ -121,32 +130,27 @@ def test_sentences_turn_with_their_numbers(tmp_path):
     write(tmp_path, "chaos", dict.fromkeys(list(ENTRANTS)[1:], 30.0) | {PRESENT: 6.0, FOCUS: 0.0, ARCTAN: 9.0})
     text = said(tmp_path)
     assert f"more than 5 points behind in *chaos* by 6.0 (take `bs.{FOCUS}`)." in text
-    assert "within 1 point in 1 of 2 settings (*chaos*)." in text
+    assert "in 1 of 2 settings (*chaos*), more than 5 points behind in *dense*." in text
     assert f"`bs.{ARCTAN}`, which everyone knows, is 9.0 behind at most." in text
     assert f"sparx `ATan` (`bs.{ARCTAN}`): 9.0 at most, *chaos*" in text
     sure = " ".join(report.how_sure(report.load(tmp_path)))
     assert f"changes the choice in 1 of 2: without *dense* `bs.{FOCUS}`." in sure
+    assert f"In 2 of 28 choices the best rate is an outermost one of those tried: `bs.{PRESENT}` in *dense*," in sure
     with mock.patch.object(report, "LIF", lambda size: LIF(size, spike_fn=ENTRANTS[ARCTAN])):
         assert f"**What to type.** `bs.{PRESENT}`. Its" in said(tmp_path)
 
 
 def test_gain_and_rate(tmp_path):
     """Two gains, a rule and two rates, of two entrants; others that ran at the setting's gain are left out."""
-    region = {
-        (PRESENT, 1.4, 1e-3): 0.9,
-        (PRESENT, 1.4, 1e-2): 0.86,
-        (PRESENT, 2.0, 1e-3): 0.5,
-        (PRESENT, 2.0, 1e-2): 0.1,
-    }
+    points = zip(itertools.product((1.4, 2.0), (1e-3, 1e-2)), (0.9, 0.86, 0.5, 0.1), strict=True)
+    region = {(PRESENT, *point): score for point, score in points}
     region |= {(ARCTAN, *key[1:]): value - 0.1 for key, value in region.items()}
     rule = {(name, "potential 1", rate): 0.8 for name in (PRESENT, ARCTAN) for rate in (1e-3, 1e-2)}
     write(tmp_path, "deep", {}, region=region | rule)
     text = said(tmp_path)
     assert f"Of 4 pairs of gain and rate in *deep*, those within 5 points of the best are `bs.{PRESENT}` 2, " in text
     assert "needs weights x 1.4 to 1.4 and a rate of 0.001 to 0.01." in text
-    assert (
-        "is not better than one gain for all: over rates and configurations it is 10.0 points behind on average" in text
-    )
+    assert "is not better than one gain for all: over rates and configurations it is 10.0 points behind on" in text
     assert "weights x 1.4 7.0." in text
     shown = report.region(report.load(tmp_path)["deep"])
     assert re.search(r"`, weights x 2 +\| +40.0 \| +80.0 \|", shown)
