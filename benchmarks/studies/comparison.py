@@ -86,7 +86,9 @@ class Trials:
     def __init__(self, setting, path, grid, examples=None):
         self.setting, self.grid, self.examples, self.drawn, self.edges = setting, grid, examples, {}, []
         fields = ("about", "layers", "gain", "epochs", "batch", "weight_decay")
-        self.runs = Runs(path, {name: getattr(setting, name) for name in fields}, KEY, MEASURED)
+        about = {name: getattr(setting, name) for name in fields}
+        about["examples"] = [len(targets) for _, targets in self.parts(grid.choosing)]
+        self.runs = Runs(path, about, KEY, MEASURED)
 
     def run(self, entrant, rate, seed, gain=None, gains=None):
         """Train an entrant, with the setting's gain or another, or with ``gains()``, one a layer; return its row."""
@@ -144,13 +146,19 @@ class Trials:
         """
         xs = self.setting.show(self.parts(self.grid.choosing)[0][0][: self.setting.batch])
         key, gains = jax.random.split(jax.random.key(self.grid.choosing))[0], [1.0] * self.setting.layers
+        net = self.setting.network(key, [bs.Arctan()] * self.setting.layers)
         for layer in range(self.setting.layers):
+            pair = SpikingSequential(net.layers[2 * layer : 2 * layer + 2])
+
+            def run(pair, xs=xs):
+                return pair(pair.initialize_carry(xs.shape[1:]), xs)[1]
+
             for _ in range(3):  # spikes reset the potential, so that it is not proportional to the gain
-                net = with_gains(self.setting.network(key, [bs.Arctan()] * self.setting.layers), gains)
-                net = SpikingSequential(net.layers[: 2 * layer + 2])
-                report = diagnose(net, lambda net: net(net.initialize_carry(xs.shape[1:]), xs)[1].sum())
-                x = report[f"layers.{2 * layer + 1}"]  # potential minus threshold
-                gains[layer] *= target / math.sqrt(max(x.rms**2 - x.membrane**2, 1e-6))
+                x = diagnose(pair, lambda pair: run(pair).sum())["layers.1"]
+                factor = target / math.sqrt(max(x.rms**2 - x.membrane**2, 1e-6))  # x is potential minus threshold
+                gains[layer] *= factor
+                with_gains(pair, [factor])
+            xs = run(pair)
         return gains
 
 

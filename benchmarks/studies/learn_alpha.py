@@ -17,7 +17,7 @@ import numpy as np
 import brainsurr as bs
 
 from ..digits.task import load_validated, still
-from ..lib.report import Claim, picture, spread, table, unfinished
+from ..lib.report import Claim, picture, spread, table, unfinished, wrapped
 from ..lib.study import Runs, arguments, finished, of_seeds, rows
 from ..lib.training import neurons, train_and_test, with_gains
 from . import settings
@@ -149,7 +149,7 @@ def tables(studied) -> str:
     texts = ["A + is within half a point of the best fixed alpha."]
     for name, outcome in studied.items():
         fixed = outcome.tests["fixed"]
-        line = ", ".join(f"{alpha:g}: {spread(test)}" for alpha, test in fixed.items())
+        line = wrapped(", ".join(f"{alpha:g}: {spread(test)}" for alpha, test in fixed.items()))
         lines = []
         for rule, by_start in outcome.others.items():
             cells = [spread(t) + (" +" if t.mean() >= outcome.best - GOOD else "") for t in by_start.values()]
@@ -157,7 +157,7 @@ def tables(studied) -> str:
             lines.append([rule, *cells, ends])
         header = ["rule", *(f"from {start:g}" for start in by_start), f"alpha from {START}"]
         how = f"**{name}** ({len(fixed[START])} seeds; {outcome.optimiser})"
-        texts.append(f"{how}.\n\nFixed alpha, by its value: {line}.\n\n{table(header, lines)}")
+        texts.append(f"{how}.\n\nFixed alpha, by its value:\n{line}.\n\n{table(header, lines)}")
     return "\n\n".join(texts)
 
 

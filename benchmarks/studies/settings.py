@@ -12,7 +12,7 @@ from flax import nnx
 
 from brainsurr.nnx import ALIF, LI, LIF, SpikingSequential
 
-from ..fashion.networks import flat, pooled
+from ..fashion.networks import flat
 from ..lib.training import accuracy, averaged, cross_entropy, dense, r_squared, squared_error
 from . import data, sequences, speech
 from .sequences import Recipe
@@ -92,11 +92,11 @@ def feedforward(key, spike_fns, sizes, **neurons):
 
 
 def convolutional(key, spike_fns):
-    """Make two convolutions with pooling, a hidden and a last linear layer."""
+    """Make two convolutions in steps of two pixels, a hidden and a last linear layer."""
     rngs, layers = nnx.Rngs(key), []
     first, second, third = (partial(LIF, decay=0.5, spike_fn=spike_fn) for spike_fn in spike_fns)
     for i, o, neuron in ((1, 8, first), (8, 16, second)):
-        layers += [nnx.Conv(i, o, (3, 3), rngs=rngs), neuron(o), pooled]
+        layers += [nnx.Conv(i, o, (3, 3), strides=2, rngs=rngs), neuron(o)]
     layers += [flat, dense(16 * 7 * 7, 64, rngs), third(64), dense(64, 10, rngs), LI(10, decay=DECAY)]
     return SpikingSequential(layers)
 
@@ -157,14 +157,15 @@ def of_images(about, folder, examples=data.TRAIN, sizes=(784, HIDDEN, HIDDEN, 10
 def convolutions(folder):
     """Make the setting of convolutions."""
     how = {"network": convolutional, "outputs": of_still(pictures), "show": pictures, "epochs": 6}
-    return of_images("convolutions", folder, layers=3, **how)
+    return of_images("convolutions", folder, examples=4000, layers=3, gain=2.0, **how)
 
 
 def of_rows(folder):
     """Make the setting of a recurrent layer that sees a row of pixels each time step."""
     neurons = partial(LIF, decay=jnp.linspace(0.5, 0.95, HIDDEN))
     network = partial(recurrent, sizes=(28, HIDDEN, 10), neurons=neurons, decay=DECAY)
-    return of_images("rows, recurrent", folder, layers=1, network=network, outputs=mean_potential(rows), show=rows)
+    how = {"network": network, "outputs": mean_potential(rows), "show": rows}
+    return of_images("rows, recurrent", folder, layers=1, epochs=20, **how)
 
 
 def spike_times(folder):
@@ -215,9 +216,10 @@ def chaos():
     return Setting(about, 1, data.mackey_glass, network, outputs, sequences.show, epochs=30, batch=32, **how)
 
 
+MANY = {"examples": 12_000}
 DEEP = {"sizes": (784, *(64,) * DEPTH, 10), "gain": 1.4, "epochs": 20}
 MADE: dict[str, Callable[[Path | None, Path | None], Setting]] = {  # in the order in which they run
-    "dense": lambda images, _: of_images("dense", images),
+    "dense": lambda images, _: of_images("dense", images, **MANY),
     "deep": lambda images, _: of_images(f"{DEPTH} hidden layers", images, **DEEP),
     "recall": lambda *_: store_recall(),
     "chaos": lambda *_: chaos(),
@@ -225,11 +227,11 @@ MADE: dict[str, Callable[[Path | None, Path | None], Setting]] = {  # in the ord
     "convolution": lambda images, _: convolutions(images),
     "speech": lambda _, recordings: spoken_digits(recordings),
     "times": lambda images, _: spike_times(images),
-    "zero": lambda images, _: of_images("reset to zero, with its gradient", images, neurons=ZERO),
+    "zero": lambda images, _: of_images("reset to zero, with its gradient", images, neurons=ZERO, **MANY),
     "randman": lambda *_: scaled(0.5),
     "small": lambda images, _: of_images("500 images", images, examples=500, epochs=60, batch=50),
-    "slow": lambda images, _: of_images("decay .99", images, neurons={"decay": 0.99}),
-    "fast": lambda images, _: of_images("decay .5", images, neurons={"decay": 0.5}),
+    "slow": lambda images, _: of_images("decay .99", images, neurons={"decay": 0.99}, **MANY),
+    "fast": lambda images, _: of_images("decay .5", images, neurons={"decay": 0.5}, **MANY),
 }
 NEEDS = dict.fromkeys(MADE, "fashion") | {"speech": "speech", "recall": "", "chaos": "", "randman": ""}
 

@@ -60,7 +60,7 @@ def test_pages_are_those_of_the_result_files():
 def test_pages_without_results_say_so(tmp_path):
     outcomes = report.load(tmp_path)
     for text in (said(tmp_path), evidence.readme(outcomes), evidence.studies(outcomes)["sure"]):
-        assert "not been finished: dense, fast" in " ".join(text.split())
+        assert "not been finished: dense, deep" in " ".join(text.split())
         assert "points behind" not in text
 
 
@@ -132,7 +132,7 @@ def test_sentences_turn_with_their_numbers(tmp_path):
     assert f"more than 5 points behind in *chaos* by 6.0 (take `bs.{FOCUS}`)." in text
     assert "in 1 of 2 settings (*chaos*), more than 5 points behind in *dense*." in text
     assert f"`bs.{ARCTAN}`, which everyone knows, is 9.0 behind at most." in text
-    assert f"sparx `ATan` (`bs.{ARCTAN}`): 9.0 at most, *chaos*" in text
+    assert f"jaxpike `ATan` (`bs.{ARCTAN}`): 9.0 at most, *chaos*" in text
     sure = " ".join(report.how_sure(report.load(tmp_path)))
     assert f"changes the choice in 1 of 2: without *dense* `bs.{FOCUS}`." in sure
     assert f"In 2 of 28 choices the best rate is an outermost one of those tried: `bs.{PRESENT}` in *dense*," in sure
@@ -165,6 +165,6 @@ def test_what_lacks_is_named_and_left_out(tmp_path):
     path = tmp_path / "fast.json"
     path.write_text(path.read_text().replace(f'"{FOCUS}": "Scaled', f'"{FOCUS}": "Other'))
     text = said(tmp_path)
-    assert "not been finished: slow, zero" in text
+    assert "not been finished: deep, recall, chaos" in text
     assert f"Not compared yet: `bs.{FOCUS}`." in text
     assert f"bs.{FOCUS}" not in report.overview(report.load(tmp_path))

@@ -33,7 +33,7 @@ def run_twice(study, path, *command):
 @pytest.fixture
 def images(monkeypatch):
     """Ten patterns in noise, in the place of Fashion-MNIST."""
-    rng, labels = np.random.default_rng(0), np.arange(9000, dtype=np.uint8) % 10
+    rng, labels = np.random.default_rng(0), np.arange(15_000) % 10
     noise = rng.integers(0, 128, (len(labels), 28, 28, 1), np.uint8)
     part = rng.integers(0, 128, (10, 28, 28, 1), np.uint8)[labels] + noise, labels
     monkeypatch.setattr(data, "load", lambda folder: (part, part, part))
