@@ -16,7 +16,7 @@ from pages import HOSTS, ROOT, patched, run_blocks, run_page
 from surrogate_table import EXPORTED
 
 import brainsurr as bs
-from tools import surrogate_pages, surrogate_pictures
+from tools import site_pictures, surrogate_pages, surrogate_pictures
 from tools.frameworks import HOSTS as FRAMEWORKS
 
 pytestmark = pytest.mark.usefixtures("lenient")  # brainstate's Linear
@@ -210,6 +210,16 @@ def test_every_surrogate_has_a_page_and_every_function_a_class():
     assert "`alpha` in [0, 1]" in pages["LogTailedRelu"]
     for name, text in pages.items():
         assert f"{{image}} {name}.png" in text
+
+
+@pytest.mark.parametrize("name", site_pictures.SHOWN)
+def test_the_picture_of_a_neuron_has_a_spike_where_its_potential_passes_the_threshold(name):
+    xs, *chosen = site_pictures.SHOWN[name]
+    for given in chosen:
+        potential, threshold, spikes = site_pictures.watch(getattr(bs.neurons, name)(**given), xs)
+        fires_from = threshold / 2 if name == "ILIF" else threshold  # it rounds
+        assert ((potential > fires_from - 1e-6) == (spikes > 0)).all()
+        assert (spikes > 0).sum() >= 2
 
 
 @pytest.mark.parametrize("host", FRAMEWORKS, ids=label)
