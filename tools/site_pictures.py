@@ -84,7 +84,7 @@ def memory():
         found = [(run["steps"], run["temporaries"] / 1e6) for run in runs if run["name"] == kind]
         axis.loglog(*zip(*found, strict=True), "o-", label=label)
     axis.set(xlabel="time steps", ylabel="memory of a train step (MB)")
-    axis.legend(frameon=False)
+    axis.legend(frameon=False, loc="upper left")
     return figure
 
 
