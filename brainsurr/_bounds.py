@@ -20,6 +20,7 @@ def trained_intervals(
     defaults: Mapping[str, Interval],
     param_dtype: Any = jnp.float32,
     others: Iterable[str] = (),
+    widest: Mapping[str, Interval] | None = None,
 ) -> dict[str, Interval | None]:
     """Return the interval of each parameter to be trained, or None where it is unbounded.
 
@@ -31,6 +32,7 @@ def trained_intervals(
       defaults: intervals by name.
       param_dtype: of a parameter that was given as a Python number.
       others: what may be trained in modules inside it, for a message.
+      widest: intervals by name that all others must lie in.
 
     Raises:
       TypeError: ``learnable`` or ``bounds`` is of another type, or ``param_dtype`` not a floating dtype.
@@ -52,7 +54,9 @@ def trained_intervals(
         interval = None if bounds is None else {**defaults, **bounds}.get(name)
         if interval is not None:
             interval = checked_interval(f"{owner}: {name}", interval)
-            check_inside(f"{owner}: {name}", values[name], interval)
+        limits = (widest or {}).get(name, (-np.inf, np.inf))
+        check_inside(f"{owner}: {name}", values[name], interval or limits)
+        check_inside(f"{owner}: bounds of {name}", interval or limits, limits)
         intervals[name] = interval
     return intervals
 

@@ -67,9 +67,9 @@ class Holds(AnswersWrongCalls):
                 self._check_changed(current.replace(**{name: value}))
         super().__setattr__(name, value)
 
-    def _hold(self, values, learnable, bounds, defaults, param_dtype, others=()):
+    def _hold(self, values, learnable, bounds, defaults, param_dtype, **more):
         """Set each value as an attribute of its name."""
-        intervals = trained_intervals(type(self).__name__, values, learnable, bounds, defaults, param_dtype, others)
+        intervals = trained_intervals(type(self).__name__, values, learnable, bounds, defaults, param_dtype, **more)
         for name, value in values.items():
             if name in intervals:
                 value = self._param(initial_value(value, param_dtype), intervals[name])
@@ -136,6 +136,7 @@ class HoldsNeuron(Holds, _OfNeuron):
     recurrent: bool
     self_connections: bool
     _neuron_class: ClassVar[type[Neuron]]
+    _options: ClassVar[Any]  # by name, with their defaults
     _said: ClassVar[dict[str, str]] = {}  # what a docstring says of ``features`` and options in place of what all say
     _template: Neuron  # its parameters and flags are those of the module
 
@@ -184,6 +185,10 @@ class HoldsNeuron(Holds, _OfNeuron):
         _checks.check_flag(f"{owner}: recurrent", recurrent)
         _checks.check_function(f"{owner}: recurrent_kernel_init", recurrent_kernel_init, "an initialiser")
         _checks.check_flag(f"{owner}: self_connections", self_connections)
+        given = {"recurrent_kernel_init": recurrent_kernel_init, "self_connections": self_connections}
+        for name in given if self.fires and not recurrent else ():
+            if given[name] is not self._options[name].default:
+                raise ValueError(f"{owner}: {name} is of recurrent weights: expected recurrent=True, got False")
         learnable = names_of(owner, learnable)
         activations = {name: value for name, value in fields.items() if isinstance(value, HoldsSurrogate)}
         values = fields | {name: activation._untrained() for name, activation in activations.items()}
@@ -222,9 +227,10 @@ class HoldsNeuron(Holds, _OfNeuron):
                 numbers[name] = value
             elif name not in activations:
                 rest[name] = fields[name] if callable(fields.get(name)) else value
-        trained = {"learnable": tuple(path for path in learnable if path not in paths), "others": paths}
-        trained |= {"bounds": own if isinstance(bounds, Mapping) else bounds, "defaults": kind.bounds}
-        return neuron, {"values": numbers} | trained, surrogates, rest
+        how: dict[str, Any] = {"learnable": tuple(path for path in learnable if path not in paths), "others": paths}
+        how |= {"bounds": own if isinstance(bounds, Mapping) else bounds}
+        how |= {"defaults": kind.bounds | neuron._widest, "widest": neuron._widest}
+        return neuron, {"values": numbers} | how, surrogates, rest
 
     @property
     def neuron(self) -> Neuron:

@@ -19,6 +19,10 @@ from ._surrogate import Surrogate
 __all__ = ["from_nir", "to_nir"]
 
 HOSTS = ("nnx", "linen", "brainstate")
+INSTEAD = {  # of a layer that NIR lacks
+    "Synaptic": ": without recurrent weights write LI, with its current_decay, and then LIF; with them no file says it",
+    "LearnableDelay": ": write Delay with its rounded delays",
+}
 WRITERS = {layer: write for layer, write, *_ in PAIRS}
 READERS = {kind: read for _, _, read, *kinds in PAIRS for kind in kinds}
 
@@ -95,7 +99,9 @@ def to_nir(
                 kind = type(given.neuron if isinstance(given, Population) else given)
                 kind = Surrogate if issubclass(kind, Surrogate) else kind
                 known = "linear, conv, avg_pool, flatten, LIF, LI, Delay, surrogate"
-                expect(kind in WRITERS, f"a layer that NIR has: {known}")
+                none = ": no file says what it does; train LIF in its place" if getattr(layer, "fires", False) else ""
+                got = f"{kind.__name__}{INSTEAD.get(kind.__name__, none)}"
+                expect(kind in WRITERS, f"a layer that NIR has: {known}", got)
                 WRITERS[kind](f"{kind.__name__.lower()}_{i}", given, to)
         to.check_end()
         if to.lost and not lossy:

@@ -142,12 +142,6 @@ def link_to_full_size(app, doctree, page):
         image.setdefault("width", f"{imagesize.get(app.srcdir / image['uri'])[0]}px")
 
 
-def let_long_code_break(app, page, template, context, doctree):
-    """Let code break behind a bracket where a part without spaces is too long for a column of a table."""
-    long = r'(?<=<span class="pre">)[^<]{40,}'
-    context["body"] = re.sub(long, lambda code: code[0].replace("(", "(<wbr>"), context.get("body", ""))
-
-
 def check_public_names(app, env):
     """Warn, and so fail the build, if a name in the ``__all__`` of a public module is on no page."""
     modules = [brainsurr] + [
@@ -168,5 +162,4 @@ def setup(app):
     app.connect("autodoc-process-signature", plain_signature)
     app.connect("autodoc-process-docstring", show_what_it_does)
     app.connect("doctree-resolved", link_to_full_size)
-    app.connect("html-page-context", let_long_code_break)
     app.connect("env-check-consistency", check_public_names)

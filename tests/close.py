@@ -32,6 +32,12 @@ def bound(operations, scale, dtype=jnp.float32):
     return operations * float(jnp.finfo(dtype).eps) * scale
 
 
+def widen(x):
+    """An array of any float dtype in float64."""
+    with np.errstate(invalid="ignore"):  # NaN of half precision
+        return np.asarray(x, np.float64)
+
+
 def largest(tree):
     """The largest magnitude in the arrays of a tree, where they are finite."""
     magnitudes = np.concatenate([np.ravel(np.abs(leaf)) for leaf in jax.tree.leaves(tree)])
@@ -56,8 +62,7 @@ def assert_close(actual, expected, operations, *, scale=None, each=False, dtype=
     assert actual, "nothing to compare"
     for one, other in zip(actual, expected, strict=True):
         kind = dtype or np.asarray(one).dtype
-        with np.errstate(invalid="ignore"):  # NaN of half precision
-            one, other = np.asarray(one, np.float64), np.asarray(other, np.float64)
+        one, other = widen(one), widen(other)
         size = largest([one, other]) if scale is None and not each else scale or 0
         relative = bound(operations, 1, kind) if each else 0
         absolute = bound(operations, size, kind) + float(jnp.finfo(kind).tiny)

@@ -41,7 +41,7 @@ LIMIT = 600  # seconds for all pages
 WORDS = """
 Leaky Synaptic Alpha RLeaky beta reset_mechanism spike_grad atan fast_sigmoid surrogate init_hidden mem
 LIFNode IFNode v_threshold detach_reset CuBaLIF ALIF superspike LIFBoxCell LIFParameters
-adaptive threshold synapse delay convolution population readout rate latency encoding events streaming
+adaptive threshold synapse delay convolution pooling LSNN population readout rate latency encoding events streaming
 regularisation regularization penalty sparsity BPTT truncated checkpoint raster membrane silent dead
 spikegen ce_rate_loss accuracy_rate TBPTT reset_mem reset_net PoissonEncoder integral_crossentropy
 NIR hardware neuromorphic export snntorch spikingjelly norse spyx braintools jaxpike equinox ReLU convert

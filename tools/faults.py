@@ -180,7 +180,7 @@ FAULTS = [
     Fault(
         "neurons/_spikes.py",
         "return [jax.random.split(leaves[i].key, steps) for i in places]",
-        "return [jnp.stack([leaves[i].key] * steps) for i in places]",
+        "return [jax.numpy.stack([leaves[i].key] * steps) for i in places]",
         "random",
     ),
     # Layers.
@@ -308,7 +308,7 @@ FAULTS = [
         "diagnose",
     ),
     Fault("_diagnosis/__init__.py", 'total["rms"] / finite', 'total["rms"] / count', "diagnose"),
-    Fault("_diagnosis/__init__.py", "            inside = True\n", "", "diagnose"),
+    Fault("_diagnosis/__init__.py", "                inside = True\n", "", "diagnose"),
     Fault(
         "_gradients/__init__.py",
         "(8 * (right - left) - (far_right - far_left)) / (12 * _WIDTHS)",

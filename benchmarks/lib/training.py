@@ -21,7 +21,6 @@ def train_network(
     batch: int,
     optimizer: optax.GradientTransformation,
     adapt: Callable | None = None,
-    penalty: Callable | None = None,
 ):
     """Train a network by cross entropy, with new batches each epoch; examples that do not fill a batch are left out.
 
@@ -35,7 +34,6 @@ def train_network(
       batch: examples per step.
       optimizer: from optax.
       adapt: called as ``adapt(net, inputs, labels)`` before each step, to change state that is not trained.
-      penalty: ``penalty(net, inputs)``, which is added to the loss.
 
     Returns:
       The trained network and the mean loss of each epoch.
@@ -54,8 +52,6 @@ def train_network(
         def loss_fn(params):
             net = nnx.merge(graphdef, params, rest, copy=True)  # a copy: Dropout updates its key, inside this trace
             loss = cross_entropy(logits(net, inputs[rows], key), labels[rows])
-            if penalty is not None:
-                loss += penalty(net, inputs[rows])
             return loss, nnx.split(net, nnx.Param, ...)[2]
 
         (loss, rest), grads = jax.value_and_grad(loss_fn, has_aux=True)(params)

@@ -7,20 +7,18 @@ from ..digits import report as digits
 from ..lib.report import Claim, listed, wrapped
 from ..lib.results import RESULTS
 from ..lib.study import provenance
-from ..studies import learn_alpha, others, sparse, true_gradient, widths
+from ..studies import learn_alpha, others
 from ..studies.reports import claims, family
 from ..studies.reports.outcomes import Outcomes
 
-RECORDINGS = " --speech free_spoken_digits.npz"  # what commands need that read spoken digits
 
-
-def section(module, *parts: str, recordings: str = "") -> str:
+def section(module, *parts: str) -> str:
     """Write the section of a study: the docstring of its module, then its parts and its command."""
     title, *about = module.__doc__.strip().split("\n\n")
     name, _, asked = title.partition(": ")
     paragraphs = [asked[0].upper() + asked[1:], *about, *parts]
     stem = module.__name__.rpartition(".")[2]
-    command = f"`python -m benchmarks.studies.{stem}{recordings} --out benchmarks/results/{stem}`"
+    command = f"`python -m benchmarks.studies.{stem} --speech free_spoken_digits.npz --out benchmarks/results/{stem}`"
     return "\n\n".join([f"## {name}", *map(rewrapped, paragraphs), command])
 
 
@@ -43,8 +41,6 @@ def every_claim(outcomes: Outcomes) -> Iterable[Claim]:
     """Yield the claims of all studies."""
     yield from claims.claims(outcomes)
     yield from others.claims(others.load(RESULTS / "others"), outcomes)
-    yield from sparse.claims(sparse.load(RESULTS / "sparse"))
-    yield from widths.claims(widths.load(RESULTS / "widths"))
     yield from learn_alpha.claims(learn_alpha.load(RESULTS / "learn_alpha"))
 
 
@@ -58,13 +54,10 @@ def settings(outcomes: Outcomes) -> str:
 
 def studies(outcomes: Outcomes) -> Iterable[str]:
     """Yield the sections of the other studies."""
-    yield section(widths, *widths.parts(widths.load(RESULTS / "widths")), recordings=RECORDINGS)
-    yield section(sparse, *sparse.parts(sparse.load(RESULTS / "sparse")))
-    yield section(true_gradient, *true_gradient.parts(true_gradient.load(RESULTS / "true_gradient")))
-    yield section(others, *others.parts(others.load(RESULTS / "others"), outcomes), recordings=RECORDINGS)
+    yield section(others, *others.parts(others.load(RESULTS / "others"), outcomes))
     took = f"It took {provenance(RESULTS / 'learn_alpha/result.json')}."
     alphas = learn_alpha.parts(learn_alpha.load(RESULTS / "learn_alpha"))
-    yield section(learn_alpha, *alphas, took, recordings=RECORDINGS)
+    yield section(learn_alpha, *alphas, took)
     yield digits.section([json.loads(path.read_text()) for path in sorted(RESULTS.glob("digits*/result.json"))])
 
 

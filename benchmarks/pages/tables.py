@@ -12,7 +12,7 @@ from ..lib.study import provenance
 from ..nir import report as nir
 from ..robustness import reports as robustness
 from ..speed import report as speed
-from ..studies import learn_alpha, neurons, sparse
+from ..studies import learn_alpha, neurons
 from ..studies.reports import family
 from ..studies.reports.outcomes import load
 from ..studies.shapes import SAME_AS, SHAPES
@@ -54,8 +54,7 @@ def pages() -> dict[str, str]:
 def draw():
     """Draw the pictures of the pages."""
     family.draw(load(RESULTS / "family"), PICTURES / "evidence")
-    for study in (learn_alpha, sparse):
-        study.draw(study.load(RESULTS / study.__name__.rpartition(".")[2]), PICTURES / "evidence")
+    learn_alpha.draw(learn_alpha.load(RESULTS / "learn_alpha"), PICTURES / "evidence")
     robustness.draw(PICTURES / "withstands")
 
 

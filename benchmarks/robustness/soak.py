@@ -3,8 +3,7 @@
 ``python -m benchmarks.robustness.soak --minutes 30`` repeats rounds. Each takes the next framework and shape of the
 batch, trains some steps, saves, reads the checkpoint back as a resumed process would, expects the same bits, and trains
 on from them with new alphas. After the first tour of all frameworks and shapes nothing may be compiled again, and
-nothing may accumulate on the device, in memory, on the disk, or in open files. ``--no-checkpoints`` trains without
-saving, for comparison.
+nothing may accumulate on the device, in memory, on the disk, or in open files.
 """
 
 import argparse
@@ -83,9 +82,9 @@ def batch(rng, steps, size):
 
 
 def usage(folder):
-    """Measure what this process holds now, in MB or in pieces, and the files of a folder, if there is one."""
+    """Measure what this process holds now, in MB or in pieces, and the files of a folder."""
     process, sizes = psutil.Process(), [array.nbytes for array in jax.live_arrays()]
-    files = [path.stat().st_size for path in folder.rglob("*") if path.is_file()] if folder else []
+    files = [path.stat().st_size for path in folder.rglob("*") if path.is_file()]
     return {
         "resident": process.memory_info().rss / 2**20,
         "on_device": sum(sizes) / 2**20,
@@ -96,13 +95,13 @@ def usage(folder):
     }
 
 
-def soak(shapes, minutes, folder=None):
+def soak(shapes, minutes, folder):
     """Repeat rounds for so many minutes, and at least two tours; return the measures after each round, by name.
 
     Args:
       shapes: of the batches, (time steps, examples).
       minutes: how long, at least.
-      folder: of the checkpoints; None writes none.
+      folder: of the checkpoints.
     """
     rng, compiled, rounds = np.random.default_rng(SEED), Counter(), []
     tour = list(itertools.product(shapes, FRAMEWORKS))
@@ -115,8 +114,7 @@ def soak(shapes, minutes, folder=None):
             break
         model, data = models[name], batch(rng, *shape)
         model.train(*data)
-        if folder:
-            model.save_and_resume(folder)
+        model.save_and_resume(folder)
         model.new_alphas(rng)
         model.train(*data)
         jax.block_until_ready(answer(bs.LogTailedRelu(rng.random(dtype=np.float32)), jnp.linspace(-2, 2, 9)))
@@ -162,13 +160,12 @@ def main(argv=None):
     """Soak, and write the summary."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.robustness.soak", description=__doc__.splitlines()[0])
     parser.add_argument("--minutes", type=float, default=30, metavar="M", help="how long to run (default: 30)")
-    parser.add_argument("--no-checkpoints", action="store_false", dest="checkpoints", help="train without saving")
     results.add_out(parser, "soak")
     args = parser.parse_args(argv)
     results.try_out(parser, args.out)
     start = time.perf_counter()
     with tempfile.TemporaryDirectory() as folder:
-        measured = soak(SHAPES, args.minutes, Path(folder) if args.checkpoints else None)
+        measured = soak(SHAPES, args.minutes, Path(folder))
     settings = {"minutes": args.minutes, "seed": SEED, "frameworks": FRAMEWORKS, "shapes": SHAPES}
     result = {
         "settings": settings | {"steps_a_round": 2 * TRAIN_STEPS},

@@ -59,7 +59,8 @@ def readme(folder):
 def gains(folder):
     """Return the part of docs/fast-on-a-cpu.md: what devices and kept pages gain, and where it was measured."""
     result = load(folder)["peers"]
-    return f"{peers.gains(result)}\n\n{wrapped(f'On {_where(result)}.')}"
+    table = peers.gains(result)
+    return f"{table}\n\n{wrapped(f'On {_where(result)}.')}" if table else "Not measured yet by `make bench`."
 
 
 def _elsewhere(result):

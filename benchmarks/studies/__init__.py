@@ -2,8 +2,7 @@
 
 A file is a study: its question, its runs, and what pages show of them, made from its result file alone: ``parts`` of
 the page, ``claims``, and some a picture. `family` compares the family by the plan in ``docs/plan.md``, from `shapes`
-and `choice`, in each of `settings`, and has its report in `reports`. `widths` and `true_gradient` ask why a width
-matters, `learn_alpha` (with `alpha_rules`) whether to train alpha, `sparse` how little a network may fire; `neurons`
-trains each neuron, `others` networks that do not spike. `data` and `speech` have the data, `sequences` the networks
-for sequences.
+and `choice`, in each of `settings`, and has its report in `reports`. `learn_alpha` (with `alpha_rules`) asks whether to
+train alpha; `neurons` trains each neuron, `others` networks that do not spike. `data` and `speech` have the data,
+`sequences` the networks for sequences.
 """

@@ -36,7 +36,7 @@ ADAPTED = (Call("Arctan", None, 0.5), Call("S2NN", None, 0.5), Call("LogTailedRe
 
 
 @partial(jax.jit, static_argnames=("setting", "trained"))
-def train(setting, trained, surrogates, rate, gain, seed, parts, strength=None):
+def train(setting, trained, surrogates, rate, gain, seed, parts):
     """Train a network with a surrogate for each layer; return what is reported of it.
 
     Args:
@@ -47,22 +47,17 @@ def train(setting, trained, surrogates, rate, gain, seed, parts, strength=None):
       gain: of the weights.
       seed: of weights, order and noise.
       parts: inputs and labels for training, validation and test.
-      strength: of a penalty on the firing rate, or None.
     """
     keys = jax.random.split(jax.random.key(seed))
     spike_fns = [SpikingActivation(f, learnable="width") for f in surrogates] if trained else surrogates
     net = setting.network(keys[0], spike_fns, gain)
     batch, steps = setting.batches(parts)
     tx = optimizer(net, optax.cosine_decay_schedule(rate, steps), setting.weight_decay, trained)
-
-    def firing(net, inputs):
-        return firing_rate(net, setting.show(inputs))
-
-    penalty = None if strength is None else lambda net, inputs: strength * firing(net, inputs)
-    how = {"epochs": setting.epochs, "batch": batch, "optimizer": tx, "penalty": penalty}
+    how = {"epochs": setting.epochs, "batch": batch, "optimizer": tx}
     net, measured = train_and_test(net, setting.logits, keys[1], parts, **how)
+    firing = firing_rate(net, setting.show(parts[2][0]))
     widths = [jnp.asarray(layer.spike_fn.surrogate.width) for layer in neurons(net)]
-    return measured | {"firing": firing(net, parts[2][0]), "width": jnp.stack(widths).mean()}
+    return measured | {"firing": firing, "width": jnp.stack(widths).mean()}
 
 
 def optimizer(net, schedule, weight_decay, trained):

@@ -26,7 +26,7 @@ from .._surrogate import Scaled, Surrogate
 Shape = tuple[int, ...]
 MOST_ENTRIES = 2**30  # of a time step, of what a Delay keeps: 4 GiB
 MOST_TERMS = 1000  # of a Fourier series, which compiles for a second then
-DEEPEST = 50  # that a graph is in others
+DEEPEST = 50  # that a graph is in others, or a surrogate
 SPIKING, LINEAR = nir.LIF | nir.IF | nir.CubaLIF, nir.Linear | nir.Affine
 
 
@@ -302,7 +302,7 @@ def words_of(node: Any) -> dict[str, Any]:
     words = {key: as_python(value) for key, value in words.items()}
     for key, value in words.items():
         kind, what = (dict, "a name and parameters") if key == "surrogate" else (int | float | str, "a number or word")
-        expect(isinstance(value, kind), f"{key} in its metadata to be {what}", repr(value))
+        expect(isinstance(value, kind), f"{key} in its metadata to be {what}", type(value).__name__)
     return words
 
 
@@ -328,13 +328,14 @@ def words_of_surrogate(f: Surrogate) -> dict[str, Any]:
     return {"name": type(f).__name__, "parameters": values}
 
 
-def surrogate_of(words: dict[str, Any], shape: Shape) -> Surrogate:
+def surrogate_of(words: dict[str, Any], shape: Shape, at: int = 0) -> Surrogate:
     """Return the surrogate of a name and parameters, for an input of a shape."""
     parameters: Any
+    expect(at < DEEPEST, f"surrogates in each other at most {DEEPEST} deep", "more")
     name, parameters = (as_python(words.get(key)) for key in ("name", "parameters"))
     expect(isinstance(name, str) and name in EXPORTED, f"one of {', '.join(sorted(EXPORTED))}", repr(name))
-    expect(isinstance(parameters, dict), "parameters by name", repr(parameters))
-    values = {p: surrogate_of(v, shape) if isinstance(v, dict) else as_python(v) for p, v in parameters.items()}
+    expect(isinstance(parameters, dict), "parameters by name", type(parameters).__name__)
+    values = {p: surrogate_of(v, shape, at + 1) if isinstance(v, dict) else as_python(v) for p, v in parameters.items()}
     f = EXPORTED[name](**values)
     expect(getattr(f, "n", 0) <= MOST_TERMS, f"n, its number of terms, to be {MOST_TERMS} or less", values.get("n"))
     for value in jax.tree.leaves(f):

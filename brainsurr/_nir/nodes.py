@@ -185,7 +185,8 @@ def _membrane(neuron: Any, to: Writer) -> tuple[dict[str, np.ndarray], np.ndarra
     leaks, one = bool(np.any(decay != 1)), np.ones_like(decay)
     low, above = ("above 0", decay > 0) if how.method == "exp" else ("of 0 or more", decay >= 0)
     fits = np.all(above & (decay < 1)) if leaks else not neuron.decay_input
-    expect(fits, f"every decay {low} and below 1, or all to be 1 without decay_input, for NIR's tau", decay)
+    what = f"every decay {low} and below 1, or all to be 1 without decay_input, for NIR's tau"
+    expect(fits, what, f"{decay}: a trained one stays below 1 with bounds={{'decay': (0.05, 0.97)}}")
     gain = 1 - decay if neuron.decay_input else one
     return ({"tau": how.tau_of(decay), "v_leak": 0 * one}, gain / (1 - decay)) if leaks else ({}, one / how.dt)
 

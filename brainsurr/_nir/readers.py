@@ -17,8 +17,8 @@ from .chain import LINEAR, SPIKING, Convention, Writer, expect, naming, near
 
 PRODUCTS = LINEAR | nir.Conv1d | nir.Conv2d
 INSTEAD = {  # of a node that a library does not know
-    "LI": "end the network before it, and integrate what comes out",
-    "I": "end the network before it, and sum what comes out",
+    "LI": "end the network before it, and integrate what comes out, or leave it out",
+    "I": "end the network before it, and sum what comes out, or give it a decay below 1",
     "IF": "give it a decay below 1",
     "LIF": "put an LI before it",
     "Threshold": "give it a reset, and a decay above 0",
@@ -26,6 +26,7 @@ INSTEAD = {  # of a node that a library does not know
     "Conv1d": "make it one over two axes, one of them of length 1",
     "Conv2d": "make it a linear layer",
 }
+APART = "no CubaLIF of it and the LI before it: give it a decay below 1, a reset, and no recurrent weights"
 
 
 class Library(NamedTuple):
@@ -61,10 +62,14 @@ def suit(to: Writer, reader: str):
     if library.late:
         _leave_out_delays(to, reader)
     _fold(to, "SumPool2d" in known and "AvgPool2d" not in known, "v_threshold" in library.one)
+    behind = dict(itertools.pairwise(_chain(to)))
     for name, node in to.nodes.items():
         kind = "Threshold" if name.endswith("_potential") else type(node).__name__  # of neurons that don't reset
-        with naming(to.owners[name]):
-            got = f"{kind}: {INSTEAD.get(kind, 'leave it out')}"
+        after = behind.get(name, "")
+        fires = after.endswith("_potential") or isinstance(to.nodes.get(after), SPIKING)
+        apart = kind == "LI" and fires and "CubaLIF" in known  # the neurons are at fault
+        got = APART if apart else f"{kind}: {INSTEAD.get(kind, 'leave it out')}"
+        with naming(to.owners[after if apart else name]):
             expect(kind in ("Input", "Output", *known), f"what {reader} reads, {', '.join(known)}", got)
             neurons = type(to.nodes[name.removesuffix("_recurrent")]).__name__
             fits = not name.endswith("_recurrent") or neurons in library.recurrent.split()
@@ -103,9 +108,11 @@ def _fold(to: Writer, sums: bool, ones: bool):
             if summed != 1:
                 _divide(node, "weight", np.full(len(node.weight), summed))
             before, summed = node, 1.0
-        elif sums and type(node) is nir.AvgPool2d and not np.any(node.padding):
-            to.nodes[name] = nir.SumPool2d(node.kernel_size, node.stride, node.padding)
-            before, summed = None, summed * float(np.prod(node.kernel_size))
+        elif sums and isinstance(node, nir.AvgPool2d | nir.SumPool2d):
+            with naming(to.owners[name]):
+                expect(not np.any(node.padding), "a pool without padding, which this reader ignores", "one with it")
+            summed *= float(np.prod(node.kernel_size)) if type(node) is nir.AvgPool2d else 1.0
+            before, to.nodes[name] = None, nir.SumPool2d(node.kernel_size, node.stride, node.padding)
         elif type(node) is not nir.Flatten:
             with naming(to.owners[name]):
                 expect(summed == 1, "a linear layer or convolution behind an average pool, as for a sum", "none")
@@ -128,15 +135,10 @@ def _divide(node: Any, field: str, by: np.ndarray):
         setattr(node, field, (value.T / by).T.astype(value.dtype))
 
 
-def _above_0(node: Any):
-    """Refuse neurons that fire at rest, which some libraries read otherwise."""
-    fits = not isinstance(node, SPIKING) or np.all(node.v_threshold > 0)
-    expect(fits, "thresholds above 0, as this reader needs", "others")
-
-
 def _for_snntorch(node: Any, how: Convention) -> Any:
     """Refuse neurons that fire at rest."""
-    _above_0(node)
+    fits = not isinstance(node, SPIKING) or np.all(node.v_threshold > 0)
+    expect(fits, "thresholds above 0, as this reader needs", "others")
     return node
 
 
@@ -192,7 +194,7 @@ def _for_sinabs(node: Any, how: Convention) -> Any:
 
 def _for_rockpool(node: Any, how: Convention) -> Any:
     """Say the step by the resistance, tau / dt - 1, and expect potentials that the synapse decays once more."""
-    _above_0(node)
+    node = _for_snntorch(node, how)
     if type(node) is nir.CubaLIF:
         node.r, node.w_in = node.tau_mem / how.dt - 1, np.ones_like(node.w_in)
         node.v_threshold = node.v_threshold * how.decay_of(node.tau_syn)

@@ -174,11 +174,12 @@ def _stand_in(constant, rng):
 
 
 def _looks_across(axis: int, outputs: Callable, first: np.ndarray, second: np.ndarray, draws: bool) -> bool:
-    """Return whether the outputs of two inputs, cut and joined in time, differ from those of the inputs so joined.
+    """Return whether a layer looks from one time step, or example, to another.
 
-    Or those of one step repeated, from step to step; what is drawn differs there. There are two cuts since a layer that
-    groups time steps may have the border of two groups at one of them. Likewise for the examples of a batch; where the
-    output has another number of examples, none of these may change with either half of the input.
+    The first half of one input is joined to the second half of another. A layer that treats entries alone gives the
+    joined outputs, and for one step repeated the same at each, unless it draws. There are two cuts, since a layer that
+    groups steps may have the border of two groups at one of them. Where the output has another number of examples, none
+    of these may change with either half of the input.
     """
     n, before, after = first.shape[axis], outputs(first), outputs(second)
     for cut in sorted({n // 2, min(n // 2 + 1, n - 1)}):

@@ -44,9 +44,9 @@ class ParameterModule(Holds, nn.Module):
         return tuple(leaf_key(v) if isinstance(v, (jax.Array, np.ndarray)) else v for v in values)
 
     @nn.nowrap
-    def _hold(self, values, learnable, bounds, defaults, param_dtype, others=()):
+    def _hold(self, values, learnable, bounds, defaults, param_dtype, **more):
         """Keep which values are trained, before flax takes over: later fields can't be set, and must have a hash."""
-        intervals = trained_intervals(type(self).__name__, values, learnable, bounds, defaults, param_dtype, others)
+        intervals = trained_intervals(type(self).__name__, values, learnable, bounds, defaults, param_dtype, **more)
         if bounds is not None:
             bounds = FrozenDict({name: None if pair is None else tuple(pair) for name, pair in bounds.items()})
         self._intervals, self._numbers = intervals, values

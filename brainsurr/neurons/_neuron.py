@@ -70,6 +70,7 @@ class Neuron(Value):
     states: ClassVar[tuple[str, ...]] = ("v",)
     _fits: ClassVar[bool] = True  # whether `step` gets parameters, state and input in one dtype; a wrapper's don't
     _decays: ClassVar[tuple[str, ...]] = ()  # inside their bounds also where they are fixed
+    _widest: ClassVar[Any] = {}  # by name, bounds that other ones must lie in
     _by_position: ClassVar[tuple[str, ...]] = ()  # fields that a layer takes by position too, after `features`
     _without: ClassVar[frozenset[str]] = frozenset()  # options of a layer that make no sense
     _steps_held: ClassVar[Any] = None  # in its state, if their number follows from the shape of a parameter

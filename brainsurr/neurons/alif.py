@@ -47,7 +47,8 @@ class ALIF(LIF):
 
     Raises:
       TypeError: as of :class:`LIF`.
-      ValueError: as of :class:`LIF`; ``adaptation_decay`` is outside [0, 1], or an unknown ``adapts``.
+      ValueError: as of :class:`LIF`; ``adaptation_decay`` is outside [0, 1], an unknown ``adapts``, or
+        ``reset_adapted=False`` where a spike subtracts no adaptation.
 
     References:
       Bellec, Salaj, Subramoney, Legenstein, Maass 2018, "Long short-term memory and learning-to-learn in networks of
@@ -85,6 +86,11 @@ class ALIF(LIF):
         super()._check(name, value)
         if name == "adapts":
             check_word(f"{type(self).__name__}: adapts", value, ADAPTS)
+        now = vars(self) | {name: value}
+        how = now.get("adapts"), now.get("reset")
+        if not now.get("reset_adapted", True) and how != ("threshold", "subtract"):
+            what = "expected adapts='threshold' and reset='subtract' with reset_adapted=False"
+            raise ValueError(f"{type(self).__name__}: {what}, got {how}: leave reset_adapted out")
 
     @property
     def states(self):  # type: ignore[override]

@@ -29,7 +29,8 @@ class ILIF(LI):
       threshold: what one spike stands for, above 0. A number or ``[features]``.
       levels: the most spikes in a step, a positive integer.
       spike_fn: a surrogate, or any other function of the distance from a level, in units of the threshold. Random
-        spikes of all levels are drawn with one number, so that they round at random.
+        spikes of all levels are drawn with one number, so that they round at random; they need a distribution, such as
+        ``Sigmoid(4.0)``, which the default is not.
 
     Raises:
       TypeError: ``spike_fn`` can't be called; ``levels`` is not an integer, a number is not one.
@@ -49,16 +50,11 @@ class ILIF(LI):
     """
 
     bounds: ClassVar[dict[str, tuple[float, float]]] = LI.bounds | {"threshold": (0.01, float("inf"))}
-    _lower_limits: ClassVar[dict[str, float]] = {"threshold": 0.0}
+    _lower_limits: ClassVar[dict[str, float]] = {"threshold": 0.0, "levels": 0}
 
     threshold: Any = 1.0
     levels: int = 4
     spike_fn: Callable = PiecewiseLeakyRelu(c=0.0, w=0.5)
-
-    def _check(self, name, value):
-        super()._check(name, value)
-        if name == "levels" and value < 1:
-            raise ValueError(f"{type(self).__name__}: expected levels to be 1 or more, got {value}")
 
     def step(self, state, x):
         u = self.integrate(state, x)

@@ -25,8 +25,7 @@ class LearnableDelay(AtOnce):
 
     Args:
       longest: the longest delay, in whole time steps, a positive integer; time and memory grow with it.
-      delay: in time steps, in [0, longest]. A number or ``[features]``. Give a layer that trains it ``bounds={"delay":
-        (0, longest)}``: by default it stays at 0 or above alone.
+      delay: in time steps, in [0, longest], where a layer keeps it. A number or ``[features]``.
       width: of the bell, in time steps, above 0. A number or ``[features]``. It is not meant to be trained.
 
     Raises:
@@ -50,7 +49,7 @@ class LearnableDelay(AtOnce):
       [0. 0. 1. 2. 3.]
     """
 
-    _lower_limits: ClassVar[dict[str, float]] = {"width": 0.0}
+    _lower_limits: ClassVar[dict[str, float]] = {"width": 0.0, "longest": 0}
     states: ClassVar[tuple[str, ...]] = ("past",)
     bounds: ClassVar[dict[str, tuple[float, float]]] = {"delay": (0.0, float("inf")), "width": (0.01, float("inf"))}
 
@@ -60,20 +59,17 @@ class LearnableDelay(AtOnce):
 
     def _check(self, name, value):
         super()._check(name, value)
-        owner = type(self).__name__
-        if name == "longest" and value < 1:
-            raise ValueError(f"{owner}: expected longest to be 1 or more, got {value}")
         now = vars(self) | {name: value}
-        if name in ("longest", "delay") and {"longest", "delay"} <= now.keys():
-            check_inside(f"{owner}: delay", now["delay"], (0.0, float(now["longest"])))
+        if {"longest", "delay"} <= now.keys():
+            check_inside(f"{type(self).__name__}: delay", now["delay"], (0.0, float(now["longest"])))
+
+    @property
+    def _widest(self):
+        return {"delay": (0.0, float(self.longest))}
 
     def _check_dtype(self, owner, dtype, *args):
         super()._check_dtype(owner, dtype, *args)
         check_counts(f"{owner}: longest", self.longest, dtype)
-
-    def _check_features(self, owner, features):
-        super()._check_features(owner, features)
-        check_inside(f"{owner}: delay", self.delay, (0.0, float(self.longest)))  # one that is trained starts there too
 
     def initial_state(self, x):
         return empty(self, x, self.longest, x.dtype)

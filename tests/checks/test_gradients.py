@@ -13,7 +13,7 @@ from cases import first_quick, label
 from flax import linen, nnx
 
 import brainsurr as bs
-from brainsurr._gradients import STEPS, along
+from brainsurr._gradients import OFFSETS, along
 from tools.frameworks import HOSTS, Nnx
 
 every_host = pytest.mark.parametrize("host", first_quick(HOSTS), ids=label)
@@ -335,14 +335,10 @@ def test_a_parameter_at_an_edge_of_its_interval(alpha, status):
 # Invalid arguments -----------------------------------------------------------------------------------------------
 
 
-class GradientAlone(bs.Surrogate):
-    def surrogate_grad(self, x):
-        return 1 / (1 + x**2)
-
-
 def test_a_surrogate_without_a_primitive():
+    f = type("GradientAlone", (bs.Surrogate,), {"surrogate_grad": lambda self, x: x})()
     with pytest.raises(NotImplementedError, match="no surrogate_fun, so it has no origin"):
-        bs.check_gradients(PARAMS, lambda p: GradientAlone()(p["a"]))
+        bs.check_gradients(PARAMS, lambda p: f(p["a"]))
 
 
 def test_a_primitive_that_grows_is_told_from_an_infinite_loss():
@@ -381,7 +377,7 @@ SLOPES = [
 
 @pytest.mark.parametrize(("f", "slope", "tolerance"), SLOPES)
 def test_a_slope_is_as_exact_as_it_says(f, slope, tolerance):
-    measured = along(f(STEPS))
+    measured = along(f(OFFSETS))
     assert abs(measured.slope - slope) <= measured.error + 1e-12
     assert measured.error < tolerance
     assert not measured.knot
@@ -424,6 +420,16 @@ def test_a_step_beside_another_path_is_named_by_its_line(f, fine):
         (line,) = report.steps
         assert line == f"{Path(__file__).name}:{line_of(__file__, 'def a_step') + 1}"
         assert f"No gradient passes the step in {line}" in report.sentences[-1]
+
+
+def test_a_step_of_what_a_loop_carries_is_named():
+    """What comes in becomes a part of the state, and of the state alone the step is made, one time step later."""
+
+    def step(v, x):
+        return v + x, v + a_step(v - 0.1)
+
+    report = bs.check_gradients(PARAMS, lambda p: jax.lax.scan(step, jnp.zeros(2), p["a"])[1].sum())
+    assert report.steps == (f"{Path(__file__).name}:{line_of(__file__, 'def a_step') + 1}",)
 
 
 @jax.custom_vjp

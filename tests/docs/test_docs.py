@@ -1,4 +1,4 @@
-"""The pages: their links, and that their code is run. `make docs` builds them, and checks the rest.
+"""The pages and the README: their links, and that their code is run. `make docs` builds them, and checks the rest.
 
 Of docs/hosts, the pages of Flax, brainstate and Equinox run here, the others in `make test-peers`.
 """
@@ -8,16 +8,19 @@ import re
 import subprocess
 import tomllib
 
+import braintools
 import jax
+import jax.numpy as jnp
 import pytest
 from cases import label
 from neuron_table import EXPORTED as NEURONS
-from pages import HOSTS, ROOT, patched, run_blocks, run_page
+from pages import HOSTS, ROOT, blocks, patched, run, run_blocks, run_page
 from surrogate_table import EXPORTED
 
 import brainsurr as bs
 from tools import site_pictures, surrogate_pages, surrogate_pictures
 from tools.frameworks import HOSTS as FRAMEWORKS
+from tools.peers import peers
 
 pytestmark = pytest.mark.usefixtures("lenient")  # brainstate's Linear
 
@@ -48,10 +51,7 @@ def test_the_tables_name_every_page_and_every_peer():
     text = (HOSTS / "README.md").read_text()
     pages = {page.name for page in HOSTS.glob("*.md")} - {"README.md"}
     assert set(re.findall(r"\]\(([\w.]+\.md)\)", text)) == pages
-    extra = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]["peers"]
-    peers = {re.match(r"[\w-]+", line)[0] for line in extra} - {"brainsurr"}
-    assert set(re.findall(r"PyPI `([\w-]+)`", text)) == peers
-    assert {path.stem.removeprefix("test_") for path in (ROOT / "tests" / "peers").glob("test_*.py")} == peers
+    assert set(re.findall(r"PyPI `([\w-]+)`", text)) == peers().keys()
 
 
 def pages():
@@ -77,36 +77,11 @@ def test_every_local_link_exists(page):
 
 
 def test_every_page_with_code_is_run_by_a_test():
-    guides = (
-        "convert-relu",
-        "cookbook",
-        "fast-on-a-cpu",
-        "gradients",
-        "many-devices",
-        "neurons",
-        "nir",
-        "rate-penalty",
-        "saving",
-    )
-    guides += ("silent-layers", "training-parameters", "write-your-own-neuron")
-    elsewhere = {"CONTRIBUTING.md", "README.md", "docs/coming-from-elsewhere.md"}
-    elsewhere |= {f"docs/{name}.md" for name in guides}
-    shown = {str(page.relative_to(ROOT)) for page in pages() if "```python" in page.read_text()}
-    assert shown == elsewhere | {"docs/braintools.md"} | {f"docs/hosts/{p.name}" for p in HOSTS.glob("[!R]*.md")}
+    tests = "".join(path.read_text() for path in (ROOT / "tests").rglob("test_*.py"))
+    for page in pages():
+        if "```python" in page.read_text() and page.parent != HOSTS:
+            assert re.search(rf'["/]{page.name}"', tests), page
     assert run_blocks(ROOT / "docs/braintools.md")["surrogate"].LogTailedRelu(0.1)(0.0) == 1
-
-
-SEARCHED = {
-    "neurons": ["synaptic", "adaptive", "ALIF", "LSNN", "delay", "convolution", "normalisation", "pooling"],
-    "rate-penalty": ["rate penalty", "firing rate", "regularisation", "regularization"],
-}
-
-
-@pytest.mark.parametrize("page", SEARCHED)
-def test_what_is_searched_for_is_on_its_page(page):
-    """The site finds a page by its words, in either spelling."""
-    text = (ROOT / "docs" / f"{page}.md").read_text().lower()
-    assert [word for word in SEARCHED[page] if word.lower() not in text] == []
 
 
 @pytest.mark.parametrize("page", pages(), ids=lambda page: str(page.relative_to(ROOT)))
@@ -236,3 +211,48 @@ def test_every_layer_over_time_says_that_time_comes_first(host):
 
 def test_the_version_to_cite_is_that_of_the_package():
     assert f"\nversion: {bs.__version__}\n" in (ROOT / "CITATION.cff").read_text()
+
+
+# The README ---------------------------------------------------------------------------------------------------------
+
+README = ROOT / "README.md"
+
+
+@pytest.mark.slow
+def test_snippets(capsys):
+    """They train, and print what is shown below them, up to the few images that another machine tells differently."""
+    scope = run(*blocks(README))
+    (shown,) = re.findall(r"```text\ntest accuracy (.*)\n```", README.read_text())
+    printed = capsys.readouterr().out.removeprefix("test accuracy ")
+    assert float(printed) == pytest.approx(float(shown), abs=0.015)
+    assert float(shown) > 0.95
+    assert scope["x_test"].shape == (450, 64)
+
+
+def test_the_surrogates_of_each_library_are_counted():
+    """Those of braintools by their names here, the others by the rows of the table of other libraries."""
+    (row,) = re.findall(r"^\| surrogates +\|(.*)\|$", README.read_text(), re.MULTILINE)
+    (head,) = re.findall(r"^\| +\| (brainsurr.*)\|$", README.read_text(), re.MULTILINE)
+    counts = dict(zip(map(str.strip, head.split("|")), map(int, row.split("|")), strict=True))
+    theirs = [name for name in EXPORTED if hasattr(braintools.surrogate, name)]
+    expected = {"brainsurr": len(EXPORTED), "braintools": len(theirs)}
+    for library in ("spyx", "jaxpike", "snnTorch", "SpikingJelly", "norse"):
+        expected[library] = len(bs.equivalents(library))
+    assert counts == expected
+
+
+def test_batch_first_data_does_not_fit_a_carry_of_the_batch():
+    net, batch_first = bs.nnx.SpikingSequential([bs.nnx.LIF(3)]), jnp.ones((4, 5, 3))
+    shapes = re.findall(r"`net\.initialize_carry\((.*?)\)`", README.read_text())
+    assert shapes == ["(batch, features)", "xs.shape[1:]"]
+    carries = [net.initialize_carry(eval(shape, {"batch": 4, "features": 3, "xs": batch_first})) for shape in shapes]
+    with pytest.raises(ValueError, match=r"expected a carry .* got \(4, 3\): a layer takes \[time, batch, features\]"):
+        net(carries[0], batch_first)
+    assert net(carries[1], batch_first)[1].shape == batch_first.shape
+
+
+def test_every_make_target_exists():
+    printed = subprocess.run(["make", "help"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    targets = set(re.findall(r"^make ([\w-]+) ", printed, re.MULTILINE))
+    shown = set(re.findall(r"(?:`|^)make ([\w-]+)", README.read_text(), re.MULTILINE))
+    assert {"train", "test", "test-all", "docs", "bench", "evidence", "help"} <= shown <= targets

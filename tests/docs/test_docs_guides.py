@@ -101,6 +101,7 @@ def test_the_rates_of_layers_of_ones_own():
         assert 0 < float(rate.mean()) < 1
 
 
+@pytest.mark.slow
 def test_saving(capsys):
     scope = run_blocks(DOCS / "saving.md")
     differ = "the parameters differ: ['layers.0.spike_fn.alpha'] only in the source, [] only in the target"
@@ -166,6 +167,7 @@ def test_a_resonating_neuron_fires_at_its_own_rhythm(own):
     assert counts[1] == 0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["QIF", "RefractoryLIF", "ResonateAndFire"])
 def test_the_gradients_of_a_neuron_of_ones_own_are_right(own, name):
     xs = own["xs"][:6, :2, :4]

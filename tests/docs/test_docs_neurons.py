@@ -157,6 +157,7 @@ def test_convolution_in_the_other_frameworks(host):
     np.testing.assert_array_equal(over(params, start(images.shape[1:]), images, block_size=4)[1], ys)
 
 
+@pytest.mark.slow
 def test_residual():
     scope = run(COMMON, RESIDUAL)
     assert scope["spikes"].shape == (30, 8, 32)

@@ -8,7 +8,6 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from brainstate import nn, transform
-from cases import needs_float16
 from close import assert_close
 
 import brainsurr as bs
@@ -143,24 +142,6 @@ def test_a_call_before_init_state(layer):
         layer.reset_state(B)
 
 
-@pytest.mark.parametrize("make", [brainstate.ParamState, brainstate.nn.Param])
-def test_a_state_or_parameter_is_the_parameter_of_a_surrogate(make):
-    class Activation(brainstate.nn.Module):
-        def __init__(self):
-            super().__init__()
-            self.alpha = make(jnp.array([0.25, 0.5]))
-
-        def update(self, x):
-            return bs.log_tailed_relu(x, self.alpha)
-
-    act, x = Activation(), jnp.array([-1.0, -2.0])
-    grads, dx = brainstate.transform.grad(lambda x: act(x).sum(), act.states(brainstate.ParamState), argnums=0)(x)
-    (alpha,) = jax.tree.leaves(grads)
-    np.testing.assert_array_equal(alpha, [-1, -2])
-    np.testing.assert_array_equal(dx, [0.25, 0.5])
-    np.testing.assert_array_equal(bs.Arctan()(brainstate.ShortTermState(x)), [0, 0])
-
-
 def test_a_compiled_function_sees_a_reset_and_no_later_states():
     """As docs/hosts/brainstate.md says."""
     net = SpikingSequential([LIF(2, decay=1.0, reset="none")])
@@ -192,9 +173,3 @@ def test_a_spike_function_draws_brainstates_own_random_numbers(unrolled):
     assert (answers[0] == answers[1]).all()
     assert (answers[0] != answers[2]).any()
     assert np.isfinite(brainstate.random.normal(size=2)).all(), "the random state is no tracer"
-
-
-@needs_float16
-def test_recurrent_weights_under_a_precision_of_16():
-    with brainstate.environ.context(precision=16):
-        assert LIF(F, recurrent=True).recurrent_kernel.value().dtype == jnp.float16

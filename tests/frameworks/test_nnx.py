@@ -2,7 +2,6 @@
 
 import pickle
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -44,23 +43,6 @@ def test_recurrent_weights_need_a_seed():
 
 def test_a_call_may_draw_the_first_state_otherwise():
     assert (LIF(F).initialize_carry((B, F), carry_init=nnx.initializers.ones) == 1).all()
-
-
-def test_a_param_is_the_parameter_of_a_surrogate():
-    class Activation(nnx.Module):
-        def __init__(self):
-            self.alpha = nnx.Param(jnp.array([0.25, 0.5]))
-
-        def __call__(self, x):
-            return bs.log_tailed_relu(x, self.alpha)
-
-    act, x = Activation(), jnp.array([-1.0, -2.0])
-    grads, dx = nnx.jit(nnx.grad(lambda act, x: act(x).sum(), argnums=(0, 1)))(act, x)
-    np.testing.assert_array_equal(grads.alpha[...], [-1, -2])
-    np.testing.assert_array_equal(dx, [0.25, 0.5])
-    assert f"{bs.LogTailedRelu(nnx.Param(jnp.array(0.25))).alpha:.3f}" == "0.250"
-    np.testing.assert_array_equal(bs.Arctan()(nnx.Param(x)), [0, 0])
-    assert jax.grad(bs.LogTailedRelu(0.5) * nnx.Param(jnp.array(0.5)))(-1.0) == 0.25
 
 
 def test_a_function_that_changes_is_not_remembered():

@@ -6,6 +6,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
+from cases import each_value_once
 from surrogate_table import EXPORTED
 from test_studies import run_twice
 
@@ -13,8 +14,8 @@ import brainsurr as bs
 from benchmarks.lib.study import Runs, of_seeds
 from benchmarks.studies import choice, data, family, settings
 from benchmarks.studies.choice import GRID, Grid
-from benchmarks.studies.reports import advice, outcomes
 from benchmarks.studies.reports import family as report
+from benchmarks.studies.reports import outcomes
 from benchmarks.studies.reports.outcomes import Entry, Outcome
 from benchmarks.studies.shapes import SAME_AS, SHAPES, Call, half_width, normalised
 
@@ -45,8 +46,7 @@ def test_other_shapes_are_others():
             assert np.abs(values - curves[other]).max() > 0.02, (name, other)
 
 
-@pytest.mark.parametrize("name", SHAPES)
-@pytest.mark.parametrize("width", [0.25, 2.0])
+@pytest.mark.parametrize(("name", "width"), each_value_once([*SHAPES], [0.25, 2.0]))
 def test_every_call_has_its_peak_and_its_width(name, width):
     call = GRID.calls(name)[-1]
     f = call._replace(width=width if call.width else None).surrogate
@@ -233,11 +233,7 @@ def outcome(single, best_rate=None, **tuned):
     entries = {name: entry(name, mean, 0.1, seed) for seed, (name, mean) in enumerate(single.items())}
     best = {name: entry(name, mean) for name, mean in (best_rate or single).items()}
     shapes = {shape: entry(f"{shape} width=1", tuned.get(shape, 90.0)) for shape in SHAPES}
-    rules = (*family.CALIBRATED, *family.TRAINED)
-    adapted = {(how, str(call)): entry(call, 89.5) for call in family.ADAPTED for how in rules}
-    tables = (shapes, entries, best)
-    fixed = {(e.call, float(rate)): e.mean for rate, table in enumerate(tables) for e in table.values()}
-    return Outcome("about", 1.4, *tables, adapted, fixed, grid={}, pilots={}, first=1000)
+    return Outcome("about", 1.4, shapes, entries, best, adapted={}, fixed={}, grid={}, pilots={}, first=1000)
 
 
 ALWAYS = str(choice.ALWAYS[0])
@@ -298,48 +294,6 @@ def test_draws_are_of_the_regrets():
     assert chosen[OURS] > 0.9
 
 
-def test_calls_that_are_not_trained_to_the_end_are_counted():
-    settled = make_outcomes(94.0)
-    assert not outcomes.not_trained_to_the_end(settled)
-    single = settled["one"].single
-    slow = settled["one"]._replace(single=single | {A: single[A]._replace(loss=0.5)})
-    by_setting = settled | {"one": slow}
-    assert outcomes.not_trained_to_the_end(by_setting) == {"one": [A]}
-    said = f"Of {len(single)} configurations, those with a training loss above 0.2 are 1 in *one*"
-    assert said in advice.how_sure(by_setting)[1]
-    assert len(advice.how_sure(settled)) == 1
-
-
-def test_settings_on_which_the_choice_depends_are_named():
-    """Ours is 2 points behind in one setting and 1 in the other, where S2NN is the best."""
-    by_setting = make_outcomes(94.0)
-    (text,) = advice.how_sure(by_setting)
-    changed = [call for name in by_setting if str(call := outcomes.default({name: by_setting[name]})) != OURS]
-    assert f"the rule chooses the same in {2 - len(changed)} of 2" in text
-    assert len(changed) > 0
-    for call in changed:
-        assert f"`{report.written(str(call))}`" in text.partition("the rule chooses the same in")[2]
-
-
-def test_the_gain_and_the_rate_that_were_chosen_are_said():
-    by_setting = make_outcomes(94.0)
-    pilots = {(OURS, 1.0): 20.0, (OURS, 1.4): 90.0, (A, 1.0): 10.0, (A, 1.4): 80.0}
-    by_setting["one"] = by_setting["one"]._replace(
-        about="deep", pilots=pilots, grid={(OURS, 0.333333): 75.0, (OURS, 1.0): 91.0}
-    )
-    sentence = advice.advice(by_setting)[1]
-    chose = "the configurations that chose the gain have 15 / 85% on average with the weights times 1 / 1.4"
-    assert f"in *deep* {chose}" in sentence
-    assert "in *deep* this one has 75 / 91% with the rate times 0.33 / 1" in sentence
-
-
-def test_the_table_has_the_recommended_call_first_in_bold():
-    first, *others = report.single_table(make_outcomes(94.0)).splitlines()[2:]
-    assert first.startswith("| **`bs.LogTailedRelu(0.1).scaled(width=0.25)`**")
-    assert [line.split("|")[2].strip() for line in others] == ["3.0", "4.0", "26.0"]
-    assert not any("**" in line for line in others)
-
-
 @pytest.mark.parametrize("shape", SHAPES)
 def test_a_call_is_printed_as_it_is_typed(shape):
     """Three digits are printed: the curve is that of the call to 1 in 100."""
@@ -348,19 +302,3 @@ def test_a_call_is_printed_as_it_is_typed(shape):
     assert Call.parse(str(call)) == call
     typed = eval(report.written(str(call)), {"bs": bs})
     assert np.abs(typed.surrogate_grad(x) - call.surrogate.surrogate_grad(x)).max() < 0.02
-
-
-def test_widths_within_a_point_are_counted():
-    text = report.adapted_table(make_outcomes(94.0))
-    rows = [line for line in text.splitlines() if line.startswith("| `Arctan")]
-    assert len(rows) == 4
-    assert all("| 1 of 2 |" in " ".join(row.split()) for row in rows)  # its best: 97 with the rate tuned, and 90
-
-
-def test_a_rerun_has_the_lines_of_which_every_point_is_there():
-    grid = {(str(Call(outcomes.FOCUS, a, width)), 1.0): 100 * a for a in report.ALPHAS for width in report.WIDTHS}
-    del grid[str(Call(outcomes.FOCUS, report.ALPHAS[0], report.WIDTHS[1])), 1.0]
-    table, *_ = report.reruns({"depth-12": outcome({A: 90.0})._replace(grid=grid)})
-    (line,) = table.splitlines()[2:]
-    assert [cell.strip() for cell in line.split("|")[1:-1]] == ["alpha 0.1", *["10.0"] * len(report.WIDTHS)]
-    assert "alpha" not in report.reruns({"depth-12": outcome({A: 90.0})})[0]

@@ -13,8 +13,7 @@ from cases import needs
 from test_studies import run_twice
 
 from benchmarks.lib.study import of_seeds
-from benchmarks.studies import data, family, neurons, others, settings, speech
-from benchmarks.studies.shapes import Call
+from benchmarks.studies import data, neurons, others, settings, speech
 from brainsurr import _other_libraries
 
 if os.environ.get("CI") != "true":  # at home a missing library skips, in CI it is an error
@@ -145,12 +144,7 @@ def test_neurons_learn(spoken, tmp_path):
     for run in runs.values():
         assert min(run["test"]) > 0.4
         assert 0 < min(run["firing"]) <= max(run["firing"]) < 0.9
-    summary, table = neurons.parts(tmp_path)
-    assert f"{min(run['test'].mean() for run in runs.values()):.1%}" in summary
-    for (name, run), line in zip(runs.items(), sorted(table.splitlines()[2:]), strict=True):
-        assert line.startswith(f"| `{name}`")
-        assert f"| {run['test'].mean():.3f} ± " in line
-        assert f" {run['parameters'][0]} |" in line
+    assert f"{min(run['test'].mean() for run in runs.values()):.1%}" in neurons.parts(tmp_path)[0]
 
 
 def test_each_neuron_of_a_port_is_trained():
@@ -212,21 +206,15 @@ def test_stretched_is_linear_interpolation():
     np.testing.assert_array_equal(data.stretched(series, 5), expected)
 
 
-@pytest.mark.slow
-def test_vowels_are_learnt_from_series_of_that_shape(monkeypatch):
-    """Nine speakers, each a level of its own; the loader of the data itself is tested by `make test-data`."""
-    rng, labels = np.random.default_rng(0), (np.arange(180) % 9).astype(np.int32)
-    series = (rng.normal(0, 0.5, (180, 25, 12)) + np.eye(9, 12)[labels][:, None]).astype(np.float32)
+def test_vowels_are_split_anew_by_seed_but_for_the_test(monkeypatch):
+    """Nine speakers; the loader of the data itself is tested by `make test-data`."""
+    series, labels = np.random.default_rng(0).normal(size=(180, 25, 12)), (np.arange(180) % 9).astype(np.int32)
     split = {"train": np.arange(108), "test": np.arange(108, 180)}
-    monkeypatch.setattr(data, "vowels", lambda: (series, labels, split))
-    setting = settings.japanese_vowels()._replace(epochs=10, batch=16)
+    monkeypatch.setattr(data, "vowels", lambda: (series.astype(np.float32), labels, split))
+    setting = settings.japanese_vowels()
     assert [len(part[1]) for part in setting.data(0)] == [72, 36, 72]
     assert not np.array_equal(setting.data(0)[1][0], setting.data(1)[1][0])
     assert np.array_equal(setting.data(0)[2][0], setting.data(1)[2][0])
-    surrogate = Call("LogTailedRelu", 0.01, 0.5).surrogate
-    outcome = family.train(setting, None, [surrogate], setting.rate, 1.0, 0, setting.parts(0))
-    assert outcome["test"] > 1 / 9 + 0.3
-    assert 0 < outcome["firing"] < 0.9
 
 
 def test_folds_share_nothing_and_are_stratified():

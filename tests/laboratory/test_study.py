@@ -1,13 +1,16 @@
 """A table of runs: each is made once, a stopped study goes on, and what must not be mixed is refused."""
 
 import json
+import os
 
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from benchmarks.digits import __main__ as digits
 from benchmarks.lib import results
-from benchmarks.lib.study import Runs, arguments, finished, of_seeds, positive, provenance, rows
+from benchmarks.lib.study import Runs, arguments, finished, of_seeds, provenance, rows
+from benchmarks.robustness import scale
 
 
 def open_runs(path, **settings):
@@ -79,21 +82,38 @@ def test_runs_are_read_by_what_has_all_seeds():
     assert list(of_seeds(table, [1], "call", "seed")) == [("a", 1), ("b", 1)]
 
 
-def test_arguments(tmp_path, capsys):
-    def parse(*given):
-        how = {"quick": "little", "settings": ["one", "speech"]}
-        return arguments("studies.example", "What it is.", ["--out", str(tmp_path), *given], **how)
+def parse(given):
+    return arguments("studies.example", "What it is.", given, quick="little", settings=["one", "speech"])
 
-    assert (parse().settings, parse().quick, parse().out) == (["one"], False, tmp_path)
-    assert parse("--speech", "file").settings == ["one", "speech"]
-    for given, message in (
-        ("two", "'two' is not one of one, speech"),
-        ("speech", "speech needs --speech: free_spoken"),
-    ):
-        with pytest.raises(SystemExit):
-            parse(given)
-        error = capsys.readouterr().err.split("python -m benchmarks.studies.example: error: ")[1]
-        assert message in error
-        assert len(error.strip().splitlines()) == 1
-    with pytest.raises(Exception, match="expected a positive integer, got 0"):
-        positive("0")
+
+def test_arguments(tmp_path):
+    args = parse(["--out", str(tmp_path)])
+    assert (args.settings, args.quick, args.out) == (["one"], False, tmp_path)
+    assert parse(["--speech", "file", "--out", str(tmp_path)]).settings == ["one", "speech"]
+
+
+ALONE = ["--coordinator=h:1", "--num-processes=2", "--process-id=1", "--distributed"]
+WRONG = [
+    (digits.parse, ["--surrogate", "Nothing"], "'Nothing' is not one of"),
+    (digits.parse, ["--alpha", "3"], "alpha = 3.0 is outside [0.0, 1.0]"),
+    (digits.parse, ["--learnable", "beta"], "learnable='beta' is not a parameter"),
+    (digits.parse, ["--save-every", "0"], "expected a positive integer, got 0"),
+    (digits.parse, ["--out", __file__], "--out: expected a folder to write into, got"),
+    (scale.main, ["--devices", "3"], "divides 32 examples and 64 hidden units, got 3"),
+    (scale.main, ["--devices", "9"], "--devices: expected at most the 8 there are, got 9"),
+    (scale.main, ["--process-id", "0"], "--coordinator, --num-processes and --process-id go together"),
+    (scale.main, ALONE, "--distributed without them"),
+    (parse, ["two"], "'two' is not one of one, speech"),
+    (parse, ["speech"], "speech needs --speech: free_spoken"),
+]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("program", "given", "message"), WRONG)
+def test_wrong_arguments_get_one_line(program, given, message, capsys, monkeypatch):
+    monkeypatch.setenv("XLA_FLAGS", os.environ["XLA_FLAGS"])  # back to what it is now, afterwards
+    with pytest.raises(SystemExit):
+        program(given)
+    error = capsys.readouterr().err.split(": error: ")[1]
+    assert message in error
+    assert len(error.strip().splitlines()) == 1

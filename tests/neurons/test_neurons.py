@@ -135,8 +135,10 @@ def test_the_table_is_complete():
 # Numbers -----------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("dtype", [jnp.float32, jnp.bfloat16])
-@pytest.mark.parametrize("case", CASES, ids=label)
+IN_HALF = [pytest.param(case, jnp.bfloat16, marks=() if case in HARDEST else pytest.mark.exhaustive) for case in CASES]
+
+
+@pytest.mark.parametrize(("case", "dtype"), [*((case, jnp.float32) for case in CASES), *IN_HALF], ids=label)
 def test_a_neuron_is_the_loop(case, dtype):
     """In half precision too, with a state of float32."""
     state, ys = case.neuron(case.neuron.initial_state(XS[0]), XS.astype(dtype))

@@ -94,7 +94,8 @@ def test_spikes_and_gradients_are_those_of_the_loop(
     flags = {"reset": reset, "reset_grad": reset_grad, "decay_input": decay_input, "reset_delay": reset_delay}
     flags |= {"refractory": refractory}
     if adapts:
-        flags |= {"adapts": adapts.replace("baseline", "threshold"), "reset_adapted": adapts != "baseline"}
+        adapted = (adapts, reset) != ("baseline", "subtract")
+        flags |= {"adapts": adapts.replace("baseline", "threshold"), "reset_adapted": adapted}
     fields = {name: values[name] for name in (list(SCALAR)[2:] if adapts else ("decay", "threshold"))}
     surrogate = bs.LogTailedRelu(values["alpha"], continuous=True).scaled(width=values["width"])
     kind, step = (ALIF, alif) if adapts else (LIF, lif)

@@ -38,11 +38,6 @@ PORTS = ports.ports()
 T, B, N = 40, 2, 4
 
 
-def both_here(row, data, spike_fn=None):
-    """Spikes and gradient of the layers of a row."""
-    return with_gradient_here(network(row, data, spike_fn=spike_fn), ports.inputs(row, data), data.weight)
-
-
 # What the libraries document -----------------------------------------------------------------------------------
 
 
@@ -80,7 +75,8 @@ def documented(key):
 @pytest.mark.parametrize("key", PORTS)
 def test_spikes_are_those_of_the_documented_loop(key):
     row, (data, expected) = PORTS[key], documented(key)
-    ys, _ = both_here(row, data)
+    net, xs = network(row, data), ports.inputs(row, data)
+    _, ys = net(net.initialize_carry(xs.shape[1:]), xs)  # not compiled as a whole: rows share what neurons compile
     if "fire" not in row.step:
         assert_close(ys, expected, 10 * T)
     else:
@@ -109,13 +105,16 @@ def test_a_row_reads_the_same_in_every_framework(layers):
 # The libraries themselves --------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 @with_library(PORTS)
 def test_spikes_and_gradient_are_those_of_the_library(key):
     """And what it documents is what it does."""
     row, (data, said) = PORTS[key], documented(key)
     module = pytest.importorskip(table()[row.library]["neurons"])
     expected, gradient = ports.of_library(row, module, data, ports.inputs(row, data))
-    ys, gx = both_here(row, data, ports.surrogate(row)[1])
+    ys, gx = with_gradient_here(
+        network(row, data, spike_fn=ports.surrogate(row)[1]), ports.inputs(row, data), data.weight
+    )
     fires = "fire" in row.step
     assert np.abs(gradient).max() > 0.1 or not fires
     for outputs in (ys, said):
@@ -175,6 +174,7 @@ def test_the_page_is_of_runs_of_every_row():
         assert (run.gradient > 1e-4) == bool(row.gradient)
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("lenient")
 @pytest.mark.filterwarnings("ignore")  # brainpy's own affair
 def test_a_potential_at_rest_that_is_not_0_is_counted_from():

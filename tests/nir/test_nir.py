@@ -324,7 +324,6 @@ def test_dtypes_come_back(host, dtype, tmp_path):
 
 
 NOT_KNOWN = [
-    lambda r: bs.nnx.ALIF(6),
     lambda r: type("OwnLIF", (bs.nnx.LIF,), {})(6, reset="zero"),
     lambda r: nnx.Dropout(0.5, rngs=r),
     lambda r: type("OwnLinear", (nnx.Linear,), {})(6, 6, rngs=r),
@@ -333,13 +332,22 @@ NOT_KNOWN = [
     lambda r: lambda xs: jax.lax.cummax(xs, axis=0),
     lambda r: lambda xs: jnp.clip(xs, -1e3, 1e3),
 ]
+BELOW_1 = r".* a trained one stays below 1 with bounds={'decay': \(0.05, 0.97\)}"
+NO_FILE = "no file says what it does; train LIF in its place"
+INSTEAD = {  # the neuron, and what is said of it
+    **dict.fromkeys((bs.nnx.ALIF, bs.nnx.ILIF, bs.nnx.RF, bs.nnx.BRF, bs.nnx.BHRF, bs.nnx.SlidingPSN), NO_FILE),
+    bs.nnx.Synaptic: "without recurrent weights write LI, with its current_decay, and then LIF; with them no file",
+    bs.nnx.LearnableDelay: "write Delay with its rounded delays",
+}
 REFUSED = [  # the input, what is said, and the layer
     *[((6,), "a layer that NIR has", make) for make in NOT_KNOWN],
-    *[((6,), "a layer that NIR has", lambda r, make=make: make(6)) for make in (bs.nnx.Synaptic, bs.nnx.ILIF)],
+    *[((6,), f".*, got {kind.__name__}: {said}", lambda r, kind=kind: kind(6)) for kind, said in INSTEAD.items()],
+    ((6,), f".*, got ALIF: {NO_FILE}", lambda r: bs.nnx.ALIF(6, adapts="input", reset="zero", refractory=1)),
+    ((6,), ".*, got Synaptic: without", lambda r: bs.nnx.Synaptic(6, recurrent=True, rngs=r)),
     ((6,), "refractory=0, as in NIR, got 1", lambda r: bs.nnx.LIF(6, refractory=1)),
     ((6,), "a surrogate for its spikes", lambda r: bs.nnx.LIF(6, spike_fn=lambda u: u > 0)),
     ((6,), "a surrogate for its spikes", lambda r: bs.nnx.LIF(6, spike_fn=bs.Arctan(origin=True))),
-    ((3,), "every decay of 0 or more and below 1, or all to", lambda r: bs.nnx.LIF(3, decay=np.float32([1, 1, 0.5]))),
+    ((3,), f"every decay of 0 or more and below 1, {BELOW_1}", lambda r: bs.nnx.LIF(3, decay=np.float32([1, 1, 0.5]))),
     ((6,), "every decay .* all to be 1 without decay_input", lambda r: bs.nnx.LI(6, decay=1.0, decay_input=True)),
     ((4, 5, 2), r"an input of shape \(4, 4, 2\), got \(4, 5, 2\)", lambda r: bs.brainstate.LIF((4, 4, 2))),
     ((6,), "its bias to hold numbers that float32 has", lambda r: nnx.Linear(6, 6, bias_init=broken, rngs=r)),

@@ -17,6 +17,7 @@ from test_nir_files import ONE, TAU, N, W, cuba, row
 from benchmarks.lib.results import committed
 from benchmarks.nir import trials
 from benchmarks.nir.__main__ import key
+from brainsurr._nir.layers import Pool
 from brainsurr._nir.readers import LIBRARIES, OTHERWISE
 from brainsurr.nir import from_nir, to_nir
 from brainsurr.nnx import LI, LIF, Delay, SpikingSequential
@@ -127,8 +128,18 @@ def linear(n, m):
 
 
 SEVERAL = np.float32([0.5, 0.6, 0.7, 0.8])
+APART = "got no CubaLIF of it and the LI before it: give it a decay below 1, a reset, and no recurrent weights"
 BAD = {  # what is said, the reader, and the layers
     r"layer 1, LI: .* norse reads, .*, got LI: end the network before it": ("norse", [lif(), LI(4)]),
+    rf"layer 1, LIF: .* norse reads, .*, {APART}": ("norse", [LI(4), lif(decay=1.0)]),
+    rf"layer 1, LIF: .* snntorch reads, .*, {APART}": ("snntorch", [LI(4), lif(recurrent=True, rngs=nnx.Rngs(0))]),
+    rf"layer 1, LIF: .* spikingjelly reads, .*, {APART}": ("spikingjelly", [LI(4), lif(reset="none")]),
+    r"layer 0, LI: .* norse reads, .*, got I: .*, or give it a decay below 1": ("norse", [LI(4, decay=1.0), lif()]),
+    r"layer 0, LI: .* jaxpike reads, .*, got I: .*, or give it a decay below 1": ("jaxpike", [LI(4, decay=1.0), lif()]),
+    r"layer 0, LI: .* spyx reads, .*, got LI: .*, or leave it out": (
+        "spyx",
+        [LI(4), LIF(4, **trials.LATE), Delay(4, 1)],
+    ),
     r"layer 0, LIF: .* snntorch reads, .*, got IF: give it a decay below 1": ("snntorch", [lif(decay=1.0)]),
     r"layer 0, LIF: .* rockpool reads, .*, got LIF: put an LI before it": ("rockpool", [lif(reset="subtract")]),
     r"layer 0, LIF: .* sparx reads, .*, got Threshold: give it a reset": ("sparx", [lif(reset="none")]),
@@ -174,6 +185,7 @@ def test_what_a_library_does_not_compute_is_refused(said):
 
 
 POOL = trials.POOL[0]
+PADDED = functools.partial(POOL, padding=((1, 1), (1, 1)))
 BAD_IMAGES = {
     "layer 0, Conv: expected padding VALID, or SAME": (
         "jaxpike",
@@ -182,10 +194,9 @@ BAD_IMAGES = {
     "layer 0, Conv: expected one group": ("norse", [nnx.Conv(2, 4, (3, 3), feature_group_count=2, rngs=nnx.Rngs(0))]),
     "layer 0, LIF: expected neurons on images to have decay=1.0": ("sinabs", [LIF(2)]),
     "layer 1, LIF: expected a linear layer or convolution behind an average pool": ("norse", [POOL, lif(2)]),
-    "layer 0, partial: expected an average pool without padding, which jaxpike ignores": (
-        "jaxpike",
-        [functools.partial(nnx.avg_pool, window_shape=(2, 2), strides=(2, 2), padding=((1, 1), (1, 1)))],
-    ),
+    "layer 0, partial: expected an average pool without padding, which jaxpike ignores": ("jaxpike", [PADDED]),
+    "layer 0, partial: expected a pool without padding, which this reader ignores": ("norse", [PADDED]),
+    "layer 0, Pool: expected a pool without padding": ("sinabs", [Pool((2, 2), (2, 2), (1, 1), average=False)]),
     "layer 0, partial: .* sparx reads, .* got AvgPool2d: leave it out": ("sparx", [POOL]),
 }
 

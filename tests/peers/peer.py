@@ -1,11 +1,7 @@
-"""Shared by the tests of all peers: the list of peers, a small task, and the formula to compare with."""
+"""Shared by the tests of all peers: how one is imported, a small task, and the formula to compare with."""
 
 import importlib
-import importlib.metadata
-import re
-import tomllib
 import warnings
-from pathlib import Path
 
 import jax
 import jax.numpy as jnp
@@ -13,33 +9,9 @@ import numpy as np
 import optax
 import pytest
 from close import assert_close, largest
-from packaging.requirements import Requirement
 
-import brainsurr as bs
 from brainsurr.optim import project
-
-ROOT = Path(__file__).parent.parent.parent
-
-
-def peers() -> dict[str, Requirement]:
-    """Return the requirements of the extra `peers` of pyproject.toml, by distribution."""
-    extra = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]["peers"]
-    requirements = [Requirement(line) for line in extra]
-    return {r.name: r for r in requirements if r.name != "brainsurr"}
-
-
-def excluded(requirement: Requirement) -> str | None:
-    """Return why a peer is not available on this Python, or None if it is."""
-    if requirement.marker is None or requirement.marker.evaluate():
-        return None
-    return "needs Python " + re.sub(r'python_version\s*|"', "", str(requirement.marker))
-
-
-def version(distribution: str) -> str | None:
-    try:
-        return importlib.metadata.version(distribution)
-    except importlib.metadata.PackageNotFoundError:
-        return None
+from tools.peers import excluded, peers
 
 
 def load(module: str, distribution: str | None = None):
@@ -105,45 +77,3 @@ def bound_to(low, high, name, params):
         return (low, high) if jax.tree_util.keystr(path).endswith(name) else None
 
     return jax.tree_util.tree_map_with_path(interval, params)
-
-
-def assert_trains(act, step, steps=10, to=0.9):
-    """Steps, each of which returns the loss, lower it, and move alpha from 0.1 inside its bounds."""
-    assert_learns([step() for _ in range(steps)], to)
-    assert 0 <= act.surrogate.alpha <= 1
-    assert abs(act.surrogate.alpha - 0.1) > 1e-3
-
-
-def brainstate_step(net, loss, rate):
-    """A step of Adam on a network of brainstate, which returns its loss."""
-    import brainstate
-    import braintools
-
-    params, optimizer = net.states(brainstate.ParamState), braintools.optim.Adam(rate)
-    optimizer.register_trainable_weights(params)
-
-    @brainstate.transform.jit
-    def step():
-        grads, value = brainstate.transform.grad(lambda: loss(net), params, return_value=True)()
-        optimizer.update(grads)
-        return value
-
-    return step
-
-
-def assert_gradient_is_the_formula(gradients):
-    """Of a network of brainstate: those with our activation, by the formula, and without training alpha."""
-    import brainstate
-    import brainunit
-
-    class ByHand(brainstate.nn.Module):
-        def __init__(self):
-            super().__init__()
-            self.alpha = brainstate.nn.Param(jnp.array(0.1))
-
-        def update(self, x):
-            return log_tailed_relu(brainunit.get_mantissa(x), self.alpha.value())
-
-    ours = gradients(bs.brainstate.SpikingActivation(bs.LogTailedRelu(0.1), learnable="alpha"))
-    assert_same(ours, gradients(ByHand()))
-    assert_same(gradients(bs.LogTailedRelu(0.1)), {k: v for k, v in ours.items() if "alpha" not in k})

@@ -4,10 +4,11 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from pages import run_page
-from peer import EVERY_STEP, assert_same, assert_trains, inputs, load, target, version
+from peer import EVERY_STEP, assert_same, inputs, load, target
 
 import brainsurr as bs
 from brainsurr.brainstate import LIFCell, SpikingActivation
+from tools.peers import version
 
 braintrace = load("braintrace")
 state = load("brainpy.state", "braintrace")
@@ -120,27 +121,6 @@ def test_without_element_wise_alpha_has_another():
     neuron = theirs(SpikingActivation(bs.LogTailedRelu(0.1), learnable="alpha"))
     (ours_,), (exact,) = alpha(online(neuron)), alpha(through_time(neuron))
     assert not np.allclose(ours_, exact, rtol=0.1)
-
-
-def test_alpha_is_trained():
-    act = Online(bs.LogTailedRelu(0.1), learnable="alpha")
-    net, xs = Net(theirs(act)), inputs()
-    learner = braintrace.compile(net, braintrace.D_RTRL, xs[0], batch_size=8)
-    params = net.states(brainstate.ParamState)
-    optimizer = braintools.optim.Adam(3e-2)
-    optimizer.register_trainable_weights(params)
-    goal = jnp.broadcast_to(target(), (20, 8, 2))
-
-    @brainstate.transform.jit
-    def step():
-        brainstate.nn.init_all_states(net, 8)
-        learner.reset_state(8)
-        step_fn = lambda x, y: jnp.mean((learner(x) - y) ** 2)  # noqa: E731
-        grads, losses = learner.etrace_grad(xs, goal, step_fn=step_fn, return_value=True)
-        optimizer.update(grads)
-        return jnp.mean(losses)
-
-    assert_trains(act, step, 15, to=0.95 if OLD else 0.9)
 
 
 def test_page():

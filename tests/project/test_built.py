@@ -18,7 +18,7 @@ import pytest
 from pages import ROOT
 
 import brainsurr
-from tools import check_site, extras, package
+from tools import check_site, package
 
 
 def test_what_is_tested_is_what_is_installed():
@@ -68,19 +68,6 @@ def test_what_an_sdist_lacks_or_has_too_much_is_seen(tmp_path, monkeypatch):
             compare([other for other in names if other != name])
     with pytest.raises(SystemExit, match="differ in docs/draft"):  # which git does not know
         compare([*names, "docs/draft.md"])
-
-
-def test_what_a_wheel_asks_for_is_read_as_installers_read_it(tmp_path):
-    asks = [
-        *("Jax>=0.8", 'never; python_version < "3"'),
-        *("A_b.C>=1; python_version >= '3' and extra == \"one-two\"", 'd[e]; extra == "one-two" or extra == "three"'),
-        *('jax; extra == "three"', "pytest; extra == 'test'"),
-    ]
-    lines = ["Metadata-Version: 2.4", "Name: brainsurr", "Version: 1"]
-    lines += [f"Provides-Extra: {extra}" for extra in ("one-two", "three", "test")]
-    with zipfile.ZipFile(tmp_path / "a.whl", "w") as wheel:
-        wheel.writestr("brainsurr-1.dist-info/METADATA", "\n".join(lines + [f"Requires-Dist: {ask}" for ask in asks]))
-    assert extras.requirements(tmp_path / "a.whl") == {"": {"jax"}, "one-two": {"a-b-c", "d"}, "three": {"d"}}
 
 
 # The site

@@ -8,6 +8,9 @@ from pathlib import Path
 import pytest
 from pages import ROOT
 
+import brainsurr
+from tools.faults import FAULTS
+
 MAY_IMPORT = {  # the folders of benchmarks, and from which others each may import
     "pages": ("studies", "robustness", "nir", "digits", "speed", "lib"),
     "studies": ("digits", "lib"),
@@ -120,15 +123,9 @@ def test_a_commit_with_a_long_subject_is_refused(length, refused):
     assert bool(re.search(subject, message, re.MULTILINE | re.DOTALL)) == refused
 
 
-def test_lazy_imports_and_imports_from_parents_are_found(tmp_path, monkeypatch):
-    """A cycle through a lazy import, and an import from a parent package, are found."""
-    monkeypatch.setitem(globals(), "ROOT", tmp_path)
-    (tmp_path / "p/deep").mkdir(parents=True)
-    files = {"__init__": "from .a import f", "a": "from . import b", "b": "def g():\n    from .deep.c import h"}
-    for name, text in (files | {"deep/__init__": "", "deep/c": "from ..a import f\nimport numpy"}).items():
-        (tmp_path / f"p/{name}.py").write_text(text)
-    known = modules("p")
-    arrows = {name: imported(path, known) for name, path in known.items()}
-    assert arrows == {"p": {"p.a"}, "p.a": {"p.b"}, "p.b": {"p.deep.c"}, "p.deep": set(), "p.deep.c": {"p.a"}}
-    with pytest.raises(CycleError):
-        TopologicalSorter(arrows).prepare()
+def test_planted_faults_are_of_the_code_as_it_stands():
+    """The text of each stands once in its file, and what is put there compiles."""
+    for fault in FAULTS:
+        text = (Path(brainsurr.__file__).parent / fault.path).read_text()
+        assert text.count(fault.before) == 1, fault
+        compile(text.replace(fault.before, fault.after), str(fault), "exec")

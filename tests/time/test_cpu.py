@@ -87,6 +87,13 @@ def test_bad_arguments(arguments, message):
         cpu.use_all_cores(**arguments)
 
 
+def test_once_jax_has_started_it_is_refused_though_nothing_would_change(monkeypatch):
+    monkeypatch.setattr(cpu, "_given_devices", lambda: jax.config.jax_num_cpu_devices)
+    assert jax.devices()
+    with pytest.raises(RuntimeError, match="use_all_cores: jax has started"):
+        cpu.use_all_cores(keep_pages=False)
+
+
 @pytest.mark.parametrize(("batch", "sizes"), [(12, "8 or 16"), (7, "8")])
 def test_a_batch_that_cannot_be_shared_names_the_nearest_sizes(batch, sizes):
     with pytest.raises(ValueError, match=f"8 devices can share equally, got {batch}: take {sizes}$"):
@@ -126,23 +133,15 @@ def test_the_page_trains_alike_on_any_number_of_devices(devices, lenient):
         np.testing.assert_allclose(other, first, rtol=0.02)
 
 
-@pytest.mark.slow
-def test_a_checkpoint_goes_from_two_devices_to_one_and_back(devices, lenient, tmp_path):
-    devices(1)
-    scope = run(START, NNX)
-    expected, net, state = scope["losses"], (scope["net"], scope["optimizer"]), scope["nnx"].state
-    losses, start = [], run(START, NNX.partition("trained = ")[0])
-    state_of = state((start["net"], start["optimizer"]))
+def test_a_checkpoint_goes_from_two_devices_to_one_and_back(devices, tmp_path):
+    state = {"w": np.arange(6.0, dtype=np.float32)}
     with ocp.StandardCheckpointer() as checkpointer:
-        checkpointer.save(tmp_path / "0", state_of)
-        checkpointer.wait_until_finished()
-        for step, count in enumerate((2, 1, 2, 2, 1)):
-            devices(count)
-            restored = checkpointer.restore(tmp_path / str(step), cpu.split(state(net), axis=None))
-            scope["nnx"].update(net, cpu.split(restored, axis=None))
-            batch = cpu.split(scope["xs"], axis=1), cpu.split(scope["labels"])
-            losses.append(float(scope["train_step"](*net, *batch)))
-            checkpointer.save(tmp_path / str(step + 1), state(net))
+        for step, (written, read) in enumerate([(2, 1), (1, 2)]):
+            devices(written)
+            checkpointer.save(tmp_path / str(step), cpu.split(state, axis=None))
             checkpointer.wait_until_finished()
-    np.testing.assert_allclose(losses, expected, rtol=0.02)
-    assert_close(losses[0], expected[0], ROUNDED, dtype=jnp.float32)
+            devices(read)
+            blank = cpu.split(jax.tree.map(np.zeros_like, state), axis=None)
+            restored = cpu.split(checkpointer.restore(tmp_path / str(step), blank), axis=None)
+            np.testing.assert_array_equal(restored["w"], state["w"])
+            assert len(restored["w"].addressable_shards) == read

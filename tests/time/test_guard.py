@@ -107,25 +107,6 @@ def test_a_layer_that_treats_each_time_step_alone_passes(host, layer):
     run(host, layer, block_size=5)
 
 
-MODULES = [
-    (Nnx, nnx.LayerNorm(F, rngs=nnx.Rngs(0))),
-    (Linen, linen.LayerNorm()),
-    (Brainstate, brainstate.nn.LayerNorm(F)),
-    (Brainstate, brainstate.nn.Dropout(0.5)),
-    (Brainstate, brainstate.nn.BatchNorm1d((B, F))),
-]
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize(("host", "layer"), MODULES)
-def test_modules_of_the_hosts_pass(host, layer):
-    """BatchNorm, the last, mixes time steps: it keeps statistics, which are a state, and is let be.
-
-    Those of flax, and its Dropout, run in `unroll` in `test_unroll_hosts.py`.
-    """
-    run(host, layer, jit=False, block_size=5)
-
-
 SEQUENCES = [
     (Nnx, lambda f: nnx.Sequential(nnx.Linear(F, F, rngs=nnx.Rngs(0)), f)),
     (Linen, lambda f: linen.Sequential([linen.Dense(F), f])),
@@ -279,6 +260,9 @@ SEPARATE = [
     (Nnx, lambda: nnx.GroupNorm(F12, num_groups=2, reduction_axes=(-1,), rngs=rngs())),
     (Nnx, lambda: nnx.Dropout(0.5, rngs=rngs())),
     (Linen, lambda: linen.RNN(linen.GRUCell(F12), time_major=True)),
+    (Linen, linen.LayerNorm),
+    (Brainstate, lambda: brainstate.nn.Dropout(0.5)),
+    (Brainstate, lambda: brainstate.nn.BatchNorm1d((B, F12))),
     *((host, lambda: lambda xs: xs * jnp.arange(B)[:, None]) for host in HOSTS),  # a weight of each example
     *((host, functools.partial(host.layers.Window, F12, 3)) for host in HOSTS),
 ]
@@ -290,38 +274,39 @@ def forward(host, layer, how, **options):
     xs = jnp.asarray(np.random.default_rng(0).normal(0, 1, (T, B, F12)), jnp.float32)
     net = host.layers.SpikingSequential([layer, host.layers.LI(36 if "Window" in str(type(layer)) else F12)], **options)
     params, start, apply, _ = host.pure(net, (B, F12))
-    run = lambda params: apply(params, start((B, F12)), xs, **how)[1]  # noqa: E731
-    return run(params) if how is PLAIN else jax.jit(run)(params)
+    blocks = {"block_size": 6} if how == "in blocks" else {}
+    run = lambda params: apply(params, start((B, F12)), xs, **blocks)[1]  # noqa: E731
+    with brainstate.environ.context(fit=True):
+        return jax.jit(run)(params) if how == "compiled" else run(params)
 
 
-PLAIN, COMPILED, IN_BLOCKS = {}, dict(), {"block_size": 6}  # noqa: C408
-HOW = pytest.mark.parametrize("how", [PLAIN, COMPILED, IN_BLOCKS], ids=["plain", "compiled", "in_blocks"])
+HOW = ["plain", "compiled", "in blocks"]
 
 
-@HOW
-@pytest.mark.parametrize(("host", "make"), MIXING)
-def test_a_layer_that_mixes_examples_is_refused(host, make, how):
+@pytest.mark.parametrize(("layer", "how"), each_value_once(MIXING, HOW))
+def test_a_layer_that_mixes_examples_is_refused(layer, how):
+    host, make = layer
     with pytest.raises(ValueError, match=r"layers\[0\], \S+, mixes the examples of a batch.* mixes_examples=True"):
         forward(host, make(), how)
-    if how is PLAIN:
+    if how == "plain":
         forward(host, make(), how, mixes_examples=True)
 
 
-@HOW
-@pytest.mark.parametrize(("host", "make"), SEPARATE)
-def test_a_layer_that_treats_each_example_alone_passes(host, make, how):
-    expected = forward(host, make(), PLAIN)
-    if not isinstance(make(), nnx.Dropout | nnx.BatchNorm | linen.BatchNorm):
-        np.testing.assert_allclose(forward(host, make(), how), expected, rtol=1e-5, atol=1e-6)
+@pytest.mark.parametrize(("layer", "how"), each_value_once(SEPARATE, HOW[1:]))
+def test_a_layer_that_treats_each_example_alone_passes(layer, how):
+    (host, make), is_stateful = layer, re.search("Dropout|BatchNorm", type(layer[1]()).__name__)
+    ys = forward(host, make(), "in blocks" if is_stateful else how)
+    if not is_stateful:
+        np.testing.assert_allclose(ys, forward(host, make(), "plain"), rtol=1e-5, atol=1e-6)
 
 
 @pytest.mark.parametrize("host", [Nnx, Linen], ids=label)
 def test_one_mask_over_time_is_refused_in_blocks(host):
     make = {Nnx: functools.partial(nnx.Dropout, rngs=rngs()), Linen: linen.Dropout}[host]
     with pytest.raises(ValueError, match=r"one mask for all time steps, .* leave axis 0, time, out"):
-        forward(host, make(0.5, broadcast_dims=(0,), deterministic=False), IN_BLOCKS)
+        forward(host, make(0.5, broadcast_dims=(0,), deterministic=False), "in blocks")
     off = make(0.5, broadcast_dims=(0,), deterministic=True)
-    np.testing.assert_allclose(forward(host, off, IN_BLOCKS), forward(host, off, PLAIN), rtol=1e-5, atol=1e-6)
+    np.testing.assert_allclose(forward(host, off, "in blocks"), forward(host, off, "plain"), rtol=1e-5, atol=1e-6)
 
 
 def of_24_steps(xs):

@@ -9,12 +9,14 @@ import numpy as np
 import pytest
 from cases import each_value_once, first_quick, needs_float16
 from close import assert_close
+from flax import nnx
 from jax.sharding import AxisType, NamedSharding
 from jax.sharding import PartitionSpec as P
 
 import brainsurr as bs
 from brainsurr._gradients.program import equations
 from brainsurr.neurons import LIF
+from brainsurr.nnx import SpikingSequential
 
 pytestmark = pytest.mark.numbers
 
@@ -304,13 +306,22 @@ def test_memory_grows_like_the_square_root_of_time():
     assert temporaries(10_000) >= 50 * plain  # a long loop holds fewer of its arrays at once than a short one
 
 
-def test_dots_keeps_matrix_products_and_full_repeats_them():
+@pytest.mark.parametrize("layers", [False, True])
+def test_dots_keeps_matrix_products_and_full_repeats_them(layers):
+    """Those of a `Linear` too, though each has a checkpoint of its own."""
+
     def products(remat):
         def loss(w):
             def block(carry, xs):
                 return carry, jnp.tanh(jnp.tanh(xs @ w) @ w)
 
-            return bs.unroll(block, jnp.zeros(()), jnp.ones((8, 2, 3)), block_size=4, remat=remat)[1].sum()
+            if layers:
+                linear = nnx.Linear(3, 3, use_bias=False, kernel_init=lambda *_: w, rngs=nnx.Rngs(0))
+                block = SpikingSequential([linear, jnp.tanh, linear, jnp.tanh])
+                carry = block.initialize_carry((2, 3))
+            else:
+                carry = jnp.zeros(())
+            return bs.unroll(block, carry, jnp.ones((8, 2, 3)), block_size=4, remat=remat)[1].sum()
 
         program = jax.make_jaxpr(jax.value_and_grad(loss))(jnp.ones((3, 3)))
         return sum(equation.primitive.name == "dot_general" for equation in equations(program.jaxpr))

@@ -14,7 +14,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from cases import python, with_library
+from cases import with_library
 from close import assert_close, bound
 from pages import ROOT
 
@@ -161,12 +161,6 @@ def test_what_is_unknown_is_answered_with_what_there_is(library, name, parameter
         bs.equivalent(library, name, **parameters)
 
 
-def test_the_table_is_not_read_before_it_is_asked_for():
-    code = "import brainsurr as bs; read = bs._other_libraries.table.cache_info; print(read().misses);"
-    code += " bs.equivalents(); print(read().misses)"
-    assert python(code).split() == ["0", "1"]
-
-
 def test_the_page_is_what_the_table_says(capsys):
     text = (ROOT / coming_from_elsewhere.PAGE).read_text()
     assert text == coming_from_elsewhere.page(), "run `make docs`"
@@ -254,22 +248,6 @@ def test_those_that_the_table_says_fail_do(key):
     with pytest.raises((TypeError, RuntimeError)) as error:
         spike_and_gradient(key, {}, X)
     assert isinstance(error.value, TypeError) == (key != "norse.heaviside")
-
-
-@with_library(["snntorch.SSO", "spikingjelly.PoissonPass", "norse.logistic_fn", "norse.circ_dist_fn"])
-def test_those_that_the_table_says_are_random_are(key):
-    """In the mean of 4000 draws."""
-    setting, x = settings(key)[0], np.full(4000, 0.3 if key != "snntorch.SSO" else -0.3)
-    spikes, gradient = spike_and_gradient(key, setting, x)
-    assert len(np.unique(gradient if key == "snntorch.SSO" else spikes)) > 1
-    nearest = np.asarray(ROWS[key].make(**setting).surrogate_grad(x.astype(np.float32)))
-    np.testing.assert_allclose(gradient.mean(), nearest.mean(), atol=5e-3)
-    if key == "norse.logistic_fn":  # whose note says how the same are drawn
-        drawn = bs.Sigmoid(alpha=2 * setting["k"]).surrogate_fun(0.3)
-        assert abs(spikes.mean() - drawn) < 4 * np.sqrt(0.25 / 4000)
-    if key == "snntorch.SSO":
-        _, gradient = spike_and_gradient(key, {"mean": 2, "variance": 0.5}, x)
-        assert 0.75 <= gradient.min() <= gradient.max() < 1.25
 
 
 @with_library(["spyx.experimental.sigmoid_bernoulli", "spyx.experimental.refractory_sigmoid_bernoulli", "spyx.custom"])

@@ -187,16 +187,3 @@ def test_brainstate_interop_keeps_random_spikes(framework):
     assert theirs.deterministic
     assert back.random
     np.testing.assert_array_equal(ys, bs.Sigmoid(2.0)(XS))
-
-
-@pytest.mark.usefixtures("lenient")
-@pytest.mark.parametrize("framework", ["nnx", "linen"])
-def test_brainstate_interop_in_a_sequential(framework):
-    act = bs.brainstate.SpikingActivation(F, learnable="alpha")
-    net = brainstate.nn.Sequential(brainstate.nn.Linear(4, 4), act, brainstate.nn.Linear(4, 2))
-    act.alpha.set_value(jnp.full(4, 0.375))
-    for state in net.states(brainstate.ParamState).values():  # multiples of 1 / 8, so that no sum is rounded
-        state.value = jax.tree.map(lambda p: jnp.round(8 * p) / 8, state.value)
-    ys, _, back = there_and_back(framework, net)
-    np.testing.assert_array_equal(ys, net(XS))
-    np.testing.assert_array_equal(back(XS), net(XS))

@@ -13,7 +13,6 @@ TRIALS = {  # by the folder of the result: the report, and the command that wrot
     "scale": (scale, "robustness.scale"),
     "precision": (precision, "robustness.precision"),
     "soak": (soak, "robustness.soak"),
-    "soak-without-checkpoints": (soak, "robustness.soak --no-checkpoints --minutes 6"),
 }
 
 KILLED = "being killed", "`kill -9` before, in and after a write, by a test", "the same bits as without kills"

@@ -16,7 +16,7 @@ WAYS = {LAYERS: layer_by_layer, "blocks, dots": blocks("dots"), "blocks, full": 
 
 
 def measure(quick):
-    depths, rounds, steps = ((1, 3), 2, 20) if quick else ((3, 20), 5, STEPS)
+    depths, rounds, steps = ((1, 2), 2, 10) if quick else ((3, 20), 5, STEPS)
     taken = {}
     turns = list(itertools.product(depths, range(rounds), WAYS.items()))
     for depth, _, (name, logits) in tqdm(turns, desc="first-step"):

@@ -24,7 +24,7 @@ print(json.dumps({"import jax": between - start, "import brainsurr after it": ti
 
 def measure(quick):
     rounds, times = 2 if quick else 15, {}
-    for i in tqdm(range(1 + rounds), desc="import"):
+    for i in tqdm(range(quick, 1 + rounds), desc="import"):
         answer = subprocess.run([sys.executable, "-c", CODE], cwd=ROOT, capture_output=True, text=True, check=True)
         if i:  # the first one reads the files into memory and writes their bytecode
             for name, second in json.loads(answer.stdout).items():

@@ -2,22 +2,26 @@
 
 Processes run in turns, a round after the other, as each library is documented and on every core: a device of jax for
 each, the batch cut among them, and pages kept, as `brainsurr.cpu` does it; brainsurr with the devices alone as well,
-to tell what each gains. They run on the CPU, where the peak memory
-of a process means something, and take a peer's newest release. What data and training add to a process is its peak less
-the peak when its imports are done: inputs, network, compilation, training. Libraries on jax get spikes as uint8 and as
-float32, those on torch, whose products take no uint8, as float32.
+to tell what each gains. They run on the CPU, where the peak memory of a process means something, and take a peer's
+newest release. What data and training add to a process is its peak less the peak when its imports are done: inputs,
+network, compilation, training. Libraries on jax get spikes as uint8 and as float32, those on torch, whose products
+take no uint8, as float32.
 """
 
+import itertools
+import json
 import statistics
 import sys
 from collections import defaultdict
+from pathlib import Path
 from typing import NamedTuple
 
 from tqdm import tqdm
 
 from ...lib import timing
 from ...lib.report import picture, ratio_at_most, table
-from ..libraries import AS_DOCUMENTED, DEVICES, EVERY_CORE, FLOOR, OURS, PEERS, TERMS, environment, run_peer
+from ...lib.results import environment as environment_here
+from ..libraries import AS_DOCUMENTED, DEVICES, EVERY_CORE, FLOOR, OURS, PEERS, ROOT, TERMS, environment, run_peer
 from ..peers.task import LONG, NETWORKS, STEPS, Job
 from . import megabytes, seconds, spread
 
@@ -29,7 +33,7 @@ class Trial(NamedTuple):
       network: of `NETWORKS`.
       batch: examples.
       steps: time steps.
-      rounds: processes of each way to run a library, all but the first for those near its fastest.
+      rounds: processes of each way to run a library, all but the first for those on jax, near its fastest.
       timed: train steps that each of them times, at most.
       of_jax: whether only libraries on jax take part, with the inputs they take first: those on torch would take
         minutes or have nothing to compile.
@@ -48,10 +52,10 @@ class Trial(NamedTuple):
 BATCH_256, BATCH_32, T_10_000 = "batch 256", "batch 32", "T = 10,000"
 T_100_000, DEEP = "T = 100,000", "20 layers"
 TRIALS = {
-    BATCH_256: Trial("usual", 256, STEPS, rounds=5),
+    BATCH_256: Trial("usual", 256, STEPS, rounds=3),
     BATCH_32: Trial("usual", 32, STEPS, rounds=3),
-    T_10_000: Trial("long", 16, 10_000, rounds=2),
-    T_100_000: Trial("long", 16, 100_000, timed=3, of_jax=True),
+    T_10_000: Trial("long", 16, 10_000, rounds=2, timed=3),
+    T_100_000: Trial("long", 16, 100_000, timed=1, of_jax=True),
     DEEP: Trial("deep", 32, STEPS, of_jax=True, terms=(AS_DOCUMENTED,)),
 }
 # The trial, our terms, those of the peers, and what the quotient of times may be at most.
@@ -63,34 +67,51 @@ LIMITS = (
 )
 FIRST_STEPS = {BATCH_32: "2 LIF layers", DEEP: "20 LIF layers"}
 QUICK = {BATCH_256: Trial("usual", 8, 20, timed=2)}
-NEAR = 1.25  # a way that takes more than this times the library's fastest is not run again
+NEAR = 1.25  # a way that takes more than this times the library's fastest, and its smallest, is not run again
+
+
+class Tries:
+    """Runs things, and keeps what they return in a file, from which a measurement that was stopped goes on.
+
+    Args:
+      path: of the file; None to keep nothing.
+    """
+
+    def __init__(self, path: Path | None):
+        self.path, self.missing, self.kept = path, {}, []
+        if path and path.exists():
+            self.kept = [json.loads(line) for line in path.read_text().splitlines()]
+
+    def __call__(self, what, key, run, *args, **how):
+        """Return what a run returns, None if it fails; what fails with inputs of one form isn't tried with others."""
+        for other, answer in self.kept:
+            if other == key:
+                return answer
+        if what in self.missing:
+            return None
+        try:
+            answer = run(*args, **how)
+        except RuntimeError as error:
+            self.missing[what] = str(error)
+            return None
+        if self.path:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            with self.path.open("a") as file:
+                file.write(json.dumps([key, answer]) + "\n")
+        return answer
 
 
 def measure(quick):
     trials, chosen = (QUICK, {name: PEERS[name] for name in (FLOOR, OURS)}) if quick else (TRIALS, PEERS)
-    pythons, missing, answers = {}, {}, defaultdict(list)
-
-    def tried(what, run, *args, **how):
-        """Return what a run returns, None if it fails; what fails with inputs of one form isn't tried with others."""
-        if what not in missing:
-            try:
-                return run(*args, **how)
-            except RuntimeError as error:
-                missing[what] = str(error)
-
+    tried = Tries(None if quick else ROOT / f"runs/peers/{environment_here()['commit'][:7]}.jsonl")
+    pythons, answers, medians = {}, defaultdict(list), defaultdict(list)
     for name, peer in tqdm(chosen.items(), desc="peers, environments"):
-        if python := sys.executable if quick else tried(name, environment, name, peer):
+        python = sys.executable if quick else tried(name, [name], lambda *of: str(environment(*of)), name, peer)
+        if python:
             pythons[name] = python
     of_jax = [name for name in pythons if PEERS[name].is_of_jax and name != FLOOR]
     for title, trial in trials.items():
-        ways = [
-            (title, terms, name, mode, inputs)
-            for terms in trial.terms
-            for name in (of_jax if trial.of_jax else pythons)
-            if terms != DEVICES or name == OURS
-            for mode in PEERS[name].modes[: 1 + (terms == AS_DOCUMENTED) if quick else None]
-            for inputs in PEERS[name].inputs[: 1 if trial.of_jax else None]
-        ]
+        ways = _ways(title, trial, of_jax if trial.of_jax else list(pythons), quick)
         for i in range(trial.rounds):
             for way in (bar := tqdm(ways, desc=f"peers, {title}, {i + 1} of {trial.rounds}")):
                 _, terms, name, mode, inputs = way
@@ -98,36 +119,58 @@ def measure(quick):
                 job = trial._asdict() | {"mode": mode, "inputs": inputs, "rounds": trial.timed}
                 job = {key: job[key] for key in Job._fields}
                 what = f"{name}, {mode}, {title}" + (f", {terms}" if terms != AS_DOCUMENTED else "")
-                if answer := tried(what, run_peer, pythons[name], name, terms, **job):
+                if answer := tried(what, [*way, i], run_peer, pythons[name], name, terms, **job):
                     answers[way].append(answer)
-            ways = _near_the_fastest({way: answers[way] for way in ways if answers[way]})
+            ways = _worth_it({way: answers[way] for way in ways if way in answers and way[2] in (FLOOR, *of_jax)})
     keys = ("trial", "terms", "name", "mode", "inputs")
     runs = [
         dict(zip(keys, turn, strict=True)) | {"batch": trials[turn[0]].batch} | _merged(rounds)
         for turn, rounds in answers.items()
     ]
-    medians = defaultdict(list)  # of several processes each: two of the same program differ more than two libraries
-    for name in (2 if quick else 7) * of_jax:
-        if answer := tried(f"{name}, live", run_peer, pythons[name], name, AS_DOCUMENTED, mode="live", rounds=5):
+    # Of several processes each: two of the same program differ more than two libraries.
+    for i, name in itertools.product(range(1 if quick else 7), of_jax):
+        how = {"mode": "live", "rounds": 5}
+        if answer := tried(f"{name}, live", [name, i], run_peer, pythons[name], name, AS_DOCUMENTED, **how):
             medians[name].append(answer["live"]["median"])
     live = {name: timing.summary(of_processes) for name, of_processes in medians.items()}
     networks = {trial: "-".join(map(str, NETWORKS[trials[trial].network].sizes)) for trial in trials}
-    return {"networks": networks, "missing": missing, "runs": runs, "live": live}
+    return {"networks": networks, "missing": tried.missing, "runs": runs, "live": live}
 
 
-AS_FAST = """the products alone, the first row of the table *peers*, take much of both, and jaxpike, too, computes the
-products of many time steps before it loops over the neurons"""
-AS_LIVE = """the compiled program is that of six lines of jnp by hand; that of spyx has the same operations, but a spike
-comes one step late there, so its three products do not wait for each other"""
+def _ways(title, trial, names, quick):
+    """List the ways to run a trial: its title, terms, library, mode and inputs."""
+    pairs = zip if quick else itertools.product  # of a mode and a form of inputs
+    return [
+        (title, terms, name, mode, inputs)
+        for terms in trial.terms
+        for name in names
+        if terms != DEVICES or name == OURS
+        for mode, inputs in pairs(PEERS[name].modes, PEERS[name].inputs[: 1 if trial.of_jax else None])
+    ]
+
+
+AS_FAST = """the products alone, the first row of the table *peers*, take much of both, and other libraries, too,
+compute the products of many time steps before they loop over the neurons"""
+AS_LIVE = """the compiled program is that of six lines of jnp by hand; where a spike comes one step late, as in spyx,
+the three products do not wait for each other"""
 OF_NEURONS = "what is left is the neurons between the products, each core's part in a loop of its own"
-AS_SMALL = """beside inputs and temporaries, building and compiling a network takes memory in every library; and
-jaxpike, too, can compute a stretch of time again in place of storing it"""
+AS_SMALL = """beside inputs and temporaries, building and compiling a network takes memory in every library; and others,
+too, can compute a stretch of time again in place of storing it"""
 
 
-def _near_the_fastest(answers):
-    """Return the ways that took at most `NEAR` times what the fastest of the same library took, on the same terms."""
+def _worth_it(answers):
+    """Return the ways that need at most `NEAR` times the least time, or memory, of a library on the same terms."""
     took = {way: min(second for answer in rounds for second in answer["seconds"]) for way, rounds in answers.items()}
-    return [way for way, time in took.items() if time <= NEAR * min(took[w] for w in took if w[:3] == way[:3])]
+    held = {way: min(map(_added, rounds)) for way, rounds in answers.items()}
+
+    def is_near(way, needed):
+        return needed[way] <= NEAR * min(needed[other] for other in needed if other[:3] == way[:3])
+
+    return [way for way in answers if is_near(way, took) or is_near(way, held)]
+
+
+def _added(answer):
+    return answer["peak_memory"] - answer["memory_after_import"]
 
 
 def _merged(rounds):
@@ -136,7 +179,7 @@ def _merged(rounds):
     once = ("first_step", "peak_memory", "memory_after_import", "memory_before_training")
     return {
         "time": timing.summary([second for answer in rounds for second in answer["seconds"]]),
-        "added": timing.summary([answer["peak_memory"] - answer["memory_after_import"] for answer in rounds]),
+        "added": timing.summary(list(map(_added, rounds))),
         **{key: statistics.median(answer[key] for answer in rounds) for key in once},
         **{key: first[key] for key in ("losses", "notes", "python", "versions")},
     }
@@ -241,7 +284,7 @@ def chooser(result, of_jax=False):
 
 
 def gains(result):
-    """Return a table of what devices and kept pages gain, a line for each of our modes."""
+    """Return a table of what devices and kept pages gain, a line for each of our modes; nothing if none has run."""
     took = {
         (run["trial"], run["mode"], terms_of(run)): run["time"]["median"]
         for run in result["runs"]
@@ -252,7 +295,7 @@ def gains(result):
         times = [took.get((trial, mode, terms)) for terms in TERMS]
         if None not in times:
             rows.append((f"{trial}, `{mode}`", *map(_ms, times), f"{times[-1] / times[0]:.2f}"))
-    return table(("a train step", *TERMS, f"{EVERY_CORE} / {AS_DOCUMENTED}"), rows)
+    return rows and table(("a train step", *TERMS, f"{EVERY_CORE} / {AS_DOCUMENTED}"), rows)
 
 
 def _ms(seconds):
@@ -289,7 +332,7 @@ def _first_steps(result):
 
 
 def report(result):
-    parts = ["\n\n".join(chooser(result))]
+    parts = ["\n\n".join(chooser(result))] if best(result, BATCH_256) else []
     for trial, network in result["networks"].items():
         rows = [
             (
@@ -319,7 +362,7 @@ def report(result):
 def draw(result, path):
     """Draw time against memory, a point for every mode of every library, as documented and on every core."""
     trials = [trial for trial in (BATCH_256, BATCH_32, T_10_000) if best(result, trial)]
-    markers = {AS_DOCUMENTED: "o", EVERY_CORE: "^"}
+    markers = {AS_DOCUMENTED: "o", DEVICES: "s", EVERY_CORE: "^"}
     with picture(path, columns=max(1, len(trials)), size=(4 * max(1, len(trials)), 3.8), dpi=150) as (axes,):
         for axis, trial in zip(axes, trials, strict=False):
             for i, name in enumerate(name for name in PEERS if name != FLOOR):
