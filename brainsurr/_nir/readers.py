@@ -135,7 +135,7 @@ def _divide(node: Any, field: str, by: np.ndarray):
         setattr(node, field, (value.T / by).T.astype(value.dtype))
 
 
-def _for_snntorch(node: Any, how: Convention) -> Any:
+def _fires_above_rest(node: Any, how: Convention) -> Any:
     """Refuse neurons that fire at rest."""
     fits = not isinstance(node, SPIKING) or np.all(node.v_threshold > 0)
     expect(fits, "thresholds above 0, as this reader needs", "others")
@@ -194,7 +194,7 @@ def _for_sinabs(node: Any, how: Convention) -> Any:
 
 def _for_rockpool(node: Any, how: Convention) -> Any:
     """Say the step by the resistance, tau / dt - 1, and expect potentials that the synapse decays once more."""
-    node = _for_snntorch(node, how)
+    node = _fires_above_rest(node, how)
     if type(node) is nir.CubaLIF:
         node.r, node.w_in = node.tau_mem / how.dt - 1, np.ones_like(node.w_in)
         node.v_threshold = node.v_threshold * how.decay_of(node.tau_syn)
@@ -208,7 +208,7 @@ OTHERWISE = ("spyx", "sinabs", "rockpool")  # whose files mean something else to
 LIBRARIES: dict[str | None, Library] = {
     "norse": Library("euler", "1", f"{IMAGES} SumPool2d LIF IF CubaLIF", recurrent="LIF IF", change=_for_norse),
     "snntorch": Library(
-        "euler", "tau/dt", f"{IMAGES} AvgPool2d LIF CubaLIF", dt=1e-4, one=ONE_THRESHOLD, change=_for_snntorch
+        "euler", "tau/dt", f"{IMAGES} AvgPool2d LIF CubaLIF", dt=1e-4, one=ONE_THRESHOLD, change=_fires_above_rest
     ),
     "spikingjelly": Library(
         "euler",
@@ -218,7 +218,9 @@ LIBRARIES: dict[str | None, Library] = {
         one=ONE_OF_ALL,
         change=_for_spikingjelly,
     ),
-    "spyx": Library("euler", "tau/dt", f"{DENSE} LIF IF", reset=("subtract", True), late=True),
+    "spyx": Library(
+        "euler", "tau/dt", f"{DENSE} LIF IF", reset=("subtract", True), late=True, change=_fires_above_rest
+    ),
     "jaxpike": Library("exp", "1", f"{IMAGES} AvgPool2d LIF LI", one=ONE_OF_ALL, change=_for_jaxpike),
     "sparx": Library("exp", "tau/dt", f"{IMAGES} LIF IF LI", recurrent="LIF", one=ONE_THRESHOLD, change=_for_sparx),
     "sinabs": Library("exp", "tau/dt", f"{IMAGES} SumPool2d LIF IF LI", dt=1.0, reset=SUBTRACT, change=_for_sinabs),

@@ -38,9 +38,8 @@ def test_there_are_eight_in_reading_order():
 
 @pytest.mark.slow
 @notebooks
-def test_runs_without_a_warning(path, unoptimized):
-    settings = {name: unoptimized[name] for name in ("XLA_FLAGS", "JAX_DISABLE_MOST_OPTIMIZATIONS")}
-    kept, ran = read_notebook(path), strip(execute(path, **settings))
+def test_runs_without_a_warning(path, environment):
+    kept, ran = read_notebook(path), strip(execute(path, XLA_FLAGS=environment["XLA_FLAGS"]))
     gc.collect()  # a socket left open is warned of here, and not in some later test
     for cell in ran.cells:
         for output in cell.get("outputs", ()):

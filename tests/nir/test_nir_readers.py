@@ -169,6 +169,10 @@ BAD = {  # what is said, the reader, and the layers
         [lif(decay=1.0, recurrent=True, rngs=nnx.Rngs(0))],
     ),
     "layer 0, LIF: expected thresholds above 0, as this reader needs": ("snntorch", [lif(threshold=-0.2)]),
+    "layer 0, LIF: expected thresholds above 0, as": (
+        "spyx",
+        [lif(threshold=-0.3, reset="subtract", reset_delay=True), Delay(4, 1)],
+    ),
     "layer 1, LIF: expected thresholds above 0": ("rockpool", [LI(4), lif(reset="subtract", threshold=0.0)]),
     "layer 0, LIF: expected decays above 0, as SpikingJelly needs": ("spikingjelly", [lif(decay=0.0)]),
     r"layer 0, LIF: expected decays above exp\(-1\), 0.37, as jaxpike needs": ("jaxpike", [lif(decay=0.36)]),

@@ -1,6 +1,7 @@
 """What `import brainsurr` adds to `import jax`."""
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -24,8 +25,11 @@ print(json.dumps({"import jax": between - start, "import brainsurr after it": ti
 
 def measure(quick):
     rounds, times = 2 if quick else 15, {}
+    with_bytecode = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}  # as pip
     for i in tqdm(range(quick, 1 + rounds), desc="import"):
-        answer = subprocess.run([sys.executable, "-c", CODE], cwd=ROOT, capture_output=True, text=True, check=True)
+        answer = subprocess.run(
+            [sys.executable, "-c", CODE], cwd=ROOT, env=with_bytecode, capture_output=True, text=True, check=True
+        )
         if i:  # the first one reads the files into memory and writes their bytecode
             for name, second in json.loads(answer.stdout).items():
                 times.setdefault(name, []).append(second)
