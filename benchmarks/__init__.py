@@ -4,9 +4,9 @@ Seven folders; each imports only from folders further down this list, as ``tests
 
 - `pages` assembles README and docs.
 - `studies` compares surrogates; `robustness` tries many devices, half precision and long runs.
-- `nir` sends networks to other libraries and back; `digits` trains on handwritten digits; `speed` measures time and
-  memory.
-- `lib` is shared by all; `tools.frameworks` gives the frameworks one interface.
+- `nir` sends networks to other libraries and back; `speed` measures time and memory.
+- `digits` trains on handwritten digits.
+- `lib` is shared by all; `tools.frameworks` gives the frameworks one interface, `tools.parts` fills in pages.
 
 Committed results are in ``benchmarks/results``.
 """

@@ -222,9 +222,9 @@ class HoldsNeuron(Holds, _OfNeuron):
                 numbers[name] = value
             elif name not in activations:
                 rest[name] = fields[name] if callable(fields.get(name)) else value
-        trained = {"learnable": tuple(path for path in learnable if path not in paths), "others": paths}
-        trained |= {"bounds": own if isinstance(bounds, Mapping) else bounds, "defaults": kind.bounds}
-        return neuron, {"values": numbers} | trained, surrogates, rest
+        how = {"learnable": tuple(path for path in learnable if path not in paths), "others": paths}
+        how |= {"bounds": own if isinstance(bounds, Mapping) else bounds, "defaults": kind.bounds}
+        return neuron, {"values": numbers} | how, surrogates, rest
 
     @property
     def neuron(self) -> Neuron:

@@ -3,7 +3,6 @@
 import argparse
 import importlib.metadata
 import json
-import os
 import platform
 import re
 import subprocess
@@ -12,6 +11,8 @@ from pathlib import Path
 from typing import Any
 
 import jax
+
+from .timing import cores
 
 PACKAGES = (
     "brainsurr",
@@ -57,7 +58,7 @@ def device() -> str:
         return first.device_kind
     info = Path("/proc/cpuinfo")
     names = re.findall(r"model name\s*: (.*)", info.read_text()) if info.exists() else []
-    return f"{[*names, platform.processor() or platform.machine()][0]}, {len(os.sched_getaffinity(0))} cores"
+    return f"{[*names, platform.processor() or platform.machine()][0]}, {cores()} cores"
 
 
 def add_out(parser: argparse.ArgumentParser, name: str):

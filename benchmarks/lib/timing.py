@@ -4,6 +4,7 @@ Needs the standard library alone: the peers' processes use it too, in environmen
 """
 
 import gc
+import os
 import re
 import resource
 import statistics
@@ -46,6 +47,11 @@ def summary(seconds):
     """Return the median, the quartiles and the number of rounds."""
     low, median, high = statistics.quantiles(seconds, method="inclusive") if len(seconds) > 1 else 3 * seconds
     return {"median": median, "quartiles": [low, high], "rounds": len(seconds)}
+
+
+def cores() -> int:
+    """Return how many cores this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def peak_memory():

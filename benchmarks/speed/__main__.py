@@ -1,4 +1,4 @@
-"""Measure what brainsurr claims about its speed: one claim for each name below, all of them if none is given.
+"""Measure what brainsurr claims about its speed: the claims that are named, or all of them.
 
 ``python -m benchmarks.speed long`` writes ``runs/speed/long.json`` and a picture, and prints the table with what the
 numbers are held against.

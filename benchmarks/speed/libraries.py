@@ -7,6 +7,8 @@ import subprocess
 from pathlib import Path
 from typing import NamedTuple
 
+from ..lib.timing import cores
+
 ROOT = Path(__file__).parents[2]
 PATIENCE = 180  # seconds, after which a process is stopped
 
@@ -81,9 +83,8 @@ OURS, FLOOR = "brainsurr", "products"
 # What `brainsurr.cpu.use_all_cores` sets, as variables, so that it is the same for libraries without jax: these use
 # every core as they are. The batch of one on jax is cut among the devices.
 AS_DOCUMENTED, DEVICES, EVERY_CORE = "as documented", "a device for each core", "every core"
-_CORES = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
 _PAGES = {"MALLOC_MMAP_MAX_": "0", "MALLOC_TRIM_THRESHOLD_": "8000000000", "MALLOC_ARENA_MAX": "1"}
-_ON_DEVICES = {"JAX_NUM_CPU_DEVICES": str(_CORES)}
+_ON_DEVICES = {"JAX_NUM_CPU_DEVICES": str(cores())}
 TERMS: dict[str, dict[str, str]] = {AS_DOCUMENTED: {}, DEVICES: _ON_DEVICES, EVERY_CORE: _ON_DEVICES | _PAGES}
 
 

@@ -15,7 +15,7 @@ from .program import casts_and_stops, steps, used
 from .report import Derived, GradientReport, Slope, judge, sentences
 
 _WIDTHS = 10.0 ** -np.arange(2, 9)
-STEPS = np.array([0.0, *(sign * n * width for width in _WIDTHS for n in (1, 2) for sign in (1, -1))])
+OFFSETS = np.array([0.0, *(sign * n * width for width in _WIDTHS for n in (1, 2) for sign in (1, -1))])
 
 
 def check_gradients(params: Any, loss_fn: Callable[[Any], Any]) -> GradientReport:
@@ -156,7 +156,7 @@ def _measured(scalar, values) -> tuple[float, dict[str, Slope]]:
         def at(step):
             return scalar(jax.tree.map(lambda value, d: value + step * d, values, direction))
 
-        return jax.lax.map(at, jnp.asarray(STEPS))
+        return jax.lax.map(at, jnp.asarray(OFFSETS))
 
     losses = {name: np.asarray(line(values, direction)) for name, direction in _directions(values)}
     value = float(next(iter(losses.values()))[0])
@@ -169,7 +169,7 @@ def _measured(scalar, values) -> tuple[float, dict[str, Slope]]:
 
 
 def along(losses: np.ndarray) -> Slope:
-    """Return the slope at 0 from the values at STEPS.
+    """Return the slope at 0 from the values at OFFSETS.
 
     For each width, compute the central difference of five points, whose error falls with the fourth power of the width.
     Wide steps suffer from truncation, narrow ones from rounding: use the width where neighbours agree best. The

@@ -15,7 +15,7 @@ _JAX = f"{Path(jax.__file__).parent}{os.sep}"
 
 # What may give fewer digits than it takes; a product does by its `preferred_element_type`.
 _CASTS = ("convert_element_type", "reduce_precision", "dot_general", "conv_general_dilated")
-_STEPS = ("sign", "round", "floor", "ceil")
+_STEP_FUNCTIONS = ("sign", "round", "floor", "ceil")
 
 
 def used(program, names: Iterable[str]) -> set[str]:
@@ -64,7 +64,7 @@ def steps(program) -> list[str]:
                 depends.update(map(id, equation.outvars))
                 name, given = equation.primitive.name, equation.invars[0].aval
                 is_float = jnp.issubdtype(equation.outvars[0].aval.dtype, jnp.inexact)
-                if is_float and (name in _STEPS or (name == "convert_element_type" and given.dtype == bool)):
+                if is_float and (name in _STEP_FUNCTIONS or (name == "convert_element_type" and given.dtype == bool)):
                     lines[_where(equation) or _in_place_of_a_surrogate(equation)] = None
                 for inner in () if name.startswith("custom_") else _inside(equation):
                     n = len(inner.invars)

@@ -13,7 +13,7 @@ from cases import first_quick, label
 from flax import linen, nnx
 
 import brainsurr as bs
-from brainsurr._gradients import STEPS, along
+from brainsurr._gradients import OFFSETS, along
 from tools.frameworks import HOSTS, Nnx
 
 every_host = pytest.mark.parametrize("host", first_quick(HOSTS), ids=label)
@@ -381,7 +381,7 @@ SLOPES = [
 
 @pytest.mark.parametrize(("f", "slope", "tolerance"), SLOPES)
 def test_a_slope_is_as_exact_as_it_says(f, slope, tolerance):
-    measured = along(f(STEPS))
+    measured = along(f(OFFSETS))
     assert abs(measured.slope - slope) <= measured.error + 1e-12
     assert measured.error < tolerance
     assert not measured.knot

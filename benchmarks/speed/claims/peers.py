@@ -2,10 +2,10 @@
 
 Processes run in turns, a round after the other, as each library is documented and on every core: a device of jax for
 each, the batch cut among them, and pages kept, as `brainsurr.cpu` does it; brainsurr with the devices alone as well,
-to tell what each gains. They run on the CPU, where the peak memory
-of a process means something, and take a peer's newest release. What data and training add to a process is its peak less
-the peak when its imports are done: inputs, network, compilation, training. Libraries on jax get spikes as uint8 and as
-float32, those on torch, whose products take no uint8, as float32.
+to tell what each gains. They run on the CPU, where the peak memory of a process means something, and take a peer's
+newest release. What data and training add to a process is its peak less the peak when its imports are done: inputs,
+network, compilation, training. Libraries on jax get spikes as uint8 and as float32, those on torch, whose products
+take no uint8, as float32.
 """
 
 import statistics
@@ -63,7 +63,7 @@ LIMITS = (
 )
 FIRST_STEPS = {BATCH_32: "2 LIF layers", DEEP: "20 LIF layers"}
 QUICK = {BATCH_256: Trial("usual", 8, 20, timed=2)}
-NEAR = 1.25  # a way that takes more than this times the library's fastest is not run again
+NEAR = 1.25  # a way that takes more than this times the library's fastest, and its smallest, is not run again
 
 
 def measure(quick):
@@ -100,7 +100,7 @@ def measure(quick):
                 what = f"{name}, {mode}, {title}" + (f", {terms}" if terms != AS_DOCUMENTED else "")
                 if answer := tried(what, run_peer, pythons[name], name, terms, **job):
                     answers[way].append(answer)
-            ways = _near_the_fastest({way: answers[way] for way in ways if answers[way]})
+            ways = _worth_it({way: answers[way] for way in ways if answers[way]})
     keys = ("trial", "terms", "name", "mode", "inputs")
     runs = [
         dict(zip(keys, turn, strict=True)) | {"batch": trials[turn[0]].batch} | _merged(rounds)
@@ -115,19 +115,28 @@ def measure(quick):
     return {"networks": networks, "missing": missing, "runs": runs, "live": live}
 
 
-AS_FAST = """the products alone, the first row of the table *peers*, take much of both, and jaxpike, too, computes the
-products of many time steps before it loops over the neurons"""
-AS_LIVE = """the compiled program is that of six lines of jnp by hand; that of spyx has the same operations, but a spike
-comes one step late there, so its three products do not wait for each other"""
+AS_FAST = """the products alone, the first row of the table *peers*, take much of both, and other libraries, too,
+compute the products of many time steps before they loop over the neurons"""
+AS_LIVE = """the compiled program is that of six lines of jnp by hand; where a spike comes one step late, as in spyx,
+the three products do not wait for each other"""
 OF_NEURONS = "what is left is the neurons between the products, each core's part in a loop of its own"
-AS_SMALL = """beside inputs and temporaries, building and compiling a network takes memory in every library; and
-jaxpike, too, can compute a stretch of time again in place of storing it"""
+AS_SMALL = """beside inputs and temporaries, building and compiling a network takes memory in every library; and others,
+too, can compute a stretch of time again in place of storing it"""
 
 
-def _near_the_fastest(answers):
-    """Return the ways that took at most `NEAR` times what the fastest of the same library took, on the same terms."""
+def _worth_it(answers):
+    """Return the ways that need at most `NEAR` times the least time, or memory, of a library on the same terms."""
     took = {way: min(second for answer in rounds for second in answer["seconds"]) for way, rounds in answers.items()}
-    return [way for way, time in took.items() if time <= NEAR * min(took[w] for w in took if w[:3] == way[:3])]
+    held = {way: min(map(_added, rounds)) for way, rounds in answers.items()}
+
+    def is_near(way, needed):
+        return needed[way] <= NEAR * min(needed[other] for other in needed if other[:3] == way[:3])
+
+    return [way for way in answers if is_near(way, took) or is_near(way, held)]
+
+
+def _added(answer):
+    return answer["peak_memory"] - answer["memory_after_import"]
 
 
 def _merged(rounds):
@@ -136,7 +145,7 @@ def _merged(rounds):
     once = ("first_step", "peak_memory", "memory_after_import", "memory_before_training")
     return {
         "time": timing.summary([second for answer in rounds for second in answer["seconds"]]),
-        "added": timing.summary([answer["peak_memory"] - answer["memory_after_import"] for answer in rounds]),
+        "added": timing.summary(list(map(_added, rounds))),
         **{key: statistics.median(answer[key] for answer in rounds) for key in once},
         **{key: first[key] for key in ("losses", "notes", "python", "versions")},
     }
