@@ -39,12 +39,28 @@ def table(result):
     header = ("network", "test accuracy", "firing rate per layer", "silent neurons", "surrogate, before -> after")
     rows = []
     for name, runs in result["runs"].items():
-        accuracy = result["test_accuracy"][name]
-        spread = f"{accuracy['mean']:.4f} ± {accuracy['sd']:.4f}"
-        rows.append((name, spread, mean(runs, "firing_rate", "{:.3f}"), mean(runs, "silent", "{:.1%}"), alpha(runs)))
-    return f"\n{result['surrogate']}, mean over {len(next(iter(result['runs'].values())))} seeds\n\n" + report.table(
-        header, rows
-    )
+        firing, silent = mean(runs, "firing_rate", "{:.3f}"), mean(runs, "silent", "{:.1%}")
+        rows.append((_shown(name, runs), _accuracy(result["test_accuracy"][name]), firing, silent, alpha(runs)))
+    seeds = len(next(iter(result["runs"].values())))
+    of = f"mean over {seeds} seeds" if seeds > 1 else "one seed"
+    return f"\n{result['surrogate']}, {of}\n\n{report.table(header, rows)}"
+
+
+def line(result):
+    """Write the accuracies of a result in a line."""
+    accuracies = result["test_accuracy"]
+    shown = (f"{_shown(name, runs)} {accuracies[name]['mean']:.3f}" for name, runs in result["runs"].items())
+    return f"{', '.join(shown)} (test accuracy, mean of {len(accuracies['LIF']['seeds'])} seeds)"
+
+
+def _shown(name, runs):
+    """Name a network, and the parameters of its surrogate that are trained."""
+    trained = [parameter for layer in runs[0]["parameters"]["before"][:1] for parameter in layer]
+    return f"{name.partition(',')[0]}{', trained ' * bool(trained)}{' and '.join(trained)}"
+
+
+def _accuracy(of):
+    return f"{of['mean']:.4f}" + (f" ± {of['sd']:.4f}" if len(of["seeds"]) > 1 else "")
 
 
 def section(results_of_runs: Sequence[Mapping[str, Any]]) -> str:
@@ -63,7 +79,7 @@ def section(results_of_runs: Sequence[Mapping[str, Any]]) -> str:
         ),
     ]
     for other in others:
-        accuracies = (f"{name} {a['mean']:.4f} ± {a['sd']:.4f}" for name, a in other["test_accuracy"].items())
+        accuracies = (f"{name} {_accuracy(a)}" for name, a in other["test_accuracy"].items())
         lines.append(f"- `--framework {other['framework']}`: {'; '.join(accuracies)} ({other['seconds']:.0f} s)")
     return "\n\n".join(lines)
 

@@ -7,6 +7,7 @@ import braintools
 import brainsurr as bs
 from tools.parts import filled
 
+from ..digits import report as digits
 from ..lib.results import PICTURES, RESULTS, committed
 from ..lib.study import provenance
 from ..nir import report as nir
@@ -37,7 +38,11 @@ def pages() -> dict[str, str]:
     """Return the text of each page, with its generated parts of now."""
     outcomes = load(RESULTS / "family")
     parts = {
-        "README.md": {"speed": speed.readme(RESULTS / "speed"), "evidence": evidence.readme(outcomes)},
+        "README.md": {
+            "train": digits.line(committed("digits")),
+            "speed": speed.readme(RESULTS / "speed"),
+            "evidence": evidence.readme(outcomes),
+        },
         "docs/evidence.md": evidence.parts(outcomes),
         "docs/studies.md": studies.parts(outcomes),
         "docs/speed.md": speed.parts(RESULTS / "speed"),
