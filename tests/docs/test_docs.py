@@ -88,7 +88,7 @@ def test_every_page_with_code_is_run_by_a_test():
         "rate-penalty",
         "saving",
     )
-    guides += ("silent-layers", "training-parameters", "write-your-own-neuron")
+    guides += ("silent-layers", "training-parameters", "units", "write-your-own-neuron")
     elsewhere = {"CONTRIBUTING.md", "README.md", "docs/coming-from-elsewhere.md"}
     elsewhere |= {f"docs/{name}.md" for name in guides}
     shown = {str(page.relative_to(ROOT)) for page in pages() if "```python" in page.read_text()}
