@@ -45,6 +45,7 @@ adaptive threshold synapse delay convolution population readout rate latency enc
 regularisation regularization penalty sparsity BPTT truncated checkpoint raster membrane silent dead
 spikegen ce_rate_loss accuracy_rate TBPTT reset_mem reset_net PoissonEncoder integral_crossentropy
 NIR hardware neuromorphic export snntorch spikingjelly norse spyx braintools jaxpike equinox ReLU convert
+units brainunit brainevent rockpool jaxley
 """
 
 

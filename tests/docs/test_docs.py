@@ -43,6 +43,9 @@ def test_page_of_equinox():
     assert (net.lif.decay != 0.9).all()
     assert 0 <= net.lif.spike_fn.alpha <= 1
     assert net.lif.spike_fn.alpha != jax.numpy.float32(0.02)
+    assert scope["losses"][-1] < scope["losses"][0]
+    assert scope["alpha"] == net.lif.spike_fn.alpha
+    assert scope["slope"] != 0
     slower = scope["slower"]
     assert (net.li, slower.li, slower.lif) == (bs.neurons.LI(decay=0.9), bs.neurons.LI(decay=0.95), net.lif)
 

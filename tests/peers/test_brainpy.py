@@ -3,7 +3,7 @@ import jax
 import jax.numpy as jnp
 import pytest
 from pages import run_page
-from peer import assert_gradient_is_the_formula, assert_trains, brainstate_step, inputs, load, target
+from peer import assert_gradient_is_the_formula, assert_same, assert_trains, brainstate_step, inputs, load, target
 
 import brainsurr as bs
 from brainsurr.brainstate import SpikingActivation
@@ -51,3 +51,18 @@ def test_page():
     scope = run_page("brainpy")
     assert scope["spikes"].shape == (20, 16)
     assert list(jax.tree.leaves(scope["lif"].states(brainstate.ParamState).to_dict_values())) == [jnp.float32(0.02)]
+
+
+def test_page_of_brainevent():
+    """Which comes with brainpy, without the numba that its default on a CPU needs."""
+    brainevent = load("brainevent", "brainpy")
+    brainevent.config.set_backend("cpu", "jax_raw")
+    scope = run_page("brainevent")
+    spikes, kernel = scope["spikes"], scope["kernel"]
+    assert 0.1 < spikes.mean() < 0.9
+
+    def gradients(product):
+        return jax.grad(lambda *args: jnp.sum(product(*args) ** 2), (0, 1))(spikes, kernel)
+
+    assert_same(scope["ys"], spikes @ kernel)
+    assert_same(gradients(scope["product"]), gradients(jnp.matmul))
