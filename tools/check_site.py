@@ -46,6 +46,7 @@ regularisation regularization penalty sparsity BPTT truncated checkpoint raster 
 spikegen ce_rate_loss accuracy_rate TBPTT reset_mem reset_net PoissonEncoder integral_crossentropy
 NIR hardware neuromorphic export snntorch spikingjelly norse spyx braintools jaxpike equinox ReLU convert
 padding mask variable+length refractory Speck Loihi validation learning+rate GPU cores
+units brainunit brainevent rockpool jaxley
 """  # with +: words that are on one page
 
 

@@ -109,7 +109,7 @@ def test_saving(capsys):
     assert differ in capsys.readouterr().out.splitlines()
     neuron = scope["fixed"].layers[0]
     assert (neuron.spike_fn.alpha, neuron.decay[...]) == (0.25, np.float32(0.9))
-    for one, other in (scope["nnx_losses"], scope["linen_losses"]):
+    for one, other in (scope[f"{host}_losses"] for host in ("nnx", "linen", "brainstate")):
         np.testing.assert_array_equal(one, other)
     anew = scope["make"]()
     assert scope["step"](*anew) != scope["nnx_losses"][0], "what was restored is not a fresh start"

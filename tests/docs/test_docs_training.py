@@ -56,6 +56,12 @@ def test_a_module_of_your_own_trains_alpha_decay_and_threshold(page):
         assert all(np.abs(gradient[name]).max() > 0 for name in trained)
 
 
+def test_where_alpha_is_in_a_compact_method(page):
+    scope = page["Flax Linen"]
+    np.testing.assert_array_equal(scope["alpha"], np.full(8, 0.02, np.float32))
+    assert scope["decay"] == np.float32(0.9)
+
+
 def test_brainstate(page):
     scope = page["brainstate"]
     assert scope["act"].alpha.value() != np.float32(0.02)

@@ -236,3 +236,17 @@ def test_page(library, request):
 def test_every_peer_has_a_row_or_a_file():
     files = {path.stem.removeprefix("test_") for path in Path(__file__).parent.glob("test_*.py")}
     assert files - {"spike_functions"} | ROWS.keys() == peers().keys()
+
+
+def test_page_of_brainevent():
+    """Which comes with brainpy, without the numba that its default on a CPU needs."""
+    load("brainevent", "brainpy").config.set_backend("cpu", "jax_raw")
+    scope = run_page("brainevent")
+    spikes, kernel = scope["spikes"], scope["kernel"]
+    assert 0.1 < spikes.mean() < 0.9
+
+    def gradients(product):
+        return jax.grad(lambda *args: jnp.sum(product(*args) ** 2), (0, 1))(spikes, kernel)
+
+    assert_same(scope["ys"], spikes @ kernel)
+    assert_same(gradients(scope["product"]), gradients(jnp.matmul))
