@@ -10,7 +10,6 @@ import sys
 import tomllib
 import types
 
-import braintools
 import jax
 import jax.numpy as jnp
 import pytest
@@ -260,18 +259,6 @@ def test_snippets(capsys):
     assert float(printed) == pytest.approx(float(shown), abs=0.015)
     assert float(shown) > 0.95
     assert scope["x_test"].shape == (450, 64)
-
-
-def test_the_surrogates_of_each_library_are_counted():
-    """Those of braintools by their names here, the others by the rows of the table of other libraries."""
-    (row,) = re.findall(r"^\| surrogates +\|(.*)\|$", README.read_text(), re.MULTILINE)
-    (head,) = re.findall(r"^\| +\| (brainsurr.*)\|$", README.read_text(), re.MULTILINE)
-    counts = dict(zip(map(str.strip, head.split("|")), map(int, row.split("|")), strict=True))
-    theirs = [name for name in EXPORTED if hasattr(braintools.surrogate, name)]
-    expected = {"brainsurr": len(EXPORTED), "braintools": len(theirs)}
-    for library in ("spyx", "jaxpike", "snnTorch", "SpikingJelly", "norse"):
-        expected[library] = len(bs.equivalents(library))
-    assert counts == expected
 
 
 def test_batch_first_data_does_not_fit_a_carry_of_the_batch():
