@@ -133,6 +133,7 @@ $(DATA)/data: EXTRAS := test,vowels
 $(PEERS)/peers: EXTRAS := test,peers
 
 $(VENV)/train $(VENV)/test $(VENV)/docs $(DATA)/data $(PEERS)/peers: pyproject.toml
+	@echo "installing brainsurr[$(EXTRAS)] into $(@D), which takes a minute or two"
 	$(PYTHON) -m venv $(@D)
 	$(@D)/bin/pip install --quiet --editable '.[$(EXTRAS)]'
 	touch $@
