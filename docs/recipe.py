@@ -5,6 +5,7 @@ checkpoint of the best validation accuracy, an early stop, progress, curves and 
 says which layers are silent.
 """
 
+import shutil
 from functools import partial
 from pathlib import Path
 
@@ -34,7 +35,7 @@ def load():
 
 
 def show(x):
-    """Make a batch ``[time, batch, features]``. Of sequences ``[batch, time, features]``: ``jnp.swapaxes(x, 0, 1)``."""
+    """Make a batch ``[time, batch, features]``; of sequences ``[batch, time, features]``, ``jnp.swapaxes(x, 0, 1)``."""
     return jnp.broadcast_to(x, (STEPS, *x.shape))
 
 
@@ -45,10 +46,15 @@ def network(features, classes):
     return SpikingSequential([first, LIF(128), nnx.Dropout(0.2, rngs=rngs), last, LI(classes)])
 
 
-def logits(net, x):
-    """Average the last layer's potential over time."""
+def run(net, x):
+    """Return what a network gives for a batch: the potentials of its last layer ``[time, batch, classes]``."""
     xs = show(x)
-    return net(net.initialize_carry(xs.shape[1:]), xs)[1].mean(0)
+    return net(net.initialize_carry((len(x), *xs.shape[2:])), xs)[1]
+
+
+def logits(net, x):
+    """Average over time."""
+    return run(net, x).mean(0)
 
 
 def loss_fn(net, x, y):
@@ -71,37 +77,38 @@ def accuracy(net, x, y):
 
 
 def train(folder, train_set, validation):
-    """Train, keep the best checkpoint below a folder; return its network, and loss and accuracy of each epoch."""
+    """Train, keep the best checkpoint in a folder; return its network, and loss and accuracy of each epoch."""
     (x, y), rng = train_set, np.random.default_rng(SEED)
-    net = network(x.shape[-1], y.max() + 1)
-    steps = EPOCHS * (len(y) // BATCH)
-    optimizer = nnx.Optimizer(net, optax.adamw(optax.cosine_decay_schedule(RATE, steps)), wrt=nnx.Param)
-    nnx.update((net, optimizer), cpu.split(nnx.state((net, optimizer)), axis=None))
+    net = network(show(x[:1]).shape[-1], y.max() + 1)
+    batches = len(y) // BATCH
+    schedule = optax.cosine_decay_schedule(RATE, EPOCHS * batches)
+    optimizer = nnx.Optimizer(net, optax.adamw(schedule), wrt=nnx.Param)
+    nnx.update((net, optimizer), cpu.split(nnx.state((net, optimizer)), axis=None))  # a copy for each core
+    shutil.rmtree(folder, ignore_errors=True)  # the checkpoints of an earlier run
     options = ocp.CheckpointManagerOptions(max_to_keep=1, best_fn=lambda metrics: metrics["accuracy"])
-    history, saved = [], nnx.Not(nnx.RngState)
-    with ocp.CheckpointManager(Path(folder).resolve() / "checkpoints", options=options) as checkpoints:
+    history = []
+    with ocp.CheckpointManager(Path(folder).absolute(), options=options) as checkpoints:
         for epoch in (bar := tqdm(range(EPOCHS), unit="epoch")):
             net.train()
-            order = rng.permutation(len(y))[: len(y) // BATCH * BATCH].reshape(-1, BATCH)
+            order = rng.permutation(len(y))[: batches * BATCH].reshape(batches, BATCH)
             losses = [train_step(net, optimizer, cpu.split(x[rows]), cpu.split(y[rows])) for rows in order]
             net.eval()
             history.append((float(np.mean(losses)), float(accuracy(net, *validation))))
             bar.set_postfix_str("loss {:.3f}, validation {:.3f}".format(*history[-1]))
             if epoch == 2 and history[-1][0] > 0.9 * history[0][0]:
                 print(f"\nthe loss does not move\n{diagnose(net, lambda net: loss_fn(net, x[:BATCH], y[:BATCH]))}")
-            state = nnx.state(net, saved)
-            checkpoints.save(epoch, args=ocp.args.StandardSave(state), metrics={"accuracy": history[-1][1]})
+            weights = nnx.state(net, nnx.Param)
+            checkpoints.save(epoch, args=ocp.args.StandardSave(weights), metrics={"accuracy": history[-1][1]})
             if epoch - checkpoints.best_step() >= PATIENCE:
                 break
-        best = checkpoints.restore(checkpoints.best_step(), args=ocp.args.StandardRestore(state))
-    nnx.update(net, best)
+        checkpoints.wait_until_finished()
+        nnx.update(net, checkpoints.restore(checkpoints.best_step(), args=ocp.args.StandardRestore(weights)))
     return net, history
 
 
 def draw(path, net, history, x):
     """Draw the curves, and the spikes of the first layer of neurons for one example."""
-    xs = show(x[:1])
-    spikes = SpikingSequential(net.layers, return_spikes=True)(net.initialize_carry(xs.shape[1:]), xs)[1][1]
+    _, spikes = run(SpikingSequential(net.layers, return_spikes=True), x[:1])
     figure, (curves, spiking) = plt.subplots(1, 2, figsize=(9, 3.4), layout="constrained")
     curves.plot(history, label=["training loss", "validation accuracy"])
     curves.set(xlabel="epoch")
@@ -114,9 +121,9 @@ def main(folder="runs/recipe"):
     """Train, test once, draw; return the test accuracy."""
     print(cpu.use_all_cores(batch=BATCH))
     train_set, validation, test = load()
-    net, history = train(folder, train_set, validation)
+    net, history = train(f"{folder}/checkpoints", train_set, validation)
     tested = float(accuracy(net, *test))
-    print(f"test accuracy {tested:.3f}, by the epoch with the best validation accuracy; pictures in {folder}")
+    print(f"test accuracy {tested:.3f}, after the epoch of the best validation accuracy; a picture is in {folder}")
     draw(Path(folder) / "recipe.png", net, history, test[0])
     return tested
 
