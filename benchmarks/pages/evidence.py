@@ -72,8 +72,8 @@ def readme(outcomes: Outcomes) -> str:
         why = f" Of those within {TIE:g} points of the smallest, it has the smallest mean."
     text = (
         f"Take {what}: in each of {len(outcomes)} settings, a task and a network, it is at most "
-        f"{max(gaps.values()):.1f} points of accuracy behind the best of {len(calls)} surrogates with fixed parameters. "
-        f"*worst* and *mean* are these distances, *worst in* where.{why}"
+        f"{max(gaps.values()):.1f} points of accuracy behind the best of {len(calls)} surrogates with fixed "
+        f"parameters. *worst* and *mean* are these distances, *worst in* where.{why}"
     )
     return f"{wrapped(text)}\n\n{family.single_table(outcomes, 5, short=True)}"
 
