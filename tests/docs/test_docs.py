@@ -89,13 +89,6 @@ def test_every_page_with_code_is_run_by_a_test():
     assert run_blocks(ROOT / "docs/braintools.md")["surrogate"].LogTailedRelu(0.1)(0.0) == 1
 
 
-@pytest.mark.parametrize("page", pages(), ids=lambda page: str(page.relative_to(ROOT)))
-def test_no_line_of_code_is_wider_than_the_column(page):
-    code = re.findall(r"^```(?:python|diff)\n(.*?)^```", page.read_text(), re.DOTALL | re.MULTILINE)
-    if page.name != "CONTRIBUTING.md":  # which shows code of the package
-        assert [line for block in code for line in block.splitlines() if len(line.removeprefix("+")) > 88] == []
-
-
 def test_pages_and_notebooks_install_from_the_clone():
     """The form of the README, with extras that there are: no registry has a release."""
     extras = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
@@ -129,21 +122,16 @@ def test_the_command_for_braintools_does_what_the_diff_shows(tmp_path):
 CONVERTED = [
     ("import braintools", "braintools.surrogate"),
     ("import braintools.surrogate", "braintools.surrogate"),
-    ("import braintools.surrogate\nbraintools.metric", "braintools.surrogate"),
     ("import braintools.metric", "braintools.surrogate"),
     ("import brainstate, braintools", "braintools.surrogate"),
     ("import brainstate as bst, braintools, jax", "braintools.surrogate"),
-    ("import braintools  # comment", "braintools.surrogate"),
     ("if True:\n    import braintools", "braintools.surrogate"),
     ("if True: import braintools", "braintools.surrogate"),
     ("import jax; import braintools", "braintools.surrogate"),
     ("é = 'é'; import braintools.surrogate as s", "s"),
-    ("from braintools import surrogate", "surrogate"),
     ("from braintools import surrogate  # comment", "surrogate"),
-    ("from braintools import surrogate as s", "s"),
     ("from braintools import (\n    surrogate,\n)", "surrogate"),
     ("import braintools.surrogate as s", "s"),
-    ("import braintools.surrogate as s, braintools", "braintools.surrogate"),
     ("from braintools.surrogate import ReluGrad", ""),
     ("from braintools.surrogate import (\n    ReluGrad,  # comment\n)", ""),
     ("import braintools as bt", "bt.surrogate"),
@@ -151,7 +139,6 @@ CONVERTED = [
 ]
 LEFT = [
     ("from braintools import metric, surrogate", "surrogate"),
-    ("from braintools import surrogate, metric", "surrogate"),
     ("from braintools import surrogate as s, metric", "s"),
 ]
 # What is no code, and code of others.

@@ -21,7 +21,7 @@ from benchmarks.digits import linen as digits_linen
 from benchmarks.digits import nnx as digits_nnx
 from benchmarks.digits import report, task, training
 from benchmarks.digits.job import Folder, FolderError
-from benchmarks.lib import checkpoints, results
+from benchmarks.lib import checkpoints
 
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("lenient")]
 HOSTS = [digits_nnx, digits_linen, digits_brainstate]
@@ -201,17 +201,3 @@ def test_arguments(tmp_path, monkeypatch):
     args = digits.parse(["--learnable"])
     assert (args.surrogate, args.learnable, args.out) == (bs.neurons.LIF().spike_fn, [], Path("runs/digits"))
     assert list(args.out.iterdir()) == []
-
-
-def test_write_is_whole_or_not_at_all(tmp_path, monkeypatch):
-    path, whole = tmp_path / "deep" / "result.json", Path.write_text
-
-    def half(self, text):
-        whole(self, text[: len(text) // 2])
-        raise OSError("No space left on device")
-
-    results.write(path, {"a": 1})
-    monkeypatch.setattr(Path, "write_text", half)
-    with pytest.raises(OSError, match="No space"):
-        results.write(path, {"a": 2})
-    assert json.loads(path.read_text()) == {"a": 1}
