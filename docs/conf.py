@@ -137,9 +137,12 @@ def show_what_it_does(app, what, name, obj, options, lines):
 
 
 def link_to_full_size(app, doctree, page):
-    """Let each picture open in full size: Sphinx links those whose width is given."""
+    """Let each picture open in full size: Sphinx links those whose width is given. A wide one scrolls on a phone."""
     for image in doctree.findall(nodes.image):
-        image.setdefault("width", f"{imagesize.get(app.srcdir / image['uri'])[0]}px")
+        width = imagesize.get(app.srcdir / image["uri"])[0]
+        if "width" not in image and width > 1000:
+            image["classes"].append("wide")
+        image.setdefault("width", f"{width}px")
 
 
 def check_public_names(app, env):

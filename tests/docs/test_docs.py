@@ -237,6 +237,10 @@ def test_the_version_to_cite_is_that_of_the_package():
 README = ROOT / "README.md"
 
 
+def test_it_is_short():
+    assert len(README.read_text().split()) <= 900
+
+
 @pytest.mark.slow
 def test_snippets(capsys):
     """They train, and print what is shown below them, up to the few images that another machine tells differently."""
