@@ -99,7 +99,8 @@ def train(folder, train_set, validation):
                 print(f"\nthe loss does not move\n{diagnose(net, lambda net: loss_fn(net, x[:BATCH], y[:BATCH]))}")
             weights = nnx.state(net, nnx.Param)
             checkpoints.save(epoch, args=ocp.args.StandardSave(weights), metrics={"accuracy": history[-1][1]})
-            if epoch - checkpoints.best_step() >= PATIENCE:
+            accuracies = [value for _, value in history]
+            if epoch - accuracies.index(max(accuracies)) >= PATIENCE:
                 break
         checkpoints.wait_until_finished()
         nnx.update(net, checkpoints.restore(checkpoints.best_step(), args=ocp.args.StandardRestore(weights)))

@@ -63,6 +63,7 @@ def test_the_spikes_are_those_of_rockpool_and_compiled_ones_stay():
     net, xs = scope["net"], scope["xs"]
     compiled = jax.jit(lambda xs: net(xs)[0])
     before = compiled(xs)
+    assert before.any()
     np.testing.assert_array_equal(scope["run"](net.parameters(), scope["f"], xs), before)
     with mock.patch.object(scope["lif_jax"], "step_pwl", lambda v, *_: 0 * v):
         np.testing.assert_array_equal(compiled(xs), before)
