@@ -10,13 +10,14 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from .._arrays import as_float, as_real, is_number
+from .._arrays import as_float, as_real, has_unit, is_number
 from .._bounds import check_inside
 from .._checks import check_function, hint_to_surrogate, shapes
 from .._kernel import counted_in, counting, promote_in_gradient_check
 from .._pytree import tuples
 from .._surrogate import Surrogate
 from .._value import Value, cache_by_class
+from .._wrong_calls import layer_hints
 from ._scan import loop, scan, typed_like
 from ._spikes import Drawn, Watched, all_spike_functions, draw_each, drawn, spike_fields, spike_functions
 
@@ -179,6 +180,11 @@ class Neuron(Value):
     def _converted(cls, name: str, value: Any) -> Any:
         """Return what a field holds in place of what was given: of a list of numbers, say, an array."""
         return value
+
+    @classmethod
+    def _hint(cls, name, value):
+        answers = layer_hints(cls, [name], "tau") if has_unit(value) else []
+        return f": {answers[0]}" if answers else super()._hint(name, value)
 
     @classmethod
     def _check_number(cls, owner: str, name: str, value):

@@ -11,14 +11,13 @@ import optax
 import pytest
 from close import assert_close
 from flax import nnx
-from pages import DOCS, blocks, by_section, run
+from pages import DOCS, by_section
 
 import brainsurr as bs
-from brainsurr.optim import follow, project
+from brainsurr.optim import project
 from tools.frameworks import by_name
 
 PAGE = DOCS / "training-parameters.md"
-COMMON, *_ = blocks(PAGE)
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("lenient")]  # optax.adam, brainstate's Linear
 
 
@@ -56,6 +55,12 @@ def test_a_module_of_your_own_trains_alpha_decay_and_threshold(page):
         assert all(np.abs(gradient[name]).max() > 0 for name in trained)
 
 
+def test_where_alpha_is_in_a_compact_method(page):
+    scope = page["Flax Linen"]
+    np.testing.assert_array_equal(scope["alpha"], np.full(8, 0.02, np.float32))
+    assert scope["decay"] == np.float32(0.9)
+
+
 def test_brainstate(page):
     scope = page["brainstate"]
     assert scope["act"].alpha.value() != np.float32(0.02)
@@ -75,23 +80,6 @@ def test_a_width_is_set_from_the_network(page):
     assert_close(lif.spike_fn.surrogate.width, expected, 10 * 8 + xs.size, scale=1, dtype=jnp.float32)
     before, after = scope["report"], scope["diagnose"](scope["net"], scope["loss"])
     assert after["layers.1"].rms == before["layers.1"].rms  # a width changes no spike
-
-
-INSTEAD = [("optax.set_to_zero()", 0.02), ("follow(optax.linear_schedule(0.1, 0.0, 4))", 0.05)]
-
-
-@pytest.mark.parametrize(("instead", "alpha"), INSTEAD)
-def test_alpha_is_frozen_or_follows_a_schedule(instead, alpha):
-    """After two steps, of four from 0.1 to 0."""
-    assert "optax.adam(1e-3)" in COMMON
-    rates = run(COMMON.replace("optax.adam(1e-3)", instead), follow=follow)["rates"]
-    params = {"weights": jnp.float32(1.0), "alpha": jnp.float32(0.02)}
-    state = rates.init(params)
-    for _ in range(2):
-        updates, state = rates.update(jax.tree.map(jnp.ones_like, params), state, params)
-        params = optax.apply_updates(params, updates)
-    assert_close(params["alpha"], np.float32(alpha), 4, scale=0.1)
-    assert params["weights"] < 1
 
 
 @pytest.mark.filterwarnings("ignore")  # braintools' own affair
