@@ -42,7 +42,7 @@ def table(result):
         rows.append((name, _accuracy(result["test_accuracy"][name]), firing, silent, surrogate(runs)))
     seeds = len(next(iter(result["runs"].values())))
     of = f"mean over {seeds} seeds" if seeds > 1 else "one seed"
-    return f"\n{result['surrogate']}, {of}\n\n{report.table(header, rows)}"
+    return f"\n`{result['surrogate']}`, {of}\n\n{report.table(header, rows)}"
 
 
 def line(result):

@@ -201,10 +201,9 @@ def recipe(monkeypatch, *instead, **sizes):
 def test_the_recipe_keeps_the_best_epoch_and_stops_after_it(tmp_path, monkeypatch, capsys):
     scope = recipe(monkeypatch, EPOCHS=30, PATIENCE=2, RATE=1e-2)
     train_set, validation, _ = scope["load"]()
-    net, history = scope["train"](tmp_path / "checkpoints", train_set, validation)
-    accuracies = [accuracy for _, accuracy in history]
+    net, _, accuracies = scope["train"](tmp_path / "checkpoints", train_set, validation)
     assert float(scope["accuracy"](net, *validation)) == max(accuracies)
-    assert len(history) == min(30, accuracies.index(max(accuracies)) + 1 + 2)
+    assert len(accuracies) == min(30, accuracies.index(max(accuracies)) + 1 + 2)
     assert scope["main"](tmp_path) > 0.9, "over the checkpoints of before"
     assert (tmp_path / "recipe.png").exists()
     assert "does not move" not in capsys.readouterr().out
