@@ -49,7 +49,7 @@ def to_nir(
     channels first, and what a ``Flatten`` gives is in that order. There a spike needs a potential above the threshold,
     here one at it.
 
-    Surrogates, dtypes of potentials and what else has no effect on the spikes go into the metadata, for `from_nir`.
+    Surrogates, dtypes of states and what else NIR has no word for go into the metadata, for `from_nir`.
     What is trained is not said, and random spikes are written as they are in evaluation.
 
     Args:

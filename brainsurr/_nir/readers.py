@@ -148,6 +148,12 @@ def _divide(node: Any, field: str, by: np.ndarray):
         setattr(node, field, (value.T / by).T.astype(value.dtype))
 
 
+def _not_at_rest(node: Any):
+    """Refuse neurons whose threshold is where they rest: they fire there here alone."""
+    fits = not isinstance(node, SPIKING) or np.all(node.v_threshold != 0)
+    expect(fits, "a threshold other than 0, at which neurons at rest fire here, and not there", "0")
+
+
 def _fires_above_rest(node: Any, how: Convention) -> Any:
     """Refuse neurons that fire at rest."""
     fits = not isinstance(node, SPIKING) or np.all(node.v_threshold > 0)
@@ -165,6 +171,7 @@ def _for_spikingjelly(node: Any, how: Convention) -> Any:
 
 def _for_norse(node: Any, how: Convention) -> Any:
     """Let neurons without a leak take all of their input, as they do in norse whatever the resistance."""
+    _not_at_rest(node)
     if type(node) is nir.IF:
         gain = how.gain_of(None, node.r)
         node.r, node.v_threshold = node.r / gain, node.v_threshold / gain
@@ -173,6 +180,7 @@ def _for_norse(node: Any, how: Convention) -> Any:
 
 def _for_jaxpike(node: Any, how: Convention) -> Any:
     """Say in a word how a convolution is padded, without which jaxpike pads none."""
+    _not_at_rest(node)
     if type(node) is nir.Conv2d:
         same = node.padding == "same"
         fits = (same or not np.any(node.padding)) and np.all(np.array(node.dilation) == 1)
@@ -197,11 +205,12 @@ def _for_sinabs(node: Any, how: Convention) -> Any:
     """Give weights a bias, and integrators, which let all in, the resistance that is asked for."""
     if type(node) is nir.Linear:
         return nir.Affine(node.weight, np.zeros(len(node.weight), node.weight.dtype), metadata=node.metadata)
+    image = type(node) in (nir.LIF, nir.LI) and node.tau.ndim > 1
+    what = "neurons on images to be LIF with decay=1.0, since sinabs fails to read others"
+    expect(not image, what, f"an {type(node).__name__} with a leak")
     if type(node) is nir.LI:
         node = _for_sparx(node, how)
         node.r = np.ones_like(node.r)
-    image = type(node) is nir.LIF and node.tau.ndim > 1
-    expect(not image, "neurons on images to have decay=1.0, since sinabs fails to read others", "a leak")
     return node
 
 

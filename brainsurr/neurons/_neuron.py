@@ -174,7 +174,8 @@ class Neuron(Value):
         if is_number(value):
             self._check_number(owner, name, value)
             if name in self._decays:
-                check_inside(f"{owner}: {name}", value, self.bounds[name])
+                of_bases = [vars(base).get("bounds", {}) for base in type(self).__mro__]
+                check_inside(f"{owner}: {name}", value, next(of[name] for of in of_bases if name in of))
 
     @classmethod
     def _converted(cls, name: str, value: Any) -> Any:

@@ -96,7 +96,7 @@ class LIF(LI):
         if now.get("reset") == "none" and (now.get("reset_delay") or now.get("reset_grad") is not None):
             raise ValueError(
                 f"{type(self).__name__}: expected neither reset_delay nor reset_grad with reset='none', which resets "
-                "nothing: leave them out"
+                "nothing: leave them out, or take False and None"
             )
 
     def _check_dtype(self, owner, dtype, *args):

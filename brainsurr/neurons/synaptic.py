@@ -58,6 +58,15 @@ class Synaptic(LIF):
 
     current_decay: Any = 0.8
 
+    def __init_subclass__(cls, **kwargs):
+        super().__init_subclass__(**kwargs)
+        for base in cls.__mro__[1 : cls.__mro__.index(Synaptic)]:
+            if issubclass(base, LIF) and not issubclass(base, Synaptic):
+                raise TypeError(
+                    f"{cls.__name__}: expected Synaptic before {base.__name__}, which takes its current: class "
+                    f"{cls.__name__}(Synaptic, {base.__name__})"
+                )
+
     @property
     def states(self):  # type: ignore[override]
         return (*super().states, "i")

@@ -1,5 +1,7 @@
 """What docs/neurons.md shows runs, and does what it says."""
 
+import dataclasses
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -58,6 +60,10 @@ def test_a_current_for_another_neuron():
     for name in ("decay", "current_decay", "adaptation_decay"):
         with pytest.raises(ValueError, match=rf"^SynapticALIF: {name} = 1.5 is outside \[0.0, 1.0\]"):
             scope["SynapticALIF"](**{name: 1.5})
+        with pytest.raises(ValueError, match="is outside"):  # without bounds of its own too
+            dataclasses.dataclass(type("Short", (bs.neurons.Synaptic, bs.neurons.ALIF), {}))(**{name: 1.5})
+    with pytest.raises(TypeError, match=r"^Turned: expected Synaptic before ALIF, .*: class Turned\(Synaptic, ALIF\)"):
+        type("Turned", (bs.neurons.ALIF, bs.neurons.Synaptic), {})
 
 
 def test_resonate():

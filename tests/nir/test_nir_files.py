@@ -292,6 +292,9 @@ def test_of_no_reset_the_file_says_nothing_more():
     assert from_nir(graph, "nnx", dt=1.0, reset="none").layers[0].reset == "none"
     with pytest.raises(ValueError, match="neither reset_delay nor reset_grad"):
         from_nir(graph, "nnx", dt=1.0, reset="none", reset_delay=True)
+    both = row(lif(), nir.LI(TAU, ONE, ZERO), nir.Threshold(ONE))
+    resets = [(layer.reset, layer.reset_delay) for layer in from_nir(both, "nnx", dt=1.0, reset_delay=True).layers]
+    assert resets == [("zero", True), ("none", False)]
 
 
 def spoil(path):

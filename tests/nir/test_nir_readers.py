@@ -5,6 +5,7 @@ The libraries themselves are tried where they are installed, in `test_nir_files.
 
 import functools
 
+import jax.numpy as jnp
 import nir
 import numpy as np
 import pytest
@@ -193,6 +194,10 @@ BAD = {  # what is said, the reader, and the layers
         [lif(threshold=-0.3, reset="subtract", reset_delay=True), Delay(4, 1)],
     ),
     "layer 1, LIF: expected thresholds above 0": ("rockpool", [LI(4), lif(reset="subtract", threshold=0.0)]),
+    "layer 0, LIF: expected a threshold other than 0": ("norse", [lif(threshold=0.0)]),
+    "layer 0, LIF: expected a threshold other than 0, at": ("jaxpike", [lif(threshold=0.0)]),
+    "layer 0, LIF: the bfloat16 of its state, which norse has in float32": ("norse", [lif(param_dtype=jnp.bfloat16)]),
+    "layer 0, LI: the float16 of its state, which sparx": ("sparx", [LI(4, param_dtype=jnp.float16)]),
     "layer 0, LIF: expected decays above 0, as SpikingJelly needs": ("spikingjelly", [lif(decay=0.0)]),
     r"layer 0, LIF: expected decays above exp\(-1\), 0.37, as jaxpike needs": ("jaxpike", [lif(decay=0.36)]),
     r"layer 0, LIF: expected reset='subtract', reset_delay=False, as sinabs resets, got reset='zero'": (
@@ -218,7 +223,8 @@ BAD_IMAGES = {
         [nnx.Conv(2, 4, (3, 3), padding=2, rngs=nnx.Rngs(0))],
     ),
     "layer 0, Conv: expected one group": ("norse", [nnx.Conv(2, 4, (3, 3), feature_group_count=2, rngs=nnx.Rngs(0))]),
-    "layer 0, LIF: expected neurons on images to have decay=1.0": ("sinabs", [LIF(2)]),
+    "layer 0, LIF: expected neurons on images to be LIF with decay=1.0": ("sinabs", [LIF(2)]),
+    "layer 0, LI: expected neurons on images to be LIF with decay=1.0": ("sinabs", [LI(2)]),
     "layer 1, LIF: expected a linear layer or convolution behind an average pool": ("norse", [POOL, lif(2)]),
     "layer 0, partial: expected an average pool without padding, which jaxpike ignores": ("jaxpike", [PADDED]),
     "layer 0, partial: expected a pool without padding, which this reader ignores": ("norse", [PADDED]),
