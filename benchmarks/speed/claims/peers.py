@@ -239,8 +239,8 @@ def claims(result):
 
 
 def _over_the_floor(result):
-    """Compare `dots` on every core with the products alone, in a process as it is and on the same terms."""
-    runs = [run for run in result["runs"] if run["trial"] == BATCH_256]
+    """Compare `dots` on every core with the products alone, of float32, in a process as it is and on the same terms."""
+    runs = [run for run in result["runs"] if (run["trial"], run["inputs"]) == (BATCH_256, "float32")]
     ours = [run for run in runs if (run["name"], run["mode"], terms_of(run)) == (OURS, "dots", EVERY_CORE)]
     made = []
     for terms, limit in ((AS_DOCUMENTED, 1.0), (EVERY_CORE, 1.15)):
@@ -285,11 +285,11 @@ def chooser(result, of_jax=False):
 
 
 def gains(result):
-    """Return a table of what devices and kept pages gain, a line for each of our modes; nothing if none has run."""
+    """Return a table of what devices and kept pages gain with float32, a line for each of our modes, if one has run."""
     took = {
         (run["trial"], run["mode"], terms_of(run)): run["time"]["median"]
         for run in result["runs"]
-        if run["name"] == OURS and run["inputs"] == PEERS[OURS].inputs[0]
+        if run["name"] == OURS and run["inputs"] == "float32"
     }
     rows = []
     for trial, mode in dict.fromkeys(key[:2] for key in took):
