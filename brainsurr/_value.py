@@ -57,9 +57,11 @@ class Value:
     def replace(self, **changes) -> Self:
         """Copy, with some parameters or flags changed, as in ``f.replace(alpha=0.3, origin=True)``."""
         changed, names = copy.copy(self), dict.fromkeys([*vars(self), *_field_names(type(self))])
-        for name, value in changes.items():
+        for name in changes:
             if name not in names:
                 raise TypeError(f"{type(self).__name__} has no parameter or flag {name!r}, only {', '.join(names)}")
+        vars(changed).update(changes)  # each is checked beside the others
+        for name, value in changes.items():
             setattr(changed, name, value)
         return changed
 

@@ -232,6 +232,8 @@ def write_neurons(name: str, population: Population, to: Writer):
     never_resets = neuron.reset == "none" and kernel is None
     reset = neuron.reset, bool(neuron.reset_delay)
     if not never_resets and reset != to.reset:
+        named = f"reset={to.reset[0]!r}, reset_delay={to.reset[1]}, as {to.reader} resets"
+        expect(to.reader is None, named, f"reset={reset[0]!r}, reset_delay={reset[1]}")
         said = [f"the reset {how!r}{' one step later' if late else ''}" for how, late in (reset, to.reset)]
         to.lose(f"{said[0]}, where neurons there have {said[1]}")
     threshold = to.spread(neuron.threshold)
@@ -304,7 +306,10 @@ def read_threshold(node: Any, to: Reader):
     """Read a threshold by itself: a surrogate at 0, and else memoryless neurons."""
     words, threshold = words_of(node) | NO_RESET, to.numbers(node, "threshold")
     zero = np.zeros_like(threshold)
-    to.add(_neurons(zero, threshold, zero + 1, words, to) if np.any(threshold) else _spike_fn(words | to.said, to))
+    if np.any(threshold):
+        to.add(_neurons(zero, threshold, zero + 1, words, to))
+    else:
+        to.add(_spike_fn(to.saying(words, "surrogate"), to))
 
 
 def read_neurons(node: Any, to: Reader, weights: Any = None):
@@ -328,10 +333,12 @@ def read_neurons(node: Any, to: Reader, weights: Any = None):
 def _neurons(decay, threshold, gain, words: dict[str, Any], to: Reader) -> Population:
     """Return neurons whose potential there has a gain of ``gain``, and here one of 1 or of 1 - decay."""
     decay_input = words.get("decay_input", not np.all(near(gain, 1)) and not np.any(decay == 1))
-    words |= to.said
+    words = to.saying(words, *RESETTING, "surrogate")
     dtype = dtype_of(words, "param_dtype")
     threshold = to.each("v_threshold", threshold * (1 - decay if decay_input else 1.0) / gain, dtype)
-    resetting = {name: words[name] for name in RESETTING if name in words}
+    # Without a reset, what the file says of how it goes has no effect.
+    names = [name for name in RESETTING if name == "reset" or words.get("reset") != "none" or name in to.said]
+    resetting = {name: words[name] for name in names if name in words}
     return Population(
         LIF(to.each("tau", decay), decay_input, threshold, _spike_fn(words, to), **resetting), None, dtype
     )

@@ -74,7 +74,7 @@ class ALIF(LIF):
         "spike_adaptation": (0.0, float("inf")),
         "voltage_adaptation": (0.0, float("inf")),
     }
-    _decays: ClassVar[tuple[str, ...]] = ("decay", "adaptation_decay")
+    _decays: ClassVar[tuple[str, ...]] = ("adaptation_decay",)
 
     adapts: str = "threshold"
     adaptation_decay: Any = 0.98

@@ -4,6 +4,7 @@ import dataclasses
 from collections.abc import Callable
 from typing import Any, ClassVar
 
+from .._checks import check_counts
 from ..surrogates.triangle import PiecewiseLeakyRelu
 from .li import LI
 
@@ -34,7 +35,8 @@ class ILIF(LI):
 
     Raises:
       TypeError: ``spike_fn`` can't be called; ``levels`` is not an integer, a number is not one.
-      ValueError: ``decay`` is outside [0, 1], ``threshold`` not above 0 and finite, or ``levels`` below 1.
+      ValueError: ``decay`` is outside [0, 1], ``threshold`` not above 0 and finite, or ``levels`` below 1 or
+        above what the dtype of the state counts (256 in bfloat16).
 
     References:
       Luo, Yao, Chou, Xu, Li 2024, "Integer-Valued Training and Spike-Driven Inference Spiking Neural Network for
@@ -55,6 +57,10 @@ class ILIF(LI):
     threshold: Any = 1.0
     levels: int = 4
     spike_fn: Callable = PiecewiseLeakyRelu(c=0.0, w=0.5)
+
+    def _check_dtype(self, owner, dtype, *args):
+        super()._check_dtype(owner, dtype, *args)
+        check_counts(f"{owner}: levels", self.levels, dtype)
 
     def step(self, state, x):
         u = self.integrate(state, x)

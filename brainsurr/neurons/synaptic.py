@@ -54,7 +54,7 @@ class Synaptic(LIF):
     """
 
     bounds: ClassVar[dict[str, tuple[float, float]]] = LIF.bounds | {"current_decay": (0.0, 1.0)}
-    _decays: ClassVar[tuple[str, ...]] = ("decay", "current_decay")
+    _decays: ClassVar[tuple[str, ...]] = ("current_decay",)
 
     current_decay: Any = 0.8
 
