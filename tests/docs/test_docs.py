@@ -3,7 +3,6 @@
 Of docs/hosts, the pages of Flax, brainstate and Equinox run here, the others in `make test-peers`.
 """
 
-import inspect
 import re
 import subprocess
 import sys
@@ -16,10 +15,9 @@ import pytest
 from cases import label
 from neuron_table import EXPORTED as NEURONS
 from pages import HOSTS, ROOT, blocks, patched, run, run_blocks, run_page
-from surrogate_table import EXPORTED
 
 import brainsurr as bs
-from tools import site_pictures, surrogate_pages, surrogate_pictures
+from tools import site_pictures
 from tools.frameworks import HOSTS as FRAMEWORKS
 from tools.from_braintools import convert
 from tools.peers import peers
@@ -193,17 +191,6 @@ def test_every_test_that_the_design_notes_name_exists():
         assert named, section
         for file, test in named:
             assert f"\ndef {test}(" in (ROOT / file).read_text(), test
-
-
-def test_every_surrogate_has_a_page_and_every_function_a_class():
-    pages = {name: surrogate_pages.page(name, f) for name, f in surrogate_pictures.exported_surrogates().items()}
-    assert set(pages) == {*EXPORTED, "Scaled"}
-    shown = re.findall(r"autofunction:: (\w+)", "".join(pages.values()))
-    others = {"check_gradients", "detached", "diagnose", "equivalent", "equivalents", "spike", "unroll"}
-    assert sorted(shown) == sorted({name for name in bs.__all__ if inspect.isfunction(getattr(bs, name))} - others)
-    assert "`alpha` in [0, 1]" in pages["LogTailedRelu"]
-    for name, text in pages.items():
-        assert f"{{image}} {name}.png" in text
 
 
 @pytest.mark.parametrize("name", site_pictures.SHOWN)

@@ -158,19 +158,6 @@ def test_another_run_is_refused_as_it_lies(tmp_path):
         digits.main(["--out", str(tmp_path)])
 
 
-def test_pictures_show_the_numbers(tmp_path, saved):
-    curves = {"loss": ([4.0, 1.0], [2.0, 1.0]), "validation_accuracy": ([0.91, 0.95], [0.93, 0.97])}
-    runs = {"LIF": [{"curve": {name: curve[seed] for name, curve in curves.items()}} for seed in (0, 1)]}
-    report.draw(tmp_path, bs.LogTailedRelu(0.1), runs, [np.eye(5, 3), np.zeros((5, 2))], digit=7)
-    for axis, expected in zip(saved["training.png"].axes, ([3, 1], [0.92, 0.96]), strict=True):
-        assert axis.lines[0].get_label() == "LIF"
-        np.testing.assert_allclose(axis.lines[0].get_ydata(), expected)
-    assert [len(axis.collections[0].get_segments()) for axis in saved["raster.png"].axes] == [3, 0]
-    assert "a 7" in saved["raster.png"].get_suptitle()
-    x, y = saved["surrogate.png"].axes[1].lines[0].get_data()
-    assert set(y[x < 0]) == {np.float32(0.1)}
-
-
 def test_split_is_stratified():
     parts = task.load_validated()
     assert [images.shape for images, _ in parts] == [(1077, 64), (270, 64), (450, 64)]
