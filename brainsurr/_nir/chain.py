@@ -188,7 +188,7 @@ class Reader(Chain):
     def check_said(self):
         """Raise a ValueError if the caller said something of no neurons."""
         unheard = ["spike_fn" if word == "surrogate" else word for word in self.said if word not in self.heard]
-        expect(not unheard, f"neurons in the file, of which {' and '.join(unheard)} is said", "none: leave it out")
+        expect(not unheard, f"neurons of which {' and '.join(unheard)} can be said", "none: leave it out")
 
     def add(self, layer: Any, shape: Shape | None = None):
         """Add a layer; ``shape`` is that of its output, if it differs from the one of its input."""

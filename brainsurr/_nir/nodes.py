@@ -339,6 +339,8 @@ def _neurons(decay, threshold, gain, words: dict[str, Any], to: Reader) -> Popul
     # Of neurons without a reset, nothing that is said of how it goes has an effect.
     never = words.get("reset") == "none" and "reset" not in to.said
     words = to.saying(words, *([] if never else RESETTING), "surrogate")
+    if never and not to.said.get("reset_delay"):
+        to.heard.add("reset_delay")
     dtype = dtype_of(words, "param_dtype")
     threshold = to.each("v_threshold", threshold * (1 - decay if decay_input else 1.0) / gain, dtype)
     names = [name for name in RESETTING if name == "reset" or words.get("reset") != "none" or name in to.said]

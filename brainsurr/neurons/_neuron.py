@@ -83,6 +83,8 @@ class Neuron(Value):
 
     def __init_subclass__(cls, **kwargs):
         super().__init_subclass__(**kwargs)
+        # Of all bases: a class of two neurons has the limits of both.
+        cls.bounds = functools.reduce(lambda all, base: all | vars(base).get("bounds", {}), cls.__mro__[::-1], {})
         cls._decays = tuple(dict.fromkeys(name for base in cls.__mro__ for name in vars(base).get("_decays", ())))
         # A count, say of refractory steps, is static: it may be the length of a loop.
         cls._always_static |= {name for name, value in vars(cls).items() if type(value) is int}
@@ -174,8 +176,7 @@ class Neuron(Value):
         if is_number(value):
             self._check_number(owner, name, value)
             if name in self._decays:
-                of_bases = [vars(base).get("bounds", {}) for base in type(self).__mro__]
-                check_inside(f"{owner}: {name}", value, next(of[name] for of in of_bases if name in of))
+                check_inside(f"{owner}: {name}", value, self.bounds[name])
 
     @classmethod
     def _converted(cls, name: str, value: Any) -> Any:

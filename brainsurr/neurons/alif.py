@@ -69,7 +69,7 @@ class ALIF(LIF):
       [1. 0. 1. 0. 1. 0. 1. 0.]
     """
 
-    bounds: ClassVar[dict[str, tuple[float, float]]] = LIF.bounds | {
+    bounds: ClassVar[dict[str, tuple[float, float]]] = {
         "adaptation_decay": (0.0, 1.0),
         "spike_adaptation": (0.0, float("inf")),
         "voltage_adaptation": (0.0, float("inf")),

@@ -51,7 +51,7 @@ class ILIF(LI):
       [0. 2. 2. 2.] [0.40625]
     """
 
-    bounds: ClassVar[dict[str, tuple[float, float]]] = LI.bounds | {"threshold": (0.01, float("inf"))}
+    bounds: ClassVar[dict[str, tuple[float, float]]] = {"threshold": (0.01, float("inf"))}
     _lower_limits: ClassVar[dict[str, float]] = {"threshold": 0.0, "levels": 0}
 
     threshold: Any = 1.0

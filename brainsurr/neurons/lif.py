@@ -72,7 +72,7 @@ class LIF(LI):
       [0.] [0.828125]
     """
 
-    bounds: ClassVar[dict[str, tuple[float, float]]] = LI.bounds | {"threshold": (0.0, float("inf"))}
+    bounds: ClassVar[dict[str, tuple[float, float]]] = {"threshold": (0.0, float("inf"))}
 
     threshold: Any = 1.0
     spike_fn: Callable = FakeNumericalGradient(alpha=1.0).scaled(width=0.125)

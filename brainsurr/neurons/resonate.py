@@ -128,7 +128,7 @@ class BRF(RF):
     """
 
     states: ClassVar[tuple[str, ...]] = ("u", "v", "q")
-    bounds: ClassVar[dict[str, tuple[float, float]]] = RF.bounds | {
+    bounds: ClassVar[dict[str, tuple[float, float]]] = {
         "refractory_decay": (0.0, 1.0),
         "spike_damping": (0.0, float("inf")),
     }

@@ -60,10 +60,17 @@ def test_a_current_for_another_neuron():
     for name in ("decay", "current_decay", "adaptation_decay"):
         with pytest.raises(ValueError, match=rf"^SynapticALIF: {name} = 1.5 is outside \[0.0, 1.0\]"):
             scope["SynapticALIF"](**{name: 1.5})
-        with pytest.raises(ValueError, match="is outside"):  # without bounds of its own too
-            dataclasses.dataclass(type("Short", (bs.neurons.Synaptic, bs.neurons.ALIF), {}))(**{name: 1.5})
-    with pytest.raises(TypeError, match=r"^Turned: expected Synaptic before ALIF, .*: class Turned\(Synaptic, ALIF\)"):
-        type("Turned", (bs.neurons.ALIF, bs.neurons.Synaptic), {})
+    short = dataclasses.dataclass(type("Short", (bs.neurons.Synaptic, bs.neurons.ALIF), {}))  # has their bounds
+    with pytest.raises(ValueError, match=r"spike_adaptation = -1\.0 is outside"):
+        bs.nnx.layer(short)(4, spike_adaptation=-1.0, learnable="spike_adaptation")
+
+
+@pytest.mark.parametrize("bases", ["ALIF Synaptic", "Synaptic RF", "ILIF Synaptic"])
+def test_a_current_flows_into_a_lif_neuron_behind_it(bases):
+    with pytest.raises(TypeError, match=rf"^Turned: expected Synaptic before .* got {bases.replace(' ', ', ')}$"):
+        type("Turned", tuple(getattr(bs.neurons, name) for name in bases.split()), {})
+    own = type("Own", (bs.neurons.LIF,), {})
+    assert type("Fits", (own, bs.neurons.Synaptic), {}).__mro__[1] is own
 
 
 def test_resonate():

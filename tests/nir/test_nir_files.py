@@ -282,7 +282,7 @@ def test_what_is_wrong_with_a_graph_is_said(said):
 def test_what_is_said_of_no_neuron_is_refused(word):
     said = {word: {"reset": "zero", "reset_delay": True, "spike_fn": Sigmoid()}[word]}
     node = nir.Affine(W, ONE) if word == "spike_fn" else nir.Threshold(ZERO)  # a surrogate by itself
-    with pytest.raises(ValueError, match=f"^from_nir: expected neurons in the file, of which {word} is said, got none"):
+    with pytest.raises(ValueError, match=f"^from_nir: expected neurons of which {word} can be said, got none"):
         from_nir(row(node), "nnx", dt=1.0, **said)
     assert from_nir(row(lif()), "nnx", dt=1.0, **said)
 
@@ -295,6 +295,10 @@ def test_of_no_reset_the_file_says_nothing_more():
     both = row(lif(), nir.LI(TAU, ONE, ZERO), nir.Threshold(ONE))
     resets = [(layer.reset, layer.reset_delay) for layer in from_nir(both, "nnx", dt=1.0, reset_delay=True).layers]
     assert resets == [("zero", True), ("none", False)]
+    never = row(nir.LI(TAU, ONE, ZERO), nir.Threshold(ONE))
+    assert from_nir(never, "nnx", dt=1.0, reset_delay=False)
+    with pytest.raises(ValueError, match="expected neurons of which reset_delay can be said"):
+        from_nir(never, "nnx", dt=1.0, reset_delay=True)
 
 
 def spoil(path):
