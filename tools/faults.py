@@ -294,9 +294,9 @@ FAULTS = [
     ),
     Fault("cpu.py", "if shape[axis] > fewer:", "if shape[axis] > fewer + 4:", "cpu"),
     Fault("cpu.py", "for number in (devices + 1, devices):", "for number in (devices,):", "cpu"),
-    Fault("neurons/_scan.py", "if size < _LARGE or", "if size >= 0 or", "sequential"),
-    Fault("neurons/_scan.py", "min(_FEW, size / _LARGE)", "0", "sequential"),
-    Fault("neurons/_scan.py", "for _ in jax.tree.leaves(carry):", "for _ in [0]:", "neurons"),
+    Fault("_scan.py", "if size < _LARGE or", "if size >= 0 or", "sequential"),
+    Fault("_scan.py", "min(_FEW, size / _LARGE)", "0", "sequential"),
+    Fault("_scan.py", "for _ in jax.tree.leaves(carry):", "for _ in [0]:", "neurons"),
     # Reports.
     Fault("_diagnosis/probe.py", '"reached": dx != 0', '"reached": ds != 0', "diagnose"),
     Fault("_diagnosis/probe.py", '"grad_norm": jnp.square(dx', '"grad_norm": jnp.square(ds', "diagnose"),

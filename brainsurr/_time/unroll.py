@@ -12,7 +12,7 @@ import jax.numpy as jnp
 from .._arrays import as_array
 from .._checks import check_function, check_word, is_integer, shapes
 from .._kernel import counted_in, counting, promote_in_gradient_check
-from ..neurons._scan import scan
+from .._scan import scan
 from .guard import trying_stateless_layers
 from .reductions import REDUCTIONS
 
