@@ -272,7 +272,7 @@ FAULTS = [
     Fault("_time/guard.py", "& _differ(right, y).any(others)", "& False", "guard"),
     Fault("_time/sequential.py", "initial_carry=promote_in_gradient_check(carry)", "initial_carry=carry", "gradients"),
     Fault("neurons/window.py", "return self.length - 1", "return self.length", "neurons"),
-    Fault("_kernel.py", "mask.shape[:1] != (steps,)", "not mask.ndim", "diagnose"),
+    Fault("_watch.py", "mask.shape[:1] != (steps,)", "not mask.ndim", "diagnose"),
     Fault("_diagnosis/probe.py", "jnp.where(mask, values.astype(wide), 0.0)", "values.astype(wide)", "diagnose"),
     Fault("_gradients/__init__.py", "[] if back is None else", "[] if True else", "gradients"),
     Fault("_gradients/report.py", " and not self.steps", "", "gradients"),

@@ -182,7 +182,7 @@ def test_page_trains_on_eight_devices_as_on_one():
     np.testing.assert_allclose(eight["losses"], one, rtol=FLIPPED["losses"])
 
 
-def test_the_loss_of_the_page_takes_explicit_axes_inside_set_mesh():
+def test_the_loss_of_the_page_takes_explicit_axes_in_set_mesh():
     scope = page((1, 1))
     mesh = jax.make_mesh((2,), ("batch",), devices=jax.devices()[:2])
     given = [np.asarray(scope[name]) for name in ("xs", "labels")]
