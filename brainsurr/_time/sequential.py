@@ -12,8 +12,9 @@ from jax.sharding import AxisType
 
 from .._arrays import as_float
 from .._checks import check_flag, check_input_shape, hint_to_call, is_function
-from .._kernel import counting, promote_in_gradient_check
+from .._kernel import promote_in_gradient_check
 from .._surrogate import Surrogate
+from .._watch import counting
 from ..neurons import Neuron
 from .guard import check_alone, name_of
 

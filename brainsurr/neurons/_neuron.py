@@ -13,12 +13,13 @@ import numpy as np
 from .._arrays import as_float, as_real, has_unit, is_number
 from .._bounds import check_inside
 from .._checks import check_function, hint_to_surrogate, shapes
-from .._kernel import counted_in, counting, promote_in_gradient_check
+from .._kernel import promote_in_gradient_check
 from .._pytree import tuples
+from .._scan import loop, scan, typed_like
 from .._surrogate import Surrogate
 from .._value import Value, cache_by_class
+from .._watch import counted_in, counting
 from .._wrong_calls import layer_hints
-from ._scan import loop, scan, typed_like
 from ._spikes import Drawn, Watched, all_spike_functions, draw_each, drawn, spike_fields, spike_functions
 
 

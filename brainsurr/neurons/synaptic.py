@@ -18,7 +18,7 @@ class Synaptic(LIF):
     is the input of the :class:`LIF` neuron that it is otherwise. The same as :class:`LI` before :class:`LIF`, but that
     recurrent spikes come back into the current.
 
-    A subclass gives another LIF neuron a current: ``class SynapticALIF(Synaptic, ALIF)``, a dataclass, is ALIF with one.
+    A subclass gives another LIF neuron a current: ``class SynapticALIF(Synaptic, ALIF)`` is ALIF with one.
 
     State: a pair of that of :class:`LIF` and the current ``i``, of the shape of the input of a step.
 

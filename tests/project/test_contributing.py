@@ -81,6 +81,7 @@ def run(tree):
     (environment / "test").touch()
     options = ["TESTED=checkout", f"VENV={environment}", f"BIN={Path(sys.executable).parent}"]
     variables = os.environ | {"PYTHONPATH": str(tree), "XLA_FLAGS": "", "MAKEFLAGS": ""}  # of a make around the tests
+    variables.setdefault("MYPY_CACHE_DIR", str(ROOT / ".mypy_cache"))  # in which `make lint` has left the frameworks
     (quick,) = re.findall(r"^QUICK := (.*)$", (tree / "Makefile").read_text(), re.MULTILINE)
     commands = {"make": ["make", *options], "pytest": [sys.executable, "-m", "pytest", "-q", "-m", quick]}
 
