@@ -208,7 +208,7 @@ def test_the_recipe_keeps_the_best_epoch_and_stops_after_it(tmp_path, monkeypatc
     assert scope["main"](tmp_path) > 0.9, "over the checkpoints of before"
     assert (tmp_path / "recipe.png").exists()
     assert "does not move" not in capsys.readouterr().out
-    recipe(monkeypatch, RATE=0.0, EPOCHS=3)["main"](tmp_path)
+    assert recipe(monkeypatch, RATE=0.0, EPOCHS=3)["main"](tmp_path) < 0.5
     assert "\nthe loss does not move\nlayer " in capsys.readouterr().out
 
 
