@@ -24,7 +24,7 @@ LINT := $(if $(filter wheel,$(TESTED)),$(WHEEL)/bin,$(BIN))
 PACKAGE := $(if $(filter wheel,$(TESTED)),--pyargs) brainsurr
 
 .PHONY: help train test test-all lint docs bench evidence release format clean
-.PHONY: test-slow test-exhaustive test-older test-floor test-peers test-data test-package soak dist tested-checkout tested-wheel
+.PHONY: test-exhaustive test-older test-floor test-peers test-data test-package soak dist tested-checkout tested-wheel
 
 help:  ## print this
 	@awk -F ':.*  ## ' '/^[a-z-]+:.*  ## / {printf "make %-9s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
@@ -35,7 +35,8 @@ train: $(VENV)/train  ## train two spiking networks and a ReLU network on handwr
 test: tested-$(TESTED)  ## test the package, its laws and what its docs show: three minutes on two cores
 	cd $(TESTED_IN) && $(TESTED_BY) $(PYTEST) -m "$(QUICK)" ./tests $(PACKAGE)
 
-test-all: test test-slow  ## test that, and what takes longer: training, processes, notebooks and studies
+test-all: tested-$(TESTED)  ## test that, and what takes longer: training, processes, notebooks and studies
+	cd $(TESTED_IN) && $(TESTED_BY) $(PYTEST) -m "not exhaustive and not peers" ./tests $(PACKAGE)
 
 lint: tested-$(TESTED)  ## check style, layout and types; .pre-commit-config.yaml runs the same
 	$(LINT)/ruff check .
@@ -66,9 +67,6 @@ clean:
 	rm -rf .venv .pytest_cache runs dist site docs/surrogates jupyter_execute
 
 # The steps of `make release`.
-
-test-slow: tested-$(TESTED)
-	cd $(TESTED_IN) && $(TESTED_BY) $(PYTEST) -m "slow and not exhaustive and not peers" ./tests
 
 test-exhaustive: tested-$(TESTED)  # every combination of settings of which the other tests try some
 	cd $(TESTED_IN) && $(TESTED_BY) $(PYTEST) -m "exhaustive and not peers" ./tests
