@@ -66,23 +66,16 @@ def readme(outcomes: Outcomes) -> str:
     """Write the README's part: what to type, and the table of calls, in five rows."""
     best, calls = default(outcomes), regrets(outcomes)
     gaps = calls[str(best)]
-    whose = ", the default of the layers" if is_of_the_layers(best) else ""
+    what = "the layers' default" if is_of_the_layers(best) else f"`{family.written(str(best))}`"
     why = ""
     if any(max(of.values()) < max(gaps.values()) for of in calls.values()):
-        why = (
-            f" Another row has a smaller worst case: of the configurations within {TIE:g} points of the smallest, the "
-            "recommended one has the smallest mean."
-        )
+        why = f" Of those within {TIE:g} points of the smallest, it has the smallest mean."
     text = (
-        "A *configuration* is a surrogate with fixed parameters; a *setting* is a task and a network to train on it. "
-        f"Take `{family.written(str(best))}`{whose}: in each of {len(outcomes)} settings, at a gain of the weights "
-        f"that other configurations chose, it is at most {max(gaps.values()):.1f} points of accuracy behind the best "
-        f"of {len(calls)} configurations. *worst* and *mean* are these distances for each configuration, *worst in* "
-        f"where.{why} *tuned* is the largest distance to the best tuned surrogate, at the learning rate that "
-        "validation prefers. *win rate* is the share of bootstrap resamples in which its worst case is "
-        "the smallest."
+        f"Take {what}: in each of {len(outcomes)} settings, a task and a network, it is at most "
+        f"{max(gaps.values()):.1f} points of accuracy behind the best of {len(calls)} surrogates with fixed "
+        f"parameters. *worst* and *mean* are these distances, *worst in* where.{why}"
     )
-    return f"{wrapped(text)}\n\n{family.single_table(outcomes, 5)}"
+    return f"{wrapped(text)}\n\n{family.single_table(outcomes, 5, short=True)}"
 
 
 def is_of_the_layers(call: Call) -> bool:

@@ -106,9 +106,7 @@ def test_a_surrogate_and_a_neuron_are_added_as_the_text_says(tree, run):
     evidence = " ".join((tree / "docs/evidence.md").read_text().split())
     assert "Not compared yet: `Parabola`." in evidence
     assert "not been finished: depth-24." in evidence
-    before, after = ((folder / "README.md").read_text() for folder in (ROOT, tree))
-    (count,) = re.findall(r"^\| surrogates +\| (\d+) ", before, re.MULTILINE)
-    assert after == re.sub(rf"^(\| surrogates +\|) {count} ", rf"\1 {int(count) + 1} ", before, flags=re.MULTILINE)
+    assert (tree / "README.md").read_bytes() == (ROOT / "README.md").read_bytes()
     for path in (ROOT / "benchmarks/results").glob("*/*.json"):
         assert (tree / path.relative_to(ROOT)).read_bytes() == path.read_bytes()
     run("pytest", "-k", f"arabola or QIF or qif or {OF_ALL}", "tests", "brainsurr/surrogates", "brainsurr/neurons")

@@ -403,15 +403,3 @@ def test_shard_map(mesh, x_spec, a_spec):
 def test_bad_x_is_described(dtype):
     with pytest.raises(TypeError, match=f"got {dtype}: cast it to jnp.bfloat16"):
         bs.LogTailedRelu()(jnp.ones(2, dtype))
-
-
-def test_quantities():
-    u = pytest.importorskip("brainunit") if not os.environ.get("CI") else __import__("brainunit")
-    f = bs.LogTailedRelu(0.1)
-    with pytest.raises(TypeError, match=r"unit mV: divide by it"):
-        f(jnp.ones(2) * u.mV)
-    ratio = (jnp.array([-1.0, 2.0]) * u.mV) / (2 * u.mV)
-    np.testing.assert_array_equal(f(ratio), [0, 1])
-    np.testing.assert_array_equal(f(u.Quantity(jnp.array([-1.0, 2.0]))), [0, 1])
-    dv = jax.grad(lambda v: jnp.sum(f(u.Quantity(v))))(jnp.array([-1.0, 2.0]))
-    assert_close(dv, [0.1, 0.5], 2, each=True)

@@ -40,8 +40,11 @@ def grid_by_alpha(outcome, shape=FOCUS) -> dict[float, list[float]]:
 # Tables
 
 
-def single_table(outcomes: Outcomes, shown: int = SHOWN) -> str:
-    """Make a table with a row per call that needs no tuning, the recommended one in bold, then the others in order."""
+def single_table(outcomes: Outcomes, shown: int = SHOWN, short: bool = False) -> str:
+    """Make a table with a row per call that needs no tuning, the recommended one in bold, then the others in order.
+
+    Short, it says how far each is behind, and where.
+    """
     fixed, tuned, (share, _) = regrets(outcomes), regrets(outcomes, "best_rate"), in_draws(outcomes)
     best, lines = str(default(outcomes)), []
     order = sorted(fixed, key=lambda call: max(fixed[call].values()))
@@ -56,7 +59,8 @@ def single_table(outcomes: Outcomes, shown: int = SHOWN) -> str:
         numbers = [max(gaps.values()), np.mean(list(gaps.values())), max(tuned[call].values())]
         firing = np.mean([outcome.single[call].firing for outcome in outcomes.values()])
         lines.append([name, *(f"{n:.1f}" for n in numbers), f"{share[call]:.0%}", f"{firing:.2f}", where])
-    header = ["configuration", "worst", "mean", "tuned", "win rate", "firing rate", "worst in"]
+    lines.insert(0, ["configuration", "worst", "mean", "tuned", "win rate", "firing rate", "worst in"])
+    header, *lines = [[*line[:3], line[-1]] if short else line for line in lines]
     return table(header, lines)
 
 
