@@ -15,6 +15,7 @@ from ._nir.layers import Population, as_arrays, build
 from ._nir.nodes import PAIRS
 from ._nir.readers import LIBRARIES, OTHERWISE, suit
 from ._surrogate import Surrogate
+from .neurons.lif import RESETS
 
 __all__ = ["from_nir", "to_nir"]
 
@@ -159,6 +160,8 @@ def from_nir(
       0.75 True zero
     """
     check_word("from_nir: host", host, HOSTS)
+    check_word("from_nir: reset", reset, (*RESETS, None))
+    check_flag("from_nir: reset_delay", reset_delay, optional=True)
     check_function("from_nir: spike_fn", spike_fn, "a surrogate or a function", optional=True)
     what = "graph to be a nir.NIRGraph or the path of a file that holds one"
     if isinstance(graph, str | os.PathLike):
