@@ -171,8 +171,8 @@ def test_a_chooser_sees_each_library_in_its_best_mode():
 
 def test_what_every_core_gains_is_shown_of_each_of_our_modes():
     on = {"as documented": 0.4, "a device for each core": 0.3, "every core": 0.1}
-    runs = [a_peer("brainsurr", "dots", seconds, 10**9, inputs="uint8", terms=terms) for terms, seconds in on.items()]
-    runs.append(a_peer("brainsurr", "full", 1.0, 10**9, inputs="uint8"))  # not on all terms
+    runs = [a_peer("brainsurr", "dots", seconds, 10**9, terms=terms) for terms, seconds in on.items()]
+    runs.append(a_peer("brainsurr", "full", 1.0, 10**9))  # not on all terms
     *_, row = speed.peers.gains({"runs": runs}).splitlines()
     assert [cell.strip() for cell in row.split("|")[1:-1]] == [
         "batch 256, `dots`",

@@ -139,8 +139,11 @@ def measure(quick):
 
 
 def _ways(title, trial, names, quick):
-    """List the ways to run a trial: its title, terms, library, mode and inputs."""
-    pairs = zip if quick else itertools.product  # of a mode and a form of inputs
+    """List the ways to run a trial: its title, terms, library, mode and inputs; each mode in one form if ``quick``."""
+
+    def pairs(modes, inputs):
+        return zip(modes, inputs[::-1], strict=False) if quick else itertools.product(modes, inputs)
+
     return [
         (title, terms, name, mode, inputs)
         for terms in trial.terms
