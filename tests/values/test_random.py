@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from cases import FLOATS, each_value_once, label
+from cases import FLOATS, all_but, each_value_once, label
 from close import assert_close, bound
 from flax import nnx
 from flax.errors import InvalidRngError
@@ -294,9 +294,10 @@ def test_two_layers_draw_apart(host):
 
 
 FIRING = [kind for kind in EXPORTED if spike_fields(kind)]
+FIRING = [None, *all_but([bs.neurons.LIF, bs.neurons.SlidingPSN], FIRING, pytest.mark.slow)]  # None: by itself
 
 
-@pytest.mark.parametrize(("host", "kind"), each_value_once(HOSTS, [*FIRING, None]), ids=label)
+@pytest.mark.parametrize(("host", "kind"), each_value_once(HOSTS, FIRING), ids=label)
 def test_in_evaluation_it_is_the_threshold(host, kind):
     def make(layers, activation):
         return [layers.layer(kind)(3, **{spike_fields(kind)[0]: activation()}) if kind else activation()]
