@@ -163,7 +163,17 @@ def is_in_one_block(xs) -> bool:
     return jax.device_count() == 1 and kinds <= {AxisType.Auto}
 
 
-def apply_layers(net, carry, xs, as_function, call=call_layer, as_product=lambda layer: None):
+def call_batch_first(convolution: Callable, xs):
+    """Call a convolution, which makes one axis of time and batch, on ``[batch, time, ...]``.
+
+    With time first, that axis has the examples of each device at each time step, and XLA sends all of them to all.
+    """
+    return jnp.swapaxes(convolution(jnp.swapaxes(xs, 0, 1)), 0, 1)
+
+
+def apply_layers(
+    net, carry, xs, as_function, call=call_layer, as_product=lambda layer: None, is_convolution=lambda layer: False
+):
     """Call the layers of a network in a row on a stretch of time; return their carries and the outputs of the last.
 
     With ``return_spikes``, the outputs are a pair of these and the spikes of the layers that fire, by index: neurons,
@@ -178,6 +188,7 @@ def apply_layers(net, carry, xs, as_function, call=call_layer, as_product=lambda
       as_product: ``as_product(layer)`` of the framework returns a function of ``[..., features]`` for its own module of
         a product over the last axis, and None for any other layer, a subclass too, which may be something else. On
         ``[time, ..., features]`` it treats each time step alone, so it is not tried.
+      is_convolution: of the framework, whether a layer is its own convolution, on any number of axes before the images.
     """
     layers = check_layers(net.layers)
     check_flags(net)
@@ -196,6 +207,8 @@ def apply_layers(net, carry, xs, as_function, call=call_layer, as_product=lambda
             if product and getattr(xs, "ndim", 0) > 2 and is_in_one_block(xs):
                 rows = given if index == 0 and isinstance(given, jax.Array) else xs
                 after, xs, inside = before, call_on_rows(product, rows), None
+            elif is_convolution(layer) and xs.ndim > len(layer.kernel_size) + 2 and not is_in_one_block(xs):
+                after, xs, inside = before, call_batch_first(layer, xs), None
             else:
                 after, xs, inside = apply_layer(layer, before, xs, call)
         carries.append(after)

@@ -80,7 +80,9 @@ class SpikingSequential(AnswersWrongCalls, nn.Module):
         return sequential.first_carries(self.layers, input_shape, start, partial(_outputs, rng))
 
     def __call__(self, carry, xs):
-        return sequential.apply_layers(self, carry, xs, _as_function, as_product=_as_product)
+        return sequential.apply_layers(
+            self, carry, xs, _as_function, as_product=_as_product, is_convolution=_is_convolution
+        )
 
 
 def _as_function(layer) -> Callable | None:
@@ -109,6 +111,11 @@ def _as_product(layer) -> Callable | None:
         return None
     module, variables = layer.unbind()
     return partial(module.apply, variables)
+
+
+def _is_convolution(layer) -> bool:
+    """Return whether flax computes a layer as a convolution, whose output is not wanted as an intermediate."""
+    return type(layer) in (nn.Conv, nn.ConvTranspose) and not layer.is_mutable_collection("intermediates")
 
 
 def _outputs(key, i, layer, carry, x):

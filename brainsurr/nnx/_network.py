@@ -74,7 +74,9 @@ class SpikingSequential(AnswersWrongCalls, nnx.Module):
         return sequential.first_carries(self.layers, input_shape, start, outputs)
 
     def __call__(self, carry, xs):
-        return sequential.apply_layers(self, carry, xs, _as_function, as_product=_as_product)
+        return sequential.apply_layers(
+            self, carry, xs, _as_function, as_product=_as_product, is_convolution=_is_convolution
+        )
 
 
 def _as_function(layer) -> Callable | None:
@@ -100,13 +102,21 @@ _OTHER = nnx.Not(nnx.Any(nnx.Param, nnx.RngState))  # variables that a layer in 
 def _as_product(layer) -> Callable | None:
     """Return a product over the last axis that flax computes; None for any other layer."""
     kind = type(layer)
-    if _CALLS.get(kind) is not kind.__call__ or sequential.functions_replaced(layer):
+    if kind not in (nnx.Linear, nnx.LinearGeneral) or _CALLS[kind] is not kind.__call__:
+        return None
+    if sequential.functions_replaced(layer):
         return None
     return layer if kind is nnx.Linear or (layer.axis == (-1,) and not layer.batch_axis) else None
 
 
+def _is_convolution(layer) -> bool:
+    """Return whether flax computes a layer as a convolution."""
+    kind = type(layer)
+    return kind in (nnx.Conv, nnx.ConvTranspose) and _CALLS[kind] is kind.__call__
+
+
 # `nnx.capture` replaces these for a while, to store their outputs, which must be ``[time, batch, features]``.
-_CALLS = {kind: kind.__call__ for kind in (nnx.Linear, nnx.LinearGeneral)}
+_CALLS = {kind: kind.__call__ for kind in (nnx.Linear, nnx.LinearGeneral, nnx.Conv, nnx.ConvTranspose)}
 
 
 def unroll(
