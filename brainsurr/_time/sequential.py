@@ -172,7 +172,7 @@ def call_batch_first(convolution: Callable, xs):
 
 
 def apply_layers(
-    net, carry, xs, as_function, call=call_layer, as_product=lambda layer: None, is_convolution=lambda layer: False
+    net, carry, xs, as_function, call=call_layer, as_product=lambda layer: None, convolved=lambda layer: 0
 ):
     """Call the layers of a network in a row on a stretch of time; return their carries and the outputs of the last.
 
@@ -188,7 +188,7 @@ def apply_layers(
       as_product: ``as_product(layer)`` of the framework returns a function of ``[..., features]`` for its own module of
         a product over the last axis, and None for any other layer, a subclass too, which may be something else. On
         ``[time, ..., features]`` it treats each time step alone, so it is not tried.
-      is_convolution: of the framework, whether a layer is its own convolution, on any number of axes before the images.
+      convolved: of the framework: over how many axes its own convolution convolves, 0 of any other layer.
     """
     layers = check_layers(net.layers)
     check_flags(net)
@@ -207,7 +207,7 @@ def apply_layers(
             if product and getattr(xs, "ndim", 0) > 2 and is_in_one_block(xs):
                 rows = given if index == 0 and isinstance(given, jax.Array) else xs
                 after, xs, inside = before, call_on_rows(product, rows), None
-            elif is_convolution(layer) and xs.ndim > len(layer.kernel_size) + 2 and not is_in_one_block(xs):
+            elif (axes := convolved(layer)) and xs.ndim > axes + 2 and not is_in_one_block(xs):
                 after, xs, inside = before, call_batch_first(layer, xs), None
             else:
                 after, xs, inside = apply_layer(layer, before, xs, call)

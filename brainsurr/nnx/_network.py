@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 import jax
+import numpy as np
 from flax import nnx
 
 from .._checks import check_kind
@@ -74,9 +75,7 @@ class SpikingSequential(AnswersWrongCalls, nnx.Module):
         return sequential.first_carries(self.layers, input_shape, start, outputs)
 
     def __call__(self, carry, xs):
-        return sequential.apply_layers(
-            self, carry, xs, _as_function, as_product=_as_product, is_convolution=_is_convolution
-        )
+        return sequential.apply_layers(self, carry, xs, _as_function, as_product=_as_product, convolved=_convolved)
 
 
 def _as_function(layer) -> Callable | None:
@@ -109,10 +108,11 @@ def _as_product(layer) -> Callable | None:
     return layer if kind is nnx.Linear or (layer.axis == (-1,) and not layer.batch_axis) else None
 
 
-def _is_convolution(layer) -> bool:
-    """Return whether flax computes a layer as a convolution."""
+def _convolved(layer) -> int:
+    """Return over how many axes flax convolves; 0 of any other layer."""
     kind = type(layer)
-    return kind in (nnx.Conv, nnx.ConvTranspose) and _CALLS[kind] is kind.__call__
+    own = kind in (nnx.Conv, nnx.ConvTranspose) and _CALLS[kind] is kind.__call__
+    return np.size(layer.kernel_size) if own else 0
 
 
 # `nnx.capture` replaces these for a while, to store their outputs, which must be ``[time, batch, features]``.
