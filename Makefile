@@ -44,6 +44,7 @@ lint: tested-$(TESTED)  ## check style, layout and types; .pre-commit-config.yam
 docs: $(VENV)/docs  ## build the documentation into site/; a bad link or a public name on no page is an error
 	$(BIN)/python -m tools.coming_from_elsewhere
 	$(BIN)/python -m tools.surrogate_pages
+	$(BIN)/python -m tools.site_pictures
 	$(BIN)/sphinx-build --quiet --fresh-env --nitpicky --fail-on-warning --keep-going -c docs . site
 	$(BIN)/python -m tools.check_site site
 
@@ -62,7 +63,7 @@ format: $(VENV)/test
 	$(BIN)/ruff format .
 
 clean:
-	rm -rf .venv .pytest_cache runs dist site docs/surrogates jupyter_execute
+	rm -rf .venv .pytest_cache runs dist site docs/drawn docs/surrogates jupyter_execute
 
 # The steps of `make release`.
 
@@ -127,6 +128,7 @@ $(VENV)/docs: EXTRAS := docs
 $(PEERS)/peers: EXTRAS := test,peers
 
 $(VENV)/train $(VENV)/test $(VENV)/docs $(PEERS)/peers: pyproject.toml
+	@echo "installing brainsurr[$(EXTRAS)] into $(@D), which takes a minute or two"
 	$(PYTHON) -m venv $(@D)
 	$(@D)/bin/pip install --quiet --editable '.[$(EXTRAS)]'
 	touch $@

@@ -26,14 +26,20 @@ def variable_value(x: Any) -> Any:
     return x
 
 
+def has_unit(x: Any) -> bool:
+    """Return whether it is a brainunit Quantity that is not dimensionless; brainunit is not imported."""
+    return hasattr(x, "mantissa") and not x.unit.dim.is_dimensionless
+
+
+def without_unit(x: Any) -> Any:
+    """Return a dimensionless Quantity as its number, all else unchanged."""
+    return x.to_decimal() if hasattr(x, "mantissa") and not has_unit(x) else x
+
+
 def as_float(x: Any, name: str = "x") -> jax.Array:
     """Convert to an array of a real floating dtype; a TypeError says what came and what to pass."""
     if isinstance(x, jax.Array) and not isinstance(x, float) and x.dtype in _COMMON:  # jax has floats with a dtype
         return x
-    if hasattr(x, "mantissa") and hasattr(x, "unit"):  # a brainunit Quantity, without importing brainunit
-        if not x.is_unitless:
-            raise TypeError(f"expected a dimensionless {name}, got one with the unit {x.unit}: divide by it")
-        x = x.to_decimal()
     x = as_real(as_parameter(x), name)
     if x.dtype.name in _NO_ZERO_OR_SIGN:
         raise TypeError(f"expected {name} in a dtype that holds 0, 1 and -1, got {x.dtype}: cast it to jnp.bfloat16")
@@ -44,7 +50,9 @@ def as_array(x: Any, name: str) -> jax.Array:
     """Convert to an array of any dtype; a TypeError says what came."""
     if x is None or isinstance(x, (str, bytes)):
         raise TypeError(f"expected {name} to be a real array, got {x!r}")
-    x = variable_value(x)
+    x = without_unit(variable_value(x))
+    if has_unit(x):
+        raise TypeError(f"expected a dimensionless {name}, got one with the unit {x.unit}: divide by it")
     try:
         return jnp.asarray(x)
     except (TypeError, ValueError) as error:
@@ -72,15 +80,15 @@ def as_scalar(x: Any, loss: str) -> jax.Array:
 
 
 def as_parameter(value: Any) -> Any:
-    """Return the array of a framework's variable, and integers beyond int32 as floats; all else unchanged.
+    """Return the array of a framework's variable, the number of a quantity, and integers beyond int32 as floats.
 
-    In lists, tuples and dictionaries as well.
+    In lists, tuples and dictionaries as well. All else is unchanged, and so is a quantity with a unit.
     """
     if type(value) in (list, tuple):
         return type(value)(map(as_parameter, value))
     if type(value) is dict:
         return {key: as_parameter(entry) for key, entry in value.items()}
-    value = variable_value(value)
+    value = without_unit(variable_value(value))
     # jax reads integers as int32: a larger one raises an OverflowError if it is Python's, and wraps around if NumPy's.
     if isinstance(value, int) and abs(value) > _INT32_MAX:
         return float(value)

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from . import _checks
-from ._arrays import as_parameter, is_number, variable_value
+from ._arrays import as_parameter, is_number, variable_value, without_unit
 from ._bounds import initial_value, names_of, trained_intervals
 from ._kernel import promote_in_gradient_check
 from ._pytree import unflatten
@@ -64,6 +64,7 @@ class Holds(AnswersWrongCalls):
             if name in self._made_for and value is not held:
                 raise TypeError(f"{owner}: {name} can't be set later: make a new layer")
             if name in self._fixed and name in vars(current := getattr(self, self._holds)):
+                value = without_unit(value)
                 self._check_changed(current.replace(**{name: value}))
         super().__setattr__(name, value)
 
@@ -82,7 +83,9 @@ class Holds(AnswersWrongCalls):
 def _number(owner: str, kind: type[Neuron], name: str, value: Any) -> Any:
     value = kind._converted(name, as_parameter(value))
     if not is_number(value):
-        raise TypeError(f"{owner}: expected {name} to be a real number or array, got {value!r}")
+        raise TypeError(
+            f"{owner}: expected {name} to be a real number or array, got {value!r}{kind._hint(name, value)}"
+        )
     kind._check_number(owner, name, value)
     return value
 

@@ -14,6 +14,7 @@ from jax.custom_derivatives import SymbolicZero
 
 from ._arrays import as_float, as_real, is_negative, match_dtype_and_rank
 from ._checks import check_distribution, check_surrogate
+from ._watch import noticing
 
 
 def spike(x, surrogate, *, key=None):
@@ -241,26 +242,6 @@ class Smooth:
 
 
 _smooth: ContextVar[Smooth | None] = ContextVar("smooth", default=None)
-noticing: ContextVar[Any] = ContextVar("noticing", default=None)  # of `diagnose`: told of each surrogate that spikes
-counted: ContextVar[Any] = ContextVar("counted", default=None)  # of `diagnose`: its mask, of the steps that run now
-
-
-@contextlib.contextmanager
-def counting(mask: jax.Array | None) -> Iterator[None]:
-    """Make `diagnose` count the values where a mask is true, ``[time, batch]`` or of one step, until the block ends."""
-    token = counted.set(mask)
-    try:
-        yield
-    finally:
-        counted.reset(token)
-
-
-def counted_in(steps: int) -> jax.Array | None:
-    """Return the mask for a loop over time steps, or raise a ValueError if it is for others."""
-    mask = counted.get()
-    if mask is not None and mask.shape[:1] != (steps,):
-        raise ValueError(f"diagnose: expected a mask [time, batch] for {steps} time steps, got shape {mask.shape}")
-    return mask
 
 
 @contextlib.contextmanager

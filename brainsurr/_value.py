@@ -9,7 +9,7 @@ import jax
 import numpy as np
 
 from . import _pytree
-from ._arrays import as_parameter, is_number, match_dtype_and_rank
+from ._arrays import as_parameter, has_unit, is_number, match_dtype_and_rank
 from ._checks import check_flag
 
 cache_by_class: Any = functools.cache  # mypy takes a class that defines __hash__ for unhashable
@@ -57,9 +57,11 @@ class Value:
     def replace(self, **changes) -> Self:
         """Copy, with some parameters or flags changed, as in ``f.replace(alpha=0.3, origin=True)``."""
         changed, names = copy.copy(self), dict.fromkeys([*vars(self), *_field_names(type(self))])
-        for name, value in changes.items():
+        for name in changes:
             if name not in names:
                 raise TypeError(f"{type(self).__name__} has no parameter or flag {name!r}, only {', '.join(names)}")
+        vars(changed).update(changes)  # each is checked beside the others
+        for name, value in changes.items():
             setattr(changed, name, value)
         return changed
 
@@ -149,10 +151,16 @@ class Value:
         elif is_number(default):
             counts = isinstance(default, int) and name in self._always_static
             if not (type(value) is int if counts else is_number(value)):
-                raise TypeError(f"{what} {'an integer' if counts else 'a real number or array'}, got {value!r}")
+                kind = "an integer" if counts else "a real number or array"
+                raise TypeError(f"{what} {kind}, got {value!r}{self._hint(name, value)}")
         low = self._lower_limits.get(name)
         if low is not None and not isinstance(value, jax.core.Tracer) and not np.all(np.asarray(value) > low):
             raise ValueError(f"{what} above {low:g}, got {value!r}")
+
+    @classmethod
+    def _hint(cls, name: str, value: Any) -> str:
+        """Return what to add to an error about a value that is no number."""
+        return ": no number has a unit here, docs/units.md says what to divide by" if has_unit(value) else ""
 
     def __reduce__(self):  # for copy and pickle
         parameters, structure = _pytree.flatten(self)

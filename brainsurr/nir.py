@@ -15,6 +15,7 @@ from ._nir.layers import Population, as_arrays, build
 from ._nir.nodes import PAIRS
 from ._nir.readers import LIBRARIES, OTHERWISE, suit
 from ._surrogate import Surrogate
+from .neurons.lif import RESETS
 
 __all__ = ["from_nir", "to_nir"]
 
@@ -49,7 +50,7 @@ def to_nir(
     channels first, and what a ``Flatten`` gives is in that order. There a spike needs a potential above the threshold,
     here one at it.
 
-    Surrogates, dtypes of potentials and what else has no effect on the spikes go into the metadata, for `from_nir`.
+    Surrogates, dtypes of states and what else NIR has no word for go into the metadata, for `from_nir`.
     What is trained is not said, and random spikes are written as they are in evaluation.
 
     Args:
@@ -64,7 +65,7 @@ def to_nir(
         and ``r``, and refuses what it can't, with what to change. Without it the graph is NIR's own.
       lossy: whether to write resets that NIR does not have, your own surrogates, and layers with a ``dtype`` of their
         own, with a warning. The metadata then names the reset, which only `from_nir` reads; other libraries reset to
-        zero. Surrogate and dtype are left out.
+        zero, so with a ``reader`` a reset has to be its own all the same. Surrogate and dtype are left out.
 
     Raises:
       TypeError: ``net`` is not a ``SpikingSequential``.
@@ -89,7 +90,7 @@ def to_nir(
         method, r = library.method if method is None else method, library.r if r is None else r
         how = _convention(dt, method, r, ("1", "tau/dt"))
         expect(np.isclose(how.dt, library.dt or how.dt), f"dt={library.dt}, the only step of {reader}", dt)
-        to = Writer(shape, how, library.reset, fuses="CubaLIF" in library.nodes)
+        to = Writer(shape, how, library.reset, "CubaLIF" in library.nodes, reader)
         words = {"dt": how.dt, "method": how.method} | ({} if reader is None else {"reader": reader})
         to.add("input", _nir.Input(np.array(channels_first(shape))), words)
         for i, layer in enumerate(net.layers):
@@ -146,7 +147,7 @@ def from_nir(
       A ``SpikingSequential``; for Flax Linen a pair of it and its variables.
 
     Raises:
-      ValueError: the file can't be read, or there is no such layer here.
+      ValueError: the file can't be read, there is no such layer here, or no neuron for which something is said.
 
     Example:
       >>> import nir, numpy as np
@@ -159,6 +160,8 @@ def from_nir(
       0.75 True zero
     """
     check_word("from_nir: host", host, HOSTS)
+    check_word("from_nir: reset", reset, (*RESETS, None))
+    check_flag("from_nir: reset_delay", reset_delay, optional=True)
     check_function("from_nir: spike_fn", spike_fn, "a surrogate or a function", optional=True)
     what = "graph to be a nir.NIRGraph or the path of a file that holds one"
     if isinstance(graph, str | os.PathLike):
@@ -188,6 +191,7 @@ def from_nir(
                 expect(type(node) in READERS, f"one of {sorted(k.__name__ for k in READERS)}", type(node).__name__)
                 READERS[type(node)](node, to, *filter(None, [partner]))
         to.check_end()
+        to.check_said()
         return build(import_module(f"brainsurr.{host}._nir"), to.layers)
 
 

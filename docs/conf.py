@@ -19,7 +19,7 @@ from docutils.utils.math import MathError
 from docutils.utils.math.latex2mathml import tex2mathml
 from sphinx.util import logging
 from sphinx.util.inspect import signature as signature_of
-from sphinx.util.inspect import stringify_signature
+from sphinx.util.inspect import signature_from_str, stringify_signature
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
 import brainsurr
@@ -70,6 +70,11 @@ html_theme_options = {
 
 warn = logging.getLogger(__name__).warning
 
+DRAWN = Path(__file__).parent / "drawn"  # by tools/site_pictures.py
+# The arguments that most people leave alone come last in a signature: those before them in the order of use.
+SELDOM = ["learnable", "recurrent", "rngs", "decay_input", "reset_delay", "reset_grad", "reset_adapted"]
+SELDOM += ["self_connections", "recurrent_kernel_init", "bounds", "carry_init", "param_dtype"]
+
 
 def mathml(self, node):
     """Write a formula as MathML, which browsers draw without a script."""
@@ -95,22 +100,49 @@ def is_foreign(app, what, name, member, skip, options):
 
 
 def plain_signature(app, what, name, obj, options, signature, returns):
-    """Write defaults as in code, and leave out the arguments that flax adds to each Linen module."""
+    """Write defaults as in code, arguments by name in the order of use, and none that flax adds to a Linen module."""
     if signature is None:
         return None
     if signature == "(*args, **kwargs)":  # that of the metaclass
         signature = stringify_signature(signature_of(obj.__init__, bound_method=True), show_annotation=False)
-    signature = re.sub(r", parent=<.*?>, name=None", "", signature)
+    signature = re.sub(r"(?:, \*)?, parent=<.*?>, name=None", "", signature)
     signature = re.sub(r"<(?:class|function) '?(?:[\w.]*\.)?(\w+)'?>", r"\1", signature)
     signature = re.sub(r"<function (\w+)\.<locals>.*?>", r"\1()", signature)
     signature = re.sub(r"(Orthogonal|ZeroInit)\(.*?unit=Unit\(.1.\)\W*\)", r"\1()", signature)
-    return re.sub(r"(FrozenDict|mappingproxy)\((.*?)\)", r"\2", signature), returns
+    signature = re.sub(r"(FrozenDict|mappingproxy)\((.*?)\)", r"\2", signature)
+    scaled = r"Scaled\(surrogate=(\w+)\(alpha=([\d.]+)\), height=1\.0, width=([\d.]+)\)"
+    signature = re.sub(scaled, r"\1(\2).scaled(width=\3)", signature)
+    if what == "class" and "learnable=" in signature:
+        signature = stringify_signature(in_order_of_use(signature_from_str(signature)))
+    return signature, returns
+
+
+def in_order_of_use(signature):
+    """Move arguments by name that are seldom given behind the others."""
+
+    def place(parameter):
+        seldom = parameter.kind is inspect.Parameter.KEYWORD_ONLY and parameter.name in SELDOM
+        return parameter.kind, SELDOM.index(parameter.name) if seldom else -1
+
+    return signature.replace(parameters=sorted(signature.parameters.values(), key=place))
+
+
+def show_what_it_does(app, what, name, obj, options, lines):
+    """Put the picture of a neuron, if there is one, behind the first sentence about it or about a layer of it."""
+    neuron = name.rpartition(".")[2]
+    if what == "class" and (DRAWN / f"{neuron}.png").exists():
+        alt = f"What {neuron} does: its input, its potential and its spikes over time"
+        at = lines.index("")
+        lines[at:at] = ["", f".. image:: /docs/drawn/{neuron}.png", f"   :alt: {alt}", "   :width: 640px"]
 
 
 def link_to_full_size(app, doctree, page):
-    """Let each picture open in full size: Sphinx links those whose width is given."""
+    """Let each picture open in full size: Sphinx links those whose width is given. A wide one scrolls on a phone."""
     for image in doctree.findall(nodes.image):
-        image.setdefault("width", f"{imagesize.get(app.srcdir / image['uri'])[0]}px")
+        width = imagesize.get(app.srcdir / image["uri"])[0]
+        if "width" not in image and width > 1000:
+            image["classes"].append("wide")
+        image.setdefault("width", f"{width}px")
 
 
 def check_public_names(app, env):
@@ -131,5 +163,6 @@ def setup(app):
     app.add_html_math_renderer("mathml", (mathml, None), (mathml, None))
     app.connect("autodoc-skip-member", is_foreign)
     app.connect("autodoc-process-signature", plain_signature)
+    app.connect("autodoc-process-docstring", show_what_it_does)
     app.connect("doctree-resolved", link_to_full_size)
     app.connect("env-check-consistency", check_public_names)

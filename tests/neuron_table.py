@@ -227,7 +227,7 @@ F0, F4 = bs.LogTailedRelu(0.25), bs.LogTailedRelu(np.array([0.0, 0.125, 0.5, 1.0
 DECAY = np.array([0.5, 0.75, 0.25, 1.0], np.float32)
 THRESHOLD = np.array([1.0, 0.75, 1.25, 0.5], np.float32)
 TURN = np.array([0.25, 0.5, 0.125, 0.75], np.float32)
-RESTS = {"threshold": THRESHOLD, "refractory_decay": DECAY, "spike_damping": 0.25}
+RESTS = {"damping": 0.125, "threshold": THRESHOLD, "refractory_decay": DECAY, "spike_damping": 0.25}
 BALANCED = [{"frequency": 0.5, "damping": 0.25, "spike_fn": F0}, {"frequency": TURN, "spike_fn": F4} | RESTS]
 TABLE = [
     Entry(neurons.LI, [{"decay": 0.5}, {"decay": DECAY, "decay_input": True}], li),

@@ -14,7 +14,6 @@ STYLE = {"font.size": 9, "axes.spines.top": False, "axes.spines.right": False, "
 GROUPS = ("relu", "triangle", "gaussian", "exponential", "pseudo_spike", "algebraic", "logarithm", "fourier")
 COLUMNS = 3
 SCALE = (-0.75, 1.75)  # of the gallery; what does not fit has its own
-HERO = (bs.LogTailedRelu(alpha=0.1), bs.Arctan(alpha=2.0))
 # Values of the first parameter in the pictures of one surrogate, where half, once and twice the default look alike.
 VALUES = {
     bs.LogTailedRelu: [0.0, 0.1, 0.3],
@@ -36,19 +35,15 @@ def exported_surrogates() -> dict[str, bs.Surrogate]:
 
 
 def hero():
-    """Draw the spike that goes forward, and two of the gradients that go back in its place, readable on a phone."""
+    """Draw the spike that goes forward, and the layers' default that goes back in its place, readable on a phone."""
     figure, axes = plt.subplots(2, 1, figsize=(5.0, 3.9), layout="constrained", sharex=True, height_ratios=(1, 1.5))
-    plot.surrogate(*HERO, xlim=(-2, 4), axes=(figure.add_subplot(), axes[1]))
-    figure.delaxes(figure.axes[-1])  # of the primitives
-    x = np.array([-2.0, 0.0, 0.0, 4.0])
-    axes[0].plot(x, [0.0, 0.0, 1.0, 1.0], color="0.2", label="spike")
-    axes[0].set(ylabel="forward", yticks=[0, 1], ylim=(-0.1, 1.15))
-    axes[1].set(
-        ylabel="backward", xlabel="membrane potential minus threshold", yticks=[0, 0.1, 0.5, 1], ylim=(-0.06, 1.1)
-    )
-    handles, labels = (a + b for a, b in zip(*(axis.get_legend_handles_labels() for axis in axes), strict=True))
-    axes[1].get_legend().remove()
-    figure.legend(handles, labels, loc="outside upper center", ncols=len(labels), frameon=False)
+    x = np.linspace(-2, 2, 801, dtype=np.float32)
+    axes[0].plot([-2.0, 0.0, 0.0, 2.0], [0.0, 0.0, 1.0, 1.0], color="0.2")
+    axes[0].set_title("forward: a spike, 0 or 1", loc="left")
+    axes[0].set(yticks=[0, 1], ylim=(-0.1, 1.15))
+    axes[1].plot(x, bs.neurons.LIF().spike_fn.surrogate_grad(x))
+    axes[1].set_title("backward: the gradient of the layers' default", loc="left")
+    axes[1].set(xlabel="membrane potential minus threshold", yticks=[0, 0.5, 1], ylim=(-0.06, 1.1))
     return figure
 
 

@@ -3,7 +3,7 @@
 ``python -m benchmarks.digits`` trains on scikit-learn's 1,797 images of 8 x 8 pixels and writes the result and
 three pictures to ``runs/digits``. Of its two spiking networks the second trains ``--learnable`` parameters of the
 surrogate with the weights. All see the same noisy, shifted images over 8 time steps, in the same order, and every
-``--framework`` starts from the same weights. Each framework has its network and its step in a file of its name.
+``--framework`` starts from the same weights. Each epoch is followed by validation; the test comes once, at the end.
 
 Checkpoints are kept in ``checkpoints`` beside the result until it is written. ``--resume`` continues a run that was
 stopped, at any time and by any signal, and ends with the same bits as an undisturbed one.
@@ -15,6 +15,7 @@ import time
 
 import brainsurr as bs
 from brainsurr import cpu
+from brainsurr.neurons import LIF
 from brainsurr.nnx import SpikingActivation
 
 from ..lib import FRAMEWORKS, results
@@ -42,10 +43,10 @@ def main(argv=None):
 
 def train_and_write(job: Job, folder: Folder, save_every: int):
     """Train the networks of a job, draw the pictures, write the result and print the table."""
-    data, start, resumed = task.load(), time.perf_counter(), folder.checkpoints.exists()
+    data, start, resumed = task.load_validated(), time.perf_counter(), folder.checkpoints.exists()
     runs, spikes = train_all(job, data, folder.checkpoints, save_every)
     result = {
-        "task": "scikit-learn digits, 75/25 stratified split, random_state 0",
+        "task": "scikit-learn digits, 60/15/25 stratified split, random_state 0",
         **job.settings(),
         "test_accuracy": {name: report.summary(of_seeds) for name, of_seeds in runs.items()},
         "runs": runs,
@@ -53,7 +54,7 @@ def train_and_write(job: Job, folder: Folder, save_every: int):
         "resumed": resumed,
         **results.environment(),
     }
-    report.draw(folder.path, job.surrogate, runs, spikes["LIF"], int(data.test_labels[0]))
+    report.draw(folder.path, job.surrogate, runs, spikes["LIF"], int(data[-1][1][0]))
     folder.finish(result)
     print(report.table(result))
     print(f"\n{result['seconds']:.0f} s on {result['device']}; see {folder.path} for result.json and the pictures")
@@ -66,8 +67,8 @@ def parse(argv):
     add = parser.add_argument
     add("--seeds", type=positive, default=5, metavar="N", help="networks of each kind (default: 5)")
     add("--epochs", type=positive, default=40, metavar="N", help="passes over the data (default: 40)")
-    add("--surrogate", default="LogTailedRelu", metavar="NAME", help=", ".join(sorted(classes)))
-    add("--alpha", type=float, metavar="A", help="the surrogate's alpha (default: 0.1 for LogTailedRelu)")
+    add("--surrogate", metavar="NAME", help=f"{', '.join(sorted(classes))} (default: that of the layers)")
+    add("--alpha", type=float, metavar="A", help="the surrogate's alpha")
     trained = "parameters that the second network trains (default: alpha)"
     add("--learnable", nargs="*", default=["alpha"], metavar="NAME", help=trained)
     add("--framework", choices=FRAMEWORKS, default="nnx", help="of layers and training (default: nnx)")
@@ -76,11 +77,9 @@ def parse(argv):
     add("--save-every", type=positive, default=10, metavar="EPOCHS", help="between checkpoints (default: 10)")
     add("--resume", action="store_true", help="resume from the checkpoints in DIR, if any")
     args = parser.parse_args(argv)
-    if args.surrogate not in classes:
+    if args.surrogate not in (None, *classes):
         parser.error(f"--surrogate: {args.surrogate!r} is not one of {', '.join(sorted(classes))}")
-    surrogate = classes[args.surrogate]()
-    if args.alpha is None and args.surrogate == "LogTailedRelu":
-        args.alpha = 0.1
+    surrogate = classes[args.surrogate]() if args.surrogate else LIF().spike_fn
     try:
         args.surrogate = surrogate if args.alpha is None else surrogate.replace(alpha=args.alpha)
         SpikingActivation(args.surrogate, learnable=args.learnable)

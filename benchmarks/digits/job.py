@@ -44,18 +44,19 @@ class Job(NamedTuple):
 
     def networks(self) -> dict[str, tuple[bs.Surrogate | None, tuple[str, ...]]]:
         """Return the surrogate and the trained parameters of each network by name; a ReLU network has no surrogate."""
-        trained = {"LIF, trained": (self.surrogate, tuple(self.learnable))} if self.learnable else {}
+        names = " and ".join(self.learnable)
+        trained = {f"LIF, trained {names}": (self.surrogate, tuple(self.learnable))} if names else {}
         return {"LIF": (self.surrogate, ()), **trained, "ReLU": (None, ())}
 
     def settings(self) -> dict[str, Any]:
         """Return the settings that a result shows."""
-        shown = {"framework": self.framework, "surrogate": repr(self.surrogate)}
+        shown = {"framework": self.framework, "surrogate": repr(self.surrogate), "learnable": self.learnable}
         return shown | {"epochs": self.epochs, "dtype": self.dtype}
 
     def about(self) -> dict[str, Any]:
         """Return everything that must be equal for a resumed run to end with the same bits."""
         here, options = results.environment(), {name: str(getattr(jax.config, name)) for name in OPTIONS}
-        more = {"seeds": self.seeds, "learnable": self.learnable, "python": here["python"], "device": here["device"]}
+        more = {"seeds": self.seeds, "python": here["python"], "device": here["device"]}
         more |= {"devices": jax.device_count()}
         return self.settings() | more | options | here["versions"]
 

@@ -26,25 +26,34 @@ def table(result):
         layers = np.mean([run[key] for run in runs], axis=0)
         return ", ".join(form.format(v) for v in layers) if len(runs[0][key]) else "-"
 
-    def alpha(runs):
+    def surrogate(runs):
         pairs = [(run["parameters"]["before"], run["parameters"]["after"]) for run in runs]
-        if not pairs[0][0]:
-            return "-"
         texts = []
-        for name, start in pairs[0][0][0].items():
+        for name in result["learnable"] if pairs[0][0] else ():
+            start, *_ = (layer[name] for layer in pairs[0][0])
             ends = [np.mean([after[i][name] for _, after in pairs]) for i in range(len(pairs[0][0]))]
             texts.append(f"{name} {start:g} -> {', '.join(f'{end:.3g}' for end in ends)}")
-        return "; ".join(texts)
+        return "; ".join(texts) or "-"
 
     header = ("network", "test accuracy", "firing rate per layer", "silent neurons", "surrogate, before -> after")
     rows = []
     for name, runs in result["runs"].items():
-        accuracy = result["test_accuracy"][name]
-        spread = f"{accuracy['mean']:.4f} ± {accuracy['sd']:.4f}"
-        rows.append((name, spread, mean(runs, "firing_rate", "{:.3f}"), mean(runs, "silent", "{:.1%}"), alpha(runs)))
-    return f"\n{result['surrogate']}, mean over {len(next(iter(result['runs'].values())))} seeds\n\n" + report.table(
-        header, rows
-    )
+        firing, silent = mean(runs, "firing_rate", "{:.3f}"), mean(runs, "silent", "{:.1%}")
+        rows.append((name, _accuracy(result["test_accuracy"][name]), firing, silent, surrogate(runs)))
+    seeds = len(next(iter(result["runs"].values())))
+    of = f"mean over {seeds} seeds" if seeds > 1 else "one seed"
+    return f"\n`{result['surrogate']}`, {of}\n\n{report.table(header, rows)}"
+
+
+def line(result):
+    """Write the accuracies of a result in a line."""
+    accuracies = result["test_accuracy"]
+    shown = "; ".join(f"{name} {of['mean']:.3f}" for name, of in accuracies.items())
+    return f"{shown} (test accuracy, mean of {len(accuracies['LIF']['seeds'])} seeds)"
+
+
+def _accuracy(of):
+    return f"{of['mean']:.4f}" + (f" ± {of['sd']:.4f}" if len(of["seeds"]) > 1 else "")
 
 
 def section(results_of_runs: Sequence[Mapping[str, Any]]) -> str:
@@ -63,7 +72,7 @@ def section(results_of_runs: Sequence[Mapping[str, Any]]) -> str:
         ),
     ]
     for other in others:
-        accuracies = (f"{name} {a['mean']:.4f} ± {a['sd']:.4f}" for name, a in other["test_accuracy"].items())
+        accuracies = (f"{name} {_accuracy(a)}" for name, a in other["test_accuracy"].items())
         lines.append(f"- `--framework {other['framework']}`: {'; '.join(accuracies)} ({other['seconds']:.0f} s)")
     return "\n\n".join(lines)
 
@@ -94,10 +103,10 @@ def draw(out, surrogate, runs, spikes, digit):
 
     figure, axes = plt.subplots(1, 2, figsize=(9, 3.4), layout="constrained")
     for name, of_seeds in runs.items():
-        for axis, curve in zip(axes, ("loss", "test_accuracy"), strict=True):
+        for axis, curve in zip(axes, ("loss", "validation_accuracy"), strict=True):
             report.plot_seeds(axis, [run["curve"][curve] for run in of_seeds], label=name, alpha=0.2)
     axes[0].set(xlabel="epoch", ylabel="training loss", yscale="log")
-    axes[1].set(xlabel="epoch", ylabel="test accuracy", ylim=(0.9, 1.0))
+    axes[1].set(xlabel="epoch", ylabel="validation accuracy", ylim=(0.9, 1.0))
     axes[1].legend(frameon=False, title="mean and range of the seeds")
     figure.savefig(out / "training.png", dpi=150)
     plt.close("all")

@@ -1,6 +1,7 @@
 """Train one network with checkpoints, and all networks of a job."""
 
 import importlib
+import re
 from pathlib import Path
 
 import jax
@@ -19,7 +20,7 @@ def train_all(job: Job, data, folder: Path, save_every: int):
 
     Args:
       job: networks, seeds and settings.
-      data: of `task.load`.
+      data: of `task.load_validated`.
       folder: of the checkpoints, one folder for each network.
       save_every: epochs between checkpoints.
 
@@ -27,18 +28,18 @@ def train_all(job: Job, data, folder: Path, save_every: int):
       For each network the outcomes of `train`, a list over seeds; and its spikes with the first seed.
     """
     make = importlib.import_module(f".{job.framework}", __package__).Network
-    networks, steps = job.networks(), job.epochs * (len(data.train_images) // task.BATCH)
+    networks, steps = job.networks(), job.epochs * (len(data[0][1]) // task.BATCH)
     outcomes, spikes = {name: [] for name in networks}, {}
     with tqdm(total=len(networks) * job.seeds * job.epochs, unit="epoch", desc="training") as bar:
         for name, of_network in networks.items():
             for seed in range(job.seeds):
 
                 def on_epoch(loss, accuracy, what=f"{name}, seed {seed}"):
-                    bar.set_postfix_str(f"{what}, loss {loss:.3f}, test {accuracy:.3f}", refresh=False)
+                    bar.set_postfix_str(f"{what}, loss {loss:.3f}, validation {accuracy:.3f}", refresh=False)
                     bar.update()
 
                 network = make(*of_network, seed, steps, job.dtype)
-                with checkpoints.manager(folder / f"{name.replace(', ', '-')}-{seed}") as kept:
+                with checkpoints.manager(folder / re.sub(r"\W+", "-", f"{name} {seed}")) as kept:
                     outcome, of_first_image = train(data, network, seed, job.epochs, on_epoch, kept, save_every)
                 outcomes[name].append(outcome)
                 spikes.setdefault(name, of_first_image)
@@ -46,21 +47,22 @@ def train_all(job: Job, data, folder: Path, save_every: int):
 
 
 def train(data, network, seed, epochs, on_epoch=lambda loss, accuracy: None, kept=None, every=1):
-    """Train one network.
+    """Train one network, and test it at the end.
 
     Args:
-      data: of `task.load`.
+      data: of `task.load_validated`.
       network: a ``Network`` of one of the frameworks.
       seed: of the order of the images and of their noise.
       epochs: passes over the training images, those of a restored checkpoint included.
-      on_epoch: called with the loss and the test accuracy of each epoch, also of those before a restored checkpoint.
+      on_epoch: called with loss and validation accuracy of each epoch, also of those before a restored checkpoint.
       kept: a manager of checkpoints; training continues from the newest. Without it nothing is read or saved.
       every: epochs between checkpoints; the last epoch is always saved.
 
     Returns:
       The outcome as JSON, and the spikes ``[time, neurons]`` of each LIF layer for the first test image.
     """
-    before, curve, order = parameters(network), {"loss": [], "test_accuracy": []}, np.random.default_rng(seed)
+    before, curve, order = parameters(network), {"loss": [], "validation_accuracy": []}, np.random.default_rng(seed)
+    training, validation, test = data
     if network.on_all_devices:
         network.load(cpu.split(network.state(), axis=None))
     if saved := kept and checkpoints.restore(kept, like=network.state()):
@@ -68,19 +70,19 @@ def train(data, network, seed, epochs, on_epoch=lambda loss, accuracy: None, kep
         network.load(state)
     done = len(curve["loss"])
     for epoch in range(epochs):
-        images, labels, keys = batches(data, order, seed, epoch)  # drawn again when resumed: each changes the order
+        images, labels, keys = batches(*training, order, seed, epoch)  # again when resumed: each changes the order
         if epoch >= done:
             if network.on_all_devices:
                 images, labels = cpu.split((images, labels), axis=1)
             curve["loss"].append(float(network.train_epoch(images, labels, keys)))
-            curve["test_accuracy"].append(float(network.evaluate(data.test_images, data.test_labels)[0]))
+            curve["validation_accuracy"].append(float(network.evaluate(*validation)[0]))
             if kept and ((epoch + 1) % every == 0 or epoch + 1 == epochs):
                 checkpoints.save(kept, epoch + 1, network.state(), curve)
         on_epoch(*(values[epoch] for values in curve.values()))
-    spikes = network.evaluate(data.test_images, data.test_labels)[1]
+    accuracy, spikes = network.evaluate(*test)
     return {
         "seed": seed,
-        "test_accuracy": curve["test_accuracy"][-1],
+        "test_accuracy": float(accuracy),
         "firing_rate": [float(s.mean()) for s in spikes],
         "silent": [float((s.sum((0, 1)) == 0).mean()) for s in spikes],
         "parameters": {"before": before, "after": parameters(network)},
@@ -89,12 +91,12 @@ def train(data, network, seed, epochs, on_epoch=lambda loss, accuracy: None, kep
     }, [np.asarray(s[:, 0]) for s in spikes]
 
 
-def batches(data, order, seed, epoch):
+def batches(images, labels, order, seed, epoch):
     """Draw the order of an epoch: images and labels ``[batches, batch, ...]``, and a key for each batch."""
-    number = len(data.train_images) // task.BATCH
-    rows = order.permutation(len(data.train_images))[: number * task.BATCH].reshape(number, task.BATCH)
+    number = len(labels) // task.BATCH
+    rows = order.permutation(len(labels))[: number * task.BATCH].reshape(number, task.BATCH)
     keys = jax.random.split(jax.random.fold_in(jax.random.key(seed), epoch), number)
-    return data.train_images[rows], data.train_labels[rows], keys
+    return images[rows], labels[rows], keys
 
 
 def parameters(network):

@@ -20,8 +20,8 @@ def table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
         padded = [first.ljust(widths[0]), *(cell.rjust(width) for cell, width in zip(rest, widths[1:], strict=True))]
         return f"| {' | '.join(padded)} |"
 
-    rule = [":" + "-" * (widths[0] - 1), *("-" * (width - 1) + ":" for width in widths[1:])]
-    return "\n".join(map(line, [header, rule, *rows]))
+    rule = [":" + "-" * (widths[0] + 1), *("-" * (width + 1) + ":" for width in widths[1:])]
+    return "\n".join([line(header), f"|{'|'.join(rule)}|", *map(line, rows)])
 
 
 class Claim(NamedTuple):

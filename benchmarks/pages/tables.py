@@ -1,12 +1,8 @@
 """The text of every page that has generated parts."""
 
-import re
-
-import braintools
-
-import brainsurr as bs
 from tools.parts import filled
 
+from ..digits import report as digits
 from ..lib.results import PICTURES, RESULTS, committed
 from ..lib.study import provenance
 from ..nir import report as nir
@@ -34,7 +30,11 @@ def pages() -> dict[str, str]:
     """Return the text of each page, with its generated parts of now."""
     outcomes = report.load(RESULTS / "comparison")
     parts = {
-        "README.md": {"speed": speed.readme(RESULTS / "speed"), "evidence": evidence.readme(outcomes)},
+        "README.md": {
+            "train": digits.line(committed("digits")),
+            "speed": speed.readme(RESULTS / "speed"),
+            "evidence": evidence.readme(outcomes),
+        },
         "docs/evidence.md": evidence.parts(outcomes),
         "docs/studies.md": evidence.studies(outcomes),
         "docs/speed.md": speed.parts(RESULTS / "speed"),
@@ -43,8 +43,7 @@ def pages() -> dict[str, str]:
         "docs/neurons.md": {"table": of_neurons()},
         "docs/nir.md": {"tables": nir.part(committed("nir"))},
     }
-    texts = {page: filled(page, of_page) for page, of_page in parts.items()}
-    return texts | {"README.md": counted(texts["README.md"])}
+    return {page: filled(page, of_page) for page, of_page in parts.items()}
 
 
 def draw():
@@ -53,19 +52,3 @@ def draw():
         report.draw(outcomes, PICTURES / "evidence/comparison.png")
     learn_alpha.draw(learn_alpha.load(RESULTS / "learn_alpha"), PICTURES / "evidence")
     robustness.draw(PICTURES / "withstands")
-
-
-def counted(text):
-    """Write the number of surrogates of each library into the row of that name, in the README's table of libraries."""
-    (head,) = re.findall(r"^\| +(\| brainsurr .*)\|$", text, re.MULTILINE)
-    columns = head.removeprefix("|").split("|")
-    cells = [f" {surrogates_of(column.strip())}".ljust(len(column)) for column in columns]
-    return re.sub(r"^(\| surrogates +\|).*\|$", rf"\g<1>{'|'.join(cells)}|", text, flags=re.MULTILINE)
-
-
-def surrogates_of(library):
-    """Count the surrogates of a library: those of braintools have the same names here, the others rows of a table."""
-    if library not in ("brainsurr", "braintools"):
-        return len(bs.equivalents(library))
-    ours = {name for name in bs.surrogates.NAMES if isinstance(getattr(bs, name), type)} - {"Surrogate", "Scaled"}
-    return len(ours if library == "brainsurr" else ours & set(vars(braintools.surrogate)))

@@ -112,10 +112,14 @@ def _works(python):
 
 def run_peer(python, name, terms, **job):
     """Run one peer in a process of its own, on the terms given; return what it printed, or raise a RuntimeError."""
+    return run_on(terms, python, name, "benchmarks.speed.peers", name, json.dumps(job))
+
+
+def run_on(terms, python, what, module, *args):
+    """Run a module on the terms given; return the JSON that it printed, or raise a RuntimeError, which names it."""
     environ = os.environ | {"JAX_PLATFORMS": "cpu", "CUDA_VISIBLE_DEVICES": ""} | TERMS[terms]
     environ["JAX_ENABLE_COMPILATION_CACHE"] = "false"  # else a second run would time how it is read
-    command = [python, "-m", "benchmarks.speed.peers", name, json.dumps(job)]
-    printed = _run(command, name, cwd=ROOT, env=environ, timeout=PATIENCE)
+    printed = _run([python, "-m", module, *args], what, cwd=ROOT, env=environ, timeout=PATIENCE)
     return json.loads(printed.splitlines()[-1])  # a library may have printed something before
 
 

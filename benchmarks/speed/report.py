@@ -53,7 +53,8 @@ def readme(folder):
     """Return the README's part: a line for each library on jax, and where it was measured."""
     result = load(folder)["peers"]
     table, about = peers.chooser(result, of_jax=True)
-    return f"{table}\n\n{wrapped(f'{about} On {_where(result)}.')}"
+    of_jax = result | {"runs": [run for run in result["runs"] if "jax" in run["versions"]]}
+    return f"{table}\n\n{wrapped(f'{about} On {_where(result)}{_elsewhere(of_jax)}.')}"
 
 
 def gains(folder):

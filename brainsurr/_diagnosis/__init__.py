@@ -11,8 +11,8 @@ import jax.numpy as jnp
 
 from .._arrays import as_real, as_scalar
 from .._checks import check_function
-from .._kernel import counting, noticing
 from .._report import Report, as_text, user_line
+from .._watch import counting, noticing
 from ..neurons import Neuron, Recurrent
 from ..neurons._spikes import Watched, spike_fields, with_spike_functions
 from .probe import Use, gradient, measure

@@ -9,9 +9,9 @@ import jax.numpy as jnp
 import numpy as np
 
 from .._arrays import as_float
-from .._kernel import counted
 from .._report import user_line
 from .._surrogate import Scaled, Surrogate
+from .._watch import counted
 from ..neurons._spikes import Drawn
 
 

@@ -136,16 +136,17 @@ def _traced(scalar, values):
 def _directions(values) -> Iterator[tuple[str, dict[str, Any]]]:
     """Yield the name of each parameter, and a random direction that changes this one alone.
 
-    Its size is that of the entries of the parameter, or 1 where all are 0.
+    Its size is that of the entries of the parameter, or 1 where all are 0. All in NumPy: jax would compile each
+    operation anew for each check.
     """
     rng = np.random.default_rng(0)
+    values = {name: np.asarray(value) for name, value in values.items()}
     for name, value in values.items():
-        size = float(jnp.sqrt(jnp.mean(jnp.square(jnp.abs(value)))))
-        direction = (size or 1.0) * rng.standard_normal(value.shape)
-        if jnp.iscomplexobj(value):
-            direction = direction + 1j * (size or 1.0) * rng.standard_normal(value.shape)
-        direction = jnp.asarray(direction)
-        yield name, jax.tree.map(jnp.zeros_like, values) | {name: direction}
+        size = np.sqrt(np.mean(np.square(np.abs(value)))) or 1.0
+        direction = size * rng.standard_normal(value.shape)
+        if np.iscomplexobj(value):
+            direction = direction + 1j * size * rng.standard_normal(value.shape)
+        yield name, jax.tree.map(np.zeros_like, values) | {name: np.asarray(direction)}
 
 
 def _measured(scalar, values) -> tuple[float, dict[str, Slope]]:
@@ -193,7 +194,7 @@ def _derived(scalar, values) -> dict[str, Derived]:
     forward_mode = jax.jit(lambda direction: jax.jvp(scalar, (values,), (direction,))[1])
     slopes = {}
     for name, direction in _directions(values):
-        terms = np.zeros(0) if gradients is None else np.asarray((gradients[name] * direction[name]).real)
+        terms = np.zeros(0) if gradients is None else (np.asarray(gradients[name]) * direction[name]).real
         reverse = None if gradients is None else float(terms.sum())
         forward, _ = _unless_undefined(forward_mode, direction)
         if reverse is None and forward is None:

@@ -131,12 +131,13 @@ class Writer(Chain):
       owners: by its nodes.
       reset: that of neurons there, with ``reset_delay``.
       fuses: whether integrators and the neurons behind them are one node, a CubaLIF.
+      reader: the library that it is written for, or None.
       lost: what NIR does not say of the layers so far.
     """
 
-    def __init__(self, shape: Shape, how: Convention, reset: tuple[str, bool], fuses: bool):
+    def __init__(self, shape: Shape, how: Convention, reset: tuple[str, bool], fuses: bool, reader: str | None):
         super().__init__(shape, how)
-        self.reset, self.fuses = reset, fuses
+        self.reset, self.fuses, self.reader = reset, fuses, reader
         self.nodes: dict[str, Any] = {}
         self.edges: list[tuple[str, str]] = []
         self.lost: list[str] = []
@@ -166,15 +167,28 @@ class Reader(Chain):
     """Layers while they are read, each with the shape of its input and its node.
 
     Attributes:
-      said: by the caller of all neurons: ``reset``, ``reset_delay``, ``spike_fn``, but those that are None.
+      said: by the caller of all neurons: ``reset``, ``reset_delay``, ``surrogate``, but those that are None.
+      heard: which of these had neurons, or a surrogate, to be said of.
       owner: the node that is read, for messages.
     """
 
     def __init__(self, shape: Shape, how: Convention, said: dict[str, Any]):
         super().__init__(shape, how)
         self.said = {word: value for word, value in said.items() if value is not None}
+        self.heard: set[str] = set()
         self.layers: list[Any] = []
         self.owner = ""
+
+    def saying(self, words: dict[str, Any], *about: str) -> dict[str, Any]:
+        """Return what a file says, with what the caller says about it in its place."""
+        said = {word: value for word, value in self.said.items() if word in about}
+        self.heard |= said.keys()
+        return words | said
+
+    def check_said(self):
+        """Raise a ValueError if the caller said something of no neurons."""
+        unheard = ["spike_fn" if word == "surrogate" else word for word in self.said if word not in self.heard]
+        expect(not unheard, f"neurons of which {' and '.join(unheard)} can be said", "none: leave it out")
 
     def add(self, layer: Any, shape: Shape | None = None):
         """Add a layer; ``shape`` is that of its output, if it differs from the one of its input."""

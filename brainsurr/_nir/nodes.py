@@ -191,7 +191,10 @@ def _membrane(neuron: Any, to: Writer) -> tuple[dict[str, np.ndarray], np.ndarra
     return ({"tau": how.tau_of(decay), "v_leak": 0 * one}, gain / (1 - decay)) if leaks else ({}, one / how.dt)
 
 
-def _words(population: Population) -> dict[str, Any]:
+def _words(population: Population, to: Writer) -> dict[str, Any]:
+    """Return the metadata of neurons. Note a state in 16 bits, for libraries compute in 32."""
+    if to.reader is not None and np.dtype(population.param_dtype).itemsize < 4:
+        to.lose(f"the {np.dtype(population.param_dtype).name} of its state, which {to.reader} has in float32")
     return {"decay_input": population.neuron.decay_input, "param_dtype": np.dtype(population.param_dtype).name}
 
 
@@ -220,18 +223,20 @@ def _factor(r: np.ndarray, same: np.ndarray) -> np.ndarray:
 
 def write_integrator(name: str, population: Population, to: Writer):
     """Write a leaky integrator, whose potential NIR has to have without a factor."""
-    to.add(name, _integrator(*_membrane(population.neuron, to)), _words(population))
+    to.add(name, _integrator(*_membrane(population.neuron, to)), _words(population, to))
 
 
 def write_neurons(name: str, population: Population, to: Writer):
     """Write neurons that fire, with their synapses if there are any, and recurrent weights as a cycle."""
     neuron, kernel = population.neuron, population.recurrent_kernel
     expect(not neuron.refractory, "refractory=0, as in NIR", neuron.refractory)
-    words = _words(population) | _words_of_spikes(neuron.spike_fn, to)
+    words = _words(population, to) | _words_of_spikes(neuron.spike_fn, to)
     words |= {word: getattr(neuron, word) for word in RESETTING if getattr(neuron, word) is not None}
     never_resets = neuron.reset == "none" and kernel is None
     reset = neuron.reset, bool(neuron.reset_delay)
     if not never_resets and reset != to.reset:
+        named = f"reset={to.reset[0]!r}, reset_delay={to.reset[1]}, as {to.reader} resets"
+        expect(to.reader is None, named, f"reset={reset[0]!r}, reset_delay={reset[1]}")
         said = [f"the reset {how!r}{' one step later' if late else ''}" for how, late in (reset, to.reset)]
         to.lose(f"{said[0]}, where neurons there have {said[1]}")
     threshold = to.spread(neuron.threshold)
@@ -243,7 +248,7 @@ def write_neurons(name: str, population: Population, to: Writer):
     threshold = threshold * _factor(r, same)
     node: Any
     if never_resets:
-        to.add(f"{name}_potential", _integrator(leak, r), _words(population))
+        to.add(f"{name}_potential", _integrator(leak, r), _words(population, to))
         node = nir.Threshold(threshold)
     elif to.fuses and leak and kernel is None and isinstance(last, nir.LI):
         del to.nodes[to.last]
@@ -304,7 +309,10 @@ def read_threshold(node: Any, to: Reader):
     """Read a threshold by itself: a surrogate at 0, and else memoryless neurons."""
     words, threshold = words_of(node) | NO_RESET, to.numbers(node, "threshold")
     zero = np.zeros_like(threshold)
-    to.add(_neurons(zero, threshold, zero + 1, words, to) if np.any(threshold) else _spike_fn(words | to.said, to))
+    if np.any(threshold):
+        to.add(_neurons(zero, threshold, zero + 1, words, to))
+    else:
+        to.add(_spike_fn(to.saying(words, "surrogate"), to))
 
 
 def read_neurons(node: Any, to: Reader, weights: Any = None):
@@ -328,10 +336,15 @@ def read_neurons(node: Any, to: Reader, weights: Any = None):
 def _neurons(decay, threshold, gain, words: dict[str, Any], to: Reader) -> Population:
     """Return neurons whose potential there has a gain of ``gain``, and here one of 1 or of 1 - decay."""
     decay_input = words.get("decay_input", not np.all(near(gain, 1)) and not np.any(decay == 1))
-    words |= to.said
+    # Of neurons without a reset, nothing that is said of how it goes has an effect.
+    never = words.get("reset") == "none" and "reset" not in to.said
+    words = to.saying(words, *([] if never else RESETTING), "surrogate")
+    if never and not to.said.get("reset_delay"):
+        to.heard.add("reset_delay")
     dtype = dtype_of(words, "param_dtype")
     threshold = to.each("v_threshold", threshold * (1 - decay if decay_input else 1.0) / gain, dtype)
-    resetting = {name: words[name] for name in RESETTING if name in words}
+    names = [name for name in RESETTING if name == "reset" or words.get("reset") != "none" or name in to.said]
+    resetting = {name: words[name] for name in names if name in words}
     return Population(
         LIF(to.each("tau", decay), decay_input, threshold, _spike_fn(words, to), **resetting), None, dtype
     )

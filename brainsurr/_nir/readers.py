@@ -17,15 +17,16 @@ from .chain import LINEAR, SPIKING, Convention, Writer, expect, naming, near
 
 PRODUCTS = LINEAR | nir.Conv1d | nir.Conv2d
 INSTEAD = {  # of a node that a library does not know
-    "LI": "end the network before it, and integrate what comes out, or leave it out",
-    "I": "end the network before it, and sum what comes out, or give it a decay below 1",
-    "IF": "give it a decay below 1",
+    "IF": "give it a decay below 1, and put an LI before it",
     "LIF": "put an LI before it",
-    "Threshold": "give it a reset, and a decay above 0",
+    "Threshold": "make it a LIF with a reset, and a decay above 0",
     "AvgPool2d": "leave it out, for strides in the convolution before it",
-    "Conv1d": "make it one over two axes, one of them of length 1",
-    "Conv2d": "make it a linear layer",
+    "Conv1d": "make it a linear layer, of flat inputs",
+    "Conv2d": "make it a linear layer, of flat inputs",
+    "Flatten": "give the network flat inputs, input_shape=(features,)",
 }
+AT_THE_END = {"LI": "integrate", "I": "sum"}
+WITH_A_LEAK = {"IF": "LIF", "I": "LI"}
 APART = "no CubaLIF of it and the LI before it: give it a decay below 1, a reset, and no recurrent weights"
 
 
@@ -59,6 +60,11 @@ def suit(to: Writer, reader: str):
     """Make of the graph that is written what a library computes as the same, or raise a ValueError."""
     library = LIBRARIES[reader]
     known = library.nodes.split()
+    for name in filter(lambda name: name.endswith("_recurrent"), to.nodes):
+        kind = type(to.nodes[name.removesuffix("_recurrent")]).__name__
+        with naming(to.owners[name]):
+            fits = kind in library.recurrent.split()
+            expect(fits, f"no recurrent weights of {kind}, which {reader} does not read", "some")
     if library.late:
         _leave_out_delays(to, reader)
     _fold(to, "SumPool2d" in known and "AvgPool2d" not in known, "v_threshold" in library.one)
@@ -66,20 +72,27 @@ def suit(to: Writer, reader: str):
     for name, node in to.nodes.items():
         kind = "Threshold" if name.endswith("_potential") else type(node).__name__  # of neurons that don't reset
         after = behind.get(name, "")
-        fires = after.endswith("_potential") or isinstance(to.nodes.get(after), SPIKING)
-        apart = kind == "LI" and fires and "CubaLIF" in known  # the neurons are at fault
-        got = APART if apart else f"{kind}: {INSTEAD.get(kind, 'leave it out')}"
+        fires = after.endswith("_potential") or isinstance(to.nodes.get(after), nir.LIF | nir.IF)
+        fused = fires and "CubaLIF" in known
+        apart = kind == "LI" and fused  # the neurons are at fault
+        got = APART if apart else f"{kind}: {_instead(kind, known, fused, after == 'output')}"
         with naming(to.owners[after if apart else name]):
             expect(kind in ("Input", "Output", *known), f"what {reader} reads, {', '.join(known)}", got)
-            neurons = type(to.nodes[name.removesuffix("_recurrent")]).__name__
-            fits = not name.endswith("_recurrent") or neurons in library.recurrent.split()
-            expect(fits, f"no recurrent weights of {neurons}, which {reader} does not read", "some")
             single = getattr(node, "groups", 1) == 1
             expect(single, "one group of channels, without which nir.read refuses a file", "more")
             for field, what in library.one.items():
                 value = np.ravel(getattr(node, field, 0.0))
                 expect(np.all(near(value, value[0])), f"one {what}, as {reader} needs", "several")
             to.nodes[name] = library.change(node, to.how)
+
+
+def _instead(kind: str, known: list[str], fused: bool, last: bool) -> str:
+    """Return what to do about a node that a library does not know."""
+    if WITH_A_LEAK.get(kind) in known or (kind == "I" and fused):
+        return "give it a decay below 1"
+    if last and kind in AT_THE_END:
+        return f"end the network before it, and {AT_THE_END[kind]} what comes out"
+    return INSTEAD.get(kind, "leave it out")
 
 
 def _chain(to: Writer) -> list[str]:
@@ -135,6 +148,12 @@ def _divide(node: Any, field: str, by: np.ndarray):
         setattr(node, field, (value.T / by).T.astype(value.dtype))
 
 
+def _not_at_rest(node: Any):
+    """Refuse neurons whose threshold is where they rest: they fire there here alone."""
+    fits = not isinstance(node, SPIKING) or np.all(node.v_threshold != 0)
+    expect(fits, "a threshold other than 0, at which neurons at rest fire here, and not there", "0")
+
+
 def _fires_above_rest(node: Any, how: Convention) -> Any:
     """Refuse neurons that fire at rest."""
     fits = not isinstance(node, SPIKING) or np.all(node.v_threshold > 0)
@@ -152,6 +171,7 @@ def _for_spikingjelly(node: Any, how: Convention) -> Any:
 
 def _for_norse(node: Any, how: Convention) -> Any:
     """Let neurons without a leak take all of their input, as they do in norse whatever the resistance."""
+    _not_at_rest(node)
     if type(node) is nir.IF:
         gain = how.gain_of(None, node.r)
         node.r, node.v_threshold = node.r / gain, node.v_threshold / gain
@@ -160,6 +180,7 @@ def _for_norse(node: Any, how: Convention) -> Any:
 
 def _for_jaxpike(node: Any, how: Convention) -> Any:
     """Say in a word how a convolution is padded, without which jaxpike pads none."""
+    _not_at_rest(node)
     if type(node) is nir.Conv2d:
         same = node.padding == "same"
         fits = (same or not np.any(node.padding)) and np.all(np.array(node.dilation) == 1)
@@ -184,11 +205,12 @@ def _for_sinabs(node: Any, how: Convention) -> Any:
     """Give weights a bias, and integrators, which let all in, the resistance that is asked for."""
     if type(node) is nir.Linear:
         return nir.Affine(node.weight, np.zeros(len(node.weight), node.weight.dtype), metadata=node.metadata)
+    image = type(node) in (nir.LIF, nir.LI) and node.tau.ndim > 1
+    what = "neurons on images to be LIF with decay=1.0, since sinabs fails to read others"
+    expect(not image, what, f"an {type(node).__name__} with a leak")
     if type(node) is nir.LI:
         node = _for_sparx(node, how)
         node.r = np.ones_like(node.r)
-    image = type(node) is nir.LIF and node.tau.ndim > 1
-    expect(not image, "neurons on images to have decay=1.0, since sinabs fails to read others", "a leak")
     return node
 
 

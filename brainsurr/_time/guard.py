@@ -13,7 +13,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from .._kernel import counting
+from .._watch import counting
 
 # The number of time steps on which layers are tried: 0 outside of `unroll`, None inside of a trial.
 _steps: ContextVar[int | None] = ContextVar("steps", default=0)

@@ -12,8 +12,9 @@ from jax.sharding import AxisType
 
 from .._arrays import as_float
 from .._checks import check_flag, check_input_shape, hint_to_call, is_function
-from .._kernel import counting, promote_in_gradient_check
+from .._kernel import promote_in_gradient_check
 from .._surrogate import Surrogate
+from .._watch import counting
 from ..neurons import Neuron
 from .guard import check_alone, name_of
 
@@ -162,7 +163,17 @@ def is_in_one_block(xs) -> bool:
     return jax.device_count() == 1 and kinds <= {AxisType.Auto}
 
 
-def apply_layers(net, carry, xs, as_function, call=call_layer, as_product=lambda layer: None):
+def call_batch_first(convolution: Callable, xs):
+    """Call a convolution, which makes one axis of time and batch, on ``[batch, time, ...]``.
+
+    With time first, that axis has the examples of each device at each time step, and XLA sends all of them to all.
+    """
+    return jnp.swapaxes(convolution(jnp.swapaxes(xs, 0, 1)), 0, 1)
+
+
+def apply_layers(
+    net, carry, xs, as_function, call=call_layer, as_product=lambda layer: None, convolved=lambda layer: 0
+):
     """Call the layers of a network in a row on a stretch of time; return their carries and the outputs of the last.
 
     With ``return_spikes``, the outputs are a pair of these and the spikes of the layers that fire, by index: neurons,
@@ -177,6 +188,7 @@ def apply_layers(net, carry, xs, as_function, call=call_layer, as_product=lambda
       as_product: ``as_product(layer)`` of the framework returns a function of ``[..., features]`` for its own module of
         a product over the last axis, and None for any other layer, a subclass too, which may be something else. On
         ``[time, ..., features]`` it treats each time step alone, so it is not tried.
+      convolved: of the framework: over how many axes its own convolution convolves, 0 of any other layer.
     """
     layers = check_layers(net.layers)
     check_flags(net)
@@ -195,6 +207,8 @@ def apply_layers(net, carry, xs, as_function, call=call_layer, as_product=lambda
             if product and getattr(xs, "ndim", 0) > 2 and is_in_one_block(xs):
                 rows = given if index == 0 and isinstance(given, jax.Array) else xs
                 after, xs, inside = before, call_on_rows(product, rows), None
+            elif (axes := convolved(layer)) and xs.ndim > axes + 2 and not is_in_one_block(xs):
+                after, xs, inside = before, call_batch_first(layer, xs), None
             else:
                 after, xs, inside = apply_layer(layer, before, xs, call)
         carries.append(after)

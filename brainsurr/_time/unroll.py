@@ -11,8 +11,9 @@ import jax.numpy as jnp
 
 from .._arrays import as_array
 from .._checks import check_function, check_word, is_integer, shapes
-from .._kernel import counted_in, counting, promote_in_gradient_check
-from ..neurons._scan import scan
+from .._kernel import promote_in_gradient_check
+from .._scan import scan
+from .._watch import counted_in, counting
 from .guard import trying_stateless_layers
 from .reductions import REDUCTIONS
 

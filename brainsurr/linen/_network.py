@@ -6,6 +6,7 @@ from functools import partial
 from typing import Any
 
 import jax
+import numpy as np
 from flax import linen as nn
 from flax.core import DenyList
 
@@ -80,7 +81,7 @@ class SpikingSequential(AnswersWrongCalls, nn.Module):
         return sequential.first_carries(self.layers, input_shape, start, partial(_outputs, rng))
 
     def __call__(self, carry, xs):
-        return sequential.apply_layers(self, carry, xs, _as_function, as_product=_as_product)
+        return sequential.apply_layers(self, carry, xs, _as_function, as_product=_as_product, convolved=_convolved)
 
 
 def _as_function(layer) -> Callable | None:
@@ -109,6 +110,12 @@ def _as_product(layer) -> Callable | None:
         return None
     module, variables = layer.unbind()
     return partial(module.apply, variables)
+
+
+def _convolved(layer) -> int:
+    """Return over how many axes flax convolves; 0 of any other layer, and where its output may be an intermediate."""
+    own = type(layer) in (nn.Conv, nn.ConvTranspose) and not layer.is_mutable_collection("intermediates")
+    return np.size(layer.kernel_size) if own else 0
 
 
 def _outputs(key, i, layer, carry, x):

@@ -10,14 +10,16 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from .._arrays import as_float, as_real, is_number
+from .._arrays import as_float, as_real, has_unit, is_number
 from .._bounds import check_inside
 from .._checks import check_function, hint_to_surrogate, shapes
-from .._kernel import counted_in, counting, promote_in_gradient_check
+from .._kernel import promote_in_gradient_check
 from .._pytree import tuples
+from .._scan import loop, scan, typed_like
 from .._surrogate import Surrogate
 from .._value import Value, cache_by_class
-from ._scan import loop, scan, typed_like
+from .._watch import counted_in, counting
+from .._wrong_calls import layer_hints
 from ._spikes import Drawn, Watched, all_spike_functions, draw_each, drawn, spike_fields, spike_functions
 
 
@@ -82,6 +84,9 @@ class Neuron(Value):
 
     def __init_subclass__(cls, **kwargs):
         super().__init_subclass__(**kwargs)
+        # Of all bases: a class of two neurons has the limits of both.
+        cls.bounds = functools.reduce(lambda all, base: all | vars(base).get("bounds", {}), cls.__mro__[::-1], {})
+        cls._decays = tuple(dict.fromkeys(name for base in cls.__mro__ for name in vars(base).get("_decays", ())))
         # A count, say of refractory steps, is static: it may be the length of a loop.
         cls._always_static |= {name for name, value in vars(cls).items() if type(value) is int}
         for name, call in (("initial_state", _first_state), ("step", _one_step)):
@@ -180,28 +185,37 @@ class Neuron(Value):
         return value
 
     @classmethod
+    def _hint(cls, name, value):
+        answers = layer_hints(cls, [name], "tau") if has_unit(value) else []
+        return f": {answers[0]}" if answers else super()._hint(name, value)
+
+    @classmethod
     def _check_number(cls, owner: str, name: str, value):
         if not isinstance(value, jax.core.Tracer) and not np.all(np.isfinite(value)):
             hint = ": a layer that never fires is LI" if name == "threshold" else ""
             raise ValueError(f"{owner}: expected {name} to be finite, got {value!r}{hint}")
 
     def _check_dtype(self, owner: str, dtype, let_be: type = jax.Array):
-        """Raise a ValueError if a decay below 1 is 1 in the dtype of the state, or if its steps get lost there.
+        """Raise a ValueError if what a step changes is rounded away in the dtype of the state.
 
         Near a limit of 1, a step of ``(1 - decay)`` times what is left is rounded away below a quarter of the dtype's
         eps. The state may stop up to a quarter short of the limit. Arrays are let be, since training may have
         taken them there; when a layer is made, traced ones alone.
         """
         for name in self._decays:
-            decay = getattr(self, name)
-            left = np.ones(1) if isinstance(decay, let_be) else np.ravel(1 - np.asarray(decay, np.float64))
-            if np.any((left > 0) & (left < 2.5 * float(jnp.finfo(dtype).eps))):
+            value = getattr(self, name)
+            change = np.ones(1) if isinstance(value, let_be) else self._change(name, np.asarray(value, np.float64))
+            if np.any((change > 0) & (change < 2.5 * float(jnp.finfo(dtype).eps))):
                 wider = "float64" if jnp.finfo(dtype).bits > 16 else "float32"
                 raise ValueError(
-                    f"{owner}: expected {name} = {decay} in a dtype that holds it, such as {wider}: in "
-                    f"{jnp.dtype(dtype)} it is 1, or its last steps are rounded away. That is param_dtype of a layer, "
-                    "the dtype of x of a neuron by itself"
+                    f"{owner}: expected {name} = {value} in a dtype that holds it, such as {wider}: in "
+                    f"{jnp.dtype(dtype)} some or all that it changes in a step is rounded away. That is param_dtype of "
+                    "a layer, the dtype of x of a neuron by itself"
                 )
+
+    def _change(self, name: str, value: np.ndarray) -> np.ndarray:
+        """Return by how much of itself a decay changes a state in a step, or another of `_decays` does."""
+        return 1 - value
 
     def _check_features(self, owner: str, features: int):
         """Raise a ValueError unless each parameter is one number, or one for each of the features of a layer."""

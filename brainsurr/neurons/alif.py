@@ -69,12 +69,12 @@ class ALIF(LIF):
       [1. 0. 1. 0. 1. 0. 1. 0.]
     """
 
-    bounds: ClassVar[dict[str, tuple[float, float]]] = LIF.bounds | {
+    bounds: ClassVar[dict[str, tuple[float, float]]] = {
         "adaptation_decay": (0.0, 1.0),
         "spike_adaptation": (0.0, float("inf")),
         "voltage_adaptation": (0.0, float("inf")),
     }
-    _decays: ClassVar[tuple[str, ...]] = ("decay", "adaptation_decay")
+    _decays: ClassVar[tuple[str, ...]] = ("adaptation_decay",)
 
     adapts: str = "threshold"
     adaptation_decay: Any = 0.98

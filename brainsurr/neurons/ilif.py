@@ -4,6 +4,7 @@ import dataclasses
 from collections.abc import Callable
 from typing import Any, ClassVar
 
+from .._checks import check_counts
 from ..surrogates.triangle import PiecewiseLeakyRelu
 from .li import LI
 
@@ -34,7 +35,8 @@ class ILIF(LI):
 
     Raises:
       TypeError: ``spike_fn`` can't be called; ``levels`` is not an integer, a number is not one.
-      ValueError: ``decay`` is outside [0, 1], ``threshold`` not above 0 and finite, or ``levels`` below 1.
+      ValueError: ``decay`` is outside [0, 1], ``threshold`` not above 0 and finite, or ``levels`` below 1 or
+        above what the dtype of the state counts (256 in bfloat16).
 
     References:
       Luo, Yao, Chou, Xu, Li 2024, "Integer-Valued Training and Spike-Driven Inference Spiking Neural Network for
@@ -49,12 +51,16 @@ class ILIF(LI):
       [0. 2. 2. 2.] [0.40625]
     """
 
-    bounds: ClassVar[dict[str, tuple[float, float]]] = LI.bounds | {"threshold": (0.01, float("inf"))}
+    bounds: ClassVar[dict[str, tuple[float, float]]] = {"threshold": (0.01, float("inf"))}
     _lower_limits: ClassVar[dict[str, float]] = {"threshold": 0.0, "levels": 0}
 
     threshold: Any = 1.0
     levels: int = 4
     spike_fn: Callable = PiecewiseLeakyRelu(c=0.0, w=0.5)
+
+    def _check_dtype(self, owner, dtype, *args):
+        super()._check_dtype(owner, dtype, *args)
+        check_counts(f"{owner}: levels", self.levels, dtype)
 
     def step(self, state, x):
         u = self.integrate(state, x)

@@ -26,11 +26,11 @@ class LearnableDelay(AtOnce):
     Args:
       longest: the longest delay, in whole time steps, a positive integer; time and memory grow with it.
       delay: in time steps, in [0, longest], where a layer keeps it. A number or ``[features]``.
-      width: of the bell, in time steps, above 0. A number or ``[features]``. It is not meant to be trained.
+      width: of the bell, in time steps, at least 0.01. A number or ``[features]``. It is not meant to be trained.
 
     Raises:
       TypeError: ``longest`` is not an integer, ``delay`` or ``width`` no number.
-      ValueError: ``longest`` is below 1, ``delay`` outside [0, longest], or ``width`` not above 0 and finite.
+      ValueError: ``longest`` is below 1, ``delay`` outside [0, longest], or ``width`` below 0.01 or not finite.
 
     References:
       Hammouamri, Khalfaoui-Hassani, Masquelier 2024, "Learning Delays in Spiking Neural Networks using Dilated
@@ -49,7 +49,7 @@ class LearnableDelay(AtOnce):
       [0. 0. 1. 2. 3.]
     """
 
-    _lower_limits: ClassVar[dict[str, float]] = {"width": 0.0, "longest": 0}
+    _lower_limits: ClassVar[dict[str, float]] = {"longest": 0}
     states: ClassVar[tuple[str, ...]] = ("past",)
     bounds: ClassVar[dict[str, tuple[float, float]]] = {"delay": (0.0, float("inf")), "width": (0.01, float("inf"))}
 
@@ -60,12 +60,16 @@ class LearnableDelay(AtOnce):
     def _check(self, name, value):
         super()._check(name, value)
         now = vars(self) | {name: value}
-        if {"longest", "delay"} <= now.keys():
-            check_inside(f"{type(self).__name__}: delay", now["delay"], (0.0, float(now["longest"])))
+        for own in ("delay", "width"):
+            if {own, "longest"} <= now.keys():
+                check_inside(f"{type(self).__name__}: {own}", now[own], self._widest_of(now["longest"])[own])
 
     @property
     def _widest(self):
-        return {"delay": (0.0, float(self.longest))}
+        return self._widest_of(self.longest)
+
+    def _widest_of(self, longest):
+        return self.bounds | {"delay": (0.0, float(longest))}
 
     def _check_dtype(self, owner, dtype, *args):
         super()._check_dtype(owner, dtype, *args)

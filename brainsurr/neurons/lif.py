@@ -53,7 +53,8 @@ class LIF(LI):
 
     Raises:
       TypeError: ``spike_fn`` can't be called; a number or a flag is not one.
-      ValueError: ``decay`` is outside [0, 1], ``threshold`` not finite, ``refractory`` below 0, or ``reset`` unknown.
+      ValueError: ``decay`` is outside [0, 1], ``threshold`` not finite, ``refractory`` below 0, or ``reset`` unknown
+        or ``"none"`` with ``reset_delay`` or ``reset_grad``.
 
     References:
       Neftci, Mostafa, Zenke 2019, "Surrogate Gradient Learning in Spiking Neural Networks", eq. 5, with the
@@ -71,7 +72,7 @@ class LIF(LI):
       [0.] [0.828125]
     """
 
-    bounds: ClassVar[dict[str, tuple[float, float]]] = LI.bounds | {"threshold": (0.0, float("inf"))}
+    bounds: ClassVar[dict[str, tuple[float, float]]] = {"threshold": (0.0, float("inf"))}
 
     threshold: Any = 1.0
     spike_fn: Callable = FakeNumericalGradient(alpha=1.0).scaled(width=0.125)
@@ -90,6 +91,12 @@ class LIF(LI):
         elif name == "refractory" and value < 0:
             raise ValueError(
                 f"{type(self).__name__}: expected refractory to be a number of steps, 0 or more, got {value}"
+            )
+        now = vars(self) | {name: value}
+        if now.get("reset") == "none" and (now.get("reset_delay") or now.get("reset_grad") is not None):
+            raise ValueError(
+                f"{type(self).__name__}: expected neither reset_delay nor reset_grad with reset='none', which resets "
+                "nothing: leave them out, or take False and None"
             )
 
     def _check_dtype(self, owner, dtype, *args):

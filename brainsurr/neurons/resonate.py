@@ -4,7 +4,9 @@ import dataclasses
 from collections.abc import Callable
 from typing import Any, ClassVar
 
+import jax
 import jax.numpy as jnp
+import numpy as np
 
 from ..surrogates.algebraic import Arctan
 from ._neuron import Neuron
@@ -35,7 +37,8 @@ class RF(Neuron):
 
     Raises:
       TypeError: ``spike_fn`` can't be called; a number is not one.
-      ValueError: ``frequency`` or ``damping`` is outside its interval, or ``threshold`` not finite.
+      ValueError: ``frequency`` or ``damping`` is outside its interval, or above 0 but so small that the dtype of the
+        state rounds it away beside 1 (0.02 in bfloat16), or ``threshold`` is not finite.
 
     References:
       Izhikevich 2001, "Resonate-and-fire neurons", eq. 2. Higuchi, Kairat, Bohte, Otte 2024, "Balanced
@@ -68,6 +71,9 @@ class RF(Neuron):
 
     def initial_state(self, x):
         return tuple(jnp.zeros_like(x) for _ in self.states)
+
+    def _change(self, name, value):
+        return value if name in RF._decays else super()._change(name, value)
 
     def turn(self, u, v, x, kept):
         """Return ``u`` and ``v`` after a step in which ``kept`` of both is left."""
@@ -105,7 +111,7 @@ class BRF(RF):
 
     Raises:
       TypeError: as of :class:`RF`.
-      ValueError: likewise; ``refractory_decay`` is outside [0, 1].
+      ValueError: likewise; ``refractory_decay`` is outside [0, 1], or ``damping`` 0 in 16 bits.
 
     References:
       Higuchi, Kairat, Bohte, Otte 2024, "Balanced Resonate-and-Fire Neurons", ICML, section 3, and its code, where the
@@ -122,14 +128,23 @@ class BRF(RF):
     """
 
     states: ClassVar[tuple[str, ...]] = ("u", "v", "q")
-    bounds: ClassVar[dict[str, tuple[float, float]]] = RF.bounds | {
+    bounds: ClassVar[dict[str, tuple[float, float]]] = {
         "refractory_decay": (0.0, 1.0),
         "spike_damping": (0.0, float("inf")),
     }
-    _decays: ClassVar[tuple[str, ...]] = ("frequency", "damping", "refractory_decay")
+    _decays: ClassVar[tuple[str, ...]] = ("refractory_decay",)
 
     refractory_decay: Any = 0.9
     spike_damping: Any = 0.01
+
+    def _check_dtype(self, owner, dtype, let_be=jax.Array):
+        super()._check_dtype(owner, dtype, let_be)
+        undamped = not isinstance(self.damping, let_be) and not np.all(self.damping)
+        if undamped and jnp.finfo(dtype).bits < 32:
+            raise ValueError(
+                f"{owner}: expected a damping above 0 in {jnp.dtype(dtype)}, where rounding makes its turns grow or "
+                f"shrink, got {self.damping}: damp it, or take float32"
+            )
 
     def balanced(self, u, v, x, damping):
         """Return ``u`` and ``v`` after a step."""

@@ -5,6 +5,7 @@ from typing import Any, ClassVar
 
 import jax.numpy as jnp
 
+from ._neuron import Neuron
 from .lif import LIF
 
 
@@ -17,8 +18,7 @@ class Synaptic(LIF):
     is the input of the :class:`LIF` neuron that it is otherwise. The same as :class:`LI` before :class:`LIF`, but that
     recurrent spikes come back into the current.
 
-    A subclass gives another neuron a current: ``class SynapticALIF(Synaptic, ALIF)``, a dataclass with the bounds of
-    both, is an ALIF neuron with one.
+    A subclass gives another LIF neuron a current: ``class SynapticALIF(Synaptic, ALIF)`` is ALIF with one.
 
     State: a pair of that of :class:`LIF` and the current ``i``, of the shape of the input of a step.
 
@@ -53,10 +53,20 @@ class Synaptic(LIF):
       (Array([0.375], dtype=float32), Array([0.09375], dtype=float32))
     """
 
-    bounds: ClassVar[dict[str, tuple[float, float]]] = LIF.bounds | {"current_decay": (0.0, 1.0)}
-    _decays: ClassVar[tuple[str, ...]] = ("decay", "current_decay")
+    bounds: ClassVar[dict[str, tuple[float, float]]] = {"current_decay": (0.0, 1.0)}
+    _decays: ClassVar[tuple[str, ...]] = ("current_decay",)
 
     current_decay: Any = 0.8
+
+    def __init_subclass__(cls, **kwargs):
+        super().__init_subclass__(**kwargs)
+        for base in [base for base in cls.__mro__ if issubclass(base, Neuron) and "step" in vars(base)]:
+            is_first = cls.__mro__.index(base) < cls.__mro__.index(Synaptic)
+            if not issubclass(base, Synaptic) and (is_first or not issubclass(base, LIF)) and base not in LIF.__mro__:
+                raise TypeError(
+                    f"{cls.__name__}: expected Synaptic before a LIF neuron, which takes its current, as in class "
+                    f"{cls.__name__}(Synaptic, ALIF), got {', '.join(base.__name__ for base in cls.__bases__)}"
+                )
 
     @property
     def states(self):  # type: ignore[override]

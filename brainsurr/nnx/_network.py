@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 import jax
+import numpy as np
 from flax import nnx
 
 from .._checks import check_kind
@@ -74,7 +75,7 @@ class SpikingSequential(AnswersWrongCalls, nnx.Module):
         return sequential.first_carries(self.layers, input_shape, start, outputs)
 
     def __call__(self, carry, xs):
-        return sequential.apply_layers(self, carry, xs, _as_function, as_product=_as_product)
+        return sequential.apply_layers(self, carry, xs, _as_function, as_product=_as_product, convolved=_convolved)
 
 
 def _as_function(layer) -> Callable | None:
@@ -100,13 +101,22 @@ _OTHER = nnx.Not(nnx.Any(nnx.Param, nnx.RngState))  # variables that a layer in 
 def _as_product(layer) -> Callable | None:
     """Return a product over the last axis that flax computes; None for any other layer."""
     kind = type(layer)
-    if _CALLS.get(kind) is not kind.__call__ or sequential.functions_replaced(layer):
+    if kind not in (nnx.Linear, nnx.LinearGeneral) or _CALLS[kind] is not kind.__call__:
+        return None
+    if sequential.functions_replaced(layer):
         return None
     return layer if kind is nnx.Linear or (layer.axis == (-1,) and not layer.batch_axis) else None
 
 
+def _convolved(layer) -> int:
+    """Return over how many axes flax convolves; 0 of any other layer."""
+    kind = type(layer)
+    own = kind in (nnx.Conv, nnx.ConvTranspose) and _CALLS[kind] is kind.__call__
+    return np.size(layer.kernel_size) if own else 0
+
+
 # `nnx.capture` replaces these for a while, to store their outputs, which must be ``[time, batch, features]``.
-_CALLS = {kind: kind.__call__ for kind in (nnx.Linear, nnx.LinearGeneral)}
+_CALLS = {kind: kind.__call__ for kind in (nnx.Linear, nnx.LinearGeneral, nnx.Conv, nnx.ConvTranspose)}
 
 
 def unroll(

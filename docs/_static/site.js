@@ -1,6 +1,6 @@
 /* Marks what scrolls sideways, so that site.css can show in which direction it goes on. */
 document.addEventListener("DOMContentLoaded", () => {
-  const blocks = document.querySelectorAll("article pre, .pst-scrollable-table-container, div.formula")
+  const blocks = document.querySelectorAll("article pre, .pst-scrollable-table-container, div.formula, a:has(> img.wide)")
   const mark = block => {
     const hidden = block.scrollWidth - block.clientWidth
     block.classList.toggle("scrolls-on", hidden - block.scrollLeft > 1)

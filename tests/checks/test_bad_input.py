@@ -224,7 +224,7 @@ KINDS: dict[str, Kind] = {
     "features": kind(3, np.int64(3), bad=NO_COUNT),
     "brainstate features": kind(3, bad=(*NO_COUNT, (-1, 3), (2.0, 3), (True, 3), ("a", 3), (2, 0), ())),
     **dict.fromkeys(("decay", "adaptation_decay", "current_decay", "refractory_decay"), RATE),
-    **dict.fromkeys(("frequency", "damping"), RATE),
+    **dict.fromkeys(("frequency", "damping"), RATE._replace(good=(0.5,))),  # a smaller one is lost in bfloat16
     "spike_fn": SPIKE_FN,
     **dict.fromkeys(("reset_delay", "reset_grad"), FLAG),
     "learnable": kind("decay", ["decay"], (), bad=NO_NAMES),
@@ -403,6 +403,8 @@ USES = {
     "optim": use_rule,
     "plot": lambda axes: (axes[-1] if isinstance(axes, tuple) else axes).figure.canvas.draw(),
 }
+# What draws a figure, or from a stream of random numbers that the framework does not let a trace change.
+NOT_TRACED = [USES[name] for name in ("plot", "nnx Module SpikingActivation", "brainstate Module SpikingActivation")]
 
 
 def right(carry, start):
@@ -455,8 +457,8 @@ class Trial:
         self.kinds |= {name: self.kinds[name]._replace(good=(value,)) for name, value in options.items()}
         self.own = own.keys() & self.kinds.keys()
 
-    def answer(self, given):
-        """What comes of it, with good values for all other arguments."""
+    def answer(self, given, traces=False):
+        """What comes of it, with good values for all other arguments; shapes alone if it ``traces`` what is done."""
         given = {name: kind.good[0] for name, kind in self.kinds.items()} | given
         given = {name: value.make() if isinstance(value, Fresh) else value for name, value in given.items()}
         traced = {name: value.like for name, value in given.items() if isinstance(value, Traced)}
@@ -464,7 +466,9 @@ class Trial:
         def call(traced):
             values = given | traced
             answer = self.call(**{name: right(values.pop(name), START) for name in self.own})
-            return self.use(answer, **values) if self.use else answer
+            if not self.use:
+                return answer
+            return jax.eval_shape(lambda: self.use(answer, **values)) if traces else self.use(answer, **values)
 
         with warnings.catch_warnings():
             warnings.simplefilter("error")
@@ -473,7 +477,7 @@ class Trial:
     def verdict(self, **given):
         """ "accepted" or "refused", or else what is wrong with the error."""
         try:
-            self.answer(given)
+            self.answer(given, traces=self.use not in NOT_TRACED)
         except Exception as error:
             anyhow = any(self.kinds[name].anyhow for name in given)
             return "refused" if anyhow else why_unclear(error, given) or "refused"

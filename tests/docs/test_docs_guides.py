@@ -3,6 +3,8 @@
 import contextlib
 import io
 import re
+import sys
+from types import SimpleNamespace
 
 import jax
 import jax.numpy as jnp
@@ -10,10 +12,12 @@ import numpy as np
 import optax
 import pytest
 from close import assert_close
+from flax import nnx
 from pages import DOCS, blocks, run, run_blocks
 
 import brainsurr as bs
 from benchmarks.nir.report import cell
+from brainsurr import cpu
 
 pytestmark = pytest.mark.usefixtures("lenient")  # optax.adam, Linear of flax and brainstate
 
@@ -109,7 +113,7 @@ def test_saving(capsys):
     assert differ in capsys.readouterr().out.splitlines()
     neuron = scope["fixed"].layers[0]
     assert (neuron.spike_fn.alpha, neuron.decay[...]) == (0.25, np.float32(0.9))
-    for one, other in (scope["nnx_losses"], scope["linen_losses"]):
+    for one, other in (scope[f"{host}_losses"] for host in ("nnx", "linen", "brainstate")):
         np.testing.assert_array_equal(one, other)
     anew = scope["make"]()
     assert scope["step"](*anew) != scope["nnx_losses"][0], "what was restored is not a fresh start"
@@ -179,3 +183,80 @@ def test_the_gradients_of_a_neuron_of_ones_own_are_right(own, name):
 
     report = bs.check_gradients((neuron, xs), loss)
     assert {parameter.status for parameter in report.values()} <= {"fine", "reset"}, report
+
+
+RECIPE = DOCS / "recipe.md"
+*SEQUENCES, VOWELS = blocks(DOCS / "sequences.md")
+
+
+def recipe(monkeypatch, *instead, **sizes):
+    """The names of docs/recipe.py, with what stands in the place of some: on one device, as jax has started here."""
+    monkeypatch.setattr(jax, "device_count", lambda: 1)
+    monkeypatch.setattr(cpu, "use_all_cores", lambda batch: f"{batch} at once")
+    scope = run((DOCS / "recipe.py").read_text(), *instead, __name__="recipe")
+    scope.update(sizes)
+    return scope
+
+
+@pytest.mark.slow
+def test_the_recipe_keeps_the_best_epoch_and_stops_after_it(tmp_path, monkeypatch, capsys):
+    scope = recipe(monkeypatch, EPOCHS=30, PATIENCE=2, RATE=1e-2)
+    train_set, validation, _ = scope["load"]()
+    net, _, accuracies = scope["train"](tmp_path / "checkpoints", train_set, validation)
+    assert float(scope["accuracy"](net, *validation)) == max(accuracies)
+    assert len(accuracies) == min(30, accuracies.index(max(accuracies)) + 1 + 2)
+    assert scope["main"](tmp_path) > 0.9, "over the checkpoints of before"
+    assert (tmp_path / "recipe.png").exists()
+    assert "does not move" not in capsys.readouterr().out
+    assert recipe(monkeypatch, RATE=0.0, EPOCHS=3)["main"](tmp_path) < 0.5
+    assert "\nthe loss does not move\nlayer " in capsys.readouterr().out
+
+
+@pytest.mark.slow
+def test_the_recipe_trains_on_series_of_variable_length(tmp_path, monkeypatch):
+    """Like those of Japanese vowels, as aeon gives them: each speaker has a level of its own."""
+    rng = np.random.default_rng(0)
+
+    def made(split):
+        speakers = np.arange(180) % 9
+        waves = [np.sin(np.arange(12) + 2 * speaker)[:, None] for speaker in speakers]
+        return [wave + 0.1 * rng.normal(size=(12, rng.integers(7, 30))) for wave in waves], (speakers + 1).astype(str)
+
+    monkeypatch.setitem(sys.modules, "aeon", SimpleNamespace())
+    monkeypatch.setitem(sys.modules, "aeon.datasets", SimpleNamespace(load_japanese_vowels=made))
+    scope = recipe(monkeypatch, SEQUENCES[0], VOWELS, EPOCHS=10)
+    assert scope["main"](tmp_path) > 0.9
+    net, (x, _) = scope["network"](12, 9), scope["load"]()[0]
+    filled = np.where(x[..., -1:] + (np.arange(13) == 12) > 0, x, np.float32(1))
+    np.testing.assert_array_equal(*(scope["logits"](nnx.view(net, deterministic=True), x) for x in (filled, x)))
+
+
+@pytest.mark.slow
+def test_the_recipe_in_linen_and_brainstate():
+    scope = run_blocks(RECIPE)
+    for host in ("linen", "brainstate"):
+        assert np.isfinite(scope[f"{host}_loss"])
+        assert scope[f"{host}_logits"].shape == (64, 10)
+
+
+def test_padding_does_not_count():
+    scope = run(*SEQUENCES)
+    loss_fn, mask, xs = scope["loss_fn"], scope["mask"], scope["xs"]
+    net = scope["SpikingSequential"](scope["layers"], return_spikes=True)
+    losses = []
+    for padding in (0.0, 1.0):
+        loss_fn.__globals__["xs"] = np.where(mask[..., None], xs, np.float32(padding))
+        losses.append(float(loss_fn(net)))
+    assert losses[0] == losses[1]
+    _, (ys, _) = net(net.initialize_carry((48, 12)), xs)
+    by_hand = [ys[:n, i].mean(0) for i, n in enumerate(scope["lengths"])]
+    assert_close(scope["logits"], jnp.stack(by_hand), 32 * 8)
+    assert {shape[0] for shape in scope["shapes"]} <= {8, 16, 32}
+    assert sum(shape[1] for shape in scope["shapes"]) == 48
+
+
+def test_events_are_counted_into_steps():
+    binned = run(*SEQUENCES)["binned"]
+    xs = binned([([0, 9, 9, 10, 25], [1, 0, 0, 2, 1]), ([], [])], steps=2, channels=3, dt=10)
+    np.testing.assert_array_equal(xs[:, 0], [[2, 1, 0], [0, 0, 1]])
+    assert (xs.dtype, xs[:, 1].any()) == (np.uint8, False)

@@ -1,20 +1,21 @@
 """What docs/neurons.md shows runs, and does what it says."""
 
-import brainstate
+import dataclasses
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 from cases import label
 from close import assert_close, bound, distances, largest
-from flax import linen, nnx
+from flax import nnx
 from pages import DOCS, blocks, run
 
 import brainsurr as bs
 import brainsurr.brainstate
 import brainsurr.linen
 import brainsurr.nnx
-from tools.frameworks import HOSTS, Brainstate, Linen
+from tools.frameworks import HOSTS, Brainstate
 
 PAGE = DOCS / "neurons.md"
 COMMON, SYNAPTIC, BOTH, ADAPTIVE, REFRACTORY, RESONATE, INTEGERS, SLIDING, *BLOCKS = blocks(PAGE)
@@ -56,6 +57,20 @@ def test_a_current_for_another_neuron():
     _, ys = layer(layer.initialize_carry((8, 32)), jnp.ones((5, 8, 32)))
     assert ys.any()
     assert layer.neuron.neuron.states == ("v", "s", "a", "i")
+    for name in ("decay", "current_decay", "adaptation_decay"):
+        with pytest.raises(ValueError, match=rf"^SynapticALIF: {name} = 1.5 is outside \[0.0, 1.0\]"):
+            scope["SynapticALIF"](**{name: 1.5})
+    short = dataclasses.dataclass(type("Short", (bs.neurons.Synaptic, bs.neurons.ALIF), {}))  # has their bounds
+    with pytest.raises(ValueError, match=r"spike_adaptation = -1\.0 is outside"):
+        bs.nnx.layer(short)(4, spike_adaptation=-1.0, learnable="spike_adaptation")
+
+
+@pytest.mark.parametrize("bases", ["ALIF Synaptic", "Synaptic RF", "ILIF Synaptic"])
+def test_a_current_flows_into_a_lif_neuron_behind_it(bases):
+    with pytest.raises(TypeError, match=rf"^Turned: expected Synaptic before .* got {bases.replace(' ', ', ')}$"):
+        type("Turned", tuple(getattr(bs.neurons, name) for name in bases.split()), {})
+    own = type("Own", (bs.neurons.LIF,), {})
+    assert type("Fits", (own, bs.neurons.Synaptic), {}).__mro__[1] is own
 
 
 def test_resonate():
@@ -139,22 +154,6 @@ def test_recurrent_weights_mix_channels_at_a_pixel(host):
     (v, _), ys = host.call(layer, *([1] if host is Brainstate else [xs.shape[1:], None]), xs)
     assert ys.sum() == 1
     np.testing.assert_array_equal(v, jnp.zeros((1, 3, 2, 4)).at[0, 1, 1].set(0.5))
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("host", [Linen, Brainstate], ids=label)
-def test_convolution_in_the_other_frameworks(host):
-    images = jax.random.uniform(jax.random.key(1), (6, 2, 8, 8, 1))
-    if host is Linen:
-        layers = [linen.Conv(4, (3, 3)), bs.linen.LIF(4), lambda xs: linen.max_pool(xs, (2, 2), strides=(2, 2))]
-    else:
-        conv = brainstate.nn.Conv2d((8, 8, 1), 4, (3, 3))
-        pool = brainstate.nn.AvgPool2d((2, 2), (2, 2), channel_axis=-1)
-        layers = [lambda xs: jax.vmap(conv)(xs), bs.brainstate.LIF((8, 8, 4)), lambda xs: jax.vmap(pool)(xs)]
-    params, start, over, _ = host.pure(host.layers.SpikingSequential(layers), images.shape[1:])
-    _, ys = over(params, start(images.shape[1:]), images)
-    assert ys.shape == (6, 2, 4, 4, 4)
-    np.testing.assert_array_equal(over(params, start(images.shape[1:]), images, block_size=4)[1], ys)
 
 
 @pytest.mark.slow

@@ -31,7 +31,7 @@ def data():
 
 def batches(data):
     """Two batches ``[2, batch, ...]`` of images and labels, and a key each."""
-    images, labels, keys = training.batches(data, np.random.default_rng(0), 0, 0)
+    images, labels, keys = training.batches(data.train_images, data.train_labels, np.random.default_rng(0), 0, 0)
     return images[:2], labels[:2], keys[:2]
 
 

@@ -17,7 +17,6 @@ from jax.sharding import PartitionSpec as P
 from benchmarks.robustness import mesh, networks, scale, soak
 from benchmarks.robustness.collectives import Collective, collectives
 from benchmarks.robustness.reports import scale as report
-from benchmarks.robustness.reports import soak as soak_report
 
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("lenient")]  # optax.adam
 # Weights, biases and alphas of 32-64-64-10: of all units, and of half the hidden ones.
@@ -130,17 +129,6 @@ def test_examples_do_not_depend_on_who_makes_them():
     assert len(np.unique(whole, axis=1)[0]) == 32, "no example is another"
 
 
-def test_frameworks_have_the_same_loss():
-    xs, labels, _ = mesh.load(mesh.make((1, 1), jax.devices()[:1]), 0, 0)
-    losses, sizes = [], []
-    for framework in scale.FRAMEWORKS:
-        network = networks.build(framework, 0)
-        losses.append(float(jax.jit(network.loss)(network.params, xs, labels)))
-        sizes.append(sum(leaf.size for leaf in jax.tree.leaves(network.params)))
-    assert_close(losses, [losses[0]] * 3, 32 + 64 + 10, dtype=np.float32)
-    assert sizes == 3 * [PARAMETERS]
-
-
 def test_collectives_are_counted_with_their_loops():
     where = mesh.make((8, 1), jax.devices())
     x = jax.device_put(jnp.ones((8, 5)), NamedSharding(where, P("batch")))
@@ -182,20 +170,6 @@ def test_page_trains_on_eight_devices_as_on_one():
     np.testing.assert_allclose(eight["losses"], one, rtol=FLIPPED["losses"])
 
 
-def test_the_loss_of_the_page_takes_explicit_axes_inside_set_mesh():
-    scope = page((1, 1))
-    mesh = jax.make_mesh((2,), ("batch",), devices=jax.devices()[:2])
-    given = [np.asarray(scope[name]) for name in ("xs", "labels")]
-    params = jax.device_put(jax.device_get(scope["params"]), NamedSharding(mesh, P()))
-    specs = P(None, "batch"), P("batch")
-    placed = [jax.device_put(x, NamedSharding(mesh, spec)) for x, spec in zip(given, specs, strict=True)]
-    with jax.set_mesh(mesh):
-        value, grads = jax.jit(jax.value_and_grad(scope["loss"]))(params, *placed)
-    expected, theirs = jax.jit(jax.value_and_grad(scope["loss"]))(jax.device_get(params), *given)
-    assert_close(value, expected, 32 + 64 + 10)
-    assert_close(grads, theirs, 20 * 16 * 8)
-
-
 # The long run, shortly
 
 
@@ -215,19 +189,3 @@ def test_a_long_run_compiles_nothing_later_and_leaves_nothing(measured):
     for name in ("arrays", "on_device", "files"):
         assert measured[name][-1] <= measured[name][TOUR - 1], name
     assert measured["on_disk"][-1] <= 1.25 * measured["on_disk"][TOUR - 1]  # an optimiser's first zeros compress well
-
-
-def test_the_report_of_the_long_run_counts_what_was_measured(measured):
-    measured = copy.deepcopy(measured) | {"resident": [100.0 + i for i in range(2 * TOUR)]}
-    settings = {"frameworks": soak.FRAMEWORKS, "shapes": SHAPES, "steps_a_round": 2 * soak.TRAIN_STEPS}
-
-    def said():
-        return " ".join(soak_report.section({"settings": settings, "summary": soak.summary(measured, TOUR)}).split())
-
-    assert f"12 rounds, so {12 * 2 * soak.TRAIN_STEPS} training steps and 12 checkpoints read back." in said()
-    assert f"{measured['programs'][-1]} programs were compiled in the first 6 rounds" in said()
-    assert "grew by 1024.0 KB a round" in said()
-    assert "| memory of the process, MB | 102.5 | 101.0 | 102.5 | 108.5 | 111.0 |" in said()
-    assert "and 0 after them" in said()
-    measured["programs"][-1] += 7
-    assert "and 7 after them" in said()

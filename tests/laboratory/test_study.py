@@ -84,7 +84,7 @@ def test_arguments(tmp_path):
 ALONE = ["--coordinator=h:1", "--num-processes=2", "--process-id=1", "--distributed"]
 WRONG = [
     (digits.parse, ["--surrogate", "Nothing"], "'Nothing' is not one of"),
-    (digits.parse, ["--alpha", "3"], "alpha = 3.0 is outside [0.0, 1.0]"),
+    (digits.parse, ["--surrogate", "LogTailedRelu", "--alpha", "3"], "alpha = 3.0 is outside [0.0, 1.0]"),
     (digits.parse, ["--learnable", "beta"], "learnable='beta' is not a parameter"),
     (digits.parse, ["--save-every", "0"], "expected a positive integer, got 0"),
     (digits.parse, ["--out", __file__], "--out: expected a folder to write into, got"),

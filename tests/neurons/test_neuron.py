@@ -14,7 +14,7 @@ from flax import nnx
 from pages import DOCS
 
 import brainsurr as bs
-from brainsurr.neurons import ALIF, LI, LIF, Delay, Recurrent
+from brainsurr.neurons import ALIF, BHRF, BRF, LI, LIF, RF, Delay, Recurrent
 from tools.frameworks import HOSTS, by_name
 
 pytestmark = pytest.mark.numbers
@@ -72,6 +72,8 @@ def test_a_carry_that_does_not_fit_is_named(neuron, carry, x, message):
 BAD_CONFIGURATIONS = [
     ({"adapts": "input", "reset_adapted": False}, r"with reset_adapted=False, got \('input', 'subtract'\)"),
     ({"reset": "zero", "reset_adapted": False}, r"with reset_adapted=False, got \('threshold', 'zero'\)"),
+    ({"reset": "none", "reset_delay": True}, "neither reset_delay nor reset_grad with reset='none'"),
+    ({"reset": "none", "reset_grad": False}, "neither reset_delay nor reset_grad with reset='none'"),
 ]
 
 
@@ -79,6 +81,10 @@ BAD_CONFIGURATIONS = [
 def test_settings_that_have_no_effect_together_are_refused(kwargs, message):
     with pytest.raises(ValueError, match=f"^ALIF: .*{message}"):
         ALIF(**kwargs)
+
+
+def test_settings_that_are_replaced_are_checked_beside_each_other():
+    assert LIF(reset_delay=True).replace(reset="none", reset_delay=False) == LIF(reset="none")
 
 
 def test_each_part_of_a_state_keeps_its_dtype():
@@ -393,5 +399,48 @@ def test_a_learned_delay_stays_within_its_longest():
     with pytest.raises(ValueError, match=r"^LearnableDelay: delay = 5.0 is outside \[0.0, 4.0\]"):
         bs.nnx.LearnableDelay(1, longest=4, delay=5.0, learnable="delay", bounds=None)
     assert delay.replace(longest=np.int64(9)).longest == 9
-    with pytest.raises(ValueError, match=r"expected longest to be in a dtype .*, got 400 in bfloat16"):
-        bs.neurons.LearnableDelay(longest=400).initial_state(jnp.zeros(1, jnp.bfloat16))
+
+
+@pytest.mark.parametrize("neuron", [bs.neurons.LearnableDelay(longest=400), bs.neurons.ILIF(levels=400)])
+def test_a_count_beyond_those_of_a_dtype_is_refused(neuron):
+    with pytest.raises(ValueError, match=r"expected (longest|levels) to be in a dtype .*, got 400 in bfloat16"):
+        neuron.initial_state(jnp.zeros(1, jnp.bfloat16))
+
+
+def test_a_learned_delay_is_not_narrower_than_its_kernel_allows():
+    """A width near 0 would be a kernel of NaN between two steps."""
+    with pytest.raises(ValueError, match=r"LearnableDelay: width = 0.001 is outside \[0.01, inf\]"):
+        bs.neurons.LearnableDelay(delay=0.5, width=0.001)
+    with pytest.raises(ValueError, match=r"bounds of width = \(0.0, 1.0\) is outside \[0.01, inf\]"):
+        bs.nnx.LearnableDelay(1, learnable="width", bounds={"width": (0.0, 1.0)})
+    narrow = bs.neurons.LearnableDelay(longest=400, delay=399.5, width=0.01)
+    for dtype in (jnp.float16, jnp.float32):
+        xs = jnp.ones((800, 1), dtype)
+        np.testing.assert_array_equal(narrow(narrow.initial_state(xs[0]), xs)[1][400:], 1)
+
+
+RESONATORS = [  # what is said of a neuron in bfloat16
+    ("damping = 0.001", RF(damping=0.001)),
+    ("frequency = 0.01", BRF(frequency=0.01, damping=0.1)),
+    ("refractory_decay = 0.999", BHRF(damping=0.1, refractory_decay=0.999)),
+    ("a damping above 0", BRF(damping=0.0)),
+    ("a damping above 0", BHRF(damping=0.0)),
+]
+
+
+@pytest.mark.parametrize(("said", "neuron"), RESONATORS)
+def test_turns_and_dampings_that_the_state_can_not_hold_are_refused(said, neuron):
+    x = jnp.zeros(1)
+    with pytest.raises(ValueError, match=f"^{type(neuron).__name__}: expected {said} in "):
+        neuron.initial_state(x.astype(jnp.bfloat16))
+    assert neuron.initial_state(x)[0].dtype == jnp.float32
+
+
+@pytest.mark.parametrize("kind", [BRF, BHRF])
+@pytest.mark.parametrize("damping", [0.02, 0.9])
+def test_a_balanced_resonator_dies_down_with_the_least_damping_that_is_held(kind, damping):
+    neuron = kind(frequency=0.3, damping=damping, threshold=1e3)
+    xs = jnp.zeros((1000, 1), jnp.bfloat16).at[0].set(100.0)
+    (u, v, _), _ = neuron(neuron.initial_state(xs[0]), xs)
+    assert abs(u) < 1
+    assert abs(v) < 1

@@ -48,13 +48,13 @@ class Plain:
 
 
 # The last case of each neuron is its hardest. `make test` tries each law on these, the core in the hosts in turn, the
-# others in plain jax if it is their turn; `make test-all` tries the core in each host, the others in one; and
-# `make test-exhaustive` all cases in each.
+# others in plain jax if it is their turn and the law is not a costly one; `make test-all` tries the core in each host,
+# the others in one; and `make test-exhaustive` all cases in each.
 HARDEST = [[case for case in CASES if case.entry is entry][-1] for entry in TABLE]
 CORE = [case for case in HARDEST if case.kind in (LI, LIF, ALIF, Delay)]
 
 
-def law(*hosts, cases=CASES, everywhere=False):
+def law(*hosts, cases=CASES, everywhere=False, costly=False):
     """Decorate a test of ``host`` and ``case``; `make test` tries the core ``everywhere``, or in each host once."""
     hardest = [case for case in HARDEST if case in cases]
     length = len(hosts) * len(hardest) if everywhere else max(len(hosts), len(hardest))
@@ -62,7 +62,7 @@ def law(*hosts, cases=CASES, everywhere=False):
     quick = set(itertools.islice(pairs, length))
     rows = []
     for host, case in itertools.product(hosts, cases):
-        is_quick = (host, case) in quick and (case in CORE or host is Plain)
+        is_quick = (host, case) in quick and (case in CORE or (host is Plain and not costly))
         is_slow = case in CORE or (host, case) in quick
         marks = () if is_quick else pytest.mark.slow if is_slow else pytest.mark.exhaustive
         rows.append(pytest.param(host, case, marks=marks))
@@ -180,7 +180,7 @@ def test_the_state_has_its_own_dtype(host, case):
     assert {leaf.dtype for leaf in jax.tree.leaves(state)} <= {jnp.dtype(jnp.bfloat16), jnp.dtype(jnp.int32)}
 
 
-@law(Plain, *HOSTS)
+@law(Plain, *HOSTS, costly=True)
 def test_in_blocks_of_time(host, case):
     params, start, run, _ = pure(host, case)
 
@@ -212,7 +212,7 @@ def test_over_examples_one_by_one(host, case):
     assert_outputs(case, ys[:, :, 0])
 
 
-@law(Plain, *HOSTS)
+@law(Plain, *HOSTS, costly=True)
 def test_on_a_mesh_with_explicit_axes(host, case):
     """From a state that knows of no mesh, and in blocks of time from one that lies where the inputs lie."""
     params, start, run, _ = pure(host, case)
@@ -242,7 +242,7 @@ def test_on_a_mesh_with_manual_axes(host, case):
 # Gradients, spikes -------------------------------------------------------------------------------------------------
 
 
-@law(Plain, *HOSTS, cases=[case for case in CASES if case.learnable])
+@law(Plain, *HOSTS, cases=[case for case in CASES if case.learnable], costly=True)
 def test_its_gradients_are_right(host, case):
     """But for a reset that is detached."""
     case = dataclasses.replace(case, setting=case.setting | dict.fromkeys(spike_fields(case.kind), bs.Arctan(2.0)))

@@ -76,7 +76,11 @@ OPTIONS = {
 
 def cases():
     """A few of all combinations, with every triple of options in one of them; every pair in the quick ones."""
-    rows = {row: set(itertools.combinations(enumerate(row), 3)) for row in itertools.product(*OPTIONS.values())}
+    rows = {
+        row: set(itertools.combinations(enumerate(row), 3))
+        for row in itertools.product(*OPTIONS.values())
+        if row[0] != "none" or (row[1], row[3]) == (None, False)
+    }
     left, tried = set().union(*rows.values()), set()
     while left:
         row = max(rows, key=lambda row: len(rows[row] & left))  # what has most new

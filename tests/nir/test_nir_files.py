@@ -16,7 +16,9 @@ from benchmarks.lib.results import committed
 from benchmarks.nir import digits
 from benchmarks.nir.__main__ import key
 from benchmarks.nir.trials import TRIALS, differ, outputs, run_network
+from brainsurr import Sigmoid
 from brainsurr.nir import from_nir, to_nir
+from brainsurr.nnx import LIF, SpikingSequential
 
 pytestmark = pytest.mark.usefixtures("lenient")
 N = 6
@@ -274,6 +276,29 @@ BAD_GRAPHS = {  # what is said, and the graph
 def test_what_is_wrong_with_a_graph_is_said(said):
     with pytest.raises(ValueError, match=f"^from_nir: {said}"):
         from_nir(BAD_GRAPHS[said], "nnx", dt=1.0)
+
+
+@pytest.mark.parametrize("word", ["reset", "reset_delay", "spike_fn"])
+def test_what_is_said_of_no_neuron_is_refused(word):
+    said = {word: {"reset": "zero", "reset_delay": True, "spike_fn": Sigmoid()}[word]}
+    node = nir.Affine(W, ONE) if word == "spike_fn" else nir.Threshold(ZERO)  # a surrogate by itself
+    with pytest.raises(ValueError, match=f"^from_nir: expected neurons of which {word} can be said, got none"):
+        from_nir(row(node), "nnx", dt=1.0, **said)
+    assert from_nir(row(lif()), "nnx", dt=1.0, **said)
+
+
+def test_of_no_reset_the_file_says_nothing_more():
+    graph = to_nir(SpikingSequential([LIF(N, reset="zero", reset_grad=True)]), (N,), dt=1.0)
+    assert from_nir(graph, "nnx", dt=1.0, reset="none").layers[0].reset == "none"
+    with pytest.raises(ValueError, match="neither reset_delay nor reset_grad"):
+        from_nir(graph, "nnx", dt=1.0, reset="none", reset_delay=True)
+    both = row(lif(), nir.LI(TAU, ONE, ZERO), nir.Threshold(ONE))
+    resets = [(layer.reset, layer.reset_delay) for layer in from_nir(both, "nnx", dt=1.0, reset_delay=True).layers]
+    assert resets == [("zero", True), ("none", False)]
+    never = row(nir.LI(TAU, ONE, ZERO), nir.Threshold(ONE))
+    assert from_nir(never, "nnx", dt=1.0, reset_delay=False)
+    with pytest.raises(ValueError, match="expected neurons of which reset_delay can be said"):
+        from_nir(never, "nnx", dt=1.0, reset_delay=True)
 
 
 def spoil(path):

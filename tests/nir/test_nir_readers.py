@@ -5,6 +5,7 @@ The libraries themselves are tried where they are installed, in `test_nir_files.
 
 import functools
 
+import jax.numpy as jnp
 import nir
 import numpy as np
 import pytest
@@ -17,10 +18,11 @@ from test_nir_files import ONE, TAU, N, W, cuba, row
 from benchmarks.lib.results import committed
 from benchmarks.nir import trials
 from benchmarks.nir.__main__ import key
+from brainsurr import Sigmoid
 from brainsurr._nir.layers import Pool
 from brainsurr._nir.readers import LIBRARIES, OTHERWISE
 from brainsurr.nir import from_nir, to_nir
-from brainsurr.nnx import LI, LIF, Delay, SpikingSequential
+from brainsurr.nnx import LI, LIF, Delay, SpikingActivation, SpikingSequential
 
 pytestmark = pytest.mark.usefixtures("lenient")
 MEANT = sorted(LIBRARIES.keys() - {None, *OTHERWISE})
@@ -130,23 +132,41 @@ def linear(n, m):
 SEVERAL = np.float32([0.5, 0.6, 0.7, 0.8])
 APART = "got no CubaLIF of it and the LI before it: give it a decay below 1, a reset, and no recurrent weights"
 BAD = {  # what is said, the reader, and the layers
-    r"layer 1, LI: .* norse reads, .*, got LI: end the network before it": ("norse", [lif(), LI(4)]),
+    r"layer 1, LI: .* norse reads, .*, got LI: end the network before it, and integrate": ("norse", [lif(), LI(4)]),
+    r"layer 1, LI: .* norse reads, .*, got I: end the network before it, and sum": ("norse", [lif(), LI(4, decay=1.0)]),
+    r"layer 0, LI: .* norse reads, .*, got LI: leave it out": ("norse", [LI(4), LI(4), lif()]),
     rf"layer 1, LIF: .* norse reads, .*, {APART}": ("norse", [LI(4), lif(decay=1.0)]),
-    rf"layer 1, LIF: .* snntorch reads, .*, {APART}": ("snntorch", [LI(4), lif(recurrent=True, rngs=nnx.Rngs(0))]),
-    rf"layer 1, LIF: .* spikingjelly reads, .*, {APART}": ("spikingjelly", [LI(4), lif(reset="none")]),
-    r"layer 0, LI: .* norse reads, .*, got I: .*, or give it a decay below 1": ("norse", [LI(4, decay=1.0), lif()]),
-    r"layer 0, LI: .* jaxpike reads, .*, got I: .*, or give it a decay below 1": ("jaxpike", [LI(4, decay=1.0), lif()]),
-    r"layer 0, LI: .* spyx reads, .*, got LI: .*, or leave it out": (
+    rf"layer 1, LIF: .* spikingjelly reads, .*, {APART}": (
+        "spikingjelly",
+        [LI(4), lif(recurrent=True, rngs=nnx.Rngs(0))],
+    ),
+    rf"layer 1, LIF: .* snntorch reads, .*, {APART}": ("snntorch", [LI(4), lif(reset="none")]),
+    r"layer 0, LI: .* norse reads, .*, got I: give it a decay below 1": ("norse", [LI(4, decay=1.0), lif()]),
+    r"layer 0, LI: .* jaxpike reads, .*, got I: give it a decay below 1": ("jaxpike", [LI(4, decay=1.0), lif()]),
+    r"layer 0, LI: .* spyx reads, .*, got LI: leave it out": (
         "spyx",
         [LI(4), LIF(4, **trials.LATE), Delay(4, 1)],
     ),
     r"layer 0, LIF: .* snntorch reads, .*, got IF: give it a decay below 1": ("snntorch", [lif(decay=1.0)]),
     r"layer 0, LIF: .* rockpool reads, .*, got LIF: put an LI before it": ("rockpool", [lif(reset="subtract")]),
-    r"layer 0, LIF: .* sparx reads, .*, got Threshold: give it a reset": ("sparx", [lif(reset="none")]),
+    r"layer 0, LIF: .* rockpool reads, .*, got IF: give it a decay below 1, and put an LI before it": (
+        "rockpool",
+        [lif(reset="subtract", decay=1.0)],
+    ),
+    r"layer 0, LIF: .* sparx reads, .*, got Threshold: make it a LIF with a reset": ("sparx", [lif(reset="none")]),
+    r"layer 0, SpikingActivation: .*, got Threshold: make it a LIF": ("norse", [SpikingActivation(Sigmoid())]),
     r"layer 1, Delay: .* jaxpike reads, .*, got Delay: leave it out": ("jaxpike", [lif(), Delay(4, 1)]),
     r"layer 0, LIF: expected no recurrent weights of LIF, which snntorch": (
         "snntorch",
         [lif(recurrent=True, rngs=nnx.Rngs(0))],
+    ),
+    r"layer 0, LIF: expected no recurrent weights of LIF, which spyx": (
+        "spyx",
+        [LIF(4, recurrent=True, rngs=nnx.Rngs(0), **trials.LATE)],
+    ),
+    r"layer 0, LIF: expected no recurrent weights of LIF, which rockpool": (
+        "rockpool",
+        [LIF(4, recurrent=True, rngs=nnx.Rngs(0))],
     ),
     r"layer 0, LIF: expected one decay for all neurons, as jaxpike needs": ("jaxpike", [lif(decay=SEVERAL)]),
     r"layer 1, LIF: expected one threshold for all neurons, or a linear layer before": (
@@ -174,10 +194,17 @@ BAD = {  # what is said, the reader, and the layers
         [lif(threshold=-0.3, reset="subtract", reset_delay=True), Delay(4, 1)],
     ),
     "layer 1, LIF: expected thresholds above 0": ("rockpool", [LI(4), lif(reset="subtract", threshold=0.0)]),
+    "layer 0, LIF: expected a threshold other than 0": ("norse", [lif(threshold=0.0)]),
+    "layer 0, LIF: expected a threshold other than 0, at": ("jaxpike", [lif(threshold=0.0)]),
+    "layer 0, LIF: the bfloat16 of its state, which norse has in float32": ("norse", [lif(param_dtype=jnp.bfloat16)]),
+    "layer 0, LI: the float16 of its state, which sparx": ("sparx", [LI(4, param_dtype=jnp.float16)]),
     "layer 0, LIF: expected decays above 0, as SpikingJelly needs": ("spikingjelly", [lif(decay=0.0)]),
     r"layer 0, LIF: expected decays above exp\(-1\), 0.37, as jaxpike needs": ("jaxpike", [lif(decay=0.36)]),
-    r"layer 0, LIF: the reset 'zero', where neurons there have the reset 'subtract'\.": ("sinabs", [lif()]),
-    r"layer 0, LIF: .* 'zero', where .* the reset 'subtract' one step later": ("spyx", [lif(), Delay(4, 1)]),
+    r"layer 0, LIF: expected reset='subtract', reset_delay=False, as sinabs resets, got reset='zero'": (
+        "sinabs",
+        [lif()],
+    ),
+    r"layer 0, LIF: expected reset='subtract', reset_delay=True, as spyx": ("spyx", [LIF(4), Delay(4, 1)]),
 }
 
 
@@ -196,12 +223,17 @@ BAD_IMAGES = {
         [nnx.Conv(2, 4, (3, 3), padding=2, rngs=nnx.Rngs(0))],
     ),
     "layer 0, Conv: expected one group": ("norse", [nnx.Conv(2, 4, (3, 3), feature_group_count=2, rngs=nnx.Rngs(0))]),
-    "layer 0, LIF: expected neurons on images to have decay=1.0": ("sinabs", [LIF(2)]),
+    "layer 0, LIF: expected neurons on images to be LIF with decay=1.0": ("sinabs", [LIF(2)]),
+    "layer 0, LI: expected neurons on images to be LIF with decay=1.0": ("sinabs", [LI(2)]),
     "layer 1, LIF: expected a linear layer or convolution behind an average pool": ("norse", [POOL, lif(2)]),
     "layer 0, partial: expected an average pool without padding, which jaxpike ignores": ("jaxpike", [PADDED]),
     "layer 0, partial: expected a pool without padding, which this reader ignores": ("norse", [PADDED]),
     "layer 0, Pool: expected a pool without padding": ("sinabs", [Pool((2, 2), (2, 2), (1, 1), average=False)]),
     "layer 0, partial: .* sparx reads, .* got AvgPool2d: leave it out": ("sparx", [POOL]),
+    "layer 0, function: .* rockpool reads, .* got Flatten: give the network flat inputs": (
+        "rockpool",
+        [trials._flatten, linear(32, 4)],
+    ),
 }
 
 
@@ -226,11 +258,15 @@ def test_what_is_said_of_a_reader_is_checked(how, said):
         to_nir(SpikingSequential([lif()]), (4,), dt=1e-3, **how)
 
 
-def test_a_lossy_file_for_a_library_keeps_our_reset():
-    with pytest.warns(UserWarning, match="the reset 'zero', where neurons there have the reset 'subtract'"):
-        graph = to_nir(SpikingSequential([lif()]), (4,), dt=1.0, reader="sinabs", lossy=True)
+def test_a_lossy_file_for_a_library_has_its_reset_all_the_same():
+    """What is lost is what has no effect on the spikes there."""
+    with pytest.raises(ValueError, match="expected reset='subtract'"):
+        to_nir(SpikingSequential([lif()]), (4,), dt=1.0, reader="sinabs", lossy=True)
+    own = LIF(4, spike_fn=type("Own", (Sigmoid,), {})())
+    with pytest.warns(UserWarning, match="layer 0, LIF: the surrogate Own"):
+        graph = to_nir(SpikingSequential([own]), (4,), dt=1.0, reader="sinabs", lossy=True)
     with pytest.warns(UserWarning, match="written for sinabs, which reads it otherwise than NIR means") as warned:
-        assert from_nir(graph, "nnx", dt=1.0, method="exp").layers[0].reset == "zero"
+        assert from_nir(graph, "nnx", dt=1.0, method="exp").layers[0].reset == "subtract"
     assert warned[0].filename == __file__
 
 

@@ -15,7 +15,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from flax import linen, nnx
-from pages import run_page
+from pages import HOSTS, blocks, run, run_page
 from peer import assert_same, inputs, load, log_tailed_relu, peers, target
 
 import brainsurr as bs
@@ -235,4 +235,15 @@ def test_page(library, request):
 
 def test_every_peer_has_a_row_or_a_file():
     files = {path.stem.removeprefix("test_") for path in Path(__file__).parent.glob("test_*.py")}
-    assert files - {"spike_functions"} | ROWS.keys() == peers().keys()
+    assert files - {"spike_functions", "no_argument"} | ROWS.keys() | {"jaxley", "rockpool"} == peers().keys()
+
+
+def test_page_of_brainevent():
+    """Which comes with brainpy, without the numba that its default on a CPU needs."""
+    load("brainevent", "brainpy").config.set_backend("cpu", "jax_raw")
+    scope = run(*(block.replace("256", "8") for block in blocks(HOSTS / "brainevent.md")))
+    spikes, kernel = scope["spikes"], scope["kernel"]
+    assert 0.1 < spikes.mean() < 0.9
+
+    assert_same(scope["ys"], spikes @ kernel)
+    assert_same(*(scope["gradient"](f)(spikes, kernel) for f in (scope["product"], jnp.matmul)))

@@ -7,6 +7,7 @@ import base64
 import hashlib
 import importlib.metadata
 import json
+import re
 import shutil
 import subprocess
 import tarfile
@@ -93,7 +94,7 @@ SOUND = """
 def site(tmp_path):
     (tmp_path / "faulty.html").write_text(FAULTY.replace("WIDE", 400 * "wide "))
     (tmp_path / "sound.html").write_text(SOUND)
-    words = {word.lower(): 0 for word in check_site.WORDS.split()}
+    words = dict.fromkeys(re.findall(r"[^\s+]+", check_site.WORDS.lower()), 0)
     index = {"terms": words, "titleterms": {}}
     (tmp_path / "searchindex.js").write_text(f"Search.setIndex({json.dumps(index)})")
     return tmp_path
@@ -104,7 +105,9 @@ def test_a_word_that_the_search_does_not_find_is_named(site):
     assert check_site.missing_words(site) == []
     text = (site / "searchindex.js").read_text()
     (site / "searchindex.js").write_text(text.replace('"synaptic"', '"else"'))
-    assert check_site.missing_words(site) == ["the search finds no page for Synaptic"]
+    assert check_site.missing_words(site) == ["the search finds no page for synaptic"]
+    (site / "searchindex.js").write_text(text.replace('"rate": 0', '"rate": [1, 2]'))
+    assert check_site.missing_words(site) == ["the search finds no page for learning rate"]
 
 
 def test_a_link_that_leads_nowhere_is_named(site):

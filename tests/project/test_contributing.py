@@ -67,6 +67,7 @@ def run(tree):
     (environment / "test").touch()
     options = ["TESTED=checkout", f"VENV={environment}", f"BIN={Path(sys.executable).parent}"]
     variables = os.environ | {"PYTHONPATH": str(tree), "XLA_FLAGS": "", "MAKEFLAGS": ""}  # of a make around the tests
+    variables.setdefault("MYPY_CACHE_DIR", str(ROOT / ".mypy_cache"))  # in which `make lint` has left the frameworks
     (quick,) = re.findall(r"^QUICK := (.*)$", (tree / "Makefile").read_text(), re.MULTILINE)
     commands = {"make": ["make", *options], "pytest": [sys.executable, "-m", "pytest", "-q", "-m", quick]}
 
@@ -87,9 +88,7 @@ def test_a_surrogate_and_a_neuron_are_added_as_the_text_says(tree, run):
     assert set(other) <= set(write)
     run("make", *write)
     run("make", "lint")
-    before, after = ((folder / "README.md").read_text() for folder in (ROOT, tree))
-    (count,) = re.findall(r"^\| surrogates +\| (\d+) ", before, re.MULTILINE)
-    assert after == re.sub(rf"^(\| surrogates +\|) {count} ", rf"\1 {int(count) + 1} ", before, flags=re.MULTILINE)
+    assert (tree / "README.md").read_bytes() == (ROOT / "README.md").read_bytes()
     for path in (ROOT / "benchmarks/results").glob("*/*.json"):
         assert (tree / path.relative_to(ROOT)).read_bytes() == path.read_bytes()
     run("pytest", "-k", f"arabola or QIF or qif or {OF_ALL}", "tests", "brainsurr/surrogates", "brainsurr/neurons")

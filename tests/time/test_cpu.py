@@ -87,7 +87,7 @@ def test_bad_arguments(arguments, message):
         cpu.use_all_cores(**arguments)
 
 
-def test_once_jax_has_started_it_is_refused_though_nothing_would_change(monkeypatch):
+def test_once_jax_has_started_it_is_refused_all_the_same(monkeypatch):
     monkeypatch.setattr(cpu, "_given_devices", lambda: jax.config.jax_num_cpu_devices)
     assert jax.devices()
     with pytest.raises(RuntimeError, match="use_all_cores: jax has started"):

@@ -116,7 +116,7 @@ SEQUENCES = [
 
 @pytest.mark.parametrize(("host", "sequence"), SEQUENCES, ids=label)
 @pytest.mark.parametrize("jit", [False, True])
-def test_a_module_with_parameters_that_mixes_time_steps_is_refused(host, sequence, jit):
+def test_a_module_with_weights_that_mixes_time_is_refused(host, sequence, jit):
     run(host, sequence(jax.nn.relu), jit, block_size=5)
     with pytest.raises(ValueError, match="Sequential, has no state"):
         run(host, sequence(centre), jit, block_size=5)

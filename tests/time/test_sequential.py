@@ -40,8 +40,8 @@ def network(host):
     return layers.SpikingSequential([rows[0], layers.LIF(SIZES[1], decay=0.5), rows[1], layers.LI(SIZES[2])])
 
 
-def inputs():
-    return jnp.asarray(np.random.default_rng(0).integers(0, 2, (T, BATCH, SIZES[0])), jnp.float32)
+def inputs(features=SIZES[0]):
+    return jnp.asarray(np.random.default_rng(0).integers(0, 2, (T, BATCH, features)), jnp.float32)
 
 
 def losses(host, net, options, batch=BATCH):
@@ -223,6 +223,33 @@ def test_devices_send_each_other_the_gradient_once(host, options):
     assert_close(step(params, xs), jax.jit(jax.value_and_grad(whole))(*alone), T * BATCH * sum(SIZES))
 
 
+def images(host):
+    """A network of a convolution over ``[time, batch, 4, 4, 1]``."""
+    of = {"features": 3} if host is Linen else {"in_features": 1, "out_features": 3, "rngs": nnx.Rngs(0)}
+    convolution = (linen if host is Linen else nnx).Conv(kernel_size=(3, 3), **of)
+    return host.layers.SpikingSequential([convolution, host.layers.LIF(3)]), inputs(16).reshape(T, BATCH, 4, 4, 1)
+
+
+@pytest.mark.parametrize(("host", "options"), each_value_once([Nnx, Linen], WAYS), ids=label)
+def test_devices_keep_their_examples_of_a_convolution(host, options):
+    """Plain `jit` sends the gradient alone, as `shard_map` does."""
+    net, xs = images(host)
+    params, start, run, _ = host.pure(net, xs.shape[1:])
+    carry = start(xs.shape[1:])
+
+    @jax.jit
+    @partial(jax.value_and_grad, has_aux=True)
+    def step(params, xs):
+        ys = run(params, carry, xs, **options)[1]
+        return jnp.mean(ys**2), ys
+
+    mesh = jax.make_mesh((2,), ("batch",), (AxisType.Auto,), devices=jax.devices()[:2])
+    split, whole = (NamedSharding(mesh, PartitionSpec(*axes)) for axes in [(None, "batch"), ()])
+    placed = jax.device_put((params, xs), (whole, split))
+    assert {each.kind for each in collectives(step.lower(*placed).compile().as_text())} == {"all-reduce"}
+    assert_close(step(*placed), step(*jax.device_put((params, xs), jax.devices()[0])), xs.size)
+
+
 @pytest.mark.skipif(jax.default_backend() != "cpu", reason="of XLA on a CPU")
 def test_a_step_holds_no_array_before_its_loop_starts(one_device):
     """Spikes and slopes of two layers, and the output of a product: not what loops are going to write, too."""
@@ -254,22 +281,23 @@ def test_a_few_large_steps_are_written_out():
     assert_close(step(xs)[:, :1], step(xs[:, :1]), 3)
 
 
-def test_an_intermediate_of_linen_keeps_its_axes(one_device):
-    net, xs = network(Linen), inputs()
-    carry = net.initialize_carry(jax.random.key(0), xs.shape[1:])
-    variables = net.init(jax.random.key(0), carry, xs)
-    seen = net.apply(variables, carry, xs, capture_intermediates=True)[1]["intermediates"]
-    assert seen["layers_0"]["__call__"][0].shape == (T, BATCH, SIZES[1])
+def test_an_intermediate_of_linen_keeps_its_axes(monkeypatch):
+    for devices, (net, xs) in ((1, (network(Linen), inputs())), (8, images(Linen))):  # of a product, of a convolution
+        monkeypatch.setattr(jax, "device_count", lambda devices=devices: devices)
+        carry = net.initialize_carry(jax.random.key(0), xs.shape[1:])
+        variables = net.init(jax.random.key(0), carry, xs)
+        seen = net.apply(variables, carry, xs, capture_intermediates=True)[1]["intermediates"]
+        assert seen["layers_0"]["__call__"][0].shape[:2] == (T, BATCH)
 
 
-def test_an_output_that_nnx_captures_keeps_its_axes(one_device):
+def test_an_output_that_nnx_captures_keeps_its_axes(monkeypatch):
     if not hasattr(nnx, "capture"):
         pytest.skip("this flax has no nnx.capture")
-    net, xs = network(Nnx), inputs()
-    carry = net.initialize_carry(xs.shape[1:])
-    outputs = nnx.capture(net, nnx.Intermediate, method_outputs=nnx.Intermediate)(carry, xs)[1]
-    shapes = [jnp.shape(leaf) for leaf in jax.tree.leaves(outputs["layers"][0])]
-    assert shapes == [(T, BATCH, SIZES[1])]
+    for devices, (net, xs) in ((8, images(Nnx)), (1, (network(Nnx), inputs()))):
+        monkeypatch.setattr(jax, "device_count", lambda devices=devices: devices)
+        carry = net.initialize_carry(xs.shape[1:])
+        outputs = nnx.capture(net, nnx.Intermediate, method_outputs=nnx.Intermediate)(carry, xs)[1]
+        assert [jnp.shape(leaf)[:2] for leaf in jax.tree.leaves(outputs["layers"][0])] == [(T, BATCH)]
     assert ranks(partial(net, carry), xs) == [2, 2]  # and then as before
 
 

@@ -5,6 +5,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from cases import each_value_once
 from close import assert_close
 from flax import nnx
 
@@ -67,8 +68,8 @@ def test_what_does_not_fit_is_named():
 CONVOLUTIONS = {
     "1d": ((7,), (3, 3), (4,), 1),
     "2d": ((6, 5), (2, 3), (3, 2), 1),
-    "3d": ((4, 3, 5), (2, 2), (2, 3, 1), 1),
     "groups": ((6, 5), (4, 2), (3, 2), 2),  # the kernel looks like 2 to 2
+    "3d": ((4, 3, 5), (2, 2), (2, 3, 1), 1),
 }
 
 
@@ -100,12 +101,11 @@ def in_brainstate(kind, sizes, kernel, xs, groups):
 
 
 @pytest.mark.usefixtures("lenient")
-@pytest.mark.parametrize("case", [pytest.param(c, marks=pytest.mark.slow if c == "3d" else ()) for c in CONVOLUTIONS])
-@pytest.mark.parametrize("transpose", [None, False, True])  # None: no transposed convolution
+@pytest.mark.parametrize(("case", "transpose"), each_value_once(list(CONVOLUTIONS), [None, False, True]))
 def test_a_convolution_gives_the_same_outputs_elsewhere(case, transpose):
     shape, sizes, kernel, groups = CONVOLUTIONS[case]
     kind, options = "Conv", {"feature_group_count": groups}
-    if transpose is not None:
+    if transpose is not None:  # a transposed convolution
         kind, options = "ConvTranspose", {"transpose_kernel": transpose}
         sizes, groups = sizes if groups == 1 else (2, 2), 1
     xs = jax.random.normal(jax.random.key(1), (2, *shape, sizes[0]))

@@ -121,12 +121,6 @@ def test_membrane_shows_potential_threshold_and_spikes():
     assert (axes.get_xlabel(), axes.get_ylabel()) == ("time (steps)", "membrane potential")
 
 
-def test_membrane_of_many_neurons_has_one_entry_for_all():
-    axes = plot.membrane(np.zeros((3, 20)), axes=plt.subplots()[1])
-    assert axes is plt.gca()
-    assert legend(axes) == ["20 neurons"]
-
-
 @pytest.mark.slow
 def test_the_gallery_shows_every_exported_surrogate(tmp_path):
     from tools import surrogate_pictures as gallery

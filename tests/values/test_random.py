@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from cases import FLOATS, each_value_once, label
+from cases import FLOATS, all_but, each_value_once, label
 from close import assert_close, bound
 from flax import nnx
 from flax.errors import InvalidRngError
@@ -117,8 +117,9 @@ def test_its_derivatives_are_those_of_the_mean(entry):
     da = (entry.g(x, alpha + h) - entry.g(x, alpha - h)) / (2 * h)
     args = jnp.asarray(x, jnp.float32), jnp.full(4, alpha, jnp.float32)
     ones = (jnp.ones(4), jnp.zeros(4)), (jnp.zeros(4), jnp.ones(4))
-    reverse = jax.grad(lambda *args: spikes(*args).sum(), (0, 1))(*args)
-    forward = [jax.jvp(spikes, args, one)[1] for one in ones]
+    reverse = jax.jit(jax.grad(lambda *args: spikes(*args).sum(), (0, 1)))(*args)
+    tangent = jax.jit(lambda one: jax.jvp(spikes, args, one)[1])
+    forward = [tangent(one) for one in ones]
     for got in (reverse, forward):
         assert_close(got, (dx, da), 32, scale=max(1, np.abs(dx).max(), np.abs(da).max()))
 
@@ -293,9 +294,10 @@ def test_two_layers_draw_apart(host):
 
 
 FIRING = [kind for kind in EXPORTED if spike_fields(kind)]
+FIRING = [None, *all_but([bs.neurons.LIF, bs.neurons.SlidingPSN], FIRING, pytest.mark.slow)]  # None: by itself
 
 
-@pytest.mark.parametrize(("host", "kind"), each_value_once(HOSTS, [*FIRING, None]), ids=label)
+@pytest.mark.parametrize(("host", "kind"), each_value_once(HOSTS, FIRING), ids=label)
 def test_in_evaluation_it_is_the_threshold(host, kind):
     def make(layers, activation):
         return [layers.layer(kind)(3, **{spike_fields(kind)[0]: activation()}) if kind else activation()]

@@ -1,5 +1,10 @@
 """A convolutional network of LIF neurons against one of ReLU, for each time step: 16-32-128-10 on 28 x 28 pixels."""
 
+import itertools
+import json
+import sys
+from typing import NamedTuple
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -8,10 +13,12 @@ from flax import nnx
 from tqdm import tqdm
 
 import brainsurr as bs
+from brainsurr import cpu
 from brainsurr.nnx import LI, LIF, SpikingSequential
 
 from ...lib import timing
 from ...lib.report import ratio_at_most, table
+from ..libraries import AS_DOCUMENTED, EVERY_CORE, run_on
 from ..peers.task import ALPHA
 from . import compiled, megabytes, seconds
 from .train_step import descent
@@ -19,6 +26,17 @@ from .train_step import descent
 SPIKING, RELU = "LIF, all steps", "ReLU, one step"
 WHY = """a layer of images is read and written several times by either; LIF neurons add their loop, and keep spikes and
 slopes of all steps, for which the system clears pages: docs/fast-on-a-cpu.md"""
+
+
+class Size(NamedTuple):
+    """Pixels on a side, time steps, and how often each network is timed."""
+
+    side: int
+    steps: int
+    rounds: int
+
+
+SIZE, SMALL = Size(28, 4, 15), Size(8, 2, 2)
 
 
 def pooled(xs):
@@ -58,7 +76,17 @@ def train_step(net, outputs):
 
 
 def measure(quick):
-    side, steps, batches, rounds = (8, 2, (4,), 2) if quick else (28, 4, (256, 32), 15)
+    size, batches, terms = (SMALL, (4,), (EVERY_CORE,)) if quick else (SIZE, (256, 32), (AS_DOCUMENTED, EVERY_CORE))
+    runs, ways = [], list(itertools.product(terms, batches))
+    for on, batch in (bar := tqdm(ways, desc="convolution")):
+        bar.set_postfix_str(f"batch {batch}, {on}")
+        job = json.dumps(size._asdict() | {"batch": batch})
+        runs += [{"terms": on, **run} for run in run_on(on, sys.executable, "convolution", __name__, job)]
+    return {"steps": size.steps, "runs": runs}
+
+
+def timed(batch, side, steps, rounds):
+    """Time both networks in this process, the batch cut among its devices."""
 
     def spiking(net, images):
         xs = jnp.broadcast_to(images, (steps, *images.shape))
@@ -68,39 +96,42 @@ def measure(quick):
         SPIKING: (SpikingSequential(network(side, lif, [LI(10)])), spiking),
         RELU: (nnx.Sequential(*network(side, relu, [])), lambda net, images: net(images)),
     }
-    rng, runs = np.random.default_rng(0), []
-    with tqdm(total=len(batches) * len(ways) * (1 + rounds), desc="convolution") as bar:
-        for batch in batches:
-            given = (
-                jnp.asarray(rng.random((batch, side, side, 1), np.float32)),
-                jnp.asarray(rng.integers(10, size=batch)),
-            )
-            programs = {}
-            for name, (net, outputs) in ways.items():
-                step, params = train_step(net, outputs)
-                programs[name] = compiled(step, params, *given)
-                bar.update()
-            times = timing.interleaved({name: p.call for name, p in programs.items()}, rounds, each=bar.update)
-            runs += [{"batch": batch, "name": name, "time": times[name], **p.costs} for name, p in programs.items()]
-    return {"steps": steps, "runs": runs}
+    rng, programs = np.random.default_rng(0), {}
+    given = cpu.split((rng.random((batch, side, side, 1), np.float32), rng.integers(10, size=batch)))
+    for name, (net, outputs) in ways.items():
+        step, params = train_step(net, outputs)
+        programs[name] = compiled(step, cpu.split(params, axis=None), *given)
+    times = timing.interleaved({name: p.call for name, p in programs.items()}, rounds)
+    return [{"batch": batch, "name": name, "time": times[name], **p.costs} for name, p in programs.items()]
 
 
-def _for_each_step(result, batch):
+def _of(run):
+    """Return the terms of a run and its batch; before there were terms, all were as documented."""
+    return run.get("terms", AS_DOCUMENTED), run["batch"]
+
+
+def _for_each_step(result, which):
     """Return the times of a time step of the spiking network, and of the ReLU network."""
-    times = {run["name"]: run["time"] for run in result["runs"] if run["batch"] == batch}
+    times = {run["name"]: run["time"] for run in result["runs"] if _of(run) == which}
     one, other = times[SPIKING], times[RELU]
     return {key: np.divide(one[key], result["steps"]).tolist() for key in ("median", "quartiles")}, other
 
 
 def claims(result):
-    batches = dict.fromkeys(run["batch"] for run in result["runs"])
-    what = "train step of a convolutional network, a time step of LIF / ReLU, batch"
-    return [ratio_at_most(1.5, f"{what} {batch}", *_for_each_step(result, batch), WHY) for batch in batches]
+    what = "train step of a convolutional network, a time step of LIF / ReLU"
+    return [
+        ratio_at_most(1.5, f"{what}, {on}, batch {batch}", *_for_each_step(result, (on, batch)), WHY)
+        for on, batch in dict.fromkeys(map(_of, result["runs"]))
+    ]
 
 
 def report(result):
     rows = [
-        (f"{run['name']}, batch {run['batch']}", seconds(run["time"]), megabytes(run["temporaries"]))
+        ("{}, {}, batch {}".format(run["name"], *_of(run)), seconds(run["time"]), megabytes(run["temporaries"]))
         for run in result["runs"]
     ]
-    return table((f"16-32-128-10, {result['steps']} time steps", "train step", "temporaries"), rows)
+    return table((f"16-32-128-10, {result['steps']} time steps", "train step", "temporaries of a device"), rows)
+
+
+if __name__ == "__main__":
+    print(json.dumps(timed(**json.loads(sys.argv[1]))))

@@ -16,6 +16,7 @@ from collections import defaultdict
 from pathlib import Path
 from typing import NamedTuple
 
+from matplotlib.ticker import LogLocator, NullFormatter
 from tqdm import tqdm
 
 from ...lib import timing
@@ -66,7 +67,7 @@ LIMITS = (
     *((trial, EVERY_CORE, EVERY_CORE, 0.95) for trial in (BATCH_32, T_10_000)),
 )
 FIRST_STEPS = {BATCH_32: "2 LIF layers", DEEP: "20 LIF layers"}
-QUICK = {BATCH_256: Trial("usual", 8, 20, timed=2)}
+QUICK = {BATCH_256: Trial("usual", 8, 20, timed=2, terms=(AS_DOCUMENTED, EVERY_CORE))}
 NEAR = 1.25  # a way that takes more than this times the library's fastest, and its smallest, is not run again
 
 
@@ -139,13 +140,17 @@ def measure(quick):
 
 def _ways(title, trial, names, quick):
     """List the ways to run a trial: its title, terms, library, mode and inputs."""
+    if quick:
+        inputs_of = {name: PEERS[name].inputs[::-1] for name in names}  # `dots` of float32, as the floor
+    else:
+        inputs_of = {name: PEERS[name].inputs[: 1 if trial.of_jax else None] for name in names}
     pairs = zip if quick else itertools.product  # of a mode and a form of inputs
     return [
         (title, terms, name, mode, inputs)
         for terms in trial.terms
         for name in names
         if terms != DEVICES or name == OURS
-        for mode, inputs in pairs(PEERS[name].modes, PEERS[name].inputs[: 1 if trial.of_jax else None])
+        for mode, inputs in pairs(PEERS[name].modes, inputs_of[name])
     ]
 
 
@@ -238,8 +243,8 @@ def claims(result):
 
 
 def _over_the_floor(result):
-    """Compare `dots` on every core with the products alone, in a process as it is and on the same terms."""
-    runs = [run for run in result["runs"] if run["trial"] == BATCH_256]
+    """Compare `dots` on every core with the products alone, of float32, in a process as it is and on the same terms."""
+    runs = [run for run in result["runs"] if (run["trial"], run["inputs"]) == (BATCH_256, "float32")]
     ours = [run for run in runs if (run["name"], run["mode"], terms_of(run)) == (OURS, "dots", EVERY_CORE)]
     made = []
     for terms, limit in ((AS_DOCUMENTED, 1.0), (EVERY_CORE, 1.15)):
@@ -284,11 +289,11 @@ def chooser(result, of_jax=False):
 
 
 def gains(result):
-    """Return a table of what devices and kept pages gain, a line for each of our modes; nothing if none has run."""
+    """Return a table of what devices and kept pages gain with float32, a line for each of our modes, if one has run."""
     took = {
         (run["trial"], run["mode"], terms_of(run)): run["time"]["median"]
         for run in result["runs"]
-        if run["name"] == OURS and run["inputs"] == PEERS[OURS].inputs[0]
+        if run["name"] == OURS and run["inputs"] == "float32"
     }
     rows = []
     for trial, mode in dict.fromkeys(key[:2] for key in took):
@@ -368,9 +373,17 @@ def draw(result, path):
             for i, name in enumerate(name for name in PEERS if name != FLOOR):
                 for terms, marker in markers.items():
                     runs = [r for r in result["runs"] if (r["trial"], r["name"], terms_of(r)) == (trial, name, terms)]
-                    points = [duration(r) for r in runs], [added(r) / 1e6 for r in runs]
+                    points = [1e3 * duration(r) for r in runs], [added(r) / 1e6 for r in runs]
                     label = name if terms == AS_DOCUMENTED else None
                     axis.scatter(*points, marker=marker, color=f"C{i}", label=label, alpha=0.8)
-            axis.set(xlabel="seconds of a train step", xscale="log", yscale="log", title=trial)
+            axis.set(xlabel="ms a train step", xscale="log", yscale="log", title=trial)
+            for scale in (axis.xaxis, axis.yaxis):
+                low, high = scale.get_view_interval()
+                scale.set_major_locator(LogLocator(subs=(1, 3) if high > 20 * low else (1, 1.5, 2, 3, 5, 7)))
+                scale.set_major_formatter("{x:g}")
+                scale.set_minor_formatter(NullFormatter())
+            axis.tick_params(labelsize=7)
         axes[0].set_ylabel("memory that data and training add (MB)")
         axes[-1].legend(frameon=False, fontsize=7)
+        shapes = [axes[0].scatter([], [], marker=marker, color="0.4", label=terms) for terms, marker in markers.items()]
+        axes[0].legend(handles=shapes, frameon=False, fontsize=7, loc="upper right")

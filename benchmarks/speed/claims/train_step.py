@@ -147,8 +147,8 @@ def claims(result):
         best = fastest(batch, [*modes, *(_name("dots", size) for size in SIZES)])
         made.append(over_floor(f"best mode ({best})", 1.35, best, batch))
     for batch in (large, *small):
-        best = fastest(batch, modes)
-        what = f"train step, {LAYERS} / best mode ({best}), batch {batch}"
+        best = fastest(batch, modes[1:])
+        what = f"train step, {LAYERS} / best other mode ({best}), batch {batch}"
         made.append(ratio_at_most(1.05, what, times[batch, LAYERS], times[batch, best], PAGES))
     for batch in (large, *small):
         best = fastest(batch, [_name("dots", size) for size in SIZES])

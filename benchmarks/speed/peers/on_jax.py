@@ -21,15 +21,18 @@ def mesh():
     return jax.make_mesh((jax.device_count(),), ("batch",), (AxisType.Auto,))
 
 
-def data(job):
-    """Return inputs ``[time, batch, features]`` and labels, each device's part of the batch on it."""
-    parts = NamedSharding(mesh(), PartitionSpec(None, "batch")), NamedSharding(mesh(), PartitionSpec("batch"))
-    return jax.device_put((job.xs(), job.net.labels(job.batch)), parts)
+def data(job, flat=False):
+    """Return inputs ``[time, batch, features]``, or flat rows, and labels, each device's part of the batch on it."""
+    cut = functools.partial(NamedSharding, mesh())
+    xs, part = job.xs(), cut(PartitionSpec(None, "batch"))
+    if flat:
+        xs, part = xs.reshape(-1, xs.shape[-1]), cut(PartitionSpec("batch"))
+    return jax.device_put((xs, job.net.labels(job.batch)), (part, cut(PartitionSpec("batch"))))
 
 
-def descent(outputs, params, job, rate=1.0, loss=cross_entropy):
+def descent(outputs, params, job, rate=1.0, loss=cross_entropy, flat=False):
     """Make ``step()`` of gradient descent on a tree of parameters, ``outputs(params, xs)`` of which go to the loss."""
-    xs, labels = data(job)
+    xs, labels = data(job, flat)
     params = jax.device_put(params, NamedSharding(mesh(), PartitionSpec()))
 
     @jax.jit
@@ -58,17 +61,19 @@ def stream(network, carry):
 
 
 def products():
-    """Only the matrix products, ``[time * batch, features]``, forward and backward: a floor."""
+    """Only the matrix products, ``[time * batch, features]``, forward and backward: a floor.
 
-    def multiplied(weights, xs):
-        ys = xs.reshape(-1, xs.shape[-1])
+    The rows come flat, cut among the devices: to flatten ``[time, batch, features]`` there would send them around.
+    """
+
+    def multiplied(weights, ys):
         for w in weights:
             ys = ys @ w
         return ys
 
     def build(job):
         weights = list(map(jnp.asarray, job.net.weights()))
-        return descent(multiplied, weights, job, loss=lambda ys, labels: jnp.mean(ys**2))
+        return descent(multiplied, weights, job, loss=lambda ys, labels: jnp.mean(ys**2), flat=True)
 
     return build, None
 

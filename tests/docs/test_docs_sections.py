@@ -1,4 +1,4 @@
-"""What docs/training-parameters.md shows runs, and does what it says."""
+"""What docs/training-parameters.md and docs/cookbook.md show runs, section by section, and does what it says."""
 
 import re
 
@@ -11,14 +11,14 @@ import optax
 import pytest
 from close import assert_close
 from flax import nnx
-from pages import DOCS, blocks, by_section, run
+from pages import DOCS, blocks, by_section
 
 import brainsurr as bs
-from brainsurr.optim import follow, project
+from brainsurr.nnx import LIF, SpikingSequential
+from brainsurr.optim import project
 from tools.frameworks import by_name
 
-PAGE = DOCS / "training-parameters.md"
-COMMON, *_ = blocks(PAGE)
+PAGE, COOKBOOK = DOCS / "training-parameters.md", DOCS / "cookbook.md"
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("lenient")]  # optax.adam, brainstate's Linear
 
 
@@ -56,6 +56,12 @@ def test_a_module_of_your_own_trains_alpha_decay_and_threshold(page):
         assert all(np.abs(gradient[name]).max() > 0 for name in trained)
 
 
+def test_where_alpha_is_in_a_compact_method(page):
+    scope = page["Flax Linen"]
+    np.testing.assert_array_equal(scope["alpha"], np.full(8, 0.02, np.float32))
+    assert scope["decay"] == np.float32(0.9)
+
+
 def test_brainstate(page):
     scope = page["brainstate"]
     assert scope["act"].alpha.value() != np.float32(0.02)
@@ -77,23 +83,6 @@ def test_a_width_is_set_from_the_network(page):
     assert after["layers.1"].rms == before["layers.1"].rms  # a width changes no spike
 
 
-INSTEAD = [("optax.set_to_zero()", 0.02), ("follow(optax.linear_schedule(0.1, 0.0, 4))", 0.05)]
-
-
-@pytest.mark.parametrize(("instead", "alpha"), INSTEAD)
-def test_alpha_is_frozen_or_follows_a_schedule(instead, alpha):
-    """After two steps, of four from 0.1 to 0."""
-    assert "optax.adam(1e-3)" in COMMON
-    rates = run(COMMON.replace("optax.adam(1e-3)", instead), follow=follow)["rates"]
-    params = {"weights": jnp.float32(1.0), "alpha": jnp.float32(0.02)}
-    state = rates.init(params)
-    for _ in range(2):
-        updates, state = rates.update(jax.tree.map(jnp.ones_like, params), state, params)
-        params = optax.apply_updates(params, updates)
-    assert_close(params["alpha"], np.float32(alpha), 4, scale=0.1)
-    assert params["weights"] < 1
-
-
 @pytest.mark.filterwarnings("ignore")  # braintools' own affair
 @pytest.mark.parametrize("page", ["training-parameters", "braintools"])
 def test_an_optimiser_of_braintools_keeps_alpha_inside(page):
@@ -113,3 +102,83 @@ def test_an_optimiser_of_braintools_keeps_alpha_inside(page):
         optimizer.step(gradient())
         after.append(float(jax.tree.leaves(params.to_dict_values())[0]))
     assert after == [1.0, pytest.approx(1.01, abs=1e-4)]
+
+
+# The cookbook
+
+
+@pytest.fixture(scope="module")
+def scopes(tmp_path_factory):
+    """What each recipe leaves behind; they share the network and the loss that came before, as on the page."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(tmp_path_factory.mktemp("cookbook"))
+        return by_section(COOKBOOK)
+
+
+def test_the_recipes_are_counted():
+    assert len(blocks(COOKBOOK)) == 1 + 11
+    assert "eleven short snippets" in (DOCS / "index.md").read_text()
+
+
+TO_CLASSES = ["Synaptic neuron", "Adaptive threshold", "Delay", "Convolution", "Convolution over time"]
+
+
+@pytest.mark.parametrize("title", TO_CLASSES)
+def test_a_network_gives_a_potential_for_each_class(scopes, title):
+    ys = scopes[title]["ys"]
+    assert ys.shape[1:] == (8, 4)
+    assert float(jnp.std(ys)) > 0.01
+
+
+def test_population_code(scopes):
+    scope = scopes["Population code"]
+    votes, tuning = scope["vote"], scope["tuning"]
+    spikes = jnp.zeros((3, 2, 40)).at[:, :, 10:20].set(1.0)
+    np.testing.assert_array_equal(votes(spikes)[0, 0], [0, 1, 0, 0])
+    coded = tuning(jnp.array([[0.0, 1.0]]), count=5).reshape(2, 5)
+    np.testing.assert_array_equal(jnp.argmax(coded, -1), [0, 4])
+    assert_close(coded[0, 1], np.exp(-((0.25 / 0.2) ** 2) / 2), 8)
+    assert scope["logits"].shape == (30, 8, 4)
+    assert np.isfinite(scope["loss"])
+
+
+def test_events_stay_in_uint8(scopes):
+    scope = scopes["Events in uint8"]
+    assert scope["events"].dtype == jnp.uint8
+    net, events = scope["net"], scope["events"]
+    whole = net(net.initialize_carry((8, 16)), events.astype(jnp.float32))[1].mean(0)
+    assert_close(scope["logits"], whole, 1000)  # steps
+
+
+def test_alpha_has_its_own_rate(scopes):
+    """Adam's first step has the length of its rate."""
+    scope = scopes["A separate learning rate for alpha"]
+    start = LIF(1).spike_fn.alpha
+    assert float(jnp.abs(scope["lif"].spike_fn.alpha[...] - start)) == pytest.approx(1e-3, rel=0.01)
+    layers = [nnx.Linear(2, 3, rngs=nnx.Rngs(0)), LIF(3, learnable="spike_fn.width")]
+    state = nnx.state(SpikingSequential(layers), nnx.Param)
+    assert sorted(jax.tree.leaves(scope["groups"](state))) == ["surrogate", "weights", "weights"]
+
+
+def test_a_stream_gives_what_the_whole_gives(scopes):
+    scope = scopes["Streaming, one step at a time"]
+    _, whole = scope["net"](scope["net"].initialize_carry((8, 16)), scope["xs"])
+    assert_close(jnp.stack(scope["outputs"]), whole, 30 * 8)  # steps, operations of each
+    start = scope["net"].initialize_carry((8, 16))
+    anew = [scope["step"](scope["net"], start, x)[1][0] for x in scope["xs"]]
+    assert np.abs(jnp.stack(anew) - jnp.stack(scope["outputs"])).max() > 0.1  # without its carry
+
+
+def test_potentials_are_the_states_of_the_layer(scopes):
+    scope = scopes["Potential at each step"]
+    layer, currents = scope["LIF"](32), scope["fc"](scope["xs"])
+    for steps in (1, 7, 30):
+        v, spikes = layer(layer.initialize_carry((8, 32)), currents[:steps])
+        assert_close((scope["potentials"][steps - 1], scope["spikes"][:steps]), (v, spikes), 30 * 8)
+    assert 0 < scope["spikes"].mean() < 1
+
+
+def test_a_file_of_nir_holds_the_network(scopes):
+    scope = scopes["Export to NIR"]
+    outputs = [net(net.initialize_carry((8, 16)), scope["xs"])[1] for net in (scope["net"], scope["again"])]
+    assert_close(*outputs, 30 * 8)

@@ -1,0 +1,70 @@
+"""Write brainsurr in place of braintools.surrogate: ``python tools/from_braintools.py *.py``.
+
+Code alone is changed, no string, docstring or comment. The original of each changed file is kept as ``.bak``, and what
+is to be changed by hand is printed.
+"""
+
+import ast
+import itertools
+import sys
+from pathlib import Path
+
+BEFORE = "braintools.surrogate"
+
+
+def main(paths: list[str]):
+    """Convert files."""
+    for path in map(Path, paths):
+        source = path.read_bytes().decode("utf-8-sig").encode()  # `ast` counts bytes, without a mark in front
+        new, left = convert(source)
+        if new != source:
+            path.rename(path.with_name(f"{path.name}.bak"))
+            path.write_bytes(new)
+        for line in left:
+            print(f"{path}:{line}:{source.splitlines()[line - 1].decode()}")
+
+
+def convert(source: bytes) -> tuple[bytes, list[int]]:
+    """Return a program that is converted, and the numbers of the lines that are to be changed by hand."""
+    starts = [0, *itertools.accumulate(map(len, source.splitlines(keepends=True)))]
+    nodes, edits, imports, names, left = list(ast.walk(ast.parse(source))), [], {}, set(), []
+
+    def edit(node, new):
+        start, end = starts[node.lineno - 1] + node.col_offset, starts[node.end_lineno - 1] + node.end_col_offset
+        edits.append((start, end, new))
+        return source[start:end].decode()
+
+    for node in nodes:
+        for alias in node.names if isinstance(node, ast.Import) else ():
+            if alias.name == BEFORE:
+                edit(alias, f"brainsurr as {alias.asname}" if alias.asname else "braintools")
+            if alias.name == "braintools" or (alias.name.startswith("braintools.") and not alias.asname):
+                names.add(alias.asname or "braintools")
+                imports.setdefault(node.col_offset and node.lineno, node)  # the first of a module, each of a block
+        if isinstance(node, ast.ImportFrom) and node.module == BEFORE:
+            edit(node, ast.get_source_segment(source.decode(), node).replace(BEFORE, "brainsurr", 1))
+        elif isinstance(node, ast.ImportFrom) and (node.module, node.level) == ("braintools", 0):
+            given = [alias.asname for alias in node.names if alias.name == "surrogate"]
+            if len(given) == len(node.names):
+                edit(node, f"import brainsurr as {given[0] or 'surrogate'}")
+            elif given:
+                left.append(node.lineno)
+
+    uses = {f"{name}.surrogate" for name in names}
+    for node in nodes:
+        is_use = isinstance(node, ast.Attribute) and ast.unparse(node) in uses
+        if is_use and edit(node, "brainsurr") not in uses:  # an f-string has no places inside before Python 3.12
+            left.append(node.lineno)
+            edits.pop()
+    if any(new == "brainsurr" for *_, new in edits):
+        for node in imports.values():
+            start, at = starts[node.lineno - 1], starts[node.lineno - 1] + node.col_offset
+            before = source[start:at].decode()
+            edits.append((at, at, "import brainsurr" + ("; " if before.strip() else f"\n{before}")))
+    for start, end, new in sorted(edits, reverse=True):
+        source = source[:start] + new.encode() + source[end:]
+    return source, left
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

@@ -1,0 +1,103 @@
+"""Draw what neurons do, and pictures of the start page, into docs/drawn: ``python -m tools.site_pictures``."""
+
+import json
+import shutil
+from pathlib import Path
+
+import jax
+import matplotlib.pyplot as plt
+import numpy as np
+
+from brainsurr import neurons, plot
+
+from .surrogate_pictures import STYLE, save
+
+ROOT = Path(__file__).parent.parent
+FOLDER = ROOT / "docs" / "drawn"
+TIME = np.arange(120)
+STEPS = np.select([TIME < 10, TIME < 40, TIME < 50, TIME < 90], [0.0, 0.08, 0.0, 0.25], 0.0)  # weak, then strong
+PULSES = np.float32(np.isin(TIME, [10, 40, 44, 48, 80, 84, 88, 92, 96]))
+RHYTHMS = 0.9 * np.where(TIME < 80, TIME % 17 == 2, TIME % 8 == 0)  # that of the neurons, then twice as fast
+STAIRS = 0.5 * np.array([0, 1, 2, 4, 6, 10])[TIME // 20]
+# Of each neuron: its input, and with what arguments it is shown.
+SHOWN = {
+    "LIF": (STEPS, {}, {"refractory": 8}),
+    "ALIF": (STEPS, {"adaptation_decay": 0.95, "spike_adaptation": 6.0}),
+    "Synaptic": (0.3 * PULSES, {}),
+    "RF": (RHYTHMS, {"frequency": 0.35, "damping": 0.1}),
+    "BRF": (RHYTHMS, {"frequency": 0.35, "damping": 0.05}),
+    "BHRF": (RHYTHMS, {"frequency": 0.35}),
+    "ILIF": (STAIRS, {"decay": 0.5}),
+}
+
+
+def watch(neuron: neurons.Neuron, xs: np.ndarray) -> np.ndarray:
+    """Return the potential before the reset, the threshold and the spikes of each step, [3, time]."""
+    state, rows = neuron.initial_state(np.float32(xs[0])), []
+    for x in np.float32(xs):
+        before = dict(zip(neuron.states, jax.tree.leaves(state), strict=True))
+        state, s = neuron.step(state, x)
+        after = dict(zip(neuron.states, jax.tree.leaves(state), strict=True))
+        threshold = neuron.threshold + before.get("a", before.get("q", 0.0))  # of ALIF, of BRF
+        rows.append((after["u"] if "u" in after else after["v"] + threshold * s, threshold, s))
+    return np.array(rows).T
+
+
+def neuron_picture(name: str):
+    """Draw the input of a neuron, and under it its potential, threshold and spikes for each choice of arguments."""
+    xs, *chosen = SHOWN[name]
+    rows = 1 + len(chosen)
+    sizes = {"figsize": (6.4, 0.9 + 1.3 * len(chosen)), "height_ratios": [1] + [2] * len(chosen)}
+    figure, axes = plt.subplots(rows, 1, sharex=True, layout="constrained", **sizes)
+    axes[0].step(TIME, xs, where="mid", color="0.4")
+    axes[0].set(ylabel="input")
+    for axis, given in zip(axes[1:], chosen, strict=True):
+        potential, threshold, spikes = watch(getattr(neurons, name)(**given), xs)
+        axis.plot(TIME, potential, color="C0")
+        axis.plot(TIME, threshold, "--", color="0.4", linewidth=1)
+        top = 1.1 * max(potential.max(), threshold.max())
+        axis.vlines(TIME, top, top * (1 + 0.25 * spikes), color="C1")
+        call = f"{name}({', '.join(f'{argument}={value}' for argument, value in given.items())})"
+        axis.set_title(call, loc="left", fontsize=9, family="monospace")
+        axis.set(ylabel="potential")
+    axes[-1].set(xlabel="time (steps)")
+    return figure
+
+
+def raster():
+    """Draw the spikes of neurons, each of which is driven while something is near its place, and it moves."""
+    figure, axis = plt.subplots(figsize=(5.0, 3.9), layout="constrained")
+    distance = np.linspace(0, 1, 48) - (0.5 + 0.4 * np.sin(TIME / 12))[:, None]
+    noise = np.random.default_rng(0).uniform(0, 0.12, distance.shape)
+    xs = np.float32(0.3 * np.exp(-((distance / 0.1) ** 2)) + noise)
+    lif = neurons.LIF()
+    plot.raster(lif(lif.initial_state(xs[0]), xs)[1], axes=axis)
+    return figure
+
+
+def memory():
+    """Draw the memory of a train step over the length of the sequence, from the results of `make bench`."""
+    figure, axis = plt.subplots(figsize=(5.0, 3.9), layout="constrained")
+    runs = json.loads((ROOT / "benchmarks/results/speed/long.json").read_text())["runs"]
+    labels = {"layer by layer": "all steps at once", "scan over steps": "lax.scan", "blocks, full": "unroll"}
+    for kind, label in labels.items():
+        found = [(run["steps"], run["temporaries"] / 1e6) for run in runs if run["name"] == kind]
+        axis.loglog(*zip(*found, strict=True), "o-", label=label)
+    axis.set(xlabel="time steps", ylabel="memory of a train step (MB)")
+    axis.legend(frameon=False, loc="upper left")
+    return figure
+
+
+def main():
+    """Draw all of them anew."""
+    shutil.rmtree(FOLDER, ignore_errors=True)
+    FOLDER.mkdir()
+    with plt.rc_context(STYLE):
+        for name in SHOWN:
+            save(neuron_picture(name), FOLDER / f"{name}.png")
+        save(raster(), FOLDER / "raster.png")
+        save(memory(), FOLDER / "memory.png")
+
+
+if __name__ == "__main__":
+    main()
