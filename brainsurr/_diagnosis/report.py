@@ -97,8 +97,14 @@ _SENTENCES = {
 }
 
 
-def sentences(layers: dict[str, LayerReport]) -> tuple[str, ...]:
-    """Describe the problem of each layer that is not fine, its cause, and what to change."""
+_OF_THE_LOSS = (
+    "The loss is {}, and the membranes are finite. Look at the loss: a label outside of the classes, 0 / 0 for an "
+    "example without values, the logarithm of 0."
+)
+
+
+def sentences(layers: dict[str, LayerReport], loss: float) -> tuple[str, ...]:
+    """Describe the problem of each layer that is not fine, its cause, and what to change; first that of the loss."""
 
     def say(what, name):
         return _SENTENCES[what].format(**_facts(name, layers))
@@ -116,6 +122,8 @@ def sentences(layers: dict[str, LayerReport]) -> tuple[str, ...]:
             texts.append(say("partly dead", name))
         if NEARLY_ALL > layer.silent >= WORTH_SAYING > layer.dead:
             partly.append(say("partly silent", name))
+    if not math.isfinite(loss) and not poisoned:  # a mask may leave out the example that makes it so
+        texts.insert(0, _OF_THE_LOSS.format(loss))
     return (*(texts or ["Every layer of the table fires, and a gradient reaches it."]), *partly)
 
 

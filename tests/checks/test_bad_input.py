@@ -292,6 +292,7 @@ KINDS: dict[str, Kind] = {
     "equivalent name": kind("fast_sigmoid", bad=("fast_sigmoi", "", 3, True, np.zeros(2)), anyhow=True),
     "slope": kind(25.0, bad=(True, 1j), odd=(math.nan, 0.0, -1.0)),
     "optim bounds": kind({"alpha": (0.0, 1.0)}, None, bad=NO_TREES_OF_BOUNDS, anyhow=True),
+    "tree": Kind(({"f": bs.Arctan()},)),
     "schedule": loss(lambda n: 0.5 * n.astype(float), bad=[lambda n: [None]]),
     "update": Kind((jnp.float32(0.25),), (), (jnp.float32(math.nan), jnp.float32(math.inf))),
     "source": kind(tree(), bad=({}, [], *NO_TREES), odd=TREES),
