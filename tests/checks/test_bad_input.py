@@ -518,12 +518,13 @@ def why_unclear(error, names):
 
 
 def cases():
-    """All names: slow those of another framework, exhaustive those with the checks of another surrogate or neuron."""
+    """All names: slow those of a framework but for a few, exhaustive those with the checks of another one here."""
     alike = {make.__name__ for entry in FAMILY[1:] for make in (entry.make, entry.function) if make}
     alike |= {"LIFCell", "ALIFCell", "Synaptic", "BRF", "BHRF"}
     for path, public in public_names().items():
         module, _, name = path.rpartition(".")
-        slow = pytest.mark.slow if module.endswith((".linen", ".brainstate", ".plot")) else ()
+        first = path in ("brainsurr.nnx.LIF", "brainsurr.nnx.SpikingSequential", "brainsurr.nnx.SpikingActivation")
+        slow = pytest.mark.slow if module.endswith((".nnx", ".linen", ".brainstate", ".plot")) and not first else ()
         for options in ({}, {"recurrent": True}, {"random": True}):
             if options.keys() <= parameters(public).keys():
                 is_alike = name in alike or (name == "ALIF" and module != "brainsurr.neurons")
