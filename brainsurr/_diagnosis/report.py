@@ -172,6 +172,8 @@ def _suggest(layer: LayerReport) -> str:
     for change, passing in layer.trials.items():
         if passing - layer.passing >= (1 - layer.passing) / 2:
             return f"{change}, and a gradient passes at {passing:.1%} of its membrane values"
+    if not layer.trials:
+        return "give it a surrogate in place of its function: leave spike_fn out, or take Arctan(2.0)"
     return "give it a surrogate that reaches that far, such as LogTailedRelu(0.1), or Arctan(2.0) of random spikes"
 
 

@@ -191,7 +191,7 @@ ADVICE = [
     (Triangle(), "widen its Triangle by .scaled(width=2), and a gradient passes at 100.0%"),
     (Triangle().scaled(width=0.25), "raise width of its scaled Triangle from 0.25 to 2.5, and"),
     (bs.ReluGrad(0.5).scaled(width=jnp.ones(4)), "raise width of its scaled ReluGrad (times 2), and"),
-    (lambda x: bs.log_tailed_relu(x), "give it a surrogate that reaches that far"),
+    (lambda x: bs.log_tailed_relu(x), "give it a surrogate in place of its function: leave spike_fn out"),
 ]
 
 
