@@ -27,7 +27,7 @@ from brainsurr.nnx import LI, LIF, Delay, SpikingActivation, SpikingSequential
 pytestmark = pytest.mark.usefixtures("lenient")
 MEANT = sorted(LIBRARIES.keys() - {None, *OTHERWISE})
 ROWS = {key(row): row for row in committed("nir")["trials"]}
-BY_NAME = {(t.network, t.reader): t for t in trials.TRIALS if "reader" in t.how and not t.options}
+BY_NAME = {(t.network, t.how["reader"]): t for t in trials.TRIALS if "reader" in t.how and not t.options}
 
 
 def graph_of(trial):
