@@ -53,7 +53,7 @@ class Layers:
     def __init__(self, library: Library):
         self.rngs = nnx.Rngs(0)
         self.late, self.synaptic = library.late, library is LIBRARIES["rockpool"]
-        self.usual = IF if library is LIBRARIES["speck"] else {"decay": 0.9, "threshold": 0.7}
+        self.usual = {"decay": 1.0 if library is LIBRARIES["speck"] else 0.9, "threshold": 0.7}
         self.reset = dict(zip(("reset", "reset_delay"), library.reset, strict=True))
 
     def linear(self, inputs: int, outputs: int, **how) -> nnx.Linear:
