@@ -86,7 +86,7 @@ def suit(to: Writer, reader: str):
                 value = np.ravel(getattr(node, field, 0.0))
                 expect(np.all(near(value, value[0])), f"one {what}, as {reader} needs", "several")
             fit = library.before.get(kind, before).split()
-            expect(before in fit, f"{', '.join(fit)} before {kind}, as {reader} needs: weights, LIF, then pools", before)
+            expect(before in fit, f"{', '.join(fit)} before {kind}, as {reader} needs: weights, LIF, pools", before)
             to.nodes[name], before = library.change(node, to.how), kind
 
 
