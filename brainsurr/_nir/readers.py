@@ -224,7 +224,7 @@ def _for_sinabs(node: Any, how: Convention) -> Any:
 
 def _for_speck(node: Any, how: Convention) -> Any:
     """Refuse what no core of Speck computes, and say in numbers how a convolution is padded."""
-    kind, size = type(node), np.ravel(getattr(node, "input_type", {}).get("input")).tolist()
+    kind, size = type(node), np.ravel(getattr(node, "input_type", {}).get("input", ())).tolist()
     expect(kind is not nir.Input or len(size) == 3, "an image, (1, 1, features), and a flatten behind it", tuple(size))
     expect(kind is not nir.Flatten or size[1] == size[2], "square images before a flatten", size[1:])
     square = kind is not nir.SumPool2d or len({*node.kernel_size, *node.stride}) == 1
