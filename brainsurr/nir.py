@@ -23,6 +23,9 @@ HOSTS = ("nnx", "linen", "brainstate")
 INSTEAD = {  # of a layer that NIR lacks
     "Synaptic": ": without recurrent weights write LI, with its current_decay, and then LIF; with them no file says it",
     "LearnableDelay": ": write Delay with its rounded delays",
+    "Dropout": ": leave it out of the network that you write",
+    "BatchNorm": ": multiply its scale into the weights before it, and add its shift to their bias",
+    "function": ": a pool is functools.partial(nnx.avg_pool, ...), a flatten only xs.reshape(*xs.shape[:2], -1)",
 }
 WRITERS = {layer: write for layer, write, *_ in PAIRS}
 READERS = {kind: read for _, _, read, *kinds in PAIRS for kind in kinds}
@@ -56,13 +59,14 @@ def to_nir(
     Args:
       net: a ``SpikingSequential``; that of Flax Linen with its variables, ``net.bind(variables)``.
       input_shape: of one time step of one sample, ``(features,)`` or ``(height, width, channels)``.
-      dt: the step of who reads it, in seconds or what it takes for its unit: snnTorch 1e-4, sinabs and spyx 1.
+      dt: the step of who reads it, in seconds or what it takes for its unit: snnTorch 1e-4, sinabs, Speck and spyx 1.
       method: how it steps: ``"euler"``, the default, decay = 1 - dt / tau, or ``"exp"``, decay = exp(-dt / tau).
       r: the resistance of the neurons, ``"1"``, the default, or ``"tau/dt"``, with which they take all of their input
         (1 / (1 - decay) with exp).
       reader: the library that reads it, one of ``norse``, ``snntorch``, ``spikingjelly``, ``spyx``, ``jaxpike``,
-        ``sparx``, ``sinabs`` (Speck) and ``rockpool`` (Xylo): writes what it computes as the same, by its ``method``
-        and ``r``, and refuses what it can't, with what to change. Without it the graph is NIR's own.
+        ``sparx``, ``sinabs``, ``speck`` (sinabs for the chip) and ``rockpool`` (Xylo): writes what it computes as the
+        same, by its ``method`` and ``r``, and refuses what it can't, with what to change. Without it the graph is
+        NIR's own.
       lossy: whether to write resets that NIR does not have, your own surrogates, and layers with a ``dtype`` of their
         own, with a warning. The metadata then names the reset, which only `from_nir` reads; other libraries reset to
         zero, so with a ``reader`` a reset has to be its own all the same. Surrogate and dtype are left out.
@@ -165,7 +169,7 @@ def from_nir(
     check_function("from_nir: spike_fn", spike_fn, "a surrogate or a function", optional=True)
     what = "graph to be a nir.NIRGraph or the path of a file that holds one"
     if isinstance(graph, str | os.PathLike):
-        with naming(f"from_nir: expected {what}, got {os.fspath(graph)!r}"):
+        with naming(f"from_nir: expected {what}, got {os.fspath(graph)!r}, which nir.read does not read"):
             graph = _nir.read(graph, type_check=False)
     if not isinstance(graph, _nir.NIRGraph):
         raise TypeError(f"from_nir: expected {what}, got {graph!r}")

@@ -10,12 +10,37 @@ import numpy as np
 from ._arrays import as_float, is_number, match_dtype_and_rank
 from ._bounds import edges
 from ._checks import check_function
+from ._value import Value
 from ._wrong_calls import needs
 
 with needs("train"):
     import optax
 
-__all__ = ["follow", "project"]
+__all__ = ["bounds", "follow", "project"]
+
+
+def bounds(tree: Any) -> Any:
+    """Return the interval of each number of the surrogates and neurons in a tree, for `project`; else None.
+
+    Each has those of its own class. A module of a framework has others: see ``brainsurr.nnx.bounds``.
+
+    Args:
+      tree: any pytree, such as an Equinox module.
+
+    Returns:
+      A tree like it, with ``(low, high)`` or None for each leaf.
+
+    Example:
+      >>> import brainsurr as bs
+      >>> from brainsurr.optim import bounds
+      >>> bounds({"w": 0.5, "f": bs.LogTailedRelu(0.1)})["f"].alpha
+      (0.0, 1.0)
+    """
+
+    def of_values(node):
+        return jax.tree.map(node._all_bounds().get, node.named_parameters()[0]) if isinstance(node, Value) else None
+
+    return jax.tree.map(of_values, tree, is_leaf=lambda node: isinstance(node, Value))
 
 
 def project(bounds: Any) -> optax.GradientTransformation:
@@ -29,7 +54,7 @@ def project(bounds: Any) -> optax.GradientTransformation:
 
     Args:
       bounds: a tree like the parameters with ``(low, high)`` or None for each, such as
-        ``brainsurr.nnx.bounds(model)``.
+        ``brainsurr.nnx.bounds(model)``, or `bounds` of a tree of plain jax.
 
     Raises:
       TypeError: something in ``bounds`` that is neither a pair of numbers nor None.
@@ -63,7 +88,11 @@ def project(bounds: Any) -> optax.GradientTransformation:
             # An update may itself be a tree: a Variable of nnx, all that has no bounds.
             return u if interval is None else jax.tree.map(functools.partial(_inside, interval), u, p)
 
-        return jax.tree.map(project_leaf, bounds, updates, params, is_leaf=is_interval), state
+        try:
+            return jax.tree.map(project_leaf, bounds, updates, params, is_leaf=is_interval), state
+        except ValueError as error:
+            error.add_note("project: expected bounds to be a tree like the updates and the parameters")
+            raise
 
     return optax.GradientTransformation(lambda params: optax.EmptyState(), update)
 

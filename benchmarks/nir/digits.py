@@ -13,20 +13,25 @@ from brainsurr.nnx import LI, LIF, SpikingSequential
 
 from ..digits import task
 from ..lib.training import train_network
-from . import peers
-from .trials import OTHER_STEPS
+from . import peers, trials
 
 STEPS, EPOCHS, BATCH = 20, 12, 64
 GROUPS = {  # networks by who reads them
     "LIF, zero": ("snntorch", "norse", "spikingjelly", "jaxpike", "sparx"),
     "LIF, subtract": ("sinabs",),
+    "Conv, LIF, subtract, `decay=1.0`": ("speck",),
     "LI, LIF, subtract": ("rockpool",),
 }
+SEVERAL = ("sinabs", "speck", "rockpool")  # whose neurons fire several spikes in a step, unless told otherwise
 
 
 def network(group: str) -> SpikingSequential:
-    """Return 64-64-10 neurons; the digit is the neuron that fires most."""
-    rngs, how = nnx.Rngs(0), {"decay": 0.9, "reset": group.split(", ")[-1]}
+    """Return 64-64-10 neurons, or a convolution as Speck has it; the digit is the neuron that fires most."""
+    rngs = nnx.Rngs(0)
+    if group.startswith("Conv"):
+        conv, last = nnx.Conv(1, 8, (3, 3), use_bias=False, rngs=rngs), nnx.Linear(128, 10, use_bias=False, rngs=rngs)
+        return SpikingSequential([conv, LIF(8, decay=1.0), *trials.POOL, trials._flatten, last, LIF(10, decay=1.0)])
+    how = {"decay": 0.9, "reset": group.split(", ")[-1]}
 
     def neurons(n):
         return [*([LI(n, decay=0.5)] if group.startswith("LI,") else []), LIF(n, **how)]
@@ -38,6 +43,7 @@ def network(group: str) -> SpikingSequential:
 def spikes(net: SpikingSequential, images) -> jax.Array:
     """Return the spikes of the last layer, ``[time, batch, 10]``, for an image that stays."""
     xs = jnp.repeat(jnp.asarray(images)[None], STEPS, axis=0)
+    xs = xs.reshape(*xs.shape[:2], 8, 8, 1) if isinstance(net.layers[0], nnx.Conv) else xs
     return net(net.initialize_carry(xs.shape[1:]), xs)[1]
 
 
@@ -53,14 +59,19 @@ def compare(folder):
         return float(np.mean(spikes.sum(0).argmax(-1) == labels))
 
     for group, libraries in GROUPS.items():
-        present = [name for name in libraries if importlib.util.find_spec(name)]
+        present = [name for name in libraries if importlib.util.find_spec(peers.package(name))]
         if not present:
             continue
         net, _ = train_network(network(group), lambda net, images, key: spikes(net, images).sum(0), *known, **how)
         expected = np.asarray(spikes(net, data.test_images))
         for library in present:
-            nir.write(folder / "digits.nir", to_nir(net, (64,), dt=OTHER_STEPS.get(library, 1e-3), reader=library))
+            path, read = folder / "digits.nir", peers.READERS[peers.package(library)]
+            shape = (8, 8, 1) if group.startswith("Conv") else (64,)
+            nir.write(path, to_nir(net, shape, dt=trials.OTHER_STEPS.get(library, 1e-3), reader=library))
+            seen = xs.reshape(*xs.shape[:2], 1, 8, 8) if group.startswith("Conv") else xs  # channels first
             with peers.quietly():
-                theirs = peers.READERS[library](folder / "digits.nir", xs)
+                theirs = read(path, seen)
+                several = read(path, seen, single=False) if library in SEVERAL else None
             about = {"network": group, "here": accuracy(expected), "accuracy": accuracy(theirs)}
+            about |= {} if several is None else {"several": accuracy(several)}
             yield library, about | {"differ": float(np.mean(theirs != expected))}

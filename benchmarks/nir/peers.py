@@ -278,5 +278,10 @@ def rockpool_writes(path, xs, *, change: bool = False):
     return np.moveaxis(net(torch.tensor(np.moveaxis(xs, 0, 1)))[0].detach().numpy(), 0, 1)
 
 
+def package(name: str) -> str:
+    """Return the package that reads the files for a reader."""
+    return {"speck": "sinabs"}.get(name, name)
+
+
 READERS = {name.removesuffix("_reads"): f for name, f in globals().items() if name.endswith("_reads")}
 WRITERS = {name.removesuffix("_writes"): f for name, f in globals().items() if name.endswith("_writes")}

@@ -1,5 +1,7 @@
 """The tables of docs/nir.md."""
 
+import re
+
 from ..lib.report import table
 from .trials import KINDS
 
@@ -12,6 +14,7 @@ TITLES = {
     "jaxpike": "jaxpike",
     "sparx": "sparx",
     "sinabs": "sinabs",
+    "speck": "sinabs for Speck",
     "rockpool": "rockpool",
 }
 
@@ -26,14 +29,20 @@ def part(result) -> str:
 
 def is_named(row) -> bool:
     """Return whether brainsurr wrote for a reader by its name, or for itself."""
-    named = f"reader={row['reader']!r}" in row["how"] or row["reader"] == "brainsurr"
+    named = "reader=" in row["how"] or row["reader"] == "brainsurr"
     return row["writer"] == "brainsurr" and named and row["network"] in KINDS
+
+
+def name(row) -> str:
+    """Return the name of a reader for which brainsurr wrote."""
+    said = re.search(r"reader='(\w+)'", row["how"])
+    return said[1] if said else row["reader"]
 
 
 def matrix(rows) -> str:
     """Return a row for each network, and a column for each reader."""
-    readers = [name for name in TITLES if name in {row["reader"] for row in rows}]
-    cells = {(row["network"], row["reader"]): cell(row, refused="-") for row in rows}
+    cells = {(row["network"], name(row)): cell(row, refused="-") for row in rows}
+    readers = [reader for reader in TITLES if reader in {reader for _, reader in cells}]
     shown = [(kind, *(cells.get((kind, reader), "") for reader in readers)) for kind in KINDS]
     return table(("network", *(TITLES[reader] for reader in readers)), shown)
 
@@ -57,10 +66,16 @@ def cell(row, refused: str | None = None) -> str:
 def digits(by_library) -> str:
     """Return the accuracy of the digits here and in each library."""
     rows = [
-        (TITLES[name], row["network"], f"{100 * row['here']:.2f} %", f"{100 * row['accuracy']:.2f} %", cell(row))
+        (TITLES[name], row["network"], *(percent(row.get(of)) for of in ("here", "accuracy", "several")), cell(row))
         for name, row in by_library.items()
     ]
-    return table(("digits in", "network", "test accuracy here", "and there", "spikes that differ"), rows)
+    heads = "digits in", "network", "test accuracy here", "and there", "with several spikes in a step"
+    return table((*heads, "spikes that differ"), rows)
+
+
+def percent(share: float | None) -> str:
+    """Return a share as text, of what was not measured none."""
+    return "" if share is None else f"{100 * share:.2f} %"
 
 
 def versions(libraries) -> str:

@@ -53,6 +53,7 @@ class Layers:
     def __init__(self, library: Library):
         self.rngs = nnx.Rngs(0)
         self.late, self.synaptic = library.late, library is LIBRARIES["rockpool"]
+        self.usual = {"decay": 1.0 if library is LIBRARIES["speck"] else 0.9, "threshold": 0.7}
         self.reset = dict(zip(("reset", "reset_delay"), library.reset, strict=True))
 
     def linear(self, inputs: int, outputs: int, **how) -> nnx.Linear:
@@ -61,7 +62,7 @@ class Layers:
     def lif(self, n: int, synapse: dict | None = None, **how) -> list:
         synapse = {"decay": 0.75} if self.synaptic and synapse is None else synapse
         before = [] if synapse is None else [LI(n, **synapse)]
-        how = {"decay": 0.9, "threshold": 0.7, "rngs": self.rngs, **self.reset, **how}
+        how = {**self.usual, "rngs": self.rngs, **self.reset, **how}
         return [*before, LIF(n, **how), *([Delay(n, 1)] if self.late else [])]
 
     def two(self, *first, bias: bool = True, last: list | None = None) -> list:
@@ -113,10 +114,11 @@ KINDS: dict[str, Callable[[Layers], list]] = {
     "`Conv` over one axis": lambda h: h.conv(8, window=(3,)),
 }
 SEVERAL = {"single": False}
-OTHER_STEPS = {"snntorch": 1e-4, "spikingjelly": 1e-4, "spyx": 1.0, "sinabs": 1.0}  # than 1e-3, of their files
+# Other steps than 1e-3 of their files.
+OTHER_STEPS = {"snntorch": 1e-4, "spikingjelly": 1e-4, "spyx": 1.0, "sinabs": 1.0, "speck": 1.0}
 TRIALS = [Trial(kind, "brainsurr", "brainsurr", {"dt": 1e-3}) for kind in KINDS]
 TRIALS += [
-    Trial(kind, "brainsurr", name, {"dt": OTHER_STEPS.get(name, 1e-3), "reader": name}, manners=name)
+    Trial(kind, "brainsurr", peers.package(name), {"dt": OTHER_STEPS.get(name, 1e-3), "reader": name}, manners=name)
     for name in filter(None, LIBRARIES)
     for kind in KINDS
 ]
@@ -125,6 +127,7 @@ TRIALS += [
     Trial("`LIF`", "brainsurr", "spyx", {"dt": 1.0}),
     Trial("`LIF`", "brainsurr", "sinabs", {"dt": 1.0, "method": "exp"}),
     Trial("`LIF`", "brainsurr", "sinabs", {"dt": 1.0, "reader": "sinabs"}, SEVERAL, "sinabs"),
+    Trial("`Conv`, `decay=1.0`", "brainsurr", "sinabs", {"dt": 1.0, "reader": "speck"}, SEVERAL, "speck"),
     Trial("`LIF`", "brainsurr", "rockpool", EXPONENTIAL),
     Trial("`LI`, `LIF`", "brainsurr", "rockpool", {**EXPONENTIAL, "lossy": True}, manners="rockpool"),
     Trial("`LI`, `LIF`", "brainsurr", "rockpool", {"dt": 1e-3, "reader": "rockpool"}, SEVERAL, "rockpool"),

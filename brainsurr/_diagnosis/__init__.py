@@ -12,6 +12,7 @@ import jax.numpy as jnp
 from .._arrays import as_real, as_scalar
 from .._checks import check_function
 from .._report import Report, as_text, user_line
+from .._surrogate import Surrogate
 from .._watch import counting, noticing
 from ..neurons import Neuron, Recurrent
 from ..neurons._spikes import Watched, spike_fields, with_spike_functions
@@ -99,6 +100,9 @@ def diagnose(
         raise TypeError(f"expected spike functions by name, {{'a': f}}, got {type(spike_fns).__name__}: {instead}")
     for name, f in spike_fns.items():
         check_function(f"spike_fns[{name!r}]", f, "a surrogate, a function or a neuron")
+        if not isinstance(f, Surrogate | Neuron) and not jax.tree_util.all_leaves([f]):
+            expected = f"spike_fns[{name!r}]: expected a surrogate, a function or a neuron of brainsurr.neurons"
+            raise TypeError(f"{expected}, got a module, {type(f).__name__}: give the surrogate in it")
 
     def watched(watch, name, f):
         kind = type(f.neuron if isinstance(f, Recurrent) else f)
@@ -172,13 +176,15 @@ def examine(loss_fn, loss, mask, trace=jax.eval_shape, value_and_grad=gradient, 
 
     if mask is not None:
         mask = as_real(mask, "mask")
+        if not mask.any():
+            raise ValueError("expected mask to be true where an example has values, got one that is false everywhere")
         if mask.ndim < 2 or not bool(jnp.all((mask == 0) | (mask == 1))):
             raise ValueError(f"expected mask to be true or false for [time, batch], got {mask.dtype}{list(mask.shape)}")
     with counting(None if mask is None else mask == 1):
         value, sums, changes = measure(scalar, trace, value_and_grad)
     layers = judge(_rows({use: _report(sums[use], tried) for use, tried in changes.items()}))
     said = (
-        *sentences(layers),
+        *sentences(layers, value),
         *[f"{name} was not called." for name in names if name not in {use.name for use in changes}],
     )
     if unseen:

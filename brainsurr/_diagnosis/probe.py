@@ -128,7 +128,8 @@ def measure(loss: Callable, trace: Callable, value_and_grad: Callable) -> tuple[
         raise ValueError(
             "no spiking layer was used. diagnose sees the layers of neurons and the SpikingActivation of brainsurr, "
             "and the functions it is given by name. It doesn't see a bare surrogate in a module of your own: wrap it "
-            "in SpikingActivation. loss_fn must use what it is called with, and must not be cached: pass it undecorated"
+            "in SpikingActivation. The step of a neuron of your own must call its surrogate. loss_fn must use what it "
+            "is called with, and must not be cached: pass it undecorated"
         )
     start = jax.tree.map(lambda total: jnp.zeros(total.shape, total.dtype), shapes)
     with fresh_trace():

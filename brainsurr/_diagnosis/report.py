@@ -97,8 +97,14 @@ _SENTENCES = {
 }
 
 
-def sentences(layers: dict[str, LayerReport]) -> tuple[str, ...]:
-    """Describe the problem of each layer that is not fine, its cause, and what to change."""
+_OF_THE_LOSS = (
+    "The loss is {}, and the membranes are finite. Look at the loss: a label outside of the classes, 0 / 0 for an "
+    "example without values, the logarithm of 0."
+)
+
+
+def sentences(layers: dict[str, LayerReport], loss: float) -> tuple[str, ...]:
+    """Describe the problem of each layer that is not fine, its cause, and what to change; first that of the loss."""
 
     def say(what, name):
         return _SENTENCES[what].format(**_facts(name, layers))
@@ -116,6 +122,8 @@ def sentences(layers: dict[str, LayerReport]) -> tuple[str, ...]:
             texts.append(say("partly dead", name))
         if NEARLY_ALL > layer.silent >= WORTH_SAYING > layer.dead:
             partly.append(say("partly silent", name))
+    if not math.isfinite(loss) and not poisoned:  # a mask may leave out the example that makes it so
+        texts.insert(0, _OF_THE_LOSS.format(loss))
     return (*(texts or ["Every layer of the table fires, and a gradient reaches it."]), *partly)
 
 
@@ -164,6 +172,8 @@ def _suggest(layer: LayerReport) -> str:
     for change, passing in layer.trials.items():
         if passing - layer.passing >= (1 - layer.passing) / 2:
             return f"{change}, and a gradient passes at {passing:.1%} of its membrane values"
+    if not layer.trials:
+        return "give it a surrogate in place of its function: leave spike_fn out, or take Arctan(2.0)"
     return "give it a surrogate that reaches that far, such as LogTailedRelu(0.1), or Arctan(2.0) of random spikes"
 
 

@@ -81,7 +81,7 @@ def examine_gradients(loss_fn: Callable, values: Mapping[str, Any], loss: Callab
     check_function("loss_fn", loss_fn)
     values = {name: value for name, value in sorted(values.items()) if _is_inexact(value)}
     if not values:
-        raise ValueError("expected parameters of a floating dtype, got none")
+        raise ValueError("expected parameters of a floating dtype, got none; they come first, then loss_fn")
 
     def scalar(values):
         return as_scalar(loss(values), "loss_fn").astype(jnp.float64)

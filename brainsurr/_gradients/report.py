@@ -49,10 +49,11 @@ class ParameterGradient:
       reverse: by reverse mode, None if that is not defined.
       forward: by forward mode, likewise.
       differ: by how much the worse of the two differs from what is measured, relative to the larger.
-      status: ``"fine"``; ``"reset"``, all that differs is a reset that is detached; ``"rounded"``, digits are lost on
-        the way; ``"knot"``, the slopes to both sides differ or do not settle; ``"not finite"``; ``"differs"``. If all
-        of them are 0, nothing is compared: ``"unused"``, the loss does not depend on it; ``"step"``, only through
-        steps; ``"no slope"``, the loss is flat there.
+      status: ``"fine"``; ``"reset"``, all that differs is a reset that is detached; ``"detached"``, all that leads to
+        the loss is, so that no gradient passes; ``"rounded"``, digits are lost on the way; ``"knot"``, the slopes to
+        both sides differ or do not settle; ``"not finite"``; ``"differs"``. If all of them are 0, nothing is compared:
+        ``"unused"``, the loss does not depend on it; ``"step"``, only through steps; ``"no slope"``, the loss is flat
+        there.
     """
 
     measured: float
@@ -123,7 +124,7 @@ def judge(
     elif agrees and not unsure:
         status = "fine"
     elif attached and judge(measured, attached, None, loss, cast, "fine").status == "fine":
-        status = "reset"
+        status = "reset" if any(slopes) else "detached"
     elif cast:
         status = "rounded"
     elif agrees or measured.knot > _RELATIVE * size:
@@ -140,9 +141,12 @@ _SENTENCES = {
     "step": "{names}: not compared, since the loss depends on {them} through steps alone, such as x >= 0, a rounding "
     "or a stop_gradient, whose slope is 0. Make a spike function a surrogate, such as brainsurr.Arctan(2.0).",
     "no slope": "{names}: not compared, since all slopes are 0: nothing fires before {them}, or no gradient comes back "
-    "through what is behind, which diagnose shows, or the loss is flat there, as in a first step, whose state is 0.",
+    "through what is behind, which diagnose shows; or a spike function is a step, as jnp.heaviside is; or the loss is "
+    "flat there, as in a first step, whose state is 0.",
     "reset": "{names}: a reset is detached, by brainsurr.detached or, by default, reset='zero' of LIF, and nothing "
     "else differs. Without detached, or by reset_grad=True, it is differentiated.",
+    "detached": "{names}: no gradient passes, since all that leads to the loss is detached, by brainsurr.detached. Use "
+    "it for the spike in the reset alone.",
     "rounded": "{names}: digits are lost by a cast{where}, so differences can't tell whether the gradient is right. "
     "Compute in the dtype of the parameters, and check again.",
     "knot": "{names}: the slopes to both sides differ or do not settle, so there is no gradient to compare with: a "

@@ -142,7 +142,7 @@ class Writer(Chain):
         self.edges: list[tuple[str, str]] = []
         self.lost: list[str] = []
         self.owners: dict[str, str] = {}
-        self.owner = self.last = ""
+        self.owner, self.last = "input_shape", ""
 
     def add(self, name: str, node: Any, words: dict[str, Any] | None = None):
         """Add a node after the last one, with words for its metadata."""

@@ -75,7 +75,8 @@ def _slid(layer: Any, kernel_shape: Shape, shape: Shape) -> tuple[Shape, Shape, 
     *window, inputs, outputs = kernel_shape
     axes, channels, space = len(window), inputs * layer.feature_group_count, shape[:-1]
     fits = len(space) == axes and channels == shape[-1]
-    expect(fits, f"an input of {axes + 1} axes with {channels} channels", shape)
+    square = f": over two axes give kernel_size=({window[0]}, {window[0]})" if axes < len(space) else ""
+    expect(fits, f"an input of {axes + 1} axes with {channels} channels", f"{shape}{square}")
     strides, dilation = (tuple(np.broadcast_to(n or 1, axes).tolist()) for n in (layer.strides, layer.kernel_dilation))
     window = [d * (k - 1) + 1 for d, k in zip(dilation, window, strict=True)]
     words = isinstance(layer.padding, str)
@@ -88,7 +89,8 @@ def _slid(layer: Any, kernel_shape: Shape, shape: Shape) -> tuple[Shape, Shape, 
 
 def _even(pads: Any) -> Shape:
     """Return what is added on each side of each axis."""
-    expect(all(low == high for low, high in pads), "padding that is the same on both sides, as in NIR", pads)
+    what = f"padding that is the same on both sides, as in NIR, such as padding={np.max(pads)}"
+    expect(all(low == high for low, high in pads), what, pads)
     return tuple(low for low, _ in pads)
 
 
@@ -186,7 +188,7 @@ def _membrane(neuron: Any, to: Writer) -> tuple[dict[str, np.ndarray], np.ndarra
     low, above = ("above 0", decay > 0) if how.method == "exp" else ("of 0 or more", decay >= 0)
     fits = np.all(above & (decay < 1)) if leaks else not neuron.decay_input
     what = f"every decay {low} and below 1, or all to be 1 without decay_input, for NIR's tau"
-    expect(fits, what, f"{decay}: a trained one stays below 1 with bounds={{'decay': (0.05, 0.97)}}")
+    expect(fits, what, f"{np.unique(decay)[:4]}: a trained one stays below 1 with bounds={{'decay': (0.05, 0.97)}}")
     gain = 1 - decay if neuron.decay_input else one
     return ({"tau": how.tau_of(decay), "v_leak": 0 * one}, gain / (1 - decay)) if leaks else ({}, one / how.dt)
 
@@ -235,10 +237,11 @@ def write_neurons(name: str, population: Population, to: Writer):
     never_resets = neuron.reset == "none" and kernel is None
     reset = neuron.reset, bool(neuron.reset_delay)
     if not never_resets and reset != to.reset:
-        named = f"reset={to.reset[0]!r}, reset_delay={to.reset[1]}, as {to.reader} resets"
-        expect(to.reader is None, named, f"reset={reset[0]!r}, reset_delay={reset[1]}")
+        free = np.all(neuron.decay == 1) and to.reset[0] == reset[0] == "subtract"
+        ours = f"reset={reset[0]!r}, reset_delay={reset[1]}{': without a leak both fire the same' if free else ''}"
+        expect(to.reader is None, f"reset={to.reset[0]!r}, reset_delay={to.reset[1]}, as {to.reader} resets", ours)
         said = [f"the reset {how!r}{' one step later' if late else ''}" for how, late in (reset, to.reset)]
-        to.lose(f"{said[0]}, where neurons there have {said[1]}")
+        to.lose(f"{said[0]}, where neurons there have {said[1]} unless reader= names others, such as 'speck'")
     threshold = to.spread(neuron.threshold)
     if never_resets and not np.any(neuron.decay) and np.any(threshold):  # memoryless
         to.add(name, nir.Threshold(threshold=threshold), words)
@@ -260,7 +263,7 @@ def write_neurons(name: str, population: Population, to: Writer):
         node = (nir.LIF if leak else nir.IF)(r=r, **leak, v_threshold=threshold, v_reset=zero)
     to.add(name, node, words)
     if kernel is not None:
-        expect(len(to.shape) == 1, "recurrent neurons on one axis", to.shape)
+        expect(len(to.shape) == 1, "recurrent neurons on one axis, as behind a flatten", to.shape)
         weight = to.to_order(to.to_order(plain(kernel)).T)
         to.add(f"{name}_recurrent", nir.Linear(weight=weight.copy()))
         to.edges.append((to.last, name))

@@ -42,6 +42,7 @@ class Library(NamedTuple):
       late: whether spikes leave its neurons a step later, as with a `Delay` of 1 behind them.
       recurrent: the kinds of neurons whose recurrent weights it reads, by name.
       one: the fields of a node in which all its neurons have to be the same, with what they are here.
+      before: the kinds that may stand before a kind, by name; empty if any may.
       change: makes of a node the one that says to the library what the node means.
     """
 
@@ -53,6 +54,7 @@ class Library(NamedTuple):
     late: bool = False
     recurrent: str = ""
     one: Mapping[str, str] = MappingProxyType({})
+    before: Mapping[str, str] = MappingProxyType({})
     change: Callable[[Any, Convention], Any] = lambda node, how: node
 
 
@@ -68,7 +70,7 @@ def suit(to: Writer, reader: str):
     if library.late:
         _leave_out_delays(to, reader)
     _fold(to, "SumPool2d" in known and "AvgPool2d" not in known, "v_threshold" in library.one)
-    behind = dict(itertools.pairwise(_chain(to)))
+    behind, before = dict(itertools.pairwise(_chain(to))), "Input"
     for name, node in to.nodes.items():
         kind = "Threshold" if name.endswith("_potential") else type(node).__name__  # of neurons that don't reset
         after = behind.get(name, "")
@@ -83,11 +85,15 @@ def suit(to: Writer, reader: str):
             for field, what in library.one.items():
                 value = np.ravel(getattr(node, field, 0.0))
                 expect(np.all(near(value, value[0])), f"one {what}, as {reader} needs", "several")
-            to.nodes[name] = library.change(node, to.how)
+            fit = library.before.get(kind, before).split()
+            expect(before in fit, f"{', '.join(fit)} before {kind}, as {reader} needs: weights, LIF, pools", before)
+            to.nodes[name], before = library.change(node, to.how), kind
 
 
 def _instead(kind: str, known: list[str], fused: bool, last: bool) -> str:
     """Return what to do about a node that a library does not know."""
+    if kind == "LIF" and "IF" in known:
+        return "train it with decay=1.0, without a leak"
     if WITH_A_LEAK.get(kind) in known or (kind == "I" and fused):
         return "give it a decay below 1"
     if last and kind in AT_THE_END:
@@ -211,7 +217,24 @@ def _for_sinabs(node: Any, how: Convention) -> Any:
     if type(node) is nir.LI:
         node = _for_sparx(node, how)
         node.r = np.ones_like(node.r)
+    if type(node) is nir.IF:
+        node.v_threshold = node.v_threshold.astype(np.float32)  # as weights are, for sinabs casts none
     return node
+
+
+def _for_speck(node: Any, how: Convention) -> Any:
+    """Refuse what no core of Speck computes, and say in numbers how a convolution is padded."""
+    kind, size = type(node), np.ravel(getattr(node, "input_type", {}).get("input", ())).tolist()
+    expect(kind is not nir.Input or len(size) == 3, "an image, (1, 1, features), and a flatten behind it", tuple(size))
+    expect(kind is not nir.Flatten or size[1] == size[2], "square images before a flatten", size[1:])
+    square = kind is not nir.SumPool2d or len({*node.kernel_size, *node.stride}) == 1
+    expect(square, "a pool of square windows, with strides as large", "another")
+    if kind is nir.Conv2d:
+        expect(np.all(np.equal(node.dilation, 1)), "no dilation, which sinabs does not send to Speck", node.dilation)
+        same, width = node.padding == "same", node.weight.shape[-1]
+        expect(width % 2 or not same, "a kernel of an odd size for padding SAME, alike on both sides", width)
+        node.padding = (width // 2, width // 2) if same else node.padding
+    return _for_sinabs(node, how)
 
 
 def _for_rockpool(node: Any, how: Convention) -> Any:
@@ -226,7 +249,10 @@ def _for_rockpool(node: Any, how: Convention) -> Any:
 DENSE, IMAGES, SUBTRACT = "Linear Affine", "Linear Affine Conv2d Flatten", ("subtract", False)
 ONE_THRESHOLD = {"v_threshold": "threshold for all neurons, or a linear layer before them"}
 ONE_OF_ALL = dict.fromkeys(("tau", "tau_mem", "tau_syn"), "decay for all neurons") | ONE_THRESHOLD
-OTHERWISE = ("spyx", "sinabs", "rockpool")  # whose files mean something else to NIR
+OTHERWISE = ("spyx", "sinabs", "speck", "rockpool")  # whose files mean something else to NIR
+# A core of Speck has weights, then neurons, then pools.
+SPECK = dict.fromkeys(("Conv2d", "Linear", "Affine", "Flatten"), "Input IF SumPool2d Flatten")
+SPECK |= {"IF": "Conv2d Linear Affine", "SumPool2d": "IF SumPool2d", "Output": "IF"}
 LIBRARIES: dict[str | None, Library] = {
     "norse": Library("euler", "1", f"{IMAGES} SumPool2d LIF IF CubaLIF", recurrent="LIF IF", change=_for_norse),
     "snntorch": Library(
@@ -246,6 +272,9 @@ LIBRARIES: dict[str | None, Library] = {
     "jaxpike": Library("exp", "1", f"{IMAGES} AvgPool2d LIF LI", one=ONE_OF_ALL, change=_for_jaxpike),
     "sparx": Library("exp", "tau/dt", f"{IMAGES} LIF IF LI", recurrent="LIF", one=ONE_THRESHOLD, change=_for_sparx),
     "sinabs": Library("exp", "tau/dt", f"{IMAGES} SumPool2d LIF IF LI", dt=1.0, reset=SUBTRACT, change=_for_sinabs),
+    "speck": Library(
+        "exp", "tau/dt", f"{IMAGES} SumPool2d IF", 1.0, SUBTRACT, one=ONE_THRESHOLD, before=SPECK, change=_for_speck
+    ),
     "rockpool": Library("exp", "tau/dt", f"{DENSE} CubaLIF", reset=SUBTRACT, change=_for_rockpool),
     None: Library("euler", "1", "CubaLIF"),  # NIR's own
 }

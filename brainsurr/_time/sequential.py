@@ -85,7 +85,8 @@ def apply_layer(layer: Any, carry, xs, call: Callable = call_layer):
     if time and any(new == (*time, *old) for old, new in zip(shapes_before, shapes_after, strict=False)):
         raise ValueError(
             f"SpikingSequential: expected {type(layer).__name__} to keep the shape of its state, {shapes_before}, got "
-            f"{shapes_after}: a ...Cell takes one step, a layer here [time, batch, features]"
+            f"{shapes_after}: a ...Cell takes one step, a layer here [time, batch, features]; "
+            "for a cell of flax write RNN(cell, time_major=True)"
         )
     if getattr(layer, "return_spikes", False) is not True:
         return after, ys, None

@@ -292,6 +292,7 @@ KINDS: dict[str, Kind] = {
     "equivalent name": kind("fast_sigmoid", bad=("fast_sigmoi", "", 3, True, np.zeros(2)), anyhow=True),
     "slope": kind(25.0, bad=(True, 1j), odd=(math.nan, 0.0, -1.0)),
     "optim bounds": kind({"alpha": (0.0, 1.0)}, None, bad=NO_TREES_OF_BOUNDS, anyhow=True),
+    "tree": Kind(({"f": bs.Arctan()},)),
     "schedule": loss(lambda n: 0.5 * n.astype(float), bad=[lambda n: [None]]),
     "update": Kind((jnp.float32(0.25),), (), (jnp.float32(math.nan), jnp.float32(math.inf))),
     "source": kind(tree(), bad=({}, [], *NO_TREES), odd=TREES),
@@ -517,12 +518,13 @@ def why_unclear(error, names):
 
 
 def cases():
-    """All names: slow those of another framework, exhaustive those with the checks of another surrogate or neuron."""
+    """All names: slow those of a framework but for a few, exhaustive those with the checks of another one here."""
     alike = {make.__name__ for entry in FAMILY[1:] for make in (entry.make, entry.function) if make}
     alike |= {"LIFCell", "ALIFCell", "Synaptic", "BRF", "BHRF"}
     for path, public in public_names().items():
         module, _, name = path.rpartition(".")
-        slow = pytest.mark.slow if module.endswith((".linen", ".brainstate", ".plot")) else ()
+        first = path in ("brainsurr.nnx.LIF", "brainsurr.nnx.SpikingSequential", "brainsurr.nnx.SpikingActivation")
+        slow = pytest.mark.slow if module.endswith((".nnx", ".linen", ".brainstate", ".plot")) and not first else ()
         for options in ({}, {"recurrent": True}, {"random": True}):
             if options.keys() <= parameters(public).keys():
                 is_alike = name in alike or (name == "ALIF" and module != "brainsurr.neurons")

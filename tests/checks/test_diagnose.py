@@ -191,7 +191,7 @@ ADVICE = [
     (Triangle(), "widen its Triangle by .scaled(width=2), and a gradient passes at 100.0%"),
     (Triangle().scaled(width=0.25), "raise width of its scaled Triangle from 0.25 to 2.5, and"),
     (bs.ReluGrad(0.5).scaled(width=jnp.ones(4)), "raise width of its scaled ReluGrad (times 2), and"),
-    (lambda x: bs.log_tailed_relu(x), "give it a surrogate that reaches that far"),
+    (lambda x: bs.log_tailed_relu(x), "give it a surrogate in place of its function: leave spike_fn out"),
 ]
 
 
@@ -389,6 +389,21 @@ def test_errors_say_what_to_do():
         bs.diagnose(bs.nnx.LIF(3), lambda net: 0.0)
     with pytest.raises(TypeError, match=r"expected loss_fn to return a scalar, got a tuple: .* loss_fn\(net\)\[0\]"):
         bs.diagnose({"layer": f}, lambda fns: (jnp.sum(fns["layer"](x)), x))
+    with pytest.raises(TypeError, match=r"spike_fns\['a'\]: expected a surrogate, .* got a module, Partial"):
+        bs.diagnose({"a": jax.tree_util.Partial(f)}, lambda fns: fns["a"](x).sum())
+    with pytest.raises(ValueError, match=r"expected mask to be true where .* false everywhere"):
+        bs.diagnose({"layer": f}, lambda fns: fns["layer"](x).sum(), mask=jnp.zeros((B, F), bool))
+
+
+def test_a_loss_that_is_not_finite_is_said_of_what_a_mask_leaves_out():
+    def loss_fn(fns):
+        spikes = fns["layer"](jnp.linspace(-1.0, 1.0, B * F).reshape(B, F))
+        return (spikes.sum(1) + jnp.zeros(B).at[0].set(jnp.inf)).sum()
+
+    report = bs.diagnose({"layer": bs.Arctan()}, loss_fn, mask=jnp.ones((B, F)).at[0].set(0))
+    assert report["layer"].status == "fine"
+    assert report.sentences[0].startswith("The loss is inf, and the membranes are finite.")
+    assert "Every layer" not in str(report)
 
 
 def test_a_shared_activation_is_reported_for_each_use():

@@ -12,7 +12,7 @@ import types
 import jax
 import jax.numpy as jnp
 import pytest
-from cases import label
+from cases import first_quick, label
 from neuron_table import EXPORTED as NEURONS
 from pages import HOSTS, ROOT, blocks, patched, run, run_blocks, run_page
 
@@ -193,7 +193,7 @@ def test_every_test_that_the_design_notes_name_exists():
             assert f"\ndef {test}(" in (ROOT / file).read_text(), test
 
 
-@pytest.mark.parametrize("name", site_pictures.SHOWN)
+@pytest.mark.parametrize("name", first_quick(site_pictures.SHOWN))
 def test_the_picture_of_a_neuron_has_a_spike_where_its_potential_passes_the_threshold(name):
     xs, *chosen = site_pictures.SHOWN[name]
     for given in chosen:

@@ -202,19 +202,20 @@ def networks():
     titles = {about["title"]: library for library, about in table().items() if library != "argument"}
     programs = {}
     for section in (DOCS / "coming-from-elsewhere.md").read_text().split("### A model of ")[1:]:
-        title = section.partition("\n")[0].removeprefix("braintools and ")
-        programs[titles[title]] = re.findall(r"```python\n(.*?)```", section.partition("\n## ")[0], re.DOTALL)
+        title, _, what = section.partition("\n")[0].removeprefix("braintools and ").partition(" with ")
+        key = f"{titles[title]}.{what}".strip(".")
+        programs[key] = re.findall(r"```python\n(.*?)```", section.partition("\n## ")[0], re.DOTALL)
     return programs
 
 
-NETWORKS = networks()
+NETWORKS, SHAPES = networks(), {"snntorch.images": (8, 8, 2)}
 
 
 @pytest.mark.usefixtures("lenient")  # flax's Linear
 @pytest.mark.parametrize("library", NETWORKS)
 def test_a_network_here_is_run(library):
     exec(NETWORKS[library][1], scope := {})
-    ys = scope["run"](jnp.ones((T, 3, 16)))
+    ys = scope["run"](jnp.ones((T, 3, *SHAPES.get(library, (16,)))))
     assert (ys.shape, ys.dtype) == ((T, 3, 4), jnp.float32)
 
 
@@ -224,14 +225,18 @@ SCALE = {"norse": 8, "spikingjelly": 4}  # of weights with which the neurons fir
 
 @with_library(NETWORKS)
 def test_a_network_gives_the_same_on_both_sides(key):
-    pytest.importorskip(key)
-    if key in TORCH:
+    library, _, images = key.partition(".")
+    pytest.importorskip(library)
+    if library in TORCH:
         pytest.importorskip("torch").manual_seed(SEED)
     there, here = {}, {}
     exec(NETWORKS[key][0], there)
     exec(NETWORKS[key][1], here)
-    xs = np.random.default_rng(0).normal(size=(T, 3, 16)).astype(np.float32)
-    if key in TORCH:
+    xs = np.random.default_rng(0).normal(size=(T, 3, *SHAPES.get(key, (16,)))).astype(np.float32)
+    if images:
+        here["port"](there["conv"], there["fc"])
+        expected = there["run"](importlib.import_module("torch").tensor(np.moveaxis(xs, -1, 2))).detach().numpy()
+    elif library in TORCH:
         for name in ("fc1", "fc2"):
             there[name].weight.data *= SCALE.get(key, 1)
             here[name].kernel[...] = jnp.asarray(there[name].weight.detach().numpy().T)
@@ -242,7 +247,7 @@ def test_a_network_gives_the_same_on_both_sides(key):
     with distances() as near:
         ys = here["run"](jnp.asarray(xs))
     assert min(near) > bound(20, 4)
-    if key in ("snntorch", "spikingjelly"):  # whose outputs are spikes
+    if library in ("snntorch", "spikingjelly"):  # whose outputs are spikes
         assert 0.02 < expected.mean() < 0.9
         np.testing.assert_array_equal(ys, expected)
     else:

@@ -27,7 +27,7 @@ from brainsurr.nnx import LI, LIF, Delay, SpikingActivation, SpikingSequential
 pytestmark = pytest.mark.usefixtures("lenient")
 MEANT = sorted(LIBRARIES.keys() - {None, *OTHERWISE})
 ROWS = {key(row): row for row in committed("nir")["trials"]}
-BY_NAME = {(t.network, t.reader): t for t in trials.TRIALS if "reader" in t.how and not t.options}
+BY_NAME = {(t.network, t.how["reader"]): t for t in trials.TRIALS if "reader" in t.how and not t.options}
 
 
 def graph_of(trial):
@@ -129,24 +129,18 @@ def linear(n, m):
     return nnx.Linear(n, m, rngs=nnx.Rngs(0))
 
 
-SEVERAL = np.float32([0.5, 0.6, 0.7, 0.8])
+SEVERAL, RECURRENT = np.float32([0.5, 0.6, 0.7, 0.8]), lif(recurrent=True, rngs=nnx.Rngs(0))
 APART = "got no CubaLIF of it and the LI before it: give it a decay below 1, a reset, and no recurrent weights"
 BAD = {  # what is said, the reader, and the layers
     r"layer 1, LI: .* norse reads, .*, got LI: end the network before it, and integrate": ("norse", [lif(), LI(4)]),
     r"layer 1, LI: .* norse reads, .*, got I: end the network before it, and sum": ("norse", [lif(), LI(4, decay=1.0)]),
     r"layer 0, LI: .* norse reads, .*, got LI: leave it out": ("norse", [LI(4), LI(4), lif()]),
     rf"layer 1, LIF: .* norse reads, .*, {APART}": ("norse", [LI(4), lif(decay=1.0)]),
-    rf"layer 1, LIF: .* spikingjelly reads, .*, {APART}": (
-        "spikingjelly",
-        [LI(4), lif(recurrent=True, rngs=nnx.Rngs(0))],
-    ),
+    rf"layer 1, LIF: .* spikingjelly reads, .*, {APART}": ("spikingjelly", [LI(4), RECURRENT]),
     rf"layer 1, LIF: .* snntorch reads, .*, {APART}": ("snntorch", [LI(4), lif(reset="none")]),
     r"layer 0, LI: .* norse reads, .*, got I: give it a decay below 1": ("norse", [LI(4, decay=1.0), lif()]),
     r"layer 0, LI: .* jaxpike reads, .*, got I: give it a decay below 1": ("jaxpike", [LI(4, decay=1.0), lif()]),
-    r"layer 0, LI: .* spyx reads, .*, got LI: leave it out": (
-        "spyx",
-        [LI(4), LIF(4, **trials.LATE), Delay(4, 1)],
-    ),
+    r"layer 0, LI: .* spyx reads, .*, got LI: leave it out": ("spyx", [LI(4), LIF(4, **trials.LATE), Delay(4, 1)]),
     r"layer 0, LIF: .* snntorch reads, .*, got IF: give it a decay below 1": ("snntorch", [lif(decay=1.0)]),
     r"layer 0, LIF: .* rockpool reads, .*, got LIF: put an LI before it": ("rockpool", [lif(reset="subtract")]),
     r"layer 0, LIF: .* rockpool reads, .*, got IF: give it a decay below 1, and put an LI before it": (
@@ -156,10 +150,7 @@ BAD = {  # what is said, the reader, and the layers
     r"layer 0, LIF: .* sparx reads, .*, got Threshold: make it a LIF with a reset": ("sparx", [lif(reset="none")]),
     r"layer 0, SpikingActivation: .*, got Threshold: make it a LIF": ("norse", [SpikingActivation(Sigmoid())]),
     r"layer 1, Delay: .* jaxpike reads, .*, got Delay: leave it out": ("jaxpike", [lif(), Delay(4, 1)]),
-    r"layer 0, LIF: expected no recurrent weights of LIF, which snntorch": (
-        "snntorch",
-        [lif(recurrent=True, rngs=nnx.Rngs(0))],
-    ),
+    r"layer 0, LIF: expected no recurrent weights of LIF, which snntorch": ("snntorch", [RECURRENT]),
     r"layer 0, LIF: expected no recurrent weights of LIF, which spyx": (
         "spyx",
         [LIF(4, recurrent=True, rngs=nnx.Rngs(0), **trials.LATE)],
@@ -175,7 +166,7 @@ BAD = {  # what is said, the reader, and the layers
     ),
     r"layer 2, LIF: expected one threshold for all neurons": (
         "sparx",
-        [linear(4, 4), lif(recurrent=True, rngs=nnx.Rngs(0)), lif(threshold=SEVERAL)],
+        [linear(4, 4), RECURRENT, lif(threshold=SEVERAL)],
     ),
     r"layer 0, LIF: expected a Delay\(features, 1\) behind it, since spikes leave spyx": (
         "spyx",
@@ -205,6 +196,7 @@ BAD = {  # what is said, the reader, and the layers
         [lif()],
     ),
     r"layer 0, LIF: expected reset='subtract', reset_delay=True, as spyx": ("spyx", [LIF(4), Delay(4, 1)]),
+    r"input_shape: expected an image, \(1, 1, features\)": ("speck", [linear(4, 4), LIF(4, decay=1.0)]),
 }
 
 
@@ -216,7 +208,8 @@ def test_what_a_library_does_not_compute_is_refused(said):
 
 
 POOL = trials.POOL[0]
-PADDED = functools.partial(POOL, padding=((1, 1), (1, 1)))
+CONV, IF = functools.partial(nnx.Conv, 2, 2, (3, 3), rngs=nnx.Rngs(0)), LIF(2, decay=1.0)
+PADDED, OVERLAPPING = functools.partial(POOL, padding=((1, 1), (1, 1))), functools.partial(POOL, strides=(1, 1))
 BAD_IMAGES = {
     "layer 0, Conv: expected padding VALID, or SAME": (
         "jaxpike",
@@ -230,6 +223,16 @@ BAD_IMAGES = {
     "layer 0, partial: expected a pool without padding, which this reader ignores": ("norse", [PADDED]),
     "layer 0, Pool: expected a pool without padding": ("sinabs", [Pool((2, 2), (2, 2), (1, 1), average=False)]),
     "layer 0, partial: .* sparx reads, .* got AvgPool2d: leave it out": ("sparx", [POOL]),
+    "layer 1, LIF: .* speck reads, .* got LIF: train it with decay=1.0": ("speck", [CONV(), LIF(2)]),
+    "layer 1, LIF: .* speck resets, .*: without a leak both": ("speck", [CONV(), lif(2, decay=1.0, **trials.LATE)]),
+    "layer 1, Conv: expected Input, IF, .* before Conv2d, as speck .*, got Conv2d": ("speck", [CONV(), CONV(), IF]),
+    "layer 0, partial: expected IF, SumPool2d before SumPool2d, as": ("speck", [POOL, CONV(), IF]),
+    "layer 0, LIF: expected Conv2d, Linear, Affine before IF, as": ("speck", [IF]),
+    "layer 0, Conv: expected IF before Output, as": ("speck", [CONV()]),
+    "layer 2, partial: expected a pool of square": ("speck", [CONV(), IF, OVERLAPPING, CONV(), IF]),
+    "layer 2, .* square images": ("speck", [CONV(padding=((1, 1), (0, 0))), IF, trials._flatten, linear(16, 2), IF]),
+    "layer 0, Conv: expected no dilation, which sinabs": ("speck", [CONV(kernel_dilation=2), IF]),
+    "layer 0, Conv: expected a kernel of an odd": ("speck", [nnx.Conv(2, 2, (2, 2), rngs=nnx.Rngs(0)), IF]),
     "layer 0, function: .* rockpool reads, .* got Flatten: give the network flat inputs": (
         "rockpool",
         [trials._flatten, linear(32, 4)],
@@ -268,6 +271,14 @@ def test_a_lossy_file_for_a_library_has_its_reset_all_the_same():
     with pytest.warns(UserWarning, match="written for sinabs, which reads it otherwise than NIR means") as warned:
         assert from_nir(graph, "nnx", dt=1.0, method="exp").layers[0].reset == "subtract"
     assert warned[0].filename == __file__
+
+
+def test_a_file_for_speck_says_all_in_numbers_and_one_threshold_a_layer():
+    """As sinabs sends them to the chip: of other words it knows no size, and of thresholds one."""
+    layers = [CONV(bias_init=nnx.initializers.normal(1.0)), LIF(2, decay=1.0, threshold=SEVERAL[:2])]
+    conv, neurons = list(to_nir(SpikingSequential(layers), (4, 4, 2), dt=1, reader="speck").nodes.values())[1:3]
+    assert (conv.padding, neurons.v_threshold.dtype, np.unique(neurons.v_threshold)) == ((1, 1), np.float32, 1)
+    np.testing.assert_allclose(conv.bias, layers[0].bias[...] / SEVERAL[:2], rtol=1e-6)
 
 
 def test_a_file_for_norse_is_read_here_without_a_warning():

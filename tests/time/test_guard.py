@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from cases import HALF, each_value_once, label
+from cases import HALF, all_but, each_value_once, first_quick, label
 from flax import linen, nnx
 
 from brainsurr import nnx as bn
@@ -102,7 +102,7 @@ def gather(xs):
 ALONE = [jax.nn.relu, scale, of_one_batch_size, in_groups_of_channels, gather, jnp.log]
 
 
-@pytest.mark.parametrize(("layer", "host"), each_value_once(ALONE, HOSTS), ids=label)
+@pytest.mark.parametrize(("layer", "host"), each_value_once(ALONE, first_quick(HOSTS)), ids=label)
 def test_a_layer_that_treats_each_time_step_alone_passes(host, layer):
     run(host, layer, block_size=5)
 
@@ -115,7 +115,7 @@ SEQUENCES = [
 
 
 @pytest.mark.parametrize(("host", "sequence"), SEQUENCES, ids=label)
-@pytest.mark.parametrize("jit", [False, True])
+@pytest.mark.parametrize("jit", first_quick([True, False]))
 def test_a_module_with_weights_that_mixes_time_is_refused(host, sequence, jit):
     run(host, sequence(jax.nn.relu), jit, block_size=5)
     with pytest.raises(ValueError, match="Sequential, has no state"):
@@ -283,7 +283,7 @@ def forward(host, layer, how, **options):
 HOW = ["plain", "compiled", "in blocks"]
 
 
-@pytest.mark.parametrize(("layer", "how"), each_value_once(MIXING, HOW))
+@pytest.mark.parametrize(("layer", "how"), each_value_once(all_but(MIXING[::2], MIXING, pytest.mark.slow), HOW))
 def test_a_layer_that_mixes_examples_is_refused(layer, how):
     host, make = layer
     with pytest.raises(ValueError, match=r"layers\[0\], \S+, mixes the examples of a batch.* mixes_examples=True"):
@@ -292,7 +292,7 @@ def test_a_layer_that_mixes_examples_is_refused(layer, how):
         forward(host, make(), how, mixes_examples=True)
 
 
-@pytest.mark.parametrize(("layer", "how"), each_value_once(SEPARATE, HOW[1:]))
+@pytest.mark.parametrize(("layer", "how"), each_value_once(all_but(SEPARATE[::3], SEPARATE, pytest.mark.slow), HOW[1:]))
 def test_a_layer_that_treats_each_example_alone_passes(layer, how):
     (host, make), is_stateful = layer, re.search("Dropout|BatchNorm", type(layer[1]()).__name__)
     ys = forward(host, make(), "in blocks" if is_stateful else how)

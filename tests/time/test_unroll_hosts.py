@@ -225,7 +225,7 @@ def of_the_loop():
     return outputs, by_loop
 
 
-@pytest.mark.parametrize(("host", "setting"), each_value_once(HOSTS, RUNS), ids=label)
+@pytest.mark.parametrize(("host", "setting"), each_value_once(first_quick(HOSTS), RUNS), ids=label)
 def test_spikes_and_a_rate_penalty_are_those_of_a_loop(host, setting):
     (params, carry, run), xs = network(host), inputs()
     (ys, spikes), by_loop = of_the_loop()

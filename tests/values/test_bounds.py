@@ -8,6 +8,8 @@ import pytest
 from cases import FLOATS, each_value_once, needs_float16
 from close import assert_close
 
+import brainsurr as bs
+from brainsurr import optim
 from brainsurr._bounds import check_inside, clip_straight_through, initial_value
 from brainsurr.optim import follow, project
 
@@ -16,6 +18,18 @@ pytestmark = pytest.mark.numbers
 
 INSIDE = [0.0, 1.0, 0, 1, np.float32(0.5), np.array([0, 1]), jnp.array([0.0, 0.5, 1.0]), jnp.ones(2, jnp.bfloat16)]
 OUTSIDE = [-1e-9, 1.0001, 2, np.nan, jnp.array([0.5, -0.5]), np.array([0, 2])]
+
+
+def test_each_value_in_a_tree_has_its_own_bounds():
+    """Under one name, and of a surrogate inside; what is no surrogate or neuron has none."""
+    tree = {"w": 1.0, "a": bs.Arctan(2.0), "n": [bs.neurons.LIF(spike_fn=bs.LogTailedRelu(0.5).scaled(width=2.0))]}
+    intervals, lif = optim.bounds(tree), bs.neurons.LIF.bounds
+    assert (intervals["w"], intervals["a"].alpha) == (None, bs.Arctan.bounds["alpha"])
+    (neuron,) = intervals["n"]
+    assert (neuron.decay, neuron.spike_fn.surrogate.alpha, neuron.spike_fn.width) == (lif["decay"], (0, 1), (0.01, 100))
+    updates, _ = optim.project(intervals).update(jax.tree.map(lambda leaf: 1e9, tree), None, tree)
+    assert updates["w"] == 1e9
+    assert tree["a"].alpha + updates["a"].alpha == bs.Arctan.bounds["alpha"][1]
 
 
 def test_the_interval_is_closed():

@@ -46,7 +46,8 @@ MORE = [case for case in DEFAULTS[::4] if case not in A_FEW]
 TRANSFORMED = [*A_FEW, *all_but([], MORE, pytest.mark.slow)]
 TRANSFORMED += all_but([], [case for case in CASES if case not in [*A_FEW, *MORE]])
 transformed_cases = pytest.mark.parametrize("case", TRANSFORMED, ids=name)
-cases_and_scaled = pytest.mark.parametrize("case", CASES + all_but(SCALED[::4], SCALED, pytest.mark.slow), ids=name)
+OTHERS = [case for case in CASES if case not in DEFAULTS] + SCALED
+cases_and_scaled = pytest.mark.parametrize("case", DEFAULTS + all_but(OTHERS[::4], OTHERS, pytest.mark.slow), ids=name)
 
 
 @np.errstate(invalid="ignore")  # infinity less infinity

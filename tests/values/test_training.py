@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
-from cases import label
+from cases import first_quick, label
 
 import brainsurr as bs
 from brainsurr.optim import follow, project
@@ -103,7 +103,7 @@ def test_what_is_refused(host, layer, kwargs, message):
         getattr(host.layers, layer)(*args, **kwargs)
 
 
-@pytest.mark.parametrize("per_channel", [False, True])
+@pytest.mark.parametrize("per_channel", first_quick([True, False]))
 def test_an_edge_is_reached_kept_and_left(host, per_channel):
     """Below threshold ds/dalpha = x = -1: maximising the spikes drives alpha down, minimising them up."""
     start = jnp.full(4, 0.25) if per_channel else 0.25
@@ -142,7 +142,7 @@ def test_a_value_outside_is_never_used_and_still_has_a_gradient(host, stored, us
     assert bound.surrogate == f.replace(alpha=jnp.float32(used))
 
 
-@pytest.mark.parametrize("start", [0.25, jnp.full(4, 0.25)], ids=["number", "per channel"])
+@pytest.mark.parametrize("start", first_quick([jnp.full(4, 0.25), 0.25]), ids=["per channel", "number"])
 def test_height_and_width_have_bounds_and_follow_a_schedule(host, start):
     surrogate = bs.LogTailedRelu(0.5).scaled(height=start, width=start)
     layer = host.layers.SpikingActivation(surrogate, learnable=("height", "width"))
