@@ -97,7 +97,7 @@ def split(tree, axis: int | None = 0):
 
 
 def _check_shared(shape: tuple[int, ...], axis: int, devices: int):
-    if not 0 <= axis < len(shape):
+    if not is_integer(axis) or not 0 <= axis < len(shape):
         raise ValueError(f"split: expected an axis of an array of shape {shape}, got axis={axis!r}")
     fewer = shape[axis] // devices * devices
     if shape[axis] > fewer:

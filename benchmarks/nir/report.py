@@ -14,7 +14,7 @@ TITLES = {
     "jaxpike": "jaxpike",
     "sparx": "sparx",
     "sinabs": "sinabs",
-    "speck": "sinabs for Speck",
+    "speck": "Speck",
     "rockpool": "rockpool",
 }
 

@@ -208,7 +208,7 @@ def apply_layers(
             if product and getattr(xs, "ndim", 0) > 2 and is_in_one_block(xs):
                 rows = given if index == 0 and isinstance(given, jax.Array) else xs
                 after, xs, inside = before, call_on_rows(product, rows), None
-            elif (axes := convolved(layer)) and xs.ndim > axes + 2 and not is_in_one_block(xs):
+            elif (axes := convolved(layer)) and getattr(xs, "ndim", 0) > axes + 2 and not is_in_one_block(xs):
                 after, xs, inside = before, call_batch_first(layer, xs), None
             else:
                 after, xs, inside = apply_layer(layer, before, xs, call)

@@ -113,9 +113,13 @@ def _as_product(layer) -> Callable | None:
 
 
 def _convolved(layer) -> int:
-    """Return over how many axes flax convolves; 0 of any other layer, and where its output may be an intermediate."""
-    own = type(layer) in (nn.Conv, nn.ConvTranspose) and not layer.is_mutable_collection("intermediates")
-    return np.size(layer.kernel_size) if own else 0
+    """Return over how many axes flax convolves; 0 of any other layer, and of a subclass that is called otherwise.
+
+    And 0 where its output may be wanted as an intermediate ``[time, batch, ...]``.
+    """
+    kinds = (nn.Conv, nn.ConvTranspose)
+    own = isinstance(layer, kinds) and type(layer).__call__ in [kind.__call__ for kind in kinds]
+    return np.size(layer.kernel_size) if own and not layer.is_mutable_collection("intermediates") else 0
 
 
 def _outputs(key, i, layer, carry, x):

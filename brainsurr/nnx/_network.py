@@ -109,9 +109,9 @@ def _as_product(layer) -> Callable | None:
 
 
 def _convolved(layer) -> int:
-    """Return over how many axes flax convolves; 0 of any other layer."""
-    kind = type(layer)
-    own = kind in (nnx.Conv, nnx.ConvTranspose) and _CALLS[kind] is kind.__call__
+    """Return over how many axes flax convolves; 0 of any other layer, and of a subclass that is called otherwise."""
+    kinds = (nnx.Conv, nnx.ConvTranspose)
+    own = isinstance(layer, kinds) and type(layer).__call__ in [_CALLS[kind] for kind in kinds]
     return np.size(layer.kernel_size) if own else 0
 
 

@@ -402,6 +402,7 @@ USES = {
     "linen Module SpikingActivation": lambda act, x: act.init_with_output({"params": KEY, "spikes": KEY}, x)[0],
     "brainstate Module SpikingActivation": use_brainstate_activation,
     "optim": use_rule,
+    "optim bounds": lambda intervals: intervals,
     "plot": lambda axes: (axes[-1] if isinstance(axes, tuple) else axes).figure.canvas.draw(),
 }
 # What draws a figure, or from a stream of random numbers that the framework does not let a trace change.

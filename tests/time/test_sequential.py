@@ -223,17 +223,17 @@ def test_devices_send_each_other_the_gradient_once(host, options):
     assert_close(step(params, xs), jax.jit(jax.value_and_grad(whole))(*alone), T * BATCH * sum(SIZES))
 
 
-def images(host):
+def images(host, make=lambda kind, **of: kind(**of)):
     """A network of a convolution over ``[time, batch, 4, 4, 1]``."""
     of = {"features": 3} if host is Linen else {"in_features": 1, "out_features": 3, "rngs": nnx.Rngs(0)}
-    convolution = (linen if host is Linen else nnx).Conv(kernel_size=(3, 3), **of)
+    convolution = make((linen if host is Linen else nnx).Conv, kernel_size=(3, 3), **of)
     return host.layers.SpikingSequential([convolution, host.layers.LIF(3)]), inputs(16).reshape(T, BATCH, 4, 4, 1)
 
 
 @pytest.mark.parametrize(("host", "options"), each_value_once([Nnx, Linen], first_quick(WAYS)), ids=label)
 def test_devices_keep_their_examples_of_a_convolution(host, options):
-    """Plain `jit` sends the gradient alone, as `shard_map` does."""
-    net, xs = images(host)
+    """Plain `jit` sends the gradient alone, as `shard_map` does; of a subclass that is called as flax's, too."""
+    net, xs = images(host, subclass)
     params, start, run, _ = host.pure(net, xs.shape[1:])
     carry = start(xs.shape[1:])
 

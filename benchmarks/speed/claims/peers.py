@@ -22,9 +22,10 @@ from tqdm import tqdm
 from ...lib import timing
 from ...lib.report import picture, ratio_at_most, table
 from ...lib.results import environment as environment_here
-from ..libraries import AS_DOCUMENTED, DEVICES, EVERY_CORE, FLOOR, OURS, PEERS, ROOT, TERMS, environment, run_peer
+from ..libraries import AS_DOCUMENTED, BOTH, DEVICES, EVERY_CORE, FLOOR, OURS, PEERS, ROOT, TERMS, environment, run_peer
 from ..peers.task import LONG, NETWORKS, STEPS, Job
 from . import megabytes, seconds, spread
+from .train_step import LAYERS, PAGES
 
 
 class Trial(NamedTuple):
@@ -216,7 +217,7 @@ def best(result, trial, key=duration, own_inputs=False, terms=AS_DOCUMENTED):
 
 
 def claims(result):
-    made = _over_the_floor(result)
+    made = _over_the_floor(result) + _layer_by_layer(result)
     for trial, terms, others, limit in LIMITS:
         ours, peers = best(result, trial, terms=terms).get(OURS), _apart(best(result, trial, terms=others))[1]
         peers = [run for run in peers if "jax" in run["versions"]]
@@ -252,6 +253,20 @@ def _over_the_floor(result):
         if ours and floor:
             what = f"train step, every core, `dots` / the flat products alone, {terms}, {BATCH_256}"
             made.append(ratio_at_most(limit, what, min(ours, key=duration)["time"], floor[0]["time"], OF_NEURONS))
+    return made
+
+
+def _layer_by_layer(result):
+    """Compare a plain call with the best way in blocks, each in a process of its own as it is, of the same inputs."""
+    made = []
+    for trial, inputs in itertools.product((BATCH_256, BATCH_32), BOTH):
+        runs = [run for run in result["runs"] if (run["trial"], run["name"], run["inputs"]) == (trial, OURS, inputs)]
+        ours = {run["mode"]: run for run in runs if terms_of(run) == AS_DOCUMENTED}
+        plain = ours.pop(LAYERS, None)
+        if plain and ours:
+            best_other = min(ours.values(), key=duration)
+            what = f"train step, a process each, {_way(plain)} / best other mode ({_way(best_other)}), {trial}"
+            made.append(ratio_at_most(1.05, what, plain["time"], best_other["time"], PAGES))
     return made
 
 
