@@ -62,13 +62,14 @@ def compare(folder):
         present = [name for name in libraries if importlib.util.find_spec(peers.package(name))]
         if not present:
             continue
+        shape, seen = (64,), xs
+        if group.startswith("Conv"):
+            shape, seen = (8, 8, 1), xs.reshape(*xs.shape[:2], 1, 8, 8)  # channels first there
         net, _ = train_network(network(group), lambda net, images, key: spikes(net, images).sum(0), *known, **how)
         expected = np.asarray(spikes(net, data.test_images))
         for library in present:
             path, read = folder / "digits.nir", peers.READERS[peers.package(library)]
-            shape = (8, 8, 1) if group.startswith("Conv") else (64,)
             nir.write(path, to_nir(net, shape, dt=trials.OTHER_STEPS.get(library, 1e-3), reader=library))
-            seen = xs.reshape(*xs.shape[:2], 1, 8, 8) if group.startswith("Conv") else xs  # channels first
             with peers.quietly():
                 theirs = read(path, seen)
                 several = read(path, seen, single=False) if library in SEVERAL else None

@@ -8,6 +8,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax.sharding import AxisType
 
 from .._arrays import as_float
@@ -164,6 +165,11 @@ def is_in_one_block(xs) -> bool:
     return jax.device_count() == 1 and kinds <= {AxisType.Auto}
 
 
+def gathers_the_batch(convolution: Any, xs) -> bool:
+    """Return whether a convolution makes one axis of time and batch where devices may share the batch."""
+    return getattr(xs, "ndim", 0) > np.size(convolution.kernel_size) + 2 and not is_in_one_block(xs)
+
+
 def call_batch_first(convolution: Callable, xs):
     """Call a convolution, which makes one axis of time and batch, on ``[batch, time, ...]``.
 
@@ -173,7 +179,7 @@ def call_batch_first(convolution: Callable, xs):
 
 
 def apply_layers(
-    net, carry, xs, as_function, call=call_layer, as_product=lambda layer: None, convolved=lambda layer: 0
+    net, carry, xs, as_function, call=call_layer, as_product=lambda layer: None, is_convolution=lambda layer: False
 ):
     """Call the layers of a network in a row on a stretch of time; return their carries and the outputs of the last.
 
@@ -189,7 +195,7 @@ def apply_layers(
       as_product: ``as_product(layer)`` of the framework returns a function of ``[..., features]`` for its own module of
         a product over the last axis, and None for any other layer, a subclass too, which may be something else. On
         ``[time, ..., features]`` it treats each time step alone, so it is not tried.
-      convolved: of the framework: over how many axes its own convolution convolves, 0 of any other layer.
+      is_convolution: of the framework, whether it computes a layer as a convolution.
     """
     layers = check_layers(net.layers)
     check_flags(net)
@@ -208,7 +214,7 @@ def apply_layers(
             if product and getattr(xs, "ndim", 0) > 2 and is_in_one_block(xs):
                 rows = given if index == 0 and isinstance(given, jax.Array) else xs
                 after, xs, inside = before, call_on_rows(product, rows), None
-            elif (axes := convolved(layer)) and getattr(xs, "ndim", 0) > axes + 2 and not is_in_one_block(xs):
+            elif is_convolution(layer) and gathers_the_batch(layer, xs):
                 after, xs, inside = before, call_batch_first(layer, xs), None
             else:
                 after, xs, inside = apply_layer(layer, before, xs, call)

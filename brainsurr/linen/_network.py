@@ -6,7 +6,6 @@ from functools import partial
 from typing import Any
 
 import jax
-import numpy as np
 from flax import linen as nn
 from flax.core import DenyList
 
@@ -81,7 +80,9 @@ class SpikingSequential(AnswersWrongCalls, nn.Module):
         return sequential.first_carries(self.layers, input_shape, start, partial(_outputs, rng))
 
     def __call__(self, carry, xs):
-        return sequential.apply_layers(self, carry, xs, _as_function, as_product=_as_product, convolved=_convolved)
+        return sequential.apply_layers(
+            self, carry, xs, _as_function, as_product=_as_product, is_convolution=_is_convolution
+        )
 
 
 def _as_function(layer) -> Callable | None:
@@ -112,14 +113,14 @@ def _as_product(layer) -> Callable | None:
     return partial(module.apply, variables)
 
 
-def _convolved(layer) -> int:
-    """Return over how many axes flax convolves; 0 of any other layer, and of a subclass that is called otherwise.
+def _is_convolution(layer) -> bool:
+    """Return whether flax computes a layer as a convolution; not if a subclass is called otherwise.
 
-    And 0 where its output may be wanted as an intermediate ``[time, batch, ...]``.
+    And not where its output may be wanted as an intermediate ``[time, batch, ...]``.
     """
     kinds = (nn.Conv, nn.ConvTranspose)
     own = isinstance(layer, kinds) and type(layer).__call__ in [kind.__call__ for kind in kinds]
-    return np.size(layer.kernel_size) if own and not layer.is_mutable_collection("intermediates") else 0
+    return own and not layer.is_mutable_collection("intermediates")
 
 
 def _outputs(key, i, layer, carry, x):

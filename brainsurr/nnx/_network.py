@@ -5,7 +5,6 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 import jax
-import numpy as np
 from flax import nnx
 
 from .._checks import check_kind
@@ -75,7 +74,9 @@ class SpikingSequential(AnswersWrongCalls, nnx.Module):
         return sequential.first_carries(self.layers, input_shape, start, outputs)
 
     def __call__(self, carry, xs):
-        return sequential.apply_layers(self, carry, xs, _as_function, as_product=_as_product, convolved=_convolved)
+        return sequential.apply_layers(
+            self, carry, xs, _as_function, as_product=_as_product, is_convolution=_is_convolution
+        )
 
 
 def _as_function(layer) -> Callable | None:
@@ -108,11 +109,10 @@ def _as_product(layer) -> Callable | None:
     return layer if kind is nnx.Linear or (layer.axis == (-1,) and not layer.batch_axis) else None
 
 
-def _convolved(layer) -> int:
-    """Return over how many axes flax convolves; 0 of any other layer, and of a subclass that is called otherwise."""
+def _is_convolution(layer) -> bool:
+    """Return whether flax computes a layer as a convolution; not if a subclass is called otherwise."""
     kinds = (nnx.Conv, nnx.ConvTranspose)
-    own = isinstance(layer, kinds) and type(layer).__call__ in [_CALLS[kind] for kind in kinds]
-    return np.size(layer.kernel_size) if own else 0
+    return isinstance(layer, kinds) and type(layer).__call__ in [_CALLS[kind] for kind in kinds]
 
 
 # `nnx.capture` replaces these for a while, to store their outputs, which must be ``[time, batch, features]``.

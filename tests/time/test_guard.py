@@ -283,7 +283,7 @@ def forward(host, layer, how, **options):
 HOW = ["plain", "compiled", "in blocks"]
 
 
-@pytest.mark.parametrize(("layer", "how"), each_value_once(all_but(MIXING[::2], MIXING, pytest.mark.slow), HOW))
+@pytest.mark.parametrize(("layer", "how"), each_value_once(MIXING, HOW))
 def test_a_layer_that_mixes_examples_is_refused(layer, how):
     host, make = layer
     with pytest.raises(ValueError, match=r"layers\[0\], \S+, mixes the examples of a batch.* mixes_examples=True"):

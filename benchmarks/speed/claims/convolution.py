@@ -3,7 +3,6 @@
 import itertools
 import json
 import sys
-from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -26,17 +25,6 @@ from .train_step import descent
 SPIKING, RELU = "LIF, all steps", "ReLU, one step"
 WHY = """a layer of images is read and written several times by either; LIF neurons add their loop, and keep spikes and
 slopes of all steps, for which the system clears pages: docs/fast-on-a-cpu.md"""
-
-
-class Size(NamedTuple):
-    """Pixels on a side, time steps, and how often each network is timed."""
-
-    side: int
-    steps: int
-    rounds: int
-
-
-SIZE, SMALL = Size(28, 4, 15), Size(8, 2, 2)
 
 
 def pooled(xs):
@@ -76,13 +64,15 @@ def train_step(net, outputs):
 
 
 def measure(quick):
-    size, batches, terms = (SMALL, (4,), (EVERY_CORE,)) if quick else (SIZE, (256, 32), (AS_DOCUMENTED, EVERY_CORE))
+    size, batches, terms = {"side": 28, "steps": 4, "rounds": 15}, (256, 32), (AS_DOCUMENTED, EVERY_CORE)
+    if quick:
+        size, batches, terms = {"side": 8, "steps": 2, "rounds": 2}, (4,), (EVERY_CORE,)
     runs, ways = [], list(itertools.product(terms, batches))
     for on, batch in (bar := tqdm(ways, desc="convolution")):
         bar.set_postfix_str(f"batch {batch}, {on}")
-        job = json.dumps(size._asdict() | {"batch": batch})
+        job = json.dumps(size | {"batch": batch})
         runs += [{"terms": on, **run} for run in run_on(on, sys.executable, "convolution", __name__, job)]
-    return {"steps": size.steps, "runs": runs}
+    return {"steps": size["steps"], "runs": runs}
 
 
 def timed(batch, side, steps, rounds):
@@ -106,8 +96,8 @@ def timed(batch, side, steps, rounds):
 
 
 def _of(run):
-    """Return the terms of a run and its batch; before there were terms, all were as documented."""
-    return run.get("terms", AS_DOCUMENTED), run["batch"]
+    """Return the terms of a run and its batch."""
+    return run["terms"], run["batch"]
 
 
 def _for_each_step(result, which):
