@@ -1,6 +1,6 @@
 """Measurements of brainsurr; no part of the library needs them.
 
-Eight folders; each imports only from folders further down this list, as ``tests/project/test_structure.py`` checks:
+Eight folders, of which no two import each other, as ``tests/project/test_structure.py`` checks:
 
 - `pages` assembles README and docs.
 - `studies` compares surrogates; `robustness` tries many devices, half precision and long runs.

@@ -164,23 +164,6 @@ def test_split_is_stratified():
     assert np.bincount(parts[-1][1]).tolist() == [45, 46, 44, 46, 45, 46, 45, 45, 43, 45]
 
 
-def test_frameworks_train_alike_from_the_same_weights(monkeypatch):
-    # Without Dropout, whose masks are each host's own, the frameworks do the same: one network, one order, one noise.
-    monkeypatch.setattr(task, "DROPOUT", 0.0)
-    digits_linen.build.cache_clear()
-    networks = [host.Network(bs.LogTailedRelu(0.1), ("alpha",), 0, 20) for host in HOSTS]
-    runs = [training.train(task.load_validated(), network, 0, 2) for network in networks]
-    digits_linen.build.cache_clear()
-    (reference, spikes), *others = runs
-    for run, other_spikes in others:
-        np.testing.assert_allclose(run["curve"]["loss"], reference["curve"]["loss"], rtol=2e-3)
-        np.testing.assert_allclose(run["test_accuracy"], reference["test_accuracy"], atol=0.01)
-        for mine, theirs in zip(run["parameters"]["after"], reference["parameters"]["after"], strict=True):
-            np.testing.assert_allclose(mine["alpha"], theirs["alpha"], rtol=1e-2)
-        for mine, theirs in zip(other_spikes, spikes, strict=True):
-            assert (mine != theirs).mean() < 0.02
-
-
 def test_arguments(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     args = digits.parse(["--surrogate", "LeakyRelu", "--alpha", "0.2", "--learnable", "alpha", "beta", "--seeds", "3"])

@@ -76,17 +76,13 @@ LABELS = (np.arange(10_000) % 10).astype(np.uint8)
     [
         (T10K, None, rf"expected .*{T10K} or {T10K}.gz, got neither"),
         (T10K, written(LABELS[:-1]), r"expected .* sizes \[2049, 10000\], got \[2049, 9999\]"),
-        (T10K, written(LABELS.reshape(100, 100)), r"sizes \[2049, 10000\], got \[2050, 100\]"),
         (T10K, written(LABELS).replace(b"\x08", b"\x09", 1), r"sizes \[2049, 10000\], got \[2305, 10000\]"),
-        (T10K, b"\0\0\x08", r"sizes \[2049, 10000\], got \[8\]"),
         (T10K, written(LABELS)[:-1], "expected 10,000 bytes behind the header, got 9,999"),
-        (T10K, written(LABELS) + b"\0", "expected 10,000 bytes behind the header, got 10,001"),
         (T10K, gzip.compress(written(LABELS))[:-9], "expected a whole gzip file"),
         (T10K, written(LABELS // 2), r"t10k: expected 1000 images of each of 10 classes, got \[2000, 2000"),
-        (T10K, written(LABELS + 1), "t10k: expected 1000 images of each of 10 classes"),
         (T10K_IMAGES, written(np.zeros((10_000, 28, 27), np.uint8)), r"28, 28\], got \[2051, 10000, 28, 27"),
     ],
-    ids=["missing", "count", "axes", "type", "header", "short", "long", "gzip", "classes", "class", "size"],
+    ids=["missing", "count", "type", "short", "gzip", "classes", "size"],
 )
 def test_other_files_are_refused(folder, tmp_path, name, content, message):
     for path in folder.iterdir():
@@ -165,15 +161,6 @@ def test_seed_and_validation_alone_decide(few):
     np.testing.assert_array_equal(other_test["confusion"].reshape(10, 10), np.roll(counts, 1, 0))
     assert counts.trace() / 300 == first["test"]
     assert first["test"] > 0.3, "ten patterns in noise are learned"
-
-
-def test_a_seed_gives_the_first_weights(few):
-    nets, still = [], SMALL._replace(rate=0.0, epochs=1)
-    for seed in (7, 7, 8):
-        training.train("dense", still, True, seed, few, lambda net, *_: nets.append(net))
-    first, again, other = (net.net.layers[1].kernel[...] for net in nets)
-    np.testing.assert_array_equal(first, again)
-    assert (first != other).mean() > 0.9
 
 
 def test_the_weights_of_the_epoch_that_validates_best_are_tested(few):

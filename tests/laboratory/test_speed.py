@@ -59,14 +59,15 @@ def test_a_result_says_where_it_came_from_and_is_shown(name, measured, out):
         assert claim.why or claim.holds, claim.text
 
 
+def cells(table):
+    return [[cell.strip() for cell in row.split("|")[1:-1]] for row in table.splitlines()]
+
+
 def test_a_measurement_of_libraries_that_stopped_goes_on(tmp_path, monkeypatch):
     """What fails is named, and tried once; ways far from a library's fastest run once; torch runs once at all."""
-    before, tried, answer = (
-        [],
-        [],
-        {"peak_memory": 3, "memory_after_import": 1, "memory_before_training": 2, "first_step": 1.0},
-    )
-    answer |= {"losses": [1.0], "notes": [], "python": "", "versions": {"jax": ""}, "live": {"median": 1.0}}
+    before, tried = [], []
+    answer = {"memory_after_import": 1, "memory_before_training": 2, "first_step": 1.0, "live": {"median": 1.0}}
+    answer |= {"losses": [1.0], "notes": [], "python": "", "versions": {"jax": ""}}
 
     def run_peer(python, name, terms, mode, **job):
         if len(tried) == 40 and not before:
@@ -100,11 +101,11 @@ def test_claims_are_in_a_table_with_their_verdict():
     made = [ratio_at_most(limit, "a / b", one, other, f"{limit}") for limit in (0.4, 0.46, 0.54, 0.6)]
     made.append(at_most(60, "import", 38.25, unit=" ms"))
     rows, _, reasons = claim_table(made).split("\n\n")
-    cells = [[cell.strip() for cell in line.split("|")[2:-1]] for line in rows.splitlines()[2:]]
+    shown = [row[1:] for row in cells(rows)[2:]]
     ratio = "0.5 (0.452-0.553)"
     verdicts = ["**no**", "undecided", "undecided", "yes"]
-    assert cells[:4] == [[f"{c.limit}", ratio, verdict] for c, verdict in zip(made, verdicts, strict=False)]
-    assert cells[4] == ["60 ms", "38.2 ms", "yes"]
+    assert shown[:4] == [[f"{c.limit}", ratio, verdict] for c, verdict in zip(made, verdicts, strict=False)]
+    assert shown[4] == ["60 ms", "38.2 ms", "yes"]
     assert reasons == "- a / b: 0.4.\n- a / b: 0.46."
 
 
@@ -146,24 +147,18 @@ def test_a_chooser_sees_each_library_in_its_best_mode():
     slimmer = a_peer("spyx", "loop", 0.06, 6 * 10**8, inputs="uint8")
     runs = [fast, small, other, slimmer, long]
     result = {"runs": runs, "networks": {speed.peers.BATCH_256: "4-3-2"}, "live": {}}
-    *_, first, second = speed.peers.chooser(result)[0].splitlines()
-    assert [cell.strip() for cell in first.split("|")[1:-1]] == ["spyx 1.0", "50 ms", "500 MB", *2 * ["not measured"]]
-    assert [cell.strip() for cell in second.split("|")[1:-1]] == ["brainsurr", "100 ms", "100 MB", "4 s", "200 MB"]
+    *_, first, second = cells(speed.peers.chooser(result)[0])
+    assert first == ["spyx 1.0", "50 ms", "500 MB", *2 * ["not measured"]]
+    assert second == ["brainsurr", "100 ms", "100 MB", "4 s", "200 MB"]
     own, any_form = speed.peers.claims(result)[-2:]
     assert (own.numbers, any_form.numbers) == ("0.125 (0.125-0.125)", "0.2 (0.2-0.2)")
     # On every core in a column of its own, and claims on the same terms and against a process as it is.
-    for name, mode, seconds in (
-        ("products", "all steps at once", 0.04),
-        ("brainsurr", "dots", 0.02),
-        ("spyx", "loop", 0.025),
-    ):
-        runs.append(a_peer(name, mode, seconds, 5 * 10**8, terms="every core", versions={"jax": "1"}))
+    every_core = {"products": ("all steps at once", 0.04), "brainsurr": ("dots", 0.02), "spyx": ("loop", 0.025)}
+    for name, how in every_core.items():
+        runs.append(a_peer(name, *how, 5 * 10**8, terms="every core", versions={"jax": "1"}))
     other["versions"] = slimmer["versions"] = {"jax": "1"}
-    rows = [row.split("|")[1:4] for row in speed.peers.chooser(result)[0].splitlines()[2:]]
-    assert [[cell.strip() for cell in row] for row in rows] == [
-        ["jax 1", "50 ms", "25 ms"],
-        ["brainsurr", "100 ms", "20 ms"],
-    ]
+    rows = cells(speed.peers.chooser(result)[0])[2:]
+    assert [row[:3] for row in rows] == [["jax 1", "50 ms", "25 ms"], ["brainsurr", "100 ms", "20 ms"]]
     assert len(speed.peers.chooser(result, of_jax=True)[0].splitlines()) == 3, "which leaves out ours, of no jax here"
     held = {claim.limit: claim.numbers.split()[0] for claim in speed.peers.claims(result)}
     assert held == {"1.15": "0.5", "0.95": "2", "0.7": "0.4", "0.9": "0.8", "0.667": "0.2"}
@@ -174,14 +169,8 @@ def test_what_every_core_gains_is_shown_of_each_of_our_modes():
     runs = [a_peer("brainsurr", "dots", seconds, 10**9, inputs="float32", terms=terms) for terms, seconds in on.items()]
     runs.append(a_peer("brainsurr", "full", 1.0, 10**9, inputs="float32"))  # not on all terms
     runs += [a_peer("brainsurr", "dots", 9.0, 10**9, inputs="uint8", terms=terms) for terms in on]  # of other inputs
-    *_, row = speed.peers.gains({"runs": runs}).splitlines()
-    assert [cell.strip() for cell in row.split("|")[1:-1]] == [
-        "batch 256, `dots`",
-        "400 ms",
-        "300 ms",
-        "100 ms",
-        "0.25",
-    ]
+    *_, row = cells(speed.peers.gains({"runs": runs}))
+    assert row == ["batch 256, `dots`", "400 ms", "300 ms", "100 ms", "0.25"]
 
 
 def test_blocks_need_less_memory_and_a_stream_compiles_once(measured):

@@ -1,6 +1,5 @@
 """The data of the studies: what is drawn, read and split, and a quick run on recordings that the test makes."""
 
-import ast
 import itertools
 import os
 import wave
@@ -11,7 +10,6 @@ from test_studies import run_twice
 
 from benchmarks.lib.study import of_seeds
 from benchmarks.studies import data, neurons, settings, speech
-from brainsurr import _other_libraries
 
 if os.environ.get("CI") != "true":  # at home a missing library skips, in CI it is an error
     pytest.importorskip("kaldi_native_fbank")
@@ -50,23 +48,6 @@ def test_spoken_digits_are_those_of_the_files_split_by_take(spoken):
     assert [len(labels) for _, labels in settings.setting("speech", None, path).data(0)] == [80, 100, 100]
 
 
-OTHER_RECORDINGS = [
-    ("7_ann_0.wav", {"rate": 16000}, "7_ann_0.wav: expected 8000 Hz, 1 channel, 16 bits, got 16000, 1, 16"),
-    ("7_ann_0.wav", {"channels": 2}, "got 8000, 2, 16"),
-    ("seven.wav", {}, "expected a file called digit_speaker_take.wav, got seven.wav"),
-    ("seven.mp3", {}, "found no WAV file there"),
-]
-
-
-@pytest.mark.parametrize(("name", "kind", "message"), OTHER_RECORDINGS)
-def test_other_recordings_are_refused_in_one_line(name, kind, message, tmp_path, capsys):
-    write(tmp_path / name, np.zeros(8, np.int16), **kind)
-    with pytest.raises(SystemExit):
-        speech.main([str(tmp_path)])
-    (error,) = capsys.readouterr().err.split("error: ")[1].strip().splitlines()
-    assert message in error
-
-
 @pytest.mark.parametrize("hertz", [440, 1000, 2500])
 def test_features_are_logarithms_of_mel_bands(hertz):
     """The band that a tone falls into, by Kaldi's formula of the mel scale; twice as loud is the same."""
@@ -98,19 +79,6 @@ def test_neurons_learn(spoken, tmp_path):
         assert min(run["test"]) > 0.4
         assert 0 < min(run["firing"]) <= max(run["firing"]) < 0.9
     assert f"{min(run['test'].mean() for run in runs.values()):.1%}" in neurons.parts(tmp_path)[0]
-
-
-def test_each_neuron_of_a_port_is_trained():
-    """Each layer of a port, and each of its switches, whatever its numbers."""
-    trained = {"LI", "Delay", *(neuron.layer.__name__ for neuron in neurons.NEURONS)}
-    trained |= {(name, value) for neuron in neurons.NEURONS for name, value in neuron.options.items()}
-    trained |= {("recurrent", True), ("learnable", "decay")}
-    for port in filter(lambda row: row.here, _other_libraries.rows("neuron")):
-        tree = ast.parse(port.here, mode="eval").body
-        for call in tree.elts if isinstance(tree, ast.List) else [tree]:
-            switches = {k.arg: k.value.value for k in call.keywords if isinstance(k.value, ast.Constant)}
-            numbers = {name for name, value in switches.items() if type(value) in (int, float)}
-            assert {call.func.id, *((name, switches[name]) for name in switches.keys() - numbers)} <= trained, port.here
 
 
 def test_randman_is_the_published_manifold():

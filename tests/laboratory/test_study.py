@@ -81,7 +81,6 @@ def test_arguments(tmp_path):
     assert parse(["images", "--fashion", "folder", "--quick", *out]).fashion == Path("folder")
 
 
-ALONE = ["--coordinator=h:1", "--num-processes=2", "--process-id=1", "--distributed"]
 WRONG = [
     (digits.parse, ["--surrogate", "Nothing"], "'Nothing' is not one of"),
     (digits.parse, ["--surrogate", "LogTailedRelu", "--alpha", "3"], "alpha = 3.0 is outside [0.0, 1.0]"),
@@ -89,9 +88,7 @@ WRONG = [
     (digits.parse, ["--save-every", "0"], "expected a positive integer, got 0"),
     (digits.parse, ["--out", __file__], "--out: expected a folder to write into, got"),
     (scale.main, ["--devices", "3"], "divides 32 examples and 64 hidden units, got 3"),
-    (scale.main, ["--devices", "9"], "--devices: expected at most the 8 there are, got 9"),
     (scale.main, ["--process-id", "0"], "--coordinator, --num-processes and --process-id go together"),
-    (scale.main, ALONE, "--distributed without them"),
     (parse, ["two"], "'two' is not one of one, images, words"),
     (parse, ["words"], "words needs --speech: free_spoken"),
     (parse, ["images"], "images needs --fashion: the folder of"),

@@ -1,4 +1,4 @@
-"""Imports have no cycles, and run in one direction; a commit runs what `make lint` runs."""
+"""Imports have no cycles, of modules or of folders; a commit runs what `make lint` runs."""
 
 import ast
 import re
@@ -10,17 +10,6 @@ from pages import ROOT
 
 import brainsurr
 from tools.faults import FAULTS
-
-MAY_IMPORT = {  # the folders of benchmarks, and from which others each may import
-    "pages": ("studies", "robustness", "nir", "digits", "fashion", "speed", "lib"),
-    "studies": ("digits", "fashion", "lib"),
-    "robustness": ("digits", "lib"),
-    "nir": ("digits", "lib"),
-    "digits": ("lib",),
-    "fashion": ("lib",),
-    "speed": ("lib",),
-    "lib": (),
-}
 
 
 def module_name(path: Path) -> str:
@@ -53,7 +42,7 @@ def imported(path: Path, known) -> set[str]:
 
 
 def folder(module: str) -> str:
-    """Return the folder of benchmarks that a module is in; "" for benchmarks itself."""
+    """Return the folder of its package that a module is in; "" for the package itself."""
     return [*module.split("."), ""][1]
 
 
@@ -66,9 +55,10 @@ def test_no_module_imports_itself_by_way_of_others(package):
         pytest.fail(f"expected imports without a cycle, got {' <- '.join(error.args[1])}")
 
 
-def test_no_two_folders_of_the_library_import_each_other():
+@pytest.mark.parametrize("package", ["brainsurr", "benchmarks"])
+def test_no_two_folders_import_each_other(package):
     """A file beside them is a folder of its own."""
-    known = modules("brainsurr")
+    known = modules(package)
     between: dict[str, set[str]] = {}
     for name, path in known.items():
         between.setdefault(folder(name), set()).update(map(folder, imported(path, known)))
@@ -91,18 +81,6 @@ def test_a_framework_is_imported_by_its_own_folder_alone():
         for name, path in known.items():
             if not name.startswith(mine) and name != "brainsurr.interop":
                 assert not {other for other in imported(path, known) if other.startswith(mine)}, name
-
-
-def test_folders_of_benchmarks_import_from_further_down_alone():
-    """Each folder of `MAY_IMPORT` from those that are named for it, which come after it."""
-    known = modules("benchmarks")
-    assert {folder(name) for name in known} == {"", *MAY_IMPORT}
-    for name, path in known.items():
-        others = {folder(other) for other in imported(path, known)} - {folder(name)}
-        assert others <= set(MAY_IMPORT.get(folder(name), ())), f"{name} imports {sorted(others)}"
-    order = list(MAY_IMPORT)
-    for i, (name, others) in enumerate(MAY_IMPORT.items()):
-        assert set(others) <= set(order[i + 1 :]), name
 
 
 def test_a_commit_runs_what_make_lint_runs():
