@@ -477,6 +477,7 @@ def test_a_surrogate_in_a_module_of_ones_own_is_seen_if_wrapped(host, own):
     assert len(inside.sentences) == 2  # neither of them says that the activation was not called
 
 
+@pytest.mark.slow
 def test_what_the_page_shows_runs():
     page = DOCS / "silent-layers.md"
     scope, shown = run_blocks(page), re.findall(r"```text\n(.*?)```", page.read_text(), re.DOTALL)

@@ -55,6 +55,7 @@ def test_a_network_is_fine(host):
     assert not report.sentences
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("x64", [False, True])
 def test_transforms_and_what_was_compiled_before(x64):
     @jax.jit
@@ -102,6 +103,7 @@ def test_what_is_no_parameter_of_nnx_is_in_float64_too():
     assert list(report) == ["w"]
 
 
+@pytest.mark.slow
 @every_host
 def test_cells_in_the_loops_of_the_host(host):
     act = host.layers.SpikingActivation(F, learnable="alpha")
@@ -119,6 +121,7 @@ def test_cells_in_the_loops_of_the_host(host):
     assert len(report) == 2
 
 
+@pytest.mark.slow
 @every_host
 def test_random_spikes_are_checked_by_their_mean(host):
     rngs = {"rngs": nnx.Rngs(1)} if host.name == "nnx" else {}
@@ -129,6 +132,7 @@ def test_random_spikes_are_checked_by_their_mean(host):
     assert report.fine, report
 
 
+@pytest.mark.slow
 def test_a_dropout_of_nnx_keeps_its_mask_and_its_counts():
     rngs = nnx.Rngs(0)
     layers = [nnx.Linear(3, 4, rngs=rngs), bs.nnx.LIF(4, spike_fn=F), nnx.Dropout(0.5, rngs=rngs), bs.nnx.LI(4)]
@@ -141,6 +145,7 @@ def test_a_dropout_of_nnx_keeps_its_mask_and_its_counts():
     jax.tree.map(np.testing.assert_array_equal, before, after)
 
 
+@pytest.mark.slow
 def test_brainstate_gets_its_states_back():
     net = bs.brainstate.SpikingSequential([brainstate.nn.Linear(3, 4), bs.brainstate.LIF(4)])
     net.init_state(2)
@@ -312,6 +317,7 @@ def test_a_detached_reset_is_named(host, options):
     )
 
 
+@pytest.mark.slow
 def test_a_detached_reset_hides_no_wrong_rule():
     report = checked(Nnx, layers_of(Nnx, f=Steeper(), reset="zero"))
     assert "differs" in statuses(report).values()
@@ -345,6 +351,7 @@ def test_a_surrogate_without_a_primitive():
         bs.check_gradients(PARAMS, lambda p: f(p["a"]))
 
 
+@pytest.mark.slow
 def test_a_primitive_that_grows_is_told_from_an_infinite_loss():
     def check(steps):
         xs = jnp.full((steps, 2, 3), 5.0)

@@ -33,6 +33,7 @@ def test_page(host):
     assert set(jax.numpy.unique(scope["spikes"]).tolist()) == {0.0, 1.0}
 
 
+@pytest.mark.slow
 def test_page_of_equinox():
     """Arrays are trained, numbers are not."""
     scope = run_page("equinox")

@@ -19,13 +19,12 @@ import brainsurr as bs
 from benchmarks.nir.report import cell
 from brainsurr import cpu
 
-pytestmark = pytest.mark.usefixtures("lenient")  # optax.adam, Linear of flax and brainstate
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("lenient")]  # optax.adam, Linear of flax and brainstate
 
 GRADIENTS = (DOCS / "gradients.md").read_text()
 SHOWN = re.findall(r"```python\n(.*?)```\n+```text\n(.*?)```", GRADIENTS, re.DOTALL)
 
 
-@pytest.mark.slow
 def test_gradients():
     assert len(SHOWN) == GRADIENTS.count("```python") == 5
     scope: dict = {}
@@ -75,7 +74,6 @@ def numbers(text):
     return np.array([re.findall(r"\d\.\d+", line) for line in text.splitlines()], float)
 
 
-@pytest.mark.slow
 def test_a_rate_penalty_makes_it_fire_less_and_as_accurate(capsys):
     scope = run(COMMON, NNX, OTHERS)
     (shown,) = re.findall(r"```text\n(.*?)```", RATES.read_text(), re.DOTALL)
@@ -90,7 +88,6 @@ def test_a_rate_penalty_makes_it_fire_less_and_as_accurate(capsys):
     assert scope["fires_at_least"](by_hand, 0.25) == 0.25**2 + 0.125**2
 
 
-@pytest.mark.slow
 def test_a_rate_penalty_in_linen_and_brainstate():
     scope = run(COMMON, LINEN, BRAINSTATE)
     for gradients in (scope["by_linen"], scope["by_brainstate"]):
@@ -105,7 +102,6 @@ def test_the_rates_of_layers_of_ones_own():
         assert 0 < float(rate.mean()) < 1
 
 
-@pytest.mark.slow
 def test_saving(capsys):
     scope = run_blocks(DOCS / "saving.md")
     differ = "the parameters differ: ['layers.0.spike_fn.alpha'] only in the source, [] only in the target"
@@ -171,7 +167,6 @@ def test_a_resonating_neuron_fires_at_its_own_rhythm(own):
     assert counts[1] == 0
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("name", ["QIF", "RefractoryLIF", "ResonateAndFire"])
 def test_the_gradients_of_a_neuron_of_ones_own_are_right(own, name):
     xs = own["xs"][:6, :2, :4]
@@ -198,7 +193,6 @@ def recipe(monkeypatch, *instead, **sizes):
     return scope
 
 
-@pytest.mark.slow
 def test_the_recipe_keeps_the_best_epoch_and_stops_after_it(tmp_path, monkeypatch, capsys):
     scope = recipe(monkeypatch, EPOCHS=30, PATIENCE=2, RATE=1e-2)
     train_set, validation, _ = scope["load"]()
@@ -212,7 +206,6 @@ def test_the_recipe_keeps_the_best_epoch_and_stops_after_it(tmp_path, monkeypatc
     assert "\nthe loss does not move\nlayer " in capsys.readouterr().out
 
 
-@pytest.mark.slow
 def test_the_recipe_trains_on_series_of_variable_length(tmp_path, monkeypatch):
     """Like those of Japanese vowels, as aeon gives them: each speaker has a level of its own."""
     rng = np.random.default_rng(0)
@@ -231,7 +224,6 @@ def test_the_recipe_trains_on_series_of_variable_length(tmp_path, monkeypatch):
     np.testing.assert_array_equal(*(scope["logits"](nnx.view(net, deterministic=True), x) for x in (filled, x)))
 
 
-@pytest.mark.slow
 def test_the_recipe_in_linen_and_brainstate():
     scope = run_blocks(RECIPE)
     for host in ("linen", "brainstate"):

@@ -103,6 +103,7 @@ def test_refractory_and_apart():
     assert np.all(np.diag(apart.recurrent_kernel[...]))
 
 
+@pytest.mark.slow
 def test_adaptive():
     scope = run(COMMON, ADAPTIVE)
     spikes, net = scope["spikes"], scope["net"]
@@ -181,6 +182,7 @@ def test_population():
     assert_close(scope["logits"], votes, 30 * 8)
 
 
+@pytest.mark.slow
 def test_without_a_framework():
     scope = run(COMMON, *PLAIN)
     xs, plain, now = scope["xs"], bs.neurons.LIF(decay=0.9), scope["now"]

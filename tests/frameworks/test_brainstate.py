@@ -95,6 +95,7 @@ def test_loops_and_remat_give_the_same_gradients():
         assert_close(gradient(cell, partial(loop, cell)), expected, GRADIENT)
 
 
+@pytest.mark.slow
 def test_vmap_over_a_batch_with_states_of_its_own():
     net = network()
     nn.vmap_init_all_states(net, axis_size=B, state_tag="batch")

@@ -14,7 +14,7 @@ from benchmarks.fashion import __main__ as fashion
 from benchmarks.fashion import data, networks, report, training
 from benchmarks.lib.study import Runs, rows
 
-pytestmark = pytest.mark.usefixtures("lenient")
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("lenient")]
 SMALL = networks.Network("ReLU", (32,), 4, 8, 3e-2, 3e-2, 0.3)
 
 
@@ -130,19 +130,6 @@ def test_layers(name, spiking):
     assert net.steps == (None if name == "rows" else SPIKES[name][0][0] if spiking else 1)
 
 
-def test_a_row_of_pixels_is_a_step():
-    net = networks.Classifier("rows", networks.NETWORKS["rows"]._replace(sizes=(8,)), True, nnx.Rngs(0))
-    net.eval()
-    image = np.full((1, 28, 28, 1), 100, np.uint8)
-    other = image.copy()
-    other[:, -1] = 255
-    (logits, (spikes,)), (others, (of_other,)) = net(image), net(other)
-    assert spikes[:-1].sum() > 0
-    np.testing.assert_array_equal(spikes[:-1], of_other[:-1])
-    assert (spikes[-1] != of_other[-1]).any()
-    assert (logits != others).any()
-
-
 def test_seed_and_validation_alone_decide(few):
     """The same seed gives the same numbers, whatever the test images are; these change the test alone."""
     train, validation, (images, labels) = few
@@ -198,7 +185,6 @@ def test_a_stopped_run_goes_on(folder, tmp_path, monkeypatch, capsys):
     assert json.loads((tmp_path / "result.json").read_text())["environments"][0]["versions"]["jax"]
 
 
-@pytest.mark.slow
 def test_every_network_trains(folder, tmp_path, capsys):
     fashion.main(["--quick", "--seeds=1", f"--data={folder}", f"--out={tmp_path}"])
     table = rows(tmp_path / "result.json")

@@ -407,6 +407,7 @@ def test_a_count_beyond_those_of_a_dtype_is_refused(neuron):
         neuron.initial_state(jnp.zeros(1, jnp.bfloat16))
 
 
+@pytest.mark.slow
 def test_a_learned_delay_is_not_narrower_than_its_kernel_allows():
     """A width near 0 would be a kernel of NaN between two steps."""
     with pytest.raises(ValueError, match=r"LearnableDelay: width = 0.001 is outside \[0.01, inf\]"):

@@ -212,6 +212,7 @@ def test_over_examples_one_by_one(host, case):
     assert_outputs(case, ys[:, :, 0])
 
 
+@pytest.mark.slow
 @law(Plain, *HOSTS, costly=True)
 def test_on_a_mesh_with_explicit_axes(host, case):
     """From a state that knows of no mesh, and in blocks of time from one that lies where the inputs lie."""
@@ -242,6 +243,7 @@ def test_on_a_mesh_with_manual_axes(host, case):
 # Gradients, spikes -------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 @law(Plain, *HOSTS, cases=[case for case in CASES if case.learnable], costly=True)
 def test_its_gradients_are_right(host, case):
     """But for a reset that is detached."""

@@ -78,7 +78,7 @@ def assert_equal(actual, desired):
     jax.tree.map(np.testing.assert_array_equal, actual, desired)
 
 
-@pytest.mark.parametrize(("size", "remat"), each_value_once((None, 3, 1, T, T + 1), REMATS))
+@pytest.mark.parametrize(("size", "remat"), each_value_once(first_quick((None, 3, 1, T, T + 1)), REMATS))
 def test_equals_the_time_loop(expected, size, remat):
     run = partial(unrolled, block_size=size, remat=remat)
     args = (parameters(), *start())
@@ -86,6 +86,7 @@ def test_equals_the_time_loop(expected, size, remat):
     assert_close(jax.jit(jax.grad(partial(loss, run), (0, 1, 2)))(*args), expected[1], GRADIENT)
 
 
+@pytest.mark.slow
 def test_eager_and_vmapped(expected):
     run = partial(unrolled, block_size=3, remat="full")
 
@@ -293,11 +294,13 @@ def temporaries(steps, **options):
     return jax.jit(jax.grad(loss)).lower(p, carry, xs).compile().memory_analysis().temp_size_in_bytes
 
 
-@pytest.mark.parametrize("steps", first_quick([7, 11, 13]))
+@pytest.mark.slow
+@pytest.mark.parametrize("steps", [7, 11, 13])
 def test_memory_of_a_few_steps_that_no_block_divides(steps):
     assert temporaries(steps, remat="full") <= temporaries(steps)
 
 
+@pytest.mark.slow
 def test_memory_grows_like_the_square_root_of_time():
     # Ten thousand steps are a hundred times one hundred: the square root of that is 10.
     plain, blocks = temporaries(100), temporaries(100, remat="full")

@@ -225,6 +225,7 @@ def of_the_loop():
     return outputs, by_loop
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("host", "setting"), each_value_once(first_quick(HOSTS), RUNS), ids=label)
 def test_spikes_and_a_rate_penalty_are_those_of_a_loop(host, setting):
     (params, carry, run), xs = network(host), inputs()
@@ -241,6 +242,7 @@ def test_spikes_and_a_rate_penalty_are_those_of_a_loop(host, setting):
     assert_close(kernels(gradient), by_loop, GRADIENT)
 
 
+@pytest.mark.slow
 @host
 def test_memory_is_that_of_unroll(host):
     def temporaries(steps, by_rate, **options):
@@ -276,6 +278,7 @@ def test_which_layers_fire(host):
     equal(spikes[8], ys)
 
 
+@pytest.mark.slow
 @host
 def test_a_network_in_a_network(host):
     (params, carry, run), xs = network(host), inputs()

@@ -21,6 +21,7 @@ def legend(axes):
     return [text.get_text() for text in axes.get_legend().get_texts()]
 
 
+@pytest.mark.slow
 def test_surrogate_over_several_alphas_is_the_documented_figure():
     left, right = plot.surrogate(bs.LogTailedRelu(), alpha=[0.0, 0.1, 0.3], xlim=(-2, 4))
     for line, alpha in zip(right.lines[:3], (0.0, 0.1, 0.3), strict=True):

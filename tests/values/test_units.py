@@ -86,6 +86,7 @@ def test_any_other_unit_is_refused():
             make()
 
 
+@pytest.mark.slow
 def test_page():
     """Against the equations with units, in a loop."""
     scope = run_blocks(DOCS / "units.md")
