@@ -525,10 +525,12 @@ def cases():
     for path, public in public_names().items():
         module, _, name = path.rpartition(".")
         first = path in ("brainsurr.nnx.LIF", "brainsurr.nnx.SpikingSequential", "brainsurr.nnx.SpikingActivation")
-        slow = pytest.mark.slow if module.endswith((".nnx", ".linen", ".brainstate", ".plot")) and not first else ()
+        other = module.endswith((".linen", ".brainstate"))
+        slow = pytest.mark.slow if (other or module.endswith((".nnx", ".plot"))) and not first else ()
         for options in ({}, {"recurrent": True}, {"random": True}):
             if options.keys() <= parameters(public).keys():
                 is_alike = name in alike or (name == "ALIF" and module != "brainsurr.neurons")
+                is_alike |= other and name not in ("LIF", "SpikingSequential", "unroll")
                 marks = pytest.mark.exhaustive if is_alike else slow
                 yield pytest.param(path, public, options, id=" ".join([path, *options]), marks=marks)
 

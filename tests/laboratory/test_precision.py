@@ -8,7 +8,7 @@ import jax.extend
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from cases import needs_float16
+from cases import all_but, needs_float16
 from close import assert_close
 from flax import nnx
 
@@ -21,7 +21,8 @@ from benchmarks.robustness import precision
 from benchmarks.robustness.reports import precision as report
 
 pytestmark = [pytest.mark.slow, pytest.mark.numbers, pytest.mark.usefixtures("lenient")]
-HOSTS = pytest.mark.parametrize("host", [digits_nnx, digits_linen, digits_brainstate])
+EACH = [digits_nnx, digits_linen, digits_brainstate]
+HOSTS = pytest.mark.parametrize("host", all_but(EACH[:1], EACH))
 
 
 @pytest.fixture(scope="module")

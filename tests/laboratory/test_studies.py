@@ -39,7 +39,9 @@ def images(monkeypatch):
     monkeypatch.setattr(data, "load", lambda folder: (part, part, part))
 
 
-def test_a_quick_comparison_explores_what_is_deep(images, tmp_path):
+def test_a_quick_comparison_explores_what_is_deep(images, tmp_path, monkeypatch):
+    shallow = settings.of_images("deep", "folder", sizes=(784, 16, 16, 16, 10), gain=1.4)
+    monkeypatch.setattr(settings, "setting", lambda *_: shallow)
     table = run_twice(comparison, tmp_path / "deep.json", "deep", "--fashion", "folder")
     assert all(0 <= row["test"] <= 1 and 0 <= row["firing"] <= 1 and row["loss"] > 0 for row in table)
     assert {row["gain"] for row in table} == {1.4, *comparison.QUICK.gains}

@@ -49,7 +49,7 @@ class Plain:
 
 # The last case of each neuron is its hardest. `make test` tries each law on these, the core in the hosts in turn, the
 # others in plain jax if it is their turn and the law is not a costly one; `make test-all` tries the core in each host,
-# the others in one; and `make test-exhaustive` all cases in each.
+# but for a costly law, and the others in one; and `make test-exhaustive` all cases in each.
 HARDEST = [[case for case in CASES if case.entry is entry][-1] for entry in TABLE]
 CORE = [case for case in HARDEST if case.kind in (LI, LIF, ALIF, Delay)]
 
@@ -57,13 +57,13 @@ CORE = [case for case in HARDEST if case.kind in (LI, LIF, ALIF, Delay)]
 def law(*hosts, cases=CASES, everywhere=False, costly=False):
     """Decorate a test of ``host`` and ``case``; `make test` tries the core ``everywhere``, or in each host once."""
     hardest = [case for case in HARDEST if case in cases]
-    length = len(hosts) * len(hardest) if everywhere else max(len(hosts), len(hardest))
-    pairs = itertools.product(hosts, hardest) if everywhere else zip(itertools.cycle(hosts), itertools.cycle(hardest))
-    quick = set(itertools.islice(pairs, length))
+    in_turn = zip(itertools.cycle(hosts), itertools.cycle(hardest))
+    turn = set(itertools.islice(in_turn, max(len(hosts), len(hardest))))
+    quick = set(itertools.product(hosts, CORE)) if everywhere else turn
     rows = []
     for host, case in itertools.product(hosts, cases):
         is_quick = (host, case) in quick and (case in CORE or (host is Plain and not costly))
-        is_slow = case in CORE or (host, case) in quick
+        is_slow = (host, case) in turn or (case in CORE and not costly)
         marks = () if is_quick else pytest.mark.slow if is_slow else pytest.mark.exhaustive
         rows.append(pytest.param(host, case, marks=marks))
     return pytest.mark.parametrize(("host", "case"), rows, ids=label)

@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import nir
 import numpy as np
 import pytest
-from cases import each_value_once, first_quick, label, why_no_float16
+from cases import each_value_once, label, why_no_float16
 from close import assert_close
 from flax import linen, nnx
 from nir_reference import simulate
@@ -206,7 +206,7 @@ def test_a_resistance_is_read_as_it_was_said(r, method):
         assert isinstance(read, bs.nnx.LI) or read.threshold == pytest.approx(0.7, rel=1e-6)
 
 
-@pytest.mark.parametrize("host", first_quick(HOSTS))
+@pytest.mark.parametrize("host", REST_EXHAUSTIVE)
 @pytest.mark.parametrize("name", NETWORKS)
 def test_ours_to_a_file_to_ours(name, host, tmp_path):
     size, make = SIZES.get(name, (6,)), MAKE[host]()

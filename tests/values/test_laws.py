@@ -174,8 +174,7 @@ def test_parameters_are_leaves_named_and_inside_their_bounds(case):
 
 
 @pytest.mark.slow
-@defaults
-@pytest.mark.parametrize("edge", [0, 1], ids=["lowest", "highest"])
+@pytest.mark.parametrize(("case", "edge"), each_value_once(DEFAULTS, [0, 1]), ids=name)
 def test_finite_at_the_edges_of_the_bounds(case, edge):
     edges = {parameter: interval[edge] for parameter, interval in case.make().bounds.items()}
     at_edge = dataclasses.replace(case, setting={**case.setting, **edges})
