@@ -42,7 +42,6 @@ lint: tested-$(TESTED)  ## check style, layout and types; .pre-commit-config.yam
 	$(LINT)/mypy
 
 docs: $(VENV)/docs  ## build the documentation into site/; a bad link or a public name on no page is an error
-	$(BIN)/python -m tools.coming_from_elsewhere
 	$(BIN)/python -m tools.surrogate_pages
 	$(BIN)/python -m tools.site_pictures
 	$(BIN)/sphinx-build --quiet --fresh-env --nitpicky --fail-on-warning --keep-going -c docs . site
@@ -52,9 +51,10 @@ bench: $(VENV)/test  ## measure every claim about speed, other libraries include
 	$(BIN)/python -m benchmarks.speed --out benchmarks/results/speed
 	$(BIN)/python -m benchmarks.pages
 
-evidence: $(VENV)/test  ## write every page, table and picture that is made from results or from the surrogates
+evidence: $(VENV)/test  ## write every committed page, table and picture that is made from results or names
 	$(BIN)/python -m benchmarks.pages
 	$(BIN)/python -m tools.surrogate_pictures
+	$(BIN)/python -m tools.coming_from_elsewhere
 
 release: test-all test-exhaustive test-older test-floor test-peers soak test-package  ## all tests, then dist/
 

@@ -1,6 +1,7 @@
 """Measurements of brainsurr; no part of the library needs them.
 
-Eight folders, of which no two import each other, as ``tests/project/test_structure.py`` checks:
+Eight folders, whose imports have no cycle, as ``tests/project/test_structure.py`` checks: `pages` imports from all,
+`studies` from `fashion` and `digits`, `robustness` and `nir` from `digits`, and each from `lib`.
 
 - `pages` assembles README and docs.
 - `studies` compares surrogates; `robustness` tries many devices, half precision and long runs.

@@ -10,7 +10,7 @@ from typing import NamedTuple
 from ..lib.timing import cores
 
 ROOT = Path(__file__).parents[2]
-PATIENCE = 180  # seconds, after which a process is stopped
+TIMEOUT = 180  # seconds, after which a process is stopped
 
 
 class Peer(NamedTuple):
@@ -119,7 +119,7 @@ def run_on(terms, python, what, module, *args):
     """Run a module on the terms given; return the JSON that it printed, or raise a RuntimeError, which names it."""
     environ = os.environ | {"JAX_PLATFORMS": "cpu", "CUDA_VISIBLE_DEVICES": ""} | TERMS[terms]
     environ["JAX_ENABLE_COMPILATION_CACHE"] = "false"  # else a second run would time how it is read
-    printed = _run([python, "-m", module, *args], what, cwd=ROOT, env=environ, timeout=PATIENCE)
+    printed = _run([python, "-m", module, *args], what, cwd=ROOT, env=environ, timeout=TIMEOUT)
     return json.loads(printed.splitlines()[-1])  # a library may have printed something before
 
 
@@ -128,7 +128,7 @@ def _run(command, what, **how):
     try:
         done = subprocess.run(command, capture_output=True, text=True, **how)
     except subprocess.TimeoutExpired:
-        raise RuntimeError(f"it took more than {PATIENCE // 60} minutes") from None
+        raise RuntimeError(f"it took more than {TIMEOUT // 60} minutes") from None
     if done.returncode:
         *_, last = ["no message", *(done.stderr or done.stdout).strip().splitlines()]
         raise RuntimeError(f"{what}: {last}")

@@ -162,7 +162,7 @@ def test_what_is_unknown_is_answered_with_what_there_is(library, name, parameter
 
 def test_the_page_is_what_the_table_says(capsys):
     text = (ROOT / coming_from_elsewhere.PAGE).read_text()
-    assert text == coming_from_elsewhere.page(), "run `make docs`"
+    assert text == coming_from_elsewhere.page(), "run `make evidence`"
     for row in ROWS.values():
         assert f"| `{row.there}` |" in text
     (code,) = re.findall(r"```python\n(import brainsurr as bs\n\nf =.*?)```", text, re.DOTALL)

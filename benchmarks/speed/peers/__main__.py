@@ -12,7 +12,7 @@ from ...lib import timing
 from ..libraries import PEERS
 from . import task
 
-PATIENCE = 15  # stop timing after this many seconds
+BUDGET = 15  # stop timing after this many seconds
 
 
 def main():
@@ -27,7 +27,7 @@ def main():
         return
     step = build(job)
     built, seconds, losses = timing.peak_memory(), [], []
-    while len(seconds) < 2 or (len(seconds) < 2 + job.rounds and sum(seconds[1:]) < PATIENCE):
+    while len(seconds) < 2 or (len(seconds) < 2 + job.rounds and sum(seconds[1:]) < BUDGET):
         start = time.perf_counter()
         losses.append(step())
         seconds.append(time.perf_counter() - start)
