@@ -23,7 +23,7 @@ LINT := $(if $(filter wheel,$(TESTED)),$(WHEEL)/bin,$(BIN))
 PACKAGE := $(if $(filter wheel,$(TESTED)),--pyargs) brainsurr
 
 .PHONY: help train test test-all lint docs bench evidence release format clean
-.PHONY: test-slow test-exhaustive test-older test-floor test-peers test-package soak dist tested-checkout tested-wheel
+.PHONY: test-slow test-exhaustive test-older test-floor test-peers test-package test-extras soak dist tested-checkout tested-wheel
 
 help:  ## print this
 	@awk -F ':.*  ## ' '/^[a-z-]+:.*  ## / {printf "make %-9s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
@@ -56,7 +56,7 @@ evidence: $(VENV)/test  ## write every committed page, table and picture that is
 	$(BIN)/python -m tools.surrogate_pictures
 	$(BIN)/python -m tools.coming_from_elsewhere
 
-release: test-all test-exhaustive test-older test-floor test-peers soak test-package  ## all tests, then dist/
+release: test-all test-exhaustive test-older test-floor test-peers soak test-package test-extras  ## all tests, then dist/
 
 format: $(VENV)/test
 	$(BIN)/ruff check --fix .
@@ -91,9 +91,11 @@ test-peers: $(PEERS)/peers  # the other libraries, each in the newest version th
 soak: $(VENV)/test  # train, save, resume and change everything for half an hour: no leak, no recompilation
 	$(BIN)/python -m benchmarks.robustness.soak
 
-test-package: dist  # the files in the sdist and the wheel; the wheel installed alone and with each extra
+test-package: dist  # the files in the sdist and the wheel
 	$(BUILD)/bin/python -m build --wheel --outdir dist/checkout
 	$(BUILD)/bin/python tools/package.py dist dist/checkout
+
+test-extras: dist  # the wheel installed alone and with each extra
 	$(BUILD)/bin/python tools/extras.py dist/*.whl
 
 dist: $(BUILD)/build  # the sdist, and from it the wheel
