@@ -8,7 +8,7 @@ import jax.numpy as jnp
 
 from .._checks import check_counts, check_flag, check_word
 from .._kernel import detached
-from ..surrogates.logarithm import FakeNumericalGradient
+from ..surrogates.exponential import Sigmoid
 from .li import LI
 
 RESETS = ("subtract", "zero", "none")
@@ -40,8 +40,8 @@ class LIF(LI):
       decay: what is left of the potential after a step, in [0, 1]: exp(-dt / tau). A number or ``[features]``.
       decay_input: whether the input is multiplied by 1 - decay, so that the potential tends to a constant input.
       threshold: a number or ``[features]``. A fixed one may be below 0, as in files of NIR: then it fires at rest.
-      spike_fn: a surrogate, or any other function of ``u - threshold``. The default has a gradient of 1 up to 1/8
-        from the threshold, and of 1 / (8 distance) beyond, so it is 0 nowhere.
+      spike_fn: a surrogate, or any other function of ``u - threshold``. The gradient of the default is 1 at the
+        threshold and 0.07 at a distance of 1.
       reset: ``"subtract"`` the threshold, set to ``"zero"``, or ``"none"``. Under ``"zero"`` an infinite potential
         becomes NaN.
       reset_delay: whether a spike resets the potential one step later, and the state holds it as it was before. What is
@@ -75,7 +75,7 @@ class LIF(LI):
     bounds: ClassVar[dict[str, tuple[float, float]]] = {"threshold": (0.0, float("inf"))}
 
     threshold: Any = 1.0
-    spike_fn: Callable = FakeNumericalGradient(alpha=1.0).scaled(width=0.125)
+    spike_fn: Callable = Sigmoid(alpha=4.0)
     reset: str = "subtract"
     reset_delay: bool = False
     reset_grad: bool | None = None

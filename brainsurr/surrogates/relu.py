@@ -57,7 +57,8 @@ class LogTailedRelu(Surrogate):
 
     See Also:
       :class:`LeakyRelu`, the same without the tail, which deep and recurrent networks need.
-      :class:`FakeNumericalGradient`, with the tail on both sides; the layers have it as their default.
+      :class:`FakeNumericalGradient`, with the tail on both sides.
+      :class:`Sigmoid`, the default of the layers.
       :class:`PiecewiseExp`, :class:`GaussianGrad` and :class:`Arctan`, which train networks of 16 layers better.
 
     References:

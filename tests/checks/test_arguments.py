@@ -309,7 +309,7 @@ def test_a_trained_parameter_for_a_fixed_one_and_back(name, fixed):
 @pytest.mark.parametrize("host", [Nnx(), Brainstate()], ids=["nnx", "brainstate"])
 def test_what_is_set_later_is_checked_as_at_first(host):
     """A trained value is refused: it would silently be one no more; a fixed one is checked."""
-    lif = host.layers.LIF(4, decay=0.5, learnable=("threshold", "spike_fn.width"))
+    lif = host.layers.LIF(4, decay=0.5, spike_fn=bs.Arctan(2.0).scaled(), learnable=("threshold", "spike_fn.width"))
     act = host.layers.SpikingActivation(bs.Arctan(2.0).scaled(width=2.0), learnable="width")
     for layer, name in ((lif, "threshold"), (lif.spike_fn, "width"), (act, "width")):
         with pytest.raises(TypeError, match=f"{name} is a (nnx.|)Param: set the value that it holds, or make a new"):

@@ -522,7 +522,7 @@ def test_alpha_zero_gets_exactly_no_gradient_and_stays_silent():
     assert (after.status, after.rate) == ("dead", 0)
 
 
-DEFAULT = bs.nnx.LIF(1).spike_fn.surrogate
+DEFAULT = bs.neurons.LIF().spike_fn
 
 
 @pytest.mark.slow
@@ -538,10 +538,10 @@ def test_a_gradient_below_threshold_recovers(spike_fn):
 
 @pytest.mark.parametrize("layers", [bs.nnx, bs.linen, bs.brainstate])
 def test_the_default_of_all_layers_is_one(layers):
-    """The gradient is 1 up to 1/8 from the threshold and 1 / |8 x| beyond, so it passes below."""
+    """The gradient is 4 s(4 x) s(-4 x), 1 at the threshold and 0 nowhere, so it passes below."""
     x = jnp.linspace(-20.0, 20.0, 4001)
     for layer in (layers.LIF(1), layers.LIFCell(1), layers.ALIF(1), layers.ALIFCell(1)):
         default = layer.spike_fn if isinstance(layer.spike_fn, bs.Surrogate) else layer.spike_fn.surrogate
-        assert default == bs.FakeNumericalGradient(1.0).scaled(width=0.125)
-        expected = 1 / np.maximum(1, np.abs(8 * np.asarray(x, np.float64)))
-        np.testing.assert_allclose(default.surrogate_grad(x), expected, rtol=bound(4, 1))
+        assert default == bs.Sigmoid(4.0)
+        expected = 1 / np.cosh(2 * np.asarray(x, np.float64)) ** 2
+        np.testing.assert_allclose(default.surrogate_grad(x), expected, rtol=bound(2 * 80, 1))  # exp(-80) rounds 4 x

@@ -155,7 +155,7 @@ def test_alpha_has_its_own_rate(scopes):
     scope = scopes["A separate learning rate for alpha"]
     start = LIF(1).spike_fn.alpha
     assert float(jnp.abs(scope["lif"].spike_fn.alpha[...] - start)) == pytest.approx(1e-3, rel=0.01)
-    layers = [nnx.Linear(2, 3, rngs=nnx.Rngs(0)), LIF(3, learnable="spike_fn.width")]
+    layers = [nnx.Linear(2, 3, rngs=nnx.Rngs(0)), LIF(3, learnable="spike_fn.alpha")]
     state = nnx.state(SpikingSequential(layers), nnx.Param)
     assert sorted(jax.tree.leaves(scope["groups"](state))) == ["surrogate", "weights", "weights"]
 

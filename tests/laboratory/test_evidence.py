@@ -123,7 +123,7 @@ def test_holm_by_hand(monkeypatch):
 def test_sentences_turn_with_their_numbers(tmp_path):
     write(tmp_path, "dense", dict.fromkeys(list(ENTRANTS)[2:], 3.0) | {FOCUS: 7.0})
     text = said(tmp_path)
-    assert f"Nothing: `bs.{PRESENT}` is the layers' default" in text
+    assert f"**What to type.** `bs.{PRESENT}`. Its" in text
     assert f"`bs.{ARCTAN}` ties." in text
     assert "In 0 of 1 settings all configurations but three" in text
     assert "nowhere more than 5 points behind; furthest in *dense*" in text
@@ -136,8 +136,8 @@ def test_sentences_turn_with_their_numbers(tmp_path):
     sure = " ".join(report.how_sure(report.load(tmp_path)))
     assert f"changes the choice in 1 of 2: without *dense* `bs.{FOCUS}`." in sure
     assert f"In 2 of 28 choices the best rate is an outermost one of those tried: `bs.{PRESENT}` in *dense*," in sure
-    with mock.patch.object(report, "LIF", lambda size: LIF(size, spike_fn=ENTRANTS[ARCTAN])):
-        assert f"**What to type.** `bs.{PRESENT}`. Its" in said(tmp_path)
+    with mock.patch.object(report, "LIF", lambda size: LIF(size, spike_fn=ENTRANTS[PRESENT])):
+        assert f"Nothing: `bs.{PRESENT}` is the layers' default" in said(tmp_path)
 
 
 def test_gain_and_rate(tmp_path):
