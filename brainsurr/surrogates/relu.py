@@ -33,8 +33,8 @@ class LogTailedRelu(Surrogate):
 
     Which alpha? In the studies of the documentation's page *Evidence*, ``alpha=0.01`` trains shallow and recurrent
     networks about as well as 0 does, and none of them stays silent; in twelve and sixteen layers 0.1 is better by far,
-    with a width of 0.25 or 0.5; 0.3 is nowhere better, and can ruin a recurrent network. In sixteen layers other
-    surrogates are better still.
+    with a width of 0.25 or 0.5; 0.3 is nowhere better, and can ruin a recurrent network. In deep and in recurrent
+    networks other surrogates are better still.
 
     The knee lies at 1. ``f.scaled(width=w)`` (:meth:`Surrogate.scaled`) puts it at any other w, where it suits the
     membrane potential better:
