@@ -43,7 +43,7 @@ class Grid(NamedTuple):
     entrants: tuple[str, ...] = tuple(ENTRANTS)
     rates: tuple[float, ...] = (1e-3, 3e-3, 1e-2, 3e-2)
     seeds: tuple[int, ...] = tuple(range(5))
-    exploring: tuple[str, ...] = (PRESENT, ARCTAN, "S2NN().scaled(width=0.694)", FAST_SIGMOID)
+    exploring: tuple[str, ...] = (PRESENT, ARCTAN, "S2NN().scaled(width=0.694)", FAST_SIGMOID, "Sigmoid(4.0)")
     gains: tuple[float | str, ...] = (0.7, 1.0, 1.4, 2.0, 2.8, *(f"{BY_POTENTIAL} {x:g}" for x in (0.5, 1, 2)))
     choosing: int = 1000
 
