@@ -175,7 +175,7 @@ def typed(name: str) -> str:
 
 
 def overview(outcomes: Outcomes, most: int | None = None) -> str:
-    """Make the table of entrants, or of its first lines with that of `FOCUS`: the smallest worst regret first."""
+    """Make the table of entrants, the smallest worst regret first, or for the README a part of it, with `FOCUS`."""
     behind, same = regrets(outcomes), regrets(outcomes, "same")
     best = chosen(behind)
     order = sorted(behind, key=lambda name: (name != best, max(behind[name].values())))
@@ -187,7 +187,9 @@ def overview(outcomes: Outcomes, most: int | None = None) -> str:
         firing = np.mean([outcome.firing[name] for outcome in outcomes.values()])
         what = f"**{typed(name)}**" if name == best else typed(name)
         lines.append((what, *(f"{number:.1f}" for number in numbers), f"{firing:.2f}", worst(of)))
-    return table(("configuration", "worst", "mean", "worst, one rate", "firing rate", "worst in"), lines[:most])
+    header, *lines = ("configuration", "worst", "mean", "worst, one rate", "firing rate", "worst in"), *lines[:most]
+    shown = range(len(header)) if most is None else (0, 1, 2, 5)
+    return table([header[i] for i in shown], [[line[i] for i in shown] for line in lines])
 
 
 def advice(outcomes: Outcomes) -> list[str]:
@@ -212,11 +214,10 @@ def what_to_type(outcomes: Outcomes) -> str:
     text = f"Nothing: {typed(best)} is the layers' default" if is_default else typed(best)
     text = (
         f"**What to type.** {text}. Its learning rate chosen, it is at most {max(of.values()):.1f} points behind the "
-        f"best of {len(behind)} configurations in each of {len(outcomes)} settings, {np.mean([*of.values()]):.1f} on "
-        "average."
+        f"best of {len(behind)} configurations in {len(outcomes)} settings, {np.mean([*of.values()]):.1f} on average."
     )
     if others:
-        text += f" By the rule of the plan {' and '.join(others)} {'tie' if len(others) > 1 else 'ties'}."
+        text += f" {' and '.join(others)} {'tie' if len(others) > 1 else 'ties'}."
     if ARCTAN in behind and ARCTAN not in (best, *tied(behind)):
         text += f" {typed(ARCTAN)}, which everyone knows, is {max(behind[ARCTAN].values()):.1f} behind at most."
     return text
@@ -351,5 +352,5 @@ def draw(outcomes: Outcomes, path: Path):
         axis.set_yticks(range(len(order)), [name.replace(".scaled", "\n.scaled") for name in order], fontsize=8)
         axis.set_xscale("symlog", linthresh=1)
         axis.set_xticks([0, 1, 5, 20, 80], ["0", "1", "5", "20", "80"])
-        axis.set(xlabel="points behind the best", xlim=(-0.1, 300))
+        axis.set(xlabel="points behind the best", xlim=(-0.1, 600))
         axis.grid(axis="x", alpha=0.3)

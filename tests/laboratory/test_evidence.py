@@ -88,7 +88,7 @@ def test_numbers_by_hand(tmp_path, saved):
     assert FOCUS in report.overview(outcomes, 5)
     text = said(tmp_path)
     assert len(text.partition("![")[0].split()) < 500
-    assert "it is at most 0.2 points behind the best of 14 configurations in each of 2 settings, 0.1 on" in text
+    assert "it is at most 0.2 points behind the best of 14 configurations in 2 settings, 0.1 on" in text
     report.draw(outcomes, tmp_path / "picture.png")
     dots = [dots.get_offsets() for dots in saved["picture.png"].axes[0].collections]
     assert sorted(x for x, _ in np.concatenate(dots) if x > 1e-6) == pytest.approx([0.18, 1.0, 4.0, 7.5])
