@@ -194,8 +194,11 @@ def overview(outcomes: Outcomes, most: int | None = None) -> str:
 
 def advice(outcomes: Outcomes) -> list[str]:
     """Write the answers of the page, in its order."""
-    answers = what_to_type, when_it_fails, when_it_does_not_matter, your_default, the_log_tail
-    return [*(answer(outcomes) for answer in answers if outcomes), *missing(outcomes)]
+    if not outcomes:
+        return missing(outcomes)
+    answers = when_it_fails, when_it_does_not_matter, your_default, the_log_tail
+    first = f"{what_to_type(outcomes)} {resampled(outcomes)}"
+    return [first, *(answer(outcomes) for answer in answers), *missing(outcomes)]
 
 
 def missing(outcomes: Outcomes) -> list[str]:
@@ -296,17 +299,22 @@ def how_sure(outcomes: Outcomes) -> list[str]:
     """Write how much the choice hangs on seeds and settings."""
     if not outcomes:
         return missing(outcomes)
-    draws = sorted(in_draws(outcomes).items(), key=lambda item: -item[1])[:3]
-    shares = ", ".join(f"{typed(name)} in {share:.0%}" for name, share in draws)
     left = hangs_on(outcomes)
     other = "; ".join(f"without *{name}* {typed(new)}" for name, new in left.items())
     edges = [f"{typed(name)} in *{s}*" for s, outcome in outcomes.items() for name in outcome.edges]
     choices = sum(len(outcome.best) for outcome in outcomes.values())
     return [
-        f"In bootstrap resamples of the seeds the rule chooses {shares}. Leaving out one setting changes the choice in "
-        f"{len(left)} of {len(outcomes)}{': ' + other if other else ''}. In {len(edges)} of {choices} choices the best "
-        f"rate is an outermost one of those tried{': ' + ', '.join(edges) if edges else ''}.",
+        f"{resampled(outcomes)} Leaving out one setting changes the choice in {len(left)} of {len(outcomes)}"
+        f"{': ' + other if other else ''}. In {len(edges)} of {choices} choices the best rate is an outermost one of "
+        f"those tried{': ' + ', '.join(edges) if edges else ''}.",
     ]
+
+
+def resampled(outcomes: Outcomes) -> str:
+    """Say how often the rule chooses which configuration, from other seeds."""
+    draws = sorted(in_draws(outcomes).items(), key=lambda item: -item[1])[:3]
+    shares = ", ".join(f"{typed(name)} in {share:.0%}" for name, share in draws)
+    return f"In bootstrap resamples of the seeds the rule chooses {shares}."
 
 
 def region(outcome: Outcome) -> str:
