@@ -68,7 +68,7 @@ def section(results_of_runs: Sequence[Mapping[str, Any]]) -> str:
         "![training curves](../benchmarks/results/digits/training.png)",
         report.wrapped(
             f"{first['seconds']:.0f} s on {first['device']}; Python {first['python']}, jax {versions['jax']}, flax "
-            f"{versions['flax']}. With the same weights, data order and noise, but their own Dropout masks:"
+            f"{versions['flax']}. In the other frameworks:"
         ),
     ]
     for other in others:

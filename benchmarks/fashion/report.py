@@ -66,7 +66,8 @@ def summary(folder: Path) -> str:
         gaps = to_twin(studied, name) if kind == "LIF" else []
         columns = {key: [run[key] for run in runs.values()] for key in ("test", "firing", "epoch_seconds")}
         firing = ", ".join(f"{rate:.2f}" for rate in np.mean(columns["firing"], axis=0))
-        gap, accuracy = f"{np.mean(gaps):+.2f}" if gaps else "", spread(100 * np.array(columns["test"]), 2)
+        tests, gap = 100 * np.array(columns["test"]), f"{np.mean(gaps):+.2f}" if gaps else ""
+        accuracy = spread(tests, 2) if len(tests) > 1 else f"{tests[0]:.2f}"
         lines.append((name, kind, len(runs), accuracy, gap, firing, f"{np.median(columns['epoch_seconds']):.3g}"))
     return table(HEADER, lines)
 
@@ -80,9 +81,10 @@ def section(folder: Path) -> str:
         measured = ["\n".join(described(name, Network(**network)) for name, network in trained), summary(folder)]
         if gaps := to_twin(studied, "convolution"):
             text = f"The spiking convolution is at most {GOAL:g} points behind its ReLU twin"
-            numbers = f"{np.mean(gaps):+.2f} points, {len(gaps)} seeds"
+            numbers = f"{np.mean(gaps):+.2f} points, {len(gaps)} seed{'s' if len(gaps) > 1 else ''}"
             measured.append(listed([Claim(text, bool(np.mean(gaps) >= -GOAL - 1e-9), numbers)]))
-        pictures = ["curves", "confusion", *(f"raster-{name}" for name, kind in studied if kind == "LIF")]
+        *_, last = (name for name, kind in studied if kind == "LIF")
+        pictures = ["curves", "confusion", f"raster-{last}"]
         measured += [f"![{name}](../benchmarks/results/fashion/{name}.png)" for name in pictures]
         measured.append(wrapped(f"It took {provenance(path)}."))
     return "\n\n".join([f"## {title.rstrip('.')}", *about[:3], *measured, *about[3:], COMMAND])
