@@ -155,7 +155,7 @@ def test_gain_and_rate(tmp_path):
     shown = report.region(report.load(tmp_path)["deep"])
     assert re.search(r"`, weights x 2 +\| +40.0 \| +80.0 \|", shown)
     write(tmp_path / "other", "deep", {}, region=region | dict.fromkeys(rule, 0.85))
-    assert "`diagnose`, deviates by 1 thresholds is better than one gain" in said(tmp_path / "other")
+    assert "`diagnose`, deviates by 1 x the threshold is better than one gain" in said(tmp_path / "other")
 
 
 def test_what_lacks_is_named_and_left_out(tmp_path):
