@@ -257,9 +257,9 @@ def of_region(outcome: Outcome, setting: str, best: str) -> str:
     gain, rule = (min(gains, key=of.get) for gains in (fixed(outcome), of.keys() - set(fixed(outcome))))
     better = of[rule] < of[gain]
     return text + (
-        f" Scaling each layer's weights until its potential, by `diagnose`, deviates by {rule.split()[-1]} x the threshold "
-        f"{'is better than' if better else 'is not better than'} one gain for all: over rates and configurations it is "
-        f"{of[rule]:.1f} points behind on average, weights x {gain:g} {of[gain]:.1f}."
+        f" Scaling each layer's weights until its potential, by `diagnose`, deviates by {rule.split()[-1]} x the "
+        f"threshold {'is better than' if better else 'is not better than'} one gain for all: over rates and "
+        f"configurations it is {of[rule]:.1f} points behind on average, weights x {gain:g} {of[gain]:.1f}."
     )
 
 
