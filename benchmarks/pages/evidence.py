@@ -54,4 +54,4 @@ def studies(outcomes: Outcomes) -> dict[str, str]:
 
 def paragraphs(texts: list[str]) -> str:
     """Wrap paragraphs."""
-    return "\n\n".join(map(wrapped, texts))
+    return "\n\n".join(text if "\n- " in text else wrapped(text) for text in texts)

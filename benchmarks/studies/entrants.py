@@ -7,11 +7,11 @@ PRESENT, ARCTAN = "FakeNumericalGradient(1.0).scaled(width=0.125)", "Arctan(2.0)
 FAST_SIGMOID, FOCUS = "InvSquareGrad(25.0)", "LogTailedRelu(0.1).scaled(width=0.25)"
 WHOSE: dict[str, str] = {
     PRESENT: "",
-    ARCTAN: "snnTorch `atan`, sparx `ATan`, also SpikingJelly and jaxpike `ATan`",
-    FAST_SIGMOID: "spyx `superspike`, jaxpike `FastSigmoid`, also snnTorch `fast_sigmoid`",
-    "Sigmoid(4.0)": "SpikingJelly `Sigmoid`",
-    "InvSquareGrad(1.0)": "norse `super`",
-    "ReluGrad()": "brainpy.state `ReluGrad`",
+    ARCTAN: "snnTorch (`atan`) and sparx, and the `ATan` of SpikingJelly and jaxpike",
+    FAST_SIGMOID: "spyx (`superspike`) and jaxpike, and the `fast_sigmoid` of snnTorch",
+    "Sigmoid(4.0)": "SpikingJelly",
+    "InvSquareGrad(1.0)": "norse (`super`)",
+    "ReluGrad()": "brainpy.state",
     "GaussianGrad(0.5, 1.0)": "",
     "MultiGaussianGrad()": "",
     "PiecewiseLeakyRelu(c=0.0, w=0.5)": "",

@@ -216,13 +216,13 @@ def what_to_type(outcomes: Outcomes) -> str:
     is_default = ENTRANTS[best] == LIF(1).spike_fn.surrogate
     text = f"Nothing: {typed(best)} is the layers' default" if is_default else typed(best)
     text = (
-        f"**What to type.** {text}. Its learning rate chosen, it is at most {max(of.values()):.1f} points behind the "
+        f"**What to type.** {text}. At its best learning rate it is at most {max(of.values()):.1f} points behind the "
         f"best of {len(behind)} configurations in {len(outcomes)} settings, {np.mean([*of.values()]):.1f} on average."
     )
     if others:
         text += f" {' and '.join(others)} {'tie' if len(others) > 1 else 'ties'}."
     if ARCTAN in behind and ARCTAN not in (best, *tied(behind)):
-        text += f" {typed(ARCTAN)}, which everyone knows, is {max(behind[ARCTAN].values()):.1f} behind at most."
+        text += f" {typed(ARCTAN)} is {max(behind[ARCTAN].values()):.1f} behind at most."
     return text
 
 
@@ -232,11 +232,10 @@ def when_it_fails(outcomes: Outcomes) -> str:
     best = chosen(behind)
     there = {s: min(behind, key=lambda name, s=s: behind[name][s]) for s in outcomes}
     far = [f"*{s}* by {gap:.1f} (take {typed(there[s])})" for s, gap in behind[best].items() if gap > FAILS]
-    at = worst(behind[best])
     text = (
         f"more than {FAILS:g} points behind in {', '.join(far)}."
         if far
-        else (f"nowhere more than {FAILS:g} points behind; furthest in *{at}*, where {typed(there[at])} is best.")
+        else f"nowhere more than {FAILS:g} points behind."
     )
     explored = [of_region(outcome, name, best) for name, outcome in outcomes.items() if outcome.region]
     return " ".join([f"**When it fails.** It is {text}", *explored])
@@ -245,21 +244,26 @@ def when_it_fails(outcomes: Outcomes) -> str:
 def of_region(outcome: Outcome, setting: str, best: str) -> str:
     """Say with which gains and rates a setting is learnt, and whether the rule for the gain is recommended."""
     rates, names = dict.fromkeys(key[2] for key in outcome.region), dict.fromkeys(key[0] for key in outcome.region)
-    shares = ", ".join(f"{typed(name)} {len(learning(outcome, name))}" for name in names)
-    text = (
-        f"Of {len(fixed(outcome)) * len(rates)} pairs of gain and rate in *{setting}*, those within {FAILS:g} points "
-        f"of the best are {shares}."
-    )
+    shares = ", ".join(f"{typed(name)} at {len(learning(outcome, name))}" for name in names)
+    text = ""
     if points := learning(outcome, best):
         (low, high), (slow, fast) = ((min(values), max(values)) for values in zip(*points, strict=True))
-        text += f" {typed(best)} needs weights x {low:g} to {high:g} and a rate of {slow:g} to {fast:g}."
+        text = (
+            f"But in *{setting}* it needs first weights x {low:g} to {high:g} and a rate of {slow:g} to {fast:g}: "
+            "outside, change these before the surrogate. "
+        )
+    text += (
+        f"Of {len(fixed(outcome)) * len(rates)} pairs of such a gain and a rate, these are within {FAILS:g} points of "
+        f"the best: {shares}."
+    )
     of = by_gain(outcome)
     gain, rule = (min(gains, key=of.get) for gains in (fixed(outcome), of.keys() - set(fixed(outcome))))
     better = of[rule] < of[gain]
     return text + (
-        f" Scaling each layer's weights until its potential, by `diagnose`, deviates by {rule.split()[-1]} x the "
-        f"threshold {'is better than' if better else 'is not better than'} one gain for all: over rates and "
-        f"configurations it is {of[rule]:.1f} points behind on average, weights x {gain:g} {of[gain]:.1f}."
+        f" To scale each layer's weights until its potential, by `diagnose`, has a deviation of {rule.split()[-1]} x "
+        f"the threshold {'is better than' if better else 'is not better than'} one gain for all: {of[rule]:.1f} points "
+        "behind on average over rates and configurations, many of which learn nothing; weights x "
+        f"{gain:g}: {of[gain]:.1f}."
     )
 
 
@@ -268,8 +272,8 @@ def when_it_does_not_matter(outcomes: Outcomes) -> str:
     behind = regrets(outcomes)
     alike = [s for s in outcomes if sum(of[s] > MATTERS for of in behind.values()) <= 3]
     return (
-        f"**When it does not matter.** In {len(alike)} of {len(outcomes)} settings all configurations but three are "
-        f"within {MATTERS:g} point of the best, each at its best rate"
+        f"**When it does not matter.** In {len(alike)} of {len(outcomes)} settings all configurations but three at "
+        f"most are within {MATTERS:g} point of the best, each at its best rate"
         + (f": *{'*, *'.join(alike)}*." if alike else ".")
     )
 
@@ -280,8 +284,8 @@ def your_default(outcomes: Outcomes) -> str:
     for name, whose in WHOSE.items():
         if whose and name in behind:
             of = behind[name]
-            texts.append(f"{whose} ({typed(name)}): {max(of.values()):.1f} at most, *{worst(of)}*")
-    return f"**What your library's default does.** Points behind the best: {'; '.join(texts)}."
+            texts.append(f"- {whose}: {typed(name)}, at most {max(of.values()):.1f} in *{worst(of)}*.")
+    return "\n".join(["**What your library's default does.** Points behind the best:\n", *texts])
 
 
 def the_log_tail(outcomes: Outcomes) -> str:
@@ -290,8 +294,8 @@ def the_log_tail(outcomes: Outcomes) -> str:
     best = min(behind, key=lambda name: np.mean([*behind[name].values()]))
     of = behind[best]
     good, bad = ([s for s, gap in of.items() if test(gap)] for test in (lambda g: g <= MATTERS, lambda g: g > FAILS))
-    text = f"**LogTailedRelu** is best as {typed(best)}: within {MATTERS:g} point in {len(good)} of {len(of)} settings"
-    text += f" (*{'*, *'.join(good)}*)" if good else ""
+    text = f"**LogTailedRelu** is best, on average, as {typed(best)}: within {MATTERS:g} point in {len(good)} of "
+    text += f"{len(of)} settings" + (f" (*{'*, *'.join(good)}*)" if good else "")
     return text + (f", more than {FAILS:g} points behind in *{'*, *'.join(bad)}*." if bad else ".")
 
 
@@ -305,9 +309,21 @@ def how_sure(outcomes: Outcomes) -> list[str]:
     choices = sum(len(outcome.best) for outcome in outcomes.values())
     return [
         f"{resampled(outcomes)} Leaving out one setting changes the choice in {len(left)} of {len(outcomes)}"
-        f"{': ' + other if other else ''}. In {len(edges)} of {choices} choices the best rate is an outermost one of "
-        f"those tried{': ' + ', '.join(edges) if edges else ''}.",
+        f"{': ' + other if other else ''}. {outside(outcomes)}In {len(edges)} of {choices} choices the best rate is an "
+        f"outermost one of those tried{': ' + ', '.join(edges) if edges else ''}.",
     ]
+
+
+def outside(outcomes: Outcomes) -> str:
+    """Name the entrant whose worst regret is nearest outside of the rule's limit, if there is one."""
+    worsts = {name: max(of.values()) for name, of in regrets(outcomes).items()}
+    limit = min(worsts.values()) + TIE
+    if not (beyond := {name: gap for name, gap in worsts.items() if gap > limit}):
+        return ""
+    near = min(beyond, key=beyond.get)
+    return (
+        f"Of those whose worst is beyond the rule's {limit:.2f} points, {typed(near)} is nearest, {beyond[near]:.2f}. "
+    )
 
 
 def resampled(outcomes: Outcomes) -> str:
