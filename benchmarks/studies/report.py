@@ -216,8 +216,8 @@ def what_to_type(outcomes: Outcomes) -> str:
     is_default = ENTRANTS[best] == LIF(1).spike_fn.surrogate
     text = f"Nothing: {typed(best)} is the layers' default" if is_default else typed(best)
     text = (
-        f"**What to type.** {text}. At its best learning rate it is at most {max(of.values()):.1f} points behind the "
-        f"best of {len(behind)} configurations in {len(outcomes)} settings, {np.mean([*of.values()]):.1f} on average."
+        f"**What to type.** {text}. At a learning rate chosen by validation it is at most {max(of.values()):.1f} points "
+        f"behind the best of {len(behind)} configurations in {len(outcomes)} settings, {np.mean([*of.values()]):.1f} on average."
     )
     if others:
         text += f" {' and '.join(others)} {'tie' if len(others) > 1 else 'ties'}."
@@ -330,7 +330,8 @@ def resampled(outcomes: Outcomes) -> str:
     """Say how often the rule chooses which configuration, from other seeds."""
     draws = sorted(in_draws(outcomes).items(), key=lambda item: -item[1])[:3]
     shares = ", ".join(f"{typed(name)} in {share:.0%}" for name, share in draws)
-    return f"In bootstrap resamples of the seeds the rule chooses {shares}."
+    first = "Which is first is within the noise: in" if draws[0][1] < 0.5 else "In"
+    return f"{first} bootstrap resamples of the seeds the rule chooses {shares}."
 
 
 def region(outcome: Outcome) -> str:

@@ -123,7 +123,7 @@ def test_holm_by_hand(monkeypatch):
 def test_sentences_turn_with_their_numbers(tmp_path):
     write(tmp_path, "dense", dict.fromkeys(list(ENTRANTS)[2:], 3.0) | {FOCUS: 7.0})
     text = said(tmp_path)
-    assert f"**What to type.** `bs.{PRESENT}`. At its" in text
+    assert f"**What to type.** `bs.{PRESENT}`. At a learning" in text
     assert f"`bs.{ARCTAN}` ties." in text
     assert "In 0 of 1 settings all configurations but three" in text
     assert "nowhere more than 5 points behind." in text
