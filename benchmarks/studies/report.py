@@ -216,8 +216,9 @@ def what_to_type(outcomes: Outcomes) -> str:
     is_default = ENTRANTS[best] == LIF(1).spike_fn.surrogate
     text = f"Nothing: {typed(best)} is the layers' default" if is_default else typed(best)
     text = (
-        f"**What to type.** {text}. At a learning rate chosen by validation it is at most {max(of.values()):.1f} points "
-        f"behind the best of {len(behind)} configurations in {len(outcomes)} settings, {np.mean([*of.values()]):.1f} on average."
+        f"**What to type.** {text}. At a learning rate chosen by validation it is at most {max(of.values()):.1f} "
+        f"points behind the best of {len(behind)} configurations in {len(outcomes)} settings, "
+        f"{np.mean([*of.values()]):.1f} on average."
     )
     if others:
         text += f" {' and '.join(others)} {'tie' if len(others) > 1 else 'ties'}."
