@@ -45,6 +45,11 @@ def by_section(page: Path) -> dict[str, dict]:
     return scopes
 
 
+def cells(table: str) -> list[list[str]]:
+    """The cells of a table in Markdown, row by row."""
+    return [[cell.strip() for cell in row.split("|")[1:-1]] for row in table.splitlines()]
+
+
 def patched(program: str, diff: str) -> str:
     """Apply a diff of a page, whose hunks are parted by lines of ``@@``: each must fit in one place."""
     for hunk in re.split(r"^@@\n", diff, flags=re.MULTILINE):

@@ -39,7 +39,7 @@ def table(result):
     rows = []
     for name, runs in result["runs"].items():
         firing, silent = mean(runs, "firing_rate", "{:.3f}"), mean(runs, "silent", "{:.1%}")
-        rows.append((name, _accuracy(result["test_accuracy"][name]), firing, silent, surrogate(runs)))
+        rows.append((name, report.spread(result["test_accuracy"][name]["seeds"], 4), firing, silent, surrogate(runs)))
     seeds = len(next(iter(result["runs"].values())))
     of = f"mean over {seeds} seeds" if seeds > 1 else "one seed"
     return f"\n`{result['surrogate']}`, {of}\n\n{report.table(header, rows)}"
@@ -50,10 +50,6 @@ def line(result):
     accuracies = result["test_accuracy"]
     shown = "; ".join(f"{name} {of['mean']:.3f}" for name, of in accuracies.items())
     return f"{shown} (test accuracy, mean of {len(accuracies['LIF']['seeds'])} seeds)"
-
-
-def _accuracy(of):
-    return f"{of['mean']:.4f}" + (f" ± {of['sd']:.4f}" if len(of["seeds"]) > 1 else "")
 
 
 def section(results_of_runs: Sequence[Mapping[str, Any]]) -> str:
@@ -72,7 +68,7 @@ def section(results_of_runs: Sequence[Mapping[str, Any]]) -> str:
         ),
     ]
     for other in others:
-        accuracies = (f"{name} {_accuracy(a)}" for name, a in other["test_accuracy"].items())
+        accuracies = (f"{name} {report.spread(a['seeds'], 4)}" for name, a in other["test_accuracy"].items())
         lines.append(f"- `--framework {other['framework']}`: {'; '.join(accuracies)} ({other['seconds']:.0f} s)")
     return "\n\n".join(lines)
 

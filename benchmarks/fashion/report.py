@@ -66,8 +66,7 @@ def summary(folder: Path) -> str:
         gaps = to_twin(studied, name) if kind == "LIF" else []
         columns = {key: [run[key] for run in runs.values()] for key in ("test", "firing", "epoch_seconds")}
         firing = ", ".join(f"{rate:.2f}" for rate in np.mean(columns["firing"], axis=0))
-        tests, gap = 100 * np.array(columns["test"]), f"{np.mean(gaps):+.2f}" if gaps else ""
-        accuracy = spread(tests, 2) if len(tests) > 1 else f"{tests[0]:.2f}"
+        gap, accuracy = f"{np.mean(gaps):+.2f}" if gaps else "", spread(100 * np.array(columns["test"]), 2)
         lines.append((name, kind, len(runs), accuracy, gap, firing, f"{np.median(columns['epoch_seconds']):.3g}"))
     return table(HEADER, lines)
 

@@ -82,9 +82,9 @@ def yes(held: bool) -> str:
 
 
 def spread(values, digits: int = 3) -> str:
-    """Format the mean ± standard deviation of the seeds."""
+    """Format the mean ± standard deviation of the seeds; one seed has none."""
     values = np.asarray(values, float).ravel()
-    return f"{values.mean():.{digits}f} ± {values.std(ddof=min(1, len(values) - 1)):.{digits}f}"
+    return f"{values.mean():.{digits}f}" + (f" ± {values.std(ddof=1):.{digits}f}" if len(values) > 1 else "")
 
 
 def wrapped(text: str, indent: str = "") -> str:

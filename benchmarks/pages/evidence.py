@@ -27,7 +27,7 @@ def parts(outcomes: Outcomes) -> dict[str, str]:
 def amended() -> list[str]:
     """Return what the plan says was changed after its first run, if anything was."""
     text = (ROOT / "docs/plan.md").read_text().partition("## Amended\n")[2].strip()
-    return [] if text == "Not yet." else [f"**Amended after the first run.** {text}"]
+    return [] if text == "Not yet." else [f"**Amended after the first run.** {' '.join(text.split())}"]
 
 
 def readme(outcomes: Outcomes) -> str:
@@ -53,5 +53,5 @@ def studies(outcomes: Outcomes) -> dict[str, str]:
 
 
 def paragraphs(texts: list[str]) -> str:
-    """Wrap paragraphs."""
-    return "\n\n".join(text if "\n- " in text else wrapped(text) for text in texts)
+    """Wrap the lines of each paragraph."""
+    return "\n\n".join("\n".join(map(wrapped, text.splitlines())) for text in texts)

@@ -89,11 +89,15 @@ def regrets(outcomes: Outcomes, kind: str = "best") -> dict[str, dict[str, float
     return behind
 
 
+def limit(behind: Mapping[str, Mapping[str, float]]) -> float:
+    """Return the worst regret with which an entrant may still be the default, by the rule of docs/plan.md."""
+    return min(max(of.values()) for of in behind.values()) + TIE
+
+
 def tied(behind: Mapping[str, Mapping[str, float]]) -> list[str]:
     """Return the entrants that the rule of docs/plan.md can't tell apart, the best mean first, from their regrets."""
-    worst = {name: max(of.values()) for name, of in behind.items()}
-    mean = {name: float(np.mean([*of.values()])) for name, of in behind.items()}
-    near = sorted((name for name in behind if worst[name] <= min(worst.values()) + TIE), key=mean.get)
+    most, mean = limit(behind), {name: float(np.mean([*of.values()])) for name, of in behind.items()}
+    near = sorted((name for name, of in behind.items() if max(of.values()) <= most), key=mean.get)
     return [name for name in near if mean[name] <= mean[near[0]] + MEAN_TIE]
 
 
@@ -301,7 +305,7 @@ def the_log_tail(outcomes: Outcomes) -> str:
 
 
 def how_sure(outcomes: Outcomes) -> list[str]:
-    """Write how much the choice hangs on seeds and settings."""
+    """Write how much the choice hangs on settings, the rule's limit and the rates; on seeds, `resampled` does."""
     if not outcomes:
         return missing(outcomes)
     left = hangs_on(outcomes)
@@ -309,7 +313,7 @@ def how_sure(outcomes: Outcomes) -> list[str]:
     edges = [f"{typed(name)} in *{s}*" for s, outcome in outcomes.items() for name in outcome.edges]
     choices = sum(len(outcome.best) for outcome in outcomes.values())
     return [
-        f"{resampled(outcomes)} Leaving out one setting changes the choice in {len(left)} of {len(outcomes)}"
+        f"Leaving out one setting changes the choice in {len(left)} of {len(outcomes)}"
         f"{': ' + other if other else ''}. {outside(outcomes)}In {len(edges)} of {choices} choices the best rate is an "
         f"outermost one of those tried{': ' + ', '.join(edges) if edges else ''}.",
     ]
@@ -317,13 +321,13 @@ def how_sure(outcomes: Outcomes) -> list[str]:
 
 def outside(outcomes: Outcomes) -> str:
     """Name the entrant whose worst regret is nearest outside of the rule's limit, if there is one."""
-    worsts = {name: max(of.values()) for name, of in regrets(outcomes).items()}
-    limit = min(worsts.values()) + TIE
-    if not (beyond := {name: gap for name, gap in worsts.items() if gap > limit}):
+    behind = regrets(outcomes)
+    most = limit(behind)
+    if not (beyond := {name: gap for name, of in behind.items() if (gap := max(of.values())) > most}):
         return ""
     near = min(beyond, key=beyond.get)
     return (
-        f"Of those whose worst is beyond the rule's {limit:.2f} points, {typed(near)} is nearest, {beyond[near]:.2f}. "
+        f"Of those whose worst is beyond the rule's {most:.2f} points, {typed(near)} is nearest, {beyond[near]:.2f}. "
     )
 
 

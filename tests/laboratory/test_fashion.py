@@ -9,6 +9,7 @@ import jax
 import numpy as np
 import pytest
 from flax import nnx
+from pages import cells
 
 from benchmarks.fashion import __main__ as fashion
 from benchmarks.fashion import data, networks, report, training
@@ -215,8 +216,7 @@ def test_what_a_page_says(tmp_path, behind, verdict):
         values = {"test": test, "firing": firing, "epoch_seconds": 2.5}
         runs.run(lambda values=values: values, "convolution", kind, seed)
     runs.run(lambda: {"test": 0.5, "firing": [0.5], "epoch_seconds": 1}, "dense", "LIF", 0)
-    lines = [[cell.strip() for cell in line.strip("|").split("|")] for line in report.summary(tmp_path).splitlines()]
-    assert lines[2:] == [
+    assert cells(report.summary(tmp_path))[2:] == [
         ["dense", "LIF", "1", "50.00", "", "0.50", "1"],
         ["convolution", "LIF", "2", "91.00 ± 1.41", f"{-100 * behind:+.2f}", "0.10, 0.25", "2.5"],
         ["convolution", "ReLU", "2", f"{91 + 100 * behind:.2f} ± 1.41", "", "", "2.5"],

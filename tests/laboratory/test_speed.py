@@ -9,6 +9,7 @@ import jax
 import numpy as np
 import pytest
 from close import bound
+from pages import cells
 
 from benchmarks.lib import timing
 from benchmarks.lib.report import at_most, claim_table, ratio_at_most
@@ -56,10 +57,6 @@ def test_a_result_says_where_it_came_from_and_is_shown(name, measured, out):
         assert any(line.startswith(f"| {claim.text} ") for line in page.splitlines())
         assert any(line.startswith("- ") and claim.text in line for line in page.splitlines()) == (not claim.holds)
         assert claim.why or claim.holds, claim.text
-
-
-def cells(table):
-    return [[cell.strip() for cell in row.split("|")[1:-1]] for row in table.splitlines()]
 
 
 def test_a_measurement_of_libraries_that_stopped_goes_on(tmp_path, monkeypatch):
