@@ -32,12 +32,12 @@ def _chosen(axes, place, marks):
 def first_quick(values):
     """Return the values; mark all but the first as slow: frameworks, or settings, that run the same code of ours."""
     first, *others = values
-    return [first, *(_chosen([[value]], [0], [pytest.mark.slow]) for value in others)]
+    return [first, *all_but([], others, pytest.mark.slow)]
 
 
 def all_but(quick, values, mark=pytest.mark.exhaustive):
     """Return the values; mark all but the quick ones."""
-    return [value if value in quick else pytest.param(value, marks=mark) for value in values]
+    return [value if value in quick else _chosen([[value]], [0], [mark]) for value in values]
 
 
 def label(value):

@@ -1,5 +1,6 @@
 """The strictest jax there is: what is clean here runs under any setting of a user."""
 
+import fcntl
 import gc
 import itertools
 
@@ -41,21 +42,6 @@ def lenient():
         yield
 
 
-@pytest.fixture
-def saved(monkeypatch):
-    """The figures that a test saves, by the name of the file."""
-    from matplotlib.figure import Figure
-
-    figures, save = {}, Figure.savefig
-
-    def savefig(figure, path, **how):
-        figures[path.name] = figure
-        save(figure, path, **how)
-
-    monkeypatch.setattr(Figure, "savefig", savefig)
-    return figures
-
-
 @pytest.fixture(scope="session")
 def environment():
     """For the processes that tests start."""
@@ -66,3 +52,20 @@ def environment():
 def unoptimized(environment):
     """For processes that take longer to compile than to compute."""
     return environment | {"JAX_DISABLE_MOST_OPTIMIZATIONS": "1"}
+
+
+@pytest.fixture(scope="session")
+def once(tmp_path_factory, worker_id):
+    """``once(name, fill)`` gives the folder that ``fill(folder)`` filled, in one worker for all."""
+    base = tmp_path_factory.getbasetemp()
+
+    def filled(name, fill):
+        folder = (base if worker_id == "master" else base.parent) / name
+        with folder.with_suffix(".lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            if not folder.exists():
+                folder.mkdir()
+                fill(folder)
+        return folder
+
+    return filled

@@ -188,9 +188,9 @@ def over_time(library: str, neuron: Any) -> Callable:
     """Return outputs over time of a neuron of one step, as a function of the inputs."""
     if library == "brainpy":
         return lambda xs: _steps_of_brainpy(neuron, xs)
-    step = functools.partial(STEPS[library], neuron)
 
     def run(xs):
+        step = functools.partial(STEPS[library], neuron)
         if library in STARTS:
             return jax.lax.scan(step, STARTS[library](neuron, xs.shape[1:]), xs)[1]
         state, ys = None, []

@@ -6,7 +6,6 @@ missing stay as they are in the file, which is said.
 """
 
 import importlib.metadata
-import importlib.util
 import platform
 import tempfile
 import time
@@ -15,6 +14,7 @@ from pathlib import Path
 
 from ..lib import results
 from ..lib.study import arguments
+from . import peers
 from .digits import compare
 from .trials import TRIALS, differ, outputs
 
@@ -69,7 +69,7 @@ def main(argv=None):
     """Run every trial whose libraries are there, and write the result."""
     args = arguments("nir", __doc__, argv, quick="three trials, no digits")
     warnings.simplefilter("ignore")  # of other libraries, and of `to_nir` about resets
-    start, missing = time.perf_counter(), {name for name in LIBRARIES if importlib.util.find_spec(name) is None}
+    start, missing = time.perf_counter(), {name for name in LIBRARIES if not peers.installed(name)}
     former = {} if args.quick else results.committed("nir")
     if missing:
         print(f"missing, whose rows stay as they are: {', '.join(sorted(missing))}")

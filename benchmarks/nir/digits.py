@@ -1,7 +1,5 @@
 """A network trained on handwritten digits here, and its file in the other libraries: the same test accuracy there."""
 
-import importlib.util
-
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -59,7 +57,7 @@ def compare(folder):
         return float(np.mean(spikes.sum(0).argmax(-1) == labels))
 
     for group, libraries in GROUPS.items():
-        present = [name for name in libraries if importlib.util.find_spec(peers.package(name))]
+        present = [name for name in libraries if peers.installed(name)]
         if not present:
             continue
         shape, seen = (64,), xs

@@ -6,6 +6,7 @@ can't raises its own error.
 """
 
 import contextlib
+import importlib.util
 import io
 import logging
 
@@ -281,6 +282,12 @@ def rockpool_writes(path, xs, *, change: bool = False):
 def package(name: str) -> str:
     """Return the package that reads the files for a reader."""
     return {"speck": "sinabs"}.get(name, name)
+
+
+def installed(name: str) -> bool:
+    """Whether a library is here, and for rockpool torch too, which its neurons that come from a file need."""
+    needed = [package(name), *(["torch"] if name == "rockpool" else [])]
+    return all(importlib.util.find_spec(module) for module in needed)
 
 
 READERS = {name.removesuffix("_reads"): f for name, f in globals().items() if name.endswith("_reads")}

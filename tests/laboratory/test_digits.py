@@ -42,13 +42,17 @@ def start(out, environment):
 
 
 @pytest.fixture(scope="module")
-def undisturbed(tmp_path_factory, unoptimized):
+def undisturbed(once, unoptimized):
     """The folder of a short run, and what it printed."""
-    out = tmp_path_factory.mktemp("digits")
-    process = start(out, unoptimized)
-    stdout, stderr = process.communicate()
-    assert process.returncode == 0, stderr
-    return out, stdout, stderr
+
+    def run(folder):
+        process = start(folder / "out", unoptimized)
+        for name, text in zip(("stdout", "stderr"), process.communicate(), strict=True):
+            (folder / name).write_text(text)
+        assert process.returncode == 0, (folder / "stderr").read_text()
+
+    folder = once("digits", run)
+    return folder / "out", (folder / "stdout").read_text(), (folder / "stderr").read_text()
 
 
 @pytest.fixture(scope="module")

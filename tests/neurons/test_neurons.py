@@ -54,15 +54,14 @@ HARDEST = [[case for case in CASES if case.entry is entry][-1] for entry in TABL
 CORE = [case for case in HARDEST if case.kind in (LI, LIF, ALIF, Delay)]
 
 
-def law(*hosts, cases=CASES, everywhere=False, costly=False):
-    """Decorate a test of ``host`` and ``case``; `make test` tries the core ``everywhere``, or in each host once."""
+def law(*hosts, cases=CASES, costly=False):
+    """Decorate a test of ``host`` and ``case``."""
     hardest = [case for case in HARDEST if case in cases]
     in_turn = zip(itertools.cycle(hosts), itertools.cycle(hardest))
     turn = set(itertools.islice(in_turn, max(len(hosts), len(hardest))))
-    quick = set(itertools.product(hosts, CORE)) if everywhere else turn
     rows = []
     for host, case in itertools.product(hosts, cases):
-        is_quick = (host, case) in quick and (case in CORE or (host is Plain and not costly))
+        is_quick = (host, case) in turn and (case in CORE or (host is Plain and not costly))
         is_slow = (host, case) in turn or (case in CORE and not costly)
         marks = () if is_quick else pytest.mark.slow if is_slow else pytest.mark.exhaustive
         rows.append(pytest.param(host, case, marks=marks))
@@ -146,7 +145,7 @@ def test_a_neuron_is_the_loop(case, dtype):
     assert_state(case, state)
 
 
-@law(*HOSTS, everywhere=True)
+@law(*HOSTS)
 def test_a_layer_is_the_neuron(host, case):
     (state, ys), grads, gx = host().grad(case.layer(host), loss, XS)
     assert_outputs(case, ys)
@@ -180,15 +179,21 @@ def test_the_state_has_its_own_dtype(host, case):
     assert {leaf.dtype for leaf in jax.tree.leaves(state)} <= {jnp.dtype(jnp.bfloat16), jnp.dtype(jnp.int32)}
 
 
+def in_blocks(run):
+    """Gradients in parameters, state and input, and outputs, of a network run in blocks of time."""
+
+    def value(params, carry, xs):
+        carry, ys = run(params, carry, xs, block_size=4, remat="full")
+        return loss(carry, ys), ys
+
+    return jax.jit(jax.grad(value, (0, 1, 2), has_aux=True))
+
+
 @law(Plain, *HOSTS, costly=True)
 def test_in_blocks_of_time(host, case):
     params, start, run, _ = pure(host, case)
 
-    def value(params, xs):
-        carry, ys = run(params, start((B, F)), xs, block_size=4, remat="full")
-        return loss(carry, ys), ys
-
-    (grads, gx), ys = jax.jit(jax.grad(value, (0, 1), has_aux=True))(params, XS)
+    (grads, _, gx), ys = in_blocks(run)(params, start((B, F)), XS)
     assert_outputs(case, ys)
     assert_same_gradients(case, named(grads), gx)
 
@@ -218,14 +223,10 @@ def test_on_a_mesh_with_explicit_axes(host, case):
     """From a state that knows of no mesh, and in blocks of time from one that lies where the inputs lie."""
     params, start, run, _ = pure(host, case)
 
-    def value(params, carry, xs):
-        carry, ys = run(params, carry, xs, block_size=4, remat="full")
-        return loss(carry, ys), ys
-
     with jax.set_mesh(jax.make_mesh((B,), ("data",), axis_types=(AxisType.Explicit,))):
         xs, carry = jax.reshard(XS, PartitionSpec(None, "data")), jax.reshard(start((B, F)), PartitionSpec("data"))
         assert_outputs(case, jax.jit(lambda params, xs: run(params, start((B, F)), xs)[1])(params, xs))
-        (grads, _, gx), ys = jax.jit(jax.grad(value, (0, 1, 2), has_aux=True))(params, carry, xs)
+        (grads, _, gx), ys = in_blocks(run)(params, carry, xs)
     assert_outputs(case, ys)
     assert_same_gradients(case, named(grads), gx)
 

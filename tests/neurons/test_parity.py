@@ -75,18 +75,18 @@ OPTIONS = {
 
 
 def cases():
-    """A few of all combinations, with every triple of options in one of them; in `make test-all` with every pair."""
+    """Combinations with every triple of options in one of them: in `make test` one, in `make test-all` every pair."""
     rows = {
         row: set(itertools.combinations(enumerate(row), 3))
         for row in itertools.product(*OPTIONS.values())
         if row[0] != "none" or (row[1], row[3]) == (None, False)
     }
-    left, tried, quick = set().union(*rows.values()), set(), 4
+    left, tried = set().union(*rows.values()), set()
     while left:
         row = max(rows, key=lambda row: len(rows[row] & left))  # what has most new
         pairs = set(itertools.combinations(enumerate(row), 2))
-        marks = () if quick > 0 else pytest.mark.slow if pairs - tried else pytest.mark.exhaustive
-        left, tried, quick = left - rows[row], tried | pairs, quick - 1
+        marks = () if not tried else pytest.mark.slow if pairs - tried else pytest.mark.exhaustive
+        left, tried = left - rows[row], tried | pairs
         yield pytest.param(*row, marks=marks, id="-".join(f"{name}={o}" for name, o in zip(OPTIONS, row, strict=True)))
 
 

@@ -22,7 +22,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
-from cases import with_library
+from cases import first_quick, with_library
 from close import assert_close, bound, distances
 from flax import nnx
 from pages import DOCS
@@ -212,7 +212,7 @@ NETWORKS, SHAPES = networks(), {"snntorch.images": (8, 8, 2)}
 
 
 @pytest.mark.usefixtures("lenient")  # flax's Linear
-@pytest.mark.parametrize("library", NETWORKS)
+@pytest.mark.parametrize("library", first_quick(NETWORKS))
 def test_a_network_here_is_run(library):
     exec(NETWORKS[library][1], scope := {})
     ys = scope["run"](jnp.ones((T, 3, *SHAPES.get(library, (16,)))))
@@ -304,6 +304,7 @@ def assert_as_documented(key, draw):
         assert_close(np.float32(result), DOCUMENTED[key], 7 * 5 * 3)
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("lenient")
 @pytest.mark.parametrize("key", FUNCTIONS)
 def test_an_encoder_or_loss_is_what_is_documented(key):

@@ -13,7 +13,7 @@ import pytest
 from test_nir import REST_EXHAUSTIVE, assert_means, inputs, outputs_of
 
 from benchmarks.lib.results import committed
-from benchmarks.nir import digits
+from benchmarks.nir import digits, peers
 from benchmarks.nir.__main__ import key
 from benchmarks.nir.trials import TRIALS, differ, outputs, run_network
 from brainsurr import Sigmoid
@@ -327,12 +327,17 @@ def test_reading_changes_nothing():
 ROWS = {key(row): row for row in committed("nir")["trials"]}
 
 
+def needs(library):
+    if not peers.installed(library):
+        pytest.skip(f"{library} is missing, or torch, which it needs")
+
+
 @pytest.mark.peers
 @pytest.mark.filterwarnings("ignore")
 @pytest.mark.parametrize("trial", TRIALS, ids=lambda trial: " ".join(key(trial.about())))
 def test_as_many_spikes_differ_as_the_page_says(trial, tmp_path):
     for library in {trial.writer, trial.reader} - {"brainsurr"}:
-        pytest.importorskip(library)
+        needs(library)
     measured = ROWS[key(trial.about())]["differ"]
     try:
         expected, actual = outputs(trial, tmp_path)
@@ -363,7 +368,7 @@ def test_digits_have_the_same_accuracy_there(tmp_path):
 @pytest.mark.filterwarnings("ignore")
 @pytest.mark.parametrize("library", ["sinabs", "rockpool"])
 def test_the_lines_of_the_page_give_the_same_spikes(library, tmp_path, monkeypatch):
-    pytest.importorskip(library)
+    needs(library)
     monkeypatch.chdir(tmp_path)
     scope = pages.run_blocks(page := pages.DOCS / "nir.md")
     (lines,) = re.findall(rf"```py\n(import numpy[^`]*{library}[^`]*)```", page.read_text())

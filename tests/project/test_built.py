@@ -10,9 +10,11 @@ import json
 import re
 import shutil
 import subprocess
+import sys
 import tarfile
 import zipfile
 from pathlib import Path
+from unittest.mock import Mock
 
 import pytest
 from pages import ROOT
@@ -100,8 +102,9 @@ def site(tmp_path):
     return tmp_path
 
 
-def test_a_word_that_the_search_does_not_find_is_named(site):
-    pytest.importorskip("snowballstemmer")
+def test_a_word_that_the_search_does_not_find_is_named(site, monkeypatch):
+    whole = Mock(**{"stemmer.return_value.stemWord": str})  # the words of this site have no stems
+    monkeypatch.setitem(sys.modules, "snowballstemmer", whole)
     assert check_site.missing_words(site) == []
     text = (site / "searchindex.js").read_text()
     (site / "searchindex.js").write_text(text.replace('"synaptic"', '"else"'))

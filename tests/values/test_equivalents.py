@@ -190,10 +190,11 @@ def function(key):
 
 def original(key, setting):
     """The surrogate of the library at a setting, a function of x."""
+    theirs = function(key)
     if key.startswith(("norse", "jaxsnn")):  # functions of x and their parameters
         values = {name: p.default for name, p in ROWS[key].parameters.items()} | setting
-        return lambda x: function(key)(x, *values.values())
-    return function(key)(**setting)
+        return lambda x: theirs(x, *values.values())
+    return theirs(**setting)
 
 
 def spike_and_gradient(key, setting, x, *args):
