@@ -17,7 +17,7 @@ from .surrogates import *  # noqa: F403
 if TYPE_CHECKING:
     from . import brainstate, cpu, interop, linen, nir, nnx, optim, plot  # noqa: F401
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 
 __all__ = ["Diagnosis", "GradientReport", "LayerReport", "ParameterGradient", "Scaled", "Surrogate"]
 __all__ += ["check_gradients", "detached", "diagnose", "equivalent", "equivalents", "spike", "unroll"]
