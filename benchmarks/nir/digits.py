@@ -49,7 +49,7 @@ def compare(folder):
     """Yield, for each library, the accuracy of its network here and there, and the share of spikes that differ."""
     import nir
 
-    data, how = task.load(), {"epochs": EPOCHS, "batch": BATCH, "optimizer": optax.adam(2e-3)}
+    data, how = task.load(), {"epochs": EPOCHS, "batch": BATCH, "optimizer": optax.adam(8e-3)}
     known = jax.random.key(0), data.train_images, data.train_labels
     xs, labels = np.repeat(np.asarray(data.test_images)[None], STEPS, axis=0), np.asarray(data.test_labels)
 
