@@ -80,7 +80,8 @@ def main(argv=None):
     about = results.environment() | {"seconds": time.perf_counter() - start}
     about["libraries"] = former.get("libraries", {}) | libraries(set(LIBRARIES) - missing)
     about["trials"] = merged(trials, former.get("trials", []), missing)
-    about["digits"] = {name: entry for name, entry in former.get("digits", {}).items() if name in missing} | digits
+    kept = {name: entry for name, entry in former.get("digits", {}).items() if peers.package(name) in missing}
+    about["digits"] = kept | digits
     results.write(args.out / "result.json", about)
     for entry in trials:
         shown = entry["error"] if entry["differ"] is None else entry["differ"]
