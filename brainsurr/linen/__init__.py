@@ -7,9 +7,9 @@ from .._wrong_calls import needs
 
 with needs("flax"):
     from ._activation import SpikingActivation, bounds
-    from ._checks import check_gradients, diagnose
     from ._layer import Cell, Layer, cell, layer
     from ._network import SpikingSequential, unroll
+    from ._reports import check_gradients, diagnose
 
 if TYPE_CHECKING:  # what `layer` and `cell` make: the arguments are fields, of the neuron and of the other bases
     from .._layer import Features, Size, Spiking, Trained

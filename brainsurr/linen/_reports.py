@@ -1,4 +1,4 @@
-"""The checks of a Flax Linen network: which layers are silent, and whether the gradients are right."""
+"""Reports on a Flax Linen network: which layers are silent, and whether the gradients are right."""
 
 from collections.abc import Callable
 from functools import partial

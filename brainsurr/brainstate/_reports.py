@@ -1,4 +1,4 @@
-"""The checks of a brainstate network: which layers are silent, and whether the gradients are right."""
+"""Reports on a brainstate network: which layers are silent, and whether the gradients are right."""
 
 from collections.abc import Callable
 from functools import partial
