@@ -6,6 +6,7 @@ is to be changed by hand is printed.
 
 import ast
 import itertools
+import shutil
 import sys
 from pathlib import Path
 
@@ -15,10 +16,14 @@ BEFORE = "braintools.surrogate"
 def main(paths: list[str]):
     """Convert files."""
     for path in map(Path, paths):
-        source = path.read_bytes().decode("utf-8-sig").encode()  # `ast` counts bytes, without a mark in front
-        new, left = convert(source)
+        try:
+            source = path.read_bytes().decode("utf-8-sig").encode()  # `ast` counts bytes, without a mark in front
+            new, left = convert(source)
+        except (SyntaxError, UnicodeDecodeError) as error:
+            print(f"{path}: not converted: {error}")
+            continue
         if new != source:
-            path.rename(path.with_name(f"{path.name}.bak"))
+            shutil.copy2(path, path.with_name(f"{path.name}.bak"))
             path.write_bytes(new)
         for line in left:
             print(f"{path}:{line}:{source.splitlines()[line - 1].decode()}")
@@ -41,14 +46,17 @@ def convert(source: bytes) -> tuple[bytes, list[int]]:
             if alias.name == "braintools" or (alias.name.startswith("braintools.") and not alias.asname):
                 names.add(alias.asname or "braintools")
                 imports.setdefault(node.col_offset and node.lineno, node)  # the first of a module, each of a block
-        if isinstance(node, ast.ImportFrom) and node.module == BEFORE:
-            edit(node, ast.get_source_segment(source.decode(), node).replace(BEFORE, "brainsurr", 1))
-        elif isinstance(node, ast.ImportFrom) and (node.module, node.level) == ("braintools", 0):
-            given = [alias.asname for alias in node.names if alias.name == "surrogate"]
-            if len(given) == len(node.names):
-                edit(node, f"import brainsurr as {given[0] or 'surrogate'}")
-            elif given:
+        if not isinstance(node, ast.ImportFrom) or node.level:
+            continue
+        text = ast.get_source_segment(source.decode(), node)
+        if node.module == BEFORE:
+            edit(node, text.replace(BEFORE, "brainsurr", 1))
+        elif node.module == "braintools" and {"surrogate", "*"} & {alias.name for alias in node.names}:
+            (first, *others) = node.names
+            if others or first.name == "*" or "#" in text:
                 left.append(node.lineno)
+            else:
+                edit(node, f"import brainsurr as {first.asname or first.name}")
 
     uses = {f"{name}.surrogate" for name in names}
     for node in nodes:

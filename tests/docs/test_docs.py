@@ -137,8 +137,9 @@ CONVERTED = [
     ("import braintools as bt\nimport braintools.surrogate", "braintools.surrogate"),
 ]
 LEFT = [
-    ("from braintools import metric, surrogate", "surrogate"),
-    ("from braintools import surrogate as s, metric", "s"),
+    ("from braintools import metric, surrogate as s", "s"),
+    ("from braintools import *", "surrogate"),
+    ("from braintools import (\n    surrogate as s,  # comment\n)", "s"),
 ]
 # What is no code, and code of others.
 KEPT = '''
@@ -148,6 +149,7 @@ KEPT = '''
 """
 # braintools.surrogate, import braintools
 name, other = "braintools.surrogate", own.braintools.surrogate
+def relative(): from .braintools.surrogate import ReluGrad
 '''
 
 
@@ -157,7 +159,7 @@ def test_the_command_for_braintools_converts_or_prints_what_is_left(tmp_path):
         call = f"{used}.ReluGrad" if used else "ReluGrad"
         (tmp_path / f"model{i}.py").write_text(f"{imported}\nf = {call}(alpha=0.3)\n{KEPT}", encoding="utf-8")
     printed = converted(tmp_path).splitlines()
-    assert printed == [f"model{len(CONVERTED) + i}.py:1:{imported}" for i, (imported, _) in enumerate(LEFT)]
+    assert printed == [f"model{i}.py:1:{was.splitlines()[0]}" for i, (was, _) in enumerate(LEFT, len(CONVERTED))]
     for i, (imported, _) in enumerate(CONVERTED):
         program = (tmp_path / f"model{i}.py").read_text(encoding="utf-8")
         assert program.endswith(KEPT)
@@ -232,12 +234,11 @@ def test_it_is_short():
 @pytest.mark.slow
 def test_snippets(capsys):
     """They train, and print what is shown below them, up to the few images that another machine tells differently."""
-    scope = run(*blocks(README))
+    run(*blocks(README))
     (shown,) = re.findall(r"```text\ntest accuracy (.*)\n```", README.read_text())
     printed = capsys.readouterr().out.removeprefix("test accuracy ")
     assert float(printed) == pytest.approx(float(shown), abs=0.015)
     assert float(shown) > 0.95
-    assert scope["x_test"].shape == (450, 64)
 
 
 def test_batch_first_data_does_not_fit_a_carry_of_the_batch():
@@ -252,6 +253,6 @@ def test_batch_first_data_does_not_fit_a_carry_of_the_batch():
 
 def test_every_make_target_exists():
     printed = subprocess.run(["make", "help"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
-    targets = set(re.findall(r"^make ([\w-]+) ", printed, re.MULTILINE))
     shown = set(re.findall(r"(?:`|^)make ([\w-]+)", README.read_text(), re.MULTILINE))
-    assert {"train", "test", "test-all", "docs", "bench", "evidence", "help"} <= shown <= targets
+    assert {"train", "test", "test-all", "docs", "bench", "evidence", "help"} <= shown
+    assert shown <= set(re.findall(r"^make ([\w-]+) ", printed, re.MULTILINE))

@@ -252,3 +252,5 @@ def test_events_are_counted_into_steps():
     xs = binned([([0, 9, 9, 10, 25], [1, 0, 0, 2, 1]), ([], [])], steps=2, channels=3, dt=10)
     np.testing.assert_array_equal(xs[:, 0], [[2, 1, 0], [0, 0, 1]])
     assert (xs.dtype, xs[:, 1].any()) == (np.uint8, False)
+    with pytest.raises(AssertionError, match="a time or a channel is below 0"):
+        binned([([0, 9], [1, -1])], steps=2, channels=3, dt=10)

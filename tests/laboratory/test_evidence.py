@@ -74,7 +74,7 @@ def test_amendments_of_the_plan_are_named(tmp_path, monkeypatch):
         assert evidence.amended() == said
 
 
-def test_numbers_by_hand(tmp_path, monkeypatch):
+def test_numbers_by_hand(tmp_path):
     """Means, deviations, regret at both rates, and where; the page is short, the picture has a dot a setting."""
     write(tmp_path, "dense", {FOCUS: 4.0, FAST_SIGMOID: 7.5})
     write(tmp_path, "chaos", {FOCUS: 1.0, PRESENT: 0.18})
@@ -91,10 +91,9 @@ def test_numbers_by_hand(tmp_path, monkeypatch):
     text = said(tmp_path)
     assert len(text.partition("![")[0].split()) < 500
     assert "it is at most 0.2 points behind the best of 14 configurations in 2 settings, 0.1 on" in text
-    saved = []
-    monkeypatch.setattr(Figure, "savefig", lambda figure, path, **how: saved.append(figure))
-    report.draw(outcomes, tmp_path / "picture.png")
-    dots = [dots.get_offsets() for dots in saved[0].axes[0].collections]
+    with mock.patch.object(Figure, "savefig", autospec=True) as save:
+        report.draw(outcomes, tmp_path / "picture.png")
+    dots = [dots.get_offsets() for dots in save.call_args.args[0].axes[0].collections]
     assert sorted(x for x, _ in np.concatenate(dots) if x > 1e-6) == pytest.approx([0.18, 1.0, 4.0, 7.5])
 
 

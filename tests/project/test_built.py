@@ -103,8 +103,7 @@ def site(tmp_path):
 
 
 def test_a_word_that_the_search_does_not_find_is_named(site, monkeypatch):
-    whole = Mock(**{"stemmer.return_value.stemWord": str})  # the words of this site have no stems
-    monkeypatch.setitem(sys.modules, "snowballstemmer", whole)
+    monkeypatch.setitem(sys.modules, "snowballstemmer", Mock(**{"stemmer.return_value.stemWord": str}))
     assert check_site.missing_words(site) == []
     text = (site / "searchindex.js").read_text()
     (site / "searchindex.js").write_text(text.replace('"synaptic"', '"else"'))

@@ -297,8 +297,8 @@ def chooser(result, of_jax=False):
         header += [trial, *terms_of_times[1:], "memory"]
     about = (
         f"A train step of {result['networks'][BATCH_256]}, batch {TRIALS[BATCH_256].batch}; {T_10_000}: "
-        f"{'-'.join(map(str, LONG.sizes))}, batch {TRIALS[T_10_000].batch}. Each number is of its best mode; memory: "
-        "what training adds, as documented."
+        f"{'-'.join(map(str, LONG.sizes))}, batch {TRIALS[T_10_000].batch}. Times are of the fastest mode, "
+        "memory (what training adds) of the leanest."
     )
     return table(header, rows), about
 
