@@ -59,7 +59,7 @@ def test_a_device_for_each_core_and_pages_that_stay(process):
     assert one == 1
     assert said_of_one.endswith("the allocator is as it was")
     if said.endswith("; pages are kept"):
-        assert kept < given_back / 4  # the heap may still grow once
+        assert kept < given_back / 2  # the heap may still grow once, by what a call takes
     else:
         assert "; pages are not kept: " in said
 
