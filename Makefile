@@ -89,7 +89,7 @@ test-floor: $(FLOOR)/floor  # test-all on the oldest versions that pyproject.tom
 test-peers: $(PEERS)/peers  # the other libraries, each in the newest version that installs here
 	$(PEERS)/bin/python $(PYTEST) -m peers tests/peers tests/values tests/neurons tests/nir
 
-soak: $(VENV)/test  # train, save, resume and change everything for half an hour: no leak, no recompilation
+soak: $(VENV)/test  # train, save, resume and change everything for half an hour: what grows, what compiles anew
 	$(BIN)/python -m benchmarks.robustness.soak
 
 test-package: dist  # the files in the sdist and the wheel

@@ -61,7 +61,7 @@ def use_all_cores(batch: int | None = None, *, keep_pages: bool = True) -> str:
     except RuntimeError as error:
         raise RuntimeError("use_all_cores: jax has started: call it before anything makes an array") from error
     said = f"{devices} CPU device{'s' * (devices > 1)}"
-    fewer = f" on {cores} cores, that share a batch of {batch}"
+    fewer = f" on {cores} cores, for a batch of {batch}"
     said += ", as was set before" if given else ", one for each core" if devices == cores else fewer
     return f"{said}; {_keep_pages() if keep_pages else 'the allocator is as it was'}"
 

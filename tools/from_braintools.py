@@ -19,7 +19,7 @@ def main(paths: list[str]):
         try:
             source = path.read_bytes().decode("utf-8-sig").encode()  # `ast` counts bytes, without a mark in front
             new, left = convert(source)
-        except (SyntaxError, UnicodeDecodeError) as error:
+        except (OSError, SyntaxError, UnicodeDecodeError) as error:
             print(f"{path}: not converted: {error}")
             continue
         if new != source:

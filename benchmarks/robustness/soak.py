@@ -2,8 +2,8 @@
 
 ``python -m benchmarks.robustness.soak --minutes 30`` repeats rounds. Each takes the next framework and shape of the
 batch, trains some steps, saves, reads the checkpoint back as a resumed process would, expects the same bits, and trains
-on from them with new alphas. After the first tour of all frameworks and shapes nothing may be compiled again, and
-nothing may accumulate on the device, in memory, on the disk, or in open files.
+on from them with new alphas. Reported is what is compiled again after the first tour of all frameworks and shapes, and
+what accumulates on the device, in memory, on the disk, and in open files.
 """
 
 import argparse
