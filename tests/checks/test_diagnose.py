@@ -395,7 +395,7 @@ def test_errors_say_what_to_do():
         bs.diagnose({"layer": f}, lambda fns: fns["layer"](x).sum(), mask=jnp.zeros((B, F), bool))
 
 
-def test_a_loss_that_is_not_finite_is_said_of_what_a_mask_leaves_out():
+def test_a_loss_is_not_finite_by_what_a_mask_leaves_out():
     def loss_fn(fns):
         spikes = fns["layer"](jnp.linspace(-1.0, 1.0, B * F).reshape(B, F))
         return (spikes.sum(1) + jnp.zeros(B).at[0].set(jnp.inf)).sum()

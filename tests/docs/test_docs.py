@@ -153,7 +153,7 @@ def relative(): from .braintools.surrogate import ReluGrad
 '''
 
 
-def test_the_command_for_braintools_converts_or_prints_what_is_left(tmp_path):
+def test_the_command_for_braintools_converts_or_says_why_not(tmp_path):
     own = types.SimpleNamespace(braintools=types.SimpleNamespace(surrogate=0))
     for i, (imported, used) in enumerate([*CONVERTED, *LEFT]):
         call = f"{used}.ReluGrad" if used else "ReluGrad"
@@ -197,7 +197,7 @@ def test_every_test_that_the_design_notes_name_exists():
 
 
 @pytest.mark.parametrize("name", first_quick(site_pictures.SHOWN))
-def test_the_picture_of_a_neuron_has_a_spike_where_its_potential_passes_the_threshold(name):
+def test_a_picture_has_a_spike_where_potentials_pass(name):
     xs, *chosen = site_pictures.SHOWN[name]
     for given in chosen:
         potential, threshold, spikes = site_pictures.watch(getattr(bs.neurons, name)(**given), xs)

@@ -83,7 +83,7 @@ def test_settings_that_have_no_effect_together_are_refused(kwargs, message):
         ALIF(**kwargs)
 
 
-def test_settings_that_are_replaced_are_checked_beside_each_other():
+def test_replaced_settings_are_checked_beside_each_other():
     assert LIF(reset_delay=True).replace(reset="none", reset_delay=False) == LIF(reset="none")
 
 
@@ -430,7 +430,7 @@ RESONATORS = [  # what is said of a neuron in bfloat16
 
 
 @pytest.mark.parametrize(("said", "neuron"), RESONATORS)
-def test_turns_and_dampings_that_the_state_can_not_hold_are_refused(said, neuron):
+def test_turns_and_dampings_beyond_the_state_are_refused(said, neuron):
     x = jnp.zeros(1)
     with pytest.raises(ValueError, match=f"^{type(neuron).__name__}: expected {said} in "):
         neuron.initial_state(x.astype(jnp.bfloat16))
@@ -439,7 +439,7 @@ def test_turns_and_dampings_that_the_state_can_not_hold_are_refused(said, neuron
 
 @pytest.mark.parametrize("kind", [BRF, BHRF])
 @pytest.mark.parametrize("damping", [0.02, 0.9])
-def test_a_balanced_resonator_dies_down_with_the_least_damping_that_is_held(kind, damping):
+def test_a_balanced_resonator_dies_down_with_its_least_damping(kind, damping):
     neuron = kind(frequency=0.3, damping=damping, threshold=1e3)
     xs = jnp.zeros((1000, 1), jnp.bfloat16).at[0].set(100.0)
     (u, v, _), _ = neuron(neuron.initial_state(xs[0]), xs)

@@ -273,7 +273,7 @@ def test_a_lossy_file_for_a_library_has_its_reset_all_the_same():
     assert warned[0].filename == __file__
 
 
-def test_a_file_for_speck_says_all_in_numbers_and_one_threshold_a_layer():
+def test_a_file_for_speck_has_numbers_and_one_threshold_a_layer():
     """As sinabs sends them to the chip: of other words it knows no size, and of thresholds one."""
     layers = [CONV(bias_init=nnx.initializers.normal(1.0)), LIF(2, decay=1.0, threshold=SEVERAL[:2])]
     conv, neurons = list(to_nir(SpikingSequential(layers), (4, 4, 2), dt=1, reader="speck").nodes.values())[1:3]
