@@ -3,6 +3,7 @@
 import ctypes
 import os
 import re
+from typing import Any
 
 import jax
 import numpy as np
@@ -111,7 +112,8 @@ def _check_shared(shape: tuple[int, ...], axis: int, devices: int):
 def _given_devices() -> int:
     """Return the number of CPU devices that was asked for, 0 if none was."""
     *_, flag = ["0", *_FLAG.findall(os.environ.get("XLA_FLAGS", ""))]
-    return max(0, jax.config.jax_num_cpu_devices) or int(flag)
+    config: Any = jax.config  # whose type has no such option in every jax
+    return max(0, config.jax_num_cpu_devices) or int(flag)
 
 
 def _cores() -> int:
