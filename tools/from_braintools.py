@@ -34,10 +34,14 @@ def convert(source: bytes) -> tuple[bytes, list[int]]:
     starts = [0, *itertools.accumulate(map(len, source.splitlines(keepends=True)))]
     nodes, edits, imports, names, left = list(ast.walk(ast.parse(source))), [], {}, set(), []
 
+    def place(node):
+        return starts[node.lineno - 1] + node.col_offset, starts[node.end_lineno - 1] + node.end_col_offset
+
+    def text(node):
+        return source[slice(*place(node))].decode()
+
     def edit(node, new):
-        start, end = starts[node.lineno - 1] + node.col_offset, starts[node.end_lineno - 1] + node.end_col_offset
-        edits.append((start, end, new))
-        return source[start:end].decode()
+        edits.append((*place(node), new))
 
     for node in nodes:
         for alias in node.names if isinstance(node, ast.Import) else ():
@@ -48,22 +52,23 @@ def convert(source: bytes) -> tuple[bytes, list[int]]:
                 imports.setdefault(node.col_offset and node.lineno, node)  # the first of a module, each of a block
         if not isinstance(node, ast.ImportFrom) or node.level:
             continue
-        text = ast.get_source_segment(source.decode(), node)
         if node.module == BEFORE:
-            edit(node, text.replace(BEFORE, "brainsurr", 1))
+            edit(node, text(node).replace(BEFORE, "brainsurr", 1))
         elif node.module == "braintools" and {"surrogate", "*"} & {alias.name for alias in node.names}:
             (first, *others) = node.names
-            if others or first.name == "*" or "#" in text:
+            if others or first.name == "*" or "#" in text(node):
                 left.append(node.lineno)
             else:
                 edit(node, f"import brainsurr as {first.asname or first.name}")
 
     uses = {f"{name}.surrogate" for name in names}
     for node in nodes:
-        is_use = isinstance(node, ast.Attribute) and ast.unparse(node) in uses
-        if is_use and edit(node, "brainsurr") not in uses:  # an f-string has no places inside before Python 3.12
+        if not isinstance(node, ast.Attribute) or ast.unparse(node) not in uses:
+            continue
+        if text(node) in uses:
+            edit(node, "brainsurr")
+        else:  # an f-string has no places inside before Python 3.12
             left.append(node.lineno)
-            edits.pop()
     if any(new == "brainsurr" for *_, new in edits):
         for node in imports.values():
             start, at = starts[node.lineno - 1], starts[node.lineno - 1] + node.col_offset
