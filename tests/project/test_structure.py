@@ -62,8 +62,7 @@ def test_no_two_folders_import_each_other(package):
     between: dict[str, set[str]] = {}
     for name, path in known.items():
         between.setdefault(folder(name), set()).update(map(folder, imported(path, known)))
-    both = {(a, b) for a, others in between.items() for b in others if a < b and a in between.get(b, ())}
-    assert not both
+    assert not {(a, b) for a, others in between.items() for b in others if a < b and a in between.get(b, ())}
 
 
 def test_library_does_not_import_benchmarks():
@@ -76,17 +75,19 @@ def test_library_does_not_import_benchmarks():
 
 def test_a_framework_is_imported_by_its_own_folder_alone():
     known = modules("brainsurr")
-    for host in ("nnx", "linen", "brainstate"):
-        mine = f"brainsurr.{host}"
+    for mine in ("brainsurr.nnx", "brainsurr.linen", "brainsurr.brainstate"):
         for name, path in known.items():
             if not name.startswith(mine) and name != "brainsurr.interop":
                 assert not {other for other in imported(path, known) if other.startswith(mine)}, name
 
 
 def test_a_commit_runs_what_make_lint_runs():
+    """And refuses a long subject, as pre-commit's pygrep does with --multiline."""
     recipe = (ROOT / "Makefile").read_text().partition("\nlint:")[2].partition("\n\n")[0]
     hooks = re.findall(r"^\s+entry: (.*)$", (ROOT / ".pre-commit-config.yaml").read_text(), re.MULTILINE)
-    assert hooks[:3] == re.findall(r"^\t\$\(LINT\)/(.*)$", recipe, re.MULTILINE)
+    assert hooks[:-1] == re.findall(r"^\t\$\(LINT\)/(.*)$", recipe, re.MULTILINE)
+    for length, refused in ((71, False), (72, True)):
+        assert bool(re.search(hooks[-1].strip("'"), f"{length * 'a'}\n\n{100 * 'b'}\n", re.M | re.S)) == refused
 
 
 def test_planted_faults_are_of_the_code_as_it_stands():
