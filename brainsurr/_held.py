@@ -11,6 +11,7 @@ import numpy as np
 from . import _checks
 from ._arrays import as_parameter, is_number, variable_value, without_unit
 from ._bounds import initial_value, names_of, trained_intervals
+from ._following import is_on
 from ._kernel import promote_in_gradient_check
 from ._pytree import unflatten
 from ._surrogate import Surrogate
@@ -258,7 +259,7 @@ class HoldsNeuron(Holds, _OfNeuron):
 
 def fed_back(neuron: Neuron, kernel: Any = None, self_connections: bool = True) -> Neuron:
     """Return a neuron whose spikes come back, without checks."""
-    flags = (("self_connections", self_connections),)
+    flags = (("self_connections", self_connections), ("events", is_on()))
     return unflatten(Recurrent, (("neuron", "kernel"), flags), (neuron, kernel))
 
 

@@ -254,6 +254,11 @@ def smooth(how: Smooth) -> Iterator[None]:
         _smooth.reset(token)
 
 
+def is_smooth_pass() -> bool:
+    """Return whether spikes are those of a smooth pass, the primitive of their surrogate."""
+    return _smooth.get() is not None
+
+
 def promote_in_gradient_check(tree: Any) -> Any:
     """Return a tree as it is; in a smooth pass, with its floats cast to float64, and complex numbers likewise."""
     return tree if _smooth.get() is None else jax.tree.map(promoted, tree)

@@ -159,8 +159,8 @@ FAULTS = [
     Fault("neurons/alif.py", "(c == 0) & jnp.isinf(v)", "c != c", "neuron"),
     Fault(
         "neurons/recurrent.py",
-        "jnp.dot(s.astype(x.dtype), self.weights.astype(x.dtype))",
-        "jnp.dot(self.weights.astype(x.dtype), s.astype(x.dtype).T).T",
+        "product(s.astype(x.dtype), self.weights.astype(x.dtype))",
+        "product(self.weights.astype(x.dtype), s.astype(x.dtype).T).T",
         "parity neurons",
     ),
     Fault(

@@ -13,10 +13,12 @@ from jax.sharding import AxisType
 
 from .._arrays import as_float
 from .._checks import check_flag, check_input_shape, hint_to_call, is_function
-from .._kernel import promote_in_gradient_check
+from .._following import following
+from .._held import HoldsNeuron
+from .._kernel import is_smooth_pass, promote_in_gradient_check
 from .._surrogate import Surrogate
 from .._watch import counting
-from ..neurons import Neuron
+from ..neurons import ALIF, BHRF, BRF, LIF, RF, Neuron, SlidingPSN, Synaptic
 from .guard import check_alone, name_of
 
 
@@ -54,6 +56,7 @@ def check_flags(net: Any):
     """Raise a TypeError unless the flags of a network are booleans; they may be set later too."""
     for flag in ("return_spikes", "mixes_examples"):
         check_flag(f"SpikingSequential: {flag}", getattr(net, flag))
+    check_flag("SpikingSequential: events", net.events, optional=True)
 
 
 def is_stateful(layer: Any) -> bool:
@@ -178,8 +181,25 @@ def call_batch_first(convolution: Callable, xs):
     return jnp.swapaxes(convolution(jnp.swapaxes(xs, 0, 1)), 0, 1)
 
 
+def gives_spikes(layer: Any) -> bool:
+    """Return whether it is known that the output of a layer holds 0, 1 and NaN alone."""
+    if isinstance(layer, HoldsNeuron):
+        if layer._neuron_class not in (ALIF, BHRF, BRF, LIF, RF, SlidingPSN, Synaptic):
+            return False
+        layer = layer.spike_fn  # type: ignore[attr-defined]
+    surrogate = getattr(layer, "template", layer)  # of an activation
+    return isinstance(surrogate, Surrogate) and not surrogate.origin and not is_smooth_pass()
+
+
 def apply_layers(
-    net, carry, xs, as_function, call=call_layer, as_product=lambda layer: None, is_convolution=lambda layer: False
+    net,
+    carry,
+    xs,
+    as_function,
+    products_follow,
+    call=call_layer,
+    as_product=lambda layer: None,
+    is_convolution=lambda layer: False,
 ):
     """Call the layers of a network in a row on a stretch of time; return their carries and the outputs of the last.
 
@@ -187,10 +207,12 @@ def apply_layers(
     surrogates, activations, and layers that return their spikes beside their outputs.
 
     Args:
-      net: with ``layers``, ``return_spikes`` and ``mixes_examples``.
+      net: with ``layers``, ``return_spikes``, ``mixes_examples`` and ``events``.
       carry: the states of the layers, one for each.
       xs: inputs ``[time, ...]``.
       as_function: of the framework, see :func:`check_alone`.
+      products_follow: of the framework, ``products_follow(layer)`` is a context in which the products of a layer follow
+        what is not 0, if they are to in the network that calls it.
       call: ``call(layer, carry, xs) -> (carry, ys)`` of the framework.
       as_product: ``as_product(layer)`` of the framework returns a function of ``[..., features]`` for its own module of
         a product over the last axis, and None for any other layer, a subclass too, which may be something else. On
@@ -204,20 +226,25 @@ def apply_layers(
     if got != wanted:
         expected = f"SpikingSequential: expected a carry of {wanted}, one for each layer"
         raise ValueError(f"{expected}, got {got}: start from initialize_carry")
-    carries, spikes, given, xs = [], {}, xs, as_float(xs, "xs")
+    carries, spikes, given, xs, are_spikes = [], {}, xs, as_float(xs, "xs"), False
     for index, (layer, before) in enumerate(zip(layers, carry, strict=True)):
         product = as_product(layer)
         fires = isinstance(layer, Surrogate) or getattr(type(layer), "fires", False)
         if product is None and not fires:
             check_alone(index, layer, as_function, xs, net.mixes_examples)
-        with named(index, layer, xs):
-            if product and getattr(xs, "ndim", 0) > 2 and is_in_one_block(xs):
-                rows = given if index == 0 and isinstance(given, jax.Array) else xs
-                after, xs, inside = before, call_on_rows(product, rows), None
-            elif is_convolution(layer) and gathers_the_batch(layer, xs):
-                after, xs, inside = before, call_batch_first(layer, xs), None
+        multiplies = product is not None or is_convolution(layer)
+        with named(index, layer, xs), following(net.events, are_spikes and multiplies) as follows:
+            as_given = given if multiplies and index == 0 and isinstance(given, jax.Array) else xs
+            if product and not follows and getattr(xs, "ndim", 0) > 2 and is_in_one_block(xs):
+                after, xs, inside = before, call_on_rows(product, as_given), None
             else:
-                after, xs, inside = apply_layer(layer, before, xs, call)
+                with products_follow(layer) if follows else contextlib.nullcontext():
+                    x = as_given if follows else xs
+                    if is_convolution(layer) and gathers_the_batch(layer, xs):
+                        after, xs, inside = before, call_batch_first(layer, x), None
+                    else:
+                        after, xs, inside = apply_layer(layer, before, x, call)
+        are_spikes = gives_spikes(layer)
         carries.append(after)
         if inside is not None:
             spikes[index] = inside

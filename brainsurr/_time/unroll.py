@@ -148,7 +148,7 @@ def unroll_blocks(transforms: Transforms, block, carry, xs, block_size, remat, r
         return promote_in_gradient_check(carry), _reduced(words, places, ys)
 
     if remat != "none":
-        policy = jax.checkpoint_policies.dots_saveable if remat == "dots" else None
+        policy = _products_saveable if remat == "dots" else None
         block_and_reduce = transforms.checkpoint(block_and_reduce, policy=policy, prevent_cse=False)
 
     blocks, inputs = steps // size if size < steps else 0, (xs, counted_in(steps))
@@ -166,6 +166,11 @@ def unroll_blocks(transforms: Transforms, block, carry, xs, block_size, remat, r
         return REDUCTIONS[parts[0].word].combine([part.kept for part in parts], steps, parts[0].dtype)
 
     return carry, jax.tree.map(combine, *parts, is_leaf=lambda node: isinstance(node, _Part))
+
+
+def _products_saveable(primitive, *args, **params) -> bool:
+    """Return whether an operation is a product, one of `brainsurr.events` too."""
+    return primitive.name == "events_product" or jax.checkpoint_policies.dots_saveable(primitive, *args, **params)
 
 
 def _as_arrays(name: str, tree):

@@ -1,12 +1,14 @@
 """Networks of brainstate layers, and long sequences in blocks of time."""
 
 from collections.abc import Callable, Iterable
+from functools import partial
 from typing import Any
 
 import brainstate
 from brainstate import nn
 
 from .._checks import check_function
+from .._following import attributes
 from .._time.sequential import apply_layers, check_flags, check_layers
 from .._time.unroll import transforms_of, unroll_blocks
 from .._wrong_calls import AnswersWrongCalls
@@ -36,6 +38,8 @@ class SpikingSequential(AnswersWrongCalls, nn.Module):
         whose own ``return_spikes`` is True and which returns such a pair. Elsewhere, that one's spikes are dropped.
       mixes_examples: whether layers may mix the examples of a batch, as statistics over it do, or ``xs`` has no batch
         axis: then none is tried for that.
+      events: whether the products of all layers, at any depth, pass over what is 0, as :mod:`brainsurr.events` says,
+        which is faster on a CPU where few inputs are not 0. None leaves each layer as it is; False makes all dense.
 
     Example:
       >>> import brainstate, jax.numpy as jnp
@@ -48,10 +52,17 @@ class SpikingSequential(AnswersWrongCalls, nn.Module):
       (10, 4, 2)
     """
 
-    def __init__(self, layers: Iterable[Callable], *, return_spikes: bool = False, mixes_examples: bool = False):
+    def __init__(
+        self,
+        layers: Iterable[Callable],
+        *,
+        return_spikes: bool = False,
+        mixes_examples: bool = False,
+        events: bool | None = None,
+    ):
         super().__init__()
         self.layers = list(check_layers(layers))
-        self.return_spikes, self.mixes_examples = return_spikes, mixes_examples
+        self.return_spikes, self.mixes_examples, self.events = return_spikes, mixes_examples, events
         check_flags(self)
 
     def init_state(self, batch_size: int | None = None, **kwargs):
@@ -68,7 +79,7 @@ class SpikingSequential(AnswersWrongCalls, nn.Module):
 
     def update(self, xs):
         states = [_hidden_values(layer) for layer in self.layers]
-        return apply_layers(self, states, xs, _as_function, _call_layer, _as_product)[1]
+        return apply_layers(self, states, xs, _as_function, _products_follow, _call_layer, _as_product)[1]
 
 
 def _hidden_values(layer) -> list[Any]:
@@ -91,6 +102,39 @@ def _as_function(layer) -> Callable:
         return None if trace.get_write_states() else ys
 
     return call
+
+
+def _products_follow(layer):
+    """Give linear layers and convolutions, which take no function for their product, another method in this context."""
+
+    def methods():
+        for module in brainstate.graph.nodes(layer).values() if isinstance(layer, nn.Module) else ():
+            if type(module) is nn.Linear:
+                yield module, {"update": partial(_linear, module)}
+            elif isinstance(module, nn.Conv2d) and type(module)._conv_op is nn.Conv2d._conv_op:
+                yield module, {"_conv_op": partial(_convolve, module)}
+
+    return attributes(methods())
+
+
+def _linear(layer, x):
+    """Do what ``brainstate.nn.Linear`` does."""
+    from .. import events
+
+    params = layer.weight.value
+    weight = params["weight"] if layer.w_mask is None else params["weight"] * layer.w_mask
+    y = events.dot(x, weight)
+    return y + params["bias"] if "bias" in params else y
+
+
+def _convolve(layer, x, params):
+    """Do what a convolution of brainstate does."""
+    from .. import events
+
+    weight = params["weight"] if layer.w_mask is None else params["weight"] * layer.w_mask
+    how = layer.stride, layer.padding, layer.lhs_dilation, layer.rhs_dilation, layer.dimension_numbers
+    y = events.conv_general_dilated(x, weight, *how, feature_group_count=layer.groups)
+    return y + params["bias"] if "bias" in params else y
 
 
 def _as_product(layer) -> Callable | None:

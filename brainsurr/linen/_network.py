@@ -10,6 +10,7 @@ from flax import linen as nn
 from flax.core import DenyList
 
 from .._checks import check_kind
+from .._following import attributes, is_on
 from .._time import sequential
 from .._time.unroll import Transforms, unroll_blocks
 from .._wrong_calls import AnswersWrongCalls
@@ -43,6 +44,8 @@ class SpikingSequential(AnswersWrongCalls, nn.Module):
         whose own ``return_spikes`` is True and which returns such a pair. Elsewhere, that one's spikes are dropped.
       mixes_examples: whether layers may mix the examples of a batch, as statistics over it do, or ``xs`` has no batch
         axis: then none is tried for that.
+      events: whether the products of all layers, at any depth, pass over what is 0, as :mod:`brainsurr.events` says,
+        which is faster on a CPU where few inputs are not 0. None leaves each layer as it is; False makes all dense.
 
     Example:
       >>> import jax, jax.numpy as jnp
@@ -61,6 +64,7 @@ class SpikingSequential(AnswersWrongCalls, nn.Module):
     layers: Iterable[Callable]
     return_spikes: bool = dataclasses.field(default=False, kw_only=True)
     mixes_examples: bool = dataclasses.field(default=False, kw_only=True)
+    events: bool | None = dataclasses.field(default=None, kw_only=True)
 
     def __post_init__(self):
         sequential.check_flags(self)
@@ -81,7 +85,7 @@ class SpikingSequential(AnswersWrongCalls, nn.Module):
 
     def __call__(self, carry, xs):
         return sequential.apply_layers(
-            self, carry, xs, _as_function, as_product=_as_product, is_convolution=_is_convolution
+            self, carry, xs, _as_function, _products_follow, as_product=_as_product, is_convolution=_is_convolution
         )
 
 
@@ -95,6 +99,20 @@ def _as_function(layer) -> Callable | None:
         return None
     module, variables = layer.unbind()
     return partial(module.apply, variables, rngs=dict.fromkeys(layer.scope.rngs, jax.random.key(0)))  # type: ignore[union-attr]
+
+
+def _products_follow(layer):
+    from ..events import functions_of
+
+    def follow(method, args, kwargs, context):
+        module, new = context.module, {}
+        kinds = (nn.Dense, nn.DenseGeneral, nn.Conv)
+        if is_on() and isinstance(module, kinds) and not sequential.functions_replaced(module):
+            new = functions_of(module)
+        with attributes([(module, new)]):
+            return method(*args, **kwargs)
+
+    return nn.intercept_methods(follow)
 
 
 def _as_product(layer) -> Callable | None:

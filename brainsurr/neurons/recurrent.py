@@ -28,6 +28,7 @@ class Recurrent(Neuron):
       kernel: the weights :math:`W`, ``[features, features]``, from the first axis to the second.
       self_connections: whether a neuron feeds itself. If not, the diagonal of :math:`W` counts as 0 and gets no
         gradient, whatever it is.
+      events: whether the product passes over what is 0, as :func:`brainsurr.events.dot`.
 
     Raises:
       TypeError: ``neuron`` is not a neuron.
@@ -49,6 +50,7 @@ class Recurrent(Neuron):
     neuron: Neuron
     kernel: Any
     self_connections: bool = True
+    events: bool = False
 
     def _check(self, name, value):
         super()._check(name, value)
@@ -92,5 +94,8 @@ class Recurrent(Neuron):
             state, s = state, jax.tree.leaves(state)[self.neuron.states.index("s")]
         else:
             state, s = state
-        state, y = self.neuron._advance(state, x + jnp.dot(s.astype(x.dtype), self.weights.astype(x.dtype)))
+        product: Any = jnp.dot
+        if self.events:
+            from ..events import dot as product  # here: it takes as long to import as all neurons
+        state, y = self.neuron._advance(state, x + product(s.astype(x.dtype), self.weights.astype(x.dtype)))
         return (state if self._inside_has_spikes else (state, y.astype(s.dtype))), y

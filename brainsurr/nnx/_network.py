@@ -8,6 +8,7 @@ import jax
 from flax import nnx
 
 from .._checks import check_kind
+from .._following import attributes
 from .._time import sequential
 from .._time.unroll import JAX, unroll_blocks
 from .._wrong_calls import AnswersWrongCalls
@@ -38,6 +39,8 @@ class SpikingSequential(AnswersWrongCalls, nnx.Module):
         whose own ``return_spikes`` is True and which returns such a pair. Elsewhere, that one's spikes are dropped.
       mixes_examples: whether layers may mix the examples of a batch, as statistics over it do, or ``xs`` has no batch
         axis: then none is tried for that.
+      events: whether the products of all layers, at any depth, pass over what is 0, as :mod:`brainsurr.events` says,
+        which is faster on a CPU where few inputs are not 0. None leaves each layer as it is; False makes all dense.
 
     Example:
       >>> import jax.numpy as jnp
@@ -52,9 +55,16 @@ class SpikingSequential(AnswersWrongCalls, nnx.Module):
       (10, 4, 2)
     """
 
-    def __init__(self, layers: Iterable[Callable], *, return_spikes: bool = False, mixes_examples: bool = False):
+    def __init__(
+        self,
+        layers: Iterable[Callable],
+        *,
+        return_spikes: bool = False,
+        mixes_examples: bool = False,
+        events: bool | None = None,
+    ):
         self.layers = nnx.List(sequential.check_layers(layers))
-        self.return_spikes, self.mixes_examples = return_spikes, mixes_examples
+        self.return_spikes, self.mixes_examples, self.events = return_spikes, mixes_examples, events
         sequential.check_flags(self)
 
     def initialize_carry(self, input_shape: tuple[int, ...], rngs: nnx.Rngs | nnx.RngStream | None = None):
@@ -75,7 +85,7 @@ class SpikingSequential(AnswersWrongCalls, nnx.Module):
 
     def __call__(self, carry, xs):
         return sequential.apply_layers(
-            self, carry, xs, _as_function, as_product=_as_product, is_convolution=_is_convolution
+            self, carry, xs, _as_function, _products_follow, as_product=_as_product, is_convolution=_is_convolution
         )
 
 
@@ -97,6 +107,15 @@ def _as_function(layer) -> Callable | None:
 
 
 _OTHER = nnx.Not(nnx.Any(nnx.Param, nnx.RngState))  # variables that a layer in training may change
+
+
+def _products_follow(layer):
+    from ..events import functions_of
+
+    modules = [module for _, module in nnx.iter_modules(layer)] if isinstance(layer, nnx.Module) else []
+    kinds = (nnx.Linear, nnx.LinearGeneral, nnx.Conv)
+    ours = [module for module in modules if isinstance(module, kinds) and not sequential.functions_replaced(module)]
+    return attributes((module, functions_of(module)) for module in ours)
 
 
 def _as_product(layer) -> Callable | None:

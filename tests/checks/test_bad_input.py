@@ -215,6 +215,8 @@ KINDS: dict[str, Kind] = {
     "float": kind(bad=NO_NUMBER, odd=NUMBERS + NOT_FINITE),
     **{f"{module} float": FINITE for module in ("neurons", "nnx", "linen", "brainstate")},
     **dict.fromkeys(("linen parent", "linen name", "wrt"), OF_THE_HOST),
+    "dot w": array(3, 2, bad=(filled(3), filled(2, 2), filled(3, 2).astype("i4")))._replace(odd=()),
+    "SpikingSequential events": kind(None, False, True, bad=(0, 1, 2.0, np.ones(2), Traced(True))),
     # Surrogates.
     **dict.fromkeys(("x", "detached s"), array(2, 3)),
     **dict.fromkeys(("surrogate", "surrogate_init"), SURROGATE),
@@ -324,6 +326,7 @@ PACKAGE = str(Path(bs.__file__).parent)
 # Users do not call these: what `diagnose` and `check_gradients` return, and the base class of neurons.
 NOT_CALLED = ("Diagnosis", "GradientReport", "LayerReport", "ParameterGradient", "neurons.Neuron")
 NOT_CALLED += ("cpu.split", "cpu.use_all_cores")  # of the process: tests/time/test_cpu.py
+NOT_CALLED += ("events.available", "events.dot_general", "events.conv_general_dilated")  # the last two as those of jax
 # By which words a message says what was expected, and what it may call an argument besides its name.
 EXPECTS = re.compile(
     r"expected|outside \[|does not broadcast|not a parameter of|not learnable|in the (source|target)|undefined"
