@@ -28,10 +28,12 @@ NAMES = {
     "optim": "train",
     "nir": "nir",
     "_nir": "nir",
+    "events._kernels": "events",
 }
 IMPORTS = {  # the modules that import with an extra; with other extras none does
     "flax": {"nnx", "linen", "optim"},  # Flax brings optax
     "brainstate": {"brainstate"},
+    "events": {"events._kernels"},
     "nir": {"nir", "_nir"},
     "plot": {"plot"},
     "train": {"plot", "optim"},

@@ -255,7 +255,7 @@ FAULTS = [
     Fault("_time/unroll.py", "x[blocks * size :]", "x[(blocks - 1) * size :]", "unroll"),
     Fault(
         "_time/unroll.py",
-        'policy = jax.checkpoint_policies.dots_saveable if remat == "dots" else None',
+        'policy = _products_saveable if remat == "dots" else None',
         "policy = None",
         "unroll",
     ),

@@ -38,7 +38,7 @@ def pages() -> dict[str, str]:
         "docs/evidence.md": evidence.parts(outcomes),
         "docs/studies.md": evidence.studies(outcomes),
         "docs/speed.md": speed.parts(RESULTS / "speed"),
-        "docs/fast-on-a-cpu.md": {"gains": speed.gains(RESULTS / "speed")},
+        "docs/fast-on-a-cpu.md": {name: part(RESULTS / "speed") for name, part in speed.ON_A_CPU.items()},
         "docs/withstands.md": robustness.parts(),
         "docs/neurons.md": {"table": of_neurons()},
         "docs/nir.md": {"tables": nir.part(committed("nir"))},

@@ -36,10 +36,14 @@ class Peer(NamedTuple):
 # torch has CPU builds for every Python, but plain `pip install torch` may take gigabytes of CUDA with it: one Python.
 JAX, TORCH, FLOATS, BOTH = ("3.13", "3.12", "3.11"), ("3.11",), ("float32",), ("float32", "uint8")
 UNROLLS = ("unroll", "unroll_checkpointed", "unroll, scan_unroll=1", "unroll_checkpointed, scan_unroll=1")
+MODES = ("dots", "full", "none", "layer by layer")
+WAYS = (*MODES, *(f"{mode}, events" for mode in MODES))
 SCALED = "takes (1 - decay) of its input: weights and learning rate are scaled to make up for it"
 PEERS = {
     "products": Peer(("jax",), JAX, ("all steps at once",), FLOATS, ("jax",), ("no neurons: a floor, not a network",)),
-    "brainsurr": Peer(("flax",), JAX, ("dots", "full", "none", "layer by layer"), BOTH[::-1], ("jax", "flax")),
+    "brainsurr": Peer(
+        ("flax", "numba"), JAX, (*MODES, *(f"{mode}, events" for mode in MODES)), BOTH[::-1], ("jax", "flax")
+    ),
     "spyx": Peer(
         ("spyx",),
         JAX,

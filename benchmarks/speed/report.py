@@ -3,10 +3,11 @@
 import json
 
 from ..lib.report import claim_table, wrapped
-from .claims import activation, bandwidth, convolution, first_step, imports, live, long, peers, train_step
+from .claims import activation, bandwidth, convolution, events, first_step, imports, live, long, peers, train_step
 
 CLAIMS = {
     "train-step": train_step,
+    "events": events,
     "long": long,
     "convolution": convolution,
     "live": live,
@@ -17,6 +18,7 @@ CLAIMS = {
     "peers": peers,
 }
 ON_A_GPU = ("train-step", "long", "activation", "bandwidth")
+NOT_YET = "Not measured yet by `make bench`."
 COMMAND = f"python -m benchmarks.speed --out benchmarks/results/speed-gpu {' '.join(ON_A_GPU)}"
 
 
@@ -61,7 +63,16 @@ def gains(folder):
     """Return the part of docs/fast-on-a-cpu.md: what devices and kept pages gain, and where it was measured."""
     result = load(folder)["peers"]
     table = peers.gains(result)
-    return f"{table}\n\n{wrapped(f'On {_where(result)}.')}" if table else "Not measured yet by `make bench`."
+    return f"{table}\n\n{wrapped(f'On {_where(result)}.')}" if table else NOT_YET
+
+
+def of_events(folder):
+    """Return another part of that page: what events gain, and where the dense product takes over."""
+    result = load(folder).get("events")
+    return f"{events.report(result)}\n\n{wrapped(f'On {_where(result)}.')}" if result else NOT_YET
+
+
+ON_A_CPU = {"gains": gains, "events": of_events}
 
 
 def _elsewhere(result):

@@ -15,12 +15,15 @@ file, since numba compiles anew when the file of a function changes, and not whe
 import inspect
 from unittest import mock
 
-from llvmlite import binding, ir
-from numba import types
-from numba.core import cgutils, compiler, config
-from numba.core.compiler_lock import global_compiler_lock
-from numba.core.registry import cpu_target
-from numba.extending import intrinsic
+from .._wrong_calls import needs
+
+with needs("events"):
+    from llvmlite import binding, ir
+    from numba import types
+    from numba.core import cgutils, compiler, config
+    from numba.core.compiler_lock import global_compiler_lock
+    from numba.core.registry import cpu_target
+    from numba.extending import intrinsic
 
 _INT, _FLOAT = ir.IntType(64), ir.FloatType()
 
@@ -33,6 +36,7 @@ FLOATS, BYTES, CODES = range(3)  # what x is: float32; uint8 or bool; int8, in w
 
 _LISTED = 64  # rows whose entries are listed at a time
 _SORTED = 128  # and of a transposed product, which sorts them by column
+_LINE = _SORTED + 16  # entries from one column's list to the next: powers of 2 would meet in the same lines of a cache
 _SLICE = 1024  # columns, or as many weights as stay in the cache of a core: 1 MB
 _CACHE = 2**18
 _SMALL = 2**16  # inputs that one thread is done with before another would start
@@ -155,13 +159,16 @@ _no_memory = _text("brainsurr.events: out of memory")
 
 
 def _adds(floats: int, vectors: int):
-    """Return a function that adds listed rows, times their factors, to a row of ``floats * vectors`` in registers."""
+    """Return a function that adds listed rows, times their factors, to a row of ``floats * vectors`` in registers.
+
+    The row starts from 0 if it is ``fresh``, from what it holds if not.
+    """
     vector = ir.VectorType(_FLOAT, floats)
 
     @intrinsic
-    def add(typing, total, rows, stride, where, what, found):
+    def add(typing, total, rows, stride, where, what, found, fresh):
         def code(context, builder, signature, args):
-            total, rows, stride, where, what, found = args
+            total, rows, stride, where, what, found, fresh = args
             total, rows, what = (builder.inttoptr(p, _FLOAT.as_pointer()) for p in (total, rows, what))
             where = builder.inttoptr(where, ir.IntType(32).as_pointer())
 
@@ -170,7 +177,8 @@ def _adds(floats: int, vectors: int):
                 return [builder.bitcast(p, vector.as_pointer()) for p in at]
 
             stores = parts(total)
-            before = [builder.load(p, align=4) for p in stores]
+            is_fresh, zeros = builder.icmp_signed("!=", fresh, _INT(0)), vector([0.0] * floats)
+            before = [builder.select(is_fresh, zeros, builder.load(p, align=4)) for p in stores]
             entry, (test, body, end) = builder.block, [builder.append_basic_block() for _ in range(3)]
             builder.branch(test)
             builder.position_at_end(test)
@@ -193,12 +201,13 @@ def _adds(floats: int, vectors: int):
                 builder.store(s, part, align=4)
             return context.get_dummy_value()
 
-        return types.none(*[types.int64] * 6), code
+        return types.none(*[types.int64] * 7), code
 
     return add
 
 
-_add_wide, _add_16, _add_4, _add_1 = _adds(16, _WIDE // 16), _adds(16, 1), _adds(4, 1), _adds(1, 1)
+_add_wide, _add_32, _add_16 = _adds(16, _WIDE // 16), _adds(16, 2), _adds(16, 1)
+_add_4, _add_1 = _adds(4, 1), _adds(1, 1)
 
 
 # ---- The loops. What names an array is its address. `range` has no step, which numba would have to check.
@@ -256,20 +265,23 @@ def _least(a, b):
 
 
 @_compiled
-def _add(first, last, total, rows, stride, where, what, found):
+def _add(first, last, total, rows, stride, where, what, found, fresh):
     """Add listed rows to one row, at the columns from ``first`` to ``last``."""
     while first < last:
         if first + _WIDE <= last:
-            _add_wide(total + 4 * first, rows + 4 * first, stride, where, what, found)
+            _add_wide(total + 4 * first, rows + 4 * first, stride, where, what, found, fresh)
             first += _WIDE
+        elif first + 32 <= last:
+            _add_32(total + 4 * first, rows + 4 * first, stride, where, what, found, fresh)
+            first += 32
         elif first + 16 <= last:
-            _add_16(total + 4 * first, rows + 4 * first, stride, where, what, found)
+            _add_16(total + 4 * first, rows + 4 * first, stride, where, what, found, fresh)
             first += 16
         elif first + 4 <= last:
-            _add_4(total + 4 * first, rows + 4 * first, stride, where, what, found)
+            _add_4(total + 4 * first, rows + 4 * first, stride, where, what, found, fresh)
             first += 4
         else:
-            _add_1(total + 4 * first, rows + 4 * first, stride, where, what, found)
+            _add_1(total + 4 * first, rows + 4 * first, stride, where, what, found, fresh)
             first += 1
     return 0
 
@@ -321,15 +333,16 @@ def _find(kind, x, start, count, where, what):
 
 @_compiled
 def _find_in_image(job, number, image):
-    """List what is not 0 in an image: its number, where each pixel starts, then channels and values."""
+    """List what is not 0 in an image: its number, where each pixel starts, then places in their line, and values."""
     channels, pixels = _int(job, CHANNELS), _int(job, HEIGHT_IN) * _int(job, WIDTH_IN)
     where = image + 8 * (pixels + 2)
     what, count = where + 4 * (pixels * channels + 1), pixels * channels
     found, e = _find(_int(job, KIND), _int(job, X), number * count, count, where, what), 0
+    width = _int(job, WIDTH_IN)
     for p in range(pixels):
         _write_int(image, 1 + p, e)
         while e < found and _index(where, e) < (p + 1) * channels:
-            _write_index(where, e, _index(where, e) - p * channels)
+            _write_index(where, e, _index(where, e) - p // width * width * channels)
             e += 1
     _write_int(image, 1 + pixels, found)
     _write_int(image, 0, number)
@@ -349,17 +362,30 @@ def _find_in_patch(job, row, low, high, image, where, what):
     top = row % patches // width_out * _int(job, STRIDE_H) - _int(job, PADDED_H)
     left = row % patches % width_out * _int(job, STRIDE_W) - _int(job, PADDED_W)
     taps_w, apart_h, apart_w = _int(job, TAPS_W), _int(job, APART_H), _int(job, APART_W)
-    found, columns = 0, high - low
+    found, columns, run = 0, high - low, 1
+    if apart_w == 1:
+        run = taps_w  # neighbours, which are listed one behind the other
     for a in range(_int(job, TAPS_H)):
-        h = top + a * apart_h
-        for b in range(taps_w):
-            w, first = left + b * apart_w, (a * taps_w + b) * channels - low
-            if 0 <= h < height and 0 <= w < width and first + channels > 0 and first < columns:
-                for e in range(_int(image, 1 + h * width + w), _int(image, 2 + h * width + w)):
-                    column = first + _index(where_in, e)
-                    _write_index(where, found, column)
-                    _write_float(what, found, _float(what_in, e))
-                    found += 0 <= column < columns
+        h, b = top + a * apart_h, 0
+        while b < taps_w and 0 <= h < height:
+            w = left + b * apart_w
+            before = w if w > 0 else 0
+            shift = (a * taps_w + b - w) * channels - low
+            if before < _least(w + run, width):
+                start = _int(image, 1 + h * width + before)
+                end = _int(image, 1 + h * width + _least(w + run, width))
+                if columns == _int(job, COLUMNS):
+                    for e in range(end - start):
+                        _write_index(where, found + e, _index(where_in, start + e) + shift)
+                        _write_float(what, found + e, _float(what_in, start + e))
+                    found += end - start
+                else:
+                    for e in range(start, end):
+                        column = _index(where_in, e) + shift
+                        _write_index(where, found, column)
+                        _write_float(what, found, _float(what_in, e))
+                        found += 0 <= column < columns
+            b += run
     return found
 
 
@@ -377,8 +403,6 @@ def _multiply(job, first, last, room, image):
     wide = _least(columns, _SLICE)
     line = 4 * (wide + 1)  # bytes of the list of a row
     where, what, count = room, room + _LISTED * line, room + 2 * _LISTED * line
-    for i in range(first * width, last * width):
-        _write_float(y, i, 0.0)
     low = 0
     while low < columns:
         weights = _int(job, W) + 4 * low * width
@@ -393,10 +417,54 @@ def _multiply(job, first, last, room, image):
                 end = _least(width, tile + _WIDE)
                 for r in range(rows):
                     total, found = y + 4 * (block + r) * width, _int(count, r)
-                    _add(tile, end, total, weights, width, where + r * line, what + r * line, found)
+                    fresh = 1 if low == 0 else 0
+                    _add(tile, end, total, weights, width, where + r * line, what + r * line, found, fresh)
                 tile += _WIDE
             block += _LISTED
         low += wide
+    return 0
+
+
+@_compiled
+def _stepped(place, stride):
+    """Return which step of a stride a place is, or -1 if it is between two."""
+    if stride == 1:
+        return place
+    return place // stride if place % stride == 0 else -1
+
+
+@_compiled
+def _convolve(job, first, last, image):
+    """Write the convolution of some images: what is not 0 in a pixel goes to each output that the pixel is part of."""
+    channels, width, height, out = _int(job, CHANNELS), _int(job, WIDTH_IN), _int(job, HEIGHT_IN), _int(job, WIDTH)
+    width_out, height_out = _int(job, WIDTH_OUT), _int(job, HEIGHT_OUT)
+    taps_w, stride_h, stride_w = _int(job, TAPS_W), _int(job, STRIDE_H), _int(job, STRIDE_W)
+    padded_h, padded_w, apart_h, apart_w = (
+        _int(job, PADDED_H),
+        _int(job, PADDED_W),
+        _int(job, APART_H),
+        _int(job, APART_W),
+    )
+    where = image + 8 * (height * width + 2)
+    what = where + 4 * (height * width * channels + 1)
+    for number in range(first, last):
+        y = _int(job, Y) + 4 * number * height_out * width_out * out
+        for i in range(height_out * width_out * out):
+            _write_float(y, i, 0.0)
+        _find_in_image(job, number, image)
+        for p in range(height * width):
+            start, end = _int(image, 1 + p), _int(image, 2 + p)
+            if start < end:
+                h_in, w_in = p // width, p % width
+                for a in range(_int(job, TAPS_H)):
+                    h = _stepped(h_in + padded_h - a * apart_h, stride_h)
+                    if 0 <= h < height_out:
+                        for b in range(taps_w):
+                            w = _stepped(w_in + padded_w - b * apart_w, stride_w)
+                            if 0 <= w < width_out:
+                                total = y + 4 * (h * width_out + w) * out
+                                weights = _int(job, W) + 4 * (a * taps_w + b - w_in) * channels * out
+                                _add(0, out, total, weights, out, where + 4 * start, what + 4 * start, end - start, 0)
     return 0
 
 
@@ -405,7 +473,7 @@ def _multiply_transposed(job, first, last, room, image):
     """Write ``y = x^T g`` for some columns of x: these rows of y, or some of them, stay in the cache."""
     rows, width, y = _int(job, ROWS), _int(job, WIDTH), _int(job, Y)
     wide = _least(_SLICE, 64 + _CACHE // width)
-    line = 4 * _SORTED  # bytes of the list of a column
+    line = 4 * _LINE  # bytes of the list of a column
     where, what, at = room, room + 4 * (_SLICE + 1), room + 8 * (_SLICE + 1)
     of = at + line * _SLICE
     count = of + line * _SLICE
@@ -422,12 +490,12 @@ def _multiply_transposed(job, first, last, room, image):
                 for e in range(_list(job, block + r, low, high, image, where, what)):
                     i = _index(where, e)
                     found = _int(count, i)
-                    _write_index(at, i * _SORTED + found, r)
-                    _write_float(of, i * _SORTED + found, _float(what, e))
+                    _write_index(at, i * _LINE + found, r)
+                    _write_float(of, i * _LINE + found, _float(what, e))
                     _write_int(count, i, found + 1)
             start = _int(job, W) + 4 * block * width
             for i in range(high - low):
-                _add(0, width, y + 4 * (low + i) * width, start, width, at + i * line, of + i * line, _int(count, i))
+                _add(0, width, y + 4 * (low + i) * width, start, width, at + i * line, of + i * line, _int(count, i), 0)
             block += _SORTED
         low += wide
     return 0
@@ -440,15 +508,19 @@ def _do(job, part):
     if _int(job, TAPS_H):
         pixels = _int(job, HEIGHT_IN) * _int(job, WIDTH_IN)
         image = 8 * (pixels + 3) + 8 * (pixels * _int(job, CHANNELS) + 1)
-    lists = 8 * (_SLICE + 1) * (_SORTED + 2) if transposed else 8 * _LISTED * (_SLICE + 2)
+    lists = 8 * (_SLICE + 1) * (_LINE + 2) if transposed else 8 * _LISTED * (_SLICE + 2)
     room = _malloc(lists + image)
     if room == 0:
         return 0
     _write_int(room + lists, 0, -1)
     share, parts = _int(job, COLUMNS) if transposed else _int(job, ROWS), _int(job, PARTS)
+    if _int(job, TAPS_H) and not transposed:
+        share //= _int(job, HEIGHT_OUT) * _int(job, WIDTH_OUT)
     first, last = share * part // parts, share * (part + 1) // parts
     if transposed:
         _multiply_transposed(job, first, last, room, room + lists)
+    elif _int(job, TAPS_H):
+        _convolve(job, first, last, room + lists)
     else:
         _multiply(job, first, last, room, room + lists)
     _free(room)

@@ -22,8 +22,10 @@ from jax.sharding import PartitionSpec as P
 from . import _library
 
 # By whether it is a convolution, and transposed: the share of what is not 0, beyond which the dense product is faster.
-# Measured by `python -m benchmarks.speed crossing`.
-CROSSINGS = {(False, False): 0.15, (False, True): 0.15, (True, False): 0.08, (True, True): 0.2}
+# Measured by `python -m benchmarks.speed events`.
+CROSSINGS = {(False, False): 0.2, (False, True): 0.25, (True, False): 0.3, (True, True): 0.5}
+_STRIDED = 0.1  # of a convolution with strides, of which the dense one skips most of the work
+_TINY = 2**19  # multiplications, of which the dense product makes fewer before the loops are called
 _SAMPLED = 64  # rows in which what is not 0 is counted
 
 
@@ -36,7 +38,7 @@ class Product:
       window: strides, padding and dilation of a convolution, each of height and width; None of a matrix.
       precision: of the dense product.
       transposed: whether the gradient of the weights is computed, of x and that of the output.
-      are_spikes: whether x, of floats, holds 0, 1 and NaN alone. The backward pass then keeps a byte of each.
+      are_spikes: whether x, of floats, holds 0, 1 and NaN alone.
     """
 
     weights: tuple[int, ...]
@@ -70,9 +72,13 @@ def multiply(product: Product, x, w):
     if jax.sharding.get_abstract_mesh().manual_axes:  # in `shard_map`, what one varies over, the other must as well
         w = jnp.where(False, jnp.zeros_like(x, w.dtype, shape=()), w)
         x = jnp.where(False, jnp.zeros_like(w, x.dtype, shape=()), x)
-    return _bind(x, w, product)
+    if product.are_spikes and x.dtype == jnp.float32:
+        return _bind((x, jnp.where(jnp.isnan(x), -1, x).astype(jnp.int8)), w, product)
+    return _bind((x,), w, product)
 
 
+# Its operands are x, of spikes their codes as well, and w. With codes, what is compiled reads them and not x. But the
+# rules differentiate in x: so derivatives of every order are right, and XLA keeps the bytes alone.
 product_p = Primitive("events_product")
 
 
@@ -84,62 +90,65 @@ def _on_devices():
     return jax.make_jaxpr(alone)(0.0)
 
 
-def _bind(x, w, product):
-    return product_p.bind(x, w, product=product, on=_on_devices())
+def _bind(xs, w, product):
+    return product_p.bind(*xs, w, product=product, on=_on_devices())
 
 
-product_p.def_impl(jax.jit(lambda x, w, product, on: _bind(x, w, product), static_argnames=("product", "on")))
+product_p.def_impl(jax.jit(product_p.bind, static_argnames=("product", "on")))
 
 
 @product_p.def_abstract_eval
-def _abstract(x, w, *, product, on):
-    like = (jax.ShapeDtypeStruct(x.shape, jnp.float32), jax.ShapeDtypeStruct(w.shape, w.dtype))
-    shape = product.weights if product.transposed else jax.eval_shape(product.dense, *like).shape
+def _abstract(x, *codes_and_w, product, on):
+    w = codes_and_w[-1]
+    shape = product.weights if product.transposed else jax.eval_shape(product.dense, _like(x), _like(w)).shape
     replicated = NamedSharding(w.sharding.mesh, P(*[None] * len(shape)))  # also in `shard_map`, as one device sees it
     return w.update(shape=shape, weak_type=False, sharding=replicated)
 
 
 def _jvp(primals, tangents, *, product, on):
-    (x, w), (dx, dw) = primals, tangents
-    is_float = x.dtype == jnp.float32
-    if product.are_spikes and is_float:
-        x = jnp.where(jnp.isnan(x), -1, x).astype(jnp.int8)
-    y, terms = _bind(x, w, product), []
-    if type(dx) is not ad.Zero and is_float:
+    (*xs, w), (dx, *_, dw) = primals, tangents
+    terms = []
+    if type(dx) is not ad.Zero and xs[0].dtype == jnp.float32:
         terms.append(product.dense(dx, w))
     if type(dw) is not ad.Zero:
-        terms.append(_bind(x, dw, product))
+        terms.append(_bind(xs, dw, product))
+    y = _bind(xs, w, product)
     return y, functools.reduce(jnp.add, terms) if terms else ad.Zero.from_primal_value(y)  # type: ignore[attr-defined]
 
 
-def _transpose(cotangent, x, w, *, product, on):
-    if ad.is_undefined_primal(x):
-        return jax.linear_transpose(lambda x: product.dense(x, w), x.aval)(cotangent)[0], None
-    return None, _bind(x, cotangent, product.flipped())
+def _transpose(cotangent, *operands, product, on):
+    *xs, w = operands
+    if ad.is_undefined_primal(xs[0]):
+        of_x = jax.linear_transpose(lambda x: product.dense(x, w), xs[0].aval)(cotangent)[0]
+        return of_x, *[None] * len(operands[1:])
+    return *[None] * len(xs), _bind(xs, cotangent, product.flipped())
 
 
-def _batch(args, axes, *, product, on):
+def _batch(operands, axes, *, product, on):
     """Make one more axis of rows, or of columns, of a batch of x or of w; multiply in turns where both have one."""
-    (x, w), (of_x, of_w), weights = args, axes, product.weights
-    if of_x is not None and of_w is not None:
-        both = jnp.moveaxis(x, of_x, 0), jnp.moveaxis(w, of_w, 0)
-        return jax.lax.map(lambda pair: _bind(pair[0], pair[1], product), both), 0
+    (*xs, w), (*of_xs, of_w) = operands, axes
+    if of_xs[0] is not None:
+        xs = [jnp.moveaxis(x, axis, 0) for x, axis in zip(xs, of_xs, strict=True)]
+    if of_xs[0] is not None and of_w is not None:
+        each = xs, jnp.moveaxis(w, of_w, 0)
+        return jax.lax.map(lambda one: _bind(one[0], one[1], product), each), 0
+
+    def merged(array, axis):
+        moved = jnp.moveaxis(array, axis, -2)
+        return moved.reshape(*moved.shape[:-2], -1)
+
     if of_w is not None or product.transposed:  # columns: of w and of the output, or of x and of the transposed output
-        at = -2 if of_w is None else -1
-        moved = jnp.moveaxis(w, of_w, -2) if of_w is not None else jnp.moveaxis(x, of_x, -2)
-        size = moved.shape[-2]
-        merged = moved.reshape(*moved.shape[:-2], size * moved.shape[-1])
-        wider = [*weights]
+        at, size = (-1, w.shape[of_w]) if of_w is not None else (-2, len(xs[0]))
+        wider = [*product.weights]
         wider[at] *= size
         wide = dataclasses.replace(product, weights=tuple(wider))
-        y = _bind(x, merged, wide) if of_w is not None else _bind(merged, w, wide)
+        y = _bind(xs, merged(w, of_w), wide) if of_w is not None else _bind([merged(x, 0) for x in xs], w, wide)
         axis = y.ndim + at
         return y.reshape(*y.shape[:axis], size, y.shape[axis] // size, *y.shape[axis + 1 :]), axis
-    x = jnp.moveaxis(x, of_x, 0)
     if product.window is None:
-        return _bind(x, w, product), 0
-    y = _bind(x.reshape(-1, *x.shape[2:]), w, product)
-    return y.reshape(*x.shape[:2], *y.shape[1:]), 0
+        return _bind(xs, w, product), 0
+    y = _bind([x.reshape(-1, *x.shape[2:]) for x in xs], w, product)
+    return y.reshape(*xs[0].shape[:2], *y.shape[1:]), 0
 
 
 ad.primitive_jvps[product_p] = _jvp
@@ -157,6 +166,10 @@ def _densely(product, x, w):
         return product.dense(x, w)
     y = product.dense(x.reshape(-1, x.shape[-1]), w.reshape(-1, w.shape[-1]))
     return y if product.transposed else y.reshape(*x.shape[:-1], w.shape[-1])
+
+
+def _like(x):
+    return jax.ShapeDtypeStruct(x.shape, jnp.float32)
 
 
 def _floats(x):
@@ -180,7 +193,9 @@ def _split(product, x, w):
         split: dict[str, Any] = {}
         for axes, argument in zip((w_axes, x_axes), arguments[::-1], strict=True):
             split |= dict(zip(axes, argument.sharding.spec, strict=False))
-        kept = {name: split.get(name) for name in (*rows, "m")}
+        kept = {name: split.get(name) for name in rows}
+        taken = set(jax.tree.leaves(list(kept.values())))  # one axis of the mesh can split one axis of the output
+        kept["m"] = None if taken & set(jax.tree.leaves(split.get("m"))) else split.get("m")
         return [NamedSharding(mesh, P(*map(kept.get, axes))) for axes in (x_axes, w_axes, y_axes)]
 
     def partition(mesh, arguments, result):
@@ -207,16 +222,23 @@ def _split(product, x, w):
 
 def _chosen(product, x, w):
     """Multiply what is not 0, or densely if that is too much: XLA chooses while it runs."""
-    rows = x.reshape(-1, x.shape[-1] if product.window is None else math.prod(x.shape[1:]))
-    sample = rows[:: max(1, len(rows) // _SAMPLED)]
-    few = jnp.mean(sample.astype(bool)) < CROSSINGS[product.window is not None, product.transposed]
+    crossing = CROSSINGS[product.window is not None, product.transposed]
+    if product.window is not None and not product.transposed and set(product.window[0]) != {1}:
+        crossing = min(crossing, _STRIDED) if crossing < 1 else crossing
+    rows = math.prod((w if product.transposed else jax.eval_shape(product.dense, _like(x), w)).shape[:-1])
+    if crossing >= 1:
+        return _by_the_loops(product, x, w)
+    if rows * math.prod(product.weights) < _TINY:
+        return _densely(product, x, w)
+    lines = x.reshape(-1, x.shape[-1] if product.window is None else math.prod(x.shape[1:]))
+    sample = lines[:: max(1, len(lines) // _SAMPLED)]
+    few = jnp.mean(sample.astype(bool)) < crossing
     return jax.lax.cond(few, functools.partial(_by_the_loops, product), functools.partial(_densely, product), x, w)
 
 
 def _by_the_loops(product, x, w):
     kind = {"float32": 0, "uint8": 1, "bool": 1, "int8": 2}[str(x.dtype)]
-    like = jax.ShapeDtypeStruct(x.shape, w.dtype)
-    y = jax.eval_shape(product.dense, like, w)
+    y = jax.eval_shape(product.dense, _like(x), w)
     if product.window is None:
         sizes = [math.prod(x.shape[:-1]), x.shape[-1], w.shape[-1], *[0] * 13]
     else:
@@ -238,19 +260,18 @@ def _lowering(multiply):
     return mlir.lower_fun(lambda x, w, *, product, on: multiply(product, x, w), multiple_results=False)
 
 
-_lower_densely, _lower_split = _lowering(_densely), _lowering(_split)
+_densely_lowered, _split_lowered = _lowering(_densely), _lowering(_split)
 
 
-def _lower_on_a_cpu(context, x, w, *, product, on):
-    given = context.avals_in
-    if context.module_context.lowering_parameters.for_export or 0 in (*given[0].shape, *given[1].shape):
-        return _lower_densely(context, x, w, product=product, on=on)
-    if _library.why_not():
-        return _lower_densely(context, x, w, product=product, on=on)
+def _lower(context, *operands, loops=False, **how):
+    """Compile the product of the last two operands: x or the codes of spikes, and w."""
+    given = context.avals_in[-2:]
+    exported = context.module_context.lowering_parameters.for_export
+    follows = loops and not exported and 0 not in (*given[0].shape, *given[1].shape) and not _library.why_not()
     # Without the mesh axes of `shard_map` that they vary over, which the call of the loops does not say.
     alone = context.replace(avals_in=[jax.core.ShapedArray(a.shape, a.dtype) for a in given])
-    return _lower_split(alone, x, w, product=product, on=on)
+    return (_split_lowered if follows else _densely_lowered)(alone, *operands[-2:], **how)
 
 
-mlir.register_lowering(product_p, _lower_densely)
-mlir.register_lowering(product_p, _lower_on_a_cpu, platform="cpu")
+mlir.register_lowering(product_p, _lower)
+mlir.register_lowering(product_p, functools.partial(_lower, loops=True), platform="cpu")

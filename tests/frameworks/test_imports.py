@@ -14,7 +14,7 @@ from tools import frameworks
 pytestmark = pytest.mark.slow  # processes
 
 FRAMEWORKS = ["flax", "brainstate", "optax", "matplotlib", "braintools", "brainunit", "orbax", "equinox", "tqdm"]
-FRAMEWORKS += ["sklearn", "nir", "h5py"]
+FRAMEWORKS += ["sklearn", "nir", "h5py", "numba", "llvmlite"]
 # Each module that is loaded when it is first used: the package that it needs, and the extra that installs it.
 OPTIONAL = {
     "nnx": ("flax", "flax"),
@@ -44,7 +44,7 @@ def test_a_module_loads_no_framework_but_its_own(module):
 
 
 def test_a_module_is_loaded_when_it_is_first_used():
-    names = sorted([*OPTIONAL, "cpu", "interop"])
+    names = sorted([*OPTIONAL, "cpu", "events", "interop"])
     code = f"""
 import importlib, json, sys
 import brainsurr as bs

@@ -15,7 +15,7 @@ from pages import DOCS, blocks, run
 
 from brainsurr import cpu
 
-START, NNX, LINEN, BRAINSTATE, *MAPPED = blocks(DOCS / "fast-on-a-cpu.md")
+EVENTS, ALONE, START, NNX, LINEN, BRAINSTATE, *MAPPED = blocks(DOCS / "fast-on-a-cpu.md")
 ROUNDED = 20 * 64 * (32 + 64)  # additions in a sum of the page's train step: over time, batch and inputs
 # Faults of a program with temporaries of 64 MB, and what came before it, as JSON.
 CODE = """

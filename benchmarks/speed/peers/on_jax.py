@@ -79,30 +79,31 @@ def products():
 
 
 def brainsurr():
-    """`unroll` with the `remat` of the mode, or layer by layer over all time steps."""
+    """`unroll` with the `remat` of the mode, or layer by layer over all time steps; with events if the mode says so."""
     from flax import nnx
 
     import brainsurr as bs
     from brainsurr.nnx import LI, LIF, SpikingSequential, unroll
 
-    def network(weights):
+    def network(weights, events=None):
         layers, rngs = [], nnx.Rngs(0)
         for w in weights:
             layers += [
                 nnx.Linear(*w.shape, use_bias=False, kernel_init=nnx.initializers.constant(w), rngs=rngs),
                 LIF(w.shape[1], decay=DECAY, threshold=THRESHOLD, spike_fn=bs.Arctan(ALPHA)),
             ]
-        return SpikingSequential([*layers[:-1], LI(weights[-1].shape[1], decay=DECAY)])
+        return SpikingSequential([*layers[:-1], LI(weights[-1].shape[1], decay=DECAY)], events=events)
 
     def build(job):
-        graphdef, params = nnx.split(network(job.net.weights()))
+        mode, _, events = job.mode.partition(", ")
+        graphdef, params = nnx.split(network(job.net.weights(), events == "events" or None))
 
         def logits(params, xs):
             net = nnx.merge(graphdef, params)
             carry = net.initialize_carry(xs.shape[1:])
-            if job.mode == "layer by layer":
+            if mode == "layer by layer":
                 return net(carry, xs)[1].mean(0)
-            return unroll(net, carry, xs, remat=job.mode, reduce="mean")[1]
+            return unroll(net, carry, xs, remat=mode, reduce="mean")[1]
 
         return descent(logits, params, job)
 

@@ -1,0 +1,519 @@
+"""Products by events: the numbers of dense ones, by loops where few inputs are not 0."""
+
+import ctypes
+import re
+import shutil
+import subprocess
+import sys
+from functools import partial
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from jax.sharding import AxisType, NamedSharding
+from jax.sharding import PartitionSpec as P
+
+from benchmarks.robustness.collectives import collectives
+from brainsurr import events
+from brainsurr._following import following
+from brainsurr.events import _kernels, _library, _product
+
+pytestmark = pytest.mark.numbers
+CALL = 'custom_call_target="brainsurr_product"'
+DOT, CONV = (events.dot_general, jax.lax.dot_general), (events.conv_general_dilated, jax.lax.conv_general_dilated)
+LAST, IMAGES = (((1,), (0,)), ((), ())), {"dimension_numbers": ("NHWC", "HWIO", "NHWC")}
+
+SAME = {"window_strides": (1, 1), "padding": "SAME"} | IMAGES
+same_size = partial(CONV[0], **SAME)
+
+
+@pytest.fixture(autouse=True)
+def chosen(monkeypatch):
+    """``chosen(loops)`` sets whether loops run in any case, or the dense product; loops at first."""
+
+    def choose(loops):
+        monkeypatch.setattr(_product, "CROSSINGS", dict.fromkeys(_product.CROSSINGS, 2.0 if loops else -1.0))
+        jax.clear_caches()  # a compiled program has chosen
+
+    choose(True)
+    yield choose
+    monkeypatch.undo()
+    jax.clear_caches()
+
+
+def inputs(shape, share, dtype="float32"):
+    """An array of which this share is not 0: of float32 graded and of both signs, of uint8 up to 255."""
+    rng = np.random.default_rng(0)
+    values = rng.normal(size=shape) if dtype == "float32" else rng.integers(1, 256, shape)
+    return np.where(rng.random(shape) < share, values, 0).astype(dtype)
+
+
+def weights(*shape, seed=1):
+    return np.random.default_rng(seed).normal(size=shape).astype(np.float32)
+
+
+def in_quarters(array):
+    """An array of small multiples of a quarter: no sum of theirs is rounded, in any order."""
+    return np.round(4 * array) / 4
+
+
+def has_loops(program, *args):
+    return CALL in program.lower(*args).compile().as_text()
+
+
+def all_of(product):
+    """A program for the product, and its gradients for a cotangent g: in the weights, and in x if it has floats."""
+
+    @jax.jit
+    def program(x, w, g):
+        y, by_w = jax.vjp(lambda w: product(x, w), w)
+        by_x = jax.vjp(lambda x: product(x, w), x)[1](g) if x.dtype not in (jnp.uint8, jnp.bool) else ()
+        return y, *by_w(g), *by_x
+
+    return program
+
+
+def assert_right(ours, dense, x, w):
+    """A product and its gradients are those in float64, but for each rounding of the terms of a sum, in any order."""
+    g = weights(*jax.eval_shape(ours, x, w).shape, seed=2)
+    assert has_loops(all_of(ours), x, w, g)
+    found = all_of(ours)(x, w, g)
+    with jax.enable_x64(True):
+        wide = [a.astype(float) for a in (x, w, g)]
+        exact, sizes = all_of(dense)(*wide), all_of(dense)(*map(np.abs, wide))
+    terms = w.size // w.shape[-1], g.size // g.shape[-1], w.size // x.shape[-1]
+    for one, other, size, n in zip(found, exact, sizes, terms, strict=False):
+        assert (one.shape, one.dtype) == (other.shape, jnp.float32)
+        assert np.all(np.abs(one - np.asarray(other)) <= (n + 1) * np.finfo(np.float32).eps * np.asarray(size))
+
+
+PLAIN = [  # the shape of x, the columns of w, the share of what is not 0
+    ((1, 1), 1, 1.0, "float32"),
+    ((3,), 16, 0.5, "uint8"),
+    ((1, 65), 64, 0.1, "bool"),
+    ((65, 20), 63, 0.1, "float32"),
+    ((130, 63), 65, 0.0, "float32"),
+    ((3, 64), 130, 1.0, "uint8"),
+    ((5, 13, 130), 260, 0.1, "bool"),
+    ((3, 260), 1100, 0.1, "uint8"),
+    ((2, 5, 3, 16), 20, 0.5, "float32"),
+    ((65, 1100), 3, 0.05, "float32"),
+    ((130, 1100), 65, 0.05, "uint8"),
+    ((3, 2100), 130, 1.0, "float32"),
+    ((3, 79), 4, 1.0, "uint8"),
+]
+
+
+@pytest.mark.parametrize(("shape", "m", "share", "dtype"), PLAIN)
+def test_a_product_and_its_gradients(shape, m, share, dtype):
+    x, w = inputs(shape, share, dtype), weights(shape[-1], m)
+    assert_right(events.dot, jnp.dot, x, w)
+    numbers = (((x.ndim - 1,), (0,)), ((), ()))
+    general = jax.jit(lambda x, w: events.dot_general(x, w, numbers, preferred_element_type=jnp.float32))
+    np.testing.assert_array_equal(general(x, w[:, None]), jax.jit(events.dot)(x, w)[..., None, :])
+
+
+CONVOLUTIONS = [  # the shapes of images and kernel, strides, padding, how far apart taps are
+    ((2, 5, 5, 3), (1, 1, 3, 1), (1, 1), "VALID", (1, 1), "float32"),
+    ((3, 7, 7, 1), (3, 5, 1, 16), (1, 1), "SAME", (1, 1), "uint8"),
+    ((2, 7, 9, 3), (3, 3, 3, 20), (2, 1), ((0, 2), (1, 0)), (1, 1), "bool"),
+    ((2, 9, 8, 20), (2, 3, 20, 3), (1, 3), ((2, -1), (-2, 3)), (1, 1), "float32"),
+    ((1, 9, 9, 3), (3, 2, 3, 65), (1, 1), "SAME", (2, 3), "uint8"),
+    ((2, 3, 3, 1), (5, 5, 1, 4), (2, 2), ((4, 4), (4, 4)), (1, 1), "float32"),
+    ((2, 3, 4, 200), (3, 3, 200, 5), (1, 1), "SAME", (1, 1), "float32"),  # more columns than are listed at a time
+    ((3, 17, 3), (3, 3, 5), (2,), ((2, 1),), (2,), "float32"),
+]
+
+
+@pytest.mark.parametrize("share", [0.1, 1.0])
+@pytest.mark.parametrize(("shape", "kernel", "strides", "padding", "apart", "dtype"), CONVOLUTIONS)
+def test_a_convolution_and_its_gradients(shape, kernel, strides, padding, apart, dtype, share):
+    how = IMAGES if len(shape) == 4 else {"dimension_numbers": ("NWC", "WIO", "NWC")}
+    how = {"window_strides": strides, "padding": padding, "rhs_dilation": apart} | how
+    assert_right(*(partial(convolve, **how) for convolve in CONV), inputs(shape, share, dtype), weights(*kernel))
+
+
+LARGE = [(events.dot, (131, 1100), (1100, 20)), (same_size, (9, 20, 20, 3), (3, 5, 3, 20))]
+
+
+@pytest.mark.parametrize(("product", "shape", "kernel"), LARGE)
+def test_sums_do_not_depend_on_how_many_threads_there_are(product, shape, kernel, monkeypatch):
+    x, w, g, found = inputs(shape, 0.05), weights(*kernel), weights(*shape[:-1], kernel[-1]), []
+    for threads in (1, 2, 3, 8):
+        monkeypatch.setattr(_product, "threads", lambda threads=threads: threads)
+        jax.clear_caches()
+        found += [all_of(product)(x, w, g)[:2]]
+        jax.tree.map(np.testing.assert_array_equal, found[-1], found[0])
+
+
+@pytest.mark.parametrize("loops", [False, True])
+@pytest.mark.parametrize("are_spikes", [False, True])
+def test_nan_and_infinity_spread_as_in_a_dense_product(are_spikes, loops, chosen):
+    x, w, g = np.sign(np.abs(inputs((9, 70), 0.3))), in_quarters(weights(70, 5)), in_quarters(weights(9, 5))
+    x[2, 3] = x[5, 69] = np.nan
+    x[3, 4], x[7, 0] = (1, 1) if are_spikes else (np.inf, -np.inf)
+    chosen(loops)
+    with following(None, are_spikes):
+        found = all_of(events.dot)(x, w, g)
+    jax.tree.map(np.testing.assert_array_equal, found, all_of(jnp.dot)(x, w, g))
+
+
+def test_a_weight_behind_zero_is_not_met(chosen):
+    """Whatever its sign; a dense product meets it."""
+    x, w = np.array([[0.0, 1.0], [-0.0, 2.0]], np.float32), np.array([[np.nan], [3.0]], np.float32)
+    np.testing.assert_array_equal(jax.jit(events.dot)(x, w), [[3.0], [6.0]])
+    chosen(False)
+    assert np.isnan(jax.jit(events.dot)(x, w)).all()
+
+
+@pytest.mark.parametrize("transposed", [False, True])
+@pytest.mark.parametrize("convolution", [False, True])
+def test_it_chooses_while_it_runs(convolution, transposed, monkeypatch):
+    """One program: what is behind a zero spreads where the dense product runs. A tiny product is dense."""
+    monkeypatch.undo()
+    jax.clear_caches()
+    k, m = 400, 32
+    product = partial(CONV[0], window_strides=(1, 1), padding="VALID", **IMAGES) if convolution else events.dot
+    shapes = ((-1, 1, 1, k), (1, 1, k, m), (-1, 1, 1, m)) if convolution else ((-1, k), (k, m), (-1, m))
+
+    @jax.jit
+    def compute(*args):
+        x, w, g = (a.reshape(shape) for a, shape in zip(args, shapes, strict=True))
+        y, back = jax.vjp(lambda w: product(x, w), w)
+        return back(g)[0] if transposed else y
+
+    for away in (-0.03, 0.03):
+        x = inputs((400, k), _product.CROSSINGS[convolution, transposed] + away)
+        w, g = weights(k, m), weights(400, m)
+        x[:, 5] = x[7] = 0
+        w[5] = g[7] = np.nan
+        assert np.isfinite(compute(x, w, g)).all() == (away < 0)
+    assert has_loops(compute, x, w, g)
+    assert not has_loops(compute, x[:9], w, g[:9])
+
+
+X, W, K, PIXELS = inputs((6, 8), 0.3), weights(8, 4), weights(3, 3, 4, 4), inputs((2, 4, 6, 6), 0.3)
+BY_PIXEL = (PIXELS.transpose(0, 2, 3, 1), K, (1, 1), "SAME")
+VOLUME = inputs((2, 4, 4, 4, 2), 0.3), weights(2, 2, 2, 2, 3), (1, 1, 1), "SAME"
+DENSE = {
+    "bfloat16": (DOT, (X.astype(jnp.bfloat16), W.astype(jnp.bfloat16), LAST), {}),
+    "other axes": (DOT, (X, X, (((0,), (0,)), ((), ()))), {}),
+    "batch": (DOT, (np.stack([X, X]), np.stack([W, W]), (((2,), (1,)), ((0,), (0,)))), {}),
+    "other result": (DOT, (X, W, LAST), {"preferred_element_type": jnp.bfloat16}),
+    "no rows": (DOT, (X[:0], W, LAST), {}),
+    "nothing summed": (DOT, (X[:, :0], W[:0], LAST), {}),
+    "groups": (CONV, (BY_PIXEL[0], K[:, :, :2], (1, 1), "SAME"), {"feature_group_count": 2} | IMAGES),
+    "groups of images": (CONV, BY_PIXEL, {"batch_group_count": 2} | IMAGES),
+    "dilated": (CONV, (*BY_PIXEL[:3], ((1, 1), (1, 1)), (2, 2)), IMAGES),
+    "channels first": (CONV, (PIXELS, K.T, (1, 1), "SAME"), {}),
+    "three axes": (CONV, VOLUME, {"dimension_numbers": ("NDHWC", "DHWIO", "NDHWC")}),
+}
+
+
+@pytest.mark.parametrize("name", DENSE)
+def test_what_is_dense(name):
+    product, (x, w, *args), how = DENSE[name]
+    ours, dense = (jax.jit(lambda x, w, f=f: f(x, w, *args, **how)) for f in product)
+    assert not has_loops(ours, x, w)
+    np.testing.assert_array_equal(ours(x, w), dense(x, w))
+
+
+def test_float64_is_dense_and_float32_is_not_under_x64():
+    with jax.enable_x64(True):
+        for dtype, loops in ((jnp.float64, False), (jnp.float32, True)):
+            program, args = all_of(events.dot), [in_quarters(a).astype(dtype) for a in (X, W, X @ W)]
+            assert has_loops(program, *args) == loops
+            assert {a.dtype for a in program(*args)} == {jnp.dtype(dtype)}
+            jax.tree.map(np.testing.assert_array_equal, program(*args), all_of(jnp.dot)(*args))
+
+
+def test_an_exported_product_is_jaxs_own():
+    """For every platform, and for any number of rows."""
+    rows, w = jax.export.symbolic_args_specs((X, W), ("n, _", "_, _"))
+    for x in (X, rows):
+        exported = jax.export.export(jax.jit(events.dot), platforms=("cpu", "cuda", "tpu"))(x, w)
+        assert not re.search("custom_call @(brainsurr_product|CustomSPMD)", exported.mlir_module())
+        np.testing.assert_array_equal(exported.call(in_quarters(X), in_quarters(W)), in_quarters(X) @ in_quarters(W))
+
+
+def test_explicit_mesh_axes_are_dense():
+    mesh = jax.make_mesh((2,), ("rows",), (AxisType.Explicit,), devices=jax.devices()[:2])
+    with jax.set_mesh(mesh):
+        x, w = jax.device_put((XS, WS[0]), (NamedSharding(mesh, P(None, "rows")), NamedSharding(mesh, P())))
+        assert not has_loops(jax.jit(events.dot), x, w)
+        np.testing.assert_array_equal(jax.jit(events.dot)(x, w), XS @ WS[0])
+
+
+XS, WS = in_quarters(inputs((3, 6, 8), 0.3)), in_quarters(weights(3, 8, 4))
+
+
+def loss(product):
+    return lambda x, w: jnp.sum(jnp.square(product(x, w)))
+
+
+def gradients(product):
+    return jax.value_and_grad(loss(product), (0, 1))
+
+
+def along(f, x, w):
+    """The derivative of f in the direction of the second x and w, at the first."""
+    return jax.jvp(f, (x[0], w[0]), (x[1], w[1]))[1]
+
+
+def slope(product, x, w):
+    return sum(jnp.sum(a * a) for a in jax.grad(loss(product), (0, 1))(x, w))
+
+
+def in_a_loop(product, x, w):
+    def add(y):
+        return y + jax.lax.cond(y.max() < 9, product, lambda x, w: 2 * product(x, w), x, w) ** 2
+
+    return jax.lax.while_loop(lambda y: y.max() < 50, add, product(x, w))
+
+
+TRANSFORMATIONS = {
+    "vmap over x": lambda p, x, w: jax.vmap(p, (0, None))(x, w[0]),
+    "vmap over an inner axis of x": lambda p, x, w: jax.vmap(p, (1, None), 1)(x.swapaxes(0, 1), w[0]),
+    "vmap over w": lambda p, x, w: jax.vmap(p, (None, 0))(x[0], w),
+    "vmap over both": lambda p, x, w: jax.vmap(p)(x, w),
+    "vmap of gradients over x": lambda p, x, w: jax.vmap(gradients(p), (0, None))(x, w[0]),
+    "vmap of gradients over w": lambda p, x, w: jax.vmap(gradients(p), (None, 0))(x[0], w),
+    "vmap of gradients over both": lambda p, x, w: jax.vmap(gradients(p))(x, w),
+    "scan": lambda p, x, w: jax.lax.scan(lambda w, x: (w + 1, p(x, w)), w[0], x),
+    "gradient of scan": lambda p, x, w: gradients(lambda x, w: jax.lax.map(lambda x: p(x, w), x))(x, w[0]),
+    "checkpoint": lambda p, x, w: gradients(jax.checkpoint(p))(x[0], w[0]),
+    "jvp": lambda p, x, w: along(p, x, w),
+    "jacfwd": lambda p, x, w: jax.jacfwd(p, (0, 1))(x[0], w[0]),
+    "jacrev": lambda p, x, w: jax.jacrev(p, (0, 1))(x[0], w[0]),
+    "forward over reverse": lambda p, x, w: along(jax.grad(loss(p), (0, 1)), x, w),
+    "reverse over forward": lambda p, x, w: jax.grad(partial(along, loss(p)), (0, 1))(x, w),
+    "reverse over reverse": lambda p, x, w: jax.grad(partial(slope, p), (0, 1))(x[0], w[0]),
+    "linearize": lambda p, x, w: jax.linearize(partial(p, x[0]), w[0])[1](w[1]),
+    "transpose": lambda p, x, w: jax.linear_transpose(partial(p, x[0]), w[0])(p(x[0], w[1])),
+    "cond in a loop": lambda p, x, w: in_a_loop(p, x[0], w[0]),
+}
+
+
+def of_images(convolve):
+    """The product of such an x and w as a convolution."""
+
+    def product(x, w):
+        x, w = x.reshape(2, 3, 4, 2), w.reshape(2, 2, 2, 4)
+        return convolve(x, w, (1, 2), "SAME", **IMAGES).reshape(12, 4)
+
+    return product
+
+
+@pytest.mark.parametrize("kind", ["dot", "dot of spikes", "convolution", "convolution of spikes"])
+@pytest.mark.parametrize("name", TRANSFORMATIONS)
+def test_a_transformation_of_it_is_that_of_the_dense_product(name, kind):
+    ours, dense = (events.dot, jnp.dot) if kind.startswith("dot") else map(of_images, CONV)
+    are_spikes = kind.endswith("spikes")
+    x, transformed = np.abs(np.sign(XS)) if are_spikes else XS, TRANSFORMATIONS[name]
+    with following(None, are_spikes):
+        program = jax.jit(lambda: transformed(ours, x, WS))
+        assert has_loops(program)
+        found = program()
+    jax.tree.map(np.testing.assert_array_equal, found, jax.jit(lambda: transformed(dense, x, WS))())
+
+
+def test_arguments_can_be_donated_and_checked_for_nan():
+    x, w = in_quarters(inputs((64, 64), 0.1)), in_quarters(weights(64, 64))
+    program, expected = jax.jit(lambda x, w: events.dot(x, w) + x, donate_argnums=(0, 1)), x @ w + x
+    with jax.debug_nans(True):
+        np.testing.assert_array_equal(events.dot(x, w) + x, expected)  # by itself, too
+        np.testing.assert_array_equal(program(jnp.array(x), jnp.array(w)), expected)
+
+
+MESH = jax.make_mesh((2,), ("d",), (AxisType.Auto,), devices=jax.devices()[:2])
+BATCH = in_quarters(inputs((5, 4, 8), 0.3))
+SPLIT = {  # x; how it, w and the cotangent are split; what is sent for a product and the gradient of w, if it matters
+    "batch": (BATCH[0], P("d"), P(), P("d"), ["all-reduce"]),
+    "batch after time": (BATCH, P(None, "d"), P(), P(None, "d"), ["all-reduce"]),
+    "images": (BATCH.reshape(4, 5, 4, 2), P("d"), P(), P("d"), ["all-reduce"]),
+    "columns": (BATCH, P(), P(None, "d"), P(None, None, "d"), []),
+    "rows and columns": (BATCH, P(None, "d"), P(None, "d"), P(), None),
+    "what is summed": (BATCH, P(None, None, "d"), P("d"), P(), None),
+}
+
+
+@pytest.mark.parametrize("name", SPLIT)
+def test_devices_keep_their_rows_and_columns(name):
+    x, *split, kinds = SPLIT[name]
+    ours, dense, w, g = events.dot, jnp.dot, WS[0], in_quarters(weights(*x.shape[:-1], 4))
+    if name == "images":
+        w, (ours, dense) = w.reshape(2, 2, 2, 4), (same_size, partial(CONV[1], **SAME))
+    program = jax.jit(lambda *args: all_of(ours)(*args)[:2])
+    args = jax.device_put((x, w, g), tuple(NamedSharding(MESH, spec) for spec in split))
+    text = program.lower(*args).compile().as_text()
+    assert CALL in text
+    assert kinds is None or [each.kind for each in collectives(text)] == kinds
+    jax.tree.map(np.testing.assert_array_equal, program(*args), all_of(dense)(x, w, g)[:2])
+
+
+@pytest.mark.parametrize("check", [True, False])
+def test_shard_map(check):
+    @jax.jit
+    @partial(jax.shard_map, mesh=MESH, in_specs=(P(None, "d"), P()), out_specs=P(), check_vma=check)
+    def program(x, w):
+        by_w = jax.grad(loss(events.dot), 1)(x, w)
+        return by_w if check else jax.lax.psum(by_w, "d")
+
+    assert has_loops(program, BATCH, WS[0])
+    np.testing.assert_array_equal(program(BATCH, WS[0]), jax.grad(loss(jnp.dot), 1)(BATCH, WS[0]))
+
+
+def test_devices_share_the_threads(monkeypatch):
+    """Several jobs at once, each on several threads."""
+    monkeypatch.setattr(_product, "threads", lambda: 3)
+    x, w, g = in_quarters(inputs((8, 100, 400), 0.05)), in_quarters(weights(400, 8)), in_quarters(weights(8, 100, 8))
+    args = jax.device_put((x, w, g), tuple(NamedSharding(MESH, spec) for spec in (P("d"), P(), P("d"))))
+    program, expected = jax.jit(lambda *args: all_of(events.dot)(*args)[:2]), (x @ w, np.einsum("abk,abm->km", x, g))
+    for _ in range(20):
+        jax.tree.map(np.testing.assert_array_equal, program(*args), expected)
+
+
+@pytest.fixture
+def folders(monkeypatch, tmp_path):
+    """A folder with the two for object files, which are not there yet, and a list of what is compiled."""
+    made = []
+    monkeypatch.setattr(_library, "_folders", lambda: [tmp_path / "a", tmp_path / "b"])
+    monkeypatch.setattr(_kernels, "compiled", lambda name: made.append(name) or b"machine code")
+    return tmp_path, made
+
+
+@pytest.mark.parametrize("damage", [lambda code: code[:-1], lambda code: b"", lambda code: code[:-1] + b"f"])
+def test_a_damaged_object_file_is_made_anew(damage, folders):
+    folder, made = folders
+    assert _library._object_file() == _library._object_file() == b"machine code"
+    (file,) = (folder / "a").iterdir()
+    whole = file.read_bytes()
+    file.write_bytes(damage(whole))
+    assert _library._object_file() == b"machine code"
+    assert (len(made), file.read_bytes()) == (2, whole)
+
+
+def test_without_a_folder_to_write_into_it_is_compiled_each_time(folders):
+    folder, made = folders
+    (folder / "a").touch()
+    assert _library._object_file() == _library._object_file() == b"machine code"
+    assert len(made) == len(list((folder / "b").iterdir())) == 1
+    shutil.rmtree(folder / "b")
+    (folder / "b").touch()
+    assert _library._object_file() == _library._object_file() == b"machine code"
+    assert len(made) == 3
+
+
+def test_without_numba_all_is_dense_and_says_what_to_install(monkeypatch):
+    assert events.available()
+    assert "pass over what is 0" in str(events.available())
+    monkeypatch.setitem(sys.modules, "llvmlite", None)
+    monkeypatch.setattr(_library, "why_not", _library.why_not.__wrapped__)
+    assert not events.available()
+    assert 'pip install "brainsurr[events]"' in str(events.available())
+    assert not has_loops(jax.jit(events.dot), XS[0], WS[0])
+    np.testing.assert_array_equal(jax.jit(events.dot)(XS[0], WS[0]), XS[0] @ WS[0])
+
+
+def test_it_answers_a_call_of_another_layout_with_an_error():
+    keep, messages, function = [], [], ctypes.CFUNCTYPE(ctypes.c_int64, ctypes.c_int64)
+
+    @function
+    def create_error(given):
+        messages.append(ctypes.string_at((ctypes.c_int64 * 4).from_address(given)[2]))
+        return 12345
+
+    def address(*words):
+        keep.append((ctypes.c_int64 * len(words))(*words))
+        return ctypes.addressof(keep[-1])
+
+    answer = function(_library._load(_library._object_file()))
+    api, buffers = address(*[0] * 6, ctypes.cast(create_error, ctypes.c_void_p).value), address(*[address(48)] * 2)
+    frame = [168, 0, api, 0, 3, 40, 0, 2, 0, buffers, 40, 0, 1, 0, buffers, 48, 0, 1, 0, 0, 0]
+    small = {9: address(address(48), address(40)), 14: address(address(40))}
+    for place, word in {0: 128, 5: 48, 7: 3, 10: 48, 12: 2, 15: 40, 17: 2}.items() | small.items():
+        assert answer(address(*[word if i == place else right for i, right in enumerate(frame)])) == 12345, place
+    assert set(messages) == {b"brainsurr.events: XLA calls with another layout than it is known to have"}
+
+
+WORDS = """
+CallFrame.extension_start 1 CallFrame.api 2 CallFrame.ctx 3 CallFrame.stage 4 CallFrame.args 5 CallFrame.args.size 7
+CallFrame.args.args 9 CallFrame.rets 10 CallFrame.rets.size 12 CallFrame.rets.rets 14 CallFrame.attrs 15
+CallFrame.attrs.size 17 CallFrame.attrs.attrs 20 Buffer.data 3 Array.data 2 Api.api_version.major_version 4
+Api.XLA_FFI_Error_Create 6 Api.XLA_FFI_ThreadPool_Schedule 17 Api.XLA_FFI_ThreadPool_NumThreads 18
+Metadata_Extension.extension_base.type 1 Metadata_Extension.metadata 3 Metadata.api_version.major_version 3
+Error_Create_Args.message 2 Error_Create_Args.errc 3 ThreadPool_Schedule_Args.ctx 2 ThreadPool_Schedule_Args.task 3
+ThreadPool_Schedule_Args.data 4 ThreadPool_NumThreads_Args.ctx 2 ThreadPool_NumThreads_Args.num_threads 3
+"""
+C = """
+#include <stddef.h>
+#include <stdio.h>
+#include "xla/ffi/api/c_api.h"
+int main() { size_t all[] = {%s}; for (int i = 0; i < sizeof(all) / sizeof(size_t); i++) printf("%%zu ", all[i]); }
+"""
+
+
+@pytest.mark.skipif(not shutil.which("cc"), reason="no cc, the compiler of C")
+def test_the_layouts_are_those_of_jaxs_header(tmp_path):
+    """How many words of 8 bytes a field is from the start of its structure, how large these are, and two constants."""
+    fields, words = zip(*re.findall(r"(\S+) (\d+)", WORDS), strict=True)
+    asked = [f"offsetof(XLA_FFI_{name.replace('.', ', ', 1)})" for name in fields]
+    asked += [f"sizeof(XLA_FFI_{name})" for name in ("Args", "Rets", "Attrs", "Buffer")]
+    asked += ["XLA_FFI_ExecutionStage_EXECUTE", "XLA_FFI_Extension_Metadata", "XLA_FFI_Error_Code_INTERNAL"]
+    (tmp_path / "found.c").write_text(C % ", ".join(asked))
+    subprocess.run(["cc", "-I", jax.ffi.include_dir(), "found.c", "-o", "found"], cwd=tmp_path, check=True)
+    found = [int(word) for word in subprocess.check_output(tmp_path / "found").split()]
+    constants = [40, 40, 48, 48, _kernels._EXECUTE, _kernels._METADATA, _kernels._INTERNAL]
+    assert found == [8 * int(word) for word in words] + constants
+
+
+BEGIN = """
+import os, sys
+from pathlib import Path
+import numpy as np
+from brainsurr.events import _library, _product
+_library._folders = lambda: [Path(sys.argv[1])]
+_product.CROSSINGS = dict.fromkeys(_product.CROSSINGS, 2.0)
+assert not _library.why_not()
+import jax
+from brainsurr import events
+x, w = np.eye(300, 400, dtype=np.float32), np.arange(1200, dtype=np.float32).reshape(400, 3)
+dot = jax.jit(events.dot)
+def right():
+    return "brainsurr_product" in dot.lower(x, w).compile().as_text() and (dot(x, w) == x @ w).all()
+"""
+FORK = """
+child = os.fork()  # before jax computes: a child can't use the threads that it starts then
+if not child:
+    os._exit(0 if right() else 1)
+assert right() and os.waitpid(child, 0)[1] == 0
+"""
+
+
+@pytest.mark.slow
+def test_processes_compile_at_once_load_and_fork(tmp_path, environment):
+    def start(code):
+        return subprocess.Popen([sys.executable, "-W", "ignore", "-c", BEGIN + code, tmp_path], env=environment)
+
+    loaded = "assert right() and 'numba' not in sys.modules"
+    for codes in (["assert right()"] * 2, [loaded], [FORK]):
+        assert [process.wait(120) for process in [start(code) for code in codes]] == [0] * len(codes)
+    assert len(list(tmp_path.iterdir())) == 1
+
+
+ERRORS = [
+    (events.dot, (X, X), r"expected x \[..., k\] and w \[k, m\], got shapes \(6, 8\) and \(6, 8\)"),
+    (events.dot, (np.float32(1), W), r"got shapes \(\) and \(8, 4\)"),
+    (events.dot, (X, W.astype(np.int32)), r"got int32: w.astype\(jnp.float32\)"),
+    (events.dot, (X, "w"), "expected w to be"),
+    (events.dot_general, (X, X, LAST), r"got \(8,\) and \(6,\)"),
+    (same_size, (BY_PIXEL[0], K[:, :, :3]), "lhs feature dimension size"),
+    (partial(CONV[0], **IMAGES), (BY_PIXEL[0], K, (1, 1), ((1, 1),)), "(?i)pad"),
+]
+
+
+@pytest.mark.parametrize(("product", "args", "message"), ERRORS)
+def test_an_error_says_what_does_not_fit(product, args, message):
+    with pytest.raises((TypeError, ValueError), match=message):
+        product(*args)

@@ -1,0 +1,312 @@
+"""Networks whose products pass over what is 0: the spikes and gradients of dense ones, in each framework."""
+
+import contextlib
+import dataclasses
+from functools import partial
+from typing import Any
+
+import brainstate
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from asked import ask
+from cases import each_value_once, first_quick, label
+from close import assert_close
+from flax import linen, nnx
+
+import brainsurr as bs
+from brainsurr import events
+from brainsurr._gradients.program import equations
+from brainsurr.events import _product
+from brainsurr.neurons import Neuron
+from tools.frameworks import HOSTS, Brainstate, Linen, Nnx
+
+pytestmark = pytest.mark.usefixtures("lenient")
+every_host = pytest.mark.parametrize("host", HOSTS, ids=label)
+T, BATCH = 6, 4
+SPIKES = np.random.default_rng(0).integers(0, 2, (T, BATCH, 4, 4, 1)).astype(np.uint8)
+RECTANGLE = bs.PiecewiseLeakyRelu(c=0.0, w=2.0)  # slopes of a quarter
+RNGS = nnx.Rngs(0)
+
+
+@pytest.fixture(autouse=True)
+def loops(monkeypatch):
+    """Loops run whatever there is to multiply."""
+    monkeypatch.setattr(_product, "CROSSINGS", dict.fromkeys(_product.CROSSINGS, 2.0))
+    jax.clear_caches()
+    yield
+    monkeypatch.undo()
+    jax.clear_caches()
+
+
+class OverTime(brainstate.nn.Module):
+    """A module of one's own with a convolution, which in brainstate takes a batch alone."""
+
+    def __init__(self):
+        super().__init__()
+        self.inside = brainstate.nn.Conv2d((4, 4, 1), 2, (3, 3))
+
+    def update(self, xs):
+        return self.inside(xs.reshape(-1, *xs.shape[2:])).reshape(*xs.shape[:-1], 2)
+
+
+def convolution(host):
+    if host is Brainstate:
+        return OverTime()
+    return linen.Conv(2, (3, 3)) if host is Linen else nnx.Conv(1, 2, (3, 3), rngs=RNGS)
+
+
+def flat(xs):
+    return xs.reshape(*xs.shape[:2], -1)
+
+
+def network(host, **options):
+    """A convolution, a linear layer, recurrent neurons and a linear layer: four products."""
+    lif = partial(host.layers.LIF, decay=0.5, spike_fn=RECTANGLE)
+    back = lif(5, **host.recurrent(jnp.zeros((5, 5))))
+    last = brainstate.nn.Linear(5, 3, w_mask=jnp.tri(5, 3)) if host is Brainstate else host.dense(5, 3, RNGS)
+    layers = [convolution(host), flat, lif(32), host.dense(32, 5, RNGS), back, last]
+    return host.layers.SpikingSequential(layers, **options)
+
+
+def steps(host, net, xs, **options):
+    """``step(params, xs) -> (loss, outputs), gradients``, and its arguments: small multiples of a power of two."""
+    params, start, run, _ = host.pure(net, xs.shape[1:])
+    carry, rng = start(xs.shape[1:]), np.random.default_rng(1)
+
+    def loss(params, xs):
+        ys = run(params, carry, xs, **options)[1]
+        return sum(jnp.sum(jnp.square(leaf)) for leaf in jax.tree.leaves(ys)) / 64, ys
+
+    inputs = (0, 1) if jnp.issubdtype(xs.dtype, jnp.floating) else 0
+    params = jax.tree.map(lambda p: jnp.asarray(rng.integers(-2, 4, p.shape) / 4, p.dtype), params)
+    return jax.value_and_grad(loss, inputs, has_aux=True), (params, xs)
+
+
+def assert_same(found, expected):
+    """The outputs to the bit; gradients are sums over time, the batch and pixels, and of what comes from later."""
+    jax.tree.map(np.testing.assert_array_equal, found[0], expected[0])
+    assert_close(found[1], expected[1], T * BATCH * 16 + T * 32)
+
+
+def count(f, *args, name="events_product"):
+    return sum(each.primitive.name == name for each in equations(jax.make_jaxpr(lambda *args: f(*args))(*args).jaxpr))
+
+
+@pytest.mark.parametrize(("host", "dtype"), each_value_once(HOSTS, ["float32", "uint8", "bool"]), ids=label)
+def test_spikes_and_gradients_are_those_of_a_dense_network(host, dtype):
+    xs = jnp.asarray(SPIKES, dtype)
+    ours, dense = (steps(host, network(host, return_spikes=True, events=on), xs) for on in (True, None))
+    assert (count(ours[0], *ours[1]), count(dense[0], *dense[1])) == (8, 0)  # each product, and its gradient
+    compiled = jax.jit(ours[0]).lower(*ours[1]).compile()
+    assert "brainsurr_product" in compiled.as_text()
+    found = compiled(*ours[1])
+    assert_same(found, jax.jit(dense[0])(*dense[1]))
+    assert all(np.abs(leaf).max() > 0 for leaf in jax.tree.leaves(found))
+
+
+@dataclasses.dataclass
+class Graded(Neuron):
+    """A neuron of one's own, whose outputs are not 0 and 1."""
+
+    spike_fn: Any = RECTANGLE
+
+    def initial_state(self, x):
+        return jnp.zeros_like(x)
+
+    def step(self, state, x):
+        v = 0.5 * state + x
+        return v, 0.5 * self.spike_fn(v - 1)
+
+
+class Own(nnx.Module):
+    """A module of one's own."""
+
+    def __init__(self, inside):
+        self.inside = inside
+
+    def __call__(self, xs):
+        return self.inside(xs)
+
+
+class OwnLinen(linen.Module):
+    """A module of one's own that makes its layer when it is called."""
+
+    kind: Any = linen.Dense
+
+    @linen.compact
+    def __call__(self, xs):
+        return self.kind(3)(xs)
+
+
+def other(lhs, rhs, numbers, **how):
+    return jax.lax.dot_general(lhs, rhs, numbers, **how)
+
+
+def linear(**how):
+    return nnx.Linear(16, 3, rngs=RNGS, **how)
+
+
+def nested(host, inside, on=None):
+    return host.layers.SpikingSequential([inside], events=on)
+
+
+def neurons(host, inside=bs.neurons.LIF):
+    kernel = jnp.full((16, 16), 0.25)
+    return host.layers.layer(inside)(16, **host.recurrent(kernel))
+
+
+# A layer, and how many products of its network follow with events=True, None and False.
+LAYERS = {
+    "nnx linear": (Nnx, linear, (1, 0, 0)),
+    "nnx own": (Nnx, lambda: Own(Own(linear())), (1, 0, 0)),
+    "nnx sequence": (Nnx, lambda: nnx.Sequential(linear(), jnp.tanh, nnx.Linear(3, 3, rngs=RNGS)), (2, 0, 0)),
+    "nnx nested": (Nnx, lambda: nested(Nnx, linear()), (1, 0, 0)),
+    "nnx nested, which does not": (Nnx, lambda: nested(Nnx, linear(), False), (0, 0, 0)),
+    "nnx recurrent": (Nnx, lambda: neurons(Nnx), (1, 0, 0)),
+    "nnx recurrent, of one's own": (Nnx, lambda: neurons(Nnx, Graded), (1, 0, 0)),
+    "nnx with ours": (Nnx, lambda: linear(dot_general=events.dot_general), (1, 1, 0)),
+    "nnx with another": (Nnx, lambda: linear(dot_general=other), (0, 0, 0)),
+    "linen dense": (Linen, lambda: linen.Dense(3), (1, 0, 0)),
+    "linen own": (Linen, OwnLinen, (1, 0, 0)),
+    "linen sequence": (Linen, lambda: linen.Sequential([linen.Dense(3), jnp.tanh, OwnLinen()]), (2, 0, 0)),
+    "linen nested": (Linen, lambda: nested(Linen, OwnLinen()), (1, 0, 0)),
+    "linen recurrent": (Linen, lambda: neurons(Linen), (1, 0, 0)),
+    "linen recurrent, of one's own": (Linen, lambda: neurons(Linen, Graded), (1, 0, 0)),
+    "linen with ours": (Linen, lambda: linen.Dense(3, dot_general=events.dot_general), (1, 1, 0)),
+    "linen with another": (Linen, lambda: linen.Dense(3, dot_general=other), (0, 0, 0)),
+    "brainstate linear": (Brainstate, lambda: brainstate.nn.Linear(16, 3), (1, 0, 0)),
+    "brainstate sequence": (Brainstate, lambda: brainstate.nn.Sequential(brainstate.nn.Linear(16, 3)), (1, 0, 0)),
+    "brainstate nested": (Brainstate, lambda: nested(Brainstate, brainstate.nn.Linear(16, 3)), (1, 0, 0)),
+    "brainstate recurrent": (Brainstate, lambda: neurons(Brainstate), (1, 0, 0)),
+    "brainstate recurrent, of one's own": (Brainstate, lambda: neurons(Brainstate, Graded), (1, 0, 0)),
+}
+
+
+@pytest.mark.parametrize("name", LAYERS)
+def test_events_hold_at_any_depth(name):
+    """None leaves each layer as it is; what a layer has of its own it keeps."""
+    host, make, follow = LAYERS[name]
+    xs, layer = jnp.asarray(flat(SPIKES), jnp.float32), make()
+    found = []
+    for on in (True, None, False):
+        params, start, run, _ = host.pure(nested(host, layer, on), xs.shape[1:])
+        found.append(count(run, params, start(xs.shape[1:]), xs))
+    assert tuple(found) == follow
+
+
+def functions(layer):
+    """What the modules of a layer hold that can be called."""
+    nodes = [layer]
+    if isinstance(layer, brainstate.nn.Module):
+        nodes = brainstate.graph.nodes(layer).values()
+    elif isinstance(layer, nnx.Module):
+        nodes = [node for _, node in nnx.iter_modules(layer)]
+    return [{name: value for name, value in vars(node).items() if callable(value)} for node in nodes]
+
+
+@pytest.mark.parametrize("fails", [False, True])
+@every_host
+def test_a_call_leaves_the_layers_as_they_are(host, fails):
+    failing = []
+
+    def last(xs):
+        assert not failing, "on purpose"
+        return xs
+
+    layers = [convolution(host), flat, host.dense(32, 3, RNGS), last]
+    xs, net = jnp.asarray(SPIKES, jnp.float32), host.layers.SpikingSequential(layers, events=True)
+    if host is Linen:
+        net = net.bind({"params": host.pure(net, xs.shape[1:]).params})
+    call = net if host is Brainstate else partial(net, (None,) * 4)
+    before, failing[:] = list(map(functions, net.layers)), [True] * fails
+    for program in (call, jax.jit(lambda xs: call(xs))):
+        with pytest.raises(AssertionError, match="on purpose") if fails else contextlib.nullcontext():
+            program(xs)
+        assert list(map(functions, net.layers)) == before
+
+
+BYTES = [
+    (host, kind) for host in HOSTS for kind in ("linear", "convolution") if (host, kind) != (Brainstate, "convolution")
+]
+
+
+@pytest.mark.parametrize(("host", "kind"), BYTES, ids=label)
+def test_spikes_in_bytes_stay_bytes_up_to_the_product(host, kind):
+    xs = jnp.asarray(SPIKES if kind == "convolution" else flat(SPIKES))
+    layer = convolution(host) if kind == "convolution" else host.dense(16, 3, RNGS)
+
+    def floats(on):
+        """How often an array of floats as large as the inputs is used."""
+        params, start, run, _ = host.pure(nested(host, layer, on), xs.shape[1:])
+        program = jax.make_jaxpr(run)(params, start(xs.shape[1:]), xs)
+        used = [v.aval for each in equations(program.jaxpr) for v in each.invars]
+        return sum(a.size == xs.size and a.dtype == jnp.float32 for a in used)
+
+    assert floats(True) == 0 < floats(None)
+
+
+SURE = [("LIF", True), ("ALIF", True), ("Synaptic", True), ("ILIF", False), ("LI", False), (Graded, False)]
+
+
+@pytest.mark.parametrize("kind", ["linear", "convolution"])
+@pytest.mark.parametrize(("neuron", "sure"), SURE)
+def test_spikes_known_as_such_are_kept_as_a_byte_each(neuron, sure, kind):
+    layer = getattr(bs.nnx, neuron)(7) if isinstance(neuron, str) else bs.nnx.layer(neuron)(7)
+    after = nnx.Linear(7, 2, rngs=RNGS) if kind == "linear" else nnx.Conv(7, 2, (3,), rngs=RNGS)
+    net = bs.nnx.SpikingSequential([layer, after], events=True)
+    xs = jnp.asarray(np.random.default_rng(0).normal(size=(T, BATCH, 5, 7)), jnp.float32)
+    params, start, run, _ = Nnx.pure(net, xs.shape[1:])
+    carry = start(xs.shape[1:])
+
+    def kept(params):
+        return jax.tree.leaves(jax.vjp(lambda params: run(params, carry, xs)[1], params)[1])
+
+    kinds = [leaf.dtype for leaf in jax.eval_shape(kept, params) if leaf.size == xs.size]
+    assert (jnp.int8 in kinds) == sure
+
+
+@pytest.mark.parametrize("host", first_quick(HOSTS), ids=label)
+def test_nan_in_the_spikes_shows(host):
+    xs = np.array(SPIKES, np.float32)
+    xs[2, 1, 0, 0, 0] = np.nan
+    programs = [steps(host, network(host, return_spikes=True, events=on), xs) for on in (True, None)]
+    ours, dense = (jax.tree.map(np.isnan, jax.jit(step)(*args)) for step, args in programs)
+    jax.tree.map(np.testing.assert_array_equal, ours[0], dense[0])
+    for one, other in zip(*(jax.tree.leaves(each[1]) for each in (ours, dense)), strict=True):
+        assert one.any()
+        assert not (one & ~other).any()  # a dense product spreads what comes from later behind spikes of 0, too
+
+
+@pytest.mark.parametrize("host", first_quick(HOSTS), ids=label)
+def test_unroll_keeps_what_is_computed_by_events(host):
+    """With remat="dots" a product is not computed again, and with "full" it is."""
+    xs, counts = jnp.asarray(SPIKES), []
+    whole, args = steps(host, network(host, events=True), xs)
+    expected = jax.jit(whole)(*args)
+    for remat in ("none", "dots", "full"):
+        step, args = steps(host, network(host, events=True), xs, block_size=3, remat=remat)
+        counts.append(count(step, *args))
+        assert_same(jax.jit(step)(*args), expected)
+    assert counts == [8, 8, 11]  # the output of the last one is not needed again
+
+
+@pytest.mark.parametrize("question", ["diagnose", "check_gradients"])
+@pytest.mark.parametrize("host", first_quick(HOSTS), ids=label)
+def test_verdicts_are_those_of_a_dense_network(host, question):
+    xs = jnp.asarray(flat(SPIKES), jnp.float32)
+
+    def verdict(on):
+        brainstate.random.seed(0)
+        rngs = nnx.Rngs(0)
+        layers = [host.dense(16, 5, rngs), host.layers.LIF(5), host.dense(5, 3, rngs), host.layers.LI(3)]
+        report = ask(question, host, host.layers.SpikingSequential(layers, events=on), lambda ys: jnp.mean(ys**2), xs)
+        return {path: row.status for path, row in report.items()}
+
+    assert verdict(True) == verdict(None)
+
+
+def test_events_is_a_boolean_or_none():
+    with pytest.raises(TypeError, match="SpikingSequential: expected events to be True, False or None"):
+        bs.nnx.SpikingSequential([linear()], events="yes")
