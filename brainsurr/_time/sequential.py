@@ -14,7 +14,7 @@ from jax.sharding import AxisType
 from .._arrays import as_float
 from .._checks import check_flag, check_input_shape, hint_to_call, is_function
 from .._following import following
-from .._held import HoldsNeuron
+from .._held import HoldsNeuron, HoldsSurrogate
 from .._kernel import is_smooth_pass, promote_in_gradient_check
 from .._surrogate import Surrogate
 from .._watch import counting
@@ -182,13 +182,18 @@ def call_batch_first(convolution: Callable, xs):
 
 
 def gives_spikes(layer: Any) -> bool:
-    """Return whether it is known that the output of a layer holds 0, 1 and NaN alone."""
+    """Return whether it is known that the output of a layer holds 0, 1 and NaN alone; not of one of the user's."""
+
+    def is_ours(value):
+        return type(value).__module__.partition(".")[0] == __package__.partition(".")[0]
+
     if isinstance(layer, HoldsNeuron):
-        if layer._neuron_class not in (ALIF, BHRF, BRF, LIF, RF, SlidingPSN, Synaptic):
+        if not is_ours(layer) or layer._neuron_class not in (ALIF, BHRF, BRF, LIF, RF, SlidingPSN, Synaptic):
             return False
         layer = layer.spike_fn  # type: ignore[attr-defined]
-    surrogate = getattr(layer, "template", layer)  # of an activation
-    return isinstance(surrogate, Surrogate) and not surrogate.origin and not is_smooth_pass()
+    surrogate = layer.template if isinstance(layer, HoldsSurrogate) and is_ours(layer) else layer
+    has_own_call = type(surrogate).__call__ is not Surrogate.__call__
+    return isinstance(surrogate, Surrogate) and not (has_own_call or surrogate.origin or is_smooth_pass())
 
 
 def apply_layers(
@@ -211,8 +216,9 @@ def apply_layers(
       carry: the states of the layers, one for each.
       xs: inputs ``[time, ...]``.
       as_function: of the framework, see :func:`check_alone`.
-      products_follow: of the framework, ``products_follow(layer)`` is a context in which the products of a layer follow
-        what is not 0, if they are to in the network that calls it.
+      products_follow: of the framework, ``products_follow(layer, are_spikes)`` is a context in which the products of a
+        layer follow what is not 0, if they are to in the network that calls it. ``are_spikes`` says that its input
+        holds 0, 1 and NaN alone.
       call: ``call(layer, carry, xs) -> (carry, ys)`` of the framework.
       as_product: ``as_product(layer)`` of the framework returns a function of ``[..., features]`` for its own module of
         a product over the last axis, and None for any other layer, a subclass too, which may be something else. On
@@ -233,13 +239,14 @@ def apply_layers(
         if product is None and not fires:
             check_alone(index, layer, as_function, xs, net.mixes_examples)
         multiplies = product is not None or is_convolution(layer)
-        with named(index, layer, xs), following(net.events, are_spikes and multiplies) as follows:
+        with named(index, layer, xs), following(net.events) as follows:
             as_given = given if multiplies and index == 0 and isinstance(given, jax.Array) else xs
+            in_bytes = getattr(as_given, "dtype", None) in (jnp.uint8, jnp.bool_)
             if product and not follows and getattr(xs, "ndim", 0) > 2 and is_in_one_block(xs):
                 after, xs, inside = before, call_on_rows(product, as_given), None
             else:
-                with products_follow(layer) if follows else contextlib.nullcontext():
-                    x = as_given if follows else xs
+                with products_follow(layer, are_spikes and multiplies) if follows else contextlib.nullcontext():
+                    x = as_given if follows and in_bytes else xs
                     if is_convolution(layer) and gathers_the_batch(layer, xs):
                         after, xs, inside = before, call_batch_first(layer, x), None
                     else:

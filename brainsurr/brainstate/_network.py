@@ -5,8 +5,10 @@ from functools import partial
 from typing import Any
 
 import brainstate
+import jax.numpy as jnp
 from brainstate import nn
 
+from .._arrays import as_float
 from .._checks import check_function
 from .._following import attributes
 from .._time.sequential import apply_layers, check_flags, check_layers
@@ -104,36 +106,37 @@ def _as_function(layer) -> Callable:
     return call
 
 
-def _products_follow(layer):
+def _products_follow(layer, are_spikes):
     """Give linear layers and convolutions, which take no function for their product, another method in this context."""
+    from .. import events
 
     def methods():
         for module in brainstate.graph.nodes(layer).values() if isinstance(layer, nn.Module) else ():
-            if type(module) is nn.Linear:
-                yield module, {"update": partial(_linear, module)}
-            elif isinstance(module, nn.Conv2d) and type(module)._conv_op is nn.Conv2d._conv_op:
-                yield module, {"_conv_op": partial(_convolve, module)}
+            functions = events.functions(are_spikes)
+            if type(module) is nn.Linear and "update" not in vars(module):
+                yield module, {"update": partial(_linear, module, functions["dot_general"])}
+            is_plain = isinstance(module, nn.Conv2d) and type(module)._conv_op is nn.Conv2d._conv_op
+            if is_plain and "_conv_op" not in vars(module):
+                yield module, {"_conv_op": partial(_convolve, module, functions["conv_general_dilated"])}
 
     return attributes(methods())
 
 
-def _linear(layer, x):
+def _linear(layer, dot_general, x):
     """Do what ``brainstate.nn.Linear`` does."""
-    from .. import events
-
     params = layer.weight.value
     weight = params["weight"] if layer.w_mask is None else params["weight"] * layer.w_mask
-    y = events.dot(x, weight)
+    x = x if weight.dtype == jnp.float32 else as_float(x)
+    y = dot_general(x, weight, (((x.ndim - 1,), (0,)), ((), ())))
     return y + params["bias"] if "bias" in params else y
 
 
-def _convolve(layer, x, params):
+def _convolve(layer, conv_general_dilated, x, params):
     """Do what a convolution of brainstate does."""
-    from .. import events
-
     weight = params["weight"] if layer.w_mask is None else params["weight"] * layer.w_mask
+    x = x if weight.dtype == jnp.float32 else as_float(x)
     how = layer.stride, layer.padding, layer.lhs_dilation, layer.rhs_dilation, layer.dimension_numbers
-    y = events.conv_general_dilated(x, weight, *how, feature_group_count=layer.groups)
+    y = conv_general_dilated(x, weight, *how, feature_group_count=layer.groups)
     return y + params["bias"] if "bias" in params else y
 
 

@@ -3,7 +3,7 @@
 A spike is 0 in most steps, and a dense product multiplies all of it. These products add up rows of the weights for what
 is not 0. They are right for any input: graded values, negative ones and NaN count as they do in a dense product. The
 sums are taken in another order, so the last digits may differ; and where an input is 0, a weight of NaN or infinity is
-not met, which a dense product would spread.
+not met, nor is such a gradient of the output, which a dense product would spread.
 
 They choose while they run. Where more is not 0 than pays, the dense product runs; what is not 0 is counted in a sample
 of rows. Everything but x of float32, uint8 or bool with weights of float32 on a CPU is the dense product, and so are
@@ -12,13 +12,14 @@ whether, and why not.
 """
 
 import dataclasses
+import functools
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 
-from .._arrays import as_real
-from .._following import are_spikes, is_off
+from .._arrays import as_float, as_real
+from .._following import is_off
 from . import _library
 from ._product import Product, multiply
 
@@ -96,6 +97,10 @@ def dot_general(
       >>> linear(jnp.zeros((5, 3))).shape
       (5, 2)
     """
+    return _dot_general(lhs, rhs, dimension_numbers, precision, preferred_element_type, **more)
+
+
+def _dot_general(lhs, rhs, dimension_numbers, precision=None, preferred_element_type=None, *, are_spikes=False, **more):
     (contracted, batch), asked = dimension_numbers, preferred_element_type
     axes = tuple(map(tuple, contracted)) == ((lhs.ndim - 1,), (0,)) and not any(map(tuple, batch))
     fits = lhs.ndim and rhs.ndim >= 2 and asked in (None, jnp.float32) and not any(more.values())
@@ -104,7 +109,7 @@ def dot_general(
         return jax.lax.dot_general(x, w, dimension_numbers, precision, asked, **more)
     w = rhs.reshape(len(rhs), -1)
     x = lhs if lhs.ndim > 1 else lhs[None]
-    y = multiply(Product(w.shape, None, precision, are_spikes=are_spikes()), x, w)
+    y = multiply(Product(w.shape, None, precision, are_spikes=are_spikes), x, w)
     return y.reshape(*lhs.shape[:-1], *rhs.shape[1:])
 
 
@@ -151,25 +156,52 @@ def conv_general_dilated(
       >>> conv(jnp.zeros((5, 28, 28, 1))).shape
       (5, 28, 28, 8)
     """
+    of = {"precision": precision, "preferred_element_type": preferred_element_type, **more}
+    return _convolve(lhs, rhs, window_strides, padding, lhs_dilation, rhs_dilation, dimension_numbers, **of)
+
+
+def _convolve(
+    lhs,
+    rhs,
+    window_strides,
+    padding,
+    lhs_dilation=None,
+    rhs_dilation=None,
+    dimension_numbers=None,
+    *,
+    precision=None,
+    preferred_element_type=None,
+    are_spikes=False,
+    **more,
+):
     axes, asked = lhs.ndim - 2, preferred_element_type
     others = [value for name, value in more.items() if not (name.endswith("group_count") and value == 1)]
-    fits = axes in (1, 2) and set(lhs_dilation or (1,)) == {1} and asked in (None, jnp.float32) and not any(others)
+    fits = axes in (1, 2) and _all_ones(lhs_dilation) and asked in (None, jnp.float32) and not any(others)
     if not (fits and _are_followed(lhs, rhs) and _has_channels_last(lhs, rhs, dimension_numbers)):
         of = {"precision": precision, "preferred_element_type": asked, **more}
         x, w = _of_one_dtype(lhs, rhs)
         dilations = lhs_dilation, rhs_dilation
         return jax.lax.conv_general_dilated(x, w, window_strides, padding, *dilations, dimension_numbers, **of)
-    dilation = tuple(rhs_dilation or (1,) * axes)
+    dilation = (1,) * axes if rhs_dilation is None else tuple(map(int, rhs_dilation))
     spread = [(n - 1) * d + 1 for n, d in zip(rhs.shape, dilation, strict=False)]
     if isinstance(padding, str):
         padding = jax.lax.padtype_to_pads(lhs.shape[1:-1], spread, window_strides, padding)
-    window = tuple(window_strides), tuple(map(tuple, padding)), dilation
+    pairs = tuple((int(low), int(high)) for low, high in padding)
+    window: tuple[tuple[Any, ...], ...] = tuple(map(int, window_strides)), pairs, dilation
     x, w = lhs, rhs
     if axes == 1:  # an image one pixel high
         x, w = lhs[:, None], rhs[None]
         window = (1, *window[0]), ((0, 0), *window[1]), (1, *window[2])
-    y = multiply(Product(w.shape, window, precision, are_spikes=are_spikes()), x, w)
+    y = multiply(Product(w.shape, window, precision, are_spikes=are_spikes), x, w)
     return y[:, 0] if axes == 1 else y
+
+
+_dot_general_of_spikes = functools.partial(_dot_general, are_spikes=True)
+_convolve_spikes = functools.partial(_convolve, are_spikes=True)
+
+
+def _all_ones(dilation) -> bool:
+    return dilation is None or set(map(int, dilation)) == {1}
 
 
 def _are_followed(x, w) -> bool:
@@ -192,24 +224,39 @@ def _of_one_dtype(x, w):
     return (x.astype(w.dtype) if x.dtype in _BYTES else x), w
 
 
+@functools.cache  # one function for each of flax: its transforms compile anew for another
 def _promote(promote_dtype):
     """Return a function of flax that brings arrays to one dtype, but leaves the first one if it is of bytes."""
 
     def promote(*args, **how):
         x, *others = args if len(args) > 1 else args[0]  # several in Linen, a tuple in NNX
-        if getattr(x, "dtype", None) not in _BYTES:
-            return promote_dtype(*args, **how)
-        return (x, *(promote_dtype(*others, **how) if len(args) > 1 else promote_dtype(tuple(others), **how)))
+
+        def promoted(*arrays):
+            return promote_dtype(*arrays, **how) if len(args) > 1 else promote_dtype(arrays, **how)
+
+        if getattr(x, "dtype", None) in _BYTES and promoted(*others)[0].dtype == jnp.float32:
+            return (x, *promoted(*others))
+        return promoted(as_float(x), *others)
 
     return promote
 
 
-def functions_of(layer: Any) -> dict[str, Any]:
-    """Return what a layer of flax takes for its products to follow, by the names of its attributes."""
-    ours = {"dot_general": dot_general, "conv_general_dilated": conv_general_dilated}
-    return {name: f for name, f in ours.items() if hasattr(layer, name)} | {
-        "promote_dtype": _promote(layer.promote_dtype)
-    }
+def functions_of(layer: Any, are_spikes: bool) -> dict[str, Any]:
+    """Return what a layer of flax takes for its products to follow, by the names of its attributes.
+
+    Args:
+      layer: a linear layer or a convolution.
+      are_spikes: whether its input holds 0, 1 and NaN alone.
+    """
+    ours = {name: f for name, f in functions(are_spikes).items() if hasattr(layer, name)}
+    return ours | {"promote_dtype": _promote(layer.promote_dtype)}
+
+
+def functions(are_spikes: bool) -> dict[str, Any]:
+    """Return the product and the convolution, of spikes or of any numbers, by their names in jax."""
+    if are_spikes:
+        return {"dot_general": _dot_general_of_spikes, "conv_general_dilated": _convolve_spikes}
+    return {"dot_general": dot_general, "conv_general_dilated": conv_general_dilated}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -238,7 +285,8 @@ class Available:
 def available() -> Available:
     """Return whether products pass over what is 0 on this machine: a report that is true or false.
 
-    The first call on a machine compiles the loops, and keeps them on disk.
+    The first call on a machine compiles the loops, and keeps them on disk. Call it before a program that was compiled
+    in another process, and serialized, is loaded: XLA must know the loops by then.
 
     Example:
       >>> from brainsurr import events

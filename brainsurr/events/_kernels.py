@@ -27,7 +27,7 @@ with needs("events"):
 
 _INT, _FLOAT = ir.IntType(64), ir.FloatType()
 
-NEXT, DONE, HELD, PARTS, X, W, Y, SIZES = range(8)  # what is where in a job
+NEXT, DONE, HELD, FAILED, PARTS, X, W, Y, SIZES = range(9)  # what is where in a job
 # The sizes. Those behind `WIDTH` are of a convolution; of a plain product, `TAPS_H` is 0.
 THREADS, TRANSPOSED, KIND, ROWS, COLUMNS, WIDTH = range(SIZES, SIZES + 6)
 HEIGHT_IN, WIDTH_IN, CHANNELS, HEIGHT_OUT, WIDTH_OUT, TAPS_H, TAPS_W = range(SIZES + 6, SIZES + 13)
@@ -36,6 +36,7 @@ FLOATS, BYTES, CODES = range(3)  # what x is: float32; uint8 or bool; int8, in w
 
 _LISTED = 64  # rows whose entries are listed at a time
 _SORTED = 128  # and of a transposed product, which sorts them by column
+_SUMMED = 64 * _SORTED  # rows whose sum is made apart
 _LINE = _SORTED + 16  # entries from one column's list to the next: powers of 2 would meet in the same lines of a cache
 _SLICE = 1024  # columns, or as many weights as stay in the cache of a core: 1 MB
 _CACHE = 2**18
@@ -141,6 +142,16 @@ def _from_c(name: str, returns: ir.Type):
 _malloc, _free = _from_c("malloc", _INT), _from_c("free", ir.VoidType())
 
 
+@intrinsic
+def _words(typing):
+    """Return the address of five integers on the stack of the function that calls it."""
+
+    def code(context, builder, signature, args):
+        return builder.ptrtoint(cgutils.alloca_once(builder, ir.ArrayType(_INT, 5)), _INT)
+
+    return types.int64(), code
+
+
 def _text(text: str):
     """Return a function that returns the address of a text."""
 
@@ -159,9 +170,9 @@ _no_memory = _text("brainsurr.events: out of memory")
 
 
 def _adds(floats: int, vectors: int):
-    """Return a function that adds listed rows, times their factors, to a row of ``floats * vectors`` in registers.
+    """Return a function that sums listed rows, times their factors, in registers of ``floats * vectors``.
 
-    The row starts from 0 if it is ``fresh``, from what it holds if not.
+    It adds the sums to a row, or writes them to one that is ``fresh``.
     """
     vector = ir.VectorType(_FLOAT, floats)
 
@@ -177,8 +188,7 @@ def _adds(floats: int, vectors: int):
                 return [builder.bitcast(p, vector.as_pointer()) for p in at]
 
             stores = parts(total)
-            is_fresh, zeros = builder.icmp_signed("!=", fresh, _INT(0)), vector([0.0] * floats)
-            before = [builder.select(is_fresh, zeros, builder.load(p, align=4)) for p in stores]
+            zeros = vector([0.0] * floats)
             entry, (test, body, end) = builder.block, [builder.append_basic_block() for _ in range(3)]
             builder.branch(test)
             builder.position_at_end(test)
@@ -189,16 +199,22 @@ def _adds(floats: int, vectors: int):
             factor = builder.insert_element(vector(ir.Undefined), builder.load(builder.gep(what, [e])), _INT(0))
             lanes = ir.VectorType(ir.IntType(32), floats)([0] * floats)
             factor = builder.shuffle_vector(factor, vector(ir.Undefined), lanes)
-            for s, part, start in zip(sums, parts(builder.gep(rows, [row])), before, strict=True):
+            for s, part in zip(sums, parts(builder.gep(rows, [row])), strict=True):
                 product = builder.fmul(factor, builder.load(part, align=4), flags=("contract",))
-                s.add_incoming(start, entry)
+                s.add_incoming(zeros, entry)
                 s.add_incoming(builder.fadd(s, product, flags=("contract",)), body)
             e.add_incoming(_INT(0), entry)
             e.add_incoming(builder.add(e, _INT(1)), body)
             builder.branch(test)
             builder.position_at_end(end)
-            for s, part in zip(sums, stores, strict=True):
-                builder.store(s, part, align=4)
+            # A fresh row is not read: its page may be new, and would be mapped twice.
+            with builder.if_else(builder.icmp_signed("!=", fresh, _INT(0))) as (is_fresh, is_not):
+                with is_fresh:
+                    for s, part in zip(sums, stores, strict=True):
+                        builder.store(s, part, align=4)
+                with is_not:
+                    for s, part in zip(sums, stores, strict=True):
+                        builder.store(builder.fadd(builder.load(part, align=4), s), part, align=4)
             return context.get_dummy_value()
 
         return types.none(*[types.int64] * 7), code
@@ -470,19 +486,18 @@ def _convolve(job, first, last, image):
 
 @_compiled
 def _multiply_transposed(job, first, last, room, image):
-    """Write ``y = x^T g`` for some columns of x: these rows of y, or some of them, stay in the cache."""
-    rows, width, y = _int(job, ROWS), _int(job, WIDTH), _int(job, Y)
+    """Write ``y = x^T g`` for some columns of x. Sums are of 128 rows, of 8,192, and of all: so they stay exact."""
+    rows, width = _int(job, ROWS), _int(job, WIDTH)
     wide = _least(_SLICE, 64 + _CACHE // width)
     line = 4 * _LINE  # bytes of the list of a column
     where, what, at = room, room + 4 * (_SLICE + 1), room + 8 * (_SLICE + 1)
     of = at + line * _SLICE
     count = of + line * _SLICE
-    for i in range(first * width, last * width):
-        _write_float(y, i, 0.0)
+    sums = count + 8 * _SLICE
     low = first
     while low < last:
-        high = _least(last, low + wide)
-        block = 0
+        high, block = _least(last, low + wide), 0
+        y = _int(job, Y) + 4 * low * width
         while block < rows:
             for i in range(high - low):
                 _write_int(count, i, 0)
@@ -493,10 +508,14 @@ def _multiply_transposed(job, first, last, room, image):
                     _write_index(at, i * _LINE + found, r)
                     _write_float(of, i * _LINE + found, _float(what, e))
                     _write_int(count, i, found + 1)
-            start = _int(job, W) + 4 * block * width
+            start, fresh = _int(job, W) + 4 * block * width, 1 if block % _SUMMED == 0 else 0
             for i in range(high - low):
-                _add(0, width, y + 4 * (low + i) * width, start, width, at + i * line, of + i * line, _int(count, i), 0)
+                total = sums + 4 * i * width
+                _add(0, width, total, start, width, at + i * line, of + i * line, _int(count, i), fresh)
             block += _SORTED
+            if block >= rows or block % _SUMMED == 0:
+                for i in range((high - low) * width):
+                    _write_float(y, i, _float(sums, i) if block <= _SUMMED else _float(y, i) + _float(sums, i))
         low += wide
     return 0
 
@@ -508,7 +527,9 @@ def _do(job, part):
     if _int(job, TAPS_H):
         pixels = _int(job, HEIGHT_IN) * _int(job, WIDTH_IN)
         image = 8 * (pixels + 3) + 8 * (pixels * _int(job, CHANNELS) + 1)
-    lists = 8 * (_SLICE + 1) * (_LINE + 2) if transposed else 8 * _LISTED * (_SLICE + 2)
+    lists = 8 * _LISTED * (_SLICE + 2)
+    if transposed:
+        lists = 8 * (_SLICE + 1) * (_LINE + 2) + 8 * ((64 * _int(job, WIDTH) + _CACHE) // 2)
     room = _malloc(lists + image)
     if room == 0:
         return 0
@@ -545,7 +566,7 @@ def _work(job):
     part = _fetch_add(job + 8 * NEXT, 1)
     while part < _int(job, PARTS):
         if not _do(job, part):
-            _write_int(job, Y, 0)
+            _write_int(job, FAILED, 1)
         _fetch_add(job + 8 * DONE, 1)
         part = _fetch_add(job + 8 * NEXT, 1)
     return _let_go(job)
@@ -558,7 +579,7 @@ _task = _of_c(_work, "brainsurr_work", "internal")
 @_compiled
 def _is_known(frame):
     """Return whether a frame, and what it holds, are as large as the offsets below: two arrays in, one out."""
-    if _int(frame, 0) < 160 or _int(frame, 5) != 40 or _int(frame, 10) != 40 or _int(frame, 15) != 48:
+    if _int(frame, 0) < 168 or _int(frame, 5) != 40 or _int(frame, 10) != 40 or _int(frame, 15) != 48:
         return 0
     if _int(frame, 7) != 2 or _int(frame, 12) != 1 or _int(frame, 17) != 1:
         return 0
@@ -568,28 +589,24 @@ def _is_known(frame):
 
 @_compiled
 def _error(frame, message):
-    given = _malloc(32)
+    given = _words()
     _write_int(given, 0, 28)
     _write_int(given, 1, 0)
     _write_int(given, 2, message)
     _write_int(given, 3, _INTERNAL)
-    error = _call(_int(_int(frame, 2), 6), given)
-    _free(given)
-    return error
+    return _call(_int(_int(frame, 2), 6), given)
 
 
 @_compiled
 def _threads(frame):
     """Return on how many threads XLA runs such functions."""
-    given = _malloc(40)
+    given = _words()
     _write_int(given, 0, 32)
     _write_int(given, 1, 0)
     _write_int(given, 2, _int(frame, 3))
     _write_int(given, 3, given + 32)
     failed = _call(_int(_int(frame, 2), 18), given)
-    threads = 1 if failed else _int(given, 4)
-    _free(given)
-    return threads
+    return 1 if failed else _int(given, 4)
 
 
 @_compiled
@@ -598,7 +615,7 @@ def _share(frame, job, threads):
     parts = threads if _int(job, TRANSPOSED) else 2 * threads  # each of these reads all rows of g
     _write_int(job, PARTS, parts)
     _write_int(job, HELD, threads + 1)
-    given = _malloc(40)
+    given = _words()
     _write_int(given, 0, 40)
     _write_int(given, 1, 0)
     _write_int(given, 2, _int(frame, 3))
@@ -607,11 +624,10 @@ def _share(frame, job, threads):
     for _ in range(threads - 1):
         if _call(_int(_int(frame, 2), 17), given):
             _let_go(job)
-    _free(given)
     _work_here(job)
     while _fetch_add(job + 8 * DONE, 0) < parts:
         pass
-    done = 1 if _int(job, Y) else 0
+    done = 1 - _int(job, FAILED)
     _let_go(job)  # a task may still wait for its thread
     return done
 
@@ -631,6 +647,7 @@ def _answer(frame):
         return _error(frame, _no_memory())
     _write_int(job, NEXT, 0)
     _write_int(job, DONE, 0)
+    _write_int(job, FAILED, 0)
     _write_int(job, X, _int(_int(_int(frame, 9), 0), 3))
     _write_int(job, W, _int(_int(_int(frame, 9), 1), 3))
     _write_int(job, Y, _int(_int(_int(frame, 14), 0), 3))

@@ -7,6 +7,7 @@ import hashlib
 import importlib.metadata
 import os
 import tempfile
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -14,12 +15,18 @@ import jax
 
 TARGET = "brainsurr_product"
 _NAME = "brainsurr_answer"
+_lock = threading.Lock()
 _loaded: list[Any] = []  # what holds the machine code
 
 
-@functools.cache
 def why_not() -> str:
     """Make the compiled product known to XLA, once; return why that is not possible, or an empty string."""
+    with _lock:  # programs may be compiled in several threads
+        return _tried()
+
+
+@functools.cache
+def _tried() -> str:
     try:
         address = _load(_object_file())
         jax.ffi.register_ffi_target(TARGET, _capsule(address), platform="cpu", api_version=1)
@@ -52,6 +59,7 @@ def _object_file() -> bytes:
             file.parent.mkdir(parents=True, exist_ok=True)
             with tempfile.NamedTemporaryFile(dir=file.parent, delete=False) as new:
                 new.write(hashlib.sha256(code).digest() + code)
+            os.chmod(new.name, 0o644)  # others may use an installed package too
             os.replace(new.name, file)  # at once: another process may do the same, or be killed on the way
             break
     return code

@@ -94,7 +94,13 @@ def _bind(xs, w, product):
     return product_p.bind(*xs, w, product=product, on=_on_devices())
 
 
-product_p.def_impl(jax.jit(product_p.bind, static_argnames=("product", "on")))
+_jitted = jax.jit(product_p.bind, static_argnames=("product", "on"))
+
+
+@product_p.def_impl
+def _eagerly(*operands, **how):
+    with jax.disable_jit(False):
+        return _jitted(*operands, **how)
 
 
 @product_p.def_abstract_eval
@@ -260,17 +266,19 @@ def _lowering(multiply):
     return mlir.lower_fun(lambda x, w, *, product, on: multiply(product, x, w), multiple_results=False)
 
 
-_densely_lowered, _split_lowered = _lowering(_densely), _lowering(_split)
+_densely_lowered, _chosen_lowered, _split_lowered = map(_lowering, (_densely, _chosen, _split))
 
 
 def _lower(context, *operands, loops=False, **how):
     """Compile the product of the last two operands: x or the codes of spikes, and w."""
-    given = context.avals_in[-2:]
-    exported = context.module_context.lowering_parameters.for_export
-    follows = loops and not exported and 0 not in (*given[0].shape, *given[1].shape) and not _library.why_not()
+    given, module = context.avals_in[-2:], context.module_context
     # Without the mesh axes of `shard_map` that they vary over, which the call of the loops does not say.
     alone = context.replace(avals_in=[jax.core.ShapedArray(a.shape, a.dtype) for a in given])
-    return (_split_lowered if follows else _densely_lowered)(alone, *operands[-2:], **how)
+    lower = _densely_lowered
+    exported, empty = module.lowering_parameters.for_export, 0 in (*given[0].shape, *given[1].shape)
+    if loops and not exported and not empty and not _library.why_not():
+        lower = _chosen_lowered if getattr(module.axis_context, "num_devices", 0) == 1 else _split_lowered
+    return lower(alone, *operands[-2:], **how)
 
 
 mlir.register_lowering(product_p, _lower)

@@ -101,14 +101,14 @@ def _as_function(layer) -> Callable | None:
     return partial(module.apply, variables, rngs=dict.fromkeys(layer.scope.rngs, jax.random.key(0)))  # type: ignore[union-attr]
 
 
-def _products_follow(layer):
+def _products_follow(layer, are_spikes):
     from ..events import functions_of
 
     def follow(method, args, kwargs, context):
         module, new = context.module, {}
         kinds = (nn.Dense, nn.DenseGeneral, nn.Conv)
         if is_on() and isinstance(module, kinds) and not sequential.functions_replaced(module):
-            new = functions_of(module)
+            new = functions_of(module, are_spikes)
         with attributes([(module, new)]):
             return method(*args, **kwargs)
 

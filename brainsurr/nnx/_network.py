@@ -109,13 +109,13 @@ def _as_function(layer) -> Callable | None:
 _OTHER = nnx.Not(nnx.Any(nnx.Param, nnx.RngState))  # variables that a layer in training may change
 
 
-def _products_follow(layer):
+def _products_follow(layer, are_spikes):
     from ..events import functions_of
 
     modules = [module for _, module in nnx.iter_modules(layer)] if isinstance(layer, nnx.Module) else []
     kinds = (nnx.Linear, nnx.LinearGeneral, nnx.Conv)
     ours = [module for module in modules if isinstance(module, kinds) and not sequential.functions_replaced(module)]
-    return attributes((module, functions_of(module)) for module in ours)
+    return attributes((module, functions_of(module, are_spikes)) for module in ours)
 
 
 def _as_product(layer) -> Callable | None:

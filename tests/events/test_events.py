@@ -16,7 +16,6 @@ from jax.sharding import PartitionSpec as P
 
 from benchmarks.robustness.collectives import collectives
 from brainsurr import events
-from brainsurr._following import following
 from brainsurr.events import _kernels, _library, _product
 
 pytestmark = pytest.mark.numbers
@@ -51,6 +50,12 @@ def inputs(shape, share, dtype="float32"):
 
 def weights(*shape, seed=1):
     return np.random.default_rng(seed).normal(size=shape).astype(np.float32)
+
+
+def product_of(are_spikes):
+    """``dot`` for spikes, or for any numbers."""
+    product = events.functions(are_spikes)["dot_general"]
+    return lambda x, w: product(x, w, (((x.ndim - 1,), (0,)), ((), ())))
 
 
 def in_quarters(array):
@@ -154,8 +159,7 @@ def test_nan_and_infinity_spread_as_in_a_dense_product(are_spikes, loops, chosen
     x[2, 3] = x[5, 69] = np.nan
     x[3, 4], x[7, 0] = (1, 1) if are_spikes else (np.inf, -np.inf)
     chosen(loops)
-    with following(None, are_spikes):
-        found = all_of(events.dot)(x, w, g)
+    found = all_of(product_of(are_spikes))(x, w, g)
     jax.tree.map(np.testing.assert_array_equal, found, all_of(jnp.dot)(x, w, g))
 
 
@@ -308,13 +312,13 @@ def of_images(convolve):
 @pytest.mark.parametrize("kind", ["dot", "dot of spikes", "convolution", "convolution of spikes"])
 @pytest.mark.parametrize("name", TRANSFORMATIONS)
 def test_a_transformation_of_it_is_that_of_the_dense_product(name, kind):
-    ours, dense = (events.dot, jnp.dot) if kind.startswith("dot") else map(of_images, CONV)
     are_spikes = kind.endswith("spikes")
+    convolve = events.functions(are_spikes)["conv_general_dilated"], CONV[1]
+    ours, dense = (product_of(are_spikes), jnp.dot) if kind.startswith("dot") else map(of_images, convolve)
     x, transformed = np.abs(np.sign(XS)) if are_spikes else XS, TRANSFORMATIONS[name]
-    with following(None, are_spikes):
-        program = jax.jit(lambda: transformed(ours, x, WS))
-        assert has_loops(program)
-        found = program()
+    program = jax.jit(lambda: transformed(ours, x, WS))
+    assert has_loops(program)
+    found = program()
     jax.tree.map(np.testing.assert_array_equal, found, jax.jit(lambda: transformed(dense, x, WS))())
 
 
@@ -409,7 +413,7 @@ def test_without_numba_all_is_dense_and_says_what_to_install(monkeypatch):
     assert events.available()
     assert "pass over what is 0" in str(events.available())
     monkeypatch.setitem(sys.modules, "llvmlite", None)
-    monkeypatch.setattr(_library, "why_not", _library.why_not.__wrapped__)
+    monkeypatch.setattr(_library, "why_not", _library._tried.__wrapped__)
     assert not events.available()
     assert 'pip install "brainsurr[events]"' in str(events.available())
     assert not has_loops(jax.jit(events.dot), XS[0], WS[0])
@@ -517,3 +521,73 @@ ERRORS = [
 def test_an_error_says_what_does_not_fit(product, args, message):
     with pytest.raises((TypeError, ValueError), match=message):
         product(*args)
+
+
+def test_a_gradient_of_very_many_rows_keeps_its_digits():
+    """Of one sign: a sum of one row after another would lose half of them."""
+    rows = 2**18
+    x, g = np.ones((rows, 8), np.uint8), jnp.full((rows, 4), 0.1)
+    found = jax.jit(lambda x, g: jax.vjp(lambda w: events.dot(x, w), jnp.ones((8, 4)))[1](g)[0])(x, g)
+    sums = _kernels._SORTED + 64 + rows // _kernels._SUMMED  # of so many terms each
+    np.testing.assert_allclose(found, rows * np.float64(np.float32(0.1)), rtol=sums * np.finfo(np.float32).eps / 2)
+
+
+def test_it_runs_without_jit_and_while_another_function_is_compiled():
+    x, w = in_quarters(inputs((64, 32), 0.1)), in_quarters(weights(32, 16))
+    with jax.disable_jit():
+        np.testing.assert_array_equal(events.dot(x, w), x @ w)
+
+    @jax.jit
+    def compiled(y):
+        with jax.ensure_compile_time_eval():
+            constant = events.dot(x, w)
+        return y + constant
+
+    np.testing.assert_array_equal(compiled(jnp.zeros((64, 16))), x @ w)
+
+
+def test_dilations_may_be_arrays():
+    x, w = in_quarters(inputs((2, 9, 9, 3), 0.3)), in_quarters(weights(3, 3, 3, 4))
+    found, expected = (f(x, w, (1, 1), "VALID", rhs_dilation=np.array([2, 1]), **IMAGES) for f in CONV)
+    np.testing.assert_array_equal(found, expected)
+
+
+FIRST_IN_THREADS = """
+import jax, jax.numpy as jnp
+from concurrent.futures import ThreadPoolExecutor
+from brainsurr import events
+x, w = jnp.zeros((4096, 256)), jnp.ones((256, 256))
+with ThreadPoolExecutor(4) as pool:
+    list(pool.map(lambda i: jax.jit(lambda x: events.dot(x, w) + i)(x), range(4)))
+print(events.available().reason)
+"""
+OUT_OF_MEMORY = r"""
+import re, resource, jax, jax.numpy as jnp
+from brainsurr import events
+from brainsurr.events import _product
+_product.CROSSINGS, _product.threads = dict.fromkeys(_product.CROSSINGS, 2.0), lambda: 2
+events.available()
+x, w = jnp.zeros((8, 2800, 2800, 1), bool).block_until_ready(), jnp.ones((1, 1, 1, 1))
+f = jax.jit(lambda x, w: events.conv_general_dilated(x, w, (1, 1), "VALID",
+    dimension_numbers=("NHWC", "HWIO", "NHWC"))).lower(x, w).compile()
+held = 1024 * int(re.search(r"VmSize:\s*(\d+)", open("/proc/self/status").read())[1])
+resource.setrlimit(resource.RLIMIT_AS, (held + 400 * 2**20,) * 2)
+try:
+    f(x, w).block_until_ready()
+except Exception as error:
+    print(str(error).splitlines()[0])
+"""
+
+
+@pytest.mark.slow
+def test_threads_may_meet_at_the_first_product(environment):
+    done = subprocess.run([sys.executable, "-c", FIRST_IN_THREADS], capture_output=True, text=True, env=environment)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "\n", "")
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(sys.platform != "linux", reason="asks Linux for the size of a process")
+def test_without_memory_it_raises_an_error(environment):
+    done = subprocess.run([sys.executable, "-c", OUT_OF_MEMORY], capture_output=True, text=True, env=environment)
+    assert done.returncode == 0, done.stderr
+    assert re.search("out of memory", done.stdout, re.IGNORECASE)
