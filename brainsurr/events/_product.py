@@ -166,8 +166,21 @@ batching.primitive_batchers[product_p] = _batch
 
 
 def _densely(product, x, w):
-    """Multiply rows: XLA on a CPU copies ``[time, batch, features]`` for the gradient of the weights."""
+    """Multiply in the form that XLA on a CPU computes fast: rows, and convolutions with channels last.
+
+    It copies ``[time, batch, features]`` for the gradient of weights. And in a ``cond`` or a loop, the gradient of a
+    kernel as jax writes it takes fifty times as long as the same sum with the batch as channels.
+    """
     x = _floats(x)
+    if product.window is not None and product.transposed:
+        strides, padding, apart = product.window
+        sizes = zip(product.weights, strides, padding, apart, x.shape[1:], w.shape[1:], strict=False)
+        ends = [(k - 1) * d + (out - 1) * s + 1 - size - low for k, s, (low, _), d, size, out in sizes]
+        pads = tuple((low, end) for (low, _), end in zip(padding, ends, strict=True))
+        swapped = Product(product.weights, (apart, pads, strides), product.precision)
+        return jnp.transpose(
+            swapped.dense(jnp.transpose(x, (3, 1, 2, 0)), jnp.transpose(w, (1, 2, 0, 3))), (1, 2, 0, 3)
+        )
     if product.window is not None:
         return product.dense(x, w)
     y = product.dense(x.reshape(-1, x.shape[-1]), w.reshape(-1, w.shape[-1]))
