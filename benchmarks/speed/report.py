@@ -67,9 +67,9 @@ def gains(folder):
 
 
 def of_events(folder):
-    """Return another part of that page: what events gain, and where the dense product takes over."""
+    """Return another part of that page: what events gain."""
     result = load(folder).get("events")
-    return f"{events.report(result)}\n\n{wrapped(f'On {_where(result)}.')}" if result else NOT_YET
+    return f"{events.networks(result)}\n\n{wrapped(f'On {_where(result)}.')}" if result else NOT_YET
 
 
 ON_A_CPU = {"gains": gains, "events": of_events}
