@@ -42,8 +42,8 @@ IMAGES = (32, 64, 14)  # channels in and out, and the side of an image of the co
 OTHERS = "the neurons, and the gradient of the spikes, which is a dense product either way"
 OF_IMAGES = """neurons of 28 x 28 pixels, the gradient of the spikes, and pooling with its gradient take as long either
 way, and a maximum over four pixels makes spikes too dense for the second convolution"""
-OF_CACHES = """the crossing differs with the width, and with how many threads share the memory; it is one number for each
-kind of product"""
+OF_CACHES = """the crossing differs with the width, and with how many threads share the memory; it is one number for
+each kind of product"""
 
 
 def network(name):
