@@ -155,8 +155,8 @@ def _ways(title, trial, names, quick):
     ]
 
 
-AS_FAST = """the products alone, the first row of the table *peers*, take much of both, and other libraries, too,
-compute the products of many time steps before they loop over the neurons"""
+AS_FAST = """at T = 10,000 the loop over the steps of small layers takes most of a train step, in every library;
+elsewhere the products, the first row of the table *peers*, take much of it"""
 AS_LIVE = """the compiled program is that of six lines of jnp by hand; where a spike comes one step late, as in spyx,
 the three products do not wait for each other"""
 OF_NEURONS = "what is left is the neurons between the products, each core's part in a loop of its own"
