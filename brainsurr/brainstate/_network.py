@@ -111,8 +111,8 @@ def _products_follow(layer, are_spikes):
     from .. import events
 
     def methods():
+        functions = events.functions(are_spikes)
         for module in brainstate.graph.nodes(layer).values() if isinstance(layer, nn.Module) else ():
-            functions = events.functions(are_spikes)
             if type(module) is nn.Linear and "update" not in vars(module):
                 yield module, {"update": partial(_linear, module, functions["dot_general"])}
             is_plain = isinstance(module, nn.Conv2d) and type(module)._conv_op is nn.Conv2d._conv_op
@@ -122,19 +122,22 @@ def _products_follow(layer, are_spikes):
     return attributes(methods())
 
 
+def _factors(layer, x, params):
+    weight = params["weight"] if layer.w_mask is None else params["weight"] * layer.w_mask
+    return x if weight.dtype == jnp.float32 else as_float(x), weight
+
+
 def _linear(layer, dot_general, x):
     """Do what ``brainstate.nn.Linear`` does."""
     params = layer.weight.value
-    weight = params["weight"] if layer.w_mask is None else params["weight"] * layer.w_mask
-    x = x if weight.dtype == jnp.float32 else as_float(x)
+    x, weight = _factors(layer, x, params)
     y = dot_general(x, weight, (((x.ndim - 1,), (0,)), ((), ())))
     return y + params["bias"] if "bias" in params else y
 
 
 def _convolve(layer, conv_general_dilated, x, params):
     """Do what a convolution of brainstate does."""
-    weight = params["weight"] if layer.w_mask is None else params["weight"] * layer.w_mask
-    x = x if weight.dtype == jnp.float32 else as_float(x)
+    x, weight = _factors(layer, x, params)
     how = layer.stride, layer.padding, layer.lhs_dilation, layer.rhs_dilation, layer.dimension_numbers
     y = conv_general_dilated(x, weight, *how, feature_group_count=layer.groups)
     return y + params["bias"] if "bias" in params else y

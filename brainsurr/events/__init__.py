@@ -100,13 +100,12 @@ def dot_general(
     return _dot_general(lhs, rhs, dimension_numbers, precision, preferred_element_type, **more)
 
 
-def _dot_general(lhs, rhs, dimension_numbers, precision=None, preferred_element_type=None, *, are_spikes=False, **more):
-    (contracted, batch), asked = dimension_numbers, preferred_element_type
+def _dot_general(lhs, rhs, dimension_numbers, precision=None, *asked, are_spikes=False, **more):
+    contracted, batch = dimension_numbers
     axes = tuple(map(tuple, contracted)) == ((lhs.ndim - 1,), (0,)) and not any(map(tuple, batch))
-    fits = lhs.ndim and rhs.ndim >= 2 and asked in (None, jnp.float32) and not any(more.values())
-    if not (axes and fits and _are_followed(lhs, rhs)):
+    if not (axes and lhs.ndim and rhs.ndim >= 2 and _are_followed(lhs, rhs, *asked, **more)):
         x, w = _of_one_dtype(lhs, rhs)
-        return jax.lax.dot_general(x, w, dimension_numbers, precision, asked, **more)
+        return jax.lax.dot_general(x, w, dimension_numbers, precision, *asked, **more)
     w = rhs.reshape(len(rhs), -1)
     x = lhs if lhs.ndim > 1 else lhs[None]
     y = multiply(Product(w.shape, None, precision, are_spikes=are_spikes), x, w)
@@ -170,18 +169,16 @@ def _convolve(
     dimension_numbers=None,
     *,
     precision=None,
-    preferred_element_type=None,
     are_spikes=False,
     **more,
 ):
-    axes, asked = lhs.ndim - 2, preferred_element_type
-    others = [value for name, value in more.items() if not (name.endswith("group_count") and value == 1)]
-    fits = axes in (1, 2) and _all_ones(lhs_dilation) and asked in (None, jnp.float32) and not any(others)
-    if not (fits and _are_followed(lhs, rhs) and _has_channels_last(lhs, rhs, dimension_numbers)):
-        of = {"precision": precision, "preferred_element_type": asked, **more}
+    axes = lhs.ndim - 2
+    others = {name: value for name, value in more.items() if not (name.endswith("group_count") and value == 1)}
+    fits = axes in (1, 2) and _all_ones(lhs_dilation) and _are_followed(lhs, rhs, **others)
+    if not (fits and _has_channels_last(lhs, rhs, dimension_numbers)):
         x, w = _of_one_dtype(lhs, rhs)
-        dilations = lhs_dilation, rhs_dilation
-        return jax.lax.conv_general_dilated(x, w, window_strides, padding, *dilations, dimension_numbers, **of)
+        how = window_strides, padding, lhs_dilation, rhs_dilation, dimension_numbers
+        return jax.lax.conv_general_dilated(x, w, *how, precision=precision, **more)
     dilation = (1,) * axes if rhs_dilation is None else tuple(map(int, rhs_dilation))
     spread = [(n - 1) * d + 1 for n, d in zip(rhs.shape, dilation, strict=False)]
     if isinstance(padding, str):
@@ -204,10 +201,11 @@ def _all_ones(dilation) -> bool:
     return dilation is None or set(map(int, dilation)) == {1}
 
 
-def _are_followed(x, w) -> bool:
+def _are_followed(x, w, preferred_element_type=None, **more) -> bool:
     """Return whether a product of two arrays passes over what is 0; the platform is not asked, which is known later."""
     sizes = (*x.shape, *w.shape)
-    fits = w.dtype == jnp.float32 and (x.dtype == jnp.float32 or x.dtype in _BYTES)
+    fits = preferred_element_type in (None, jnp.float32) and not any(more.values())
+    fits = fits and w.dtype == jnp.float32 and (x.dtype == jnp.float32 or x.dtype in _BYTES)
     split = jax.sharding.get_abstract_mesh().explicit_axes
     return bool(fits and not is_off() and not split and all(isinstance(n, int) and n for n in sizes))
 

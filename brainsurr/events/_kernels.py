@@ -1,15 +1,15 @@
 """Products that pass over what is 0, compiled by numba, and how XLA calls them. Needs the extra ``events``.
 
-A product is that of rows and weights, ``y = x w``, or for the gradient of the weights, ``y = x^T g``. The rows of a
-convolution are the patches of its images, which are never written down. For a block of rows, the loops list what is
-not 0, and add up rows of the weights for it.
+A product is that of rows and weights, ``y = x w``, or for the gradient of the weights, ``y = x^T g``. For a block of
+rows, the loops list what is not 0, and add up rows of the weights for it. A convolution adds the kernel at each output
+that a pixel is part of; the rows of the gradient of a kernel are patches of images, which are never written down.
 
 A job is an array of int64: how far it is, the addresses of the three arrays, and the sizes, which the operation gives
 as its attribute. ``_do(job, part)`` does one of its parts; no other part writes where it does. So the parts can run on
 all threads of XLA, and the sums do not depend on how many there are.
 
 Numbers are read and written at addresses, without arrays: numba compiles that in a fifth of the time. All is in one
-file, since numba compiles anew when the file of a function changes, and not when another one does.
+file, by which `_library` tells whether what it kept on disk is still of these loops.
 """
 
 import inspect
@@ -115,7 +115,8 @@ def _which(kind: ir.Type, lanes: int):
     return which
 
 
-_which_of_64, _which_of_16 = [(_which(_FLOAT, n), _which(ir.IntType(8), n)) for n in (64, 16)]
+_floats_of_64, _bytes_of_64 = _which(_FLOAT, 64), _which(ir.IntType(8), 64)
+_floats_of_16, _bytes_of_16 = _which(_FLOAT, 16), _which(ir.IntType(8), 16)
 
 
 @intrinsic
@@ -226,7 +227,7 @@ _add_wide, _add_32, _add_16 = _adds(16, _WIDE // 16), _adds(16, 2), _adds(16, 1)
 _add_4, _add_1 = _adds(4, 1), _adds(1, 1)
 
 
-# ---- The loops. What names an array is its address. `range` has no step, which numba would have to check.
+# ---- Functions of integers, compiled as parts of one another.
 
 
 def _subroutine(context, builder, function):
@@ -275,6 +276,9 @@ def _of_c(function, name, linkage):
     return address
 
 
+# ---- The loops. What names an array is its address. `range` has no step, which numba would have to check.
+
+
 @_compiled
 def _least(a, b):
     return a if a < b else b
@@ -303,10 +307,6 @@ def _add(first, last, total, rows, stride, where, what, found, fresh):
 
 
 _NAN = float("nan")
-
-
-_floats_of_64, _bytes_of_64 = _which_of_64
-_floats_of_16, _bytes_of_16 = _which_of_16
 
 
 @_compiled

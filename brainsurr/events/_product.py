@@ -7,7 +7,6 @@ same operation, `transposed`. What is differentiated in x is a dense product, si
 import dataclasses
 import functools
 import math
-import os
 from typing import Any
 
 import jax
@@ -19,6 +18,7 @@ from jax.interpreters import ad, batching, mlir
 from jax.sharding import NamedSharding
 from jax.sharding import PartitionSpec as P
 
+from ..cpu import _cores
 from . import _library
 
 # By whether it is a convolution, and transposed: the share of what is not 0, beyond which the dense product is faster.
@@ -271,8 +271,7 @@ def _by_the_loops(product, x, w):
 
 def threads() -> int:
     """Return how many threads of XLA a device may use."""
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return max(1, cores // jax.local_device_count(backend="cpu"))
+    return max(1, _cores() // jax.local_device_count(backend="cpu"))
 
 
 def _lowering(multiply):

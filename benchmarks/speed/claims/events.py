@@ -10,7 +10,6 @@ from unittest import mock
 
 import jax.numpy as jnp
 import numpy as np
-import optax
 from flax import nnx
 from tqdm import tqdm
 
@@ -23,9 +22,9 @@ from ...lib import timing
 from ...lib.report import picture, ratio_at_most, table
 from ..libraries import AS_DOCUMENTED, EVERY_CORE, run_on
 from ..peers.task import ALPHA
-from . import compiled, seconds
+from . import compiled, convolution, seconds
 from .convolution import flat, pooled
-from .train_step import descent
+from .train_step import layer_by_layer
 
 DENSE, EVENTS = "dense", "events"
 RATE = 0.05  # of the inputs
@@ -74,17 +73,11 @@ def train_step(name, events, small):
     """Make a compiled train step of a network, the batch cut among the devices of this process."""
     layers, shape, batch, steps = network(name)
     batch, steps = (4, 4) if small else (batch, steps)
-    graphdef, params = nnx.split(SpikingSequential(layers, events=events))
     rng = np.random.default_rng(0)
     xs = (rng.random((steps, batch, *shape), np.float32) < RATE).astype(np.float32)
     given = cpu.split(xs, axis=1), cpu.split(rng.integers(10, size=batch))
-
-    def loss_fn(params, xs, labels):
-        net = nnx.merge(graphdef, params)
-        ys = net(net.initialize_carry(xs.shape[1:]), xs)[1].mean(0)
-        return optax.softmax_cross_entropy_with_integer_labels(ys, labels).mean()
-
-    return compiled(descent(loss_fn, 0.01), cpu.split(params, axis=None), *given)
+    step, params = convolution.train_step(SpikingSequential(layers, events=events), layer_by_layer)
+    return compiled(step, cpu.split(params, axis=None), *given)
 
 
 def timed_network(name, rounds, small):
