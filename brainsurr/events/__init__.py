@@ -174,7 +174,8 @@ def _convolve(
 ):
     axes = lhs.ndim - 2
     others = {name: value for name, value in more.items() if not (name.endswith("group_count") and value == 1)}
-    fits = axes in (1, 2) and _all_ones(lhs_dilation) and _are_followed(lhs, rhs, **others)
+    is_apart = lhs_dilation is not None and tuple(map(int, lhs_dilation)) != (1,) * axes
+    fits = axes in (1, 2) and not is_apart and _are_followed(lhs, rhs, **others)
     if not (fits and _has_channels_last(lhs, rhs, dimension_numbers)):
         x, w = _of_one_dtype(lhs, rhs)
         how = window_strides, padding, lhs_dilation, rhs_dilation, dimension_numbers
@@ -197,16 +198,13 @@ _dot_general_of_spikes = functools.partial(_dot_general, are_spikes=True)
 _convolve_spikes = functools.partial(_convolve, are_spikes=True)
 
 
-def _all_ones(dilation) -> bool:
-    return dilation is None or set(map(int, dilation)) == {1}
-
-
 def _are_followed(x, w, preferred_element_type=None, **more) -> bool:
     """Return whether a product of two arrays passes over what is 0; the platform is not asked, which is known later."""
     sizes = (*x.shape, *w.shape)
     fits = preferred_element_type in (None, jnp.float32) and not any(more.values())
     fits = fits and w.dtype == jnp.float32 and (x.dtype == jnp.float32 or x.dtype in _BYTES)
-    split = jax.sharding.get_abstract_mesh().explicit_axes
+    mesh = jax.sharding.get_abstract_mesh()
+    split = mesh.explicit_axes or (mesh.manual_axes and mesh.auto_axes)  # the latter XLA splits within `shard_map`
     return bool(fits and not is_off() and not split and all(isinstance(n, int) and n for n in sizes))
 
 
@@ -276,7 +274,7 @@ class Available:
         return (
             "products of float32, uint8 or bool with weights of float32 pass over what is 0, on a CPU; dense are other "
             "dtypes, other platforms, convolutions of three axes, in groups or with a dilated input, explicit mesh "
-            "axes, symbolic shapes, and what is exported"
+            "axes, shard_map over some axes of a mesh, symbolic shapes, and what is exported"
         )
 
 

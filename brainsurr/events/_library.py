@@ -30,9 +30,9 @@ def _tried() -> str:
     try:
         address = _load(_object_file())
         jax.ffi.register_ffi_target(TARGET, _capsule(address), platform="cpu", api_version=1)
-    except ImportError:
-        return 'numba is not installed: pip install "brainsurr[events]"'
     except Exception as error:
+        if isinstance(error, ModuleNotFoundError) and error.name in ("numba", "llvmlite"):
+            return 'numba is not installed: pip install "brainsurr[events]"'
         return f"the compiled product can't be had: {type(error).__name__}: {error}"
     return ""
 
@@ -57,18 +57,20 @@ def _object_file() -> bytes:
     for file in files:
         with contextlib.suppress(OSError):
             file.parent.mkdir(parents=True, exist_ok=True)
-            with tempfile.NamedTemporaryFile(dir=file.parent, delete=False) as new:
-                new.write(hashlib.sha256(code).digest() + code)
-            os.chmod(new.name, 0o644)  # others may use an installed package too
-            os.replace(new.name, file)  # at once: another process may do the same, or be killed on the way
+            with tempfile.TemporaryDirectory(dir=file.parent) as folder:
+                (new := Path(folder, file.name)).write_bytes(hashlib.sha256(code).digest() + code)
+                os.chmod(new, 0o644)  # others may use an installed package too
+                os.replace(new, file)  # at once: another process may do the same, or be killed on the way
             break
     return code
 
 
 def _folders() -> list[Path]:
     """Return where the object file may be: beside the compiled files of Python, or in the user's cache."""
-    caches = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    return [Path(__file__).parent / "__pycache__", Path(caches) / "brainsurr"]
+    folders = [Path(__file__).parent / "__pycache__"]
+    with contextlib.suppress(RuntimeError):  # a user without a home
+        folders.append(Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "brainsurr")
+    return folders
 
 
 def _load(code: bytes) -> int:

@@ -250,9 +250,15 @@ def _chosen(product, x, w):
     if rows * math.prod(product.weights) < _TINY:
         return _densely(product, x, w)
     lines = x.reshape(-1, x.shape[-1] if product.window is None else math.prod(x.shape[1:]))
-    sample = lines[:: max(1, len(lines) // _SAMPLED)]
-    few = jnp.mean(sample.astype(bool)) < crossing
+    few = jnp.mean(_sample(lines).astype(bool)) < crossing
     return jax.lax.cond(few, functools.partial(_by_the_loops, product), functools.partial(_densely, product), x, w)
+
+
+def _sample(lines):
+    """Return some lines: spread by the golden ratio, so that no axis of ``[time, batch]`` is missed."""
+    if len(lines) <= _SAMPLED:
+        return lines
+    return lines[(jnp.arange(_SAMPLED, dtype=jnp.float32) * (5**0.5 - 1) / 2 % 1 * len(lines)).astype(jnp.int32)]
 
 
 def _by_the_loops(product, x, w):
@@ -288,8 +294,10 @@ def _lower(context, *operands, loops=False, **how):
     alone = context.replace(avals_in=[jax.core.ShapedArray(a.shape, a.dtype) for a in given])
     lower = _densely_lowered
     exported, empty = module.lowering_parameters.for_export, 0 in (*given[0].shape, *given[1].shape)
-    if loops and not exported and not empty and not _library.why_not():
-        lower = _chosen_lowered if getattr(module.axis_context, "num_devices", 0) == 1 else _split_lowered
+    alone_here = getattr(module.axis_context, "num_devices", 0) == 1
+    is_split = getattr(jax.config, "jax_use_shardy_partitioner", True)  # jax's former partitioner has no such rule
+    if loops and (alone_here or is_split) and not exported and not empty and not _library.why_not():
+        lower = _chosen_lowered if alone_here else _split_lowered
     return lower(alone, *operands[-2:], **how)
 
 
