@@ -295,8 +295,11 @@ FAULTS = [
     ),
     Fault("cpu.py", "if shape[axis] > fewer:", "if shape[axis] > fewer + 4:", "cpu"),
     Fault("cpu.py", "for number in (devices + 1, devices):", "for number in (devices,):", "cpu"),
-    Fault("_scan.py", "if size < _LARGE or", "if size >= 0 or", "sequential"),
+    Fault("_scan.py", "if block or size < _LARGE:", "if True:", "sequential"),
     Fault("_scan.py", "min(_FEW, size / _LARGE)", "0", "sequential"),
+    Fault("_scan.py", "// max(1, block)", "", "platforms"),
+    Fault("_scan.py", "if block < 0:", "if block < 1:", "platforms"),
+    Fault("_scan.py", "if length <= 2 * most:", "if length <= most:", "platforms"),
     Fault("_scan.py", "for _ in jax.tree.leaves(carry):", "for _ in [0]:", "unroll"),
     # Reports.
     Fault("_diagnosis/probe.py", '"reached": dx != 0', '"reached": ds != 0', "diagnose"),

@@ -12,7 +12,7 @@ import jax.numpy as jnp
 from .._arrays import as_array
 from .._checks import check_function, check_word, is_integer, shapes
 from .._kernel import promote_in_gradient_check
-from .._scan import scan
+from .._scan import by_platform, scan
 from .._watch import counted_in, counting
 from .guard import trying_stateless_layers
 from .reductions import REDUCTIONS
@@ -91,7 +91,7 @@ class Transforms(NamedTuple):
     The block is an argument of its own because flax linen calls such a function with a copy of the module.
 
     Attributes:
-      scan: ``scan(f, block, carry, xs) -> (carry, ys)`` with ``f(block, carry, x) -> (carry, y)``.
+      scan: ``scan(f, block, carry, xs, unroll) -> (carry, ys)`` with ``f(block, carry, x) -> (carry, y)``.
       checkpoint: ``checkpoint(f, policy=, prevent_cse=)`` returns a function of the arguments of ``f``.
     """
 
@@ -105,7 +105,10 @@ def transforms_of(scan: Callable, checkpoint: Callable) -> Transforms:
     def checkpoint_with_block(f, **options):
         return lambda block, carry, xs: checkpoint(partial(f, block), **options)(carry, xs)
 
-    return Transforms(lambda f, block, carry, xs: scan(partial(f, block), carry, xs), checkpoint_with_block)
+    def scan_with_block(f, block, carry, xs, unroll):
+        return scan(partial(f, block), carry, xs, unroll=unroll)
+
+    return Transforms(scan_with_block, checkpoint_with_block)
 
 
 JAX = transforms_of(scan, jax.checkpoint)
@@ -156,7 +159,7 @@ def unroll_blocks(transforms: Transforms, block, carry, xs, block_size, remat, r
     if blocks:
         whole = jax.tree.map(lambda x: x[: blocks * size].reshape(blocks, size, *x.shape[1:]), inputs)
         with trying_stateless_layers(min(steps, max(2 * size, 32))):
-            carry, stacked = transforms.scan(block_and_reduce, block, carry, whole)
+            carry, stacked = transforms.scan(block_and_reduce, block, carry, whole, by_platform(size))
         parts.append(stacked)
     if blocks * size < steps or not blocks:
         carry, rest = block_and_reduce(block, carry, jax.tree.map(lambda x: x[blocks * size :], inputs))

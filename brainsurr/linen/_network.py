@@ -195,7 +195,7 @@ def unroll(
     return unroll_blocks(Transforms(_scan, nn.remat), net, carry, xs, block_size, remat, reduce)
 
 
-def _scan(f, net, carry, xs):
+def _scan(f, net, carry, xs, unroll):
     """Scan ``f(net, carry, x) -> (carry, y)``: share parameters, stack sown values, carry all other collections."""
     loop = nn.scan(
         f,
@@ -203,5 +203,6 @@ def _scan(f, net, carry, xs):
         variable_broadcast="params",
         variable_carry=DenyList(("params", "intermediates")),
         split_rngs={"params": False, DenyList("params"): True},
+        unroll=unroll,
     )
     return loop(net, carry, xs)

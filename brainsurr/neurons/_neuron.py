@@ -15,7 +15,7 @@ from .._bounds import check_inside
 from .._checks import check_function, hint_to_surrogate, shapes
 from .._kernel import promote_in_gradient_check
 from .._pytree import tuples
-from .._scan import loop, scan, typed_like
+from .._scan import by_platform, scan, typed_like
 from .._surrogate import Surrogate
 from .._value import Value, cache_by_class
 from .._watch import counted_in, counting
@@ -116,7 +116,7 @@ class Neuron(Value):
 
     def over_time(self, state, xs) -> tuple[Any, jax.Array]:
         """Run over the leading axis of ``xs``. Override it where there is a faster way than a scan of steps."""
-        return loop(lambda state, x: self._advance(state, x), state, xs)
+        return scan(lambda state, x: self._advance(state, x), state, xs, by_platform())
 
     def __call__(self, state, xs, *, key: jax.Array | None = None) -> tuple[Any, jax.Array]:
         """Run over time.
@@ -275,12 +275,12 @@ def _over_time(neuron, draws, state, xs, host_scan, mask=None):
         with counting(mask):
             return with_keys(keys)._advance(state, x)
 
-    return host_scan(step, state, (xs, keys, mask))
+    return host_scan(step, state, (xs, keys, mask), unroll=by_platform())
 
 
 @functools.partial(jax.jit, static_argnums=(0, 1), inline=True)
 def _compiled(structure, draws, leaves, state, xs):
-    return _over_time(structure.unflatten(leaves), draws, state, xs, loop)
+    return _over_time(structure.unflatten(leaves), draws, state, xs, scan)
 
 
 def as_state(neuron: Neuron, structure, state, shape: tuple[int, ...]):

@@ -1,0 +1,133 @@
+"""Loops over time, each in the form for the platform that a program is lowered for."""
+
+import re
+from functools import partial
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from cases import first_quick, label
+from close import assert_close
+from flax import nnx
+from jax.interpreters import mlir
+
+import brainsurr as bs
+from brainsurr import _scan
+from brainsurr.neurons import LIF
+from tools.frameworks import HOSTS
+
+pytestmark = pytest.mark.usefixtures("lenient")
+PLATFORMS = ["cpu", "cuda", "tpu"]
+SPIKES = np.random.default_rng(0).integers(0, 2, (2000, 64, 8)).astype(np.float32)  # 4 MB
+
+
+def layer(steps, **how):
+    """The gradient of a layer over time, and its arguments."""
+
+    def loss(xs):
+        return jnp.mean(LIF(decay=0.9, **how)(jnp.zeros(xs.shape[1:]), xs)[1] ** 2)
+
+    return jax.grad(loss), SPIKES[:steps]
+
+
+def trips(program, xs, platform):
+    """How often each loop of a program runs, lowered for a platform, loops within a function of its own too."""
+    text = jax.jit(program).trace(xs).lower(lowering_platforms=(platform,)).as_text()
+    whiles = re.findall(r"stablehlo\.while.*?stablehlo\.compare +LT", text, re.DOTALL)
+    return [int(re.findall(r"dense<(\d+)> : tensor<i(?:32|64)>", each)[-1]) for each in whiles]
+
+
+@pytest.mark.parametrize(
+    ("steps", "expected"),
+    [(100, [[100] * 2, [10] * 2, [25] * 2]), (97, [[97] * 2, [9] * 2, [24] * 2]), (8, [[8] * 2, [], []])],
+)
+def test_each_platform_gets_its_form(steps, expected):
+    """Forward and backward: a loop of one step on a CPU, of ten on a GPU and of four on a TPU, or none."""
+    assert [trips(*layer(steps), platform) for platform in PLATFORMS] == expected
+
+
+def test_one_exported_program_holds_the_form_of_each():
+    program, xs = layer(2000)
+    alone = [jax.export.export(jax.jit(program), platforms=[name])(xs).mlir_module() for name in PLATFORMS]
+    together = jax.export.export(jax.jit(program), platforms=PLATFORMS)(xs)
+    assert sum(text.count("stablehlo.while") for text in alone) == together.mlir_module().count("stablehlo.while")
+    assert ['inlineable = "false"' in text for text in alone] == [True, False, False]
+    assert_close(together.call(xs), jax.jit(program)(xs), len(xs))
+
+
+@pytest.mark.parametrize("host", first_quick(HOSTS), ids=label)
+@pytest.mark.parametrize("remat", ["none", "dots", "full"])
+def test_blocks_are_written_out_too(host, remat):
+    """The loops within a block whole, and two blocks of five steps at a time; the user's scan stays as it is."""
+    rngs = nnx.Rngs(0)
+    net = host.layers.SpikingSequential([host.dense(8, 8, rngs), host.layers.LIF(8)])
+    params, start, run, _ = host.pure(net, (64, 8))
+    carry = start((64, 8))
+
+    def loss(params, xs):
+        ys = run(params, carry, xs, block_size=5, remat=remat)[1]
+        return jnp.mean(jax.lax.scan(lambda c, y: (c + y, c), ys[0], ys)[1])
+
+    program = jax.grad(loss)
+    assert trips(lambda xs: program(params, xs), SPIKES[:100], "cuda").count(10) == 2
+    assert set(trips(lambda xs: program(params, xs), SPIKES[:100], "cuda")) == {10, 100}
+    assert 5 in trips(lambda xs: program(params, xs), SPIKES[:100], "cpu")
+
+
+@pytest.mark.parametrize("platform", ["default", "tpu"])
+@pytest.mark.parametrize("steps", [1, 2, 23, 40])
+@pytest.mark.parametrize("how", [{}, {"spike_fn": lambda x: jax.nn.sigmoid(x)}], ids=["surrogate", "function"])
+def test_each_form_gives_the_numbers_of_the_loop(platform, steps, how, monkeypatch):
+    program, xs = layer(steps, **how)
+    expected = jax.jit(program)(xs)
+    monkeypatch.setattr(jax.lax, "platform_dependent", lambda *args, **forms: forms[platform](*args))
+    jax.clear_caches()
+    assert_close(jax.jit(program)(xs), expected, steps)
+
+
+def test_symbolic_sizes_can_be_exported():
+    (xs,) = jax.export.symbolic_args_specs((SPIKES,), "t, b, 8")
+    program, _ = layer(1)
+    exported = jax.export.export(jax.jit(program), platforms=PLATFORMS)(xs)
+    assert_close(exported.call(SPIKES[:50]), jax.jit(program)(SPIKES[:50]), 50)
+
+
+def test_without_the_registry_of_jax_loops_are_those_of_jax(monkeypatch, request):
+    """As where a later jax keeps it elsewhere."""
+    rule = _scan._lowered_by_jax
+    request.addfinalizer(lambda: mlir.register_lowering(jax.lax.scan_p, partial(_scan._lower, rule)))
+    mlir.register_lowering(jax.lax.scan_p, rule)
+    monkeypatch.setattr(_scan, "_lowered_by_jax", None)
+    jax.clear_caches()
+    assert [trips(*layer(100), platform) for platform in PLATFORMS] == [[100] * 2] * 3
+    assert bs.unroll(lambda c, x: (c, x), None, SPIKES[:10])[1].shape == (10, 64, 8)
+
+
+class Twice(LIF):
+    def over_time(self, state, xs):
+        return super().over_time(state, 2 * xs)
+
+
+def test_a_neuron_may_change_the_input_of_the_loop():
+    xs = SPIKES[:100]
+    outputs = [neuron(jnp.zeros(xs.shape[1:]), given)[1] for neuron, given in ((Twice(), xs), (LIF(), 2 * xs))]
+    np.testing.assert_array_equal(*outputs)
+    assert trips(lambda xs: Twice()(jnp.zeros(xs.shape[1:]), xs)[1], xs, "cuda") == [10]
+
+
+@pytest.mark.parametrize("ordered", [False, True])
+def test_a_step_may_print_in_each_form(ordered, monkeypatch, capfd):
+    class Printing(LIF):
+        def step(self, state, x):
+            jax.debug.print("x is {}", x[0], ordered=ordered)
+            return super().step(state, x)
+
+    xs = SPIKES[:30, 0]
+    for written_out in (False, True):
+        if written_out:
+            monkeypatch.setattr(jax.lax, "platform_dependent", lambda *args, default, **forms: default(*args))
+            jax.clear_caches()
+        jax.block_until_ready(jax.jit(lambda xs: Printing()(jnp.zeros(xs.shape[1:]), xs)[1])(xs))
+        jax.effects_barrier()
+        assert capfd.readouterr().out.count("x is") == 30
