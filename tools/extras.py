@@ -43,7 +43,6 @@ FOLLOW = {  # requirements of other extras that a library of this extra requires
     "flax": {"optax", "orbax-checkpoint"},
 }
 NEED = {  # what the example of a function needs besides its module
-    "brainsurr.interop.register_layers": {"nnx", "brainstate"},
     "brainsurr.nir.to_nir": {"nnx"},
     "brainsurr.nir.from_nir": {"nnx"},
 }

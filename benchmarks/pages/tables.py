@@ -8,7 +8,7 @@ from ..lib.study import provenance
 from ..nir import report as nir
 from ..robustness import reports as robustness
 from ..speed import report as speed
-from ..studies import learn_alpha, neurons, report
+from ..studies import neurons, report
 from . import evidence
 
 COMMAND = "python -m benchmarks.studies.neurons --speech free_spoken_digits.npz --out benchmarks/results/neurons"
@@ -50,5 +50,4 @@ def draw():
     """Draw the pictures of the pages."""
     if outcomes := report.load(RESULTS / "comparison"):
         report.draw(outcomes, PICTURES / "evidence/comparison.png")
-    learn_alpha.draw(learn_alpha.load(RESULTS / "learn_alpha"), PICTURES / "evidence")
     robustness.draw(PICTURES / "withstands")
