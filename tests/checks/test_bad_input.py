@@ -309,7 +309,7 @@ KINDS: dict[str, Kind] = {
     # Pictures.
     "surrogates": Kind(((bs.Sigmoid(),), (bs.Sigmoid(), bs.Arctan())), (("a",), (3,), (None,))),
     "plot alpha": kind([0.25, 0.5], (1.0,), but="bytes", bad=NO_ALPHAS, anyhow=True),
-    "xlim": kind((-3.0, 3.0), [-1, 2], bad=((math.nan, 1.0), (0.0, math.inf), (0.0,), 3.0), anyhow=True),
+    "xlim": kind((-3.0, 3.0), [-1, 2], bad=((math.nan, 1.0), (0.0, math.inf), (0.0,), 3.0, "ab"), anyhow=True),
     "axes": kind(None, bad=(3,), anyhow=True),
     "unit": Kind(("ms",)),
     **dict.fromkeys(("v", "spikes"), array(4, 3, bad=(filled(), filled(2, 2, 2)))),
