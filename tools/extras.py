@@ -29,11 +29,12 @@ NAMES = {
     "nir": "nir",
     "_nir": "nir",
     "events._kernels": "events",
+    "events._llvm": "events",
 }
 IMPORTS = {  # the modules that import with an extra; with other extras none does
     "flax": {"nnx", "linen", "optim"},  # Flax brings optax
     "brainstate": {"brainstate"},
-    "events": {"events._kernels"},
+    "events": {"events._kernels", "events._llvm"},
     "nir": {"nir", "_nir"},
     "plot": {"plot"},
     "train": {"plot", "optim"},
