@@ -2,6 +2,7 @@
 
 from tools.parts import filled
 
+from ..accelerators import report as accelerators
 from ..digits import report as digits
 from ..lib.results import PICTURES, RESULTS, committed
 from ..lib.study import provenance
@@ -39,6 +40,7 @@ def pages() -> dict[str, str]:
         "docs/studies.md": evidence.studies(outcomes),
         "docs/speed.md": speed.parts(RESULTS / "speed"),
         "docs/fast-on-a-cpu.md": {name: part(RESULTS / "speed") for name, part in speed.ON_A_CPU.items()},
+        "docs/accelerators.md": accelerators.parts(RESULTS / "accelerators"),
         "docs/withstands.md": robustness.parts(),
         "docs/neurons.md": {"table": of_neurons()},
         "docs/nir.md": {"tables": nir.part(committed("nir"))},

@@ -119,11 +119,11 @@ def run_peer(python, name, terms, **job):
     return run_on(terms, python, name, "benchmarks.speed.peers", name, json.dumps(job))
 
 
-def run_on(terms, python, what, module, *args):
+def run_on(terms, python, what, module, *args, timeout=TIMEOUT, **variables):
     """Run a module on the terms given; return the JSON that it printed, or raise a RuntimeError, which names it."""
-    environ = os.environ | {"JAX_PLATFORMS": "cpu", "CUDA_VISIBLE_DEVICES": ""} | TERMS[terms]
+    environ = os.environ | {"JAX_PLATFORMS": "cpu", "CUDA_VISIBLE_DEVICES": ""} | TERMS[terms] | variables
     environ["JAX_ENABLE_COMPILATION_CACHE"] = "false"  # else a second run would time how it is read
-    printed = _run([python, "-m", module, *args], what, cwd=ROOT, env=environ, timeout=TIMEOUT)
+    printed = _run([python, "-m", module, *args], what, cwd=ROOT, env=environ, timeout=timeout)
     return json.loads(printed.splitlines()[-1])  # a library may have printed something before
 
 
@@ -132,7 +132,7 @@ def _run(command, what, **how):
     try:
         done = subprocess.run(command, capture_output=True, text=True, **how)
     except subprocess.TimeoutExpired:
-        raise RuntimeError(f"it took more than {TIMEOUT // 60} minutes") from None
+        raise RuntimeError(f"it took more than {how['timeout'] // 60} minutes") from None
     if done.returncode:
         *_, last = ["no message", *(done.stderr or done.stdout).strip().splitlines()]
         raise RuntimeError(f"{what}: {last}")

@@ -45,6 +45,7 @@ def descent(outputs, params, job, rate=1.0, loss=cross_entropy, flat=False):
         params, value = jax.block_until_ready(train_step(params, xs, labels))
         return float(value)
 
+    step.program, step.arguments = train_step, (params, xs, labels)
     return step
 
 
@@ -263,6 +264,7 @@ def brainpy():
             jax.block_until_ready([param.value for param in params.values()])
             return float(loss)
 
+        step.program, step.arguments = train_step, (xs, labels)
         return step
 
     def live():
