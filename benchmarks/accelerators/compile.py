@@ -65,8 +65,8 @@ def compiled(name, job, target):
     if name == OURS:
         program, arguments = ours(network, mode, steps)
     else:
-        step = getattr(on_jax, name)()[0](task.Job(mode, steps=steps))
-        program, arguments = step.program, step.arguments
+        train, _ = getattr(on_jax, name)()[0](task.Job(mode, steps=steps))
+        program, arguments = train.program, train.arguments
     traced = lowered(program, arguments, targets.device(target))
     start = time.perf_counter()
     done = traced.compile()

@@ -4,6 +4,7 @@ from tools.parts import filled
 
 from ..accelerators import report as accelerators
 from ..digits import report as digits
+from ..field import report as field
 from ..lib.results import PICTURES, RESULTS, committed
 from ..lib.study import provenance
 from ..nir import report as nir
@@ -39,6 +40,7 @@ def pages() -> dict[str, str]:
         "docs/evidence.md": evidence.parts(outcomes),
         "docs/studies.md": evidence.studies(outcomes),
         "docs/speed.md": speed.parts(RESULTS / "speed"),
+        "docs/field.md": field.load(RESULTS / "field"),
         "docs/fast-on-a-cpu.md": {name: part(RESULTS / "speed") for name, part in speed.ON_A_CPU.items()},
         "docs/accelerators.md": accelerators.parts(RESULTS / "accelerators"),
         "docs/withstands.md": robustness.parts(),
