@@ -77,7 +77,7 @@ def _lower(rule, ctx, *args, **params):
     if block < 0:
         return rule(ctx, *args, **params)
     inputs = [aval for aval in ctx.avals_in if aval.shape[:1] == (length,)]
-    known = all(map(is_integer, (length, *(size for x in inputs for size in x.shape))))  # no symbolic shapes
+    known = all(is_integer(size) for x in inputs for size in x.shape)  # no symbolic shapes
     size = max((x.size * x.dtype.itemsize for x in inputs), default=0) if known else 0
 
     def form(steps: int):
@@ -97,7 +97,7 @@ def _lower(rule, ctx, *args, **params):
             return apart(*args)
 
     def forms(*args):
-        if not known:
+        if not is_integer(length):
             return form(1)(*args)
         gpu, tpu = (form(_written_out(max(1, _WRITTEN_OUT[name] // max(1, block)), length)) for name in ("gpu", "tpu"))
         return jax.lax.platform_dependent(*args, cpu=on_cpu, tpu=tpu, default=gpu)

@@ -19,8 +19,8 @@ from .targets import TARGETS
 MODES = ("layer by layer", "dots", "full")
 OTHERS = {
     "spyx": ("scan",),
-    "jaxpike": (UNROLLS[2], *UNROLLS[:2]),
-    "sparx": PEERS["sparx"].modes,
+    "jaxpike": (UNROLLS[2], *UNROLLS[:2], "unroll, scan_unroll=10"),
+    "sparx": (*PEERS["sparx"].modes, "unroll=10"),
     "brainpy": PEERS["brainpy"].modes,
     "products": PEERS["products"].modes,
 }

@@ -118,7 +118,7 @@ def _walk(computations, name, times, in_loop):
         total = Costs(*map(sum, zip(total, costs, strict=True)))
 
     for each in body.values():
-        if each.operation in _FREE:
+        if each.operation in _FREE or "AllocateBuffer" in each.attributes:
             continue
         if each.operation == "while":
             add(_walk(computations, each.attribute(r"body=%?([\w.\-]+)"), times * _trips(computations, each), True))
@@ -182,7 +182,7 @@ def _used(computations, body, name, whole, depth):
             total += _size(user.shape) or _size(user.shape, True)
         elif user.operation == "dynamic-update-slice" and operands[0] == name != operands[1]:
             continue
-        elif user.operation == "bitcast":
+        elif user.operation == "bitcast" and not user.is_root:  # a root goes to who reads it whole
             total += _used(computations, body, user.name, whole, depth)
         elif user.operation == "fusion" and depth < 6:
             places = [at for at, operand in enumerate(operands) if operand == name]

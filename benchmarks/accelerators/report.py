@@ -1,6 +1,7 @@
 """What docs/accelerators.md shows of the result: tables and a picture."""
 
 import json
+from typing import Any
 
 from ..lib.report import at_most, claim_table, picture, table, wrapped
 from ..speed.claims import megabytes
@@ -43,17 +44,16 @@ def claims(out):
 
 
 def found(out):
-    """Say in a sentence what the page is about: the fewest launches of this library and of another."""
-    rows = [row for row in usual(load(out)["rows"]) if row["target"] == SHOWN]
-    best = {
-        is_ours: min((row for row in rows if (row["name"] == OURS) == is_ours and row["name"] != FLOOR), key=launches)
-        for is_ours in (True, False)
-    }
-    ours, other = best[True], best[False]
-    return wrapped(
-        f"For an {SHOWN}, a train step of the usual network takes {launches(ours):,.0f} launches ({ours['mode']}), "
-        f"where the library that comes next, {other['name']}, takes {launches(other):,.0f} ({_mode(other)})."
+    """Say in a sentence what the page is about: the fewest launches of each library."""
+    fewest: dict[str, Any] = {}
+    for row in sorted(usual(load(out)["rows"]), key=launches):
+        if row["target"] == SHOWN and row["name"] != FLOOR:
+            fewest.setdefault(row["name"], row)
+    each = (f"{name} {launches(row):,.0f} ({_mode(row)})" for name, row in fewest.items())
+    about = (
+        f"Launches of a train step for an {SHOWN}, the usual network, T = 100, of each library the way with the fewest"
     )
+    return wrapped(f"{about}: {', '.join(each)}.")
 
 
 def parts(out):
@@ -91,7 +91,7 @@ def _section(title, rows, name):
     if not rows:
         return ""
     what = "fusions" if rows[0]["target"] == TPU else "launches"
-    header = ("", what, "in loops", "moved", "/ least possible", "temporaries", "compiling")
+    header = ("", what, "launches in loops", "moved", "/ least possible", "temporaries", "compiling")
     cells = [
         (
             f"{name(row)}, {_mode(row)}",

@@ -99,6 +99,8 @@ def test_symbolic_sizes_can_be_exported():
     program, _ = layer(1)
     exported = jax.export.export(jax.jit(program), platforms=PLATFORMS)(xs)
     assert_close(exported.call(SPIKES[:50]), jax.jit(program)(SPIKES[:50]), 50)
+    (batches,) = jax.export.symbolic_args_specs((SPIKES[:100],), "100, b, 8")
+    assert [trips(program, batches, platform) for platform in PLATFORMS] == [[100] * 2, [10] * 2, [25] * 2]
 
 
 def test_without_the_registry_of_jax_loops_are_those_of_jax(monkeypatch, request):
