@@ -38,7 +38,7 @@ Delay(3, 2)
 Mixed(3, threshold=2.0)
 SpikingSequential([lif, LI(3)])
 assert_type(bs.neurons.LIF()(x[0], x), tuple[Any, jax.Array])
-assert_type(layer(QIF)(4, rate=0.2, learnable="rate").neuron{call}, bs.neurons.Neuron)
+assert_type(layer(QIF)(4, rate=0.2, learnable="rate").neuron, bs.neurons.Neuron)
 cell(QIF)(4, rate=0.2)
 
 LIF(3, decey=0.5)  # rejected
@@ -106,9 +106,7 @@ lif(x)
 def found(tmp_path_factory):
     """Return the programs by framework, and the lines of each that mypy rejects."""
     folder = tmp_path_factory.mktemp("types")
-    programs = {
-        name: PROGRAM.format(framework=name, call="()" if name == "linen" else "") + end for name, end in ENDS.items()
-    }
+    programs = {name: PROGRAM.format(framework=name) + end for name, end in ENDS.items()}
     for name, program in programs.items():
         (folder / f"uses_{name}.py").write_text(program)
     # With the settings of `make lint`, whose cache has the frameworks.
