@@ -142,29 +142,18 @@ class HoldsNeuron(Holds):
     _neuron_class: ClassVar[type[Neuron]]
     _template: Neuron  # its parameters and flags are those of the module
 
-    def _hold_neuron(
-        self,
-        features,
-        *,
-        learnable=(),
-        bounds=MappingProxyType({}),
-        carry_init=None,
-        param_dtype=jnp.float32,
-        recurrent=False,
-        recurrent_kernel_init=None,
-        self_connections=True,
-        **given,
-    ) -> Neuron:
+    def _hold_neuron(self, features, param_dtype=jnp.float32, learnable=(), bounds=MappingProxyType({}), **given):
         """Set what is given as attributes, a surrogate as an activation; return the neuron before training."""
         owner, kind = type(self).__name__, self._neuron_class
         _checks.check_features(owner, features)
-        _checks.check_function(f"{owner}: carry_init", carry_init, "an initialiser", optional=True)
+        _checks.check_function(f"{owner}: carry_init", given.get("carry_init"), "an initialiser", optional=True)
+        init = given.pop("recurrent_kernel_init", None)
         if self.fires:
-            loop = {"recurrent_kernel_init": recurrent_kernel_init, "self_connections": self_connections}
-            _checks.check_flag(f"{owner}: recurrent", recurrent)
-            _checks.check_function(f"{owner}: recurrent_kernel_init", recurrent_kernel_init, "an initialiser")
-            _checks.check_flag(f"{owner}: self_connections", self_connections)
-            for name in () if recurrent else loop:
+            _checks.check_flag(f"{owner}: recurrent", given["recurrent"])
+            _checks.check_function(f"{owner}: recurrent_kernel_init", init, "an initialiser")
+            _checks.check_flag(f"{owner}: self_connections", given["self_connections"])
+            loop = {"recurrent_kernel_init": init, "self_connections": given["self_connections"]}
+            for name in () if given["recurrent"] else loop:
                 if loop[name] is not type(self).__dataclass_fields__[name].default:  # type: ignore[attr-defined]
                     raise ValueError(f"{owner}: {name} is of recurrent weights: expected recurrent=True, got False")
         learnable = names_of(owner, learnable)
@@ -185,7 +174,7 @@ class HoldsNeuron(Holds):
         }
         neuron = kind(**values)._with(**trained)
         neuron._check_features(owner, features)
-        if recurrent and hasattr(kind, "keeps_spikes"):
+        if given.get("recurrent") and hasattr(kind, "keeps_spikes"):
             neuron.keeps_spikes = True
 
         own = {str(path): pair for path, pair in bounds.items()} if isinstance(bounds, Mapping) else {}
@@ -207,13 +196,11 @@ class HoldsNeuron(Holds):
                 numbers[name] = value
             elif name not in activations:
                 rest[name] = fields[name] if callable(fields.get(name)) else value
-        self.carry_init, self.param_dtype, self.recurrent = carry_init, param_dtype, recurrent
-        self.self_connections = self_connections
-        learnable, bounds = (
-            [path for path in learnable if path not in paths],
-            own if isinstance(bounds, Mapping) else bounds,
-        )
-        widest = neuron._widest
+        for name in ("carry_init", "recurrent", "self_connections"):
+            setattr(self, name, rest.pop(name, getattr(HoldsNeuron, name)))
+        self.param_dtype, widest = param_dtype, neuron._widest
+        learnable = [path for path in learnable if path not in paths]
+        bounds = own if isinstance(bounds, Mapping) else bounds
         self._hold(numbers, learnable, bounds, kind.bounds | widest, param_dtype, others=paths, widest=widest)
         neuron._check_dtype(owner, param_dtype, jax.core.Tracer)
         for name, value in (surrogates | rest).items():

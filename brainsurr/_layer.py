@@ -93,7 +93,6 @@ class Spiking(Trained):
     self_connections: bool = True
 
 
-@dataclass_transform(kw_only_default=True, field_specifiers=(dataclasses.field,))
 class NeuronLayer(HoldsNeuron):
     """The base of all layers and cells, whose classes are dataclasses: of size, fields of the neuron, and options.
 

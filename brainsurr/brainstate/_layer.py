@@ -2,7 +2,7 @@
 
 import dataclasses
 from collections.abc import Callable
-from typing import Any, ClassVar
+from typing import Any, ClassVar, dataclass_transform
 
 import brainstate
 import jax
@@ -119,6 +119,7 @@ class Neurons(NeuronLayer, ParameterModule, metaclass=pickled_as_call(type(nn.Mo
             getattr(self, name).value = value
 
 
+@dataclass_transform(kw_only_default=True, field_specifiers=(dataclasses.field,))
 class Layer(Neurons):
     """LIF over time, time first: ``ys = layer(xs)``.
 
@@ -145,6 +146,7 @@ class Layer(Neurons):
         return ys
 
 
+@dataclass_transform(kw_only_default=True, field_specifiers=(dataclasses.field,))
 class Cell(Neurons):
     """One time step of LIF: ``y = cell(x)``.
 

@@ -53,6 +53,6 @@ class LIFCell(Cell, Spiking, neurons.LIFFields, Features, kind=neurons.LIF): ...
 class ALIFCell(LIFCell, neurons.ALIFFields, kind=neurons.ALIF): ...
 
 
-__all__ = ["ALIF", "LI", "LIF", "ALIFCell", "Delay", "LIFCell", "SpikingActivation", "SpikingSequential"]
-__all__ += ["BHRF", "BRF", "ILIF", "RF", "LearnableDelay", "SlidingPSN", "Synaptic", "Window"]
+__all__ = ["ALIFCell", "LIFCell", "SpikingActivation", "SpikingSequential"]
 __all__ += ["bounds", "cell", "check_gradients", "diagnose", "layer", "unroll"]
+__all__ += [name for name in neurons.__all__ if name in globals()]

@@ -1,6 +1,7 @@
 """Layers of neurons for Flax NNX: how a module holds a neuron of which some parts are trained."""
 
-from typing import Any, ClassVar
+import dataclasses
+from typing import Any, ClassVar, dataclass_transform
 
 import jax
 import jax.numpy as jnp
@@ -67,6 +68,7 @@ class Neurons(NeuronLayer, ParameterModule, metaclass=pickled_as_call(type(nnx.M
         return first_state(self.neuron, jnp.zeros(shape, self.param_dtype), draw if init else None)
 
 
+@dataclass_transform(kw_only_default=True, field_specifiers=(dataclasses.field,))
 class Layer(Neurons):
     """LIF over time, time first: ``(carry, xs) -> (carry, ys)``.
 
@@ -88,6 +90,7 @@ class Layer(Neurons):
         return run(self._running(), carry, xs)
 
 
+@dataclass_transform(kw_only_default=True, field_specifiers=(dataclasses.field,))
 class Cell(Neurons, nnx.RNNCellBase):
     """One time step of LIF: ``(carry, x) -> (carry, y)``.
 
