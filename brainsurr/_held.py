@@ -2,7 +2,8 @@
 
 import operator
 from collections.abc import Callable, Iterable, Mapping
-from typing import TYPE_CHECKING, Any, ClassVar
+from types import MappingProxyType
+from typing import Any, ClassVar
 
 import jax
 import jax.numpy as jnp
@@ -17,18 +18,8 @@ from ._pytree import unflatten
 from ._surrogate import Surrogate
 from ._wrong_calls import AnswersWrongCalls
 from .neurons import Neuron, Recurrent
+from .neurons._neuron import fields_of
 from .neurons._spikes import Drawn, with_spike_functions
-
-if TYPE_CHECKING:  # to a type checker, a layer has what its neuron has
-
-    class _OfNeuron(Neuron):
-        bounds: ClassVar[Any]
-        states: ClassVar[Any]
-        named_parameters: ClassVar[Any]
-        __call__: ClassVar[Any]
-
-else:
-    _OfNeuron = object
 
 
 class Holds(AnswersWrongCalls):
@@ -42,6 +33,7 @@ class Holds(AnswersWrongCalls):
     _fixed: tuple[str, ...] = ()  # the names of what is not trained, which is checked where it is set again
     # What stays as it is.
     _made_for: ClassVar[tuple[str, ...]] = ("features", "recurrent", "self_connections", "carry_init", "param_dtype")
+    _can_be_set: ClassVar[bool] = True
     _watch: Callable | None = None  # of `diagnose`: what it puts in the place of each spike function
     _holders: ClassVar[Any] = ()  # the classes of what holds a number
     _holds: ClassVar[str]  # the name of the surrogate or neuron with its current values
@@ -64,7 +56,7 @@ class Holds(AnswersWrongCalls):
         if name in vars(self):  # not while a framework puts a copy together
             if name in self._made_for and value is not held:
                 raise TypeError(f"{owner}: {name} can't be set later: make a new layer")
-            if name in self._fixed and name in vars(current := getattr(self, self._holds)):
+            if name in self._fixed and self._can_be_set and name in vars(current := getattr(self, self._holds)):
                 value = without_unit(value)
                 self._check_changed(current.replace(**{name: value}))
         super().__setattr__(name, value)
@@ -133,67 +125,39 @@ class HoldsSurrogate(Holds):
         return f if self._watch is None else self._watch("", f)
 
 
-class HoldsNeuron(Holds, _OfNeuron):
-    """A module that holds a neuron: numbers and surrogates under the names of its fields."""
+class HoldsNeuron(Holds):
+    """A module that holds a neuron: numbers and surrogates under the names of its fields.
+
+    Of the framework, besides what `Holds` asks for: ``_activate(surrogate, learnable=, bounds=, param_dtype=)`` makes
+    what holds the surrogate of a field.
+    """
 
     _holds: ClassVar[str] = "neuron"
-    recurrent: bool
-    self_connections: bool
+    # Of a layer without the option.
+    carry_init: Any = None
+    param_dtype: Any = jnp.float32
+    recurrent: bool = False
+    self_connections: bool = True
+    _activate: ClassVar[Callable]
     _neuron_class: ClassVar[type[Neuron]]
-    _options: ClassVar[Any]  # by name, with their defaults
-    _said: ClassVar[dict[str, str]] = {}  # what a docstring says of ``features`` and options in place of what all say
     _template: Neuron  # its parameters and flags are those of the module
 
-    def _hold_neuron(self, activation: Callable, features, *, param_dtype, carry_init, **given):
-        """Set the fields of a neuron as attributes of their names, and each surrogate as an activation."""
-        neuron, numbers, surrogates, rest = self._read(features, carry_init=carry_init, **given)
-        self.carry_init, self.param_dtype, self.recurrent = carry_init, param_dtype, given["recurrent"]
-        self.self_connections = given["self_connections"]
-        self._hold(**numbers, param_dtype=param_dtype)
-        neuron._check_dtype(type(self).__name__, param_dtype, jax.core.Tracer)
-        for name, trained in surrogates.items():
-            setattr(self, name, activation(getattr(neuron, name), **trained, param_dtype=param_dtype))
-        for name, value in rest.items():
-            setattr(self, name, value)
-        self._fixed += (*rest, *surrogates)
-        self._template = neuron._with(**dict.fromkeys(vars(neuron)))
-
-    def _check_changed(self, changed):
-        owner, size = type(self).__name__, getattr(self, "features", None) or getattr(self, "in_size", (None,))[-1]
-        changed._check_features(owner, size)
-        changed._check_dtype(owner, self.param_dtype, jax.core.Tracer)
-
-    def _read(
-        self, features, learnable, bounds, carry_init, recurrent, recurrent_kernel_init, self_connections, **fields
-    ):
-        """Check the arguments of a layer; return what it holds of its neuron.
-
-        Args:
-          features: of the layer.
-          learnable: names and paths of what is trained.
-          bounds: intervals by name or path.
-          carry_init: the initialiser of the state, or None.
-          recurrent: whether the spikes come back.
-          recurrent_kernel_init: the initialiser of the weights then.
-          self_connections: whether they lead from a neuron to itself too.
-          **fields: of the neuron.
-
-        Returns:
-          The neuron before training, with a surrogate in the place of each activation; its numbers by name, which are
-          trained and in what bounds, as `_hold` takes them; the fields that hold a surrogate, each with ``learnable``
-          and ``bounds`` for its activation; and the other fields as they were given: activations, functions, words.
-        """
+    def _hold_neuron(self, features, param_dtype=jnp.float32, learnable=(), bounds=MappingProxyType({}), **given):
+        """Set what is given as attributes, a surrogate as an activation; return the neuron before training."""
         owner, kind = type(self).__name__, self._neuron_class
         _checks.check_features(owner, features)
-        _checks.check_function(f"{owner}: carry_init", carry_init, "an initialiser", optional=True)
-        _checks.check_flag(f"{owner}: recurrent", recurrent)
-        _checks.check_function(f"{owner}: recurrent_kernel_init", recurrent_kernel_init, "an initialiser")
-        _checks.check_flag(f"{owner}: self_connections", self_connections)
-        given = {"recurrent_kernel_init": recurrent_kernel_init, "self_connections": self_connections}
-        for name in given if self.fires and not recurrent else ():
-            if given[name] is not self._options[name].default:
-                raise ValueError(f"{owner}: {name} is of recurrent weights: expected recurrent=True, got False")
+        _checks.check_function(f"{owner}: carry_init", given.get("carry_init"), "an initialiser", optional=True)
+        init = given.pop("recurrent_kernel_init", None)
+        if self.fires:
+            _checks.check_flag(f"{owner}: recurrent", given["recurrent"])
+            _checks.check_function(f"{owner}: recurrent_kernel_init", init, "an initialiser")
+            _checks.check_flag(f"{owner}: self_connections", given["self_connections"])
+            loop = {"recurrent_kernel_init": init, "self_connections": given["self_connections"]}
+            for name in () if given["recurrent"] else loop:
+                if loop[name] is not type(self).__dataclass_fields__[name].default:  # type: ignore[attr-defined]
+                    raise ValueError(f"{owner}: {name} is of recurrent weights: expected recurrent=True, got False")
         learnable = names_of(owner, learnable)
+        fields = {field.name: given.pop(field.name) for field in fields_of(kind)}
         activations = {name: value for name, value in fields.items() if isinstance(value, HoldsSurrogate)}
         values = fields | {name: activation._untrained() for name, activation in activations.items()}
         for name, value in values.items():
@@ -210,31 +174,45 @@ class HoldsNeuron(Holds, _OfNeuron):
         }
         neuron = kind(**values)._with(**trained)
         neuron._check_features(owner, features)
-        if recurrent and hasattr(kind, "keeps_spikes"):
+        if given.get("recurrent") and hasattr(kind, "keeps_spikes"):
             neuron.keeps_spikes = True
 
         own = {str(path): pair for path, pair in bounds.items()} if isinstance(bounds, Mapping) else {}
         intervals = {path: pair for path, pair in kind.bounds.items() if path in learnable} | own
-        numbers, rest, surrogates = {}, dict(activations), {}
-        paths: list[str] = []
+        numbers, surrogates, rest, paths = {}, {}, given | activations, []
         for name, value in vars(neuron).items():
             if isinstance(value, Surrogate) and name not in activations:
                 inner, start = value.named_parameters()[1], f"{name}."
                 below = {path.removeprefix(start): pair for path, pair in intervals.items() if path.startswith(start)}
-                surrogates[name] = {
-                    "learnable": [parameter for parameter in inner if start + parameter in learnable],
-                    "bounds": None if bounds is None else below,
-                }
+                surrogates[name] = self._activate(
+                    value,
+                    learnable=[parameter for parameter in inner if start + parameter in learnable],
+                    bounds=None if bounds is None else below,
+                    param_dtype=param_dtype,
+                )
                 own = {path: pair for path, pair in own.items() if not path.startswith(start)}
                 paths += [start + parameter for parameter in inner]
             elif is_number(value) and name not in kind._always_static:
                 numbers[name] = value
             elif name not in activations:
                 rest[name] = fields[name] if callable(fields.get(name)) else value
-        how: dict[str, Any] = {"learnable": tuple(path for path in learnable if path not in paths), "others": paths}
-        how |= {"bounds": own if isinstance(bounds, Mapping) else bounds}
-        how |= {"defaults": kind.bounds | neuron._widest, "widest": neuron._widest}
-        return neuron, {"values": numbers} | how, surrogates, rest
+        for name in ("carry_init", "recurrent", "self_connections"):
+            setattr(self, name, rest.pop(name, getattr(HoldsNeuron, name)))
+        self.param_dtype, widest = param_dtype, neuron._widest
+        learnable = [path for path in learnable if path not in paths]
+        bounds = own if isinstance(bounds, Mapping) else bounds
+        self._hold(numbers, learnable, bounds, kind.bounds | widest, param_dtype, others=paths, widest=widest)
+        neuron._check_dtype(owner, param_dtype, jax.core.Tracer)
+        for name, value in (surrogates | rest).items():
+            setattr(self, name, value)
+        self._fixed += (*rest, *surrogates)
+        self._template = neuron._with(**dict.fromkeys(vars(neuron)))
+        return neuron
+
+    def _check_changed(self, changed):
+        owner, size = type(self).__name__, getattr(self, "features", None) or getattr(self, "in_size", (None,))[-1]
+        changed._check_features(owner, size)
+        changed._check_dtype(owner, self.param_dtype, jax.core.Tracer)
 
     @property
     def neuron(self) -> Neuron:

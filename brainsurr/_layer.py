@@ -1,85 +1,149 @@
 """How a layer is made of a neuron, alike in each framework: its class, its arguments and its docstring."""
 
+import copy
 import copyreg
 import dataclasses
+import functools
 import inspect
 import re
 import sys
+import types
 from collections.abc import Callable, Iterable, Mapping
-from types import MappingProxyType
-from typing import Any, dataclass_transform, get_type_hints
+from typing import TYPE_CHECKING, Any, ClassVar, TypeVar, dataclass_transform
 
 import jax
 import jax.numpy as jnp
 
 from ._bounds import Interval
-from ._value import cache_by_class
+from ._held import HoldsNeuron
 from .neurons import Neuron, Recurrent
-from .neurons._neuron import check_class
+from .neurons._neuron import check_class, fields_of
 from .neurons._spikes import spike_fields
 
-# The arguments of a layer: to a type checker, its fields are those of its bases, the last base first.
+T = TypeVar("T")
 
 
 @dataclass_transform(kw_only_default=True, field_specifiers=(dataclasses.field,))
-class Arguments: ...
+def options(cls: type[T]) -> type[T]:
+    """Make what a class annotates arguments of the layers that inherit from it; a layer keeps those that it sets."""
+    cls = dataclasses.dataclass(kw_only=True, init=False, eq=False, repr=False)(cls)
+    for name in inspect.get_annotations(cls).keys() & vars(cls).keys():
+        delattr(cls, name)
+    return cls
 
 
+class NoBounds(dict):
+    """None, as a default, which must have a hash."""
+
+    __hash__ = object.__hash__  # type: ignore[assignment]
+
+
+class Arguments:
+    """What a layer takes besides the fields of its neuron."""
+
+
+@options
 class Size(Arguments):
+    """The last base of a layer, whose field comes first.
+
+    Args:
+      features: number of neurons, the last axis of the input.
+    """
+
     features: int = dataclasses.field(kw_only=False)
 
 
+@options
 class Features(Size):
-    _by_name: None = dataclasses.field(default=None, kw_only=False)  # nothing behind it is given by position
+    """The size of a layer that takes nothing else by position."""
+
+    if TYPE_CHECKING:  # the fields of a neuron may be given by position, to the neuron
+        _by_name: None = dataclasses.field(default=None, kw_only=False)
 
 
+@options
 class Trained(Arguments):
+    """The options of a layer.
+
+    Args:
+      learnable: the name or names of what to train{example}.
+      bounds: closed intervals for these by name, in place of the neuron's own; None trains unbounded.
+      carry_init: initialiser of the first array of the state; None: as the neuron makes it.
+      param_dtype: of parameters and of the state. The output has the dtype of the input.
+    """
+
     learnable: str | Iterable[str] = ()
-    bounds: Mapping[str, Interval | None] | None = MappingProxyType({})
+    bounds: Mapping[str, Interval | None] | None = NoBounds()
     carry_init: Callable | None = None
     param_dtype: Any = jnp.float32
 
 
+@options
 class Spiking(Trained):
+    """The options of a layer that fires.
+
+    Args:
+      recurrent: whether the spikes of the last step come back through trained weights, ``recurrent_kernel``.
+      recurrent_kernel_init: their initialiser.
+      self_connections: whether a neuron feeds itself. If not, the diagonal is neither used nor trained.
+    """
+
     recurrent: bool = False
     recurrent_kernel_init: Callable = jax.nn.initializers.orthogonal()
     self_connections: bool = True
 
 
-_SAID = {
-    "features": "number of neurons, the last axis of the input.",
-    "learnable": "the name or names of what to train{example}.",
-    "bounds": "closed intervals for these by name, in place of the neuron's own; None trains unbounded.",
-    "carry_init": "initialiser of the first array of the state; None: as the neuron makes it.",
-    "param_dtype": "of parameters and of the state. The output has the dtype of the input.",
-    "recurrent": "whether the spikes of the last step come back through trained weights, ``recurrent_kernel``.",
-    "recurrent_kernel_init": "their initialiser.",
-    "self_connections": "whether a neuron feeds itself. If not, the diagonal is neither used nor trained.",
-    "rngs": "needed with ``recurrent=True`` alone.",
-}
-_OF_RECURRENT = ("recurrent", "recurrent_kernel_init", "self_connections", "rngs")
-_TAKEN = {"neuron", "s", "in_size", "out_size", "name", "parent", "scope", "recurrent_kernel", *_SAID}
+class NeuronLayer(HoldsNeuron):
+    """The base of all layers and cells, whose classes are dataclasses: of size, fields of the neuron, and options.
+
+    ``class LIF(Layer, Options, neurons.LIFFields, Features, kind=neurons.LIF)`` is one that is written.
+    """
+
+    _layers: ClassVar[dict[type, Any]]  # of `Layer` and of `Cell`: the classes by their neuron
+    _options: ClassVar[tuple[type, ...]]  # of a framework: size, and options of neurons that don't fire, that do
+    _construct: ClassVar[Callable | None] = None  # of a framework that makes no constructor of a dataclass
+
+    if TYPE_CHECKING:  # of the class that `layer` returns
+
+        def __init__(self, features: Any, **fields: Any): ...
+
+    def __init_subclass__(cls, kind: type[Neuron] | None = None, **kwargs):
+        if kind is not None:
+            cls._layers[kind], cls._neuron_class, cls.fires = cls, kind, bool(spike_fields(kind))
+            cls.__annotations__ = dict(inspect.get_annotations(cls))
+            for field in fields_of(kind):
+                here = copy.copy(field)
+                here.kw_only = field.name not in kind._by_position
+                setattr(cls, field.name, here)
+                cls.__annotations__[field.name] = field.type
+            cls.__doc__ = _docstring(cls)
+        if cls._construct and hasattr(cls, "_neuron_class") and inspect.get_annotations(cls):
+            cls._construct()
+        super().__init_subclass__(**kwargs)
 
 
-def fields_of(kind: type[Neuron]) -> list[dataclasses.Field]:
-    """Return the fields that a layer takes of a neuron."""
-    return [field for field in dataclasses.fields(kind) if field.init]
+def construct(cls: Any):
+    """Give a class of layers a constructor that calls ``_start(**fields)``, unless it has its own."""
+    has_own = "__init__" in vars(cls)
+    dataclasses.dataclass(kw_only=True, eq=False, repr=False)(cls)
+    init = vars(cls)["__init__"]
 
+    @functools.wraps(init)
+    def __init__(self, *args, **kwargs):
+        init(given := types.SimpleNamespace(), *args, **kwargs)
+        self._start(**vars(given))
 
-def options_of(arguments: type) -> dict[str, inspect.Parameter]:
-    """Return the options of the layers of a framework, of a class that declares them."""
-    return {
-        name: inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=getattr(arguments, name), annotation=kind)
-        for name, kind in get_type_hints(arguments).items()
-    }
+    if not has_own:
+        cls.__init__ = __init__
+    cls.__signature__ = inspect.signature(cls.__init__.__get__(cls))  # the class of a module hides it
 
 
 def made(base: Any, kind: Any) -> Any:
-    """Return the class of the layers of a neuron.
+    """Return the class of the layers of a neuron, the one that is written if there is one.
 
     Args:
       base: of the framework's layers over time, or of its cells. Its docstring says how a layer is called, with an
-        example for LIF; ``base._options`` has the options.
+        example for LIF.
       kind: the class of the neuron.
 
     Raises:
@@ -91,61 +155,36 @@ def made(base: Any, kind: Any) -> Any:
         if isinstance(kind, Neuron):
             hint = f": give its class, layer({type(kind).__name__}), and its fields to the layer"
         raise TypeError(f"expected a class of neurons, such as brainsurr.neurons.LIF, got {kind!r}{hint}")
-    return _made(base, kind)
+    return base._layers.get(kind) or _made(base, kind)
 
 
-@cache_by_class
-def _made(base: Any, kind: type[Neuron]) -> Any:
+_TAKEN = {"neuron", "s", "in_size", "out_size", "name", "parent", "scope", "recurrent_kernel", "rngs"}
+
+
+def _made(base, kind):
     check_class(kind)
     fields, states = [field.name for field in fields_of(kind)], kind().states
+    taken = {"features", *_TAKEN, *(field.name for field in dataclasses.fields(base._options[2]))}
     for name in (*fields, *states):
         keeps_spikes = name == "s" and hasattr(kind, "keeps_spikes")
-        taken = name in _TAKEN or hasattr(base, name) or hasattr(Neuron, name)
-        if (taken and not keeps_spikes) or (name in fields and name in states):
+        is_taken = name in taken or hasattr(base, name) or hasattr(Neuron, name)
+        if (is_taken and not keeps_spikes) or (name in fields and name in states):
             raise ValueError(f"{kind.__name__}: expected another name than {name}, which a layer or a state has")
-
-    options = [
-        name
-        for name in base._options
-        if name not in kind._without and (spike_fields(kind) or name not in _OF_RECURRENT)
-    ]
-    name = f"{kind.__name__}{'Cell' if base.__name__ == 'Cell' else ''}"
-    attributes = {
-        "_neuron_class": kind,
-        "_made_by": base.__name__.lower(),
-        "fires": bool(spike_fields(kind)),
-        "__module__": base.__module__.rpartition(".")[0],
-        "__doc__": _docstring(name, kind, base, options),
-    }
     # The neuron with spikes that it extends has the layers that its own extend: LIF, of ALIF.
-    parents = [parent for parent in kind.__mro__[1:] if _is_exported(parent) and spike_fields(parent)]
-    return base._define(name, _made(base, parents[0]) if parents else base, attributes, options)
+    extended = [parent for parent in kind.__mro__[1:] if issubclass(parent, Neuron) and _is_exported(parent)]
+    parents = [made(base, parent) for parent in extended if spike_fields(parent)][:1]
+    size, *options = base._options
+    options = [] if kind._without else [options[bool(spike_fields(kind))]]
+    name = f"{kind.__name__}{'Cell' if base.__name__ == 'Cell' else ''}"
+    about = {"_made_by": base.__name__.lower(), "__module__": base.__module__.rpartition(".")[0]}
+    its = [(field.name, field.type, copy.copy(field)) for field in fields_of(kind)]
+    mixin = dataclasses.make_dataclass("Fields", its, bases=(size,), init=False, eq=False, repr=False)
+    bases = (*parents, mixin) if parents else (base, *options, mixin)
+    return types.new_class(name, bases, {"kind": kind}, lambda namespace: namespace.update(about))
 
 
 def _is_exported(kind: type) -> bool:
     return kind.__module__.startswith(f"{__package__}.neurons")
-
-
-def define(cls: Any, name: str, parent: type, attributes: dict[str, Any], options: Iterable[str]) -> type:
-    """Return a class of layers with a constructor, of a framework whose modules are ordinary classes."""
-    kind, defaults = attributes["_neuron_class"], {name: option.default for name, option in cls._options.items()}
-    at, by_name = inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY
-    parameters = [
-        inspect.Parameter("features", at),
-        *[
-            field.replace(kind=at if field.name in kind._by_position else by_name)
-            for field in inspect.signature(kind).parameters.values()
-        ],
-        *[cls._options[name] for name in options],
-    ]
-    signature = inspect.Signature([inspect.Parameter("self", at), *parameters])
-
-    def __init__(self, *args, **kwargs):
-        cls.__init__(**defaults | signature.bind(self, *args, **kwargs).arguments)
-
-    __init__.__signature__ = signature  # type: ignore[attr-defined]
-    attributes |= {"__init__": __init__, "__signature__": inspect.Signature(parameters)}
-    return type(cls)(name, (parent,), attributes)
 
 
 def pickled_as_call(metaclass: type) -> Any:
@@ -160,23 +199,28 @@ def pickled_as_call(metaclass: type) -> Any:
     return made
 
 
-def _docstring(name: str, kind: type[Neuron], base: Any, options: Iterable[str]) -> str | None:
+def _docstring(cls) -> str | None:
     """Return the docstring of a layer: how it is called, then that of its neuron, with what the layer adds."""
+    kind, base = cls._neuron_class, next(base for base in cls.__mro__ if "_layers" in vars(base))
     if kind.__doc__ is None or base.__doc__ is None:  # `python -OO` removes docstrings
         return None
-    said, is_wider = _SAID | base._said, hasattr(kind, "outputs_per_input")
+    said: dict[str, str] = {}
+    for own in (own for own in cls.__mro__[::-1] if issubclass(own, Arguments) and not issubclass(own, HoldsNeuron)):
+        said |= re.findall(r"^  (\w+): (.*(?:\n    .*)*)", inspect.cleandoc(own.__doc__ or ""), re.MULTILINE)
     opening, _, example = inspect.cleandoc(base.__doc__).partition("Example:\n")
     before, _, after = inspect.cleandoc(kind.__doc__).partition("\n\nExample:")[0].partition("Args:\n")
     described = re.match(r"(?: .*\n?|\n)*", after)[0]  # type: ignore[index]
     trained = [repr(trained) for trained in kind.bounds][:1] + [repr(f"{f}.alpha") for f in spike_fields(kind)][:1]
     such = f", such as {' or '.join(f'``{path}``' for path in trained)}" if trained else ""
-    more = "\n".join(f"  {option}: {said[option].format(example=such)}" for option in options)
+    features, more = said.pop("features"), [f"  {name}: {text.format(example=such)}" for name, text in said.items()]
     parts = [
         re.sub(r"\bLIF\b", kind.__name__, opening),
         before,
-        f"Args:\n  features: {said['features']}\n{described}",
-        f"Keyword Args:\n{more}" if more else "",
+        f"Args:\n  features: {features}\n{described}",
+        "\n".join(["Keyword Args:", *more]) if more else "",
         after[len(described) :],
-        f"Example:\n{re.sub('LIF(Cell)?', name, example)}" if _is_exported(kind) and not is_wider else "",
+        f"Example:\n{re.sub('LIF(Cell)?', cls.__name__, example)}"
+        if _is_exported(kind) and not hasattr(kind, "outputs_per_input")
+        else "",
     ]
     return "\n\n".join(part.rstrip() for part in parts if part)

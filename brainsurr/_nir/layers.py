@@ -17,7 +17,7 @@ import numpy as np
 from .._layer import fields_of
 from .._surrogate import Surrogate
 from .._time.sequential import functions_replaced, is_of_flax
-from ..neurons import Neuron, Recurrent
+from ..neurons import Recurrent
 from .chain import Shape, expect, naming
 
 WEIGHTS = ("kernel", "bias", "recurrent_kernel")
@@ -106,7 +106,7 @@ def as_arrays(host: Any, layer: Any, shape: Shape) -> Any:
     if kind is not None and type(layer) is host.package.layer(kind):  # a subclass may do something else
         size = tuple(getattr(layer, "in_size", None) or (layer.features,))
         expect(shape[-len(size) :] == size, f"an input of shape {size}", shape)
-        neuron: Any = layer.neuron if isinstance(layer.neuron, Neuron) else layer.neuron()  # a method in Linen
+        neuron: Any = layer.neuron
         parts = (neuron.neuron, neuron.weights) if isinstance(neuron, Recurrent) else (neuron, None)
         return Population(parts[0], parts[1], layer.param_dtype)
     if type(layer) is host.package.SpikingActivation:

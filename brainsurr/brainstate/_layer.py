@@ -1,52 +1,80 @@
 """Layers of neurons for brainstate: how a module holds a neuron of which some parts are trained, and its state."""
 
+import dataclasses
 from collections.abc import Callable
-from typing import Any, ClassVar
+from typing import Any, ClassVar, dataclass_transform
 
 import brainstate
 import jax
 import jax.numpy as jnp
 from brainstate import nn
 
+from .. import _layer
 from .._checks import check_drawn_shape, is_size
-from .._held import HoldsNeuron, first_state
-from .._layer import Spiking, define, made, options_of, pickled_as_call
+from .._held import first_state
+from .._layer import NeuronLayer, construct, made, options, pickled_as_call
 from ..neurons import Neuron
 from ..neurons._neuron import expected_state, run
 from ._activation import ParameterModule, SpikingActivation, dtype_or_default, make_param
 
 
-class Options(Spiking):
+@options
+class Size(_layer.Size):
+    """The size of a layer.
+
+    Args:
+      features: number of neurons, the last axis of the input; or the whole size, ``(height, width, channels)``.
+    """
+
+    features: int | tuple[int, ...] = dataclasses.field(kw_only=False)  # type: ignore[assignment]
+
+
+@options
+class Features(Size, _layer.Features):
+    """The size of a layer that takes nothing else by position."""
+
+
+@options
+class Trained(_layer.Trained):
+    """The options of a layer.
+
+    Args:
+      param_dtype: of parameters and of the state; ``brainstate.environ.dftype()`` if None. The output has the dtype
+        of the input.
+    """
+
     param_dtype: Any = None
+
+
+@options
+class Spiking(Trained, _layer.Spiking):
+    """The options of a layer that fires.
+
+    Args:
+      recurrent_kernel_init: their initialiser, a function of the shape.
+    """
+
     recurrent_kernel_init: Callable = nn.init.Orthogonal()
 
 
-class Neurons(HoldsNeuron, ParameterModule, metaclass=pickled_as_call(type(nn.Module))):  # type: ignore[metaclass]
+class Neurons(NeuronLayer, ParameterModule, metaclass=pickled_as_call(type(nn.Module))):  # type: ignore[metaclass]
     """A module that holds a neuron, and a ``HiddenState`` for each array of its state."""
 
-    _options = options_of(Options)
-    _define = classmethod(define)
-    _said: ClassVar[dict[str, str]] = {
-        "features": "number of neurons, the last axis of the input; or the whole size, ``(height, width, channels)``.",
-        "param_dtype": "of parameters and of the state; ``brainstate.environ.dftype()`` if None. The output has the "
-        "dtype\n    of the input.",
-        "recurrent_kernel_init": "their initialiser, a function of the shape.",
-    }
+    _options, _construct, _activate = (Features, Trained, Spiking), classmethod(construct), SpikingActivation
 
-    def __init__(self, features: Any, *, recurrent_kernel_init: Any = None, param_dtype: Any = None, **given: Any):
-        super().__init__()
+    def _start(self, features, param_dtype=None, **given):
+        nn.Module.__init__(self)
         size = _sizes(features)
         if not all(map(is_size, size[:-1])):
             owner = type(self).__name__
             raise ValueError(f"{owner}: expected features to be an integer or several, got {features!r}")
         dtype = dtype_or_default(param_dtype)
-        given |= {"recurrent_kernel_init": recurrent_kernel_init, "param_dtype": dtype}
-        self._hold_neuron(SpikingActivation, size[-1], **given)
+        self._hold_neuron(size[-1], param_dtype=dtype, **given)
         self.in_size = size
         if self.recurrent:
             shape = (size[-1], size[-1])
             with brainstate.environ.context(precision=max(32, brainstate.environ.get_precision())):  # see drawing_dtype
-                kernel = check_drawn_shape("recurrent_kernel_init", recurrent_kernel_init(shape), shape)
+                kernel = check_drawn_shape("recurrent_kernel_init", given["recurrent_kernel_init"](shape), shape)
             self.recurrent_kernel = make_param(jnp.asarray(kernel, dtype))
         self.out_size = (*size[:-1], size[-1] * getattr(self.neuron, "outputs_per_input", 1))
 
@@ -91,6 +119,7 @@ class Neurons(HoldsNeuron, ParameterModule, metaclass=pickled_as_call(type(nn.Mo
             getattr(self, name).value = value
 
 
+@dataclass_transform(kw_only_default=True, field_specifiers=(dataclasses.field,))
 class Layer(Neurons):
     """LIF over time, time first: ``ys = layer(xs)``.
 
@@ -107,6 +136,8 @@ class Layer(Neurons):
       (10, 2, 3)
     """
 
+    _layers: ClassVar[dict[type, Any]] = {}
+
     def update(self, xs) -> jax.Array:
         neuron = self._running()
         # The scan of the framework: a function in the place of a surrogate may read or write states.
@@ -115,6 +146,7 @@ class Layer(Neurons):
         return ys
 
 
+@dataclass_transform(kw_only_default=True, field_specifiers=(dataclasses.field,))
 class Cell(Neurons):
     """One time step of LIF: ``y = cell(x)``.
 
@@ -129,6 +161,8 @@ class Cell(Neurons):
       >>> neurons(jnp.ones((2, 3))).shape
       (2, 3)
     """
+
+    _layers: ClassVar[dict[type, Any]] = {}
 
     def update(self, x) -> jax.Array:
         neuron = self._running()

@@ -26,6 +26,8 @@ class ParameterModule(Holds, nn.Module):
     Arrays among its fields compare and hash by value, as a module must.
     """
 
+    _can_be_set = False  # flax refuses that
+
     def __init_subclass__(cls, **kwargs):
         for name in ("__eq__", "__hash__"):  # define these in the class itself, or flax writes those of a dataclass
             if name not in cls.__dict__:
@@ -53,9 +55,12 @@ class ParameterModule(Holds, nn.Module):
         for name, value in {"learnable": names_of("", learnable), "bounds": bounds}.items():
             setattr(self, name, value)
         self._fixed = tuple(name for name in values if name not in intervals)
+
+    def __post_init__(self):
         for field in dataclasses.fields(self):
             if isinstance(value := getattr(self, field.name, None), jax.Array | Surrogate):
                 setattr(self, field.name, jax.tree.map(_as_numpy, value))
+        super().__post_init__()
 
     def setup(self):
         now = dict(self._numbers)

@@ -1,62 +1,35 @@
 """Layers of neurons for Flax Linen: how a module holds a neuron of which some parts are trained."""
 
-import copy
 import dataclasses
 import functools
-import types
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import jax
 import jax.numpy as jnp
 from flax import linen as nn
-from flax.core import FrozenDict
 
 from .._checks import check_drawn_shape, check_input_shape, drawing_dtype
-from .._held import HoldsNeuron, HoldsSurrogate, fed_back, first_state
-from .._layer import Spiking, fields_of, made, options_of, pickled_as_call
+from .._held import HoldsSurrogate, fed_back, first_state
+from .._layer import Features, NeuronLayer, Spiking, Trained, made, pickled_as_call
 from ..neurons import Neuron
 from ..neurons._neuron import run
 from ._activation import ParameterModule, SpikingActivation
 
 
-class Options(Spiking):
-    bounds = FrozenDict()
+class Neurons(NeuronLayer, ParameterModule, metaclass=pickled_as_call(type)):  # type: ignore[metaclass]
+    """A module that holds a neuron."""
 
-
-class Neurons(HoldsNeuron, ParameterModule, metaclass=pickled_as_call(type)):  # type: ignore[metaclass]
-    """A module that holds a neuron. The fields of the neuron, and the options, are fields of the class that is made."""
-
-    _options = options_of(Options)
-    features: int
-    # Of a neuron that has no use for an option, its default.
-    learnable, bounds, carry_init, param_dtype, recurrent, recurrent_kernel_init, self_connections = (
-        option.default for option in _options.values()
-    )
-
-    @classmethod
-    def _define(cls, name, parent, attributes, options):
-        kind = attributes["_neuron_class"]
-        annotations: dict[str, Any] = dict.fromkeys(attributes, ClassVar)
-        for field in fields_of(kind):
-            attributes[field.name] = here = copy.copy(field)
-            here.kw_only = field.name not in kind._by_position
-        attributes |= {name: dataclasses.field(default=cls._options[name].default, kw_only=True) for name in options}
-        attributes["__annotations__"] = dict.fromkeys(attributes, Any) | annotations
-        return types.new_class(name, (parent,), {"kw_only": True}, lambda namespace: namespace.update(attributes))
+    _options: ClassVar[Any] = (Features, Trained, Spiking)
 
     def __post_init__(self):
-        names = [*self._options, *(field.name for field in fields_of(self._neuron_class))]
-        given = {name: getattr(self, name) for name in names if name != "param_dtype"}
-        neuron, numbers, surrogates, rest = self._read(self.features, **given)
-        for name, trained in surrogates.items():
-            if trained["learnable"]:  # its own module, and from now on what says so
-                act = SpikingActivation(given[name], **trained, param_dtype=self.param_dtype, parent=None)
-                setattr(self, name, act)
-        for name, value in (rest | {"_template": neuron}).items():
-            setattr(self, name, value)
-        self._hold(**numbers, param_dtype=self.param_dtype)
-        neuron._check_dtype(type(self).__name__, self.param_dtype, jax.core.Tracer)
+        names = [field.name for field in dataclasses.fields(self) if field.init]
+        given = {name: getattr(self, name) for name in names if name not in ("parent", "name")}
+        self._template = self._hold_neuron(**given)
         super().__post_init__()
+
+    @nn.nowrap
+    def _activate(self, surrogate, **trained):
+        return SpikingActivation(surrogate, **trained, parent=None) if trained["learnable"] else surrogate
 
     def setup(self):
         super().setup()
@@ -71,13 +44,16 @@ class Neurons(HoldsNeuron, ParameterModule, metaclass=pickled_as_call(type)):  #
 
             self._kernel = self.param("recurrent_kernel", init)
 
-    def neuron(self) -> Neuron:  # type: ignore[override]
-        """Return the neuron with its current values, the trained ones clipped to their bounds."""
+    @property
+    def neuron(self) -> Neuron:
+        """The neuron with its current values, the trained ones clipped to their bounds."""
+        if self.scope is not None:
+            return super().neuron
         held = [getattr(self, name) for name in vars(self._template)]
-        trained = (
-            self.recurrent or self.learnable or any(isinstance(h, SpikingActivation) and h.learnable for h in held)
-        )
-        return super().neuron if self.scope is not None or trained else self._template
+        if self.recurrent or self._intervals or any(isinstance(h, SpikingActivation) and h.learnable for h in held):
+            owner = type(self).__name__
+            raise ValueError(f"{owner}: no value in an unbound module: use layer.bind(variables).neuron")
+        return self._template
 
     @nn.nowrap
     def _values(self, names):
@@ -127,11 +103,13 @@ class Layer(Neurons):
       (10, 2, 3)
     """
 
-    if TYPE_CHECKING:  # of the classes that are made
+    _layers: ClassVar[dict[type, Any]] = {}
+
+    if TYPE_CHECKING:  # of the class that `layer` returns
 
         def __init__(self, features: int, **fields: Any): ...
 
-    def __call__(self, carry, xs) -> tuple[Any, jax.Array]:  # type: ignore[override]
+    def __call__(self, carry, xs) -> tuple[Any, jax.Array]:
         self._make_variables(xs)
         return run(self._running(), carry, xs)
 
@@ -152,11 +130,13 @@ class Cell(Neurons, nn.RNNCellBase):
       (2, 3)
     """
 
-    if TYPE_CHECKING:  # of the classes that are made
+    _layers: ClassVar[dict[type, Any]] = {}
+
+    if TYPE_CHECKING:  # of the class that `layer` returns
 
         def __init__(self, features: int, **fields: Any): ...
 
-    def __call__(self, carry, inputs) -> tuple[Any, jax.Array]:  # type: ignore[override]
+    def __call__(self, carry, inputs) -> tuple[Any, jax.Array]:
         self._make_variables(inputs)
         return self._running().step(carry, inputs)
 

@@ -6,17 +6,17 @@ these.
 """
 
 from ._neuron import Neuron
-from .alif import ALIF
-from .delay import Delay
-from .ilif import ILIF
-from .learnable_delay import LearnableDelay
-from .li import LI
-from .lif import LIF
-from .psn import SlidingPSN
+from .alif import ALIF, ALIFFields
+from .delay import Delay, DelayFields
+from .ilif import ILIF, ILIFFields
+from .learnable_delay import LearnableDelay, LearnableDelayFields
+from .li import LI, LIFields
+from .lif import LIF, LIFFields
+from .psn import SlidingPSN, SlidingPSNFields
 from .recurrent import Recurrent
-from .resonate import BHRF, BRF, RF
-from .synaptic import Synaptic
-from .window import Window
+from .resonate import BHRF, BRF, RF, BRFFields, RFFields
+from .synaptic import Synaptic, SynapticFields
+from .window import Window, WindowFields
 
 __all__ = ["ALIF", "LI", "LIF", "Delay", "Neuron", "Recurrent"]
 __all__ += ["BHRF", "BRF", "ILIF", "RF", "LearnableDelay", "SlidingPSN", "Synaptic", "Window"]

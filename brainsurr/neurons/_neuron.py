@@ -87,7 +87,7 @@ class Neuron(Value):
         cls.bounds = functools.reduce(lambda all, base: all | vars(base).get("bounds", {}), cls.__mro__[::-1], {})
         cls._decays = tuple(dict.fromkeys(name for base in cls.__mro__ for name in vars(base).get("_decays", ())))
         # A count, say of refractory steps, is static: it may be the length of a loop.
-        cls._always_static |= {name for name, value in vars(cls).items() if type(value) is int}
+        cls._always_static |= {name for base in cls.__mro__ for name, n in vars(base).items() if type(n) is int}
         for name, call in (("initial_state", _first_state), ("step", _one_step)):
             if name in vars(cls):
                 setattr(cls, name, _checked(name, getattr(cls, name), call))
@@ -224,6 +224,11 @@ class Neuron(Value):
                 raise ValueError(
                     f"{owner}: expected {name} to be one number or {features}, got shape {jnp.shape(value)}"
                 )
+
+
+def fields_of(kind: type[Neuron]) -> list[dataclasses.Field]:
+    """Return the fields that a layer takes of a neuron."""
+    return [field for field in dataclasses.fields(kind) if field.init]
 
 
 def call_function(name: str, function: Callable, x):

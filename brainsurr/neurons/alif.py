@@ -6,13 +6,24 @@ from typing import Any, ClassVar
 import jax.numpy as jnp
 
 from .._checks import check_word
-from .lif import LIF
+from .lif import LIF, LIFFields
 
 ADAPTS = ("threshold", "input")
 
 
 @dataclasses.dataclass(eq=False, repr=False)
-class ALIF(LIF):
+class ALIFFields(LIFFields):
+    """The fields of :class:`ALIF`, which its layers have too."""
+
+    adapts: str = "threshold"
+    adaptation_decay: Any = 0.98
+    spike_adaptation: Any = 1.8
+    voltage_adaptation: Any = 0.0
+    reset_adapted: bool = True
+
+
+@dataclasses.dataclass(eq=False, repr=False)
+class ALIF(LIF, ALIFFields):
     r"""A LIF neuron that adapts: the more it has fired, the higher its threshold or the smaller its input.
 
     With the adaptation :math:`a`, :math:`\rho` the ``adaptation_decay``, :math:`b` the ``spike_adaptation`` and
@@ -75,12 +86,6 @@ class ALIF(LIF):
         "voltage_adaptation": (0.0, float("inf")),
     }
     _decays: ClassVar[tuple[str, ...]] = ("adaptation_decay",)
-
-    adapts: str = "threshold"
-    adaptation_decay: Any = 0.98
-    spike_adaptation: Any = 1.8
-    voltage_adaptation: Any = 0.0
-    reset_adapted: bool = True
 
     def _check(self, name, value):
         super()._check(name, value)

@@ -55,7 +55,15 @@ class OfThePast(AtOnce):
 
 
 @dataclasses.dataclass(eq=False, repr=False)
-class Delay(OfThePast):
+class DelayFields:
+    """The fields of :class:`Delay`, which its layers have too."""
+
+    steps: Any = 1
+    state_dtype: Any = jnp.float32
+
+
+@dataclasses.dataclass(eq=False, repr=False)
+class Delay(OfThePast, DelayFields):
     r"""A delay by whole time steps.
 
     .. math:: y_t = x_{t - \mathrm{steps}}
@@ -85,9 +93,6 @@ class Delay(OfThePast):
     """
 
     _by_position: ClassVar[tuple[str, ...]] = ("steps",)
-
-    steps: Any = 1
-    state_dtype: Any = jnp.float32
 
     def __setattr__(self, name, value):
         super().__setattr__(name, _whole(type(self).__name__, value) if name == "steps" else value)

@@ -6,11 +6,20 @@ from typing import Any, ClassVar
 
 from .._checks import check_counts
 from ..surrogates.triangle import PiecewiseLeakyRelu
-from .li import LI
+from .li import LI, LIFields
 
 
 @dataclasses.dataclass(eq=False, repr=False)
-class ILIF(LI):
+class ILIFFields(LIFields):
+    """The fields of :class:`ILIF`, which its layers have too."""
+
+    threshold: Any = 1.0
+    levels: int = 4
+    spike_fn: Callable = PiecewiseLeakyRelu(c=0.0, w=0.5)
+
+
+@dataclasses.dataclass(eq=False, repr=False)
+class ILIF(LI, ILIFFields):
     r"""A leaky integrate-and-fire neuron of several spikes in a step: its output is an integer up to ``levels``.
 
     .. math::
@@ -53,10 +62,6 @@ class ILIF(LI):
 
     bounds: ClassVar[dict[str, tuple[float, float]]] = {"threshold": (0.01, float("inf"))}
     _lower_limits: ClassVar[dict[str, float]] = {"threshold": 0.0, "levels": 0}
-
-    threshold: Any = 1.0
-    levels: int = 4
-    spike_fn: Callable = PiecewiseLeakyRelu(c=0.0, w=0.5)
 
     def _check_dtype(self, owner, dtype, *args):
         super()._check_dtype(owner, dtype, *args)

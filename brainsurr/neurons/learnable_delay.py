@@ -12,7 +12,16 @@ from .delay import AtOnce, empty, joined
 
 
 @dataclasses.dataclass(eq=False, repr=False)
-class LearnableDelay(AtOnce):
+class LearnableDelayFields:
+    """The fields of :class:`LearnableDelay`, which its layers have too."""
+
+    longest: int = 16
+    delay: Any = 0.0
+    width: Any = 0.5
+
+
+@dataclasses.dataclass(eq=False, repr=False)
+class LearnableDelay(AtOnce, LearnableDelayFields):
     r"""A delay for each channel that can be trained: a bell over the last inputs, which narrows to one of them.
 
     .. math:: y_t = \sum_{n=0}^{\mathrm{longest}} k_n\, x_{t - n}, \qquad
@@ -52,10 +61,6 @@ class LearnableDelay(AtOnce):
     _lower_limits: ClassVar[dict[str, float]] = {"longest": 0}
     states: ClassVar[tuple[str, ...]] = ("past",)
     bounds: ClassVar[dict[str, tuple[float, float]]] = {"delay": (0.0, float("inf")), "width": (0.01, float("inf"))}
-
-    longest: int = 16
-    delay: Any = 0.0
-    width: Any = 0.5
 
     def _check(self, name, value):
         super()._check(name, value)

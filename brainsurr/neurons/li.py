@@ -9,7 +9,15 @@ from ._neuron import Neuron
 
 
 @dataclasses.dataclass(eq=False, repr=False)
-class LI(Neuron):
+class LIFields:
+    """The fields of :class:`LI`, which its layers have too."""
+
+    decay: Any = 0.9
+    decay_input: bool = False
+
+
+@dataclasses.dataclass(eq=False, repr=False)
+class LI(Neuron, LIFields):
     r"""A leaky integrator, the usual readout: its output is its potential.
 
     .. math:: v' = \mathrm{decay} \cdot v + x
@@ -35,9 +43,6 @@ class LI(Neuron):
 
     bounds: ClassVar[dict[str, tuple[float, float]]] = {"decay": (0.0, 1.0)}
     _decays: ClassVar[tuple[str, ...]] = ("decay",)
-
-    decay: Any = 0.9
-    decay_input: bool = False
 
     def initial_state(self, x):
         return jnp.zeros_like(x)

@@ -9,13 +9,25 @@ import jax.numpy as jnp
 from .._checks import check_counts, check_flag, check_word
 from .._kernel import detached
 from ..surrogates.exponential import Sigmoid
-from .li import LI
+from .li import LI, LIFields
 
 RESETS = ("subtract", "zero", "none")
 
 
 @dataclasses.dataclass(eq=False, repr=False)
-class LIF(LI):
+class LIFFields(LIFields):
+    """The fields of :class:`LIF`, which its layers have too."""
+
+    threshold: Any = 1.0
+    spike_fn: Callable = Sigmoid(alpha=4.0)
+    reset: str = "subtract"
+    reset_delay: bool = False
+    reset_grad: bool | None = None
+    refractory: int = 0
+
+
+@dataclasses.dataclass(eq=False, repr=False)
+class LIF(LI, LIFFields):
     r"""A leaky integrate-and-fire neuron.
 
     .. math::
@@ -74,12 +86,6 @@ class LIF(LI):
 
     bounds: ClassVar[dict[str, tuple[float, float]]] = {"threshold": (0.0, float("inf"))}
 
-    threshold: Any = 1.0
-    spike_fn: Callable = Sigmoid(alpha=4.0)
-    reset: str = "subtract"
-    reset_delay: bool = False
-    reset_grad: bool | None = None
-    refractory: int = 0
     keeps_spikes: bool = dataclasses.field(default=False, init=False)  # in the state, as `Recurrent` asks
 
     def _check(self, name, value):

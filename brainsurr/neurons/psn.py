@@ -14,7 +14,16 @@ from .delay import AtOnce, empty, joined
 
 
 @dataclasses.dataclass(eq=False, repr=False)
-class SlidingPSN(AtOnce):
+class SlidingPSNFields:
+    """The fields of :class:`SlidingPSN`, which its layers have too."""
+
+    weights: Any = (0.125, 0.25, 0.5, 1.0)
+    threshold: Any = 1.0
+    spike_fn: Callable = Arctan(2.0)
+
+
+@dataclasses.dataclass(eq=False, repr=False)
+class SlidingPSN(AtOnce, SlidingPSNFields):
     r"""A parallel spiking neuron: its potential is a sum over the last inputs, with trained weights and no reset.
 
     .. math:: h_t = \sum_{i=1}^{k} w_i\, x_{t - k + i}, \qquad s_t = \mathrm{spike\_fn}(h_t - \mathrm{threshold})
@@ -51,10 +60,6 @@ class SlidingPSN(AtOnce):
     _by_position: ClassVar[tuple[str, ...]] = ("weights",)
     states: ClassVar[tuple[str, ...]] = ("past",)
     bounds: ClassVar[dict[str, tuple[float, float]]] = {"threshold": (0.0, float("inf"))}
-
-    weights: Any = (0.125, 0.25, 0.5, 1.0)
-    threshold: Any = 1.0
-    spike_fn: Callable = Arctan(2.0)
 
     @classmethod
     def _converted(cls, name, value):

@@ -13,7 +13,17 @@ from ._neuron import Neuron
 
 
 @dataclasses.dataclass(eq=False, repr=False)
-class RF(Neuron):
+class RFFields:
+    """The fields of :class:`RF`, which its layers have too."""
+
+    frequency: Any = 0.1
+    damping: Any = 0.01
+    threshold: Any = 1.0
+    spike_fn: Callable = Arctan(2.0)
+
+
+@dataclasses.dataclass(eq=False, repr=False)
+class RF(Neuron, RFFields):
     r"""A resonate-and-fire neuron: input that comes in its rhythm adds up.
 
     With :math:`\omega` the ``frequency`` and :math:`b` the ``damping``,
@@ -64,11 +74,6 @@ class RF(Neuron):
     }
     _decays: ClassVar[tuple[str, ...]] = ("frequency", "damping")
 
-    frequency: Any = 0.1
-    damping: Any = 0.01
-    threshold: Any = 1.0
-    spike_fn: Callable = Arctan(2.0)
-
     def initial_state(self, x):
         return tuple(jnp.zeros_like(x) for _ in self.states)
 
@@ -86,7 +91,15 @@ class RF(Neuron):
 
 
 @dataclasses.dataclass(eq=False, repr=False)
-class BRF(RF):
+class BRFFields(RFFields):
+    """The fields of :class:`BRF`, which its layers have too."""
+
+    refractory_decay: Any = 0.9
+    spike_damping: Any = 0.01
+
+
+@dataclasses.dataclass(eq=False, repr=False)
+class BRF(RF, BRFFields):
     r"""A balanced resonate-and-fire neuron: it turns without growing, and rests by itself after a spike.
 
     With :math:`\omega` the ``frequency``, :math:`b` the ``damping`` and :math:`c` the ``spike_damping``,
@@ -133,9 +146,6 @@ class BRF(RF):
         "spike_damping": (0.0, float("inf")),
     }
     _decays: ClassVar[tuple[str, ...]] = ("refractory_decay",)
-
-    refractory_decay: Any = 0.9
-    spike_damping: Any = 0.01
 
     def _check_dtype(self, owner, dtype, let_be=jax.Array):
         super()._check_dtype(owner, dtype, let_be)

@@ -6,11 +6,18 @@ from typing import Any, ClassVar
 import jax.numpy as jnp
 
 from ._neuron import Neuron
-from .lif import LIF
+from .lif import LIF, LIFFields
 
 
 @dataclasses.dataclass(eq=False, repr=False)
-class Synaptic(LIF):
+class SynapticFields(LIFFields):
+    """The fields of :class:`Synaptic`, which its layers have too."""
+
+    current_decay: Any = 0.8
+
+
+@dataclasses.dataclass(eq=False, repr=False)
+class Synaptic(LIF, SynapticFields):
     r"""A LIF neuron whose input is a synaptic current: each input adds to a current, which decays.
 
     .. math:: i' = \mathrm{current\_decay} \cdot i + x
@@ -55,8 +62,6 @@ class Synaptic(LIF):
 
     bounds: ClassVar[dict[str, tuple[float, float]]] = {"current_decay": (0.0, 1.0)}
     _decays: ClassVar[tuple[str, ...]] = ("current_decay",)
-
-    current_decay: Any = 0.8
 
     def __init_subclass__(cls, **kwargs):
         super().__init_subclass__(**kwargs)

@@ -10,7 +10,15 @@ from .delay import OfThePast
 
 
 @dataclasses.dataclass(eq=False, repr=False)
-class Window(OfThePast):
+class WindowFields:
+    """The fields of :class:`Window`, which its layers have too."""
+
+    length: int = 2
+    state_dtype: Any = jnp.float32
+
+
+@dataclasses.dataclass(eq=False, repr=False)
+class Window(OfThePast, WindowFields):
     r"""The last inputs side by side.
 
     .. math:: y_t = (x_{t - \mathrm{length} + 1}, \dots, x_{t - 1}, x_t)
@@ -45,9 +53,6 @@ class Window(OfThePast):
 
     _by_position: ClassVar[tuple[str, ...]] = ("length",)
     _lower_limits: ClassVar[dict[str, float]] = {"length": 0}
-
-    length: int = 2
-    state_dtype: Any = jnp.float32
 
     def _check(self, name, value):
         super()._check(name, value)

@@ -1,6 +1,7 @@
 """Layers of neurons for Flax NNX: how a module holds a neuron of which some parts are trained."""
 
-from typing import Any
+import dataclasses
+from typing import Any, ClassVar, dataclass_transform
 
 import jax
 import jax.numpy as jnp
@@ -8,28 +9,34 @@ from flax import nnx
 from flax.typing import Initializer
 
 from .._checks import check_drawn_shape, check_input_shape, drawing_dtype
-from .._held import HoldsNeuron, first_state
-from .._layer import Spiking, define, made, options_of, pickled_as_call
+from .._held import first_state
+from .._layer import Features, NeuronLayer, Spiking, Trained, construct, made, options, pickled_as_call
 from ..neurons import Neuron
 from ..neurons._neuron import run
 from ._activation import ParameterModule, SpikingActivation, check_rngs
 
 
+@options
 class Options(Spiking):
+    """The options of a layer that fires.
+
+    Args:
+      rngs: needed with ``recurrent=True`` alone.
+    """
+
     rngs: nnx.Rngs | None = None
 
 
-class Neurons(HoldsNeuron, ParameterModule, metaclass=pickled_as_call(type(nnx.Module))):  # type: ignore[metaclass]
+class Neurons(NeuronLayer, ParameterModule, metaclass=pickled_as_call(type(nnx.Module))):  # type: ignore[metaclass]
     """A module that holds a neuron."""
 
-    _options = options_of(Options)
-    _define = classmethod(define)
+    _options, _construct, _activate = (Features, Trained, Options), classmethod(construct), SpikingActivation
 
-    def __init__(self, features: int, *, recurrent_kernel_init: Any = None, rngs: nnx.Rngs | None = None, **given: Any):
+    def _start(self, features, rngs=None, **given):
         self.features = features
-        self._hold_neuron(SpikingActivation, features, recurrent_kernel_init=recurrent_kernel_init, **given)
+        self._hold_neuron(features, **given)
         check_rngs(type(self).__name__, rngs)
-        self.recurrent_kernel = self._drawn_kernel(recurrent_kernel_init, rngs) if self.recurrent else None
+        self.recurrent_kernel = self._drawn_kernel(given["recurrent_kernel_init"], rngs) if self.recurrent else None
 
     def _drawn_kernel(self, init, rngs):
         if rngs is None:
@@ -61,6 +68,7 @@ class Neurons(HoldsNeuron, ParameterModule, metaclass=pickled_as_call(type(nnx.M
         return first_state(self.neuron, jnp.zeros(shape, self.param_dtype), draw if init else None)
 
 
+@dataclass_transform(kw_only_default=True, field_specifiers=(dataclasses.field,))
 class Layer(Neurons):
     """LIF over time, time first: ``(carry, xs) -> (carry, ys)``.
 
@@ -76,10 +84,13 @@ class Layer(Neurons):
       (10, 2, 3)
     """
 
-    def __call__(self, carry, xs) -> tuple[Any, jax.Array]:  # type: ignore[override]
+    _layers: ClassVar[dict[type, Any]] = {}
+
+    def __call__(self, carry, xs) -> tuple[Any, jax.Array]:
         return run(self._running(), carry, xs)
 
 
+@dataclass_transform(kw_only_default=True, field_specifiers=(dataclasses.field,))
 class Cell(Neurons, nnx.RNNCellBase):
     """One time step of LIF: ``(carry, x) -> (carry, y)``.
 
@@ -95,7 +106,9 @@ class Cell(Neurons, nnx.RNNCellBase):
       (2, 3)
     """
 
-    def __call__(self, carry, inputs) -> tuple[Any, jax.Array]:  # type: ignore[override]
+    _layers: ClassVar[dict[type, Any]] = {}
+
+    def __call__(self, carry, inputs) -> tuple[Any, jax.Array]:
         return self._running().step(carry, inputs)
 
     num_feature_axes = 1

@@ -1,5 +1,8 @@
 """What the layers of every framework owe their users alike, beside the numbers of their neurons."""
 
+import dataclasses
+import inspect
+
 import brainstate
 import brainunit
 import jax
@@ -50,6 +53,32 @@ def test_layers_draw_their_own_first_potentials(host):
     assert (v != other).all()
     np.testing.assert_array_equal(start(0)[0][0], v)
     assert (start(1)[0][0] != v).any()
+
+
+@every_host
+def test_the_source_of_a_layer_is_its_type(host):
+    """A class that inherits the fields of its neuron, with its own after them, and no neuron."""
+    layers = host.layers
+    for name in set(layers.__all__) & {*bs.neurons.__all__, "LIFCell", "ALIFCell"}:
+        made = getattr(layers, name)
+        assert inspect.getsource(made).startswith(f"class {name}(")
+        kind = getattr(bs.neurons, name.removesuffix("Cell"))
+        fields = [field.name for field in dataclasses.fields(kind) if field.init]
+        assert {"features", *fields} <= inspect.signature(made).parameters.keys()
+        assert not issubclass(made, bs.neurons.Neuron)
+        assert (layers.cell if name.endswith("Cell") else layers.layer)(kind) is made
+    assert issubclass(layers.ALIF, layers.LIF)
+
+
+@every_host
+def test_a_field_of_a_subclass_is_an_argument(host):
+    class Extra(host.layers.LIF):
+        extra: int = 0
+
+    lif = Extra(3, extra=2, decay=0.25)
+    assert (lif.extra, lif.neuron.decay) == (2, 0.25)
+    if host is not Linen:  # whose modules have their fields
+        assert not hasattr(lif, "learnable"), "what a layer does not keep is no attribute"
 
 
 @every_host

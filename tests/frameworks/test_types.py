@@ -16,7 +16,7 @@ import jax
 import jax.numpy as jnp
 
 import brainsurr as bs
-from brainsurr.{framework} import LI, LIF, Delay, LIFCell, SpikingActivation, SpikingSequential, cell, layer
+from brainsurr.{framework} import ALIF, LI, LIF, Delay, LIFCell, SpikingActivation, SpikingSequential, cell, layer
 
 
 @dataclasses.dataclass
@@ -30,17 +30,28 @@ class Mixin: ...
 class Mixed(LIF, Mixin): ...
 
 
+class Extra(LIF):
+    extra: int = 0
+
+
+def wants_neuron(neuron: bs.neurons.LIF) -> None: ...
+
+
 x = jnp.ones((2, 3))
 lif: LIF = LIF(3, decay=0.5, learnable="decay", bounds={{"decay": None}}, param_dtype=jnp.float16, recurrent=True)
 LIFCell(3, spike_fn=SpikingActivation(bs.Arctan(2.0)), reset="zero")
 LI(3, decay_input=True, carry_init=None)
 Delay(3, 2)
 Mixed(3, threshold=2.0)
+Extra(3, extra=2, decay=0.3)
+base: LIF = ALIF(3, spike_adaptation=2.0)
+wants_neuron(bs.neurons.ALIF())
 SpikingSequential([lif, LI(3)])
 assert_type(bs.neurons.LIF()(x[0], x), tuple[Any, jax.Array])
-assert_type(layer(QIF)(4, rate=0.2, learnable="rate").neuron{call}, bs.neurons.Neuron)
+assert_type(layer(QIF)(4, rate=0.2, learnable="rate").neuron, bs.neurons.Neuron)
 cell(QIF)(4, rate=0.2)
 
+wants_neuron(lif)  # rejected
 LIF(3, decey=0.5)  # rejected
 LIF(3, 0.5)  # rejected
 LIF()  # rejected
@@ -106,9 +117,7 @@ lif(x)
 def found(tmp_path_factory):
     """Return the programs by framework, and the lines of each that mypy rejects."""
     folder = tmp_path_factory.mktemp("types")
-    programs = {
-        name: PROGRAM.format(framework=name, call="()" if name == "linen" else "") + end for name, end in ENDS.items()
-    }
+    programs = {name: PROGRAM.format(framework=name) + end for name, end in ENDS.items()}
     for name, program in programs.items():
         (folder / f"uses_{name}.py").write_text(program)
     # With the settings of `make lint`, whose cache has the frameworks.

@@ -301,7 +301,7 @@ def test_it_is_a_value(case):
 def test_its_layer_holds_it_and_is_copied(host, case):
     layer = case.layer(host, trained=False)
     for twin in (layer, copy.deepcopy(layer)):
-        assert (twin.neuron() if host is Linen else twin.neuron) == case.neuron
+        assert twin.neuron == case.neuron
         assert host is not Linen or (twin == layer and hash(twin) == hash(layer))
     for made in (type(layer), host.layers.cell(case.kind)):
         assert pickle.loads(pickle.dumps(made)) is made
