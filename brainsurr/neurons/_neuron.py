@@ -185,7 +185,7 @@ class Neuron(Value):
 
     @classmethod
     def _hint(cls, name, value):
-        if has_unit(value) and name in cls._decays:
+        if has_unit(value) and name.endswith("decay"):
             return f": give {name}=exp(-dt / tau), a number"
         return super()._hint(name, value)
 
