@@ -82,7 +82,7 @@ def section(result, trial):
         losses = " ".join(f"{loss:.4f}" for loss in run.get("losses", ())[:3:2])
         rows.append((name, *(cell(runs, column) for column in COLUMNS), beyond, losses))
     header = (trial, *COLUMNS, "compile", "loss of steps 1, 3")
-    return f"### {trial}\n\n{wrapped(result['networks'][trial]['about'])}.\n\n{table(header, rows)}"
+    return f"## {trial}\n\n{wrapped(result['networks'][trial]['about'])}.\n\n{table(header, rows)}"
 
 
 def notes(result):
