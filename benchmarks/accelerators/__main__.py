@@ -28,29 +28,24 @@ OTHERS = {
 
 def jobs():
     """List the programs of each library: the usual network of all, and other networks of this one."""
-    usual = {
-        name: [(mode, "usual", steps) for steps in (100, 1000) for mode in modes] for name, modes in OTHERS.items()
-    }
-    own = [(mode, "usual", steps) for steps in (100, 1000) for mode in MODES]
-    own += [(mode, name, 100) for name in ("recurrent", "adaptive", "trained", "convolution") for mode in MODES[:2]]
-    listed = {OURS: own, **usual}
-    return {
-        name: [dict(zip(("mode", "network", "steps"), job, strict=True)) for job in of] for name, of in listed.items()
-    }
+
+    def of(modes, network="usual", lengths=(100, 1000)):
+        return [{"mode": mode, "network": network, "steps": steps} for steps in lengths for mode in modes]
+
+    own = [*of(MODES), *(job for name in report.NETWORKS for job in of(MODES[:2], name, (100,)))]
+    return {OURS: own, **{name: of(modes) for name, modes in OTHERS.items()}}
 
 
-def compilers(python):
-    """Install XLA's compilers for the jax of an interpreter, once, and return where they are."""
-    ask = "from benchmarks.accelerators import targets; from pathlib import Path; import sys, json; "
-    ask += "print(json.dumps([str(targets.folder(Path(sys.argv[1]))), targets.packages()]))"
-    asked = subprocess.run([python, "-c", ask, ROOT], capture_output=True, text=True, check=True, cwd=ROOT)
-    folder, packages = json.loads(asked.stdout)
-    done = ROOT / folder / "done"
+def compilers(python, name):
+    """Install XLA's compilers for the jax of a library's interpreter, once, and return where they are."""
+    version, packages = run_on(AS_DOCUMENTED, python, name, "benchmarks.accelerators.targets")
+    folder = ROOT / f".venv/accelerators-{version}"  # those of one jax share it
+    done = folder / "done"
     if not done.exists():
         install = [python, "-m", "pip", "install", "--quiet", "--no-deps", "--target", folder, *packages]
         subprocess.run(install, check=True)
         done.touch()
-    return folder
+    return str(folder)
 
 
 def main(argv=None):
@@ -61,7 +56,7 @@ def main(argv=None):
     with tqdm(total=len(args.settings) * sum(map(len, listed.values())), desc="accelerators") as bar:
         for name, of in listed.items():
             python = sys.executable if name == OURS else environment(name, PEERS[name])
-            how = {"timeout": 1800, "PYTHONPATH": compilers(python), "TPU_SKIP_MDS_QUERY": "1"}
+            how = {"timeout": 1800, "PYTHONPATH": compilers(python, name), "TPU_SKIP_MDS_QUERY": "1"}
             for target in args.settings:
                 bar.set_postfix_str(f"{name}, {target}")
                 try:

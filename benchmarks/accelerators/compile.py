@@ -14,38 +14,31 @@ from ..speed.peers import on_jax, task
 from . import targets
 from .program import costs
 
-NETWORKS = {  # of this library alone: what its hidden layers are
-    "usual": "LIF",
-    "recurrent": "recurrent LIF",
-    "adaptive": "ALIF",
-    "trained": "LIF with trained decay and surrogate width",
-    "convolution": "convolutions with LIF and pooling, 28 x 28, T = 10",
-}
+BATCH = task.Job("").batch
 
 
 def ours(network, mode, steps):
     """Make a train step of this library, and its arguments."""
     from flax import nnx
 
-    import brainsurr as bs
-    from brainsurr.nnx import ALIF, LI, LIF, SpikingSequential
+    from brainsurr.nnx import ALIF, SpikingSequential
 
-    from ..speed.claims import convolution, events, train_step
+    from ..speed.claims import events, train_step
 
+    options = {
+        "recurrent": {"recurrent": True, "rngs": nnx.Rngs(0)},
+        "adaptive": {"kind": ALIF},
+        "trained": {"learnable": ["decay", "spike_fn.alpha"]},
+    }
     outputs = train_step.layer_by_layer if mode == "layer by layer" else train_step.blocks(mode)
     if network == "convolution":
         layers, shape, batch, steps = events.network("convolutions, pooled")
-        step, params = convolution.train_step(SpikingSequential(layers), outputs)
-        return step, (params, jax.ShapeDtypeStruct((steps, batch, *shape), "float32"), task.USUAL.labels(batch))
-    rngs, layers, of = nnx.Rngs(0), [], {"spike_fn": bs.Arctan(task.ALPHA)}
-    of |= {"recurrent": True, "rngs": rngs} if network == "recurrent" else {}
-    of |= {"learnable": ["decay", "spike_fn.alpha"]} if network == "trained" else {}
-    for w in task.USUAL.weights():
-        linear = nnx.Linear(*w.shape, use_bias=False, kernel_init=nnx.initializers.constant(w), rngs=rngs)
-        layers += [linear, (ALIF if network == "adaptive" else LIF)(w.shape[1], **of)]
-    net = SpikingSequential([*layers[:-1], LI(task.USUAL.sizes[-1])])
-    step, params = convolution.train_step(net, outputs)
-    return step, (params, task.USUAL.inputs(task.Job("").batch, steps), task.USUAL.labels(task.Job("").batch))
+        net = SpikingSequential(layers)
+    else:
+        net, shape, batch = train_step.spiking(task.USUAL, **options.get(network, {})), task.USUAL.features, BATCH
+    step, params = train_step.step_of(net, outputs)
+    like = [jax.ShapeDtypeStruct(*each) for each in (((steps, batch, *shape), "float32"), ((batch,), "int32"))]
+    return step, (params, *like)
 
 
 def lowered(program, arguments, device):

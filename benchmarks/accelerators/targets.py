@@ -1,8 +1,8 @@
 """The accelerators: what XLA must know of one to compile for it, and the packages that compile."""
 
 import importlib.metadata
+import json
 import re
-from pathlib import Path
 
 # As in XLA's repository: xla/backends/gpu/target_config/specs/h100_sxm.txtpb and a100_sxm_80.txtpb.
 _EVERY_GPU = {
@@ -70,13 +70,12 @@ def device(target: str):
     return topologies.get_topology_desc(platform="cuda", **how).devices[0]
 
 
-def packages() -> list[str]:
-    """List what pip shall install, for the jax at hand: XLA's compilers for CUDA and for a TPU, a gigabyte."""
+def main():
+    """Print the version of the jax at hand, and what pip shall install for it, XLA's compilers, a gigabyte, as JSON."""
     version = importlib.metadata.version("jax")
     tpu = next(filter(None, (re.match(r"libtpu[^;\s]*", line) for line in importlib.metadata.requires("jax") or ())))
-    return [f"jax-cuda13-plugin=={version}", f"jax-cuda13-pjrt=={version}", tpu[0]]
+    print(json.dumps([version, [f"jax-cuda13-plugin=={version}", f"jax-cuda13-pjrt=={version}", tpu[0]]]))
 
 
-def folder(root: Path) -> Path:
-    """Return where they are installed, beside the environments, since those of one jax share them."""
-    return root / f".venv/accelerators-{importlib.metadata.version('jax')}"
+if __name__ == "__main__":
+    main()

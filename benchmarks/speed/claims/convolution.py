@@ -7,7 +7,6 @@ import sys
 import jax
 import jax.numpy as jnp
 import numpy as np
-import optax
 from flax import nnx
 from tqdm import tqdm
 
@@ -20,7 +19,7 @@ from ...lib.report import ratio_at_most, table
 from ..libraries import AS_DOCUMENTED, EVERY_CORE, run_on
 from ..peers.task import ALPHA
 from . import compiled, megabytes, seconds
-from .train_step import descent
+from .train_step import step_of
 
 SPIKING, RELU = "LIF, all steps", "ReLU, one step"
 WHY = """a layer of images is read and written several times by either; LIF neurons add their loop, and keep spikes and
@@ -52,17 +51,6 @@ def relu(features):
     return [jax.nn.relu]
 
 
-def train_step(net, outputs):
-    """Make a step on the weights of a network, ``outputs(net, images)``, and the weights."""
-    graphdef, params = nnx.split(net)
-
-    def loss_fn(params, images, labels):
-        ys = outputs(nnx.merge(graphdef, params), images)
-        return optax.softmax_cross_entropy_with_integer_labels(ys, labels).mean()
-
-    return descent(loss_fn, 0.01), params
-
-
 def measure(quick):
     size, batches, terms = {"side": 28, "steps": 4, "rounds": 15}, (256, 32), (AS_DOCUMENTED, EVERY_CORE)
     if quick:
@@ -89,7 +77,7 @@ def timed(batch, side, steps, rounds):
     rng, programs = np.random.default_rng(0), {}
     given = cpu.split((rng.random((batch, side, side, 1), np.float32), rng.integers(10, size=batch)))
     for name, (net, outputs) in ways.items():
-        step, params = train_step(net, outputs)
+        step, params = step_of(net, outputs)
         programs[name] = compiled(step, cpu.split(params, axis=None), *given)
     times = timing.interleaved({name: p.call for name, p in programs.items()}, rounds)
     return [{"batch": batch, "name": name, "time": times[name], **p.costs} for name, p in programs.items()]

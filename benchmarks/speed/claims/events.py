@@ -22,9 +22,9 @@ from ...lib import timing
 from ...lib.report import picture, ratio_at_most, table
 from ..libraries import AS_DOCUMENTED, EVERY_CORE, run_on
 from ..peers.task import ALPHA
-from . import compiled, convolution, seconds
+from . import compiled, seconds
 from .convolution import flat, pooled
-from .train_step import layer_by_layer
+from .train_step import layer_by_layer, step_of
 
 DENSE, EVENTS = "dense", "events"
 RATE = 0.05  # of the inputs
@@ -76,7 +76,7 @@ def train_step(name, events, small):
     rng = np.random.default_rng(0)
     xs = (rng.random((steps, batch, *shape), np.float32) < RATE).astype(np.float32)
     given = cpu.split(xs, axis=1), cpu.split(rng.integers(10, size=batch))
-    step, params = convolution.train_step(SpikingSequential(layers, events=events), layer_by_layer)
+    step, params = step_of(SpikingSequential(layers, events=events), layer_by_layer)
     return compiled(step, cpu.split(params, axis=None), *given)
 
 

@@ -30,12 +30,12 @@ the products on all; and it first fills each array that a loop writes with zeros
 and take longer by themselves: *flat, blocks* in the table"""
 
 
-def spiking(network):
-    """Make Linear and LIF layers in turns, a leaky integrator behind, of a `task.Network`."""
+def spiking(network, kind=LIF, **options):
+    """Make Linear and LIF layers in turns, or of another kind, a leaky integrator behind, of a `task.Network`."""
     layers, rngs = [], nnx.Rngs(0)
     for w in network.weights():
         linear = nnx.Linear(*w.shape, use_bias=False, kernel_init=nnx.initializers.constant(w), rngs=rngs)
-        layers += [linear, LIF(w.shape[1], spike_fn=bs.Arctan(ALPHA))]
+        layers += [linear, kind(w.shape[1], spike_fn=bs.Arctan(ALPHA), **options)]
     return SpikingSequential([*layers[:-1], LI(network.sizes[-1])])
 
 
@@ -55,14 +55,19 @@ def data(network, batch, steps):
 
 
 def train_step(network, logits):
-    """Make a step on the weights of a network, whose output is ``logits(net, xs)``, and the weights."""
-    graphdef, params = nnx.split(spiking(network))
+    """Make a step on the weights of `spiking` layers, whose output is ``logits(net, xs)``, and the weights."""
+    return step_of(spiking(network), logits, network.rate)
+
+
+def step_of(net, logits, rate=0.01):
+    """Make a step on the weights of any network, whose output is ``logits(net, xs)``, and the weights."""
+    graphdef, params = nnx.split(net)
 
     def loss_fn(params, xs, labels):
         ys = logits(nnx.merge(graphdef, params), xs)
         return optax.softmax_cross_entropy_with_integer_labels(ys, labels).mean()
 
-    return descent(loss_fn, network.rate), params
+    return descent(loss_fn, rate), params
 
 
 def products(rate, block_size, flat=False):
