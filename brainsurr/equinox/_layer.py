@@ -66,15 +66,19 @@ class Neurons(NeuronLayer, eqx.Module, metaclass=pickled_as_call(type(eqx.Module
     _holders, _can_be_set = object, False
 
     def _start(self, features, key=None, recurrent_kernel: Any = None, **given):
-        self.features = features
+        owner = type(self).__name__
         self._hold_neuron(features, **given)
+        self.features = int(features)
+        if key is not None and not (isinstance(key, jax.Array) and key.ndim == int(key.dtype == jnp.uint32)):
+            raise TypeError(f"{owner}: expected key to be jax.random.key(seed), got {key!r}")
         if self.recurrent:
-            shape, dtype = (features, features), self.param_dtype
+            shape, dtype, name = (features, features), self.param_dtype, "recurrent_kernel"
             if recurrent_kernel is None and key is None:
-                raise ValueError(f"{type(self).__name__}: recurrent=True draws weights: pass key=jax.random.key(seed)")
+                raise ValueError(f"{owner}: recurrent=True draws weights: pass key=jax.random.key(seed)")
             if recurrent_kernel is None:
-                recurrent_kernel = given["recurrent_kernel_init"](key, shape, drawing_dtype(dtype))
-            self.recurrent_kernel = check_drawn_shape("recurrent_kernel", recurrent_kernel, shape).astype(dtype)
+                name = "recurrent_kernel_init"
+                recurrent_kernel = given[name](key, shape, drawing_dtype(dtype))
+            self.recurrent_kernel = check_drawn_shape(name, recurrent_kernel, shape).astype(dtype)
             self._intervals |= {("recurrent_kernel", "", None)}
         elif recurrent_kernel is not None:
             raise ValueError(

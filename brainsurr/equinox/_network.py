@@ -1,7 +1,7 @@
 """Networks of Equinox layers."""
 
 import contextlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import equinox as eqx
@@ -41,12 +41,21 @@ class SpikingSequential(AnswersWrongCalls, eqx.Module):
       (10, 4, 2)
     """
 
-    layers: tuple[Callable, ...] = eqx.field(converter=sequential.check_layers)
-    return_spikes: bool = eqx.field(static=True, default=False, kw_only=True)
-    mixes_examples: bool = eqx.field(static=True, default=False, kw_only=True)
-    events: bool | None = eqx.field(static=True, default=None, kw_only=True)
+    layers: tuple[Callable, ...]
+    return_spikes: bool = eqx.field(static=True)
+    mixes_examples: bool = eqx.field(static=True)
+    events: bool | None = eqx.field(static=True)
 
-    def __check_init__(self):
+    def __init__(
+        self,
+        layers: Iterable[Callable],
+        *,
+        return_spikes: bool = False,
+        mixes_examples: bool = False,
+        events: bool | None = None,
+    ):
+        self.layers = sequential.check_layers(layers)
+        self.return_spikes, self.mixes_examples, self.events = return_spikes, mixes_examples, events
         sequential.check_flags(self)
 
     def initialize_carry(self, input_shape: tuple[int, ...], key: jax.Array | None = None):
