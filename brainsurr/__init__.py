@@ -14,7 +14,7 @@ from ._wrong_calls import answer_names, where_else
 from .surrogates import *  # noqa: F403
 
 if TYPE_CHECKING:
-    from . import brainstate, cpu, events, interop, linen, nir, nnx, optim, plot  # noqa: F401
+    from . import brainstate, cpu, equinox, events, interop, linen, nir, nnx, optim, plot  # noqa: F401
 
 __version__ = "0.2.0"
 
@@ -26,7 +26,7 @@ for _name in surrogates.NAMES:
     if isinstance(_cls := getattr(surrogates, _name), type):
         answer_names(_cls)
 
-_OPTIONAL = ("brainstate", "cpu", "events", "interop", "linen", "nir", "nnx", "optim", "plot")
+_OPTIONAL = ("brainstate", "cpu", "equinox", "events", "interop", "linen", "nir", "nnx", "optim", "plot")
 
 
 def __dir__():

@@ -128,8 +128,8 @@ class HoldsSurrogate(Holds):
 class HoldsNeuron(Holds):
     """A module that holds a neuron: numbers and surrogates under the names of its fields.
 
-    Of the framework, besides what `Holds` asks for: ``_activate(surrogate, learnable=, bounds=, param_dtype=)`` makes
-    what holds the surrogate of a field.
+    Of the framework, besides what `Holds` asks for: ``_activate(name, surrogate, learnable=, bounds=, param_dtype=)``
+    makes what holds the surrogate of a field.
     """
 
     _holds: ClassVar[str] = "neuron"
@@ -185,6 +185,7 @@ class HoldsNeuron(Holds):
                 inner, start = value.named_parameters()[1], f"{name}."
                 below = {path.removeprefix(start): pair for path, pair in intervals.items() if path.startswith(start)}
                 surrogates[name] = self._activate(
+                    name,
                     value,
                     learnable=[parameter for parameter in inner if start + parameter in learnable],
                     bounds=None if bounds is None else below,

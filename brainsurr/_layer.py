@@ -135,7 +135,8 @@ def construct(cls: Any):
 
     if not has_own:
         cls.__init__ = __init__
-    cls.__signature__ = inspect.signature(cls.__init__.__get__(cls))  # the class of a module hides it
+    if not hasattr(type(cls), "__signature__"):  # the class of a module hides that of the constructor
+        cls.__signature__ = inspect.signature(cls.__init__.__get__(cls))
 
 
 def made(base: Any, kind: Any) -> Any:

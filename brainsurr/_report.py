@@ -28,7 +28,7 @@ def user_line() -> str:
     """Return ``file:line`` of the code that is running, of a user: not of brainsurr, jax or a framework."""
     for frame, line in traceback.walk_stack(None):
         package = frame.f_globals.get("__name__", "").partition(".")[0]
-        if package not in ("brainsurr", "jax", "flax", "brainstate", "contextlib", "functools"):
+        if package not in ("brainsurr", "jax", "flax", "brainstate", "equinox", "contextlib", "functools"):
             return f"{Path(frame.f_code.co_filename).name}:{line}"
     return "?"
 

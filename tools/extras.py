@@ -24,6 +24,7 @@ NAMES = {
     "nnx": "flax",
     "linen": "flax",
     "brainstate": "brainstate",
+    "equinox": "equinox",
     "plot": "plot",
     "optim": "train",
     "nir": "nir",
@@ -34,6 +35,7 @@ NAMES = {
 IMPORTS = {  # the modules that import with an extra; with other extras none does
     "flax": {"nnx", "linen", "optim"},  # Flax brings optax
     "brainstate": {"brainstate"},
+    "equinox": {"equinox"},
     "events": {"events._kernels", "events._llvm"},
     "nir": {"nir", "_nir"},
     "plot": {"plot"},

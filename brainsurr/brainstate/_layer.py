@@ -60,7 +60,10 @@ class Spiking(Trained, _layer.Spiking):
 class Neurons(NeuronLayer, ParameterModule, metaclass=pickled_as_call(type(nn.Module))):  # type: ignore[metaclass]
     """A module that holds a neuron, and a ``HiddenState`` for each array of its state."""
 
-    _options, _construct, _activate = (Features, Trained, Spiking), classmethod(construct), SpikingActivation
+    _options, _construct = (Features, Trained, Spiking), classmethod(construct)
+
+    def _activate(self, name, surrogate, **trained):
+        return SpikingActivation(surrogate, **trained)
 
     def _start(self, features, param_dtype=None, **given):
         nn.Module.__init__(self)

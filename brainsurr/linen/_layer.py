@@ -28,7 +28,7 @@ class Neurons(NeuronLayer, ParameterModule, metaclass=pickled_as_call(type)):  #
         super().__post_init__()
 
     @nn.nowrap
-    def _activate(self, surrogate, **trained):
+    def _activate(self, name, surrogate, **trained):
         return SpikingActivation(surrogate, **trained, parent=None) if trained["learnable"] else surrogate
 
     def setup(self):

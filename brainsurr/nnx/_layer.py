@@ -30,7 +30,10 @@ class Options(Spiking):
 class Neurons(NeuronLayer, ParameterModule, metaclass=pickled_as_call(type(nnx.Module))):  # type: ignore[metaclass]
     """A module that holds a neuron."""
 
-    _options, _construct, _activate = (Features, Trained, Options), classmethod(construct), SpikingActivation
+    _options, _construct = (Features, Trained, Options), classmethod(construct)
+
+    def _activate(self, name, surrogate, **trained):
+        return SpikingActivation(surrogate, **trained)
 
     def _start(self, features, rngs=None, **given):
         self.features = features

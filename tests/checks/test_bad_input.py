@@ -165,6 +165,7 @@ def network(host):
 
 NNX, LINEN, BRAINSTATE = map(network, (bs.nnx, bs.linen, bs.brainstate))
 VARIABLES = LINEN.init(KEY, START, XS)
+EQUINOX = bs.equinox.LIF(3, spike_fn=bs.Sigmoid(2.0), learnable="spike_fn.alpha")
 
 
 def loss(good, but="function class", bad=()):
@@ -213,7 +214,7 @@ KINDS: dict[str, Kind] = {
     "int": kind(bad=NO_COUNT),
     "str": WORD,
     "float": kind(bad=NO_NUMBER, odd=NUMBERS + NOT_FINITE),
-    **{f"{module} float": FINITE for module in ("neurons", "nnx", "linen", "brainstate")},
+    **{f"{module} float": FINITE for module in ("neurons", "nnx", "linen", "brainstate", "equinox")},
     **dict.fromkeys(("linen parent", "linen name", "wrt"), OF_THE_HOST),
     "dot w": array(3, 2, bad=(filled(3), filled(2, 2), filled(3, 2).astype("i4")))._replace(odd=()),
     "SpikingSequential events": kind(None, False, True, bad=(0, 1, 2.0, np.ones(2), Traced(True))),
@@ -265,8 +266,10 @@ KINDS: dict[str, Kind] = {
     "xs": SEQUENCE,
     "Cell xs": array(2, 3, bad=(filled(), filled(5), filled(2, 1), filled(2, 4), filled(2, 3, 3))),
     # Networks.
-    **{f"{host} layers": layers(getattr(bs, host)) for host in ("nnx", "linen", "brainstate")},
+    **{f"{host} layers": layers(getattr(bs, host)) for host in ("nnx", "linen", "brainstate", "equinox")},
     "nnx net": kind(NNX),
+    "equinox net": kind(EQUINOX),
+    "equinox model": kind(EQUINOX),
     "linen net": kind(LINEN.bind(VARIABLES), bad=(LINEN,)),
     "brainstate net": kind(BRAINSTATE),
     "brainstate unroll net": kind(Fresh(lambda: network(bs.brainstate)), but="function"),
@@ -275,7 +278,8 @@ KINDS: dict[str, Kind] = {
     "module": kind(LINEN),
     "variables": Kind((VARIABLES,)),
     "check_gradients variables": Kind((VARIABLES,), ({}, {"n": 1}, LINEN, LINEN.bind(VARIABLES))),
-    "nnx loss_fn": loss(lambda net: net(START, XS)[1].sum()),
+    **{f"{host} loss_fn": loss(lambda net: net(START, XS)[1].sum()) for host in ("nnx", "equinox")},
+    "recurrent_kernel": kind(None, bad=(filled(3), filled(2, 3))),
     "linen loss_fn": loss(lambda variables: LINEN.apply(variables, START, XS)[1].sum()),
     "brainstate loss_fn": loss(lambda: BRAINSTATE(XS).sum()),
     # Functions of no framework.
@@ -395,6 +399,9 @@ USES = {
     "Surrogate": lambda f, x: (f(x), f.derivative(x), f.surrogate_grad(x), f.surrogate_fun(x)),
     "Neuron": lambda neuron, carry, xs: neuron(right(carry, neuron.initial_state(XS[0])), xs),
     "nnx Module": lambda layer, input_shape, carry, xs: layer(right(carry, layer.initialize_carry(input_shape)), xs),
+    "equinox Module": lambda layer, input_shape, carry, xs: layer(
+        right(carry, layer.initialize_carry(input_shape)), xs
+    ),
     "linen Module": use_linen,
     "brainstate Module": use_brainstate,
     "nnx Module SpikingActivation": lambda act, x: act(x),
@@ -524,7 +531,7 @@ def cases():
     for path, public in public_names().items():
         module, _, name = path.rpartition(".")
         first = path in ("brainsurr.nnx.LIF", "brainsurr.nnx.SpikingSequential", "brainsurr.nnx.SpikingActivation")
-        other = module.endswith((".linen", ".brainstate"))
+        other = module.endswith((".linen", ".brainstate", ".equinox"))
         slow = pytest.mark.slow if (other or module.endswith((".nnx", ".plot"))) and not first else ()
         for options in ({}, {"recurrent": True}, {"random": True}):
             if options.keys() <= parameters(public).keys():

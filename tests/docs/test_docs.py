@@ -34,9 +34,13 @@ def test_page(host):
 
 
 @pytest.mark.slow
-def test_page_of_equinox():
+def test_page_of_equinox(tmp_path, monkeypatch):
     """Arrays are trained, numbers are not."""
+    monkeypatch.chdir(tmp_path)
     scope = run_page("equinox")
+    assert scope["last"] < scope["first"]
+    assert scope["half"].layers[1].neuron.neuron.decay == 0.5
+    assert scope["network"].layers[1].decay != jnp.float32(0.9)
     net = scope["net"]
     trained = {jax.tree_util.keystr(path) for path, _ in jax.tree_util.tree_leaves_with_path(scope["parameters"])}
     weights = {f".{layer}.{name}" for layer in ("first", "last") for name in ("weight", "bias")}

@@ -20,6 +20,7 @@ OPTIONAL = {
     "nnx": ("flax", "flax"),
     "linen": ("flax", "flax"),
     "brainstate": ("brainstate", "brainstate"),
+    "equinox": ("equinox", "equinox"),
     "optim": ("optax", "train"),
     "plot": ("matplotlib", "plot"),
     "nir": ("nir", "nir"),

@@ -1,0 +1,58 @@
+"""Spiking layers for Equinox; needs the extra ``equinox``."""
+
+from .. import neurons
+from .._layer import Features, Size, Trained
+from .._wrong_calls import needs
+
+with needs("equinox"):
+    from .._time.unroll import unroll
+    from ._layer import Cell, Layer, Options, bounds, cell, layer
+    from ._network import SpikingSequential
+    from ._reports import check_gradients, diagnose
+
+
+class LIF(Layer, Options, neurons.LIFFields, Features, kind=neurons.LIF): ...
+
+
+class ALIF(LIF, neurons.ALIFFields, kind=neurons.ALIF): ...
+
+
+class LI(Layer, Trained, neurons.LIFields, Features, kind=neurons.LI): ...
+
+
+class Delay(Layer, neurons.DelayFields, Size, kind=neurons.Delay): ...
+
+
+class Synaptic(LIF, neurons.SynapticFields, kind=neurons.Synaptic): ...
+
+
+class RF(Layer, Options, neurons.RFFields, Features, kind=neurons.RF): ...
+
+
+class BRF(RF, neurons.BRFFields, kind=neurons.BRF): ...
+
+
+class BHRF(BRF, kind=neurons.BHRF): ...
+
+
+class Window(Layer, neurons.WindowFields, Size, kind=neurons.Window): ...
+
+
+class SlidingPSN(Layer, Options, neurons.SlidingPSNFields, Features, kind=neurons.SlidingPSN): ...
+
+
+class ILIF(Layer, Options, neurons.ILIFFields, Features, kind=neurons.ILIF): ...
+
+
+class LearnableDelay(Layer, Trained, neurons.LearnableDelayFields, Features, kind=neurons.LearnableDelay): ...
+
+
+class LIFCell(Cell, Options, neurons.LIFFields, Features, kind=neurons.LIF): ...
+
+
+class ALIFCell(LIFCell, neurons.ALIFFields, kind=neurons.ALIF): ...
+
+
+__all__ = ["ALIFCell", "LIFCell", "SpikingSequential"]
+__all__ += ["bounds", "cell", "check_gradients", "diagnose", "layer", "unroll"]
+__all__ += [name for name in neurons.__all__ if name in globals()]

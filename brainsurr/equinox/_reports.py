@@ -1,0 +1,85 @@
+"""Reports on an Equinox network: which layers are silent, and whether the gradients are right."""
+
+import copy
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+import equinox as eqx
+import jax
+
+from .. import _gradients
+from .._checks import check_kind
+from .._diagnosis import Diagnosis, examine, layer_name, watching
+from .._gradients.report import GradientReport
+from .._surrogate import Surrogate
+from ._layer import Neurons
+
+
+def diagnose(net: eqx.Module, loss_fn: Callable[[Any], Any], *, mask: Any = None) -> Diagnosis:
+    """Diagnose which layers are silent, whether gradients reach them, and what to change: :func:`brainsurr.diagnose`.
+
+    Every layer and cell of neurons with spikes of ``net`` is looked at, and every surrogate outside of these, each
+    under its path.
+
+    Args:
+      net: any module.
+      loss_fn: what is trained, ``loss_fn(net) -> scalar``, a function of the batch you have in mind. It must use the
+        network that it is called with.
+      mask: which values are counted, ``[time, batch]``, false for padding; None counts all.
+
+    Raises:
+      ValueError: no spiking layer was used, no value reached one, or no spike has to do with the loss; ``mask`` does
+        not fit.
+
+    Example:
+      >>> import brainsurr as bs, jax.numpy as jnp
+      >>> from brainsurr.equinox import LIF, SpikingSequential, diagnose
+      >>> net = SpikingSequential([LIF(2, spike_fn=bs.LogTailedRelu())])
+      >>> xs = jnp.full((10, 4, 2), 0.01)
+      >>> diagnose(net, lambda net: jnp.sum(net(net.initialize_carry((4, 2)), xs)[1]))[
+      ...     "layers.0"
+      ... ].status
+      'dead'
+    """
+    check_kind("net", net, eqx.Module)
+    return examine(loss_fn, partial(_watched, net, loss_fn), mask)
+
+
+def check_gradients(net: eqx.Module, loss_fn: Callable[[Any], Any]) -> GradientReport:
+    """Check the gradients of a network in each of its floating arrays: :func:`brainsurr.check_gradients`.
+
+    Args:
+      net: any module.
+      loss_fn: what is trained, ``loss_fn(net) -> scalar``, on a small batch. It must use the network that it is called
+        with.
+
+    Raises:
+      TypeError: the loss is not a scalar.
+      ValueError: the network has no floating array, or the loss is not finite.
+
+    Example:
+      >>> import jax.numpy as jnp
+      >>> from brainsurr.equinox import LIF, check_gradients
+      >>> lif, xs = LIF(2, learnable="decay"), jnp.linspace(0.1, 0.9, 20).reshape(5, 2, 2)
+      >>> loss_fn = lambda lif: jnp.mean(lif(lif.initialize_carry((2, 2)), xs)[1] ** 2)
+      >>> check_gradients(lif, loss_fn).fine
+      True
+    """
+    check_kind("net", net, eqx.Module)
+    arrays, rest = eqx.partition(net, eqx.is_inexact_array)
+    return _gradients.check_gradients(arrays, lambda arrays: loss_fn(eqx.combine(arrays, rest)))
+
+
+def _watched(net, user_fn, watch):
+    def replaced(path, node):
+        name = layer_name(tuple(getattr(key, "name", getattr(key, "idx", key)) for key in path), node)
+        if isinstance(node, Surrogate):
+            return watching(watch, name)("", node)
+        if isinstance(node, Neurons):
+            node = copy.copy(node)
+            object.__setattr__(node, "_watch", watching(watch, name, node._neuron_class))
+        return node
+
+    is_leaf = lambda node: isinstance(node, Neurons | Surrogate)  # noqa: E731
+    return user_fn(jax.tree_util.tree_map_with_path(replaced, net, is_leaf=is_leaf))
