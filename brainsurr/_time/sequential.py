@@ -168,6 +168,11 @@ def is_in_one_block(xs) -> bool:
     return jax.device_count() == 1 and kinds <= {AxisType.Auto}
 
 
+def treats_images_alone(convolution: Any, xs) -> bool:
+    """Return whether a convolution of flax makes one axis of time and batch: it has an image for each of both."""
+    return getattr(xs, "ndim", 0) > np.size(convolution.kernel_size) + 2 and not functions_replaced(convolution)
+
+
 def gathers_the_batch(convolution: Any, xs) -> bool:
     """Return whether a convolution makes one axis of time and batch where devices may share the batch."""
     return getattr(xs, "ndim", 0) > np.size(convolution.kernel_size) + 2 and not is_in_one_block(xs)
@@ -236,7 +241,7 @@ def apply_layers(
     for index, (layer, before) in enumerate(zip(layers, carry, strict=True)):
         product = as_product(layer)
         fires = isinstance(layer, Surrogate) or getattr(type(layer), "fires", False)
-        if product is None and not fires:
+        if product is None and not fires and not (is_convolution(layer) and treats_images_alone(layer, xs)):
             check_alone(index, layer, as_function, xs, net.mixes_examples)
         multiplies = product is not None or is_convolution(layer)
         with named(index, layer, xs), following(net.events) as follows:
