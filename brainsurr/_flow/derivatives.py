@@ -48,7 +48,6 @@ class Fact:
       number: the bit of this value.
       ancestors: what it was computed from, itself included; of what is no weight, those that are none.
       near: those of them from which it was computed entry by entry.
-      cut: those whose derivative was lost on the way, where it has no tangent.
       lost: the lines where that was.
       beside: the lines where that was, of a part of its entries.
       added: the lines of what was added to it without a derivative.
@@ -60,7 +59,6 @@ class Fact:
     number: int = 0
     ancestors: int = 0
     near: int = 0
-    cut: int = 0
     lost: frozenset[str] = frozenset()
     beside: frozenset[str] = frozenset()
     added: frozenset[str] = frozenset()
@@ -137,7 +135,6 @@ class _Reader:
             is_weight=is_weight,
             ancestors=union(fact.ancestors for fact in of),
             near=union(fact.near for fact in of) if near else 0,
-            cut=0 if tangent else union(fact.number if fact.tangent else fact.cut for fact in of),
             lost=frozenset() if tangent else here.union(*(fact.lost for fact in facts)),
             beside=frozenset().union(*(fact.beside for fact in facts)),
             added=frozenset().union(*(fact.added for fact in facts)),
@@ -201,8 +198,7 @@ def _is_lost(fact):
 
 def _is_gate(lost, kept):
     """Return whether what has lost its derivative only chooses of what it is multiplied by: of the same values."""
-    related = lost.cut & kept.ancestors or lost.ancestors & kept.number or lost.near & kept.near
-    return lost.is_weight == kept.is_weight and bool(related)
+    return bool(lost.ancestors & kept.number or lost.near & kept.near)
 
 
 def _is_float(var):

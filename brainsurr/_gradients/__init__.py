@@ -11,9 +11,9 @@ from .._arrays import as_scalar
 from .._checks import check_function
 from .._diagnosis.probe import fresh_trace
 from .._flow.derivatives import steps
-from .._kernel import Smooth, promoted, smooth
 from .program import casts_and_stops, step_line, used
 from .report import Derived, GradientReport, Slope, judge, sentences
+from .smooth import Smooth, promoted, smooth
 
 _WIDTHS = 10.0 ** -np.arange(2, 9)
 OFFSETS = np.array([0.0, *(sign * n * width for width in _WIDTHS for n in (1, 2) for sign in (1, -1))])

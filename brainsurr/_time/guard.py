@@ -15,7 +15,6 @@ import numpy as np
 
 from .._flow.axes import mixing
 from .._flow.factors import BATCH, TIME
-from .._watch import counting
 
 # The number of time steps on which layers are tried: 0 outside of `unroll`, None inside of a trial.
 _steps: ContextVar[int | None] = ContextVar("steps", default=0)
@@ -80,7 +79,7 @@ def check_alone(index: int, layer: Any, as_function: Callable[[Any], Callable | 
                 "of its broadcast_dims"
             )
         return
-    with trying_stateless_layers(None), counting(None):  # a network inside of the layer is part of it
+    with trying_stateless_layers(None):  # a network inside of the layer is part of it
         function = as_function(layer)
         if function is None:
             return

@@ -313,6 +313,7 @@ RIGHT = {
     "gate of both": lambda h: jnp.tanh(h) * (h - 0.3 > 0),
     "gate, divided": lambda h: h / (1.0 + (h > 0.3)),
     "graded spike": lambda h: h * jnp.where(h >= 0, 1.0, 0.0),
+    "gate by its own product": lambda h: h * (h @ W > 0),
     "k winners": lambda h: h * (h >= jnp.sort(h, -1)[..., -2:-1]),
     "k winners by top k": lambda h: jnp.where(h >= jax.lax.top_k(h, 2)[0][..., 1:], h, 0.0),
     "the value of arg-max": picked,

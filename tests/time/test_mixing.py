@@ -158,6 +158,8 @@ LAYERS = {
     "sample and hold": (lambda xs: jnp.repeat(xs[::2], 2, 0), X, O),
     "time as features": (lambda xs: (W[:T, :T] @ xs.reshape(T, -1)).reshape(xs.shape), X, O),
     "outer difference": (lambda xs: jax.nn.relu(xs[:, None] - xs[None]).sum(1), X, O),
+    "sum by a loop": (lambda xs: xs + jax.lax.scan(lambda c, x: (c + x, None), 0 * xs[0], xs)[0], X, O),
+    "all other steps": (lambda xs: (xs[:, None] - xs).transpose(0, 2, 1, 3).reshape(T, B, -1), X, O),
     "spectrum": (lambda xs: jnp.abs(jnp.fft.fft(xs, axis=0)), X, O),
     "normalised in time": (lambda xs: jax.nn.softmax(xs, 0), X, O),
     # Batch.
@@ -187,7 +189,7 @@ LAYERS = {
 }
 # Where the program does not tell: parts are cut out of an axis or put to one, and it is not summed over.
 NOT_KNOWN = {
-    "delay", "rolled", "difference", "first step", "last step", "recurrent", "place in time", "fading",
+    "delay", "rolled", "difference", "sum by a loop", "first step", "last step", "recurrent", "place in time", "fading",
     "sample and hold", "spectrum", "rolled in the batch", "recurrent over the batch", "neighbours", "rows rolled",
     "two rows",
 }  # fmt: skip
@@ -213,6 +215,13 @@ def test_a_trial_shows_the_same(name):
     layer, *expected = LAYERS[name]
     for axis, is_so in enumerate(expected):
         assert guard._mixes(axis, layer, SHAPE, jnp.float32) == is_so
+
+
+def test_where_an_axis_has_moved_is_not_told():
+    """Two of one size change places; an output that is no function of the input has a place in time."""
+    square = (B, B, F)
+    assert read(lambda xs: jnp.swapaxes(xs, 0, 1), square) == {TIME: None, BATCH: None}
+    assert read(lambda xs: jnp.broadcast_to(jnp.arange(T)[:, None, None], xs.shape)) == {TIME: None, BATCH: False}
 
 
 PICTURES = {
