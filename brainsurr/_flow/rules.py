@@ -27,10 +27,6 @@ def _entry_by_entry(equation, facts):
     return joint if len(joint.dims) == var.aval.ndim else not_known(var, facts)
 
 
-def _each(equation, facts):
-    return list(facts)
-
-
 def not_known(var, facts):
     """Return the fact of an output of which no rule tells how it is computed."""
     whole = all_of(facts)
@@ -109,9 +105,8 @@ def _along(name):
     return rule
 
 
-def _resized(equation, fact, of=None, sizes=None):
-    """Return the fact of what has other entries along those axes where its size is another."""
-    sizes = equation.outvars[0].aval.shape if sizes is None else sizes
+def _resized(fact, sizes, of=None):
+    """Return the fact of what has other entries along those axes where its size is another, and along one more."""
     changed = [i for i, its in enumerate(fact.dims) if size_of(its) != sizes[i] or i == of]
     dims = [
         its if i not in changed else plain(sizes[i], SAME if {*dict(its)} <= {SAME} and i != of else VARIES)
@@ -121,7 +116,7 @@ def _resized(equation, fact, of=None, sizes=None):
 
 
 def _slice(equation, facts):
-    return all_of(facts).but((new := _resized(equation, facts[0])).dims, unknown=new.unknown)
+    return all_of(facts).but((new := _resized(facts[0], equation.outvars[0].aval.shape)).dims, unknown=new.unknown)
 
 
 def _pad(equation, facts):
@@ -134,7 +129,7 @@ def _pad(equation, facts):
 def _concatenate(equation, facts):
     axis = equation.params["dimension"]
     sizes = equation.outvars[0].aval.shape
-    return together(_resized(equation, fact, axis, sizes) for fact in facts)
+    return together(_resized(fact, sizes, axis) for fact in facts)
 
 
 def _stack(equation, facts):
@@ -149,16 +144,7 @@ def _unstack(equation, facts):
 
 def _split(equation, facts):
     axis = equation.params["axis"]
-    return [_resized(equation, facts[0], axis, var.aval.shape) for var in equation.outvars]
-
-
-def _update_slice(equation, facts):
-    into, part = facts[:2]
-    sizes = equation.outvars[0].aval.shape
-    whole = all_of(facts)
-    joint = together([into, _resized(equation, part, sizes=sizes)])
-    changed = [i for i, its in enumerate(part.dims) if size_of(its) != sizes[i]]
-    return whole.but(joint.dims, joint.mixed, joint.unknown | followed(into.dims[i] for i in changed))
+    return [_resized(facts[0], var.aval.shape, axis) for var in equation.outvars]
 
 
 def _gather(equation, facts):
@@ -262,14 +248,12 @@ RULES: dict[str, Callable] = {
     **dict.fromkeys(("cumsum", "cumprod", "cummax", "cummin", "cumlogsumexp", "top_k"), _along("axis")),
     "sort": _along("dimension"),
     "rev": _along("dimensions"),
-    "optimization_barrier": _each,
     "broadcast_in_dim": _broadcast,
     "reshape": _reshape,
     "transpose": _transpose,
     "squeeze": _squeeze,
     "slice": _slice,
     "dynamic_slice": _slice,
-    "dynamic_update_slice": _update_slice,
     "pad": _pad,
     "concatenate": _concatenate,
     "stack": _stack,

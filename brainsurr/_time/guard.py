@@ -1,7 +1,6 @@
 """Layers without a state: each treats an example of a batch alone, and within `unroll` a time step too."""
 
 import contextlib
-import hashlib
 import math
 import weakref
 from collections.abc import Callable, Iterator
@@ -21,7 +20,6 @@ _steps: ContextVar[int | None] = ContextVar("steps", default=0)
 _MAX_INPUT_SIZE = 2**20  # of the random inputs of one trial; at least four steps are tried
 _MAX_BATCH_SIZE = 2**18  # of those of one step, of as many examples as there is room for
 _MAX_PARAMETERS = 2**26  # of a layer: random ones are drawn in their place
-_verdicts: dict[Any, bool] = {}  # by program
 _passed: weakref.WeakKeyDictionary[Any, set[Any]] = weakref.WeakKeyDictionary()  # inputs that a layer was called with
 
 _INSTEAD = (
@@ -143,36 +141,23 @@ def _mixes(axis: int, function: Callable, shape: tuple[int, ...], dtype) -> bool
 def _verdict(axis, program, constants, shape, dtype) -> bool:
     from jax.extend.core import ClosedJaxpr, jaxpr_as_fun  # here: it takes as long to import as all of brainsurr
 
-    text, size = str(program), sum(jax.typeof(constant).size for constant in constants)
-    if program.effects or size > _MAX_PARAMETERS:
+    if program.effects or sum(jax.typeof(constant).size for constant in constants) > _MAX_PARAMETERS:
         return False
-    key = axis, text, str(dtype), tuple(map(_constant_key, constants))
-    if key not in _verdicts:
-        rng = np.random.default_rng(0)
-        # Normal numbers; then spikes, many and few, for a layer with a threshold on the rate over time.
-        numbers = [rng.standard_normal(shape, np.float32) for _ in range(2)]
-        spikes = [(rng.random(shape, np.float32) < rate).astype(np.float32) for rate in (0.9, 0.1)]
+    rng = np.random.default_rng(0)
+    # Normal numbers; then spikes, many and few, for a layer with a threshold on the rate over time.
+    numbers = [rng.standard_normal(shape, np.float32) for _ in range(2)]
+    spikes = [(rng.random(shape, np.float32) < rate).astype(np.float32) for rate in (0.9, 0.1)]
 
-        @jax.jit
-        def outputs(constants, xs):
-            xs = xs > 0 if dtype == jnp.bool_ else xs.astype(dtype)
-            ys = jaxpr_as_fun(ClosedJaxpr(program, constants))(xs)
-            return [y for y in ys if y.ndim > axis and y.shape[:1] == shape[:1]]
+    @jax.jit
+    def outputs(constants, xs):
+        xs = xs > 0 if dtype == jnp.bool_ else xs.astype(dtype)
+        ys = jaxpr_as_fun(ClosedJaxpr(program, constants))(xs)
+        return [y for y in ys if y.ndim > axis and y.shape[:1] == shape[:1]]
 
-        with jax.ensure_compile_time_eval():
-            run = partial(outputs, [_stand_in(constant, rng) for constant in constants])
-            draws = "random_bits" in text
-            verdict = any(_looks_across(axis, run, a, b, draws) for a, b in (numbers, spikes))
-        if len(_verdicts) > 999:
-            _verdicts.clear()
-        _verdicts[key] = verdict
-    return _verdicts[key]
-
-
-def _constant_key(constant):
-    aval = jax.typeof(constant)
-    known = not isinstance(constant, jax.core.Tracer) and not _is_replaced(aval.dtype)
-    return str(aval), hashlib.sha256(np.asarray(constant).tobytes()).digest() if known else None
+    with jax.ensure_compile_time_eval():
+        run = partial(outputs, [_stand_in(constant, rng) for constant in constants])
+        draws = "random_bits" in str(program)
+        return any(_looks_across(axis, run, a, b, draws) for a, b in (numbers, spikes))
 
 
 def _is_replaced(dtype) -> bool:

@@ -138,7 +138,6 @@ def compiled(run):
     try:
         with jax.log_compiles():
             jax.clear_caches()
-            guard._verdicts.clear()
             jax.jit(run).trace()
     finally:
         logger.removeHandler(listener)
@@ -229,6 +228,19 @@ def test_in_half_precision(dtype):
     net = bn.SpikingSequential([centre, bn.LIF(F)])
     with pytest.raises(ValueError, match="centre, has no state"):
         bn.unroll(net, net.initialize_carry((B, F)), XS.astype(dtype), block_size=4)
+
+
+SEEN = [
+    (0, gate_by_rate, True),
+    (0, scale, False),
+    (1, lambda xs: xs[:, 1:] + xs[:, :-1], True),  # another number of examples
+    (1, lambda xs: xs[:, :2], False),
+]
+
+
+@pytest.mark.parametrize(("axis", "layer", "mixes"), SEEN)
+def test_what_a_trial_shows(axis, layer, mixes):
+    assert guard._mixes(axis, layer, XS.shape, XS.dtype) == mixes
 
 
 def test_what_the_guard_does_not_see():

@@ -158,7 +158,7 @@ LAYERS = {
     "sample and hold": (lambda xs: jnp.repeat(xs[::2], 2, 0), X, O),
     "time as features": (lambda xs: (W[:T, :T] @ xs.reshape(T, -1)).reshape(xs.shape), X, O),
     "outer difference": (lambda xs: jax.nn.relu(xs[:, None] - xs[None]).sum(1), X, O),
-    "sum by a loop": (lambda xs: xs + jax.lax.scan(lambda c, x: (c + x, None), 0 * xs[0], xs)[0], X, O),
+    "sum by a loop": (lambda xs: xs + jax.lax.scan(lambda c, x: (c + x, None), jnp.zeros((B, F)), xs)[0], X, O),
     "all other steps": (lambda xs: (xs[:, None] - xs).transpose(0, 2, 1, 3).reshape(T, B, -1), X, O),
     "spectrum": (lambda xs: jnp.abs(jnp.fft.fft(xs, axis=0)), X, O),
     "normalised in time": (lambda xs: jax.nn.softmax(xs, 0), X, O),
