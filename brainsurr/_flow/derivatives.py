@@ -83,7 +83,7 @@ def steps(program, line_of: Callable) -> list[str]:
 
 class _Reader:
     def __init__(self, line_of):
-        self.line_of, self.numbers, self.calls = line_of, itertools.count(), []
+        self.line_of, self.numbers, self.calls, self.rules = line_of, itertools.count(), [], {}
 
     def fact(self, near=0, ancestors=0, **what):
         number = 1 << next(self.numbers)
@@ -161,11 +161,18 @@ class _Reader:
             new = self._selected(equation, facts[0], facts[1:])
             return [self._beside(new, facts[1:]) if new.tangent else new]
         tangents = [fact.tangent for fact in facts]
-        kept = _keeps_tangent(equation, tangents) if any(tangents) else [False] * len(outputs)
+        kept = self._kept(equation, tangents) if any(tangents) else [False] * len(outputs)
         kept = [keeps and _is_float(var) for keeps, var in zip(kept, outputs, strict=True)]
         line = self.line_of(equation, self.calls[:-1]) if any(tangents) and not all(kept) else ""
         news = [self._together(facts, keeps, line, near=name not in _PRODUCTS) for keeps in kept]
         return [self._entered(name, new, facts, equation.invars) if new.tangent else new for new in news]
+
+    def _kept(self, equation, tangents):
+        dtypes = tuple(var.aval.dtype for var in (*equation.invars, *equation.outvars))
+        key = equation.primitive, equation.params.get("name"), *tangents, *dtypes
+        if key not in self.rules:
+            self.rules[key] = _keeps_tangent(equation, tangents)
+        return self.rules[key]
 
     def _beside(self, new, facts, gates=True):
         kept = [fact for fact in facts if fact.tangent]
