@@ -6,7 +6,7 @@ none, that is not known.
 
 from collections.abc import Sequence
 
-from .factors import BATCH, TIME, VARIES, Fact, all_of, followed, plain, together
+from .factors import BATCH, TIME, VARIES, Fact, all_of, followed, of_columns, plain, together
 from .reading import needed, read
 from .rules import RULES, not_known
 
@@ -67,7 +67,11 @@ class _Reader:
         return together([one, other])
 
     def chosen(self, equation, index, facts):
-        return [all_of([index, fact]).but(fact.dims) for fact in facts]
+        if equation.primitive.name == "while":  # it may go on until the last is done, and keep those that are
+            index = Fact(index.dims, index.depends, unknown=index.mixed | index.unknown)
+        # Under `vmap` the index has the leading axes.
+        columns = ([[its, *index.dims[i : i + 1]] for i, its in enumerate(fact.dims)] for fact in facts)
+        return [of_columns(all_of([index, fact]), its) for fact, its in zip(facts, columns, strict=True)]
 
     def operation(self, equation, facts):
         name, outputs = equation.primitive.name, equation.outvars

@@ -73,6 +73,17 @@ def halved_until_small(xs):
     return jax.lax.while_loop(lambda xs: jnp.abs(xs).max() > 1, lambda xs: xs / 2, xs)
 
 
+def halved_each(xs):
+    """Of each example: a loop that goes on until the last is done."""
+    return jax.vmap(jax.vmap(halved_until_small))(3 * xs)
+
+
+def halved_until_all_are(xs):
+    """The same by hand: what is small is kept."""
+    large = lambda xs: jnp.abs(xs).max(-1, keepdims=True) > 1  # noqa: E731
+    return jax.lax.while_loop(lambda xs: large(xs).any(), lambda xs: jnp.where(large(xs), xs / 2, xs), xs)
+
+
 def branch(xs):
     return jax.lax.cond(xs.sum() > 0, jnp.tanh, jnp.sin, xs)
 
@@ -135,6 +146,8 @@ LAYERS = {
     "drawn for all": (mask(F), O, O),
     "a weight of each example": (lambda xs: xs * jnp.arange(1.0, B + 1)[:, None], O, O),
     "not used": (lambda xs: (xs - xs.mean(), xs)[1], O, O),
+    "each halved until small": (halved_each, O, O),
+    "halved until all are": (halved_until_all_are, O, O),
     "window of one": (conv_over(1, 1), O, O),
     # Time.
     "centred in time": (lambda xs: xs - xs.mean(0), X, O),
@@ -191,7 +204,7 @@ LAYERS = {
 NOT_KNOWN = {
     "delay", "rolled", "difference", "sum by a loop", "first step", "last step", "recurrent", "place in time", "fading",
     "sample and hold", "spectrum", "rolled in the batch", "recurrent over the batch", "neighbours", "rows rolled",
-    "two rows",
+    "two rows", "halved until small", "halved until all are",
 }  # fmt: skip
 UNSEEN_BY_A_TRIAL = {"far away", "branch", "halved until small"}
 
