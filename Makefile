@@ -23,7 +23,7 @@ LINT := $(if $(filter wheel,$(TESTED)),$(WHEEL)/bin,$(BIN))
 PACKAGE := $(if $(filter wheel,$(TESTED)),--pyargs) brainsurr
 
 .PHONY: help train test test-all lint docs bench evidence release format clean
-.PHONY: test-slow test-exhaustive test-older test-floor test-peers test-package test-extras soak dist tested-checkout tested-wheel
+.PHONY: test-slow test-exhaustive test-older test-floor test-peers test-accelerators test-package test-extras soak dist tested-checkout tested-wheel
 
 help:  ## print this
 	@awk -F ':.*  ## ' '/^[a-z-]+:.*  ## / {printf "make %-9s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
@@ -56,7 +56,7 @@ evidence: $(VENV)/test  ## write every committed page, table and picture that is
 	$(BIN)/python -m tools.surrogate_pictures
 	$(BIN)/python -m tools.coming_from_elsewhere
 
-release: test-all test-exhaustive test-older test-floor test-peers soak test-package test-extras  ## all tests, then dist/
+release: test-all test-exhaustive test-older test-floor test-peers test-accelerators soak test-package test-extras  ## all tests, then dist/
 
 format: $(VENV)/test
 	$(BIN)/ruff check --fix .
@@ -88,6 +88,9 @@ test-floor: $(FLOOR)/floor  # test-all on the oldest versions that pyproject.tom
 
 test-peers: $(PEERS)/peers  # the other libraries, each in the newest version that installs here
 	$(PEERS)/bin/python $(PYTEST) -m peers tests/peers tests/values tests/neurons tests/nir
+
+test-accelerators: $(VENV)/test  # bounds on programs for a GPU and a TPU, by XLA's compilers for these, a gigabyte
+	$(BIN)/python -m pytest -m peers tests/laboratory
 
 soak: $(VENV)/test  # train, save, resume and change everything for half an hour: what grows, what compiles anew
 	$(BIN)/python -m benchmarks.robustness.soak

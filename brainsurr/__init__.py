@@ -8,10 +8,9 @@ from ._diagnosis import Diagnosis, LayerReport, diagnose
 from ._gradients import check_gradients
 from ._gradients.report import GradientReport, ParameterGradient
 from ._kernel import detached, spike
-from ._other_libraries import equivalent, equivalents
 from ._surrogate import Scaled, Surrogate
 from ._time.unroll import unroll
-from ._wrong_calls import answer_names, surrogate_hints, where_else
+from ._wrong_calls import answer_names, where_else
 from .surrogates import *  # noqa: F403
 
 if TYPE_CHECKING:
@@ -20,12 +19,12 @@ if TYPE_CHECKING:
 __version__ = "0.2.0"
 
 __all__ = ["Diagnosis", "GradientReport", "LayerReport", "ParameterGradient", "Scaled", "Surrogate"]
-__all__ += ["check_gradients", "detached", "diagnose", "equivalent", "equivalents", "spike", "unroll"]
+__all__ += ["check_gradients", "detached", "diagnose", "spike", "unroll"]
 __all__ += surrogates.NAMES
 
 for _name in surrogates.NAMES:
     if isinstance(_cls := getattr(surrogates, _name), type):
-        answer_names(_cls, surrogate_hints)
+        answer_names(_cls)
 
 _OPTIONAL = ("brainstate", "cpu", "events", "interop", "linen", "nir", "nnx", "optim", "plot")
 

@@ -30,7 +30,7 @@ def hint_to_call(value: Any) -> str:
 def hint_to_surrogate(value: Any) -> str:
     """Return what to add to an error about a value in place of a surrogate, if it is one of another library."""
     if isinstance(value, str):
-        return f": a surrogate of another library is brainsurr.equivalent(library, {value!r})"
+        return ": docs/coming-from-elsewhere.md has the surrogates of other libraries"
     named = value if hasattr(value, "__name__") else type(value)
     of_braintools = (named.__module__ or "").startswith("braintools.")
     return f": write brainsurr.{named.__name__}" if of_braintools else hint_to_call(value)

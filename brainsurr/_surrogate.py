@@ -49,7 +49,7 @@ class Surrogate(Value):
     Raises:
       TypeError: a parameter is not a real number or array, or a flag can't be hashed; an attribute is set after the
         surrogate was hashed.
-      NotImplementedError: its gradient is taken and neither ``surrogate_fun`` nor ``surrogate_grad`` is given.
+      NotImplementedError: it is called and neither ``surrogate_fun`` nor ``surrogate_grad`` is given.
 
     Note:
       ``jax.jit(f)`` keeps what it compiled under the hash of ``f``. If ``f`` could change afterwards, jit would
@@ -94,6 +94,9 @@ class Surrogate(Value):
 
     def __call__(self, x, *, key=None) -> jax.Array:
         """Return the spike, ``brainsurr.spike(x, self, key=key)``; the primitive where ``origin`` is true."""
+        cls = type(self)
+        if (cls.surrogate_fun, cls.surrogate_grad) == (Surrogate.surrogate_fun, Surrogate.surrogate_grad):
+            raise NotImplementedError(f"{cls.__name__} gives neither surrogate_fun nor surrogate_grad: write one")
         return spike(x, self, key=key)
 
     def surrogate_fun(self, x) -> jax.Array:

@@ -1,33 +1,26 @@
-"""What is answered to wrong names and calls: of other libraries, without a carry, of a framework that is missing."""
+"""What is answered to wrong names and calls: unknown arguments, without a carry, of a framework that is missing."""
 
 import contextlib
 import difflib
 import functools
 import inspect
-from collections.abc import Callable, Iterator
-
-from ._other_libraries import rows, table
-from ._surrogate import Surrogate
+from collections.abc import Iterator
 
 LAYERS = "ALIF ALIFCell BHRF BRF Delay ILIF LI LIF LIFCell LearnableDelay RF SlidingPSN Synaptic Window "
 LAYERS += "SpikingActivation SpikingSequential bounds"
 
 
+ELSEWHERE = "; what other libraries have is in docs/coming-from-elsewhere.md"
+
+
 def where_else(name: str) -> str:
-    """Say what to write in place of ``brainsurr.name``: a layer, a surrogate of another library; "" of neither."""
-    if name in LAYERS.split():
-        return f": it is in brainsurr.nnx, brainsurr.linen and brainsurr.brainstate, from brainsurr.nnx import {name}"
-    libraries = [row.library for row in rows("surrogate") if row.name == name]
-    return f": write brainsurr.equivalent({libraries[0]!r}, {name!r})" if libraries else ""
+    """Say what to write in place of ``brainsurr.name`` if it is a layer, or an empty string."""
+    where = "it is in brainsurr.nnx, brainsurr.linen and brainsurr.brainstate"
+    return f": {where}, from brainsurr.nnx import {name}" if name in LAYERS.split() else ""
 
 
-def answer_names(cls: type, hints: Callable[[type, list[str], str], list[str]]):
-    """Make a constructor answer arguments that it does not have, such as those of other libraries.
-
-    Args:
-      cls: the class.
-      hints: from the class, the names of its arguments and an unknown one to what may be written in place of that.
-    """
+def answer_names(cls: type):
+    """Make a constructor answer arguments that it does not have, such as those of other libraries."""
     init, signature = cls.__init__, _signature(cls.__init__)  # type: ignore[misc]
 
     @functools.wraps(init)
@@ -36,36 +29,16 @@ def answer_names(cls: type, hints: Callable[[type, list[str], str], list[str]]):
             signature.bind(self, *args, **kwargs)
         except TypeError as error:
             owner, (_, *names) = type(self).__name__, signature.parameters
-            has, answers = f"it has {', '.join(names)}", []
-            for name in (name for name in kwargs if name not in names):
-                near = "".join(f"did you mean {other}? " for other in difflib.get_close_matches(name, names, 1))
-                answer = ", or ".join(hints(cls, names, name)) or f"{near}{has}"
-                answers.append(f"{owner} has no argument {name}: {answer}")
-            raise TypeError("\n".join(answers) or f"{owner}: {error}; {has}") from None
+            has, unknown = f"it has {', '.join(names)}", [name for name in kwargs if name not in names]
+            if not unknown:
+                raise TypeError(f"{owner}: {error}; {has}") from None
+            near = [match for name in unknown for match in difflib.get_close_matches(name, names, 1)]
+            meant = f"did you mean {' and '.join(near)}? " if near else ""
+            raise TypeError(f"{owner} has no argument {' and '.join(unknown)}: {meant}{has}{ELSEWHERE}") from None
         init(self, *args, **kwargs)
 
     __init__.__signature__ = signature  # type: ignore[attr-defined]
     cls.__init__ = __init__  # type: ignore[misc]
-
-
-def surrogate_hints(cls: type[Surrogate], names: list[str], unknown: str) -> list[str]:
-    """Return the calls of other libraries' surrogates that have a parameter and are one of a class."""
-    calls = []
-    for row in rows("surrogate"):
-        f = row.make(**{name: 1 for name, p in row.parameters.items() if p.default is p.empty})
-        if unknown in row.parameters and not row.why_none and cls in (type(f), type(getattr(f, "surrogate", None))):
-            calls.append(f"write brainsurr.equivalent({row.library!r}, {row.name!r}, {unknown}=...)")
-    return calls
-
-
-def layer_hints(cls: type, names: list[str], unknown: str) -> list[str]:
-    """Return what to write in place of an argument of a neuron elsewhere, in a layer that takes ``names``."""
-    hints = []
-    for row in table()["argument"]:
-        ours = [name for name in row["here"].split() if name in names]
-        if ours and unknown in row["there"].split():
-            hints.append(row["note"].replace("{}", ours[0]))
-    return hints
 
 
 class AnswersWrongCalls:
@@ -74,7 +47,7 @@ class AnswersWrongCalls:
     def __init_subclass__(cls, **kwargs):
         super().__init_subclass__(**kwargs)
         if "__init__" in vars(cls):  # its own, or the one that flax.linen has just written
-            answer_names(cls, layer_hints)
+            answer_names(cls)
         if "__call__" in vars(cls):
             cls.__call__ = _given_carry(cls.__call__)  # type: ignore[method-assign]
 

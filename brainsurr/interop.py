@@ -1,10 +1,8 @@
-"""Convert parameters and activations from one framework to another."""
+"""Convert parameters from one framework to another."""
 
-import importlib
 import re
 from collections.abc import Iterable
 from itertools import dropwhile
-from types import SimpleNamespace
 from typing import Any
 
 import jax
@@ -12,10 +10,8 @@ import jax.numpy as jnp
 
 from ._arrays import as_array
 from ._bounds import names_of
-from ._checks import check_word
-from ._wrong_calls import needs
 
-__all__ = ["register_layers", "transfer"]
+__all__ = ["transfer"]
 
 
 def transfer(source: Any, target: Any, *, transposed: str | Iterable[str] | None = None) -> Any:
@@ -129,58 +125,3 @@ def _dotted(path) -> str:
         key = getattr(entry, "key", getattr(entry, "name", getattr(entry, "idx", None)))
         keys += map(str, key if isinstance(key, tuple) else (key,))  # brainstate has whole paths as keys
     return ".".join(keys)
-
-
-def register_layers(framework: str) -> None:
-    """Teach ``brainstate.interop`` to convert ``SpikingActivation`` to and from ``"nnx"`` or ``"linen"``.
-
-    Afterwards ``brainstate.interop.from_nnx``, ``to_nnx``, ``from_linen`` and ``to_linen`` convert it as they do their
-    own layers, alone or in a ``Sequential``: the surrogate as it is now, what is trained, and its bounds. One that
-    draws its spikes is in evaluation in flax, as a Dropout is there.
-
-    Needs both frameworks, which are loaded here and not with this module.
-
-    Example:
-      >>> import brainstate, brainsurr as bs
-      >>> from brainsurr.brainstate import SpikingActivation
-      >>> from brainsurr.interop import register_layers
-      >>> from flax import nnx
-      >>> register_layers("nnx")
-      >>> act = SpikingActivation(bs.LogTailedRelu(0.25), learnable="alpha")
-      >>> act = brainstate.interop.to_nnx(act)
-      >>> print(isinstance(act, nnx.Module), act.alpha[...])
-      True 0.25
-    """
-    check_word("framework", framework, ("nnx", "linen"))
-    # Here, and not at the top: these load frameworks, and this module is also used for one of them alone.
-    with needs("all"):
-        from brainstate import interop
-        from flax.nnx import Rngs
-
-        ours = importlib.import_module("brainsurr.brainstate")
-        theirs = importlib.import_module(f"brainsurr.{framework}")
-
-    def options(act, intervals):
-        return {"learnable": tuple(intervals), "bounds": intervals, "random": act.random}
-
-    def to_brainstate(act, context):
-        if framework == "nnx":
-            return ours.SpikingActivation(act.surrogate, **options(act, dict(theirs.bounds(act))))
-        act = act.module.bind(act.variables)  # to brainstate.interop a linen layer is anything that has these two
-        return ours.SpikingActivation(act.surrogate, learnable=act.learnable, bounds=act.bounds, random=act.random)
-
-    def from_brainstate(act, context):
-        given = options(act, {path[0]: interval for path, interval in ours.bounds(act).items()})
-        if framework == "nnx":
-            new = theirs.SpikingActivation(act.surrogate, **given, rngs=Rngs(0))
-            new.deterministic = act.random
-            return new
-        _, values = act.surrogate.named_parameters()
-        params = {name: jnp.asarray(values[name]) for name in given["learnable"]}
-        new = theirs.SpikingActivation(act.surrogate, **given, deterministic=act.random)
-        return SimpleNamespace(module=new, variables={"params": params})
-
-    kinds = {"bst_type": ours.SpikingActivation, "foreign_type": theirs.SpikingActivation}
-    interop.register_layer_mapping(
-        interop.LayerMapping(framework=framework, **kinds, to_bst=to_brainstate, to_foreign=from_brainstate)
-    )

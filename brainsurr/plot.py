@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from ._arrays import as_float
+from ._arrays import as_float, is_number
 from ._checks import check_surrogate
 from ._surrogate import Surrogate
 from ._wrong_calls import needs
@@ -43,7 +43,8 @@ def surrogate(
       The two axes. A surrogate that has no primitive is drawn in the second alone.
 
     Raises:
-      TypeError: something that isn't a surrogate.
+      TypeError: something that isn't a surrogate, or nothing.
+      ValueError: ``xlim`` is not two numbers.
 
     Example:
       The two pictures of LogTailedRelu in one call:
@@ -54,8 +55,12 @@ def surrogate(
       >>> [axis.get_ylabel() for axis in axes]
       ['primitive g(x)', "gradient g'(x)"]
     """
+    if not surrogates:
+        raise TypeError("plot.surrogate: expected a surrogate or several, got none")
     for f in surrogates:
         check_surrogate("surrogates", f)
+    if np.shape(xlim) != (2,) or not all(map(is_number, xlim)):
+        raise ValueError(f"expected xlim to be two numbers, such as (-3.0, 3.0), got {xlim!r}")
     own = axes is None
     if own:
         figure, axes = plt.subplots(1, 2, figsize=(9, 3.4), layout="constrained")
@@ -155,7 +160,7 @@ def membrane(
     own = axes is None
     axes = axes or plt.subplots(figsize=(7.5, 3.4), layout="constrained")[1]
     time = np.arange(len(v)) * dt
-    columns = v.reshape(len(v), -1)
+    columns = v if v.ndim > 1 else v[:, None]
     count = columns.shape[1]
     for i, column in enumerate(columns.T):
         color, alpha, label = f"C{i}", 1.0, f"neuron {i}" if count > 1 else "membrane potential"

@@ -1,14 +1,14 @@
 """Write the tables of docs/coming-from-elsewhere.md: ``python -m tools.coming_from_elsewhere``.
 
-The rows are those of brainsurr/_other_libraries.toml. All else on the page is written by hand.
+The rows are those of tools/other_libraries.toml. All else on the page is written by hand.
 """
 
 import json
 from collections.abc import Iterable, Iterator
 
 import brainsurr as bs
-from brainsurr._other_libraries import Row, rows, table
 
+from .other_libraries import Row, rows, table
 from .parts import ROOT, filled
 
 PAGE = "docs/coming-from-elsewhere.md"

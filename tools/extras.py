@@ -29,11 +29,12 @@ NAMES = {
     "nir": "nir",
     "_nir": "nir",
     "events._kernels": "events",
+    "events._llvm": "events",
 }
 IMPORTS = {  # the modules that import with an extra; with other extras none does
     "flax": {"nnx", "linen", "optim"},  # Flax brings optax
     "brainstate": {"brainstate"},
-    "events": {"events._kernels"},
+    "events": {"events._kernels", "events._llvm"},
     "nir": {"nir", "_nir"},
     "plot": {"plot"},
     "train": {"plot", "optim"},
@@ -43,7 +44,6 @@ FOLLOW = {  # requirements of other extras that a library of this extra requires
     "flax": {"optax", "orbax-checkpoint"},
 }
 NEED = {  # what the example of a function needs besides its module
-    "brainsurr.interop.register_layers": {"nnx", "brainstate"},
     "brainsurr.nir.to_nir": {"nnx"},
     "brainsurr.nir.from_nir": {"nnx"},
 }

@@ -378,7 +378,6 @@ FAULTS = [
         'f"expected a carry like',
         "arguments layers",
     ),
-    Fault("_other_libraries.py", "if row.library == library.lower()]", "if row.library == library]", "equivalents"),
     Fault("plot.py", "xlim: tuple[float, float] = (-3.0, 3.0)", "xlim: tuple[float, float] = (-2.0, 3.0)", "plot"),
 ]
 

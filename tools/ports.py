@@ -1,6 +1,6 @@
 """Run the neurons of other libraries beside the layers here: ``python -m tools.ports [library ...]``.
 
-It runs each row of brainsurr/_other_libraries.toml whose library is installed, and writes how many spikes differ, and
+It runs each row of tools/other_libraries.toml whose library is installed, and writes how many spikes differ, and
 how far the gradient does, into benchmarks/results/ports/result.json, beside what is there of the other libraries.
 tools/coming_from_elsewhere.py reads that file; tests/neurons/test_ports.py runs the same rows, smaller.
 """
@@ -26,9 +26,9 @@ from flax import nnx
 
 import brainsurr as bs
 import brainsurr.nnx
-from brainsurr._other_libraries import Row, rows, table
 from brainsurr.neurons._spikes import spike_fields
 
+from .other_libraries import Row, rows, table
 from .parts import ROOT
 
 RESULT = ROOT / "benchmarks/results/ports/result.json"

@@ -104,19 +104,6 @@ def evaluated(net, logits, inputs, most=1000):
     return outputs.reshape(-1, *outputs.shape[2:])
 
 
-def partitioned(word: str, theirs: optax.GradientTransformation, others: optax.GradientTransformation):
-    """Use one optimiser for the parameters with a word in their path, and another for all others."""
-
-    def labels(params):
-        return jax.tree_util.tree_map_with_path(
-            lambda path, _: word in jax.tree_util.keystr(path),
-            params,
-            is_leaf=lambda node: isinstance(node, nnx.Variable),
-        )
-
-    return optax.partition({True: theirs, False: others}, labels)
-
-
 def averaged(net, xs):
     """Return the output of a network over ``[time, batch, features]``, averaged over time."""
     return net(net.initialize_carry(xs.shape[1:]), xs)[1].mean(0)

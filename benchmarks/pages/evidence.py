@@ -4,11 +4,11 @@ import json
 
 from ..digits import report as digits
 from ..fashion import report as fashion
-from ..lib.report import listed, wrapped
+from ..lib.report import wrapped
 from ..lib.results import RESULTS, ROOT, committed
 from ..lib.study import provenance
 from ..robustness.reports import precision
-from ..studies import learn_alpha, report
+from ..studies import report
 from ..studies.report import Outcomes
 
 PICTURE = """![Points behind the best, a dot a setting](pictures/evidence/comparison.png)
@@ -38,7 +38,7 @@ def readme(outcomes: Outcomes) -> str:
 
 def studies(outcomes: Outcomes) -> dict[str, str]:
     """Write the parts of docs/studies.md."""
-    alphas, study = learn_alpha.load(RESULTS / "learn_alpha"), committed("precision")
+    study = committed("precision")
     of_digits = [json.loads(path.read_text()) for path in sorted(RESULTS.glob("digits*/result.json"))]
     ran = (f"*{name}*: {provenance(RESULTS / 'comparison' / f'{name}.json')}." for name in outcomes)
     return {
@@ -47,7 +47,6 @@ def studies(outcomes: Outcomes) -> dict[str, str]:
         "settings": "\n\n".join(report.sections(outcomes)),
         "fashion": fashion.section(RESULTS / "fashion"),
         "half": wrapped(f"`{study['settings']['surrogate']}`, digits: {precision.line(study)[-1]}."),
-        "alpha": "\n\n".join([*learn_alpha.parts(alphas), listed(learn_alpha.claims(alphas))]),
         "digits": digits.section(of_digits),
     }
 

@@ -2,13 +2,15 @@
 
 from tools.parts import filled
 
+from ..accelerators import report as accelerators
 from ..digits import report as digits
+from ..field import report as field
 from ..lib.results import PICTURES, RESULTS, committed
 from ..lib.study import provenance
 from ..nir import report as nir
 from ..robustness import reports as robustness
 from ..speed import report as speed
-from ..studies import learn_alpha, neurons, report
+from ..studies import neurons, report
 from . import evidence
 
 COMMAND = "python -m benchmarks.studies.neurons --speech free_spoken_digits.npz --out benchmarks/results/neurons"
@@ -38,7 +40,9 @@ def pages() -> dict[str, str]:
         "docs/evidence.md": evidence.parts(outcomes),
         "docs/studies.md": evidence.studies(outcomes),
         "docs/speed.md": speed.parts(RESULTS / "speed"),
+        "docs/field.md": field.load(RESULTS / "field"),
         "docs/fast-on-a-cpu.md": {name: part(RESULTS / "speed") for name, part in speed.ON_A_CPU.items()},
+        "docs/accelerators.md": accelerators.parts(RESULTS / "accelerators"),
         "docs/withstands.md": robustness.parts(),
         "docs/neurons.md": {"table": of_neurons()},
         "docs/nir.md": {"tables": nir.part(committed("nir"))},
@@ -50,5 +54,4 @@ def draw():
     """Draw the pictures of the pages."""
     if outcomes := report.load(RESULTS / "comparison"):
         report.draw(outcomes, PICTURES / "evidence/comparison.png")
-    learn_alpha.draw(learn_alpha.load(RESULTS / "learn_alpha"), PICTURES / "evidence")
     robustness.draw(PICTURES / "withstands")

@@ -11,6 +11,7 @@ from ..lib.timing import cores
 
 ROOT = Path(__file__).parents[2]
 TIMEOUT = 180  # seconds, after which a process is stopped
+SLOW = "it took more than"
 
 
 class Peer(NamedTuple):
@@ -114,16 +115,16 @@ def _works(python):
     )
 
 
-def run_peer(python, name, terms, **job):
+def run_peer(python, name, terms, timeout=TIMEOUT, **job):
     """Run one peer in a process of its own, on the terms given; return what it printed, or raise a RuntimeError."""
-    return run_on(terms, python, name, "benchmarks.speed.peers", name, json.dumps(job))
+    return run_on(terms, python, name, "benchmarks.speed.peers", name, json.dumps(job), timeout=timeout)
 
 
-def run_on(terms, python, what, module, *args):
+def run_on(terms, python, what, module, *args, timeout=TIMEOUT, **variables):
     """Run a module on the terms given; return the JSON that it printed, or raise a RuntimeError, which names it."""
-    environ = os.environ | {"JAX_PLATFORMS": "cpu", "CUDA_VISIBLE_DEVICES": ""} | TERMS[terms]
+    environ = os.environ | {"JAX_PLATFORMS": "cpu", "CUDA_VISIBLE_DEVICES": ""} | TERMS[terms] | variables
     environ["JAX_ENABLE_COMPILATION_CACHE"] = "false"  # else a second run would time how it is read
-    printed = _run([python, "-m", module, *args], what, cwd=ROOT, env=environ, timeout=TIMEOUT)
+    printed = _run([python, "-m", module, *args], what, cwd=ROOT, env=environ, timeout=timeout)
     return json.loads(printed.splitlines()[-1])  # a library may have printed something before
 
 
@@ -131,8 +132,8 @@ def _run(command, what, **how):
     """Return what a process prints; a RuntimeError has the last line of its error."""
     try:
         done = subprocess.run(command, capture_output=True, text=True, **how)
-    except subprocess.TimeoutExpired:
-        raise RuntimeError(f"it took more than {TIMEOUT // 60} minutes") from None
+    except subprocess.TimeoutExpired as error:
+        raise RuntimeError(f"{SLOW} {error.timeout:g} s") from None
     if done.returncode:
         *_, last = ["no message", *(done.stderr or done.stdout).strip().splitlines()]
         raise RuntimeError(f"{what}: {last}")

@@ -2,6 +2,6 @@
 
 `comparison` compares the `entrants` in each of the `settings`, by the plan in ``docs/plan.md``; `report` has its
 tables, sentences and picture. Every other file is a study: its question, its runs, and what pages show of them, made
-from its result file alone. `learn_alpha` (with `alpha_rules`) asks whether to train alpha; `neurons` trains each
-neuron. `data` and `speech` have the data, `sequences` a network for sequences.
+from its result file alone. `neurons` trains each neuron. `data` and `speech` have the data, `sequences` a network for
+sequences.
 """

@@ -41,7 +41,7 @@ def _object_file() -> bytes:
     """Return the object file for this processor, from the first folder that has it; else compile it and keep it."""
     from llvmlite import binding
 
-    source = Path(__file__).with_name("_kernels.py").read_bytes()
+    source = [Path(__file__).with_name(name).read_bytes() for name in ("_kernels.py", "_llvm.py")]
     versions = [importlib.metadata.version(name) for name in ("numba", "llvmlite")]
     machine = binding.get_process_triple(), binding.get_host_cpu_name(), binding.get_host_cpu_features().flatten()
     key = hashlib.sha256(repr((source, versions, machine)).encode()).hexdigest()[:24]

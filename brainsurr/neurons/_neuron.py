@@ -17,7 +17,6 @@ from .._pytree import tuples
 from .._scan import by_platform, scan, typed_like
 from .._surrogate import Surrogate
 from .._value import Value, cache_by_class
-from .._wrong_calls import layer_hints
 from ._spikes import Drawn, Watched, all_spike_functions, draw_each, drawn, spike_fields, spike_functions
 
 
@@ -184,8 +183,9 @@ class Neuron(Value):
 
     @classmethod
     def _hint(cls, name, value):
-        answers = layer_hints(cls, [name], "tau") if has_unit(value) else []
-        return f": {answers[0]}" if answers else super()._hint(name, value)
+        if has_unit(value) and name in cls._decays:
+            return f": give {name}=exp(-dt / tau), a number"
+        return super()._hint(name, value)
 
     @classmethod
     def _check_number(cls, owner: str, name: str, value):

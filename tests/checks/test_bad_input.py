@@ -290,9 +290,6 @@ KINDS: dict[str, Kind] = {
     "check_gradients loss_fn": loss(lambda p: bs.Arctan()(XS * p["w"]).sum(), "function", [lambda p: jnp.inf]),
     "spike_fns": kind({"f": bs.Arctan()}, bad=[{"f": value} for value in (None, "a", 3, bs.Sigmoid, np.ones(2))]),
     "diagnose loss_fn": loss(lambda fns: fns["f"](XS).sum(), "function", [lambda fns: 1.0]),
-    "library": kind("snntorch", "SNNTorch", bad=("snntorc", "", "brainsurr", "SNNTORCH ", 3, True), anyhow=True),
-    "equivalent name": kind("fast_sigmoid", bad=("fast_sigmoi", "", 3, True, np.zeros(2)), anyhow=True),
-    "slope": kind(25.0, bad=(True, 1j), odd=(math.nan, 0.0, -1.0)),
     "optim bounds": kind({"alpha": (0.0, 1.0)}, None, bad=NO_TREES_OF_BOUNDS, anyhow=True),
     "tree": Kind(({"f": bs.Arctan()},)),
     "schedule": loss(lambda n: 0.5 * n.astype(float), bad=[lambda n: [None]]),
@@ -312,7 +309,7 @@ KINDS: dict[str, Kind] = {
     # Pictures.
     "surrogates": Kind(((bs.Sigmoid(),), (bs.Sigmoid(), bs.Arctan())), (("a",), (3,), (None,))),
     "plot alpha": kind([0.25, 0.5], (1.0,), but="bytes", bad=NO_ALPHAS, anyhow=True),
-    "xlim": kind((-3.0, 3.0), [-1, 2], bad=((math.nan, 1.0), (0.0, math.inf), (0.0,), 3.0), anyhow=True),
+    "xlim": kind((-3.0, 3.0), [-1, 2], bad=((math.nan, 1.0), (0.0, math.inf), (0.0,), 3.0, "ab"), anyhow=True),
     "axes": kind(None, bad=(3,), anyhow=True),
     "unit": Kind(("ms",)),
     **dict.fromkeys(("v", "spikes"), array(4, 3, bad=(filled(), filled(2, 2, 2)))),
@@ -364,7 +361,6 @@ def changed(alpha=0.25, origin=False, continuous=False):
 
 CALLS = {
     "brainsurr.Surrogate": changed,
-    "brainsurr.equivalent": lambda library, name, slope: bs.equivalent(library, name, slope=slope),
     "brainsurr.linen.bounds": lambda module: bs.linen.bounds(module, START, XS),
     "brainsurr.plot.surrogate": lambda surrogates, xlim, axes, alpha: bs.plot.surrogate(
         *surrogates, xlim=xlim, axes=axes, alpha=alpha

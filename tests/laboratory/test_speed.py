@@ -11,7 +11,7 @@ import pytest
 from close import bound
 from pages import cells
 
-from benchmarks.lib import timing
+from benchmarks.lib import timing, tries
 from benchmarks.lib.report import at_most, claim_table, ratio_at_most
 from benchmarks.speed import claims, libraries
 from benchmarks.speed import report as speed
@@ -76,7 +76,8 @@ def test_a_measurement_of_libraries_that_stopped_goes_on(tmp_path, monkeypatch):
         return answer | {"seconds": [2.0 if mode == "full" else 1.0], "peak_memory": 9 if mode == "full" else 3}
 
     trial = peers.Trial("usual", 8, 20, rounds=2)
-    for name, value in {"ROOT": tmp_path, "TRIALS": {"one": trial}, "run_peer": run_peer}.items():
+    monkeypatch.setattr(tries, "ROOT", tmp_path)
+    for name, value in {"TRIALS": {"one": trial}, "run_peer": run_peer}.items():
         monkeypatch.setattr(peers, name, value)
     monkeypatch.setattr(peers, "environment", lambda name, peer: name)
     with pytest.raises(KeyboardInterrupt):

@@ -11,7 +11,7 @@ import pytest
 import brainsurr as bs
 from benchmarks.lib.study import finished, rows
 from benchmarks.lib.training import firing_rate, with_gains
-from benchmarks.studies import comparison, data, learn_alpha, sequences, settings
+from benchmarks.studies import comparison, data, sequences, settings
 from benchmarks.studies.comparison import Grid, Trials
 from benchmarks.studies.entrants import ENTRANTS, PRESENT
 from brainsurr.nnx import LIF, diagnose
@@ -103,24 +103,6 @@ def test_firing_is_the_mean_over_layers_of_all_spikes():
     fired = np.asarray(xs @ first.kernel[...] > 0)
     expected = (fired.mean() + np.asarray(fired @ second.kernel[...] > 0).mean()) / 2
     np.testing.assert_allclose(firing_rate(net, jnp.broadcast_to(xs, (50, 4, 64))), expected, atol=0.04)
-
-
-def test_alphas_end_where_their_rule_says(tmp_path):
-    """A fixed one stays, a scheduled one ends where its schedule does, a learned one moves and stays inside."""
-    assert "not been finished" in learn_alpha.parts(learn_alpha.load(tmp_path))[-1]
-    run_twice(learn_alpha, tmp_path / "result.json")
-    studied = learn_alpha.load(tmp_path)
-    outcome = studied["digits"]
-    ends = outcome.alphas
-    for start, alphas in ends["fixed"].items():
-        np.testing.assert_allclose(alphas, start, rtol=256 * np.finfo(np.float32).eps)  # means over 256 neurons at most
-    assert np.max(list(ends["3 steps, then 0"].values())) == 0
-    learned = ends["learned, projected"]
-    assert 0 <= np.min(list(learned.values())) <= np.max(list(learned.values())) <= 1
-    assert max(np.abs(alphas - start).max() for start, alphas in learned.items()) > 1e-3
-    assert np.abs(ends["hypergradient"][0.1] - 0.1).max() > 1e-3
-    assert outcome.best > 0.5
-    assert "±" in learn_alpha.tables(studied)
 
 
 # The network for sequences, and the noise it is trained on

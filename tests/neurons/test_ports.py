@@ -29,9 +29,9 @@ from pages import DOCS
 
 import brainsurr as bs
 import brainsurr.nnx
-from brainsurr._other_libraries import rows, table
 from brainsurr.nnx import LIF
 from tools import ports
+from tools.other_libraries import rows, table
 from tools.ports import TORCH, VALUES, network, with_gradient_here
 
 PORTS = ports.ports()

@@ -11,6 +11,7 @@ from cases import first_quick, label
 from close import assert_close
 from flax import nnx
 from jax.interpreters import mlir
+from pages import DOCS, blocks
 
 import brainsurr as bs
 from brainsurr import _scan
@@ -54,6 +55,13 @@ def test_one_exported_program_holds_the_form_of_each():
     assert sum(text.count("stablehlo.while") for text in alone) == together.mlir_module().count("stablehlo.while")
     assert ['inlineable = "false"' in text for text in alone] == [True, False, False]
     assert_close(together.call(xs), jax.jit(program)(xs), len(xs))
+
+
+def test_the_blocks_of_the_page_give_what_layers_do():
+    (code,) = blocks(DOCS / "accelerators.md")
+    exec(code.replace("jnp.zeros((100, 256, 32))", "jnp.ones((100, 4, 32))").replace("256", "4"), scope := {})
+    assert_close(scope["y"], scope["ys"].mean(0), 100)
+    assert np.abs(scope["y"]).max() > 0
 
 
 @pytest.mark.parametrize("host", first_quick(HOSTS), ids=label)

@@ -19,12 +19,12 @@ from close import assert_close, bound
 from pages import ROOT
 
 import brainsurr as bs
-from brainsurr._other_libraries import table
-from tools import coming_from_elsewhere
+from tools import coming_from_elsewhere, other_libraries
+from tools.other_libraries import equivalent, equivalents, table
 from tools.ports import TORCH, outputs_and_gradient
 
 X = np.concatenate([np.arange(-64, 65) / 16, [-1e-3, 1e-3, -10.0, 10.0]])  # every edge at the settings below is in it
-ROWS = {f"{row.library}.{row.name}": row for row in bs.equivalents()}
+ROWS = {f"{row.library}.{row.name}": row for row in equivalents()}
 FOUND = [key for key, row in ROWS.items() if not row.why_none]
 # The only points where gradients differ, at the defaults and at their double: edges, closed here.
 EDGES = {
@@ -89,7 +89,7 @@ def test_the_gradient_is_that_of_the_row(key):
     library, _, name = key.partition(".")
     for twice, setting in enumerate(settings(key)):
         with jax.enable_x64(True):
-            f = bs.equivalent(library, name, **setting)
+            f = equivalent(library, name, **setting)
             spikes, pull = jax.vjp(f, jnp.asarray(X))
             ours = np.asarray(pull(jnp.ones_like(spikes))[0])
         np.testing.assert_array_equal(spikes, X >= 0)
@@ -105,7 +105,7 @@ def test_the_gradient_is_that_of_the_row(key):
 def test_no_equivalent_says_why_and_what_instead(key):
     library, _, name = key.partition(".")
     with pytest.raises(NotImplementedError) as error:
-        bs.equivalent(library, name, **settings(key)[0])
+        equivalent(library, name, **settings(key)[0])
     nearest = re.fullmatch(rf"{key} has no equivalent here: .* (?:is|of) (\w+\(.*\))", str(error.value))[1]
     assert nearest == repr(ROWS[key].make(**settings(key)[0]))
     assert ("needs a key" in str(error.value)) == (ROWS[key].at_0 == "random") or name == "SSO"
@@ -125,7 +125,7 @@ def test_some_rows_as_they_are_read_in_the_sources():
         ("snnTorch.SFS", {}, bs.SparseFastSigmoid(alpha=25, width=1), "not what the code does"),
     ):
         library, _, name = key.partition(".")
-        assert bs.equivalent(library, name, **setting) == expected
+        assert equivalent(library, name, **setting) == expected
         assert note in ROWS[f"{library.lower()}.{name}"].note
     at_0 = {library: {row.at_0 for row in ROWS.values() if row.library == library} for library in table()}
     assert [library for library, values in at_0.items() if values == {1}] == ["sparx", "slax", "snnax"]
@@ -133,11 +133,11 @@ def test_some_rows_as_they_are_read_in_the_sources():
 
 def test_parameters_may_be_arrays_and_traced():
     slope = jnp.array([1.0, 25.0])
-    f = bs.equivalent("spyx", "tanh", k=slope)
+    f = equivalent("spyx", "tanh", k=slope)
     assert_close(f.surrogate_grad(jnp.full(2, 0.1)), 1 - np.tanh(0.1 * np.asarray(slope, float)) ** 2, 32)
 
     def gradient(slope):
-        return bs.equivalent("snntorch", "fast_sigmoid", slope=slope).surrogate_grad(1.0)
+        return equivalent("snntorch", "fast_sigmoid", slope=slope).surrogate_grad(1.0)
 
     assert_close(jax.jit(gradient)(3.0), 1 / 16, 8)
 
@@ -157,7 +157,7 @@ UNKNOWN = [
 @pytest.mark.parametrize(("library", "name", "parameters", "says"), UNKNOWN)
 def test_what_is_unknown_is_answered_with_what_there_is(library, name, parameters, says):
     with pytest.raises((ValueError, TypeError), match=says):
-        bs.equivalent(library, name, **parameters)
+        equivalent(library, name, **parameters)
 
 
 def test_the_page_is_what_the_table_says(capsys):
@@ -165,9 +165,9 @@ def test_the_page_is_what_the_table_says(capsys):
     assert text == coming_from_elsewhere.page(), "run `make evidence`"
     for row in ROWS.values():
         assert f"| `{row.there}` |" in text
-    (code,) = re.findall(r"```python\n(import brainsurr as bs\n\nf =.*?)```", text, re.DOTALL)
-    exec(code, {})
-    assert capsys.readouterr().out.splitlines() == re.findall(r"\)  # (.*)$", code, re.MULTILINE)
+    (said,) = re.findall(r"python -m tools.other_libraries (.*?)\n", text)
+    other_libraries.main(*said.split())
+    assert f"\n{capsys.readouterr().out}" in text
 
 
 # What the library itself does ----------------------------------------------------------------------------------
@@ -215,7 +215,7 @@ def test_the_original_does_what_its_row_says(key):
         np.testing.assert_allclose(gradient, documented(key, setting), rtol=tolerance, atol=1e-12)
         if name != "SFS":
             with jax.enable_x64(True):
-                ours = np.asarray(bs.equivalent(library, name, **setting).surrogate_grad(jnp.asarray(X)))
+                ours = np.asarray(equivalent(library, name, **setting).surrogate_grad(jnp.asarray(X)))
             assert_differs_at_edges_alone(key, twice, ours, gradient, 1e-12 + tolerance * np.abs(gradient))
 
 

@@ -10,7 +10,7 @@ from close import assert_close
 from flax import nnx
 
 import brainsurr as bs
-from brainsurr.interop import register_layers, transfer
+from brainsurr.interop import transfer
 from tools.frameworks import Brainstate, Linen, Nnx, by_name
 
 XS = (jnp.arange(24.0) / 8 - 1.5).reshape(2, 3, 4)
@@ -149,40 +149,3 @@ def test_two_parameters_of_one_name_are_refused():
         transfer(twice, once)
     with pytest.raises(ValueError, match=both.format("target")):
         transfer(once, twice)
-
-
-def there_and_back(framework, act):
-    """A module of brainstate in another framework: its outputs there, the layer, and what comes back."""
-    register_layers(framework)
-    if framework == "nnx":
-        theirs = brainstate.interop.to_nnx(act)
-        return theirs(XS), theirs, brainstate.interop.from_nnx(theirs)
-    theirs, variables = brainstate.interop.to_linen(act)
-    return theirs.apply(variables, XS), theirs, brainstate.interop.from_linen(theirs, variables)
-
-
-TRAINED = {"learnable": "alpha", "bounds": {"alpha": (0.0, 0.5)}}
-
-
-@pytest.mark.parametrize("f", [bs.LogTailedRelu(0.125), F, bs.LeakyRelu(0.25, 2.0)], ids=["scalar", "channels", "two"])
-@pytest.mark.parametrize("options", [{}, TRAINED, TRAINED | {"bounds": None}])
-@pytest.mark.parametrize("framework", ["nnx", "linen"])
-def test_brainstate_interop_keeps_an_activation(framework, f, options):
-    act = bs.brainstate.SpikingActivation(f, **options)
-    ys, theirs, back = there_and_back(framework, act)
-    assert type(theirs) is getattr(bs, framework).SpikingActivation
-    np.testing.assert_array_equal(ys, act(XS))
-    jax.tree.map(np.testing.assert_array_equal, back.surrogate, act.surrogate)
-    assert bs.brainstate.bounds(back) == bs.brainstate.bounds(act)
-    assert type(back) is bs.brainstate.SpikingActivation
-
-
-@pytest.mark.parametrize("framework", ["nnx", "linen"])
-def test_brainstate_interop_keeps_random_spikes(framework):
-    """In evaluation in flax, as brainstate makes a Dropout there."""
-    act = bs.brainstate.SpikingActivation(bs.Sigmoid(2.0), random=True, learnable="alpha")
-    ys, theirs, back = there_and_back(framework, act)
-    assert theirs.random
-    assert theirs.deterministic
-    assert back.random
-    np.testing.assert_array_equal(ys, bs.Sigmoid(2.0)(XS))

@@ -398,6 +398,17 @@ def test_gradient_alone_trains_a_network_but_not_itself():
             use(0.5)
 
 
+def test_a_surrogate_without_a_formula_can_be_made_but_not_called():
+    """As in braintools."""
+
+    class Named(bs.Surrogate):
+        pass
+
+    for f in (bs.Surrogate(), Named()):
+        with pytest.raises(NotImplementedError, match="gives neither surrogate_fun nor surrogate_grad"):
+            f(X)
+
+
 def test_a_formula_given_anew_takes_the_place_of_both():
     class Atan(bs.Sigmoid):
         def surrogate_fun(self, x):

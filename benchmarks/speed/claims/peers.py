@@ -9,11 +9,9 @@ take no uint8, as float32.
 """
 
 import itertools
-import json
 import statistics
 import sys
 from collections import defaultdict
-from pathlib import Path
 from typing import NamedTuple
 
 from matplotlib.ticker import LogLocator, NullFormatter
@@ -21,8 +19,8 @@ from tqdm import tqdm
 
 from ...lib import timing
 from ...lib.report import picture, ratio_at_most, table
-from ...lib.results import environment as environment_here
-from ..libraries import AS_DOCUMENTED, BOTH, DEVICES, EVERY_CORE, FLOOR, OURS, PEERS, ROOT, TERMS, environment, run_peer
+from ...lib.tries import Tries, kept_in
+from ..libraries import AS_DOCUMENTED, BOTH, DEVICES, EVERY_CORE, FLOOR, OURS, PEERS, TERMS, environment, run_peer
 from ..peers.task import LONG, NETWORKS, STEPS, Job
 from . import megabytes, seconds, spread
 from .train_step import LAYERS, PAGES
@@ -72,40 +70,9 @@ QUICK = {BATCH_256: Trial("usual", 8, 20, timed=2, terms=(AS_DOCUMENTED, EVERY_C
 NEAR = 1.25  # a way that takes more than this times the library's fastest, and its smallest, is not run again
 
 
-class Tries:
-    """Runs things, and keeps what they return in a file, from which a measurement that was stopped goes on.
-
-    Args:
-      path: of the file; None to keep nothing.
-    """
-
-    def __init__(self, path: Path | None):
-        self.path, self.missing, self.kept = path, {}, []
-        if path and path.exists():
-            self.kept = [json.loads(line) for line in path.read_text().splitlines()]
-
-    def __call__(self, what, key, run, *args, **how):
-        """Return what a run returns, None if it fails; what fails with inputs of one form isn't tried with others."""
-        for other, answer in self.kept:
-            if other == key:
-                return answer
-        if what in self.missing:
-            return None
-        try:
-            answer = run(*args, **how)
-        except RuntimeError as error:
-            self.missing[what] = str(error)
-            return None
-        if self.path:
-            self.path.parent.mkdir(parents=True, exist_ok=True)
-            with self.path.open("a") as file:
-                file.write(json.dumps([key, answer]) + "\n")
-        return answer
-
-
 def measure(quick):
     trials, chosen = (QUICK, {name: PEERS[name] for name in (FLOOR, OURS)}) if quick else (TRIALS, PEERS)
-    tried = Tries(None if quick else ROOT / f"runs/peers/{environment_here()['commit'][:7]}.jsonl")
+    tried = Tries(None if quick else kept_in("peers"))
     pythons, answers, medians = {}, defaultdict(list), defaultdict(list)
     for name, peer in tqdm(chosen.items(), desc="peers, environments"):
         python = sys.executable if quick else tried(name, [name], lambda *of: str(environment(*of)), name, peer)
@@ -119,7 +86,7 @@ def measure(quick):
                 _, terms, name, mode, inputs = way
                 bar.set_postfix_str(f"{name}, {mode}, {inputs}, {terms}")
                 job = trial._asdict() | {"mode": mode, "inputs": inputs, "rounds": trial.timed}
-                job = {key: job[key] for key in Job._fields}
+                job = {key: job[key] for key in Job._fields if key in job}
                 what = f"{name}, {mode}, {title}" + (f", {terms}" if terms != AS_DOCUMENTED else "")
                 if answer := tried(what, [*way, i], run_peer, pythons[name], name, terms, **job):
                     answers[way].append(answer)

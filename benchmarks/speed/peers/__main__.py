@@ -12,7 +12,15 @@ from ...lib import timing
 from ..libraries import PEERS
 from . import task
 
-BUDGET = 15  # stop timing after this many seconds
+
+def timed(step, job):
+    """Return the seconds of the first call, one more and those that count, and what each returned."""
+    seconds, values = [], []
+    while len(seconds) < 2 or (len(seconds) < 2 + job.rounds and sum(seconds[1:]) < job.budget):
+        start = time.perf_counter()
+        values.append(step())
+        seconds.append(time.perf_counter() - start)
+    return seconds, values
 
 
 def main():
@@ -25,15 +33,14 @@ def main():
         step, xs = live(), itertools.cycle(task.LONG.inputs(batch=1, steps=16))
         print(json.dumps({"live": timing.interleaved({"": lambda: step(next(xs))}, job.rounds, calls=1000)[""]}))
         return
-    step = build(job)
-    built, seconds, losses = timing.peak_memory(), [], []
-    while len(seconds) < 2 or (len(seconds) < 2 + job.rounds and sum(seconds[1:]) < BUDGET):
-        start = time.perf_counter()
-        losses.append(step())
-        seconds.append(time.perf_counter() - start)
+    steps = build(job)
+    built = timing.peak_memory()
+    forward = timed(steps.forward, job)[0] if job.forward else []
+    seconds, losses = timed(steps.train, job)
     result = {
         "first_step": seconds[0],
         "seconds": seconds[2:] or seconds[1:],
+        "forward": forward[2:] or forward[1:],
         "peak_memory": timing.peak_memory(),
         "memory_after_import": imported,
         "memory_before_training": built,

@@ -7,13 +7,23 @@ import jax
 import jax.numpy as jnp
 from jax.sharding import AxisType, NamedSharding, PartitionSpec
 
-from .task import ALPHA, DECAY, LONG, THRESHOLD
+from .task import ALPHA, DECAY, LONG, THRESHOLD, Steps
 
 TAU, SCALE = -1 / math.log(DECAY), 1 / (1 - DECAY)  # SCALE makes up for neurons that take (1 - decay) of their input
 
 
 def cross_entropy(logits, labels):
     return -jnp.take_along_axis(jax.nn.log_softmax(logits), labels[:, None], axis=1).mean()
+
+
+def loss_of(net):
+    """Return the loss of a network, of its mean output over time and labels; of spikes, it is their mean."""
+    return (lambda rates, labels: rates.mean()) if net.ends == "LIF" else cross_entropy
+
+
+def flat(xs):
+    """Flatten images, channels last."""
+    return xs.reshape(*xs.shape[:-3], -1)
 
 
 def mesh():
@@ -30,22 +40,28 @@ def data(job, flat=False):
     return jax.device_put((xs, job.net.labels(job.batch)), (part, cut(PartitionSpec("batch"))))
 
 
-def descent(outputs, params, job, rate=1.0, loss=cross_entropy, flat=False):
-    """Make ``step()`` of gradient descent on a tree of parameters, ``outputs(params, xs)`` of which go to the loss."""
+def descent(outputs, params, job, rate=1.0, loss=None, flat=False):
+    """Make `Steps` of gradient descent on a tree of parameters, ``outputs(params, xs)`` of which go to the loss."""
     xs, labels = data(job, flat)
     params = jax.device_put(params, NamedSharding(mesh(), PartitionSpec()))
+    loss = loss or loss_of(job.net)
+
+    @jax.jit
+    def only_loss(params, xs, labels):
+        return loss(outputs(params, xs), labels)
 
     @jax.jit
     def train_step(params, xs, labels):
         value, grads = jax.value_and_grad(lambda params: loss(outputs(params, xs), labels))(params)
         return jax.tree.map(lambda p, g: p - rate * job.net.rate * g, params, grads), value
 
-    def step():
+    def train():
         nonlocal params
         params, value = jax.block_until_ready(train_step(params, xs, labels))
         return float(value)
 
-    return step
+    train.program, train.arguments = train_step, (params, xs, labels)
+    return Steps(train, lambda: float(only_loss(params, xs, labels)))
 
 
 def stream(network, carry):
@@ -85,21 +101,28 @@ def brainsurr():
     import brainsurr as bs
     from brainsurr.nnx import LI, LIF, SpikingSequential, unroll
 
-    def network(weights, events=None):
-        layers, rngs = [], nnx.Rngs(0)
-        for w in weights:
-            layers += [
-                nnx.Linear(*w.shape, use_bias=False, kernel_init=nnx.initializers.constant(w), rngs=rngs),
-                LIF(w.shape[1], decay=DECAY, threshold=THRESHOLD, spike_fn=bs.Arctan(ALPHA)),
-            ]
-        return SpikingSequential([*layers[:-1], LI(weights[-1].shape[1], decay=DECAY)], events=events)
+    def network(net, events=None):
+        layers, rngs, how = [], nnx.Rngs(0), {"use_bias": False}
+        pooled = functools.partial(nnx.max_pool, window_shape=(2, 2), strides=(2, 2))
+
+        def after(w):
+            return LIF(w.shape[-1], decay=DECAY, threshold=THRESHOLD, spike_fn=bs.Arctan(ALPHA))
+
+        for w in net.kernels():
+            conv = nnx.Conv(*w.shape[2:], (3, 3), **how, kernel_init=nnx.initializers.constant(w), rngs=rngs)
+            layers += [conv, nnx.BatchNorm(w.shape[-1], rngs=rngs), after(w), pooled]
+        layers += [flat] * bool(layers)
+        for w in net.weights():
+            layers += [nnx.Linear(*w.shape, **how, kernel_init=nnx.initializers.constant(w), rngs=rngs), after(w)]
+        ends = {"LI": [LI(w.shape[1], decay=DECAY)], "LIF": layers[-1:], "": []}
+        return SpikingSequential([*layers[:-1], *ends[net.ends]], events=events)
 
     def build(job):
         mode, _, events = job.mode.partition(", ")
-        graphdef, params = nnx.split(network(job.net.weights(), events == "events" or None))
+        graphdef, params, statistics = nnx.split(network(job.net, events == "events" or None), nnx.Param, ...)
 
         def logits(params, xs):
-            net = nnx.merge(graphdef, params)
+            net = nnx.merge(graphdef, params, statistics, copy=True)  # which batch normalisation updates
             carry = net.initialize_carry(xs.shape[1:])
             if mode == "layer by layer":
                 return net(carry, xs)[1].mean(0)
@@ -108,7 +131,7 @@ def brainsurr():
         return descent(logits, params, job)
 
     def live():
-        net = network(LONG.weights())
+        net = network(LONG)
         graphdef, params = nnx.split(net)
         carry = net.initialize_carry((1, LONG.sizes[0]))
         return stream(lambda carry, x: nnx.merge(graphdef, params)(carry, x[None]), carry)
@@ -121,23 +144,25 @@ def spyx():
     import spyx
     from flax import nnx
 
-    def network(weights):
+    def network(net):
         arctan = spyx.axn.custom(lambda x: ALPHA / 2 / (1 + (jnp.pi / 2 * ALPHA * x) ** 2))
         layers, rngs = [], nnx.Rngs(0)
-        for w in weights:
+        for w in net.weights():
             i, o = w.shape
             layers += [
                 nnx.Linear(i, o, use_bias=False, kernel_init=nnx.initializers.constant(w), rngs=rngs),
                 spyx.nn.LIF((o,), beta=DECAY, threshold=THRESHOLD, activation=arctan, rngs=rngs),
             ]
-        return spyx.nn.Sequential(*layers[:-1], spyx.nn.LI((o,), beta=DECAY, rngs=rngs))
+        return spyx.nn.Sequential(
+            *layers[:-1], layers[-1] if net.ends == "LIF" else spyx.nn.LI((o,), beta=DECAY, rngs=rngs)
+        )
 
     def build(job):
-        graphdef, params, decays = nnx.split(network(job.net.weights()), lambda path, _: path[-1] == "kernel", ...)
+        graphdef, params, decays = nnx.split(network(job.net), lambda path, _: path[-1] == "kernel", ...)
         return descent(lambda params, xs: spyx.nn.run(nnx.merge(graphdef, params, decays), xs)[0].mean(0), params, job)
 
     def live():
-        net = network(LONG.weights())
+        net = network(LONG)
         graphdef, state = nnx.split(net)
         return stream(lambda carry, x: nnx.merge(graphdef, state)(x, carry)[::-1], net.initial_state(1))
 
@@ -152,25 +177,25 @@ def jaxpike():
     import equinox as eqx
     import jaxpike
 
-    def network(weights):
+    def network(net):
         layers = []
-        for w in weights:
+        for w in net.weights():
             dense = jaxpike.Dense(*w.shape, use_bias=False, key=jax.random.key(0))
             layers += [
                 eqx.tree_at(lambda dense: dense.weight, dense, jnp.asarray(SCALE * w.T)),
                 jaxpike.LIF(TAU, threshold=THRESHOLD, surrogate=jaxpike.ATan(ALPHA)),
             ]
-        return jaxpike.Sequential(*layers[:-1], jaxpike.LeakyIntegrator(TAU))
+        return jaxpike.Sequential(*layers[:-1], layers[-1] if net.ends == "LIF" else jaxpike.LeakyIntegrator(TAU))
 
     def build(job):
         name, _, one = job.mode.partition(", scan_unroll=")
         unroll = functools.partial(getattr(jaxpike, name), **({"scan_unroll": int(one)} if one else {}))
-        net = network(job.net.weights())
+        net = network(job.net)
         params, fixed = eqx.partition(net, jax.tree.map(lambda leaf: eqx.is_array(leaf) and leaf.ndim == 2, net))
         return descent(lambda params, xs: unroll(eqx.combine(params, fixed), xs)[0].mean(0), params, job, SCALE**2)
 
     def live():
-        net = network(LONG.weights())
+        net = network(LONG)
         return stream(lambda carry, x: net(carry, x), net.init_state((1, LONG.sizes[0])))
 
     return build, live
@@ -181,26 +206,37 @@ def sparx():
     import flax.linen as nn
     import sparx
 
-    def network(weights, unroll):
+    def network(net, unroll):
         class Net(nn.Module):
             @nn.compact
             def __call__(self, xs):
                 neuron = {"threshold": THRESHOLD, "surrogate": sparx.surrogate.ATan(ALPHA)}
+                lif = functools.partial(sparx.nn.LIF, tau=TAU, unroll=unroll, **neuron)
+                for w in net.kernels():
+                    xs = nn.Conv(w.shape[-1], (3, 3), use_bias=False, kernel_init=nn.initializers.constant(w))(xs)
+                    xs = lif()(nn.BatchNorm(use_running_average=False)(xs))
+                    xs = nn.max_pool(xs, (2, 2), (2, 2))
+                xs, weights = flat(xs) if net.channels else xs, net.weights()
                 for i, w in enumerate(weights):
                     xs = nn.Dense(w.shape[1], use_bias=False, kernel_init=nn.initializers.constant(w))(xs)
-                    if i < len(weights) - 1:
-                        xs = sparx.nn.LIF(tau=TAU, unroll=unroll, **neuron)(xs)
-                return sparx.nn.LI(tau=TAU, unroll=unroll)(xs)
+                    if i < len(weights) - 1 or net.ends == "LIF":
+                        xs = lif()(xs)
+                return sparx.nn.LI(tau=TAU, unroll=unroll)(xs) if net.ends == "LI" else xs
 
         return Net()
 
     def build(job):
-        net = network(job.net.weights(), int(job.mode.removeprefix("unroll=")))
-        params = net.init(jax.random.key(0), jnp.zeros((1, job.batch, job.net.sizes[0])))
-        return descent(lambda params, xs: net.apply(params, xs).mean(0), params, job)
+        net = network(job.net, int(job.mode.removeprefix("unroll=")))
+        state = dict(net.init(jax.random.key(0), jnp.zeros((1, job.batch, *job.net.features))))
+        params = state.pop("params")
+
+        def logits(params, xs):
+            return net.apply({"params": params, **state}, xs, mutable=["batch_stats"])[0].mean(0)
+
+        return descent(logits, params, job)
 
     def live():
-        net, x = network(LONG.weights(), 1), jnp.zeros((1, 1, LONG.sizes[0]))
+        net, x = network(LONG, 1), jnp.zeros((1, 1, LONG.sizes[0]))
         params = net.init(jax.random.key(0), x)
 
         def step(state, x):
@@ -221,52 +257,65 @@ def brainpy():
     class Net(brainstate.nn.Module):
         """The task's network; R makes up for the neurons' taking (1 - decay) of their input."""
 
-        def __init__(self, weights):
+        def __init__(self, net):
             super().__init__()
-            *hidden, last = weights
             neuron = {"R": SCALE, "tau": TAU, "V_th": THRESHOLD, "V_reset": 0.0, "V_rest": 0.0}
             neuron |= {"V_initializer": braintools.init.Constant(0.0), "spk_fun": braintools.surrogate.Arctan(ALPHA)}
-            self.layers = []
-            for w in hidden:
+            self.layers, side = [], net.side
+            for w in net.kernels():
+                shape, made = (side, side, w.shape[2]), (side, side, w.shape[3])
+                self.layers += [
+                    brainstate.nn.Conv2d(shape, w.shape[3], 3, w_init=jnp.asarray(w), b_init=None),
+                    brainstate.nn.BatchNorm2d(made),
+                    brainpy.state.LIF(made, **neuron),
+                    brainstate.nn.MaxPool2d(2, 2, channel_axis=-1),
+                ]
+                side //= 2
+            self.layers += [brainstate.nn.Flatten(start_axis=1)] * bool(net.channels)
+            for w in net.weights():
                 linear = brainstate.nn.Linear(*w.shape, w_init=jnp.asarray(w), b_init=None)
                 self.layers += [linear, brainpy.state.LIF(w.shape[1], **neuron)]
-            self.layers.append(brainpy.state.LeakyRateReadout(*last.shape, tau=TAU, w_init=jnp.asarray(last)))
+            if net.ends == "LI":
+                self.layers[-2:] = [brainpy.state.LeakyRateReadout(*w.shape, tau=TAU, w_init=jnp.asarray(w))]
+            elif not net.ends:
+                del self.layers[-1]
 
         def update(self, x):
             for layer in self.layers:
                 x = layer(x)
             return x
 
-    brainstate.environ.set(dt=1.0)
+    brainstate.environ.set(dt=1.0, fit=True)
 
     def build(job):
-        net, loop = Net(job.net.weights()), getattr(brainstate.transform, job.mode)
+        net, loop = Net(job.net), getattr(brainstate.transform, job.mode)
         params = net.states(brainstate.ParamState)
         for param in params.values():
             param.value = jax.device_put(param.value, NamedSharding(mesh(), PartitionSpec()))
         xs, labels = data(job)
 
+        def loss_of_all(xs, labels):
+            brainstate.nn.init_all_states(net, batch_size=job.batch)
+            return loss_of(job.net)(loop(net, xs).mean(0), labels)
+
         @brainstate.transform.jit
         def train_step(xs, labels):
-            brainstate.nn.init_all_states(net, batch_size=job.batch)
-
-            def loss_fn():
-                return cross_entropy(loop(net, xs).mean(0), labels)
-
-            grads, loss = brainstate.transform.grad(loss_fn, params, return_value=True)()
+            grads, loss = brainstate.transform.grad(lambda: loss_of_all(xs, labels), params, return_value=True)()
             for name, grad in grads.items():
                 params[name].value = jax.tree.map(lambda p, g: p - job.net.rate * g, params[name].value, grad)
             return loss
 
-        def step():
+        def train():
             loss = train_step(xs, labels)
             jax.block_until_ready([param.value for param in params.values()])
             return float(loss)
 
-        return step
+        forward = brainstate.transform.jit(loss_of_all)
+        train.program, train.arguments = train_step, (xs, labels)
+        return Steps(train, lambda: float(forward(xs, labels)))
 
     def live():
-        net = Net(LONG.weights())
+        net = Net(LONG)
         brainstate.nn.init_all_states(net, batch_size=1)
         step = brainstate.transform.jit(net)
         return lambda x: jax.block_until_ready(step(x))

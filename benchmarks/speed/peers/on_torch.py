@@ -2,32 +2,52 @@
 
 import torch
 
-from .task import ALPHA, DECAY, THRESHOLD
+from .task import ALPHA, DECAY, THRESHOLD, Steps
 
 SCALE = 1 / (1 - DECAY)  # makes up for neurons that take (1 - decay) of their input
 
 
-def descent(logits, parameters, job, rate=1.0, reset=lambda: None):
-    """Make ``step()`` of gradient descent for ``logits(xs)``; ``reset()`` comes before each."""
+def descent(outputs, parameters, job, rate=1.0, reset=lambda: None):
+    """Make `Steps` of gradient descent; the mean over time, ``outputs(xs)``, goes to the loss, after ``reset()``."""
     optimizer = torch.optim.SGD(parameters, rate * job.net.rate)
     xs, labels = torch.from_numpy(job.xs()), torch.from_numpy(job.net.labels(job.batch)).long()
+    if job.net.channels:
+        xs = xs.movedim(-1, 2).contiguous()  # channels first
 
-    def step():
+    def loss():
         reset()
+        ys = outputs(xs)
+        return ys.mean() if job.net.ends == "LIF" else torch.nn.functional.cross_entropy(ys, labels)
+
+    def train():
         optimizer.zero_grad()
-        loss = torch.nn.functional.cross_entropy(logits(xs), labels)
-        loss.backward()
+        value = loss()
+        value.backward()
         optimizer.step()
-        return loss.item()
+        return value.item()
 
-    return step
+    return Steps(train, torch.no_grad()(lambda: loss().item()))
 
 
-def linear(w, module=torch.nn.Linear, **how):
-    """Make a matrix product that starts from ``w``, ``[inputs, outputs]``."""
-    made = module(*w.shape, bias=False, **how)
-    made.weight.data = torch.from_numpy(w.T.copy())
-    return made
+def stages(net, modules=torch.nn):
+    """List what stands before and behind the neurons of each layer: a product, and pooling or nothing.
+
+    Args:
+      net: a `task.Network`.
+      modules: where the layers are from.
+    """
+    made = []
+    for w in net.kernels():
+        conv = modules.Conv2d(*w.shape[2:], 3, padding=1, bias=False)
+        conv.weight.data = torch.from_numpy(w.transpose(3, 2, 0, 1).copy())
+        made.append((torch.nn.Sequential(conv, modules.BatchNorm2d(w.shape[3])), [modules.MaxPool2d(2)]))
+    if made:
+        made[-1][1].append(modules.Flatten())
+    for w in net.weights(channels_first=True):
+        linear = modules.Linear(*w.shape, bias=False)
+        linear.weight.data = torch.from_numpy(w.T.copy())
+        made.append((linear, []))
+    return [(before, torch.nn.Sequential(*after)) for before, after in made]
 
 
 def snntorch():
@@ -35,26 +55,29 @@ def snntorch():
     import snntorch
 
     def build(job):
-        weights = job.net.weights()
-        linears = torch.nn.ModuleList(map(linear, weights))
+        layers = stages(job.net)
         spike = {"threshold": THRESHOLD, "spike_grad": snntorch.surrogate.atan(ALPHA), "reset_delay": False}
-        neurons = [snntorch.Leaky(DECAY, **spike) for _ in weights[1:]]
-        readout = snntorch.Leaky(DECAY, reset_mechanism="none")
+        neurons = [snntorch.Leaky(DECAY, **spike) for _ in layers]
+        if job.net.ends == "LI":
+            neurons[-1] = snntorch.Leaky(DECAY, reset_mechanism="none")
 
-        def logits(xs):
-            potentials, outputs = [None for _ in linears], []
+        def outputs(xs):
+            potentials, ys = [None for _ in layers], []
             for x in xs:
-                for i, neuron in enumerate(neurons):
-                    x, potentials[i] = neuron(linears[i](x), potentials[i])
-                _, potentials[-1] = readout(linears[-1](x), potentials[-1])
-                outputs.append(potentials[-1])
-            return torch.stack(outputs).mean(0)
+                for i, (before, after) in enumerate(layers):
+                    x = before(x)
+                    if i < len(layers) - 1 or job.net.ends:
+                        x, potentials[i] = neurons[i](x, potentials[i])
+                    x = after(x)
+                ys.append(potentials[-1] if job.net.ends == "LI" else x)
+            return torch.stack(ys).mean(0)
 
         def reset():
-            for neuron in (*neurons, readout):
+            for neuron in neurons:
                 neuron.reset_mem()
 
-        return descent(logits, linears.parameters(), job, reset=reset)
+        parameters = [p for before, _ in layers for p in before.parameters()]
+        return descent(outputs, parameters, job, reset=reset)
 
     return build, None
 
@@ -64,19 +87,31 @@ def spikingjelly():
     from spikingjelly.activation_based import functional, layer, memopt, neuron, surrogate
 
     def build(job):
-        *weights, last = job.net.weights()
+        layers, blocks = stages(job.net, layer), []
         spike = {"v_threshold": THRESHOLD, "surrogate_function": surrogate.ATan(ALPHA), "v_reset": None}
-        blocks = []
-        for w in weights:
-            neurons = neuron.LIFNode(SCALE, decay_input=False, step_mode="m", **spike)
-            block = torch.nn.Sequential(linear(w, layer.Linear, step_mode="m"), neurons)
-            chunks = -(-job.steps // 10)
-            blocks.append(memopt.checkpoint_module(block, chunks=chunks) if job.mode == "checkpointed" else block)
-        readout = linear(SCALE * last, layer.Linear, step_mode="m")
-        net = torch.nn.Sequential(*blocks, readout, neuron.NonSpikingLIFNode(SCALE, "mean-mem"))
+        for before, after in layers:
+            blocks.append(torch.nn.Sequential(before, neuron.LIFNode(SCALE, decay_input=False, **spike), *after))
+        if job.net.ends == "LI":  # it takes (1 - decay) of its input
+            layers[-1][0].weight.data *= SCALE
+            blocks[-1][1] = neuron.NonSpikingLIFNode(SCALE, "mean-mem")
+        elif not job.net.ends:
+            del blocks[-1][1]
+        net = torch.nn.Sequential(*blocks)
+        functional.set_step_mode(net, "m")
         *hidden, last = net.parameters()
-        groups = [{"params": hidden}, {"params": [last], "lr": SCALE**2 * job.net.rate}]
-        return descent(net, groups, job, reset=lambda: functional.reset_net(net))
+        groups = [
+            {"params": hidden},
+            {"params": [last], "lr": (SCALE**2 if job.net.ends == "LI" else 1) * job.net.rate},
+        ]
+        if job.mode == "checkpointed":
+            chunks = -(-job.steps // 10)
+            hidden = [memopt.checkpoint_module(block, chunks=chunks) for block in net[:-1]]
+            net = torch.nn.Sequential(*hidden, net[-1])
+
+        def outputs(xs):
+            return net(xs) if job.net.ends == "LI" else net(xs).mean(0)
+
+        return descent(outputs, groups, job, reset=lambda: functional.reset_net(net))
 
     return build, None
 
@@ -88,22 +123,35 @@ def norse():
     from norse.torch.functional.lif_box import LIFBoxParameters
     from norse.torch.functional.reset import reset_subtract
 
+    def over_time(module, xs):
+        return module(xs.flatten(0, 1)).unflatten(0, xs.shape[:2])
+
     def build(job):
-        linears = torch.nn.ModuleList(linear(SCALE * w) for w in job.net.weights())
-        rate = torch.tensor(1 - DECAY)
+        layers, rate = stages(job.net), torch.tensor(1 - DECAY)
         spike = {"v_th": torch.tensor(THRESHOLD), "alpha": torch.tensor(10.0), "reset_method": reset_subtract}
         lif = LIFBoxCell(LIFBoxParameters(tau_mem_inv=rate, method="super", **spike), dt=1.0)
-        cells = [*[lif] * (len(linears) - 1), LIBoxCell(LIBoxParameters(tau_mem_inv=rate), dt=1.0)]
+        last = {"LI": LIBoxCell(LIBoxParameters(tau_mem_inv=rate), dt=1.0), "LIF": lif, "": None}[job.net.ends]
+        cells = [*[lif] * (len(layers) - 1), last]
+        parameters = [p for before, _ in layers for p in before.parameters()]
+        kernels = [p for p in parameters if p.ndim == 4]  # a scale behind them has no effect: norms have it
+        unscaled = kernels if job.net.ends else [*kernels, parameters[-1]]
+        scaled = [p for p in parameters if not any(p is other for other in unscaled)]
+        for p in scaled:
+            p.data *= SCALE
+        groups = [{"params": scaled, "lr": SCALE**2 * job.net.rate}, {"params": unscaled}]
 
-        def logits(xs):
-            for product, cell in zip(linears, cells, strict=True):
-                state, outputs = None, []
-                for x in product(xs):
-                    x, state = cell(x, state)
-                    outputs.append(x)
-                xs = torch.stack(outputs)
+        def outputs(xs):
+            for (before, after), cell in zip(layers, cells, strict=True):
+                xs = over_time(before, xs)
+                if cell is not None:
+                    state, ys = None, []
+                    for x in xs:
+                        x, state = cell(x, state)
+                        ys.append(x)
+                    xs = torch.stack(ys)
+                xs = over_time(after, xs)
             return xs.mean(0)
 
-        return descent(logits, linears.parameters(), job, SCALE**2)
+        return descent(outputs, groups, job)
 
     return build, None

@@ -3,10 +3,12 @@
 Matrix products without biases, layers of LIF neurons between them and a leaky integrator behind; decay 0.9, threshold
 1, reset by subtraction in the step of the spike, the arctan surrogate with alpha = 2; cross-entropy of the output's
 mean over time; plain gradient descent. All start from the same weights, so that the losses tell whether they train the
-same thing.
+same thing. A network may begin with convolutions, each with batch normalisation, neurons and pooling, and end in
+neurons, the mean of whose spikes is then the loss, or in its last product.
 """
 
 import itertools
+from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
@@ -18,36 +20,60 @@ class Network(NamedTuple):
     """A network and how it is trained.
 
     Attributes:
-      sizes: of the layers, the inputs first.
+      sizes: of the layers, the inputs first; those of the products, if there are convolutions.
       scale: the standard deviation of the weights of a layer, times the square root of its inputs.
       readout: the same, of the last layer.
       rate: the learning rate.
+      ends: what comes behind the last product: a leaky integrator, ``"LI"``, neurons, ``"LIF"``, or nothing, ``""``.
+      spikes: the share of inputs that are 1, the others 0; None for numbers of a normal distribution.
+      channels: of the convolutions, 3 x 3, the inputs first.
+      side: pixels of an image, in each direction; pooling halves it.
     """
 
     sizes: tuple[int, ...]
     scale: float = 1.5
     readout: float = 1.5
     rate: float = 0.02
+    ends: str = "LI"
+    spikes: float | None = 0.05
+    channels: tuple[int, ...] = ()
+    side: int = 0
 
-    def weights(self):
-        """Draw the matrices ``[inputs, outputs]``, scaled so that neurons fire."""
+    @property
+    def features(self):
+        """The shape of an input of one example and step, channels last."""
+        return (self.side, self.side, self.channels[0]) if self.channels else self.sizes[:1]
+
+    def weights(self, channels_first=False):
+        """Draw the matrices ``[inputs, outputs]``, scaled so that neurons fire; the first reads what layout is said."""
         rng, scales = np.random.default_rng(0), [*[self.scale] * (len(self.sizes) - 2), self.readout]
         shapes = zip(scales, itertools.pairwise(self.sizes), strict=True)
-        return [rng.normal(0, scale / i**0.5, (i, o)).astype(np.float32) for scale, (i, o) in shapes]
+        first, *others = [rng.normal(0, scale / i**0.5, (i, o)).astype(np.float32) for scale, (i, o) in shapes]
+        if self.channels and channels_first:
+            side = self.side >> len(self.channels) - 1
+            first = first.reshape(side, side, -1, first.shape[1]).transpose(2, 0, 1, 3).reshape(first.shape)
+        return [first, *others]
+
+    def kernels(self):
+        """Draw the kernels ``[height, width, inputs, outputs]`` of the convolutions."""
+        rng, pairs = np.random.default_rng(3), itertools.pairwise(self.channels)
+        return [rng.normal(0, 1 / (9 * i) ** 0.5, (3, 3, i, o)).astype(np.float32) for i, o in pairs]
 
     def inputs(self, batch, steps, dtype="float32"):
-        """Draw spikes ``[time, batch, features]`` of which 5 % are 1.
+        """Draw inputs ``[time, batch, *features]``.
 
         Aligned as XLA wants its arrays, so that ``jax.device_put``, like ``torch.from_numpy``, makes no copy, and made
         a step at a time: neither may be what a process needs most memory for.
         """
-        size = np.dtype(dtype).itemsize * steps * batch * self.sizes[0]
+        shape = (steps, batch, *self.features)
+        size = np.dtype(dtype).itemsize * np.prod(shape)
         memory = np.empty(size + 64, np.uint8)
         start = -memory.ctypes.data % 64
-        xs = memory[start : start + size].view(dtype).reshape(steps, batch, self.sizes[0])
+        xs = memory[start : start + size].view(dtype).reshape(shape)
         rng = np.random.default_rng(1)
         for x in xs:
-            x[:] = rng.random(x.shape, np.float32) < 0.05
+            normal = self.spikes is None
+            x[:] = rng.standard_normal(x.shape, np.float32) if normal else rng.random(x.shape, np.float32) < self.spikes
         return xs
 
     def labels(self, batch):
@@ -59,12 +85,32 @@ NETWORKS = {
     "usual": Network((700, 256, 256, 20)),
     "long": Network((64, 128, 128, 10)),
     "deep": Network((*[128] * 21, 10), 1.8, 0.1, 0.002),  # so that all layers fire, and the loss falls
+    # Those of `benchmarks.field`, which says where they are from.
+    "linear 512": Network((512, 512), 1.0, 1.0, 500.0, "LIF", None),
+    "linear 4096": Network((4096, 4096), 1.0, 1.0, 400.0, "LIF", None),
+    "dense 1028": Network((1028, 1028, 1028, 1028), 1.5, 1.5, 5.0, "LIF", None),
+    "speech 128": Network((128, 128, 128, 20), spikes=0.22),
+    "speech 512": Network((128, 512, 512, 20), spikes=0.22),
+    "images": Network((128 * 16 * 16, 1024, 10), ends="", spikes=None, channels=(3, 64, 128), side=64),
+    "quick images": Network((8 * 2 * 2, 16, 10), ends="", spikes=None, channels=(3, 4, 8), side=8),
 }
 USUAL, LONG = NETWORKS["usual"], NETWORKS["long"]
 
 
+class Steps(NamedTuple):
+    """Two functions that wait for the loss and return it: ``train()`` trains once, ``forward()`` does not."""
+
+    train: Callable[[], float]
+    forward: Callable[[], float]
+
+
 class Job(NamedTuple):
-    """What one process does: the way to run its library, or ``live``, a network of `NETWORKS`, sizes, train steps."""
+    """What one process does: the way to run its library, or ``live``, a network of `NETWORKS`, sizes, train steps.
+
+    Attributes:
+      budget: seconds after which no further step is timed.
+      forward: whether to time forward passes too, before the train steps.
+    """
 
     mode: str
     network: str = "usual"
@@ -72,6 +118,8 @@ class Job(NamedTuple):
     steps: int = STEPS
     inputs: str = "float32"
     rounds: int = 5
+    budget: float = 15
+    forward: bool = False
 
     @property
     def net(self):

@@ -1,6 +1,7 @@
-"""The surrogates and neurons of other libraries, and what they are here: `equivalent`.
+"""The surrogates and neurons of other libraries, and what they are here, from ``other_libraries.toml``.
 
-Everything is read from ``_other_libraries.toml``, on first use: `import brainsurr` stays small.
+``python -m tools.other_libraries snntorch fast_sigmoid slope=25`` prints the surrogate to write. The same rows make the
+tables of docs/coming-from-elsewhere.md, and tests run them beside the libraries.
 """
 
 import dataclasses
@@ -8,11 +9,12 @@ import difflib
 import functools
 import inspect
 import math
+import sys
+import tomllib
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from . import surrogates
-from ._surrogate import Surrogate
+from brainsurr import Surrogate, surrogates
 
 
 @dataclasses.dataclass(frozen=True)
@@ -67,8 +69,6 @@ class Row:
 @functools.cache
 def table() -> dict:
     """Read the table: a dictionary for each library, and the list ``argument``."""
-    import tomllib  # on first use, as it takes longer to import than this module
-
     return tomllib.loads(Path(__file__).with_suffix(".toml").read_text(encoding="utf-8"))
 
 
@@ -104,12 +104,12 @@ def equivalent(library: str, name: str, **parameters) -> Surrogate:
       NotImplementedError: there is no equivalent. The message says why, and what comes nearest.
 
     Example:
-      >>> import brainsurr as bs
-      >>> bs.equivalent("snntorch", "fast_sigmoid", slope=10)
+      >>> from tools.other_libraries import equivalent
+      >>> equivalent("snntorch", "fast_sigmoid", slope=10)
       InvSquareGrad(alpha=10)
-      >>> bs.equivalent("spikingjelly", "SuperSpike", alpha=2.0)
+      >>> equivalent("spikingjelly", "SuperSpike", alpha=2.0)
       Scaled(surrogate=InvSquareGrad(alpha=1.0), height=2.0, width=1.0)
-      >>> bs.equivalent("norse", "heaviside")  # doctest: +ELLIPSIS
+      >>> equivalent("norse", "heaviside")  # doctest: +ELLIPSIS
       Traceback (most recent call last):
       NotImplementedError: norse.heaviside has no equivalent here: it has no gradient, ...
     """
@@ -146,8 +146,8 @@ def equivalents(library: str | None = None) -> list:
       ValueError: the library is unknown.
 
     Example:
-      >>> import brainsurr as bs
-      >>> (row,) = (row for row in bs.equivalents("snnax") if "superspike" in row.name)
+      >>> from tools.other_libraries import equivalents
+      >>> (row,) = (row for row in equivalents("snnax") if "superspike" in row.name)
       >>> row.at_0, row.gradient
       (1, '1 / (1 + beta |x|)')
       >>> row.note  # doctest: +ELLIPSIS
@@ -169,3 +169,13 @@ def _did_you_mean(word: str, known) -> str:
     close = [lower[match] for match in difflib.get_close_matches(word.lower(), lower, n=2)]
     guess = f", did you mean {' or '.join(map(repr, close))}?" if close else "."
     return f"{guess} There are: {', '.join(known)}"
+
+
+def main(library: str, name: str, *parameters: str):
+    """Print the surrogate to write for one of another library, its parameters given as ``name=value``."""
+    given = (each.partition("=") for each in parameters)
+    print(f"brainsurr.{equivalent(library, name, **{key: float(value) for key, _, value in given})}")
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

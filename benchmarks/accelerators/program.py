@@ -1,0 +1,214 @@
+"""What a compiled program launches, reads and writes, from its text: each loop counts as often as it runs.
+
+A launch is an instruction of the scheduled program that runs: a fusion, a product, a copy. What it reads and writes are
+the arrays in the memory of the device; of an array that is read or written in part, that part.
+"""
+
+import math
+import re
+from typing import NamedTuple
+
+_BITS = {"pred": 8, "token": 0, "bf16": 16, "c64": 64, "c128": 128}
+_ARRAY = re.compile(r"([a-z]+\d*)\w*\[([\d,]*)\](?:\{([^{}]*)\})?")
+_FREE = {"parameter", "constant", "tuple", "get-tuple-element", "bitcast", "after-all", "opt-barrier", "partition-id"}
+_FREE |= {"replica-id", "add-dependency", "copy-done", "slice-done", "dynamic-slice-done", "async-done", "async-update"}
+_FREE |= {"fusion-done", "all-gather-done", "custom-call-done"}
+
+
+class Instruction(NamedTuple):
+    """One line of a computation: ``%name = shape operation(operands), attributes``."""
+
+    name: str
+    shape: str
+    operation: str
+    inside: str
+    attributes: str
+    is_root: bool
+
+    @property
+    def operands(self):
+        return re.findall(r"%([\w.\-]+)", self.inside)
+
+    @property
+    def called(self):
+        return self.attribute(r"(?:calls|to_apply)=%?([\w.\-]+)")
+
+    def attribute(self, pattern):
+        found = re.search(pattern, self.attributes)
+        return found and found[1]
+
+
+class Costs(NamedTuple):
+    """What a program does.
+
+    Attributes:
+      launches: of operations.
+      fusions: those among them that are fusions, but not of a single number: what a TPU is asked for.
+      in_loops: launches within loops.
+      bytes: that are read and written.
+    """
+
+    launches: float = 0
+    fusions: float = 0
+    in_loops: float = 0
+    bytes: float = 0
+
+
+def costs(text: str) -> Costs:
+    """Return what a compiled program does, by its text; a ValueError if that depends on numbers."""
+    computations, entry = _parse(text)
+    return _walk(computations, entry, 1, False)
+
+
+def _parse(text):
+    computations: dict[str, dict[str, Instruction]] = {}
+    entry, body = "", None
+    for line in text.splitlines():
+        if start := re.match(r"(ENTRY )?%?([\w.\-]+)\s*\(.*->.*\{\s*$", line):
+            body = computations[start[2]] = {}
+            entry = start[2] if start[1] else entry
+        elif body is not None and (found := re.match(r"\s+(ROOT )?%([\w.\-]+) = (.*)$", line)):
+            shape, rest = _cut(found[3]) if found[3].startswith("(") else found[3].split(" ", 1)
+            operation, _, rest = rest.strip().partition("(")
+            inside, attributes = _cut(f"({rest}")
+            body[found[2]] = Instruction(found[2], shape, operation, inside[1:-1], attributes, bool(found[1]))
+    return computations, entry
+
+
+def _cut(text):
+    """Cut a text behind the bracket that closes its first one."""
+    depth = 0
+    for at, letter in enumerate(text):
+        depth += (letter == "(") - (letter == ")")
+        if not depth:
+            return text[: at + 1], text[at + 1 :]
+    return text, ""
+
+
+def _parts(shape):
+    """List the shapes in a tuple of shapes."""
+    if not shape.startswith("("):
+        return [shape]
+    parts, depth = [""], 0
+    for letter in re.sub(r"/\*.*?\*/", "", shape)[1:-1]:
+        depth += (letter in "([{") - (letter in ")]}")
+        if letter == "," and not depth:
+            parts.append("")
+        else:
+            parts[-1] += letter
+    return parts
+
+
+def _size(shape, everywhere=False):
+    """Return the bytes of arrays in the memory of the device; of those that a TPU holds on the chip too."""
+    total = 0.0
+    for kind, sizes, layout in _ARRAY.findall(shape):
+        if everywhere or not re.search(r"S\([1-9]\)", layout):
+            bits = _BITS.get(kind, int(re.sub(r"\D", "", kind) or 0))
+            total += bits / 8 * math.prod(int(size) for size in sizes.split(",") if size)
+    return total
+
+
+def _walk(computations, name, times, in_loop):
+    total = Costs()
+    body = computations[name]
+
+    def add(costs):
+        nonlocal total
+        total = Costs(*map(sum, zip(total, costs, strict=True)))
+
+    for each in body.values():
+        if each.operation in _FREE:
+            continue
+        if each.operation == "while":
+            add(_walk(computations, each.attribute(r"body=%?([\w.\-]+)"), times * _trips(computations, each), True))
+        elif each.operation == "call" or (each.operation == "async-start" and each.called):
+            add(_walk(computations, each.called, times, in_loop))
+        elif each.operation == "conditional":
+            raise ValueError("it chooses a branch while it runs")
+        else:
+            is_array, is_fusion = re.search(r"\[\d", each.shape), each.operation.startswith("fusion")
+            fusions = times * bool(is_array and is_fusion)
+            add((times, fusions, times * in_loop, times * _moved(computations, body, each)))
+    return total
+
+
+def _trips(computations, loop):
+    if known := loop.attribute(r'known_trip_count":\{"n":"?(\d+)'):
+        return int(known)
+    condition = computations[loop.attribute(r"condition=%?([\w.\-]+)")]
+    (root,) = (each for each in condition.values() if each.is_root)
+    limits = [condition[name].inside for name in root.operands if condition[name].operation == "constant"]
+    if "direction=LT" not in root.attributes or not (limits and limits[0].isdigit()):
+        raise ValueError("how often a loop runs is not known before")
+    return int(limits[0])
+
+
+def _moved(computations, body, each):
+    """Return the bytes that an instruction reads and writes."""
+    operands = [body[name] for name in each.operands if name in body]
+    if each.operation in ("fusion", "fusion-start"):
+        shape = each.shape if each.operation == "fusion" else _parts(each.shape)[1]
+        arrays = [(at, _size(o.shape)) for at, o in enumerate(operands) if not o.shape.startswith("(")]
+        read = sum(_read(computations, each.called, at, size) for at, size in arrays if size)
+        return read + _written(computations, each.called, shape)
+    if each.operation in ("dynamic-slice", "slice"):
+        return 2 * _size(each.shape)
+    if each.operation == "dynamic-update-slice":
+        return 2 * _size(operands[1].shape)
+    if each.operation in ("copy-start", "slice-start", "dynamic-slice-start"):
+        first, second, *_ = _parts(each.shape)
+        if each.operation == "copy-start":
+            return _size(operands[0].shape) + _size(first)
+        return min(_size(operands[0].shape), _size(second, True)) + _size(second)
+    is_gemm = each.operation == "custom-call" and "gemm" in each.attributes  # with room to work in behind its result
+    return sum(_size(o.shape) for o in operands) + _size(_parts(each.shape)[0] if is_gemm else each.shape)
+
+
+def _read(computations, name, at, whole, depth=0):
+    """Return the bytes that a computation reads of one of its parameters."""
+    body = computations[name]
+    found = [i for i in body.values() if i.operation == "parameter" and i.inside.strip() == str(at)]
+    return _used(computations, body, found[0].name, whole, depth) if found else whole
+
+
+def _used(computations, body, name, whole, depth):
+    total = 0.0
+    for user in body.values():
+        operands = user.operands
+        if name not in operands:
+            continue
+        if user.operation in ("dynamic-slice", "slice", "gather") and operands[0] == name:
+            total += _size(user.shape) or _size(user.shape, True)
+        elif user.operation == "dynamic-update-slice" and operands[0] == name != operands[1]:
+            continue
+        elif user.operation == "bitcast":
+            total += _used(computations, body, user.name, whole, depth)
+        elif user.operation == "fusion" and depth < 6:
+            places = [at for at, operand in enumerate(operands) if operand == name]
+            total += sum(_read(computations, user.called, at, whole, depth + 1) for at in places)
+        elif user.operation != "tuple":
+            return whole
+    return min(total, whole)
+
+
+def _written(computations, name, shape):
+    """Return the bytes that a computation writes, of an array that it updates those alone."""
+    body = computations[name]
+    root = next(each for each in body.values() if each.is_root)
+    outputs = [body[o] for o in root.operands] if root.operation == "tuple" else [root]
+    shapes = _parts(shape)
+    if len(shapes) != len(outputs):
+        return _size(shape)
+    total = 0.0
+    for output, of in zip(outputs, shapes, strict=True):
+        while output.operation == "bitcast" and output.operands[0] in body:
+            output = body[output.operands[0]]
+        if output.operation == "dynamic-update-slice" and _size(of):
+            update = body[output.operands[1]].shape
+            total += min(_size(of), _size(update) or _size(update, True))
+        elif output.operation == "fusion" and not output.shape.startswith("("):
+            total += _written(computations, output.called, of)
+        else:
+            total += _size(of)
+    return total

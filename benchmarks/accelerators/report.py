@@ -1,0 +1,123 @@
+"""What docs/accelerators.md shows of the result: tables and a picture."""
+
+import json
+
+from ..lib.report import at_most, claim_table, picture, table, wrapped
+from ..speed.claims import megabytes
+from ..speed.libraries import FLOOR, OURS
+from .compile import NETWORKS
+from .targets import TARGETS, TPU
+
+SHOWN = "H100"  # in the picture
+BOTH_BLOCKS = """two blocks of five steps are written out, and XLA holds the inputs of both; blocks of ten, by
+`block_size=10`, are within it, and take a quarter more memory on a CPU"""
+LIMITS = {  # at T = 100, by accelerator and mode: what is counted, and the bytes that are moved and held
+    (SHOWN, "layer by layer"): {"launches": 349, "bytes": 1400e6, "temporaries": 140e6},
+    (SHOWN, "dots"): {"launches": 600, "temporaries": 80e6},
+    (SHOWN, "full"): {"launches": 600, "temporaries": 34e6},
+    (TPU, "layer by layer"): {"fusions": 700, "bytes": 360e6},
+    (TPU, "dots"): {"bytes": 75e6},
+}
+CALLED = {"bytes": (1e9, "GB moved"), "temporaries": (1e6, "MB of temporaries")}
+
+
+def load(out):
+    return json.loads((out / "result.json").read_text())
+
+
+def usual(rows, steps=100):
+    """Return those of the network that every library has."""
+    return [row for row in rows if (row["network"], row["steps"]) == ("usual", steps) and "why" not in row]
+
+
+def claims(out):
+    """Hold the programs of this library against `LIMITS`."""
+    rows = {(row["target"], row["mode"]): row for row in usual(load(out)["rows"]) if row["name"] == OURS}
+    made = []
+    for (target, mode), limits in LIMITS.items():
+        for what, limit in limits.items():
+            unit, called = CALLED.get(what, (1, what))
+            why = BOTH_BLOCKS if (mode, what) == ("full", "temporaries") else ""
+            made.append(at_most(limit / unit, f"{target}, {mode}: {called}", rows[target, mode][what] / unit, why=why))
+    return made
+
+
+def found(out):
+    """Say in a sentence what the page is about: the fewest launches of this library and of another."""
+    rows = [row for row in usual(load(out)["rows"]) if row["target"] == SHOWN]
+    best = {
+        is_ours: min((row for row in rows if (row["name"] == OURS) == is_ours and row["name"] != FLOOR), key=launches)
+        for is_ours in (True, False)
+    }
+    ours, other = best[True], best[False]
+    return wrapped(
+        f"For an {SHOWN}, a train step of the usual network takes {launches(ours):,.0f} launches ({ours['mode']}), "
+        f"where the library that comes next, {other['name']}, takes {launches(other):,.0f} ({_mode(other)})."
+    )
+
+
+def parts(out):
+    """Return the generated parts of the page."""
+    return {"found": found(out), "tables": f"{table_of(out)}\n\n{claim_table(claims(out))}"}
+
+
+def launches(row):
+    """Return what is counted: launches on a GPU; on a TPU, which is given a whole program, its fusions."""
+    return row["fusions" if row["target"] == TPU else "launches"]
+
+
+def table_of(out):
+    """Make a table for each accelerator and number of steps, and one of the other networks."""
+    result, parts = load(out), list[str]()
+    for target in TARGETS:
+        of_target = [row for row in result["rows"] if row["target"] == target and "why" not in row]
+        for steps in (100, 1000):
+            parts.append(_section(f"{target}, T = {steps:,}", usual(of_target, steps), lambda row: row["name"]))
+        others = [row for row in of_target if row["network"] != "usual"]
+        title = f"{target}, other networks of brainsurr, T = 100"
+        parts.append(_section(title, others, lambda row: NETWORKS[row["network"]]))
+    missing = {f"{row['name']}, {_mode(row)}: {row['why']}" for row in result["rows"] if "why" in row}
+    parts += [wrapped(f"Not counted: {'; '.join(sorted(missing))}.")] if missing else []
+    versions = {f"{row['name']}: {', '.join(f'{k} {v}' for k, v in row['versions'].items())}" for row in result["rows"]}
+    return "\n\n".join([*filter(None, parts), wrapped(f"{'; '.join(sorted(versions))}.")])
+
+
+def _mode(row):
+    return f"`{row['mode']}`"
+
+
+def _section(title, rows, name):
+    """Make a section with the table of some programs, or nothing of none."""
+    if not rows:
+        return ""
+    what = "fusions" if rows[0]["target"] == TPU else "launches"
+    header = ("", what, "in loops", "moved", "/ least possible", "temporaries", "compiling")
+    cells = [
+        (
+            f"{name(row)}, {_mode(row)}",
+            f"{launches(row):,.0f}",
+            f"{row['in_loops'] / max(1, row['launches']):.0%}",
+            megabytes(row["bytes"]),
+            f"{row['bytes'] / row['least']:.1f}",
+            megabytes(row["temporaries"]),
+            f"{row['compile_seconds']:.1f} s",
+        )
+        for row in rows
+    ]
+    return f"### {title}\n\n{table(header, cells)}"
+
+
+def draw(out):
+    """Draw launches and moved bytes of the usual network, T = 100, for one accelerator."""
+    rows = usual(load(out)["rows"])
+    target = SHOWN if any(row["target"] == SHOWN for row in rows) else rows[0]["target"]
+    rows = [row for row in rows if row["target"] == target]
+    names = [f"{row['name']}, {row['mode']}" for row in rows]
+    colours = ["tab:blue" if row["name"] == OURS else "tab:gray" for row in rows]
+    shown = {"launches": [launches(row) for row in rows], "MB read and written": [row["bytes"] / 1e6 for row in rows]}
+    with picture(out / "launches.png", 1, 2, size=(10, 1 + 0.3 * len(rows)), sharey=True) as ((first, second),):
+        for axis, (what, numbers) in zip((first, second), shown.items(), strict=True):
+            axis.barh(names, numbers, color=colours)
+            axis.set_xlabel(f"{what}: {target}, compiled, never run")
+        first.invert_yaxis()
+        first.set_xscale("log")

@@ -1,0 +1,66 @@
+"""Measure the networks of published benchmarks in each library, and write the result and its table.
+
+``python -m benchmarks.field --out benchmarks/results/field`` takes half an hour on two cores. One that was stopped goes
+on where it was, in ``runs/field``.
+"""
+
+import itertools
+import json
+import sys
+
+from tqdm import tqdm
+
+from ..lib import results, timing
+from ..lib.study import arguments
+from ..lib.tries import Tries, kept_in
+from ..speed.libraries import OURS, PEERS, environment, run_peer
+from . import report
+from .published import CANNOT, PUBLISHED, QUICK, WAYS
+
+TIMED = {"rounds": 5, "budget": 5, "forward": True, "timeout": 60}
+
+
+def measure(quick):
+    """Time each library in a process of its own on each network: forward passes, then train steps."""
+    networks, libraries = (QUICK, [OURS]) if quick else (PUBLISHED, list(WAYS))
+    tried = Tries(None if quick else kept_in("field"))
+    pythons = {
+        name: sys.executable if quick else tried(name, [name], lambda *it: str(environment(*it)), name, PEERS[name])
+        for name in libraries
+    }
+    runs, missing = [], []
+    ways = [
+        (trial, terms, name, mode)
+        for trial, terms, name in itertools.product(networks, report.TERMS, libraries)
+        for mode in WAYS[name]
+    ]
+    for way in (bar := tqdm(ways, desc="field")):
+        trial, terms, name, mode = way
+        bar.set_postfix_str(", ".join(way))
+        of = dict(zip(("trial", "terms", "name", "mode"), way, strict=True))
+        job = networks[trial]._asdict() | {"mode": mode} | TIMED
+        del job["about"]
+        answer, why = None, CANNOT.get((name, trial))
+        if not why:
+            answer = pythons[name] and tried(way, list(way), run_peer, pythons[name], name, terms, **job)
+            why = tried.missing.get(name if pythons[name] is None else way)
+        if answer is None:
+            missing.append(of | {"why": why})
+            continue
+        times = {"train": timing.summary(answer["seconds"]), "forward": timing.summary(answer["forward"])}
+        kept = {key: answer[key] for key in ("first_step", "losses", "notes", "python", "versions")}
+        runs.append(of | times | kept)
+    about = {trial: network._asdict() for trial, network in networks.items()}
+    return {"networks": about, "limit": TIMED["timeout"], "runs": runs, "missing": missing}
+
+
+def main(argv=None):
+    """Measure, write the JSON, print the tables."""
+    args = arguments("field", __doc__, argv, quick="brainsurr alone, small")
+    results.write(args.out / "result.json", {"quick": args.quick, **measure(args.quick), **results.environment()})
+    result = json.loads((args.out / "result.json").read_text())
+    print("\n\n".join(report.parts(result).values()))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,120 @@
+"""docs/field.md: who is fastest on which published network; from the JSON alone."""
+
+import itertools
+import json
+
+from ..lib.report import table, wrapped
+from ..speed.claims import seconds
+from ..speed.claims.peers import entry
+from ..speed.libraries import AS_DOCUMENTED, EVERY_CORE, OURS, SLOW
+from .published import EACH_STEP, IMAGES
+
+TERMS = (AS_DOCUMENTED, EVERY_CORE)
+COLUMNS = {
+    "forward": (AS_DOCUMENTED, "forward"),
+    "train step": (AS_DOCUMENTED, "train"),
+    "every core: forward": (EVERY_CORE, "forward"),
+    "every core: train step": (EVERY_CORE, "train"),
+}
+COMMAND = "python -m benchmarks.field --out benchmarks/results/field"
+NOT_YET = f"Not measured yet by `{COMMAND}`."
+
+
+def _medians(result, trial, column):
+    """Return the median of each entry that ran, by name."""
+    terms, what = COLUMNS[column]
+    runs = [run for run in result["runs"] if (run["trial"], run["terms"]) == (trial, terms)]
+    return {entry(run["name"], run["mode"]): run[what]["median"] for run in runs}
+
+
+def _against(result, trial, column):
+    """Return our best time over the best of the others, to two digits, and whose that is; None if one is missing."""
+    medians = _medians(result, trial, column)
+    ours, others = ({k: m for k, m in medians.items() if k.startswith(OURS) == mine} for mine in (True, False))
+    if not ours or not others:
+        return None
+    fastest = min(others, key=others.__getitem__)
+    return round(min(ours.values()) / others[fastest], 2), fastest
+
+
+def answer(result):
+    """Say how often brainsurr is the fastest, and show the quotients, bold where it loses."""
+    cells = {key: _against(result, *key) for key in itertools.product(result["networks"], COLUMNS)}
+    known = [quotient for quotient, _ in filter(None, cells.values())]
+    won = sum(quotient <= 1 for quotient in known)
+    lost = [(cells[key][0], cells[key][1], *key) for key in cells if cells[key] and cells[key][0] > 1]
+    said = f"brainsurr, dense or by events, is the fastest library in {won} of {len(known)} measurements"
+    if lost:
+        worst, name, trial, column = max(lost)
+        said += f"; where it loses most ({trial}, {column}) it takes {worst:.2f} times as long as {name}"
+
+    def shown(key):
+        if cells[key] is None:
+            return "-"
+        quotient, name = cells[key]
+        return f"**{quotient:.2f}** {name}" if quotient > 1 else f"{quotient:.2f} {name}"
+
+    rows = [(trial, *(shown((trial, column)) for column in COLUMNS)) for trial in result["networks"]]
+    about = "Time of brainsurr's faster way over that of the fastest other library, which is named; bold: it loses."
+    return "\n\n".join([wrapped(f"{said}."), about, table(("network", *COLUMNS), rows)])
+
+
+def section(result, trial):
+    """Return the table of a network, a row a library, and what it consists of."""
+    best = {column: min(_medians(result, trial, column).values(), default=None) for column in COLUMNS}
+    found = {}
+    for run in result["runs"] + result["missing"]:
+        if run["trial"] == trial:
+            found.setdefault(entry(run["name"], run["mode"]), {})[run["terms"]] = run
+
+    def cell(runs, column):
+        terms, what = COLUMNS[column]
+        run = runs.get(terms, {"why": ""})
+        if what in run:
+            return f"{seconds(run[what])}, {run[what]['median'] / best[column]:.2f}x"
+        return f"more than {result['limit']} s" if run["why"].startswith(SLOW) else "-"
+
+    rows = []
+    for name, runs in found.items():
+        run = runs[AS_DOCUMENTED]
+        compiles = "jax" in run.get("versions", ())
+        beyond = f"{run['first_step'] - run['train']['median']:.1f} s" if compiles else "-"
+        losses = " ".join(f"{loss:.4f}" for loss in run.get("losses", ())[:3:2])
+        rows.append((name, *(cell(runs, column) for column in COLUMNS), beyond, losses))
+    header = (trial, *COLUMNS, "compile", "loss of steps 1, 3")
+    return f"### {trial}\n\n{wrapped(result['networks'][trial]['about'])}.\n\n{table(header, rows)}"
+
+
+def notes(result):
+    """List what each library does otherwise, what it can't build, and why a run is missing."""
+    said = {f"{run['name']}: {note}" for run in result["runs"] for note in run["notes"]}
+    if IMAGES in result["networks"]:
+        said |= {f"{name}: {IMAGES}'s network is normalised step by step, so its losses differ" for name in EACH_STEP}
+    said |= {
+        f"{run['name']}: {run['trial']} not measured, {run['why']}"
+        for run in result["missing"]
+        if not run["why"].startswith(SLOW)
+    }
+    return "\n".join(wrapped(f"- {note}.", indent="  ") for note in sorted(said))
+
+
+def where(result):
+    """Return the machine and the version of each library."""
+    versions = {}
+    for run in result["runs"]:
+        own = ", ".join(f"{name} {version}" for name, version in run["versions"].items())
+        versions[run["name"]] = f"{own} (Python {run['python']})"
+    shown = "; ".join(f"{name}: {own}" if not own.startswith(name) else own for name, own in versions.items())
+    return wrapped(f"On {result['device']}, by `{COMMAND}`. {shown}.")
+
+
+def parts(result):
+    """Return the parts of docs/field.md."""
+    tables = "\n\n".join(section(result, trial) for trial in result["networks"])
+    return {"answer": f"{answer(result)}\n\n{where(result)}", "tables": f"{tables}\n\n{notes(result)}"}
+
+
+def load(folder):
+    """Return the parts of the page from the result in a folder, or that there is none."""
+    path = folder / "result.json"
+    return parts(json.loads(path.read_text())) if path.exists() else dict.fromkeys(("answer", "tables"), NOT_YET)

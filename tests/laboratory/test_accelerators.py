@@ -1,0 +1,85 @@
+"""What is counted in a compiled program, and the bounds on the programs for accelerators."""
+
+import pytest
+
+from benchmarks.accelerators import __main__ as accelerators
+from benchmarks.accelerators import report
+from benchmarks.accelerators.program import Costs, costs
+from benchmarks.lib.results import RESULTS
+
+KB = 1024  # bytes of f32[256]
+PROGRAM = """
+HloModule jit_step
+
+%add_one (a: f32[4,256], i: s32[]) -> f32[4,256] {
+  %a = f32[4,256]{1,0} parameter(0)
+  %i = s32[] parameter(1)
+  %row = f32[1,256]{1,0} dynamic-slice(%a, %i), dynamic_slice_sizes={1,256}
+  %more = f32[1,256]{1,0} add(%row, %row)
+  ROOT %out = f32[4,256]{1,0} dynamic-update-slice(%a, %more, %i)
+}
+
+%count (i.1: s32[]) -> s32[] {
+  %i.1 = s32[] parameter(0)
+  ROOT %next = s32[] add(%i.1, %i.1)
+}
+
+%body (state: (f32[4,256], s32[])) -> (f32[4,256], s32[]) {
+  %state = (f32[4,256]{1,0}, /*index=1*/s32[]) parameter(0)
+  %rows = f32[4,256]{1,0} get-tuple-element(%state), index=0
+  %at = s32[] get-tuple-element(%state), index=1
+  %fused = f32[4,256]{1,0} fusion(%rows, %at), kind=kLoop, calls=%add_one
+  %then = s32[] fusion(%at), kind=kLoop, calls=%count
+  ROOT %both = (f32[4,256]{1,0}, s32[]) tuple(%fused, %then)
+}
+
+%condition (state.1: (f32[4,256], s32[])) -> pred[] {
+  %state.1 = (f32[4,256]{1,0}, s32[]) parameter(0)
+  %limit = s32[] constant(25)
+  ROOT %more.1 = pred[] compare(%state.1, %limit), direction=LT
+}
+
+ENTRY %main (x: f32[4,256], w: bf16[256,8]) -> f32[4,256] {
+  %x = f32[4,256]{1,0} parameter(0)
+  %w = bf16[256,8]{1,0:S(1)} parameter(1)
+  %zero = s32[] constant(0)
+  %start = (f32[4,256]{1,0}, s32[]) tuple(%x, %zero)
+  %loop = (f32[4,256]{1,0}, s32[]) while(%start), condition=%condition, body=%body KNOWN
+  %ys = f32[4,256]{1,0} get-tuple-element(%loop), index=0
+  %gemm = (f32[4,8]{1,0}, s8[999]{0}) custom-call(%ys, %w), custom_call_target="__cublas$gemm"
+  ROOT %copied = f32[4,256]{1,0} copy(%ys)
+}
+"""
+
+
+@pytest.mark.parametrize(
+    "text",
+    [PROGRAM.replace("KNOWN", ""), PROGRAM.replace(" KNOWN", ', backend_config={"known_trip_count":{"n":"25"}}')],
+)
+def test_a_loop_counts_as_often_as_it_runs(text):
+    """A row of an array is read and a row written; what a TPU holds on the chip, and a gemm's own room, are not."""
+    once = (KB + 4) + KB + (4 + 4)  # the row, its index, the row written; the counter
+    gemm, copied = 4 * KB + 4 * 8 * 4, 2 * 4 * KB
+    assert costs(text) == Costs(launches=52, fusions=25, in_loops=50, bytes=25 * once + gemm + copied)
+
+
+def test_a_loop_of_unknown_length_is_an_error():
+    for before, after in (("constant(25)", "parameter(1)"), ("direction=LT", "direction=NE")):
+        with pytest.raises(ValueError, match="how often a loop runs is not known"):
+            costs(PROGRAM.replace("KNOWN", "").replace(before, after))
+
+
+def test_the_page_shows_each_program_and_what_did_not_compile():
+    rows, text = report.load(RESULTS / "accelerators")["rows"], report.parts(RESULTS / "accelerators")["tables"]
+    counted = [row for row in rows if "why" not in row]
+    assert sum(line.startswith("| ") and line.endswith(" s |") for line in text.splitlines()) == len(counted)
+    assert all(row["why"] in text for row in rows if "why" in row)
+
+
+@pytest.mark.peers
+def test_programs_for_accelerators_stay_within_bounds(tmp_path, monkeypatch):
+    monkeypatch.delenv("XLA_FLAGS")  # of eight devices
+    accelerators.main(["--quick", "--out", str(tmp_path)])
+    claims = report.claims(tmp_path)
+    assert len(claims) == sum(map(len, report.LIMITS.values()))
+    assert [claim.text for claim in claims if not claim.holds] == [claim.text for claim in claims if claim.why]
