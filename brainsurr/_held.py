@@ -13,7 +13,6 @@ from . import _checks
 from ._arrays import as_parameter, is_number, variable_value, without_unit
 from ._bounds import initial_value, names_of, trained_intervals
 from ._following import is_on
-from ._kernel import promote_in_gradient_check
 from ._pytree import unflatten
 from ._surrogate import Surrogate
 from ._wrong_calls import AnswersWrongCalls
@@ -249,5 +248,5 @@ def first_state(neuron: Neuron, x: jax.Array, draw: Callable | None):
         return state
     leaves, structure = jax.tree.flatten(state)
     drawn = _checks.check_drawn_shape("carry_init", draw(leaves[0].shape), leaves[0].shape)
-    leaves[0] = promote_in_gradient_check(jnp.asarray(drawn, x.dtype))
+    leaves[0] = jnp.asarray(drawn, x.dtype)
     return jax.tree.unflatten(structure, leaves)

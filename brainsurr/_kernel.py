@@ -1,10 +1,6 @@
-"""The spike, thresholded or drawn, with the one custom derivative rule of the package; and its smooth pass."""
+"""The spike, thresholded or drawn, with the one custom derivative rule of the package."""
 
-import contextlib
-import dataclasses
 import functools
-from collections.abc import Iterator
-from contextvars import ContextVar
 from typing import Any
 
 import jax
@@ -14,7 +10,6 @@ from jax.custom_derivatives import SymbolicZero
 
 from ._arrays import as_float, as_real, is_negative, match_dtype_and_rank
 from ._checks import check_distribution, check_surrogate
-from ._watch import noticing
 
 
 def spike(x, surrogate, *, key=None):
@@ -82,13 +77,13 @@ def spike(x, surrogate, *, key=None):
       0.27 0.27
     """
     check_surrogate("surrogate", surrogate)
-    if (notice := noticing.get()) is not None:
-        notice(surrogate)
-    x = promote_in_gradient_check(as_float(x))
+    return spike_of(as_float(x), surrogate, key)
+
+
+def spike_of(x, surrogate, key):
+    """Return the spike of an array; a tool that is at work puts its own in this place."""
     if key is not None:
         check_distribution("surrogate", surrogate)
-    if _smooth.get() is not None:
-        surrogate = surrogate.replace(origin=True)
     surrogate._check_dtype(x.dtype)
     parameters, structure = jax.tree.flatten(surrogate)
     if [p for p in parameters if getattr(p, "ndim", 0)]:
@@ -222,50 +217,9 @@ def detached(s: Any) -> Any:
       >>> print(jax.grad(lambda v: v * (1 - bs.detached(f(v))))(0.5))
       0.0
     """
-    s, how = as_real(s, "s"), _smooth.get()
-    if how is not None:
-        how.has_detached_reset = True
-    return s if how is not None and how.attached else jax.lax.stop_gradient(s)
+    return stopped(as_real(s, "s"))
 
 
-@dataclasses.dataclass
-class Smooth:
-    """State of a smooth pass.
-
-    Attributes:
-      attached: whether to differentiate detached resets all the same.
-      has_detached_reset: whether there was a detached reset.
-    """
-
-    attached: bool = False
-    has_detached_reset: bool = False
-
-
-_smooth: ContextVar[Smooth | None] = ContextVar("smooth", default=None)
-
-
-@contextlib.contextmanager
-def smooth(how: Smooth) -> Iterator[None]:
-    """Replace every spike by its primitive and widen every incoming array to float64, until the block ends."""
-    token = _smooth.set(how)
-    try:
-        yield
-    finally:
-        _smooth.reset(token)
-
-
-def is_smooth_pass() -> bool:
-    """Return whether spikes are those of a smooth pass, the primitive of their surrogate."""
-    return _smooth.get() is not None
-
-
-def promote_in_gradient_check(tree: Any) -> Any:
-    """Return a tree as it is; in a smooth pass, with its floats cast to float64, and complex numbers likewise."""
-    return tree if _smooth.get() is None else jax.tree.map(promoted, tree)
-
-
-def promoted(x):
-    """Return an array with floats as float64, and complex numbers likewise; all else as it is."""
-    if not (isinstance(x, jax.Array) and jnp.issubdtype(x.dtype, jnp.inexact)):
-        return x
-    return x.astype(jnp.complex128 if jnp.iscomplexobj(x) else jnp.float64)
+def stopped(s):
+    """Stop the gradient of an array; a tool that is at work puts its own in this place."""
+    return jax.lax.stop_gradient(s)

@@ -11,11 +11,13 @@ import jax.numpy as jnp
 
 from .._arrays import as_real, as_scalar
 from .._checks import check_function
+from .._kernel import spike_of
+from .._replacing import replaced
 from .._report import Report, as_text, user_line
 from .._surrogate import Surrogate
-from .._watch import counting, noticing
 from ..neurons import Neuron, Recurrent
 from ..neurons._spikes import Watched, spike_fields, with_spike_functions
+from .mask import following_time
 from .probe import Use, gradient, measure
 from .report import LayerReport, judge, sentences
 
@@ -163,16 +165,14 @@ def examine(loss_fn, loss, mask, trace=jax.eval_shape, value_and_grad=gradient, 
 
         return wrapped
 
-    def notice(surrogate):
+    def notice(spike_of, x, surrogate, key):
         if not inside and not surrogate.origin:
             unseen[f"{type(surrogate).__name__} in {user_line()}"] = None
+        return spike_of(x, surrogate, key)
 
     def scalar(watch):
-        token = noticing.set(notice)
-        try:
+        with replaced({spike_of: notice}):
             return as_scalar(loss(outermost(watch)), "loss_fn")
-        finally:
-            noticing.reset(token)
 
     if mask is not None:
         mask = as_real(mask, "mask")
@@ -180,7 +180,7 @@ def examine(loss_fn, loss, mask, trace=jax.eval_shape, value_and_grad=gradient, 
             raise ValueError("expected mask to be true where an example has values, got one that is false everywhere")
         if mask.ndim < 2 or not bool(jnp.all((mask == 0) | (mask == 1))):
             raise ValueError(f"expected mask to be true or false for [time, batch], got {mask.dtype}{list(mask.shape)}")
-    with counting(None if mask is None else mask == 1):
+    with following_time(None if mask is None else mask == 1):
         value, sums, changes = measure(scalar, trace, value_and_grad)
     layers = judge(_rows({use: _report(sums[use], tried) for use, tried in changes.items()}))
     said = (

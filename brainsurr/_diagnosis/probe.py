@@ -11,8 +11,8 @@ import numpy as np
 from .._arrays import as_float
 from .._report import user_line
 from .._surrogate import Scaled, Surrogate
-from .._watch import counted
 from ..neurons._spikes import Drawn
+from .mask import counted
 
 
 def trials(spike_fn: Callable, random: bool) -> dict[str, Surrogate]:

@@ -10,9 +10,10 @@ import numpy as np
 from .._arrays import as_scalar
 from .._checks import check_function
 from .._diagnosis.probe import fresh_trace
-from .._kernel import Smooth, promoted, smooth
-from .program import casts_and_stops, steps, used
+from .._flow.derivatives import steps
+from .program import casts_and_stops, step_line, used
 from .report import Derived, GradientReport, Slope, judge, sentences
+from .smooth import Smooth, promoted, smooth
 
 _WIDTHS = 10.0 ** -np.arange(2, 9)
 OFFSETS = np.array([0.0, *(sign * n * width for width in _WIDTHS for n in (1, 2) for sign in (1, -1))])
@@ -93,6 +94,7 @@ def examine_gradients(loss_fn: Callable, values: Mapping[str, Any], loss: Callab
             program = _traced(scalar, values)
             back = _unless_undefined(jax.make_jaxpr(jax.grad(scalar)), values)[0]
             flat = _why_flat(scalar, values, program)
+            stepped = tuple(steps(program, step_line))
             value, measured = _measured(scalar, values)
             derived = _derived(scalar, values)
         attached: dict[str, Derived] = {}
@@ -105,7 +107,6 @@ def examine_gradients(loss_fn: Callable, values: Mapping[str, Any], loss: Callab
         name: judge(measured[name], derived[name], attached.get(name), value, bool(casts), flat[name])
         for name in values
     }
-    stepped = tuple(steps(program))
     return GradientReport(value, reports, sentences(reports, list(dict.fromkeys(casts)), stops, stepped), stepped)
 
 

@@ -15,7 +15,6 @@ _JAX = f"{Path(jax.__file__).parent}{os.sep}"
 
 # What may give fewer digits than it takes; a product does by its `preferred_element_type`.
 _CASTS = ("convert_element_type", "reduce_precision", "dot_general", "conv_general_dilated")
-_STEP_FUNCTIONS = ("sign", "round", "floor", "ceil")
 
 
 def used(program, names: Iterable[str]) -> set[str]:
@@ -49,47 +48,16 @@ def _inside(equation) -> Iterator:
                 yield inner
 
 
-def steps(program) -> list[str]:
-    """Return the lines of a user that make a step of what depends on an input: ``x >= 0`` as a float, a sign, rounding.
+def step_line(equation, calls=()) -> str:
+    """Return the line of a step of the user's, or that a neuron calls a function of jax as its spike function.
 
-    Those within a derivative rule of the user are left out.
+    Args:
+      equation: of the step.
+      calls: those that it is inside of, of which the last is the innermost.
     """
-    lines: dict[str, None] = {}
-
-    def walk(jaxpr, inputs):
-        depends = {id(var) for var, does in zip(jaxpr.invars, inputs, strict=True) if does}
-        for equation in jaxpr.eqns:
-            does = [id(var) in depends for var in equation.invars]
-            if any(does):
-                depends.update(map(id, equation.outvars))
-                name, given = equation.primitive.name, equation.invars[0].aval
-                is_float = jnp.issubdtype(equation.outvars[0].aval.dtype, jnp.inexact)
-                if is_float and (name in _STEP_FUNCTIONS or (name == "convert_element_type" and given.dtype == bool)):
-                    lines[_where(equation) or _in_place_of_a_surrogate(equation)] = None
-                for inner in () if name.startswith("custom_") else _inside(equation):
-                    n = len(inner.invars)
-                    flags = does[len(does) - n :]
-                    if name in ("scan", "while"):  # a carry may depend on what another input brought a step before
-                        of_steps = sum(map(_differ_in_shape, equation.invars[-n:], inner.invars))
-                        carries = len(inner.outvars) - sum(map(_differ_in_shape, equation.outvars, inner.outvars))
-                        end = n - of_steps
-                        flags[end - carries : end] = [True] * carries
-                    walk(inner, flags)
-
-    needed, _ = partial_eval.dce_jaxpr(program.jaxpr, [True])
-    walk(needed, [True] * len(needed.invars))
-    return list(filter(None, lines))
-
-
-def _in_place_of_a_surrogate(equation) -> str:
-    """Return that a neuron calls a function of jax as its spike function, or nothing."""
-    traceback = equation.source_info.traceback
-    called = [frame.function_name for frame in traceback.frames] if traceback else []
-    return "a spike function of jax" if "call_function" in called else ""
-
-
-def _differ_in_shape(outer, inner) -> bool:
-    return outer.aval.shape != inner.aval.shape
+    equations = [equation, *reversed(calls)]
+    called = [frame.function_name for frame in _frames(equations)]
+    return _where(*equations) or ("a spike function of jax" if "call_function" in called else "")
 
 
 def casts_and_stops(program) -> tuple[list[tuple[str, Any]], list[str]]:
@@ -112,12 +80,17 @@ def casts_and_stops(program) -> tuple[list[tuple[str, Any]], list[str]]:
     return list(casts), list(filter(None, stops))
 
 
-def _where(equation) -> str:
-    """Return the line that calls jax; nothing if that is one of brainsurr."""
-    traceback = equation.source_info.traceback
-    for frame in traceback.frames if traceback else ():
+def _where(*equations) -> str:
+    """Return the line that calls jax; nothing if that is one of brainsurr. What jit has kept knows no line outside."""
+    for frame in _frames(equations):
         if frame.file_name.startswith(_OURS):
             return ""
         if not frame.file_name.startswith(_JAX):
             return f"{Path(frame.file_name).name}:{frame.line_num}"
     return ""
+
+
+def _frames(equations) -> Iterator:
+    for equation in equations:
+        traceback = equation.source_info.traceback
+        yield from traceback.frames if traceback else ()

@@ -73,7 +73,8 @@ class GradientReport(Report[ParameterGradient]):
       loss: that of the smooth network.
       parameters: the numbers by name.
       sentences: where the numbers part, and what it may be.
-      steps: lines, ``file:line``, that make a step of what depends on a parameter, through which no gradient passes.
+      steps: lines, ``file:line``, that make a step of what depends on a parameter, through which no gradient passes,
+        and whose result is added to something, or multiplied by what it was not computed from.
     """
 
     _measured: ClassVar[str] = "parameters"
@@ -169,8 +170,9 @@ def sentences(reports: Mapping[str, ParameterGradient], casts: list, stops: list
             said.append(text.format(**facts))
     if steps:
         said.append(
-            f"No gradient passes the step in {_listed(list(steps))}, such as x >= 0 as a float. Make a spike function "
-            "a surrogate, such as brainsurr.Arctan(2.0); if it is meant, as x * (x > 0), write jnp.where(x > 0, x, 0)."
+            f"No gradient passes the step in {_listed(list(steps))}, such as x >= 0 as a float, and what comes out of "
+            "it is added to something, or multiplied by a weight. Make a spike function a surrogate, such as "
+            "brainsurr.Arctan(2.0); if it is meant, put a stop_gradient around it."
         )
     for mode in ("reverse", "forward"):
         if any(getattr(report, mode) is None for report in reports.values()):

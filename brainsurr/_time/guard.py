@@ -1,7 +1,6 @@
-"""Trials of layers without a state: each treats an example of a batch alone, and within `unroll` a time step too."""
+"""Layers without a state: each treats an example of a batch alone, and within `unroll` a time step too."""
 
 import contextlib
-import hashlib
 import math
 import weakref
 from collections.abc import Callable, Iterator
@@ -13,14 +12,14 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from .._watch import counting
+from .._flow.axes import mixing
+from .._flow.factors import BATCH, TIME
 
 # The number of time steps on which layers are tried: 0 outside of `unroll`, None inside of a trial.
 _steps: ContextVar[int | None] = ContextVar("steps", default=0)
 _MAX_INPUT_SIZE = 2**20  # of the random inputs of one trial; at least four steps are tried
 _MAX_BATCH_SIZE = 2**18  # of those of one step, of as many examples as there is room for
 _MAX_PARAMETERS = 2**26  # of a layer: random ones are drawn in their place
-_verdicts: dict[Any, bool] = {}  # by program
 _passed: weakref.WeakKeyDictionary[Any, set[Any]] = weakref.WeakKeyDictionary()  # inputs that a layer was called with
 
 _INSTEAD = (
@@ -48,11 +47,12 @@ def name_of(layer: Any) -> str:
 def check_alone(index: int, layer: Any, as_function: Callable[[Any], Callable | None], xs: Any, mixes_examples: bool):
     """Raise a ValueError if a layer without a state mixes examples, or within `unroll` time steps.
 
-    Run the layer on random inputs, apart from the program that is being traced: its output for an example must not
-    depend on its input for another. Within `unroll`, likewise for time steps, and equal inputs at all steps must give
-    equal outputs. Skip a layer that can't be run separately, has side effects or very many parameters, takes anything
-    but an array, or runs on a mesh with explicit or manual axes or in a ``vmap`` of the network. Outside of a trace, a
-    layer is tried on each kind of input once.
+    Follow time and batch through its program. Where that does not tell, run the layer on random inputs, apart from the
+    program that is being traced: its output for an example must not depend on its input for another. Within `unroll`,
+    likewise for time steps, and equal inputs at all steps must give equal outputs. Skip a layer that can't be run
+    separately, takes anything but an array, or runs on a mesh with explicit or manual axes or in a ``vmap`` of the
+    network, and in a trial one that has side effects or very many parameters. Outside of a trace, a layer is checked on
+    each kind of input once.
 
     Args:
       index: the position of the layer in its network.
@@ -77,24 +77,29 @@ def check_alone(index: int, layer: Any, as_function: Callable[[Any], Callable | 
                 "of its broadcast_dims"
             )
         return
-    with trying_stateless_layers(None), counting(None):  # a network inside of the layer is part of it
+    with trying_stateless_layers(None):  # a network inside of the layer is part of it
         function = as_function(layer)
         if function is None:
             return
         (time, batch), shape = (*xs.shape[:2], 1)[:2], xs.shape[2:]
-        if steps > 1:
+        axes = [TIME] * (steps > 1) + [BATCH] * (batched and batch > 1)
+        verdicts = _read(function, (steps if steps > 1 else time, *xs.shape[1:]), xs.dtype, axes)
+        if steps > 1 and verdicts[TIME] is None:
             # A single example is fast, but a layer may differ between batch sizes: confirm with the actual one.
             alone = xs.ndim > 2 and _mixes(0, function, (steps, 1, *shape), xs.dtype) is False
-            if not alone and _mixes(0, function, (steps, *xs.shape[1:]), xs.dtype):
-                raise ValueError(
-                    f"{name} has no state, but its output at one time step depends on other steps, or on the position "
-                    "in time, so unroll would give other numbers than the network itself. Expected it to process each "
-                    "time step separately; keep what it needs of earlier steps in a state"
-                )
-        few = min(batch, max(2, _MAX_BATCH_SIZE // max(1, math.prod(shape))))
-        sizes = dict.fromkeys([(1, few), (1, batch), (time, few), (time, batch)]) if batched and batch != 1 else ()
-        verdicts = (_mixes(1, function, (*size, *shape), xs.dtype) for size in sizes)
-        if next((verdict for verdict in verdicts if verdict is not None), False):
+            verdicts[TIME] = not alone and _mixes(0, function, (steps, *xs.shape[1:]), xs.dtype)
+        if verdicts.get(TIME):
+            raise ValueError(
+                f"{name} has no state, but its output at one time step depends on other steps, or on the position "
+                "in time, so unroll would give other numbers than the network itself. Expected it to process each "
+                "time step separately; keep what it needs of earlier steps in a state"
+            )
+        if BATCH in axes and verdicts[BATCH] is None:
+            few = min(batch, max(2, _MAX_BATCH_SIZE // max(1, math.prod(shape))))
+            sizes = dict.fromkeys([(1, few), (1, batch), (time, few), (time, batch)])
+            tried = (_mixes(1, function, (*size, *shape), xs.dtype) for size in sizes)
+            verdicts[BATCH] = next((verdict for verdict in tried if verdict is not None), False)
+        if verdicts.get(BATCH):
             raise ValueError(
                 f"{name} mixes the examples of a batch: its output for one depends on others, where xs is [time, "
                 f"batch, features]. {_INSTEAD}"
@@ -110,6 +115,14 @@ def _passed_by(layer: Any, xs: Any) -> set[Any]:
         return _passed.setdefault(layer, set())
     except TypeError:  # a module of linen with a list in it has no hash
         return set()
+
+
+def _read(function: Callable, shape: tuple[int, ...], dtype, axes) -> dict[str, bool | None]:
+    """Return for each axis whether a function mixes its entries, by its program; None if that does not tell."""
+    try:
+        return mixing(jax.make_jaxpr(function)(jax.ShapeDtypeStruct(shape, dtype)), shape, axes)
+    except Exception:  # a user's code may raise anything when it runs separately
+        return dict.fromkeys(axes)
 
 
 def _mixes(axis: int, function: Callable, shape: tuple[int, ...], dtype) -> bool | None:
@@ -128,36 +141,23 @@ def _mixes(axis: int, function: Callable, shape: tuple[int, ...], dtype) -> bool
 def _verdict(axis, program, constants, shape, dtype) -> bool:
     from jax.extend.core import ClosedJaxpr, jaxpr_as_fun  # here: it takes as long to import as all of brainsurr
 
-    text, size = str(program), sum(jax.typeof(constant).size for constant in constants)
-    if program.effects or size > _MAX_PARAMETERS:
+    if program.effects or sum(jax.typeof(constant).size for constant in constants) > _MAX_PARAMETERS:
         return False
-    key = axis, text, str(dtype), tuple(map(_constant_key, constants))
-    if key not in _verdicts:
-        rng = np.random.default_rng(0)
-        # Normal numbers; then spikes, many and few, for a layer with a threshold on the rate over time.
-        numbers = [rng.standard_normal(shape, np.float32) for _ in range(2)]
-        spikes = [(rng.random(shape, np.float32) < rate).astype(np.float32) for rate in (0.9, 0.1)]
+    rng = np.random.default_rng(0)
+    # Normal numbers; then spikes, many and few, for a layer with a threshold on the rate over time.
+    numbers = [rng.standard_normal(shape, np.float32) for _ in range(2)]
+    spikes = [(rng.random(shape, np.float32) < rate).astype(np.float32) for rate in (0.9, 0.1)]
 
-        @jax.jit
-        def outputs(constants, xs):
-            xs = xs > 0 if dtype == jnp.bool_ else xs.astype(dtype)
-            ys = jaxpr_as_fun(ClosedJaxpr(program, constants))(xs)
-            return [y for y in ys if y.ndim > axis and y.shape[:1] == shape[:1]]
+    @jax.jit
+    def outputs(constants, xs):
+        xs = xs > 0 if dtype == jnp.bool_ else xs.astype(dtype)
+        ys = jaxpr_as_fun(ClosedJaxpr(program, constants))(xs)
+        return [y for y in ys if y.ndim > axis and y.shape[:1] == shape[:1]]
 
-        with jax.ensure_compile_time_eval():
-            run = partial(outputs, [_stand_in(constant, rng) for constant in constants])
-            draws = "random_bits" in text
-            verdict = any(_looks_across(axis, run, a, b, draws) for a, b in (numbers, spikes))
-        if len(_verdicts) > 999:
-            _verdicts.clear()
-        _verdicts[key] = verdict
-    return _verdicts[key]
-
-
-def _constant_key(constant):
-    aval = jax.typeof(constant)
-    known = not isinstance(constant, jax.core.Tracer) and not _is_replaced(aval.dtype)
-    return str(aval), hashlib.sha256(np.asarray(constant).tobytes()).digest() if known else None
+    with jax.ensure_compile_time_eval():
+        run = partial(outputs, [_stand_in(constant, rng) for constant in constants])
+        draws = "random_bits" in str(program)
+        return any(_looks_across(axis, run, a, b, draws) for a, b in (numbers, spikes))
 
 
 def _is_replaced(dtype) -> bool:

@@ -15,9 +15,7 @@ from .._arrays import as_float
 from .._checks import check_flag, check_input_shape, hint_to_call, is_function
 from .._following import following
 from .._held import HoldsNeuron, HoldsSurrogate
-from .._kernel import is_smooth_pass, promote_in_gradient_check
 from .._surrogate import Surrogate
-from .._watch import counting
 from ..neurons import ALIF, BHRF, BRF, LIF, RF, Neuron, SlidingPSN, Synaptic
 from .guard import check_alone, name_of
 
@@ -73,7 +71,7 @@ def cell_inside(layer: Any) -> Any:
 def call_layer(layer: Any, carry, xs):
     """Call a layer on a stretch of time; return its carry and outputs. A layer without a state leaves its carry."""
     if cell_inside(layer) is not None:
-        return layer(xs, initial_carry=promote_in_gradient_check(carry), return_carry=True)
+        return layer(xs, initial_carry=carry, return_carry=True)
     return layer(carry, xs) if is_stateful(layer) else (carry, layer(xs))
 
 
@@ -114,7 +112,7 @@ def first_carries(layers, input_shape: tuple[int, ...], start: Callable, outputs
     carries: list[Any] = []
     xs: Any = jax.ShapeDtypeStruct((1, *check_input_shape("SpikingSequential", None, input_shape)), jnp.float32)
     for i, layer in enumerate(layers):
-        with named(i, layer, xs), counting(None):
+        with named(i, layer, xs):
             if not hasattr(xs, "shape") and is_stateful(layer):
                 got = type(xs).__name__
                 raise TypeError(f"SpikingSequential: expected layers to give an array to the next, got {got}")
@@ -168,6 +166,11 @@ def is_in_one_block(xs) -> bool:
     return jax.device_count() == 1 and kinds <= {AxisType.Auto}
 
 
+def treats_images_alone(convolution: Any, xs) -> bool:
+    """Return whether a convolution of flax makes one axis of time and batch: it has an image for each of both."""
+    return getattr(xs, "ndim", 0) > np.size(convolution.kernel_size) + 2 and not functions_replaced(convolution)
+
+
 def gathers_the_batch(convolution: Any, xs) -> bool:
     """Return whether a convolution makes one axis of time and batch where devices may share the batch."""
     return getattr(xs, "ndim", 0) > np.size(convolution.kernel_size) + 2 and not is_in_one_block(xs)
@@ -193,7 +196,7 @@ def gives_spikes(layer: Any) -> bool:
         layer = layer.spike_fn  # type: ignore[attr-defined]
     surrogate = layer.template if isinstance(layer, HoldsSurrogate) and is_ours(layer) else layer
     has_own_call = type(surrogate).__call__ is not Surrogate.__call__
-    return isinstance(surrogate, Surrogate) and not (has_own_call or surrogate.origin or is_smooth_pass())
+    return isinstance(surrogate, Surrogate) and not (has_own_call or surrogate.origin)
 
 
 def apply_layers(
@@ -236,7 +239,7 @@ def apply_layers(
     for index, (layer, before) in enumerate(zip(layers, carry, strict=True)):
         product = as_product(layer)
         fires = isinstance(layer, Surrogate) or getattr(type(layer), "fires", False)
-        if product is None and not fires:
+        if product is None and not fires and not (is_convolution(layer) and treats_images_alone(layer, xs)):
             check_alone(index, layer, as_function, xs, net.mixes_examples)
         multiplies = product is not None or is_convolution(layer)
         with named(index, layer, xs), following(net.events) as follows:

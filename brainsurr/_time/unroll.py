@@ -11,9 +11,7 @@ import jax.numpy as jnp
 
 from .._arrays import as_array
 from .._checks import check_function, check_word, is_integer, shapes
-from .._kernel import promote_in_gradient_check
 from .._scan import by_platform, scan
-from .._watch import counted_in, counting
 from .guard import trying_stateless_layers
 from .reductions import REDUCTIONS
 
@@ -131,38 +129,30 @@ def unroll_blocks(transforms: Transforms, block, carry, xs, block_size, remat, r
     for word in words:
         check_word("reduce", word, tuple(REDUCTIONS))
     check_function("block", block)
-    carry, xs = _as_arrays("carry", carry), _as_arrays("xs", xs)
+    carry, xs = as_arrays("carry", carry), as_arrays("xs", xs)
     steps = _steps("xs", xs)
     if any(words) and not steps:
         raise ValueError(f"reduce={reduce!r} over zero time steps is undefined")
     size = _block_size(block_size, xs, steps)
 
     # A new function at each call: jax caches by identity, and the weights of a module may have changed.
-    def block_and_reduce(block, carry, inputs):
-        xs, mask = inputs
-        with counting(mask):
-            returned = block(carry, xs)
-        if not isinstance(returned, (tuple, list)) or len(returned) != 2:
-            raise TypeError(f"expected block to return a carry and outputs, got {type(returned).__name__}")
-        carry, ys = returned
-        steps = len(jax.tree.leaves(xs)[0])
-        if _steps("the outputs of block", ys) != steps:
-            raise ValueError(f"expected block to give an output for each of {steps} steps, got {shapes(ys)}")
-        return promote_in_gradient_check(carry), _reduced(words, places, ys)
+    def block_and_reduce(block, carry, xs):
+        carry, ys = outputs_of(block, carry, xs)
+        return carry, _reduced(words, places, ys)
 
     if remat != "none":
         policy = _products_saveable if remat == "dots" else None
         block_and_reduce = transforms.checkpoint(block_and_reduce, policy=policy, prevent_cse=False)
 
-    blocks, inputs = steps // size if size < steps else 0, (xs, counted_in(steps))
+    blocks = steps // size if size < steps else 0
     parts = []  # of the blocks of equal length, and of the rest
     if blocks:
-        whole = jax.tree.map(lambda x: x[: blocks * size].reshape(blocks, size, *x.shape[1:]), inputs)
+        whole = jax.tree.map(lambda x: x[: blocks * size].reshape(blocks, size, *x.shape[1:]), xs)
         with trying_stateless_layers(min(steps, max(2 * size, 32))):
             carry, stacked = transforms.scan(block_and_reduce, block, carry, whole, by_platform(size))
         parts.append(stacked)
     if blocks * size < steps or not blocks:
-        carry, rest = block_and_reduce(block, carry, jax.tree.map(lambda x: x[blocks * size :], inputs))
+        carry, rest = block_and_reduce(block, carry, jax.tree.map(lambda x: x[blocks * size :], xs))
         parts.append(jax.tree.map(lambda kept: kept[None], rest))
 
     def combine(*parts):
@@ -171,16 +161,27 @@ def unroll_blocks(transforms: Transforms, block, carry, xs, block_size, remat, r
     return carry, jax.tree.map(combine, *parts, is_leaf=lambda node: isinstance(node, _Part))
 
 
+def outputs_of(block, carry, xs):
+    """Return the carry and the outputs of a block, a pair with an output for each step."""
+    returned = block(carry, xs)
+    if not isinstance(returned, (tuple, list)) or len(returned) != 2:
+        raise TypeError(f"expected block to return a carry and outputs, got {type(returned).__name__}")
+    steps = len(jax.tree.leaves(xs)[0])
+    if _steps("the outputs of block", returned[1]) != steps:
+        raise ValueError(f"expected block to give an output for each of {steps} steps, got {shapes(returned[1])}")
+    return returned
+
+
 def _products_saveable(primitive, *args, **params) -> bool:
     """Return whether an operation is a product, one of `brainsurr.events` too."""
     return primitive.name == "events_product" or jax.checkpoint_policies.dots_saveable(primitive, *args, **params)
 
 
-def _as_arrays(name: str, tree):
-    """Return a tree of arrays, of float64 in a smooth pass."""
+def as_arrays(name: str, tree):
+    """Return a tree of arrays."""
     if [leaf for leaf in jax.tree.leaves(tree) if not isinstance(leaf, jax.Array)]:
         tree = jax.tree.map(lambda x: as_array(x, name), tree)
-    return promote_in_gradient_check(tree)
+    return tree
 
 
 def _reduced(words, places, ys):

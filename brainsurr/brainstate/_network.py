@@ -24,11 +24,12 @@ class SpikingSequential(AnswersWrongCalls, nn.Module):
     along the wrong axis: ``xs = jnp.swapaxes(xs, 0, 1)`` turns it around.
 
     A layer without a state must treat each example of the batch alone, and each time step, all in the same way; one
-    that needs earlier steps keeps a state, such as a ``HiddenState``. While it is traced, a network tries such
-    layers on random numbers and on spikes, and raises an error for one that mixes examples; within `unroll`, for
-    one that mixes time steps too. It does not see mixing that shows with other values alone, and does not try
-    layers that take a dictionary or can't run separately, those of a module of your own outside of a
-    `SpikingSequential`, or any on a mesh with explicit or manual axes.
+    that needs earlier steps keeps a state, such as a ``HiddenState``. A network follows time and batch through the
+    program of such a layer, and raises an error for one that mixes examples; within `unroll`, for one that mixes
+    time steps too. Where the program does not tell, it tries the layer on random numbers and on spikes, and does
+    not see mixing that shows with other values alone. It does not check layers that take a dictionary or can't run
+    separately, those of a module of your own outside of a `SpikingSequential`, or any on a mesh with explicit or
+    manual axes.
 
     Inputs become real numbers, so put an ``Embedding`` before the network; spikes can be uint8 or bool, which `unroll`
     keeps, but for one block at a time.

@@ -12,8 +12,8 @@ from .._checks import check_kind
 from .._diagnosis import Diagnosis, examine, layer_name, watching
 from .._gradients import examine_gradients
 from .._gradients.report import GradientReport
+from .._gradients.smooth import promoted
 from .._held import HoldsNeuron, HoldsSurrogate
-from .._kernel import promote_in_gradient_check
 from ._activation import states_kept
 
 
@@ -103,7 +103,7 @@ def check_gradients(net: nn.Module, loss_fn: Callable[[], Any]) -> GradientRepor
         with states_kept(), brainstate.environ.context(precision=64):
             for name, state in states.items():
                 state.value = jax.tree_util.tree_map_with_path(
-                    lambda path, leaf, name=name: values.get(_leaf_name(name, path), promote_in_gradient_check(leaf)),
+                    lambda path, leaf, name=name: values.get(_leaf_name(name, path), promoted(leaf)),
                     state.value,
                 )
             return loss_fn()

@@ -13,12 +13,10 @@ import numpy as np
 from .._arrays import as_float, as_real, has_unit, is_number
 from .._bounds import check_inside
 from .._checks import check_function, hint_to_surrogate, shapes
-from .._kernel import promote_in_gradient_check
 from .._pytree import tuples
 from .._scan import by_platform, scan, typed_like
 from .._surrogate import Surrogate
 from .._value import Value, cache_by_class
-from .._watch import counted_in, counting
 from ._spikes import Drawn, Watched, all_spike_functions, draw_each, drawn, spike_fields, spike_functions
 
 
@@ -88,7 +86,7 @@ class Neuron(Value):
         cls._decays = tuple(dict.fromkeys(name for base in cls.__mro__ for name in vars(base).get("_decays", ())))
         # A count, say of refractory steps, is static: it may be the length of a loop.
         cls._always_static |= {name for base in cls.__mro__ for name, n in vars(base).items() if type(n) is int}
-        for name, call in (("initial_state", _first_state), ("step", _one_step)):
+        for name, call in (("initial_state", "make_first_state"), ("step", "take_one_step")):
             if name in vars(cls):
                 setattr(cls, name, _checked(name, getattr(cls, name), call))
 
@@ -250,7 +248,7 @@ def run(neuron: Neuron, state, xs, host_scan: Callable = scan) -> tuple[Any, jax
       xs: ``[time, ..., features]``.
       host_scan: the scan of a framework, used where a function among the fields may read or write its state.
     """
-    xs = promote_in_gradient_check(neuron._as_input(xs, "xs"))
+    xs = neuron._as_input(xs, "xs")
     if not xs.ndim:
         raise ValueError("expected xs to be an array [time, ..., features], got a single number")
     leaves, structure = jax.tree.flatten(neuron)
@@ -263,24 +261,23 @@ def run(neuron: Neuron, state, xs, host_scan: Callable = scan) -> tuple[Any, jax
     functions = all_spike_functions(neuron)
     draws = Drawn in [type(f.function if isinstance(f, Watched) else f) for f in functions]
     if [f for f in functions if not isinstance(f, Surrogate | Drawn)]:
-        return _over_time(neuron, draws, state, xs, host_scan, counted_in(len(xs)))
+        return _over_time(neuron, draws, state, xs, host_scan)
     # Outside of jit, a scan compiles for each new function and keeps the program. So all numbers of a neuron are
     # arguments of one function: a new value neither compiles again nor fills the cache.
     return _compiled(structure, draws, leaves, state, xs)
 
 
-def _over_time(neuron, draws, state, xs, host_scan, mask=None):
+def _over_time(neuron, draws, state, xs, host_scan):
     if not draws and type(neuron).over_time is not Neuron.over_time:
         return neuron.over_time(state, xs)
     # The keys of all steps are an input of the scan: it carries none, and a step that is computed again draws the same.
     keys, with_keys = draw_each(neuron, len(xs)) if draws else ([], lambda keys: neuron)
 
     def step(state, inputs):
-        x, keys, mask = inputs
-        with counting(mask):
-            return with_keys(keys)._advance(state, x)
+        x, keys = inputs
+        return with_keys(keys)._advance(state, x)
 
-    return host_scan(step, state, (xs, keys, mask), unroll=by_platform())
+    return host_scan(step, state, (xs, keys), unroll=by_platform())
 
 
 @functools.partial(jax.jit, static_argnums=(0, 1), inline=True)
@@ -289,7 +286,7 @@ def _compiled(structure, draws, leaves, state, xs):
 
 
 def as_state(neuron: Neuron, structure, state, shape: tuple[int, ...]):
-    """Return a state as arrays, of float64 in a smooth pass; a ValueError unless it is one for such inputs.
+    """Return a state as arrays; a ValueError unless it is one for such inputs.
 
     Args:
       neuron: whose state it is.
@@ -315,7 +312,7 @@ def as_state(neuron: Neuron, structure, state, shape: tuple[int, ...]):
             "initialize_carry((batch, features)) (brainstate: init_state(batch_size); a neuron by "
             "itself: initial_state(xs[0]))"
         )
-    return promote_in_gradient_check(jax.tree.unflatten(wanted, leaves))
+    return jax.tree.unflatten(wanted, leaves)
 
 
 _expected: dict[Any, Any] = {}
@@ -359,25 +356,25 @@ def check_class(cls):
             )
 
 
-def _checked(name: str, method: Callable, call: Callable) -> Callable:
-    """Wrap a method: ``call(self, method, *args)`` in its place, but not where that of a subclass calls it."""
+def _checked(name: str, method: Callable, call: str) -> Callable:
+    """Wrap a method: ``call(self, method, *args)`` of this module in its place, but not where a subclass calls it."""
 
     @functools.wraps(method)
     def wrapped(self, *args, **kwargs):
         if getattr(type(self), name) is not wrapped:
             return method(self, *args, **kwargs)
-        return call(self, method, *args, **kwargs)
+        return globals()[call](self, method, *args, **kwargs)
 
     wrapped.alone = method  # type: ignore[attr-defined]
     return wrapped
 
 
-def _first_state(self, initial_state, x):
+def make_first_state(self, initial_state, x):
     """Make the first state of an array; each array of it has a name."""
     owner = type(self).__name__
     if isinstance(x, tuple | list):
         raise TypeError(f"{owner}: expected x to be the input of one step, got {x!r}: write jnp.zeros({x!r})")
-    x = promote_in_gradient_check(self._as_input(x, "x"))
+    x = self._as_input(x, "x")
     self._check_dtype(owner, x.dtype)
     state, names = initial_state(self, x), self.states
     arrays = len(jax.tree.leaves(state))
@@ -387,12 +384,12 @@ def _first_state(self, initial_state, x):
             f"{owner}: expected states to have {need}, one for each array of its state, such as "
             f"states = {tuple('vuwabcde'[:arrays])}, got {names!r}"
         )
-    return promote_in_gradient_check(state)
+    return state
 
 
-def _one_step(self, step, state, x):
+def take_one_step(self, step, state, x):
     """Take one step from a state that is checked, in its dtype."""
-    x = promote_in_gradient_check(self._as_input(x, "x"))
+    x = self._as_input(x, "x")
     return self._advance(as_state(self, jax.tree.structure(self), state, x.shape), x)
 
 

@@ -10,8 +10,8 @@ from .._checks import check_kind
 from .._diagnosis import Diagnosis, examine, layer_name, watching
 from .._gradients import examine_gradients
 from .._gradients.report import GradientReport
+from .._gradients.smooth import promoted
 from .._held import HoldsNeuron, HoldsSurrogate
-from .._kernel import promote_in_gradient_check
 
 
 def diagnose(net: nnx.Module, loss_fn: Callable[[Any], Any], *, mask: Any = None) -> Diagnosis:
@@ -90,7 +90,7 @@ def check_gradients(net: nnx.Module, loss_fn: Callable[[Any], Any]) -> GradientR
         copy = nnx.clone(net)  # here, so that its variables belong to the trace that may write them
         for path, variable in _variables(copy):
             name = layer_name(path, variable)
-            variable.set_value(values[name] if name in values else promote_in_gradient_check(variable.get_value()))
+            variable.set_value(values[name] if name in values else promoted(variable.get_value()))
         return loss_fn(copy)
 
     params = {layer_name(path, v): v.get_value() for path, v in _variables(net) if isinstance(v, nnx.Param)}

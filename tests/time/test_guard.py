@@ -1,6 +1,7 @@
 """Within `unroll`, a layer without a state may not mix time steps; and which layers the guard does not see."""
 
 import functools
+import logging
 import re
 
 import brainstate
@@ -11,6 +12,7 @@ import pytest
 from cases import HALF, all_but, each_value_once, first_quick, label
 from flax import linen, nnx
 
+from brainsurr import Arctan
 from brainsurr import nnx as bn
 from brainsurr._time import guard
 from tools.frameworks import HOSTS, Brainstate, Linen, Nnx
@@ -122,15 +124,61 @@ def test_a_module_with_weights_that_mixes_time_is_refused(host, sequence, jit):
         run(host, sequence(centre), jit, block_size=5)
 
 
+def compiled(run):
+    """The names of the programs that are compiled while a function is traced."""
+    names = []
+
+    class Listener(logging.Handler):
+        def emit(self, record):
+            if "Compiling" in record.getMessage():
+                names.append(record.getMessage())
+
+    listener, logger = Listener(), logging.getLogger("jax")
+    logger.addHandler(listener)
+    try:
+        with jax.log_compiles():
+            jax.clear_caches()
+            jax.jit(run).trace()
+    finally:
+        logger.removeHandler(listener)
+    return names
+
+
+def images(host):
+    """Three convolutions, with pools, a mask and layers of neurons between."""
+    rngs, snn = nnx.Rngs(0), host.layers
+    if host is Nnx:
+        convs = [nnx.Conv(*sizes, (3, 3), rngs=rngs) for sizes in ((2, 4), (4, 4), (4, 8))]
+        dropout = nnx.Dropout(0.2, deterministic=True)
+    elif host is Linen:
+        convs, dropout = [linen.Conv(size, (3, 3)) for size in (4, 4, 8)], linen.Dropout(0.2, deterministic=True)
+    else:
+        shapes = ((8, 8, 2), 4), ((4, 4, 4), 4), ((2, 2, 4), 8)
+        convs = [jax.vmap(brainstate.nn.Conv2d(shape, size, 3)) for shape, size in shapes]  # of four axes alone
+        dropout = brainstate.nn.Dropout(0.8)
+    pool = lambda xs: nnx.max_pool(xs, (2, 2), (2, 2))  # noqa: E731
+    first, second, third = convs
+    rest = [lambda xs: xs.reshape(*xs.shape[:2], -1), dropout, host.dense(32, F, rngs), snn.LI(F)]
+    spikes = [snn.LIF(size) if host is not Brainstate else Arctan(2.0) for size in (4, 4, 8)]
+    return [first, spikes[0], pool, second, spikes[1], pool, third, spikes[2], *rest]
+
+
 @hosts
-def test_a_product_of_the_framework_is_not_tried(host, monkeypatch):
-    """A trial compiles the layer, which takes as long as all else in the trace of a network."""
-    tried = []
-    monkeypatch.setattr(guard, "_mixes", lambda *args: tried.append(args) or False)
-    run(host, host.dense(F, F, nnx.Rngs(0)), block_size=5)
-    others = len(tried)
-    run(host, scale, block_size=5)
-    assert len(tried) > 2 * others
+@pytest.mark.parametrize("options", [{}, {"block_size": 5}], ids=str)
+def test_nothing_is_compiled_while_a_network_of_the_framework_is_traced(host, options, monkeypatch):
+    monkeypatch.setattr(guard, "_mixes", lambda *args: pytest.fail("a layer was tried"))
+    shape = (B, 8, 8, 2)
+    with brainstate.environ.context(fit=False):
+        params, start, apply, _ = host.pure(host.layers.SpikingSequential(images(host)), shape)
+        xs, carry = jnp.ones((T, *shape)), start(shape)
+        assert not compiled(lambda: apply(params, carry, xs, **options)[1])
+
+
+def test_a_layer_that_is_tried_is_compiled():
+    """So the count above is not 0 for want of counting."""
+    net = bn.SpikingSequential([lambda xs: jnp.roll(jnp.roll(xs, 1, axis=1), -1, axis=1), bn.LIF(F)])
+    carry = net.initialize_carry((B, F))
+    assert compiled(lambda: net(carry, XS)[1])
 
 
 def test_a_product_whose_function_is_replaced_is_tried():
@@ -182,8 +230,21 @@ def test_in_half_precision(dtype):
         bn.unroll(net, net.initialize_carry((B, F)), XS.astype(dtype), block_size=4)
 
 
+SEEN = [
+    (0, gate_by_rate, True),
+    (0, scale, False),
+    (1, lambda xs: xs[:, 1:] + xs[:, :-1], True),  # another number of examples
+    (1, lambda xs: xs[:, :2], False),
+]
+
+
+@pytest.mark.parametrize(("axis", "layer", "mixes"), SEEN)
+def test_what_a_trial_shows(axis, layer, mixes):
+    assert guard._mixes(axis, layer, XS.shape, XS.dtype) == mixes
+
+
 def test_what_the_guard_does_not_see():
-    """Side effects are not caused twice, and what fails on other inputs than its own goes unchecked."""
+    """What fails on other inputs than its own; side effects are not caused twice, whether or not it is refused."""
     printed = []
 
     def prints(xs):
@@ -195,11 +256,14 @@ def test_what_the_guard_does_not_see():
             raise NotImplementedError
         return centre(xs)
 
-    for layer in (prints, of_few_steps):
-        net = bn.SpikingSequential([layer, bn.LIF(F)], mixes_examples=True)
+    net = bn.SpikingSequential([of_few_steps, bn.LIF(F)], mixes_examples=True)
+    bn.unroll(net, net.initialize_carry((B, F)), XS, block_size=4)
+    net = bn.SpikingSequential([prints, bn.LIF(F)], mixes_examples=True)
+    with pytest.raises(ValueError, match="prints, has no state"):
         bn.unroll(net, net.initialize_carry((B, F)), XS, block_size=4)
+    net(net.initialize_carry((B, F)), XS)
     jax.effects_barrier()
-    assert len(printed) == T // 4
+    assert len(printed) == 1
 
 
 # Examples of a batch --------------------------------------------------------------------------------------------------

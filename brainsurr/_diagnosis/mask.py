@@ -1,0 +1,82 @@
+"""The mask of `diagnose`: which values are counted, of the time steps that run now."""
+
+import contextlib
+from collections.abc import Callable, Iterator
+from contextvars import ContextVar
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+from .._replacing import replaced
+from .._scan import scan
+from .._time.guard import check_alone
+from .._time.sequential import first_carries
+from .._time.unroll import outputs_of, unroll_blocks
+from ..neurons._neuron import run
+
+counted: ContextVar[Any] = ContextVar("counted", default=None)
+
+
+@contextlib.contextmanager
+def counting(mask: jax.Array | None) -> Iterator[None]:
+    """Count the values where a mask is true, ``[time, batch]`` or of one step, until the block ends."""
+    token = counted.set(mask)
+    try:
+        yield
+    finally:
+        counted.reset(token)
+
+
+@contextlib.contextmanager
+def following_time(mask: jax.Array | None) -> Iterator[None]:
+    """Count the values where a mask is true, which loops over time take step by step, until the block ends."""
+    loops: dict[Callable, Callable] = {run: _run, unroll_blocks: _in_blocks, outputs_of: _of_a_block}
+    loops |= dict.fromkeys((first_carries, check_alone), _uncounted)
+    with counting(mask), replaced({} if mask is None else loops):
+        yield
+
+
+def _counted_in(xs) -> jax.Array | None:
+    """Return the mask for a loop over the leading axis of a tree, or raise a ValueError if it is for others."""
+    mask, lengths = counted.get(), [jnp.shape(leaf)[:1] for leaf in jax.tree.leaves(xs)]
+    if mask is not None and lengths and mask.shape[:1] != lengths[0]:
+        steps = lengths[0][0] if lengths[0] else "no"
+        raise ValueError(f"diagnose: expected a mask [time, batch] for {steps} time steps, got shape {mask.shape}")
+    return mask if lengths else None
+
+
+class _Masked(NamedTuple):
+    """Inputs of time steps, and the mask of these."""
+
+    xs: Any
+    mask: Any
+
+
+def _run(run, neuron, state, xs, host_scan=scan):
+    def counting_scan(step, state, xs, **how):
+        def masked_step(state, inputs):
+            with counting(inputs.mask):
+                return step(state, inputs.xs)
+
+        mask = _counted_in(xs)
+        return host_scan(*((step, state, xs) if mask is None else (masked_step, state, _Masked(xs, mask))), **how)
+
+    return run(neuron, state, xs, counting_scan)
+
+
+def _in_blocks(unroll_blocks, transforms, block, carry, xs, *how):
+    mask = _counted_in(xs)
+    return unroll_blocks(transforms, block, carry, xs if mask is None else _Masked(xs, mask), *how)
+
+
+def _of_a_block(outputs_of, block, carry, xs):
+    if not isinstance(xs, _Masked):
+        return outputs_of(block, carry, xs)
+    with counting(xs.mask):
+        return outputs_of(block, carry, xs.xs)
+
+
+def _uncounted(function, *args, **kwargs):
+    with counting(None):
+        return function(*args, **kwargs)

@@ -1,0 +1,238 @@
+"""Where a program loses the derivative of what depends on a parameter, and yet adds it to its result.
+
+A step without a surrogate has the slope 0 by construction: jax gives what comes out of it no tangent. That is let be
+where it chooses, masks or is left out: ``jnp.where(h > 0, h, 0)``, ``h * (h > 0.3)``, an arg-max that picks a value,
+a ``stop_gradient``. It is a step in place of a spike where it enters the result by a sum, or by a product with
+something that it was not computed from, such as a weight.
+"""
+
+import contextlib
+import dataclasses
+import functools
+import itertools
+from collections.abc import Callable
+
+import jax
+import jax.numpy as jnp
+from jax.interpreters import ad
+
+from .reading import needed, read
+
+_PRODUCTS = ("dot_general", "conv_general_dilated", "events_product")
+_SUMS = (*_PRODUCTS, "reduce_sum", "cumsum")  # over what `concatenate` puts side by side
+_TAKES_A_PART = ("slice", "dynamic_slice", "gather", "split", "unstack")
+_CHOOSES = (
+    "select_n",
+    "concatenate",
+    "stack",
+    "pad",
+    "dynamic_update_slice",
+    "scatter",
+    "gather",
+    "max",
+    "min",
+    "clamp",
+)
+# Functions of jax by name: a step that keeps a tangent where its input is NaN; lines between the entries of a table.
+_BY_NAME = {"heaviside": False, "_interp": True}
+
+
+@dataclasses.dataclass(frozen=True)
+class Fact:
+    """What is known of a value. Values have numbers, and a set of values is an integer with a bit for each.
+
+    Attributes:
+      depends: whether it depends on a parameter.
+      tangent: whether it has one that is not 0 by construction.
+      is_weight: whether it is computed from parameters and numbers alone.
+      number: the bit of this value.
+      ancestors: what it was computed from, itself included; of what is no weight, those that are none.
+      near: those of them from which it was computed entry by entry.
+      lost: the lines where that was.
+      beside: the lines where that was, of a part of its entries.
+      added: the lines of what was added to it without a derivative.
+    """
+
+    depends: bool = False
+    tangent: bool = False
+    is_weight: bool = True
+    number: int = 0
+    ancestors: int = 0
+    near: int = 0
+    lost: frozenset[str] = frozenset()
+    beside: frozenset[str] = frozenset()
+    added: frozenset[str] = frozenset()
+
+
+_NUMBER = Fact()
+_ARRAY = Fact(is_weight=False)
+
+
+def steps(program, line_of: Callable) -> list[str]:
+    """Return the lines of steps that enter the result of a program of parameters, its only inputs.
+
+    Args:
+      program: a closed jaxpr with one output.
+      line_of: ``line_of(equation, calls)``, inside of those calls; nothing for a step that is let be.
+    """
+    jaxpr, _ = needed(program)
+    reader = _Reader(line_of)
+    (result,) = read(reader, jaxpr, [reader.fact(depends=True, tangent=_is_float(var)) for var in jaxpr.invars])
+    return sorted(filter(None, result.added if result.tangent else result.added | result.lost))
+
+
+class _Reader:
+    def __init__(self, line_of):
+        self.line_of, self.numbers, self.calls, self.rules = line_of, itertools.count(), [], {}
+
+    def fact(self, near=0, ancestors=0, **what):
+        number = 1 << next(self.numbers)
+        return Fact(number=number, near=near | number, ancestors=ancestors | number, **what)
+
+    def constant(self, var):
+        return _NUMBER if hasattr(var, "val") else _ARRAY
+
+    def enters(self, equation):
+        if equation.params.get("name") in _BY_NAME:
+            return "custom_" in str(equation.params["jaxpr"])  # a function of the user's of that name
+        return not equation.primitive.name.startswith("custom_")
+
+    def row(self, fact):
+        return fact
+
+    def stacked(self, fact, length):
+        return fact
+
+    def carried(self, fact, closed_over):
+        # A weight that a loop closes over is in the state by way of earlier steps, which makes it no gate.
+        outside = union(other.number for other in closed_over)
+        return dataclasses.replace(fact, ancestors=fact.ancestors & ~outside)
+
+    def same(self, one, other):
+        def known(fact):
+            return fact.depends, fact.tangent, fact.is_weight, fact.lost, fact.beside, fact.added
+
+        return known(one) == known(other)
+
+    def joined(self, one, other):
+        if not (one.depends or other.depends):
+            return one if other.is_weight else other
+        return self._together([one, other], one.tangent or other.tangent)
+
+    def chosen(self, equation, index, facts):
+        if equation.primitive.name == "while":  # how often it repeats is no value
+            return facts
+        return [self._selected(equation, index, [fact]) for fact in facts]
+
+    def _together(self, facts, tangent, cut_here="", near=True):
+        """Return the fact of a value that is computed of these; one is of a parameter."""
+        is_weight = all(fact.is_weight for fact in facts)
+        of = [fact for fact in facts if fact.is_weight == is_weight]
+        here = frozenset([cut_here] if any(fact.tangent for fact in facts) else [])
+        return self.fact(
+            depends=True,
+            tangent=tangent,
+            is_weight=is_weight,
+            ancestors=union(fact.ancestors for fact in of),
+            near=union(fact.near for fact in of) if near else 0,
+            lost=frozenset() if tangent else here.union(*(fact.lost for fact in facts)),
+            beside=frozenset().union(*(fact.beside for fact in facts)),
+            added=frozenset().union(*(fact.added for fact in facts)),
+        )
+
+    def _selected(self, equation, index, cases):
+        """Return the fact of what an index chooses of cases: a gate of one of them, or a step between numbers."""
+        kept = [case for case in cases if case.tangent]
+        if not (index.depends or any(case.depends for case in cases)):
+            return self.joined(index, cases[0])
+        new = self._together(
+            [index, *cases], bool(kept), self.line_of(equation, self.calls[:-1]) if index.tangent else ""
+        )
+        if kept and index.depends and not any(_is_gate(index, case) for case in kept):
+            return dataclasses.replace(new, added=new.added | index.lost)
+        return new
+
+    def operation(self, equation, facts):
+        name, outputs = equation.primitive.name, equation.outvars
+        if name == "stop_gradient" or not any(fact.depends for fact in facts):
+            is_number = all(fact.is_weight for fact in facts) and name != "stop_gradient"
+            return [_NUMBER if is_number else _ARRAY] * len(outputs)
+        if name == "select_n" and _is_float(outputs[0]):
+            new = self._selected(equation, facts[0], facts[1:])
+            return [self._beside(new, facts[1:]) if new.tangent else new]
+        tangents = [fact.tangent for fact in facts]
+        kept = self._kept(equation, tangents) if any(tangents) else [False] * len(outputs)
+        kept = [keeps and _is_float(var) for keeps, var in zip(kept, outputs, strict=True)]
+        line = self.line_of(equation, self.calls[:-1]) if any(tangents) and not all(kept) else ""
+        news = [self._together(facts, keeps, line, near=name not in _PRODUCTS) for keeps in kept]
+        return [self._entered(name, new, facts, equation.invars) if new.tangent else new for new in news]
+
+    def _kept(self, equation, tangents):
+        dtypes = tuple(var.aval.dtype for var in (*equation.invars, *equation.outvars))
+        key = equation.primitive, equation.params.get("name"), *tangents, *dtypes
+        if key not in self.rules:
+            self.rules[key] = _keeps_tangent(equation, tangents)
+        return self.rules[key]
+
+    def _beside(self, new, facts, gates=True):
+        kept = [fact for fact in facts if fact.tangent]
+        lost = [fact for fact in facts if _is_lost(fact) and not (gates and any(_is_gate(fact, k) for k in kept))]
+        return dataclasses.replace(new, beside=new.beside.union(*(fact.lost for fact in lost)))
+
+    def _entered(self, name, new, facts, operands):
+        """Add to the fact of an output, which has a tangent, what enters it without one."""
+        if name in _TAKES_A_PART:
+            return dataclasses.replace(new, beside=frozenset())
+        floats = [fact for fact, var in zip(facts, operands, strict=True) if _is_float(var)]
+        if name in _CHOOSES:
+            return self._beside(new, floats, gates=name in ("max", "min", "clamp"))
+        added = new.added.union(new.beside if name in _SUMS else ())
+        gates = name in ("mul", "div", *_PRODUCTS)
+        for fact in floats:
+            if _is_lost(fact) and not (gates and any(_is_gate(fact, other) for other in floats if other.tangent)):
+                added |= fact.lost
+        return dataclasses.replace(new, added=added, beside=frozenset() if name in _SUMS else new.beside)
+
+
+def union(sets) -> int:
+    """Return the union of sets of values."""
+    return functools.reduce(int.__or__, sets, 0)
+
+
+def _is_lost(fact):
+    return fact.depends and not fact.tangent
+
+
+def _is_gate(lost, kept):
+    """Return whether what has lost its derivative only chooses of what it is multiplied by: of the same values."""
+    return bool(lost.ancestors & kept.number or lost.near & kept.near)
+
+
+def _is_float(var):
+    return jnp.issubdtype(var.aval.dtype, jnp.inexact)
+
+
+def _keeps_tangent(equation, tangents):
+    """Return, for each output, whether jax's rule gives it a tangent that is not 0 by construction."""
+    rule, kept = ad.primitive_jvps.get(equation.primitive), [True] * len(equation.outvars)
+    if equation.primitive.name.startswith("custom_"):  # a rule of the user's, or that of a surrogate
+        return kept
+    if equation.params.get("name") in _BY_NAME:
+        return [_BY_NAME[equation.params["name"]]]
+    if rule is None:
+        return [False] * len(kept)
+
+    def probe(*primals):
+        given = [
+            primal
+            if has and jnp.issubdtype(primal.dtype, jnp.inexact)
+            else ad.Zero(jax.typeof(primal).to_tangent_aval())
+            for primal, has in zip(primals, tangents, strict=True)
+        ]
+        out = rule(primals, given, **equation.params)[1]
+        kept[:] = [type(o) is not ad.Zero for o in (out if equation.primitive.multiple_results else [out])]
+        return 0
+
+    with contextlib.suppress(TypeError, ValueError, NotImplementedError):  # a rule that wants more than shapes
+        jax.eval_shape(probe, *(jax.ShapeDtypeStruct(var.aval.shape, var.aval.dtype) for var in equation.invars))
+    return kept

@@ -1,0 +1,131 @@
+"""Read a traced program, into the calls, loops and branches in it: what is known of each value, from its inputs on."""
+
+from collections.abc import Sequence
+from typing import Any, Protocol
+
+from jax.interpreters import partial_eval
+
+_MOST_TURNS = 20  # of a loop whose carry is not settled before
+
+
+class Reader(Protocol):
+    """What one tool knows of a value, a fact, and how it gets there.
+
+    Attributes:
+      calls: the equations whose inside is being read, the outermost first.
+    """
+
+    calls: list[Any]
+
+    def constant(self, var) -> Any:
+        """Return the fact of a literal, or of an array that a program closes over."""
+
+    def operation(self, equation, facts: Sequence[Any]) -> Sequence[Any]:
+        """Return the facts of the outputs of one operation."""
+
+    def joined(self, one: Any, other: Any) -> Any:
+        """Return the fact of a value that may be the one or the other."""
+
+    def chosen(self, equation, index: Any, facts: Sequence[Any]) -> Sequence[Any]:
+        """Return the facts of values that an index has chosen, or that a condition has made."""
+
+    def enters(self, equation) -> bool:
+        """Return whether to read the program inside of a call; else it is an operation."""
+
+    def row(self, fact: Any) -> Any:
+        """Return the fact of one entry of the leading axis."""
+
+    def stacked(self, fact: Any, length: int) -> Any:
+        """Return the fact of such entries along a new leading axis."""
+
+    def carried(self, fact: Any, closed_over: Sequence[Any]) -> Any:
+        """Return the fact of what a loop carries to its next turn."""
+
+    def same(self, one: Any, other: Any) -> bool:
+        """Return whether another turn of a loop with the other fact would tell nothing new."""
+
+
+def needed(program):
+    """Return the program without what its outputs do not depend on, and whether they do on each input."""
+    return partial_eval.dce_jaxpr(program.jaxpr, [True] * len(program.jaxpr.outvars))
+
+
+def read(reader: Any, jaxpr, facts: Sequence[Any]) -> list[Any]:
+    """Return the facts of the outputs of a jaxpr, given those of its inputs."""
+    known = {var: reader.constant(var) for var in jaxpr.constvars} | dict(zip(jaxpr.invars, facts, strict=True))
+
+    def of(var):
+        return reader.constant(var) if hasattr(var, "val") else known[var]
+
+    for equation in jaxpr.eqns:
+        known.update(zip(equation.outvars, _read(reader, equation, [of(var) for var in equation.invars]), strict=True))
+    return [of(var) for var in jaxpr.outvars]
+
+
+def _read(reader, equation, facts):
+    reader.calls.append(equation)
+    try:
+        return _inside_of(reader, equation, facts)
+    finally:
+        reader.calls.pop()
+
+
+def _inside_of(reader, equation, facts):
+    name, params = equation.primitive.name, equation.params
+    if name == "scan":
+        return _scan(reader, params, facts)
+    if name == "while":
+        n, rest = params["cond_nconsts"], params["cond_nconsts"] + params["body_nconsts"]
+        closed_over, carry = facts[n:rest], facts[rest:]
+        carry = _settled(reader, params["body_jaxpr"].jaxpr, closed_over, carry, [])[0]
+        condition = read(reader, params["cond_jaxpr"].jaxpr, [*facts[:n], *carry])[0]
+        return reader.chosen(equation, condition, carry)
+    if name == "cond":
+        outputs = [read(reader, branch.jaxpr, facts[1:]) for branch in params["branches"]]
+        return reader.chosen(equation, facts[0], [_join(reader, output) for output in zip(*outputs, strict=True)])
+    inner = _inside(equation)
+    return (
+        read(reader, inner, facts)
+        if inner is not None and reader.enters(equation)
+        else reader.operation(equation, facts)
+    )
+
+
+def _inside(equation):
+    """Return the program that a call runs on its operands, or None of any other operation."""
+    for name in ("jaxpr", "call_jaxpr", "fun_jaxpr"):
+        inner = equation.params.get(name)
+        inner = getattr(inner, "jaxpr", inner)
+        sizes = len(getattr(inner, "invars", ())), len(getattr(inner, "outvars", ()))
+        if sizes == (len(equation.invars), len(equation.outvars)) and not equation.primitive.name.startswith("reduce"):
+            return inner
+    return None
+
+
+def _scan(reader, params, facts):
+    if "num_carry" in params:
+        consts, carries = params["num_consts"], params["num_carry"]
+    else:  # jax 0.12
+        consts, carries = (len(list(part)) for part in params["ft_in"].unpack()[:2])
+    closed_over, carry, xs = facts[:consts], facts[consts : consts + carries], facts[consts + carries :]
+    carry, ys = _settled(reader, params["jaxpr"].jaxpr, closed_over, carry, [reader.row(x) for x in xs])
+    return [*carry, *(reader.stacked(y, params["length"]) for y in ys)]
+
+
+def _settled(reader, body, closed_over, carry, xs):
+    """Return the facts of a carry that one more turn of a loop leaves as they are, and of the other outputs."""
+    for _ in range(_MOST_TURNS):
+        outputs = read(reader, body, [*closed_over, *carry, *xs])
+        after = [reader.carried(fact, closed_over) for fact in outputs[: len(carry)]]
+        joined = [reader.joined(*pair) for pair in zip(carry, after, strict=True)]
+        if all(map(reader.same, carry, joined)):
+            return joined, outputs[len(carry) :]
+        carry = joined
+    raise NotImplementedError(f"a loop that is not settled after {_MOST_TURNS} turns")
+
+
+def _join(reader, facts):
+    first, *others = facts
+    for other in others:
+        first = reader.joined(first, other)
+    return first

@@ -1,0 +1,65 @@
+"""The smooth pass of `check_gradients`: spikes are the primitive of their surrogate, and all is in float64."""
+
+import contextlib
+import dataclasses
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from .._held import first_state
+from .._kernel import spike_of, stopped
+from .._replacing import replaced
+from .._time.sequential import apply_layer, gives_spikes
+from .._time.unroll import as_arrays, outputs_of
+from ..neurons._neuron import as_state, make_first_state, run, take_one_step
+
+
+@dataclasses.dataclass
+class Smooth:
+    """State of a smooth pass.
+
+    Attributes:
+      attached: whether to differentiate detached resets all the same.
+      has_detached_reset: whether there was a detached reset.
+    """
+
+    attached: bool = False
+    has_detached_reset: bool = False
+
+
+def smooth(how: Smooth) -> contextlib.AbstractContextManager[None]:
+    """Replace every spike by its primitive and widen every incoming array to float64, until the block ends."""
+
+    def stops(stop, s):
+        how.has_detached_reset = True
+        return s if how.attached else stop(s)
+
+    return replaced(
+        {
+            spike_of: lambda of, x, surrogate, key: of(promoted(x), surrogate.replace(origin=True), key),
+            stopped: stops,
+            gives_spikes: lambda of, layer: False,
+            run: lambda of, neuron, state, xs, *scan: of(neuron, state, promoted(neuron._as_input(xs, "xs")), *scan),
+            take_one_step: lambda of, neuron, step, state, x: of(neuron, step, state, _input_of(neuron, x)),
+            make_first_state: lambda of, neuron, make, x: promoted(of(neuron, make, _input_of(neuron, x))),
+            apply_layer: lambda of, layer, carry, *args: of(layer, promoted(carry), *args),
+            outputs_of: lambda of, *args: promoted(of(*args)),
+            **dict.fromkeys((as_state, first_state, as_arrays), lambda of, *args: promoted(of(*args))),
+        }
+    )
+
+
+def _input_of(neuron, x):
+    return x if isinstance(x, tuple | list) else promoted(neuron._as_input(x, "x"))
+
+
+def promoted(tree: Any) -> Any:
+    """Return a tree with floats as float64, and complex numbers likewise; all else as it is."""
+    return jax.tree.map(_promoted, tree)
+
+
+def _promoted(x):
+    if not (isinstance(x, jax.Array) and jnp.issubdtype(x.dtype, jnp.inexact)):
+        return x
+    return x.astype(jnp.complex128 if jnp.iscomplexobj(x) else jnp.float64)

@@ -1,0 +1,431 @@
+"""`check_gradients` finds a step without a surrogate however it is written, and lets be what only chooses or masks."""
+
+from pathlib import Path
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+from asked import line_of
+from flax import nnx
+
+import brainsurr as bs
+from brainsurr._flow.derivatives import steps
+from brainsurr._gradients.program import step_line
+
+N = 4
+RNG = np.random.default_rng(0)
+XS = jnp.asarray(RNG.normal(size=(5, 3, N)), jnp.float32)
+W, U = (jnp.asarray(RNG.normal(size=(N, N)), jnp.float32) for _ in range(2))
+PARAMS = {"w": W, "u": U, "t": jnp.full(N, 0.3)}
+MASK = jnp.asarray(RNG.random((N, N)) > 0.5, jnp.float32)
+F = bs.Arctan(2.0)
+pytestmark = pytest.mark.usefixtures("lenient")
+
+
+def found(loss, params=PARAMS):
+    return steps(jax.make_jaxpr(loss)(params), step_line)
+
+
+def one(*args):
+    return jnp.ones(*args)
+
+
+def a_branch(h):
+    return jax.vmap(lambda a: jax.lax.cond(a >= 0, lambda: 1.0, lambda: 0.0))(h.ravel()).reshape(h.shape)
+
+
+def a_loop_of_branches(h):
+    return jax.lax.map(lambda a: jax.lax.cond(a >= 0, lambda: 1.0, lambda: 0.0), h.ravel()).reshape(h.shape)
+
+
+def a_counter(h):
+    return jax.lax.fori_loop(0, 2, lambda i, c: c + (h >= i).astype(jnp.int32), jnp.zeros(h.shape, jnp.int32)) / 2
+
+
+def scattered(h):
+    rows = jnp.arange(h.reshape(-1, N).shape[0])
+    return jnp.zeros((len(rows), N)).at[rows, h.reshape(-1, N).argmax(-1)].set(1.0).reshape(h.shape)
+
+
+STEPS = {
+    "astype": lambda h: (h >= 0).astype(h.dtype),
+    "times one": lambda h: (h >= 0) * 1.0,
+    "where": lambda h: jnp.where(h >= 0, 1.0, 0.0),
+    "where of arrays": lambda h: jnp.where(h >= 0, jnp.ones_like(h), jnp.zeros_like(h)),
+    "where of three": lambda h: jnp.where(h > 1, 1.0, jnp.where(h < -1, -1.0, 0.0)),
+    "heaviside": lambda h: jnp.heaviside(h, 1.0),
+    "lax.select": lambda h: jax.lax.select(h >= 0, jnp.ones_like(h), jnp.zeros_like(h)),
+    "lax.cond": a_branch,
+    "cond in a loop": a_loop_of_branches,
+    "piecewise": lambda h: jnp.piecewise(h, [h < 0, h >= 0], [0.0, 1.0]),
+    "jnp.select": lambda h: jnp.select([h >= 0], [jnp.ones_like(h)], 0.0),
+    "int and float": lambda h: (h >= 0).astype(int).astype(float),
+    "to int": lambda h: h.astype(jnp.int32).astype(h.dtype),
+    "to uint8": lambda h: (h >= 0).astype(jnp.uint8).astype(h.dtype),
+    "clip of round": lambda h: jnp.clip(jnp.round(h), 0, 1),
+    "clip of floor": lambda h: jnp.clip(jnp.floor(h) + 1, 0, 1),
+    "clip of ceil": lambda h: jnp.clip(jnp.ceil(h), 0, 1),
+    "trunc": jnp.trunc,
+    "rint": jnp.rint,
+    "floor divide": lambda h: h // 0.25,
+    "sign": jnp.sign,
+    "half of sign": lambda h: (jnp.sign(h) + 1) / 2,
+    "maximum of sign": lambda h: jnp.maximum(jnp.sign(h), 0.0),
+    "relu of sign": lambda h: jax.nn.relu(jnp.sign(h)),
+    "signbit": lambda h: 1.0 - jnp.signbit(h).astype(float),
+    "argmax": lambda h: jnp.argmax(h, -1, keepdims=True).astype(h.dtype) * one(N),
+    "one-hot of argmax": lambda h: jax.nn.one_hot(jnp.argmax(h, -1), N),
+    "one-hot of int": lambda h: jax.nn.one_hot((h >= 0).astype(int), 2)[..., 1],
+    "equal to the maximum": lambda h: (h == h.max(-1, keepdims=True)).astype(h.dtype),
+    "searchsorted": lambda h: jnp.searchsorted(jnp.array([0.0]), h).astype(h.dtype),
+    "digitize": lambda h: jnp.digitize(h, jnp.array([0.0])).astype(h.dtype),
+    "table": lambda h: jnp.array([0.0, 1.0])[(h >= 0).astype(int)],
+    "top k as a mask": lambda h: (h >= jax.lax.top_k(h, 2)[0][..., 1:]).astype(h.dtype),
+    "rank": lambda h: jnp.argsort(jnp.argsort(h, -1), -1).astype(h.dtype),
+    "isfinite of log": lambda h: jnp.isfinite(jnp.log(h)).astype(h.dtype),
+    "isnan of sqrt": lambda h: 1.0 - jnp.isnan(jnp.sqrt(h)),
+    "logical": lambda h: jnp.logical_and(h > 0, h < 2).astype(h.dtype),
+    "not": lambda h: (~(h < 0)).astype(h.dtype),
+    "xor": lambda h: ((h > 0) ^ (h > 1)).astype(h.dtype),
+    "greater of two": lambda h: jnp.greater_equal(h, 0.0).astype(h.dtype),
+    "lax.ge": lambda h: jax.lax.ge(h, jnp.zeros_like(h)).astype(h.dtype),
+    "power": lambda h: jnp.power(0.5, (h < 0).astype(h.dtype)) - 0.0,
+    "any": lambda h: jnp.any(h > 0, -1, keepdims=True).astype(h.dtype) * one(N),
+    "count": lambda h: jnp.sum(h > 0, -1, keepdims=True).astype(h.dtype) * one(N),
+    "mean of bools": lambda h: jnp.mean(h > 0, -1, keepdims=True) * one(N),
+    "cumulated": lambda h: jnp.cumsum(h > 0, -1).astype(h.dtype),
+    "bits": lambda h: (jax.lax.bitcast_convert_type(h, jnp.uint32) >> 31).astype(h.dtype),
+    "jit": jax.jit(lambda h: jnp.where(h >= 0, 1.0, 0.0)),
+    "vmap": jax.vmap(lambda h: jnp.where(h >= 0, 1.0, 0.0)),
+    "checkpoint": jax.checkpoint(lambda h: jnp.where(h >= 0, 1.0, 0.0)),
+    "loop of counts": a_counter,
+    "scattered": scattered,
+    "drawn": lambda h: jax.random.bernoulli(jax.random.key(0), jax.nn.sigmoid(h)).astype(h.dtype),
+    "drawn, compared": lambda h: (jax.random.uniform(jax.random.key(0), h.shape) < jax.nn.sigmoid(h)) * 1.0,
+    "levels": lambda h: jnp.round(h * 4) / 4,
+    "nested": lambda h: jnp.tanh(jnp.exp(jnp.where(h >= 0, 1.0, 0.0))),
+}
+
+
+def of_a_loop(step):
+    """A neuron whose membrane reaches the loss, and its step the membrane alone."""
+
+    def loss(p):
+        def advance(v, x):
+            v = 0.9 * v + x
+            return v - step(v - 1), v
+
+        return jnp.sum(jax.lax.scan(advance, jnp.zeros((3, N)), XS @ p["w"])[1])
+
+    return loss
+
+
+def recurrent(step):
+    def loss(p):
+        def advance(carry, x):
+            v, s = carry
+            v = 0.9 * v + x + s @ p["u"]
+            return (v, step(v - 1)), v
+
+        start = jnp.zeros((3, N)), jnp.zeros((3, N))
+        return jnp.sum(jax.lax.scan(advance, start, XS @ p["w"])[1])
+
+    return loss
+
+
+def masked(step):
+    """Recurrent weights with a mask, made outside of the loop."""
+
+    def loss(p):
+        u = p["u"] * MASK
+        return recurrent(step)(p | {"u": u})
+
+    return loss
+
+
+def beside(step):
+    def loss(p):
+        h = XS[0] @ p["w"]
+        return jnp.mean((h + step(h)) ** 2)
+
+    return loss
+
+
+def before_weights(step):
+    def loss(p):
+        h = XS[0] @ p["w"]
+        return jnp.mean((step(h) @ p["u"]) ** 2) + jnp.mean(h**2)
+
+    return loss
+
+
+def before_a_convolution(step):
+    def loss(p):
+        h = step(XS[0] @ p["w"])
+        return jnp.mean(jax.lax.conv(h[:, None], p["u"][:, None], (1,), "SAME") ** 2)
+
+    return loss
+
+
+def side_by_side(step):
+    def loss(p):
+        h = XS[0] @ p["w"]
+        return jnp.mean(jnp.concatenate([h, step(h)], -1) @ jnp.concatenate([p["u"], p["u"]]))
+
+    return loss
+
+
+def in_the_loss(step):
+    """A penalty of the rate."""
+
+    def loss(p):
+        h = XS[0] @ p["w"]
+        return jnp.mean(h**2) + 0.1 * jnp.mean(step(h))
+
+    return loss
+
+
+PLACES = [of_a_loop, recurrent, masked, beside, before_weights, before_a_convolution, side_by_side, in_the_loss]
+
+
+@pytest.mark.parametrize("place", PLACES, ids=lambda place: place.__name__)
+@pytest.mark.parametrize("step", STEPS)
+def test_a_step_is_found(step, place):
+    assert found(place(STEPS[step]))
+
+
+@pytest.mark.parametrize("place", PLACES, ids=lambda place: place.__name__)
+@pytest.mark.parametrize("f", [F, jax.nn.relu, jnp.tanh, lambda h: h * (h > 0.3), lambda h: jnp.where(h > 0, h, 0)])
+def test_a_surrogate_in_its_place_is_not(f, place):
+    assert not found(place(f))
+
+
+CHOICES = {
+    "where of weights": lambda h, p: jnp.where(h > 0, p["u"][0], 0.0) + h,
+    "one branch": lambda h, p: jax.lax.cond(h.sum() > 0, lambda: p["u"], lambda: 0 * p["u"]) + h[:1],
+    "gate of another layer": lambda h, p: jnp.tanh(h) * (XS[0] @ p["u"] > 0),
+    "tied weights": lambda h, p: (h > 0).astype(float) @ p["w"].T + h,
+    "times a parameter": lambda h, p: (h > 0) * p["t"] + h,
+    "weights that are signs": lambda h, p: jnp.tanh(h) @ jnp.sign(p["u"]),
+    "in a slot of a buffer": lambda h, p: jnp.stack([h, h]).at[1].set(jnp.sign(h)).sum(0),
+    "chosen by a step": lambda h, p: jnp.where(h > p["t"], p["t"], 0.0) + h,
+}
+
+
+@pytest.mark.parametrize("step", CHOICES)
+def test_a_step_between_other_values_is_found(step):
+    assert found(lambda p: jnp.mean(CHOICES[step](XS[0] @ p["w"], p)))
+
+
+def layer_norm(h):
+    return (h - h.mean(-1, keepdims=True)) / jnp.sqrt(h.var(-1, keepdims=True) + 1e-5)
+
+
+def quantised(h):
+    return h + jax.lax.stop_gradient(jnp.round(h) - h)
+
+
+@jax.custom_vjp
+def own_rule(h):
+    return jnp.sign(h)
+
+
+own_rule.defvjp(lambda h: (jnp.sign(h), None), lambda _, g: (g,))
+
+
+def picked(h):
+    return jnp.take_along_axis(h, jnp.argmax(h, -1, keepdims=True), -1) * one(N)
+
+
+def mean_of_the_positive(h):
+    return jnp.mean(h, -1, where=h > 0, keepdims=True) * one(N)
+
+
+def mean_by_a_mask(h):
+    mask = (h > 0).astype(h.dtype)
+    return (h * mask).sum(-1, keepdims=True) / jnp.maximum(mask.sum(-1, keepdims=True), 1.0) * one(N)
+
+
+def expert(h):
+    """One of two, by the larger score."""
+    share = jax.nn.softmax(h[..., :2])
+    which = jax.nn.one_hot(jnp.argmax(share, -1), 2)
+    return jnp.sum(which * share, -1, keepdims=True) * h
+
+
+def likelihood(h):
+    draw = jax.random.bernoulli(jax.random.key(0), jax.nn.sigmoid(h)).astype(h.dtype)
+    return draw * jax.nn.log_sigmoid(h) + (1 - draw) * jax.nn.log_sigmoid(-h)
+
+
+def safe_sqrt(h):
+    return jnp.where(h > 0, jnp.sqrt(jnp.where(h > 0, h, 1.0)), 0.0)
+
+
+def refractory(h):
+    def advance(carry, x):
+        v, left = carry
+        v = jnp.where(left > 0, 0.0, 0.9 * v + x)
+        s = F(v - 1)
+        return (v * (1 - bs.detached(s)), jnp.where(s > 0.5, 2.0, jnp.maximum(left - 1, 0.0))), s
+
+    return jax.lax.scan(advance, (jnp.zeros(N), jnp.zeros(N)), h)[1]
+
+
+def refractory_in_one_array(h):
+    def advance(state, x):
+        v, left = state
+        v = jnp.where(left > 0, 0.0, 0.9 * v + x)
+        s = F(v - 1)
+        return jnp.stack([v - s, jnp.where(s > 0.5, 2.0, jnp.maximum(left - 1, 0.0))]), s
+
+    return jax.lax.scan(advance, jnp.zeros((2, N)), h)[1]
+
+
+def hard_reset(h):
+    def advance(v, x):
+        v = 0.9 * v + x
+        return jnp.where(v > 1, 0.0, v), F(v - 1)
+
+    return jax.lax.scan(advance, jnp.zeros(N), h)[1]
+
+
+RIGHT = {
+    "surrogate": F,
+    "random surrogate": lambda h: bs.spike(h, bs.Sigmoid(4.0), key=jax.random.key(0)),
+    "relu": jax.nn.relu,
+    "relu by where": lambda h: jnp.where(h > 0, h, 0.0),
+    "relu by maximum": lambda h: jnp.maximum(h, 0.0),
+    "relu by a mask": lambda h: h * (h > 0),
+    "leaky": jax.nn.leaky_relu,
+    "leaky by where": lambda h: jnp.where(h > 0, h, 0.1 * h),
+    "gelu": jax.nn.gelu,
+    "elu": jax.nn.elu,
+    "selu": jax.nn.selu,
+    "hard tanh": jax.nn.hard_tanh,
+    "hard tanh by where": lambda h: jnp.where(jnp.abs(h) > 1, jnp.sign(h), h),
+    "relu6": jax.nn.relu6,
+    "silu": jax.nn.silu,
+    "gate": lambda h: h * (h > 0.3),
+    "gate of a difference": lambda h: h * (h - 0.3 > 0),
+    "gate of both": lambda h: jnp.tanh(h) * (h - 0.3 > 0),
+    "gate, divided": lambda h: h / (1.0 + (h > 0.3)),
+    "graded spike": lambda h: h * jnp.where(h >= 0, 1.0, 0.0),
+    "gate by its own product": lambda h: h * (h @ W > 0),
+    "k winners": lambda h: h * (h >= jnp.sort(h, -1)[..., -2:-1]),
+    "k winners by top k": lambda h: jnp.where(h >= jax.lax.top_k(h, 2)[0][..., 1:], h, 0.0),
+    "the value of arg-max": picked,
+    "gather of an order": lambda h: jnp.take_along_axis(h, jnp.argsort(h, -1), -1),
+    "top k": lambda h: h + jax.lax.top_k(h, 2)[0].sum(-1, keepdims=True),
+    "sort": lambda h: jnp.sort(h, -1),
+    "max": lambda h: h.max(-1, keepdims=True) * one(N),
+    "median": lambda h: jnp.median(h, -1, keepdims=True) * one(N),
+    "abs": jnp.abs,
+    "abs by sign": lambda h: h * jnp.sign(h),
+    "clip": lambda h: jnp.clip(h, -1, 1),
+    "softmax": jax.nn.softmax,
+    "log-softmax": jax.nn.log_softmax,
+    "logsumexp": lambda h: jax.nn.logsumexp(h, -1, keepdims=True) * one(N),
+    "huber": lambda h: jnp.where(jnp.abs(h) < 1, 0.5 * h * h, jnp.abs(h) - 0.5),
+    "huber of optax": optax.losses.huber_loss,
+    "layer norm": layer_norm,
+    "norm": lambda h: h / jnp.linalg.norm(h, axis=-1, keepdims=True),
+    "dropout": lambda h: h * jax.random.bernoulli(jax.random.key(1), 0.5, h.shape),
+    "nan to num": jnp.nan_to_num,
+    "safe sqrt": safe_sqrt,
+    "mean of the positive": mean_of_the_positive,
+    "mean by a mask": mean_by_a_mask,
+    "expert": expert,
+    "likelihood of a draw": likelihood,
+    "straight through": quantised,
+    "a rule of its own": own_rule,
+    "detached": lambda h: h * (1 - bs.detached(F(h))),
+    "reset by a mask": lambda h: h * (1 - (h > 1)),
+    "refractory": refractory,
+    "refractory in one array": refractory_in_one_array,
+    "hard reset": hard_reset,
+    "baseline": lambda h: (h - jax.lax.stop_gradient(jnp.sign(h).mean())) ** 2,
+    "clipped by its norm": lambda h: h * jnp.minimum(1.0, 1.0 / jnp.linalg.norm(h)),
+    "modulo": lambda h: h % 1.0,
+    "wrapped": lambda h: jnp.arctan2(jnp.sin(h), jnp.cos(h)),
+    "interpolated": lambda h: jnp.interp(h, jnp.linspace(-3, 3, 7), jnp.linspace(-3, 3, 7) ** 2),
+    "sinc": jnp.sinc,
+    "pooled": lambda h: h + jax.lax.reduce_window(h, -jnp.inf, jax.lax.max, (1, 2), (1, 1), "SAME"),
+    "attention": lambda h: jax.nn.softmax(jnp.where(jnp.tril(one((3, 3))) > 0, h @ h.T, -jnp.inf)) @ h,
+    "loop until it is small": lambda h: jax.lax.while_loop(lambda v: jnp.abs(v).max() > 1, lambda v: v / 2, h),
+}
+
+
+@pytest.mark.parametrize("name", RIGHT)
+def test_what_is_right_is_let_be(name):
+    def loss(p):
+        return jnp.mean((RIGHT[name](XS[0] @ p["w"]) @ p["u"]) ** 2)
+
+    assert not found(loss)
+
+
+def test_weights_are_pruned_in_peace():
+    """By their own size; the order in which a loss adds things, and what is measured beside it, do not matter."""
+
+    def loss(p):
+        w = p["w"] * (jnp.abs(p["w"]) > 0.1)
+        h = F(XS[0] @ w)
+        measured = jnp.mean(h > 0.5)
+        return jax.lax.stop_gradient(measured) + jnp.mean(h @ p["u"])
+
+    assert not found(loss)
+
+
+def test_a_book_of_codes():
+    """Its entries, picked by the nearest, are trained; only as a product with a one-hot is it taken for a step."""
+
+    def picks(entry):
+        def loss(p):
+            h = XS[0] @ p["w"]
+            nearest = jnp.argmin(((h[:, None] - p["u"]) ** 2).sum(-1), -1)
+            q = entry(p["u"], nearest)
+            return jnp.mean((h + jax.lax.stop_gradient(q - h)) ** 2) + jnp.mean((q - jax.lax.stop_gradient(h)) ** 2)
+
+        return loss
+
+    assert not found(picks(lambda book, nearest: book[nearest]))
+    assert found(picks(lambda book, nearest: jax.nn.one_hot(nearest, N) @ book))
+
+
+def test_steps_of_inputs_alone_are_let_be():
+    assert not found(lambda p: jnp.mean((XS[0] > 0) @ p["w"] + jnp.sign(XS[0])))
+
+
+def test_a_ratio_and_a_kept_branch_are_not_seen():
+    """A derivative that is 0 as a number alone."""
+    assert not found(lambda p: jnp.mean(p["w"] / jnp.abs(p["w"]) + p["w"]))
+
+
+def a_step(h):
+    return jnp.where(h >= 0, 1.0, 0.0)
+
+
+@pytest.mark.parametrize(
+    "layer", [lambda x: x * a_step(W @ x) @ x + x, lambda x: x + x // 0.25, lambda x: x + a_step(x)]
+)
+def test_between_layers_it_is_no_surrogate(layer):
+    """The report names its line, though a gradient passes beside it and all slopes are right."""
+    report = bs.check_gradients({"w": W}, lambda p: jnp.mean(jnp.tanh(layer(p["w"])) ** 2))
+    assert {row.status for row in report.values()} == {"fine"}
+    assert not report.fine
+    assert report.steps[0].startswith(Path(__file__).name)
+
+
+def test_the_line_is_that_where_the_derivative_is_lost():
+    (line,) = found(of_a_loop(a_step))
+    assert line == f"{Path(__file__).name}:{line_of(__file__, 'def a_step') + 1}"
+
+
+def test_layers_of_flax_are_right():
+    rngs = nnx.Rngs(0)
+    layers = [nnx.Conv(2, 3, (3, 3), rngs=rngs), nnx.BatchNorm(3, rngs=rngs), nnx.GroupNorm(3, num_groups=3, rngs=rngs)]
+    graph, params, rest = nnx.split(nnx.Sequential(*layers, nnx.Dropout(0.3, rngs=rngs)), nnx.Param, ...)
+    loss = lambda params: jnp.mean(nnx.clone(nnx.merge(graph, params, rest))(jnp.ones((2, 4, 4, 2))) ** 2)  # noqa: E731
+    assert not found(loss, params)

@@ -1,0 +1,297 @@
+"""What a program says of time and batch, layer by layer, against what a trial of the layer shows."""
+
+import brainstate
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from flax import linen, nnx
+
+import brainsurr as bs
+from brainsurr._flow.axes import mixing
+from brainsurr._flow.factors import BATCH, TIME
+from brainsurr._time import guard
+
+T, B, F = 6, 4, 8
+SHAPE, IMAGES = (T, B, F), (T, B, 8, 8, 2)
+W = jnp.asarray(np.random.default_rng(0).normal(size=(F, F)), jnp.float32)
+K = jnp.asarray(np.random.default_rng(0).normal(size=(3, 3, 2, 5)), jnp.float32)
+KEY = jax.random.key(0)
+pytestmark = pytest.mark.usefixtures("lenient")
+
+
+def conv(xs, stride=1):
+    flat = xs.reshape(-1, *xs.shape[2:])
+    ys = jax.lax.conv_general_dilated(flat, K, (stride, stride), "SAME", dimension_numbers=("NHWC", "HWIO", "NHWC"))
+    return ys.reshape(*xs.shape[:2], *ys.shape[1:])
+
+
+def conv_over(axis, window=3):
+    """A convolution over time or batch, with the other of them as its batch."""
+
+    def layer(xs):
+        kernel = jnp.ones((window, F, F))
+        moved = jnp.swapaxes(xs, 0, 1) if axis == 0 else xs
+        ys = jax.lax.conv_general_dilated(moved, kernel, (1,), "SAME", dimension_numbers=("NWC", "WIO", "NWC"))
+        return jnp.swapaxes(ys, 0, 1) if axis == 0 else ys
+
+    return layer
+
+
+def pooled(xs):
+    return nnx.max_pool(xs, (2, 2), (2, 2))
+
+
+def attention_over(axis):
+    def layer(xs):
+        xs = jnp.moveaxis(xs, axis, -2)
+        ys = jax.nn.softmax(xs @ jnp.swapaxes(xs, -1, -2)) @ xs
+        return jnp.moveaxis(ys, -2, axis)
+
+    return layer
+
+
+def attention_of_parts(xs):
+    parts = xs.reshape(*xs.shape[:-1], 2, 4)
+    return jnp.einsum("tbpq,tbqd->tbpd", jax.nn.softmax(jnp.einsum("tbpd,tbqd->tbpq", parts, parts)), parts)
+
+
+def rnn_over(axis):
+    def layer(xs):
+        step = lambda c, x: ((c := jnp.tanh(c + x)), c)  # noqa: E731
+        xs = jnp.moveaxis(xs, axis, 0)
+        return jnp.moveaxis(jax.lax.scan(step, jnp.zeros_like(xs[0]), xs)[1], 0, axis)
+
+    return layer
+
+
+def loop_over_features(xs):
+    return jax.lax.fori_loop(0, 3, lambda i, c: jnp.tanh(c @ W) + i, xs)
+
+
+def halved_until_small(xs):
+    return jax.lax.while_loop(lambda xs: jnp.abs(xs).max() > 1, lambda xs: xs / 2, xs)
+
+
+def halved_each(xs):
+    """Of each example: a loop that goes on until the last is done."""
+    return jax.vmap(jax.vmap(halved_until_small))(3 * xs)
+
+
+def halved_until_all_are(xs):
+    """The same by hand: what is small is kept."""
+    large = lambda xs: jnp.abs(xs).max(-1, keepdims=True) > 1  # noqa: E731
+    return jax.lax.while_loop(lambda xs: large(xs).any(), lambda xs: jnp.where(large(xs), xs / 2, xs), xs)
+
+
+def branch(xs):
+    return jax.lax.cond(xs.sum() > 0, jnp.tanh, jnp.sin, xs)
+
+
+def mask(*shape):
+    return lambda xs: xs * jax.random.bernoulli(KEY, 0.5, shape or xs.shape)
+
+
+@jax.custom_vjp
+def own_rule(xs):
+    return jnp.sin(xs)
+
+
+own_rule.defvjp(lambda xs: (jnp.sin(xs), xs), lambda xs, g: (g * jnp.cos(xs),))
+
+X, O = True, False  # mixes, and does not  # noqa: E741
+# Of [time, batch, features]: whether it mixes time, and batch.
+LAYERS = {
+    "relu": (jax.nn.relu, O, O),
+    "gelu": (jax.nn.gelu, O, O),
+    "softmax": (jax.nn.softmax, O, O),
+    "log-softmax": (jax.nn.log_softmax, O, O),
+    "clip": (lambda xs: jnp.clip(xs, -1, 1), O, O),
+    "where": (lambda xs: jnp.where(xs > 0, xs, 0.1 * xs), O, O),
+    "surrogate": (bs.Arctan(2.0), O, O),
+    "own rule": (own_rule, O, O),
+    "checkpoint": (jax.checkpoint(jnp.tanh), O, O),
+    "jit": (jax.jit(jnp.tanh), O, O),
+    "half": (lambda xs: xs.astype(jnp.bfloat16).astype(jnp.float32), O, O),
+    "product": (lambda xs: xs @ W, O, O),
+    "einsum": (lambda xs: jnp.einsum("tbf,fg->tbg", xs, W), O, O),
+    "product of rows": (lambda xs: (xs.reshape(-1, F) @ W).reshape(xs.shape), O, O),
+    "bias": (lambda xs: xs + jnp.arange(F, dtype=xs.dtype), O, O),
+    "layer norm": (lambda xs: (xs - xs.mean(-1, keepdims=True)) / xs.std(-1, keepdims=True), O, O),
+    "norm": (lambda xs: xs / jnp.linalg.norm(xs, axis=-1, keepdims=True), O, O),
+    "logsumexp": (lambda xs: jax.nn.logsumexp(xs, -1, keepdims=True), O, O),
+    "cumsum of features": (lambda xs: jnp.cumsum(xs, -1), O, O),
+    "sort of features": (lambda xs: jnp.sort(xs, -1), O, O),
+    "top k": (lambda xs: jax.lax.top_k(xs, 3)[0], O, O),
+    "k winners": (lambda xs: xs * (xs >= jax.lax.top_k(xs, 3)[0][..., -1:]), O, O),
+    "arg-max": (lambda xs: jax.nn.one_hot(xs.argmax(-1), F), O, O),
+    "features turned around": (lambda xs: xs[..., ::-1], O, O),
+    "features rolled": (lambda xs: jnp.roll(xs, 1, -1), O, O),
+    "half of the features": (lambda xs: xs[..., :4], O, O),
+    "two halves": (lambda xs: jnp.concatenate(jnp.split(xs, 2, -1)[::-1], -1), O, O),
+    "twice": (lambda xs: jnp.concatenate([xs, -xs], -1), O, O),
+    "stacked": (lambda xs: jnp.stack([xs, -xs], -1).reshape(*xs.shape[:2], -1), O, O),
+    "padded": (lambda xs: jnp.pad(xs, ((0, 0), (0, 0), (1, 1))), O, O),
+    "taken": (lambda xs: jnp.take(xs, jnp.array([2, 0, 1]), -1), O, O),
+    "taken along": (lambda xs: jnp.take_along_axis(xs, jnp.argsort(xs, -1), -1), O, O),
+    "looked up": (lambda xs: W[(xs > 0).astype(int)].sum(-1), O, O),
+    "groups of channels": (lambda xs: jax.nn.softmax(xs.reshape(T, B, 2, 4), 2).reshape(xs.shape), O, O),
+    "groups in rows": (lambda xs: jax.nn.softmax(xs.reshape(-1, 2, 4), 1).reshape(xs.shape), O, O),
+    "attention of parts": (attention_of_parts, O, O),
+    "to and fro": (lambda xs: jnp.tanh(xs.transpose(2, 1, 0)).transpose(2, 1, 0), O, O),
+    "vmap": (jax.vmap(jax.vmap(lambda x: W @ x)), O, O),
+    "vmap of the batch": (jax.vmap(lambda x: x @ W, 1, 1), O, O),
+    "features in a loop": (loop_over_features, O, O),
+    "drawn": (mask(), O, O),
+    "drawn for all": (mask(F), O, O),
+    "a weight of each example": (lambda xs: xs * jnp.arange(1.0, B + 1)[:, None], O, O),
+    "not used": (lambda xs: (xs - xs.mean(), xs)[1], O, O),
+    "each halved until small": (halved_each, O, O),
+    "halved until all are": (halved_until_all_are, O, O),
+    "window of one": (conv_over(1, 1), O, O),
+    # Time.
+    "centred in time": (lambda xs: xs - xs.mean(0), X, O),
+    "centred a little": (lambda xs: xs - 1e-4 * xs.mean(0), X, O),
+    "cumsum": (lambda xs: jnp.cumsum(xs, 0), X, O),
+    "cummax": (lambda xs: jax.lax.cummax(xs, 0), X, O),
+    "turned around": (jnp.flipud, X, O),
+    "sorted in time": (lambda xs: jnp.sort(xs, 0), X, O),
+    "delay": (lambda xs: jnp.concatenate([jnp.zeros_like(xs[:1]), xs[:-1]]), X, O),
+    "rolled": (lambda xs: jnp.roll(xs, 1, 0), X, O),
+    "difference": (lambda xs: jnp.diff(xs, axis=0, prepend=xs[:1]), X, O),
+    "first step": (lambda xs: xs - xs[:1], X, O),
+    "last step": (lambda xs: xs * xs[-1], X, O),
+    "gate by the rate": (lambda xs: xs * (xs.mean(0) > 0.1), X, O),
+    "far away": (lambda xs: jnp.where(xs.max(0) > 1e9, 0.0, xs), X, O),  # which no trial sees
+    "convolution in time": (conv_over(0), X, O),
+    "attention in time": (attention_over(0), X, O),
+    "recurrent": (rnn_over(0), X, O),
+    "place in time": (lambda xs: xs + jnp.arange(T, dtype=xs.dtype)[:, None, None], X, O),
+    "fading": (lambda xs: xs * jnp.linspace(0, 1, T)[:, None, None], X, O),
+    "sample and hold": (lambda xs: jnp.repeat(xs[::2], 2, 0), X, O),
+    "time as features": (lambda xs: (W[:T, :T] @ xs.reshape(T, -1)).reshape(xs.shape), X, O),
+    "outer difference": (lambda xs: jax.nn.relu(xs[:, None] - xs[None]).sum(1), X, O),
+    "sum by a loop": (lambda xs: xs + jax.lax.scan(lambda c, x: (c + x, None), jnp.zeros((B, F)), xs)[0], X, O),
+    "all other steps": (lambda xs: (xs[:, None] - xs).transpose(0, 2, 1, 3).reshape(T, B, -1), X, O),
+    "spectrum": (lambda xs: jnp.abs(jnp.fft.fft(xs, axis=0)), X, O),
+    "normalised in time": (lambda xs: jax.nn.softmax(xs, 0), X, O),
+    # Batch.
+    "centred in the batch": (lambda xs: xs - xs.mean(1, keepdims=True), O, X),
+    "normalised in the batch": (lambda xs: jax.nn.standardize(xs, 1), O, X),
+    "rolled in the batch": (lambda xs: jnp.roll(xs, 2, 1), O, X),
+    "sorted batch": (lambda xs: jnp.sort(xs, 1), O, X),
+    "turned batch": (lambda xs: jnp.flip(xs, 1), O, X),
+    "convolution over the batch": (conv_over(1), O, X),
+    "attention over the batch": (attention_over(1), O, X),
+    "recurrent over the batch": (rnn_over(1), O, X),
+    "cumsum of the batch": (lambda xs: jnp.cumsum(xs, 1), O, X),
+    "neighbours": (lambda xs: jnp.pad(xs, ((0, 0), (1, 0), (0, 0)))[:, :-1], O, X),
+    "greatest of the batch": (lambda xs: xs / xs.max(1, keepdims=True), O, X),
+    "similar examples": (lambda xs: jnp.einsum("tbf,tcf,tcg->tbg", xs, xs, xs), O, X),
+    "batch as features": (lambda xs: jnp.einsum("tbf,bc->tcf", xs, W[:B, :B]), O, X),
+    # Both.
+    "centred": (lambda xs: xs - xs.mean(), X, X),
+    "standardised": (lambda xs: (xs - xs.mean((0, 1))) / xs.std((0, 1)), X, X),
+    "rows centred": (lambda xs: (xs.reshape(-1, F) - xs.reshape(-1, F).mean(0)).reshape(xs.shape), X, X),
+    "rows sorted": (lambda xs: jnp.sort(xs.reshape(-1, F), 0).reshape(xs.shape), X, X),
+    "rows rolled": (lambda xs: jnp.roll(xs.reshape(-1, F), 1, 0).reshape(xs.shape), X, X),
+    "rows cumulated": (lambda xs: jnp.cumsum(xs.reshape(-1, F), 0).reshape(xs.shape), X, X),
+    "two rows": (lambda xs: jax.nn.softmax(xs.reshape(-1, 2, F), 1).reshape(xs.shape), O, X),
+    "halved until small": (halved_until_small, X, X),
+    "branch": (branch, X, X),
+}
+# Where the program does not tell: parts are cut out of an axis or put to one, and it is not summed over.
+NOT_KNOWN = {
+    "delay", "rolled", "difference", "sum by a loop", "first step", "last step", "recurrent", "place in time", "fading",
+    "sample and hold", "spectrum", "rolled in the batch", "recurrent over the batch", "neighbours", "rows rolled",
+    "two rows", "halved until small", "halved until all are",
+}  # fmt: skip
+UNSEEN_BY_A_TRIAL = {"far away", "branch", "halved until small"}
+
+
+def read(layer, shape=SHAPE):
+    return mixing(jax.make_jaxpr(layer)(jax.ShapeDtypeStruct(shape, jnp.float32)), shape, [TIME, BATCH])
+
+
+@pytest.mark.parametrize("name", LAYERS)
+def test_a_program_tells_what_mixes(name):
+    layer, time, batch = LAYERS[name]
+    said = read(layer)
+    for verdict, is_so in zip(said.values(), (time, batch), strict=True):
+        assert verdict in ((is_so, None) if name in NOT_KNOWN else (is_so,))
+    assert (None in said.values()) == (name in NOT_KNOWN)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", sorted(LAYERS.keys() - UNSEEN_BY_A_TRIAL))
+def test_a_trial_shows_the_same(name):
+    layer, *expected = LAYERS[name]
+    for axis, is_so in enumerate(expected):
+        assert guard._mixes(axis, layer, SHAPE, jnp.float32) == is_so
+
+
+def test_where_an_axis_has_moved_is_not_told():
+    """Two of one size change places; an output that is no function of the input has a place in time."""
+    square = (B, B, F)
+    assert read(lambda xs: jnp.swapaxes(xs, 0, 1), square) == {TIME: None, BATCH: None}
+    assert read(lambda xs: jnp.broadcast_to(jnp.arange(T)[:, None, None], xs.shape)) == {TIME: None, BATCH: False}
+
+
+PICTURES = {
+    "convolution": (conv, O, O),
+    "with strides": (lambda xs: conv(xs, 2), O, O),
+    "max-pool": (pooled, O, O),
+    "average": (lambda xs: nnx.avg_pool(xs, (2, 2), (2, 2)), O, O),
+    "mean of all": (lambda xs: xs.mean((2, 3)), O, O),
+    "flattened": (lambda xs: xs.reshape(*xs.shape[:2], -1), O, O),
+    "patches": (lambda xs: xs.reshape(T, B, 2, 4, 2, 4, 2).transpose(0, 1, 2, 4, 3, 5, 6).reshape(T, B, 4, -1), O, O),
+    "rows as a sequence": (lambda xs: jnp.cumsum(xs.reshape(T * B, 64, 2), 1).reshape(xs.shape), O, O),
+    "resized": (lambda xs: jax.image.resize(xs, (T, B, 4, 4, 2), "bilinear"), O, O),
+    "transposed": (lambda xs: nnx.ConvTranspose(2, 3, (3, 3), strides=2, rngs=nnx.Rngs(0))(xs), O, O),
+    "a batch of channels": (lambda xs: jnp.swapaxes(conv(jnp.swapaxes(xs, 1, 2)), 1, 2), O, X),
+    "pooled batch": (lambda xs: nnx.max_pool(xs[:, None], (2, 1, 1), (1, 1, 1), "SAME")[:, 0], O, X),
+    "one channel for each": (lambda xs: xs.transpose(0, 2, 3, 4, 1) @ W[:B, :B], O, X),
+}
+
+
+@pytest.mark.parametrize("name", PICTURES)
+def test_of_pictures(name):
+    layer, time, batch = PICTURES[name]
+    said = read(layer, IMAGES)
+    assert tuple(said.values()) == (time, batch)
+
+
+MODULES = {
+    "linear": lambda: nnx.Linear(F, 3, rngs=nnx.Rngs(0)),
+    "layer norm": lambda: nnx.LayerNorm(F, rngs=nnx.Rngs(0)),
+    "rms norm": lambda: nnx.RMSNorm(F, rngs=nnx.Rngs(0)),
+    "group norm": lambda: nnx.GroupNorm(F, num_groups=2, reduction_axes=(-1,), rngs=nnx.Rngs(0)),
+    "batch norm": lambda: nnx.BatchNorm(F, use_running_average=True, rngs=nnx.Rngs(0)),
+    "brainstate linear": lambda: brainstate.nn.Linear(F, 3),
+    "brainstate layer norm": lambda: brainstate.nn.LayerNorm((F,)),
+}
+
+
+@pytest.mark.parametrize("name", MODULES)
+def test_layers_of_frameworks_are_known(name):
+    module = MODULES[name]()
+    assert read(module) == {TIME: False, BATCH: False}
+
+
+def test_flax_tells_what_mixes():
+    conv = nnx.Conv(F, F, (3,), rngs=nnx.Rngs(0))
+    assert read(conv) == {TIME: False, BATCH: True}
+    module = linen.GroupNorm(num_groups=2)
+    variables = module.init(KEY, jnp.ones(SHAPE))
+    assert read(lambda xs: module.apply(variables, xs)) == {TIME: False, BATCH: True}
+
+
+@pytest.mark.parametrize("are_spikes", [False, True])
+def test_products_that_follow_events(are_spikes):
+    from brainsurr import events
+
+    dot = events.functions(are_spikes)["dot_general"]
+    layer = lambda xs: dot(xs, W, (((2,), (0,)), ((), ())))  # noqa: E731
+    assert "events_product" in str(jax.make_jaxpr(layer)(jnp.ones(SHAPE)))
+    assert read(layer) == {TIME: False, BATCH: False}
+    assert read(lambda xs: layer(xs.transpose(0, 2, 1).reshape(T, B, F)))[BATCH] is not False
