@@ -8,9 +8,6 @@ from pathlib import Path
 import pytest
 from pages import ROOT
 
-import brainsurr
-from tools.faults import FAULTS
-
 
 def module_name(path: Path) -> str:
     parts = path.relative_to(ROOT).with_suffix("").parts
@@ -88,11 +85,3 @@ def test_a_commit_runs_what_make_lint_runs():
     assert hooks[:-1] == re.findall(r"^\t\$\(LINT\)/(.*)$", recipe, re.MULTILINE)
     for length, refused in ((71, False), (72, True)):
         assert bool(re.search(hooks[-1].strip("'"), f"{length * 'a'}\n\n{100 * 'b'}\n", re.M | re.S)) == refused
-
-
-def test_planted_faults_are_of_the_code_as_it_stands():
-    """The text of each stands once in its file, and what is put there compiles."""
-    for fault in FAULTS:
-        text = (Path(brainsurr.__file__).parent / fault.path).read_text()
-        assert text.count(fault.before) == 1, fault
-        compile(text.replace(fault.before, fault.after), str(fault), "exec")
