@@ -56,10 +56,10 @@ def network(features, classes):
     return SpikingSequential([*hidden, nnx.Dropout(0.2, rngs=rngs), *output])
 
 
-def finite(x):
-    """Return which examples of a batch have no NaN and no infinity."""
+def usable(x):
+    """Return which examples of a batch have values, none of them NaN or infinite."""
     xs = show(x)
-    return jnp.isfinite(xs).all((0, *range(2, xs.ndim)))
+    return jnp.isfinite(xs).all((0, *range(2, xs.ndim))) & mask(x).any(0)
 
 
 def check(**parts):
@@ -69,11 +69,10 @@ def check(**parts):
         raise ValueError(f"training: expected BATCH={BATCH} examples or more, got {len(y)}")
     labels = np.arange(len(np.unique(y)))
     for name, (x, y) in parts.items():
-        good = np.concatenate([finite(x[i : i + BATCH]) for i in range(0, len(x), BATCH)])
-        integer = y.ndim == 1 and y.dtype.kind in "iu"
-        known = np.isin(y, labels) if integer else np.zeros(len(y), bool)
+        good = np.concatenate([usable(x[i : i + BATCH]) for i in range(0, len(x), BATCH)])
+        known = np.isin(y, labels) & (y.ndim == 1 and y.dtype.kind in "iu")
         label = f"integer labels 0 to {labels[-1]}"
-        for rows, expected in ((good, "no NaN or inf"), (known, label)):
+        for rows, expected in ((good, "values, none NaN or inf"), (known, label)):
             if not rows.all():
                 wrong = np.flatnonzero(~rows)
                 raise ValueError(f"{name}: expected {expected}, not so in rows {wrong}")

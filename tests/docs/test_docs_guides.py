@@ -260,8 +260,8 @@ DIGITS, ROWS = (np.zeros((100, 4), np.float32), np.arange(100) % 10), np.arange(
 @pytest.mark.parametrize(
     ("part", "x", "y", "said"),
     [
-        ("training", np.where(ROWS == 70, np.nan, 0), DIGITS[1], r"no NaN or inf, not so in rows \[70\]"),
-        ("test", np.where(ROWS == 3, np.inf, 0), DIGITS[1], r"no NaN or inf, not so in rows \[3\]"),
+        ("training", np.where(ROWS == 70, np.nan, 0), DIGITS[1], r"values, none NaN or inf, not so in rows \[70\]"),
+        ("test", np.where(ROWS == 3, np.inf, 0), DIGITS[1], r"values, none NaN or inf, not so in rows \[3\]"),
         ("training", DIGITS[0], DIGITS[1] + 1, r"integer labels 0 to 9, not so in rows \[ 9 19 29"),
         ("validation", DIGITS[0], DIGITS[1] - 1, r"integer labels 0 to 9, not so in rows \[ 0 10 20"),
         ("training", DIGITS[0], DIGITS[1] * 1.0, r"integer labels 0 to 9, not so in rows \[ 0  1  2"),
@@ -273,6 +273,12 @@ def test_the_recipe_checks_its_data(monkeypatch, part, x, y, said):
     check(**parts)
     with pytest.raises(ValueError, match=f"^{part}: expected {said}"):
         check(**parts | {part: (x, y)})
+
+
+def test_the_recipe_asks_for_a_step_of_each_example(monkeypatch):
+    scope = recipe(monkeypatch, mask=lambda x: jnp.zeros((10, len(x)), bool).at[2, 1:].set(True))
+    with pytest.raises(ValueError, match=r"expected values, .* rows \[ 0 64\]"):  # the first of each batch
+        scope["check"](training=DIGITS)
 
 
 def test_the_recipe_trains_on_series_of_variable_length(tmp_path, monkeypatch):
