@@ -33,7 +33,7 @@ def hint_to_surrogate(value: Any) -> str:
         return ": docs/coming-from-elsewhere.md has the surrogates of other libraries"
     named = value if hasattr(value, "__name__") else type(value)
     of_braintools = (named.__module__ or "").startswith("braintools.")
-    return f": write brainsurr.{named.__name__}" if of_braintools else hint_to_call(value)
+    return f"; it is of braintools: write brainsurr.{named.__name__}" if of_braintools else hint_to_call(value)
 
 
 def check_function(

@@ -165,6 +165,10 @@ class HoldsNeuron(Holds):
                     f"{owner}: expected {name} to be a number or an array, got {value!r}: give the array that it "
                     "holds, and its name in learnable= to train it"
                 )
+        for path in learnable:
+            name, inside, _ = path.partition(".")
+            if inside and callable(value := values.get(name)):
+                _checks.check_surrogate(f"{owner}: {name}, as learnable={path!r} needs it", value)
         # What is trained has bounds of its own, which are checked with these.
         trained = {
             name: _number(owner, kind, name, values.pop(name))

@@ -1,11 +1,11 @@
 """Train a spiking network on data of your own: copy this, change load, show, network.
 
-From NumPy arrays to a tested network: every core, mini-batches, a schedule, dropout,
-the checkpoint of the best validation accuracy, an early stop, progress, curves and a
-raster. If the loss does not move, it says which layers are silent.
+From NumPy arrays to a tested network: a check of the data, every core, a schedule,
+dropout, the weights of the best epoch, an early stop, curves and a raster. Started again
+after a stop, it goes on. If the loss does not move, it says which layers are silent.
 """
 
-import shutil
+import sys
 from functools import partial
 from pathlib import Path
 
@@ -28,8 +28,8 @@ BATCH, EPOCHS, PATIENCE, RATE, STEPS, SEED = 64, 40, 8, 3e-3, 10, 0
 def load():
     """Return examples and labels, NumPy arrays, to train, to validate and to test.
 
-    Features are floats between 0 and 1, or scaled to a deviation of 1; none is NaN. Labels are 0, 1, 2, ...:
-    ``np.unique(y, return_inverse=True)[1]`` makes them of others. To train there are BATCH examples or more.
+    Features are floats between 0 and 1, or scaled to a deviation of 1. Labels are 0, 1, 2, ...:
+    ``np.unique(y, return_inverse=True)[1]`` makes them of others, of all parts at once.
     """
     x, y = load_digits(return_X_y=True)
     part = partial(train_test_split, test_size=0.2, random_state=SEED)
@@ -43,12 +43,39 @@ def show(x):
     return jnp.broadcast_to(x, (STEPS, *x.shape))
 
 
+def mask(x):
+    """Return where a batch has values, ``[time, batch]``: here everywhere."""
+    return jnp.ones(show(x).shape[:2], bool)
+
+
 def network(features, classes):
     """Make the network."""
     rngs = nnx.Rngs(SEED)
     hidden = [nnx.Linear(features, 128, rngs=rngs), LIF(128)]
     output = [nnx.Linear(128, classes, rngs=rngs), LI(classes)]
     return SpikingSequential([*hidden, nnx.Dropout(0.2, rngs=rngs), *output])
+
+
+def usable(x):
+    """Return which examples of a batch have values, none of them NaN or infinite."""
+    xs = show(x)
+    return jnp.isfinite(xs).all((0, *range(2, xs.ndim))) & mask(x).any(0)
+
+
+def check(**parts):
+    """Raise an error for data that can't be trained on, and name its rows."""
+    y = parts["training"][1]
+    if len(y) < BATCH:
+        raise ValueError(f"training: expected BATCH={BATCH} examples or more, got {len(y)}")
+    labels = np.arange(len(np.unique(y)))
+    for name, (x, y) in parts.items():
+        good = np.concatenate([usable(x[i : i + BATCH]) for i in range(0, len(x), BATCH)])
+        known = np.isin(y, labels) & (y.ndim == 1 and y.dtype.kind in "iu")
+        label = f"integer labels 0 to {labels[-1]}"
+        for rows, expected in ((good, "values, none NaN or inf"), (known, label)):
+            if not rows.all():
+                wrong = np.flatnonzero(~rows)
+                raise ValueError(f"{name}: expected {expected}, not so in rows {wrong}")
 
 
 def run(net, x):
@@ -58,8 +85,9 @@ def run(net, x):
 
 
 def logits(net, x):
-    """Average over time."""
-    return run(net, x).mean(0)
+    """Average over the steps that have values."""
+    m = mask(x)[..., None]
+    return (run(net, x) * m).sum(0) / m.sum(0)
 
 
 def loss_fn(net, x, y):
@@ -76,76 +104,95 @@ def train_step(net, optimizer, x, y):
 
 
 @nnx.jit
-def accuracy(net, x, y):
-    """Return the share of right answers."""
-    return (logits(net, x).argmax(-1) == y).mean()
+def evaluate(net, x, y):
+    """Return the loss, and the share of right answers."""
+    return loss_fn(net, x, y), (logits(net, x).argmax(-1) == y).mean()
 
 
-def train_epoch(net, optimizer, x, y, rng):
-    """Train on all batches in a new order, and return the mean loss."""
+def train_epoch(net, optimizer, x, y, epoch):
+    """Train on all batches, in an order of this epoch's own, and return the mean loss."""
     batches = len(y) // BATCH
-    order = rng.permutation(len(y))[: batches * BATCH].reshape(batches, BATCH)
+    order = np.random.default_rng([SEED, epoch]).permutation(len(y))[: batches * BATCH]
+    parts = ((cpu.split(x[rows]), cpu.split(y[rows])) for rows in order.reshape(batches, BATCH))
     net.train()
-    losses = []
-    for rows in order:
-        batch = cpu.split(x[rows]), cpu.split(y[rows])  # a part for each core
-        losses.append(train_step(net, optimizer, *batch))
+    losses = [train_step(net, optimizer, *part) for part in parts]  # each core takes a part
     net.eval()
     return float(np.mean(losses))
 
 
 def train(folder, train_set, validation):
-    """Return the network of the best epoch, and loss and accuracy of each epoch."""
-    (x, y), rng, losses, accuracies = train_set, np.random.default_rng(SEED), [], []
+    """Train, or go on; return the network of the best epoch, and the curves."""
+    (x, y), curves = train_set, [[], [], []]
     net = network(show(x[:1]).shape[-1], y.max() + 1)
     schedule = optax.cosine_decay_schedule(RATE, EPOCHS * (len(y) // BATCH))
     optimizer = nnx.Optimizer(net, optax.adamw(schedule), wrt=nnx.Param)
-    state = cpu.split(nnx.state((net, optimizer)), axis=None)  # a copy for each core
-    nnx.update((net, optimizer), state)
+    kept = net, optimizer, best = net, optimizer, nnx.clone(net)
+    nnx.update(kept, cpu.split(nnx.state(kept), axis=None))  # a copy for each core
 
-    shutil.rmtree(folder, ignore_errors=True)  # the checkpoints of an earlier run
-    how = {"max_to_keep": 1, "best_fn": lambda metrics: metrics["accuracy"]}
-    options = ocp.CheckpointManagerOptions(**how)
-    with ocp.CheckpointManager(Path(folder).absolute(), options=options) as kept:
-        for epoch in (bar := tqdm(range(EPOCHS), unit="epoch")):
-            losses.append(train_epoch(net, optimizer, x, y, rng))
-            accuracies.append(float(accuracy(net, *validation)))
-            bar.set_postfix(loss=losses[-1], validation=accuracies[-1])
-            if epoch == 2 and not losses[-1] <= 0.9 * losses[0]:  # NaN too
-                print("\nthe loss does not move")
-                print(diagnose(net, lambda net: loss_fn(net, x[:BATCH], y[:BATCH])))
-            weights, metrics = nnx.state(net, nnx.Param), {"accuracy": accuracies[-1]}
-            kept.save(epoch, args=ocp.args.StandardSave(weights), metrics=metrics)
-            if epoch - accuracies.index(max(accuracies)) >= PATIENCE:
+    few, share = (x[:BATCH], y[:BATCH]), np.bincount(validation[1]).max() / len(validation[1])
+    numbers = [BATCH, EPOCHS, PATIENCE, RATE, STEPS, SEED]
+    handler, how = ocp.StandardCheckpointHandler(), ocp.CheckpointManagerOptions(max_to_keep=1)
+    folder = Path(folder).absolute()
+    with ocp.CheckpointManager(folder, item_handlers=handler, options=how) as manager:
+        if (last := manager.latest_step()) is not None:
+            print(f"{folder} has {last + 1} epochs; to start anew, name another folder")
+            notes, like = manager.metadata(last).custom_metadata, nnx.state(kept)
+            if notes["numbers"] != numbers:
+                raise ValueError(f"it was trained with {notes['numbers']}, not with {numbers}")
+            nnx.update(kept, manager.restore(last, args=ocp.args.StandardRestore(like)))
+            curves = notes["curves"]
+        losses, _, accuracies = curves
+        for epoch in (bar := tqdm(range(len(losses), EPOCHS), unit="epoch")):
+            if losses and epoch - 1 - accuracies.index(max(accuracies)) >= PATIENCE:
                 break
-        kept.wait_until_finished()
-        best = kept.restore(kept.best_step(), args=ocp.args.StandardRestore(weights))
-    nnx.update(net, best)
-    return net, losses, accuracies
+            loss = train_epoch(net, optimizer, x, y, epoch)
+            if not np.isfinite(loss):
+                raise FloatingPointError(f"epoch {epoch}, loss {loss}: {cause(net)}")
+            for curve, value in zip(curves, (loss, *evaluate(net, *validation)), strict=True):
+                curve.append(float(value))
+            bar.set_postfix(loss=loss, validation=accuracies[-1])
+            if accuracies[-1] > max(accuracies[:-1], default=-1):
+                nnx.update(best, nnx.state(net))
+            guess = accuracies[-1] < (1 + 3 * share) / 4  # little more than the largest class
+            if epoch == 2 and guess and loss > 0.9 * losses[0]:
+                print("\nthe loss does not move")
+                print(diagnose(net, lambda net: loss_fn(net, *few), mask=mask(few[0])))
+            notes = {"numbers": numbers, "curves": [curve.copy() for curve in curves]}
+            args = ocp.args.StandardSave(nnx.state(kept))
+            manager.save(epoch, args=args, custom_metadata=notes)
+    best.eval()
+    return best, curves
 
 
-def draw(path, net, losses, accuracies, x):
+def cause(net):
+    """Say which parameters are NaN, after a loss that was; the data was checked."""
+    params = nnx.to_flat_state(nnx.state(net, nnx.Param))
+    bad = [".".join(map(str, path)) for path, p in params if not jnp.isfinite(p[...]).all()]
+    return f"the data is finite, but not the parameters {bad}: try a lower RATE"
+
+
+def draw(path, net, curves, x):
     """Draw the curves, and the spikes of the first layer for one example."""
     _, spikes = run(SpikingSequential(net.layers, return_spikes=True), x[:1])
-    _, (curves, spiking) = plt.subplots(1, 2, figsize=(9, 3.4), layout="constrained")
-    curves.plot(losses, label="training loss")
-    curves.plot(accuracies, label="validation accuracy")
-    curves.set(xlabel="epoch")
-    curves.legend(frameon=False)
-    plot.raster(next(iter(spikes.values()))[:, 0], axes=spiking)
-    spiking.figure.savefig(path, dpi=120)
+    _, (left, right) = plt.subplots(1, 2, figsize=(9, 3.4), layout="constrained")
+    left.plot(np.transpose(curves))
+    left.legend(["training loss", "validation loss", "validation accuracy"], frameon=False)
+    left.set(xlabel="epoch")
+    plot.raster(next(iter(spikes.values()))[mask(x[:1])], axes=right)
+    right.figure.savefig(path, dpi=120)
 
 
 def main(folder="runs/recipe"):
     """Train, test once, draw; return the test accuracy."""
     print(cpu.use_all_cores(batch=BATCH))
     train_set, validation, test = load()
-    net, *curves = train(f"{folder}/checkpoints", train_set, validation)
-    tested = float(accuracy(net, *test))
+    check(training=train_set, validation=validation, test=test)
+    net, curves = train(f"{folder}/checkpoints", train_set, validation)
+    tested = float(evaluate(net, *test)[1])
     print(f"test accuracy {tested:.3f}, by the weights of the best validation accuracy")
-    draw(f"{folder}/recipe.png", net, *curves, test[0])
+    draw(f"{folder}/recipe.png", net, curves, test[0])
     return tested
 
 
 if __name__ == "__main__":
-    main()
+    main(*sys.argv[1:])

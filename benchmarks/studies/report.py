@@ -192,8 +192,9 @@ def overview(outcomes: Outcomes, most: int | None = None) -> str:
         what = f"**{typed(name)}**" if name == best else typed(name)
         lines.append((what, *(f"{number:.1f}" for number in numbers), f"{firing:.2f}", worst(of)))
     header, *lines = ("configuration", "worst", "mean", "worst, one rate", "firing rate", "worst in"), *lines[:most]
-    shown = range(len(header)) if most is None else (0, 1, 2, 5)
-    return table([header[i] for i in shown], [[line[i] for i in shown] for line in lines])
+    short = {0: "configuration", 1: "points behind at most", 2: "on average", 5: "most in"}
+    shown = dict(enumerate(header)) if most is None else short
+    return table([*shown.values()], [[line[i] for i in shown] for line in lines])
 
 
 def advice(outcomes: Outcomes) -> list[str]:

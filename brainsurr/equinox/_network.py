@@ -24,7 +24,7 @@ class SpikingSequential(AnswersWrongCalls, eqx.Module):
     Args:
       layers: modules and functions.
       return_spikes: whether the outputs are a pair, ``ys, spikes``: a dictionary of what each layer that fires returns,
-        by its index in ``layers``.
+        by its index in ``layers``, not a list: ``spikes[1]`` is what ``layers[1]`` returns.
       mixes_examples: whether functions among the layers may mix the examples of a batch, or ``xs`` has no batch axis.
       events: whether the products of each ``Linear`` among the layers, and of recurrent weights, pass over what is 0,
         as :mod:`brainsurr.events` says, which is faster on a CPU where few inputs are not 0.

@@ -309,8 +309,8 @@ def as_state(neuron: Neuron, structure, state, shape: tuple[int, ...]):
             f"{owner}: expected a carry like the state before the first step, {', '.join(neuron.states)} of shapes "
             f"{shapes(expected)} for an input of shape {shape} at each step, got {shapes(state)}: a layer takes "
             "[time, batch, features], a cell one step, and both a carry without the time axis, from "
-            "initialize_carry((batch, features)) (brainstate: init_state(batch_size); a neuron by "
-            "itself: initial_state(xs[0]))"
+            "init_state(batch_size) in brainstate, else initialize_carry((batch, features)); "
+            "a neuron by itself: initial_state(xs[0])"
         )
     return jax.tree.unflatten(wanted, leaves)
 

@@ -35,8 +35,9 @@ class SpikingSequential(AnswersWrongCalls, nnx.Module):
     Args:
       layers: modules and functions.
       return_spikes: whether the outputs are a pair, ``ys, spikes``: a dictionary of what each layer that fires returns,
-        by its index in ``layers``. Layers that fire are LIF layers, a :class:`SpikingActivation`, a surrogate, and any
-        whose own ``return_spikes`` is True and which returns such a pair. Elsewhere, that one's spikes are dropped.
+        by its index in ``layers``, not a list: ``spikes[1]`` is what ``layers[1]`` returns. Layers that fire are LIF
+        layers, a :class:`SpikingActivation`, a surrogate, and any whose own ``return_spikes`` is True and which returns
+        such a pair. Elsewhere, that one's spikes are dropped.
       mixes_examples: whether layers may mix the examples of a batch, as statistics over it do, or ``xs`` has no batch
         axis: then none is tried for that.
       events: whether the products of all layers, at any depth, pass over what is 0, as :mod:`brainsurr.events` says,

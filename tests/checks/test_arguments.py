@@ -156,6 +156,10 @@ REFUSED = [
     (lambda layers: layers.SpikingSequential([bs.Arctan]), r": call it, Arctan\(...\)$"),
     (lambda layers: layers.LIF(4, spike_fn=3), "spike_fn to be a surrogate or a function, got 3(?!.*call it)"),
     (lambda layers: layers.SpikingActivation(braintools.surrogate.ReluGrad()), ": write brainsurr.ReluGrad$"),
+    (
+        lambda layers: layers.LIF(4, spike_fn=braintools.surrogate.ReluGrad(), learnable="spike_fn.alpha"),
+        "for LIF: spike_fn, as learnable=.* needs it; it is of braintools: write brainsurr.ReluGrad$",
+    ),
     (lambda layers: layers.SpikingActivation(braintools.surrogate.sigmoid), ": write brainsurr.sigmoid$"),
     (lambda layers: layers.SpikingActivation("fast_sigmoid"), BY_NAME),
     (lambda layers: layers.LIF(4, spike_fn="fast_sigmoid"), BY_NAME),
@@ -186,7 +190,8 @@ def started(host, net, batch, features):
 
 @every_host
 def test_a_carry_with_a_time_axis(host):
-    xs, instead = jnp.ones((5, 2, 4)), r"without the time axis, from initialize_carry\(\(batch, features\)\)"
+    instead = r"without the time axis, from init_state\(batch_size\) in brainstate, else initialize_carry\(\(batch, "
+    xs = jnp.ones((5, 2, 4))
     for layer in ("LIF", "LI"):  # whose state is one array like the input
         make = getattr(host.layers, layer)
         for net in (make(4), host.layers.SpikingSequential([make(4)])):

@@ -2,7 +2,9 @@
 
 import contextlib
 import io
+import os
 import re
+import subprocess
 import sys
 from types import SimpleNamespace
 
@@ -17,7 +19,7 @@ from pages import DOCS, blocks, run, run_blocks
 
 import brainsurr as bs
 from benchmarks.nir.report import cell
-from brainsurr import cpu
+from brainsurr import cpu, plot
 
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("lenient")]  # optax.adam, Linear of flax and brainstate
 
@@ -193,17 +195,90 @@ def recipe(monkeypatch, *instead, **sizes):
     return scope
 
 
-def test_the_recipe_keeps_the_best_epoch_and_stops_after_it(tmp_path, monkeypatch, capsys):
+def test_the_recipe_keeps_the_best_epoch_and_stops_after_it(tmp_path, monkeypatch):
     scope = recipe(monkeypatch, EPOCHS=30, PATIENCE=2, RATE=1e-2)
     train_set, validation, _ = scope["load"]()
-    net, _, accuracies = scope["train"](tmp_path / "checkpoints", train_set, validation)
-    assert float(scope["accuracy"](net, *validation)) == max(accuracies)
-    assert len(accuracies) == min(30, accuracies.index(max(accuracies)) + 1 + 2)
-    assert scope["main"](tmp_path) > 0.9, "over the checkpoints of before"
+    net, curves = scope["train"](tmp_path / "checkpoints", train_set, validation)
+    best = curves[2].index(max(curves[2]))
+    assert tuple(map(float, scope["evaluate"](net, *validation))) == (curves[1][best], curves[2][best])
+    assert len(curves[0]) == min(30, best + 1 + 2)
+    scope["train_epoch"] = None  # for a finished run, nothing trains
+    assert scope["main"](tmp_path) > 0.9
     assert (tmp_path / "recipe.png").exists()
-    assert "does not move" not in capsys.readouterr().out
-    assert recipe(monkeypatch, RATE=0.0, EPOCHS=3)["main"](tmp_path) < 0.5
-    assert "\nthe loss does not move\nlayer " in capsys.readouterr().out
+    scope["RATE"] = 2e-2
+    with pytest.raises(
+        ValueError, match=r"trained with \[64, 30, 2, 0.01, 10, 0\], not with \[64, 30, 2, 0.02, 10, 0\]"
+    ):
+        scope["main"](tmp_path)
+
+
+KILLED = """
+import jax, os, sys
+jax.device_count, scope = lambda: 1, {"__name__": "recipe"}
+exec(open(sys.argv[1]).read(), scope)
+scope |= eval(sys.argv[3])
+train_epoch = scope["train_epoch"]
+scope["train_epoch"] = lambda *of: train_epoch(*of) if of[-1] < 3 else os.kill(os.getpid(), 9)
+scope["train"](sys.argv[2], *scope["load"]()[:2])
+"""
+
+
+def test_the_recipe_goes_on_after_a_kill_to_the_bit(tmp_path, monkeypatch, capsys, unoptimized):
+    sizes = {"EPOCHS": 5, "RATE": 1e-2}
+    command = [sys.executable, "-c", KILLED, DOCS / "recipe.py", tmp_path / "killed", str(sizes)]
+    alike = unoptimized | {"XLA_FLAGS": os.environ["XLA_FLAGS"]}
+    assert subprocess.run(command, env=alike).returncode == -9
+    scope, results = recipe(monkeypatch, **sizes), []
+    for folder in ("killed", "whole"):
+        net, curves = scope["train"](tmp_path / folder, *scope["load"]()[:2])
+        results.append((nnx.to_pure_dict(nnx.state(net, nnx.Param)), curves))
+    assert re.findall(r"(\w+) has [23] epochs", capsys.readouterr().out) == ["killed"]
+    jax.tree.map(np.testing.assert_array_equal, *results)
+
+
+@pytest.mark.parametrize(("accuracy", "alarm"), [(0.95, ""), (0.12, "\nthe loss does not move\nlayer ")])
+def test_the_recipe_warns_of_a_loss_that_does_not_move(tmp_path, monkeypatch, capsys, accuracy, alarm):
+    """Not of one that falls little since labels are wrong."""
+    scope, losses = recipe(monkeypatch, EPOCHS=3), iter([1.91, 1.76, 1.73])
+    scope |= {"train_epoch": lambda *_: next(losses), "evaluate": lambda *_: (1.8, accuracy)}
+    _, curves = scope["train"](tmp_path, *scope["load"]()[:2])
+    assert curves == [[1.91, 1.76, 1.73], [1.8] * 3, [accuracy] * 3]
+    assert capsys.readouterr().out[: len("\nthe loss does not move\nlayer ")] == alarm
+
+
+def test_the_recipe_stops_at_nan_and_names_what_became_so(tmp_path, monkeypatch):
+    scope = recipe(monkeypatch, RATE=1e38)
+    with pytest.raises(
+        FloatingPointError, match=r"epoch 0, loss (nan|inf): the data is finite, but .*'layers.0.kernel'"
+    ):
+        scope["train"](tmp_path, *scope["load"]()[:2])
+
+
+DIGITS, ROWS = (np.zeros((100, 4), np.float32), np.arange(100) % 10), np.arange(100)[:, None]
+
+
+@pytest.mark.parametrize(
+    ("part", "x", "y", "said"),
+    [
+        ("training", np.where(ROWS == 70, np.nan, 0), DIGITS[1], r"values, none NaN or inf, not so in rows \[70\]"),
+        ("test", np.where(ROWS == 3, np.inf, 0), DIGITS[1], r"values, none NaN or inf, not so in rows \[3\]"),
+        ("training", DIGITS[0], DIGITS[1] + 1, r"integer labels 0 to 9, not so in rows \[ 9 19 29"),
+        ("validation", DIGITS[0], DIGITS[1] - 1, r"integer labels 0 to 9, not so in rows \[ 0 10 20"),
+        ("training", DIGITS[0], DIGITS[1] * 1.0, r"integer labels 0 to 9, not so in rows \[ 0  1  2"),
+        ("training", DIGITS[0][:50], DIGITS[1][:50], "BATCH=64 examples or more, got 50"),
+    ],
+)
+def test_the_recipe_checks_its_data(monkeypatch, part, x, y, said):
+    check, parts = recipe(monkeypatch)["check"], dict.fromkeys(("training", "validation", "test"), DIGITS)
+    check(**parts)
+    with pytest.raises(ValueError, match=f"^{part}: expected {said}"):
+        check(**parts | {part: (x, y)})
+
+
+def test_the_recipe_asks_for_a_step_of_each_example(monkeypatch):
+    scope = recipe(monkeypatch, mask=lambda x: jnp.zeros((10, len(x)), bool).at[2, 1:].set(True))
+    with pytest.raises(ValueError, match=r"expected values, .* rows \[ 0 64\]"):  # the first of each batch
+        scope["check"](training=DIGITS)
 
 
 def test_the_recipe_trains_on_series_of_variable_length(tmp_path, monkeypatch):
@@ -217,9 +292,11 @@ def test_the_recipe_trains_on_series_of_variable_length(tmp_path, monkeypatch):
 
     monkeypatch.setitem(sys.modules, "aeon", SimpleNamespace())
     monkeypatch.setitem(sys.modules, "aeon.datasets", SimpleNamespace(load_japanese_vowels=made))
-    scope = recipe(monkeypatch, SEQUENCES[0], VOWELS, EPOCHS=10)
+    scope, drawn = recipe(monkeypatch, SEQUENCES[0], VOWELS, EPOCHS=10), []
+    monkeypatch.setattr(plot, "raster", lambda spikes, axes: drawn.append(len(spikes)))
     assert scope["main"](tmp_path) > 0.9
-    net, (x, _) = scope["network"](12, 9), scope["load"]()[0]
+    net, (x, _), _, (x_test, _) = scope["network"](12, 9), *scope["load"]()
+    assert drawn == [x_test[0, :, -1].sum()] != [32]
     filled = np.where(x[..., -1:] + (np.arange(13) == 12) > 0, x, np.float32(1))
     np.testing.assert_array_equal(*(scope["logits"](nnx.view(net, deterministic=True), x) for x in (filled, x)))
 
@@ -229,6 +306,8 @@ def test_the_recipe_in_linen_and_brainstate():
     for host in ("linen", "brainstate"):
         assert np.isfinite(scope[f"{host}_loss"])
         assert scope[f"{host}_logits"].shape == (64, 10)
+    np.testing.assert_array_equal(scope["resumed"], scope["losses"])
+    assert len({*map(float, scope["losses"])}) == 2
 
 
 def test_padding_does_not_count():

@@ -197,11 +197,14 @@ def test_a_potential_at_rest_that_is_not_0_is_counted_from():
 # The networks of the page --------------------------------------------------------------------------------------
 
 
+PAGE = (DOCS / "coming-from-elsewhere.md").read_text()
+
+
 def networks():
     """The two programs of each section: by library, there and here."""
     titles = {about["title"]: library for library, about in table().items() if library != "argument"}
     programs = {}
-    for section in (DOCS / "coming-from-elsewhere.md").read_text().split("### A model of ")[1:]:
+    for section in PAGE.split("### A model of ")[1:]:
         title, _, what = section.partition("\n")[0].removeprefix("braintools and ").partition(" with ")
         key = f"{titles[title]}.{what}".strip(".")
         programs[key] = re.findall(r"```python\n(.*?)```", section.partition("\n## ")[0], re.DOTALL)
@@ -217,6 +220,14 @@ def test_a_network_here_is_run(library):
     exec(NETWORKS[library][1], scope := {})
     ys = scope["run"](jnp.ones((T, 3, *SHAPES.get(library, (16,)))))
     assert (ys.shape, ys.dtype) == ((T, 3, 4), jnp.float32)
+
+
+@pytest.mark.usefixtures("lenient")  # flax's Linear
+def test_hidden_spikes_are_those_of_the_loop_on_the_page(capsys):
+    (block,) = re.findall(r"### Hidden spikes .*?```python\n(.*?)```", PAGE, re.DOTALL)
+    exec(NETWORKS["snntorch"][1] + block, scope := {})
+    assert capsys.readouterr().out == "0.0\n"
+    assert 0.02 < np.mean(scope["hidden"]) < 0.9
 
 
 SEED = 0  # of weights with which no potential is near enough to its threshold for rounding to decide
@@ -258,7 +269,7 @@ def test_a_network_gives_the_same_on_both_sides(key):
 
 def test_the_initial_weights_of_torch():
     """Uniform up to 1 / sqrt(inputs), and those of flax are sqrt(3) times as large."""
-    (code,) = re.findall(r"`kernel_init=(.*?)`", (DOCS / "coming-from-elsewhere.md").read_text())
+    (code,) = re.findall(r"`kernel_init=(.*?)`", PAGE)
     torch, flax = eval(code)(jax.random.key(0), (256, 512)), nnx.Linear(256, 512, rngs=nnx.Rngs(0)).kernel[...]
     assert 0.999 * 256**-0.5 < np.abs(torch).max() <= 256**-0.5
     np.testing.assert_allclose(torch.std(), 256**-0.5 / 3**0.5, rtol=0.01)

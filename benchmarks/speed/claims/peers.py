@@ -307,8 +307,8 @@ def _said(run):
 
 
 def _shown(run):
-    package, version = next(iter(run["versions"].items()))
-    return run["name"] if run["name"] in (OURS, FLOOR) else f"{package} {version}"
+    version = next(iter(run["versions"].values()))  # of the library itself, whose package may have another name
+    return run["name"] if run["name"] in (OURS, FLOOR) else f"{run['name']} {version}"
 
 
 def _first_steps(result):
