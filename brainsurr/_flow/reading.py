@@ -102,12 +102,17 @@ def _inside(equation):
     return None
 
 
-def _scan(reader, params, facts):
+def loop_parts(params, operands) -> tuple[list, list, list]:
+    """Return what a scan closes over, its carry, and what it takes a row of at each step."""
     if "num_carry" in params:
         consts, carries = params["num_consts"], params["num_carry"]
     else:  # jax 0.12
         consts, carries = (len(list(part)) for part in params["ft_in"].unpack()[:2])
-    closed_over, carry, xs = facts[:consts], facts[consts : consts + carries], facts[consts + carries :]
+    return operands[:consts], operands[consts : consts + carries], operands[consts + carries :]
+
+
+def _scan(reader, params, facts):
+    closed_over, carry, xs = loop_parts(params, facts)
     carry, ys = _settled(reader, params["jaxpr"].jaxpr, closed_over, carry, [reader.row(x) for x in xs])
     return [*carry, *(reader.stacked(y, params["length"]) for y in ys)]
 

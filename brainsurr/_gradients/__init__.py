@@ -1,5 +1,6 @@
 """`check_gradients`: compare gradients with finite differences of the network without jumps, in float64."""
 
+import dataclasses
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
@@ -12,7 +13,8 @@ from .._checks import check_function
 from .._diagnosis.probe import fresh_trace
 from .._flow.derivatives import steps
 from .program import casts_and_stops, step_line, used
-from .report import Derived, GradientReport, Slope, judge, sentences
+from .report import FAR, Derived, GradientReport, ParameterGradient, Slope, growth, judge, sentences, unsettled
+from .shorter import longest_loop, shorter
 from .smooth import Smooth, promoted, smooth
 
 _WIDTHS = 10.0 ** -np.arange(2, 9)
@@ -90,24 +92,37 @@ def examine_gradients(loss_fn: Callable, values: Mapping[str, Any], loss: Callab
     with jax.enable_x64(True), jax.numpy_dtype_promotion("standard"), jax.numpy_rank_promotion("allow"):
         values = {name: promoted(jnp.asarray(value)) for name, value in values.items()}
         how = Smooth()
-        with smooth(how), fresh_trace():
-            program = _traced(scalar, values)
-            back = _unless_undefined(jax.make_jaxpr(jax.grad(scalar)), values)[0]
-            flat = _why_flat(scalar, values, program)
+        program = _traced(scalar, values, how)
+        attached = _traced(scalar, values, Smooth(attached=True)) if how.has_detached_reset else None
+        with smooth(how):
+            back = _unless_undefined(jax.make_jaxpr(jax.grad(shorter(program))), values)[0]
+            casts, stops = casts_and_stops(program)
+            casts += [] if back is None else casts_and_stops(back)[0]  # a derivative rule may cast too
+            flat = _why_flat(shorter(program), values, program)
+
+            def compared(most: int | None = None) -> tuple[float, dict[str, ParameterGradient], float]:
+                value, measured = _measured(shorter(program, most), values)
+                derived = _derived(shorter(program, most), values)
+                free = derived if attached is None else _derived(shorter(attached, most), values)
+                reports = {
+                    name: judge(measured[name], derived[name], free[name], value, bool(casts), flat[name])
+                    for name in values
+                }
+                unsure = [(free[name].slope, measured[name].slope) for name in unsettled(reports)]
+                return value, reports, growth(unsure)
+
+            value, reports, grown = compared()
+            length, most, still = longest_loop(program.jaxpr), 0, grown
+            for tried in (length >> i for i in range(1, length.bit_length())):
+                if still < FAR:
+                    break
+                _, again, still = compared(tried)
+                most = 0 if unsettled(again) else tried
             stepped = tuple(steps(program, step_line))
-            value, measured = _measured(scalar, values)
-            derived = _derived(scalar, values)
-        attached: dict[str, Derived] = {}
-        if how.has_detached_reset:
-            with smooth(Smooth(attached=True)), fresh_trace():
-                attached = _derived(scalar, values)
-    casts, stops = casts_and_stops(program)
-    casts += [] if back is None else casts_and_stops(back)[0]  # a derivative rule may cast too
-    reports = {
-        name: judge(measured[name], derived[name], attached.get(name), value, bool(casts), flat[name])
-        for name in values
-    }
-    return GradientReport(value, reports, sentences(reports, list(dict.fromkeys(casts)), stops, stepped), stepped)
+    if most:
+        reports |= {name: dataclasses.replace(reports[name], status="explodes") for name in unsettled(reports)}
+    said = sentences(reports, list(dict.fromkeys(casts)), stops, stepped, grown, length, most)
+    return GradientReport(value, reports, said, stepped)
 
 
 def _is_inexact(value: Any) -> bool:
@@ -123,9 +138,10 @@ def _why_flat(scalar, values, program) -> dict[str, str]:
     return {name: "unused" if name not in of_loss else "no slope" if name in of_slope else "step" for name in values}
 
 
-def _traced(scalar, values):
+def _traced(scalar, values, how):
     try:
-        return jax.make_jaxpr(scalar)(values)
+        with smooth(how), fresh_trace():
+            return jax.make_jaxpr(scalar)(values)
     except TypeError as error:
         if "carry" in str(error):
             error.add_note(

@@ -2,7 +2,7 @@
 
 import dataclasses
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import ClassVar, NamedTuple
 
 from .._report import Report, as_text
@@ -10,6 +10,7 @@ from .._report import Report, as_text
 # A five-point difference in float64 is good to about ten digits; a steep surrogate leaves fewer.
 _RELATIVE = 1e-6
 _NEXT_TO_NOTHING = 1e-9
+FAR = 10  # times the slope: of a gradient that explodes, and of one that a detached reset changes much
 
 
 class Slope(NamedTuple):
@@ -38,6 +39,11 @@ class Derived(NamedTuple):
     reverse: float | None
     forward: float | None
     terms: float
+
+    @property
+    def slope(self) -> float | None:
+        """By one of the modes."""
+        return self.forward if self.reverse is None else self.reverse
 
 
 @dataclasses.dataclass(frozen=True)
@@ -100,14 +106,14 @@ class GradientReport(Report[ParameterGradient]):
 
 
 def judge(
-    measured: Slope, derived: Derived, attached: Derived | None, loss: float, cast: bool, flat: str
+    measured: Slope, derived: Derived, attached: Derived, loss: float, cast: bool, flat: str
 ) -> ParameterGradient:
     """Compare the measured slope with those of reverse and forward mode.
 
     Args:
       measured: by finite differences.
       derived: by derivative rules.
-      attached: the same with each reset differentiated; None if none is detached.
+      attached: the same with each reset differentiated; ``derived`` if none is detached.
       loss: of the network.
       cast: whether digits are lost on the way.
       flat: the status if all slopes are 0.
@@ -124,7 +130,7 @@ def judge(
         status = flat
     elif agrees and not unsure:
         status = "fine"
-    elif attached and judge(measured, attached, None, loss, cast, "fine").status == "fine":
+    elif attached is not derived and judge(measured, attached, attached, loss, cast, "fine").status == "fine":
         status = "reset" if any(slopes) else "detached"
     elif cast:
         status = "rounded"
@@ -136,6 +142,16 @@ def judge(
     return ParameterGradient(measured.slope, derived.reverse, derived.forward, differ, status)
 
 
+def unsettled(reports: Mapping[str, ParameterGradient]) -> set[str]:
+    """Return the names of the parameters whose gradient differs, or could not be measured."""
+    return {name for name, report in reports.items() if report.status in ("knot", "differs")}
+
+
+def growth(pairs: Iterable[tuple[float | None, float | None]]) -> float:
+    """Return how many times larger the first of two slopes is at most, such as a derived and a measured one."""
+    return max((abs(one / other) if other else math.inf for one, other in pairs if one), default=0.0)
+
+
 _SENTENCES = {
     "unused": "{names}: not compared, since the loss does not depend on {them}. loss_fn must use the parameters that "
     "it is called with.",
@@ -145,21 +161,33 @@ _SENTENCES = {
     "through what is behind, which diagnose shows; or a spike function is a step, as jnp.heaviside is; or the loss is "
     "flat there, as in a first step, whose state is 0.",
     "reset": "{names}: a reset is detached, by brainsurr.detached or, by default, reset='zero' of LIF, and nothing "
-    "else differs. Without detached, or by reset_grad=True, it is differentiated.",
+    "else differs.{far} Without detached, or by reset_grad=True, it is differentiated.",
     "detached": "{names}: no gradient passes, since all that leads to the loss is detached, by brainsurr.detached. Use "
     "it for the spike in the reset alone.",
     "rounded": "{names}: digits are lost by a cast{where}, so differences can't tell whether the gradient is right. "
     "Compute in the dtype of the parameters, and check again.",
+    "explodes": "{names}: the gradient explodes over {steps} time steps, to {grown:.0e} times the slope, where "
+    "differences can't follow it. Over the first {most} no rule is wrong: check over fewer steps.",
     "knot": "{names}: the slopes to both sides differ or do not settle, so there is no gradient to compare with: a "
     "potential or an input is at a knot of its function, a parameter at an edge of its interval, or a surrogate too "
-    "steep for differences. Give other values.",
+    "steep for differences. Give other values{fewer}.",
     "not finite": "{names}: the gradient is not finite, and the loss is.",
     "differs": "{names}: {reason}",
 }
 
 
-def sentences(reports: Mapping[str, ParameterGradient], casts: list, stops: list[str], steps=()) -> tuple[str, ...]:
-    """Describe where the numbers differ, and where no gradient passes."""
+def sentences(reports, casts: list, stops: list[str], stepped=(), grown=0.0, length=0, most=0) -> tuple[str, ...]:
+    """Describe where the numbers differ, and where no gradient passes.
+
+    Args:
+      reports: of the parameters by name.
+      casts: the lines that lose digits, and their dtypes.
+      stops: those that stop a gradient.
+      stepped: those of steps.
+      grown: how many times its slope a gradient is that can't be measured.
+      length: of the loop over time.
+      most: the steps over which a gradient that explodes is right; 0 if none explodes.
+    """
     where = _listed([f"{where} ({dtype})" for where, dtype in casts if where])
     said = []
     for status, text in _SENTENCES.items():
@@ -167,11 +195,18 @@ def sentences(reports: Mapping[str, ParameterGradient], casts: list, stops: list
         if those:
             facts = {"names": _listed(list(those)), "them": "it" if len(those) == 1 else "them"}
             facts |= {"where": f", {where}" if where else "", "reason": _reason(list(those.values()), stops)}
+            pairs = [(r.forward if r.reverse is None else r.reverse, r.measured) for r in those.values()]
+            far = max(growth(pairs), growth((measured, slope) for slope, measured in pairs))
+            facts |= {"grown": grown, "steps": length, "most": most, "far": "", "fewer": ""}
+            if far >= FAR:
+                facts["far"] = f" It changes the gradient by a factor of up to {far:.0e}."
+            if grown >= FAR:
+                facts["fewer"] = f", or fewer time steps: the gradient is {grown:.0e} times the slope"
             said.append(text.format(**facts))
-    if steps:
+    if stepped:
         said.append(
-            f"No gradient passes the step in {_listed(list(steps))}, such as x >= 0 as a float, and what comes out of "
-            "it is added to something, or multiplied by a weight. Make a spike function a surrogate, such as "
+            f"No gradient passes the step in {_listed(list(stepped))}, such as x >= 0 as a float, and what comes out "
+            "of it is added to something, or multiplied by a weight. Make a spike function a surrogate, such as "
             "brainsurr.Arctan(2.0); if it is meant, put a stop_gradient around it."
         )
     for mode in ("reverse", "forward"):

@@ -1,5 +1,7 @@
 """`check_gradients` passes what is right, and finds what is wrong: each fault is put into a network and named."""
 
+import dataclasses
+import re
 from functools import partial
 from pathlib import Path
 
@@ -13,6 +15,7 @@ from cases import all_but, first_quick, label
 from flax import linen, nnx
 
 import brainsurr as bs
+from brainsurr import neurons
 from brainsurr._gradients import OFFSETS, along
 from tools.frameworks import HOSTS, Nnx
 
@@ -321,6 +324,92 @@ def test_a_detached_reset_is_named(host, options):
 def test_a_detached_reset_hides_no_wrong_rule():
     report = checked(Nnx, layers_of(Nnx, f=Steeper(), reset="zero"))
     assert "differs" in statuses(report).values()
+
+
+class Wrong(bs.Arctan):
+    surrogate_fun = bs.Arctan.surrogate_fun
+
+    def surrogate_grad(self, x):
+        return 1.2 * bs.Arctan.surrogate_grad(self, x)
+
+
+@dataclasses.dataclass
+class Izhikevich(neurons.Neuron):
+    """In steps of half a millisecond (Izhikevich 2003); ``detach`` its reset, or not."""
+
+    a: float = 0.02
+    c: float = -65.0
+    spike_fn: bs.Surrogate = F
+    detach: bool = False
+    states = ("v", "u")
+
+    def initial_state(self, x):
+        return jnp.full_like(x, -65.0), jnp.full_like(x, -13.0)
+
+    def step(self, state, x):
+        v, u = state
+        v = v + 0.5 * (0.04 * v**2 + 5 * v + 140 - u + x)
+        u = u + 0.5 * self.a * (0.2 * v - u)
+        s = self.spike_fn((v - 30) / 50)
+        reset = bs.detached(s) if self.detach else s
+        return (v + reset * (self.c - v), u + 8 * reset), s
+
+
+@dataclasses.dataclass
+class AdEx(Izhikevich):
+    """Adaptive and exponential (Brette and Gerstner 2005), in mV and steps of half a millisecond."""
+
+    c: float = -60.0
+
+    def step(self, state, x):
+        v, w = state
+        v = v + (2 * jnp.exp(jnp.minimum((v + 50) / 2, 8.0)) - v - 65 - w + 3 * x) / 20
+        w = w + 0.25 * self.a * (v + 65) - w / 200
+        s = self.spike_fn(v / 20)
+        reset = bs.detached(s) if self.detach else s
+        return (v + reset * (self.c - v), w + 10 * reset), s
+
+
+def of_a_bursting_neuron(kind, steps, **options):
+    rng = np.random.default_rng(0)
+    xs, w = rng.uniform(0, 20, (steps, 3, 4)), rng.normal(0, 0.5, (4, 5))
+
+    def loss(p):
+        neuron, x = kind(a=p["a"], c=p["c"], **options), jnp.asarray(xs, p["w"].dtype) @ p["w"] + 5
+        return jnp.mean((neuron(neuron.initial_state(x[0]), x)[1].mean(0) - 0.1) ** 2)
+
+    return bs.check_gradients({"a": jnp.float32(0.02), "c": jnp.float32(kind.c), "w": jnp.float32(w)}, loss)
+
+
+@pytest.mark.parametrize(
+    ("kind", "steps", "options", "expected"),
+    [
+        (Izhikevich, 10, {}, "fine"),
+        (Izhikevich, 10, {"detach": True}, "reset"),
+        (Izhikevich, 30, {"detach": True}, "explodes"),
+        pytest.param(Izhikevich, 100, {"detach": True}, "explodes", marks=pytest.mark.slow),
+        pytest.param(Izhikevich, 60, {}, "explodes", marks=pytest.mark.slow),
+        (Izhikevich, 60, {"spike_fn": Wrong(2.0)}, "knot"),
+        (AdEx, 10, {}, "fine"),
+        (AdEx, 100, {}, "fine"),
+        (AdEx, 30, {"detach": True}, "reset"),
+    ],
+)
+def test_a_gradient_that_explodes_is_told_from_a_wrong_one(kind, steps, options, expected):
+    """Over how many steps no rule is wrong is said, and holds. A wrong rule is not said to be right anywhere."""
+    report = of_a_bursting_neuron(kind, steps, **options)
+    assert report["w"].status == expected, report
+    said = " ".join(report.sentences)
+    fewer = re.search(r"Over the first (\d+) no rule is wrong", said)
+    assert bool(fewer) == (expected == "explodes"), report
+    if fewer:
+        assert f"explodes over {steps} time steps" in said
+        over_fewer = of_a_bursting_neuron(kind, int(fewer[1]), **options)
+        assert set(statuses(over_fewer).values()) <= {"fine", "reset"}, over_fewer
+    if expected == "knot":
+        assert "fewer time steps: the gradient is" in said
+    if (kind, expected) == (AdEx, "reset"):
+        assert "It changes the gradient by a factor of up to" in said
 
 
 @pytest.mark.parametrize("dtype", [jnp.float32, jnp.bfloat16])

@@ -1,0 +1,69 @@
+"""A traced program whose loops over time stop early, to see over how many steps its gradient can be measured."""
+
+from collections.abc import Callable
+
+import jax
+import jax.numpy as jnp
+
+from .._flow.reading import loop_parts
+
+_CALLS = ("jit", "pjit", "closed_call", "checkpoint", "remat2")  # which have no rule of their own
+
+
+def longest_loop(jaxpr) -> int:
+    """Return the steps of the longest loop of a program that is in no other, 0 without one."""
+    steps = [0]
+    for equation in jaxpr.eqns:
+        if equation.primitive.name == "scan":
+            steps.append(equation.params["length"])
+        elif equation.primitive.name in _CALLS:
+            steps.append(longest_loop(getattr(equation.params["jaxpr"], "jaxpr", equation.params["jaxpr"])))
+    return max(steps)
+
+
+def shorter(program, most: int | None = None) -> Callable:
+    """Return the function of a tree that a program with one output computes.
+
+    Args:
+      program: a closed jaxpr, of the leaves of the tree.
+      most: after how many steps each loop stops: it keeps its state, and its outputs are 0. None: no loop stops.
+    """
+    from jax.extend.core import ClosedJaxpr, jaxpr_as_fun  # here: it takes as long to import as all of brainsurr
+
+    def evaluated(program, operands):
+        jaxpr = program.jaxpr
+        known = dict(zip((*jaxpr.constvars, *jaxpr.invars), (*program.consts, *operands), strict=True))
+
+        def of(var):
+            return var.val if hasattr(var, "val") else known[var]
+
+        for equation in jaxpr.eqns:
+            values, name = [of(var) for var in equation.invars], equation.primitive.name
+            if name == "scan":
+                outputs = scanned(equation.params, values)
+            elif name in _CALLS:
+                inner = equation.params["jaxpr"]
+                outputs = evaluated(inner if hasattr(inner, "consts") else ClosedJaxpr(inner, ()), values)
+            else:
+                taken = dict.fromkeys(var for var in equation.invars if not hasattr(var, "val"))
+                alone = jaxpr.replace(constvars=[], invars=[*taken], outvars=[*equation.outvars], eqns=[equation])
+                outputs = jaxpr_as_fun(ClosedJaxpr(alone, ()))(*map(of, taken))
+            known.update(zip(equation.outvars, outputs, strict=True))
+        return [of(var) for var in jaxpr.outvars]
+
+    def scanned(params, operands):
+        closed_over, carry, xs = loop_parts(params, operands)
+        body, outs = jaxpr_as_fun(params["jaxpr"]), params["jaxpr"].out_avals[len(carry) :]
+
+        def step(state, x):
+            i, *carry = state
+            stopped = [*carry, *(jnp.zeros(out.shape, out.dtype) for out in outs)]
+            after = jax.lax.cond(i < most, lambda: body(*closed_over, *carry, *x), lambda: stopped)
+            return (i + 1, *after[: len(carry)]), after[len(carry) :]
+
+        (_, *carry), ys = jax.lax.scan(step, (0, *carry), xs, params["length"], params["reverse"])
+        return [*carry, *ys]
+
+    if most is None:
+        return lambda tree: jaxpr_as_fun(program)(*jax.tree.leaves(tree))[0]
+    return lambda tree: evaluated(program, jax.tree.leaves(tree))[0]
