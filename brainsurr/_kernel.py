@@ -133,7 +133,7 @@ def _spike_jvp(structure, origin, primals, tangents):
 
 def _slope_of(structure, x, *parameters):
     f = structure.unflatten(parameters)
-    return _evaluate(type(f).surrogate_grad, f, x)
+    return _evaluate(type(f).surrogate_grad, f, jnp.asarray(x))  # jax may give a number that is no array
 
 
 # The gradient of a surrogate whose parameters fit x; with a rule of its own for second derivatives alone.

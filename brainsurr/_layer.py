@@ -113,7 +113,7 @@ class NeuronLayer(HoldsNeuron):
             cls.__annotations__ = dict(inspect.get_annotations(cls))
             for field in fields_of(kind):
                 here = copy.copy(field)
-                here.kw_only = field.name not in kind._by_position
+                here.kw_only = not field.metadata.get("by_position")
                 setattr(cls, field.name, here)
                 cls.__annotations__[field.name] = field.type
             cls.__doc__ = _docstring(cls)
@@ -175,7 +175,7 @@ def _made(base, kind):
     extended = [parent for parent in kind.__mro__[1:] if issubclass(parent, Neuron) and _is_exported(parent)]
     parents = [made(base, parent) for parent in extended if spike_fields(parent)][:1]
     size, *options = base._options
-    options = [] if kind._without else [options[bool(spike_fields(kind))]]
+    options = [options[bool(spike_fields(kind))]] if kind._is_trained else []
     name = f"{kind.__name__}{'Cell' if base.__name__ == 'Cell' else ''}"
     about = {"_made_by": base.__name__.lower(), "__module__": base.__module__.rpartition(".")[0]}
     its = [(field.name, field.type, copy.copy(field)) for field in fields_of(kind)]

@@ -130,7 +130,7 @@ FAULTS = [
     ),
     # Neurons.
     Fault(
-        "neurons/li.py",
+        "neurons/lif.py",
         "(1 - self.decay) * x if self.decay_input",
         "self.decay * x if self.decay_input",
         "neurons parity",
@@ -175,9 +175,9 @@ FAULTS = [
     ),
     Fault("neurons/learnable_delay.py", "jnp.arange(self.longest, -1, -1,", "jnp.arange(self.longest + 1,", "neurons"),
     Fault("neurons/ilif.py", "u / self.threshold - 0.5", "u / self.threshold", "neurons"),
-    Fault("neurons/psn.py", "weights[i] * both[i :", "weights[-i - 1] * both[i :", "neurons"),
-    Fault("neurons/recurrent.py", "return self.neuron._steps_held", "return None", "neurons"),
-    Fault("neurons/delay.py", "if not np.can_cast(xs.dtype, past.dtype):", "if False:", "neuron"),
+    Fault("neurons/_past.py", "kernel[i] * both[i :", "kernel[-i - 1] * both[i :", "neurons"),
+    Fault("neurons/_neuron.py", "tuple(map(np.shape, leaves)), shape", "shape", "neurons"),
+    Fault("neurons/_past.py", "if not np.can_cast(xs.dtype, past.dtype):", "if False:", "neuron"),
     Fault("neurons/_neuron.py", "y.astype(x.dtype)", "y", "neuron layers"),
     Fault("neurons/_neuron.py", "new[i] = b.astype(a.dtype)", "new[i] = b", "neurons neuron"),
     Fault("neurons/_neuron.py", "not np.all(np.isfinite(value))", "np.any(np.isnan(value))", "layers neuron"),

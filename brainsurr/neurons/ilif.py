@@ -6,7 +6,7 @@ from typing import Any, ClassVar
 
 from .._checks import check_counts
 from ..surrogates.triangle import PiecewiseLeakyRelu
-from .li import LI, LIFields
+from .lif import LI, LIFields
 
 
 @dataclasses.dataclass(eq=False, repr=False)

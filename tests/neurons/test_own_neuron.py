@@ -130,6 +130,35 @@ def test_the_state_and_the_output_keep_their_dtypes(host):
     assert count.all()
 
 
+def test_what_is_no_field_stays_as_it_was_at_the_first_call():
+    """As the page says; over time a neuron is compiled outside of jit too. A field may change."""
+
+    class Own(QIF):
+        gain: ClassVar[float] = 1.0
+
+        def step(self, state, x):
+            return state, self.gain * self.rate * x
+
+    first = run(laws.Plain, Own, rate=0.5)[1]
+    Own.gain = 2.0
+    np.testing.assert_array_equal(run(laws.Plain, Own, rate=0.5)[1], first)
+    np.testing.assert_array_equal(run(laws.Plain, Own, rate=0.25)[1], first / 2)
+    np.testing.assert_array_equal(Own(rate=0.5).step(XS[0], XS[0])[1], 2 * first[0])
+
+
+def test_a_state_may_follow_from_the_shape_of_a_parameter():
+    class Own(QIF):
+        def initial_state(self, x):
+            return jnp.zeros((np.size(self.rate), *x.shape), x.dtype)
+
+        def step(self, state, x):
+            return state + x, x
+
+    for rate in (0.5, np.full(3, 0.5, np.float32)):
+        neuron, xs = Own(rate=rate), jnp.ones((4, 3))
+        np.testing.assert_array_equal(neuron(neuron.initial_state(xs[0]), xs)[0], np.full((np.size(rate), 3), 4))
+
+
 def run(host, kind, xs=XS, **fields):
     if host is laws.Plain:
         neuron = kind(**fields)

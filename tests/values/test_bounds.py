@@ -201,6 +201,20 @@ def test_a_network_may_be_a_tuple_of_layers():
     assert after == ({"alpha": 0.0}, {"w": -1.5})
 
 
+@pytest.mark.parametrize("is_last", [True, False])
+def test_it_bounds_what_is_stored_if_it_is_the_last_of_all(is_last):
+    """Of an optimiser that wraps a chain, whose parameters are not those that are stored."""
+    bounded = project((0.0, 1.0))
+    inner = optax.sgd(1.0) if is_last else optax.chain(optax.sgd(1.0), bounded)
+    tx = optax.contrib.schedule_free(inner, 1.0, b1=0.9)
+    tx = optax.chain(tx, bounded) if is_last else tx
+    p, state, seen = jnp.array(0.5), None, []
+    for gradient in np.random.default_rng(0).normal(size=40):
+        p, state = step(tx, p, jnp.float32(gradient), state)
+        seen.append(float(p))
+    assert (min(seen) >= 0 and max(seen) <= 1) == is_last
+
+
 @pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
 def test_follow_is_where_the_schedule_is(dtype, lenient):
     """Whatever the gradient says, within a rounding of the parameter's own dtype, and in one compilation."""
