@@ -126,7 +126,7 @@ class Neuron(Value):
     def _advance(self, state, x):
         """Take one step from a state that fits: in the dtype of the state, which it keeps; the output is like x."""
         step, owner = _alone(type(self).step), type(self).__name__
-        dtypes = [part.dtype for part in jax.tree.leaves(state) if jnp.issubdtype(part.dtype, jnp.floating)]
+        dtypes = [part.dtype for part in jax.tree.leaves(state) if _is_float(part)]
         like = jax.ShapeDtypeStruct(x.shape, (*dtypes, x.dtype)[0])
         before = state
         if [dtype for dtype in dtypes if dtype != like.dtype]:
@@ -263,12 +263,12 @@ def run(neuron: Neuron, state, xs, host_scan: Callable = scan) -> tuple[Any, jax
     if not xs.ndim:
         raise ValueError("expected xs to be an array [time, ..., features], got a single number")
     state = as_state(neuron, state, xs.shape[1:])
-    for dtype in {part.dtype for part in jax.tree.leaves(state) if _is_float(part)}:  # made by hand, it was not checked
-        neuron._check_dtype(type(neuron).__name__, dtype)
-    for f in all_spike_functions(neuron):  # before they are compiled, when all their numbers are traced
+    for part in jax.tree.leaves(state)[: len(neuron._decays)]:  # one that was made by hand was not checked
+        neuron._check_dtype(type(neuron).__name__, part.dtype)
+    functions = all_spike_functions(neuron)
+    for f in functions:  # before they are compiled, when all their numbers are traced
         if isinstance(f, Surrogate):
             f._check_dtype(jax.tree.leaves(state)[0].dtype)
-    functions = all_spike_functions(neuron)
     draws = Drawn in [type(f.function if isinstance(f, Watched) else f) for f in functions]
     if [f for f in functions if not isinstance(f, Surrogate | Drawn)]:
         return _over_time(neuron, draws, state, xs, host_scan)
