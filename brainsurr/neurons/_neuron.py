@@ -10,7 +10,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from .._arrays import as_float, as_real, has_unit, is_number
+from .._arrays import as_float, as_real, is_number
 from .._bounds import check_inside
 from .._checks import check_function, hint_to_surrogate, shapes
 from .._pytree import tuples
@@ -176,12 +176,6 @@ class Neuron(Value):
     def _as_input(x, name: str) -> jax.Array:
         """Convert an input to an array of a dtype that the neuron takes."""
         return as_float(x, name)
-
-    @classmethod
-    def _hint(cls, name, value):
-        if has_unit(value) and name.endswith("decay"):
-            return f": give {name}=exp(-dt / tau), a number"
-        return super()._hint(name, value)
 
     @classmethod
     def _check_number(cls, owner: str, name: str, value):
