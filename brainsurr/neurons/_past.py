@@ -21,7 +21,8 @@ class OfThePast(Unmatched):
     def initial_state(self, x):
         if not x.ndim:
             raise ValueError(f"{type(self).__name__}: expected xs of shape [time, ..., features], got one number")
-        return jnp.zeros((*x.shape[:-1], self.longest, x.shape[-1]), self.state_dtype or x.dtype)
+        dtype = x.dtype if self.state_dtype is None else self.state_dtype
+        return jnp.zeros((*x.shape[:-1], self.longest, x.shape[-1]), dtype)
 
     def step(self, state, x):
         state, ys = self.over_time(state, x[None])
