@@ -201,25 +201,17 @@ def test_states_that_do_not_name_the_arrays(host, states):
 # Arguments -----------------------------------------------------------------------------------------------------------
 
 
-NOT_ONE = "is not a parameter of it, which has rate, spike_fn.alpha"
-
-
 BAD_ARGUMENTS = [
-    ({"rate": np.ones((2, 3))}, ValueError, r"expected rate to be one number or 3, got shape \(2, 3\)"),
-    ({"rate": 1.5, "learnable": "rate"}, ValueError, r"rate = 1.5 is outside \[0.0, 1.0\]; choose another"),
-    ({"rat": 0.1}, TypeError, r"has no argument rat: did you mean rate\? it has features, rate, spike_fn"),
-    ({"learnable": "alpha"}, ValueError, f"'alpha' {NOT_ONE}"),
-    ({"learnable": "spike_fn"}, ValueError, f"'spike_fn' {NOT_ONE}"),
-    ({"learnable": "spike_fn.alfa"}, ValueError, f"'spike_fn.alfa' {NOT_ONE}"),
-    ({"bounds": {"rate": (0, 1)}}, ValueError, "bounds name 'rate', which is not learnable"),
+    ({"rate": np.ones((2, 3))}, r"expected rate to be one number or 3, got shape \(2, 3\)"),
+    ({"learnable": "spike_fn"}, "'spike_fn' is not a parameter of it, which has rate, spike_fn.alpha"),
 ]
 
 
 @every_host
-@pytest.mark.parametrize(("given", "error", "message"), BAD_ARGUMENTS)
-def test_arguments_that_do_not_fit(host, given, error, message):
+@pytest.mark.parametrize(("given", "message"), BAD_ARGUMENTS)
+def test_arguments_that_do_not_fit(host, given, message):
     for make in (host.layers.layer, host.layers.cell):
-        with pytest.raises(error, match=f"^QIF(Cell)?:? .*{message}"):
+        with pytest.raises(ValueError, match=f"^QIF(Cell)?:? .*{message}"):
             make(QIF)(3, **given)
 
 
