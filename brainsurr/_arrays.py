@@ -1,4 +1,4 @@
-"""Input conversion, and broadcasting of parameters."""
+"""Input conversion, dtypes, and broadcasting of parameters."""
 
 import sys
 from typing import Any
@@ -111,6 +111,11 @@ def match_dtype_and_rank(parameter, x: jax.Array, name: str):
         raise ValueError(f"{name} of shape {parameter.shape} does not broadcast into an input of shape {x.shape}")
     rank = x.ndim - parameter.ndim if parameter.ndim else 0
     return parameter.astype(x.dtype).reshape((1,) * rank + parameter.shape)
+
+
+def drawing_dtype(dtype):
+    """Return the dtype to draw weights in before they are cast: jax has no orthogonal matrix in half precision."""
+    return jnp.float32 if jnp.dtype(dtype).itemsize < 4 else dtype
 
 
 def is_negative(x: jax.Array) -> jax.Array:

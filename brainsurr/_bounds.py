@@ -1,6 +1,6 @@
 """Trained parameters and the closed intervals they stay in, for the layers of every framework."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import jax
@@ -20,7 +20,7 @@ def trained_intervals(
     defaults: Mapping[str, Interval],
     param_dtype: Any = jnp.float32,
     others: Iterable[str] = (),
-    widest: Mapping[str, Interval] | None = None,
+    check: Callable[[str, Mapping[str, Interval | None]], None] | None = None,
 ) -> dict[str, Interval | None]:
     """Return the interval of each parameter to be trained, or None where it is unbounded.
 
@@ -32,7 +32,7 @@ def trained_intervals(
       defaults: intervals by name.
       param_dtype: of a parameter that was given as a Python number.
       others: what may be trained in modules inside it, for a message.
-      widest: intervals by name that all others must lie in.
+      check: called with the owner and the intervals, which it may refuse.
 
     Raises:
       TypeError: ``learnable`` or ``bounds`` is of another type, or ``param_dtype`` not a floating dtype.
@@ -54,10 +54,10 @@ def trained_intervals(
         interval = None if bounds is None else {**defaults, **bounds}.get(name)
         if interval is not None:
             interval = checked_interval(f"{owner}: {name}", interval)
-        limits = (widest or {}).get(name, (-np.inf, np.inf))
-        check_inside(f"{owner}: {name}", values[name], interval or limits)
-        check_inside(f"{owner}: bounds of {name}", interval or limits, limits)
+            check_inside(f"{owner}: {name}", values[name], interval)
         intervals[name] = interval
+    if check is not None:
+        check(owner, intervals)
     return intervals
 
 

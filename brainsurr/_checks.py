@@ -166,11 +166,6 @@ def check_drawn_shape(name: str, value, shape: tuple[int, ...]):
     return value
 
 
-def drawing_dtype(dtype):
-    """Return the dtype to draw weights in before they are cast: jax has no orthogonal matrix in half precision."""
-    return jnp.float32 if jnp.dtype(dtype).itemsize < 4 else dtype
-
-
 def shapes(tree: Any) -> Any:
     """Return the shape of each array in a tree, for a message."""
     return jax.tree.map(lambda leaf: getattr(leaf, "shape", type(leaf).__name__), tree)

@@ -202,10 +202,11 @@ class HoldsNeuron(Holds):
                 rest[name] = fields[name] if callable(fields.get(name)) else value
         for name in ("carry_init", "recurrent", "self_connections"):
             setattr(self, name, rest.pop(name, getattr(HoldsNeuron, name)))
-        self.param_dtype, widest = param_dtype, neuron._widest
+        self.param_dtype = param_dtype
         learnable = [path for path in learnable if path not in paths]
         bounds = own if isinstance(bounds, Mapping) else bounds
-        self._hold(numbers, learnable, bounds, kind.bounds | widest, param_dtype, others=paths, widest=widest)
+        more = {"others": paths, "check": neuron._check_bounds}
+        self._hold(numbers, learnable, bounds, neuron._all_bounds(), param_dtype, **more)
         neuron._check_dtype(owner, param_dtype, jax.core.Tracer)
         for name, value in (surrogates | rest).items():
             setattr(self, name, value)

@@ -108,10 +108,7 @@ def _spike_jvp(structure, origin, primals, tangents):
     (x, parameters, uniform), (dx, dparameters, _) = primals, tangents
     x = jnp.asarray(x)  # jax may give a number that is no array
     fitting = [match_dtype_and_rank(p, x, "a parameter") for p in parameters]
-    terms = []
-    if not isinstance(dx, SymbolicZero):
-        f = structure.unflatten(fitting)
-        terms.append(_evaluate(type(f).surrogate_grad, f, x) * dx)
+    terms = [] if isinstance(dx, SymbolicZero) else [_slope(structure, x, *fitting) * dx]
     for i, da in enumerate(dparameters):
         if isinstance(da, SymbolicZero):
             continue
@@ -132,6 +129,25 @@ def _spike_jvp(structure, origin, primals, tangents):
         wide = da.astype(jnp.float32) if da.dtype.itemsize < 4 else da
         terms.append(slope * jnp.broadcast_to(wide, x.shape).astype(x.dtype))
     return _spike(x, parameters, uniform, structure, origin), functools.reduce(jnp.add, terms)
+
+
+def _slope_of(structure, x, *parameters):
+    f = structure.unflatten(parameters)
+    return _evaluate(type(f).surrogate_grad, f, jnp.asarray(x))  # jax may give a number that is no array
+
+
+# The gradient of a surrogate whose parameters fit x; with a rule of its own for second derivatives alone.
+_slope = jax.custom_jvp(_slope_of, nondiff_argnums=(0,))
+
+
+@functools.partial(_slope.defjvp, symbolic_zeros=True)
+def _slope_jvp(structure, primals, tangents):
+    # At infinity the derivatives of many formulas are 0 * inf: as above, compute them at 0, and count them as 0.
+    infinite = jnp.isinf(primals[0])
+    at = dict(enumerate(primals)) | {0: jnp.where(infinite, jnp.zeros_like(primals[0]), primals[0])}
+    moved = {i: tangent for i, tangent in enumerate(tangents) if not isinstance(tangent, SymbolicZero)}
+    slope = jax.jvp(lambda m: _slope_of(structure, *(at | m).values()), ({i: at[i] for i in moved},), (moved,))[1]
+    return _slope(structure, *primals), jnp.where(infinite, jnp.zeros_like(slope), slope)
 
 
 def elementwise(formula):

@@ -8,7 +8,7 @@ import inspect
 import re
 import sys
 import types
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar, TypeVar, dataclass_transform
 
 import jax
@@ -113,7 +113,7 @@ class NeuronLayer(HoldsNeuron):
             cls.__annotations__ = dict(inspect.get_annotations(cls))
             for field in fields_of(kind):
                 here = copy.copy(field)
-                here.kw_only = field.name not in kind._by_position
+                here.kw_only = not field.metadata.get("by_position")
                 setattr(cls, field.name, here)
                 cls.__annotations__[field.name] = field.type
             cls.__doc__ = _docstring(cls)
@@ -175,7 +175,7 @@ def _made(base, kind):
     extended = [parent for parent in kind.__mro__[1:] if issubclass(parent, Neuron) and _is_exported(parent)]
     parents = [made(base, parent) for parent in extended if spike_fields(parent)][:1]
     size, *options = base._options
-    options = [] if kind._without else [options[bool(spike_fields(kind))]]
+    options = [options[bool(spike_fields(kind))]] if kind._is_trained else []
     name = f"{kind.__name__}{'Cell' if base.__name__ == 'Cell' else ''}"
     about = {"_made_by": base.__name__.lower(), "__module__": base.__module__.rpartition(".")[0]}
     its = [(field.name, field.type, copy.copy(field)) for field in fields_of(kind)]
@@ -205,12 +205,12 @@ def _docstring(cls) -> str | None:
     kind, base = cls._neuron_class, next(base for base in cls.__mro__ if "_layers" in vars(base))
     if kind.__doc__ is None or base.__doc__ is None:  # `python -OO` removes docstrings
         return None
-    said: dict[str, str] = {}
-    for own in (own for own in cls.__mro__[::-1] if issubclass(own, Arguments) and not issubclass(own, HoldsNeuron)):
-        said |= re.findall(r"^  (\w+): (.*(?:\n    .*)*)", inspect.cleandoc(own.__doc__ or ""), re.MULTILINE)
+    added = [own for own in cls.__mro__ if issubclass(own, Arguments) and not issubclass(own, HoldsNeuron)]
+    said, fields = _arguments(added), _arguments(kind.__mro__)
     opening, _, example = inspect.cleandoc(base.__doc__).partition("Example:\n")
     before, _, after = inspect.cleandoc(kind.__doc__).partition("\n\nExample:")[0].partition("Args:\n")
-    described = re.match(r"(?: .*\n?|\n)*", after)[0]  # type: ignore[index]
+    described = "\n".join(f"  {field.name}: {fields[field.name]}" for field in fields_of(kind) if field.name in fields)
+    after = after[len(re.match(r"(?: .*\n?|\n)*", after)[0]) :]  # type: ignore[index]
     trained = [repr(trained) for trained in kind.bounds][:1] + [repr(f"{f}.alpha") for f in spike_fields(kind)][:1]
     such = f", such as {' or '.join(f'``{path}``' for path in trained)}" if trained else ""
     features, more = said.pop("features"), [f"  {name}: {text.format(example=such)}" for name, text in said.items()]
@@ -219,9 +219,16 @@ def _docstring(cls) -> str | None:
         before,
         f"Args:\n  features: {features}\n{described}",
         "\n".join(["Keyword Args:", *more]) if more else "",
-        after[len(described) :],
+        after,
         f"Example:\n{re.sub('LIF(Cell)?', cls.__name__, example)}"
         if _is_exported(kind) and not hasattr(kind, "outputs_per_input")
         else "",
     ]
     return "\n\n".join(part.rstrip() for part in parts if part)
+
+
+def _arguments(classes: Sequence[type]) -> dict[str, str]:
+    """Return what the docstrings of classes say of each argument, the first of them above all."""
+    docs = [inspect.cleandoc(own.__doc__ or "") for own in classes[::-1]]
+    sections = [doc.partition("\nArgs:\n")[2].partition("\n\n")[0] for doc in docs]
+    return dict(re.findall(r"^  (\w+): (.*(?:\n    .*)*)", "\n".join(sections), re.MULTILINE))

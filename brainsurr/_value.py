@@ -160,7 +160,11 @@ class Value:
     @classmethod
     def _hint(cls, name: str, value: Any) -> str:
         """Return what to add to an error about a value that is no number."""
-        return ": no number has a unit here, docs/units.md says what to divide by" if has_unit(value) else ""
+        if not has_unit(value):
+            return ""
+        if name.endswith("decay"):
+            return f": give {name}=exp(-dt / tau), a number"
+        return ": no number has a unit here, docs/units.md says what to divide by"
 
     def __reduce__(self):  # for copy and pickle
         parameters, structure = _pytree.flatten(self)

@@ -52,6 +52,10 @@ def project(bounds: Any) -> optax.GradientTransformation:
     inside as well, so that none has a long way back. It does so for parameters and updates of any floating dtypes: the
     edges are rounded to the dtype of the parameter, and no rounding of the sum leads out.
 
+    It must see the parameters that are stored, so it comes last of all. An optimiser that wraps a chain and keeps
+    other parameters for it, such as ``optax.contrib.schedule_free``, belongs inside:
+    ``chain(schedule_free(sgd(...), ...), project(...))``. A ``project`` inside of it bounds what it keeps alone.
+
     Args:
       bounds: a tree like the parameters with ``(low, high)`` or None for each, such as
         ``brainsurr.nnx.bounds(model)``, or `bounds` of a tree of plain jax.

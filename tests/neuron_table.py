@@ -226,6 +226,11 @@ def window(fire, state, x, *, length, state_dtype):
 F0, F4 = bs.LogTailedRelu(0.25), bs.LogTailedRelu(np.array([0.0, 0.125, 0.5, 1.0], np.float32))
 DECAY = np.array([0.5, 0.75, 0.25, 1.0], np.float32)
 THRESHOLD = np.array([1.0, 0.75, 1.25, 0.5], np.float32)
+ADAPTATION = {
+    "adaptation_decay": np.array([0.5, 0.75, 0.0, 0.5], np.float32),
+    "spike_adaptation": np.array([0.5, 1.0, 2.0, 0.25], np.float32),
+    "voltage_adaptation": np.array([-1.0, 0.0, 0.0, 0.5], np.float32),
+}
 TURN = np.array([0.25, 0.5, 0.125, 0.75], np.float32)
 RESTS = {"damping": 0.125, "threshold": THRESHOLD, "refractory_decay": DECAY, "spike_damping": 0.25}
 BALANCED = [{"frequency": 0.5, "damping": 0.25, "spike_fn": F0}, {"frequency": TURN, "spike_fn": F4} | RESTS]
@@ -253,15 +258,7 @@ TABLE = [
         neurons.ALIF,
         [
             {"decay": 0.5, "adaptation_decay": 0.5, "spike_adaptation": 0.5, "adapts": "input", "spike_fn": F0},
-            {
-                "decay": DECAY,
-                "threshold": THRESHOLD,
-                "spike_fn": F4,
-                "reset_delay": True,
-                "adaptation_decay": np.array([0.5, 0.75, 0.0, 0.5], np.float32),
-                "spike_adaptation": np.array([0.5, 1.0, 2.0, 0.25], np.float32),
-                "voltage_adaptation": np.array([-1.0, 0.0, 0.0, 0.5], np.float32),
-            },
+            {"decay": DECAY, "threshold": THRESHOLD, "spike_fn": F4, "reset_delay": True} | ADAPTATION,
         ],
         alif,
     ),

@@ -83,8 +83,8 @@ class Neurons(NeuronLayer, ParameterModule, metaclass=pickled_as_call(type(nn.Mo
 
     def __pretty_repr_item__(self, name, value):
         """Hide what is not an argument of the layer."""
-        hidden = name in ("keeps_spikes", *self._neuron_class._without) or (name == "recurrent" and not self.fires)
-        return None if hidden else super().__pretty_repr_item__(name, value)
+        is_argument = name in type(self).__dataclass_fields__
+        return super().__pretty_repr_item__(name, value) if is_argument else None
 
     def init_state(self, batch_size: int | tuple[int, ...] | None = None, **kwargs):
         """Make the state before the first step, in ``param_dtype``, its first array drawn by ``carry_init`` if given.
@@ -114,7 +114,7 @@ class Neurons(NeuronLayer, ParameterModule, metaclass=pickled_as_call(type(nn.Mo
                 f"{type(self).__name__} has no state yet: call init_state(batch_size) on it or on the network, "
                 "or brainstate.nn.init_all_states(network, batch_size)"
             )
-        structure = jax.tree.structure(expected_state(neuron, jax.tree.structure(neuron), _sizes(self.in_size)))
+        structure = jax.tree.structure(expected_state(neuron, _sizes(self.in_size)))
         return jax.tree.unflatten(structure, [getattr(self, name).value for name in neuron.states])
 
     def _set_state(self, neuron, state):

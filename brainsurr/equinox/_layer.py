@@ -7,8 +7,9 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 
+from .._arrays import drawing_dtype
 from .._bounds import Interval, clip_straight_through, initial_value, trained_intervals
-from .._checks import check_drawn_shape, check_input_shape, check_kind, drawing_dtype
+from .._checks import check_drawn_shape, check_input_shape, check_kind
 from .._held import HoldsNeuron, first_state
 from .._layer import Features, NeuronLayer, Spiking, Trained, construct, made, options, pickled_as_call
 from .._surrogate import Surrogate

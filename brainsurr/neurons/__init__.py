@@ -6,17 +6,20 @@ these.
 """
 
 from ._neuron import Neuron
-from .alif import ALIF, ALIFFields
-from .delay import Delay, DelayFields
-from .ilif import ILIF, ILIFFields
-from .learnable_delay import LearnableDelay, LearnableDelayFields
-from .li import LI, LIFields
-from .lif import LIF, LIFFields
-from .psn import SlidingPSN, SlidingPSNFields
-from .recurrent import Recurrent
-from .resonate import BHRF, BRF, RF, BRFFields, RFFields
-from .synaptic import Synaptic, SynapticFields
-from .window import Window, WindowFields
+from .alif import *
+from .delay import *
+from .ilif import *
+from .learnable_delay import *
+from .lif import *
+from .psn import *
+from .recurrent import *
+from .resonate import *
+from .synaptic import *
+from .window import *
 
-__all__ = ["ALIF", "LI", "LIF", "Delay", "Neuron", "Recurrent"]
-__all__ += ["BHRF", "BRF", "ILIF", "RF", "LearnableDelay", "SlidingPSN", "Synaptic", "Window"]
+__all__ = ["Neuron"]
+__all__ += [  # a file without an underscore has neurons, and their fields
+    name
+    for name, kind in list(globals().items())
+    if isinstance(kind, type) and issubclass(kind, Neuron) and "._" not in kind.__module__
+]

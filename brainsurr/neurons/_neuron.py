@@ -3,14 +3,14 @@
 import dataclasses
 import functools
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, ClassVar
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from .._arrays import as_float, as_real, has_unit, is_number
+from .._arrays import as_float, as_real, is_number
 from .._bounds import check_inside
 from .._checks import check_function, hint_to_surrogate, shapes
 from .._pytree import tuples
@@ -67,13 +67,8 @@ class Neuron(Value):
     """
 
     states: ClassVar[tuple[str, ...]] = ("v",)
-    _fits: ClassVar[bool] = True  # whether `step` gets parameters, state and input in one dtype; a wrapper's don't
     _decays: ClassVar[tuple[str, ...]] = ()  # inside their bounds also where they are fixed
-    _widest: ClassVar[Any] = {}  # by name, bounds that other ones must lie in
-    _by_position: ClassVar[tuple[str, ...]] = ()  # fields that a layer takes by position too, after `features`
-    _without: ClassVar[frozenset[str]] = frozenset()  # options of a layer that make no sense
-    _steps_held: ClassVar[Any] = None  # in its state, if their number follows from the shape of a parameter
-    _as_input: ClassVar[Callable] = staticmethod(as_float)
+    _is_trained: ClassVar[bool] = True  # whether its layers have the options of what is trained
 
     def __new__(cls, *args, **kwargs):
         check_class(cls)
@@ -130,11 +125,8 @@ class Neuron(Value):
 
     def _advance(self, state, x):
         """Take one step from a state that fits: in the dtype of the state, which it keeps; the output is like x."""
-        step, owner = type(self).step, type(self).__name__
-        step = getattr(step, "alone", step)
-        if not self._fits:
-            return step(self, state, x)
-        dtypes = [part.dtype for part in jax.tree.leaves(state) if jnp.issubdtype(part.dtype, jnp.floating)]
+        step, owner = _alone(type(self).step), type(self).__name__
+        dtypes = [part.dtype for part in jax.tree.leaves(state) if _is_float(part)]
         like = jax.ShapeDtypeStruct(x.shape, (*dtypes, x.dtype)[0])
         before = state
         if [dtype for dtype in dtypes if dtype != like.dtype]:
@@ -162,9 +154,7 @@ class Neuron(Value):
         return _kept(self, before, new), y.astype(x.dtype)
 
     def __setattr__(self, name, value):
-        if name in spike_fields(type(self)) and callable(value) and type(value).__hash__ is None:
-            value = functools.partial(value)  # which has a hash
-        super().__setattr__(name, value)
+        super().__setattr__(name, self._converted(name, value))
 
     def _check(self, name, value):
         owner, field = type(self).__name__, type(self).__dataclass_fields__.get(name)
@@ -179,13 +169,13 @@ class Neuron(Value):
     @classmethod
     def _converted(cls, name: str, value: Any) -> Any:
         """Return what a field holds in place of what was given: of a list of numbers, say, an array."""
-        return value
+        has_no_hash = callable(value) and type(value).__hash__ is None
+        return functools.partial(value) if has_no_hash and name in spike_fields(cls) else value
 
-    @classmethod
-    def _hint(cls, name, value):
-        if has_unit(value) and name.endswith("decay"):
-            return f": give {name}=exp(-dt / tau), a number"
-        return super()._hint(name, value)
+    @staticmethod
+    def _as_input(x, name: str) -> jax.Array:
+        """Convert an input to an array of a dtype that the neuron takes."""
+        return as_float(x, name)
 
     @classmethod
     def _check_number(cls, owner: str, name: str, value):
@@ -215,6 +205,9 @@ class Neuron(Value):
         """Return by how much of itself a decay changes a state in a step, or another of `_decays` does."""
         return 1 - value
 
+    def _check_bounds(self, owner: str, intervals: Mapping[str, Any]):
+        """Raise a ValueError if a layer trains a parameter in an interval that is too wide; None is unbounded."""
+
     def _check_features(self, owner: str, features: int):
         """Raise a ValueError unless each parameter is one number, or one for each of the features of a layer."""
         for name, value in vars(self).items():
@@ -222,6 +215,18 @@ class Neuron(Value):
                 raise ValueError(
                     f"{owner}: expected {name} to be one number or {features}, got shape {jnp.shape(value)}"
                 )
+
+
+class Unmatched(Neuron):
+    """A neuron whose step gets parameters, state and input as they are, and not in one dtype."""
+
+    def _advance(self, state, x):
+        return _alone(type(self).step)(self, state, x)
+
+
+def by_position(default) -> Any:
+    """Return a field that a layer takes by position too, after ``features``."""
+    return dataclasses.field(default=default, metadata={"by_position": True})
 
 
 def fields_of(kind: type[Neuron]) -> list[dataclasses.Field]:
@@ -251,19 +256,19 @@ def run(neuron: Neuron, state, xs, host_scan: Callable = scan) -> tuple[Any, jax
     xs = neuron._as_input(xs, "xs")
     if not xs.ndim:
         raise ValueError("expected xs to be an array [time, ..., features], got a single number")
-    leaves, structure = jax.tree.flatten(neuron)
-    state = as_state(neuron, structure, state, xs.shape[1:])
+    state = as_state(neuron, state, xs.shape[1:])
     for part in jax.tree.leaves(state)[: len(neuron._decays)]:  # one that was made by hand was not checked
         neuron._check_dtype(type(neuron).__name__, part.dtype)
-    for f in all_spike_functions(neuron):  # before they are compiled, when all their numbers are traced
+    functions = all_spike_functions(neuron)
+    for f in functions:  # before they are compiled, when all their numbers are traced
         if isinstance(f, Surrogate):
             f._check_dtype(jax.tree.leaves(state)[0].dtype)
-    functions = all_spike_functions(neuron)
     draws = Drawn in [type(f.function if isinstance(f, Watched) else f) for f in functions]
     if [f for f in functions if not isinstance(f, Surrogate | Drawn)]:
         return _over_time(neuron, draws, state, xs, host_scan)
     # Outside of jit, a scan compiles for each new function and keeps the program. So all numbers of a neuron are
     # arguments of one function: a new value neither compiles again nor fills the cache.
+    leaves, structure = jax.tree.flatten(neuron)
     return _compiled(structure, draws, leaves, state, xs)
 
 
@@ -285,16 +290,15 @@ def _compiled(structure, draws, leaves, state, xs):
     return _over_time(structure.unflatten(leaves), draws, state, xs, scan)
 
 
-def as_state(neuron: Neuron, structure, state, shape: tuple[int, ...]):
+def as_state(neuron: Neuron, state, shape: tuple[int, ...]):
     """Return a state as arrays; a ValueError unless it is one for such inputs.
 
     Args:
       neuron: whose state it is.
-      structure: of its pytree.
       state: as it was given.
       shape: of the input of one step.
     """
-    owner, expected = type(neuron).__name__, expected_state(neuron, structure, shape)
+    owner, expected = type(neuron).__name__, expected_state(neuron, shape)
     (leaves, given), (likes, wanted) = jax.tree.flatten(state), jax.tree.flatten(expected)
     if given != wanted:  # type: ignore[operator]
         state = tuples(state)  # a checkpoint may give lists
@@ -318,16 +322,21 @@ def as_state(neuron: Neuron, structure, state, shape: tuple[int, ...]):
 _expected: dict[Any, Any] = {}
 
 
-def expected_state(neuron: Neuron, structure, shape: tuple[int, ...]):
+def expected_state(neuron: Neuron, shape: tuple[int, ...]):
     """Return shapes and dtypes of the first state, for an input of a shape and of float32."""
-    key = structure, shape, neuron._steps_held
+    leaves, structure = jax.tree.flatten(neuron)
+    key = structure, tuple(map(np.shape, leaves)), shape
     if key not in _expected:
         if len(_expected) > 999:
             _expected.clear()
-        start = type(neuron).initial_state
-        start = functools.partial(getattr(start, "alone", start), neuron)
+        start = functools.partial(_alone(type(neuron).initial_state), neuron)
         _expected[key] = jax.eval_shape(start, jax.ShapeDtypeStruct(shape, jnp.float32))
     return _expected[key]
+
+
+def _alone(method: Callable) -> Callable:
+    """Return a method without what `_checked` puts around it."""
+    return getattr(method, "alone", method)
 
 
 def _is_float(part) -> bool:
@@ -390,7 +399,7 @@ def make_first_state(self, initial_state, x):
 def take_one_step(self, step, state, x):
     """Take one step from a state that is checked, in its dtype."""
     x = self._as_input(x, "x")
-    return self._advance(as_state(self, jax.tree.structure(self), state, x.shape), x)
+    return self._advance(as_state(self, state, x.shape), x)
 
 
 def _kept(neuron, before, after):

@@ -40,14 +40,10 @@ class ALIF(LIF, ALIFFields):
 
     State: a pair of that of :class:`LIF` and the adaptation ``a``, of the same shape.
 
+    What is not said here is as in :class:`LIF`.
+
     Args:
-      decay: what is left of the potential after a step, in [0, 1]: exp(-dt / tau). A number or ``[features]``.
-      decay_input: whether the input is multiplied by 1 - decay.
-      threshold: a number or ``[features]``.
-      spike_fn: a surrogate, or any other function of the potential minus the threshold.
-      reset: ``"subtract"`` the threshold, set to ``"zero"``, or ``"none"``.
       reset_delay: whether a spike resets the potential, and adapts the neuron, one step later.
-      reset_grad: whether the gradient flows through the reset. None: yes, but not for ``"zero"``.
       refractory: how many steps a neuron rests after a spike. Its adaptation goes on.
       adapts: ``"threshold"``, to which the adaptation is added, or ``"input"``, from which it is subtracted.
       adaptation_decay: what is left of the adaptation after a step, in [0, 1]. A number or ``[features]``.

@@ -6,7 +6,7 @@ from typing import Any, ClassVar
 
 from .._checks import check_counts
 from ..surrogates.triangle import PiecewiseLeakyRelu
-from .li import LI, LIFields
+from .lif import LI, LIFields
 
 
 @dataclasses.dataclass(eq=False, repr=False)
@@ -33,9 +33,9 @@ class ILIF(LI, ILIFFields):
 
     State: the potential ``v``, of the shape of the input of a step, ``[..., features]``. All is dimensionless.
 
+    What is not said here is as in :class:`LI`.
+
     Args:
-      decay: what is left of the potential after a step, in [0, 1]: exp(-dt / tau). A number or ``[features]``.
-      decay_input: whether the input is multiplied by 1 - decay.
       threshold: what one spike stands for, above 0. A number or ``[features]``.
       levels: the most spikes in a step, a positive integer.
       spike_fn: a surrogate, or any other function of the distance from a level, in units of the threshold. Random

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 
 from .._bounds import check_inside
 from .._checks import check_counts
-from .delay import AtOnce, empty, joined
+from ._past import OfThePast
 
 
 @dataclasses.dataclass(eq=False, repr=False)
@@ -21,7 +21,7 @@ class LearnableDelayFields:
 
 
 @dataclasses.dataclass(eq=False, repr=False)
-class LearnableDelay(AtOnce, LearnableDelayFields):
+class LearnableDelay(OfThePast, LearnableDelayFields):
     r"""A delay for each channel that can be trained: a bell over the last inputs, which narrows to one of them.
 
     .. math:: y_t = \sum_{n=0}^{\mathrm{longest}} k_n\, x_{t - n}, \qquad
@@ -59,37 +59,31 @@ class LearnableDelay(AtOnce, LearnableDelayFields):
     """
 
     _lower_limits: ClassVar[dict[str, float]] = {"longest": 0}
-    states: ClassVar[tuple[str, ...]] = ("past",)
     bounds: ClassVar[dict[str, tuple[float, float]]] = {"delay": (0.0, float("inf")), "width": (0.01, float("inf"))}
 
     def _check(self, name, value):
         super()._check(name, value)
         now = vars(self) | {name: value}
-        for own in ("delay", "width"):
-            if {own, "longest"} <= now.keys():
-                check_inside(f"{type(self).__name__}: {own}", now[own], self._widest_of(now["longest"])[own])
+        if {"delay", "longest", "width"} <= now.keys():
+            self._with(**now)._check_bounds(type(self).__name__, {"delay": None, "width": None})
 
-    @property
-    def _widest(self):
-        return self._widest_of(self.longest)
+    def _all_bounds(self):
+        return super()._all_bounds() | {"delay": (0.0, float(self.longest))}
 
-    def _widest_of(self, longest):
-        return self.bounds | {"delay": (0.0, float(longest))}
+    def _check_bounds(self, owner, intervals):
+        for name, interval in intervals.items():
+            what = f"{owner}: {name}" if interval is None else f"{owner}: bounds of {name}"
+            check_inside(what, getattr(self, name) if interval is None else interval, self._all_bounds()[name])
 
     def _check_dtype(self, owner, dtype, *args):
         super()._check_dtype(owner, dtype, *args)
         check_counts(f"{owner}: longest", self.longest, dtype)
 
-    def initial_state(self, x):
-        return empty(self, x, self.longest, x.dtype)
-
     def over_time(self, past, xs):
         """Return the last inputs now, and the delayed ones."""
         super()._check_features(type(self).__name__, xs.shape[-1])
-        both, last = joined(past, xs.astype(past.dtype))
         back = jnp.arange(self.longest, -1, -1, dtype=past.dtype)[:, None]
         delay, width = (jnp.atleast_1d(jnp.asarray(n, past.dtype))[None] for n in (self.delay, self.width))
         kernel = jax.nn.softmax(-(((back - delay) / width) ** 2) / 2, axis=0)
-        kernel = kernel.reshape(len(back), *(1,) * (xs.ndim - 2), -1)
-        ys: Any = sum(kernel[i][None] * both[i : i + len(xs)] for i in range(len(back)))
-        return last, ys.astype(xs.dtype)
+        past, ys = self._filtered(past, xs, kernel.reshape(len(back), *(1,) * (xs.ndim - 1), -1))
+        return past, ys.astype(xs.dtype)

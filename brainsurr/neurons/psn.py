@@ -9,21 +9,21 @@ import numpy as np
 
 from .._arrays import is_number, match_dtype_and_rank
 from ..surrogates.algebraic import Arctan
-from ._neuron import Neuron, call_function
-from .delay import AtOnce, empty, joined
+from ._neuron import Neuron, by_position, call_function
+from ._past import OfThePast
 
 
 @dataclasses.dataclass(eq=False, repr=False)
 class SlidingPSNFields:
     """The fields of :class:`SlidingPSN`, which its layers have too."""
 
-    weights: Any = (0.125, 0.25, 0.5, 1.0)
+    weights: Any = by_position((0.125, 0.25, 0.5, 1.0))
     threshold: Any = 1.0
     spike_fn: Callable = Arctan(2.0)
 
 
 @dataclasses.dataclass(eq=False, repr=False)
-class SlidingPSN(AtOnce, SlidingPSNFields):
+class SlidingPSN(OfThePast, SlidingPSNFields):
     r"""A parallel spiking neuron: its potential is a sum over the last inputs, with trained weights and no reset.
 
     .. math:: h_t = \sum_{i=1}^{k} w_i\, x_{t - k + i}, \qquad s_t = \mathrm{spike\_fn}(h_t - \mathrm{threshold})
@@ -57,17 +57,12 @@ class SlidingPSN(AtOnce, SlidingPSNFields):
       [1. 1. 0. 1.]
     """
 
-    _by_position: ClassVar[tuple[str, ...]] = ("weights",)
-    states: ClassVar[tuple[str, ...]] = ("past",)
     bounds: ClassVar[dict[str, tuple[float, float]]] = {"threshold": (0.0, float("inf"))}
 
     @classmethod
     def _converted(cls, name, value):
         listed = name == "weights" and type(value) in (list, tuple) and all(map(is_number, value))
-        return np.asarray(value, np.float32) if listed else value
-
-    def __setattr__(self, name, value):
-        super().__setattr__(name, self._converted(name, value))
+        return np.asarray(value, np.float32) if listed else super()._converted(name, value)
 
     def _check(self, name, value):
         super()._check(name, value)
@@ -81,15 +76,12 @@ class SlidingPSN(AtOnce, SlidingPSNFields):
         Neuron._check_features(self._with(weights=1.0), owner, features)  # these are the same for all neurons
 
     @property
-    def _steps_held(self):
+    def longest(self) -> int:
+        """How many inputs the state holds."""
         return len(self.weights) - 1
-
-    def initial_state(self, x):
-        return empty(self, x, self._steps_held, x.dtype)
 
     def over_time(self, past, xs):
         """Return the last inputs now, and the spikes of all steps."""
-        weights, (both, past) = jnp.asarray(self.weights, past.dtype), joined(past, xs.astype(past.dtype))
-        h: Any = sum(weights[i] * both[i : i + len(xs)] for i in range(len(weights)))
+        past, h = self._filtered(past, xs, jnp.asarray(self.weights, past.dtype))
         threshold = match_dtype_and_rank(self.threshold, h, f"{type(self).__name__}: threshold")
         return past, call_function(f"{type(self).__name__}: spike_fn", self.spike_fn, h - threshold).astype(xs.dtype)

@@ -1,7 +1,7 @@
 """Neurons whose last spikes come back to them through weights."""
 
 import dataclasses
-from typing import Any, ClassVar
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -9,11 +9,11 @@ import numpy as np
 
 from .._arrays import is_number
 from .._checks import shapes
-from ._neuron import Neuron
+from ._neuron import Neuron, Unmatched
 
 
 @dataclasses.dataclass(eq=False, repr=False)
-class Recurrent(Neuron):
+class Recurrent(Unmatched):
     r"""Neurons whose last outputs come back through weights, a neuron again.
 
     .. math:: x'_t = x_t + s_{t-1} W
@@ -45,8 +45,6 @@ class Recurrent(Neuron):
        [0. 1.]]
     """
 
-    _fits: ClassVar[bool] = False
-
     neuron: Neuron
     kernel: Any
     self_connections: bool = True
@@ -72,10 +70,6 @@ class Recurrent(Neuron):
     def states(self):  # type: ignore[override]
         """The names of the arrays of the state."""
         return self.neuron.states if self._inside_has_spikes else (*self.neuron.states, "s")
-
-    @property
-    def _steps_held(self):
-        return self.neuron._steps_held
 
     @property
     def weights(self) -> jax.Array:

@@ -114,11 +114,10 @@ class BRF(RF, BRFFields):
 
     State: ``u``, ``v`` and ``q``, each of the shape of the input of a step, ``[..., features]``. All is dimensionless.
 
+    What is not said here is as in :class:`RF`.
+
     Args:
-      frequency: by how many radians it turns in a step, in [0, 0.99]. A number or ``[features]``.
       damping: what it loses in a step beyond balance, in [0, 1]. A number or ``[features]``.
-      threshold: a number or ``[features]``.
-      spike_fn: a surrogate, or any other function of what is above the threshold.
       refractory_decay: what is left of ``q`` after a step, in [0, 1]. A number or ``[features]``.
       spike_damping: how much of ``q`` adds to the damping; the step of the paper, 0.01. A number or ``[features]``.
 
@@ -183,13 +182,10 @@ class BHRF(BRF):
 
     State: ``u``, ``v`` and ``q``, each of the shape of the input of a step, ``[..., features]``. All is dimensionless.
 
+    What is not said here is as in :class:`BRF`.
+
     Args:
-      frequency: by how many radians it turns in a step, in [0, 0.99]. A number or ``[features]``.
       damping: what it loses in a step beyond balance, in [0, 1]. A number or ``[features]``.
-      threshold: a number or ``[features]``.
-      spike_fn: a surrogate, or any other function of what is above the threshold.
-      refractory_decay: what is left of ``q`` after a step, in [0, 1]. A number or ``[features]``.
-      spike_damping: how much of ``q`` adds to the damping; the step of the paper, 0.01. A number or ``[features]``.
 
     Raises:
       TypeError: as of :class:`BRF`.

@@ -29,14 +29,10 @@ class Synaptic(LIF, SynapticFields):
 
     State: a pair of that of :class:`LIF` and the current ``i``, of the shape of the input of a step.
 
+    What is not said here is as in :class:`LIF`.
+
     Args:
-      decay: what is left of the potential after a step, in [0, 1]: exp(-dt / tau). A number or ``[features]``.
       decay_input: whether the current is multiplied by 1 - decay where it charges the potential.
-      threshold: a number or ``[features]``.
-      spike_fn: a surrogate, or any other function of the potential minus the threshold.
-      reset: ``"subtract"`` the threshold, set to ``"zero"``, or ``"none"``.
-      reset_delay: whether a spike resets the potential one step later.
-      reset_grad: whether the gradient flows through the reset. None: yes, but not for ``"zero"``.
       refractory: how many steps a neuron rests after a spike. Its current goes on.
       current_decay: what is left of the current after a step, in [0, 1]. A number or ``[features]``.
 

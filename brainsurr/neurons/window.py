@@ -5,20 +5,20 @@ from typing import Any, ClassVar
 
 import jax.numpy as jnp
 
-from ._neuron import Neuron
-from .delay import OfThePast
+from ._neuron import Neuron, by_position
+from ._past import OfAnyDtype
 
 
 @dataclasses.dataclass(eq=False, repr=False)
 class WindowFields:
     """The fields of :class:`Window`, which its layers have too."""
 
-    length: int = 2
+    length: int = by_position(2)
     state_dtype: Any = jnp.float32
 
 
 @dataclasses.dataclass(eq=False, repr=False)
-class Window(OfThePast, WindowFields):
+class Window(OfAnyDtype, WindowFields):
     r"""The last inputs side by side.
 
     .. math:: y_t = (x_{t - \mathrm{length} + 1}, \dots, x_{t - 1}, x_t)
@@ -51,7 +51,6 @@ class Window(OfThePast, WindowFields):
        [2 6 3 7]]
     """
 
-    _by_position: ClassVar[tuple[str, ...]] = ("length",)
     _lower_limits: ClassVar[dict[str, float]] = {"length": 0}
 
     def _check(self, name, value):

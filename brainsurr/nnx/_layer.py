@@ -8,7 +8,8 @@ import jax.numpy as jnp
 from flax import nnx
 from flax.typing import Initializer
 
-from .._checks import check_drawn_shape, check_input_shape, drawing_dtype
+from .._arrays import drawing_dtype
+from .._checks import check_drawn_shape, check_input_shape
 from .._held import first_state
 from .._layer import Features, NeuronLayer, Spiking, Trained, construct, made, options, pickled_as_call
 from ..neurons import Neuron

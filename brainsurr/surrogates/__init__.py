@@ -2,7 +2,6 @@
 
 from typing import TYPE_CHECKING
 
-from . import algebraic, exponential, fourier, gaussian, logarithm, pseudo_spike, relu, triangle
 from .algebraic import *
 from .exponential import *
 from .fourier import *
@@ -14,9 +13,8 @@ from .triangle import *
 
 NAMES = [
     name
-    for module in (algebraic, exponential, fourier, gaussian, logarithm, pseudo_spike, relu, triangle)
-    for name, value in vars(module).items()
-    if getattr(value, "__module__", "") == module.__name__ and not name.startswith("_")
+    for name, value in list(globals().items())
+    if getattr(value, "__module__", "").startswith(__name__) and "._" not in value.__module__
 ]
 NAMES.sort(key=lambda name: (not name.isupper(), name))  # as linters sort: ERF, Arctan, arctan
 if not TYPE_CHECKING:  # which follows the star imports, and would take this for an empty list

@@ -130,6 +130,35 @@ def test_the_state_and_the_output_keep_their_dtypes(host):
     assert count.all()
 
 
+def test_what_is_no_field_stays_as_it_was_at_the_first_call():
+    """As the page says; over time a neuron is compiled outside of jit too. A field may change."""
+
+    class Own(QIF):
+        gain: ClassVar[float] = 1.0
+
+        def step(self, state, x):
+            return state, self.gain * self.rate * x
+
+    first = run(laws.Plain, Own, rate=0.5)[1]
+    Own.gain = 2.0
+    np.testing.assert_array_equal(run(laws.Plain, Own, rate=0.5)[1], first)
+    np.testing.assert_array_equal(run(laws.Plain, Own, rate=0.25)[1], first / 2)
+    np.testing.assert_array_equal(Own(rate=0.5).step(XS[0], XS[0])[1], 2 * first[0])
+
+
+def test_a_state_may_follow_from_the_shape_of_a_parameter():
+    class Own(QIF):
+        def initial_state(self, x):
+            return jnp.zeros((np.size(self.rate), *x.shape), x.dtype)
+
+        def step(self, state, x):
+            return state + x, x
+
+    for rate in (0.5, np.full(3, 0.5, np.float32)):
+        neuron, xs = Own(rate=rate), jnp.ones((4, 3))
+        np.testing.assert_array_equal(neuron(neuron.initial_state(xs[0]), xs)[0], np.full((np.size(rate), 3), 4))
+
+
 def run(host, kind, xs=XS, **fields):
     if host is laws.Plain:
         neuron = kind(**fields)
@@ -148,6 +177,7 @@ BAD_STEPS = [
     (QIF, lambda self, v, x: (v[..., :1], x), ValueError, rf"{SHAPES} \(2, 1\)"),
     (QIF, lambda self, v, x: ((v, v), x), ValueError, rf"{SHAPES} \(\(2, 3\), \(2, 3\)"),
     (QIF, lambda self, v, x: x, TypeError, r"return a pair, the new state and the output, got \(2, 3\)"),
+    (Counting, lambda self, v, x: (x, v), TypeError, "return a pair, the new state and the output, got"),
     (Counting, lambda self, v, x: ((v[0], v[1] + 0.5), x), TypeError, f"{DTYPES} float32: start it as a"),
 ]
 
@@ -171,25 +201,17 @@ def test_states_that_do_not_name_the_arrays(host, states):
 # Arguments -----------------------------------------------------------------------------------------------------------
 
 
-NOT_ONE = "is not a parameter of it, which has rate, spike_fn.alpha"
-
-
 BAD_ARGUMENTS = [
-    ({"rate": np.ones((2, 3))}, ValueError, r"expected rate to be one number or 3, got shape \(2, 3\)"),
-    ({"rate": 1.5, "learnable": "rate"}, ValueError, r"rate = 1.5 is outside \[0.0, 1.0\]; choose another"),
-    ({"rat": 0.1}, TypeError, r"has no argument rat: did you mean rate\? it has features, rate, spike_fn"),
-    ({"learnable": "alpha"}, ValueError, f"'alpha' {NOT_ONE}"),
-    ({"learnable": "spike_fn"}, ValueError, f"'spike_fn' {NOT_ONE}"),
-    ({"learnable": "spike_fn.alfa"}, ValueError, f"'spike_fn.alfa' {NOT_ONE}"),
-    ({"bounds": {"rate": (0, 1)}}, ValueError, "bounds name 'rate', which is not learnable"),
+    ({"rate": np.ones((2, 3))}, r"expected rate to be one number or 3, got shape \(2, 3\)"),
+    ({"learnable": "spike_fn"}, "'spike_fn' is not a parameter of it, which has rate, spike_fn.alpha"),
 ]
 
 
 @every_host
-@pytest.mark.parametrize(("given", "error", "message"), BAD_ARGUMENTS)
-def test_arguments_that_do_not_fit(host, given, error, message):
+@pytest.mark.parametrize(("given", "message"), BAD_ARGUMENTS)
+def test_arguments_that_do_not_fit(host, given, message):
     for make in (host.layers.layer, host.layers.cell):
-        with pytest.raises(error, match=f"^QIF(Cell)?:? .*{message}"):
+        with pytest.raises(ValueError, match=f"^QIF(Cell)?:? .*{message}"):
             make(QIF)(3, **given)
 
 
@@ -250,13 +272,7 @@ def test_an_integer_is_not_trained(host):
         host.layers.layer(own(refractory=2))(3, learnable="refractory")
 
 
-def test_a_swapped_output_and_a_shape_for_an_input():
-    class Swapped(Counting):
-        def step(self, state, x):
-            return super().step(state, x)[::-1]
-
-    with pytest.raises(TypeError, match=r"^Swapped: expected step to return a pair, the new state and the output"):
-        Swapped().step(Swapped().initial_state(XS[0]), XS[0])
+def test_a_shape_for_an_input():
     with pytest.raises(TypeError, match=r"^QIF: expected x to be the input of one step, got \(2, 3\): write jnp.zeros"):
         QIF().initial_state((2, 3))
 

@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from close import assert_close
-from neuron_table import DECAY, KERNEL, THRESHOLD, B, F, T, X, alif, lif
+from neuron_table import ADAPTATION, DECAY, KERNEL, THRESHOLD, B, F, T, X, alif, lif
 
 import brainsurr as bs
 from brainsurr.neurons import ALIF, LIF, Recurrent
@@ -27,12 +27,8 @@ SCALAR |= {"adaptation_decay": 0.5, "spike_adaptation": 0.5, "voltage_adaptation
 CHANNEL = {
     "alpha": np.array([0.0, 0.125, 0.5, 1.0], np.float32),
     "width": np.array([0.25, 0.5, 1.0, 0.125], np.float32),
-    "decay": DECAY,
-    "threshold": THRESHOLD,
-    "adaptation_decay": np.array([0.5, 0.75, 0.0, 0.5], np.float32),
-    "spike_adaptation": np.array([0.5, 1.0, 2.0, 0.25], np.float32),
-    "voltage_adaptation": np.array([-1.0, 0.0, 0.0, 0.5], np.float32),
 }
+CHANNEL |= {"decay": DECAY, "threshold": THRESHOLD, **ADAPTATION}
 
 
 def loop(values, step, n_states, flags, recurrent):

@@ -19,6 +19,7 @@ from neuron_table import NAMES
 
 import brainsurr as bs
 from benchmarks.robustness.collectives import collectives
+from brainsurr.neurons._neuron import Unmatched
 from tools.frameworks import HOSTS, Brainstate, Linen, Nnx
 
 T, BATCH, SIZES = 12, 4, (6, 5, 3)
@@ -325,7 +326,7 @@ def test_nothing_in_a_batch_or_no_features(shape, one_device):
     assert bs.nnx.SpikingSequential([layer])((None,), jnp.zeros(shape))[1].shape == (*shape[:-1], 5)
 
 
-OF_FLOATS = [name for name, kind in NAMES.items() if kind._fits]
+OF_FLOATS = [name for name, kind in NAMES.items() if not issubclass(kind, Unmatched)]
 
 
 @pytest.mark.parametrize(("host", "name", "dtype"), each_value_once(HOSTS, OF_FLOATS, ["uint8", "bool"]), ids=label)

@@ -15,7 +15,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from cases import with_library
-from close import assert_close, bound
+from close import bound
 from pages import ROOT
 
 import brainsurr as bs
@@ -129,17 +129,6 @@ def test_some_rows_as_they_are_read_in_the_sources():
         assert note in ROWS[f"{library.lower()}.{name}"].note
     at_0 = {library: {row.at_0 for row in ROWS.values() if row.library == library} for library in table()}
     assert [library for library, values in at_0.items() if values == {1}] == ["sparx", "slax", "snnax"]
-
-
-def test_parameters_may_be_arrays_and_traced():
-    slope = jnp.array([1.0, 25.0])
-    f = equivalent("spyx", "tanh", k=slope)
-    assert_close(f.surrogate_grad(jnp.full(2, 0.1)), 1 - np.tanh(0.1 * np.asarray(slope, float)) ** 2, 32)
-
-    def gradient(slope):
-        return equivalent("snntorch", "fast_sigmoid", slope=slope).surrogate_grad(1.0)
-
-    assert_close(jax.jit(gradient)(3.0), 1 / 16, 8)
 
 
 UNKNOWN = [

@@ -338,6 +338,7 @@ def test_class_and_function_are_the_same(case):
         assert_close(slope, case.dg(X), FORMULA)
     assert list(inspect.signature(function).parameters) == ["x", *inspect.signature(cls).parameters]
     assert case not in DEFAULTS or cls() == case.make()
+    assert pickle.loads(pickle.dumps(function)) is function
 
 
 @cases_and_scaled

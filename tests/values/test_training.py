@@ -89,10 +89,7 @@ REFUSED = [
     ("SpikingActivation", {"bounds": {"alpha": (0, 1)}}, "bounds name 'alpha', which is not learnable"),
     ("LIFCell", {"learnable": "decay", "bounds": {"decay": (0, 0.5)}}, r"decay = 0.9 is outside \[0.0, 0.5\]"),
     ("LIF", {"learnable": "alpha"}, r"'alpha' is not a parameter of it, which has .*threshold, spike_fn.alpha"),
-    ("LIF", {"self_connections": False}, "self_connections is of recurrent weights: expected recurrent=True"),
-    ("ILIF", {"recurrent_kernel_init": lambda *_: 0}, "recurrent_kernel_init is of .*: expected recurrent=True"),
     ("LearnableDelay", DELAYS | {"bounds": {"delay": (0, 9)}}, r"bounds of delay = \(0.0, 9.0\) is outside \[0.0, 4"),
-    ("LI", {"decay": 1.5}, r"decay = 1.5 is outside \[0.0, 1.0\]"),
 ]
 
 

@@ -1,0 +1,72 @@
+"""What neurons share that keep their last inputs."""
+
+from typing import Any, ClassVar
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from .._arrays import as_real
+from .._checks import check_dtype
+from ._neuron import Unmatched
+
+
+class OfThePast(Unmatched):
+    """A neuron that keeps the last inputs, ``longest`` of them, as its state. Its way over time is its step as well."""
+
+    longest: Any
+    state_dtype: Any = None  # that of the input of the first state
+    states: ClassVar[tuple[str, ...]] = ("past",)
+
+    def initial_state(self, x):
+        if not x.ndim:
+            raise ValueError(f"{type(self).__name__}: expected xs of shape [time, ..., features], got one number")
+        dtype = x.dtype if self.state_dtype is None else self.state_dtype
+        return jnp.zeros((*x.shape[:-1], self.longest, x.shape[-1]), dtype)
+
+    def step(self, state, x):
+        state, ys = self.over_time(state, x[None])
+        return state, ys[0]
+
+    def _joined(self, past, xs):
+        """Return the inputs with those before them, in the dtype of the inputs, and the last of them as a new state."""
+        before = jnp.moveaxis(past, -2, 0).astype(xs.dtype)
+        mesh = jax.sharding.get_abstract_mesh()
+        if (mesh.explicit_axes or mesh.manual_axes) and len(xs):  # zeros have no sharding type; the inputs may
+            before = before + jnp.zeros_like(xs[:1])
+        both = jnp.concatenate([before, xs])
+        return both, jnp.moveaxis(both[len(xs) :], 0, -2).astype(past.dtype)
+
+    def _filtered(self, past, xs, kernel):
+        """Return the last inputs now, and for each step the sum of its inputs so far times those of a kernel."""
+        both, past = self._joined(past, xs.astype(past.dtype))
+        return past, sum(kernel[i] * both[i : i + len(xs)] for i in range(len(kernel)))
+
+
+class OfAnyDtype(OfThePast):
+    """What :class:`Delay` and :class:`Window` share: inputs of any dtype, nothing trained, no state without a past."""
+
+    _is_trained: ClassVar[bool] = False
+    _as_input = staticmethod(as_real)
+
+    def _check(self, name, value):
+        if name == "state_dtype":
+            check_dtype(f"{type(self).__name__}: state_dtype", value, any_real=True)
+
+    @property
+    def states(self):  # type: ignore[override]
+        """The names of the arrays of the state."""
+        return ("past",) if self.longest else ()
+
+    def initial_state(self, x):
+        return super().initial_state(x) if self.longest else None
+
+    def _joined(self, past, xs):
+        if past is None:
+            return xs, past
+        if not np.can_cast(xs.dtype, past.dtype):
+            raise ValueError(
+                f"{type(self).__name__}: expected a carry that holds every number of an input of dtype {xs.dtype}, got "
+                f"{past.dtype}: give state_dtype=jnp.{xs.dtype}"
+            )
+        return super()._joined(past, xs)
