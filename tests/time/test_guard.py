@@ -166,7 +166,7 @@ def images(host):
 @hosts
 @pytest.mark.parametrize("options", [{}, {"block_size": 5}], ids=str)
 def test_nothing_is_compiled_while_a_network_of_the_framework_is_traced(host, options, monkeypatch):
-    monkeypatch.setattr(guard, "_mixes", lambda *args: pytest.fail("a layer was tried"))
+    monkeypatch.setattr(guard, "_tried", lambda *args: pytest.fail("a layer was tried"))
     shape = (B, 8, 8, 2)
     with brainstate.environ.context(fit=False):
         params, start, apply, _ = host.pure(host.layers.SpikingSequential(images(host)), shape)
@@ -176,7 +176,7 @@ def test_nothing_is_compiled_while_a_network_of_the_framework_is_traced(host, op
 
 def test_a_layer_that_is_tried_is_compiled():
     """So the count above is not 0 for want of counting."""
-    net = bn.SpikingSequential([lambda xs: jnp.roll(jnp.roll(xs, 1, axis=1), -1, axis=1), bn.LIF(F)])
+    net = bn.SpikingSequential([lambda xs: jnp.abs(jnp.fft.fft(xs)), bn.LIF(F)])
     carry = net.initialize_carry((B, F))
     assert compiled(lambda: net(carry, XS)[1])
 
@@ -230,17 +230,34 @@ def test_in_half_precision(dtype):
         bn.unroll(net, net.initialize_carry((B, F)), XS.astype(dtype), block_size=4)
 
 
-SEEN = [
-    (0, gate_by_rate, True),
-    (0, scale, False),
-    (1, lambda xs: xs[:, 1:] + xs[:, :-1], True),  # another number of examples
-    (1, lambda xs: xs[:, :2], False),
-]
+def spectrum(axis):
+    """An operation that no rule knows."""
+    return lambda xs: jnp.abs(jnp.fft.fft(xs, axis=axis))
 
 
-@pytest.mark.parametrize(("axis", "layer", "mixes"), SEEN)
-def test_what_a_trial_shows(axis, layer, mixes):
-    assert guard._mixes(axis, layer, XS.shape, XS.dtype) == mixes
+def test_where_a_program_does_not_tell_a_layer_is_tried():
+    apart = spectrum(-1)
+    run(Nnx, apart, block_size=5)
+    forward(Nnx, apart, "in blocks")
+    with pytest.raises(ValueError, match="has no state"):
+        run(Nnx, spectrum(0), block_size=5)
+    with pytest.raises(ValueError, match="mixes the examples"):
+        forward(Nnx, spectrum(1), "plain")
+
+
+def test_a_layer_whose_attribute_changes_what_it_does_is_seen_again():
+    class Centred(nnx.Module):
+        over = -1
+
+        def __call__(self, xs):
+            return xs - xs.mean(self.over, keepdims=True)
+
+    net = bn.SpikingSequential([Centred(), bn.LIF(F)])
+    carry = net.initialize_carry((B, F))
+    net(carry, XS)
+    net.layers[0].over = 1
+    with pytest.raises(ValueError, match="Centred, mixes the examples of a batch"):
+        net(carry, XS)
 
 
 def test_what_the_guard_does_not_see():
