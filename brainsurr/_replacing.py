@@ -10,6 +10,8 @@ from contextvars import ContextVar
 from types import MappingProxyType
 from typing import Any
 
+from ._context import setting
+
 _here: ContextVar[Mapping[Callable, Callable]] = ContextVar("here", default=MappingProxyType({}))
 _lock, _users = threading.Lock(), Counter[Callable]()
 _switches: dict[Callable, Callable] = {}
@@ -26,11 +28,10 @@ def replaced(functions: Mapping[Callable, Callable]) -> Iterator[None]:
     with _lock:
         _users.update(functions.keys())
         _put({f: _switches.setdefault(f, _switch(f)) for f in functions})
-    token = _here.set({**_here.get(), **functions})
     try:
-        yield
+        with setting(_here, {**_here.get(), **functions}):
+            yield
     finally:
-        _here.reset(token)
         with _lock:
             _users.subtract(functions.keys())
             _put({_switches[f]: f for f in functions if not _users[f]})

@@ -2,7 +2,7 @@
 
 import contextlib
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextvars import ContextVar
 from typing import Any
 
@@ -10,6 +10,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from .._context import setting
 from .._flow.axes import mixing, spread
 from .._flow.sets import BATCH, TIME
 
@@ -25,14 +26,9 @@ _INSTEAD = (
 )
 
 
-@contextlib.contextmanager
-def trying_stateless_layers(steps: int | None) -> Iterator[None]:
+def trying_stateless_layers(steps: int | None) -> contextlib.AbstractContextManager[None]:
     """Make `check_alone` check layers on ``steps`` time steps in this context."""
-    token = _steps.set(steps)
-    try:
-        yield
-    finally:
-        _steps.reset(token)
+    return setting(_steps, steps)
 
 
 def name_of(layer: Any) -> str:
