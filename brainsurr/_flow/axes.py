@@ -10,7 +10,7 @@ import numpy as np
 
 from .reading import Reader, needed, read
 from .rules import RULES
-from .sets import BATCH, MEMBERS, NOT_KNOWN, TIME, UNKNOWN, constant, depends, each, has_several, together, union
+from .sets import BATCH, MEMBERS, NOT_KNOWN, TIME, UNKNOWN, constant, depends, each, has_several, placed, some, together
 
 
 def mixing(program, shape: Sequence[int], axes: Sequence[str]) -> dict[str, bool | None]:
@@ -59,7 +59,7 @@ class _Reader(Reader):
         return equation.primitive.name not in ("shard_map", "pallas_call")
 
     def row(self, sets):
-        return union(sets, 0)[0] | NOT_KNOWN if depends(sets) and len(sets) > 1 else sets[0]
+        return some(sets, 0)[0]
 
     def stacked(self, sets, length):
         return sets[None] if depends(sets) else constant((length, *sets.shape))
@@ -75,12 +75,7 @@ class _Reader(Reader):
         if equation.primitive.name == "while" and several:
             index = np.array(NOT_KNOWN)  # it may go on until the last is done, and keep those that are
         # Under `vmap` the index has leading axes of the cases.
-        return [
-            together(index.reshape(*index.shape, *[1] * (case.ndim - index.ndim)), case)
-            if index.ndim <= case.ndim
-            else together(union(index, None).reshape(()), case)
-            for case in cases
-        ]
+        return [together(placed(index, range(index.ndim), case.ndim), case) for case in cases]
 
     def operation(self, equation, operands):
         name, outputs = equation.primitive.name, equation.outvars

@@ -9,7 +9,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from .sets import MOST, NOT_KNOWN, constant, depends, placed, together, union
+from .sets import MOST, constant, depends, placed, some, together, union
 
 
 def _entry_by_entry(equation, *operands):
@@ -72,15 +72,9 @@ def _unstack(equation, sets):
     return [sets.take(i if sets.shape[axis] > 1 else 0, axis) for i in range(len(equation.outvars))]
 
 
-def _some(sets, axes):
-    """Return the sets of some entries along those axes, of which it is not known which."""
-    cut = tuple(axis for axis in axes if sets.shape[axis] > 1)
-    return union(sets, cut) | NOT_KNOWN if cut and depends(sets) else union(sets, cut)
-
-
 def _dynamic_slice(equation, sets, *starts):
     sizes = zip(equation.invars[0].aval.shape, equation.params["slice_sizes"], strict=True)
-    return together(_some(sets, [axis for axis, (size, its) in enumerate(sizes) if size != its]), *starts)
+    return together(some(sets, tuple(axis for axis, (size, its) in enumerate(sizes) if size != its)), *starts)
 
 
 def _pad(equation, sets, value):
@@ -128,7 +122,7 @@ def _gather(equation, of, at):
     )
     gone, paired = numbers.collapsed_slice_dims, numbers.operand_batching_dims
     sizes = enumerate(zip(shape, equation.params["slice_sizes"], strict=True))
-    taken = _some(of, [axis for axis, (size, its) in sizes if size != its and axis not in paired])
+    taken = some(of, tuple(axis for axis, (size, its) in sizes if size != its and axis not in paired))
     rows = [i for i in range(rank) if i not in numbers.offset_dims]
     rest = iter(numbers.offset_dims)
     pairs = dict(zip(paired, numbers.start_indices_batching_dims, strict=True))

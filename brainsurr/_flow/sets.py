@@ -46,6 +46,15 @@ def union(sets: np.ndarray, axes) -> np.ndarray:
     return np.bitwise_or.reduce(sets, axis=axes, keepdims=True)
 
 
+def some(sets: np.ndarray, axes) -> np.ndarray:
+    """Return the sets of one of the entries along some axes, of size 1 then; which of them is not known."""
+    one, all_ = np.bitwise_and.reduce(sets, axis=axes, keepdims=True), union(sets, axes)
+    for axis, bit in UNKNOWN.items():
+        if ((one ^ all_) & (MEMBERS[axis] | bit)).any():
+            one = one | bit
+    return one
+
+
 def together(*operands: np.ndarray) -> np.ndarray:
     """Return the sets of what is computed of these entry by entry; numbers meet all entries."""
     ours = [sets for sets in operands if depends(sets)]

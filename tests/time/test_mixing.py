@@ -145,6 +145,8 @@ LAYERS = {
     "drawn": (mask(), O, O),
     "drawn for all": (mask(F), O, O),
     "a weight of each example": (lambda xs: xs * jnp.arange(1.0, B + 1)[:, None], O, O),
+    "step by step": (lambda xs: jax.lax.map(jnp.tanh, xs), O, O),
+    "any step": (lambda xs: jnp.take(xs, jnp.arange(T), 0), O, O),
     "apart and together": (lambda xs: jnp.stack([x * 2 for x in xs]), O, O),
     "there and back": (lambda xs: jnp.flip(jnp.flip(xs, (0, 1)) + 1, (0, 1)), O, O),
     "rolled there and back": (lambda xs: jnp.roll(jnp.tanh(jnp.roll(xs, 1, 1)), -1, 1), O, O),
@@ -209,8 +211,8 @@ LAYERS = {
 }
 # Where the program does not tell: in loops over an axis, of what differs by the place in time.
 NOT_KNOWN = {
-    "sum by a loop", "recurrent", "recurrent over the batch", "place in time", "fading", "neighbours", "spectrum",
-    "first steps left out", "halved until small", "halved until all are",
+    "step by step", "any step", "sum by a loop", "recurrent", "recurrent over the batch", "place in time", "fading",
+    "first steps left out", "spectrum", "neighbours", "halved until small", "halved until all are",
 }  # fmt: skip
 UNSEEN_BY_A_TRIAL = {"far away", "gate by the rate", "branch", "halved until small"}
 
