@@ -97,11 +97,11 @@ def _in_a_row(axis, sizes, operands):
     shape = np.broadcast_shapes(*(union(sets, axis).shape for sets in (first, *others)))
     if math.prod(shape) * sum(sizes) > MOST:
         return None
-    lengths = zip(operands, sizes, strict=True)
-    shapes = [(sets, (*shape[:axis], size, *shape[axis + 1 :])) for sets, size in lengths]
-    return np.concatenate(
-        [np.broadcast_to(sets if depends(sets) else np.False_, its) for sets, its in shapes], axis, dtype=first.dtype
-    )
+
+    def stretched(sets, size):
+        return np.broadcast_to(sets if depends(sets) else np.False_, (*shape[:axis], size, *shape[axis + 1 :]))
+
+    return np.concatenate([*map(stretched, operands, sizes)], axis, dtype=first.dtype)
 
 
 def _concatenate(equation, *operands):
@@ -115,11 +115,8 @@ def _stack(equation, *operands):
 
 
 def _gather(equation, of, at):
-    numbers, shape, rank = (
-        equation.params["dimension_numbers"],
-        equation.invars[0].aval.shape,
-        equation.outvars[0].aval.ndim,
-    )
+    numbers = equation.params["dimension_numbers"]
+    shape, rank = equation.invars[0].aval.shape, equation.outvars[0].aval.ndim
     gone, paired = numbers.collapsed_slice_dims, numbers.operand_batching_dims
     sizes = enumerate(zip(shape, equation.params["slice_sizes"], strict=True))
     taken = some(of, tuple(axis for axis, (size, its) in sizes if size != its and axis not in paired))
