@@ -26,6 +26,8 @@ def replaced(functions: Mapping[Callable, Callable]) -> Iterator[None]:
         looks up ``f`` by its name.
     """
     with _lock:
+        originals = {switch: f for f, switch in _switches.items()}  # in another thread a tool may run by now
+        functions = {originals.get(f, f): new for f, new in functions.items()}
         _users.update(functions.keys())
         _put({f: _switches.setdefault(f, _switch(f)) for f in functions})
     try:

@@ -62,6 +62,7 @@ FAULTS = [
     Fault("_gradients/smooth.py", "s if how.attached else stop(s)", "stop(s)", "gradients"),
     Fault("_gradients/smooth.py", "of(layer, promoted(carry), *args)", "of(layer, carry, *args)", "gradients"),
     Fault("_replacing.py", "for f in functions if not _users[f]", "for f in functions", "replacing"),
+    Fault("_replacing.py", "originals.get(f, f)", "f", "replacing"),
     Fault("_context.py", "variable.reset(token)", "pass", "replacing"),
     Fault("_arrays.py", "return x if jnp.issubdtype(x.dtype, jnp.floating) else x.astype", "return x.astype", "kernel"),
     Fault("_arrays.py", "(1,) * rank + parameter.shape", "parameter.shape + (1,) * rank", "kernel surrogate"),
