@@ -6,6 +6,8 @@ from collections.abc import Iterable, Iterator
 from contextvars import ContextVar
 from typing import Any
 
+from ._context import setting
+
 _lock = threading.Lock()  # a network may be traced in several threads
 _now: ContextVar[bool | None] = ContextVar("following", default=None)  # None: the products of layers that say so
 
@@ -14,11 +16,8 @@ _now: ContextVar[bool | None] = ContextVar("following", default=None)  # None: t
 def following(on: bool | None) -> Iterator[bool | None]:
     """Set whether products follow in this context; None leaves it as it is. Yield what holds."""
     on = _now.get() if on is None else on
-    token = _now.set(on)
-    try:
+    with setting(_now, on):
         yield on
-    finally:
-        _now.reset(token)
 
 
 def is_on() -> bool:

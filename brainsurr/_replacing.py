@@ -10,6 +10,8 @@ from contextvars import ContextVar
 from types import MappingProxyType
 from typing import Any
 
+from ._context import setting
+
 _here: ContextVar[Mapping[Callable, Callable]] = ContextVar("here", default=MappingProxyType({}))
 _lock, _users = threading.Lock(), Counter[Callable]()
 _switches: dict[Callable, Callable] = {}
@@ -24,13 +26,14 @@ def replaced(functions: Mapping[Callable, Callable]) -> Iterator[None]:
         looks up ``f`` by its name.
     """
     with _lock:
+        originals = {switch: f for f, switch in _switches.items()}  # in another thread a tool may run by now
+        functions = {originals.get(f, f): new for f, new in functions.items()}
         _users.update(functions.keys())
         _put({f: _switches.setdefault(f, _switch(f)) for f in functions})
-    token = _here.set({**_here.get(), **functions})
     try:
-        yield
+        with setting(_here, {**_here.get(), **functions}):
+            yield
     finally:
-        _here.reset(token)
         with _lock:
             _users.subtract(functions.keys())
             _put({_switches[f]: f for f in functions if not _users[f]})

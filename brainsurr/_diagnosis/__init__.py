@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 import jax
 import jax.numpy as jnp
 
-from .._arrays import as_real, as_scalar
+from .._arrays import as_float, as_real, as_scalar
 from .._checks import check_function
 from .._kernel import spike_of
 from .._replacing import replaced
@@ -18,8 +18,9 @@ from .._surrogate import Surrogate
 from ..neurons import Neuron, Recurrent
 from ..neurons._spikes import Watched, spike_fields, with_spike_functions
 from .mask import following_time
-from .probe import Use, gradient, measure
+from .probe import gradient, measure
 from .report import LayerReport, judge, sentences
+from .uses import Use, telling_uses
 
 
 @dataclasses.dataclass(frozen=True)
@@ -119,8 +120,8 @@ def diagnose(
 def watching(watch: Callable, name: str, kind: type[Neuron] | None = None) -> Callable[[str, Any], Watched]:
     """Return what replaces each spike function of a layer, given the name of its field.
 
-    A layer has one row under its name; one with more surrogates has a row more for each of them, ``name.field``. A
-    surrogate by itself may be shared by several layers, and has a row for each line that uses it.
+    A layer has one row under its name; one with more surrogates has a row more for each of them, ``name.field``. It has
+    a row for each use, see :class:`Use`; a surrogate by itself may be shared, and has one for each line that uses it.
 
     Args:
       watch: as `examine` gives it.
@@ -149,30 +150,28 @@ def examine(loss_fn, loss, mask, trace=jax.eval_shape, value_and_grad=gradient, 
     check_function("loss_fn", loss_fn)
     inside, unseen = False, dict[str, None]()
 
-    def outermost(watch):  # a spike function that is called by a watched one is a part of it
-        def wrapped(name, f, **how):
+    def scalar(see):
+        def watch(name, f, shared=False):
             def call(x, **key):
                 nonlocal inside
-                if inside:
+                if inside:  # a spike function that is called by a watched one is a part of it
                     return f(x, **key)
                 inside = True
                 try:
-                    return watch(name, f, **how)(x, **key)
+                    x = as_float(x)
+                    return see(Use.here(name, x, shared), f, x, **key)
                 finally:
                     inside = False
 
             return call
 
-        return wrapped
+        with replaced({spike_of: notice}), telling_uses():
+            return as_scalar(loss(watch), "loss_fn")
 
     def notice(spike_of, x, surrogate, key):
         if not inside and not surrogate.origin:
             unseen[f"{type(surrogate).__name__} in {user_line()}"] = None
         return spike_of(x, surrogate, key)
-
-    def scalar(watch):
-        with replaced({spike_of: notice}):
-            return as_scalar(loss(outermost(watch)), "loss_fn")
 
     if mask is not None:
         mask = as_real(mask, "mask")

@@ -8,32 +8,22 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
+from .._context import setting
 from .._replacing import replaced
 from .._scan import scan
 from .._time.guard import check_alone
 from .._time.sequential import first_carries
 from .._time.unroll import outputs_of, unroll_blocks
-from ..neurons._neuron import run
 
-counted: ContextVar[Any] = ContextVar("counted", default=None)
-
-
-@contextlib.contextmanager
-def counting(mask: jax.Array | None) -> Iterator[None]:
-    """Count the values where a mask is true, ``[time, batch]`` or of one step, until the block ends."""
-    token = counted.set(mask)
-    try:
-        yield
-    finally:
-        counted.reset(token)
+counted: ContextVar[jax.Array | None] = ContextVar("counted", default=None)  # [time, batch], or of one step
 
 
 @contextlib.contextmanager
 def following_time(mask: jax.Array | None) -> Iterator[None]:
     """Count the values where a mask is true, which loops over time take step by step, until the block ends."""
-    loops: dict[Callable, Callable] = {run: _run, unroll_blocks: _in_blocks, outputs_of: _of_a_block}
+    loops: dict[Callable, Callable] = {unroll_blocks: _in_blocks, outputs_of: _of_a_block}
     loops |= dict.fromkeys((first_carries, check_alone), _uncounted)
-    with counting(mask), replaced({} if mask is None else loops):
+    with setting(counted, mask), replaced({} if mask is None else loops):
         yield
 
 
@@ -53,10 +43,12 @@ class _Masked(NamedTuple):
     mask: Any
 
 
-def _run(run, neuron, state, xs, host_scan=scan):
+def counting_run(run, neuron, state, xs, host_scan=scan):
+    """Run a neuron over time, and count each step by its part of the mask."""
+
     def counting_scan(step, state, xs, **how):
         def masked_step(state, inputs):
-            with counting(inputs.mask):
+            with setting(counted, inputs.mask):
                 return step(state, inputs.xs)
 
         mask = _counted_in(xs)
@@ -73,10 +65,10 @@ def _in_blocks(unroll_blocks, transforms, block, carry, xs, *how):
 def _of_a_block(outputs_of, block, carry, xs):
     if not isinstance(xs, _Masked):
         return outputs_of(block, carry, xs)
-    with counting(xs.mask):
+    with setting(counted, xs.mask):
         return outputs_of(block, carry, xs.xs)
 
 
 def _uncounted(function, *args, **kwargs):
-    with counting(None):
+    with setting(counted, None):
         return function(*args, **kwargs)

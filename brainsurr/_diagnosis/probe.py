@@ -8,11 +8,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from .._arrays import as_float
-from .._report import user_line
 from .._surrogate import Scaled, Surrogate
 from ..neurons._spikes import Drawn
 from .mask import counted
+from .uses import Use
 
 
 def trials(spike_fn: Callable, random: bool) -> dict[str, Surrogate]:
@@ -63,97 +62,93 @@ def gradient(f: Callable, x: Any) -> tuple[Any, Any]:
     return jax.jit(jax.value_and_grad(f))(x)
 
 
-class Use(NamedTuple):
-    """A use of a spike function: its name, the user's line if it may be shared, and the number of neurons there."""
+class _Found(NamedTuple):
+    """What the first pass finds of a use: whether its spikes are drawn, its trials, and the shapes of its sums."""
 
-    name: str
-    line: str
-    neurons: int
-
-    def __str__(self):
-        return f"{self.name} ({self.line + ', ' * bool(self.line)}{self.neurons} neurons)"
-
-    @classmethod
-    def here(cls, name, x, shared):
-        """Return the use that is being made."""
-        return cls(name, user_line() if shared else "", np.shape(x)[-1] if np.ndim(x) else 1)
+    random: bool
+    changes: list[str]
+    sums: dict[str, Any]
 
 
 def measure(loss: Callable, trace: Callable, value_and_grad: Callable) -> tuple[float, dict[Use, Any], dict[Use, list]]:
-    """Run ``loss(watch)`` forward and back, with ``watch(name, spike_fn)`` in place of each spike function.
+    """Run ``loss(see)`` forward and back, with ``see(use, spike_fn, x, **key)`` in place of each spike function.
 
     Args:
-      loss: ``loss(watch)`` returns a scalar. It is called twice.
+      loss: ``loss(see)`` returns a scalar. It is called twice.
       trace: of the framework: ``trace(f)`` traces a function without arguments.
       value_and_grad: of the framework, see :func:`gradient`.
 
     Returns:
       The loss, the `_sums` in float64 of each use of a layer, and the changes of its surrogate that were tried.
     """
-    shapes: dict[Use, dict[str, Any]] = {}
-    random: dict[Use, bool] = {}
-    changes: dict[Use, list[str]] = {}
+    found: dict[Use, _Found] = {}
+    differentiated: dict[str, None] = {}
 
-    def note(name, spike_fn, shared=False):
-        def call(x, **key):
-            x = as_float(x)
-            use = Use.here(name, x, shared)
-            random.setdefault(use, isinstance(spike_fn, Drawn) or key.get("key") is not None)
-            changes[use] = list(trials(spike_fn, random[use]))
-            shapes[use] = jax.eval_shape(_sums, x, x, x, [x] * len(changes[use]), mask_for(x), x, x)
-            s = spike_fn(x, **key)
-            sharding = jax.typeof(s).sharding
-            if sharding.mesh.manual_axes or (sharding.mesh.explicit_axes and any(sharding.spec)):
-                raise ValueError(
-                    "diagnose can't add up values that are split over explicit mesh axes or in shard_map: call it "
-                    "outside of the mesh, or on one whose axes are AxisType.Auto"
-                )
-            return s
+    def find(use, spike_fn, x, **key):
+        random = found[use].random if use in found else isinstance(spike_fn, Drawn) or key.get("key") is not None
+        changes = list(trials(spike_fn, random))
+        found[use] = _Found(random, changes, jax.eval_shape(_sums, x, x, x, [x] * len(changes), mask_for(x), x, x))
+        s = spike_fn(x, **key)
+        sharding = jax.typeof(s).sharding
+        if sharding.mesh.manual_axes or (sharding.mesh.explicit_axes and any(sharding.spec)):
+            raise ValueError(
+                "diagnose can't add up values that are split over explicit mesh axes or in shard_map: call it "
+                "outside of the mesh, or on one whose axes are AxisType.Auto"
+            )
+        return _noticing(lambda: differentiated.update({use.name: None}), s)
 
-        return call
+    def tapping(totals):
+        def tap(use, f, x, **key):
+            return tapped(f, totals[use], trials(f, found[use].random), x, **key) if use in totals else f(x, **key)
 
-    def measured(totals):
-        def watch(name, f, shared=False):
-            def call(x, **key):
-                use = Use.here(name, x, shared)
-                return (watched(f, totals[use], trials(f, random[use])) if use in totals else f)(x, **key)
-
-            return call
-
-        return loss(watch)
+        return loss(tap)
 
     with fresh_trace():
-        trace(lambda: loss(note))
-    if not shapes:
+        trace(lambda: loss(find))
+    if not found:
         raise ValueError(
             "no spiking layer was used. diagnose sees the layers of neurons and the SpikingActivation of brainsurr, "
             "and the functions it is given by name. It doesn't see a bare surrogate in a module of your own: wrap it "
             "in SpikingActivation. The step of a neuron of your own must call its surrogate. loss_fn must use what it "
             "is called with, and must not be cached: pass it undecorated"
         )
-    start = jax.tree.map(lambda total: jnp.zeros(total.shape, total.dtype), shapes)
+    if differentiated:
+        raise ValueError(
+            "diagnose: expected a loss that holds no derivative, got one that differentiates "
+            f"{', '.join(differentiated)} itself: gradients reach a layer by the slopes of its surrogate too, and what "
+            "these are can't be told. Leave that term out, such as a penalty on a gradient"
+        )
+    start = {use: jax.tree.map(lambda total: jnp.zeros(total.shape, total.dtype), of.sums) for use, of in found.items()}
     with fresh_trace():
-        value, totals = value_and_grad(measured, start)
-    return float(value), jax.tree.map(lambda total: np.asarray(total, np.float64), totals), changes
+        value, totals = value_and_grad(tapping, start)
+    sums = jax.tree.map(lambda total: np.asarray(total, np.float64), totals)
+    return float(value), sums, {use: of.changes for use, of in found.items()}
 
 
-def watched(spike_fn: Callable, totals: dict[str, Any], variants: dict[str, Surrogate]) -> Callable:
-    """Return the elementwise ``spike_fn``, same value and derivative, with measurements as the gradient of ``totals``.
+@partial(jax.custom_jvp, nondiff_argnums=[0])
+def _noticing(notice: Callable, s):
+    """Return the spikes, and notice if they are differentiated."""
+    return s
+
+
+@_noticing.defjvp
+def _noticed(notice, primals, tangents):
+    notice()
+    return primals[0], tangents[0]
+
+
+def tapped(spike_fn: Callable, totals: dict[str, Any], variants: dict[str, Surrogate], x, **key):
+    """Call an elementwise function: same value and derivative, with measurements as the gradient of ``totals``.
 
     jax adds up the gradient over all uses of an argument: the steps of a scan, the blocks of a remat, the lanes of a
     vmap. So the totals are complete under any transform in the loss, without callbacks.
     """
-
-    def call(x, **key):
-        x = as_float(x)
-        # Compute the slope here, not in the backward rule of `_tap`: the rule would close over a trained alpha, which
-        # within a scan is a tracer that is no longer valid when the rule runs.
-        s, pull = jax.vjp(partial(spike_fn, **key), jax.lax.stop_gradient(x))
-        (slope,) = pull(jnp.ones_like(s))
-        trial_slopes = [f.surrogate_grad(jax.lax.stop_gradient(x)) != 0 for f in variants.values()]
-        return _tap(x, s, slope, trial_slopes, mask_for(x), totals)
-
-    return call
+    # Compute the slope here, not in the backward rule of `_tap`: the rule would close over a trained alpha, which
+    # within a scan is a tracer that is no longer valid when the rule runs.
+    s, pull = jax.vjp(partial(spike_fn, **key), jax.lax.stop_gradient(x))
+    (slope,) = pull(jnp.ones_like(s))
+    trial_slopes = [f.surrogate_grad(jax.lax.stop_gradient(x)) != 0 for f in variants.values()]
+    return _tap(x, s, slope, trial_slopes, mask_for(x), totals)
 
 
 def mask_for(x: jax.Array) -> jax.Array | None:

@@ -1,14 +1,16 @@
 """Where time and batch are in a traced program: does an output of one time step, or example, depend on another?
 
-Where a rule sums, sorts or convolves over an axis, its entries are mixed; where a rule can't tell, or an operation has
-none, that is not known.
+What moves the entries of a value moves their sets; what sums, sorts or convolves over an axis unites them. Where a rule
+can't tell, or an operation has none, that is not known.
 """
 
 from collections.abc import Sequence
 
-from .factors import BATCH, TIME, VARIES, Fact, all_of, followed, of_columns, plain, together
-from .reading import needed, read
-from .rules import RULES, not_known
+import numpy as np
+
+from .reading import Reader, needed, read
+from .rules import RULES
+from .sets import BATCH, MEMBERS, NOT_KNOWN, TIME, UNKNOWN, constant, depends, each, has_several, placed, some, together
 
 
 def mixing(program, shape: Sequence[int], axes: Sequence[str]) -> dict[str, bool | None]:
@@ -20,62 +22,65 @@ def mixing(program, shape: Sequence[int], axes: Sequence[str]) -> dict[str, bool
       axes: which are followed, ``"time"``, ``"batch"`` or both.
     """
     jaxpr, used = needed(program)
-    first = [((axis, size),) if axis in axes else plain(size) for axis, size in zip((TIME, BATCH), shape, strict=False)]
-    input_ = Fact((*first, *map(plain, shape[2:])), depends=True)
-    outputs = read(_Reader(), jaxpr, [input_] if used[0] else [])
-    return {axis: _verdict(axis, jaxpr.outvars, outputs, shape) for axis in axes}
+    places = {axis: (TIME, BATCH).index(axis) for axis in axes}
+    own = {axis: spread(place, each(axis, shape[place]), len(shape)) for axis, place in places.items()}
+    outputs = read(_Reader(), jaxpr, [sum(own.values())] if used[0] else [])
+    verdicts: dict[str, bool | None] = {}
+    for axis, place in places.items():
+        said = [
+            _mixes(axis, place, shape[place], var.aval.shape, sets)
+            for var, sets in zip(jaxpr.outvars, outputs, strict=True)
+            if var.aval.ndim > place and var.aval.shape[0] == shape[0]
+        ]
+        verdicts[axis] = True if True in said else None if None in said else False
+    return verdicts
 
 
-def _verdict(axis, variables, facts, shape):
-    place = (TIME, BATCH).index(axis)
-    verdict: bool | None = False
-    for var, fact in zip(variables, facts, strict=True):
-        if var.aval.ndim <= place or var.aval.shape[:1] != tuple(shape[:1]):
-            continue
-        if axis in fact.mixed:
-            return True
-        its = fact.dims[place]
-        stays = its == ((axis, shape[place]),) if fact.depends else axis == BATCH or VARIES not in dict(its)
-        if axis in fact.unknown or not stays:
-            verdict = None
-    return verdict
+def spread(place: int, along: np.ndarray, rank: int) -> np.ndarray:
+    """Return a vector along one of the axes of an array."""
+    return along.reshape([-1 if i == place else 1 for i in range(rank)])
 
 
-class _Reader:
-    def __init__(self):
-        self.calls = []
+def _mixes(axis, place, size, shape, sets):
+    """Return whether an output mixes the entries of an axis, which is at that place of the input."""
+    if not depends(sets):
+        return None if axis == TIME and len(sets) > 1 else False
+    members, own = sets & MEMBERS[axis], spread(place, each(axis, size), len(shape))
+    if has_several(members, axis) if shape[place] != size else (members & ~own).any():
+        return True
+    return None if (sets & UNKNOWN[axis]).any() or (axis == TIME and (members != own).any()) else False
 
+
+class _Reader(Reader):
     def constant(self, var):
-        return Fact(tuple(map(plain, var.aval.shape)))
+        return constant(var.aval.shape)
 
     def enters(self, equation):
         return equation.primitive.name not in ("shard_map", "pallas_call")
 
-    def row(self, fact):
-        return fact.but(fact.dims[1:], unknown=followed(fact.dims[:1]))
+    def row(self, sets):
+        return some(sets, 0)[0]
 
-    def stacked(self, fact, length):
-        return fact.but((plain(length), *fact.dims))
-
-    def carried(self, fact, closed_over):
-        return fact
+    def stacked(self, sets, length):
+        return sets[None] if depends(sets) else constant((length, *sets.shape))
 
     def same(self, one, other):
-        return one == other
+        return np.array_equal(one, other) and depends(one) == depends(other)
 
     def joined(self, one, other):
-        return together([one, other])
+        return together(one, other)
 
-    def chosen(self, equation, index, facts):
-        if equation.primitive.name == "while":  # it may go on until the last is done, and keep those that are
-            index = Fact(index.dims, index.depends, unknown=index.mixed | index.unknown)
-        # Under `vmap` the index has the leading axes.
-        columns = ([[its, *index.dims[i : i + 1]] for i, its in enumerate(fact.dims)] for fact in facts)
-        return [of_columns(all_of([index, fact]), its) for fact, its in zip(facts, columns, strict=True)]
+    def chosen(self, equation, index, cases):
+        several = any(has_several(index, axis) for axis in (TIME, BATCH))
+        if equation.primitive.name == "while" and several:
+            index = np.array(NOT_KNOWN)  # it may go on until the last is done, and keep those that are
+        # Under `vmap` the index has leading axes of the cases.
+        return [together(placed(index, range(index.ndim), case.ndim), case) for case in cases]
 
-    def operation(self, equation, facts):
+    def operation(self, equation, operands):
         name, outputs = equation.primitive.name, equation.outvars
-        if name not in RULES:
-            return [not_known(var, facts) for var in outputs]
-        out = RULES[name](equation, facts)
+        out = RULES[name](equation, *operands) if name in RULES else None
+        if out is None:
+            known = not any(map(depends, operands))
+            return [constant(var.aval.shape) if known else np.full([1] * var.aval.ndim, NOT_KNOWN) for var in outputs]
         return out if isinstance(out, list) else [out] * len(outputs)

@@ -16,7 +16,7 @@ import jax
 import jax.numpy as jnp
 from jax.interpreters import ad
 
-from .reading import needed, read
+from .reading import Reader, needed, read
 
 _PRODUCTS = ("dot_general", "conv_general_dilated", "events_product")
 _SUMS = (*_PRODUCTS, "reduce_sum", "cumsum")  # over what `concatenate` puts side by side
@@ -56,9 +56,9 @@ class Fact:
     depends: bool = False
     tangent: bool = False
     is_weight: bool = True
-    number: int = 0
-    ancestors: int = 0
-    near: int = 0
+    number: int = dataclasses.field(default=0, compare=False)
+    ancestors: int = dataclasses.field(default=0, compare=False)
+    near: int = dataclasses.field(default=0, compare=False)
     lost: frozenset[str] = frozenset()
     beside: frozenset[str] = frozenset()
     added: frozenset[str] = frozenset()
@@ -81,9 +81,10 @@ def steps(program, line_of: Callable) -> list[str]:
     return sorted(filter(None, result.added if result.tangent else result.added | result.lost))
 
 
-class _Reader:
+class _Reader(Reader):
     def __init__(self, line_of):
-        self.line_of, self.numbers, self.calls, self.rules = line_of, itertools.count(), [], {}
+        super().__init__()
+        self.line_of, self.numbers, self.rules = line_of, itertools.count(), {}
 
     def fact(self, near=0, ancestors=0, **what):
         number = 1 << next(self.numbers)
@@ -97,22 +98,10 @@ class _Reader:
             return "custom_" in str(equation.params["jaxpr"])  # a function of the user's of that name
         return not equation.primitive.name.startswith("custom_")
 
-    def row(self, fact):
-        return fact
-
-    def stacked(self, fact, length):
-        return fact
-
     def carried(self, fact, closed_over):
         # A weight that a loop closes over is in the state by way of earlier steps, which makes it no gate.
         outside = union(other.number for other in closed_over)
         return dataclasses.replace(fact, ancestors=fact.ancestors & ~outside)
-
-    def same(self, one, other):
-        def known(fact):
-            return fact.depends, fact.tangent, fact.is_weight, fact.lost, fact.beside, fact.added
-
-        return known(one) == known(other)
 
     def joined(self, one, other):
         if not (one.depends or other.depends):
@@ -145,12 +134,9 @@ class _Reader:
         kept = [case for case in cases if case.tangent]
         if not (index.depends or any(case.depends for case in cases)):
             return self.joined(index, cases[0])
-        new = self._together(
-            [index, *cases], bool(kept), self.line_of(equation, self.calls[:-1]) if index.tangent else ""
-        )
-        if kept and index.depends and not any(_is_gate(index, case) for case in kept):
-            return dataclasses.replace(new, added=new.added | index.lost)
-        return new
+        line = self.line_of(equation, self.calls[:-1]) if index.tangent else ""
+        new = self._together([index, *cases], bool(kept), line)
+        return dataclasses.replace(new, added=new.added | _ungated([index], kept)) if kept else new
 
     def operation(self, equation, facts):
         name, outputs = equation.primitive.name, equation.outvars
@@ -159,13 +145,14 @@ class _Reader:
             return [_NUMBER if is_number else _ARRAY] * len(outputs)
         if name == "select_n" and _is_float(outputs[0]):
             new = self._selected(equation, facts[0], facts[1:])
-            return [self._beside(new, facts[1:]) if new.tangent else new]
+            return [_put_beside(new, facts[1:]) if new.tangent else new]
         tangents = [fact.tangent for fact in facts]
         kept = self._kept(equation, tangents) if any(tangents) else [False] * len(outputs)
         kept = [keeps and _is_float(var) for keeps, var in zip(kept, outputs, strict=True)]
         line = self.line_of(equation, self.calls[:-1]) if any(tangents) and not all(kept) else ""
         news = [self._together(facts, keeps, line, near=name not in _PRODUCTS) for keeps in kept]
-        return [self._entered(name, new, facts, equation.invars) if new.tangent else new for new in news]
+        floats = [fact for fact, var in zip(facts, equation.invars, strict=True) if _is_float(var)]
+        return [_entered(name, new, floats) if new.tangent else new for new in news]
 
     def _kept(self, equation, tangents):
         dtypes = tuple(var.aval.dtype for var in (*equation.invars, *equation.outvars))
@@ -174,33 +161,33 @@ class _Reader:
             self.rules[key] = _keeps_tangent(equation, tangents)
         return self.rules[key]
 
-    def _beside(self, new, facts, gates=True):
-        kept = [fact for fact in facts if fact.tangent]
-        lost = [fact for fact in facts if _is_lost(fact) and not (gates and any(_is_gate(fact, k) for k in kept))]
-        return dataclasses.replace(new, beside=new.beside.union(*(fact.lost for fact in lost)))
 
-    def _entered(self, name, new, facts, operands):
-        """Add to the fact of an output, which has a tangent, what enters it without one."""
-        if name in _TAKES_A_PART:
-            return dataclasses.replace(new, beside=frozenset())
-        floats = [fact for fact, var in zip(facts, operands, strict=True) if _is_float(var)]
-        if name in _CHOOSES:
-            return self._beside(new, floats, gates=name in ("max", "min", "clamp"))
-        added = new.added.union(new.beside if name in _SUMS else ())
-        gates = name in ("mul", "div", *_PRODUCTS)
-        for fact in floats:
-            if _is_lost(fact) and not (gates and any(_is_gate(fact, other) for other in floats if other.tangent)):
-                added |= fact.lost
-        return dataclasses.replace(new, added=added, beside=frozenset() if name in _SUMS else new.beside)
+def _entered(name, new, facts):
+    """Return the fact of an output that has a tangent, with what enters it without one of floats."""
+    if name in _TAKES_A_PART:
+        return dataclasses.replace(new, beside=frozenset())
+    if name in _CHOOSES:
+        return _put_beside(new, facts, gates=name in ("max", "min", "clamp"))
+    added = new.added | _ungated(facts, facts if name in ("mul", "div", *_PRODUCTS) else [])
+    if name in _SUMS:
+        return dataclasses.replace(new, added=added | new.beside, beside=frozenset())
+    return dataclasses.replace(new, added=added)
+
+
+def _put_beside(new, facts, gates=True):
+    return dataclasses.replace(new, beside=new.beside | _ungated(facts, facts if gates else []))
+
+
+def _ungated(facts, others):
+    """Return the lines of those that have lost their derivative, and are no gate of another that has one."""
+    kept = [fact for fact in others if fact.tangent]
+    lost = [fact for fact in facts if fact.depends and not fact.tangent]
+    return frozenset().union(*(fact.lost for fact in lost if not any(_is_gate(fact, other) for other in kept)))
 
 
 def union(sets) -> int:
     """Return the union of sets of values."""
     return functools.reduce(int.__or__, sets, 0)
-
-
-def _is_lost(fact):
-    return fact.depends and not fact.tangent
 
 
 def _is_gate(lost, kept):

@@ -1,52 +1,52 @@
 """Read a traced program, into the calls, loops and branches in it: what is known of each value, from its inputs on."""
 
 from collections.abc import Sequence
-from typing import Any, Protocol
+from functools import reduce
+from typing import Any
 
 from jax.interpreters import partial_eval
 
 _MOST_TURNS = 20  # of a loop whose carry is not settled before
 
 
-class Reader(Protocol):
+class Reader:
     """What one tool knows of a value, a fact, and how it gets there.
+
+    Besides these methods it has ``constant(var)``, the fact of a literal or of an array that a program closes over;
+    ``operation(equation, facts)``, those of the outputs of one; ``joined(one, other)``, that of a value that may be the
+    one or the other; and ``chosen(equation, index, facts)``, those of values that an index has chosen, or a condition
+    has made.
 
     Attributes:
       calls: the equations whose inside is being read, the outermost first.
     """
 
-    calls: list[Any]
-
-    def constant(self, var) -> Any:
-        """Return the fact of a literal, or of an array that a program closes over."""
-
-    def operation(self, equation, facts: Sequence[Any]) -> Sequence[Any]:
-        """Return the facts of the outputs of one operation."""
-
-    def joined(self, one: Any, other: Any) -> Any:
-        """Return the fact of a value that may be the one or the other."""
-
-    def chosen(self, equation, index: Any, facts: Sequence[Any]) -> Sequence[Any]:
-        """Return the facts of values that an index has chosen, or that a condition has made."""
+    def __init__(self):
+        self.calls: list[Any] = []
 
     def enters(self, equation) -> bool:
         """Return whether to read the program inside of a call; else it is an operation."""
+        return True
 
     def row(self, fact: Any) -> Any:
         """Return the fact of one entry of the leading axis."""
+        return fact
 
     def stacked(self, fact: Any, length: int) -> Any:
         """Return the fact of such entries along a new leading axis."""
+        return fact
 
     def carried(self, fact: Any, closed_over: Sequence[Any]) -> Any:
         """Return the fact of what a loop carries to its next turn."""
+        return fact
 
     def same(self, one: Any, other: Any) -> bool:
         """Return whether another turn of a loop with the other fact would tell nothing new."""
+        return one == other
 
 
-def needed(program):
-    """Return the program without what its outputs do not depend on, and whether they do on each input."""
+def needed(program) -> tuple[Any, list[bool]]:
+    """Return the jaxpr without what its outputs do not depend on, and whether they do on each input."""
     return partial_eval.dce_jaxpr(program.jaxpr, [True] * len(program.jaxpr.outvars))
 
 
@@ -82,7 +82,9 @@ def _inside_of(reader, equation, facts):
         return reader.chosen(equation, condition, carry)
     if name == "cond":
         outputs = [read(reader, branch.jaxpr, facts[1:]) for branch in params["branches"]]
-        return reader.chosen(equation, facts[0], [_join(reader, output) for output in zip(*outputs, strict=True)])
+        return reader.chosen(
+            equation, facts[0], [reduce(reader.joined, output) for output in zip(*outputs, strict=True)]
+        )
     inner = _inside(equation)
     return (
         read(reader, inner, facts)
@@ -127,10 +129,3 @@ def _settled(reader, body, closed_over, carry, xs):
             return joined, outputs[len(carry) :]
         carry = joined
     raise NotImplementedError(f"a loop that is not settled after {_MOST_TURNS} turns")
-
-
-def _join(reader, facts):
-    first, *others = facts
-    for other in others:
-        first = reader.joined(first, other)
-    return first

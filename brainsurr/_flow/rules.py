@@ -1,233 +1,182 @@
-"""What each operation of jax does to time and batch: a rule takes an equation and the facts of its operands.
+"""What each operation of jax does to time and batch: a rule takes an equation and the sets of its operands.
 
-It returns the fact of all outputs, or a list of one for each. An operation without a rule is not known.
+It returns the sets of all outputs, or a list of them for each; None where it does not know. Nor is an operation known
+that has no rule.
 """
 
+import math
 from collections.abc import Callable
 
-from .factors import (
-    BATCH,
-    DRAWN,
-    SAME,
-    TIME,
-    VARIES,
-    Fact,
-    all_of,
-    followed,
-    of_columns,
-    plain,
-    size_of,
-    together,
-    without,
-)
+import numpy as np
+
+from .sets import MOST, constant, depends, placed, some, together, union
 
 
-def _entry_by_entry(equation, facts):
-    var, joint = equation.outvars[0], together(facts)
-    return joint if len(joint.dims) == var.aval.ndim else not_known(var, facts)
+def _entry_by_entry(equation, *operands):
+    return together(*operands)
 
 
-def not_known(var, facts):
-    """Return the fact of an output of which no rule tells how it is computed."""
-    whole = all_of(facts)
-    return whole.but(map(plain, var.aval.shape), unknown={TIME, BATCH} if whole.depends else ())
+def _over(equation, *operands):
+    """Unite along the axes that an operation names, which may be gone then."""
+    named = [equation.params[name] for name in ("axes", "dimensions", "axis", "dimension") if name in equation.params]
+    axes = named[0] if named else -1  # `top_k` had no axis
+    sets = union(together(*operands), axes)
+    return sets if sets.ndim == equation.outvars[0].aval.ndim else sets.squeeze(axes)
 
 
-def _broadcast(equation, facts):
-    places = dict(zip(equation.params["broadcast_dimensions"], facts[0].dims, strict=True))
-    sizes = equation.outvars[0].aval.shape
-    return facts[0].but(
-        places[i] if i in places and size_of(places[i]) == size else plain(size, SAME) for i, size in enumerate(sizes)
-    )
+def _broadcast(equation, sets):
+    return placed(sets, equation.params["broadcast_dimensions"], equation.outvars[0].aval.ndim)
 
 
-def _reshape(equation, facts):
-    fact, shape = facts[0], equation.outvars[0].aval.shape
-    for dims in (fact.dims, without(fact.dims, (SAME, DRAWN))):
-        if (regrouped := _regrouped(dims, shape)) is not None:
-            return fact.but(regrouped)
-    return not_known(equation.outvars[0], facts)
+def _reshape(equation, sets):
+    """Give each group of dimensions that become others their sizes; 1, if all sets along the group are the same."""
+    old, new = equation.invars[0].aval.shape, equation.outvars[0].aval.shape
+    before, after = list[int](), list[int]()
+    while len(before) < len(old) or len(after) < len(new):
+        i, j = len(before), len(after)
+        its, their = [*old[i : i + 1]], [*new[j : j + 1]]
+        while (size := math.prod(its)) != math.prod(their):
+            shorter, of = (its, old[i:]) if size < math.prod(their) else (their, new[j:])
+            shorter.append(of[len(shorter)])
+        alike = math.prod(sets.shape[i : i + len(its)]) == 1
+        before += [1] * len(its) if alike else its
+        after += [1] * len(their) if alike else their
+    return np.broadcast_to(sets, before).reshape(after) if math.prod(before) <= MOST else None
 
 
-def _regrouped(dims, shape):
-    """Return the factors of a value in other dimensions; None if one that is followed is cut."""
-    factors: list[tuple[str, int]] = []
-    for kind, size in (factor for its in dims for factor in its):
-        if factors and factors[-1][0] == kind:
-            size *= factors.pop()[1]
-        factors.append((kind, size))
-    new = []
-    for size in shape:
-        group: list[tuple[str, int]] = []
-        while size > 1:
-            if not factors:
-                return None
-            kind, its = factors.pop(0)
-            part = its if size % its == 0 else size
-            if its % part or (part < its and kind in (TIME, BATCH)):
-                return None
-            if part < its:
-                factors.insert(0, (kind, its // part))
-            group.append((kind, part))
-            size //= part
-        new.append(tuple(group))
-    return new
+def _transpose(equation, sets):
+    return sets.transpose(equation.params["permutation"])
 
 
-def _transpose(equation, facts):
-    return facts[0].but(facts[0].dims[i] for i in equation.params["permutation"])
+def _squeeze(equation, sets):
+    return sets.squeeze(equation.params["dimensions"])
 
 
-def _squeeze(equation, facts):
-    return facts[0].but(its for i, its in enumerate(facts[0].dims) if i not in equation.params["dimensions"])
+def _turned(equation, sets):
+    return np.flip(sets, equation.params["dimensions"])
 
 
-def _over(fact, axes, dims):
-    """Return the fact of a value of which all entries along some axes are computed of all of them."""
-    mixed = followed(fact.dims[i] for i in axes)
-    return fact.but(without(dims, mixed), mixed)
+def _slice(equation, sets):
+    p = equation.params
+    ends = zip(p["start_indices"], p["limit_indices"], p["strides"] or [1] * sets.ndim, strict=True)
+    return sets[tuple(slice(*its) if size > 1 else slice(1) for its, size in zip(ends, sets.shape, strict=True))]
 
 
-def _reduce(equation, facts):
-    params = equation.params
-    axes = params["axes"] if "axes" in params else params["dimensions"]
-    joint = together(facts)
-    return _over(joint, axes, [its for i, its in enumerate(joint.dims) if i not in axes])
+def _split(equation, sets):
+    axis, ends = equation.params["axis"], np.cumsum(equation.params["sizes"])[:-1]
+    return np.split(sets, ends, axis) if sets.shape[axis] > 1 else sets
 
 
-def _along(name):
-    def rule(equation, facts):
-        axes, joint = equation.params.get(name, -1), together(facts)  # `top_k` had no axis
-        sizes = equation.outvars[0].aval.shape
-        dims = [its if size_of(its) == size else plain(size) for its, size in zip(joint.dims, sizes, strict=True)]
-        return _over(joint, axes if isinstance(axes, tuple) else (axes,), dims)
-
-    return rule
-
-
-def _resized(fact, sizes, of=None):
-    """Return the fact of what has other entries along those axes where its size is another, and along one more."""
-    changed = [i for i, its in enumerate(fact.dims) if size_of(its) != sizes[i] or i == of]
-    dims = [
-        its if i not in changed else plain(sizes[i], SAME if {*dict(its)} <= {SAME} and i != of else VARIES)
-        for i, its in enumerate(fact.dims)
-    ]
-    return fact.but(dims, unknown=followed(fact.dims[i] for i in changed))
-
-
-def _slice(equation, facts):
-    return all_of(facts).but((new := _resized(facts[0], equation.outvars[0].aval.shape)).dims, unknown=new.unknown)
-
-
-def _pad(equation, facts):
-    padded = [i for i, how in enumerate(equation.params["padding_config"]) if any(how)]
-    sizes = equation.outvars[0].aval.shape
-    dims = [plain(sizes[i]) if i in padded else its for i, its in enumerate(facts[0].dims)]
-    return all_of(facts).but(dims, unknown=followed(facts[0].dims[i] for i in padded))
-
-
-def _concatenate(equation, facts):
-    axis = equation.params["dimension"]
-    sizes = equation.outvars[0].aval.shape
-    return together(_resized(fact, sizes, axis) for fact in facts)
-
-
-def _stack(equation, facts):
-    joint, axis = together(facts), equation.params["axis"]
-    return joint.but((*joint.dims[:axis], plain(len(facts)), *joint.dims[axis:]))
-
-
-def _unstack(equation, facts):
-    axis, dims = equation.params["axis"], facts[0].dims
-    return facts[0].but((*dims[:axis], *dims[axis + 1 :]), unknown=followed([dims[axis]]))
-
-
-def _split(equation, facts):
+def _unstack(equation, sets):
     axis = equation.params["axis"]
-    return [_resized(facts[0], var.aval.shape, axis) for var in equation.outvars]
+    return [sets.take(i if sets.shape[axis] > 1 else 0, axis) for i in range(len(equation.outvars))]
 
 
-def _gather(equation, facts):
-    (of, at), numbers, sizes = facts, equation.params["dimension_numbers"], equation.params["slice_sizes"]
-    taken = [i for i in range(len(of.dims)) if i not in (*numbers.collapsed_slice_dims, *numbers.operand_batching_dims)]
-    cut = {i for i in range(len(of.dims)) if i in numbers.collapsed_slice_dims or sizes[i] != size_of(of.dims[i])}
-    cut -= {*numbers.operand_batching_dims}
-    pairs = dict(zip(numbers.start_indices_batching_dims, numbers.operand_batching_dims, strict=True))
-    rows = iter([[its, *([of.dims[pairs[i]]] if i in pairs else [])] for i, its in enumerate(at.dims[:-1])])
-    rest = iter([[plain(sizes[i]) if i in cut else of.dims[i]] for i in taken])
-    columns = [next(rest if i in numbers.offset_dims else rows) for i in range(equation.outvars[0].aval.ndim)]
-    new = of_columns(all_of(facts), columns)
-    return new.but(new.dims, unknown=followed(of.dims[i] for i in cut))
+def _dynamic_slice(equation, sets, *starts):
+    sizes = zip(equation.invars[0].aval.shape, equation.params["slice_sizes"], strict=True)
+    return together(some(sets, tuple(axis for axis, (size, its) in enumerate(sizes) if size != its)), *starts)
 
 
-def _product(equation, facts):
-    (contracted, batch), (left, right) = equation.params["dimension_numbers"], facts
-    columns = [[left.dims[i], right.dims[j]] for i, j in zip(*batch, strict=True)]
-    for fact, summed, shared in zip(facts, contracted, batch, strict=True):
-        columns += [[its] for i, its in enumerate(fact.dims) if i not in (*summed, *shared)]
-    mixed = set().union(*(followed(f.dims[i] for i in axes) for f, axes in zip(facts, contracted, strict=True)))
-    new = of_columns(all_of(facts), columns)
-    return new.but(without(new.dims, mixed), mixed)
+def _pad(equation, sets, value):
+    for axis, (low, _, inside) in enumerate(equation.params["padding_config"]):
+        size = equation.outvars[0].aval.shape[axis]
+        if sets.shape[axis] > 1 or not depends(sets):
+            at = low + np.arange(sets.shape[axis]) * (inside + 1)
+            stays = np.flatnonzero((at >= 0) & (at < size))
+            new = np.zeros((*sets.shape[:axis], size, *sets.shape[axis + 1 :]), sets.dtype)
+            new[(*[slice(None)] * axis, at[stays])] = sets.take(stays, axis)
+            sets = new
+    return together(sets, value)
 
 
-def _events_product(equation, facts):
-    product, x, w = equation.params["product"], facts[0], facts[-1]
-    if product.transposed or w.depends:
-        return not_known(equation.outvars[0], facts)
-    if product.window is None:
-        return _over(x, [-1], [*x.dims[:-1], w.dims[-1]])
-    strides, padding, _ = product.window
-    ours = {0: True, **dict(enumerate(map(_moves, product.weights[:2], strides, _pairs(padding)), 1))}
-    return _convolved(equation, x, ours)
+def _in_a_row(axis, sizes, operands):
+    """Return the sets of values of those sizes in a row along an axis; one, where all that depend have the same."""
+    first, *others = [sets for sets in operands if depends(sets)] or operands
+    if depends(first) and first.shape[axis] == 1 and all(np.array_equal(first, sets) for sets in others):
+        return first
+    shape = np.broadcast_shapes(*(union(sets, axis).shape for sets in (first, *others)))
+    if math.prod(shape) * sum(sizes) > MOST:
+        return None
+
+    def stretched(sets, size):
+        return np.broadcast_to(sets if depends(sets) else np.False_, (*shape[:axis], size, *shape[axis + 1 :]))
+
+    return np.concatenate([*map(stretched, operands, sizes)], axis, dtype=first.dtype)
 
 
-def _pairs(padding):
-    return [(1, 1)] * 2 if isinstance(padding, str) else padding  # of a word, all that matters is that it may pad
+def _concatenate(equation, *operands):
+    axis = equation.params["dimension"]
+    return _in_a_row(axis, [var.aval.shape[axis] for var in equation.invars], operands)
+
+
+def _stack(equation, *operands):
+    axis = equation.params["axis"]
+    return _in_a_row(axis, [1] * len(operands), [np.expand_dims(sets, axis) for sets in operands])
+
+
+def _gather(equation, of, at):
+    numbers = equation.params["dimension_numbers"]
+    shape, rank = equation.invars[0].aval.shape, equation.outvars[0].aval.ndim
+    gone, paired = numbers.collapsed_slice_dims, numbers.operand_batching_dims
+    sizes = enumerate(zip(shape, equation.params["slice_sizes"], strict=True))
+    taken = some(of, tuple(axis for axis, (size, its) in sizes if size != its and axis not in paired))
+    rows = [i for i in range(rank) if i not in numbers.offset_dims]
+    rest = iter(numbers.offset_dims)
+    pairs = dict(zip(paired, numbers.start_indices_batching_dims, strict=True))
+    places = [rows[pairs[i]] if i in pairs else next(rest) for i in range(len(shape)) if i not in gone]
+    indices = union(at, -1)[..., 0]
+    return together(placed(taken.squeeze(gone), places, rank), placed(indices, rows, rank))
+
+
+def _product(equation, *operands):
+    (contracted, batch), rank = equation.params["dimension_numbers"], equation.outvars[0].aval.ndim
+    sides, after = [], len(batch[0])
+    for sets, summed, shared in zip(operands, contracted, batch, strict=True):
+        places = dict(zip(shared, range(rank), strict=False))
+        for axis in range(sets.ndim):
+            if axis not in (*summed, *shared):
+                places[axis] = after
+                after += 1
+        left = union(sets, tuple(summed)).squeeze(tuple(summed))
+        sides.append(placed(left, [places[axis] for axis in sorted(places)], rank))
+    return together(*sides)
+
+
+def _events_product(equation, x, *others):
+    product, known = equation.params["product"], not depends(others[-1])
+    return union(x, -1) if known and not product.transposed and product.window is None else None
 
 
 def _moves(window, stride, padding, *dilations):
-    """Return whether a window leaves each entry of its axis alone."""
-    return window == stride == 1 and not any(padding) and all(dilation == 1 for dilation in dilations)
+    """Return whether a window goes from an entry of its axis to others."""
+    return not window == stride == 1 or any(padding) or any(dilation != 1 for dilation in dilations)
 
 
-def _convolved(equation, x, alone):
-    """Return the fact of a convolution over the axes of x that are not alone."""
-    sizes = equation.outvars[0].aval.shape
-    over = [i for i in range(len(x.dims)) if not alone.get(i)]
-    dims = [its if alone.get(i) else plain(sizes[i]) for i, its in enumerate(x.dims)]
-    return _over(x, over, dims)
-
-
-def _convolution(equation, facts):
-    p, (x, kernel) = equation.params, facts
-    numbers = p["dimension_numbers"]
-    in_groups = p["feature_group_count"] > 1 and followed([x.dims[numbers.lhs_spec[1]]])
-    if kernel.depends or in_groups or p["batch_group_count"] > 1:
-        return not_known(equation.outvars[0], facts)
+def _convolution(equation, sets, kernel):
+    p, numbers = equation.params, equation.params["dimension_numbers"]
+    features = numbers.lhs_spec[1]
+    in_groups = p["feature_group_count"] > 1 and sets.shape[features] > 1
+    if depends(kernel) or in_groups or p["batch_group_count"] > 1:
+        return None
     windows = [equation.invars[1].aval.shape[i] for i in numbers.rhs_spec[2:]]
-    hows = zip(windows, p["window_strides"], p["padding"], p["lhs_dilation"], strict=True)
-    alone = dict(zip(numbers.lhs_spec, [True, False, *(_moves(*how) for how in hows)], strict=True))
-    turned = [numbers.lhs_spec[numbers.out_spec.index(i)] for i in range(len(x.dims))]  # by place in the output
-    sizes = equation.outvars[0].aval.shape
-    dims = [x.dims[j] if alone[j] else plain(sizes[i]) for i, j in enumerate(turned)]
-    return _over(x, [i for i in alone if not alone[i]], dims)
+    moves = map(_moves, windows, p["window_strides"], p["padding"], p["lhs_dilation"])
+    over = [axis for axis, its in zip(numbers.lhs_spec[1:], [True, *moves], strict=True) if its]
+    return union(sets, tuple(over)).transpose([numbers.lhs_spec[numbers.out_spec.index(i)] for i in range(sets.ndim)])
 
 
-def _window(equation, facts):
-    p, x = equation.params, together(facts)
-    hows = [p[name] for name in ("window_dimensions", "window_strides", "padding", "base_dilation")]
-    return _convolved(equation, x, dict(enumerate(map(_moves, *hows))))
+def _window(equation, *operands):
+    names = ("window_dimensions", "window_strides", "padding", "base_dilation")
+    moves = map(_moves, *(equation.params[name] for name in names))
+    return union(together(*operands), tuple(axis for axis, its in enumerate(moves) if its))
 
 
-def _iota(equation, facts):
-    places = enumerate(equation.outvars[0].aval.shape)
-    return Fact(tuple(plain(size, VARIES if i == equation.params["dimension"] else SAME) for i, size in places))
+def _iota(equation):
+    shape, along = equation.outvars[0].aval.shape, equation.params["dimension"]
+    return constant([size if i == along else 1 for i, size in enumerate(shape)])
 
 
-def _draw(equation, facts):
-    if all_of(facts).depends:
-        return not_known(equation.outvars[0], facts)
-    return Fact(tuple(plain(size, DRAWN) for size in equation.outvars[0].aval.shape))
+def _draw(equation, *operands):
+    return None if any(map(depends, operands)) else constant([1] * equation.outvars[0].aval.ndim)
 
 
 _ENTRY_BY_ENTRY = """
@@ -238,27 +187,28 @@ nextafter not or polygamma population_count pow pvary real reduce_precision rem 
 sharding_constraint shift_left shift_right_arithmetic shift_right_logical sign sin sinh sqrt square stop_gradient sub
 tan tanh xor zeta
 """
-_REDUCE = "reduce argmax argmin reduce_sum reduce_max reduce_min reduce_prod reduce_and reduce_or reduce_xor"
+_OVER_AXES = """
+argmax argmin cumlogsumexp cummax cummin cumprod cumsum reduce reduce_and reduce_max reduce_min reduce_or reduce_prod
+reduce_sum reduce_xor sort top_k
+"""
 _WINDOWS = "reduce_window reduce_window_max reduce_window_min reduce_window_sum"
 
 RULES: dict[str, Callable] = {
     **dict.fromkeys(_ENTRY_BY_ENTRY.split(), _entry_by_entry),
-    **dict.fromkeys(_REDUCE.split(), _reduce),
+    **dict.fromkeys(_OVER_AXES.split(), _over),
     **dict.fromkeys(_WINDOWS.split(), _window),
-    **dict.fromkeys(("cumsum", "cumprod", "cummax", "cummin", "cumlogsumexp", "top_k"), _along("axis")),
-    "sort": _along("dimension"),
-    "rev": _along("dimensions"),
     "broadcast_in_dim": _broadcast,
     "reshape": _reshape,
     "transpose": _transpose,
     "squeeze": _squeeze,
+    "rev": _turned,
     "slice": _slice,
-    "dynamic_slice": _slice,
+    "split": _split,
+    "unstack": _unstack,
+    "dynamic_slice": _dynamic_slice,
     "pad": _pad,
     "concatenate": _concatenate,
     "stack": _stack,
-    "unstack": _unstack,
-    "split": _split,
     "gather": _gather,
     "dot_general": _product,
     "events_product": _events_product,

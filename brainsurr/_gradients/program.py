@@ -1,5 +1,6 @@
 """What a traced program does to its inputs: which it uses, where it stops gradients, and where it loses digits."""
 
+import itertools
 import os
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -7,7 +8,8 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-from jax.interpreters import partial_eval
+
+from .._flow.reading import needed
 
 _OURS = f"{Path(__file__).parent.parent}{os.sep}"
 _JAX = f"{Path(jax.__file__).parent}{os.sep}"
@@ -19,33 +21,21 @@ _CASTS = ("convert_element_type", "reduce_precision", "dot_general", "conv_gener
 
 def used(program, names: Iterable[str]) -> set[str]:
     """Return the names of the inputs that the output of a program depends on."""
-    _, is_used = partial_eval.dce_jaxpr(program.jaxpr, [True])
-    return {name for name, its in zip(names, is_used, strict=True) if its}
+    return set(itertools.compress(names, needed(program)[1]))
 
 
 def equations(jaxpr) -> Iterator:
-    """Yield the equations that the outputs depend on, in order, each followed by those inside of it.
+    """Yield the equations in order, each followed by those inside of it.
 
     Leave out the condition of a ``while``: how often it repeats is no value.
     """
-    used, needed = set(map(id, jaxpr.outvars)), []
-    for equation in reversed(jaxpr.eqns):
-        if not used.isdisjoint(map(id, equation.outvars)):
-            used.update(map(id, equation.invars))
-            needed.append(equation)
-    for equation in reversed(needed):
+    for equation in jaxpr.eqns:
         yield equation
-        for inner in _inside(equation):
-            yield from equations(inner)
-
-
-def _inside(equation) -> Iterator:
-    """Yield the programs inside of an equation, but the condition of a ``while``."""
-    for name, value in equation.params.items():
-        for inner in value if isinstance(value, tuple | list) else (value,):
-            inner = getattr(inner, "jaxpr", inner)
-            if hasattr(inner, "eqns") and name != "cond_jaxpr":
-                yield inner
+        for name, value in equation.params.items():
+            for inner in value if isinstance(value, tuple | list) else (value,):
+                inner = getattr(inner, "jaxpr", inner)
+                if hasattr(inner, "eqns") and name != "cond_jaxpr":
+                    yield from equations(inner)
 
 
 def step_line(equation, calls=()) -> str:
@@ -67,7 +57,7 @@ def casts_and_stops(program) -> tuple[list[tuple[str, Any]], list[str]]:
     """
     casts: dict[tuple[str, Any], None] = {}
     stops: dict[str, None] = {}
-    for equation in equations(program.jaxpr):
+    for equation in equations(needed(program)[0]):
         if equation.primitive.name == "stop_gradient":
             stops[_where(equation)] = None
         elif equation.primitive.name in _CASTS:

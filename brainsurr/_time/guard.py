@@ -2,25 +2,22 @@
 
 import contextlib
 import math
-import weakref
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextvars import ContextVar
-from functools import partial
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from .._flow.axes import mixing
-from .._flow.factors import BATCH, TIME
+from .._context import setting
+from .._flow.axes import mixing, spread
+from .._flow.sets import BATCH, TIME
 
-# The number of time steps on which layers are tried: 0 outside of `unroll`, None inside of a trial.
+# The number of time steps on which layers are checked: 0 outside of `unroll`, None inside of a check.
 _steps: ContextVar[int | None] = ContextVar("steps", default=0)
-_MAX_INPUT_SIZE = 2**20  # of the random inputs of one trial; at least four steps are tried
-_MAX_BATCH_SIZE = 2**18  # of those of one step, of as many examples as there is room for
+_MAX_INPUT_SIZE = 2**20  # of the random inputs of a trial, but for four steps of four examples
 _MAX_PARAMETERS = 2**26  # of a layer: random ones are drawn in their place
-_passed: weakref.WeakKeyDictionary[Any, set[Any]] = weakref.WeakKeyDictionary()  # inputs that a layer was called with
 
 _INSTEAD = (
     "A convolution over time is Window(features, length) before a Linear; attention among parts of an example takes "
@@ -29,14 +26,9 @@ _INSTEAD = (
 )
 
 
-@contextlib.contextmanager
-def trying_stateless_layers(steps: int | None) -> Iterator[None]:
-    """Make `check_alone` try layers on ``steps`` time steps in this context."""
-    token = _steps.set(steps)
-    try:
-        yield
-    finally:
-        _steps.reset(token)
+def trying_stateless_layers(steps: int | None) -> contextlib.AbstractContextManager[None]:
+    """Make `check_alone` check layers on ``steps`` time steps in this context."""
+    return setting(_steps, steps)
 
 
 def name_of(layer: Any) -> str:
@@ -51,8 +43,7 @@ def check_alone(index: int, layer: Any, as_function: Callable[[Any], Callable | 
     program that is being traced: its output for an example must not depend on its input for another. Within `unroll`,
     likewise for time steps, and equal inputs at all steps must give equal outputs. Skip a layer that can't be run
     separately, takes anything but an array, or runs on a mesh with explicit or manual axes or in a ``vmap`` of the
-    network, and in a trial one that has side effects or very many parameters. Outside of a trace, a layer is checked on
-    each kind of input once.
+    network, and in a trial one that has side effects or very many parameters.
 
     Args:
       index: the position of the layer in its network.
@@ -63,11 +54,11 @@ def check_alone(index: int, layer: Any, as_function: Callable[[Any], Callable | 
       mixes_examples: whether it may mix examples.
     """
     steps, mesh = _steps.get(), jax.sharding.get_abstract_mesh()
-    batched = not mixes_examples and getattr(xs, "ndim", 0) > 2 and type(xs).__name__ != "BatchTracer"
-    if steps is None or not (steps > 1 or batched) or not isinstance(xs, jax.Array):
+    if steps is None or not isinstance(xs, jax.Array) or mesh.explicit_axes or mesh.manual_axes:
         return
-    how = steps, batched, xs.shape, xs.dtype
-    if mesh.explicit_axes or mesh.manual_axes or how in _passed_by(layer, xs):
+    has_examples = xs.ndim > 2 and xs.shape[1] > 1 and type(xs).__name__ != "BatchTracer"
+    axes = [TIME] * (steps > 1) + [BATCH] * (has_examples and not mixes_examples)
+    if not axes:
         return
     name = f"SpikingSequential: layers[{index}], {name_of(layer)},"
     if "Dropout" in type(layer).__name__ and type(layer).__module__.startswith(("flax.", "brainstate.")):
@@ -81,134 +72,90 @@ def check_alone(index: int, layer: Any, as_function: Callable[[Any], Callable | 
         function = as_function(layer)
         if function is None:
             return
-        (time, batch), shape = (*xs.shape[:2], 1)[:2], xs.shape[2:]
-        axes = [TIME] * (steps > 1) + [BATCH] * (batched and batch > 1)
-        verdicts = _read(function, (steps if steps > 1 else time, *xs.shape[1:]), xs.dtype, axes)
-        if steps > 1 and verdicts[TIME] is None:
-            # A single example is fast, but a layer may differ between batch sizes: confirm with the actual one.
-            alone = xs.ndim > 2 and _mixes(0, function, (steps, 1, *shape), xs.dtype) is False
-            verdicts[TIME] = not alone and _mixes(0, function, (steps, *xs.shape[1:]), xs.dtype)
-        if verdicts.get(TIME):
-            raise ValueError(
-                f"{name} has no state, but its output at one time step depends on other steps, or on the position "
-                "in time, so unroll would give other numbers than the network itself. Expected it to process each "
-                "time step separately; keep what it needs of earlier steps in a state"
-            )
-        if BATCH in axes and verdicts[BATCH] is None:
-            few = min(batch, max(2, _MAX_BATCH_SIZE // max(1, math.prod(shape))))
-            sizes = dict.fromkeys([(1, few), (1, batch), (time, few), (time, batch)])
-            tried = (_mixes(1, function, (*size, *shape), xs.dtype) for size in sizes)
-            verdicts[BATCH] = next((verdict for verdict in tried if verdict is not None), False)
-        if verdicts.get(BATCH):
-            raise ValueError(
-                f"{name} mixes the examples of a batch: its output for one depends on others, where xs is [time, "
-                f"batch, features]. {_INSTEAD}"
-            )
-    _passed_by(layer, xs).add(how)
+        mixed = _mixed_by(function, (steps if steps > 1 else len(xs), *xs.shape[1:]), xs.dtype, axes)
+    if TIME in mixed:
+        raise ValueError(
+            f"{name} has no state, but its output at one time step depends on other steps, or on the position "
+            "in time, so unroll would give other numbers than the network itself. Expected it to process each "
+            "time step separately; keep what it needs of earlier steps in a state"
+        )
+    if BATCH in mixed:
+        raise ValueError(
+            f"{name} mixes the examples of a batch: its output for one depends on others, where xs is [time, "
+            f"batch, features]. {_INSTEAD}"
+        )
 
 
-def _passed_by(layer: Any, xs: Any) -> set[Any]:
-    """Return the kinds of input that a layer was tried on outside of a trace, where layers are not copies."""
-    if isinstance(xs, jax.core.Tracer):
-        return set()
-    try:
-        return _passed.setdefault(layer, set())
-    except TypeError:  # a module of linen with a list in it has no hash
-        return set()
+def _mixed_by(function: Callable, shape: tuple[int, ...], dtype, axes) -> list[str]:
+    """Return the axes of which a function mixes the entries, by its program, or where that does not tell by a trial."""
+    verdicts: dict[str, bool | None] = dict.fromkeys(axes)
+    try:  # a user's code may raise anything when it runs separately
+        program = jax.make_jaxpr(function)(jax.ShapeDtypeStruct(shape, dtype))
+        with contextlib.suppress(Exception):  # of operations whose parameters are new
+            verdicts = mixing(program, shape, axes)
+        if unknown := [axis for axis in axes if verdicts[axis] is None]:
+            verdicts |= _tried(function, shape, dtype, unknown)
+    except Exception:
+        pass
+    return [axis for axis in axes if verdicts[axis]]
 
 
-def _read(function: Callable, shape: tuple[int, ...], dtype, axes) -> dict[str, bool | None]:
-    """Return for each axis whether a function mixes its entries, by its program; None if that does not tell."""
-    try:
-        return mixing(jax.make_jaxpr(function)(jax.ShapeDtypeStruct(shape, dtype)), shape, axes)
-    except Exception:  # a user's code may raise anything when it runs separately
-        return dict.fromkeys(axes)
+def _tried(function, shape, dtype, axes) -> dict[str, bool | None]:
+    """Return for each axis whether a function mixes entries of random inputs, of fewer steps and examples if large.
 
-
-def _mixes(axis: int, function: Callable, shape: tuple[int, ...], dtype) -> bool | None:
-    """Return whether a function of ``[time, batch, ...]`` mixes entries of an axis; None if it can't be tried."""
-    if axis == 0:  # fewer steps of a large batch
-        shape = (min(shape[0], max(4, _MAX_INPUT_SIZE // max(1, math.prod(shape[1:])))), *shape[1:])
-    elif math.prod(shape) > 4 * _MAX_INPUT_SIZE:
-        return None
-    try:
-        closed = jax.make_jaxpr(function)(jax.ShapeDtypeStruct(shape, dtype))
-        return _verdict(axis, closed.jaxpr, closed.consts, shape, dtype)
-    except Exception:  # a user's code may raise anything when it runs separately
-        return None
-
-
-def _verdict(axis, program, constants, shape, dtype) -> bool:
+    The first part of one input, of an odd length, which cuts pairs, is joined to the rest of another. A layer that
+    treats entries alone gives the joined outputs, and for one step repeated the same at each, unless it draws.
+    """
     from jax.extend.core import ClosedJaxpr, jaxpr_as_fun  # here: it takes as long to import as all of brainsurr
 
-    if program.effects or sum(jax.typeof(constant).size for constant in constants) > _MAX_PARAMETERS:
-        return False
-    rng = np.random.default_rng(0)
-    # Normal numbers; then spikes, many and few, for a layer with a threshold on the rate over time.
-    numbers = [rng.standard_normal(shape, np.float32) for _ in range(2)]
-    spikes = [(rng.random(shape, np.float32) < rate).astype(np.float32) for rate in (0.9, 0.1)]
+    features = max(1, math.prod(shape[2:]))
+    examples = [min(size, max(4, _MAX_INPUT_SIZE // (4 * features))) for size in shape[1:2]]
+    steps = min(shape[0], max(4, _MAX_INPUT_SIZE // max(1, math.prod(examples) * features)))
+    shape = (steps, *examples, *shape[2:])
+    program = jax.make_jaxpr(function)(jax.ShapeDtypeStruct(shape, dtype))
+    if program.effects or sum(jax.typeof(constant).size for constant in program.consts) > _MAX_PARAMETERS:
+        return {}
+    rng, verdicts = np.random.default_rng(0), dict[str, bool | None]()
 
     @jax.jit
     def outputs(constants, xs):
         xs = xs > 0 if dtype == jnp.bool_ else xs.astype(dtype)
-        ys = jaxpr_as_fun(ClosedJaxpr(program, constants))(xs)
-        return [y for y in ys if y.ndim > axis and y.shape[:1] == shape[:1]]
+        return jaxpr_as_fun(ClosedJaxpr(program.jaxpr, constants))(xs)
+
+    def run(xs):
+        return [np.asarray(y) for y in outputs(constants, xs)]
 
     with jax.ensure_compile_time_eval():
-        run = partial(outputs, [_stand_in(constant, rng) for constant in constants])
-        draws = "random_bits" in str(program)
-        return any(_looks_across(axis, run, a, b, draws) for a, b in (numbers, spikes))
-
-
-def _is_replaced(dtype) -> bool:
-    return jnp.issubdtype(dtype, jnp.floating) or jnp.issubdtype(dtype, jax.dtypes.prng_key)
+        constants = [_stand_in(constant, rng) for constant in program.consts]
+        one, other = (rng.standard_normal(shape, np.float32) for _ in range(2))
+        ys, zs = run(one), run(other)
+        for axis in axes:
+            place = (TIME, BATCH).index(axis)
+            first = np.arange(shape[place]) < (shape[place] // 2 | 1)
+            joined = run(np.where(spread(place, first, len(shape)), one, other))
+            outs = [
+                outs for outs in zip(ys, zs, joined, strict=True) if outs[0].shape[: place + 1] == shape[: place + 1]
+            ]
+            mixes = any(_differ(its, np.where(spread(place, first, y.ndim), y, z)) for y, z, its in outs)
+            if axis == TIME and "random_bits" not in str(program):
+                same = [y for y in run(np.broadcast_to(one[:1], shape)) if y.shape[:1] == shape[:1]]
+                mixes |= any(_differ(y, y[:1], 1e-3) for y in same)  # rows are rounded in different orders
+            verdicts[axis] = mixes
+    return verdicts
 
 
 def _stand_in(constant, rng):
     """Return what takes the place of a constant: for floats, mostly parameters, random numbers away from 0."""
-    if not (_is_replaced(constant.dtype) or isinstance(constant, jax.core.Tracer)):
-        return constant
     if jnp.issubdtype(constant.dtype, jax.dtypes.prng_key):
         return jax.random.split(jax.random.key(0, impl=jax.random.key_impl(constant)), constant.shape)
-    return jnp.asarray(rng.uniform(0.5, 1.5, constant.shape)).astype(constant.dtype)
+    if jnp.issubdtype(constant.dtype, jnp.floating) or isinstance(constant, jax.core.Tracer):
+        return jnp.asarray(rng.uniform(0.5, 1.5, constant.shape)).astype(constant.dtype)
+    return constant
 
 
-def _looks_across(axis: int, outputs: Callable, first: np.ndarray, second: np.ndarray, draws: bool) -> bool:
-    """Return whether a layer looks from one time step, or example, to another.
-
-    The first half of one input is joined to the second half of another. A layer that treats entries alone gives the
-    joined outputs, and for one step repeated the same at each, unless it draws. There are two cuts, since a layer that
-    groups steps may have the border of two groups at one of them. Where the output has another number of examples, none
-    of these may change with either half of the input.
-    """
-    n, before, after = first.shape[axis], outputs(first), outputs(second)
-    for cut in sorted({n // 2, min(n // 2 + 1, n - 1)}):
-
-        def joined(one, other, cut=cut):
-            return np.concatenate([np.split(one, [cut], axis)[0], np.split(other, [cut], axis)[1]], axis)
-
-        for i, (y, z, left) in enumerate(zip(before, after, outputs(joined(first, second)), strict=True)):
-            # All are of one program, but an accelerator may still round its sums in another order.
-            if y.shape[axis] == n:
-                across = _differ(left, joined(y, z)).any()
-            else:
-                right = outputs(joined(second, first))[i]
-                others = tuple(i for i in range(y.ndim) if i != axis)
-                across = (_differ(left, y).any(others) & _differ(right, y).any(others)).any()
-            if across:
-                return True
-    if axis or draws:
-        return False
-    same = map(np.asarray, outputs(np.broadcast_to(first[:1], first.shape)))
-    return any(_differ(y, y[:1], least=1e-3).any() for y in same)  # rows may be rounded in different orders
-
-
-def _differ(left, right, least: float = 0.0) -> np.ndarray:
-    """Return where two arrays differ by more than rounding, relative to the largest finite number."""
+def _differ(left: np.ndarray, right: np.ndarray, least: float = 0.0) -> bool:
+    """Return whether two arrays differ by more than rounding, relative to the largest finite number."""
     eps = float(jnp.finfo(left.dtype).eps) if jnp.issubdtype(left.dtype, jnp.inexact) else 0.0
-    left, right = np.broadcast_arrays(*(np.asarray(a, np.result_type(a.dtype, np.float64)) for a in (left, right)))
-    finite = np.isfinite(left) & np.isfinite(right)
-    equal = (left == right) | (np.isnan(left) & np.isnan(right))
-    with np.errstate(invalid="ignore"):
-        near = np.abs(left - right) <= max(least, 8 * eps) * np.max(np.abs(right), initial=0, where=finite)
-    return ~(equal | (finite & near))
+    left, right = (a.astype(np.result_type(a.dtype, np.float64)) for a in (left, right))
+    largest = np.max(np.abs(right), initial=0, where=np.isfinite(right))
+    return not np.isclose(left, right, rtol=0, atol=max(least, 8 * eps) * largest, equal_nan=True).all()

@@ -166,16 +166,6 @@ def is_in_one_block(xs) -> bool:
     return jax.device_count() == 1 and kinds <= {AxisType.Auto}
 
 
-def treats_images_alone(convolution: Any, xs) -> bool:
-    """Return whether a convolution of flax makes one axis of time and batch: it has an image for each of both."""
-    return getattr(xs, "ndim", 0) > np.size(convolution.kernel_size) + 2 and not functions_replaced(convolution)
-
-
-def gathers_the_batch(convolution: Any, xs) -> bool:
-    """Return whether a convolution makes one axis of time and batch where devices may share the batch."""
-    return getattr(xs, "ndim", 0) > np.size(convolution.kernel_size) + 2 and not is_in_one_block(xs)
-
-
 def call_batch_first(convolution: Callable, xs):
     """Call a convolution, which makes one axis of time and batch, on ``[batch, time, ...]``.
 
@@ -239,9 +229,12 @@ def apply_layers(
     for index, (layer, before) in enumerate(zip(layers, carry, strict=True)):
         product = as_product(layer)
         fires = isinstance(layer, Surrogate) or getattr(type(layer), "fires", False)
-        if product is None and not fires and not (is_convolution(layer) and treats_images_alone(layer, xs)):
+        convolves = is_convolution(layer)
+        # Of an image for each time step and example, a convolution of flax makes one axis of both.
+        of_images = convolves and getattr(xs, "ndim", 0) > np.size(layer.kernel_size) + 2  # type: ignore[attr-defined]
+        if product is None and not fires and not (of_images and not functions_replaced(layer)):
             check_alone(index, layer, as_function, xs, net.mixes_examples)
-        multiplies = product is not None or is_convolution(layer)
+        multiplies = product is not None or convolves
         with named(index, layer, xs), following(net.events) as follows:
             as_given = given if multiplies and index == 0 and isinstance(given, jax.Array) else xs
             in_bytes = getattr(as_given, "dtype", None) in (jnp.uint8, jnp.bool_)
@@ -250,7 +243,7 @@ def apply_layers(
             else:
                 with products_follow(layer, are_spikes and multiplies) if follows else contextlib.nullcontext():
                     x = as_given if follows and in_bytes else xs
-                    if is_convolution(layer) and gathers_the_batch(layer, xs):
+                    if of_images and not is_in_one_block(xs):  # devices may share the batch
                         after, xs, inside = before, call_batch_first(layer, x), None
                     else:
                         after, xs, inside = apply_layer(layer, before, x, call)

@@ -436,6 +436,62 @@ def test_a_layer_that_is_called_twice_has_one_row():
     assert bs.nnx.diagnose(net, loss_fn)["layers.0"].rate == 0.75  # 2, 2.9 and 1.71 above 1, then .64
 
 
+class Twice(nnx.Module):
+    """A layer at two lines, each with a state of its own."""
+
+    def __init__(self):
+        self.lif = bs.nnx.LIF(F, spike_fn=LEAKY)
+
+    def __call__(self, xs):
+        carry = self.lif.initialize_carry((B, F))
+        fires = self.lif(carry, xs)[1]
+        return jnp.sum(fires + self.lif(carry, 0 * xs)[1])
+
+
+def in_a_row():
+    lif = bs.nnx.LIF(F, spike_fn=LEAKY)
+    return bs.nnx.SpikingSequential([lif, lambda xs: jnp.where(xs < 9, 0, xs), lif])
+
+
+def cells(cell):
+    """Two populations in a loop over time, each with a state of its own."""
+    one = other = cell.initialize_carry((B, F))
+    total = 0.0
+    for _ in range(T):
+        one, s = cell(one, jnp.full((B, F), 2.0))
+        other, z = cell(other, 0 * s)
+        total += jnp.sum(s + z)
+    return total
+
+
+FIRES = jnp.full((T, B, F), 2.0)
+USED_TWICE = {
+    "a module": (Twice(), lambda net: net(FIRES)),
+    "a network": (in_a_row(), lambda net: jnp.sum(net(net.initialize_carry((B, F)), FIRES)[1])),
+    "cells": (bs.nnx.LIFCell(F, spike_fn=LEAKY), cells),
+}
+
+
+@pytest.mark.parametrize("name", USED_TWICE)
+def test_two_uses_of_a_layer_have_a_row_each(name):
+    """The second of them gets exact zeros."""
+    report = bs.nnx.diagnose(*USED_TWICE[name])
+    assert [use.rate for use in report.values()] == [1.0, 0.0]
+    assert all(re.search(r"\(test_diagnose\.py:\d+, (layer \d, )?4 neurons\)$", name) for name in report)
+
+
+@pytest.mark.parametrize("by", [jax.grad, jax.jacfwd])
+def test_a_loss_that_holds_a_derivative_is_refused(by):
+    """Its gradient reaches a layer by the second derivative of the primitive too."""
+
+    def error(fs, x):
+        return jnp.mean(fs["act"](x @ jnp.ones((F, 2))) ** 2)
+
+    x = jnp.linspace(-1.0, 1.0, B * F).reshape(B, F)
+    with pytest.raises(ValueError, match="a loss that holds no derivative, got one that differentiates act itself"):
+        bs.diagnose({"act": bs.Arctan()}, lambda fs: error(fs, x) + jnp.sum(by(lambda x: error(fs, x))(x) ** 2))
+
+
 def test_layers_that_are_not_looked_at_are_named():
     """A neuron of one's own calls a bare surrogate, and never fires."""
 

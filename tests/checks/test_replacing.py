@@ -58,7 +58,8 @@ def test_another_thread_is_let_be():
 
 
 def test_two_threads_at_once():
-    """The one that ends first leaves the other its own."""
+    """The one that ends first leaves the other its own, and the last one leaves all as it was."""
+    before = functions()
     inside, outside, seen = threading.Event(), threading.Event(), []
 
     def run():
@@ -75,6 +76,7 @@ def test_two_threads_at_once():
     outside.set()
     thread.join()
     assert not set(seen) & {0.0, 1.0}
+    assert functions() == before
 
 
 def test_what_is_inside_goes_before_and_comes_back():

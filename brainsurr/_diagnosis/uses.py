@@ -1,0 +1,67 @@
+"""Uses of a layer: each by the line that calls it, and one with the calls that go on from its state."""
+
+import contextlib
+from collections.abc import Callable
+from contextvars import ContextVar
+from typing import Any, NamedTuple
+
+import jax
+import numpy as np
+
+from .._context import setting
+from .._replacing import replaced
+from .._report import user_line
+from .._time.sequential import named
+from ..neurons._neuron import run, take_one_step
+from .mask import counting_run
+
+_place: ContextVar[str] = ContextVar("place", default="")  # of the neurons that run now
+_layers: ContextVar[str] = ContextVar("layers", default="")  # their positions in networks
+
+
+class Use(NamedTuple):
+    """A use of a spike function: its name, where that is, and the number of neurons there."""
+
+    name: str
+    place: str
+    neurons: int
+
+    def __str__(self):
+        return f"{self.name} ({self.place + ', ' * bool(self.place)}{self.neurons} neurons)"
+
+    @classmethod
+    def here(cls, name: str, x: Any, shared: bool) -> "Use":
+        """Return the use that is being made; of a surrogate by itself, it may be shared by the layers of a function."""
+        return cls(name, _here() if shared else _place.get(), np.shape(x)[-1] if np.ndim(x) else 1)
+
+
+def _here() -> str:
+    return user_line() + _layers.get()
+
+
+def telling_uses() -> contextlib.AbstractContextManager[None]:
+    """Tell the uses of each layer apart, until the block ends."""
+    states: dict[int, tuple[Any, str]] = {}  # by id: each that a neuron gave, which is kept for its id, and the place
+
+    def at_its_place(call: Callable, state):
+        if _place.get():  # inside of another
+            return call()
+        before = {id(leaf) for leaf in jax.tree.leaves(state)}
+        place = next((states[key][1] for key in before if key in states), None) or _here()
+        with setting(_place, place):
+            after, ys = call()
+        states.update({id(leaf): (leaf, place) for leaf in jax.tree.leaves(after) if id(leaf) not in before})
+        return after, ys
+
+    @contextlib.contextmanager
+    def at_index(named, index, layer, xs):
+        with setting(_layers, f"{_layers.get()}, layer {index}"), named(index, layer, xs):
+            yield
+
+    return replaced(
+        {
+            named: at_index,
+            run: lambda of, neuron, state, *args: at_its_place(lambda: counting_run(of, neuron, state, *args), state),
+            take_one_step: lambda of, neuron, step, state, x: at_its_place(lambda: of(neuron, step, state, x), state),
+        }
+    )
