@@ -135,6 +135,7 @@ class HoldsNeuron(Holds):
     # Of a layer without the option.
     carry_init: Any = None
     param_dtype: Any = jnp.float32
+    features: Any
     recurrent: bool = False
     self_connections: bool = True
     _activate: ClassVar[Callable]
@@ -210,9 +211,13 @@ class HoldsNeuron(Holds):
         return neuron
 
     def _check_changed(self, changed):
-        owner, size = type(self).__name__, getattr(self, "features", None) or getattr(self, "in_size", (None,))[-1]
-        changed._check_features(owner, size)
-        changed._check_dtype(owner, self.param_dtype, jax.core.Tracer)
+        changed._check_features(type(self).__name__, self._size[-1])
+        changed._check_dtype(type(self).__name__, self.param_dtype, jax.core.Tracer)
+
+    @property
+    def _size(self) -> tuple[int, ...]:
+        """The last axes of an input."""
+        return (self.features,)
 
     @property
     def neuron(self) -> Neuron:
@@ -229,8 +234,12 @@ class HoldsNeuron(Holds):
         neuron = self._template._with(**values)
         return fed_back(neuron, kernel, self.self_connections) if self.recurrent else neuron
 
-    def _running(self) -> Neuron:
-        """Return the neuron with what draws its spikes, or watches them."""
+    def _running(self, x) -> Neuron:
+        """Return the neuron with what draws its spikes for an input, or watches them."""
+        shape, size = getattr(x, "shape", ()), self._size
+        if shape and shape[-len(size) :] != size:
+            expected = ", ".join(map(str, ("...", *size)))
+            raise ValueError(f"{type(self).__name__}: expected an input [{expected}], got one of shape {shape}")
         neuron = self._neuron(HoldsSurrogate._spikes)
         return neuron if self._watch is None else with_spike_functions(self._watch, neuron)
 

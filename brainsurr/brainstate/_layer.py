@@ -81,6 +81,10 @@ class Neurons(NeuronLayer, ParameterModule, metaclass=pickled_as_call(type(nn.Mo
             self.recurrent_kernel = make_param(jnp.asarray(kernel, dtype))
         self.out_size = (*size[:-1], size[-1] * getattr(self.neuron, "outputs_per_input", 1))
 
+    @property
+    def _size(self):
+        return _sizes(self.in_size)
+
     def __pretty_repr_item__(self, name, value):
         """Hide what is not an argument of the layer."""
         hidden = name in ("keeps_spikes", *self._neuron_class._without) or (name == "recurrent" and not self.fires)
@@ -142,7 +146,7 @@ class Layer(Neurons):
     _layers: ClassVar[dict[type, Any]] = {}
 
     def update(self, xs) -> jax.Array:
-        neuron = self._running()
+        neuron = self._running(xs)
         # The scan of the framework: a function in the place of a surrogate may read or write states.
         state, ys = run(neuron, self._state(neuron), xs, brainstate.transform.scan)
         self._set_state(neuron, state)
@@ -168,7 +172,7 @@ class Cell(Neurons):
     _layers: ClassVar[dict[type, Any]] = {}
 
     def update(self, x) -> jax.Array:
-        neuron = self._running()
+        neuron = self._running(x)
         state, y = neuron.step(self._state(neuron), x)
         self._set_state(neuron, state)
         return y

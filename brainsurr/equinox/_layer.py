@@ -133,8 +133,8 @@ class Neurons(NeuronLayer, eqx.Module, metaclass=pickled_as_call(type(eqx.Module
         draw = None if init is None else lambda shape: init(key, shape, self.param_dtype)
         return first_state(self.neuron, jnp.zeros(shape, self.param_dtype), draw)
 
-    def _drawing(self, key) -> Neuron:
-        return self._running() if key is None else drawn(self._running(), key)
+    def _drawing(self, x, key) -> Neuron:
+        return self._running(x) if key is None else drawn(self._running(x), key)
 
 
 def _is_fixed(node) -> bool:
@@ -163,7 +163,7 @@ class Layer(Neurons):
         def __init__(self, features: int, **fields: Any): ...
 
     def __call__(self, carry, xs, *, key: jax.Array | None = None) -> tuple[Any, jax.Array]:
-        return run(self._drawing(key), carry, xs)
+        return run(self._drawing(xs, key), carry, xs)
 
 
 class Cell(Neurons):
@@ -187,7 +187,7 @@ class Cell(Neurons):
         def __init__(self, features: int, **fields: Any): ...
 
     def __call__(self, carry, inputs, *, key: jax.Array | None = None) -> tuple[Any, jax.Array]:
-        return self._drawing(key).step(carry, inputs)
+        return self._drawing(inputs, key).step(carry, inputs)
 
 
 def layer(kind: type[Neuron]) -> type[Layer]:

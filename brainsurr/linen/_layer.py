@@ -111,7 +111,7 @@ class Layer(Neurons):
 
     def __call__(self, carry, xs) -> tuple[Any, jax.Array]:
         self._make_variables(xs)
-        return run(self._running(), carry, xs)
+        return run(self._running(xs), carry, xs)
 
 
 class Cell(Neurons, nn.RNNCellBase):
@@ -138,7 +138,7 @@ class Cell(Neurons, nn.RNNCellBase):
 
     def __call__(self, carry, inputs) -> tuple[Any, jax.Array]:
         self._make_variables(inputs)
-        return self._running().step(carry, inputs)
+        return self._running(inputs).step(carry, inputs)
 
     num_feature_axes = 1
 

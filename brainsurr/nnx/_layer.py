@@ -90,7 +90,7 @@ class Layer(Neurons):
     _layers: ClassVar[dict[type, Any]] = {}
 
     def __call__(self, carry, xs) -> tuple[Any, jax.Array]:
-        return run(self._running(), carry, xs)
+        return run(self._running(xs), carry, xs)
 
 
 @dataclass_transform(kw_only_default=True, field_specifiers=(dataclasses.field,))
@@ -112,7 +112,7 @@ class Cell(Neurons, nnx.RNNCellBase):
     _layers: ClassVar[dict[type, Any]] = {}
 
     def __call__(self, carry, inputs) -> tuple[Any, jax.Array]:
-        return self._running().step(carry, inputs)
+        return self._running(inputs).step(carry, inputs)
 
     num_feature_axes = 1
 
