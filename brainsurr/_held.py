@@ -36,6 +36,7 @@ class Holds(AnswersWrongCalls):
     _watch: Callable | None = None  # of `diagnose`: what it puts in the place of each spike function
     _holders: ClassVar[Any] = ()  # the classes of what holds a number
     _holds: ClassVar[str]  # the name of the surrogate or neuron with its current values
+    _arrays: ClassVar[Any] = (jax.Array, np.ndarray)  # what `_array` is to hold
     _param: Callable
     _array: Callable
     _value: Callable
@@ -60,16 +61,24 @@ class Holds(AnswersWrongCalls):
                 self._check_changed(current.replace(**{name: value}))
         super().__setattr__(name, value)
 
-    def _hold(self, values, learnable, bounds, defaults, param_dtype, **more):
-        """Set each value as an attribute of its name."""
+    def _held(self, values, learnable, bounds, defaults, param_dtype, **more):
+        """Return what holds each value, and the interval of each that is trained, by name."""
         intervals = trained_intervals(type(self).__name__, values, learnable, bounds, defaults, param_dtype, **more)
+        held = dict(values)
         for name, value in values.items():
             if name in intervals:
-                value = self._param(initial_value(value, param_dtype), intervals[name])
-            elif isinstance(value, jax.Array | np.ndarray):
-                value = self._array(jnp.asarray(value))
+                held[name] = self._param(initial_value(value, param_dtype), intervals[name])
+            elif isinstance(value, self._arrays):
+                held[name] = self._array(jnp.asarray(value))
+        return held, intervals
+
+    def _hold(self, *args, **options):
+        """Set what holds each value as an attribute of its name; return the intervals of those that are trained."""
+        held, intervals = self._held(*args, **options)
+        for name, value in held.items():
             setattr(self, name, value)
-        self._fixed = tuple(name for name in values if name not in intervals)
+        self._fixed = tuple(name for name in held if name not in intervals)
+        return intervals
 
 
 def _number(owner: str, kind: type[Neuron], name: str, value: Any) -> Any:
@@ -147,15 +156,15 @@ class HoldsNeuron(Holds):
         owner, kind = type(self).__name__, self._neuron_class
         _checks.check_features(owner, features)
         _checks.check_function(f"{owner}: carry_init", given.get("carry_init"), "an initialiser", optional=True)
-        init = given.pop("recurrent_kernel_init", None)
         if self.fires:
             _checks.check_flag(f"{owner}: recurrent", given["recurrent"])
-            _checks.check_function(f"{owner}: recurrent_kernel_init", init, "an initialiser")
+            _checks.check_function(f"{owner}: recurrent_kernel_init", given["recurrent_kernel_init"], "an initialiser")
             _checks.check_flag(f"{owner}: self_connections", given["self_connections"])
-            loop = {"recurrent_kernel_init": init, "self_connections": given["self_connections"]}
-            for name in () if given["recurrent"] else loop:
-                if loop[name] is not type(self).__dataclass_fields__[name].default:  # type: ignore[attr-defined]
-                    raise ValueError(f"{owner}: {name} is of recurrent weights: expected recurrent=True, got False")
+        for name in {"recurrent_kernel_init", "recurrent_kernel", "self_connections"} & given.keys():
+            default = type(self).__dataclass_fields__[name].default  # type: ignore[attr-defined]
+            if not given["recurrent"] and given[name] is not default:
+                raise ValueError(f"{owner}: {name} is of recurrent weights: expected recurrent=True, got False")
+        given.pop("recurrent_kernel_init", None)
         learnable = names_of(owner, learnable)
         fields = {field.name: given.pop(field.name) for field in fields_of(kind)}
         activations = {name: value for name, value in fields.items() if isinstance(value, HoldsSurrogate)}
@@ -211,13 +220,20 @@ class HoldsNeuron(Holds):
         return neuron
 
     def _check_changed(self, changed):
-        changed._check_features(type(self).__name__, self._size[-1])
-        changed._check_dtype(type(self).__name__, self.param_dtype, jax.core.Tracer)
+        owner = type(self).__name__
+        changed._check_features(owner, self._size[-1])
+        changed._check_dtype(owner, self.param_dtype, jax.core.Tracer)
 
     @property
     def _size(self) -> tuple[int, ...]:
         """The last axes of an input."""
         return (self.features,)
+
+    def _first_state(self, neuron: Neuron, input_shape, init: Callable | None, key: Callable):
+        """Return the state of a neuron before the first step, its first array drawn with ``key()`` if so wanted."""
+        shape = _checks.check_input_shape(type(self).__name__, self.features, input_shape)
+        draw = None if init is None else lambda shape: init(key(), shape, self.param_dtype)
+        return first_state(neuron, jnp.zeros(shape, self.param_dtype), draw)
 
     @property
     def neuron(self) -> Neuron:

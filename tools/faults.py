@@ -294,7 +294,7 @@ FAULTS = [
     Fault("_flow/rules.py", "return window == stride == 1 and not any(padding)", "return True", "mixing"),
     Fault("_flow/axes.py", "unknown=followed(fact.dims[:1])", "unknown=()", "mixing"),
     Fault("_flow/axes.py", "if axis in fact.unknown or not stays:", "if axis in fact.unknown:", "mixing"),
-    Fault("_held.py", "changed._check_features(owner, size)", "pass", "arguments"),
+    Fault("_held.py", "changed._check_features(owner, self._size[-1])", "pass", "arguments"),
     Fault("_held.py", "changed._check_dtype(owner, self.param_dtype, jax.core.Tracer)", "pass", "arguments"),
     Fault("neurons/_neuron.py", "f._check_dtype(jax.tree.leaves(state)[0].dtype)", "pass", "surrogate"),
     Fault("_gradients/program.py", 'and name != "cond_jaxpr"', "", "gradients"),
@@ -355,7 +355,7 @@ FAULTS = [
     Fault("_surrogate.py", "1 / float(info.max)", "0.0", "surrogate"),
     Fault("_checks.py", "(g[0] < 0.5) & ", "", "random"),
     Fault("neurons/_neuron.py", "2.5 * float(jnp.finfo(dtype).eps)", "float(jnp.finfo(dtype).eps) / 4", "neuron"),
-    Fault("nnx/_layer.py", "return self._running().step(", "return self.neuron.step(", "random neuron"),
+    Fault("nnx/_layer.py", "return self._running(inputs).step(", "return self.neuron.step(", "random neuron"),
     # Conversions.
     Fault("_nir/nodes.py", "1.0, r / same)", "1.0, same / r)", "nir"),
     Fault("_nir/chain.py", "(size <= float(info.max))", "np.isfinite(size)", "nir"),

@@ -2,7 +2,7 @@
 
 import dataclasses
 from collections.abc import Callable
-from typing import Any, ClassVar, dataclass_transform
+from typing import Any, dataclass_transform
 
 import brainstate
 import jax
@@ -143,8 +143,6 @@ class Layer(Neurons):
       (10, 2, 3)
     """
 
-    _layers: ClassVar[dict[type, Any]] = {}
-
     def update(self, xs) -> jax.Array:
         neuron = self._running(xs)
         # The scan of the framework: a function in the place of a surrogate may read or write states.
@@ -168,8 +166,6 @@ class Cell(Neurons):
       >>> neurons(jnp.ones((2, 3))).shape
       (2, 3)
     """
-
-    _layers: ClassVar[dict[type, Any]] = {}
 
     def update(self, x) -> jax.Array:
         neuron = self._running(x)

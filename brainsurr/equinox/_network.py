@@ -1,7 +1,7 @@
 """Networks of Equinox layers."""
 
 import contextlib
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import equinox as eqx
@@ -10,10 +10,9 @@ import jax.numpy as jnp
 
 from .._following import is_on
 from .._time import sequential
-from .._wrong_calls import AnswersWrongCalls
 
 
-class SpikingSequential(AnswersWrongCalls, eqx.Module):
+class SpikingSequential(sequential.InARow, eqx.Module):
     """Layers in a row over time, time first: ``(carry, xs) -> (carry, ys)`` with ``xs`` as ``[time, batch, ...]``.
 
     A layer that has ``initialize_carry`` is called as ``layer(carry, xs)``, any other as ``layer(xs)`` on all time
@@ -41,22 +40,10 @@ class SpikingSequential(AnswersWrongCalls, eqx.Module):
       (10, 4, 2)
     """
 
-    layers: tuple[Callable, ...]
-    return_spikes: bool = eqx.field(static=True)
-    mixes_examples: bool = eqx.field(static=True)
-    events: bool | None = eqx.field(static=True)
-
-    def __init__(
-        self,
-        layers: Iterable[Callable],
-        *,
-        return_spikes: bool = False,
-        mixes_examples: bool = False,
-        events: bool | None = None,
-    ):
-        self.layers = sequential.check_layers(layers)
-        self.return_spikes, self.mixes_examples, self.events = return_spikes, mixes_examples, events
-        sequential.check_flags(self)
+    layers: Sequence[Callable]
+    return_spikes: bool = eqx.field(static=True, default=False, kw_only=True)
+    mixes_examples: bool = eqx.field(static=True, default=False, kw_only=True)
+    events: bool | None = eqx.field(static=True, default=None, kw_only=True)
 
     def initialize_carry(self, input_shape: tuple[int, ...], key: jax.Array | None = None):
         """Return the initial states of all layers, for inputs of ``input_shape = (*batch, features)``.

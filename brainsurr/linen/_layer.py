@@ -5,11 +5,10 @@ import functools
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import jax
-import jax.numpy as jnp
 from flax import linen as nn
 
-from .._checks import check_drawn_shape, check_input_shape, drawing_dtype
-from .._held import HoldsSurrogate, fed_back, first_state
+from .._checks import check_drawn_shape, drawing_dtype
+from .._held import HoldsSurrogate, fed_back
 from .._layer import Features, NeuronLayer, Spiking, Trained, made, pickled_as_call
 from ..neurons import Neuron
 from ..neurons._neuron import run
@@ -80,11 +79,8 @@ class Neurons(NeuronLayer, ParameterModule, metaclass=pickled_as_call(type)):  #
 
         It is that of the neuron, in ``param_dtype``, its first array drawn by ``carry_init`` if there is one.
         """
-        shape = check_input_shape(type(self).__name__, self.features, input_shape)
-        neuron, init = self._template, self.carry_init
-        draw = None if init is None else lambda shape: init(rng, shape, self.param_dtype)
-        zeros = jnp.zeros(shape, self.param_dtype)
-        return first_state(fed_back(neuron) if self.recurrent else neuron, zeros, draw)
+        neuron = fed_back(self._template) if self.recurrent else self._template
+        return self._first_state(neuron, input_shape, self.carry_init, lambda: rng)
 
 
 class Layer(Neurons):
@@ -102,8 +98,6 @@ class Layer(Neurons):
       >>> ys.shape
       (10, 2, 3)
     """
-
-    _layers: ClassVar[dict[type, Any]] = {}
 
     if TYPE_CHECKING:  # of the class that `layer` returns
 
@@ -129,8 +123,6 @@ class Cell(Neurons, nn.RNNCellBase):
       >>> y.shape
       (2, 3)
     """
-
-    _layers: ClassVar[dict[type, Any]] = {}
 
     if TYPE_CHECKING:  # of the class that `layer` returns
 

@@ -16,7 +16,7 @@ from flax import linen, nnx
 from neuron_table import NAMES
 
 import brainsurr as bs
-from tools.frameworks import HOSTS, OF_VARIABLES, Brainstate, Equinox, Linen, Nnx
+from tools.frameworks import HOSTS, OF_VARIABLES, Brainstate, Linen, Nnx
 
 every_host = pytest.mark.parametrize("host", [host() for host in HOSTS], ids=[host.name for host in HOSTS])
 LAYERS = list(NAMES)
@@ -97,7 +97,8 @@ def test_every_argument_of_a_layer_is_in_its_docstring(host):
 
 
 def test_frameworks_have_the_same_arguments_and_defaults():
-    differ = {"rngs", "parent", "name", "bounds", "features", "key"}  # `bounds` is {} under two names
+    differ = {"rngs", "key", "recurrent_kernel", "parent", "name", "features"}
+    differ |= {"bounds"}  # which is {} under two names
     own = {"brainstate": {"carry_init", "recurrent_kernel_init", "param_dtype"}}
     for layer in LAYERS:
         nnx, *others = (
@@ -105,7 +106,7 @@ def test_frameworks_have_the_same_arguments_and_defaults():
             for host in HOSTS
         )
         for host, other in zip(HOSTS[1:], others, strict=True):
-            assert other.keys() - differ - ({"recurrent_kernel"} if host is Equinox else set()) == nnx.keys() - differ
+            assert other.keys() - differ == nnx.keys() - differ
             same = nnx.keys() - differ - own.get(host.name, set())
             assert {name: other[name] for name in same} == {name: nnx[name] for name in same}
 
