@@ -151,9 +151,9 @@ class HoldsNeuron(Holds):
     _neuron_class: ClassVar[type[Neuron]]
     _template: Neuron  # its parameters and flags are those of the module
 
-    def _hold_neuron(self, features, param_dtype=jnp.float32, learnable=(), bounds=MappingProxyType({}), **given):
+    def _hold_neuron(self, features, learnable=(), bounds=MappingProxyType({}), **given):
         """Set what is given as attributes, a surrogate as an activation; return the neuron before training."""
-        owner, kind = type(self).__name__, self._neuron_class
+        owner, kind, param_dtype = type(self).__name__, self._neuron_class, given.get("param_dtype", jnp.float32)
         _checks.check_features(owner, features)
         _checks.check_function(f"{owner}: carry_init", given.get("carry_init"), "an initialiser", optional=True)
         if self.fires:
@@ -206,10 +206,7 @@ class HoldsNeuron(Holds):
                 numbers[name] = value
             elif name not in activations:
                 rest[name] = fields[name] if callable(fields.get(name)) else value
-        for name in ("carry_init", "recurrent", "self_connections"):
-            setattr(self, name, rest.pop(name, getattr(HoldsNeuron, name)))
-        self.param_dtype, widest = param_dtype, neuron._widest
-        learnable = [path for path in learnable if path not in paths]
+        learnable, widest = [path for path in learnable if path not in paths], neuron._widest
         bounds = own if isinstance(bounds, Mapping) else bounds
         self._hold(numbers, learnable, bounds, kind.bounds | widest, param_dtype, others=paths, widest=widest)
         neuron._check_dtype(owner, param_dtype, jax.core.Tracer)

@@ -87,8 +87,8 @@ class Neurons(NeuronLayer, ParameterModule, metaclass=pickled_as_call(type(nn.Mo
 
     def __pretty_repr_item__(self, name, value):
         """Hide what is not an argument of the layer."""
-        hidden = name in ("keeps_spikes", *self._neuron_class._without) or (name == "recurrent" and not self.fires)
-        return None if hidden else super().__pretty_repr_item__(name, value)
+        is_hidden = name in ("keeps_spikes", *self._neuron_class._without)
+        return None if is_hidden else super().__pretty_repr_item__(name, value)
 
     def init_state(self, batch_size: int | tuple[int, ...] | None = None, **kwargs):
         """Make the state before the first step, in ``param_dtype``, its first array drawn by ``carry_init`` if given.

@@ -10,7 +10,6 @@ import numpy as np
 
 from .._bounds import Interval, clip_straight_through
 from .._checks import check_drawn_shape, check_kind, drawing_dtype
-from .._held import HoldsNeuron
 from .._layer import Features, NeuronLayer, Spiking, Trained, construct, made, options, pickled_as_call
 from ..neurons import Neuron
 from ..neurons._neuron import run
@@ -79,10 +78,6 @@ class Neurons(NeuronLayer, eqx.Module, metaclass=pickled_as_call(type(eqx.Module
             self.recurrent_kernel = check_drawn_shape("recurrent_kernel", kernel, shape).astype(self.param_dtype)
         for name in {"learnable", "bounds", "recurrent_kernel_init", "key"} & type(self).__dataclass_fields__.keys():
             setattr(self, name, None)  # done with
-
-    def __setattr__(self, name, value):
-        if name in type(self).__dataclass_fields__ or not hasattr(HoldsNeuron, name):  # else the class says so
-            super().__setattr__(name, value)
 
     @staticmethod
     def _param(value, interval):

@@ -63,22 +63,23 @@ class SpikingSequential(sequential.InARow, eqx.Module):
         return sequential.apply_layers(self, carry, xs, _as_function, _products_follow, _call, _as_product)
 
 
-def _mapped(layer: Any) -> Any:
-    return jax.vmap(jax.vmap(layer)) if isinstance(layer, eqx.Module) else layer  # type: ignore[type-var]
-
-
 def _products_follow(layer, are_spikes):
     return contextlib.nullcontext()  # a Linear has no argument for its product: see `_as_product`
 
 
+def _over_time(layer: Any) -> Any:
+    """Return what calls a layer without a state on time and batch at once; a layer with one as it is."""
+    if sequential.is_stateful(layer) or not isinstance(layer, eqx.Module):
+        return layer
+    return _as_product(layer) or jax.vmap(jax.vmap(layer))  # type: ignore[type-var]
+
+
 def _call(layer, carry, xs):
-    if sequential.is_stateful(layer):
-        return layer(carry, xs)
-    return carry, (_as_product(layer) or _mapped(layer))(xs)
+    return sequential.call_layer(_over_time(layer), carry, xs)
 
 
 def _as_function(layer) -> Callable | None:
-    return None if sequential.is_stateful(layer) else _mapped(layer)
+    return None if sequential.is_stateful(layer) else _over_time(layer)
 
 
 def _as_product(layer) -> Callable | None:
