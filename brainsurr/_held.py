@@ -53,10 +53,12 @@ class Holds(AnswersWrongCalls):
         if isinstance(held, self._holders) and not isinstance(value, self._holders):
             kind = type(held).__name__
             raise TypeError(f"{owner}: {name} is a {kind}: set the value that it holds, or make a new layer")
-        if name in vars(self):  # not while a framework puts a copy together
-            if name in self._made_for and value is not held:
-                raise TypeError(f"{owner}: {name} can't be set later: make a new layer")
-            if name in self._fixed and self._can_be_set and name in vars(current := getattr(self, self._holds)):
+        is_option = name in getattr(type(self), "__dataclass_fields__", {name})
+        if name in self._made_for and value is not held and (name in vars(self) or not is_option):
+            raise TypeError(f"{owner}: {name} can't be set later: make a new layer")
+        if self._can_be_set and name in self._fixed and name in vars(self):  # not while a copy is put together
+            current = getattr(self, self._holds)
+            if name in vars(current):
                 value = without_unit(value)
                 self._check_changed(current.replace(**{name: value}))
         super().__setattr__(name, value)

@@ -66,13 +66,13 @@ def test_of_a_surrogate(make):
     assert make(alpha=2.0) in (bs.Arctan(2.0), 1.0)
 
 
-@pytest.mark.parametrize("host", [Nnx(), Linen()], ids=["nnx", "linen"])
+@pytest.mark.parametrize("host", [host() for host in HOSTS if host is not Brainstate], ids=label)
 @pytest.mark.parametrize("layer", [*LAYERS, "SpikingSequential"])
 def test_a_call_without_its_carry_says_where_one_comes_from(host, layer):
     """And what it says to write is run."""
     arguments = {"Delay": (3, 2), "SpikingSequential": ([host.layers.LIF(3)],)}.get(layer, (3,))
     module, x = getattr(host.layers, layer)(*arguments), jnp.full((2, 3) if "Cell" in layer else (5, 2, 3), 0.5)
-    called = module if host.name == "nnx" else functools.partial(module.apply, {})
+    called = functools.partial(module.apply, {}) if host.name == "linen" else module
     message = refusal(called, x)
     name = "inputs" if "Cell" in layer else "xs"
     assert message.startswith(f"{layer}: expected a carry and {name}, got one argument. The carry is the state before")
@@ -260,6 +260,7 @@ def test_what_is_set_later_is_checked_as_at_first(host):
     wrong = [(lif, "decay", 1.5), (lif, "decay", "fast"), (lif, "reset", "never"), (act, "height", np.nan)]
     wrong += [(host.layers.ALIF(4), "adapts", "soft"), (lif, "reset_delay", 1), (lif, "reset_grad", "a")]
     half = host.layers.LIFCell(4, decay=0.5, param_dtype=jnp.bfloat16)
+    wrong += [(host.layers.LI(4), "recurrent", True), (host.layers.Delay(4), "param_dtype", jnp.bfloat16)]
     wrong += [(half, "decay", 0.9999), (half, "param_dtype", "int8"), (lif, "decay", np.full(7, 0.5))]
     for layer, name, value in wrong:
         with pytest.raises((TypeError, ValueError), match=name):
