@@ -20,7 +20,7 @@ def line_of(file, text):
 
 def called(host, layer, shape, xs):
     """The state and the outputs of a layer from its own first state, for inputs of this shape at each step."""
-    return host.call(layer, *([shape[:-1] or None] if host.name == "brainstate" else [shape, None]), xs)
+    return host.call(layer, shape, None, xs)
 
 
 def ask(question, host, net, loss, xs=XS, mask=None, **blocks):

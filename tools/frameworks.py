@@ -9,7 +9,6 @@ import brainstate
 import equinox as eqx
 import jax
 import jax.numpy as jnp
-import numpy as np
 from brainstate import graph
 from flax import linen, nnx
 
@@ -57,8 +56,6 @@ class Host:
 
     name: ClassVar[str]
     layers: ClassVar[ModuleType]
-    constant = staticmethod(jax.nn.initializers.constant)
-    dtypes: ClassVar[tuple[Any, ...]] = (jnp.float32, "float32", np.float32)  # of which a parameter can be
     pure: ClassVar[Callable[..., Pure]]  # makes pure functions of a network, for inputs of a shape
 
     @staticmethod
@@ -234,20 +231,18 @@ class Brainstate(Host):
 
     name = "brainstate"
     layers = brainsurr.brainstate
-    constant = staticmethod(brainstate.nn.init.Constant)
-    dtypes = (jnp.float32, "float32", None)
 
     @staticmethod
     def dense(inputs, outputs, rngs=None):
         """Make a linear layer."""
         return brainstate.nn.Linear(inputs, outputs)
 
-    @staticmethod
-    def call(layer, batch_size, xs):
+    @classmethod
+    def call(cls, layer, input_shape, carry, xs):
         """Return the carry and the outputs of a layer, from its own first carry."""
-        layer.init_state(batch_size)
+        layer.init_state(input_shape[:-1] or None)
         ys = layer(xs)
-        return Brainstate._carry(layer), ys
+        return cls._carry(layer), ys
 
     @staticmethod
     def _carry(layer):
