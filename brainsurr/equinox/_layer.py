@@ -63,6 +63,7 @@ class Neurons(NeuronLayer, eqx.Module, metaclass=pickled_as_call(type(eqx.Module
     _options, _construct = (Features, Trained, Options), classmethod(construct)
     _holders, _arrays, _can_be_set = object, (jax.Array, np.ndarray, np.generic), False
     _array = staticmethod(fixed)
+    _param = staticmethod(lambda value, interval: value)
 
     def _start(self, features, key=None, **given):
         self._hold_neuron(features, **given)
@@ -78,10 +79,6 @@ class Neurons(NeuronLayer, eqx.Module, metaclass=pickled_as_call(type(eqx.Module
             self.recurrent_kernel = check_drawn_shape("recurrent_kernel", kernel, shape).astype(self.param_dtype)
         for name in {"learnable", "bounds", "recurrent_kernel_init", "key"} & type(self).__dataclass_fields__.keys():
             setattr(self, name, None)  # done with
-
-    @staticmethod
-    def _param(value, interval):
-        return value
 
     def _hold(self, *args, **options):
         intervals = super()._hold(*args, **options)

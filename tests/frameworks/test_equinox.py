@@ -48,6 +48,8 @@ def test_a_value_outside_its_bounds_is_not_used_and_is_projected():
     intervals = bounds(SpikingSequential([lif])).layers[0]
     assert (intervals.decay, intervals.spike_fn.alpha) == ((0.2, 0.95), (0.0, 1.0))
     assert intervals.threshold is None
+    inside = LIF(F, spike_fn=bs.Arctan(2.0).scaled(), learnable="spike_fn.alpha")
+    assert bounds(inside).spike_fn.surrogate.alpha == bs.Arctan.bounds["alpha"]
     outside = eqx.tree_at(lambda lif: (lif.decay, lif.spike_fn.alpha), lif, (jnp.array(2.0), jnp.array(-1.0)))
     assert (outside.neuron.decay, outside.neuron.spike_fn.alpha) == (np.float32(0.95), 0.0)
     params = eqx.filter(outside, eqx.is_inexact_array)
