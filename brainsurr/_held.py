@@ -36,6 +36,7 @@ class Holds(AnswersWrongCalls):
     _watch: Callable | None = None  # of `diagnose`: what it puts in the place of each spike function
     _holders: ClassVar[Any] = ()  # the classes of what holds a number
     _holds: ClassVar[str]  # the name of the surrogate or neuron with its current values
+    _arrays: ClassVar[Any] = (jax.Array, np.ndarray)  # what `_array` is to hold
     _param: Callable
     _array: Callable
     _value: Callable
@@ -52,24 +53,34 @@ class Holds(AnswersWrongCalls):
         if isinstance(held, self._holders) and not isinstance(value, self._holders):
             kind = type(held).__name__
             raise TypeError(f"{owner}: {name} is a {kind}: set the value that it holds, or make a new layer")
-        if name in vars(self):  # not while a framework puts a copy together
-            if name in self._made_for and value is not held:
-                raise TypeError(f"{owner}: {name} can't be set later: make a new layer")
-            if name in self._fixed and self._can_be_set and name in vars(current := getattr(self, self._holds)):
+        is_option = name in getattr(type(self), "__dataclass_fields__", {name})
+        if name in self._made_for and value is not held and (name in vars(self) or not is_option):
+            raise TypeError(f"{owner}: {name} can't be set later: make a new layer")
+        if self._can_be_set and name in self._fixed and name in vars(self):  # not while a copy is put together
+            current = getattr(self, self._holds)
+            if name in vars(current):
                 value = without_unit(value)
                 self._check_changed(current.replace(**{name: value}))
         super().__setattr__(name, value)
 
-    def _hold(self, values, learnable, bounds, defaults, param_dtype, **more):
-        """Set each value as an attribute of its name."""
+    def _held(self, values, learnable, bounds, defaults, param_dtype, **more):
+        """Return what holds each value, and the interval of each that is trained, by name."""
         intervals = trained_intervals(type(self).__name__, values, learnable, bounds, defaults, param_dtype, **more)
+        held = dict(values)
         for name, value in values.items():
             if name in intervals:
-                value = self._param(initial_value(value, param_dtype), intervals[name])
-            elif isinstance(value, jax.Array | np.ndarray):
-                value = self._array(jnp.asarray(value))
+                held[name] = self._param(initial_value(value, param_dtype), intervals[name])
+            elif isinstance(value, self._arrays):
+                held[name] = self._array(jnp.asarray(value))
+        return held, intervals
+
+    def _hold(self, *args, **options):
+        """Set what holds each value as an attribute of its name; return the intervals of those that are trained."""
+        held, intervals = self._held(*args, **options)
+        for name, value in held.items():
             setattr(self, name, value)
-        self._fixed = tuple(name for name in values if name not in intervals)
+        self._fixed = tuple(name for name in held if name not in intervals)
+        return intervals
 
 
 def _number(owner: str, kind: type[Neuron], name: str, value: Any) -> Any:
@@ -135,26 +146,27 @@ class HoldsNeuron(Holds):
     # Of a layer without the option.
     carry_init: Any = None
     param_dtype: Any = jnp.float32
+    features: Any
     recurrent: bool = False
     self_connections: bool = True
     _activate: ClassVar[Callable]
     _neuron_class: ClassVar[type[Neuron]]
     _template: Neuron  # its parameters and flags are those of the module
 
-    def _hold_neuron(self, features, param_dtype=jnp.float32, learnable=(), bounds=MappingProxyType({}), **given):
+    def _hold_neuron(self, features, learnable=(), bounds=MappingProxyType({}), **given):
         """Set what is given as attributes, a surrogate as an activation; return the neuron before training."""
-        owner, kind = type(self).__name__, self._neuron_class
+        owner, kind, param_dtype = type(self).__name__, self._neuron_class, given.get("param_dtype", jnp.float32)
         _checks.check_features(owner, features)
         _checks.check_function(f"{owner}: carry_init", given.get("carry_init"), "an initialiser", optional=True)
-        init = given.pop("recurrent_kernel_init", None)
         if self.fires:
             _checks.check_flag(f"{owner}: recurrent", given["recurrent"])
-            _checks.check_function(f"{owner}: recurrent_kernel_init", init, "an initialiser")
+            _checks.check_function(f"{owner}: recurrent_kernel_init", given["recurrent_kernel_init"], "an initialiser")
             _checks.check_flag(f"{owner}: self_connections", given["self_connections"])
-            loop = {"recurrent_kernel_init": init, "self_connections": given["self_connections"]}
-            for name in () if given["recurrent"] else loop:
-                if loop[name] is not type(self).__dataclass_fields__[name].default:  # type: ignore[attr-defined]
-                    raise ValueError(f"{owner}: {name} is of recurrent weights: expected recurrent=True, got False")
+        for name in {"recurrent_kernel_init", "recurrent_kernel", "self_connections"} & given.keys():
+            default = type(self).__dataclass_fields__[name].default  # type: ignore[attr-defined]
+            if not given["recurrent"] and given[name] is not default:
+                raise ValueError(f"{owner}: {name} is of recurrent weights: expected recurrent=True, got False")
+        given.pop("recurrent_kernel_init", None)
         learnable = names_of(owner, learnable)
         fields = {field.name: given.pop(field.name) for field in fields_of(kind)}
         activations = {name: value for name, value in fields.items() if isinstance(value, HoldsSurrogate)}
@@ -200,9 +212,6 @@ class HoldsNeuron(Holds):
                 numbers[name] = value
             elif name not in activations:
                 rest[name] = fields[name] if callable(fields.get(name)) else value
-        for name in ("carry_init", "recurrent", "self_connections"):
-            setattr(self, name, rest.pop(name, getattr(HoldsNeuron, name)))
-        self.param_dtype = param_dtype
         learnable = [path for path in learnable if path not in paths]
         bounds = own if isinstance(bounds, Mapping) else bounds
         more = {"others": paths, "check": neuron._check_bounds}
@@ -215,9 +224,20 @@ class HoldsNeuron(Holds):
         return neuron
 
     def _check_changed(self, changed):
-        owner, size = type(self).__name__, getattr(self, "features", None) or getattr(self, "in_size", (None,))[-1]
-        changed._check_features(owner, size)
+        owner = type(self).__name__
+        changed._check_features(owner, self._size[-1])
         changed._check_dtype(owner, self.param_dtype, jax.core.Tracer)
+
+    @property
+    def _size(self) -> tuple[int, ...]:
+        """The last axes of an input."""
+        return (self.features,)
+
+    def _first_state(self, neuron: Neuron, input_shape, init: Callable | None, key: Callable):
+        """Return the state of a neuron before the first step, its first array drawn with ``key()`` if so wanted."""
+        shape = _checks.check_input_shape(type(self).__name__, self.features, input_shape)
+        draw = None if init is None else lambda shape: init(key(), shape, self.param_dtype)
+        return first_state(neuron, jnp.zeros(shape, self.param_dtype), draw)
 
     @property
     def neuron(self) -> Neuron:
@@ -234,8 +254,12 @@ class HoldsNeuron(Holds):
         neuron = self._template._with(**values)
         return fed_back(neuron, kernel, self.self_connections) if self.recurrent else neuron
 
-    def _running(self) -> Neuron:
-        """Return the neuron with what draws its spikes, or watches them."""
+    def _running(self, x) -> Neuron:
+        """Return the neuron with what draws its spikes for an input, or watches them."""
+        shape, size = getattr(x, "shape", ()), self._size
+        if shape and shape[-len(size) :] != size:
+            expected = ", ".join(map(str, ("...", *size)))
+            raise ValueError(f"{type(self).__name__}: expected an input [{expected}], got one of shape {shape}")
         neuron = self._neuron(HoldsSurrogate._spikes)
         return neuron if self._watch is None else with_spike_functions(self._watch, neuron)
 

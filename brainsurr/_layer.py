@@ -99,7 +99,7 @@ class NeuronLayer(HoldsNeuron):
     ``class LIF(Layer, Options, neurons.LIFFields, Features, kind=neurons.LIF)`` is one that is written.
     """
 
-    _layers: ClassVar[dict[type, Any]]  # of `Layer` and of `Cell`: the classes by their neuron
+    _layers: ClassVar[dict[type, Any]]  # of `Layer` and of `Cell` of a framework: the classes by their neuron
     _options: ClassVar[tuple[type, ...]]  # of a framework: size, and options of neurons that don't fire, that do
     _construct: ClassVar[Callable | None] = None  # of a framework that makes no constructor of a dataclass
 
@@ -108,6 +108,8 @@ class NeuronLayer(HoldsNeuron):
         def __init__(self, features: Any, **fields: Any): ...
 
     def __init_subclass__(cls, kind: type[Neuron] | None = None, **kwargs):
+        if kind is None and not hasattr(cls, "_neuron_class"):
+            cls._layers = {}
         if kind is not None:
             cls._layers[kind], cls._neuron_class, cls.fires = cls, kind, bool(spike_fields(kind))
             cls.__annotations__ = dict(inspect.get_annotations(cls))

@@ -6,17 +6,7 @@ import functools
 import inspect
 from collections.abc import Iterator
 
-LAYERS = "ALIF ALIFCell BHRF BRF Delay ILIF LI LIF LIFCell LearnableDelay RF SlidingPSN Synaptic Window "
-LAYERS += "SpikingActivation SpikingSequential bounds"
-
-
 ELSEWHERE = "; what other libraries have is in docs/coming-from-elsewhere.md"
-
-
-def where_else(name: str) -> str:
-    """Say what to write in place of ``brainsurr.name`` if it is a layer, or an empty string."""
-    where = "it is in brainsurr.nnx, brainsurr.linen and brainsurr.brainstate"
-    return f": {where}, from brainsurr.nnx import {name}" if name in LAYERS.split() else ""
 
 
 def answer_names(cls: type):
@@ -74,12 +64,10 @@ def _given_carry(call):
 
 
 def _signature(init) -> inspect.Signature:
-    """Return the signature of a constructor, with linen's ``parent`` and ``name`` last and keyword-only."""
-    signature = inspect.signature(init)
-    parameters = dict(signature.parameters)
-    linen = [parameters.pop(name) for name in ("parent", "name") if name in parameters]
-    by_name = [parameter.replace(kind=parameter.KEYWORD_ONLY) for parameter in linen]
-    return signature.replace(parameters=[*parameters.values(), *by_name])
+    """Return the signature of a constructor, with linen's ``parent`` and ``name`` keyword-only."""
+    signature, by_name = inspect.signature(init), inspect.Parameter.KEYWORD_ONLY
+    each = [p.replace(kind=by_name) if p.name in ("parent", "name") else p for p in signature.parameters.values()]
+    return signature.replace(parameters=sorted(each, key=lambda parameter: parameter.kind))
 
 
 @contextlib.contextmanager

@@ -20,7 +20,7 @@ def line_of(file, text):
 
 def called(host, layer, shape, xs):
     """The state and the outputs of a layer from its own first state, for inputs of this shape at each step."""
-    return host.call(layer, *([shape[:-1] or None] if host.name == "brainstate" else [shape, None]), xs)
+    return host.call(layer, shape, None, xs)
 
 
 def ask(question, host, net, loss, xs=XS, mask=None, **blocks):
@@ -33,8 +33,8 @@ def ask(question, host, net, loss, xs=XS, mask=None, **blocks):
     if host.name == "brainstate":
         brainstate.nn.init_all_states(net, xs.shape[1])
         return answer(net, lambda: loss(run(net, xs)))
-    if host.name == "nnx":
-        return answer(net, lambda net: loss(run(net, net.initialize_carry(xs.shape[1:]), xs)[1]))
+    if host.name != "linen":
+        return answer(net, lambda net: loss(run(net, host.start(net, xs.shape[1:]), xs)[1]))
     carry = net.initialize_carry(KEY, xs.shape[1:])  # in float32, outside
     variables = net.init(KEY, carry, xs)
     return answer(variables, lambda v: loss(run(net.bind(v, rngs={"spikes": KEY}), carry, xs)[1]))

@@ -1,16 +1,19 @@
-"""One interface to the three frameworks, for tests and benchmarks that do the same in each."""
+"""One interface to the frameworks, for tests and benchmarks that do the same in each."""
 
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from functools import partial
+from types import ModuleType
+from typing import Any, ClassVar, NamedTuple
 
 import brainstate
+import equinox as eqx
 import jax
 import jax.numpy as jnp
-import numpy as np
 from brainstate import graph
 from flax import linen, nnx
 
 import brainsurr.brainstate
+import brainsurr.equinox
 import brainsurr.linen
 import brainsurr.nnx
 
@@ -43,13 +46,63 @@ def by_name(tree) -> dict:
     return {leaf_name(path): value for path, value in jax.tree_util.tree_leaves_with_path(tree)}
 
 
-class Nnx:
+def carry_and_outputs(layer, carry, xs):
+    """Call a layer; the carry of one without a state is None."""
+    return layer(carry, xs) if hasattr(layer, "initialize_carry") else (None, layer(xs))
+
+
+class Host:
+    """What the frameworks share whose layers take a carry."""
+
+    name: ClassVar[str]
+    layers: ClassVar[ModuleType]
+    pure: ClassVar[Callable[..., Pure]]  # makes pure functions of a network, for inputs of a shape
+
+    @staticmethod
+    def recurrent(kernel, rngs=None):
+        """Return the options of a recurrent LIF layer."""
+        return {"recurrent": True, "recurrent_kernel_init": lambda *_: kernel}
+
+    @staticmethod
+    def kernel(weights):
+        """Return the weights ``[inputs, outputs]`` of a linear layer as it holds them, or these as the first."""
+        return weights
+
+    @staticmethod
+    def start(layer, input_shape):
+        """Return the first carry of a layer."""
+        return layer.initialize_carry(input_shape) if hasattr(layer, "initialize_carry") else None
+
+    @classmethod
+    def call(cls, layer, input_shape, carry, xs):
+        """Return the carry and the outputs of a layer, from its own first carry if None is given."""
+        return layer(cls.start(layer, input_shape) if carry is None else carry, xs)
+
+    def params(self, layer, xs):
+        """Return the parameters of a layer."""
+        return self.pure(layer, xs.shape[1:]).params
+
+    def bounds(self, layer, xs):
+        """Return the intervals of its bounded parameters."""
+        return self.pure(layer, xs.shape[1:]).bounds
+
+    def grad(self, layer, loss, xs):
+        """Return ``(carry, ys)``, and the framework's gradients of ``loss(carry, ys)`` in its parameters and in xs."""
+        run = self.pure(layer, xs.shape[1:]).run
+
+        def f(params, xs):
+            out = run(params, self.start(layer, xs.shape[1:]), xs)
+            return loss(*out), out
+
+        (grads, gx), out = jax.jit(jax.grad(f, (0, 1), has_aux=True))(self.params(layer, xs), xs)
+        return out, grads, gx
+
+
+class Nnx(Host):
     """Flax NNX: a module holds its parameters."""
 
     name = "nnx"
     layers = brainsurr.nnx
-    constant = staticmethod(nnx.initializers.constant)
-    dtypes = (jnp.float32, "float32", np.float32)  # of which a parameter can be
 
     @staticmethod
     def dense(inputs, outputs, rngs):
@@ -59,61 +112,68 @@ class Nnx:
     @staticmethod
     def recurrent(kernel, rngs=None):
         """Return the options of a recurrent LIF layer."""
-        return {"recurrent": True, "recurrent_kernel_init": lambda *_: kernel, "rngs": rngs or nnx.Rngs(0)}
+        return Host.recurrent(kernel) | {"rngs": rngs or nnx.Rngs(0)}
 
-    @staticmethod
-    def call(layer, input_shape, carry, xs):
-        """Return the carry and the outputs of a layer, from its own first carry if None is given."""
-        start = layer.initialize_carry(input_shape)
-        return layer(start if carry is None else carry, xs)
-
-    @staticmethod
-    def pure(net, input_shape) -> Pure:
+    @classmethod
+    def pure(cls, net, input_shape) -> Pure:
         """Make a pure function of a network."""
         graphdef, params, rest = nnx.split(net, nnx.Param, ...)
 
         def run(params, carry, xs, **options):
             net = nnx.merge(graphdef, params, rest)
-            return brainsurr.nnx.unroll(net, carry, xs, **options) if options else net(carry, xs)
+            return cls.layers.unroll(net, carry, xs, **options) if options else carry_and_outputs(net, carry, xs)
 
-        return Pure(params, net.initialize_carry, run, brainsurr.nnx.bounds(net))
-
-    def params(self, layer, xs):
-        """Return the parameters of a layer."""
-        return nnx.state(layer, nnx.Param)
-
-    def bounds(self, layer, xs):
-        """Return the intervals of its bounded parameters."""
-        return self.layers.bounds(layer)
+        return Pure(params, partial(cls.start, net), run, cls.layers.bounds(net))
 
     def with_params(self, layer, params):
         """Return a layer with other parameters."""
         nnx.update(layer, params)
         return layer
 
-    def grad(self, layer, loss, xs):
-        """Return ``(carry, ys)``, and the framework's gradients of ``loss(carry, ys)`` in its parameters and in xs."""
-        graphdef, params, rest = nnx.split(layer, nnx.Param, ...)
 
-        def f(params, xs):
-            m = nnx.merge(graphdef, params, rest)
-            if not hasattr(m, "initialize_carry"):
-                out = None, m(xs)
-            else:
-                out = m(m.initialize_carry(xs.shape[1:]), xs)
-            return loss(*out), out
+class Equinox(Host):
+    """Equinox: a module is a tree of its parameters."""
 
-        (grads, gx), out = jax.jit(jax.grad(f, (0, 1), has_aux=True))(params, xs)
-        return out, grads, gx
+    name = "equinox"
+    layers = brainsurr.equinox
+
+    @staticmethod
+    def dense(inputs, outputs, rngs=None):
+        """Make a linear layer."""
+        linear = eqx.nn.Linear(inputs, outputs, key=jax.random.key(0) if rngs is None else rngs.params())
+        return eqx.tree_at(lambda linear: linear.bias, linear, jnp.zeros(outputs))  # as the others start
+
+    @staticmethod
+    def kernel(weights):
+        """Return the weights ``[inputs, outputs]`` of a linear layer as it holds them, or these as the first."""
+        return weights.T
+
+    @classmethod
+    def pure(cls, net, input_shape) -> Pure:
+        """Make a pure function of a network."""
+        params, rest = eqx.partition(net, eqx.is_inexact_array)
+
+        def run(params, carry, xs, **options):
+            net = eqx.combine(params, rest)
+            return cls.layers.unroll(net, carry, xs, **options) if options else net(carry, xs)
+
+        return Pure(params, partial(cls.start, net), run, cls.layers.bounds(net))
+
+    @staticmethod
+    def recurrent(kernel, rngs=None):
+        """Return the options of a recurrent LIF layer."""
+        return {"recurrent": True, "recurrent_kernel": kernel}
+
+    def with_params(self, layer, params):
+        """Return a layer with other parameters."""
+        return eqx.combine(params, layer)
 
 
-class Linen:
+class Linen(Host):
     """Flax Linen: parameters are given to a module."""
 
     name = "linen"
     layers = brainsurr.linen
-    constant = staticmethod(linen.initializers.constant)
-    dtypes = Nnx.dtypes
 
     @staticmethod
     def key():
@@ -128,97 +188,66 @@ class Linen:
         """Make a linear layer."""
         return linen.Dense(outputs)
 
-    @staticmethod
-    def recurrent(kernel, rngs=None):
-        """Return the options of a recurrent LIF layer."""
-        return {"recurrent": True, "recurrent_kernel_init": lambda *_: kernel}
+    @classmethod
+    def start(cls, layer, input_shape):
+        """Return the first carry of a layer."""
+        return layer.initialize_carry(cls.key(), input_shape) if hasattr(layer, "initialize_carry") else None
 
     @classmethod
     def call(cls, layer, input_shape, carry, xs):
         """Return the carry and the outputs of a layer, from its own first carry if None is given."""
-        start = layer.initialize_carry(cls.key(), input_shape)
-        return layer.init_with_output(cls.key(), start if carry is None else carry, xs)[0]
+        start = cls.start(layer, input_shape) if carry is None else carry
+        return layer.init_with_output(cls.key(), start, xs)[0]
 
     @classmethod
     def pure(cls, net, input_shape) -> Pure:
         """Make a pure function of a network."""
 
-        def start(input_shape):
-            return net.initialize_carry(cls.key(), input_shape)
-
         def run(params, carry, xs, **options):
             bound = net.bind({"params": params})
-            return brainsurr.linen.unroll(bound, carry, xs, **options) if options else bound(carry, xs)
+            return cls.layers.unroll(bound, carry, xs, **options) if options else carry_and_outputs(bound, carry, xs)
 
-        example = start(input_shape), jnp.zeros((1, *input_shape))
+        example = cls.args(net, jnp.zeros((1, *input_shape)))
         params = net.init(cls.key(), *example).get("params", {})
-        return Pure(params, start, run, brainsurr.linen.bounds(net, *example))
+        return Pure(params, partial(cls.start, net), run, cls.layers.bounds(net, *example))
 
     @classmethod
-    def _args(cls, layer, xs):
-        if not hasattr(layer, "initialize_carry"):
-            return (xs,)
-        return layer.initialize_carry(cls.key(), xs.shape[1:]), xs
+    def args(cls, layer, xs):
+        """Return what a layer is called with."""
+        return (cls.start(layer, xs.shape[1:]), xs) if hasattr(layer, "initialize_carry") else (xs,)
 
     def params(self, layer, xs):
         """Return the parameters of a layer."""
-        return layer.init(self.key(), *self._args(layer, xs)).get("params", {}) if self.now is None else self.now
-
-    def bounds(self, layer, xs):
-        """Return the intervals of its bounded parameters."""
-        return self.layers.bounds(layer, *self._args(layer, xs))
+        return super().params(layer, xs) if self.now is None else self.now
 
     def with_params(self, layer, params):
         """Return a layer with other parameters."""
         self.now = params
         return layer
 
-    def grad(self, layer, loss, xs):
-        """Return ``(carry, ys)``, and the framework's gradients of ``loss(carry, ys)`` in its parameters and in xs."""
 
-        def f(params, xs):
-            out = layer.apply({"params": params}, *self._args(layer, xs))
-            out = out if hasattr(layer, "initialize_carry") else (None, out)
-            return loss(*out), out
-
-        (grads, gx), out = jax.jit(jax.grad(f, (0, 1), has_aux=True))(self.params(layer, xs), xs)
-        return out, grads, gx
-
-
-class Brainstate:
+class Brainstate(Host):
     """brainstate: a module holds its parameters and its carry."""
 
     name = "brainstate"
     layers = brainsurr.brainstate
-    constant = staticmethod(brainstate.nn.init.Constant)
-    dtypes = (jnp.float32, "float32", None)
 
     @staticmethod
     def dense(inputs, outputs, rngs=None):
         """Make a linear layer."""
         return brainstate.nn.Linear(inputs, outputs)
 
-    @staticmethod
-    def recurrent(kernel, rngs=None):
-        """Return the options of a recurrent LIF layer."""
-        return {"recurrent": True, "recurrent_kernel_init": lambda *_: kernel}
-
-    @staticmethod
-    def call(layer, batch_size, xs):
+    @classmethod
+    def call(cls, layer, input_shape, carry, xs):
         """Return the carry and the outputs of a layer, from its own first carry."""
-        layer.init_state(batch_size)
+        layer.init_state(input_shape[:-1] or None)
         ys = layer(xs)
-        return Brainstate._carry(layer), ys
+        return cls._carry(layer), ys
 
     @staticmethod
     def _carry(layer):
         """Return the state of a layer as the other frameworks hold it."""
-        if hasattr(layer, "_neuron_class"):
-            return layer._state(layer.neuron)
-        state = {path[-1]: state.value for path, state in layer.states(brainstate.HiddenState).items()}
-        carry = state.get("v", state.get("past"))
-        carry = (carry, state["s"]) if "s" in state else carry
-        return (carry, state["a"]) if "a" in state else carry
+        return layer._state(layer.neuron) if hasattr(layer, "_neuron_class") else None
 
     @staticmethod
     def pure(net, input_shape) -> Pure:
@@ -245,14 +274,6 @@ class Brainstate:
         params = net.states(brainstate.ParamState).to_dict_values()
         return Pure(params, start, run, brainsurr.brainstate.bounds(net))
 
-    def params(self, layer, xs):
-        """Return the parameters of a layer."""
-        return layer.states(brainstate.ParamState).to_dict_values()
-
-    def bounds(self, layer, xs):
-        """Return the intervals of its bounded parameters."""
-        return self.layers.bounds(layer)
-
     def with_params(self, layer, params):
         """Return a layer with other parameters."""
         layer.states(brainstate.ParamState).assign_dict_values(params)
@@ -276,4 +297,6 @@ class Brainstate:
         return out, grads, gx
 
 
-HOSTS = [Nnx, Linen, Brainstate]
+HOSTS = [Nnx, Linen, Brainstate, Equinox]
+# Modules of variables, which have `SpikingActivation`. Those of Equinox are trees, and a surrogate is one by itself.
+OF_VARIABLES = HOSTS[:3]

@@ -4,7 +4,7 @@ import contextlib
 import math
 from collections.abc import Callable, Iterable, Iterator
 from functools import partial
-from typing import Any
+from typing import Any, ClassVar
 
 import jax
 import jax.numpy as jnp
@@ -16,6 +16,7 @@ from .._checks import check_flag, check_input_shape, hint_to_call, is_function
 from .._following import following
 from .._held import HoldsNeuron, HoldsSurrogate
 from .._surrogate import Surrogate
+from .._wrong_calls import AnswersWrongCalls
 from ..neurons import ALIF, BHRF, BRF, LIF, RF, Neuron, SlidingPSN, Synaptic
 from .guard import check_alone, name_of
 
@@ -55,6 +56,25 @@ def check_flags(net: Any):
     for flag in ("return_spikes", "mixes_examples"):
         check_flag(f"SpikingSequential: {flag}", getattr(net, flag))
     check_flag("SpikingSequential: events", net.events, optional=True)
+
+
+class InARow(AnswersWrongCalls):
+    """What takes the arguments of a network, and checks them."""
+
+    _listed: ClassVar[Callable] = tuple  # of a framework, what holds layers
+
+    def __init__(
+        self,
+        layers: Iterable[Callable],
+        *,
+        return_spikes: bool = False,
+        mixes_examples: bool = False,
+        events: bool | None = None,
+    ):
+        super().__init__()
+        self.layers: Any = self._listed(check_layers(layers))
+        self.return_spikes, self.mixes_examples, self.events = return_spikes, mixes_examples, events
+        check_flags(self)
 
 
 def is_stateful(layer: Any) -> bool:

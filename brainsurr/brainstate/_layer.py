@@ -2,7 +2,7 @@
 
 import dataclasses
 from collections.abc import Callable
-from typing import Any, ClassVar, dataclass_transform
+from typing import Any, dataclass_transform
 
 import brainstate
 import jax
@@ -65,26 +65,30 @@ class Neurons(NeuronLayer, ParameterModule, metaclass=pickled_as_call(type(nn.Mo
     def _activate(self, name, surrogate, **trained):
         return SpikingActivation(surrogate, **trained)
 
-    def _start(self, features, param_dtype=None, **given):
+    def _start(self, features, **given):
         nn.Module.__init__(self)
         size = _sizes(features)
         if not all(map(is_size, size[:-1])):
             owner = type(self).__name__
             raise ValueError(f"{owner}: expected features to be an integer or several, got {features!r}")
-        dtype = dtype_or_default(param_dtype)
-        self._hold_neuron(size[-1], param_dtype=dtype, **given)
+        if "param_dtype" in given:
+            given["param_dtype"] = dtype_or_default(given["param_dtype"])
+        self._hold_neuron(size[-1], **given)
         self.in_size = size
         if self.recurrent:
             shape = (size[-1], size[-1])
             with brainstate.environ.context(precision=max(32, brainstate.environ.get_precision())):  # see drawing_dtype
                 kernel = check_drawn_shape("recurrent_kernel_init", given["recurrent_kernel_init"](shape), shape)
-            self.recurrent_kernel = make_param(jnp.asarray(kernel, dtype))
+            self.recurrent_kernel = make_param(jnp.asarray(kernel, self.param_dtype))
         self.out_size = (*size[:-1], size[-1] * getattr(self.neuron, "outputs_per_input", 1))
+
+    @property
+    def _size(self):
+        return _sizes(self.in_size)
 
     def __pretty_repr_item__(self, name, value):
         """Hide what is not an argument of the layer."""
-        is_argument = name in type(self).__dataclass_fields__
-        return super().__pretty_repr_item__(name, value) if is_argument else None
+        return None if name == "keeps_spikes" else super().__pretty_repr_item__(name, value)
 
     def init_state(self, batch_size: int | tuple[int, ...] | None = None, **kwargs):
         """Make the state before the first step, in ``param_dtype``, its first array drawn by ``carry_init`` if given.
@@ -139,10 +143,8 @@ class Layer(Neurons):
       (10, 2, 3)
     """
 
-    _layers: ClassVar[dict[type, Any]] = {}
-
     def update(self, xs) -> jax.Array:
-        neuron = self._running()
+        neuron = self._running(xs)
         # The scan of the framework: a function in the place of a surrogate may read or write states.
         state, ys = run(neuron, self._state(neuron), xs, brainstate.transform.scan)
         self._set_state(neuron, state)
@@ -165,10 +167,8 @@ class Cell(Neurons):
       (2, 3)
     """
 
-    _layers: ClassVar[dict[type, Any]] = {}
-
     def update(self, x) -> jax.Array:
-        neuron = self._running()
+        neuron = self._running(x)
         state, y = neuron.step(self._state(neuron), x)
         self._set_state(neuron, state)
         return y

@@ -1,6 +1,6 @@
 """Networks of brainstate layers, and long sequences in blocks of time."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from functools import partial
 from typing import Any
 
@@ -11,13 +11,12 @@ from brainstate import nn
 from .._arrays import as_float
 from .._checks import check_function
 from .._following import attributes
-from .._time.sequential import apply_layers, check_flags, check_layers
+from .._time.sequential import InARow, apply_layers
 from .._time.unroll import transforms_of, unroll_blocks
-from .._wrong_calls import AnswersWrongCalls
 from ._activation import states_kept
 
 
-class SpikingSequential(AnswersWrongCalls, nn.Module):
+class SpikingSequential(InARow, nn.Module):
     """Layers in a row over time, time first: ``ys = net(xs)`` with ``xs`` as ``[time, batch, ...]``.
 
     Each layer sees all time steps at once, so a ``Linear`` is one large matrix product. Batch-first data would run
@@ -56,18 +55,7 @@ class SpikingSequential(AnswersWrongCalls, nn.Module):
       (10, 4, 2)
     """
 
-    def __init__(
-        self,
-        layers: Iterable[Callable],
-        *,
-        return_spikes: bool = False,
-        mixes_examples: bool = False,
-        events: bool | None = None,
-    ):
-        super().__init__()
-        self.layers = list(check_layers(layers))
-        self.return_spikes, self.mixes_examples, self.events = return_spikes, mixes_examples, events
-        check_flags(self)
+    _listed = list
 
     def init_state(self, batch_size: int | None = None, **kwargs):
         """Make the states of all layers."""

@@ -1,18 +1,17 @@
 """Layers of neurons for Equinox: what is trained is an array under the name of its field, and nothing else is."""
 
 import dataclasses
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from .._arrays import drawing_dtype
-from .._bounds import Interval, clip_straight_through, initial_value, trained_intervals
-from .._checks import check_drawn_shape, check_input_shape, check_kind
-from .._held import HoldsNeuron, first_state
+from .._bounds import Interval, clip_straight_through
+from .._checks import check_drawn_shape, check_kind
 from .._layer import Features, NeuronLayer, Spiking, Trained, construct, made, options, pickled_as_call
-from .._surrogate import Surrogate
 from ..neurons import Neuron
 from ..neurons._neuron import run
 from ..neurons._spikes import drawn
@@ -46,100 +45,72 @@ class Fixed:
 
 
 def fixed(array) -> Fixed:
-    array = jnp.asarray(array)
     return Fixed(jax.lax.bitcast_convert_type(array, f"uint{8 * array.dtype.itemsize}"), array.dtype)
 
 
-def _static(**how) -> Any:
-    return dataclasses.field(init=False, metadata={"static": True}, **how)
+def _static(default) -> Any:
+    return dataclasses.field(init=False, default=default, metadata={"static": True})
 
 
 class Neurons(NeuronLayer, eqx.Module, metaclass=pickled_as_call(type(eqx.Module))):  # type: ignore[metaclass]
     """A module that holds a neuron: trained arrays as leaves, in fields of the neuron and in its surrogates."""
 
     features: int = dataclasses.field(kw_only=False, metadata={"static": True})
-    keeps_spikes: bool = _static(default=False)
-    _intervals: frozenset[tuple[str, str, Interval | None]] = _static(default=frozenset())
-    _template: Any = _static()
-    _fixed: Any = _static()
-    _watch: Any = _static(default=None)
+    keeps_spikes: bool = _static(False)
+    _intervals: frozenset[tuple[str, Interval | None]] = _static(frozenset())  # by the path of what is trained
+    _template: Any = _static(None)
+    _fixed: Any = _static(())
+    _watch: Any = _static(None)
     _options, _construct = (Features, Trained, Options), classmethod(construct)
-    _holders, _can_be_set = object, False
+    _holders, _arrays, _can_be_set = object, (jax.Array, np.ndarray, np.generic), False
+    _array = staticmethod(fixed)
+    _param = staticmethod(lambda value, interval: value)
 
-    def _start(self, features, key=None, recurrent_kernel: Any = None, **given):
-        owner = type(self).__name__
+    def _start(self, features, key=None, **given):
         self._hold_neuron(features, **given)
-        self.features = int(features)
+        self.features, owner = int(features), type(self).__name__
         if key is not None and not (isinstance(key, jax.Array) and key.ndim == int(key.dtype == jnp.uint32)):
             raise TypeError(f"{owner}: expected key to be jax.random.key(seed), got {key!r}")
         if self.recurrent:
-            shape, dtype, name = (features, features), self.param_dtype, "recurrent_kernel"
-            if recurrent_kernel is None and key is None:
+            kernel, shape = given["recurrent_kernel"], (self.features, self.features)
+            if kernel is None and key is None:
                 raise ValueError(f"{owner}: recurrent=True draws weights: pass key=jax.random.key(seed)")
-            if recurrent_kernel is None:
-                name = "recurrent_kernel_init"
-                recurrent_kernel = given[name](key, shape, drawing_dtype(dtype))
-            self.recurrent_kernel = check_drawn_shape(name, recurrent_kernel, shape).astype(dtype)
-            self._intervals |= {("recurrent_kernel", "", None)}
-        elif recurrent_kernel is not None:
-            raise ValueError(
-                f"{type(self).__name__}: recurrent_kernel is of recurrent weights: expected recurrent=True"
-            )
-        elif self.fires:
-            self.recurrent_kernel = None
+            if kernel is None:
+                kernel = given["recurrent_kernel_init"](key, shape, drawing_dtype(self.param_dtype))
+            self.recurrent_kernel = check_drawn_shape("recurrent_kernel", kernel, shape).astype(self.param_dtype)
         for name in {"learnable", "bounds", "recurrent_kernel_init", "key"} & type(self).__dataclass_fields__.keys():
             setattr(self, name, None)  # done with
 
-    def __setattr__(self, name, value):
-        if name in type(self).__dataclass_fields__ or not hasattr(HoldsNeuron, name):  # else the class says so
-            super().__setattr__(name, value)
+    def _hold(self, *args, **options):
+        intervals = super()._hold(*args, **options)
+        self._intervals |= {(f".{name}", pair) for name, pair in intervals.items()}
 
-    def _hold(self, values, learnable, bounds, defaults, param_dtype, inside="", **more):
-        owner = type(self).__name__
-        intervals = trained_intervals(owner, values, learnable, bounds, defaults, param_dtype, **more)
-        self._intervals |= {(inside or name, inside and name, pair) for name, pair in intervals.items()}
-        held = {name: fixed(value) if hasattr(value, "dtype") else value for name, value in values.items()}
-        held |= {name: initial_value(values[name], param_dtype) for name in intervals}
-        if not inside:
-            self._fixed = tuple(name for name in values if name not in intervals)
-            for name, value in held.items():
-                setattr(self, name, value)
-        return held
-
-    def _activate(self, name, surrogate, **trained):
+    def _activate(self, field, surrogate, **trained):
         template, values = surrogate.named_parameters()
-        held = self._hold(values, defaults=surrogate._all_bounds(), inside=name, **trained)
+        held, intervals = self._held(values, defaults=surrogate._all_bounds(), **trained)
+        for path, name in jax.tree_util.tree_leaves_with_path(template):
+            if name in intervals:
+                self._intervals |= {(f".{field}{jax.tree_util.keystr(path)}", intervals[name])}
         return jax.tree.map(held.get, template)
 
     def _value(self, name):
-        pairs = {inner: pair for field, inner, pair in self._intervals if field == name}
+        intervals = dict(self._intervals)
 
-        def now(value, inner=""):
+        def now(path, value):
             value = value.array if isinstance(value, Fixed) else value
-            return clip_straight_through(value, pairs[inner]) if inner in pairs else value
+            return clip_straight_through(value, intervals.get(f".{name}{jax.tree_util.keystr(path)}"))
 
-        value: Any = getattr(self, name)
-        if not isinstance(value, Surrogate):
-            return now(value)
-        leaves, structure = jax.tree.flatten(value, is_leaf=_is_fixed)
-        names = jax.tree.leaves(jax.tree.unflatten(structure, [0.0] * len(leaves)).named_parameters()[0])
-        return jax.tree.unflatten(structure, map(now, leaves, names))
+        return jax.tree_util.tree_map_with_path(now, getattr(self, name), is_leaf=lambda node: isinstance(node, Fixed))
 
     def initialize_carry(self, input_shape: tuple[int, ...], key: jax.Array | None = None):
         """Return the state before the first step, for inputs of ``input_shape = (*batch, features)``.
 
         It is that of the neuron, in ``param_dtype``, its first array drawn by ``carry_init`` if there is one.
         """
-        shape, init = check_input_shape(type(self).__name__, self.features, input_shape), self.carry_init
-        draw = None if init is None else lambda shape: init(key, shape, self.param_dtype)
-        return first_state(self.neuron, jnp.zeros(shape, self.param_dtype), draw)
+        return self._first_state(self.neuron, input_shape, self.carry_init, lambda: key)
 
-    def _drawing(self, key) -> Neuron:
-        return self._running() if key is None else drawn(self._running(), key)
-
-
-def _is_fixed(node) -> bool:
-    return isinstance(node, Fixed)
+    def _drawing(self, x, key) -> Neuron:
+        return self._running(x) if key is None else drawn(self._running(x), key)
 
 
 class Layer(Neurons):
@@ -157,14 +128,12 @@ class Layer(Neurons):
       (10, 2, 3)
     """
 
-    _layers: ClassVar[dict[type, Any]] = {}
-
     if TYPE_CHECKING:  # of the class that `layer` returns
 
         def __init__(self, features: int, **fields: Any): ...
 
     def __call__(self, carry, xs, *, key: jax.Array | None = None) -> tuple[Any, jax.Array]:
-        return run(self._drawing(key), carry, xs)
+        return run(self._drawing(xs, key), carry, xs)
 
 
 class Cell(Neurons):
@@ -181,14 +150,12 @@ class Cell(Neurons):
       (2, 3)
     """
 
-    _layers: ClassVar[dict[type, Any]] = {}
-
     if TYPE_CHECKING:  # of the class that `cell` returns
 
         def __init__(self, features: int, **fields: Any): ...
 
     def __call__(self, carry, inputs, *, key: jax.Array | None = None) -> tuple[Any, jax.Array]:
-        return self._drawing(key).step(carry, inputs)
+        return self._drawing(inputs, key).step(carry, inputs)
 
 
 def layer(kind: type[Neuron]) -> type[Layer]:
@@ -258,10 +225,8 @@ def bounds(model: Any) -> Any:
     check_kind("model", model, eqx.Module)
 
     def of_layer(node):
-        empty = eqx.filter(node, eqx.is_inexact_array)
-        if not isinstance(node, Neurons):
-            return jax.tree.map(lambda leaf: None, empty)
-        pairs = {f".{field}.{inner}".rstrip("."): pair for field, inner, pair in node._intervals}
-        return jax.tree_util.tree_map_with_path(lambda path, leaf: pairs[jax.tree_util.keystr(path)], empty)
+        intervals = dict(node._intervals) if isinstance(node, Neurons) else {}
+        trained = eqx.filter(node, eqx.is_inexact_array)
+        return jax.tree_util.tree_map_with_path(lambda path, _: intervals.get(jax.tree_util.keystr(path)), trained)
 
     return jax.tree.map(of_layer, model, is_leaf=lambda node: isinstance(node, Neurons))

@@ -1,7 +1,7 @@
 """Networks of Equinox layers."""
 
 import contextlib
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import equinox as eqx
@@ -10,10 +10,9 @@ import jax.numpy as jnp
 
 from .._following import is_on
 from .._time import sequential
-from .._wrong_calls import AnswersWrongCalls
 
 
-class SpikingSequential(AnswersWrongCalls, eqx.Module):
+class SpikingSequential(sequential.InARow, eqx.Module):
     """Layers in a row over time, time first: ``(carry, xs) -> (carry, ys)`` with ``xs`` as ``[time, batch, ...]``.
 
     A layer that has ``initialize_carry`` is called as ``layer(carry, xs)``, any other as ``layer(xs)`` on all time
@@ -41,22 +40,10 @@ class SpikingSequential(AnswersWrongCalls, eqx.Module):
       (10, 4, 2)
     """
 
-    layers: tuple[Callable, ...]
-    return_spikes: bool = eqx.field(static=True)
-    mixes_examples: bool = eqx.field(static=True)
-    events: bool | None = eqx.field(static=True)
-
-    def __init__(
-        self,
-        layers: Iterable[Callable],
-        *,
-        return_spikes: bool = False,
-        mixes_examples: bool = False,
-        events: bool | None = None,
-    ):
-        self.layers = sequential.check_layers(layers)
-        self.return_spikes, self.mixes_examples, self.events = return_spikes, mixes_examples, events
-        sequential.check_flags(self)
+    layers: Sequence[Callable]
+    return_spikes: bool = eqx.field(static=True, default=False, kw_only=True)
+    mixes_examples: bool = eqx.field(static=True, default=False, kw_only=True)
+    events: bool | None = eqx.field(static=True, default=None, kw_only=True)
 
     def initialize_carry(self, input_shape: tuple[int, ...], key: jax.Array | None = None):
         """Return the initial states of all layers, for inputs of ``input_shape = (*batch, features)``.
@@ -76,22 +63,23 @@ class SpikingSequential(AnswersWrongCalls, eqx.Module):
         return sequential.apply_layers(self, carry, xs, _as_function, _products_follow, _call, _as_product)
 
 
-def _mapped(layer: Any) -> Any:
-    return jax.vmap(jax.vmap(layer)) if isinstance(layer, eqx.Module) else layer  # type: ignore[type-var]
-
-
 def _products_follow(layer, are_spikes):
     return contextlib.nullcontext()  # a Linear has no argument for its product: see `_as_product`
 
 
+def _over_time(layer: Any) -> Any:
+    """Return what calls a layer without a state on time and batch at once; a layer with one as it is."""
+    if sequential.is_stateful(layer) or not isinstance(layer, eqx.Module):
+        return layer
+    return _as_product(layer) or jax.vmap(jax.vmap(layer))  # type: ignore[type-var]
+
+
 def _call(layer, carry, xs):
-    if sequential.is_stateful(layer):
-        return layer(carry, xs)
-    return carry, (_as_product(layer) or _mapped(layer))(xs)
+    return sequential.call_layer(_over_time(layer), carry, xs)
 
 
 def _as_function(layer) -> Callable | None:
-    return None if sequential.is_stateful(layer) else _mapped(layer)
+    return None if sequential.is_stateful(layer) else _over_time(layer)
 
 
 def _as_product(layer) -> Callable | None:

@@ -10,7 +10,7 @@ import jax
 
 from .. import _gradients
 from .._checks import check_kind
-from .._diagnosis import Diagnosis, examine, layer_name, watching
+from .._diagnosis import Diagnosis, examine, watching
 from .._gradients.report import GradientReport
 from .._surrogate import Surrogate
 from ._layer import Neurons
@@ -73,7 +73,7 @@ def check_gradients(net: eqx.Module, loss_fn: Callable[[Any], Any]) -> GradientR
 
 def _watched(net, user_fn, watch):
     def replaced(path, node):
-        name = layer_name(tuple(getattr(key, "name", getattr(key, "idx", key)) for key in path), node)
+        name = jax.tree_util.keystr(path, simple=True, separator=".") or type(node).__name__
         if isinstance(node, Surrogate):
             return watching(watch, name)("", node)
         if isinstance(node, Neurons):

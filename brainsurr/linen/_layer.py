@@ -5,12 +5,11 @@ import functools
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import jax
-import jax.numpy as jnp
 from flax import linen as nn
 
 from .._arrays import drawing_dtype
-from .._checks import check_drawn_shape, check_input_shape
-from .._held import HoldsSurrogate, fed_back, first_state
+from .._checks import check_drawn_shape
+from .._held import HoldsSurrogate, fed_back
 from .._layer import Features, NeuronLayer, Spiking, Trained, made, pickled_as_call
 from ..neurons import Neuron
 from ..neurons._neuron import run
@@ -81,11 +80,8 @@ class Neurons(NeuronLayer, ParameterModule, metaclass=pickled_as_call(type)):  #
 
         It is that of the neuron, in ``param_dtype``, its first array drawn by ``carry_init`` if there is one.
         """
-        shape = check_input_shape(type(self).__name__, self.features, input_shape)
-        neuron, init = self._template, self.carry_init
-        draw = None if init is None else lambda shape: init(rng, shape, self.param_dtype)
-        zeros = jnp.zeros(shape, self.param_dtype)
-        return first_state(fed_back(neuron) if self.recurrent else neuron, zeros, draw)
+        neuron = fed_back(self._template) if self.recurrent else self._template
+        return self._first_state(neuron, input_shape, self.carry_init, lambda: rng)
 
 
 class Layer(Neurons):
@@ -104,15 +100,13 @@ class Layer(Neurons):
       (10, 2, 3)
     """
 
-    _layers: ClassVar[dict[type, Any]] = {}
-
     if TYPE_CHECKING:  # of the class that `layer` returns
 
         def __init__(self, features: int, **fields: Any): ...
 
     def __call__(self, carry, xs) -> tuple[Any, jax.Array]:
         self._make_variables(xs)
-        return run(self._running(), carry, xs)
+        return run(self._running(xs), carry, xs)
 
 
 class Cell(Neurons, nn.RNNCellBase):
@@ -131,15 +125,13 @@ class Cell(Neurons, nn.RNNCellBase):
       (2, 3)
     """
 
-    _layers: ClassVar[dict[type, Any]] = {}
-
     if TYPE_CHECKING:  # of the class that `layer` returns
 
         def __init__(self, features: int, **fields: Any): ...
 
     def __call__(self, carry, inputs) -> tuple[Any, jax.Array]:
         self._make_variables(inputs)
-        return self._running().step(carry, inputs)
+        return self._running(inputs).step(carry, inputs)
 
     num_feature_axes = 1
 

@@ -1,16 +1,14 @@
 """Layers of neurons for Flax NNX: how a module holds a neuron of which some parts are trained."""
 
 import dataclasses
-from typing import Any, ClassVar, dataclass_transform
+from typing import Any, dataclass_transform
 
 import jax
-import jax.numpy as jnp
 from flax import nnx
 from flax.typing import Initializer
 
 from .._arrays import drawing_dtype
-from .._checks import check_drawn_shape, check_input_shape
-from .._held import first_state
+from .._checks import check_drawn_shape
 from .._layer import Features, NeuronLayer, Spiking, Trained, construct, made, options, pickled_as_call
 from ..neurons import Neuron
 from ..neurons._neuron import run
@@ -61,15 +59,9 @@ class Neurons(NeuronLayer, ParameterModule, metaclass=pickled_as_call(type(nnx.M
 
         It is that of the neuron, in ``param_dtype``, its first array drawn by ``carry_init`` if there is one.
         """
-        shape = check_input_shape(type(self).__name__, self.features, input_shape)
-        init: Any = self.carry_init if carry_init is None else carry_init
         check_rngs(type(self).__name__, rngs, nnx.RngStream)
-
-        def draw(shape):
-            key = jax.random.key(0) if rngs is None else rngs.carry() if isinstance(rngs, nnx.Rngs) else rngs()
-            return init(key, shape, self.param_dtype)
-
-        return first_state(self.neuron, jnp.zeros(shape, self.param_dtype), draw if init else None)
+        key = (lambda: jax.random.key(0)) if rngs is None else rngs.carry if isinstance(rngs, nnx.Rngs) else rngs
+        return self._first_state(self.neuron, input_shape, self.carry_init if carry_init is None else carry_init, key)
 
 
 @dataclass_transform(kw_only_default=True, field_specifiers=(dataclasses.field,))
@@ -88,10 +80,8 @@ class Layer(Neurons):
       (10, 2, 3)
     """
 
-    _layers: ClassVar[dict[type, Any]] = {}
-
     def __call__(self, carry, xs) -> tuple[Any, jax.Array]:
-        return run(self._running(), carry, xs)
+        return run(self._running(xs), carry, xs)
 
 
 @dataclass_transform(kw_only_default=True, field_specifiers=(dataclasses.field,))
@@ -110,10 +100,8 @@ class Cell(Neurons, nnx.RNNCellBase):
       (2, 3)
     """
 
-    _layers: ClassVar[dict[type, Any]] = {}
-
     def __call__(self, carry, inputs) -> tuple[Any, jax.Array]:
-        return self._running().step(carry, inputs)
+        return self._running(inputs).step(carry, inputs)
 
     num_feature_axes = 1
 

@@ -1,7 +1,7 @@
 """Networks of Flax NNX layers, and long sequences in blocks of time."""
 
 import operator
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from typing import Any
 
 import jax
@@ -11,10 +11,9 @@ from .._checks import check_kind
 from .._following import attributes
 from .._time import sequential
 from .._time.unroll import JAX, unroll_blocks
-from .._wrong_calls import AnswersWrongCalls
 
 
-class SpikingSequential(AnswersWrongCalls, nnx.Module):
+class SpikingSequential(sequential.InARow, nnx.Module):
     """Layers in a row over time, time first: ``(carry, xs) -> (carry, ys)`` with ``xs`` as ``[time, batch, ...]``.
 
     A layer that has ``initialize_carry`` is called as ``layer(carry, xs)``, any other as ``layer(xs)`` on all time
@@ -56,17 +55,7 @@ class SpikingSequential(AnswersWrongCalls, nnx.Module):
       (10, 4, 2)
     """
 
-    def __init__(
-        self,
-        layers: Iterable[Callable],
-        *,
-        return_spikes: bool = False,
-        mixes_examples: bool = False,
-        events: bool | None = None,
-    ):
-        self.layers = nnx.List(sequential.check_layers(layers))
-        self.return_spikes, self.mixes_examples, self.events = return_spikes, mixes_examples, events
-        sequential.check_flags(self)
+    _listed = nnx.List
 
     def initialize_carry(self, input_shape: tuple[int, ...], rngs: nnx.Rngs | nnx.RngStream | None = None):
         """Return the initial states of all layers, for inputs of ``input_shape = (*batch, features)``.

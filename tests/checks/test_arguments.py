@@ -11,11 +11,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from cases import label
 from flax import linen, nnx
 from neuron_table import NAMES
 
 import brainsurr as bs
-from tools.frameworks import HOSTS, Brainstate, Linen, Nnx
+from tools.frameworks import HOSTS, OF_VARIABLES, Brainstate, Linen, Nnx
 
 every_host = pytest.mark.parametrize("host", [host() for host in HOSTS], ids=[host.name for host in HOSTS])
 LAYERS = list(NAMES)
@@ -42,7 +43,7 @@ def test_every_unknown_name_is_said(host):
 
 @every_host
 def test_a_name_that_nobody_has(host):
-    for layer in (*LAYERS, "SpikingActivation", "SpikingSequential"):
+    for layer in {*LAYERS, "SpikingActivation", "SpikingSequential"} & set(host.layers.__all__):
         make = getattr(host.layers, layer)
         first = {"SpikingActivation": bs.Arctan(), "SpikingSequential": []}.get(layer, 4)
         takes = list(inspect.signature(make.__init__).parameters)[1:]
@@ -65,13 +66,13 @@ def test_of_a_surrogate(make):
     assert make(alpha=2.0) in (bs.Arctan(2.0), 1.0)
 
 
-@pytest.mark.parametrize("host", [Nnx(), Linen()], ids=["nnx", "linen"])
+@pytest.mark.parametrize("host", [host() for host in HOSTS if host is not Brainstate], ids=label)
 @pytest.mark.parametrize("layer", [*LAYERS, "SpikingSequential"])
 def test_a_call_without_its_carry_says_where_one_comes_from(host, layer):
     """And what it says to write is run."""
     arguments = {"Delay": (3, 2), "SpikingSequential": ([host.layers.LIF(3)],)}.get(layer, (3,))
     module, x = getattr(host.layers, layer)(*arguments), jnp.full((2, 3) if "Cell" in layer else (5, 2, 3), 0.5)
-    called = module if host.name == "nnx" else functools.partial(module.apply, {})
+    called = functools.partial(module.apply, {}) if host.name == "linen" else module
     message = refusal(called, x)
     name = "inputs" if "Cell" in layer else "xs"
     assert message.startswith(f"{layer}: expected a carry and {name}, got one argument. The carry is the state before")
@@ -96,20 +97,21 @@ def test_every_argument_of_a_layer_is_in_its_docstring(host):
 
 
 def test_frameworks_have_the_same_arguments_and_defaults():
-    differ = {"rngs", "parent", "name", "bounds", "features"}  # `bounds` is {} under two names
-    own = {"carry_init", "recurrent_kernel_init", "param_dtype"}  # of brainstate
+    differ = {"rngs", "key", "recurrent_kernel", "parent", "name", "features"}
+    differ |= {"bounds"}  # which is {} under two names
+    own = {"brainstate": {"carry_init", "recurrent_kernel_init", "param_dtype"}}
     for layer in LAYERS:
-        nnx, linen, brainstate = (
-            {p.name: p.default for p in inspect.signature(getattr(host.layers, layer)).parameters.values()}
+        nnx, *others = (
+            {name: p.default for name, p in inspect.signature(getattr(host.layers, layer)).parameters.items()}
             for host in HOSTS
         )
-        assert nnx.keys() - differ == linen.keys() - differ == brainstate.keys() - differ
-        for name in nnx.keys() - differ:
-            assert nnx[name] == linen[name]
-            assert name in own or nnx[name] == brainstate[name]
+        for host, other in zip(HOSTS[1:], others, strict=True):
+            assert other.keys() - differ == nnx.keys() - differ
+            same = nnx.keys() - differ - own.get(host.name, set())
+            assert {name: other[name] for name in same} == {name: nnx[name] for name in same}
 
 
-@every_host
+@pytest.mark.parametrize("host", OF_VARIABLES, ids=label)
 def test_an_activation_is_pickled(host):
     act = host.layers.SpikingActivation(bs.Arctan(2.0))
     assert pickle.loads(pickle.dumps(act)).surrogate == bs.Arctan(2.0)
@@ -117,14 +119,11 @@ def test_an_activation_is_pickled(host):
 
 @every_host
 def test_a_subclass_with_its_own_constructor_passes_arguments(host):
-    if host.name == "linen":
+    class Own(host.layers.LIF):
+        more: int = 1
 
-        class Own(host.layers.LIF):
-            more: int = 1
+        if host.name != "linen":
 
-    else:
-
-        class Own(host.layers.LIF):
             def __init__(self, features, more=1, **kwargs):
                 super().__init__(features, **kwargs)
                 self.more = more
@@ -155,13 +154,10 @@ REFUSED = [
     (lambda layers: layers.LIF(4, spike_fn=bs.Arctan), r"^LIF: .* spike_fn .*<class .*: call it, Arctan\(...\)$"),
     (lambda layers: layers.SpikingSequential([bs.Arctan]), r": call it, Arctan\(...\)$"),
     (lambda layers: layers.LIF(4, spike_fn=3), "spike_fn to be a surrogate or a function, got 3(?!.*call it)"),
-    (lambda layers: layers.SpikingActivation(braintools.surrogate.ReluGrad()), ": write brainsurr.ReluGrad$"),
     (
         lambda layers: layers.LIF(4, spike_fn=braintools.surrogate.ReluGrad(), learnable="spike_fn.alpha"),
         "for LIF: spike_fn, as learnable=.* needs it; it is of braintools: write brainsurr.ReluGrad$",
     ),
-    (lambda layers: layers.SpikingActivation(braintools.surrogate.sigmoid), ": write brainsurr.sigmoid$"),
-    (lambda layers: layers.SpikingActivation("fast_sigmoid"), BY_NAME),
     (lambda layers: layers.LIF(4, spike_fn="fast_sigmoid"), BY_NAME),
     (lambda layers: layers.SpikingSequential(layers.LIF(4)), IN_A_LIST),
     (lambda layers: layers.SpikingSequential(*[layers.LIF(4)] * 2), "too many positional arguments; it has layers"),
@@ -175,6 +171,17 @@ REFUSED = [
 def test_what_is_refused_says_what_to_write(host, make, says):
     with pytest.raises((TypeError, ValueError), match=says):
         make(host.layers)
+
+
+OF_OTHERS = [(braintools.surrogate.ReluGrad(), ": write brainsurr.ReluGrad$"), ("fast_sigmoid", BY_NAME)]
+OF_OTHERS += [(braintools.surrogate.sigmoid, ": write brainsurr.sigmoid$")]
+
+
+@pytest.mark.parametrize("host", OF_VARIABLES, ids=label)
+@pytest.mark.parametrize(("surrogate", "says"), OF_OTHERS, ids=range(3))
+def test_a_surrogate_of_another_library_is_answered_by_ours(host, surrogate, says):
+    with pytest.raises(TypeError, match=says):
+        host.layers.SpikingActivation(surrogate)
 
 
 def started(host, net, batch, features):
@@ -240,7 +247,7 @@ def test_a_trained_parameter_for_a_fixed_one_and_back(name, fixed):
         with pytest.raises(ValueError, match=says):
             nnx.update(nets[1], state)
     (net, other), host = (spiking(Linen(), **setting) for setting in (BOTH, fixed)), Linen()
-    params, args = host.params(net, XS), host._args(net, XS)
+    params, args = host.params(net, XS), host.args(net, XS)
     owner = "SpikingActivation layers_0/spike_fn" if name == "alpha" else "LIF layers_0"
     with pytest.raises(ValueError, match=f"^{owner}: {says}"):
         other.apply({"params": params}, *args)
@@ -258,6 +265,7 @@ def test_what_is_set_later_is_checked_as_at_first(host):
     wrong = [(lif, "decay", 1.5), (lif, "decay", "fast"), (lif, "reset", "never"), (act, "height", np.nan)]
     wrong += [(host.layers.ALIF(4), "adapts", "soft"), (lif, "reset_delay", 1), (lif, "reset_grad", "a")]
     half = host.layers.LIFCell(4, decay=0.5, param_dtype=jnp.bfloat16)
+    wrong += [(host.layers.LI(4), "recurrent", True), (host.layers.Delay(4), "param_dtype", jnp.bfloat16)]
     wrong += [(half, "decay", 0.9999), (half, "param_dtype", "int8"), (lif, "decay", np.full(7, 0.5))]
     for layer, name, value in wrong:
         with pytest.raises((TypeError, ValueError), match=name):

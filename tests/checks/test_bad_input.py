@@ -30,6 +30,9 @@ from surrogate_table import FAMILY
 
 import brainsurr as bs
 from brainsurr import neurons
+from tools.frameworks import HOSTS, OF_VARIABLES
+
+FRAMEWORKS, WITH_VARIABLES = ([host.name for host in hosts] for hosts in (HOSTS, OF_VARIABLES))
 
 # The values ------------------------------------------------------------------------------------------------------
 
@@ -214,7 +217,7 @@ KINDS: dict[str, Kind] = {
     "int": kind(bad=NO_COUNT),
     "str": WORD,
     "float": kind(bad=NO_NUMBER, odd=NUMBERS + NOT_FINITE),
-    **{f"{module} float": FINITE for module in ("neurons", "nnx", "linen", "brainstate", "equinox")},
+    **{f"{module} float": FINITE for module in ("neurons", *FRAMEWORKS)},
     **dict.fromkeys(("linen parent", "linen name", "wrt"), OF_THE_HOST),
     "dot w": array(3, 2, bad=(filled(3), filled(2, 2), filled(3, 2).astype("i4")))._replace(odd=()),
     "SpikingSequential events": kind(None, False, True, bad=(0, 1, 2.0, np.ones(2), Traced(True))),
@@ -266,7 +269,7 @@ KINDS: dict[str, Kind] = {
     "xs": SEQUENCE,
     "Cell xs": array(2, 3, bad=(filled(), filled(5), filled(2, 1), filled(2, 4), filled(2, 3, 3))),
     # Networks.
-    **{f"{host} layers": layers(getattr(bs, host)) for host in ("nnx", "linen", "brainstate", "equinox")},
+    **{f"{host} layers": layers(getattr(bs, host)) for host in FRAMEWORKS},
     "nnx net": kind(NNX),
     "equinox net": kind(EQUINOX),
     "equinox model": kind(EQUINOX),
@@ -287,7 +290,7 @@ KINDS: dict[str, Kind] = {
     "unroll carry": kind(START, but="None dictionary key"),
     "unroll xs": kind(XS, but="key", bad=(filled(), (), {"a": filled(4, 1), "b": filled(3, 1)})),
     **{f"{host} unroll carry": CARRY for host in ("nnx", "linen")},
-    **{f"{host} unroll xs": SEQUENCE for host in ("nnx", "linen", "brainstate")},
+    **{f"{host} unroll xs": SEQUENCE for host in WITH_VARIABLES},
     "block_size": kind(1, 3, np.int64(2), bad=NO_COUNT),
     "reduce": kind(None, "mean", "max", "last", bad=WORD.bad),
     "params": Kind(({"w": jnp.float32(2.0)},), (None, "a", {}, [], {"w": 1})),
@@ -305,7 +308,7 @@ KINDS: dict[str, Kind] = {
     "to_nir net": kind(bs.nnx.SpikingSequential([bs.nnx.LIF(2, reset="zero")]), bad=NO_NETWORKS),
     "to_nir input_shape": kind((2,), [2], bad=((), (0,), (-1,), (2.5,), (True,), (2, math.nan), np.ones((2, 2)), 2)),
     "graph": kind(graph(), bad=NO_GRAPHS),
-    "host": WORD._replace(good=("nnx", "linen", "brainstate")),
+    "host": WORD._replace(good=tuple(WITH_VARIABLES)),
     **dict.fromkeys(("r", "reset", "reader", "to_nir method"), WORD),
     "from_nir spike_fn": kind(None, bs.Arctan(), but="function"),
     "dt": kind(0.5, 1.0, bad=(0, 0.0, -1.0, math.nan, math.inf, True, np.ones(2), 1j), odd=(np.float64(0.5),)),

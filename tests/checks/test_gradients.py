@@ -17,9 +17,10 @@ from flax import linen, nnx
 import brainsurr as bs
 from brainsurr import neurons
 from brainsurr._gradients import OFFSETS, along
-from tools.frameworks import HOSTS, Nnx
+from tools.frameworks import HOSTS, OF_VARIABLES, Nnx
 
 every_host = pytest.mark.parametrize("host", first_quick(HOSTS), ids=label)
+of_variables = pytest.mark.parametrize("host", first_quick(OF_VARIABLES), ids=label)
 KEY = jax.random.key(0)
 PARAMS = {"a": jnp.asarray(np.random.default_rng(1).normal(size=(3, 2)), jnp.float32), "b": jnp.array([1.0, -2.0])}
 X = jnp.array([1.0, -2.0, 0.5])
@@ -33,8 +34,7 @@ def statuses(report):
 
 def layers_of(host, f=F, **options):
     snn, rngs = host.layers, nnx.Rngs(0)
-    act = snn.SpikingActivation(f, learnable="alpha")
-    lif = snn.LIF(4, spike_fn=act, learnable=("decay", "threshold"), **options)
+    lif = snn.LIF(4, spike_fn=f, learnable=("decay", "threshold", "spike_fn.alpha"), **options)
     return [host.dense(3, 4, rngs), lif, host.dense(4, 2, rngs), snn.LI(2, learnable="decay")]
 
 
@@ -107,10 +107,9 @@ def test_what_is_no_parameter_of_nnx_is_in_float64_too():
 
 
 @pytest.mark.slow
-@every_host
+@of_variables
 def test_cells_in_the_loops_of_the_host(host):
-    act = host.layers.SpikingActivation(F, learnable="alpha")
-    cell = host.layers.LIFCell(3, spike_fn=act, learnable="threshold")
+    cell = host.layers.LIFCell(3, spike_fn=F, learnable=("threshold", "spike_fn.alpha"))
     if host.name == "nnx":
         rnn = nnx.RNN(cell, time_major=True)
         report = bs.nnx.check_gradients(rnn, lambda rnn: jnp.mean(rnn(XS) ** 2))
@@ -125,7 +124,7 @@ def test_cells_in_the_loops_of_the_host(host):
 
 
 @pytest.mark.slow
-@every_host
+@of_variables
 def test_random_spikes_are_checked_by_their_mean(host):
     rngs = {"rngs": nnx.Rngs(1)} if host.name == "nnx" else {}
     act = host.layers.SpikingActivation(F, random=True, learnable="alpha", **rngs)

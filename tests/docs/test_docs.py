@@ -19,13 +19,14 @@ from pages import HOSTS, ROOT, blocks, patched, run, run_blocks, run_page
 import brainsurr as bs
 from tools import site_pictures
 from tools.frameworks import HOSTS as FRAMEWORKS
+from tools.frameworks import OF_VARIABLES
 from tools.from_braintools import convert
 from tools.peers import peers
 
 pytestmark = pytest.mark.usefixtures("lenient")  # brainstate's Linear
 
 
-@pytest.mark.parametrize("host", FRAMEWORKS, ids=label)
+@pytest.mark.parametrize("host", OF_VARIABLES, ids=label)
 def test_page(host):
     scope = run_page(host.name)
     assert scope["ys"].shape == (20, 8, 2)

@@ -184,7 +184,7 @@ def test_recurrent_weights_mix_channels_at_a_pixel(host):
     size = (3, 2, 4) if host is Brainstate else 4
     layer = host.layers.LIF(size, decay=0.5, **host().recurrent(jnp.full((4, 4), 0.5)))
     xs = jnp.zeros((2, 1, 3, 2, 4)).at[0, 0, 1, 1, 2].set(1.0)  # one spike, at one pixel
-    (v, _), ys = host.call(layer, *([1] if host is Brainstate else [xs.shape[1:], None]), xs)
+    (v, _), ys = host.call(layer, (1, 4) if host is Brainstate else xs.shape[1:], None, xs)
     assert ys.sum() == 1
     np.testing.assert_array_equal(v, jnp.zeros((1, 3, 2, 4)).at[0, 1, 1].set(0.5))
 

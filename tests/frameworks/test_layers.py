@@ -15,17 +15,18 @@ from close import assert_close
 from flax import linen, nnx
 
 import brainsurr as bs
-from tools.frameworks import HOSTS, Brainstate, Linen, Nnx, by_name
+from tools.frameworks import HOSTS, OF_VARIABLES, Brainstate, Equinox, Linen, Nnx, by_name
 
 pytestmark = pytest.mark.usefixtures("lenient")  # brainstate's Linear and Orthogonal
 T, B, F = 5, 2, 3
 XS = jnp.asarray(np.random.default_rng(0).integers(-8, 25, (T, B, F)) / 8, jnp.float32)
 KEY = jax.random.key(0)
 every_host = pytest.mark.parametrize("host", HOSTS, ids=label)
+of_variables = pytest.mark.parametrize("host", OF_VARIABLES, ids=label)
 flax = pytest.mark.parametrize("host", [Nnx, Linen], ids=label)
 
 
-@every_host
+@of_variables
 def test_parameters_have_the_surrogates_names(host):
     make = host.layers.SpikingActivation
     params = by_name(host().params(make(bs.LeakyRelu(0.25, jnp.ones(F)), learnable="alpha"), XS))
@@ -36,16 +37,17 @@ def test_parameters_have_the_surrogates_names(host):
     assert make(bs.LogTailedRelu(0.3)).surrogate == bs.LogTailedRelu(0.3)
 
 
-@flax
+@pytest.mark.parametrize("host", [Nnx, Linen, Equinox], ids=label)
 def test_layers_draw_their_own_first_potentials(host):
-    normal = (nnx if host is Nnx else linen).initializers.normal(1.0)
+    normal = jax.nn.initializers.normal(1.0)
     options = host.recurrent(jnp.eye(F)) | {"carry_init": normal}
     net = host.layers.SpikingSequential([host.layers.LIF(F, **options), host.layers.LIF(F, carry_init=normal)])
 
     def start(*seed):
         if host is Linen:
             return net.initialize_carry(jax.random.key(*seed or [0]), (B, F))
-        return net.initialize_carry((B, F), *map(nnx.Rngs, seed))
+        seeds = map(nnx.Rngs, seed) if host is Nnx else [jax.random.key(*seed or [0])]
+        return net.initialize_carry((B, F), *seeds)
 
     (v, s), other = start()
     assert v.std() > 0.3
@@ -79,7 +81,7 @@ def test_a_field_of_a_subclass_is_an_argument(host):
 
     lif = Extra(3, extra=2, decay=0.25)
     assert (lif.extra, lif.neuron.decay) == (2, 0.25)
-    if host is not Linen:  # whose modules have their fields
+    if host not in (Linen, Equinox):  # whose modules have their fields
         assert not hasattr(lif, "learnable"), "what a layer does not keep is no attribute"
 
 
@@ -88,6 +90,16 @@ def test_a_field_of_a_subclass_is_an_argument(host):
 def test_any_batch_shape_none_included(host, batch):
     _, ys = called(host, host.layers.LIF(F), (*batch, F), jnp.ones((T, *batch, F)))
     assert ys.shape == (T, *batch, F)
+
+
+@every_host
+@pytest.mark.parametrize("make", ["layer", "cell"])
+@pytest.mark.parametrize("kind", [bs.neurons.LIF, bs.neurons.Delay])
+def test_inputs_have_the_features_of_the_layer(host, make, kind):
+    """A carry that fits them does not help."""
+    layer, xs = getattr(host.layers, make)(kind)(5), XS if make == "layer" else XS[0]
+    with pytest.raises(ValueError, match=rf"^{kind.__name__}.*: expected an input \[..., 5\], got one of shape .*3\)"):
+        host.call(layer, (B, 5), kind().initial_state(XS[0]), xs)
 
 
 @flax
@@ -128,7 +140,7 @@ class Summing(brainstate.nn.Module):
         return self.v.value / brainunit.mV
 
 
-@every_host
+@of_variables
 def test_a_cell_is_no_layer_over_time(host):
     if host is Brainstate:
         net = host.layers.SpikingSequential([Summing()])
@@ -201,7 +213,7 @@ def test_integers_make_floating_parameters(host):
     for layer, name in (
         (layers.LIF(3, threshold=jnp.arange(1, 4), learnable="threshold"), "threshold"),
         (layers.LI(3, decay=np.ones(3, np.int32), learnable="decay"), "decay"),
-        (layers.SpikingActivation(bs.Arctan(np.full(3, 2)), learnable="alpha"), "alpha"),
+        (layers.LIF(3, spike_fn=bs.Arctan(np.full(3, 2)), learnable="spike_fn.alpha"), "alpha"),
     ):
         assert by_name(host().params(layer, XS))[name].dtype == jnp.float32
 
@@ -210,7 +222,7 @@ def test_integers_make_floating_parameters(host):
 @pytest.mark.parametrize("dtype", FLOATS)
 def test_recurrent_weights_of_any_dtype_are_orthogonal(host, dtype):
     """As many as an integer of NumPy says."""
-    options = {"rngs": nnx.Rngs(0)} if host is Nnx else {}
+    options = {Nnx: {"rngs": nnx.Rngs(0)}, Equinox: {"key": KEY}}.get(host, {})
     layer = host.layers.LIF(np.prod((1, 3)), recurrent=True, param_dtype=dtype, **options)
     kernel = by_name(host().params(layer, XS))["recurrent_kernel"]
     assert kernel.dtype == dtype

@@ -16,7 +16,7 @@ import jax
 import jax.numpy as jnp
 
 import brainsurr as bs
-from brainsurr.{framework} import ALIF, LI, LIF, Delay, LIFCell, SpikingActivation, SpikingSequential, cell, layer
+from brainsurr.{framework} import ALIF, LI, LIF, Delay, LIFCell, SpikingSequential, cell, layer
 
 
 @dataclasses.dataclass
@@ -39,7 +39,7 @@ def wants_neuron(neuron: bs.neurons.LIF) -> None: ...
 
 x = jnp.ones((2, 3))
 lif: LIF = LIF(3, decay=0.5, learnable="decay", bounds={{"decay": None}}, param_dtype=jnp.float16, recurrent=True)
-LIFCell(3, spike_fn=SpikingActivation(bs.Arctan(2.0)), reset="zero")
+LIFCell(3, spike_fn=bs.Arctan(2.0), reset="zero")
 LI(3, decay_input=True, carry_init=None)
 Delay(3, 2)
 Mixed(3, threshold=2.0)
@@ -83,7 +83,7 @@ from flax import nnx
 
 assert_type(lif(lif.initialize_carry((3,)), x), tuple[Any, jax.Array])
 lif(x)  # rejected
-LIF(3, recurrent=True, rngs=nnx.Rngs(0))
+LIF(3, recurrent=True, rngs=nnx.Rngs(0), spike_fn=bs.nnx.SpikingActivation(bs.Arctan(2.0)))
 nnx.RNN(LIFCell(3))
 """,
     "linen": """
@@ -99,13 +99,18 @@ class Own(LIF):
 
 Own(3, extra=2, decay=0.3).more()
 Own(3, extra="2")  # rejected
-LIF(3, name="lif")
+LIF(3, name="lif", spike_fn=bs.linen.SpikingActivation(bs.Arctan(2.0)))
 nn.RNN(LIFCell(3))
 lif.apply({}, lif.initialize_carry(jax.random.key(0), (3,)), x)
 lif(x)  # rejected
 """,
+    "equinox": f"""{OWN_INIT}
+assert_type(lif(lif.initialize_carry((3,)), x, key=jax.random.key(0)), tuple[Any, jax.Array])
+lif(x)  # rejected
+LIF(3, recurrent=True, key=jax.random.key(0))
+""",
     "brainstate": f"""{OWN_INIT}
-LIF((4, 3))
+LIF((4, 3), spike_fn=bs.brainstate.SpikingActivation(bs.Arctan(2.0)))
 lif.init_state(batch_size=2)
 lif.states()
 lif(x)

@@ -21,7 +21,7 @@ from brainsurr.nir import from_nir, to_nir
 from tools import frameworks
 
 pytestmark = pytest.mark.usefixtures("lenient")  # flax's Linear, brainstate's Linear
-HOSTS = ["nnx", "linen", "brainstate"]
+HOSTS = [host.name for host in frameworks.OF_VARIABLES]
 REST_EXHAUSTIVE = ["nnx", *(pytest.param(host, marks=pytest.mark.exhaustive) for host in HOSTS[1:])]  # one code for all
 T, B = 30, 3
 DT = {"euler": 1e-3, "exp": 0.25}
@@ -254,7 +254,7 @@ def test_a_step_that_the_file_was_not_written_with_is_named(said, tmp_path):
     assert warned[0].filename == __file__
 
 
-@pytest.mark.parametrize("host", frameworks.HOSTS, ids=label)
+@pytest.mark.parametrize("host", frameworks.OF_VARIABLES, ids=label)
 def test_what_is_trained_is_written_as_it_is_now(host, tmp_path):
     make, host = MAKE[host.name](), host()
     act = make.layers.SpikingActivation(bs.LogTailedRelu(0.25), learnable="alpha")

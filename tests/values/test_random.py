@@ -18,12 +18,12 @@ from surrogate_table import FAMILY
 
 import brainsurr as bs
 from brainsurr.neurons._spikes import spike_fields
-from tools.frameworks import HOSTS, Brainstate, Linen, Nnx
+from tools.frameworks import OF_VARIABLES, Brainstate, Linen, Nnx
 
 KEY = jax.random.key(0)
 DRAWS = 2**16
 Z = 4.0  # standard errors, of seeds that do not change
-every_host = pytest.mark.parametrize("host", HOSTS, ids=label)
+every_host = pytest.mark.parametrize("host", OF_VARIABLES, ids=label)
 PROBABILITIES = [entry for entry in FAMILY if entry.function and entry.is_distribution]
 probabilities = pytest.mark.parametrize("entry", PROBABILITIES, ids=lambda entry: entry.make.__name__)
 F = bs.Sigmoid(4.0)
@@ -260,7 +260,7 @@ P = 1 / (1 + np.exp(-0.4))
 IN_BLOCKS = [{}, {"block_size": 4}, {"block_size": 8, "remat": "full"}]
 
 
-@pytest.mark.parametrize(("host", "options"), each_value_once(HOSTS, IN_BLOCKS), ids=label)
+@pytest.mark.parametrize(("host", "options"), each_value_once(OF_VARIABLES, IN_BLOCKS), ids=label)
 def test_each_value_at_each_step_is_drawn_by_itself(host, options):
     ys = np.asarray(Drawing(host, neuron, XS)(**options))
     assert set(np.unique(ys)) == {0, 1}
@@ -297,7 +297,7 @@ FIRING = [kind for kind in EXPORTED if spike_fields(kind)]
 FIRING = [None, *all_but([bs.neurons.LIF, bs.neurons.SlidingPSN], FIRING, pytest.mark.slow)]  # None: by itself
 
 
-@pytest.mark.parametrize(("host", "kind"), each_value_once(HOSTS, FIRING), ids=label)
+@pytest.mark.parametrize(("host", "kind"), each_value_once(OF_VARIABLES, FIRING), ids=label)
 def test_in_evaluation_it_is_the_threshold(host, kind):
     def make(layers, activation):
         return [layers.layer(kind)(3, **{spike_fields(kind)[0]: activation()}) if kind else activation()]

@@ -11,19 +11,20 @@ from cases import first_quick, label
 
 import brainsurr as bs
 from brainsurr.optim import follow, project
-from tools.frameworks import HOSTS, by_name, leaf_name
+from tools.frameworks import HOSTS, OF_VARIABLES, by_name, leaf_name
 
 BELOW, ABOVE = jnp.full((3, 2, 4), -1.0), jnp.full((3, 2, 4), 1.5)
 
 
-@pytest.fixture(params=HOSTS, ids=label)
+@pytest.fixture(params=OF_VARIABLES, ids=label)
 def host(request):
     return request.param()
 
 
 def intervals(host, layer):
     tree, is_leaf = host.bounds(layer, BELOW), lambda node: node is None or isinstance(node, tuple)
-    return {leaf_name(path): pair for path, pair in jax.tree_util.tree_leaves_with_path(tree, is_leaf=is_leaf)}
+    pairs = {leaf_name(path): pair for path, pair in jax.tree_util.tree_leaves_with_path(tree, is_leaf=is_leaf)}
+    return {name: pairs[name] for name in by_name(host.params(layer, BELOW))}
 
 
 def test_bounds_are_the_surrogates_the_users_or_none(host):
@@ -65,14 +66,15 @@ def test_bounds_of_surrogates_inside_of_others(host):
     assert both == {f"{which}_{name}": each[name] for which in ("first", "second") for name in each}
 
 
+@pytest.mark.parametrize("host", [host() for host in HOSTS], ids=label)
 def test_bounds_of_neurons(host):
     lif, li = host.layers.LIF, host.layers.LI
     assert intervals(host, lif(4, learnable="decay")) == {"decay": (0.0, 1.0)}
     every = lif(
         4,
-        learnable=("decay", "threshold"),
+        learnable=("decay", "threshold", "spike_fn.alpha"),
         bounds={"threshold": (0.5, 2.0)},
-        spike_fn=host.layers.SpikingActivation(bs.LogTailedRelu(0.1), learnable="alpha"),
+        spike_fn=bs.LogTailedRelu(0.1),
         **host.recurrent(jnp.eye(4)),
     )
     expected = {"decay": (0.0, 1.0), "threshold": (0.5, 2.0), "alpha": (0.0, 1.0), "recurrent_kernel": None}
@@ -93,7 +95,10 @@ REFUSED = [
 ]
 
 
-@pytest.mark.parametrize(("layer", "kwargs", "message"), REFUSED)
+IN = [(host, *row) for row in REFUSED for host in (OF_VARIABLES if row[0] == "SpikingActivation" else HOSTS)]
+
+
+@pytest.mark.parametrize(("host", "layer", "kwargs", "message"), IN, ids=label)
 def test_what_is_refused(host, layer, kwargs, message):
     args = (bs.LogTailedRelu(1.5),) if layer == "SpikingActivation" else (4,)
     with pytest.raises(ValueError, match=f"{layer}: .*{message}"):

@@ -53,8 +53,9 @@ def test_inputs_are_numbers_too():
 @pytest.mark.parametrize("given", [{}, {"learnable": "decay"}], ids=["fixed", "trained"])
 def test_in_a_layer(host, given):
     def outputs(decay, threshold):
-        layer = host.layers.LIF(3, decay=decay, **({"threshold": threshold} if host.name == "linen" else {}), **given)
-        if host.name != "linen":  # whose modules stay as they are
+        stays = host.name in ("linen", "equinox")
+        layer = host.layers.LIF(3, decay=decay, **({"threshold": threshold} if stays else {}), **given)
+        if not stays:
             layer.threshold = threshold
         return host.grad(layer, lambda carry, ys: ys.sum(), XS)[0][1]
 
