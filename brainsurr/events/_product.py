@@ -54,10 +54,6 @@ class Product:
             return jax.linear_transpose(functools.partial(_dense, self, x), like)(w)[0]
         return _dense(self, x, w)
 
-    def flipped(self):
-        """Return the product that is the transpose of this one in its second factor."""
-        return dataclasses.replace(self, transposed=not self.transposed)
-
 
 def _dense(product, x, w):
     if product.window is None:
@@ -127,7 +123,8 @@ def _transpose(cotangent, *operands, product, on):
     if ad.is_undefined_primal(xs[0]):
         of_x = jax.linear_transpose(lambda x: product.dense(x, w), xs[0].aval)(cotangent)[0]
         return of_x, *[None] * len(operands[1:])
-    return *[None] * len(xs), _bind(xs, cotangent, product.flipped())
+    flipped = dataclasses.replace(product, transposed=not product.transposed)
+    return *[None] * len(xs), _bind(xs, cotangent, flipped)
 
 
 def _batch(operands, axes, *, product, on):
@@ -280,24 +277,18 @@ def threads() -> int:
     return max(1, _cores() // jax.local_device_count(backend="cpu"))
 
 
-def _lowering(multiply):
-    return mlir.lower_fun(lambda x, w, *, product, on: multiply(product, x, w), multiple_results=False)
-
-
-_densely_lowered, _chosen_lowered, _split_lowered = map(_lowering, (_densely, _chosen, _split))
-
-
 def _lower(context, *operands, loops=False, **how):
     """Compile the product of the last two operands: x or the codes of spikes, and w."""
     given, module = context.avals_in[-2:], context.module_context
     # Without the mesh axes of `shard_map` that they vary over, which the call of the loops does not say.
     alone = context.replace(avals_in=[jax.core.ShapedArray(a.shape, a.dtype) for a in given])
-    lower = _densely_lowered
+    multiply = _densely
     exported, empty = module.lowering_parameters.for_export, 0 in (*given[0].shape, *given[1].shape)
     alone_here = getattr(module.axis_context, "num_devices", 0) == 1
     is_split = getattr(jax.config, "jax_use_shardy_partitioner", True)  # jax's former partitioner has no such rule
     if loops and (alone_here or is_split) and not exported and not empty and not _library.why_not():
-        lower = _chosen_lowered if alone_here else _split_lowered
+        multiply = _chosen if alone_here else _split
+    lower = mlir.lower_fun(lambda x, w, *, product, on: multiply(product, x, w), multiple_results=False)
     return lower(alone, *operands[-2:], **how)
 
 
