@@ -179,7 +179,7 @@ BAD = {  # what is said, the reader, and the layers
         "sparx",
         [lif(decay=1.0, recurrent=True, rngs=nnx.Rngs(0))],
     ),
-    "layer 0, LIF: expected thresholds above 0, as this reader needs": ("snntorch", [lif(threshold=-0.2)]),
+    "layer 0, LIF: expected thresholds above 0, as snntorch needs": ("snntorch", [lif(threshold=-0.2)]),
     "layer 0, LIF: expected thresholds above 0, as": (
         "spyx",
         [lif(threshold=-0.3, reset="subtract", reset_delay=True), Delay(4, 1)],
@@ -189,7 +189,7 @@ BAD = {  # what is said, the reader, and the layers
     "layer 0, LIF: expected a threshold other than 0, at": ("jaxpike", [lif(threshold=0.0)]),
     "layer 0, LIF: the bfloat16 of its state, which norse has in float32": ("norse", [lif(param_dtype=jnp.bfloat16)]),
     "layer 0, LI: the float16 of its state, which sparx": ("sparx", [LI(4, param_dtype=jnp.float16)]),
-    "layer 0, LIF: expected decays above 0, as SpikingJelly needs": ("spikingjelly", [lif(decay=0.0)]),
+    "layer 0, LIF: expected decays above 0, as spikingjelly needs": ("spikingjelly", [lif(decay=0.0)]),
     r"layer 0, LIF: expected decays above exp\(-1\), 0.37, as jaxpike needs": ("jaxpike", [lif(decay=0.36)]),
     r"layer 0, LIF: expected reset='subtract', reset_delay=False, as sinabs resets, got reset='zero'": (
         "sinabs",
