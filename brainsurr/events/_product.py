@@ -128,26 +128,19 @@ def _transpose(cotangent, *operands, product, on):
 
 
 def _batch(operands, axes, *, product, on):
-    """Make one more axis of rows, or of columns, of a batch of x or of w; multiply in turns where both have one."""
+    """Make a batch of x more rows, and one of w more columns; multiply in turns where that is not the same."""
     (*xs, w), (*of_xs, of_w) = operands, axes
-    if of_xs[0] is not None:
-        xs = [jnp.moveaxis(x, axis, 0) for x, axis in zip(xs, of_xs, strict=True)]
-    if of_xs[0] is not None and of_w is not None:
+    if of_xs[0] is None:
+        w = jnp.moveaxis(w, of_w, -2)
+        wide = dataclasses.replace(product, weights=(*product.weights[:-1], w.shape[-2] * product.weights[-1]))
+        y = _bind(xs, w.reshape(*w.shape[:-2], -1), wide)
+        return y.reshape(*y.shape[:-1], w.shape[-2], -1), y.ndim - 1
+    xs = [jnp.moveaxis(x, axis, 0) for x, axis in zip(xs, of_xs, strict=True)]
+    if of_w is not None:
         each = xs, jnp.moveaxis(w, of_w, 0)
         return jax.lax.map(lambda one: _bind(one[0], one[1], product), each), 0
-
-    def merged(array, axis):
-        moved = jnp.moveaxis(array, axis, -2)
-        return moved.reshape(*moved.shape[:-2], -1)
-
-    if of_w is not None or product.transposed:  # columns: of w and of the output, or of x and of the transposed output
-        at, size = (-1, w.shape[of_w]) if of_w is not None else (-2, len(xs[0]))
-        wider = [*product.weights]
-        wider[at] *= size
-        wide = dataclasses.replace(product, weights=tuple(wider))
-        y = _bind(xs, merged(w, of_w), wide) if of_w is not None else _bind([merged(x, 0) for x in xs], w, wide)
-        axis = y.ndim + at
-        return y.reshape(*y.shape[:axis], size, y.shape[axis] // size, *y.shape[axis + 1 :]), axis
+    if product.transposed:
+        return jax.lax.map(lambda one: _bind(one, w, product), xs), 0
     if product.window is None:
         return _bind(xs, w, product), 0
     y = _bind([x.reshape(-1, *x.shape[2:]) for x in xs], w, product)
