@@ -22,19 +22,22 @@ malloc = types.ExternalFunction("malloc", types.int64(types.int64))
 free = types.ExternalFunction("free", types.none(types.int64))
 
 
-def _function(takes: int, code, returns=types.int64, *others):
-    """Return a function for numba of some integers, and others after them, given the code that writes what it does."""
+def _written(integers: int, *others: types.Type, returns: types.Type = types.int64):
+    """Return what makes of a function that writes LLVM one that numba calls, with integers and others after them."""
 
-    def typed(typing, *args):
-        def written(context, builder, signature, args):
-            value = code(context, builder, *args)
-            return context.get_dummy_value() if value is None else value
+    def decorate(write):
+        def typed(typing, *args):
+            def code(context, builder, signature, args):
+                value = write(context, builder, *args)
+                return context.get_dummy_value() if value is None else value
 
-        return returns(*[types.int64] * takes, *others), written
+            return returns(*[types.int64] * integers, *others), code
 
-    names = ["typing", *map("x{}".format, range(takes + len(others)))]  # numba asks for them
-    typed.__signature__ = Signature([Parameter(name, Parameter.POSITIONAL_OR_KEYWORD) for name in names])
-    return intrinsic(typed)
+        names = ["typing", *map("x{}".format, range(integers + len(others)))]  # numba asks for them
+        typed.__signature__ = Signature([Parameter(name, Parameter.POSITIONAL_OR_KEYWORD) for name in names])
+        return intrinsic(typed)
+
+    return decorate
 
 
 def _numbers(kind: ir.Type, of_numba: types.Type):
@@ -49,7 +52,7 @@ def _numbers(kind: ir.Type, of_numba: types.Type):
     def write(context, builder, address, index, value):
         builder.store(value, place(builder, address, index))
 
-    return _function(2, read, of_numba), _function(2, write, types.none, of_numba)
+    return _written(2, returns=of_numba)(read), _written(2, of_numba, returns=types.none)(write)
 
 
 int_at, write_int = _numbers(_INT, types.int64)
@@ -65,36 +68,37 @@ def ints_at(first: int, count: int):
 
     def read(context, builder, address):
         start = builder.inttoptr(address, _INT.as_pointer())
-        return context.make_tuple(
-            builder, kind, [builder.load(builder.gep(start, [_INT(first + i)])) for i in range(count)]
-        )
+        places = (builder.gep(start, [_INT(first + i)]) for i in range(count))
+        return context.make_tuple(builder, kind, list(map(builder.load, places)))
 
-    return _function(1, read, kind)
+    return _written(1, returns=kind)(read)
 
 
-def _add(context, builder, address, n):
+@_written(2)
+def fetch_add(context, builder, address, n):
+    """Add to an integer of all threads, and return what it was."""
     return builder.atomic_rmw("add", builder.inttoptr(address, _INT.as_pointer()), n, "seq_cst")
 
 
-def _call(context, builder, address, argument):
+@_written(2)
+def call_at(context, builder, address, argument):
+    """Call the function of C at an address."""
     return builder.call(builder.inttoptr(address, ir.FunctionType(_INT, [_INT]).as_pointer()), [argument])
 
 
-def _first_bit(context, builder, bits):
+@_written(1)
+def first_bit(context, builder, bits):
+    """Return which is the lowest bit that is set."""
     return builder.cttz(bits, ir.IntType(1)(1))
 
 
-def _words(context, builder, *values):
-    address = builder.ptrtoint(cgutils.alloca_once(builder, ir.ArrayType(_INT, len(values))), _INT)
+@_written(5)
+def words(context, builder, *values):
+    """Return the address of five integers on the stack of the function that calls it."""
+    address = cgutils.alloca_once(builder, ir.ArrayType(_INT, len(values)))
     for i, value in enumerate(values):
-        builder.store(value, builder.inttoptr(builder.add(address, _INT(8 * i)), _INT.as_pointer()))
-    return address
-
-
-fetch_add = _function(2, _add)  # adds to an integer of all threads, and returns what it was
-call_at = _function(2, _call)
-first_bit = _function(1, _first_bit)
-words = _function(5, _words)  # returns the address of five integers on the stack of the function that calls it
+        builder.store(value, builder.gep(address, [_INT(0), _INT(i)]))
+    return builder.ptrtoint(address, _INT)
 
 
 def text_at(text: str):
@@ -103,7 +107,7 @@ def text_at(text: str):
     def address(context, builder):
         return builder.ptrtoint(context.insert_const_string(builder.module, text), _INT)
 
-    return _function(0, address)
+    return _written(0)(address)
 
 
 def _which(kind: ir.Type, lanes: int):
@@ -116,7 +120,7 @@ def _which(kind: ir.Type, lanes: int):
         bits = builder.bitcast(unequal("!=", loaded, numbers([0] * lanes)), ir.IntType(lanes))
         return bits if lanes == 64 else builder.zext(bits, _INT)
 
-    return _function(1, which)
+    return _written(1)(which)
 
 
 floats_of_64, bytes_of_64 = _which(_FLOAT, 64), _which(_BYTE, 64)
@@ -154,7 +158,7 @@ def _adds(floats: int, vectors: int):
         for s, part in zip(sums, parts(total), strict=True):
             builder.store(builder.load(s), part, align=4)
 
-    return _function(7, add, types.none)
+    return _written(7, returns=types.none)(add)
 
 
 def bare_flags():
@@ -178,7 +182,7 @@ def inlined(function):
     def call(context, builder, *args):
         return _compiled_call(context, builder, function, args)
 
-    return _function(function.__code__.co_argcount, call)
+    return _written(function.__code__.co_argcount)(call)
 
 
 def of_c(function, name, linkage):
@@ -191,7 +195,7 @@ def of_c(function, name, linkage):
         inside.ret(_compiled_call(context, inside, function, made.args))
         return builder.ptrtoint(made, _INT)
 
-    return _function(0, address)
+    return _written(0)(address)
 
 
 def _in_tiles(floats: int, vectors: int, narrower):
