@@ -263,6 +263,10 @@ def along(f, x, w):
     return jax.jvp(f, (x[0], w[0]), (x[1], w[1]))[1]
 
 
+def transpose(product, x, w, g):
+    return jax.linear_transpose(partial(product, x), w)(g)
+
+
 def slope(product, x, w):
     return sum(jnp.sum(a * a) for a in jax.grad(loss(product), (0, 1))(x, w))
 
@@ -291,8 +295,9 @@ TRANSFORMATIONS = {
     "forward over reverse": lambda p, x, w: along(jax.grad(loss(p), (0, 1)), x, w),
     "reverse over forward": lambda p, x, w: jax.grad(partial(along, loss(p)), (0, 1))(x, w),
     "reverse over reverse": lambda p, x, w: jax.grad(partial(slope, p), (0, 1))(x[0], w[0]),
+    "vmap of the transpose over x": lambda p, x, w: jax.vmap(lambda one: transpose(p, one, w[0], p(x[0], w[1])))(x),
     "linearize": lambda p, x, w: jax.linearize(partial(p, x[0]), w[0])[1](w[1]),
-    "transpose": lambda p, x, w: jax.linear_transpose(partial(p, x[0]), w[0])(p(x[0], w[1])),
+    "transpose": lambda p, x, w: transpose(p, x[0], w[0], p(x[0], w[1])),
     "cond in a loop": lambda p, x, w: in_a_loop(p, x[0], w[0]),
 }
 
