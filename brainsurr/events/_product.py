@@ -197,7 +197,7 @@ def _split(product, x, w):
     if product.transposed:
         w_axes, y_axes = y_axes, w_axes
 
-    def shardings(mesh, arguments, result):
+    def partition(mesh, arguments, result):
         """Keep how the rows are split, and the columns of w."""
         split: dict[str, Any] = {}
         for axes, argument in zip((w_axes, x_axes), arguments[::-1], strict=True):
@@ -205,10 +205,7 @@ def _split(product, x, w):
         kept = {name: split.get(name) for name in rows}
         taken = set(jax.tree.leaves(list(kept.values())))  # one axis of the mesh can split one axis of the output
         kept["m"] = None if taken & set(jax.tree.leaves(split.get("m"))) else split.get("m")
-        return [NamedSharding(mesh, P(*map(kept.get, axes))) for axes in (x_axes, w_axes, y_axes)]
-
-    def partition(mesh, arguments, result):
-        of_x, of_w, of_y = shardings(mesh, arguments, result)
+        of_x, of_w, of_y = (NamedSharding(mesh, P(*map(kept.get, axes))) for axes in (x_axes, w_axes, y_axes))
         over = tuple(jax.tree.leaves(of_x.spec[: len(rows)] if product.transposed else ()))  # what the sum is over
 
         def part(x, w):
@@ -221,7 +218,6 @@ def _split(product, x, w):
     multiply = custom_partitioning(functools.partial(_chosen, product))
     multiply.def_partition(
         partition,
-        infer_sharding_from_operands=lambda *given: shardings(*given)[-1],
         sharding_rule=f"{' '.join(x_axes)}, {' '.join(w_axes)} -> {' '.join(y_axes)}",
         need_replication_factors=tuple(dict.fromkeys(n for n in (*x_axes, *w_axes, *y_axes) if n not in (*rows, "m"))),
         reduction_factors=tuple(rows) if product.transposed else (),
