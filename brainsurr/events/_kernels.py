@@ -46,11 +46,6 @@ _SMALL = 2**16  # inputs that one thread is done with before another would start
 # ---- The loops. What names an array is its address. `range` has no step, which numba would have to check.
 
 
-@inlined
-def _least(a, b):
-    return a if a < b else b
-
-
 _NAN = float("nan")
 
 
@@ -130,9 +125,9 @@ def _find_in_patch(job, row, low, high, image, where, what):
             w = left + b * apart_w
             before = w if w > 0 else 0
             shift = (a * taps_w + b - w) * channels - low
-            if before < _least(w + run, width):
+            if before < min(w + run, width):
                 start = int_at(image, 1 + h * width + before)
-                end = int_at(image, 1 + h * width + _least(w + run, width))
+                end = int_at(image, 1 + h * width + min(w + run, width))
                 if columns == taps_h * taps_w * channels:
                     for e in range(end - start):
                         write_index(where, found + e, index_at(where_in, start + e) + shift)
@@ -160,7 +155,7 @@ def _list(job, row, low, high, image, where, what):
 def _multiply(job, first, last, room, image):
     """Write ``y = x w`` for some rows: the weights of one tile of columns stay in the cache."""
     (_, columns, width), y = product_of(job), int_at(job, Y)
-    wide = _least(columns, _SLICE)
+    wide = min(columns, _SLICE)
     line = 4 * (wide + 1)  # bytes of the list of a row
     where, what, count = room, room + _LISTED * line, room + 2 * _LISTED * line
     low = 0
@@ -168,13 +163,13 @@ def _multiply(job, first, last, room, image):
         weights = int_at(job, W) + 4 * low * width
         block = first
         while block < last:
-            rows = _least(_LISTED, last - block)
+            rows = min(_LISTED, last - block)
             for r in range(rows):
-                high = _least(columns, low + wide)
+                high = min(columns, low + wide)
                 write_int(count, r, _list(job, block + r, low, high, image, where + r * line, what + r * line))
             tile = 0
             while tile < width:
-                end = _least(width, tile + WIDE)
+                end = min(width, tile + WIDE)
                 for r in range(rows):
                     total, found = y + 4 * (block + r) * width, int_at(count, r)
                     fresh = 1 if low == 0 else 0
@@ -227,7 +222,7 @@ def _convolve(job, first, last, image):
 def _multiply_transposed(job, first, last, room, image):
     """Write ``y = x^T g`` for some columns of x. Sums are of 128 rows, of 8,192, and of all: so they stay exact."""
     rows, _, width = product_of(job)
-    wide = _least(_SLICE, 64 + _CACHE // width)
+    wide = min(_SLICE, 64 + _CACHE // width)
     line = 4 * _LINE  # bytes of the list of a column
     where, what, at = room, room + 4 * (_SLICE + 1), room + 8 * (_SLICE + 1)
     of = at + line * _SLICE
@@ -235,12 +230,12 @@ def _multiply_transposed(job, first, last, room, image):
     sums = count + 8 * _SLICE
     low = first
     while low < last:
-        high, block = _least(last, low + wide), 0
+        high, block = min(last, low + wide), 0
         y = int_at(job, Y) + 4 * low * width
         while block < rows:
             for i in range(high - low):
                 write_int(count, i, 0)
-            for r in range(_least(_SORTED, rows - block)):
+            for r in range(min(_SORTED, rows - block)):
                 for e in range(_list(job, block + r, low, high, image, where, what)):
                     i = index_at(where, e)
                     found = int_at(count, i)
@@ -388,7 +383,7 @@ def _answer(frame):
     threads = int_at(job, THREADS)
     if threads > 1:
         rows, columns, _ = product_of(job)
-        threads = 1 if rows * columns < _SMALL else _least(threads, _threads(frame))
+        threads = 1 if rows * columns < _SMALL else min(threads, _threads(frame))
     return 0 if _share(frame, job, threads) else _error(frame, NO_MEMORY())
 
 
