@@ -34,9 +34,7 @@ def flatten(xs):
 
 
 class Make:
-    """Layers of NNX, whose weights are those of no other network; by the size of one time step."""
-
-    layers = bs.nnx
+    """Layers of NNX, whose weights no other network's layers change."""
 
     def __init__(self):
         self.rngs = nnx.Rngs(0)
@@ -119,24 +117,24 @@ SIZES = {"convolutions": (8, 6, 2), "convolution of one axis": (9, 2)}  # of the
 NETWORKS = {
     "input as it is or times 1 - decay, without a bias, one decay and threshold each": lambda h: [
         *(h.linear(6, 8), h.lif(8, decay=0.8), h.linear(8, 8, bias=False), h.lif(8, decay=EACH, threshold=EACH / 4)),
-        *(h.linear(8, 8), h.lif(8, decay=EACH, threshold=EACH / 4, **TIMES), h.linear(8, 4), h.layers.LI(4, decay=0.9)),
-        *(h.linear(4, 4), h.layers.LI(4, decay=0.9, **TIMES)),
+        *(h.linear(8, 8), h.lif(8, decay=EACH, threshold=EACH / 4, **TIMES), h.linear(8, 4), bs.nnx.LI(4, decay=0.9)),
+        *(h.linear(4, 4), bs.nnx.LI(4, decay=0.9, **TIMES)),
     ],
     "synaptic": lambda h: [
-        *(h.linear(6, 8), h.layers.LI(8, decay=0.5), h.lif(8, decay=EACH, **TIMES)),
-        *(h.linear(8, 4), h.layers.LI(4, decay=0.6, **TIMES), h.lif(4, decay=0.8, threshold=0.5)),
+        *(h.linear(6, 8), bs.nnx.LI(8, decay=0.5), h.lif(8, decay=EACH, **TIMES)),
+        *(h.linear(8, 4), bs.nnx.LI(4, decay=0.6, **TIMES), h.lif(4, decay=0.8, threshold=0.5)),
     ],
-    "synaptic, recurrent": lambda h: [h.linear(6, 8), h.layers.LI(8, decay=0.5), h.lif(8, decay=0.9, recurrent=True)],
+    "synaptic, recurrent": lambda h: [h.linear(6, 8), bs.nnx.LI(8, decay=0.5), h.lif(8, decay=0.9, recurrent=True)],
     "synaptic, one of the two without a leak": lambda h: [
-        *(h.linear(6, 8), h.layers.LI(8, decay=0.5), h.lif(8, decay=1.0, threshold=1.5)),
-        *(h.linear(8, 4), h.layers.LI(4, decay=1.0), h.lif(4, decay=0.8, threshold=2.5)),
+        *(h.linear(6, 8), bs.nnx.LI(8, decay=0.5), h.lif(8, decay=1.0, threshold=1.5)),
+        *(h.linear(8, 4), bs.nnx.LI(4, decay=1.0), h.lif(4, decay=0.8, threshold=2.5)),
     ],
     "without a leak, without a reset, delayed": lambda h: [
-        *(h.linear(6, 8), h.lif(8, decay=1.0), h.layers.Delay(8, [0, 1, 2, 3, 0, 1, 2, 3])),
-        *(h.linear(8, 4), h.lif(4, decay=0.9, reset="none"), h.layers.Delay(4, 2)),
-        *(h.linear(4, 4), h.layers.LI(4, decay=1.0)),
+        *(h.linear(6, 8), h.lif(8, decay=1.0), bs.nnx.Delay(8, [0, 1, 2, 3, 0, 1, 2, 3])),
+        *(h.linear(8, 4), h.lif(4, decay=0.9, reset="none"), bs.nnx.Delay(4, 2)),
+        *(h.linear(4, 4), bs.nnx.LI(4, decay=1.0)),
     ],
-    "steps": lambda h: [h.linear(6, 8), h.layers.SpikingActivation(bs.Arctan()), h.linear(8, 4), bs.Sigmoid()],
+    "steps": lambda h: [h.linear(6, 8), bs.nnx.SpikingActivation(bs.Arctan()), h.linear(8, 4), bs.Sigmoid()],
     "convolutions": lambda h: [
         h.conv(2, 4, (4, 4), padding="SAME"),  # one more on one side
         h.lif(4, decay=0.7, threshold=np.float32([0.5, 1.0, 1.5, 0.75])),
@@ -190,11 +188,8 @@ def test_ours_to_a_file_to_ours(name, host, tmp_path):
     expected, other = outputs_of(net, xs), from_nir(file, host, dt=1e-3)
     there = outputs_of(other, xs)
     assert_close(there, expected, 4 * T)
-    for again, before in (
-        (from_nir(file, "nnx", dt=1e-3), expected),
-        (from_nir(written(other, size), host, dt=1e-3), there),
-    ):
-        np.testing.assert_array_equal(outputs_of(again, xs), before)
+    np.testing.assert_array_equal(outputs_of(from_nir(file, "nnx", dt=1e-3), xs), expected)
+    np.testing.assert_array_equal(outputs_of(from_nir(written(other, size), host, dt=1e-3), xs), there)
 
 
 RESETS = [
