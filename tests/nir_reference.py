@@ -10,8 +10,11 @@ import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 
 
-def simulate(graph, xs, dt, method="euler"):
-    """Outputs over time, and how far the potentials of neurons came to their threshold, relative to it."""
+def simulate(graph, xs, dt, method="euler", rule=None):
+    """Outputs over time, and how far the potentials of neurons came to their threshold, relative to it.
+
+    ``rule(node, state, i)`` takes the step of neurons and integrators as a library does that reads them otherwise.
+    """
     state, near, spikes, ys = {}, [np.inf], {}, []
     # The nodes that are fed by what they feed, and all others from the input to the output.
     loops = {a: b for a, b in graph.edges if (b, a) in graph.edges and hasattr(graph.nodes[a], "weight")}
@@ -24,7 +27,9 @@ def simulate(graph, xs, dt, method="euler"):
             # Of a cycle, what went round in the step before.
             into = [start for start, end in graph.edges if end == name]
             i = sum(values[start] if start in values else spikes.get(start, 0.0) for start in into)
-            values[name] = step(graph.nodes[name], state.setdefault(name, {}), i, dt, method, near)
+            node, own = graph.nodes[name], state.setdefault(name, {})
+            by_rule = rule is not None and hasattr(node, "r")
+            values[name] = rule(node, own, i) if by_rule else step(node, own, i, dt, method, near)
         spikes = {loop: step(graph.nodes[loop], {}, values[source], dt, method, near) for loop, source in loops.items()}
         ys.append(values["output"])
     return np.stack(ys), min(near)

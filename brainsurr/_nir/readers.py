@@ -42,6 +42,7 @@ class Library(NamedTuple):
       late: whether spikes leave its neurons a step later, as with a `Delay` of 1 behind them.
       recurrent: the kinds of neurons whose recurrent weights it reads, by name.
       one: the fields of a node in which all its neurons have to be the same, with what they are here.
+      needs: how a field has to be, given the step, and what to say of it.
       before: the kinds that may stand before a kind, by name; empty if any may.
       change: makes of a node the one that says to the library what the node means.
     """
@@ -54,6 +55,7 @@ class Library(NamedTuple):
     late: bool = False
     recurrent: str = ""
     one: Mapping[str, str] = MappingProxyType({})
+    needs: Mapping[str, tuple[Callable[[np.ndarray, float], Any], str]] = MappingProxyType({})
     before: Mapping[str, str] = MappingProxyType({})
     change: Callable[[Any, Convention], Any] = lambda node, how: node
 
@@ -85,6 +87,9 @@ def suit(to: Writer, reader: str):
             for field, what in library.one.items():
                 value = np.ravel(getattr(node, field, 0.0))
                 expect(np.all(near(value, value[0])), f"one {what}, as {reader} needs", "several")
+            for field, (right, what) in library.needs.items():
+                holds = not hasattr(node, field) or np.all(right(getattr(node, field), to.how.dt))
+                expect(holds, f"{what}, as {reader} needs", "others")
             fit = library.before.get(kind, before).split()
             expect(before in fit, f"{', '.join(fit)} before {kind}, as {reader} needs: weights, LIF, pools", before)
             to.nodes[name], before = library.change(node, to.how), kind
@@ -154,30 +159,8 @@ def _divide(node: Any, field: str, by: np.ndarray):
         setattr(node, field, (value.T / by).T.astype(value.dtype))
 
 
-def _not_at_rest(node: Any):
-    """Refuse neurons whose threshold is where they rest: they fire there here alone."""
-    fits = not isinstance(node, SPIKING) or np.all(node.v_threshold != 0)
-    expect(fits, "a threshold other than 0, at which neurons at rest fire here, and not there", "0")
-
-
-def _fires_above_rest(node: Any, how: Convention) -> Any:
-    """Refuse neurons that fire at rest."""
-    fits = not isinstance(node, SPIKING) or np.all(node.v_threshold > 0)
-    expect(fits, "thresholds above 0, as this reader needs", "others")
-    return node
-
-
-def _for_spikingjelly(node: Any, how: Convention) -> Any:
-    """Refuse neurons that forget all at once."""
-    times = [getattr(node, field) for field in ("tau", "tau_mem", "tau_syn") if hasattr(node, field)]
-    fits = not isinstance(node, SPIKING) or all(np.all(time > how.dt) for time in times)
-    expect(fits, "decays above 0, as SpikingJelly needs", "0")
-    return node
-
-
 def _for_norse(node: Any, how: Convention) -> Any:
     """Let neurons without a leak take all of their input, as they do in norse whatever the resistance."""
-    _not_at_rest(node)
     if type(node) is nir.IF:
         gain = how.gain_of(None, node.r)
         node.r, node.v_threshold = node.r / gain, node.v_threshold / gain
@@ -186,7 +169,6 @@ def _for_norse(node: Any, how: Convention) -> Any:
 
 def _for_jaxpike(node: Any, how: Convention) -> Any:
     """Say in a word how a convolution is padded, without which jaxpike pads none."""
-    _not_at_rest(node)
     if type(node) is nir.Conv2d:
         same = node.padding == "same"
         fits = (same or not np.any(node.padding)) and np.all(np.array(node.dilation) == 1)
@@ -195,8 +177,6 @@ def _for_jaxpike(node: Any, how: Convention) -> Any:
     expect(type(node) is not nir.LI or np.all(near(node.r, 1)), "decay_input=True, as in jaxpike", "False")
     padded = type(node) is nir.AvgPool2d and np.any(node.padding)
     expect(not padded, "an average pool without padding, which jaxpike ignores", "one with it")
-    slow = type(node) not in (nir.LIF, nir.LI) or np.all(node.tau > how.dt)
-    expect(slow, "decays above exp(-1), 0.37, as jaxpike needs", "others")
     return node
 
 
@@ -239,7 +219,6 @@ def _for_speck(node: Any, how: Convention) -> Any:
 
 def _for_rockpool(node: Any, how: Convention) -> Any:
     """Say the step by the resistance, tau / dt - 1, and expect potentials that the synapse decays once more."""
-    node = _fires_above_rest(node, how)
     if type(node) is nir.CubaLIF:
         node.r, node.w_in = node.tau_mem / how.dt - 1, np.ones_like(node.w_in)
         node.v_threshold = node.v_threshold * how.decay_of(node.tau_syn)
@@ -248,33 +227,35 @@ def _for_rockpool(node: Any, how: Convention) -> Any:
 
 DENSE, IMAGES, SUBTRACT = "Linear Affine", "Linear Affine Conv2d Flatten", ("subtract", False)
 ONE_THRESHOLD = {"v_threshold": "threshold for all neurons, or a linear layer before them"}
-ONE_OF_ALL = dict.fromkeys(("tau", "tau_mem", "tau_syn"), "decay for all neurons") | ONE_THRESHOLD
+TIMES = ("tau", "tau_mem", "tau_syn")
+ONE_OF_ALL = dict.fromkeys(TIMES, "decay for all neurons") | ONE_THRESHOLD
+KEPT = dict.fromkeys(TIMES, (lambda tau, dt: tau > dt, "decays above 0"))
+SLOW = {"tau": (lambda tau, dt: tau > dt, "decays above exp(-1), 0.37")}
+OFF_REST = {"v_threshold": (lambda v, dt: v != 0, "a threshold other than 0, at which neurons at rest fire here alone")}
+ABOVE_REST = {"v_threshold": (lambda v, dt: v > 0, "thresholds above 0")}
 OTHERWISE = ("spyx", "sinabs", "speck", "rockpool")  # whose files mean something else to NIR
 # A core of Speck has weights, then neurons, then pools.
 SPECK = dict.fromkeys(("Conv2d", "Linear", "Affine", "Flatten"), "Input IF SumPool2d Flatten")
 SPECK |= {"IF": "Conv2d Linear Affine", "SumPool2d": "IF SumPool2d", "Output": "IF"}
 LIBRARIES: dict[str | None, Library] = {
-    "norse": Library("euler", "1", f"{IMAGES} SumPool2d LIF IF CubaLIF", recurrent="LIF IF", change=_for_norse),
+    "norse": Library(
+        "euler", "1", f"{IMAGES} SumPool2d LIF IF CubaLIF", recurrent="LIF IF", needs=OFF_REST, change=_for_norse
+    ),
     "snntorch": Library(
-        "euler", "tau/dt", f"{IMAGES} AvgPool2d LIF CubaLIF", dt=1e-4, one=ONE_THRESHOLD, change=_fires_above_rest
+        "euler", "tau/dt", f"{IMAGES} AvgPool2d LIF CubaLIF", dt=1e-4, one=ONE_THRESHOLD, needs=ABOVE_REST
     ),
     "spikingjelly": Library(
-        "euler",
-        "tau/dt",
-        f"{IMAGES} Conv1d AvgPool2d LIF IF CubaLIF",
-        recurrent="LIF IF",
-        one=ONE_OF_ALL,
-        change=_for_spikingjelly,
+        "euler", "tau/dt", f"{IMAGES} Conv1d AvgPool2d LIF IF CubaLIF", recurrent="LIF IF", one=ONE_OF_ALL, needs=KEPT
     ),
-    "spyx": Library(
-        "euler", "tau/dt", f"{DENSE} LIF IF", reset=("subtract", True), late=True, change=_fires_above_rest
+    "spyx": Library("euler", "tau/dt", f"{DENSE} LIF IF", reset=("subtract", True), late=True, needs=ABOVE_REST),
+    "jaxpike": Library(
+        "exp", "1", f"{IMAGES} AvgPool2d LIF LI", one=ONE_OF_ALL, needs=OFF_REST | SLOW, change=_for_jaxpike
     ),
-    "jaxpike": Library("exp", "1", f"{IMAGES} AvgPool2d LIF LI", one=ONE_OF_ALL, change=_for_jaxpike),
     "sparx": Library("exp", "tau/dt", f"{IMAGES} LIF IF LI", recurrent="LIF", one=ONE_THRESHOLD, change=_for_sparx),
     "sinabs": Library("exp", "tau/dt", f"{IMAGES} SumPool2d LIF IF LI", dt=1.0, reset=SUBTRACT, change=_for_sinabs),
     "speck": Library(
         "exp", "tau/dt", f"{IMAGES} SumPool2d IF", 1.0, SUBTRACT, one=ONE_THRESHOLD, before=SPECK, change=_for_speck
     ),
-    "rockpool": Library("exp", "tau/dt", f"{DENSE} CubaLIF", reset=SUBTRACT, change=_for_rockpool),
+    "rockpool": Library("exp", "tau/dt", f"{DENSE} CubaLIF", reset=SUBTRACT, needs=ABOVE_REST, change=_for_rockpool),
     None: Library("euler", "1", "CubaLIF"),  # NIR's own
 }

@@ -13,6 +13,7 @@ whether, and why not.
 
 import dataclasses
 import functools
+from collections.abc import Mapping
 from typing import Any
 
 import jax
@@ -72,6 +73,8 @@ def dot_general(
     dimension_numbers: Any,
     precision: Any = None,
     preferred_element_type: Any = None,
+    *,
+    _are_spikes: bool = False,
     **more: Any,
 ) -> jax.Array:
     """Multiply as ``jax.lax.dot_general``, but pass over what is 0 in ``lhs``: for ``dot_general=`` of a layer of flax.
@@ -97,18 +100,15 @@ def dot_general(
       >>> linear(jnp.zeros((5, 3))).shape
       (5, 2)
     """
-    return _dot_general(lhs, rhs, dimension_numbers, precision, preferred_element_type, **more)
-
-
-def _dot_general(lhs, rhs, dimension_numbers, precision=None, *asked, are_spikes=False, **more):
+    asked = more | {"preferred_element_type": preferred_element_type}
     contracted, batch = dimension_numbers
     axes = tuple(map(tuple, contracted)) == ((lhs.ndim - 1,), (0,)) and not any(map(tuple, batch))
-    if not (axes and lhs.ndim and rhs.ndim >= 2 and _are_followed(lhs, rhs, *asked, **more)):
+    if not (axes and lhs.ndim and rhs.ndim >= 2 and _are_followed(lhs, rhs, **asked)):
         x, w = _of_one_dtype(lhs, rhs)
-        return jax.lax.dot_general(x, w, dimension_numbers, precision, *asked, **more)
+        return jax.lax.dot_general(x, w, dimension_numbers, precision, **asked)
     w = rhs.reshape(len(rhs), -1)
     x = lhs if lhs.ndim > 1 else lhs[None]
-    y = multiply(Product(w.shape, None, precision, are_spikes=are_spikes), x, w)
+    y = multiply(Product(w.shape, None, precision, are_spikes=_are_spikes), x, w)
     return y.reshape(*lhs.shape[:-1], *rhs.shape[1:])
 
 
@@ -123,6 +123,7 @@ def conv_general_dilated(
     *,
     precision: Any = None,
     preferred_element_type: Any = None,
+    _are_spikes: bool = False,
     **more: Any,
 ) -> jax.Array:
     """Convolve as ``jax.lax.conv_general_dilated``, but pass over what is 0 in ``lhs``.
@@ -155,31 +156,14 @@ def conv_general_dilated(
       >>> conv(jnp.zeros((5, 28, 28, 1))).shape
       (5, 28, 28, 8)
     """
-    of = {"precision": precision, "preferred_element_type": preferred_element_type, **more}
-    return _convolve(lhs, rhs, window_strides, padding, lhs_dilation, rhs_dilation, dimension_numbers, **of)
-
-
-def _convolve(
-    lhs,
-    rhs,
-    window_strides,
-    padding,
-    lhs_dilation=None,
-    rhs_dilation=None,
-    dimension_numbers=None,
-    *,
-    precision=None,
-    are_spikes=False,
-    **more,
-):
-    axes = lhs.ndim - 2
-    others = {name: value for name, value in more.items() if not (name.endswith("group_count") and value == 1)}
+    axes, asked = lhs.ndim - 2, more | {"preferred_element_type": preferred_element_type}
+    others = {name: value for name, value in asked.items() if not (name.endswith("group_count") and value == 1)}
     is_apart = lhs_dilation is not None and tuple(map(int, lhs_dilation)) != (1,) * axes
     fits = axes in (1, 2) and not is_apart and _are_followed(lhs, rhs, **others)
     if not (fits and _has_channels_last(lhs, rhs, dimension_numbers)):
-        x, w = _of_one_dtype(lhs, rhs)
         how = window_strides, padding, lhs_dilation, rhs_dilation, dimension_numbers
-        return jax.lax.conv_general_dilated(x, w, *how, precision=precision, **more)
+        x, w = _of_one_dtype(lhs, rhs)
+        return jax.lax.conv_general_dilated(x, w, *how, precision=precision, **asked)
     dilation = (1,) * axes if rhs_dilation is None else tuple(map(int, rhs_dilation))
     spread = [(n - 1) * d + 1 for n, d in zip(rhs.shape, dilation, strict=False)]
     if isinstance(padding, str):
@@ -190,12 +174,8 @@ def _convolve(
     if axes == 1:  # an image one pixel high
         x, w = lhs[:, None], rhs[None]
         window = (1, *window[0]), ((0, 0), *window[1]), (1, *window[2])
-    y = multiply(Product(w.shape, window, precision, are_spikes=are_spikes), x, w)
+    y = multiply(Product(w.shape, window, precision, are_spikes=_are_spikes), x, w)
     return y[:, 0] if axes == 1 else y
-
-
-_dot_general_of_spikes = functools.partial(_dot_general, are_spikes=True)
-_convolve_spikes = functools.partial(_convolve, are_spikes=True)
 
 
 def _are_followed(x, w, preferred_element_type=None, **more) -> bool:
@@ -248,11 +228,11 @@ def functions_of(layer: Any, are_spikes: bool) -> dict[str, Any]:
     return ours | {"promote_dtype": _promote(layer.promote_dtype)}
 
 
-def functions(are_spikes: bool) -> dict[str, Any]:
+@functools.cache
+def functions(are_spikes: bool) -> Mapping[str, Any]:
     """Return the product and the convolution, of spikes or of any numbers, by their names in jax."""
-    if are_spikes:
-        return {"dot_general": _dot_general_of_spikes, "conv_general_dilated": _convolve_spikes}
-    return {"dot_general": dot_general, "conv_general_dilated": conv_general_dilated}
+    both: tuple[Any, ...] = dot_general, conv_general_dilated
+    return {f.__name__: functools.partial(f, _are_spikes=True) if are_spikes else f for f in both}
 
 
 @dataclasses.dataclass(frozen=True)

@@ -22,39 +22,17 @@ with needs("events"):
     from numba.core.compiler_lock import global_compiler_lock
     from numba.core.registry import cpu_target
 
-    from ._llvm import (
-        WIDE,
-        add_rows,
-        bare_flags,
-        byte_at,
-        bytes_of_16,
-        bytes_of_64,
-        call_at,
-        code_at,
-        fetch_add,
-        first_bit,
-        float_at,
-        floats_of_16,
-        floats_of_64,
-        free,
-        index_at,
-        inlined,
-        int_at,
-        malloc,
-        of_c,
-        text_at,
-        words,
-        write_float,
-        write_index,
-        write_int,
-    )
+    from . import _llvm
+    from ._llvm import WIDE, add_rows, float_at, index_at, inlined, int_at, write_float, write_index, write_int
 
-NEXT, DONE, HELD, FAILED, PARTS, X, W, Y, SIZES = range(9)  # what is where in a job
-# The sizes. Those behind `WIDTH` are of a convolution; of a plain product, `TAPS_H` is 0.
-THREADS, TRANSPOSED, KIND, ROWS, COLUMNS, WIDTH = range(SIZES, SIZES + 6)
-HEIGHT_IN, WIDTH_IN, CHANNELS, HEIGHT_OUT, WIDTH_OUT, TAPS_H, TAPS_W = range(SIZES + 6, SIZES + 13)
-STRIDE_H, STRIDE_W, APART_H, APART_W, PADDED_H, PADDED_W, END = range(SIZES + 13, SIZES + 20)
+NEXT, DONE, HELD, FAILED, PARTS, X, W, Y, THREADS, TRANSPOSED, KIND, ROWS = range(12)  # what is where in a job
+SIZES, IMAGES, TAPS_H, STEPS, END = THREADS, ROWS + 3, ROWS + 8, ROWS + 10, ROWS + 16
 FLOATS, BYTES, CODES = range(3)  # what x is: float32; uint8 or bool; int8, in which -1 is NaN
+
+product_of = _llvm.ints_at(ROWS, 3)  # rows of x and y, columns of x, and those of y
+# Of a convolution: height and width of an image, channels, height and width of the output, and of the kernel, which
+# are 0 of a plain product; then strides, how far apart taps are, and what is added before, each in height and width.
+images_of, steps_of = _llvm.ints_at(IMAGES, 7), _llvm.ints_at(STEPS, 6)
 
 _LISTED = 64  # rows whose entries are listed at a time
 _SORTED = 128  # and of a transposed product, which sorts them by column
@@ -68,11 +46,6 @@ _SMALL = 2**16  # inputs that one thread is done with before another would start
 # ---- The loops. What names an array is its address. `range` has no step, which numba would have to check.
 
 
-@inlined
-def _least(a, b):
-    return a if a < b else b
-
-
 _NAN = float("nan")
 
 
@@ -83,9 +56,9 @@ def _note(kind, x, i, start, found, where, what):
     if kind == FLOATS:
         value = float_at(x, start + i)
     elif kind == BYTES:
-        value = types.float32(byte_at(x, start + i))
+        value = types.float32(_llvm.byte_at(x, start + i))
     else:
-        value = types.float32(code_at(x, start + i)) if code_at(x, start + i) >= 0 else _NAN
+        value = types.float32(_llvm.code_at(x, start + i)) if _llvm.code_at(x, start + i) >= 0 else _NAN
     write_float(what, found, value)
     return 1 if value != 0 else 0
 
@@ -100,11 +73,11 @@ def _find(kind, x, start, count, where, what):
     while i + 16 <= count:
         at, step = x + size * (start + i), 64 if i + 64 <= count else 16
         if step == 64:
-            bits = floats_of_64(at) if kind == FLOATS else bytes_of_64(at)
+            bits = _llvm.floats_of_64(at) if kind == FLOATS else _llvm.bytes_of_64(at)
         else:
-            bits = floats_of_16(at) if kind == FLOATS else bytes_of_16(at)
+            bits = _llvm.floats_of_16(at) if kind == FLOATS else _llvm.bytes_of_16(at)
         while bits:
-            _note(kind, x, i + first_bit(bits), start, found, where, what)
+            _note(kind, x, i + _llvm.first_bit(bits), start, found, where, what)
             found += 1
             bits &= bits - 1
         i += step
@@ -117,11 +90,11 @@ def _find(kind, x, start, count, where, what):
 @inlined
 def _find_in_image(job, number, image):
     """List what is not 0 in an image: its number, where each pixel starts, then places in their line, and values."""
-    channels, pixels = int_at(job, CHANNELS), int_at(job, HEIGHT_IN) * int_at(job, WIDTH_IN)
-    where = image + 8 * (pixels + 2)
-    what, count = where + 4 * (pixels * channels + 1), pixels * channels
+    height, width, channels, _, _, _, _ = images_of(job)
+    pixels = height * width
+    where, count = image + 8 * (pixels + 2), pixels * channels
+    what = where + 4 * (count + 1)
     found, e = _find(int_at(job, KIND), int_at(job, X), number * count, count, where, what), 0
-    width = int_at(job, WIDTH_IN)
     for p in range(pixels):
         write_int(image, 1 + p, e)
         while e < found and index_at(where, e) < (p + 1) * channels:
@@ -135,29 +108,27 @@ def _find_in_image(job, number, image):
 @inlined
 def _find_in_patch(job, row, low, high, image, where, what):
     """List what is not 0 in a row of patches, at its columns from ``low`` to ``high``."""
-    channels, width, height = int_at(job, CHANNELS), int_at(job, WIDTH_IN), int_at(job, HEIGHT_IN)
-    width_out = int_at(job, WIDTH_OUT)
-    pixels, patches = height * width, int_at(job, HEIGHT_OUT) * width_out
+    height, width, channels, height_out, width_out, taps_h, taps_w = images_of(job)
+    stride_h, stride_w, apart_h, apart_w, padded_h, padded_w = steps_of(job)
+    pixels, patches = height * width, height_out * width_out
     where_in = image + 8 * (pixels + 2)
     what_in = where_in + 4 * (pixels * channels + 1)
     if int_at(image, 0) != row // patches:
         _find_in_image(job, row // patches, image)
-    top = row % patches // width_out * int_at(job, STRIDE_H) - int_at(job, PADDED_H)
-    left = row % patches % width_out * int_at(job, STRIDE_W) - int_at(job, PADDED_W)
-    taps_w, apart_h, apart_w = int_at(job, TAPS_W), int_at(job, APART_H), int_at(job, APART_W)
-    found, columns, run = 0, high - low, 1
-    if apart_w == 1:
-        run = taps_w  # neighbours, which are listed one behind the other
-    for a in range(int_at(job, TAPS_H)):
+    top = row % patches // width_out * stride_h - padded_h
+    left = row % patches % width_out * stride_w - padded_w
+    found, columns = 0, high - low
+    run = taps_w if apart_w == 1 else 1  # neighbours, which are listed one behind the other
+    for a in range(taps_h):
         h, b = top + a * apart_h, 0
         while b < taps_w and 0 <= h < height:
             w = left + b * apart_w
             before = w if w > 0 else 0
             shift = (a * taps_w + b - w) * channels - low
-            if before < _least(w + run, width):
+            if before < min(w + run, width):
                 start = int_at(image, 1 + h * width + before)
-                end = int_at(image, 1 + h * width + _least(w + run, width))
-                if columns == int_at(job, COLUMNS):
+                end = int_at(image, 1 + h * width + min(w + run, width))
+                if columns == taps_h * taps_w * channels:
                     for e in range(end - start):
                         write_index(where, found + e, index_at(where_in, start + e) + shift)
                         write_float(what, found + e, float_at(what_in, start + e))
@@ -174,16 +145,17 @@ def _find_in_patch(job, row, low, high, image, where, what):
 
 @inlined
 def _list(job, row, low, high, image, where, what):
+    _, columns, _ = product_of(job)
     if int_at(job, TAPS_H):
         return _find_in_patch(job, row, low, high, image, where, what)
-    return _find(int_at(job, KIND), int_at(job, X), row * int_at(job, COLUMNS) + low, high - low, where, what)
+    return _find(int_at(job, KIND), int_at(job, X), row * columns + low, high - low, where, what)
 
 
 @inlined
 def _multiply(job, first, last, room, image):
     """Write ``y = x w`` for some rows: the weights of one tile of columns stay in the cache."""
-    columns, width, y = int_at(job, COLUMNS), int_at(job, WIDTH), int_at(job, Y)
-    wide = _least(columns, _SLICE)
+    (_, columns, width), y = product_of(job), int_at(job, Y)
+    wide = min(columns, _SLICE)
     line = 4 * (wide + 1)  # bytes of the list of a row
     where, what, count = room, room + _LISTED * line, room + 2 * _LISTED * line
     low = 0
@@ -191,13 +163,13 @@ def _multiply(job, first, last, room, image):
         weights = int_at(job, W) + 4 * low * width
         block = first
         while block < last:
-            rows = _least(_LISTED, last - block)
+            rows = min(_LISTED, last - block)
             for r in range(rows):
-                high = _least(columns, low + wide)
+                high = min(columns, low + wide)
                 write_int(count, r, _list(job, block + r, low, high, image, where + r * line, what + r * line))
             tile = 0
             while tile < width:
-                end = _least(width, tile + WIDE)
+                end = min(width, tile + WIDE)
                 for r in range(rows):
                     total, found = y + 4 * (block + r) * width, int_at(count, r)
                     fresh = 1 if low == 0 else 0
@@ -219,20 +191,9 @@ def _stepped(place, stride):
 @inlined
 def _convolve(job, first, last, image):
     """Write the convolution of some images: what is not 0 in a pixel goes to each output that the pixel is part of."""
-    channels, width, height, out = (
-        int_at(job, CHANNELS),
-        int_at(job, WIDTH_IN),
-        int_at(job, HEIGHT_IN),
-        int_at(job, WIDTH),
-    )
-    width_out, height_out = int_at(job, WIDTH_OUT), int_at(job, HEIGHT_OUT)
-    taps_w, stride_h, stride_w = int_at(job, TAPS_W), int_at(job, STRIDE_H), int_at(job, STRIDE_W)
-    padded_h, padded_w, apart_h, apart_w = (
-        int_at(job, PADDED_H),
-        int_at(job, PADDED_W),
-        int_at(job, APART_H),
-        int_at(job, APART_W),
-    )
+    height, width, channels, height_out, width_out, taps_h, taps_w = images_of(job)
+    stride_h, stride_w, apart_h, apart_w, padded_h, padded_w = steps_of(job)
+    _, _, out = product_of(job)
     where = image + 8 * (height * width + 2)
     what = where + 4 * (height * width * channels + 1)
     for number in range(first, last):
@@ -244,7 +205,7 @@ def _convolve(job, first, last, image):
             start, end = int_at(image, 1 + p), int_at(image, 2 + p)
             if start < end:
                 h_in, w_in = p // width, p % width
-                for a in range(int_at(job, TAPS_H)):
+                for a in range(taps_h):
                     h = _stepped(h_in + padded_h - a * apart_h, stride_h)
                     if 0 <= h < height_out:
                         for b in range(taps_w):
@@ -252,17 +213,16 @@ def _convolve(job, first, last, image):
                             if 0 <= w < width_out:
                                 total = y + 4 * (h * width_out + w) * out
                                 weights = int_at(job, W) + 4 * (a * taps_w + b - w_in) * channels * out
-                                add_rows(
-                                    0, out, total, weights, out, where + 4 * start, what + 4 * start, end - start, 0
-                                )
+                                at, of = where + 4 * start, what + 4 * start
+                                add_rows(0, out, total, weights, out, at, of, end - start, 0)
     return 0
 
 
 @inlined
 def _multiply_transposed(job, first, last, room, image):
     """Write ``y = x^T g`` for some columns of x. Sums are of 128 rows, of 8,192, and of all: so they stay exact."""
-    rows, width = int_at(job, ROWS), int_at(job, WIDTH)
-    wide = _least(_SLICE, 64 + _CACHE // width)
+    rows, _, width = product_of(job)
+    wide = min(_SLICE, 64 + _CACHE // width)
     line = 4 * _LINE  # bytes of the list of a column
     where, what, at = room, room + 4 * (_SLICE + 1), room + 8 * (_SLICE + 1)
     of = at + line * _SLICE
@@ -270,12 +230,12 @@ def _multiply_transposed(job, first, last, room, image):
     sums = count + 8 * _SLICE
     low = first
     while low < last:
-        high, block = _least(last, low + wide), 0
+        high, block = min(last, low + wide), 0
         y = int_at(job, Y) + 4 * low * width
         while block < rows:
             for i in range(high - low):
                 write_int(count, i, 0)
-            for r in range(_least(_SORTED, rows - block)):
+            for r in range(min(_SORTED, rows - block)):
                 for e in range(_list(job, block + r, low, high, image, where, what)):
                     i = index_at(where, e)
                     found = int_at(count, i)
@@ -297,111 +257,101 @@ def _multiply_transposed(job, first, last, room, image):
 @inlined
 def _do(job, part):
     """Do a part of a job; return whether there was memory for it."""
-    transposed, image = int_at(job, TRANSPOSED), 8
-    if int_at(job, TAPS_H):
-        pixels = int_at(job, HEIGHT_IN) * int_at(job, WIDTH_IN)
-        image = 8 * (pixels + 3) + 8 * (pixels * int_at(job, CHANNELS) + 1)
-    lists = 8 * _LISTED * (_SLICE + 2)
+    (rows, columns, width), transposed = product_of(job), int_at(job, TRANSPOSED)
+    height_in, width_in, channels, height_out, width_out, taps, _ = images_of(job)
+    image, lists = 8, 8 * _LISTED * (_SLICE + 2)
+    if taps:
+        image = 8 * (height_in * width_in + 3) + 8 * (height_in * width_in * channels + 1)
     if transposed:
-        lists = 8 * (_SLICE + 1) * (_LINE + 2) + 8 * ((64 * int_at(job, WIDTH) + _CACHE) // 2)
-    room = malloc(lists + image)
+        lists = 8 * (_SLICE + 1) * (_LINE + 2) + 8 * ((64 * width + _CACHE) // 2)
+    room = _llvm.malloc(lists + image)
     if room == 0:
         return 0
     write_int(room + lists, 0, -1)
-    share, parts = int_at(job, COLUMNS) if transposed else int_at(job, ROWS), int_at(job, PARTS)
-    if int_at(job, TAPS_H) and not transposed:
-        share //= int_at(job, HEIGHT_OUT) * int_at(job, WIDTH_OUT)
+    share, parts = columns if transposed else rows, int_at(job, PARTS)
+    if taps and not transposed:
+        share //= height_out * width_out
     first, last = share * part // parts, share * (part + 1) // parts
     if transposed:
         _multiply_transposed(job, first, last, room, room + lists)
-    elif int_at(job, TAPS_H):
+    elif taps:
         _convolve(job, first, last, room + lists)
     else:
         _multiply(job, first, last, room, room + lists)
-    free(room)
+    _llvm.free(room)
     return 1
 
 
 # ---- How XLA calls them: the structures of xla/ffi/api/c_api.h, by their offsets in words of 8 bytes.
 
-UNKNOWN = text_at("brainsurr.events: XLA calls with another layout than it is known to have")
-NO_MEMORY = text_at("brainsurr.events: out of memory")
+UNKNOWN = _llvm.text_at("brainsurr.events: XLA calls with another layout than it is known to have")
+NO_MEMORY = _llvm.text_at("brainsurr.events: out of memory")
 _EXECUTE, _METADATA, _INTERNAL = 3, 1, 13
 
 
 @inlined
 def _let_go(job):
     """Count one thread less that holds a job; the last one frees it."""
-    if fetch_add(job + 8 * HELD, -1) == 1:
-        free(job)
+    if _llvm.fetch_add(job + 8 * HELD, -1) == 1:
+        _llvm.free(job)
     return 0
 
 
 def _work(job):
     """Do the parts of a job that no other thread takes."""
-    part = fetch_add(job + 8 * NEXT, 1)
+    part = _llvm.fetch_add(job + 8 * NEXT, 1)
     while part < int_at(job, PARTS):
         if not _do(job, part):
             write_int(job, FAILED, 1)
-        fetch_add(job + 8 * DONE, 1)
-        part = fetch_add(job + 8 * NEXT, 1)
+        _llvm.fetch_add(job + 8 * DONE, 1)
+        part = _llvm.fetch_add(job + 8 * NEXT, 1)
     return _let_go(job)
 
 
 _work_here = inlined(_work)
-_task = of_c(_work, "brainsurr_work", "internal")
+_task = _llvm.of_c(_work, "brainsurr_work", "internal")
 
 
 @inlined
 def _is_known(frame):
     """Return whether a frame, and what it holds, are as large as the offsets below: two arrays in, one out."""
-    if int_at(frame, 0) < 168 or int_at(frame, 5) != 40 or int_at(frame, 10) != 40 or int_at(frame, 15) != 48:
-        return 0
-    if int_at(frame, 7) != 2 or int_at(frame, 12) != 1 or int_at(frame, 17) != 1:
+    fits = int_at(frame, 0) >= 168 and int_at(frame, 5) == 40 and int_at(frame, 10) == 40 and int_at(frame, 15) == 48
+    if not fits or int_at(frame, 7) != 2 or int_at(frame, 12) != 1 or int_at(frame, 17) != 1:
         return 0
     x, w, y = int_at(int_at(frame, 9), 0), int_at(int_at(frame, 9), 1), int_at(int_at(frame, 14), 0)
-    return 1 if int_at(x, 0) >= 48 and int_at(w, 0) >= 48 and int_at(y, 0) >= 48 else 0
+    return int_at(x, 0) >= 48 and int_at(w, 0) >= 48 and int_at(y, 0) >= 48
+
+
+@inlined
+def _ask(frame, function, question):
+    """Call a function of XLA's interface."""
+    return _llvm.call_at(int_at(int_at(frame, 2), function), question)
 
 
 @inlined
 def _error(frame, message):
-    given = words()
-    write_int(given, 0, 28)
-    write_int(given, 1, 0)
-    write_int(given, 2, message)
-    write_int(given, 3, _INTERNAL)
-    return call_at(int_at(int_at(frame, 2), 6), given)
+    return _ask(frame, 6, _llvm.words(28, 0, message, _INTERNAL, 0))
 
 
 @inlined
 def _threads(frame):
     """Return on how many threads XLA runs such functions."""
-    given = words()
-    write_int(given, 0, 32)
-    write_int(given, 1, 0)
-    write_int(given, 2, int_at(frame, 3))
-    write_int(given, 3, given + 32)
-    failed = call_at(int_at(int_at(frame, 2), 18), given)
-    return 1 if failed else int_at(given, 4)
+    question = _llvm.words(32, 0, int_at(frame, 3), 0, 0)
+    write_int(question, 3, question + 32)
+    return 1 if _ask(frame, 18, question) else int_at(question, 4)
 
 
 @inlined
 def _share(frame, job, threads):
     """Do a job on threads of XLA, this one among them; return whether there was memory for it."""
-    parts = threads if int_at(job, TRANSPOSED) else 2 * threads  # each of these reads all rows of g
+    parts = threads if threads == 1 or int_at(job, TRANSPOSED) else 2 * threads  # each of these reads all rows of g
     write_int(job, PARTS, parts)
     write_int(job, HELD, threads + 1)
-    given = words()
-    write_int(given, 0, 40)
-    write_int(given, 1, 0)
-    write_int(given, 2, int_at(frame, 3))
-    write_int(given, 3, _task())
-    write_int(given, 4, job)
     for _ in range(threads - 1):
-        if call_at(int_at(int_at(frame, 2), 17), given):
+        if _ask(frame, 17, _llvm.words(40, 0, int_at(frame, 3), _task(), job)):
             _let_go(job)
     _work_here(job)
-    while fetch_add(job + 8 * DONE, 0) < parts:
+    while _llvm.fetch_add(job + 8 * DONE, 0) < parts:
         pass
     done = 1 - int_at(job, FAILED)
     _let_go(job)  # a task may still wait for its thread
@@ -418,7 +368,7 @@ def _answer(frame):
         return 0
     if not _is_known(frame):
         return _error(frame, UNKNOWN())
-    job = malloc(8 * END)
+    job = _llvm.malloc(8 * END)
     if job == 0:
         return _error(frame, NO_MEMORY())
     write_int(job, NEXT, 0)
@@ -428,30 +378,25 @@ def _answer(frame):
     write_int(job, W, int_at(int_at(int_at(frame, 9), 1), 3))
     write_int(job, Y, int_at(int_at(int_at(frame, 14), 0), 3))
     sizes = int_at(int_at(int_at(frame, 20), 0), 2)
-    for i in range(SIZES, END):
-        write_int(job, i, int_at(sizes, i - SIZES))
+    for i in range(END - SIZES):
+        write_int(job, SIZES + i, int_at(sizes, i))
     threads = int_at(job, THREADS)
     if threads > 1:
-        threads = 1 if int_at(job, ROWS) * int_at(job, COLUMNS) < _SMALL else _least(threads, _threads(frame))
-    if threads > 1:
-        done = _share(frame, job, threads)
-    else:
-        write_int(job, PARTS, 1)
-        done = _do(job, 0)
-        free(job)
-    return 0 if done else _error(frame, NO_MEMORY())
+        rows, columns, _ = product_of(job)
+        threads = 1 if rows * columns < _SMALL else min(threads, _threads(frame))
+    return 0 if _share(frame, job, threads) else _error(frame, NO_MEMORY())
 
 
 def compiled(name: str) -> bytes:
     """Return the object file of `_answer` for the processor at hand, a function of C of that name."""
-    exported = of_c(_answer, name, "external")
+    exported = _llvm.of_c(_answer, name, "external")
 
     def start():
         return exported()
 
     with global_compiler_lock, mock.patch.object(config, "OPT", type(config.OPT)(0)):  # once, below
         made = compiler.compile_extra(
-            cpu_target.typing_context, cpu_target.target_context, start, (), types.int64, bare_flags(), {}
+            cpu_target.typing_context, cpu_target.target_context, start, (), types.int64, _llvm.bare_flags(), {}
         )
         made.library.finalize()
         module = binding.parse_assembly(made.library.get_llvm_str())

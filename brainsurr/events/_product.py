@@ -54,10 +54,6 @@ class Product:
             return jax.linear_transpose(functools.partial(_dense, self, x), like)(w)[0]
         return _dense(self, x, w)
 
-    def flipped(self):
-        """Return the product that is the transpose of this one in its second factor."""
-        return dataclasses.replace(self, transposed=not self.transposed)
-
 
 def _dense(product, x, w):
     if product.window is None:
@@ -127,30 +123,24 @@ def _transpose(cotangent, *operands, product, on):
     if ad.is_undefined_primal(xs[0]):
         of_x = jax.linear_transpose(lambda x: product.dense(x, w), xs[0].aval)(cotangent)[0]
         return of_x, *[None] * len(operands[1:])
-    return *[None] * len(xs), _bind(xs, cotangent, product.flipped())
+    flipped = dataclasses.replace(product, transposed=not product.transposed)
+    return *[None] * len(xs), _bind(xs, cotangent, flipped)
 
 
 def _batch(operands, axes, *, product, on):
-    """Make one more axis of rows, or of columns, of a batch of x or of w; multiply in turns where both have one."""
+    """Make a batch of x more rows, and one of w more columns; multiply in turns where that is not the same."""
     (*xs, w), (*of_xs, of_w) = operands, axes
-    if of_xs[0] is not None:
-        xs = [jnp.moveaxis(x, axis, 0) for x, axis in zip(xs, of_xs, strict=True)]
-    if of_xs[0] is not None and of_w is not None:
+    if of_xs[0] is None:
+        w = jnp.moveaxis(w, of_w, -2)
+        wide = dataclasses.replace(product, weights=(*product.weights[:-1], w.shape[-2] * product.weights[-1]))
+        y = _bind(xs, w.reshape(*w.shape[:-2], -1), wide)
+        return y.reshape(*y.shape[:-1], w.shape[-2], -1), y.ndim - 1
+    xs = [jnp.moveaxis(x, axis, 0) for x, axis in zip(xs, of_xs, strict=True)]
+    if of_w is not None:
         each = xs, jnp.moveaxis(w, of_w, 0)
         return jax.lax.map(lambda one: _bind(one[0], one[1], product), each), 0
-
-    def merged(array, axis):
-        moved = jnp.moveaxis(array, axis, -2)
-        return moved.reshape(*moved.shape[:-2], -1)
-
-    if of_w is not None or product.transposed:  # columns: of w and of the output, or of x and of the transposed output
-        at, size = (-1, w.shape[of_w]) if of_w is not None else (-2, len(xs[0]))
-        wider = [*product.weights]
-        wider[at] *= size
-        wide = dataclasses.replace(product, weights=tuple(wider))
-        y = _bind(xs, merged(w, of_w), wide) if of_w is not None else _bind([merged(x, 0) for x in xs], w, wide)
-        axis = y.ndim + at
-        return y.reshape(*y.shape[:axis], size, y.shape[axis] // size, *y.shape[axis + 1 :]), axis
+    if product.transposed:
+        return jax.lax.map(lambda one: _bind(one, w, product), xs), 0
     if product.window is None:
         return _bind(xs, w, product), 0
     y = _bind([x.reshape(-1, *x.shape[2:]) for x in xs], w, product)
@@ -207,7 +197,7 @@ def _split(product, x, w):
     if product.transposed:
         w_axes, y_axes = y_axes, w_axes
 
-    def shardings(mesh, arguments, result):
+    def partition(mesh, arguments, result):
         """Keep how the rows are split, and the columns of w."""
         split: dict[str, Any] = {}
         for axes, argument in zip((w_axes, x_axes), arguments[::-1], strict=True):
@@ -215,10 +205,7 @@ def _split(product, x, w):
         kept = {name: split.get(name) for name in rows}
         taken = set(jax.tree.leaves(list(kept.values())))  # one axis of the mesh can split one axis of the output
         kept["m"] = None if taken & set(jax.tree.leaves(split.get("m"))) else split.get("m")
-        return [NamedSharding(mesh, P(*map(kept.get, axes))) for axes in (x_axes, w_axes, y_axes)]
-
-    def partition(mesh, arguments, result):
-        of_x, of_w, of_y = shardings(mesh, arguments, result)
+        of_x, of_w, of_y = (NamedSharding(mesh, P(*map(kept.get, axes))) for axes in (x_axes, w_axes, y_axes))
         over = tuple(jax.tree.leaves(of_x.spec[: len(rows)] if product.transposed else ()))  # what the sum is over
 
         def part(x, w):
@@ -231,7 +218,6 @@ def _split(product, x, w):
     multiply = custom_partitioning(functools.partial(_chosen, product))
     multiply.def_partition(
         partition,
-        infer_sharding_from_operands=lambda *given: shardings(*given)[-1],
         sharding_rule=f"{' '.join(x_axes)}, {' '.join(w_axes)} -> {' '.join(y_axes)}",
         need_replication_factors=tuple(dict.fromkeys(n for n in (*x_axes, *w_axes, *y_axes) if n not in (*rows, "m"))),
         reduction_factors=tuple(rows) if product.transposed else (),
@@ -280,24 +266,18 @@ def threads() -> int:
     return max(1, _cores() // jax.local_device_count(backend="cpu"))
 
 
-def _lowering(multiply):
-    return mlir.lower_fun(lambda x, w, *, product, on: multiply(product, x, w), multiple_results=False)
-
-
-_densely_lowered, _chosen_lowered, _split_lowered = map(_lowering, (_densely, _chosen, _split))
-
-
 def _lower(context, *operands, loops=False, **how):
     """Compile the product of the last two operands: x or the codes of spikes, and w."""
     given, module = context.avals_in[-2:], context.module_context
     # Without the mesh axes of `shard_map` that they vary over, which the call of the loops does not say.
     alone = context.replace(avals_in=[jax.core.ShapedArray(a.shape, a.dtype) for a in given])
-    lower = _densely_lowered
+    multiply = _densely
     exported, empty = module.lowering_parameters.for_export, 0 in (*given[0].shape, *given[1].shape)
     alone_here = getattr(module.axis_context, "num_devices", 0) == 1
     is_split = getattr(jax.config, "jax_use_shardy_partitioner", True)  # jax's former partitioner has no such rule
     if loops and (alone_here or is_split) and not exported and not empty and not _library.why_not():
-        lower = _chosen_lowered if alone_here else _split_lowered
+        multiply = _chosen if alone_here else _split
+    lower = mlir.lower_fun(lambda x, w, *, product, on: multiply(product, x, w), multiple_results=False)
     return lower(alone, *operands[-2:], **how)
 
 

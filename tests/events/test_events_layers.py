@@ -18,7 +18,6 @@ from flax import linen, nnx
 import brainsurr as bs
 from brainsurr import events
 from brainsurr._gradients.program import equations
-from brainsurr.events import _product
 from brainsurr.neurons import Neuron
 from tools.frameworks import HOSTS, OF_VARIABLES, Brainstate, Equinox, Linen, Nnx
 
@@ -28,16 +27,6 @@ T, BATCH = 6, 4
 SPIKES = np.random.default_rng(0).integers(0, 2, (T, BATCH, 4, 4, 1)).astype(np.uint8)
 RECTANGLE = bs.PiecewiseLeakyRelu(c=0.0, w=2.0)  # slopes of a quarter
 RNGS = nnx.Rngs(0)
-
-
-@pytest.fixture(autouse=True)
-def loops(monkeypatch):
-    """Loops run whatever there is to multiply."""
-    monkeypatch.setattr(_product, "CROSSINGS", dict.fromkeys(_product.CROSSINGS, 2.0))
-    jax.clear_caches()
-    yield
-    monkeypatch.undo()
-    jax.clear_caches()
 
 
 class OverTime(brainstate.nn.Module):
@@ -157,30 +146,26 @@ def neurons(host, inside=bs.neurons.LIF):
     return host.layers.layer(inside)(16, **host.recurrent(kernel))
 
 
+EVERYWHERE = {  # a layer of each framework, whose product follows with events=True
+    "linear": lambda host: host.dense(16, 3, RNGS),
+    "nested": lambda host: nested(host, host.dense(16, 3, RNGS)),
+    "recurrent": neurons,
+    "recurrent, of one's own": lambda host: neurons(host, Graded),
+}
 # A layer, and how many products of its network follow with events=True, None and False.
 LAYERS = {
-    "nnx linear": (Nnx, linear, (1, 0, 0)),
+    **{f"{h.name} {k}": (h, partial(f, h), (1, 0, 0)) for h in HOSTS for k, f in EVERYWHERE.items()},
     "nnx own": (Nnx, lambda: Own(Own(linear())), (1, 0, 0)),
     "nnx sequence": (Nnx, lambda: nnx.Sequential(linear(), jnp.tanh, nnx.Linear(3, 3, rngs=RNGS)), (2, 0, 0)),
-    "nnx nested": (Nnx, lambda: nested(Nnx, linear()), (1, 0, 0)),
     "nnx nested, which does not": (Nnx, lambda: nested(Nnx, linear(), False), (0, 0, 0)),
-    "nnx recurrent": (Nnx, lambda: neurons(Nnx), (1, 0, 0)),
-    "nnx recurrent, of one's own": (Nnx, lambda: neurons(Nnx, Graded), (1, 0, 0)),
     "nnx with ours": (Nnx, lambda: linear(dot_general=events.dot_general), (1, 1, 0)),
     "nnx with another": (Nnx, lambda: linear(dot_general=other), (0, 0, 0)),
-    "linen dense": (Linen, lambda: linen.Dense(3), (1, 0, 0)),
     "linen own": (Linen, OwnLinen, (1, 0, 0)),
     "linen sequence": (Linen, lambda: linen.Sequential([linen.Dense(3), jnp.tanh, OwnLinen()]), (2, 0, 0)),
-    "linen nested": (Linen, lambda: nested(Linen, OwnLinen()), (1, 0, 0)),
-    "linen recurrent": (Linen, lambda: neurons(Linen), (1, 0, 0)),
-    "linen recurrent, of one's own": (Linen, lambda: neurons(Linen, Graded), (1, 0, 0)),
+    "linen nested, its own": (Linen, lambda: nested(Linen, OwnLinen()), (1, 0, 0)),
     "linen with ours": (Linen, lambda: linen.Dense(3, dot_general=events.dot_general), (1, 1, 0)),
     "linen with another": (Linen, lambda: linen.Dense(3, dot_general=other), (0, 0, 0)),
-    "brainstate linear": (Brainstate, lambda: brainstate.nn.Linear(16, 3), (1, 0, 0)),
     "brainstate sequence": (Brainstate, lambda: brainstate.nn.Sequential(brainstate.nn.Linear(16, 3)), (1, 0, 0)),
-    "brainstate nested": (Brainstate, lambda: nested(Brainstate, brainstate.nn.Linear(16, 3)), (1, 0, 0)),
-    "brainstate recurrent": (Brainstate, lambda: neurons(Brainstate), (1, 0, 0)),
-    "brainstate recurrent, of one's own": (Brainstate, lambda: neurons(Brainstate, Graded), (1, 0, 0)),
 }
 
 
@@ -269,18 +254,6 @@ def test_spikes_known_as_such_are_kept_as_a_byte_each(neuron, sure, kind):
 
     kinds = [leaf.dtype for leaf in jax.eval_shape(kept, params) if leaf.size == xs.size]
     assert (jnp.int8 in kinds) == sure
-
-
-@pytest.mark.parametrize("host", first_quick(OF_VARIABLES), ids=label)
-def test_nan_in_the_spikes_shows(host):
-    xs = np.array(SPIKES, np.float32)
-    xs[2, 1, 0, 0, 0] = np.nan
-    programs = [steps(host, network(host, return_spikes=True, events=on), xs) for on in (True, None)]
-    ours, dense = (jax.tree.map(np.isnan, jax.jit(step)(*args)) for step, args in programs)
-    jax.tree.map(np.testing.assert_array_equal, ours[0], dense[0])
-    for one, other in zip(*(jax.tree.leaves(each[1]) for each in (ours, dense)), strict=True):
-        assert one.any()
-        assert not (one & ~other).any()  # a dense product spreads what comes from later behind spikes of 0, too
 
 
 @pytest.mark.parametrize("host", first_quick(OF_VARIABLES), ids=label)
