@@ -103,6 +103,13 @@ def check_random(owner: str, random: Any, surrogate: Any, fixed: Sequence[str]):
                 )
 
 
+def check_key(owner: str, key: Any):
+    """Raise a TypeError unless a value is a key of jax."""
+    is_new = isinstance(key, jax.Array) and key.ndim == 0 and jnp.issubdtype(key.dtype, jax.dtypes.prng_key)
+    if not is_new and not (isinstance(key, jax.Array) and key.ndim == 1 and key.dtype == jnp.uint32):
+        raise TypeError(f"{owner}: expected key to be jax.random.key(seed), got {key!r}")
+
+
 def check_features(owner: str, features: Any):
     """Raise a ValueError unless the number of features of a layer is a positive integer."""
     if not is_integer(features) or features < 1:

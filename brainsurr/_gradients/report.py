@@ -56,10 +56,11 @@ class ParameterGradient:
       forward: by forward mode, likewise.
       differ: by how much the worse of the two differs from what is measured, relative to the larger.
       status: ``"fine"``; ``"reset"``, all that differs is a reset that is detached; ``"detached"``, all that leads to
-        the loss is, so that no gradient passes; ``"rounded"``, digits are lost on the way; ``"knot"``, the slopes to
-        both sides differ or do not settle; ``"not finite"``; ``"differs"``. If all of them are 0, nothing is compared:
-        ``"unused"``, the loss does not depend on it; ``"step"``, only through steps; ``"no slope"``, the loss is flat
-        there.
+        the loss is, so that no gradient passes; ``"rounded"``, digits are lost on the way; ``"explodes"``, the
+        gradient grows over time until differences can't follow it, and is right over fewer steps; ``"knot"``, the
+        slopes to both sides differ or do not settle; ``"not finite"``; ``"differs"``. If all of them are 0, nothing is
+        compared: ``"unused"``, the loss does not depend on it; ``"step"``, only through steps; ``"no slope"``, the loss
+        is flat there.
     """
 
     measured: float

@@ -41,7 +41,9 @@ def smooth(how: Smooth) -> contextlib.AbstractContextManager[None]:
             stopped: stops,
             gives_spikes: lambda of, layer: False,
             run: lambda of, neuron, state, xs, *scan: of(neuron, state, promoted(neuron._as_input(xs, "xs")), *scan),
-            take_one_step: lambda of, neuron, step, state, x: of(neuron, step, state, _input_of(neuron, x)),
+            take_one_step: lambda of, neuron, step, state, x, **key: of(
+                neuron, step, state, _input_of(neuron, x), **key
+            ),
             make_first_state: lambda of, neuron, make, x: promoted(of(neuron, make, _input_of(neuron, x))),
             apply_layer: lambda of, layer, carry, *args: of(layer, promoted(carry), *args),
             outputs_of: lambda of, *args: promoted(of(*args)),

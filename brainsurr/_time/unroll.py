@@ -10,7 +10,7 @@ import jax
 import jax.numpy as jnp
 
 from .._arrays import as_array
-from .._checks import check_function, check_word, is_integer, shapes
+from .._checks import check_function, check_key, check_word, is_integer, shapes
 from .._scan import by_platform, scan
 from .guard import trying_stateless_layers
 from .reductions import REDUCTIONS
@@ -27,6 +27,7 @@ def unroll(
     block_size: int | None = None,
     remat: str = "none",
     reduce: Any = None,
+    key: jax.Array | None = None,
 ) -> tuple[Any, Any]:
     r"""Run ``block`` over a long sequence, time first, in blocks of ``block_size`` time steps.
 
@@ -54,6 +55,8 @@ def unroll(
         time without storing them. The gradient of ``"max"`` is shared by ties, NaN where the maximum is NaN, and 0
         where it is infinite. The mean of integers is a float. Where the outputs are a tree, a tree of these words has
         one for each, or for all outputs at its place: ``reduce=("last", "mean")`` for ``ys, spikes``.
+      key: of what a block draws, such as random spikes: it is called as ``block(carry, xs, key=)``, with a new key each
+        time, which is the same where it is recomputed.
 
     Returns:
       The state after the last step, from which a stream can go on, and the outputs.
@@ -80,7 +83,17 @@ def unroll(
       >>> print(bs.unroll(running_sum, jnp.zeros(()), jnp.arange(5.0), reduce="mean")[1])
       4.0
     """
+    if key is not None:
+        check_function("block", block)
+        check_key("unroll", key)
+        keys = jax.random.split(key, _steps("xs", as_arrays("xs", xs)))  # of which a block takes its first
+        block, xs = partial(_with_key, block), (xs, keys)
     return unroll_blocks(JAX, block, carry, xs, block_size, remat, reduce)
+
+
+def _with_key(block, carry, inputs):
+    xs, keys = inputs
+    return block(carry, xs, key=keys[0])
 
 
 class Transforms(NamedTuple):

@@ -5,12 +5,11 @@ from typing import TYPE_CHECKING, Any
 
 import equinox as eqx
 import jax
-import jax.numpy as jnp
 import numpy as np
 
 from .._arrays import drawing_dtype
 from .._bounds import Interval, clip_straight_through
-from .._checks import check_drawn_shape, check_kind
+from .._checks import check_drawn_shape, check_key, check_kind
 from .._layer import Features, NeuronLayer, Spiking, Trained, construct, made, options, pickled_as_call
 from ..neurons import Neuron
 from ..neurons._neuron import run
@@ -69,8 +68,8 @@ class Neurons(NeuronLayer, eqx.Module, metaclass=pickled_as_call(type(eqx.Module
     def _start(self, features, key=None, **given):
         self._hold_neuron(features, **given)
         self.features, owner = int(features), type(self).__name__
-        if key is not None and not (isinstance(key, jax.Array) and key.ndim == int(key.dtype == jnp.uint32)):
-            raise TypeError(f"{owner}: expected key to be jax.random.key(seed), got {key!r}")
+        if key is not None:
+            check_key(owner, key)
         if self.recurrent:
             kernel, shape = given["recurrent_kernel"], (self.features, self.features)
             if kernel is None and key is None:

@@ -95,7 +95,7 @@ class Neuron(Value):
         raise NotImplementedError(f"{type(self).__name__} gives no initial_state(self, x): define one")
 
     def step(self, state, x) -> tuple[Any, jax.Array]:
-        """Take one step.
+        """Take one step; ``neuron.step(state, x, key=key)`` draws its spikes.
 
         Args:
           state: as `initial_state` makes it.
@@ -396,10 +396,11 @@ def make_first_state(self, initial_state, x):
     return state
 
 
-def take_one_step(self, step, state, x):
-    """Take one step from a state that is checked, in its dtype."""
+def take_one_step(self, step, state, x, *, key=None):
+    """Take one step from a state that is checked, in its dtype; with a key, draw the spikes."""
     x = self._as_input(x, "x")
-    return self._advance(as_state(self, state, x.shape), x)
+    neuron = self if key is None else drawn(self, key)
+    return neuron._advance(as_state(self, state, x.shape), x)
 
 
 def _kept(neuron, before, after):

@@ -291,6 +291,7 @@ KINDS: dict[str, Kind] = {
     "unroll xs": kind(XS, but="key", bad=(filled(), (), {"a": filled(4, 1), "b": filled(3, 1)})),
     **{f"{host} unroll carry": CARRY for host in ("nnx", "linen")},
     **{f"{host} unroll xs": SEQUENCE for host in WITH_VARIABLES},
+    "unroll key": kind(None, but="key", bad=(jax.random.split(KEY), 0, np.ones(2))),
     "block_size": kind(1, 3, np.int64(2), bad=NO_COUNT),
     "reduce": kind(None, "mean", "max", "last", bad=WORD.bad),
     "params": Kind(({"w": jnp.float32(2.0)},), (None, "a", {}, [], {"w": 1})),

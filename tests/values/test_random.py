@@ -178,6 +178,39 @@ def test_two_surrogates_of_a_neuron_draw_apart():
     assert z_of(np.ravel(np.abs(ys)), 0.5) < Z
 
 
+def test_plain_jax_draws_anew_in_each_block_and_step():
+    """At 0, where a spike has the probability 1/2; what is computed again draws the same."""
+    lif, xs = bs.neurons.LIF(decay=0.0, spike_fn=F), jnp.ones((6, 4096))
+
+    def spikes(xs, key, **how):
+        return bs.unroll(lambda v, xs, key: lif(v, xs, key=key), jnp.zeros(4096), xs, block_size=2, key=key, **how)[1]
+
+    ys = np.asarray(spikes(xs, KEY))
+    assert (z_of(ys.T, 0.5) < Z).all()
+    assert all((z_of(ys[i] == ys[j], 0.5) < Z) for i in range(6) for j in range(i))
+    np.testing.assert_array_equal(ys, spikes(xs, KEY, remat="full"))
+    assert np.any(ys != spikes(xs, jax.random.key(1)))
+    grads = [jax.grad(lambda xs, how=how: jnp.sum(spikes(xs, KEY, remat=how) ** 2))(xs) for how in ("none", "full")]
+    np.testing.assert_array_equal(*grads)  # of the spikes themselves
+    v = jnp.zeros(4096)
+    one, other = (lif.step(v, xs[0], key=key)[1] for key in jax.random.split(KEY))
+    assert z_of(one == other, 0.5) < Z
+    np.testing.assert_array_equal(lif.step(v, xs[0])[1], 1)
+
+
+def test_networks_are_an_ensemble_under_vmap():
+    """As docs/gradients.md writes it: each with weights and spikes of its own, and the numbers of each by itself."""
+    weights, keys = jax.random.normal(KEY, (3, 5, 4)), jax.random.split(KEY, 3)
+    lif, xs = bs.neurons.LIF(spike_fn=F), jnp.ones((6, 2, 5))
+
+    def rates(w, key):
+        return lif(jnp.zeros((2, 4)), xs @ w, key=key)[1].mean(0)
+
+    together = jax.vmap(rates)(weights, keys)
+    for w, key, its in zip(weights, keys, together, strict=True):
+        assert_close(its, rates(w, key), 6)  # a sum of 0 and 1
+
+
 def test_under_explicit_mesh_axes():
     mesh = jax.make_mesh((1,), ("data",), axis_types=(AxisType.Explicit,))
     with jax.set_mesh(mesh):
