@@ -21,7 +21,6 @@ def train_network(
     epochs: int,
     batch: int,
     optimizer: optax.GradientTransformation,
-    adapt: Callable | None = None,
     loss: Callable | None = None,
 ):
     """Train a network with new batches each epoch; examples that do not fill a batch are left out.
@@ -35,7 +34,6 @@ def train_network(
       epochs: passes over the examples.
       batch: examples per step.
       optimizer: from optax.
-      adapt: called as ``adapt(net, inputs, labels)`` before each step, to change state that is not trained.
       loss: ``loss(outputs, labels)``, cross entropy if it is None.
 
     Returns:
@@ -47,10 +45,6 @@ def train_network(
     def step(carry, now):
         params, rest, state = carry
         rows, key = now
-        if adapt is not None:
-            net = nnx.merge(graphdef, params, rest, copy=True)
-            adapt(net, inputs[rows], labels[rows])
-            rest = nnx.split(net, nnx.Param, ...)[2]
 
         def loss_fn(params):
             net = nnx.merge(graphdef, params, rest, copy=True)  # a copy: Dropout updates its key, inside this trace

@@ -38,7 +38,6 @@ class Peer(NamedTuple):
 JAX, TORCH, FLOATS, BOTH = ("3.13", "3.12", "3.11"), ("3.11",), ("float32",), ("float32", "uint8")
 UNROLLS = ("unroll", "unroll_checkpointed", "unroll, scan_unroll=1", "unroll_checkpointed, scan_unroll=1")
 MODES = ("dots", "full", "none", "layer by layer")
-WAYS = (*MODES, "dots, events", "full, events", "layer by layer, events")
 SCALED = "takes (1 - decay) of its input: weights and learning rate are scaled to make up for it"
 PEERS = {
     "products": Peer(("jax",), JAX, ("all steps at once",), FLOATS, ("jax",), ("no neurons: a floor, not a network",)),

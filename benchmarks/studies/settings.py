@@ -39,7 +39,6 @@ class Setting(NamedTuple):
       weight_decay: of AdamW.
       loss: ``loss(outputs, targets)``.
       score: ``score(outputs, targets)``, 1 at best.
-      rate: of learning at the start, where no rate is chosen.
     """
 
     about: str
@@ -54,7 +53,6 @@ class Setting(NamedTuple):
     weight_decay: float = 0.0
     loss: Callable = cross_entropy
     score: Callable = accuracy
-    rate: float = 3e-3
 
     def parts(self, seed) -> list[tuple[jax.Array, jax.Array]]:
         """Return ``data(seed)`` as arrays of jax."""
