@@ -21,7 +21,7 @@ def network(layers, linear, dropout, surrogate, learnable):
     Args:
       layers: the module of a framework, such as `brainsurr.nnx`.
       linear: ``linear(inputs, outputs)`` makes a linear layer of the framework.
-      dropout: ``dropout()`` makes a layer that drops a share of `DROPOUT`.
+      dropout: ``dropout(inputs)`` makes what drops a share of `DROPOUT` behind the layer of so many inputs.
       surrogate: of the LIF layers, or None.
       learnable: the names of its parameters that are trained.
     """
@@ -31,10 +31,10 @@ def network(layers, linear, dropout, surrogate, learnable):
         if surrogate is not None:
             act = layers.SpikingActivation(surrogate, learnable=learnable)
             neurons = layers.LIF(WIDTH, decay=DECAY, spike_fn=act)
-        return [linear(features, WIDTH), neurons, dropout()]
+        return [linear(features, WIDTH), neurons, dropout(features)]
 
     readout = [linear(WIDTH, 10)] + ([layers.LI(10, decay=DECAY)] if surrogate is not None else [])
-    return layers.SpikingSequential([*hidden(64), *hidden(WIDTH), *readout])
+    return layers.SpikingSequential([*hidden(64), *hidden(WIDTH), *readout], return_spikes=True)
 
 
 def load():
