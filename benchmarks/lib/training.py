@@ -10,6 +10,8 @@ from flax import nnx
 
 from brainsurr.nnx import LIF, SpikingSequential
 
+CLIP = 1.0  # the norm of a gradient, at most
+
 
 def train_network(
     net: nnx.Module,
@@ -130,6 +132,22 @@ def dense(features_in: int, features_out: int, rngs: nnx.Rngs, gain=1.0) -> nnx.
         return gain / jnp.sqrt(features_in) * jax.random.normal(key, shape, dtype)
 
     return nnx.Linear(features_in, features_out, kernel_init=init, rngs=rngs)
+
+
+def pooled(xs):
+    """Take the maximum of four pixels, channels last."""
+    return nnx.max_pool(xs, (2, 2), (2, 2))
+
+
+def flat(xs):
+    """Flatten images, channels last."""
+    return xs.reshape(*xs.shape[:-3], -1)
+
+
+def adamw(rate, steps, weight_decay):
+    """Make AdamW on a cosine schedule, with large gradients clipped."""
+    schedule = optax.cosine_decay_schedule(rate, steps)
+    return optax.chain(optax.clip_by_global_norm(CLIP), optax.adamw(schedule, weight_decay=weight_decay))
 
 
 def with_gains(net: SpikingSequential, gains) -> SpikingSequential:

@@ -37,7 +37,7 @@ from brainsurr.optim import project
 
 from ..lib.report import spread, table
 from ..lib.study import Runs, arguments, finished, of_seeds, rows
-from ..lib.training import dense, firing_rate, train_and_test
+from ..lib.training import adamw, dense, firing_rate, train_and_test
 from . import sequences, settings, speech
 
 KEY, MEASURED = ("neuron", "seed"), ("validation", "test", "loss", "firing", "parameters", "seconds", "cpu_seconds")
@@ -150,7 +150,7 @@ def train(index: int, recipe: sequences.Recipe, seed, parts):
     net = network(NEURONS[index], keys[0], features, recipe)
     batch = min(recipe.batch, len(parts[0][1]))
     steps = recipe.epochs * (len(parts[0][1]) // batch)
-    optimizer = optax.chain(sequences.optimizer(recipe, RATE, steps), project(bounds(net)))
+    optimizer = optax.chain(adamw(RATE, steps, recipe.weight_decay), project(bounds(net)))
     how = {"epochs": recipe.epochs, "batch": batch, "optimizer": optimizer}
     net, measured = train_and_test(net, sequences.logits(recipe), keys[1], parts, **how)
     parameters = sum(leaf.size for leaf in jax.tree.leaves(nnx.state(net, nnx.Param)))

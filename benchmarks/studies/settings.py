@@ -12,8 +12,7 @@ from flax import nnx
 
 from brainsurr.nnx import ALIF, LI, LIF, SpikingSequential
 
-from ..fashion.networks import flat
-from ..lib.training import accuracy, averaged, cross_entropy, dense, r_squared, squared_error
+from ..lib.training import accuracy, averaged, cross_entropy, dense, flat, r_squared, squared_error
 from . import data, sequences, speech
 from .sequences import Recipe
 

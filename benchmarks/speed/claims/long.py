@@ -5,10 +5,9 @@ from tqdm import tqdm
 
 from brainsurr.nnx import LIF, LIFCell
 
-from ...lib import timing
 from ...lib.report import at_most, picture, ratio_at_most, table
 from ..peers.task import LONG
-from . import compiled, megabytes, seconds
+from . import compiled, megabytes, seconds, timed
 from .train_step import LAYERS, blocks, data, layer_by_layer, train_step
 
 BATCH = 16
@@ -48,8 +47,7 @@ def measure(quick):
                 step, params = train_step(LONG, logits)
                 programs[name] = compiled(step, params, *given)
                 bar.update()
-            times = timing.interleaved({name: p.call for name, p in programs.items()}, rounds, each=bar.update)
-            runs += [{"steps": steps, "name": name, "time": times[name], **p.costs} for name, p in programs.items()]
+            runs += timed(programs, rounds, each=bar.update, steps=steps)
     about = {"network": "-".join(map(str, LONG.sizes)), "batch": BATCH, "lengths": list(lengths), "longest": longest}
     return {**about, "runs": runs}
 
