@@ -28,7 +28,7 @@ def test_a_quick_run_writes_what_the_page_shows(tmp_path, unoptimized):
     result = json.loads((tmp_path / "result.json").read_text())
     assert {"versions", "device", "commit", "python"} <= set(result)
     assert result["missing"] == []
-    assert all(part in printed for part in report.load(tmp_path).values())
+    assert all(part in printed for part in report.parts(result).values())
     for trial in QUICK:
         runs = [run for run in result["runs"] if run["trial"] == trial]
         assert {(run["terms"], run["mode"]) for run in runs} == {(t, m) for t in report.TERMS for m in WAYS[OURS]}
