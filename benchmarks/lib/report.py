@@ -93,17 +93,6 @@ def wrapped(text: str, indent: str = "") -> str:
     return textwrap.fill(text, 120, subsequent_indent=indent, **how)
 
 
-def unfinished(studied, settings: dict[str, str]) -> list[str]:
-    """List a sentence that names the settings which are not among the ``studied``, none if all are.
-
-    Args:
-      studied: what has been finished, by setting.
-      settings: what each is called on a page.
-    """
-    names = [shown for setting, shown in settings.items() if setting not in studied]
-    return [f"These settings have not been finished: {', '.join(names)}."] * bool(names)
-
-
 @contextlib.contextmanager
 def picture(path: Path, rows: int = 1, columns: int = 1, *, size: tuple[float, float], dpi: int = 110, **how):
     """Give the axes ``[rows, columns]`` of a figure, then save it."""

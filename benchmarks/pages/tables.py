@@ -52,6 +52,5 @@ def pages() -> dict[str, str]:
 
 def draw():
     """Draw the pictures of the pages."""
-    if outcomes := report.load(RESULTS / "comparison"):
-        report.draw(outcomes, PICTURES / "evidence/comparison.png")
+    report.draw(report.load(RESULTS / "comparison"), PICTURES / "evidence/comparison.png")
     robustness.draw(PICTURES / "withstands")

@@ -207,7 +207,6 @@ def test_every_network_trains(folder, tmp_path, capsys):
 
 @pytest.mark.parametrize(("behind", "verdict"), [(0.005, "holds"), (0.0052, "fails")])
 def test_what_a_page_says(tmp_path, behind, verdict):
-    assert "Not measured yet." in report.section(tmp_path)
     settings = {"networks": {name: network._asdict() for name, network in networks.NETWORKS.items()}}
     measured = ("test", "firing", "epoch_seconds", "seconds", "cpu_seconds")
     runs = Runs(tmp_path / "result.json", settings, ("network", "kind", "seed"), measured)
@@ -223,7 +222,6 @@ def test_what_a_page_says(tmp_path, behind, verdict):
     ]
     section = report.section(tmp_path)
     assert f"**{verdict}**. The spiking convolution" in section
-    assert "Not measured" not in section
     assert "*rows*: 128, 28 steps" in section
     assert "raster-convolution.png" in section
     assert (
