@@ -95,7 +95,7 @@ def test_who_cannot_build_a_network_is_not_started(tmp_path, monkeypatch):
         return a_run(name, "", terms, 1, 1) | {"seconds": [1.0], "forward": [0.5]}
 
     monkeypatch.setattr(field, "run_peer", run_peer)
-    monkeypatch.setattr(field, "environment", lambda name, peer: name)
+    monkeypatch.setattr(libraries, "environment", lambda name, peer: name)
     monkeypatch.setattr(field, "kept_in", lambda folder: tmp_path / "kept.jsonl")
     first = field.measure(quick=False)
     assert not {(name, PUBLISHED[trial].network) for name, trial in CANNOT} & {it[:2] for it in started}

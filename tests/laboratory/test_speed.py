@@ -80,7 +80,7 @@ def test_a_measurement_of_libraries_that_stopped_goes_on(tmp_path, monkeypatch):
     monkeypatch.setattr(tries, "ROOT", tmp_path)
     for name, value in {"TRIALS": {"one": trial}, "run_peer": run_peer}.items():
         monkeypatch.setattr(peers, name, value)
-    monkeypatch.setattr(peers, "environment", lambda name, peer: name)
+    monkeypatch.setattr(libraries, "environment", lambda name, peer: name)
     with pytest.raises(KeyboardInterrupt):
         peers.measure(quick=False)
     before += tried

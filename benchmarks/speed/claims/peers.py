@@ -10,7 +10,6 @@ take no uint8, as float32.
 
 import itertools
 import statistics
-import sys
 from collections import defaultdict
 from typing import NamedTuple
 
@@ -20,7 +19,7 @@ from tqdm import tqdm
 from ...lib import timing
 from ...lib.report import picture, ratio_at_most, table
 from ...lib.tries import Tries, kept_in
-from ..libraries import AS_DOCUMENTED, BOTH, DEVICES, EVERY_CORE, FLOOR, OURS, PEERS, TERMS, environment, run_peer
+from ..libraries import AS_DOCUMENTED, BOTH, DEVICES, EVERY_CORE, FLOOR, OURS, PEERS, TERMS, interpreters, run_peer
 from ..peers.task import LONG, NETWORKS, STEPS, Job
 from . import megabytes, seconds, spread
 from .train_step import LAYERS, PAGES
@@ -72,13 +71,9 @@ NEAR = 1.25  # a way that takes more than this times the library's fastest, and 
 
 
 def measure(quick):
-    trials, chosen = (QUICK, {name: PEERS[name] for name in (FLOOR, OURS)}) if quick else (TRIALS, PEERS)
-    tried = Tries(None if quick else kept_in("peers"))
-    pythons, answers, medians = {}, defaultdict(list), defaultdict(list)
-    for name, peer in tqdm(chosen.items(), desc="peers, environments"):
-        python = sys.executable if quick else tried(name, [name], lambda *of: str(environment(*of)), name, peer)
-        if python:
-            pythons[name] = python
+    trials, chosen = (QUICK, (FLOOR, OURS)) if quick else (TRIALS, PEERS)
+    tried, answers, medians = Tries(None if quick else kept_in("peers")), defaultdict(list), defaultdict(list)
+    pythons = interpreters(chosen, quick, tried)
     of_jax = [name for name in pythons if PEERS[name].is_of_jax and name != FLOOR]
     for title, trial in trials.items():
         ways = _ways(title, trial, of_jax if trial.of_jax else list(pythons), quick)
