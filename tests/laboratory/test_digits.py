@@ -22,14 +22,8 @@ from benchmarks.digits.job import Folder, FolderError
 from benchmarks.digits.network import Network
 from benchmarks.lib import FRAMEWORKS, checkpoints
 
-pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("lenient")]
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("lenient", "one_device")]
 RUN = ["--seeds=2", "--epochs=3", "--save-every=1", "--resume"]
-
-
-@pytest.fixture(autouse=True)
-def one_device(monkeypatch):
-    """As many as the numbers here are of: conftest asks for eight."""
-    monkeypatch.setattr(jax, "device_count", lambda: 1)
 
 
 def start(out, environment):

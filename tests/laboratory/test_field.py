@@ -1,7 +1,6 @@
 """The benchmarks that the field cites: who takes part, what a network is, and that the page shows where we lose."""
 
 import json
-import subprocess
 import sys
 
 import numpy as np
@@ -21,11 +20,10 @@ SPEECH = "Spyx, 128"
 
 
 @pytest.mark.slow
-def test_a_quick_run_writes_what_the_page_shows(tmp_path, unoptimized):
+def test_a_quick_run_writes_what_the_page_shows(quick):
     """Both of our ways train the same, on every core too, and the loss falls."""
-    command = [sys.executable, "-m", "benchmarks.field", "--quick", "--out", str(tmp_path)]
-    printed = subprocess.run(command, capture_output=True, text=True, check=True, env=unoptimized).stdout
-    result = json.loads((tmp_path / "result.json").read_text())
+    folder, printed = quick("field")
+    result = json.loads((folder / "result.json").read_text())
     assert {"versions", "device", "commit", "python"} <= set(result)
     assert result["missing"] == []
     assert all(part in printed for part in report.parts(result).values())

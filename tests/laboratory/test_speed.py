@@ -2,8 +2,6 @@
 
 import collections
 import json
-import subprocess
-import sys
 
 import jax
 import numpy as np
@@ -22,15 +20,9 @@ pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("lenient")]
 
 
 @pytest.fixture(scope="module")
-def out(once, unoptimized):
-    """Every claim, quickly, as a user would start it."""
-
-    def measure(out):
-        command = [sys.executable, "-m", "benchmarks.speed", "--quick", "--out", str(out)]
-        run = subprocess.run(command, capture_output=True, text=True, check=True, env=unoptimized)
-        (out / "stdout").write_text(run.stdout)
-
-    return once("speed", measure)
+def out(quick):
+    """The folder of every claim."""
+    return quick("speed")[0]
 
 
 @pytest.fixture(scope="module")
