@@ -31,23 +31,11 @@ NAMES = {
     "events._kernels": "events",
     "events._llvm": "events",
 }
-IMPORTS = {  # the modules that import with an extra; with other extras none does
-    "flax": {"nnx", "linen", "optim"},  # Flax brings optax
-    "brainstate": {"brainstate"},
-    "equinox": {"equinox"},
-    "events": {"events._kernels", "events._llvm"},
-    "nir": {"nir", "_nir"},
-    "plot": {"plot"},
-    "train": {"plot", "optim"},
-    "all": set(NAMES),
-}
-FOLLOW = {  # requirements of other extras that a library of this extra requires too
-    "flax": {"optax", "orbax-checkpoint"},
-}
-NEED = {  # what the example of a function needs besides its module
-    "brainsurr.nir.to_nir": {"nnx"},
-    "brainsurr.nir.from_nir": {"nnx"},
-}
+# The modules that import with an extra; with other extras none does. Flax brings optax.
+IMPORTS = {extra: {module for module, named in NAMES.items() if named == extra} for extra in NAMES.values()}
+IMPORTS |= {"flax": {"nnx", "linen", "optim"}, "train": {"plot", "optim"}, "all": set(NAMES)}
+FOLLOW = {"flax": {"optax", "orbax-checkpoint"}}  # requirements of other extras that a library of this one requires too
+NEED = {f"brainsurr.nir.{name}": {"nnx"} for name in ("to_nir", "from_nir")}  # by an example, besides its module
 
 
 def requirements(wheel: Path) -> dict[str, set[str]]:

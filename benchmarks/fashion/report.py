@@ -33,7 +33,7 @@ from sklearn.metrics import ConfusionMatrixDisplay
 
 from brainsurr import plot
 
-from ..lib.report import Claim, listed, picture, plot_seeds, spread, table, wrapped
+from ..lib.report import picture, plot_seeds, spread, table, wrapped
 from ..lib.study import provenance, rows
 from .data import CLASSES, NAMES, SIDE
 from .networks import NETWORKS, Network
@@ -80,7 +80,7 @@ def section(folder: Path) -> str:
     measured = [
         "\n".join(described(name, Network(**network)) for name, network in trained),
         summary(folder),
-        listed([Claim(claim, bool(np.mean(gaps) >= -GOAL - 1e-9), numbers)]),
+        wrapped(f"- **{'holds' if np.mean(gaps) >= -GOAL - 1e-9 else 'fails'}**. {claim}: {numbers}.", indent="  "),
         *(f"![{name}](../benchmarks/results/fashion/{name}.png)" for name in PICTURES),
         wrapped(f"It took {provenance(path)}."),
     ]

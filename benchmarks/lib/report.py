@@ -57,12 +57,6 @@ def ratio_at_most(limit: float, text: str, one, other, why="") -> Claim:
     return at_most(limit, text, one["median"] / other["median"], spread=(low / most, high / least), why=why)
 
 
-def listed(claims: Iterable[Claim]) -> str:
-    """List claims, each with its numbers whether it holds or not."""
-    lines = (f"- **{'holds' if claim.holds else 'fails'}**. {claim.text}: {claim.numbers}." for claim in claims)
-    return "\n".join(wrapped(line, indent="  ") for line in lines)
-
-
 def claim_table(claims: Sequence[Claim]) -> str:
     """Make a table of claims about one number each, and list below it why some do not hold."""
     verdicts = [("yes" if claim.holds else "**no**") if claim.clear else "undecided" for claim in claims]

@@ -96,6 +96,14 @@ def test_underflow_is_seen_where_there_is_some(data):
     assert share["float16, scaled"] > share["float32"] + 0.1, "made smaller instead of larger, gradients vanish"
 
 
+def test_what_is_measured_is_what_the_report_reads(data):
+    runs = {f"nnx, {dtype}": precision.plain("nnx", dtype, 2, 1, data, 10) for dtype in precision.DTYPES}
+    for run in runs.values():
+        assert np.shape(run["loss"]) == np.shape(run["test_accuracy"]) == (2, 1)
+        assert (run["dtypes_of_state"], run["finite"]) == (["float32"], True)
+    assert report.table({"runs": runs, "settings": {"epochs": 1}}).count("\n| nnx, ") == 2
+
+
 def record(losses, accuracies):
     return {"loss": losses, "test_accuracy": [[a] for a in accuracies]}
 

@@ -291,11 +291,6 @@ def _ms(seconds):
     return f"{1e3 * seconds:.3g} ms" if seconds < 1 else f"{seconds:.3g} s"
 
 
-def _said(run):
-    """Return the terms of a run, if they are not the usual ones."""
-    return [run["terms"]] * (run["terms"] != AS_DOCUMENTED)
-
-
 def _shown(run):
     package, version = next(iter(run["versions"].items()))
     return run["name"] if run["name"] in (OURS, FLOOR) else f"{package} {version}"
@@ -325,7 +320,9 @@ def report(result):
     for trial, network in result["networks"].items():
         rows = [
             (
-                ", ".join([_shown(run), run["mode"], run["inputs"], *_said(run)]),
+                ", ".join(
+                    [_shown(run), run["mode"], run["inputs"], *([run["terms"]] * (run["terms"] != AS_DOCUMENTED))]
+                ),
                 seconds(run["time"]),
                 megabytes(run["peak_memory"]),
                 spread(run["added"], megabytes),
