@@ -34,7 +34,7 @@ def measure(quick):
         bar.set_postfix_str(", ".join(way))
         of = dict(zip(("trial", "terms", "name", "mode"), way, strict=True))
         job = networks[trial]._asdict() | {"mode": mode} | TIMED
-        del job["about"]
+        del job["layers"]
         answer, why = None, CANNOT.get((name, trial))
         if not why:
             answer = name in pythons and tried(way, list(way), run_peer, pythons[name], name, terms, **job)
@@ -45,7 +45,7 @@ def measure(quick):
         times = {"train": timing.summary(answer["seconds"]), "forward": timing.summary(answer["forward"])}
         kept = {key: answer[key] for key in ("first_step", "losses", "notes", "python", "versions")}
         runs.append(of | times | kept)
-    about = {trial: network._asdict() for trial, network in networks.items()}
+    about = {trial: network._asdict() | {"about": network.about()} for trial, network in networks.items()}
     return {"networks": about, "limit": TIMED["timeout"], "runs": runs, "missing": missing}
 
 

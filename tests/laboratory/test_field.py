@@ -9,7 +9,7 @@ from pages import cells
 
 from benchmarks.field import __main__ as field
 from benchmarks.field import report
-from benchmarks.field.published import CANNOT, IMAGES, PUBLISHED, QUICK, WAYS
+from benchmarks.field.published import CANNOT, PUBLISHED, QUICK, WAYS
 from benchmarks.lib import timing
 from benchmarks.lib.tries import Tries
 from benchmarks.speed import libraries
@@ -61,7 +61,7 @@ def test_the_table_shows_where_we_lose():
         a_run("spyx", "scan", EVERY_CORE, 0.6, 0.5),
     ]
     slow = {"trial": SPEECH, "terms": EVERY_CORE, "name": "norse", "mode": "layer by layer"}
-    networks = {SPEECH: PUBLISHED[SPEECH]._asdict()}
+    networks = {SPEECH: {"about": PUBLISHED[SPEECH].about()}}
     missing = [
         slow | {"why": f"{libraries.SLOW} 60 s"},
         *(slow | {"name": "sparx", "terms": t, "why": "no"} for t in report.TERMS),
@@ -126,13 +126,3 @@ def test_a_process_that_takes_too_long_is_stopped():
     command = ["timeit", "-n1", "-r1", "import time; time.sleep(60)"]
     with pytest.raises(RuntimeError, match=rf"^{libraries.SLOW} 0\.2 s$"):
         libraries.run_on(AS_DOCUMENTED, sys.executable, "sleep", *command, timeout=0.2)
-
-
-def test_published_networks_are_those_that_run():
-    """Each is one of the processes' networks, and the text of the page says its sizes."""
-    for trial, published in PUBLISHED.items():
-        network = NETWORKS[published.network]
-        sizes = "-".join(map(str, network.sizes))
-        assert trial == IMAGES or published.about.startswith(f"{sizes}: ")
-        assert f"T = {published.steps}, batch {published.batch}" in published.about
-        assert network.spikes is None or f"{network.spikes:.0%}" in published.about
