@@ -26,15 +26,8 @@ import urllib.parse
 from pathlib import Path
 
 LOOK = Path(__file__).with_suffix(".html")
-BROWSERS = (
-    "chromium",
-    "chromium-browser",
-    "chromium-headless-shell",
-    "google-chrome",
-    "google-chrome-stable",
-    "chrome",
-    "microsoft-edge",
-)
+BROWSERS = ("chromium", "chromium-browser", "chromium-headless-shell", "google-chrome", "google-chrome-stable")
+BROWSERS += ("chrome", "microsoft-edge")
 LIMIT = 600  # seconds for all pages
 
 # What people who come from other libraries type into the search.

@@ -193,6 +193,7 @@ def test_a_carry_is_made_from_the_sizes_that_are_meant():
 def test_every_test_that_the_design_notes_name_exists():
     text = (ROOT / "docs/design-notes.md").read_text()
     sections = text.split("\n## ")[1:]
+    assert sections
     for section in sections:
         named = re.findall(r"`(tests/[\w/]+\.py)::(\w+)`", section)
         assert named, section

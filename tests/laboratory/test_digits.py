@@ -60,6 +60,7 @@ def test_learns_well_above_chance(result):
         assert accuracy["mean"] > 0.85, name
     for name in ("LIF", "LIF, trained alpha"):
         for run in result["runs"][name]:
+            assert len(run["firing_rate"]) == len(run["silent"]) == 2
             assert all(0.01 < rate < 0.9 for rate in run["firing_rate"])
             assert all(0 <= share < 0.5 for share in run["silent"])
             before, after = run["parameters"]["before"], run["parameters"]["after"]
