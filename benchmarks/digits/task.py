@@ -1,7 +1,5 @@
 """Handwritten digits as a task for every framework: images, noise, network, sizes, loss and optimiser."""
 
-from types import SimpleNamespace
-
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -38,24 +36,22 @@ def network(layers, linear, dropout, surrogate, learnable):
 
 
 def load():
-    """Load training and test images in [0, 1], 75 % and 25 % of each digit, and their labels."""
+    """Load images in [0, 1] and labels for training and for the test, 75 % and 25 % of each digit."""
     images, labels = load_digits(return_X_y=True)
-    split = train_test_split(images / 16, labels, test_size=0.25, stratify=labels, random_state=0)
-    names = ("train_images", "test_images", "train_labels", "test_labels")
-    return SimpleNamespace(**{name: jnp.asarray(part) for name, part in zip(names, split, strict=True)})
+    return _split(images / 16, labels, 0.25)
 
 
 def load_validated():
     """Load images and labels for training, for validation, a fifth of the training images, and for the test."""
-    data = load()
-    parts = train_test_split(
-        *map(np.asarray, (data.train_images, data.train_labels)),
-        test_size=0.2,
-        stratify=data.train_labels,
-        random_state=0,
-    )
-    train_images, validation_images, train_labels, validation_labels = map(jnp.asarray, parts)
-    return (train_images, train_labels), (validation_images, validation_labels), (data.test_images, data.test_labels)
+    training, test = load()
+    return *_split(*training, 0.2), test
+
+
+def _split(images, labels, share):
+    arrays = map(np.asarray, (images, labels))
+    parts = train_test_split(*arrays, test_size=share, stratify=labels, random_state=0)
+    kept, split_off, kept_labels, split_off_labels = map(jnp.asarray, parts)
+    return (kept, kept_labels), (split_off, split_off_labels)
 
 
 def augment(key, images):

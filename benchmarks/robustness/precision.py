@@ -104,7 +104,7 @@ def underflow(data, params, scale):
 
     A weight into a silent neuron, or from a black pixel, has none in float32 either.
     """
-    shares, batch = {}, (data.train_images[: task.BATCH], data.train_labels[: task.BATCH])
+    shares, batch = {}, [array[: task.BATCH] for array in data[0]]
     for name, factor in (("float32", 1.0), ("float16", 1.0), ("float16, scaled", scale)):
         grads = jax.tree.leaves(still_gradients(name.partition(",")[0], params, *batch, jnp.float32(factor))[1])
         shares[name] = np.mean(np.concatenate([np.ravel(g) == 0 for g in grads]))
@@ -113,10 +113,9 @@ def underflow(data, params, scale):
 
 def outcome(networks, data, epochs):
     """Train networks, one per seed; return their curves, the dtypes of their state and whether all was finite."""
-    curves, leaves, test = [], [], (data.test_images, data.test_labels)
-    parts = (data.train_images, data.train_labels), test, test  # tested after each epoch, and nothing is chosen by it
+    curves, leaves, (training, test) = [], [], data
     for seed, network in enumerate(networks):
-        curves.append(train(parts, network, seed, epochs)[0]["curve"])
+        curves.append(train((training, test, test), network, seed, epochs)[0]["curve"])  # tested after each epoch
         leaves += [leaf for leaf in jax.tree.leaves(network.state) if jnp.issubdtype(leaf.dtype, jnp.floating)]
     numbers = [*map(np.asarray, leaves), *(np.asarray(curve["loss"]) for curve in curves)]
     return {
@@ -152,7 +151,7 @@ def main(argv=None):
 
     args = arguments("robustness.precision", __doc__, argv, quick="two epochs, two seeds", extend=extend)
     epochs, seeds, data = 2 if args.quick else EPOCHS, args.seeds or (2 if args.quick else SEEDS), task.load()
-    how, start = (seeds, epochs, data, epochs * (len(data.train_images) // task.BATCH)), time.perf_counter()
+    how, start = (seeds, epochs, data, epochs * (len(data[0][1]) // task.BATCH)), time.perf_counter()
     runs = {f"{name}, {dtype}": plain(name, dtype, *how) for name in FRAMEWORKS for dtype in DTYPES}
     runs["nnx, float16, none"] = scaled(1.0, None, *how)
     runs["nnx, float16, dynamic"] = scaled(SCALE, PATIENCE, *how)

@@ -26,7 +26,7 @@ def data():
 
 def batches(data):
     """Two batches ``[2, batch, ...]`` of images and labels, and a key each."""
-    images, labels, keys = training.batches(data.train_images, data.train_labels, np.random.default_rng(0), 0, 0)
+    images, labels, keys = training.batches(*data[0], np.random.default_rng(0), 0, 0)
     return images[:2], labels[:2], keys[:2]
 
 
@@ -44,7 +44,7 @@ def test_bfloat16_activations_with_float32_parameters_and_alpha(framework, data)
     alphas = [surrogate["alpha"] for surrogate in net.surrogates()]
     assert len(alphas) == 2
     assert all(0 < abs(alpha - 0.1) < 0.1 for alpha in alphas), "alpha is trained"
-    images, labels = data.test_images[: task.BATCH], data.test_labels[: task.BATCH]
+    images, labels = (array[: task.BATCH] for array in data[1])
     assert [s.dtype for s in net.evaluate(images, labels)[1]] == [jnp.dtype("bfloat16")] * 2
     assert all(np.isfinite(np.asarray(leaf)).all() for leaf in floats(net.state))
     # A product in float32 anywhere would give the right numbers, and miss the point.
@@ -67,7 +67,7 @@ def test_loss_of_half_precision_outputs_is_computed_in_float32():
 
 
 def test_a_loss_scale_of_a_power_of_two_changes_no_bit(data):
-    given = "float32", precision.model("float32").first(0), data.train_images[:16], data.train_labels[:16]
+    given = "float32", precision.model("float32").first(0), *(array[:16] for array in data[0])
     (loss, plain), (same_loss, scaled) = (precision.still_gradients(*given, jnp.float32(s)) for s in (1, 2.0**15))
     assert loss == same_loss
     assert all((a == b).all() for a, b in zip(*map(jax.tree.leaves, (plain, scaled)), strict=True))
