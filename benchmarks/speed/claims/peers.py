@@ -184,64 +184,57 @@ def best(result, trial, key=duration, own_inputs=False, terms=AS_DOCUMENTED):
 def claims(result):
     made = _over_the_floor(result) + _layer_by_layer(result)
     for (terms, trial), limit in LIMITS.items():
-        ours, peers = _apart(best(result, trial, terms=terms), duration)
-        peers = [run for run in peers if "jax" in run["versions"]]
-        if ours and peers:
-            fastest = min(peers, key=duration)
-            on = "" if terms == AS_DOCUMENTED else f" {terms} /"
-            what = f"train step,{on} {_way(ours)} / fastest JAX peer ({fastest['name']}, {_way(fastest)}), {trial}"
-            made.append(ratio_at_most(limit, what, ours["time"], fastest["time"], AS_FAST))
+        ours, peers = _apart(best(result, trial, terms=terms))
+        on = "" if terms == AS_DOCUMENTED else f" {terms} /"
+        what = f"train step,{on} {{ours}} / fastest JAX peer ({{name}}, {{other}}), {trial}"
+        made += _held(limit, what, ours, [run for run in peers if "jax" in run["versions"]], AS_FAST)
     if OURS in result["live"] and len(result["live"]) > 1:
         name, fastest = min(result["live"].items(), key=lambda item: (item[0] == OURS, item[1]["median"]))
-        made.append(
-            ratio_at_most(1.0, f"a live step / fastest JAX peer ({name})", result["live"][OURS], fastest, AS_LIVE)
-        )
+        what = f"a live step / fastest JAX peer ({name})"
+        made.append(ratio_at_most(1.0, what, result["live"][OURS], fastest, AS_LIVE))
     for own_inputs, form in ((True, "in each library's own form"), (False, "in the form that is best for each")):
-        ours, peers = _apart(best(result, BATCH_256, added, own_inputs), added)
-        if ours and peers:
-            smallest = min(peers, key=added)
-            what = (
-                f"memory that data and training add, inputs {form}, {_way(ours)} / smallest peer "
-                f"({smallest['name']}, {_way(smallest)}), {BATCH_256}"
-            )
-            made.append(ratio_at_most(2 / 3, what, ours["added"], smallest["added"], AS_SMALL))
+        what = f"memory that data and training add, inputs {form}, {{ours}} / smallest peer ({{name}}, {{other}})"
+        sides = _apart(best(result, BATCH_256, added, own_inputs))
+        made += _held(2 / 3, f"{what}, {BATCH_256}", *sides, AS_SMALL, "added")
     return made
 
 
 def _over_the_floor(result):
     """Compare `dots`, and the best way with events, with the dense products alone, of float32, all on every core."""
-    runs = [run for run in result["runs"] if (run["trial"], run["inputs"]) == (BATCH_256, "float32")]
-    runs = [run for run in runs if run["terms"] == EVERY_CORE]
+    these = (BATCH_256, "float32", EVERY_CORE)
+    runs = [run for run in result["runs"] if (run["trial"], run["inputs"], run["terms"]) == these]
     floor, made = [run for run in runs if run["name"] == FLOOR], []
     for ending, limit in (("dots", 1.15), (", events", 0.65)):
         ours = [run for run in runs if run["name"] == OURS and run["mode"].endswith(ending)]
-        if ours and floor:
-            fastest = min(ours, key=duration)
-            what = f"train step, every core, `{fastest['mode']}` / the flat products alone, {BATCH_256}"
-            made.append(ratio_at_most(limit, what, fastest["time"], floor[0]["time"], OF_NEURONS))
+        what = f"train step, every core, `{{mode}}` / the flat products alone, {BATCH_256}"
+        made += _held(limit, what, ours, floor, OF_NEURONS)
     return made
 
 
 def _layer_by_layer(result):
     """Compare a plain call with the best way in blocks, each in a process of its own as it is, of the same inputs."""
     made = []
-    for trial, inputs in itertools.product((BATCH_256, BATCH_32), BOTH):
-        runs = [run for run in result["runs"] if (run["trial"], run["name"], run["inputs"]) == (trial, OURS, inputs)]
-        ours = {
-            run["mode"]: run for run in runs if run["terms"] == AS_DOCUMENTED and not run["mode"].endswith("events")
-        }
-        plain = ours.pop(LAYERS, None)
-        if plain and ours:
-            best_other = min(ours.values(), key=duration)
-            what = f"train step, a process each, {_way(plain)} / best other mode ({_way(best_other)}), {trial}"
-            made.append(ratio_at_most(1.05, what, plain["time"], best_other["time"], PAGES))
+    runs = [run for run in result["runs"] if (run["name"], run["terms"]) == (OURS, AS_DOCUMENTED)]
+    for these in itertools.product((BATCH_256, BATCH_32), BOTH):
+        modes = {run["mode"]: run for run in runs if (run["trial"], run["inputs"]) == these}
+        blocks = [run for mode, run in modes.items() if mode != LAYERS and not mode.endswith("events")]
+        what = f"train step, a process each, {{ours}} / best other mode ({{other}}), {these[0]}"
+        made += _held(1.05, what, [modes[LAYERS]] if LAYERS in modes else [], blocks, PAGES)
     return made
 
 
-def _apart(modes, key):
-    """Return the best mode of ours, None if there is none, and those of others."""
-    ours = [run for run in modes.values() if run["name"] == OURS]
-    return min(ours, key=key, default=None), [run for run in modes.values() if run["name"] != OURS]
+def _held(limit, what, ours, others, why, of="time"):
+    """Hold our best run against the best of others, by their medians of something; claim nothing if one is missing."""
+    if not ours or not others:
+        return []
+    one, other = (min(runs, key=lambda run: run[of]["median"]) for runs in (ours, others))
+    text = what.format(ours=_way(one), mode=one["mode"], name=other["name"], other=_way(other))
+    return [ratio_at_most(limit, text, one[of], other[of], why)]
+
+
+def _apart(modes):
+    """Return the best modes of ours, and those of others."""
+    return [[run for run in modes.values() if (run["name"] == OURS) == is_ours] for is_ours in (True, False)]
 
 
 def _way(run):
