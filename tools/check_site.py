@@ -3,15 +3,14 @@
 Every page is opened at the widths of a desk, a tablet and a phone, in light and dark. Reported is what a reader would
 stumble over: a page that scrolls sideways, code or a table that is cut at the width of a desk, one that scrolls on
 a smaller screen without showing it, a picture that is broken or has no link to its full size, text that is hard to
-tell from its background; words that people search for and the site does not find; and links that lead nowhere.
+tell from its background; and words that people search for and the site does not find. Sphinx checks the links.
 
 A headless Chromium does it, of any name under which it is installed (``CHROMIUM=path`` names another). It loads
 ``check_site.html`` from a server on this machine, which opens the pages in a frame and sends back what it saw. Where
-there is none this says so, and checks words and links alone.
+there is none this says so, and checks words alone.
 """
 
 import functools
-import html
 import http.server
 import json
 import os
@@ -22,19 +21,11 @@ import sys
 import tempfile
 import threading
 import time
-import urllib.parse
 from pathlib import Path
 
 LOOK = Path(__file__).with_suffix(".html")
-BROWSERS = (
-    "chromium",
-    "chromium-browser",
-    "chromium-headless-shell",
-    "google-chrome",
-    "google-chrome-stable",
-    "chrome",
-    "microsoft-edge",
-)
+BROWSERS = ("chromium", "chromium-browser", "chromium-headless-shell", "google-chrome", "google-chrome-stable")
+BROWSERS += ("chrome", "microsoft-edge")
 LIMIT = 600  # seconds for all pages
 
 # What people who come from other libraries type into the search.
@@ -52,7 +43,7 @@ units brainunit brainevent rockpool jaxley
 
 def main(site: Path) -> int:
     """Print what is wrong with a site; return 1 if there is anything, for the shell."""
-    faults = missing_words(site) + dead_links(site, pages(site))
+    faults = missing_words(site)
     browser = find_browser()
     if browser:
         faults += look(site, pages(site), browser)
@@ -91,23 +82,6 @@ def missing_words(site: Path) -> list[str]:
     asked = [words.lower().split("+") for words in WORDS.split()]
     missing = [" ".join(words) for words in asked if not set.intersection(*map(pages_with, words))]
     return [f"the search finds no page for {', '.join(missing)}"] if missing else []
-
-
-def dead_links(site: Path, names: list[str]) -> list[str]:
-    """Return a sentence for each link of some pages to a file of the site that is not there, or to a place in it."""
-    faults = []
-    for name in names:
-        links = set(re.findall(r'<a [^>]*href="([^"]*)"', (site / name).read_text()))
-        for link in sorted(links):
-            address, _, place = html.unescape(link).partition("#")
-            if re.match(r"[a-z]+:", address):  # https:, mailto:
-                continue
-            target = (site / name).parent / urllib.parse.unquote(address) if address else site / name
-            if not target.is_file():
-                faults.append(f"{name}: the link to {link} leads nowhere")
-            elif place and target.suffix == ".html" and f'id="{place}"' not in target.read_text():
-                faults.append(f"{name}: the link to {link} leads to no place on that page")
-    return faults
 
 
 def look(site: Path, names: list[str], browser: str) -> list[str]:

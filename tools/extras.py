@@ -9,7 +9,6 @@ import shutil
 import subprocess
 import sys
 import tempfile
-import time
 import venv
 import zipfile
 from concurrent.futures import ThreadPoolExecutor
@@ -32,23 +31,11 @@ NAMES = {
     "events._kernels": "events",
     "events._llvm": "events",
 }
-IMPORTS = {  # the modules that import with an extra; with other extras none does
-    "flax": {"nnx", "linen", "optim"},  # Flax brings optax
-    "brainstate": {"brainstate"},
-    "equinox": {"equinox"},
-    "events": {"events._kernels", "events._llvm"},
-    "nir": {"nir", "_nir"},
-    "plot": {"plot"},
-    "train": {"plot", "optim"},
-    "all": set(NAMES),
-}
-FOLLOW = {  # requirements of other extras that a library of this extra requires too
-    "flax": {"optax", "orbax-checkpoint"},
-}
-NEED = {  # what the example of a function needs besides its module
-    "brainsurr.nir.to_nir": {"nnx"},
-    "brainsurr.nir.from_nir": {"nnx"},
-}
+# The modules that import with an extra; with other extras none does. Flax brings optax.
+IMPORTS = {extra: {module for module, named in NAMES.items() if named == extra} for extra in NAMES.values()}
+IMPORTS |= {"flax": {"nnx", "linen", "optim"}, "train": {"plot", "optim"}, "all": set(NAMES)}
+FOLLOW = {"flax": {"optax", "orbax-checkpoint"}}  # requirements of other extras that a library of this one requires too
+NEED = {f"brainsurr.nir.{name}": {"nnx"} for name in ("to_nir", "from_nir")}  # by an example, besides its module
 
 
 def requirements(wheel: Path) -> dict[str, set[str]]:
@@ -72,7 +59,6 @@ def install(wheel: Path, extra: str, alone: Path, variables: dict[str, str], *tr
     Of what is installed little is imported, so Python compiles it then and not pip. The examples of modules that were
     `tried` do not run again.
     """
-    start = time.perf_counter()
     with tempfile.TemporaryDirectory() as scratch:
         if extra:
             folder = shutil.copytree(alone, Path(scratch) / "environment", symlinks=True, copy_function=os.link)
@@ -88,7 +74,7 @@ def install(wheel: Path, extra: str, alone: Path, variables: dict[str, str], *tr
     report = json.loads(done.stdout)
     for key in ("installed", "loaded"):
         report[key] = set(map(canonicalize_name, report[key]))
-    return report | {"seconds": time.perf_counter() - start}
+    return report
 
 
 def problems(extra: str, report: dict, asked: set[str], optional: set[str]) -> list[str]:
@@ -115,27 +101,8 @@ def problems(extra: str, report: dict, asked: set[str], optional: set[str]) -> l
     return [f"{extra or 'alone'}: {line}" for line in says]
 
 
-def row(extra: str, report: dict, asked: set[str], optional: set[str], before: set[str]) -> tuple[str, ...]:
-    """Make a row of the table; ``before`` are the packages installed without the extra."""
-    came = report["installed"] - before
-    follow = came & optional - asked
-
-    def modules(kind: str) -> str:
-        return " ".join(module for module in NAMES if f"brainsurr.{module}" in report[kind]) or "-"
-
-    return (
-        extra or "(none)",
-        " ".join(sorted(asked)),
-        " ".join(sorted(follow)) or "-",
-        str(len(came - asked - follow)),
-        modules("imported"),
-        modules("refused"),
-        f"{report['seconds']:.0f}",
-    )
-
-
 def main(wheel: Path) -> None:
-    """Print the table, and exit with the problems, if any."""
+    """Print what each extra brings, and exit with the problems, if any."""
     asked = requirements(wheel)
     optional = set().union(*(names for extra, names in asked.items() if extra))
     with tempfile.TemporaryDirectory() as folder, ThreadPoolExecutor(2) as pool:
@@ -151,13 +118,9 @@ def main(wheel: Path) -> None:
             return install(wheel, extra, alone, variables, *tried)
 
         reports |= zip(extras, pool.map(install_extra, extras), strict=True)
-    without_extra = reports[""]["installed"]
-    rows = [("extra", "asks for", "comes along", "others", "imports", "refuses", "seconds")]
     for extra, report in reports.items():
-        rows.append(row(extra, report, asked[extra], optional, without_extra if extra else {"brainsurr"}))
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    for cells in rows:
-        print("  ".join(cell.ljust(width) for cell, width in zip(cells, widths, strict=True)).rstrip())
+        there = " ".join(sorted(report["installed"] & optional))
+        print(f"{extra or 'alone'}: {len(report['installed'])} packages, {there}")
     if says := [line for extra, report in reports.items() for line in problems(extra, report, asked[extra], optional)]:
         raise SystemExit("\n".join(says))
 

@@ -5,7 +5,6 @@ tables of docs/coming-from-elsewhere.md, and tests run them beside the libraries
 """
 
 import dataclasses
-import difflib
 import functools
 import inspect
 import math
@@ -118,7 +117,7 @@ def equivalent(library: str, name: str, **parameters) -> Surrogate:
         raise ValueError(f"{library}.{name} is a neuron, not a surrogate: {where}")
     originals = {original.name: original for original in equivalents(library)}
     if name not in originals:
-        raise ValueError(f"{library} has no surrogate {name!r}{_did_you_mean(name, originals)}")
+        raise ValueError(f"{library} has no surrogate {name!r}. There are: {', '.join(originals)}")
     original = originals[name]
     try:
         inspect.signature(original.make).bind(**parameters)
@@ -160,15 +159,8 @@ def equivalents(library: str | None = None) -> list:
         if library.lower() in ("braintools", "brainsurr"):
             raise ValueError(f"the surrogates of {library} have the same names here, brainsurr.Sigmoid or sigmoid")
         known = dict.fromkeys(row.library for row in rows("surrogate"))
-        raise ValueError(f"unknown library {library!r}{_did_you_mean(library, known)}")
+        raise ValueError(f"unknown library {library!r}. There are: {', '.join(known)}")
     return found
-
-
-def _did_you_mean(word: str, known) -> str:
-    lower = {name.lower(): name for name in known}
-    close = [lower[match] for match in difflib.get_close_matches(word.lower(), lower, n=2)]
-    guess = f", did you mean {' or '.join(map(repr, close))}?" if close else "."
-    return f"{guess} There are: {', '.join(known)}"
 
 
 def main(library: str, name: str, *parameters: str):

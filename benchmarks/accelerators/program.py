@@ -8,34 +8,13 @@ import math
 import re
 from typing import NamedTuple
 
+from ..lib.program import Program
+
 _BITS = {"pred": 8, "token": 0, "bf16": 16, "c64": 64, "c128": 128}
 _ARRAY = re.compile(r"([a-z]+\d*)\w*\[([\d,]*)\](?:\{([^{}]*)\})?")
 _FREE = {"parameter", "constant", "tuple", "get-tuple-element", "bitcast", "after-all", "opt-barrier", "partition-id"}
 _FREE |= {"replica-id", "add-dependency", "copy-done", "slice-done", "dynamic-slice-done", "async-done", "async-update"}
 _FREE |= {"fusion-done", "all-gather-done", "custom-call-done"}
-
-
-class Instruction(NamedTuple):
-    """One line of a computation: ``%name = shape operation(operands), attributes``."""
-
-    name: str
-    shape: str
-    operation: str
-    inside: str
-    attributes: str
-    is_root: bool
-
-    @property
-    def operands(self):
-        return re.findall(r"%([\w.\-]+)", self.inside)
-
-    @property
-    def called(self):
-        return self.attribute(r"(?:calls|to_apply)=%?([\w.\-]+)")
-
-    def attribute(self, pattern):
-        found = re.search(pattern, self.attributes)
-        return found and found[1]
 
 
 class Costs(NamedTuple):
@@ -56,33 +35,16 @@ class Costs(NamedTuple):
 
 def costs(text: str) -> Costs:
     """Return what a compiled program does, by its text; a ValueError if that depends on numbers."""
-    computations, entry = _parse(text)
-    return _walk(computations, entry, 1, False)
-
-
-def _parse(text):
-    computations: dict[str, dict[str, Instruction]] = {}
-    entry, body = "", None
-    for line in text.splitlines():
-        if start := re.match(r"(ENTRY )?%?([\w.\-]+)\s*\(.*->.*\{\s*$", line):
-            body = computations[start[2]] = {}
-            entry = start[2] if start[1] else entry
-        elif body is not None and (found := re.match(r"\s+(ROOT )?%([\w.\-]+) = (.*)$", line)):
-            shape, rest = _cut(found[3]) if found[3].startswith("(") else found[3].split(" ", 1)
-            operation, _, rest = rest.strip().partition("(")
-            inside, attributes = _cut(f"({rest}")
-            body[found[2]] = Instruction(found[2], shape, operation, inside[1:-1], attributes, bool(found[1]))
-    return computations, entry
-
-
-def _cut(text):
-    """Cut a text behind the bracket that closes its first one."""
-    depth = 0
-    for at, letter in enumerate(text):
-        depth += (letter == "(") - (letter == ")")
-        if not depth:
-            return text[: at + 1], text[at + 1 :]
-    return text, ""
+    program, total = Program(text), Costs()
+    for each, body, loops in program.scheduled():
+        if each.operation in _FREE or "AllocateBuffer" in each.attributes:
+            continue
+        times = math.prod(map(program.trips, loops))
+        is_array, is_fusion = re.search(r"\[\d", each.shape), each.operation.startswith("fusion")
+        moved = times * _moved(program.computations, body, each)
+        new = Costs(times, times * bool(is_array and is_fusion), times * bool(loops), moved)
+        total = Costs(*map(sum, zip(total, new, strict=True)))
+    return total
 
 
 def _parts(shape):
@@ -107,41 +69,6 @@ def _size(shape, everywhere=False):
             bits = _BITS.get(kind, int(re.sub(r"\D", "", kind) or 0))
             total += bits / 8 * math.prod(int(size) for size in sizes.split(",") if size)
     return total
-
-
-def _walk(computations, name, times, in_loop):
-    total = Costs()
-    body = computations[name]
-
-    def add(costs):
-        nonlocal total
-        total = Costs(*map(sum, zip(total, costs, strict=True)))
-
-    for each in body.values():
-        if each.operation in _FREE or "AllocateBuffer" in each.attributes:
-            continue
-        if each.operation == "while":
-            add(_walk(computations, each.attribute(r"body=%?([\w.\-]+)"), times * _trips(computations, each), True))
-        elif each.operation == "call" or (each.operation == "async-start" and each.called):
-            add(_walk(computations, each.called, times, in_loop))
-        elif each.operation == "conditional":
-            raise ValueError("it chooses a branch while it runs")
-        else:
-            is_array, is_fusion = re.search(r"\[\d", each.shape), each.operation.startswith("fusion")
-            fusions = times * bool(is_array and is_fusion)
-            add((times, fusions, times * in_loop, times * _moved(computations, body, each)))
-    return total
-
-
-def _trips(computations, loop):
-    if known := loop.attribute(r'known_trip_count":\{"n":"?(\d+)'):
-        return int(known)
-    condition = computations[loop.attribute(r"condition=%?([\w.\-]+)")]
-    (root,) = (each for each in condition.values() if each.is_root)
-    limits = [condition[name].inside for name in root.operands if condition[name].operation == "constant"]
-    if "direction=LT" not in root.attributes or not (limits and limits[0].isdigit()):
-        raise ValueError("how often a loop runs is not known before")
-    return int(limits[0])
 
 
 def _moved(computations, body, each):

@@ -9,7 +9,6 @@ Checkpoints are kept in ``checkpoints`` beside the result until it is written. `
 stopped, at any time and by any signal, and ends with the same bits as an undisturbed one.
 """
 
-import argparse
 import sys
 import time
 
@@ -19,7 +18,7 @@ from brainsurr.neurons import LIF
 from brainsurr.nnx import SpikingActivation
 
 from ..lib import FRAMEWORKS, results
-from ..lib.study import positive
+from ..lib.study import arguments, positive
 from . import report, task
 from .job import Folder, FolderError, Job
 from .training import train_all
@@ -63,29 +62,29 @@ def train_and_write(job: Job, folder: Folder, save_every: int):
 def parse(argv):
     """Parse the arguments, or exit with an error of one line."""
     classes = {name: cls for name in bs.surrogates.__all__ if isinstance(cls := getattr(bs, name), type)}
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.digits", description=__doc__.splitlines()[0])
-    add = parser.add_argument
-    add("--seeds", type=positive, default=5, metavar="N", help="networks of each kind (default: 5)")
-    add("--epochs", type=positive, default=40, metavar="N", help="passes over the data (default: 40)")
-    add("--surrogate", metavar="NAME", help=f"{', '.join(sorted(classes))} (default: that of the layers)")
-    add("--alpha", type=float, metavar="A", help="the surrogate's alpha")
-    trained = "parameters that the second network trains (default: alpha)"
-    add("--learnable", nargs="*", default=["alpha"], metavar="NAME", help=trained)
-    add("--framework", choices=FRAMEWORKS, default="nnx", help="of layers and training (default: nnx)")
-    add("--dtype", choices=("float32", "bfloat16"), default="float32", help="of activations (default: float32)")
-    results.add_out(parser, "digits")
-    add("--save-every", type=positive, default=10, metavar="EPOCHS", help="between checkpoints (default: 10)")
-    add("--resume", action="store_true", help="resume from the checkpoints in DIR, if any")
-    args = parser.parse_args(argv)
+
+    def extend(parser):
+        add = parser.add_argument
+        add("--seeds", type=positive, default=5, metavar="N", help="networks of each kind (default: 5)")
+        add("--epochs", type=positive, default=40, metavar="N", help="passes over the data (default: 40)")
+        add("--surrogate", metavar="NAME", help=f"{', '.join(sorted(classes))} (default: that of the layers)")
+        add("--alpha", type=float, metavar="A", help="the surrogate's alpha")
+        trained = "parameters that the second network trains (default: alpha)"
+        add("--learnable", nargs="*", default=["alpha"], metavar="NAME", help=trained)
+        add("--framework", choices=FRAMEWORKS, default="nnx", help="of layers and training (default: nnx)")
+        add("--dtype", choices=("float32", "bfloat16"), default="float32", help="of activations (default: float32)")
+        add("--save-every", type=positive, default=10, metavar="EPOCHS", help="between checkpoints (default: 10)")
+        add("--resume", action="store_true", help="resume from the checkpoints in DIR, if any")
+
+    args = arguments("digits", __doc__, argv, extend=extend)
     if args.surrogate not in (None, *classes):
-        parser.error(f"--surrogate: {args.surrogate!r} is not one of {', '.join(sorted(classes))}")
+        args.error(f"--surrogate: {args.surrogate!r} is not one of {', '.join(sorted(classes))}")
     surrogate = classes[args.surrogate]() if args.surrogate else LIF().spike_fn
     try:
         args.surrogate = surrogate if args.alpha is None else surrogate.replace(alpha=args.alpha)
         SpikingActivation(args.surrogate, learnable=args.learnable)
     except (TypeError, ValueError) as error:
-        parser.error(str(error))
-    results.try_out(parser, args.out)
+        args.error(str(error))
     return args
 
 

@@ -3,7 +3,6 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import matplotlib.pyplot as plt
 import numpy as np
 
 from brainsurr import plot
@@ -83,26 +82,20 @@ def draw(out, surrogate, runs, spikes, digit):
       spikes: ``[time, neurons]`` of each hidden layer for one test image.
       digit: in that image.
     """
-    figure, axes = plt.subplots(1, 2, figsize=(9, 3.4), layout="constrained")
-    plot.surrogate(surrogate, xlim=(-2, 4), axes=axes)
-    axes[1].get_legend().remove()
-    figure.suptitle(f"{surrogate}")
-    figure.savefig(out / "surrogate.png", dpi=150)
-
-    figure, axes = plt.subplots(1, len(spikes), figsize=(4.5 * len(spikes), 3.4), layout="constrained", sharey=True)
-    for i, (axis, layer) in enumerate(zip(axes, spikes, strict=True), 1):
-        shown = layer[:, :SHOWN]
-        plot.raster(shown, axes=axis).set_title(f"hidden layer {i}: {layer.mean():.0%} fire per step")
-    count = min(SHOWN, spikes[0].shape[1])
-    figure.suptitle(f"spikes of {count} neurons while one test image, a {digit}, is shown")
-    figure.savefig(out / "raster.png", dpi=150)
-
-    figure, axes = plt.subplots(1, 2, figsize=(9, 3.4), layout="constrained")
-    for name, of_seeds in runs.items():
-        for axis, curve in zip(axes, ("loss", "validation_accuracy"), strict=True):
-            report.plot_seeds(axis, [run["curve"][curve] for run in of_seeds], label=name, alpha=0.2)
-    axes[0].set(xlabel="epoch", ylabel="training loss", yscale="log")
-    axes[1].set(xlabel="epoch", ylabel="validation accuracy", ylim=(0.9, 1.0))
-    axes[1].legend(frameon=False, title="mean and range of the seeds")
-    figure.savefig(out / "training.png", dpi=150)
-    plt.close("all")
+    how = {"columns": 2, "size": (9, 3.4), "dpi": 150}
+    with report.picture(out / "surrogate.png", **how) as (axes,):
+        plot.surrogate(surrogate, xlim=(-2, 4), axes=axes)
+        axes[1].get_legend().remove()
+        axes[0].figure.suptitle(f"{surrogate}")
+    with report.picture(out / "raster.png", **how, sharey=True) as (axes,):
+        for i, (axis, layer) in enumerate(zip(axes, spikes, strict=True), 1):
+            title = f"hidden layer {i}: {layer.mean():.0%} fire per step"
+            plot.raster(layer[:, :SHOWN], axes=axis).set_title(title)
+        axes[0].figure.suptitle(f"spikes of {SHOWN} neurons while one test image, a {digit}, is shown")
+    with report.picture(out / "training.png", **how) as ((loss, accuracy),):
+        for name, of_seeds in runs.items():
+            for axis, curve in ((loss, "loss"), (accuracy, "validation_accuracy")):
+                report.plot_seeds(axis, [run["curve"][curve] for run in of_seeds], label=name, alpha=0.2)
+        loss.set(xlabel="epoch", ylabel="training loss", yscale="log")
+        accuracy.set(xlabel="epoch", ylabel="validation accuracy", ylim=(0.9, 1.0))
+        accuracy.legend(frameon=False, title="mean and range of the seeds")

@@ -1,7 +1,5 @@
 """Handwritten digits as a task for every framework: images, noise, network, sizes, loss and optimiser."""
 
-from types import SimpleNamespace
-
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -21,7 +19,7 @@ def network(layers, linear, dropout, surrogate, learnable):
     Args:
       layers: the module of a framework, such as `brainsurr.nnx`.
       linear: ``linear(inputs, outputs)`` makes a linear layer of the framework.
-      dropout: ``dropout()`` makes a layer that drops a share of `DROPOUT`.
+      dropout: ``dropout(inputs)`` makes what drops a share of `DROPOUT` behind the layer of so many inputs.
       surrogate: of the LIF layers, or None.
       learnable: the names of its parameters that are trained.
     """
@@ -31,31 +29,29 @@ def network(layers, linear, dropout, surrogate, learnable):
         if surrogate is not None:
             act = layers.SpikingActivation(surrogate, learnable=learnable)
             neurons = layers.LIF(WIDTH, decay=DECAY, spike_fn=act)
-        return [linear(features, WIDTH), neurons, dropout()]
+        return [linear(features, WIDTH), neurons, dropout(features)]
 
     readout = [linear(WIDTH, 10)] + ([layers.LI(10, decay=DECAY)] if surrogate is not None else [])
-    return layers.SpikingSequential([*hidden(64), *hidden(WIDTH), *readout])
+    return layers.SpikingSequential([*hidden(64), *hidden(WIDTH), *readout], return_spikes=True)
 
 
 def load():
-    """Load training and test images in [0, 1], 75 % and 25 % of each digit, and their labels."""
+    """Load images in [0, 1] and labels for training and for the test, 75 % and 25 % of each digit."""
     images, labels = load_digits(return_X_y=True)
-    split = train_test_split(images / 16, labels, test_size=0.25, stratify=labels, random_state=0)
-    names = ("train_images", "test_images", "train_labels", "test_labels")
-    return SimpleNamespace(**{name: jnp.asarray(part) for name, part in zip(names, split, strict=True)})
+    return _split(images / 16, labels, 0.25)
 
 
 def load_validated():
     """Load images and labels for training, for validation, a fifth of the training images, and for the test."""
-    data = load()
-    parts = train_test_split(
-        *map(np.asarray, (data.train_images, data.train_labels)),
-        test_size=0.2,
-        stratify=data.train_labels,
-        random_state=0,
-    )
-    train_images, validation_images, train_labels, validation_labels = map(jnp.asarray, parts)
-    return (train_images, train_labels), (validation_images, validation_labels), (data.test_images, data.test_labels)
+    training, test = load()
+    return *_split(*training, 0.2), test
+
+
+def _split(images, labels, share):
+    arrays = map(np.asarray, (images, labels))
+    parts = train_test_split(*arrays, test_size=share, stratify=labels, random_state=0)
+    kept, split_off, kept_labels, split_off_labels = map(jnp.asarray, parts)
+    return (kept, kept_labels), (split_off, split_off_labels)
 
 
 def augment(key, images):

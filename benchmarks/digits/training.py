@@ -1,6 +1,5 @@
 """Train one network with checkpoints, and all networks of a job."""
 
-import importlib
 import re
 from pathlib import Path
 
@@ -13,6 +12,7 @@ from brainsurr import cpu
 from ..lib import checkpoints
 from . import task
 from .job import Job
+from .network import Network
 
 
 def train_all(job: Job, data, folder: Path, save_every: int):
@@ -27,7 +27,6 @@ def train_all(job: Job, data, folder: Path, save_every: int):
     Returns:
       For each network the outcomes of `train`, a list over seeds; and its spikes with the first seed.
     """
-    make = importlib.import_module(f".{job.framework}", __package__).Network
     networks, steps = job.networks(), job.epochs * (len(data[0][1]) // task.BATCH)
     outcomes, spikes = {name: [] for name in networks}, {}
     with tqdm(total=len(networks) * job.seeds * job.epochs, unit="epoch", desc="training") as bar:
@@ -38,7 +37,7 @@ def train_all(job: Job, data, folder: Path, save_every: int):
                     bar.set_postfix_str(f"{what}, loss {loss:.3f}, validation {accuracy:.3f}", refresh=False)
                     bar.update()
 
-                network = make(*of_network, seed, steps, job.dtype)
+                network = Network(job.framework, *of_network, seed, steps, job.dtype)
                 with checkpoints.manager(folder / re.sub(r"\W+", "-", f"{name} {seed}")) as kept:
                     outcome, of_first_image = train(data, network, seed, job.epochs, on_epoch, kept, save_every)
                 outcomes[name].append(outcome)
@@ -51,7 +50,7 @@ def train(data, network, seed, epochs, on_epoch=lambda loss, accuracy: None, kep
 
     Args:
       data: of `task.load_validated`.
-      network: a ``Network`` of one of the frameworks.
+      network: as `Network` makes it.
       seed: of the order of the images and of their noise.
       epochs: passes over the training images, those of a restored checkpoint included.
       on_epoch: called with loss and validation accuracy of each epoch, also of those before a restored checkpoint.
@@ -61,23 +60,20 @@ def train(data, network, seed, epochs, on_epoch=lambda loss, accuracy: None, kep
     Returns:
       The outcome as JSON, and the spikes ``[time, neurons]`` of each LIF layer for the first test image.
     """
-    before, curve, order = parameters(network), {"loss": [], "validation_accuracy": []}, np.random.default_rng(seed)
+    before, curve, order = network.surrogates(), {"loss": [], "validation_accuracy": []}, np.random.default_rng(seed)
     training, validation, test = data
-    if network.on_all_devices:
-        network.load(cpu.split(network.state(), axis=None))
-    if saved := kept and checkpoints.restore(kept, like=network.state()):
-        state, curve = saved
-        network.load(state)
+    network.state = cpu.split(network.state, axis=None)
+    if saved := kept and checkpoints.restore(kept, like=network.state):
+        network.state, curve = saved
     done = len(curve["loss"])
     for epoch in range(epochs):
         images, labels, keys = batches(*training, order, seed, epoch)  # again when resumed: each changes the order
         if epoch >= done:
-            if network.on_all_devices:
-                images, labels = cpu.split((images, labels), axis=1)
-            curve["loss"].append(float(network.train_epoch(images, labels, keys)))
+            loss = network.train_epoch(*cpu.split((images, labels), axis=1), keys)
+            curve["loss"].append(float(loss))
             curve["validation_accuracy"].append(float(network.evaluate(*validation)[0]))
             if kept and ((epoch + 1) % every == 0 or epoch + 1 == epochs):
-                checkpoints.save(kept, epoch + 1, network.state(), curve)
+                checkpoints.save(kept, epoch + 1, network.state, curve)
         on_epoch(*(values[epoch] for values in curve.values()))
     accuracy, spikes = network.evaluate(*test)
     return {
@@ -85,9 +81,9 @@ def train(data, network, seed, epochs, on_epoch=lambda loss, accuracy: None, kep
         "test_accuracy": float(accuracy),
         "firing_rate": [float(s.mean()) for s in spikes],
         "silent": [float((s.sum((0, 1)) == 0).mean()) for s in spikes],
-        "parameters": {"before": before, "after": parameters(network)},
+        "parameters": {"before": before, "after": network.surrogates()},
         "curve": curve,
-        "sha256_of_state": checkpoints.digest(network.state()),
+        "sha256_of_state": checkpoints.digest(network.state),
     }, [np.asarray(s[:, 0]) for s in spikes]
 
 
@@ -97,8 +93,3 @@ def batches(images, labels, order, seed, epoch):
     rows = order.permutation(len(labels))[: number * task.BATCH].reshape(number, task.BATCH)
     keys = jax.random.split(jax.random.fold_in(jax.random.key(seed), epoch), number)
     return images[rows], labels[rows], keys
-
-
-def parameters(network):
-    """Read the parameters of the surrogate of each LIF layer."""
-    return [{name: float(value) for name, value in f.named_parameters()[1].items()} for f in network.surrogates()]

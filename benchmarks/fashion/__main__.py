@@ -15,7 +15,7 @@ from brainsurr import cpu
 
 from ..lib.study import TIMES, Runs, arguments, positive
 from . import report
-from .data import DataError, load, load_openml
+from .data import DataError, load
 from .networks import NETWORKS
 from .training import BATCH, MEASURED, SETTINGS, train
 
@@ -25,7 +25,7 @@ def main(argv=None):
     quick, networks = "one epoch of 512 images, small networks, two seeds", NETWORKS
     args = arguments("fashion", __doc__, argv, quick=quick, settings=list(networks), extend=add_options)
     try:
-        data = load_openml() if args.openml else load(args.data)
+        data = load(args.data)
     except DataError as error:
         sys.exit(f"python -m benchmarks.fashion: error: {error}")
     if args.quick:
@@ -49,7 +49,6 @@ def main(argv=None):
 def add_options(parser):
     """Add where the images come from, and how many seeds there are."""
     parser.add_argument("--data", type=Path, metavar="FOLDER", help="of the four IDX files of Fashion-MNIST")
-    parser.add_argument("--openml", action="store_true", help="fetch the images by scikit-learn, from the internet")
     parser.add_argument("--seeds", type=positive, default=5, metavar="N", help="networks of each kind (default: 5)")
 
 

@@ -1,4 +1,4 @@
-"""Fashion-MNIST: 60,000 images of 28 x 28 pixels to train on and 10,000 to test, from IDX files or from OpenML."""
+"""Fashion-MNIST: 60,000 images of 28 x 28 pixels to train on and 10,000 to test, from IDX files."""
 
 import gzip
 import math
@@ -11,10 +11,9 @@ import numpy as np
 SIDE, CLASSES, VALIDATION = 28, 10, 5_000
 NAMES = ("T-shirt", "trouser", "pullover", "dress", "coat", "sandal", "shirt", "sneaker", "bag", "ankle boot")
 PARTS = {"train": 60_000, "t10k": 10_000}
-HELP = """to get Fashion-MNIST, either of
-  Debian:             apt-get download dataset-fashion-mnist && dpkg -x dataset-fashion-mnist_*.deb fashion
-                      then --data fashion/usr/share/datasets/fashion-mnist
-  where scikit-learn: --openml, which calls fetch_openml("Fashion-MNIST") and needs the internet"""
+HELP = """to get Fashion-MNIST, take its files from https://github.com/zalandoresearch/fashion-mnist; or, on Debian,
+  apt-get download dataset-fashion-mnist && dpkg -x dataset-fashion-mnist_*.deb fashion
+  then --data fashion/usr/share/datasets/fashion-mnist"""
 
 
 class DataError(ValueError):
@@ -22,37 +21,23 @@ class DataError(ValueError):
 
 
 def load(folder: Path | None):
-    """Read the four IDX files in a folder, each gzipped or not; see `parts`."""
+    """Read the four IDX files in a folder, each gzipped or not.
+
+    Returns:
+      Images ``[count, 28, 28, 1]``, 0 to 255, and labels, to train, to validate (the last 5,000), to test.
+    """
     if folder is None:
-        raise DataError(f"expected --data FOLDER with the four IDX files, or --openml; {HELP}")
-    read = []
+        raise DataError(f"expected --data FOLDER with the four IDX files; {HELP}")
+    parts = []
     for name, count in PARTS.items():
-        read.append(read_idx(folder / f"{name}-images-idx3-ubyte", (count, SIDE, SIDE)))
-        read.append(read_idx(folder / f"{name}-labels-idx1-ubyte", (count,)))
-    return parts(*read)
-
-
-def load_openml():
-    """Fetch the images from OpenML, which has those of the test last; see `parts`."""
-    from sklearn.datasets import fetch_openml
-
-    try:
-        images, labels = fetch_openml("Fashion-MNIST", version=1, return_X_y=True, as_frame=False)
-    except OSError as error:
-        raise DataError(f"--openml: {error}; {HELP}") from error
-    images, labels, train = images.astype(np.uint8).reshape(-1, SIDE, SIDE), labels.astype(np.uint8), PARTS["train"]
-    return parts(images[:train], labels[:train], images[train:], labels[train:])
-
-
-def parts(images, labels, test_images, test_labels):
-    """Return images ``[count, 28, 28, 1]``, 0 to 255, and labels, to train, to validate (the last 5,000), to test."""
-    for name, of_part in zip(PARTS, (labels, test_labels), strict=True):
-        counts, each = np.bincount(of_part, minlength=CLASSES).tolist(), PARTS[name] // CLASSES
+        images = read_idx(folder / f"{name}-images-idx3-ubyte", (count, SIDE, SIDE))
+        labels = read_idx(folder / f"{name}-labels-idx1-ubyte", (count,))
+        counts, each = np.bincount(labels, minlength=CLASSES).tolist(), count // CLASSES
         if counts != [each] * CLASSES:
             raise DataError(f"{name}: expected {each} images of each of {CLASSES} classes, got {counts}")
-    train, held_out = slice(None, -VALIDATION), slice(-VALIDATION, None)
-    images, test_images = images[..., None], test_images[..., None]
-    return (images[train], labels[train]), (images[held_out], labels[held_out]), (test_images, test_labels)
+        parts.append((images[..., None], labels))
+    (images, labels), test = parts
+    return (images[:-VALIDATION], labels[:-VALIDATION]), (images[-VALIDATION:], labels[-VALIDATION:]), test
 
 
 def read_idx(path: Path, shape: tuple[int, ...]) -> np.ndarray:

@@ -8,6 +8,7 @@ from flax import nnx
 
 from brainsurr.nnx import LI, LIF, SpikingSequential
 
+from ..lib.training import flat, pooled
 from .data import CLASSES, SIDE
 
 DECAY, FAST, SLOW = 0.5, 0.5, 0.95  # of neurons that see a still image; of the first and the last recurrent one
@@ -93,11 +94,3 @@ LAYERS = {"dense": dense, "rows": rows, "convolution": convolution}
 
 def neurons(features, spiking):
     return LIF(features, decay=DECAY) if spiking else jax.nn.relu
-
-
-def pooled(xs):
-    return nnx.max_pool(xs, (2, 2), (2, 2))
-
-
-def flat(xs):
-    return xs.reshape(*xs.shape[:-3], -1)

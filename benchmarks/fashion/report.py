@@ -33,7 +33,7 @@ from sklearn.metrics import ConfusionMatrixDisplay
 
 from brainsurr import plot
 
-from ..lib.report import Claim, listed, picture, plot_seeds, spread, table, wrapped
+from ..lib.report import picture, plot_seeds, spread, table, wrapped
 from ..lib.study import provenance, rows
 from .data import CLASSES, NAMES, SIDE
 from .networks import NETWORKS, Network
@@ -41,13 +41,13 @@ from .networks import NETWORKS, Network
 GOAL = 0.5  # points that the spiking convolution may be behind its twin
 SHOWN, IMAGES_OF = 40, (0, 1, 7, 8)  # neurons of a layer in a raster, and of which classes it has an image
 HEADER = ("network", "kind", "seeds", "test accuracy, %", "to its twin", "firing rate per layer", "seconds an epoch")
+PICTURES = ("curves", "confusion", "raster-convolution")
 COMMAND = "`python -m benchmarks.fashion --data FOLDER --out benchmarks/results/fashion`"
 
 
 def load(folder: Path):
     """Read the finished runs by seed, of each network and kind, LIF first."""
-    path = folder / "result.json"
-    table = rows(path) if path.exists() else []
+    table = rows(folder / "result.json")
     kinds = [(name, kind) for name, network in NETWORKS.items() for kind in ("LIF", network.twin)]
     by_kind = {of: {row["seed"]: row for row in table if (row["network"], row["kind"]) == of} for of in kinds}
     return {of: runs for of, runs in by_kind.items() if runs}
@@ -74,18 +74,16 @@ def summary(folder: Path) -> str:
 def section(folder: Path) -> str:
     """Write the section of a page: the docstring of this module, with what was measured before what others report."""
     (title, *about), path = map(wrapped, __doc__.strip().split("\n\n")), folder / "result.json"
-    measured, studied = ["Not measured yet."], load(folder)
-    if studied:
-        trained = json.loads(path.read_text())["settings"]["networks"].items()
-        measured = ["\n".join(described(name, Network(**network)) for name, network in trained), summary(folder)]
-        if gaps := to_twin(studied, "convolution"):
-            text = f"The spiking convolution is at most {GOAL:g} points behind its ReLU twin"
-            numbers = f"{np.mean(gaps):+.2f} points, {len(gaps)} seed{'s' if len(gaps) > 1 else ''}"
-            measured.append(listed([Claim(text, bool(np.mean(gaps) >= -GOAL - 1e-9), numbers)]))
-        *_, last = (name for name, kind in studied if kind == "LIF")
-        pictures = ["curves", "confusion", f"raster-{last}"]
-        measured += [f"![{name}](../benchmarks/results/fashion/{name}.png)" for name in pictures]
-        measured.append(wrapped(f"It took {provenance(path)}."))
+    trained, gaps = json.loads(path.read_text())["settings"]["networks"].items(), to_twin(load(folder), "convolution")
+    claim = f"The spiking convolution is at most {GOAL:g} points behind its ReLU twin"
+    numbers = f"{np.mean(gaps):+.2f} points, {len(gaps)} seed{'s' if len(gaps) > 1 else ''}"
+    measured = [
+        "\n".join(described(name, Network(**network)) for name, network in trained),
+        summary(folder),
+        wrapped(f"- **{'holds' if np.mean(gaps) >= -GOAL - 1e-9 else 'fails'}**. {claim}: {numbers}.", indent="  "),
+        *(f"![{name}](../benchmarks/results/fashion/{name}.png)" for name in PICTURES),
+        wrapped(f"It took {provenance(path)}."),
+    ]
     return "\n\n".join([f"## {title.rstrip('.')}", *about[:3], *measured, *about[3:], COMMAND])
 
 

@@ -5,26 +5,21 @@ from functools import cache
 
 import jax
 import numpy as np
-import optax
 from flax import nnx
 from tqdm import tqdm
 
 from brainsurr import cpu
 
-from ..lib.training import cross_entropy
+from ..lib.training import CLIP, adamw, cross_entropy
 from .data import CLASSES
 from .networks import Classifier, Network
 
-BATCH, CLIP, WEIGHT_DECAY = 256, 1.0, 1e-2
+BATCH, WEIGHT_DECAY = 256, 1e-2
 SETTINGS = {"batch": BATCH, "clip": CLIP, "weight_decay": WEIGHT_DECAY}
 MEASURED = ("validation", "test", "loss", "best_epoch", "firing", "epoch_seconds", "losses", "validations", "confusion")
 
 
-@cache
-def optimiser(rate: float, steps: int) -> optax.GradientTransformation:
-    """Make one for all seeds: jit compares it by identity, so it compiles once."""
-    schedule = optax.cosine_decay_schedule(rate, steps)
-    return optax.chain(optax.clip_by_global_norm(CLIP), optax.adamw(schedule, weight_decay=WEIGHT_DECAY))
+optimiser = cache(adamw)  # one for all seeds: jit compares it by identity, so it compiles once
 
 
 @nnx.jit
@@ -69,7 +64,7 @@ def train(name: str, network: Network, spiking: bool, seed: int, data, on_test=N
     (images, labels), (validation_images, validation_labels), (test_images, test_labels) = data
     batches, order = len(labels) // BATCH, np.random.default_rng(seed)
     net, rate = Classifier(name, network, spiking, nnx.Rngs(seed)), network.rate if spiking else network.twin_rate
-    optimizer = nnx.Optimizer(net, optimiser(rate, network.epochs * batches), wrt=nnx.Param)
+    optimizer = nnx.Optimizer(net, optimiser(rate, network.epochs * batches, WEIGHT_DECAY), wrt=nnx.Param)
     nnx.update((net, optimizer), cpu.split(nnx.state((net, optimizer)), axis=None))
     best, losses, accuracies, seconds = net, [], [], []
     what = f"{name}, {'LIF' if spiking else network.twin}, seed {seed}"

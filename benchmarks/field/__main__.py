@@ -6,14 +6,13 @@ on where it was, in ``runs/field``.
 
 import itertools
 import json
-import sys
 
 from tqdm import tqdm
 
 from ..lib import results, timing
 from ..lib.study import arguments
 from ..lib.tries import Tries, kept_in
-from ..speed.libraries import OURS, PEERS, environment, run_peer
+from ..speed.libraries import OURS, interpreters, run_peer
 from . import report
 from .published import CANNOT, PUBLISHED, QUICK, WAYS
 
@@ -24,11 +23,7 @@ def measure(quick):
     """Time each library in a process of its own on each network: forward passes, then train steps."""
     networks, libraries = (QUICK, [OURS]) if quick else (PUBLISHED, list(WAYS))
     tried = Tries(None if quick else kept_in("field"))
-    pythons = {
-        name: sys.executable if quick else tried(name, [name], lambda *it: str(environment(*it)), name, PEERS[name])
-        for name in libraries
-    }
-    runs, missing = [], []
+    pythons, runs, missing = interpreters(libraries, quick, tried), [], []
     ways = [
         (trial, terms, name, mode)
         for trial, terms, name in itertools.product(networks, report.TERMS, libraries)
@@ -39,18 +34,18 @@ def measure(quick):
         bar.set_postfix_str(", ".join(way))
         of = dict(zip(("trial", "terms", "name", "mode"), way, strict=True))
         job = networks[trial]._asdict() | {"mode": mode} | TIMED
-        del job["about"]
+        del job["layers"]
         answer, why = None, CANNOT.get((name, trial))
         if not why:
-            answer = pythons[name] and tried(way, list(way), run_peer, pythons[name], name, terms, **job)
-            why = tried.missing.get(name if pythons[name] is None else way)
-        if answer is None:
+            answer = name in pythons and tried(way, list(way), run_peer, pythons[name], name, terms, **job)
+            why = tried.missing.get(way if name in pythons else name)
+        if not answer:
             missing.append(of | {"why": why})
             continue
         times = {"train": timing.summary(answer["seconds"]), "forward": timing.summary(answer["forward"])}
         kept = {key: answer[key] for key in ("first_step", "losses", "notes", "python", "versions")}
         runs.append(of | times | kept)
-    about = {trial: network._asdict() for trial, network in networks.items()}
+    about = {trial: network._asdict() | {"about": network.about()} for trial, network in networks.items()}
     return {"networks": about, "limit": TIMED["timeout"], "runs": runs, "missing": missing}
 
 

@@ -3,6 +3,7 @@
 from typing import NamedTuple
 
 from ..speed.libraries import FLOOR, OURS, PEERS
+from ..speed.peers.task import NETWORKS
 
 
 class Published(NamedTuple):
@@ -12,34 +13,34 @@ class Published(NamedTuple):
       network: of `benchmarks.speed.peers.task.NETWORKS`.
       batch: examples.
       steps: time steps.
-      about: what it consists of.
+      layers: what it consists of.
     """
 
     network: str
     batch: int
     steps: int
-    about: str
+    layers: str
+
+    def about(self):
+        """Describe it."""
+        network = NETWORKS[self.network]
+        inputs = f"{network.spikes:.0%} of the inputs are spikes" if network.spikes else NORMAL
+        sizes = "" if network.channels else f"{'-'.join(map(str, network.sizes))}: "
+        return f"{sizes}{self.layers}, T = {self.steps}, batch {self.batch}; {inputs}"
 
 
 NORMAL = "inputs of a normal distribution, as published"
-LINEAR = f"one linear layer and LIF neurons, T = 500, batch 16; {NORMAL}"
-SPEECH = "two layers of LIF neurons and a leaky integrator, T = 256, batch 256; 22% of the inputs are spikes"
+LINEAR, SPEECH = "one linear layer and LIF neurons", "two layers of LIF neurons and a leaky integrator"
+CONVOLUTIONS = """convolutions of 64 and 128 channels, each with batch normalisation, LIF neurons and pooling, then 1024
+LIF neurons and 10 classes; 64 x 64 pixels, where a batch of 64 was published"""
 IMAGES = "SpikingJelly"
 PUBLISHED = {
-    "Open Neuromorphic, 512": Published("linear 512", 16, 500, f"512-512: {LINEAR}"),
-    "Open Neuromorphic, 4096": Published("linear 4096", 16, 500, f"4096-4096: {LINEAR}"),
-    "Slax, 1028": Published(
-        "dense 1028", 16, 500, f"1028-1028-1028-1028: three of the same layers, T = 500, batch 16; {NORMAL}"
-    ),
-    "Spyx, 128": Published("speech 128", 256, 256, f"128-128-128-20: {SPEECH}"),
-    "Spyx, 512": Published("speech 512", 256, 256, f"128-512-512-20: {SPEECH}"),
-    IMAGES: Published(
-        "images",
-        16,
-        16,
-        "convolutions of 64 and 128 channels, each with batch normalisation, LIF neurons and pooling, then 1024 LIF "
-        f"neurons and 10 classes; 64 x 64 pixels, T = 16, batch 16 where 64 was published; {NORMAL}",
-    ),
+    "Open Neuromorphic, 512": Published("linear 512", 16, 500, LINEAR),
+    "Open Neuromorphic, 4096": Published("linear 4096", 16, 500, LINEAR),
+    "Slax, 1028": Published("dense 1028", 16, 500, "three of the same layers"),
+    "Spyx, 128": Published("speech 128", 256, 256, SPEECH),
+    "Spyx, 512": Published("speech 512", 256, 256, SPEECH),
+    IMAGES: Published("images", 16, 16, CONVOLUTIONS),
 }
 QUICK = {
     "Spyx, 128": Published("speech 128", 4, 8, "small"),

@@ -1,7 +1,6 @@
 """docs/field.md: who is fastest on which published network; from the JSON alone."""
 
 import itertools
-import json
 
 from ..lib.report import table, wrapped
 from ..speed.claims import seconds
@@ -17,7 +16,6 @@ COLUMNS = {
     "every core: train step": (EVERY_CORE, "train"),
 }
 COMMAND = "python -m benchmarks.field --out benchmarks/results/field"
-NOT_YET = f"Not measured yet by `{COMMAND}`."
 
 
 def _medians(result, trial, column):
@@ -112,9 +110,3 @@ def parts(result):
     """Return the parts of docs/field.md."""
     tables = "\n\n".join(section(result, trial) for trial in result["networks"])
     return {"answer": f"{answer(result)}\n\n{where(result)}", "tables": f"{tables}\n\n{notes(result)}"}
-
-
-def load(folder):
-    """Return the parts of the page from the result in a folder, or that there is none."""
-    path = folder / "result.json"
-    return parts(json.loads(path.read_text())) if path.exists() else dict.fromkeys(("answer", "tables"), NOT_YET)

@@ -57,12 +57,6 @@ def ratio_at_most(limit: float, text: str, one, other, why="") -> Claim:
     return at_most(limit, text, one["median"] / other["median"], spread=(low / most, high / least), why=why)
 
 
-def listed(claims: Iterable[Claim]) -> str:
-    """List claims, each with its numbers whether it holds or not."""
-    lines = (f"- **{'holds' if claim.holds else 'fails'}**. {claim.text}: {claim.numbers}." for claim in claims)
-    return "\n".join(wrapped(line, indent="  ") for line in lines)
-
-
 def claim_table(claims: Sequence[Claim]) -> str:
     """Make a table of claims about one number each, and list below it why some do not hold."""
     verdicts = [("yes" if claim.holds else "**no**") if claim.clear else "undecided" for claim in claims]
@@ -91,17 +85,6 @@ def wrapped(text: str, indent: str = "") -> str:
     """Wrap a paragraph to the width of a page, all lines but the first indented."""
     how = {"break_long_words": False, "break_on_hyphens": False}
     return textwrap.fill(text, 120, subsequent_indent=indent, **how)
-
-
-def unfinished(studied, settings: dict[str, str]) -> list[str]:
-    """List a sentence that names the settings which are not among the ``studied``, none if all are.
-
-    Args:
-      studied: what has been finished, by setting.
-      settings: what each is called on a page.
-    """
-    names = [shown for setting, shown in settings.items() if setting not in studied]
-    return [f"These settings have not been finished: {', '.join(names)}."] * bool(names)
 
 
 @contextlib.contextmanager

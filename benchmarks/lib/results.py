@@ -1,12 +1,10 @@
-"""Result files: the environment of a number, and the folder of a result."""
+"""Result files, and the environment of a number."""
 
-import argparse
 import importlib.metadata
 import json
 import platform
 import re
 import subprocess
-import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -14,18 +12,8 @@ import jax
 
 from .timing import cores
 
-PACKAGES = (
-    "brainsurr",
-    "jax",
-    "jaxlib",
-    "flax",
-    "brainstate",
-    "braintools",
-    "optax",
-    "orbax-checkpoint",
-    "numpy",
-    "scikit-learn",
-)
+PACKAGES = ("brainsurr", "jax", "jaxlib", "flax", "brainstate", "braintools", "optax", "orbax-checkpoint")
+PACKAGES += ("numpy", "scikit-learn")
 
 # The files that a result depends on.
 CODE = (":/brainsurr", ":/benchmarks/*.py", ":/tools/frameworks.py", ":/pyproject.toml", ":/Makefile")
@@ -59,26 +47,6 @@ def device() -> str:
     info = Path("/proc/cpuinfo")
     names = re.findall(r"model name\s*: (.*)", info.read_text()) if info.exists() else []
     return f"{[*names, platform.processor() or platform.machine()][0]}, {cores()} cores"
-
-
-def add_out(parser: argparse.ArgumentParser, name: str):
-    """Add the option ``--out``, the folder of the result, by default ``runs/NAME``."""
-    folder = "folder of results (default: %(default)s)"
-    parser.add_argument("--out", type=Path, default=Path("runs", name), metavar="DIR", help=folder)
-
-
-def try_out(parser: argparse.ArgumentParser, out: Path):
-    """Make the folder of the result, or exit with an error of one line before any work is done."""
-    try:
-        make_writable(out)
-    except OSError as error:
-        parser.error(f"--out: expected a folder to write into, got {out}: {error.strerror}")
-
-
-def make_writable(folder: Path):
-    """Make a folder, or raise an OSError if nothing can be written into it."""
-    folder.mkdir(parents=True, exist_ok=True)
-    tempfile.TemporaryFile(dir=folder).close()
 
 
 def write(path: Path, result: dict[str, Any]):

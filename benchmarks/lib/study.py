@@ -2,6 +2,7 @@
 
 import argparse
 import json
+import tempfile
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
@@ -144,17 +145,19 @@ def arguments(
     doc: str,
     argv=None,
     *,
-    quick: str,
+    quick: str = "",
     settings: Mapping[str, str] | Sequence[str] = (),
     extend=lambda parser: None,
 ) -> argparse.Namespace:
     """Parse the arguments of a program, ``--quick``, ``--out`` and others, or stop with an error of one line.
 
+    The folder of the result is made before any work is done. ``error(message)`` of what is returned stops alike.
+
     Args:
       module: its name below `benchmarks`.
       doc: its docstring, for ``--help``.
       argv: None for those of this process.
-      quick: what ``--quick`` leaves.
+      quick: what ``--quick`` leaves, if there is such an option.
       settings: those that can be named, or which of `DATA` each needs; of a list, ``speech`` needs its recordings.
       extend: called with the parser, to add more.
     """
@@ -165,10 +168,12 @@ def arguments(
         parser.add_argument("settings", nargs="*", metavar="SETTING", help=known)
     for name in sorted({*needs.values()} - {""}):
         parser.add_argument(f"--{name}", type=Path, metavar="PATH", help=DATA[name])
-    parser.add_argument("--quick", action="store_true", help=f"{quick}, to see that it runs")
-    results.add_out(parser, module.rpartition(".")[2])
+    if quick:
+        parser.add_argument("--quick", action="store_true", help=f"{quick}, to see that it runs")
+    out = {"default": Path("runs", module.rpartition(".")[2]), "help": "folder of results (default: %(default)s)"}
+    parser.add_argument("--out", type=Path, metavar="DIR", **out)
     extend(parser)
-    args = parser.parse_args(argv)
+    args = parser.parse_args(argv, argparse.Namespace(error=parser.error))
     if settings:
         for name in args.settings:
             if name not in needs:
@@ -178,7 +183,11 @@ def arguments(
         for name in lacking if not asked else lacking.keys() & set(asked):
             parser.error(f"{name} needs --{lacking[name]}: {DATA[lacking[name]]}")
         args.settings = asked
-    results.try_out(parser, args.out)
+    try:
+        args.out.mkdir(parents=True, exist_ok=True)
+        tempfile.TemporaryFile(dir=args.out).close()
+    except OSError as error:
+        parser.error(f"--out: expected a folder to write into, got {args.out}: {error.strerror}")
     return args
 
 

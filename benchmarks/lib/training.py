@@ -10,6 +10,8 @@ from flax import nnx
 
 from brainsurr.nnx import LIF, SpikingSequential
 
+CLIP = 1.0  # the norm of a gradient, at most
+
 
 def train_network(
     net: nnx.Module,
@@ -21,7 +23,6 @@ def train_network(
     epochs: int,
     batch: int,
     optimizer: optax.GradientTransformation,
-    adapt: Callable | None = None,
     loss: Callable | None = None,
 ):
     """Train a network with new batches each epoch; examples that do not fill a batch are left out.
@@ -35,7 +36,6 @@ def train_network(
       epochs: passes over the examples.
       batch: examples per step.
       optimizer: from optax.
-      adapt: called as ``adapt(net, inputs, labels)`` before each step, to change state that is not trained.
       loss: ``loss(outputs, labels)``, cross entropy if it is None.
 
     Returns:
@@ -47,10 +47,6 @@ def train_network(
     def step(carry, now):
         params, rest, state = carry
         rows, key = now
-        if adapt is not None:
-            net = nnx.merge(graphdef, params, rest, copy=True)
-            adapt(net, inputs[rows], labels[rows])
-            rest = nnx.split(net, nnx.Param, ...)[2]
 
         def loss_fn(params):
             net = nnx.merge(graphdef, params, rest, copy=True)  # a copy: Dropout updates its key, inside this trace
@@ -136,6 +132,22 @@ def dense(features_in: int, features_out: int, rngs: nnx.Rngs, gain=1.0) -> nnx.
         return gain / jnp.sqrt(features_in) * jax.random.normal(key, shape, dtype)
 
     return nnx.Linear(features_in, features_out, kernel_init=init, rngs=rngs)
+
+
+def pooled(xs):
+    """Take the maximum of four pixels, channels last."""
+    return nnx.max_pool(xs, (2, 2), (2, 2))
+
+
+def flat(xs):
+    """Flatten images, channels last."""
+    return xs.reshape(*xs.shape[:-3], -1)
+
+
+def adamw(rate, steps, weight_decay):
+    """Make AdamW on a cosine schedule, with large gradients clipped."""
+    schedule = optax.cosine_decay_schedule(rate, steps)
+    return optax.chain(optax.clip_by_global_norm(CLIP), optax.adamw(schedule, weight_decay=weight_decay))
 
 
 def with_gains(net: SpikingSequential, gains) -> SpikingSequential:

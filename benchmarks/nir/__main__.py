@@ -18,16 +18,7 @@ from . import peers
 from .digits import compare
 from .trials import TRIALS, differ, outputs
 
-LIBRARIES = {  # and where they are from
-    "norse": "norse",
-    "snntorch": "snntorch",
-    "spikingjelly": "spikingjelly",
-    "spyx": "spyx",
-    "jaxpike": "jaxpike",
-    "sparx": "sparxml",
-    "sinabs": "sinabs",
-    "rockpool": "rockpool",
-}
+LIBRARIES = ["norse", "snntorch", "spikingjelly", "spyx", "jaxpike", "sparx", "sinabs", "rockpool"]
 
 
 def row(trial, folder: Path) -> dict:
@@ -48,8 +39,8 @@ def libraries(present) -> dict[str, dict[str, str]]:
     for name in present:
         under = "jax" if name in ("spyx", "jaxpike", "sparx") else "torch"
         versions = {part: importlib.metadata.version(part) for part in ("nir", under)}
-        found[name] = {"version": importlib.metadata.version(LIBRARIES[name]), "python": platform.python_version()}
-        found[name] |= versions
+        version = importlib.metadata.version("sparxml" if name == "sparx" else name)
+        found[name] = {"version": version, "python": platform.python_version()} | versions
     return found
 
 

@@ -49,9 +49,9 @@ def compare(folder):
     """Yield, for each library, the accuracy of its network here and there, and the share of spikes that differ."""
     import nir
 
-    data = task.load()
-    known = jax.random.key(0), data.train_images, data.train_labels
-    xs, labels = np.repeat(np.asarray(data.test_images)[None], STEPS, axis=0), np.asarray(data.test_labels)
+    training, (images, labels) = task.load()
+    known, labels = (jax.random.key(0), *training), np.asarray(labels)
+    xs = np.repeat(np.asarray(images)[None], STEPS, axis=0)
 
     def accuracy(spikes):
         return float(np.mean(spikes.sum(0).argmax(-1) == labels))
@@ -66,7 +66,7 @@ def compare(folder):
             rate = 8e-3  # without a leak, the layers' default surrogate takes larger steps
         how = {"epochs": EPOCHS, "batch": BATCH, "optimizer": optax.adam(rate)}
         net, _ = train_network(network(group), lambda net, images, key: spikes(net, images).sum(0), *known, **how)
-        expected = np.asarray(spikes(net, data.test_images))
+        expected = np.asarray(spikes(net, images))
         for library in present:
             path, read = folder / "digits.nir", peers.READERS[peers.package(library)]
             nir.write(path, to_nir(net, shape, dt=trials.OTHER_STEPS.get(library, 1e-3), reader=library))

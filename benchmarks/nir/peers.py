@@ -13,7 +13,7 @@ import logging
 import numpy as np
 
 T, B, N, H, OUT = 50, 4, 8, 32, 5
-SNNTORCH_DT, NORSE_DT = 1e-4, 1e-3  # the first is in its code, the second its default
+NORSE_DT = 1e-3  # its default
 
 
 @contextlib.contextmanager

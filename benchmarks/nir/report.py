@@ -5,18 +5,8 @@ import re
 from ..lib.report import table
 from .trials import KINDS
 
-TITLES = {
-    "brainsurr": "brainsurr",
-    "norse": "norse",
-    "snntorch": "snnTorch",
-    "spikingjelly": "SpikingJelly",
-    "spyx": "spyx",
-    "jaxpike": "jaxpike",
-    "sparx": "sparx",
-    "sinabs": "sinabs",
-    "speck": "Speck",
-    "rockpool": "rockpool",
-}
+NAMES = ["brainsurr", "norse", "snntorch", "spikingjelly", "spyx", "jaxpike", "sparx", "sinabs", "speck", "rockpool"]
+TITLES = {name: name for name in NAMES} | {"snntorch": "snnTorch", "spikingjelly": "SpikingJelly", "speck": "Speck"}
 
 
 def part(result) -> str:
@@ -42,7 +32,7 @@ def name(row) -> str:
 def matrix(rows) -> str:
     """Return a row for each network, and a column for each reader."""
     cells = {(row["network"], name(row)): cell(row, refused="-") for row in rows}
-    readers = [reader for reader in TITLES if reader in {reader for _, reader in cells}]
+    readers = [reader for reader in NAMES if reader in {reader for _, reader in cells}]
     shown = [(kind, *(cells.get((kind, reader), "") for reader in readers)) for kind in KINDS]
     return table(("network", *(TITLES[reader] for reader in readers)), shown)
 
@@ -82,6 +72,6 @@ def versions(libraries) -> str:
     """Return the versions with which each library was tried."""
     rows = [
         (TITLES[name], found["version"], ", ".join(f"{part} {found[part]}" for part in found if part != "version"))
-        for name, found in sorted(libraries.items(), key=lambda item: list(TITLES).index(item[0]))
+        for name, found in sorted(libraries.items(), key=lambda item: NAMES.index(item[0]))
     ]
     return table(("library", "version", "with"), rows)

@@ -20,7 +20,7 @@ Blue is the recommended configuration, red are those of `LogTailedRelu`, orange 
 def parts(outcomes: Outcomes) -> dict[str, str]:
     """Write the parts of docs/evidence.md."""
     settings = "; ".join(f"*{name}*: {outcome.about}" for name, outcome in outcomes.items())
-    shown = [PICTURE, report.overview(outcomes), wrapped(f"Settings. {settings}.")] if outcomes else []
+    shown = [PICTURE, report.overview(outcomes), wrapped(f"Settings. {settings}.")]
     return {"advice": paragraphs([*report.advice(outcomes), *amended()]), "table": "\n\n".join(shown)}
 
 
@@ -32,8 +32,7 @@ def amended() -> list[str]:
 
 def readme(outcomes: Outcomes) -> str:
     """Write the README's part: what to type, and five lines of the table."""
-    said = [report.what_to_type(outcomes)] if outcomes else []
-    return "\n\n".join([paragraphs([*said, *report.missing(outcomes)]), *(report.overview(outcomes, 5) for _ in said)])
+    return f"{paragraphs([report.what_to_type(outcomes), *report.missing(outcomes)])}\n\n{report.overview(outcomes, 5)}"
 
 
 def studies(outcomes: Outcomes) -> dict[str, str]:
@@ -43,7 +42,7 @@ def studies(outcomes: Outcomes) -> dict[str, str]:
     ran = (f"*{name}*: {provenance(RESULTS / 'comparison' / f'{name}.json')}." for name in outcomes)
     return {
         "ran": wrapped(" ".join(ran)),
-        "sure": paragraphs(report.how_sure(outcomes)),
+        "sure": wrapped(report.how_sure(outcomes)),
         "settings": "\n\n".join(report.sections(outcomes)),
         "fashion": fashion.section(RESULTS / "fashion"),
         "half": wrapped(f"`{study['settings']['surrogate']}`, digits: {precision.line(study)[-1]}."),

@@ -40,8 +40,8 @@ def pages() -> dict[str, str]:
         "docs/evidence.md": evidence.parts(outcomes),
         "docs/studies.md": evidence.studies(outcomes),
         "docs/speed.md": speed.parts(RESULTS / "speed"),
-        "docs/field.md": field.load(RESULTS / "field"),
-        "docs/fast-on-a-cpu.md": {name: part(RESULTS / "speed") for name, part in speed.ON_A_CPU.items()},
+        "docs/field.md": field.parts(committed("field")),
+        "docs/fast-on-a-cpu.md": speed.on_a_cpu(RESULTS / "speed"),
         "docs/accelerators.md": accelerators.parts(RESULTS / "accelerators"),
         "docs/withstands.md": robustness.parts(),
         "docs/neurons.md": {"table": of_neurons()},
@@ -52,6 +52,5 @@ def pages() -> dict[str, str]:
 
 def draw():
     """Draw the pictures of the pages."""
-    if outcomes := report.load(RESULTS / "comparison"):
-        report.draw(outcomes, PICTURES / "evidence/comparison.png")
+    report.draw(report.load(RESULTS / "comparison"), PICTURES / "evidence/comparison.png")
     robustness.draw(PICTURES / "withstands")

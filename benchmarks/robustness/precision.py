@@ -11,20 +11,19 @@ and the gradients are divided, by a scale. The scale is halved, and the step lef
 is doubled after ``PATIENCE`` finite steps (Micikevicius et al. 2018, "Mixed Precision Training").
 """
 
-import importlib
 import time
-from functools import cache
+from functools import cache, partial
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
-from flax import nnx
 
 import brainsurr as bs
 
-from ..digits import nnx as digits_nnx
+from ..digits import network as digits
 from ..digits import task
+from ..digits.network import Network
 from ..digits.training import train
 from ..lib import FRAMEWORKS, results
 from ..lib.study import arguments, as_json, positive
@@ -35,61 +34,69 @@ EPOCHS, SEEDS = 20, 5
 SCALE, PATIENCE = 2.0**15, 50
 
 
+def model(dtype):
+    """Return the layers of NNX that compute in a dtype."""
+    return digits.model("nnx", SURROGATE, LEARNABLE, dtype)
+
+
 @cache
 def optimiser(steps):
     """Make one optimiser for all seeds, which leaves out a step whose gradients are not finite."""
-    return optax.apply_if_finite(digits_nnx.optimiser(SURROGATE, LEARNABLE, steps), max_consecutive_errors=steps)
+    return optax.apply_if_finite(digits.optimiser(model("float16"), steps), max_consecutive_errors=steps)
 
 
-class LossScaledNetwork(digits_nnx.Network):
-    """The network of `benchmarks.digits.nnx` in float16; with ``patience`` None the scale is constant."""
+class LossScaledNetwork(Network):
+    """The network of `benchmarks.digits` in float16; with ``patience`` None the scale is constant."""
 
     def __init__(self, seed, steps, scale, patience=None):
-        super().__init__(SURROGATE, LEARNABLE, seed, steps, jnp.float16)
-        self.optimizer = nnx.Optimizer(self.net, optimiser(steps), wrt=nnx.Param)
+        super().__init__("nnx", SURROGATE, LEARNABLE, seed, steps, "float16")
+        self.tx, (params, _) = optimiser(steps), self.state
+        self.state = params, self.tx.init(params)
         self.patience, self.scale, self.good = patience, jnp.float32(scale), jnp.int32(0)
 
     def train_epoch(self, images, labels, keys):
-        self.net.train()
-        loss, self.scale, self.good = train_epoch(
-            self.net, self.optimizer, self.scale, self.good, images, labels, keys, self.patience
+        (self.state, self.scale, self.good), loss = train_epoch(
+            self.tx, (self.state, self.scale, self.good), images, labels, keys, self.patience
         )
         return loss
 
     def left_out(self):
         """Return how many steps were left out so far."""
-        return self.optimizer.opt_state.total_notfinite[...]
+        return self.state[1].total_notfinite
 
 
-@nnx.jit(static_argnames="patience")
-def train_epoch(net, optimizer, scale, good, images, labels, keys, patience):
-    """Train on ``[batches, batch, ...]`` once; return the mean loss, the scale and the count of finite steps."""
+@partial(jax.jit, static_argnames=("tx", "patience"))
+def train_epoch(tx, carry, images, labels, keys, patience):
+    """Train on ``[batches, batch, ...]`` once; return the state, the scale, the count of finite steps, and the loss."""
 
-    @nnx.scan(in_axes=(nnx.Carry, 0, 0, 0), out_axes=(nnx.Carry, 0))
-    def step(carry, images, labels, key):
-        net, optimizer, scale, good = carry
-        loss, grads = scaled_gradients(net, task.augment(key, images), labels, scale)
-        optimizer.update(net, grads)
+    def step(carry, batch):
+        (params, opt_state), scale, good = carry
+        loss, grads = scaled_gradients(lambda params: model("float16").loss(params, *batch), params, scale)
+        updates, opt_state = tx.update(grads, opt_state, params)
         if patience is not None:
-            finite = optimizer.opt_state.last_finite[...]
+            finite = opt_state.last_finite
             good = jnp.where(finite, good + 1, 0)
             scale = jnp.where(finite, jnp.where(good % patience == 0, 2 * scale, scale), scale / 2)
-        return (net, optimizer, scale, good), loss
+        return ((optax.apply_updates(params, updates), opt_state), scale, good), loss
 
-    (_, _, scale, good), losses = step((net, optimizer, scale, good), images, labels, keys)
-    return losses.mean(), scale, good
+    carry, losses = jax.lax.scan(step, carry, (images, labels, keys))
+    return carry, losses.mean()
 
 
-def scaled_gradients(net, xs, labels, scale):
-    """Return the loss and its gradients, computed from ``scale`` times the loss."""
-
-    def loss_fn(net):
-        _, ys = net(net.initialize_carry(xs.shape[1:]), xs)
-        loss = task.cross_entropy(ys, labels)
-        return scale * loss, loss
-
-    (_, loss), grads = nnx.value_and_grad(loss_fn, has_aux=True)(net)
+def scaled_gradients(loss_fn, params, scale):
+    """Return a loss and its gradients, computed from ``scale`` times the loss."""
+    grads, loss = jax.grad(lambda params: (scale * (loss := loss_fn(params)), loss), has_aux=True)(params)
     return loss, jax.tree.map(lambda g: g / scale, grads)
+
+
+@partial(jax.jit, static_argnames="dtype")
+def still_gradients(dtype, params, images, labels, scale):
+    """Return the loss and its gradients without noise and dropout."""
+
+    def loss_fn(params):
+        return task.cross_entropy(model(dtype).run(params, task.still(images))[0], labels)
+
+    return scaled_gradients(loss_fn, params, scale)
 
 
 def underflow(data, params, scale):
@@ -97,27 +104,23 @@ def underflow(data, params, scale):
 
     A weight into a silent neuron, or from a black pixel, has none in float32 either.
     """
-    shares = []
-    xs, labels = task.still(data.train_images[: task.BATCH]), data.train_labels[: task.BATCH]
-    for dtype, factor in ((jnp.float32, 1.0), (jnp.float16, 1.0), (jnp.float16, scale)):
-        net = digits_nnx.build(0, SURROGATE, LEARNABLE, dtype)
-        nnx.update(net, params)
-        net.eval()
-        grads = jax.tree.leaves(nnx.jit(scaled_gradients)(net, xs, labels, jnp.float32(factor))[1])
-        shares.append(np.mean(np.concatenate([np.ravel(g) == 0 for g in grads])))
-    return dict(zip(("float32", "float16", "float16, scaled"), shares, strict=True))
+    shares, batch = {}, [array[: task.BATCH] for array in data[0]]
+    for name, factor in (("float32", 1.0), ("float16", 1.0), ("float16, scaled", scale)):
+        grads = jax.tree.leaves(still_gradients(name.partition(",")[0], params, *batch, jnp.float32(factor))[1])
+        shares[name] = np.mean(np.concatenate([np.ravel(g) == 0 for g in grads]))
+    return shares
 
 
 def outcome(networks, data, epochs):
     """Train networks, one per seed; return their curves, the dtypes of their state and whether all was finite."""
-    curves, leaves = [], []
+    curves, leaves, (training, test) = [], [], data
     for seed, network in enumerate(networks):
-        curves.append(train(data, network, seed, epochs)[0]["curve"])
-        leaves += [leaf for leaf in jax.tree.leaves(network.state()) if jnp.issubdtype(leaf.dtype, jnp.floating)]
+        curves.append(train((training, test, test), network, seed, epochs)[0]["curve"])  # tested after each epoch
+        leaves += [leaf for leaf in jax.tree.leaves(network.state) if jnp.issubdtype(leaf.dtype, jnp.floating)]
     numbers = [*map(np.asarray, leaves), *(np.asarray(curve["loss"]) for curve in curves)]
     return {
         "loss": [curve["loss"] for curve in curves],
-        "test_accuracy": [curve["test_accuracy"] for curve in curves],
+        "test_accuracy": [curve["validation_accuracy"] for curve in curves],
         "dtypes_of_state": sorted({str(leaf.dtype) for leaf in leaves}),
         "finite": bool(all(np.isfinite(number).all() for number in numbers)),
     }
@@ -125,8 +128,8 @@ def outcome(networks, data, epochs):
 
 def plain(framework, dtype, seeds, epochs, data, steps):
     """Train the networks of a framework in a dtype."""
-    make = importlib.import_module(f"..digits.{framework}", __package__).Network
-    return outcome((make(SURROGATE, LEARNABLE, seed, steps, dtype) for seed in range(seeds)), data, epochs)
+    networks = (Network(framework, SURROGATE, LEARNABLE, seed, steps, dtype) for seed in range(seeds))
+    return outcome(networks, data, epochs)
 
 
 def scaled(scale, patience, seeds, epochs, data, steps):
@@ -135,7 +138,7 @@ def scaled(scale, patience, seeds, epochs, data, steps):
     return outcome(networks, data, epochs) | {
         "scale": [network.scale for network in networks],
         "left_out": [network.left_out() for network in networks],
-        "no_gradient": underflow(data, nnx.state(networks[0].net, nnx.Param), SCALE),
+        "no_gradient": underflow(data, networks[0].state[0], SCALE),
     }
 
 
@@ -148,7 +151,7 @@ def main(argv=None):
 
     args = arguments("robustness.precision", __doc__, argv, quick="two epochs, two seeds", extend=extend)
     epochs, seeds, data = 2 if args.quick else EPOCHS, args.seeds or (2 if args.quick else SEEDS), task.load()
-    how, start = (seeds, epochs, data, epochs * (len(data.train_images) // task.BATCH)), time.perf_counter()
+    how, start = (seeds, epochs, data, epochs * (len(data[0][1]) // task.BATCH)), time.perf_counter()
     runs = {f"{name}, {dtype}": plain(name, dtype, *how) for name in FRAMEWORKS for dtype in DTYPES}
     runs["nnx, float16, none"] = scaled(1.0, None, *how)
     runs["nnx, float16, dynamic"] = scaled(SCALE, PATIENCE, *how)

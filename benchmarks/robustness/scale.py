@@ -6,7 +6,6 @@ process. ``--coordinator HOST:PORT --num-processes N --process-id I`` is one pro
 starts it; with ``--distributed`` jax asks the cluster for these three.
 """
 
-import argparse
 import itertools
 import json
 import os
@@ -23,7 +22,7 @@ import numpy as np
 from tqdm import tqdm
 
 from ..lib import FRAMEWORKS, results
-from ..lib.study import positive
+from ..lib.study import arguments, positive
 from . import mesh, networks
 from .collectives import collectives
 from .reports import scale as report
@@ -119,7 +118,7 @@ def together(number, *arguments):
             raise RuntimeError(f"{' '.join(process.args)} ended with {process.returncode}")
 
 
-def start_jax(args, parser):
+def start_jax(args):
     """Start jax and return the devices of a run: all, or so many of each process, simulated on a CPU."""
     if args.devices:
         flags = os.environ.get("XLA_FLAGS", "")
@@ -128,9 +127,9 @@ def start_jax(args, parser):
         jax.distributed.initialize(args.coordinator, args.num_processes, args.process_id)
     devices = jax.devices() if jax.process_count() > 1 else jax.devices()[: args.devices]
     if args.devices and len(devices) != args.devices * jax.process_count():
-        parser.error(f"--devices: expected at most the {jax.local_device_count()} there are, got {args.devices}")
+        args.error(f"--devices: expected at most the {jax.local_device_count()} there are, got {args.devices}")
     if mesh.BATCH % len(devices) or networks.WIDTH % len(devices):
-        parser.error(
+        args.error(
             f"expected a number of devices that divides {mesh.BATCH} examples and {networks.WIDTH} hidden units, "
             f"got {len(devices)}: {jax.process_count()} processes of {jax.local_device_count()}"
         )
@@ -139,10 +138,13 @@ def start_jax(args, parser):
 
 def main(argv=None):
     """Run, write the result, and print it."""
-    args, parser = parse(argv)
-    begin = time.perf_counter()
+    quick = "one framework, 2 devices and 2 processes"
+    args, begin = arguments("robustness.scale", __doc__, argv, quick=quick, extend=add_options), time.perf_counter()
+    many = args.coordinator, args.num_processes, args.process_id
+    if any(value is not None for value in many) and (None in many or args.distributed):
+        args.error("--coordinator, --num-processes and --process-id go together, and --distributed without them")
     if args.devices or args.coordinator or args.distributed:
-        runs = run_layouts(start_jax(args, parser), args.quick)
+        runs = run_layouts(start_jax(args), args.quick)
         result = {"study": "scale", "settings": SETTINGS, **results.environment(), "runs": runs}
     else:
         result = everything(args.quick)
@@ -153,23 +155,13 @@ def main(argv=None):
     print(report.section(json.loads((args.out / "result.json").read_text())))
 
 
-def parse(argv):
-    """Parse the arguments, or exit with an error of one line."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.robustness.scale", description=__doc__.splitlines()[0])
-    parser.add_argument("--quick", action="store_true", help="one framework, 2 devices and 2 processes")
+def add_options(parser):
+    """Add how many devices a run has, and which process of how many this is."""
     parser.add_argument("--devices", type=positive, metavar="N", help="run once, on N devices of each process")
     parser.add_argument("--coordinator", metavar="HOST:PORT", help="address at which process 0 listens")
     parser.add_argument("--num-processes", type=positive, metavar="N", help="number of processes of the run")
     parser.add_argument("--process-id", type=int, metavar="I", help="number of this process, from 0")
     parser.add_argument("--distributed", action="store_true", help="one of several processes that jax detects")
-    results.add_out(parser, "scale")
-    args = parser.parse_args(argv)
-    many = args.coordinator, args.num_processes, args.process_id
-    if any(value is not None for value in many) and (None in many or args.distributed):
-        parser.error("--coordinator, --num-processes and --process-id go together, and --distributed without them")
-    if not args.process_id and not args.distributed:  # the others write nothing
-        results.try_out(parser, args.out)
-    return args, parser
 
 
 if __name__ == "__main__":

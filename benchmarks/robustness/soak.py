@@ -6,7 +6,6 @@ on from them with new alphas. Reported is what is compiled again after the first
 what accumulates on the device, in memory, on the disk, and in open files.
 """
 
-import argparse
 import itertools
 import tempfile
 import time
@@ -24,6 +23,7 @@ import brainsurr as bs
 from brainsurr.optim import project
 
 from ..lib import FRAMEWORKS, checkpoints, results
+from ..lib.study import arguments
 from . import mesh, networks
 from .reports import soak as report
 
@@ -158,11 +158,10 @@ def summary(measured, tour):
 
 def main(argv=None):
     """Soak, and write the summary."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.robustness.soak", description=__doc__.splitlines()[0])
-    parser.add_argument("--minutes", type=float, default=30, metavar="M", help="how long to run (default: 30)")
-    results.add_out(parser, "soak")
-    args = parser.parse_args(argv)
-    results.try_out(parser, args.out)
+    minutes = {"type": float, "default": 30, "metavar": "M", "help": "how long to run (default: 30)"}
+    args = arguments(
+        "robustness.soak", __doc__, argv, extend=lambda parser: parser.add_argument("--minutes", **minutes)
+    )
     start = time.perf_counter()
     with tempfile.TemporaryDirectory() as folder:
         measured = soak(SHAPES, args.minutes, Path(folder))

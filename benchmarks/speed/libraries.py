@@ -4,6 +4,7 @@ import json
 import os
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 from typing import NamedTuple
 
@@ -38,51 +39,24 @@ class Peer(NamedTuple):
 JAX, TORCH, FLOATS, BOTH = ("3.13", "3.12", "3.11"), ("3.11",), ("float32",), ("float32", "uint8")
 UNROLLS = ("unroll", "unroll_checkpointed", "unroll, scan_unroll=1", "unroll_checkpointed, scan_unroll=1")
 MODES = ("dots", "full", "none", "layer by layer")
-WAYS = (*MODES, "dots, events", "full, events", "layer by layer, events")
+EVENTS = tuple(f"{mode}, events" for mode in MODES)
+# How some differ from the task.
 SCALED = "takes (1 - decay) of its input: weights and learning rate are scaled to make up for it"
+LATE = "a spike comes one step after the threshold is passed, and is taken off undecayed"
+AGAIN = "a potential above threshold after a reset is reset again before the next spike, so its losses differ"
+READOUT = "its leaky integrator takes (1 - decay) of its input: its weights and learning rate are scaled for it"
+SUPER = "has no arctan surrogate: SuperSpike with alpha = 10 in its place, so its losses part after the first"
+SPIKINGJELLY = ("spikingjelly", "torch")
 PEERS = {
     "products": Peer(("jax",), JAX, ("all steps at once",), FLOATS, ("jax",), ("no neurons: a floor, not a network",)),
-    "brainsurr": Peer(
-        ("flax", "numba"), JAX, (*MODES, *(f"{mode}, events" for mode in MODES)), BOTH[::-1], ("jax", "flax")
-    ),
-    "spyx": Peer(
-        ("spyx",),
-        JAX,
-        ("scan",),
-        BOTH,
-        ("spyx", "jax", "flax"),
-        ("a spike comes one step after the threshold is passed, and is taken off undecayed",),
-    ),
+    "brainsurr": Peer(("flax", "numba"), JAX, MODES + EVENTS, BOTH[::-1], ("jax", "flax")),
+    "spyx": Peer(("spyx",), JAX, ("scan",), BOTH, ("spyx", "jax", "flax"), (LATE,)),
     "jaxpike": Peer(("jaxpike",), JAX, UNROLLS, BOTH, ("jaxpike", "jax", "equinox"), (SCALED,)),
     "sparx": Peer(("sparxml",), JAX[:2], ("unroll=1", "unroll=8"), BOTH, ("sparxml", "jax", "flax")),
     "brainpy": Peer(("brainpy",), JAX, ("for_loop", "checkpointed_for_loop"), BOTH, ("brainpy", "brainstate", "jax")),
-    "snntorch": Peer(
-        ("snntorch", "torch", "numpy"),
-        TORCH,
-        ("loop",),
-        FLOATS,
-        ("snntorch", "torch"),
-        ("a potential above threshold after a reset is reset again before the next spike, so its losses differ",),
-    ),
-    "spikingjelly": Peer(
-        ("spikingjelly", "torch"),
-        TORCH,
-        ("multi-step", "checkpointed"),
-        FLOATS,
-        ("spikingjelly", "torch"),
-        ("its leaky integrator takes (1 - decay) of its input: its weights and learning rate are scaled for it",),
-    ),
-    "norse": Peer(
-        ("norse", "torch"),
-        TORCH,
-        ("layer by layer",),
-        FLOATS,
-        ("norse", "torch"),
-        (
-            SCALED,
-            "has no arctan surrogate: SuperSpike with alpha = 10 in its place, so its losses part after the first",
-        ),
-    ),
+    "snntorch": Peer(("snntorch", "torch", "numpy"), TORCH, ("loop",), FLOATS, ("snntorch", "torch"), (AGAIN,)),
+    "spikingjelly": Peer(SPIKINGJELLY, TORCH, ("multi-step", "checkpointed"), FLOATS, SPIKINGJELLY, (READOUT,)),
+    "norse": Peer(("norse", "torch"), TORCH, ("layer by layer",), FLOATS, ("norse", "torch"), (SCALED, SUPER)),
 }
 OURS, FLOOR = "brainsurr", "products"
 # What `brainsurr.cpu.use_all_cores` sets, as variables, so that it is the same for libraries without jax: these use
@@ -106,7 +80,13 @@ def environment(name, peer):
         install = [python, "-m", "pip", "install", "--quiet", *peer.requirements]
         _run(install, f"pip install {' '.join(peer.requirements)}")
         done.touch()
-    return python
+    return str(python)
+
+
+def interpreters(names, quick, tried):
+    """Return those of libraries, by name, without those that can't be installed; ``tried`` is `Tries`."""
+    made = {n: sys.executable if quick else tried(n, [n], environment, n, PEERS[n]) for n in names}
+    return {name: python for name, python in made.items() if python}
 
 
 def _works(python):

@@ -18,7 +18,6 @@ CLAIMS = {
     "peers": peers,
 }
 ON_A_GPU = ("train-step", "long", "activation", "bandwidth")
-NOT_YET = "Not measured yet by `make bench`."
 COMMAND = f"python -m benchmarks.speed --out benchmarks/results/speed-gpu {' '.join(ON_A_GPU)}"
 
 
@@ -59,20 +58,12 @@ def readme(folder):
     return f"{table}\n\n{wrapped(f'{about} On {_where(result)}{_elsewhere(of_jax)}.')}"
 
 
-def gains(folder):
-    """Return the part of docs/fast-on-a-cpu.md: what devices and kept pages gain, and where it was measured."""
-    result = load(folder)["peers"]
-    table = peers.gains(result)
-    return f"{table}\n\n{wrapped(f'On {_where(result)}.')}" if table else NOT_YET
-
-
-def of_events(folder):
-    """Return another part of that page: what events gain."""
-    result = load(folder).get("events")
-    return f"{events.networks(result)}\n\n{wrapped(f'On {_where(result)}.')}" if result else NOT_YET
-
-
-ON_A_CPU = {"gains": gains, "events": of_events}
+def on_a_cpu(folder):
+    """Return the parts of docs/fast-on-a-cpu.md: what devices, kept pages and events gain, and where."""
+    results = load(folder)
+    tables = {"peers": peers.gains(results["peers"]), "events": events.networks(results["events"])}
+    of, gained = (f"{table}\n\n{wrapped(f'On {_where(results[name])}.')}" for name, table in tables.items())
+    return {"gains": of, "events": gained}
 
 
 def _elsewhere(result):

@@ -13,13 +13,12 @@ from typing import NamedTuple
 
 import jax
 import numpy as np
-import optax
 
 import brainsurr as bs
 from brainsurr.nnx import SpikingSequential, diagnose
 
 from ..lib.study import Runs, arguments, rounded
-from ..lib.training import firing_rate, train_and_test, with_gains
+from ..lib.training import adamw, firing_rate, train_and_test, with_gains
 from . import settings
 from .entrants import ARCTAN, ENTRANTS, FAST_SIGMOID, PRESENT
 
@@ -66,8 +65,7 @@ def train(setting, surrogate, rate, gains, seed, parts):
     keys = jax.random.split(jax.random.key(seed))
     net = with_gains(setting.network(keys[0], [surrogate] * setting.layers), gains)
     batch, steps = setting.batches(parts)
-    schedule = optax.cosine_decay_schedule(rate, steps)
-    tx = optax.chain(optax.clip_by_global_norm(1.0), optax.adamw(schedule, weight_decay=setting.weight_decay))
+    tx = adamw(rate, steps, setting.weight_decay)
     how = {"epochs": setting.epochs, "batch": batch, "optimizer": tx, "loss": setting.loss, "score": setting.score}
     net, measured = train_and_test(net, setting.outputs, keys[1], parts, **how)
     return measured | {"firing": firing_rate(net, setting.show(parts[2][0][:500]))}

@@ -18,26 +18,12 @@ import optax
 from flax import nnx
 
 import brainsurr as bs
-from brainsurr.nnx import (
-    ALIF,
-    BHRF,
-    BRF,
-    ILIF,
-    LI,
-    LIF,
-    RF,
-    Delay,
-    LearnableDelay,
-    SlidingPSN,
-    SpikingSequential,
-    Synaptic,
-    bounds,
-)
+from brainsurr import nnx as layers
 from brainsurr.optim import project
 
 from ..lib.report import spread, table
 from ..lib.study import Runs, arguments, finished, of_seeds, rows
-from ..lib.training import dense, firing_rate, train_and_test
+from ..lib.training import adamw, dense, firing_rate, train_and_test
 from . import sequences, settings, speech
 
 KEY, MEASURED = ("neuron", "seed"), ("validation", "test", "loss", "firing", "parameters", "seconds", "cpu_seconds")
@@ -62,7 +48,7 @@ class Neuron(NamedTuple):
     """
 
     options: Mapping[str, Any]
-    layer: type[Any] = LIF
+    layer: type[Any] = layers.LIF
     current: bool = False
     late: bool = False
     learned: bool = False
@@ -70,9 +56,8 @@ class Neuron(NamedTuple):
 
     def __str__(self):
         options = ", ".join(f"{name}={value!r}" for name, value in self.options.items()).replace("'", '"')
-        layers = ["LI"] * self.current + [f"{self.layer.__name__}({options})"] + ["Delay"] * self.late
-        layers += ["LearnableDelay"] * self.learned
-        return " - ".join(layers)
+        names = ["LI"] * self.current + [f"{self.layer.__name__}({options})"] + ["Delay"] * self.late
+        return " - ".join(names + ["LearnableDelay"] * self.learned)
 
 
 ZERO = {"reset": "zero", "reset_grad": True}
@@ -93,31 +78,31 @@ NEURONS = [
     Neuron({"reset_delay": True, "reset_grad": False}, current=True, like="snnTorch `Synaptic`"),
     Neuron({"reset": "zero", "reset_delay": True}, current=True, like='snnTorch `Synaptic(reset_mechanism="zero")`'),
     Neuron({"decay_input": True} | ZERO, current=True, like="norse `LIF`"),
-    Neuron({}, ALIF),
-    Neuron(FEEDFORWARD, ALIF),
-    Neuron({"learnable": ("decay", "adaptation_decay", "spike_adaptation")}, ALIF),
-    Neuron({"decay_input": True}, ALIF, like="jaxpike `ALIF`"),
-    Neuron({"decay_input": True, "reset": "zero"}, ALIF, like='brainpy.state `ALIF(spk_reset="hard")`'),
-    Neuron({"decay_input": True, "reset_delay": True}, ALIF, like="Bellec et al. 2018"),
-    Neuron({"reset_delay": True}, ALIF, late=True, like="spyx `ALIF`"),
-    Neuron(BITTAR_GARNER, ALIF, like="Bittar and Garner 2022"),
-    Neuron(BITTAR_GARNER | {"reset": "zero"}, ALIF, like="Baronig et al. 2024"),
-    Neuron(BITTAR_GARNER | FEEDFORWARD, ALIF),
-    Neuron({"reset_adapted": False}, ALIF, like="sparx `ALIF`"),
+    Neuron({}, layers.ALIF),
+    Neuron(FEEDFORWARD, layers.ALIF),
+    Neuron({"learnable": ("decay", "adaptation_decay", "spike_adaptation")}, layers.ALIF),
+    Neuron({"decay_input": True}, layers.ALIF, like="jaxpike `ALIF`"),
+    Neuron({"decay_input": True, "reset": "zero"}, layers.ALIF, like='brainpy.state `ALIF(spk_reset="hard")`'),
+    Neuron({"decay_input": True, "reset_delay": True}, layers.ALIF, like="Bellec et al. 2018"),
+    Neuron({"reset_delay": True}, layers.ALIF, late=True, like="spyx `ALIF`"),
+    Neuron(BITTAR_GARNER, layers.ALIF, like="Bittar and Garner 2022"),
+    Neuron(BITTAR_GARNER | {"reset": "zero"}, layers.ALIF, like="Baronig et al. 2024"),
+    Neuron(BITTAR_GARNER | FEEDFORWARD, layers.ALIF),
+    Neuron({"reset_adapted": False}, layers.ALIF, like="sparx `ALIF`"),
     Neuron({"refractory": 2}, like="norse `LIFRefrac`, brainpy.state `LIFRef`, but for their input"),
     Neuron({"self_connections": False}),
-    Neuron({}, Synaptic, like="sparx `Recurrent(Synaptic)`"),
-    Neuron({"reset_delay": True, "reset_grad": False}, Synaptic, like="snnTorch `RSynaptic`"),
+    Neuron({}, layers.Synaptic, like="sparx `Recurrent(Synaptic)`"),
+    Neuron({"reset_delay": True, "reset_grad": False}, layers.Synaptic, like="snnTorch `RSynaptic`"),
     Neuron(FEEDFORWARD, learned=True, like="Hammouamri et al. 2024, by axons"),
-    Neuron({}, ILIF, like="SpikingJelly `ILIFNode`"),
-    Neuron({"learnable": "weights", "recurrent": False}, SlidingPSN, like="SpikingJelly `SlidingPSN`"),
-    Neuron({"learnable": ("frequency", "damping")}, RF),
-    Neuron({"learnable": ("frequency", "damping")}, BRF, like="Higuchi et al. 2024"),
-    Neuron({"learnable": ("frequency", "damping")}, BHRF, like="Higuchi et al. 2024, harmonic"),
+    Neuron({}, layers.ILIF, like="SpikingJelly `ILIFNode`"),
+    Neuron({"learnable": "weights", "recurrent": False}, layers.SlidingPSN, like="SpikingJelly `SlidingPSN`"),
+    Neuron({"learnable": ("frequency", "damping")}, layers.RF),
+    Neuron({"learnable": ("frequency", "damping")}, layers.BRF, like="Higuchi et al. 2024"),
+    Neuron({"learnable": ("frequency", "damping")}, layers.BHRF, like="Higuchi et al. 2024, harmonic"),
 ]
 
 
-def network(neuron: Neuron, key, features: int, recipe: sequences.Recipe) -> SpikingSequential:
+def network(neuron: Neuron, key, features: int, recipe: sequences.Recipe) -> layers.SpikingSequential:
     """Make weights, neurons with decays from fast to slow, weights, and leaky integrators as outputs."""
     rngs, n = nnx.Rngs(key), recipe.hidden
     numbers = {
@@ -130,17 +115,17 @@ def network(neuron: Neuron, key, features: int, recipe: sequences.Recipe) -> Spi
     options = {name: value for name, value in numbers.items() if name in takes}
     options |= {"spike_fn": SURROGATE, "recurrent": True, "rngs": rngs}
     delays = {"delay": jnp.linspace(0, LONGEST, n), "learnable": "delay", "bounds": {"delay": (0, LONGEST)}}
-    layers = [
+    stack = [
         dense(features, n, rngs, GAIN if "decay_input" in neuron.options else 1.0),
-        *([LI(n, decay=CURRENT)] if neuron.current else []),
+        *([layers.LI(n, decay=CURRENT)] if neuron.current else []),
         neuron.layer(n, **options | neuron.options),
-        *([Delay(n, 1)] if neuron.late else []),
-        *([LearnableDelay(n, longest=LONGEST, width=1.5, **delays)] if neuron.learned else []),
+        *([layers.Delay(n, 1)] if neuron.late else []),
+        *([layers.LearnableDelay(n, longest=LONGEST, width=1.5, **delays)] if neuron.learned else []),
         nnx.Dropout(recipe.dropout, rngs=rngs),
         dense(n, recipe.classes, rngs),
-        LI(recipe.classes, decay=sequences.READOUT),
+        layers.LI(recipe.classes, decay=sequences.READOUT),
     ]
-    return SpikingSequential(layers)
+    return layers.SpikingSequential(stack)
 
 
 @partial(jax.jit, static_argnames=("index", "recipe"))
@@ -150,7 +135,7 @@ def train(index: int, recipe: sequences.Recipe, seed, parts):
     net = network(NEURONS[index], keys[0], features, recipe)
     batch = min(recipe.batch, len(parts[0][1]))
     steps = recipe.epochs * (len(parts[0][1]) // batch)
-    optimizer = optax.chain(sequences.optimizer(recipe, RATE, steps), project(bounds(net)))
+    optimizer = optax.chain(adamw(RATE, steps, recipe.weight_decay), project(layers.bounds(net)))
     how = {"epochs": recipe.epochs, "batch": batch, "optimizer": optimizer}
     net, measured = train_and_test(net, sequences.logits(recipe), keys[1], parts, **how)
     parameters = sum(leaf.size for leaf in jax.tree.leaves(nnx.state(net, nnx.Param)))
@@ -167,7 +152,7 @@ def main(argv=None):
         chosen = [
             i
             for i, n in enumerate(NEURONS)
-            if not i or (n.current and n.late) or ("learnable" in n.options and n.layer is ALIF)
+            if not i or (n.current and n.late) or ("learnable" in n.options and n.layer is layers.ALIF)
         ]
         recipe, seeds = RECIPE._replace(hidden=32, batch=32, epochs=10), [0, 1]
     parts = [tuple(map(jnp.asarray, part)) for part in speech.parts(features, digit, take)]

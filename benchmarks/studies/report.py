@@ -11,7 +11,7 @@ from scipy import stats
 
 from brainsurr.nnx import LIF
 
-from ..lib.report import picture, spread, table, unfinished, wrapped
+from ..lib.report import picture, spread, table, wrapped
 from ..lib.study import finished, of_seeds, rounded, rows
 from .entrants import ARCTAN, ENTRANTS, FAST_SIGMOID, FOCUS, PRESENT, WHOSE
 from .settings import MADE
@@ -199,8 +199,6 @@ def overview(outcomes: Outcomes, most: int | None = None) -> str:
 
 def advice(outcomes: Outcomes) -> list[str]:
     """Write the answers of the page, in its order."""
-    if not outcomes:
-        return missing(outcomes)
     answers = when_it_fails, when_it_does_not_matter, your_default, the_log_tail
     first = f"{what_to_type(outcomes)} {resampled(outcomes)}"
     return [first, *(answer(outcomes) for answer in answers), *missing(outcomes)]
@@ -210,7 +208,8 @@ def missing(outcomes: Outcomes) -> list[str]:
     """Name what the code has and the files have not."""
     names = [typed(name) for name in ENTRANTS if not all(name in outcome.best for outcome in outcomes.values())]
     new = [f"Not compared yet: {', '.join(names)}."] * bool(names)
-    return [*unfinished(outcomes, {name: name for name in MADE}), *new]
+    settings = [name for name in MADE if name not in outcomes]
+    return [f"These settings have not been finished: {', '.join(settings)}."] * bool(settings) + new
 
 
 def what_to_type(outcomes: Outcomes) -> str:
@@ -305,19 +304,17 @@ def the_log_tail(outcomes: Outcomes) -> str:
     return text + (f", more than {FAILS:g} points behind in *{'*, *'.join(bad)}*." if bad else ".")
 
 
-def how_sure(outcomes: Outcomes) -> list[str]:
+def how_sure(outcomes: Outcomes) -> str:
     """Write how much the choice hangs on settings, the rule's limit and the rates; on seeds, `resampled` does."""
-    if not outcomes:
-        return missing(outcomes)
     left = hangs_on(outcomes)
     other = "; ".join(f"without *{name}* {typed(new)}" for name, new in left.items())
     edges = [f"{typed(name)} in *{s}*" for s, outcome in outcomes.items() for name in outcome.edges]
     choices = sum(len(outcome.best) for outcome in outcomes.values())
-    return [
+    return (
         f"Leaving out one setting changes the choice in {len(left)} of {len(outcomes)}"
         f"{': ' + other if other else ''}. {outside(outcomes)}In {len(edges)} of {choices} choices the best rate is an "
-        f"outermost one of those tried{': ' + ', '.join(edges) if edges else ''}.",
-    ]
+        f"outermost one of those tried{': ' + ', '.join(edges) if edges else ''}."
+    )
 
 
 def outside(outcomes: Outcomes) -> str:

@@ -4,7 +4,6 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
-import optax
 from flax import nnx
 
 from brainsurr.nnx import LI, LIF, SpikingSequential
@@ -73,9 +72,3 @@ def blanked(length, start, size, longest):
     length = jnp.floor(length * (longest + 1))
     place, start = jnp.arange(size), jnp.floor(start * (size - longest + 1))
     return (place >= start) & (place < start + length)
-
-
-def optimizer(recipe, rate, steps):
-    """Make AdamW on a cosine schedule, with large gradients clipped."""
-    schedule = optax.cosine_decay_schedule(rate, steps)
-    return optax.chain(optax.clip_by_global_norm(1.0), optax.adamw(schedule, weight_decay=recipe.weight_decay))

@@ -12,8 +12,7 @@ from flax import nnx
 
 from brainsurr.nnx import ALIF, LI, LIF, SpikingSequential
 
-from ..fashion.networks import flat
-from ..lib.training import accuracy, averaged, cross_entropy, dense, r_squared, squared_error
+from ..lib.training import accuracy, averaged, cross_entropy, dense, flat, r_squared, squared_error
 from . import data, sequences, speech
 from .sequences import Recipe
 
@@ -39,7 +38,6 @@ class Setting(NamedTuple):
       weight_decay: of AdamW.
       loss: ``loss(outputs, targets)``.
       score: ``score(outputs, targets)``, 1 at best.
-      rate: of learning at the start, where no rate is chosen.
     """
 
     about: str
@@ -54,7 +52,6 @@ class Setting(NamedTuple):
     weight_decay: float = 0.0
     loss: Callable = cross_entropy
     score: Callable = accuracy
-    rate: float = 3e-3
 
     def parts(self, seed) -> list[tuple[jax.Array, jax.Array]]:
         """Return ``data(seed)`` as arrays of jax."""

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import tomllib
 import types
+from pathlib import Path
 
 import jax
 import jax.numpy as jnp
@@ -186,7 +187,7 @@ def test_of_an_f_string_nothing_is_lost():
 
 def test_a_carry_is_made_from_the_sizes_that_are_meant():
     """Batch-first data does not fit it then; from the shape of the data it would fit any order."""
-    shown = [*pages(), *sorted((ROOT / "notebooks").glob("*.ipynb")), *(ROOT / "brainsurr").rglob("*.py")]
+    shown = [*pages(), *sorted((ROOT / "notebooks").glob("*.ipynb")), *Path(bs.__file__).parent.rglob("*.py")]
     found = [page.name for page in shown if re.search(r"initialize_carry\([^`\n]*shape\[1:\]", page.read_text())]
     assert found == ["README.md"], "which says why not to"
 
@@ -194,6 +195,7 @@ def test_a_carry_is_made_from_the_sizes_that_are_meant():
 def test_every_test_that_the_design_notes_name_exists():
     text = (ROOT / "docs/design-notes.md").read_text()
     sections = text.split("\n## ")[1:]
+    assert sections
     for section in sections:
         named = re.findall(r"`(tests/[\w/]+\.py)::(\w+)`", section)
         assert named, section

@@ -17,22 +17,13 @@ from cases import all_but
 
 import brainsurr as bs
 from benchmarks.digits import __main__ as digits
-from benchmarks.digits import brainstate as digits_brainstate
-from benchmarks.digits import linen as digits_linen
-from benchmarks.digits import nnx as digits_nnx
 from benchmarks.digits import report, task, training
 from benchmarks.digits.job import Folder, FolderError
-from benchmarks.lib import checkpoints
+from benchmarks.digits.network import Network
+from benchmarks.lib import FRAMEWORKS, checkpoints
 
-pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("lenient")]
-HOSTS = [digits_nnx, digits_linen, digits_brainstate]
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("lenient", "one_device")]
 RUN = ["--seeds=2", "--epochs=3", "--save-every=1", "--resume"]
-
-
-@pytest.fixture(autouse=True)
-def one_device(monkeypatch):
-    """As many as the numbers here are of: conftest asks for eight."""
-    monkeypatch.setattr(jax, "device_count", lambda: 1)
 
 
 def start(out, environment):
@@ -69,6 +60,7 @@ def test_learns_well_above_chance(result):
         assert accuracy["mean"] > 0.85, name
     for name in ("LIF", "LIF, trained alpha"):
         for run in result["runs"][name]:
+            assert len(run["firing_rate"]) == len(run["silent"]) == 2
             assert all(0.01 < rate < 0.9 for rate in run["firing_rate"])
             assert all(0 <= share < 0.5 for share in run["silent"])
             before, after = run["parameters"]["before"], run["parameters"]["after"]
@@ -113,9 +105,9 @@ def test_killed_at_any_time_it_ends_as_if_undisturbed(result, tmp_path, unoptimi
     assert not list(tmp_path.glob("checkpoints")), errors
 
 
-@pytest.mark.parametrize("host", all_but(HOSTS[:1], HOSTS), ids=["nnx", "linen", "brainstate"])
-def test_every_framework_goes_on_exactly(host, tmp_path):
-    first, second = (host.Network(bs.LogTailedRelu(0.1), ("alpha",), 0, 30) for _ in range(2))
+@pytest.mark.parametrize("framework", all_but(FRAMEWORKS[:1], FRAMEWORKS))
+def test_every_framework_goes_on_exactly(framework, tmp_path):
+    first, second = (Network(framework, bs.LogTailedRelu(0.1), ("alpha",), 0, 30) for _ in range(2))
     data, seen = task.load_validated(), []
     with checkpoints.manager(tmp_path) as kept:
         through = training.train(data, first, 0, 3, kept=kept, every=2)

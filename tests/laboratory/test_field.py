@@ -1,7 +1,6 @@
 """The benchmarks that the field cites: who takes part, what a network is, and that the page shows where we lose."""
 
 import json
-import subprocess
 import sys
 
 import numpy as np
@@ -10,7 +9,7 @@ from pages import cells
 
 from benchmarks.field import __main__ as field
 from benchmarks.field import report
-from benchmarks.field.published import CANNOT, IMAGES, PUBLISHED, QUICK, WAYS
+from benchmarks.field.published import CANNOT, PUBLISHED, QUICK, WAYS
 from benchmarks.lib import timing
 from benchmarks.lib.tries import Tries
 from benchmarks.speed import libraries
@@ -21,14 +20,13 @@ SPEECH = "Spyx, 128"
 
 
 @pytest.mark.slow
-def test_a_quick_run_writes_what_the_page_shows(tmp_path, unoptimized):
+def test_a_quick_run_writes_what_the_page_shows(quick):
     """Both of our ways train the same, on every core too, and the loss falls."""
-    command = [sys.executable, "-m", "benchmarks.field", "--quick", "--out", str(tmp_path)]
-    printed = subprocess.run(command, capture_output=True, text=True, check=True, env=unoptimized).stdout
-    result = json.loads((tmp_path / "result.json").read_text())
+    folder, printed = quick("field")
+    result = json.loads((folder / "result.json").read_text())
     assert {"versions", "device", "commit", "python"} <= set(result)
     assert result["missing"] == []
-    assert all(part in printed for part in report.load(tmp_path).values())
+    assert all(part in printed for part in report.parts(result).values())
     for trial in QUICK:
         runs = [run for run in result["runs"] if run["trial"] == trial]
         assert {(run["terms"], run["mode"]) for run in runs} == {(t, m) for t in report.TERMS for m in WAYS[OURS]}
@@ -63,7 +61,7 @@ def test_the_table_shows_where_we_lose():
         a_run("spyx", "scan", EVERY_CORE, 0.6, 0.5),
     ]
     slow = {"trial": SPEECH, "terms": EVERY_CORE, "name": "norse", "mode": "layer by layer"}
-    networks = {SPEECH: PUBLISHED[SPEECH]._asdict()}
+    networks = {SPEECH: {"about": PUBLISHED[SPEECH].about()}}
     missing = [
         slow | {"why": f"{libraries.SLOW} 60 s"},
         *(slow | {"name": "sparx", "terms": t, "why": "no"} for t in report.TERMS),
@@ -95,7 +93,7 @@ def test_who_cannot_build_a_network_is_not_started(tmp_path, monkeypatch):
         return a_run(name, "", terms, 1, 1) | {"seconds": [1.0], "forward": [0.5]}
 
     monkeypatch.setattr(field, "run_peer", run_peer)
-    monkeypatch.setattr(field, "environment", lambda name, peer: name)
+    monkeypatch.setattr(libraries, "environment", lambda name, peer: name)
     monkeypatch.setattr(field, "kept_in", lambda folder: tmp_path / "kept.jsonl")
     first = field.measure(quick=False)
     assert not {(name, PUBLISHED[trial].network) for name, trial in CANNOT} & {it[:2] for it in started}
@@ -128,13 +126,3 @@ def test_a_process_that_takes_too_long_is_stopped():
     command = ["timeit", "-n1", "-r1", "import time; time.sleep(60)"]
     with pytest.raises(RuntimeError, match=rf"^{libraries.SLOW} 0\.2 s$"):
         libraries.run_on(AS_DOCUMENTED, sys.executable, "sleep", *command, timeout=0.2)
-
-
-def test_published_networks_are_those_that_run():
-    """Each is one of the processes' networks, and the text of the page says its sizes."""
-    for trial, published in PUBLISHED.items():
-        network = NETWORKS[published.network]
-        sizes = "-".join(map(str, network.sizes))
-        assert trial == IMAGES or published.about.startswith(f"{sizes}: ")
-        assert f"T = {published.steps}, batch {published.batch}" in published.about
-        assert network.spikes is None or f"{network.spikes:.0%}" in published.about

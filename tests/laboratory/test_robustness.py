@@ -2,8 +2,6 @@
 
 import copy
 import json
-import subprocess
-import sys
 
 import jax
 import jax.numpy as jnp
@@ -14,7 +12,7 @@ from close import assert_close
 from jax.sharding import NamedSharding
 from jax.sharding import PartitionSpec as P
 
-from benchmarks.robustness import mesh, networks, scale, soak
+from benchmarks.robustness import mesh, scale, soak
 from benchmarks.robustness.collectives import Collective, collectives
 from benchmarks.robustness.reports import scale as report
 
@@ -30,31 +28,29 @@ FLIPPED = {"losses": 0.02, "parameters": 0.3}
 
 
 @pytest.fixture(scope="module")
-def quick(tmp_path_factory, unoptimized):
-    """The result of the command that CI runs: two devices in one process, and in two."""
-    out = tmp_path_factory.mktemp("scale")
-    command = [sys.executable, "-m", "benchmarks.robustness.scale", "--quick", "--out", str(out)]
-    run = subprocess.run(command, capture_output=True, text=True, check=True, cwd=pages.ROOT, env=unoptimized)
-    return json.loads((out / "result.json").read_text()) | {"stdout": run.stdout}
+def result(quick):
+    """Of two devices in one process, and in two."""
+    folder, stdout = quick("robustness.scale")
+    return json.loads((folder / "result.json").read_text()) | {"stdout": stdout}
 
 
-def test_many_devices_and_processes_train_as_one_device(quick):
-    ran = [(run["layout"], run["processes"], run["devices"]) for run in quick["runs"]]
+def test_many_devices_and_processes_train_as_one_device(result):
+    ran = [(run["layout"], run["processes"], run["devices"]) for run in result["runs"]]
     assert ran == [("batch", 1, 2), ("hidden", 1, 2), ("batch", 2, 2), ("hidden", 2, 2)]
-    assert [run["examples_made"] for run in quick["runs"]] == [32, 32, 16, 32], "a process makes its own alone"
-    for run in quick["runs"]:
+    assert [run["examples_made"] for run in result["runs"]] == [32, 32, 16, 32], "a process makes its own alone"
+    for run in result["runs"]:
         assert 0 <= run["difference"]["gradients"]["relative"] < 1e-5, "of the first step"
         for part, limit in FLIPPED.items():
             assert 0 <= run["difference"][part]["relative"] < limit
-        losses, expected = np.array(run["losses"]), np.array(quick["runs"][0]["losses"])
+        losses, expected = np.array(run["losses"]), np.array(result["runs"][0]["losses"])
         assert_close(losses[:, 0], expected[:, 0], 32 + 64 + 10, dtype=np.float32)
         np.testing.assert_allclose(losses, expected, rtol=FLIPPED["losses"])
         assert np.shape(run["losses"]) == (3, 5)
         assert len(set(np.ravel(run["losses"]))) == 15, "it trains, on other examples each time"
 
 
-def test_they_send_what_the_layout_needs(quick):
-    for run in quick["runs"]:
+def test_they_send_what_the_layout_needs(result):
+    for run in result["runs"]:
         sent = sorted(Collective(**collective) for collective in run["collectives"])
         if run["layout"] == "batch":
             assert sent == [("all-reduce", PARAMETERS + 1, 0, 1)]
@@ -65,23 +61,23 @@ def test_they_send_what_the_layout_needs(quick):
             assert run["parameters_per_device"] == HALF
 
 
-def test_report_is_that_of_the_result(quick):
-    quick = copy.deepcopy(quick)
+def test_report_is_that_of_the_result(result):
+    result = copy.deepcopy(result)
 
     def said():
-        return " ".join(report.section(quick).split())
+        return " ".join(report.section(result).split())
 
-    assert report.section(quick) in quick["stdout"]
+    assert report.section(result) in result["stdout"]
     assert "set beforehand for float32 sums in another order" in said()
     assert "In 4 of 4 runs they are exactly what the layout needs" in said()
-    for run in quick["runs"]:
+    for run in result["runs"]:
         run["collectives"] = [{**c, "elements": c["elements"] + 1} for c in run["collectives"]]
     assert "In 0 of 4 runs they are exactly what the layout needs" in said()
-    quick["runs"][0]["difference"]["gradients"]["relative"] = 0.5
+    result["runs"][0]["difference"]["gradients"]["relative"] = 0.5
     assert "is 5.0e-01: NOT within the bound of 1e-05" in said()
-    quick["runs"][1]["difference"]["parameters"]["relative"] = np.nan
+    result["runs"][1]["difference"]["parameters"]["relative"] = np.nan
     assert "is nan: NOT within the bound of 1e-05" in said()
-    assert "at most nan from one device" in report.line(quick)[2]
+    assert "at most nan from one device" in report.line(result)[2]
 
 
 def test_nan_is_no_agreement():
@@ -93,18 +89,6 @@ def test_nan_is_no_agreement():
         assert np.isnan(scale.differences(outcomes, reference, "gradients")["relative"])
     runs = [{"devices": 1, "losses": [losses]} for losses in (ones, ones, spoilt, ones)]
     assert report.between(runs).endswith("losses differ by nan.")
-
-
-def test_a_wrong_layout_is_seen(monkeypatch):
-    """Parameters that lie whole on every device train the same: only what is sent and held tells."""
-    wrong = {"SEEDS": (0,), "TRAIN_STEPS": 2, "sharding": lambda mesh, x: NamedSharding(mesh, P())}
-    for name, value in wrong.items():
-        monkeypatch.setattr(mesh, name, value)
-    where = mesh.make((1, 4), jax.devices()[:4])
-    _, text, costs = mesh.train(lambda seed: networks.build("nnx", seed), where, 1)
-    run = {"mesh": (1, 4), "collectives": [c._asdict() for c in collectives(text)], **costs}
-    assert costs["parameters_per_device"] == PARAMETERS
-    assert report.sent(run) != report.expected(run, scale.SETTINGS)
 
 
 def test_examples_do_not_depend_on_who_makes_them():
@@ -132,7 +116,7 @@ def test_collectives_are_counted_with_their_loops():
     def until(x):
         return jax.lax.while_loop(lambda c: jnp.sum(c) < 100, lambda c: c + jnp.sum(x * c, 0), jnp.ones(5))
 
-    with pytest.raises(ValueError, match="expected a loop of known length around a collective"):
+    with pytest.raises(ValueError, match="how often a loop runs is not known"):
         collectives(jax.jit(until).lower(x).compile().as_text())
 
 

@@ -5,12 +5,9 @@ import warnings
 
 import jax
 import jax.numpy as jnp
-import numpy as np
-import optax
 import pytest
 from close import assert_close, largest
 
-from brainsurr.optim import project
 from tools.peers import excluded, peers
 
 
@@ -48,32 +45,3 @@ def assert_same(gradients, expected, operations=SUM):
     """Equal but for rounding, leaf by leaf, and not because all is 0."""
     assert all(largest(leaf) > 0 for leaf in jax.tree.leaves(expected))
     assert_close(gradients, expected, operations)
-
-
-def assert_learns(losses, to=0.9):
-    """The loss falls to a part of what it was."""
-    losses = [float(loss) for loss in losses]
-    assert np.isfinite(losses).all()
-    assert min(losses[-3:]) < to * losses[0], losses
-
-
-def train(loss, params, bounds=None):
-    """The parameters after ten steps of Adam, inside bounds, by which the loss falls."""
-    tx = optax.adam(1e-2) if bounds is None else optax.chain(optax.adam(1e-2), project(bounds))
-    step, state, losses = jax.jit(jax.value_and_grad(loss)), tx.init(params), []
-    for _ in range(10):
-        value, grads = step(params)
-        updates, state = tx.update(grads, state, params)
-        params = optax.apply_updates(params, updates)
-        losses.append(value)
-    assert_learns(losses)
-    return params
-
-
-def bound_to(low, high, name, params):
-    """The bounds that hold the parameters of a name in an interval, and no others."""
-
-    def interval(path, _):
-        return (low, high) if jax.tree_util.keystr(path).endswith(name) else None
-
-    return jax.tree_util.tree_map_with_path(interval, params)

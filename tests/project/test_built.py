@@ -112,19 +112,6 @@ def test_a_word_that_the_search_does_not_find_is_named(site, monkeypatch):
     assert check_site.missing_words(site) == ["the search finds no page for learning rate"]
 
 
-def test_a_link_that_leads_nowhere_is_named(site):
-    links = '<a href="sound.html#top">a</a> <a class="b" href="sound.html">b</a> <a href="#here">c</a>'
-    links += ' <a href="https://example.org/none">d</a> <a href="n.html">e</a>'
-    (site / "links.html").write_text(f'<p id="here">{links}')
-    assert check_site.dead_links(site, ["links.html"]) == [
-        "links.html: the link to n.html leads nowhere",
-        "links.html: the link to sound.html#top leads to no place on that page",
-    ]
-    (site / "sound.html").write_text(SOUND.replace("<p>", '<p id="top">'))
-    (site / "n.html").write_text(SOUND)
-    assert check_site.dead_links(site, ["links.html"]) == []
-
-
 def test_without_a_browser_it_says_so(site, monkeypatch, capsys):
     monkeypatch.delenv("CHROMIUM", raising=False)
     monkeypatch.setenv("PATH", str(site))

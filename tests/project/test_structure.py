@@ -9,19 +9,17 @@ import pytest
 from pages import ROOT
 
 
-def module_name(path: Path) -> str:
-    parts = path.relative_to(ROOT).with_suffix("").parts
-    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
-
-
 def modules(package: str) -> dict[str, Path]:
-    """Return the files of a package, by module."""
-    return {module_name(path): path for path in sorted((ROOT / package).rglob("*.py"))}
+    """Return the files of a package, by module; of the package as it is installed."""
+    home = Path(brainsurr.__file__).parent if package == "brainsurr" else ROOT / package
+    names = {path: (package, *path.relative_to(home).with_suffix("").parts) for path in sorted(home.rglob("*.py"))}
+    assert names
+    return {".".join(parts[: len(parts) - (parts[-1] == "__init__")]): path for path, parts in names.items()}
 
 
-def imported(path: Path, known) -> set[str]:
-    """Return the modules among ``known`` that a file imports when it runs, within functions too."""
-    package = module_name(path).split(".") if path.name == "__init__.py" else module_name(path).split(".")[:-1]
+def imported(name: str, path: Path, known) -> set[str]:
+    """Return the modules among ``known`` that a module imports when it runs, within functions too."""
+    package = name.split(".") if path.name == "__init__.py" else name.split(".")[:-1]
     imports, tree = set(), ast.parse(path.read_text())
     for node in ast.walk(tree):
         if isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING":
@@ -47,7 +45,7 @@ def folder(module: str) -> str:
 def test_no_module_imports_itself_by_way_of_others(package):
     known = modules(package)
     try:
-        TopologicalSorter({name: imported(path, known) for name, path in known.items()}).prepare()
+        TopologicalSorter({name: imported(name, path, known) for name, path in known.items()}).prepare()
     except CycleError as error:
         pytest.fail(f"expected imports without a cycle, got {' <- '.join(error.args[1])}")
 
@@ -58,7 +56,7 @@ def test_no_two_folders_import_each_other(package):
     known = modules(package)
     between: dict[str, set[str]] = {}
     for name, path in known.items():
-        between.setdefault(folder(name), set()).update(map(folder, imported(path, known)))
+        between.setdefault(folder(name), set()).update(map(folder, imported(name, path, known)))
     assert not {(a, b) for a, others in between.items() for b in others if a < b and a in between.get(b, ())}
 
 
@@ -67,15 +65,15 @@ def test_library_does_not_import_benchmarks():
     known = modules("brainsurr") | modules("benchmarks") | modules("tools")
     for above, package in (("benchmarks", "brainsurr"), ("tools", "brainsurr"), ("benchmarks", "tools")):
         for name, path in modules(package).items():
-            assert not {other for other in imported(path, known) if other.startswith(above)}, name
+            assert not {other for other in imported(name, path, known) if other.startswith(above)}, name
 
 
 def test_a_framework_is_imported_by_its_own_folder_alone():
     known = modules("brainsurr")
-    for mine in ("brainsurr.nnx", "brainsurr.linen", "brainsurr.brainstate"):
+    for mine in ("brainsurr.nnx", "brainsurr.linen", "brainsurr.brainstate", "brainsurr.equinox"):
         for name, path in known.items():
             if not name.startswith(mine) and name != "brainsurr.interop":
-                assert not {other for other in imported(path, known) if other.startswith(mine)}, name
+                assert not {other for other in imported(name, path, known) if other.startswith(mine)}, name
 
 
 def test_a_commit_runs_what_make_lint_runs():

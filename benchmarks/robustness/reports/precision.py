@@ -1,6 +1,5 @@
 """Low precision: bfloat16 and float32 in every framework, and float16 with and without loss scaling."""
 
-import matplotlib.pyplot as plt
 import numpy as np
 
 from ...lib import report
@@ -110,17 +109,15 @@ either.
 def draw(result, folder):
     """Draw the loss and the accuracy of every dtype, in one column per framework."""
     frameworks = list(dict.fromkeys(name.split(", ")[0] for name in result["runs"]))
-    figure, axes = plt.subplots(2, len(frameworks), figsize=(10, 5), layout="constrained", sharex=True, sharey="row")
-    for name, run in result["runs"].items():
-        framework, label = name.split(", ", 1)
-        for axis, what in zip(axes[:, frameworks.index(framework)], ("loss", "test_accuracy"), strict=True):
-            report.plot_seeds(axis, run[what], label=label.replace("float16, ", "float16, scale: "), alpha=0.15)
-    for axis, framework in zip(axes[0], frameworks, strict=True):
-        axis.set(title=framework, yscale="log")
-    for axis in axes[1]:
-        axis.set(xlabel="epoch")
-    axes[0, 0].set_ylabel("training loss")
-    axes[1, 0].set_ylabel("test accuracy")
-    axes[1, frameworks.index("nnx")].legend(frameon=False, title="mean and range of the seeds")
-    figure.savefig(folder / "precision.png", dpi=110)
-    plt.close("all")
+    shared = {"sharex": True, "sharey": "row"}
+    with report.picture(folder / "precision.png", 2, len(frameworks), size=(10, 5), **shared) as axes:
+        for name, run in result["runs"].items():
+            framework, label = name.split(", ", 1)
+            loss, accuracy = axes[:, frameworks.index(framework)]
+            loss.set(title=framework, yscale="log")
+            accuracy.set(xlabel="epoch")
+            for axis, what in ((loss, "loss"), (accuracy, "test_accuracy")):
+                report.plot_seeds(axis, run[what], label=label.replace("float16, ", "float16, scale: "), alpha=0.15)
+        axes[0, 0].set_ylabel("training loss")
+        axes[1, 0].set_ylabel("test accuracy")
+        axes[1, frameworks.index("nnx")].legend(frameon=False, title="mean and range of the seeds")

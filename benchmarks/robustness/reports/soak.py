@@ -1,6 +1,5 @@
 """Memory, programs, files and threads over half an hour of `soak`."""
 
-import matplotlib.pyplot as plt
 import numpy as np
 
 from ...lib import report
@@ -32,12 +31,11 @@ def later(result):
 def draw(result, folder):
     """Draw the memory of the process and the number of compiled programs over time."""
     curves = result["summary"]["picture"]
-    figure, axes = plt.subplots(1, 2, figsize=(9, 2.8), layout="constrained")
-    for axis, name, label in zip(axes, ("resident", "programs"), (NAMES["resident"], "programs compiled"), strict=True):
-        axis.plot(np.array(curves["seconds"]) / 60, curves[name])
-        axis.set(xlabel="minutes", ylabel=label, ylim=(0, None))
-    figure.savefig(folder / "soak.png", dpi=110)
-    plt.close("all")
+    with report.picture(folder / "soak.png", columns=2, size=(9, 2.8)) as (axes,):
+        shown = {"resident": NAMES["resident"], "programs": "programs compiled"}
+        for axis, (name, label) in zip(axes, shown.items(), strict=True):
+            axis.plot(np.array(curves["seconds"]) / 60, curves[name])
+            axis.set(xlabel="minutes", ylabel=label, ylim=(0, None))
 
 
 def line(result):

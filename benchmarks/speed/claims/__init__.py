@@ -10,6 +10,8 @@ from typing import NamedTuple
 
 import jax
 
+from ...lib import timing
+
 
 def seconds(time):
     """Format a median with its quartiles, in a unit in which it can be read; a single number without."""
@@ -44,3 +46,9 @@ def compiled(function, *args):
     took = time.perf_counter() - start
     temporaries = program.memory_analysis().temp_size_in_bytes
     return Program(lambda: jax.block_until_ready(program(*args)), {"temporaries": temporaries, "compile_seconds": took})
+
+
+def timed(programs, rounds, key="name", calls=1, each=lambda: None, **about):
+    """Time programs in turns, and return a row of each: ``about``, its name by ``key``, its time and what it costs."""
+    times = timing.interleaved({name: program.call for name, program in programs.items()}, rounds, calls, each)
+    return [about | {key: name, "time": times[name]} | program.costs for name, program in programs.items()]

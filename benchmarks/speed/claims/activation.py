@@ -11,9 +11,8 @@ from tqdm import tqdm
 
 import brainsurr as bs
 
-from ...lib import timing
 from ...lib.report import picture, ratio_at_most, table
-from . import compiled, seconds
+from . import compiled, seconds, timed
 
 FUNCTIONS = {
     "jax.nn.relu": jax.nn.relu,
@@ -44,11 +43,11 @@ def measure(quick):
         for size, dtype, which in settings:
             x, cotangent = (jnp.asarray(draw.standard_normal(size, np.float32), dtype) for _ in range(2))
             passes = {
-                name: compiled(f, x).call if which == "forward" else compiled(with_gradient(f), x, cotangent).call
+                name: compiled(f, x) if which == "forward" else compiled(with_gradient(f), x, cotangent)
                 for name, f in FUNCTIONS.items()
             }
-            times = timing.interleaved(passes, rounds, 1 if quick else max(1, 10**6 // size), bar.update)
-            runs += [{"size": size, "dtype": dtype, "pass": which, "name": f, "time": t} for f, t in times.items()]
+            about = {"size": size, "dtype": dtype, "pass": which}
+            runs += timed(passes, rounds, calls=1 if quick else max(1, 10**6 // size), each=bar.update, **about)
     return {"surrogate": repr(FUNCTIONS[OURS]), "runs": runs}
 
 

@@ -6,9 +6,8 @@ import numpy as np
 
 from brainsurr.nnx import LIF
 
-from ...lib import timing
 from ...lib.report import at_most, table
-from . import compiled, seconds
+from . import compiled, seconds, timed
 
 MOVE = "an array read and written"
 # How many arrays must be read or written, at the least: the inputs and the spikes; with gradient also the slopes, which
@@ -35,9 +34,7 @@ def measure(quick):
         "forward": compiled(spikes, xs),
         "with gradient": compiled(gradient, xs, cotangents),
     }
-    times = timing.interleaved({name: program.call for name, program in programs.items()}, rounds)
-    runs = [{"name": name, "time": time} for name, time in times.items()]
-    return {"shape": list(shape), "platform": jax.devices()[0].platform, "runs": runs}
+    return {"shape": list(shape), "platform": jax.devices()[0].platform, "runs": timed(programs, rounds)}
 
 
 def ratios(result):

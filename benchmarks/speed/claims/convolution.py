@@ -14,24 +14,16 @@ import brainsurr as bs
 from brainsurr import cpu
 from brainsurr.nnx import LI, LIF, SpikingSequential
 
-from ...lib import timing
 from ...lib.report import ratio_at_most, table
+from ...lib.training import flat, pooled
 from ..libraries import AS_DOCUMENTED, EVERY_CORE, run_on
 from ..peers.task import ALPHA
-from . import compiled, megabytes, seconds
+from . import compiled, megabytes, seconds, timed
 from .train_step import step_of
 
 SPIKING, RELU = "LIF, all steps", "ReLU, one step"
 WHY = """a layer of images is read and written several times by either; LIF neurons add their loop, and keep spikes and
 slopes of all steps, for which the system clears pages: docs/fast-on-a-cpu.md"""
-
-
-def pooled(xs):
-    return nnx.max_pool(xs, (2, 2), (2, 2))
-
-
-def flat(xs):
-    return xs.reshape(*xs.shape[:-3], -1)
 
 
 def network(side, neurons, readout):
@@ -63,7 +55,7 @@ def measure(quick):
     return {"steps": size["steps"], "runs": runs}
 
 
-def timed(batch, side, steps, rounds):
+def of_both(batch, side, steps, rounds):
     """Time both networks in this process, the batch cut among its devices."""
 
     def spiking(net, images):
@@ -79,8 +71,7 @@ def timed(batch, side, steps, rounds):
     for name, (net, outputs) in ways.items():
         step, params = step_of(net, outputs)
         programs[name] = compiled(step, cpu.split(params, axis=None), *given)
-    times = timing.interleaved({name: p.call for name, p in programs.items()}, rounds)
-    return [{"batch": batch, "name": name, "time": times[name], **p.costs} for name, p in programs.items()]
+    return timed(programs, rounds, batch=batch)
 
 
 def _of(run):
@@ -112,4 +103,4 @@ def report(result):
 
 
 if __name__ == "__main__":
-    print(json.dumps(timed(**json.loads(sys.argv[1]))))
+    print(json.dumps(of_both(**json.loads(sys.argv[1]))))

@@ -18,12 +18,11 @@ from brainsurr import cpu
 from brainsurr.events import _product
 from brainsurr.nnx import LI, LIF, SpikingSequential
 
-from ...lib import timing
 from ...lib.report import picture, ratio_at_most, table
+from ...lib.training import flat, pooled
 from ..libraries import AS_DOCUMENTED, EVERY_CORE, run_on
 from ..peers.task import ALPHA
-from . import compiled, seconds
-from .convolution import flat, pooled
+from . import compiled, seconds, timed
 from .train_step import layer_by_layer, step_of
 
 DENSE, EVENTS = "dense", "events"
@@ -82,8 +81,7 @@ def train_step(name, events, small):
 
 def timed_network(name, rounds, small):
     programs = {way: train_step(name, way == EVENTS, small) for way in (DENSE, EVENTS)}
-    times = timing.interleaved({way: program.call for way, program in programs.items()}, rounds)
-    return [{"network": name, "way": way, "time": times[way], **program.costs} for way, program in programs.items()]
+    return timed(programs, rounds, "way", network=name)
 
 
 def timed_products(kind, width, rounds, small):
@@ -102,9 +100,8 @@ def timed_products(kind, width, rounds, small):
         for way, crossing in (("loops", 2.0), (DENSE, -1.0), ("chosen", None)):
             forced = {} if crossing is None else dict.fromkeys(_product.CROSSINGS, crossing)
             with mock.patch.dict(_product.CROSSINGS, forced):
-                programs[way] = compiled(lambda x, w: _product.multiply(product, x, w), x, w).call
-        times = timing.interleaved(programs, rounds)
-        runs += [{"kind": kind, "width": width, "share": share, "way": way, "time": t} for way, t in times.items()]
+                programs[way] = compiled(lambda x, w: _product.multiply(product, x, w), x, w)
+        runs += timed(programs, rounds, "way", kind=kind, width=width, share=share)
     return runs
 
 

@@ -5,14 +5,16 @@ from tqdm import tqdm
 
 from brainsurr.nnx import LIF, LIFCell
 
-from ...lib import timing
 from ...lib.report import at_most, picture, ratio_at_most, table
 from ..peers.task import LONG
-from . import compiled, megabytes, seconds
+from . import compiled, megabytes, seconds, timed
 from .train_step import LAYERS, blocks, data, layer_by_layer, train_step
 
 BATCH = 16
 BLOCKS, STEPS = "blocks, full", "scan over steps"
+FEW = "some sqrt(T) states and one block of some sqrt(T) steps are kept, of T that the scan keeps"
+LOOPS = "each neuron's loop over time is the same in both, on one thread; what blocks save is in the products"
+CACHES = "the time of a step does not grow with their number, but the inputs no longer fit into the caches"
 
 
 def scan_over_steps(net, xs):
@@ -48,8 +50,7 @@ def measure(quick):
                 step, params = train_step(LONG, logits)
                 programs[name] = compiled(step, params, *given)
                 bar.update()
-            times = timing.interleaved({name: p.call for name, p in programs.items()}, rounds, each=bar.update)
-            runs += [{"steps": steps, "name": name, "time": times[name], **p.costs} for name, p in programs.items()]
+            runs += timed(programs, rounds, each=bar.update, steps=steps)
     about = {"network": "-".join(map(str, LONG.sizes)), "batch": BATCH, "lengths": list(lengths), "longest": longest}
     return {**about, "runs": runs}
 
@@ -60,29 +61,14 @@ def claims(result):
     ours, scan = runs[last, BLOCKS], runs[last, STEPS]
     growth = ours["temporaries"] / runs[first, BLOCKS]["temporaries"]
     per_step, before = (runs[steps, BLOCKS]["time"]["median"] / steps for steps in (longest, last))
+    compared = f"scan over steps, T = {last:,}"
     return [
-        at_most(
-            1 / 20,
-            f"temporaries / scan over steps, T = {last:,}",
-            ours["temporaries"] / scan["temporaries"],
-            why="some sqrt(T) states and one block of some sqrt(T) steps are kept, of T that the scan keeps",
-        ),
-        ratio_at_most(
-            0.6,
-            f"time / scan over steps, T = {last:,}",
-            ours["time"],
-            scan["time"],
-            "each neuron's loop over time is the same in both, on one thread; what blocks save is in the products",
-        ),
+        at_most(1 / 20, f"temporaries / {compared}", ours["temporaries"] / scan["temporaries"], why=FEW),
+        ratio_at_most(0.6, f"time / {compared}", ours["time"], scan["time"], LOOPS),
         at_most(
             15, f"temporaries at T = {last:,} / at T = {first:,}", growth, why="they grow with the square root of T"
         ),
-        at_most(
-            1.2,
-            f"time of a time step at T = {longest:,} / at T = {last:,}",
-            per_step / before,
-            why="the time of a step does not grow with their number, but the inputs no longer fit into the caches",
-        ),
+        at_most(1.2, f"time of a time step at T = {longest:,} / at T = {last:,}", per_step / before, why=CACHES),
     ]
 
 

@@ -10,7 +10,6 @@ take no uint8, as float32.
 
 import itertools
 import statistics
-import sys
 from collections import defaultdict
 from typing import NamedTuple
 
@@ -20,7 +19,7 @@ from tqdm import tqdm
 from ...lib import timing
 from ...lib.report import picture, ratio_at_most, table
 from ...lib.tries import Tries, kept_in
-from ..libraries import AS_DOCUMENTED, BOTH, DEVICES, EVERY_CORE, FLOOR, OURS, PEERS, TERMS, environment, run_peer
+from ..libraries import AS_DOCUMENTED, BOTH, DEVICES, EVERY_CORE, FLOOR, OURS, PEERS, TERMS, interpreters, run_peer
 from ..peers.task import LONG, NETWORKS, STEPS, Job
 from . import megabytes, seconds, spread
 from .train_step import LAYERS, PAGES
@@ -57,27 +56,24 @@ TRIALS = {
     T_10_000: Trial("long", 16, 10_000, rounds=2, timed=3),
     DEEP: Trial("deep", 32, STEPS, of_jax=True, terms=(AS_DOCUMENTED,)),
 }
-# The trial, our terms, those of the peers, and what the quotient of times may be at most.
-LIMITS = (
-    (BATCH_256, AS_DOCUMENTED, AS_DOCUMENTED, 0.8),
-    *((trial, AS_DOCUMENTED, AS_DOCUMENTED, 0.95) for trial in (BATCH_32, T_10_000)),
-    (BATCH_256, EVERY_CORE, EVERY_CORE, 0.6),
-    (BATCH_32, EVERY_CORE, EVERY_CORE, 0.7),
-    (T_10_000, EVERY_CORE, EVERY_CORE, 0.75),
-)
+# What the quotient of our time and that of the fastest peer may be at most, by terms and trial.
+LIMITS = {
+    (AS_DOCUMENTED, BATCH_256): 0.8,
+    (AS_DOCUMENTED, BATCH_32): 0.95,
+    (AS_DOCUMENTED, T_10_000): 0.95,
+    (EVERY_CORE, BATCH_256): 0.6,
+    (EVERY_CORE, BATCH_32): 0.7,
+    (EVERY_CORE, T_10_000): 0.75,
+}
 FIRST_STEPS = {BATCH_32: "2 LIF layers", DEEP: "20 LIF layers"}
 QUICK = {BATCH_256: Trial("usual", 8, 20, timed=2, terms=(AS_DOCUMENTED, EVERY_CORE))}
 NEAR = 1.25  # a way that takes more than this times the library's fastest, and its smallest, is not run again
 
 
 def measure(quick):
-    trials, chosen = (QUICK, {name: PEERS[name] for name in (FLOOR, OURS)}) if quick else (TRIALS, PEERS)
-    tried = Tries(None if quick else kept_in("peers"))
-    pythons, answers, medians = {}, defaultdict(list), defaultdict(list)
-    for name, peer in tqdm(chosen.items(), desc="peers, environments"):
-        python = sys.executable if quick else tried(name, [name], lambda *of: str(environment(*of)), name, peer)
-        if python:
-            pythons[name] = python
+    trials, chosen = (QUICK, (FLOOR, OURS)) if quick else (TRIALS, PEERS)
+    tried, answers, medians = Tries(None if quick else kept_in("peers")), defaultdict(list), defaultdict(list)
+    pythons = interpreters(chosen, quick, tried)
     of_jax = [name for name in pythons if PEERS[name].is_of_jax and name != FLOOR]
     for title, trial in trials.items():
         ways = _ways(title, trial, of_jax if trial.of_jax else list(pythons), quick)
@@ -169,11 +165,6 @@ def duration(run):
     return run["time"]["median"]
 
 
-def terms_of(run):
-    """Return the terms of a run; before they were written down, there was one."""
-    return run.get("terms", AS_DOCUMENTED)
-
-
 def entry(name, mode):
     """Return the name of a library, or that of ours with events."""
     return f"{OURS}, events" if mode.endswith(", events") else name
@@ -184,7 +175,7 @@ def best(result, trial, key=duration, own_inputs=False, terms=AS_DOCUMENTED):
     modes = {}
     for run in result["runs"]:
         own = not own_inputs or run["inputs"] == PEERS[run["name"]].inputs[0]
-        if (run["trial"], terms_of(run)) == (trial, terms) and run["name"] != FLOOR and own:
+        if (run["trial"], run["terms"]) == (trial, terms) and run["name"] != FLOOR and own:
             of = entry(run["name"], run["mode"])
             modes[of] = min(modes.get(of, run), run, key=key)
     return modes
@@ -192,66 +183,58 @@ def best(result, trial, key=duration, own_inputs=False, terms=AS_DOCUMENTED):
 
 def claims(result):
     made = _over_the_floor(result) + _layer_by_layer(result)
-    for trial, terms, others, limit in LIMITS:
-        ours = _apart(best(result, trial, terms=terms), duration)[0]
-        peers = _apart(best(result, trial, terms=others), duration)[1]
-        peers = [run for run in peers if "jax" in run["versions"]]
-        if ours and peers:
-            fastest = min(peers, key=duration)
-            on = "" if terms == AS_DOCUMENTED else f" {terms} /" if terms == others else f" {terms} / {others},"
-            what = f"train step,{on} {_way(ours)} / fastest JAX peer ({fastest['name']}, {_way(fastest)}), {trial}"
-            made.append(ratio_at_most(limit, what, ours["time"], fastest["time"], AS_FAST))
+    for (terms, trial), limit in LIMITS.items():
+        ours, peers = _apart(best(result, trial, terms=terms))
+        on = "" if terms == AS_DOCUMENTED else f" {terms} /"
+        what = f"train step,{on} {{ours}} / fastest JAX peer ({{name}}, {{other}}), {trial}"
+        made += _held(limit, what, ours, [run for run in peers if "jax" in run["versions"]], AS_FAST)
     if OURS in result["live"] and len(result["live"]) > 1:
         name, fastest = min(result["live"].items(), key=lambda item: (item[0] == OURS, item[1]["median"]))
-        made.append(
-            ratio_at_most(1.0, f"a live step / fastest JAX peer ({name})", result["live"][OURS], fastest, AS_LIVE)
-        )
+        what = f"a live step / fastest JAX peer ({name})"
+        made.append(ratio_at_most(1.0, what, result["live"][OURS], fastest, AS_LIVE))
     for own_inputs, form in ((True, "in each library's own form"), (False, "in the form that is best for each")):
-        ours, peers = _apart(best(result, BATCH_256, added, own_inputs), added)
-        if ours and peers:
-            smallest = min(peers, key=added)
-            what = (
-                f"memory that data and training add, inputs {form}, {_way(ours)} / smallest peer "
-                f"({smallest['name']}, {_way(smallest)}), {BATCH_256}"
-            )
-            made.append(ratio_at_most(2 / 3, what, ours["added"], smallest["added"], AS_SMALL))
+        what = f"memory that data and training add, inputs {form}, {{ours}} / smallest peer ({{name}}, {{other}})"
+        sides = _apart(best(result, BATCH_256, added, own_inputs))
+        made += _held(2 / 3, f"{what}, {BATCH_256}", *sides, AS_SMALL, "added")
     return made
 
 
 def _over_the_floor(result):
     """Compare `dots`, and the best way with events, with the dense products alone, of float32, all on every core."""
-    runs = [run for run in result["runs"] if (run["trial"], run["inputs"]) == (BATCH_256, "float32")]
-    runs = [run for run in runs if terms_of(run) == EVERY_CORE]
+    these = (BATCH_256, "float32", EVERY_CORE)
+    runs = [run for run in result["runs"] if (run["trial"], run["inputs"], run["terms"]) == these]
     floor, made = [run for run in runs if run["name"] == FLOOR], []
     for ending, limit in (("dots", 1.15), (", events", 0.65)):
         ours = [run for run in runs if run["name"] == OURS and run["mode"].endswith(ending)]
-        if ours and floor:
-            fastest = min(ours, key=duration)
-            what = f"train step, every core, `{fastest['mode']}` / the flat products alone, {BATCH_256}"
-            made.append(ratio_at_most(limit, what, fastest["time"], floor[0]["time"], OF_NEURONS))
+        what = f"train step, every core, `{{mode}}` / the flat products alone, {BATCH_256}"
+        made += _held(limit, what, ours, floor, OF_NEURONS)
     return made
 
 
 def _layer_by_layer(result):
     """Compare a plain call with the best way in blocks, each in a process of its own as it is, of the same inputs."""
     made = []
-    for trial, inputs in itertools.product((BATCH_256, BATCH_32), BOTH):
-        runs = [run for run in result["runs"] if (run["trial"], run["name"], run["inputs"]) == (trial, OURS, inputs)]
-        ours = {
-            run["mode"]: run for run in runs if terms_of(run) == AS_DOCUMENTED and not run["mode"].endswith("events")
-        }
-        plain = ours.pop(LAYERS, None)
-        if plain and ours:
-            best_other = min(ours.values(), key=duration)
-            what = f"train step, a process each, {_way(plain)} / best other mode ({_way(best_other)}), {trial}"
-            made.append(ratio_at_most(1.05, what, plain["time"], best_other["time"], PAGES))
+    runs = [run for run in result["runs"] if (run["name"], run["terms"]) == (OURS, AS_DOCUMENTED)]
+    for these in itertools.product((BATCH_256, BATCH_32), BOTH):
+        modes = {run["mode"]: run for run in runs if (run["trial"], run["inputs"]) == these}
+        blocks = [run for mode, run in modes.items() if mode != LAYERS and not mode.endswith("events")]
+        what = f"train step, a process each, {{ours}} / best other mode ({{other}}), {these[0]}"
+        made += _held(1.05, what, [modes[LAYERS]] if LAYERS in modes else [], blocks, PAGES)
     return made
 
 
-def _apart(modes, key):
-    """Return the best mode of ours, None if there is none, and those of others."""
-    ours = [run for run in modes.values() if run["name"] == OURS]
-    return min(ours, key=key, default=None), [run for run in modes.values() if run["name"] != OURS]
+def _held(limit, what, ours, others, why, of="time"):
+    """Hold our best run against the best of others, by their medians of something; claim nothing if one is missing."""
+    if not ours or not others:
+        return []
+    one, other = (min(runs, key=lambda run: run[of]["median"]) for runs in (ours, others))
+    text = what.format(ours=_way(one), mode=one["mode"], name=other["name"], other=_way(other))
+    return [ratio_at_most(limit, text, one[of], other[of], why)]
+
+
+def _apart(modes):
+    """Return the best modes of ours, and those of others."""
+    return [[run for run in modes.values() if (run["name"] == OURS) == is_ours] for is_ours in (True, False)]
 
 
 def _way(run):
@@ -283,9 +266,9 @@ def chooser(result, of_jax=False):
 
 
 def gains(result):
-    """Return a table of what devices and kept pages gain with float32, a line for each of our modes, if one has run."""
+    """Return a table of what devices and kept pages gain with float32, a line for each of our modes."""
     took = {
-        (run["trial"], run["mode"], terms_of(run)): run["time"]["median"]
+        (run["trial"], run["mode"], run["terms"]): run["time"]["median"]
         for run in result["runs"]
         if run["name"] == OURS and run["inputs"] == "float32"
     }
@@ -294,16 +277,11 @@ def gains(result):
         times = [took.get((trial, mode, terms)) for terms in TERMS]
         if None not in times:
             rows.append((f"{trial}, `{mode}`", *map(_ms, times), f"{times[-1] / times[0]:.2f}"))
-    return rows and table(("a train step", *TERMS, f"{EVERY_CORE} / {AS_DOCUMENTED}"), rows)
+    return table(("a train step", *TERMS, f"{EVERY_CORE} / {AS_DOCUMENTED}"), rows)
 
 
 def _ms(seconds):
     return f"{1e3 * seconds:.3g} ms" if seconds < 1 else f"{seconds:.3g} s"
-
-
-def _said(run):
-    """Return the terms of a run, if they are not the usual ones."""
-    return [terms_of(run)] * (terms_of(run) != AS_DOCUMENTED)
 
 
 def _shown(run):
@@ -316,7 +294,7 @@ def _first_steps(result):
     taken = defaultdict(dict)
     for run in result["runs"]:
         own = run["name"] != FLOOR and run["inputs"] == PEERS[run["name"]].inputs[0]
-        if run["trial"] in FIRST_STEPS and own and terms_of(run) == AS_DOCUMENTED:
+        if run["trial"] in FIRST_STEPS and own and run["terms"] == AS_DOCUMENTED:
             taken[_shown(run), run["mode"]][run["trial"]] = run["first_step"]
     whole = {way: by_trial for way, by_trial in taken.items() if len(by_trial) == len(FIRST_STEPS)}
     rows = [
@@ -335,7 +313,9 @@ def report(result):
     for trial, network in result["networks"].items():
         rows = [
             (
-                ", ".join([_shown(run), run["mode"], run["inputs"], *_said(run)]),
+                ", ".join(
+                    [_shown(run), run["mode"], run["inputs"], *([run["terms"]] * (run["terms"] != AS_DOCUMENTED))]
+                ),
                 seconds(run["time"]),
                 megabytes(run["peak_memory"]),
                 spread(run["added"], megabytes),
@@ -366,7 +346,7 @@ def draw(result, path):
         for axis, trial in zip(axes, trials, strict=False):
             for i, name in enumerate(name for name in PEERS if name != FLOOR):
                 for terms, marker in markers.items():
-                    runs = [r for r in result["runs"] if (r["trial"], r["name"], terms_of(r)) == (trial, name, terms)]
+                    runs = [r for r in result["runs"] if (r["trial"], r["name"], r["terms"]) == (trial, name, terms)]
                     points = [1e3 * duration(r) for r in runs], [added(r) / 1e6 for r in runs]
                     label = name if terms == AS_DOCUMENTED else None
                     axis.scatter(*points, marker=marker, color=f"C{i}", label=label, alpha=0.8)

@@ -12,10 +12,9 @@ from tqdm import tqdm
 import brainsurr as bs
 from brainsurr.nnx import LI, LIF, SpikingSequential, unroll
 
-from ...lib import timing
 from ...lib.report import ratio_at_most, table, wrapped
 from ..peers.task import ALPHA, STEPS, USUAL, Network
-from . import compiled, megabytes, seconds
+from . import compiled, megabytes, seconds, timed
 
 SIZES = (5, 10, 20, 50)  # steps a block, beside what `unroll` takes itself
 PRODUCTS = "matrix products alone"
@@ -118,8 +117,7 @@ def measure(quick):
                 with mock.patch.object(jax, "device_count", lambda n=8 if name in kept else 1: n):  # as on a mesh
                     programs[name] = compiled(step, params, *given)
                 bar.update()
-            times = timing.interleaved({name: p.call for name, p in programs.items()}, rounds, each=bar.update)
-            runs += [{"batch": batch, "name": name, "time": times[name], **p.costs} for name, p in programs.items()]
+            runs += timed(programs, rounds, each=bar.update, batch=batch)
     forward = [i * o for i, o in itertools.pairwise(sizes)]
     once = 2 * sum(forward) + sum(forward[1:])  # no gradient of the input
     # `full` computes all forward products but the last again, for the derivative of the spikes and of the weights.

@@ -1,0 +1,125 @@
+"""The network of `task` in each framework, as a pure function of its parameters, and its training."""
+
+from functools import cache, partial
+
+import jax
+import jax.numpy as jnp
+import optax
+from brainstate import nn
+from flax import linen, nnx
+
+from brainsurr.interop import transfer
+from tools.frameworks import HOSTS, leaf_name
+
+from . import task
+
+
+class Linear(nn.Linear):
+    """brainstate's linear layer, computed in ``dtype``; its own returns the promoted dtype of parameters and input."""
+
+    def __init__(self, features_in, features_out, dtype):
+        super().__init__(features_in, features_out)
+        self.dtype = dtype
+
+    def update(self, x):
+        weight, bias = (self.weight.value[name].astype(self.dtype) for name in ("weight", "bias"))
+        return x.astype(self.dtype) @ weight + bias
+
+
+LINEAR = {
+    "nnx": lambda i, o, dtype, rngs: nnx.Linear(i, o, dtype=dtype, rngs=rngs),
+    "linen": lambda i, o, dtype, rngs: linen.Dense(o, dtype=dtype),
+    "brainstate": lambda i, o, dtype, rngs: Linear(i, o, dtype),
+}
+
+
+class Model:
+    """The layers of a framework, which compute and return ``dtype``; parameters and membranes are float32."""
+
+    def __init__(self, framework, surrogate, learnable, dtype):
+        self.how, self.key = (surrogate, learnable, dtype), None  # of dropout, while a training step is traced
+        (self.host,) = (host for host in HOSTS if host.name == framework)
+        self.pure = self.host.pure(self._layers(self.host), (1, 64))
+
+    def _layers(self, host, seed=0):
+        surrogate, learnable, dtype = self.how
+        linear = partial(LINEAR[host.name], dtype=dtype, rngs=nnx.Rngs(seed))
+        return task.network(host.layers, linear, lambda inputs: partial(self._drop, inputs), surrogate, learnable)
+
+    def _drop(self, inputs, xs):
+        """Drop a share of `DROPOUT` by the key at hand, nothing without one; each framework takes a function."""
+        if self.key is None:
+            return xs
+        dropped = jax.random.bernoulli(jax.random.fold_in(self.key, inputs), task.DROPOUT, xs.shape)
+        return jnp.where(dropped, 0, xs / (1 - task.DROPOUT))
+
+    def first(self, seed):
+        """Return the parameters that NNX draws for a seed."""
+        return transfer(nnx.state(self._layers(HOSTS[0], seed), nnx.Param), self.pure.params)
+
+    def run(self, params, xs, key=None):
+        """Return outputs and the spikes of each LIF layer over time, with a key as in training."""
+        self.key = key
+        ys, spikes = self.pure.run(params, self.pure.start(xs.shape[1:]), xs)[1]
+        self.key = None
+        return ys, list(spikes.values())
+
+    def loss(self, params, images, labels, key):
+        """Return the loss of a batch, moved and in noise."""
+        ys, _ = self.run(params, task.augment(key, images), jax.random.fold_in(key, 1))
+        return task.cross_entropy(ys, labels)
+
+
+# There is one of each for all seeds: jit compares them by identity, so it compiles once.
+model = cache(Model)
+
+
+@cache
+def optimiser(model, steps):
+    return task.optimiser(model.pure.bounds, steps)
+
+
+@partial(jax.jit, static_argnames=("model", "tx"))
+def train_epoch(model, tx, state, images, labels, keys):
+    """Train on ``[batches, batch, ...]`` once; return parameters and the optimiser's state, and the mean loss."""
+
+    def step(state, batch):
+        params, opt_state = state
+        loss, grads = jax.value_and_grad(model.loss)(params, *batch)
+        updates, opt_state = tx.update(grads, opt_state, params)
+        return (optax.apply_updates(params, updates), opt_state), loss
+
+    state, losses = jax.lax.scan(step, state, (images, labels, keys))
+    return state, losses.mean()
+
+
+@partial(jax.jit, static_argnames="model")
+def evaluate(model, params, images, labels):
+    """Return the accuracy without noise, and the spikes ``[time, batch, neurons]`` of each LIF layer."""
+    ys, spikes = model.run(params, task.still(images))
+    return task.accuracy(ys, labels), spikes
+
+
+class Network:
+    """A network of a framework, and ``state``: its parameters and the state of its optimiser."""
+
+    def __init__(self, framework, surrogate, learnable, seed, steps, dtype="float32"):
+        self.model = model(framework, surrogate, tuple(learnable), str(dtype))
+        self.surrogate, self.tx, params = surrogate, optimiser(self.model, steps), self.model.first(seed)
+        self.state = params, self.tx.init(params)
+
+    def train_epoch(self, images, labels, keys):
+        self.state, loss = train_epoch(self.model, self.tx, self.state, images, labels, keys)
+        return loss
+
+    def evaluate(self, images, labels):
+        return evaluate(self.model, self.state[0], images, labels)
+
+    def surrogates(self):
+        """Return the parameters of the surrogate of each LIF layer, those that are trained as they are now."""
+        leaves = jax.tree_util.tree_leaves_with_path(self.state[0])
+        if not self.surrogate:
+            return []
+        names = self.surrogate.named_parameters()[1]
+        trained = {name: [leaf for path, leaf in leaves if leaf_name(path) == name] for name in names}
+        return [{name: float((trained[name] or [value] * 2)[i]) for name, value in names.items()} for i in (0, 1)]
