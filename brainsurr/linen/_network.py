@@ -193,16 +193,24 @@ def unroll(
         )
     if net.is_initializing():  # create the variables outside of the scan
         net(carry, jax.tree.map(lambda x: x[:1], xs))
-    return unroll_blocks(Transforms(_scan, nn.remat), net, carry, xs, block_size, remat, reduce)
+    try:
+        return unroll_blocks(Transforms(_scan, nn.remat), net, carry, xs, block_size, remat, reduce)
+    except TypeError as error:
+        error.add_note("unroll: the variables of net must exist before: net.bind(net.init(key, carry, xs[:1]))")
+        raise
 
 
 def _scan(f, net, carry, xs, unroll):
-    """Scan ``f(net, carry, x) -> (carry, y)``: share parameters, stack sown values, carry all other collections."""
+    """Scan ``f(net, carry, x) -> (carry, y)``: share parameters, stack sown values, carry all other collections.
+
+    Carry parameters too where a block may write to them.
+    """
+    shared = ("params",) if net.is_initializing() or not net.is_mutable_collection("params") else ()
     loop = nn.scan(
         f,
         variable_axes={"intermediates": 0},
-        variable_broadcast="params",
-        variable_carry=DenyList(("params", "intermediates")),
+        variable_broadcast=shared,
+        variable_carry=DenyList((*shared, "intermediates")),
         split_rngs={"params": False, DenyList("params"): True},
         unroll=unroll,
     )

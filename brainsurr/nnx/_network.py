@@ -151,7 +151,8 @@ def unroll(
       The carry after the last step, and the outputs.
 
     Raises:
-      ValueError: a layer of a :class:`SpikingSequential` has no state and mixes time steps or examples.
+      ValueError: ``net`` writes to an ``nnx.Param`` or creates a variable; a layer of a :class:`SpikingSequential` has
+        no state and mixes time steps or examples.
 
     Example:
       >>> import jax.numpy as jnp
@@ -165,6 +166,7 @@ def unroll(
     check_kind("net", net, nnx.Module)
     parts: Any = nnx.split(net, nnx.Param, ...)
     graphdef, params, state = parts
+    fixed = _values(params)
     written: set[Any] = set()  # write only these back: a variable that is only read may belong to another trace
 
     def block(carry, xs):
@@ -174,6 +176,12 @@ def unroll(
         carry, ys = net(carry, xs)
         parts: Any = nnx.split(net, nnx.Param, ...)
         after = _values(parts[2])
+        if changed := [path for path, values in _values(parts[1]).items() if not _same(values, fixed[path])]:
+            names = ", ".join(".".join(map(str, path)) for path in changed)
+            raise ValueError(
+                f"unroll: expected net to write to no nnx.Param, it wrote to {names}, which all blocks share: make it "
+                "a variable of another kind, nnx.Variable, which goes from block to block, or call the blocks in a loop"
+            )
         if new := [".".join(map(str, path)) for path in after if path not in before]:
             raise ValueError(f"unroll: expected net to create no new variables, it created {', '.join(new)}")
         written.update({path for path, values in after.items() if not _same(values, before[path])})

@@ -8,6 +8,8 @@ from pathlib import Path
 import pytest
 from pages import ROOT
 
+import brainsurr
+
 
 def modules(package: str) -> dict[str, Path]:
     """Return the files of a package, by module; of the package as it is installed."""

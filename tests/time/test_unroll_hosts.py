@@ -101,7 +101,8 @@ class Inside(linen.Module):
         return bs.linen.unroll(self.net, carry, xs, block_size=2, remat=self.remat)
 
 
-RNGS = {"params": jax.random.key(0), "dropout": jax.random.key(1)}
+KEY = jax.random.key(0)
+RNGS = {"params": KEY, "dropout": jax.random.key(1)}
 CARRY = jnp.zeros((BATCH, 3))
 
 
@@ -134,6 +135,52 @@ def test_linen_collections_inside_a_method(remat):
         answers.append(gradients)
     assert float(jnp.abs(answers[0]["net"]["LIF_0"]["decay"]).sum()) > 0
     assert_close(answers[1], answers[0], GRADIENT)
+
+
+class Plastic(nnx.Module):
+    """Adds what it keeps, which grows by one in each block."""
+
+    def __init__(self, kind):
+        self.kept = kind(jnp.zeros(()))
+
+    def __call__(self, carry, xs):
+        self.kept[...] += 1
+        return carry, xs + self.kept[...]
+
+
+GROWING = np.repeat([1.0, 2.0, 3.0, 4.0], [2, 2, 2, 1])
+
+
+@pytest.mark.parametrize("size", [2, T])
+def test_nnx_refuses_writes_to_what_all_blocks_share(size):
+    net = Plastic(nnx.Param)
+    with pytest.raises(ValueError, match=r"write to no nnx.Param, it wrote to kept, .* make it a variable of another"):
+        bs.nnx.unroll(net, None, jnp.zeros(T), block_size=size)
+    assert float(net.kept[...]) == 0
+    net = Plastic(nnx.BatchStat)
+    np.testing.assert_array_equal(bs.nnx.unroll(net, None, jnp.zeros(T), block_size=2)[1], GROWING)
+    assert float(net.kept[...]) == 4
+
+
+class PlasticLinen(linen.Module):
+    collection: str
+
+    @linen.compact
+    def __call__(self, carry, xs):
+        kept = self.variable(self.collection, "kept", lambda: jnp.zeros(()))
+        kept.value = kept.value + (not self.is_initializing())
+        return carry, xs + kept.value
+
+
+@pytest.mark.parametrize("collection", ["params", "plastic"])
+def test_linen_passes_what_may_change_from_block_to_block(collection):
+    net, xs = PlasticLinen(collection), jnp.zeros(T)
+    bound = net.bind(net.init(KEY, None, xs), mutable=[collection])
+    np.testing.assert_array_equal(bs.linen.unroll(bound, None, xs, block_size=2)[1], GROWING)
+    assert float(bound.variables[collection]["kept"]) == 4
+    with pytest.raises(TypeError) as raised:
+        bs.linen.unroll(net.bind({}, mutable=[collection]), None, xs, block_size=2)
+    assert raised.value.__notes__[-1].startswith("unroll: the variables of net must exist before: net.bind(net.init(")
 
 
 @pytest.mark.parametrize("remat", first_quick(["full", "none"]))
