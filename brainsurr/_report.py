@@ -1,10 +1,11 @@
 """Reports: a mapping from names to what was measured, that prints as a table with sentences below it."""
 
+import importlib
 import textwrap
 import traceback
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import ClassVar, TypeVar
+from typing import Any, ClassVar, TypeVar
 
 Measured = TypeVar("Measured")
 
@@ -31,6 +32,22 @@ def user_line() -> str:
         if package not in ("brainsurr", "jax", "flax", "brainstate", "equinox", "contextlib", "functools"):
             return f"{Path(frame.f_code.co_filename).name}:{line}"
     return "?"
+
+
+def framework_of(net: Any) -> Any:
+    """Return the module of brainsurr for the framework of a network; None of anything else."""
+    for kind in type(net).__mro__:
+        package = kind.__module__.removeprefix("flax.").partition(".")[0]
+        if kind.__name__ == "Module" and package in ("nnx", "brainstate", "equinox"):
+            return importlib.import_module(f"brainsurr.{package}")
+    return None
+
+
+def listed(names: Iterable[str]) -> str:
+    """Return names as words, at most three of many."""
+    names = list(names)
+    shown = names if len(names) <= 4 else [*names[:3], f"{len(names) - 3} more"]
+    return " and ".join(filter(None, [", ".join(shown[:-1]), *shown[-1:]]))
 
 
 def as_text(rows: Sequence[Sequence[str]], sentences: Sequence[str]) -> str:

@@ -8,13 +8,15 @@ from typing import Any, ClassVar
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from .._arrays import as_float, as_real, as_scalar
 from .._checks import check_function
 from .._kernel import spike_of
 from .._replacing import replaced
-from .._report import Report, as_text, user_line
+from .._report import Report, as_text, framework_of, user_line
 from .._surrogate import Surrogate
+from .._time.sequential import apply_layers
 from ..neurons import Neuron, Recurrent
 from ..neurons._spikes import Watched, spike_fields, with_spike_functions
 from .mask import following_time
@@ -63,7 +65,8 @@ def diagnose(
 
     Args:
       spike_fns: the spike function of each layer by a name of your choice: a surrogate, any elementwise function with a
-        derivative, or a neuron of ``brainsurr.neurons``, whose surrogates are meant.
+        derivative, or a neuron of ``brainsurr.neurons``, whose surrogates are meant. Or a module of Flax NNX,
+        brainstate or Equinox, as for the ``diagnose`` of its framework.
       loss_fn: the training loss on one batch, ``loss_fn(spike_fns) -> scalar``. It is called with functions and neurons
         of the same values and derivatives that also measure, and must use these.
       mask: which values are counted, ``[time, batch]``, false for padding; None counts all. Neurons over time follow it
@@ -94,12 +97,15 @@ def diagnose(
         of its LogTailedRelu from 0 to 0.1, and a gradient passes at 100.0% of its membrane
         values.
       second is dead: no neuron ever fires, and where none fires no gradient passes (its
-        membrane is 1.5 below threshold on average), so training can't change it. Scale up the
-        weights before it or lower its threshold; or raise alpha of its LogTailedRelu from 0
-        to 0.1, and a gradient passes at 100.0% of its membrane values.
+        membrane is 1.5 below threshold on average, with a spread of 0.5), so training can't
+        change it. Scale up the weights before it or lower its threshold; or raise alpha of
+        its LogTailedRelu from 0 to 0.1, and a gradient passes at 100.0% of its membrane
+        values.
     """
+    if framework := framework_of(spike_fns):
+        return framework.diagnose(spike_fns, loss_fn, mask=mask)
     if not isinstance(spike_fns, Mapping):
-        instead = "for a module there is diagnose of brainsurr.nnx, brainsurr.linen and brainsurr.brainstate"
+        instead = "for a module of Flax Linen there is brainsurr.linen.diagnose"
         raise TypeError(f"expected spike functions by name, {{'a': f}}, got {type(spike_fns).__name__}: {instead}")
     for name, f in spike_fns.items():
         check_function(f"spike_fns[{name!r}]", f, "a surrogate, a function or a neuron")
@@ -114,7 +120,7 @@ def diagnose(
     def loss(watch):
         return loss_fn({name: watched(watch, name, f) for name, f in spike_fns.items()})
 
-    return examine(loss_fn, loss, mask, names=spike_fns)
+    return examine(loss_fn, loss, mask, dict(spike_fns), names=spike_fns)
 
 
 def watching(watch: Callable, name: str, kind: type[Neuron] | None = None) -> Callable[[str, Any], Watched]:
@@ -136,13 +142,16 @@ def watching(watch: Callable, name: str, kind: type[Neuron] | None = None) -> Ca
     return replace
 
 
-def examine(loss_fn, loss, mask, trace=jax.eval_shape, value_and_grad=gradient, names: Iterable[str] = ()) -> Diagnosis:
+def examine(
+    loss_fn, loss, mask, parameters: Any, trace=jax.eval_shape, value_and_grad=gradient, names: Iterable[str] = ()
+) -> Diagnosis:
     """Diagnose ``loss(watch)``, which uses ``watch(name, spike_fn)`` in place of each spike function.
 
     Args:
       loss_fn: the user's argument, which ``loss`` calls.
       loss: ``loss(watch)`` returns a scalar. It is called twice.
       mask: the user's argument.
+      parameters: a tree of those that the loss uses.
       trace: of the framework: ``trace(f)`` traces a function without arguments.
       value_and_grad: of the framework: ``value_and_grad(f, x)`` compiles, and returns ``f(x)`` and its gradient.
       names: of what is expected to be called.
@@ -150,7 +159,7 @@ def examine(loss_fn, loss, mask, trace=jax.eval_shape, value_and_grad=gradient, 
     check_function("loss_fn", loss_fn)
     inside, unseen = False, dict[str, None]()
 
-    def scalar(see):
+    def scalar(see, enter):
         def watch(name, f, shared=False):
             def call(x, **key):
                 nonlocal inside
@@ -165,7 +174,11 @@ def examine(loss_fn, loss, mask, trace=jax.eval_shape, value_and_grad=gradient, 
 
             return call
 
-        with replaced({spike_of: notice}), telling_uses():
+        def entered(apply_layers, net, carry, xs, *rest, **more):
+            xs = enter(jnp.asarray(xs)) if isinstance(xs, jax.Array | np.ndarray) else xs
+            return apply_layers(net, carry, xs, *rest, **more)
+
+        with replaced({spike_of: notice, apply_layers: entered}), telling_uses():
             return as_scalar(loss(watch), "loss_fn")
 
     def notice(spike_of, x, surrogate, key):
@@ -180,10 +193,10 @@ def examine(loss_fn, loss, mask, trace=jax.eval_shape, value_and_grad=gradient, 
         if mask.ndim < 2 or not bool(jnp.all((mask == 0) | (mask == 1))):
             raise ValueError(f"expected mask to be true or false for [time, batch], got {mask.dtype}{list(mask.shape)}")
     with following_time(None if mask is None else mask == 1):
-        value, sums, changes = measure(scalar, trace, value_and_grad)
+        value, sums, changes, rows = measure(scalar, trace, value_and_grad)
     layers = judge(_rows({use: _report(sums[use], tried) for use, tried in changes.items()}))
     said = (
-        *sentences(layers, value),
+        *sentences(layers, value, not_finite(parameters), rows),
         *[f"{name} was not called." for name in names if name not in {use.name for use in changes}],
     )
     if unseen:
@@ -191,6 +204,15 @@ def examine(loss_fn, loss, mask, trace=jax.eval_shape, value_and_grad=gradient, 
     if all(layer.status == "unused" for layer in layers.values()):
         raise ValueError(f"expected a loss that depends on spikes, of a plain function: {' '.join(said)}")
     return Diagnosis(value, layers, said)
+
+
+def not_finite(tree: Any) -> list[str]:
+    """Return the names of the arrays of a tree that hold NaN or infinity."""
+    return [
+        jax.tree_util.keystr(path, simple=True, separator=".")
+        for path, leaf in jax.tree_util.tree_leaves_with_path(tree)
+        if jnp.issubdtype(getattr(leaf, "dtype", bool), jnp.inexact) and not bool(jnp.isfinite(leaf).all())
+    ]
 
 
 _UNSEEN = (

@@ -11,6 +11,7 @@ import numpy as np
 from .._surrogate import Scaled, Surrogate
 from ..neurons._spikes import Drawn
 from .mask import counted
+from .report import LEAST_SLOPE
 from .uses import Use
 
 
@@ -70,18 +71,33 @@ class _Found(NamedTuple):
     sums: dict[str, Any]
 
 
-def measure(loss: Callable, trace: Callable, value_and_grad: Callable) -> tuple[float, dict[Use, Any], dict[Use, list]]:
-    """Run ``loss(see)`` forward and back, with ``see(use, spike_fn, x, **key)`` in place of each spike function.
+class Measured(NamedTuple):
+    """What was measured.
+
+    Attributes:
+      loss: its value.
+      sums: the `_sums` in float64 of each use of a layer.
+      changes: those of its surrogate that were tried, for each use.
+      rows: of the inputs of the first network in a row, along the batch axis, those that hold NaN.
+    """
+
+    loss: float
+    sums: dict[Use, Any]
+    changes: dict[Use, list[str]]
+    rows: list[int]
+
+
+def measure(loss: Callable, trace: Callable, value_and_grad: Callable) -> Measured:
+    """Run ``loss(see, enter)`` forward and back.
 
     Args:
-      loss: ``loss(see)`` returns a scalar. It is called twice.
+      loss: ``loss(see, enter)`` returns a scalar, with ``see(use, spike_fn, x, **key)`` in place of each spike function
+        and ``enter(xs)`` in place of the inputs of a network in a row. It is called twice.
       trace: of the framework: ``trace(f)`` traces a function without arguments.
       value_and_grad: of the framework, see :func:`gradient`.
-
-    Returns:
-      The loss, the `_sums` in float64 of each use of a layer, and the changes of its surrogate that were tried.
     """
     found: dict[Use, _Found] = {}
+    shapes: list[tuple[int, ...]] = []
     differentiated: dict[str, None] = {}
 
     def find(use, spike_fn, x, **key):
@@ -97,14 +113,24 @@ def measure(loss: Callable, trace: Callable, value_and_grad: Callable) -> tuple[
             )
         return _noticing(lambda: differentiated.update({use.name: None}), s)
 
-    def tapping(totals):
+    def find_inputs(xs):
+        if xs.ndim > 2 and jnp.issubdtype(xs.dtype, jnp.inexact):
+            shapes.append(xs.shape[1:])
+        return xs
+
+    def tapping(start):
+        totals, rows = start
+
         def tap(use, f, x, **key):
             return tapped(f, totals[use], trials(f, found[use].random), x, **key) if use in totals else f(x, **key)
 
-        return loss(tap)
+        def enter(xs):
+            return _tap_rows(xs, mask_for(xs), rows) if shapes and xs.shape[1:] == shapes[0] else xs
+
+        return loss(tap, enter)
 
     with fresh_trace():
-        trace(lambda: loss(find))
+        trace(lambda: loss(find, find_inputs))
     if not found:
         raise ValueError(
             "no spiking layer was used. diagnose sees the layers of neurons and the SpikingActivation of brainsurr, "
@@ -120,9 +146,9 @@ def measure(loss: Callable, trace: Callable, value_and_grad: Callable) -> tuple[
         )
     start = {use: jax.tree.map(lambda total: jnp.zeros(total.shape, total.dtype), of.sums) for use, of in found.items()}
     with fresh_trace():
-        value, totals = value_and_grad(tapping, start)
+        value, (totals, rows) = value_and_grad(tapping, (start, jnp.zeros(shapes[0][0] if shapes else 0)))
     sums = jax.tree.map(lambda total: np.asarray(total, np.float64), totals)
-    return float(value), sums, {use: of.changes for use, of in found.items()}
+    return Measured(float(value), sums, {use: of.changes for use, of in found.items()}, np.flatnonzero(rows).tolist())
 
 
 @partial(jax.custom_jvp, nondiff_argnums=[0])
@@ -183,6 +209,21 @@ def _tap_backward(residuals, ds):
 _tap.defvjp(_tap_forward, _tap_backward)
 
 
+@jax.custom_vjp
+def _tap_rows(xs, mask, rows):
+    """Return ``[time, batch, ...]`` as it is; the gradient of ``rows`` counts the steps at which each has NaN."""
+    return xs
+
+
+def _tap_rows_backward(residuals, dxs):
+    xs, mask = residuals
+    bad = jnp.isnan(xs) if mask is None else jnp.isnan(xs) & mask
+    return dxs, None, bad.any(range(2, xs.ndim)).sum(0).astype(float)
+
+
+_tap_rows.defvjp(lambda xs, mask, rows: (xs, (xs, mask)), _tap_rows_backward)
+
+
 def _sums(x, s, slope, trial_slopes, mask, ds, dx) -> dict[str, Any]:
     """Return sums over all values of each neuron (entry of the last axis), in the default float.
 
@@ -215,7 +256,7 @@ def _sums(x, s, slope, trial_slopes, mask, ds, dx) -> dict[str, Any]:
         "rms": jnp.square(finite.astype(wide)),
         "passing": slope != 0,
         "arriving": ds != 0,
-        "reached": dx != 0,
+        "reached": (dx != 0) & ~(jnp.abs(slope) < LEAST_SLOPE),
         "grad_norm": jnp.square(dx.astype(wide)),
         "trials": trial_slopes,
     }

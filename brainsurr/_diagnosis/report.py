@@ -3,8 +3,12 @@
 import dataclasses
 import math
 
+from .._report import listed
+
 NEARLY_ALL = 0.99  # neurons that make a layer silent or dead, steps that make it saturated
 WORTH_SAYING = 0.1  # dead or silent neurons of a layer that is otherwise fine
+HARDLY = 0.1  # of its distance to the threshold: a spread of the membrane by which inputs hardly tell
+LEAST_SLOPE = 1e-3  # of a surrogate through which a gradient can move a weight
 VANISHING = 1e-4  # gradient norm, relative to that of a later layer
 
 
@@ -18,7 +22,7 @@ class LayerReport:
       dead: share of neurons that never fire and at which the surrogate's gradient is always 0.
       passing: share of membrane values at which the surrogate's gradient is not 0.
       arriving: share of spikes that get a gradient of the loss other than 0.
-      reached: share of membrane values that get one.
+      reached: share of membrane values that get one, through a slope of the surrogate of at least 0.001.
       grad_norm: :math:`\lVert \partial L / \partial x \rVert_2`, with :math:`x` all arguments of the spike function:
         potential minus threshold.
       membrane: mean of :math:`x`, where it is finite.
@@ -44,6 +48,11 @@ class LayerReport:
     trials: dict[str, float] = dataclasses.field(default_factory=dict)
     status: str = "fine"
 
+    @property
+    def spread(self) -> float:
+        r"""Standard deviation of :math:`x`, where it is finite."""
+        return math.sqrt(max(0.0, self.rms**2 - self.membrane**2))
+
 
 def judge(layers: dict[str, LayerReport]) -> dict[str, LayerReport]:
     """Return the reports with their status. The layers are in the order in which they are called."""
@@ -65,7 +74,7 @@ def _status(layer: LayerReport) -> str:
         return "not finite"
     if layer.silent >= NEARLY_ALL:
         return "dead" if layer.dead >= NEARLY_ALL else "recoverable" if layer.reached else "cut off"
-    if not layer.reached:
+    if not layer.grad_norm:
         return "cut off" if layer.passing else "blocked"
     return "saturated" if layer.rate >= NEARLY_ALL else "fine"
 
@@ -90,8 +99,10 @@ _SENTENCES = {
     "partly dead": "{name}: {layer.dead:.1%} of its neurons are dead, they never fire and pass no gradient. "
     "{Suggestion}.",
     "partly silent": "{name}: {layer.silent:.1%} of its neurons never fire on this batch.",
+    "hardly varies": "{name}: its input hardly varies, its membrane by {layer.spread:.2g} around a mean that is "
+    "{layer.membrane:.2g} from the threshold. Scale the inputs to a deviation of 1.",
     "first NaN": "{name} is the first layer with NaN in its membrane ({layer.nan:.1%} of the values). Look at what "
-    "goes into it: inputs, weights after too large a step.",
+    "goes into it.",
     "last broken": "{name} is the last layer whose gradient is NaN or too large for its dtype, though its membrane is "
     "finite. Look at the loss, at large recurrent weights, and at reset_grad=True with reset='zero'.",
 }
@@ -103,8 +114,22 @@ _OF_THE_LOSS = (
 )
 
 
-def sentences(layers: dict[str, LayerReport], loss: float) -> tuple[str, ...]:
-    """Describe the problem of each layer that is not fine, its cause, and what to change; first that of the loss."""
+_PARAMETERS = (
+    "The parameters are NaN or infinite: {}. A step made them so: look at the data{}, the labels and the learning "
+    "rate, and start from new parameters."
+)
+_INPUTS = "The inputs have NaN in {} of the batch, the parameters have none: look at the data."
+
+
+def sentences(layers: dict[str, LayerReport], loss: float, broken_names=(), rows=()) -> tuple[str, ...]:
+    """Describe the problem of each layer that is not fine, its cause, and what to change; first what all share.
+
+    Args:
+      layers: the reports with their status, by name.
+      loss: its value.
+      broken_names: of the parameters that are not finite.
+      rows: of the batch that have NaN in the inputs.
+    """
 
     def say(what, name):
         return _SENTENCES[what].format(**_facts(name, layers))
@@ -118,11 +143,18 @@ def sentences(layers: dict[str, LayerReport], loss: float) -> tuple[str, ...]:
     for name, layer in layers.items():
         if layer.status in _SENTENCES:
             texts.append(say(layer.status, name))
+        if name == next(iter(layers)) and layer.silent >= NEARLY_ALL and layer.spread < HARDLY * -layer.membrane:
+            texts.append(say("hardly varies", name))
         if layer.status != "dead" and layer.dead >= WORTH_SAYING:
             texts.append(say("partly dead", name))
         if NEARLY_ALL > layer.silent >= WORTH_SAYING > layer.dead:
             partly.append(say("partly silent", name))
-    if not math.isfinite(loss) and not poisoned:  # a mask may leave out the example that makes it so
+    where = f"rows {listed(map(str, rows))}" if rows else ""
+    if broken_names:
+        texts.insert(0, _PARAMETERS.format(listed(broken_names), f", {where} of the batch" if rows else ""))
+    elif rows:
+        texts.insert(0, _INPUTS.format(where))
+    elif not math.isfinite(loss) and not poisoned:  # a mask may leave out the example that makes it so
         texts.insert(0, _OF_THE_LOSS.format(loss))
     return (*(texts or ["Every layer of the table fires, and a gradient reaches it."]), *partly)
 
@@ -136,8 +168,9 @@ def _facts(name: str, layers: dict[str, LayerReport]) -> dict[str, object]:
     if silent_before:
         remedy = f"fix {silent_before[-1]}, which sends it no spike"
     fires = "no neuron ever fires" if layer.rate == 0 else f"{layer.silent:.1%} of its neurons never fire"
+    side = "below" if layer.membrane < 0 else "above"
     level = (
-        f"its membrane is {abs(layer.membrane):.3g} {'below' if layer.membrane < 0 else 'above'} threshold on average"
+        f"its membrane is {abs(layer.membrane):.3g} {side} threshold on average, with a spread of {layer.spread:.2g}"
     )
     strongest = max(after, key=lambda other: layers[other].grad_norm, default=name)
     return {

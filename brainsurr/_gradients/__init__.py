@@ -12,6 +12,7 @@ from .._arrays import as_scalar
 from .._checks import check_function
 from .._diagnosis.probe import fresh_trace
 from .._flow.derivatives import steps
+from .._report import framework_of
 from .program import casts_and_stops, step_line, used
 from .report import FAR, Derived, GradientReport, ParameterGradient, Slope, growth, judge, sentences, unsettled
 from .shorter import longest_loop, shorter
@@ -40,7 +41,8 @@ def check_gradients(params: Any, loss_fn: Callable[[Any], Any]) -> GradientRepor
 
     Args:
       params: a tree of parameters, such as ``{"w": w, "spike": f}`` with a surrogate in it. Those of a floating dtype
-        are checked, each array by itself.
+        are checked, each array by itself. Or a module of Flax NNX, brainstate or Equinox, as for the
+        ``check_gradients`` of its framework.
       loss_fn: the training loss on one batch, ``loss_fn(params) -> scalar``, with spikes of surrogates. It may use jit,
         scan, vmap and remat. A small batch will do; the loss is computed 30 times for each parameter.
 
@@ -62,6 +64,13 @@ def check_gradients(params: Any, loss_fn: Callable[[Any], Any]) -> GradientRepor
       >>> report.fine, report["first"].status
       (True, 'fine')
     """
+    if framework := framework_of(params):
+        return framework.check_gradients(params, loss_fn)
+    return examine_tree(params, loss_fn)
+
+
+def examine_tree(params: Any, loss_fn: Callable[[Any], Any]) -> GradientReport:
+    """Check the gradients of ``loss_fn(params)`` in each array of a tree."""
     leaves, structure = jax.tree_util.tree_flatten_with_path(params)
     values = {jax.tree_util.keystr(path, simple=True, separator=".") or "params": leaf for path, leaf in leaves}
     if len(values) < len(leaves):  # a key with a dot in it

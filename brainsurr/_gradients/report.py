@@ -5,7 +5,7 @@ import math
 from collections.abc import Iterable, Mapping
 from typing import ClassVar, NamedTuple
 
-from .._report import Report, as_text
+from .._report import Report, as_text, listed
 
 # A five-point difference in float64 is good to about ten digits; a steep surrogate leaves fewer.
 _RELATIVE = 1e-6
@@ -189,12 +189,12 @@ def sentences(reports, casts: list, stops: list[str], stepped=(), grown=0.0, len
       length: of the loop over time.
       most: the steps over which a gradient that explodes is right; 0 if none explodes.
     """
-    where = _listed([f"{where} ({dtype})" for where, dtype in casts if where])
+    where = listed([f"{where} ({dtype})" for where, dtype in casts if where])
     said = []
     for status, text in _SENTENCES.items():
         those = {name: report for name, report in reports.items() if report.status == status}
         if those:
-            facts = {"names": _listed(list(those)), "them": "it" if len(those) == 1 else "them"}
+            facts = {"names": listed(those), "them": "it" if len(those) == 1 else "them"}
             facts |= {"where": f", {where}" if where else "", "reason": _reason(list(those.values()), stops)}
             pairs = [(r.forward if r.reverse is None else r.reverse, r.measured) for r in those.values()]
             far = max(growth(pairs), growth((measured, slope) for slope, measured in pairs))
@@ -206,7 +206,7 @@ def sentences(reports, casts: list, stops: list[str], stepped=(), grown=0.0, len
             said.append(text.format(**facts))
     if stepped:
         said.append(
-            f"No gradient passes the step in {_listed(list(stepped))}, such as x >= 0 as a float, and what comes out "
+            f"No gradient passes the step in {listed(stepped)}, such as x >= 0 as a float, and what comes out "
             "of it is added to something, or multiplied by a weight. Make a spike function a surrogate, such as "
             "brainsurr.Arctan(2.0); if it is meant, put a stop_gradient around it."
         )
@@ -221,13 +221,8 @@ def _reason(reports: list[ParameterGradient], stops: list[str]) -> str:
     if any(abs(reverse - forward) > _RELATIVE * max(abs(reverse), abs(forward)) for reverse, forward in both):
         return "reverse and forward mode differ: a custom derivative rule is wrong in one of them."
     if stops:
-        return f"part of the loss is detached: stop_gradient in {_listed(stops)}."
+        return f"part of the loss is detached: stop_gradient in {listed(stops)}."
     return (
         "the gradient is not that of the loss: a derivative rule is wrong (a surrogate_grad that is not the derivative "
         "of its surrogate_fun, a custom_jvp or custom_vjp), or a branch is detached."
     )
-
-
-def _listed(names: list[str]) -> str:
-    shown = names if len(names) <= 4 else [*names[:3], f"{len(names) - 3} more"]
-    return " and ".join(filter(None, [", ".join(shown[:-1]), *shown[-1:]]))

@@ -44,7 +44,7 @@ def diagnose(net: nn.Module, loss_fn: Callable[[], Any], *, mask: Any = None) ->
       'dead'
     """
     check_kind("net", net, nn.Module)
-    return examine(loss_fn, partial(_watched, net, loss_fn), mask, _trace, _value_and_grad)
+    return examine(loss_fn, partial(_watched, net, loss_fn), mask, _parameters(net), _trace, _value_and_grad)
 
 
 def _trace(f):
@@ -92,23 +92,30 @@ def check_gradients(net: nn.Module, loss_fn: Callable[[], Any]) -> GradientRepor
       True
     """
     check_kind("net", net, nn.Module)
-    states: Any = net.states()
-    states = {".".join(map(str, path)): state for path, state in states.items()}
-    trained: dict[str, Any] = {}
-    for name, state in states.items():
-        if isinstance(state, brainstate.ParamState):
-            trained |= {_leaf_name(name, path): leaf for path, leaf in jax.tree_util.tree_leaves_with_path(state.value)}
 
     def loss(values):
         with states_kept(), brainstate.environ.context(precision=64):
-            for name, state in states.items():
+            for name, state in _states(net).items():
                 state.value = jax.tree_util.tree_map_with_path(
                     lambda path, leaf, name=name: values.get(_leaf_name(name, path), promoted(leaf)),
                     state.value,
                 )
             return loss_fn()
 
-    return examine_gradients(loss_fn, trained, loss)
+    return examine_gradients(loss_fn, _parameters(net), loss)
+
+
+def _states(net) -> dict[str, Any]:
+    return {".".join(map(str, path)): state for path, state in net.states().items()}
+
+
+def _parameters(net) -> dict[str, Any]:
+    return {
+        _leaf_name(name, path): leaf
+        for name, state in _states(net).items()
+        if isinstance(state, brainstate.ParamState)
+        for path, leaf in jax.tree_util.tree_leaves_with_path(state.value)
+    }
 
 
 def _leaf_name(name: str, path) -> str:

@@ -8,9 +8,9 @@ from typing import Any
 import equinox as eqx
 import jax
 
-from .. import _gradients
 from .._checks import check_kind
 from .._diagnosis import Diagnosis, examine, watching
+from .._gradients import examine_tree
 from .._gradients.report import GradientReport
 from .._surrogate import Surrogate
 from ._layer import Neurons
@@ -43,7 +43,7 @@ def diagnose(net: eqx.Module, loss_fn: Callable[[Any], Any], *, mask: Any = None
       'dead'
     """
     check_kind("net", net, eqx.Module)
-    return examine(loss_fn, partial(_watched, net, loss_fn), mask)
+    return examine(loss_fn, partial(_watched, net, loss_fn), mask, eqx.filter(net, eqx.is_inexact_array))
 
 
 def check_gradients(net: eqx.Module, loss_fn: Callable[[Any], Any]) -> GradientReport:
@@ -68,7 +68,7 @@ def check_gradients(net: eqx.Module, loss_fn: Callable[[Any], Any]) -> GradientR
     """
     check_kind("net", net, eqx.Module)
     arrays, rest = eqx.partition(net, eqx.is_inexact_array)
-    return _gradients.check_gradients(arrays, lambda arrays: loss_fn(eqx.combine(arrays, rest)))
+    return examine_tree(arrays, lambda arrays: loss_fn(eqx.combine(arrays, rest)))
 
 
 def _watched(net, user_fn, watch):

@@ -6,8 +6,8 @@ from typing import Any
 
 from flax import linen as nn
 
-from .. import _gradients
 from .._diagnosis import Diagnosis, examine, layer_name, watching
+from .._gradients import examine_tree
 from .._gradients.report import GradientReport
 from .._held import HoldsNeuron, HoldsSurrogate
 
@@ -41,7 +41,7 @@ def diagnose(variables: Any, loss_fn: Callable[[Any], Any], *, mask: Any = None)
       >>> diagnose(variables, loss_fn)["layers_0"].status
       'dead'
     """
-    return examine(loss_fn, partial(_watched, variables, loss_fn), mask)
+    return examine(loss_fn, partial(_watched, variables, loss_fn), mask, variables)
 
 
 def _watched(variables, user_fn, watch):
@@ -84,4 +84,4 @@ def check_gradients(variables: Any, loss_fn: Callable[[Any], Any]) -> GradientRe
         raise TypeError(
             f"expected variables, such as net.init(...) gives them, got a module, {type(variables).__name__}"
         )
-    return _gradients.check_gradients(variables, loss_fn)
+    return examine_tree(variables, loss_fn)

@@ -46,12 +46,15 @@ def diagnose(net: nnx.Module, loss_fn: Callable[[Any], Any], *, mask: Any = None
       layers.0  0.0%  100.0%  100.0%     0.0%     0.0%  0.959          0  dead
       <BLANKLINE>
       layers.0 is dead: no neuron ever fires, and where none fires no gradient passes (its
-        membrane is 0.959 below threshold on average), so training can't change it. Scale up
-        the weights before it or lower its threshold; or raise alpha of its LogTailedRelu from
-        0 to 0.1, and a gradient passes at 100.0% of its membrane values.
+        membrane is 0.959 below threshold on average, with a spread of 0.018), so training
+        can't change it. Scale up the weights before it or lower its threshold; or raise alpha
+        of its LogTailedRelu from 0 to 0.1, and a gradient passes at 100.0% of its membrane
+        values.
+      layers.0: its input hardly varies, its membrane by 0.018 around a mean that is -0.96
+        from the threshold. Scale the inputs to a deviation of 1.
     """
     check_kind("net", net, nnx.Module)
-    return examine(loss_fn, partial(_watched, net, loss_fn), mask)
+    return examine(loss_fn, partial(_watched, net, loss_fn), mask, _parameters(net))
 
 
 def _watched(net, user_fn, watch):
@@ -93,8 +96,11 @@ def check_gradients(net: nnx.Module, loss_fn: Callable[[Any], Any]) -> GradientR
             variable.set_value(values[name] if name in values else promoted(variable.get_value()))
         return loss_fn(copy)
 
-    params = {layer_name(path, v): v.get_value() for path, v in _variables(net) if isinstance(v, nnx.Param)}
-    return examine_gradients(loss_fn, params, loss)
+    return examine_gradients(loss_fn, _parameters(net), loss)
+
+
+def _parameters(net):
+    return {layer_name(path, v): v.get_value() for path, v in _variables(net) if isinstance(v, nnx.Param)}
 
 
 def _variables(net):
