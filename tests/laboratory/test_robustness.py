@@ -225,7 +225,7 @@ def test_rows_of_ones_own_may_differ_and_jax_compares_none(tmp_path, unoptimized
 def test_page_saves_at_sigterm_and_goes_on_to_the_bit(tmp_path, unoptimized):
     """From two processes to two, and to one with another number of devices; without the check it is not ended."""
     kept, through = tmp_path / "kept", tmp_path / "through"
-    codes, _, errors = end(start_two(unoptimized, (1, 2), kept, {STEPS: "TRAIN_STEPS = 5000"}), kept)
+    codes, _, errors = end(start_two(unoptimized, (1, 2), kept, {STEPS: "TRAIN_STEPS = 2000"}), kept)
     assert codes == [1, 1]
     last = max(int(path.name) for path in kept.iterdir())
     assert all(f"ended by SIGTERM: saved after step {last}" in text for text in errors)
