@@ -106,16 +106,20 @@ def everything(quick):
 
 def together(number, *arguments):
     """Run so many processes of this program on this machine; jax ends the others when one of them fails."""
+    command = "-m", "benchmarks.robustness.scale", *arguments
+    for process in start(number, *command, env=os.environ, stdout=subprocess.DEVNULL):
+        if process.wait():
+            raise RuntimeError(f"{' '.join(process.args)} ended with {process.returncode}")
+
+
+def start(number, *command, env, **how):
+    """Start so many processes of a program of Python on this machine, each with the options by which they meet."""
     with socket.socket() as free:
         free.bind(("localhost", 0))
         many = f"--coordinator=localhost:{free.getsockname()[1]}", f"--num-processes={number}"
-    command = [sys.executable, "-m", "benchmarks.robustness.scale", *arguments, *many]
     cpu = {"JAX_PLATFORMS": "cpu"} if number > 1 else {}  # processes on one machine can't share an accelerator
-    how = {"stdout": subprocess.DEVNULL, "env": os.environ | cpu}
-    started = [subprocess.Popen([*command, f"--process-id={i}"], **how) for i in range(number)]
-    for process in started:
-        if process.wait():
-            raise RuntimeError(f"{' '.join(process.args)} ended with {process.returncode}")
+    command = [sys.executable, *command, *many]
+    return [subprocess.Popen([*command, f"--process-id={i}"], env=env | cpu, **how) for i in range(number)]
 
 
 def start_jax(args):

@@ -2,6 +2,9 @@
 
 import copy
 import json
+import signal
+import subprocess
+import time
 
 import jax
 import jax.numpy as jnp
@@ -12,6 +15,7 @@ from close import assert_close
 from jax.sharding import NamedSharding
 from jax.sharding import PartitionSpec as P
 
+from benchmarks.lib.checkpoints import digest
 from benchmarks.robustness import mesh, scale, soak
 from benchmarks.robustness.collectives import Collective, collectives
 from benchmarks.robustness.reports import scale as report
@@ -120,21 +124,108 @@ def test_collectives_are_counted_with_their_loops():
         collectives(jax.jit(until).lower(x).compile().as_text())
 
 
-def page(shape):
-    """What docs/many-devices.md shows, run on a mesh of another shape."""
-    code = "\n".join(pages.blocks(pages.DOCS / "many-devices.md")).replace("shape = (4, 2)", f"shape = {shape}")
-    assert f"shape = {shape}" in code
-    return pages.run(code)
+# What docs/many-devices.md shows
+
+FOLDER, STEPS, STOP = 'Path("checkpoints").resolve()', "TRAIN_STEPS = 5", "checkpoints.reached_preemption(step)"
+JOIN = """
+import sys
+import jax
+address, number, process = (argument.partition("=")[2] for argument in sys.argv[1:])
+jax.distributed.initialize(address, int(number), int(process))
+"""
+TELL = """
+from benchmarks.lib.checkpoints import digest
+from benchmarks.robustness.mesh import fetch
+print(f'["{digest(jax.tree.map(fetch, (params, opt_state)))}", {losses}]')
+"""
 
 
-def test_page_trains_on_eight_devices_as_on_one():
-    eight = page((4, 2))
+def code(shape, folder, changes=()):
+    """The program of the page on a mesh of another shape, with its checkpoints in a folder, and other changes."""
+    text = "\n".join(pages.blocks(pages.DOCS / "many-devices.md"))
+    changes = {"shape = (4, 2)": f"shape = {shape}", FOLDER: f"Path({str(folder)!r})"} | dict(changes)
+    for old, new in changes.items():
+        assert text.count(old) == 1, old
+        text = text.replace(old, new)
+    return text
+
+
+def start_two(environment, *program):
+    """Start the program of the page in two processes of one device each."""
+    text, pipe = JOIN + code(*program) + TELL, subprocess.PIPE
+    return scale.start(2, "-c", text, env=environment, cwd=pages.ROOT, text=True, stdout=pipe, stderr=pipe)
+
+
+def finish(processes):
+    """Wait for processes: their exit statuses, what each tells of the end of its training, if both do, their errors."""
+    outs, errors = zip(*[process.communicate() for process in processes], strict=True)
+    codes = [process.returncode for process in processes]
+    return codes, [] if any(codes) else [json.loads(out.splitlines()[-1]) for out in outs], errors
+
+
+def end(processes, folder):
+    """Send SIGTERM to the second of two processes once the first checkpoint is there, and wait for both."""
+    while not (folder / "1").exists():
+        assert processes[1].poll() is None, finish(processes)
+        time.sleep(0.001)
+    processes[1].send_signal(signal.SIGTERM)
+    return finish(processes)
+
+
+def test_page_trains_on_eight_devices_as_on_one(tmp_path):
+    eight = pages.run(code((4, 2), tmp_path / "eight"))
     assert eight["params"]["layers"][1]["spike_fn"]["alpha"][...].addressable_data(0).shape == (32,)
     assert eight["xs"].addressable_data(0).shape == (20, 4, 32)
     assert eight["losses"][-1] < eight["losses"][0]
-    one = page((1, 1))["losses"]
+    one = pages.run(code((1, 1), tmp_path / "one"))["losses"]
     assert_close(eight["losses"][0], one[0], 32 + 64 + 10, dtype=np.float32)
     np.testing.assert_allclose(eight["losses"], one, rtol=FLIPPED["losses"])
+
+
+@pytest.mark.parametrize(
+    ("changed", "error"),
+    [
+        ({"default_rng(i)": "default_rng([i, jax.process_index() * (i == 3)])"}, "got others in rows [3]"),
+        ({"nnx.Rngs(0)": "nnx.Rngs(jax.process_index())"}, "is not the same on each process"),
+        ({STEPS: f"{STEPS} + jax.process_index()"}, "AssertionError: the number of steps"),
+        ({"Save((params, opt_state))": "Save([jnp.ones(2)])"}, "Cannot serialize host local jax.Array"),
+    ],
+    ids=["examples", "parameters", "steps", "not on the mesh"],
+)
+def test_what_processes_get_wrong_ends_with_an_error(changed, error, tmp_path, unoptimized):
+    codes, _, errors = finish(start_two(unoptimized, (1, 2), tmp_path, changed))
+    assert codes == [1, 1]
+    assert all(error in text for text in errors)
+
+
+def test_rows_of_ones_own_may_differ_and_jax_compares_none(tmp_path, unoptimized):
+    """Each process makes half the rows in one layout, and all of them in the other, where nothing but `check` tells."""
+    other = {"default_rng(i)": "default_rng([i, jax.process_index()])"}
+    for shape, more in (((2, 1), {}), ((1, 2), {"\ncheck(examples)\n": "\n"})):
+        codes, ((_, one), (_, two)), _ = finish(start_two(unoptimized, shape, tmp_path / str(shape), other | more))
+        assert codes == [0, 0]
+        assert (one == two) == (shape == (2, 1))
+
+
+def test_page_saves_at_sigterm_and_goes_on_to_the_bit(tmp_path, unoptimized):
+    """From two processes to two, and to one with another number of devices; without the check it is not ended."""
+    kept, through = tmp_path / "kept", tmp_path / "through"
+    codes, _, errors = end(start_two(unoptimized, (1, 2), kept, {STEPS: "TRAIN_STEPS = 2000"}), kept)
+    assert codes == [1, 1]
+    last = max(int(path.name) for path in kept.iterdir())
+    assert all(f"ended by SIGTERM: saved after step {last}" in text for text in errors)
+    steps = {STEPS: f"TRAIN_STEPS = {last + 20}"}
+    codes, resumed, _ = finish(start_two(unoptimized, (1, 2), kept, steps))
+    assert codes == [0, 0]
+    codes, whole, _ = end(start_two(unoptimized, (1, 2), through, steps | {STOP: "False"}), through)
+    assert codes == [0, 0], "SIGTERM alone does not end it"
+    assert [len(losses) for _, losses in whole] == 2 * [last + 20]
+    assert resumed == [[bits, losses[-20:]] for bits, losses in whole]
+    for shape in ((1, 1), (4, 1), (2, 2)):
+        restored = pages.run(code(shape, kept, steps))
+        assert restored["losses"] == []
+        assert restored["params"]["layers"][1]["spike_fn"]["alpha"][...].sharding.mesh.devices.shape == shape
+        assert digest((restored["params"], restored["opt_state"])) == resumed[0][0]
 
 
 # The long run, shortly
