@@ -577,6 +577,7 @@ def test_odd_numbers_are_read_as_float32(path, public, options):
         for x in trial.kinds[name].odd:
             if x.dtype.itemsize != 2:
                 answer, expected = (jax.tree.leaves(trial.answer({name: value})) for value in (x, x.astype("f4")))
+                assert answer
                 for y, same in zip(answer, expected, strict=True):
                     np.testing.assert_array_equal(y, same)
                     assert y.dtype == same.dtype == np.float32

@@ -74,7 +74,8 @@ def assert_right(ours, dense, x, w):
         wide = [a.astype(float) for a in (x, w, g)]
         exact, sizes = all_of(dense)(*wide), all_of(dense)(*map(np.abs, wide))
     terms = w.size // w.shape[-1], g.size // g.shape[-1], w.size // x.shape[-1]
-    for one, other, size, n in zip(found, exact, sizes, terms, strict=False):
+    count = 2 + (x.dtype == jnp.float32)  # spikes as integers have no gradient
+    for one, other, size, n in zip(found, exact[:count], sizes[:count], terms[:count], strict=True):
         assert (one.shape, one.dtype) == (other.shape, jnp.float32)
         assert np.all(np.abs(one - np.asarray(other)) <= (n + 1) * np.finfo(np.float32).eps * np.asarray(size))
 
