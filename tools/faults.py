@@ -204,7 +204,7 @@ def drawn(n: int, seed: int) -> list[Fault]:
         for kind, changes in faults_of(path.relative_to(ROOT).as_posix()).items():
             by_folder[path.parent][kind] += changes
     chosen: list[Fault] = []
-    while len(chosen) < n:
+    while by_folder and len(chosen) < n:
         for folder in rng.sample(sorted(by_folder), len(by_folder)):
             changes = by_folder[folder][rng.choice(sorted(by_folder[folder]))]
             fault = planted(*changes.pop(rng.randrange(len(changes)))) if changes else None
