@@ -34,7 +34,7 @@ def test_what_is_tested_is_what_is_installed():
 
     assert tested == Path(installed.locate_file("brainsurr")).resolve()
     record = {Path(file.locate()).resolve(): file.hash for file in installed.files}
-    files = {path for path in tested.rglob("*") if path.is_file() and path.suffix != ".pyc"}
+    files = {path for path in tested.rglob("*") if path.is_file() and path.parent.name != "__pycache__"}
     assert files <= record.keys()
     for path in files:
         digest = hashlib.new(record[path].mode, path.read_bytes()).digest()
