@@ -17,7 +17,7 @@ from .._following import following
 from .._held import HoldsNeuron, HoldsSurrogate
 from .._surrogate import Surrogate
 from .._wrong_calls import AnswersWrongCalls
-from ..neurons import ALIF, BHRF, BRF, LIF, RF, Neuron, SlidingPSN, Synaptic
+from ..neurons import Neuron
 from .guard import check_alone, name_of
 
 
@@ -201,7 +201,7 @@ def gives_spikes(layer: Any) -> bool:
         return type(value).__module__.partition(".")[0] == __package__.partition(".")[0]
 
     if isinstance(layer, HoldsNeuron):
-        if not is_ours(layer) or layer._neuron_class not in (ALIF, BHRF, BRF, LIF, RF, SlidingPSN, Synaptic):
+        if not is_ours(layer) or not vars(layer._neuron_class).get("_gives_spikes"):
             return False
         layer = layer.spike_fn  # type: ignore[attr-defined]
     surrogate = layer.template if isinstance(layer, HoldsSurrogate) and is_ours(layer) else layer

@@ -68,6 +68,7 @@ class Neuron(Value):
 
     states: ClassVar[tuple[str, ...]] = ("v",)
     _decays: ClassVar[tuple[str, ...]] = ()  # inside their bounds also where they are fixed
+    _gives_spikes: ClassVar[bool] = False  # of the class itself, whose output then holds 0, 1 and NaN alone
     _is_trained: ClassVar[bool] = True  # whether its layers have the options of what is trained
 
     def __new__(cls, *args, **kwargs):
@@ -257,7 +258,7 @@ def run(neuron: Neuron, state, xs, host_scan: Callable = scan) -> tuple[Any, jax
     if not xs.ndim:
         raise ValueError("expected xs to be an array [time, ..., features], got a single number")
     state = as_state(neuron, state, xs.shape[1:])
-    for part in jax.tree.leaves(state)[: len(neuron._decays)]:  # one that was made by hand was not checked
+    for part in filter(_is_float, jax.tree.leaves(state)):  # one that was made by hand was not checked
         neuron._check_dtype(type(neuron).__name__, part.dtype)
     functions = all_spike_functions(neuron)
     for f in functions:  # before they are compiled, when all their numbers are traced

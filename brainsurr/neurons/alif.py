@@ -76,6 +76,8 @@ class ALIF(LIF, ALIFFields):
       [1. 0. 1. 0. 1. 0. 1. 0.]
     """
 
+    _gives_spikes = True
+
     bounds: ClassVar[dict[str, tuple[float, float]]] = {
         "adaptation_decay": (0.0, 1.0),
         "spike_adaptation": (0.0, float("inf")),

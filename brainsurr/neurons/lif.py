@@ -132,6 +132,8 @@ class LIF(LI, LIFFields):
       [0.] [0.828125]
     """
 
+    _gives_spikes = True
+
     bounds: ClassVar[dict[str, tuple[float, float]]] = {"threshold": (0.0, float("inf"))}
 
     keeps_spikes: bool = dataclasses.field(default=False, init=False)  # in the state, as `Recurrent` asks

@@ -57,6 +57,8 @@ class SlidingPSN(OfThePast, SlidingPSNFields):
       [1. 1. 0. 1.]
     """
 
+    _gives_spikes = True
+
     bounds: ClassVar[dict[str, tuple[float, float]]] = {"threshold": (0.0, float("inf"))}
 
     @classmethod

@@ -66,6 +66,8 @@ class RF(Neuron, RFFields):
       1.0
     """
 
+    _gives_spikes = True
+
     states: ClassVar[tuple[str, ...]] = ("u", "v")
     bounds: ClassVar[dict[str, tuple[float, float]]] = {
         "frequency": (0.0, 0.99),
@@ -139,6 +141,8 @@ class BRF(RF, BRFFields):
       [ 0 24]
     """
 
+    _gives_spikes = True
+
     states: ClassVar[tuple[str, ...]] = ("u", "v", "q")
     bounds: ClassVar[dict[str, tuple[float, float]]] = {
         "refractory_decay": (0.0, 1.0),
@@ -203,6 +207,8 @@ class BHRF(BRF):
       >>> print(jnp.flatnonzero(spikes))
       [0]
     """
+
+    _gives_spikes = True
 
     def balanced(self, u, v, x, damping):
         v = v + self.frequency * u

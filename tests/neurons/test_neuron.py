@@ -363,6 +363,7 @@ LOST = [
     (LI(decay=0.999), "decay = 0.999", jnp.bfloat16),
     (LI(decay=np.array([0.5, 0.99])), r"decay = \[0.5  0.99\]", jnp.bfloat16),
     (ALIF(adaptation_decay=0.999), "adaptation_decay = 0.999", jnp.bfloat16),
+    (ALIF(adaptation_decay=0.999, reset_delay=True), "adaptation_decay = 0.999", jnp.bfloat16),  # of three arrays
     (LI(decay=1 - 1e-7), "decay = 0.9999999", jnp.float32),
 ]
 
@@ -374,7 +375,8 @@ def test_a_decay_that_the_state_can_not_hold_is_refused(neuron, what, dtype):
     with pytest.raises(ValueError, match=message):
         neuron.initial_state(jnp.zeros(2, dtype))
     name = what.partition(" ")[0]
-    state = jax.tree.map(lambda like: like.astype(dtype), neuron.replace(**{name: 0.5}).initial_state(jnp.zeros(2)))
+    state, structure = jax.tree.flatten(neuron.replace(**{name: 0.5}).initial_state(jnp.zeros(2)))
+    state = structure.unflatten([*state[:-1], state[-1].astype(dtype)])
     with pytest.raises(ValueError, match=message):  # made by hand
         neuron(state, jnp.zeros((3, 2), dtype))
     for host, learnable in itertools.product(HOSTS, ((), name)):
