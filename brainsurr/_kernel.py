@@ -9,7 +9,7 @@ import numpy as np
 from jax.custom_derivatives import SymbolicZero
 
 from ._arrays import as_float, as_real, is_negative, match_dtype_and_rank
-from ._checks import check_distribution, check_surrogate
+from ._checks import check_distribution, check_key, check_surrogate
 
 
 def spike(x, surrogate, *, key=None):
@@ -83,6 +83,7 @@ def spike(x, surrogate, *, key=None):
 def spike_of(x, surrogate, key):
     """Return the spike of an array; a tool that is at work puts its own in this place."""
     if key is not None:
+        check_key("spike", key)
         check_distribution("surrogate", surrogate)
     surrogate._check_dtype(x.dtype)
     parameters, structure = jax.tree.flatten(surrogate)

@@ -109,8 +109,12 @@ class _Reader(Reader):
         return self._together([one, other], one.tangent or other.tangent)
 
     def chosen(self, equation, index, facts):
-        if equation.primitive.name == "while":  # how often it repeats is no value
-            return facts
+        if equation.primitive.name == "while":  # how often it repeats is no value, but for what has no tangent
+            counted = self.line_of(equation, self.calls[:-1]) if index.tangent else ""
+            return [
+                self._together([index, fact], False, counted) if index.depends and not fact.tangent else fact
+                for fact in facts
+            ]
         return [self._selected(equation, index, [fact]) for fact in facts]
 
     def _together(self, facts, tangent, cut_here="", near=True):
@@ -169,6 +173,10 @@ def _entered(name, new, facts):
     if name in _CHOOSES:
         return _put_beside(new, facts, gates=name in ("max", "min", "clamp"))
     added = new.added | _ungated(facts, facts if name in ("mul", "div", *_PRODUCTS) else [])
+    if name in _PRODUCTS:  # a mask that a product sums over, as for a mean
+        lost, kept = ([fact for fact in facts if fact.depends and fact.tangent == has] for has in (False, True))
+        gates = [fact.near for fact in lost if any(_is_gate(fact, other) for other in kept)]
+        new = dataclasses.replace(new, near=new.near | union(gates))
     if name in _SUMS:
         return dataclasses.replace(new, added=added | new.beside, beside=frozenset())
     return dataclasses.replace(new, added=added)

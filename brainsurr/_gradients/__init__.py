@@ -109,7 +109,7 @@ def examine_gradients(loss_fn: Callable, values: Mapping[str, Any], loss: Callab
             casts += [] if back is None else casts_and_stops(back)[0]  # a derivative rule may cast too
             flat = _why_flat(shorter(program), values, program)
 
-            def compared(most: int | None = None) -> tuple[float, dict[str, ParameterGradient], float]:
+            def compared(most: int | None = None) -> tuple[float, dict[str, ParameterGradient], dict[str, float]]:
                 value, measured = _measured(shorter(program, most), values)
                 derived = _derived(shorter(program, most), values)
                 free = derived if attached is None else _derived(shorter(attached, most), values)
@@ -117,20 +117,22 @@ def examine_gradients(loss_fn: Callable, values: Mapping[str, Any], loss: Callab
                     name: judge(measured[name], derived[name], free[name], value, bool(casts), flat[name])
                     for name in values
                 }
-                unsure = [(free[name].slope, measured[name].slope) for name in unsettled(reports)]
-                return value, reports, growth(unsure)
+                grown = {name: growth([(free[name].slope, measured[name].slope)]) for name in unsettled(reports)}
+                return value, reports, grown
 
             value, reports, grown = compared()
             length, most, still = longest_loop(program.jaxpr), 0, grown
             for tried in (length >> i for i in range(1, length.bit_length())):
-                if still < FAR:
+                if max(still.values(), default=0.0) < FAR:
                     break
                 _, again, still = compared(tried)
-                most = 0 if unsettled(again) else tried
+                right = all(again[name].status in ("fine", "reset") for name in grown)
+                most = tried if right and not unsettled(again) else 0
             stepped = tuple(steps(program, step_line))
     if most:
-        reports |= {name: dataclasses.replace(reports[name], status="explodes") for name in unsettled(reports)}
-    said = sentences(reports, list(dict.fromkeys(casts)), stops, stepped, grown, length, most)
+        reports |= {name: dataclasses.replace(reports[name], status="explodes") for name in grown}
+    most_grown = max(grown.values(), default=0.0)
+    said = sentences(reports, list(dict.fromkeys(casts)), stops, stepped, most_grown, length, most)
     return GradientReport(value, reports, said, stepped)
 
 

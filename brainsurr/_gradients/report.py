@@ -167,8 +167,9 @@ _SENTENCES = {
     "it for the spike in the reset alone.",
     "rounded": "{names}: digits are lost by a cast{where}, so differences can't tell whether the gradient is right. "
     "Compute in the dtype of the parameters, and check again.",
-    "explodes": "{names}: the gradient explodes over {steps} time steps, to {grown:.0e} times the slope, where "
-    "differences can't follow it. Over the first {most} no rule is wrong: check over fewer steps.",
+    "explodes": "{names}: the gradient explodes over {steps} turns of a loop, time steps or blocks of unroll, to "
+    "{grown:.0e} times the slope, where differences can't follow it. Over the first {most} no rule is wrong, and what "
+    "only later ones use is not compared: check over fewer steps.",
     "knot": "{names}: the slopes to both sides differ or do not settle, so there is no gradient to compare with: a "
     "potential or an input is at a knot of its function, a parameter at an edge of its interval, or a surrogate too "
     "steep for differences. Give other values{fewer}.",

@@ -56,13 +56,13 @@ def shorter(program, most: int | None = None) -> Callable:
         body, outs = jaxpr_as_fun(params["jaxpr"]), params["jaxpr"].out_avals[len(carry) :]
 
         def step(state, x):
-            i, *carry = state
-            stopped = [*carry, *(jnp.zeros(out.shape, out.dtype) for out in outs)]
-            after = jax.lax.cond(i < most, lambda: body(*closed_over, *carry, *x), lambda: stopped)
-            return (i + 1, *after[: len(carry)]), after[len(carry) :]
+            i, *values = state
+            after = jax.lax.cond(i < most, lambda: body(*closed_over, *values[:n], *x), lambda: values)
+            return (i + 1, *after), after[n:]
 
-        (_, *carry), ys = jax.lax.scan(step, (0, *carry), xs, params["length"], params["reverse"])
-        return [*carry, *ys]
+        n, start = len(carry), [jnp.zeros(out.shape, out.dtype) for out in outs]
+        (_, *values), ys = jax.lax.scan(step, (0, *carry, *start), xs, params["length"], params["reverse"])
+        return [*values[:n], *ys]
 
     if most is None:
         return lambda tree: jaxpr_as_fun(program)(*jax.tree.leaves(tree))[0]

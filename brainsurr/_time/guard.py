@@ -131,12 +131,16 @@ def _tried(function, shape, dtype, axes) -> dict[str, bool | None]:
         ys, zs = run(one), run(other)
         for axis in axes:
             place = (TIME, BATCH).index(axis)
-            first = np.arange(shape[place]) < (shape[place] // 2 | 1)
-            joined = run(np.where(spread(place, first, len(shape)), one, other))
-            outs = [
-                outs for outs in zip(ys, zs, joined, strict=True) if outs[0].shape[: place + 1] == shape[: place + 1]
-            ]
-            mixes = any(_differ(its, np.where(spread(place, first, y.ndim), y, z)) for y, z, its in outs)
+            places, mixes = np.arange(shape[place]), False
+            digits = range((shape[place] - 1).bit_length())  # two entries are apart by one of them
+            for first in (places < (shape[place] // 2 | 1), *(places >> digit & 1 == 0 for digit in digits)):
+                joined = run(np.where(spread(place, first, len(shape)), one, other))
+                outs = [
+                    outs
+                    for outs in zip(ys, zs, joined, strict=True)
+                    if outs[0].shape[: place + 1] == shape[: place + 1]
+                ]
+                mixes |= any(_differ(its, np.where(spread(place, first, y.ndim), y, z)) for y, z, its in outs)
             if axis == TIME and "random_bits" not in str(program):
                 same = [y for y in run(np.broadcast_to(one[:1], shape)) if y.shape[:1] == shape[:1]]
                 mixes |= any(_differ(y, y[:1], 1e-3) for y in same)  # rows are rounded in different orders

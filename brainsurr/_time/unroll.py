@@ -38,8 +38,8 @@ def unroll(
 
     Args:
       block: any function ``(carry, xs) -> (carry, ys)`` over time, such as a layer or network of ``brainsurr.nnx``.
-        Only its carry may depend on earlier blocks, and nothing on later ones: a sum over the time axis, say, is a sum
-        over one block.
+        Only its carry may depend on earlier blocks, and nothing on later ones, or on how many steps there are: a sum
+        over the time axis, say, is a sum over one block.
       carry: the state before the first step.
       xs: inputs, an array ``[time, ...]`` or a tree of these. Spikes can be uint8 or bool, a quarter of the memory of
         float32: the layers here make floats of them, of one block at a time.

@@ -40,11 +40,20 @@ class Fixed:
     @property
     def array(self) -> jax.Array:
         """The array."""
+        if self.bits.dtype != _bits_of(self.dtype):
+            raise TypeError(
+                f"a fixed array is held as its bits, {_bits_of(self.dtype)}, and was averaged or cast to "
+                f"{self.bits.dtype}: choose what is trained by eqx.is_inexact_array, not by eqx.is_array"
+            )
         return jax.lax.bitcast_convert_type(self.bits, self.dtype)
 
 
+def _bits_of(dtype) -> str:
+    return f"uint{8 * dtype.itemsize}"
+
+
 def fixed(array) -> Fixed:
-    return Fixed(jax.lax.bitcast_convert_type(array, f"uint{8 * array.dtype.itemsize}"), array.dtype)
+    return Fixed(jax.lax.bitcast_convert_type(array, _bits_of(array.dtype)), array.dtype)
 
 
 def _static(default) -> Any:
@@ -77,6 +86,7 @@ class Neurons(NeuronLayer, eqx.Module, metaclass=pickled_as_call(type(eqx.Module
             if kernel is None:
                 kernel = given["recurrent_kernel_init"](key, shape, drawing_dtype(self.param_dtype))
             self.recurrent_kernel = check_drawn_shape("recurrent_kernel", kernel, shape).astype(self.param_dtype)
+            self._intervals |= {(".recurrent_kernel", None)}
         for name in {"learnable", "bounds", "recurrent_kernel_init", "key"} & type(self).__dataclass_fields__.keys():
             setattr(self, name, None)  # done with
 
@@ -96,8 +106,15 @@ class Neurons(NeuronLayer, eqx.Module, metaclass=pickled_as_call(type(eqx.Module
         intervals = dict(self._intervals)
 
         def now(path, value):
-            value = value.array if isinstance(value, Fixed) else value
-            return clip_straight_through(value, intervals.get(f".{name}{jax.tree_util.keystr(path)}"))
+            path = f".{name}{jax.tree_util.keystr(path)}"
+            if isinstance(value, Fixed):
+                return value.array
+            if path not in intervals and isinstance(value, jax.Array):
+                raise TypeError(
+                    f"{type(self).__name__}: {path[1:]} is fixed, and an array in its place would be trained without "
+                    "bounds: make a new layer, with its name in learnable= to train it"
+                )
+            return clip_straight_through(value, intervals.get(path))
 
         return jax.tree_util.tree_map_with_path(now, getattr(self, name), is_leaf=lambda node: isinstance(node, Fixed))
 

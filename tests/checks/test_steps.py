@@ -44,12 +44,20 @@ def a_counter(h):
     return jax.lax.fori_loop(0, 2, lambda i, c: c + (h >= i).astype(jnp.int32), jnp.zeros(h.shape, jnp.int32)) / 2
 
 
+def counted(h):
+    def count(a):
+        return jax.lax.while_loop(lambda c: c < a, lambda c: c + 1.0, 0.0)
+
+    return jnp.vectorize(count)(h)
+
+
 def scattered(h):
     rows = jnp.arange(h.reshape(-1, N).shape[0])
     return jnp.zeros((len(rows), N)).at[rows, h.reshape(-1, N).argmax(-1)].set(1.0).reshape(h.shape)
 
 
 STEPS = {
+    "turns of a loop": counted,
     "astype": lambda h: (h >= 0).astype(h.dtype),
     "times one": lambda h: (h >= 0) * 1.0,
     "where": lambda h: jnp.where(h >= 0, 1.0, 0.0),
@@ -354,6 +362,7 @@ RIGHT = {
     "sinc": jnp.sinc,
     "pooled": lambda h: h + jax.lax.reduce_window(h, -jnp.inf, jax.lax.max, (1, 2), (1, 1), "SAME"),
     "attention": lambda h: jax.nn.softmax(jnp.where(jnp.tril(one((3, 3))) > 0, h @ h.T, -jnp.inf)) @ h,
+    "mean over a mask": lambda h: h + jnp.vecdot((h > 0.3) * 1.0, h)[..., None] / (h > 0.3).sum(-1, keepdims=True),
     "loop until it is small": lambda h: jax.lax.while_loop(lambda v: jnp.abs(v).max() > 1, lambda v: v / 2, h),
 }
 

@@ -107,3 +107,18 @@ def test_a_module_gets_one_example_and_one_step():
     net = SpikingSequential([norm, eqx.nn.MLP(F, 3, 5, 1, key=KEY), LI(3, decay=0.0)])
     _, ys = net(net.initialize_carry((B, F)), XS)
     np.testing.assert_allclose(ys[2, 1], net.layers[1](norm(XS[2, 1])), rtol=1e-5)
+
+
+def test_a_fixed_array_is_no_number_for_others():
+    """An average of all arrays, a cast of them, and another array in its place are errors, not other values."""
+    lif, xs = LIF(2, decay=jnp.array([0.5, 0.9])), jnp.ones((3, 1, 2))
+    carry = lif.initialize_carry((1, 2))
+    arrays, rest = eqx.partition(lif, eqx.is_array)
+    for changed in (jax.tree.map(lambda a: 0.5 * a + 0.5 * a, arrays), jax.tree.map(lambda a: a.astype("i4"), arrays)):
+        with pytest.raises(
+            TypeError, match=r"held as its bits, uint32, .* by eqx.is_inexact_array, not by eqx.is_array"
+        ):
+            eqx.combine(changed, rest)(carry, xs)
+    placed = eqx.tree_at(lambda lif: lif.decay, lif, jnp.full(2, 0.7))
+    with pytest.raises(TypeError, match=r"^LIF: decay is fixed, .* make a new layer, with its name in learnable="):
+        placed(carry, xs)

@@ -317,6 +317,9 @@ MIXING = [
     (Linen, lambda: linen.GroupNorm(num_groups=2)),
     (Brainstate, lambda: brainstate.nn.Conv1d((B, F12), F12, 5)),
     *((host, lambda: centre_the_batch) for host in HOSTS),
+    # Within the first part of the batch, or of pairs: by an index, which is tried.
+    (Nnx, lambda: lambda xs: xs[:, jnp.array([1, 0, *range(2, B)])]),
+    (Nnx, lambda: lambda xs: xs.at[:, [0]].set(xs[:, [1]])),
 ]
 SEPARATE = [
     (Nnx, lambda: nnx.BatchNorm(F12, rngs=rngs())),  # its statistics say that it is meant
