@@ -259,7 +259,7 @@ class HoldsNeuron(Holds):
         shape, size = getattr(x, "shape", ()), self._size
         if shape and shape[-len(size) :] != size:
             expected = ", ".join(map(str, ("...", *size)))
-            raise ValueError(f"{type(self).__name__}: expected an input [{expected}], got one of shape {shape}")
+            raise ValueError(f"{type(self).__name__}: expected an input xs [{expected}], got one of shape {shape}")
         neuron = self._neuron(HoldsSurrogate._spikes)
         return neuron if self._watch is None else with_spike_functions(self._watch, neuron)
 

@@ -83,9 +83,11 @@ class Neurons(NeuronLayer, eqx.Module, metaclass=pickled_as_call(type(eqx.Module
             kernel, shape = given["recurrent_kernel"], (self.features, self.features)
             if kernel is None and key is None:
                 raise ValueError(f"{owner}: recurrent=True draws weights: pass key=jax.random.key(seed)")
+            name = "recurrent_kernel"
             if kernel is None:
-                kernel = given["recurrent_kernel_init"](key, shape, drawing_dtype(self.param_dtype))
-            self.recurrent_kernel = check_drawn_shape("recurrent_kernel", kernel, shape).astype(self.param_dtype)
+                name = "recurrent_kernel_init"
+                kernel = given[name](key, shape, drawing_dtype(self.param_dtype))
+            self.recurrent_kernel = check_drawn_shape(name, kernel, shape).astype(self.param_dtype)
             self._intervals |= {(".recurrent_kernel", None)}
         for name in {"learnable", "bounds", "recurrent_kernel_init", "key"} & type(self).__dataclass_fields__.keys():
             setattr(self, name, None)  # done with

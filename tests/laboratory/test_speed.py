@@ -148,14 +148,14 @@ def test_a_chooser_sees_each_library_in_its_best_mode():
         runs.append(a_peer(name, *how, 5 * 10**8, terms="every core", versions={"jax": "1"}))
     other["versions"] = slimmer["versions"] = {"jax": "1"}
     rows = cells(speed.peers.chooser(result)[0])[2:]
-    assert [row[:3] for row in rows] == [["jax 1", "50 ms", "25 ms"], ["brainsurr", "100 ms", "20 ms"]]
+    assert [row[:3] for row in rows] == [["spyx 1", "50 ms", "25 ms"], ["brainsurr", "100 ms", "20 ms"]]
     assert len(speed.peers.chooser(result, of_jax=True)[0].splitlines()) == 3, "which leaves out ours, of no jax here"
     held = {claim.limit: claim.numbers.split()[0] for claim in speed.peers.claims(result)}
     assert held == {"1.15": "0.5", "0.8": "2", "0.6": "0.8", "0.667": "0.2"}
     # With events in a row of its own, and held against the same.
     runs.append(a_peer("brainsurr", "dots, events", 0.01, 5 * 10**8, terms="every core", versions={"jax": "1"}))
     runs.append(a_peer("brainsurr", "full, events", 0.05, 3 * 10**8, versions={"jax": "1"}))
-    assert [row[0] for row in cells(speed.peers.chooser(result)[0])[2:]] == ["jax 1", "brainsurr, events", "brainsurr"]
+    assert [row[0] for row in cells(speed.peers.chooser(result)[0])[2:]] == ["spyx 1", "brainsurr, events", "brainsurr"]
     held = {claim.limit: claim.numbers.split()[0] for claim in speed.peers.claims(result)}
     assert held == {"1.15": "0.5", "0.65": "0.25", "0.8": "1", "0.6": "0.4", "0.667": "0.2"}
 
