@@ -65,7 +65,7 @@ def check_gradients(variables: Any, loss_fn: Callable[[Any], Any]) -> GradientRe
       loss_fn: what is trained, ``loss_fn(variables) -> scalar`` through ``net.apply``, on a small batch.
 
     Raises:
-      TypeError: the loss is not a scalar, or ``variables`` is a module.
+      TypeError: the loss is not a scalar.
       ValueError: there are no variables of a floating dtype, or the loss is not finite.
 
     Example:
@@ -80,8 +80,4 @@ def check_gradients(variables: Any, loss_fn: Callable[[Any], Any]) -> GradientRe
       >>> check_gradients(variables, loss_fn).fine
       True
     """
-    if isinstance(variables, nn.Module):
-        raise TypeError(
-            f"expected variables, such as net.init(...) gives them, got a module, {type(variables).__name__}"
-        )
     return examine_tree(variables, loss_fn)
