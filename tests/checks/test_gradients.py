@@ -19,7 +19,7 @@ from brainsurr import neurons
 from brainsurr._gradients import OFFSETS, along
 from tools.frameworks import HOSTS, OF_VARIABLES, Nnx
 
-every_host = pytest.mark.parametrize("host", first_quick(HOSTS), ids=label)
+every_host = pytest.mark.parametrize("host", HOSTS, ids=label)
 of_variables = pytest.mark.parametrize("host", first_quick(OF_VARIABLES), ids=label)
 KEY = jax.random.key(0)
 PARAMS = {"a": jnp.asarray(np.random.default_rng(1).normal(size=(3, 2)), jnp.float32), "b": jnp.array([1.0, -2.0])}

@@ -17,7 +17,7 @@ from tools.frameworks import HOSTS
 
 pytestmark = [pytest.mark.numbers, pytest.mark.usefixtures("lenient")]  # brainstate's Orthogonal
 XS = jnp.full((4, 2, 3), 0.75)
-every_host = pytest.mark.parametrize("host", first_quick(HOSTS), ids=label)
+every_host = pytest.mark.parametrize("host", HOSTS, ids=label)
 everywhere = pytest.mark.parametrize("host", [laws.Plain, *HOSTS], ids=label)
 
 
