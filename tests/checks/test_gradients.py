@@ -11,7 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from asked import XS, ask, line_of
-from cases import all_but, first_quick, label
+from cases import all_but, label
 from flax import linen, nnx
 
 import brainsurr as bs
@@ -20,7 +20,7 @@ from brainsurr._gradients import OFFSETS, along
 from tools.frameworks import HOSTS, OF_VARIABLES, Nnx
 
 every_host = pytest.mark.parametrize("host", HOSTS, ids=label)
-of_variables = pytest.mark.parametrize("host", first_quick(OF_VARIABLES), ids=label)
+of_variables = pytest.mark.parametrize("host", OF_VARIABLES, ids=label)
 KEY = jax.random.key(0)
 PARAMS = {"a": jnp.asarray(np.random.default_rng(1).normal(size=(3, 2)), jnp.float32), "b": jnp.array([1.0, -2.0])}
 X = jnp.array([1.0, -2.0, 0.5])

@@ -11,6 +11,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from cases import all_but
 from jax.sharding import AxisType, NamedSharding
 from jax.sharding import PartitionSpec as P
 
@@ -313,7 +314,10 @@ def of_images(convolve):
     return product
 
 
-@pytest.mark.parametrize("kind", ["dot", "dot of spikes", "convolution", "convolution of spikes"])
+WAYS = ["dot", "dot of spikes", "convolution", "convolution of spikes"]
+
+
+@pytest.mark.parametrize("kind", all_but(WAYS[::3], WAYS, pytest.mark.slow))
 @pytest.mark.parametrize("name", TRANSFORMATIONS)
 def test_a_transformation_of_it_is_that_of_the_dense_product(name, kind):
     are_spikes = kind.endswith("spikes")

@@ -11,7 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from asked import ask
-from cases import each_value_once, first_quick, label
+from cases import each_value_once, label
 from close import assert_close
 from flax import linen, nnx
 
@@ -256,21 +256,17 @@ def test_spikes_known_as_such_are_kept_as_a_byte_each(neuron, sure, kind):
     assert (jnp.int8 in kinds) == sure
 
 
-@pytest.mark.parametrize("host", first_quick(OF_VARIABLES), ids=label)
-def test_unroll_keeps_what_is_computed_by_events(host):
+@pytest.mark.parametrize(("host", "remat"), each_value_once(OF_VARIABLES, ["dots", "full", "none"]), ids=label)
+def test_unroll_keeps_what_is_computed_by_events(host, remat):
     """With remat="dots" a product is not computed again, and with "full" it is."""
-    xs, counts = jnp.asarray(SPIKES), []
+    xs = jnp.asarray(SPIKES)
     whole, args = steps(host, network(host, events=True), xs)
-    expected = jax.jit(whole)(*args)
-    for remat in ("none", "dots", "full"):
-        step, args = steps(host, network(host, events=True), xs, block_size=3, remat=remat)
-        counts.append(count(step, *args))
-        assert_same(jax.jit(step)(*args), expected)
-    assert counts == [8, 8, 11]  # the output of the last one is not needed again
+    step, args = steps(host, network(host, events=True), xs, block_size=3, remat=remat)
+    assert_same(jax.jit(step)(*args), jax.jit(whole)(*args))
+    assert count(step, *args) == (11 if remat == "full" else 8)  # the output of the last one is not needed again
 
 
-@pytest.mark.parametrize("question", ["diagnose", "check_gradients"])
-@pytest.mark.parametrize("host", first_quick(HOSTS), ids=label)
+@pytest.mark.parametrize(("host", "question"), each_value_once(HOSTS, ["diagnose", "check_gradients"]), ids=label)
 def test_verdicts_are_those_of_a_dense_network(host, question):
     xs = jnp.asarray(flat(SPIKES), jnp.float32)
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import test_neurons as laws
 from asked import called
-from cases import first_quick, label
+from cases import label
 from neuron_table import Case, Entry, lif
 
 import brainsurr as bs
@@ -104,7 +104,7 @@ def test_the_laws_hold_everywhere(host, case):
     laws.test_a_network_returns_its_spikes(host, case)
 
 
-@pytest.mark.parametrize("host", first_quick([laws.Plain, *HOSTS]), ids=label)
+@pytest.mark.parametrize("host", [laws.Plain, *HOSTS], ids=label)
 def test_a_choice_between_the_state_and_the_input_on_a_mesh(host):
     """jnp.where takes arrays that are sharded alike, and a first state may be zeros that are not."""
     case, _ = cases(Waiting, waiting, decay=0.5)

@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from cases import first_quick, label
+from cases import each_value_once, label
 from close import assert_close
 from flax import nnx
 from jax.interpreters import mlir
@@ -64,8 +64,7 @@ def test_the_blocks_of_the_page_give_what_layers_do():
     assert np.abs(scope["y"]).max() > 0
 
 
-@pytest.mark.parametrize("host", first_quick(HOSTS), ids=label)
-@pytest.mark.parametrize("remat", ["none", "dots", "full"])
+@pytest.mark.parametrize(("host", "remat"), each_value_once(HOSTS, ["none", "dots", "full"]), ids=label)
 def test_blocks_are_written_out_too(host, remat):
     """The loops within a block whole, and two blocks of five steps at a time; the user's scan stays as it is."""
     rngs = nnx.Rngs(0)

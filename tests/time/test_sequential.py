@@ -24,7 +24,7 @@ from tools.frameworks import HOSTS, Brainstate, Linen, Nnx
 
 T, BATCH, SIZES = 12, 4, (6, 5, 3)
 pytestmark = pytest.mark.usefixtures("lenient")
-host = pytest.mark.parametrize("host", first_quick(HOSTS), ids=label)
+host = pytest.mark.parametrize("host", HOSTS, ids=label)
 WAYS = [{}, *({"block_size": 3, "remat": remat} for remat in ("dots", "full"))]
 
 

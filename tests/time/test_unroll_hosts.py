@@ -201,7 +201,7 @@ def test_linen_collections_of_a_bound_module(remat):
 
 
 SURROGATE = bs.LogTailedRelu(0.125)
-host = pytest.mark.parametrize("host", first_quick(HOSTS), ids=label)
+host = pytest.mark.parametrize("host", HOSTS, ids=label)
 
 
 def network(host, sizes=SIZES, arrange=lambda layers: layers, **options):
@@ -272,8 +272,7 @@ def of_the_loop():
     return outputs, by_loop
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize(("host", "setting"), each_value_once(first_quick(HOSTS), RUNS), ids=label)
+@pytest.mark.parametrize(("host", "setting"), each_value_once(HOSTS, RUNS), ids=label)
 def test_spikes_and_a_rate_penalty_are_those_of_a_loop(host, setting):
     (params, carry, run), xs = network(host), inputs()
     (ys, spikes), by_loop = of_the_loop()
