@@ -11,7 +11,7 @@ import numpy as np
 from ._checks import check_flag, check_function, check_word, is_integer
 from ._nir import nir as _nir
 from ._nir.chain import Convention, Reader, Shape, Writer, chain_of, channels_first, expect, naming, shape_of, words_of
-from ._nir.layers import Population, as_arrays, build
+from ._nir.layers import Affine, Population, as_arrays, build
 from ._nir.nodes import PAIRS
 from ._nir.readers import LIBRARIES, OTHERWISE, suit
 from ._surrogate import Surrogate
@@ -101,6 +101,8 @@ def to_nir(
             to.owner = f"layer {i}, {type(layer).__name__}"
             with naming(to.owner):
                 given = as_arrays(host, layer, to.shape)
+            # What comes behind a product of another shape can't be judged.
+            with naming(to.owner) if isinstance(given, Affine) else to.noting(to.owner):
                 kind = type(given.neuron if isinstance(given, Population) else given)
                 kind = Surrogate if issubclass(kind, Surrogate) else kind
                 known = "linear, conv, avg_pool, flatten, LIF, LI, Delay, surrogate"
@@ -110,7 +112,9 @@ def to_nir(
                 WRITERS[kind](f"{kind.__name__.lower()}_{i}", given, to)
         to.check_end()
         if to.lost and not lossy:
-            raise ValueError(f"{to.lost[0]}. With lossy=True it is written all the same, and other readers miss that")
+            to.refused.append(f"{to.lost[0]}. With lossy=True it is written all the same, and other readers miss that")
+        if reader is None:
+            to.check_refused()
         to.add("output", _nir.Output(np.array(channels_first(to.shape))))
         if reader is not None:
             suit(to, reader)

@@ -133,6 +133,7 @@ class Writer(Chain):
       fuses: whether integrators and the neurons behind them are one node, a CubaLIF.
       reader: the library that it is written for, or None.
       lost: what NIR does not say of the layers so far.
+      refused: which of these layers can't be written, and why.
     """
 
     def __init__(self, shape: Shape, how: Convention, reset: tuple[str, bool], fuses: bool, reader: str | None):
@@ -141,6 +142,7 @@ class Writer(Chain):
         self.nodes: dict[str, Any] = {}
         self.edges: list[tuple[str, str]] = []
         self.lost: list[str] = []
+        self.refused: list[str] = []
         self.owners: dict[str, str] = {}
         self.owner, self.last = "input_shape", ""
 
@@ -155,6 +157,25 @@ class Writer(Chain):
     def lose(self, what: str):
         """Note what NIR does not say of the layer."""
         self.lost.append(f"{self.owner}: {what}")
+
+    def refuse_unless(self, fits: Any, what: str, got: Any, owner: str | None = None):
+        """Note what was expected of a layer, and what came, unless it fits: all of that is said at once."""
+        if not fits:
+            self.refused.append(f"{owner or self.owner}: expected {what}, got {got}")
+
+    @contextlib.contextmanager
+    def noting(self, owner: str) -> Iterator[None]:
+        """Note what is refused of a layer, and go on."""
+        try:
+            with naming(owner):
+                yield
+        except ValueError as error:
+            self.refused.append(str(error))
+
+    def check_refused(self):
+        """Raise a ValueError with all that was refused."""
+        if self.refused:
+            raise ValueError("\n".join(self.refused))
 
     def spread(self, value: Any) -> np.ndarray:
         """Expand a number, or one for each channel, to one for each entry of a time step, in the order of NIR."""

@@ -236,10 +236,12 @@ def write_neurons(name: str, population: Population, to: Writer):
     words |= {word: getattr(neuron, word) for word in RESETTING if getattr(neuron, word) is not None}
     never_resets = neuron.reset == "none" and kernel is None
     reset = neuron.reset, bool(neuron.reset_delay)
-    if not never_resets and reset != to.reset:
+    if not never_resets and reset != to.reset and to.reader:
         free = np.all(neuron.decay == 1) and to.reset[0] == reset[0] == "subtract"
         ours = f"reset={reset[0]!r}, reset_delay={reset[1]}{': without a leak both fire the same' if free else ''}"
-        expect(to.reader is None, f"reset={to.reset[0]!r}, reset_delay={to.reset[1]}, as {to.reader} resets", ours)
+        what = f"reset={to.reset[0]!r}, reset_delay={to.reset[1]}, as {to.reader} resets"
+        to.refuse_unless(False, what, ours)
+    elif not never_resets and reset != to.reset:
         said = [f"the reset {how!r}{' one step later' if late else ''}" for how, late in (reset, to.reset)]
         to.lose(f"{said[0]}, where neurons there have {said[1]} unless reader= names others, such as 'speck'")
     threshold = to.spread(neuron.threshold)

@@ -7,13 +7,14 @@ they are measured.
 
 import itertools
 from collections.abc import Callable, Mapping
+from functools import partial
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import nir
 import numpy as np
 
-from .chain import LINEAR, SPIKING, Convention, Writer, expect, naming, near
+from .chain import LINEAR, SPIKING, Convention, Writer, expect, near
 
 PRODUCTS = LINEAR | nir.Conv1d | nir.Conv2d
 INSTEAD = {  # of a node that a library does not know
@@ -63,16 +64,15 @@ class Library(NamedTuple):
 def suit(to: Writer, reader: str):
     """Make of the graph that is written what a library computes as the same, or raise a ValueError."""
     library = LIBRARIES[reader]
-    known = library.nodes.split()
+    known, lacking = library.nodes.split(), bool(to.refused)
     for name in filter(lambda name: name.endswith("_recurrent"), to.nodes):
         kind = type(to.nodes[name.removesuffix("_recurrent")]).__name__
-        with naming(to.owners[name]):
-            fits = kind in library.recurrent.split()
-            expect(fits, f"no recurrent weights of {kind}, which {reader} does not read", "some")
+        fits, what = kind in library.recurrent.split(), f"no recurrent weights of {kind}, which {reader} does not read"
+        to.refuse_unless(fits, what, "some", to.owners[name])
     if library.late:
         _leave_out_delays(to, reader)
     _fold(to, "SumPool2d" in known and "AvgPool2d" not in known, "v_threshold" in library.one)
-    behind, before = dict(itertools.pairwise(_chain(to))), "Input"
+    behind, before = dict(itertools.pairwise(_chain(to))), None
     for name, node in to.nodes.items():
         kind = "Threshold" if name.endswith("_potential") else type(node).__name__  # of neurons that don't reset
         after = behind.get(name, "")
@@ -80,19 +80,26 @@ def suit(to: Writer, reader: str):
         fused = fires and "CubaLIF" in known
         apart = kind == "LI" and fused  # the neurons are at fault
         got = APART if apart else f"{kind}: {_instead(kind, known, fused, after == 'output')}"
-        with naming(to.owners[after if apart else name]):
-            expect(kind in ("Input", "Output", *known), f"what {reader} reads, {', '.join(known)}", got)
+        refuse_unless = partial(to.refuse_unless, owner=to.owners[after if apart else name])
+        if kind in ("Input", "Output", *known):
             single = getattr(node, "groups", 1) == 1
-            expect(single, "one group of channels, without which nir.read refuses a file", "more")
+            refuse_unless(single, "one group of channels, without which nir.read refuses a file", "more")
             for field, what in library.one.items():
                 value = np.ravel(getattr(node, field, 0.0))
-                expect(np.all(near(value, value[0])), f"one {what}, as {reader} needs", "several")
+                refuse_unless(np.all(near(value, value[0])), f"one {what}, as {reader} needs", "several")
             for field, (right, what) in library.needs.items():
                 holds = not hasattr(node, field) or np.all(right(getattr(node, field), to.how.dt))
-                expect(holds, f"{what}, as {reader} needs", "others")
-            fit = library.before.get(kind, before).split()
-            expect(before in fit, f"{', '.join(fit)} before {kind}, as {reader} needs: weights, LIF, pools", before)
-            to.nodes[name], before = library.change(node, to.how), kind
+                refuse_unless(holds, f"{what}, as {reader} needs", "others")
+            fit = library.before.get(kind, "").split()
+            what = f"{', '.join(fit)} before {kind}, as {reader} needs: weights, LIF, pools"
+            refuse_unless(lacking or not (fit and before) or before in fit, what, before)
+            with to.noting(to.owners[name]):
+                to.nodes[name] = library.change(node, to.how)
+        else:
+            refuse_unless(False, f"what {reader} reads, {', '.join(known)}", got)
+        if not name.endswith("_recurrent"):
+            before = kind if kind in ("Input", *known) else None  # what is refused says nothing of what is behind it
+    to.check_refused()
 
 
 def _instead(kind: str, known: list[str], fused: bool, last: bool) -> str:
@@ -116,10 +123,11 @@ def _leave_out_delays(to: Writer, reader: str):
     for name, after in itertools.pairwise(_chain(to)):
         if isinstance(to.nodes.get(name), SPIKING):
             delay = to.nodes[after]
-            with naming(to.owners[name]):
-                late = type(delay) is nir.Delay and np.all(near(delay.delay, to.how.dt))
-                expect(late, f"a Delay(features, 1) behind it, since spikes leave {reader} a step late", "none")
-            del to.nodes[after]
+            late = type(delay) is nir.Delay and np.all(near(delay.delay, to.how.dt))
+            what = f"a Delay(features, 1) behind it, since spikes leave {reader} a step late"
+            to.refuse_unless(late, what, "none", to.owners[name])
+            if late:
+                del to.nodes[after]
     to.edges = [*itertools.pairwise(to.nodes)]
 
 
@@ -133,13 +141,13 @@ def _fold(to: Writer, sums: bool, ones: bool):
                 _divide(node, "weight", np.full(len(node.weight), summed))
             before, summed = node, 1.0
         elif sums and isinstance(node, nir.AvgPool2d | nir.SumPool2d):
-            with naming(to.owners[name]):
-                expect(not np.any(node.padding), "a pool without padding, which this reader ignores", "one with it")
+            what = "a pool without padding, which this reader ignores"
+            to.refuse_unless(not np.any(node.padding), what, "one with it", to.owners[name])
             summed *= float(np.prod(node.kernel_size)) if type(node) is nir.AvgPool2d else 1.0
             before, to.nodes[name] = None, nir.SumPool2d(node.kernel_size, node.stride, node.padding)
         elif type(node) is not nir.Flatten:
-            with naming(to.owners[name]):
-                expect(summed == 1, "a linear layer or convolution behind an average pool, as for a sum", "none")
+            what = "a linear layer or convolution behind an average pool, as for a sum"
+            to.refuse_unless(summed == 1, what, "none", to.owners[name])
             if ones and before is not None and isinstance(node, SPIKING) and np.all(node.v_threshold > 0):
                 each = node.v_threshold.reshape(len(node.v_threshold), -1)[:, 0]
                 if np.ptp(each) > 0:

@@ -3,6 +3,7 @@
 The libraries themselves are tried where they are installed, in `test_nir_files.py`.
 """
 
+import re
 from functools import partial
 
 import jax.numpy as jnp
@@ -22,7 +23,7 @@ from brainsurr import Sigmoid
 from brainsurr._nir.layers import Pool
 from brainsurr._nir.readers import LIBRARIES, OTHERWISE
 from brainsurr.nir import from_nir, to_nir
-from brainsurr.nnx import LI, LIF, Delay, SpikingActivation, SpikingSequential
+from brainsurr.nnx import ALIF, LI, LIF, Delay, SpikingActivation, SpikingSequential
 
 pytestmark = pytest.mark.usefixtures("lenient")
 MEANT = sorted(LIBRARIES.keys() - {None, *OTHERWISE})
@@ -192,6 +193,22 @@ REFUSED = [((4,), *row) for row in BAD] + [((4, 4, 2), *row) for row in BAD_IMAG
 def test_what_a_library_does_not_compute_is_refused(size, reader, said, layers):
     with pytest.raises(ValueError, match=f"^to_nir: {said}"):
         to_nir(SpikingSequential(layers), size, dt=trials.OTHER_STEPS.get(reader, 1e-3), reader=reader)
+
+
+def test_all_that_is_refused_is_said_at_once():
+    layers = [CONV(), LIF(2), POOL, trials._flatten, linear(8, 4), LIF(4, recurrent=True, rngs=RNGS), linear(4, 4)]
+    with pytest.raises(ValueError, match=r"^to_nir: ") as refused:
+        to_nir(SpikingSequential([*layers, lif(), LI(4)]), (4, 4, 2), dt=1, reader="speck")
+    lines, leak = str(refused.value).splitlines(), "LIF: expected what speck reads, .* train it with decay=1.0"
+    patterns = ["to_nir: layer 7, LIF: expected reset='subtract'", "layer 5, LIF: expected no recurrent weights"]
+    patterns += [*(f"layer {i}, {leak}" for i in (1, 5, 7)), "layer 8, LI: expected what speck reads"]
+    assert all(re.match(pattern, line) for pattern, line in zip(patterns, lines, strict=True))
+
+
+def test_what_nir_lacks_is_said_at_once():
+    layers = [ALIF(4), linear(4, 4), nnx.Dropout(0.1, rngs=RNGS), lif()]
+    with pytest.raises(ValueError, match=r"^to_nir: layer 0, ALIF: .*\nlayer 2, Dropout: .*$"):
+        to_nir(SpikingSequential(layers), (4,), dt=1e-3)
 
 
 @pytest.mark.parametrize(
