@@ -35,7 +35,7 @@ LEFT_OUT = (".git", ".venv", ".*_cache", "__pycache__", "runs", "site", "dist") 
 QUICK = re.search(r"^QUICK := (.*)$", (ROOT / "Makefile").read_text(), re.MULTILINE)[1]  # what `make test` selects
 SLOW = "slow and not exhaustive and not peers"
 FOCUSED = 300  # tests that run the line, before all others
-LIMIT_S = 1800  # for one fault; one that hangs the tests is found
+LIMIT_S = 600  # for one fault; one that hangs the tests is found
 
 _OPPOSITE = {
     ast.Lt: ast.LtE,
