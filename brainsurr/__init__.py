@@ -47,5 +47,5 @@ if not TYPE_CHECKING:  # type checkers would accept any attribute
             raise AttributeError(f"module {__name__!r} has no attribute {name!r}{hint}")
         try:
             return import_module(f".{name}", __name__)
-        except ModuleNotFoundError as error:  # as an AttributeError: hasattr, inspect and help go on
+        except ImportError as error:  # as an AttributeError: hasattr, inspect and help go on
             raise AttributeError(f"{__name__}.{name} can't be loaded: {error}") from error
