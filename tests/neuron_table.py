@@ -259,6 +259,7 @@ TABLE = [
         [
             {"decay": 0.5, "adaptation_decay": 0.5, "spike_adaptation": 0.5, "adapts": "input", "spike_fn": F0},
             {"decay": DECAY, "threshold": THRESHOLD, "spike_fn": F4, "reset_delay": True} | ADAPTATION,
+            {"decay": 0.5, "spike_fn": F0, "refractory": 1} | ADAPTATION,
         ],
         alif,
     ),

@@ -115,7 +115,9 @@ def diagnose(
 
     def watched(watch, name, f):
         kind = type(f.neuron if isinstance(f, Recurrent) else f)
-        return with_spike_functions(watching(watch, name, kind), f) if issubclass(kind, Neuron) else watch(name, f)
+        if issubclass(kind, Neuron):
+            return with_spike_functions(watching(watch, name, kind), f)
+        return watch(name, f, shared=False)  # by its name alone, which the user gave
 
     def loss(watch):
         return loss_fn({name: watched(watch, name, f) for name, f in spike_fns.items()})
@@ -160,7 +162,7 @@ def examine(
     inside, unseen = False, dict[str, None]()
 
     def scalar(see, enter):
-        def watch(name, f, shared=False):
+        def watch(name, f, shared):
             def call(x, **key):
                 nonlocal inside
                 if inside:  # a spike function that is called by a watched one is a part of it

@@ -121,7 +121,7 @@ _PARAMETERS = (
 _INPUTS = "The inputs have NaN in {} of the batch, the parameters have none: look at the data."
 
 
-def sentences(layers: dict[str, LayerReport], loss: float, broken_names=(), rows=()) -> tuple[str, ...]:
+def sentences(layers: dict[str, LayerReport], loss: float, broken_names, rows) -> tuple[str, ...]:
     """Describe the problem of each layer that is not fine, its cause, and what to change; first what all share.
 
     Args:

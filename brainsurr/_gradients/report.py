@@ -3,7 +3,7 @@
 import dataclasses
 import math
 from collections.abc import Iterable, Mapping
-from typing import ClassVar, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 from .._report import Report, as_text, listed
 
@@ -178,7 +178,7 @@ _SENTENCES = {
 }
 
 
-def sentences(reports, casts: list, stops: list[str], stepped=(), grown=0.0, length=0, most=0) -> tuple[str, ...]:
+def sentences(reports, casts: list, stops: list[str], stepped, grown: float, length: int, most: int) -> tuple[str, ...]:
     """Describe where the numbers differ, and where no gradient passes.
 
     Args:
@@ -195,7 +195,7 @@ def sentences(reports, casts: list, stops: list[str], stepped=(), grown=0.0, len
     for status, text in _SENTENCES.items():
         those = {name: report for name, report in reports.items() if report.status == status}
         if those:
-            facts = {"names": listed(those), "them": "it" if len(those) == 1 else "them"}
+            facts: dict[str, Any] = {"names": listed(those), "them": "it" if len(those) == 1 else "them"}
             facts |= {"where": f", {where}" if where else "", "reason": _reason(list(those.values()), stops)}
             pairs = [(r.forward if r.reverse is None else r.reverse, r.measured) for r in those.values()]
             far = max(growth(pairs), growth((measured, slope) for slope, measured in pairs))

@@ -37,15 +37,15 @@ class Product:
       weights: the shape of the matrix or kernel.
       window: strides, padding and dilation of a convolution, each of height and width; None of a matrix.
       precision: of the dense product.
-      transposed: whether the gradient of the weights is computed, of x and that of the output.
       are_spikes: whether x, of floats, holds 0, 1 and NaN alone.
+      transposed: whether the gradient of the weights is computed, of x and that of the output.
     """
 
     weights: tuple[int, ...]
-    window: tuple[Any, ...] | None = None
-    precision: Any = None
+    window: tuple[Any, ...] | None
+    precision: Any
+    are_spikes: bool
     transposed: bool = False
-    are_spikes: bool = False
 
     def dense(self, x, w):
         """Compute it densely."""
@@ -167,7 +167,7 @@ def _densely(product, x, w):
         sizes = zip(product.weights, strides, padding, apart, x.shape[1:], w.shape[1:], strict=False)
         ends = [(k - 1) * d + (out - 1) * s + 1 - size - low for k, s, (low, _), d, size, out in sizes]
         pads = tuple((low, end) for (low, _), end in zip(padding, ends, strict=True))
-        swapped = Product(product.weights, (apart, pads, strides), product.precision)
+        swapped = Product(product.weights, (apart, pads, strides), product.precision, are_spikes=False)
         return jnp.transpose(
             swapped.dense(jnp.transpose(x, (3, 1, 2, 0)), jnp.transpose(w, (1, 2, 0, 3))), (1, 2, 0, 3)
         )
@@ -266,7 +266,7 @@ def threads() -> int:
     return max(1, _cores() // jax.local_device_count(backend="cpu"))
 
 
-def _lower(context, *operands, loops=False, **how):
+def _lower(context, *operands, loops, **how):
     """Compile the product of the last two operands: x or the codes of spikes, and w."""
     given, module = context.avals_in[-2:], context.module_context
     # Without the mesh axes of `shard_map` that they vary over, which the call of the loops does not say.
@@ -281,5 +281,5 @@ def _lower(context, *operands, loops=False, **how):
     return lower(alone, *operands[-2:], **how)
 
 
-mlir.register_lowering(product_p, _lower)
+mlir.register_lowering(product_p, functools.partial(_lower, loops=False))
 mlir.register_lowering(product_p, functools.partial(_lower, loops=True), platform="cpu")

@@ -4,6 +4,7 @@ import functools
 import inspect
 import pickle
 import re
+from itertools import product
 
 import brainstate
 import braintools
@@ -109,6 +110,32 @@ def test_frameworks_have_the_same_arguments_and_defaults():
             assert other.keys() - differ == nnx.keys() - differ
             same = nnx.keys() - differ - own.get(host.name, set())
             assert {name: other[name] for name in same} == {name: nnx[name] for name in same}
+
+
+REPORTS = ("check_gradients", "diagnose")  # those of Linen take any tree
+ON_NETWORKS = [(host, name) for host in HOSTS for name in ("bounds", "unroll", *REPORTS)]
+
+
+@pytest.mark.parametrize(
+    ("host", "name"), [pair for pair in ON_NETWORKS if pair not in product([Linen], REPORTS)], ids=label
+)
+def test_what_a_function_is_given_in_place_of_a_network_is_named(host, name):
+    function = getattr(host.layers, name)
+    first, *others = inspect.signature(function).parameters.values()
+    with pytest.raises(TypeError, match=rf"expected {first.name} to be "):
+        function("a", *("a" for other in others if other.default is other.empty))
+
+
+@every_host
+def test_recurrent_weights_of_another_shape_are_refused_by_name(host):
+    rngs = {"nnx": {"rngs": nnx.Rngs(0)}, "equinox": {"key": jax.random.key(0)}}.get(host.name, {})
+
+    def recurrent():
+        layer = host.layers.LIF(4, recurrent=True, recurrent_kernel_init=lambda *_: jnp.ones((4, 5)), **rngs)
+        layer.init(jax.random.key(0), jnp.zeros((2, 4)), jnp.ones((3, 2, 4)))  # Linen draws them here
+
+    with pytest.raises(ValueError, match="expected recurrent_kernel_init to give an array of shape"):
+        recurrent()
 
 
 @pytest.mark.parametrize("host", OF_VARIABLES, ids=label)

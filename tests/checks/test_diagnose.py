@@ -484,6 +484,21 @@ def test_a_shared_activation_is_reported_for_each_use():
     assert {name: use.rate for name, use in report.items()} == dict(zip(names, (1.0, 0.0, 1.0), strict=True))
 
 
+def test_a_function_by_a_name_has_one_row_wherever_it_is_used():
+    def loss_fn(fs):
+        first = fs["act"](jnp.full((B, F), 0.5))
+        return jnp.sum(fs["act"](first - 2))
+
+    report = bs.diagnose({"act": bs.Arctan()}, loss_fn)
+    assert {name: row.rate for name, row in report.items()} == {"act": 0.5}
+
+
+@pytest.mark.parametrize("host", HOSTS, ids=label)
+def test_a_layer_that_is_the_whole_network_is_named_by_its_class(host):
+    report = ask("diagnose", host, host.layers.LIF(3), jnp.sum)
+    assert list(report) == ["LIF"]
+
+
 def test_a_layer_that_is_called_twice_has_one_row():
     """In two chunks of time, at two lines."""
     net = bs.nnx.SpikingSequential([bs.nnx.LIF(F, spike_fn=LEAKY), bs.nnx.LI(F)])

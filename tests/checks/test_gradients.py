@@ -278,6 +278,13 @@ def test_the_verdict_on_a_function(case):
         assert "differs" in str(report)
 
 
+def test_the_loss_is_that_of_the_parameters_themselves():
+    a, f = PARAMS["a"], bs.Arctan(2.0)
+    report = bs.check_gradients(a, lambda a: jnp.sum(f(a)))
+    smooth = 0.5 + np.arctan(np.pi * 2.0 / 2 * np.asarray(a, np.float64)) / np.pi  # Fang et al. 2021, equation 9
+    np.testing.assert_allclose(report.loss, smooth.sum(), rtol=1e-12)  # differences are taken 1e-8 to 1e-2 away
+
+
 def test_a_loss_without_a_gradient_is_an_error():
     """A loop has no reverse mode, and a custom_vjp no forward mode."""
 

@@ -28,6 +28,10 @@ def loss(net, xs=XS):
     return jnp.mean(net(net.initialize_carry((B, F)), xs)[1] ** 2)
 
 
+def test_the_options_of_a_network_are_no_leaves():
+    assert not jax.tree.leaves(SpikingSequential([], return_spikes=True, mixes_examples=True, events=True))
+
+
 def test_what_is_fixed_is_moved_by_nothing():
     """Not by weight decay, nor where filter_jit has made jax arrays of what it returns."""
     net = eqx.filter_jit(lambda net: net)(network())

@@ -169,6 +169,15 @@ def test_a_cell_of_flax_over_time():
     assert_close(ys, rnn.apply({"params": variables["params"]["layers_0"]}, XS), length)
 
 
+def test_a_cell_runs_over_time_behind_the_batch():
+    """As flax's loops take it, [batch, time, features], and one example."""
+    xs, layer = jnp.swapaxes(XS, 0, 1), bs.nnx.LIF(F, decay=0.5)
+    expected = np.swapaxes(layer(layer.initialize_carry((B, F)), XS)[1], 0, 1)
+    np.testing.assert_array_equal(nnx.RNN(bs.nnx.LIFCell(F, decay=0.5))(xs), expected)
+    for inputs, outputs in ((xs, expected), (xs[0], expected[0])):
+        np.testing.assert_array_equal(linen.RNN(bs.linen.LIFCell(F, decay=0.5)).apply({}, inputs), outputs)
+
+
 def test_recurrent_weights_can_be_partitioned():
     recurrent, spec = {"recurrent": True, "rngs": nnx.Rngs(0)}, jax.sharding.PartitionSpec(None, "m")
     with jax.set_mesh(jax.make_mesh((2,), ("m",), axis_types=(jax.sharding.AxisType.Auto,))):

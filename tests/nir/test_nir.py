@@ -355,6 +355,22 @@ def test_a_layer_that_nir_has_not_is_refused_by_name(size, said, make):
         to_nir(net, size, dt=1.0, lossy=True)
 
 
+def test_an_integrator_and_the_neurons_behind_it_are_one_node():
+    layers = [bs.nnx.LI(3, decay=0.5), bs.nnx.LIF(3, decay=0.5, reset="zero")]
+    nodes = to_nir(bs.nnx.SpikingSequential(layers), (3,), dt=1.0).nodes.values()
+    assert [type(node).__name__ for node in nodes] == ["Input", "CubaLIF", "Output"]
+
+
+def test_a_flatten_of_brainstate_is_one():
+    layers = [
+        brainstate.nn.Flatten(start_axis=2),
+        brainstate.nn.Linear((8,), (3,)),
+        bs.brainstate.LIF((3,), reset="zero"),
+    ]
+    nodes = to_nir(bs.brainstate.SpikingSequential(layers), (2, 2, 2), dt=1.0).nodes
+    assert [type(node).__name__ for node in nodes.values()] == ["Input", "Flatten", "Affine", "LIF", "Output"]
+
+
 def test_a_flatten_at_the_end_leaves_another_order_than_nir():
     with pytest.raises(ValueError, match=r"^to_nir: expected a Flatten of several axes to come before a linear layer"):
         to_nir(sequential(flatten), (8, 8, 2), dt=1.0)

@@ -211,9 +211,12 @@ LAYERS = {
 }
 # Where the program does not tell: in loops over an axis, of what differs by the place in time.
 NOT_KNOWN = {
-    "step by step", "any step", "sum by a loop", "recurrent", "recurrent over the batch", "place in time", "fading",
-    "first steps left out", "spectrum", "neighbours", "halved until small", "halved until all are",
-}  # fmt: skip
+    TIME: {"step by step", "any step", "sum by a loop", "recurrent", "place in time", "fading", "first steps left out"}
+    | {"neighbours"},
+    BATCH: {"recurrent over the batch"},
+}
+for axis in NOT_KNOWN:
+    NOT_KNOWN[axis] |= {"spectrum", "halved until small", "halved until all are"}
 UNSEEN_BY_A_TRIAL = {"far away", "gate by the rate", "branch", "halved until small"}
 
 
@@ -223,11 +226,9 @@ def read(layer, shape=SHAPE):
 
 @pytest.mark.parametrize("name", LAYERS)
 def test_a_program_tells_what_mixes(name):
-    layer, time, batch = LAYERS[name]
-    said = read(layer)
-    for verdict, is_so in zip(said.values(), (time, batch), strict=True):
-        assert verdict in ((is_so, None) if name in NOT_KNOWN else (is_so,))
-    assert (None in said.values()) == (name in NOT_KNOWN)
+    layer, *mixes = LAYERS[name]
+    expected = zip((TIME, BATCH), mixes, strict=True)
+    assert read(layer) == {axis: None if name in NOT_KNOWN[axis] else is_so for axis, is_so in expected}
 
 
 @pytest.mark.slow
