@@ -200,6 +200,7 @@ LAYERS = {
     "batch as features": (lambda xs: jnp.einsum("tbf,bc->tcf", xs, W[:B, :B]), O, X),
     # Both.
     "centred": (lambda xs: xs - xs.mean(), X, X),
+    "centred and fading": (lambda xs: (xs - xs.mean(1, keepdims=True)) * jnp.linspace(0, 1, T)[:, None, None], X, X),
     "standardised": (lambda xs: (xs - xs.mean((0, 1))) / xs.std((0, 1)), X, X),
     "rows centred": (lambda xs: (xs.reshape(-1, F) - xs.reshape(-1, F).mean(0)).reshape(xs.shape), X, X),
     "rows sorted": (lambda xs: jnp.sort(xs.reshape(-1, F), 0).reshape(xs.shape), X, X),
@@ -212,7 +213,7 @@ LAYERS = {
 # Where the program does not tell: in loops over an axis, of what differs by the place in time.
 NOT_KNOWN = {
     TIME: {"step by step", "any step", "sum by a loop", "recurrent", "place in time", "fading", "first steps left out"}
-    | {"neighbours"},
+    | {"neighbours", "centred and fading"},
     BATCH: {"recurrent over the batch"},
 }
 for axis in NOT_KNOWN:
