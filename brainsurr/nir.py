@@ -24,7 +24,7 @@ INSTEAD = {  # of a layer that NIR lacks
     "Synaptic": ": without recurrent weights write LI, with its current_decay, and then LIF; with them no file says it",
     "LearnableDelay": ": write Delay with its rounded delays",
     "Dropout": ": leave it out of the network that you write",
-    "BatchNorm": ": multiply its scale into the weights before it, and add its shift to their bias",
+    **dict.fromkeys(("LayerNorm", "GroupNorm", "RMSNorm"), ": train BatchNorm behind the weights, which take it in"),
     "function": ": a pool is functools.partial(nnx.avg_pool, ...), a flatten only xs.reshape(*xs.shape[:2], -1)",
 }
 WRITERS = {layer: write for layer, write, *_ in PAIRS}
@@ -52,6 +52,8 @@ def to_nir(
     ``CubaLIF``, ``reset="none"`` a leaky integrator before a threshold. All else is refused. Shapes there have the
     channels first, and what a ``Flatten`` gives is in that order. There a spike needs a potential above the threshold,
     here one at it.
+
+    A ``BatchNorm`` in evaluation becomes part of the weights before it.
 
     Surrogates, dtypes of states and what else NIR has no word for go into the metadata, for `from_nir`.
     What is trained is not said, and random spikes are written as they are in evaluation.

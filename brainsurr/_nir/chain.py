@@ -28,6 +28,7 @@ MOST_ENTRIES = 2**30  # of a time step, of what a Delay keeps: 4 GiB
 MOST_TERMS = 1000  # of a Fourier series, which compiles for a second then
 DEEPEST = 50  # that a graph is in others, or a surrogate
 SPIKING, LINEAR = nir.LIF | nir.IF | nir.CubaLIF, nir.Linear | nir.Affine
+PRODUCTS = LINEAR | nir.Conv1d | nir.Conv2d
 
 
 def expect(fits: Any, what: str, got: Any = None):

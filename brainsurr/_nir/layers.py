@@ -1,9 +1,9 @@
 """Layers of any framework as arrays and neurons: channels last, kernels ``[..., in, out]``.
 
 A framework's module ``_nir`` has its ``package`` in brainsurr, ``MODULE``, the base of its modules, and functions that
-know how it holds weights: ``arrays_of(layer)``, a linear layer or a convolution as arrays, any other as it is;
-``make_affine(affine, shape)`` and ``make_neurons(kind, shape, options)``, a layer for an input of that shape; and
-``network(layers, weights)``, these layers with their weights by name.
+know how it holds weights: ``arrays_of(layer)``, a linear layer, a convolution or a BatchNorm as arrays, and any other
+as it is; ``make_affine(affine, shape)`` and ``make_neurons(kind, shape, options)``, a layer for an input of that shape;
+and ``network(layers, weights)``, these layers with their weights by name.
 """
 
 import dataclasses
@@ -25,7 +25,7 @@ GEOMETRY = ("strides", "padding", "kernel_dilation", "feature_group_count")  # o
 
 
 class Affine(NamedTuple):
-    """A product over the last axis, or a convolution if the kernel has more axes than two.
+    """A product over the last axis, a convolution if the kernel has more axes, or a factor for each channel if one.
 
     Attributes:
       kernel: the weights.
@@ -154,6 +154,27 @@ def flax_affine(layer: Any, kernel: Any, bias: Any) -> Affine:
     dtype = layer.dtype if layer.dtype is not None else getattr(layer, "preferred_element_type", None)
     geometry = {name: getattr(layer, name) for name in GEOMETRY if hasattr(layer, name)}
     return Affine(kernel, bias, **geometry, dtype=dtype, replaced=functions_replaced(layer))
+
+
+def batch_norm(layer: Any, held: list[Any], evaluates: Any, last: bool, write: str) -> Affine:
+    """Return a BatchNorm in evaluation: a factor and a shift for each channel.
+
+    Args:
+      layer: that has ``epsilon``, and the ``dtype`` that it computes in.
+      held: its mean and variance, and its scale and bias, or None.
+      evaluates: whether it computes with these alone.
+      last: whether its channels are on the last axis.
+      write: what makes it do so.
+    """
+    expect(evaluates, "a BatchNorm of evaluation", f"one of training: {write}")
+    expect(last, "the channels of a BatchNorm on its last axis, axis=-1", "another axis")
+    given = (default if value is None else value for value, default in zip(held, (0, 1, 1, 0), strict=True))
+    mean, var, scale, bias = (np.ravel(np.asarray(value, np.float64)) for value in given)
+    expect(np.all(var >= 0), "var, its running average, to be 0 or more", var)
+    factor = scale / np.sqrt(var + float(layer.epsilon))
+    narrow = layer.dtype is not None and np.dtype(layer.dtype).itemsize < 4
+    replaced = functions_replaced(layer) if hasattr(layer, "promote_dtype") else ()
+    return Affine(factor, bias - mean * factor, dtype=layer.dtype if narrow else None, replaced=replaced)
 
 
 def flax_options(affine: Affine) -> dict[str, Any]:

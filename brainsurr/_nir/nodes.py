@@ -48,7 +48,9 @@ def _cast(what: str, value: np.ndarray, dtype: Any) -> np.ndarray:
 
 
 def write_affine(name: str, layer: Affine, to: Writer):
-    """Write a product over the last axis, or a convolution."""
+    """Write a product over the last axis, or a convolution, or make a factor for each channel part of one."""
+    if np.ndim(layer.kernel) == 1:
+        return _fold(layer, to)
     if np.ndim(layer.kernel) > 2:
         return _write_conv(name.replace("affine", "conv"), layer, to)
     kernel, bias, words = _checked(layer, to)
@@ -56,6 +58,21 @@ def write_affine(name: str, layer: Affine, to: Writer):
     weight = to.to_order(kernel).T.copy()
     to.add(name, nir.Linear(weight) if bias is None else nir.Affine(weight, bias), words)
     to.shape, to.order = kernel.shape[1:], None
+
+
+def _fold(layer: Affine, to: Writer):
+    """Multiply a factor for each channel into the weights before it; the shift goes to their bias."""
+    factor, *_ = _checked(layer, to)
+    node, got = to.nodes[to.last], f"{to.owners[to.last]}: put it between weights and neurons"
+    expect(isinstance(node, chain.PRODUCTS), "a linear layer or a convolution right before it, which takes it in", got)
+    expect(factor.shape == to.shape[-1:], f"an input of {len(factor)} channels", to.shape[-1])
+    dtype = np.promote_types(node.weight.dtype, np.float32)
+    weight = _cast("the weights before it, times its scale,", (node.weight.T * factor).T, dtype)
+    bias = _cast("the bias before it, with its own,", getattr(node, "bias", 0.0) * factor + layer.bias, dtype)
+    if hasattr(node, "bias"):
+        node.weight, node.bias, node.metadata = weight, bias, {}  # not of the dtype that it had
+    else:
+        to.nodes[to.last] = nir.Affine(weight, bias)
 
 
 def read_affine(node: Any, to: Reader):

@@ -14,9 +14,8 @@ from typing import Any, NamedTuple
 import nir
 import numpy as np
 
-from .chain import LINEAR, SPIKING, Convention, Writer, expect, near
+from .chain import PRODUCTS, SPIKING, Convention, Writer, expect, near
 
-PRODUCTS = LINEAR | nir.Conv1d | nir.Conv2d
 INSTEAD = {  # of a node that a library does not know
     "IF": "give it a decay below 1, and put an LI before it",
     "LIF": "put an LI before it",

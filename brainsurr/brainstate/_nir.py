@@ -4,12 +4,13 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-from brainstate import nn
+from brainstate import environ, nn
 
 from .. import brainstate as package
-from .._nir.layers import Affine
+from .._nir.layers import Affine, batch_norm
 
 MODULE = nn.Module
+NORMS = nn.BatchNorm0d, nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d
 
 
 class OverTime(nn.Module):
@@ -24,11 +25,19 @@ class OverTime(nn.Module):
 
 
 def arrays_of(layer):
-    """Return a linear layer or a convolution as arrays, a flatten as a function; any other layer as it is."""
+    """Return a linear layer, a convolution or a BatchNorm as arrays, a flatten as a function; any other as it is."""
     if type(layer) is nn.Linear and layer.w_mask is None:
         return Affine(layer.weight.value["weight"], layer.weight.value.get("bias"))
     if type(layer) is nn.Flatten:
         return layer.update
+    norm = _mapped(layer) or layer
+    if type(norm) in NORMS:
+        values = (norm.running_mean, norm.running_var, norm.weight)
+        mean, var, weights = (None if held is None else held.value for held in values)
+        held = [mean, var, *map((weights or {}).get, ("scale", "bias"))]
+        evaluates, last = mean is not None and not environ.get("fit", False), len(norm.in_size) - 1
+        write = "write it with track_running_stats, where environ has fit=False"
+        return batch_norm(norm, held, evaluates, norm.feature_axes[-1] == last, write)
     conv = layer.module if type(layer) is OverTime else _mapped(layer)
     known = type(conv) in (nn.Conv1d, nn.Conv2d) and not conv.channel_first
     if not known or conv.w_mask is not None or set(conv.lhs_dilation) != {1}:

@@ -3,14 +3,17 @@
 from flax import nnx
 
 from .. import nnx as package
-from .._nir.layers import flax_affine, flax_options
+from .._nir.layers import batch_norm, flax_affine, flax_options
 
 MODULE = nnx.Module
 
 
 def arrays_of(layer):
-    """Return a linear layer or a convolution as arrays; any other layer as it is."""
+    """Return a linear layer, a convolution or a BatchNorm as arrays; any other layer as it is."""
     kind = type(layer)
+    if kind is nnx.BatchNorm:
+        held = [v if v is None else v[...] for v in (layer.mean, layer.var, layer.scale, layer.bias)]
+        return batch_norm(layer, held, layer.use_running_average, layer.axis == -1, "call net.eval()")
     if kind is nnx.Linear or (kind is nnx.Conv and layer.mask is None and layer.input_dilation in (None, 1)):
         return flax_affine(layer, layer.kernel[...], None if layer.bias is None else layer.bias[...])
     return layer

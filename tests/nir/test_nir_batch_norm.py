@@ -1,0 +1,192 @@
+"""A BatchNorm of evaluation in a file of NIR: part of the weights before it."""
+
+import brainstate
+import jax
+import jax.numpy as jnp
+import nir
+import numpy as np
+import pytest
+from cases import HALF, each_value_once, first_quick
+from close import assert_close
+from flax import linen, nnx
+from test_nir import (
+    HOSTS,
+    B,
+    Make,
+    assert_means,
+    bound,
+    flatten,
+    inputs,
+    layers_of,
+    outputs_of,
+    sequential,
+    told,
+    written,
+)
+
+import brainsurr as bs
+from brainsurr._nir.readers import LIBRARIES
+from brainsurr.nir import from_nir, to_nir
+
+pytestmark = pytest.mark.usefixtures("lenient")  # flax's Linear, brainstate's Linear
+SIZES = {"flat": (6,), "image": (4, 4, 2)}
+PRODUCTS = nir.Linear | nir.Affine | nir.Conv2d
+RNG = np.random.default_rng(5)
+RANGES = {"mean": (-0.5, 0.5), "var": (0.2, 3.0), "scale": (-1.0, 2.0), "bias": (0.0, 0.6)}
+DRAWN = {name: RNG.uniform(low, high, 8).astype(np.float32) for name, (low, high) in RANGES.items()}
+HELD = [DRAWN, {name: DRAWN[name][:4] for name in ("mean", "var")}]  # the second has no scale and no bias
+
+
+def evaluated(features, held=(), **how):
+    """A BatchNorm of NNX that holds some values."""
+    layer = nnx.BatchNorm(features, use_running_average=True, rngs=nnx.Rngs(0), **how)
+    for name, value in dict(held).items():
+        getattr(layer, name)[...] = jnp.asarray(value)
+    return layer
+
+
+def plain(kind):
+    """A network of NNX with two products, of which the second has no bias."""
+    make, fires = Make(), {"decay": 0.8, "threshold": 0.5}
+    image = [make.conv(2, 8, (3, 3)), make.lif(8, **fires), flatten, make.linear(128, 4, bias=False)]
+    flat = [make.linear(6, 8), make.lif(8, **fires), make.linear(8, 4, bias=False)]
+    return sequential(*(image if kind == "image" else flat), make.lif(4, **fires))
+
+
+def norm(host, held, space):
+    """A BatchNorm of a framework that holds some values, which Flax Linen has in variables."""
+    affine, features = "scale" in held, len(held["mean"])
+    if host == "nnx":
+        return evaluated(features, held, use_scale=affine, use_bias=affine)
+    if host == "linen":
+        return linen.BatchNorm(use_running_average=True, use_scale=affine, use_bias=affine)
+    layer = (brainstate.nn.BatchNorm3d if space else brainstate.nn.BatchNorm1d)((B, *space, features), affine=affine)
+    shaped = {name: jnp.reshape(value, layer.running_mean.value.shape) for name, value in held.items()}
+    layer.running_mean.value, layer.running_var.value = shaped.pop("mean"), shaped.pop("var")
+    if affine:
+        layer.weight.value = shaped
+    return layer
+
+
+def with_norms(net, host, space=()):
+    """A network of a framework with a BatchNorm behind each product."""
+    layers = list(layers_of(net))
+    at = {1: norm(host, HELD[0], space), len(layers): norm(host, HELD[1], ())}
+    for place, layer in at.items():
+        layers.insert(place, layer)
+    if host != "linen":
+        return getattr(bs, host).SpikingSequential(layers)
+    moved = {f"layers_{old}": f"layers_{new}" for old, new in enumerate(i for i in range(len(layers)) if i not in at)}
+    held = {f"layers_{place}": values for place, values in zip(at, HELD, strict=True)}
+    params = {moved[name]: values for name, values in net[1]["params"].items()}
+    stats = {name: {of: values[of] for of in ("mean", "var")} for name, values in held.items()}
+    return bs.linen.SpikingSequential(layers), {"params": params | held, "batch_stats": stats}
+
+
+@pytest.fixture(autouse=True)
+def _in_evaluation():
+    with brainstate.environ.context(fit=False):
+        yield
+
+
+@pytest.mark.parametrize(("kind", "host"), each_value_once([*SIZES], HOSTS))
+def test_it_joins_the_weights_before_it(kind, host):
+    size, xs = SIZES[kind], inputs(SIZES[kind])
+    before = to_nir(plain(kind), size, dt=1e-3)
+    net = with_norms(from_nir(before, host, dt=1e-3), host, size[:-1])
+    after = written(net, size)
+    products = ([node for node in graph.nodes.values() if isinstance(node, PRODUCTS)] for graph in (before, after))
+    for raw, folded, held in zip(*products, HELD, strict=True):
+        factor = held.get("scale", 1.0) / np.sqrt(held["var"].astype(float) + 1e-5)
+        weight = raw.weight * factor.reshape(-1, *[1] * (raw.weight.ndim - 1))
+        bias = (getattr(raw, "bias", 0.0) - held["mean"]) * factor + held.get("bias", 0.0)
+        np.testing.assert_allclose(folded.weight, weight, rtol=1e-6)
+        np.testing.assert_allclose(folded.bias, bias, rtol=1e-6, atol=1e-6)
+        assert folded.weight.dtype == folded.bias.dtype == np.float32
+    assert_means(after, net, xs, 1e-3)
+    expected = outputs_of(net, xs)
+    assert 0.02 < expected.mean() < 0.9
+    np.testing.assert_array_equal(outputs_of(from_nir(after, host, dt=1e-3), xs), expected)
+
+
+@pytest.mark.parametrize("reader", first_quick(["norse", "snntorch", "spikingjelly", "jaxpike", "sparx"]))
+def test_a_reader_sees_weights_alone(reader):
+    """The file is that of a network with these weights and no BatchNorm."""
+    net, how = with_norms(plain("flat"), "nnx"), {"dt": LIBRARIES[reader].dt or 1e-3, "reader": reader}
+    same = from_nir(to_nir(net, (6,), dt=how["dt"]), "nnx", dt=how["dt"])
+    one, other = (list(to_nir(each, (6,), **how).to_dict()["nodes"].values()) for each in (net, same))
+    np.testing.assert_equal(one, other)
+    assert sum("weight" in node for node in one) == 2
+
+
+@pytest.mark.parametrize("dtype", HALF)
+def test_weights_in_16_bits_become_float32_twice_over(dtype):
+    xs, dense = inputs((6,)), nnx.Linear(6, 8, param_dtype=dtype, rngs=nnx.Rngs(0))
+    net = sequential(dense, evaluated(8, DRAWN), evaluated(8, DRAWN))
+    back = from_nir(to_nir(net, (6,), dt=1e-3), "nnx", dt=1e-3)
+    assert back.layers[0].kernel.dtype == back.layers[0].bias.dtype == jnp.float32
+    assert_close(outputs_of(back, xs), outputs_of(net, xs), 16)
+
+
+def test_in_brainstate_it_may_be_mapped_over_time():
+    one, dense = brainstate.nn.BatchNorm0d((8,)), brainstate.nn.Linear(6, 8)
+    one.running_mean.value, one.running_var.value = (jnp.asarray(DRAWN[name]) for name in ("mean", "var"))
+    net, xs = bs.brainstate.SpikingSequential([dense, jax.vmap(one.update)]), inputs((6,))
+    assert_close(outputs_of(from_nir(to_nir(net, (6,), dt=1e-3), "brainstate", dt=1e-3), xs), outputs_of(net, xs), 16)
+
+
+def mapped(**how):
+    return brainstate.nn.BatchNorm1d((B, 6), **how)
+
+
+PUT, EVALUATE = "put it between weights and neurons", "a BatchNorm of evaluation, got one of training:"
+BEHIND = "a linear layer or a convolution right before it, which takes it in, got"
+UNTRACKED = {"track_running_stats": False, "affine": False}
+REFUSED = [  # the layers, and what is said of the last one
+    (lambda m: [nnx.BatchNorm(6, rngs=m.rngs)], rf"{EVALUATE} call net\.eval\(\)"),
+    (lambda m: [evaluated(6)], f"{BEHIND} input_shape: {PUT}"),
+    (lambda m: [m.linear(6, 6), m.lif(6, recurrent=True), evaluated(6)], f"{BEHIND} layer 1, LIF: {PUT}"),
+    (lambda m: [m.linear(6, 8), evaluated(6)], "an input of 6 channels, got 8"),
+    (lambda m: [m.linear(6, 6), evaluated(6, axis=2)], "the channels of a BatchNorm on its last axis, axis=-1"),
+    (lambda m: [m.linear(6, 6), evaluated(6, {"var": np.full(6, np.nan)})], "var, its running .* or more, got .*nan"),
+    (lambda m: [m.linear(6, 6), evaluated(6, {"mean": np.full(6, 1e38), "scale": np.full(6, 1e9)})], "the bias before"),
+    (lambda m: [m.linear(6, 6), evaluated(6, promote_dtype=lambda values, dtype: values)], "flax's own promote_dtype"),
+    (lambda m: [brainstate.nn.Linear(6, 6), mapped(feature_axis=0)], "the channels of a BatchNorm on its last axis"),
+    (
+        lambda m: [brainstate.nn.Linear(6, 6), mapped(track_running_stats=False, affine=False)],
+        f"{EVALUATE} .*track",
+    ),
+    (
+        lambda m: bound([linen.Dense(6), linen.BatchNorm(use_running_average=False)], (6,)),
+        f"{EVALUATE} give it",
+    ),
+    (lambda m: (bs.linen.SpikingSequential([norm("linen", DRAWN, ())]), {"params": {}}), "batch_stats among the"),
+]
+
+
+@pytest.mark.parametrize(("make", "said"), REFUSED)
+def test_what_has_no_weights_to_join_is_refused(make, said):
+    net = make(Make())
+    if isinstance(net, list):
+        package = bs.brainstate if isinstance(net[-1], brainstate.nn.Module) else bs.nnx
+        net = package.SpikingSequential(net)
+    with pytest.raises(ValueError, match=rf"^to_nir: layer {len(layers_of(net)) - 1}, BatchNorm\w*: expected {said}"):
+        written(net, (6,))
+
+
+def test_in_training_brainstate_refuses_it_too():
+    net = with_norms(from_nir(to_nir(plain("flat"), (6,), dt=1e-3), "brainstate", dt=1e-3), "brainstate")
+    with (
+        brainstate.environ.context(fit=True),
+        pytest.raises(ValueError, match=rf"^to_nir: layer 1, BatchNorm1d: expected {EVALUATE}"),
+    ):
+        to_nir(net, (6,), dt=1e-3)
+
+
+def test_its_own_dtype_is_refused_or_told():
+    told(
+        sequential(Make().linear(6, 6), evaluated(6, dtype=jnp.bfloat16)),
+        (6,),
+        "layer 1, BatchNorm: the dtype bfloat16",
+    )
+    written(sequential(Make().linear(6, 6), evaluated(6, dtype=jnp.float32)), (6,))
