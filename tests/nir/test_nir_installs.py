@@ -1,0 +1,38 @@
+"""The lines of docs/nir.md that install each reader, in an environment that is made anew, and a file that it reads."""
+
+import os
+import re
+import subprocess
+import sys
+import venv
+
+import nir
+import numpy as np
+import pages
+import pytest
+
+from benchmarks.nir import trials
+from brainsurr.nir import to_nir
+
+ROWS = dict(re.findall(r"^\| (\w+) \| (`pip .*) \|$", (pages.DOCS / "nir.md").read_text(), re.MULTILINE))
+CODE = "import numpy, sys; from benchmarks.nir.peers import READERS; reader, *files = sys.argv[1:]; "
+CODE += "numpy.save(files[2], READERS[reader](files[0], numpy.load(files[1])))"
+
+
+@pytest.mark.peers
+@pytest.mark.parametrize("reader", ROWS)
+def test_the_lines_that_install_a_reader_do(reader, tmp_path):
+    if "3.12" in ROWS[reader] and sys.version_info < (3, 12):
+        pytest.skip(f"{reader} needs Python 3.12")
+    mine = [t for t in trials.TRIALS if t.how.get("reader") == reader and t.network == "`LIF`" and not t.options]
+    (trial,), files = mine, [tmp_path / name for name in ("net.nir", "xs.npy", "ys.npy")]
+    net, xs = trials.network(trial), trials.inputs(trial.network)
+    nir.write(files[0], to_nir(net, xs.shape[2:], **trial.how))
+    np.save(files[1], xs)
+    venv.create(tmp_path / "env", with_pip=True)
+    alone = {name: value for name, value in os.environ.items() if name not in ("PYTHONPATH", "VIRTUAL_ENV")}
+    alone |= {"PATH": f"{tmp_path / 'env' / 'bin'}{os.pathsep}{os.environ['PATH']}"}
+    for line in re.findall("`(.*?)`", ROWS[reader]):
+        subprocess.run(line.replace("pip install", "pip install --quiet"), shell=True, check=True, env=alone)
+    subprocess.run([tmp_path / "env/bin/python", "-c", CODE, reader, *files], check=True, env=alone, cwd=pages.ROOT)
+    np.testing.assert_array_equal(np.load(files[2]), trials.run_network(net, xs))
