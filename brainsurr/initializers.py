@@ -36,9 +36,10 @@ def fluctuation_driven(neuron: Any, rate: Any, *, xi: Any = 1.0, share: Any = 1.
       neuron: that the weights lead to, of ``brainsurr.neurons``, or of a layer, ``lif.neuron``. Or several in a row, as
         in ``[LI(decay=0.8), LIF()]``, of which the last may fire. One that never does, such as :class:`LI`, counts as
         having a threshold of 1.
-      rate: the mean number of input spikes a step, in (0, 1]. For other inputs, their mean square.
-      xi: how many deviations it is to the threshold, above 0. Neurons fire more with 1, the value of the paper's code,
-        than with 3.
+      rate: the mean number of spikes of an input in a step, in (0, 1]. Of other numbers that vary from step to step,
+        their mean square; what stays, such as a still image, adds up to more.
+      xi: how many deviations it is to the threshold, above 0. Neurons fire more with 1, as in most examples of the
+        paper's code, than with 3.
       share: of the variance, in (0, 1]. Where there are recurrent weights, that code takes 0.9, and 0.1 for these.
       steps: how many steps of input count: None is all, and the length of a sequence is for a neuron that hardly
         forgets, such as one with a decay of 1.
@@ -80,7 +81,7 @@ def fluctuation_driven(neuron: Any, rate: Any, *, xi: Any = 1.0, share: Any = 1.
         with jax.ensure_compile_time_eval():  # it takes 2000 steps to know whether a neuron forgets
             rest, power, kept = map(np.asarray, _potential(neurons, shape[-1], steps or 2000))
         if not np.all((rest < 0) & (power > 0) & np.isfinite(power) & ((kept < 1e-3) | (steps is not None))):
-            what = "that is silent at rest and forgets its input within 2000 steps"
+            what = "that is silent at rest, gets its input, and forgets it within 2000 steps"
             raise ValueError(f"{owner}: expected a neuron {what}, got {neuron!r}: give steps= to one that never does")
         w = jax.nn.initializers.variance_scaling(1.0, "fan_in", "normal")(key, shape, drawing_dtype(dtype), **how)
         sigma = match_dtype_and_rank(-rest / xi * np.sqrt(share / (rate * power)), w, f"{owner}: sigma")

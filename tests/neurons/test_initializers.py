@@ -133,7 +133,7 @@ def test_it_is_drawn_in_a_trace():
     half = jax.jit(lambda key: INIT(key, (4, 3), jnp.bfloat16))(KEY)
     assert half.dtype == jnp.bfloat16
     assert_close(half.astype(np.float32), INIT(KEY, (4, 3)), 1, dtype=jnp.bfloat16)
-    with pytest.raises(ValueError, match=r"forgets its input within 2000 steps, got LIF\(decay=1.0, .* give steps="):
+    with pytest.raises(ValueError, match=r"forgets it within 2000 steps, got LIF\(decay=1.0, .* give steps="):
         jax.jit(lambda key: fluctuation_driven(neurons.LIF(1.0), RATE)(key, (4, 3)))(KEY)
 
 
@@ -145,6 +145,8 @@ def test_it_is_drawn_in_a_trace():
         (lambda: fluctuation_driven(neurons.LIF(), 0.0), r"expected rate to be a number in \(0, 1\], got 0.0"),
         (lambda: fluctuation_driven(neurons.LIF(), RATE, xi=0), "expected xi to be a number above 0, got 0"),
         (lambda: fluctuation_driven(neurons.LIF(threshold=-1.0), RATE)(KEY, (4, 3)), "silent at rest"),
+        (lambda: fluctuation_driven(neurons.LIF(1.0, decay_input=True), RATE, steps=9)(KEY, (4, 3)), "gets its input"),
+        (lambda: fluctuation_driven(neurons.RF(0.9), RATE, steps=2000)(KEY, (4, 3)), "expected a neuron that is"),
         (lambda: fluctuation_driven(neurons.LIF(DECAYS), RATE)(KEY, (4, 2)), "of shape .* input of shape"),
         (lambda: INIT(KEY, (4,)), "1-dimensional"),
         (lambda: INIT(0, (4, 3)), r"expected key to be jax.random.key\(seed\), got 0"),
