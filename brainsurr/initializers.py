@@ -1,4 +1,4 @@
-"""First weights with which neurons fire, for the linear layers and convolutions of any framework; needs jax alone."""
+"""First weights with which neurons fire, as initialisers; needs jax alone."""
 
 import functools
 import sys
@@ -25,7 +25,7 @@ def fluctuation_driven(neuron: Any, rate: Any, *, xi: Any = 1.0, share: Any = 1.
 
     with :math:`n` the inputs of a neuron (all axes of the kernel but the last), :math:`\theta` the distance from rest
     to the threshold, and :math:`\epsilon_k` what an input of 1 leaves of itself in the potential k steps later. Both
-    are measured on the neuron, so that any does, one of your own too: with :class:`LIF` it is
+    are measured on the neuron, so that any does, one of your own too: with ``LIF`` it is
     :math:`\epsilon_k = \mathrm{decay}^k`. Then the potential has the deviation :math:`\theta / \xi`.
 
     That is the variance over time of Poisson input, as in the paper. Spikes of which a step has one or none vary by
@@ -34,7 +34,7 @@ def fluctuation_driven(neuron: Any, rate: Any, *, xi: Any = 1.0, share: Any = 1.
 
     Args:
       neuron: that the weights lead to, of ``brainsurr.neurons``, or of a layer, ``lif.neuron``. Or several in a row, as
-        in ``[LI(decay=0.8), LIF()]``, of which the last may fire. One that never does, such as :class:`LI`, counts as
+        in ``[LI(decay=0.8), LIF()]``, of which the last may fire. One that never does, such as ``LI``, counts as
         having a threshold of 1.
       rate: the mean number of spikes of an input in a step, in (0, 1]. Of other numbers that vary from step to step,
         their mean square; what stays, such as a still image, adds up to more.
