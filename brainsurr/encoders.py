@@ -72,8 +72,8 @@ def latency(x: Any, steps: int, *, tau: Any = None, threshold: Any = 0.01, dtype
       ``dtype`` is a floating one.
 
     Raises:
-      TypeError: ``x`` is not of a floating dtype, a number is not one, or ``dtype`` is not one of real numbers.
-      ValueError: ``x`` is not in [0, 1], ``steps`` not a positive integer, ``threshold`` or ``tau`` out of range.
+      TypeError: ``x`` is not of a floating dtype, or ``dtype`` is not one of real numbers.
+      ValueError: ``x`` is not in [0, 1], ``steps`` not a positive integer, ``threshold`` or ``tau`` no such number.
 
     References:
       Thorpe, Delorme, Van Rullen 2001, "Spike-based strategies for rapid processing" (the code). Eshraghian, Ward,
@@ -121,7 +121,7 @@ def delta(xs: Any, threshold: Any = 0.1, *, off: bool = True, dtype: Any = None)
 
     Raises:
       TypeError: ``xs`` is not of a floating dtype, ``off`` not a boolean, or ``dtype`` doesn't hold the spikes.
-      ValueError: ``xs`` has NaN or no time axis, or ``threshold`` is not above 0.
+      ValueError: ``xs`` has NaN or no time axis, or ``threshold`` is no number above 0.
 
     References:
       Lichtsteiner, Posch, Delbruck 2008, "A 128 x 128 120 dB 15 us Latency Asynchronous Temporal Contrast Vision
@@ -161,8 +161,8 @@ def population(x: Any, count: int, *, width: Any = None) -> jax.Array:
       Activations ``[..., features * count]``, in the dtype of ``x``; the neurons of a feature are side by side.
 
     Raises:
-      TypeError: ``x`` is not of a floating dtype, or ``width`` not a number.
-      ValueError: ``x`` is not in [0, 1], ``count`` not a positive integer, or ``width`` not above 0.
+      TypeError: ``x`` is not of a floating dtype.
+      ValueError: ``x`` is not in [0, 1], ``count`` not a positive integer, or ``width`` no number above 0.
 
     References:
       Bohte, Kok, La Poutre 2002, "Error-backpropagation in temporally encoded networks of spiking neurons",

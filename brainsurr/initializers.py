@@ -26,11 +26,12 @@ def fluctuation_driven(neuron: Any, rate: Any, *, xi: Any = 1.0, share: Any = 1.
     with :math:`n` the inputs of a neuron (all axes of the kernel but the last), :math:`\theta` the distance from rest
     to the threshold, and :math:`\epsilon_k` what an input of 1 leaves of itself in the potential k steps later. Both
     are measured on the neuron, so that any does, one of your own too: with ``LIF`` it is
-    :math:`\epsilon_k = \mathrm{decay}^k`. Then the potential has the deviation :math:`\theta / \xi`.
+    :math:`\epsilon_k = \mathrm{decay}^k`. With a share of 1 the potential then has the deviation :math:`\theta / \xi`
+    over time, as long as there is no spike.
 
-    That is the variance over time of Poisson input, as in the paper. Spikes of which a step has one or none vary by
-    1 - rate times that. Around a mean: that of each neuron, the mean of its weights times the input, is
-    :math:`\mathrm{rate} \sqrt n\, \sigma \sum_k \epsilon_k` from rest, in either direction, and not counted.
+    That is of Poisson input, as in the paper; where a step has one spike or none, the variance is 1 - rate times that.
+    What is not counted: each neuron fluctuates around a mean of its own, and over neurons these have the deviation
+    :math:`\mathrm{rate} \sqrt n\, \sigma \sum_k \epsilon_k`.
 
     Args:
       neuron: that the weights lead to, of ``brainsurr.neurons``, or of a layer, ``lif.neuron``. Or several in a row, as
@@ -49,8 +50,8 @@ def fluctuation_driven(neuron: Any, rate: Any, *, xi: Any = 1.0, share: Any = 1.
       calls it by ``init(shape)``, as ``w_init``, and its own random state gives the key.
 
     Raises:
-      TypeError: ``neuron`` is not a neuron, or something else is not a number.
-      ValueError: ``rate``, ``xi``, ``share`` or ``steps`` is out of range. When it draws: without ``steps``, a neuron
+      TypeError: ``neuron`` is not a neuron.
+      ValueError: ``rate``, ``xi``, ``share`` or ``steps`` is no such number. When it draws: without ``steps``, a neuron
         that does not forget; one that fires at rest, or that no input reaches; a shape of fewer than two axes.
 
     References:
