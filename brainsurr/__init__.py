@@ -14,7 +14,11 @@ from ._wrong_calls import answer_names
 from .surrogates import *  # noqa: F403
 
 if TYPE_CHECKING:
-    from . import brainstate, cpu, equinox, events, interop, linen, nir, nnx, optim, plot  # noqa: F401
+    from . import brainstate, cpu, encoders, equinox, events, initializers, interop, linen  # noqa: F401
+
+    # isort: split
+    from . import nir, nnx, optim, plot  # noqa: F401
+
 
 __version__ = "0.2.0"
 
@@ -26,7 +30,8 @@ for _name in surrogates.NAMES:
     if isinstance(_cls := getattr(surrogates, _name), type):
         answer_names(_cls)
 
-_OPTIONAL = ("brainstate", "cpu", "equinox", "events", "interop", "linen", "nir", "nnx", "optim", "plot")
+_OPTIONAL = ["brainstate", "cpu", "encoders", "equinox", "events", "initializers", "interop", "linen", "nir", "nnx"]
+_OPTIONAL += ["optim", "plot"]
 
 
 def __dir__():

@@ -8,6 +8,8 @@ import jax.numpy as jnp
 import numpy as np
 from jax import export
 
+from ._arrays import is_number
+
 
 def check_word(name: str, value: Any, words: Sequence[str | None]):
     """Raise a ValueError unless the value is one of some words."""
@@ -110,10 +112,17 @@ def check_key(owner: str, key: Any):
         raise TypeError(f"{owner}: expected key to be jax.random.key(seed), got {key!r}")
 
 
-def check_features(owner: str, features: Any):
-    """Raise a ValueError unless the number of features of a layer is a positive integer."""
-    if not is_integer(features) or features < 1:
-        raise ValueError(f"{owner}: expected features to be a positive integer, got {features!r}")
+def check_positive_integer(name: str, value: Any):
+    """Raise a ValueError unless the value is one, such as the number of features of a layer."""
+    if not is_integer(value) or value < 1:
+        raise ValueError(f"{_expected(name)} a positive integer, got {value!r}")
+
+
+def check_number(name: str, value: Any, what: str, fits: Callable[[np.ndarray], Any]):
+    """Raise a ValueError unless the value is a finite number that fits, or an array of them, or traced."""
+    number = None if isinstance(value, jax.core.Tracer) else np.asarray(value if is_number(value) else [])
+    if not (number is None or (number.size and np.all(np.isfinite(number) & fits(number)))):
+        raise ValueError(f"{_expected(name)} a number {what}, got {value!r}")
 
 
 def check_kind(name: str, value: Any, kind: type):

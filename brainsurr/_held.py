@@ -156,7 +156,7 @@ class HoldsNeuron(Holds):
     def _hold_neuron(self, features, learnable=(), bounds=MappingProxyType({}), **given):
         """Set what is given as attributes, a surrogate as an activation; return the neuron before training."""
         owner, kind, param_dtype = type(self).__name__, self._neuron_class, given.get("param_dtype", jnp.float32)
-        _checks.check_features(owner, features)
+        _checks.check_positive_integer(f"{owner}: features", features)
         _checks.check_function(f"{owner}: carry_init", given.get("carry_init"), "an initialiser", optional=True)
         if self.fires:
             _checks.check_flag(f"{owner}: recurrent", given["recurrent"])

@@ -8,7 +8,7 @@ from ..lib.report import wrapped
 from ..lib.results import RESULTS, ROOT, committed
 from ..lib.study import provenance
 from ..robustness.reports import precision
-from ..studies import report
+from ..studies import report, weights
 from ..studies.report import Outcomes
 
 PICTURE = """![Points behind the best, a dot a setting](pictures/evidence/comparison.png)
@@ -47,6 +47,7 @@ def studies(outcomes: Outcomes) -> dict[str, str]:
         "fashion": fashion.section(RESULTS / "fashion"),
         "half": wrapped(f"`{study['settings']['surrogate']}`, digits: {precision.line(study)[-1]}."),
         "digits": digits.section(of_digits),
+        "weights": weights.section(RESULTS / "weights"),
     }
 
 

@@ -8,6 +8,7 @@ from .._report import listed
 NEARLY_ALL = 0.99  # neurons that make a layer silent or dead, steps that make it saturated
 WORTH_SAYING = 0.1  # dead or silent neurons of a layer that is otherwise fine
 HARDLY = 0.1  # of its distance to the threshold: a spread of the membrane by which inputs hardly tell
+FAR = 4  # spreads of a membrane from its threshold, which inputs then hardly reach
 LEAST_SLOPE = 1e-3  # of a surrogate through which a gradient can move a weight
 VANISHING = 1e-4  # gradient norm, relative to that of a later layer
 
@@ -164,7 +165,8 @@ def _facts(name: str, layers: dict[str, LayerReport]) -> dict[str, object]:
     layer, names = layers[name], list(layers)
     before, after = names[: names.index(name)], names[names.index(name) + 1 :]
     silent_before = [other for other in before if layers[other].rate == 0]
-    remedy = "scale up the weights before it or lower its threshold"
+    how = " (brainsurr.initializers)" if FAR * layer.spread < -layer.membrane else ""
+    remedy = f"scale up the weights before it{how} or lower its threshold"
     if silent_before:
         remedy = f"fix {silent_before[-1]}, which sends it no spike"
     fires = "no neuron ever fires" if layer.rate == 0 else f"{layer.silent:.1%} of its neurons never fire"

@@ -47,9 +47,9 @@ def diagnose(net: nnx.Module, loss_fn: Callable[[Any], Any], *, mask: Any = None
       <BLANKLINE>
       layers.0 is dead: no neuron ever fires, and where none fires no gradient passes (its
         membrane is 0.959 below threshold on average, with a spread of 0.018), so training
-        can't change it. Scale up the weights before it or lower its threshold; or raise alpha
-        of its LogTailedRelu from 0 to 0.1, and a gradient passes at 100.0% of its membrane
-        values.
+        can't change it. Scale up the weights before it (brainsurr.initializers) or lower its
+        threshold; or raise alpha of its LogTailedRelu from 0 to 0.1, and a gradient passes at
+        100.0% of its membrane values.
       layers.0: its input hardly varies, its membrane by 0.018 around a mean that is -0.96
         from the threshold. Scale the inputs to a deviation of 1.
     """

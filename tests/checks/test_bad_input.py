@@ -148,6 +148,8 @@ NO_FLOAT = jnp.int32, "int8", bool, jnp.complex64, np.str_, 3
 # Inputs, and states that do not fit them.
 XS, START = jnp.asarray(filled(4, 2, 3)), jnp.zeros((2, 3))
 SEQUENCE = array(4, 2, 3, bad=(filled(), filled(5), filled(4, 2, 1), filled(4, 2, 4), filled(4, 2, 3, 3)))
+NO_UNIT = filled(2, 3) > 0, np.full((2, 3), 255, np.uint8), np.ones((2, 3), int), np.full((2, 3), math.nan, "f4")
+NO_UNIT += filled(2, 3), np.full((2, 3), 1.5, "f4"), np.ones((2, 3), "c8")
 NO_SHAPES = (), (4,), (2, 4), (5, 3), ("a", 3), (-1, 3), (2.0, 3), (None, 3), 3
 NO_STATES = [arrays(lambda v: v.astype(jnp.complex64)), arrays(lambda v: v[..., :1]), arrays(lambda v: v[0])]
 NO_STATES += [arrays(lambda v: jnp.concatenate([v, v], -1)), arrays(lambda v: jnp.stack([v] * 7))]
@@ -268,6 +270,17 @@ KINDS: dict[str, Kind] = {
     "carry": CARRY,
     "xs": SEQUENCE,
     "Cell xs": array(2, 3, bad=(filled(), filled(5), filled(2, 1), filled(2, 4), filled(2, 3, 3))),
+    # Encoders and initialisers.
+    "encoders x": kind(jnp.abs(filled(2, 3)) / 3, bad=NO_UNIT, odd=(np.full((2, 3), 0.25),)),
+    "encoders xs": kind(XS, bad=(filled(), *NO_UNIT[:4]), odd=(np.full((4, 3), 0.25),)),
+    **dict.fromkeys(("encoders steps", "count"), kind(2, np.int64(3), bad=NO_COUNT)),
+    "fluctuation_driven steps": kind(None, 2, np.int64(3), bad=NO_COUNT),
+    "latency threshold": RATE,
+    "delta threshold": kind(bad=[*NO_NUMBER, *NOT_FINITE, 0.0, -2.0], odd=NUMBERS[:2]),
+    **dict.fromkeys(("tau", "population width"), kind(None, 0.5, bad=[*NO_NUMBER, *NOT_FINITE, 0.0, -2.0])),
+    "encoders dtype": kind(None, "float32", "int8", but="class", bad=(jnp.complex64, np.str_, 3), odd=(bool, "uint8")),
+    **dict.fromkeys(("fluctuation_driven rate", "share"), kind(0.25, 1.0, bad=[*NO_NUMBER, *NOT_FINITE, 0.0, 1.5])),
+    "xi": kind(bad=[*NO_NUMBER, *NOT_FINITE, 0.0, -2.0], odd=NUMBERS[:2]),
     # Networks.
     **{f"{host} layers": layers(getattr(bs, host)) for host in FRAMEWORKS},
     "nnx net": kind(NNX),
@@ -413,6 +426,7 @@ USES = {
     "brainstate Module SpikingActivation": use_brainstate_activation,
     "optim": use_rule,
     "optim bounds": lambda intervals: intervals,
+    "initializers": lambda init: init(KEY, (4, 3)),
     "plot": lambda axes: (axes[-1] if isinstance(axes, tuple) else axes).figure.canvas.draw(),
 }
 # What draws a figure, or from a stream of random numbers that the framework does not let a trace change.

@@ -2,13 +2,14 @@
 
 import re
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 from cases import all_but
 from pages import DOCS, patched, run
 
-from brainsurr import nnx
+from brainsurr import encoders, nnx
 
 PAGE = (DOCS / "convert-relu.md").read_text()
 FRAMEWORKS = ("Flax NNX", "Flax Linen", "brainstate")
@@ -42,14 +43,14 @@ def test_every_diff_fits_and_no_line_is_left_over(framework):
     assert [line for line in last.splitlines() if len(line) > 88] == []
 
 
-def test_a_black_pixel_fires_in_the_latency_code_unless_masked(lenient):
-    (code,) = re.findall(r"`(jnp\.arange\(10\).*?)` gives each pixel one spike", PAGE.replace("\n", " "))
-    (mask,) = re.findall(r"`& (.*?)` keeps it silent", PAGE)
+def test_the_codes_of_a_pixel():
     x = jnp.array([[0.0, 0.5, 1.0]])
-    spikes = eval(code, scope := {"jnp": jnp, "x": x})
-    np.testing.assert_array_equal(spikes.sum(0), [[1, 1, 1]])
-    np.testing.assert_array_equal(spikes.argmax(0), [[9, 4, 0]])
-    np.testing.assert_array_equal((spikes & eval(mask, scope)).sum(0), [[0, 1, 1]])
+    code = dict(re.findall(r"`(encoders\.(\w+)\(.*?\))`", PAGE))
+    rate, latency = (eval(text, {"encoders": encoders, "x": x, "key": jax.random.key(0)}) for text in code)
+    assert [rate.shape, latency.shape] == [(10, 1, 3)] * 2
+    np.testing.assert_array_equal(rate.mean(0)[:, ::2], [[0, 1]])
+    np.testing.assert_array_equal(latency.sum(0), [[0, 1, 1]])
+    np.testing.assert_array_equal(latency.argmax(0), [[0, 4, 0]])
 
 
 @pytest.mark.slow

@@ -333,3 +333,37 @@ def test_events_are_counted_into_steps():
     assert (xs.dtype, xs[:, 1].any()) == (np.uint8, False)
     with pytest.raises(AssertionError, match="a time or a channel is below 0"):
         binned([([0, 9], [1, -1])], steps=2, channels=3, dt=10)
+
+
+TONIC = {  # the dtypes of tonic 1.7.0
+    "SHD": [("t", "<i8"), ("x", "<i8"), ("p", "<i8")],
+    "N-MNIST": [("x", "<i8"), ("y", "<i8"), ("t", "<i8"), ("p", "<i8")],
+    "DVS-Gesture": [("x", "<i2"), ("y", "<i2"), ("p", "?"), ("t", "<i8")],
+}
+
+
+@pytest.mark.parametrize(("data", "dtype"), TONIC.items())
+def test_events_of_tonic_are_counted(data, dtype):
+    """By step, place and polarity, also where int16 does not hold the number of a channel."""
+    page = " ".join((DOCS / "sequences.md").read_text().split())
+    cochlea, camera = re.findall(r"take `(.*?)`; for a camera of .*? \((.*?)\), `(.*?)`", page)[0][::2]
+    assert data in page
+    (image,) = re.findall(r"`(np\.moveaxis\(xs.*?\))` makes images", page)
+    (block,) = (block for block in SEQUENCES if "def binned" in block)
+    rng, e = np.random.default_rng(0), np.zeros(50, dtype)
+    scope = run(block, np=np, rng=rng) | {"steps": 3, "batch": 2, "H": 128, "W": 128}
+    for name, high in {"t": 30, "x": 128, "y": 128, "p": 2}.items():
+        if name in e.dtype.names:
+            e[name] = rng.integers(0, high, 50)
+    events = eval(cochlea if data == "SHD" else camera, scope | {"e": e})
+    channels = 700 if data == "SHD" else 2 * 128 * 128
+    scope["xs"] = scope["binned"]([events, ([], [])], steps=3, channels=channels, dt=10)
+    if data == "SHD":
+        expected = [np.sum((e["t"] // 10 == step) & (e["x"] == at)) for step in range(3) for at in range(700)]
+        np.testing.assert_array_equal(scope["xs"][:, 0].ravel(), expected)
+    else:
+        images = eval(image, scope)
+        assert images.shape == (3, 2, 128, 128, 2)
+        for t, x, y, p in zip(*(e[name].astype(int) for name in "txyp"), strict=True):
+            images[t // 10, 0, y, x, p] -= 1
+        assert not images.any()

@@ -132,12 +132,10 @@ def test_a_network_gives_a_potential_for_each_class(scopes, title):
 
 def test_population_code(scopes):
     scope = scopes["Population code"]
-    votes, tuning = scope["vote"], scope["tuning"]
     spikes = jnp.zeros((3, 2, 40)).at[:, :, 10:20].set(1.0)
-    np.testing.assert_array_equal(votes(spikes)[0, 0], [0, 1, 0, 0])
-    coded = tuning(jnp.array([[0.0, 1.0]]), count=5).reshape(2, 5)
-    np.testing.assert_array_equal(jnp.argmax(coded, -1), [0, 4])
-    assert_close(coded[0, 1], np.exp(-((0.25 / 0.2) ** 2) / 2), 8)
+    np.testing.assert_array_equal(scope["vote"](spikes)[0, 0], [0, 1, 0, 0])
+    by_hand = np.exp(-(((np.asarray(scope["xs"])[..., 5, None] - np.arange(8) / 7) / 0.2) ** 2) / 2)
+    assert_close(scope["rates"][..., 40:48], by_hand, 16)
     assert scope["logits"].shape == (30, 8, 4)
     assert np.isfinite(scope["loss"])
 

@@ -11,7 +11,7 @@ import pytest
 import brainsurr as bs
 from benchmarks.lib.study import finished, rows
 from benchmarks.lib.training import firing_rate, with_gains
-from benchmarks.studies import comparison, data, sequences, settings
+from benchmarks.studies import comparison, data, sequences, settings, weights
 from benchmarks.studies.comparison import Grid, Trials
 from benchmarks.studies.entrants import ENTRANTS, PRESENT
 from brainsurr.nnx import LIF, diagnose
@@ -93,6 +93,37 @@ def test_the_rule_of_the_gain_reaches_its_target(images, tmp_path):
     report = diagnose(net, lambda net: net(net.initialize_carry(xs.shape[1:]), xs)[1].sum())
     for layer in report.values():
         assert math.sqrt(layer.rms**2 - layer.membrane**2) == pytest.approx(2.0, rel=0.1)
+
+
+def test_fluctuation_driven_gains_are_those_of_the_formula(images):
+    """Of layers that spikes go to; and of inputs that change, as rows of pixels do. Weights are as Flax draws them."""
+    power = sum(0.81**k for k in range(settings.STEPS))
+    xs = data.load("folder")[0][0][:50]
+    _, (first, *gains) = weights.fluctuating(weights.setting("layers-6", "folder"), xs, 2.0)
+    assert (first, len(gains)) == (1.0, 5)
+    for gain in gains:
+        np.testing.assert_allclose(gain, np.full((1, 64), 1 / (2 * np.sqrt(weights.RATE * power))), rtol=1e-5)
+    made, (gain,) = weights.fluctuating(weights.setting("rows", "folder"), xs, 2.0)
+    power = (np.linspace(0.5, 0.95, 128) ** (2 * np.arange(28)[:, None])).sum(0)
+    rate = np.square(xs / 255).mean()
+    np.testing.assert_allclose(gain[0], np.sqrt(0.9 / (rate * power)) / 2, rtol=1e-3)
+    recurrent = made.network(jax.random.key(0), [bs.Arctan()]).layers[1].recurrent_kernel[...]
+    np.testing.assert_allclose(recurrent.std(0), np.sqrt(0.1 / (128 * weights.RATE * power)) / 2, rtol=0.4)
+    for name in ("convolution", "recall"):
+        made = weights.setting(name, "folder")
+        parts = [tuple(values[:50] for values in part) for part in made.parts(0)]
+        made, gains = weights.fluctuating(made, parts[0][0], 2.0)
+        assert jax.eval_shape(partial(comparison.train.__wrapped__, made, bs.Arctan()), 0.1, gains, 0, parts)
+
+
+def test_first_weights_are_compared_quickly(tmp_path):
+    """The page has a row for each kind, at its own rate."""
+    table = run_twice(weights, tmp_path / "randman.json", "randman")
+    assert {row["gain"] for row in table} == {"x 1", "x 1.4", "x 2", "xi 1", "xi 2"}
+    assert len(table) == 5 * (2 + 2)
+    text = weights.section(tmp_path)
+    assert [text.count(each) for each in ("### First weights: randman", "### ", "| xi 1", "| xi 2")] == [1, 1, 1, 1]
+    assert weights.section(tmp_path / "none") == ""
 
 
 def test_firing_is_the_mean_over_layers_of_all_spikes():

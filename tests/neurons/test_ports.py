@@ -29,6 +29,7 @@ from pages import DOCS
 
 import brainsurr as bs
 import brainsurr.nnx
+from brainsurr import encoders
 from brainsurr.nnx import LIF
 from tools import ports
 from tools.other_libraries import rows, table
@@ -278,12 +279,14 @@ def test_the_initial_weights_of_torch():
 
 # Encoders and losses -------------------------------------------------------------------------------------------
 
-FUNCTIONS = {f"{row.library}.{row.name}": row for row in rows("function")}
-CLASSES = np.array([2, 0, 1, 2, 0])
+FUNCTIONS = {f"{row.library}.{row.there}": row for row in rows("function")}
+CLASSES, X = np.array([2, 0, 1, 2, 0]), np.random.default_rng(4).uniform(size=(1, 12))
+T21, COUNT, WIDTH = 21, 4, 0.2
 TRACES = np.random.default_rng(5).normal(size=(7, 5, 3)).astype(np.float32)
 # What the names in the rows stand for.
-ARGUMENTS = {"x": np.array([0.1, 0.5, 0.9], np.float32), "num_steps": 20_000, "seq_length": 20_000, "f_max": 400.0}
+ARGUMENTS = {"x": X.astype(np.float32), "num_steps": 20_000, "seq_length": 20_000, "f_max": 400.0, "max_r": 0.6}
 ARGUMENTS |= {"dt": 1e-3, "smoothing": 0.3, "spikes": (TRACES > 0).astype(np.float32), "ys": TRACES, "y": CLASSES}
+ARGUMENTS |= {"T": T21, "tau": 5.0, "threshold": 0.2, "xs": TRACES, "count": COUNT, "width": WIDTH}
 
 
 def cross_entropy(z, labels):
@@ -292,11 +295,37 @@ def cross_entropy(z, labels):
 
 
 LABELS, SPIKES = np.eye(3)[CLASSES], ARGUMENTS["spikes"]
-# What the libraries document: the mean of a loss, or the probability of each spike.
+
+
+def one_spike(times):
+    """A spike at each time, rounded to a step."""
+    return (np.arange(T21)[:, None, None] == np.rint(times)).astype(float)
+
+
+def tuned(width):
+    """The activations of neurons that prefer 0, 1 / 3, 2 / 3 and 1."""
+    return np.exp(-(((X[..., None] - np.arange(COUNT) / 3) / width) ** 2) / 2)
+
+
+SILENT = np.where(X > 0.2, 0.0, np.inf)
+CHANGE = np.diff(TRACES, axis=0, prepend=TRACES[:1])
+# What the libraries document, by the beginning of the row: the probability of each spike, or what comes out.
+PROBABILITIES = {
+    "snntorch.spikegen.rate": X,
+    "norse.PoissonEncoder": 0.4 * X,
+    "spikingjelly.encoding.PoissonEncoder": X,
+    "spikingjelly.encoding.PopSpikeEncoderRandom": tuned(WIDTH),
+    "spyx.data.rate_code": 0.6 * X,
+}
 DOCUMENTED = {
-    "snntorch.spikegen.rate": ARGUMENTS["x"],
-    "norse.PoissonEncoder": 0.4 * ARGUMENTS["x"],
-    "spikingjelly.encoding.PoissonEncoder": ARGUMENTS["x"],
+    "snntorch.spikegen.latency(x, T, tau": one_spike(SILENT + 5 * np.log(X / np.maximum(X - 0.2, 1e-9))),
+    "snntorch.spikegen.latency(x, T, threshold": one_spike(SILENT + 20 * (1 - X)),
+    "snntorch.spikegen.delta": 1.0 * (CHANGE >= 0.2) - (CHANGE <= -0.2),
+    "spikingjelly.encoding.LatencyEncoder(T, step": one_spike(20 * (1 - X)),
+    "spikingjelly.encoding.LatencyEncoder(T, 'log'": one_spike(20 - np.log((np.exp(20) - 1) * X + 1)),
+    "spikingjelly.encoding.PopEncoder": np.stack([tuned(WIDTH).reshape(1, -1)] * T21),
+    "norse.PopulationEncoder": tuned(1.0),
+    "spyx.data.latency_code": one_spike(SILENT + 20 * (1 - X)),
     "snntorch.functional.ce_rate_loss": np.mean([cross_entropy(s, LABELS) for s in SPIKES]),
     "snntorch.functional.ce_count_loss": cross_entropy(SPIKES.sum(0), LABELS),
     "snntorch.functional.accuracy_rate": np.mean(SPIKES.sum(0).argmax(-1) == CLASSES),
@@ -305,21 +334,25 @@ DOCUMENTED = {
 
 
 def assert_as_documented(key, draw):
-    """That a loss is what is documented, or the mean of 20 000 draws, or of 4000 calls for one time step each."""
-    result = draw()
-    if np.ndim(result):
-        drawn = np.asarray(result) if np.ndim(result) > 1 else np.stack([np.asarray(draw()) for _ in range(4000)])
+    """That what comes out is, or the mean of 20 000 draws, or of 4000 calls for one time step each."""
+    table = PROBABILITIES | DOCUMENTED
+    (expected,) = (table[start] for start in table if key.startswith(start))
+    result = np.asarray(draw(), np.float32)
+    if any(key.startswith(start) for start in PROBABILITIES):
+        drawn = result if result.size > expected.size else np.stack([np.asarray(draw()) for _ in range(4000)])
+        drawn = drawn.reshape(-1, expected.size)
         # Within five standard deviations.
-        np.testing.assert_array_less(np.abs(drawn.mean(0) - DOCUMENTED[key]), 5 * 0.5 / np.sqrt(len(drawn)))
+        np.testing.assert_array_less(np.abs(drawn.mean(0) - expected.ravel()), 5 * 0.5 / np.sqrt(len(drawn)))
     else:
-        assert_close(np.float32(result), DOCUMENTED[key], 7 * 5 * 3)
+        assert_close(result, expected, 7 * 5 * 3)
 
 
 @pytest.mark.slow
 @pytest.mark.usefixtures("lenient")
 @pytest.mark.parametrize("key", FUNCTIONS)
 def test_an_encoder_or_loss_is_what_is_documented(key):
-    names = {"jax": jax, "jnp": jnp, "optax": optax, "smooth_labels": optax.smooth_labels, "one_hot": jax.nn.one_hot}
+    names = {"jnp": jnp, "optax": optax, "smooth_labels": optax.smooth_labels, "one_hot": jax.nn.one_hot}
+    names["encoders"] = encoders
     names["cross_entropy"] = optax.softmax_cross_entropy_with_integer_labels
     names |= {name: jnp.asarray(v) if isinstance(v, np.ndarray) else v for name, v in ARGUMENTS.items()}
     keys = iter(jax.random.split(jax.random.key(0), 5000))
@@ -332,12 +365,17 @@ def test_an_encoder_or_loss_is_that_of_the_library(key):
     library = key.partition(".")[0]
     module = {"norse": "norse.torch", "spikingjelly": "spikingjelly.activation_based"}.get(library, library)
     names = dict(vars(pytest.importorskip(module)))
-    for part in ("functional", "spikegen", "encoding", "fn"):
+    for part in ("functional", "spikegen", "encoding", "fn", "data"):
         with contextlib.suppress(ModuleNotFoundError):
             names[part] = importlib.import_module(f"{module}.{part}")
-    values = ARGUMENTS
+    values = ARGUMENTS | {"key": jax.random.key(SEED)}
     if library in TORCH:
         torch = pytest.importorskip("torch")
         torch.manual_seed(SEED)
         values = {name: torch.tensor(v) if isinstance(v, np.ndarray) else v for name, v in values.items()}
-    assert_as_documented(key, lambda: eval(FUNCTIONS[key].there, names | values))
+
+    def draw():
+        result = eval(FUNCTIONS[key].there, names | values)
+        return result.detach() if hasattr(result, "detach") else result
+
+    assert_as_documented(key, draw)

@@ -1,0 +1,121 @@
+"""First weights: as Flax draws them, all larger by one gain, and fluctuation-driven, in networks of several kinds.
+
+``python -m benchmarks.studies.weights --fashion FOLDER``. Data, networks and training are those of the comparison, with
+the layers' default surrogate; the learning rate of each kind of weights is chosen by validation, from one seed. Only
+weights that spikes go through, and inputs that change, are fluctuation-driven: still pixels add up to more than they
+count. Of spikes they take the same rate in every layer, as one does who has not run the network.
+"""
+
+from functools import partial
+from pathlib import Path
+
+import jax
+import jax.numpy as jnp
+
+import brainsurr as bs
+from brainsurr.initializers import fluctuation_driven
+
+from ..lib.report import spread, table, wrapped
+from ..lib.study import arguments, finished, of_seeds, provenance, rows
+from . import settings
+from .comparison import Grid, Trials
+
+SURROGATE, GAINS, XIS = "Sigmoid(4.0)", (1.0, 1.4, 2.0), (1.0, 2.0)
+RATE, FED_BACK = 0.1, 0.1  # spikes a step, and the share of recurrent weights in the variance
+DEPTHS = {f"layers-{depth}": depth for depth in (6, 12, 24)}
+SETTINGS = dict.fromkeys((*DEPTHS, "rows", "convolution"), "fashion") | {"recall": "", "randman": ""}
+QUICK = Grid(rates=(1e-3, 3e-3), seeds=(0, 1))
+
+
+def setting(name: str, images: Path | None = None) -> settings.Setting:
+    """Make a setting, in which no gain is chosen."""
+    if name in DEPTHS:
+        sizes = (784, *(64,) * DEPTHS[name], 10)
+        return settings.of_images(f"{DEPTHS[name]} hidden layers", images, sizes=sizes, epochs=20)
+    return settings.scaled(1.0) if name == "randman" else settings.setting(name, images)._replace(gain=1.0)
+
+
+def fluctuating(made: settings.Setting, inputs: jax.Array, xi: float) -> tuple[settings.Setting, tuple]:
+    """Return a setting with fluctuation-driven weights, and the gains that make those of its layers so.
+
+    Args:
+      made: the setting.
+      inputs: some of its examples.
+      xi: how many deviations it is to the threshold.
+    """
+    xs = made.show(inputs)
+    net = made.network(jax.random.key(0), [bs.Arctan()] * made.layers)
+    lifs = [layer for layer in net.layers if hasattr(layer, "spike_fn")]
+    still = bool((xs == xs[0]).all())
+    how, gains = {"xi": xi, "steps": len(xs)}, []
+    for index, lif in enumerate(lifs):
+        rate = RATE if index else float(jnp.square(xs).mean())
+        share = 1 - FED_BACK if lif.recurrent else 1.0
+        # With one input, it is by how much they are larger than those of a deviation of 1 / sqrt(inputs).
+        one, key = (1, lif.features), jax.random.key(0)
+        drawn = fluctuation_driven(lif.neuron, rate, share=share, **how)(key, one) / jax.random.normal(key, one)
+        gains.append(1.0 if still and not index else drawn)
+        if lif.recurrent:
+            init = fluctuation_driven(lif.neuron, RATE, share=FED_BACK, **how)
+            inside = partial(made.network.keywords["neurons"], recurrent_kernel_init=init)
+            made = made._replace(network=partial(made.network, neurons=inside))
+    return made, tuple(gains)
+
+
+class Weights(Trials):
+    """The runs of one setting, with each kind of weights."""
+
+    def compare(self):
+        """Choose the rate of each kind of weights, and train with it from all seeds."""
+        alone, of, best = self.setting, self.grid, {}
+        kinds = {f"x {gain:g}": (alone, (gain,) * alone.layers) for gain in GAINS}
+        inputs = self.parts(of.choosing)[0][0][:500]
+        kinds |= {f"xi {xi:g}": fluctuating(alone, inputs, xi) for xi in XIS}
+        for kind, (self.setting, gains) in kinds.items():
+            run = partial(self.run, SURROGATE, gain=kind, gains=lambda gains=gains: gains)
+            scores = {rate: run(rate, of.choosing)["validation"] for rate in of.rates}
+            best[kind] = max(of.rates, key=scores.get)
+            for seed in of.seeds:
+                run(best[kind], seed)
+        self.runs.finish("weights", best=best, seeds=of.seeds, rates=of.rates)
+
+
+def main(argv=None):
+    """Go through the settings."""
+    quick = "one epoch of 200 examples, two rates and seeds"
+    args = arguments("studies.weights", __doc__, argv, quick=quick, settings=SETTINGS)
+    for name in args.settings:
+        made, how = setting(name, args.fashion), {"grid": Grid()}
+        if args.quick:
+            made, how = made._replace(epochs=1), {"grid": QUICK, "examples": 200}
+        Weights(made, args.out / f"{name}.json", **how).compare()
+        jax.clear_caches()
+
+
+# The report
+
+
+def section(folder: Path) -> str:
+    """Write the part of docs/studies.md: a table for each setting that has run; nothing if none has."""
+    parts, ran = [], []
+    for name in SETTINGS:
+        path = folder / f"{name}.json"
+        if grid := finished(path, "weights"):
+            runs, lines = of_seeds(rows(path), grid["seeds"], "gain", "rate"), []
+            for kind, rate in grid["best"].items():
+                run = runs[kind, rate]
+                scores = spread(100 * run["test"], 1), spread(100 * run["validation"], 1)
+                lines.append([kind, f"{rate:g}", *scores, f"{run['loss'].mean():.3f}", f"{run['firing'].mean():.3f}"])
+            header = ["weights", "best rate", "test", "validation", "loss", "firing rate"]
+            parts += [f"### First weights: {name}", table(header, lines)]
+            ran.append(f"*{name}*: {provenance(path)}.")
+    head = (
+        "Weights of a deviation of 1 / sqrt(inputs), as Flax draws them, times one gain (*x*), and fluctuation-driven "
+        f"ones (*xi*, of a rate of {RATE:g}): `python -m benchmarks.studies.weights --fashion FOLDER --out "
+        "benchmarks/results/weights`."
+    )
+    return "\n\n".join(["## First weights", wrapped(head), *parts, wrapped(" ".join(ran))]) if parts else ""
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,207 @@
+"""Numbers as spikes over time, ``[time, ...]``, or as the activations of a population; needs jax alone."""
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from ._arrays import as_real, drawing_dtype, match_dtype_and_rank
+from ._checks import check_dtype, check_flag, check_key, check_number, check_positive_integer
+
+__all__ = ["delta", "latency", "population", "rate"]
+
+
+def rate(x: Any, steps: int, *, key: jax.Array, dtype: Any = None) -> jax.Array:
+    r"""Draw spikes whose rate is the value: at each step one with the probability :math:`x`.
+
+    .. math:: s_t \sim \mathrm{Bernoulli}(x), \qquad t = 0, \dots, \mathrm{steps} - 1
+
+    To fire less, give ``0.2 * x``.
+
+    Args:
+      x: floats in [0, 1] of any shape, dimensionless; images of bytes divided by 255.
+      steps: the number of time steps, a positive integer.
+      key: of the random numbers, ``jax.random.key(seed)``. The same key draws the same spikes.
+      dtype: of the spikes; None is that of ``x``, ``jnp.uint8`` takes a quarter of the memory of float32.
+
+    Returns:
+      Spikes ``[steps, *x.shape]``, 0 or 1. In a trace, where values can't be read, what is not in [0, 1] gives NaN, if
+      ``dtype`` is a floating one.
+
+    Raises:
+      TypeError: ``x`` is not of a floating dtype, ``key`` isn't one, or ``dtype`` is not one of real numbers.
+      ValueError: ``x`` is not in [0, 1], or ``steps`` not a positive integer.
+
+    Example:
+      >>> import jax, jax.numpy as jnp
+      >>> from brainsurr import encoders
+      >>> spikes = encoders.rate(jnp.array([0.0, 0.25, 1.0]), 1000, key=jax.random.key(0))
+      >>> print(spikes.shape, spikes.mean(0).round(1))
+      (1000, 3) [0.  0.2 1. ]
+    """
+    x, dtype = _read("rate", x, dtype)
+    check_positive_integer("rate: steps", steps)
+    check_key("rate", key)
+    # In 32 bits: of the random numbers in half precision, one in 128 or more is 0.
+    return _spikes(jax.random.uniform(key, (steps, *x.shape), x.dtype) < x[None], x, dtype)
+
+
+def latency(x: Any, steps: int, *, tau: Any = None, threshold: Any = 0.01, dtype: Any = None) -> jax.Array:
+    r"""Give each value one spike, the earlier the larger it is.
+
+    The spike comes at the time :math:`t`, rounded to a step (a half to the even one):
+
+    .. math::
+       t = (\mathrm{steps} - 1)(1 - x) \ (\text{linear}), \qquad
+       t = \tau \ln \frac{x}{x - \mathrm{threshold}} \ (\text{with } \tau)
+
+    With ``tau`` it is the time at which a potential with that time constant, charged by :math:`x` from 0, reaches the
+    threshold. What is at the threshold or below does not fire, nor does what fires after the last step. In snnTorch it
+    fires last unless ``clip=True``; in SpikingJelly, which has no threshold, 0 fires last.
+
+    Args:
+      x: floats in [0, 1] of any shape, dimensionless; images of bytes divided by 255.
+      steps: the number of time steps, a positive integer.
+      tau: a time constant in time steps, above 0; None for the linear code.
+      threshold: what a value must be above to fire, in [0, 1). A number, or an array that broadcasts into ``x``.
+      dtype: of the spikes; None is that of ``x``.
+
+    Returns:
+      Spikes ``[steps, *x.shape]``, 0 or 1. In a trace, where values can't be read, what is not in [0, 1] gives NaN, if
+      ``dtype`` is a floating one.
+
+    Raises:
+      TypeError: ``x`` is not of a floating dtype, or ``dtype`` is not one of real numbers.
+      ValueError: ``x`` is not in [0, 1], ``steps`` not a positive integer, ``threshold`` or ``tau`` no such number.
+
+    References:
+      Thorpe, Delorme, Van Rullen 2001, "Spike-based strategies for rapid processing" (the code). Eshraghian, Ward,
+      Neftci, Wang, Lenz, Dwivedi, Bennamoun, Jeong, Lu 2023, "Training Spiking Neural Networks Using Lessons From Deep
+      Learning", section on latency coding (the time constant).
+
+    Example:
+      >>> import jax.numpy as jnp
+      >>> from brainsurr import encoders
+      >>> print(encoders.latency(jnp.array([0.0, 0.25, 0.5, 1.0]), 5))
+      [[0. 0. 0. 1.]
+       [0. 0. 0. 0.]
+       [0. 0. 1. 0.]
+       [0. 1. 0. 0.]
+       [0. 0. 0. 0.]]
+    """
+    x, dtype = _read("latency", x, dtype)
+    check_positive_integer("latency: steps", steps)
+    threshold = _number("latency: threshold", threshold, x, "in [0, 1)", lambda n: (n >= 0) & (n < 1))
+    time, above = (steps - 1) * (1 - x), x > threshold
+    if tau is not None:
+        time = _number("latency: tau", tau, x) * -jnp.log1p(-threshold / jnp.where(above, x, 1.0))
+    now = jax.lax.broadcasted_iota(x.dtype, (steps, *x.shape), 0)
+    return _spikes((now == jnp.round(time)[None]) & above[None], x, dtype)
+
+
+def delta(xs: Any, threshold: Any = 0.1, *, off: bool = True, dtype: Any = None) -> jax.Array:
+    r"""Fire where a series has changed since the step before, as the pixels of an event camera do.
+
+    .. math::
+       s_t = \begin{cases} 1 & x_t - x_{t-1} \ge \mathrm{threshold} \\
+       -1 & x_t - x_{t-1} \le -\mathrm{threshold} \\ 0 & \text{else} \end{cases}
+
+    The first step, before which there is none, has no spike. In snnTorch it has without ``padding=True``, which counts
+    from 0.
+
+    Args:
+      xs: floats ``[time, ...]``.
+      threshold: in the unit of ``xs``, above 0. A number, or an array that broadcasts into ``xs``.
+      off: whether a fall gives -1; if not, it gives 0.
+      dtype: of the spikes; None is that of ``xs``, and ``jnp.int8`` is the smallest that holds -1.
+
+    Returns:
+      Spikes ``[time, ...]``. In a trace, where values can't be read, NaN gives NaN, if ``dtype`` is a floating one.
+
+    Raises:
+      TypeError: ``xs`` is not of a floating dtype, ``off`` not a boolean, or ``dtype`` doesn't hold the spikes.
+      ValueError: ``xs`` has NaN or no time axis, or ``threshold`` is no number above 0.
+
+    References:
+      Lichtsteiner, Posch, Delbruck 2008, "A 128 x 128 120 dB 15 us Latency Asynchronous Temporal Contrast Vision
+      Sensor" (the camera, of logarithmic values and with a memory of the last spike).
+
+    Example:
+      >>> import jax.numpy as jnp
+      >>> from brainsurr import encoders
+      >>> print(encoders.delta(jnp.array([0.5, 0.75, 0.75, 0.25]), 0.25))
+      [ 0.  1.  0. -1.]
+    """
+    xs, dtype = _read("delta", xs, dtype, "xs", -np.inf, np.inf)
+    if not xs.ndim:
+        raise ValueError("delta: expected xs to be an array [time, ...], got a single number")
+    check_flag("delta: off", off)
+    if off and dtype.kind in "ub":
+        raise TypeError(f"delta: expected dtype to hold -1, got {dtype}: write jnp.int8, or off=False")
+    change = xs - jnp.concatenate([xs[:1], xs[:-1]])
+    fires = (jnp.abs(change) if off else change) >= _number("delta: threshold", threshold, xs)
+    return jnp.where(fires, jnp.sign(change), 0 * change).astype(dtype)  # 0, but NaN is NaN
+
+
+def population(x: Any, count: int, *, width: Any = None) -> jax.Array:
+    r"""Give each value a population of neurons that prefer different ones, and their activations in [0, 1].
+
+    .. math:: a_i = \exp\left(-\frac{(x - c_i)^2}{2\, \mathrm{width}^2}\right), \qquad
+       c_i = \frac{i}{\mathrm{count} - 1}, \quad i = 0, \dots, \mathrm{count} - 1
+
+    `rate` makes spikes of them, and `latency` one of each.
+
+    Args:
+      x: floats in [0, 1], ``[..., features]``, dimensionless.
+      count: how many neurons a value has, a positive integer. A single one prefers 0.
+      width: of the bells, above 0; None is the distance of two neighbours. A number or ``[count]``.
+
+    Returns:
+      Activations ``[..., features * count]``, in the dtype of ``x``; the neurons of a feature are side by side.
+
+    Raises:
+      TypeError: ``x`` is not of a floating dtype.
+      ValueError: ``x`` is not in [0, 1], ``count`` not a positive integer, or ``width`` no number above 0.
+
+    References:
+      Bohte, Kok, La Poutre 2002, "Error-backpropagation in temporally encoded networks of spiking neurons",
+      Neurocomputing 48 (Gaussian receptive fields).
+
+    Example:
+      >>> import jax.numpy as jnp
+      >>> from brainsurr import encoders
+      >>> print(encoders.population(jnp.array([0.0, 0.5]), 3).round(2))
+      [1.   0.61 0.14 0.61 1.   0.61]
+    """
+    x, dtype = _read("population", x)
+    check_positive_integer("population: count", count)
+    distance = x[..., None] - jnp.broadcast_to(jnp.linspace(0, 1, count, dtype=x.dtype), (*x.shape, count))
+    width = _number("population: width", 1 / max(count - 1, 1) if width is None else width, distance)
+    return jax.lax.collapse(jnp.exp(-((distance / width) ** 2) / 2), x.ndim - 1).astype(dtype)
+
+
+def _read(owner: str, x, dtype=None, name="x", low=0.0, high=1.0) -> tuple[jax.Array, Any]:
+    """Return floats in an interval, if they can be read, in 32 bits or more, and the dtype of what is made of them."""
+    x = as_real(x, name)
+    if not jnp.issubdtype(x.dtype, jnp.floating):
+        raise TypeError(f"{owner}: expected {name} to be floats, got {x.dtype}: divide by 255, if it is of bytes")
+    number = np.zeros(0) if isinstance(x, jax.core.Tracer) else np.asarray(x)
+    if not np.all((number >= low) & (number <= high)):
+        got = f"{number.min()} to {number.max()}: scale it, or look for NaN"
+        raise ValueError(f"{owner}: expected {name} to be in [{low}, {high}], got {got}")
+    dtype = x.dtype if dtype is None else dtype
+    check_dtype(f"{owner}: dtype", dtype, any_real=True)
+    return x.astype(drawing_dtype(x.dtype)), jnp.dtype(dtype)
+
+
+def _number(name: str, value, like: jax.Array, what="above 0", fits=lambda n: n > 0):
+    """Return a number, or an array of them, that fits, in the dtype and rank of an array."""
+    check_number(name, value, what, fits)
+    return match_dtype_and_rank(value, like, name)
+
+
+def _spikes(fires: jax.Array, x: jax.Array, dtype) -> jax.Array:
+    """Return spikes ``[time, ...]`` in a dtype; NaN, if it has that, for what is traced and not in [0, 1]."""
+    fits, spikes = ((x >= 0) & (x <= 1))[None], fires.astype(dtype)
+    return jnp.where(fits, spikes, jnp.nan) if jnp.issubdtype(dtype, jnp.floating) else spikes

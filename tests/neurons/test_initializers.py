@@ -1,0 +1,157 @@
+"""First weights: their deviation beside the paper's formula, and the potentials that they give."""
+
+import dataclasses
+import math
+from typing import Any, ClassVar
+
+import brainstate
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from close import assert_close
+from flax import linen, nnx
+
+import brainsurr as bs
+from brainsurr import neurons
+from brainsurr.initializers import fluctuation_driven
+
+KEY, RATE, DECAYS = jax.random.key(0), 0.05, np.float32([0.5, 0.9, 0.99])
+
+
+@dataclasses.dataclass
+class Rising(neurons.Neuron):
+    """A neuron of one's own: of second order, from a rest of 1/4, with a slope of 2 there."""
+
+    states: ClassVar = ("v", "i")
+    bounds: ClassVar = {"decay": (0.0, 1.0)}
+    decay: Any = 0.8
+    spike_fn: Any = bs.Arctan(2.0)
+
+    def initial_state(self, x):
+        return jnp.zeros_like(x), jnp.zeros_like(x)
+
+    def step(self, state, x):
+        v, i = state
+        v, i = self.decay * v + i, self.decay * i + jnp.sinh(2 * x)
+        s = self.spike_fn(v + 0.25 - 1.0)
+        return (v * (1 - bs.detached(s)), i), s
+
+
+def powers(decay):
+    """What a decay leaves of 1 after each step."""
+    return np.asarray(decay, np.float64) ** np.arange(2000)[:, None]
+
+
+def after_another(one, other):
+    """What a decay leaves after another one, step by step."""
+    v, i, vs = 0.0, 1.0, []
+    for _ in range(2000):
+        v, i = other * v + i, one * i
+        vs.append(v)
+    return np.array(vs)[:, None]
+
+
+BY_HAND = {  # the neuron, its response, and the distance from rest to its threshold
+    "LIF": (neurons.LIF(0.8), powers(0.8), 1),
+    "decays": (neurons.LIF(DECAYS, threshold=np.float32([1, 2, 3])), powers(DECAYS), np.array([1, 2, 3])),
+    "decay_input": (neurons.LIF(0.8, decay_input=True, threshold=2.0), 0.2 * powers(0.8), 2),
+    "refractory": (neurons.LIF(0.8, refractory=2, reset_delay=True, reset="zero"), powers(0.8), 1),
+    "LI": (neurons.LI(0.8), powers(0.8), 1),
+    "chain": ([neurons.LI(0.5), neurons.LIF(0.8)], after_another(0.5, 0.8), 1),
+    "Synaptic": (neurons.Synaptic(0.8, current_decay=0.5), after_another(0.5, 0.8), 1),
+    "ALIF": (neurons.ALIF(0.8), powers(0.8), 1),
+    "ILIF": (neurons.ILIF(0.8, threshold=2.0), powers(0.8), 1),  # it fires from half of its threshold on
+    "recurrent": (neurons.Recurrent(neurons.LIF(0.8), kernel=np.ones((3, 3), "f4")), powers(0.8), 1),
+    "own": (Rising(), 2 * after_another(0.8, 0.8), 0.75),  # a step late
+}
+
+
+@pytest.mark.parametrize("name", BY_HAND)
+def test_the_deviation_is_that_of_the_formula(name):
+    neuron, response, distance = BY_HAND[name]
+    fan_in, xi, share = 2 * 7, 2.0, 0.3
+    sigma = np.sqrt(share * (distance / xi) ** 2 / (fan_in * RATE * np.sum(response**2, 0)))
+    w = fluctuation_driven(neuron, RATE, xi=xi, share=share)(KEY, (2, 7, 3), jnp.float32)
+    assert_close(w, sigma * np.asarray(jax.random.normal(KEY, (2, 7, 3))), len(response))
+
+
+def test_the_length_of_a_sequence_counts():
+    """Of a neuron that never forgets, 10 steps vary by 10 inputs."""
+    w = fluctuation_driven(neurons.LIF(1.0), RATE, steps=10)(KEY, (7, 3))
+    assert_close(w, np.sqrt(1 / (7 * RATE * 10)) * np.asarray(jax.random.normal(KEY, (7, 3))), 20)
+
+
+def test_potentials_have_the_deviation_that_is_asked_for():
+    """By 1 - rate less than that of Poisson input, around means as far away as is said; by a loop in NumPy."""
+    n, decay, xi, steps = 200, 0.9, 2.0, 4000
+    w = np.asarray(fluctuation_driven(neurons.LIF(decay), RATE, xi=xi)(KEY, (n, 512)), np.float64)
+    spikes = np.random.default_rng(0).random((steps + 100, n)) < RATE
+    v, vs = np.zeros(512), []
+    for x in spikes @ w:
+        v = decay * v + x
+        vs.append(v)
+    vs = np.stack(vs)[100:]
+    # Of 512 neurons, some 4000 * (1 - decay) / (1 + decay) independent potentials of each.
+    np.testing.assert_allclose(vs.var(0).mean(), (1 / xi) ** 2 * (1 - RATE), rtol=0.03)
+    mean = RATE * math.sqrt(n) * w.std() / (1 - decay)
+    np.testing.assert_allclose(vs.mean(0).std(), mean, rtol=5 / math.sqrt(2 * 512))
+
+
+INIT = fluctuation_driven(neurons.LIF(0.8), RATE)
+LAYERS = {
+    "nnx.Linear": lambda: nnx.Linear(64, 128, kernel_init=INIT, rngs=nnx.Rngs(0)).kernel[...],
+    "nnx.Conv": lambda: nnx.Conv(16, 512, (2, 2), kernel_init=INIT, rngs=nnx.Rngs(0)).kernel[...],
+    "linen.Dense": lambda: linen.Dense(128, kernel_init=INIT).init(KEY, jnp.zeros((1, 64)))["params"]["kernel"],
+    "brainstate": lambda: brainstate.nn.Linear(64, 128, w_init=INIT).weight.value["weight"],
+    "recurrent, nnx": lambda: recurrent(bs.nnx, rngs=nnx.Rngs(0)).recurrent_kernel[...],
+    "recurrent, brainstate": lambda: recurrent(bs.brainstate).recurrent_kernel.value(),
+}
+
+
+def recurrent(host, **more):
+    return host.LIF(64, recurrent=True, recurrent_kernel_init=INIT, **more)
+
+
+@pytest.mark.usefixtures("lenient")
+@pytest.mark.parametrize("make", LAYERS.values(), ids=LAYERS)
+def test_layers_take_it(make):
+    w = make()
+    assert w.dtype == np.float32
+    sigma = math.sqrt((1 - 0.8**2) / (64 * RATE))
+    np.testing.assert_allclose(np.std(w), sigma, rtol=5 / math.sqrt(2 * w.size))
+
+
+def test_brainstate_draws_other_weights_for_each_layer():
+    brainstate.random.seed(0)
+    one, other = INIT((4, 3)), INIT((4, 3))
+    assert (one != other).all()
+
+
+def test_it_is_drawn_in_a_trace():
+    """In half precision from float32; a neuron that never forgets is refused there too."""
+    half = jax.jit(lambda key: INIT(key, (4, 3), jnp.bfloat16))(KEY)
+    assert half.dtype == jnp.bfloat16
+    assert_close(half.astype(np.float32), INIT(KEY, (4, 3)), 1, dtype=jnp.bfloat16)
+    with pytest.raises(ValueError, match=r"forgets it within 2000 steps, got LIF\(decay=1.0, .* give steps="):
+        jax.jit(lambda key: fluctuation_driven(neurons.LIF(1.0), RATE)(key, (4, 3)))(KEY)
+
+
+@pytest.mark.parametrize(
+    ("make", "said"),
+    [
+        (lambda: fluctuation_driven([], RATE), "expected neuron to be one, such as neurons.LIF"),
+        (lambda: fluctuation_driven(bs.nnx.LIF(3), RATE), "or lif.neuron, got LIF"),
+        (lambda: fluctuation_driven(neurons.LIF(), 0.0), r"expected rate to be a number in \(0, 1\], got 0.0"),
+        (lambda: fluctuation_driven(neurons.LIF(), RATE, xi=0), "expected xi to be a number above 0, got 0"),
+        (lambda: fluctuation_driven(neurons.LIF(threshold=-1.0), RATE)(KEY, (4, 3)), "silent at rest"),
+        (lambda: fluctuation_driven(neurons.LIF(1.0, decay_input=True), RATE, steps=9)(KEY, (4, 3)), "gets its input"),
+        (lambda: fluctuation_driven(neurons.RF(0.9), RATE, steps=2000)(KEY, (4, 3)), "expected a neuron that is"),
+        (lambda: fluctuation_driven(neurons.LIF(DECAYS), RATE)(KEY, (4, 2)), "of shape .* input of shape"),
+        (lambda: INIT(KEY, (4,)), "1-dimensional"),
+        (lambda: INIT(0, (4, 3)), r"expected key to be jax.random.key\(seed\), got 0"),
+    ],
+)
+def test_what_is_refused(make, said):
+    with pytest.raises((TypeError, ValueError), match=said):
+        make()
