@@ -110,10 +110,10 @@ def check_key(owner: str, key: Any):
         raise TypeError(f"{owner}: expected key to be jax.random.key(seed), got {key!r}")
 
 
-def check_features(owner: str, features: Any):
-    """Raise a ValueError unless the number of features of a layer is a positive integer."""
+def check_features(owner: str, features: Any, name: str = "features"):
+    """Raise a ValueError unless the number of features of a layer, or of what else is named, is a positive integer."""
     if not is_integer(features) or features < 1:
-        raise ValueError(f"{owner}: expected features to be a positive integer, got {features!r}")
+        raise ValueError(f"{owner}: expected {name} to be a positive integer, got {features!r}")
 
 
 def check_kind(name: str, value: Any, kind: type):
