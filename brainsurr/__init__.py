@@ -8,6 +8,7 @@ from ._diagnosis import Diagnosis, LayerReport, diagnose
 from ._gradients import check_gradients
 from ._gradients.report import GradientReport, ParameterGradient
 from ._kernel import detached, spike
+from ._operations import OperationReport, ProductOperations, operations
 from ._surrogate import Scaled, Surrogate
 from ._time.unroll import unroll
 from ._wrong_calls import answer_names
@@ -22,8 +23,9 @@ if TYPE_CHECKING:
 
 __version__ = "0.2.0"
 
-__all__ = ["Diagnosis", "GradientReport", "LayerReport", "ParameterGradient", "Scaled", "Surrogate"]
-__all__ += ["check_gradients", "detached", "diagnose", "spike", "unroll"]
+__all__ = ["Diagnosis", "GradientReport", "LayerReport", "OperationReport", "ParameterGradient"]
+__all__ += ["ProductOperations", "Scaled", "Surrogate"]
+__all__ += ["check_gradients", "detached", "diagnose", "operations", "spike", "unroll"]
 __all__ += surrogates.NAMES
 
 for _name in surrogates.NAMES:

@@ -1,11 +1,19 @@
 """Reports: a mapping from names to what was measured, that prints as a table with sentences below it."""
 
+import contextlib
 import importlib
+import os
 import textwrap
 import traceback
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar, TypeVar
+
+import jax
+
+_BESIDE = ("jax", "flax", "brainstate", "brainunit", "saiunit", "equinox")
+_OURS, _HOME = f"{Path(__file__).parent}{os.sep}", Path(jax.__file__).parent.parent
+_LIBRARIES = (_OURS, contextlib.__file__, *(f"{_HOME / name}{os.sep}" for name in _BESIDE))
 
 Measured = TypeVar("Measured")
 
@@ -29,9 +37,31 @@ def user_line() -> str:
     """Return ``file:line`` of the code that is running, of a user: not of brainsurr, jax or a framework."""
     for frame, line in traceback.walk_stack(None):
         package = frame.f_globals.get("__name__", "").partition(".")[0]
-        if package not in ("brainsurr", "jax", "flax", "brainstate", "equinox", "contextlib", "functools"):
+        if package not in ("brainsurr", *_BESIDE, "contextlib", "functools"):
             return f"{Path(frame.f_code.co_filename).name}:{line}"
     return "?"
+
+
+def line_of(*equations, until: str = _OURS) -> str:
+    """Return the user's line that calls a library. What jit has kept knows no line outside.
+
+    Args:
+      *equations: an equation and the calls that it is inside of, the innermost first.
+      until: a path: nothing is returned if code of it comes before a line of the user's.
+    """
+    for frame in frames(equations):
+        if frame.file_name.startswith(until):
+            return ""
+        if not frame.file_name.startswith(_LIBRARIES):
+            return f"{Path(frame.file_name).name}:{frame.line_num}"
+    return ""
+
+
+def frames(equations: Iterable[Any]) -> Iterator[Any]:
+    """Yield the frames that made some equations, of each the innermost first."""
+    for equation in equations:
+        source = equation.source_info.traceback
+        yield from source.frames if source else ()
 
 
 def framework_of(net: Any) -> Any:

@@ -18,8 +18,8 @@ from jax.interpreters import ad
 
 from .reading import Reader, needed, read
 
-_PRODUCTS = ("dot_general", "conv_general_dilated", "events_product")
-_SUMS = (*_PRODUCTS, "reduce_sum", "cumsum")  # over what `concatenate` puts side by side
+PRODUCTS = ("dot_general", "conv_general_dilated", "events_product")
+_SUMS = (*PRODUCTS, "reduce_sum", "cumsum")  # over what `concatenate` puts side by side
 _TAKES_A_PART = ("slice", "dynamic_slice", "gather", "split", "unstack")
 _CHOOSES = (
     "select_n",
@@ -154,7 +154,7 @@ class _Reader(Reader):
         kept = self._kept(equation, tangents) if any(tangents) else [False] * len(outputs)
         kept = [keeps and _is_float(var) for keeps, var in zip(kept, outputs, strict=True)]
         line = self.line_of(equation, self.calls[:-1]) if any(tangents) and not all(kept) else ""
-        news = [self._together(facts, keeps, line, near=name not in _PRODUCTS) for keeps in kept]
+        news = [self._together(facts, keeps, line, near=name not in PRODUCTS) for keeps in kept]
         floats = [fact for fact, var in zip(facts, equation.invars, strict=True) if _is_float(var)]
         return [_entered(name, new, floats) if new.tangent else new for new in news]
 
@@ -172,8 +172,8 @@ def _entered(name, new, facts):
         return dataclasses.replace(new, beside=frozenset())
     if name in _CHOOSES:
         return _put_beside(new, facts, gates=name in ("max", "min", "clamp"))
-    added = new.added | _ungated(facts, facts if name in ("mul", "div", *_PRODUCTS) else [])
-    if name in _PRODUCTS:  # a mask that a product sums over, as for a mean
+    added = new.added | _ungated(facts, facts if name in ("mul", "div", *PRODUCTS) else [])
+    if name in PRODUCTS:  # a mask that a product sums over, as for a mean
         lost, kept = ([fact for fact in facts if fact.depends and fact.tangent == has] for has in (False, True))
         gates = [fact.near for fact in lost if any(_is_gate(fact, other) for other in kept)]
         new = dataclasses.replace(new, near=new.near | union(gates))

@@ -85,20 +85,20 @@ def _inside_of(reader, equation, facts):
         return reader.chosen(
             equation, facts[0], [reduce(reader.joined, output) for output in zip(*outputs, strict=True)]
         )
-    inner = _inside(equation)
+    inner = inside(equation)
     return (
-        read(reader, inner, facts)
+        read(reader, getattr(inner, "jaxpr", inner), facts)
         if inner is not None and reader.enters(equation)
         else reader.operation(equation, facts)
     )
 
 
-def _inside(equation):
-    """Return the program that a call runs on its operands, or None of any other operation."""
+def inside(equation) -> Any:
+    """Return the program that a call runs on its operands, open or closed, or None of any other operation."""
     for name in ("jaxpr", "call_jaxpr", "fun_jaxpr"):
         inner = equation.params.get(name)
-        inner = getattr(inner, "jaxpr", inner)
-        sizes = len(getattr(inner, "invars", ())), len(getattr(inner, "outvars", ()))
+        jaxpr = getattr(inner, "jaxpr", inner)
+        sizes = len(getattr(jaxpr, "invars", ())), len(getattr(jaxpr, "outvars", ()))
         if sizes == (len(equation.invars), len(equation.outvars)) and not equation.primitive.name.startswith("reduce"):
             return inner
     return None

@@ -1,19 +1,13 @@
 """What a traced program does to its inputs: which it uses, where it stops gradients, and where it loses digits."""
 
 import itertools
-import os
 from collections.abc import Iterable, Iterator
-from pathlib import Path
 from typing import Any
 
-import jax
 import jax.numpy as jnp
 
 from .._flow.reading import needed
-
-_OURS = f"{Path(__file__).parent.parent}{os.sep}"
-_JAX = f"{Path(jax.__file__).parent}{os.sep}"
-
+from .._report import frames, line_of
 
 # What may give fewer digits than it takes; a product does by its `preferred_element_type`.
 _CASTS = ("convert_element_type", "reduce_precision", "dot_general", "conv_general_dilated")
@@ -46,8 +40,8 @@ def step_line(equation, calls=()) -> str:
       calls: those that it is inside of, of which the last is the innermost.
     """
     equations = [equation, *reversed(calls)]
-    called = [frame.function_name for frame in _frames(equations)]
-    return _where(*equations) or ("a spike function of jax" if "call_function" in called else "")
+    called = [frame.function_name for frame in frames(equations)]
+    return line_of(*equations) or ("a spike function of jax" if "call_function" in called else "")
 
 
 def casts_and_stops(program) -> tuple[list[tuple[str, Any]], list[str]]:
@@ -59,28 +53,12 @@ def casts_and_stops(program) -> tuple[list[tuple[str, Any]], list[str]]:
     stops: dict[str, None] = {}
     for equation in equations(needed(program)[0]):
         if equation.primitive.name == "stop_gradient":
-            stops[_where(equation)] = None
+            stops[line_of(equation)] = None
         elif equation.primitive.name in _CASTS:
             after = equation.outvars[0].aval.dtype
             before = max((of.aval.dtype for of in equation.invars), key=lambda dtype: dtype.itemsize)
             are_floats = all(jnp.issubdtype(dtype, jnp.inexact) for dtype in (before, after))
             bits = equation.params.get("mantissa_bits", jnp.finfo(after).nmant) if are_floats else 0
             if are_floats and jnp.finfo(before).nmant == 52 > bits:
-                casts[_where(equation), after] = None
+                casts[line_of(equation), after] = None
     return list(casts), list(filter(None, stops))
-
-
-def _where(*equations) -> str:
-    """Return the line that calls jax; nothing if that is one of brainsurr. What jit has kept knows no line outside."""
-    for frame in _frames(equations):
-        if frame.file_name.startswith(_OURS):
-            return ""
-        if not frame.file_name.startswith(_JAX):
-            return f"{Path(frame.file_name).name}:{frame.line_num}"
-    return ""
-
-
-def _frames(equations) -> Iterator:
-    for equation in equations:
-        traceback = equation.source_info.traceback
-        yield from traceback.frames if traceback else ()

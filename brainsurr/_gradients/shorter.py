@@ -5,6 +5,7 @@ from collections.abc import Callable
 import jax
 import jax.numpy as jnp
 
+from .._flow.evaluating import evaluated
 from .._flow.reading import loop_parts
 
 _CALLS = ("jit", "pjit", "closed_call", "checkpoint", "remat2")  # which have no rule of their own
@@ -28,31 +29,13 @@ def shorter(program, most: int | None = None) -> Callable:
       program: a closed jaxpr, of the leaves of the tree.
       most: after how many steps each loop stops: it keeps its state, and its outputs are 0. None: no loop stops.
     """
-    from jax.extend.core import ClosedJaxpr, jaxpr_as_fun  # here: it takes as long to import as all of brainsurr
+    from jax.extend.core import jaxpr_as_fun  # here: it takes as long to import as all of brainsurr
 
-    def evaluated(program, operands):
-        jaxpr = program.jaxpr
-        known = dict(zip((*jaxpr.constvars, *jaxpr.invars), (*program.consts, *operands), strict=True))
-
-        def of(var):
-            return var.val if hasattr(var, "val") else known[var]
-
-        for equation in jaxpr.eqns:
-            values, name = [of(var) for var in equation.invars], equation.primitive.name
-            if name == "scan":
-                outputs = scanned(equation.params, values)
-            elif name in _CALLS:
-                inner = equation.params["jaxpr"]
-                outputs = evaluated(inner if hasattr(inner, "consts") else ClosedJaxpr(inner, ()), values)
-            else:
-                taken = dict.fromkeys(var for var in equation.invars if not hasattr(var, "val"))
-                alone = jaxpr.replace(constvars=[], invars=[*taken], outvars=[*equation.outvars], eqns=[equation])
-                outputs = jaxpr_as_fun(ClosedJaxpr(alone, ()))(*map(of, taken))
-            known.update(zip(equation.outvars, outputs, strict=True))
-        return [of(var) for var in jaxpr.outvars]
-
-    def scanned(params, operands):
-        closed_over, carry, xs = loop_parts(params, operands)
+    def rule(equation, values, as_it_is):
+        name, params = equation.primitive.name, equation.params
+        if name != "scan":
+            return evaluated(params["jaxpr"], values, rule) if name in _CALLS else as_it_is()
+        closed_over, carry, xs = loop_parts(params, values)
         body, outs = jaxpr_as_fun(params["jaxpr"]), params["jaxpr"].out_avals[len(carry) :]
 
         def step(state, x):
@@ -61,9 +44,9 @@ def shorter(program, most: int | None = None) -> Callable:
             return (i + 1, *after), after[n:]
 
         n, start = len(carry), [jnp.zeros(out.shape, out.dtype) for out in outs]
-        (_, *values), ys = jax.lax.scan(step, (0, *carry, *start), xs, params["length"], params["reverse"])
-        return [*values[:n], *ys]
+        (_, *after), ys = jax.lax.scan(step, (0, *carry, *start), xs, params["length"], params["reverse"])
+        return [*after[:n], *ys]
 
     if most is None:
         return lambda tree: jaxpr_as_fun(program)(*jax.tree.leaves(tree))[0]
-    return lambda tree: evaluated(program, jax.tree.leaves(tree))[0]
+    return lambda tree: evaluated(program, jax.tree.leaves(tree), rule)[0]

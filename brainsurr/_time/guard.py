@@ -33,7 +33,8 @@ def trying_stateless_layers(steps: int | None) -> contextlib.AbstractContextMana
 
 def name_of(layer: Any) -> str:
     """Return the name of a function, or of the class of a module."""
-    return getattr(layer, "__name__", type(layer).__name__)
+    name = getattr(layer, "__name__", None)  # of a module of Equinox, after a transformation, no string
+    return name if isinstance(name, str) else type(layer).__name__
 
 
 def check_alone(index: int, layer: Any, as_function: Callable[[Any], Callable | None], xs: Any, mixes_examples: bool):

@@ -23,9 +23,10 @@ from .guard import check_alone, name_of
 
 @contextlib.contextmanager
 def named(index: int, layer: Any, xs: Any) -> Iterator[None]:
-    """Wrap the call of a layer: add a note that names the layer, and the shape of its input, to any error."""
+    """Wrap the call of a layer: name it in the program, and in a note on any error with the shape of its input."""
     try:
-        yield
+        with jax.named_scope(f"{index} {name_of(layer)}"):
+            yield
     except Exception as error:
         shape = getattr(xs, "shape", type(xs).__name__)
         error.add_note(

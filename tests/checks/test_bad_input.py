@@ -309,6 +309,9 @@ KINDS: dict[str, Kind] = {
     "reduce": kind(None, "mean", "max", "last", bad=WORD.bad),
     "params": Kind(({"w": jnp.float32(2.0)},), (None, "a", {}, [], {"w": 1})),
     "check_gradients loss_fn": loss(lambda p: bs.Arctan()(XS * p["w"]).sum(), "function", [lambda p: jnp.inf]),
+    "f": kind(lambda x: jnp.dot(x, jnp.ones((3, 2)))),
+    "examples": kind(2, bad=NO_COUNT),
+    "operations xs": kind(XS, anyhow=True),
     "spike_fns": kind({"f": bs.Arctan()}, bad=[{"f": value} for value in (None, "a", 3, bs.Sigmoid, np.ones(2))]),
     "diagnose loss_fn": loss(lambda fns: fns["f"](XS).sum(), "function", [lambda fns: 1.0]),
     "optim bounds": kind({"alpha": (0.0, 1.0)}, None, bad=NO_TREES_OF_BOUNDS, anyhow=True),
@@ -342,7 +345,8 @@ KINDS: dict[str, Kind] = {
 
 PACKAGE = str(Path(bs.__file__).parent)
 # Users do not call these: what `diagnose` and `check_gradients` return, and the base class of neurons.
-NOT_CALLED = ("Diagnosis", "GradientReport", "LayerReport", "ParameterGradient", "neurons.Neuron")
+NOT_CALLED = ("Diagnosis", "GradientReport", "LayerReport", "OperationReport", "ParameterGradient")
+NOT_CALLED += ("ProductOperations", "neurons.Neuron")
 NOT_CALLED += ("cpu.split", "cpu.use_all_cores")  # of the process: tests/time/test_cpu.py
 NOT_CALLED += ("events.available", "events.dot_general", "events.conv_general_dilated")  # the last two as those of jax
 # By which words a message says what was expected, and what it may call an argument besides its name.
@@ -382,6 +386,7 @@ def changed(alpha=0.25, origin=False, continuous=False):
 
 CALLS = {
     "brainsurr.Surrogate": changed,
+    "brainsurr.operations": lambda f, xs, examples: bs.operations(f, xs, examples=examples),
     "brainsurr.linen.bounds": lambda module: bs.linen.bounds(module, START, XS),
     "brainsurr.plot.surrogate": lambda surrogates, xlim, axes, alpha: bs.plot.surrogate(
         *surrogates, xlim=xlim, axes=axes, alpha=alpha

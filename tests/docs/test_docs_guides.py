@@ -51,6 +51,22 @@ def test_every_status_of_a_gradient_is_explained():
     assert named == set(re.findall(r"^\| `([\w ]+)` +\|", GRADIENTS, re.MULTILINE))
 
 
+def test_operations():
+    """The table and the energies, but for spikes that rounding decides."""
+    scope: dict = {}
+    for code, shown in re.findall(
+        r"```python\n(.*?)```\n+```text\n(.*?)```", (DOCS / "operations.md").read_text(), re.S
+    ):
+        with contextlib.redirect_stdout(io.StringIO()) as out:
+            exec(compile(code, "docs/operations.md", "exec"), scope)
+        for one, other in zip(*(text.replace(",", "").split() for text in (out.getvalue(), shown)), strict=True):
+            if re.fullmatch(r"[\d.]+%?", other):
+                np.testing.assert_allclose(*(float(text.strip("%")) for text in (one, other)), rtol=0.02)
+            else:
+                assert one == other
+    np.testing.assert_allclose(scope["relu"], 4.6 * (32 * 64 + 64 * 64 + 64 * 4))
+
+
 def test_nir(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     scope = run_blocks(DOCS / "nir.md")

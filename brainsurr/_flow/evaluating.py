@@ -1,0 +1,32 @@
+"""Compute a traced program operation by operation, with a rule of one's own for some of them."""
+
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Any
+
+
+def evaluated(program, operands: Sequence[Any], rule: Callable) -> list[Any]:
+    """Return the outputs of a program.
+
+    Args:
+      program: a closed jaxpr, or one without constants, or whose constants come first among its operands.
+      operands: its inputs.
+      rule: ``rule(equation, values, as_it_is)`` returns the outputs of an operation; those that it has, ``as_it_is()``.
+    """
+    from jax.extend.core import ClosedJaxpr, jaxpr_as_fun  # here: it takes as long to import as all of brainsurr
+
+    jaxpr, consts = getattr(program, "jaxpr", program), getattr(program, "consts", ())
+    known = dict(zip((*jaxpr.constvars, *jaxpr.invars), (*consts, *operands), strict=True))
+
+    def of(var):
+        return var.val if hasattr(var, "val") else known[var]
+
+    def alone(equation):
+        taken = dict.fromkeys(var for var in equation.invars if not hasattr(var, "val"))
+        part = jaxpr.replace(constvars=[], invars=[*taken], outvars=[*equation.outvars], eqns=[equation])
+        return jaxpr_as_fun(ClosedJaxpr(part, ()))(*map(of, taken))
+
+    for equation in jaxpr.eqns:
+        outputs = rule(equation, [of(var) for var in equation.invars], partial(alone, equation))
+        known.update(zip(equation.outvars, outputs, strict=True))
+    return [of(var) for var in jaxpr.outvars]

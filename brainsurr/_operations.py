@@ -1,0 +1,176 @@
+"""`operations`: count what the products of a network cost on one batch, with its spikes and dense."""
+
+import contextlib
+import dataclasses
+import re
+import sys
+from collections.abc import Callable
+from functools import partial
+from typing import Any, ClassVar, NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+from ._checks import check_function, check_positive_integer
+from ._flow.derivatives import PRODUCTS
+from ._flow.evaluating import evaluated
+from ._flow.reading import inside, loop_parts
+from ._report import Report, as_text, line_of
+from ._time import sequential
+from ._time.unroll import as_arrays
+
+
+class ProductOperations(NamedTuple):
+    """What a product costs for one example, over all time steps: the mean over the examples of the batch.
+
+    An operation is a pair of an input that is not 0 and a weight that it meets, or of two inputs that are not 0. Where
+    all inputs are spikes, 0 and 1 alone, or those on one side of two, it is an addition; else it is a multiply-add, a
+    multiplication and an addition.
+
+    Attributes:
+      inputs: how many inputs are not 0; of spikes, how many there are.
+      additions: the operations of spikes.
+      multiply_adds: the operations of other inputs.
+      dense: the multiply-adds of the product without regard to what is 0, but for padding.
+    """
+
+    inputs: float
+    additions: float
+    multiply_adds: float
+    dense: float
+
+
+@dataclasses.dataclass(frozen=True)
+class OperationReport(Report[ProductOperations]):
+    """What the products of a network cost for one example; ``print`` shows them as a table.
+
+    A mapping from the place of a product to its :class:`ProductOperations`. The place is the layer of a
+    ``SpikingSequential``, by its index and class, and where there is one the line of yours, ``file:line``. Products of
+    two activations are named ``pairs``.
+
+    Attributes:
+      products: the numbers by place, in the order in which they are computed.
+    """
+
+    _measured: ClassVar[str] = "products"
+
+    products: dict[str, ProductOperations]
+
+    @property
+    def total(self) -> ProductOperations:
+        """The sums over all products."""
+        return ProductOperations(*map(sum, zip(*self.values(), strict=True)))
+
+    def __str__(self) -> str:
+        rows = [["product", "not 0", "additions", "multiply-adds", "dense", "share"]]
+        for place, product in [*self.items(), ("in all", self.total)]:
+            _, *operations, dense = product
+            rows.append([place, *(f"{n:,.1f}" for n in product), f"{sum(operations) / (dense or 1):6.1%}"])
+        return as_text(rows, [])
+
+
+def operations(f: Callable, *args: Any, examples: int) -> OperationReport:
+    r"""Count the operations of each product of a network on one batch: those that its spikes cost, and all, dense.
+
+    A product is that of a linear layer, a convolution, recurrent weights, or two activations, as in attention. With
+    :math:`z_i = 1` where input :math:`i` is not 0, else 0, and the :math:`n_i` weights that this input meets, it has
+
+    .. math:: \sum_i z_i \ \text{inputs}, \qquad \sum_i z_i n_i \ \text{operations}, \qquad \sum_i n_i \ \text{dense,}
+
+    over all time steps, in scans and :func:`unroll` too; of two activations, the operations are the pairs that both are
+    not 0. The counts are exact, and divided by the number of examples. What is masked or padded counts as it is
+    computed. The updates of neurons, normalisation and pooling are no products: they are left out.
+
+    Args:
+      f: a network in plain jax or of any framework: a function, or a module that is called with arrays. What depends on
+        its arguments is an input of a product; arrays that it holds or closes over are weights.
+      *args: what it is called with, arrays or trees of these, such as a carry and one batch ``xs``.
+      examples: how many examples the batch has.
+
+    Returns:
+      An :class:`OperationReport`: print it, or read ``report["0 Linear"].additions``.
+
+    Raises:
+      TypeError: ``f`` is not a function, or an argument is no array.
+      ValueError: ``examples`` is not a positive integer, or no product depends on the arguments.
+      NotImplementedError: a product is in a branch, a ``while`` loop, ``shard_map`` or a kernel.
+
+    Example:
+      >>> import jax.numpy as jnp, brainsurr as bs
+      >>> f, w = bs.Arctan(), jnp.ones((3, 4))
+      >>> xs = jnp.array([[0.5, 0.0, -1.0], [0.0, 0.0, 2.0]])
+      >>> report = bs.operations(lambda xs: jnp.dot(f(jnp.dot(xs, w)), w.T), xs, examples=2)
+      >>> report.total
+      ProductOperations(inputs=3.5, additions=6.0, multiply_adds=6.0, dense=24.0)
+    """
+    check_function("operations: f", f, "a function of arrays, or a module")
+    check_positive_integer("operations: examples", examples)
+    args, of_brainstate = as_arrays("args", args), sys.modules.get("brainsurr.brainstate._activation")
+    with of_brainstate.states_kept() if of_brainstate else contextlib.nullcontext():
+        program = jax.make_jaxpr(lambda *args: f(*args))(*args)  # f may have a trace of its own
+    with jax.enable_x64(True):
+        counts = jax.device_get(jax.jit(partial(_counts, program))(jax.tree.leaves(args)))
+    if not counts:
+        raise ValueError("operations: expected f to have a product that depends on the arguments, got none")
+    rows: dict[str, Any] = {}
+    for place, row in (item for count in counts for item in count.items()):
+        rows[place] = rows.get(place, 0) + row[:4] * (1, row[4] == 0, row[4] > 0, 1) / examples
+    return OperationReport({place: ProductOperations(*row.tolist()) for place, row in rows.items()})
+
+
+def _counts(program, inputs):
+    """Compute a program, and return ``{place: row}`` for each product, with its `_row`."""
+    active: dict[int, Any] = {}  # by identity, what depends on the inputs
+
+    def activate(values):
+        active.update(zip(map(id, values), values, strict=True))
+        return values
+
+    def apart(program, values, calls=()):
+        rows = list[dict[str, Any]]()
+        return evaluated(program, values, partial(rule, rows, calls)), rows
+
+    def rule(rows, calls, equation, values, as_it_is):
+        name, params, calls = equation.primitive.name, equation.params, (equation, *calls)
+        sides = [id(value) in active for value in values]
+        if not any(sides):
+            return as_it_is()
+        if name in PRODUCTS:
+            layers = re.findall(r"\d+ [^/()]+", "/".join(str(call.source_info.name_stack) for call in calls[::-1]))
+            line = line_of(*calls, until=sequential.__file__ if layers else "?")
+            place = " ".join([*layers, *filter(None, [line]), *["pairs"] * (sides[0] and sides[-1])]) or "?"
+            rows.append({place: _row(equation, values, sides)})
+        if not any(product in str(params) for product in PRODUCTS):
+            return activate(as_it_is())
+        if name == "scan":
+            closed_over, carry, xs = loop_parts(params, values)
+
+            def step(carry, x):
+                activate(carry + [value for value, side in zip(x, loop_parts(params, sides)[2], strict=True) if side])
+                outputs, inner = apart(params["jaxpr"], [*closed_over, *carry, *x], calls)
+                return outputs[: len(carry)], (outputs[len(carry) :], inner)
+
+            carry, (ys, inner) = jax.lax.scan(step, carry, xs, params["length"], params["reverse"])
+            rows += jax.tree.map(lambda row: row.sum(0), inner)
+            return activate([*carry, *ys])
+        if (called := inside(equation)) is None or name in ("shard_map", "xla_pmap"):
+            raise NotImplementedError(f"operations: expected no product inside of {name}, got one: count it apart")
+        return evaluated(called, values, partial(rule, rows, calls))
+
+    return apart(program, activate(inputs))[1]
+
+
+def _row(equation, values, sides):
+    """Return the inputs of a product that are not 0, its pairs twice, those if dense, and the inputs not 0 or 1."""
+    params = equation.params | {"precision": None, "preferred_element_type": jnp.float32}
+    multiply = params["product"].dense if "product" in params else partial(equation.primitive.bind, **params)
+
+    def pairs(*masks):  # behind a barrier: XLA would compute the product of constants as it compiles
+        factors = [mask.astype(jnp.float32) for mask in jax.lax.optimization_barrier(masks)]
+        return multiply(*factors).sum(dtype=jnp.int64)
+
+    both = [values[i] if sides[i] else jnp.full(values[i].shape, 2, jnp.int8) for i in (0, -1)]
+    masks = [value != 0 for value in both]
+    inputs = sum(jnp.count_nonzero(masks[i]) for i in (0, -1) if sides[i])
+    graded = [jnp.count_nonzero(mask & (value != 1)) for mask, value in zip(masks, both, strict=True)]
+    return jnp.stack([inputs, *[pairs(*masks)] * 2, pairs(*map(jnp.ones_like, masks)), jnp.minimum(*graded)])
