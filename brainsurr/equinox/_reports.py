@@ -8,7 +8,7 @@ from typing import Any
 import equinox as eqx
 import jax
 
-from .._checks import check_kind
+from .._checks import check_function, check_kind
 from .._diagnosis import Diagnosis, examine, watching
 from .._gradients import examine_tree
 from .._gradients.report import GradientReport
@@ -67,6 +67,7 @@ def check_gradients(net: eqx.Module, loss_fn: Callable[[Any], Any]) -> GradientR
       True
     """
     check_kind("net", net, eqx.Module)
+    check_function("loss_fn", loss_fn)
     arrays, rest = eqx.partition(net, eqx.is_inexact_array)
     return examine_tree(arrays, lambda arrays: loss_fn(eqx.combine(arrays, rest)))
 
