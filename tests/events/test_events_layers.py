@@ -280,9 +280,10 @@ def test_verdicts_are_those_of_a_dense_network(host, question):
     assert verdict(True) == verdict(None)
 
 
-def test_events_is_a_boolean_or_none():
+@pytest.mark.parametrize("host", HOSTS, ids=label)
+def test_events_is_a_boolean_or_none(host):
     with pytest.raises(TypeError, match="SpikingSequential: expected events to be True, False or None"):
-        bs.nnx.SpikingSequential([linear()], events="yes")
+        host.layers.SpikingSequential([], events="yes")
 
 
 class HalfSigmoid(bs.Sigmoid):
