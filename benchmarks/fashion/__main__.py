@@ -1,9 +1,10 @@
 """Fashion-MNIST: spiking networks, each beside a twin of equal size without spikes, trained by the same loop.
 
-``python -m benchmarks.fashion --data FOLDER`` trains a dense network, a recurrent one that reads an image row by row
-and a convolution, and writes result.json and pictures to ``runs/fashion``. 5,000 of the 60,000 training images are held
-out: the weights of the epoch with the best accuracy on them are the ones tested, and no test image decides anything. A
-row is written when a network is finished, so the same command goes on where a stopped one was.
+``python -m benchmarks.fashion --data FOLDER`` trains a dense network, a recurrent one that reads an image row by row,
+a convolution, residual blocks and attention, and writes result.json and pictures to ``runs/fashion``. 5,000 of the
+60,000 training images are held out: the weights of the epoch with the best accuracy on them are the ones tested, and no
+test image decides anything. A row is written when a network is finished, so the same command goes on where a stopped
+one was.
 """
 
 import itertools
@@ -16,7 +17,7 @@ from brainsurr import cpu
 from ..lib.study import TIMES, Runs, arguments, positive
 from . import report
 from .data import DataError, load
-from .networks import NETWORKS
+from .networks import NETWORKS, SEEDS
 from .training import BATCH, MEASURED, SETTINGS, train
 
 
@@ -29,14 +30,17 @@ def main(argv=None):
     except DataError as error:
         sys.exit(f"python -m benchmarks.fashion: error: {error}")
     if args.quick:
-        data, args.seeds = [[array[:512] for array in part] for part in data], min(args.seeds, 2)
-        small = {name: tuple(max(2, size // 16) for size in n.sizes) for name, n in networks.items()}
+        data, args.seeds = [[array[:512] for array in part] for part in data], min(args.seeds or 2, 2)
+        small = {name: tuple(max(4, size // 16) for size in n.sizes) for name, n in networks.items()}
         networks = {name: n._replace(sizes=small[name], epochs=1) for name, n in networks.items()}
     settings = SETTINGS | {"images": [len(labels) for _, labels in data]}
-    settings |= {"networks": {name: network._asdict() for name, network in networks.items()}}
-    total = 2 * len(args.settings) * args.seeds
-    runs = Runs(args.out / "result.json", settings, ("network", "kind", "seed"), (*MEASURED, *TIMES), total)
-    for seed, name, spiking in itertools.product(range(args.seeds), args.settings, (True, False)):
+    settings |= {"networks": {name: networks[name]._asdict() for name in args.settings}}
+    seeds = {name: args.seeds or SEEDS.get(name, 5) for name in args.settings}
+    every = itertools.product(range(max(seeds.values())), args.settings, (True, False))
+    every = [(seed, name, spiking) for seed, name, spiking in every if seed < seeds[name]]
+    columns = ("network", "kind", "seed"), (*MEASURED, *TIMES)
+    runs = Runs(args.out / "result.json", settings, *columns, len(every), grows="networks")
+    for seed, name, spiking in every:
         network, draw = networks[name], spiking and seed == 0
         on_test = partial(report.draw_raster, args.out, name) if draw else None
         kind = "LIF" if spiking else network.twin
@@ -49,7 +53,8 @@ def main(argv=None):
 def add_options(parser):
     """Add where the images come from, and how many seeds there are."""
     parser.add_argument("--data", type=Path, metavar="FOLDER", help="of the four IDX files of Fashion-MNIST")
-    parser.add_argument("--seeds", type=positive, default=5, metavar="N", help="networks of each kind (default: 5)")
+    default = ", ".join(["5", *(f"{count} of {name}" for name, count in SEEDS.items())])
+    parser.add_argument("--seeds", type=positive, metavar="N", help=f"networks of each kind (default: {default})")
 
 
 if __name__ == "__main__":

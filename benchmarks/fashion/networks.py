@@ -1,5 +1,6 @@
 """The networks: their layers, spiking or those of the twin, and the sizes and rates that both are trained with."""
 
+from functools import partial
 from typing import NamedTuple
 
 import jax
@@ -8,9 +9,11 @@ from flax import nnx
 
 from brainsurr.nnx import LI, LIF, SpikingSequential
 
+from ..lib.blocks import Residual, attention_block, convolution, current_block, linear, stem, tokens
 from ..lib.training import flat, pooled
 from .data import CLASSES, SIDE
 
+HEADS, BLOCKS = 4, 2  # of attention
 DECAY, FAST, SLOW = 0.5, 0.5, 0.95  # of neurons that see a still image; of the first and the last recurrent one
 
 
@@ -40,13 +43,17 @@ NETWORKS = {
     "dense": Network("ReLU", (256, 256), 8, 20, 2e-3, 1e-3, 0.3),
     "rows": Network("GRU", (128,), None, 20, 5e-3, 3e-3, 0.3),
     "convolution": Network("ReLU", (16, 32, 128), 4, 15, 2e-3, 1e-3, 0.3),
+    "residual": Network("ReLU", (16, 16, 32, 64), 4, 15, 5e-3, 5e-3, 0.1),
+    "attention": Network("softmax", (16, 48), 4, 10, 5e-3, 5e-3, 0.1),
 }
+SEEDS = {"residual": 3, "attention": 3}  # of networks that take long; five of the others
 
 
 class Classifier(nnx.Module):
     """Layers that see images over time; what they put out is averaged over time."""
 
     def __init__(self, name: str, network: Network, spiking: bool, rngs: nnx.Rngs):
+        self.stem = nnx.List(stem(1, network.sizes[0], rngs) if name in STEMS else [])
         layers = LAYERS[name](network.sizes, spiking, rngs)
         layers += [nnx.Dropout(network.dropout, rngs=rngs), nnx.Linear(network.sizes[-1], CLASSES, rngs=rngs)]
         self.net = SpikingSequential(layers + [LI(CLASSES)] * spiking, return_spikes=True)
@@ -55,12 +62,14 @@ class Classifier(nnx.Module):
     def __call__(self, images):
         """Return logits ``[batch, classes]``, and the spikes ``[time, batch, ...]`` of each LIF layer."""
         images = images.astype(jnp.float32) / 255
+        for layer in self.stem:
+            images = layer(images)
         if self.steps is None:
             xs = jnp.swapaxes(images[..., 0], 0, 1)
         else:
             xs = jnp.broadcast_to(images, (self.steps, *images.shape))
         _, (ys, spikes) = self.net(self.net.initialize_carry(xs.shape[1:]), xs)
-        return ys.mean(0), list(spikes.values())
+        return ys.mean(0), jax.tree.leaves(spikes)
 
 
 def dense(sizes, spiking, rngs):
@@ -79,7 +88,7 @@ def rows(sizes, spiking, rngs):
     return [nnx.Linear(SIDE, size, rngs=rngs), LIF(size, decay=decays, recurrent=True, rngs=rngs)]
 
 
-def convolution(sizes, spiking, rngs):
+def plain(sizes, spiking, rngs):
     """Make two convolutions, each with max pooling, and a linear layer."""
     *channels, size = sizes
     layers = []
@@ -89,8 +98,47 @@ def convolution(sizes, spiking, rngs):
     return [*layers, flat, nnx.Linear(pixels * channels[-1], size, rngs=rngs), neurons(size, spiking)]
 
 
-LAYERS = {"dense": dense, "rows": rows, "convolution": convolution}
+def residual(sizes, spiking, rngs):
+    """Make three residual blocks, the last two in steps of two pixels."""
+    make, pairs = partial(neurons, spiking=spiking), zip(sizes, sizes[1:], (1, 2, 2), strict=False)
+    blocks = [current_block(i, o, make, rngs, stride) for i, o, stride in pairs]
+    return [*blocks, make(sizes[-1]), over_pixels]
 
 
-def neurons(features, spiking):
-    return LIF(features, decay=DECAY) if spiking else jax.nn.relu
+def attention(sizes, spiking, rngs):
+    """Make 49 tokens, and two blocks of attention, each followed by one of two linear layers."""
+    make, (first, size) = partial(neurons, spiking=spiking), sizes
+    places = Residual([*convolution(size, size, rngs), make(size)])
+    layers = [make(first), *convolution(first, size, rngs, stride=2), make(size), places, tokens]
+    for _ in range(BLOCKS):
+        layers += attention_block(size, HEADS, make, rngs) if spiking else softmax_blocks(size, rngs)
+    return [*layers, over_tokens]
+
+
+def softmax_blocks(features, rngs):
+    """Make what the twin has in the place of `attention_block`."""
+    attend = [*linear(features, 3 * features, rngs), softmax_attention, *linear(features, features, rngs)]
+    hidden, last = linear(features, 4 * features, rngs), linear(4 * features, features, rngs)
+    return [Residual(attend), Residual([*hidden, jax.nn.relu, *last])]
+
+
+def softmax_attention(qkv):
+    q, k, v = jnp.split(qkv.reshape(*qkv.shape[:-1], 3 * HEADS, -1), 3, -2)
+    ys = nnx.dot_product_attention(q, k, v)
+    return ys.reshape(*ys.shape[:-2], -1)
+
+
+def over_pixels(xs):
+    return xs.mean((-3, -2))
+
+
+def over_tokens(xs):
+    return xs.mean(-2)
+
+
+STEMS = ("residual", "attention")  # see a still image once, and give the same currents at each step
+LAYERS = {"dense": dense, "rows": rows, "convolution": plain, "residual": residual, "attention": attention}
+
+
+def neurons(features, spiking=True, **options):
+    return LIF(features, decay=DECAY, **options) if spiking else jax.nn.relu

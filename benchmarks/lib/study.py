@@ -34,19 +34,24 @@ class Runs:
       key: the names of the columns that identify a run.
       measured: the names of the columns that a run returns, or that are among `TIMES`.
       total: number of runs, for the progress bar.
+      grows: the name of a setting, a mapping whose entries may be new to the file, or in the file alone.
 
     Raises:
       ValueError: the file holds runs of other settings or columns.
     """
 
     def __init__(
-        self, path: Path, settings: Mapping[str, Any], key: Sequence[str], measured: Sequence[str], total=None
+        self, path: Path, settings: Mapping[str, Any], key: Sequence[str], measured: Sequence[str], total=None, grows=""
     ):
         self.path, self.measured = path, measured
         self.result = as_json({"settings": settings, "columns": [*key, *measured, "environment"], "environments": []})
         self.result |= {"finished": {}, "rows": []}
         if path.exists():
             before = json.loads(path.read_text())
+            if grows:
+                now, old = self.result["settings"], before["settings"]
+                now[grows] = old[grows] | now[grows]
+                old[grows] = now[grows] | old[grows]  # equal but for entries that both had
             for field in ("settings", "columns"):
                 if before[field] != self.result[field]:
                     raise ValueError(

@@ -102,7 +102,7 @@ def test_pages_and_notebooks_install_from_the_clone():
     named = re.findall(r'pip install "?([\w.]*)\[([\w,]+)\]', text)
     assert {package for package, _ in named} == {"."}
     assert {extra for _, listed in named for extra in listed.split(",")} <= set(extras)
-    assert len(named) >= 1 + 8
+    assert len(named) >= 1 + 9
 
 
 BRAINTOOLS = (ROOT / "docs/braintools.md").read_text()

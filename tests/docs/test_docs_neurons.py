@@ -20,7 +20,7 @@ from tools.frameworks import HOSTS, Brainstate
 
 PAGE = DOCS / "neurons.md"
 COMMON, SYNAPTIC, BOTH, ADAPTIVE, REFRACTORY, RESONATE, INTEGERS, SLIDING, *BLOCKS = blocks(PAGE)
-APART, DELAYS, LEARNED, CONVOLUTION, RESIDUAL, POPULATION, *PLAIN = BLOCKS
+APART, DELAYS, LEARNED, CONVOLUTION, POPULATION, *PLAIN = BLOCKS
 pytestmark = pytest.mark.usefixtures("lenient")  # flax's Conv, brainstate's Linear
 
 
@@ -187,20 +187,6 @@ def test_recurrent_weights_mix_channels_at_a_pixel(host):
     (v, _), ys = host.call(layer, (1, 4) if host is Brainstate else xs.shape[1:], None, xs)
     assert ys.sum() == 1
     np.testing.assert_array_equal(v, jnp.zeros((1, 3, 2, 4)).at[0, 1, 1].set(0.5))
-
-
-@pytest.mark.slow
-def test_residual():
-    scope = run(COMMON, RESIDUAL)
-    assert scope["spikes"].shape == (30, 8, 32)
-    assert 0.05 < scope["spikes"].mean() < 0.95
-    net, few = scope["net"], scope["xs"][:10, :2]
-    carry = net.initialize_carry((2, 16))
-    same(lambda: net(carry, few), lambda: scope["unroll"](net, carry, few, block_size=3, remat="full"))
-    block, x = scope["block"](), scope["xs"][..., :1] * jnp.ones(32)
-    carry = block.initialize_carry((8, 32))
-    _, inner = block.inner(carry, x)
-    assert_close(block(carry, x)[1], x + inner, 4)
 
 
 def test_population():

@@ -116,11 +116,12 @@ def scopes(tmp_path_factory):
 
 
 def test_the_recipes_are_counted():
-    assert len(blocks(COOKBOOK)) == 1 + 11
-    assert "eleven short snippets" in (DOCS / "index.md").read_text()
+    assert len(blocks(COOKBOOK)) == 1 + 13
+    assert "thirteen short snippets" in (DOCS / "index.md").read_text()
 
 
 TO_CLASSES = ["Synaptic neuron", "Adaptive threshold", "Delay", "Convolution", "Convolution over time"]
+TO_CLASSES += ["Residual connection", "Spiking self-attention"]
 
 
 @pytest.mark.parametrize("title", TO_CLASSES)

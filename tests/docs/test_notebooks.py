@@ -1,12 +1,15 @@
 """The notebooks run from top to bottom without a warning, and what is kept of them is fit to be read."""
 
 import gc
+import inspect
 import re
 from itertools import pairwise
 
 import nbformat
 import pytest
+from pages import DOCS
 
+from benchmarks.lib import blocks
 from notebooks.run import FOLDER, execute, strip
 
 PATHS = sorted(FOLDER.glob("*.ipynb"))
@@ -30,8 +33,8 @@ def texts(notebook):
             yield from (value for kind, value in output.get("data", {}).items() if kind.startswith("text/"))
 
 
-def test_there_are_eight_in_reading_order():
-    assert [path.name[:2] for path in PATHS] == [f"{number}-" for number in range(1, 9)]
+def test_there_are_nine_in_reading_order():
+    assert [path.name[:2] for path in PATHS] == [f"{number}-" for number in range(1, 10)]
     for path, following in pairwise(PATHS):
         assert f"]({following.name})" in read_notebook(path).cells[-1].source, f"{path.name} does not lead to it"
 
@@ -70,3 +73,14 @@ def test_reads_well(path):
             assert before.cell_type == "markdown", f"no prose before the picture of\n{cell.source}"
     exercises = cells[-1].source.partition("## Exercises")[2]
     assert len(re.findall(r"^\d\. ", exercises, re.MULTILINE)) in (2, 3)
+
+
+def test_blocks_are_shown_as_the_benchmarks_have_them():
+    shown = [cell.source for cell in read_notebook(PATHS[8]).cells if cell.cell_type == "code"]
+    ours = {name: thing for name, thing in vars(blocks).items() if inspect.getmodule(thing) is blocks}
+    sources = {name: inspect.getsource(thing).rstrip() for name, thing in ours.items()}
+    assert len(sources) > 5
+    for name, source in sources.items():
+        assert sum(f"\n\n\n{source}\n\n\n" in f"\n\n\n{cell}\n\n\n" for cell in shown) == 1, f"{name} differs"
+    for name in ("Residual", "Attention"):
+        assert f"\n{sources[name]}\n" in (DOCS / "cookbook.md").read_text(), f"{name} differs in the cookbook"

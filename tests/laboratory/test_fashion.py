@@ -100,6 +100,10 @@ SPIKES = {
     "dense": [(8, 2, 256), (8, 2, 256)],
     "rows": [(28, 2, 128)],
     "convolution": [(4, 2, 28, 28, 16), (4, 2, 14, 14, 32), (4, 2, 128)],
+    "residual": [(4, 2, *of_block) for of_block in ((14, 14, 16), (14, 14, 16), (14, 14, 16), (7, 7, 32), (7, 7, 32))]
+    + 2 * [(4, 2, 4, 4, 64)],
+    "attention": [(4, 2, 14, 14, 16), *2 * [(4, 2, 7, 7, 48)]]
+    + 2 * [(4, 2, 49, size) for size in (3 * 48, 48, 48, 4 * 48, 48)],
 }
 
 
@@ -135,6 +139,30 @@ def test_seed_and_validation_alone_decide(few):
     np.testing.assert_array_equal(other_test["confusion"].reshape(10, 10), np.roll(counts, 1, 0))
     assert counts.trace() / 300 == first["test"]
     assert first["test"] > 0.3, "ten patterns in noise are learned"
+
+
+@pytest.mark.parametrize("spiking", [True, False], ids=["LIF", "twin"])
+@pytest.mark.parametrize("name", networks.SEEDS)
+def test_statistics_change_in_training_alone(name, spiking, few):
+    """An image is answered alike whatever is beside it, and as before."""
+    (images, labels), *_ = few
+    small = networks.NETWORKS[name]._replace(sizes=(4, 4, 4, 4)[: len(networks.NETWORKS[name].sizes)])
+    net = networks.Classifier(name, small, spiking, nnx.Rngs(0))
+    optimizer = nnx.Optimizer(net, training.adamw(1e-3, 10, 0.0), wrt=nnx.Param)
+
+    def statistics():
+        return [np.array(leaf[...]) for _, leaf in nnx.to_flat_state(nnx.state(net, nnx.BatchStat))]
+
+    before = statistics()
+    net.train()
+    training.train_step(net, optimizer, images[:256], labels[:256])
+    after = statistics()
+    assert all(np.any(one != other) for one, other in zip(before, after, strict=True))
+    answers = training.classify_all(net, images[:300])
+    alone, beside = training.classify_all(net, images[:200]), training.classify_all(net, images[200:400])
+    jax.tree.map(lambda few, all_: np.testing.assert_array_equal(few, all_[:200]), alone, answers)
+    jax.tree.map(lambda few, all_: np.testing.assert_array_equal(few[:100], all_[200:]), beside, answers)
+    jax.tree.map(np.testing.assert_array_equal, statistics(), after)
 
 
 def test_the_weights_of_the_epoch_that_validates_best_are_tested(few):
@@ -176,10 +204,14 @@ def test_every_network_trains(folder, tmp_path, capsys):
     fashion.main(["--quick", "--seeds=1", f"--data={folder}", f"--out={tmp_path}"])
     table = rows(tmp_path / "result.json")
     assert [(row["network"], row["kind"], len(row["firing"])) for row in table] == [
+        ("attention", "LIF", 13),
+        ("attention", "softmax", 0),
         ("convolution", "LIF", 3),
         ("convolution", "ReLU", 0),
         ("dense", "LIF", 2),
         ("dense", "ReLU", 0),
+        ("residual", "LIF", 7),
+        ("residual", "ReLU", 0),
         ("rows", "GRU", 0),
         ("rows", "LIF", 1),
     ]
@@ -209,6 +241,7 @@ def test_what_a_page_says(tmp_path, behind, verdict):
     section = report.section(tmp_path)
     assert f"**{verdict}**. The spiking convolution" in section
     assert "*rows*: 128, 28 steps" in section
+    assert all(f"- *{name}*: " in section for name in networks.NETWORKS)
     assert "raster-convolution.png" in section
     assert (
         section.index("| network") < section.index("What others report") < section.index("python -m benchmarks.fashion")

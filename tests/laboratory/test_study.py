@@ -61,6 +61,22 @@ def test_a_file_of_other_settings_is_refused(tmp_path):
         Runs(path, {"epochs": 3, "scales": (0.1, 1.0)}, ("call", "seed"), ("test",))
 
 
+def test_a_file_may_take_in_parts_that_are_new(tmp_path):
+    """What both have is the same, or refused; a run without a part leaves it there."""
+    path = tmp_path / "a.json"
+
+    def run(call, **parts):
+        Runs(path, {"epochs": 3, "parts": parts}, ("call",), ("test",), grows="parts").run(lambda: {"test": 1}, call)
+        return json.loads(path.read_text())["settings"]["parts"]
+
+    assert run("a", a=1) == {"a": 1}
+    assert run("b", b=2) == run("c", a=1) == {"a": 1, "b": 2}
+    with pytest.raises(ValueError, match=r"holds runs with settings .*'a': 1.*now it is .*'a': 3"):
+        run("d", a=3)
+    with pytest.raises(ValueError, match="holds runs with settings"):
+        Runs(path, {"epochs": 3, "parts": {"a": 1}}, ("call",), ("test",))
+
+
 def test_runs_are_read_by_what_has_all_seeds():
     table = [{"call": call, "seed": seed, "test": seed / 10} for call, seed in (("a", 2), ("a", 1), ("a", 3), ("b", 1))]
     (columns,) = of_seeds(table, [1, 2], "call").values()
