@@ -43,7 +43,7 @@ NETWORKS = {
     "dense": Network("ReLU", (256, 256), 8, 20, 2e-3, 1e-3, 0.3),
     "rows": Network("GRU", (128,), None, 20, 5e-3, 3e-3, 0.3),
     "convolution": Network("ReLU", (16, 32, 128), 4, 15, 2e-3, 1e-3, 0.3),
-    "residual": Network("ReLU", (16, 16, 32, 64), 4, 15, 5e-3, 5e-3, 0.1),
+    "residual": Network("ReLU", (16, 16, 32, 64), 4, 20, 5e-3, 5e-3, 0.1),
     "attention": Network("softmax", (16, 48), 4, 10, 5e-3, 5e-3, 0.1),
 }
 SEEDS = {"residual": 3, "attention": 3}  # of networks that take long; five of the others

@@ -6,8 +6,10 @@ import struct
 from unittest.mock import Mock
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
+from close import assert_close
 from flax import nnx
 from pages import cells
 
@@ -118,7 +120,19 @@ def test_layers(name, spiking):
     assert [layer.shape for layer in spikes] == (SPIKES[name] if spiking else [])
     if name == "rows" and spiking:
         assert net.net.layers[1].recurrent
+    inside = [layer for block in net.net.layers if hasattr(block, "long") for layer in block.long.layers]
+    assert inside.count(networks.softmax_attention) == (2 if name == "attention" and not spiking else 0)
     assert net.steps == (None if name == "rows" else SPIKES[name][0][0] if spiking else 1)
+
+
+def test_attention_of_the_twin():
+    rng = np.random.default_rng(0)
+    parts = rng.normal(size=(3, 2, 5, networks.HEADS, 2)).astype(np.float32)  # of Q, K, V: examples, tokens
+    q, k, v = np.moveaxis(parts, 3, 2)
+    weights = np.exp(q @ np.swapaxes(k, -1, -2) / np.sqrt(2))
+    expected = np.moveaxis(weights / weights.sum(-1, keepdims=True) @ v, 1, 2).reshape(1, 2, 5, -1)
+    qkv = np.moveaxis(parts, 0, 2).reshape(1, 2, 5, -1)
+    assert_close(networks.softmax_attention(jnp.asarray(qkv)), expected, 20)
 
 
 def test_seed_and_validation_alone_decide(few):
@@ -179,10 +193,12 @@ def test_the_weights_of_the_epoch_that_validates_best_are_tested(few):
     assert run["loss"] == run["losses"][-1] < run["losses"][0]
 
 
+VALUES = dict.fromkeys(training.MEASURED, 0.5) | {"firing": [], "confusion": np.ones(100, int)}
+VALUES |= {"losses": [2.0, 1.0], "validations": [0.4, 0.5]}
+
+
 def test_a_stopped_run_goes_on(folder, tmp_path, monkeypatch, capsys):
     """Behind the last network that was finished; what is there is not trained again."""
-    values = dict.fromkeys(training.MEASURED, 0.5) | {"firing": [], "confusion": np.ones(100, int)}
-    values |= {"losses": [2.0, 1.0], "validations": [0.4, 0.5]}
 
     def run(*outcomes):
         monkeypatch.setattr(fashion, "train", train := Mock(side_effect=outcomes))
@@ -191,13 +207,24 @@ def test_a_stopped_run_goes_on(folder, tmp_path, monkeypatch, capsys):
         return [(name, spiking, seed) for (name, _, spiking, seed, *_), _ in train.call_args_list]
 
     with pytest.raises(KeyboardInterrupt):
-        run(values, KeyboardInterrupt)
+        run(VALUES, KeyboardInterrupt)
     assert [(row["kind"], row["seed"]) for row in rows(tmp_path / "result.json")] == [("LIF", 0)]
-    assert run(values, values, values) == [("dense", False, 0), ("dense", True, 1), ("dense", False, 1)]
+    assert run(VALUES, VALUES, VALUES) == [("dense", False, 0), ("dense", True, 1), ("dense", False, 1)]
     assert run() == []
     assert report.summary(tmp_path) in capsys.readouterr().out
     assert len(rows(tmp_path / "result.json")) == 4
     assert json.loads((tmp_path / "result.json").read_text())["environments"][0]["versions"]["jax"]
+
+
+def test_networks_may_come_later_and_have_seeds_of_their_own(folder, tmp_path, monkeypatch):
+    monkeypatch.setattr(fashion, "train", lambda *args: VALUES)
+    for asked, seeds in (("convolution", {"convolution": 5}), ("attention", {"convolution": 5, "attention": 3})):
+        fashion.main([asked, f"--data={folder}", f"--out={tmp_path}"])
+        table = rows(tmp_path / "result.json")
+        assert {name: len([row for row in table if row["network"] == name]) for name in seeds} == {
+            name: 2 * count for name, count in seeds.items()
+        }
+        assert {name for name in networks.NETWORKS if f"- *{name}*: " in report.section(tmp_path)} == seeds.keys()
 
 
 def test_every_network_trains(folder, tmp_path, capsys):
