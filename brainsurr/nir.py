@@ -115,11 +115,10 @@ def to_nir(
         to.check_end()
         if to.lost and not lossy:
             to.refused.append(f"{to.lost[0]}. With lossy=True it is written all the same, and other readers miss that")
-        if reader is None:
-            to.check_refused()
         to.add("output", _nir.Output(np.array(channels_first(to.shape))))
         if reader is not None:
             suit(to, reader)
+        to.check_refused()
         graph = _nir.NIRGraph(nodes=to.nodes, edges=to.edges)
     if to.lost:
         warnings.warn(f"to_nir: not said to other readers: {'; '.join(to.lost)}", UserWarning, stacklevel=2)

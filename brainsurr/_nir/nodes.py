@@ -50,7 +50,7 @@ def _cast(what: str, value: np.ndarray, dtype: Any) -> np.ndarray:
 def write_affine(name: str, layer: Affine, to: Writer):
     """Write a product over the last axis, or a convolution, or make a factor for each channel part of one."""
     if np.ndim(layer.kernel) == 1:
-        return _fold(layer, to)
+        return _scale(layer, to)
     if np.ndim(layer.kernel) > 2:
         return _write_conv(name.replace("affine", "conv"), layer, to)
     kernel, bias, words = _checked(layer, to)
@@ -60,7 +60,7 @@ def write_affine(name: str, layer: Affine, to: Writer):
     to.shape, to.order = kernel.shape[1:], None
 
 
-def _fold(layer: Affine, to: Writer):
+def _scale(layer: Affine, to: Writer):
     """Multiply a factor for each channel into the weights before it; the shift goes to their bias."""
     factor, *_ = _checked(layer, to)
     node, got = to.nodes[to.last], f"{to.owners[to.last]}: put it between weights and neurons"
@@ -253,14 +253,14 @@ def write_neurons(name: str, population: Population, to: Writer):
     words |= {word: getattr(neuron, word) for word in RESETTING if getattr(neuron, word) is not None}
     never_resets = neuron.reset == "none" and kernel is None
     reset = neuron.reset, bool(neuron.reset_delay)
-    if not never_resets and reset != to.reset and to.reader:
+    if not never_resets and reset != to.reset:
         free = np.all(neuron.decay == 1) and to.reset[0] == reset[0] == "subtract"
         ours = f"reset={reset[0]!r}, reset_delay={reset[1]}{': without a leak both fire the same' if free else ''}"
         what = f"reset={to.reset[0]!r}, reset_delay={to.reset[1]}, as {to.reader} resets"
-        to.refuse_unless(False, what, ours)
-    elif not never_resets and reset != to.reset:
-        said = [f"the reset {how!r}{' one step later' if late else ''}" for how, late in (reset, to.reset)]
-        to.lose(f"{said[0]}, where neurons there have {said[1]} unless reader= names others, such as 'speck'")
+        to.refuse_unless(to.reader is None, what, ours)
+        if to.reader is None:
+            said = [f"the reset {how!r}{' one step later' if late else ''}" for how, late in (reset, to.reset)]
+            to.lose(f"{said[0]}, where neurons there have {said[1]} unless reader= names others, such as 'speck'")
     threshold = to.spread(neuron.threshold)
     if never_resets and not np.any(neuron.decay) and np.any(threshold):  # memoryless
         to.add(name, nir.Threshold(threshold=threshold), words)

@@ -61,7 +61,7 @@ class Library(NamedTuple):
 
 
 def suit(to: Writer, reader: str):
-    """Make of the graph that is written what a library computes as the same, or raise a ValueError."""
+    """Make of the graph that is written what a library computes as the same, and note what it refuses."""
     library = LIBRARIES[reader]
     known, lacking = library.nodes.split(), bool(to.refused)
     for name in filter(lambda name: name.endswith("_recurrent"), to.nodes):
@@ -80,7 +80,9 @@ def suit(to: Writer, reader: str):
         apart = kind == "LI" and fused  # the neurons are at fault
         got = APART if apart else f"{kind}: {_instead(kind, known, fused, after == 'output')}"
         refuse_unless = partial(to.refuse_unless, owner=to.owners[after if apart else name])
-        if kind in ("Input", "Output", *known):
+        reads = kind in ("Input", "Output", *known)
+        refuse_unless(reads, f"what {reader} reads, {', '.join(known)}", got)
+        if reads:
             single = getattr(node, "groups", 1) == 1
             refuse_unless(single, "one group of channels, without which nir.read refuses a file", "more")
             for field, what in library.one.items():
@@ -94,11 +96,8 @@ def suit(to: Writer, reader: str):
             refuse_unless(lacking or not (fit and before) or before in fit, what, before)
             with to.noting(to.owners[name]):
                 to.nodes[name] = library.change(node, to.how)
-        else:
-            refuse_unless(False, f"what {reader} reads, {', '.join(known)}", got)
         if not name.endswith("_recurrent"):
-            before = kind if kind in ("Input", *known) else None  # what is refused says nothing of what is behind it
-    to.check_refused()
+            before = kind if reads else None  # what is refused says nothing of what is behind it
 
 
 def _instead(kind: str, known: list[str], fused: bool, last: bool) -> str:
