@@ -34,24 +34,24 @@ from brainsurr import plot
 from ..lib.report import picture, plot_seeds, spread, table, wrapped
 from ..lib.study import provenance, rows
 from .data import CLASSES, NAMES, SIDE
-from .networks import NETWORKS, SEEDS, Network
+from .networks import NETWORKS, Network
 
 GOAL = 0.5  # points that the spiking convolution may be behind its twin
 SHOWN, IMAGES_OF = 40, (0, 1, 7, 8)  # neurons of a layer in a raster, and of which classes it has an image
 HEADER = ("network", "kind", "seeds", "test accuracy, %", "to its twin", "firing rate per layer", "seconds an epoch")
 PICTURES = ("curves", "confusion", "raster-convolution")
+NORMALISED = "batch normalisation; rates chosen after five epochs of 10,240 images, epochs by the time they take"
 ABOUT = {
     "dense": "linear layers",
     "rows": "a recurrent layer that sees a row of pixels a step, 28 in all: LIF with decays from .5 to .95, or gated "
     "recurrent units",
     "convolution": "3 x 3 convolutions with max pooling, and a linear layer",
     "residual": "a 3 x 3 convolution with average pooling and three residual blocks, of 14, 7 and 4 pixels a side, "
-    "whose shortcuts carry currents (Hu et al. 2021)",
+    f"whose shortcuts carry currents (Hu et al. 2021); {NORMALISED}",
     "attention": "a 3 x 3 convolution with average pooling, one in steps of two pixels and one with a shortcut, which "
     "give 49 tokens, and two blocks of spiking self-attention, of four heads (Zhou et al. 2023); the twin has softmax "
-    "attention, and ReLU",
+    f"attention, and ReLU; {NORMALISED}",
 }
-NORMALISED = "batch normalisation; rates chosen after five epochs of 10,240 images, epochs by the time they take"
 COMMAND = "`python -m benchmarks.fashion --data FOLDER --out benchmarks/results/fashion`"
 
 
@@ -101,8 +101,7 @@ def described(name: str, network: Network) -> str:
     """List the sizes of a network, and how it and its twin were trained."""
     steps, rates = network.steps or SIDE, f"{network.rate:g} (LIF) and {network.twin_rate:g} ({network.twin})"
     sizes = f"{'-'.join(map(str, network.sizes))}, {steps} steps, {network.epochs} epochs"
-    about = f"{ABOUT[name]}; {NORMALISED}" if name in SEEDS else ABOUT[name]
-    return wrapped(f"- *{name}*: {sizes}, rates of {rates} at first, dropout {network.dropout:g}: {about}.", "  ")
+    return wrapped(f"- *{name}*: {sizes}, rates of {rates} at first, dropout {network.dropout:g}: {ABOUT[name]}.", "  ")
 
 
 def draw(folder: Path):

@@ -211,13 +211,10 @@ LAYERS = {
     "branch": (branch, X, X),
 }
 # Where the program does not tell: in loops over an axis, of what differs by the place in time.
-NOT_KNOWN = {
-    TIME: {"step by step", "any step", "sum by a loop", "recurrent", "place in time", "fading", "first steps left out"}
-    | {"neighbours", "centred and fading"},
-    BATCH: {"recurrent over the batch"},
-}
-for axis in NOT_KNOWN:
-    NOT_KNOWN[axis] |= {"spectrum", "halved until small", "halved until all are"}
+OF_BOTH = {"spectrum", "halved until small", "halved until all are"}
+OF_TIME = {"step by step", "any step", "sum by a loop", "recurrent", "place in time", "fading", "first steps left out"}
+OF_TIME |= {"neighbours", "centred and fading"}
+NOT_KNOWN = {TIME: OF_BOTH | OF_TIME, BATCH: OF_BOTH | {"recurrent over the batch"}}
 UNSEEN_BY_A_TRIAL = {"far away", "gate by the rate", "branch", "halved until small"}
 
 
