@@ -16,6 +16,5 @@ NAMES = [
     for name, value in list(globals().items())
     if getattr(value, "__module__", "").startswith(__name__) and "._" not in value.__module__
 ]
-NAMES.sort(key=lambda name: (not name.isupper(), name))  # as linters sort: ERF, Arctan, arctan
 if not TYPE_CHECKING:  # which follows the star imports, and would take this for an empty list
     __all__ = NAMES

@@ -577,3 +577,10 @@ def test_a_cell_of_flax_over_time_is_checked():
     rnn = nnx.RNN(nnx.GRUCell(3, 3, rngs=nnx.Rngs(0)), time_major=True)
     net = bs.nnx.SpikingSequential([rnn, bs.nnx.LIF(3), bs.nnx.LI(3)])
     assert bs.nnx.check_gradients(net, lambda net: jnp.mean(net(net.initialize_carry((2, 3)), XS)[1] ** 2)).fine
+
+
+def test_keys_with_a_dot_in_them_are_told_apart():
+    params = {"a.b": jnp.float32(1), "a": {"b": jnp.float32(2)}}
+    report = bs.check_gradients(params, lambda params: params["a.b"] ** 2 + params["a"]["b"] ** 3)
+    assert sorted(report) == ["['a']['b']", "['a.b']"]
+    assert report.fine

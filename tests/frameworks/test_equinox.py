@@ -28,8 +28,14 @@ def loss(net, xs=XS):
     return jnp.mean(net(net.initialize_carry((B, F)), xs)[1] ** 2)
 
 
+def is_fixed(part):
+    return hasattr(part, "bits")
+
+
 def test_the_options_of_a_network_are_no_leaves():
     assert not jax.tree.leaves(SpikingSequential([], return_spikes=True, mixes_examples=True, events=True))
+    fixed = [part for part in jax.tree.leaves(network(), is_leaf=is_fixed) if is_fixed(part)]
+    assert len(fixed) == len(jax.tree.leaves(fixed)) == 3
 
 
 def test_what_is_fixed_is_moved_by_nothing():

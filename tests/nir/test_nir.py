@@ -418,6 +418,14 @@ def test_linen_is_written_with_its_variables():
         to_nir(bs.linen.SpikingSequential([linen.Dense(4)]), (6,), dt=1.0)
 
 
+def test_nodes_are_named_by_kind_and_row():
+    rngs = nnx.Rngs(0)
+    net = bs.nnx.SpikingSequential(
+        [nnx.Linear(6, 4, rngs=rngs), bs.nnx.LIF(4, reset="zero"), bs.nnx.SpikingActivation(bs.Arctan())]
+    )
+    assert [*written(net, (6,)).nodes] == ["input", "affine_0", "lif_1", "threshold_2", "output"]
+
+
 def test_a_convolution_over_time_is_one_and_a_function_of_it_is_not():
     """In brainstate, whose convolutions take one axis in front."""
     conv, xs = brainstate.nn.Conv2d((4, 4, 2), 3, (3, 3)), inputs((4, 4, 2))

@@ -128,6 +128,8 @@ def test_membrane_shows_potential_threshold_and_spikes():
     assert axes.collections[0].get_offsets().tolist() == [[1.0, 1.5]]
     assert legend(axes) == ["neuron 0", "neuron 1", "threshold", "spike"]
     assert (axes.get_xlabel(), axes.get_ylabel()) == ("time (steps)", "membrane potential")
+    assert legend(plot.membrane(np.eye(8))) == [f"neuron {i}" for i in range(8)]
+    assert legend(plot.membrane(np.eye(9))) == ["9 neurons"]
 
 
 @pytest.mark.slow

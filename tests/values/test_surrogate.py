@@ -172,7 +172,7 @@ def test_arrays_that_tree_map_puts_in_are_fixed_by_the_hash():
         f.alpha[0] = 0.9
 
 
-LARGE = [3_000_000_000, -3_000_000_000, np.int64(3_000_000_000), np.array([2, 3_000_000_000])]
+LARGE = [3_000_000_000, -3_000_000_000, np.int64(3_000_000_000), np.array([2, 3_000_000_000]), 2**31]
 
 
 @pytest.mark.parametrize("alpha", LARGE)
