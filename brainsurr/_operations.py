@@ -106,8 +106,13 @@ def operations(f: Callable, *args: Any, examples: int) -> OperationReport:
     check_function("operations: f", f, "a function of arrays, or a module")
     check_positive_integer("operations: examples", examples)
     args, of_brainstate = as_arrays("args", args), sys.modules.get("brainsurr.brainstate._activation")
+    nnx = sys.modules.get("flax.nnx")
+
+    def run(*args):  # f may have a trace of its own, and a module of NNX writes to variables of this one alone
+        return (nnx.clone(f) if nnx and isinstance(f, nnx.Module) else f)(*args)
+
     with of_brainstate.states_kept() if of_brainstate else contextlib.nullcontext():
-        program = jax.make_jaxpr(lambda *args: f(*args))(*args)  # f may have a trace of its own
+        program = jax.make_jaxpr(run)(*args)
     with jax.enable_x64(True):
         counts = jax.device_get(jax.jit(partial(_counts, program))(jax.tree.leaves(args)))
     if not counts:

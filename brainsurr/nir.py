@@ -25,7 +25,8 @@ INSTEAD = {  # of a layer that NIR lacks
     "LearnableDelay": ": write Delay with its rounded delays",
     "Dropout": ": leave it out of the network that you write",
     **dict.fromkeys(("LayerNorm", "GroupNorm", "RMSNorm"), ": train BatchNorm behind the weights, which take it in"),
-    "function": ": a pool is functools.partial(nnx.avg_pool, ...), a flatten only xs.reshape(*xs.shape[:2], -1)",
+    "function": ": a pool is functools.partial(nnx.avg_pool, ...), of the whole image for its mean, a flatten only "
+    "xs.reshape(*xs.shape[:2], -1)",
 }
 WRITERS = {layer: write for layer, write, *_ in PAIRS}
 READERS = {kind: read for _, _, read, *kinds in PAIRS for kind in kinds}
@@ -103,8 +104,7 @@ def to_nir(
             to.owner = f"layer {i}, {type(layer).__name__}"
             with naming(to.owner):
                 given = as_arrays(host, layer, to.shape)
-            # What comes behind a product of another shape can't be judged.
-            with naming(to.owner) if isinstance(given, Affine) else to.noting(to.owner):
+            with to.noting(to.owner, ends=isinstance(given, Affine)):
                 kind = type(given.neuron if isinstance(given, Population) else given)
                 kind = Surrogate if issubclass(kind, Surrogate) else kind
                 known = "linear, conv, avg_pool, flatten, LIF, LI, Delay, surrogate"

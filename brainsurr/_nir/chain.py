@@ -165,13 +165,19 @@ class Writer(Chain):
             self.refused.append(f"{owner or self.owner}: expected {what}, got {got}")
 
     @contextlib.contextmanager
-    def noting(self, owner: str) -> Iterator[None]:
-        """Note what is refused of a layer, and go on."""
+    def noting(self, owner: str, *, ends: bool = False) -> Iterator[None]:
+        """Note what is refused of a layer, and go on, or end: what comes behind a product can't be judged then.
+
+        Nor can such a product behind a refused layer, whose outputs may have any shape.
+        """
         try:
             with naming(owner):
                 yield
         except ValueError as error:
-            self.refused.append(str(error))
+            if not (ends and self.refused):
+                self.refused.append(str(error))
+            if ends:
+                self.check_refused()
 
     def check_refused(self):
         """Raise a ValueError with all that was refused."""

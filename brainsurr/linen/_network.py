@@ -201,15 +201,16 @@ def unroll(
 
 
 def _scan(f, net, carry, xs, unroll):
-    """Scan ``f(net, carry, x) -> (carry, y)``: share parameters, stack sown values, carry all other collections.
+    """Scan ``f(net, carry, x) -> (carry, y)``: carry the collections that a block may write to, share all others.
 
-    Carry parameters too where a block may write to them.
+    Stack sown values. A network that is initialised writes its parameters before.
     """
-    shared = ("params",) if net.is_initializing() or not net.is_mutable_collection("params") else ()
+    shared = {name for name in net.variables if not net.is_mutable_collection(name)}
+    shared = (shared | ({"params"} if net.is_initializing() else set())) - {"intermediates"}
     loop = nn.scan(
         f,
         variable_axes={"intermediates": 0},
-        variable_broadcast=shared,
+        variable_broadcast=tuple(shared),
         variable_carry=DenyList((*shared, "intermediates")),
         split_rngs={"params": False, DenyList("params"): True},
         unroll=unroll,

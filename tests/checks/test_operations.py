@@ -81,6 +81,17 @@ def test_a_network_costs_what_a_loop_counts(host, how):
     np.testing.assert_allclose(report.total, np.sum(expected(), 0))
 
 
+def test_what_a_module_of_nnx_writes_stays_behind():
+    """In training, and with a transformation of NNX inside."""
+    rngs = nnx.Rngs(0)
+    norm, lstm = nnx.BatchNorm(4, rngs=rngs), nnx.RNN(nnx.LSTMCell(4, 5, rngs=rngs), time_major=True)
+    layers = [norm, nnx.Dropout(0.5, rngs=rngs), lstm, nnx.Linear(5, 2, rngs=rngs)]
+    net = bs.nnx.SpikingSequential([*layers, bs.nnx.LI(2)])
+    report = bs.operations(net, net.initialize_carry((BATCH, 4)), jnp.asarray(XS, "f4"), examples=BATCH)
+    assert report["3 Linear"].dense == T * 5 * 2
+    assert not norm.mean[...].any()
+
+
 # Products by themselves ---------------------------------------------------------------------------------------------
 
 

@@ -418,6 +418,16 @@ def test_linen_is_written_with_its_variables():
         to_nir(bs.linen.SpikingSequential([linen.Dense(4)]), (6,), dt=1.0)
 
 
+def test_a_product_behind_what_is_refused_is_not_blamed():
+    def mean(xs):
+        return xs.mean((-3, -2))
+
+    make = Make()
+    layers = [nnx.Conv(3, 4, (3, 3), rngs=make.rngs), mean, nnx.Linear(4, 3, rngs=make.rngs)]
+    with pytest.raises(ValueError, match=r"^to_nir: layer 1, function: expected a layer that NIR has((?!layer 2).)*$"):
+        written(bs.nnx.SpikingSequential(layers), (8, 8, 3))
+
+
 def test_nodes_are_named_by_kind_and_row():
     rngs = nnx.Rngs(0)
     net = bs.nnx.SpikingSequential(

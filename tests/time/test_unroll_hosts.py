@@ -183,6 +183,18 @@ def test_linen_passes_what_may_change_from_block_to_block(collection):
     assert raised.value.__notes__[-1].startswith("unroll: the variables of net must exist before: net.bind(net.init(")
 
 
+def test_linen_shares_what_no_block_may_write_to():
+    def network(train):
+        return bs.linen.SpikingSequential([linen.BatchNorm(use_running_average=not train), bs.linen.LIF(3)])
+
+    xs = jax.random.normal(KEY, (T, 2, 3))
+    carry = network(True).initialize_carry(KEY, xs.shape[1:])
+    net = network(False).bind(network(True).init(KEY, carry, xs))
+    in_blocks = bs.linen.unroll(net, carry, xs, block_size=2)[1]
+    np.testing.assert_array_equal(in_blocks, net(carry, xs)[1])
+    assert 0 < in_blocks.sum() < in_blocks.size
+
+
 @pytest.mark.parametrize("remat", first_quick(["full", "none"]))
 def test_linen_collections_of_a_bound_module(remat):
     variables = Noisy().init(RNGS, CARRY, inputs())
