@@ -23,7 +23,7 @@ def following_time(mask: jax.Array | None) -> Iterator[None]:
     """Count the values where a mask is true, which loops over time take step by step, until the block ends."""
     loops: dict[Callable, Callable] = {unroll_blocks: _in_blocks, outputs_of: _of_a_block}
     loops |= dict.fromkeys((first_carries, check_alone), _uncounted)
-    with setting(counted, mask), replaced({} if mask is None else loops):
+    with setting(counted, mask), replaced(loops):
         yield
 
 

@@ -86,10 +86,19 @@ def test_an_ensemble_is_mapped():
     np.testing.assert_array_equal(ys[1], alone(alone.initialize_carry((B, F)), XS)[1])
 
 
+def test_a_linear_has_its_bias():
+    linear = eqx.nn.Linear(F, 2, key=KEY)
+    net = SpikingSequential([linear])
+    ys = net(net.initialize_carry((B, F)), XS)[1]
+    np.testing.assert_allclose(ys, XS @ linear.weight.T + linear.bias, rtol=1e-5, atol=1e-6)  # of F products
+    assert abs(linear.bias).min() > 1e-3
+
+
 def test_reports_name_layers_by_their_paths():
     quiet = SpikingSequential([bs.LogTailedRelu(0.1), LIF(F, threshold=99.0, spike_fn=bs.LogTailedRelu())])
     jitted = diagnose(quiet, lambda net: eqx.filter_jit(loss)(net))
     assert (jitted["layers.1"].status, {*jitted}) == ("dead", {"layers.0", "layers.1"})
+    assert "_watch" not in vars(quiet.layers[1])
 
 
 def test_spikes_are_drawn_with_a_key():

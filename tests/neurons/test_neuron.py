@@ -371,7 +371,8 @@ LOST = [
 @pytest.mark.parametrize(("neuron", "what", "dtype"), LOST)
 def test_a_decay_that_the_state_can_not_hold_is_refused(neuron, what, dtype):
     """By itself, and in each framework, also where it is trained; one of 1 is meant, and .9 and .98 are held."""
-    message = f"expected {what} in a dtype that holds it, such as float"
+    wider = "float64" if dtype == jnp.float32 else "float32"
+    message = f"expected {what} in a dtype that holds it, such as {wider}"
     with pytest.raises(ValueError, match=message):
         neuron.initial_state(jnp.zeros(2, dtype))
     name = what.partition(" ")[0]

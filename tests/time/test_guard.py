@@ -185,6 +185,18 @@ def test_a_layer_that_draws_from_a_key_of_another_kind_is_tried():
         net(net.initialize_carry((B, F)), XS)
 
 
+def test_a_layer_of_linen_that_draws_is_tried():
+    class Noisy(linen.Module):
+        @linen.compact
+        def __call__(self, xs):
+            return spectrum_of_the_batch(xs) * jax.random.uniform(self.make_rng("noise"), (F,))
+
+    net = Linen.layers.SpikingSequential([Noisy(), Linen.layers.LIF(F)])
+    carry = net.initialize_carry(jax.random.key(0), (B, F))
+    with pytest.raises(ValueError, match="mixes the examples"):
+        net.apply({}, carry, XS, rngs={"noise": jax.random.key(0)})
+
+
 def test_a_layer_of_many_features_is_tried_on_a_part_of_the_steps():
     xs = jnp.ones((6, 5, 50_000))  # of which 4 steps of 5 examples have 1,000,000 entries
     net = bn.SpikingSequential([spectrum_of_the_batch])
