@@ -177,6 +177,20 @@ def test_spikes_in_parallel_need_an_iteration_for_each_step(key):
     assert np.any(neuron.parallel(xs) != ys)
 
 
+@with_library(["rockpool.LIF"])
+def test_rockpool_fires_the_same_in_numpy_and_jax(key):
+    skip_without("rockpool")
+    modules, torch = pytest.importorskip("rockpool.nn.modules"), pytest.importorskip("torch")
+    xs, times = np.moveaxis(ports.drawn(np.random.default_rng(0), T, B, N).xs, 0, 1), {"tau_mem": 6e-3, "tau_syn": 4e-3}
+    spikes, currents = (
+        module(torch.tensor(xs))[0].detach().numpy()
+        for module in (modules.LIFTorch((N,), **times), modules.ExpSynTorch((N,), 4e-3))
+    )
+    assert spikes.any()
+    np.testing.assert_array_equal(modules.LIF((N,), **times)(xs)[0], spikes)
+    assert_close(modules.ExpSynJax((N,), 4e-3)(xs)[0], currents, 10 * T)
+
+
 SLOW = {"tau": 20.0, "tau_a": 2000.0, "beta": 1.8, "dt": 1.0}  # of jaxpike
 
 
@@ -212,10 +226,9 @@ def test_the_gradient_of_slow_adaptation(key, monkeypatch):
             )
             errors.append((int((here != ys).sum()), float(np.abs(gx - gradient).max() / np.abs(gradient).max())))
     differ, error = np.array(errors).reshape(2, 3, 2).max(0).T
-    np.testing.assert_array_equal(differ, [0, 2, 0])
-    assert error[0] < 2e-4
-    assert 0.1 < error[1] < 0.2
-    assert error[2] < 2e-4
+    np.testing.assert_array_equal(differ > 0, [False, True, False])
+    np.testing.assert_array_equal(error < 2e-4, [True, False, True])
+    assert error[1] > 0.1
 
 
 def neurons_of(library):
