@@ -76,7 +76,8 @@ def neurons() -> str:
             if row.here:
                 run = runs[f"{row.library}.{row.there}"]
                 note = " ".join(filter(None, [row.note, row.gradient and f"Its gradient goes {row.gradient}."]))
-                lines.append([code(row.there), code(row.here), f"{run['differ']}", f"{run['gradient']:.0e}", note])
+                differ = f"{run['differ']}" if run["unmet"] is None else f"{run['differ']}; else {run['unmet']:,}"
+                lines.append([code(row.there), code(row.here), differ, f"{run['gradient']:.0e}", note])
         heads = ["there", "here", "differ", "gradient", "to know"]
         parts += [f"### Neurons of {library}\n", markdown(heads, lines)]
         without = [[", ".join(map(code, row.names)), row.why_none] for row in listed if not row.here]

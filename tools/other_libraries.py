@@ -30,6 +30,8 @@ class Row:
       gradient: what the backward pass of a surrogate computes, whatever its documentation says; of a neuron, where that
         is not the gradient of what it is here.
       step: the step that is documented of a neuron, as statements.
+      inputs: what a neuron is run on, in ``xs``.
+      unmet: the fields that differ where the condition of a neuron's note is not met.
       at_0: the spike at x = 0, ``"random"`` if it is drawn. Here it is always 1.
     """
 
@@ -41,6 +43,8 @@ class Row:
     note: str = ""
     gradient: str = ""
     step: str = ""
+    inputs: str = "xs"
+    unmet: Mapping[str, str] = dataclasses.field(default_factory=dict, hash=False)
     at_0: float | str | None = None
 
     @property

@@ -5,14 +5,17 @@ how far the gradient does, into benchmarks/results/ports/result.json, beside wha
 tools/coming_from_elsewhere.py reads that file; tests/neurons/test_ports.py runs the same rows, smaller.
 """
 
+import dataclasses
 import functools
 import importlib.metadata
 import importlib.util
 import json
 import math
+import pkgutil
 import platform
 import re
 import sys
+import types
 import warnings
 from collections.abc import Callable
 from typing import Any, NamedTuple
@@ -32,16 +35,20 @@ from .other_libraries import Row, rows, table
 from .parts import ROOT
 
 RESULT = ROOT / "benchmarks/results/ports/result.json"
-TORCH = ("snntorch", "spikingjelly", "norse")
+TORCH = ("snntorch", "spikingjelly", "norse", "sinabs", "rockpool", "lava")
 VALUES: dict[str, dict[str, float]] = {
     "snntorch": {"beta": 0.9, "alpha": 0.75},
     "spikingjelly": {"tau": 5.0, "c_decay": 0.75, "v_decay": 0.9},
     "norse": {"tau_mem_inv": 100.0, "tau_syn_inv": 200.0, "tau_adapt_inv": 50.0, "dt": 1e-3},
-    "spyx": {"beta": 0.9, "alpha": 0.75, "gamma": 0.95},
+    "spyx": {"beta": 0.9, "alpha": 0.75, "gamma": 0.95, "rate": 0.1, "omega": 0.6},
     "jaxpike": {"tau": 6.0, "tau_a": 20.0, "beta": 1.8, "dt": 1.0},
     "sparx": {"tau": 6.0, "tau_a": 20.0, "tau_s": 4.0, "beta": 0.5},
     "brainpy": {"tau": 6.0, "tau_a": 20.0, "tau_ref": 2.5, "beta": 0.3, "dt": 1.0},
+    "sinabs": {"tau_mem": 6.0, "tau_syn": 4.0, "tau_adapt": 20.0},
+    "rockpool": {"tau_mem": 6e-3, "tau_syn": 4e-3, "tau_ahp": 20e-3, "w_ahp": -0.3, "dt": 1e-3},
+    "lava": {"current_decay": 0.25, "voltage_decay": 0.125},
 }
+MATHS = {name: getattr(math, name) for name in ("exp", "log", "ceil", "cos", "sin")}
 
 
 class Data(NamedTuple):
@@ -77,8 +84,25 @@ def ports() -> dict[str, Row]:
 
 def inputs(row: Row, data: Data) -> np.ndarray:
     """Return inputs that make a neuron fire, but not always, whatever it does to them."""
-    xs = data.xs * np.float32(6 if "decay_input=True" in row.here else 1)
+    xs = eval(row.inputs, {"xs": data.xs}) * np.float32(6 if "decay_input=True" in row.here else 1)
     return xs * np.float32(0.3) if "LI(" in row.here or "Synaptic(" in row.here else xs
+
+
+def unmet(row: Row) -> Row | None:
+    """Return the row as it is where its condition is not met, if it has one."""
+    return dataclasses.replace(row, **row.unmet) if row.unmet else None
+
+
+@functools.cache
+def modules(library: str) -> list[types.ModuleType]:
+    """Import the modules that hold the neurons of a library: with what they are in, and their submodules."""
+    found = []
+    for name in table()[library]["neurons"]:
+        parts = name.split(".")
+        found += [importlib.import_module(".".join(parts[: i + 1])) for i in range(len(parts))]
+        inside = pkgutil.walk_packages(getattr(found[-1], "__path__", ()), f"{name}.")
+        found += [importlib.import_module(each.name) for each in inside if ".test" not in each.name]
+    return found
 
 
 # Here ----------------------------------------------------------------------------------------------------------------
@@ -89,7 +113,7 @@ def network(row: Row, data: Data, layers: Any = brainsurr.nnx, spike_fn: Any = N
 
     def maker(make):
         def layer(*args, **options):
-            if spike_fn is not None and spike_fields(make._neuron_class):
+            if spike_fn is not None and spike_fields(make._neuron_class) and "spike_fn" not in options:
                 options["spike_fn"] = spike_fn
             if options.get("recurrent"):
                 options["recurrent_kernel_init"] = lambda *_: jnp.asarray(data.kernel)
@@ -99,7 +123,8 @@ def network(row: Row, data: Data, layers: Any = brainsurr.nnx, spike_fn: Any = N
         return layer
 
     names = {name: maker(make) for name, make in vars(layers).items() if hasattr(make, "_neuron_class")}
-    names |= {"n": data.xs.shape[-1], "exp": math.exp, "log": math.log, "ceil": math.ceil} | VALUES[row.library]
+    names |= {"n": data.xs.shape[-1], "float32": np.float32, "f": spike_fn or bs.Sigmoid(4.0)} | MATHS
+    names |= {"stop_gradient": jax.lax.stop_gradient, "maximum": jnp.maximum, "floor": jnp.floor} | VALUES[row.library]
     net = eval(row.here, names)
     return layers.SpikingSequential(net if isinstance(net, list) else [net])
 
@@ -129,17 +154,32 @@ def surrogate(row: Row) -> tuple[dict[str, Any], Any]:
     if library == "spyx":
         superspike = importlib.import_module("spyx").axn.superspike(4)
         return {"activation": superspike, "rngs": nnx.Rngs(0)}, bs.InvSquareGrad(4.0)
+    if library == "sinabs":
+        return {}, 2 * bs.PiecewiseExp(2.0)
+    if library == "rockpool":
+        return {}, _from_half
+    if library == "lava":
+        return {"tau_grad": 0.01, "scale_grad": 10}, bs.PiecewiseExp(1.0)
     name = "spk_fun" if library == "brainpy" else "surrogate"
     return {name: bs.Arctan(2.0)}, bs.Arctan(2.0)
 
 
-def made(row: Row, module: Any, n: int) -> Any:
+def _from_half(x):
+    """Fire as rockpool does, with a gradient of 1 from half a threshold on."""
+    slope = jax.nn.relu(x + 0.5)
+    return (x >= 0).astype(x.dtype) + (slope - jax.lax.stop_gradient(slope))
+
+
+def made(row: Row, n: int) -> Any:
     """Make the neuron that a row says, each class in it with the surrogate."""
     library, values = row.library, dict(VALUES[row.library])
     if library == "norse":
         torch = importlib.import_module("torch")
         values |= {name: torch.as_tensor(value) for name, value in values.items() if name != "dt"}
         values["reset_subtract"] = importlib.import_module("norse.torch.functional.reset").reset_subtract
+    if library in ("sinabs", "rockpool"):
+        torch = importlib.import_module("torch")
+        values |= {"torch": torch, "Linear": torch.nn.Linear}
     if library == "brainpy":
         values |= {name: value * u.ms for name, value in values.items() if name.startswith("tau")}
         values |= {"beta": values["beta"] * u.mV}
@@ -149,8 +189,20 @@ def made(row: Row, module: Any, n: int) -> Any:
         more = {k: v for k, v in surrogate(row)[0].items() if taken and k in taken.co_varnames}
         return lambda *args, **options: cls(*args, **more | options)
 
-    names = {name: maker(getattr(module, name)) for name in re.findall(r"\b[A-Z]\w+(?=\()", row.there)}
-    return eval(row.there, vars(module) | names | {"n": n} | values)
+    scope: dict[str, Any] = {}
+    for module in modules(library):
+        scope = vars(module) | scope  # what a package exports comes first
+    scope |= {"n": n} | values
+    names = {name: maker(scope[name]) for name in re.findall(r"(?<!\.)\b[A-Z]\w+(?=\()", row.there)}
+    if library == "lava":  # whose classes all have one name
+        names = {"cuba": types.SimpleNamespace(Neuron=maker(scope["cuba"].Neuron))}
+    neuron = eval(row.there, scope | names)
+    if row.name in ("StochasticAssociativeLIF", "SPSN"):
+        neuron.beta[...] = jnp.full(n, values["beta"])
+    elif row.name in ("LeakyParallel", "LILinearCell"):
+        weight = neuron.rnn.weight_ih_l0 if row.name == "LeakyParallel" else neuron.input_weights
+        weight.data = importlib.import_module("torch").eye(n)
+    return neuron
 
 
 def set_weights(library: str, neuron: Any, kernel: np.ndarray):
@@ -160,7 +212,11 @@ def set_weights(library: str, neuron: Any, kernel: np.ndarray):
         return
     torch = importlib.import_module("torch")
     weight = torch.tensor(kernel.T)
-    if library == "snntorch":
+    if library == "sinabs":
+        neuron.rec_connect.weight.data = weight
+    elif library == "rockpool":
+        neuron.w_rec.data = weight.T
+    elif library == "snntorch":
         neuron.recurrent.weight.data, neuron.recurrent.bias.data = weight, torch.zeros(len(weight))
     else:  # norse removes self-connections when it is made
         neuron.recurrent_weights.data, neuron.input_weights.data = weight.fill_diagonal_(0), torch.eye(len(weight))
@@ -225,20 +281,35 @@ def outputs_and_gradient(library: str, run: Callable, xs: Any, weight: np.ndarra
     return ys, pull(jnp.asarray(weight))[0]
 
 
-def of_library(row: Row, module: Any, data: Data, xs: Any) -> tuple[Any, Any]:
+LAYERS: dict[str, Callable] = {  # ``(neuron, xs) -> outputs`` over time, by library or row
+    "snntorch.StateLeaky": lambda neuron, xs: neuron(xs)[0],
+    "snntorch.LeakyParallel": lambda neuron, xs: neuron(xs),
+    "norse.LIF": lambda neuron, xs: neuron(xs)[0],
+    "spyx.StochasticAssociativeLIF": lambda neuron, xs: neuron(jax.random.key(0), xs.swapaxes(0, 1))[1].swapaxes(0, 1),
+    "spikingjelly.NonSpikingLIFNode": lambda neuron, xs: importlib.import_module("torch").stack(neuron(xs)),
+    "sparx.SlidingPSN": lambda neuron, xs: neuron.init_with_output(jax.random.key(0), xs)[0],
+    "sinabs": lambda neuron, xs: neuron(xs.swapaxes(0, 1)).swapaxes(0, 1),
+    "rockpool": lambda neuron, xs: neuron(xs.swapaxes(0, 1))[0].swapaxes(0, 1),
+    "lava": lambda neuron, xs: neuron(xs.permute(1, 2, 0)).permute(2, 0, 1),
+}
+LAYERS["spyx.SPSN"] = LAYERS["spyx.StochasticAssociativeLIF"]
+LAYERS["spikingjelly.NonSpikingIFNode"] = LAYERS["spikingjelly.NonSpikingLIFNode"]
+
+
+def of_library(row: Row, data: Data, xs: Any) -> tuple[Any, Any]:
     """Return outputs and gradient of a neuron there."""
-    neuron, kernel = made(row, module, xs.shape[-1]), data.kernel if "recurrent=True" in row.here else None
-    if kernel is not None and row.library != "sparx":
-        set_weights(row.library, neuron, kernel)
-    run = over_time(row.library, neuron)
-    if f"{row.library}.{row.name}" in ("norse.LIF", "snntorch.StateLeaky"):  # layers over time
-        run = lambda xs: neuron(xs)[0]  # noqa: E731
-    elif row.name.startswith("NonSpiking"):
-        run = lambda xs: importlib.import_module("torch").stack(neuron(xs))  # noqa: E731
-    elif row.library == "sparx":
+    neuron, kernel = made(row, xs.shape[-1]), data.kernel if "recurrent=True" in row.here else None
+    library = "jax" if row.name.endswith("Jax") else row.library
+    if kernel is not None and library != "sparx":
+        factor = re.match(r"\[lambda x: (.*?) \* x,", row.here)  # of all that enters a current here
+        set_weights(library, neuron, kernel / np.float32(eval(factor[1], MATHS | VALUES[library]) if factor else 1))
+    run = over_time(library, neuron)
+    if layer := LAYERS.get(f"{row.library}.{row.name}", LAYERS.get(row.library)):
+        run = functools.partial(layer, neuron)
+    elif library == "sparx":
         variables = {} if kernel is None else {"params": {"recurrent": jnp.asarray(kernel)}}
-        run = lambda xs: neuron.apply(variables, xs)  # noqa: E731
-    return outputs_and_gradient(row.library, run, xs, data.weight)
+        run = functools.partial(neuron.apply, variables)
+    return outputs_and_gradient(library, run, xs, data.weight)
 
 
 # Both ----------------------------------------------------------------------------------------------------------------
@@ -253,6 +324,7 @@ class Difference(NamedTuple):
       rate: the mean of those there.
       differ: how many are not the same; of outputs that are no spikes, by more than 1e-5 of the largest.
       gradient: the largest difference of the gradient in the inputs, relative to its largest entry.
+      unmet: how many differ where the row's condition is not met.
     """
 
     version: str
@@ -260,19 +332,26 @@ class Difference(NamedTuple):
     rate: float
     differ: int
     gradient: float
+    unmet: int | None
+
+
+def both(row: Row, data: Data) -> list[np.ndarray]:
+    """Return outputs and gradient there, and here."""
+    xs = inputs(row, data)
+    net = network(row, data, spike_fn=surrogate(row)[1])
+    return [np.asarray(part) for part in (*of_library(row, data, xs), *with_gradient_here(net, xs, data.weight))]
 
 
 def difference(row: Row, data: Data) -> Difference:
     """Run both sides of a row."""
-    module, xs = importlib.import_module(table()[row.library]["neurons"]), inputs(row, data)
-    ys, gradient = (np.asarray(part) for part in of_library(row, module, data, xs))
-    net = network(row, data, spike_fn=surrogate(row)[1])
-    here, gx = (np.asarray(part) for part in with_gradient_here(net, xs, data.weight))
-    spikes = np.all((ys == 0) | (ys == 1))
+    ys, gradient, here, gx = both(row, data)
+    spikes = np.all(ys == np.rint(ys))
     differ = here != ys if spikes else np.abs(here - ys) > 1e-5 * np.abs(ys).max()
+    other = unmet(row)
+    others = None if other is None else int(np.sum(np.not_equal(*both(other, data)[::2])))
     version = importlib.metadata.version(table()[row.library].get("package", row.library))
     error = float(np.abs(gx - gradient).max() / np.abs(gradient).max())
-    return Difference(version, ys.size, float(ys.mean()), int(differ.sum()), float(f"{error:.2g}"))
+    return Difference(version, ys.size, float(ys.mean()), int(differ.sum()), float(f"{error:.2g}"), others)
 
 
 def main(libraries: list[str]):
@@ -280,7 +359,7 @@ def main(libraries: list[str]):
     warnings.simplefilter("ignore")  # the libraries' own
     RESULT.parent.mkdir(exist_ok=True)
     for name, row in ports().items():
-        installed = importlib.util.find_spec(table()[row.library]["neurons"].partition(".")[0])
+        installed = importlib.util.find_spec(table()[row.library]["neurons"][0].partition(".")[0])
         if row.library in libraries or (installed and not libraries):
             found = difference(row, drawn(np.random.default_rng(0), 200, 2, 64))
             print(f"{found.differ:6} {found.gradient:8.1e} {found.rate:6.3f}  {name}")
