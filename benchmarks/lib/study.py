@@ -17,6 +17,7 @@ from . import results
 DATA = {  # what settings need, by the option that tells where it is
     "fashion": "the folder of Fashion-MNIST's four files, as benchmarks.fashion reads them",
     "speech": "free_spoken_digits.npz, as benchmarks.studies.speech builds it",
+    "series": "a folder of .ts files of the package aeon and watch_dataset.npy of seglearn",
 }
 TIMES = ("seconds", "cpu_seconds")  # columns that any study may have: what a run takes
 

@@ -24,6 +24,7 @@ def train_network(
     batch: int,
     optimizer: optax.GradientTransformation,
     loss: Callable | None = None,
+    after: Callable = lambda net: None,
 ):
     """Train a network with new batches each epoch; examples that do not fill a batch are left out.
 
@@ -37,9 +38,10 @@ def train_network(
       batch: examples per step.
       optimizer: from optax.
       loss: ``loss(outputs, labels)``, cross entropy if it is None.
+      after: called with the network after each epoch, which it may change.
 
     Returns:
-      The trained network and the mean loss of each epoch.
+      The trained network, the mean loss of each epoch, and what ``after`` returned.
     """
     graphdef, params, rest = nnx.split(net, nnx.Param, ...)
     batches = len(labels) // batch
@@ -59,12 +61,14 @@ def train_network(
 
     def epoch(carry, key):
         order = jax.random.permutation(key, len(labels))[: batches * batch].reshape(batches, batch)
-        carry, losses = jax.lax.scan(step, carry, (order, jax.random.split(key, batches)))
-        return carry, losses.mean()
+        (params, rest, state), losses = jax.lax.scan(step, carry, (order, jax.random.split(key, batches)))
+        net = nnx.merge(graphdef, params, rest, copy=True)
+        told = after(net)
+        return (*nnx.split(net, nnx.Param, ...)[1:], state), (losses.mean(), told)
 
     start = (params, rest, optimizer.init(params))
-    (params, rest, _), losses = jax.lax.scan(epoch, start, jax.random.split(key, epochs))
-    return nnx.merge(graphdef, params, rest), losses
+    (params, rest, _), (losses, told) = jax.lax.scan(epoch, start, jax.random.split(key, epochs))
+    return nnx.merge(graphdef, params, rest), losses, told
 
 
 def train_and_test(net, logits, key, parts, score=None, **how):
@@ -79,16 +83,22 @@ def train_and_test(net, logits, key, parts, score=None, **how):
       **how: epochs, batch, optimizer and so on.
 
     Returns:
-      The trained network, in evaluation; its scores for validation and test, and the loss of the last epoch.
+      The trained network, in evaluation; its scores for validation, after half of the epochs too, and for the test, and
+      the loss of the last epoch.
     """
     (inputs, labels), validation, test = parts
-    net, losses = train_network(net, logits, key, inputs, labels, **how)
+    net, losses, states = train_network(net, logits, key, inputs, labels, after=nnx.state, **how)
     net.eval()
+    graphdef, of = nnx.graphdef(net), jnp.array([max(len(losses) // 2, 1), len(losses)]) - 1
 
-    def scored(inputs, labels):
+    def scored(net, inputs, labels):
         return (score or accuracy)(evaluated(net, logits, inputs), labels)
 
-    return net, {"validation": scored(*validation), "test": scored(*test), "loss": losses[-1]}
+    half, last = jax.lax.map(
+        lambda state: scored(nnx.merge(graphdef, state), *validation),
+        jax.tree.map(lambda of_epochs: of_epochs[of], states),
+    )
+    return net, {"validation": last, "half": half, "test": scored(net, *test), "loss": losses[-1]}
 
 
 def evaluated(net, logits, inputs, most=1000):
@@ -165,7 +175,7 @@ def neurons(net: SpikingSequential) -> list[LIF]:
 def last_layers(net: SpikingSequential, xs: jax.Array):
     """Return the output of a network over time, and the spikes ``[time, batch, features]`` of each LIF layer."""
     ys, spikes = SpikingSequential(net.layers, return_spikes=True)(net.initialize_carry(xs.shape[1:]), xs)[1]
-    return ys, list(spikes.values())
+    return ys, jax.tree.leaves(spikes)
 
 
 def firing_rate(net: SpikingSequential, xs: jax.Array) -> jax.Array:

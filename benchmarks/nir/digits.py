@@ -65,7 +65,7 @@ def compare(folder):
             shape, seen = (8, 8, 1), xs.reshape(*xs.shape[:2], 1, 8, 8)  # channels first there
             rate = 8e-3  # without a leak, the layers' default surrogate takes larger steps
         how = {"epochs": EPOCHS, "batch": BATCH, "optimizer": optax.adam(rate)}
-        net, _ = train_network(network(group), lambda net, images, key: spikes(net, images).sum(0), *known, **how)
+        net, *_ = train_network(network(group), lambda net, images, key: spikes(net, images).sum(0), *known, **how)
         expected = np.asarray(spikes(net, images))
         for library in present:
             path, read = folder / "digits.nir", peers.READERS[peers.package(library)]

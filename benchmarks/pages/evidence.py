@@ -5,7 +5,7 @@ import json
 from ..digits import report as digits
 from ..fashion import report as fashion
 from ..lib.report import wrapped
-from ..lib.results import RESULTS, ROOT, committed
+from ..lib.results import RESULTS, committed
 from ..lib.study import provenance
 from ..robustness.reports import precision
 from ..studies import report, weights
@@ -21,13 +21,7 @@ def parts(outcomes: Outcomes) -> dict[str, str]:
     """Write the parts of docs/evidence.md."""
     settings = "; ".join(f"*{name}*: {outcome.about}" for name, outcome in outcomes.items())
     shown = [PICTURE, report.overview(outcomes), wrapped(f"Settings. {settings}.")]
-    return {"advice": paragraphs([*report.advice(outcomes), *amended()]), "table": "\n\n".join(shown)}
-
-
-def amended() -> list[str]:
-    """Return what the plan says was changed after its first run, if anything was."""
-    text = (ROOT / "docs/plan.md").read_text().partition("## Amended\n")[2].strip()
-    return [] if text == "Not yet." else [f"**Amended after the first run.** {' '.join(text.split())}"]
+    return {"advice": paragraphs(report.advice(outcomes)), "table": "\n\n".join(shown)}
 
 
 def readme(outcomes: Outcomes) -> str:

@@ -2,6 +2,6 @@
 
 `comparison` compares the `entrants` in each of the `settings`, by the plan in ``docs/plan.md``; `report` has its
 tables, sentences and picture. Every other file is a study: its question, its runs, and what pages show of them, made
-from its result file alone. `neurons` trains each neuron, `weights` starts from other weights. `data` and `speech` have
-the data, `sequences` a network for sequences.
+from its result file alone. `causes` looks at potentials and slopes, `neurons` trains each neuron, `weights` starts from
+other weights. `data` and `speech` have the data, `sequences` a network for sequences.
 """

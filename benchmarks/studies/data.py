@@ -1,17 +1,23 @@
-"""Data of the comparison: Fashion-MNIST, Randman, store and recall, Mackey-Glass; `speech` has the spoken digits."""
+"""Data of the comparison: images, series that Python packages carry, and tasks that are drawn.
+
+`speech` has the spoken digits.
+"""
 
 from functools import cache
 
 import jax.numpy as jnp
 import numpy as np
+from sklearn.datasets import load_digits
 
 from ..fashion.data import load
 
 TRAIN, VALIDATION, TEST = 6000, 2000, 5000  # examples, where the data set doesn't say how many
 CLASSES, UNITS, SPAN, SMOOTHNESS = 10, 20, 50, 3.0  # of Randman
 BITS, LINES, PERIODS, RECALL = 4, 5, 8, 10  # of store and recall: kinds of inputs, lines of each, periods, their steps
+WAIT, NOISE = 100, 0.15  # of the delayed exclusive or: steps, spikes a step of each line
 CHANNELS = BITS * LINES
 SERIES, DELAY, AHEAD = 100, 17, 10  # of Mackey-Glass
+WINDOW, WORN, WINDOWS = 50, (5, 2, 3), (1000, 300, 500)  # of the watch: steps; people and windows of each part
 
 load = cache(load)
 
@@ -22,6 +28,47 @@ def images(folder, examples, seed):
     order = np.random.default_rng(seed).permutation(len(ys))
     train, validation = order[:examples], order[examples : examples + VALIDATION]
     return [(xs[train], ys[train]), (xs[validation], ys[validation]), test]
+
+
+def drawn(xs, ys, train, validation, seed):
+    """Draw so many examples to train on, others for validation, and take the rest for the test."""
+    order = np.random.default_rng(seed).permutation(len(ys))
+    return [(xs[rows], ys[rows]) for rows in np.split(order, [train, train + validation])]
+
+
+@cache
+def digits():
+    """Load the digits of scikit-learn as bytes ``[examples, 8, 8, 1]``, and their labels."""
+    images, labels = load_digits(return_X_y=True)
+    return np.round(images * 255 / 16).astype(np.uint8).reshape(-1, 8, 8, 1), labels.astype(np.int32)
+
+
+@cache
+def series(folder, name):
+    """Read both files of a data set in the format of the package aeon: ``[examples, time, features]``, and classes."""
+    texts = [(folder / f"{name}_{part}.ts").read_text() for part in ("TRAIN", "TEST")]
+    lines = [line.split(":") for line in "\n".join(texts).splitlines() if line and line[0] not in "#@"]
+    features = np.array([[feature.split(",") for feature in line[:-1]] for line in lines]).astype(np.float32)
+    return features.swapaxes(1, 2), np.unique([line[-1] for line in lines], return_inverse=True)[1].astype(np.int32)
+
+
+def watch(folder, seed):
+    """Cut exercises that a smart watch recorded into windows of `WINDOW` steps of 40 ms; a person is in one part alone.
+
+    The file is that of the package seglearn: Burns et al. 2018, "Shoulder physiotherapy exercise recognition: machine
+    learning the inertial signals from a smartwatch".
+    """
+    rng, parts = np.random.default_rng(seed), []
+    found = np.load(folder / "watch_dataset.npy", allow_pickle=True).item()
+    for people, most in zip(np.split(rng.permutation(10) + 1, np.cumsum(WORN)[:-1]), WINDOWS, strict=True):
+        worn = [
+            (x[::2], y) for x, y, who in zip(found["X"], found["y"], found["subject"], strict=True) if who in people
+        ]
+        cut = [x[: len(x) // WINDOW * WINDOW].reshape(-1, WINDOW, 6) for x, _ in worn]
+        classes = np.repeat([y for _, y in worn], [len(windows) for windows in cut])
+        rows = rng.permutation(len(classes))[:most]
+        parts.append((np.concatenate(cut)[rows].astype(np.float32), classes[rows].astype(np.int32)))
+    return parts
 
 
 def latency(images, steps=16):
@@ -73,11 +120,29 @@ def store_recall(seed):
         np.put_along_axis(groups, bits[..., None], 1, axis=-1)
         groups[:, -1, :2] = 0
         groups[every, stored, 2], groups[:, -1, 3] = 1, 1
-        rates = 0.4 * groups.repeat(LINES, -1).repeat(RECALL, 1)
-        return (rng.random(rates.shape) < rates).astype(np.uint8), bits[every, stored].astype(np.int32)
+        return spikes(rng, groups), bits[every, stored].astype(np.int32)
 
     rng = np.random.default_rng(seed)
     return [draw(examples) for examples in (4000, VALIDATION, TEST)]
+
+
+def spikes(rng, groups, noise=0.0):
+    """Draw spikes of each line of the groups that fire in a period, ``[examples, periods, BITS]``; of others, noise."""
+    rates = np.maximum(0.4 * groups, noise).repeat(LINES, -1).repeat(RECALL, 1)
+    return (rng.random(rates.shape) < rates).astype(np.uint8)
+
+
+def delayed_xor(seed):
+    """Draw spikes ``[examples, WAIT, CHANNELS]``, and whether two bits differ that are told at the start and the end.
+
+    A group of lines for each value of each bit fires in the first period, and in the last but one.
+    """
+    rng, parts = np.random.default_rng(seed), []
+    for examples in (2000, VALIDATION, TEST):
+        groups, bits = np.zeros((examples, WAIT // RECALL, BITS)), rng.integers(0, 2, (2, examples))
+        groups[np.arange(examples), 0, bits[0]] = groups[np.arange(examples), -2, 2 + bits[1]] = 1
+        parts.append((spikes(rng, groups, NOISE), (bits[0] != bits[1]).astype(np.int32)))
+    return parts
 
 
 def mackey_glass(seed):

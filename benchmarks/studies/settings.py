@@ -8,11 +8,13 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import optax
 from flax import nnx
 
 from brainsurr.nnx import ALIF, LI, LIF, SpikingSequential
 
-from ..lib.training import accuracy, averaged, cross_entropy, dense, flat, r_squared, squared_error
+from ..lib.blocks import spike_block, stem
+from ..lib.training import accuracy, adamw, averaged, cross_entropy, dense, flat, r_squared, squared_error
 from . import data, sequences, speech
 from .sequences import Recipe
 
@@ -36,6 +38,7 @@ class Setting(NamedTuple):
       epochs: passes over the training examples.
       batch: examples a step.
       weight_decay: of AdamW.
+      optimizer: ``optimizer(rate, steps, weight_decay)``.
       loss: ``loss(outputs, targets)``.
       score: ``score(outputs, targets)``, 1 at best.
     """
@@ -50,6 +53,7 @@ class Setting(NamedTuple):
     epochs: int = 10
     batch: int = 128
     weight_decay: float = 0.0
+    optimizer: Callable = adamw
     loss: Callable = cross_entropy
     score: Callable = accuracy
 
@@ -62,6 +66,16 @@ class Setting(NamedTuple):
         examples = len(parts[0][1])
         batch = min(self.batch, examples)
         return batch, self.epochs * (examples // batch)
+
+
+def momentum(rate, steps, weight_decay):
+    """Make gradient descent with momentum on a cosine schedule, at 30 times the rate, without clipping."""
+    return optax.sgd(optax.cosine_decay_schedule(30 * rate, steps), momentum=0.9)
+
+
+def plain_adam(rate, steps, weight_decay):
+    """Make Adam at a constant rate, without clipping."""
+    return optax.adam(rate)
 
 
 def still(images):
@@ -79,13 +93,45 @@ def pictures(images, steps=4):
     return jnp.broadcast_to(images / 255.0, (steps, *images.shape))
 
 
-def feedforward(key, spike_fns, sizes, **neurons):
-    """Make linear layers with LIF neurons behind each, or leaky integrators behind the last if it has no spike_fn."""
+def feedforward(key, spike_fns, sizes, norm=None, **neurons):
+    """Make linear layers with LIF neurons behind each, or leaky integrators behind the last if it has no spike_fn.
+
+    Before each layer of LIF neurons stands a layer ``norm(features, rngs=rngs)``, if there is one.
+    """
     rngs, layers = nnx.Rngs(key), []
     for (i, o), spike_fn in itertools.zip_longest(itertools.pairwise(sizes), spike_fns):
         neuron = LIF(o, spike_fn=spike_fn, **{"decay": DECAY} | neurons) if spike_fn else LI(o, decay=DECAY)
-        layers += [dense(i, o, rngs), neuron]
+        layers += [dense(i, o, rngs), *([norm(o, rngs=rngs)] if norm and spike_fn else []), neuron]
     return SpikingSequential(layers)
+
+
+def counting(key, spike_fns, decay):
+    """Make a convolution, pools that add up four pixels, and a linear layer whose neurons tell the class by spikes."""
+    rngs, (first, last) = nnx.Rngs(key), (partial(LIF, decay=decay, spike_fn=spike_fn) for spike_fn in spike_fns)
+    return SpikingSequential(
+        [nnx.Conv(1, 8, (3, 3), rngs=rngs), first(8), summed, flat, dense(128, 10, rngs), last(10)]
+    )
+
+
+def summed(xs):
+    """Add up four pixels, channels last."""
+    return 4 * nnx.avg_pool(xs, (2, 2), (2, 2))
+
+
+def residual(key, spike_fns):
+    """Make two residual blocks that add spikes, with normalisation, behind a convolution."""
+    rngs, spike_fns = nnx.Rngs(key), iter(spike_fns)
+
+    def neurons(features):
+        return LIF(features, decay=0.5, spike_fn=next(spike_fns))
+
+    layers = [*stem(1, 8, rngs), neurons(8), spike_block(8, 8, neurons, rngs), spike_block(8, 16, neurons, rngs, 2)]
+    return SpikingSequential([*layers, over_pixels, dense(16, 10, rngs), LI(10, decay=DECAY)])
+
+
+def over_pixels(xs):
+    """Average all pixels of each channel."""
+    return xs.mean((-3, -2))
 
 
 def convolutional(key, spike_fns):
@@ -110,13 +156,15 @@ def mean_potential(show):
     return lambda net, inputs, key: averaged(net, show(inputs))
 
 
-def of_still(show):
-    """Make the same for a still image: the first layer, which puts out the same at each step, sees it once."""
+def of_still(show, still=1):
+    """Make the same for a still image: the first layers, which put out the same at each step, see it once."""
 
     def outputs(net, inputs, key):
-        xs, (first, *others) = show(inputs), net.layers
-        once = first(xs[0])
-        return averaged(SpikingSequential(others), jnp.broadcast_to(once, (len(xs), *once.shape)))
+        xs, layers = show(inputs), list(net.layers)
+        once = xs[0]
+        for layer in layers[:still]:
+            once = layer(once)
+        return averaged(SpikingSequential(layers[still:]), jnp.broadcast_to(once, (len(xs), *once.shape)))
 
     return outputs
 
@@ -130,6 +178,12 @@ def every_potential(show, last=None):
         return ys[..., 0].T if last is None else ys[-last:].mean(0)
 
     return outputs
+
+
+def counts(net, inputs, key):
+    """Count the outputs' spikes."""
+    xs = pictures(inputs, STEPS)
+    return len(xs) * averaged(net, xs)
 
 
 def early_spikes(net, inputs, key):
@@ -149,6 +203,25 @@ def of_images(about, folder, examples=data.TRAIN, sizes=(784, HIDDEN, HIDDEN, 10
         "layers": len(sizes) - 2,
     }
     return Setting(f"Fashion-MNIST, {about}", data=partial(data.images, folder, examples), **made | how)
+
+
+def of_digits(about, sizes=(64, HIDDEN, HIDDEN, 10), **how):
+    """Make the same of the digits of scikit-learn."""
+    made = of_images(about, None, sizes=sizes, batch=50, **how)
+    return made._replace(about=f"digits, {about}", data=partial(data.drawn, *data.digits(), 500, 300))
+
+
+def spike_counts(about, decay):
+    """Make a setting whose outputs are spike counts."""
+    show = partial(pictures, steps=STEPS)
+    how = {"network": partial(counting, decay=decay), "outputs": counts, "show": show, "layers": 2}
+    return of_digits(about, **how, epochs=40)
+
+
+def residuals():
+    """Make the setting of residual blocks."""
+    how = {"network": residual, "outputs": of_still(pictures, still=3), "show": pictures, "layers": 6}
+    return of_digits("residual blocks, BatchNorm", **how, epochs=30)
 
 
 def convolutions(folder):
@@ -196,12 +269,40 @@ def spoken_digits(recordings, recipe=SPEECH._replace(hidden=64, epochs=15)):
     )
 
 
-def store_recall():
-    """Make the setting in which neurons that adapt remember a bit."""
-    neurons = partial(ALIF, decay=DECAY, adaptation_decay=0.98)
+def remembering(about, drawn, adaptation_decay):
+    """Make a setting in which neurons that adapt remember what lines of spikes have told."""
+    neurons = partial(ALIF, decay=DECAY, adaptation_decay=adaptation_decay)
     network = partial(recurrent, sizes=(data.CHANNELS, 64, 2), neurons=neurons, decay=0.5)
     outputs, show = every_potential(sequences.show, last=data.RECALL), sequences.show
-    return Setting("store and recall, ALIF", 1, data.store_recall, network, outputs, show, epochs=20)
+    return Setting(about, 1, drawn, network, outputs, show, epochs=20)
+
+
+def of_series(about, data, network, layers=1, **how):
+    """Make a setting of sequences, classified by the readout's potential."""
+    return Setting(about, layers, data, network, mean_potential(sequences.show), sequences.show, **how)
+
+
+def vowels(folder):
+    """Make the setting of Japanese vowels, through neurons without a leak."""
+    drawn = partial(data.drawn, *data.series(folder, "JapaneseVowels_eq"), 220, 120)
+    network = partial(feedforward, sizes=(12, *(64,) * 4, 9), decay=1.0)
+    return of_series("Japanese vowels, no leak", drawn, network, 4, epochs=60, batch=55)
+
+
+def power(folder):
+    """Make the setting of two seasons of power demand, 24 hours."""
+    drawn = partial(data.drawn, *data.series(folder, "ItalyPowerDemand"), 54, 200)
+    neurons = partial(LIF, decay=jnp.linspace(0.5, 0.95, 64))
+    network = partial(recurrent, sizes=(1, 64, 2), neurons=neurons, decay=DECAY)
+    return of_series("Italian power demand, recurrent", drawn, network, epochs=100, batch=27)
+
+
+def watch(folder):
+    """Make the setting of exercises by a smart watch, with Adam alone."""
+    neurons = partial(LIF, decay=jnp.linspace(0.5, 0.95, 64))
+    network = partial(recurrent, sizes=(6, 64, 7), neurons=neurons, decay=DECAY)
+    how = {"optimizer": plain_adam, "epochs": 30}
+    return of_series("exercises by a watch, recurrent, Adam", partial(data.watch, folder), network, **how)
 
 
 def chaos():
@@ -213,27 +314,43 @@ def chaos():
     return Setting(about, 1, data.mackey_glass, network, outputs, sequences.show, epochs=30, batch=32, **how)
 
 
-MANY = {"examples": 12_000}
+MANY, FEW = {"examples": 12_000}, {"examples": 500, "epochs": 60, "batch": 50}
 DEEP = {"sizes": (784, *(64,) * DEPTH, 10), "gain": 1.4, "epochs": 20}
-MADE: dict[str, Callable[[Path | None, Path | None], Setting]] = {  # in the order in which they run
-    "dense": lambda images, _: of_images("dense", images, **MANY),
-    "deep": lambda images, _: of_images(f"{DEPTH} hidden layers", images, **DEEP),
-    "recall": lambda *_: store_recall(),
-    "chaos": lambda *_: chaos(),
-    "rows": lambda images, _: of_rows(images),
-    "convolution": lambda images, _: convolutions(images),
-    "speech": lambda _, recordings: spoken_digits(recordings),
-    "times": lambda images, _: spike_times(images),
-    "zero": lambda images, _: of_images("reset to zero, with its gradient", images, neurons=ZERO, **MANY),
-    "randman": lambda *_: scaled(0.5),
-    "small": lambda images, _: of_images("500 images", images, examples=500, epochs=60, batch=50),
-    "slow": lambda images, _: of_images("decay .99", images, neurons={"decay": 0.99}, **MANY),
-    "fast": lambda images, _: of_images("decay .5", images, neurons={"decay": 0.5}, **MANY),
+BATCHES = {"sizes": (784, *(64,) * DEPTH, 10), "neurons": {"norm": partial(nnx.BatchNorm, momentum=0.9)}}
+LAYERS = {"sizes": (64, *(64,) * 10, 10), "neurons": {"norm": nnx.LayerNorm}, "epochs": 40}
+MOMENTUM = {"sizes": (64, *(HIDDEN,) * 4, 10), "optimizer": momentum, "epochs": 40}
+MADE: dict[str, Callable[[Path | None], Setting]] = {  # of the path that it needs, in the order in which they run
+    "dense": lambda images: of_images("dense", images, **MANY),
+    "zero": lambda images: of_images("reset to zero, with its gradient", images, neurons=ZERO, **MANY),
+    "slow": lambda images: of_images("decay .99", images, neurons={"decay": 0.99}, **MANY),
+    "fast": lambda images: of_images("decay .5", images, neurons={"decay": 0.5}, **MANY),
+    "small": lambda images: of_images("500 images", images, **FEW),
+    "deep": lambda images: of_images(f"{DEPTH} hidden layers", images, **DEEP),
+    "rows": of_rows,
+    "convolution": convolutions,
+    "times": spike_times,
+    "batch": lambda images: of_images(f"{DEPTH} hidden layers, BatchNorm", images, **BATCHES),
+    "residual": lambda _: residuals(),
+    "layer": lambda _: of_digits("10 hidden layers, LayerNorm", **LAYERS),
+    "counts": lambda _: spike_counts("spike counts", 0.9),
+    "sums": lambda _: spike_counts("spike counts, no leak", 1.0),
+    "momentum": lambda _: of_digits("4 hidden layers, SGD with momentum", **MOMENTUM),
+    "speech": spoken_digits,
+    "vowels": vowels,
+    "watch": watch,
+    "power": power,
+    "recall": lambda _: remembering("store and recall, ALIF", data.store_recall, 0.98),
+    "memory": lambda _: remembering(f"exclusive or over {data.WAIT} steps, ALIF", data.delayed_xor, 0.99),
+    "chaos": lambda _: chaos(),
+    "randman": lambda _: scaled(0.5),
 }
-NEEDS = dict.fromkeys(MADE, "fashion") | {"speech": "speech", "recall": "", "chaos": "", "randman": ""}
+DRAWN = ("residual", "layer", "counts", "sums", "momentum", "recall", "memory", "chaos", "randman")
+NEEDS = dict.fromkeys(MADE, "fashion") | dict.fromkeys(DRAWN, "") | {"speech": "speech"}
+NEEDS |= dict.fromkeys(("vowels", "watch", "power"), "series")
+FAMILIES = dict.fromkeys(("zero", "slow", "fast", "small"), "dense") | {"sums": "counts"}  # what counts as one
 
 
 @cache
-def setting(name: str, images: Path | None = None, recordings: Path | None = None) -> Setting:
-    """Make a setting by name, from the folder of Fashion-MNIST and the file of spoken digits, where it needs them."""
-    return MADE[name](images, recordings)
+def setting(name: str, path: Path | None = None) -> Setting:
+    """Make a setting by name, from the path that `NEEDS` names, if it needs one."""
+    return MADE[name](path)

@@ -69,11 +69,11 @@ class Weights(Trials):
         """Choose the rate of each kind of weights, and train with it from all seeds."""
         alone, of, best = self.setting, self.grid, {}
         kinds = {f"x {gain:g}": (alone, (gain,) * alone.layers) for gain in GAINS}
-        inputs = self.parts(of.choosing)[0][0][:500]
+        inputs = self.parts(of.choosing[0])[0][0][:500]
         kinds |= {f"xi {xi:g}": fluctuating(alone, inputs, xi) for xi in XIS}
         for kind, (self.setting, gains) in kinds.items():
             run = partial(self.run, SURROGATE, gain=kind, gains=lambda gains=gains: gains)
-            scores = {rate: run(rate, of.choosing)["validation"] for rate in of.rates}
+            scores = {rate: run(rate, of.choosing[0])["validation"] for rate in of.rates}
             best[kind] = max(of.rates, key=scores.get)
             for seed in of.seeds:
                 run(best[kind], seed)

@@ -2,6 +2,7 @@ import subprocess
 import sys
 
 import jax
+import numpy as np
 import pytest
 from pages import ROOT
 
@@ -26,3 +27,20 @@ def quick(once, unoptimized):
         return folder, (folder / "stdout").read_text()
 
     return run
+
+
+@pytest.fixture(scope="session")
+def packages(tmp_path_factory):
+    """The files of series that packages carry, in noise."""
+    folder, rng = tmp_path_factory.mktemp("series"), np.random.default_rng(0)
+    for name, features, steps, classes in (("JapaneseVowels_eq", 12, 25, 9), ("ItalyPowerDemand", 1, 24, 2)):
+        for part in ("TRAIN", "TEST"):
+            values = rng.integers(-9, 9, (250, features, steps)).astype(str)
+            lines = [":".join([*map(",".join, example), str(1 + i % classes)]) for i, example in enumerate(values)]
+            (folder / f"{name}_{part}.ts").write_text("\n".join(["# of", "", "@data", *lines]) + "\n")
+    worn = [np.full((4001, 6), [who, exercise, 0, 0, 0, 0]) for who in range(1, 11) for exercise in range(7)]
+    for series in worn:
+        series[:, 2] = np.arange(4001)
+    found = {"X": worn, "y": np.tile(np.arange(7), 10), "subject": np.repeat(np.arange(1, 11), 7)}
+    np.save(folder / "watch_dataset.npy", found)
+    return folder

@@ -15,28 +15,29 @@ from benchmarks.lib.results import PICTURES, ROOT
 from benchmarks.lib.study import Runs
 from benchmarks.pages import evidence, tables
 from benchmarks.studies import report
-from benchmarks.studies.comparison import KEY, MEASURED, Grid
-from benchmarks.studies.entrants import ARCTAN, ENTRANTS, FAST_SIGMOID, FOCUS, PRESENT
+from benchmarks.studies.comparison import KEY, MEASURED
+from benchmarks.studies.entrants import ARCTAN, FAST_SIGMOID, FOCUS, PRESENT
+from benchmarks.studies.report import ENTRANTS
 from brainsurr.nnx import LIF
 from tools.parts import filled
 
-GRID, OWN = Grid(), 3e-3
+SEEDS, CHOOSING, OWN = list(range(5)), 1000, 3e-3
 NOISE = [-0.02, -0.01, 0.0, 0.01, 0.02]  # of the seeds
 
 
 def write(folder, setting, behind, rate=1e-2, region=None):
     """A finished setting: each entrant is so many points behind 90 %, and 10 more at the setting's rate."""
-    behind = dict.fromkeys(GRID.entrants, 0.0) | behind
+    behind = dict.fromkeys(ENTRANTS, 0.0) | behind
     runs = Runs(folder / f"{setting}.json", {"about": f"about {setting}", "gain": 1.4}, KEY, MEASURED)
     for name, points in behind.items():
         for at, more in ((rate, 0), (OWN, 10)):
-            for seed, noise in zip(GRID.seeds, NOISE, strict=True):
+            for seed, noise in zip(SEEDS, NOISE, strict=True):
                 test = 0.9 + noise - (points + more) / 100
                 runs.run(lambda test=test: dict.fromkeys(MEASURED, test), name, at, 1.4, seed)
     for (name, gain, at), value in (region or {}).items():
-        runs.run(lambda value=value: dict.fromkeys(MEASURED, value), name, at, gain, GRID.choosing)
+        runs.run(lambda value=value: dict.fromkeys(MEASURED, value), name, at, gain, CHOOSING)
     best = dict.fromkeys(behind, rate)
-    how = {"own": OWN, "edges": [PRESENT], "seeds": GRID.seeds, "choosing": GRID.choosing}
+    how = {"own": OWN, "edges": [PRESENT], "seeds": SEEDS, "choosing": CHOOSING}
     runs.finish("compare", entrants={name: str(ENTRANTS[name]) for name in behind}, best=best, **how)
     if region:
         names, gains, rates = (list(dict.fromkeys(column)) for column in zip(*region, strict=True))
@@ -57,14 +58,6 @@ def test_pages_are_those_of_the_result_files():
     pictures = {path.name for path in (PICTURES / "evidence").glob("*.png")}
     assert pictures == set(re.findall(r"\(pictures/evidence/(.*?)\)", text))
     assert not [line for line in text.splitlines() if len(line) > 120 and not line.startswith("|") and "//" not in line]
-
-
-def test_amendments_of_the_plan_are_named(tmp_path, monkeypatch):
-    (tmp_path / "docs").mkdir()
-    monkeypatch.setattr(evidence, "ROOT", tmp_path)
-    for text, said in (("Not yet.", []), ("A change.", ["**Amended after the first run.** A change."])):
-        (tmp_path / "docs/plan.md").write_text(f"# Plan\n\n## Amended\n\n{text}\n")
-        assert evidence.amended() == said
 
 
 def test_numbers_by_hand(tmp_path):

@@ -45,7 +45,7 @@ def test_spoken_digits_are_those_of_the_files_split_by_take(spoken):
     assert names == sorted(written)
     assert all(np.array_equal(samples, written[name]) for name, samples in zip(names, parts, strict=True))
     assert takes == {"train": {10, 11, 12, 13}, "validation": {5, 6, 7, 8, 9}, "test": {0, 1, 2, 3, 4}}
-    assert [len(labels) for _, labels in settings.setting("speech", None, path).data(0)] == [80, 100, 100]
+    assert [len(labels) for _, labels in settings.setting("speech", path).data(0)] == [80, 100, 100]
 
 
 @pytest.mark.parametrize("hertz", [440, 1000, 2500])
@@ -124,6 +124,47 @@ def test_the_bit_to_be_told_is_the_one_that_was_stored():
         np.testing.assert_array_equal(groups[every, stored, :2].argmax(1), bits)
         assert not groups[:, -1, :3].any()
         assert (groups[..., 3] > 0).sum(0).tolist() == [0] * (data.PERIODS - 1) + [len(xs)]
+
+
+def test_bits_that_differ_are_told_in_the_first_and_a_late_period():
+    for xs, differ in data.delayed_xor(0):
+        groups = xs.reshape(-1, data.WAIT // data.RECALL, data.RECALL, data.BITS, data.LINES).mean((2, 4))
+        first, last = groups[:, 0, :2], groups[:, -2, 2:]
+        told = (first.argmax(1) != last.argmax(1)).astype(int)
+        assert (told == differ).mean() > 0.99
+        assert abs(differ.mean() - 0.5) < 0.05
+        assert groups[:, 1:-2].mean() == pytest.approx(data.NOISE, rel=0.1)
+        assert first.max(1).mean() == pytest.approx(0.4, rel=0.1)
+
+
+def test_examples_are_drawn_into_one_part_each():
+    xs = np.arange(30)
+    parts = data.drawn(xs, 2 * xs, 10, 5, 0)
+    assert [len(ys) for _, ys in parts] == [10, 5, 15]
+    assert sorted(np.concatenate([x for x, _ in parts])) == xs.tolist()
+    assert all((2 * x == y).all() for x, y in parts)
+    assert set(parts[0][0]) != set(data.drawn(xs, xs, 10, 5, 1)[0][0])
+
+
+def test_series_are_those_of_both_files(tmp_path):
+    """The features of a line stand behind one another, then its class, whose name may be any."""
+    for part, line in (("TRAIN", "1,2.5,3:4,5,6:b"), ("TEST", "7,8,9:0,-1,-2:a")):
+        (tmp_path / f"Few_{part}.ts").write_text(f"#about: it\n@data\n{line}\n")
+    xs, classes = data.series(tmp_path, "Few")
+    np.testing.assert_array_equal(xs, [[[1, 4], [2.5, 5], [3, 6]], [[7, 0], [8, -1], [9, -2]]])
+    assert (xs.dtype, classes.tolist()) == (np.float32, [1, 0])
+
+
+def test_windows_of_a_person_are_in_one_part(packages):
+    """The file of the test tells person and exercise in the first features; each series has 40 windows of every 2nd."""
+    parts = data.watch(packages, 0)
+    assert [len(ys) for _, ys in parts] == list(data.WINDOWS)
+    people = [set(xs[:, 0, 0].tolist()) for xs, _ in parts]
+    assert [len(worn) for worn in people] == list(data.WORN)
+    assert len(set.union(*people)) == 10
+    for xs, exercises in parts:
+        np.testing.assert_array_equal(xs[:, :, 1], np.tile(exercises, (data.WINDOW, 1)).T)
+        np.testing.assert_array_equal(np.diff(xs[:, :, 2]), 2)
 
 
 def test_mackey_glass_is_the_published_equation():
