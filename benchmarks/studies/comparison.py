@@ -35,10 +35,10 @@ class Grid(NamedTuple):
     rates: tuple[float, ...] = (1e-3, 3e-3, 1e-2, 3e-2)
     seeds: tuple[int, ...] = tuple(range(5))
     more: tuple[int, ...] = tuple(range(15))
-    choosing: tuple[int, ...] = (1000, 1001)
+    choosing: tuple[int, ...] = tuple(range(1000, 1004))
 
 
-QUICK = Grid((ARCTAN, FAST_SIGMOID), (1e-3, 3e-3), (0,), (0, 1))
+QUICK = Grid((ARCTAN, FAST_SIGMOID), (1e-3, 3e-3), (0,), (0, 1), (1000, 1001))
 
 
 @partial(jax.jit, static_argnames=("setting", "surrogate"))
