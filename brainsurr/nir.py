@@ -66,9 +66,9 @@ def to_nir(
       r: the resistance of the neurons, ``"1"``, the default, or ``"tau/dt"``, with which they take all of their input
         (1 / (1 - decay) with exp).
       reader: the library that reads it, one of ``norse``, ``snntorch``, ``spikingjelly``, ``spyx``, ``jaxpike``,
-        ``sparx``, ``sinabs``, ``speck`` (sinabs for the chip) and ``rockpool`` (Xylo): writes what it computes as the
-        same, by its ``method`` and ``r``, and refuses what it can't, with what to change. Without it the graph is
-        NIR's own.
+        ``sparx``, ``sinabs``, ``speck`` (sinabs for the chip), ``rockpool`` (Xylo) and ``lava`` (Loihi): writes what it
+        computes as the same, by its ``method`` and ``r``, and refuses what it can't, with what to change. Without it
+        the graph is NIR's own.
       lossy: whether to write resets that NIR does not have, your own surrogates, and layers with a ``dtype`` of their
         own, with a warning. The metadata then names the reset, which only `from_nir` reads; other libraries reset to
         zero, so with a ``reader`` a reset has to be its own all the same. Surrogate and dtype are left out.
