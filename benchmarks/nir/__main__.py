@@ -2,11 +2,12 @@
 
 ``python -m benchmarks.nir --out benchmarks/results/nir`` in an environment with other libraries writes the result file
 that the tables of docs/nir.md are made of. They don't all fit into one environment: the rows of a library that is
-missing stay as they are in the file, which is said.
+missing stay as they are in the file, which is said. Lava has a Python of its own, which the variable LAVA names.
 """
 
-import importlib.metadata
-import platform
+import os
+import subprocess
+import sys
 import tempfile
 import time
 import warnings
@@ -18,7 +19,9 @@ from . import peers
 from .digits import compare
 from .trials import TRIALS, differ, outputs
 
-LIBRARIES = ["norse", "snntorch", "spikingjelly", "spyx", "jaxpike", "sparx", "sinabs", "rockpool"]
+VERSIONS = "import platform, sys; from importlib.metadata import version; "
+VERSIONS += "print(platform.python_version(), *map(version, sys.argv[1:]))"
+LIBRARIES = ["norse", "snntorch", "spikingjelly", "spyx", "jaxpike", "sparx", "sinabs", "rockpool", "lava"]
 
 
 def row(trial, folder: Path) -> dict:
@@ -37,10 +40,11 @@ def libraries(present) -> dict[str, dict[str, str]]:
     """Return, of each library, its version and those of Python and of what it stands on."""
     found = {}
     for name in present:
-        under = "jax" if name in ("spyx", "jaxpike", "sparx") else "torch"
-        versions = {part: importlib.metadata.version(part) for part in ("nir", under)}
-        version = importlib.metadata.version("sparxml" if name == "sparx" else name)
-        found[name] = {"version": version, "python": platform.python_version()} | versions
+        under = "numpy" if name == "lava" else "jax" if name in ("spyx", "jaxpike", "sparx") else "torch"
+        named = {"sparx": "sparxml", "lava": "lava-nc"}.get(name, name), "nir", under
+        python = os.environ["LAVA"] if name == "lava" else sys.executable
+        said = subprocess.run([python, "-c", VERSIONS, *named], check=True, capture_output=True, text=True).stdout
+        found[name] = dict(zip(("python", "version", "nir", under), said.split(), strict=True))
     return found
 
 

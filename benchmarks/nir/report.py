@@ -6,7 +6,9 @@ from ..lib.report import table
 from .trials import KINDS
 
 NAMES = ["brainsurr", "norse", "snntorch", "spikingjelly", "spyx", "jaxpike", "sparx", "sinabs", "speck", "rockpool"]
+NAMES += ["lava"]
 TITLES = {name: name for name in NAMES} | {"snntorch": "snnTorch", "spikingjelly": "SpikingJelly", "speck": "Speck"}
+TITLES |= {"lava": "Lava"}
 
 
 def part(result) -> str:
