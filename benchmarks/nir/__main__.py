@@ -6,7 +6,6 @@ missing stay as they are in the file, which is said. Lava has a Python of its ow
 """
 
 import os
-import subprocess
 import sys
 import tempfile
 import time
@@ -19,8 +18,6 @@ from . import peers
 from .digits import compare
 from .trials import TRIALS, differ, outputs
 
-VERSIONS = "import platform, sys; from importlib.metadata import version; "
-VERSIONS += "print(platform.python_version(), *map(version, sys.argv[1:]))"
 LIBRARIES = ["norse", "snntorch", "spikingjelly", "spyx", "jaxpike", "sparx", "sinabs", "rockpool", "lava"]
 
 
@@ -43,8 +40,8 @@ def libraries(present) -> dict[str, dict[str, str]]:
         under = "numpy" if name == "lava" else "jax" if name in ("spyx", "jaxpike", "sparx") else "torch"
         named = {"sparx": "sparxml", "lava": "lava-nc"}.get(name, name), "nir", under
         python = os.environ["LAVA"] if name == "lava" else sys.executable
-        said = subprocess.run([python, "-c", VERSIONS, *named], check=True, capture_output=True, text=True).stdout
-        found[name] = dict(zip(("python", "version", "nir", under), said.split(), strict=True))
+        version, *others = peers.versions(python, *named).items()
+        found[name] = {"version": version[1]} | dict(others)
     return found
 
 

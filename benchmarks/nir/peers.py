@@ -302,6 +302,14 @@ def package(name: str) -> str:
     return {"speck": "sinabs"}.get(name, name)
 
 
+def versions(python: str, *packages: str) -> dict[str, str]:
+    """Return the version of each package, and of Python, where it is installed."""
+    code = "import platform, sys; from importlib.metadata import version; "
+    code += "print(*map(version, sys.argv[1:]), platform.python_version())"
+    said = subprocess.run([python, "-c", code, *packages], check=True, capture_output=True, text=True).stdout
+    return dict(zip((*packages, "python"), said.split(), strict=True))
+
+
 def installed(name: str) -> bool:
     """Whether a library is here, and for rockpool torch too, which its neurons that come from a file need."""
     if name == "lava":

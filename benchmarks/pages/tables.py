@@ -45,7 +45,7 @@ def pages() -> dict[str, str]:
         "docs/accelerators.md": accelerators.parts(RESULTS / "accelerators"),
         "docs/withstands.md": robustness.parts(),
         "docs/neurons.md": {"table": of_neurons()},
-        "docs/nir.md": {"tables": nir.part(committed("nir"))},
+        "docs/nir.md": {"tables": nir.part(committed("nir")), "loihi": nir.loihi(committed("loihi"))},
     }
     return {page: filled(page, of_page) for page, of_page in parts.items()}
 
