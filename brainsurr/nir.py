@@ -24,7 +24,9 @@ HOSTS = ("nnx", "linen", "brainstate")
 INSTEAD = {  # of a layer that NIR lacks
     "Synaptic": ": without recurrent weights write LI, with its current_decay, and then LIF; with them no file says it",
     "LearnableDelay": ": write Delay with its rounded delays",
-    **dict.fromkeys(("XyloLI", "XyloLIF", "SpeckLIF"), ": write the network that it was rounded from"),
+    **dict.fromkeys(
+        ("XyloLI", "XyloLIF", "SpeckLIF", "LoihiLI", "LoihiLIF"), ": write the network that it was rounded from"
+    ),
     "Dropout": ": leave it out of the network that you write",
     **dict.fromkeys(("LayerNorm", "GroupNorm", "RMSNorm"), ": train BatchNorm behind the weights, which take it in"),
     "function": ": a pool is functools.partial(nnx.avg_pool, ...), a flatten only xs.reshape(*xs.shape[:2], -1)",
@@ -206,7 +208,7 @@ def from_nir(
         return build(import_module(f"brainsurr.{host}._nir"), to.layers)
 
 
-def quantized(net: Any, *, reader: str, lowest: float | None = None) -> Any:
+def quantized(net: Any, *, reader: str, lowest: float | None = None, bits: int = 8) -> Any:
     r"""Return a network in the integers that the tool of a chip makes of a file; train through it.
 
     With the file of ``to_nir(net, ..., reader=reader)``, the tool rounds weights :math:`w`, biases and thresholds on
@@ -223,6 +225,10 @@ def quantized(net: Any, *, reader: str, lowest: float | None = None) -> Any:
     above 0 they take at least 1. Synapses decay alike, sums stop at 16 bits, and the last layer has one spike in a
     step at most, the others 31.
 
+    Of Loihi, Lava's neurons have one spike in a step, and reset to zero. Each layer has the largest scale on which its
+    weights are even integers up to 254, biases and thresholds fit, and decays are in 4096ths; potentials are in 64ths,
+    and decay toward 0.
+
     The gradient passes what is rounded as if it were not, and goes to the weights, biases, thresholds and decays of
     ``net``; a spike has that of its surrogate, at the nearest multiple of the threshold, in the units of ``net``.
     Call it inside of the loss, under ``jax.jit`` too. Integer inputs, such as spikes, give integers throughout.
@@ -232,9 +238,10 @@ def quantized(net: Any, *, reader: str, lowest: float | None = None) -> Any:
     Args:
       net: a ``SpikingSequential`` that `to_nir` writes for the reader; that of Flax Linen with its variables,
         ``net.bind(variables)``.
-      reader: ``"speck"`` or ``"rockpool"``.
+      reader: ``"speck"``, ``"rockpool"`` or ``"lava"``.
       lowest: the lower limit of potentials in thresholds that sinabs is given, its ``min_v_mem``; below 0, of Speck
         alone. None: -20.
+      bits: of weights with their sign, 2 to 8; others than 8 are of Loihi alone.
 
     Returns:
       A ``SpikingSequential``, whose weights and thresholds are the integers; for Flax Linen a pair of it and its
@@ -256,18 +263,19 @@ def quantized(net: Any, *, reader: str, lowest: float | None = None) -> Any:
       [[127. -51.]
        [ 25.  76.]] 254.0
     """
-    host, _, after = _rounded("quantized", net, reader, lowest)
+    host, _, after = _rounded("quantized", net, reader, lowest, bits)
     sizes = [getattr(layer, "in_size", None) or np.shape(getattr(layer, "kernel", ()))[-2:-1] for layer in after]
     return build(host, [(layer, size, f"layer {i}") for i, (layer, size) in enumerate(zip(after, sizes, strict=True))])
 
 
-def rounding(net: Any, *, reader: str, lowest: float | None = None) -> RoundingReport:
+def rounding(net: Any, *, reader: str, lowest: float | None = None, bits: int = 8) -> RoundingReport:
     """Return what a chip holds of each layer, as `quantized` rounds it: print it, or read its rows.
 
     Args:
       net: as of `quantized`.
       reader: likewise.
       lowest: likewise.
+      bits: likewise.
 
     Returns:
       A mapping from layers, such as ``"0 Linear"``, to rows: the ``scale`` of weights, the ``largest`` of them as an
@@ -287,17 +295,18 @@ def rounding(net: Any, *, reader: str, lowest: float | None = None) -> RoundingR
       >>> rounding(SpikingSequential(layers * 2), reader="rockpool")["1 LI"].held
       array(0.75, dtype=float32)
     """
-    _, before, after = _rounded("rounding", net, reader, lowest)
+    _, before, after = _rounded("rounding", net, reader, lowest, bits)
     return report(net.layers, before, after)
 
 
-def _rounded(name: str, net: Any, reader: str, lowest: Any) -> tuple[Any, list[Any], list[Any]]:
+def _rounded(name: str, net: Any, reader: str, lowest: Any, bits: Any) -> tuple[Any, list[Any], list[Any]]:
     host = _host_of(net, name)
     check_word(f"{name}: reader", reader, tuple(TOOLS))
     with naming(name):
         fits = lowest is None or (_is_number(lowest) and -np.inf < lowest < 0)
         expect(fits, "lowest to be a number below 0, or None", repr(lowest))
-        return host, *rounded(host, net.layers, reader, lowest)
+        expect(is_integer(bits) and 2 <= bits <= 8, "bits to be an integer, 2 to 8", repr(bits))
+        return host, *rounded(host, net.layers, reader, lowest, bits)
 
 
 def _shape(what: str, sizes: Any) -> Shape:

@@ -11,14 +11,12 @@ import time
 from pathlib import Path
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 import optax
 from flax import nnx
 
 from brainsurr import encoders
-from brainsurr._nir.loihi import LoihiLIF, integers
-from brainsurr.nir import to_nir
+from brainsurr.nir import quantized, to_nir
 from brainsurr.nnx import LIF, SpikingSequential
 
 from ..digits import task
@@ -39,23 +37,10 @@ def network(seed: int) -> SpikingSequential:
     return SpikingSequential([layer for pair in pairs for layer in pair])
 
 
-def rounded(net: SpikingSequential, bits: int) -> list:
-    """Return the integers of each layer of a network of linear layers and neurons."""
-    pairs = [*zip(net.layers[::2], net.layers[1::2], strict=True)]
-    biases = [0.0 if linear.bias is None else linear.bias[...] for linear, _ in pairs]
-    given = [([a.kernel[...]], bias, b.threshold, b.decay) for (a, b), bias in zip(pairs, biases, strict=True)]
-    return [integers(*layer, bits=bits) for layer in given]
-
-
 def spikes(net: SpikingSequential, xs, bits: int | None = None) -> jax.Array:
     """Return the spikes of the last layer, in floats or in integers."""
-    if bits is None:
-        return net(net.initialize_carry(xs.shape[1:]), xs)[1]
-    for layer in rounded(net, bits):
-        xs = xs @ layer.weights[0] + layer.bias
-        neurons = LoihiLIF(decay=layer.decay, threshold=layer.threshold, scale=layer.scale, reset="zero")
-        xs = neurons(jnp.zeros_like(xs[0]), xs)[1]
-    return xs
+    net = net if bits is None else quantized(net, reader="lava", bits=bits)
+    return net(net.initialize_carry(xs.shape[1:]), xs)[1]
 
 
 def trained(net: SpikingSequential, known, key, *, epochs: int, rate: float, bits: int | None = None):
@@ -96,11 +81,10 @@ def simulated(tool: str, folder: Path) -> dict:
     variable, others = SIMULATORS[tool]
     trial = next(t for t in trials.TRIALS if t.reader == "lava" and t.network == "without biases")
     net, xs = trials.network(trial), trials.inputs(trial.network, "lava")[:, :2]
-    arrays = {"xs": xs}
-    for i, layer in enumerate(rounded(net, 8)):
-        decays = {"dv": layer.decay, "du": layer.synapse}
-        arrays |= {f"{name}{i}": np.round(4096 * (1 - np.asarray(decay))) for name, decay in decays.items()}
-        arrays |= {f"w{i}": np.asarray(layer.weights[0]).T / 64, f"vth{i}": (np.asarray(layer.threshold) - 0.5) / 64}
+    arrays, held = {"xs": xs}, quantized(net, reader="lava").layers
+    for i, (weights, neurons) in enumerate(zip(held[::2], held[1::2], strict=True)):
+        arrays |= {f"w{i}": np.asarray(weights.kernel[...]).T, f"vth{i}": np.floor(neurons.threshold[...])}
+        arrays |= {f"dv{i}": np.round(4096 * (1 - np.asarray(neurons.decay[...]))), f"du{i}": 4096}
     np.savez(folder / "integers.npz", **arrays)
     python, script = os.environ[variable], Path(__file__).with_name("simulators.py")
     command = [python, script, tool, folder / "integers.npz", folder / "spikes.npy"]

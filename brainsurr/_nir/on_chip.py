@@ -9,6 +9,7 @@ from .._kernel import detached
 from ..neurons import LI, LIF
 
 INT16 = -32768.0, 32767.0  # of a current or a potential of Xylo, where its sums stop
+INT24 = 2.0**17 - 2.0**-6  # of Loihi, in 64ths
 
 
 def straight_through(held, value):
@@ -73,3 +74,37 @@ class XyloLIF(SpeckLIF):
 
     def integrate(self, v, x):
         return jnp.clip(shifted(v, self.decay, self.lost) + x, *INT16)
+
+
+def decayed(neuron, v, x):
+    """Return what Loihi leaves of a current or potential in 64ths, whose decay rounds toward 0, with what comes in."""
+    parts, kept = v * 64, neuron.decay * 4096
+    high = jnp.trunc(parts / 4096)  # apart, for float32 has not all digits of the product
+    left = high * kept + jnp.trunc((parts - high * 4096) * kept / 4096)
+    return straight_through(jnp.clip(left / 64 + x, -INT24, INT24), neuron.decay * v + x)
+
+
+@dataclasses.dataclass(eq=False, repr=False)
+class LoihiLI(LI):
+    """A current of Loihi."""
+
+    integrate = decayed
+
+
+@dataclasses.dataclass(eq=False, repr=False)
+class LoihiLIF(LIF):
+    """A neuron of Loihi.
+
+    Args:
+      scale: integers for each unit of the potential, in which ``spike_fn`` sees it.
+    """
+
+    scale: Any = 1.0
+    integrate = decayed
+
+    def step(self, state, x):
+        v, *last = state if isinstance(state, tuple) else (state,)
+        u = self.integrate(v, x)
+        s = self.spike_fn((u - self.threshold) / self.scale)
+        v = self._after(u, s, self.threshold)
+        return (v, s) if last else v, s

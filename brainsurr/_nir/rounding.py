@@ -1,6 +1,7 @@
 """What the tool of a chip makes of the numbers of a network: integers, on one scale with the thresholds behind them."""
 
 import dataclasses
+import itertools
 import math
 from collections.abc import Callable
 from typing import Any, ClassVar, NamedTuple
@@ -15,7 +16,8 @@ from .._surrogate import Surrogate
 from ..neurons import LIF
 from .chain import expect
 from .layers import Affine, Pool, Population, as_arrays
-from .on_chip import SpeckLIF, XyloLI, XyloLIF, straight_through
+from .loihi import integers
+from .on_chip import LoihiLI, LoihiLIF, SpeckLIF, XyloLI, XyloLIF, straight_through
 
 LOWEST = -20.0  # in thresholds
 
@@ -25,7 +27,7 @@ class RoundedLayer(NamedTuple):
 
     Attributes:
       scale: integers for each unit of its weights, one for all or for each channel; None of neurons.
-      largest: the largest of its weights as integers, of 127; None of neurons.
+      largest: the largest of its weights as integers, of 127, of Loihi 254; None of neurons.
       lost: the share of its weights that became 0, of those that are not; None of neurons.
       threshold: as integers, the smallest and the largest; None of what has none.
       decay: as it is here; None of what has none.
@@ -82,11 +84,13 @@ def report(layers: list[Any], before: list[Any], after: list[Any]) -> RoundingRe
             row = RoundedLayer(scale, int(np.max(kernel, initial=0)), float(np.mean(kernel == 0)))
         elif isinstance(new, Population):
             neuron, row = new.neuron, RoundedLayer()
-            if isinstance(neuron, SpeckLIF):
+            if isinstance(neuron, SpeckLIF | LoihiLIF):
                 scale, held = np.asarray(neuron.scale), np.asarray(neuron.threshold)
                 row = row._replace(threshold=(int(held.min()), int(held.max())))
             if isinstance(neuron, XyloLI | XyloLIF):
                 row = row._replace(decay=np.asarray(neuron.decay), held=1 - np.asarray(neuron.lost))
+            if isinstance(neuron, LoihiLI | LoihiLIF):
+                row = row._replace(decay=np.asarray(before[i].neuron.decay), held=np.asarray(neuron.decay))
         if row is not None:
             rows[f"{i} {type(layers[i]).__name__}"] = row
     return RoundingReport(dict(reversed(rows.items())))
@@ -197,6 +201,39 @@ def rockpool(layers: list[Any], lowest: float | None) -> list[Any]:
     return new
 
 
+def lava(layers: list[Any], lowest: float | None, bits: int = 8) -> list[Any]:
+    """Round each layer on a scale of its own, as `integers` says."""
+    expect(lowest is None, "no lowest, which is of speck alone", lowest)
+    new, ends = list[Any](), [i + 1 for i, layer in enumerate(layers) if type(getattr(layer, "neuron", None)) is LIF]
+    for start, end in itertools.pairwise([0, *ends]):
+        weights, *synapses, membrane = layers[start:end]
+        neuron, recurrent = membrane.neuron, membrane.recurrent_kernel
+        fits = weights.bias is None or not (synapses or recurrent is not None)
+        expect(fits, f"layer {start} with use_bias=False, before an LI or recurrent weights", "a bias")
+        gain = math.prod(_gain(layer.neuron) for layer in (*synapses, membrane))
+        threshold, unit = _floats(neuron.threshold), jnp.ones(())
+        if threshold.size > 1 and (_is_traced(threshold) or np.ptp(threshold) > 0):  # as in the file
+            threshold, unit = jnp.ones(()), threshold[None]
+        each = unit.reshape(unit.shape[-1:])
+        kernels = [_floats(kernel) / unit for kernel in (weights.kernel, recurrent) if kernel is not None]
+        bias = 0.0 if weights.bias is None else _floats(weights.bias) / each
+        decay, synapse = (_one(layer[0].neuron.decay, start) if layer else 0.0 for layer in ([membrane], synapses))
+        held = integers(kernels, bias, jnp.max(threshold) / gain, decay, synapse, bits)
+        new += [weights._replace(kernel=held.weights[0], bias=None if weights.bias is None else held.bias)]
+        new += [Population(LoihiLI(decay=held.synapse), in_size=layer.in_size) for layer in synapses]
+        how = {"decay": held.decay, "threshold": held.threshold, "scale": held.scale / detached(gain * each)}
+        how |= {"spike_fn": neuron.spike_fn, "reset": "zero", "reset_grad": neuron.reset_grad}
+        recurrent = None if recurrent is None else held.weights[1]
+        new += [Population(LoihiLIF(**how), recurrent, in_size=membrane.in_size)]
+    return new
+
+
+def _one(decay: Any, i: int) -> Any:
+    single = _is_traced(decay) or np.ptp(decay) == 0
+    expect(single, f"one decay for all neurons behind layer {i}, as lava needs", "several")
+    return jnp.ravel(_floats(decay))[0]
+
+
 def _is_traced(value: Any) -> bool:
     return isinstance(value, jax.core.Tracer)
 
@@ -220,36 +257,47 @@ class Tool(NamedTuple):
       pattern: the kinds of layers, again and again.
       least: how many times at least.
       images: whether pools and functions may be between.
+      reset: that of its neurons.
+      free: whether each layer may have an LI before its neurons, and recurrent weights.
     """
 
-    rounds: Callable[[list[Any], float | None], list[Any]]
+    rounds: Callable[..., list[Any]]
     pattern: tuple[str, ...]
     least: int = 1
     images: bool = False
+    reset: str = "subtract"
+    free: bool = False
 
 
 TOOLS = {
     "speck": Tool(speck, ("weights", "LIF"), images=True),
     "rockpool": Tool(rockpool, ("weights", "LI", "LIF"), least=2),
+    "lava": Tool(lava, ("weights", "LIF"), reset="zero", free=True),
 }
 
 
-def rounded(host: Any, layers: list[Any], reader: str, lowest: float | None) -> tuple[list[Any], list[Any]]:
+def rounded(host: Any, layers: list[Any], reader: str, lowest: float | None, bits: int) -> tuple[list[Any], list[Any]]:
     """Return layers of a framework as arrays and neurons, whose numbers may be traced, and the same rounded."""
     tool = TOOLS[reader]
     given = [layer if "Norm" in type(layer).__name__ else as_arrays(host, layer, None) for layer in layers]
     kinds = [_kind(layer, host.MODULE) for layer in given]
     kinds = [kind for kind in kinds if not (tool.images and kind in ("pool", "function"))]
+    after = itertools.pairwise([*kinds, ""])
+    kinds = [kind for kind, behind in after if not (tool.free and kind == "LI" and behind == "LIF")]
     wanted = [*tool.pattern] * max(tool.least, len(kinds) // len(tool.pattern))
     times = f"{', '.join(tool.pattern)}, {tool.least} times or more"
     expect(kinds == wanted, f"net to have layers for reader={reader!r}: {times}", ", ".join(kinds))
     for i, layer in enumerate(given):
         if isinstance(layer, Population) and type(layer.neuron) is LIF:
             how, recurrent = layer.neuron, layer.recurrent_kernel is not None
-            fits = (how.reset, how.reset_delay, how.refractory, recurrent) == ("subtract", False, 0, False)
-            what = "reset='subtract' and neither reset_delay, refractory nor recurrent"
+            fits = (how.reset, how.reset_delay, how.refractory) == (tool.reset, False, 0) and (
+                tool.free or not recurrent
+            )
+            others = "no reset_delay, no refractory" + ("" if tool.free else " nor recurrent")
+            what = f"reset={tool.reset!r} and {others}"
             expect(fits, f"layer {i} with {what}, as for reader={reader!r}", how)
-    return given, tool.rounds(given, lowest)
+    expect(bits == 8 or reader == "lava", "bits=8: others are of lava alone", bits)
+    return given, tool.rounds(given, lowest, **({} if bits == 8 else {"bits": bits}))
 
 
 def _kind(layer: Any, module: type) -> str:

@@ -328,6 +328,7 @@ KINDS: dict[str, Kind] = {
     **dict.fromkeys(("quantized net", "rounding net"), kind(FOR_SPECK, bad=NO_NETWORKS)),
     **dict.fromkeys(("quantized reader", "rounding reader"), WORD._replace(good=("speck",))),
     "lowest": kind(None, -2.0, -1, bad=(0.0, 1.0, -math.inf, math.nan, True, -np.ones(2), 1j), odd=(np.float64(-0.5),)),
+    **dict.fromkeys(("quantized bits", "rounding bits"), kind(8, bad=(0, 1, 9, 8.0, True, math.nan, np.ones(2)))),
     "graph": kind(graph(), bad=NO_GRAPHS),
     "host": WORD._replace(good=tuple(WITH_VARIABLES)),
     **dict.fromkeys(("r", "reset", "reader", "to_nir method"), WORD),

@@ -1,14 +1,26 @@
-"""Loihi's integers and neurons, against loops over integers in NumPy; with Lava itself in `test_nir_installs.py`."""
+"""Loihi's integers and neurons, against loops over integers in NumPy, and networks of them against Lava itself."""
+
+import functools
+import re
 
 import jax
 import jax.numpy as jnp
+import nir
 import numpy as np
 import pytest
+from flax import nnx
+from test_nir import outputs_of, sequential
+from test_nir_installs import ROWS, installed
 
+from benchmarks.nir import peers
 from brainsurr import Arctan
-from brainsurr._nir.loihi import LoihiLI, LoihiLIF, integers
+from brainsurr import nnx as layers
+from brainsurr._nir.loihi import integers
+from brainsurr._nir.on_chip import LoihiLI, LoihiLIF
 from brainsurr.neurons import LI, LIF
+from brainsurr.nir import quantized, rounding, to_nir
 
+pytestmark = pytest.mark.usefixtures("lenient")  # flax's Linear
 RNG = np.random.default_rng(0)
 W, RECURRENT = (RNG.normal(0, 0.3, (6, n)).astype(np.float32) for n in (4, 6))
 CASES = {  # of what limits the scale: weights, recurrent ones, a threshold, a bias that its shift can't hold
@@ -44,10 +56,10 @@ def test_a_layer_is_rounded_as_loihi_holds_it(case):
     weights, bias, threshold, decay, synapse, scale = by_hand(**case)
     found = integers(**{"decay": 0.9} | case)
     for one, other in zip(found.weights, weights, strict=True):
-        np.testing.assert_array_equal(one, 64 * other)
-    np.testing.assert_array_equal(found.bias, bias)
-    assert (found.threshold, found.decay, found.synapse) == (64 * threshold + 0.5, decay, synapse)
-    np.testing.assert_allclose(found.scale, 64 * scale, rtol=1e-6)
+        np.testing.assert_array_equal(one, other)
+    np.testing.assert_array_equal(found.bias, bias / 64)
+    assert (found.threshold, found.decay, found.synapse) == (threshold + 1 / 128, decay, synapse)
+    np.testing.assert_allclose(found.scale, scale, rtol=1e-6)
 
 
 def decayed(v, lost):
@@ -69,12 +81,12 @@ def test_neurons_compute_in_integers_as_loihi():
         v = np.where(s, 0, v)
         expected.append(s)
         currents.append(u)
-    zero, inputs = jnp.zeros(16), jnp.float32(xs)
+    zero, inputs = jnp.zeros(16), jnp.float32(xs) / 64
     us = LoihiLI(decay=(4096 - lost_current) / 4096)(zero, inputs)[1]
-    np.testing.assert_array_equal(us, currents)
-    end, found = LoihiLIF(decay=(4096 - lost) / 4096, threshold=threshold + 0.5, reset="zero")(zero, us)
+    np.testing.assert_array_equal(us * 64, currents)
+    end, found = LoihiLIF(decay=(4096 - lost) / 4096, threshold=(threshold + 0.5) / 64, reset="zero")(zero, us)
     np.testing.assert_array_equal(found, expected)
-    np.testing.assert_array_equal(end, v)
+    np.testing.assert_array_equal(end * 64, v)
     assert 0.02 < np.mean(expected) < 0.5
     assert np.abs(v).max() > 2**20
 
@@ -98,3 +110,113 @@ def test_the_gradient_is_that_of_what_is_not_rounded():
     for one, other in zip(exact, coarse, strict=True):
         np.testing.assert_allclose(one, other, rtol=0.02)
         assert np.abs(one).max() > 0.1
+
+
+# Networks ------------------------------------------------------------------------------------------------------------
+
+N, EACH = 6, np.linspace(0.5, 0.95, 16).astype(np.float32)
+
+
+def linear(inputs, n, bias=True):
+    how = {"use_bias": bias, "bias_init": nnx.initializers.normal(0.2)}
+    return nnx.Linear(inputs, n, **how, rngs=nnx.Rngs(inputs))
+
+
+def lif(n, **how):
+    return layers.LIF(n, **{"reset": "zero", "threshold": 0.7, "rngs": nnx.Rngs(1)} | how)
+
+
+NETWORKS = {
+    "biases": lambda: [linear(N, 16), lif(16), linear(16, 5), lif(5)],
+    "no leak": lambda: [linear(N, 16, bias=False), lif(16, decay=1.0, threshold=2.0), linear(16, 5), lif(5)],
+    "synapses": lambda: [linear(N, 16, bias=False), layers.LI(16, decay=0.6), lif(16), linear(16, 5), lif(5)],
+    "recurrent": lambda: [linear(N, 16, bias=False), lif(16, recurrent=True), linear(16, 5), lif(5)],
+    "a threshold for each": lambda: [linear(N, 16), lif(16, threshold=EACH), linear(16, 5), lif(5)],
+    "decay_input": lambda: [
+        *(linear(N, 16, bias=False), layers.LI(16, decay=0.5, decay_input=True), lif(16, threshold=0.2)),
+        *(linear(16, 5), lif(5, decay_input=True, threshold=0.07)),
+    ],
+}
+XS = (RNG.random((60, 4, N)) < 0.4).astype(np.float32)
+
+
+@functools.cache
+def network(name):
+    """A network and what it is rounded to, for some bits, compiled as a whole."""
+    net = sequential(*NETWORKS[name]())
+    return net, functools.cache(lambda bits: nnx.jit(functools.partial(quantized, reader="lava", bits=bits))(net))
+
+
+def value(held):
+    return np.asarray(held[...] if isinstance(held, nnx.Variable) else held, np.float64)
+
+
+@pytest.mark.parametrize(("name", "bits"), [("synapses", 8), ("recurrent", 4), ("a threshold for each", 8)])
+def test_a_network_holds_the_integers_of_its_layers(name, bits):
+    net, there = network(name)
+    (linear, *synapses, neurons), first = net.layers[:-2], there(bits).layers
+    unit = EACH if name == "a threshold for each" else np.float32(1)
+    recurrent = [neurons.recurrent_kernel] if name == "recurrent" else []
+    bias = np.zeros(1) if linear.bias is None else value(linear.bias) / unit
+    threshold = 1.0 if unit.size > 1 else 0.7
+    kernels = [(value(kernel) / unit).astype(np.float32) for kernel in (linear.kernel, *recurrent)]
+    weights, bias, vth, decay, synapse, _ = by_hand(kernels, bias, threshold, 0.9, 0.6 if synapses else 0.0, bits)
+    held = [first[0].kernel, *([first[1].recurrent_kernel] if recurrent else [])]
+    for one, other in zip(held, weights, strict=True):
+        np.testing.assert_array_equal(value(one), other)
+    if linear.bias is not None:
+        np.testing.assert_array_equal(value(first[0].bias), bias / 64)
+    after = first[len(synapses) + 1]
+    assert (value(after.threshold), value(after.decay)) == (vth + 1 / 128, decay)
+    assert [value(layer.decay) for layer in first[1:-3]] == [synapse] * len(synapses)
+    spikes, floats = outputs_of(there(bits), XS), outputs_of(net, XS)
+    assert 0 < np.mean(spikes != floats) < 0.25
+
+
+def test_a_report_has_the_scale_of_each_layer():
+    net, _ = network("synapses")
+    report = rounding(net, reader="lava", bits=4)
+    assert [row.largest for row in report.values()] == [224, None, None, 224, None]
+    assert [float(report[name].held) for name in ("1 LI", "2 LIF")] == [(4096 - 1638) / 4096, (4096 - 410) / 4096]
+    np.testing.assert_allclose(report["0 Linear"].scale, 224 / np.abs(value(net.layers[0].kernel)).max(), rtol=1e-6)
+    assert re.search(r"^2 LIF +\d+ +0\.9 +0\.8999$", str(report), re.MULTILINE)
+
+
+REFUSED = [
+    ([linear(4, 4), layers.LIF(4)], "layer 1 with reset='zero'"),
+    ([linear(4, 4), lif(4, refractory=2)], "no refractory"),
+    ([linear(4, 4), layers.LI(4), lif(4)], "layer 0 with use_bias=False, before an LI or recurrent weights"),
+    ([linear(4, 4), lif(4, recurrent=True)], "layer 0 with use_bias=False"),
+    ([linear(4, 4), lif(4, decay=EACH[:4])], "one decay for all neurons behind layer 0, as lava needs, got several"),
+    ([linear(4, 4), lif(4), linear(4, 4)], "weights, LIF, 1 times or more, got weights, LIF, weights"),
+]
+
+
+@pytest.mark.parametrize(("given", "said"), REFUSED)
+def test_what_loihi_has_not_is_refused(given, said):
+    with pytest.raises(ValueError, match=rf"^quantized: expected .*{said}"):
+        quantized(sequential(*given), reader="lava")
+
+
+def test_bits_are_of_loihi_alone():
+    net = sequential(linear(4, 4), layers.LIF(4, decay=1.0))
+    with pytest.raises(ValueError, match=r"^quantized: expected bits=8: others are of lava alone, got 4"):
+        quantized(net, reader="speck", bits=4)
+    with pytest.raises(ValueError, match=r"^quantized: expected no lowest, which is of speck alone"):
+        quantized(network("biases")[0], reader="lava", lowest=-2.0)
+
+
+@pytest.mark.peers
+def test_lava_computes_the_same_spikes(tmp_path, monkeypatch):
+    """In an environment that is made by the line of the page, in floats and in integers."""
+    python, _ = installed(ROWS["lava"], tmp_path / "env")
+    monkeypatch.setenv("LAVA", str(python))
+    for name in NETWORKS:
+        net, there = network(name)
+        nir.write(tmp_path / "net.nir", to_nir(net, (N,), dt=peers.LAVA_DT, reader="lava"))
+        for bits in (None, 8, 4):
+            ours = outputs_of(net if bits is None else there(bits), XS)
+            np.testing.assert_array_equal(
+                peers.lava_reads(tmp_path / "net.nir", XS, bits=bits), ours, f"{name}, {bits}"
+            )
+            assert 0.02 < ours.mean() < 0.9

@@ -161,7 +161,7 @@ BAD = [  # the reader, what is said, and the layers
     ("sinabs", "layer 0, LI: expected decay_input=False, as in sparx and sinabs", [LI(4, decay_input=True)]),
     ("sinabs", "layer 0, LIF: expected reset='subtract', reset_delay=False, as sinabs .*, got reset='zero'", [lif()]),
     ("speck", r"input_shape: expected an image, \(1, 1, features\)", [linear(4, 4), LIF(4, decay=1.0)]),
-    ("lava", "layer 0, LIF: expected reset='zero', reset_delay=False, as lava resets", [linear(4, 4), SUBTRACT()]),
+    ("lava", "layer 1, LIF: expected reset='zero', reset_delay=False, as lava resets", [linear(4, 4), SUBTRACT()]),
     ("lava", "layer 1, LIF: expected one decay for all neurons, as lava", [linear(4, 4), lif(decay=SEVERAL)]),
     ("lava", "layer 1, LIF: expected decays above 0, as lava needs", [linear(4, 4), lif(decay=0.0)]),
     ("lava", "layer 1, LIF: expected thresholds above 0, as lava needs", [linear(4, 4), lif(threshold=0.0)]),
