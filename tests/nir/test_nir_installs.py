@@ -19,6 +19,16 @@ CODE = "import numpy, sys; from benchmarks.nir.peers import READERS; reader, *fi
 CODE += "numpy.save(files[2], READERS[reader](files[0], numpy.load(files[1])))"
 
 
+def installed(lines, folder):
+    """Make an environment anew with the lines of a row; return its Python, and the variables that it runs with."""
+    venv.create(folder, with_pip=True)
+    alone = {name: value for name, value in os.environ.items() if name not in ("PYTHONPATH", "VIRTUAL_ENV")}
+    alone |= {"PATH": f"{folder / 'bin'}{os.pathsep}{os.environ['PATH']}"}
+    for line in re.findall("`(pip .*?)`", lines):
+        subprocess.run(line.replace("pip install", "pip install --quiet"), shell=True, check=True, env=alone)
+    return folder / "bin" / "python", alone
+
+
 @pytest.mark.peers
 @pytest.mark.parametrize("reader", ROWS)
 def test_the_lines_that_install_a_reader_do(reader, tmp_path):
@@ -29,10 +39,6 @@ def test_the_lines_that_install_a_reader_do(reader, tmp_path):
     net, xs = trials.network(trial), trials.inputs(trial.network)
     nir.write(files[0], to_nir(net, xs.shape[2:], **trial.how))
     np.save(files[1], xs)
-    venv.create(tmp_path / "env", with_pip=True)
-    alone = {name: value for name, value in os.environ.items() if name not in ("PYTHONPATH", "VIRTUAL_ENV")}
-    alone |= {"PATH": f"{tmp_path / 'env' / 'bin'}{os.pathsep}{os.environ['PATH']}"}
-    for line in re.findall("`(.*?)`", ROWS[reader]):
-        subprocess.run(line.replace("pip install", "pip install --quiet"), shell=True, check=True, env=alone)
-    subprocess.run([tmp_path / "env/bin/python", "-c", CODE, reader, *files], check=True, env=alone, cwd=pages.ROOT)
+    python, alone = installed(ROWS[reader], tmp_path / "env")
+    subprocess.run([python, "-c", CODE, reader, *files], check=True, env=alone, cwd=pages.ROOT)
     np.testing.assert_array_equal(np.load(files[2]), trials.run_network(net, xs))
