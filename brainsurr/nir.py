@@ -292,8 +292,8 @@ def rounding(net: Any, *, reader: str, lowest: float | None = None, bits: int = 
       >>> from brainsurr.nnx import LI, LIF, SpikingSequential
       >>> linear = nnx.Linear(2, 2, use_bias=False, rngs=nnx.Rngs(0))
       >>> layers = [linear, LI(2, decay=0.8), LIF(2, decay=0.9)]
-      >>> rounding(SpikingSequential(layers * 2), reader="rockpool")["1 LI"].held
-      array(0.75, dtype=float32)
+      >>> print(rounding(SpikingSequential(layers * 2), reader="rockpool")["1 LI"].held)
+      0.75
     """
     _, before, after = _rounded("rounding", net, reader, lowest, bits)
     return report(net.layers, before, after)
