@@ -102,7 +102,7 @@ def main(argv=None):
     with tempfile.TemporaryDirectory() as folder:
         about["digits"] = [row for seed in SEEDS for row in digits(seed, Path(folder))]
         about["simulators"] = [simulated(tool, Path(folder)) for tool in SIMULATORS]
-    about["versions"] |= peers.versions(os.environ["LAVA"], "lava-nc", "nir")
+    about["lava"] = peers.versions(os.environ["LAVA"], "lava-nc", "nir", "numpy")
     results.write(args.out / "result.json", about | {"seconds": time.perf_counter() - start})
 
 
