@@ -40,8 +40,8 @@ def libraries(present) -> dict[str, dict[str, str]]:
         under = "numpy" if name == "lava" else "jax" if name in ("spyx", "jaxpike", "sparx") else "torch"
         named = {"sparx": "sparxml", "lava": "lava-nc"}.get(name, name), "nir", under
         python = os.environ["LAVA"] if name == "lava" else sys.executable
-        version, *others = peers.versions(python, *named).items()
-        found[name] = {"version": version[1]} | dict(others)
+        versions = peers.versions(python, *named)
+        found[name] = {"version": versions.pop(named[0])} | versions
     return found
 
 

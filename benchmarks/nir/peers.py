@@ -305,9 +305,9 @@ def package(name: str) -> str:
 def versions(python: str, *packages: str) -> dict[str, str]:
     """Return the version of each package, and of Python, where it is installed."""
     code = "import platform, sys; from importlib.metadata import version; "
-    code += "print(*map(version, sys.argv[1:]), platform.python_version())"
+    code += "print(platform.python_version(), *map(version, sys.argv[1:]))"
     said = subprocess.run([python, "-c", code, *packages], check=True, capture_output=True, text=True).stdout
-    return dict(zip((*packages, "python"), said.split(), strict=True))
+    return dict(zip(("python", *packages), said.split(), strict=True))
 
 
 def installed(name: str) -> bool:

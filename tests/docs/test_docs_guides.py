@@ -70,7 +70,7 @@ def test_operations():
 def test_nir(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     scope = run_blocks(DOCS / "nir.md")
-    assert {path.stem for path in tmp_path.iterdir()} == {"net", "leaky", "speck", "xylo"}
+    assert {path.stem for path in tmp_path.iterdir()} == {"net", "leaky", "speck", "xylo", "loihi"}
     said = re.search(r"print\(error\)  # (.*) \.\.\.\n", (DOCS / "nir.md").read_text())[1]
     assert capsys.readouterr().out.startswith(said)
     (leaky,) = scope["snntorch_net"].layers
