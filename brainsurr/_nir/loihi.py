@@ -5,7 +5,7 @@ behind. Its threshold is an integer up to :math:`2^{17} - 1`. Biases are in 64th
 to 7, and decays in 4096ths.
 """
 
-from typing import Any, NamedTuple
+from typing import Any
 
 import jax.numpy as jnp
 
@@ -13,18 +13,9 @@ from .._kernel import detached
 from .on_chip import straight_through
 
 
-class Integers(NamedTuple):
-    """A layer of Loihi; ``scale`` of its integers are 1 of the layer that was given."""
-
-    weights: list[Any]
-    bias: Any
-    threshold: Any
-    decay: Any
-    synapse: Any
-    scale: Any
-
-
-def integers(weights: list[Any], bias: Any, threshold: Any, decay: Any, synapse: Any = 0.0, bits: int = 8) -> Integers:
+def integers(
+    weights: list[Any], bias: Any, threshold: Any, decay: Any, synapse: Any = 0.0, bits: int = 8
+) -> tuple[list[Any], Any, Any, Any, Any, Any]:
     """Round a layer to the numbers that Loihi has, on the scale on which none is clipped.
 
     Args:
@@ -34,12 +25,15 @@ def integers(weights: list[Any], bias: Any, threshold: Any, decay: Any, synapse:
       decay: of the potential, one for all; the least is 1 / 4096.
       synapse: the decay of the current before it, one for all; 0 without one, at most 1 - 1 / 4096.
       bits: of the weights, 2 to 8.
+
+    Returns:
+      The same but ``bits``, rounded, and the scale: how many integers are 1 of what was given.
     """
     step, most, threshold = 2 ** (9 - bits), jnp.abs(jnp.asarray(bias)).max(), jnp.asarray(threshold)
     largest = jnp.stack([jnp.abs(w).max() for w in weights]).max()
     scale = detached(jnp.stack([(256 - step) / largest, 131071 / threshold, 8190 / most]).min())
     part = detached(2 ** jnp.ceil(jnp.log2(jnp.maximum(64 * scale * most / 4095, 1)))) / 64
-    return Integers(
+    return (
         [_rounded(w * scale, step) for w in weights],
         _rounded(bias * scale, part),
         _rounded(threshold * scale, 1) + 1 / 128,  # it fires above, not at it

@@ -219,12 +219,12 @@ def lava(layers: list[Any], lowest: float | None, bits: int = 8) -> list[Any]:
         bias = 0.0 if weights.bias is None else _floats(weights.bias) / each
         decay, synapse = (_one(layer[0].neuron.decay, start) if layer else 0.0 for layer in ([membrane], synapses))
         held = integers(kernels, bias, jnp.max(threshold) / gain, decay, synapse, bits)
-        new += [weights._replace(kernel=held.weights[0], bias=None if weights.bias is None else held.bias)]
-        new += [Population(LoihiLI(decay=held.synapse), in_size=layer.in_size) for layer in synapses]
-        how = {"decay": held.decay, "threshold": held.threshold, "scale": held.scale / detached(gain * each)}
-        how |= {"spike_fn": neuron.spike_fn, "reset": "zero", "reset_grad": neuron.reset_grad}
-        recurrent = None if recurrent is None else held.weights[1]
-        new += [Population(LoihiLIF(**how), recurrent, in_size=membrane.in_size)]
+        (kernel, *others), bias, threshold, decay, synapse, scale = held
+        new += [weights._replace(kernel=kernel, bias=None if weights.bias is None else bias)]
+        new += [Population(LoihiLI(decay=synapse), in_size=layer.in_size) for layer in synapses]
+        how = {"decay": decay, "threshold": threshold, "scale": scale / detached(gain * each)}
+        neuron = LoihiLIF(**how, spike_fn=neuron.spike_fn, reset="zero", reset_grad=neuron.reset_grad)
+        new += [Population(neuron, others[0] if others else None, in_size=membrane.in_size)]
     return new
 
 

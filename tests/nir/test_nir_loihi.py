@@ -54,12 +54,12 @@ def by_hand(weights, bias, threshold, decay=0.9, synapse=0.0, bits=8):
 @pytest.mark.parametrize("case", CASES.values(), ids=CASES)
 def test_a_layer_is_rounded_as_loihi_holds_it(case):
     weights, bias, threshold, decay, synapse, scale = by_hand(**case)
-    found = integers(**{"decay": 0.9} | case)
-    for one, other in zip(found.weights, weights, strict=True):
+    kernels, biases, *others, by = integers(**{"decay": 0.9} | case)
+    for one, other in zip(kernels, weights, strict=True):
         np.testing.assert_array_equal(one, other)
-    np.testing.assert_array_equal(found.bias, bias / 64)
-    assert (found.threshold, found.decay, found.synapse) == (threshold + 1 / 128, decay, synapse)
-    np.testing.assert_allclose(found.scale, scale, rtol=1e-6)
+    np.testing.assert_array_equal(biases, bias / 64)
+    assert others == [threshold + 1 / 128, decay, synapse]
+    np.testing.assert_allclose(by, scale, rtol=1e-6)
 
 
 def decayed(v, lost):
