@@ -15,6 +15,7 @@ from flax import nnx
 from test_nir import HOSTS, flatten, outputs_of, sequential
 from test_nir_installs import ROWS, installed
 
+from benchmarks.nir import eight_bits
 from brainsurr._nir.rounding import _in_eights
 from brainsurr.nir import from_nir, quantized, rounding, to_nir
 from brainsurr.nnx import ALIF, LI, LIF
@@ -318,6 +319,14 @@ def test_a_rounded_network_is_not_written():
         to_nir(there, (N,), dt=1e-3, reader="rockpool")
 
 
+@pytest.mark.slow
+def test_the_benchmark_runs(tmp_path, capsys):
+    eight_bits.main(["digits", "--quick", "--out", str(tmp_path)])
+    assert re.search(
+        r"^\| digits +\| +Xylo, decays 0\.75 and 0\.875 \|( +\d+\.\d+ \|){5} +\|$", capsys.readouterr().out, re.M
+    )
+
+
 # The tools -----------------------------------------------------------------------------------------------------------
 
 
@@ -342,11 +351,26 @@ def of_xylo(net):
     return there
 
 
+def check_the_lines_of_the_page(python, alone, folder):
+    """docs/eight-bits.md, to XyloSim."""
+    _, there, xs = rounded("Xylo")
+    nir.write(folder / "xylo.nir", to_nir(rounded("Xylo")[0], (N,), dt=1e-3, reader="rockpool"))
+    np.save(folder / "xs.npy", xs)
+    (lines,) = re.findall(r"```py\n(.*?)```", (pages.DOCS / "eight-bits.md").read_text(), re.DOTALL)
+    begin = "import sys\nfrom benchmarks.nir.chips import StandIn\nsys.meta_path.insert(0, StandIn())\nimport numpy\n"
+    code = f"{begin}xs = numpy.load('xs.npy')\n{lines}\nnumpy.save('ys.npy', theirs)"
+    alone = alone | {"PYTHONPATH": str(pages.ROOT)}
+    subprocess.run([python, "-c", code], check=True, env=alone, cwd=folder)
+    np.testing.assert_array_equal(np.load(folder / "ys.npy")[1:], outputs_of(there, xs)[:-1])
+
+
 @pytest.mark.peers
 @pytest.mark.parametrize("reader", ["speck", "rockpool"])
 def test_the_tool_makes_the_same_integers_and_spikes(reader, tmp_path):
     lines = ROWS["sinabs"] if reader == "speck" else f"{ROWS['rockpool']}, `pip install xylosim`"
     python, alone = installed(lines, tmp_path / "env")
+    if reader == "rockpool":
+        check_the_lines_of_the_page(python, alone, tmp_path)
     paths = [tmp_path / name for name in ("net.nir", "xs.npy", "out.npz")]
     for name in [name for name, (of, *_) in NETWORKS.items() if of == reader]:
         net, there, xs = rounded(name)
