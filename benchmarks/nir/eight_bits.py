@@ -36,7 +36,8 @@ NETWORKS = {  # reader, decays of synapse and membrane, rate
     "Xylo, decays 0.8 and 0.9": ("rockpool", (0.8, 0.9), 2e-3),
     "Xylo, decays 0.75 and 0.875": ("rockpool", (0.75, 0.875), 2e-3),
 }
-SIDES, EPOCHS, MOST = {"digits": 8, "fashion": 14}, {"digits": 12, "fashion": 5}, (4000, 1000)
+SIDES, MOST = {"digits": 8, "fashion": 14}, (4000, 1000)
+EPOCHS = {"speck": {"digits": 12, "fashion": 6}, "rockpool": {"digits": 30, "fashion": 30}}
 
 
 def network(kind: str, side: int, seed: int) -> SpikingSequential:
@@ -96,7 +97,7 @@ def run(kind: str, name: str, seed: int, parts, tools: Path | None, small: bool)
     start, nets = network(kind, SIDES[name], seed), {}
     for how in ("floats", "rounded"):
         seen = functools.partial(spikes, kind, how)
-        recipe = {"epochs": 1 if small else EPOCHS[name], "batch": BATCH, "optimizer": optax.adam(rate)}
+        recipe = {"epochs": 1 if small else EPOCHS[reader][name], "batch": BATCH, "optimizer": optax.adam(rate)}
         train = functools.partial(train_network, logits=lambda *args, seen=seen: seen(*args).sum(1), **recipe)
         nets[how], _ = train(nnx.clone(start), key=jax.random.key(seed), inputs=images, labels=labels)
     ways = {"floats": "floats", "single": "single", "after": "rounded"}
