@@ -194,7 +194,7 @@ def rockpool(layers: list[Any], lowest: float | None) -> list[Any]:
         scale = detached(scale * limit)
         how = {"threshold": straight_through(fires, thresholds[i] * scale), "scale": scale}
         how |= {"decay": membrane.decay, "lost": _lost(membrane.decay), "spike_fn": membrane.spike_fn}
-        how |= {"levels": 1 if i == last else 31, "reset_grad": membrane.reset_grad}
+        how |= {"reset_grad": membrane.reset_grad} | ({"levels": 1} if i == last else {})
         new += [weights[i]._replace(kernel=straight_through(held, kernel * scale))]
         neurons = XyloLI(decay=synapse.decay, lost=_lost(synapse.decay)), XyloLIF(**how)
         new += [Population(neuron, in_size=membranes[i].in_size) for neuron in neurons]

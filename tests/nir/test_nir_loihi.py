@@ -27,7 +27,7 @@ CASES = {  # of what limits the scale: weights, recurrent ones, a threshold, a b
     "weights": {"weights": [W], "bias": np.zeros(4, np.float32), "threshold": 1.0},
     "four bits": {"weights": [W], "bias": np.float32([0.1, -0.2, 0.3, 0.0]), "threshold": 0.7, "bits": 4},
     "recurrent": {"weights": [W[:, :1].repeat(6, 1) / 9, RECURRENT], "bias": 0.0, "threshold": 0.7, "synapse": 0.6},
-    "threshold": {"weights": [W / 999], "bias": np.float32([0.1, -0.2, 0.3, 0.0]), "threshold": 2.0},
+    "threshold": {"weights": [W / 9999], "bias": np.float32([0.01, -0.02, 0.03, 0.0]), "threshold": 2.0},
     "bias": {"weights": [W / 99], "bias": np.float32([0.1, -0.2, 0.3, 0.0]), "threshold": 0.7},
     "no synapse": {"weights": [W], "bias": 0.0, "threshold": 0.7, "decay": 0.0, "synapse": 0.0},
     "no leak": {"weights": [W], "bias": 0.0, "threshold": 0.7, "decay": 1.0, "synapse": 1.0},
@@ -151,16 +151,20 @@ def value(held):
     return np.asarray(held[...] if isinstance(held, nnx.Variable) else held, np.float64)
 
 
-@pytest.mark.parametrize(("name", "bits"), [("synapses", 8), ("recurrent", 4), ("a threshold for each", 8)])
+HELD = [("synapses", 8), ("recurrent", 4), ("a threshold for each", 8), ("decay_input", 8)]
+
+
+@pytest.mark.parametrize(("name", "bits"), HELD)
 def test_a_network_holds_the_integers_of_its_layers(name, bits):
     net, there = network(name)
     (linear, *synapses, neurons), first = net.layers[:-2], there(bits).layers
     unit = EACH if name == "a threshold for each" else np.float32(1)
     recurrent = [neurons.recurrent_kernel] if name == "recurrent" else []
     bias = np.zeros(1) if linear.bias is None else value(linear.bias) / unit
-    threshold = 1.0 if unit.size > 1 else 0.7
+    threshold = 1.0 if unit.size > 1 else {"decay_input": 0.2 / (1 - 0.5)}.get(name, 0.7)
+    slow = {"synapses": 0.6, "decay_input": 0.5}.get(name, 0.0)
     kernels = [(value(kernel) / unit).astype(np.float32) for kernel in (linear.kernel, *recurrent)]
-    weights, bias, vth, decay, synapse, _ = by_hand(kernels, bias, threshold, 0.9, 0.6 if synapses else 0.0, bits)
+    weights, bias, vth, decay, synapse, scale = by_hand(kernels, bias, threshold, 0.9, slow, bits)
     held = [first[0].kernel, *([first[1].recurrent_kernel] if recurrent else [])]
     for one, other in zip(held, weights, strict=True):
         np.testing.assert_array_equal(value(one), other)
@@ -168,6 +172,8 @@ def test_a_network_holds_the_integers_of_its_layers(name, bits):
         np.testing.assert_array_equal(value(first[0].bias), bias / 64)
     after = first[len(synapses) + 1]
     assert (value(after.threshold), value(after.decay)) == (vth + 1 / 128, decay)
+    gain = 0.5 if name == "decay_input" else 1.0
+    np.testing.assert_allclose(value(after.scale), scale / gain / unit, rtol=1e-6)
     assert [value(layer.decay) for layer in first[1:-3]] == [synapse] * len(synapses)
     spikes, floats = outputs_of(there(bits), XS), outputs_of(net, XS)
     assert 0 < np.mean(spikes != floats) < 0.25

@@ -15,6 +15,9 @@ from flax import nnx
 from test_nir import HOSTS, flatten, outputs_of, sequential
 from test_nir_installs import ROWS, installed
 
+import brainsurr as bs
+from benchmarks.nir import eight_bits
+from brainsurr._nir.on_chip import SpeckLIF
 from brainsurr._nir.rounding import _in_eights
 from brainsurr.nir import from_nir, quantized, rounding, to_nir
 from brainsurr.nnx import ALIF, LI, LIF
@@ -44,9 +47,9 @@ def speck(side=8, bias=True, threshold=1.0, window=(2, 2)):
 
 
 def large(at):
-    """Layers of which one has a threshold that 16 bits don't hold beside its weights."""
+    """Layers of which one has thresholds that 16 bits don't hold beside its weights."""
     layers = xylo(N, 16, 8, 8, synapse=0.97, decay=0.97)
-    layers[at] = LIF(8, decay=0.97, threshold=280.0)
+    layers[at] = LIF(8, decay=0.97, threshold=300 * EACH)
     return layers
 
 
@@ -107,17 +110,27 @@ def fit(number, bits):
 
 
 def test_weights_of_speck_share_a_scale_with_their_threshold():
-    for name, window in (("Speck, limits far, windows of 3", 9), ("Speck, no biases, limits near", 4)):
+    names = {"Speck, limits far, windows of 3": 9, "Speck, no biases, limits near": 4, "Speck, a threshold for each": 4}
+    for name, window in names.items():
         net, there, _ = rounded(name)
+        side = int(window**0.5)
+        np.testing.assert_array_equal(
+            there.layers[2](jnp.ones((1, 1, side, side, 8))), np.full((1, 1, 1, 1, 8), window)
+        )
         found, products = held(there), [layer for layer in net.layers if hasattr(layer, "kernel")]
         for i, (layer, size) in enumerate(zip(products, (1, window), strict=True)):
             weights, threshold = value(layer.kernel) / np.float32(size), np.float32(value(net.layers[1].threshold))
-            limits = np.float32([NETWORKS[name][3] * threshold, threshold])
             bias = [] if layer.bias is None else [value(layer.bias)]
+            if threshold.size > 1:  # of which the file makes one
+                weights, bias, each = weights / threshold, [bias[0] / threshold], threshold
+                threshold = np.float32(1)
+            limits = np.float32([(NETWORKS[name][3] or -20) * threshold, threshold])
             scale = min(fit(limits, 16), *(fit(number, 8) for number in (weights, *bias)))
             np.testing.assert_array_equal(found[f"weights {i}"], np.round(weights * scale))
             np.testing.assert_array_equal(found[f"threshold {i}"], np.round(threshold * scale))
             np.testing.assert_array_equal(found[f"lowest {i}"], np.round(limits[0] * scale))
+            fires = there.layers[1 if i == 0 else 5]  # whose surrogate sees units of floats
+            np.testing.assert_allclose(value(fires.scale), scale / (each if "each" in name else 1), rtol=1e-6)
             for number in bias:
                 np.testing.assert_array_equal(found[f"bias {i}"], np.round(number * scale))
 
@@ -159,8 +172,8 @@ def test_weights_near_a_half_round_as_in_float64():
     np.testing.assert_array_equal(actual[decided], expected[decided])
 
 
-def simulate_xylo(net, xs):
-    """Neurons of XyloSim in integers, each layer at once with the one before."""
+def simulate_xylo(net, xs, last=1):
+    """Neurons of XyloSim in integers, each layer at once with the one before; the last has so many spikes at most."""
     s = xs.astype(int)
     for i, (linear, synapse, lif) in enumerate(zip(*(net.layers[k::3] for k in range(3)), strict=True)):
         weights, threshold = value(linear.kernel).astype(int), value(lif.threshold).astype(int)
@@ -174,7 +187,7 @@ def simulate_xylo(net, xs):
         for x in s @ weights:
             current = left(np.clip(current + x, -32768, 32767), dashes[0])
             v = np.clip(left(np.asarray(v), dashes[1]) + current, -32768, 32767)
-            out.append(np.clip(v // threshold, 0, 1 if 3 * i + 3 == len(net.layers) else 31))
+            out.append(np.clip(v // threshold, 0, last if 3 * i + 3 == len(net.layers) else 31))
             v = v - threshold * out[-1]
         s = np.stack(out)
     return s
@@ -186,8 +199,10 @@ def test_neurons_of_xylo_compute_in_integers(name):
     spikes = outputs_of(there, xs)
     np.testing.assert_array_equal(spikes, simulate_xylo(there, xs))
     assert 0.05 < spikes.mean() < 0.9
-    hidden = outputs_of(sequential(*there.layers[:3]), 8 * xs)
-    assert hidden.max() > 2
+    hidden, many = sequential(*there.layers[:3]), 40 * xs
+    spikes = outputs_of(hidden, many)
+    np.testing.assert_array_equal(spikes, simulate_xylo(hidden, many, 31))
+    assert {0, 1, 5, 31} <= {*spikes.ravel()}
 
 
 def test_neurons_of_speck_stop_at_their_lower_limit():
@@ -228,6 +243,26 @@ def test_a_gradient_passes_what_is_rounded(name):
         of = of / 4 if name == "Speck" and i == 3 else of  # of the weights behind a pool, whose averages are sums
         np.testing.assert_allclose(gradient, of * scale, rtol=1e-5, atol=1e-5 * np.abs(gradient).max())
         assert np.any(gradient)
+
+
+def test_a_surrogate_and_a_reset_without_gradient_stay():
+    how = {"spike_fn": bs.Arctan(3.0), "reset_grad": False}
+    networks = {
+        "rockpool": xylo(N, 8, 8, **how),
+        "speck": [nnx.Linear(N, 8, rngs=nnx.Rngs(0)), LIF(8, decay=1.0, **how)],
+    }
+    for reader, layers in networks.items():
+        neuron = quantized(sequential(*layers), reader=reader).layers[-1].neuron
+        assert (neuron.spike_fn, neuron.reset_grad) == (bs.Arctan(3.0), False)
+
+
+def test_a_surrogate_sees_the_nearest_level_in_the_units_of_floats():
+    neuron = SpeckLIF(threshold=200.0, scale=100.0, spike_fn=bs.Arctan())
+    u = jnp.array([-30.0, 150.0, 200.0, 299.0, 301.0, 650.0])
+    distances = jnp.array([-2.3, -0.5, 0.0, 0.99, -0.99, 0.5])
+    spikes, slopes = jax.jvp(lambda x: neuron.step(jnp.zeros(6), x)[1], (u,), (jnp.ones(6),))
+    np.testing.assert_array_equal(spikes, [0, 0, 1, 1, 1, 3])
+    np.testing.assert_allclose(slopes, bs.Arctan().derivative(distances) / 100, rtol=1e-5)
 
 
 def test_decays_and_thresholds_are_trained():
@@ -318,6 +353,14 @@ def test_a_rounded_network_is_not_written():
         to_nir(there, (N,), dt=1e-3, reader="rockpool")
 
 
+@pytest.mark.slow
+def test_the_benchmark_runs(tmp_path, capsys):
+    eight_bits.main(["digits", "--quick", "--out", str(tmp_path)])
+    assert re.search(
+        r"^\| digits +\| +Xylo, decays 0\.75 and 0\.875 \|( +\d+\.\d+ \|){5} +\|$", capsys.readouterr().out, re.M
+    )
+
+
 # The tools -----------------------------------------------------------------------------------------------------------
 
 
@@ -342,11 +385,26 @@ def of_xylo(net):
     return there
 
 
+def check_the_lines_of_the_page(python, alone, folder):
+    """docs/eight-bits.md, to XyloSim."""
+    _, there, xs = rounded("Xylo")
+    nir.write(folder / "xylo.nir", to_nir(rounded("Xylo")[0], (N,), dt=1e-3, reader="rockpool"))
+    np.save(folder / "xs.npy", xs)
+    (lines,) = re.findall(r"```py\n(.*?)```", (pages.DOCS / "eight-bits.md").read_text(), re.DOTALL)
+    begin = "import sys\nfrom benchmarks.nir.chips import StandIn\nsys.meta_path.insert(0, StandIn())\nimport numpy\n"
+    code = f"{begin}xs = numpy.load('xs.npy')\n{lines}\nnumpy.save('ys.npy', theirs)"
+    alone = alone | {"PYTHONPATH": str(pages.ROOT)}
+    subprocess.run([python, "-c", code], check=True, env=alone, cwd=folder)
+    np.testing.assert_array_equal(np.load(folder / "ys.npy")[1:], outputs_of(there, xs)[:-1])
+
+
 @pytest.mark.peers
 @pytest.mark.parametrize("reader", ["speck", "rockpool"])
 def test_the_tool_makes_the_same_integers_and_spikes(reader, tmp_path):
     lines = ROWS["sinabs"] if reader == "speck" else f"{ROWS['rockpool']}, `pip install xylosim`"
     python, alone = installed(lines, tmp_path / "env")
+    if reader == "rockpool":
+        check_the_lines_of_the_page(python, alone, tmp_path)
     paths = [tmp_path / name for name in ("net.nir", "xs.npy", "out.npz")]
     for name in [name for name, (of, *_) in NETWORKS.items() if of == reader]:
         net, there, xs = rounded(name)
