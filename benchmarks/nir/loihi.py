@@ -26,7 +26,7 @@ from ..lib.training import train_network
 from . import peers, trials
 
 STEPS, EPOCHS, MORE, BATCH, RATE, LATER = 16, 12, 6, 64, 2e-3, 5e-4
-SEEDS, BITS = range(3), (8, 4)
+SEEDS, BITS = range(3), (8, 4, 2)
 SIMULATORS = {"sanafe": ("SANAFE", ()), "nengo-loihi": ("NENGO_LOIHI", ("nengo", "numpy"))}
 
 

@@ -4,7 +4,7 @@ import re
 
 import numpy as np
 
-from ..lib.report import table
+from ..lib.report import spread, table
 from .trials import KINDS
 
 NAMES = ["brainsurr", "norse", "snntorch", "spikingjelly", "spyx", "jaxpike", "sparx", "sinabs", "speck", "rockpool"]
@@ -72,10 +72,9 @@ def loihi(result) -> str:
     rows = []
     for bits, trained in dict.fromkeys((run["bits"], run["trained"]) for run in result["digits"]):
         runs = [run for run in result["digits"] if (run["bits"], run["trained"]) == (bits, trained)]
-        mean = {name: float(np.mean([run[name] for run in runs])) for name in ("accuracy", "floats", "here")}
-        shares = [cell({"differ": mean[name]}) for name in ("floats", "here")]
-        how = "with rounding" if trained else "in floats"
-        rows.append((f"{bits} bits" if bits else "floats", how, percent(mean["accuracy"]), *shares))
+        shares = [cell({"differ": float(np.mean([run[name] for run in runs]))}) for name in ("floats", "here")]
+        accuracy, how = 100 * np.array([run["accuracy"] for run in runs]), "with rounding" if trained else "in floats"
+        rows.append((f"{bits} bits" if bits else "floats", how, f"{spread(accuracy, 1)} %", *shares))
     heads = "weights in Lava", "trained", "test accuracy there", "spikes that differ from floats", "from integers here"
     others = [
         (run["tool"], ", ".join(map(" ".join, run["versions"].items())), run["outputs"], cell(run))
