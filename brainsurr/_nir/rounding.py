@@ -208,28 +208,27 @@ def lava(layers: list[Any], lowest: float | None, bits: int = 8) -> list[Any]:
     for start, end in itertools.pairwise([0, *ends]):
         weights, *synapses, membrane = layers[start:end]
         neuron, recurrent = membrane.neuron, membrane.recurrent_kernel
+        expect(weights.kernel.ndim == 2, f"layer {start} to be linear, as lava needs", "a convolution")
         fits = weights.bias is None or not (synapses or recurrent is not None)
         expect(fits, f"layer {start} with use_bias=False, before an LI or recurrent weights", "a bias")
-        gain = math.prod(_gain(layer.neuron) for layer in (*synapses, membrane))
-        threshold, unit = _floats(neuron.threshold), jnp.ones(())
-        if threshold.size > 1 and (_is_traced(threshold) or np.ptp(threshold) > 0):  # as in the file
-            threshold, unit = jnp.ones(()), threshold[None]
-        each = unit.reshape(unit.shape[-1:])
-        kernels = [_floats(kernel) / unit for kernel in (weights.kernel, recurrent) if kernel is not None]
+        gain, threshold = math.prod(_gain(layer.neuron) for layer in (*synapses, membrane)), _floats(neuron.threshold)
+        unit = jnp.where(jnp.ptp(threshold) == 0, 1.0, threshold)  # as in the file
+        each = jnp.broadcast_to(unit, weights.kernel.shape[-1:])
+        kernels = [_floats(kernel) / each[None] for kernel in (weights.kernel, recurrent) if kernel is not None]
         bias = 0.0 if weights.bias is None else _floats(weights.bias) / each
         decay, synapse = (_one(layer[0].neuron.decay, start) if layer else 0.0 for layer in ([membrane], synapses))
-        held = integers(kernels, bias, jnp.max(threshold) / gain, decay, synapse, bits)
+        held = integers(kernels, bias, jnp.max(threshold / unit) / gain, decay, synapse, bits)
         (kernel, *others), bias, threshold, decay, synapse, scale = held
         new += [weights._replace(kernel=kernel, bias=None if weights.bias is None else bias)]
         new += [Population(LoihiLI(decay=synapse), in_size=layer.in_size) for layer in synapses]
-        how = {"decay": decay, "threshold": threshold, "scale": scale / detached(gain * each)}
+        how = {"decay": decay, "threshold": threshold, "scale": scale / detached(gain * unit)}
         neuron = LoihiLIF(**how, spike_fn=neuron.spike_fn, reset="zero", reset_grad=neuron.reset_grad)
         new += [Population(neuron, others[0] if others else None, in_size=membrane.in_size)]
     return new
 
 
 def _one(decay: Any, i: int) -> Any:
-    single = _is_traced(decay) or np.ptp(decay) == 0
+    single = np.size(decay) == 1 or (not _is_traced(decay) and np.ptp(decay) == 0)
     expect(single, f"one decay for all neurons behind layer {i}, as lava needs", "several")
     return jnp.ravel(_floats(decay))[0]
 

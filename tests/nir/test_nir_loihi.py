@@ -9,7 +9,7 @@ import nir
 import numpy as np
 import pytest
 from flax import nnx
-from test_nir import outputs_of, sequential
+from test_nir import HOSTS, outputs_of, sequential
 from test_nir_installs import ROWS, installed
 
 from benchmarks.lib.results import committed
@@ -19,7 +19,7 @@ from brainsurr import nnx as layers
 from brainsurr._nir.loihi import integers
 from brainsurr._nir.on_chip import LoihiLI, LoihiLIF
 from brainsurr.neurons import LI, LIF
-from brainsurr.nir import quantized, rounding, to_nir
+from brainsurr.nir import from_nir, quantized, rounding, to_nir
 
 pytestmark = pytest.mark.usefixtures("lenient")  # flax's Linear
 RNG = np.random.default_rng(0)
@@ -180,6 +180,23 @@ def test_a_network_holds_the_integers_of_its_layers(name, bits):
     assert 0 < np.mean(spikes != floats) < 0.25
 
 
+@pytest.mark.parametrize("host", HOSTS[1:])
+def test_other_frameworks_have_the_same_spikes(host):
+    net, there = network("recurrent")
+    other = from_nir(to_nir(net, (N,), dt=1.0), host, dt=1.0)
+    given = other[0].bind(other[1]) if isinstance(other, tuple) else other
+    np.testing.assert_array_equal(outputs_of(quantized(given, reader="lava"), XS), outputs_of(there(8), XS))
+
+
+def test_thresholds_that_are_the_same_are_one():
+    """In a trace, where they can't be told apart, too."""
+    one, same = (sequential(linear(N, 16), lif(16, threshold=threshold)) for threshold in (0.7, np.full(16, 0.7, "f")))
+    for rounds in (quantized, nnx.jit(quantized, static_argnames="reader")):
+        first, second = (rounds(net, reader="lava").layers for net in (one, same))
+        np.testing.assert_array_equal(value(first[0].kernel), value(second[0].kernel))
+        np.testing.assert_array_equal(value(first[1].threshold), value(second[1].threshold))
+
+
 def test_a_report_has_the_scale_of_each_layer():
     net, _ = network("synapses")
     report = rounding(net, reader="lava", bits=4)
@@ -195,6 +212,7 @@ REFUSED = [
     ([linear(4, 4), layers.LI(4), lif(4)], "layer 0 with use_bias=False, before an LI or recurrent weights"),
     ([linear(4, 4), lif(4, recurrent=True)], "layer 0 with use_bias=False"),
     ([linear(4, 4), lif(4, decay=EACH[:4])], "one decay for all neurons behind layer 0, as lava needs, got several"),
+    ([nnx.Conv(1, 4, (3, 3), rngs=nnx.Rngs(0)), lif(4)], "layer 0 to be linear, as lava needs, got a convolution"),
     ([linear(4, 4), lif(4), linear(4, 4)], "weights, LIF, 1 times or more, got weights, LIF, weights"),
 ]
 
