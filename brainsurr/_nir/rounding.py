@@ -218,7 +218,7 @@ class Tool(NamedTuple):
     Attributes:
       rounds: makes of layers the rounded ones, given the lower limit of potentials.
       pattern: the kinds of layers, again and again.
-      least: how many times at least.
+      least: how many times at least, 1 or 2.
       images: whether pools and functions may be between.
     """
 
@@ -241,7 +241,7 @@ def rounded(host: Any, layers: list[Any], reader: str, lowest: float | None) -> 
     kinds = [_kind(layer, host.MODULE) for layer in given]
     kinds = [kind for kind in kinds if not (tool.images and kind in ("pool", "function"))]
     wanted = [*tool.pattern] * max(tool.least, len(kinds) // len(tool.pattern))
-    times = f"{', '.join(tool.pattern)}, {tool.least} times or more"
+    times = f"{', '.join(tool.pattern)}, {('once', 'twice')[tool.least - 1]} or more"
     expect(kinds == wanted, f"net to have layers for reader={reader!r}: {times}", ", ".join(kinds))
     for i, layer in enumerate(given):
         if isinstance(layer, Population) and type(layer.neuron) is LIF:
