@@ -233,7 +233,8 @@ def quantized(net: Any, *, reader: str, lowest: float | None = None, bits: int =
     ``net``; a spike has that of its surrogate, at the nearest multiple of the threshold, in the units of ``net``.
     Call it inside of the loss, under ``jax.jit`` too. Integer inputs, such as spikes, give integers throughout.
 
-    XyloSim gives the spikes of each layer a step later to the next one; this network does not.
+    XyloSim gives the spikes of each layer a step later to the next one, and takes 15 spikes of an input in a step at
+    most; this network does not.
 
     Args:
       net: a ``SpikingSequential`` that `to_nir` writes for the reader; that of Flax Linen with its variables,

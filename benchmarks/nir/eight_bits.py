@@ -1,7 +1,7 @@
 """Eight bits: networks in floats, rounded as for Speck and Xylo after training, and trained with the rounding.
 
-``python -m benchmarks.nir.eight_bits --fashion FOLDER --tools PYTHON --out benchmarks/results/eight-bits``; PYTHON has
-sinabs, rockpool and xylosim, which then run the first seed. Images are shown as spikes, at even distances in time.
+PYTHON of `COMMAND` has sinabs, rockpool and xylosim, which then run the first seed. Images are shown as spikes, at even
+distances in time.
 """
 
 import functools
@@ -28,6 +28,7 @@ from ..lib.study import Runs, arguments, of_seeds, provenance, rows
 from ..lib.training import accuracy, evaluated, train_network
 from . import trials
 
+COMMAND = "python -m benchmarks.nir.eight_bits --fashion FOLDER --tools PYTHON --out benchmarks/results/eight-bits"
 KEY = ("data", "network", "seed")
 MEASURED = ("floats", "single", "after", "trained", "differ", "there", "seconds", "cpu_seconds")
 STEPS, BATCH, HIDDEN, COMPARED, SEEDS = 16, 64, 64, 100, (0, 1, 2)
@@ -158,7 +159,7 @@ def part(path: Path) -> str:
         cells = [spread(100 * found[of], 1) for of in MEASURED[:5]]
         there = [share for share in found["there"] if share is not None]
         shown.append((name, kind, *cells, f"{100 * np.mean(there):.2g} %" if there else ""))
-    return "\n\n".join([table(heads, shown), f"{provenance(path)}."])
+    return "\n\n".join([table(heads, shown), f"`{COMMAND}`:\n{provenance(path)}."])
 
 
 if __name__ == "__main__":

@@ -254,7 +254,7 @@ class Tool(NamedTuple):
     Attributes:
       rounds: makes of layers the rounded ones, given the lower limit of potentials.
       pattern: the kinds of layers, again and again.
-      least: how many times at least.
+      least: how many times at least, 1 or 2.
       images: whether pools and functions may be between.
       reset: that of its neurons.
       free: whether each layer may have an LI before its neurons, and recurrent weights.
@@ -284,7 +284,7 @@ def rounded(host: Any, layers: list[Any], reader: str, lowest: float | None, bit
     after = itertools.pairwise([*kinds, ""])
     kinds = [kind for kind, behind in after if not (tool.free and kind == "LI" and behind == "LIF")]
     wanted = [*tool.pattern] * max(tool.least, len(kinds) // len(tool.pattern))
-    times = f"{', '.join(tool.pattern)}, {tool.least} times or more"
+    times = f"{', '.join(tool.pattern)}, {('once', 'twice')[tool.least - 1]} or more"
     expect(kinds == wanted, f"net to have layers for reader={reader!r}: {times}", ", ".join(kinds))
     for i, layer in enumerate(given):
         if isinstance(layer, Population) and type(layer.neuron) is LIF:

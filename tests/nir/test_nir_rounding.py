@@ -16,6 +16,8 @@ from test_nir import HOSTS, flatten, outputs_of, sequential
 from test_nir_installs import ROWS, installed
 
 import brainsurr as bs
+from benchmarks.lib.results import RESULTS
+from benchmarks.lib.study import of_seeds, rows
 from benchmarks.nir import eight_bits
 from brainsurr._nir.on_chip import SpeckLIF
 from brainsurr._nir.rounding import _in_eights
@@ -320,14 +322,14 @@ BIASED = nnx.Linear(N, N, rngs=nnx.Rngs(0))
 GROUPS = nnx.Conv(4, 4, (3, 3), feature_group_count=2, rngs=nnx.Rngs(0))
 NORM = nnx.BatchNorm(N, rngs=nnx.Rngs(0))
 REFUSED = [
-    ("speck", [DENSE], "weights, LIF, 1 times or more, got weights"),
+    ("speck", [DENSE], "weights, LIF, once or more, got weights"),
     ("speck", [DENSE, NORM, LIF(N, decay=1.0)], "got weights, BatchNorm, LIF"),
     ("speck", [GROUPS, LIF(4, decay=1.0)], "got weights in groups, LIF"),
     ("speck", [DENSE, ALIF(N, decay=1.0)], "got weights, ALIF"),
     ("speck", [DENSE, LIF(N)], "decay=1.0 in layer 1, without a leak, as in Speck, got 0.9"),
     ("speck", [DENSE, LIF(N, decay=1.0, reset="zero")], "layer 1 with reset='subtract'"),
     ("speck", [DENSE, LIF(N, decay=1.0, recurrent=True, rngs=nnx.Rngs(0))], "nor recurrent"),
-    ("rockpool", [DENSE, LI(N), LIF(N)], "weights, LI, LIF, 2 times or more"),
+    ("rockpool", [DENSE, LI(N), LIF(N)], "weights, LI, LIF, twice or more"),
     ("rockpool", [DENSE, LI(N), LIF(N), flatten, DENSE, LI(N), LIF(N)], "got weights, LI, LIF, function, weights"),
     ("rockpool", [BIASED, LI(N), LIF(N)] * 2, "use_bias=False, for Xylo's mapper leaves biases out, got 2 biases"),
     ("rockpool", [DENSE, LI(N, decay=0.36), LIF(N)] * 2, r"decays above exp\(-1\), 0.37, as Xylo's mapper does"),
@@ -351,6 +353,17 @@ def test_a_rounded_network_is_not_written():
     _, there, _ = rounded("Xylo")
     with pytest.raises(ValueError, match=r"got XyloLI: write the network that it was rounded from"):
         to_nir(there, (N,), dt=1e-3, reader="rockpool")
+
+
+def test_the_page_says_what_costs():
+    found = of_seeds(rows(RESULTS / "eight-bits/result.json"), eight_bits.SEEDS, "data", "network")
+    assert len(found) == 2 * len(eight_bits.NETWORKS)
+    for (_, network), measured in found.items():
+        floats, single, after, trained = (measured[of] for of in ("floats", "single", "after", "trained"))
+        assert abs((single - floats).mean()) < max(0.01, floats.std(ddof=1))
+        assert trained.mean() > floats.mean() - 0.03
+        assert network == "Speck" or after.mean() < min(trained.mean(), floats.mean()) - 0.1
+        assert measured["there"][0] == 0
 
 
 @pytest.mark.slow
