@@ -213,7 +213,7 @@ REFUSED = [
     ([linear(4, 4), lif(4, recurrent=True)], "layer 0 with use_bias=False"),
     ([linear(4, 4), lif(4, decay=EACH[:4])], "one decay for all neurons behind layer 0, as lava needs, got several"),
     ([nnx.Conv(1, 4, (3, 3), rngs=nnx.Rngs(0)), lif(4)], "layer 0 to be linear, as lava needs, got a convolution"),
-    ([linear(4, 4), lif(4), linear(4, 4)], "weights, LIF, 1 times or more, got weights, LIF, weights"),
+    ([linear(4, 4), lif(4), linear(4, 4)], "weights, LIF, once or more, got weights, LIF, weights"),
 ]
 
 
