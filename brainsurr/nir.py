@@ -14,15 +14,19 @@ from ._nir.chain import Convention, Reader, Shape, Writer, chain_of, channels_fi
 from ._nir.layers import Affine, Population, as_arrays, build
 from ._nir.nodes import PAIRS
 from ._nir.readers import LIBRARIES, OTHERWISE, suit
+from ._nir.rounding import TOOLS, RoundingReport, report, rounded
 from ._surrogate import Surrogate
 from .neurons.lif import RESETS
 
-__all__ = ["from_nir", "to_nir"]
+__all__ = ["from_nir", "quantized", "rounding", "to_nir"]
 
 HOSTS = ("nnx", "linen", "brainstate")
 INSTEAD = {  # of a layer that NIR lacks
     "Synaptic": ": without recurrent weights write LI, with its current_decay, and then LIF; with them no file says it",
     "LearnableDelay": ": write Delay with its rounded delays",
+    **dict.fromkeys(
+        ("XyloLI", "XyloLIF", "SpeckLIF", "LoihiLI", "LoihiLIF"), ": write the network that it was rounded from"
+    ),
     "Dropout": ": leave it out of the network that you write",
     **dict.fromkeys(("LayerNorm", "GroupNorm", "RMSNorm"), ": train BatchNorm behind the weights, which take it in"),
     "function": ": a pool is functools.partial(nnx.avg_pool, ...), of the whole image for its mean, a flatten only "
@@ -67,9 +71,9 @@ def to_nir(
       r: the resistance of the neurons, ``"1"``, the default, or ``"tau/dt"``, with which they take all of their input
         (1 / (1 - decay) with exp).
       reader: the library that reads it, one of ``norse``, ``snntorch``, ``spikingjelly``, ``spyx``, ``jaxpike``,
-        ``sparx``, ``sinabs``, ``speck`` (sinabs for the chip) and ``rockpool`` (Xylo): writes what it computes as the
-        same, by its ``method`` and ``r``, and refuses what it can't, with what to change. Without it the graph is
-        NIR's own.
+        ``sparx``, ``sinabs``, ``speck`` (sinabs for the chip), ``rockpool`` (Xylo) and ``lava`` (Loihi): writes what it
+        computes as the same, by its ``method`` and ``r``, and refuses what it can't, with what to change. Without it
+        the graph is NIR's own.
       lossy: whether to write resets that NIR does not have, your own surrogates, and layers with a ``dtype`` of their
         own, with a warning. The metadata then names the reset, which only `from_nir` reads; other libraries reset to
         zero, so with a ``reader`` a reset has to be its own all the same. Surrogate and dtype are left out.
@@ -86,7 +90,7 @@ def to_nir(
       >>> print(graph.nodes["lif_0"].tau, graph.nodes["lif_0"].v_threshold)
       [4. 4.] [0.25 0.25]
     """
-    host = _host_of(net)
+    host = _host_of(net, "to_nir")
     check_flag("to_nir: lossy", lossy)
     with naming("to_nir"):
         shape = _shape("input_shape to be that of one time step of one sample, (features,)", input_shape)
@@ -204,23 +208,128 @@ def from_nir(
         return build(import_module(f"brainsurr.{host}._nir"), to.layers)
 
 
+def quantized(net: Any, *, reader: str, lowest: float | None = None, bits: int = 8) -> Any:
+    r"""Return a network in the integers that the tool of a chip makes of a file; train through it.
+
+    With the file of ``to_nir(net, ..., reader=reader)``, the tool rounds weights :math:`w`, biases and thresholds on
+    one scale :math:`c`, and neurons compute in integers, with several spikes in a step:
+
+    .. math::
+       \hat w = \mathrm{round}(c\, w), \qquad \hat\theta = \mathrm{round}(c\, \theta), \qquad
+       s = \min(\max(\lfloor \hat u / \hat\theta \rfloor, 0), \mathrm{levels}), \qquad \hat v' = \hat u - \hat\theta s
+
+    Of Speck, sinabs takes for :math:`c` the largest number for which the weights and the bias of a layer fit into 8
+    bits, its threshold and lower limit into 16. The potential is :math:`\hat u = \max(\hat v + x, \mathrm{lowest})`. Of
+    Xylo, rockpool takes 127 divided by the largest weight, of the last layer and of all others, and decays that are
+    bit shifts, :math:`\hat u = \hat v - \lfloor \hat v / 2^k \rfloor + x`, with k nearest to log2(tau / dt); of what is
+    above 0 they take at least 1. Synapses decay alike, sums stop at 16 bits, and the last layer has one spike in a
+    step at most, the others 31.
+
+    Of Loihi, Lava's neurons have one spike in a step, and reset to zero. Each layer has the largest scale on which its
+    weights are even integers up to 254, biases and thresholds fit, and decays are in 4096ths; potentials are in 64ths,
+    and decay toward 0.
+
+    The gradient passes what is rounded as if it were not, and goes to the weights, biases, thresholds and decays of
+    ``net``; a spike has that of its surrogate, at the nearest multiple of the threshold, in the units of ``net``.
+    Call it inside of the loss, under ``jax.jit`` too. Integer inputs, such as spikes, give integers throughout.
+
+    XyloSim gives the spikes of each layer a step later to the next one, and takes 15 spikes of an input in a step at
+    most; this network does not.
+
+    Args:
+      net: a ``SpikingSequential`` that `to_nir` writes for the reader; that of Flax Linen with its variables,
+        ``net.bind(variables)``.
+      reader: ``"speck"``, ``"rockpool"`` or ``"lava"``.
+      lowest: the lower limit of potentials in thresholds that sinabs is given, its ``min_v_mem``; below 0, of Speck
+        alone. None: -20.
+      bits: of weights with their sign, 2 to 8; others than 8 are of Loihi alone.
+
+    Returns:
+      A ``SpikingSequential``, whose weights and thresholds are the integers; for Flax Linen a pair of it and its
+      variables.
+
+    Raises:
+      TypeError: ``net`` is not a ``SpikingSequential``.
+      ValueError: the chip has no such layers.
+
+    Example:
+      >>> import jax.numpy as jnp
+      >>> from flax import nnx
+      >>> from brainsurr.nir import quantized
+      >>> from brainsurr.nnx import LIF, SpikingSequential
+      >>> linear = nnx.Linear(2, 2, use_bias=False, rngs=nnx.Rngs(0))
+      >>> linear.kernel[...] = jnp.array([[0.5, -0.2], [0.1, 0.3]])
+      >>> net = quantized(SpikingSequential([linear, LIF(2, decay=1.0)]), reader="speck")
+      >>> print(net.layers[0].kernel[...], net.layers[1].threshold[...])
+      [[127. -51.]
+       [ 25.  76.]] 254.0
+    """
+    host, _, after = _rounded("quantized", net, reader, lowest, bits)
+    sizes = [getattr(layer, "in_size", None) or np.shape(getattr(layer, "kernel", ()))[-2:-1] for layer in after]
+    return build(host, [(layer, size, f"layer {i}") for i, (layer, size) in enumerate(zip(after, sizes, strict=True))])
+
+
+def rounding(net: Any, *, reader: str, lowest: float | None = None, bits: int = 8) -> RoundingReport:
+    """Return what a chip holds of each layer, as `quantized` rounds it: print it, or read its rows.
+
+    Args:
+      net: as of `quantized`.
+      reader: likewise.
+      lowest: likewise.
+      bits: likewise.
+
+    Returns:
+      A mapping from layers, such as ``"0 Linear"``, to rows: the ``scale`` of weights, the ``largest`` of them as an
+      integer, and the share that is ``lost``, since it rounds to 0; the smallest and the largest ``threshold``; the
+      ``decay`` here, and the one ``held`` there.
+
+    Raises:
+      TypeError: as of `quantized`.
+      ValueError: likewise.
+
+    Example:
+      >>> from flax import nnx
+      >>> from brainsurr.nir import rounding
+      >>> from brainsurr.nnx import LI, LIF, SpikingSequential
+      >>> linear = nnx.Linear(2, 2, use_bias=False, rngs=nnx.Rngs(0))
+      >>> layers = [linear, LI(2, decay=0.8), LIF(2, decay=0.9)]
+      >>> print(rounding(SpikingSequential(layers * 2), reader="rockpool")["1 LI"].held)
+      0.75
+    """
+    _, before, after = _rounded("rounding", net, reader, lowest, bits)
+    return report(net.layers, before, after)
+
+
+def _rounded(name: str, net: Any, reader: str, lowest: Any, bits: Any) -> tuple[Any, list[Any], list[Any]]:
+    host = _host_of(net, name)
+    check_word(f"{name}: reader", reader, tuple(TOOLS))
+    with naming(name):
+        fits = lowest is None or (_is_number(lowest) and -np.inf < lowest < 0)
+        expect(fits, "lowest to be a number below 0, or None", repr(lowest))
+        expect(is_integer(bits) and 2 <= bits <= 8, "bits to be an integer, 2 to 8", repr(bits))
+        return host, *rounded(host, net.layers, reader, lowest, bits)
+
+
 def _shape(what: str, sizes: Any) -> Shape:
     expect(isinstance(sizes, tuple | list) and sizes and all(is_integer(n) and n > 0 for n in sizes), what, sizes)
     return tuple(map(int, sizes))
 
 
-def _host_of(net: Any) -> Any:
+def _is_number(value: Any) -> bool:
+    return is_integer(value) or isinstance(value, float | np.floating)
+
+
+def _host_of(net: Any, caller: str) -> Any:
     """Return how the framework of a network holds layers, without importing any other."""
     for name in HOSTS:
         package = sys.modules.get(f"brainsurr.{name}")
         if package is not None and isinstance(net, package.SpikingSequential):
             return import_module(f"brainsurr.{name}._nir")
-    raise TypeError(f"to_nir: expected net to be a SpikingSequential, got {net!r}")
+    raise TypeError(f"{caller}: expected net to be a SpikingSequential, got {net!r}")
 
 
 def _convention(dt: Any, method: Any, r: Any, resistances: tuple[str | None, ...]) -> Convention:
-    is_number = is_integer(dt) or isinstance(dt, float | np.floating)
-    expect(is_number and 0 < dt < np.inf, "dt to be a number above 0", repr(dt))
+    expect(_is_number(dt) and 0 < dt < np.inf, "dt to be a number above 0", repr(dt))
     check_word("method", method, ("euler", "exp"))
     check_word("r", r, resistances)
     return Convention(float(dt), method, r)

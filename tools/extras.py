@@ -35,7 +35,9 @@ NAMES = {
 IMPORTS = {extra: {module for module, named in NAMES.items() if named == extra} for extra in NAMES.values()}
 IMPORTS |= {"flax": {"nnx", "linen", "optim"}, "train": {"plot", "optim"}, "all": set(NAMES)}
 FOLLOW = {"flax": {"optax", "orbax-checkpoint"}}  # requirements of other extras that a library of this one requires too
-NEED = {f"brainsurr.nir.{name}": {"nnx"} for name in ("to_nir", "from_nir")}  # by an example, besides its module
+NEED = {
+    f"brainsurr.nir.{name}": {"nnx"} for name in ("to_nir", "from_nir", "quantized", "rounding")
+}  # by an example, besides its module
 
 
 def requirements(wheel: Path) -> dict[str, set[str]]:

@@ -2,11 +2,11 @@
 
 ``python -m benchmarks.nir --out benchmarks/results/nir`` in an environment with other libraries writes the result file
 that the tables of docs/nir.md are made of. They don't all fit into one environment: the rows of a library that is
-missing stay as they are in the file, which is said.
+missing stay as they are in the file, which is said. Lava has a Python of its own, which the variable LAVA names.
 """
 
-import importlib.metadata
-import platform
+import os
+import sys
 import tempfile
 import time
 import warnings
@@ -18,7 +18,7 @@ from . import peers
 from .digits import compare
 from .trials import TRIALS, differ, outputs
 
-LIBRARIES = ["norse", "snntorch", "spikingjelly", "spyx", "jaxpike", "sparx", "sinabs", "rockpool"]
+LIBRARIES = ["norse", "snntorch", "spikingjelly", "spyx", "jaxpike", "sparx", "sinabs", "rockpool", "lava"]
 
 
 def row(trial, folder: Path) -> dict:
@@ -37,10 +37,11 @@ def libraries(present) -> dict[str, dict[str, str]]:
     """Return, of each library, its version and those of Python and of what it stands on."""
     found = {}
     for name in present:
-        under = "jax" if name in ("spyx", "jaxpike", "sparx") else "torch"
-        versions = {part: importlib.metadata.version(part) for part in ("nir", under)}
-        version = importlib.metadata.version("sparxml" if name == "sparx" else name)
-        found[name] = {"version": version, "python": platform.python_version()} | versions
+        under = "numpy" if name == "lava" else "jax" if name in ("spyx", "jaxpike", "sparx") else "torch"
+        named = {"sparx": "sparxml", "lava": "lava-nc"}.get(name, name), "nir", under
+        python = os.environ["LAVA"] if name == "lava" else sys.executable
+        versions = peers.versions(python, *named)
+        found[name] = {"version": versions.pop(named[0])} | versions
     return found
 
 

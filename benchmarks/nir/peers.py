@@ -9,11 +9,17 @@ import contextlib
 import importlib.util
 import io
 import logging
+import os
+import re
+import subprocess
+import tempfile
+from pathlib import Path
 
 import numpy as np
 
 T, B, N, H, OUT = 50, 4, 8, 32, 5
 NORSE_DT = 1e-3  # its default
+LAVA_DT, ROOT = 1e-3, Path(__file__).parents[2]
 
 
 @contextlib.contextmanager
@@ -203,6 +209,18 @@ def sparx_reads(path, xs):
     return np.asarray(net.apply(variables, channels_last(xs)))
 
 
+def lava_reads(path, xs, *, bits: int | None = None):
+    """Run a file in Lava by the lines of docs/nir.md, with the Python that LAVA names, since it needs 3.10."""
+    (lines,) = re.findall(r"```py\n([^`]*def run_in_lava[^`]*)```", (ROOT / "docs/nir.md").read_text())
+    with tempfile.TemporaryDirectory() as folder:
+        program = f"{lines}\nif __name__ == '__main__':\n    import sys\n    path, folder = sys.argv[1:]\n"
+        program += f"    spikes = run_in_lava(path, np.load(f'{{folder}}/xs.npy'), {LAVA_DT}, {bits})\n"
+        Path(folder, "run.py").write_text(f"{program}    np.save(f'{{folder}}/ys.npy', spikes)\n")
+        np.save(f"{folder}/xs.npy", xs)
+        subprocess.run([os.environ["LAVA"], f"{folder}/run.py", str(path), folder], check=True, capture_output=True)
+        return np.load(f"{folder}/ys.npy")
+
+
 def spikingjelly_writes(path, xs):
     """Write two layers of LIFNode that reset to zero."""
     import nir
@@ -284,8 +302,18 @@ def package(name: str) -> str:
     return {"speck": "sinabs"}.get(name, name)
 
 
+def versions(python: str, *packages: str) -> dict[str, str]:
+    """Return the version of each package, and of Python, where it is installed."""
+    code = "import platform, sys; from importlib.metadata import version; "
+    code += "print(platform.python_version(), *map(version, sys.argv[1:]))"
+    said = subprocess.run([python, "-c", code, *packages], check=True, capture_output=True, text=True).stdout
+    return dict(zip(("python", *packages), said.split(), strict=True))
+
+
 def installed(name: str) -> bool:
     """Whether a library is here, and for rockpool torch too, which its neurons that come from a file need."""
+    if name == "lava":
+        return "LAVA" in os.environ
     needed = [package(name), *(["torch"] if name == "rockpool" else [])]
     return all(importlib.util.find_spec(module) for module in needed)
 

@@ -53,6 +53,7 @@ class Layers:
     def __init__(self, library: Library):
         self.rngs = nnx.Rngs(0)
         self.late, self.synaptic = library.late, library is LIBRARIES["rockpool"]
+        self.biases = library is not LIBRARIES["lava"]  # before synapses and recurrent weights
         self.usual = {"decay": 1.0 if library is LIBRARIES["speck"] else 0.9, "threshold": 0.7}
         self.reset = dict(zip(("reset", "reset_delay"), library.reset, strict=True))
 
@@ -67,7 +68,8 @@ class Layers:
 
     def two(self, *first, bias: bool = True, last: list | None = None) -> list:
         """Return two layers of neurons, each after a linear layer."""
-        how = {"use_bias": bias}
+        apart = any(isinstance(layer, LI) or getattr(layer, "recurrent", False) for layer in first)
+        how = {"use_bias": bias and (self.biases or not apart)}
         last = self.lif(OUT) if last is None else last
         return [self.linear(N, H, **how), *(first or self.lif(H)), self.linear(H, OUT, **how), *last]
 
@@ -165,11 +167,12 @@ def network(trial: Trial) -> SpikingSequential:
     return SpikingSequential(KINDS[trial.network](Layers(LIBRARIES[trial.manners])))
 
 
-def inputs(network: str) -> np.ndarray:
-    """Return what goes in, channels last."""
+def inputs(network: str, reader: str | None = None) -> np.ndarray:
+    """Return what goes in, channels last; for Lava spikes."""
     image = network.startswith(("`Conv`", "the same, `decay=1.0`"))
     size = (8, 2) if "one axis" in network else (8, 8, 2) if image else (N,)
-    return np.random.default_rng(2).normal(0.3, 1.0, (T, B, *size)).astype(np.float32)
+    xs = np.random.default_rng(2).normal(0.3, 1.0, (T, B, *size)).astype(np.float32)
+    return (xs > 0.5).astype(np.float32) if reader == "lava" else xs
 
 
 def run_network(net: SpikingSequential, xs) -> np.ndarray:
@@ -191,7 +194,7 @@ def outputs(trial: Trial, folder: Path) -> tuple[np.ndarray, np.ndarray]:
     """
     import nir
 
-    path, xs = folder / "net.nir", inputs(trial.network)
+    path, xs = folder / "net.nir", inputs(trial.network, trial.reader)
     how = dict(trial.how)
     if trial.writer == "brainsurr":
         net = network(trial)

@@ -7,6 +7,7 @@ from ..digits import report as digits
 from ..field import report as field
 from ..lib.results import PICTURES, RESULTS, committed
 from ..lib.study import provenance
+from ..nir import eight_bits
 from ..nir import report as nir
 from ..robustness import reports as robustness
 from ..speed import report as speed
@@ -45,7 +46,8 @@ def pages() -> dict[str, str]:
         "docs/accelerators.md": accelerators.parts(RESULTS / "accelerators"),
         "docs/withstands.md": robustness.parts(),
         "docs/neurons.md": {"table": of_neurons()},
-        "docs/nir.md": {"tables": nir.part(committed("nir"))},
+        "docs/nir.md": {"tables": nir.part(committed("nir")), "loihi": nir.loihi(committed("loihi"))},
+        "docs/eight-bits.md": {"table": eight_bits.part(RESULTS / "eight-bits/result.json")},
     }
     return {page: filled(page, of_page) for page, of_page in parts.items()}
 

@@ -36,6 +36,7 @@ class Affine(NamedTuple):
       feature_group_count: a number.
       dtype: that it casts to; None if it casts to none.
       replaced: the names of the functions that are the user's.
+      in_size: the last axes of its input, where the framework says them.
     """
 
     kernel: Any
@@ -46,6 +47,7 @@ class Affine(NamedTuple):
     feature_group_count: int = 1
     dtype: Any = None
     replaced: tuple[str, ...] = ()
+    in_size: Shape | None = None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -86,29 +88,31 @@ class Population(NamedTuple):
       neuron: as it is now; of recurrent neurons the one inside.
       recurrent_kernel: recurrent weights, or None.
       param_dtype: of its state; None for the default of its layer.
+      in_size: the last axes of its input, if they are known.
     """
 
     neuron: Any
     recurrent_kernel: Any = None
     param_dtype: Any = None
+    in_size: Shape | None = None
 
 
-def as_arrays(host: Any, layer: Any, shape: Shape) -> Any:
+def as_arrays(host: Any, layer: Any, shape: Shape | None) -> Any:
     """Return a layer as arrays, neurons, or a surrogate; any other as it is.
 
     Args:
       host: the module ``_nir`` of its framework.
       layer: of a network.
-      shape: of its input in one time step, of one sample.
+      shape: of its input in one time step, of one sample; None where it is not known, and a flatten a function.
     """
     layer = host.arrays_of(layer)
     kind = getattr(layer, "_neuron_class", None)
     if kind is not None and type(layer) is host.package.layer(kind):  # a subclass may do something else
         size = tuple(getattr(layer, "in_size", None) or (layer.features,))
-        expect(shape[-len(size) :] == size, f"an input of shape {size}", shape)
+        expect(shape is None or shape[-len(size) :] == size, f"an input of shape {size}", shape)
         neuron: Any = layer.neuron
         parts = (neuron.neuron, neuron.weights) if isinstance(neuron, Recurrent) else (neuron, None)
-        return Population(parts[0], parts[1], layer.param_dtype)
+        return Population(parts[0], parts[1], layer.param_dtype, size)
     if type(layer) is host.package.SpikingActivation:
         return layer.surrogate
     is_pool = isinstance(layer, functools.partial) and is_of_flax(layer.func, "avg_pool")
@@ -116,7 +120,7 @@ def as_arrays(host: Any, layer: Any, shape: Shape) -> Any:
         given: dict[str, Any] = {"strides": 1, "padding": "VALID"} | layer.keywords
         return Pool(given["window_shape"], given["strides"], given["padding"])
     is_function = not isinstance(layer, Affine | Pool | Surrogate | host.MODULE)
-    return Flatten(len(shape)) if is_function and _flattens(layer, shape) else layer
+    return Flatten(len(shape)) if is_function and shape and _flattens(layer, shape) else layer
 
 
 def _flattens(layer: Any, shape: Shape) -> bool:

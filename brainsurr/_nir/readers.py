@@ -43,7 +43,7 @@ class Library(NamedTuple):
       recurrent: the kinds of neurons whose recurrent weights it reads, by name.
       one: the fields of a node in which all its neurons have to be the same, with what they are here.
       needs: how a field has to be, given the step, and what to say of it.
-      before: the kinds that may stand before a kind, by name; empty if any may.
+      before: the kinds that may stand before a kind, or before ``"recurrent ..."``, by name; empty if any may.
       change: makes of a node the one that says to the library what the node means.
     """
 
@@ -91,8 +91,9 @@ def suit(to: Writer, reader: str):
             for field, (right, what) in library.needs.items():
                 holds = not hasattr(node, field) or np.all(right(getattr(node, field), to.how.dt))
                 refuse_unless(holds, f"{what}, as {reader} needs", "others")
-            fit = library.before.get(kind, "").split()
-            what = f"{', '.join(fit)} before {kind}, as {reader} needs: weights, LIF, pools"
+            here = f"recurrent {kind}" if f"{name}_recurrent" in to.nodes else kind
+            fit = library.before.get(here, library.before.get(kind, "")).split()
+            what = f"{', '.join(fit)} before {here}, as {reader} needs: weights (Affine: with a bias), LIF, pools"
             refuse_unless(lacking or not (fit and before) or before in fit, what, before)
             with to.noting(to.owners[name]):
                 to.nodes[name] = library.change(node, to.how)
@@ -243,6 +244,10 @@ OTHERWISE = ("spyx", "sinabs", "speck", "rockpool")  # whose files mean somethin
 # A core of Speck has weights, then neurons, then pools.
 SPECK = dict.fromkeys(("Conv2d", "Linear", "Affine", "Flatten"), "Input IF SumPool2d Flatten")
 SPECK |= {"IF": "Conv2d Linear Affine", "SumPool2d": "IF SumPool2d", "Output": "IF"}
+# A Dense of Lava takes spikes and gives them to neurons, whose bias goes past the synapse, and comes before the spikes.
+FIRE = "LIF IF CubaLIF"
+LAVA = dict.fromkeys(("Linear", "Affine"), f"Input {FIRE}") | dict.fromkeys(("LIF", "IF"), "Linear Affine")
+LAVA |= dict.fromkeys(("CubaLIF", "recurrent LIF", "recurrent IF"), "Linear") | {"Output": FIRE}
 LIBRARIES: dict[str | None, Library] = {
     "norse": Library(
         "euler", "1", f"{IMAGES} SumPool2d LIF IF CubaLIF", recurrent="LIF IF", needs=OFF_REST, change=_for_norse
@@ -261,6 +266,9 @@ LIBRARIES: dict[str | None, Library] = {
     "sinabs": Library("exp", "tau/dt", f"{IMAGES} SumPool2d LIF IF LI", dt=1.0, reset=SUBTRACT, change=_for_sinabs),
     "speck": Library(
         "exp", "tau/dt", f"{IMAGES} SumPool2d IF", 1.0, SUBTRACT, one=ONE_THRESHOLD, before=SPECK, change=_for_speck
+    ),
+    "lava": Library(
+        "euler", "tau/dt", f"{DENSE} {FIRE}", recurrent="LIF IF", one=ONE_OF_ALL, needs=KEPT | ABOVE_REST, before=LAVA
     ),
     "rockpool": Library("exp", "tau/dt", f"{DENSE} CubaLIF", reset=SUBTRACT, needs=ABOVE_REST, change=_for_rockpool),
     None: Library("euler", "1", "CubaLIF"),  # NIR's own

@@ -43,7 +43,7 @@ def arrays_of(layer):
     if not known or conv.w_mask is not None or set(conv.lhs_dilation) != {1}:
         return layer
     kernel, bias = conv.weight.value["weight"], conv.weight.value.get("bias")
-    return Affine(kernel, bias, conv.stride, conv.padding, conv.rhs_dilation, conv.groups)
+    return Affine(kernel, bias, conv.stride, conv.padding, conv.rhs_dilation, conv.groups, in_size=tuple(conv.in_size))
 
 
 def _mapped(layer) -> Any:

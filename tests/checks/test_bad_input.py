@@ -205,6 +205,7 @@ def graph(**changes):
 NO_TWO = {"tau": (0, 1j), "r": (-1,), "v_reset": (1,), "v_threshold": ()}
 NO_GRAPHS = [graph(**{name: np.full(2, value)}) for name in NO_TWO for value in (*NO_TWO[name], np.nan, "a")]
 NO_GRAPHS += [nir.NIRGraph.from_list(nir.Scale(np.ones(2))), nir.LIF(*[np.ones(2)] * 4)]
+FOR_SPECK = bs.nnx.SpikingSequential([flax.nnx.Linear(2, 2, rngs=flax.nnx.Rngs(0)), bs.nnx.LIF(2, decay=1.0)])
 NO_GRAPHS += [nir.NIRGraph({}, [], type_check=False), "no/such/file.nir", "", __file__]
 NOT_IN_NIR = [abs, bs.nnx.ALIF(2), bs.nnx.LIF(2, spike_fn=abs), flax.nnx.LayerNorm(2, rngs=flax.nnx.Rngs(0))]
 NO_NETWORKS = [*(bs.nnx.SpikingSequential([layer]) for layer in NOT_IN_NIR), bs.nnx.LIF(2), bs.nnx.SpikingSequential]
@@ -324,6 +325,10 @@ KINDS: dict[str, Kind] = {
     "framework": kind("nnx", "linen", bad=("equinox", "", "NNX", 3, np.zeros(2))),
     "to_nir net": kind(bs.nnx.SpikingSequential([bs.nnx.LIF(2, reset="zero")]), bad=NO_NETWORKS),
     "to_nir input_shape": kind((2,), [2], bad=((), (0,), (-1,), (2.5,), (True,), (2, math.nan), np.ones((2, 2)), 2)),
+    **dict.fromkeys(("quantized net", "rounding net"), kind(FOR_SPECK, bad=NO_NETWORKS)),
+    **dict.fromkeys(("quantized reader", "rounding reader"), WORD._replace(good=("speck",))),
+    "lowest": kind(None, -2.0, -1, bad=(0.0, 1.0, -math.inf, math.nan, True, -np.ones(2), 1j), odd=(np.float64(-0.5),)),
+    **dict.fromkeys(("quantized bits", "rounding bits"), kind(8, bad=(0, 1, 9, 8.0, True, math.nan, np.ones(2)))),
     "graph": kind(graph(), bad=NO_GRAPHS),
     "host": WORD._replace(good=tuple(WITH_VARIABLES)),
     **dict.fromkeys(("r", "reset", "reader", "to_nir method"), WORD),

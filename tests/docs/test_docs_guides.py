@@ -67,10 +67,20 @@ def test_operations():
     np.testing.assert_allclose(scope["relu"], 4.6 * (32 * 64 + 64 * 64 + 64 * 4))
 
 
+def test_eight_bits(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    scope, text = run_blocks(DOCS / "eight-bits.md"), (DOCS / "eight-bits.md").read_text()
+    (shown,) = re.findall(r"```text\n(.*?)```", text, re.DOTALL)
+    assert capsys.readouterr().out.split() == shown.split()
+    assert {path.name for path in tmp_path.iterdir()} == {"xylo.nir"}
+    assert 0.01 < scope["differ"] < 0.3
+    assert scope["losses"][-1] < 0.7 * scope["losses"][0]
+
+
 def test_nir(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     scope = run_blocks(DOCS / "nir.md")
-    assert {path.stem for path in tmp_path.iterdir()} == {"net", "leaky", "speck", "xylo"}
+    assert {path.stem for path in tmp_path.iterdir()} == {"net", "leaky", "speck", "xylo", "loihi"}
     said = re.search(r"print\(error\)  # (.*) \.\.\.\n", (DOCS / "nir.md").read_text())[1]
     assert capsys.readouterr().out.startswith(said)
     (leaky,) = scope["snntorch_net"].layers

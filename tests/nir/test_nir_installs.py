@@ -2,9 +2,9 @@
 
 import os
 import re
+import shutil
 import subprocess
 import sys
-import venv
 
 import nir
 import numpy as np
@@ -19,6 +19,19 @@ CODE = "import numpy, sys; from benchmarks.nir.peers import READERS; reader, *fi
 CODE += "numpy.save(files[2], READERS[reader](files[0], numpy.load(files[1])))"
 
 
+def installed(lines, folder):
+    """Make an environment anew with the lines of a row; return its Python, and the variables that it runs with."""
+    python = "".join(re.findall(r"with (Python 3\.\d+) alone", lines)).lower().replace(" ", "") or sys.executable
+    if not shutil.which(python) or subprocess.run([python, "-c", ""], check=False, capture_output=True).returncode:
+        pytest.skip(f"there is no {python}")
+    subprocess.run([python, "-m", "venv", folder], check=True)
+    alone = {name: value for name, value in os.environ.items() if name not in ("PYTHONPATH", "VIRTUAL_ENV")}
+    alone |= {"PATH": f"{folder / 'bin'}{os.pathsep}{os.environ['PATH']}", "LAVA": str(folder / "bin/python")}
+    for line in re.findall("`(pip .*?)`", lines):
+        subprocess.run(line.replace("pip install", "pip install --quiet"), shell=True, check=True, env=alone)
+    return folder / "bin" / "python", alone
+
+
 @pytest.mark.peers
 @pytest.mark.parametrize("reader", ROWS)
 def test_the_lines_that_install_a_reader_do(reader, tmp_path):
@@ -26,13 +39,9 @@ def test_the_lines_that_install_a_reader_do(reader, tmp_path):
         pytest.skip(f"{reader} needs Python 3.12")
     mine = [t for t in trials.TRIALS if t.how.get("reader") == reader and t.network == "`LIF`" and not t.options]
     (trial,), files = mine, [tmp_path / name for name in ("net.nir", "xs.npy", "ys.npy")]
-    net, xs = trials.network(trial), trials.inputs(trial.network)
+    net, xs = trials.network(trial), trials.inputs(trial.network, reader)
     nir.write(files[0], to_nir(net, xs.shape[2:], **trial.how))
     np.save(files[1], xs)
-    venv.create(tmp_path / "env", with_pip=True)
-    alone = {name: value for name, value in os.environ.items() if name not in ("PYTHONPATH", "VIRTUAL_ENV")}
-    alone |= {"PATH": f"{tmp_path / 'env' / 'bin'}{os.pathsep}{os.environ['PATH']}"}
-    for line in re.findall("`(.*?)`", ROWS[reader]):
-        subprocess.run(line.replace("pip install", "pip install --quiet"), shell=True, check=True, env=alone)
-    subprocess.run([tmp_path / "env/bin/python", "-c", CODE, reader, *files], check=True, env=alone, cwd=pages.ROOT)
+    python, alone = installed(ROWS[reader], tmp_path / "env")
+    subprocess.run([python, "-c", CODE, reader, *files], check=True, env=alone, cwd=pages.ROOT)
     np.testing.assert_array_equal(np.load(files[2]), trials.run_network(net, xs))

@@ -1,0 +1,166 @@
+"""Eight bits: networks in floats, rounded as for Speck and Xylo after training, and trained with the rounding.
+
+PYTHON of `COMMAND` has sinabs, rockpool and xylosim, which then run the first seed. Images are shown as spikes, at even
+distances in time.
+"""
+
+import functools
+import math
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+import jax
+import jax.numpy as jnp
+import nir
+import numpy as np
+import optax
+from flax import nnx
+
+from brainsurr.nir import quantized, to_nir
+from brainsurr.nnx import LI, LIF, SpikingSequential
+
+from ..digits import task
+from ..fashion import data
+from ..lib.report import spread, table
+from ..lib.study import Runs, arguments, of_seeds, provenance, rows
+from ..lib.training import accuracy, evaluated, train_network
+from . import trials
+
+COMMAND = "python -m benchmarks.nir.eight_bits --fashion FOLDER --tools PYTHON --out benchmarks/results/eight-bits"
+KEY = ("data", "network", "seed")
+MEASURED = ("floats", "single", "after", "trained", "differ", "there", "seconds", "cpu_seconds")
+STEPS, BATCH, HIDDEN, COMPARED, SEEDS = 16, 64, 64, 100, (0, 1, 2)
+NETWORKS = {  # reader, decays of synapse and membrane, rate
+    "Speck": ("speck", (1.0, 1.0), 8e-3),
+    "Xylo, decays 0.8 and 0.9": ("rockpool", (0.8, 0.9), 2e-3),
+    "Xylo, decays 0.75 and 0.875": ("rockpool", (0.75, 0.875), 2e-3),
+}
+SIDES, MOST = {"digits": 8, "fashion": 14}, (4000, 1000)
+EPOCHS = {"speck": {"digits": 12, "fashion": 6}, "rockpool": {"digits": 30, "fashion": 30}}
+
+
+def network(kind: str, side: int, seed: int) -> SpikingSequential:
+    """Return a convolution as Speck has it, or two layers as Xylo has them; the class is the neuron that fires most."""
+    (reader, (synapse, membrane), _), rngs = NETWORKS[kind], nnx.Rngs(seed)
+    if reader == "speck":
+        strides = side // 7
+        conv = nnx.Conv(1, 8, (3, 3), strides, padding=1, use_bias=False, rngs=rngs)
+        last = nnx.Linear(8 * (side // strides // 2) ** 2, 10, use_bias=False, rngs=rngs)
+        return SpikingSequential([conv, LIF(8, decay=1.0), *trials.POOL, trials._flatten, last, LIF(10, decay=1.0)])
+    layers: list = []
+    for inputs, n in ((side**2, HIDDEN), (HIDDEN, 10)):
+        linear = nnx.Linear(inputs, n, use_bias=False, rngs=rngs)
+        layers += [linear, LI(n, decay=synapse), LIF(n, decay=membrane)]
+    return SpikingSequential(layers)
+
+
+def trains(images, side: int | None = None):
+    """Return images as spikes ``[time, batch, features]``, or on a square with one channel."""
+    steps = jnp.floor(jnp.arange(STEPS + 1.0)[:, None, None] * images)
+    xs = steps[1:] - steps[:-1]
+    return xs if side is None else xs.reshape(*xs.shape[:2], side, side, 1)
+
+
+def spikes(kind: str, how: str, net: SpikingSequential, images, key=None):
+    """Return the spikes of the last layer, ``[batch, time, 10]``, in floats, rounded, or ``single`` in a step too."""
+    reader = NETWORKS[kind][0]
+    net = net if how == "floats" else quantized(net, reader=reader)
+    for layer in net.layers if how == "single" else ():
+        if isinstance(layer, nnx.Module) and hasattr(layer, "levels"):
+            layer.levels = 1
+    xs = trains(images, math.isqrt(images.shape[-1]) if reader == "speck" else None)
+    return net(net.initialize_carry(xs.shape[1:]), xs)[1].swapaxes(0, 1)
+
+
+def load(name: str, folder: Path | None, small: bool):
+    """Return images ``[count, features]`` in [0, 1] and labels, to train and to test."""
+    if name == "digits":
+        parts = task.load()
+    else:
+        train, _, test = data.load(folder)
+        parts = train, test
+    found = []
+    for (images, labels), most in zip(parts, MOST, strict=True):
+        images, labels = np.asarray(images)[:most], np.asarray(labels)[:most]
+        if name == "fashion":
+            images = images.reshape(-1, 14, 2, 14, 2).mean((2, 4)).reshape(-1, 14 * 14) / 255
+        cut = 2 * BATCH if small else None
+        found.append((jnp.asarray(images, jnp.float32)[:cut], jnp.asarray(labels)[:cut]))
+    return found
+
+
+def run(kind: str, name: str, seed: int, parts, tools: Path | None, small: bool) -> dict:
+    """Train a network in floats and with the rounding; return what each gives on the test images."""
+    (images, labels), (test, answers) = parts
+    reader, _, rate = NETWORKS[kind]
+    start, nets = network(kind, SIDES[name], seed), {}
+    for how in ("floats", "rounded"):
+        seen = functools.partial(spikes, kind, how)
+        recipe = {"epochs": 1 if small else EPOCHS[reader][name], "batch": BATCH, "optimizer": optax.adam(rate)}
+        train = functools.partial(train_network, logits=lambda *args, seen=seen: seen(*args).sum(1), **recipe)
+        nets[how], _ = train(nnx.clone(start), key=jax.random.key(seed), inputs=images, labels=labels)
+    ways = {"floats": "floats", "single": "single", "after": "rounded"}
+    shown = {of: evaluated(nets["floats"], functools.partial(spikes, kind, how), test) for of, how in ways.items()}
+    shown["trained"] = evaluated(nets["rounded"], functools.partial(spikes, kind, "rounded"), test)
+    found = {of: float(accuracy(ys.sum(1), answers)) for of, ys in shown.items()}
+    there = None
+    if tools is not None and seed == SEEDS[0]:
+        pairs = ((nets["floats"], shown["after"]), (nets["rounded"], shown["trained"]))
+        there = float(np.mean([differ(reader, tools, *pair, test[:COMPARED]) for pair in pairs]))
+    return found | {"differ": float(np.mean(shown["floats"] != shown["after"])), "there": there}
+
+
+def differ(reader: str, tools: Path, net: SpikingSequential, expected, images) -> float:
+    """Return the share of spikes that differ in the tool of a chip from those of the rounded network."""
+    is_image = reader == "speck"
+    xs = np.asarray(trains(images, math.isqrt(images.shape[-1]) if is_image else None))
+    with tempfile.TemporaryDirectory() as folder:
+        paths = [str(Path(folder, name)) for name in ("net.nir", "xs.npy", "out.npz")]
+        nir.write(paths[0], to_nir(net, xs.shape[2:], dt=1.0 if is_image else 1e-3, reader=reader))
+        np.save(paths[1], np.moveaxis(xs, -1, 2))
+        code = [tools, "-m", "benchmarks.nir.chips", reader, *paths]
+        subprocess.run(code, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        theirs = np.load(paths[2])["spikes"]
+    late = 0 if is_image else 1  # XyloSim passes spikes to the next layer a step later
+    return float(np.mean(theirs[late:] != np.asarray(expected)[: len(images)].swapaxes(0, 1)[: STEPS - late]))
+
+
+def main(argv=None):
+    """Train what the file lacks, and write it."""
+    args = arguments(
+        "nir.eight_bits",
+        __doc__,
+        argv,
+        quick="one network and seed, two batches",
+        settings={"digits": "", "fashion": "fashion"},
+        extend=lambda parser: parser.add_argument("--tools", type=Path, metavar="PYTHON", help="has the chips' tools"),
+    )
+    settings = {"steps": STEPS, "batch": BATCH, "hidden": HIDDEN, "epochs": EPOCHS, "most": MOST, "networks": NETWORKS}
+    kinds, seeds = (list(NETWORKS)[-1:], SEEDS[:1]) if args.quick else (list(NETWORKS), SEEDS)
+    total = len(args.settings) * len(kinds) * len(seeds)
+    runs = Runs(args.out / "result.json", settings | {"quick": args.quick}, KEY, MEASURED, total)
+    for name in args.settings:
+        parts = load(name, args.fashion, args.quick)
+        for seed in seeds:
+            for kind in kinds:
+                one = functools.partial(run, kind, name, seed, parts, args.tools, args.quick)
+                runs.run(one, name, kind, seed)
+        runs.finish(name, networks=kinds, seeds=seeds)
+    print(part(args.out / "result.json"))
+
+
+def part(path: Path) -> str:
+    """Return the table of docs/eight-bits.md, and how it was made."""
+    heads = "data", "network", "floats", "rounded", "rounded, several spikes", "trained so", "differ", "in the tool"
+    seeds, shown = sorted({row["seed"] for row in rows(path)}), []
+    for (name, kind), found in of_seeds(rows(path), seeds, "data", "network").items():
+        cells = [spread(100 * found[of], 1) for of in MEASURED[:5]]
+        there = [share for share in found["there"] if share is not None]
+        shown.append((name, kind, *cells, f"{100 * np.mean(there):.2g} %" if there else ""))
+    return "\n\n".join([table(heads, shown), f"`{COMMAND}`:\n{provenance(path)}."])
+
+
+if __name__ == "__main__":
+    sys.exit(main())

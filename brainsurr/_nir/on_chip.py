@@ -1,0 +1,110 @@
+"""Neurons that compute in integers as a chip does, several spikes in a step; gradients pass the rounding by."""
+
+import dataclasses
+from typing import Any
+
+import jax.numpy as jnp
+
+from .._kernel import detached
+from ..neurons import LI, LIF
+
+INT16 = -32768.0, 32767.0  # of a current or a potential of Xylo, where its sums stop
+INT24 = 2.0**17 - 2.0**-6  # of Loihi, in 64ths
+
+
+def straight_through(held, value):
+    """Return what is held of a value, with the gradient of the value."""
+    return detached(held) + (value - detached(value))
+
+
+@dataclasses.dataclass(eq=False, repr=False)
+class SpeckLIF(LIF):
+    """A neuron of Speck: it has no leak, and its potential stops at a lower limit.
+
+    Args:
+      scale: integers for each unit of the potential, in which ``spike_fn`` sees it.
+      lowest: the limit.
+      levels: the most spikes in a step.
+    """
+
+    scale: Any = 1.0
+    lowest: Any = INT16[0]
+    levels: int = 2**15
+
+    def integrate(self, v, x):
+        return jnp.maximum(v + x, self.lowest)
+
+    def step(self, state, x):
+        u = self.integrate(state, x)
+        level = detached(jnp.clip(jnp.round(u / self.threshold), 1, self.levels))  # the nearest
+        s = level - 1 + self.spike_fn((u - level * self.threshold) / self.scale)
+        return self._after(u, s, self.threshold), s
+
+
+def shifted(v, decay, lost):
+    """Return what Xylo leaves of a value: it takes off the value, shifted right, and of a positive one 1 at least."""
+    less = jnp.floor(v * lost)
+    return straight_through(v - jnp.where(v > 0, jnp.maximum(less, 1), less), decay * v)
+
+
+@dataclasses.dataclass(eq=False, repr=False)
+class XyloLI(LI):
+    """A synapse of Xylo, which decays its input too.
+
+    Args:
+      lost: what goes in a step, 2 to the power of -dash.
+    """
+
+    lost: Any = 0.5
+
+    def integrate(self, v, x):
+        return shifted(jnp.clip(v + x, *INT16), self.decay, self.lost)
+
+
+@dataclasses.dataclass(eq=False, repr=False)
+class XyloLIF(SpeckLIF):
+    """A membrane of Xylo.
+
+    Args:
+      lost: as of its synapse.
+    """
+
+    lost: Any = 0.5
+    levels: int = 31
+
+    def integrate(self, v, x):
+        return jnp.clip(shifted(v, self.decay, self.lost) + x, *INT16)
+
+
+def decayed(neuron, v, x):
+    """Return what Loihi leaves of a current or potential in 64ths, whose decay rounds toward 0, with what comes in."""
+    parts, kept = v * 64, neuron.decay * 4096
+    high = jnp.trunc(parts / 4096)  # apart, for float32 has not all digits of the product
+    left = high * kept + jnp.trunc((parts - high * 4096) * kept / 4096)
+    return straight_through(jnp.clip(left / 64 + x, -INT24, INT24), neuron.decay * v + x)
+
+
+@dataclasses.dataclass(eq=False, repr=False)
+class LoihiLI(LI):
+    """A current of Loihi."""
+
+    integrate = decayed
+
+
+@dataclasses.dataclass(eq=False, repr=False)
+class LoihiLIF(LIF):
+    """A neuron of Loihi.
+
+    Args:
+      scale: integers for each unit of the potential, in which ``spike_fn`` sees it.
+    """
+
+    scale: Any = 1.0
+    integrate = decayed
+
+    def step(self, state, x):
+        v, *last = state if isinstance(state, tuple) else (state,)
+        u = self.integrate(v, x)
+        s = self.spike_fn((u - self.threshold) / self.scale)
+        v = self._after(u, s, self.threshold)
+        return (v, s) if last else v, s

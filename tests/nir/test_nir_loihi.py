@@ -1,0 +1,262 @@
+"""Loihi's integers and neurons, against loops over integers in NumPy, and networks of them against Lava itself."""
+
+import functools
+import re
+
+import jax
+import jax.numpy as jnp
+import nir
+import numpy as np
+import pytest
+from flax import nnx
+from test_nir import HOSTS, outputs_of, sequential
+from test_nir_installs import ROWS, installed
+
+from benchmarks.lib.results import committed
+from benchmarks.nir import peers
+from brainsurr import Arctan
+from brainsurr import nnx as layers
+from brainsurr._nir.loihi import integers
+from brainsurr._nir.on_chip import LoihiLI, LoihiLIF
+from brainsurr.neurons import LI, LIF
+from brainsurr.nir import from_nir, quantized, rounding, to_nir
+
+pytestmark = pytest.mark.usefixtures("lenient")  # flax's Linear
+RNG = np.random.default_rng(0)
+W, RECURRENT = (RNG.normal(0, 0.3, (6, n)).astype(np.float32) for n in (4, 6))
+CASES = {  # of what limits the scale: weights, recurrent ones, a threshold, a bias that its shift can't hold
+    "weights": {"weights": [W], "bias": np.zeros(4, np.float32), "threshold": 1.0},
+    "four bits": {"weights": [W], "bias": np.float32([0.1, -0.2, 0.3, 0.0]), "threshold": 0.7, "bits": 4},
+    "recurrent": {"weights": [W[:, :1].repeat(6, 1) / 9, RECURRENT], "bias": 0.0, "threshold": 0.7, "synapse": 0.6},
+    "threshold": {"weights": [W / 9999], "bias": np.float32([0.01, -0.02, 0.03, 0.0]), "threshold": 2.0},
+    "bias": {"weights": [W / 99], "bias": np.float32([0.1, -0.2, 0.3, 0.0]), "threshold": 0.7},
+    "no synapse": {"weights": [W], "bias": 0.0, "threshold": 0.7, "decay": 0.0, "synapse": 0.0},
+    "no leak": {"weights": [W], "bias": 0.0, "threshold": 0.7, "decay": 1.0, "synapse": 1.0},
+}
+
+
+def by_hand(weights, bias, threshold, decay=0.9, synapse=0.0, bits=8):
+    """In float64: weights are n bits with a sign, and the chip shifts them to 8 bits, and all by 1."""
+    last = 2 ** (bits - 1) - 1
+    shift = 2 ** (9 - bits)
+    largest = max(np.abs(w).max() for w in weights)
+    scale = min(last * shift / largest, 131071 / threshold, 8190 / max(np.abs(bias).max(), 1e-9))
+    weights = [shift * np.round(np.float64(w) * scale / shift) for w in weights]
+    bias, exponent = np.float64(bias) * scale * 64, 0
+    while np.abs(bias).max() > 4095 * 2**exponent:
+        exponent += 1
+    mantissa = np.round(bias / 2**exponent)
+    assert exponent <= 7
+    assert np.abs(mantissa).max() <= 4095
+    du, dv = max(round(4096 * (1 - synapse)), 1), min(round(4096 * (1 - decay)), 4095)
+    return weights, mantissa * 2**exponent, round(threshold * scale), (4096 - dv) / 4096, (4096 - du) / 4096, scale
+
+
+@pytest.mark.parametrize("case", CASES.values(), ids=CASES)
+def test_a_layer_is_rounded_as_loihi_holds_it(case):
+    weights, bias, threshold, decay, synapse, scale = by_hand(**case)
+    kernels, biases, *others, by = integers(**{"decay": 0.9} | case)
+    for one, other in zip(kernels, weights, strict=True):
+        np.testing.assert_array_equal(one, other)
+    np.testing.assert_array_equal(biases, bias / 64)
+    assert others == [threshold + 1 / 128, decay, synapse]
+    np.testing.assert_allclose(by, scale, rtol=1e-6)
+
+
+def decayed(v, lost):
+    """A product of integers without its last 12 bits, toward 0."""
+    product = v * (4096 - lost)
+    return np.sign(product) * (np.abs(product) >> 12)
+
+
+def test_neurons_compute_in_integers_as_loihi():
+    """Potentials up to their ends, of which float32 holds no product with a decay."""
+    xs = RNG.integers(-300_000, 310_000, (200, 16)) + np.linspace(0, 60_000, 16).astype(int)
+    lost, lost_current, threshold = 37, 1205, 64 * 65_000
+    u = v = np.zeros(16, int)
+    expected, currents = [], []
+    for x in xs:
+        u = decayed(u, lost_current) + x
+        v = np.clip(decayed(v, lost) + u, -(2**23) + 1, 2**23 - 1)
+        s = v > threshold
+        v = np.where(s, 0, v)
+        expected.append(s)
+        currents.append(u)
+    zero, inputs = jnp.zeros(16), jnp.float32(xs) / 64
+    us = LoihiLI(decay=(4096 - lost_current) / 4096)(zero, inputs)[1]
+    np.testing.assert_array_equal(us * 64, currents)
+    end, found = LoihiLIF(decay=(4096 - lost) / 4096, threshold=(threshold + 0.5) / 64, reset="zero")(zero, us)
+    np.testing.assert_array_equal(found, expected)
+    np.testing.assert_array_equal(end * 64, v)
+    assert 0.02 < np.mean(expected) < 0.5
+    assert np.abs(v).max() > 2**20
+
+
+def test_the_gradient_is_that_of_what_is_not_rounded():
+    """In the units of the layer, at nearly the same potential: by the state, weights, bias, threshold and decays."""
+    x, v = jnp.float32([1, 0, 1, 1, 0, 1]), jnp.float32([0.5, 0.25, 0.75, 0.125])
+    spike_fn, bias = Arctan(2.0), jnp.float32([0.1, -0.2, 0.3, 0.0])
+
+    def spikes(v, weights, bias, threshold, decay, synapse, chip):
+        li, kind, scale = LI, LIF, {}
+        if chip:
+            (weights,), bias, threshold, decay, synapse, one = integers([weights], bias, threshold, decay, synapse)
+            li, kind, scale, v = LoihiLI, LoihiLIF, {"scale": one}, v * one
+        neuron = kind(decay=decay, threshold=threshold, spike_fn=spike_fn, reset="zero", **scale)
+        current = li(decay=synapse).step(v, x @ weights + bias)[1]
+        return jnp.sum(neuron.step(v, current)[1])
+
+    given = v, jnp.asarray(W), bias, *map(jnp.float32, (1.0, 0.875, 0.5))
+    exact, coarse = (jax.grad(spikes, range(6))(*given, chip) for chip in (False, True))
+    for one, other in zip(exact, coarse, strict=True):
+        np.testing.assert_allclose(one, other, rtol=0.02)
+        assert np.abs(one).max() > 0.1
+
+
+# Networks ------------------------------------------------------------------------------------------------------------
+
+N, EACH = 6, np.linspace(0.5, 0.95, 16).astype(np.float32)
+
+
+def linear(inputs, n, bias=True):
+    how = {"use_bias": bias, "bias_init": nnx.initializers.normal(0.2)}
+    return nnx.Linear(inputs, n, **how, rngs=nnx.Rngs(inputs))
+
+
+def lif(n, **how):
+    return layers.LIF(n, **{"reset": "zero", "threshold": 0.7, "rngs": nnx.Rngs(1)} | how)
+
+
+NETWORKS = {
+    "biases": lambda: [linear(N, 16), lif(16), linear(16, 5), lif(5)],
+    "no leak": lambda: [linear(N, 16, bias=False), lif(16, decay=1.0, threshold=2.0), linear(16, 5), lif(5)],
+    "synapses": lambda: [linear(N, 16, bias=False), layers.LI(16, decay=0.6), lif(16), linear(16, 5), lif(5)],
+    "recurrent": lambda: [linear(N, 16, bias=False), lif(16, recurrent=True), linear(16, 5), lif(5)],
+    "a threshold for each": lambda: [linear(N, 16), lif(16, threshold=EACH), linear(16, 5), lif(5)],
+    "decay_input": lambda: [
+        *(linear(N, 16, bias=False), layers.LI(16, decay=0.5, decay_input=True), lif(16, threshold=0.2)),
+        *(linear(16, 5), lif(5, decay_input=True, threshold=0.07)),
+    ],
+}
+XS = (RNG.random((60, 4, N)) < 0.4).astype(np.float32)
+
+
+@functools.cache
+def network(name):
+    """A network and what it is rounded to, for some bits, compiled as a whole."""
+    net = sequential(*NETWORKS[name]())
+    return net, functools.cache(lambda bits: nnx.jit(functools.partial(quantized, reader="lava", bits=bits))(net))
+
+
+def value(held):
+    return np.asarray(held[...] if isinstance(held, nnx.Variable) else held, np.float64)
+
+
+HELD = [("synapses", 8), ("recurrent", 4), ("a threshold for each", 8), ("decay_input", 8)]
+
+
+@pytest.mark.parametrize(("name", "bits"), HELD)
+def test_a_network_holds_the_integers_of_its_layers(name, bits):
+    net, there = network(name)
+    (linear, *synapses, neurons), first = net.layers[:-2], there(bits).layers
+    unit = EACH if name == "a threshold for each" else np.float32(1)
+    recurrent = [neurons.recurrent_kernel] if name == "recurrent" else []
+    bias = np.zeros(1) if linear.bias is None else value(linear.bias) / unit
+    threshold = 1.0 if unit.size > 1 else {"decay_input": 0.2 / (1 - 0.5)}.get(name, 0.7)
+    slow = {"synapses": 0.6, "decay_input": 0.5}.get(name, 0.0)
+    kernels = [(value(kernel) / unit).astype(np.float32) for kernel in (linear.kernel, *recurrent)]
+    weights, bias, vth, decay, synapse, scale = by_hand(kernels, bias, threshold, 0.9, slow, bits)
+    held = [first[0].kernel, *([first[1].recurrent_kernel] if recurrent else [])]
+    for one, other in zip(held, weights, strict=True):
+        np.testing.assert_array_equal(value(one), other)
+    if linear.bias is not None:
+        np.testing.assert_array_equal(value(first[0].bias), bias / 64)
+    after = first[len(synapses) + 1]
+    assert (value(after.threshold), value(after.decay)) == (vth + 1 / 128, decay)
+    gain = 0.5 if name == "decay_input" else 1.0
+    np.testing.assert_allclose(value(after.scale), scale / gain / unit, rtol=1e-6)
+    assert [value(layer.decay) for layer in first[1:-3]] == [synapse] * len(synapses)
+    spikes, floats = outputs_of(there(bits), XS), outputs_of(net, XS)
+    assert 0 < np.mean(spikes != floats) < 0.25
+
+
+@pytest.mark.parametrize("host", HOSTS[1:])
+def test_other_frameworks_have_the_same_spikes(host):
+    net, there = network("recurrent")
+    other = from_nir(to_nir(net, (N,), dt=1.0), host, dt=1.0)
+    given = other[0].bind(other[1]) if isinstance(other, tuple) else other
+    np.testing.assert_array_equal(outputs_of(quantized(given, reader="lava"), XS), outputs_of(there(8), XS))
+
+
+def test_thresholds_that_are_the_same_are_one():
+    """In a trace, where they can't be told apart, too."""
+    one, same = (sequential(linear(N, 16), lif(16, threshold=threshold)) for threshold in (0.7, np.full(16, 0.7, "f")))
+    for rounds in (quantized, nnx.jit(quantized, static_argnames="reader")):
+        first, second = (rounds(net, reader="lava").layers for net in (one, same))
+        np.testing.assert_array_equal(value(first[0].kernel), value(second[0].kernel))
+        np.testing.assert_array_equal(value(first[1].threshold), value(second[1].threshold))
+
+
+def test_a_report_has_the_scale_of_each_layer():
+    net, _ = network("synapses")
+    report = rounding(net, reader="lava", bits=4)
+    assert [row.largest for row in report.values()] == [224, None, None, 224, None]
+    assert [float(report[name].held) for name in ("1 LI", "2 LIF")] == [(4096 - 1638) / 4096, (4096 - 410) / 4096]
+    np.testing.assert_allclose(report["0 Linear"].scale, 224 / np.abs(value(net.layers[0].kernel)).max(), rtol=1e-6)
+    assert re.search(r"^2 LIF +\d+ +0\.9 +0\.8999$", str(report), re.MULTILINE)
+
+
+REFUSED = [
+    ([linear(4, 4), layers.LIF(4)], "layer 1 with reset='zero'"),
+    ([linear(4, 4), lif(4, refractory=2)], "no refractory"),
+    ([linear(4, 4), layers.LI(4), lif(4)], "layer 0 with use_bias=False, before an LI or recurrent weights"),
+    ([linear(4, 4), lif(4, recurrent=True)], "layer 0 with use_bias=False"),
+    ([linear(4, 4), lif(4, decay=EACH[:4])], "one decay for all neurons behind layer 0, as lava needs, got several"),
+    ([nnx.Conv(1, 4, (3, 3), rngs=nnx.Rngs(0)), lif(4)], "layer 0 to be linear, as lava needs, got a convolution"),
+    ([linear(4, 4), lif(4), linear(4, 4)], "weights, LIF, once or more, got weights, LIF, weights"),
+]
+
+
+@pytest.mark.parametrize(("given", "said"), REFUSED)
+def test_what_loihi_has_not_is_refused(given, said):
+    with pytest.raises(ValueError, match=rf"^quantized: expected .*{said}"):
+        quantized(sequential(*given), reader="lava")
+
+
+def test_bits_are_of_loihi_alone():
+    net = sequential(linear(4, 4), layers.LIF(4, decay=1.0))
+    with pytest.raises(ValueError, match=r"^quantized: expected bits=8: others are of lava alone, got 4"):
+        quantized(net, reader="speck", bits=4)
+    with pytest.raises(ValueError, match=r"^quantized: expected no lowest, which is of speck alone"):
+        quantized(network("biases")[0], reader="lava", lowest=-2.0)
+
+
+def test_the_measured_digits_are_as_the_page_says():
+    result = committed("loihi")
+    accuracy = {}
+    for run in result["digits"]:
+        assert run["here"] == 0
+        assert (run["floats"] == 0) == (run["bits"] is None)
+        accuracy.setdefault((run["bits"], run["trained"]), []).append(run["accuracy"])
+    mean = {key: np.mean(values) for key, values in accuracy.items()}
+    near = 1.5 * np.std(accuracy[4, 4], ddof=1)
+    assert all(abs(mean[bits, how] - mean[None, None]) < near for bits in (8, 4) for how in (None, bits))
+    assert mean[None, None] - mean[2, None] > 10 * near
+    assert mean[2, None] + 0.2 < mean[2, 2] < mean[None, None]
+    assert [run["differ"] for run in result["simulators"]] == [0, 0]
+
+
+@pytest.mark.peers
+def test_lava_computes_the_same_spikes(tmp_path, monkeypatch):
+    """In an environment that is made by the line of the page, in floats and in integers."""
+    python, _ = installed(ROWS["lava"], tmp_path / "env")
+    monkeypatch.setenv("LAVA", str(python))
+    for name in NETWORKS:
+        net, there = network(name)
+        nir.write(tmp_path / "net.nir", to_nir(net, (N,), dt=peers.LAVA_DT, reader="lava"))
+        for bits in (None, 8, 4):
+            ours = outputs_of(net if bits is None else there(bits), XS)
+            np.testing.assert_array_equal(
+                peers.lava_reads(tmp_path / "net.nir", XS, bits=bits), ours, f"{name}, {bits}"
+            )
+            assert 0.02 < ours.mean() < 0.9
