@@ -1,7 +1,7 @@
-"""Eight bits: networks in floats, rounded as for Speck and Xylo after training, and trained with the rounding.
+"""Eight bits: networks in floats, rounded for Speck, Xylo and Loihi after training, and trained with the rounding.
 
-PYTHON of `COMMAND` has sinabs, rockpool and xylosim, which then run the first seed. Images are shown as spikes, at even
-distances in time.
+LAVA of `COMMAND` is a Python that has Lava, the other has sinabs, rockpool and xylosim: they run the first seed.
+Images are shown as spikes, at even distances in time.
 """
 
 import functools
@@ -26,24 +26,26 @@ from ..fashion import data
 from ..lib.report import spread, table
 from ..lib.study import Runs, arguments, of_seeds, provenance, rows
 from ..lib.training import accuracy, evaluated, train_network
-from . import trials
+from . import peers, trials
 
-COMMAND = "python -m benchmarks.nir.eight_bits --fashion FOLDER --tools PYTHON --out benchmarks/results/eight-bits"
+COMMAND = "LAVA=PYTHON python -m benchmarks.nir.eight_bits --fashion FOLDER --tools PYTHON "
+COMMAND += "--out benchmarks/results/eight-bits"
 KEY = ("data", "network", "seed")
 MEASURED = ("floats", "single", "after", "trained", "differ", "there", "seconds", "cpu_seconds")
 STEPS, BATCH, HIDDEN, COMPARED, SEEDS = 16, 64, 64, 100, (0, 1, 2)
-NETWORKS = {  # reader, decays of synapse and membrane, rate
-    "Speck": ("speck", (1.0, 1.0), 8e-3),
-    "Xylo, decays 0.8 and 0.9": ("rockpool", (0.8, 0.9), 2e-3),
-    "Xylo, decays 0.75 and 0.875": ("rockpool", (0.75, 0.875), 2e-3),
+NETWORKS = {  # reader, bits, decays of synapse and membrane, rate, epochs for each of SIDES
+    "Speck": ("speck", 8, (1.0, 1.0), 8e-3, (12, 6)),
+    "Loihi, 8 bits": ("lava", 8, (None, 0.9), 2e-3, (30, 30)),
+    "Loihi, 4 bits": ("lava", 4, (None, 0.9), 2e-3, (30, 30)),
+    "Xylo, decays 0.8 and 0.9": ("rockpool", 8, (0.8, 0.9), 2e-3, (30, 30)),
+    "Xylo, decays 0.75 and 0.875": ("rockpool", 8, (0.75, 0.875), 2e-3, (30, 30)),
 }
 SIDES, MOST = {"digits": 8, "fashion": 14}, (4000, 1000)
-EPOCHS = {"speck": {"digits": 12, "fashion": 6}, "rockpool": {"digits": 30, "fashion": 30}}
 
 
 def network(kind: str, side: int, seed: int) -> SpikingSequential:
-    """Return a convolution as Speck has it, or two layers as Xylo has them; the class is the neuron that fires most."""
-    (reader, (synapse, membrane), _), rngs = NETWORKS[kind], nnx.Rngs(seed)
+    """Return a convolution as Speck has it, or two layers of the others; the class is the neuron that fires most."""
+    (reader, _, (synapse, membrane), *_), rngs = NETWORKS[kind], nnx.Rngs(seed)
     if reader == "speck":
         strides = side // 7
         conv = nnx.Conv(1, 8, (3, 3), strides, padding=1, use_bias=False, rngs=rngs)
@@ -51,8 +53,9 @@ def network(kind: str, side: int, seed: int) -> SpikingSequential:
         return SpikingSequential([conv, LIF(8, decay=1.0), *trials.POOL, trials._flatten, last, LIF(10, decay=1.0)])
     layers: list = []
     for inputs, n in ((side**2, HIDDEN), (HIDDEN, 10)):
-        linear = nnx.Linear(inputs, n, use_bias=False, rngs=rngs)
-        layers += [linear, LI(n, decay=synapse), LIF(n, decay=membrane)]
+        synapses = [] if synapse is None else [LI(n, decay=synapse)]
+        neurons = LIF(n, decay=membrane, reset="zero" if reader == "lava" else "subtract")
+        layers += [nnx.Linear(inputs, n, use_bias=False, rngs=rngs), *synapses, neurons]
     return SpikingSequential(layers)
 
 
@@ -65,8 +68,8 @@ def trains(images, side: int | None = None):
 
 def spikes(kind: str, how: str, net: SpikingSequential, images, key=None):
     """Return the spikes of the last layer, ``[batch, time, 10]``, in floats, rounded, or ``single`` in a step too."""
-    reader = NETWORKS[kind][0]
-    net = net if how == "floats" else quantized(net, reader=reader)
+    reader, bits, *_ = NETWORKS[kind]
+    net = net if how == "floats" else quantized(net, reader=reader, bits=bits)
     for layer in net.layers if how == "single" else ():
         if isinstance(layer, nnx.Module) and hasattr(layer, "levels"):
             layer.levels = 1
@@ -94,36 +97,39 @@ def load(name: str, folder: Path | None, small: bool):
 def run(kind: str, name: str, seed: int, parts, tools: Path | None, small: bool) -> dict:
     """Train a network in floats and with the rounding; return what each gives on the test images."""
     (images, labels), (test, answers) = parts
-    reader, _, rate = NETWORKS[kind]
+    *_, rate, epochs = NETWORKS[kind]
     start, nets = network(kind, SIDES[name], seed), {}
     for how in ("floats", "rounded"):
         seen = functools.partial(spikes, kind, how)
-        recipe = {"epochs": 1 if small else EPOCHS[reader][name], "batch": BATCH, "optimizer": optax.adam(rate)}
+        recipe = {"epochs": 1 if small else epochs[[*SIDES].index(name)], "batch": BATCH, "optimizer": optax.adam(rate)}
         train = functools.partial(train_network, logits=lambda *args, seen=seen: seen(*args).sum(1), **recipe)
-        nets[how], _ = train(nnx.clone(start), key=jax.random.key(seed), inputs=images, labels=labels)
+        nets[how], *_ = train(nnx.clone(start), key=jax.random.key(seed), inputs=images, labels=labels)
     ways = {"floats": "floats", "single": "single", "after": "rounded"}
     shown = {of: evaluated(nets["floats"], functools.partial(spikes, kind, how), test) for of, how in ways.items()}
     shown["trained"] = evaluated(nets["rounded"], functools.partial(spikes, kind, "rounded"), test)
     found = {of: float(accuracy(ys.sum(1), answers)) for of, ys in shown.items()}
     there = None
-    if tools is not None and seed == SEEDS[0]:
+    if seed == SEEDS[0] and (peers.installed("lava") if kind.startswith("Loihi") else tools):
         pairs = ((nets["floats"], shown["after"]), (nets["rounded"], shown["trained"]))
-        there = float(np.mean([differ(reader, tools, *pair, test[:COMPARED]) for pair in pairs]))
+        there = float(np.mean([differ(kind, tools, *pair, test[:COMPARED]) for pair in pairs]))
     return found | {"differ": float(np.mean(shown["floats"] != shown["after"])), "there": there}
 
 
-def differ(reader: str, tools: Path, net: SpikingSequential, expected, images) -> float:
+def differ(kind: str, tools: Path | None, net: SpikingSequential, expected, images) -> float:
     """Return the share of spikes that differ in the tool of a chip from those of the rounded network."""
-    is_image = reader == "speck"
-    xs = np.asarray(trains(images, math.isqrt(images.shape[-1]) if is_image else None))
+    reader, bits, *_ = NETWORKS[kind]
+    xs = np.asarray(trains(images, math.isqrt(images.shape[-1]) if reader == "speck" else None))
     with tempfile.TemporaryDirectory() as folder:
         paths = [str(Path(folder, name)) for name in ("net.nir", "xs.npy", "out.npz")]
-        nir.write(paths[0], to_nir(net, xs.shape[2:], dt=1.0 if is_image else 1e-3, reader=reader))
-        np.save(paths[1], np.moveaxis(xs, -1, 2))
-        code = [tools, "-m", "benchmarks.nir.chips", reader, *paths]
-        subprocess.run(code, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-        theirs = np.load(paths[2])["spikes"]
-    late = 0 if is_image else 1  # XyloSim passes spikes to the next layer a step later
+        nir.write(paths[0], to_nir(net, xs.shape[2:], dt=trials.OTHER_STEPS.get(reader, 1e-3), reader=reader))
+        if reader == "lava":
+            theirs = peers.lava_reads(paths[0], xs, bits=bits)
+        else:
+            np.save(paths[1], np.moveaxis(xs, -1, 2))
+            code = [tools, "-m", "benchmarks.nir.chips", reader, *paths]
+            subprocess.run(code, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+            theirs = np.load(paths[2])["spikes"]
+    late = int(reader == "rockpool")  # XyloSim passes spikes to the next layer a step later
     return float(np.mean(theirs[late:] != np.asarray(expected)[: len(images)].swapaxes(0, 1)[: STEPS - late]))
 
 
@@ -137,7 +143,7 @@ def main(argv=None):
         settings={"digits": "", "fashion": "fashion"},
         extend=lambda parser: parser.add_argument("--tools", type=Path, metavar="PYTHON", help="has the chips' tools"),
     )
-    settings = {"steps": STEPS, "batch": BATCH, "hidden": HIDDEN, "epochs": EPOCHS, "most": MOST, "networks": NETWORKS}
+    settings = {"steps": STEPS, "batch": BATCH, "hidden": HIDDEN, "most": MOST, "networks": NETWORKS}
     kinds, seeds = (list(NETWORKS)[-1:], SEEDS[:1]) if args.quick else (list(NETWORKS), SEEDS)
     total = len(args.settings) * len(kinds) * len(seeds)
     runs = Runs(args.out / "result.json", settings | {"quick": args.quick}, KEY, MEASURED, total)
@@ -152,11 +158,12 @@ def main(argv=None):
 
 
 def part(path: Path) -> str:
-    """Return the table of docs/eight-bits.md, and how it was made."""
+    """Return the table of docs/eight-bits.md and how it was made."""
     heads = "data", "network", "floats", "rounded", "rounded, several spikes", "trained so", "differ", "in the tool"
     seeds, shown = sorted({row["seed"] for row in rows(path)}), []
     for (name, kind), found in of_seeds(rows(path), seeds, "data", "network").items():
-        cells = [spread(100 * found[of], 1) for of in MEASURED[:5]]
+        one = kind.startswith("Loihi")  # spike in a step
+        cells = ["" if one and of == "after" else spread(100 * found[of], 1) for of in MEASURED[:5]]
         there = [share for share in found["there"] if share is not None]
         shown.append((name, kind, *cells, f"{100 * np.mean(there):.2g} %" if there else ""))
     return "\n\n".join([table(heads, shown), f"`{COMMAND}`:\n{provenance(path)}."])
