@@ -170,7 +170,7 @@ def spikingjelly_reads(path, xs):
 
 
 def sinabs_reads(path, xs, *, single: bool = True):
-    """Run a file in sinabs, whose neurons may fire several spikes in a step; here one, as docs/nir.md says."""
+    """Run a file in sinabs, whose neurons may fire several spikes in a step; here one, as docs/chips.md says."""
     import nir
     import sinabs.nir
     import torch
@@ -187,7 +187,7 @@ def sinabs_reads(path, xs, *, single: bool = True):
 
 
 def rockpool_reads(path, xs, *, single: bool = True):
-    """Run a file in rockpool, whose neurons may fire several spikes in a step; here one, as docs/nir.md says."""
+    """Run a file in rockpool, whose neurons may fire several spikes in a step; here one, as docs/chips.md says."""
     import torch
     from rockpool.nn.modules.torch.nir import from_nir
 
@@ -210,8 +210,8 @@ def sparx_reads(path, xs):
 
 
 def lava_reads(path, xs, *, bits: int | None = None):
-    """Run a file in Lava by the lines of docs/nir.md, with the Python that LAVA names, since it needs 3.10."""
-    (lines,) = re.findall(r"```py\n([^`]*def run_in_lava[^`]*)```", (ROOT / "docs/nir.md").read_text())
+    """Run a file in Lava by the lines of docs/chips.md, with the Python that LAVA names, since it needs 3.10."""
+    (lines,) = re.findall(r"```py\n([^`]*def run_in_lava[^`]*)```", (ROOT / "docs/chips.md").read_text())
     with tempfile.TemporaryDirectory() as folder:
         program = f"{lines}\nif __name__ == '__main__':\n    import sys\n    path, folder = sys.argv[1:]\n"
         program += f"    spikes = run_in_lava(path, np.load(f'{{folder}}/xs.npy'), {LAVA_DT}, {bits})\n"
