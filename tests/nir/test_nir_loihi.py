@@ -15,8 +15,8 @@ from test_nir_installs import ROWS, installed
 from benchmarks.nir import peers
 from brainsurr import Arctan
 from brainsurr import nnx as layers
-from brainsurr._nir.loihi import integers
 from brainsurr._nir.on_chip import LoihiLI, LoihiLIF
+from brainsurr._nir.rounding import integers
 from brainsurr.neurons import LI, LIF
 from brainsurr.nir import from_nir, quantized, rounding, to_nir
 
@@ -210,6 +210,7 @@ REFUSED = [
     ([linear(4, 4), lif(4, refractory=2)], "no refractory"),
     ([linear(4, 4), layers.LI(4), lif(4)], "layer 0 with use_bias=False, before an LI or recurrent weights"),
     ([linear(4, 4), lif(4, recurrent=True)], "layer 0 with use_bias=False"),
+    ([linear(4, 4, False), layers.LI(4), lif(4, recurrent=True)], "layer 2 without recurrent weights, behind an LI"),
     ([linear(4, 4), lif(4, decay=EACH[:4])], "one decay for all neurons behind layer 0, as lava needs, got several"),
     ([nnx.Conv(1, 4, (3, 3), rngs=nnx.Rngs(0)), lif(4)], "layer 0 to be linear, as lava needs, got a convolution"),
     ([linear(4, 4), lif(4), linear(4, 4)], "weights, LIF, once or more, got weights, LIF, weights"),
