@@ -2,11 +2,12 @@
 
 import re
 
+from brainsurr._nir.readers import LIBRARIES
+
 from ..lib.report import table
 from .trials import KINDS
 
-NAMES = ["brainsurr", "norse", "snntorch", "spikingjelly", "spyx", "jaxpike", "sparx", "sinabs", "speck", "rockpool"]
-NAMES += ["lava"]
+NAMES = ["brainsurr", *filter(None, LIBRARIES)]
 TITLES = {name: name for name in NAMES} | {"snntorch": "snnTorch", "spikingjelly": "SpikingJelly", "speck": "Speck"}
 TITLES |= {"lava": "Lava"}
 
