@@ -14,7 +14,8 @@ from ._nir.chain import Convention, Reader, Shape, Writer, chain_of, channels_fi
 from ._nir.layers import Affine, Population, as_arrays, build
 from ._nir.nodes import PAIRS
 from ._nir.readers import LIBRARIES, OTHERWISE, suit
-from ._nir.rounding import TOOLS, RoundingReport, report, rounded
+from ._nir.report import RoundingReport, report
+from ._nir.rounding import TOOLS, rounded
 from ._surrogate import Surrogate
 from .neurons.lif import RESETS
 
@@ -219,15 +220,17 @@ def quantized(net: Any, *, reader: str, lowest: float | None = None, bits: int =
        s = \min(\max(\lfloor \hat u / \hat\theta \rfloor, 0), \mathrm{levels}), \qquad \hat v' = \hat u - \hat\theta s
 
     Of Speck, sinabs takes for :math:`c` the largest number for which the weights and the bias of a layer fit into 8
-    bits, its threshold and lower limit into 16. The potential is :math:`\hat u = \max(\hat v + x, \mathrm{lowest})`. Of
-    Xylo, rockpool takes 127 divided by the largest weight, of the last layer and of all others, and decays that are
+    bits, its threshold and lower limit into 16. The potential is :math:`\hat u = \max(\hat v + x, \mathrm{lowest})`.
+
+    Of Xylo, rockpool takes 127 divided by the largest weight, of the last layer and of all others, and decays that are
     bit shifts, :math:`\hat u = \hat v - \lfloor \hat v / 2^k \rfloor + x`, with k nearest to log2(tau / dt); of what is
     above 0 they take at least 1. Synapses decay alike, sums stop at 16 bits, and the last layer has one spike in a
     step at most, the others 31.
 
-    Of Loihi, Lava's neurons have one spike in a step, and reset to zero. Each layer has the largest scale on which its
-    weights are even integers up to 254, biases and thresholds fit, and decays are in 4096ths; potentials are in 64ths,
-    and decay toward 0.
+    Of Loihi, each layer has the largest :math:`c` for which its weights are multiples of :math:`2^{9 - \mathrm{bits}}`
+    up to 256 less one of them, its threshold is at most :math:`2^{17} - 1`, and biases fit. Potentials are in 64ths,
+    and decay toward 0 by a whole number of 4096ths, :math:`\hat u = \mathrm{trunc}(d\, \hat v / 4096) + x`. There is
+    one spike in a step, :math:`\hat u > \hat\theta`, which resets to zero.
 
     The gradient passes what is rounded as if it were not, and goes to the weights, biases, thresholds and decays of
     ``net``; a spike has that of its surrogate, at the nearest multiple of the threshold, in the units of ``net``.
@@ -239,18 +242,24 @@ def quantized(net: Any, *, reader: str, lowest: float | None = None, bits: int =
     Args:
       net: a ``SpikingSequential`` that `to_nir` writes for the reader; that of Flax Linen with its variables,
         ``net.bind(variables)``.
-      reader: ``"speck"``, ``"rockpool"`` or ``"lava"``.
+      reader: ``"speck"``, ``"rockpool"`` (Xylo) or ``"lava"`` (Loihi).
       lowest: the lower limit of potentials in thresholds that sinabs is given, its ``min_v_mem``; below 0, of Speck
         alone. None: -20.
       bits: of weights with their sign, 2 to 8; others than 8 are of Loihi alone.
 
     Returns:
-      A ``SpikingSequential``, whose weights and thresholds are the integers; for Flax Linen a pair of it and its
-      variables.
+      A ``SpikingSequential`` for the same inputs, ``[time, batch, ...]``, whose weights and thresholds are the
+      integers, in float32; for Flax Linen a pair of it and its variables.
 
     Raises:
       TypeError: ``net`` is not a ``SpikingSequential``.
-      ValueError: the chip has no such layers.
+      ValueError: the chip has no such layers, or ``lowest`` or ``bits`` are of another one.
+
+    References:
+      Bengio, Léonard, Courville 2013, "Estimating or Propagating Gradients Through Stochastic Neurons for Conditional
+      Computation", the straight-through estimator. Davies et al. 2018, "Loihi: A Neuromorphic Manycore Processor with
+      On-Chip Learning". How the tools round is in ``determine_discretization_scale`` of sinabs, ``global_quantize`` of
+      rockpool, and the fixed-point models of ``Dense`` and ``LIF`` of Lava.
 
     Example:
       >>> import jax.numpy as jnp
@@ -264,7 +273,7 @@ def quantized(net: Any, *, reader: str, lowest: float | None = None, bits: int =
       [[127. -51.]
        [ 25.  76.]] 254.0
     """
-    host, _, after = _rounded("quantized", net, reader, lowest, bits)
+    host, _, after = _before_and_after("quantized", net, reader, lowest, bits)
     sizes = [getattr(layer, "in_size", None) or np.shape(getattr(layer, "kernel", ()))[-2:-1] for layer in after]
     return build(host, [(layer, size, f"layer {i}") for i, (layer, size) in enumerate(zip(after, sizes, strict=True))])
 
@@ -279,9 +288,10 @@ def rounding(net: Any, *, reader: str, lowest: float | None = None, bits: int = 
       bits: likewise.
 
     Returns:
-      A mapping from layers, such as ``"0 Linear"``, to rows: the ``scale`` of weights, the ``largest`` of them as an
-      integer, and the share that is ``lost``, since it rounds to 0; the smallest and the largest ``threshold``; the
-      ``decay`` here, and the one ``held`` there.
+      A mapping from layers, such as ``"0 Linear"``, to rows: the ``scale`` of weights, integers for each unit, the
+      ``largest`` of them as an integer, and the share in [0, 1] that is ``lost``, since it rounds to 0; the smallest
+      and the largest ``threshold``, as integers; the ``decay`` here, and the one ``held`` there. What a layer does not
+      have is None.
 
     Raises:
       TypeError: as of `quantized`.
@@ -296,11 +306,12 @@ def rounding(net: Any, *, reader: str, lowest: float | None = None, bits: int = 
       >>> print(rounding(SpikingSequential(layers * 2), reader="rockpool")["1 LI"].held)
       0.75
     """
-    _, before, after = _rounded("rounding", net, reader, lowest, bits)
+    _, before, after = _before_and_after("rounding", net, reader, lowest, bits)
     return report(net.layers, before, after)
 
 
-def _rounded(name: str, net: Any, reader: str, lowest: Any, bits: Any) -> tuple[Any, list[Any], list[Any]]:
+def _before_and_after(name: str, net: Any, reader: str, lowest: Any, bits: Any) -> tuple[Any, list[Any], list[Any]]:
+    """Return how a framework holds layers, and those of a network as arrays and neurons, as they are and rounded."""
     host = _host_of(net, name)
     check_word(f"{name}: reader", reader, tuple(TOOLS))
     with naming(name):

@@ -1,9 +1,9 @@
 """What docs/accelerators.md shows of the result: tables and a picture."""
 
-import json
 from typing import Any
 
 from ..lib.report import at_most, claim_table, picture, table, wrapped
+from ..lib.results import read
 from ..speed.claims import megabytes
 from ..speed.libraries import FLOOR, OURS
 from .targets import TARGETS, TPU
@@ -31,7 +31,7 @@ CALLED = {"bytes": (1e9, "GB moved"), "temporaries": (1e6, "MB of temporaries")}
 
 
 def load(out):
-    return json.loads((out / "result.json").read_text())
+    return read(out / "result.json")
 
 
 def usual(rows, steps=100):

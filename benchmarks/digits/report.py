@@ -8,6 +8,7 @@ import numpy as np
 from brainsurr import plot
 
 from ..lib import report
+from ..lib.results import where
 
 SHOWN = 40  # neurons in a raster
 
@@ -54,17 +55,13 @@ def line(result):
 def section(results_of_runs: Sequence[Mapping[str, Any]]) -> str:
     """Write the table of the first result, a picture, and the accuracies of the others, from other frameworks."""
     first, *others = results_of_runs
-    versions = first["versions"]
     lines = [
         "## Digits",
         "This is what `python -m benchmarks.digits` prints; `make train` trains one seed. It shows that the layers "
         "learn; the\ntask is too easy to compare surrogates.",
         table(first).strip(),
         "![training curves](../benchmarks/results/digits/training.png)",
-        report.wrapped(
-            f"{first['seconds']:.0f} s on {first['device']}; Python {first['python']}, jax {versions['jax']}, flax "
-            f"{versions['flax']}. In the other frameworks:"
-        ),
+        report.wrapped(f"{first['seconds']:.0f} s on {where(first, 'jax', 'flax')}. In the other frameworks:"),
     ]
     for other in others:
         accuracies = (f"{name} {report.spread(a['seeds'], 4)}" for name, a in other["test_accuracy"].items())

@@ -5,7 +5,6 @@ on where it was, in ``runs/field``.
 """
 
 import itertools
-import json
 
 from tqdm import tqdm
 
@@ -53,7 +52,7 @@ def main(argv=None):
     """Measure, write the JSON, print the tables."""
     args = arguments("field", __doc__, argv, quick="brainsurr alone, small")
     results.write(args.out / "result.json", {"quick": args.quick, **measure(args.quick), **results.environment()})
-    result = json.loads((args.out / "result.json").read_text())
+    result = results.read(args.out / "result.json")
     print("\n\n".join(report.parts(result).values()))
 
 

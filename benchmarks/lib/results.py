@@ -34,9 +34,20 @@ def environment() -> dict[str, Any]:
     }
 
 
+def read(path: Path) -> dict[str, Any]:
+    """Read a result as it was written."""
+    return json.loads(path.read_text())
+
+
 def committed(study: str) -> dict[str, Any]:
     """Read the committed result of a study, by the name of its folder."""
-    return json.loads((RESULTS / study / "result.json").read_text())
+    return read(RESULTS / study / "result.json")
+
+
+def where(result: dict[str, Any], *packages: str) -> str:
+    """Say on what a result was measured, with the versions of some packages."""
+    versions = (f", {name} {result['versions'][name]}" for name in packages if name in result["versions"])
+    return f"{result['device']}; Python {result['python']}{''.join(versions)}"
 
 
 def device() -> str:

@@ -1,7 +1,6 @@
 """A study: a table of runs in one file, each made once, which later runs of any surrogate, rate or seed extend."""
 
 import argparse
-import json
 import tempfile
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -48,7 +47,7 @@ class Runs:
         self.result = as_json({"settings": settings, "columns": [*key, *measured, "environment"], "environments": []})
         self.result |= {"finished": {}, "rows": []}
         if path.exists():
-            before = json.loads(path.read_text())
+            before = results.read(path)
             if grows:
                 now, old = self.result["settings"], before["settings"]
                 now[grows] = old[grows] | now[grows]
@@ -100,12 +99,12 @@ class Runs:
 
 def finished(path: Path, part: str) -> dict[str, Any] | None:
     """Return the grid of a part of a study, or None if it is not finished or not begun."""
-    return json.loads(path.read_text())["finished"].get(part) if path.exists() else None
+    return results.read(path)["finished"].get(part) if path.exists() else None
 
 
 def rows(path: Path) -> list[dict[str, Any]]:
     """List the rows of a file as dictionaries."""
-    result = json.loads(path.read_text())
+    result = results.read(path)
     return [dict(zip(result["columns"], row, strict=True)) for row in result["rows"]]
 
 
@@ -121,7 +120,7 @@ def of_seeds(rows: Iterable[Mapping[str, Any]], seeds: Sequence[int], *names: st
 
 def provenance(path: Path) -> str:
     """Write how long a study with the columns `TIMES` took, and where."""
-    environments, texts = json.loads(path.read_text())["environments"], []
+    environments, texts = results.read(path)["environments"], []
     for index, here in enumerate(environments):
         runs = [row for row in rows(path) if row["environment"] == index]
         minutes, of_processor = (sum(run[name] for run in runs) / 60 for name in TIMES)

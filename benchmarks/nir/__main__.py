@@ -16,9 +16,10 @@ from ..lib import results
 from ..lib.study import arguments
 from . import peers
 from .digits import compare
+from .report import NAMES, part
 from .trials import TRIALS, differ, outputs
 
-LIBRARIES = ["norse", "snntorch", "spikingjelly", "spyx", "jaxpike", "sparx", "sinabs", "rockpool", "lava"]
+LIBRARIES = [name for name in NAMES[1:] if peers.package(name) == name]
 
 
 def row(trial, folder: Path) -> dict:
@@ -75,11 +76,7 @@ def main(argv=None):
     kept = {name: entry for name, entry in former.get("digits", {}).items() if peers.package(name) in missing}
     about["digits"] = kept | digits
     results.write(args.out / "result.json", about)
-    for entry in trials:
-        shown = entry["error"] if entry["differ"] is None else entry["differ"]
-        print(f"{entry['network']}: {entry['writer']} -> {entry['reader']}: {shown}")
-    for name, entry in digits.items():
-        print(f"digits: {name}: {entry}")
+    print(part(about))
 
 
 if __name__ == "__main__":

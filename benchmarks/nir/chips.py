@@ -10,6 +10,7 @@ import importlib.util
 import sys
 import types
 
+import nir
 import numpy as np
 
 
@@ -46,7 +47,6 @@ def speck(path, xs, lowest: float = -20.0) -> dict[str, np.ndarray]:
       xs: ``[time, batch, channels, height, width]``.
       lowest: the lower limit of potentials, in thresholds.
     """
-    import nir
     import sinabs.nir
     import torch
     from sinabs.backend.dynapcnn import DynapcnnNetwork
@@ -79,7 +79,6 @@ def rockpool(path, xs) -> dict[str, np.ndarray]:
       path: of the file.
       xs: ``[time, batch, features]``, spikes.
     """
-    import nir
     from rockpool.devices.xylo.syns61201 import XyloSim, mapper
     from rockpool.nn.modules.torch.nir import from_nir
     from rockpool.transform.quantize_methods import global_quantize

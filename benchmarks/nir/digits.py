@@ -2,12 +2,13 @@
 
 import jax
 import jax.numpy as jnp
+import nir
 import numpy as np
 import optax
 from flax import nnx
 
 from brainsurr.nir import to_nir
-from brainsurr.nnx import LI, LIF, SpikingSequential
+from brainsurr.nnx import SpikingSequential
 
 from ..digits import task
 from ..lib.training import train_network
@@ -25,17 +26,10 @@ SEVERAL = ("sinabs", "speck", "rockpool")  # whose neurons fire several spikes i
 
 def network(group: str) -> SpikingSequential:
     """Return 64-64-10 neurons, or a convolution as Speck has it; the digit is the neuron that fires most."""
-    rngs = nnx.Rngs(0)
     if group.startswith("Conv"):
-        conv, last = nnx.Conv(1, 8, (3, 3), use_bias=False, rngs=rngs), nnx.Linear(128, 10, use_bias=False, rngs=rngs)
-        return SpikingSequential([conv, LIF(8, decay=1.0), *trials.POOL, trials._flatten, last, LIF(10, decay=1.0)])
-    how = {"decay": 0.9, "reset": group.split(", ")[-1]}
-
-    def neurons(n):
-        return [*([LI(n, decay=0.5)] if group.startswith("LI,") else []), LIF(n, **how)]
-
-    layers = [nnx.Linear(64, 64, rngs=rngs), *neurons(64), nnx.Linear(64, 10, rngs=rngs), *neurons(10)]
-    return SpikingSequential(layers)
+        return trials.image_network(8, 0)
+    synapse = 0.5 if group.startswith("LI,") else None
+    return trials.dense_network(64, 0, synapse, bias=True, decay=0.9, reset=group.split(", ")[-1])
 
 
 def spikes(net: SpikingSequential, images) -> jax.Array:
@@ -47,8 +41,6 @@ def spikes(net: SpikingSequential, images) -> jax.Array:
 
 def compare(folder):
     """Yield, for each library, the accuracy of its network here and there, and the share of spikes that differ."""
-    import nir
-
     training, (images, labels) = task.load()
     known, labels = (jax.random.key(0), *training), np.asarray(labels)
     xs = np.repeat(np.asarray(images)[None], STEPS, axis=0)

@@ -1,11 +1,12 @@
-"""Eight bits: networks in floats, rounded as for Speck and Xylo after training, and trained with the rounding.
+"""Eight bits: networks in floats, rounded for Speck, Xylo and Loihi after training, and trained with the rounding.
 
-PYTHON of `COMMAND` has sinabs, rockpool and xylosim, which then run the first seed. Images are shown as spikes, at even
-distances in time.
+LAVA of `COMMAND` is a Python that has Lava, CHIPS one that has sinabs, rockpool and xylosim: they run the first seed.
+Images are shown as spikes, at even distances in time.
 """
 
 import functools
 import math
+import os
 import subprocess
 import sys
 import tempfile
@@ -19,41 +20,37 @@ import optax
 from flax import nnx
 
 from brainsurr.nir import quantized, to_nir
-from brainsurr.nnx import LI, LIF, SpikingSequential
+from brainsurr.nnx import SpikingSequential
 
 from ..digits import task
 from ..fashion import data
 from ..lib.report import spread, table
 from ..lib.study import Runs, arguments, of_seeds, provenance, rows
 from ..lib.training import accuracy, evaluated, train_network
-from . import trials
+from . import peers, trials
 
-COMMAND = "python -m benchmarks.nir.eight_bits --fashion FOLDER --tools PYTHON --out benchmarks/results/eight-bits"
+COMMAND = "LAVA=PYTHON CHIPS=PYTHON python -m benchmarks.nir.eight_bits --fashion FOLDER "
+COMMAND += "--out benchmarks/results/eight-bits"
 KEY = ("data", "network", "seed")
 MEASURED = ("floats", "single", "after", "trained", "differ", "there", "seconds", "cpu_seconds")
-STEPS, BATCH, HIDDEN, COMPARED, SEEDS = 16, 64, 64, 100, (0, 1, 2)
-NETWORKS = {  # reader, decays of synapse and membrane, rate
-    "Speck": ("speck", (1.0, 1.0), 8e-3),
-    "Xylo, decays 0.8 and 0.9": ("rockpool", (0.8, 0.9), 2e-3),
-    "Xylo, decays 0.75 and 0.875": ("rockpool", (0.75, 0.875), 2e-3),
+STEPS, BATCH, COMPARED, SEEDS = 16, 64, 100, (0, 1, 2)
+NETWORKS = {  # reader, bits, decays of synapse and membrane, rate, epochs for each of SIDES
+    "Speck": ("speck", 8, (1.0, 1.0), 8e-3, (12, 6)),
+    "Loihi, 8 bits": ("lava", 8, (None, 0.9), 2e-3, (30, 30)),
+    "Loihi, 4 bits": ("lava", 4, (None, 0.9), 2e-3, (30, 30)),
+    "Xylo, decays 0.8 and 0.9": ("rockpool", 8, (0.8, 0.9), 2e-3, (30, 30)),
+    "Xylo, decays 0.75 and 0.875": ("rockpool", 8, (0.75, 0.875), 2e-3, (30, 30)),
 }
 SIDES, MOST = {"digits": 8, "fashion": 14}, (4000, 1000)
-EPOCHS = {"speck": {"digits": 12, "fashion": 6}, "rockpool": {"digits": 30, "fashion": 30}}
 
 
 def network(kind: str, side: int, seed: int) -> SpikingSequential:
-    """Return a convolution as Speck has it, or two layers as Xylo has them; the class is the neuron that fires most."""
-    (reader, (synapse, membrane), _), rngs = NETWORKS[kind], nnx.Rngs(seed)
+    """Return a network that the chip has."""
+    reader, _, (synapse, decay), *_ = NETWORKS[kind]
     if reader == "speck":
-        strides = side // 7
-        conv = nnx.Conv(1, 8, (3, 3), strides, padding=1, use_bias=False, rngs=rngs)
-        last = nnx.Linear(8 * (side // strides // 2) ** 2, 10, use_bias=False, rngs=rngs)
-        return SpikingSequential([conv, LIF(8, decay=1.0), *trials.POOL, trials._flatten, last, LIF(10, decay=1.0)])
-    layers: list = []
-    for inputs, n in ((side**2, HIDDEN), (HIDDEN, 10)):
-        linear = nnx.Linear(inputs, n, use_bias=False, rngs=rngs)
-        layers += [linear, LI(n, decay=synapse), LIF(n, decay=membrane)]
-    return SpikingSequential(layers)
+        return trials.image_network(side, seed)
+    reset = "zero" if reader == "lava" else "subtract"
+    return trials.dense_network(side**2, seed, synapse, decay=decay, reset=reset)
 
 
 def trains(images, side: int | None = None):
@@ -65,8 +62,8 @@ def trains(images, side: int | None = None):
 
 def spikes(kind: str, how: str, net: SpikingSequential, images, key=None):
     """Return the spikes of the last layer, ``[batch, time, 10]``, in floats, rounded, or ``single`` in a step too."""
-    reader = NETWORKS[kind][0]
-    net = net if how == "floats" else quantized(net, reader=reader)
+    reader, bits, *_ = NETWORKS[kind]
+    net = net if how == "floats" else quantized(net, reader=reader, bits=bits)
     for layer in net.layers if how == "single" else ():
         if isinstance(layer, nnx.Module) and hasattr(layer, "levels"):
             layer.levels = 1
@@ -76,12 +73,7 @@ def spikes(kind: str, how: str, net: SpikingSequential, images, key=None):
 
 def load(name: str, folder: Path | None, small: bool):
     """Return images ``[count, features]`` in [0, 1] and labels, to train and to test."""
-    if name == "digits":
-        parts = task.load()
-    else:
-        train, _, test = data.load(folder)
-        parts = train, test
-    found = []
+    found, parts = [], task.load() if name == "digits" else data.load(folder)[::2]
     for (images, labels), most in zip(parts, MOST, strict=True):
         images, labels = np.asarray(images)[:most], np.asarray(labels)[:most]
         if name == "fashion":
@@ -91,53 +83,49 @@ def load(name: str, folder: Path | None, small: bool):
     return found
 
 
-def run(kind: str, name: str, seed: int, parts, tools: Path | None, small: bool) -> dict:
+def run(kind: str, name: str, seed: int, parts, small: bool) -> dict:
     """Train a network in floats and with the rounding; return what each gives on the test images."""
     (images, labels), (test, answers) = parts
-    reader, _, rate = NETWORKS[kind]
+    reader, *_, rate, epochs = NETWORKS[kind]
     start, nets = network(kind, SIDES[name], seed), {}
     for how in ("floats", "rounded"):
         seen = functools.partial(spikes, kind, how)
-        recipe = {"epochs": 1 if small else EPOCHS[reader][name], "batch": BATCH, "optimizer": optax.adam(rate)}
+        recipe = {"epochs": 1 if small else epochs[[*SIDES].index(name)], "batch": BATCH, "optimizer": optax.adam(rate)}
         train = functools.partial(train_network, logits=lambda *args, seen=seen: seen(*args).sum(1), **recipe)
-        nets[how], _ = train(nnx.clone(start), key=jax.random.key(seed), inputs=images, labels=labels)
-    ways = {"floats": "floats", "single": "single", "after": "rounded"}
-    shown = {of: evaluated(nets["floats"], functools.partial(spikes, kind, how), test) for of, how in ways.items()}
-    shown["trained"] = evaluated(nets["rounded"], functools.partial(spikes, kind, "rounded"), test)
+        nets[how], *_ = train(nnx.clone(start), key=jax.random.key(seed), inputs=images, labels=labels)
+    ways = {"floats": ("floats", "floats"), "single": ("floats", "single"), "after": ("floats", "rounded")}
+    ways["trained"] = "rounded", "rounded"
+    shown = {of: evaluated(nets[net], functools.partial(spikes, kind, how), test) for of, (net, how) in ways.items()}
     found = {of: float(accuracy(ys.sum(1), answers)) for of, ys in shown.items()}
     there = None
-    if tools is not None and seed == SEEDS[0]:
+    if seed == SEEDS[0] and ("LAVA" if reader == "lava" else "CHIPS") in os.environ:
         pairs = ((nets["floats"], shown["after"]), (nets["rounded"], shown["trained"]))
-        there = float(np.mean([differ(reader, tools, *pair, test[:COMPARED]) for pair in pairs]))
+        there = float(np.mean([differ(kind, *pair, test[:COMPARED]) for pair in pairs]))
     return found | {"differ": float(np.mean(shown["floats"] != shown["after"])), "there": there}
 
 
-def differ(reader: str, tools: Path, net: SpikingSequential, expected, images) -> float:
+def differ(kind: str, net: SpikingSequential, expected, images) -> float:
     """Return the share of spikes that differ in the tool of a chip from those of the rounded network."""
-    is_image = reader == "speck"
-    xs = np.asarray(trains(images, math.isqrt(images.shape[-1]) if is_image else None))
+    reader, bits, *_ = NETWORKS[kind]
+    xs = np.asarray(trains(images, math.isqrt(images.shape[-1]) if reader == "speck" else None))
     with tempfile.TemporaryDirectory() as folder:
         paths = [str(Path(folder, name)) for name in ("net.nir", "xs.npy", "out.npz")]
-        nir.write(paths[0], to_nir(net, xs.shape[2:], dt=1.0 if is_image else 1e-3, reader=reader))
-        np.save(paths[1], np.moveaxis(xs, -1, 2))
-        code = [tools, "-m", "benchmarks.nir.chips", reader, *paths]
-        subprocess.run(code, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-        theirs = np.load(paths[2])["spikes"]
-    late = 0 if is_image else 1  # XyloSim passes spikes to the next layer a step later
+        nir.write(paths[0], to_nir(net, xs.shape[2:], dt=trials.OTHER_STEPS.get(reader, 1e-3), reader=reader))
+        if reader == "lava":
+            theirs = peers.lava_reads(paths[0], xs, bits=bits)
+        else:
+            np.save(paths[1], np.moveaxis(xs, -1, 2))
+            code = [os.environ["CHIPS"], "-m", "benchmarks.nir.chips", reader, *paths]
+            subprocess.run(code, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+            theirs = np.load(paths[2])["spikes"]
+    late = int(reader == "rockpool")  # XyloSim passes spikes to the next layer a step later
     return float(np.mean(theirs[late:] != np.asarray(expected)[: len(images)].swapaxes(0, 1)[: STEPS - late]))
 
 
 def main(argv=None):
     """Train what the file lacks, and write it."""
-    args = arguments(
-        "nir.eight_bits",
-        __doc__,
-        argv,
-        quick="one network and seed, two batches",
-        settings={"digits": "", "fashion": "fashion"},
-        extend=lambda parser: parser.add_argument("--tools", type=Path, metavar="PYTHON", help="has the chips' tools"),
-    )
-    settings = {"steps": STEPS, "batch": BATCH, "hidden": HIDDEN, "epochs": EPOCHS, "most": MOST, "networks": NETWORKS}
+    args = arguments("nir.eight_bits", __doc__, argv, quick="one network and seed, two batches", settings=[*SIDES])
+    settings = {"steps": STEPS, "batch": BATCH, "most": MOST, "networks": NETWORKS}
     kinds, seeds = (list(NETWORKS)[-1:], SEEDS[:1]) if args.quick else (list(NETWORKS), SEEDS)
     total = len(args.settings) * len(kinds) * len(seeds)
     runs = Runs(args.out / "result.json", settings | {"quick": args.quick}, KEY, MEASURED, total)
@@ -145,18 +133,18 @@ def main(argv=None):
         parts = load(name, args.fashion, args.quick)
         for seed in seeds:
             for kind in kinds:
-                one = functools.partial(run, kind, name, seed, parts, args.tools, args.quick)
-                runs.run(one, name, kind, seed)
+                runs.run(functools.partial(run, kind, name, seed, parts, args.quick), name, kind, seed)
         runs.finish(name, networks=kinds, seeds=seeds)
     print(part(args.out / "result.json"))
 
 
 def part(path: Path) -> str:
-    """Return the table of docs/eight-bits.md, and how it was made."""
+    """Return the table of docs/eight-bits.md and how it was made."""
     heads = "data", "network", "floats", "rounded", "rounded, several spikes", "trained so", "differ", "in the tool"
     seeds, shown = sorted({row["seed"] for row in rows(path)}), []
     for (name, kind), found in of_seeds(rows(path), seeds, "data", "network").items():
-        cells = [spread(100 * found[of], 1) for of in MEASURED[:5]]
+        one = kind.startswith("Loihi")  # spike in a step
+        cells = ["" if one and of == "after" else spread(100 * found[of], 1) for of in MEASURED[:5]]
         there = [share for share in found["there"] if share is not None]
         shown.append((name, kind, *cells, f"{100 * np.mean(there):.2g} %" if there else ""))
     return "\n\n".join([table(heads, shown), f"`{COMMAND}`:\n{provenance(path)}."])

@@ -15,6 +15,7 @@ import subprocess
 import tempfile
 from pathlib import Path
 
+import nir
 import numpy as np
 
 T, B, N, H, OUT = 50, 4, 8, 32, 5
@@ -55,7 +56,6 @@ def channels_last(xs):
 
 def snntorch_reads(path, xs):
     """Run a file in snnTorch; of images one sample at a time, because its flatten flattens the batch too."""
-    import nir
     import snntorch.import_nir
 
     def make():
@@ -68,7 +68,6 @@ def snntorch_reads(path, xs):
 
 def norse_reads(path, xs):
     """Run a file in norse; of images one sample at a time, for the same reason."""
-    import nir
     import norse.torch
 
     return run_steps(norse.torch.from_nir(nir.read(path), dt=NORSE_DT), xs, per_sample=xs.ndim > 3)
@@ -76,7 +75,6 @@ def norse_reads(path, xs):
 
 def spyx_reads(path, xs):
     """Run a file in spyx, with the step of its files, 1."""
-    import nir
     import spyx.nir
 
     return np.asarray(spyx.nir.from_nir(nir.read(path), xs, dt=1)[1])
@@ -93,7 +91,6 @@ def jaxpike_reads(path, xs):
 
 def snntorch_writes(path, xs, *, synaptic: bool = False, recurrent: bool = False, **reset):
     """Write two layers of Leaky, RLeaky or Synaptic, with a parameter for each neuron, as its exporter needs them."""
-    import nir
     import snntorch
     import snntorch.export_nir
     import snntorch.utils
@@ -119,7 +116,6 @@ def snntorch_writes(path, xs, *, synaptic: bool = False, recurrent: bool = False
 
 def norse_writes(path, xs):
     """Write two layers of LIFBoxCell."""
-    import nir
     import norse.torch
     import torch
 
@@ -137,7 +133,6 @@ def norse_writes(path, xs):
 def spyx_writes(path, xs):
     """Write two layers of LIF."""
     import jax
-    import nir
     import spyx
     import spyx.nir
     from flax import nnx
@@ -170,8 +165,7 @@ def spikingjelly_reads(path, xs):
 
 
 def sinabs_reads(path, xs, *, single: bool = True):
-    """Run a file in sinabs, whose neurons may fire several spikes in a step; here one, as docs/nir.md says."""
-    import nir
+    """Run a file in sinabs, whose neurons may fire several spikes in a step; here one, as docs/chips.md says."""
     import sinabs.nir
     import torch
     from sinabs.activation import SingleSpike
@@ -187,7 +181,7 @@ def sinabs_reads(path, xs, *, single: bool = True):
 
 
 def rockpool_reads(path, xs, *, single: bool = True):
-    """Run a file in rockpool, whose neurons may fire several spikes in a step; here one, as docs/nir.md says."""
+    """Run a file in rockpool, whose neurons may fire several spikes in a step; here one, as docs/chips.md says."""
     import torch
     from rockpool.nn.modules.torch.nir import from_nir
 
@@ -202,7 +196,6 @@ def rockpool_reads(path, xs, *, single: bool = True):
 
 def sparx_reads(path, xs):
     """Run a file in sparx."""
-    import nir
     import sparx.nir
 
     net, variables = sparx.nir.from_nir(nir.read(path), dt=1e-3)
@@ -210,8 +203,8 @@ def sparx_reads(path, xs):
 
 
 def lava_reads(path, xs, *, bits: int | None = None):
-    """Run a file in Lava by the lines of docs/nir.md, with the Python that LAVA names, since it needs 3.10."""
-    (lines,) = re.findall(r"```py\n([^`]*def run_in_lava[^`]*)```", (ROOT / "docs/nir.md").read_text())
+    """Run a file in Lava by the lines of docs/chips.md, with the Python that LAVA names, since it needs 3.10."""
+    (lines,) = re.findall(r"```py\n([^`]*def run_in_lava[^`]*)```", (ROOT / "docs/chips.md").read_text())
     with tempfile.TemporaryDirectory() as folder:
         program = f"{lines}\nif __name__ == '__main__':\n    import sys\n    path, folder = sys.argv[1:]\n"
         program += f"    spikes = run_in_lava(path, np.load(f'{{folder}}/xs.npy'), {LAVA_DT}, {bits})\n"
@@ -223,7 +216,6 @@ def lava_reads(path, xs, *, bits: int | None = None):
 
 def spikingjelly_writes(path, xs):
     """Write two layers of LIFNode that reset to zero."""
-    import nir
     import torch
     from spikingjelly.activation_based import functional, layer, neuron
     from spikingjelly.activation_based.nir_exchange import export_to_nir
@@ -243,7 +235,6 @@ def sparx_writes(path, xs):
     """Write two layers of LIF that reset to zero."""
     import flax.linen as nn
     import jax
-    import nir
     import sparx.nir
     from sparx.nn import LIF
 
@@ -255,7 +246,6 @@ def sparx_writes(path, xs):
 
 def sinabs_writes(path, xs, *, single: bool = True):
     """Write two layers of LIF."""
-    import nir
     import sinabs.layers
     import sinabs.nir
     import torch
@@ -279,7 +269,6 @@ def sinabs_writes(path, xs, *, single: bool = True):
 
 def rockpool_writes(path, xs, *, change: bool = False):
     """Write two layers of LIFTorch, which fire once in a step; change thresholds in the file as docs/nir.md does."""
-    import nir
     import torch
     from rockpool.nn.combinators import Sequential
     from rockpool.nn.modules import LIFTorch, LinearTorch

@@ -2,13 +2,12 @@
 
 import re
 
-import numpy as np
+from brainsurr._nir.readers import LIBRARIES
 
-from ..lib.report import spread, table
+from ..lib.report import table
 from .trials import KINDS
 
-NAMES = ["brainsurr", "norse", "snntorch", "spikingjelly", "spyx", "jaxpike", "sparx", "sinabs", "speck", "rockpool"]
-NAMES += ["lava"]
+NAMES = ["brainsurr", *filter(None, LIBRARIES)]
 TITLES = {name: name for name in NAMES} | {"snntorch": "snnTorch", "spikingjelly": "SpikingJelly", "speck": "Speck"}
 TITLES |= {"lava": "Lava"}
 
@@ -65,22 +64,6 @@ def digits(by_library) -> str:
     ]
     heads = "digits in", "network", "test accuracy here", "and there", "with several spikes in a step"
     return table((*heads, "spikes that differ"), rows)
-
-
-def loihi(result) -> str:
-    """Return the digits in Lava, and what other simulators of Loihi make of the same integers."""
-    rows = []
-    for bits, trained in dict.fromkeys((run["bits"], run["trained"]) for run in result["digits"]):
-        runs = [run for run in result["digits"] if (run["bits"], run["trained"]) == (bits, trained)]
-        shares = [cell({"differ": float(np.mean([run[name] for run in runs]))}) for name in ("floats", "here")]
-        accuracy, how = 100 * np.array([run["accuracy"] for run in runs]), "with rounding" if trained else "in floats"
-        rows.append((f"{bits} bits" if bits else "floats", how, f"{spread(accuracy, 1)} %", *shares))
-    heads = "weights in Lava", "trained", "test accuracy there", "spikes that differ from floats", "from integers here"
-    others = [
-        (run["tool"], ", ".join(map(" ".join, run["versions"].items())), run["outputs"], cell(run))
-        for run in result["simulators"]
-    ]
-    return "\n\n".join([table(heads, rows), table(("simulator", "versions", "outputs", "differ"), others)])
 
 
 def percent(share: float | None) -> str:

@@ -6,6 +6,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
+import nir
 import numpy as np
 from flax import nnx
 
@@ -167,6 +168,23 @@ def network(trial: Trial) -> SpikingSequential:
     return SpikingSequential(KINDS[trial.network](Layers(LIBRARIES[trial.manners])))
 
 
+def image_network(side: int, seed: int) -> SpikingSequential:
+    """Return a convolution, a pool and a linear layer, as Speck has them; the class is the neuron that fires most."""
+    strides, rngs = side // 7, nnx.Rngs(seed)
+    conv = nnx.Conv(1, 8, (3, 3), strides, padding=1, use_bias=False, rngs=rngs)
+    last = nnx.Linear(8 * (side // strides // 2) ** 2, 10, use_bias=False, rngs=rngs)
+    return SpikingSequential([conv, LIF(8, decay=1.0), *POOL, _flatten, last, LIF(10, decay=1.0)])
+
+
+def dense_network(size: int, seed: int, synapse: float | None, *, bias: bool = False, **how) -> SpikingSequential:
+    """Return two layers of 64 and 10 neurons, each behind an `LI` if there is a decay of a synapse."""
+    layers, rngs = list[Any](), nnx.Rngs(seed)
+    for inputs, n in ((size, 64), (64, 10)):
+        synapses = [] if synapse is None else [LI(n, decay=synapse)]
+        layers += [nnx.Linear(inputs, n, use_bias=bias, rngs=rngs), *synapses, LIF(n, **how)]
+    return SpikingSequential(layers)
+
+
 def inputs(network: str, reader: str | None = None) -> np.ndarray:
     """Return what goes in, channels last; for Lava spikes."""
     image = network.startswith(("`Conv`", "the same, `decay=1.0`"))
@@ -192,8 +210,6 @@ def outputs(trial: Trial, folder: Path) -> tuple[np.ndarray, np.ndarray]:
     Raises:
       ValueError: `to_nir` refuses it.
     """
-    import nir
-
     path, xs = folder / "net.nir", inputs(trial.network, trial.reader)
     how = dict(trial.how)
     if trial.writer == "brainsurr":

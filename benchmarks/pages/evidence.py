@@ -1,11 +1,9 @@
 """The parts of docs/evidence.md and docs/studies.md, and that of the README about them."""
 
-import json
-
 from ..digits import report as digits
 from ..fashion import report as fashion
 from ..lib.report import wrapped
-from ..lib.results import RESULTS, committed
+from ..lib.results import RESULTS, committed, read
 from ..lib.study import provenance
 from ..robustness.reports import precision
 from ..studies import report, weights
@@ -32,7 +30,7 @@ def readme(outcomes: Outcomes) -> str:
 def studies(outcomes: Outcomes) -> dict[str, str]:
     """Write the parts of docs/studies.md."""
     study = committed("precision")
-    of_digits = [json.loads(path.read_text()) for path in sorted(RESULTS.glob("digits*/result.json"))]
+    of_digits = [read(path) for path in sorted(RESULTS.glob("digits*/result.json"))]
     ran = (f"*{name}*: {provenance(RESULTS / 'comparison' / f'{name}.json')}." for name in outcomes)
     return {
         "ran": wrapped(" ".join(ran)),

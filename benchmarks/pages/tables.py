@@ -46,7 +46,7 @@ def pages() -> dict[str, str]:
         "docs/accelerators.md": accelerators.parts(RESULTS / "accelerators"),
         "docs/withstands.md": robustness.parts(),
         "docs/neurons.md": {"table": of_neurons()},
-        "docs/nir.md": {"tables": nir.part(committed("nir")), "loihi": nir.loihi(committed("loihi"))},
+        "docs/nir.md": {"tables": nir.part(committed("nir"))},
         "docs/eight-bits.md": {"table": eight_bits.part(RESULTS / "eight-bits/result.json")},
     }
     return {page: filled(page, of_page) for page, of_page in parts.items()}

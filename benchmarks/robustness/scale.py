@@ -7,7 +7,6 @@ starts it; with ``--distributed`` jax asks the cluster for these three.
 """
 
 import itertools
-import json
 import os
 import socket
 import subprocess
@@ -99,7 +98,7 @@ def everything(quick):
     with tempfile.TemporaryDirectory() as out:
         for number, devices in tqdm(groups, desc="scale", unit="number of devices"):
             together(number, *common, f"--devices={devices}", f"--out={out}")
-            result = json.loads((Path(out) / "result.json").read_text())
+            result = results.read(Path(out) / "result.json")
             runs += result["runs"]
     return result | {"runs": runs}
 
@@ -156,7 +155,7 @@ def main(argv=None):
         return
     result["seconds"] = time.perf_counter() - begin
     results.write(args.out / "result.json", result)
-    print(report.section(json.loads((args.out / "result.json").read_text())))
+    print(report.section(results.read(args.out / "result.json")))
 
 
 def add_options(parser):

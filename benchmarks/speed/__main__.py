@@ -4,7 +4,6 @@
 numbers are held against.
 """
 
-import json
 import os
 
 import jax
@@ -27,10 +26,9 @@ def main(argv=None):
         path = args.out / f"{name}.json"
         measured = CLAIMS[name].measure(args.quick)
         results.write(path, {"claim": name, "quick": args.quick, **measured, **results.environment()})
-        result = json.loads(path.read_text())
+        result = results.read(path)
         draw(name, result, args.out)
-        where = f"{result['device']}; Python {result['python']}, jax {result['versions']['jax']}"
-        print(f"\n{show(name, result)}\n\n{where}; {path}")
+        print(f"\n{show(name, result)}\n\n{results.where(result, 'jax')}; {path}")
 
 
 if __name__ == "__main__":

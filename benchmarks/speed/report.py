@@ -1,8 +1,7 @@
 """What a terminal, the README and docs/speed.md show of what was measured; from the JSON alone."""
 
-import json
-
 from ..lib.report import claim_table, wrapped
+from ..lib.results import read, where
 from .claims import activation, bandwidth, convolution, events, first_step, imports, live, long, peers, train_step
 
 CLAIMS = {
@@ -42,12 +41,11 @@ def draw(name, result, out):
 def load(folder):
     """Return what was measured, by claim."""
     files = {name: folder / f"{name}.json" for name in CLAIMS}
-    return {name: json.loads(path.read_text()) for name, path in files.items() if path.exists()}
+    return {name: read(path) for name, path in files.items() if path.exists()}
 
 
 def _where(result):
-    versions = result["versions"]
-    return f"{result['device']}; Python {result['python']}, jax {versions['jax']}, flax {versions['flax']}"
+    return where(result, "jax", "flax")
 
 
 def readme(folder):
@@ -75,7 +73,7 @@ def _elsewhere(result):
         if (run["python"], versions.get("jax")) != usual:
             shown = ", ".join(f"{name} {versions[name]}" for name in ("jax", "torch") if name in versions)
             others.setdefault(f"Python {run['python']}, {shown}", []).append(run["name"])
-    return "".join(f"; {', '.join(dict.fromkeys(names))}: {where}" for where, names in others.items())
+    return "".join(f"; {', '.join(dict.fromkeys(names))}: {on}" for on, names in others.items())
 
 
 def claims(by_claim):
@@ -89,18 +87,18 @@ def on_a_gpu(folder):
     if not by_claim:
         about = f"Not measured. On a machine with a GPU and jax for it (`jax[cuda13]`), run `{COMMAND}`."
         return f"{about} Other libraries are timed on the CPU alone."
-    where = _where(next(iter(by_claim.values())))
+    place = _where(next(iter(by_claim.values())))
     shown = [f"### {name}, on a GPU\n\n{CLAIMS[name].report(result)}" for name, result in by_claim.items()]
-    about = f"On {where}; by `{COMMAND}`. The reasons above are of a CPU."
+    about = f"On {place}; by `{COMMAND}`. The reasons above are of a CPU."
     return "\n\n".join([about, claim_table([claim._replace(why="") for claim in claims(by_claim)]), *shown])
 
 
 def parts(folder):
     """Return the parts of docs/speed.md: every claim and every table; from the JSON alone."""
     by_claim = load(folder)
-    where = f"On {_where(by_claim['train-step'])}{_elsewhere(by_claim['peers'])}."
+    place = f"On {_where(by_claim['train-step'])}{_elsewhere(by_claim['peers'])}."
     return {
-        "claims": f"{claim_table(claims(by_claim))}\n\n{where}",
+        "claims": f"{claim_table(claims(by_claim))}\n\n{place}",
         "tables": "\n\n".join(section(name, by_claim.get(name)) for name in CLAIMS),
         "gpu": on_a_gpu(folder.with_name(f"{folder.name}-gpu")),
     }

@@ -1,4 +1,4 @@
-"""Neurons that compute in integers as a chip does, several spikes in a step; gradients pass the rounding by."""
+"""Neurons that compute in integers as a chip does; gradients pass the rounding by."""
 
 import dataclasses
 from typing import Any
@@ -8,8 +8,8 @@ import jax.numpy as jnp
 from .._kernel import detached
 from ..neurons import LI, LIF
 
-INT16 = -32768.0, 32767.0  # of a current or a potential of Xylo, where its sums stop
-INT24 = 2.0**17 - 2.0**-6  # of Loihi, in 64ths
+INT16 = -32768.0, 32767.0  # where sums of Xylo stop, of a current or a potential
+INT24 = 2.0**17 - 2.0**-6  # where those of Loihi do, in 64ths
 
 
 def straight_through(held, value):
@@ -17,33 +17,50 @@ def straight_through(held, value):
     return detached(held) + (value - detached(value))
 
 
+def nearest(value, step=1.0):
+    """Round to a multiple of a step, with the gradient of the value."""
+    return straight_through(jnp.round(value / step) * step, value)
+
+
 @dataclasses.dataclass(eq=False, repr=False)
-class SpeckLIF(LIF):
-    """A neuron of Speck: it has no leak, and its potential stops at a lower limit.
+class ChipLIF(LIF):
+    """A neuron whose potential and threshold are integers.
 
     Args:
       scale: integers for each unit of the potential, in which ``spike_fn`` sees it.
-      lowest: the limit.
       levels: the most spikes in a step.
     """
 
     scale: Any = 1.0
+    levels: int = 1
+
+    def step(self, state, x):
+        v, *last = state if isinstance(state, tuple) else (state,)
+        u = self.integrate(v, x)
+        level = detached(jnp.clip(jnp.round(u / self.threshold), 1, self.levels))  # the nearest
+        s = level - 1 + self.spike_fn((u - level * self.threshold) / self.scale)
+        v = self._after(u, s, self.threshold)
+        return (v, s) if last else v, s
+
+
+@dataclasses.dataclass(eq=False, repr=False)
+class SpeckLIF(ChipLIF):
+    """A neuron of Speck: it has no leak, and its potential stops at a lower limit.
+
+    Args:
+      lowest: the limit.
+    """
+
     lowest: Any = INT16[0]
     levels: int = 2**15
 
     def integrate(self, v, x):
         return jnp.maximum(v + x, self.lowest)
 
-    def step(self, state, x):
-        u = self.integrate(state, x)
-        level = detached(jnp.clip(jnp.round(u / self.threshold), 1, self.levels))  # the nearest
-        s = level - 1 + self.spike_fn((u - level * self.threshold) / self.scale)
-        return self._after(u, s, self.threshold), s
 
-
-def shifted(v, decay, lost):
+def shifted(v, decay, leak):
     """Return what Xylo leaves of a value: it takes off the value, shifted right, and of a positive one 1 at least."""
-    less = jnp.floor(v * lost)
+    less = jnp.floor(v * leak)
     return straight_through(v - jnp.where(v > 0, jnp.maximum(less, 1), less), decay * v)
 
 
@@ -52,28 +69,28 @@ class XyloLI(LI):
     """A synapse of Xylo, which decays its input too.
 
     Args:
-      lost: what goes in a step, 2 to the power of -dash.
+      leak: what goes in a step, 2 to the power of -dash.
     """
 
-    lost: Any = 0.5
+    leak: Any = 0.5
 
     def integrate(self, v, x):
-        return shifted(jnp.clip(v + x, *INT16), self.decay, self.lost)
+        return shifted(jnp.clip(v + x, *INT16), self.decay, self.leak)
 
 
 @dataclasses.dataclass(eq=False, repr=False)
-class XyloLIF(SpeckLIF):
+class XyloLIF(ChipLIF):
     """A membrane of Xylo.
 
     Args:
-      lost: as of its synapse.
+      leak: as of its synapse.
     """
 
-    lost: Any = 0.5
+    leak: Any = 0.5
     levels: int = 31
 
     def integrate(self, v, x):
-        return jnp.clip(shifted(v, self.decay, self.lost) + x, *INT16)
+        return jnp.clip(shifted(v, self.decay, self.leak) + x, *INT16)
 
 
 def decayed(neuron, v, x):
@@ -92,19 +109,7 @@ class LoihiLI(LI):
 
 
 @dataclasses.dataclass(eq=False, repr=False)
-class LoihiLIF(LIF):
-    """A neuron of Loihi.
+class LoihiLIF(ChipLIF):
+    """A neuron of Loihi."""
 
-    Args:
-      scale: integers for each unit of the potential, in which ``spike_fn`` sees it.
-    """
-
-    scale: Any = 1.0
     integrate = decayed
-
-    def step(self, state, x):
-        v, *last = state if isinstance(state, tuple) else (state,)
-        u = self.integrate(v, x)
-        s = self.spike_fn((u - self.threshold) / self.scale)
-        v = self._after(u, s, self.threshold)
-        return (v, s) if last else v, s

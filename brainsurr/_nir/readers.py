@@ -218,7 +218,8 @@ def _for_speck(node: Any, how: Convention) -> Any:
     expect(square, "a pool of square windows, with strides as large", "another")
     if kind is nir.Conv2d:
         expect(np.all(np.equal(node.dilation, 1)), "no dilation, which sinabs does not send to Speck", node.dilation)
-        same, width = node.padding == "same", node.weight.shape[-1]
+        (height, width), same = node.weight.shape[-2:], node.padding == "same"
+        expect(height == width, "a square kernel, as in Speck", (height, width))
         expect(width % 2 or not same, "a kernel of an odd size for padding SAME, alike on both sides", width)
         node.padding = (width // 2, width // 2) if same else node.padding
     return _for_sinabs(node, how)

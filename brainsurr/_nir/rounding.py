@@ -1,110 +1,42 @@
-"""What the tool of a chip makes of the numbers of a network: integers, on one scale with the thresholds behind them."""
+"""How the tool of a chip rounds a network: weights, biases and thresholds to integers on one scale, and decays."""
 
-import dataclasses
 import itertools
 import math
 from collections.abc import Callable
-from typing import Any, ClassVar, NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
 from .._kernel import detached
-from .._report import Report, as_text
 from .._surrogate import Surrogate
 from ..neurons import LIF
 from .chain import expect
 from .layers import Affine, Pool, Population, as_arrays
-from .loihi import integers
-from .on_chip import LoihiLI, LoihiLIF, SpeckLIF, XyloLI, XyloLIF, straight_through
-
-LOWEST = -20.0  # in thresholds
-
-
-class RoundedLayer(NamedTuple):
-    """What a chip holds of a layer.
-
-    Attributes:
-      scale: integers for each unit of its weights, one for all or for each channel; None of neurons.
-      largest: the largest of its weights as integers, of 127, of Loihi 254; None of neurons.
-      lost: the share of its weights that became 0, of those that are not; None of neurons.
-      threshold: as integers, the smallest and the largest; None of what has none.
-      decay: as it is here; None of what has none.
-      held: the decay that the chip has for it.
-    """
-
-    scale: Any = None
-    largest: int | None = None
-    lost: float | None = None
-    threshold: tuple[int, int] | None = None
-    decay: Any = None
-    held: Any = None
-
-
-@dataclasses.dataclass(frozen=True)
-class RoundingReport(Report[RoundedLayer]):
-    """What a chip holds of a network: a mapping from layers, by index and class; ``print`` shows a table.
-
-    Attributes:
-      layers: what it holds of each, a :class:`RoundedLayer`.
-    """
-
-    _measured: ClassVar[str] = "layers"
-
-    layers: dict[str, RoundedLayer]
-
-    def __str__(self) -> str:
-        rows = [["layer", "scale", "largest", "lost", "threshold", "decay", "held"]]
-        for name, (scale, largest, lost, threshold, decay, held) in self.items():
-            weights = [""] * 3 if lost is None else [_ends(scale), str(largest), f"{lost:.1%}"]
-            ends = "" if threshold is None else " to ".join(map(str, dict.fromkeys(threshold)))
-            rows.append([name, *weights, ends, *(_ends(value) for value in (decay, held))])
-        return as_text(rows, [])
-
-
-def _ends(value: Any) -> str:
-    """Return the smallest and the largest of some numbers as text, one if they are the same."""
-    return "" if value is None else " to ".join(dict.fromkeys(f"{end(value):.5g}" for end in (np.min, np.max)))
-
-
-def report(layers: list[Any], before: list[Any], after: list[Any]) -> RoundingReport:
-    """Return what a chip holds of each layer of weights or neurons.
-
-    Args:
-      layers: as a framework has them, for their names.
-      before: the same as arrays and neurons.
-      after: the same, rounded.
-    """
-    rows, scale = dict[str, RoundedLayer](), None
-    for i in reversed(range(len(layers))):
-        new, row = after[i], None
-        if isinstance(new, Affine):
-            kernel = np.abs(new.kernel)[np.asarray(before[i].kernel) != 0]
-            row = RoundedLayer(scale, int(np.max(kernel, initial=0)), float(np.mean(kernel == 0)))
-        elif isinstance(new, Population):
-            neuron, row = new.neuron, RoundedLayer()
-            if isinstance(neuron, SpeckLIF | LoihiLIF):
-                scale, held = np.asarray(neuron.scale), np.asarray(neuron.threshold)
-                row = row._replace(threshold=(int(held.min()), int(held.max())))
-            if isinstance(neuron, XyloLI | XyloLIF):
-                row = row._replace(decay=np.asarray(neuron.decay), held=1 - np.asarray(neuron.lost))
-            if isinstance(neuron, LoihiLI | LoihiLIF):
-                row = row._replace(decay=np.asarray(before[i].neuron.decay), held=np.asarray(neuron.decay))
-        if row is not None:
-            rows[f"{i} {type(layers[i]).__name__}"] = row
-    return RoundingReport(dict(reversed(rows.items())))
-
-
-# Numbers -------------------------------------------------------------------------------------------------------------
+from .on_chip import LoihiLI, LoihiLIF, SpeckLIF, XyloLI, XyloLIF, nearest, straight_through
 
 
 def _floats(value: Any) -> jax.Array:
     return jnp.asarray(value, jnp.float32)
 
 
-def _rounded(value: Any, scale: Any) -> jax.Array:
-    return straight_through(jnp.round(value * scale), value * scale)
+def _is_traced(value: Any) -> bool:
+    return isinstance(value, jax.core.Tracer)
+
+
+def _gain(neuron: Any) -> Any:
+    return 1 - neuron.decay if neuron.decay_input else 1.0
+
+
+def _kept(neuron: Any) -> dict[str, Any]:
+    """Return what neurons on the chip have of those that they are made of."""
+    return {"spike_fn": neuron.spike_fn, "reset_grad": neuron.reset_grad}
+
+
+# Speck ---------------------------------------------------------------------------------------------------------------
+
+LOWEST = -20.0  # in thresholds
 
 
 def _fit(value: Any, bits: int) -> jax.Array:
@@ -112,6 +44,42 @@ def _fit(value: Any, bits: int) -> jax.Array:
     most, low, high = 2.0 ** (bits - 1), jnp.min(value), jnp.max(value)
     above = jnp.abs(low) <= jnp.abs(high) * (most / (most - 1))
     return jnp.where(above, jnp.abs((most - 1) / high), jnp.abs(-most / low))
+
+
+def speck(layers: list[Any], *, lowest: float | None) -> list[Any]:
+    """Round weights, bias, threshold and lower limit of each layer on the largest scale on which all fit.
+
+    An average pool becomes a sum, and the weights behind it are first divided by the size of its window.
+    """
+    lowest, new, summed, at = LOWEST if lowest is None else lowest, [*layers], 1, 0
+    for i, layer in enumerate(layers):
+        if isinstance(layer, Pool):
+            apart = np.array_equal(np.broadcast_to(layer.strides or 1, len(layer.window)), layer.window)
+            expect(apart, f"a pool in layer {i} with strides as large as its window, as in Speck", layer.strides)
+            summed *= math.prod(layer.window) if layer.average else 1
+            new[i] = Pool(layer.window, layer.window, (0,) * len(layer.window), average=False)
+        elif isinstance(layer, Affine):
+            at, new[i] = i, layer._replace(kernel=_floats(layer.kernel) / summed)
+            summed = 1
+        elif isinstance(layer, Population):
+            threshold, decay, unit = _floats(layer.neuron.threshold), layer.neuron.decay, jnp.float32(1)
+            leaks = not _is_traced(decay) and np.any(decay != 1)
+            expect(not leaks, f"decay=1.0 in layer {i}, without a leak, as in Speck", decay)
+            if threshold.size > 1 and (_is_traced(threshold) or np.ptp(threshold) > 0):  # as in the file
+                threshold, unit = jnp.ones_like(threshold[0]), threshold
+            given = {"kernel": new[at].kernel} | ({} if new[at].bias is None else {"bias": _floats(new[at].bias)})
+            if unit.size > 1:
+                given = {name: w / jnp.expand_dims(unit, range(w.ndim - 1)) for name, w in given.items()}
+            limits = jnp.stack([lowest * jnp.max(threshold), jnp.max(threshold)])
+            scale = detached(jnp.min(jnp.stack([*(_fit(w, 8) for w in given.values()), _fit(limits, 16)])))
+            new[at] = new[at]._replace(**{name: nearest(w * scale) for name, w in given.items()})
+            how = {"threshold": nearest(threshold * scale), "lowest": jnp.round(limits[0] * scale), "decay": 1.0}
+            neuron = SpeckLIF(**how, scale=scale / detached(unit), **_kept(layer.neuron))
+            new[i] = Population(neuron, in_size=layer.in_size)
+    return new
+
+
+# Xylo ----------------------------------------------------------------------------------------------------------------
 
 
 def _in_eights(value: jax.Array, largest: jax.Array) -> jax.Array:
@@ -126,54 +94,18 @@ def _in_eights(value: jax.Array, largest: jax.Array) -> jax.Array:
     return near + jnp.where(side * (left - side * largest / 2 + rest) > 0, side, 0)
 
 
-# Tools ---------------------------------------------------------------------------------------------------------------
+def _leak(decay: Any) -> jax.Array:
+    """Return what goes of a value in a step of Xylo: 2**-dash, where 2**dash is nearest to tau / dt."""
+    held = _is_traced(decay) or np.all((np.asarray(decay) > np.exp(-1)) & (np.asarray(decay) < 1))
+    expect(held, "decays above exp(-1), 0.37, and below 1, as Xylo's mapper does", decay)
+    return detached(jnp.ldexp(jnp.float32(1), -jnp.round(jnp.log2(-1 / jnp.log(_floats(decay)))).astype(jnp.int32)))
 
 
-def speck(layers: list[Any], lowest: float | None) -> list[Any]:
-    """Round weights, bias, threshold and lower limit of each layer on the largest scale on which all fit.
-
-    An average pool becomes a sum, and the weights behind it are first divided by the size of its window.
-    """
-    lowest, new, summed, at = LOWEST if lowest is None else lowest, [*layers], 1, 0
-    for i, layer in enumerate(layers):
-        if isinstance(layer, Pool):
-            summed *= math.prod(layer.window) if layer.average else 1
-            new[i] = Pool(layer.window, layer.window, (0,) * len(layer.window), average=False)
-        elif isinstance(layer, Affine):
-            bias = None if layer.bias is None else _floats(layer.bias)
-            at, new[i], summed = i, layer._replace(kernel=_floats(layer.kernel) / summed, bias=bias), 1
-        elif isinstance(layer, Population):
-            weights, threshold, decay = new[at], _floats(layer.neuron.threshold), layer.neuron.decay
-            leaks = not _is_traced(decay) and np.any(decay != 1)
-            expect(not leaks, f"decay=1.0 in layer {i}, without a leak, as in Speck", decay)
-            unit: Any = 1.0
-            if threshold.size > 1 and (_is_traced(threshold) or np.ptp(threshold) > 0):  # as in the file
-                bias = None if weights.bias is None else weights.bias / threshold
-                kernel = weights.kernel / jnp.expand_dims(threshold, range(weights.kernel.ndim - 1))
-                unit, weights = threshold, weights._replace(kernel=kernel, bias=bias)
-                threshold = jnp.ones_like(threshold[0])
-            limits = jnp.stack([lowest * jnp.max(threshold), jnp.max(threshold)])
-            fits = [_fit(value, 8) for value in (weights.kernel, weights.bias) if value is not None]
-            scale = detached(jnp.min(jnp.stack([*fits, _fit(limits, 16)])))
-            bias = None if weights.bias is None else _rounded(weights.bias, scale)
-            new[at] = weights._replace(kernel=_rounded(weights.kernel, scale), bias=bias)
-            how: dict[str, Any] = {"threshold": _rounded(threshold, scale), "lowest": jnp.round(limits[0] * scale)}
-            how |= {
-                "scale": scale / detached(unit),
-                "decay": 1.0,
-                "spike_fn": layer.neuron.spike_fn,
-                "reset_grad": layer.neuron.reset_grad,
-            }
-            new[i] = Population(SpeckLIF(**how), in_size=layer.in_size)
-    return new
-
-
-def rockpool(layers: list[Any], lowest: float | None) -> list[Any]:
+def rockpool(layers: list[Any]) -> list[Any]:
     """Round all weights but the last ones on one scale, the last on another, and decays to 1 - 2**-dash.
 
     The largest weight is 127. Where a threshold is above 32767 then, it and the weights are made smaller.
     """
-    expect(lowest is None, "no lowest, which is of speck alone", lowest)
     weights, synapses, membranes = (layers[i::3] for i in range(3))
     biased = sum(layer.bias is not None for layer in weights)
     expect(not biased, "weights with use_bias=False, for Xylo's mapper leaves biases out", f"{biased} biases")
@@ -193,17 +125,18 @@ def rockpool(layers: list[Any], lowest: float | None) -> list[Any]:
         fires = jnp.round(jnp.round(thresholds[i] * scale) * limit)
         scale = detached(scale * limit)
         how = {"threshold": straight_through(fires, thresholds[i] * scale), "scale": scale}
-        how |= {"decay": membrane.decay, "lost": _lost(membrane.decay), "spike_fn": membrane.spike_fn}
-        how |= {"reset_grad": membrane.reset_grad} | ({"levels": 1} if i == last else {})
+        how |= {"decay": membrane.decay, "leak": _leak(membrane.decay)} | ({"levels": 1} if i == last else {})
         new += [weights[i]._replace(kernel=straight_through(held, kernel * scale))]
-        neurons = XyloLI(decay=synapse.decay, lost=_lost(synapse.decay)), XyloLIF(**how)
+        neurons = XyloLI(decay=synapse.decay, leak=_leak(synapse.decay)), XyloLIF(**how, **_kept(membrane))
         new += [Population(neuron, in_size=membranes[i].in_size) for neuron in neurons]
     return new
 
 
-def lava(layers: list[Any], lowest: float | None, bits: int = 8) -> list[Any]:
+# Loihi ---------------------------------------------------------------------------------------------------------------
+
+
+def lava(layers: list[Any], *, bits: int) -> list[Any]:
     """Round each layer on a scale of its own, as `integers` says."""
-    expect(lowest is None, "no lowest, which is of speck alone", lowest)
     new, ends = list[Any](), [i + 1 for i, layer in enumerate(layers) if type(getattr(layer, "neuron", None)) is LIF]
     for start, end in itertools.pairwise([0, *ends]):
         weights, *synapses, membrane = layers[start:end]
@@ -211,6 +144,8 @@ def lava(layers: list[Any], lowest: float | None, bits: int = 8) -> list[Any]:
         expect(weights.kernel.ndim == 2, f"layer {start} to be linear, as lava needs", "a convolution")
         fits = weights.bias is None or not (synapses or recurrent is not None)
         expect(fits, f"layer {start} with use_bias=False, before an LI or recurrent weights", "a bias")
+        fits = not synapses or recurrent is None
+        expect(fits, f"layer {end - 1} without recurrent weights, behind an LI, as lava needs", "some")
         gain, threshold = math.prod(_gain(layer.neuron) for layer in (*synapses, membrane)), _floats(neuron.threshold)
         unit = jnp.where(jnp.ptp(threshold) == 0, 1.0, threshold)  # as in the file
         each = jnp.broadcast_to(unit, weights.kernel.shape[-1:])
@@ -221,10 +156,43 @@ def lava(layers: list[Any], lowest: float | None, bits: int = 8) -> list[Any]:
         (kernel, *others), bias, threshold, decay, synapse, scale = held
         new += [weights._replace(kernel=kernel, bias=None if weights.bias is None else bias)]
         new += [Population(LoihiLI(decay=synapse), in_size=layer.in_size) for layer in synapses]
-        how = {"decay": decay, "threshold": threshold, "scale": scale / detached(gain * unit)}
-        neuron = LoihiLIF(**how, spike_fn=neuron.spike_fn, reset="zero", reset_grad=neuron.reset_grad)
-        new += [Population(neuron, others[0] if others else None, in_size=membrane.in_size)]
+        how = {"decay": decay, "threshold": threshold, "scale": scale / detached(gain * unit), "reset": "zero"}
+        new += [Population(LoihiLIF(**how, **_kept(neuron)), others[0] if others else None, in_size=membrane.in_size)]
     return new
+
+
+def integers(
+    weights: list[Any], bias: Any, threshold: Any, decay: Any, synapse: Any = 0.0, bits: int = 8
+) -> tuple[list[Any], Any, Any, Any, Any, Any]:
+    r"""Round a layer to the numbers that Loihi has, on the scale on which none is clipped.
+
+    Weights are integers of 8 bits with the sign, times 2, so up to 254; of fewer bits with zeros behind. A threshold is
+    an integer up to :math:`2^{17} - 1`. Biases are in 64ths of these, of 13 bits and a shift of up to 7, and decays in
+    4096ths.
+
+    Args:
+      weights: those of its input, and recurrent ones if there are any, float32.
+      bias: of its neurons, or 0.
+      threshold: one for all.
+      decay: of the potential, one for all; the least is 1 / 4096.
+      synapse: the decay of the current before it, one for all; 0 without one, at most 1 - 1 / 4096.
+      bits: of the weights, 2 to 8.
+
+    Returns:
+      The same but ``bits``, rounded, and the scale: how many integers are 1 of what was given.
+    """
+    step, most, threshold = 2 ** (9 - bits), jnp.abs(jnp.asarray(bias)).max(), jnp.asarray(threshold)
+    largest = jnp.stack([jnp.abs(w).max() for w in weights]).max()
+    scale = detached(jnp.stack([(256 - step) / largest, 131071 / threshold, 8190 / most]).min())
+    part = detached(2 ** jnp.ceil(jnp.log2(jnp.maximum(64 * scale * most / 4095, 1)))) / 64
+    return (
+        [nearest(w * scale, step) for w in weights],
+        nearest(bias * scale, part),
+        nearest(threshold * scale) + 1 / 128,  # it fires above, not at it
+        nearest(jnp.clip(decay, 1 / 4096, 1), 1 / 4096),
+        nearest(jnp.clip(synapse, 0, 1 - 1 / 4096), 1 / 4096),
+        scale,
+    )
 
 
 def _one(decay: Any, i: int) -> Any:
@@ -233,31 +201,20 @@ def _one(decay: Any, i: int) -> Any:
     return jnp.ravel(_floats(decay))[0]
 
 
-def _is_traced(value: Any) -> bool:
-    return isinstance(value, jax.core.Tracer)
-
-
-def _gain(neuron: Any) -> Any:
-    return 1 - neuron.decay if neuron.decay_input else 1.0
-
-
-def _lost(decay: Any) -> jax.Array:
-    """Return what goes of a value in a step of Xylo: 2**-dash, where 2**dash is nearest to tau / dt."""
-    slow = _is_traced(decay) or np.all(np.asarray(decay) > np.exp(-1))
-    expect(slow, "decays above exp(-1), 0.37, as Xylo's mapper does", decay)
-    return detached(jnp.ldexp(jnp.float32(1), -jnp.round(jnp.log2(-1 / jnp.log(_floats(decay)))).astype(jnp.int32)))
+# Any -----------------------------------------------------------------------------------------------------------------
 
 
 class Tool(NamedTuple):
     """How the tool of a chip rounds.
 
     Attributes:
-      rounds: makes of layers the rounded ones, given the lower limit of potentials.
+      rounds: makes of layers the rounded ones.
       pattern: the kinds of layers, again and again.
       least: how many times at least, 1 or 2.
       images: whether pools and functions may be between.
       reset: that of its neurons.
-      free: whether each layer may have an LI before its neurons, and recurrent weights.
+      free: whether each layer may have an LI before its neurons, or recurrent weights.
+      option: the argument that it alone has, if any.
     """
 
     rounds: Callable[..., list[Any]]
@@ -266,18 +223,22 @@ class Tool(NamedTuple):
     images: bool = False
     reset: str = "subtract"
     free: bool = False
+    option: str | None = None
 
 
 TOOLS = {
-    "speck": Tool(speck, ("weights", "LIF"), images=True),
+    "speck": Tool(speck, ("weights", "LIF"), images=True, option="lowest"),
     "rockpool": Tool(rockpool, ("weights", "LI", "LIF"), least=2),
-    "lava": Tool(lava, ("weights", "LIF"), reset="zero", free=True),
+    "lava": Tool(lava, ("weights", "LIF"), reset="zero", free=True, option="bits"),
 }
 
 
 def rounded(host: Any, layers: list[Any], reader: str, lowest: float | None, bits: int) -> tuple[list[Any], list[Any]]:
     """Return layers of a framework as arrays and neurons, whose numbers may be traced, and the same rounded."""
-    tool = TOOLS[reader]
+    tool, options = TOOLS[reader], {"lowest": lowest, "bits": bits}
+    expect(lowest is None or tool.option == "lowest", "no lowest, which is of speck alone", lowest)
+    expect(bits == 8 or tool.option == "bits", "bits=8: others are of lava alone", bits)
+    # A norm is refused below; as arrays it would need numbers that are not traced.
     given = [layer if "Norm" in type(layer).__name__ else as_arrays(host, layer, None) for layer in layers]
     kinds = [_kind(layer, host.MODULE) for layer in given]
     kinds = [kind for kind in kinds if not (tool.images and kind in ("pool", "function"))]
@@ -285,18 +246,15 @@ def rounded(host: Any, layers: list[Any], reader: str, lowest: float | None, bit
     kinds = [kind for kind, behind in after if not (tool.free and kind == "LI" and behind == "LIF")]
     wanted = [*tool.pattern] * max(tool.least, len(kinds) // len(tool.pattern))
     times = f"{', '.join(tool.pattern)}, {('once', 'twice')[tool.least - 1]} or more"
-    expect(kinds == wanted, f"net to have layers for reader={reader!r}: {times}", ", ".join(kinds))
+    norm = ": from_nir(to_nir(net, ...), ...) has the norm in its weights" if "BatchNorm" in kinds else ""
+    expect(kinds == wanted, f"net to have layers for reader={reader!r}: {times}", f"{', '.join(kinds)}{norm}")
     for i, layer in enumerate(given):
         if isinstance(layer, Population) and type(layer.neuron) is LIF:
-            how, recurrent = layer.neuron, layer.recurrent_kernel is not None
-            fits = (how.reset, how.reset_delay, how.refractory) == (tool.reset, False, 0) and (
-                tool.free or not recurrent
-            )
-            others = "no reset_delay, no refractory" + ("" if tool.free else " nor recurrent")
-            what = f"reset={tool.reset!r} and {others}"
+            how, alone = layer.neuron, layer.recurrent_kernel is None
+            fits = (how.reset, how.reset_delay, how.refractory) == (tool.reset, False, 0) and (tool.free or alone)
+            what = f"reset={tool.reset!r} and no reset_delay, no refractory{'' if tool.free else ' nor recurrent'}"
             expect(fits, f"layer {i} with {what}, as for reader={reader!r}", how)
-    expect(bits == 8 or reader == "lava", "bits=8: others are of lava alone", bits)
-    return given, tool.rounds(given, lowest, **({} if bits == 8 else {"bits": bits}))
+    return given, tool.rounds(given, **{name: options[name] for name in options if name == tool.option})
 
 
 def _kind(layer: Any, module: type) -> str:

@@ -80,13 +80,26 @@ def test_eight_bits(tmp_path, monkeypatch, capsys):
 def test_nir(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     scope = run_blocks(DOCS / "nir.md")
-    assert {path.stem for path in tmp_path.iterdir()} == {"net", "leaky", "speck", "xylo", "loihi"}
+    assert {path.stem for path in tmp_path.iterdir()} == {"net", "leaky"}
     said = re.search(r"print\(error\)  # (.*) \.\.\.\n", (DOCS / "nir.md").read_text())[1]
     assert capsys.readouterr().out.startswith(said)
     (leaky,) = scope["snntorch_net"].layers
     assert (np.float32(leaky.decay), leaky.threshold, leaky.reset) == (np.float32(0.9), 1.0, "subtract")
     assert leaky.reset_delay
     assert 0.02 < jnp.mean(scope["spikes"]) < 0.95
+
+
+def test_chips(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    scope = run_blocks(DOCS / "chips.md")
+    assert {path.stem for path in tmp_path.iterdir()} == {"speck", "xylo", "loihi"}
+    assert [type(layer).__name__ for layer in scope["on_chip"].layers] == ["Linear", "LoihiLIF"]
+    files = (scope["to_nir"](scope[net], (16,), dt=1e-3, reader="lava").nodes for net in ("net", "folded"))
+    norm, folded = ([node for node in nodes.values() if hasattr(node, "bias")] for nodes in files)
+    for one, other in zip(norm, folded, strict=True):
+        np.testing.assert_array_equal(one.weight, other.weight)
+        np.testing.assert_array_equal(one.bias, other.bias)
+    assert norm
 
 
 def test_a_library_that_stops_at_a_file_is_said_to():

@@ -370,11 +370,11 @@ def test_digits_have_the_same_accuracy_there(tmp_path):
 def test_the_lines_of_the_page_give_the_same_spikes(library, tmp_path, monkeypatch):
     needs(library)
     monkeypatch.chdir(tmp_path)
-    scope = pages.run_blocks(page := pages.DOCS / "nir.md")
+    scope = pages.run_blocks(page := pages.DOCS / "chips.md")
     (lines,) = re.findall(rf"```py\n(import numpy[^`]*{library}[^`]*)```", page.read_text())
-    after = pages.run(lines, **{name: scope[name] for name in ("nir", "xs", "events")})
+    after = pages.run(lines, **{name: scope[name] for name in ("nir", "pulses", "events")})
     theirs = after["theirs"]
-    ours = ("speck", "events") if library == "sinabs" else ("xylo", "xs")
+    ours = ("speck", "events") if library == "sinabs" else ("xylo", "pulses")
     np.testing.assert_array_equal(theirs, run_network(*map(scope.get, ours)))
     assert 0.02 < theirs.mean() < 0.9
     if library == "sinabs":

@@ -1,4 +1,4 @@
-"""The lines of docs/nir.md that install each reader, in an environment that is made anew, and a file that it reads."""
+"""The lines of the pages that install each reader, in an environment that is made anew, and a file that it reads."""
 
 import os
 import re
@@ -14,7 +14,8 @@ import pytest
 from benchmarks.nir import trials
 from brainsurr.nir import to_nir
 
-ROWS = dict(re.findall(r"^\| (\w+) \| (`pip .*) \|$", (pages.DOCS / "nir.md").read_text(), re.MULTILINE))
+TEXT = "".join((pages.DOCS / page).read_text() for page in ("nir.md", "chips.md"))
+ROWS = dict(re.findall(r"^\| (\w+) \| (`pip .*) \|$", TEXT, re.MULTILINE))
 CODE = "import numpy, sys; from benchmarks.nir.peers import READERS; reader, *files = sys.argv[1:]; "
 CODE += "numpy.save(files[2], READERS[reader](files[0], numpy.load(files[1])))"
 

@@ -197,6 +197,7 @@ BAD_IMAGES = [
     ("speck", "layer 2, partial: expected a pool of square", [CONV(), IF, OVERLAPPING, CONV(), IF]),
     ("speck", "layer 2, .* square images", [CONV(padding=((1, 1), (0, 0))), IF, trials._flatten, linear(16, 2), IF]),
     ("speck", "layer 0, Conv: expected no dilation, which sinabs", [CONV(kernel_dilation=2), IF]),
+    ("speck", "layer 0, Conv: expected a square kernel, as in Speck", [nnx.Conv(2, 2, (3, 5), rngs=RNGS), IF]),
     ("speck", "layer 0, Conv: expected a kernel of an odd", [nnx.Conv(2, 2, (2, 2), rngs=RNGS), IF]),
     ("rockpool", "layer 0, function: .* rockpool .* Flatten: give the network flat", [trials._flatten, linear(32, 4)]),
 ]

@@ -90,7 +90,7 @@ def held(net):
     named = {f"weights {i}": layer.kernel for i, layer in enumerate(products)}
     named |= {f"bias {i}": layer.bias for i, layer in enumerate(products) if layer.bias is not None}
     named |= {f"threshold {i}": layer.threshold for i, layer in enumerate(fires)}
-    named |= {f"lowest {i}": layer.lowest for i, layer in enumerate(fires)}
+    named |= {f"lowest {i}": layer.lowest for i, layer in enumerate(fires) if hasattr(layer, "lowest")}
     return {name: value(number) for name, number in named.items()}
 
 
@@ -179,7 +179,7 @@ def simulate_xylo(net, xs, last=1):
     s = xs.astype(int)
     for i, (linear, synapse, lif) in enumerate(zip(*(net.layers[k::3] for k in range(3)), strict=True)):
         weights, threshold = value(linear.kernel).astype(int), value(lif.threshold).astype(int)
-        dashes = [np.round(-np.log2(value(layer.lost))).astype(int) for layer in (synapse, lif)]
+        dashes = [np.round(-np.log2(value(layer.leak))).astype(int) for layer in (synapse, lif)]
         current, v, out = 0, 0, []
 
         def left(value, dash):
@@ -321,9 +321,15 @@ DENSE = nnx.Linear(N, N, use_bias=False, rngs=nnx.Rngs(0))
 BIASED = nnx.Linear(N, N, rngs=nnx.Rngs(0))
 GROUPS = nnx.Conv(4, 4, (3, 3), feature_group_count=2, rngs=nnx.Rngs(0))
 NORM = nnx.BatchNorm(N, rngs=nnx.Rngs(0))
+POOL = functools.partial(nnx.avg_pool, window_shape=(3, 3), strides=(2, 2))
 REFUSED = [
     ("speck", [DENSE], "weights, LIF, once or more, got weights"),
-    ("speck", [DENSE, NORM, LIF(N, decay=1.0)], "got weights, BatchNorm, LIF"),
+    ("speck", [DENSE, NORM, LIF(N, decay=1.0)], "got weights, BatchNorm, LIF: from_nir"),
+    (
+        "speck",
+        [DENSE, LIF(N, decay=1.0), POOL, DENSE, LIF(N, decay=1.0)],
+        "layer 2 with strides as large as its window",
+    ),
     ("speck", [GROUPS, LIF(4, decay=1.0)], "got weights in groups, LIF"),
     ("speck", [DENSE, ALIF(N, decay=1.0)], "got weights, ALIF"),
     ("speck", [DENSE, LIF(N)], "decay=1.0 in layer 1, without a leak, as in Speck, got 0.9"),
@@ -332,7 +338,8 @@ REFUSED = [
     ("rockpool", [DENSE, LI(N), LIF(N)], "weights, LI, LIF, twice or more"),
     ("rockpool", [DENSE, LI(N), LIF(N), flatten, DENSE, LI(N), LIF(N)], "got weights, LI, LIF, function, weights"),
     ("rockpool", [BIASED, LI(N), LIF(N)] * 2, "use_bias=False, for Xylo's mapper leaves biases out, got 2 biases"),
-    ("rockpool", [DENSE, LI(N, decay=0.36), LIF(N)] * 2, r"decays above exp\(-1\), 0.37, as Xylo's mapper does"),
+    ("rockpool", [DENSE, LI(N, decay=0.36), LIF(N)] * 2, r"decays above exp\(-1\), 0.37, and below 1, as Xylo"),
+    ("rockpool", [DENSE, LI(N), LIF(N, decay=1.0)] * 2, r"and below 1, as Xylo's mapper does, got 1.0"),
     ("rockpool", [DENSE, LI(N), LIF(N, refractory=2)] * 2, "refractory"),
 ]
 
@@ -360,10 +367,14 @@ def test_the_page_says_what_costs():
     assert len(found) == 2 * len(eight_bits.NETWORKS)
     for (_, network), measured in found.items():
         floats, single, after, trained = (measured[of] for of in ("floats", "single", "after", "trained"))
-        assert abs((single - floats).mean()) < max(0.01, floats.std(ddof=1))
+        cost = floats.mean() - single.mean()
+        assert 0.02 < cost < 0.04 if "4 bits" in network else abs(cost) < max(0.01, floats.std(ddof=1))
         assert trained.mean() > floats.mean() - 0.03
-        assert network == "Speck" or after.mean() < min(trained.mean(), floats.mean()) - 0.1
+        assert "Xylo" not in network or after.mean() < min(trained.mean(), floats.mean()) - 0.1
         assert measured["there"][0] == 0
+    digits, fashion = (found[data, "Loihi, 4 bits"] for data in ("digits", "fashion"))
+    won, hardly = ((of["trained"] - of["after"]).mean() for of in (digits, fashion))
+    assert 0 < hardly < 0.01 < 0.02 < won
 
 
 @pytest.mark.slow
@@ -390,8 +401,8 @@ def of_xylo(net):
         there["weights_rec"][sizes[i - 1] : sizes[i], sizes[i] : sizes[i + 1]] = weights[i]
     there["weights_out"][sizes[-2] :] = weights[-1]
     fields = {"threshold": [found[f"threshold {i}"] for i in range(count)]}
-    fields |= {"dash_syn": [-np.log2(value(layer.lost)) for layer in net.layers[1::3]]}
-    fields |= {"dash_mem": [-np.log2(value(layer.lost)) for layer in net.layers[2::3]]}
+    fields |= {"dash_syn": [-np.log2(value(layer.leak)) for layer in net.layers[1::3]]}
+    fields |= {"dash_mem": [-np.log2(value(layer.leak)) for layer in net.layers[2::3]]}
     for field, numbers in fields.items():
         spread = [np.broadcast_to(number, w.shape[1:]) for number, w in zip(numbers, weights, strict=True)]
         there |= {field: np.concatenate(spread[:-1]), f"{field}_out": spread[-1]}
@@ -399,13 +410,13 @@ def of_xylo(net):
 
 
 def check_the_lines_of_the_page(python, alone, folder):
-    """docs/eight-bits.md, to XyloSim."""
+    """docs/chips.md, to XyloSim."""
     _, there, xs = rounded("Xylo")
     nir.write(folder / "xylo.nir", to_nir(rounded("Xylo")[0], (N,), dt=1e-3, reader="rockpool"))
     np.save(folder / "xs.npy", xs)
-    (lines,) = re.findall(r"```py\n(.*?)```", (pages.DOCS / "eight-bits.md").read_text(), re.DOTALL)
+    (lines,) = re.findall(r"```py\n([^`]*XyloSim[^`]*)```", (pages.DOCS / "chips.md").read_text())
     begin = "import sys\nfrom benchmarks.nir.chips import StandIn\nsys.meta_path.insert(0, StandIn())\nimport numpy\n"
-    code = f"{begin}xs = numpy.load('xs.npy')\n{lines}\nnumpy.save('ys.npy', theirs)"
+    code = f"{begin}pulses = numpy.load('xs.npy')\n{lines}\nnumpy.save('ys.npy', theirs)"
     alone = alone | {"PYTHONPATH": str(pages.ROOT)}
     subprocess.run([python, "-c", code], check=True, env=alone, cwd=folder)
     np.testing.assert_array_equal(np.load(folder / "ys.npy")[1:], outputs_of(there, xs)[:-1])

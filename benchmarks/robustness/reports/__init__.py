@@ -5,7 +5,7 @@ summary; and, for a picture, ``draw(result, folder)``. May import from `lib`.
 """
 
 from ...lib.report import table
-from ...lib.results import committed
+from ...lib.results import committed, where
 from . import precision, scale, soak
 
 SHOWN = ("jax", "flax", "brainstate", "optax", "orbax-checkpoint")
@@ -28,10 +28,9 @@ def parts() -> dict[str, str]:
 def section(name):
     """Write the section of a trial in Markdown, with its command and machine."""
     (report, module), trial = TRIALS[name], committed(name)
-    versions = ", ".join(f"{package} {version}" for package, version in trial["versions"].items() if package in SHOWN)
     command = f"python -m benchmarks.{module} --out benchmarks/results/{name}"
-    where = f"{trial['seconds'] / 60:.0f} minutes on {trial['device']}; Python {trial['python']}, {versions}"
-    return f"{report.section(trial).strip()}\n\n`{command}`: {where}."
+    took = f"{trial['seconds'] / 60:.0f} minutes on {where(trial, *SHOWN)}"
+    return f"{report.section(trial).strip()}\n\n`{command}`: {took}."
 
 
 def draw(folder):
