@@ -336,7 +336,8 @@ def _host_of(net: Any, caller: str) -> Any:
         package = sys.modules.get(f"brainsurr.{name}")
         if package is not None and isinstance(net, package.SpikingSequential):
             return import_module(f"brainsurr.{name}._nir")
-    raise TypeError(f"{caller}: expected net to be a SpikingSequential, got {net!r}")
+    kind = f"{type(net).__module__}.{type(net).__qualname__}"
+    raise TypeError(f"{caller}: expected net to be a SpikingSequential of {', '.join(HOSTS)}, got one of {kind}")
 
 
 def _convention(dt: Any, method: Any, r: Any, resistances: tuple[str | None, ...]) -> Convention:

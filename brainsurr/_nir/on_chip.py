@@ -9,7 +9,7 @@ from .._kernel import detached
 from ..neurons import LI, LIF
 
 INT16 = -32768.0, 32767.0  # where sums of Xylo stop, of a current or a potential
-INT24 = 2.0**17 - 2.0**-6  # where those of Loihi do, in 64ths
+INT24 = 2.0**17  # in 64ths, beyond which Loihi's potentials stop and its currents begin at the other end
 
 
 def straight_through(held, value):
@@ -52,7 +52,7 @@ class SpeckLIF(ChipLIF):
     """
 
     lowest: Any = INT16[0]
-    levels: int = 2**15
+    levels: int = 2**24  # as many as float32 counts
 
     def integrate(self, v, x):
         return jnp.maximum(v + x, self.lowest)
@@ -93,23 +93,31 @@ class XyloLIF(ChipLIF):
         return jnp.clip(shifted(v, self.decay, self.leak) + x, *INT16)
 
 
-def decayed(neuron, v, x):
-    """Return what Loihi leaves of a current or potential in 64ths, whose decay rounds toward 0, with what comes in."""
-    parts, kept = v * 64, neuron.decay * 4096
+def decayed(v, decay):
+    """Return what Loihi leaves of a current or potential in 64ths, whose decay rounds toward 0."""
+    parts, kept = v * 64, decay * 4096
     high = jnp.trunc(parts / 4096)  # apart, for float32 has not all digits of the product
     left = high * kept + jnp.trunc((parts - high * 4096) * kept / 4096)
-    return straight_through(jnp.clip(left / 64 + x, -INT24, INT24), neuron.decay * v + x)
+    return straight_through(left / 64, decay * v)
+
+
+def wrapped(u):
+    """Return what Loihi has of a current: beyond its integers it begins once more at the other end."""
+    return u + detached(2 * INT24 * ((u <= -INT24) * 1.0 - (u > INT24) * 1.0))
 
 
 @dataclasses.dataclass(eq=False, repr=False)
 class LoihiLI(LI):
     """A current of Loihi."""
 
-    integrate = decayed
+    def integrate(self, v, x):
+        return wrapped(decayed(v, self.decay) + x)
 
 
 @dataclasses.dataclass(eq=False, repr=False)
 class LoihiLIF(ChipLIF):
-    """A neuron of Loihi."""
+    """A neuron of Loihi, whose input is a current. A bias, which enters behind it there, wraps along here."""
 
-    integrate = decayed
+    def integrate(self, v, x):
+        end = INT24 - 1 / 64
+        return jnp.clip(decayed(v, self.decay) + wrapped(x), -end, end)

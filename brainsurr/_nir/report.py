@@ -69,7 +69,9 @@ def report(layers: list[Any], before: list[Any], after: list[Any]) -> RoundingRe
         new = after[i]
         if isinstance(new, Affine):
             kernel = np.abs(new.kernel)[np.asarray(before[i].kernel) != 0]
-            row = RoundedLayer(scale, int(np.max(kernel, initial=0)), float(np.mean(kernel == 0)))
+            row = RoundedLayer(
+                scale, int(np.max(kernel, initial=0)), float(np.mean(kernel == 0)) if kernel.size else 0.0
+            )
         elif isinstance(new, Population):
             neuron, row = new.neuron, RoundedLayer()
             if isinstance(neuron, ChipLIF):

@@ -14,7 +14,7 @@ from .._surrogate import Surrogate
 from ..neurons import LIF
 from .chain import expect
 from .layers import Affine, Pool, Population, as_arrays
-from .on_chip import LoihiLI, LoihiLIF, SpeckLIF, XyloLI, XyloLIF, nearest, straight_through
+from .on_chip import ChipLIF, LoihiLI, LoihiLIF, SpeckLIF, XyloLI, XyloLIF, nearest, straight_through
 
 
 def _floats(value: Any) -> jax.Array:
@@ -240,6 +240,8 @@ def rounded(host: Any, layers: list[Any], reader: str, lowest: float | None, bit
     expect(bits == 8 or tool.option == "bits", "bits=8: others are of lava alone", bits)
     # A norm is refused below; as arrays it would need numbers that are not traced.
     given = [layer if "Norm" in type(layer).__name__ else as_arrays(host, layer, None) for layer in layers]
+    again = any(isinstance(getattr(layer, "neuron", None), ChipLIF) for layer in given)
+    expect(not again, "the network that this one was rounded from", "one that is rounded")
     kinds = [_kind(layer, host.MODULE) for layer in given]
     kinds = [kind for kind in kinds if not (tool.images and kind in ("pool", "function"))]
     after = itertools.pairwise([*kinds, ""])
@@ -254,7 +256,12 @@ def rounded(host: Any, layers: list[Any], reader: str, lowest: float | None, bit
             fits = (how.reset, how.reset_delay, how.refractory) == (tool.reset, False, 0) and (tool.free or alone)
             what = f"reset={tool.reset!r} and no reset_delay, no refractory{'' if tool.free else ' nor recurrent'}"
             expect(fits, f"layer {i} with {what}, as for reader={reader!r}", how)
-    return given, tool.rounds(given, **{name: options[name] for name in options if name == tool.option})
+    new = tool.rounds(given, **{name: options[name] for name in options if name == tool.option})
+    for i, layer in enumerate(new):
+        threshold = getattr(getattr(layer, "neuron", None), "threshold", 1.0)
+        fires = _is_traced(threshold) or np.all(np.asarray(threshold) > 0)  # else it has no multiples
+        expect(fires, f"a threshold in layer {i} that does not round to 0 beside its weights, as integers", threshold)
+    return given, new
 
 
 def _kind(layer: Any, module: type) -> str:

@@ -41,9 +41,9 @@ class SpikingSequential(sequential.InARow, eqx.Module):
     """
 
     layers: Sequence[Callable]
-    return_spikes: bool = eqx.field(static=True)
-    mixes_examples: bool = eqx.field(static=True)
-    events: bool | None = eqx.field(static=True)
+    return_spikes: bool = eqx.field(static=True, default=False, kw_only=True)  # defaults for type checkers
+    mixes_examples: bool = eqx.field(static=True, default=False, kw_only=True)
+    events: bool | None = eqx.field(static=True, default=None, kw_only=True)
 
     def initialize_carry(self, input_shape: tuple[int, ...], key: jax.Array | None = None):
         """Return the initial states of all layers, for inputs of ``input_shape = (*batch, features)``.

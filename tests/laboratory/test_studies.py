@@ -130,11 +130,11 @@ def test_settings_fit_together(images, packages, name):
     [(3e-3, [], 3e-3), (3.3e-4, [3.33333e-4, 1.11111e-4], 3.33333e-4), (1.0, [0.09, 0.27], 0.27)],
 )
 def test_a_best_rate_on_an_edge_is_looked_for_outside(tmp_path, monkeypatch, target, tried, best):
-    """Twice at most; by the mean of two seeds, of which the one finds the smallest rate best, the other the largest."""
+    """Twice at most; by the mean of the seeds, of which some find the smallest rate best, others the largest."""
 
     def train(setting, surrogate, rate, gains, seed, parts):
         worse = 0.5 if surrogate == ENTRANTS[PRESENT] else abs(math.log10(rate / target)) / 10
-        apart = (seed - 1000.5) * math.log10(rate) if seed >= 1000 else 0
+        apart = (seed - 1001.5) * math.log10(rate) if seed >= 1000 else 0
         return dict.fromkeys(comparison.MEASURED, 1 - worse + apart)
 
     monkeypatch.setattr(comparison, "train", train)

@@ -69,13 +69,15 @@ def decayed(v, lost):
 
 
 def test_neurons_compute_in_integers_as_loihi():
-    """Potentials up to their ends, of which float32 holds no product with a decay."""
+    """Up to the ends, where potentials stop and currents wrap; float32 holds no product of them with a decay."""
     xs = RNG.integers(-300_000, 310_000, (200, 16)) + np.linspace(0, 60_000, 16).astype(int)
     lost, lost_current, threshold = 37, 1205, 64 * 65_000
+    xs[:, :2] += np.array([2_450_000, -2_450_000])
     u = v = np.zeros(16, int)
     expected, currents = [], []
     for x in xs:
         u = decayed(u, lost_current) + x
+        u = u - 2**24 * (u > 2**23) + 2**24 * (u <= -(2**23))
         v = np.clip(decayed(v, lost) + u, -(2**23) + 1, 2**23 - 1)
         s = v > threshold
         v = np.where(s, 0, v)
@@ -84,9 +86,10 @@ def test_neurons_compute_in_integers_as_loihi():
     zero, inputs = jnp.zeros(16), jnp.float32(xs) / 64
     us = LoihiLI(decay=(4096 - lost_current) / 4096)(zero, inputs)[1]
     np.testing.assert_array_equal(us * 64, currents)
-    end, found = LoihiLIF(decay=(4096 - lost) / 4096, threshold=(threshold + 0.5) / 64, reset="zero")(zero, us)
-    np.testing.assert_array_equal(found, expected)
-    np.testing.assert_array_equal(end * 64, v)
+    for inputs in (us, jnp.where(us < 0, us + 2**18, us), jnp.where(us > 0, us - 2**18, us)):
+        end, found = LoihiLIF(decay=(4096 - lost) / 4096, threshold=(threshold + 0.5) / 64, reset="zero")(zero, inputs)
+        np.testing.assert_array_equal(found, expected)
+        np.testing.assert_array_equal(end * 64, v)
     assert 0.02 < np.mean(expected) < 0.5
     assert np.abs(v).max() > 2**20
 

@@ -315,6 +315,8 @@ def test_a_report_says_what_the_chip_holds():
     np.testing.assert_array_equal(held, [0.75, 0.875, 1 - 2.0**-7, 0.5])
     assert re.search(r"^0 Linear +254 +127 +33\.3% *$", str(report), re.MULTILINE)
     assert re.search(r"^1 LI +0\.8 +0\.75$", str(report), re.MULTILINE)
+    linear.kernel[...] = 0 * weights
+    assert rounding(sequential(*layers), reader="rockpool")["0 Linear"].lost == 0
 
 
 DENSE = nnx.Linear(N, N, use_bias=False, rngs=nnx.Rngs(0))
@@ -341,6 +343,7 @@ REFUSED = [
     ("rockpool", [DENSE, LI(N, decay=0.36), LIF(N)] * 2, r"decays above exp\(-1\), 0.37, and below 1, as Xylo"),
     ("rockpool", [DENSE, LI(N), LIF(N, decay=1.0)] * 2, r"and below 1, as Xylo's mapper does, got 1.0"),
     ("rockpool", [DENSE, LI(N), LIF(N, refractory=2)] * 2, "refractory"),
+    ("rockpool", [DENSE, LI(N), LIF(N, threshold=1e-3)] * 2, "threshold in layer 2 that does not round to 0 .* got 0"),
 ]
 
 
@@ -356,8 +359,10 @@ def test_a_lower_limit_is_of_speck_alone():
         quantized(sequential(*xylo(N, 8, 8)), reader="rockpool", lowest=-2.0)
 
 
-def test_a_rounded_network_is_not_written():
+def test_a_rounded_network_is_not_written_or_rounded():
     _, there, _ = rounded("Xylo")
+    with pytest.raises(ValueError, match="expected the network that this one was rounded from, got one that is"):
+        quantized(there, reader="lava")
     with pytest.raises(ValueError, match=r"got XyloLI: write the network that it was rounded from"):
         to_nir(there, (N,), dt=1e-3, reader="rockpool")
 
