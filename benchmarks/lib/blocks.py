@@ -81,23 +81,22 @@ def linear(inputs, outputs, rngs):
     return normalised(nnx.Linear(inputs, outputs, use_bias=False, rngs=rngs), rngs)
 
 
-def _products(inputs, outputs, rngs, stride):
-    """Return the two convolutions of a block, and that of the way past them if it changes the shape."""
-    first, last = convolution(inputs, outputs, rngs, 3, stride), convolution(outputs, outputs, rngs)
-    return first, last, convolution(inputs, outputs, rngs, 1, stride) if stride > 1 or inputs != outputs else []
-
-
 def spike_block(inputs, outputs, neurons, rngs, stride=1):
     """Make a block that adds spikes (SEW-ADD, Fang et al. 2021): each way ends in neurons."""
-    first, last, past = _products(inputs, outputs, rngs, stride)
-    shortcut = [*past, neurons(outputs)] if past else []
+    first, last = convolution(inputs, outputs, rngs, 3, stride), convolution(outputs, outputs, rngs)
+    shortcut = []
+    if stride > 1 or inputs != outputs:
+        shortcut = [*convolution(inputs, outputs, rngs, 1, stride), neurons(outputs)]
     return Residual([*first, neurons(outputs), *last, neurons(outputs)], shortcut)
 
 
 def current_block(inputs, outputs, neurons, rngs, stride=1):
     """Make a block that adds currents (MS-ResNet, Hu et al. 2021): neurons come first."""
-    first, last, past = _products(inputs, outputs, rngs, stride)
-    return Residual([neurons(inputs), *first, neurons(outputs), *last], past)
+    first, last = convolution(inputs, outputs, rngs, 3, stride), convolution(outputs, outputs, rngs)
+    shortcut = []
+    if stride > 1 or inputs != outputs:
+        shortcut = convolution(inputs, outputs, rngs, 1, stride)
+    return Residual([neurons(inputs), *first, neurons(outputs), *last], shortcut)
 
 
 def attention_block(features, heads, neurons, rngs):
