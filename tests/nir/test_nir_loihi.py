@@ -129,7 +129,15 @@ def lif(n, **how):
     return layers.LIF(n, **{"reset": "zero", "threshold": 0.7, "rngs": nnx.Rngs(1)} | how)
 
 
+def inhibiting(key, shape, dtype, **_):
+    return nnx.initializers.normal(0.3)(key, shape, dtype).at[:, 0].set(-1.0)
+
+
 NETWORKS = {
+    "currents that wrap": lambda: [
+        *(linear(N, 600), lif(600), nnx.Linear(600, 5, use_bias=False, kernel_init=inhibiting, rngs=nnx.Rngs(0))),
+        *(layers.LI(5, decay=0.9), lif(5)),
+    ],
     "biases": lambda: [linear(N, 16), lif(16), linear(16, 5), lif(5)],
     "no leak": lambda: [linear(N, 16, bias=False), lif(16, decay=1.0, threshold=2.0), linear(16, 5), lif(5)],
     "synapses": lambda: [linear(N, 16, bias=False), layers.LI(16, decay=0.6), lif(16), linear(16, 5), lif(5)],
@@ -248,3 +256,4 @@ def test_lava_computes_the_same_spikes(tmp_path, monkeypatch):
                 peers.lava_reads(tmp_path / "net.nir", XS, bits=bits), ours, f"{name}, {bits}"
             )
             assert 0.02 < ours.mean() < 0.9
+            assert name != "currents that wrap" or ours[..., 0].any() == (bits is not None)
