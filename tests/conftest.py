@@ -29,6 +29,11 @@ def optimizations(request):
         jax.clear_caches()
 
 
+def pytest_collection_modifyitems(items):
+    """Run the modules marked `numbers` first: between them and others, what was compiled is forgotten."""
+    items.sort(key=lambda item: item.get_closest_marker("numbers") is None)
+
+
 def pytest_runtest_teardown(item):
     """Forget what was compiled, now and then: before 0.12, jax takes longer the more it has kept."""
     if jax.__version_info__ < (0, 12) and next(tests_run) % 100 == 0:
