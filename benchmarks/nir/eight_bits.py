@@ -53,11 +53,11 @@ def network(kind: str, side: int, seed: int) -> SpikingSequential:
     return trials.dense_network(side**2, seed, synapse, decay=decay, reset=reset)
 
 
-def trains(images, side: int | None = None):
-    """Return images as spikes ``[time, batch, features]``, or on a square with one channel."""
+def trains(reader: str, images):
+    """Return images as spikes ``[time, batch, features]``, for Speck on a square with one channel."""
     steps = jnp.floor(jnp.arange(STEPS + 1.0)[:, None, None] * images)
-    xs = steps[1:] - steps[:-1]
-    return xs if side is None else xs.reshape(*xs.shape[:2], side, side, 1)
+    xs, side = steps[1:] - steps[:-1], math.isqrt(images.shape[-1])
+    return xs.reshape(*xs.shape[:2], side, side, 1) if reader == "speck" else xs
 
 
 def spikes(kind: str, how: str, net: SpikingSequential, images, key=None):
@@ -67,7 +67,7 @@ def spikes(kind: str, how: str, net: SpikingSequential, images, key=None):
     for layer in net.layers if how == "single" else ():
         if isinstance(layer, nnx.Module) and hasattr(layer, "levels"):
             layer.levels = 1
-    xs = trains(images, math.isqrt(images.shape[-1]) if reader == "speck" else None)
+    xs = trains(reader, images)
     return net(net.initialize_carry(xs.shape[1:]), xs)[1].swapaxes(0, 1)
 
 
@@ -107,7 +107,7 @@ def run(kind: str, name: str, seed: int, parts, small: bool) -> dict:
 def differ(kind: str, net: SpikingSequential, expected, images) -> float:
     """Return the share of spikes that differ in the tool of a chip from those of the rounded network."""
     reader, bits, *_ = NETWORKS[kind]
-    xs = np.asarray(trains(images, math.isqrt(images.shape[-1]) if reader == "speck" else None))
+    xs = np.asarray(trains(reader, images))
     with tempfile.TemporaryDirectory() as folder:
         paths = [str(Path(folder, name)) for name in ("net.nir", "xs.npy", "out.npz")]
         nir.write(paths[0], to_nir(net, xs.shape[2:], dt=trials.OTHER_STEPS.get(reader, 1e-3), reader=reader))

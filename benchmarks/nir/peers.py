@@ -18,9 +18,11 @@ from pathlib import Path
 import nir
 import numpy as np
 
+from ..lib.results import ROOT
+
 T, B, N, H, OUT = 50, 4, 8, 32, 5
 NORSE_DT = 1e-3  # its default
-LAVA_DT, ROOT = 1e-3, Path(__file__).parents[2]
+LAVA_DT = 1e-3
 
 
 @contextlib.contextmanager

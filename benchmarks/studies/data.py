@@ -25,9 +25,7 @@ load = cache(load)
 def images(folder, examples, seed):
     """Draw so many training images of Fashion-MNIST to train on, and others for validation; all of the test."""
     (xs, ys), _, test = load(folder)
-    order = np.random.default_rng(seed).permutation(len(ys))
-    train, validation = order[:examples], order[examples : examples + VALIDATION]
-    return [(xs[train], ys[train]), (xs[validation], ys[validation]), test]
+    return [*drawn(xs, ys, examples, VALIDATION, seed)[:2], test]
 
 
 def drawn(xs, ys, train, validation, seed):
