@@ -4,8 +4,9 @@
 the kinds of faults. A copy is tested until its first failure: first the tests that run the line, the most focused ones
 first, then all. Which tests those are is measured once for each state of the package, with coverage.py, in five minutes
 on two cores; a fault takes ten seconds, or five minutes if nothing finds it. It prints each survivor as a diff, and the
-score with its interval. ``--slow`` goes on with the slow tests. What survives and changes nothing is written down with
-its reason, by hand, in `tools/equivalent_faults.toml`, and is not counted.
+score with its interval. ``--slow`` goes on with the slow tests that run the line (ten more minutes to measure, and
+without those that run it in another process). What survives and changes nothing is written down with its reason, by
+hand, in `tools/equivalent_faults.toml`, and is not counted.
 """
 
 import argparse
@@ -35,7 +36,7 @@ LEFT_OUT = (".git", ".venv", ".*_cache", "__pycache__", "runs", "site", "dist") 
 QUICK = re.search(r"^QUICK := (.*)$", (ROOT / "Makefile").read_text(), re.MULTILINE)[1]  # what `make test` selects
 SLOW = "slow and not exhaustive and not peers"
 FOCUSED = 300  # tests that run the line, before all others
-LIMIT_S = 600  # for one fault; one that hangs the tests is found
+LIMIT_S = 1800  # for one fault, six times what `make test` takes in one process; one that hangs the tests is found
 
 _OPPOSITE = {
     ast.Lt: ast.LtE,
@@ -212,25 +213,25 @@ def drawn(n: int, seed: int) -> list[Fault]:
     return chosen[:n]
 
 
-def measured() -> Path:
-    """Return the file in which coverage.py has the tests that run each line of the package as it stands."""
+def measured(marked: str) -> Path:
+    """Return the file in which coverage.py has the marked tests that run each line of the package as it stands."""
     digest = hashlib.sha256(b"".join(path.read_bytes() for path in sorted((ROOT / "brainsurr").rglob("*.py"))))
-    path = ROOT / ".pytest_cache" / f"coverage-{digest.hexdigest()[:16]}"
+    path = ROOT / ".pytest_cache" / f"{'slow' if marked == SLOW else 'quick'}-{digest.hexdigest()[:16]}"
     if not path.exists():
         path.parent.mkdir(exist_ok=True)
         command = ["-n", str(os.cpu_count()), "--dist", "worksteal", "--cov=brainsurr", "--cov-context=test"]
-        done = _tested(ROOT, [*command, "--cov-report=", "tests", "brainsurr"], QUICK, COVERAGE_FILE=str(path))
+        done = _tested(ROOT, [*command, "--cov-report=", "tests", "brainsurr"], marked, COVERAGE_FILE=str(path))
         if done.returncode:
             path.unlink(missing_ok=True)
             raise SystemExit(f"the tests fail without a fault:\n{done.stdout[-4000:]}")
     return path
 
 
-def tests_of(faults: list[Fault]) -> list[list[str]]:
+def tests_of(faults: list[Fault], marked: str) -> list[list[str]]:
     """Return for each fault the tests that run its lines, or else those around it; the most focused ones first."""
     from coverage import CoverageData  # here: the test of the rules does without
 
-    data = CoverageData(basename=str(measured()))
+    data = CoverageData(basename=str(measured(marked)))
     data.read()
     runs = {path: data.contexts_by_lineno(path) for path in data.measured_files()}
     extent: dict[str, int] = defaultdict(int)
@@ -257,14 +258,13 @@ def _tested(tree, arguments, marked, limit=None, **variables):
     return subprocess.run([*command, *arguments], **run)
 
 
-def found_by(fault: Fault, tests: list[str], slow: bool) -> str | None:
+def found_by(fault: Fault, tests: list[str], slow: list[str]) -> str | None:
     """Return the first test that fails with the fault, or what it broke instead; None if nothing does."""
     with tempfile.TemporaryDirectory() as folder:
         tree = Path(folder) / "tree"
         shutil.copytree(ROOT, tree, ignore=shutil.ignore_patterns(*LEFT_OUT))
         (tree / fault.path).write_text(fault.text)
-        everything = ["tests", "brainsurr"]
-        for names, marked in ((tests, QUICK), (everything, QUICK), *([(everything, SLOW)] if slow else [])):
+        for names, marked in ((tests, QUICK), (["tests", "brainsurr"], QUICK), (slow, SLOW)):
             if not names:
                 continue
             try:
@@ -273,7 +273,7 @@ def found_by(fault: Fault, tests: list[str], slow: bool) -> str | None:
                 return "a test that hangs"
             if failed := re.findall(r"^(?:FAILED|ERROR) (.+?)(?: - .*)?$", done.stdout, re.MULTILINE):
                 return f"{'slow: ' if marked == SLOW else ''}{failed[0]}"
-            names_changed = names is tests and done.returncode == 4  # a default is a part of a test's name
+            names_changed = names in (tests, slow) and done.returncode == 4  # a default is a part of a test's name
             if done.returncode and not names_changed:
                 return f"pytest, which ended with {done.returncode}"
     return None
@@ -290,7 +290,8 @@ def main(argv=None):
     faults = drawn(args.draw, args.seed)
     counted = [fault for fault in faults if fault.diff() not in equivalent]
     with ThreadPoolExecutor(os.cpu_count()) as pool:
-        running = [pool.submit(found_by, *pair, args.slow) for pair in zip(counted, tests_of(counted), strict=True)]
+        slow = tests_of(counted, SLOW) if args.slow else [[]] * len(counted)
+        running = [pool.submit(found_by, *one) for one in zip(counted, tests_of(counted, QUICK), slow, strict=True)]
         found = [one.result() for one in tqdm(running, desc="faults", unit="fault")]
     for fault, by in zip(counted, found, strict=True):
         print(f"\n{fault.path}:{fault.lines[0]}, {fault.kind}: {by or 'SURVIVES'}\n{fault.diff()}")
