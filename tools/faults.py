@@ -72,6 +72,7 @@ _DTYPES = {
     "int32": "int8",
     "bool_": "int8",
 }
+_SYMMETRIC = ("min", "max", "jnp.minimum", "jnp.maximum", "np.minimum", "np.maximum", "math.gcd", "math.lcm")
 
 
 class Fault(NamedTuple):
@@ -170,7 +171,7 @@ def _operators(node):
 
 def _calls(node):
     args, plain = node.args, not any(isinstance(one, ast.Starred) for one in node.args)
-    if len(args) > 1 and plain:
+    if len(args) > 1 and plain and ast.unparse(node.func) not in _SYMMETRIC:
         yield "swapped arguments", node, ast.unparse(ast.Call(node.func, [args[1], args[0], *args[2:]], node.keywords))
     if len(args) == 1 and plain and not node.keywords:
         is_method = isinstance(node.func, ast.Attribute) and node.func.attr in ("astype", "reshape")

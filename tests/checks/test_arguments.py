@@ -60,6 +60,18 @@ def test_the_number_of_arguments_is_counted_for_the_public_class(host):
         assert refusal(host.layers.LIF, 4, 0.9).startswith("LIF: too many positional arguments; it has features, decay")
 
 
+@every_host
+def test_options_are_given_by_name(host):
+    """A place have a network, what goes through it, and what says how large a layer is."""
+    first = {"features", "layers", "kind", "net", "model", "module", "block", "variables", "surrogate_init"}
+    later = {"loss_fn", "carry", "xs", "wrt", "steps", "weights", "length"}
+    for name in {*host.layers.__all__} - {"SpikingActivation"}:
+        parameters = inspect.signature(getattr(host.layers, name)).parameters.values()
+        placed = [one.name for one in parameters if one.kind is one.POSITIONAL_OR_KEYWORD]
+        assert {*placed[:1]} <= first
+        assert {*placed[1:]} <= later
+
+
 @pytest.mark.parametrize("make", [bs.Arctan, functools.partial(bs.arctan, 0.0)], ids=["class", "function"])
 def test_of_a_surrogate(make):
     assert refusal(make, slope=1.0) == f"Arctan has no argument slope: it has alpha, origin{ELSEWHERE}"
