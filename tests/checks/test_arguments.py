@@ -304,8 +304,10 @@ def test_what_is_set_later_is_checked_as_at_first(host):
     wrong = [(lif, "decay", 1.5), (lif, "decay", "fast"), (lif, "reset", "never"), (act, "height", np.nan)]
     wrong += [(host.layers.ALIF(4), "adapts", "soft"), (lif, "reset_delay", 1), (lif, "reset_grad", "a")]
     half = host.layers.LIFCell(4, decay=0.5, param_dtype=jnp.bfloat16)
-    wrong += [(host.layers.LI(4), "recurrent", True), (host.layers.Delay(4), "param_dtype", jnp.bfloat16)]
-    wrong += [(half, "decay", 0.9999), (half, "param_dtype", "int8"), (lif, "decay", np.full(7, 0.5))]
+    wrong += [(half, "decay", 0.9999), (lif, "decay", np.full(7, 0.5)), (host.layers.LI(4), "recurrent", True)]
+    for name in ("recurrent", "self_connections", "carry_init", "param_dtype"):
+        with pytest.raises(TypeError, match=f"^LIF: {name} can't be set later: make a new layer$"):
+            setattr(lif, name, jnp.bfloat16)
     for layer, name, value in wrong:
         with pytest.raises((TypeError, ValueError), match=name):
             setattr(layer, name, value)
