@@ -86,10 +86,6 @@ class Neurons(NeuronLayer, ParameterModule, metaclass=pickled_as_call(type(nn.Mo
     def _size(self):
         return _sizes(self.in_size)
 
-    def __pretty_repr_item__(self, name, value):
-        """Hide what is not an argument of the layer."""
-        return None if name == "keeps_spikes" else super().__pretty_repr_item__(name, value)
-
     def init_state(self, batch_size: int | tuple[int, ...] | None = None, **kwargs):
         """Make the state before the first step, in ``param_dtype``, its first array drawn by ``carry_init`` if given.
 

@@ -57,7 +57,7 @@ def fixed(array) -> Fixed:
 
 
 def _static(default) -> Any:
-    return dataclasses.field(init=False, default=default, metadata={"static": True})
+    return dataclasses.field(init=False, repr=False, default=default, metadata={"static": True})
 
 
 class Neurons(NeuronLayer, eqx.Module, metaclass=pickled_as_call(type(eqx.Module))):  # type: ignore[metaclass]

@@ -1,6 +1,7 @@
 """Networks of Equinox layers."""
 
 import contextlib
+import dataclasses
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -41,9 +42,10 @@ class SpikingSequential(sequential.InARow, eqx.Module):
     """
 
     layers: Sequence[Callable]
-    return_spikes: bool = eqx.field(static=True, default=False, kw_only=True)  # defaults for type checkers
-    mixes_examples: bool = eqx.field(static=True, default=False, kw_only=True)
-    events: bool | None = eqx.field(static=True, default=None, kw_only=True)
+    _: dataclasses.KW_ONLY
+    return_spikes: bool = eqx.field(static=True, default=False)  # defaults for type checkers
+    mixes_examples: bool = eqx.field(static=True, default=False)
+    events: bool | None = eqx.field(static=True, default=None)
 
     def initialize_carry(self, input_shape: tuple[int, ...], key: jax.Array | None = None):
         """Return the initial states of all layers, for inputs of ``input_shape = (*batch, features)``.

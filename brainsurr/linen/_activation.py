@@ -108,6 +108,7 @@ class SpikingActivation(HoldsSurrogate, ParameterModule):
     """
 
     surrogate_init: Surrogate
+    _: dataclasses.KW_ONLY
     learnable: str | Iterable[str] = ()
     bounds: Mapping[str, Interval | None] | None = FrozenDict()
     param_dtype: Dtype = jnp.float32

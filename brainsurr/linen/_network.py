@@ -63,9 +63,10 @@ class SpikingSequential(AnswersWrongCalls, nn.Module):
     """
 
     layers: Iterable[Callable]
-    return_spikes: bool = dataclasses.field(default=False, kw_only=True)
-    mixes_examples: bool = dataclasses.field(default=False, kw_only=True)
-    events: bool | None = dataclasses.field(default=None, kw_only=True)
+    _: dataclasses.KW_ONLY
+    return_spikes: bool = False
+    mixes_examples: bool = False
+    events: bool | None = None
 
     def __post_init__(self):
         sequential.check_flags(self)

@@ -65,11 +65,20 @@ def test_options_are_given_by_name(host):
     """A place have a network, what goes through it, and what says how large a layer is."""
     first = {"features", "layers", "kind", "net", "model", "module", "block", "variables", "surrogate_init"}
     later = {"loss_fn", "carry", "xs", "wrt", "steps", "weights", "length"}
-    for name in {*host.layers.__all__} - {"SpikingActivation"}:
+    for name in host.layers.__all__:
         parameters = inspect.signature(getattr(host.layers, name)).parameters.values()
         placed = [one.name for one in parameters if one.kind is one.POSITIONAL_OR_KEYWORD]
         assert {*placed[:1]} <= first
         assert {*placed[1:]} <= later
+
+
+@every_host
+def test_a_layer_shows_what_it_was_given(host):
+    text = repr(host.layers.LIF(4, decay=0.5, spike_fn=bs.Arctan(3.0), **host.recurrent(jnp.eye(4))))
+    assert re.search(r"\bdecay ?= ?0\.5\b", text)
+    assert re.search(r"\balpha ?= ?3\.0\b", text)
+    assert re.search(r"\brecurrent ?= ?True\b", text)
+    assert not re.search("_intervals|_fixed", text)
 
 
 @pytest.mark.parametrize("make", [bs.Arctan, functools.partial(bs.arctan, 0.0)], ids=["class", "function"])
