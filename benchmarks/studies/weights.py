@@ -96,25 +96,29 @@ def main(argv=None):
 
 
 def section(folder: Path) -> str:
-    """Write the part of docs/studies.md: a table for each setting that has run; nothing if none has."""
-    parts, ran = [], []
+    """Write the part of docs/studies.md: a line for each setting that has run; nothing if none has."""
+    lines, ran, ahead = [], [], []
     for name in SETTINGS:
         path = folder / f"{name}.json"
         if grid := finished(path, "weights"):
-            runs, lines = of_seeds(rows(path), grid["seeds"], "gain", "rate"), []
-            for kind, rate in grid["best"].items():
-                run = runs[kind, rate]
-                scores = spread(100 * run["test"], 1), spread(100 * run["validation"], 1)
-                lines.append([kind, f"{rate:g}", *scores, f"{run['loss'].mean():.3f}", f"{run['firing'].mean():.3f}"])
-            header = ["weights", "best rate", "test", "validation", "loss", "firing rate"]
-            parts += [f"### First weights: {name}", table(header, lines)]
+            runs = of_seeds(rows(path), grid["seeds"], "gain", "rate")
+            of = {kind: runs[kind, rate] for kind, rate in grid["best"].items()}
+            lines.append(
+                [name, *(f"{spread(100 * run['test'], 1)} ({grid['best'][kind]:g})" for kind, run in of.items())]
+            )
+            kinds = ([kind for kind in of if kind.startswith(word)] for word in ("x ", "xi "))
+            gain, xi = (max(each, key=lambda kind: of[kind]["validation"].mean()) for each in kinds)
+            ahead.append(f"{100 * (of[xi]['test'] - of[gain]['test']).mean():+.1f} in *{name}*")
             ran.append(f"*{name}*: {provenance(path)}.")
     head = (
         "Weights of a deviation of 1 / sqrt(inputs), as Flax draws them, times one gain (*x*), and fluctuation-driven "
-        f"ones (*xi*, of a rate of {RATE:g}): `python -m benchmarks.studies.weights --fashion FOLDER --out "
-        "benchmarks/results/weights`."
+        f"ones (*xi*, of a rate of {RATE:g}): test accuracy in per cent, each at its best rate, in brackets. The best "
+        f"*xi* is ahead of the best gain, both chosen by validation, by {', '.join(ahead)} points. `python -m "
+        "benchmarks.studies.weights --fashion FOLDER --out benchmarks/results/weights`."
     )
-    return "\n\n".join(["## First weights", wrapped(head), *parts, wrapped(" ".join(ran))]) if parts else ""
+    header = ["setting", *(f"x {gain:g}" for gain in GAINS), *(f"xi {xi:g}" for xi in XIS)]
+    parts = ["## First weights", wrapped(head), table(header, lines), wrapped(" ".join(ran))]
+    return "\n\n".join(parts) if lines else ""
 
 
 if __name__ == "__main__":

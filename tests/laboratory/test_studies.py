@@ -169,12 +169,21 @@ def test_fluctuation_driven_gains_are_those_of_the_formula(images):
 
 
 def test_first_weights_are_compared_quickly(tmp_path):
-    """The page has a row for each kind, at its own rate."""
+    """The page has a line for each setting, and says by how much the better of one kind is ahead."""
     table = run_twice(weights, tmp_path / "randman.json", "randman")
     assert {row["gain"] for row in table} == {"x 1", "x 1.4", "x 2", "xi 1", "xi 2"}
     assert len(table) == 5 * (2 + 2)
     text = weights.section(tmp_path)
-    assert [text.count(each) for each in ("### First weights: randman", "### ", "| xi 1", "| xi 2")] == [1, 1, 1, 1]
+    found = finished(tmp_path / "randman.json", "weights")
+    of = {(r["gain"], r["rate"], r["seed"]): r for r in table}
+    runs = {kind: [of[kind, rate, seed] for seed in found["seeds"]] for kind, rate in found["best"].items()}
+    means = {
+        kind: {what: np.mean([run[what] for run in of]) for what in ("validation", "test")} for kind, of in runs.items()
+    }
+    gain, xi = (max([k for k in means if k.startswith(a)], key=lambda k: means[k]["validation"]) for a in ("x ", "xi "))
+    assert f"by {100 * (means[xi]['test'] - means[gain]['test']):+.1f} in *randman* points" in " ".join(text.split())
+    (line,) = (line for line in text.splitlines() if line.startswith("| randman"))
+    assert f"| {100 * means['x 1']['test']:.1f} ± " in line
     assert weights.section(tmp_path / "none") == ""
 
 
