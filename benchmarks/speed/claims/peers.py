@@ -13,7 +13,6 @@ import statistics
 from collections import defaultdict
 from typing import NamedTuple
 
-from matplotlib.ticker import LogLocator, NullFormatter
 from tqdm import tqdm
 
 from ...lib import timing
@@ -339,25 +338,14 @@ def report(result):
 
 
 def draw(result, path):
-    """Draw time against memory, a point for every mode of every library, as documented and on every core."""
-    trials = [trial for trial in (BATCH_256, BATCH_32, T_10_000) if best(result, trial)]
-    markers = {AS_DOCUMENTED: "o", DEVICES: "s", EVERY_CORE: "^"}
-    with picture(path, columns=max(1, len(trials)), size=(4 * max(1, len(trials)), 3.8), dpi=150) as (axes,):
-        for axis, trial in zip(axes, trials, strict=False):
-            for i, name in enumerate(name for name in PEERS if name != FLOOR):
-                for terms, marker in markers.items():
-                    runs = [r for r in result["runs"] if (r["trial"], r["name"], r["terms"]) == (trial, name, terms)]
-                    points = [1e3 * duration(r) for r in runs], [added(r) / 1e6 for r in runs]
-                    label = name if terms == AS_DOCUMENTED else None
-                    axis.scatter(*points, marker=marker, color=f"C{i}", label=label, alpha=0.8)
-            axis.set(xlabel="ms a train step", xscale="log", yscale="log", title=trial)
-            for scale in (axis.xaxis, axis.yaxis):
-                low, high = scale.get_view_interval()
-                scale.set_major_locator(LogLocator(subs=(1, 3) if high > 20 * low else (1, 1.5, 2, 3, 5, 7)))
-                scale.set_major_formatter("{x:g}")
-                scale.set_minor_formatter(NullFormatter())
-            axis.tick_params(labelsize=7)
-        axes[0].set_ylabel("memory that data and training add (MB)")
-        axes[-1].legend(frameon=False, fontsize=7)
-        shapes = [axes[0].scatter([], [], marker=marker, color="0.4", label=terms) for terms, marker in markers.items()]
-        axes[0].legend(handles=shapes, frameon=False, fontsize=7, loc="upper right")
+    """Draw how long a train step takes in the fastest mode of each library on jax, on every core."""
+    trials = [trial for trial in (BATCH_256, T_10_000) if best(result, trial, terms=EVERY_CORE)]
+    with picture(path, columns=len(trials), size=(4.2 * len(trials), 2.4), dpi=150) as (axes,):
+        for axis, trial in zip(axes, trials, strict=True):
+            runs = best(result, trial, terms=EVERY_CORE).items()
+            took = {name: 1e3 * duration(run) for name, run in runs if "jax" in run["versions"]}
+            order = sorted(took, key=took.get, reverse=True)
+            colors = ["C0" if name.startswith(OURS) else "0.7" for name in order]
+            axis.bar_label(axis.barh(order, [took[name] for name in order], color=colors), fmt="%.0f", padding=3)
+            axis.set(xlabel="ms a train step", title=f"T = {STEPS}" if trial == BATCH_256 else trial)
+            axis.margins(x=0.2)
