@@ -18,7 +18,7 @@ from ..lib.study import TIMES, Runs, arguments, positive
 from . import report
 from .data import DataError, load
 from .networks import NETWORKS, SEEDS
-from .training import BATCH, MEASURED, SETTINGS, train
+from .training import BATCH, MEASURED, SETTINGS, temporaries, train
 
 
 def main(argv=None):
@@ -45,7 +45,11 @@ def main(argv=None):
         on_test = partial(report.draw_raster, args.out, name) if draw else None
         kind = "LIF" if spiking else network.twin
         runs.run(partial(train, name, network, spiking, seed, data, on_test), name, kind, seed)
-    runs.bar.close()
+    held = dict(runs.result["finished"].get("temporaries", {}))
+    for _, name, spiking in every:
+        kind = f"{name}, {'LIF' if spiking else networks[name].twin}"
+        held[kind] = held.get(kind) or temporaries(name, networks[name], spiking)
+    runs.finish("temporaries", **held)
     report.draw(args.out)
     print(f"\n{report.summary(args.out)}\n\nsee {args.out} for result.json and the pictures")
 

@@ -6,7 +6,8 @@ One loop trains both: AdamW on a cosine schedule, batches of 256. The last 5,000
 of the epoch with the best accuracy on them are the ones tested, on 10,000 images (standard error .3 points), and no
 test image decides anything. Rates and epochs were chosen by validation, with another seed.
 
-LIF neurons have the layers' default surrogate, and see a still image for several steps; the twin sees it once.
+LIF neurons have the layers' default surrogate, and see a still image for several steps; the twin sees it once. *MB* is
+what a train step holds beside weights, optimiser and images, by the compiled program.
 
 What others report on the same test images. Spiking networks: 400-400, 5 steps: 89.75 ± .03 %, and 32C5-P2-64C5-P2-1024,
 5 steps: 92.69 ± .09 % (Zhang and Li 2020, TSSL-BP, [their repository](https://github.com/stonezwr/TSSL-BP)). Two 3 x 3
@@ -32,13 +33,13 @@ from sklearn.metrics import ConfusionMatrixDisplay
 from brainsurr import plot
 
 from ..lib.report import picture, plot_seeds, spread, table, wrapped
-from ..lib.study import provenance, rows
+from ..lib.study import finished, provenance, rows
 from .data import CLASSES, NAMES, SIDE
 from .networks import NETWORKS, Network
 
-GOAL = 0.5  # points that the spiking convolution may be behind its twin
+GOAL, REACHED = 0.5, 92.0  # points that a spiking network may be behind its twin; per cent that it may reach
 SHOWN, IMAGES_OF = 40, (0, 1, 7, 8)  # neurons of a layer in a raster, and of which classes it has an image
-HEADER = ("network", "kind", "seeds", "test accuracy, %", "to its twin", "firing rate per layer", "seconds an epoch")
+HEADER = ("network", "kind", "seeds", "test accuracy, %", "to its twin", "firing rates", "seconds an epoch", "MB")
 PICTURES = ("curves", "confusion", "raster-convolution")
 NORMALISED = "batch normalisation; rates chosen after five epochs of 10,240 images, epochs by the time they take"
 ABOUT = {
@@ -70,31 +71,41 @@ def to_twin(studied, name: str) -> list[float]:
 
 
 def summary(folder: Path) -> str:
-    """Make the table: a row a network and kind, over its seeds."""
-    studied, lines = load(folder), []
+    """Make the table: a row a network and kind, over its seeds; what a train step holds, in MB."""
+    studied, lines, held = load(folder), [], finished(folder / "result.json", "temporaries") or {}
     for (name, kind), runs in studied.items():
         gaps = to_twin(studied, name) if kind == "LIF" else []
         columns = {key: [run[key] for run in runs.values()] for key in ("test", "firing", "epoch_seconds")}
         firing = ", ".join(f"{rate:.2f}" for rate in np.mean(columns["firing"], axis=0))
         gap, accuracy = f"{np.mean(gaps):+.2f}" if gaps else "", spread(100 * np.array(columns["test"]), 2)
-        lines.append((name, kind, len(runs), accuracy, gap, firing, f"{np.median(columns['epoch_seconds']):.3g}"))
+        size = f"{held[of] / 1e6:.0f}" if (of := f"{name}, {kind}") in held else ""
+        lines.append((name, kind, len(runs), accuracy, gap, firing, f"{np.median(columns['epoch_seconds']):.3g}", size))
     return table(HEADER, lines)
 
 
 def section(folder: Path) -> str:
     """Write the section of a page: the docstring of this module, with what was measured before what others report."""
     (title, *about), path = map(wrapped, __doc__.strip().split("\n\n")), folder / "result.json"
-    trained, gaps = json.loads(path.read_text())["settings"]["networks"].items(), to_twin(load(folder), "convolution")
-    claim = f"The spiking convolution is at most {GOAL:g} points behind its ReLU twin"
-    numbers = f"{np.mean(gaps):+.2f} points, {len(gaps)} seed{'s' if len(gaps) > 1 else ''}"
+    trained, studied = json.loads(path.read_text())["settings"]["networks"].items(), load(folder)
     measured = [
         "\n".join(described(name, Network(**network)) for name, network in trained),
         summary(folder),
-        wrapped(f"- **{'holds' if np.mean(gaps) >= -GOAL - 1e-9 else 'fails'}**. {claim}: {numbers}.", indent="  "),
+        goals(studied),
         *(f"![{name}](../benchmarks/results/fashion/{name}.png)" for name in PICTURES),
         wrapped(f"It took {provenance(path)}."),
     ]
     return "\n\n".join([f"## {title.rstrip('.')}", *about[:3], *measured, *about[3:], COMMAND])
+
+
+def goals(studied) -> str:
+    """Say which spiking networks come near their twins, and which reach what larger ones do."""
+    gaps = {name: np.mean(to_twin(studied, name)) for name, kind in studied if kind == "LIF" and to_twin(studied, name)}
+    tests = {name: 100 * np.mean([run["test"] for run in studied[name, "LIF"].values()]) for name in gaps}
+    near = [name for name, gap in gaps.items() if gap >= -GOAL - 1e-9]
+    far, high = [name for name in gaps if name not in near], [name for name, test in tests.items() if test >= REACHED]
+    shown = (f"*{'*, *'.join(names)}*" if names else "none" for names in (near, far, high))
+    text = "Of the spiking networks, at most {} points behind their twins: {}; further: {}. {} % or more: {}."
+    return wrapped(text.format(GOAL, next(shown), next(shown), f"{REACHED:g}", next(shown)))
 
 
 def described(name: str, network: Network) -> str:

@@ -11,7 +11,7 @@ from tqdm import tqdm
 from brainsurr import cpu
 
 from ..lib.training import CLIP, adamw, cross_entropy
-from .data import CLASSES
+from .data import CLASSES, SIDE
 from .networks import Classifier, Network
 
 BATCH, WEIGHT_DECAY = 256, 1e-2
@@ -45,6 +45,19 @@ def classify_all(net, images):
     return jax.tree.map(lambda *of_batches: np.concatenate(of_batches)[: len(images)], *batches)
 
 
+def made(name: str, network: Network, spiking: bool, seed: int, batches: int):
+    """Make a network, and the optimiser that has its rate over all batches."""
+    net, rate = Classifier(name, network, spiking, nnx.Rngs(seed)), network.rate if spiking else network.twin_rate
+    return net, nnx.Optimizer(net, optimiser(rate, network.epochs * batches, WEIGHT_DECAY), wrt=nnx.Param)
+
+
+def temporaries(name: str, network: Network, spiking: bool) -> int:
+    """Return how many bytes a train step holds beside weights, optimiser and images, on one device."""
+    images, labels = np.zeros((BATCH, SIDE, SIDE, 1), np.uint8), np.zeros(BATCH, np.uint8)
+    compiled = train_step.lower(*made(name, network, spiking, 0, 1), images, labels).compile()
+    return compiled.memory_analysis().temp_size_in_bytes
+
+
 def train(name: str, network: Network, spiking: bool, seed: int, data, on_test=None):
     """Train a network, and test it with the weights of the epoch with the best validation accuracy.
 
@@ -63,8 +76,7 @@ def train(name: str, network: Network, spiking: bool, seed: int, data, on_test=N
     """
     (images, labels), (validation_images, validation_labels), (test_images, test_labels) = data
     batches, order = len(labels) // BATCH, np.random.default_rng(seed)
-    net, rate = Classifier(name, network, spiking, nnx.Rngs(seed)), network.rate if spiking else network.twin_rate
-    optimizer = nnx.Optimizer(net, optimiser(rate, network.epochs * batches, WEIGHT_DECAY), wrt=nnx.Param)
+    net, optimizer = made(name, network, spiking, seed, batches)
     nnx.update((net, optimizer), cpu.split(nnx.state((net, optimizer)), axis=None))
     best, losses, accuracies, seconds = net, [], [], []
     what = f"{name}, {'LIF' if spiking else network.twin}, seed {seed}"
