@@ -55,5 +55,4 @@ def pages() -> dict[str, str]:
 def draw():
     """Draw the pictures of the pages."""
     report.draw(report.load(RESULTS / "comparison"), PICTURES / "evidence/comparison.png")
-    speed.CLAIMS["peers"].draw(speed.load(RESULTS / "speed")["peers"], PICTURES / "speed.png")
     robustness.draw(PICTURES / "withstands")

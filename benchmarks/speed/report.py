@@ -2,7 +2,7 @@
 
 from ..lib.report import claim_table, wrapped
 from ..lib.results import read, where
-from .claims import activation, bandwidth, convolution, events, first_step, imports, live, long, peers, train_step
+from .claims import activation, convolution, events, first_step, imports, live, long, peers, train_step
 
 CLAIMS = {
     "train-step": train_step,
@@ -12,11 +12,10 @@ CLAIMS = {
     "live": live,
     "first-step": first_step,
     "activation": activation,
-    "bandwidth": bandwidth,
     "import": imports,
     "peers": peers,
 }
-ON_A_GPU = ("train-step", "long", "activation", "bandwidth")
+ON_A_GPU = ("train-step", "long", "activation")
 COMMAND = f"python -m benchmarks.speed --out benchmarks/results/speed-gpu {' '.join(ON_A_GPU)}"
 
 
