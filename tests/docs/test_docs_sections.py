@@ -11,10 +11,9 @@ import optax
 import pytest
 from close import assert_close
 from flax import nnx
-from pages import DOCS, blocks, by_section
+from pages import DOCS, by_section
 
 import brainsurr as bs
-from brainsurr.nnx import LIF, SpikingSequential
 from brainsurr.optim import project
 from tools.frameworks import by_name
 
@@ -115,19 +114,9 @@ def scopes(tmp_path_factory):
         return by_section(COOKBOOK)
 
 
-def test_the_recipes_are_counted():
-    assert len(blocks(COOKBOOK)) == 1 + 13
-    assert "thirteen short snippets" in (DOCS / "index.md").read_text()
-
-
-TO_CLASSES = ["Synaptic neuron", "Adaptive threshold", "Delay", "Convolution", "Convolution over time"]
-TO_CLASSES += ["Residual connection", "Spiking self-attention"]
-
-
-@pytest.mark.parametrize("title", TO_CLASSES)
-def test_a_network_gives_a_potential_for_each_class(scopes, title):
-    ys = scopes[title]["ys"]
-    assert ys.shape[1:] == (8, 4)
+def test_a_convolution_over_time_gives_a_potential_for_each_class(scopes):
+    ys = scopes["Convolution over time"]["ys"]
+    assert ys.shape == (30, 8, 4)
     assert float(jnp.std(ys)) > 0.01
 
 
@@ -138,7 +127,6 @@ def test_population_code(scopes):
     by_hand = np.exp(-(((np.asarray(scope["xs"])[..., 5, None] - np.arange(8) / 7) / 0.2) ** 2) / 2)
     assert_close(scope["rates"][..., 40:48], by_hand, 16)
     assert scope["logits"].shape == (30, 8, 4)
-    assert np.isfinite(scope["loss"])
 
 
 def test_events_stay_in_uint8(scopes):
@@ -147,16 +135,6 @@ def test_events_stay_in_uint8(scopes):
     net, events = scope["net"], scope["events"]
     whole = net(net.initialize_carry((8, 16)), events.astype(jnp.float32))[1].mean(0)
     assert_close(scope["logits"], whole, 1000)  # steps
-
-
-def test_alpha_has_its_own_rate(scopes):
-    """Adam's first step has the length of its rate."""
-    scope = scopes["A separate learning rate for alpha"]
-    start = LIF(1).spike_fn.alpha
-    assert float(jnp.abs(scope["lif"].spike_fn.alpha[...] - start)) == pytest.approx(1e-3, rel=0.01)
-    layers = [nnx.Linear(2, 3, rngs=nnx.Rngs(0)), LIF(3, learnable="spike_fn.alpha")]
-    state = nnx.state(SpikingSequential(layers), nnx.Param)
-    assert sorted(jax.tree.leaves(scope["groups"](state))) == ["surrogate", "weights", "weights"]
 
 
 def test_a_stream_gives_what_the_whole_gives(scopes):
@@ -175,9 +153,3 @@ def test_potentials_are_the_states_of_the_layer(scopes):
         v, spikes = layer(layer.initialize_carry((8, 32)), currents[:steps])
         assert_close((scope["potentials"][steps - 1], scope["spikes"][:steps]), (v, spikes), 30 * 8)
     assert 0 < scope["spikes"].mean() < 1
-
-
-def test_a_file_of_nir_holds_the_network(scopes):
-    scope = scopes["Export to NIR"]
-    outputs = [net(net.initialize_carry((8, 16)), scope["xs"])[1] for net in (scope["net"], scope["again"])]
-    assert_close(*outputs, 30 * 8)
