@@ -345,8 +345,6 @@ def test_the_recipe_in_linen_and_brainstate():
     for host in ("linen", "brainstate"):
         assert np.isfinite(scope[f"{host}_loss"])
         assert scope[f"{host}_logits"].shape == (64, 10)
-    np.testing.assert_array_equal(scope["resumed"], scope["losses"])
-    assert len({*map(float, scope["losses"])}) == 2
 
 
 def test_padding_does_not_count():
