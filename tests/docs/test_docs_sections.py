@@ -78,11 +78,9 @@ def test_a_width_is_set_from_the_network(page):
 
 
 @pytest.mark.filterwarnings("ignore")  # braintools' own affair
-@pytest.mark.parametrize("page", ["training-parameters", "braintools"])
-def test_an_optimiser_of_braintools_keeps_alpha_inside(page):
+def test_an_optimiser_of_braintools_keeps_alpha_inside():
     """Adam at a rate of 1e-2 would take an alpha of 1 to 1.01."""
-    text = (DOCS / f"{page}.md").read_text()
-    (line,) = re.findall(r"`(braintools\.optim\..*?)`", text)
+    (line,) = re.findall(r"`(braintools\.optim\..*?)`", PAGE.read_text())
     act = bs.brainstate.SpikingActivation(bs.LogTailedRelu(1.0), learnable="alpha")
     net = bs.brainstate.SpikingSequential([bs.brainstate.LIF(2, spike_fn=act)])
     net.init_state(batch_size=2)
