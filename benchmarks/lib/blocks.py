@@ -1,6 +1,6 @@
 """Blocks of layers, to copy: residual connections, and self-attention by spikes.
 
-notebooks/9 shows all of this text, docs/cookbook.md some. ``neurons(features)`` makes a layer, as `LIF` does.
+notebooks/9 shows all of this text. ``neurons(features)`` makes a layer, as `LIF` does.
 """
 
 import dataclasses

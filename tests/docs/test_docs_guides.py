@@ -35,10 +35,9 @@ def test_gradients():
             exec(compile(code, "docs/gradients.md", "exec"), scope)
         printed, shown = (re.sub(r"\de[-+]\d\d", "", text).split() for text in (out.getvalue(), shown))  # of rounding
         assert len(printed) == len(shown)
-        loose = {"atol": 0.1} if "accuracy" in shown else {"rtol": 1e-3}
         for one, other in zip(printed, shown, strict=True):
             if re.fullmatch(r"-?\d+\.\d+,?", other):
-                np.testing.assert_allclose(*(float(text.strip(",")) for text in (one, other)), **loose)
+                np.testing.assert_allclose(*(float(text.strip(",")) for text in (one, other)), rtol=1e-3)
             else:
                 assert one == other
     assert scope["report"].fine
@@ -108,7 +107,7 @@ def test_a_library_that_stops_at_a_file_is_said_to():
 
 
 RATES = DOCS / "rate-penalty.md"
-COMMON, NNX, OTHERS, LINEN, BRAINSTATE, RESIDUAL, PLAIN = blocks(RATES)
+COMMON, NNX, OTHERS, LINEN, BRAINSTATE, PLAIN = blocks(RATES)
 
 
 def numbers(text):
@@ -135,12 +134,10 @@ def test_a_rate_penalty_in_linen_and_brainstate():
         assert all(np.abs(leaf).max() > 0 for leaf in jax.tree.leaves(gradients) if leaf.ndim == 2)
 
 
-def test_the_rates_of_layers_of_ones_own():
-    scope = run(COMMON, "from flax import nnx", RESIDUAL, PLAIN)
-    assert {index: rate.shape for index, rate in scope["rates"].items()} == {0: (32, 16), 1: (32, 16)}
-    assert scope["outputs"]["rate"].shape == (32, 16)
-    for rate in (*scope["rates"].values(), scope["outputs"]["rate"]):
-        assert 0 < float(rate.mean()) < 1
+def test_the_rates_of_plain_functions():
+    rate = run(COMMON, PLAIN)["outputs"]["rate"]
+    assert rate.shape == (32, 16)
+    assert 0 < float(rate.mean()) < 1
 
 
 def test_saving(capsys):
@@ -197,18 +194,7 @@ def test_a_refractory_neuron_rests_as_long_as_it_says(own):
     np.testing.assert_array_equal(spikes[:, 0], [1, 0, 0, 0] * 3)
 
 
-def test_a_resonating_neuron_fires_at_its_own_rhythm(own):
-    """Pulses of half the threshold, one in each turn or one in each half of it."""
-    neuron = own["ResonateAndFire"](frequency=2 * np.pi / 12, decay=0.95)
-    counts = []
-    for period in (12, 6):
-        xs = jnp.where(jnp.arange(120) % period == 0, 0.75, 0.0)[:, None]
-        counts.append(neuron(neuron.initial_state(xs[0]), xs)[1].sum())
-    assert counts[0] > 0
-    assert counts[1] == 0
-
-
-@pytest.mark.parametrize("name", ["QIF", "RefractoryLIF", "ResonateAndFire"])
+@pytest.mark.parametrize("name", ["QIF", "RefractoryLIF"])
 def test_the_gradients_of_a_neuron_of_ones_own_are_right(own, name):
     xs = own["xs"][:6, :2, :4]
     neuron = jax.tree.map(jnp.float32, own[name]())
@@ -345,8 +331,6 @@ def test_the_recipe_in_linen_and_brainstate():
     for host in ("linen", "brainstate"):
         assert np.isfinite(scope[f"{host}_loss"])
         assert scope[f"{host}_logits"].shape == (64, 10)
-    np.testing.assert_array_equal(scope["resumed"], scope["losses"])
-    assert len({*map(float, scope["losses"])}) == 2
 
 
 def test_padding_does_not_count():

@@ -20,7 +20,7 @@ from tools.frameworks import HOSTS, Brainstate
 
 PAGE = DOCS / "neurons.md"
 COMMON, SYNAPTIC, BOTH, ADAPTIVE, REFRACTORY, RESONATE, INTEGERS, SLIDING, *BLOCKS = blocks(PAGE)
-APART, DELAYS, LEARNED, CONVOLUTION, POPULATION, *PLAIN = BLOCKS
+APART, DELAYS, LEARNED, CONVOLUTION, *PLAIN = BLOCKS
 pytestmark = pytest.mark.usefixtures("lenient")  # flax's Conv, brainstate's Linear
 
 
@@ -187,17 +187,6 @@ def test_recurrent_weights_mix_channels_at_a_pixel(host):
     (v, _), ys = host.call(layer, (1, 4) if host is Brainstate else xs.shape[1:], None, xs)
     assert ys.sum() == 1
     np.testing.assert_array_equal(v, jnp.zeros((1, 3, 2, 4)).at[0, 1, 1].set(0.5))
-
-
-def test_population():
-    scope = run(COMMON, POPULATION)
-    net, xs = scope["net"], scope["xs"]
-    assert scope["logits"].shape == (8, 4)
-    first = scope["SpikingSequential"](net.layers[:2])
-    _, spikes = first(first.initialize_carry((8, 16)), xs)
-    assert spikes.any()
-    votes = jnp.stack([spikes[..., 8 * c : 8 * c + 8].mean((0, -1)) for c in range(4)], -1)
-    assert_close(scope["logits"], votes, 30 * 8)
 
 
 @pytest.mark.slow

@@ -10,11 +10,9 @@ import numpy as np
 import optax
 import pytest
 from close import assert_close
-from flax import nnx
-from pages import DOCS, blocks, by_section
+from pages import DOCS, by_section
 
 import brainsurr as bs
-from brainsurr.nnx import LIF, SpikingSequential
 from brainsurr.optim import project
 from tools.frameworks import by_name
 
@@ -43,17 +41,13 @@ def test_linen(page):
 
 
 def test_a_module_of_your_own_trains_alpha_decay_and_threshold(page):
-    trained = {"decay", "threshold", "recurrent_kernel", "alpha"}
-    by_nnx, by_linen = page["Flax NNX"], page["Flax Linen"]
-    net, linen = by_nnx["Classifier"](nnx.Rngs(0)), by_linen["Classifier"]()
-    grads = [
-        nnx.jit(nnx.grad(lambda net: (net(by_nnx["xs"]) ** 2).sum()))(net),
-        jax.jit(jax.grad(lambda v: (linen.apply(v, by_linen["xs"]) ** 2).sum()))(by_linen["variables"]),
-    ]
-    for scope, gradient in zip((by_nnx, by_linen), map(by_name, grads), strict=True):
-        assert scope["logits"].shape == (4, 2)
-        assert trained < set(gradient)
-        assert all(np.abs(gradient[name]).max() > 0 for name in trained)
+    trained, scope = {"decay", "threshold", "recurrent_kernel", "alpha"}, page["Flax Linen"]
+    net = scope["Classifier"]()
+    grads = jax.jit(jax.grad(lambda v: (net.apply(v, scope["xs"]) ** 2).sum()))(scope["variables"])
+    gradient = by_name(grads)
+    assert scope["logits"].shape == (4, 2)
+    assert trained < set(gradient)
+    assert all(np.abs(gradient[name]).max() > 0 for name in trained)
 
 
 def test_where_alpha_is_in_a_compact_method(page):
@@ -84,11 +78,9 @@ def test_a_width_is_set_from_the_network(page):
 
 
 @pytest.mark.filterwarnings("ignore")  # braintools' own affair
-@pytest.mark.parametrize("page", ["training-parameters", "braintools"])
-def test_an_optimiser_of_braintools_keeps_alpha_inside(page):
+def test_an_optimiser_of_braintools_keeps_alpha_inside():
     """Adam at a rate of 1e-2 would take an alpha of 1 to 1.01."""
-    text = (DOCS / f"{page}.md").read_text()
-    (line,) = re.findall(r"`(braintools\.optim\..*?)`", text)
+    (line,) = re.findall(r"`(braintools\.optim\..*?)`", PAGE.read_text())
     act = bs.brainstate.SpikingActivation(bs.LogTailedRelu(1.0), learnable="alpha")
     net = bs.brainstate.SpikingSequential([bs.brainstate.LIF(2, spike_fn=act)])
     net.init_state(batch_size=2)
@@ -115,19 +107,9 @@ def scopes(tmp_path_factory):
         return by_section(COOKBOOK)
 
 
-def test_the_recipes_are_counted():
-    assert len(blocks(COOKBOOK)) == 1 + 13
-    assert "thirteen short snippets" in (DOCS / "index.md").read_text()
-
-
-TO_CLASSES = ["Synaptic neuron", "Adaptive threshold", "Delay", "Convolution", "Convolution over time"]
-TO_CLASSES += ["Residual connection", "Spiking self-attention"]
-
-
-@pytest.mark.parametrize("title", TO_CLASSES)
-def test_a_network_gives_a_potential_for_each_class(scopes, title):
-    ys = scopes[title]["ys"]
-    assert ys.shape[1:] == (8, 4)
+def test_a_convolution_over_time_gives_a_potential_for_each_class(scopes):
+    ys = scopes["Convolution over time"]["ys"]
+    assert ys.shape == (30, 8, 4)
     assert float(jnp.std(ys)) > 0.01
 
 
@@ -138,7 +120,6 @@ def test_population_code(scopes):
     by_hand = np.exp(-(((np.asarray(scope["xs"])[..., 5, None] - np.arange(8) / 7) / 0.2) ** 2) / 2)
     assert_close(scope["rates"][..., 40:48], by_hand, 16)
     assert scope["logits"].shape == (30, 8, 4)
-    assert np.isfinite(scope["loss"])
 
 
 def test_events_stay_in_uint8(scopes):
@@ -147,16 +128,6 @@ def test_events_stay_in_uint8(scopes):
     net, events = scope["net"], scope["events"]
     whole = net(net.initialize_carry((8, 16)), events.astype(jnp.float32))[1].mean(0)
     assert_close(scope["logits"], whole, 1000)  # steps
-
-
-def test_alpha_has_its_own_rate(scopes):
-    """Adam's first step has the length of its rate."""
-    scope = scopes["A separate learning rate for alpha"]
-    start = LIF(1).spike_fn.alpha
-    assert float(jnp.abs(scope["lif"].spike_fn.alpha[...] - start)) == pytest.approx(1e-3, rel=0.01)
-    layers = [nnx.Linear(2, 3, rngs=nnx.Rngs(0)), LIF(3, learnable="spike_fn.alpha")]
-    state = nnx.state(SpikingSequential(layers), nnx.Param)
-    assert sorted(jax.tree.leaves(scope["groups"](state))) == ["surrogate", "weights", "weights"]
 
 
 def test_a_stream_gives_what_the_whole_gives(scopes):
@@ -175,9 +146,3 @@ def test_potentials_are_the_states_of_the_layer(scopes):
         v, spikes = layer(layer.initialize_carry((8, 32)), currents[:steps])
         assert_close((scope["potentials"][steps - 1], scope["spikes"][:steps]), (v, spikes), 30 * 8)
     assert 0 < scope["spikes"].mean() < 1
-
-
-def test_a_file_of_nir_holds_the_network(scopes):
-    scope = scopes["Export to NIR"]
-    outputs = [net(net.initialize_carry((8, 16)), scope["xs"])[1] for net in (scope["net"], scope["again"])]
-    assert_close(*outputs, 30 * 8)

@@ -242,9 +242,12 @@ def test_every_peer_has_a_row_or_a_file():
 def test_page_of_brainevent():
     """Which comes with brainpy, without the numba that its default on a CPU needs."""
     load("brainevent", "brainpy").config.set_backend("cpu", "jax_raw")
-    scope = run(*(block.replace("256", "8") for block in blocks(HOSTS / "brainevent.md")))
+    scope = run(*blocks(HOSTS / "brainevent.md"))
     spikes, kernel = scope["spikes"], scope["kernel"]
     assert 0.1 < spikes.mean() < 0.9
 
+    def gradient(f):
+        return jax.grad(lambda *args: jnp.sum(f(*args) ** 2), (0, 1))(spikes, kernel)
+
     assert_same(scope["ys"], spikes @ kernel)
-    assert_same(*(scope["gradient"](f)(spikes, kernel) for f in (scope["product"], jnp.matmul)))
+    assert_same(gradient(scope["product"]), gradient(jnp.matmul))
