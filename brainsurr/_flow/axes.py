@@ -12,9 +12,13 @@ from .reading import Reader, needed, read
 from .rules import RULES
 from .sets import BATCH, MEMBERS, NOT_KNOWN, TIME, UNKNOWN, constant, depends, each, has_several, placed, some, together
 
+MOVED = "moved"
+
 
 def mixing(program, shape: Sequence[int], axes: Sequence[str]) -> dict[str, bool | None]:
     """Return for each axis that is followed whether a program mixes its entries; None if that is not known.
+
+    With the batch, ``"moved"`` is whether its examples are known to lie along the first axis of an output.
 
     Args:
       program: a closed jaxpr of one input, ``[time, batch, ...]``.
@@ -33,6 +37,10 @@ def mixing(program, shape: Sequence[int], axes: Sequence[str]) -> dict[str, bool
             if var.aval.ndim > place and var.aval.shape[0] == shape[0]
         ]
         verdicts[axis] = True if True in said else None if None in said else False
+    if BATCH in axes:
+        verdicts[MOVED] = any(
+            ((sets ^ sets[:1]) & MEMBERS[BATCH]).any() for sets in outputs if sets.ndim and depends(sets)
+        )
     return verdicts
 
 

@@ -11,7 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from .._context import setting
-from .._flow.axes import mixing, spread
+from .._flow.axes import MOVED, mixing, spread
 from .._flow.sets import BATCH, TIME
 
 # The number of time steps on which layers are checked: 0 outside of `unroll`, None inside of a check.
@@ -37,8 +37,12 @@ def name_of(layer: Any) -> str:
     return name if isinstance(name, str) else type(layer).__name__
 
 
-def check_alone(index: int, layer: Any, as_function: Callable[[Any], Callable | None], xs: Any, mixes_examples: bool):
+def check_alone(
+    index: int, layer: Any, as_function: Callable[[Any], Callable | None], xs: Any, mixes_examples: bool
+) -> bool:
     """Raise a ValueError if a layer without a state mixes examples, or within `unroll` time steps.
+
+    Return whether it is known to put examples where time was.
 
     Follow time and batch through its program. Where that does not tell, run the layer on random inputs, apart from the
     program that is being traced: its output for an example must not depend on its input for another. Within `unroll`,
@@ -56,11 +60,11 @@ def check_alone(index: int, layer: Any, as_function: Callable[[Any], Callable | 
     """
     steps, mesh = _steps.get(), jax.sharding.get_abstract_mesh()
     if steps is None or not isinstance(xs, jax.Array) or mesh.explicit_axes or mesh.manual_axes:
-        return
+        return False
     has_examples = xs.ndim > 2 and xs.shape[1] > 1 and type(xs).__name__ != "BatchTracer"
     axes = [TIME] * (steps > 1) + [BATCH] * (has_examples and not mixes_examples)
     if not axes:
-        return
+        return False
     name = f"SpikingSequential: layers[{index}], {name_of(layer)},"
     if "Dropout" in type(layer).__name__ and type(layer).__module__.startswith(("flax.", "brainstate.")):
         if steps > 1 and not getattr(layer, "deterministic", False) and {0, -xs.ndim} & {*layer.broadcast_dims}:
@@ -68,11 +72,11 @@ def check_alone(index: int, layer: Any, as_function: Callable[[Any], Callable | 
                 f"{name} draws one mask for all time steps, and in unroll one for each block: leave axis 0, time, out "
                 "of its broadcast_dims"
             )
-        return
+        return False
     with trying_stateless_layers(None):  # a network inside of the layer is part of it
         function = as_function(layer)
         if function is None:
-            return
+            return False
         mixed = _mixed_by(function, (steps if steps > 1 else len(xs), *xs.shape[1:]), xs.dtype, axes)
     if TIME in mixed:
         raise ValueError(
@@ -85,10 +89,14 @@ def check_alone(index: int, layer: Any, as_function: Callable[[Any], Callable | 
             f"{name} mixes the examples of a batch: its output for one depends on others, where xs is [time, "
             f"batch, features]. {_INSTEAD}"
         )
+    return MOVED in mixed
 
 
 def _mixed_by(function: Callable, shape: tuple[int, ...], dtype, axes) -> list[str]:
-    """Return the axes of which a function mixes the entries, by its program, or where that does not tell by a trial."""
+    """Return the axes of which a function mixes the entries, by its program, or where that does not tell by a trial.
+
+    With them `MOVED`, if it is so.
+    """
     verdicts: dict[str, bool | None] = dict.fromkeys(axes)
     try:  # a user's code may raise anything when it runs separately
         program = jax.make_jaxpr(function)(jax.ShapeDtypeStruct(shape, dtype))
@@ -98,7 +106,7 @@ def _mixed_by(function: Callable, shape: tuple[int, ...], dtype, axes) -> list[s
             verdicts |= _tried(function, shape, dtype, unknown)
     except Exception:
         pass
-    return [axis for axis in axes if verdicts[axis]]
+    return [axis for axis, is_so in verdicts.items() if is_so]
 
 
 def _tried(function, shape, dtype, axes) -> dict[str, bool | None]:

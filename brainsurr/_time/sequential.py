@@ -142,6 +142,18 @@ def first_carries(layers, input_shape: tuple[int, ...], start: Callable, outputs
     return tuple(carries)
 
 
+def _check_places(index: int, layer: Any, xs: Any, before: int, name: str, sizes: tuple[int, int]):
+    """Raise a ValueError if a layer with a state would run over the examples of a batch."""
+    if xs.shape[:2] != sizes:
+        steps, examples = sizes
+        raise ValueError(
+            f"SpikingSequential: layers[{index}], {name_of(layer)}, runs over the first axis, where layers[{before}], "
+            f"{name}, has put examples of the batch: expected [{steps}, {examples}, ...], got {xs.shape}. Keep time "
+            "and batch apart, as xs.reshape(*xs.shape[:2], -1) does; if it is meant: SpikingSequential(layers, "
+            "mixes_examples=True)"
+        )
+
+
 def call_on_rows(product: Callable, xs):
     """Call a product over the last axis on ``[time * batch, features]``.
 
@@ -247,14 +259,22 @@ def apply_layers(
         expected = f"SpikingSequential: expected a carry of {wanted}, one for each layer"
         raise ValueError(f"{expected}, got {got}: start from initialize_carry")
     carries, spikes, given, xs, are_spikes = [], {}, xs, as_float(xs, "xs"), False
+    moved: Any = None  # by which layer examples were put where time was, and the sizes of both before it
     for index, (layer, before) in enumerate(zip(layers, carry, strict=True)):
         product = as_product(layer)
         fires = isinstance(layer, Surrogate) or getattr(type(layer), "fires", False)
         convolves = is_convolution(layer)
         # Of an image for each time step and example, a convolution of flax makes one axis of both.
         of_images = convolves and getattr(xs, "ndim", 0) > np.size(layer.kernel_size) + 2  # type: ignore[attr-defined]
-        if product is None and not fires and not (of_images and not functions_replaced(layer)):
-            check_alone(index, layer, as_function, xs, net.mixes_examples)
+        if moved and (is_stateful(layer) or isinstance(layer, HoldsNeuron)):
+            _check_places(index, layer, xs, *moved)
+        if (
+            product is None
+            and not fires
+            and not (of_images and not functions_replaced(layer))
+            and check_alone(index, layer, as_function, xs, net.mixes_examples)
+        ):
+            moved = moved or (index, name_of(layer), xs.shape[:2])
         multiplies = product is not None or convolves
         with named(index, layer, xs), following(net.events) as follows:
             as_given = given if multiplies and index == 0 and isinstance(given, jax.Array) else xs

@@ -196,6 +196,27 @@ def test_a_layer_of_linen_that_draws_is_tried():
         net.apply({}, carry, XS, rngs={"noise": jax.random.key(0)})
 
 
+@hosts
+def test_neurons_do_not_run_over_the_batch(host):
+    """Where layers without a state put examples in the place of time; what puts them back, or is last, is let be."""
+
+    def ys(*layers, **options):
+        net = host.layers.SpikingSequential([host.layers.LIF(F), *layers], **options)
+        params, start, apply, _ = host.pure(net, (B, F))
+        return apply(params, start((B, F)), XS)[1]
+
+    merge, last = [lambda xs: xs.reshape(-1, F)], [host.layers.LI(F)]
+    for moves in (merge, [lambda xs: xs.mean(0)], [lambda xs: jnp.swapaxes(xs, 0, 1)]):
+        with pytest.raises(ValueError, match=rf"LI, runs over .* layers\[1\], .* expected \[\d+, {B}, ...\], got \("):
+            ys(*moves, *last)
+        ys(*moves)
+    back = [lambda xs: xs.reshape(-1, B, F)]
+    np.testing.assert_array_equal(ys(*merge, *back, *last), ys(*last))
+    assert ys(lambda xs: xs[::2], *last).shape == (T // 2, B, F)
+    if host is not Brainstate:  # whose states have the size of the batch
+        assert ys(*merge, *last, mixes_examples=True).shape == (T * B, F)
+
+
 def test_a_layer_of_many_features_is_tried_on_a_part_of_the_steps():
     xs = jnp.ones((6, 5, 50_000))  # of which 4 steps of 5 examples have 1,000,000 entries
     net = bn.SpikingSequential([spectrum_of_the_batch])

@@ -219,7 +219,8 @@ UNSEEN_BY_A_TRIAL = {"far away", "gate by the rate", "branch", "halved until sma
 
 
 def read(layer, shape=SHAPE):
-    return mixing(jax.make_jaxpr(layer)(jax.ShapeDtypeStruct(shape, jnp.float32)), shape, [TIME, BATCH])
+    verdicts = mixing(jax.make_jaxpr(layer)(jax.ShapeDtypeStruct(shape, jnp.float32)), shape, [TIME, BATCH])
+    return {axis: verdicts[axis] for axis in (TIME, BATCH)}
 
 
 @pytest.mark.parametrize("name", LAYERS)
@@ -244,6 +245,23 @@ def test_outputs_of_other_places_and_sizes():
     assert read(lambda xs: xs[:, :2]) == {TIME: False, BATCH: False}
     assert read(lambda xs: xs[:, 1:] + xs[:, :-1]) == {TIME: False, BATCH: True}
     assert read(lambda xs: jnp.broadcast_to(jnp.arange(T)[:, None, None], xs.shape)) == {TIME: None, BATCH: False}
+
+
+@pytest.mark.parametrize(
+    ("layer", "is_moved"),
+    [
+        (lambda xs: xs.reshape(-1, F), True),
+        (lambda xs: xs.mean(0), True),
+        (lambda xs: jnp.swapaxes(xs, 0, 1), True),
+        (lambda xs: xs[::2], False),
+        (lambda xs: jnp.repeat(xs, 2, 1), False),
+        (lambda xs: xs.sum(), False),
+        (lambda xs: jnp.zeros((B, F)), False),
+    ],
+)
+def test_examples_where_time_was_are_seen(layer, is_moved):
+    program = jax.make_jaxpr(layer)(jax.ShapeDtypeStruct(SHAPE, jnp.float32))
+    assert mixing(program, SHAPE, [BATCH])["moved"] == is_moved
 
 
 PICTURES = {
