@@ -211,13 +211,13 @@ _tap.defvjp(_tap_forward, _tap_backward)
 
 @jax.custom_vjp
 def _tap_rows(xs, mask, rows):
-    """Return ``[time, batch, ...]`` as it is; the gradient of ``rows`` counts the steps at which each has NaN."""
+    """Return ``[time, batch, ...]`` as it is; the gradient of ``rows`` counts steps with NaN or infinity."""
     return xs
 
 
 def _tap_rows_backward(residuals, dxs):
     xs, mask = residuals
-    bad = jnp.isnan(xs) if mask is None else jnp.isnan(xs) & mask
+    bad = ~jnp.isfinite(xs) if mask is None else ~jnp.isfinite(xs) & mask
     return dxs, None, bad.any(range(2, xs.ndim)).sum(0).astype(float)
 
 

@@ -9,6 +9,8 @@ NEARLY_ALL = 0.99  # neurons that make a layer silent or dead, steps that make i
 WORTH_SAYING = 0.1  # dead or silent neurons of a layer that is otherwise fine
 HARDLY = 0.1  # of its distance to the threshold: a spread of the membrane by which inputs hardly tell
 FAR = 4  # spreads of a membrane from its threshold, which inputs then hardly reach
+FAR_OFF = 10  # root mean square of x beyond which weights are too large, if hardly a gradient passes
+HARDLY_REACHED = 0.01  # of the values at which one arrives
 LEAST_SLOPE = 1e-3  # of a surrogate through which a gradient can move a weight
 VANISHING = 1e-4  # gradient norm, relative to that of a later layer
 
@@ -31,9 +33,10 @@ class LayerReport:
       nan: share of spikes that are NaN.
       trials: the value of ``passing`` if one parameter of the surrogate were changed, by a description of the change.
       status: ``"fine"``, ``"recoverable"`` (silent, but a gradient reaches it), ``"dead"`` (silent, and no gradient can
-        reach it), ``"cut off"`` (no gradient of the loss arrives), ``"blocked"`` (fires, but passes no gradient),
-        ``"saturated"``, ``"vanishing"`` or ``"not finite"``. If nothing was measured, all numbers are NaN and the
-        status is ``"unused"`` (the loss does not depend on its spikes, or it got no values).
+        reach it), ``"cut off"`` (no gradient of the loss arrives), ``"blocked"`` (fires, but passes no gradient, or so
+        far from the threshold that it passes hardly any), ``"saturated"``, ``"vanishing"`` or ``"not finite"``. If
+        nothing was measured, all numbers are NaN and the status is ``"unused"`` (the loss does not depend on its
+        spikes, or it got no values).
     """
 
     rate: float = math.nan
@@ -77,6 +80,8 @@ def _status(layer: LayerReport) -> str:
         return "dead" if layer.dead >= NEARLY_ALL else "recoverable" if layer.reached else "cut off"
     if not layer.grad_norm:
         return "cut off" if layer.passing else "blocked"
+    if layer.rms > FAR_OFF and layer.reached < HARDLY_REACHED * layer.arriving:
+        return "blocked"
     return "saturated" if layer.rate >= NEARLY_ALL else "fine"
 
 
@@ -86,7 +91,7 @@ _SENTENCES = {
     "recoverable": "{name} is silent but recoverable: {fires}, but a gradient reaches {layer.reached:.1%} of its "
     "membrane values ({level}). {Train}.",
     "cut off": "{name} {how} and is cut off: {cut_off}.",
-    "blocked": "{name} fires but lets no gradient through: that of its surrogate is 0 at every membrane value. "
+    "blocked": "{name} fires but lets {hardly} gradient through: {layer.reached:.1%} of its membrane values get one. "
     "{Suggestion}; or change the weights before it or its threshold so that its membrane comes nearer.",
     "saturated": "{name} is saturated: it fires at {layer.rate:.1%} of all steps ({level}), so its spikes carry little "
     "information. Scale down the weights before it or raise its threshold.",
@@ -111,7 +116,7 @@ _SENTENCES = {
 
 _OF_THE_LOSS = (
     "The loss is {}, and the membranes are finite. Look at the loss: a label outside of the classes, 0 / 0 for an "
-    "example without values, the logarithm of 0."
+    "example without values, the logarithm of 0, NaN that a mask leaves out."
 )
 
 
@@ -119,7 +124,7 @@ _PARAMETERS = (
     "The parameters are NaN or infinite: {}. A step made them so: look at the data{}, the labels and the learning "
     "rate, and start from new parameters."
 )
-_INPUTS = "The inputs have NaN in {} of the batch, the parameters have none: look at the data."
+_INPUTS = "The inputs have NaN or infinity in {} of the batch, the parameters have none: look at the data."
 
 
 def sentences(layers: dict[str, LayerReport], loss: float, broken_names, rows) -> tuple[str, ...]:
@@ -129,7 +134,7 @@ def sentences(layers: dict[str, LayerReport], loss: float, broken_names, rows) -
       layers: the reports with their status, by name.
       loss: its value.
       broken_names: of the parameters that are not finite.
-      rows: of the batch that have NaN in the inputs.
+      rows: of the batch whose inputs are not finite.
     """
 
     def say(what, name):
@@ -180,6 +185,7 @@ def _facts(name: str, layers: dict[str, LayerReport]) -> dict[str, object]:
         "layer": layer,
         "fires": fires,
         "level": level,
+        "hardly": "hardly a" if layer.passing else "no",
         "how": "fires" if layer.silent < NEARLY_ALL else f"is silent ({fires}; {level})",
         "cut_off": _explain_cut_off(layer, layers, after),
         "strongest": f"{layers[strongest].grad_norm:.2g} at {strongest}",
@@ -203,13 +209,21 @@ def _explain_cut_off(layer, layers, after) -> str:
 
 
 def _suggest(layer: LayerReport) -> str:
-    """Suggest the first measured change of the surrogate that passes a gradient at half the values that pass none."""
-    for change, passing in layer.trials.items():
-        if passing - layer.passing >= (1 - layer.passing) / 2:
-            return f"{change}, and a gradient passes at {passing:.1%} of its membrane values"
-    if not layer.trials:
+    """Suggest smaller weights for a layer that is far off, and a change of the surrogate that lets a gradient through.
+
+    That is the first that was measured to do so at half the values that pass none.
+    """
+    enough = (1 - layer.passing) / 2
+    opens = [(change, passing) for change, passing in layer.trials.items() if passing - layer.passing >= enough]
+    texts = [
+        f"{change}, and a gradient passes at {passing:.1%} of its membrane values" for change, passing in opens[:1]
+    ]
+    if layer.rms > FAR_OFF:
+        far = f"its membrane is {layer.rms:.3g} from the threshold (root mean square)"
+        texts.insert(0, f"scale down the weights before it, or start again at a lower learning rate: {far}")
+    elif not layer.trials:
         return "give it a surrogate in place of its function: leave spike_fn out, or take Arctan(2.0)"
-    return "give it a surrogate that reaches that far, such as LogTailedRelu(0.1), or Arctan(2.0) of random spikes"
+    return "; or ".join(texts) or "give it a surrogate that reaches that far, such as LogTailedRelu(0.1)"
 
 
 def _capitalise(sentence: str) -> str:

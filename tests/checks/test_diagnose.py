@@ -204,6 +204,21 @@ def test_the_advice_opens_the_surrogate(surrogate, advice):
     assert advice in report.sentences[0]
 
 
+@pytest.mark.parametrize(("gain", "status"), [(9.0, "fine"), (11.0, "blocked"), (1000.0, "blocked")])
+def test_weights_that_are_far_too_large_are_named(gain, status):
+    """Ten thresholds away, where one value in 200 is near; also where no gradient passes at all."""
+    x = jnp.where(jnp.arange(200) % 200 == 0, 0.5, gain * jnp.where(jnp.arange(200) % 2 == 0, 1.0, -1.0))
+    advice = "0.5% of its membrane values get one. Scale down the weights before it, or start again at a lower"
+    for f in (bs.Sigmoid(4.0), bs.ReluGrad()):
+        report = bs.diagnose({"layer": f}, lambda fns, f=f: jnp.sum(fns["layer"](x)))
+        assert report["layer"].status == status
+        assert (f"layer fires but lets hardly a gradient through: {advice}" in report.sentences[0]) == (
+            status != "fine"
+        )
+    dead = bs.diagnose({"layer": bs.ReluGrad()}, lambda fns: jnp.sum(fns["layer"](jnp.full((4, 4), -gain))))
+    assert ("start again at a lower learning rate" in dead.sentences[0]) == (status == "blocked")
+
+
 @pytest.mark.parametrize("f", [bs.PiecewiseQuadratic(1.0), bs.PiecewiseQuadratic(1.0).scaled(height=2.0, width=0.5)])
 def test_the_advice_for_random_spikes_is_one_that_they_can_take(f):
     act = bs.nnx.SpikingActivation(f, random=True, rngs=nnx.Rngs(0))
@@ -263,16 +278,17 @@ def test_the_statuses_of_layers_in_a_row(layers, said):
 def test_nan_of_the_data_is_told_from_that_of_parameters(host):
     """In blocks too. What a mask leaves out is not counted."""
     mask, xs = jnp.ones((6, 5), bool).at[2:, 4].set(False), np.random.default_rng(0).uniform(0, 1, (6, 5, 3))
-    xs[3:, [1, 4], 0] = np.nan
+    xs[3:, [1, 4], 0] = np.nan, np.inf
 
     def said(decay=0.5, xs=xs, **how):
         net = host.layers.SpikingSequential([host.layers.LIF(3, decay=decay, learnable="decay")])
         report = ask("diagnose", host, net, lambda ys: jnp.sum(ys**2), jnp.asarray(xs, jnp.float32), **how)
         return report.sentences[0]
 
-    assert said() == "The inputs have NaN in rows 1 and 4 of the batch, the parameters have none: look at the data."
-    assert said(mask=mask, block_size=2, remat="full").startswith("The inputs have NaN in rows 1 of the batch")
-    assert said(xs=np.nan_to_num(xs)) == "Every layer of the table fires, and a gradient reaches it."
+    about = "The inputs have NaN or infinity in rows {} of the batch, the parameters have none: look at the data."
+    assert said() == about.format("1 and 4")
+    assert said(mask=mask, block_size=2, remat="full") == about.format("1")
+    assert said(xs=np.nan_to_num(xs, posinf=1.0)) == "Every layer of the table fires, and a gradient reaches it."
 
 
 def test_parameters_that_a_step_made_nan_are_named():
