@@ -10,6 +10,7 @@ import numpy as np
 from ._arrays import as_float, is_number, match_dtype_and_rank
 from ._bounds import edges
 from ._checks import check_function
+from ._held import Holds
 from ._value import Value
 from ._wrong_calls import needs
 
@@ -22,13 +23,16 @@ __all__ = ["bounds", "follow", "project"]
 def bounds(tree: Any) -> Any:
     """Return the interval of each number of the surrogates and neurons in a tree, for `project`; else None.
 
-    Each has those of its own class. A module of a framework has others: see ``brainsurr.nnx.bounds``.
+    Each has those of its own class. Layers of a framework have others: see ``brainsurr.equinox.bounds``.
 
     Args:
-      tree: any pytree, such as an Equinox module.
+      tree: any pytree.
 
     Returns:
       A tree like it, with ``(low, high)`` or None for each leaf.
+
+    Raises:
+      TypeError: a layer in the tree.
 
     Example:
       >>> import brainsurr as bs
@@ -38,9 +42,12 @@ def bounds(tree: Any) -> Any:
     """
 
     def of_values(node):
+        if isinstance(node, Holds):
+            got = f"got a layer, {type(node).__name__}: take bounds of its framework, as brainsurr.equinox.bounds"
+            raise TypeError(f"bounds: expected neurons and surrogates of plain jax, {got}")
         return jax.tree.map(node._all_bounds().get, node.named_parameters()[0]) if isinstance(node, Value) else None
 
-    return jax.tree.map(of_values, tree, is_leaf=lambda node: isinstance(node, Value))
+    return jax.tree.map(of_values, tree, is_leaf=lambda node: isinstance(node, Value | Holds))
 
 
 def project(bounds: Any) -> optax.GradientTransformation:

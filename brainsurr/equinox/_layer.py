@@ -11,6 +11,7 @@ from .._arrays import drawing_dtype
 from .._bounds import Interval, clip_straight_through
 from .._checks import check_drawn_shape, check_key, check_kind
 from .._layer import Features, NeuronLayer, Spiking, Trained, construct, made, options, pickled_as_call
+from .._value import Value
 from ..neurons import Neuron
 from ..neurons._neuron import run
 from ..neurons._spikes import drawn
@@ -230,7 +231,8 @@ def bounds(model: Any) -> Any:
     """Return the closed interval of each parameter of a model, None where it has none, for ``brainsurr.optim.project``.
 
     Args:
-      model: any module. Neurons and surrogates outside of layers have none: see ``brainsurr.optim.bounds``.
+      model: any module. Arrays of neurons and surrogates outside of layers have those of their class, which they do not
+        keep by themselves.
 
     Returns:
       A tree like ``equinox.filter(model, equinox.is_inexact_array)``.
@@ -242,9 +244,12 @@ def bounds(model: Any) -> Any:
     """
     check_kind("model", model, eqx.Module)
 
-    def of_layer(node):
+    def of_node(node):
+        if isinstance(node, Value):
+            given = jax.tree.map(node._all_bounds().get, node.named_parameters()[0])
+            return jax.tree.map(lambda leaf, pair: pair if eqx.is_inexact_array(leaf) else None, node, given)
         intervals = dict(node._intervals) if isinstance(node, Neurons) else {}
         trained = eqx.filter(node, eqx.is_inexact_array)
         return jax.tree_util.tree_map_with_path(lambda path, _: intervals.get(jax.tree_util.keystr(path)), trained)
 
-    return jax.tree.map(of_layer, model, is_leaf=lambda node: isinstance(node, Neurons))
+    return jax.tree.map(of_node, model, is_leaf=lambda node: isinstance(node, Neurons | Value))

@@ -2,15 +2,20 @@
 
 import contextlib
 import dataclasses
+import inspect
+import itertools
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
 
+from .._checks import check_key
 from .._following import is_on
 from .._time import sequential
+from ._layer import Neurons
 
 
 class SpikingSequential(sequential.InARow, eqx.Module):
@@ -18,8 +23,10 @@ class SpikingSequential(sequential.InARow, eqx.Module):
 
     A layer that has ``initialize_carry`` is called as ``layer(carry, xs)``, any other as ``layer(xs)`` on all time
     steps at once: a module of Equinox, which takes one example, is mapped over time and batch, and a ``Linear`` is one
-    large matrix product; a function gets ``[time, batch, ...]``. Batch-first data would run along the wrong axis:
-    ``xs = jnp.swapaxes(xs, 0, 1)`` turns it around. No layer gets a key, so a Dropout is off (``inference=True``).
+    large matrix product; a function gets ``[time, batch, ...]``. Batch-first data would run along the wrong axis: ``xs
+    = jnp.swapaxes(xs, 0, 1)`` turns it around. ``net(carry, xs, key=key)`` gives each layer that takes a key one of its
+    own, as a Dropout needs it, but neurons none: they fire at their threshold. For random spikes call them in a module
+    of your own, ``lif(carry, xs, key=key)``.
 
     Args:
       layers: modules and functions.
@@ -56,13 +63,17 @@ class SpikingSequential(sequential.InARow, eqx.Module):
         def start(i, layer, shape):
             return layer.initialize_carry(shape, None if key is None else jax.random.fold_in(key, i))
 
-        def outputs(i, layer, carry, x):
-            return sequential.apply_layer(layer, carry, x, _call)[1]
+        def outputs(i, layer, carry, x):  # without a key, a Dropout has no shape in training
+            return sequential.apply_layer(eqx.nn.inference_mode(layer), carry, x, _call)[1]
 
         return sequential.first_carries(self.layers, input_shape, start, outputs)
 
-    def __call__(self, carry, xs) -> tuple[Any, Any]:
-        return sequential.apply_layers(self, carry, xs, _as_function, _products_follow, _call, _as_product)
+    def __call__(self, carry, xs, *, key: jax.Array | None = None) -> tuple[Any, Any]:
+        call = _call
+        if key is not None:
+            check_key("SpikingSequential", key)
+            call = partial(_call_with_key, key, itertools.count())
+        return sequential.apply_layers(self, carry, xs, _as_function, _products_follow, call, _as_product)
 
 
 def _products_follow(layer, are_spikes):
@@ -78,6 +89,18 @@ def _over_time(layer: Any) -> Any:
 
 def _call(layer, carry, xs):
     return sequential.call_layer(_over_time(layer), carry, xs)
+
+
+def _call_with_key(key, drawn, layer, carry, xs):
+    """Call a module that takes a key with the next one; of no state, with one for each time step and example."""
+    takes = isinstance(layer, eqx.Module) and not isinstance(layer, Neurons)
+    if not takes or "key" not in inspect.signature(layer.__call__).parameters:
+        return _call(layer, carry, xs)
+    key = jax.random.fold_in(key, next(drawn))
+    if sequential.is_stateful(layer):
+        return layer(carry, xs, key=key)
+    keys = jax.random.split(key, xs.shape[:2])
+    return carry, jax.vmap(jax.vmap(lambda x, key: layer(x, key=key)))(xs, keys)
 
 
 def _as_function(layer) -> Callable | None:

@@ -9,7 +9,8 @@ import pytest
 from neuron_table import B, F, X
 
 import brainsurr as bs
-from brainsurr.equinox import LI, LIF, SpikingSequential, bounds, diagnose
+from brainsurr import optim
+from brainsurr.equinox import LI, LIF, SpikingSequential, bounds, diagnose, unroll
 from brainsurr.optim import project
 
 pytestmark = pytest.mark.usefixtures("lenient")  # optax.adamw
@@ -111,6 +112,47 @@ def test_spikes_are_drawn_with_a_key():
         LIF(F, recurrent=True)
     with pytest.raises(ValueError, match="recurrent_kernel is of recurrent weights"):
         LIF(F, recurrent_kernel=jnp.eye(F))
+
+
+def test_a_network_gives_its_layers_keys():
+    """A Dropout, in a network inside and in blocks, has a mask for each step of each example; neurons get no key."""
+    xs, out = jnp.ones((40, 50, F)), eqx.nn.Dropout(0.5)
+    net = SpikingSequential([SpikingSequential([LIF(F, decay=0.0, spike_fn=bs.LogTailedRelu()), out])])
+    carry = net.initialize_carry((50, F))
+    kept, again, other = (net(carry, xs, key=jax.random.key(seed))[1] for seed in (0, 0, 1))
+    np.testing.assert_array_equal(jnp.unique(kept), [0.0, 2.0])
+    np.testing.assert_array_equal(kept, again)
+    for changed in (other, *(jnp.roll(kept, 1, axis) for axis in range(3))):
+        assert abs(float((kept != changed).mean()) - 0.5) < 0.05
+    in_blocks = unroll(net, carry, xs, block_size=10, key=KEY)[1]
+    assert abs(float((in_blocks[:10] != in_blocks[10:20]).mean()) - 0.5) < 0.05
+    alone = SpikingSequential([LIF(F)])
+    np.testing.assert_array_equal(alone(carry[0][:1], xs, key=KEY)[1], alone(carry[0][:1], xs)[1])
+    with pytest.raises(TypeError, match=r"SpikingSequential: expected key to be jax.random.key"):
+        net(carry, xs, key=0)
+
+
+def test_bounds_are_those_of_layers_and_of_neurons_beside_them():
+    class Both(eqx.Module):
+        lif: LIF
+        li: bs.neurons.LI
+        f: bs.LogTailedRelu
+        fixed: bs.neurons.LI
+
+    both = Both(
+        LIF(F, learnable="decay"), bs.neurons.LI(jnp.array(0.5)), bs.LogTailedRelu(jnp.array(0.5)), bs.neurons.LI(0.5)
+    )
+    found = bounds(both)
+    assert (found.lif.decay, found.li.decay, found.f.alpha) == ((0.0, 1.0), bs.neurons.LI.bounds["decay"], (0.0, 1.0))
+    assert found.fixed.decay is None
+    params = eqx.filter(both, eqx.is_inexact_array)
+    far = jax.tree.map(lambda p: jnp.full_like(p, 9.0), params)
+    updates, _ = project(found).update(far, (), params)
+    after = eqx.apply_updates(both, updates)
+    assert (float(after.lif.decay), float(after.f.alpha)) == (1.0, 1.0)
+    assert float(after.li.decay) <= 1.0
+    with pytest.raises(TypeError, match="got a layer, LIF: take bounds of its framework, as"):
+        optim.bounds(both)
 
 
 def test_products_follow_events():
