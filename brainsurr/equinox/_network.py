@@ -23,10 +23,10 @@ class SpikingSequential(sequential.InARow, eqx.Module):
 
     A layer that has ``initialize_carry`` is called as ``layer(carry, xs)``, any other as ``layer(xs)`` on all time
     steps at once: a module of Equinox, which takes one example, is mapped over time and batch, and a ``Linear`` is one
-    large matrix product; a function gets ``[time, batch, ...]``. Batch-first data would run along the wrong axis: ``xs
-    = jnp.swapaxes(xs, 0, 1)`` turns it around. ``net(carry, xs, key=key)`` gives each layer that takes a key one of its
-    own, as a Dropout needs it, but neurons none: they fire at their threshold. For random spikes call them in a module
-    of your own, ``lif(carry, xs, key=key)``.
+    large matrix product; a function gets ``[time, batch, ...]``. Batch-first data would run along the wrong axis:
+    ``xs = jnp.swapaxes(xs, 0, 1)`` turns it around. ``net(carry, xs, key=key)`` gives each layer that takes a key one
+    of its own, as a Dropout needs it, but neurons none: they fire at their threshold. For random spikes call them in a
+    module of your own, ``lif(carry, xs, key=key)``.
 
     Args:
       layers: modules and functions.

@@ -43,6 +43,10 @@ def test_page_of_equinox(tmp_path, monkeypatch):
     assert scope["last"] < scope["first"]
     assert scope["half"].layers[1].neuron.neuron.decay == 0.5
     assert scope["network"].layers[1].decay != jnp.float32(0.9)
+    assert set(jnp.unique(scope["drawn"]).tolist()) == {0.0, 1.0}
+    assert (scope["in_training"] != scope["in_evaluation"]).any()
+    assert scope["lively"].weight.shape == (16, 4)
+    assert scope["lively"].weight.std() > 2 * scope["network"].layers[0].weight.std()
     net = scope["net"]
     trained = {jax.tree_util.keystr(path) for path, _ in jax.tree_util.tree_leaves_with_path(scope["parameters"])}
     weights = {f".{layer}.{name}" for layer in ("first", "last") for name in ("weight", "bias")}
