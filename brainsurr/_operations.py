@@ -4,6 +4,7 @@ import contextlib
 import dataclasses
 import re
 import sys
+from collections import Counter
 from collections.abc import Callable
 from functools import partial
 from typing import Any, ClassVar, NamedTuple
@@ -117,14 +118,16 @@ def operations(f: Callable, *args: Any, examples: int) -> OperationReport:
         counts = jax.device_get(jax.jit(partial(_counts, program))(jax.tree.leaves(args)))
     if not counts:
         raise ValueError("operations: expected f to have a product that depends on the arguments, got none")
-    rows: dict[str, Any] = {}
+    rows: dict[tuple[str, str], Any] = {}
     for place, row in (item for count in counts for item in count.items()):
         rows[place] = rows.get(place, 0) + row[:4] * (1, row[4] == 0, row[4] > 0, 1) / examples
-    return OperationReport({place: ProductOperations(*row.tolist()) for place, row in rows.items()})
+    several = Counter(name for name, _ in rows)  # such as on the two ways of a residual block
+    of = {f"{name} {shape}" if several[name] > 1 else name: row.tolist() for (name, shape), row in rows.items()}
+    return OperationReport({name: ProductOperations(*row) for name, row in of.items()})
 
 
 def _counts(program, inputs):
-    """Compute a program, and return ``{place: row}`` for each product, with its `_row`."""
+    """Compute a program, and return ``{(name, shape of weights): row}`` for each product, with its `_row`."""
     active: dict[int, Any] = {}  # by identity, what depends on the inputs
 
     def activate(values):
@@ -144,7 +147,8 @@ def _counts(program, inputs):
             layers = re.findall(r"\d+ [^/()]+", "/".join(str(call.source_info.name_stack) for call in calls[::-1]))
             line = line_of(*calls, until=sequential.__file__ if layers else "?")
             place = " ".join([*layers, *filter(None, [line]), *["pairs"] * (sides[0] and sides[-1])]) or "?"
-            rows.append({place: _row(equation, values, sides)})
+            weights = next((values[i].shape for i in (0, -1) if not sides[i]), ())
+            rows.append({(place, " x ".join(map(str, weights))): _row(equation, values, sides)})
         if not any(product in str(params) for product in PRODUCTS):
             return activate(as_it_is())
         if name == "scan":

@@ -208,6 +208,27 @@ def test_a_product_of_spikes_and_one_of_numbers_in_one_place():
     assert "in all" in str(report)
 
 
+def test_the_ways_of_a_residual_block_are_told_apart():
+    """By the shape of their weights, where a network in a layer of one's own names them alike."""
+    long, short = (bs.nnx.SpikingSequential([partial(jnp.dot, b=jnp.ones((4, n))), *more]) for n, more in WAYS)
+
+    def block(xs):
+        return long((None,) * 2, xs)[1] + short((None,), xs)[1]
+
+    net = bs.nnx.SpikingSequential([block])
+    report = bs.operations(net, (None,), XS, examples=BATCH)
+    n = np.count_nonzero(XS) / BATCH
+    assert {name: row.dense for name, row in report.items()} == {
+        "0 block 0 partial 4 x 3": T * 12,
+        "0 block 0 partial 4 x 2": T * 8,
+        "0 block 1 partial": T * 6,
+    }
+    assert report["0 block 0 partial 4 x 2"].inputs == pytest.approx(n)
+
+
+WAYS = (3, [partial(jnp.dot, b=jnp.ones((3, 2)))]), (2, [])
+
+
 def in_a_branch(x):
     return jax.lax.cond(x[0, 0] > 0, lambda: jnp.dot(x, x), lambda: x)
 
