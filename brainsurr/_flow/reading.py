@@ -109,7 +109,7 @@ def loop_parts(params, operands) -> tuple[list, list, list]:
     if "num_carry" in params:
         consts, carries = params["num_consts"], params["num_carry"]
     else:  # jax 0.12
-        consts, carries = (len(list(part)) for part in params["ft_in"].unpack()[:2])
+        consts, carries = (len(part) for part in params["ft_in"].unpack()[:2])
     return operands[:consts], operands[consts : consts + carries], operands[consts + carries :]
 
 

@@ -242,6 +242,7 @@ IN_A_ROW = [  # surrogates, and the gain and the bias of what each is given; the
     ([LEAKY, LEAKY], [(1, -0.5), (1, -0.5)], "fine, fine"),
     ([LEAKY] * 3, [(1, -0.5), (jnp.nan, 0), (1, 0)], "not finite, not finite, not finite"),
     ([LEAKY, 3e38 * LEAKY, LEAKY], [(1, -0.5), (1, -0.5), (1, 0)], "not finite, not finite, saturated"),
+    ([LEAKY, LEAKY, 3e38 * LEAKY, LEAKY], [(1, -0.5)] * 3 + [(1, 0)], "not finite, not finite, not finite, saturated"),
     # No gradient at all is sent to the layer before a step without a surrogate, which is counted all the same.
     ([bs.Arctan(), lambda x: jnp.heaviside(x, 1.0)], [(1, -0.5), (1, -0.5)], "cut off, blocked"),
 ]
@@ -254,6 +255,7 @@ SAID = [
     ["^Every layer of the table fires, and a gradient reaches it.$"],
     [r"^layer 2 is the first layer with NaN in its membrane \(100.0%"],
     ["^layer 2 is the last layer whose gradient"],
+    ["^layer 3 is the last layer whose gradient"],
     ["no gradient gets through layer 2"],
 ]
 

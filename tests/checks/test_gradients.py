@@ -242,6 +242,7 @@ VERDICTS = {
     "fewer digits": (PARAMS, lambda p: jax.lax.reduce_precision(X @ p["a"], 8, 7), "rounded", ""),
     "a complex cast": (PARAMS, lambda p: jnp.abs(F(X @ p["a"]).astype(jnp.complex64) + 1j), "rounded", "complex64"),
     "a complex parameter": (jnp.array([1 + 2j, 0.5j]), lambda p: jnp.abs(p**2 + 1) ** 2, "fine", ""),
+    "wrong in the imaginary part": ([1j], lambda p: slightly_wrong(1.1)(jnp.imag(p)) + jnp.real(p), "differs", ""),
     "forgotten": (PARAMS, lambda p: (X @ p["a"] > 0) * p["b"], "step", "a: not compared, since the loss depends on it"),
     "silent": (PARAMS, lambda p: bs.ReluGrad()(X @ p["a"] - 9) + p["b"], "no slope", "a: not compared, since all"),
     "all detached": (PARAMS, lambda p: bs.detached(F(X @ p["a"])) + p["b"], "detached", "Use it for the spike in the"),

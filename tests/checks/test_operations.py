@@ -208,6 +208,9 @@ def test_a_product_of_spikes_and_one_of_numbers_in_one_place():
     assert "in all" in str(report)
 
 
+WAYS = (3, [partial(jnp.dot, b=jnp.ones((3, 2)))]), (2, [])
+
+
 def test_the_ways_of_a_residual_block_are_told_apart():
     """By the shape of their weights, where a network in a layer of one's own names them alike."""
     long, short = (bs.nnx.SpikingSequential([partial(jnp.dot, b=jnp.ones((4, n))), *more]) for n, more in WAYS)
@@ -224,9 +227,6 @@ def test_the_ways_of_a_residual_block_are_told_apart():
         "0 block 1 partial": T * 6,
     }
     assert report["0 block 0 partial 4 x 2"].inputs == pytest.approx(n)
-
-
-WAYS = (3, [partial(jnp.dot, b=jnp.ones((3, 2)))]), (2, [])
 
 
 def in_a_branch(x):

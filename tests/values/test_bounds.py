@@ -5,8 +5,10 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
-from cases import each_value_once, needs_float16
+from cases import each_value_once, label, needs_float16
 from close import assert_close
+from neuron_table import EXPORTED as NEURONS
+from surrogate_table import EXPORTED
 
 import brainsurr as bs
 from brainsurr import optim
@@ -30,6 +32,24 @@ def test_each_value_in_a_tree_has_its_own_bounds():
     updates, _ = optim.project(intervals).update(jax.tree.map(lambda leaf: 1e9, tree), None, tree)
     assert updates["w"] == 1e9
     assert tree["a"].alpha + updates["a"].alpha == bs.Arctan.bounds["alpha"][1]
+
+
+KINDS = [*EXPORTED.values(), *NEURONS, bs.Scaled]
+
+
+@pytest.mark.parametrize("kind", KINDS, ids=label)
+def test_edges_are_easy_to_remember(kind):
+    """0, a power of ten, or a hundredth from 1, where the function ends."""
+    if isinstance(kind.bounds, dict):  # of what holds another surrogate, they depend on that
+        edges = {abs(edge) for pair in kind.bounds.values() if pair is not None for edge in pair}
+        assert edges - {0.0, 0.99, 1.01, np.inf} <= {10.0**power for power in range(-4, 5)}
+
+
+@pytest.mark.parametrize("kind", [kind for kind in KINDS if kind._lower_limits], ids=label)
+def test_what_a_parameter_must_be_above_is_refused(kind):
+    for name, low in kind._lower_limits.items():
+        with pytest.raises(ValueError, match=name):
+            kind(**{name: low}, **({"surrogate": bs.Arctan()} if kind is bs.Scaled else {}))
 
 
 def test_the_interval_is_closed():
