@@ -585,3 +585,10 @@ def test_keys_with_a_dot_in_them_are_told_apart():
     report = bs.check_gradients(params, lambda params: params["a.b"] ** 2 + params["a"]["b"] ** 3)
     assert sorted(report) == ["['a']['b']", "['a.b']"]
     assert report.fine
+
+
+def test_trees_in_a_state_of_brainstate_are_named_by_their_paths():
+    net = brainstate.nn.Module()
+    net.w = brainstate.ParamState({"a": {"b": jnp.float32(2)}, "c": jnp.float32(1)})
+    report = bs.brainstate.check_gradients(net, lambda: net.w.value["a"]["b"] ** 3 + net.w.value["c"] ** 2)
+    assert sorted(report) == ["w.a.b", "w.c"]
