@@ -1,12 +1,12 @@
 """Plant faults that no one chose in copies of the tree, one in each, and see whether `make test` finds it.
 
 ``python -m tools.faults --draw 40 --seed 1`` draws from the whole package: the folders have the same share, and in each
-the kinds of faults. A copy is tested until its first failure: first the tests that run the line, the most focused ones
-first, then all. Which tests those are is measured once for each state of the package, with coverage.py, in five minutes
-on two cores; a fault takes ten seconds, or five minutes if nothing finds it. It prints each survivor as a diff, and the
-score with its interval. ``--slow`` goes on with the slow tests that run the line (ten more minutes to measure, and
-without those that run it in another process). What survives and changes nothing is written down with its reason, by
-hand, in `tools/equivalent_faults.toml`, and is not counted.
+the kinds of faults. A copy is tested until its first failure, which must come again by itself: first the tests that run
+the line, then all. Which tests those are is measured once for each state of package and tests, with coverage.py, in two
+minutes on two cores; a fault takes ten seconds, or five minutes if nothing finds it. It prints each survivor as a diff,
+and the score with its interval. ``--slow`` goes on with the slow tests that run the line (seven more minutes to
+measure, and without those that run it in another process). What survives and changes nothing is written down with its
+reason, by hand, in `tools/equivalent_faults.toml`, and is not counted.
 """
 
 import argparse
@@ -215,8 +215,9 @@ def drawn(n: int, seed: int) -> list[Fault]:
 
 
 def measured(marked: str) -> Path:
-    """Return the file in which coverage.py has the marked tests that run each line of the package as it stands."""
-    digest = hashlib.sha256(b"".join(path.read_bytes() for path in sorted((ROOT / "brainsurr").rglob("*.py"))))
+    """Return the file in which coverage.py has the marked tests that run each line, as package and tests stand."""
+    files = (path for folder in ("brainsurr", "tests") for path in sorted((ROOT / folder).rglob("*.py")))
+    digest = hashlib.sha256(b"".join(path.read_bytes() for path in files))
     path = ROOT / ".pytest_cache" / f"{'slow' if marked == SLOW else 'quick'}-{digest.hexdigest()[:16]}"
     if not path.exists():
         path.parent.mkdir(exist_ok=True)
@@ -266,17 +267,19 @@ def found_by(fault: Fault, tests: list[str], slow: list[str]) -> str | None:
         shutil.copytree(ROOT, tree, ignore=shutil.ignore_patterns(*LEFT_OUT))
         (tree / fault.path).write_text(fault.text)
         for names, marked in ((tests, QUICK), (["tests", "brainsurr"], QUICK), (slow, SLOW)):
+            stage = "slow: " * (marked == SLOW)
             if not names:
                 continue
             try:
                 done = _tested(tree, ["-x", *names], marked, LIMIT_S)
+                failed = re.findall(r"^(?:FAILED|ERROR) (.+?)(?: - .*)?$", done.stdout, re.MULTILINE)
+                if failed and _tested(tree, failed[:1], marked, LIMIT_S).returncode:  # not by the order of the tests
+                    return f"{stage}{failed[0]}"
             except subprocess.TimeoutExpired:
-                return "a test that hangs"
-            if failed := re.findall(r"^(?:FAILED|ERROR) (.+?)(?: - .*)?$", done.stdout, re.MULTILINE):
-                return f"{'slow: ' if marked == SLOW else ''}{failed[0]}"
+                return f"{stage}a test that hangs"
             names_changed = names in (tests, slow) and done.returncode == 4  # a default is a part of a test's name
-            if done.returncode and not names_changed:
-                return f"pytest, which ended with {done.returncode}"
+            if done.returncode and not failed and not names_changed:
+                return f"{stage}pytest, which ended with {done.returncode}"
     return None
 
 

@@ -351,6 +351,7 @@ RIGHT = {
     "a rule of its own": own_rule,
     "detached": lambda h: h * (1 - bs.detached(F(h))),
     "reset by a mask": lambda h: h * (1 - (h > 1)),
+    "gate of a gate": lambda h: h * jax.nn.relu((h > 0.3).astype(h.dtype)),
     "refractory": refractory,
     "refractory in one array": refractory_in_one_array,
     "hard reset": hard_reset,
