@@ -330,6 +330,10 @@ def test_what_is_set_later_is_checked_as_at_first(host):
         setattr(net, name, value)
         with pytest.raises(TypeError, match=f"SpikingSequential: expected {name}"):
             net(*[(None,)] * (host.name == "nnx"), jnp.ones((3, 2, 4)))
+    if isinstance(host, Nnx):  # which holds an array as a Variable
+        each = host.layers.SpikingActivation(bs.Sigmoid(jnp.ones(3)))
+        each.alpha = nnx.Variable(jnp.full(3, 2.0))
+        np.testing.assert_array_equal(each.surrogate.alpha, jnp.full(3, 2.0))
     lif.reset = "zero"
     lif.decay, act.height = 0.25, 2.0
     assert (lif.neuron.decay, act.surrogate.height, lif.neuron.reset) == (0.25, 2.0, "zero")

@@ -344,6 +344,7 @@ SPLIT = {  # x; how it, w and the cotangent are split; what is sent for a produc
     "batch after time": (BATCH, P(None, "d"), P(), P(None, "d"), ["all-reduce"]),
     "images": (BATCH.reshape(4, 5, 4, 2), P("d"), P(), P("d"), ["all-reduce"]),
     "columns": (BATCH, P(), P(None, "d"), P(None, None, "d"), []),
+    "features of images": (BATCH.reshape(4, 5, 4, 2), P(), P(None, None, None, "d"), P(None, None, None, "d"), []),
     "rows and columns": (BATCH, P(None, "d"), P(None, "d"), P(), None),
     "what is summed": (BATCH, P(None, None, "d"), P("d"), P(), None),
 }
@@ -353,7 +354,7 @@ SPLIT = {  # x; how it, w and the cotangent are split; what is sent for a produc
 def test_devices_keep_their_rows_and_columns(name):
     x, *split, kinds = SPLIT[name]
     ours, dense, w, g = events.dot, jnp.dot, WS[0], in_quarters(weights(*x.shape[:-1], 4))
-    if name == "images":
+    if name.endswith("images"):
         w, (ours, dense) = w.reshape(2, 2, 2, 4), (same_size, partial(CONV[1], **SAME))
     program = jax.jit(lambda *args: all_of(ours)(*args)[:2])
     args = jax.device_put((x, w, g), tuple(NamedSharding(MESH, spec) for spec in split))

@@ -11,6 +11,7 @@ from asked import called
 from cases import each_value_once, label
 from close import assert_close, bound
 from flax import nnx
+from jax.sharding import AxisType
 from pages import DOCS
 
 import brainsurr as bs
@@ -328,6 +329,15 @@ def test_a_delay_has_time_before_the_features_in_its_state():
     layer(jnp.ones((T, B, 4, F)))
     assert layer.past.value.shape == (B, 4, 2, F)
     assert layer.past.value.all()
+
+
+def test_a_delay_of_no_step_on_a_mesh_and_the_sign_of_zeros():
+    delay, none, zeros = Delay(2), jnp.zeros((0, 2, 3)), jnp.full((2, 2, 3), -0.0)
+    state = delay.initial_state(zeros[0])
+    with jax.set_mesh(jax.make_mesh((1,), ("data",), axis_types=(AxisType.Explicit,))):
+        assert delay.over_time(state, none)[1].shape == (0, 2, 3)
+    state, _ = delay.over_time(state, zeros)
+    assert np.signbit(delay.over_time(state, zeros)[1]).all()
 
 
 def test_a_carry_of_a_delay_that_does_not_fit_is_named():
