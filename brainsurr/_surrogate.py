@@ -118,7 +118,7 @@ class Surrogate(Value):
         return self.scaled(height=factor) if is_number(as_parameter(factor)) else NotImplemented
 
     def __rmul__(self, factor) -> "Surrogate":
-        return self * factor
+        return self.__mul__(factor)
 
     def scaled(self, *, height=1.0, width=1.0) -> "Scaled":
         r"""Make the gradient ``height`` times as high and ``width`` times as wide: :math:`h\, g'(x / w)`.

@@ -135,6 +135,7 @@ class Value:
             value = as_parameter(value)
         self._check(name, value)
         static, value = static or not _pytree.is_parameter(value), _pytree.frozen(value)
+        value = copy.copy(value) if isinstance(value, Value) else value  # which its owner may change
         if static and (kind := _pytree.unhashable(value)):
             raise TypeError(f"{cls.__name__}: expected {name}, which is static, to compare by value, got {kind}")
         flags = _pytree.flag_names(self)
@@ -166,7 +167,10 @@ class Value:
             return f": give {name}=exp(-dt / tau), a number"
         return ": no number has a unit here, docs/units.md says what to divide by"
 
-    def __reduce__(self):  # for copy and pickle
+    def __copy__(self):
+        return self._with(**{name: copy.copy(value) for name, value in vars(self).items() if isinstance(value, Value)})
+
+    def __reduce__(self):  # for deepcopy and pickle
         parameters, structure = _pytree.flatten(self)
         return _pytree.rebuild, (type(self), structure, parameters)
 

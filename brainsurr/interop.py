@@ -85,7 +85,10 @@ def transfer(source: Any, target: Any, *, transposed: str | Iterable[str] | None
                 hint = f"; is it that of a transposed convolution? Then give transposed=({name!r},)"
         if _ending(name, moved.shape) != _ending(name, like.shape):
             raise ValueError(f"{name}: shape {new.shape} in the source, {like.shape} in the target{hint}")
-        return moved.astype(like.dtype).reshape(like.shape)
+        fitted = moved.astype(like.dtype).reshape(like.shape)
+        if not isinstance(fitted, jax.core.Tracer) and jnp.isinf(fitted).sum() > jnp.isinf(moved).sum():
+            raise ValueError(f"{name}: numbers in the source are too large for {like.dtype}, the dtype in the target")
+        return fitted
 
     return jax.tree_util.tree_map_with_path(value, target)
 

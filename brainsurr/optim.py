@@ -156,6 +156,8 @@ def _inside(interval, u, p):
     dtype = jnp.result_type(p, u)
     wide = _computed(dtype)
     low, high = _reachable((edge.astype(wide) for edge in edges(interval, stored)), stored)
+    if np.broadcast_shapes(shape := np.shape(p), np.shape(low)) != shape:
+        raise ValueError(f"project: expected bounds that broadcast into a parameter of {shape}, got {np.shape(low)}")
     p, u = jnp.asarray(p, wide), jnp.asarray(u, wide)
     step = jnp.clip(p + u, low, high) - p
     # Round as optax will, in a way that XLA keeps. Keep the exponents of `wide`, or subnormals would be flushed to 0.

@@ -110,6 +110,7 @@ def as_arrays(host: Any, layer: Any, shape: Shape | None) -> Any:
     if kind is not None and type(layer) is host.package.layer(kind):  # a subclass may do something else
         size = tuple(getattr(layer, "in_size", None) or (layer.features,))
         expect(shape is None or shape[-len(size) :] == size, f"an input of shape {size}", shape)
+        expect(layer.carry_init is None, "no carry_init, since a file has no first state", layer.carry_init)
         neuron: Any = layer.neuron
         parts = (neuron.neuron, neuron.weights) if isinstance(neuron, Recurrent) else (neuron, None)
         return Population(parts[0], parts[1], layer.param_dtype, size)

@@ -82,6 +82,8 @@ class Neuron(Value):
         cls._decays = tuple(dict.fromkeys(name for base in cls.__mro__ for name in vars(base).get("_decays", ())))
         # A count, say of refractory steps, is static: it may be the length of a loop.
         cls._always_static |= {name for base in cls.__mro__ for name, n in vars(base).items() if type(n) is int}
+        for default in (value for base in cls.__mro__ for value in vars(base).values() if isinstance(value, Value)):
+            hash(default)  # of all neurons that are given no other: from now on it can't be changed
         for name, call in (("initial_state", "make_first_state"), ("step", "take_one_step")):
             if name in vars(cls):
                 setattr(cls, name, _checked(name, getattr(cls, name), call))

@@ -162,6 +162,7 @@ LAYERS = {
     "nnx with another": (Nnx, lambda: linear(dot_general=other), (0, 0, 0)),
     "linen own": (Linen, OwnLinen, (1, 0, 0)),
     "linen sequence": (Linen, lambda: linen.Sequential([linen.Dense(3), jnp.tanh, OwnLinen()]), (2, 0, 0)),
+    "a network that says so": (Nnx, lambda: nested(Nnx, nnx.Linear(16, 3, rngs=nnx.Rngs(0)), True), (1, 1, 0)),
     "linen nested, its own": (Linen, lambda: nested(Linen, OwnLinen()), (1, 0, 0)),
     "linen with ours": (Linen, lambda: linen.Dense(3, dot_general=events.dot_general), (1, 1, 0)),
     "linen with another": (Linen, lambda: linen.Dense(3, dot_general=other), (0, 0, 0)),

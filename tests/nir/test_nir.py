@@ -316,6 +316,7 @@ REFUSED = [  # the input, what is said, and the layer
     *[((6,), f".*, got {kind.__name__}: {said}", lambda r, kind=kind: kind(6)) for kind, said in INSTEAD.items()],
     ((6,), ".*, got Dropout: leave it out", lambda r: nnx.Dropout(0.5, rngs=r)),
     ((6,), ".*, got LayerNorm: train BatchNorm behind the weights", lambda r: nnx.LayerNorm(6, rngs=r)),
+    ((6,), "no carry_init, since a file has no first state", lambda r: bs.nnx.LIF(6, carry_init=nnx.initializers.ones)),
     ((6,), "refractory=0, as in NIR, got 1", lambda r: bs.nnx.LIF(6, refractory=1)),
     ((6,), "a surrogate for its spikes", lambda r: bs.nnx.LIF(6, spike_fn=lambda u: u > 0)),
     ((6,), "a surrogate for its spikes", lambda r: bs.nnx.LIF(6, spike_fn=bs.Arctan(origin=True))),

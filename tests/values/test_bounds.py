@@ -52,6 +52,12 @@ def test_what_a_parameter_must_be_above_is_refused(kind):
             kind(**{name: low}, **({"surrogate": bs.Arctan()} if kind is bs.Scaled else {}))
 
 
+def test_edges_have_no_more_entries_than_the_parameter():
+    tx, p = project({"a": (np.zeros(3), np.ones(3))}), {"a": jnp.float32(0.5)}
+    with pytest.raises(ValueError, match=r"expected bounds that broadcast into a parameter of \(\), got \(3,\)"):
+        tx.update({"a": jnp.float32(0.1)}, tx.init(p), p)
+
+
 def test_the_interval_is_closed():
     for value in INSIDE:
         check_inside("alpha", value, (0.0, 1.0))

@@ -61,6 +61,8 @@ def test_what_does_not_fit_is_named():
     for shape, other in (((1, 8), (8, 1)), ((3, 1, 8), (3, 8, 1)), ((3, 3, 1, 8), (3, 3, 8, 1))):
         with pytest.raises(ValueError, match=r"a: shape \(.*\) in the source, \(.*\) in the target"):
             transfer({"a": jnp.zeros(shape)}, {"a": jnp.zeros(other)})
+    with pytest.raises(ValueError, match="a: numbers in the source are too large for float16, the dtype in the target"):
+        transfer({"a": jnp.full(2, 1e30)}, {"a": jnp.ones(2, jnp.float16)})
 
 
 # The shape of the input, channels in and out, the kernel, and the number of groups.

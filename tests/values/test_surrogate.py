@@ -74,6 +74,24 @@ def test_origin_switches_at_once():
     np.testing.assert_array_equal(f(X), spikes)
 
 
+def test_a_value_inside_belongs_to_one_owner():
+    """What is changed in a copy, in what it was made of, or in one neuron of the default, changes no other."""
+    f = bs.Sigmoid(2.0)
+    one = bs.neurons.LIF(spike_fn=f)
+    scaled = bs.Scaled(f, width=3.0)
+    others = one.replace(decay=0.5), copy.copy(one), copy.deepcopy(one), scaled.replace(width=2.0)
+    for other in others:
+        (other.surrogate if isinstance(other, bs.Scaled) else other.spike_fn).alpha = 7.0
+    f.alpha = 9.0
+    assert one.spike_fn == scaled.surrogate == bs.Sigmoid(2.0)
+    bs.neurons.LIF().spike_fn.origin = True
+    assert not bs.neurons.LIF().spike_fn.origin
+    with pytest.raises(TypeError, match="has been hashed"):
+        bs.neurons.LIF.spike_fn.alpha = 1.0
+    with pytest.raises(TypeError, match="unsupported operand"):
+        bs.Sigmoid() * bs.Arctan()
+
+
 @pytest.mark.parametrize("use", [hash, lambda f: jax.jit(f)(X), lambda f: {f: 1}, lambda f: f in {f}])
 @pytest.mark.parametrize(("name", "value"), [("origin", True), ("alpha", 0.3), ("continuous", True)])
 def test_assignment_after_the_hash_is_refused(use, name, value):

@@ -1,0 +1,44 @@
+"""The README's first lines: what is new, each with its number and its page."""
+
+import numpy as np
+
+from ..accelerators import report as accelerators
+from ..fashion import report as fashion
+from ..lib.report import wrapped
+from ..lib.results import RESULTS
+from ..lib.study import of_seeds, rows
+from ..speed import report as speed
+from ..speed.claims import peers
+from ..speed.libraries import EVERY_CORE, OURS
+
+ITEMS = (
+    "**Half the time on a CPU.** A train step of 700-256-256-20 takes {ours:.0f} ms on two cores, {other:.0f} in the "
+    "next library on jax: [fast on a CPU](docs/fast-on-a-cpu.md).",
+    "**Known to the kernel on a GPU.** On an H100 it launches {launches:,} kernels, in other libraries {fewest:,} to "
+    "{most:,}: [read from the program, never timed](docs/accelerators.md).",
+    "**Four frameworks.** A neuron is a layer of Flax NNX, Linen, brainstate and Equinox, and [a value of plain "
+    "jax](docs/neurons.md).",
+    "**Networks that people build.** Residual blocks reach {residual} on Fashion-MNIST, without spikes "
+    "{residual_twin}; attention {attention}, with softmax {attention_twin}: "
+    "[how](notebooks/9-residual-and-attention.ipynb).",
+    "**Eight bits.** In the integers of the chip Speck, digits are told at {speck}, in floats at {floats}: [before the "
+    "chip](docs/eight-bits.md).",
+)
+
+
+def part() -> str:
+    """Write the list."""
+    runs = peers.best(speed.load(RESULTS / "speed")["peers"], peers.BATCH_256, terms=EVERY_CORE)
+    took = {name: 1e3 * peers.duration(run) for name, run in runs.items() if "jax" in run["versions"]}
+    launched = {name: accelerators.launches(row) for name, row in accelerators.fewest(RESULTS / "accelerators").items()}
+    others = [count for name, count in launched.items() if name != OURS]
+    numbers = {"launches": launched[OURS], "fewest": min(others), "most": max(others)}
+    numbers |= {"ours": min(time for name, time in took.items() if name.startswith(OURS))}
+    numbers |= {"other": min(time for name, time in took.items() if not name.startswith(OURS))}
+    for (name, kind), trained in fashion.load(RESULTS / "fashion").items():
+        mean = np.mean([run["test"] for run in trained.values()])
+        numbers[name if kind == "LIF" else f"{name}_twin"] = f"{100 * mean:.1f} %"
+    bits = rows(RESULTS / "eight-bits/result.json")
+    speck = of_seeds(bits, sorted({row["seed"] for row in bits}), "data", "network")["digits", "Speck"]
+    numbers |= {"speck": f"{100 * speck['after'].mean():.1f} %", "floats": f"{100 * speck['floats'].mean():.1f} %"}
+    return "\n".join(wrapped(f"- {item.format(**numbers)}", indent="  ") for item in ITEMS)
