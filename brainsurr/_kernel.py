@@ -218,7 +218,8 @@ def detached(s: Any) -> Any:
     """Stop the gradient through spikes that reset a neuron.
 
     As ``jax.lax.stop_gradient``, and known to :func:`brainsurr.check_gradients` as a reset that is meant to be
-    detached: it says so, and checks all else.
+    detached: it says so, and checks all else. Of anything but spikes in a reset write ``jax.lax.stop_gradient``, whose
+    line it names.
 
     Args:
       s: spikes, any shape and dtype.
