@@ -51,13 +51,18 @@ def claims(out):
     return made
 
 
-def found(out):
-    """Say in a sentence what the page is about: the fewest launches of each library."""
-    fewest: dict[str, Any] = {}
+def fewest(out):
+    """Return of each library the row of the way with the fewest launches."""
+    rows: dict[str, Any] = {}
     for row in sorted(usual(load(out)["rows"]), key=launches):
         if row["target"] == SHOWN and row["name"] != FLOOR:
-            fewest.setdefault(row["name"], row)
-    each = (f"{name} {launches(row):,.0f} ({_mode(row)})" for name, row in fewest.items())
+            rows.setdefault(row["name"], row)
+    return rows
+
+
+def found(out):
+    """Say in a sentence what the page is about: the fewest launches of each library."""
+    each = (f"{name} {launches(row):,.0f} ({_mode(row)})" for name, row in fewest(out).items())
     about = (
         f"Launches of a train step for an {SHOWN}, the usual network, T = 100, of each library the way with the fewest"
     )

@@ -100,12 +100,12 @@ def section(folder: Path) -> str:
 def goals(studied) -> str:
     """Say which spiking networks come near their twins, and which reach what larger ones do."""
     gaps = {name: np.mean(to_twin(studied, name)) for name, kind in studied if kind == "LIF" and to_twin(studied, name)}
+    near = ", ".join(f"*{name}*" for name, gap in gaps.items() if gap >= -GOAL - 1e-9) or "none"
     tests = {name: 100 * np.mean([run["test"] for run in studied[name, "LIF"].values()]) for name in gaps}
-    near = [name for name, gap in gaps.items() if gap >= -GOAL - 1e-9]
-    far, high = [name for name in gaps if name not in near], [name for name, test in tests.items() if test >= REACHED]
-    shown = (f"*{'*, *'.join(names)}*" if names else "none" for names in (near, far, high))
-    text = "Of the spiking networks, at most {} points behind their twins: {}; further: {}. {} % or more: {}."
-    return wrapped(text.format(GOAL, next(shown), next(shown), f"{REACHED:g}", next(shown)))
+    high = ", ".join(f"*{name}*" for name, test in tests.items() if test >= REACHED) or "none"
+    return wrapped(
+        f"Spiking networks at most {GOAL} points behind their twins: {near}; of {REACHED:g} % or more: {high}."
+    )
 
 
 def described(name: str, network: Network) -> str:

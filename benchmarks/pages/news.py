@@ -14,14 +14,14 @@ from ..speed.libraries import EVERY_CORE, OURS
 ITEMS = (
     "**Half the time on a CPU.** A train step of 700-256-256-20 takes {ours:.0f} ms on two cores, {other:.0f} in the "
     "next library on jax: [fast on a CPU](docs/fast-on-a-cpu.md).",
-    "**Known to the kernel on a GPU.** On an H100 it launches {launches:,} kernels, in other libraries {fewest:,} to "
+    "**Known to the kernel on a GPU.** It launches {launches:,} kernels on an H100, other libraries {fewest:,} to "
     "{most:,}: [read from the program, never timed](docs/accelerators.md).",
-    "**Four frameworks.** A neuron is a layer of Flax NNX, Linen, brainstate and Equinox, and [a value of plain "
-    "jax](docs/neurons.md).",
-    "**Networks that people build.** Residual blocks reach {residual} on Fashion-MNIST, without spikes "
-    "{residual_twin}; attention {attention}, with softmax {attention_twin}: "
+    "**Four frameworks.** [A neuron](docs/neurons.md) is a layer of Flax NNX, Linen, brainstate and Equinox, and plain "
+    "jax.",
+    "**Networks that people build.** Residual blocks reach {residual} % on Fashion-MNIST (without spikes "
+    "{residual_twin}), attention {attention} (softmax {attention_twin}): "
     "[how](notebooks/9-residual-and-attention.ipynb).",
-    "**Eight bits.** In the integers of the chip Speck, digits are told at {speck}, in floats at {floats}: [before the "
+    "**Eight bits.** In the integers of the chip Speck, {speck} % of digits are right, in floats {floats}: [before the "
     "chip](docs/eight-bits.md).",
 )
 
@@ -37,8 +37,8 @@ def part() -> str:
     numbers |= {"other": min(time for name, time in took.items() if not name.startswith(OURS))}
     for (name, kind), trained in fashion.load(RESULTS / "fashion").items():
         mean = np.mean([run["test"] for run in trained.values()])
-        numbers[name if kind == "LIF" else f"{name}_twin"] = f"{100 * mean:.1f} %"
+        numbers[name if kind == "LIF" else f"{name}_twin"] = f"{100 * mean:.1f}"
     bits = rows(RESULTS / "eight-bits/result.json")
     speck = of_seeds(bits, sorted({row["seed"] for row in bits}), "data", "network")["digits", "Speck"]
-    numbers |= {"speck": f"{100 * speck['after'].mean():.1f} %", "floats": f"{100 * speck['floats'].mean():.1f} %"}
+    numbers |= {"speck": f"{100 * speck['after'].mean():.1f}", "floats": f"{100 * speck['floats'].mean():.1f}"}
     return "\n".join(wrapped(f"- {item.format(**numbers)}", indent="  ") for item in ITEMS)

@@ -12,7 +12,7 @@ from ..nir import report as nir
 from ..robustness import reports as robustness
 from ..speed import report as speed
 from ..studies import neurons, report
-from . import evidence
+from . import evidence, news
 
 COMMAND = "python -m benchmarks.studies.neurons --speech free_spoken_digits.npz --out benchmarks/results/neurons"
 
@@ -34,6 +34,7 @@ def pages() -> dict[str, str]:
     outcomes = report.load(RESULTS / "comparison")
     parts = {
         "README.md": {
+            "new": news.part(),
             "train": digits.line(committed("digits")),
             "speed": speed.readme(RESULTS / "speed"),
             "evidence": evidence.readme(outcomes),
