@@ -266,14 +266,11 @@ def apply_layers(
         convolves = is_convolution(layer)
         # Of an image for each time step and example, a convolution of flax makes one axis of both.
         of_images = convolves and getattr(xs, "ndim", 0) > np.size(layer.kernel_size) + 2  # type: ignore[attr-defined]
+        is_known = product is not None or fires or (of_images and not functions_replaced(layer))
         if moved and (is_stateful(layer) or isinstance(layer, HoldsNeuron)):
             _check_places(index, layer, xs, *moved)
-        if (
-            product is None
-            and not fires
-            and not (of_images and not functions_replaced(layer))
-            and check_alone(index, layer, as_function, xs, net.mixes_examples)
-        ):
+            moved = None  # they were put back
+        if not is_known and check_alone(index, layer, as_function, xs, net.mixes_examples):
             moved = moved or (index, name_of(layer), xs.shape[:2])
         multiplies = product is not None or convolves
         with named(index, layer, xs), following(net.events) as follows:

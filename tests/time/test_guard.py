@@ -212,6 +212,7 @@ def test_neurons_do_not_run_over_the_batch(host):
         ys(*moves)
     back = [lambda xs: xs.reshape(-1, B, F)]
     np.testing.assert_array_equal(ys(*merge, *back, *last), ys(*last))
+    assert ys(*merge, *back, *last, lambda xs: xs[::2], *last).shape == (T // 2, B, F)
     assert ys(lambda xs: xs[::2], *last).shape == (T // 2, B, F)
     if host is not Brainstate:  # whose states have the size of the batch
         assert ys(*merge, *last, mixes_examples=True).shape == (T * B, F)
