@@ -114,6 +114,10 @@ class Value:
     def _all_bounds(self) -> dict[str, tuple[float, float]]:
         return self._inner_bounds() | self.bounds
 
+    def _tree_of_bounds(self) -> Self:
+        """Return this value with the bounds of each parameter in its place, None if it has none."""
+        return jax.tree.map(self._all_bounds().get, self.named_parameters()[0])
+
     def __setattr__(self, name, value):
         cls = type(self)
         if getattr(self, "_hashed", False):
@@ -134,8 +138,7 @@ class Value:
         else:
             value = as_parameter(value)
         self._check(name, value)
-        static, value = static or not _pytree.is_parameter(value), _pytree.frozen(value)
-        value = copy.copy(value) if isinstance(value, Value) else value  # which its owner may change
+        static, value = static or not _pytree.is_parameter(value), _own(_pytree.frozen(value))
         if static and (kind := _pytree.unhashable(value)):
             raise TypeError(f"{cls.__name__}: expected {name}, which is static, to compare by value, got {kind}")
         flags = _pytree.flag_names(self)
@@ -168,7 +171,7 @@ class Value:
         return ": no number has a unit here, docs/units.md says what to divide by"
 
     def __copy__(self):
-        return self._with(**{name: copy.copy(value) for name, value in vars(self).items() if isinstance(value, Value)})
+        return self._with(**{name: _own(value) for name, value in vars(self).items()})
 
     def __reduce__(self):  # for deepcopy and pickle
         parameters, structure = _pytree.flatten(self)
@@ -202,6 +205,15 @@ class Value:
 
 def _field_names(kind: type) -> list[str]:
     return [field.name for field in dataclasses.fields(kind)]
+
+
+def _own(value):
+    """Copy the values inside, in tuples and dicts too: who holds them may change them."""
+    if type(value) is tuple:
+        return tuple(map(_own, value))
+    if type(value) is dict:
+        return {key: _own(entry) for key, entry in value.items()}
+    return copy.copy(value) if isinstance(value, Value) else value
 
 
 def _is_value(node) -> bool:

@@ -45,7 +45,7 @@ def bounds(tree: Any) -> Any:
         if isinstance(node, Holds):
             got = f"got a layer, {type(node).__name__}: take bounds of its framework, as brainsurr.equinox.bounds"
             raise TypeError(f"bounds: expected neurons and surrogates of plain jax, {got}")
-        return jax.tree.map(node._all_bounds().get, node.named_parameters()[0]) if isinstance(node, Value) else None
+        return node._tree_of_bounds() if isinstance(node, Value) else None
 
     return jax.tree.map(of_values, tree, is_leaf=lambda node: isinstance(node, Value | Holds))
 

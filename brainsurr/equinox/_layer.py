@@ -246,8 +246,8 @@ def bounds(model: Any) -> Any:
 
     def of_node(node):
         if isinstance(node, Value):
-            given = jax.tree.map(node._all_bounds().get, node.named_parameters()[0])
-            return jax.tree.map(lambda leaf, pair: pair if eqx.is_inexact_array(leaf) else None, node, given)
+            bounds_of = node._tree_of_bounds()
+            return jax.tree.map(lambda leaf, pair: pair if eqx.is_inexact_array(leaf) else None, node, bounds_of)
         intervals = dict(node._intervals) if isinstance(node, Neurons) else {}
         trained = eqx.filter(node, eqx.is_inexact_array)
         return jax.tree_util.tree_map_with_path(lambda path, _: intervals.get(jax.tree_util.keystr(path)), trained)

@@ -74,6 +74,17 @@ def test_origin_switches_at_once():
     np.testing.assert_array_equal(f(X), spikes)
 
 
+@dataclasses.dataclass
+class TwoInATuple(bs.neurons.Neuron):
+    fns: tuple = (bs.Sigmoid(2.0), bs.Sigmoid(3.0))
+
+    def initial_state(self, x):
+        return jnp.zeros_like(x)
+
+    def step(self, v, x):
+        return v, self.fns[0](x) + self.fns[1](x)
+
+
 def test_a_value_inside_belongs_to_one_owner():
     """What is changed in a copy, in what it was made of, or in one neuron of the default, changes no other."""
     f = bs.Sigmoid(2.0)
@@ -83,6 +94,9 @@ def test_a_value_inside_belongs_to_one_owner():
     for other in others:
         (other.surrogate if isinstance(other, bs.Scaled) else other.spike_fn).alpha = 7.0
     f.alpha = 9.0
+    two = TwoInATuple()
+    two.replace().fns[0].alpha = two.fns[1].alpha = 7.0
+    assert (two.fns[0], TwoInATuple().fns) == (bs.Sigmoid(2.0), (bs.Sigmoid(2.0), bs.Sigmoid(3.0)))
     assert one.spike_fn == scaled.surrogate == bs.Sigmoid(2.0)
     bs.neurons.LIF().spike_fn.origin = True
     assert not bs.neurons.LIF().spike_fn.origin
