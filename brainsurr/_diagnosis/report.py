@@ -213,16 +213,16 @@ def _suggest(layer: LayerReport) -> str:
 
     That is the first that was measured to do so at half the values that pass none.
     """
-    enough = (1 - layer.passing) / 2
-    opens = [(change, passing) for change, passing in layer.trials.items() if passing - layer.passing >= enough]
-    texts = [
-        f"{change}, and a gradient passes at {passing:.1%} of its membrane values" for change, passing in opens[:1]
-    ]
+    texts = []
     if layer.rms > FAR_OFF:
         far = f"its membrane is {layer.rms:.3g} from the threshold (root mean square)"
-        texts.insert(0, f"scale down the weights before it, or start again at a lower learning rate: {far}")
+        texts.append(f"scale down the weights before it, or start again at a lower learning rate: {far}")
     elif not layer.trials:
         return "give it a surrogate in place of its function: leave spike_fn out, or take Arctan(2.0)"
+    for change, passing in layer.trials.items():
+        if passing - layer.passing >= (1 - layer.passing) / 2:
+            texts.append(f"{change}, and a gradient passes at {passing:.1%} of its membrane values")
+            break
     return "; or ".join(texts) or "give it a surrogate that reaches that far, such as LogTailedRelu(0.1)"
 
 
