@@ -40,15 +40,14 @@ def main(argv=None):
     every = [(seed, name, spiking) for seed, name, spiking in every if seed < seeds[name]]
     columns = ("network", "kind", "seed"), (*MEASURED, *TIMES)
     runs = Runs(args.out / "result.json", settings, *columns, len(every), grows="networks")
+    held = dict(runs.result["finished"].get("temporaries", {}))
     for seed, name, spiking in every:
         network, draw = networks[name], spiking and seed == 0
         on_test = partial(report.draw_raster, args.out, name) if draw else None
         kind = "LIF" if spiking else network.twin
         runs.run(partial(train, name, network, spiking, seed, data, on_test), name, kind, seed)
-    held = dict(runs.result["finished"].get("temporaries", {}))
-    for _, name, spiking in every:
-        kind = f"{name}, {'LIF' if spiking else networks[name].twin}"
-        held[kind] = held.get(kind) or temporaries(name, networks[name], spiking)
+        of = f"{name}, {kind}"
+        held[of] = held.get(of) or temporaries(name, network, spiking)
     runs.finish("temporaries", **held)
     report.draw(args.out)
     print(f"\n{report.summary(args.out)}\n\nsee {args.out} for result.json and the pictures")

@@ -99,10 +99,10 @@ def section(folder: Path) -> str:
 
 def goals(studied) -> str:
     """Say which spiking networks come near their twins, and which reach what larger ones do."""
-    gaps = {name: np.mean(to_twin(studied, name)) for name, kind in studied if kind == "LIF" and to_twin(studied, name)}
-    near = ", ".join(f"*{name}*" for name, gap in gaps.items() if gap >= -GOAL - 1e-9) or "none"
-    tests = {name: 100 * np.mean([run["test"] for run in studied[name, "LIF"].values()]) for name in gaps}
-    high = ", ".join(f"*{name}*" for name, test in tests.items() if test >= REACHED) or "none"
+    spiking = {name: runs for (name, kind), runs in studied.items() if kind == "LIF"}
+    near = [name for name in spiking if (gaps := to_twin(studied, name)) and np.mean(gaps) >= -GOAL - 1e-9]
+    high = [name for name, runs in spiking.items() if 100 * np.mean([run["test"] for run in runs.values()]) >= REACHED]
+    near, high = (", ".join(f"*{name}*" for name in names) or "none" for names in (near, high))
     return wrapped(
         f"Spiking networks at most {GOAL} points behind their twins: {near}; of {REACHED:g} % or more: {high}."
     )

@@ -5,11 +5,10 @@ import numpy as np
 from ..accelerators import report as accelerators
 from ..fashion import report as fashion
 from ..lib.report import wrapped
-from ..lib.results import RESULTS
+from ..lib.results import RESULTS, read
 from ..lib.study import of_seeds, rows
-from ..speed import report as speed
 from ..speed.claims import peers
-from ..speed.libraries import EVERY_CORE, OURS
+from ..speed.libraries import OURS
 
 ITEMS = (
     "**Half the time on a CPU.** A train step of 700-256-256-20 takes {ours:.0f} ms on two cores, {other:.0f} in the "
@@ -28,13 +27,11 @@ ITEMS = (
 
 def part() -> str:
     """Write the list."""
-    runs = peers.best(speed.load(RESULTS / "speed")["peers"], peers.BATCH_256, terms=EVERY_CORE)
-    took = {name: 1e3 * peers.duration(run) for name, run in runs.items() if "jax" in run["versions"]}
+    took = peers.on_jax(read(RESULTS / "speed/peers.json"), peers.BATCH_256)
     launched = {name: accelerators.launches(row) for name, row in accelerators.fewest(RESULTS / "accelerators").items()}
-    others = [count for name, count in launched.items() if name != OURS]
-    numbers = {"launches": launched[OURS], "fewest": min(others), "most": max(others)}
-    numbers |= {"ours": min(time for name, time in took.items() if name.startswith(OURS))}
-    numbers |= {"other": min(time for name, time in took.items() if not name.startswith(OURS))}
+    numbers = {"launches": launched.pop(OURS), "fewest": min(launched.values()), "most": max(launched.values())}
+    numbers |= {"ours": min(ms for name, ms in took.items() if name.startswith(OURS))}
+    numbers |= {"other": min(ms for name, ms in took.items() if not name.startswith(OURS))}
     for (name, kind), trained in fashion.load(RESULTS / "fashion").items():
         mean = np.mean([run["test"] for run in trained.values()])
         numbers[name if kind == "LIF" else f"{name}_twin"] = f"{100 * mean:.1f}"

@@ -180,6 +180,12 @@ def best(result, trial, key=duration, own_inputs=False, terms=AS_DOCUMENTED):
     return modes
 
 
+def on_jax(result, trial):
+    """Return how many ms a train step takes in the fastest mode of each library on jax, on every core."""
+    runs = best(result, trial, terms=EVERY_CORE).items()
+    return {name: 1e3 * duration(run) for name, run in runs if "jax" in run["versions"]}
+
+
 def claims(result):
     made = _over_the_floor(result) + _layer_by_layer(result)
     for (terms, trial), limit in LIMITS.items():
@@ -339,11 +345,9 @@ def report(result):
 
 def draw(result, path):
     """Draw how long a train step takes in the fastest mode of each library on jax, on every core."""
-    trials = [trial for trial in (BATCH_256, T_10_000) if best(result, trial, terms=EVERY_CORE)]
+    trials = {trial: took for trial in (BATCH_256, T_10_000) if (took := on_jax(result, trial))}
     with picture(path, columns=len(trials), size=(4.2 * len(trials), 2.4), dpi=150) as (axes,):
-        for axis, trial in zip(axes, trials, strict=True):
-            runs = best(result, trial, terms=EVERY_CORE).items()
-            took = {name: 1e3 * duration(run) for name, run in runs if "jax" in run["versions"]}
+        for axis, (trial, took) in zip(axes, trials.items(), strict=True):
             order = sorted(took, key=took.get, reverse=True)
             colors = ["C0" if name.startswith(OURS) else "0.7" for name in order]
             axis.bar_label(axis.barh(order, [took[name] for name in order], color=colors), fmt="%.0f", padding=3)
