@@ -31,7 +31,8 @@ class Holds(AnswersWrongCalls):
     fires: ClassVar[bool]
     _fixed: tuple[str, ...] = ()  # the names of what is not trained, which is checked where it is set again
     # What stays as it is.
-    _made_for: ClassVar[tuple[str, ...]] = ("features", "recurrent", "self_connections", "carry_init", "param_dtype")
+    _made_for: ClassVar[Any] = ("features", "recurrent", "self_connections", "carry_init", "param_dtype", "random")
+    _not_held: ClassVar[tuple[str, ...]] = ("learnable", "bounds", "origin")  # a layer is made by them, and has none
     _can_be_set: ClassVar[bool] = True
     _watch: Callable | None = None  # of `diagnose`: what it puts in the place of each spike function
     _holders: ClassVar[Any] = ()  # the classes of what holds a number
@@ -54,7 +55,8 @@ class Holds(AnswersWrongCalls):
             kind = type(held).__name__
             raise TypeError(f"{owner}: {name} is a {kind}: set the value that it holds, or make a new layer")
         is_option = name in getattr(type(self), "__dataclass_fields__", {name})
-        if name in self._made_for and value is not held and (name in vars(self) or not is_option):
+        made_for = name in self._made_for and value is not held and (name in vars(self) or not is_option)
+        if made_for or (self._can_be_set and name in self._not_held):
             raise TypeError(f"{owner}: {name} can't be set later: make a new layer")
         if self._can_be_set and name in self._fixed and name in vars(self):  # not while a copy is put together
             current = getattr(self, self._holds)

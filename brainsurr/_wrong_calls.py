@@ -42,6 +42,15 @@ class AnswersWrongCalls:
             cls.__call__ = _given_carry(cls.__call__)  # type: ignore[method-assign]
 
 
+def _of_cells(self):
+    """Tell those who give a layer over time to ``nn.RNN``, which asks for this name."""
+    kind = type(self).__name__
+    raise TypeError(f"{kind} runs over time by itself, time first: expected a cell, write {kind}Cell(...) in its place")
+
+
+of_cells = property(_of_cells)
+
+
 def _given_carry(call):
     """Make ``layer(xs)`` raise an error that says where a carry comes from, if the layer takes ``(carry, xs)``."""
     _, *names = inspect.signature(call).parameters

@@ -19,8 +19,8 @@ from .._surrogate import Surrogate
 from .._time.sequential import apply_layers
 from ..neurons import Neuron, Recurrent
 from ..neurons._spikes import Watched, spike_fields, with_spike_functions
-from .mask import following_time
-from .probe import gradient, measure
+from .mask import aside, following_time
+from .probe import SMALL, gradient, measure
 from .report import LayerReport, judge, sentences
 from .uses import Use, telling_uses
 
@@ -165,7 +165,7 @@ def examine(
         def watch(name, f, shared):
             def call(x, **key):
                 nonlocal inside
-                if inside:  # a spike function that is called by a watched one is a part of it
+                if inside or aside.get():  # a spike function that is called by a watched one is a part of it
                     return f(x, **key)
                 inside = True
                 try:
@@ -184,7 +184,7 @@ def examine(
             return as_scalar(loss(watch), "loss_fn")
 
     def notice(spike_of, x, surrogate, key):
-        if not inside and not surrogate.origin:
+        if not (inside or surrogate.origin or aside.get()):
             unseen[f"{type(surrogate).__name__} in {user_line()}"] = None
         return spike_of(x, surrogate, key)
 
@@ -224,16 +224,9 @@ _UNSEEN = (
 
 
 def _rows(reports: dict[Use, LayerReport]) -> dict[str, LayerReport]:
-    """Name each use of a layer: by the layer alone, where it has one that the loss depends on, or none.
-
-    It depends on no use of `initialize_carry`: these are left out.
-    """
-    measured = [use.name for use, report in reports.items() if report.status != "unused"]
-    return {
-        str(use) if measured.count(use.name) > 1 else use.name: report
-        for use, report in reports.items()
-        if report.status != "unused" or use.name not in measured
-    }
+    """Name each use of a layer: by the layer alone, where it is the only one."""
+    names = [use.name for use in reports]
+    return {str(use) if names.count(use.name) > 1 else use.name: report for use, report in reports.items()}
 
 
 def layer_name(path: tuple, layer: Any) -> str:
@@ -250,7 +243,7 @@ def _report(sums: dict[str, Any], changes: list[str]) -> LayerReport:
     return LayerReport(
         silent=float(never_fires.mean()),
         dead=float((never_fires & (sums["passing"] == 0)).mean()),
-        grad_norm=math.sqrt(total["grad_norm"]),
+        grad_norm=math.hypot(math.sqrt(total["grad_norm"]), SMALL * math.sqrt(total["small"])),
         membrane=total["membrane"] / finite,
         rms=math.sqrt(total["rms"] / finite),
         trials={change: passing / count for change, passing in zip(changes, total["trials"], strict=True)},

@@ -16,6 +16,7 @@ from .._time.sequential import first_carries
 from .._time.unroll import outputs_of, unroll_blocks
 
 counted: ContextVar[jax.Array | None] = ContextVar("counted", default=None)  # [time, batch], or of one step
+aside: ContextVar[bool] = ContextVar("aside", default=False)  # in a call for shapes, or a check
 
 
 @contextlib.contextmanager
@@ -70,5 +71,5 @@ def _of_a_block(outputs_of, block, carry, xs):
 
 
 def _uncounted(function, *args, **kwargs):
-    with setting(counted, None):
+    with setting(counted, None), setting(aside, True):
         return function(*args, **kwargs)

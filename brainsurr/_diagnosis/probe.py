@@ -49,6 +49,8 @@ def trials(spike_fn: Callable, random: bool) -> dict[str, Surrogate]:
     return variants
 
 
+SMALL = 2.0**-60  # of a gradient whose square float32 can't hold
+
 # A part of jax's cache keys.
 _pass = jax.make_user_context()
 
@@ -145,8 +147,12 @@ def measure(loss: Callable, trace: Callable, value_and_grad: Callable) -> Measur
             "these are can't be told. Leave that term out, such as a penalty on a gradient"
         )
     start = {use: jax.tree.map(lambda total: jnp.zeros(total.shape, total.dtype), of.sums) for use, of in found.items()}
-    with fresh_trace():
-        value, (totals, rows) = value_and_grad(tapping, (start, jnp.zeros(shapes[0][0] if shapes else 0)))
+    try:
+        with fresh_trace():
+            value, (totals, rows) = value_and_grad(tapping, (start, jnp.zeros(shapes[0][0] if shapes else 0)))
+    except jax.errors.UnexpectedTracerError as error:
+        error.add_note("diagnose can't measure a layer that a custom_vjp of yours calls: leave that rule out for it")
+        raise
     sums = jax.tree.map(lambda total: np.asarray(total, np.float64), totals)
     return Measured(float(value), sums, {use: of.changes for use, of in found.items()}, np.flatnonzero(rows).tolist())
 
@@ -241,6 +247,8 @@ def _sums(x, s, slope, trial_slopes, mask, ds, dx) -> dict[str, Any]:
     """
     wide = jnp.result_type(float)
     finite = jnp.where(jnp.isfinite(x), x, jnp.zeros_like(x))
+    dx = dx.astype(wide)
+    is_small = jnp.abs(dx) < SMALL
 
     def total(values):
         values = jnp.atleast_1d(values.astype(wide) if mask is None else jnp.where(mask, values.astype(wide), 0.0))
@@ -257,7 +265,8 @@ def _sums(x, s, slope, trial_slopes, mask, ds, dx) -> dict[str, Any]:
         "passing": slope != 0,
         "arriving": ds != 0,
         "reached": (dx != 0) & ~(jnp.abs(slope) < LEAST_SLOPE),
-        "grad_norm": jnp.square(dx.astype(wide)),
+        "grad_norm": jnp.square(jnp.where(is_small, 0, dx)),
+        "small": jnp.square(jnp.where(is_small, dx / SMALL, 0)),
         "trials": trial_slopes,
     }
     return jax.tree.map(total, summed)

@@ -225,5 +225,6 @@ def _reason(reports: list[ParameterGradient], stops: list[str]) -> str:
         return f"part of the loss is detached: stop_gradient in {listed(stops)}."
     return (
         "the gradient is not that of the loss: a derivative rule is wrong (a surrogate_grad that is not the derivative "
-        "of its surrogate_fun, a custom_jvp or custom_vjp), or a branch is detached."
+        "of its surrogate_fun, a custom_jvp or custom_vjp), a branch is detached, or a trained value is out of its "
+        "bounds, within which brainsurr.optim.project keeps it."
     )

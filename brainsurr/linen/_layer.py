@@ -11,6 +11,7 @@ from .._arrays import drawing_dtype
 from .._checks import check_drawn_shape
 from .._held import HoldsSurrogate, fed_back
 from .._layer import Features, NeuronLayer, Spiking, Trained, made, pickled_as_call
+from .._wrong_calls import of_cells
 from ..neurons import Neuron
 from ..neurons._neuron import run
 from ._activation import ParameterModule, SpikingActivation
@@ -69,6 +70,12 @@ class Neurons(NeuronLayer, ParameterModule, metaclass=pickled_as_call(type)):  #
     @nn.nowrap
     def _make_variables(self, x):
         """Make the variables of a spike function that is another module, outside of the scan."""
+        if self.scope is None:
+            owner = type(self).__name__
+            raise TypeError(
+                f"{owner}: expected a call by apply, with variables = layer.init(key, carry, xs): write "
+                "layer.apply(variables, carry, xs)"
+            )
         for name in vars(self._template) if self.is_initializing() else ():
             held = getattr(self, name)
             if isinstance(held, nn.Module) and not isinstance(held, HoldsSurrogate):
@@ -103,6 +110,8 @@ class Layer(Neurons):
     if TYPE_CHECKING:  # of the class that `layer` returns
 
         def __init__(self, features: int, **fields: Any): ...
+
+    num_feature_axes = of_cells
 
     def __call__(self, carry, xs) -> tuple[Any, jax.Array]:
         self._make_variables(xs)

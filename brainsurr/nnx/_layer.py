@@ -10,6 +10,7 @@ from flax.typing import Initializer
 from .._arrays import drawing_dtype
 from .._checks import check_drawn_shape
 from .._layer import Features, NeuronLayer, Spiking, Trained, construct, made, options, pickled_as_call
+from .._wrong_calls import of_cells
 from ..neurons import Neuron
 from ..neurons._neuron import run
 from ._activation import ParameterModule, SpikingActivation, check_rngs
@@ -79,6 +80,8 @@ class Layer(Neurons):
       >>> ys.shape
       (10, 2, 3)
     """
+
+    num_feature_axes = of_cells
 
     def __call__(self, carry, xs) -> tuple[Any, jax.Array]:
         return run(self._running(xs), carry, xs)

@@ -105,6 +105,22 @@ def test_a_call_without_its_carry_says_where_one_comes_from(host, layer):
     assert scope["outputs"].shape[:-1] == x.shape[:-1]
 
 
+@pytest.mark.parametrize("host", [Nnx(), Linen()], ids=label)
+def test_a_layer_over_time_is_no_cell_for_a_loop_of_flax(host):
+    said = "^LIF runs over time by itself, time first: expected a cell, write LIFCell"
+    rnn = (nnx if isinstance(host, Nnx) else linen).RNN(host.layers.LIF(3))
+    with pytest.raises(TypeError, match=said):
+        rnn(jnp.ones((2, 5, 3))) if isinstance(host, Nnx) else rnn.init(KEY, jnp.ones((2, 5, 3)))
+
+
+def test_a_layer_of_linen_that_is_called_without_apply_says_so():
+    layer = bs.linen.LIF(3)
+    with pytest.raises(
+        TypeError, match=r"^LIF: expected a call by apply, .* write layer\.apply\(variables, carry, xs\)$"
+    ):
+        layer(layer.initialize_carry(KEY, (2, 3)), jnp.ones((5, 2, 3)))
+
+
 # What wraps the constructors leaves them as they are -----------------------------------------------------------
 
 
@@ -314,9 +330,11 @@ def test_what_is_set_later_is_checked_as_at_first(host):
     wrong += [(host.layers.ALIF(4), "adapts", "soft"), (lif, "reset_delay", 1), (lif, "reset_grad", "a")]
     half = host.layers.LIFCell(4, decay=0.5, param_dtype=jnp.bfloat16)
     wrong += [(half, "decay", 0.9999), (lif, "decay", np.full(7, 0.5)), (host.layers.LI(4), "recurrent", True)]
-    for name in ("recurrent", "self_connections", "carry_init", "param_dtype"):
-        with pytest.raises(TypeError, match=f"^LIF: {name} can't be set later: make a new layer$"):
-            setattr(lif, name, jnp.bfloat16)
+    later = [(lif, name) for name in ("recurrent", "self_connections", "carry_init", "param_dtype")]
+    later += [(layer, name) for layer in (lif, act) for name in ("learnable", "bounds", "origin")] + [(act, "random")]
+    for layer, name in later:
+        with pytest.raises(TypeError, match=f"^{type(layer).__name__}: {name} can't be set later: make a new layer$"):
+            setattr(layer, name, jnp.bfloat16)
     for layer, name, value in wrong:
         with pytest.raises((TypeError, ValueError), match=name):
             setattr(layer, name, value)

@@ -575,6 +575,31 @@ def test_two_uses_of_a_layer_have_a_row_each(name):
     assert all(re.search(r"\(test_diagnose\.py:\d+, (layer \d, )?4 neurons\)$", name) for name in report)
 
 
+def test_a_use_that_is_cut_off_has_a_row_beside_one_that_is_not():
+    """And what makes the first carry has none."""
+
+    def loss_fn(net):
+        carry = net.initialize_carry((B, F))
+        ys = net(carry, FIRES)[1]
+        return jnp.sum(ys) + jax.lax.stop_gradient(jnp.sum(net(carry, FIRES)[1]))
+
+    report = bs.nnx.diagnose(bs.nnx.SpikingSequential([bs.nnx.LIF(F, spike_fn=LEAKY)]), loss_fn)
+    assert statuses(report) == "saturated, unused"
+
+
+@pytest.mark.parametrize("scale", [2.0**-100, 2.0**-57])
+def test_a_gradient_has_a_norm_whose_square_no_float_holds(scale):
+    """The second has values on both sides of what is squared as it is."""
+
+    def loss_fn(fs):
+        return scale * jnp.sum(fs["act"](jnp.ones((B, F))) * jnp.geomspace(0.25, 4.0, F))
+
+    x, w = np.ones((B, F)), np.geomspace(0.25, 4.0, F)
+    slope = 1 / (1 + (np.pi * x) ** 2)
+    report = bs.diagnose({"act": bs.Arctan(2.0)}, loss_fn)["act"]
+    assert_close(report.grad_norm / scale, np.linalg.norm(slope * w), 20, dtype=jnp.float32)
+
+
 @pytest.mark.parametrize("by", [jax.grad, jax.jacfwd])
 def test_a_loss_that_holds_a_derivative_is_refused(by):
     """Its gradient reaches a layer by the second derivative of the primitive too."""
@@ -585,6 +610,19 @@ def test_a_loss_that_holds_a_derivative_is_refused(by):
     x = jnp.linspace(-1.0, 1.0, B * F).reshape(B, F)
     with pytest.raises(ValueError, match="a loss that holds no derivative, got one that differentiates act itself"):
         bs.diagnose({"act": bs.Arctan()}, lambda fs: error(fs, x) + jnp.sum(by(lambda x: error(fs, x))(x) ** 2))
+
+
+def test_a_layer_inside_of_a_derivative_rule_of_ones_own_is_named():
+    """What `diagnose` adds up can't leave it."""
+
+    def loss_fn(fs):
+        act = jax.custom_vjp(lambda x: fs["act"](x))
+        act.defvjp(lambda x: jax.vjp(fs["act"], x), lambda pull, ds: pull(ds))
+        return jnp.sum(act(jnp.ones((B, F))))
+
+    with pytest.raises(jax.errors.UnexpectedTracerError) as caught:
+        bs.diagnose({"act": bs.Arctan()}, loss_fn)
+    assert any("custom_vjp" in note and "leave that rule out" in note for note in caught.value.__notes__)
 
 
 def test_layers_that_are_not_looked_at_are_named():

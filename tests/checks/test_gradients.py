@@ -459,6 +459,15 @@ def test_a_parameter_at_an_edge_of_its_interval(alpha, status):
 # Invalid arguments -----------------------------------------------------------------------------------------------
 
 
+def test_a_value_outside_of_its_bounds_is_a_cause_that_is_named():
+    """The loss uses the edge, and is flat there; its gradient lets the value come back."""
+    lif = bs.nnx.LIF(XS.shape[-1], learnable="decay")
+    lif.decay[...] = 1.5 * jnp.ones_like(lif.decay)
+    report = bs.nnx.check_gradients(lif, lambda lif: jnp.sum(lif(lif.initialize_carry(XS.shape[1:]), XS)[1]))
+    assert statuses(report) == {"decay": "differs"}
+    assert "a trained value is out of its bounds, within which brainsurr.optim.project keeps it" in report.sentences[0]
+
+
 def test_a_surrogate_without_a_primitive():
     f = type("GradientAlone", (bs.Surrogate,), {"surrogate_grad": lambda self, x: x})()
     with pytest.raises(NotImplementedError, match="no surrogate_fun, so it has no origin"):
