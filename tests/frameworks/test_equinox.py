@@ -79,6 +79,20 @@ def test_a_network_is_saved_and_read(tmp_path):
     assert not eqx.tree_equal(read, network())
 
 
+@pytest.mark.parametrize(
+    ("saved", "wanted"), [("spike_fn.alpha", ()), ((), "spike_fn.alpha")], ids=["fixed", "trained"]
+)
+def test_what_the_page_says_of_a_value_that_one_side_trains(tmp_path, saved, wanted):
+    """docs/saving.md: a number is a leaf either way, an array per channel is one of two kinds."""
+    one, other = (LIF(F, spike_fn=bs.LogTailedRelu(a), learnable=its) for a, its in ((0.5, saved), (0.25, wanted)))
+    eqx.tree_serialise_leaves(tmp_path / "net.eqx", one)
+    assert eqx.tree_deserialise_leaves(tmp_path / "net.eqx", other).neuron.spike_fn.alpha == 0.5
+    one, other = (LIF(F, spike_fn=bs.LogTailedRelu(jnp.ones(F)), learnable=its) for its in (saved, wanted))
+    eqx.tree_serialise_leaves(tmp_path / "net.eqx", one)
+    with pytest.raises(RuntimeError, match="alpha"):
+        eqx.tree_deserialise_leaves(tmp_path / "net.eqx", other)
+
+
 def test_an_ensemble_is_mapped():
     keys = jax.random.split(KEY, 3)
     lifs = eqx.filter_vmap(lambda key: LIF(F, recurrent=True, key=key))(keys)
