@@ -144,7 +144,7 @@ def changes(tree) -> Iterator[tuple[str, ast.expr | ast.stmt, str]]:
 
 
 def _code(node) -> Iterator[ast.AST]:
-    """Walk over what runs: no annotation, docstring or text of an error."""
+    """Walk over what runs: no annotation, docstring or text of an error, nor a `strict`, which the linter asks for."""
     yield node
     for name, value in ast.iter_fields(node):
         children = [child for child in (value if isinstance(value, list) else [value]) if isinstance(child, ast.AST)]
@@ -152,6 +152,7 @@ def _code(node) -> Iterator[ast.AST]:
             continue
         for child in children:
             is_text = isinstance(child, ast.Expr) and isinstance(child.value, ast.Constant)
+            is_text |= isinstance(child, ast.keyword) and child.arg == "strict"
             for_types = isinstance(child, ast.If) and "TYPE_CHECKING" in ast.unparse(child.test)
             if not (is_text or for_types or isinstance(child, ast.Import | ast.ImportFrom | ast.Raise | ast.JoinedStr)):
                 yield from _code(child)
@@ -177,7 +178,7 @@ def _calls(node):
         is_method = isinstance(node.func, ast.Attribute) and node.func.attr in ("astype", "reshape")
         yield "lost call", node, f"({ast.unparse(node.func.value if is_method else args[0])})"
     for i, keyword in enumerate(node.keywords):
-        if keyword.arg is not None:
+        if keyword.arg not in (None, "strict"):
             yield "keyword", node, ast.unparse(ast.Call(node.func, args, node.keywords[:i] + node.keywords[i + 1 :]))
         if keyword.arg in ("axis", "axes", "dimension"):
             yield from (("axis", keyword.value, text) for text in _defaults(keyword.value))

@@ -21,6 +21,8 @@ PLANTED = {  # (source, kind): what the rule plants, in the order of the source
     ("z = (x + y).astype(d)", "lost call"): ["(x + y)"],
     ("check(x)", "lost call"): ["pass", "(x)"],
     ("sum(x, axis=-1, dtype=d)", "keyword"): ["sum(x, dtype=d)", "sum(x, axis=-1)"],
+    ("zip(a, b, strict=True)", "keyword"): [],  # a check of what can't be, which the linter asks for
+    ("zip(a, b, strict=True)", "constant"): [],
     ("sum(x, axis=-1)", "axis"): ["1"],
     ("x.shape[0]", "axis"): ["1"],
     ("y = a if b else c", "branch"): ["True", "False"],
