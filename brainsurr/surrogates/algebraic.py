@@ -122,8 +122,7 @@ class SparseFastSigmoid(Surrogate):
         return odd(x, c / (1 + self.alpha * c))
 
     def surrogate_grad(self, x):
-        inside = jnp.abs(x) < self.width
-        return jnp.where(inside, _fall(self.alpha, jnp.where(inside, x, jnp.zeros_like(x))) ** 2, jnp.zeros_like(x))
+        return jnp.where(jnp.abs(x) < self.width, _fall(self.alpha, x) ** 2, jnp.zeros_like(x))
 
 
 @dataclasses.dataclass

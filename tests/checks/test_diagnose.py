@@ -129,6 +129,14 @@ def test_rms_is_over_the_finite_values_of_all_steps():
     assert "  --  " in str(report)
 
 
+def test_in_float64_its_sums_have_the_digits_of_it():
+    x = np.random.default_rng(0).normal(size=(T, F))
+    with jax.enable_x64(True):
+        row = bs.diagnose({"act": bs.Arctan(2.0)}, lambda fs: jnp.sum(fs["act"](jnp.asarray(x))))["act"]
+    assert_close(row.rms, np.sqrt(np.mean(x**2)), x.size + 4, dtype=jnp.float64)
+    assert_close(row.grad_norm, np.linalg.norm(1 / (1 + (np.pi * x) ** 2)), x.size + 10, dtype=jnp.float64)
+
+
 def assert_same(report, other):
     """Two reports of one network: the same counts and words, and sums of all values but for rounding."""
     assert [layer.status for layer in report.values()] == [layer.status for layer in other.values()]
