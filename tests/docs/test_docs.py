@@ -15,7 +15,7 @@ import jax.numpy as jnp
 import pytest
 from cases import first_quick, label
 from neuron_table import EXPORTED as NEURONS
-from pages import HOSTS, ROOT, blocks, patched, run, run_blocks, run_page
+from pages import COLUMN, DOCS, HOSTS, ROOT, blocks, patched, run, run_blocks, run_page
 
 import brainsurr as bs
 from tools import site_pictures
@@ -33,6 +33,17 @@ def test_page(host):
     assert scope["ys"].shape == (20, 8, 2)
     assert scope["spikes"].shape == (20, 8, 4)
     assert set(jax.numpy.unique(scope["spikes"]).tolist()) == {0.0, 1.0}
+
+
+def test_code_fits_the_column():
+    """`make docs` sees it too, where there is a browser."""
+    code = {
+        page.name: re.findall(r"```(?:python|text|bash)\n.*?```", page.read_text(), re.DOTALL)
+        for page in DOCS.rglob("*.md")
+    }
+    assert sum(map(len, code.values())) > 100
+    lines = {(name, line) for name, parts in code.items() for part in parts for line in part.splitlines()}
+    assert [(name, line) for name, line in lines if len(line) > COLUMN] == []
 
 
 @pytest.mark.slow

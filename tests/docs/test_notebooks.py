@@ -67,6 +67,8 @@ def test_kept_is_what_running_keeps(path):
 def test_reads_well(path):
     cells = read_notebook(path).cells
     assert any(map(shows_a_picture, cells[:3])), "no picture in the first three cells, prose included"
+    printed = [output.get("text", "") for cell in cells for output in cell.get("outputs", ())]
+    assert [line for text in printed for line in text.splitlines() if len(line) > 120] == []  # as code is formatted
     for before, cell in pairwise(cells):
         if shows_a_picture(cell):
             assert before.cell_type == "markdown", f"no prose before the picture of\n{cell.source}"
