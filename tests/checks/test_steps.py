@@ -219,6 +219,7 @@ CHOICES = {
     "weights that are signs": lambda h, p: jnp.tanh(h) @ jnp.sign(p["u"]),
     "in a slot of a buffer": lambda h, p: jnp.stack([h, h]).at[1].set(jnp.sign(h)).sum(0),
     "chosen by a step": lambda h, p: jnp.where(h > p["t"], p["t"], 0.0) + h,
+    "gate of another parameter": lambda h, p: p["t"] * (p["u"][0] > 0) + h,
 }
 
 
