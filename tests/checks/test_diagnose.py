@@ -314,6 +314,18 @@ def test_parameters_that_a_step_made_nan_are_named():
         assert report.sentences[1].startswith("layers.0 is the first layer with NaN in its membrane")
 
 
+def test_a_complex_parameter_that_is_not_finite_is_named():
+    class Turned(nnx.Module):
+        def __init__(self):
+            self.turn, self.act = nnx.Param(jnp.asarray(complex(0, np.inf))), bs.nnx.SpikingActivation(bs.Arctan())
+
+        def __call__(self, xs):
+            return jnp.sum(self.act(xs)) + jnp.real(self.turn[...])
+
+    report = bs.nnx.diagnose(Turned(), lambda net: net(jnp.ones((B, F))))
+    assert report.sentences[0].startswith("The parameters are NaN or infinite: turn.")
+
+
 @pytest.mark.parametrize(("scale", "far", "named"), [(17 / 64, 0, 0), (15 / 64, 1, 0), (1 / 8, 1, 0), (3 / 32, 1, 1)])
 def test_an_input_that_hardly_varies_is_named(scale, far, named):
     """Of the first layer, by a tenth of its distance to the threshold or less. Weights are named up to a fourth."""

@@ -224,17 +224,17 @@ BYTES = [
 
 @pytest.mark.parametrize(("host", "kind"), BYTES, ids=label)
 def test_spikes_in_bytes_stay_bytes_up_to_the_product(host, kind):
-    xs = jnp.asarray(SPIKES if kind == "convolution" else flat(SPIKES))
+    spikes = jnp.asarray(SPIKES if kind == "convolution" else flat(SPIKES))
     layer = convolution(host) if kind == "convolution" else host.dense(16, 3, RNGS)
 
-    def floats(on):
+    def floats(on, xs):
         """How often an array of floats as large as the inputs is used."""
         params, start, run, _ = host.pure(nested(host, layer, on), xs.shape[1:])
         program = jax.make_jaxpr(run)(params, start(xs.shape[1:]), xs)
         used = [v.aval for each in equations(program.jaxpr) for v in each.invars]
         return sum(a.size == xs.size and a.dtype == jnp.float32 for a in used)
 
-    assert floats(True) == 0 < floats(None)
+    assert floats(True, spikes) == floats(True, spikes > 0) == 0 < floats(None, spikes)
 
 
 SURE = [("LIF", True), ("ALIF", True), ("Synaptic", True), ("ILIF", False), ("LI", False), (Graded, False)]

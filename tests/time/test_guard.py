@@ -412,6 +412,12 @@ def test_a_layer_that_mixes_examples_is_refused(layer, how):
         forward(host, make(), how, mixes_examples=True)
 
 
+def test_a_layer_of_booleans_that_mixes_examples_is_refused():
+    net = bn.SpikingSequential([lambda xs: xs > 1, lambda xs: xs ^ xs[:, ::-1], lambda xs: xs.astype(jnp.float32)])
+    with pytest.raises(ValueError, match=r"layers\[1\], \S+, mixes the examples of a batch"):
+        net(net.initialize_carry((B, F)), XS)
+
+
 @pytest.mark.parametrize(("layer", "how"), each_value_once(all_but(SEPARATE[::3], SEPARATE, pytest.mark.slow), HOW[1:]))
 def test_a_layer_that_treats_each_example_alone_passes(layer, how):
     (host, make), is_stateful = layer, re.search("Dropout|BatchNorm", type(layer[1]()).__name__)

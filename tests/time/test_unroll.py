@@ -158,6 +158,17 @@ def test_reductions_of_what_has_no_gradient(dtype, size):
         assert_close(np.asarray(answer, np.float32), of(xs), 2, each=True)  # sums of integers are exact
 
 
+@pytest.mark.parametrize("reduce", ["mean", "max"])
+def test_reductions_of_complex_numbers(reduce):
+    xs = jnp.asarray(np.random.default_rng(0).normal(size=(6, 2)), jnp.float32)
+
+    def value_and_gradient(f):
+        return jax.value_and_grad(lambda xs: jnp.sum(jnp.square(jnp.abs(f(jax.lax.complex(xs, xs[::-1]))))))(xs)
+
+    found = value_and_gradient(lambda zs: reduced(zs, 4, reduce))
+    assert_close(found, value_and_gradient(lambda zs: getattr(zs, reduce)(0)), 40, dtype=jnp.float32)
+
+
 @needs_float16
 def test_mean_is_summed_in_float32():
     ones = jnp.ones((70_000, 1), jnp.float16)  # a float16 ends at 65,504: summed in it, this is inf
