@@ -62,11 +62,9 @@ def fewest(out):
 
 def found(out):
     """Say in a sentence what the page is about: the fewest launches of each library."""
-    each = (f"{name} {launches(row):,.0f} ({_mode(row)})" for name, row in fewest(out).items())
-    about = (
-        f"Launches of a train step for an {SHOWN}, the usual network, T = 100, of each library the way with the fewest"
-    )
-    return wrapped(f"{about}: {', '.join(each)}.")
+    each = ", ".join(f"{name} {launches(row):,.0f} ({_mode(row)})" for name, row in fewest(out).items())
+    about = f"Launches of a train step for an {SHOWN}, the usual network, T = 100"
+    return wrapped(f"{about}, of each library the way with the fewest: {each}.")
 
 
 def parts(out):

@@ -1,6 +1,5 @@
 """A run: the networks that it trains, the settings that its numbers depend on, and its folder."""
 
-import json
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
@@ -56,8 +55,7 @@ class Job(NamedTuple):
     def about(self) -> dict[str, Any]:
         """Return everything that must be equal for a resumed run to end with the same bits."""
         here, options = results.environment(), {name: str(getattr(jax.config, name)) for name in OPTIONS}
-        more = {"seeds": self.seeds, "python": here["python"], "device": here["device"]}
-        more |= {"devices": jax.device_count()}
+        more = {"seeds": self.seeds, "python": here["python"], "device": here["device"], "devices": jax.device_count()}
         return self.settings() | more | options | here["versions"]
 
 
@@ -75,10 +73,8 @@ class Folder:
     """
 
     def __init__(self, path: Path, about: Mapping[str, Any]):
-        self.path, self.about = path, about
-        self.result, self.unfinished, self.checkpoints = (
-            path / name for name in ("result.json", "unfinished.json", "checkpoints")
-        )
+        self.path, self.about, self.checkpoints = path, about, path / "checkpoints"
+        self.result, self.unfinished = path / "result.json", path / "unfinished.json"
 
     def begin(self, resume: bool) -> dict[str, Any] | None:
         """Return the result if the run is finished and ``resume`` is True; otherwise make the folder ready to train.
@@ -89,9 +85,9 @@ class Folder:
         if self.unfinished.exists():
             if not resume:
                 raise FolderError(f"{self.path} holds an unfinished run: --resume goes on with it, --out takes another")
-            self._check(self.unfinished, json.loads(self.unfinished.read_text()))
+            self._check(self.unfinished, results.read(self.unfinished))
         elif resume and self.result.exists():
-            result = json.loads(self.result.read_text())
+            result = results.read(self.result)
             self._check(self.result, result.get("about", {}))
             return result
         elif self.checkpoints.exists():

@@ -129,6 +129,7 @@ def softmax_attention(qkv):
 
 
 def over_pixels(xs):
+    """Average all pixels of each channel."""
     return xs.mean((-3, -2))
 
 

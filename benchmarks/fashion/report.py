@@ -23,7 +23,6 @@ whose authors did not test them: an MLP 256-128-64 90.0 %; two convolutions with
 convolutions of fewer than 100,000 weights 92.5 %; a GRU before a support vector machine 88.8 %, with dropout 89.7.
 """
 
-import json
 from pathlib import Path
 
 import jax
@@ -33,6 +32,7 @@ from sklearn.metrics import ConfusionMatrixDisplay
 from brainsurr import plot
 
 from ..lib.report import picture, plot_seeds, spread, table, wrapped
+from ..lib.results import read
 from ..lib.study import finished, provenance, rows
 from .data import CLASSES, NAMES, SIDE
 from .networks import NETWORKS, Network
@@ -86,7 +86,7 @@ def summary(folder: Path) -> str:
 def section(folder: Path) -> str:
     """Write the section of a page: the docstring of this module, with what was measured before what others report."""
     (title, *about), path = map(wrapped, __doc__.strip().split("\n\n")), folder / "result.json"
-    trained, studied = json.loads(path.read_text())["settings"]["networks"].items(), load(folder)
+    trained, studied = read(path)["settings"]["networks"].items(), load(folder)
     measured = [
         "\n".join(described(name, Network(**network)) for name, network in trained),
         summary(folder),
@@ -103,9 +103,8 @@ def goals(studied) -> str:
     near = [name for name in spiking if (gaps := to_twin(studied, name)) and np.mean(gaps) >= -GOAL - 1e-9]
     high = [name for name, runs in spiking.items() if 100 * np.mean([run["test"] for run in runs.values()]) >= REACHED]
     near, high = (", ".join(f"*{name}*" for name in names) or "none" for names in (near, high))
-    return wrapped(
-        f"Spiking networks at most {GOAL} points behind their twins: {near}; of {REACHED:g} % or more: {high}."
-    )
+    said = f"Spiking networks at most {GOAL} points behind their twins: {near}; of {REACHED:g} % or more: {high}."
+    return wrapped(said)
 
 
 def described(name: str, network: Network) -> str:

@@ -32,9 +32,8 @@ def measure(quick):
         trial, terms, name, mode = way
         bar.set_postfix_str(", ".join(way))
         of = dict(zip(("trial", "terms", "name", "mode"), way, strict=True))
-        job = networks[trial]._asdict() | {"mode": mode} | TIMED
-        del job["layers"]
-        answer, why = None, CANNOT.get((name, trial))
+        network, answer, why = networks[trial], None, CANNOT.get((name, trial))
+        job = {"network": network.network, "batch": network.batch, "steps": network.steps, "mode": mode} | TIMED
         if not why:
             answer = name in pythons and tried(way, list(way), run_peer, pythons[name], name, terms, **job)
             why = tried.missing.get(way if name in pythons else name)

@@ -40,7 +40,7 @@ def answer(result):
     cells = {key: _against(result, *key) for key in itertools.product(result["networks"], COLUMNS)}
     known = [quotient for quotient, _ in filter(None, cells.values())]
     won = sum(quotient <= 1 for quotient in known)
-    lost = [(cells[key][0], cells[key][1], *key) for key in cells if cells[key] and cells[key][0] > 1]
+    lost = [(*cell, *key) for key, cell in cells.items() if cell and cell[0] > 1]
     said = f"brainsurr, dense or by events, is the fastest library in {won} of {len(known)} measurements"
     if lost:
         worst, name, trial, column = max(lost)

@@ -79,9 +79,7 @@ def _version(name: str) -> str | None:
 def _git(*command: str) -> str | None:
     """Return the output of git for this checkout, None outside of one."""
     try:
-        answer = subprocess.run(
-            ["git", *command], cwd=Path(__file__).parent, capture_output=True, text=True, check=True
-        )
+        answer = subprocess.run(["git", *command], cwd=ROOT, capture_output=True, text=True, check=True)
     except (OSError, subprocess.CalledProcessError):
         return None
     return answer.stdout.strip()

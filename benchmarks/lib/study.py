@@ -4,6 +4,7 @@ import argparse
 import tempfile
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -60,7 +61,6 @@ class Runs:
                     )
             self.result |= before
         self._rows = {tuple(row[: len(key)]): row for row in self.result["rows"]}
-        self._environment: int | None = None
         self.bar = tqdm(desc=path.stem, unit="run", total=total)
 
     def run(self, train: Callable[[], Mapping[str, Any]], *key: Any) -> dict[str, Any]:
@@ -73,7 +73,7 @@ class Runs:
             values = jax.device_get(train())
             took = dict(zip(TIMES, (time.perf_counter() - wall, time.process_time() - cpu), strict=True))
             values = as_json(took | values)
-            row = [*key, *(values[name] for name in self.measured), self._here()]
+            row = [*key, *(values[name] for name in self.measured), self._here]
             self._rows[key] = row
             self.result["rows"] = sorted(self._rows.values(), key=repr)
             results.write(self.path, self.result)
@@ -87,14 +87,13 @@ class Runs:
             results.write(self.path, self.result)
         self.bar.close()
 
+    @cached_property
     def _here(self) -> int:
-        """Return the index of this process's environment in the file."""
-        if self._environment is None:
-            here, known = results.environment(), self.result["environments"]
-            if here not in known:
-                known.append(here)
-            self._environment = known.index(here)
-        return self._environment
+        """The index of this process's environment in the file."""
+        here, known = results.environment(), self.result["environments"]
+        if here not in known:
+            known.append(here)
+        return known.index(here)
 
 
 def finished(path: Path, part: str) -> dict[str, Any] | None:
@@ -180,14 +179,13 @@ def arguments(
     extend(parser)
     args = parser.parse_args(argv, argparse.Namespace(error=parser.error))
     if settings:
+        lacking = {name: of for name, of in needs.items() if of and getattr(args, of) is None}
+        args.settings = args.settings or [name for name in needs if name not in lacking] or list(needs)
         for name in args.settings:
             if name not in needs:
                 parser.error(f"{name!r} is not one of {', '.join(needs)}")
-        lacking = {name: of for name, of in needs.items() if of and getattr(args, of) is None}
-        asked = args.settings or [name for name in needs if name not in lacking]
-        for name in lacking if not asked else lacking.keys() & set(asked):
-            parser.error(f"{name} needs --{lacking[name]}: {DATA[lacking[name]]}")
-        args.settings = asked
+            if name in lacking:
+                parser.error(f"{name} needs --{lacking[name]}: {DATA[lacking[name]]}")
     try:
         args.out.mkdir(parents=True, exist_ok=True)
         tempfile.TemporaryFile(dir=args.out).close()

@@ -13,14 +13,13 @@ import time
 from pathlib import Path
 
 
-def interleaved(functions, rounds, calls=1, each=lambda: None):
+def interleaved(functions, rounds, calls=1):
     """Measure the seconds of a call of each function, in turns; each must wait for its own result.
 
     Args:
       functions: functions without arguments, by name; each is called once before, to warm up.
       rounds: how often each is timed.
       calls: how many calls are timed together, for functions that are too short for the clock.
-      each: called after each turn of a function, to show progress.
 
     Returns:
       ``summary`` of each, by name.
@@ -37,7 +36,6 @@ def interleaved(functions, rounds, calls=1, each=lambda: None):
                 for _ in range(calls):
                     function()
                 seconds[name].append((time.perf_counter() - start) / calls)
-                each()
     finally:
         gc.enable()
     return {name: summary(of_rounds) for name, of_rounds in seconds.items()}

@@ -94,10 +94,8 @@ def train_and_test(net, logits, key, parts, score=None, **how):
     def scored(net, inputs, labels):
         return (score or accuracy)(evaluated(net, logits, inputs), labels)
 
-    half, last = jax.lax.map(
-        lambda state: scored(nnx.merge(graphdef, state), *validation),
-        jax.tree.map(lambda of_epochs: of_epochs[of], states),
-    )
+    chosen = jax.tree.map(lambda of_epochs: of_epochs[of], states)
+    half, last = jax.lax.map(lambda state: scored(nnx.merge(graphdef, state), *validation), chosen)
     return net, {"validation": last, "half": half, "test": scored(net, *test), "loss": losses[-1]}
 
 
@@ -110,9 +108,14 @@ def evaluated(net, logits, inputs, most=1000):
     return outputs.reshape(-1, *outputs.shape[2:])
 
 
+def over_time(net, xs):
+    """Return the output of a network over ``[time, batch, features]``, from its first carry."""
+    return net(net.initialize_carry(xs.shape[1:]), xs)[1]
+
+
 def averaged(net, xs):
-    """Return the output of a network over ``[time, batch, features]``, averaged over time."""
-    return net(net.initialize_carry(xs.shape[1:]), xs)[1].mean(0)
+    """Return the same, averaged over time."""
+    return over_time(net, xs).mean(0)
 
 
 def cross_entropy(logits, labels):
@@ -172,12 +175,7 @@ def neurons(net: SpikingSequential) -> list[LIF]:
     return [layer for layer in net.layers if isinstance(layer, LIF)]
 
 
-def last_layers(net: SpikingSequential, xs: jax.Array):
-    """Return the output of a network over time, and the spikes ``[time, batch, features]`` of each LIF layer."""
-    ys, spikes = SpikingSequential(net.layers, return_spikes=True)(net.initialize_carry(xs.shape[1:]), xs)[1]
-    return ys, jax.tree.leaves(spikes)
-
-
 def firing_rate(net: SpikingSequential, xs: jax.Array) -> jax.Array:
     """Return the mean firing rate of the LIF layers, over neurons, examples and steps."""
-    return jnp.stack([spikes.mean() for spikes in last_layers(net, xs)[1]]).mean()
+    _, spikes = over_time(SpikingSequential(net.layers, return_spikes=True), xs)
+    return jnp.stack([of_layer.mean() for of_layer in jax.tree.leaves(spikes)]).mean()

@@ -11,7 +11,7 @@ from brainsurr.nir import to_nir
 from brainsurr.nnx import SpikingSequential
 
 from ..digits import task
-from ..lib.training import train_network
+from ..lib.training import over_time, train_network
 from . import peers, trials
 
 STEPS, EPOCHS, BATCH = 20, 12, 64
@@ -36,7 +36,7 @@ def spikes(net: SpikingSequential, images) -> jax.Array:
     """Return the spikes of the last layer, ``[time, batch, 10]``, for an image that stays."""
     xs = jnp.repeat(jnp.asarray(images)[None], STEPS, axis=0)
     xs = xs.reshape(*xs.shape[:2], 8, 8, 1) if isinstance(net.layers[0], nnx.Conv) else xs
-    return net(net.initialize_carry(xs.shape[1:]), xs)[1]
+    return over_time(net, xs)
 
 
 def compare(folder):

@@ -26,7 +26,7 @@ from ..digits import task
 from ..fashion import data
 from ..lib.report import spread, table
 from ..lib.study import Runs, arguments, of_seeds, provenance, rows
-from ..lib.training import accuracy, evaluated, train_network
+from ..lib.training import accuracy, evaluated, over_time, train_network
 from . import peers, trials
 
 COMMAND = "LAVA=PYTHON CHIPS=PYTHON python -m benchmarks.nir.eight_bits --fashion FOLDER "
@@ -67,8 +67,7 @@ def spikes(kind: str, how: str, net: SpikingSequential, images, key=None):
     for layer in net.layers if how == "single" else ():
         if isinstance(layer, nnx.Module) and hasattr(layer, "levels"):
             layer.levels = 1
-    xs = trains(reader, images)
-    return net(net.initialize_carry(xs.shape[1:]), xs)[1].swapaxes(0, 1)
+    return over_time(net, trains(reader, images)).swapaxes(0, 1)
 
 
 def load(name: str, folder: Path | None, small: bool):

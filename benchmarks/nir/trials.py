@@ -14,6 +14,7 @@ from brainsurr._nir.readers import LIBRARIES, Library
 from brainsurr.nir import from_nir, to_nir
 from brainsurr.nnx import LI, LIF, Delay, SpikingSequential
 
+from ..lib.training import over_time
 from . import peers
 from .peers import OUT, B, H, N, T
 
@@ -195,7 +196,7 @@ def inputs(network: str, reader: str | None = None) -> np.ndarray:
 
 def run_network(net: SpikingSequential, xs) -> np.ndarray:
     """Return what comes out of a network of ours."""
-    return np.asarray(net(net.initialize_carry(xs.shape[1:]), xs)[1])
+    return np.asarray(over_time(net, xs))
 
 
 def differ(expected: np.ndarray, actual: np.ndarray) -> float:

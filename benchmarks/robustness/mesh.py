@@ -101,9 +101,8 @@ def train(build, mesh, groups):
             params, opt_state, loss, grads = step(params, opt_state, xs, labels)
             losses.append(float(loss))
             gradients = grads if gradients is None else gradients
-        outcomes.append(
-            {"losses": losses, "gradients": jax.tree.map(fetch, gradients), "parameters": jax.tree.map(fetch, params)}
-        )
+        fetched = jax.tree.map(fetch, {"gradients": gradients, "parameters": params})
+        outcomes.append({"losses": losses} | fetched)
     shares = {
         "examples_made": examples_made,
         "parameters_per_device": sum(leaf.addressable_data(0).size for leaf in jax.tree.leaves(params)),

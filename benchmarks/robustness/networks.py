@@ -8,12 +8,13 @@ from functools import partial
 from typing import Any, NamedTuple
 
 import jax.numpy as jnp
-import optax
 from flax import nnx
 
 import brainsurr as bs
 from brainsurr.interop import transfer
 from tools.frameworks import HOSTS, Nnx
+
+from ..lib.training import cross_entropy
 
 FEATURES, WIDTH, CLASSES = 32, 64, 10
 STEPS, BLOCK = 12, 4  # time steps, and how many of them `unroll` takes at once
@@ -56,6 +57,6 @@ def build(framework, seed) -> Network:
 
     def loss(params, xs, labels):
         _, ys = net.run(params, net.start(xs.shape[1:]), xs, block_size=BLOCK, reduce="mean")
-        return optax.softmax_cross_entropy_with_integer_labels(ys, labels).mean()
+        return cross_entropy(ys, labels)
 
     return Network(params, loss, net.bounds)

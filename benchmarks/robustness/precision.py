@@ -26,7 +26,7 @@ from ..digits import task
 from ..digits.network import Network
 from ..digits.training import train
 from ..lib import FRAMEWORKS, results
-from ..lib.study import arguments, as_json, positive
+from ..lib.study import arguments, as_json
 
 SURROGATE, LEARNABLE = bs.LogTailedRelu(0.1), ("alpha",)
 DTYPES = ("float32", "bfloat16")
@@ -144,13 +144,8 @@ def scaled(scale, patience, seeds, epochs, data, steps):
 
 def main(argv=None):
     """Train everything and write the result."""
-
-    def extend(parser):
-        about = f"runs for each configuration (default: {SEEDS})"
-        parser.add_argument("--seeds", type=positive, metavar="N", help=about)
-
-    args = arguments("robustness.precision", __doc__, argv, quick="two epochs, two seeds", extend=extend)
-    epochs, seeds, data = 2 if args.quick else EPOCHS, args.seeds or (2 if args.quick else SEEDS), task.load()
+    args = arguments("robustness.precision", __doc__, argv, quick="two epochs, two seeds")
+    (epochs, seeds), data = (2, 2) if args.quick else (EPOCHS, SEEDS), task.load()
     how, start = (seeds, epochs, data, epochs * (len(data[0][1]) // task.BATCH)), time.perf_counter()
     runs = {f"{name}, {dtype}": plain(name, dtype, *how) for name in FRAMEWORKS for dtype in DTYPES}
     runs["nnx, float16, none"] = scaled(1.0, None, *how)

@@ -80,11 +80,8 @@ def run_layouts(devices, quick):
 
 def differences(outcomes, reference, part):
     """Return the largest difference of any seed, relative to the largest number of its array; NaN if there is one."""
-    pairs = [
-        (np.asarray(x, float), np.asarray(y, float))
-        for ours, theirs in zip(outcomes, reference, strict=True)
-        for x, y in zip(jax.tree.leaves(ours[part]), jax.tree.leaves(theirs[part]), strict=True)
-    ]
+    ours, theirs = (jax.tree.leaves([outcome[part] for outcome in of]) for of in (outcomes, reference))
+    pairs = [(np.asarray(x, float), np.asarray(y, float)) for x, y in zip(ours, theirs, strict=True)]
     return {"relative": np.max([np.abs(x - y).max() / np.abs(y).max() for x, y in pairs])}
 
 

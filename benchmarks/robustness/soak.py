@@ -158,11 +158,11 @@ def summary(measured, tour):
 
 def main(argv=None):
     """Soak, and write the summary."""
-    minutes = {"type": float, "default": 30, "metavar": "M", "help": "how long to run (default: 30)"}
-    args = arguments(
-        "robustness.soak", __doc__, argv, extend=lambda parser: parser.add_argument("--minutes", **minutes)
-    )
-    start = time.perf_counter()
+
+    def extend(parser):
+        parser.add_argument("--minutes", type=float, default=30, metavar="M", help="how long to run (default: 30)")
+
+    args, start = arguments("robustness.soak", __doc__, argv, extend=extend), time.perf_counter()
     with tempfile.TemporaryDirectory() as folder:
         measured = soak(SHAPES, args.minutes, Path(folder))
     settings = {"minutes": args.minutes, "seed": SEED, "frameworks": FRAMEWORKS, "shapes": SHAPES}

@@ -90,9 +90,8 @@ def interpreters(names, quick, tried):
 
 
 def _works(python):
-    return (
-        shutil.which(python) and not subprocess.run([python, "-c", "import ensurepip"], capture_output=True).returncode
-    )
+    probe = [python, "-c", "import ensurepip"]
+    return shutil.which(python) and not subprocess.run(probe, capture_output=True).returncode
 
 
 def run_peer(python, name, terms, timeout=TIMEOUT, **job):

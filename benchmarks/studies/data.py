@@ -58,10 +58,9 @@ def watch(folder, seed):
     """
     rng, parts = np.random.default_rng(seed), []
     found = np.load(folder / "watch_dataset.npy", allow_pickle=True).item()
+    recorded = list(zip(found["X"], found["y"], found["subject"], strict=True))
     for people, most in zip(np.split(rng.permutation(10) + 1, np.cumsum(WORN)[:-1]), WINDOWS, strict=True):
-        worn = [
-            (x[::2], y) for x, y, who in zip(found["X"], found["y"], found["subject"], strict=True) if who in people
-        ]
+        worn = [(x[::2], y) for x, y, who in recorded if who in people]
         cut = [x[: len(x) // WINDOW * WINDOW].reshape(-1, WINDOW, 6) for x, _ in worn]
         classes = np.repeat([y for _, y in worn], [len(windows) for windows in cut])
         rows = rng.permutation(len(classes))[:most]

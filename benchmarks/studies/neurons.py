@@ -32,7 +32,8 @@ CURRENT, ADAPTATION = 0.8, 0.95  # decays of a synaptic current and of an adapta
 LONGEST = 10  # frames of a trained delay
 SLOWLY, QUICKLY = 0.05, 0.8  # radians that a neuron which resonates turns in a frame
 GAIN = 4.0  # of the weights before a neuron that takes 1 - decay of its input
-RECIPE = settings.SPEECH._replace(hidden=64)
+# A plain one, a synaptic one, one that adapts and whose parameters are trained.
+QUICK = ("LIF()", "LI - LIF() - Delay", 'ALIF(learnable=("decay", "adaptation_decay", "spike_adaptation"))')
 
 
 class Neuron(NamedTuple):
@@ -60,7 +61,6 @@ class Neuron(NamedTuple):
         return " - ".join(names + ["LearnableDelay"] * self.learned)
 
 
-ZERO = {"reset": "zero", "reset_grad": True}
 BITTAR_GARNER = {"adapts": "input", "decay_input": True, "voltage_adaptation": 0.5}
 FEEDFORWARD = {"recurrent": False}
 NEURONS = [
@@ -69,15 +69,15 @@ NEURONS = [
     Neuron({"reset": "zero"}, like='snnTorch `Leaky(reset_mechanism="zero")`'),
     Neuron({"reset": "none"}, like='snnTorch `Leaky(reset_mechanism="none")`'),
     Neuron({"reset_delay": True, "reset_grad": False}, like="snnTorch `Leaky`"),
-    Neuron(ZERO, like="SpikingJelly `LIFNode(decay_input=False)`"),
-    Neuron({"decay_input": True} | ZERO, like="SpikingJelly `LIFNode`, norse `LIFBox`"),
+    Neuron(settings.ZERO, like="SpikingJelly `LIFNode(decay_input=False)`"),
+    Neuron({"decay_input": True} | settings.ZERO, like="SpikingJelly `LIFNode`, norse `LIFBox`"),
     Neuron({"decay_input": True}, like="jaxpike `LIF`, brainpy.state `LIF`"),
     Neuron({"decay_input": True, "reset": "zero"}, like='brainpy.state `LIF(spk_reset="hard")`'),
     Neuron({"reset_delay": True}, late=True, like="spyx `LIF`"),
     Neuron({}, current=True, late=True, like="spyx `CuBaLIF`"),
     Neuron({"reset_delay": True, "reset_grad": False}, current=True, like="snnTorch `Synaptic`"),
     Neuron({"reset": "zero", "reset_delay": True}, current=True, like='snnTorch `Synaptic(reset_mechanism="zero")`'),
-    Neuron({"decay_input": True} | ZERO, current=True, like="norse `LIF`"),
+    Neuron({"decay_input": True} | settings.ZERO, current=True, like="norse `LIF`"),
     Neuron({}, layers.ALIF),
     Neuron(FEEDFORWARD, layers.ALIF),
     Neuron({"learnable": ("decay", "adaptation_decay", "spike_adaptation")}, layers.ALIF),
@@ -147,14 +147,10 @@ def main(argv=None):
     quick = "three neurons, ten epochs, two seeds"
     args = arguments("studies.neurons", __doc__, argv, quick=quick, settings=["speech"])
     features, digit, speaker, take = speech.load(args.speech)
-    chosen, recipe, seeds = range(len(NEURONS)), RECIPE, list(range(5))
-    if args.quick:  # a plain one, a synaptic one, one that adapts and whose parameters are trained
-        chosen = [
-            i
-            for i, n in enumerate(NEURONS)
-            if not i or (n.current and n.late) or ("learnable" in n.options and n.layer is layers.ALIF)
-        ]
-        recipe, seeds = RECIPE._replace(hidden=32, batch=32, epochs=10), [0, 1]
+    chosen, recipe, seeds = {str(neuron): i for i, neuron in enumerate(NEURONS)}, settings.SPEECH, list(range(5))
+    if args.quick:
+        chosen, recipe = {name: chosen[name] for name in QUICK}, recipe._replace(hidden=32, batch=32, epochs=10)
+        seeds = [0, 1]
     parts = [tuple(map(jnp.asarray, part)) for part in speech.parts(features, digit, take)]
     about = {
         "task": f"spoken digits: {len(digit)} recordings, {len(set(speaker.tolist()))} speakers",
@@ -166,10 +162,10 @@ def main(argv=None):
         "recipe": recipe._asdict(),
     }
     runs = Runs(args.out / "result.json", about, KEY, MEASURED, total=len(chosen) * len(seeds))
-    for index in chosen:
+    for name, index in chosen.items():
         for seed in seeds:
-            runs.run(partial(train, index, recipe, seed, parts), str(NEURONS[index]), seed)
-    runs.finish("neurons", neurons=[str(NEURONS[index]) for index in chosen], seeds=seeds)
+            runs.run(partial(train, index, recipe, seed, parts), name, seed)
+    runs.finish("neurons", neurons=list(chosen), seeds=seeds)
 
 
 # The report

@@ -1,5 +1,6 @@
 """A recurrent network that classifies sequences ``[examples, time, features]``, and the noise of its training."""
 
+from functools import partial
 from typing import NamedTuple
 
 import jax
@@ -30,10 +31,15 @@ class Recipe(NamedTuple):
     mask: int = 0
 
 
+def lifs(size):
+    """Return what makes a layer of so many LIF neurons, with decays from fast to slow."""
+    return partial(LIF, decay=jnp.linspace(FAST, SLOW, size))
+
+
 def lif(key, features, recipe, surrogate):
-    """Make a recurrent layer of LIF neurons with decays from fast to slow, and leaky integrators as outputs."""
+    """Make a recurrent layer of such neurons, and leaky integrators as outputs."""
     rngs, hidden = nnx.Rngs(key), recipe.hidden
-    neurons = LIF(hidden, decay=jnp.linspace(FAST, SLOW, hidden), spike_fn=surrogate, recurrent=True, rngs=rngs)
+    neurons = lifs(hidden)(hidden, spike_fn=surrogate, recurrent=True, rngs=rngs)
     layers = [dense(features, hidden, rngs), neurons, nnx.Dropout(recipe.dropout, rngs=rngs)]
     return SpikingSequential([*layers, dense(hidden, recipe.classes, rngs), LI(recipe.classes, decay=READOUT)])
 

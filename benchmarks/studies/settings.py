@@ -13,14 +13,15 @@ from flax import nnx
 
 from brainsurr.nnx import ALIF, LI, LIF, SpikingSequential
 
-from ..lib.blocks import spike_block, stem
-from ..lib.training import accuracy, adamw, averaged, cross_entropy, dense, flat, r_squared, squared_error
+from ..fashion.networks import over_pixels
+from ..lib.blocks import pool, spike_block, stem
+from ..lib.training import accuracy, adamw, averaged, cross_entropy, dense, flat, over_time, r_squared, squared_error
 from . import data, sequences, speech
 from .sequences import Recipe
 
 DECAY, STEPS, HIDDEN, DEPTH = 0.9, 8, 128, 12
 FADING = 5.0  # steps after which an output spike counts e times less
-SPEECH = Recipe(hidden=128, classes=10, epochs=20, batch=128, noise=0.2, shift=2, mask=4)
+SPEECH = Recipe(hidden=64, classes=10, epochs=20, batch=128, noise=0.2, shift=2, mask=4)
 ZERO = {"reset": "zero", "reset_grad": True}
 
 
@@ -32,8 +33,9 @@ class Setting(NamedTuple):
       layers: how many spiking layers the network has.
       data: ``data(seed)``, inputs and targets for training, for validation and for the test.
       network: ``network(key, spike_fns)`` with a threshold function for each spiking layer.
-      outputs: ``outputs(net, inputs, key)``; the key is None in evaluation.
       show: ``show(inputs)``, the inputs over time ``[time, batch, ...]``.
+      readout: ``readout(net, xs)``, what is scored, of inputs as shown: by default the mean of the output over time.
+      noise: ``noise(key, inputs)``, what inputs become in training.
       gain: of the weights before each spiking layer, as drawn.
       epochs: passes over the training examples.
       batch: examples a step.
@@ -47,8 +49,9 @@ class Setting(NamedTuple):
     layers: int
     data: Callable
     network: Callable
-    outputs: Callable
     show: Callable
+    readout: Callable = averaged
+    noise: Callable = lambda key, inputs: inputs
     gain: float = 1.0
     epochs: int = 10
     batch: int = 128
@@ -60,6 +63,10 @@ class Setting(NamedTuple):
     def parts(self, seed) -> list[tuple[jax.Array, jax.Array]]:
         """Return ``data(seed)`` as arrays of jax."""
         return [tuple(map(jnp.asarray, part)) for part in self.data(seed)]
+
+    def outputs(self, net, inputs, key):
+        """Return what a network puts out, with a key as in training, without one as in evaluation."""
+        return self.readout(net, self.show(inputs if key is None else self.noise(key, inputs)))
 
     def batches(self, parts) -> tuple[int, int]:
         """Return how many examples a step has, all if they are fewer, and how many steps there are."""
@@ -108,14 +115,13 @@ def feedforward(key, spike_fns, sizes, norm=None, **neurons):
 def counting(key, spike_fns, decay):
     """Make a convolution, pools that add up four pixels, and a linear layer whose neurons tell the class by spikes."""
     rngs, (first, last) = nnx.Rngs(key), (partial(LIF, decay=decay, spike_fn=spike_fn) for spike_fn in spike_fns)
-    return SpikingSequential(
-        [nnx.Conv(1, 8, (3, 3), rngs=rngs), first(8), summed, flat, dense(128, 10, rngs), last(10)]
-    )
+    images = [nnx.Conv(1, 8, (3, 3), rngs=rngs), first(8), summed]
+    return SpikingSequential([*images, flat, dense(128, 10, rngs), last(10)])
 
 
 def summed(xs):
     """Add up four pixels, channels last."""
-    return 4 * nnx.avg_pool(xs, (2, 2), (2, 2))
+    return 4 * pool(xs)
 
 
 def residual(key, spike_fns):
@@ -129,11 +135,6 @@ def residual(key, spike_fns):
     return SpikingSequential([*layers, over_pixels, dense(16, 10, rngs), LI(10, decay=DECAY)])
 
 
-def over_pixels(xs):
-    """Average all pixels of each channel."""
-    return xs.mean((-3, -2))
-
-
 def convolutional(key, spike_fns):
     """Make two convolutions in steps of two pixels, a hidden and a last linear layer."""
     rngs, layers = nnx.Rngs(key), []
@@ -144,52 +145,39 @@ def convolutional(key, spike_fns):
     return SpikingSequential(layers)
 
 
-def recurrent(key, spike_fns, sizes, neurons, decay):
+def recurrent(key, spike_fns, sizes, neurons, decay=DECAY):
     """Make a recurrent layer of such neurons, and leaky integrators with a decay as outputs."""
     rngs, (i, hidden, o), (spike_fn,) = nnx.Rngs(key), sizes, spike_fns
     layers = [dense(i, hidden, rngs), neurons(hidden, spike_fn=spike_fn, recurrent=True, rngs=rngs)]
     return SpikingSequential([*layers, dense(hidden, o, rngs), LI(o, decay=decay)])
 
 
-def mean_potential(show):
-    """Make the outputs from the readout's potential, averaged over time."""
-    return lambda net, inputs, key: averaged(net, show(inputs))
+def of_still(net, xs, still=1):
+    """Average potentials of a still image, which the first layers see once: they put out the same at each step."""
+    layers, once = list(net.layers), xs[0]
+    for layer in layers[:still]:
+        once = layer(once)
+    return averaged(SpikingSequential(layers[still:]), jnp.broadcast_to(once, (len(xs), *once.shape)))
 
 
-def of_still(show, still=1):
-    """Make the same for a still image: the first layers, which put out the same at each step, see it once."""
-
-    def outputs(net, inputs, key):
-        xs, layers = show(inputs), list(net.layers)
-        once = xs[0]
-        for layer in layers[:still]:
-            once = layer(once)
-        return averaged(SpikingSequential(layers[still:]), jnp.broadcast_to(once, (len(xs), *once.shape)))
-
-    return outputs
+def every_potential(net, xs):
+    """Return the potential of one output at every step."""
+    return over_time(net, xs)[..., 0].T
 
 
-def every_potential(show, last=None):
-    """Make the outputs from the readout's potential at every step, or the mean of the last few."""
-
-    def outputs(net, inputs, key):
-        xs = show(inputs)
-        ys = net(net.initialize_carry(xs.shape[1:]), xs)[1]
-        return ys[..., 0].T if last is None else ys[-last:].mean(0)
-
-    return outputs
+def last_potentials(net, xs):
+    """Average potentials over the last period."""
+    return over_time(net, xs)[-data.RECALL :].mean(0)
 
 
-def counts(net, inputs, key):
+def counts(net, xs):
     """Count the outputs' spikes."""
-    xs = pictures(inputs, STEPS)
     return len(xs) * averaged(net, xs)
 
 
-def early_spikes(net, inputs, key):
+def early_spikes(net, xs):
     """Count the outputs' spikes, an early one more than a late one: the first spike has the largest part."""
-    xs = data.latency(inputs)
-    spikes = net(net.initialize_carry(xs.shape[1:]), xs)[1]
+    spikes = over_time(net, xs)
     weights = jnp.exp(-jnp.arange(len(spikes)) / FADING)
     return 5 * jnp.tensordot(weights, spikes, 1)
 
@@ -198,8 +186,8 @@ def of_images(about, folder, examples=data.TRAIN, sizes=(784, HIDDEN, HIDDEN, 10
     """Make a setting of still images of Fashion-MNIST through layers of neurons."""
     made: Mapping[str, Any] = {
         "network": partial(feedforward, sizes=sizes, **neurons or {}),
-        "outputs": of_still(still),
         "show": still,
+        "readout": of_still,
         "layers": len(sizes) - 2,
     }
     return Setting(f"Fashion-MNIST, {about}", data=partial(data.images, folder, examples), **made | how)
@@ -214,55 +202,52 @@ def of_digits(about, sizes=(64, HIDDEN, HIDDEN, 10), **how):
 def spike_counts(about, decay):
     """Make a setting whose outputs are spike counts."""
     show = partial(pictures, steps=STEPS)
-    how = {"network": partial(counting, decay=decay), "outputs": counts, "show": show, "layers": 2}
+    how = {"network": partial(counting, decay=decay), "show": show, "readout": counts, "layers": 2}
     return of_digits(about, **how, epochs=40)
 
 
 def residuals():
     """Make the setting of residual blocks."""
-    how = {"network": residual, "outputs": of_still(pictures, still=3), "show": pictures, "layers": 6}
+    how = {"network": residual, "show": pictures, "readout": partial(of_still, still=3), "layers": 6}
     return of_digits("residual blocks, BatchNorm", **how, epochs=30)
 
 
 def convolutions(folder):
     """Make the setting of convolutions."""
-    how = {"network": convolutional, "outputs": of_still(pictures), "show": pictures, "epochs": 6}
-    return of_images("convolutions", folder, examples=4000, layers=3, gain=2.0, **how)
+    how = {"network": convolutional, "show": pictures, "layers": 3}
+    return of_images("convolutions", folder, examples=4000, gain=2.0, epochs=6, **how)
 
 
 def of_rows(folder):
     """Make the setting of a recurrent layer that sees a row of pixels each time step."""
-    neurons = partial(LIF, decay=jnp.linspace(0.5, 0.95, HIDDEN))
-    network = partial(recurrent, sizes=(28, HIDDEN, 10), neurons=neurons, decay=DECAY)
-    how = {"network": network, "outputs": mean_potential(rows), "show": rows}
-    return of_images("rows, recurrent", folder, layers=1, epochs=20, **how)
+    network = partial(recurrent, sizes=(28, HIDDEN, 10), neurons=sequences.lifs(HIDDEN))
+    how = {"network": network, "show": rows, "readout": averaged, "layers": 1}
+    return of_images("rows, recurrent", folder, epochs=20, **how)
 
 
 def spike_times(folder):
     """Make the setting of spike times in, and out: the first output spike has the largest part."""
-    how = {"layers": 2, "outputs": early_spikes, "show": data.latency}
+    how = {"layers": 2, "show": data.latency, "readout": early_spikes}
     return of_images("spike times in and out", folder, sizes=(784, HIDDEN, 10), **how)
 
 
 def scaled(scale):
     """Make the setting of Randman with so large first weights."""
-    network = partial(feedforward, sizes=(data.UNITS, 64, data.CLASSES))
-    how = {"outputs": mean_potential(data.show_times), "show": data.show_times, "gain": scale}
-    about = f"Randman, first weights x {scale:g}"
-    return Setting(about, 1, data.randman, network, **how, epochs=25, batch=64)
+    about, network = f"Randman, first weights x {scale:g}", partial(feedforward, sizes=(data.UNITS, 64, data.CLASSES))
+    return Setting(about, 1, data.randman, network, data.show_times, gain=scale, epochs=25, batch=64)
 
 
-def spoken_digits(recordings, recipe=SPEECH._replace(hidden=64, epochs=15)):
+def spoken_digits(recordings):
     """Make the setting of spoken digits, on the data set's own split."""
-    features, digit, _, take = speech.load(recordings)
+    recipe, (features, digit, _, take) = SPEECH._replace(epochs=15), speech.load(recordings)
     parts = speech.parts(features, digit, take)
     return Setting(
         "spoken digits, recurrent",
         layers=1,
         data=lambda seed: parts,
         network=lambda key, spike_fns: sequences.lif(key, speech.BANDS, recipe, *spike_fns),
-        outputs=sequences.logits(recipe),
         show=sequences.show,
+        noise=partial(sequences.augment, recipe=recipe),
         epochs=recipe.epochs,
         batch=recipe.batch,
         weight_decay=recipe.weight_decay,
@@ -273,13 +258,12 @@ def remembering(about, drawn, adaptation_decay):
     """Make a setting in which neurons that adapt remember what lines of spikes have told."""
     neurons = partial(ALIF, decay=DECAY, adaptation_decay=adaptation_decay)
     network = partial(recurrent, sizes=(data.CHANNELS, 64, 2), neurons=neurons, decay=0.5)
-    outputs, show = every_potential(sequences.show, last=data.RECALL), sequences.show
-    return Setting(about, 1, drawn, network, outputs, show, epochs=20)
+    return Setting(about, 1, drawn, network, sequences.show, last_potentials, epochs=20)
 
 
 def of_series(about, data, network, layers=1, **how):
-    """Make a setting of sequences, classified by the readout's potential."""
-    return Setting(about, layers, data, network, mean_potential(sequences.show), sequences.show, **how)
+    """Make a setting of sequences."""
+    return Setting(about, layers, data, network, sequences.show, **how)
 
 
 def vowels(folder):
@@ -292,26 +276,22 @@ def vowels(folder):
 def power(folder):
     """Make the setting of two seasons of power demand, 24 hours."""
     drawn = partial(data.drawn, *data.series(folder, "ItalyPowerDemand"), 54, 200)
-    neurons = partial(LIF, decay=jnp.linspace(0.5, 0.95, 64))
-    network = partial(recurrent, sizes=(1, 64, 2), neurons=neurons, decay=DECAY)
+    network = partial(recurrent, sizes=(1, 64, 2), neurons=sequences.lifs(64))
     return of_series("Italian power demand, recurrent", drawn, network, epochs=100, batch=27)
 
 
 def watch(folder):
     """Make the setting of exercises by a smart watch, with Adam alone."""
-    neurons = partial(LIF, decay=jnp.linspace(0.5, 0.95, 64))
-    network = partial(recurrent, sizes=(6, 64, 7), neurons=neurons, decay=DECAY)
+    network = partial(recurrent, sizes=(6, 64, 7), neurons=sequences.lifs(64))
     how = {"optimizer": plain_adam, "epochs": 30}
     return of_series("exercises by a watch, recurrent, Adam", partial(data.watch, folder), network, **how)
 
 
 def chaos():
     """Make the setting in which the next values of a chaotic series are told."""
-    neurons = partial(LIF, decay=jnp.linspace(0.5, 0.95, 64))
-    network = partial(recurrent, sizes=(1, 64, 1), neurons=neurons, decay=0.8)
-    outputs, how = every_potential(sequences.show), {"loss": squared_error, "score": r_squared}
-    about = f"Mackey-Glass, {data.AHEAD} steps ahead"
-    return Setting(about, 1, data.mackey_glass, network, outputs, sequences.show, epochs=30, batch=32, **how)
+    network = partial(recurrent, sizes=(1, 64, 1), neurons=sequences.lifs(64), decay=0.8)
+    how = {"readout": every_potential, "loss": squared_error, "score": r_squared}
+    return of_series(f"Mackey-Glass, {data.AHEAD} steps ahead", data.mackey_glass, network, epochs=30, batch=32, **how)
 
 
 MANY, FEW = {"examples": 12_000}, {"examples": 500, "epochs": 60, "batch": 50}

@@ -103,9 +103,8 @@ def section(folder: Path) -> str:
         if grid := finished(path, "weights"):
             runs = of_seeds(rows(path), grid["seeds"], "gain", "rate")
             of = {kind: runs[kind, rate] for kind, rate in grid["best"].items()}
-            lines.append(
-                [name, *(f"{spread(100 * run['test'], 1)} ({grid['best'][kind]:g})" for kind, run in of.items())]
-            )
+            shown = (f"{spread(100 * run['test'], 1)} ({grid['best'][kind]:g})" for kind, run in of.items())
+            lines.append([name, *shown])
             kinds = ([kind for kind in of if kind.startswith(word)] for word in ("x ", "xi "))
             gain, xi = (max(each, key=lambda kind: of[kind]["validation"].mean()) for each in kinds)
             ahead.append(f"{100 * (of[xi]['test'] - of[gain]['test']).mean():+.1f} in *{name}*")

@@ -173,13 +173,13 @@ def test_blocks_need_less_memory_and_a_stream_compiles_once(measured):
     assert memory["blocks, full"] < 0.6 * memory["scan over steps"] < memory["layer by layer"]
 
 
-def test_brainsurr_trains_the_same_in_both_modes(out, measured):
+def test_brainsurr_trains_the_same_from_both_forms_of_inputs(out, measured):
     runs = measured["peers"]["runs"]
     assert measured["peers"]["missing"] == {}
     assert list(measured["peers"]["live"]) == ["brainsurr"]
     assert speed.readme(out).count("\n| brainsurr ") == 1
     losses = [run["losses"] for run in runs if run["name"] == "brainsurr" and run["batch"] == 8]
-    assert len(losses) == 4  # a mode with bytes and one with floats, as documented and on every core
+    assert len(losses) == 4  # of bytes and of floats, as documented and on every core
     operations = sum(task.USUAL.sizes) + 20  # the sums over the inputs of each layer, and over time
     for curve in losses:
         assert curve[0] == pytest.approx(losses[0][0], rel=bound(operations, 1))

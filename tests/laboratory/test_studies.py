@@ -109,7 +109,8 @@ def test_counts_are_of_summed_pools_and_all_steps():
     net = settings.counting(jax.random.key(0), [bs.Arctan()] * 2, 0.9)
     shown = settings.pictures(xs, settings.STEPS)
     spikes = net(net.initialize_carry(shown.shape[1:]), shown)[1]
-    np.testing.assert_allclose(settings.counts(net, xs, None), np.asarray(spikes).sum(0), atol=1e-5)
+    counts = settings.setting("counts").outputs(net, xs, None)
+    np.testing.assert_allclose(counts, np.asarray(spikes).sum(0), atol=1e-5)
 
 
 @pytest.mark.parametrize("name", [name for name, need in settings.NEEDS.items() if need != "speech"])

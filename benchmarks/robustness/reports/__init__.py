@@ -9,32 +9,26 @@ from ...lib.results import committed, where
 from . import precision, scale, soak
 
 SHOWN = ("jax", "flax", "brainstate", "optax", "orbax-checkpoint")
-TRIALS = {  # by the folder of the result: the report, and the command that wrote it
-    "scale": (scale, "robustness.scale"),
-    "precision": (precision, "robustness.precision"),
-    "soak": (soak, "robustness.soak"),
-}
-
+TRIALS = {"scale": scale, "precision": precision, "soak": soak}  # reports, by the name of program and result
 KILLED = "being killed", "`kill -9` before, in and after a write, by a test", "the same bits as without kills"
 
 
 def parts() -> dict[str, str]:
     """Write the parts of docs/withstands.md."""
-    lines = [KILLED, *(report.line(committed(name)) for name, (report, _) in TRIALS.items())]
+    lines = [KILLED, *(report.line(committed(name)) for name, report in TRIALS.items())]
     summary = table(("", "tested", "result"), lines)
     return {"summary": summary, "trials": "\n\n".join(map(section, TRIALS))}
 
 
 def section(name):
     """Write the section of a trial in Markdown, with its command and machine."""
-    (report, module), trial = TRIALS[name], committed(name)
-    command = f"python -m benchmarks.{module} --out benchmarks/results/{name}"
+    trial, command = committed(name), f"python -m benchmarks.robustness.{name} --out benchmarks/results/{name}"
     took = f"{trial['seconds'] / 60:.0f} minutes on {where(trial, *SHOWN)}"
-    return f"{report.section(trial).strip()}\n\n`{command}`: {took}."
+    return f"{TRIALS[name].section(trial).strip()}\n\n`{command}`: {took}."
 
 
 def draw(folder):
     """Draw the pictures."""
-    for name, (report, _) in TRIALS.items():
+    for name, report in TRIALS.items():
         if hasattr(report, "draw"):
             report.draw(committed(name), folder)

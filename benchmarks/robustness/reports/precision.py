@@ -81,9 +81,7 @@ def line(result):
 def section(result):
     """Write the section of the page."""
     settings, runs = result["settings"], result["runs"]
-    finite = "Every loss and parameter is finite."
-    if not all(run["finite"] for run in runs.values()):
-        finite = "NOT every loss and parameter is finite."
+    every = "Every" if all(run["finite"] for run in runs.values()) else "NOT every"
     scaled = runs["nnx, float16, dynamic"]
     return f"""## Half precision
 
@@ -91,7 +89,7 @@ The LIF network of `benchmarks.digits` with a trained alpha, {settings["surrogat
 epochs, {settings["seeds"]} seeds, from the same weights on the same data. Layers compute in bfloat16 or float16;
 parameters, alpha, membranes and the loss stay in float32. *Within noise* was defined beforehand: in every epoch the
 mean loss of the seeds is between the lowest and the highest loss in float32, and so is the mean test accuracy at the
-end. {verdict(result)} {finite}
+end. {verdict(result)} {every} loss and parameter is finite.
 
 ![Training loss and test accuracy in float32 and half precision](pictures/withstands/precision.png)
 

@@ -5,8 +5,6 @@ and ``report(result)``, its table. The last two read the JSON alone.
 """
 
 import time
-from collections.abc import Callable
-from typing import NamedTuple
 
 import jax
 
@@ -31,24 +29,22 @@ def megabytes(size):
     return f"{size / 1e6:,.0f} MB" if size >= 1e7 else f"{size / 1e6:.1f} MB"
 
 
-class Program(NamedTuple):
-    """A compiled function with its arguments: ``call()`` waits for its result."""
-
-    call: Callable
-    costs: dict
-
-
 def compiled(function, *args):
-    """Compile it, apart from its time, and say what that took and what memory it needs beside its arguments."""
+    """Compile it, apart from its time.
+
+    Returns:
+      A function that calls it with these arguments and waits for its result; what compiling took, and what memory it
+      needs beside its arguments.
+    """
     lowered = jax.jit(function).lower(*args)
     start = time.perf_counter()
     program = lowered.compile()
     took = time.perf_counter() - start
     temporaries = program.memory_analysis().temp_size_in_bytes
-    return Program(lambda: jax.block_until_ready(program(*args)), {"temporaries": temporaries, "compile_seconds": took})
+    return lambda: jax.block_until_ready(program(*args)), {"temporaries": temporaries, "compile_seconds": took}
 
 
-def timed(programs, rounds, key="name", calls=1, each=lambda: None, **about):
-    """Time programs in turns, and return a row of each: ``about``, its name by ``key``, its time and what it costs."""
-    times = timing.interleaved({name: program.call for name, program in programs.items()}, rounds, calls, each)
-    return [about | {key: name, "time": times[name]} | program.costs for name, program in programs.items()]
+def timed(programs, rounds, key="name", calls=1, **about):
+    """Time `compiled` programs in turns; return a row of each: ``about``, its name by ``key``, its time and costs."""
+    times = timing.interleaved({name: call for name, (call, _) in programs.items()}, rounds, calls)
+    return [about | {key: name, "time": times[name]} | costs for name, (_, costs) in programs.items()]

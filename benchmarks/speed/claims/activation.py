@@ -39,15 +39,14 @@ def measure(quick):
     available = os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
     settings = list(itertools.product([s for s in sizes if 6 * 4 * s < available], ("float32", "bfloat16"), PASSES))
     draw, runs = np.random.default_rng(0), []
-    with tqdm(total=len(settings) * len(FUNCTIONS) * rounds, desc="activation") as bar:
-        for size, dtype, which in settings:
-            x, cotangent = (jnp.asarray(draw.standard_normal(size, np.float32), dtype) for _ in range(2))
-            passes = {
-                name: compiled(f, x) if which == "forward" else compiled(with_gradient(f), x, cotangent)
-                for name, f in FUNCTIONS.items()
-            }
-            about = {"size": size, "dtype": dtype, "pass": which}
-            runs += timed(passes, rounds, calls=1 if quick else max(1, 10**6 // size), each=bar.update, **about)
+    for size, dtype, which in tqdm(settings, desc="activation"):
+        x, cotangent = (jnp.asarray(draw.standard_normal(size, np.float32), dtype) for _ in range(2))
+        passes = {
+            name: compiled(f, x) if which == "forward" else compiled(with_gradient(f), x, cotangent)
+            for name, f in FUNCTIONS.items()
+        }
+        about = {"size": size, "dtype": dtype, "pass": which}
+        runs += timed(passes, rounds, calls=1 if quick else max(1, 10**6 // size), **about)
     return {"surrogate": repr(FUNCTIONS[OURS]), "runs": runs}
 
 

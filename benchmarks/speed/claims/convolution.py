@@ -15,7 +15,7 @@ from brainsurr import cpu
 from brainsurr.nnx import LI, LIF, SpikingSequential
 
 from ...lib.report import ratio_at_most, table
-from ...lib.training import flat, pooled
+from ...lib.training import averaged, flat, pooled
 from ..libraries import AS_DOCUMENTED, EVERY_CORE, run_on
 from ..peers.task import ALPHA
 from . import compiled, megabytes, seconds, timed
@@ -59,8 +59,7 @@ def of_both(batch, side, steps, rounds):
     """Time both networks in this process, the batch cut among its devices."""
 
     def spiking(net, images):
-        xs = jnp.broadcast_to(images, (steps, *images.shape))
-        return net(net.initialize_carry((len(images), side, side, 1)), xs)[1].mean(0)
+        return averaged(net, jnp.broadcast_to(images, (steps, *images.shape)))
 
     ways = {
         SPIKING: (SpikingSequential(network(side, lif, [LI(10)])), spiking),

@@ -4,15 +4,14 @@ import json
 import os
 import subprocess
 import sys
-from pathlib import Path
 
 from tqdm import tqdm
 
 from ...lib import timing
 from ...lib.report import at_most, table
+from ...lib.results import ROOT
 from . import seconds
 
-ROOT = Path(__file__).parents[3]
 CODE = """
 import json, time
 start = time.perf_counter()
@@ -27,11 +26,9 @@ def measure(quick):
     rounds, times = 2 if quick else 15, {}
     with_bytecode = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}  # as pip
     for i in tqdm(range(quick, 1 + rounds), desc="import"):
-        answer = subprocess.run(
-            [sys.executable, "-c", CODE], cwd=ROOT, env=with_bytecode, capture_output=True, text=True, check=True
-        )
+        answer = subprocess.check_output([sys.executable, "-c", CODE], cwd=ROOT, env=with_bytecode)
         if i:  # the first one reads the files into memory and writes their bytecode
-            for name, second in json.loads(answer.stdout).items():
+            for name, second in json.loads(answer).items():
                 times.setdefault(name, []).append(second)
     return {"times": {name: timing.summary(samples) for name, samples in times.items()}}
 

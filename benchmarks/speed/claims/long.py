@@ -14,6 +14,7 @@ BATCH = 16
 BLOCKS, STEPS = "blocks, full", "scan over steps"
 FEW = "some sqrt(T) states and one block of some sqrt(T) steps are kept, of T that the scan keeps"
 LOOPS = "each neuron's loop over time is the same in both, on one thread; what blocks save is in the products"
+ROOTS = "they grow with the square root of T"
 CACHES = "the time of a step does not grow with their number, but the inputs no longer fit into the caches"
 
 
@@ -42,15 +43,13 @@ def scan_over_steps(net, xs):
 def measure(quick):
     lengths, longest, rounds = ((16, 64), 256, 2) if quick else ((100, 1000, 10_000), 100_000, 9)
     every, runs = {BLOCKS: blocks("full"), STEPS: scan_over_steps, LAYERS: layer_by_layer}, []
-    with tqdm(total=(len(lengths) * len(every) + 1) * (1 + rounds), desc="long") as bar:
-        for steps in (*lengths, longest):
-            ways = every if steps in lengths else {BLOCKS: every[BLOCKS]}  # the others would need gigabytes
-            given, programs = data(LONG, BATCH, steps), {}
-            for name, logits in ways.items():
-                step, params = train_step(LONG, logits)
-                programs[name] = compiled(step, params, *given)
-                bar.update()
-            runs += timed(programs, rounds, each=bar.update, steps=steps)
+    for steps in tqdm((*lengths, longest), desc="long"):
+        ways = every if steps in lengths else {BLOCKS: every[BLOCKS]}  # the others would need gigabytes
+        given, programs = data(LONG, BATCH, steps), {}
+        for name, logits in ways.items():
+            step, params = train_step(LONG, logits)
+            programs[name] = compiled(step, params, *given)
+        runs += timed(programs, rounds, steps=steps)
     about = {"network": "-".join(map(str, LONG.sizes)), "batch": BATCH, "lengths": list(lengths), "longest": longest}
     return {**about, "runs": runs}
 
@@ -65,9 +64,7 @@ def claims(result):
     return [
         at_most(1 / 20, f"temporaries / {compared}", ours["temporaries"] / scan["temporaries"], why=FEW),
         ratio_at_most(0.6, f"time / {compared}", ours["time"], scan["time"], LOOPS),
-        at_most(
-            15, f"temporaries at T = {last:,} / at T = {first:,}", growth, why="they grow with the square root of T"
-        ),
+        at_most(15, f"temporaries at T = {last:,} / at T = {first:,}", growth, why=ROOTS),
         at_most(1.2, f"time of a time step at T = {longest:,} / at T = {last:,}", per_step / before, why=CACHES),
     ]
 

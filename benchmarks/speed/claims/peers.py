@@ -19,7 +19,7 @@ from ...lib import timing
 from ...lib.report import picture, ratio_at_most, table
 from ...lib.tries import Tries, kept_in
 from ..libraries import AS_DOCUMENTED, BOTH, DEVICES, EVERY_CORE, FLOOR, OURS, PEERS, TERMS, interpreters, run_peer
-from ..peers.task import LONG, NETWORKS, STEPS, Job
+from ..peers.task import LONG, NETWORKS, STEPS
 from . import megabytes, seconds, spread
 from .train_step import LAYERS, PAGES
 
@@ -80,8 +80,8 @@ def measure(quick):
             for way in (bar := tqdm(ways, desc=f"peers, {title}, {i + 1} of {trial.rounds}")):
                 _, terms, name, mode, inputs = way
                 bar.set_postfix_str(f"{name}, {mode}, {inputs}, {terms}")
-                job = trial._asdict() | {"mode": mode, "inputs": inputs, "rounds": trial.timed}
-                job = {key: job[key] for key in Job._fields if key in job}
+                job = {"network": trial.network, "batch": trial.batch, "steps": trial.steps, "rounds": trial.timed}
+                job |= {"mode": mode, "inputs": inputs}
                 what = f"{name}, {mode}, {title}" + (f", {terms}" if terms != AS_DOCUMENTED else "")
                 if answer := tried(what, [*way, i], run_peer, pythons[name], name, terms, **job):
                     answers[way].append(answer)
@@ -102,17 +102,13 @@ def measure(quick):
 
 
 def _ways(title, trial, names, quick):
-    """List the ways to run a trial: its title, terms, library, mode and inputs."""
-    if quick:
-        inputs_of = {name: PEERS[name].inputs[::-1] for name in names}  # `dots` of float32, as the floor
-    else:
-        inputs_of = {name: PEERS[name].inputs[: 1 if trial.of_jax else None] for name in names}
-    pairs = zip if quick else itertools.product  # of a mode and a form of inputs
+    """List the ways to run a trial: its title, terms, library, mode and inputs; quickly, of each the first mode."""
     return [
         (title, terms, name, mode, inputs)
         for terms in trial.terms
         for name in names
-        for mode, inputs in pairs(PEERS[name].modes, inputs_of[name])
+        for mode in PEERS[name].modes[: 1 if quick else None]
+        for inputs in PEERS[name].inputs[: 1 if trial.of_jax else None]
         if terms != DEVICES or entry(name, mode) == OURS
     ]
 
@@ -306,30 +302,20 @@ def _first_steps(result):
         (", ".join(way), *(f"{whole[way][trial]:.1f} s" for trial in FIRST_STEPS))
         for way in sorted(whole, key=lambda way: whole[way][DEEP])
     ]
-    heads = (
-        f"first step: trace, compile, train; T = {STEPS}, inputs in each library's own form",
-        *FIRST_STEPS.values(),
-    )
-    return [table(heads, rows)] if rows else []
+    what = f"first step: trace, compile, train; T = {STEPS}, inputs in each library's own form"
+    return [table((what, *FIRST_STEPS.values()), rows)] if rows else []
 
 
 def report(result):
     parts = ["\n\n".join(chooser(result))] if best(result, BATCH_256) else []
     for trial, network in result["networks"].items():
-        rows = [
-            (
-                ", ".join(
-                    [_shown(run), run["mode"], run["inputs"], *([run["terms"]] * (run["terms"] != AS_DOCUMENTED))]
-                ),
-                seconds(run["time"]),
-                megabytes(run["peak_memory"]),
-                spread(run["added"], megabytes),
-                f"{run['first_step']:.1f} s",
-                " ".join(f"{loss:.4f}" for loss in run["losses"][:3:2]),  # a slow one may take fewer steps
-            )
-            for run in result["runs"]
-            if run["trial"] == trial
-        ]
+        rows = []
+        for run in (run for run in result["runs"] if run["trial"] == trial):
+            way = _shown(run), run["mode"], run["inputs"], run["terms"]
+            name = ", ".join(part for part in way if part != AS_DOCUMENTED)
+            memory = megabytes(run["peak_memory"]), spread(run["added"], megabytes)
+            losses = " ".join(f"{loss:.4f}" for loss in run["losses"][:3:2])  # a slow one may take fewer steps
+            rows.append((name, seconds(run["time"]), *memory, f"{run['first_step']:.1f} s", losses))
         header = ("train step", "peak memory", "data and training add", "first step", "loss of steps 1, 3")
         short = network if len(network) < 20 else f"{network.split('-')[0]}-...-{network.split('-')[-1]}"
         parts.append(table((f"{trial}: {short}", *header), rows))

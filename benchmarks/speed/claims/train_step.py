@@ -5,7 +5,6 @@ from unittest import mock
 
 import jax
 import jax.numpy as jnp
-import optax
 from flax import nnx
 from tqdm import tqdm
 
@@ -13,6 +12,8 @@ import brainsurr as bs
 from brainsurr.nnx import LI, LIF, SpikingSequential, unroll
 
 from ...lib.report import ratio_at_most, table, wrapped
+from ...lib.training import averaged as layer_by_layer
+from ...lib.training import cross_entropy
 from ..peers.task import ALPHA, STEPS, USUAL, Network
 from . import compiled, megabytes, seconds, timed
 
@@ -63,8 +64,7 @@ def step_of(net, logits, rate=0.01):
     graphdef, params = nnx.split(net)
 
     def loss_fn(params, xs, labels):
-        ys = logits(nnx.merge(graphdef, params), xs)
-        return optax.softmax_cross_entropy_with_integer_labels(ys, labels).mean()
+        return cross_entropy(logits(nnx.merge(graphdef, params), xs), labels)
 
     return descent(loss_fn, rate), params
 
@@ -82,10 +82,6 @@ def products(rate, block_size, flat=False):
         return jnp.mean(bs.unroll(multiply, (), xs, block_size=block_size)[1] ** 2)
 
     return descent(loss_fn, rate)
-
-
-def layer_by_layer(net, xs):
-    return net(net.initialize_carry(xs.shape[1:]), xs)[1].mean(0)
 
 
 def blocks(remat, block_size=None):
@@ -106,18 +102,15 @@ def measure(quick):
     ways = {LAYERS: layer_by_layer} | {_name(remat): blocks(remat) for remat in ("none", "dots", "full")}
     kept = {f"{name}{KEPT}": ways[name] for name in (LAYERS, _name("dots"))}
     ways |= {_name("dots", size): blocks("dots", size) for size in SIZES} | kept
-    with tqdm(total=len(batches) * (3 + len(ways)) * (1 + rounds), desc="train-step") as bar:
-        for batch in batches:
-            given, weights, programs = data(network, batch, steps), list(map(jnp.asarray, network.weights())), {}
-            for name, size, flat in ((FLOOR, steps, True), (PRODUCTS, steps, False), (f"{FLOOR}, blocks", None, True)):
-                programs[name] = compiled(products(rate, size, flat), weights, *given)
-                bar.update()
-            for name, logits in ways.items():
-                step, params = train_step(network, logits)
-                with mock.patch.object(jax, "device_count", lambda n=8 if name in kept else 1: n):  # as on a mesh
-                    programs[name] = compiled(step, params, *given)
-                bar.update()
-            runs += timed(programs, rounds, each=bar.update, batch=batch)
+    for batch in tqdm(batches, desc="train-step"):
+        given, weights, programs = data(network, batch, steps), list(map(jnp.asarray, network.weights())), {}
+        for name, size, flat in ((FLOOR, steps, True), (PRODUCTS, steps, False), (f"{FLOOR}, blocks", None, True)):
+            programs[name] = compiled(products(rate, size, flat), weights, *given)
+        for name, logits in ways.items():
+            step, params = train_step(network, logits)
+            with mock.patch.object(jax, "device_count", lambda n=8 if name in kept else 1: n):  # as on a mesh
+                programs[name] = compiled(step, params, *given)
+        runs += timed(programs, rounds, batch=batch)
     forward = [i * o for i, o in itertools.pairwise(sizes)]
     once = 2 * sum(forward) + sum(forward[1:])  # no gradient of the input
     # `full` computes all forward products but the last again, for the derivative of the spikes and of the weights.

@@ -148,14 +148,11 @@ def spyx():
         arctan = spyx.axn.custom(lambda x: ALPHA / 2 / (1 + (jnp.pi / 2 * ALPHA * x) ** 2))
         layers, rngs = [], nnx.Rngs(0)
         for w in net.weights():
-            i, o = w.shape
-            layers += [
-                nnx.Linear(i, o, use_bias=False, kernel_init=nnx.initializers.constant(w), rngs=rngs),
-                spyx.nn.LIF((o,), beta=DECAY, threshold=THRESHOLD, activation=arctan, rngs=rngs),
-            ]
-        return spyx.nn.Sequential(
-            *layers[:-1], layers[-1] if net.ends == "LIF" else spyx.nn.LI((o,), beta=DECAY, rngs=rngs)
-        )
+            linear = nnx.Linear(*w.shape, use_bias=False, kernel_init=nnx.initializers.constant(w), rngs=rngs)
+            layers += [linear, spyx.nn.LIF(w.shape[1:], beta=DECAY, threshold=THRESHOLD, activation=arctan, rngs=rngs)]
+        if net.ends == "LI":
+            layers[-1] = spyx.nn.LI(w.shape[1:], beta=DECAY, rngs=rngs)
+        return spyx.nn.Sequential(*layers)
 
     def build(job):
         graphdef, params, decays = nnx.split(network(job.net), lambda path, _: path[-1] == "kernel", ...)
@@ -181,10 +178,8 @@ def jaxpike():
         layers = []
         for w in net.weights():
             dense = jaxpike.Dense(*w.shape, use_bias=False, key=jax.random.key(0))
-            layers += [
-                eqx.tree_at(lambda dense: dense.weight, dense, jnp.asarray(SCALE * w.T)),
-                jaxpike.LIF(TAU, threshold=THRESHOLD, surrogate=jaxpike.ATan(ALPHA)),
-            ]
+            dense = eqx.tree_at(lambda dense: dense.weight, dense, jnp.asarray(SCALE * w.T))
+            layers += [dense, jaxpike.LIF(TAU, threshold=THRESHOLD, surrogate=jaxpike.ATan(ALPHA))]
         return jaxpike.Sequential(*layers[:-1], layers[-1] if net.ends == "LIF" else jaxpike.LeakyIntegrator(TAU))
 
     def build(job):

@@ -99,10 +99,8 @@ def spikingjelly():
         net = torch.nn.Sequential(*blocks)
         functional.set_step_mode(net, "m")
         *hidden, last = net.parameters()
-        groups = [
-            {"params": hidden},
-            {"params": [last], "lr": (SCALE**2 if job.net.ends == "LI" else 1) * job.net.rate},
-        ]
+        rate = (SCALE**2 if job.net.ends == "LI" else 1) * job.net.rate
+        groups = [{"params": hidden}, {"params": [last], "lr": rate}]
         if job.mode == "checkpointed":
             chunks = -(-job.steps // 10)
             hidden = [memopt.checkpoint_module(block, chunks=chunks) for block in net[:-1]]
