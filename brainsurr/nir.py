@@ -17,6 +17,7 @@ from ._nir.readers import LIBRARIES, OTHERWISE, suit
 from ._nir.report import RoundingReport, report
 from ._nir.rounding import TOOLS, rounded
 from ._surrogate import Surrogate
+from ._time.guard import is_dropout
 from .neurons.lif import RESETS
 
 __all__ = ["from_nir", "quantized", "rounding", "to_nir"]
@@ -28,7 +29,6 @@ INSTEAD = {  # of a layer that NIR lacks
     **dict.fromkeys(
         ("XyloLI", "XyloLIF", "SpeckLIF", "LoihiLI", "LoihiLIF"), ": write the network that it was rounded from"
     ),
-    "Dropout": ": leave it out of the network that you write",
     **dict.fromkeys(("LayerNorm", "GroupNorm", "RMSNorm"), ": train BatchNorm behind the weights, which take it in"),
     "function": ": a pool is functools.partial(nnx.avg_pool, ...), of the whole image for its mean, a flatten only "
     "xs.reshape(*xs.shape[:2], -1)",
@@ -59,7 +59,7 @@ def to_nir(
     channels first, and what a ``Flatten`` gives is in that order. There a spike needs a potential above the threshold,
     here one at it.
 
-    A ``BatchNorm`` in evaluation becomes part of the weights before it.
+    A ``BatchNorm`` in evaluation becomes part of the weights before it. A ``Dropout`` is left out.
 
     Surrogates, dtypes of states and what else NIR has no word for go into the metadata, for `from_nir`.
     What is trained is not said, and random spikes are written as they are in evaluation.
@@ -107,6 +107,8 @@ def to_nir(
         to.add("input", _nir.Input(np.array(channels_first(shape))), words)
         for i, layer in enumerate(net.layers):
             to.owner = f"layer {i}, {type(layer).__name__}"
+            if is_dropout(layer):
+                continue
             with naming(to.owner):
                 given = as_arrays(host, layer, to.shape)
             with to.noting(to.owner, ends=isinstance(given, Affine)):
@@ -337,7 +339,8 @@ def _host_of(net: Any, caller: str) -> Any:
         if package is not None and isinstance(net, package.SpikingSequential):
             return import_module(f"brainsurr.{name}._nir")
     kind = f"{type(net).__module__}.{type(net).__qualname__}"
-    raise TypeError(f"{caller}: expected net to be a SpikingSequential of {', '.join(HOSTS)}, got one of {kind}")
+    inner = ": give the SpikingSequential inside of it" if callable(net) else ""
+    raise TypeError(f"{caller}: expected net to be a SpikingSequential of {', '.join(HOSTS)}, got one of {kind}{inner}")
 
 
 def _convention(dt: Any, method: Any, r: Any, resistances: tuple[str | None, ...]) -> Convention:

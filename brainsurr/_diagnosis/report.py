@@ -10,7 +10,7 @@ WORTH_SAYING = 0.1  # dead or silent neurons of a layer that is otherwise fine
 HARDLY = 0.1  # of its distance to the threshold: a spread of the membrane by which inputs hardly tell
 FAR = 4  # spreads of a membrane from its threshold, which inputs then hardly reach
 FAR_OFF = 10  # root mean square of x beyond which weights are too large, if hardly a gradient passes
-HARDLY_REACHED = 0.01  # of the values at which one arrives
+HARDLY_REACHED = 0.05  # of the values at which one arrives
 LEAST_SLOPE = 1e-3  # of a surrogate through which a gradient can move a weight
 VANISHING = 1e-4  # gradient norm, relative to that of a later layer
 
@@ -179,6 +179,7 @@ def _facts(name: str, layers: dict[str, LayerReport]) -> dict[str, object]:
     level = (
         f"its membrane is {abs(layer.membrane):.3g} {side} threshold on average, with a spread of {layer.spread:.2g}"
     )
+    suggestion = _suggest(layer, "the weights before it" if before else "its inputs or the weights before it")
     strongest = max(after, key=lambda other: layers[other].grad_norm, default=name)
     return {
         "name": name,
@@ -187,18 +188,18 @@ def _facts(name: str, layers: dict[str, LayerReport]) -> dict[str, object]:
         "level": level,
         "hardly": "hardly a" if layer.passing else "no",
         "how": "fires" if layer.silent < NEARLY_ALL else f"is silent ({fires}; {level})",
-        "cut_off": _explain_cut_off(layer, layers, after),
+        "cut_off": _explain_cut_off(layer, layers, after, suggestion),
         "strongest": f"{layers[strongest].grad_norm:.2g} at {strongest}",
         "Remedy": _capitalise(remedy),
         "Train": _capitalise(remedy) if silent_before else f"Train it, or {remedy}",
-        "suggestion": _suggest(layer),
-        "Suggestion": _capitalise(_suggest(layer)),
+        "suggestion": suggestion,
+        "Suggestion": _capitalise(suggestion),
     }
 
 
-def _explain_cut_off(layer, layers, after) -> str:
+def _explain_cut_off(layer, layers, after, suggestion) -> str:
     if layer.arriving:
-        return f"a gradient arrives, but only at neurons that let none through; {_suggest(layer)}"
+        return f"a gradient arrives, but only at neurons that let none through; {suggestion}"
     for other in after:
         if layers[other].arriving and not layers[other].reached:
             return f"no gradient gets through {other}, which is {layers[other].status}; fix that first"
@@ -208,15 +209,15 @@ def _explain_cut_off(layer, layers, after) -> str:
     )
 
 
-def _suggest(layer: LayerReport) -> str:
-    """Suggest smaller weights for a layer that is far off, and a change of the surrogate that lets a gradient through.
+def _suggest(layer: LayerReport, sources: str) -> str:
+    """Suggest to scale down what makes a layer be far off, and a change of the surrogate that lets a gradient through.
 
     That is the first that was measured to do so at half the values that pass none.
     """
     texts = []
     if layer.rms > FAR_OFF:
         far = f"its membrane is {layer.rms:.3g} from the threshold (root mean square)"
-        texts.append(f"scale down the weights before it, or start again at a lower learning rate: {far}")
+        texts.append(f"scale down {sources}, or start again at a lower learning rate: {far}")
     elif not layer.trials:
         return "give it a surrogate in place of its function: leave spike_fn out, or take Arctan(2.0)"
     for change, passing in layer.trials.items():

@@ -37,6 +37,11 @@ def name_of(layer: Any) -> str:
     return name if isinstance(name, str) else type(layer).__name__
 
 
+def is_dropout(layer: Any) -> bool:
+    """Return whether a layer is one of the Dropouts of flax or brainstate."""
+    return "Dropout" in type(layer).__name__ and type(layer).__module__.startswith(("flax.", "brainstate."))
+
+
 def check_alone(
     index: int, layer: Any, as_function: Callable[[Any], Callable | None], xs: Any, mixes_examples: bool
 ) -> bool:
@@ -66,7 +71,7 @@ def check_alone(
     if not axes:
         return False
     name = f"SpikingSequential: layers[{index}], {name_of(layer)},"
-    if "Dropout" in type(layer).__name__ and type(layer).__module__.startswith(("flax.", "brainstate.")):
+    if is_dropout(layer):
         if steps > 1 and not getattr(layer, "deterministic", False) and {0, -xs.ndim} & {*layer.broadcast_dims}:
             raise ValueError(
                 f"{name} draws one mask for all time steps, and in unroll one for each block: leave axis 0, time, out "

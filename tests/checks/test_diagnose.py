@@ -216,7 +216,7 @@ def test_the_advice_opens_the_surrogate(surrogate, advice):
 def test_weights_that_are_far_too_large_are_named(gain, status):
     """Ten thresholds away, where one value in 200 is near; also where no gradient passes at all."""
     x = jnp.where(jnp.arange(200) % 200 == 0, 0.5, gain * jnp.where(jnp.arange(200) % 2 == 0, 1.0, -1.0))
-    advice = "0.5% of its membrane values get one. Scale down the weights before it, or start again at a lower"
+    advice = "0.5% of its membrane values get one. Scale down its inputs or the weights before it, or start again at a"
     for f in (bs.Sigmoid(4.0), bs.ReluGrad()):
         report = bs.diagnose({"layer": f}, lambda fns, f=f: jnp.sum(fns["layer"](x)))
         assert report["layer"].status == status
@@ -225,6 +225,18 @@ def test_weights_that_are_far_too_large_are_named(gain, status):
         )
     dead = bs.diagnose({"layer": bs.ReluGrad()}, lambda fns: jnp.sum(fns["layer"](jnp.full((4, 4), -gain))))
     assert ("start again at a lower learning rate" in dead.sentences[0]) == (status == "blocked")
+
+
+@pytest.mark.parametrize(("near", "statuses_said"), [(4, "blocked, blocked"), (6, "fine, fine")])
+def test_far_off_and_reached_by_a_twentieth(near, statuses_said):
+    """The first of two layers is told of its inputs."""
+    x = jnp.where(jnp.arange(100) < near, 0.5, jnp.where(jnp.arange(100) % 2 == 0, 11.0, -11.0))
+    report = bs.diagnose(
+        dict.fromkeys(("one", "two"), bs.Sigmoid(4.0)), lambda fns: jnp.sum(fns["one"](x)) + jnp.sum(fns["two"](x))
+    )
+    assert statuses(report) == statuses_said
+    told = re.findall("Scale down (.*), or start again", "\n".join(report.sentences))
+    assert told == (["its inputs or the weights before it", "the weights before it"] if near == 4 else [])
 
 
 @pytest.mark.parametrize("f", [bs.PiecewiseQuadratic(1.0), bs.PiecewiseQuadratic(1.0).scaled(height=2.0, width=0.5)])

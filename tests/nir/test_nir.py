@@ -110,6 +110,37 @@ def sequential(*layers):
     return bs.nnx.SpikingSequential(layers)
 
 
+@pytest.mark.parametrize("host", HOSTS)
+def test_a_dropout_is_left_out_as_in_evaluation(host):
+    dropout = {
+        "nnx": lambda: nnx.Dropout(0.5, rngs=nnx.Rngs(0)),
+        "linen": lambda: linen.Dropout(0.5, deterministic=True),
+        "brainstate": lambda: brainstate.nn.Dropout(0.5),
+    }[host]()
+    layers = getattr(bs, host)
+
+    def network(*more):
+        its = [layers.LIF(6, decay=0.75, threshold=0.5, reset="zero"), *more]
+        return bound(its, (6,)) if host == "linen" else layers.SpikingSequential(its)
+
+    net, with_one = network(), network(dropout)
+    xs = inputs((6,))
+    back = from_nir(written(with_one, (6,), dt=1e-3), "nnx", dt=1e-3)
+    assert len(back.layers) == 1
+    np.testing.assert_array_equal(outputs_of(back, xs), outputs_of(net, xs))
+    assert outputs_of(net, xs).any()
+
+
+def test_a_module_around_a_network_is_refused():
+    with pytest.raises(TypeError, match=r"got one of test_nir\.Around: give the SpikingSequential inside of it$"):
+        to_nir(Around(), (6,), dt=1e-3)
+
+
+class Around(nnx.Module):
+    def __call__(self, xs):
+        return xs
+
+
 EACH = np.linspace(0.5, 0.95, 8).astype(np.float32)
 SLOW = np.linspace(0.2, 0.9, 24).astype(np.float32)
 TIMES = {"decay_input": True}
@@ -314,7 +345,6 @@ INSTEAD = {  # the neuron, and what is said of it
 REFUSED = [  # the input, what is said, and the layer
     *[((6,), "a layer that NIR has", make) for make in NOT_KNOWN],
     *[((6,), f".*, got {kind.__name__}: {said}", lambda r, kind=kind: kind(6)) for kind, said in INSTEAD.items()],
-    ((6,), ".*, got Dropout: leave it out", lambda r: nnx.Dropout(0.5, rngs=r)),
     ((6,), ".*, got LayerNorm: train BatchNorm behind the weights", lambda r: nnx.LayerNorm(6, rngs=r)),
     ((6,), "no carry_init, since a file has no first state", lambda r: bs.nnx.LIF(6, carry_init=nnx.initializers.ones)),
     ((6,), "refractory=0, as in NIR, got 1", lambda r: bs.nnx.LIF(6, refractory=1)),

@@ -221,8 +221,8 @@ def test_all_that_is_refused_is_said_at_once():
 
 
 def test_what_nir_lacks_is_said_at_once():
-    layers = [ALIF(4), linear(4, 4), nnx.Dropout(0.1, rngs=RNGS), lif()]
-    with pytest.raises(ValueError, match=r"^to_nir: layer 0, ALIF: .*\nlayer 2, Dropout: .*$"):
+    layers = [ALIF(4), linear(4, 4), nnx.LayerNorm(4, rngs=RNGS), lif()]
+    with pytest.raises(ValueError, match=r"^to_nir: layer 0, ALIF: .*\nlayer 2, LayerNorm: .*$"):
         to_nir(SpikingSequential(layers), (4,), dt=1e-3)
 
 
