@@ -303,6 +303,7 @@ def hard_reset(h):
 
 RIGHT = {
     "surrogate": F,
+    "spectrum": lambda h: jnp.real(jnp.fft.ifft(jnp.fft.fft(h) * jnp.exp(1j * h.astype(jnp.complex64)))),
     "random surrogate": lambda h: bs.spike(h, bs.Sigmoid(4.0), key=jax.random.key(0)),
     "relu": jax.nn.relu,
     "relu by where": lambda h: jnp.where(h > 0, h, 0.0),

@@ -375,6 +375,7 @@ LOST = [
     (ALIF(adaptation_decay=0.999), "adaptation_decay = 0.999", jnp.bfloat16),
     (ALIF(adaptation_decay=0.999, reset_delay=True), "adaptation_decay = 0.999", jnp.bfloat16),  # of three arrays
     (LI(decay=1 - 1e-7), "decay = 0.9999999", jnp.float32),
+    (LI(decay=1 - 1e-9), "decay = 0.999999999", jnp.float32),  # which float32 rounds to 1
 ]
 
 
