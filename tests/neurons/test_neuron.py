@@ -455,3 +455,8 @@ def test_a_balanced_resonator_dies_down_with_its_least_damping(kind, damping):
     (u, v, _), _ = neuron(neuron.initial_state(xs[0]), xs)
     assert abs(u) < 1
     assert abs(v) < 1
+
+
+def test_weights_in_a_list_are_of_float32():
+    weights = bs.neurons.SlidingPSN(weights=[0.1, 0.7]).weights
+    np.testing.assert_array_equal(weights, np.float32([0.1, 0.7]), strict=True)

@@ -131,6 +131,12 @@ def test_a_dropout_is_left_out_as_in_evaluation(host):
     assert outputs_of(net, xs).any()
 
 
+def test_numbers_beyond_half_precision_are_written_and_read():
+    lif = bs.nnx.LIF(6, decay=0.75, threshold=1e5, reset="zero", spike_fn=bs.Arctan(1e5))
+    (back,) = from_nir(written(sequential(lif), (6,)), "nnx", dt=1e-3).layers
+    assert (float(back.neuron.threshold), float(back.neuron.spike_fn.alpha)) == (1e5, 1e5)
+
+
 def test_a_module_around_a_network_is_refused():
     with pytest.raises(TypeError, match=r"got one of test_nir\.Around: give the SpikingSequential inside of it$"):
         to_nir(Around(), (6,), dt=1e-3)

@@ -124,6 +124,12 @@ def test_one_number_for_all_and_float32_of_torch():
     assert (lif.features, np.float32(lif.decay), lif.decay_input, lif.threshold) == (N, np.float32(0.9), False, 1.0)
 
 
+def test_weights_of_integers_are_float32():
+    weight = 2049 * np.ones((N, N), np.int64)  # which float16 rounds
+    kernel = from_nir(row(nir.Linear(weight)), "nnx", dt=0.5).layers[0].kernel[...]
+    np.testing.assert_array_equal(kernel, np.float32(weight), strict=True)
+
+
 def test_the_caller_says_what_the_resistances_mean():
     """spyx writes its decay in their place, and means tau / dt."""
     graph = row(lif(tau=5 * ONE, r=0.8 * ONE, v_threshold=ONE))
