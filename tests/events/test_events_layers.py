@@ -32,17 +32,18 @@ RNGS = nnx.Rngs(0)
 class OverTime(brainstate.nn.Module):
     """A module of one's own with a convolution, which in brainstate takes a batch alone."""
 
-    def __init__(self):
+    def __init__(self, inside):
         super().__init__()
-        self.inside = brainstate.nn.Conv2d((4, 4, 1), 2, (3, 3))
+        self.inside = inside
 
     def update(self, xs):
-        return self.inside(xs.reshape(-1, *xs.shape[2:])).reshape(*xs.shape[:-1], 2)
+        ys = self.inside(xs.reshape(-1, *xs.shape[2:]))
+        return ys.reshape(*xs.shape[:2], *ys.shape[1:])
 
 
 def convolution(host):
     if host is Brainstate:
-        return OverTime()
+        return OverTime(brainstate.nn.Conv2d((4, 4, 1), 2, (3, 3)))
     return linen.Conv(2, (3, 3)) if host is Linen else nnx.Conv(1, 2, (3, 3), rngs=RNGS)
 
 
@@ -180,6 +181,20 @@ def test_events_hold_at_any_depth(name):
         params, start, run, _ = host.pure(nested(host, layer, on), xs.shape[1:])
         found.append(count(run, params, start(xs.shape[1:]), xs))
     assert tuple(found) == follow
+
+
+@every_host
+def test_a_convolution_of_groups_is_dense(host):
+    groups = {
+        Nnx: lambda: nnx.Conv(4, 4, (3, 3), feature_group_count=2, rngs=RNGS),
+        Linen: lambda: linen.Conv(4, (3, 3), feature_group_count=2),
+        Brainstate: lambda: OverTime(brainstate.nn.Conv2d((4, 4, 4), 4, (3, 3), groups=2)),
+    }
+    xs, layer = jnp.asarray(np.repeat(SPIKES, 4, -1), jnp.float32), groups[host]()
+    params, start, dense, _ = host.pure(nested(host, layer, False), xs.shape[1:])
+    ys = host.pure(nested(host, layer, True), xs.shape[1:]).run(params, start(xs.shape[1:]), xs)[1]
+    np.testing.assert_array_equal(ys, dense(params, start(xs.shape[1:]), xs)[1])
+    assert ys.any()
 
 
 def functions(layer):
