@@ -61,7 +61,8 @@ class Neurons(NeuronLayer, ParameterModule, metaclass=pickled_as_call(type(nnx.M
         It is that of the neuron, in ``param_dtype``, its first array drawn by ``carry_init`` if there is one.
         """
         check_rngs(type(self).__name__, rngs, nnx.RngStream)
-        key = (lambda: jax.random.key(0)) if rngs is None else rngs.carry if isinstance(rngs, nnx.Rngs) else rngs
+        rngs = nnx.Rngs(0) if rngs is None else rngs
+        key = rngs.carry if isinstance(rngs, nnx.Rngs) else rngs
         return self._first_state(self.neuron, input_shape, self.carry_init if carry_init is None else carry_init, key)
 
 

@@ -54,6 +54,8 @@ def test_layers_draw_their_own_first_potentials(host):
     assert not s.any()
     assert (v != other).all()
     np.testing.assert_array_equal(start(0)[0][0], v)
+    if host is Nnx:  # and by itself
+        np.testing.assert_array_equal(net.layers[0].initialize_carry((B, F))[0], v)
     assert (start(1)[0][0] != v).any()
 
 
