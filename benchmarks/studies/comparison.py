@@ -18,6 +18,7 @@ from .entrants import ARCTAN, ENTRANTS, FAST_SIGMOID, FOUR, GONE
 
 KEY = ("entrant", "rate", "gain", "seed")
 MEASURED = ("validation", "half", "test", "loss", "firing", "seconds", "cpu_seconds")
+EQUAL = 1e-5  # means of validation no further apart are the same: files round scores to six digits
 
 
 class Grid(NamedTuple):
@@ -103,7 +104,7 @@ class Trials:
         for _ in range(3):
             runs = {rate: [self.run(entrant, rate, seed)["validation"] for seed in seeds] for rate in new}
             scores |= {rate: rounded(sum(validation) / len(seeds)) for rate, validation in runs.items()}
-            best = max(sorted(scores), key=scores.get)
+            best = min(rate for rate, score in scores.items() if score >= max(scores.values()) - EQUAL)
             new = [rounded(best / 3)] * (best == min(scores)) + [rounded(best * 3)] * (best == max(scores))
         self.edges += [entrant] * bool(new)
         return best

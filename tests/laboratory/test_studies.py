@@ -148,6 +148,20 @@ def test_a_best_rate_on_an_edge_is_looked_for_outside(tmp_path, monkeypatch, tar
     assert rates == {*grid.rates, *tried}
 
 
+@pytest.mark.parametrize(("more", "best"), [(0.0, 3e-3), (1e-4, 1e-2)])
+def test_of_equal_rates_the_smallest_is_best(tmp_path, monkeypatch, more, best):
+    """Accuracies of 300 examples: equal means over four seeds, but for the six digits of the file; or not."""
+    right = {3e-3: (260, 250, 250, 250), 1e-2: (260, 260, 240, 250)}
+    scores = {rate: np.float32(of) / np.float32(300) + np.float32(more * (rate > 3e-3)) for rate, of in right.items()}
+
+    def train(setting, surrogate, rate, gains, seed, parts):
+        return dict.fromkeys(comparison.MEASURED, scores[rate][seed - 1000] if rate in scores else 0.5)
+
+    monkeypatch.setattr(comparison, "train", train)
+    trials = Trials(settings.scaled(1.0)._replace(data=lambda seed: []), tmp_path / "a.json", Grid())
+    assert trials.best_rate(PRESENT) == best
+
+
 def test_fluctuation_driven_gains_are_those_of_the_formula(images):
     """Of layers that spikes go to; and of inputs that change, as rows of pixels do. Weights are as Flax draws them."""
     power = sum(0.81**k for k in range(settings.STEPS))
