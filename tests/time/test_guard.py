@@ -1,5 +1,6 @@
 """Within `unroll`, a layer without a state may not mix time steps; and which layers the guard does not see."""
 
+import contextlib
 import functools
 import logging
 import re
@@ -421,6 +422,24 @@ def test_a_layer_of_booleans_that_mixes_examples_is_refused():
     net = bn.SpikingSequential([lambda xs: xs > 1, spectrum_above_one, lambda xs: 1.0 * xs])
     with pytest.raises(ValueError, match=r"layers\[1\], \S+, mixes the examples of a batch"):
         net(net.initialize_carry((B, F)), XS)
+
+
+fft = jnp.fft.fft  # which no rule tells of, so that it is tried on numbers
+TRIED = {
+    "a little": (lambda xs: 1 + 1e-6 * fft(xs, axis=1).real, True),
+    "one feature": (lambda xs: fft(xs, axis=1).real, True),
+    "beside infinity": (lambda xs: jnp.where(xs > 1, jnp.inf, fft(xs, axis=1).real), True),
+    "NaN": (lambda xs: fft(jnp.log(xs), axis=2).real, False),
+    "infinity": (lambda xs: fft(jnp.where(xs > 1, jnp.inf, xs), axis=2).real, False),
+}
+
+
+@pytest.mark.parametrize("name", TRIED)
+def test_what_is_tried_on_numbers(name):
+    layer, mixes = TRIED[name]
+    net = bn.SpikingSequential([layer])
+    with pytest.raises(ValueError, match="mixes the examples") if mixes else contextlib.nullcontext():
+        net((None,), XS[..., :1] if name == "one feature" else XS)
 
 
 @pytest.mark.parametrize(("layer", "how"), each_value_once(all_but(SEPARATE[::3], SEPARATE, pytest.mark.slow), HOW[1:]))
