@@ -158,7 +158,8 @@ def population(x: Any, count: int, *, width: Any = None) -> jax.Array:
       width: of the bells, above 0; None is the distance of two neighbours. A number or ``[count]``.
 
     Returns:
-      Activations ``[..., features * count]``, in the dtype of ``x``; the neurons of a feature are side by side.
+      Activations ``[..., features * count]``, in the dtype of ``x``; the neurons of a feature are side by side. In a
+      trace, where values can't be read, what is not in [0, 1] gives NaN.
 
     Raises:
       TypeError: ``x`` is not of a floating dtype.
@@ -178,7 +179,8 @@ def population(x: Any, count: int, *, width: Any = None) -> jax.Array:
     check_positive_integer("population: count", count)
     distance = x[..., None] - jnp.broadcast_to(jnp.linspace(0, 1, count, dtype=x.dtype), (*x.shape, count))
     width = _number("population: width", 1 / max(count - 1, 1) if width is None else width, distance)
-    return jax.lax.collapse(jnp.exp(-((distance / width) ** 2) / 2), x.ndim - 1).astype(dtype)
+    activations = jnp.where(_fits(x)[..., None], jnp.exp(-((distance / width) ** 2) / 2), jnp.nan)
+    return jax.lax.collapse(activations, x.ndim - 1).astype(dtype)
 
 
 def _read(owner: str, x, dtype=None, name="x", low=0.0, high=1.0) -> tuple[jax.Array, Any]:
@@ -203,5 +205,9 @@ def _number(name: str, value, like: jax.Array, what="above 0", fits=lambda n: n 
 
 def _spikes(fires: jax.Array, x: jax.Array, dtype) -> jax.Array:
     """Return spikes ``[time, ...]`` in a dtype; NaN, if it has that, for what is traced and not in [0, 1]."""
-    fits, spikes = ((x >= 0) & (x <= 1))[None], fires.astype(dtype)
-    return jnp.where(fits, spikes, jnp.nan) if jnp.issubdtype(dtype, jnp.floating) else spikes
+    spikes = fires.astype(dtype)
+    return jnp.where(_fits(x)[None], spikes, jnp.nan) if jnp.issubdtype(dtype, jnp.floating) else spikes
+
+
+def _fits(x: jax.Array) -> jax.Array:
+    return (x >= 0) & (x <= 1)

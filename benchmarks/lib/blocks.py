@@ -30,6 +30,10 @@ class Residual(nnx.Module):
     def __call__(self, carry, xs):
         long, (ys, spikes) = self.long(carry[0], xs)
         short, (zs, others) = self.short(carry[1], xs)
+        if ys.shape != zs.shape:
+            raise ValueError(
+                f"Residual: expected a shortcut to {ys.shape}, got {zs.shape}: give it layers, shortcut=[...]"
+            )
         return (long, short), (ys + zs, (spikes, others))
 
 
@@ -101,6 +105,8 @@ def current_block(inputs, outputs, neurons, rngs, stride=1):
 
 def attention_block(features, heads, neurons, rngs):
     """Make attention and two layers for each token by itself (Spikformer, Zhou et al. 2023); both add spikes."""
+    if features % heads:
+        raise ValueError(f"attention_block: expected features for {heads} heads alike, got {features}")
     qkv, out = linear(features, 3 * features, rngs), linear(features, features, rngs)
     attend = [Attention(heads), neurons(features, threshold=0.5)]
     first, last = linear(features, 4 * features, rngs), linear(4 * features, features, rngs)

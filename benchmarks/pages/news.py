@@ -34,7 +34,7 @@ def part() -> str:
     numbers |= {"other": min(ms for name, ms in took.items() if not name.startswith(OURS))}
     for (name, kind), trained in fashion.load(RESULTS / "fashion").items():
         mean = np.mean([run["test"] for run in trained.values()])
-        numbers[name if kind == "LIF" else f"{name}_twin"] = f"{100 * mean:.1f}"
+        numbers[name if kind == "LIF" else f"{name}_twin"] = f"{100 * mean:.2f}"
     bits = rows(RESULTS / "eight-bits/result.json")
     speck = of_seeds(bits, sorted({row["seed"] for row in bits}), "data", "network")["digits", "Speck"]
     numbers |= {"speck": f"{100 * speck['after'].mean():.1f}", "floats": f"{100 * speck['floats'].mean():.1f}"}

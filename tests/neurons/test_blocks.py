@@ -179,6 +179,23 @@ def test_products_that_pass_over_zeros_give_the_same(name, monkeypatch):
     same(lambda: run(net, xs), lambda: program(xs))
 
 
+WIDTHS = {
+    "wider": lambda: Residual([nnx.Linear(8, 16, rngs=nnx.Rngs(0)), LIF(16)]),
+    "one": lambda: Residual([nnx.Linear(8, 1, rngs=nnx.Rngs(0)), LIF(1)]),  # jax would repeat it
+    "heads": lambda: Residual(attention_block(30, 4, LIF, nnx.Rngs(0))),
+}
+
+
+@pytest.mark.parametrize("name", WIDTHS)
+def test_widths_that_do_not_fit_are_refused(name):
+    def run_it():
+        block = WIDTHS[name]()
+        block(block.initialize_carry((3, 8)), jnp.zeros((4, 3, 8)))
+
+    with pytest.raises(ValueError, match=r"Residual: expected a shortcut to .*: give it layers|features for 4 heads"):
+        run_it()
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("name", EACH)
 def test_devices_share_a_batch_in_training_too(name):

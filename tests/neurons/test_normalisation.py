@@ -20,7 +20,7 @@ import brainsurr.brainstate
 from brainsurr.nnx import SpikingSequential, unroll
 
 PAGE = DOCS / "normalisation.md"
-COMMON, NORM, IN_BLOCKS, LINEN, BRAINSTATE, MASKED, PAPERS, ALONE, REFUSED, GROUPS, FILE = blocks(PAGE)
+COMMON, NORM, IN_BLOCKS, LINEN, BRAINSTATE, MASKED, IN_LINEN, PAPERS, ALONE, REFUSED, GROUPS, FILE = blocks(PAGE)
 CLASSES, SHOWN = PAPERS.split("\n\n\nbntt_net = ")
 EPS, MOMENTUM, STEPS, CHANNELS, SUM = 1e-5, 0.9, 5, 3, 8 * 30  # of values over time and batch
 pytestmark = pytest.mark.usefixtures("lenient")  # flax's Linear, brainstate's Linear
@@ -104,7 +104,7 @@ def test_padded_steps_do_not_count():
     scope = run(COMMON, MASKED)
     net, start, xs, mask = (scope[name] for name in ("masked", "start", "xs", "mask"))
     norm, ys, kept = net.norm, np.asarray(net.first(xs), float), np.asarray(mask)
-    values = np.concatenate([ys[:length, i] for i, length in enumerate(scope["lengths"].tolist())])
+    values = np.concatenate([ys[:length, i] for i, length in enumerate([30, 12, 25, 8, 30, 17, 21, 9])])
     mean, var = values.mean(0), values.var(0)
     assert_close((norm.mean[...], norm.var[...]), (moved(0, mean, 0.99), moved(1, var, 0.99)), SUM)
     given = jnp.asarray(ys, jnp.float32), mask[..., None]
@@ -118,11 +118,51 @@ def test_padded_steps_do_not_count():
         mean, var = moved(mean, block[of].mean(0), 0.99), moved(var, block[of].var(0), 0.99)
     unroll(net, start, (xs, mask), block_size=10)
     assert_close((norm.mean[...], norm.var[...]), (mean, var), 3 * SUM)
+    assert len(bs.nnx.diagnose(net, lambda net: jnp.sum(net(start, (xs, mask))[1]))) == 1
+    with pytest.raises(ValueError, match=r"expected a batch with values, got lengths \[0, 0\]: leave it out"):
+        scope["mask_of"]([0, 0], 3)
 
     last = unroll(net, start, (xs, mask & (jnp.arange(30) < 20)[:, None]), block_size=10)[1][-10:]  # it has none
     assert np.isnan(last).all()
     assert np.isnan(norm.mean[...]).all()
     assert np.isnan(norm.var[...]).all()
+
+
+@pytest.mark.slow
+def test_padded_steps_do_not_count_in_linen():
+    scope = run(COMMON, LINEN, MASKED, IN_LINEN)
+    statistics = scope["changed"]["batch_stats"]["BatchNorm_0"]
+    ys = np.asarray(scope["xs"], float) @ np.asarray(scope["variables"]["params"]["Dense_0"]["kernel"], float)
+    values = ys[np.asarray(scope["mask"])]
+    expected = moved(0, values.mean(0)), moved(1, values.var(0))
+    assert_close((statistics["mean"], statistics["var"]), expected, SUM)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("axis_name", [None, "batch"])
+def test_in_shard_map_statistics_are_those_of_a_device_unless_it_is_named(axis_name):
+    norm = nnx.BatchNorm(3, momentum=0.0, axis_name=axis_name, rngs=nnx.Rngs(0))
+    graph, state = nnx.split(norm)
+    xs = np.random.default_rng(0).normal(size=(5, 4, 3)).astype(np.float32)
+    mesh = jax.make_mesh((2,), ("batch",), (jax.sharding.AxisType.Auto,), devices=jax.devices()[:2])
+    P = jax.sharding.PartitionSpec
+
+    @jax.jit
+    @partial(jax.shard_map, mesh=mesh, in_specs=P(None, "batch"), out_specs=P("batch"), check_vma=False)
+    def means(xs):
+        copy = nnx.merge(graph, state, copy=True)
+        copy(xs)
+        return copy.mean[...][None]
+
+    parts = [xs, xs] if axis_name else [xs[:, :2], xs[:, 2:]]
+    assert_close(means(xs), np.stack([part.mean((0, 1)) for part in parts]), 20)
+
+
+def test_a_mean_far_from_0_needs_the_slow_variance():
+    xs = (1000 + 0.1 * np.random.default_rng(0).normal(size=(30, 8, 3))).astype(np.float32)
+    expected = normalised(xs.astype(float), *moments(xs.astype(float)))
+    slow, fast = (nnx.BatchNorm(3, use_fast_variance=fast, rngs=nnx.Rngs(0))(xs) for fast in (False, True))
+    assert abs(slow - expected).max() < 0.01 < 1 < abs(fast - expected).max()
 
 
 @pytest.mark.slow
