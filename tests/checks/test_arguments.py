@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 from cases import label
 from flax import linen, nnx
+from flax.errors import TraceContextError
 from neuron_table import NAMES
 
 import brainsurr as bs
@@ -21,7 +22,7 @@ from tools.frameworks import HOSTS, OF_VARIABLES, Brainstate, Linen, Nnx
 
 every_host = pytest.mark.parametrize("host", [host() for host in HOSTS], ids=[host.name for host in HOSTS])
 LAYERS = list(NAMES)
-KEY = jax.random.key(0)
+KEY, XS = jax.random.key(0), jnp.ones((5, 2, 4))
 
 
 def refusal(make, *args, **kwargs) -> str:
@@ -39,7 +40,19 @@ ELSEWHERE = "; what other libraries have is in docs/coming-from-elsewhere.md"
 def test_every_unknown_name_is_said(host):
     """As in SpikingJelly's LIFNode(tau=2.0, v_threshold=1.0, v_reset=0.0)."""
     message = refusal(host.layers.LIF, 4, tau=2.0, threshold=1.0, v_threshold=1.0, v_reset=0.0)
-    assert message.startswith("LIF has no argument tau and v_threshold and v_reset: did you mean threshold and reset? ")
+    meant = "did you mean decay=exp(-dt / tau) and threshold and reset? "
+    assert message.startswith(f"LIF has no argument tau and v_threshold and v_reset: {meant}it has ")
+
+
+MEANT = {"beta": "decay", "tau": "decay=exp(-dt / tau)", "v_threshold": "threshold"}
+MEANT |= dict.fromkeys(("surrogate", "surrogate_function"), "spike_fn")
+
+
+@every_host
+def test_a_name_of_others_is_answered_by_the_one_here(host):
+    for name, here in MEANT.items():
+        assert f"no argument {name}: did you mean {here}? it has " in refusal(host.layers.LIF, 4, **{name: 1.0})
+    assert "no argument surrogate: it has " in refusal(host.layers.LI, 4, surrogate=1.0)  # which has no spike_fn
 
 
 @every_host
@@ -88,7 +101,10 @@ def test_of_a_surrogate(make):
     assert make(alpha=2.0) in (bs.Arctan(2.0), 1.0)
 
 
-@pytest.mark.parametrize("host", [host() for host in HOSTS if host is not Brainstate], ids=label)
+hosts_with_carry = pytest.mark.parametrize("host", [host() for host in HOSTS if host is not Brainstate], ids=label)
+
+
+@hosts_with_carry
 @pytest.mark.parametrize("layer", [*LAYERS, "SpikingSequential"])
 def test_a_call_without_its_carry_says_where_one_comes_from(host, layer):
     """And what it says to write is run."""
@@ -194,18 +210,18 @@ def test_a_subclass_with_its_own_constructor_passes_arguments(host):
 
     own = Own(4, more=2, decay=0.5)
     assert (own.more, own.decay) == (2, 0.5)
-    assert refusal(Own, 4, tau=20.0).startswith("Own has no argument tau: it has ")
+    assert refusal(Own, 4, wibble=1).startswith("Own has no argument wibble: it has ")
 
 
 def test_linen_clones_and_lifts():
     lif = bs.linen.LIF(4, decay=0.5)
     assert lif.clone(decay=0.25).decay == 0.25
-    assert refusal(lif.clone, tau=20.0).startswith("LIF has no argument tau: it has ")
+    assert refusal(lif.clone, wibble=1).startswith("LIF has no argument wibble: it has ")
     lifted = linen.vmap(bs.linen.LIF, variable_axes={"params": 0}, split_rngs={"params": True}, in_axes=0)
     carry, xs = jnp.zeros((3, 2, 4)), jnp.ones((3, 5, 2, 4))
     (_, spikes), variables = lifted(4, learnable="decay").init_with_output(KEY, carry, xs)
     assert (spikes.shape, variables["params"]["decay"].shape) == ((3, 5, 2, 4), (3,))
-    assert "has no argument tau: it has " in refusal(lifted, 4, tau=20.0)
+    assert "has no argument wibble: it has " in refusal(lifted, 4, wibble=1)
 
 
 # Calls ---------------------------------------------------------------------------------------------------------
@@ -224,7 +240,14 @@ REFUSED = [
     ),
     (lambda layers: layers.LIF(4, spike_fn="fast_sigmoid"), BY_NAME),
     (lambda layers: layers.SpikingSequential(layers.LIF(4)), IN_A_LIST),
-    (lambda layers: layers.SpikingSequential(*[layers.LIF(4)] * 2), "too many positional arguments; it has layers"),
+    (
+        lambda layers: layers.SpikingSequential(*[layers.LIF(4)] * 2),
+        r"too many positional arguments; it has layers, .*: pass one list, SpikingSequential\(\[a, b\]\)$",
+    ),
+    (
+        lambda layers: layers.SpikingSequential([abs, [layers.LIF(4)]]),
+        r"that can be .*, got a list: unpack it with \*$",
+    ),
     (lambda layers: bs.nnx.LIF(2, decay=nnx.Param(jnp.ones(2))), ITS_ARRAY),
     (lambda layers: bs.brainstate.LIF(2, threshold=brainstate.ParamState(jnp.ones(2))), ITS_ARRAY),
 ]
@@ -281,8 +304,72 @@ def test_a_carry_for_another_batch_and_a_single_step(host):
     """A single step can't be told from a sequence without a batch, so its shape is said."""
     for batch, xs in ((3, jnp.ones((5, 2, 4))), (2, jnp.ones((2, 4)))):
         run = started(host, host.layers.LIF(4), (batch,), 4)
-        with pytest.raises(ValueError, match=r"^LIF: .*a layer takes \[time, batch, features\]"):
+        with pytest.raises(ValueError, match=r"^LIF: .*a layer takes \[time, batch, features\]") as error:
             run(xs)
+        assert ("is xs" in str(error.value)) == (batch == 2)
+
+
+# The axes of a carry, of which the last are 4 features, those of the inputs, and what is asked.
+FIRST = "; is xs batch-first? write jnp.swapaxes(xs, 0, 1); is it one step? xs[None]"
+ONE = "; is xs one step? write xs[None]; is the carry made from xs.shape? initialize_carry(xs.shape[1:])"
+AXES = [((3,), (3, 5, 4), FIRST), ((3,), (3, 4, 4), FIRST), ((3,), (3, 4), ONE), ((5, 3), (5, 3, 4), ONE)]
+
+
+@every_host
+@pytest.mark.parametrize(("batch", "shape", "asked"), AXES, ids=range(len(AXES)))
+def test_a_carry_tells_which_axes_the_inputs_lack(host, batch, shape, asked):
+    """It is asked once, and what is said to be written runs."""
+    for net in (host.layers.LIF(4), host.layers.SpikingSequential([host.layers.LIF(4)])):
+        run, xs = started(host, net, batch, 4), jnp.ones(shape)
+        with pytest.raises(ValueError, match=r"^LIF: expected a carry") as error:
+            run(xs)
+        assert str(error.value).endswith(asked)
+        assert not [note for note in getattr(error.value, "__notes__", ()) if "is xs" in note]
+        run(xs[None] if asked == ONE else jnp.swapaxes(xs, 0, 1))
+
+
+@hosts_with_carry
+def test_a_carry_and_inputs_in_the_place_of_each_other(host):
+    for net in (host.layers.LIF(4), host.layers.SpikingSequential([host.layers.LIF(4)] * 2)):
+        run = started(host, net, (2,), 4)
+        with pytest.raises(ValueError, match=r"got .*; is it \(xs, carry\)\? write \(carry, xs\)$"):
+            run(XS, run=lambda net, carry, xs: net(xs, carry))
+    with pytest.raises(ValueError, match=r", got NoneType: start from initialize_carry$"):
+        run(XS, run=lambda net, carry, xs: net(None, xs))
+
+
+@every_host
+def test_an_array_in_the_place_of_a_shape_is_not_printed(host):
+    layers, key = host.layers, [KEY] * (host.name == "linen")
+    for net in (layers.LIF(4), layers.LIFCell(4), layers.SpikingSequential([layers.LIF(4)])):
+        make = net.init_state if host.name == "brainstate" else functools.partial(net.initialize_carry, *key)
+        for xs in (XS, np.ones((5, 2, 4), np.float32)):
+            with pytest.raises(ValueError, match=r", got an array float32\[5, 2, 4\]: write xs?.shape\[1:?\]$"):
+                make(xs)
+        with pytest.raises(ValueError, match=r", got (np.float32\()?2.0\)?$"):
+            make(np.float32(2.0))
+
+
+@hosts_with_carry
+def test_features_are_those_of_the_last_axis(host):
+    """The layers of brainstate take all axes but that of the batch."""
+    with pytest.raises(ValueError, match=r"got \(8, 8, 4\): write features=4, the size of the last axis$"):
+        host.layers.LIF((8, 8, 4))
+
+
+@every_host
+def test_words_in_the_place_of_numbers(host):
+    with pytest.raises(TypeError, match=r"^expected xs to be a real array, got an array <U1\[5, 2, 4\]$"):
+        started(host, host.layers.LIF(4), (2,), 4)(np.full((5, 2, 4), "a"))
+
+
+@pytest.mark.parametrize("report", [bs.nnx.diagnose, bs.nnx.check_gradients], ids=label)
+def test_a_loss_of_the_network_outside_writes_its_statistics(report):
+    """Of which flax says that they belong to another trace."""
+    net = bs.nnx.SpikingSequential([nnx.BatchNorm(4, rngs=nnx.Rngs(0)), bs.nnx.LIF(4)], mixes_examples=True)
+    with pytest.raises(TraceContextError) as error:
+        report(net, lambda its: net(net.initialize_carry((2, 4)), XS)[1].mean())
+    assert [note for note in error.value.__notes__ if note.startswith("loss_fn must use what it is called with")]
 
 
 # Checkpoints ---------------------------------------------------------------------------------------------------
@@ -295,7 +382,6 @@ def spiking(host, **trained):
     return host.layers.SpikingSequential([lif, host.layers.LI(4)])
 
 
-XS = jnp.ones((5, 2, 4))
 BOTH = {"act": "alpha", "learnable": ("decay", "threshold")}
 SETTINGS = [("alpha", {"learnable": BOTH["learnable"]}), ("decay", BOTH | {"learnable": "threshold"})]
 SETTINGS += [("threshold", BOTH | {"learnable": "decay"})]
