@@ -197,7 +197,7 @@ def hint_to_axes(state: Any, shape: tuple[int, ...]) -> str:
     if of_state[:1] and of_state[1:] == shape:
         return SWAPPED
     if of_state[:1] and of_state[:-1] == shape[:-1]:
-        return "; is xs one step? write xs[None]; is the carry made from xs.shape? initialize_carry(xs.shape[1:])"
+        return "; is xs one step? write xs[None]; is the carry made from xs.shape? initialize_carry((batch, features))"
     if of_state[:1] == shape[:1] != shape[1:2]:
         return "; is xs batch-first? write jnp.swapaxes(xs, 0, 1); is it one step? xs[None]"
     return ""

@@ -311,7 +311,7 @@ def test_a_carry_for_another_batch_and_a_single_step(host):
 
 # The axes of a carry, of which the last are 4 features, those of the inputs, and what is asked.
 FIRST = "; is xs batch-first? write jnp.swapaxes(xs, 0, 1); is it one step? xs[None]"
-ONE = "; is xs one step? write xs[None]; is the carry made from xs.shape? initialize_carry(xs.shape[1:])"
+ONE = "; is xs one step? write xs[None]; is the carry made from xs.shape? initialize_carry((batch, features))"
 AXES = [((3,), (3, 5, 4), FIRST), ((3,), (3, 4, 4), FIRST), ((3,), (3, 4), ONE), ((5, 3), (5, 3, 4), ONE)]
 
 
