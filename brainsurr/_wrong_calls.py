@@ -9,6 +9,15 @@ from collections.abc import Iterator
 ELSEWHERE = "; what other libraries have is in docs/coming-from-elsewhere.md"
 
 
+# What others call otherwise, and doesn't spell alike.
+HERE = {"beta": "decay", "tau": "decay=exp(-dt / tau)", "surrogate": "spike_fn", "surrogate_function": "spike_fn"}
+
+
+def _meant(name: str, names: list[str]) -> list[str]:
+    here = HERE.get(name, "")
+    return [here] if here.partition("=")[0] in names else difflib.get_close_matches(name, names, 1)
+
+
 def answer_names(cls: type):
     """Make a constructor answer arguments that it does not have, such as those of other libraries."""
     init, signature = cls.__init__, _signature(cls.__init__)  # type: ignore[misc]
@@ -21,8 +30,9 @@ def answer_names(cls: type):
             owner, (_, *names) = type(self).__name__, signature.parameters
             has, unknown = f"it has {', '.join(names)}", [name for name in kwargs if name not in names]
             if not unknown:
-                raise TypeError(f"{owner}: {error}; {has}") from None
-            near = [match for name in unknown for match in difflib.get_close_matches(name, names, 1)]
+                hint = f": pass one list, {owner}([a, b])" if names[0] == "layers" else ""
+                raise TypeError(f"{owner}: {error}; {has}{hint}") from None
+            near = [match for name in unknown for match in _meant(name, names)]
             meant = f"did you mean {' and '.join(near)}? " if near else ""
             raise TypeError(f"{owner} has no argument {' and '.join(unknown)}: {meant}{has}{ELSEWHERE}") from None
         init(self, *args, **kwargs)

@@ -47,6 +47,8 @@ def check_layers(layers: Iterable[Callable]) -> tuple[Callable, ...]:
         if issubclass(kind, Neuron):
             instead = f"make a layer of its class, layer({kind.__name__})(features, ...)"
             raise TypeError(f"{expected}, got a neuron by itself, {layer!r}: {instead}")
+        if isinstance(layer, list | tuple):
+            raise TypeError(f"{expected} that can be called, got a {kind.__name__}: unpack it with *")
         if not is_function(layer):
             raise TypeError(f"{expected} that can be called, got {layer!r}{hint_to_call(layer)}")
     return layers

@@ -39,7 +39,19 @@ ELSEWHERE = "; what other libraries have is in docs/coming-from-elsewhere.md"
 def test_every_unknown_name_is_said(host):
     """As in SpikingJelly's LIFNode(tau=2.0, v_threshold=1.0, v_reset=0.0)."""
     message = refusal(host.layers.LIF, 4, tau=2.0, threshold=1.0, v_threshold=1.0, v_reset=0.0)
-    assert message.startswith("LIF has no argument tau and v_threshold and v_reset: did you mean threshold and reset? ")
+    meant = "did you mean decay=exp(-dt / tau) and threshold and reset? "
+    assert message.startswith(f"LIF has no argument tau and v_threshold and v_reset: {meant}it has ")
+
+
+MEANT = {"beta": "decay", "tau": "decay=exp(-dt / tau)", "v_threshold": "threshold"}
+MEANT |= dict.fromkeys(("surrogate", "surrogate_function"), "spike_fn")
+
+
+@every_host
+def test_a_name_of_others_is_answered_by_the_one_here(host):
+    for name, here in MEANT.items():
+        assert f"no argument {name}: did you mean {here}? it has " in refusal(host.layers.LIF, 4, **{name: 1.0})
+    assert "no argument surrogate: it has " in refusal(host.layers.LI, 4, surrogate=1.0)  # which has no spike_fn
 
 
 @every_host
@@ -88,7 +100,10 @@ def test_of_a_surrogate(make):
     assert make(alpha=2.0) in (bs.Arctan(2.0), 1.0)
 
 
-@pytest.mark.parametrize("host", [host() for host in HOSTS if host is not Brainstate], ids=label)
+hosts_with_carry = pytest.mark.parametrize("host", [host() for host in HOSTS if host is not Brainstate], ids=label)
+
+
+@hosts_with_carry
 @pytest.mark.parametrize("layer", [*LAYERS, "SpikingSequential"])
 def test_a_call_without_its_carry_says_where_one_comes_from(host, layer):
     """And what it says to write is run."""
@@ -194,18 +209,18 @@ def test_a_subclass_with_its_own_constructor_passes_arguments(host):
 
     own = Own(4, more=2, decay=0.5)
     assert (own.more, own.decay) == (2, 0.5)
-    assert refusal(Own, 4, tau=20.0).startswith("Own has no argument tau: it has ")
+    assert refusal(Own, 4, wibble=1).startswith("Own has no argument wibble: it has ")
 
 
 def test_linen_clones_and_lifts():
     lif = bs.linen.LIF(4, decay=0.5)
     assert lif.clone(decay=0.25).decay == 0.25
-    assert refusal(lif.clone, tau=20.0).startswith("LIF has no argument tau: it has ")
+    assert refusal(lif.clone, wibble=1).startswith("LIF has no argument wibble: it has ")
     lifted = linen.vmap(bs.linen.LIF, variable_axes={"params": 0}, split_rngs={"params": True}, in_axes=0)
     carry, xs = jnp.zeros((3, 2, 4)), jnp.ones((3, 5, 2, 4))
     (_, spikes), variables = lifted(4, learnable="decay").init_with_output(KEY, carry, xs)
     assert (spikes.shape, variables["params"]["decay"].shape) == ((3, 5, 2, 4), (3,))
-    assert "has no argument tau: it has " in refusal(lifted, 4, tau=20.0)
+    assert "has no argument wibble: it has " in refusal(lifted, 4, wibble=1)
 
 
 # Calls ---------------------------------------------------------------------------------------------------------
@@ -224,7 +239,14 @@ REFUSED = [
     ),
     (lambda layers: layers.LIF(4, spike_fn="fast_sigmoid"), BY_NAME),
     (lambda layers: layers.SpikingSequential(layers.LIF(4)), IN_A_LIST),
-    (lambda layers: layers.SpikingSequential(*[layers.LIF(4)] * 2), "too many positional arguments; it has layers"),
+    (
+        lambda layers: layers.SpikingSequential(*[layers.LIF(4)] * 2),
+        r"too many positional arguments; it has layers, .*: pass one list, SpikingSequential\(\[a, b\]\)$",
+    ),
+    (
+        lambda layers: layers.SpikingSequential([abs, [layers.LIF(4)]]),
+        r"that can be .*, got a list: unpack it with \*$",
+    ),
     (lambda layers: bs.nnx.LIF(2, decay=nnx.Param(jnp.ones(2))), ITS_ARRAY),
     (lambda layers: bs.brainstate.LIF(2, threshold=brainstate.ParamState(jnp.ones(2))), ITS_ARRAY),
 ]
