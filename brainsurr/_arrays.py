@@ -56,7 +56,12 @@ def as_array(x: Any, name: str) -> jax.Array:
     try:
         return jnp.asarray(x)
     except (TypeError, ValueError) as error:
-        raise TypeError(f"expected {name} to be a real array, got {type(x).__name__}") from error
+        raise TypeError(f"expected {name} to be a real array, got {shown(x)}") from error
+
+
+def shown(x: Any) -> str:
+    """Return an array as its dtype and shape, for a message, and all else as its type."""
+    return f"an array {x.dtype}{list(x.shape)}" if isinstance(x, jax.Array | np.ndarray) else type(x).__name__
 
 
 def as_real(x: Any, name: str) -> jax.Array:

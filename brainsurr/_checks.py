@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import export
 
-from ._arrays import is_number
+from ._arrays import is_number, shown
 
 
 def check_word(name: str, value: Any, words: Sequence[str | None]):
@@ -112,10 +112,10 @@ def check_key(owner: str, key: Any):
         raise TypeError(f"{owner}: expected key to be jax.random.key(seed), got {key!r}")
 
 
-def check_positive_integer(name: str, value: Any):
+def check_positive_integer(name: str, value: Any, hint: str = ""):
     """Raise a ValueError unless the value is one, such as the number of features of a layer."""
     if not is_integer(value) or value < 1:
-        raise ValueError(f"{_expected(name)} a positive integer, got {value!r}")
+        raise ValueError(f"{_expected(name)} a positive integer, got {value!r}{hint}")
 
 
 def check_number(name: str, value: Any, what: str, fits: Callable[[np.ndarray], Any]):
@@ -158,7 +158,8 @@ def check_input_shape(owner: str, features: int | None, input_shape: tuple[int, 
     except (TypeError, IndexError):
         fits = False
     if not fits:
-        raise ValueError(f"{owner}: expected input_shape (*batch, {features or 'features'}), got {input_shape!r}")
+        got = given(input_shape, ": write the sizes of one step, (batch, features)")
+        raise ValueError(f"{owner}: expected input_shape (*batch, {features or 'features'}), got {got}")
     return shape
 
 
@@ -180,6 +181,11 @@ def check_drawn_shape(name: str, value, shape: tuple[int, ...]):
     if getattr(value, "shape", None) != shape:
         raise ValueError(f"expected {name} to give an array of shape {shape}, got {shapes(value)}")
     return value
+
+
+def given(value: Any, instead: str) -> str:
+    """Return a value for a message; of an array not its numbers, but what to write instead."""
+    return f"{shown(value)}{instead}" if getattr(value, "ndim", 0) else repr(value)
 
 
 def shapes(tree: Any) -> Any:

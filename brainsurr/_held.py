@@ -158,7 +158,9 @@ class HoldsNeuron(Holds):
     def _hold_neuron(self, features, learnable=(), bounds=MappingProxyType({}), **given):
         """Set what is given as attributes, a surrogate as an activation; return the neuron before training."""
         owner, kind, param_dtype = type(self).__name__, self._neuron_class, given.get("param_dtype", jnp.float32)
-        _checks.check_positive_integer(f"{owner}: features", features)
+        of_shape = isinstance(features, tuple | list) and features
+        hint = f": write features={of_shape[-1]!r}, the size of the last axis" if of_shape else ""
+        _checks.check_positive_integer(f"{owner}: features", features, hint)
         _checks.check_function(f"{owner}: carry_init", given.get("carry_init"), "an initialiser", optional=True)
         if self.fires:
             _checks.check_flag(f"{owner}: recurrent", given["recurrent"])

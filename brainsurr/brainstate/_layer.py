@@ -10,7 +10,7 @@ import jax.numpy as jnp
 from brainstate import nn
 
 from .. import _layer
-from .._checks import check_drawn_shape, is_size
+from .._checks import check_drawn_shape, given, is_size
 from .._held import first_state
 from .._layer import NeuronLayer, construct, made, options, pickled_as_call
 from ..neurons import Neuron
@@ -104,8 +104,8 @@ class Neurons(NeuronLayer, ParameterModule, metaclass=pickled_as_call(type(nn.Mo
     def _first(self, batch_size):
         batch = () if batch_size is None else _sizes(batch_size)
         if not all(map(is_size, batch)):
-            owner = type(self).__name__
-            raise ValueError(f"{owner}: expected batch_size to be an integer or several, got {batch_size!r}")
+            owner, got = type(self).__name__, given(batch_size, ": write the number of examples")
+            raise ValueError(f"{owner}: expected batch_size to be an integer or several, got {got}")
         return first_state(self.neuron, jnp.zeros((*batch, *_sizes(self.in_size)), self.param_dtype), self.carry_init)
 
     def _state(self, neuron):

@@ -21,7 +21,7 @@ from tools.frameworks import HOSTS, OF_VARIABLES, Brainstate, Linen, Nnx
 
 every_host = pytest.mark.parametrize("host", [host() for host in HOSTS], ids=[host.name for host in HOSTS])
 LAYERS = list(NAMES)
-KEY = jax.random.key(0)
+KEY, XS = jax.random.key(0), jnp.ones((5, 2, 4))
 
 
 def refusal(make, *args, **kwargs) -> str:
@@ -307,6 +307,31 @@ def test_a_carry_for_another_batch_and_a_single_step(host):
             run(xs)
 
 
+@every_host
+def test_an_array_in_the_place_of_a_shape_is_not_printed(host):
+    layers, key = host.layers, [KEY] * (host.name == "linen")
+    for net in (layers.LIF(4), layers.LIFCell(4), layers.SpikingSequential([layers.LIF(4)])):
+        make = net.init_state if host.name == "brainstate" else functools.partial(net.initialize_carry, *key)
+        for xs in (XS, np.ones((5, 2, 4), np.float32)):
+            with pytest.raises(ValueError, match=r", got an array float32\[5, 2, 4\]: write the (number|sizes) of "):
+                make(xs)
+        with pytest.raises(ValueError, match=r", got (np.float32\()?2.0\)?$"):
+            make(np.float32(2.0))
+
+
+@hosts_with_carry
+def test_features_are_those_of_the_last_axis(host):
+    """The layers of brainstate take all axes but that of the batch."""
+    with pytest.raises(ValueError, match=r"got \(8, 8, 4\): write features=4, the size of the last axis$"):
+        host.layers.LIF((8, 8, 4))
+
+
+@every_host
+def test_words_in_the_place_of_numbers(host):
+    with pytest.raises(TypeError, match=r"^expected xs to be a real array, got an array <U1\[5, 2, 4\]$"):
+        started(host, host.layers.LIF(4), (2,), 4)(np.full((5, 2, 4), "a"))
+
+
 # Checkpoints ---------------------------------------------------------------------------------------------------
 
 
@@ -317,7 +342,6 @@ def spiking(host, **trained):
     return host.layers.SpikingSequential([lif, host.layers.LI(4)])
 
 
-XS = jnp.ones((5, 2, 4))
 BOTH = {"act": "alpha", "learnable": ("decay", "threshold")}
 SETTINGS = [("alpha", {"learnable": BOTH["learnable"]}), ("decay", BOTH | {"learnable": "threshold"})]
 SETTINGS += [("threshold", BOTH | {"learnable": "decay"})]
