@@ -188,6 +188,21 @@ def given(value: Any, instead: str) -> str:
     return f"{shown(value)}{instead}" if getattr(value, "ndim", 0) else repr(value)
 
 
+SWAPPED = "; is it (xs, carry)? write (carry, xs)"
+
+
+def hint_to_axes(state: Any, shape: tuple[int, ...]) -> str:
+    """Return what to add to an error if a state tells that inputs of a shape aren't ``[time, batch, ...]``."""
+    of_state = getattr(next(iter(jax.tree.leaves(state)), None), "shape", ())
+    if of_state[:1] and of_state[1:] == shape:
+        return SWAPPED
+    if of_state[:1] and of_state[:-1] == shape[:-1]:
+        return "; is xs one step? write xs[None]; is the carry made from xs.shape? leave time out"
+    if of_state[:1] == shape[:1] != shape[1:2]:
+        return "; is xs batch-first? write jnp.swapaxes(xs, 0, 1); is it one step? xs[None]"
+    return ""
+
+
 def shapes(tree: Any) -> Any:
     """Return the shape of each array in a tree, for a message."""
     return jax.tree.map(lambda leaf: getattr(leaf, "shape", type(leaf).__name__), tree)

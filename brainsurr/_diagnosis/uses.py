@@ -54,8 +54,8 @@ def telling_uses() -> contextlib.AbstractContextManager[None]:
         return after, ys
 
     @contextlib.contextmanager
-    def at_index(named, index, layer, xs):
-        with setting(_layers, f"{_layers.get()}, layer {index}"), named(index, layer, xs):
+    def at_index(named, index, *args):
+        with setting(_layers, f"{_layers.get()}, layer {index}"), named(index, *args):
             yield
 
     return replaced(

@@ -11,8 +11,8 @@ import jax.numpy as jnp
 import numpy as np
 from jax.sharding import AxisType
 
-from .._arrays import as_float
-from .._checks import check_flag, check_input_shape, hint_to_call, is_function
+from .._arrays import as_float, shown
+from .._checks import SWAPPED, check_flag, check_input_shape, hint_to_axes, hint_to_call, is_function
 from .._following import following
 from .._held import HoldsNeuron, HoldsSurrogate
 from .._surrogate import Surrogate
@@ -22,8 +22,11 @@ from .guard import check_alone, name_of
 
 
 @contextlib.contextmanager
-def named(index: int, layer: Any, xs: Any) -> Iterator[None]:
-    """Wrap the call of a layer: name it in the program, and in a note on any error with the shape of its input."""
+def named(index: int, layer: Any, xs: Any, hint: str) -> Iterator[None]:
+    """Wrap the call of a layer: name it in the program, and in a note on any error with the shape of its input.
+
+    The hint, of what may be wrong, stands behind it if the error has not said it.
+    """
     try:
         with jax.named_scope(f"{index} {name_of(layer)}"):
             yield
@@ -31,6 +34,7 @@ def named(index: int, layer: Any, xs: Any) -> Iterator[None]:
         shape = getattr(xs, "shape", type(xs).__name__)
         error.add_note(
             f"in layer {index} of SpikingSequential, {name_of(layer)}, for an input [time, batch, ...] of {shape}"
+            f"{'' if hint in str(error) else hint}"
         )
         raise
 
@@ -133,9 +137,10 @@ def first_carries(layers, input_shape: tuple[int, ...], start: Callable, outputs
       outputs: of the framework, ``outputs(i, layer, carry, xs)``; it is followed for its shapes alone.
     """
     carries: list[Any] = []
+    hint = f"; initialize_carry takes (*batch, features), got {input_shape}"
     xs: Any = jax.ShapeDtypeStruct((1, *check_input_shape("SpikingSequential", None, input_shape)), jnp.float32)
     for i, layer in enumerate(layers):
-        with named(i, layer, xs):
+        with named(i, layer, xs, hint):
             if not hasattr(xs, "shape") and is_stateful(layer):
                 got = type(xs).__name__
                 raise TypeError(f"SpikingSequential: expected layers to give an array to the next, got {got}")
@@ -256,11 +261,13 @@ def apply_layers(
     layers = check_layers(net.layers)
     check_flags(net)
     wanted = f"{len(layers)} entries"
-    got = f"{len(carry)} entries" if isinstance(carry, (tuple, list)) else type(carry).__name__
+    got = f"{len(carry)} entries" if isinstance(carry, (tuple, list)) else shown(carry)
     if got != wanted:
         expected = f"SpikingSequential: expected a carry of {wanted}, one for each layer"
-        raise ValueError(f"{expected}, got {got}: start from initialize_carry")
+        hint = SWAPPED if hasattr(carry, "shape") else ": start from initialize_carry"
+        raise ValueError(f"{expected}, got {got}{hint}")
     carries, spikes, given, xs, are_spikes = [], {}, xs, as_float(xs, "xs"), False
+    hint = hint_to_axes(carry, xs.shape)
     moved: Any = None  # by which layer examples were put where time was, and the sizes of both before it
     for index, (layer, before) in enumerate(zip(layers, carry, strict=True)):
         product = as_product(layer)
@@ -272,10 +279,10 @@ def apply_layers(
         if moved and (is_stateful(layer) or isinstance(layer, HoldsNeuron)):
             _check_places(index, layer, xs, *moved)
             moved = None  # they were put back
-        if not is_known and check_alone(index, layer, as_function, xs, net.mixes_examples):
+        if not is_known and check_alone(index, layer, as_function, xs, net.mixes_examples, hint):
             moved = moved or (index, name_of(layer), xs.shape[:2])
         multiplies = product is not None or convolves
-        with named(index, layer, xs), following(net.events) as follows:
+        with named(index, layer, xs, hint), following(net.events) as follows:
             as_given = given if multiplies and index == 0 and isinstance(given, jax.Array) else xs
             in_bytes = getattr(as_given, "dtype", None) in (jnp.uint8, jnp.bool_)
             if product and not follows and getattr(xs, "ndim", 0) > 2 and is_in_one_block(xs):

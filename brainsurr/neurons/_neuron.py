@@ -12,7 +12,7 @@ import numpy as np
 
 from .._arrays import as_float, as_real, is_number
 from .._bounds import check_inside
-from .._checks import check_function, hint_to_surrogate, shapes
+from .._checks import check_function, hint_to_axes, hint_to_surrogate, shapes
 from .._pytree import tuples
 from .._scan import by_platform, scan, typed_like
 from .._surrogate import Surrogate
@@ -259,7 +259,7 @@ def run(neuron: Neuron, state, xs, host_scan: Callable = scan) -> tuple[Any, jax
     xs = neuron._as_input(xs, "xs")
     if not xs.ndim:
         raise ValueError("expected xs to be an array [time, ..., features], got a single number")
-    state = as_state(neuron, state, xs.shape[1:])
+    state = as_state(neuron, state, xs.shape[1:], hint_to_axes(state, xs.shape))
     for part in filter(_is_float, jax.tree.leaves(state)):  # one that was made by hand was not checked
         neuron._check_dtype(type(neuron).__name__, part.dtype)
     functions = all_spike_functions(neuron)
@@ -293,13 +293,14 @@ def _compiled(structure, draws, leaves, state, xs):
     return _over_time(structure.unflatten(leaves), draws, state, xs, scan)
 
 
-def as_state(neuron: Neuron, state, shape: tuple[int, ...]):
+def as_state(neuron: Neuron, state, shape: tuple[int, ...], hint: str = ""):
     """Return a state as arrays; a ValueError unless it is one for such inputs.
 
     Args:
       neuron: whose state it is.
       state: as it was given.
       shape: of the input of one step.
+      hint: what to add to the error.
     """
     owner, expected = type(neuron).__name__, expected_state(neuron, shape)
     (leaves, given), (likes, wanted) = jax.tree.flatten(state), jax.tree.flatten(expected)
@@ -317,7 +318,7 @@ def as_state(neuron: Neuron, state, shape: tuple[int, ...]):
             f"{shapes(expected)} for an input of shape {shape} at each step, got {shapes(state)}: a layer takes "
             "[time, batch, features], a cell one step, and both a carry without the time axis, from "
             "init_state(batch_size) in brainstate, else initialize_carry((batch, features)); "
-            "a neuron by itself: initial_state(xs[0])"
+            f"a neuron by itself: initial_state(xs[0]){hint}"
         )
     return jax.tree.unflatten(wanted, leaves)
 

@@ -303,8 +303,38 @@ def test_a_carry_for_another_batch_and_a_single_step(host):
     """A single step can't be told from a sequence without a batch, so its shape is said."""
     for batch, xs in ((3, jnp.ones((5, 2, 4))), (2, jnp.ones((2, 4)))):
         run = started(host, host.layers.LIF(4), (batch,), 4)
-        with pytest.raises(ValueError, match=r"^LIF: .*a layer takes \[time, batch, features\]"):
+        with pytest.raises(ValueError, match=r"^LIF: .*a layer takes \[time, batch, features\]") as error:
             run(xs)
+        assert ("is xs" in str(error.value)) == (batch == 2)
+
+
+# The axes of a carry, of which the last are 4 features, those of the inputs, and what is asked.
+FIRST = "; is xs batch-first? write jnp.swapaxes(xs, 0, 1); is it one step? xs[None]"
+ONE = "; is xs one step? write xs[None]; is the carry made from xs.shape? leave time out"
+AXES = [((3,), (3, 5, 4), FIRST), ((3,), (3, 4, 4), FIRST), ((3,), (3, 4), ONE), ((5, 3), (5, 3, 4), ONE)]
+
+
+@every_host
+@pytest.mark.parametrize(("batch", "shape", "asked"), AXES, ids=range(len(AXES)))
+def test_a_carry_tells_which_axes_the_inputs_lack(host, batch, shape, asked):
+    """It is asked once, and what is said to be written runs."""
+    for net in (host.layers.LIF(4), host.layers.SpikingSequential([host.layers.LIF(4)])):
+        run, xs = started(host, net, batch, 4), jnp.ones(shape)
+        with pytest.raises(ValueError, match=r"^LIF: expected a carry") as error:
+            run(xs)
+        assert str(error.value).endswith(asked)
+        assert not [note for note in getattr(error.value, "__notes__", ()) if "is xs" in note]
+        run(xs[None] if asked == ONE else jnp.swapaxes(xs, 0, 1))
+
+
+@hosts_with_carry
+def test_a_carry_and_inputs_in_the_place_of_each_other(host):
+    for net in (host.layers.LIF(4), host.layers.SpikingSequential([host.layers.LIF(4)] * 2)):
+        run = started(host, net, (2,), 4)
+        with pytest.raises(ValueError, match=r"got .*; is it \(xs, carry\)\? write \(carry, xs\)$"):
+            run(XS, run=lambda net, carry, xs: net(xs, carry))
+    with pytest.raises(ValueError, match=r", got NoneType: start from initialize_carry$"):
+        run(XS, run=lambda net, carry, xs: net(None, xs))
 
 
 @every_host

@@ -5,6 +5,7 @@ from functools import partial
 from itertools import pairwise
 
 import brainstate
+import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -20,7 +21,7 @@ from neuron_table import NAMES
 import brainsurr as bs
 from benchmarks.robustness.collectives import collectives
 from brainsurr.neurons._neuron import Unmatched
-from tools.frameworks import HOSTS, Brainstate, Linen, Nnx
+from tools.frameworks import HOSTS, Brainstate, Equinox, Linen, Nnx
 
 T, BATCH, SIZES = 12, 4, (6, 5, 3)
 pytestmark = pytest.mark.usefixtures("lenient")
@@ -340,11 +341,11 @@ def test_a_layer_takes_spikes_in_bytes(host, name, dtype):
 
 @pytest.mark.parametrize("host", HOSTS, ids=label)
 def test_an_error_names_its_layer(host):
-    """That of a framework, which names no layer, as well as our own."""
+    """That of a framework, which names no layer, as well as our own. As many steps as examples tell nothing of axes."""
 
     def fail(layers, features):
         params, start, run, _ = host.pure(host.layers.SpikingSequential(layers), (3, 4))
-        run(params, start((3, 4)), jnp.ones((5, 3, features)))
+        run(params, start((3, 4)), jnp.ones((3, 3, features)))
 
     for features, hidden, layer in ((6, 8, 0), (4, 9, 1)):
         layers = [host.dense(4, 8, nnx.Rngs(0)), host.layers.LIF(hidden)]
@@ -352,3 +353,41 @@ def test_an_error_names_its_layer(host):
             fail(layers, features)
         told = f"in layer {layer} of SpikingSequential, {type(layers[layer]).__name__}, for an input"
         assert any(note.startswith(told) for note in error.value.__notes__)
+        assert "is xs" not in told_of(error)
+
+
+def told_of(error) -> str:
+    return "\n".join([str(error.value), *getattr(error.value, "__notes__", ())])
+
+
+def convolution(host):
+    """From 8 places of 2 channels to as many of 3."""
+    return {
+        Nnx: lambda: nnx.Conv(2, 3, (3,), rngs=nnx.Rngs(0)),
+        Linen: lambda: linen.Conv(3, (3,)),
+        Brainstate: lambda: brainstate.nn.Conv1d((8, 2), 3, 3),
+        Equinox: lambda: eqx.nn.Conv1d(2, 3, 3, padding=1, key=jax.random.key(0)),
+    }[host]()
+
+
+@host
+def test_a_convolution_of_one_step_asks_for_a_time_axis(host):
+    """Of flax and brainstate, it would mix the examples; Equinox itself refuses it."""
+    shape = (5, 2, 8) if host is Equinox else (5, 8, 2)
+    fires = host.layers.LIF({Brainstate: (8, 3), Equinox: 8}.get(host, 3))
+    params, start, run, _ = host.pure(host.layers.SpikingSequential([convolution(host), fires]), shape)
+    with pytest.raises(ValueError, match=r"layers\[0\], Conv|Input to `Conv`") as error:
+        run(params, start(shape), jnp.ones(shape))
+    assert re.search(r"\[time, batch, .*\(5, \d, \d\); is .* one step\? (write )?xs\[None\]", told_of(error))
+    assert "Window" not in told_of(error)
+
+
+@pytest.mark.parametrize("host", [Nnx, Equinox], ids=label)  # those of the others take any number of features
+@pytest.mark.parametrize("make", [convolution, lambda host: host.dense(2, 3, nnx.Rngs(0))], ids=["convolution", "row"])
+@pytest.mark.parametrize("shape", [(5, 4, 6), (5, 48)], ids=["channels", "flat"])
+def test_a_shape_that_a_layer_does_not_take_is_said(host, make, shape):
+    layer = make(host)
+    with pytest.raises((TypeError, ValueError)) as error:
+        host.layers.SpikingSequential([layer, host.layers.LIF(3)]).initialize_carry(shape)
+    told = f"in layer 0 of SpikingSequential, {type(layer).__name__}, for an input [time, batch, ...] of {(1, *shape)}"
+    assert f"{told}; initialize_carry takes (*batch, features), got {shape}" in told_of(error)
