@@ -49,6 +49,7 @@ def trials(spike_fn: Callable, random: bool) -> dict[str, Surrogate]:
     return variants
 
 
+USE_ARGUMENT = "loss_fn must use what it is called with, and must not be cached: pass it undecorated"
 SMALL = 2.0**-60  # of a gradient whose square float32 can't hold
 
 # A part of jax's cache keys.
@@ -137,8 +138,7 @@ def measure(loss: Callable, trace: Callable, value_and_grad: Callable) -> Measur
         raise ValueError(
             "no spiking layer was used. diagnose sees the layers of neurons and the SpikingActivation of brainsurr, "
             "and the functions it is given by name. It doesn't see a bare surrogate in a module of your own: wrap it "
-            "in SpikingActivation. The step of a neuron of your own must call its surrogate. loss_fn must use what it "
-            "is called with, and must not be cached: pass it undecorated"
+            f"in SpikingActivation. The step of a neuron of your own must call its surrogate. {USE_ARGUMENT}"
         )
     if differentiated:
         raise ValueError(

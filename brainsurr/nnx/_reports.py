@@ -5,9 +5,11 @@ from functools import partial
 from typing import Any
 
 from flax import nnx
+from flax.errors import TraceContextError
 
 from .._checks import check_kind
 from .._diagnosis import Diagnosis, examine, layer_name, watching
+from .._diagnosis.probe import USE_ARGUMENT
 from .._gradients import examine_gradients
 from .._gradients.report import GradientReport
 from .._gradients.smooth import promoted
@@ -62,7 +64,15 @@ def _watched(net, user_fn, watch):
     for path, node in nnx.iter_graph(copy):
         if isinstance(node, HoldsNeuron | HoldsSurrogate):  # a copy of it, in a transform of flax, has this as well
             node._watch = watching(watch, layer_name(path, node), getattr(node, "_neuron_class", None))
-    return user_fn(copy)
+    return _called(user_fn, copy)
+
+
+def _called(loss_fn, copy):
+    try:
+        return loss_fn(copy)
+    except TraceContextError as error:  # of a variable that is written outside of the copy
+        error.add_note(USE_ARGUMENT)
+        raise
 
 
 def check_gradients(net: nnx.Module, loss_fn: Callable[[Any], Any]) -> GradientReport:
@@ -94,7 +104,7 @@ def check_gradients(net: nnx.Module, loss_fn: Callable[[Any], Any]) -> GradientR
         for path, variable in _variables(copy):
             name = layer_name(path, variable)
             variable.set_value(values[name] if name in values else promoted(variable.get_value()))
-        return loss_fn(copy)
+        return _called(loss_fn, copy)
 
     return examine_gradients(loss_fn, _parameters(net), loss)
 

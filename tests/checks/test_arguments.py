@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 from cases import label
 from flax import linen, nnx
+from flax.errors import TraceContextError
 from neuron_table import NAMES
 
 import brainsurr as bs
@@ -360,6 +361,15 @@ def test_features_are_those_of_the_last_axis(host):
 def test_words_in_the_place_of_numbers(host):
     with pytest.raises(TypeError, match=r"^expected xs to be a real array, got an array <U1\[5, 2, 4\]$"):
         started(host, host.layers.LIF(4), (2,), 4)(np.full((5, 2, 4), "a"))
+
+
+@pytest.mark.parametrize("report", [bs.nnx.diagnose, bs.nnx.check_gradients], ids=label)
+def test_a_loss_of_the_network_outside_writes_its_statistics(report):
+    """Of which flax says that they belong to another trace."""
+    net = bs.nnx.SpikingSequential([nnx.BatchNorm(4, rngs=nnx.Rngs(0)), bs.nnx.LIF(4)], mixes_examples=True)
+    with pytest.raises(TraceContextError) as error:
+        report(net, lambda its: net(net.initialize_carry((2, 4)), XS)[1].mean())
+    assert [note for note in error.value.__notes__ if note.startswith("loss_fn must use what it is called with")]
 
 
 # Checkpoints ---------------------------------------------------------------------------------------------------
