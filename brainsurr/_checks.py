@@ -158,7 +158,7 @@ def check_input_shape(owner: str, features: int | None, input_shape: tuple[int, 
     except (TypeError, IndexError):
         fits = False
     if not fits:
-        got = given(input_shape, ": write x.shape[1:]")
+        got = given(input_shape, ": write the sizes of one step, (batch, features)")
         raise ValueError(f"{owner}: expected input_shape (*batch, {features or 'features'}), got {got}")
     return shape
 
@@ -197,7 +197,7 @@ def hint_to_axes(state: Any, shape: tuple[int, ...]) -> str:
     if of_state[:1] and of_state[1:] == shape:
         return SWAPPED
     if of_state[:1] and of_state[:-1] == shape[:-1]:
-        return "; is xs one step? write xs[None]; is the carry made from xs.shape? initialize_carry((batch, features))"
+        return "; is xs one step? write xs[None]; is the carry made from xs.shape? leave time out"
     if of_state[:1] == shape[:1] != shape[1:2]:
         return "; is xs batch-first? write jnp.swapaxes(xs, 0, 1); is it one step? xs[None]"
     return ""

@@ -137,7 +137,7 @@ def first_carries(layers, input_shape: tuple[int, ...], start: Callable, outputs
       outputs: of the framework, ``outputs(i, layer, carry, xs)``; it is followed for its shapes alone.
     """
     carries: list[Any] = []
-    hint = f"; initialize_carry takes xs.shape[1:], got {input_shape}"
+    hint = f"; initialize_carry takes (*batch, features), got {input_shape}"
     xs: Any = jax.ShapeDtypeStruct((1, *check_input_shape("SpikingSequential", None, input_shape)), jnp.float32)
     for i, layer in enumerate(layers):
         with named(i, layer, xs, hint):

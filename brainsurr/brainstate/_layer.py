@@ -104,7 +104,7 @@ class Neurons(NeuronLayer, ParameterModule, metaclass=pickled_as_call(type(nn.Mo
     def _first(self, batch_size):
         batch = () if batch_size is None else _sizes(batch_size)
         if not all(map(is_size, batch)):
-            owner, got = type(self).__name__, given(batch_size, ": write xs.shape[1]")
+            owner, got = type(self).__name__, given(batch_size, ": write the number of examples")
             raise ValueError(f"{owner}: expected batch_size to be an integer or several, got {got}")
         return first_state(self.neuron, jnp.zeros((*batch, *_sizes(self.in_size)), self.param_dtype), self.carry_init)
 

@@ -311,7 +311,7 @@ def test_a_carry_for_another_batch_and_a_single_step(host):
 
 # The axes of a carry, of which the last are 4 features, those of the inputs, and what is asked.
 FIRST = "; is xs batch-first? write jnp.swapaxes(xs, 0, 1); is it one step? xs[None]"
-ONE = "; is xs one step? write xs[None]; is the carry made from xs.shape? initialize_carry((batch, features))"
+ONE = "; is xs one step? write xs[None]; is the carry made from xs.shape? leave time out"
 AXES = [((3,), (3, 5, 4), FIRST), ((3,), (3, 4, 4), FIRST), ((3,), (3, 4), ONE), ((5, 3), (5, 3, 4), ONE)]
 
 
@@ -344,7 +344,7 @@ def test_an_array_in_the_place_of_a_shape_is_not_printed(host):
     for net in (layers.LIF(4), layers.LIFCell(4), layers.SpikingSequential([layers.LIF(4)])):
         make = net.init_state if host.name == "brainstate" else functools.partial(net.initialize_carry, *key)
         for xs in (XS, np.ones((5, 2, 4), np.float32)):
-            with pytest.raises(ValueError, match=r", got an array float32\[5, 2, 4\]: write xs?.shape\[1:?\]$"):
+            with pytest.raises(ValueError, match=r", got an array float32\[5, 2, 4\]: write the (number|sizes) of "):
                 make(xs)
         with pytest.raises(ValueError, match=r", got (np.float32\()?2.0\)?$"):
             make(np.float32(2.0))

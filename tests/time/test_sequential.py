@@ -390,4 +390,4 @@ def test_a_shape_that_a_layer_does_not_take_is_said(host, make, shape):
     with pytest.raises((TypeError, ValueError)) as error:
         host.layers.SpikingSequential([layer, host.layers.LIF(3)]).initialize_carry(shape)
     told = f"in layer 0 of SpikingSequential, {type(layer).__name__}, for an input [time, batch, ...] of {(1, *shape)}"
-    assert f"{told}; initialize_carry takes xs.shape[1:], got {shape}" in told_of(error)
+    assert f"{told}; initialize_carry takes (*batch, features), got {shape}" in told_of(error)
