@@ -31,6 +31,8 @@ def _broadcast(equation, sets):
 def _reshape(equation, sets):
     """Give each group of dimensions that become others their sizes; 1, if all sets along the group are the same."""
     old, new = equation.invars[0].aval.shape, equation.outvars[0].aval.shape
+    if (order := equation.params["dimensions"]) is not None:  # first, as in a convolution that is mapped over an axis
+        sets, old = sets.transpose(order), tuple(old[i] for i in order)
     before, after = list[int](), list[int]()
     while len(before) < len(old) or len(after) < len(new):
         i, j = len(before), len(after)

@@ -34,7 +34,8 @@ class SpikingSequential(InARow, nn.Module):
     keeps, but for one block at a time.
 
     Args:
-      layers: modules and functions.
+      layers: modules and functions. The states of a module in a function are not the network's, but in
+        ``jax.vmap(module.update)``.
       return_spikes: whether the outputs are a pair, ``ys, spikes``: a dictionary of what each layer that fires returns,
         by its index in ``layers``, not a list: ``spikes[1]`` is what ``layers[1]`` returns. Layers that fire are LIF
         layers, a :class:`SpikingActivation`, a surrogate, and any whose own ``return_spikes`` is True and which returns
@@ -55,7 +56,9 @@ class SpikingSequential(InARow, nn.Module):
       (10, 4, 2)
     """
 
-    _listed = list
+    def _listed(self, layers):
+        self.mapped = list(filter(None, map(mapped, layers)))  # so that their parameters are those of the network
+        return list(layers)
 
     def init_state(self, batch_size: int | None = None, **kwargs):
         """Make the states of all layers."""
@@ -72,6 +75,13 @@ class SpikingSequential(InARow, nn.Module):
     def update(self, xs):
         states = [_hidden_values(layer) for layer in self.layers]
         return apply_layers(self, states, xs, _as_function, _products_follow, _call_layer, _as_product)[1]
+
+
+def mapped(layer) -> Any:
+    """Return the module of ``jax.vmap(module.update)``, None of any other layer."""
+    inside = getattr(layer, "__wrapped__", None)
+    module = getattr(inside, "__self__", None)
+    return module if isinstance(module, nn.Module) and inside == module.update else None
 
 
 def _hidden_values(layer) -> list[Any]:

@@ -8,6 +8,7 @@ from brainstate import environ, nn
 
 from .. import brainstate as package
 from .._nir.layers import Affine, batch_norm
+from ._network import mapped
 
 MODULE = nn.Module
 NORMS = nn.BatchNorm0d, nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d
@@ -30,7 +31,7 @@ def arrays_of(layer):
         return Affine(layer.weight.value["weight"], layer.weight.value.get("bias"))
     if type(layer) is nn.Flatten:
         return layer.update
-    norm = _mapped(layer) or layer
+    norm = mapped(layer) or layer
     if type(norm) in NORMS:
         values = (norm.running_mean, norm.running_var, norm.weight)
         mean, var, weights = (None if held is None else held.value for held in values)
@@ -38,19 +39,12 @@ def arrays_of(layer):
         evaluates, last = mean is not None and not environ.get("fit", False), len(norm.in_size) - 1
         write = "write it with track_running_stats, where environ has fit=False"
         return batch_norm(norm, held, evaluates, norm.feature_axes[-1] == last, write)
-    conv = layer.module if type(layer) is OverTime else _mapped(layer)
+    conv = layer.module if type(layer) is OverTime else mapped(layer)
     known = type(conv) in (nn.Conv1d, nn.Conv2d) and not conv.channel_first
     if not known or conv.w_mask is not None or set(conv.lhs_dilation) != {1}:
         return layer
     kernel, bias = conv.weight.value["weight"], conv.weight.value.get("bias")
     return Affine(kernel, bias, conv.stride, conv.padding, conv.rhs_dilation, conv.groups, in_size=tuple(conv.in_size))
-
-
-def _mapped(layer) -> Any:
-    """Return the module of ``jax.vmap(module.update)``."""
-    mapped = getattr(layer, "__wrapped__", None)
-    module = getattr(mapped, "__self__", None)
-    return module if isinstance(module, nn.Module) and mapped == module.update else None
 
 
 def make_affine(affine, shape):

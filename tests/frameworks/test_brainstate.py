@@ -174,3 +174,16 @@ def test_a_spike_function_draws_brainstates_own_random_numbers(unrolled):
     assert (answers[0] == answers[1]).all()
     assert (answers[0] != answers[2]).any()
     assert np.isfinite(brainstate.random.normal(size=2)).all(), "the random state is no tracer"
+
+
+@pytest.mark.parametrize("axis", [0, 1])
+def test_weights_of_a_mapped_convolution_are_those_of_the_network(axis):
+    conv = brainstate.nn.Conv2d((4, 4, 1), 2, (3, 3))
+    net = bs.brainstate.SpikingSequential([jax.vmap(conv.update, axis, axis), bs.brainstate.LIF((4, 4, 2))])
+    net.init_state(3)
+    (state,) = net.states(brainstate.ParamState).values()
+    assert state is conv.weight
+    spikes = net(jnp.ones((5, 3, 4, 4, 1)))
+    alone = bs.brainstate.LIF((4, 4, 2))
+    alone.init_state(3)
+    np.testing.assert_array_equal(spikes, alone(jnp.stack([conv(jnp.ones((3, 4, 4, 1)))] * 5)))
