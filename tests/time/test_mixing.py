@@ -20,14 +20,6 @@ KEY = jax.random.key(0)
 pytestmark = pytest.mark.usefixtures("lenient")
 
 
-def along_features(xs):
-    """A convolution of rows."""
-    ys = jax.lax.conv_general_dilated(
-        xs[..., None], W[:3, :1, None], (1,), "SAME", dimension_numbers=("NWC", "WIO", "NWC")
-    )
-    return ys[..., 0]
-
-
 def conv(xs, stride=1):
     flat = xs.reshape(-1, *xs.shape[2:])
     ys = jax.lax.conv_general_dilated(flat, K, (stride, stride), "SAME", dimension_numbers=("NHWC", "HWIO", "NHWC"))
@@ -138,7 +130,6 @@ LAYERS = {
     "half of the features": (lambda xs: xs[..., :4], O, O),
     "two halves": (lambda xs: jnp.concatenate(jnp.split(xs, 2, -1)[::-1], -1), O, O),
     "twice": (lambda xs: jnp.concatenate([xs, -xs], -1), O, O),
-    "convolution mapped over the batch": (lambda xs: jax.vmap(along_features, 1, 1)(xs), O, O),
     "stacked": (lambda xs: jnp.stack([xs, -xs], -1).reshape(*xs.shape[:2], -1), O, O),
     "padded": (lambda xs: jnp.pad(xs, ((0, 0), (0, 0), (1, 1))), O, O),
     "taken": (lambda xs: jnp.take(xs, jnp.array([2, 0, 1]), -1), O, O),
