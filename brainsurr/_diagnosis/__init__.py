@@ -12,6 +12,7 @@ import numpy as np
 
 from .._arrays import as_float, as_real, as_scalar
 from .._checks import check_function
+from .._context import setting
 from .._kernel import spike_of
 from .._replacing import replaced
 from .._report import Report, as_text, framework_of, user_line
@@ -159,20 +160,16 @@ def examine(
       names: of what is expected to be called.
     """
     check_function("loss_fn", loss_fn)
-    inside, unseen = False, dict[str, None]()
+    unseen = dict[str, None]()
 
     def scalar(see, enter):
         def watch(name, f, shared):
             def call(x, **key):
-                nonlocal inside
-                if inside or aside.get():  # a spike function that is called by a watched one is a part of it
+                if aside.get():
                     return f(x, **key)
-                inside = True
-                try:
+                with setting(aside, True):
                     x = as_float(x)
                     return see(Use.here(name, x, shared), f, x, **key)
-                finally:
-                    inside = False
 
             return call
 
@@ -184,7 +181,7 @@ def examine(
             return as_scalar(loss(watch), "loss_fn")
 
     def notice(spike_of, x, surrogate, key):
-        if not (inside or surrogate.origin or aside.get()):
+        if not (aside.get() or surrogate.origin):
             unseen[f"{type(surrogate).__name__} in {user_line()}"] = None
         return spike_of(x, surrogate, key)
 

@@ -16,7 +16,7 @@ from .._time.sequential import first_carries
 from .._time.unroll import outputs_of, unroll_blocks
 
 counted: ContextVar[jax.Array | None] = ContextVar("counted", default=None)  # [time, batch], or of one step
-aside: ContextVar[bool] = ContextVar("aside", default=False)  # in a call for shapes, or a check
+aside: ContextVar[bool] = ContextVar("aside", default=False)  # in a call for shapes, a check, or a spike function
 
 
 @contextlib.contextmanager
