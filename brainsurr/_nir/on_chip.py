@@ -31,7 +31,7 @@ class ChipLIF(LIF):
       levels: the most spikes in a step.
     """
 
-    scale: Any = 1.0
+    scale: Any = None
     levels: int = 1
 
     def step(self, state, x):
@@ -51,7 +51,7 @@ class SpeckLIF(ChipLIF):
       lowest: the limit.
     """
 
-    lowest: Any = INT16[0]
+    lowest: Any = None
     levels: int = 2**24  # as many as float32 counts
 
     def integrate(self, v, x):
@@ -72,7 +72,7 @@ class XyloLI(LI):
       leak: what goes in a step, 2 to the power of -dash.
     """
 
-    leak: Any = 0.5
+    leak: Any = None
 
     def integrate(self, v, x):
         return shifted(jnp.clip(v + x, *INT16), self.decay, self.leak)
@@ -86,7 +86,7 @@ class XyloLIF(ChipLIF):
       leak: as of its synapse.
     """
 
-    leak: Any = 0.5
+    leak: Any = None
     levels: int = 31
 
     def integrate(self, v, x):

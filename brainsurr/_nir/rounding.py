@@ -162,7 +162,7 @@ def lava(layers: list[Any], *, bits: int) -> list[Any]:
 
 
 def integers(
-    weights: list[Any], bias: Any, threshold: Any, decay: Any, synapse: Any = 0.0, bits: int = 8
+    weights: list[Any], bias: Any, threshold: Any, decay: Any, synapse: Any, bits: int
 ) -> tuple[list[Any], Any, Any, Any, Any, Any]:
     r"""Round a layer to the numbers that Loihi has, on the scale on which none is clipped.
 

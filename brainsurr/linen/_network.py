@@ -124,7 +124,7 @@ def _as_product(layer) -> Callable | None:
     ``[time, batch, features]``.
     """
     kind = type(layer)
-    general = kind is nn.DenseGeneral and layer.axis in (-1, (-1,)) and not layer.batch_dims
+    general = kind is nn.DenseGeneral and layer.axis == -1 and not layer.batch_dims
     if not (kind is nn.Dense or general) or sequential.functions_replaced(layer):
         return None
     if layer.is_mutable_collection("params") or layer.is_mutable_collection("intermediates"):

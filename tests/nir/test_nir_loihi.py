@@ -54,7 +54,7 @@ def by_hand(weights, bias, threshold, decay=0.9, synapse=0.0, bits=8):
 @pytest.mark.parametrize("case", CASES.values(), ids=CASES)
 def test_a_layer_is_rounded_as_loihi_holds_it(case):
     weights, bias, threshold, decay, synapse, scale = by_hand(**case)
-    kernels, biases, *others, by = integers(**{"decay": 0.9} | case)
+    kernels, biases, *others, by = integers(**{"decay": 0.9, "synapse": 0.0, "bits": 8} | case)
     for one, other in zip(kernels, weights, strict=True):
         np.testing.assert_array_equal(one, other)
     np.testing.assert_array_equal(biases, bias / 64)
@@ -86,8 +86,9 @@ def test_neurons_compute_in_integers_as_loihi():
     zero, inputs = jnp.zeros(16), jnp.float32(xs) / 64
     us = LoihiLI(decay=(4096 - lost_current) / 4096)(zero, inputs)[1]
     np.testing.assert_array_equal(us * 64, currents)
+    how = {"decay": (4096 - lost) / 4096, "threshold": (threshold + 0.5) / 64, "reset": "zero"}
     for inputs in (us, jnp.where(us < 0, us + 2**18, us), jnp.where(us > 0, us - 2**18, us)):
-        end, found = LoihiLIF(decay=(4096 - lost) / 4096, threshold=(threshold + 0.5) / 64, reset="zero")(zero, inputs)
+        end, found = LoihiLIF(scale=1.0, **how)(zero, inputs)
         np.testing.assert_array_equal(found, expected)
         np.testing.assert_array_equal(end * 64, v)
     assert 0.02 < np.mean(expected) < 0.5
@@ -102,7 +103,7 @@ def test_the_gradient_is_that_of_what_is_not_rounded():
     def spikes(v, weights, bias, threshold, decay, synapse, chip):
         li, kind, scale = LI, LIF, {}
         if chip:
-            (weights,), bias, threshold, decay, synapse, one = integers([weights], bias, threshold, decay, synapse)
+            (weights,), bias, threshold, decay, synapse, one = integers([weights], bias, threshold, decay, synapse, 8)
             li, kind, scale, v = LoihiLI, LoihiLIF, {"scale": one}, v * one
         neuron = kind(decay=decay, threshold=threshold, spike_fn=spike_fn, reset="zero", **scale)
         current = li(decay=synapse).step(v, x @ weights + bias)[1]

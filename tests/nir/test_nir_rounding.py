@@ -259,7 +259,7 @@ def test_a_surrogate_and_a_reset_without_gradient_stay():
 
 
 def test_a_surrogate_sees_the_nearest_level_in_the_units_of_floats():
-    neuron = SpeckLIF(threshold=200.0, scale=100.0, spike_fn=bs.Arctan())
+    neuron = SpeckLIF(threshold=200.0, scale=100.0, lowest=-1000.0, spike_fn=bs.Arctan())
     u = jnp.array([-30.0, 150.0, 200.0, 299.0, 301.0, 650.0])
     distances = jnp.array([-2.3, -0.5, 0.0, 0.99, -0.99, 0.5])
     spikes, slopes = jax.jvp(lambda x: neuron.step(jnp.zeros(6), x)[1], (u,), (jnp.ones(6),))
