@@ -47,9 +47,9 @@ def potentials(net, xs):
 
 
 def flat(surrogate, distance):
-    """Return the share of slopes below a thousandth of the peak."""
+    """Return the share of slopes below a thousandth of the peak, those of NaN among them."""
     peak = surrogate.surrogate_grad(jnp.linspace(-5, 5, 10_001) * surrogate.width).max()
-    return (surrogate.surrogate_grad(distance) < FLAT * peak).mean()
+    return 1 - (surrogate.surrogate_grad(distance) >= FLAT * peak).mean()
 
 
 @partial(jax.jit, static_argnames=("setting", "surrogate"))

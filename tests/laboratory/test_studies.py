@@ -219,6 +219,7 @@ def test_distances_and_slopes_are_those_of_a_loop():
     slopes = 1 / (1 + (math.pi / 2 * alpha * np.asarray(distance) / 0.5) ** 2)
     assert 0 < (slopes < 1e-3).mean() < 1
     assert float(causes.flat(scaled, distance)) == pytest.approx((slopes < 1e-3).mean(), abs=1e-3)
+    assert causes.flat(scaled, jnp.array([0.0, jnp.nan])) == 0.5
 
 
 def test_causes_are_measured_quickly(tmp_path):
