@@ -7,12 +7,13 @@ from ..fashion import report as fashion
 from ..lib.report import wrapped
 from ..lib.results import RESULTS, read
 from ..lib.study import of_seeds, rows
-from ..speed.claims import peers
+from ..speed.claims import events, peers
 from ..speed.libraries import OURS
 
 ITEMS = (
     "**Half the time on a CPU.** A train step of 700-256-256-20 takes {ours:.0f} ms on two cores, {other:.0f} in the "
-    "next library on jax: [fast on a CPU](./docs/fast-on-a-cpu.md).",
+    "next library on jax. Convolutions take {apart:.2f} of their dense time, {pooled:.2f} with pools: [fast on a "
+    "CPU](./docs/fast-on-a-cpu.md).",
     "**Known to the kernel on a GPU.** It launches {launches:,} kernels on an H100, other libraries {fewest:,} to "
     "{most:,}: [read from the program, never timed](./docs/accelerators.md).",
     "**Four frameworks.** [A neuron](./docs/neurons.md) is a layer of Flax NNX, Linen, brainstate and Equinox, and "
@@ -32,6 +33,10 @@ def part() -> str:
     numbers = {"launches": launched.pop(OURS), "fewest": min(launched.values()), "most": max(launched.values())}
     numbers |= {"ours": min(ms for name, ms in took.items() if name.startswith(OURS))}
     numbers |= {"other": min(ms for name, ms in took.items() if not name.startswith(OURS))}
+    times = events.times_of_networks(read(RESULTS / "speed/events.json"))
+    for name, kind in {"apart": "not pooled", "pooled": "pooled"}.items():
+        followed, dense = (times[f"convolutions, {kind}", way]["median"] for way in (events.EVENTS, events.DENSE))
+        numbers[name] = followed / dense
     for (name, kind), trained in fashion.load(RESULTS / "fashion").items():
         mean = np.mean([run["test"] for run in trained.values()])
         numbers[name if kind == "LIF" else f"{name}_twin"] = f"{100 * mean:.2f}"

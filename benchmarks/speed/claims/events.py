@@ -129,13 +129,14 @@ def _products(result):
     return {(run["kind"], run["width"], run["share"], run["way"]): run["time"] for run in runs}
 
 
-def _networks(result):
+def times_of_networks(result):
+    """Return the time of a train step, by network and way."""
     return {(run["network"], run["way"]): run["time"] for run in result["runs"] if "network" in run}
 
 
 def claims(result):
     made = []
-    times = _networks(result)
+    times = times_of_networks(result)
     for name in dict.fromkeys(name for name, _ in times):
         what = f"train step of {name}, every core, events / dense"
         why = OF_IMAGES if name.startswith("convolutions") else OTHERS
@@ -160,7 +161,7 @@ def crossing(result, kind, width):
 
 def networks(result):
     """Return the table of train steps."""
-    times = _networks(result)
+    times = times_of_networks(result)
     names = dict.fromkeys(name for name, _ in times)
     rows = [(name, *(seconds(times[name, way]) for way in (DENSE, EVENTS))) for name in names]
     return table(("a train step, every core", DENSE, EVENTS), rows)
