@@ -31,7 +31,8 @@ def fluctuation_driven(neuron: Any, rate: Any, *, xi: Any = 1.0, share: Any = 1.
 
     That is of Poisson input, as in the paper; where a step has one spike or none, the variance is 1 - rate times that.
     What is not counted: each neuron fluctuates around a mean of its own, and over neurons these have the deviation
-    :math:`\mathrm{rate} \sqrt n\, \sigma \sum_k \epsilon_k`.
+    :math:`\mathrm{rate} \sqrt n\, \sigma \sum_k \epsilon_k`. And where a convolution pads, neurons at the border have
+    fewer inputs: of 3 x 3 pixels an edge has :math:`\sqrt{2 / 3}` of the deviation, a corner 2 / 3.
 
     Args:
       neuron: that the weights lead to, of ``brainsurr.neurons``, or of a layer, ``lif.neuron``. Or several in a row, as
