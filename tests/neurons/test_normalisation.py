@@ -145,11 +145,11 @@ def test_padded_steps_do_not_count_in_linen():
 @pytest.mark.parametrize("name", ["spikes", "currents", "attention"])
 def test_padded_steps_do_not_count_in_blocks(name):
     """In training: outputs and statistics are those without padding."""
-    masked = run(COMMON, IN_RESIDUALS, Residual=of_blocks.Residual)["masked"]
+    with_mask = run(COMMON, IN_RESIDUALS, Residual=of_blocks.Residual)["with_mask"]
     nets = [SpikingSequential(BLOCKS[name](nnx.Rngs(0))) for _ in range(2)]
     xs = np.random.default_rng(0).normal(1, 1, (15, 3, 8, 8, 1)).astype(np.float32)
     mask, carry = jnp.arange(15)[:, None] < jnp.full(3, 6), nets[0].initialize_carry((3, 8, 8, 1))
-    alone, padded = nets[0](carry, xs[:6])[1], masked(nets[1], mask)(carry, xs)[1]
+    alone, padded = nets[0](carry, xs[:6])[1], with_mask(nets[1], mask)(carry, xs)[1]
     assert np.mean(padded[:6] != alone) < 0.01  # of which rounding may decide; without the mask it is a sixth or more
     assert alone.any()
     held, expected = (nnx.state(net, nnx.BatchStat) for net in reversed(nets))
