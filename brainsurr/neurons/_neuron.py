@@ -34,7 +34,7 @@ class Neuron(Value):
     that of the input. A reset whose gradient is to be stopped is ``u * (1 - brainsurr.detached(s))``.
 
     Attributes:
-      bounds: by name, what may be trained, and the closed interval in which a layer keeps it.
+      bounds: by name, the closed interval in which a layer keeps what it trains; other numbers have none.
       states: a name for each array of the state, in the order of its leaves. brainstate's layers have states of
         these names.
 
