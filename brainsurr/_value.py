@@ -122,8 +122,9 @@ class Value:
         cls = type(self)
         if getattr(self, "_hashed", False):
             raise TypeError(
-                f"can't set {name}: this {cls.__name__} has been hashed (by jax.jit, as a static argument or as "
-                f"a key), and what was compiled for it would go stale. Make a copy: f = f.replace({name}={value!r})"
+                f"can't set {name}: this {cls.__name__} has been hashed (by jax.jit, as a static argument, as a key, "
+                "or as the default of a class), and what was compiled for it would go stale. "
+                f"Make a copy: f = f.replace({name}={value!r})"
             )
         _pytree.register_with_flax()  # flax may have been loaded since the class was made
         for flag in self._flags_at_first - vars(self).keys():

@@ -43,7 +43,9 @@ def bounds(tree: Any) -> Any:
 
     def of_values(node):
         if isinstance(node, Holds):
-            got = f"got a layer, {type(node).__name__}: take bounds of its framework, as brainsurr.equinox.bounds"
+            packages = (base.__module__.split(".")[:2] for base in type(node).__mro__)
+            package = next(name for top, *name in packages if top == __package__)[0]
+            got = f"got a layer, {type(node).__name__}: write {__package__}.{package}.bounds(model)"
             raise TypeError(f"bounds: expected neurons and surrogates of plain jax, {got}")
         return node._tree_of_bounds() if isinstance(node, Value) else None
 

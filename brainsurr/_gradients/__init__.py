@@ -36,8 +36,8 @@ def check_gradients(params: Any, loss_fn: Callable[[Any], Any]) -> GradientRepor
     taken as given.
 
     This is for networks of plain functions; there is also a ``check_gradients`` of ``brainsurr.nnx``,
-    ``brainsurr.linen`` and ``brainsurr.brainstate``. Arrays that ``loss_fn`` closes over keep their dtype until
-    brainsurr gets them or an operation combines them with a parameter.
+    ``brainsurr.linen``, ``brainsurr.brainstate`` and ``brainsurr.equinox``. Arrays that ``loss_fn`` closes over keep
+    their dtype until brainsurr gets them or an operation combines them with a parameter.
 
     Args:
       params: a tree of parameters, such as ``{"w": w, "spike": f}`` with a surrogate in it. Those of a floating dtype

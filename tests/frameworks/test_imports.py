@@ -82,7 +82,7 @@ print(json.dumps([messages, there]))
     for name, (package, extra) in OPTIONAL.items():
         (kind, missing, message), (other, _, said) = messages[name]
         assert (kind, missing.partition(".")[0], other) == ("ModuleNotFoundError", package, "AttributeError")
-        assert message.endswith(f'install it with: pip install "brainsurr[{extra}]"')
+        assert message.endswith(f'install it, in a clone of brainsurr: pip install ".[{extra}]"')
         assert said == f"brainsurr.{name} can't be loaded: {message}"
     assert there == [False, True]
 
