@@ -211,7 +211,7 @@ def _scan(f, net, carry, xs, unroll):
     loop = nn.scan(
         f,
         variable_axes={"intermediates": 0},
-        variable_broadcast=tuple(shared),
+        variable_broadcast=shared,
         variable_carry=DenyList((*shared, "intermediates")),
         split_rngs={"params": False, DenyList("params"): True},
         unroll=unroll,

@@ -277,6 +277,8 @@ def test_the_verdict_on_a_function(case):
         assert report["a"].forward is None
         assert report["a"].differ == pytest.approx(0.5)
         assert "differs" in str(report)
+    if case == "silent":
+        assert report["a"].differ == 0, "two slopes of 0 do not"
 
 
 def test_the_loss_is_that_of_the_parameters_themselves():

@@ -113,6 +113,7 @@ STEPS = {
     "drawn": lambda h: jax.random.bernoulli(jax.random.key(0), jax.nn.sigmoid(h)).astype(h.dtype),
     "drawn, compared": lambda h: (jax.random.uniform(jax.random.key(0), h.shape) < jax.nn.sigmoid(h)) * 1.0,
     "levels": lambda h: jnp.round(h * 4) / 4,
+    "next number": lambda h: jax.lax.nextafter(jnp.full_like(h, 0.5), h),
     "nested": lambda h: jnp.tanh(jnp.exp(jnp.where(h >= 0, 1.0, 0.0))),
 }
 
@@ -356,6 +357,7 @@ RIGHT = {
     "gate of a gate": lambda h: h * jax.nn.relu((h > 0.3).astype(h.dtype)),
     "refractory": refractory,
     "refractory in one array": refractory_in_one_array,
+    "entries that are not read": lambda h: jnp.stack([h, h]).at[jnp.array([1])].set(jnp.sign(h)[None])[0],
     "hard reset": hard_reset,
     "baseline": lambda h: (h - jax.lax.stop_gradient(jnp.sign(h).mean())) ** 2,
     "clipped by its norm": lambda h: h * jnp.minimum(1.0, 1.0 / jnp.linalg.norm(h)),

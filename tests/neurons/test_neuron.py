@@ -161,6 +161,7 @@ def test_integer_spikes_are_drawn_from_a_distribution():
         bs.neurons.ILIF()(jnp.zeros(1), xs, key=key)
     _, ys = bs.neurons.ILIF(spike_fn=bs.Sigmoid(4.0))(jnp.zeros(1), xs, key=key)
     assert {1, 2} < set(ys.ravel().tolist()) <= {0, 1, 2, 3, 4}
+    assert bs.neurons.ILIF()(jnp.zeros(1), 100 * xs)[1].max() == 4, "the most that the paper trains, its D"
 
 
 # Recurrent ----------------------------------------------------------------------------------------------------------

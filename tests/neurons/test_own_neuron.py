@@ -130,6 +130,18 @@ def test_the_state_and_the_output_keep_their_dtypes(host):
     assert count.all()
 
 
+@everywhere
+def test_a_subclass_may_keep_its_spikes(host):
+    """They are an array of the state, which a layer has under the name of its output."""
+
+    @dataclasses.dataclass
+    class Late(LIF):
+        reset_delay: bool = True
+
+    for own, other in zip(run(host, Late), run(host, LIF, reset_delay=True), strict=True):
+        np.testing.assert_array_equal(own, other)
+
+
 def test_what_is_no_field_stays_as_it_was_at_the_first_call():
     """As the page says; over time a neuron is compiled outside of jit too. A field may change."""
 

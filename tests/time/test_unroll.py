@@ -86,6 +86,12 @@ def test_equals_the_time_loop(expected, size, remat):
     assert_close(jax.jit(jax.grad(partial(loss, run), (0, 1, 2)))(*args), expected[1], GRADIENT)
 
 
+def test_what_is_computed_again_has_no_barrier():
+    """In a loop XLA has no forward pass to merge it with, so that a barrier costs time alone."""
+    program = jax.make_jaxpr(partial(unrolled, block_size=3, remat="full"))(parameters(), *start())
+    assert "prevent_cse=False" in str(program)
+
+
 @pytest.mark.slow
 def test_eager_and_vmapped(expected):
     run = partial(unrolled, block_size=3, remat="full")
