@@ -267,7 +267,7 @@ def available() -> Available:
     Example:
       >>> from brainsurr import events
       >>> print(events.available())  # doctest: +SKIP
-      all products are dense: numba is not installed: in a clone of brainsurr, pip install ".[events]"
+      all products are dense: numba is not installed: pip install ".[events]" in a clone
     """
     if jax.default_backend() != "cpu":
         return Available(f"jax computes on {jax.default_backend()} here, and they are for a CPU")

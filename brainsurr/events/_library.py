@@ -32,7 +32,7 @@ def _tried() -> str:
         jax.ffi.register_ffi_target(TARGET, _capsule(address), platform="cpu", api_version=1)
     except Exception as error:
         if isinstance(error, ModuleNotFoundError) and error.name in ("numba", "llvmlite"):
-            return 'numba is not installed: in a clone of brainsurr, pip install ".[events]"'
+            return 'numba is not installed: pip install ".[events]" in a clone'
         return f"the compiled product can't be had: {type(error).__name__}: {error}"
     return ""
 
