@@ -231,7 +231,7 @@ def measured(marked: str) -> Path:
 
 
 def tests_of(faults: list[Fault], marked: str) -> list[list[str]]:
-    """Return for each fault the tests that run its lines, or else those around it; the most focused ones first."""
+    """Return for each fault the tests that run its lines, or those around it, or the file; the most focused first."""
     from coverage import CoverageData  # here: the test of the rules does without
 
     data = CoverageData(basename=str(measured(marked)))
@@ -246,9 +246,9 @@ def tests_of(faults: list[Fault], marked: str) -> list[list[str]]:
     def of(fault):
         lines = runs.get(str(ROOT / fault.path), {})
         found = set().union(*(lines.get(line, ()) for line in fault.lines)) - {""}
-        if not found:
-            near = range(fault.lines[0], fault.lines[-1] + 30)
-            found = set().union(*(lines.get(line, ()) for line in near)) - {""}
+        near = range(fault.lines[0], fault.lines[-1] + 30)
+        for around in (near, lines):  # of a line that runs at the import
+            found = found or set().union(*(lines.get(line, ()) for line in around)) - {""}
         return list(dict.fromkeys(name.rpartition("|")[0] for name in sorted(found, key=extent.__getitem__)))[:FOCUSED]
 
     return [of(fault) for fault in faults]

@@ -404,7 +404,7 @@ def compiled(name: str) -> bytes:
         if not function.is_declaration:
             function.linkage = "external" if function.name == name else "internal"
     machine = binding.Target.from_default_triple().create_target_machine(
-        binding.get_host_cpu_name(), binding.get_host_cpu_features().flatten(), opt=3, reloc="pic", jit=True
+        binding.get_host_cpu_name(), binding.get_host_cpu_features().flatten(), opt=3, reloc="pic"
     )
     passes = binding.create_pass_builder(machine, binding.create_pipeline_tuning_options(speed_level=3))
     passes.getModulePassManager().run(module, passes)
