@@ -117,14 +117,16 @@ def of_seeds(rows: Iterable[Mapping[str, Any]], seeds: Sequence[int], *names: st
     return {key if len(names) > 1 else key[0]: column for key, column in columns.items()}
 
 
-def provenance(path: Path) -> str:
-    """Write how long a study with the columns `TIMES` took, and where."""
-    environments, texts = results.read(path)["environments"], []
-    for index, here in enumerate(environments):
-        runs = [row for row in rows(path) if row["environment"] == index]
-        minutes, of_processor = (sum(run[name] for run in runs) / 60 for name in TIMES)
-        where = f"on {here['device']} beside other work; Python {here['python']}, jax {here['versions']['jax']}"
-        texts.append(f"{minutes:.0f} minutes, {of_processor:.0f} of processor time, {where}")
+def provenance(*paths: Path) -> str:
+    """Write how long studies with the columns `TIMES` took together, and where."""
+    took: dict[str, Any] = {}
+    for path in paths:
+        environments = results.read(path)["environments"]
+        for row in rows(path):
+            here = environments[row["environment"]]
+            where = f"on {here['device']} beside other work; Python {here['python']}, jax {here['versions']['jax']}"
+            took[where] = took.get(where, 0) + np.array([row[name] for name in TIMES]) / 60
+    texts = (f"{all_:.0f} minutes, {own:.0f} of processor time, {where}" for where, (all_, own) in took.items())
     return ". ".join(texts)
 
 

@@ -31,9 +31,9 @@ def studies(outcomes: Outcomes) -> dict[str, str]:
     """Write the parts of docs/studies.md."""
     study = committed("precision")
     of_digits = [read(path) for path in sorted(RESULTS.glob("digits*/result.json"))]
-    ran = (f"*{name}*: {provenance(RESULTS / 'comparison' / f'{name}.json')}." for name in outcomes)
+    ran = (RESULTS / "comparison" / f"{name}.json" for name in outcomes)
     return {
-        "ran": wrapped(" ".join(ran)),
+        "ran": wrapped(f"It took {provenance(*ran)}."),
         "sure": wrapped(report.how_sure(outcomes)),
         "settings": "\n\n".join(report.sections(outcomes)),
         "fashion": fashion.section(RESULTS / "fashion"),

@@ -108,7 +108,7 @@ def section(folder: Path) -> str:
             kinds = ([kind for kind in of if kind.startswith(word)] for word in ("x ", "xi "))
             gain, xi = (max(each, key=lambda kind: of[kind]["validation"].mean()) for each in kinds)
             ahead.append(f"{100 * (of[xi]['test'] - of[gain]['test']).mean():+.1f} in *{name}*")
-            ran.append(f"*{name}*: {provenance(path)}.")
+            ran.append(path)
     head = (
         "Weights of a deviation of 1 / sqrt(inputs), as Flax draws them, times one gain (*x*), and fluctuation-driven "
         f"ones (*xi*, of a rate of {RATE:g}): test accuracy in per cent, each at its best rate, in brackets. The best "
@@ -116,7 +116,7 @@ def section(folder: Path) -> str:
         "benchmarks.studies.weights --fashion FOLDER --out benchmarks/results/weights`."
     )
     header = ["setting", *(f"x {gain:g}" for gain in GAINS), *(f"xi {xi:g}" for xi in XIS)]
-    parts = ["## First weights", wrapped(head), table(header, lines), wrapped(" ".join(ran))]
+    parts = ["## First weights", wrapped(head), table(header, lines), wrapped(f"{provenance(*ran)}.")]
     return "\n\n".join(parts) if lines else ""
 
 
