@@ -192,6 +192,7 @@ BAD_IMAGES = [
     ("speck", "layer 1, LIF: .* speck resets, .*: without a leak both", [CONV(), lif(2, decay=1.0, **trials.LATE)]),
     ("speck", "layer 1, Conv: expected Input, IF, .* before Conv2d, as speck .*, got Conv2d", [CONV(), CONV(), IF]),
     ("speck", "layer 0, partial: expected IF, SumPool2d before SumPool2d, as", [POOL, CONV(), IF]),
+    ("speck", "layer 1, .* SumPool2d, Flatten before Flatten", [CONV(), trials._flatten, linear(32, 2), IF]),
     ("speck", "layer 0, LIF: expected Conv2d, Linear, Affine before IF, as", [IF]),
     ("speck", "layer 0, Conv: expected IF before Output, as", [CONV()]),
     ("speck", "layer 2, partial: expected a pool of square", [CONV(), IF, OVERLAPPING, CONV(), IF]),

@@ -297,6 +297,13 @@ def test_a_layer_whose_attribute_changes_what_it_does_is_seen_again():
         net(carry, XS)
 
 
+@pytest.mark.parametrize("dtype", [jnp.float32, jnp.complex64])
+def test_rounding_is_no_difference(dtype):
+    one = np.ones(2, dtype)
+    assert not guard._differ(one, one + np.finfo(dtype).eps)
+    assert guard._differ(one, one + 20 * np.finfo(dtype).eps)
+
+
 def test_what_the_guard_does_not_see():
     """What fails on other inputs than its own; side effects are not caused twice, whether or not it is refused."""
     printed = []
