@@ -64,13 +64,19 @@ def frames(equations: Iterable[Any]) -> Iterator[Any]:
         yield from source.frames if source else ()
 
 
-def framework_of(net: Any) -> Any:
-    """Return the module of brainsurr for the framework of a network; None of anything else."""
+def package_of(net: Any) -> str | None:
+    """Return the name of brainsurr's package for the framework of a network or layer; None of anything else."""
     for kind in type(net).__mro__:
         package = kind.__module__.removeprefix("flax.").partition(".")[0]
-        if kind.__name__ == "Module" and package in ("nnx", "brainstate", "equinox"):
-            return importlib.import_module(f"brainsurr.{package}")
+        if kind.__name__ == "Module" and package in ("nnx", "linen", "brainstate", "equinox"):
+            return package
     return None
+
+
+def framework_of(net: Any) -> Any:
+    """Return that package, None for Flax Linen, whose reports take variables too."""
+    package = package_of(net)
+    return None if package in (None, "linen") else importlib.import_module(f"brainsurr.{package}")
 
 
 def listed(names: Iterable[str]) -> str:

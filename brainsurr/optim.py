@@ -11,6 +11,7 @@ from ._arrays import as_float, is_number, match_dtype_and_rank
 from ._bounds import edges
 from ._checks import check_function
 from ._held import Holds
+from ._report import package_of
 from ._value import Value
 from ._wrong_calls import needs
 
@@ -43,9 +44,7 @@ def bounds(tree: Any) -> Any:
 
     def of_values(node):
         if isinstance(node, Holds):
-            packages = (base.__module__.split(".")[:2] for base in type(node).__mro__)
-            package = next(name for top, *name in packages if top == __package__)[0]
-            got = f"got a layer, {type(node).__name__}: write {__package__}.{package}.bounds(model)"
+            got = f"got a layer, {type(node).__name__}: write brainsurr.{package_of(node)}.bounds(model)"
             raise TypeError(f"bounds: expected neurons and surrogates of plain jax, {got}")
         return node._tree_of_bounds() if isinstance(node, Value) else None
 

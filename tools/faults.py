@@ -245,10 +245,9 @@ def tests_of(faults: list[Fault], marked: str) -> list[list[str]]:
 
     def of(fault):
         lines = runs.get(str(ROOT / fault.path), {})
-        found = set().union(*(lines.get(line, ()) for line in fault.lines)) - {""}
-        near = range(fault.lines[0], fault.lines[-1] + 30)
-        for around in (near, lines):  # of a line that runs at the import
-            found = found or set().union(*(lines.get(line, ()) for line in around)) - {""}
+        found, near = set[str](), range(fault.lines[0], fault.lines[-1] + 30)
+        for some in (fault.lines, near, lines):  # the last for a line that runs at the import
+            found = found or set().union(*(lines.get(line, ()) for line in some)) - {""}
         return list(dict.fromkeys(name.rpartition("|")[0] for name in sorted(found, key=extent.__getitem__)))[:FOCUSED]
 
     return [of(fault) for fault in faults]

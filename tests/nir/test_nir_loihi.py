@@ -34,7 +34,7 @@ CASES = {  # of what limits the scale: weights, recurrent ones, a threshold, a b
 }
 
 
-def by_hand(weights, bias, threshold, decay=0.9, synapse=0.0, bits=8):
+def by_hand(weights, bias, threshold, decay, synapse, bits):
     """In float64: weights are n bits with a sign, and the chip shifts them to 8 bits, and all by 1."""
     last = 2 ** (bits - 1) - 1
     shift = 2 ** (9 - bits)
@@ -53,8 +53,9 @@ def by_hand(weights, bias, threshold, decay=0.9, synapse=0.0, bits=8):
 
 @pytest.mark.parametrize("case", CASES.values(), ids=CASES)
 def test_a_layer_is_rounded_as_loihi_holds_it(case):
-    weights, bias, threshold, decay, synapse, scale = by_hand(**case)
-    kernels, biases, *others, by = integers(**{"decay": 0.9, "synapse": 0.0, "bits": 8} | case)
+    given = {"decay": 0.9, "synapse": 0.0, "bits": 8} | case
+    weights, bias, threshold, decay, synapse, scale = by_hand(**given)
+    kernels, biases, *others, by = integers(**given)
     for one, other in zip(kernels, weights, strict=True):
         np.testing.assert_array_equal(one, other)
     np.testing.assert_array_equal(biases, bias / 64)
