@@ -10,8 +10,7 @@ from typing import NamedTuple
 import numpy as np
 from scipy import stats
 
-from ..lib import results
-from ..lib.study import finished, of_seeds, rounded, rows
+from ..lib.study import finished, of_seeds, rows
 from .comparison import EQUAL, Grid
 from .entrants import CANDIDATES, ENTRANTS, PRESENT
 from .settings import FAMILIES, MADE
@@ -27,14 +26,12 @@ class Outcome(NamedTuple):
     """A setting: scores in per cent by entrant and seed, NaN of a seed that an entrant does not have.
 
     Attributes:
-      about: the setting in a few words.
       tuned: test scores ``[entrants, seeds]``, each entrant at its best rate.
       half: validation scores after half of the epochs, the same.
       given: test scores ``[rates, entrants, seeds]``.
       edges: entrants whose best rate is an outermost one of those tried.
     """
 
-    about: str
     tuned: np.ndarray
     half: np.ndarray
     given: np.ndarray
@@ -58,18 +55,15 @@ def load(folder: Path) -> dict[str, Outcome]:
 
 def _outcome(path, grid):
     every = rows(path)
-
-    def at_best(what):
-        scores = np.full((len(NAMES), len(GRID.more)), np.nan)
-        for row, name in zip(scores, NAMES, strict=True):
-            seeds = grid["seeds"][name]
-            row[: len(seeds)] = score(of_seeds(every, seeds, "entrant", "rate")[name, rounded(grid["best"][name])][what])
-        return scores
-
+    best = [of_seeds(every, grid["seeds"][name], "entrant", "rate")[name, grid["best"][name]] for name in NAMES]
     tried = of_seeds(every, GRID.choosing, "entrant", "rate")
     given = score(np.array([[tried[name, rate]["test"] for name in NAMES] for rate in GRID.rates]))
-    about = results.read(path)["settings"]["about"]
-    return Outcome(about, at_best("test"), at_best("half"), given, grid["edges"])
+
+    def at_best(what):
+        most = max(len(of[what]) for of in best)
+        return np.array([np.pad(score(of[what]), (0, most - len(of[what])), constant_values=np.nan) for of in best])
+
+    return Outcome(at_best("test"), at_best("half"), given, grid["edges"])
 
 
 def score(share: np.ndarray) -> np.ndarray:
