@@ -108,17 +108,15 @@ def main(argv=None):
 
 
 class Cause(NamedTuple):
-    """A setting: means over seeds, and over epochs and layers, of each pair of an entrant and a rate.
+    """A setting: means over seeds, and over epochs and layers, of each pair of an entrant and a rate, in this order.
 
     Attributes:
-      pairs: how a table names them.
       fixed: validation in per cent with the width of the entrant.
       follows: the same with one that follows.
       flat: the share of slopes that are all but 0, with the width of the entrant.
       far: distances to the threshold, the same.
     """
 
-    pairs: list[str]
     fixed: np.ndarray
     follows: np.ndarray
     flat: np.ndarray
@@ -134,19 +132,19 @@ class Cause(NamedTuple):
 def load(folder: Path) -> dict[str, Cause]:
     """Read the settings that are finished."""
     paths = {name: folder / f"{name}.json" for name in SETTINGS}
-    return {name: _cause(path, grid) for name, path in paths.items() if (grid := finished(path, "causes"))}
+    return {name: _cause(path) for name, path in paths.items() if finished(path, "causes")}
 
 
-def _cause(path, grid):
-    pairs = list(itertools.product(grid["entrants"], grid["rates"]))
-    runs = of_seeds(rows(path), grid["choosing"], "width", "entrant", "rate")
+def _cause(path):
+    pairs = list(itertools.product(FOUR, Grid().rates))
+    runs = of_seeds(rows(path), Grid().choosing, "width", "entrant", "rate")
 
     def of(width, what):
         return np.array([runs[width, *pair][what] for pair in pairs])
 
     fixed, follows = (score(of(width, "validation")).mean(1) for width in WIDTHS)
     flat, far = (of("fixed", what).mean((1, 2, 3)) for what in ("flat", "far"))
-    return Cause([f"`bs.{name}`, {rate:g}" for name, rate in pairs], fixed, follows, flat, far)
+    return Cause(fixed, follows, flat, far)
 
 
 def advice(causes: Mapping[str, Cause]) -> str:
@@ -162,23 +160,25 @@ def advice(causes: Mapping[str, Cause]) -> str:
         for name, (correlation, gain, loss) in found.items()
     )
     return (
-        f"Slopes that are all but 0 are {'' if named else 'not '}the cause, by the rank correlation of their share with "
-        f"validation, and a width that follows the potentials is {'' if advised else 'not '}advised: {'; '.join(each)}."
+        f"Slopes that are all but 0 are {'' if named else 'not '}the cause, by the rank correlation of their share "
+        "with validation, and a width that follows the potentials is "
+        f"{'' if advised else 'not '}advised: {'; '.join(each)}."
     )
 
 
 def section(folder: Path) -> str:
-    """Write the part of docs/studies.md: a line for each pair; or what is not measured."""
+    """Write the part of docs/studies.md: a line for each setting and configuration; or what is not measured."""
     causes = load(folder)
     if causes.keys() != SETTINGS.keys():
         return advice(causes)
-    header, columns = ["pair"], [next(iter(causes.values())).pairs]
+    columns = ("fixed", "follows", "flat, %", "far")
+    header, lines = ["", *(f"{what}, {rate:g}" for rate in Grid().rates for what in columns)], []
     for name, cause in causes.items():
-        header += [name, "follows", "flat", "far"]
-        shown = {".1f": (cause.fixed, cause.follows), ".2f": (cause.flat,), ".3g": (cause.far,)}
-        columns += [[f"{x:{form}}" for x in values] for form, each in shown.items() for values in each]
+        numbers = np.stack([cause.fixed, cause.follows, 100 * cause.flat, cause.far], 1).reshape(len(FOUR), -1)
+        for entrant, of in zip(FOUR, numbers, strict=True):
+            lines.append((f"*{name}*, `bs.{entrant}`", *(f"{x:.3g}" for x in of)))
     ran = provenance(*(folder / f"{name}.json" for name in causes))
-    return f"{table(header, zip(*columns, strict=True))}\n\n{wrapped(f'{ran}.')}"
+    return f"{table(header, lines)}\n\n{wrapped(f'{ran}.')}"
 
 
 if __name__ == "__main__":

@@ -252,6 +252,7 @@ def draw(found: Comparison, path: Path):
         axis.set_yticks(range(len(order)), names, fontsize=8)
         axis.set_xscale("symlog", linthresh=1)
         axis.set_xticks([0, 1, 5, 20, 80], ["0", "1", "5", "20", "80"])
+        axis.minorticks_off()
         axis.set(xlabel="points behind the best", xlim=(-0.1, 110))
         axis.grid(axis="x", alpha=0.3)
-        axis.legend(loc="lower right", fontsize=8)
+        axis.legend(loc="lower center", bbox_to_anchor=(0.5, 1), ncols=2, frameon=False, fontsize=8)
