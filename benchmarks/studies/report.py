@@ -111,13 +111,13 @@ def what_to_type(found: Comparison) -> str:
 
 def why(choice: regret.Choice) -> str:
     """Say what the rule had to weigh."""
-    far = f"more than {OUT:g} points behind at its best rate"
+    far = f"more than {OUT:g} points behind at the best rate"
     if choice.winner is None:
         return f"Each of the {len(CANDIDATES)} candidates is somewhere {far}, and the default stays."
     if PRESENT in choice.out:
         return f"{typed(PRESENT)}, the default before, is {far} in *{choice.out[PRESENT]}*."
     if choice.winner == PRESENT:
-        return f"Of the candidates that are nowhere {far} ({len(CANDIDATES) - len(choice.out)}) it costs least."
+        return f"It costs least of the candidates that are nowhere {far}, {len(CANDIDATES) - len(choice.out)}."
     less = number(choice.less)
     if choice.name == choice.winner:
         return f"It costs {less} less than {typed(PRESENT)}, the default before."
