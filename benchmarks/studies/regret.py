@@ -16,7 +16,7 @@ from .entrants import CANDIDATES, ENTRANTS, PRESENT
 from .settings import FAMILIES, MADE
 
 DRAWS, OUT, WORTH, SURE, SAME = 2000, 5.0, 0.5, 0.9, 1.0  # OUT, WORTH and SAME in points, SURE a share of draws
-KINDS = TUNED, HALF, GIVEN, WORST = "tuned", "half-way", "given", "worst"
+KINDS = TUNED, HALF, GIVEN, WORST, COST = "tuned", "half-way", "given", "worst", "cost"  # the last is the rule's
 GRID, NAMES = Grid(), list(ENTRANTS)
 
 Points = Mapping[str, np.ndarray]
@@ -103,9 +103,9 @@ def regrets(outcomes: Mapping[str, Outcome]) -> dict[str, dict[str, np.ndarray]]
     few, more = len(GRID.seeds), len(GRID.more) - len(GRID.seeds)
     for name, outcome in outcomes.items():
         seeds, choosing = drawn(rng, few, more), drawn(rng, len(GRID.choosing))
-        given = np.array([behind(scores, choosing) for scores in outcome.given])
-        of_kinds = behind(outcome.tuned, seeds), behind(outcome.half, seeds), given.mean(0), given.max(0)
-        for kind, points in zip(KINDS, of_kinds, strict=True):
+        rates = np.array([behind(scores, choosing) for scores in outcome.given])
+        tuned, half, given = behind(outcome.tuned, seeds), behind(outcome.half, seeds), rates.mean(0)
+        for kind, points in zip(KINDS, (tuned, half, given, rates.max(0), (tuned + given) / 2), strict=True):
             found[kind][name] = points
     return found
 
@@ -160,14 +160,9 @@ class Choice(NamedTuple):
         return float((self.less[1:] > 0).mean())
 
 
-def costs(tuned: Points, given: Points) -> np.ndarray:
-    """Return the cost of each candidate over families, ``[draws, candidates]``."""
-    return over({name: (tuned[name] + given[name]) / 2 for name in tuned})[:, : len(CANDIDATES)]
-
-
-def default(tuned: Points, given: Points) -> Choice:
+def default(tuned: Points, costs: Points) -> Choice:
     """Apply the rule of docs/plan.md to families."""
-    cost, present = costs(tuned, given), CANDIDATES.index(PRESENT)
+    cost, present = over(costs), NAMES.index(PRESENT)
     furthest = {name: max(tuned, key=lambda family, i=i: tuned[family][0, i]) for i, name in enumerate(CANDIDATES)}
     out = {name: family for i, (name, family) in enumerate(furthest.items()) if tuned[family][0, i] > OUT}
     if len(out) == len(CANDIDATES):
@@ -178,12 +173,13 @@ def default(tuned: Points, given: Points) -> Choice:
     return choice._replace(name=CANDIDATES[winner]) if changes else choice
 
 
-def left_out(tuned: Points, given: Points) -> dict[str, str]:
+def left_out(tuned: Points, costs: Points) -> dict[str, str]:
     """Return for each family the default that follows from the others."""
-    return {
-        family: default(*({name: of[name] for name in tuned if name != family} for of in (tuned, given))).name
-        for family in tuned
-    }
+
+    def without(family, points):
+        return {name: of for name, of in points.items() if name != family}
+
+    return {family: default(without(family, tuned), without(family, costs)).name for family in tuned}
 
 
 def scored(points: Points, choices: Mapping[str, str]) -> np.ndarray:

@@ -13,9 +13,7 @@ from ..lib.report import picture, spread, table, wrapped
 from ..lib.results import RESULTS
 from . import regret, settings, weights
 from .entrants import ARCTAN, CANDIDATES, ENTRANTS, FAST_SIGMOID, PRESENT, WHOSE
-from .regret import GIVEN, GRID, HALF, NAMES, OUT, TUNED, WORST, Outcome, Points
-
-TAILED = [name for name in NAMES if name.startswith("LogTailedRelu")]
+from .regret import COST, GIVEN, GRID, HALF, NAMES, OUT, TUNED, WORST, Outcome, Points
 
 
 class Comparison(NamedTuple):
@@ -25,6 +23,8 @@ class Comparison(NamedTuple):
       outcomes: by setting.
       points: by kind and setting, ``[draws, entrants]``.
       families: the same by family.
+      over: the mean over families by kind.
+      alike: in how many settings each entrant is the same as the best.
       choice: the rule's.
       others: for each family, the default that follows from the others.
     """
@@ -32,6 +32,8 @@ class Comparison(NamedTuple):
     outcomes: Mapping[str, Outcome]
     points: Mapping[str, Points]
     families: Mapping[str, Points]
+    over: Points
+    alike: np.ndarray
     choice: regret.Choice
     others: Mapping[str, str]
 
@@ -41,8 +43,10 @@ def load(folder: Path) -> Comparison:
     outcomes = regret.load(folder)
     points = regret.regrets(outcomes)
     families = {kind: regret.of_families(of) for kind, of in points.items()}
-    of = families[TUNED], families[GIVEN]
-    return Comparison(outcomes, points, families, regret.default(*of), regret.left_out(*of))
+    over = {kind: regret.over(by_family) for kind, by_family in families.items()}
+    alike = np.sum([regret.same(outcome.tuned) for outcome in outcomes.values()], 0)
+    choice, others = (of(families[TUNED], families[COST]) for of in (regret.default, regret.left_out))
+    return Comparison(outcomes, points, families, over, alike, choice, others)
 
 
 # How it is written
@@ -64,15 +68,15 @@ def listed(names) -> str:
     return ", ".join(f"*{name}*" for name in names)
 
 
-def furthest(found: Comparison, name: str, kind: str = TUNED) -> str:
-    """Return the family in which an entrant is furthest behind."""
-    of = found.families[kind]
-    return max(of, key=lambda family: of[family][0, NAMES.index(name)])
+def furthest(found: Comparison, i: int) -> tuple[str, np.ndarray]:
+    """Return the family in which an entrant is furthest behind when tuned, and its points."""
+    of = {family: points[:, i] for family, points in found.families[TUNED].items()}
+    return max(of.items(), key=lambda item: item[1][0])
 
 
-def is_default(name: str) -> bool:
-    """Return whether layers have it today."""
-    return ENTRANTS[name] == LIF(1).spike_fn.surrogate
+def best_tail(found: Comparison) -> int:
+    """Return which `LogTailedRelu` is least behind when tuned."""
+    return min((i for i, name in enumerate(NAMES) if name.startswith("LogTailedRelu")), key=found.over[TUNED][0].item)
 
 
 # The advice
@@ -100,12 +104,13 @@ def missing(found: Comparison) -> list[str]:
 def what_to_type(found: Comparison) -> str:
     """Say which configuration the rule chooses, and how far behind its choice is where it was not made."""
     name, kinds = found.choice.name, (found.families[TUNED], found.families[GIVEN])
-    first = f"Nothing: {typed(name)} is the layers' default" if is_default(name) else f"`spike_fn=bs.{name}`"
+    is_default = ENTRANTS[name] == LIF(1).spike_fn.surrogate
+    first = f"Nothing: {typed(name)} is the layers' default" if is_default else f"`spike_fn=bs.{name}`"
     tuned, given = (number(regret.scored(points, found.others)) for points in kinds)
     return (
         f"**What to type.** {first}. On average over {len(kinds[0])} families of settings, each left out of the choice "
-        f"that it scores, it is {tuned} points behind the best of {len(NAMES)} configurations at its best learning "
-        f"rate, {given} at a given rate."
+        f"that is scored in it, what is chosen is {tuned} points behind the best of {len(NAMES)} configurations at its "
+        f"best learning rate, {given} at a given rate."
     )
 
 
@@ -126,8 +131,8 @@ def why(choice: regret.Choice) -> str:
 
 
 def least(found: Comparison, question: str, where: str, cost: np.ndarray) -> str:
-    """Answer a question: which candidate costs least, and how much more the default, from ``[draws, candidates]``."""
-    best, own = int(cost[0].argmin()), CANDIDATES.index(found.choice.name)
+    """Answer a question: which candidate costs least, and how much more the default, from ``[draws, entrants]``."""
+    best, own = int(cost[0, : len(CANDIDATES)].argmin()), NAMES.index(found.choice.name)
     more = f", the default {number(cost[:, own] - cost[:, best])} more"
     who = "The default" if best == own else typed(CANDIDATES[best])
     return f"**{question}** ({where}). {who} costs least, {number(cost[:, best])}{more if best != own else ''}."
@@ -137,15 +142,13 @@ def cheapest(found: Comparison, question: str, *names: str) -> str:
     """Answer a question that some settings are about."""
     if not (known := [name for name in names if name in found.outcomes]):
         return f"**{question}.** Not finished: {listed(names)}."
-    of = (regret.of_families(found.points[kind], known) for kind in (TUNED, GIVEN))
-    return least(found, question, listed(known), regret.costs(*of))
+    return least(found, question, listed(known), regret.over(regret.of_families(found.points[COST], known)))
 
 
 def at_a_given_rate(found: Comparison) -> str:
     """Answer what to take at a given rate, by what is behind the best at the same rate alone."""
     where = f"{min(GRID.rates):g} to {max(GRID.rates):g}; points behind the best at the same rate alone"
-    cost = regret.over(found.families[GIVEN])[:, : len(CANDIDATES)]
-    return least(found, "If your rate is fixed", where, cost)
+    return least(found, "If your rate is fixed", where, found.over[GIVEN])
 
 
 def first_weights() -> str:
@@ -160,14 +163,12 @@ def first_weights() -> str:
 
 def log_tail(found: Comparison) -> str:
     """Say how far behind the best of its forms is."""
-    points = regret.over(found.families[TUNED])
-    best = min(TAILED, key=lambda name: points[0, NAMES.index(name)])
-    i, where = NAMES.index(best), furthest(found, best)
-    alike = sum(regret.same(outcome.tuned)[i] for outcome in found.outcomes.values())
+    i = best_tail(found)
+    where, points = furthest(found, i)
     return (
-        f"**LogTailedRelu in a paper.** {typed(best)}, the best of its forms here, is {number(points[:, i])} points "
-        f"behind at its best rate, {found.families[TUNED][where][0, i]:.1f} in *{where}*, and the same as the best "
-        f"within a point in {alike} of {len(found.outcomes)} settings."
+        f"**LogTailedRelu in a paper.** {typed(NAMES[i])}, the best of its forms here, is "
+        f"{number(found.over[TUNED][:, i])} points behind at its best rate, {points[0]:.1f} in *{where}*, and the same "
+        f"as the best within a point in {found.alike[i]} of {len(found.outcomes)} settings."
     )
 
 
@@ -176,34 +177,30 @@ def log_tail(found: Comparison) -> str:
 
 def overview(found: Comparison) -> str:
     """Make the table of configurations, the cheapest first."""
-    points = {kind: regret.over(of) for kind, of in found.families.items()}
-    alike = np.sum([regret.same(outcome.tuned) for outcome in found.outcomes.values()], 0)
     lines = []
-    for i in (points[TUNED] + points[GIVEN])[0].argsort():
-        name, where = NAMES[i], furthest(found, NAMES[i])
-        what = f"**{typed(name)}**" if name == found.choice.name else typed(name)
-        numbers = [number(points[kind][:, i]) for kind in (TUNED, GIVEN, WORST, HALF)]
-        lines.append((what, *numbers, f"{number(found.families[TUNED][where][:, i])} in *{where}*", alike[i]))
+    for i in found.over[COST][0].argsort():
+        what, (where, points) = typed(NAMES[i]), furthest(found, i)
+        what = f"**{what}**" if NAMES[i] == found.choice.name else what
+        numbers = [number(found.over[kind][:, i]) for kind in (TUNED, GIVEN, WORST, HALF)]
+        lines.append((what, *numbers, f"{number(points)} in *{where}*", found.alike[i]))
     return table(("configuration", "best rate", "given rate", "worst rate", "half-way", "furthest", "the same"), lines)
 
 
 def short(found: Comparison) -> str:
     """Make the README's table: what to type, what everyone knows, and how little others may be."""
-    points = [regret.over(found.families[kind])[0] for kind in (TUNED, GIVEN)]
     first = [*dict.fromkeys((found.choice.name, ARCTAN, PRESENT))][:2]
-    tail = min(TAILED, key=lambda name: points[0][NAMES.index(name)])
-    lines = [(typed(name), *(f"{of[NAMES.index(name)]:.1f}" for of in points)) for name in (*first, FAST_SIGMOID, tail)]
+    shown = [*map(NAMES.index, (*first, FAST_SIGMOID)), best_tail(found)]
+    lines = [(typed(NAMES[i]), *(f"{found.over[kind][0, i]:.1f}" for kind in (TUNED, GIVEN))) for i in shown]
     return table(("configuration", "points behind at its best rate", "at a given rate"), lines)
 
 
 def candidates(found: Comparison) -> str:
     """Make the table of what the rule weighs."""
-    cost, present = regret.costs(found.families[TUNED], found.families[GIVEN]), CANDIDATES.index(PRESENT)
-    lines = []
-    for i in cost[0].argsort():
-        share = "" if i == present else f"{(cost[1:, i] < cost[1:, present]).mean():.0%}"
-        where = found.choice.out.get(CANDIDATES[i], "")
-        lines.append((typed(CANDIDATES[i]), number(cost[:, i]), share, where))
+    cost, lines = found.over[COST], []
+    less = (cost[1:] < cost[1:, [NAMES.index(PRESENT)]]).mean(0)
+    for i in cost[0, : len(CANDIDATES)].argsort():
+        share = "" if NAMES[i] == PRESENT else f"{less[i]:.0%}"
+        lines.append((typed(NAMES[i]), number(cost[:, i]), share, found.choice.out.get(NAMES[i], "")))
     return table(("candidate", "cost", f"draws in which it costs less than {typed(PRESENT)}", "out by"), lines)
 
 
@@ -240,14 +237,13 @@ def whose() -> str:
 
 def draw(found: Comparison, path: Path):
     """Draw how far behind each entrant is, a dot a family, in type that a telephone shows."""
-    means = {kind: regret.over(found.families[kind])[0] for kind in (TUNED, GIVEN)}
-    order = (means[TUNED] + means[GIVEN]).argsort()[::-1]
+    order = found.over[COST][0].argsort()[::-1]
     with picture(path, size=(4.2, 5.6), dpi=200) as ((axis,),):
         for kind, up, color, label in ((TUNED, 0.18, "C0", "best rate"), (GIVEN, -0.18, "C1", "given rate")):
             dots = np.array([points[0] for points in found.families[kind].values()])[:, order]
             y = np.broadcast_to(np.arange(len(order)) + up, dots.shape)
             axis.scatter(dots, y, s=12, alpha=0.6, color=color, label=label, linewidths=0)
-            axis.scatter(means[kind][order], y[0], s=60, marker="|", color="black")
+            axis.scatter(found.over[kind][0, order], y[0], s=60, marker="|", color="black")
         names = [NAMES[i].replace(".scaled", "\n.scaled") for i in order]
         axis.set_yticks(range(len(order)), names, fontsize=8)
         axis.set_xscale("symlog", linthresh=1)

@@ -211,8 +211,9 @@ def test_the_rule_of_the_default(a, b, chosen, winner, said):
 
 
 def test_the_rule_weighs_given_rates_and_the_headline_leaves_one_out():
-    tuned, given = points(a={PRESENT: 1.0, ARCTAN: 0.0}), points(a={PRESENT: 0.0, ARCTAN: 9.0})
-    assert regret.default(tuned, given).winner == PRESENT, "cost .5 against 4.5, and only what is tuned can be out"
+    tuned, costs = points(a={PRESENT: 1.0, ARCTAN: 0.0}), points(a={PRESENT: 0.5, ARCTAN: 5.5})
+    choice = regret.default(tuned, costs)
+    assert (choice.winner, choice.out) == (PRESENT, {}), "the least cost, but what is tuned is out"
     b = {PRESENT: 3.0, ARCTAN: 0.0}
     of = points(a={PRESENT: 0.0, ARCTAN: 2.0}, b=b, c=b)
     choices = regret.left_out(of, of)
@@ -229,7 +230,8 @@ def test_answers_turn_with_their_numbers(tmp_path):
     found, text = report.load(tmp_path), page(tmp_path)
     assert f"**What to type.** Nothing: `bs.{PRESENT}` is the layers' default. On average over 2 families" in text
     assert (
-        "it is 6.0 (2.0 to 10.0) points behind the best of 13 configurations at its best learning rate, 0.5 (" in text
+        "what is chosen is 6.0 (2.0 to 10.0) points behind the best of 13 configurations at its best learning rate, 0.5 ("
+        in text
     )
     assert "(*batch*). `bs.Arctan(2.0)` costs least, 0.0 (0.0 to 0.0), the default 1.5 (1.5 to 1.5) more." in text
     assert "(*counts*, *sums*). The default costs least, 1.0 (1.0 to 1.0). " in text
