@@ -241,10 +241,12 @@ def write_causes(folder, setting, flat, gain, loss):
     """Sixteen pairs, each .9 points behind the one before, so that the last ten fail."""
     made = []
     for i, (name, rate) in enumerate(itertools.product(FOUR, RATES)):
-        flats, fixed = [[flat[i] / 20, flat[i] / 20 + 0.02]], 90 - 0.9 * i
-        for width, validation in (("fixed", fixed), ("follows", fixed + (gain if i > 5 else -loss))):
+        share, fixed = (flat[i] / 16) ** 4, 90 - 0.9 * i
+        of_width = {"fixed": (fixed, i, share), "follows": (fixed + (gain if i > 5 else -loss), 99, 0.5)}
+        for width, (validation, far, share) in of_width.items():
             for seed, more in zip(CHOOSING, (-2, -1, 1, 2), strict=True):
-                made.append([name, width, rate, seed, (validation + more) / 100, 0, [[i, i]], flats, 0, 0, 0])
+                looked = [[far, far + 1]], [[share, share + 0.02]]
+                made.append([name, width, rate, seed, (validation + more) / 100, 0, *looked, 0, 0, 0])
     here = {"device": "a core", "python": "3", "versions": {"jax": "1"}}
     columns = [*causes.KEY, *causes.MEASURED, "environment"]
     result = {"finished": {"causes": {"rates": RATES}}, "columns": columns, "rows": made, "environments": [here]}
@@ -270,11 +272,11 @@ def test_causes_by_hand(tmp_path):
             "in *deep* the correlation is -1.00",
             "loses 0.9",
         ),
-        ([*range(8, 16), *range(8)], 5.5, 1.1, "are not the cause", "is not advised"),
+        ([*range(1, 16), 0], 5.5, 1.1, "are not the cause", "is not advised"),
         (range(16), 4.5, 0.5, "are the cause", "is not advised"),
     ):
         write_causes(tmp_path, "deep", flat, gain, loss)
         text = causes.advice(causes.load(tmp_path))
         assert all(each in text for each in said), text
     shown = of_table(causes.section(tmp_path).partition("\n\n")[0])
-    assert shown[f"counts*, `bs.{A}"][:4] == ["86.4", "85.9", "36", "4"]
+    assert shown[f"counts*, `bs.{A}"][:4] == ["86.4", "85.9", f"{100 * (7 / 16) ** 4 + 1:.3g}", "4.5"]
