@@ -154,15 +154,15 @@ def advice(causes: Mapping[str, Cause]) -> str:
     found = {name: cause.verdict() for name, cause in causes.items()}
     named = all(correlation < CAUSE for correlation, _, _ in found.values())
     advised = all(gain >= GAINS and loss < LOSES for _, gain, loss in found.values())
-    each = (
-        f"in *{name}* the correlation is {correlation:.2f}, such a width gains {gain:.1f} points where a fixed one "
-        f"fails and loses {loss:.1f} elsewhere"
-        for name, (correlation, gain, loss) in found.items()
-    )
+
+    def listed(i, form=".1f"):
+        return ", ".join(f"{of[i]:{form}} in *{name}*" for name, of in found.items())
+
     return (
         f"Slopes that are all but 0 are {'' if named else 'not '}the cause, by the rank correlation of their share "
-        "with validation, and a width that follows the potentials is "
-        f"{'' if advised else 'not '}advised: {'; '.join(each)}."
+        f"with validation: {listed(0, '.2f')}. A [width that follows](studies.md#causes) the potentials is "
+        f"{'' if advised else 'not '}advised: where a fixed one fails it gains {listed(1)}, elsewhere it loses "
+        f"{listed(2)}."
     )
 
 

@@ -122,7 +122,8 @@ def why(choice: regret.Choice) -> str:
     if PRESENT in choice.out:
         return f"{typed(PRESENT)}, the default before, is {far} in *{choice.out[PRESENT]}*."
     if choice.winner == PRESENT:
-        return f"It costs least of the candidates that are nowhere {far}, {len(CANDIDATES) - len(choice.out)}."
+        few = len(CANDIDATES) - len(choice.out)
+        return f"Of {len(CANDIDATES)} candidates {few} are nowhere {far}, and it costs least of these."
     less = number(choice.less)
     if choice.name == choice.winner:
         return f"It costs {less} less than {typed(PRESENT)}, the default before."
@@ -207,12 +208,15 @@ def candidates(found: Comparison) -> str:
 def how_sure(found: Comparison) -> str:
     """Write how much the choice hangs on one family, and which best rates are on an edge."""
     new = [f"without *{family}* {typed(name)}" for family, name in found.others.items() if name != found.choice.name]
-    edges = [f"{typed(name)} in *{s}*" for s, outcome in found.outcomes.items() for name in outcome.edges]
-    choices = len(found.outcomes) * len(NAMES)
+    edges = {name: [setting for setting, of in found.outcomes.items() if name in of.edges] for name in NAMES}
+    where, choices = (
+        [f"{typed(name)} in {listed(of)}" for name, of in edges.items() if of],
+        sum(map(len, edges.values())),
+    )
     return (
         f"Leaving out one family changes the choice in {len(new)} of {len(found.others)}{': ' * bool(new)}"
-        f"{'; '.join(new)}. In {len(edges)} of {choices} choices the best rate is an outermost one of those tried"
-        f"{': ' * bool(edges)}{', '.join(edges)}."
+        f"{'; '.join(new)}. In {choices} of {len(found.outcomes) * len(NAMES)} choices the best rate is an outermost "
+        f"one of those tried{': ' * bool(where)}{'; '.join(where)}."
     )
 
 

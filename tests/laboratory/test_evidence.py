@@ -145,7 +145,7 @@ def points(behind):
 @pytest.mark.parametrize(
     ("behind", "chosen", "winner", "said"),
     [
-        ({P: (1, 1)}, P, P, "It costs least of the candidates that are nowhere more"),
+        ({P: (1, 1)}, P, P, "Of 7 candidates 7 are nowhere more than 5 points behind at the best"),
         ({P: (1, 1), A: (0.6, 0.6)}, P, A, f"`bs.{A}` costs 0.4 (0.4 to 0.4) less, too little for a change."),
         ({P: (3, 0), A: (0, 1)}, P, A, f"`bs.{A}` costs 1.0 (-1.0 to 3.0) less, in too few draws for a change."),
         ({P: (1.2, 1.2), A: (0.6, 0.6)}, A, A, f"It costs 0.6 (0.6 to 0.6) less than `bs.{P}`, the default before."),
@@ -171,8 +171,8 @@ def test_costs_decide_who_is_tuned_can_be_out_and_the_headline_leaves_one_out():
 
 def test_answers_turn_with_their_numbers(tmp_path):
     """`ARCTAN` is out by *counts*, and named where it is cheapest; settings that are not finished are named."""
-    write(tmp_path, "batch", {P: 88, A: 90, "ReluGrad()": 90.4, FOCUS: 89.6}, {A: (74, 70, 70, 70)}, edges=[FOCUS])
-    write(tmp_path, "counts", {P: 86, FAST_SIGMOID: 90})
+    write(tmp_path, "batch", {P: 88, A: 90, "ReluGrad()": 90.4, FOCUS: 89.6}, {A: (74, 70, 70, 70)}, edges=[FOCUS, A])
+    write(tmp_path, "counts", {P: 86, FAST_SIGMOID: 90}, edges=[A])
     write(tmp_path, "sums", {})
     found, text = report.load(tmp_path), page(tmp_path)
     for said in (
@@ -190,8 +190,8 @@ def test_answers_turn_with_their_numbers(tmp_path):
     _, share, where = of_table(report.candidates(found))[A]
     assert (float(share[:-1]), where) == (pytest.approx(25, abs=4), "counts"), "where *batch* is drawn twice"
     sure = report.how_sure(found)
-    assert f"in 1 of 2: without *counts* `bs.{A}`. In 1 of 39 choices the best rate is an outermost one of" in sure
-    assert sure.endswith(f" those tried: `bs.{FOCUS}` in *batch*.")
+    assert f"in 1 of 2: without *counts* `bs.{A}`. In 3 of 39 choices the best rate is an outermost one of" in sure
+    assert sure.endswith(f" those tried: `bs.{A}` in *batch*, *counts*; `bs.{FOCUS}` in *batch*.")
     assert list(of_table(report.short(found)))[2:] == [P, A, FAST_SIGMOID, FOCUS]
 
 
@@ -258,20 +258,9 @@ def test_causes_by_hand(tmp_path):
     correlation = 6 * sum((rank - i) ** 2 for i, rank in enumerate(turned)) / (16 * 255) - 1
     write_causes(tmp_path, "counts", turned, 6.0, 0.5)
     assert causes.advice(causes.load(tmp_path)) == "Not measured yet in *deep*." == causes.section(tmp_path)
-    of_counts = (
-        f"in *counts* the correlation is {correlation:.2f}, such a width gains 6.0 points where a fixed one fails"
-    )
+    numbers = f"validation: {correlation:.2f} in *counts*, -1.00 in *deep*. A", "gains 6.0 in *counts*, 5.5 in *deep*,"
     for flat, gain, loss, *said in (
-        (
-            range(16),
-            5.5,
-            0.9,
-            "are the cause",
-            "is advised",
-            of_counts,
-            "in *deep* the correlation is -1.00",
-            "loses 0.9",
-        ),
+        (range(16), 5.5, 0.9, "are the cause", "is advised", *numbers, "loses 0.5 in *counts*, 0.9 in *deep*."),
         ([*range(1, 16), 0], 5.5, 1.1, "are not the cause", "is not advised"),
         (range(16), 4.5, 0.5, "are the cause", "is not advised"),
     ):
