@@ -165,12 +165,34 @@ def test_a_layer_that_is_tried_is_compiled():
     assert compiled(lambda: net(carry, XS)[1])
 
 
-def test_a_product_whose_function_is_replaced_is_tried():
-    def centred(lhs, rhs, dimensions, **options):
-        return centre(jax.lax.dot_general(lhs, rhs, dimensions, **options))
+def centred(function):
+    """A function whose outputs lose their mean over the first two axes."""
 
-    with pytest.raises(ValueError, match="Linear, has no state"):
-        run(Nnx, nnx.Linear(F, F, dot_general=centred, rngs=nnx.Rngs(0)), block_size=5)
+    def call(*args, **options):
+        ys = function(*args, **options)
+        return ys - ys.mean((0, 1), keepdims=True)
+
+    return call
+
+
+DOT, CONV = centred(jax.lax.dot_general), centred(jax.lax.conv_general_dilated)
+OTHERWISE = [  # a product or a convolution of flax, of a function of one's own
+    (Nnx, lambda: nnx.Linear(F, F, dot_general=DOT, rngs=nnx.Rngs(0))),
+    (Nnx, lambda: nnx.LinearGeneral(F, F, dot_general_cls=lambda: DOT, rngs=nnx.Rngs(0))),
+    (Nnx, lambda: nnx.Conv(F, F, (1,), conv_general_dilated=CONV, rngs=nnx.Rngs(0))),
+    (Linen, lambda: linen.Dense(F, dot_general=DOT)),
+    (Linen, lambda: linen.Dense(F, dot_general_cls=lambda: DOT)),
+    (Linen, lambda: linen.Conv(F, (1,), conv_general_dilated=CONV)),
+    (Linen, lambda: linen.Conv(F, (1,), conv_general_dilated_cls=lambda: CONV)),
+]
+
+
+@pytest.mark.parametrize(("host", "layer"), OTHERWISE)
+def test_a_layer_of_flax_that_is_computed_otherwise_is_tried(host, layer):
+    xs = XS[:, :, None]  # images
+    params, start, apply, _ = host.pure(host.layers.SpikingSequential([layer()]), xs.shape[1:])
+    with pytest.raises(ValueError, match="mixes the examples"):
+        apply(params, start(xs.shape[1:]), xs)
 
 
 def spectrum_of_the_batch(xs):
