@@ -176,14 +176,16 @@ def centred(function):
 
 
 DOT, CONV = centred(jax.lax.dot_general), centred(jax.lax.conv_general_dilated)
-OTHERWISE = [  # a product or a convolution of flax, of a function of one's own
+OTHERWISE = [  # a product or a convolution of flax, of a function or a class of one's own
     (Nnx, lambda: nnx.Linear(F, F, dot_general=DOT, rngs=nnx.Rngs(0))),
     (Nnx, lambda: nnx.LinearGeneral(F, F, dot_general_cls=lambda: DOT, rngs=nnx.Rngs(0))),
     (Nnx, lambda: nnx.Conv(F, F, (1,), conv_general_dilated=CONV, rngs=nnx.Rngs(0))),
+    (Nnx, lambda: type("Own", (nnx.Conv,), {"__call__": centred(nnx.Conv.__call__)})(F, F, (1,), rngs=nnx.Rngs(0))),
     (Linen, lambda: linen.Dense(F, dot_general=DOT)),
     (Linen, lambda: linen.Dense(F, dot_general_cls=lambda: DOT)),
     (Linen, lambda: linen.Conv(F, (1,), conv_general_dilated=CONV)),
     (Linen, lambda: linen.Conv(F, (1,), conv_general_dilated_cls=lambda: CONV)),
+    (Linen, lambda: type("Own", (linen.Conv,), {"__call__": centred(linen.Conv.__call__)})(F, (1,))),
 ]
 
 
