@@ -202,11 +202,16 @@ def spectrum_of_the_batch(xs):
     return jnp.abs(jnp.fft.fft(xs, axis=1))
 
 
-def test_a_layer_that_draws_from_a_key_of_another_kind_is_tried():
-    key = jax.random.key(0, impl="rbg")
-    net = bn.SpikingSequential([lambda xs: spectrum_of_the_batch(xs) * jax.random.uniform(key, (F,))])
+@pytest.mark.parametrize("jit", [False, True])
+def test_a_layer_that_draws_from_a_key_of_another_kind_is_tried(jit):
+    """The key is a number or, within a trace, none."""
+
+    def run(key):
+        net = bn.SpikingSequential([lambda xs: spectrum_of_the_batch(xs) * jax.random.uniform(key, (F,))])
+        return net((None,), XS)
+
     with pytest.raises(ValueError, match="mixes the examples"):
-        net(net.initialize_carry((B, F)), XS)
+        (jax.jit(run) if jit else run)(jax.random.key(0, impl="rbg"))
 
 
 def test_a_layer_of_linen_that_draws_is_tried():
