@@ -211,6 +211,11 @@ def test_a_surrogate_in_its_place_is_not(f, place):
     assert not found(place(f))
 
 
+def of_the_same_numbers(h, p):
+    wave = jnp.cos(jnp.arange(N).astype(h.dtype))
+    return jnp.round(p["t"] * wave) * (p["u"][0] * wave) + h
+
+
 CHOICES = {
     "where of weights": lambda h, p: jnp.where(h > 0, p["u"][0], 0.0) + h,
     "one branch": lambda h, p: jax.lax.cond(h.sum() > 0, lambda: p["u"], lambda: 0 * p["u"]) + h[:1],
@@ -221,6 +226,7 @@ CHOICES = {
     "in a slot of a buffer": lambda h, p: jnp.stack([h, h]).at[1].set(jnp.sign(h)).sum(0),
     "chosen by a step": lambda h, p: jnp.where(h > p["t"], p["t"], 0.0) + h,
     "gate of another parameter": lambda h, p: p["t"] * (p["u"][0] > 0) + h,
+    "of the same numbers": of_the_same_numbers,
 }
 
 
