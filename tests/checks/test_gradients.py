@@ -245,6 +245,7 @@ VERDICTS = {
     "wrong in the imaginary part": ([1j], lambda p: slightly_wrong(1.1)(jnp.imag(p)) + jnp.real(p), "differs", ""),
     "forgotten": (PARAMS, lambda p: (X @ p["a"] > 0) * p["b"], "step", "a: not compared, since the loss depends on it"),
     "silent": (PARAMS, lambda p: bs.ReluGrad()(X @ p["a"] - 9) + p["b"], "no slope", "a: not compared, since all"),
+    "less itself": (PARAMS, lambda p: F(X @ p["a"]) - bs.detached(F(X @ p["a"])) + p["b"], "reset", "nothing"),
     "all detached": (PARAMS, lambda p: bs.detached(F(X @ p["a"])) + p["b"], "detached", "Use it for the spike in the"),
     "a custom_vjp": (PARAMS, lambda p: half_as_steep(X @ p["a"]), "differs", "or custom_vjp"),
     "a loop": (PARAMS, lambda p: three_times(F(X @ p["a"])), "fine", "Reverse mode is not defined"),
