@@ -347,6 +347,7 @@ SPLIT = {  # x; how it, w and the cotangent are split; what is sent for a produc
     "features of images": (BATCH.reshape(4, 5, 4, 2), P(), P(None, None, None, "d"), P(None, None, None, "d"), []),
     "rows and columns": (BATCH, P(None, "d"), P(None, "d"), P(), None),
     "what is summed": (BATCH, P(None, None, "d"), P("d"), P(), None),
+    "what is summed and columns": (BATCH, P(None, None, "d"), P(), P(None, None, "d"), ["all-gather"]),
 }
 
 
