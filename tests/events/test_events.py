@@ -300,6 +300,7 @@ TRANSFORMATIONS = {
     "vmap of the transpose over x": lambda p, x, w: jax.vmap(lambda one: transpose(p, one, w[0], p(x[0], w[1])))(x),
     "linearize": lambda p, x, w: jax.linearize(partial(p, x[0]), w[0])[1](w[1]),
     "transpose": lambda p, x, w: transpose(p, x[0], w[0], p(x[0], w[1])),
+    "transpose in x": lambda p, x, w: jax.linear_transpose(lambda x: p(x, w[0]), x[0])(p(x[0], w[1])),
     "cond in a loop": lambda p, x, w: in_a_loop(p, x[0], w[0]),
 }
 
