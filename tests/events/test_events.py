@@ -597,6 +597,20 @@ def test_it_runs_without_jit_and_while_another_function_is_compiled():
     np.testing.assert_array_equal(compiled(jnp.zeros((64, 16))), x @ w)
 
 
+def test_a_call_frees_its_memory():
+    resource, calls = pytest.importorskip("resource"), 10**5
+
+    @jax.jit
+    def program(x, w):
+        return jax.lax.fori_loop(0, calls, lambda i, x: events.dot(x, w), x)
+
+    x, w, faults = np.eye(1, 8, dtype=np.float32), np.eye(8, dtype=np.float32), []
+    for _ in range(2):
+        np.testing.assert_array_equal(program(x, w), x)
+        faults.append(resource.getrusage(resource.RUSAGE_SELF).ru_minflt)
+    assert faults[1] - faults[0] < calls * 8 * _kernels.END / resource.getpagesize() / 4, "a quarter of its jobs"
+
+
 OUT_OF_MEMORY = r"""
 import re, resource, jax, jax.numpy as jnp
 from brainsurr import events
