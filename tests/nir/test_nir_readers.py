@@ -233,7 +233,9 @@ def test_what_nir_lacks_is_said_at_once():
         ({"reader": "nengo"}, "expected reader to be one of 'norse', 'snntorch', .*, got 'nengo'"),
         ({"reader": "norse", "method": "exp"}, "expected no method and no r, which reader='norse' says"),
         ({"reader": "norse", "r": "1"}, "expected no method and no r, which reader='norse' says"),
+        ({"reader": "snntorch"}, "expected dt=0.0001, the only step of snntorch, got 0.001"),
         ({"reader": "sinabs"}, "expected dt=1.0, the only step of sinabs, got 0.001"),
+        ({"reader": "speck"}, "expected dt=1.0, the only step of speck, got 0.001"),
     ],
 )
 def test_what_is_said_of_a_reader_is_checked(how, said):
