@@ -54,6 +54,8 @@ def test_what_a_parameter_must_be_above_is_refused_and_its_edges_are_not(kind):
     for name in its.bounds.keys() & vars(its).keys():
         for edge in filter(np.isfinite, its.bounds[name]):
             its.replace(**{name: edge})
+    for name in kind._lower_limits.keys() & kind._always_static:  # counts
+        its.replace(**{name: 1})
 
 
 def test_edges_have_no_more_entries_than_the_parameter():
