@@ -43,9 +43,8 @@ def trials(spike_fn: Callable, random: bool) -> dict[str, Surrogate]:
             new = xp.clip(xp.where(value == 0, 0.1, factor * value), low, high)
             at_zero = "" if low > 0 else "; 0.1 where it is 0"
             how = f"from {value:.3g} to {new:.3g}" if known else f"(times {factor}{at_zero})"
-            changed = values | {name: float(new) if known else new}
             change = f"{'raise' if factor > 1 else 'lower'} {name} of its {its} {how}"
-            variants[change] = jax.tree.map(changed.get, template)
+            variants[change] = jax.tree.map((values | {name: new}).get, template)
     return variants
 
 
