@@ -184,7 +184,7 @@ def batch_norm(layer: Any, held: list[Any], evaluates: Any, last: bool, write: s
 
 def flax_options(affine: Affine) -> dict[str, Any]:
     """Return the options of a linear layer or a convolution of flax."""
-    options = {"use_bias": affine.bias is not None, "param_dtype": jnp.asarray(affine.kernel[:0]).dtype}
+    options = {"use_bias": affine.bias is not None, "param_dtype": jnp.result_type(affine.kernel)}
     if affine.kernel.ndim > 2:
         options |= {name: getattr(affine, name) for name in GEOMETRY} | {"kernel_size": affine.kernel.shape[:-2]}
     return options
