@@ -191,10 +191,15 @@ OTHERWISE = [  # a product or a convolution of flax, of a function or a class of
 
 @pytest.mark.parametrize(("host", "layer"), OTHERWISE)
 def test_a_layer_of_flax_that_is_computed_otherwise_is_tried(host, layer):
-    xs = XS[:, :, None]  # images
-    params, start, apply, _ = host.pure(host.layers.SpikingSequential([layer()]), xs.shape[1:])
-    with pytest.raises(ValueError, match="mixes the examples"):
+    xs, layer = XS[:, :, None], layer()  # images
+    params, start, apply, _ = host.pure(host.layers.SpikingSequential([layer]), xs.shape[1:])
+    with pytest.raises(ValueError, match=f"{type(layer).__name__}, mixes the examples"):
         apply(params, start(xs.shape[1:]), xs)
+
+
+def test_it_is_tried_over_time_too():
+    with pytest.raises(ValueError, match="Linear, has no state"):
+        run(Nnx, nnx.Linear(F, F, dot_general=DOT, rngs=nnx.Rngs(0)), block_size=5)
 
 
 def spectrum_of_the_batch(xs):
