@@ -132,9 +132,12 @@ def test_a_dropout_is_left_out_as_in_evaluation(host):
 
 
 def test_numbers_beyond_half_precision_are_written_and_read():
-    lif = bs.nnx.LIF(6, decay=0.75, threshold=1e5, reset="zero", spike_fn=bs.Arctan(1e5))
-    (back,) = from_nir(written(sequential(lif), (6,)), "nnx", dt=1e-3).layers
-    assert (float(back.neuron.threshold), float(back.neuron.spike_fn.alpha)) == (1e5, 1e5)
+    lif = bs.nnx.LIF(6, decay=1e-6, threshold=1e5, reset="zero", spike_fn=bs.Arctan(1e5))
+    tiny = nnx.Linear(6, 6, kernel_init=nnx.initializers.constant(1e-40), rngs=nnx.Rngs(0))
+    first, back = from_nir(written(sequential(tiny, lif), (6,)), "nnx", dt=1e-3).layers
+    np.testing.assert_array_equal(first.kernel[...], np.float32(1e-40))
+    now = back.neuron.decay, back.neuron.threshold, back.neuron.spike_fn.alpha
+    assert tuple(map(np.float32, now)) == (np.float32(1e-6), 1e5, 1e5)
 
 
 def test_a_module_around_a_network_is_refused():
