@@ -33,7 +33,8 @@ def is_fixed(part):
     return hasattr(part, "bits")
 
 
-def test_the_options_of_a_network_are_no_leaves():
+def test_the_options_of_a_network_and_the_size_of_a_layer_are_no_leaves():
+    assert 31 not in jax.tree.leaves(LIF(31))
     assert not jax.tree.leaves(SpikingSequential([], return_spikes=True, mixes_examples=True, events=True))
     fixed = [part for part in jax.tree.leaves(network(), is_leaf=is_fixed) if is_fixed(part)]
     assert len(fixed) == len(jax.tree.leaves(fixed)) == 3
