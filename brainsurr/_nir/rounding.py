@@ -198,7 +198,7 @@ def integers(
 def _one(decay: Any, i: int) -> Any:
     single = np.size(decay) == 1 or (not _is_traced(decay) and np.ptp(decay) == 0)
     expect(single, f"one decay for all neurons behind layer {i}, as lava needs", "several")
-    return jnp.ravel(_floats(decay))[0]
+    return jnp.max(_floats(decay))
 
 
 # Any -----------------------------------------------------------------------------------------------------------------
