@@ -200,6 +200,13 @@ def test_a_sample_misses_no_axis_of_its_rows(few, monkeypatch):
 X, W, K, PIXELS = inputs((6, 8), 0.3), weights(8, 4), weights(3, 3, 4, 4), inputs((2, 4, 6, 6), 0.3)
 BY_PIXEL = (PIXELS.transpose(0, 2, 3, 1), K, (1, 1), "SAME")
 VOLUME = inputs((2, 4, 4, 4, 2), 0.3), weights(2, 2, 2, 2, 3), (1, 1, 1), "SAME"
+
+
+def in_x(product):
+    """The transpose of a product in an x that is like its output."""
+    return lambda g, w, *args, **how: jax.linear_transpose(lambda x: product(x, w, *args, **how), g)(g)
+
+
 DENSE = {
     "bfloat16": (DOT, (X.astype(jnp.bfloat16), W.astype(jnp.bfloat16), LAST), {}),
     "other axes": (DOT, (X, X, (((0,), (0,)), ((), ()))), {}),
@@ -212,6 +219,8 @@ DENSE = {
     "dilated": (CONV, (*BY_PIXEL[:3], ((1, 1), (1, 1)), (2, 2)), IMAGES),
     "channels first": (CONV, (PIXELS, K.T, (1, 1), "SAME"), {}),
     "three axes": (CONV, VOLUME, {"dimension_numbers": ("NDHWC", "DHWIO", "NDHWC")}),
+    "in x": (tuple(map(in_x, DOT)), (X, weights(8, 8), LAST), {}),
+    "convolution in x": (tuple(map(in_x, CONV)), BY_PIXEL, IMAGES),
 }
 
 
@@ -412,7 +421,7 @@ def test_devices_share_the_threads(monkeypatch):
 def folders(monkeypatch, tmp_path):
     """A folder with the two for object files, which are not there yet, and a list of what is compiled."""
     made = []
-    monkeypatch.setattr(_library, "_folders", lambda: [tmp_path / "a", tmp_path / "b"])
+    monkeypatch.setattr(_library, "_folders", lambda: [tmp_path / "a", tmp_path / "b" / "c"])
     monkeypatch.setattr(_kernels, "compiled", lambda name: made.append(name) or b"machine code")
     return tmp_path, made
 
@@ -432,7 +441,7 @@ def test_without_a_folder_to_write_into_it_is_compiled_each_time(folders):
     folder, made = folders
     (folder / "a").touch()
     assert _library._object_file() == _library._object_file() == b"machine code"
-    assert len(made) == len(list((folder / "b").iterdir())) == 1
+    assert len(made) == len(list((folder / "b" / "c").iterdir())) == 1
     shutil.rmtree(folder / "b")
     (folder / "b").touch()
     assert _library._object_file() == _library._object_file() == b"machine code"
