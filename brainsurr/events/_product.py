@@ -273,10 +273,12 @@ def _lower(context, *operands, loops, **how):
     alone = context.replace(avals_in=[jax.core.ShapedArray(a.shape, a.dtype) for a in given])
     multiply = _densely
     exported, empty = module.lowering_parameters.for_export, 0 in (*given[0].shape, *given[1].shape)
-    alone_here = getattr(module.axis_context, "num_devices", 0) == 1
+    here = module.axis_context
+    # On one device, or where no array is split: `jax.set_mesh` alone makes a program one of several devices.
+    whole = getattr(here, "num_devices", 0) == 1 or getattr(here, "abstract_mesh", here) is None
     is_split = getattr(jax.config, "jax_use_shardy_partitioner", True)  # jax's former partitioner has no such rule
-    if loops and (alone_here or is_split) and not exported and not empty and not _library.why_not():
-        multiply = _chosen if alone_here else _split
+    if loops and (whole or is_split) and not exported and not empty and not _library.why_not():
+        multiply = _chosen if whole else _split
     lower = mlir.lower_fun(lambda x, w, *, product, on: multiply(product, x, w), multiple_results=False)
     return lower(alone, *operands[-2:], **how)
 

@@ -375,6 +375,13 @@ def test_devices_keep_their_rows_and_columns(name):
     jax.tree.map(np.testing.assert_array_equal, program(*args), all_of(dense)(x, w, g)[:2])
 
 
+def test_a_mesh_that_splits_no_array():
+    with jax.set_mesh(MESH):
+        program = jax.jit(events.dot)
+        assert has_loops(program, BATCH, WS[0])
+        np.testing.assert_array_equal(program(BATCH, WS[0]), BATCH @ WS[0])
+
+
 @pytest.mark.parametrize("check", [True, False])
 def test_shard_map(check):
     @jax.jit
