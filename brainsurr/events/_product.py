@@ -103,8 +103,7 @@ def _eagerly(*operands, **how):
 def _abstract(x, *codes_and_w, product, on):
     w = codes_and_w[-1]
     shape = product.weights if product.transposed else jax.eval_shape(product.dense, _like(x), _like(w)).shape
-    replicated = NamedSharding(w.sharding.mesh, P(*[None] * len(shape)))  # also in `shard_map`, as one device sees it
-    return w.update(shape=shape, weak_type=False, sharding=replicated)
+    return w.update(shape=shape, weak_type=False)  # no axis of a mesh is explicit here
 
 
 def _jvp(primals, tangents, *, product, on):
