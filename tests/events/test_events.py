@@ -243,6 +243,7 @@ def test_float64_is_dense_and_float32_is_not_under_x64():
 
 def test_an_exported_product_is_jaxs_own():
     """For every platform, and for any number of rows."""
+    assert "brainsurr_product" not in jax.jit(events.dot).trace(X, W).lower(lowering_platforms=("cuda",)).as_text()
     rows, w = jax.export.symbolic_args_specs((X, W), ("n, _", "_, _"))
     for x in (X, rows):
         exported = jax.export.export(jax.jit(events.dot), platforms=("cpu", "cuda", "tpu"))(x, w)
