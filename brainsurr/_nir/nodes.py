@@ -176,7 +176,7 @@ def read_pool(node: Any, to: Reader):
 def write_flatten(name: str, layer: Flatten, to: Writer):
     """Write a flatten of all axes."""
     if layer.axes > 1:
-        to.add(name, nir.Flatten(input_type={"input": np.array(channels_first(to.shape))}, start_dim=0, end_dim=-1))
+        to.add(name, nir.Flatten(input_type={"input": np.array(channels_first(to.shape))}, start_dim=0))
         to.flatten()
 
 

@@ -430,6 +430,7 @@ def folders(monkeypatch, tmp_path):
     """A folder with the two for object files, which are not there yet, and a list of what is compiled."""
     made = []
     monkeypatch.setattr(_library, "_folders", lambda: [tmp_path / "a", tmp_path / "b" / "c"])
+    monkeypatch.setattr(_library.tempfile, "tempdir", str(tmp_path / "none"))  # which may be on another disk
     monkeypatch.setattr(_kernels, "compiled", lambda name: made.append(name) or b"machine code")
     return tmp_path, made
 

@@ -133,9 +133,10 @@ def test_a_dropout_is_left_out_as_in_evaluation(host):
 
 def test_numbers_beyond_half_precision_are_written_and_read():
     lif = bs.nnx.LIF(6, decay=1e-6, threshold=1e5, reset="zero", spike_fn=bs.Arctan(1e5))
-    tiny = nnx.Linear(6, 6, kernel_init=nnx.initializers.constant(1e-40), rngs=nnx.Rngs(0))
+    how = {"kernel_init": lambda key, shape, dtype: np.full(shape, 1e-40, dtype), "param_dtype": jnp.bfloat16}
+    tiny = nnx.Linear(6, 6, **how, rngs=nnx.Rngs(0))
     first, back = from_nir(written(sequential(tiny, lif), (6,)), "nnx", dt=1e-3).layers
-    np.testing.assert_array_equal(first.kernel[...], np.float32(1e-40))
+    np.testing.assert_array_equal(first.kernel[...], jnp.bfloat16(1e-40))
     now = back.neuron.decay, back.neuron.threshold, back.neuron.spike_fn.alpha
     assert tuple(map(np.float32, now)) == (np.float32(1e-6), 1e5, 1e5)
 
@@ -325,6 +326,7 @@ def test_dtypes_come_back(host, dtype, tmp_path):
         bs.nnx.LIF(8, decay=0.75, reset="zero", recurrent=True, param_dtype=dtype, rngs=rngs),
         bs.nnx.LI(8, param_dtype=dtype),
         bs.nnx.LIF(8, reset="zero"),  # with the one before a synaptic neuron
+        bs.nnx.LI(8, param_dtype=dtype),
     ]
     net = from_nir(to_nir(sequential(*layers), (6,), dt=1.0), host, dt=1.0)  # in this framework
     back = from_nir(filed(written(net, (6,), dt=1.0), tmp_path), host, dt=1.0)
@@ -333,7 +335,7 @@ def test_dtypes_come_back(host, dtype, tmp_path):
     (kind,) = (each for each in frameworks.HOSTS if each.name == host)
     variables = back[1] if host == "linen" else kind().params(back, xs)
     assert {str(value.dtype) for value in jax.tree.leaves(variables)} == {dtype}
-    assert [jnp.dtype(layer.param_dtype) for layer in layers_of(back)[1:]] == [dtype, dtype, "float32"]
+    assert [jnp.dtype(layer.param_dtype) for layer in layers_of(back)[1:]] == [dtype, dtype, "float32", dtype]
 
 
 NOT_KNOWN = [

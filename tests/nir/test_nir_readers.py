@@ -127,6 +127,7 @@ def linear(n, m):
 
 
 SEVERAL, RNGS = np.float32([0.5, 0.6, 0.7, 0.8]), nnx.Rngs(0)
+SMALL, CLOSE = 1e-9 * SEVERAL, 1 + 1e-5 * SEVERAL
 RECURRENT, APART = lif(recurrent=True, rngs=RNGS), "got no CubaLIF of it and the LI before it: give it a decay below 1"
 SUBTRACT, LATE = partial(LIF, 4), partial(LIF, 4, **trials.LATE)
 BAD = [  # the reader, what is said, and the layers
@@ -159,8 +160,8 @@ BAD = [  # the reader, what is said, and the layers
     ("jaxpike", "layer 0, LIF: expected a threshold other than 0, at which .* as jaxpike needs", [lif(threshold=0.0)]),
     ("jaxpike", r"layer 0, LIF: expected decays above exp\(-1\), 0.37, as jaxpike needs", [lif(decay=0.36)]),
     ("sparx", "layer 0, LIF: .* sparx reads.* got Threshold: make it a LIF with a reset", [lif(reset="none")]),
-    ("sparx", "layer 1, LIF: expected one threshold .*, or a linear layer before", [lif(), lif(threshold=SEVERAL)]),
-    ("sparx", "layer 2, LIF: expected one threshold", [linear(4, 4), RECURRENT, lif(threshold=SEVERAL)]),
+    ("sparx", "layer 1, LIF: expected one threshold .*, or a linear layer before", [lif(), lif(threshold=SMALL)]),
+    ("sparx", "layer 2, LIF: expected one threshold", [linear(4, 4), RECURRENT, lif(threshold=CLOSE)]),
     ("sparx", "layer 1, LI: expected decay_input=False, as in sparx", [lif(), LI(4, decay_input=True)]),
     ("sparx", "layer 0, LIF: expected no recurrent weights of IF", [lif(decay=1.0, recurrent=True, rngs=RNGS)]),
     ("sparx", "layer 0, LI: the float16 of its state, which sparx", [LI(4, param_dtype=jnp.float16)]),
