@@ -413,6 +413,11 @@ def test_a_flatten_of_brainstate_is_one():
     assert [type(node).__name__ for node in nodes.values()] == ["Input", "Flatten", "Affine", "LIF", "Output"]
 
 
+def test_a_batch_norm_of_brainstate_evaluates_where_nothing_is_said_of_it():
+    layers = [brainstate.nn.Linear(6, 4), brainstate.nn.BatchNorm1d((B, 4)), bs.brainstate.LIF(4, reset="zero")]
+    assert [*to_nir(bs.brainstate.SpikingSequential(layers), (6,), dt=1.0).nodes][1:-1] == ["affine_0", "lif_2"]
+
+
 def test_a_flatten_at_the_end_leaves_another_order_than_nir():
     with pytest.raises(ValueError, match=r"^to_nir: expected a Flatten of several axes to come before a linear layer"):
         to_nir(sequential(flatten), (8, 8, 2), dt=1.0)
