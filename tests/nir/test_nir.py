@@ -444,7 +444,9 @@ COMPUTING = [
 def test_a_layer_with_its_own_dtype_is_refused_or_told(size, make, dtype):
     layer = make(jnp.dtype(dtype))
     net = bound([layer], size) if isinstance(layer, linen.Module) else sequential(layer)
-    told(net, size, f"layer 0, {type(layer).__name__}: the dtype {dtype} that it computes in")
+    graph = told(net, size, f"layer 0, {type(layer).__name__}: the dtype {dtype} that it computes in")
+    back = from_nir(graph, "linen" if isinstance(net, tuple) else "nnx", dt=1e-3)
+    assert [type(layer)] == list(map(type, layers_of(back)))
     written(sequential(nnx.Linear(6, 6, dtype=jnp.float32, rngs=nnx.Rngs(0))), (6,))  # that of its weights
 
 
