@@ -41,9 +41,9 @@ class Affine(NamedTuple):
 
     kernel: Any
     bias: Any = None
-    strides: Any = 1
+    strides: Any = None
     padding: Any = "VALID"
-    kernel_dilation: Any = 1
+    kernel_dilation: Any = None
     feature_group_count: int = 1
     dtype: Any = None
     replaced: tuple[str, ...] = ()

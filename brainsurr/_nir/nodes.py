@@ -176,7 +176,7 @@ def read_pool(node: Any, to: Reader):
 def write_flatten(name: str, layer: Flatten, to: Writer):
     """Write a flatten of all axes."""
     if layer.axes > 1:
-        to.add(name, nir.Flatten(input_type={"input": np.array(channels_first(to.shape))}, start_dim=0, end_dim=-1))
+        to.add(name, nir.Flatten(input_type={"input": np.array(channels_first(to.shape))}, start_dim=0))
         to.flatten()
 
 
@@ -265,7 +265,7 @@ def write_neurons(name: str, population: Population, to: Writer):
     if never_resets and not np.any(neuron.decay) and np.any(threshold):  # memoryless
         to.add(name, nir.Threshold(threshold=threshold), words)
         return
-    (leak, same), zero, last = _membrane(neuron, to), np.zeros_like(threshold), to.nodes[to.last]
+    (leak, same), last = _membrane(neuron, to), to.nodes[to.last]
     r = to.how.r_of(leak.get("tau"), same)
     threshold = threshold * _factor(r, same)
     node: Any
@@ -277,9 +277,9 @@ def write_neurons(name: str, population: Population, to: Writer):
         name, (to.last, _) = to.last.replace("li", "cubalif"), to.edges.pop()
         words |= {f"synapse_{word}": value for word, value in last.metadata["brainsurr"].items()}
         w_in = to.how.r_of(last.tau, last.r)
-        node = nir.CubaLIF(last.tau, leak["tau"], r, zero, threshold * _factor(w_in, last.r), zero, w_in)
+        node = nir.CubaLIF(last.tau, leak["tau"], r, leak["v_leak"], threshold * _factor(w_in, last.r), w_in=w_in)
     else:
-        node = (nir.LIF if leak else nir.IF)(r=r, **leak, v_threshold=threshold, v_reset=zero)
+        node = (nir.LIF if leak else nir.IF)(r=r, **leak, v_threshold=threshold)
     to.add(name, node, words)
     if kernel is not None:
         expect(len(to.shape) == 1, "recurrent neurons on one axis, as behind a flatten", to.shape)
@@ -396,8 +396,8 @@ def read_delay(node: Any, to: Reader):
     """Read a delay by whole steps."""
     steps = to.numbers(node, "delay") / to.how.dt
     whole = np.round(steps)
-    fits = np.allclose(steps, whole, rtol=1e-6, atol=1e-6)
-    expect(fits and np.all(whole >= 0), f"delays of whole steps of dt={to.how.dt:g}", f"{steps.reshape(-1)[:4]} of it")
+    fits = np.all(near(steps, whole) & (whole >= 0))
+    expect(fits, f"delays of whole steps of dt={to.how.dt:g}", f"{steps.reshape(-1)[:4]} of it")
     to.check_size("the steps of a Delay", whole.max())
     to.add(Population(Delay(np.asarray(to.each("delay", whole)).astype(int).tolist())))
 

@@ -98,7 +98,8 @@ def _leak(decay: Any) -> jax.Array:
     """Return what goes of a value in a step of Xylo: 2**-dash, where 2**dash is nearest to tau / dt."""
     held = _is_traced(decay) or np.all((np.asarray(decay) > np.exp(-1)) & (np.asarray(decay) < 1))
     expect(held, "decays above exp(-1), 0.37, and below 1, as Xylo's mapper does", decay)
-    return detached(jnp.ldexp(jnp.float32(1), -jnp.round(jnp.log2(-1 / jnp.log(_floats(decay)))).astype(jnp.int32)))
+    dash = jnp.round(jnp.log2(-1 / jnp.log(_floats(decay))))
+    return detached(jnp.ldexp(jnp.ones_like(dash), -dash.astype(int)))
 
 
 def rockpool(layers: list[Any]) -> list[Any]:
@@ -198,7 +199,7 @@ def integers(
 def _one(decay: Any, i: int) -> Any:
     single = np.size(decay) == 1 or (not _is_traced(decay) and np.ptp(decay) == 0)
     expect(single, f"one decay for all neurons behind layer {i}, as lava needs", "several")
-    return jnp.ravel(_floats(decay))[0]
+    return jnp.max(_floats(decay))
 
 
 # Any -----------------------------------------------------------------------------------------------------------------

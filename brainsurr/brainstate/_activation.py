@@ -98,7 +98,7 @@ class SpikingActivation(HoldsSurrogate, ParameterModule, nn.ElementWiseBlock):
         return self._running()(x)
 
     def _new_key(self):
-        fits = brainstate.environ.get("fit", desc="Whether this is a fitting process. Bool.")
+        fits = brainstate.environ.get("fit")
         return brainstate.random.split_key() if fits else None
 
 

@@ -64,7 +64,7 @@ def _static(default) -> Any:
 class Neurons(NeuronLayer, eqx.Module, metaclass=pickled_as_call(type(eqx.Module))):  # type: ignore[metaclass]
     """A module that holds a neuron: trained arrays as leaves, in fields of the neuron and in its surrogates."""
 
-    features: int = dataclasses.field(kw_only=False, metadata={"static": True})
+    features: int = dataclasses.field(metadata={"static": True})
     keeps_spikes: bool = _static(None)
     _intervals: frozenset[tuple[str, Interval | None]] = _static(frozenset())  # by the path of what is trained
     _template: Any = _static(None)

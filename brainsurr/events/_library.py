@@ -29,7 +29,7 @@ def why_not() -> str:
 def _tried() -> str:
     try:
         address = _load(_object_file())
-        jax.ffi.register_ffi_target(TARGET, _capsule(address), platform="cpu", api_version=1)
+        jax.ffi.register_ffi_target(TARGET, _capsule(address))
     except Exception as error:
         if isinstance(error, ModuleNotFoundError) and error.name in ("numba", "llvmlite"):
             return 'numba is not installed: pip install ".[events]" in a clone'

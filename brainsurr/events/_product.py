@@ -82,7 +82,7 @@ product_p = Primitive("events_product")
 def _on_devices():
     """Return a program that jax compiles for the devices at hand: it then says, of what holds it, which they are."""
     alone = custom_partitioning(lambda x: x)
-    alone.def_partition(None, sharding_rule=" -> ")
+    alone.def_partition(None)
     return jax.make_jaxpr(alone)(0.0)
 
 
@@ -103,8 +103,7 @@ def _eagerly(*operands, **how):
 def _abstract(x, *codes_and_w, product, on):
     w = codes_and_w[-1]
     shape = product.weights if product.transposed else jax.eval_shape(product.dense, _like(x), _like(w)).shape
-    replicated = NamedSharding(w.sharding.mesh, P(*[None] * len(shape)))  # also in `shard_map`, as one device sees it
-    return w.update(shape=shape, weak_type=False, sharding=replicated)
+    return w.update(shape=shape, weak_type=False)  # no axis of a mesh is explicit here
 
 
 def _jvp(primals, tangents, *, product, on):
@@ -273,10 +272,12 @@ def _lower(context, *operands, loops, **how):
     alone = context.replace(avals_in=[jax.core.ShapedArray(a.shape, a.dtype) for a in given])
     multiply = _densely
     exported, empty = module.lowering_parameters.for_export, 0 in (*given[0].shape, *given[1].shape)
-    alone_here = getattr(module.axis_context, "num_devices", 0) == 1
+    here = module.axis_context
+    # On one device, or where no array is split: `jax.set_mesh` alone makes a program one of several devices.
+    whole = getattr(here, "num_devices", 0) == 1 or getattr(here, "abstract_mesh", here) is None
     is_split = getattr(jax.config, "jax_use_shardy_partitioner", True)  # jax's former partitioner has no such rule
-    if loops and (alone_here or is_split) and not exported and not empty and not _library.why_not():
-        multiply = _chosen if alone_here else _split
+    if loops and (whole or is_split) and not exported and not empty and not _library.why_not():
+        multiply = _chosen if whole else _split
     lower = mlir.lower_fun(lambda x, w, *, product, on: multiply(product, x, w), multiple_results=False)
     return lower(alone, *operands[-2:], **how)
 

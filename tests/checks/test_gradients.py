@@ -602,5 +602,11 @@ def test_keys_with_a_dot_in_them_are_told_apart():
 def test_trees_in_a_state_of_brainstate_are_named_by_their_paths():
     net = brainstate.nn.Module()
     net.w = brainstate.ParamState({"a": {"b": jnp.float32(2)}, "c": jnp.float32(1)})
-    report = bs.brainstate.check_gradients(net, lambda: net.w.value["a"]["b"] ** 3 + net.w.value["c"] ** 2)
+
+    def loss():
+        one = jnp.ones((), brainstate.environ.dftype())  # as a loss makes states
+        assert one.dtype == net.w.value["c"].dtype
+        return one * net.w.value["a"]["b"] ** 3 + net.w.value["c"] ** 2
+
+    report = bs.brainstate.check_gradients(net, loss)
     assert sorted(report) == ["w.a.b", "w.c"]

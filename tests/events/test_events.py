@@ -167,7 +167,7 @@ def test_it_chooses_while_it_runs(convolution, transposed, monkeypatch):
     jax.clear_caches()
     k, m = 400, 32
     product = partial(CONV[0], window_strides=(1, 1), padding="VALID", **IMAGES) if convolution else events.dot
-    shapes = ((-1, 1, 1, k), (1, 1, k, m), (-1, 1, 1, m)) if convolution else ((-1, k), (k, m), (-1, m))
+    shapes = ((-1, 1, 1, k), (1, 1, k, m), (-1, 1, 1, m)) if convolution else ((-1, 1, k), (k, m), (-1, 1, m))
 
     @jax.jit
     def compute(*args):
@@ -200,6 +200,13 @@ def test_a_sample_misses_no_axis_of_its_rows(few, monkeypatch):
 X, W, K, PIXELS = inputs((6, 8), 0.3), weights(8, 4), weights(3, 3, 4, 4), inputs((2, 4, 6, 6), 0.3)
 BY_PIXEL = (PIXELS.transpose(0, 2, 3, 1), K, (1, 1), "SAME")
 VOLUME = inputs((2, 4, 4, 4, 2), 0.3), weights(2, 2, 2, 2, 3), (1, 1, 1), "SAME"
+
+
+def in_x(product):
+    """The transpose of a product in an x that is like its output."""
+    return lambda g, w, *args, **how: jax.linear_transpose(lambda x: product(x, w, *args, **how), g)(g)
+
+
 DENSE = {
     "bfloat16": (DOT, (X.astype(jnp.bfloat16), W.astype(jnp.bfloat16), LAST), {}),
     "other axes": (DOT, (X, X, (((0,), (0,)), ((), ()))), {}),
@@ -212,15 +219,17 @@ DENSE = {
     "dilated": (CONV, (*BY_PIXEL[:3], ((1, 1), (1, 1)), (2, 2)), IMAGES),
     "channels first": (CONV, (PIXELS, K.T, (1, 1), "SAME"), {}),
     "three axes": (CONV, VOLUME, {"dimension_numbers": ("NDHWC", "DHWIO", "NDHWC")}),
+    "in x": (tuple(map(in_x, DOT)), (X, weights(8, 8), LAST), {}),
+    "convolution in x": (tuple(map(in_x, CONV)), BY_PIXEL, IMAGES),
 }
 
 
 @pytest.mark.parametrize("name", DENSE)
 def test_what_is_dense(name):
     product, (x, w, *args), how = DENSE[name]
-    ours, dense = (jax.jit(lambda x, w, f=f: f(x, w, *args, **how)) for f in product)
-    assert not has_loops(ours, x, w)
-    np.testing.assert_array_equal(ours(x, w), dense(x, w))
+    how = {"precision": "highest"} | how
+    ours, dense = (str(jax.make_jaxpr(lambda x, w, f=f: f(x, w, *args, **how))(x, w)) for f in product)
+    assert ours == dense
 
 
 def test_float64_is_dense_and_float32_is_not_under_x64():
@@ -234,6 +243,7 @@ def test_float64_is_dense_and_float32_is_not_under_x64():
 
 def test_an_exported_product_is_jaxs_own():
     """For every platform, and for any number of rows."""
+    assert "brainsurr_product" not in jax.jit(events.dot).trace(X, W).lower(lowering_platforms=("cuda",)).as_text()
     rows, w = jax.export.symbolic_args_specs((X, W), ("n, _", "_, _"))
     for x in (X, rows):
         exported = jax.export.export(jax.jit(events.dot), platforms=("cpu", "cuda", "tpu"))(x, w)
@@ -366,6 +376,13 @@ def test_devices_keep_their_rows_and_columns(name):
     jax.tree.map(np.testing.assert_array_equal, program(*args), all_of(dense)(x, w, g)[:2])
 
 
+def test_a_mesh_that_splits_no_array():
+    with jax.set_mesh(MESH):
+        program = jax.jit(events.dot)
+        assert has_loops(program, BATCH, WS[0])
+        np.testing.assert_array_equal(program(BATCH, WS[0]), BATCH @ WS[0])
+
+
 @pytest.mark.parametrize("check", [True, False])
 def test_shard_map(check):
     @jax.jit
@@ -412,7 +429,8 @@ def test_devices_share_the_threads(monkeypatch):
 def folders(monkeypatch, tmp_path):
     """A folder with the two for object files, which are not there yet, and a list of what is compiled."""
     made = []
-    monkeypatch.setattr(_library, "_folders", lambda: [tmp_path / "a", tmp_path / "b"])
+    monkeypatch.setattr(_library, "_folders", lambda: [tmp_path / "a", tmp_path / "b" / "c"])
+    monkeypatch.setattr(_library.tempfile, "tempdir", str(tmp_path / "none"))  # which may be on another disk
     monkeypatch.setattr(_kernels, "compiled", lambda name: made.append(name) or b"machine code")
     return tmp_path, made
 
@@ -432,7 +450,7 @@ def test_without_a_folder_to_write_into_it_is_compiled_each_time(folders):
     folder, made = folders
     (folder / "a").touch()
     assert _library._object_file() == _library._object_file() == b"machine code"
-    assert len(made) == len(list((folder / "b").iterdir())) == 1
+    assert len(made) == len(list((folder / "b" / "c").iterdir())) == 1
     shutil.rmtree(folder / "b")
     (folder / "b").touch()
     assert _library._object_file() == _library._object_file() == b"machine code"

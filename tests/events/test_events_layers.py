@@ -44,7 +44,8 @@ class OverTime(brainstate.nn.Module):
 def convolution(host):
     if host is Brainstate:
         return OverTime(brainstate.nn.Conv2d((4, 4, 1), 2, (3, 3)))
-    return linen.Conv(2, (3, 3)) if host is Linen else nnx.Conv(1, 2, (3, 3), rngs=RNGS)
+    how = {"kernel_size": (3, 3), "use_bias": False}  # the linear layers have one
+    return linen.Conv(2, **how) if host is Linen else nnx.Conv(1, 2, rngs=RNGS, **how)
 
 
 def flat(xs):

@@ -33,7 +33,10 @@ def is_fixed(part):
     return hasattr(part, "bits")
 
 
-def test_the_options_of_a_network_are_no_leaves():
+def test_the_options_of_a_network_and_the_size_of_a_layer_are_no_leaves():
+    leaves = jax.tree_util.tree_leaves_with_path(LIF(F, learnable="decay", recurrent=True, key=KEY))
+    names = {path[0].name for path, _ in leaves}
+    assert names.isdisjoint({"features", "keeps_spikes", "_intervals", "_template", "_fixed", "_watch"}), names
     assert not jax.tree.leaves(SpikingSequential([], return_spikes=True, mixes_examples=True, events=True))
     fixed = [part for part in jax.tree.leaves(network(), is_leaf=is_fixed) if is_fixed(part)]
     assert len(fixed) == len(jax.tree.leaves(fixed)) == 3

@@ -119,10 +119,11 @@ def test_bounds_take_what_init_takes():
         @nn.compact
         def __call__(self, xs, train, steps):
             xs = nn.BatchNorm(use_running_average=not train)(xs)
-            return LIF(F, learnable="decay")(jnp.zeros((B, F)), xs[: list(range(9))[steps]])[1]
+            lif = LIF(F, spike_fn=bs.LogTailedRelu(), learnable=("decay", "spike_fn.alpha"))
+            return lif(jnp.zeros((B, F)), xs[: list(range(9))[steps]])[1]
 
     for args in ((XS, False, 4), (jax.ShapeDtypeStruct(XS.shape, XS.dtype), True, 4)):
-        assert bounds(Net(), *args)["LIF_0"] == {"decay": (0.0, 1.0)}
+        assert bounds(Net(), *args)["LIF_0"] == {"decay": (0.0, 1.0), "spike_fn": {"alpha": (0.0, 1.0)}}
 
 
 def test_a_layer_tabulates_without_a_warning():

@@ -132,9 +132,13 @@ def test_a_dropout_is_left_out_as_in_evaluation(host):
 
 
 def test_numbers_beyond_half_precision_are_written_and_read():
-    lif = bs.nnx.LIF(6, decay=0.75, threshold=1e5, reset="zero", spike_fn=bs.Arctan(1e5))
-    (back,) = from_nir(written(sequential(lif), (6,)), "nnx", dt=1e-3).layers
-    assert (float(back.neuron.threshold), float(back.neuron.spike_fn.alpha)) == (1e5, 1e5)
+    lif = bs.nnx.LIF(6, decay=1e-6, threshold=1e5, reset="zero", spike_fn=bs.Arctan(1e5))
+    how = {"kernel_init": lambda key, shape, dtype: np.full(shape, 1e-40, dtype), "param_dtype": jnp.bfloat16}
+    tiny = nnx.Linear(6, 6, **how, rngs=nnx.Rngs(0))
+    first, back = from_nir(written(sequential(tiny, lif), (6,)), "nnx", dt=1e-3).layers
+    np.testing.assert_array_equal(first.kernel[...], jnp.bfloat16(1e-40))
+    now = back.neuron.decay, back.neuron.threshold, back.neuron.spike_fn.alpha
+    assert tuple(map(np.float32, now)) == (np.float32(1e-6), 1e5, 1e5)
 
 
 def test_a_module_around_a_network_is_refused():
@@ -322,6 +326,7 @@ def test_dtypes_come_back(host, dtype, tmp_path):
         bs.nnx.LIF(8, decay=0.75, reset="zero", recurrent=True, param_dtype=dtype, rngs=rngs),
         bs.nnx.LI(8, param_dtype=dtype),
         bs.nnx.LIF(8, reset="zero"),  # with the one before a synaptic neuron
+        bs.nnx.LI(8, param_dtype=dtype),
     ]
     net = from_nir(to_nir(sequential(*layers), (6,), dt=1.0), host, dt=1.0)  # in this framework
     back = from_nir(filed(written(net, (6,), dt=1.0), tmp_path), host, dt=1.0)
@@ -330,7 +335,7 @@ def test_dtypes_come_back(host, dtype, tmp_path):
     (kind,) = (each for each in frameworks.HOSTS if each.name == host)
     variables = back[1] if host == "linen" else kind().params(back, xs)
     assert {str(value.dtype) for value in jax.tree.leaves(variables)} == {dtype}
-    assert [jnp.dtype(layer.param_dtype) for layer in layers_of(back)[1:]] == [dtype, dtype, "float32"]
+    assert [jnp.dtype(layer.param_dtype) for layer in layers_of(back)[1:]] == [dtype, dtype, "float32", dtype]
 
 
 NOT_KNOWN = [
@@ -408,6 +413,11 @@ def test_a_flatten_of_brainstate_is_one():
     assert [type(node).__name__ for node in nodes.values()] == ["Input", "Flatten", "Affine", "LIF", "Output"]
 
 
+def test_a_batch_norm_of_brainstate_evaluates_where_nothing_is_said_of_it():
+    layers = [brainstate.nn.Linear(6, 4), brainstate.nn.BatchNorm1d((B, 4)), bs.brainstate.LIF(4, reset="zero")]
+    assert [*to_nir(bs.brainstate.SpikingSequential(layers), (6,), dt=1.0).nodes][1:-1] == ["affine_0", "lif_2"]
+
+
 def test_a_flatten_at_the_end_leaves_another_order_than_nir():
     with pytest.raises(ValueError, match=r"^to_nir: expected a Flatten of several axes to come before a linear layer"):
         to_nir(sequential(flatten), (8, 8, 2), dt=1.0)
@@ -434,7 +444,9 @@ COMPUTING = [
 def test_a_layer_with_its_own_dtype_is_refused_or_told(size, make, dtype):
     layer = make(jnp.dtype(dtype))
     net = bound([layer], size) if isinstance(layer, linen.Module) else sequential(layer)
-    told(net, size, f"layer 0, {type(layer).__name__}: the dtype {dtype} that it computes in")
+    graph = told(net, size, f"layer 0, {type(layer).__name__}: the dtype {dtype} that it computes in")
+    back = from_nir(graph, "linen" if isinstance(net, tuple) else "nnx", dt=1e-3)
+    assert [type(layer)] == list(map(type, layers_of(back)))
     written(sequential(nnx.Linear(6, 6, dtype=jnp.float32, rngs=nnx.Rngs(0))), (6,))  # that of its weights
 
 

@@ -54,6 +54,12 @@ def test_a_file_for_a_library_still_means_the_network(reader, kind):
     assert_means(graph, net, xs, trial.how["dt"], library.method)
 
 
+@pytest.mark.parametrize("kind", trials.KINDS)
+def test_each_library_is_given_what_the_page_says_and_no_more(kind):
+    for reader in sorted(LIBRARIES.keys() - {None, "speck" if trials.inputs(kind).ndim < 5 else None}):
+        graph_of(BY_NAME[kind, reader])
+
+
 def sinabs(node, state, x):
     """sinabs.layers.functional.lif_forward_single, with SingleSpike: r is not read, a time constant is in steps."""
     v = (np.exp(-1 / node.tau) if hasattr(node, "tau") else 1.0) * state.get("v", 0.0) + x
@@ -121,6 +127,7 @@ def linear(n, m):
 
 
 SEVERAL, RNGS = np.float32([0.5, 0.6, 0.7, 0.8]), nnx.Rngs(0)
+SMALL, CLOSE = 1e-9 * SEVERAL, 1 + 1e-5 * SEVERAL
 RECURRENT, APART = lif(recurrent=True, rngs=RNGS), "got no CubaLIF of it and the LI before it: give it a decay below 1"
 SUBTRACT, LATE = partial(LIF, 4), partial(LIF, 4, **trials.LATE)
 BAD = [  # the reader, what is said, and the layers
@@ -153,8 +160,8 @@ BAD = [  # the reader, what is said, and the layers
     ("jaxpike", "layer 0, LIF: expected a threshold other than 0, at which .* as jaxpike needs", [lif(threshold=0.0)]),
     ("jaxpike", r"layer 0, LIF: expected decays above exp\(-1\), 0.37, as jaxpike needs", [lif(decay=0.36)]),
     ("sparx", "layer 0, LIF: .* sparx reads.* got Threshold: make it a LIF with a reset", [lif(reset="none")]),
-    ("sparx", "layer 1, LIF: expected one threshold .*, or a linear layer before", [lif(), lif(threshold=SEVERAL)]),
-    ("sparx", "layer 2, LIF: expected one threshold", [linear(4, 4), RECURRENT, lif(threshold=SEVERAL)]),
+    ("sparx", "layer 1, LIF: expected one threshold .*, or a linear layer before", [lif(), lif(threshold=SMALL)]),
+    ("sparx", "layer 2, LIF: expected one threshold", [linear(4, 4), RECURRENT, lif(threshold=CLOSE)]),
     ("sparx", "layer 1, LI: expected decay_input=False, as in sparx", [lif(), LI(4, decay_input=True)]),
     ("sparx", "layer 0, LIF: expected no recurrent weights of IF", [lif(decay=1.0, recurrent=True, rngs=RNGS)]),
     ("sparx", "layer 0, LI: the float16 of its state, which sparx", [LI(4, param_dtype=jnp.float16)]),
@@ -212,12 +219,14 @@ def test_what_a_library_does_not_compute_is_refused(size, reader, said, layers):
 
 
 def test_all_that_is_refused_is_said_at_once():
-    layers = [CONV(), LIF(2), POOL, trials._flatten, linear(8, 4), LIF(4, recurrent=True, rngs=RNGS), linear(4, 4)]
+    first = [CONV(kernel_dilation=2), LIF(2), POOL, trials._flatten, linear(8, 4)]
+    layers = [*first, LIF(4, recurrent=True, rngs=RNGS), linear(4, 4), lif(), LI(4)]
     with pytest.raises(ValueError, match=r"^to_nir: ") as refused:
-        to_nir(SpikingSequential([*layers, lif(), LI(4)]), (4, 4, 2), dt=1, reader="speck")
-    lines, leak = str(refused.value).splitlines(), "LIF: expected what speck reads, .* train it with decay=1.0"
+        to_nir(SpikingSequential(layers), (4, 4, 2), dt=1, reader="speck")
+    lines, what = str(refused.value).splitlines(), "expected what speck reads"
+    leaks = [f"layer {i}, LIF: {what}, .* train it with decay=1.0" for i in (1, 5, 7)]
     patterns = ["to_nir: layer 7, LIF: expected reset='subtract'", "layer 5, LIF: expected no recurrent weights"]
-    patterns += [*(f"layer {i}, {leak}" for i in (1, 5, 7)), "layer 8, LI: expected what speck reads"]
+    patterns += ["layer 0, Conv: expected no dilation", *leaks, f"layer 8, LI: {what}"]
     assert all(re.match(pattern, line) for pattern, line in zip(patterns, lines, strict=True))
 
 
@@ -248,10 +257,12 @@ def test_a_lossy_file_for_a_library_has_its_reset_all_the_same():
     with pytest.raises(ValueError, match="expected reset='subtract'"):
         to_nir(SpikingSequential([lif()]), (4,), dt=1.0, reader="sinabs", lossy=True)
     own = LIF(4, spike_fn=type("Own", (Sigmoid,), {})())
-    with pytest.warns(UserWarning, match="layer 0, LIF: the surrogate Own"):
-        graph = to_nir(SpikingSequential([own]), (4,), dt=1.0, reader="sinabs", lossy=True)
+    half = nnx.Linear(4, 4, use_bias=False, param_dtype=jnp.bfloat16, rngs=nnx.Rngs(0))  # which gets a bias
+    with pytest.warns(UserWarning, match="layer 1, LIF: the surrogate Own"):
+        graph = to_nir(SpikingSequential([half, own]), (4,), dt=1.0, reader="sinabs", lossy=True)
     with pytest.warns(UserWarning, match="written for sinabs, which reads it otherwise than NIR means") as warned:
-        assert from_nir(graph, "nnx", dt=1.0, method="exp").layers[0].reset == "subtract"
+        weights, neurons = from_nir(graph, "nnx", dt=1.0, method="exp").layers
+    assert (neurons.reset, weights.kernel.dtype, weights.bias.dtype) == ("subtract", jnp.bfloat16, jnp.bfloat16)
     assert warned[0].filename == __file__
 
 
