@@ -18,7 +18,7 @@ def trained_intervals(
     learnable: str | Iterable[str],
     bounds: Mapping[str, Interval | None] | None,
     defaults: Mapping[str, Interval],
-    param_dtype: Any = jnp.float32,
+    param_dtype: Any,
     others: Iterable[str] = (),
     check: Callable[[str, Mapping[str, Interval | None]], None] | None = None,
 ) -> dict[str, Interval | None]:

@@ -157,7 +157,7 @@ class HoldsNeuron(Holds):
 
     def _hold_neuron(self, features, learnable=(), bounds=MappingProxyType({}), **given):
         """Set what is given as attributes, a surrogate as an activation; return the neuron before training."""
-        owner, kind, param_dtype = type(self).__name__, self._neuron_class, given.get("param_dtype", jnp.float32)
+        owner, kind, param_dtype = type(self).__name__, self._neuron_class, given.get("param_dtype", self.param_dtype)
         of_shape = isinstance(features, tuple | list) and features
         hint = f": write features={of_shape[-1]!r}, the size of the last axis" if of_shape else ""
         _checks.check_positive_integer(f"{owner}: features", features, hint)

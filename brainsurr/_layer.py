@@ -12,7 +12,6 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar, TypeVar, dataclass_transform
 
 import jax
-import jax.numpy as jnp
 
 from ._bounds import Interval
 from ._held import HoldsNeuron
@@ -75,7 +74,7 @@ class Trained(Arguments):
     learnable: str | Iterable[str] = ()
     bounds: Mapping[str, Interval | None] | None = NoBounds()
     carry_init: Callable | None = None
-    param_dtype: Any = jnp.float32
+    param_dtype: Any = HoldsNeuron.param_dtype
 
 
 @options
