@@ -117,7 +117,7 @@ def raster(spikes, *, dt: float = 1.0, unit: str = "steps", axes: Axes | None = 
     steps = max(1, len(spikes))
     few = steps <= 50  # few enough to tell one step from the next
     half = 0.4 * max(1.0, spikes.shape[1] / 100)  # a stroke stays visible among many neurons
-    axes.vlines(time * dt, neuron - half, neuron + half, color="C0", linewidth=2.4 if few else 1.2)
+    axes.vlines(time * dt, neuron - half, neuron + half, linewidth=2.4 if few else 1.2)
     if few:
         edges = (np.arange(1, steps) - 0.5) * dt
         axes.vlines(edges, -0.5, spikes.shape[1] - 0.5, color="0.9", linewidth=0.6, zorder=0)

@@ -75,7 +75,7 @@ class Recurrent(Unmatched):
     def weights(self) -> jax.Array:
         """The weights that act, in the dtype of ``kernel``."""
         kernel = jnp.asarray(self.kernel)
-        return kernel if self.self_connections else jnp.where(np.eye(len(kernel), dtype=bool), 0, kernel)
+        return kernel if self.self_connections else jnp.where(np.eye(len(kernel)), 0, kernel)
 
     def initial_state(self, x):
         state = self.neuron.initial_state(x)
