@@ -68,7 +68,7 @@ class Neuron(Value):
 
     states: ClassVar[tuple[str, ...]] = ("v",)
     _decays: ClassVar[tuple[str, ...]] = ()  # inside their bounds also where they are fixed
-    _gives_spikes: ClassVar[bool] = False  # of the class itself, whose output then holds 0, 1 and NaN alone
+    _gives_spikes: ClassVar[bool]  # of the class itself: whether its output holds 0, 1 and NaN alone
     _is_trained: ClassVar[bool] = True  # whether its layers have the options of what is trained
 
     def __new__(cls, *args, **kwargs):
