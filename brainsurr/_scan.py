@@ -102,7 +102,7 @@ def _lower(rule, ctx, *args, **params):
         gpu, tpu = (form(_written_out(max(1, _WRITTEN_OUT[name] // max(1, block)), length)) for name in ("gpu", "tpu"))
         return jax.lax.platform_dependent(*args, cpu=on_cpu, tpu=tpu, default=gpu)
 
-    return mlir.lower_fun(forms, multiple_results=True)(ctx, *args)
+    return mlir.lower_fun(forms)(ctx, *args)
 
 
 def _written_out(most: int, length: int) -> int:
