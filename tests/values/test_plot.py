@@ -112,7 +112,7 @@ def test_a_raster_parts_few_steps_and_not_many():
     edges = [segment[0, 0] for segment in few.collections[1].get_segments()]
     assert edges == [1.0, 3.0, 5.0]
     assert few.collections[1].get_edgecolor().min() > 0.8 > few.collections[0].get_edgecolor().min()
-    assert len(many.collections) == 1
+    assert (len(many.collections), many.get_xlim()) == (1, (-0.5, 59.5))
 
 
 def test_nothing_is_drawn_or_refused():
@@ -129,6 +129,7 @@ def test_membrane_shows_potential_threshold_and_spikes():
     assert axes.lines[0].get_ydata().tolist() == [0.0, 1.5]
     assert axes.collections[0].get_offsets().tolist() == [[1.0, 1.5]]
     assert legend(axes) == ["neuron 0", "neuron 1", "threshold", "spike"]
+    assert axes.lines[-1].get_linestyle() == "--"
     assert (axes.get_xlabel(), axes.get_ylabel()) == ("time (steps)", "membrane potential")
     assert legend(plot.membrane(np.eye(8))) == [f"neuron {i}" for i in range(8)]
     many = plot.membrane(np.eye(9), spikes=np.eye(9))
