@@ -105,6 +105,7 @@ def test_raster_shows_each_spike():
     np.testing.assert_allclose(strokes, [[[2, 1.6], [2, 2.4]], [[8, -0.4], [8, 0.4]]])
     assert (axes.get_xlabel(), axes.get_ylabel()) == ("time (ms)", "neuron")
     assert (axes.get_xlim(), axes.get_ylim()) == ((-1, 9), (-0.5, 2.5))
+    assert (axes.get_yticks() % 1 == 0).all()
 
 
 def test_a_raster_parts_few_steps_and_not_many():
