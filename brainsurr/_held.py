@@ -150,7 +150,7 @@ class HoldsNeuron(Holds):
     param_dtype: Any = jnp.float32
     features: Any
     recurrent: bool = False
-    self_connections: bool = True
+    self_connections: bool
     _activate: ClassVar[Callable]
     _neuron_class: ClassVar[type[Neuron]]
     _template: Neuron  # its parameters and flags are those of the module
@@ -268,7 +268,7 @@ class HoldsNeuron(Holds):
         return neuron if self._watch is None else with_spike_functions(self._watch, neuron)
 
 
-def fed_back(neuron: Neuron, kernel: Any = None, self_connections: bool = True) -> Neuron:
+def fed_back(neuron: Neuron, kernel: Any, self_connections: bool) -> Neuron:
     """Return a neuron whose spikes come back, without checks."""
     flags = (("self_connections", self_connections), ("events", is_on()))
     return unflatten(Recurrent, (("neuron", "kernel"), flags), (neuron, kernel))

@@ -151,6 +151,9 @@ def test_every_argument_of_a_layer_is_in_its_docstring(host):
 
 
 def test_frameworks_have_the_same_arguments_and_defaults():
+    options = {name: one.default for name, one in inspect.signature(bs.nnx.LIF).parameters.items()}
+    said = {"learnable": (), "bounds": {}, "carry_init": None, "param_dtype": jnp.float32}
+    assert options == options | said | {"recurrent": False, "self_connections": True}
     differ = {"rngs", "key", "recurrent_kernel", "parent", "name", "features"}
     differ |= {"bounds"}  # which is {} under two names
     own = {"brainstate": {"carry_init", "recurrent_kernel_init", "param_dtype"}}
