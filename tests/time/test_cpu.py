@@ -105,7 +105,6 @@ def test_a_batch_that_cannot_be_shared_names_the_nearest_sizes(batch, sizes):
 def test_parts_are_of_the_batch_and_copies_are_whole():
     xs, copy = cpu.split(np.zeros((3, 16)), axis=1), cpu.split(jnp.zeros(5), axis=None)
     assert {part.data.shape for part in xs.addressable_shards} == {(3, 2)}
-    assert cpu.split(np.zeros((16, 3))).addressable_shards[0].data.shape == (2, 3)
     assert {part.data.shape for part in copy.addressable_shards} == {(5,)}
     assert len(xs.addressable_shards) == len(copy.addressable_shards) == 8
 

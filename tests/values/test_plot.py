@@ -113,7 +113,7 @@ def test_a_raster_parts_few_steps_and_not_many():
     edges = [segment[0, 0] for segment in few.collections[1].get_segments()]
     assert edges == [1.0, 3.0, 5.0]
     assert few.collections[1].get_edgecolor().min() > 0.8 > few.collections[0].get_edgecolor().min()
-    assert (len(many.collections), many.get_xlim()) == (1, (-0.5, 59.5))
+    assert len(many.collections) == 1
 
 
 def test_nothing_is_drawn_or_refused():
