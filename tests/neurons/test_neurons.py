@@ -7,6 +7,7 @@ differentiates, and these are checked by finite differences.
 import copy
 import dataclasses
 import functools
+import inspect
 import itertools
 import pickle
 
@@ -23,7 +24,7 @@ from neuron_table import CASES, EXPORTED, NAMES, TABLE, B, F, T, X
 
 import brainsurr as bs
 from brainsurr._layer import fields_of
-from brainsurr.neurons import ALIF, LI, LIF, Delay, Recurrent
+from brainsurr.neurons import ALIF, LI, LIF, Delay, Recurrent, Window
 from brainsurr.neurons._neuron import Unmatched
 from brainsurr.neurons._spikes import spike_fields
 from tools.frameworks import HOSTS, Brainstate, Linen, Nnx, Pure, by_name
@@ -325,6 +326,7 @@ def test_its_layer_holds_it_and_is_copied(host, case):
     for made in (type(layer), host.layers.cell(case.kind)):
         assert pickle.loads(pickle.dumps(made)) is made
         assert made.__hash__ is not None
+        assert ("learnable" in inspect.signature(made).parameters) == (case.kind not in (Delay, Window))
     if host is Nnx or (host is Linen and not case.fires):  # the initialisers that others hold can't be pickled
         assert type(pickle.loads(pickle.dumps(layer))) is type(layer)
 
