@@ -82,7 +82,7 @@ class Recurrent(Unmatched):
         return state if self._inside_has_spikes else (state, jnp.zeros_like(x))
 
     def step(self, state, x):
-        if self.kernel.shape[0] != x.shape[-1]:
+        if len(self.kernel) != x.shape[-1]:
             raise ValueError(f"Recurrent: expected a kernel for {x.shape[-1]} features, got shape {self.kernel.shape}")
         if self._inside_has_spikes:
             state, s = state, jax.tree.leaves(state)[self.neuron.states.index("s")]
