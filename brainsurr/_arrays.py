@@ -43,7 +43,7 @@ def as_float(x: Any, name: str = "x") -> jax.Array:
     x = as_real(as_parameter(x), name)
     if x.dtype.name in _NO_ZERO_OR_SIGN:
         raise TypeError(f"expected {name} in a dtype that holds 0, 1 and -1, got {x.dtype}: cast it to jnp.bfloat16")
-    return x if jnp.issubdtype(x.dtype, jnp.floating) else x.astype(jnp.result_type(float))
+    return x if is_float(x) else x.astype(jnp.result_type(float))
 
 
 def as_array(x: Any, name: str) -> jax.Array:
@@ -146,6 +146,11 @@ def with_sign_of(x: jax.Array, other: jax.Array) -> jax.Array:
 @with_sign_of.defjvp
 def _with_sign_of_jvp(primals, tangents):
     return with_sign_of(*primals), tangents[0]
+
+
+def is_float(x) -> bool:
+    """Return whether an array is of real floats."""
+    return jnp.issubdtype(x.dtype, jnp.floating)
 
 
 def is_number(value) -> bool:

@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from ._arrays import is_float
 from ._checks import check_dtype
 
 Interval = tuple[float, float]
@@ -18,7 +19,7 @@ def trained_intervals(
     learnable: str | Iterable[str],
     bounds: Mapping[str, Interval | None] | None,
     defaults: Mapping[str, Interval],
-    param_dtype: Any = jnp.float32,
+    param_dtype: Any,
     others: Iterable[str] = (),
     check: Callable[[str, Mapping[str, Interval | None]], None] | None = None,
 ) -> dict[str, Interval | None]:
@@ -84,7 +85,7 @@ def check_inside(name: str, value, interval: Interval):
     if isinstance(value, jax.core.Tracer):
         return
     number = np.asarray(value)  # NumPy computes inside a trace as well
-    low, high = edges(interval, number.dtype if jnp.issubdtype(number.dtype, jnp.floating) else np.float64)
+    low, high = edges(interval, number.dtype if is_float(number) else np.float64)
     if not np.all((number >= low) & (number <= high)):
         raise ValueError(f"{name} = {value} is outside {list(interval)}; choose another value, or other bounds")
 
@@ -93,7 +94,7 @@ def initial_value(value, dtype) -> jax.Array:
     """Convert to the initial array: keep the dtype of a floating array, and cast any other number to ``dtype``."""
     # Give the dtype in both cases: a weakly typed parameter would change its type, and recompile, at the first
     # step of the optimiser.
-    own = isinstance(value, (jax.Array, np.ndarray)) and jnp.issubdtype(value.dtype, jnp.floating)
+    own = isinstance(value, (jax.Array, np.ndarray)) and is_float(value)
     return jnp.array(value, jnp.asarray(value).dtype if own else dtype)
 
 

@@ -150,14 +150,14 @@ class HoldsNeuron(Holds):
     param_dtype: Any = jnp.float32
     features: Any
     recurrent: bool = False
-    self_connections: bool = True
+    self_connections: bool
     _activate: ClassVar[Callable]
     _neuron_class: ClassVar[type[Neuron]]
     _template: Neuron  # its parameters and flags are those of the module
 
     def _hold_neuron(self, features, learnable=(), bounds=MappingProxyType({}), **given):
         """Set what is given as attributes, a surrogate as an activation; return the neuron before training."""
-        owner, kind, param_dtype = type(self).__name__, self._neuron_class, given.get("param_dtype", jnp.float32)
+        owner, kind, param_dtype = type(self).__name__, self._neuron_class, given.get("param_dtype", self.param_dtype)
         of_shape = isinstance(features, tuple | list) and features
         hint = f": write features={of_shape[-1]!r}, the size of the last axis" if of_shape else ""
         _checks.check_positive_integer(f"{owner}: features", features, hint)
@@ -268,7 +268,7 @@ class HoldsNeuron(Holds):
         return neuron if self._watch is None else with_spike_functions(self._watch, neuron)
 
 
-def fed_back(neuron: Neuron, kernel: Any = None, self_connections: bool = True) -> Neuron:
+def fed_back(neuron: Neuron, kernel: Any, self_connections: bool) -> Neuron:
     """Return a neuron whose spikes come back, without checks."""
     flags = (("self_connections", self_connections), ("events", is_on()))
     return unflatten(Recurrent, (("neuron", "kernel"), flags), (neuron, kernel))

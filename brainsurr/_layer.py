@@ -12,7 +12,6 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar, TypeVar, dataclass_transform
 
 import jax
-import jax.numpy as jnp
 
 from ._bounds import Interval
 from ._held import HoldsNeuron
@@ -26,7 +25,7 @@ T = TypeVar("T")
 @dataclass_transform(kw_only_default=True, field_specifiers=(dataclasses.field,))
 def options(cls: type[T]) -> type[T]:
     """Make what a class annotates arguments of the layers that inherit from it; a layer keeps those that it sets."""
-    cls = dataclasses.dataclass(kw_only=True, init=False, eq=False, repr=False)(cls)
+    cls = dataclasses.dataclass(kw_only=True, eq=False)(cls)
     for name in inspect.get_annotations(cls).keys() & vars(cls).keys():
         delattr(cls, name)
     return cls
@@ -75,7 +74,7 @@ class Trained(Arguments):
     learnable: str | Iterable[str] = ()
     bounds: Mapping[str, Interval | None] | None = NoBounds()
     carry_init: Callable | None = None
-    param_dtype: Any = jnp.float32
+    param_dtype: Any = HoldsNeuron.param_dtype
 
 
 @options
@@ -181,7 +180,7 @@ def _made(base, kind):
     name = f"{kind.__name__}{'Cell' if base.__name__ == 'Cell' else ''}"
     about = {"_made_by": base.__name__.lower(), "__module__": base.__module__.rpartition(".")[0]}
     its = [(field.name, field.type, copy.copy(field)) for field in fields_of(kind)]
-    mixin = dataclasses.make_dataclass("Fields", its, bases=(size,), init=False, eq=False, repr=False)
+    mixin = dataclasses.make_dataclass("Fields", its, bases=(size,), eq=False)
     bases = (*parents, mixin) if parents else (base, *options, mixin)
     return types.new_class(name, bases, {"kind": kind}, lambda namespace: namespace.update(about))
 

@@ -21,7 +21,7 @@ _FEW = 16  # time steps
 _BLOCKS = 2**30  # what `unroll` of a marked scan is above: the time steps of a block
 
 
-def scan(step, carry, xs, unroll: int = 1):
+def scan(step, carry, xs, unroll: int):
     """Scan a pure step over time, like ``jax.lax.scan``, from a carry that may lack the sharding type of the inputs.
 
     Under explicit mesh axes and in ``shard_map``, types say how an array is sharded or over which axes it varies, and
@@ -102,7 +102,7 @@ def _lower(rule, ctx, *args, **params):
         gpu, tpu = (form(_written_out(max(1, _WRITTEN_OUT[name] // max(1, block)), length)) for name in ("gpu", "tpu"))
         return jax.lax.platform_dependent(*args, cpu=on_cpu, tpu=tpu, default=gpu)
 
-    return mlir.lower_fun(forms, multiple_results=True)(ctx, *args)
+    return mlir.lower_fun(forms)(ctx, *args)
 
 
 def _written_out(most: int, length: int) -> int:

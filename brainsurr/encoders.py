@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from ._arrays import as_real, drawing_dtype, match_dtype_and_rank
+from ._arrays import as_real, drawing_dtype, is_float, match_dtype_and_rank
 from ._checks import check_dtype, check_flag, check_key, check_number, check_positive_integer
 
 __all__ = ["delta", "latency", "population", "rate"]
@@ -186,7 +186,7 @@ def population(x: Any, count: int, *, width: Any = None) -> jax.Array:
 def _read(owner: str, x, dtype=None, name="x", low=0.0, high=1.0) -> tuple[jax.Array, Any]:
     """Return floats in an interval, if they can be read, in 32 bits or more, and the dtype of what is made of them."""
     x = as_real(x, name)
-    if not jnp.issubdtype(x.dtype, jnp.floating):
+    if not is_float(x):
         raise TypeError(f"{owner}: expected {name} to be floats, got {x.dtype}: divide by 255, if it is of bytes")
     number = np.zeros(0) if isinstance(x, jax.core.Tracer) else np.asarray(x)
     if not np.all((number >= low) & (number <= high)):
@@ -206,7 +206,7 @@ def _number(name: str, value, like: jax.Array, what="above 0", fits=lambda n: n 
 def _spikes(fires: jax.Array, x: jax.Array, dtype) -> jax.Array:
     """Return spikes ``[time, ...]`` in a dtype; NaN, if it has that, for what is traced and not in [0, 1]."""
     spikes = fires.astype(dtype)
-    return jnp.where(_fits(x)[None], spikes, jnp.nan) if jnp.issubdtype(dtype, jnp.floating) else spikes
+    return jnp.where(_fits(x)[None], spikes, jnp.nan) if is_float(spikes) else spikes
 
 
 def _fits(x: jax.Array) -> jax.Array:

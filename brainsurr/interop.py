@@ -8,7 +8,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from ._arrays import as_array
+from ._arrays import as_array, is_float
 from ._bounds import names_of
 
 __all__ = ["transfer"]
@@ -68,8 +68,7 @@ def transfer(source: Any, target: Any, *, transposed: str | Iterable[str] | None
         name = _name(path)
         origin, new = given[name]
         new = as_array(new, f"{name} in the source")
-        floating = [jnp.issubdtype(dtype, jnp.floating) for dtype in (new.dtype, like.dtype)]
-        if new.dtype != like.dtype and not all(floating):
+        if new.dtype != like.dtype and not (is_float(new) and is_float(like)):
             raise TypeError(f"{name}: dtype {new.dtype} in the source, {like.dtype} in the target")
         moved, hint = new, ""
         if new.ndim > 2 and _is_brainstates(origin) != _is_brainstates(path):  # a convolution

@@ -142,7 +142,7 @@ def follow(schedule: optax.Schedule) -> optax.GradientTransformation:
         updates = jax.tree.map(lambda p: match_dtype_and_rank(value, p, "what schedule returns,") - p, params)
         return updates, optax.ScaleByScheduleState(count)
 
-    return optax.GradientTransformation(lambda params: optax.ScaleByScheduleState(jnp.zeros([], jnp.int32)), update)
+    return optax.GradientTransformation(optax.scale_by_schedule(schedule).init, update)
 
 
 def _inside(interval, u, p):

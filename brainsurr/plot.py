@@ -22,6 +22,9 @@ with needs("plot"):
 
 __all__ = ["membrane", "raster", "surrogate"]
 
+_ZERO: dict[str, Any] = {"color": "0.8", "linewidth": 0.8, "zorder": 0}
+_SPIKE: dict[str, Any] = {"marker": "^", "s": 28}
+
 
 def surrogate(
     *surrogates: Surrogate,
@@ -78,8 +81,8 @@ def surrogate(
             _draw(left, g.surrogate_fun, xlim, color, "--" if one else "-", f"{label}: primitive" if one else label)
         _draw(right, g.surrogate_grad, xlim, f"C{i}", "-", f"{label}: gradient" if one else label)
     for axis, label in ((left, "primitive g(x)"), (right, "gradient g'(x)")):
-        axis.axvline(0, color="0.8", linewidth=0.8, zorder=0)
-        axis.axhline(0, color="0.8", linewidth=0.8, zorder=0)  # shows that a small gradient is above 0
+        axis.axvline(0, **_ZERO)
+        axis.axhline(0, **_ZERO)  # shows that a small gradient is above 0
         axis.set(xlabel="x, membrane potential minus threshold", ylabel=label, xlim=xlim)
     if one:
         left.set_ylabel("g(x), g'(x)")
@@ -117,7 +120,7 @@ def raster(spikes, *, dt: float = 1.0, unit: str = "steps", axes: Axes | None = 
     steps = max(1, len(spikes))
     few = steps <= 50  # few enough to tell one step from the next
     half = 0.4 * max(1.0, spikes.shape[1] / 100)  # a stroke stays visible among many neurons
-    axes.vlines(time * dt, neuron - half, neuron + half, color="C0", linewidth=2.4 if few else 1.2)
+    axes.vlines(time * dt, neuron - half, neuron + half, linewidth=2.4 if few else 1.2)
     if few:
         edges = (np.arange(1, steps) - 0.5) * dt
         axes.vlines(edges, -0.5, spikes.shape[1] - 0.5, color="0.9", linewidth=0.6, zorder=0)
@@ -169,11 +172,11 @@ def membrane(
         axes.plot(time, column, color=color, alpha=alpha, linewidth=1.2, label=label)
         if spikes is not None:
             fired = spikes.reshape(columns.shape)[:, i] > 0
-            axes.scatter(time[fired], column[fired], marker="^", s=28, color=color, zorder=3)
+            axes.scatter(time[fired], column[fired], color=color, zorder=3, **_SPIKE)
     if threshold is not None:
         axes.axhline(float(threshold), color="0.3", linestyle="--", linewidth=1.0, label="threshold")
     if spikes is not None:
-        axes.scatter([], [], marker="^", s=28, color="0.3", label="spike")
+        axes.scatter([], [], color="0.3", label="spike", **_SPIKE)
     axes.set(xlabel=f"time ({unit})", ylabel="membrane potential")
     axes.margins(x=0.02)
     _legend(axes, own)
@@ -197,7 +200,7 @@ def _over_time(name: str, x, dt: float, *shapes: str) -> np.ndarray:
 
 def _draw(axes: Axes, curve: Callable, xlim: tuple[float, float], color: str, style: str, label: str):
     """Draw a curve, broken where it jumps; the jumps are found by bisection."""
-    x = np.linspace(*xlim, 1001, dtype=np.float32)
+    x = np.linspace(*xlim, 1001)
     y = np.asarray(curve(x))
     size = np.abs(np.diff(y))
     visible = size > 0.01 * np.ptp(y)
@@ -210,7 +213,7 @@ def _draw(axes: Axes, curve: Callable, xlim: tuple[float, float], color: str, st
             a, ya = np.where(lower, a, middle), np.where(lower, ya, y_middle)
             b, yb = np.where(lower, middle, b), np.where(lower, y_middle, yb)
         (jump,) = np.nonzero(visible & (np.abs(yb - ya) > 0.5 * size))
-        gap = np.full(len(jump), np.nan, np.float32)
+        gap = np.full(len(jump), np.nan)
         x = np.insert(x, np.repeat(jump + 1, 3), np.stack([a[jump], gap, b[jump]], -1).ravel())
         y = np.insert(y, np.repeat(jump + 1, 3), np.stack([ya[jump], gap, yb[jump]], -1).ravel())
         axes.vlines(a[jump], ya[jump], yb[jump], color=color, linestyle=":", linewidth=0.9)

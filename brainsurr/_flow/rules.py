@@ -103,7 +103,7 @@ def _in_a_row(axis, sizes, operands):
     def stretched(sets, size):
         return np.broadcast_to(sets if depends(sets) else np.False_, (*shape[:axis], size, *shape[axis + 1 :]))
 
-    return np.concatenate([*map(stretched, operands, sizes)], axis, dtype=first.dtype)
+    return np.concatenate([*map(stretched, operands, sizes)], axis)
 
 
 def _concatenate(equation, *operands):

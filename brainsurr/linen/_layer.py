@@ -87,7 +87,7 @@ class Neurons(NeuronLayer, ParameterModule, metaclass=pickled_as_call(type)):  #
 
         It is that of the neuron, in ``param_dtype``, its first array drawn by ``carry_init`` if there is one.
         """
-        neuron = fed_back(self._template) if self.recurrent else self._template
+        neuron = fed_back(self._template, None, self.self_connections) if self.recurrent else self._template
         return self._first_state(neuron, input_shape, self.carry_init, lambda: rng)
 
 

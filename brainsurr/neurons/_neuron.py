@@ -10,7 +10,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from .._arrays import as_float, as_real, is_number
+from .._arrays import as_float, as_real, is_float, is_number
 from .._bounds import check_inside
 from .._checks import check_function, hint_to_axes, hint_to_surrogate, shapes
 from .._pytree import tuples
@@ -68,7 +68,7 @@ class Neuron(Value):
 
     states: ClassVar[tuple[str, ...]] = ("v",)
     _decays: ClassVar[tuple[str, ...]] = ()  # inside their bounds also where they are fixed
-    _gives_spikes: ClassVar[bool] = False  # of the class itself, whose output then holds 0, 1 and NaN alone
+    _gives_spikes: ClassVar[bool]  # of the class itself: whether its output holds 0, 1 and NaN alone
     _is_trained: ClassVar[bool] = True  # whether its layers have the options of what is trained
 
     def __new__(cls, *args, **kwargs):
@@ -129,11 +129,11 @@ class Neuron(Value):
     def _advance(self, state, x):
         """Take one step from a state that fits: in the dtype of the state, which it keeps; the output is like x."""
         step, owner = _alone(type(self).step), type(self).__name__
-        dtypes = [part.dtype for part in jax.tree.leaves(state) if _is_float(part)]
+        dtypes = [part.dtype for part in jax.tree.leaves(state) if is_float(part)]
         like = jax.ShapeDtypeStruct(x.shape, (*dtypes, x.dtype)[0])
         before = state
         if [dtype for dtype in dtypes if dtype != like.dtype]:
-            state = jax.tree.map(lambda part: part.astype(like.dtype) if _is_float(part) else part, state)
+            state = jax.tree.map(lambda part: part.astype(like.dtype) if is_float(part) else part, state)
         mesh = jax.sharding.get_abstract_mesh()
         if mesh.explicit_axes or mesh.manual_axes:
             # A first state may lack the sharding type of the input, and `jnp.where` needs both of one type.
@@ -260,7 +260,7 @@ def run(neuron: Neuron, state, xs, host_scan: Callable = scan) -> tuple[Any, jax
     if not xs.ndim:
         raise ValueError("expected xs to be an array [time, ..., features], got a single number")
     state = as_state(neuron, state, xs.shape[1:], hint_to_axes(state, xs.shape))
-    for part in filter(_is_float, jax.tree.leaves(state)):  # one that was made by hand was not checked
+    for part in filter(is_float, jax.tree.leaves(state)):  # one that was made by hand was not checked
         neuron._check_dtype(type(neuron).__name__, part.dtype)
     functions = all_spike_functions(neuron)
     for f in functions:  # before they are compiled, when all their numbers are traced
@@ -310,8 +310,8 @@ def as_state(neuron: Neuron, state, shape: tuple[int, ...], hint: str = ""):
     fits = given == wanted  # type: ignore[operator]
     if fits:
         for i, (leaf, like) in enumerate(zip(leaves, likes, strict=True)):
-            if not (isinstance(leaf, jax.Array) and _is_float(leaf) and _is_float(like)):
-                leaves[i] = (neuron._as_input if _is_float(like) else as_real)(leaf, "carry")
+            if not (isinstance(leaf, jax.Array) and is_float(leaf) and is_float(like)):
+                leaves[i] = (neuron._as_input if is_float(like) else as_real)(leaf, "carry")
     if not fits or [leaf.shape for leaf in leaves] != [like.shape for like in likes]:
         raise ValueError(
             f"{owner}: expected a carry like the state before the first step, {', '.join(neuron.states)} of shapes "
@@ -341,10 +341,6 @@ def expected_state(neuron: Neuron, shape: tuple[int, ...]):
 def _alone(method: Callable) -> Callable:
     """Return a method without what `_checked` puts around it."""
     return getattr(method, "alone", method)
-
-
-def _is_float(part) -> bool:
-    return jnp.issubdtype(part.dtype, jnp.floating)
 
 
 @cache_by_class
@@ -419,7 +415,7 @@ def _kept(neuron, before, after):
         )
     for i, (a, b) in enumerate(zip(old, new, strict=True)):
         b = jnp.asarray(b)
-        if b.dtype != a.dtype and _is_float(b) and not _is_float(a):
+        if b.dtype != a.dtype and is_float(b) and not is_float(a):
             name = neuron.states[i]
             raise TypeError(
                 f"{owner}: expected step to keep the dtype of its state {name}, {a.dtype}, got {b.dtype}: start it as "

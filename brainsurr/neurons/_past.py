@@ -25,8 +25,8 @@ class OfThePast(Unmatched):
         return jnp.zeros((*x.shape[:-1], self.longest, x.shape[-1]), dtype)
 
     def step(self, state, x):
-        state, ys = self.over_time(state, x[None])
-        return state, ys[0]
+        state, (y,) = self.over_time(state, x[None])
+        return state, y
 
     def _joined(self, past, xs):
         """Return the inputs with those before them, in the dtype of the inputs, and the last of them as a new state."""

@@ -75,14 +75,14 @@ class Recurrent(Unmatched):
     def weights(self) -> jax.Array:
         """The weights that act, in the dtype of ``kernel``."""
         kernel = jnp.asarray(self.kernel)
-        return kernel if self.self_connections else jnp.where(np.eye(len(kernel), dtype=bool), 0, kernel)
+        return kernel if self.self_connections else jnp.where(np.eye(len(kernel)), 0, kernel)
 
     def initial_state(self, x):
         state = self.neuron.initial_state(x)
         return state if self._inside_has_spikes else (state, jnp.zeros_like(x))
 
     def step(self, state, x):
-        if self.kernel.shape[0] != x.shape[-1]:
+        if len(self.kernel) != x.shape[-1]:
             raise ValueError(f"Recurrent: expected a kernel for {x.shape[-1]} features, got shape {self.kernel.shape}")
         if self._inside_has_spikes:
             state, s = state, jax.tree.leaves(state)[self.neuron.states.index("s")]

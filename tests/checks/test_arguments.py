@@ -1,6 +1,7 @@
 """Arguments that are not there, and other calls of a newcomer: what the answer says."""
 
 import functools
+import importlib
 import inspect
 import pickle
 import re
@@ -151,6 +152,9 @@ def test_every_argument_of_a_layer_is_in_its_docstring(host):
 
 
 def test_frameworks_have_the_same_arguments_and_defaults():
+    options = {name: one.default for name, one in inspect.signature(bs.nnx.LIF).parameters.items()}
+    said = {"learnable": (), "bounds": {}, "carry_init": None, "param_dtype": jnp.float32}
+    assert options == options | said | {"recurrent": False, "self_connections": True}
     differ = {"rngs", "key", "recurrent_kernel", "parent", "name", "features"}
     differ |= {"bounds"}  # which is {} under two names
     own = {"brainstate": {"carry_init", "recurrent_kernel_init", "param_dtype"}}
@@ -163,6 +167,33 @@ def test_frameworks_have_the_same_arguments_and_defaults():
             assert other.keys() - differ == nnx.keys() - differ
             same = nnx.keys() - differ - own.get(host.name, set())
             assert {name: other[name] for name in same} == {name: nnx[name] for name in same}
+
+
+DEFAULTS = {  # of functions, but for None and for those of surrogates, whose classes have them
+    "unroll": {"remat": "none"},
+    "latency": {"threshold": 0.01},
+    "delta": {"threshold": 0.1, "off": True},
+    "fluctuation_driven": {"xi": 1.0, "share": 1.0},
+    "split": {"axis": 0},
+    "use_all_cores": {"keep_pages": True},
+    "surrogate": {"xlim": (-3.0, 3.0)},
+    "membrane": {"dt": 1.0, "unit": "steps"},
+    "raster": {"dt": 1.0, "unit": "steps"},
+    "to_nir": {"lossy": False},
+    "from_nir": {"method": "euler"},
+    "quantized": {"bits": 8},
+    "rounding": {"bits": 8},
+}
+
+
+@pytest.mark.parametrize("module", ["", ".cpu", ".encoders", ".initializers", ".nir", ".optim", ".plot"])
+def test_functions_have_these_defaults(module):
+    public = importlib.import_module(f"brainsurr{module}")
+    for name, function in ((name, getattr(public, name)) for name in public.__all__):
+        if inspect.isfunction(function) and "surrogates" not in function.__module__:
+            given = {one.name: one.default for one in inspect.signature(function).parameters.values()}
+            own = {name: value for name, value in given.items() if value not in (None, inspect.Parameter.empty)}
+            assert own == DEFAULTS.get(name, {})
 
 
 REPORTS = ("check_gradients", "diagnose")  # those of Linen take any tree

@@ -333,7 +333,7 @@ KINDS: dict[str, Kind] = {
     "host": WORD._replace(good=tuple(WITH_VARIABLES)),
     **dict.fromkeys(("r", "reset", "reader", "to_nir method"), WORD),
     "from_nir spike_fn": kind(None, bs.Arctan(), but="function"),
-    "dt": kind(0.5, 1.0, bad=(0, 0.0, -1.0, math.nan, math.inf, True, np.ones(2), 1j), odd=(np.float64(0.5),)),
+    "dt": kind(0.5, 1.0, bad=(0, 0.0, -1, math.nan, math.inf, True, np.ones(2), np.csingle(1)), odd=(np.float64(0.5),)),
     "plot dt": kind(0.5, 1.0, bad=(0, 0.0, -1.0, math.nan, math.inf, np.ones(2), 1j), odd=(True,), anyhow=True),
     # Pictures.
     "surrogates": Kind(((bs.Sigmoid(),), (bs.Sigmoid(), bs.Arctan())), (("a",), (3,), (None,))),

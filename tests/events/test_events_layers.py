@@ -253,13 +253,14 @@ def test_spikes_in_bytes_stay_bytes_up_to_the_product(host, kind):
     assert floats(True, spikes) == floats(True, spikes > 0) == 0 < floats(None, spikes)
 
 
-SURE = [("LIF", True), ("ALIF", True), ("Synaptic", True), ("ILIF", False), ("LI", False), (Graded, False)]
+SURE = [(name, True) for name in ("LIF", "ALIF", "Synaptic", "SlidingPSN", "RF", "BRF", "BHRF")]
+SURE += [(kind, False) for kind in ("ILIF", "LI", "LearnableDelay", Graded)]
 
 
 @pytest.mark.parametrize("kind", ["linear", "convolution"])
 @pytest.mark.parametrize(("neuron", "sure"), SURE)
 def test_spikes_known_as_such_are_kept_as_a_byte_each(neuron, sure, kind):
-    layer = getattr(bs.nnx, neuron)(7) if isinstance(neuron, str) else bs.nnx.layer(neuron)(7)
+    layer = bs.nnx.layer(getattr(bs.neurons, neuron) if isinstance(neuron, str) else neuron)(7)
     after = nnx.Linear(7, 2, rngs=RNGS) if kind == "linear" else nnx.Conv(7, 2, (3,), rngs=RNGS)
     net = bs.nnx.SpikingSequential([layer, after], events=True)
     xs = jnp.asarray(np.random.default_rng(0).normal(size=(T, BATCH, 5, 7)), jnp.float32)

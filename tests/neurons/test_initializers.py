@@ -21,7 +21,7 @@ KEY, RATE, DECAYS = jax.random.key(0), 0.05, np.float32([0.5, 0.9, 0.99])
 
 @dataclasses.dataclass
 class Rising(neurons.Neuron):
-    """A neuron of one's own: of second order, from a rest of 1/4, with a slope of 2 there."""
+    """A neuron of one's own: of second order, from above its rest of 1/4, with a slope of 2 there."""
 
     states: ClassVar = ("v", "i")
     bounds: ClassVar = {"decay": (0.0, 1.0)}
@@ -29,7 +29,7 @@ class Rising(neurons.Neuron):
     spike_fn: Any = bs.Arctan(2.0)
 
     def initial_state(self, x):
-        return jnp.zeros_like(x), jnp.zeros_like(x)
+        return jnp.full_like(x, 0.5), jnp.zeros_like(x)
 
     def step(self, state, x):
         v, i = state

@@ -7,6 +7,7 @@ differentiates, and these are checked by finite differences.
 import copy
 import dataclasses
 import functools
+import inspect
 import itertools
 import pickle
 
@@ -23,7 +24,7 @@ from neuron_table import CASES, EXPORTED, NAMES, TABLE, B, F, T, X
 
 import brainsurr as bs
 from brainsurr._layer import fields_of
-from brainsurr.neurons import ALIF, LI, LIF, Delay
+from brainsurr.neurons import ALIF, LI, LIF, Delay, Recurrent, Window
 from brainsurr.neurons._neuron import Unmatched
 from brainsurr.neurons._spikes import spike_fields
 from tools.frameworks import HOSTS, Brainstate, Linen, Nnx, Pure, by_name
@@ -130,6 +131,24 @@ def test_the_table_is_complete():
     for host in HOSTS:
         for name, kind in NAMES.items():
             assert getattr(host.layers, name) is getattr(host.layers, "cell" if "Cell" in name else "layer")(kind)
+
+
+DEFAULTS = {"decay": 0.9, "decay_input": False, "threshold": 1.0, "reset": "subtract"}
+DEFAULTS |= {"reset_grad": None, "reset_delay": False, "refractory": 0, "current_decay": 0.8, "adapts": "threshold"}
+DEFAULTS |= {"adaptation_decay": 0.98, "spike_adaptation": 1.8, "voltage_adaptation": 0.0, "reset_adapted": True}
+DEFAULTS |= {"frequency": 0.1, "damping": 0.01, "refractory_decay": 0.9, "spike_damping": 0.01, "levels": 4}
+DEFAULTS |= {"weights": (0.125, 0.25, 0.5, 1.0), "longest": 16, "delay": 0.0, "width": 0.5, "steps": 1, "length": 2}
+DEFAULTS |= {"state_dtype": jnp.float32, "self_connections": True, "events": False}
+SPIKE_FNS = dict.fromkeys(("RF", "BRF", "BHRF", "SlidingPSN"), bs.Arctan(2.0))
+SPIKE_FNS |= {"ILIF": bs.PiecewiseLeakyRelu(c=0.0, w=0.5)} | dict.fromkeys(("LIF", "ALIF", "Synaptic"), bs.Sigmoid(4.0))
+
+
+@pytest.mark.parametrize("kind", [*EXPORTED, Recurrent])
+def test_a_field_has_one_default_in_all_neurons(kind):
+    """But for the surrogates."""
+    defaults = {field.name: field.default for field in fields_of(kind) if field.name not in ("neuron", "kernel")}
+    said = DEFAULTS | {"spike_fn": SPIKE_FNS.get(kind.__name__, defaults.get("spike_fn"))}
+    assert defaults == {name: said.get(name, default) for name, default in defaults.items()}
 
 
 # Numbers -----------------------------------------------------------------------------------------------------------
@@ -306,6 +325,8 @@ def test_its_layer_holds_it_and_is_copied(host, case):
         assert host is not Linen or (twin == layer and hash(twin) == hash(layer))
     for made in (type(layer), host.layers.cell(case.kind)):
         assert pickle.loads(pickle.dumps(made)) is made
+        assert made.__hash__ is not None
+        assert ("learnable" in inspect.signature(made).parameters) == (case.kind not in (Delay, Window))
     if host is Nnx or (host is Linen and not case.fires):  # the initialisers that others hold can't be pickled
         assert type(pickle.loads(pickle.dumps(layer))) is type(layer)
 

@@ -130,6 +130,17 @@ def test_the_state_and_the_output_keep_their_dtypes(host):
     assert count.all()
 
 
+def test_a_surrogate_is_broadcast_into_what_it_is_called_with():
+    """Which may be of another shape than the input."""
+
+    class Two(QIF):
+        def step(self, state, x):
+            return state + x, self.spike_fn(jnp.stack([state - 1, x], -1)).sum(-1)
+
+    _, ys = run(laws.Plain, Two, spike_fn=bs.Arctan(np.float32([1.0, 2.0])))
+    np.testing.assert_array_equal(ys[:, 0, 0], [1, 1, 2, 2])
+
+
 @everywhere
 def test_a_subclass_may_keep_its_spikes(host):
     """They are an array of the state, which a layer has under the name of its output."""

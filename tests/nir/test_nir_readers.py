@@ -282,8 +282,9 @@ def test_a_file_for_norse_is_read_here_without_a_warning():
 
 def test_the_axis_of_a_batch_is_no_axis():
     """As rockpool writes it, and no more than that of a batch of 1."""
-    net = from_nir(row(nir.Affine(W, ONE), cuba(tau_syn=TAU, tau_mem=TAU), shape=(1, N), out=(1, N)), "nnx", dt=1.0)
-    assert outputs_of(net, inputs((N,))).shape[2:] == (N,)
+    nodes = nir.Affine(W[:, :3], ONE), cuba(tau_syn=TAU, tau_mem=TAU)
+    net = from_nir(row(*nodes, shape=(1, 3), out=(1, N)), "nnx", dt=1.0)
+    assert outputs_of(net, inputs((3,))).shape[2:] == (N,)
     with pytest.raises(ValueError, match="node 'n0': expected a flat input"):
         from_nir(row(nir.Affine(W, ONE), shape=(2, N)), "nnx", dt=1.0)
 

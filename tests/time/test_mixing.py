@@ -133,6 +133,7 @@ LAYERS = {
     "stacked": (lambda xs: jnp.stack([xs, -xs], -1).reshape(*xs.shape[:2], -1), O, O),
     "padded": (lambda xs: jnp.pad(xs, ((0, 0), (0, 0), (1, 1))), O, O),
     "taken": (lambda xs: jnp.take(xs, jnp.array([2, 0, 1]), -1), O, O),
+    "a part that is not known": (lambda xs: jax.lax.dynamic_slice_in_dim(xs, jnp.argmax(W[0]), 3, -1), O, O),
     "taken along": (lambda xs: jnp.take_along_axis(xs, jnp.argsort(xs, -1), -1), O, O),
     "looked up": (lambda xs: W[(xs > 0).astype(int)].sum(-1), O, O),
     "groups of channels": (lambda xs: jax.nn.softmax(xs.reshape(T, B, 2, 4), 2).reshape(xs.shape), O, O),

@@ -4,6 +4,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 from close import assert_close
+from matplotlib.colors import to_rgb
 from surrogate_table import EXPORTED
 
 import brainsurr as bs
@@ -103,13 +104,15 @@ def test_raster_shows_each_spike():
     strokes = np.array(axes.collections[0].get_segments())
     np.testing.assert_allclose(strokes, [[[2, 1.6], [2, 2.4]], [[8, -0.4], [8, 0.4]]])
     assert (axes.get_xlabel(), axes.get_ylabel()) == ("time (ms)", "neuron")
-    assert axes.get_xlim() == (-1, 9)
+    assert (axes.get_xlim(), axes.get_ylim()) == ((-1, 9), (-0.5, 2.5))
+    assert (axes.get_yticks() % 1 == 0).all()
 
 
 def test_a_raster_parts_few_steps_and_not_many():
     few, many = plot.raster(np.eye(4, 3), dt=2.0), plot.raster(np.eye(60, 3))
     edges = [segment[0, 0] for segment in few.collections[1].get_segments()]
     assert edges == [1.0, 3.0, 5.0]
+    assert few.collections[1].get_edgecolor().min() > 0.8 > few.collections[0].get_edgecolor().min()
     assert len(many.collections) == 1
 
 
@@ -127,9 +130,13 @@ def test_membrane_shows_potential_threshold_and_spikes():
     assert axes.lines[0].get_ydata().tolist() == [0.0, 1.5]
     assert axes.collections[0].get_offsets().tolist() == [[1.0, 1.5]]
     assert legend(axes) == ["neuron 0", "neuron 1", "threshold", "spike"]
+    assert axes.lines[-1].get_linestyle() == "--"
     assert (axes.get_xlabel(), axes.get_ylabel()) == ("time (steps)", "membrane potential")
     assert legend(plot.membrane(np.eye(8))) == [f"neuron {i}" for i in range(8)]
-    assert legend(plot.membrane(np.eye(9))) == ["9 neurons"]
+    many = plot.membrane(np.eye(9), spikes=np.eye(9))
+    assert legend(many) == ["9 neurons", "spike"]
+    colors = [marks.get_facecolor()[0, :3].tolist() for marks in many.collections[:9]]
+    assert colors == [list(to_rgb(line.get_color())) for line in many.lines]
 
 
 @pytest.mark.slow

@@ -65,11 +65,15 @@ def test_a_scaled_one_is_a_probability_at_height_times_width_1():
 
 
 def test_a_class_of_ones_own_says_that_it_is_a_probability():
-    class Own(bs.Surrogate):
-        is_distribution = True
+    for middle in (-10.0, 10.0, 0.0):  # wherever it rises
 
-        def surrogate_fun(self, x):
-            return jnp.clip(x + 0.5, 0.0, 1.0)
+        class Own(bs.Surrogate):
+            is_distribution = True
+
+            def surrogate_fun(self, x, middle=middle):
+                return jnp.clip(x - middle + 0.5, 0.0, 1.0)
+
+        assert z_of(bs.spike(jnp.full(DRAWS, middle + 0.25), Own(), key=KEY), 0.75) < Z
 
     class FromAHalf(bs.Surrogate):
         is_distribution = True
@@ -87,7 +91,6 @@ def test_a_class_of_ones_own_says_that_it_is_a_probability():
     class Renamed(bs.Sigmoid):
         pass
 
-    assert z_of(bs.spike(jnp.full(DRAWS, 0.25), Own(), key=KEY), 0.75) < Z
     assert (Own().is_distribution, Changed().is_distribution, Renamed().is_distribution) == (True, False, True)
 
 
