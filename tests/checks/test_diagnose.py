@@ -204,6 +204,12 @@ ADVICE = [
 ]
 
 
+def test_spikes_that_a_neuron_draws_are_counted():
+    lif, xs, key = bs.neurons.LIF(threshold=0.25), jnp.zeros((64, 4)), jax.random.key(0)
+    report = bs.diagnose({"lif": lif}, lambda fns: jnp.sum(fns["lif"](xs[0], xs, key=key)[1]))
+    assert report["lif"].rate == lif(xs[0], xs, key=key)[1].mean() > 0
+
+
 @pytest.mark.parametrize(("surrogate", "advice"), ADVICE)
 def test_the_advice_opens_the_surrogate(surrogate, advice):
     x = jnp.full((5, 4), -1.5)
