@@ -511,6 +511,8 @@ def test_errors_say_what_to_do():
         bs.diagnose({"a": jax.tree_util.Partial(f)}, lambda fns: fns["a"](x).sum())
     with pytest.raises(ValueError, match=r"expected mask to be true where .* false everywhere"):
         bs.diagnose({"layer": f}, lambda fns: fns["layer"](x).sum(), mask=jnp.zeros((B, F), bool))
+    with pytest.raises(ValueError, match="false everywhere"):
+        bs.diagnose(bs.nnx.LIF(F), lambda net: net(x, x[None])[1].sum(), mask=jnp.zeros((1, B), bool))
 
 
 def test_a_loss_is_not_finite_by_what_a_mask_leaves_out():
