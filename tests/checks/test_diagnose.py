@@ -204,6 +204,12 @@ ADVICE = [
 ]
 
 
+def test_spikes_that_a_neuron_draws_are_counted():
+    lif, xs, key = bs.neurons.LIF(threshold=0.25), jnp.zeros((64, 4)), jax.random.key(0)
+    report = bs.diagnose({"lif": lif}, lambda fns: jnp.sum(fns["lif"](xs[0], xs, key=key)[1]))
+    assert report["lif"].rate == lif(xs[0], xs, key=key)[1].mean() > 0
+
+
 @pytest.mark.parametrize(("surrogate", "advice"), ADVICE)
 def test_the_advice_opens_the_surrogate(surrogate, advice):
     x = jnp.full((5, 4), -1.5)
@@ -505,6 +511,8 @@ def test_errors_say_what_to_do():
         bs.diagnose({"a": jax.tree_util.Partial(f)}, lambda fns: fns["a"](x).sum())
     with pytest.raises(ValueError, match=r"expected mask to be true where .* false everywhere"):
         bs.diagnose({"layer": f}, lambda fns: fns["layer"](x).sum(), mask=jnp.zeros((B, F), bool))
+    with pytest.raises(ValueError, match="false everywhere"):
+        bs.diagnose(bs.nnx.LIF(F), lambda net: net(x, x[None])[1].sum(), mask=jnp.zeros((1, B), bool))
 
 
 def test_a_loss_is_not_finite_by_what_a_mask_leaves_out():
