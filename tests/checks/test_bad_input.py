@@ -138,6 +138,7 @@ WORD = kind(bad=("soft", "", 0, np.zeros(2), True, Traced(1)))
 NO_STEPS = -1, 1.0, True, [1, 2], [1, 2, -1], np.ones(3), [[1, 2, 3]], math.nan, Traced(2)
 NO_NAMES = "gamma", ["gamma"], [None], ("alpha", "decay", "gamma"), 3
 SURROGATE = kind(bs.Sigmoid(2.0), bad=(bs.Sigmoid,), odd=(bs.ReluGrad(),))
+NO_TIMES = (0, 0.0, -1.0, math.nan, math.inf, np.ones(2), 1j, np.csingle(1))
 PROBABILITY = kind(bs.Sigmoid(2.0), bad=(bs.Sigmoid, bs.ReluGrad(), 0.5 * bs.Sigmoid()))
 SPIKE_FN = kind(but="function", bad=(bs.Sigmoid, lambda x: None, lambda x: "a", lambda x: jnp.zeros(7)))
 DRAWN = kind(lambda *_: jnp.full((3, 3), 0.25), but="function class")
@@ -333,8 +334,8 @@ KINDS: dict[str, Kind] = {
     "host": WORD._replace(good=tuple(WITH_VARIABLES)),
     **dict.fromkeys(("r", "reset", "reader", "to_nir method"), WORD),
     "from_nir spike_fn": kind(None, bs.Arctan(), but="function"),
-    "dt": kind(0.5, 1.0, bad=(0, 0.0, -1, math.nan, math.inf, True, np.ones(2), np.csingle(1)), odd=(np.float64(0.5),)),
-    "plot dt": kind(0.5, 1.0, bad=(0, 0.0, -1.0, math.nan, math.inf, np.ones(2), 1j), odd=(True,), anyhow=True),
+    "dt": kind(0.5, 1.0, bad=(*NO_TIMES, True), odd=(np.float64(0.5),)),
+    "plot dt": kind(0.5, 1.0, bad=NO_TIMES, odd=(True,), anyhow=True),
     # Pictures.
     "surrogates": Kind(((bs.Sigmoid(),), (bs.Sigmoid(), bs.Arctan())), (("a",), (3,), (None,))),
     "plot alpha": kind([0.25, 0.5], (1.0,), but="bytes", bad=NO_ALPHAS, anyhow=True),
