@@ -10,6 +10,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from .._arrays import is_float
 from .._context import setting
 from .._flow.axes import MOVED, mixing, spread
 from .._flow.sets import BATCH, TIME
@@ -167,7 +168,7 @@ def _stand_in(constant, rng):
     """Return what takes the place of a constant: for floats, mostly parameters, random numbers away from 0."""
     if jnp.issubdtype(constant.dtype, jax.dtypes.prng_key):
         return jax.random.split(jax.random.key(0, impl=jax.random.key_impl(constant)), constant.shape)
-    if jnp.issubdtype(constant.dtype, jnp.floating) or isinstance(constant, jax.core.Tracer):
+    if is_float(constant) or isinstance(constant, jax.core.Tracer):
         return jnp.asarray(rng.uniform(0.5, 1.5, constant.shape)).astype(constant.dtype)
     return constant
 

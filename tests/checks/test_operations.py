@@ -182,8 +182,8 @@ def test_each_product_costs_its_pairs():
 
 
 def test_counts_are_exact_beyond_32_bits():
-    """An odd number, which float32 has not either."""
-    report = bs.operations(lambda x: jnp.dot(x, jnp.ones((1025, 1025))), jnp.ones((2049, 1025), jnp.uint8), examples=1)
+    """An odd number, which float32 has not either, of sums that float16 has not."""
+    report = bs.operations(lambda x: jnp.dot(x, jnp.ones((2049, 1025))), jnp.ones((1025, 2049), jnp.uint8), examples=1)
     assert report.total == (2049 * 1025, 2049 * 1025**2, 0, 2049 * 1025**2)
     assert 2049 * 1025**2 > 2**31
 
