@@ -19,7 +19,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from .._arrays import as_float, as_real
+from .._arrays import as_float, as_real, is_float
 from .._following import is_off
 from . import _library
 from ._product import Product, multiply
@@ -57,12 +57,12 @@ def dot(x: Any, w: Any) -> jax.Array:
        [4. 6.]]
     """
     x, w = as_real(x, "x"), as_real(w, "w")
-    if not jnp.issubdtype(w.dtype, jnp.floating):
+    if not is_float(w):
         raise TypeError(f"events.dot: expected w to be of a floating dtype, got {w.dtype}: w.astype(jnp.float32)")
     if not x.ndim or w.ndim != 2 or x.shape[-1] != w.shape[0]:
         raise ValueError(f"events.dot: expected x [..., k] and w [k, m], got shapes {x.shape} and {w.shape}")
     if x.dtype not in _BYTES:
-        dtype = jnp.promote_types(x.dtype, w.dtype) if jnp.issubdtype(x.dtype, jnp.floating) else w.dtype
+        dtype = jnp.promote_types(x.dtype, w.dtype) if is_float(x) else w.dtype
         x, w = x.astype(dtype), w.astype(dtype)
     return dot_general(x, w, (((x.ndim - 1,), (0,)), ((), ())))
 
