@@ -264,7 +264,7 @@ IN_A_ROW = [  # surrogates, and the gain and the bias of what each is given; the
     ([LEAKY, SHUT], [(1, -2), (1, -2)], "cut off, dead"),  # the first is silent, but lets a gradient through
     ([LEAKY, LEAKY], [(1, 0), (1, -0.5)], "saturated, saturated"),
     ([LEAKY, bs.ReluGrad(width=0.5)], [(0.1, -0.05), (4, -0.75)], "cut off, blocked"),  # that is -0.75 or 3.25 away
-    ([1e-6 * LEAKY, LEAKY], [(1, -0.5), (1, -0.5)], "vanishing, fine"),
+    ([1e-6 * LEAKY, LEAKY, LEAKY], [(1, -0.5), (1, -0.5), (4, -2)], "vanishing, fine, fine"),
     ([LEAKY, LEAKY], [(1, -0.5), (1, -0.5)], "fine, fine"),
     ([LEAKY] * 3, [(1, -0.5), (jnp.nan, 0), (1, 0)], "not finite, not finite, not finite"),
     ([LEAKY, 3e38 * LEAKY, LEAKY], [(1, -0.5), (1, -0.5), (1, 0)], "not finite, not finite, saturated"),

@@ -43,7 +43,7 @@ class OverTime(brainstate.nn.Module):
 
 def convolution(host):
     if host is Brainstate:
-        return OverTime(brainstate.nn.Conv2d((4, 4, 1), 2, (3, 3)))
+        return OverTime(brainstate.nn.Conv2d((4, 4, 1), 2, (3, 3), b_init=jnp.zeros))
     how = {"kernel_size": (3, 3), "use_bias": False}  # the linear layers have one
     return linen.Conv(2, **how) if host is Linen else nnx.Conv(1, 2, rngs=RNGS, **how)
 
