@@ -124,6 +124,7 @@ def test_state_is_made_kept_and_reset():
 def test_a_whole_size():
     lif = LIF((2, 3, F), decay=jnp.full(F, 0.5), carry_init=nn.init.Constant(0.25))
     assert (lif.in_size, lif.out_size) == ((2, 3, F), (2, 3, F))
+    assert bs.brainstate.Window((2, 3, F), 4).out_size == (2, 3, 4 * F)
     lif.init_state(B)
     assert (lif.v.value == 0.25).all()
     assert lif(jnp.ones((T, B, 2, 3, F))).shape == (T, B, 2, 3, F)

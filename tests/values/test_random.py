@@ -393,6 +393,6 @@ def test_diagnose_draws_anew_at_each_step():
 
 
 def test_a_view_of_nnx_is_in_evaluation():
-    act, x = bs.nnx.SpikingActivation(F, random=True, rngs=nnx.Rngs(0)), jnp.linspace(-1, 1, 64)
+    act, x = bs.nnx.SpikingActivation(F, random=True, rngs=nnx.Rngs(spikes=0)), jnp.linspace(-1, 1, 64)
     np.testing.assert_array_equal(nnx.view(act, deterministic=True)(x), F(x))
     assert np.any(act(x) != F(x))
