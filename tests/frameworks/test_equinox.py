@@ -104,11 +104,13 @@ def test_an_ensemble_is_mapped():
     np.testing.assert_array_equal(ys[1], alone(alone.initialize_carry((B, F)), XS)[1])
 
 
-def test_a_linear_has_its_bias():
-    linear = eqx.nn.Linear(F, 2, key=KEY)
+@pytest.mark.parametrize(("size", "shape"), [(2, (2,)), ("scalar", ())])
+def test_a_linear_has_its_bias(size, shape):
+    linear = eqx.nn.Linear(F, size, key=KEY)
     net = SpikingSequential([linear])
     ys = net(net.initialize_carry((B, F)), XS)[1]
-    np.testing.assert_allclose(ys, XS @ linear.weight.T + linear.bias, rtol=1e-5, atol=1e-6)  # of F products
+    wanted = (XS @ linear.weight.T + linear.bias).reshape(*XS.shape[:2], *shape)
+    np.testing.assert_allclose(ys, wanted, rtol=1e-5, atol=1e-6, strict=True)  # of F products
     assert abs(linear.bias).min() > 1e-3
 
 
@@ -129,6 +131,8 @@ def test_spikes_are_drawn_with_a_key():
         LIF(F, recurrent=True)
     with pytest.raises(ValueError, match="recurrent_kernel is of recurrent weights"):
         LIF(F, recurrent_kernel=jnp.eye(F))
+    with pytest.raises(ValueError, match="expected recurrent_kernel to "):
+        LIF(F, recurrent=True, recurrent_kernel=jnp.eye(F + 1))
 
 
 def test_a_network_gives_its_layers_keys():
