@@ -77,7 +77,7 @@ def steps(program, line_of: Callable) -> list[str]:
     """
     jaxpr, _ = needed(program)
     reader = _Reader(line_of)
-    (result,) = read(reader, jaxpr, [reader.fact(depends=True, tangent=_is_float(var)) for var in jaxpr.invars])
+    (result,) = read(reader, jaxpr, [reader.fact(depends=True, tangent=_is_inexact(var)) for var in jaxpr.invars])
     return sorted(filter(None, result.added if result.tangent else result.added | result.lost))
 
 
@@ -147,15 +147,15 @@ class _Reader(Reader):
         if name == "stop_gradient" or not any(fact.depends for fact in facts):
             is_number = all(fact.is_weight for fact in facts) and name != "stop_gradient"
             return [_NUMBER if is_number else _ARRAY] * len(outputs)
-        if name == "select_n" and _is_float(outputs[0]):
+        if name == "select_n" and _is_inexact(outputs[0]):
             new = self._selected(equation, facts[0], facts[1:])
             return [_put_beside(new, facts[1:]) if new.tangent else new]
         tangents = [fact.tangent for fact in facts]
         kept = self._kept(equation, tangents) if any(tangents) else [False] * len(outputs)
-        kept = [keeps and _is_float(var) for keeps, var in zip(kept, outputs, strict=True)]
+        kept = [keeps and _is_inexact(var) for keeps, var in zip(kept, outputs, strict=True)]
         line = self.line_of(equation, self.calls[:-1]) if any(tangents) and not all(kept) else ""
         news = [self._together(facts, keeps, line, near=name not in PRODUCTS) for keeps in kept]
-        floats = [fact for fact, var in zip(facts, equation.invars, strict=True) if _is_float(var)]
+        floats = [fact for fact, var in zip(facts, equation.invars, strict=True) if _is_inexact(var)]
         return [_entered(name, new, floats) if new.tangent else new for new in news]
 
     def _kept(self, equation, tangents):
@@ -203,7 +203,7 @@ def _is_gate(lost, kept):
     return bool(lost.ancestors & kept.number or lost.near & kept.near)
 
 
-def _is_float(var):
+def _is_inexact(var):
     return jnp.issubdtype(var.aval.dtype, jnp.inexact)
 
 

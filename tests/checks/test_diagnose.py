@@ -330,9 +330,10 @@ def test_parameters_that_a_step_made_nan_are_named():
             "labels and the learning rate, and start from new parameters."
         )
         assert report.sentences[1].startswith("layers.0 is the first layer with NaN in its membrane")
-    net, carry = bs.linen.SpikingSequential([bs.linen.LIF(3, learnable="decay")]), (jnp.zeros((5, 3)),)
-    variables = jax.tree.map(lambda p: p * jnp.nan, net.init(jax.random.key(0), carry, jnp.ones((6, 5, 3))))
-    report = bs.linen.diagnose(variables, lambda v: jnp.sum(net.apply(v, carry, jnp.ones((6, 5, 3)))[1]))
+    net = bs.linen.SpikingSequential([bs.linen.LIF(3, learnable="decay")])
+    args = (jnp.zeros((5, 3)),), jnp.ones((6, 5, 3))
+    variables = jax.tree.map(lambda p: p * jnp.nan, net.init(jax.random.key(0), *args))
+    report = bs.linen.diagnose(variables, lambda v: jnp.sum(net.apply(v, *args)[1]))
     assert "NaN or infinite: params.layers_0.decay. A step" in report.sentences[0]
 
 

@@ -224,10 +224,11 @@ DENSE = {
 }
 
 
+@pytest.mark.parametrize("precision", [None, "highest"])
 @pytest.mark.parametrize("name", DENSE)
-def test_what_is_dense(name):
+def test_what_is_dense(name, precision):
     product, (x, w, *args), how = DENSE[name]
-    how = {"precision": "highest"} | how
+    how = {"precision": precision} | how
     ours, dense = (str(jax.make_jaxpr(lambda x, w, f=f: f(x, w, *args, **how))(x, w)) for f in product)
     assert ours == dense
 

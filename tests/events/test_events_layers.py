@@ -41,11 +41,10 @@ class OverTime(brainstate.nn.Module):
         return ys.reshape(*xs.shape[:2], *ys.shape[1:])
 
 
-def convolution(host):
+def convolution(host, **how):
     if host is Brainstate:
         return OverTime(brainstate.nn.Conv2d((4, 4, 1), 2, (3, 3), b_init=jnp.zeros))
-    how = {"kernel_size": (3, 3), "use_bias": False}  # the linear layers have one
-    return linen.Conv(2, **how) if host is Linen else nnx.Conv(1, 2, rngs=RNGS, **how)
+    return linen.Conv(2, (3, 3), **how) if host is Linen else nnx.Conv(1, 2, (3, 3), rngs=RNGS, **how)
 
 
 def flat(xs):
@@ -241,7 +240,7 @@ BYTES = [
 @pytest.mark.parametrize(("host", "kind"), BYTES, ids=label)
 def test_spikes_in_bytes_stay_bytes_up_to_the_product(host, kind):
     spikes = jnp.asarray(SPIKES if kind == "convolution" else flat(SPIKES))
-    layer = convolution(host) if kind == "convolution" else host.dense(16, 3, RNGS)
+    layer = convolution(host, use_bias=False) if kind == "convolution" else host.dense(16, 3, RNGS)
 
     def floats(on, xs):
         """How often an array of floats as large as the inputs is used."""
