@@ -113,6 +113,13 @@ def test_counts_are_of_summed_pools_and_all_steps():
     np.testing.assert_allclose(counts, np.asarray(spikes).sum(0), atol=1e-5)
 
 
+def test_windows_make_a_linear_layer_a_convolution_in_steps_of_two():
+    xs = jax.random.normal(jax.random.key(0), (2, 3, 6, 4, 2))
+    convolution, linear = nnx.Conv(2, 5, (3, 3), strides=2, rngs=nnx.Rngs(1)), nnx.Linear(18, 5, rngs=nnx.Rngs(1))
+    np.testing.assert_array_equal(linear.kernel[...], convolution.kernel[...].reshape(18, 5))
+    np.testing.assert_allclose(linear(settings.windows(xs)), convolution(xs), atol=1e-5)  # sums of 18 in another order
+
+
 @pytest.mark.parametrize("name", [name for name, need in settings.NEEDS.items() if need != "speech"])
 def test_settings_fit_together(images, packages, name):
     """Shapes alone: data, networks, outputs and scores, with an alpha that each network can tell apart."""
