@@ -20,7 +20,7 @@ from tools.frameworks import HOSTS, Brainstate
 
 PAGE = DOCS / "neurons.md"
 COMMON, SYNAPTIC, BOTH, ADAPTIVE, REFRACTORY, RESONATE, INTEGERS, SLIDING, *BLOCKS = blocks(PAGE)
-APART, DELAYS, LEARNED, CONVOLUTION, *PLAIN = BLOCKS
+APART, DELAYS, LEARNED, CONVOLUTION, LOOP, *PLAIN = BLOCKS
 pytestmark = pytest.mark.usefixtures("lenient")  # flax's Conv, brainstate's Linear
 
 
@@ -177,6 +177,18 @@ def test_convolution():
     assert scope["carry"][5][1].any(), "the last spikes"
     two, one = (net.initialize_carry((n, 12, 12, 1)) for n in (2, 1))  # examples are not mixed
     same(lambda: net(two, images[:3])[1][:, :1], lambda: net(one, images[:3, :1])[1])
+
+
+@pytest.mark.slow
+def test_a_convolution_in_a_loop():
+    scope = run(COMMON, CONVOLUTION, LOOP)
+    assert scope["ys"].shape == (10, 2, 6 * 6 * 8)
+    assert scope["ys"].any()
+    xs = jax.random.normal(jax.random.key(0), (2, 3, 5, 4, 2))
+    for size in (3, 4):
+        convolution = nnx.Conv(2, 8, (size, size), use_bias=False, rngs=scope["rngs"])
+        found = scope["under_kernel"](xs, size) @ convolution.kernel[...].reshape(-1, 8)
+        assert_close(found, convolution(xs), 4 * size**2, scale=10)  # sums of products, in another order
 
 
 @pytest.mark.parametrize("host", HOSTS, ids=label)
