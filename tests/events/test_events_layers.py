@@ -229,6 +229,17 @@ def test_a_call_leaves_the_layers_as_they_are(host, fails):
         assert list(map(functions, net.layers)) == before
 
 
+@pytest.mark.parametrize("name", ["update", "_conv_op"])
+def test_a_function_of_a_layer_of_brainstate_stays(name):
+    images = OverTime(brainstate.nn.Conv2d((4, 4, 1), 2, (3, 3)))
+    layer, holds = (Brainstate().dense(16, 3, RNGS),) * 2 if name == "update" else (images, images.inside)
+    xs, usual = jnp.asarray(flat(SPIKES) if name == "update" else SPIKES, jnp.float32), getattr(holds, name)
+    setattr(holds, name, lambda *args: 2 * usual(*args))
+    twice = [Brainstate.layers.SpikingSequential([layer], events=events)(xs) for events in (False, True)]
+    assert twice[0].any()
+    np.testing.assert_array_equal(twice[1], twice[0])
+
+
 BYTES = [
     (host, kind)
     for host in HOSTS
