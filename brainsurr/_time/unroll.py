@@ -192,9 +192,7 @@ def _products_saveable(primitive, *args, **params) -> bool:
 
 def as_arrays(name: str, tree):
     """Return a tree of arrays."""
-    if [leaf for leaf in jax.tree.leaves(tree) if not isinstance(leaf, jax.Array)]:
-        tree = jax.tree.map(lambda x: as_array(x, name), tree)
-    return tree
+    return jax.tree.map(lambda x: as_array(x, name), tree)
 
 
 def _reduced(words, places, ys):
