@@ -272,6 +272,8 @@ def test_a_file_for_speck_has_numbers_and_one_threshold_a_layer():
     conv, neurons = list(to_nir(SpikingSequential(layers), (4, 4, 2), dt=1, reader="speck").nodes.values())[1:3]
     assert (conv.padding, neurons.v_threshold.dtype, np.unique(neurons.v_threshold)) == ((1, 1), np.float32, 1)
     np.testing.assert_allclose(conv.bias, layers[0].bias[...] / SEVERAL[:2], rtol=1e-6)
+    wide = to_nir(SpikingSequential([CONV(padding=2), IF]), (4, 4, 2), dt=1, reader="speck")
+    assert list(wide.nodes.values())[1].padding == (2, 2)
 
 
 def test_a_file_for_norse_is_read_here_without_a_warning():
