@@ -49,7 +49,7 @@ def line(result):
     """Write the accuracies of a result in a line."""
     accuracies = result["test_accuracy"]
     shown = "; ".join(f"{name} {of['mean']:.3f}" for name, of in accuracies.items())
-    return f"{shown} (test accuracy, mean of {len(accuracies['LIF']['seeds'])} seeds)"
+    return f"{shown} (test accuracy, mean of {len(accuracies['LIF']['seeds'])} seeds; `{result['surrogate']}`)"
 
 
 def section(results_of_runs: Sequence[Mapping[str, Any]]) -> str:

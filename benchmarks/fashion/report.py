@@ -6,8 +6,8 @@ One loop trains both: AdamW on a cosine schedule, batches of 256. The last 5,000
 of the epoch with the best accuracy on them are the ones tested, on 10,000 images (standard error .3 points), and no
 test image decides anything. Rates and epochs were chosen by validation, with another seed.
 
-LIF neurons have the layers' default surrogate, and see a still image for several steps; the twin sees it once. *MB* is
-what a train step holds beside weights, optimiser and images, by the compiled program.
+LIF neurons have `Sigmoid(4.0)` as their surrogate, and see a still image for several steps; the twin sees it once. *MB*
+is what a train step holds beside weights, optimiser and images, by the compiled program.
 
 What others report on the same test images. Spiking networks: 400-400, 5 steps: 89.75 ± .03 %, and 32C5-P2-64C5-P2-1024,
 5 steps: 92.69 ± .09 % (Zhang and Li 2020, TSSL-BP, [their repository](https://github.com/stonezwr/TSSL-BP)). Two 3 x 3

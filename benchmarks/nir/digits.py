@@ -55,7 +55,7 @@ def compare(folder):
         shape, seen, rate = (64,), xs, 2e-3
         if group.startswith("Conv"):
             shape, seen = (8, 8, 1), xs.reshape(*xs.shape[:2], 1, 8, 8)  # channels first there
-            rate = 8e-3  # without a leak, the layers' default surrogate takes larger steps
+            rate = 8e-3  # without a leak, training takes larger steps
         how = {"epochs": EPOCHS, "batch": BATCH, "optimizer": optax.adam(rate)}
         net, *_ = train_network(network(group), lambda net, images, key: spikes(net, images).sum(0), *known, **how)
         expected = np.asarray(spikes(net, images))

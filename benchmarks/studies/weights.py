@@ -1,7 +1,7 @@
 """First weights: as Flax draws them, all larger by one gain, and fluctuation-driven, in networks of several kinds.
 
 ``python -m benchmarks.studies.weights --fashion FOLDER``. Data, networks and training are those of the comparison, with
-the layers' default surrogate; the learning rate of each kind of weights is chosen by validation, from one seed. Only
+one surrogate; the learning rate of each kind of weights is chosen by validation, from one seed. Only
 weights that spikes go through, and inputs that change, are fluctuation-driven: still pixels add up to more than they
 count. Of spikes they take the same rate in every layer, as one does who has not run the network.
 """
