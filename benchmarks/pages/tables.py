@@ -31,16 +31,16 @@ def of_neurons() -> str:
 
 def pages() -> dict[str, str]:
     """Return the text of each page, with its generated parts of now."""
-    outcomes = report.load(RESULTS / "comparison")
+    found = report.load(RESULTS / "comparison")
     parts = {
         "README.md": {
             "new": news.part(),
             "train": digits.line(committed("digits")),
             "speed": speed.readme(RESULTS / "speed"),
-            "evidence": evidence.readme(outcomes),
+            "evidence": evidence.readme(found),
         },
-        "docs/evidence.md": evidence.parts(outcomes),
-        "docs/studies.md": evidence.studies(outcomes),
+        "docs/evidence.md": evidence.parts(found),
+        "docs/studies.md": evidence.studies(found),
         "docs/speed.md": speed.parts(RESULTS / "speed"),
         "docs/field.md": field.parts(committed("field")),
         "docs/fast-on-a-cpu.md": speed.on_a_cpu(RESULTS / "speed"),

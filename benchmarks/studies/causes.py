@@ -8,24 +8,32 @@ first epoch and after each, for each layer.
 """
 
 import itertools
+from collections.abc import Mapping
 from functools import partial
+from pathlib import Path
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
+from scipy import stats
 
 from brainsurr.nnx import LIF, SpikingActivation, SpikingSequential
 
-from ..lib.study import Runs, arguments
+from ..lib.report import table, wrapped
+from ..lib.study import Runs, arguments, finished, of_seeds, provenance, rows
 from ..lib.training import evaluated, neurons, train_network, with_gains
 from . import settings
 from .comparison import Grid
 from .entrants import ENTRANTS, FOUR
+from .regret import score
 
 KEY = ("entrant", "width", "rate", "seed")
 MEASURED = ("validation", "loss", "far", "flat", "seconds", "cpu_seconds")
 SETTINGS = {"counts": "", "deep": "fashion"}
 WIDTHS, FLAT = ("fixed", "follows"), 1e-3
 QUICK = Grid(FOUR[:1], (1e-3,), choosing=(1000,))
+CAUSE, FAILS, GAINS, LOSES = -0.7, 5.0, 5.0, 1.0  # of docs/plan.md: a rank correlation, and points
 
 
 def potentials(net, xs):
@@ -94,6 +102,83 @@ def main(argv=None):
                 runs.run(run, entrant, width, rate, seed)
         runs.finish("causes", entrants=of.entrants, rates=of.rates, choosing=of.choosing)
         jax.clear_caches()
+
+
+# The report
+
+
+class Cause(NamedTuple):
+    """A setting: means over seeds, and over epochs and layers, of each pair of an entrant and a rate, in this order.
+
+    Attributes:
+      fixed: validation in per cent with the width of the entrant.
+      follows: the same with one that follows.
+      flat: the share of slopes that are all but 0, with the width of the entrant.
+      far: distances to the threshold, the same.
+    """
+
+    fixed: np.ndarray
+    follows: np.ndarray
+    flat: np.ndarray
+    far: np.ndarray
+
+    def verdict(self) -> tuple[float, float, float]:
+        """Return the rank correlation, and what following gains where a fixed width fails, and loses elsewhere."""
+        more, fails = self.follows - self.fixed, self.fixed < self.fixed.max() - FAILS
+        gain = more[fails].mean() if fails.any() else 0.0
+        return stats.spearmanr(self.flat, self.fixed).statistic, gain, -more[~fails].mean()
+
+
+def load(folder: Path) -> dict[str, Cause]:
+    """Read the settings that are finished."""
+    paths = {name: folder / f"{name}.json" for name in SETTINGS}
+    return {name: _cause(path) for name, path in paths.items() if finished(path, "causes")}
+
+
+def _cause(path):
+    pairs = list(itertools.product(FOUR, Grid().rates))
+    runs = of_seeds(rows(path), Grid().choosing, "width", "entrant", "rate")
+
+    def of(width, what):
+        return np.array([runs[width, *pair][what] for pair in pairs])
+
+    fixed, follows = (score(of(width, "validation")).mean(1) for width in WIDTHS)
+    flat, far = (of("fixed", what).mean((1, 2, 3)) for what in ("flat", "far"))
+    return Cause(fixed, follows, flat, far)
+
+
+def advice(causes: Mapping[str, Cause]) -> str:
+    """Say whether flat slopes are the cause, and whether a width that follows is advised; or what is not measured."""
+    if lacking := [f"*{name}*" for name in SETTINGS if name not in causes]:
+        return f"Not measured yet in {', '.join(lacking)}."
+    found = {name: cause.verdict() for name, cause in causes.items()}
+    named = all(correlation < CAUSE for correlation, _, _ in found.values())
+    advised = all(gain >= GAINS and loss < LOSES for _, gain, loss in found.values())
+
+    def listed(i, form=".1f"):
+        return ", ".join(f"{of[i]:{form}} in *{name}*" for name, of in found.items())
+
+    return (
+        f"Slopes that are all but 0 are {'' if named else 'not '}the cause, by the rank correlation of their share "
+        f"with validation: {listed(0, '.2f')}. A [width that follows](studies.md#causes) the potentials is "
+        f"{'' if advised else 'not '}advised: where a fixed one fails it gains {listed(1)}, elsewhere it loses "
+        f"{listed(2)}."
+    )
+
+
+def section(folder: Path) -> str:
+    """Write the part of docs/studies.md: a line for each setting and configuration; or what is not measured."""
+    causes = load(folder)
+    if causes.keys() != SETTINGS.keys():
+        return advice(causes)
+    columns = ("fixed", "follows", "flat, %", "far")
+    header, lines = ["", *(f"{what}, {rate:g}" for rate in Grid().rates for what in columns)], []
+    for name, cause in causes.items():
+        numbers = np.stack([cause.fixed, cause.follows, 100 * cause.flat, cause.far], 1).reshape(len(FOUR), -1)
+        for entrant, of in zip(FOUR, numbers, strict=True):
+            lines.append((f"*{name}*, `bs.{entrant}`", *(f"{x:.3g}" for x in of)))
+    ran = provenance(*(folder / f"{name}.json" for name in causes))
+    return f"{table(header, lines)}\n\n{wrapped(f'{ran}.')}"
 
 
 if __name__ == "__main__":

@@ -14,7 +14,7 @@ import jax
 from ..lib.study import Runs, arguments, rounded
 from ..lib.training import firing_rate, train_and_test, with_gains
 from . import settings
-from .entrants import ARCTAN, ENTRANTS, FAST_SIGMOID, FOUR, GONE
+from .entrants import ARCTAN, ENTRANTS, FAST_SIGMOID, FOUR
 
 KEY = ("entrant", "rate", "gain", "seed")
 MEASURED = ("validation", "half", "test", "loss", "firing", "seconds", "cpu_seconds")
@@ -32,7 +32,7 @@ class Grid(NamedTuple):
       choosing: the seeds that rates are chosen from.
     """
 
-    entrants: tuple[str, ...] = tuple(name for name in ENTRANTS if name not in GONE)
+    entrants: tuple[str, ...] = tuple(ENTRANTS)
     rates: tuple[float, ...] = (1e-3, 3e-3, 1e-2, 3e-2)
     seeds: tuple[int, ...] = tuple(range(5))
     more: tuple[int, ...] = tuple(range(15))

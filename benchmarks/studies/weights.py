@@ -95,14 +95,20 @@ def main(argv=None):
 # The report
 
 
+def at_best(path: Path) -> dict[str, dict]:
+    """Return the columns over seeds of each kind of weights, at its best rate, of a setting that is finished."""
+    grid = finished(path, "weights")
+    runs = of_seeds(rows(path), grid["seeds"], "gain", "rate")
+    return {kind: runs[kind, rate] for kind, rate in grid["best"].items()}
+
+
 def section(folder: Path) -> str:
     """Write the part of docs/studies.md: a line for each setting that has run; nothing if none has."""
     lines, ran, ahead = [], [], []
     for name in SETTINGS:
         path = folder / f"{name}.json"
         if grid := finished(path, "weights"):
-            runs = of_seeds(rows(path), grid["seeds"], "gain", "rate")
-            of = {kind: runs[kind, rate] for kind, rate in grid["best"].items()}
+            of = at_best(path)
             shown = (f"{spread(100 * run['test'], 1)} ({grid['best'][kind]:g})" for kind, run in of.items())
             lines.append([name, *shown])
             kinds = ([kind for kind in of if kind.startswith(word)] for word in ("x ", "xi "))

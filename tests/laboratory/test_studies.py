@@ -14,7 +14,7 @@ from flax import nnx
 import brainsurr as bs
 from benchmarks.lib.study import finished, rows
 from benchmarks.lib.training import firing_rate, squared_error, train_and_test, with_gains
-from benchmarks.studies import causes, comparison, data, sequences, settings, weights
+from benchmarks.studies import causes, comparison, data, regret, sequences, settings, weights
 from benchmarks.studies.comparison import Grid, Trials
 from benchmarks.studies.entrants import ENTRANTS, FOUR, PRESENT
 from brainsurr.nnx import LI, LIF, SpikingActivation, SpikingSequential
@@ -153,6 +153,10 @@ def test_a_best_rate_on_an_edge_is_looked_for_outside(tmp_path, monkeypatch, tar
     assert found["edges"] == [name for name in grid.entrants if name == PRESENT or best == 0.27]
     rates = {row["rate"] for row in rows(tmp_path / "a.json") if row["entrant"] != PRESENT}
     assert rates == {*grid.rates, *tried}
+    for name in ("dense", "deep"):
+        (tmp_path / f"{name}.json").write_bytes((tmp_path / "a.json").read_bytes())
+    outcome = regret.load(tmp_path)["deep"]
+    assert (outcome.edges, np.isnan(outcome.tuned).sum()) == (found["edges"], 9 * 10), "what the report reads"
 
 
 @pytest.mark.parametrize(("more", "best"), [(0.0, 3e-3), (1e-4, 1e-2)])

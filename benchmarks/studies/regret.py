@@ -1,0 +1,187 @@
+"""Regret: by how many points each configuration is behind the best, in draws too, and what docs/plan.md concludes.
+
+Points are arrays ``[draws, entrants]`` by setting or by family: first what was measured, then bootstrap draws of it.
+"""
+
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from scipy import stats
+
+from ..lib.study import finished, of_seeds, rows
+from .comparison import EQUAL, Grid
+from .entrants import CANDIDATES, ENTRANTS, PRESENT
+from .settings import FAMILIES, MADE
+
+DRAWS, OUT, WORTH, SURE, SAME = 2000, 5.0, 0.5, 0.9, 1.0  # OUT, WORTH and SAME in points, SURE a share of draws
+KINDS = TUNED, HALF, GIVEN, WORST, COST = "tuned", "half-way", "given", "worst", "cost"  # the last is the rule's
+GRID, NAMES = Grid(), list(ENTRANTS)
+
+Points = Mapping[str, np.ndarray]
+
+
+class Outcome(NamedTuple):
+    """A setting: scores in per cent by entrant and seed, NaN of a seed that an entrant does not have.
+
+    Attributes:
+      tuned: test scores ``[entrants, seeds]``, each entrant at its best rate.
+      half: validation scores after half of the epochs, the same.
+      given: test scores ``[rates, entrants, seeds]``.
+      edges: entrants whose best rate is an outermost one of those tried.
+    """
+
+    tuned: np.ndarray
+    half: np.ndarray
+    given: np.ndarray
+    edges: list[str]
+
+
+def load(folder: Path) -> dict[str, Outcome]:
+    """Read the settings of a folder that are finished with the entrants of now, in the order of the plan.
+
+    Raises:
+      ValueError: there are not two families of them.
+    """
+    now = {name: str(surrogate) for name, surrogate in ENTRANTS.items()}
+    paths = {name: folder / f"{name}.json" for name in MADE}
+    grids = {name: grid for name, path in paths.items() if (grid := finished(path, "compare"))}
+    outcomes = {name: _outcome(paths[name], grid) for name, grid in grids.items() if grid["entrants"] == now}
+    if len({FAMILIES.get(name, name) for name in outcomes}) < 2:
+        raise ValueError(f"expected settings of two families in {folder}, with all entrants, got {', '.join(outcomes)}")
+    return outcomes
+
+
+def _outcome(path, grid):
+    every = rows(path)
+    best = [of_seeds(every, grid["seeds"][name], "entrant", "rate")[name, grid["best"][name]] for name in NAMES]
+    tried = of_seeds(every, GRID.choosing, "entrant", "rate")
+    given = score(np.array([[tried[name, rate]["test"] for name in NAMES] for rate in GRID.rates]))
+
+    def at_best(what):
+        most = max(len(of[what]) for of in best)
+        return np.array([np.pad(score(of[what]), (0, most - len(of[what])), constant_values=np.nan) for of in best])
+
+    return Outcome(at_best("test"), at_best("half"), given, grid["edges"])
+
+
+def score(share: np.ndarray) -> np.ndarray:
+    """Return scores in per cent, 0 where they are below or not finite."""
+    return 100 * np.where(np.isfinite(share), np.maximum(share, 0), 0)
+
+
+# Points behind the best
+
+
+def drawn(rng, *sizes: int) -> np.ndarray:
+    """Return how often each seed or family is drawn from those of its group: first as measured, each once."""
+    groups = [rng.multinomial(size, np.full(size, 1 / size), DRAWS) for size in sizes]
+    return np.concatenate([np.ones((1, sum(sizes))), np.concatenate(groups, 1)])
+
+
+def gaps(scores: np.ndarray) -> np.ndarray:
+    """Return by how much each entrant is behind each other ``[entrants, others, seeds]``, NaN where a seed lacks."""
+    return scores[None] - scores[:, None]
+
+
+def behind(scores: np.ndarray, times: np.ndarray) -> np.ndarray:
+    """Return how far each entrant is behind the best, each of two by the seeds that both have, ``[draws, entrants]``.
+
+    Args:
+      scores: ``[entrants, seeds]``.
+      times: how often each seed is drawn, ``[draws, seeds]``.
+    """
+    each = gaps(scores)
+    points, seeds = (np.tensordot(times, of, (1, 2)) for of in (np.nan_to_num(each), ~np.isnan(each)))
+    return (points / seeds).max(2)  # itself is among the others: 0
+
+
+def regrets(outcomes: Mapping[str, Outcome]) -> dict[str, dict[str, np.ndarray]]:
+    """Return the points of each setting, by kind."""
+    rng, found = np.random.default_rng(0), {kind: {} for kind in KINDS}
+    few, more = len(GRID.seeds), len(GRID.more) - len(GRID.seeds)
+    for name, outcome in outcomes.items():
+        seeds, choosing = drawn(rng, few, more), drawn(rng, len(GRID.choosing))
+        rates = np.array([behind(scores, choosing) for scores in outcome.given])
+        tuned, half, given = behind(outcome.tuned, seeds), behind(outcome.half, seeds), rates.mean(0)
+        for kind, points in zip(KINDS, (tuned, half, given, rates.max(0), (tuned + given) / 2), strict=True):
+            found[kind][name] = points
+    return found
+
+
+def of_families(points: Points, settings: Iterable[str] = MADE) -> dict[str, np.ndarray]:
+    """Return the points of each family, the mean over those of its settings that are named and finished."""
+    found: dict[str, list] = {}
+    for name in settings:
+        if name in points:
+            found.setdefault(FAMILIES.get(name, name), []).append(points[name])
+    return {family: np.mean(each, 0) for family, each in found.items()}
+
+
+def over(points: Points) -> np.ndarray:
+    """Return the mean over families, which are drawn too."""
+    times = drawn(np.random.default_rng(1), len(points)) / len(points)
+    return np.einsum("df,fd...->d...", times, np.array([*points.values()]))
+
+
+def same(scores: np.ndarray) -> np.ndarray:
+    """Return which entrants are the same as the best within `SAME`, by a 90 % interval, from ``[entrants, seeds]``."""
+    each, found = gaps(scores), []
+    means = np.nanmean(each, 2)
+    for of, other, points in zip(each, means.argmax(1), means.max(1), strict=True):
+        apart = of[other][~np.isnan(of[other])]
+        reach = stats.t.ppf(0.95, len(apart) - 1) * apart.std(ddof=1) / len(apart) ** 0.5
+        found.append(points <= 100 * EQUAL or points + reach <= SAME)  # files round: as equal as rates are
+    return np.array(found)
+
+
+# The layers' default
+
+
+class Choice(NamedTuple):
+    """What the rule for the default comes to.
+
+    Attributes:
+      name: the default that follows.
+      winner: the cheapest candidate that is not out; None if all are.
+      out: candidates too far behind in a family, and in which they are furthest.
+      less: by how much the winner costs less than the present default, ``[draws]``.
+    """
+
+    name: str
+    winner: str | None
+    out: dict[str, str]
+    less: np.ndarray
+
+    @property
+    def share(self) -> float:
+        """In which share of draws the winner costs less."""
+        return float((self.less[1:] > 0).mean())
+
+
+def default(tuned: Points, costs: Points) -> Choice:
+    """Apply the rule of docs/plan.md to families."""
+    cost, present = over(costs), NAMES.index(PRESENT)
+    furthest = {name: max(tuned, key=lambda family, i=i: tuned[family][0, i]) for i, name in enumerate(CANDIDATES)}
+    out = {name: family for i, (name, family) in enumerate(furthest.items()) if tuned[family][0, i] > OUT}
+    if len(out) == len(CANDIDATES):
+        return Choice(PRESENT, None, out, np.zeros(len(cost)))
+    winner = min((i for i, name in enumerate(CANDIDATES) if name not in out), key=cost[0].__getitem__)
+    choice = Choice(PRESENT, CANDIDATES[winner], out, cost[:, present] - cost[:, winner])
+    changes = PRESENT in out or (choice.less[0] >= WORTH and choice.share >= SURE)
+    return choice._replace(name=CANDIDATES[winner]) if changes else choice
+
+
+def left_out(tuned: Points, costs: Points) -> dict[str, str]:
+    """Return for each family the default that follows from the others."""
+
+    def without(family, points):
+        return {name: of for name, of in points.items() if name != family}
+
+    return {family: default(without(family, tuned), without(family, costs)).name for family in tuned}
+
+
+def scored(points: Points, choices: Mapping[str, str]) -> np.ndarray:
+    """Return the mean over families, in each the points of what is chosen for it."""
+    return over({family: points[family][:, NAMES.index(choice)] for family, choice in choices.items()})
