@@ -206,7 +206,10 @@ def candidates(found: Comparison) -> str:
 
 
 def how_sure(found: Comparison) -> str:
-    """Write how much the choice hangs on one family, and which best rates are on an edge."""
+    """Write what the next candidate costs, how much the choice hangs on one family, which best rates are on an edge."""
+    cost = found.over[COST]
+    first, *others = (i for i in cost[0, : len(CANDIDATES)].argsort() if NAMES[i] not in found.choice.out)
+    following = [f"{typed(NAMES[i])} costs {number(cost[:, i] - cost[:, first])} more than the first. " for i in others]
     new = [f"without *{family}* {typed(name)}" for family, name in found.others.items() if name != found.choice.name]
     edges = {name: [setting for setting, of in found.outcomes.items() if name in of.edges] for name in NAMES}
     where, choices = (
@@ -214,9 +217,9 @@ def how_sure(found: Comparison) -> str:
         sum(map(len, edges.values())),
     )
     return (
-        f"Leaving out one family changes the choice in {len(new)} of {len(found.others)}{': ' * bool(new)}"
-        f"{'; '.join(new)}. In {choices} of {len(found.outcomes) * len(NAMES)} choices the best rate is an outermost "
-        f"one of those tried{': ' * bool(where)}{'; '.join(where)}."
+        f"{''.join(following[:1])}Leaving out one family changes the choice in {len(new)} of {len(found.others)}"
+        f"{': ' * bool(new)}{'; '.join(new)}. In {choices} of {len(found.outcomes) * len(NAMES)} choices the best "
+        f"rate is an outermost one of those tried{': ' * bool(where)}{'; '.join(where)}."
     )
 
 
