@@ -85,7 +85,7 @@ def best_tail(found: Comparison) -> int:
 def advice(found: Comparison) -> list[str]:
     """Write the answers of the page, in its order."""
     return [
-        f"{what_to_type(found)} {why(found.choice)} *Costs* are the mean of the two, in brackets are 95 % intervals.",
+        f"{what_to_type(found)} {why(found.choice, found.families[TUNED])} {runner_up(found)}",
         at_a_given_rate(found),
         cheapest(found, "If you have normalisation", "batch", "residual", "layer"),
         f"{cheapest(found, 'Deep without it', 'deep', 'momentum', 'vowels')} {first_weights()}",
@@ -106,21 +106,24 @@ def what_to_type(found: Comparison) -> str:
     name, kinds = found.choice.name, (found.families[TUNED], found.families[GIVEN])
     is_default = ENTRANTS[name] == LIF(1).spike_fn.surrogate
     first = f"Nothing: {typed(name)} is the layers' default" if is_default else f"`spike_fn=bs.{name}`"
-    tuned, given = (number(regret.scored(points, found.others)) for points in kinds)
+    tuned, given = (number(found.over[kind][:, NAMES.index(name)]) for kind in (TUNED, GIVEN))
+    apart = " and ".join(number(regret.scored(points, found.others)) for points in kinds)
     return (
-        f"**What to type.** {first}. On average over {len(kinds[0])} families of settings, each left out of the choice "
-        f"that is scored in it, what is chosen is {tuned} points behind the best of {len(NAMES)} configurations at its "
-        f"best learning rate, {given} at a given rate."
+        f"**What to type.** {first}. On average over {len(kinds[0])} families of settings it is {tuned} points behind "
+        f"the best of {len(NAMES)} configurations at its best learning rate, {given} at a given rate (95 % intervals). "
+        f"What the same rule chooses without the family that it is scored in is {apart} behind."
     )
 
 
-def why(choice: regret.Choice) -> str:
-    """Say what the rule had to weigh."""
+def why(choice: regret.Choice, tuned: Points) -> str:
+    """Say what the rule had to weigh, from points by family."""
     far = f"more than {OUT:g} points behind at the best rate"
     if choice.winner is None:
         return f"Each of the {len(CANDIDATES)} candidates is somewhere {far}, and the default stays."
     if PRESENT in choice.out:
-        return f"{typed(PRESENT)}, the default before, is {far} in *{choice.out[PRESENT]}*."
+        where = choice.out[PRESENT]
+        behind = number(tuned[where][:, NAMES.index(PRESENT)])
+        return f"{typed(PRESENT)}, the default before, is {behind} behind at its best rate in *{where}*: too far."
     if choice.winner == PRESENT:
         few = len(CANDIDATES) - len(choice.out)
         return f"Of {len(CANDIDATES)} candidates {few} are nowhere {far}, and it costs least of these."
@@ -129,6 +132,17 @@ def why(choice: regret.Choice) -> str:
         return f"It costs {less} less than {typed(PRESENT)}, the default before."
     little = choice.less[0] < regret.WORTH
     return f"{typed(choice.winner)} costs {less} less, {'too little' if little else 'in too few draws'} for a change."
+
+
+def runner_up(found: Comparison) -> str:
+    """Say what a cost is, and the next candidate's."""
+    cost = found.over[COST]
+    kept = [i for i in cost[0, : len(CANDIDATES)].argsort() if NAMES[i] not in found.choice.out]
+    more = [f", {number(cost[:, i] - cost[:, kept[0]])} higher for {typed(NAMES[i])}, the next" for i in kept[1:2]]
+    return (
+        f"The *cost* is the mean of the points behind at its best rate and at a given one{''.join(more)}. Below, the "
+        f"{len(CANDIDATES)} candidates for the default are weighed."
+    )
 
 
 def least(found: Comparison, question: str, where: str, cost: np.ndarray) -> str:
@@ -148,8 +162,9 @@ def cheapest(found: Comparison, question: str, *names: str) -> str:
 
 def at_a_given_rate(found: Comparison) -> str:
     """Answer what to take at a given rate, by what is behind the best at the same rate alone."""
-    where = f"{min(GRID.rates):g} to {max(GRID.rates):g}; points behind the best at the same rate alone"
-    return least(found, "If your rate is fixed", where, found.over[GIVEN])
+    where = f"{min(GRID.rates):g} to {max(GRID.rates):g}, of SGD 30 times that; points behind at the same rate alone"
+    worst = number(found.over[WORST][:, NAMES.index(found.choice.name)])
+    return f"{least(found, 'If your rate is fixed', where, found.over[GIVEN])} The default's worst rate: {worst}."
 
 
 def first_weights() -> str:
@@ -157,8 +172,9 @@ def first_weights() -> str:
     gain, deep = settings.DEEP["gain"], weights.at_best(RESULTS / f"weights/layers-{settings.DEPTH}.json")
     with_, without = (spread(100 * deep[f"x {by:g}"]["test"], 1) for by in (gain, 1))
     return (
-        f"First scale all weights but the readout's, `for layer in net.layers[:-2:2]: layer.kernel[...] *= {gain:g}`: "
-        f"{settings.DEPTH} layers have {with_} % with it, {without} without."
+        f"First scale all weights but the readout's, where linear layers and neurons take turns: "
+        f"`for layer in net.layers[:-2:2]: layer.kernel[...] *= {gain:g}`. {settings.DEPTH} layers of Flax have "
+        f"{with_} % with it, {without} without."
     )
 
 
@@ -167,7 +183,7 @@ def log_tail(found: Comparison) -> str:
     i = best_tail(found)
     where, points = furthest(found, i)
     return (
-        f"**LogTailedRelu in a paper.** {typed(NAMES[i])}, the best of its forms here, is "
+        f"**LogTailedRelu in a paper.** {typed(NAMES[i])}, the best of its forms if you tune the rate, is "
         f"{number(found.over[TUNED][:, i])} points behind at its best rate, {points[0]:.1f} in *{where}*, and the same "
         f"as the best within a point in {found.alike[i]} of {len(found.outcomes)} settings."
     )
@@ -206,20 +222,18 @@ def candidates(found: Comparison) -> str:
 
 
 def how_sure(found: Comparison) -> str:
-    """Write what the next candidate costs, how much the choice hangs on one family, which best rates are on an edge."""
-    cost = found.over[COST]
-    first, *others = (i for i in cost[0, : len(CANDIDATES)].argsort() if NAMES[i] not in found.choice.out)
-    following = [f"{typed(NAMES[i])} costs {number(cost[:, i] - cost[:, first])} more than the first. " for i in others]
-    new = [f"without *{family}* {typed(name)}" for family, name in found.others.items() if name != found.choice.name]
+    """Write how much the choice hangs on one family, and which best rates are on an edge."""
+    others = [name for name in CANDIDATES if name != found.choice.name]
+    instead = {name: [family for family, of in found.others.items() if of == name] for name in others}
     edges = {name: [setting for setting, of in found.outcomes.items() if name in of.edges] for name in NAMES}
-    where, choices = (
-        [f"{typed(name)} in {listed(of)}" for name, of in edges.items() if of],
-        sum(map(len, edges.values())),
-    )
+
+    def of_all(number, places, where):
+        names = "; ".join(f"{typed(name)} {where} {listed(of)}" for name, of in places.items() if of)
+        return f"{sum(map(len, places.values()))} of {number}{': ' * bool(names)}{names}."
+
     return (
-        f"{''.join(following[:1])}Leaving out one family changes the choice in {len(new)} of {len(found.others)}"
-        f"{': ' * bool(new)}{'; '.join(new)}. In {choices} of {len(found.outcomes) * len(NAMES)} choices the best "
-        f"rate is an outermost one of those tried{': ' * bool(where)}{'; '.join(where)}."
+        f"Leaving out one family changes the choice in {of_all(len(found.others), instead, 'without')} "
+        f"The best rate is an outermost one of those tried in {of_all(len(NAMES) * len(found.outcomes), edges, 'in')}"
     )
 
 
