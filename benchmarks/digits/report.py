@@ -57,8 +57,8 @@ def section(results_of_runs: Sequence[Mapping[str, Any]]) -> str:
     first, *others = results_of_runs
     lines = [
         "## Digits",
-        "This is what `python -m benchmarks.digits` prints; `make train` trains one seed. It shows that the layers "
-        "learn; the\ntask is too easy to compare surrogates.",
+        "This is what `python -m benchmarks.digits` prints with the surrogate named; `make train` trains one seed, "
+        "with that of\nthe layers. It shows that the layers learn; the task is too easy to compare surrogates.",
         table(first).strip(),
         "![training curves](../benchmarks/results/digits/training.png)",
         report.wrapped(f"{first['seconds']:.0f} s on {where(first, 'jax', 'flax')}. In the other frameworks:"),
