@@ -15,7 +15,7 @@ from ..lib.training import flat, pooled
 from .data import CLASSES, SIDE
 
 HEADS, BLOCKS = 4, 2  # of attention
-SURROGATE = bs.Sigmoid(4.0)  # as docs/studies.md says
+SURROGATE = bs.Sigmoid(4.0)  # of the committed results
 DECAY, FAST, SLOW = 0.5, 0.5, 0.95  # of neurons that see a still image; of the first and the last recurrent one
 
 
@@ -87,7 +87,7 @@ def rows(sizes, spiking, rngs):
     if not spiking:
         return [nnx.RNN(nnx.GRUCell(SIDE, size, rngs=rngs), time_major=True)]
     decays = jnp.linspace(FAST, SLOW, size)
-    return [nnx.Linear(SIDE, size, rngs=rngs), LIF(size, decay=decays, spike_fn=SURROGATE, recurrent=True, rngs=rngs)]
+    return [nnx.Linear(SIDE, size, rngs=rngs), neurons(size, decay=decays, recurrent=True, rngs=rngs)]
 
 
 def plain(sizes, spiking, rngs):
@@ -144,4 +144,4 @@ LAYERS = {"dense": dense, "rows": rows, "convolution": plain, "residual": residu
 
 
 def neurons(features, spiking=True, **options):
-    return LIF(features, decay=DECAY, spike_fn=SURROGATE, **options) if spiking else jax.nn.relu
+    return LIF(features, **{"decay": DECAY, "spike_fn": SURROGATE} | options) if spiking else jax.nn.relu

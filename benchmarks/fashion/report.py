@@ -6,7 +6,7 @@ One loop trains both: AdamW on a cosine schedule, batches of 256. The last 5,000
 of the epoch with the best accuracy on them are the ones tested, on 10,000 images (standard error .3 points), and no
 test image decides anything. Rates and epochs were chosen by validation, with another seed.
 
-LIF neurons have `Sigmoid(4.0)` as their surrogate, and see a still image for several steps; the twin sees it once. *MB*
+LIF neurons have `{surrogate}` as their surrogate, and see a still image for several steps; the twin sees it once. *MB*
 is what a train step holds beside weights, optimiser and images, by the compiled program.
 
 What others report on the same test images. Spiking networks: 400-400, 5 steps: 89.75 ± .03 %, and 32C5-P2-64C5-P2-1024,
@@ -35,7 +35,7 @@ from ..lib.report import picture, plot_seeds, spread, table, wrapped
 from ..lib.results import read
 from ..lib.study import finished, provenance, rows
 from .data import CLASSES, NAMES, SIDE
-from .networks import NETWORKS, Network
+from .networks import NETWORKS, SURROGATE, Network
 
 GOAL, REACHED = 0.5, 92.0  # points that a spiking network may be behind its twin; per cent that it may reach
 SHOWN, IMAGES_OF = 40, (0, 1, 7, 8)  # neurons of a layer in a raster, and of which classes it has an image
@@ -85,7 +85,8 @@ def summary(folder: Path) -> str:
 
 def section(folder: Path) -> str:
     """Write the section of a page: the docstring of this module, with what was measured before what others report."""
-    (title, *about), path = map(wrapped, __doc__.strip().split("\n\n")), folder / "result.json"
+    title, *about = map(wrapped, __doc__.format(surrogate=SURROGATE).strip().split("\n\n"))
+    path = folder / "result.json"
     trained, studied = read(path)["settings"]["networks"].items(), load(folder)
     measured = [
         "\n".join(described(name, Network(**network)) for name, network in trained),

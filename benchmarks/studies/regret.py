@@ -125,6 +125,12 @@ def over(points: Points) -> np.ndarray:
     return np.einsum("df,fd...->d...", times, np.array([*points.values()]))
 
 
+def furthest(points: Points, i: int) -> tuple[str, np.ndarray]:
+    """Return the family in which an entrant is furthest behind, and its points ``[draws]``."""
+    family = max(points, key=lambda family: points[family][0, i])
+    return family, points[family][:, i]
+
+
 def same(scores: np.ndarray) -> np.ndarray:
     """Return which entrants are the same as the best within `SAME`, by a 90 % interval, from ``[entrants, seeds]``."""
     each, found = gaps(scores), []
@@ -163,8 +169,8 @@ class Choice(NamedTuple):
 def default(tuned: Points, costs: Points) -> Choice:
     """Apply the rule of docs/plan.md to families."""
     cost, present = over(costs), NAMES.index(PRESENT)
-    furthest = {name: max(tuned, key=lambda family, i=i: tuned[family][0, i]) for i, name in enumerate(CANDIDATES)}
-    out = {name: family for i, (name, family) in enumerate(furthest.items()) if tuned[family][0, i] > OUT}
+    most = {name: furthest(tuned, i) for i, name in enumerate(CANDIDATES)}
+    out = {name: family for name, (family, points) in most.items() if points[0] > OUT}
     if len(out) == len(CANDIDATES):
         return Choice(PRESENT, None, out, np.zeros(len(cost)))
     winner = min((i for i, name in enumerate(CANDIDATES) if name not in out), key=cost[0].__getitem__)

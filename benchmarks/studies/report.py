@@ -68,12 +68,6 @@ def listed(names) -> str:
     return ", ".join(f"*{name}*" for name in names)
 
 
-def furthest(found: Comparison, i: int) -> tuple[str, np.ndarray]:
-    """Return the family in which an entrant is furthest behind when tuned, and its points."""
-    of = {family: points[:, i] for family, points in found.families[TUNED].items()}
-    return max(of.items(), key=lambda item: item[1][0])
-
-
 def best_tail(found: Comparison) -> int:
     """Return which `LogTailedRelu` is least behind when tuned."""
     return min((i for i, name in enumerate(NAMES) if name.startswith("LogTailedRelu")), key=found.over[TUNED][0].item)
@@ -121,9 +115,8 @@ def why(choice: regret.Choice, tuned: Points) -> str:
     if choice.winner is None:
         return f"Each of the {len(CANDIDATES)} candidates is somewhere {far}, and the default stays."
     if PRESENT in choice.out:
-        where = choice.out[PRESENT]
-        behind = number(tuned[where][:, NAMES.index(PRESENT)])
-        return f"{typed(PRESENT)}, the default before, is {behind} behind at its best rate in *{where}*: too far."
+        where, of = regret.furthest(tuned, NAMES.index(PRESENT))
+        return f"{typed(PRESENT)}, the default before, is {number(of)} behind at its best rate in *{where}*: too far."
     if choice.winner == PRESENT:
         few = len(CANDIDATES) - len(choice.out)
         return f"Of {len(CANDIDATES)} candidates {few} are nowhere {far}, and it costs least of these."
@@ -181,7 +174,7 @@ def first_weights() -> str:
 def log_tail(found: Comparison) -> str:
     """Say how far behind the best of its forms is."""
     i = best_tail(found)
-    where, points = furthest(found, i)
+    where, points = regret.furthest(found.families[TUNED], i)
     return (
         f"**LogTailedRelu in a paper.** {typed(NAMES[i])}, the best of its forms if you tune the rate, is "
         f"{number(found.over[TUNED][:, i])} points behind at its best rate, {points[0]:.1f} in *{where}*, and the same "
@@ -196,7 +189,7 @@ def overview(found: Comparison) -> str:
     """Make the table of configurations, the cheapest first."""
     lines = []
     for i in found.over[COST][0].argsort():
-        what, (where, points) = typed(NAMES[i]), furthest(found, i)
+        what, (where, points) = typed(NAMES[i]), regret.furthest(found.families[TUNED], i)
         what = f"**{what}**" if NAMES[i] == found.choice.name else what
         numbers = [number(found.over[kind][:, i]) for kind in (TUNED, GIVEN, WORST, HALF)]
         lines.append((what, *numbers, f"{number(points)} in *{where}*", found.alike[i]))
