@@ -57,7 +57,7 @@ def potentials(net, xs):
 def flat(surrogate, distance):
     """Return the share of slopes below a thousandth of the peak, those of NaN among them."""
     peak = surrogate.surrogate_grad(jnp.linspace(-5, 5, 10_001) * surrogate.width).max()
-    return 1 - (surrogate.surrogate_grad(distance) >= FLAT * peak).mean()
+    return (~(surrogate.surrogate_grad(distance) >= FLAT * peak)).mean()
 
 
 @partial(jax.jit, static_argnames=("setting", "surrogate"))
@@ -159,8 +159,8 @@ def advice(causes: Mapping[str, Cause]) -> str:
         return ", ".join(f"{of[i]:{form}} in *{name}*" for name, of in found.items())
 
     return (
-        f"Slopes that are all but 0 are {'' if named else 'not '}the cause, by the rank correlation of their share "
-        f"with validation: {listed(0, '.2f')}. A [width that follows](studies.md#causes) the potentials is "
+        f"Slopes that are all but 0 {'explain' if named else 'do not explain'} it: the rank correlation of their share "
+        f"with validation is {listed(0, '.2f')}. A [width that follows](studies.md#causes) the potentials is "
         f"{'' if advised else 'not '}advised: where a fixed one fails it gains {listed(1)}, elsewhere it loses "
         f"{listed(2)}."
     )
@@ -174,9 +174,9 @@ def section(folder: Path) -> str:
     columns = ("fixed", "follows", "flat, %", "far")
     header, lines = ["", *(f"{what}, {rate:g}" for rate in Grid().rates for what in columns)], []
     for name, cause in causes.items():
-        numbers = np.stack([cause.fixed, cause.follows, 100 * cause.flat, cause.far], 1).round(3) + 0.0  # no -0
+        numbers = np.stack([cause.fixed, cause.follows, 100 * cause.flat, cause.far], 1).round(1) + 0.0  # no -0
         for entrant, of in zip(FOUR, numbers.reshape(len(FOUR), -1), strict=True):
-            lines.append((f"*{name}*, `bs.{entrant}`", *(f"{x:.3g}" for x in of)))
+            lines.append((f"*{name}*, `bs.{entrant}`", *(f"{x:.1f}" for x in of)))
     ran = provenance(*(folder / f"{name}.json" for name in causes))
     return f"{table(header, lines)}\n\n{wrapped(f'{ran}.')}"
 

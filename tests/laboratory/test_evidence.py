@@ -274,14 +274,17 @@ def test_causes_by_hand(tmp_path):
     correlation = 6 * sum((rank - i) ** 2 for i, rank in enumerate(turned)) / (16 * 255) - 1
     write_causes(tmp_path, "counts", turned, 6.0, 0.5)
     assert causes.advice(causes.load(tmp_path)) == "Not measured yet in *deep*." == causes.section(tmp_path)
-    numbers = f"validation: {correlation:.2f} in *counts*, -1.00 in *deep*. A", "gains 6.0 in *counts*, 5.5 in *deep*,"
+    numbers = (
+        f"validation is {correlation:.2f} in *counts*, -1.00 in *deep*. A",
+        "gains 6.0 in *counts*, 5.5 in *deep*,",
+    )
     for flat, gain, loss, *said in (
-        (range(16), 5.5, 0.9, "are the cause", "is advised", *numbers, "loses 0.5 in *counts*, 0.9 in *deep*."),
-        ([*range(1, 16), 0], 5.5, 1.1, "are not the cause", "is not advised"),
-        (range(16), 4.5, 0.5, "are the cause", "is not advised"),
+        (range(16), 5.5, 0.9, "but 0 explain it", "is advised", *numbers, "loses 0.5 in *counts*, 0.9 in *deep*."),
+        ([*range(1, 16), 0], 5.5, 1.1, "do not explain it", "is not advised"),
+        (range(16), 4.5, 0.5, "but 0 explain it", "is not advised"),
     ):
         write_causes(tmp_path, "deep", flat, gain, loss)
         text = causes.advice(causes.load(tmp_path))
         assert all(each in text for each in said), text
     shown = of_table(causes.section(tmp_path).partition("\n\n")[0])
-    assert shown[f"counts*, `bs.{A}"][:4] == ["86.4", "85.9", f"{100 * (7 / 16) ** 4 + 1:.3g}", "4.5"]
+    assert shown[f"counts*, `bs.{A}"][:4] == ["86.4", "85.9", f"{100 * (7 / 16) ** 4 + 1:.1f}", "4.5"]
