@@ -1,10 +1,10 @@
 """Causes: how far potentials are from the threshold, what slopes they meet there, and a width that follows them.
 
 ``python -m benchmarks.studies.causes --fashion FOLDER``. Data, networks and training are those of the comparison, with
-the four surrogates that have most seeds, at each of its rates. A row has, for each epoch and layer, how ``far``
-potentials are from the threshold on average, as a root mean square, and which share of slopes is ``flat``, below a
-thousandth of the peak. The width is that of the surrogate, or that many times as much as they are far: set before the
-first epoch and after each, for each layer.
+four surrogates, at each of its rates. A row has, for each epoch and layer, how ``far`` potentials are from the
+threshold on average, as a root mean square, and which share of slopes is ``flat``, below a thousandth of the peak. The
+width is that of the surrogate, or that many times as much as they are far: set before the first epoch and after each,
+for each layer.
 """
 
 import itertools

@@ -20,5 +20,5 @@ WHOSE: dict[str, str] = {  # in the order of docs/plan.md
     "LogTailedRelu(0.01)": "",
     FOCUS: "",
 }
-FOUR, CANDIDATES = tuple(WHOSE)[:4], tuple(WHOSE)[:7]  # with most seeds; those that may be the layers' default
+FOUR, CANDIDATES = tuple(WHOSE)[:4], tuple(WHOSE)[:7]  # of the causes; those that may be the layers' default
 ENTRANTS: dict[str, bs.Surrogate] = {typed: eval(f"bs.{typed}") for typed in WHOSE}

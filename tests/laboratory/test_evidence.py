@@ -26,7 +26,7 @@ from tools.parts import filled
 
 A, G, LOW = ARCTAN, FOUR[2], 70.0  # per cent of all that is not named
 RATES, BEST, CHOOSING = (1e-3, 3e-3, 1e-2, 3e-2), 9e-3, (1000, 1001, 1002, 1003)
-SEEDS = {name: range(15 if name in FOUR else 5) for name in ENTRANTS}
+SEEDS = {name: range(15 if name in CANDIDATES else 5) for name in ENTRANTS}
 
 
 def write(folder, setting, tuned, given=(), half=(), edges=()):
