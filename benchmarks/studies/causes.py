@@ -159,8 +159,8 @@ def advice(causes: Mapping[str, Cause]) -> str:
         return ", ".join(f"{of[i]:{form}} in *{name}*" for name, of in found.items())
 
     return (
-        f"Slopes that are all but 0 {'explain' if named else 'do not explain'} it: the rank correlation of their share "
-        f"with validation is {listed(0, '.2f')}. A [width that follows](studies.md#causes) the potentials is "
+        f"Slopes that are all but 0 {'' if named else 'are not shown to '}explain it: the rank correlation of their "
+        f"share with validation is {listed(0, '.2f')}. A [width that follows](studies.md#causes) the potentials is "
         f"{'' if advised else 'not '}advised: where a fixed one fails it gains {listed(1)}, elsewhere it loses "
         f"{listed(2)}."
     )

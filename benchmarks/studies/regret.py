@@ -16,7 +16,8 @@ from .entrants import CANDIDATES, ENTRANTS, PRESENT
 from .settings import FAMILIES, MADE
 
 DRAWS, OUT, WORTH, SURE, SAME = 2000, 5.0, 0.5, 0.9, 1.0  # OUT, WORTH and SAME in points, SURE a share of draws
-KINDS = TUNED, HALF, GIVEN, WORST, COST = "tuned", "half-way", "given", "worst", "cost"  # the last is the rule's
+# Kinds of regret; that of the rule is COST, and RATES has an axis more.
+KINDS = TUNED, HALF, GIVEN, WORST, RATES, COST = "tuned", "half-way", "given", "worst", "rates", "cost"
 GRID, NAMES = Grid(), list(ENTRANTS)
 
 Points = Mapping[str, np.ndarray]
@@ -99,15 +100,14 @@ def behind(scores: np.ndarray, times: np.ndarray) -> np.ndarray:
 
 def regrets(outcomes: Mapping[str, Outcome]) -> dict[str, dict[str, np.ndarray]]:
     """Return the points of each setting, by kind."""
-    rng, found = np.random.default_rng(0), {kind: {} for kind in KINDS}
+    rng, found = np.random.default_rng(0), {}
     few, more = len(GRID.seeds), len(GRID.more) - len(GRID.seeds)
     for name, outcome in outcomes.items():
         seeds, choosing = drawn(rng, few, more), drawn(rng, len(GRID.choosing))
         rates = np.array([behind(scores, choosing) for scores in outcome.given])
         tuned, half, given = behind(outcome.tuned, seeds), behind(outcome.half, seeds), rates.mean(0)
-        for kind, points in zip(KINDS, (tuned, half, given, rates.max(0), (tuned + given) / 2), strict=True):
-            found[kind][name] = points
-    return found
+        found[name] = tuned, half, given, rates.max(0), np.moveaxis(rates, 0, -1), (tuned + given) / 2
+    return {kind: {name: of[i] for name, of in found.items()} for i, kind in enumerate(KINDS)}
 
 
 def of_families(points: Points, settings: Iterable[str] = MADE) -> dict[str, np.ndarray]:

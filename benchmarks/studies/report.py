@@ -1,6 +1,5 @@
 """The report of the comparison: sentences, tables and the picture, of the numbers that `regret` has."""
 
-import string
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import NamedTuple
@@ -13,7 +12,7 @@ from ..lib.report import picture, spread, table, wrapped
 from ..lib.results import RESULTS
 from . import regret, settings, weights
 from .entrants import ARCTAN, CANDIDATES, ENTRANTS, FAST_SIGMOID, PRESENT, WHOSE
-from .regret import COST, GIVEN, GRID, HALF, NAMES, OUT, TUNED, WORST, Outcome, Points
+from .regret import COST, GIVEN, GRID, HALF, NAMES, OUT, RATES, TUNED, WORST, Outcome, Points
 
 
 class Comparison(NamedTuple):
@@ -155,9 +154,11 @@ def cheapest(found: Comparison, question: str, *names: str) -> str:
 
 def at_a_given_rate(found: Comparison) -> str:
     """Answer what to take at a given rate, by what is behind the best at the same rate alone."""
-    where = f"{min(GRID.rates):g} to {max(GRID.rates):g}, of SGD 30 times that; points behind at the same rate alone"
-    worst = number(found.over[WORST][:, NAMES.index(found.choice.name)])
-    return f"{least(found, 'If your rate is fixed', where, found.over[GIVEN])} The default's worst rate: {worst}."
+    where = f"{', '.join(f'{rate:g}' for rate in GRID.rates)}, of SGD 30 times that; points behind at the same rate"
+    cheap = (CANDIDATES[i] for i in found.over[GIVEN][0, : len(CANDIDATES)].argsort())
+    rates = {name: found.over[RATES][0, NAMES.index(name)] for name in dict.fromkeys((found.choice.name, *cheap))}
+    each = [f"{typed(name)} {', '.join(f'{points:.1f}' for points in of)}" for name, of in rates.items()]
+    return f"{least(found, 'If your rate is fixed', where, found.over[GIVEN])} Rate by rate: {'; '.join(each[:2])}."
 
 
 def first_weights() -> str:
@@ -166,8 +167,8 @@ def first_weights() -> str:
     with_, without = (spread(100 * deep[f"x {by:g}"]["test"], 1) for by in (gain, 1))
     return (
         f"First scale all weights but the readout's, where linear layers and neurons take turns: "
-        f"`for layer in net.layers[:-2:2]: layer.kernel[...] *= {gain:g}`. {settings.DEPTH} layers of Flax have "
-        f"{with_} % with it, {without} without."
+        f"`for layer in net.layers[:-2:2]: layer.kernel[...] *= {gain:g}`. {settings.DEPTH} layers of Flax and "
+        f"{typed(weights.SURROGATE)} have {with_} % with it, {without} without."
     )
 
 
@@ -232,7 +233,7 @@ def how_sure(found: Comparison) -> str:
 
 def sections(found: Comparison) -> Iterator[str]:
     """Yield the tables over settings, one for each kind of regret, with a letter for each configuration."""
-    letters = string.ascii_lowercase[: len(NAMES)]
+    letters = [chr(ord("a") + i) for i in range(len(NAMES))]
     yield wrapped(f"{', '.join(f'*{letter}* {typed(name)}' for letter, name in zip(letters, NAMES, strict=True))}.")
     titles = {"At its best rate": [TUNED], "Half-way": [HALF], "At a given rate, mean / worst": [GIVEN, WORST]}
     for title, kinds in titles.items():

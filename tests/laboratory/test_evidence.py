@@ -189,8 +189,8 @@ def test_answers_turn_with_their_numbers(tmp_path):
         "behind at its best rate and at a given one. Below,",  # nobody else is in
         f"(*batch*). `bs.{A}` costs least, 0.2 (0.2 to 0.2), the default 1.5 (1.5 to 1.5) more.",
         "(*counts*, *sums*). The default costs least, 1.0 (1.0 to 1.0). ",
-        f"alone). `bs.{A}` costs least, 0.0 (0.0 to 0.0), the default 0.5 (0.0 to 1.0) more. The default's worst "
-        "rate: 2.0 (0.0 to 4.0).",
+        f"rate). `bs.{A}` costs least, 0.0 (0.0 to 0.0), the default 0.5 (0.0 to 1.0) more. Rate by rate: `bs.{P}` "
+        f"2.0, 0.0, 0.0, 0.0; `bs.{A}` 0.0, 0.0, 0.0, 0.0. **If you have",
         "**Recurrent and long.** Not finished: *rows*, *speech*, *recall*, *memory*, *chaos*.",
         f"`bs.{FOCUS}`, the best of its forms if you tune the rate, is 5.4 (0.8 to 10.0) points behind at its best ",
         " best rate, 10.0 in *counts*",
@@ -280,7 +280,7 @@ def test_causes_by_hand(tmp_path):
     )
     for flat, gain, loss, *said in (
         (range(16), 5.5, 0.9, "but 0 explain it", "is advised", *numbers, "loses 0.5 in *counts*, 0.9 in *deep*."),
-        ([*range(1, 16), 0], 5.5, 1.1, "do not explain it", "is not advised"),
+        ([*range(1, 16), 0], 5.5, 1.1, "not shown to explain it", "is not advised"),
         (range(16), 4.5, 0.5, "but 0 explain it", "is not advised"),
     ):
         write_causes(tmp_path, "deep", flat, gain, loss)
