@@ -14,7 +14,7 @@ import jax
 from ..lib.study import Runs, arguments, rounded
 from ..lib.training import firing_rate, train_and_test, with_gains
 from . import settings
-from .entrants import ARCTAN, CANDIDATES, ENTRANTS, FAST_SIGMOID
+from .entrants import ARCTAN, ENTRANTS, FAST_SIGMOID
 
 KEY = ("entrant", "rate", "gain", "seed")
 MEASURED = ("validation", "half", "test", "loss", "firing", "seconds", "cpu_seconds")
@@ -27,8 +27,8 @@ class Grid(NamedTuple):
     Attributes:
       entrants: names of `ENTRANTS`.
       rates: of learning; where the best is an edge, further ones are tried.
-      seeds: of the results.
-      more: the same of `CANDIDATES`.
+      seeds: of the results, drawn by themselves.
+      more: all of the results.
       choosing: the seeds that rates are chosen from.
     """
 
@@ -113,7 +113,7 @@ class Trials:
         """Train each entrant at every rate, and from all seeds at its best."""
         of = self.grid
         best = {name: self.best_rate(name) for name in of.entrants}
-        seeds = {name: of.more if name in CANDIDATES else of.seeds for name in of.entrants}
+        seeds = {name: of.more for name in of.entrants}
         for name in of.entrants:
             for seed in seeds[name]:
                 self.run(name, best[name], seed)
