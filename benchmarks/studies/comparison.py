@@ -6,6 +6,7 @@ that have their data, or those that are named, and adds to one file each what th
 processes may work on different settings at once.
 """
 
+import itertools
 from functools import partial
 from typing import NamedTuple
 
@@ -113,10 +114,9 @@ class Trials:
         """Train each entrant at every rate, and from all seeds at its best."""
         of = self.grid
         best = {name: self.best_rate(name) for name in of.entrants}
-        seeds = {name: of.more for name in of.entrants}
-        for name in of.entrants:
-            for seed in seeds[name]:
-                self.run(name, best[name], seed)
+        seeds = dict.fromkeys(of.entrants, of.more)
+        for name, seed in itertools.product(of.entrants, of.more):
+            self.run(name, best[name], seed)
         entrants = {name: str(ENTRANTS[name]) for name in of.entrants}
         how = {"rates": of.rates, "choosing": of.choosing, "seeds": seeds, "edges": self.edges}
         self.runs.finish("compare", entrants=entrants, best=best, **how)
