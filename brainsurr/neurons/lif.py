@@ -8,7 +8,7 @@ import jax.numpy as jnp
 
 from .._checks import check_counts, check_flag, check_word
 from .._kernel import detached
-from ..surrogates.algebraic import Arctan
+from ..surrogates.exponential import Sigmoid
 from ._neuron import Neuron
 
 RESETS = ("subtract", "zero", "none")
@@ -67,7 +67,7 @@ class LIFFields(LIFields):
     """The fields of :class:`LIF`, which its layers have too."""
 
     threshold: Any = 1.0
-    spike_fn: Callable = Arctan(alpha=1.0)
+    spike_fn: Callable = Sigmoid(alpha=4.0)
     reset: str = "subtract"
     reset_delay: bool = False
     reset_grad: bool | None = None
@@ -100,8 +100,8 @@ class LIF(LI, LIFFields):
       decay: what is left of the potential after a step, in [0, 1]: exp(-dt / tau). A number or ``[features]``.
       decay_input: whether the input is multiplied by 1 - decay, so that the potential tends to a constant input.
       threshold: a number or ``[features]``. A fixed one may be below 0, as in files of NIR: then it fires at rest.
-      spike_fn: a surrogate, or any other function of ``u - threshold``. The gradient of the default is 0.5 at the
-        threshold and 0.14 at a distance of 1.
+      spike_fn: a surrogate, or any other function of ``u - threshold``. The gradient of the default is 1 at the
+        threshold and 0.07 at a distance of 1.
       reset: ``"subtract"`` the threshold, set to ``"zero"``, or ``"none"``. Under ``"zero"`` an infinite potential
         becomes NaN.
       reset_delay: whether a spike resets the potential one step later, and the state holds it as it was before. What is

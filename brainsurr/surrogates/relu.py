@@ -58,7 +58,7 @@ class LogTailedRelu(Surrogate):
     See Also:
       :class:`LeakyRelu`, the same without the tail, which deep and recurrent networks need.
       :class:`FakeNumericalGradient`, with the tail on both sides.
-      :class:`Arctan`, the default of the layers, which trains networks of 16 layers better.
+      :class:`Sigmoid`, the default of the layers.
 
     References:
       Cai, He, Sun, Vasconcelos 2017, "Deep Learning with Low Precision by Half-wave Gaussian Quantization"

@@ -775,10 +775,10 @@ def test_a_gradient_below_threshold_recovers(spike_fn):
 
 @pytest.mark.parametrize("layers", [bs.nnx, bs.linen, bs.brainstate])
 def test_the_default_of_all_layers_is_one(layers):
-    """The gradient is 1 / (2 + (pi x)^2 / 2), 0.5 at the threshold and 0 nowhere, so it passes below."""
+    """The gradient is 4 s(4 x) s(-4 x), 1 at the threshold and 0 nowhere, so it passes below."""
     x = jnp.linspace(-20.0, 20.0, 4001)
     for layer in (layers.LIF(1), layers.LIFCell(1), layers.ALIF(1), layers.ALIFCell(1)):
         default = layer.spike_fn if isinstance(layer.spike_fn, bs.Surrogate) else layer.spike_fn.surrogate
-        assert default == bs.Arctan(1.0)
-        expected = 1 / (2 + (np.pi * np.asarray(x, np.float64)) ** 2 / 2)
-        np.testing.assert_allclose(default.surrogate_grad(x), expected, rtol=bound(20, 1))
+        assert default == bs.Sigmoid(4.0)
+        expected = 1 / np.cosh(2 * np.asarray(x, np.float64)) ** 2
+        np.testing.assert_allclose(default.surrogate_grad(x), expected, rtol=bound(2 * 80, 1))  # exp(-80) rounds 4 x

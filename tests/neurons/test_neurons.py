@@ -140,7 +140,7 @@ DEFAULTS |= {"frequency": 0.1, "damping": 0.01, "refractory_decay": 0.9, "spike_
 DEFAULTS |= {"weights": (0.125, 0.25, 0.5, 1.0), "longest": 16, "delay": 0.0, "width": 0.5, "steps": 1, "length": 2}
 DEFAULTS |= {"state_dtype": jnp.float32, "self_connections": True, "events": False}
 SPIKE_FNS = dict.fromkeys(("RF", "BRF", "BHRF", "SlidingPSN"), bs.Arctan(2.0))
-SPIKE_FNS |= {"ILIF": bs.PiecewiseLeakyRelu(c=0.0, w=0.5)} | dict.fromkeys(("LIF", "ALIF", "Synaptic"), bs.Arctan(1.0))
+SPIKE_FNS |= {"ILIF": bs.PiecewiseLeakyRelu(c=0.0, w=0.5)} | dict.fromkeys(("LIF", "ALIF", "Synaptic"), bs.Sigmoid(4.0))
 
 
 @pytest.mark.parametrize("kind", [*EXPORTED, Recurrent])
