@@ -4,7 +4,7 @@ import dataclasses
 import json
 import math
 import re
-from types import SimpleNamespace
+from types import MappingProxyType, SimpleNamespace
 
 import brainstate
 import jax
@@ -335,6 +335,13 @@ def test_parameters_that_a_step_made_nan_are_named():
     variables = jax.tree.map(lambda p: p * jnp.nan, net.init(jax.random.key(0), *args))
     report = bs.linen.diagnose(variables, lambda v: jnp.sum(net.apply(v, *args)[1]))
     assert "NaN or infinite: params.layers_0.decay. A step" in report.sentences[0]
+
+
+def test_parameters_that_are_nan_are_named_in_any_mapping():
+    lif = jax.tree.map(lambda p: p * jnp.nan, bs.neurons.LIF(decay=jnp.full(F, 0.5)))
+    spike_fns = MappingProxyType({"first": lif})
+    report = bs.diagnose(spike_fns, lambda fns: jnp.sum(fns["first"](jnp.zeros((B, F)), jnp.ones((2, B, F)))[1]))
+    assert report.sentences[0].startswith("The parameters are NaN or infinite: first.decay")
 
 
 def test_a_complex_parameter_that_is_not_finite_is_named():
