@@ -25,6 +25,8 @@ def test_an_activation_shows_its_surrogate_when_bound():
     assert act.surrogate_init == f
     with pytest.raises(ValueError, match=r"no value in an unbound module: use act.bind\(variables\).surrogate"):
         _ = act.surrogate
+    with pytest.raises(ValueError, match=r"^LIF: no value in an unbound module: use layer.bind\(variables\).neuron"):
+        _ = LIF(8, learnable="decay").neuron
     assert SpikingActivation(f).surrogate == f
     assert SpikingActivation(f).init(KEY, XS) == {}
 
