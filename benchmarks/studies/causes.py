@@ -174,9 +174,9 @@ def section(folder: Path) -> str:
     columns = ("fixed", "follows", "flat, %", "far")
     header, lines = ["", *(f"{what}, {rate:g}" for rate in Grid().rates for what in columns)], []
     for name, cause in causes.items():
-        numbers = np.stack([cause.fixed, cause.follows, 100 * cause.flat, cause.far], 1).round(1) + 0.0  # no -0
-        for entrant, of in zip(FOUR, numbers.reshape(len(FOUR), -1), strict=True):
-            lines.append((f"*{name}*, `bs.{entrant}`", *(f"{x:.1f}" for x in of)))
+        numbers = np.stack([cause.fixed, cause.follows, 100 * cause.flat, cause.far], 1).reshape(len(FOUR), -1)
+        for entrant, of in zip(FOUR, numbers, strict=True):
+            lines.append((f"*{name}*, `bs.{entrant}`", *(f"{x:z.1f}" for x in of)))
     ran = provenance(*(folder / f"{name}.json" for name in causes))
     return f"{table(header, lines)}\n\n{wrapped(f'{ran}.')}"
 

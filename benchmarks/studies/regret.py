@@ -100,14 +100,14 @@ def behind(scores: np.ndarray, times: np.ndarray) -> np.ndarray:
 
 def regrets(outcomes: Mapping[str, Outcome]) -> dict[str, dict[str, np.ndarray]]:
     """Return the points of each setting, by kind."""
-    rng, found = np.random.default_rng(0), {}
-    few, more = len(GRID.seeds), len(GRID.more) - len(GRID.seeds)
+    rng, found, few = np.random.default_rng(0), {}, len(GRID.seeds)
     for name, outcome in outcomes.items():
-        seeds, choosing = drawn(rng, few, more), drawn(rng, len(GRID.choosing))
+        seeds, choosing = drawn(rng, few, len(GRID.more) - few), drawn(rng, len(GRID.choosing))
         rates = np.array([behind(scores, choosing) for scores in outcome.given])
         tuned, half, given = behind(outcome.tuned, seeds), behind(outcome.half, seeds), rates.mean(0)
-        found[name] = tuned, half, given, rates.max(0), np.moveaxis(rates, 0, -1), (tuned + given) / 2
-    return {kind: {name: of[i] for name, of in found.items()} for i, kind in enumerate(KINDS)}
+        each = tuned, half, given, rates.max(0), np.moveaxis(rates, 0, -1), (tuned + given) / 2
+        found[name] = dict(zip(KINDS, each, strict=True))
+    return {kind: {name: of[kind] for name, of in found.items()} for kind in KINDS}
 
 
 def of_families(points: Points, settings: Iterable[str] = MADE) -> dict[str, np.ndarray]:
