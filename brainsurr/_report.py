@@ -1,6 +1,7 @@
 """Reports: a mapping from names to what was measured, that prints as a table with sentences below it."""
 
 import contextlib
+import functools
 import importlib
 import os
 import textwrap
@@ -13,7 +14,7 @@ import jax
 
 _BESIDE = ("jax", "flax", "brainstate", "brainunit", "saiunit", "equinox")
 _OURS, _HOME = f"{Path(__file__).parent}{os.sep}", Path(jax.__file__).parent.parent
-_LIBRARIES = (_OURS, contextlib.__file__, *(f"{_HOME / name}{os.sep}" for name in _BESIDE))
+_LIBRARIES = (_OURS, contextlib.__file__, functools.__file__, *(f"{_HOME / name}{os.sep}" for name in _BESIDE))
 
 Measured = TypeVar("Measured")
 
@@ -36,9 +37,8 @@ class Report(Mapping[str, Measured]):
 def user_line() -> str:
     """Return ``file:line`` of the code that is running, of a user: not of brainsurr, jax or a framework."""
     for frame, line in traceback.walk_stack(None):
-        package = frame.f_globals.get("__name__", "").partition(".")[0]
-        if package not in ("brainsurr", *_BESIDE, "contextlib", "functools"):
-            return f"{Path(frame.f_code.co_filename).name}:{line}"
+        if not (file := frame.f_code.co_filename).startswith(_LIBRARIES):
+            return f"{Path(file).name}:{line}"
     return "?"
 
 

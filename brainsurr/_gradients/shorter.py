@@ -27,7 +27,7 @@ def shorter(program, most: int | None = None) -> Callable:
 
     Args:
       program: a closed jaxpr, of the leaves of the tree.
-      most: after how many steps each loop stops: it keeps its state, and its outputs are 0. None: no loop stops.
+      most: after how many steps each loop stops: it keeps its state, and gives its last outputs again. None: never.
     """
     from jax.extend.core import jaxpr_as_fun  # here: it takes as long to import as all of brainsurr
 

@@ -1,8 +1,9 @@
 """`check_gradients` passes what is right, and finds what is wrong: each fault is put into a network and named."""
 
+import contextlib
 import dataclasses
+import functools
 import re
-from functools import partial
 from pathlib import Path
 
 import brainstate
@@ -17,6 +18,7 @@ from flax import linen, nnx
 import brainsurr as bs
 from brainsurr import neurons
 from brainsurr._gradients import OFFSETS, along
+from brainsurr._gradients.shorter import shorter
 from tools.frameworks import HOSTS, OF_VARIABLES, Nnx
 
 every_host = pytest.mark.parametrize("host", HOSTS, ids=label)
@@ -233,9 +235,9 @@ def slightly(factor, p):
 NARROW = {"preferred_element_type": jnp.bfloat16}
 RELU, LEAKY, PIECEWISE = jax.nn.relu, bs.LeakyRelu(0.1), bs.PiecewiseLeakyRelu(w=1.0)
 VERDICTS = {
-    "a custom_jvp": (PARAMS, partial(slightly, 1.0), "fine", ""),
-    "slightly wrong": (PARAMS, partial(slightly, 1.0001), "differs", ""),
-    "no gradient": (PARAMS, partial(slightly, 0.0), "differs", ""),
+    "a custom_jvp": (PARAMS, functools.partial(slightly, 1.0), "fine", ""),
+    "slightly wrong": (PARAMS, functools.partial(slightly, 1.0001), "differs", ""),
+    "no gradient": (PARAMS, functools.partial(slightly, 0.0), "differs", ""),
     "wrong in a cast": (PARAMS, lambda p: slightly(1.1, p).astype(jnp.float32), "rounded", ""),  # it can't be told
     "right in a cast": (PARAMS, lambda p: jnp.log(3e3 + slightly(1.0, p)).astype(jnp.float32), "rounded", ""),
     "a narrow product": (PARAMS, lambda p: jnp.dot(X, p["a"], **NARROW), "rounded", "bfloat16"),
@@ -317,6 +319,38 @@ def test_a_detached_branch_is_named_by_its_line():
     assert report.sentences == (f"a: part of the loss is detached: stop_gradient in test_gradients.py:{line}.",)
 
 
+def test_a_loop_stops_after_its_steps():
+    """It keeps its state, and gives its last output again."""
+
+    def total(p):
+        end, before = jax.lax.scan(lambda state, x: (state + x, state), p, jnp.array([1.0, 2.0, 4.0, 8.0, 16.0]))
+        return 1000 * end + before @ jnp.array([1.0, 1.0, 1.0, 10.0, 100.0])
+
+    assert shorter(jax.make_jaxpr(total)(0.0), 3)(0.0) == 1000 * 7 + 0 + 1 + 3 + 30 + 300
+
+
+BESIDE = ["jax", "flax", "brainstate", "brainunit", "saiunit", "equinox"]
+PACKAGES = Path(jax.__file__).parents[1]
+LIBRARIES = {name: PACKAGES / name / "inside.py" for name in BESIDE}
+LIBRARIES |= {module.__name__: module.__file__ for module in (contextlib, functools)}
+
+
+@pytest.mark.parametrize("library", LIBRARIES)
+def test_a_line_is_the_users_where_a_library_is_between(library):
+    exec(compile("def called(f, x):\n    return f(x)", LIBRARIES[library], "exec"), between := {})
+
+    def loss(p):
+        y = between["called"](F, X @ p["a"])
+        z = between["called"](jax.lax.stop_gradient, y * y)
+        return jnp.sum((y + z) * p["b"])
+
+    for report, text in (
+        (bs.check_gradients(PARAMS, loss), "        z = between"),
+        (bs.diagnose({"f": F}, lambda fs: loss(PARAMS) + fs["f"](0.5)), "        y = between"),
+    ):
+        assert f" test_gradients.py:{line_of(__file__, text)}" in str(report)
+
+
 @every_host
 @pytest.mark.parametrize("options", all_but([{}], [{}, {"reset_delay": True}]), ids=str)
 def test_a_detached_reset_is_named(host, options):
@@ -393,8 +427,8 @@ def test_a_wrong_rule_behind_a_loop_that_explodes_is_not_let_be():
         return f(p["r"] * jax.lax.scan(lambda v, _: (3.9 * v * (1 - v),) * 2, p["v"], None, length=100)[1][-1])
 
     start = {"v": jnp.float32(0.3), "r": jnp.float32(0.7)}
-    assert statuses(bs.check_gradients(start, partial(loss, f=jnp.tanh))) == {"r": "fine", "v": "explodes"}
-    assert statuses(bs.check_gradients(start, partial(loss, f=wrong)))["r"] == "differs"
+    assert statuses(bs.check_gradients(start, functools.partial(loss, f=jnp.tanh))) == {"r": "fine", "v": "explodes"}
+    assert statuses(bs.check_gradients(start, functools.partial(loss, f=wrong)))["r"] == "differs"
 
 
 def of_a_bursting_neuron(kind, steps, **options):

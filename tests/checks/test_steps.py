@@ -371,6 +371,7 @@ RIGHT = {
     "refractory": refractory,
     "refractory in one array": refractory_in_one_array,
     "entries that are not read": lambda h: jnp.stack([h, h]).at[jnp.array([1])].set(jnp.sign(h)[None])[0],
+    "columns that are not read": lambda h: jax.lax.dynamic_update_slice(h, jnp.sign(h[:, :1]), (0, 0))[:, 1:] @ W[1:],
     "hard reset": hard_reset,
     "baseline": lambda h: (h - jax.lax.stop_gradient(jnp.sign(h).mean())) ** 2,
     "clipped by its norm": lambda h: h * jnp.minimum(1.0, 1.0 / jnp.linalg.norm(h)),

@@ -4,7 +4,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 from close import assert_close
-from matplotlib.colors import to_rgb
+from matplotlib.colors import to_rgb, to_rgba
 from surrogate_table import EXPORTED
 
 import brainsurr as bs
@@ -84,6 +84,12 @@ def test_a_curve_is_broken_where_it_jumps_and_only_there(f, primitive, gradient)
         assert (np.diff(x[drawn]) >= 0).all()
         strokes = [segment[0, 0] for collection in axis.collections for segment in collection.get_segments()]
         np.testing.assert_allclose(strokes, jumps, atol=1e-6)
+
+
+def test_a_jump_has_the_color_of_its_curve():
+    axis = plot.surrogate(bs.LeakyRelu(), bs.LogTailedRelu(0.5))[1]
+    colors = [to_rgba(line.get_color()) for line in axis.lines[:2]]
+    assert [tuple(jump.get_edgecolor()[0]) for jump in axis.collections] == colors
 
 
 def test_no_legend_lies_on_a_curve():

@@ -83,6 +83,8 @@ def test_any_other_unit_is_refused():
     ):
         with pytest.raises(TypeError, match=r"docs/units\.md says what to divide by$"):
             make()
+    with pytest.raises(TypeError, match=r"LIF: expected decay to be a real number or array, got '0\.9'$"):
+        neurons.LIF(decay="0.9")
 
 
 @pytest.mark.slow
