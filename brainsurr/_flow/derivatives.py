@@ -21,18 +21,7 @@ from .reading import Reader, needed, read
 PRODUCTS = ("dot_general", "conv_general_dilated", "events_product")
 _SUMS = (*PRODUCTS, "reduce_sum", "cumsum")  # over what `concatenate` puts side by side
 _TAKES_A_PART = ("slice", "dynamic_slice", "gather", "split", "unstack")
-_CHOOSES = (
-    "select_n",
-    "concatenate",
-    "stack",
-    "pad",
-    "dynamic_update_slice",
-    "scatter",
-    "gather",
-    "max",
-    "min",
-    "clamp",
-)
+_CHOOSES = ("concatenate", "stack", "pad", "dynamic_update_slice", "scatter", "max", "min", "clamp")
 # Functions of jax by name: a step that keeps a tangent where its input is NaN; lines between the entries of a table.
 _BY_NAME = {"heaviside": False, "_interp": True}
 

@@ -9,8 +9,8 @@ import jax.numpy as jnp
 from .._flow.reading import needed
 from .._report import frames, line_of
 
-# What may give fewer digits than it takes; a product does by its `preferred_element_type`.
-_CASTS = ("convert_element_type", "reduce_precision", "dot_general", "conv_general_dilated")
+# What may give fewer digits than it takes; a product does by its `preferred_element_type`, which a convolution refuses.
+_CASTS = ("convert_element_type", "reduce_precision", "dot_general")
 
 
 def used(program, names: Iterable[str]) -> set[str]:

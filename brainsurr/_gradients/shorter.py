@@ -8,7 +8,7 @@ import jax.numpy as jnp
 from .._flow.evaluating import evaluated
 from .._flow.reading import loop_parts
 
-_CALLS = ("jit", "pjit", "closed_call", "checkpoint", "remat2")  # which have no rule of their own
+_CALLS = ("jit", "remat2")  # of `jax.jit` and `jax.checkpoint`, which have no rule of their own
 
 
 def longest_loop(jaxpr) -> int:

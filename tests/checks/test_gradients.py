@@ -319,14 +319,15 @@ def test_a_detached_branch_is_named_by_its_line():
     assert report.sentences == (f"a: part of the loss is detached: stop_gradient in test_gradients.py:{line}.",)
 
 
-def test_a_loop_stops_after_its_steps():
+@pytest.mark.parametrize("call", [lambda f: f, jax.jit, jax.checkpoint])
+def test_a_loop_stops_after_its_steps(call):
     """It keeps its state, and gives its last output again."""
 
     def total(p):
         end, before = jax.lax.scan(lambda state, x: (state + x, state), p, jnp.array([1.0, 2.0, 4.0, 8.0, 16.0]))
         return 1000 * end + before @ jnp.array([1.0, 1.0, 1.0, 10.0, 100.0])
 
-    assert shorter(jax.make_jaxpr(total)(0.0), 3)(0.0) == 1000 * 7 + 0 + 1 + 3 + 30 + 300
+    assert shorter(jax.make_jaxpr(call(total))(0.0), 3)(0.0) == 1000 * 7 + 0 + 1 + 3 + 30 + 300
 
 
 BESIDE = ["jax", "flax", "brainstate", "brainunit", "saiunit", "equinox"]

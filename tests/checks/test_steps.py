@@ -211,6 +211,14 @@ def test_a_surrogate_in_its_place_is_not(f, place):
     assert not found(place(f))
 
 
+def with_signs(h):
+    return jnp.concatenate([h, jnp.sign(h)], -1)
+
+
+def convolved(h, p):
+    return jax.lax.conv(h[:, None], p["u"][:, None], (1,), "SAME")[:, 0]
+
+
 def of_the_same_numbers(h, p):
     wave = jnp.cos(jnp.arange(N).astype(h.dtype))
     return jnp.round(p["t"] * wave) * (p["u"][0] * wave) + h
@@ -224,6 +232,12 @@ CHOICES = {
     "times a parameter": lambda h, p: (h > 0) * p["t"] + h,
     "weights that are signs": lambda h, p: jnp.tanh(h) @ jnp.sign(p["u"]),
     "in a slot of a buffer": lambda h, p: jnp.stack([h, h]).at[1].set(jnp.sign(h)).sum(0),
+    "in a running sum": lambda h, p: jnp.cumsum(with_signs(h), -1)[:, N:],
+    "in a product": lambda h, p: (with_signs(h) @ jnp.tile(p["u"], (2, 1)))[:, :1],
+    "in a product by events": lambda h, p: bs.events.dot(with_signs(h), jnp.tile(p["u"], (2, 1)))[:, :1],
+    "in a convolution": lambda h, p: convolved(with_signs(h), p)[:, :1],
+    "beside a product by events": lambda h, p: (h > 0) * bs.events.dot(h, p["u"]),
+    "beside a convolution": lambda h, p: (h > 0) * convolved(h, p),
     "chosen by a step": lambda h, p: jnp.where(h > p["t"], p["t"], 0.0) + h,
     "gate of another parameter": lambda h, p: p["t"] * (p["u"][0] > 0) + h,
     "of the same numbers": of_the_same_numbers,
@@ -321,6 +335,9 @@ RIGHT = {
     "relu": jax.nn.relu,
     "relu by where": lambda h: jnp.where(h > 0, h, 0.0),
     "relu by maximum": lambda h: jnp.maximum(h, 0.0),
+    "relu by maximum of a step": lambda h: jnp.maximum(h, (h > 1) * 1.0),
+    "minimum of a step": lambda h: jnp.minimum(h, (h < -1) * -1.0),
+    "clamp by a step": lambda h: jax.lax.clamp((h > 1) * 1.0, h, 9 * one((3, N))),
     "relu by a mask": lambda h: h * (h > 0),
     "leaky": jax.nn.leaky_relu,
     "leaky by where": lambda h: jnp.where(h > 0, h, 0.1 * h),
@@ -371,6 +388,11 @@ RIGHT = {
     "refractory": refractory,
     "refractory in one array": refractory_in_one_array,
     "entries that are not read": lambda h: jnp.stack([h, h]).at[jnp.array([1])].set(jnp.sign(h)[None])[0],
+    "numbers behind it that are not read": lambda h: with_signs(h)[:, :N],
+    "numbers behind it, by places": lambda h: with_signs(h)[:, jnp.arange(N)],
+    "numbers behind it, from a place": lambda h: jax.lax.dynamic_slice(with_signs(h), (0, 0), h.shape),
+    "numbers behind it, split": lambda h: jnp.split(with_signs(h), 2, -1)[0],
+    "padding that is not read": lambda h: jax.lax.pad(h, jnp.sign(h[0, 0]), [(0, 0, 0), (0, 1, 0)])[:, :-1],
     "columns that are not read": lambda h: jax.lax.dynamic_update_slice(h, jnp.sign(h[:, :1]), (0, 0))[:, 1:] @ W[1:],
     "hard reset": hard_reset,
     "baseline": lambda h: (h - jax.lax.stop_gradient(jnp.sign(h).mean())) ** 2,
