@@ -24,7 +24,7 @@ Points = Mapping[str, np.ndarray]
 
 
 class Outcome(NamedTuple):
-    """A setting: scores in per cent by entrant and seed, NaN of a seed that an entrant does not have.
+    """A setting: scores in per cent by entrant and seed.
 
     Attributes:
       tuned: test scores ``[entrants, seeds]``, each entrant at its best rate.
@@ -56,15 +56,12 @@ def load(folder: Path) -> dict[str, Outcome]:
 
 def _outcome(path, grid):
     every = rows(path)
-    best = [of_seeds(every, grid["seeds"][name], "entrant", "rate")[name, grid["best"][name]] for name in NAMES]
-    tried = of_seeds(every, GRID.choosing, "entrant", "rate")
-    given = score(np.array([[tried[name, rate]["test"] for name in NAMES] for rate in GRID.rates]))
-
-    def at_best(what):
-        most = max(len(of[what]) for of in best)
-        return np.array([np.pad(score(of[what]), (0, most - len(of[what])), constant_values=np.nan) for of in best])
-
-    return Outcome(at_best("test"), at_best("half"), given, grid["edges"])
+    runs, tried = (of_seeds(every, seeds, "entrant", "rate") for seeds in (grid["seeds"], GRID.choosing))
+    tuned, half = (
+        np.array([score(runs[name, grid["best"][name]][what]) for name in NAMES]) for what in ("test", "half")
+    )
+    given = np.array([[score(tried[name, rate]["test"]) for name in NAMES] for rate in GRID.rates])
+    return Outcome(tuned, half, given, grid["edges"])
 
 
 def score(share: np.ndarray) -> np.ndarray:
@@ -75,34 +72,27 @@ def score(share: np.ndarray) -> np.ndarray:
 # Points behind the best
 
 
-def drawn(rng, *sizes: int) -> np.ndarray:
-    """Return how often each seed or family is drawn from those of its group: first as measured, each once."""
-    groups = [rng.multinomial(size, np.full(size, 1 / size), DRAWS) for size in sizes]
-    return np.concatenate([np.ones((1, sum(sizes))), np.concatenate(groups, 1)])
-
-
-def gaps(scores: np.ndarray) -> np.ndarray:
-    """Return by how much each entrant is behind each other ``[entrants, others, seeds]``, NaN where a seed lacks."""
-    return scores[None] - scores[:, None]
+def drawn(rng, size: int) -> np.ndarray:
+    """Return how often each of so many seeds or families is drawn: first as measured, each once."""
+    return np.concatenate([np.ones((1, size)), rng.multinomial(size, np.full(size, 1 / size), DRAWS)])
 
 
 def behind(scores: np.ndarray, times: np.ndarray) -> np.ndarray:
-    """Return how far each entrant is behind the best, each of two by the seeds that both have, ``[draws, entrants]``.
+    """Return how far the mean of each entrant is behind the best, ``[draws, entrants]``.
 
     Args:
       scores: ``[entrants, seeds]``.
       times: how often each seed is drawn, ``[draws, seeds]``.
     """
-    each = gaps(scores)
-    points, seeds = (np.tensordot(times, of, (1, 2)) for of in (np.nan_to_num(each), ~np.isnan(each)))
-    return (points / seeds).max(2)  # itself is among the others: 0
+    means = times @ scores.T / scores.shape[1]
+    return means.max(1, keepdims=True) - means
 
 
 def regrets(outcomes: Mapping[str, Outcome]) -> dict[str, dict[str, np.ndarray]]:
     """Return the points of each setting, by kind."""
-    rng, found, few = np.random.default_rng(0), {}, len(GRID.seeds)
+    rng, found = np.random.default_rng(0), {}
     for name, outcome in outcomes.items():
-        seeds, choosing = drawn(rng, few, len(GRID.more) - few), drawn(rng, len(GRID.choosing))
+        seeds, choosing = (drawn(rng, of.shape[-1]) for of in (outcome.tuned, outcome.given))
         rates = np.array([behind(scores, choosing) for scores in outcome.given])
         tuned, half, given = behind(outcome.tuned, seeds), behind(outcome.half, seeds), rates.mean(0)
         each = tuned, half, given, rates.max(0), np.moveaxis(rates, 0, -1), (tuned + given) / 2
@@ -133,13 +123,10 @@ def furthest(points: Points, i: int) -> tuple[str, np.ndarray]:
 
 def same(scores: np.ndarray) -> np.ndarray:
     """Return which entrants are the same as the best within `SAME`, by a 90 % interval, from ``[entrants, seeds]``."""
-    each, found = gaps(scores), []
-    means = np.nanmean(each, 2)
-    for of, other, points in zip(each, means.argmax(1), means.max(1), strict=True):
-        apart = of[other][~np.isnan(of[other])]
-        reach = stats.t.ppf(0.95, len(apart) - 1) * apart.std(ddof=1) / len(apart) ** 0.5
-        found.append(points <= 100 * EQUAL or points + reach <= SAME)  # files round: as equal as rates are
-    return np.array(found)
+    apart = scores[scores.mean(1).argmax()] - scores
+    points, n = apart.mean(1), scores.shape[1]
+    reach = stats.t.ppf(0.95, n - 1) * apart.std(1, ddof=1) / n**0.5
+    return (points <= 100 * EQUAL) | (points + reach <= SAME)  # files round: as equal as rates are
 
 
 # The layers' default

@@ -59,7 +59,7 @@ def typed(name: str) -> str:
 def number(points: np.ndarray) -> str:
     """Write points with their 95 % interval, from ``[draws]``."""
     low, high = np.quantile(points[1:], (0.025, 0.975))
-    return f"{points[0]:.1f} ({low:.1f} to {high:.1f})"
+    return f"{points[0]:z.1f} ({low:z.1f} to {high:z.1f})"
 
 
 def listed(names) -> str:
@@ -156,9 +156,9 @@ def at_a_given_rate(found: Comparison) -> str:
     """Answer what to take at a given rate, by what is behind the best at the same rate alone."""
     where = f"{', '.join(f'{rate:g}' for rate in GRID.rates)}, of SGD 30 times that; points behind at the same rate"
     cheap = (CANDIDATES[i] for i in found.over[GIVEN][0, : len(CANDIDATES)].argsort())
-    rates = {name: found.over[RATES][0, NAMES.index(name)] for name in dict.fromkeys((found.choice.name, *cheap))}
-    each = [f"{typed(name)} {', '.join(f'{points:.1f}' for points in of)}" for name, of in rates.items()]
-    return f"{least(found, 'If your rate is fixed', where, found.over[GIVEN])} Rate by rate: {'; '.join(each[:2])}."
+    two, of = [*dict.fromkeys((found.choice.name, *cheap))][:2], found.over[RATES][0]
+    each = [f"{typed(name)} {', '.join(f'{points:.1f}' for points in of[NAMES.index(name)])}" for name in two]
+    return f"{least(found, 'If your rate is fixed', where, found.over[GIVEN])} Rate by rate: {'; '.join(each)}."
 
 
 def first_weights() -> str:

@@ -24,7 +24,7 @@ SURROGATE, GAINS, XIS = "Sigmoid(4.0)", (1.0, 1.4, 2.0), (1.0, 2.0)
 RATE, FED_BACK = 0.1, 0.1  # spikes a step, and the share of recurrent weights in the variance
 DEPTHS = {f"layers-{depth}": depth for depth in (6, 12, 24)}
 SETTINGS = dict.fromkeys((*DEPTHS, "rows", "convolution"), "fashion") | {"recall": "", "randman": ""}
-QUICK = Grid(rates=(1e-3, 3e-3), seeds=(0, 1))
+GRID, QUICK = Grid(seeds=tuple(range(5))), Grid(rates=(1e-3, 3e-3), seeds=(0, 1))
 
 
 def setting(name: str, images: Path | None = None) -> settings.Setting:
@@ -85,7 +85,7 @@ def main(argv=None):
     quick = "one epoch of 200 examples, two rates and seeds"
     args = arguments("studies.weights", __doc__, argv, quick=quick, settings=SETTINGS)
     for name in args.settings:
-        made, how = setting(name, args.fashion), {"grid": Grid()}
+        made, how = setting(name, args.fashion), {"grid": GRID}
         if args.quick:
             made, how = made._replace(epochs=1), {"grid": QUICK, "examples": 200}
         Weights(made, args.out / f"{name}.json", **how).compare()
@@ -113,7 +113,7 @@ def section(folder: Path) -> str:
             lines.append([name, *shown])
             kinds = ([kind for kind in of if kind.startswith(word)] for word in ("x ", "xi "))
             gain, xi = (max(each, key=lambda kind: of[kind]["validation"].mean()) for each in kinds)
-            ahead.append(f"{100 * (of[xi]['test'] - of[gain]['test']).mean():+.1f} in *{name}*")
+            ahead.append(f"{100 * (of[xi]['test'] - of[gain]['test']).mean():+z.1f} in *{name}*")
             ran.append(path)
     head = (
         "Weights of a deviation of 1 / sqrt(inputs), as Flax draws them, times one gain (*x*), and fluctuation-driven "
