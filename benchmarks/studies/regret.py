@@ -15,7 +15,8 @@ from .comparison import EQUAL, Grid
 from .entrants import CANDIDATES, ENTRANTS, PRESENT
 from .settings import FAMILIES, MADE
 
-DRAWS, OUT, WORTH, SURE, SAME = 2000, 5.0, 0.5, 0.9, 1.0  # OUT, WORTH and SAME in points, SURE a share of draws
+DRAWS, SURE = 20000, 0.9  # SURE is a share of draws
+OUT, WORTH, SAME, FAR = 5.0, 0.5, 1.0, 20.0  # points
 # Kinds of regret; that of the rule is COST, and RATES has an axis more.
 KINDS = TUNED, HALF, GIVEN, WORST, RATES, COST = "tuned", "half-way", "given", "worst", "rates", "cost"
 GRID, NAMES = Grid(), list(ENTRANTS)
@@ -57,9 +58,8 @@ def load(folder: Path) -> dict[str, Outcome]:
 def _outcome(path, grid):
     every = rows(path)
     runs, tried = (of_seeds(every, seeds, "entrant", "rate") for seeds in (grid["seeds"], GRID.choosing))
-    tuned, half = (
-        np.array([score(runs[name, grid["best"][name]][what]) for name in NAMES]) for what in ("test", "half")
-    )
+    best = [runs[name, grid["best"][name]] for name in NAMES]
+    tuned, half = (score(np.array([of[what] for of in best])) for what in ("test", "half"))
     given = np.array([[score(tried[name, rate]["test"]) for name in NAMES] for rate in GRID.rates])
     return Outcome(tuned, half, given, grid["edges"])
 

@@ -12,7 +12,7 @@ from ..lib.report import picture, spread, table, wrapped
 from ..lib.results import RESULTS
 from . import regret, settings, weights
 from .entrants import ARCTAN, CANDIDATES, ENTRANTS, FAST_SIGMOID, PRESENT, WHOSE
-from .regret import COST, GIVEN, GRID, HALF, NAMES, OUT, RATES, TUNED, WORST, Outcome, Points
+from .regret import COST, FAR, GIVEN, GRID, HALF, NAMES, OUT, RATES, TUNED, WORST, Outcome, Points
 
 
 class Comparison(NamedTuple):
@@ -130,7 +130,9 @@ def runner_up(found: Comparison) -> str:
     """Say what a cost is, and the next candidate's."""
     cost = found.over[COST]
     kept = [i for i in cost[0, : len(CANDIDATES)].argsort() if NAMES[i] not in found.choice.out]
-    more = [f", {number(cost[:, i] - cost[:, kept[0]])} higher for {typed(NAMES[i])}, the next" for i in kept[1:2]]
+    more = [
+        f"; {typed(NAMES[i])} is second, {number(cost[:, i] - cost[:, kept[0]])} above the least" for i in kept[1:2]
+    ]
     return (
         f"The *cost* is the mean of the points behind at its best rate and at a given one{''.join(more)}. Below, the "
         f"{len(CANDIDATES)} candidates for the default are weighed."
@@ -140,7 +142,9 @@ def runner_up(found: Comparison) -> str:
 def least(found: Comparison, question: str, where: str, cost: np.ndarray) -> str:
     """Answer a question: which candidate costs least, and how much more the default, from ``[draws, entrants]``."""
     best, own = int(cost[0, : len(CANDIDATES)].argmin()), NAMES.index(found.choice.name)
-    more = f", the default {number(cost[:, own] - cost[:, best])} more"
+    behind = cost[:, own] - cost[:, best]
+    chance = ", which may be chance" if np.quantile(behind[1:], 0.025) < 0 else ""
+    more = f", the default {number(behind)} more{chance}"
     who = "The default" if best == own else typed(CANDIDATES[best])
     return f"**{question}** ({where}). {who} costs least, {number(cost[:, best])}{more if best != own else ''}."
 
@@ -149,7 +153,16 @@ def cheapest(found: Comparison, question: str, *names: str) -> str:
     """Answer a question that some settings are about."""
     if not (known := [name for name in names if name in found.outcomes]):
         return f"**{question}.** Not finished: {listed(names)}."
-    return least(found, question, listed(known), regret.over(regret.of_families(found.points[COST], known)))
+    costs = regret.over(regret.of_families(found.points[COST], known))
+    return f"{least(found, question, listed(known), costs)}{failed(found, known)}"
+
+
+def failed(found: Comparison, names: list[str]) -> str:
+    """Count the default's networks that are far below its others."""
+    default = {name: found.outcomes[name].tuned[NAMES.index(found.choice.name)] for name in names}
+    far = {name: int((scores < np.median(scores) - FAR).sum()) for name, scores in default.items()}
+    each = " and ".join(f"{n} of {len(default[name])} in *{name}*" for name, n in far.items() if n)
+    return f" Of the default's networks {each} are over {FAR:g} points below their median." if each else ""
 
 
 def at_a_given_rate(found: Comparison) -> str:
@@ -168,7 +181,7 @@ def first_weights() -> str:
     return (
         f"First scale all weights but the readout's, where linear layers and neurons take turns: "
         f"`for layer in net.layers[:-2:2]: layer.kernel[...] *= {gain:g}`. {settings.DEPTH} layers of Flax and "
-        f"{typed(weights.SURROGATE)} have {with_} % with it, {without} without."
+        f"{typed(weights.SURROGATE)} have {with_} % with it, {without} without, each at its best rate."
     )
 
 

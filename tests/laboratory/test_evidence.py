@@ -119,11 +119,11 @@ def test_draws_by_hand():
     tuned[1], given[:, 1] = [80, 81, 82, 83, 84, *[85] * 10], [80, 81, 82, 89]
     of = regret.regrets({"dense": regret.Outcome(tuned, tuned, given, [])})
     first, second = of[TUNED]["dense"][:, 1], of[GIVEN]["dense"][:, 1]
-    assert (len(first), first[0], second[0]) == (2001, pytest.approx(10 - 60 / 15), pytest.approx(7))
+    assert (len(first), first[0], second[0]) == (1 + DRAWS, pytest.approx(10 - 60 / 15), pytest.approx(7))
     assert first[1:].std() == pytest.approx(np.std(tuned[1]) / 15**0.5, rel=0.06)
     assert second[1:].std() == pytest.approx(np.std([0, 1, 2, 9]) / 4**0.5, rel=0.06)
     assert report.number(np.arange(2001)[::-1]) == "2000.0 (50.0 to 1949.0)"
-    drawn = regret.over({"a": np.zeros((2001, 2)), "b": np.full((2001, 2), 2.0)})[:, 0]
+    drawn = regret.over({"a": np.zeros((1 + DRAWS, 2)), "b": np.full((1 + DRAWS, 2), 2.0)})[:, 0]
     assert drawn[0] == 1
     assert [(drawn[1:] == mean).mean() for mean in (0, 1, 2)] == pytest.approx([0.25, 0.5, 0.25], abs=0.04)
 
@@ -211,7 +211,7 @@ def test_another_default(tmp_path):
     with default_is(P):
         text = page(tmp_path)
     assert f"**What to type.** `spike_fn=bs.{A}`. On average" in text
-    assert f"at a given one, 0.6 (-0.1 to 1.0) higher for `bs.{P}`, the next." in text
+    assert f"at a given one; `bs.{P}` is second, 0.6 (-0.1 to 1.0) above the least." in text
     sure = report.how_sure(found)
     assert f"in 2 of 3: `bs.{P}` without *dense*, *deep*. The best rate is" in sure
     assert sure.endswith(" in 0 of 39.")
@@ -219,6 +219,20 @@ def test_another_default(tmp_path):
     assert f"| **`bs.{A}`** " in report.overview(found)
     with default_is(A):
         assert f"Nothing: `bs.{A}` is the layers' default." in page(tmp_path)
+
+
+def test_chance_and_networks_that_fail_are_said(tmp_path):
+    for name, tuned in {
+        "rows": {P: 90, A: 89.6},
+        "chaos": {P: 88, A: 90},
+        "counts": {P: [49, *[70] * 14], A: [51, *[70] * 14]},
+        "sums": {P: [51, *[70] * 14]},
+    }.items():
+        write(tmp_path, name, tuned)
+    with default_is(P):
+        text = page(tmp_path)
+    assert "the default 0.4 (-0.2 to 1.0) more, which may be chance. **Counts" in text
+    assert "more. Of the default's networks 1 of 15 in *counts* are over 20 points below their median." in text
 
 
 def test_first_weights_are_scaled_by_the_line_shown():
