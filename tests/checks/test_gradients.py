@@ -291,14 +291,19 @@ def test_the_loss_is_that_of_the_parameters_themselves():
     np.testing.assert_allclose(report.loss, smooth.sum(), rtol=1e-12)  # differences are taken 1e-8 to 1e-2 away
 
 
-def test_a_loss_without_a_gradient_is_an_error():
-    """A loop has no reverse mode, and a custom_vjp no forward mode."""
+def a_loop_without_forward_mode(b):
+    return jax.lax.while_loop(lambda c: c[0] < 3, lambda c: (c[0] + 1, half_as_steep(c[1])), (0, b.sum()))[1]
 
-    def loss(p):
-        return jax.lax.while_loop(lambda c: c[0] < 3, lambda c: (c[0] + 1, half_as_steep(c[1])), (0, p["b"].sum()))[1]
 
+def a_callback(b):
+    return jax.pure_callback(np.sum, jax.ShapeDtypeStruct((), b.dtype), b)
+
+
+@pytest.mark.parametrize("loss", [a_loop_without_forward_mode, a_callback])
+def test_a_loss_without_a_gradient_is_an_error(loss):
+    """A loop has no reverse mode, and a custom_vjp no forward mode; a callback has neither."""
     with pytest.raises(ValueError, match="expected loss_fn to have a gradient, but both"):
-        bs.check_gradients(PARAMS, loss)
+        bs.check_gradients(PARAMS, lambda p: loss(p["b"]))
 
 
 def test_a_small_mistake_in_a_large_layer():

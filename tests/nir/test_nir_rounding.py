@@ -20,7 +20,7 @@ from benchmarks.lib.results import RESULTS
 from benchmarks.lib.study import of_seeds, rows
 from benchmarks.nir import eight_bits
 from brainsurr._nir.on_chip import SpeckLIF
-from brainsurr._nir.rounding import _in_eights
+from brainsurr._nir.rounding import _fit, _in_eights
 from brainsurr.nir import from_nir, quantized, rounding, to_nir
 from brainsurr.nnx import ALIF, LI, LIF
 
@@ -173,6 +173,15 @@ def test_weights_near_a_half_round_as_in_float64():
     assert (plain != expected)[decided].mean() > 0.1
     actual = np.asarray(jax.vmap(_in_eights, (2, 0), 2)(jnp.asarray(weights), jnp.asarray(largest[:, 0])))
     np.testing.assert_array_equal(actual[decided], expected[decided])
+
+
+@pytest.mark.parametrize("values", [(-1.0, 1.0), (-1.005, 1.0), (-1.012, 1.0), (-1.1, 1.0), (-1.0, 2.0), (-3.0, -2.0)])
+def test_the_largest_number_that_fits_becomes_an_end(values):
+    """Integers of 8 bits go from -128 to 127; up to a few roundings of float32."""
+    low, high = np.asarray(values) * np.asarray(_fit(jnp.asarray(values), 8), np.float64)
+    assert low > -128.0001
+    assert high < 127.0001
+    assert low < -127.999 or high > 126.999
 
 
 def simulate_xylo(net, xs, last=1):

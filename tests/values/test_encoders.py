@@ -21,7 +21,7 @@ def near(drawn, probability):
     return np.all(np.abs(np.asarray(drawn, np.float64).mean(0) - probability) <= 5 * deviation)
 
 
-@pytest.mark.parametrize("dtype", [None, jnp.uint8])
+@pytest.mark.parametrize("dtype", [None, jnp.uint8, jnp.bool_])
 def test_rates_are_the_values(dtype):
     spikes = encoders.rate(X, 4000, key=KEY, dtype=dtype)
     assert (spikes.shape, spikes.dtype) == ((4000, 4, 3), dtype or np.float32)
