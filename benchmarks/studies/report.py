@@ -143,8 +143,7 @@ def least(found: Comparison, question: str, where: str, cost: np.ndarray) -> str
     """Answer a question: which candidate costs least, and how much more the default, from ``[draws, entrants]``."""
     best, own = int(cost[0, : len(CANDIDATES)].argmin()), NAMES.index(found.choice.name)
     behind = cost[:, own] - cost[:, best]
-    chance = ", which may be chance" if np.quantile(behind[1:], 0.025) < 0 else ""
-    more = f", the default {number(behind)} more{chance}"
+    more = f", the default {number(behind)} more{', which may be chance' * bool(np.quantile(behind[1:], 0.025) < 0)}"
     who = "The default" if best == own else typed(CANDIDATES[best])
     return f"**{question}** ({where}). {who} costs least, {number(cost[:, best])}{more if best != own else ''}."
 
@@ -161,16 +160,17 @@ def failed(found: Comparison, names: list[str]) -> str:
     """Count the default's networks that are far below its others."""
     default = {name: found.outcomes[name].tuned[NAMES.index(found.choice.name)] for name in names}
     far = {name: int((scores < np.median(scores) - FAR).sum()) for name, scores in default.items()}
-    each = " and ".join(f"{n} of {len(default[name])} in *{name}*" for name, n in far.items() if n)
-    return f" Of the default's networks {each} are over {FAR:g} points below their median." if each else ""
+    each = " and ".join(f"{n} of {len(default[name])} networks in *{name}*" for name, n in far.items() if n)
+    return f" The default fails at times: {each} end over {FAR:g} points below their median." if each else ""
 
 
 def at_a_given_rate(found: Comparison) -> str:
     """Answer what to take at a given rate, by what is behind the best at the same rate alone."""
-    where = f"{', '.join(f'{rate:g}' for rate in GRID.rates)}, of SGD 30 times that; points behind at the same rate"
+    where = f"{GRID.rates[0]:g} to {GRID.rates[-1]:g}, of SGD 30 times that; points behind at the same rate"
     cheap = (CANDIDATES[i] for i in found.over[GIVEN][0, : len(CANDIDATES)].argsort())
     two, of = [*dict.fromkeys((found.choice.name, *cheap))][:2], found.over[RATES][0]
-    each = [f"{typed(name)} {', '.join(f'{points:.1f}' for points in of[NAMES.index(name)])}" for name in two]
+    at = {name: zip(of[NAMES.index(name)], GRID.rates, strict=True) for name in two}
+    each = [f"{typed(name)} {', '.join(f'{n:.1f} at {rate:g}' for n, rate in points)}" for name, points in at.items()]
     return f"{least(found, 'If your rate is fixed', where, found.over[GIVEN])} Rate by rate: {'; '.join(each)}."
 
 
@@ -181,7 +181,7 @@ def first_weights() -> str:
     return (
         f"First scale all weights but the readout's, where linear layers and neurons take turns: "
         f"`for layer in net.layers[:-2:2]: layer.kernel[...] *= {gain:g}`. {settings.DEPTH} layers of Flax and "
-        f"{typed(weights.SURROGATE)} have {with_} % with it, {without} without, each at its best rate."
+        f"{typed(weights.SURROGATE)} have {with_} % with it, {without} without (± over seeds, at best rates)."
     )
 
 
