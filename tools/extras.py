@@ -91,11 +91,11 @@ def problems(extra: str, report: dict, asked: set[str], optional: set[str]) -> l
             says += [f"brainsurr.{module} does not import: {message}"] if message else []
         elif message is None:
             says.append(f"brainsurr.{module} imports, and this extra should not bring what it needs")
-        elif f'pip install "brainsurr[{named}]"' not in message:
+        elif f'pip install ".[{named}]"' not in message:
             says.append(f"brainsurr.{module} is refused, and does not name the extra {named}: {message}")
     core = report["refused"].keys() - {f"brainsurr.{module}" for module in NAMES}
     if extra != "all":  # what a framework has for NIR needs both
-        core = {name for name in core if not (name.endswith("._nir") and "brainsurr[nir]" in report["refused"][name])}
+        core = {name for name in core if not (name.endswith("._nir") and ".[nir]" in report["refused"][name])}
     says += [f"{module} is refused: {report['refused'][module]}" for module in core]
     there = IMPORTS.get(extra, set())
     failed = {test: output for test, output in report["failed"].items() if NEED.get(test, set()) <= there}
