@@ -35,9 +35,9 @@ NAMES = {
 IMPORTS = {extra: {module for module, named in NAMES.items() if named == extra} for extra in NAMES.values()}
 IMPORTS |= {"flax": {"nnx", "linen", "optim"}, "train": {"plot", "optim"}, "all": set(NAMES)}
 FOLLOW = {"flax": {"optax", "orbax-checkpoint"}}  # requirements of other extras that a library of this one requires too
-NEED = {
-    f"brainsurr.nir.{name}": {"nnx"} for name in ("to_nir", "from_nir", "quantized", "rounding")
-}  # by an example, besides its module
+# What an example needs, besides its module.
+_FLAX = {"nir": ["to_nir", "from_nir", "quantized", "rounding"], "events": ["dot_general", "conv_general_dilated"]}
+NEED = {f"brainsurr.{module}.{name}": {"nnx"} for module, names in _FLAX.items() for name in names}
 
 
 def requirements(wheel: Path) -> dict[str, set[str]]:
