@@ -18,8 +18,7 @@ from pathlib import Path
 import nir
 import numpy as np
 
-from ..lib.results import ROOT
-
+ROOT = Path(__file__).parents[2]  # `lib` imports jax, which the environments of other libraries do not have
 T, B, N, H, OUT = 50, 4, 8, 32, 5
 NORSE_DT = 1e-3  # its default
 LAVA_DT = 1e-3

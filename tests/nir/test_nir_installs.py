@@ -33,6 +33,11 @@ def installed(lines, folder):
     return folder / "bin" / "python", alone
 
 
+def test_what_runs_in_environments_of_others_asks_for_no_jax():
+    code = "import sys; sys.modules['jax'] = None; import benchmarks.nir.peers"
+    subprocess.run([sys.executable, "-c", code], check=True, cwd=pages.ROOT)
+
+
 @pytest.mark.peers
 @pytest.mark.parametrize("reader", ROWS)
 def test_the_lines_that_install_a_reader_do(reader, tmp_path):

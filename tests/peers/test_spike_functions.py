@@ -236,7 +236,7 @@ def test_page(library, request):
 def test_every_peer_has_a_row_or_a_file():
     files = {path.stem.removeprefix("test_") for path in Path(__file__).parent.glob("test_*.py")}
     elsewhere = {"jaxley", "rockpool", "equinox"}  # the last in tests/frameworks and tests/docs
-    assert files - {"spike_functions", "no_argument"} | ROWS.keys() | elsewhere == peers().keys()
+    assert files - {"spike_functions", "no_argument", "op_counter"} | ROWS.keys() | elsewhere == peers().keys()
 
 
 def test_page_of_brainevent():
