@@ -159,8 +159,8 @@ def cheapest(found: Comparison, question: str, *names: str) -> str:
 def failed(found: Comparison, names: list[str]) -> str:
     """Count the default's networks that are far below its others."""
     default = {name: found.outcomes[name].tuned[NAMES.index(found.choice.name)] for name in names}
-    far = {name: int((scores < np.median(scores) - FAR).sum()) for name, scores in default.items()}
-    each = " and ".join(f"{n} of {len(default[name])} networks in *{name}*" for name, n in far.items() if n)
+    far = ((name, scores < np.median(scores) - FAR) for name, scores in default.items())
+    each = " and ".join(f"{of.sum()} of {len(of)} networks in *{name}*" for name, of in far if of.any())
     return f" The default fails at times: {each} end over {FAR:g} points below their median." if each else ""
 
 

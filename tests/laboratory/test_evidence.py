@@ -187,7 +187,8 @@ def test_answers_turn_with_their_numbers(tmp_path):
         f"(*batch*). `bs.{A}` costs least, 0.2 (0.2 to 0.2), the default 1.5 (1.5 to 1.5) more.",
         "(*counts*, *sums*). The default costs least, 1.0 (1.0 to 1.0). ",
         f"rate). `bs.{A}` costs least, 0.0 (0.0 to 0.0), the default 0.5 (0.0 to 1.0) more. Rate by rate: `bs.{P}` "
-        f"2.0 at 0.001, 0.0 at 0.003, 0.0 at 0.01, 0.0 at 0.03; `bs.{A}` 0.0 at 0.001, 0.0 at 0.003, 0.0 at 0.01, ",
+        "2.0 at 0.001, 0.0 at 0.003, 0.0 at 0.01, 0.0 at 0.03; "
+        f"`bs.{A}` 0.0 at 0.001, 0.0 at 0.003, 0.0 at 0.01, 0.0 at 0.03. **If you have",
         "**Recurrent and long.** Not finished: *rows*, *speech*, *recall*, *memory*, *chaos*.",
         f"`bs.{FOCUS}`, the best of its forms if you tune the rate, is 5.4 (0.8 to 10.0) points behind at its best ",
         " best rate, 10.0 in *counts*",
