@@ -118,7 +118,7 @@ class NeuronLayer(HoldsNeuron):
                 setattr(cls, field.name, here)
                 cls.__annotations__[field.name] = field.type
             cls.__doc__ = _docstring(cls)
-        if cls._construct and hasattr(cls, "_neuron_class") and inspect.get_annotations(cls):
+        if cls._construct and (kind is not None or (hasattr(cls, "_neuron_class") and inspect.get_annotations(cls))):
             cls._construct()
         super().__init_subclass__(**kwargs)
 
@@ -165,6 +165,9 @@ _TAKEN = {"neuron", "s", "in_size", "out_size", "name", "parent", "scope", "recu
 
 def _made(base, kind):
     check_class(kind)
+    for field in fields_of(kind):
+        if field.default is field.default_factory:  # both are missing
+            raise TypeError(f"{kind.__name__}: expected a default for {field.name}: write {field.name}: Any = 0.5")
     fields, states = [field.name for field in fields_of(kind)], kind().states
     taken = {"features", *_TAKEN, *(field.name for field in dataclasses.fields(base._options[2]))}
     for name in (*fields, *states):

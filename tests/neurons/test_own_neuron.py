@@ -182,6 +182,21 @@ def test_a_state_may_follow_from_the_shape_of_a_parameter():
         np.testing.assert_array_equal(neuron(neuron.initial_state(xs[0]), xs)[0], np.full((np.size(rate), 3), 4))
 
 
+@everywhere
+def test_a_neuron_may_have_no_fields(host):
+    @dataclasses.dataclass
+    class Summing(Neuron):
+        def initial_state(self, x):
+            return jnp.zeros_like(x)
+
+        def step(self, state, x):
+            return state + x, state + x
+
+    np.testing.assert_array_equal(run(host, Summing)[1], jnp.cumsum(XS, 0))
+    if host is not laws.Plain:
+        host.layers.cell(Summing)(3)
+
+
 def run(host, kind, xs=XS, **fields):
     if host is laws.Plain:
         neuron = kind(**fields)
@@ -263,6 +278,7 @@ TAKEN = "expected another name than {}, which a layer or a state has"
 NAMES = ("features", "learnable", "recurrent", "name", "parent", "step", "s", "v")
 OF_A_LAYER = [(own(**{name: 0.5}), ValueError, f"{TAKEN.format(name)}$") for name in NAMES]
 OF_A_LAYER += [(made(states=("s",)), ValueError, TAKEN.format("s"))]
+OF_A_LAYER += [(own(rate=dataclasses.field(kw_only=True)), TypeError, "expected a default for rate: write rate: Any")]
 NO_FIELD = "expected reset to be a field, .*: write @dataclasses"
 OF_ANY = [
     *((made(base, ["reset"], reset="none"), TypeError, NO_FIELD) for base in (Neuron, QIF, LIF)),
