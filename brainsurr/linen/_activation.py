@@ -65,9 +65,11 @@ class ParameterModule(Holds, nn.Module):
     def setup(self):
         now = dict(self._numbers)
         ours = type(self).__module__.startswith(__package__)  # a subclass may have a parameter of this name itself
-        for name in now:
-            if ours and name in self._fixed and self.has_variable("params", name):  # flax would ignore it
-                raise not_trained(" ".join([type(self).__name__, "/".join(self.path)]).strip(), name)
+        for name in self._fixed:
+            is_held = name in now or isinstance(getattr(self, name), Surrogate)
+            if ours and is_held and self.has_variable("params", name):  # flax would ignore it
+                path = next(iter(flatten_dict({name: self.get_variable("params", name)}, sep=".")))
+                raise not_trained(" ".join([type(self).__name__, "/".join(self.path)]).strip(), path)
         for name, interval in self._intervals.items():
             stored = self.param(name, lambda key, value=now[name]: initial_value(value, self.param_dtype))
             now[name] = clip_straight_through(stored, interval)

@@ -435,6 +435,13 @@ def test_a_trained_parameter_for_a_fixed_one_and_back(name, fixed):
     net.apply({"params": params}, *args)
 
 
+def test_a_trained_parameter_for_one_of_a_surrogate_without_a_layer():
+    lif = bs.linen.LIF(4, spike_fn=bs.LogTailedRelu(0.1))
+    params = {"spike_fn": {"alpha": jnp.float32(0.5)}}
+    with pytest.raises(ValueError, match=r"^LIF: spike_fn.alpha is fixed .* learnable='spike_fn.alpha', or leave"):
+        lif.apply({"params": params}, *Linen().args(lif, XS))
+
+
 @pytest.mark.parametrize("host", [Nnx(), Brainstate()], ids=["nnx", "brainstate"])
 def test_what_is_set_later_is_checked_as_at_first(host):
     """A trained value is refused: it would silently be one no more; a fixed one is checked."""
