@@ -250,8 +250,9 @@ def quantized(net: Any, *, reader: str, lowest: float | None = None, bits: int =
       bits: of weights with their sign, 2 to 8; others than 8 are of Loihi alone.
 
     Returns:
-      A ``SpikingSequential`` for the same inputs, ``[time, batch, ...]``, whose weights and thresholds are the
-      integers, in float32; for Flax Linen a pair of it and its variables.
+      A ``SpikingSequential`` for the same inputs, ``[time, batch, ...]``, and with the same ``return_spikes`` and
+      ``events``, whose weights and thresholds are the integers, in float32; for Flax Linen a pair of it and its
+      variables.
 
     Raises:
       TypeError: ``net`` is not a ``SpikingSequential``.
@@ -277,7 +278,8 @@ def quantized(net: Any, *, reader: str, lowest: float | None = None, bits: int =
     """
     host, _, after = _before_and_after("quantized", net, reader, lowest, bits)
     sizes = [getattr(layer, "in_size", None) or np.shape(getattr(layer, "kernel", ()))[-2:-1] for layer in after]
-    return build(host, [(layer, size, f"layer {i}") for i, (layer, size) in enumerate(zip(after, sizes, strict=True))])
+    layers = [(layer, size, f"layer {i}") for i, (layer, size) in enumerate(zip(after, sizes, strict=True))]
+    return build(host, layers, return_spikes=net.return_spikes, events=net.events)
 
 
 def rounding(net: Any, *, reader: str, lowest: float | None = None, bits: int = 8) -> RoundingReport:

@@ -134,11 +134,11 @@ def _flattens(layer: Any, shape: Shape) -> bool:
     return np.array_equal(ys, xs.reshape(4, 3, -1))
 
 
-def build(host: Any, layers: list[tuple[Any, Shape, str]]) -> Any:
-    """Return a network of layers, each with the shape of its input and its name for messages."""
+def build(host: Any, layers: list[tuple[Any, Shape, str]], **flags: Any) -> Any:
+    """Return a network with its flags, of layers, each with the shape of its input and its name for messages."""
     held = [{name: getattr(layer, name, None) for name in WEIGHTS} for layer, *_ in layers]
     weights = [{name: jnp.asarray(w) for name, w in named.items() if w is not None} for named in held]
-    return host.network([_made(host, *layer) for layer in layers], weights)
+    return host.network([_made(host, *layer) for layer in layers], weights, flags)
 
 
 def _made(host: Any, layer: Any, shape: Shape, owner: str) -> Any:

@@ -64,9 +64,9 @@ def make_neurons(kind, shape, options):
     return kind(shape, **options)
 
 
-def network(layers, weights):
+def network(layers, weights, flags):
     """Return the network of layers with their weights."""
     for layer, named in zip(layers, weights, strict=True):
         if "recurrent_kernel" in named:
             layer.recurrent_kernel.val.value = named["recurrent_kernel"]
-    return package.SpikingSequential(layers)
+    return package.SpikingSequential(layers, **flags)

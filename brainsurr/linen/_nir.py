@@ -36,7 +36,7 @@ def make_neurons(kind, shape, options):
     return kind(shape[-1], **options)
 
 
-def network(layers, weights):
+def network(layers, weights, flags):
     """Return the network of layers and its variables."""
     params = {f"layers_{index}": named for index, named in enumerate(weights) if named}
-    return package.SpikingSequential(layers), {"params": params}
+    return package.SpikingSequential(layers, **flags), {"params": params}

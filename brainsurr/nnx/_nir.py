@@ -31,9 +31,9 @@ def make_neurons(kind, shape, options):
     return kind(shape[-1], **options, **rngs)
 
 
-def network(layers, weights):
+def network(layers, weights, flags):
     """Return the network of layers with their weights."""
     for layer, named in zip(layers, weights, strict=True):
         for name, value in named.items():
             getattr(layer, name)[...] = value
-    return package.SpikingSequential(layers)
+    return package.SpikingSequential(layers, **flags)

@@ -306,6 +306,19 @@ def test_other_frameworks_have_the_same_integers(host):
         assert row == of
 
 
+@pytest.mark.parametrize("host", HOSTS)
+def test_it_returns_spikes_and_passes_over_zeros_as_the_network_does(host):
+    graph = to_nir(sequential(*xylo(N, 8, 8, reset="zero")), (N,), dt=1.0)
+    read = from_nir(graph, host, dt=1.0, reset="subtract")
+    net = read[0].bind(read[1]) if isinstance(read, tuple) else read
+    for value in (True, False):
+        object.__setattr__(net, "return_spikes", value)  # in Linen too
+        object.__setattr__(net, "events", value)
+        there = quantized(net, reader="rockpool")
+        there = there[0] if isinstance(there, tuple) else there
+        assert there.return_spikes is there.events is value
+
+
 # What is said --------------------------------------------------------------------------------------------------------
 
 
