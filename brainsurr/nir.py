@@ -342,6 +342,7 @@ def _host_of(net: Any, caller: str) -> Any:
             return import_module(f"brainsurr.{name}._nir")
     kind = f"{type(net).__module__}.{type(net).__qualname__}"
     inner = ": give the SpikingSequential inside of it" if callable(net) else ""
+    inner = ": make it of the layers of one of these" if type(net).__name__ == "SpikingSequential" else inner
     raise TypeError(f"{caller}: expected net to be a SpikingSequential of {', '.join(HOSTS)}, got one of {kind}{inner}")
 
 

@@ -182,7 +182,7 @@ class Writer(Chain):
     def check_refused(self):
         """Raise a ValueError with all that was refused."""
         if self.refused:
-            raise ValueError("\n".join(self.refused))
+            raise ValueError("\n".join(dict.fromkeys(self.refused)))
 
     def spread(self, value: Any) -> np.ndarray:
         """Expand a number, or one for each channel, to one for each entry of a time step, in the order of NIR."""

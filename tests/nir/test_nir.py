@@ -144,6 +144,8 @@ def test_numbers_beyond_half_precision_are_written_and_read():
 def test_a_module_around_a_network_is_refused():
     with pytest.raises(TypeError, match=r"got one of test_nir\.Around: give the SpikingSequential inside of it$"):
         to_nir(Around(), (6,), dt=1e-3)
+    with pytest.raises(TypeError, match=r"of nnx, linen, brainstate, got .*: make it of the layers of one of "):
+        to_nir(bs.equinox.SpikingSequential([bs.equinox.LIF(6)]), (6,), dt=1e-3)
 
 
 class Around(nnx.Module):

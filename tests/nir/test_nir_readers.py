@@ -236,6 +236,11 @@ def test_what_nir_lacks_is_said_at_once():
         to_nir(SpikingSequential(layers), (4,), dt=1e-3)
 
 
+def test_what_two_nodes_of_a_layer_ask_for_is_said_once():
+    with pytest.raises(ValueError, match=r"^to_nir: layer 1, LIF: expected what lava reads, .*$"):
+        to_nir(SpikingSequential([linear(4, 4), LIF(4, reset="none")]), (4,), dt=1, reader="lava")
+
+
 @pytest.mark.parametrize(
     ("how", "said"),
     [
