@@ -17,8 +17,8 @@ NETWORKS = {  # of this library alone, beside the usual one: what their hidden l
 }
 BLOCKS = """two blocks of five steps are written out, and XLA holds the inputs of both; blocks of ten, by
 `block_size=10`, hold less, and take a quarter more memory on a CPU"""
-COUNTED = """the mark was set with a count that took an array for unread which a fusion reads in another shape; by that
-count it is 0.355"""
+COUNTED = """the target leaves out an array that a fusion reads in another shape than it was written in; counted so, it
+is 0.355"""
 WHY = {(SHOWN, "full", "temporaries"): BLOCKS, (TPU, "layer by layer", "bytes"): COUNTED}
 LIMITS = {  # at T = 100, by accelerator and mode: what is counted, and the bytes that are moved and held
     (SHOWN, "layer by layer"): {"launches": 349, "bytes": 1400e6, "temporaries": 140e6},

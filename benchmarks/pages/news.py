@@ -11,16 +11,16 @@ from ..speed.claims import events, peers
 from ..speed.libraries import OURS
 
 ITEMS = (
-    "**Half the time on a CPU.** A train step of 700-256-256-20 takes {ours:.0f} ms on two cores, {other:.0f} in the "
-    "next library on jax. Convolutions take {apart:.2f} of their dense time, {pooled:.2f} with pools: [fast on a "
-    "CPU](./docs/fast-on-a-cpu.md).",
-    "**Known to the kernel on a GPU.** It launches {launches:,} kernels on an H100, other libraries {fewest:,} to "
-    "{most:,}: [read from the program, never timed](./docs/accelerators.md).",
+    "**Half the time on a CPU.** With `events=True` a train step of 700-256-256-20 takes {ours:.0f} ms on two cores, "
+    "{other:.0f} in the next library on jax. Convolutions take {apart:.2f} of their dense time, {pooled:.2f} with "
+    "pools: [fast on a CPU](./docs/fast-on-a-cpu.md).",
+    "**Known to the kernel on a GPU.** A train step launches {launches:,} kernels on an H100, of other libraries "
+    "{fewest:,} to {most:,}: [read from the program, never timed](./docs/accelerators.md).",
     "**Four frameworks.** [A neuron](./docs/neurons.md) is a layer of Flax NNX, Linen, brainstate and Equinox, and "
     "plain jax.",
     "**Networks that people build.** Residual blocks reach {residual} % on Fashion-MNIST (without spikes "
     "{residual_twin}), attention {attention} (softmax {attention_twin}): "
-    "[how](./notebooks/9-residual-and-attention.ipynb).",
+    "[how](./notebooks/9-residual-and-attention.ipynb), [all numbers](./docs/studies.md#fashion-mnist).",
     "**Eight bits.** In the integers of the chip Speck, {speck} % of digits are right, in floats {floats}: [before the "
     "chip](./docs/eight-bits.md).",
 )

@@ -78,7 +78,7 @@ def best_tail(found: Comparison) -> int:
 def advice(found: Comparison) -> list[str]:
     """Write the answers of the page, in its order."""
     return [
-        f"{what_to_type(found)} {why(found.choice, found.families[TUNED])} {runner_up(found)}",
+        f"{what_to_type(found)} {elsewhere(found)} {why(found.choice, found.families[TUNED])} {runner_up(found)}",
         at_a_given_rate(found),
         cheapest(found, "If you have normalisation", "batch", "residual", "layer"),
         f"{cheapest(found, 'Deep without it', 'deep', 'momentum', 'vowels')} {first_weights()}",
@@ -95,17 +95,21 @@ def missing(found: Comparison) -> list[str]:
 
 
 def what_to_type(found: Comparison) -> str:
-    """Say which configuration the rule chooses, and how far behind its choice is where it was not made."""
-    name, kinds = found.choice.name, (found.families[TUNED], found.families[GIVEN])
+    """Say which configuration the rule chooses."""
+    name, families = found.choice.name, len(found.families[TUNED])
     is_default = ENTRANTS[name] == LIF(1).spike_fn.surrogate
-    first = f"Nothing: {typed(name)} is the layers' default" if is_default else f"`spike_fn=bs.{name}`"
+    first = f"Nothing: {typed(name)} is the default of `LIF` and `ALIF`" if is_default else f"`spike_fn=bs.{name}`"
     tuned, given = (number(found.over[kind][:, NAMES.index(name)]) for kind in (TUNED, GIVEN))
-    apart = " and ".join(number(regret.scored(points, found.others)) for points in kinds)
     return (
-        f"**What to type.** {first}. On average over {len(kinds[0])} families of settings it is {tuned} points behind "
-        f"the best of {len(NAMES)} configurations at its best learning rate, {given} at a given rate (95 % intervals). "
-        f"What the same rule chooses without the family that it is scored in is {apart} behind."
+        f"**What to type.** {first}. On average over {families} families of settings it is {tuned} points behind the "
+        f"best of {len(NAMES)} configurations at its best learning rate, {given} at a given rate (95 % intervals)."
     )
+
+
+def elsewhere(found: Comparison) -> str:
+    """Say how far behind the choice of the rule is where it was not made."""
+    tuned, given = (number(regret.scored(found.families[kind], found.others)) for kind in (TUNED, GIVEN))
+    return f"Chosen by the other families and scored on the one left out, it is {tuned} and {given} behind."
 
 
 def why(choice: regret.Choice, tuned: Points) -> str:
@@ -130,12 +134,11 @@ def runner_up(found: Comparison) -> str:
     """Say what a cost is, and the next candidate's."""
     cost = found.over[COST]
     kept = [i for i in cost[0, : len(CANDIDATES)].argsort() if NAMES[i] not in found.choice.out]
-    more = [
-        f"; {typed(NAMES[i])} is second, {number(cost[:, i] - cost[:, kept[0]])} above the least" for i in kept[1:2]
-    ]
+    above = cost - cost[:, kept[:1]]
+    more = [f"; {typed(NAMES[i])} is second, {number(above[:, i])} above the least" for i in kept[1:2]]
     return (
-        f"The *cost* is the mean of the points behind at its best rate and at a given one{''.join(more)}. Below, the "
-        f"{len(CANDIDATES)} candidates for the default are weighed."
+        f"The *cost* is the mean of the points behind at its best rate and at a given one{''.join(more)}. "
+        f"[How sure](studies.md#how-sure) weighs the {len(CANDIDATES)} candidates for the default."
     )
 
 

@@ -60,9 +60,9 @@ def diagnose(
 ) -> Diagnosis:
     r"""Find out which layers are silent, whether a gradient can reach them, and what to change.
 
-    This is for networks of plain functions; the ``diagnose`` of ``brainsurr.nnx``, ``brainsurr.linen``,
-    ``brainsurr.brainstate`` and ``brainsurr.equinox`` finds the layers of a module. The loss is traced once without and
-    computed once with its gradient. It may use jit, scan, vmap, remat and any dtype.
+    This is for networks of plain functions, and calls the ``diagnose`` of ``brainsurr.nnx``, ``brainsurr.brainstate``
+    or ``brainsurr.equinox`` for their modules, which finds the layers; there is also that of ``brainsurr.linen``. The
+    loss is traced once without and computed once with its gradient. It may use jit, scan, vmap, remat and any dtype.
 
     Args:
       spike_fns: the spike function of each layer by a name of your choice: a surrogate, any elementwise function with a

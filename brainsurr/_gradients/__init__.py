@@ -35,9 +35,10 @@ def check_gradients(params: Any, loss_fn: Callable[[Any], Any]) -> GradientRepor
     It can't see whether a surrogate is a good one: that the threshold is differentiated as if it were its primitive is
     taken as given.
 
-    This is for networks of plain functions; there is also a ``check_gradients`` of ``brainsurr.nnx``,
-    ``brainsurr.linen``, ``brainsurr.brainstate`` and ``brainsurr.equinox``. Arrays that ``loss_fn`` closes over keep
-    their dtype until brainsurr gets them or an operation combines them with a parameter.
+    This is for networks of plain functions, and calls the ``check_gradients`` of ``brainsurr.nnx``,
+    ``brainsurr.brainstate`` or ``brainsurr.equinox`` for their modules; there is also that of ``brainsurr.linen``.
+    Arrays that ``loss_fn`` closes over keep their dtype until brainsurr gets them or an operation combines them with a
+    parameter.
 
     Args:
       params: a tree of parameters, such as ``{"w": w, "spike": f}`` with a surrogate in it. Those of a floating dtype

@@ -1,8 +1,8 @@
 """Neurons as values, which know no framework: parameters, a state, and one step in time.
 
 ``neuron(state, xs)`` runs one over time in plain jax, ``neuron.step(state, x)`` takes a step, and ``brainsurr.unroll``
-goes in blocks of time. The layers of ``brainsurr.nnx``, ``brainsurr.linen`` and ``brainsurr.brainstate`` are made of
-these.
+goes in blocks of time. The layers of ``brainsurr.nnx``, ``brainsurr.linen``, ``brainsurr.brainstate`` and
+``brainsurr.equinox`` are made of these.
 """
 
 from ._neuron import Neuron

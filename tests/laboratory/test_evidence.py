@@ -180,10 +180,11 @@ def test_answers_turn_with_their_numbers(tmp_path):
     with default_is(P):
         text = page(tmp_path)
     for said in (
-        f"**What to type.** Nothing: `bs.{P}` is the layers' default. On average over 2 families of settings",
+        f"**What to type.** Nothing: `bs.{P}` is the default of `LIF` and `ALIF`. On average over 2 families "
+        "of settings",
         "is 2.2 (2.0 to 2.4) points behind the best of 13 configurations at its best learning rate, 0.5 (0.0 to 1.0)",
-        "without the family that it is scored in is 6.2 (2.4 to 10.0) and 0.5 (0.0 to 1.0) behind.",
-        "behind at its best rate and at a given one. Below,",  # nobody else is in
+        "scored on the one left out, it is 6.2 (2.4 to 10.0) and 0.5 (0.0 to 1.0) behind.",
+        "behind at its best rate and at a given one. [How sure]",  # nobody else is in
         f"(*batch*). `bs.{A}` costs least, 0.2 (0.2 to 0.2), the default 1.5 (1.5 to 1.5) more.",
         "(*counts*, *sums*). The default costs least, 1.0 (1.0 to 1.0). ",
         f"rate). `bs.{A}` costs least, 0.0 (0.0 to 0.0), the default 0.5 (0.0 to 1.0) more. Rate by rate: `bs.{P}` "
@@ -219,7 +220,7 @@ def test_another_default(tmp_path):
     assert list(of_table(report.short(found)))[2:4] == [A, P]
     assert f"| **`bs.{A}`** " in report.overview(found)
     with default_is(A):
-        assert f"Nothing: `bs.{A}` is the layers' default." in page(tmp_path)
+        assert f"Nothing: `bs.{A}` is the default of `LIF` and `ALIF`." in page(tmp_path)
 
 
 def test_chance_and_networks_that_fail_are_said(tmp_path):

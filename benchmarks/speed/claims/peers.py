@@ -260,8 +260,8 @@ def chooser(result, of_jax=False):
         header += [trial, *terms_of_times[1:], "memory"]
     about = (
         f"A train step of {result['networks'][BATCH_256]}, batch {TRIALS[BATCH_256].batch}; {T_10_000}: "
-        f"{'-'.join(map(str, LONG.sizes))}, batch {TRIALS[T_10_000].batch}. Times are of the fastest mode, "
-        "memory (what training adds) of the leanest."
+        f"{'-'.join(map(str, LONG.sizes))}, batch {TRIALS[T_10_000].batch}; {100 * LONG.spikes:g} % of the "
+        "inputs are 1. Times are of the fastest mode, memory (what training adds) of the leanest."
     )
     return table(header, rows), about
 
