@@ -319,14 +319,14 @@ def test_a_potential_at_rest_that_is_not_0_is_counted_from():
 # The networks of the page --------------------------------------------------------------------------------------
 
 
-PAGE = (DOCS / "coming-from-elsewhere.md").read_text()
+PAGE = (DOCS / "models-side-by-side.md").read_text()
 
 
 def networks():
     """The two programs of each section: by library, there and here."""
     titles = {about["title"]: library for library, about in table().items() if library != "argument"}
     programs = {}
-    for section in PAGE.split("### A model of ")[1:]:
+    for section in PAGE.split("## A model of ")[1:]:
         title, _, what = section.partition("\n")[0].removeprefix("braintools and ").partition(" with ")
         key = f"{titles[title]}.{what}".strip(".")
         programs[key] = re.findall(r"```python\n(.*?)```", section.partition("\n## ")[0], re.DOTALL)
@@ -346,7 +346,7 @@ def test_a_network_here_is_run(library):
 
 @pytest.mark.usefixtures("lenient")  # flax's Linear
 def test_hidden_spikes_are_those_of_the_loop_on_the_page(capsys):
-    (block,) = re.findall(r"### Hidden spikes .*?```python\n(.*?)```", PAGE, re.DOTALL)
+    (block,) = re.findall(r"## Hidden spikes .*?```python\n(.*?)```", PAGE, re.DOTALL)
     exec(NETWORKS["snntorch"][1] + block, scope := {})
     assert capsys.readouterr().out == "0.0\n"
     assert 0.02 < np.mean(scope["hidden"]) < 0.9
