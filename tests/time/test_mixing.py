@@ -168,7 +168,7 @@ LAYERS = {
     "rolled": (lambda xs: jnp.roll(xs, 1, 0), X, O),
     "difference": (lambda xs: jnp.diff(xs, axis=0, prepend=xs[:1]), X, O),
     "first step": (lambda xs: xs - xs[:1], X, O),
-    "last step": (lambda xs: xs * xs[-1], X, O),
+    "last step": (lambda xs: xs * jax.lax.slice_in_dim(xs, -1, None), X, O),  # jax 0.8 looks up xs[-1], as "any step"
     "gate by the rate": (lambda xs: xs * (xs.mean(0) > 0.1), X, O),
     "far away": (lambda xs: jnp.where(xs.max(0) > 1e9, 0.0, xs), X, O),  # which no trial sees
     "convolution in time": (conv_over(0), X, O),
@@ -178,7 +178,7 @@ LAYERS = {
     "fading": (lambda xs: xs * jnp.linspace(0, 1, T)[:, None, None], X, O),
     "first steps left out": (lambda xs: jnp.concatenate([jnp.zeros_like(xs[:2]), xs[2:]]), X, O),
     "steps in groups": (lambda xs: jax.nn.softmax(xs.reshape(-1, 2, B, F), 1).reshape(xs.shape), X, O),
-    "sample and hold": (lambda xs: jnp.repeat(xs[::2], 2, 0), X, O),
+    "sample and hold": (lambda xs: jnp.repeat(jax.lax.slice_in_dim(xs, 0, None, 2), 2, 0), X, O),
     "time as features": (lambda xs: (W[:T, :T] @ xs.reshape(T, -1)).reshape(xs.shape), X, O),
     "outer difference": (lambda xs: jax.nn.relu(xs[:, None] - xs[None]).sum(1), X, O),
     "sum by a loop": (lambda xs: xs + jax.lax.scan(lambda c, x: (c + x, None), jnp.zeros((B, F)), xs)[0], X, O),
