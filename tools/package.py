@@ -46,7 +46,7 @@ def main(built: Path, direct: Path) -> None:
     (sdist,), (wheel,), (twin,) = built.glob("*.tar.gz"), built.glob("*.whl"), direct.glob("*.whl")
     source, files = inside(sdist), inside(wheel)
     about = "-".join(wheel.name.split("-")[:2]) + ".dist-info/"
-    paths = [path for path in (ROOT / "brainsurr").rglob("*") if path.is_file() and path.suffix != ".pyc"]
+    paths = [path for path in (ROOT / "brainsurr").rglob("*") if path.is_file() and "__pycache__" not in path.parts]
     package = {path.relative_to(ROOT).as_posix(): path.read_bytes() for path in paths}
 
     says = differences("the wheels of the sdist and of the checkout", files, inside(twin))

@@ -1,5 +1,6 @@
 """What is counted in a compiled program, and the bounds on the programs for accelerators."""
 
+import jax
 import pytest
 
 from benchmarks.accelerators import __main__ as accelerators
@@ -99,4 +100,6 @@ def test_programs_for_accelerators_stay_within_bounds(tmp_path, monkeypatch):
     accelerators.main(["--quick", "--out", str(tmp_path)])
     claims = report.claims(tmp_path)
     assert len(claims) == sum(map(len, report.LIMITS.values()))
-    assert [claim.text for claim in claims if not claim.holds] == [claim.text for claim in claims if claim.why]
+    older = {"H100, layer by layer: MB of temporaries", "TPU v5e, layer by layer: fusions"}  # of jax 0.10, by the page
+    missed = {claim.text for claim in claims if claim.why} | (older if jax.__version_info__ < (0, 11) else set())
+    assert {claim.text for claim in claims if not claim.holds} == missed
