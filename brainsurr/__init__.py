@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from . import nir, nnx, optim, plot  # noqa: F401
 
 
-__version__ = "0.2.0"
+__version__ = "0.3.0"
 
 __all__ = ["Diagnosis", "GradientReport", "LayerReport", "OperationReport", "ParameterGradient"]
 __all__ += ["ProductOperations", "Scaled", "Surrogate"]

@@ -1,6 +1,6 @@
 """Install the wheel alone and with each extra of the package, each in an environment; check what is there and imports.
 
-python tools/extras.py dist/brainsurr-0.2.0-py3-none-any.whl    # as `make test-extras` does
+python tools/extras.py dist/brainsurr-0.3.0-py3-none-any.whl    # as `make test-extras` does
 """
 
 import json
