@@ -118,7 +118,7 @@ class NeuronLayer(HoldsNeuron):
                 setattr(cls, field.name, here)
                 cls.__annotations__[field.name] = field.type
             cls.__doc__ = _docstring(cls)
-        if cls._construct and (kind is not None or (hasattr(cls, "_neuron_class") and inspect.get_annotations(cls))):
+        if cls._construct and hasattr(cls, "_neuron_class") and (kind is not None or inspect.get_annotations(cls)):
             cls._construct()
         super().__init_subclass__(**kwargs)
 

@@ -341,9 +341,10 @@ def _host_of(net: Any, caller: str) -> Any:
         if package is not None and isinstance(net, package.SpikingSequential):
             return import_module(f"brainsurr.{name}._nir")
     kind = f"{type(net).__module__}.{type(net).__qualname__}"
-    inner = ": give the SpikingSequential inside of it" if callable(net) else ""
-    inner = ": make it of the layers of one of these" if type(net).__name__ == "SpikingSequential" else inner
-    raise TypeError(f"{caller}: expected net to be a SpikingSequential of {', '.join(HOSTS)}, got one of {kind}{inner}")
+    is_network = type(net).__name__ == "SpikingSequential"  # of another framework
+    write = "make it of the layers of one of these" if is_network else "give the SpikingSequential inside of it"
+    hint = f": {write}" if callable(net) else ""
+    raise TypeError(f"{caller}: expected net to be a SpikingSequential of {', '.join(HOSTS)}, got one of {kind}{hint}")
 
 
 def _convention(dt: Any, method: Any, r: Any, resistances: tuple[str | None, ...]) -> Convention:

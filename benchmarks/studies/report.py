@@ -134,8 +134,8 @@ def runner_up(found: Comparison) -> str:
     """Say what a cost is, and the next candidate's."""
     cost = found.over[COST]
     kept = [i for i in cost[0, : len(CANDIDATES)].argsort() if NAMES[i] not in found.choice.out]
-    above = cost - cost[:, kept[:1]]
-    more = [f"; {typed(NAMES[i])} is second, {number(above[:, i])} above the least" for i in kept[1:2]]
+    above = [(NAMES[i], cost[:, i] - cost[:, kept[0]]) for i in kept[1:2]]
+    more = [f"; {typed(name)} is second, {number(by)} above the least" for name, by in above]
     return (
         f"The *cost* is the mean of the points behind at its best rate and at a given one{''.join(more)}. "
         f"[How sure](studies.md#how-sure) weighs the {len(CANDIDATES)} candidates for the default."

@@ -3,7 +3,7 @@
 A framework's module ``_nir`` has its ``package`` in brainsurr, ``MODULE``, the base of its modules, and functions that
 know how it holds weights: ``arrays_of(layer)``, a linear layer, a convolution or a BatchNorm as arrays, and any other
 as it is; ``make_affine(affine, shape)`` and ``make_neurons(kind, shape, options)``, a layer for an input of that shape;
-and ``network(layers, weights)``, these layers with their weights by name.
+and ``network(layers, weights, flags)``, these layers with their weights by name, and the network's options.
 """
 
 import dataclasses

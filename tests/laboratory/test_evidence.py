@@ -223,6 +223,15 @@ def test_another_default(tmp_path):
         assert f"Nothing: `bs.{A}` is the default of `LIF` and `ALIF`." in page(tmp_path)
 
 
+def test_a_page_without_a_winner(tmp_path):
+    for name in ("dense", "chaos"):
+        write(tmp_path, name, {FAST_SIGMOID: 90})
+    with default_is(P):
+        text = page(tmp_path)
+    assert "Each of the 7 candidates is somewhere" in text
+    assert "behind at its best rate and at a given one. [How sure]" in text
+
+
 def test_chance_and_networks_that_fail_are_said(tmp_path):
     for name, tuned in {
         "rows": {P: 90, A: 89.6},
