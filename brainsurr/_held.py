@@ -13,6 +13,7 @@ from . import _checks
 from ._arrays import as_parameter, is_number, variable_value, without_unit
 from ._bounds import initial_value, names_of, trained_intervals
 from ._following import is_on
+from ._hooks import hook
 from ._pytree import unflatten
 from ._surrogate import Surrogate
 from ._wrong_calls import AnswersWrongCalls
@@ -274,6 +275,7 @@ def fed_back(neuron: Neuron, kernel: Any, self_connections: bool) -> Neuron:
     return unflatten(Recurrent, (("neuron", "kernel"), flags), (neuron, kernel))
 
 
+@hook
 def first_state(neuron: Neuron, x: jax.Array, draw: Callable | None):
     """Return the state before the first step, its first array drawn by ``draw(shape)`` if that is given."""
     state = neuron.initial_state(x)

@@ -10,6 +10,7 @@ from jax.custom_derivatives import SymbolicZero
 
 from ._arrays import as_float, as_real, is_negative, match_dtype_and_rank
 from ._checks import check_distribution, check_key, check_surrogate
+from ._hooks import hook
 
 
 def spike(x, surrogate, *, key=None):
@@ -80,8 +81,9 @@ def spike(x, surrogate, *, key=None):
     return spike_of(as_float(x), surrogate, key)
 
 
+@hook
 def spike_of(x, surrogate, key):
-    """Return the spike of an array; a tool that is at work puts its own in this place."""
+    """Return the spike of an array."""
     if key is not None:
         check_key("spike", key)
         check_distribution("surrogate", surrogate)
@@ -238,6 +240,7 @@ def detached(s: Any) -> Any:
     return stopped(as_real(s, "s"))
 
 
+@hook
 def stopped(s):
-    """Stop the gradient of an array; a tool that is at work puts its own in this place."""
+    """Stop the gradient of an array."""
     return jax.lax.stop_gradient(s)

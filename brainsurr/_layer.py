@@ -99,6 +99,7 @@ class NeuronLayer(HoldsNeuron):
     """
 
     _layers: ClassVar[dict[type, Any]]  # of `Layer` and of `Cell` of a framework: the classes by their neuron
+    _made_of: ClassVar[list[dataclasses.Field]]  # the fields of the neuron, which a reloader may replace
     _options: ClassVar[tuple[type, ...]]  # of a framework: size, and options of neurons that don't fire, that do
     _construct: ClassVar[Callable | None] = None  # of a framework that makes no constructor of a dataclass
 
@@ -111,6 +112,7 @@ class NeuronLayer(HoldsNeuron):
             cls._layers = {}
         if kind is not None:
             cls._layers[kind], cls._neuron_class, cls.fires = cls, kind, bool(spike_fields(kind))
+            cls._made_of = fields_of(kind)
             cls.__annotations__ = dict(inspect.get_annotations(cls))
             for field in fields_of(kind):
                 here = copy.copy(field)
@@ -157,7 +159,8 @@ def made(base: Any, kind: Any) -> Any:
         if isinstance(kind, Neuron):
             hint = f": give its class, layer({type(kind).__name__}), and its fields to the layer"
         raise TypeError(f"expected a class of neurons, such as brainsurr.neurons.LIF, got {kind!r}{hint}")
-    return base._layers.get(kind) or _made(base, kind)
+    known = base._layers.get(kind)
+    return known if known is not None and known._made_of == fields_of(kind) else _made(base, kind)
 
 
 _TAKEN = {"neuron", "s", "in_size", "out_size", "name", "parent", "scope", "recurrent_kernel", "rngs"}

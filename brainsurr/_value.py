@@ -12,8 +12,6 @@ from . import _pytree
 from ._arrays import as_parameter, has_unit, is_number, match_dtype_and_rank
 from ._checks import check_flag
 
-cache_by_class: Any = functools.cache  # mypy takes a class that defines __hash__ for unhashable
-
 
 @dataclasses.dataclass(eq=False, repr=False)
 class Value:

@@ -1,6 +1,5 @@
 """First weights with which neurons fire, as initialisers; needs jax alone."""
 
-import functools
 import sys
 from typing import Any
 
@@ -11,6 +10,7 @@ import numpy as np
 from ._arrays import drawing_dtype, match_dtype_and_rank
 from ._checks import check_key, check_number, check_positive_integer
 from .neurons import Neuron
+from .neurons._neuron import is_built_in
 from .neurons._spikes import with_spike_functions
 
 __all__ = ["fluctuation_driven"]
@@ -81,7 +81,9 @@ def fluctuation_driven(neuron: Any, rate: Any, *, xi: Any = 1.0, share: Any = 1.
             key, shape = sys.modules["brainstate"].random.split_key(), key
         check_key(owner, key)
         with jax.ensure_compile_time_eval():  # it takes 2000 steps to know whether a neuron forgets
-            rest, power, kept = map(np.asarray, _potential(neurons, shape[-1], steps or 2000))
+            same_program = all(map(is_built_in, neurons))
+            potential = _compiled if same_program else jax.jit(lambda *args: _potential(*args), static_argnums=(1, 2))
+            rest, power, kept = map(np.asarray, potential(neurons, shape[-1], steps or 2000))
         if not np.all((rest < 0) & (power > 0) & np.isfinite(power) & ((kept < 1e-3) | (steps is not None))):
             what = "that is silent at rest, gets its input, and forgets it within 2000 steps"
             raise ValueError(f"{owner}: expected a neuron {what}, got {neuron!r}: give steps= to one that never does")
@@ -92,7 +94,6 @@ def fluctuation_driven(neuron: Any, rate: Any, *, xi: Any = 1.0, share: Any = 1.
     return init
 
 
-@functools.partial(jax.jit, static_argnums=(1, 2))
 def _potential(neurons: tuple[Neuron, ...], features: int, steps: int) -> tuple[jax.Array, ...]:
     """Return potential minus threshold at rest, the sum of squares of its response, and what is left of that."""
 
@@ -109,3 +110,6 @@ def _potential(neurons: tuple[Neuron, ...], features: int, steps: int) -> tuple[
     start = [neuron.initial_state(xs[0]) for neuron in neurons]
     u, response = jax.jvp(lambda xs: jax.lax.scan(step, start, xs)[1], (xs,), (xs.at[0].set(1.0),))
     return u[-1], jnp.sum(response**2, 0), jnp.abs(response[-1]) / jnp.max(jnp.abs(response), 0)
+
+
+_compiled = jax.jit(_potential, static_argnums=(1, 2))

@@ -13,8 +13,8 @@ import numpy as np
 from .._arrays import as_float, as_real, as_scalar
 from .._checks import check_function
 from .._context import setting
+from .._hooks import overriding
 from .._kernel import spike_of
-from .._replacing import replaced
 from .._report import Report, as_text, framework_of, user_line
 from .._surrogate import Surrogate
 from .._time.sequential import apply_layers
@@ -177,7 +177,7 @@ def examine(
             xs = enter(jnp.asarray(xs)) if isinstance(xs, jax.Array | np.ndarray) else xs
             return apply_layers(net, carry, xs, *rest, **more)
 
-        with replaced({spike_of: notice, apply_layers: entered}), telling_uses():
+        with overriding({spike_of: notice, apply_layers: entered}), telling_uses():
             return as_scalar(loss(watch), "loss_fn")
 
     def notice(spike_of, x, surrogate, key):

@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 
 from .._context import setting
-from .._replacing import replaced
+from .._hooks import overriding
 from .._scan import scan
 from .._time.guard import check_alone
 from .._time.sequential import first_carries
@@ -24,7 +24,7 @@ def following_time(mask: jax.Array | None) -> Iterator[None]:
     """Count the values where a mask is true, which loops over time take step by step, until the block ends."""
     loops: dict[Callable, Callable] = {unroll_blocks: _in_blocks, outputs_of: _of_a_block}
     loops |= dict.fromkeys((first_carries, check_alone), _uncounted)
-    with setting(counted, mask), replaced(loops):
+    with setting(counted, mask), overriding(loops):
         yield
 
 

@@ -9,7 +9,7 @@ import jax
 import numpy as np
 
 from .._context import setting
-from .._replacing import replaced
+from .._hooks import overriding
 from .._report import user_line
 from .._time.sequential import named
 from ..neurons._neuron import run, take_one_step
@@ -58,12 +58,10 @@ def telling_uses() -> contextlib.AbstractContextManager[None]:
         with setting(_layers, f"{_layers.get()}, layer {index}"), named(index, *args):
             yield
 
-    return replaced(
+    return overriding(
         {
             named: at_index,
             run: lambda of, neuron, state, *args: at_its_place(lambda: counting_run(of, neuron, state, *args), state),
-            take_one_step: lambda of, neuron, step, state, x, **key: at_its_place(
-                lambda: of(neuron, step, state, x, **key), state
-            ),
+            take_one_step: lambda of, neuron, state, x, **key: at_its_place(lambda: of(neuron, state, x, **key), state),
         }
     )

@@ -8,8 +8,8 @@ import jax
 import jax.numpy as jnp
 
 from .._held import first_state
+from .._hooks import overriding
 from .._kernel import spike_of, stopped
-from .._replacing import replaced
 from .._time.sequential import apply_layer, gives_spikes
 from .._time.unroll import as_arrays, outputs_of
 from ..neurons._neuron import as_state, make_first_state, run, take_one_step
@@ -35,16 +35,14 @@ def smooth(how: Smooth) -> contextlib.AbstractContextManager[None]:
         how.has_detached_reset = True
         return s if how.attached else stop(s)
 
-    return replaced(
+    return overriding(
         {
             spike_of: lambda of, x, surrogate, key: of(promoted(x), surrogate.replace(origin=True), key),
             stopped: stops,
             gives_spikes: lambda of, layer: False,
             run: lambda of, neuron, state, xs, *scan: of(neuron, state, promoted(neuron._as_input(xs, "xs")), *scan),
-            take_one_step: lambda of, neuron, step, state, x, **key: of(
-                neuron, step, state, _input_of(neuron, x), **key
-            ),
-            make_first_state: lambda of, neuron, make, x: promoted(of(neuron, make, _input_of(neuron, x))),
+            take_one_step: lambda of, neuron, state, x, **key: of(neuron, state, _input_of(neuron, x), **key),
+            make_first_state: lambda of, neuron, x: promoted(of(neuron, _input_of(neuron, x))),
             apply_layer: lambda of, layer, carry, *args: of(layer, promoted(carry), *args),
             outputs_of: lambda of, *args: promoted(of(*args)),
             **dict.fromkeys((as_state, first_state, as_arrays), lambda of, *args: promoted(of(*args))),

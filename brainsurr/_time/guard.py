@@ -14,6 +14,7 @@ from .._arrays import is_float
 from .._context import setting
 from .._flow.axes import MOVED, mixing, spread
 from .._flow.sets import BATCH, TIME
+from .._hooks import hook
 
 # The number of time steps on which layers are checked: 0 outside of `unroll`, None inside of a check.
 _steps: ContextVar[int | None] = ContextVar("steps", default=0)
@@ -43,6 +44,7 @@ def is_dropout(layer: Any) -> bool:
     return "Dropout" in type(layer).__name__ and type(layer).__module__.startswith(("flax.", "brainstate."))
 
 
+@hook
 def check_alone(
     index: int, layer: Any, as_function: Callable[[Any], Callable | None], xs: Any, mixes_examples: bool, hint: str
 ) -> bool:

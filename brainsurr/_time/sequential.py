@@ -15,12 +15,14 @@ from .._arrays import as_float, shown
 from .._checks import SWAPPED, check_flag, check_input_shape, hint_to_axes, hint_to_call, is_function
 from .._following import following
 from .._held import HoldsNeuron, HoldsSurrogate
+from .._hooks import hook
 from .._surrogate import Surrogate
 from .._wrong_calls import AnswersWrongCalls
 from ..neurons import Neuron
 from .guard import check_alone, name_of
 
 
+@hook
 @contextlib.contextmanager
 def named(index: int, layer: Any, xs: Any, hint: str) -> Iterator[None]:
     """Wrap the call of a layer: name it in the program, and in a note on any error with the shape of its input.
@@ -102,6 +104,7 @@ def call_layer(layer: Any, carry, xs):
     return layer(carry, xs) if is_stateful(layer) else (carry, layer(xs))
 
 
+@hook
 def apply_layer(layer: Any, carry, xs, call: Callable = call_layer):
     """Call a layer; return its carry, its outputs, and the spikes that it returns beside them, or None.
 
@@ -127,6 +130,7 @@ def apply_layer(layer: Any, carry, xs, call: Callable = call_layer):
     return after, ys, spikes
 
 
+@hook
 def first_carries(layers, input_shape: tuple[int, ...], start: Callable, outputs: Callable) -> tuple[Any, ...]:
     """Return the carry of each layer before the first step, None of one without a state.
 
@@ -214,6 +218,7 @@ def call_batch_first(convolution: Callable, xs):
     return jnp.swapaxes(convolution(jnp.swapaxes(xs, 0, 1)), 0, 1)
 
 
+@hook
 def gives_spikes(layer: Any) -> bool:
     """Return whether it is known that the output of a layer holds 0, 1 and NaN alone; not of one of the user's."""
 
@@ -229,6 +234,7 @@ def gives_spikes(layer: Any) -> bool:
     return isinstance(surrogate, Surrogate) and not (has_own_call or surrogate.origin)
 
 
+@hook
 def apply_layers(
     net,
     carry,

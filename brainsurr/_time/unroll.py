@@ -11,6 +11,7 @@ import jax.numpy as jnp
 
 from .._arrays import as_array
 from .._checks import check_function, check_key, check_word, is_integer, shapes
+from .._hooks import hook
 from .._scan import by_platform, scan
 from .guard import trying_stateless_layers
 from .reductions import REDUCTIONS
@@ -135,6 +136,7 @@ class _Part:
     dtype: Any = dataclasses.field(metadata={"static": True})
 
 
+@hook
 def unroll_blocks(transforms: Transforms, block, carry, xs, block_size, remat, reduce):
     """Run `unroll` with the transforms of a framework."""
     check_word("remat", remat, REMATS)
@@ -174,6 +176,7 @@ def unroll_blocks(transforms: Transforms, block, carry, xs, block_size, remat, r
     return carry, jax.tree.map(combine, *parts, is_leaf=lambda node: isinstance(node, _Part))
 
 
+@hook
 def outputs_of(block, carry, xs):
     """Return the carry and the outputs of a block, a pair with an output for each step."""
     returned = block(carry, xs)
@@ -190,6 +193,7 @@ def _products_saveable(primitive, *args, **params) -> bool:
     return primitive.name == "events_product" or jax.checkpoint_policies.dots_saveable(primitive, *args, **params)
 
 
+@hook
 def as_arrays(name: str, tree):
     """Return a tree of arrays."""
     return jax.tree.map(lambda x: as_array(x, name), tree)

@@ -13,10 +13,11 @@ import numpy as np
 from .._arrays import as_float, as_real, is_float, is_number
 from .._bounds import check_inside
 from .._checks import check_function, hint_to_axes, hint_to_surrogate, shapes
+from .._hooks import hook
 from .._pytree import tuples
 from .._scan import by_platform, scan, typed_like
 from .._surrogate import Surrogate
-from .._value import Value, cache_by_class
+from .._value import Value
 from ._spikes import Drawn, Watched, all_spike_functions, draw_each, drawn, spike_fields, spike_functions
 
 
@@ -84,9 +85,11 @@ class Neuron(Value):
         cls._always_static |= {name for base in cls.__mro__ for name, n in vars(base).items() if type(n) is int}
         for default in (value for base in cls.__mro__ for value in vars(base).values() if isinstance(value, Value)):
             hash(default)  # of all neurons that are given no other: from now on it can't be changed
-        for name, call in (("initial_state", "make_first_state"), ("step", "take_one_step")):
-            if name in vars(cls):
-                setattr(cls, name, _checked(name, getattr(cls, name), call))
+
+    def __getattribute__(self, name):
+        # Check calls from outside. The class keeps the methods that its author wrote, as reloading needs.
+        checked = _CHECKED.get(name)
+        return super().__getattribute__(name) if checked is None else functools.partial(checked, self)
 
     def initial_state(self, x) -> Any:
         """Return the state before the first step.
@@ -128,7 +131,7 @@ class Neuron(Value):
 
     def _advance(self, state, x):
         """Take one step from a state that fits: in the dtype of the state, which it keeps; the output is like x."""
-        step, owner = _alone(type(self).step), type(self).__name__
+        owner = type(self).__name__
         dtypes = [part.dtype for part in jax.tree.leaves(state) if is_float(part)]
         like = jax.ShapeDtypeStruct(x.shape, (*dtypes, x.dtype)[0])
         before = state
@@ -144,7 +147,7 @@ class Neuron(Value):
             for name, f in spike_functions(self).items()
             if not isinstance(f, Surrogate)
         }
-        pair = step(neuron._with(**functions) if functions else neuron, state, x.astype(like.dtype))
+        pair = type(self).step(neuron._with(**functions) if functions else neuron, state, x.astype(like.dtype))
         if not isinstance(pair, tuple) or len(pair) != 2 or isinstance(pair[1], tuple | list | dict):
             raise TypeError(
                 f"{owner}: expected step to return a pair, the new state and the output, got {shapes(pair)}"
@@ -224,7 +227,7 @@ class Unmatched(Neuron):
     """A neuron whose step gets parameters, state and input as they are, and not in one dtype."""
 
     def _advance(self, state, x):
-        return _alone(type(self).step)(self, state, x)
+        return type(self).step(self, state, x)
 
 
 def by_position(default) -> Any:
@@ -247,6 +250,7 @@ def call_function(name: str, function: Callable, x):
     return s
 
 
+@hook
 def run(neuron: Neuron, state, xs, host_scan: Callable = scan) -> tuple[Any, jax.Array]:
     """Run a neuron over time.
 
@@ -269,10 +273,12 @@ def run(neuron: Neuron, state, xs, host_scan: Callable = scan) -> tuple[Any, jax
     draws = Drawn in [type(f.function if isinstance(f, Watched) else f) for f in functions]
     if [f for f in functions if not isinstance(f, Surrogate | Drawn)]:
         return _over_time(neuron, draws, state, xs, host_scan)
-    # Outside of jit, a scan compiles for each new function and keeps the program. So all numbers of a neuron are
-    # arguments of one function: a new value neither compiles again nor fills the cache.
+    # All numbers of a neuron are arguments of one compiled function, so new values do not compile again. A class that
+    # the user wrote may read anything from outside, which can change: it is traced anew in each call.
     leaves, structure = jax.tree.flatten(neuron)
-    return _compiled(structure, draws, leaves, state, xs)
+    if is_built_in(neuron):
+        return _compiled(structure, draws, leaves, state, xs)
+    return jax.jit(functools.partial(_from_leaves, structure, draws), inline=True)(leaves, state, xs)
 
 
 def _over_time(neuron, draws, state, xs, host_scan):
@@ -288,11 +294,29 @@ def _over_time(neuron, draws, state, xs, host_scan):
     return host_scan(step, state, (xs, keys), unroll=by_platform())
 
 
-@functools.partial(jax.jit, static_argnums=(0, 1), inline=True)
-def _compiled(structure, draws, leaves, state, xs):
+def _from_leaves(structure, draws, leaves, state, xs):
     return _over_time(structure.unflatten(leaves), draws, state, xs, scan)
 
 
+_compiled = jax.jit(_from_leaves, static_argnums=(0, 1), inline=True)
+
+
+def is_built_in(value: Any) -> bool:
+    """Return whether a neuron runs code of brainsurr alone: no class, method or function of the user's."""
+    if not isinstance(value, Value):
+        return not _is_code(value)
+    members = [member for base in type(value).__mro__[:-1] for member in vars(base).values() if _is_code(member)]
+    modules = [getattr(getattr(member, "__func__", member), "__module__", None) for member in members]
+    inside = jax.tree.leaves(vars(value), is_leaf=lambda node: isinstance(node, Value))
+    ours = {__package__.partition(".")[0], "dataclasses"}  # which writes methods
+    return all(str(module).partition(".")[0] in ours for module in modules) and all(map(is_built_in, inside))
+
+
+def _is_code(value: Any) -> bool:
+    return callable(value) and not isinstance(value, type)
+
+
+@hook
 def as_state(neuron: Neuron, state, shape: tuple[int, ...], hint: str = ""):
     """Return a state as arrays; a ValueError unless it is one for such inputs.
 
@@ -328,22 +352,23 @@ _expected: dict[Any, Any] = {}
 
 def expected_state(neuron: Neuron, shape: tuple[int, ...]):
     """Return shapes and dtypes of the first state, for an input of a shape and of float32."""
+
+    def shapes():
+        return jax.eval_shape(
+            functools.partial(type(neuron).initial_state, neuron), jax.ShapeDtypeStruct(shape, jnp.float32)
+        )
+
+    if not is_built_in(neuron):
+        return shapes()
     leaves, structure = jax.tree.flatten(neuron)
     key = structure, tuple(map(np.shape, leaves)), shape
     if key not in _expected:
         if len(_expected) > 999:
             _expected.clear()
-        start = functools.partial(_alone(type(neuron).initial_state), neuron)
-        _expected[key] = jax.eval_shape(start, jax.ShapeDtypeStruct(shape, jnp.float32))
+        _expected[key] = shapes()
     return _expected[key]
 
 
-def _alone(method: Callable) -> Callable:
-    """Return a method without what `_checked` puts around it."""
-    return getattr(method, "alone", method)
-
-
-@cache_by_class
 def check_class(cls):
     """Raise a TypeError unless what a class annotates are its fields, and what it sets of inherited fields too."""
     annotations, names = inspect.get_annotations(cls), [field.name for field in dataclasses.fields(cls)]
@@ -365,27 +390,15 @@ def check_class(cls):
             )
 
 
-def _checked(name: str, method: Callable, call: str) -> Callable:
-    """Wrap a method: ``call(self, method, *args)`` of this module in its place, but not where a subclass calls it."""
-
-    @functools.wraps(method)
-    def wrapped(self, *args, **kwargs):
-        if getattr(type(self), name) is not wrapped:
-            return method(self, *args, **kwargs)
-        return globals()[call](self, method, *args, **kwargs)
-
-    wrapped.alone = method  # type: ignore[attr-defined]
-    return wrapped
-
-
-def make_first_state(self, initial_state, x):
+@hook
+def make_first_state(neuron: Neuron, x):
     """Make the first state of an array; each array of it has a name."""
-    owner = type(self).__name__
+    owner = type(neuron).__name__
     if isinstance(x, tuple | list):
         raise TypeError(f"{owner}: expected x to be the input of one step, got {x!r}: write jnp.zeros({x!r})")
-    x = self._as_input(x, "x")
-    self._check_dtype(owner, x.dtype)
-    state, names = initial_state(self, x), self.states
+    x = neuron._as_input(x, "x")
+    neuron._check_dtype(owner, x.dtype)
+    state, names = type(neuron).initial_state(neuron, x), neuron.states
     arrays = len(jax.tree.leaves(state))
     if not arrays == len(names) == len(set(names)):
         need = "one name" if arrays == 1 else f"{arrays} names"
@@ -396,11 +409,15 @@ def make_first_state(self, initial_state, x):
     return state
 
 
-def take_one_step(self, step, state, x, *, key=None):
+@hook
+def take_one_step(neuron: Neuron, state, x, *, key=None):
     """Take one step from a state that is checked, in its dtype; with a key, draw the spikes."""
-    x = self._as_input(x, "x")
-    neuron = self if key is None else drawn(self, key)
-    return neuron._advance(as_state(self, state, x.shape), x)
+    x = neuron._as_input(x, "x")
+    running = neuron if key is None else drawn(neuron, key)
+    return running._advance(as_state(neuron, state, x.shape), x)
+
+
+_CHECKED = {"initial_state": make_first_state, "step": take_one_step}
 
 
 def _kept(neuron, before, after):

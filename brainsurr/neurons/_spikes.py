@@ -9,7 +9,7 @@ import jax
 from .._checks import check_distribution, check_key
 from .._kernel import spike
 from .._surrogate import Surrogate
-from .._value import Value, cache_by_class
+from .._value import Value
 
 
 @jax.tree_util.register_dataclass
@@ -36,7 +36,6 @@ class Watched:
         return self.watch(self.function)(x)
 
 
-@cache_by_class
 def spike_fields(kind: type) -> tuple[str, ...]:
     """Return the fields of a class of neurons that hold a surrogate, or a function in the place of one."""
     return tuple([field.name for field in dataclasses.fields(kind) if isinstance(field.default, Surrogate)])

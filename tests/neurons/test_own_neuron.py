@@ -153,22 +153,6 @@ def test_a_subclass_may_keep_its_spikes(host):
         np.testing.assert_array_equal(own, other)
 
 
-def test_what_is_no_field_stays_as_it_was_at_the_first_call():
-    """As the page says; over time a neuron is compiled outside of jit too. A field may change."""
-
-    class Own(QIF):
-        gain: ClassVar[float] = 1.0
-
-        def step(self, state, x):
-            return state, self.gain * self.rate * x
-
-    first = run(laws.Plain, Own, rate=0.5)[1]
-    Own.gain = 2.0
-    np.testing.assert_array_equal(run(laws.Plain, Own, rate=0.5)[1], first)
-    np.testing.assert_array_equal(run(laws.Plain, Own, rate=0.25)[1], first / 2)
-    np.testing.assert_array_equal(Own(rate=0.5).step(XS[0], XS[0])[1], 2 * first[0])
-
-
 def test_a_state_may_follow_from_the_shape_of_a_parameter():
     class Own(QIF):
         def initial_state(self, x):

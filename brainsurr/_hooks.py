@@ -1,0 +1,34 @@
+"""Hooks: functions of brainsurr that `diagnose` and `check_gradients` override while they run."""
+
+import contextlib
+import functools
+from collections.abc import Callable, Iterator, Mapping
+from contextvars import ContextVar
+from types import MappingProxyType
+
+from ._context import setting
+
+_overrides: ContextVar[Mapping[Callable, Callable]] = ContextVar("overrides", default=MappingProxyType({}))
+
+
+def hook(f: Callable) -> Callable:
+    """Mark a function that `overriding` may override."""
+
+    @functools.wraps(f)
+    def call(*args, **kwargs):
+        override = _overrides.get().get(call)
+        return f(*args, **kwargs) if override is None else override(f, *args, **kwargs)
+
+    return call
+
+
+@contextlib.contextmanager
+def overriding(overrides: Mapping[Callable, Callable]) -> Iterator[None]:
+    """Override hooks in this context until the block ends.
+
+    Args:
+      overrides: ``{hook: override}``; ``override(f, *args)`` is called instead of ``f(*args)``. An override that is
+        already active for the same hook is suspended.
+    """
+    with setting(_overrides, {**_overrides.get(), **overrides}):
+        yield
