@@ -9,7 +9,7 @@ each from `lib`.
 - `nir` sends networks to other libraries and back, and to the integers of chips; `digits` trains on handwritten digits,
   `fashion` on Fashion-MNIST; `speed` measures time and memory, `field` the benchmarks that others publish, and
   `accelerators` counts what programs for a GPU and a TPU do.
-- `lib` is shared by all; `tools.frameworks` gives the frameworks one interface, `tools.parts` fills in pages.
+- `lib` is shared by all; `tools.adapters` gives the frameworks one interface, `tools.parts` fills in pages.
 
 Committed results are in ``benchmarks/results``.
 """

@@ -1,36 +1,23 @@
 """The network of `task` in each framework, as a pure function of its parameters, and its training."""
 
 from functools import cache, partial
+from importlib import import_module
 
 import jax
 import jax.numpy as jnp
 import optax
-from brainstate import nn
-from flax import linen, nnx
+from flax import nnx
 
 from brainsurr.interop import transfer
-from tools.frameworks import HOSTS, leaf_name
+from tools.adapters import leaf_name
+from tools.adapters.nnx import Nnx
 
 from . import task
 
 
-class Linear(nn.Linear):
-    """brainstate's linear layer, computed in ``dtype``; its own returns the promoted dtype of parameters and input."""
-
-    def __init__(self, features_in, features_out, dtype):
-        super().__init__(features_in, features_out)
-        self.dtype = dtype
-
-    def update(self, x):
-        weight, bias = (self.weight.value[name].astype(self.dtype) for name in ("weight", "bias"))
-        return x.astype(self.dtype) @ weight + bias
-
-
-LINEAR = {
-    "nnx": lambda i, o, dtype, rngs: nnx.Linear(i, o, dtype=dtype, rngs=rngs),
-    "linen": lambda i, o, dtype, rngs: linen.Dense(o, dtype=dtype),
-    "brainstate": lambda i, o, dtype, rngs: Linear(i, o, dtype),
-}
+def adapter(framework):
+    """Return the adapter of a framework, whose module imports that framework alone."""
+    return getattr(import_module(f"tools.adapters.{framework}"), framework.capitalize())
 
 
 class Model:
@@ -38,12 +25,12 @@ class Model:
 
     def __init__(self, framework, surrogate, learnable, dtype):
         self.how, self.key = (surrogate, learnable, dtype), None  # of dropout, while a training step is traced
-        (self.host,) = (host for host in HOSTS if host.name == framework)
+        self.host = adapter(framework)
         self.pure = self.host.pure(self._layers(self.host), (1, 64))
 
     def _layers(self, host, seed=0):
         surrogate, learnable, dtype = self.how
-        linear = partial(LINEAR[host.name], dtype=dtype, rngs=nnx.Rngs(seed))
+        linear = partial(host.dense, rngs=nnx.Rngs(seed), dtype=dtype)
         return task.network(host.layers, linear, lambda inputs: partial(self._drop, inputs), surrogate, learnable)
 
     def _drop(self, inputs, xs):
@@ -55,7 +42,7 @@ class Model:
 
     def first(self, seed):
         """Return the parameters that NNX draws for a seed."""
-        return transfer(nnx.state(self._layers(HOSTS[0], seed), nnx.Param), self.pure.params)
+        return transfer(nnx.state(self._layers(Nnx, seed), nnx.Param), self.pure.params)
 
     def run(self, params, xs, key=None):
         """Return outputs and the spikes of each LIF layer over time, with a key as in training."""

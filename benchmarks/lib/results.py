@@ -16,7 +16,7 @@ PACKAGES = ("brainsurr", "jax", "jaxlib", "flax", "brainstate", "braintools", "o
 PACKAGES += ("numpy", "scikit-learn")
 
 # The files that a result depends on.
-CODE = (":/brainsurr", ":/benchmarks/*.py", ":/tools/frameworks.py", ":/pyproject.toml", ":/Makefile")
+CODE = (":/brainsurr", ":/benchmarks/*.py", ":/tools/adapters", ":/pyproject.toml", ":/Makefile")
 ROOT = Path(__file__).parents[2]
 RESULTS = ROOT / "benchmarks" / "results"  # those that are committed, and what pages are made of
 PICTURES = ROOT / "docs" / "pictures"
