@@ -1,29 +1,19 @@
 # PYTHON=python3.13 make test   picks another interpreter, with an environment of its own.
 PYTHON ?= python3
-# TESTED=wheel make test        runs the tests on the built wheel, as CI does, and not on the checkout.
-TESTED ?= checkout
 # WORKERS=2 make test           uses two processes instead of one for each core, up to eight.
 WORKERS ?= logical --maxprocesses 8
-# MACHINE=older make test       compiles as for a processor of 2011, if this one is x86-64: AVX has no fused multiply-add,
-# and shorter vectors than any instruction set after it.
-MACHINE ?= this
 VENV := .venv/$(shell $(PYTHON) -c 'import sys; print("%d.%d" % sys.version_info[:2])')
 BIN := $(VENV)/bin
 PEERS := $(dir $(VENV))peers-$(notdir $(VENV))
 FLOOR := $(dir $(VENV))floor-$(notdir $(VENV))
-WHEEL := $(dir $(VENV))wheel-$(notdir $(VENV))
 BUILD := $(dir $(VENV))build-$(notdir $(VENV))
 PYTEST := -m pytest -n $(WORKERS) --dist worksteal
 QUICK := not slow and not exhaustive and not peers
-TESTED_IN := $(if $(filter wheel,$(TESTED)),$(WHEEL)/sdist,.)
+# For test-older: AVX, of 2011, has no fused multiply-add, and shorter vectors than any instruction set after it.
 OLDER := $(if $(filter x86_64,$(shell uname -m)),--xla_cpu_max_isa=AVX)
-TESTED_BY = $(if $(filter older,$(MACHINE)),XLA_FLAGS="$$XLA_FLAGS $(OLDER)") \
-    $(if $(filter wheel,$(TESTED)),../bin/python,$(BIN)/python)
-LINT := $(if $(filter wheel,$(TESTED)),$(WHEEL)/bin,$(BIN))
-PACKAGE := $(if $(filter wheel,$(TESTED)),--pyargs) brainsurr
 
 .PHONY: help train test test-all lint docs bench evidence release format clean
-.PHONY: test-slow test-exhaustive test-older test-floor test-peers test-accelerators test-package test-extras soak dist tested-checkout tested-wheel
+.PHONY: test-slow test-exhaustive test-older test-floor test-peers test-accelerators test-package test-extras soak dist
 
 help:  ## print this
 	@awk -F ':.*  ## ' '/^[a-z-]+:.*  ## / {printf "make %-9s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
@@ -31,15 +21,15 @@ help:  ## print this
 train: $(VENV)/train  ## train two spiking networks and a ReLU network on handwritten digits, from one seed
 	$(BIN)/python -m benchmarks.digits --seeds 1
 
-test: tested-$(TESTED)  ## test the package, its laws and what its docs show: three minutes on two cores
-	cd $(TESTED_IN) && $(TESTED_BY) $(PYTEST) -m "$(QUICK)" ./tests $(PACKAGE)
+test: $(VENV)/test  ## test the package, its laws and what its docs show: three minutes on two cores
+	$(BIN)/python $(PYTEST) -m "$(QUICK)"
 
 test-all: test test-slow  ## test that, and what takes longer: training, processes, notebooks and studies
 
-lint: tested-$(TESTED)  ## check style, layout and types; .pre-commit-config.yaml runs the same
-	$(LINT)/ruff check .
-	$(LINT)/ruff format --check .
-	$(LINT)/mypy
+lint: $(VENV)/test  ## check style, layout and types; .pre-commit-config.yaml runs the same
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
 
 docs: $(VENV)/docs  ## build the documentation into site/; a bad link or a public name on no page is an error
 	$(BIN)/python -m tools.surrogate_pages
@@ -67,16 +57,15 @@ clean:
 
 # The steps of `make release`.
 
-test-slow: tested-$(TESTED)
-	cd $(TESTED_IN) && $(TESTED_BY) $(PYTEST) -m "slow and not exhaustive and not peers" ./tests
+test-slow: $(VENV)/test
+	$(BIN)/python $(PYTEST) -m "slow and not exhaustive and not peers" tests
 
-test-exhaustive: tested-$(TESTED)  # every combination of settings of which the other tests try some
-	cd $(TESTED_IN) && $(TESTED_BY) $(PYTEST) -m "exhaustive and not peers" ./tests
+test-exhaustive: $(VENV)/test  # every combination of settings of which the other tests try some
+	$(BIN)/python $(PYTEST) -m "exhaustive and not peers" tests
 
-test-older: MACHINE := older
-test-older: tested-$(TESTED)  # the numbers under an older instruction set than the machine's own
+test-older: $(VENV)/test  # the numbers under an older instruction set than the machine's own
 ifdef OLDER
-	cd $(TESTED_IN) && $(TESTED_BY) $(PYTEST) -m "numbers and $(QUICK)" ./tests
+	XLA_FLAGS="$$XLA_FLAGS $(OLDER)" $(BIN)/python $(PYTEST) -m "numbers and $(QUICK)" tests
 else
 	@echo "test-older: jax has no older instruction set for $(shell uname -m)"
 endif
@@ -105,15 +94,6 @@ test-extras: dist  # the wheel installed alone and with each extra
 dist: $(BUILD)/build  # the sdist, and from it the wheel
 	rm -rf dist
 	$(BUILD)/bin/python -m build
-
-tested-checkout: $(VENV)/test
-
-tested-wheel: dist  # from the sdist, in a fresh environment that has no checkout
-	$(PYTHON) -m venv --clear $(WHEEL)
-	$(WHEEL)/bin/pip install --quiet "$$(echo dist/*.whl)[test]"
-	mkdir $(WHEEL)/sdist
-	tar -xzf dist/*.tar.gz --strip-components 1 -C $(WHEEL)/sdist
-	rm -r $(WHEEL)/sdist/brainsurr
 
 # The environments.
 

@@ -65,7 +65,7 @@ def run(tree):
     environment = tree / "environment"  # stands for the one that make would install
     environment.mkdir()
     (environment / "test").touch()
-    options = ["TESTED=checkout", f"VENV={environment}", f"BIN={Path(sys.executable).parent}"]
+    options = [f"VENV={environment}", f"BIN={Path(sys.executable).parent}"]
     variables = os.environ | {"PYTHONPATH": str(tree), "XLA_FLAGS": "", "MAKEFLAGS": ""}  # of a make around the tests
     variables.setdefault("MYPY_CACHE_DIR", str(ROOT / ".mypy_cache"))  # in which `make lint` has left the frameworks
     (quick,) = re.findall(r"^QUICK := (.*)$", (tree / "Makefile").read_text(), re.MULTILINE)

@@ -82,6 +82,6 @@ def test_a_commit_runs_what_make_lint_runs():
     """And refuses a long subject, as pre-commit's pygrep does with --multiline."""
     recipe = (ROOT / "Makefile").read_text().partition("\nlint:")[2].partition("\n\n")[0]
     hooks = re.findall(r"^\s+entry: (.*)$", (ROOT / ".pre-commit-config.yaml").read_text(), re.MULTILINE)
-    assert hooks[:-1] == re.findall(r"^\t\$\(LINT\)/(.*)$", recipe, re.MULTILINE)
+    assert hooks[:-1] == re.findall(r"^\t\$\(BIN\)/(.*)$", recipe, re.MULTILINE)
     for length, refused in ((71, False), (72, True)):
         assert bool(re.search(hooks[-1].strip("'"), f"{length * 'a'}\n\n{100 * 'b'}\n", re.M | re.S)) == refused

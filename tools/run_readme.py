@@ -1,0 +1,58 @@
+"""Run the README's code as a new user would: ``python tools/run_readme.py``, in a clone.
+
+Each ``pip install`` line gets a new virtual environment, in which it runs as printed. The Python blocks below it run
+there in order, in an empty folder and in one process, and print what the text blocks below them show.
+"""
+
+import os
+import re
+import subprocess
+import sys
+import tempfile
+import venv
+from pathlib import Path
+
+ROOT = Path(__file__).parents[1]
+DIFFERS = 0.015  # the accuracy on another machine, by a few of 450 images
+
+
+def parts(text: str) -> list[tuple[str, str, str]]:
+    """Return each install command, with the Python code that follows it and the output that the page shows for it."""
+    found: list[tuple[str, str, str]] = []
+    for language, block in re.findall(r"^```(\w+)\n(.*?)^```$", text, re.DOTALL | re.MULTILINE):
+        if language == "bash" and block.startswith("pip install"):
+            found.append((block, "", ""))
+        elif language in ("python", "text"):
+            command, code, output = found.pop()
+            found.append((command, code + block * (language == "python"), output + block * (language == "text")))
+    return found
+
+
+def run(command: str, code: str) -> str:
+    """Run an install command in a new environment, then code in an empty folder; return what the code prints."""
+    with tempfile.TemporaryDirectory() as environment, tempfile.TemporaryDirectory() as empty:
+        venv.create(environment, with_pip=True)
+        binaries = f"{environment}/bin"
+        path = os.environ | {"PATH": f"{binaries}{os.pathsep}{os.environ['PATH']}", "PIP_QUIET": "1"}
+        subprocess.run(command, shell=True, cwd=ROOT, env=path, check=True)
+        done = subprocess.run(
+            [f"{binaries}/python", "-c", code], cwd=empty, check=True, stdout=subprocess.PIPE, text=True
+        )
+    return done.stdout
+
+
+def differ(printed: str, shown: str) -> bool:
+    """Return whether two texts differ, in words or by more than rounding in a number."""
+    number = r"-?\d+\.?\d*"
+    pairs = zip(re.findall(number, printed), re.findall(number, shown), strict=False)
+    words = re.sub(number, "", printed).split() != re.sub(number, "", shown).split()
+    return words or any(abs(float(one) - float(other)) > DIFFERS for one, other in pairs)
+
+
+if __name__ == "__main__":
+    for command, code, shown in parts((ROOT / "README.md").read_text()):
+        print(command, end="", flush=True)
+        printed = run(command, code)
+        print(printed, end="", flush=True)
+        if differ(printed, shown):
+            sys.exit(f"README.md shows:\n{shown}")
