@@ -9,6 +9,7 @@ from ._gradients import check_gradients
 from ._gradients.report import GradientReport, ParameterGradient
 from ._kernel import detached, spike
 from ._operations import OperationReport, ProductOperations, operations
+from ._scan import target_platform
 from ._surrogate import Scaled, Surrogate
 from ._time.unroll import unroll
 from ._wrong_calls import answer_names
@@ -25,7 +26,7 @@ __version__ = "0.3.0"
 
 __all__ = ["Diagnosis", "GradientReport", "LayerReport", "OperationReport", "ParameterGradient"]
 __all__ += ["ProductOperations", "Scaled", "Surrogate"]
-__all__ += ["check_gradients", "detached", "diagnose", "operations", "spike", "unroll"]
+__all__ += ["check_gradients", "detached", "diagnose", "operations", "spike", "target_platform", "unroll"]
 __all__ += surrogates.NAMES
 
 for _name in surrogates.NAMES:

@@ -1,24 +1,50 @@
-"""The loop over time, and the form in which it is compiled: chosen for the platform that a program is lowered for."""
+"""The loop over time, in a form for the platform that it will run on."""
 
+import contextlib
 import operator
-from collections.abc import Callable
-from functools import partial
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 from jax.experimental.xla_metadata import set_xla_metadata
-from jax.interpreters import mlir
 
-from ._checks import is_integer
+from ._checks import check_word, is_integer
 
-# The time steps that one iteration of a compiled loop takes where each operation of it is a launch of its own. More of
-# them give fewer launches and take longer to compile; on a TPU more than these read and write more as well.
-_WRITTEN_OUT = {"gpu": 10, "tpu": 4}
+# The time steps that one iteration of a compiled loop takes where each operation of it is a kernel launch. More steps
+# give fewer launches and take longer to compile; on a TPU they also read and write more.
+_STEPS_PER_ITERATION = {"gpu": 10, "tpu": 4}
 # On a CPU:
 _LARGE = 2**20  # bytes, of all time steps or of one
 _FEW = 16  # time steps
-_BLOCKS = 2**30  # what `unroll` of a marked scan is above: the time steps of a block
+
+_target: Any = jax.make_user_context()  # a part of jax's cache keys
+
+
+def target_platform(name: str) -> contextlib.AbstractContextManager[None]:
+    """Trace programs for another platform than jax's default backend, such as a CPU that exports for a GPU.
+
+    A loop over time has a form for its platform, which is chosen when it is traced: ten time steps in an iteration on a
+    GPU, four on a TPU, one on a CPU. Every form gives the same results up to rounding on every platform.
+
+    Args:
+      name: ``"cpu"``, ``"gpu"`` or ``"tpu"``.
+
+    Raises:
+      ValueError: ``name`` is another string.
+
+    Example:
+      >>> import jax, jax.numpy as jnp, brainsurr as bs
+      >>> xs, lif = jnp.ones((100, 4)), bs.neurons.LIF()
+      >>> run = jax.jit(lambda xs: lif(lif.initial_state(xs[0]), xs)[1])
+      >>> with bs.target_platform("gpu"):
+      ...     exported = jax.export.export(run, platforms=["cuda"])(xs)
+    """
+    check_word("target_platform: name", name, ("cpu", *_STEPS_PER_ITERATION))
+    return _target(name)
+
+
+def _platform() -> str:
+    return _target.value or jax.default_backend()
 
 
 def scan(step, carry, xs, unroll: int):
@@ -40,6 +66,25 @@ def scan(step, carry, xs, unroll: int):
     return jax.lax.scan(step, carry, xs, unroll=unroll)
 
 
+def scan_steps(step, carry, xs, unroll: int):
+    """Scan single time steps; on a CPU, long inputs run in a call that XLA does not inline.
+
+    jax has zeros in each array that a loop writes. XLA makes those of equal shape once, as the program starts, and a
+    copy for each loop: layer by layer, the arrays of all loops, backward too, are written and allocated from the first
+    step on. In a call that is not inlined they are made when the loop starts.
+    """
+    if unroll > 1 or _platform() != "cpu" or _bytes(xs) < _LARGE:
+        return scan(step, carry, xs, unroll)
+
+    @jax.jit
+    def loop(carry, xs):
+        with set_xla_metadata(inlineable="true"):  # else XLA does not inline what the loop calls either
+            return scan(step, carry, xs, unroll)
+
+    with set_xla_metadata(inlineable="false"):
+        return loop(carry, xs)
+
+
 def _has_first(x):
     """Return whether the time axis is non-empty and unsharded. Otherwise `lax.scan` raises its own error."""
     return len(x) > 0 and tuple(jax.typeof(x).sharding.spec)[:1] in ((), (None,))
@@ -53,56 +98,29 @@ def typed_like(part, like):
     return part if jax.typeof(part) == jax.typeof(zeros) else part + zeros
 
 
-def by_platform(block: int = 0) -> int:
-    """Return what a loop over time gives a scan of jax or a framework as ``unroll``, for `_lower` to know it by.
+def _bytes(xs) -> int:
+    """Return the size of the largest array, 0 if a size is symbolic."""
+    arrays = [jax.typeof(x) for x in jax.tree.leaves(xs)]
+    known = all(is_integer(size) for x in arrays for size in x.shape)
+    return max((x.size * x.dtype.itemsize for x in arrays), default=0) if known else 0
 
-    ``block`` is the time steps of one iteration, if it is a block of them.
-    """
-    return 1 if _lowered_by_jax is None else _BLOCKS + block
 
-
-def _lower(rule, ctx, *args, **params):
-    """Lower a scan: one that `by_platform` marked in a form for each platform, any other one as jax does.
-
-    jax keeps the mark through each transformation, so that the backward loop has it too, and a program has one loop
-    until its platform is known. `lax.platform_dependent` from the start would trace and differentiate every form.
+def iterations_at_once(xs, block: int = 0) -> int:
+    """Return how many iterations of a loop over time are written out: the ``unroll`` of a scan.
 
     On a CPU, a few steps of a megabyte or more, such as images, are written out: passes over all of them use every
-    thread, where a loop uses one. Other long inputs run in a part of the program that XLA does not merge with the rest.
-    jax has zeros in each array that a loop writes; XLA makes those of equal shape once, as the program starts, and a
-    copy for each loop: layer by layer, the arrays of all loops, backward too, are written and held from the first step
-    on. In a call that is not inlined they are made when the loop starts.
+    thread, where a loop uses one.
+
+    Args:
+      xs: the inputs, with a leading axis of time steps, or of blocks.
+      block: the time steps in a block; 0 for single steps.
     """
-    block, length = params["unroll"] - _BLOCKS, params["length"]
-    if block < 0:
-        return rule(ctx, *args, **params)
-    inputs = [aval for aval in ctx.avals_in if aval.shape[:1] == (length,)]
-    known = all(is_integer(size) for x in inputs for size in x.shape)  # no symbolic shapes
-    size = max((x.size * x.dtype.itemsize for x in inputs), default=0) if known else 0
-
-    def form(steps: int):
-        return lambda *args: jax.lax.scan_p.bind(*args, **params | {"unroll": steps})
-
-    @jax.jit
-    def apart(*args):
-        with set_xla_metadata(inlineable="true"):  # else what the loop calls stays apart as well
-            return form(1)(*args)
-
-    def on_cpu(*args):
-        if block or size < _LARGE:
-            return form(1)(*args)
-        if length <= min(_FEW, size / _LARGE):
-            return form(length)(*args)
-        with set_xla_metadata(inlineable="false"):
-            return apart(*args)
-
-    def forms(*args):
-        if not is_integer(length):
-            return form(1)(*args)
-        gpu, tpu = (form(_written_out(max(1, _WRITTEN_OUT[name] // max(1, block)), length)) for name in ("gpu", "tpu"))
-        return jax.lax.platform_dependent(*args, cpu=on_cpu, tpu=tpu, default=gpu)
-
-    return mlir.lower_fun(forms)(ctx, *args)
+    length, platform = jax.tree.leaves(xs)[0].shape[0], _platform()
+    if not is_integer(length):
+        return 1
+    if platform in _STEPS_PER_ITERATION:
+        return _written_out(max(1, _STEPS_PER_ITERATION[platform] // max(1, block)), length)
+    return max(1, length) if not block and length <= min(_FEW, _bytes(xs) / _LARGE) else 1
 
 
 def _written_out(most: int, length: int) -> int:
@@ -110,11 +128,3 @@ def _written_out(most: int, length: int) -> int:
     if length <= 2 * most:
         return max(1, length)
     return max([d for d in range(1 + most // 2, most + 1) if length % d == 0], default=most)
-
-
-_lowered_by_jax: Callable[..., Any] | None = None
-try:  # what jax has registered is no part of its public interface; without it, all loops have the form that jax gives
-    _lowered_by_jax = mlir._lowerings[jax.lax.scan_p].rule
-    mlir.register_lowering(jax.lax.scan_p, partial(_lower, _lowered_by_jax))
-except (AttributeError, KeyError):
-    pass

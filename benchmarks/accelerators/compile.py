@@ -9,6 +9,8 @@ import jax
 from jax.extend.core import jaxpr_as_fun
 from jax.sharding import SingleDeviceSharding
 
+import brainsurr as bs
+
 from ..speed.libraries import OURS, PEERS
 from ..speed.peers import on_jax, task
 from . import targets
@@ -60,7 +62,8 @@ def compiled(name, job, target):
     else:
         train, _ = getattr(on_jax, name)()[0](task.Job(mode, steps=steps))
         program, arguments = train.program, train.arguments
-    traced = lowered(program, arguments, targets.device(target))
+    with bs.target_platform("tpu" if target == targets.TPU else "gpu"):
+        traced = lowered(program, arguments, targets.device(target))
     start = time.perf_counter()
     done = traced.compile()
     took, memory, text = time.perf_counter() - start, done.memory_analysis(), done.as_text()

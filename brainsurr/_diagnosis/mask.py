@@ -10,7 +10,7 @@ import jax.numpy as jnp
 
 from .._context import setting
 from .._hooks import overriding
-from .._scan import scan
+from .._scan import scan_steps
 from .._time.guard import check_alone
 from .._time.sequential import first_carries
 from .._time.unroll import outputs_of, unroll_blocks
@@ -44,7 +44,7 @@ class _Masked(NamedTuple):
     mask: Any
 
 
-def counting_run(run, neuron, state, xs, host_scan=scan):
+def counting_run(run, neuron, state, xs, host_scan=scan_steps):
     """Run a neuron over time, and count each step by its part of the mask."""
 
     def counting_scan(step, state, xs, **how):

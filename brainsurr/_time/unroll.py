@@ -12,7 +12,7 @@ import jax.numpy as jnp
 from .._arrays import as_array
 from .._checks import check_function, check_key, check_word, is_integer, shapes
 from .._hooks import hook
-from .._scan import by_platform, scan
+from .._scan import iterations_at_once, scan
 from .guard import trying_stateless_layers
 from .reductions import REDUCTIONS
 
@@ -164,7 +164,7 @@ def unroll_blocks(transforms: Transforms, block, carry, xs, block_size, remat, r
     if blocks:
         whole = jax.tree.map(lambda x: x[: blocks * size].reshape(blocks, size, *x.shape[1:]), xs)
         with trying_stateless_layers(min(steps, max(2 * size, 32))):
-            carry, stacked = transforms.scan(block_and_reduce, block, carry, whole, by_platform(size))
+            carry, stacked = transforms.scan(block_and_reduce, block, carry, whole, iterations_at_once(whole, size))
         parts.append(stacked)
     if blocks * size < steps or not blocks:
         carry, rest = block_and_reduce(block, carry, jax.tree.map(lambda x: x[blocks * size :], xs))

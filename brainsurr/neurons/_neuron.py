@@ -15,7 +15,7 @@ from .._bounds import check_inside
 from .._checks import check_function, hint_to_axes, hint_to_surrogate, shapes
 from .._hooks import hook
 from .._pytree import tuples
-from .._scan import by_platform, scan, typed_like
+from .._scan import iterations_at_once, scan_steps, typed_like
 from .._surrogate import Surrogate
 from .._value import Value
 from ._spikes import Drawn, Watched, all_spike_functions, draw_each, drawn, spike_fields, spike_functions
@@ -114,7 +114,7 @@ class Neuron(Value):
 
     def over_time(self, state, xs) -> tuple[Any, jax.Array]:
         """Run over the leading axis of ``xs``. Override it where there is a faster way than a scan of steps."""
-        return scan(lambda state, x: self._advance(state, x), state, xs, by_platform())
+        return scan_steps(lambda state, x: self._advance(state, x), state, xs, iterations_at_once(xs))
 
     def __call__(self, state, xs, *, key: jax.Array | None = None) -> tuple[Any, jax.Array]:
         """Run over time.
@@ -251,7 +251,7 @@ def call_function(name: str, function: Callable, x):
 
 
 @hook
-def run(neuron: Neuron, state, xs, host_scan: Callable = scan) -> tuple[Any, jax.Array]:
+def run(neuron: Neuron, state, xs, host_scan: Callable = scan_steps) -> tuple[Any, jax.Array]:
     """Run a neuron over time.
 
     Args:
@@ -291,11 +291,11 @@ def _over_time(neuron, draws, state, xs, host_scan):
         x, keys = inputs
         return with_keys(keys)._advance(state, x)
 
-    return host_scan(step, state, (xs, keys), unroll=by_platform())
+    return host_scan(step, state, (xs, keys), unroll=iterations_at_once(xs))
 
 
 def _from_leaves(structure, draws, leaves, state, xs):
-    return _over_time(structure.unflatten(leaves), draws, state, xs, scan)
+    return _over_time(structure.unflatten(leaves), draws, state, xs, scan_steps)
 
 
 _compiled = jax.jit(_from_leaves, static_argnums=(0, 1), inline=True)
