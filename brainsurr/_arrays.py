@@ -40,7 +40,7 @@ def as_float(x: Any, name: str = "x") -> jax.Array:
     """Convert to an array of a real floating dtype; a TypeError says what came and what to pass."""
     if isinstance(x, jax.Array) and not isinstance(x, float) and x.dtype in _COMMON:  # jax has floats with a dtype
         return x
-    x = as_real(as_parameter(x), name)
+    x = as_real(as_parameter(variable_value(x), name), name)
     if x.dtype.name in _NO_ZERO_OR_SIGN:
         raise TypeError(f"expected {name} in a dtype that holds 0, 1 and -1, got {x.dtype}: cast it to jnp.bfloat16")
     return x if is_float(x) else x.astype(jnp.result_type(float))
@@ -84,16 +84,21 @@ def as_scalar(x: Any, loss: str) -> jax.Array:
     return x
 
 
-def as_parameter(value: Any) -> Any:
-    """Return the array of a framework's variable, the number of a quantity, and integers beyond int32 as floats.
+def as_parameter(value: Any, name: str) -> Any:
+    """Return the number of a quantity, and integers beyond int32 as floats; a TypeError for a framework's variable.
 
     In lists, tuples and dictionaries as well. All else is unchanged, and so is a quantity with a unit.
     """
     if type(value) in (list, tuple):
-        return type(value)(map(as_parameter, value))
+        return type(value)(as_parameter(entry, name) for entry in value)
     if type(value) is dict:
-        return {key: as_parameter(entry) for key, entry in value.items()}
-    value = without_unit(variable_value(value))
+        return {key: as_parameter(entry, name) for key, entry in value.items()}
+    if variable_value(value) is not value:
+        raise TypeError(
+            f"{name} can't be a {type(value).__name__}, which no optimiser would reach in there: give the array that "
+            "it holds, and its name in learnable= of a layer, such as SpikingActivation, to train it"
+        )
+    value = without_unit(value)
     # jax reads integers as int32: a larger one raises an OverflowError if it is Python's, and wraps around if NumPy's.
     if isinstance(value, int) and abs(value) > _INT32_MAX:
         return float(value)
@@ -107,7 +112,7 @@ def match_dtype_and_rank(parameter, x: jax.Array, name: str):
     if type(parameter) is float:  # at every step of a trace
         return parameter
     if not isinstance(parameter, jax.Array):
-        parameter = as_parameter(parameter)
+        parameter = as_parameter(variable_value(parameter), name)
         if not isinstance(parameter, np.ndarray | np.generic):
             return parameter
         parameter = jnp.asarray(parameter)

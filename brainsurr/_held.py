@@ -63,7 +63,7 @@ class Holds(AnswersWrongCalls):
             current = getattr(self, self._holds)
             if name in vars(current):
                 value = without_unit(value)
-                self._check_changed(current.replace(**{name: value}))
+                self._check_changed(current.replace(**{name: variable_value(value)}))
         super().__setattr__(name, value)
 
     def _held(self, values, learnable, bounds, defaults, param_dtype, **more):
@@ -87,7 +87,7 @@ class Holds(AnswersWrongCalls):
 
 
 def _number(owner: str, kind: type[Neuron], name: str, value: Any) -> Any:
-    value = kind._converted(name, as_parameter(value))
+    value = kind._converted(name, as_parameter(value, f"{owner}: {name}"))
     if not is_number(value):
         raise TypeError(
             f"{owner}: expected {name} to be a real number or array, got {value!r}{kind._hint(name, value)}"
@@ -176,12 +176,6 @@ class HoldsNeuron(Holds):
         fields = {field.name: given.pop(field.name) for field in fields_of(kind)}
         activations = {name: value for name, value in fields.items() if isinstance(value, HoldsSurrogate)}
         values = fields | {name: activation._untrained() for name, activation in activations.items()}
-        for name, value in values.items():
-            if variable_value(value) is not value:
-                raise TypeError(
-                    f"{owner}: expected {name} to be a number or an array, got {value!r}: give the array that it "
-                    "holds, and its name in learnable= to train it"
-                )
         for path in learnable:
             name, inside, _ = path.partition(".")
             if inside and callable(value := values.get(name)):

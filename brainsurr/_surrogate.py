@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from ._arrays import as_float, as_parameter, is_number, with_sign_of
+from ._arrays import as_float, as_parameter, is_number, variable_value, with_sign_of
 from ._checks import check_surrogate
 from ._kernel import elementwise, spike
 from ._value import Value
@@ -115,7 +115,8 @@ class Surrogate(Value):
 
     def __mul__(self, factor) -> "Surrogate":
         """Scale the height, as in ``f * 0.5``."""
-        return self.scaled(height=factor) if is_number(as_parameter(factor)) else NotImplemented
+        factor = as_parameter(variable_value(factor), "height")
+        return self.scaled(height=factor) if is_number(factor) else NotImplemented
 
     def __rmul__(self, factor) -> "Surrogate":
         return self.__mul__(factor)
@@ -151,7 +152,8 @@ def function(cls: type[Surrogate], name: str) -> Callable[..., jax.Array]:
     """Make the function that constructs ``cls`` and applies it, with the same parameters and defaults."""
 
     def call(x, *args, **kwargs):
-        return cls(*args, **kwargs)(x)
+        named = {name: variable_value(value) for name, value in kwargs.items()}
+        return cls(*map(variable_value, args), **named)(x)  # used at once, so the gradient reaches a variable
 
     x = inspect.Parameter("x", inspect.Parameter.POSITIONAL_OR_KEYWORD)
     parameters = inspect.signature(cls).parameters.values()
@@ -216,7 +218,7 @@ class Scaled(Surrogate):
             raise ValueError(f"Scaled: expected {name} to be finite, got {value!r}")
 
     def __setattr__(self, name, value):
-        super().__setattr__(name, _floating(value) if name in ("height", "width") else value)
+        super().__setattr__(name, _floating(value, name) if name in ("height", "width") else value)
 
     @property
     def bounds(self):  # type: ignore[override]
@@ -234,7 +236,7 @@ class Scaled(Surrogate):
         return self.surrogate.is_distribution and (traced or bool(np.allclose(np.multiply(height, width), 1)))
 
     def scaled(self, *, height=1.0, width=1.0) -> "Scaled":
-        height, width = self.height * _floating(height), self.width * _floating(width)
+        height, width = self.height * _floating(height, "height"), self.width * _floating(width, "width")
         return Scaled(self.surrogate, height, width, origin=self.origin)
 
     def _check_dtype(self, dtype):
@@ -256,9 +258,9 @@ class Scaled(Surrogate):
         return self.height * self.surrogate.surrogate_grad(_quotient(x, self.width))
 
 
-def _floating(value):
+def _floating(value, name: str):
     """Return integers as floats, which do not wrap around when they are multiplied; all else as it is."""
-    value = as_parameter(value)
+    value = as_parameter(value, f"Scaled: {name}")
     if isinstance(value, np.ndarray | np.generic | jax.Array) and jnp.issubdtype(value.dtype, jnp.integer):
         return value.astype(jnp.result_type(float))
     return float(value) if type(value) is int else value

@@ -135,7 +135,7 @@ class Value:
         if static:
             value = int(value) if isinstance(value, np.integer) else value
         else:
-            value = as_parameter(value)
+            value = as_parameter(value, f"{cls.__name__}: {name}")
         self._check(name, value)
         static, value = static or not _pytree.is_parameter(value), _own(_pytree.frozen(value))
         if static and (kind := _pytree.unhashable(value)):

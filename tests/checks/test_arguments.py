@@ -260,7 +260,6 @@ def test_linen_clones_and_lifts():
 
 BY_NAME = ": docs/coming-from-elsewhere.md has the surrogates of other libraries$"
 IN_A_LIST = r"^SpikingSequential: expected layers to be a list, SpikingSequential\(\[a, b\]\)"
-ITS_ARRAY = ": give the array that it holds, and its name in learnable= to train it$"
 REFUSED = [
     (lambda layers: layers.LIF(4, spike_fn=bs.Arctan), r"^LIF: .* spike_fn .*<class .*: call it, Arctan\(...\)$"),
     (lambda layers: layers.SpikingSequential([bs.Arctan]), r": call it, Arctan\(...\)$"),
@@ -279,8 +278,6 @@ REFUSED = [
         lambda layers: layers.SpikingSequential([abs, [layers.LIF(4)]]),
         r"that can be .*, got a list: unpack it with \*$",
     ),
-    (lambda layers: bs.nnx.LIF(2, decay=nnx.Param(jnp.ones(2))), ITS_ARRAY),
-    (lambda layers: bs.brainstate.LIF(2, threshold=brainstate.ParamState(jnp.ones(2))), ITS_ARRAY),
 ]
 
 

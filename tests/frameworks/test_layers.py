@@ -250,7 +250,7 @@ def test_recurrent_weights_of_any_dtype_are_orthogonal(host, dtype):
 
 @pytest.mark.parametrize("hold", [nnx.Param, brainstate.ParamState, brainstate.nn.Param])
 def test_a_parameter_of_the_framework_is_one_of_a_surrogate(hold):
-    """And what it holds may be an input, or a height."""
+    """In a call alone: a surrogate would keep its array. And what it holds may be an input, or a height."""
     of_nnx, x = hold is nnx.Param, jnp.array([-1.0, -2.0])
 
     class Activation(nnx.Module if of_nnx else brainstate.nn.Module):
@@ -270,3 +270,13 @@ def test_a_parameter_of_the_framework_is_one_of_a_surrogate(hold):
     np.testing.assert_array_equal(dx, [0.25, 0.5])
     np.testing.assert_array_equal(bs.Arctan()(hold(x)), [0, 0])
     assert jax.grad(bs.LogTailedRelu(0.5) * hold(jnp.array(0.5)))(-1.0) == 0.25
+    p, f = hold(jnp.array(0.5)), bs.Arctan(2.0)
+    for make in (
+        lambda: bs.LogTailedRelu(p),
+        lambda: f.replace(alpha=[p]),
+        lambda: (f * 2.0).scaled(width=p),
+        lambda: bs.nnx.LIF(2, decay=p, learnable="decay"),
+        lambda: bs.brainstate.LIF(2, threshold=p),
+    ):
+        with pytest.raises(TypeError, match="learnable="):
+            make()
