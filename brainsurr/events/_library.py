@@ -8,6 +8,7 @@ import importlib.metadata
 import os
 import tempfile
 import threading
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,18 @@ def why_not() -> str:
     """Make the compiled product known to XLA, once; return why that is not possible, or an empty string."""
     with _lock:  # programs may be compiled in several threads
         return _tried()
+
+
+def is_known() -> bool:
+    """Return whether XLA knows the compiled product; warn if not, once a process."""
+    if reason := why_not():
+        _warn(reason)
+    return not reason
+
+
+@functools.cache
+def _warn(reason: str):
+    warnings.warn(f"events: all products are dense, since {reason}", UserWarning, stacklevel=3)
 
 
 @functools.cache

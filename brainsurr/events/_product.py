@@ -276,7 +276,7 @@ def _lower(context, *operands, loops, **how):
     # On one device, or where no array is split: `jax.set_mesh` alone makes a program one of several devices.
     whole = getattr(here, "num_devices", 0) == 1 or getattr(here, "abstract_mesh", here) is None
     is_split = getattr(jax.config, "jax_use_shardy_partitioner", True)  # jax's former partitioner has no such rule
-    if loops and (whole or is_split) and not exported and not empty and not _library.why_not():
+    if loops and (whole or is_split) and not exported and not empty and _library.is_known():
         multiply = _chosen if whole else _split
     lower = mlir.lower_fun(lambda x, w, *, product, on: multiply(product, x, w), multiple_results=False)
     return lower(alone, *operands[-2:], **how)

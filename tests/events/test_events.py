@@ -465,7 +465,8 @@ def test_without_numba_all_is_dense_and_says_what_to_install(monkeypatch):
     monkeypatch.setattr(_library, "why_not", _library._tried.__wrapped__)
     assert not events.available()
     assert 'pip install ".[events]"' in str(events.available())
-    assert not has_loops(jax.jit(events.dot), XS[0], WS[0])
+    with pytest.warns(UserWarning, match="numba is not installed"):  # once
+        assert not has_loops(jax.jit(events.dot), XS[0], WS[0])
     np.testing.assert_array_equal(jax.jit(events.dot)(XS[0], WS[0]), XS[0] @ WS[0])
 
 
