@@ -111,7 +111,7 @@ def delta(xs: Any, threshold: Any = 0.1, *, off: bool = True, dtype: Any = None)
     from 0.
 
     Args:
-      xs: floats ``[time, ...]``.
+      xs: floats ``[time, ...]``, infinite ones too, such as logarithms of 0.
       threshold: in the unit of ``xs``, above 0. A number, or an array that broadcasts into ``xs``.
       off: whether a fall gives -1; if not, it gives 0.
       dtype: of the spikes; None is that of ``xs``, and ``jnp.int8`` is the smallest that holds -1.
@@ -139,9 +139,11 @@ def delta(xs: Any, threshold: Any = 0.1, *, off: bool = True, dtype: Any = None)
     check_flag("delta: off", off)
     if off and dtype.kind in "ub":
         raise TypeError(f"delta: expected dtype to hold -1, got {dtype}: write jnp.int8, or off=False")
-    change = xs - jnp.concatenate([xs[:1], xs[:-1]])
+    before = jnp.concatenate([xs[:1], xs[:-1]])
+    change = jnp.where(xs == before, 0, xs - before)  # infinity has not changed
     fires = (jnp.abs(change) if off else change) >= _number("delta: threshold", threshold, xs)
-    return jnp.where(fires, jnp.sign(change), 0 * change).astype(dtype)  # 0, but NaN is NaN
+    spikes = jnp.sign(change)
+    return jnp.where(fires, spikes, 0 * spikes).astype(dtype)  # 0, but NaN is NaN
 
 
 def population(x: Any, count: int, *, width: Any = None) -> jax.Array:

@@ -82,6 +82,13 @@ def test_changes(threshold, off):
     np.testing.assert_array_equal(encoders.delta(SERIES, threshold, off=off, dtype=dtype), expected.astype(dtype))
 
 
+@pytest.mark.parametrize("off", [True, False])
+def test_the_logarithm_of_0_is_a_number_that_changes(off):
+    np.testing.assert_array_equal(
+        encoders.delta(jnp.log(jnp.array([1.0, 1e-9, 0, 0, 1])), off=off), [0, -off, -off, 0, 1]
+    )
+
+
 @pytest.mark.parametrize(("count", "width"), [(5, None), (3, 0.2), (1, None), (3, np.float32([0.1, 0.2, 0.4]))])
 def test_a_population(count, width):
     centres, given = np.arange(count) / max(count - 1, 1), 1 / max(count - 1, 1) if width is None else width
