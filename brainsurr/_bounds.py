@@ -20,7 +20,6 @@ def trained_intervals(
     bounds: Mapping[str, Interval | None] | None,
     defaults: Mapping[str, Interval],
     param_dtype: Any,
-    others: Iterable[str] = (),
     check: Callable[[str, Mapping[str, Interval | None]], None] | None = None,
 ) -> dict[str, Interval | None]:
     """Return the interval of each parameter to be trained, or None where it is unbounded.
@@ -32,7 +31,6 @@ def trained_intervals(
       bounds: intervals by name that replace the defaults; None removes them all, a None entry one of them.
       defaults: intervals by name.
       param_dtype: of a parameter that was given as a Python number.
-      others: what may be trained in modules inside it, for a message.
       check: called with the owner and the intervals, which it may refuse.
 
     Raises:
@@ -43,8 +41,7 @@ def trained_intervals(
     names = names_of(owner, learnable)
     for name in names:
         if name not in values:
-            known = ", ".join([*values, *others])
-            raise ValueError(f"{owner}: learnable={name!r} is not a parameter of it, which has {known}")
+            raise ValueError(f"{owner}: learnable={name!r} is not a parameter of it, which has {', '.join(values)}")
     if not isinstance(bounds, Mapping | None):
         raise TypeError(f"{owner}: expected bounds to be intervals by name, {{'alpha': (0.0, 1.0)}}, got {bounds!r}")
     for name in bounds or ():

@@ -1,7 +1,7 @@
 """What the modules of the frameworks share that hold a surrogate or a neuron, of which some parts are trained."""
 
 import operator
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from types import MappingProxyType
 from typing import Any, ClassVar
 
@@ -66,24 +66,16 @@ class Holds(AnswersWrongCalls):
                 self._check_changed(current.replace(**{name: variable_value(value)}))
         super().__setattr__(name, value)
 
-    def _held(self, values, learnable, bounds, defaults, param_dtype, **more):
-        """Return what holds each value, and the interval of each that is trained, by name."""
-        intervals = trained_intervals(type(self).__name__, values, learnable, bounds, defaults, param_dtype, **more)
-        held = dict(values)
+    def _hold(self, values: dict[str, Any], intervals: dict[str, Any], param_dtype: Any):
+        """Set an attribute for each value: a parameter if it has an interval, which may be None."""
         for name, value in values.items():
-            if name in intervals:
-                held[name] = self._param(initial_value(value, param_dtype), intervals[name])
-            elif isinstance(value, self._arrays):
-                held[name] = self._array(jnp.asarray(value))
-        return held, intervals
+            setattr(self, name, self._holder(name, value, intervals, param_dtype))
+        self._fixed = tuple(name for name in values if name not in intervals)
 
-    def _hold(self, *args, **options):
-        """Set what holds each value as an attribute of its name; return the intervals of those that are trained."""
-        held, intervals = self._held(*args, **options)
-        for name, value in held.items():
-            setattr(self, name, value)
-        self._fixed = tuple(name for name in held if name not in intervals)
-        return intervals
+    def _holder(self, name: str, value: Any, intervals: dict[str, Any], param_dtype: Any):
+        if name in intervals:
+            return self._param(initial_value(value, param_dtype), intervals[name])
+        return self._array(jnp.asarray(value)) if isinstance(value, self._arrays) else value
 
 
 def _number(owner: str, kind: type[Neuron], name: str, value: Any) -> Any:
@@ -112,7 +104,8 @@ class HoldsSurrogate(Holds):
     def _hold_surrogate(self, surrogate: Surrogate, learnable, bounds, param_dtype, random: bool):
         _checks.check_surrogate("surrogate", surrogate)
         self.template, values = surrogate.named_parameters()
-        self._hold(values, learnable, bounds, surrogate._all_bounds(), param_dtype)
+        owner, defaults = type(self).__name__, surrogate._all_bounds()
+        self._hold(values, trained_intervals(owner, values, learnable, bounds, defaults, param_dtype), param_dtype)
         _checks.check_random("SpikingActivation", random, surrogate, self._fixed)
         self.random = random
 
@@ -141,8 +134,8 @@ class HoldsSurrogate(Holds):
 class HoldsNeuron(Holds):
     """A module that holds a neuron: numbers and surrogates under the names of its fields.
 
-    Of the framework, besides what `Holds` asks for: ``_activate(name, surrogate, learnable=, bounds=, param_dtype=)``
-    makes what holds the surrogate of a field.
+    Of the framework, besides what `Holds` asks for: ``_activate(field, surrogate, intervals, param_dtype)`` makes what
+    holds the surrogate of a field, and trains the parameters that have an interval, which may be None.
     """
 
     _holds: ClassVar[str] = "neuron"
@@ -174,13 +167,9 @@ class HoldsNeuron(Holds):
         given.pop("recurrent_kernel_init", None)
         learnable = names_of(owner, learnable)
         fields = {field.name: given.pop(field.name) for field in fields_of(kind)}
-        activations = {name: value for name, value in fields.items() if isinstance(value, HoldsSurrogate)}
-        values = fields | {name: activation._untrained() for name, activation in activations.items()}
-        for path in learnable:
-            name, inside, _ = path.partition(".")
-            if inside and callable(value := values.get(name)):
-                _checks.check_surrogate(f"{owner}: {name}, as learnable={path!r} needs it", value)
-        # What is trained has bounds of its own, which are checked with these.
+        modules = {name: value for name, value in fields.items() if isinstance(value, HoldsSurrogate)}
+        values = fields | {name: module._untrained() for name, module in modules.items()}
+        # Bounds given for a trained number replace those that the neuron checks.
         trained = {
             name: _number(owner, kind, name, values.pop(name))
             for name in learnable
@@ -191,32 +180,22 @@ class HoldsNeuron(Holds):
         if given.get("recurrent") and hasattr(kind, "keeps_spikes"):
             neuron.keeps_spikes = True
 
-        own = {str(path): pair for path, pair in bounds.items()} if isinstance(bounds, Mapping) else {}
-        intervals = {path: pair for path, pair in kind.bounds.items() if path in learnable} | own
-        numbers, surrogates, rest, paths = {}, {}, given | activations, []
-        for name, value in vars(neuron).items():
-            if isinstance(value, Surrogate) and name not in activations:
-                inner, start = value.named_parameters()[1], f"{name}."
-                below = {path.removeprefix(start): pair for path, pair in intervals.items() if path.startswith(start)}
-                surrogates[name] = self._activate(
-                    name,
-                    value,
-                    learnable=[parameter for parameter in inner if start + parameter in learnable],
-                    bounds=None if bounds is None else below,
-                    param_dtype=param_dtype,
-                )
-                own = {path: pair for path, pair in own.items() if not path.startswith(start)}
-                paths += [start + parameter for parameter in inner]
-            elif is_number(value) and name not in kind._always_static:
-                numbers[name] = value
-            elif name not in activations:
-                rest[name] = fields[name] if callable(fields.get(name)) else value
-        learnable = [path for path in learnable if path not in paths]
-        bounds = own if isinstance(bounds, Mapping) else bounds
-        more = {"others": paths, "check": neuron._check_bounds}
-        self._hold(numbers, learnable, bounds, neuron._all_bounds(), param_dtype, **more)
+        own = {name: value for name, value in vars(neuron).items() if name not in modules}
+        surrogates = {name: value for name, value in own.items() if isinstance(value, Surrogate)}
+        numbers = {n: value for n, value in own.items() if is_number(value) and n not in kind._always_static}
+        parameters, defaults = dict(numbers), dict(neuron._all_bounds())
+        for field, surrogate in surrogates.items():
+            parameters |= {f"{field}.{name}": value for name, value in surrogate.named_parameters()[1].items()}
+            defaults = {f"{field}.{name}": pair for name, pair in surrogate._all_bounds().items()} | defaults
+        intervals = trained_intervals(owner, parameters, learnable, bounds, defaults, param_dtype, neuron._check_bounds)
         neuron._check_dtype(owner, param_dtype, jax.core.Tracer)
-        for name, value in (surrogates | rest).items():
+        self._hold(numbers, {name: pair for name, pair in intervals.items() if name in numbers}, param_dtype)
+        for field, surrogate in surrogates.items():
+            of_field = {path.partition(".")[2]: i for path, i in intervals.items() if path.startswith(f"{field}.")}
+            setattr(self, field, self._activate(field, surrogate, of_field, param_dtype))
+        rest = {name: value for name, value in vars(neuron).items() if name not in {**numbers, **surrogates}}
+        rest |= {name: fields[name] for name in rest if callable(fields.get(name))} | given
+        for name, value in rest.items():
             setattr(self, name, value)
         self._fixed += (*rest, *surrogates)
         self._template = neuron._with(**dict.fromkeys(vars(neuron)))

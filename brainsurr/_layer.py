@@ -5,7 +5,6 @@ import copyreg
 import dataclasses
 import functools
 import inspect
-import re
 import sys
 import types
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -208,34 +207,38 @@ def pickled_as_call(metaclass: type) -> Any:
 
 
 def _docstring(cls) -> str | None:
-    """Return the docstring of a layer: how it is called, then that of its neuron, with what the layer adds."""
+    """Return the docstring of a layer: how to call it, then the neuron's docstring with the arguments of the layer."""
     kind, base = cls._neuron_class, next(base for base in cls.__mro__ if "_layers" in vars(base))
     if kind.__doc__ is None or base.__doc__ is None:  # `python -OO` removes docstrings
         return None
-    added = [own for own in cls.__mro__ if issubclass(own, Arguments) and not issubclass(own, HoldsNeuron)]
-    said, fields = _arguments(added), _arguments(kind.__mro__)
+    options = _arguments([own for own in cls.__mro__ if issubclass(own, Arguments) and not issubclass(own, HoldsNeuron)])
+    described, features = _arguments(kind.__mro__), options.pop("features")
+    fields = {"features": features} | {f.name: described[f.name] for f in fields_of(kind) if f.name in described}
+    paths = [*kind.bounds][:1] + [f"{name}.alpha" for name in spike_fields(kind)][:1]
+    such_as = f", such as {' or '.join(f"``{path!r}``" for path in paths)}" if paths else ""
+    options = {name: text.format(example=such_as) for name, text in options.items()}
     opening, _, example = inspect.cleandoc(base.__doc__).partition("Example:\n")
     before, _, after = inspect.cleandoc(kind.__doc__).partition("\n\nExample:")[0].partition("Args:\n")
-    described = "\n".join(f"  {field.name}: {fields[field.name]}" for field in fields_of(kind) if field.name in fields)
-    after = after[len(re.match(r"(?: .*\n?|\n)*", after)[0]) :]  # type: ignore[index]
-    trained = [repr(trained) for trained in kind.bounds][:1] + [repr(f"{f}.alpha") for f in spike_fields(kind)][:1]
-    such = f", such as {' or '.join(f'``{path}``' for path in trained)}" if trained else ""
-    features, more = said.pop("features"), [f"  {name}: {text.format(example=such)}" for name, text in said.items()]
-    parts = [
-        re.sub(r"\bLIF\b", kind.__name__, opening),
-        before,
-        f"Args:\n  features: {features}\n{described}",
-        "\n".join(["Keyword Args:", *more]) if more else "",
-        after,
-        f"Example:\n{re.sub('LIF(Cell)?', cls.__name__, example)}"
-        if _is_exported(kind) and not hasattr(kind, "outputs_per_input")
-        else "",
-    ]
+    parts = [opening.replace("LIF", kind.__name__, 1), before, _section("Args", fields)]
+    parts += [_section("Keyword Args", options), after.partition("\n\n")[2]]
+    if _is_exported(kind) and not hasattr(kind, "outputs_per_input"):
+        shown = "LIFCell" if "LIFCell" in example else "LIF"
+        parts.append(f"Example:\n{example.replace(shown, cls.__name__)}")
     return "\n\n".join(part.rstrip() for part in parts if part)
 
 
+def _section(title: str, arguments: Mapping[str, str]) -> str:
+    return "\n".join([f"{title}:", *(f"  {name}: {text}" for name, text in arguments.items())]) if arguments else ""
+
+
 def _arguments(classes: Sequence[type]) -> dict[str, str]:
-    """Return what the docstrings of classes say of each argument, the first of them above all."""
-    docs = [inspect.cleandoc(own.__doc__ or "") for own in classes[::-1]]
-    sections = [doc.partition("\nArgs:\n")[2].partition("\n\n")[0] for doc in docs]
-    return dict(re.findall(r"^  (\w+): (.*(?:\n    .*)*)", "\n".join(sections), re.MULTILINE))
+    """Return the descriptions of arguments in the docstrings of classes; the first class wins."""
+    described: dict[str, str] = {}
+    for own in reversed(classes):
+        section, name = inspect.cleandoc(own.__doc__ or "").partition("\nArgs:\n")[2].partition("\n\n")[0], ""
+        for line in section.splitlines():
+            if line.startswith("    "):
+                described[name] += f"\n{line}"
+            else:
+                name, _, described[name] = line.strip().partition(": ")
+    return described

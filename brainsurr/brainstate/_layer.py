@@ -62,8 +62,8 @@ class Neurons(NeuronLayer, ParameterModule, metaclass=pickled_as_call(type(nn.Mo
 
     _options, _construct = (Features, Trained, Spiking), classmethod(construct)
 
-    def _activate(self, name, surrogate, **trained):
-        return SpikingActivation(surrogate, **trained)
+    def _activate(self, field, surrogate, intervals, param_dtype):
+        return SpikingActivation(surrogate, learnable=intervals, bounds=intervals, param_dtype=param_dtype)
 
     def _start(self, features, **given):
         nn.Module.__init__(self)

@@ -93,17 +93,19 @@ class Neurons(NeuronLayer, eqx.Module, metaclass=pickled_as_call(type(eqx.Module
         for name in {"learnable", "bounds", "recurrent_kernel_init", "key"} & type(self).__dataclass_fields__.keys():
             setattr(self, name, None)  # done with
 
-    def _hold(self, *args, **options):
-        intervals = super()._hold(*args, **options)
+    def _hold(self, values, intervals, param_dtype):
+        super()._hold(values, intervals, param_dtype)
         self._intervals |= {(f".{name}", pair) for name, pair in intervals.items()}
 
-    def _activate(self, field, surrogate, **trained):
+    def _activate(self, field, surrogate, intervals, param_dtype):
         template, values = surrogate.named_parameters()
-        held, intervals = self._held(values, defaults=surrogate._all_bounds(), **trained)
-        for path, name in jax.tree_util.tree_leaves_with_path(template):
+
+        def held(path, name):
             if name in intervals:
                 self._intervals |= {(f".{field}{jax.tree_util.keystr(path)}", intervals[name])}
-        return jax.tree.map(held.get, template)
+            return self._holder(name, values[name], intervals, param_dtype)
+
+        return jax.tree_util.tree_map_with_path(held, template)
 
     def _value(self, name):
         intervals = dict(self._intervals)

@@ -13,7 +13,7 @@ from flax.traverse_util import flatten_dict, unflatten_dict
 from flax.typing import Dtype
 
 from .._arrays import is_number
-from .._bounds import Interval, clip_straight_through, initial_value, names_of, not_trained, trained_intervals
+from .._bounds import Interval, clip_straight_through, initial_value, not_trained
 from .._checks import check_flag, check_kind, check_surrogate
 from .._held import Holds, HoldsSurrogate
 from .._pytree import leaf_key
@@ -46,14 +46,11 @@ class ParameterModule(Holds, nn.Module):
         return tuple(leaf_key(v) if isinstance(v, (jax.Array, np.ndarray)) else v for v in values)
 
     @nn.nowrap
-    def _hold(self, values, learnable, bounds, defaults, param_dtype, **more):
+    def _hold(self, values, intervals, param_dtype):
         """Keep which values are trained, before flax takes over: later fields can't be set, and must have a hash."""
-        intervals = trained_intervals(type(self).__name__, values, learnable, bounds, defaults, param_dtype, **more)
-        if bounds is not None:
-            bounds = FrozenDict({name: None if pair is None else tuple(pair) for name, pair in bounds.items()})
-        self._intervals, self._numbers = intervals, values
-        for name, value in {"learnable": names_of("", learnable), "bounds": bounds}.items():
-            setattr(self, name, value)
+        self._numbers, self._intervals = values, intervals
+        for name, value in {"learnable": tuple(intervals), "bounds": FrozenDict(intervals)}.items():
+            setattr(self, name, value)  # type checkers would take an assignment for a declaration
         self._fixed = tuple(name for name in values if name not in intervals)
 
     def __post_init__(self):

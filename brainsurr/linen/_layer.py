@@ -29,8 +29,11 @@ class Neurons(NeuronLayer, ParameterModule, metaclass=pickled_as_call(type)):  #
         super().__post_init__()
 
     @nn.nowrap
-    def _activate(self, name, surrogate, **trained):
-        return SpikingActivation(surrogate, **trained, parent=None) if trained["learnable"] else surrogate
+    def _activate(self, field, surrogate, intervals, param_dtype):
+        if not intervals:
+            return surrogate
+        trained = {"learnable": tuple(intervals), "bounds": intervals, "param_dtype": param_dtype}
+        return SpikingActivation(surrogate, **trained, parent=None)
 
     def setup(self):
         super().setup()

@@ -32,8 +32,8 @@ class Neurons(NeuronLayer, ParameterModule, metaclass=pickled_as_call(type(nnx.M
 
     _options, _construct = (Features, Trained, Options), classmethod(construct)
 
-    def _activate(self, name, surrogate, **trained):
-        return SpikingActivation(surrogate, **trained)
+    def _activate(self, field, surrogate, intervals, param_dtype):
+        return SpikingActivation(surrogate, learnable=intervals, bounds=intervals, param_dtype=param_dtype)
 
     def _start(self, features, rngs=None, **given):
         self.features = features
