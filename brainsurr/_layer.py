@@ -215,7 +215,7 @@ def _docstring(cls) -> str | None:
     described, features = _arguments(kind.__mro__), options.pop("features")
     fields = {"features": features} | {f.name: described[f.name] for f in fields_of(kind) if f.name in described}
     paths = [*kind.bounds][:1] + [f"{name}.alpha" for name in spike_fields(kind)][:1]
-    such_as = f", such as {' or '.join(f"``{path!r}``" for path in paths)}" if paths else ""
+    such_as = ", such as " + " or ".join(f"``{path!r}``" for path in paths) if paths else ""
     options = {name: text.format(example=such_as) for name, text in options.items()}
     opening, _, example = inspect.cleandoc(base.__doc__).partition("Example:\n")
     before, _, after = inspect.cleandoc(kind.__doc__).partition("\n\nExample:")[0].partition("Args:\n")
