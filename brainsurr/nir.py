@@ -24,7 +24,7 @@ __all__ = ["from_nir", "quantized", "rounding", "to_nir"]
 
 HOSTS = ("nnx", "linen", "brainstate")
 INSTEAD = {  # of a layer that NIR lacks
-    "Synaptic": ": without recurrent weights write LI, with its current_decay, and then LIF; with them no file says it",
+    "Synaptic": ": write LI, with its current_decay, and then LIF; to_nir writes recurrent weights only of a LIF",
     "LearnableDelay": ": write Delay with its rounded delays",
     **dict.fromkeys(
         ("XyloLI", "XyloLIF", "SpeckLIF", "LoihiLI", "LoihiLIF"), ": write the network that it was rounded from"

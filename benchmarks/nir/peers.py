@@ -90,8 +90,8 @@ def jaxpike_reads(path, xs):
     return np.asarray(jax.lax.scan(lambda state, x: net(state, x), net.init_state(xs.shape[1:]), xs)[1])
 
 
-def snntorch_writes(path, xs, *, synaptic: bool = False, recurrent: bool = False, **reset):
-    """Write two layers of Leaky, RLeaky or Synaptic, with a parameter for each neuron, as its exporter needs them."""
+def snntorch_writes(path, xs, *, cell: str = "Leaky", beta: float = 0.9, threshold: float = 0.7, **reset):
+    """Write two layers of a cell, with a parameter for each neuron, as the exporter needs them."""
     import snntorch
     import snntorch.export_nir
     import snntorch.utils
@@ -100,14 +100,10 @@ def snntorch_writes(path, xs, *, synaptic: bool = False, recurrent: bool = False
     torch.manual_seed(0)
 
     def neurons(n):
-        beta, threshold = torch.full((n,), 0.9), torch.full((n,), 0.7)
-        if synaptic:
-            alpha = torch.full((n,), 0.75)
-            return snntorch.Synaptic(alpha=alpha, beta=beta, threshold=threshold, init_hidden=True, **reset)
-        if recurrent:
-            linear = {"all_to_all": True, "linear_features": n}
-            return snntorch.RLeaky(beta=beta, threshold=threshold, init_hidden=True, **linear, **reset)
-        return snntorch.Leaky(beta=beta, threshold=threshold, init_hidden=True, **reset)
+        how = {"beta": torch.full((n,), beta), "threshold": torch.full((n,), threshold), "init_hidden": True}
+        how |= {"alpha": torch.full((n,), 0.75)} if "Synaptic" in cell else {}
+        how |= {"linear_features": n} if cell.startswith("R") else {}
+        return getattr(snntorch, cell)(**how, **reset)
 
     net = torch.nn.Sequential(torch.nn.Linear(N, H), neurons(H), torch.nn.Linear(H, OUT), neurons(OUT))
     nir.write(path, snntorch.export_nir.export_to_nir(net, torch.tensor(xs[0, 0])))
@@ -115,19 +111,28 @@ def snntorch_writes(path, xs, *, synaptic: bool = False, recurrent: bool = False
     return run_steps(net, xs)
 
 
-def norse_writes(path, xs):
-    """Write two layers of LIFBoxCell."""
+def norse_writes(path, xs, *, cell: str = "LIFBoxCell"):
+    """Write two layers of a cell with its defaults, one for each neuron; change the file as docs/nir.md does."""
     import norse.torch
     import torch
 
     torch.manual_seed(0)
+    make = getattr(norse.torch, cell)
 
-    def neurons(n):
-        rate, threshold, rest = torch.full((n,), 100.0), torch.full((n,), 0.07), torch.zeros(n)
-        return norse.torch.LIFBoxCell(norse.torch.LIFBoxParameters(tau_mem_inv=rate, v_th=threshold, v_leak=rest))
+    def layer(inputs, n):
+        linear, default = torch.nn.Linear(inputs, n), make().p
+        linear.weight.data *= 20  # neurons let in a tenth of it, and their threshold is 1
+        return linear, make(type(default)(*(torch.full((n,), v.item()) if torch.is_tensor(v) else v for v in default)))
 
-    net = norse.torch.SequentialState(torch.nn.Linear(N, H), neurons(H), torch.nn.Linear(H, OUT), neurons(OUT))
+    net = norse.torch.SequentialState(*layer(N, H), *layer(H, OUT))
     nir.write(path, norse.torch.to_nir(net, torch.tensor(xs[0, 0])))
+    graph = nir.read(path)
+    for node in graph.nodes.values():
+        if isinstance(node, nir.CubaLIF):
+            node.w_in = node.tau_syn / NORSE_DT**2
+        if isinstance(node, nir.IF):
+            node.r = node.r / NORSE_DT**2
+    nir.write(path, graph)
     return run_steps(net, xs)
 
 
@@ -245,19 +250,20 @@ def sparx_writes(path, xs):
     return np.asarray(net.apply(variables, xs))
 
 
-def sinabs_writes(path, xs, *, single: bool = True):
-    """Write two layers of LIF."""
+def sinabs_writes(path, xs, *, cell: str = "LIF", single: bool = True, **how):
+    """Write two layers of a cell; of neurons that fire once in a step, or several times as by default."""
     import sinabs.layers
     import sinabs.nir
     import torch
-    from sinabs.activation import MultiSpike, SingleSpike
+    from sinabs.activation import SingleSpike
 
     torch.manual_seed(0)
-    how = {"spike_fn": SingleSpike if single else MultiSpike, "norm_input": False, "batch_size": xs.shape[1]}
+    how |= {"spike_fn": SingleSpike} if single and cell != "ExpLeak" else {}
 
     def neurons(n):
-        threshold = torch.full((n,), 0.7)
-        return sinabs.layers.LIFSqueeze(tau_mem=torch.full((n,), 9.5), spike_threshold=threshold, **how)
+        own = {} if cell == "IAF" else {"tau_mem": torch.full((n,), 9.5)}
+        own |= {} if cell == "ExpLeak" else {"spike_threshold": torch.full((n,), 0.1 if cell == "LIF" else 0.7)}
+        return getattr(sinabs.layers, f"{cell}Squeeze")(**own, **how, batch_size=xs.shape[1])
 
     net = torch.nn.Sequential(torch.nn.Linear(N, H), neurons(H), torch.nn.Linear(H, OUT), neurons(OUT))
     inputs = torch.tensor(np.moveaxis(xs, 0, 1).reshape(-1, N))

@@ -143,19 +143,43 @@ TRIALS += [
     Trial("`LIF`", "brainsurr", "norse", {"dt": 1e-3, "lossy": True}, manners="sinabs"),
     Trial("`LIF`", "brainsurr", "snntorch", {"dt": 1e-4, "lossy": True}, manners="sinabs"),
 ]
-AT_ONCE, TAU = {"reset_mechanism": "zero", "reset_delay": False}, {"r": "tau/dt"}
+TAU, AT_ONCE = {"r": "tau/dt"}, {"reset_mechanism": "zero", "reset_delay": False}
+SINABS, NORSE = {"dt": 1.0, "method": "exp"}, {"dt": peers.NORSE_DT**2}
+CELLS = ("Leaky", "Synaptic", "RLeaky", "RSynaptic")
+SNNTORCH = [  # what follows the name of a cell, the cells, and the rest as in `READ`
+    ("", CELLS, LATE, {}, ["snntorch"]),
+    (", `beta=0`", CELLS, LATE, {"beta": 0.0, "threshold": 0.2}, []),
+    (", subtract, at once", CELLS[:3], {"reset": "subtract"}, {"reset_delay": False}, []),
+    (", zero", CELLS[:1], {}, {"reset_mechanism": "zero"}, []),
+    (", zero", CELLS[1:], {"reset_delay": True}, {"reset_mechanism": "zero"}, []),
+    (", zero, at once", CELLS[:3], {}, AT_ONCE, ["snntorch"]),
+    (", none", CELLS, {"reset": "none"}, {"reset_mechanism": "none"}, []),
+]
 READ = [  # network, writer, how brainsurr reads it, the writer's options, and who reads it, too
-    ("Leaky, zero, at once", "snntorch", {"dt": 1e-4}, AT_ONCE, ["snntorch"]),
-    ("Leaky", "snntorch", {"dt": 1e-4, **LATE}, {}, ["snntorch"]),
-    ("Synaptic", "snntorch", {"dt": 1e-4, **LATE}, {"synaptic": True}, ["snntorch"]),
-    ("RLeaky, zero, at once", "snntorch", {"dt": 1e-4}, {"recurrent": True, **AT_ONCE}, ["snntorch"]),
-    ("LIFBoxCell", "norse", {"dt": peers.NORSE_DT**2}, {}, ["norse"]),  # it writes its time constants times dt
+    *(
+        (f"{cell}{what}", "snntorch", {"dt": 1e-4, **how}, {"cell": cell, **options}, theirs)
+        for what, cells, how, options, theirs in SNNTORCH
+        for cell in cells
+    ),
+    ("LIFBoxCell", "norse", NORSE, {}, ["norse"]),  # it writes its time constants times dt
+    ("LIFCell, its `w_in` changed", "norse", NORSE, {"cell": "LIFCell"}, []),
+    ("IAFCell, its `r` changed", "norse", NORSE, {"cell": "IAFCell"}, []),
+    ("LIBoxCell", "norse", NORSE, {"cell": "LIBoxCell"}, []),
     ("LIFNode", "spikingjelly", {"dt": 1e-4}, {}, ["spikingjelly"]),
     ("LIF", "spyx", {"dt": 1.0, **TAU, **LATE}, {}, ["spyx", "snntorch"]),
     ("LIF, zero", "jaxpike", EXPONENTIAL, {}, ["jaxpike"]),
     ("LIF, zero", "sparx", EXPONENTIAL, {}, ["sparx"]),
-    ("LIF, SingleSpike", "sinabs", {"dt": 1.0, "method": "exp", **TAU, "reset": "subtract"}, {}, ["sinabs"]),
-    ("LIF", "sinabs", {"dt": 1.0, "method": "exp", **TAU, "reset": "subtract"}, SEVERAL, []),
+    ("LIF, SingleSpike", "sinabs", {**SINABS, "reset": "subtract"}, {}, ["sinabs"]),
+    (
+        "the same, `norm_input=False`",
+        "sinabs",
+        {**SINABS, **TAU, "reset": "subtract"},
+        {"norm_input": False},
+        ["sinabs"],
+    ),
+    ("IAF, SingleSpike", "sinabs", {**SINABS, "reset": "subtract"}, {"cell": "IAF"}, ["sinabs"]),
+    ("ExpLeak", "sinabs", {**SINABS, **TAU}, {"cell": "ExpLeak"}, ["sinabs"]),
+    ("LIF", "sinabs", {**SINABS, "reset": "subtract"}, SEVERAL, []),
     ("LIFTorch, 1 spike", "rockpool", {**EXPONENTIAL, **TAU, "reset": "subtract"}, {}, ["rockpool"]),
     ("the same, its thresholds changed", "rockpool", {**EXPONENTIAL, **TAU, "reset": "subtract"}, {"change": True}, []),
 ]

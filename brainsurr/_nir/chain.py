@@ -78,8 +78,10 @@ class Convention(NamedTuple):
         return self.dt / (1 - decay) if self.method == "euler" else -self.dt / np.log(decay)
 
     def decay_of(self, tau: np.ndarray) -> np.ndarray:
-        """Return the decay of a time constant above 0."""
-        return 1 - self.dt / tau if self.method == "euler" else np.exp(-self.dt / tau)
+        """Return the decay of a time constant above 0; 0 by Euler's method if it is dt, rounded to float32."""
+        if self.method == "exp":
+            return np.exp(-self.dt / tau)
+        return 1 - self.dt / np.where(near(tau, self.dt), np.maximum(tau, self.dt), tau)
 
     def gain_of(self, tau: Any, r: np.ndarray) -> np.ndarray:
         """Return the factor of the input in a step, 1 where it is near; ``tau`` is None without a leak."""

@@ -8,7 +8,7 @@ import nir
 import numpy as np
 
 from .._surrogate import Surrogate
-from ..neurons import LI, LIF, Delay
+from ..neurons import LI, LIF, Delay, Synaptic
 from . import chain
 from .chain import Reader, Shape, Writer, channels_first, dtype_of, expect, near, numbers, plain, within, words_of
 from .layers import Affine, Flatten, Pool, Population
@@ -344,14 +344,17 @@ def read_neurons(node: Any, to: Reader, weights: Any = None):
     reset, threshold = to.numbers(node, "v_reset"), to.numbers(node, "v_threshold")
     expect(np.all(reset == rest), f"v_reset to be where the potential rests, {rest}", reset)
     if synaptic:
-        expect(weights is None, "a CubaLIF without recurrent weights, which go to its synapse there", "some")
         slow, through, _ = _read_membrane(node, to, "tau_syn", "w_in")
-        decays = words.get("synapse_decay_input", not np.all(near(through, 1)))
-        to.add(Population(LI(to.each("tau_syn", slow), decays), param_dtype=dtype_of(words, "synapse_param_dtype")))
+        current = to.each("tau_syn", slow)
+        decays = weights is None and words.get("synapse_decay_input", not np.all(near(through, 1)))
         gain = gain * through / (1 - slow if decays else 1.0)
+        if weights is None:
+            to.add(Population(LI(current, decays), param_dtype=dtype_of(words, "synapse_param_dtype")))
     neurons = _neurons(decay, threshold - rest, gain, words, to)
     if weights is not None:
-        neurons = neurons._replace(recurrent_kernel=_read_recurrent(weights, neurons.param_dtype, to))
+        neuron = Synaptic(**vars(neurons.neuron), current_decay=current) if synaptic else neurons.neuron
+        kernel = _read_recurrent(weights, neurons.param_dtype, to)
+        neurons = neurons._replace(neuron=neuron, recurrent_kernel=kernel)
     to.add(neurons)
 
 

@@ -71,7 +71,7 @@ def test_eight_bits(tmp_path, monkeypatch, capsys):
     scope, text = run_blocks(DOCS / "eight-bits.md"), (DOCS / "eight-bits.md").read_text()
     (shown,) = re.findall(r"```text\n(.*?)```", text, re.DOTALL)
     assert capsys.readouterr().out.split() == shown.split()
-    assert {path.name for path in tmp_path.iterdir()} == {"xylo.nir"}
+    assert {path.name for path in tmp_path.iterdir()} == {"eight-bits.nir"}
     assert 0.01 < scope["differ"] < 0.3
     assert scope["losses"][-1] < 0.7 * scope["losses"][0]
 

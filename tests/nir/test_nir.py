@@ -352,7 +352,7 @@ BELOW_1 = r".* a trained one stays below 1 with bounds={'decay': \(0.05, 0.97\)}
 NO_FILE = "no file says what it does; train LIF in its place"
 INSTEAD = {  # the neuron, and what is said of it
     **dict.fromkeys((bs.nnx.ALIF, bs.nnx.ILIF, bs.nnx.RF, bs.nnx.BRF, bs.nnx.BHRF, bs.nnx.SlidingPSN), NO_FILE),
-    bs.nnx.Synaptic: "without recurrent weights write LI, with its current_decay, and then LIF; with them no file",
+    bs.nnx.Synaptic: "write LI, with its current_decay, and then LIF; to_nir writes recurrent weights only of",
     bs.nnx.LearnableDelay: "write Delay with its rounded delays",
 }
 REFUSED = [  # the input, what is said, and the layer

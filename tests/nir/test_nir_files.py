@@ -81,6 +81,7 @@ STRANGERS = {
     "Threshold": row(nir.Linear(W), nir.Threshold(threshold=np.linspace(-0.5, 1.0, N))),
     "Delay": row(nir.Delay(delay=np.arange(N) * 1.0), lif()),
     "recurrent": wired("input lif, lif w, w lif, lif output", lif=lif(), w=nir.Linear(W)),
+    "CubaLIF, recurrent": wired("input cuba, cuba w, w cuba, cuba output", cuba=cuba(r=TAU), w=nir.Linear(W)),
     "pool": row(
         POOL,
         nir.Flatten({"input": np.array([2, 3, 3])}, 0, -1),
@@ -120,8 +121,10 @@ def test_neurons_in_a_graph_of_their_own():
 
 def test_one_number_for_all_and_float32_of_torch():
     one = np.float32(1)
-    lif = from_nir(row(nir.LIF(one / 1000, 10 * one, 0 * one, one)), "nnx", dt=1e-4).layers[0]
-    assert (lif.features, np.float32(lif.decay), lif.decay_input, lif.threshold) == (N, np.float32(0.9), False, 1.0)
+    for steps, decay in ((10, 0.9), (1, 0.0)):
+        lif = from_nir(row(nir.LIF(steps * one / 10000, steps * one, 0 * one, one)), "nnx", dt=1e-4).layers[0]
+        assert (lif.features, np.float32(lif.decay), lif.threshold) == (N, np.float32(decay), 1.0)
+        assert not lif.decay_input
 
 
 def test_weights_of_integers_are_float32():
@@ -270,7 +273,6 @@ BAD_GRAPHS = {  # what is said, and the graph
     "node 'n0': expected a Flatten of all axes, from 0 to 1, got from 1 to -1": flattened(1),
     "expected a Flatten of several axes to come before a linear layer": flattened(0),
     "node 'n0': expected stride to be integers": row(changed(POOL, stride=np.array([1.5, 2])), shape=(2, 5, 6)),
-    "node 'rnn.lif': expected a CubaLIF without recurrent weights": inside(cuba()),
     "node 'a': expected a Linear or Affine before": wired("input a, a w, w a, a output", a=lif(), w=nir.Affine(W, ONE)),
     r"expected one Input in each graph, got \[\]": nir.NIRGraph({"a": lif()}, [], type_check=False),
     "expected one Output": wired("input a, a output", a=nir.NIRGraph({"x": NO_SHAPE}, [], type_check=False)),

@@ -121,6 +121,7 @@ def rows():
 INF = jnp.asarray(jnp.inf)
 S12 = 1 / (1 + np.exp(-1.2))  # the sigmoid at 4 times 0.3, and its slope there
 SLOPE = S12 * (1 - S12)
+ROUNDED = np.cos(np.float32([np.pi / 4, 3 * np.pi / 4]).astype(float) * 2**27).mean()  # far out in a period of 8
 PAPERS = "NormalizedQPseudoSpike"  # which braintools does not have
 # Rows that are numbers: the row, what is computed, by braintools and here.
 NUMBERS = [
@@ -134,6 +135,8 @@ NUMBERS = [
     ("infinity", lambda S: S.SoftSign().surrogate_fun(INF), np.nan, 1),
     ("infinity", lambda S: S.PiecewiseLeakyRelu(c=0.0).surrogate_fun(INF), np.nan, 1),
     ("infinity", lambda S: S.LogTailedRelu(0.0).surrogate_fun(-INF), np.nan, 0),
+    ("infinity", lambda S: S.SquarewaveFourierSeries().surrogate_grad(INF), np.nan, 0),  # the mean: there is no limit
+    ("far out in float32", lambda S: S.SquarewaveFourierSeries().surrogate_grad(2.0**27), ROUNDED, 1),
     ("tail of the sigmoid", lambda S: S.Sigmoid(1.0).surrogate_grad(-20.0), np.exp(-20), np.exp(-20)),
     ("tail of the sigmoid", lambda S: S.Sigmoid(1.0).surrogate_grad(20.0), 0, np.exp(-20)),
     # Before 0.4, theirs is a side effect: that of the gradient in alpha.
