@@ -38,7 +38,7 @@ _OPTIONAL += ["optim", "plot"]
 
 
 def __dir__():
-    return sorted({*globals(), *_OPTIONAL})
+    return sorted([*__all__, *_OPTIONAL, "__version__", "neurons", "surrogates"])
 
 
 if not TYPE_CHECKING:  # type checkers would accept any attribute

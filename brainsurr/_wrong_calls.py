@@ -32,7 +32,7 @@ def answer_names(cls: type):
             if not unknown:
                 hint = f": pass one list, {owner}([a, b])" if names[0] == "layers" else ""
                 raise TypeError(f"{owner}: {error}; {has}{hint}") from None
-            near = [match for name in unknown for match in _meant(name, names)]
+            near = dict.fromkeys(match for name in unknown for match in _meant(name, names))
             meant = f"did you mean {' and '.join(near)}? " if near else ""
             raise TypeError(f"{owner} has no argument {' and '.join(unknown)}: {meant}{has}{ELSEWHERE}") from None
         init(self, *args, **kwargs)

@@ -43,6 +43,7 @@ def test_every_unknown_name_is_said(host):
     message = refusal(host.layers.LIF, 4, tau=2.0, threshold=1.0, v_threshold=1.0, v_reset=0.0)
     meant = "did you mean decay=exp(-dt / tau) and threshold and reset? "
     assert message.startswith(f"LIF has no argument tau and v_threshold and v_reset: {meant}it has ")
+    assert "did you mean features? " in refusal(host.layers.LIF, in_features=64, hidden_features=128)
 
 
 MEANT = {"beta": "decay", "tau": "decay=exp(-dt / tau)", "v_threshold": "threshold"}
