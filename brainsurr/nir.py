@@ -225,9 +225,14 @@ def quantized(net: Any, *, reader: str, lowest: float | None = None, bits: int =
     bits, its threshold and lower limit into 16. The potential is :math:`\hat u = \max(\hat v + x, \mathrm{lowest})`.
 
     Of Xylo, rockpool takes 127 divided by the largest weight, of the last layer and of all others, and decays that are
-    bit shifts, :math:`\hat u = \hat v - \lfloor \hat v / 2^k \rfloor + x`, with k nearest to log2(tau / dt); of what is
-    above 0 they take at least 1. Synapses decay alike, sums stop at 16 bits, and the last layer has one spike in a
-    step at most, the others 31.
+    bit shifts, :math:`D(a) = a - \lfloor a / 2^k \rfloor`, with k nearest to log2(tau / dt); they take at least 1 off a
+    positive number. A synapse decays its input as well, a membrane does not:
+
+    .. math:: \hat\imath' = D_\mathrm{syn}(\hat\imath + x), \qquad \hat u = D_\mathrm{mem}(\hat v) + \hat\imath'
+
+    So the threshold that is rounded is :math:`\theta` times the decay of the synapse; ``decay_input`` divides it by
+    1 - decay, of the synapse and of the membrane. Sums stop at 16 bits. The last layer has one spike in a step at most,
+    the others 31.
 
     Of Loihi, each layer has the largest :math:`c` for which its weights are multiples of :math:`2^{9 - \mathrm{bits}}`
     up to 256 less one of them, its threshold is at most :math:`2^{17} - 1`, and biases fit. Potentials are in 64ths,
