@@ -15,7 +15,7 @@ import jax
 from ._bounds import Interval
 from ._held import HoldsNeuron
 from .neurons import Neuron, Recurrent
-from .neurons._neuron import check_class, fields_of
+from .neurons._neuron import fields_of
 from .neurons._spikes import spike_fields
 
 T = TypeVar("T")
@@ -166,7 +166,7 @@ _TAKEN = {"neuron", "s", "in_size", "out_size", "name", "parent", "scope", "recu
 
 
 def _made(base, kind):
-    check_class(kind)
+    kind._check_class()
     for field in fields_of(kind):
         if field.default is field.default_factory:  # both are missing
             raise TypeError(f"{kind.__name__}: expected a default for {field.name}: write {field.name}: Any = 0.5")

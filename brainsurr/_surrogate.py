@@ -48,7 +48,7 @@ class Surrogate(Value):
 
     Raises:
       TypeError: a parameter is not a real number or array, or a flag can't be hashed; an attribute is set after the
-        surrogate was hashed.
+        surrogate was hashed; a class sets ``alpha: float = 2.0``, but is not a dataclass.
       NotImplementedError: it is called and neither ``surrogate_fun`` nor ``surrogate_grad`` is given.
 
     Note:

@@ -3,6 +3,7 @@
 import copy
 import dataclasses
 import functools
+import inspect
 from typing import Any, ClassVar, Self
 
 import jax
@@ -51,6 +52,28 @@ class Value:
             if name not in cls.__dict__:
                 setattr(cls, name, getattr(cls, name))
         _pytree.register(cls)
+
+    def __new__(cls, *args, **kwargs):
+        cls._check_class()
+        return super().__new__(cls)
+
+    @classmethod
+    def _check_class(cls):
+        """Raise a TypeError unless what a class annotates are its fields, and the numbers and fields that it sets."""
+        annotations, own, names = inspect.get_annotations(cls), vars(cls), _field_names(cls)
+        if "__init__" in own and "__dataclass_fields__" not in own:  # it sets them itself
+            return
+        hints = {
+            name: f"write @dataclasses.dataclass above class {cls.__name__}"
+            for name, annotation in annotations.items()
+            if name not in ("_", *own.get("__dataclass_fields__", ())) and "ClassVar" not in str(annotation)
+        }
+        for name, value in own.items():
+            is_meant = name in names or (not name.startswith("_") and (is_number(value) or _is_value(value)))
+            if is_meant and name not in annotations:
+                hints[name] = f"annotate it, {name}: Any = {value!r}"
+        for name, hint in hints.items():
+            raise TypeError(f"{cls.__name__}: expected {name} to be a field, got an attribute of the class: {hint}")
 
     def replace(self, **changes) -> Self:
         """Copy, with some parameters or flags changed, as in ``f.replace(alpha=0.3, origin=True)``."""

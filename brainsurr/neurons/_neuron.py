@@ -2,7 +2,6 @@
 
 import dataclasses
 import functools
-import inspect
 from collections.abc import Callable, Mapping
 from typing import Any, ClassVar
 
@@ -72,10 +71,6 @@ class Neuron(Value):
     _gives_spikes: ClassVar[bool]  # of the class itself: whether its output holds 0, 1 and NaN alone
     _is_trained: ClassVar[bool] = True  # whether its layers have the options of what is trained
 
-    def __new__(cls, *args, **kwargs):
-        check_class(cls)
-        return super().__new__(cls)
-
     def __init_subclass__(cls, **kwargs):
         super().__init_subclass__(**kwargs)
         # Of all bases: a class of two neurons has the limits of both.
@@ -90,6 +85,16 @@ class Neuron(Value):
         # Check calls from outside. The class keeps the methods that its author wrote, as reloading needs.
         checked = _CHECKED.get(name)
         return super().__getattribute__(name) if checked is None else functools.partial(checked, self)
+
+    @classmethod
+    def _check_class(cls):
+        super()._check_class()
+        names = [field.name for field in dataclasses.fields(cls)]
+        for path in cls.bounds:
+            if path.partition(".")[0] not in names:
+                raise ValueError(
+                    f"{cls.__name__}: bounds name {path!r}, which is no field of it; it has {', '.join(names)}"
+                )
 
     def initial_state(self, x) -> Any:
         """Return the state before the first step.
@@ -367,27 +372,6 @@ def expected_state(neuron: Neuron, shape: tuple[int, ...]):
             _expected.clear()
         _expected[key] = shapes()
     return _expected[key]
-
-
-def check_class(cls):
-    """Raise a TypeError unless what a class annotates are its fields, and what it sets of inherited fields too."""
-    annotations, names = inspect.get_annotations(cls), [field.name for field in dataclasses.fields(cls)]
-    hints = {
-        name: f"write @dataclasses.dataclass above class {cls.__name__}"
-        for name, annotation in annotations.items()
-        if name not in vars(cls).get("__dataclass_fields__", ()) and "ClassVar" not in str(annotation)
-    }
-    for name, value in vars(cls).items():
-        is_meant = name in names or (not name.startswith("_") and (is_number(value) or isinstance(value, Surrogate)))
-        if is_meant and name not in annotations:
-            hints[name] = f"annotate it, {name}: Any = {value!r}"
-    for name, hint in hints.items():
-        raise TypeError(f"{cls.__name__}: expected {name} to be a field, got an attribute of the class: {hint}")
-    for path in cls.bounds:
-        if path.partition(".")[0] not in names:
-            raise ValueError(
-                f"{cls.__name__}: bounds name {path!r}, which is no field of it; it has {', '.join(names)}"
-            )
 
 
 @hook

@@ -99,7 +99,8 @@ class LIF(LI, LIFFields):
     Args:
       decay: what is left of the potential after a step, in [0, 1]: exp(-dt / tau). A number or ``[features]``.
       decay_input: whether the input is multiplied by 1 - decay, so that the potential tends to a constant input.
-      threshold: a number or ``[features]``. A fixed one may be below 0, as in files of NIR: then it fires at rest.
+      threshold: a number or ``[features]``. With a fixed threshold of 0 or below, as in some NIR files, a neuron at
+        rest fires at every step.
       spike_fn: a surrogate, or any other function of ``u - threshold``. The gradient of the default is 1 at the
         threshold and 0.07 at a distance of 1.
       reset: ``"subtract"`` the threshold, set to ``"zero"``, or ``"none"``. Under ``"zero"`` an infinite potential

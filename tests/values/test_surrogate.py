@@ -409,6 +409,20 @@ def test_user_subclasses(cls):
     assert_close(cls(2.0).replace(origin=True)(X), (1 + np.tanh(2 * np.asarray(X))) / 2, FORMULA)
 
 
+def test_a_number_of_a_class_that_would_be_no_parameter():
+    """Without the decorator, the first has no argument alpha, and the second is Sigmoid(4.0)."""
+
+    class Own(bs.Surrogate):
+        alpha: float = 2.0
+
+    class Steep(bs.Sigmoid):
+        alpha = 9.0
+
+    for cls, fix in ((Own, "dataclass"), (Steep, "annotate")):
+        with pytest.raises(TypeError, match=f"{cls.__name__}: .*alpha.*{fix}"):
+            cls()
+
+
 def test_gradient_alone_trains_a_network_but_not_itself():
     f = GradientOnly(2.0)
     for height in (1, 3):
